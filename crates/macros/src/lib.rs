@@ -1,0 +1,1 @@
+//! The `#[wavetank::test]` attribute. Documented where it is used: in the `wavetank` crate.

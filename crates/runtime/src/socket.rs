@@ -1,0 +1,81 @@
+//! What both traits say of sockets.
+
+/// Settings of a TCP stream, given when it is connected or, for accepted streams, to its listener.
+///
+/// # Defaults
+///
+/// Both buffers are the system's choice (in a simulation 64 KiB).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SocketOptions {
+    /// Bytes the stream takes from its writer before the peer has acknowledged them (`SO_SNDBUF`). A hint: Linux
+    /// doubles it and has a floor of about 4 KiB. Small values bring backpressure early, large ones hide a slow peer.
+    pub send_buffer_bytes: Option<u32>,
+    /// Bytes the stream holds for its reader before the peer must wait (`SO_RCVBUF`). A hint, as above.
+    pub receive_buffer_bytes: Option<u32>,
+}
+
+impl SocketOptions {
+    /// The system's choice for everything.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { send_buffer_bytes: None, receive_buffer_bytes: None }
+    }
+
+    /// Sets the size of the send buffer in bytes.
+    #[must_use]
+    pub const fn send_buffer_bytes(mut self, bytes: u32) -> Self {
+        self.send_buffer_bytes = Some(bytes);
+        self
+    }
+
+    /// Sets the size of the receive buffer in bytes.
+    #[must_use]
+    pub const fn receive_buffer_bytes(mut self, bytes: u32) -> Self {
+        self.receive_buffer_bytes = Some(bytes);
+        self
+    }
+}
+
+/// Settings of a listener.
+///
+/// # Defaults
+///
+/// A backlog of 1024, and [`SocketOptions::new`] for accepted streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ListenOptions {
+    /// Connections the system completes before they are accepted, 1 to 4096. Linux keeps one more than this; further
+    /// clients wait in their handshake and try again after 1, 3, 7… seconds.
+    pub backlog: u32,
+    /// Settings of the accepted streams.
+    pub accepted: SocketOptions,
+}
+
+impl ListenOptions {
+    /// A backlog of 1024 and default streams.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { backlog: 1024, accepted: SocketOptions::new() }
+    }
+
+    /// Sets the number of connections that wait to be accepted.
+    #[must_use]
+    pub const fn backlog(mut self, connections: u32) -> Self {
+        self.backlog = connections;
+        self
+    }
+
+    /// Sets the options of accepted streams.
+    #[must_use]
+    pub const fn accepted(mut self, options: SocketOptions) -> Self {
+        self.accepted = options;
+        self
+    }
+}
+
+impl Default for ListenOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,3 @@
+//! Deterministic simulation testing of network protocol code.
+
+mod choices;

@@ -1,0 +1,1 @@
+//! Simulations of the protocol crates, and the museum of historical bugs.
