@@ -29,6 +29,7 @@ mod flow;
 mod harness;
 mod link;
 mod listen;
+mod object;
 mod socket;
 mod trace;
 mod transmit;
@@ -59,11 +60,11 @@ const EPHEMERAL_FIRST: u16 = 49152;
 /// Hosts that fit into 192.168.0.0/16.
 const HOSTS_MAX: usize = 254 * 256;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct HostId(u32);
 
 /// One end of a connection. Not used twice in a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct SocketId(u64);
 
 /// A listener. Not used twice in a run.
@@ -71,7 +72,12 @@ pub(crate) struct SocketId(u64);
 pub(crate) struct ListenerId(u32);
 
 impl HostId {
-    const fn index(self) -> usize {
+    /// The `index`-th host that was added.
+    pub(crate) const fn new(index: usize) -> Self {
+        Self(index as u32)
+    }
+
+    pub(crate) const fn index(self) -> usize {
         self.0 as usize
     }
 }

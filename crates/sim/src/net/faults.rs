@@ -14,7 +14,7 @@ use super::link::LinkId;
 use super::{Cx, HostId, Nanos, NetEvent, Network, Outside, SocketId};
 
 /// Which ways a partition cuts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Way {
     Both,
     /// From the first host to the second only.

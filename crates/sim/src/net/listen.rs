@@ -135,6 +135,12 @@ impl Network {
         Ok(id)
     }
 
+    /// Describes a listener by host and port, if it is open.
+    pub(super) fn describe_listener(&self, id: ListenerId) -> Option<String> {
+        let listener = self.listeners.open.get(&id)?;
+        Some(format!("{}:{}", self.host_name(listener.host), listener.addr.port()))
+    }
+
     /// Returns the address of a listener, with the port it was given.
     ///
     /// # Errors

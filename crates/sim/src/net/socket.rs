@@ -188,7 +188,7 @@ impl Network {
         open
     }
 
-    fn describe_socket(&self, connection: &Connection, side: usize) -> String {
+    pub(super) fn describe_socket(&self, connection: &Connection, side: usize) -> String {
         let [local, peer] = [&connection.ends[side], &connection.ends[1 - side]].map(|end| {
             let name = end.host.map_or("nobody", |host| self.host_name(host));
             format!("{name}:{}", end.addr.port())

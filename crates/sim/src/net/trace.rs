@@ -10,7 +10,7 @@ use std::fmt;
 use super::{HostId, Network, SocketId, Way};
 
 /// A socket and the way a fact about it points: from its own end or, for things received, towards it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Path {
     /// The socket to which it happened.
     pub(crate) socket: SocketId,
@@ -22,7 +22,7 @@ pub(crate) struct Path {
 }
 
 /// What happened on a path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Fact {
     /// A SYN was sent.
     Connecting,
@@ -53,7 +53,7 @@ pub(crate) enum Fact {
 }
 
 /// A fact worth a line in the trace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum NetEvent {
     Socket { path: Path, fact: Fact },
     Partitioned { a: HostId, b: HostId, way: Way },
@@ -65,6 +65,11 @@ pub(crate) enum NetEvent {
 }
 
 impl NetEvent {
+    /// Whether it is one of many: bytes on their way, as opposed to a connection's beginning, end or trouble.
+    pub(crate) const fn is_transfer(&self) -> bool {
+        matches!(self, Self::Socket { fact: Fact::Sent { .. } | Fact::Received { .. }, .. })
+    }
+
     /// Says it in plain words: "client:49152 -> server:80 sends 64 B".
     pub(crate) fn describe(&self, network: &Network) -> String {
         let name = |host: HostId| network.host_name(host);
