@@ -93,7 +93,10 @@ pub trait Threads: Clone + Send + Sync + 'static {
     fn raw_condvar(&self, name: &'static str) -> Self::RawCondvar;
 
     /// Waits; see [`Condvar::wait`](crate::Condvar::wait).
-    fn raw_wait<'a, T: Send>(condvar: &Self::RawCondvar, guard: Self::RawGuard<'a, T>) -> Self::RawGuard<'a, T>;
+    fn raw_wait<'a, T: Send>(
+        condvar: &Self::RawCondvar,
+        guard: Self::RawGuard<'a, T>,
+    ) -> Self::RawGuard<'a, T>;
 
     /// Waits with a bound; see [`Condvar::wait_timeout`](crate::Condvar::wait_timeout).
     fn raw_wait_timeout<'a, T: Send>(
