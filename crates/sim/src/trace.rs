@@ -61,7 +61,7 @@ pub(crate) struct Event {
 const KEPT_EACH: usize = 100_000;
 
 /// The events of one run.
-pub(crate) struct Trace {
+pub struct Trace {
     head: Vec<Event>,
     tail: VecDeque<Event>,
     dropped: usize,
@@ -114,7 +114,8 @@ impl Trace {
     }
 
     /// A number that two runs share if, and practically only if, they had the same events.
-    pub(crate) fn hash(&self) -> u64 {
+    #[must_use]
+    pub fn hash(&self) -> u64 {
         self.hasher.finish()
     }
 

@@ -24,7 +24,8 @@ enum Detail {
 
 impl Trace {
     /// Renders the trace in at most [`LINES_MAX`] lines.
-    pub(crate) fn render(&self) -> String {
+    #[must_use]
+    pub fn render(&self) -> String {
         let levels = [Detail::Everything, Detail::Waits, Detail::Connections, Detail::Essential];
         let fits =
             |detail: Detail| self.events().filter(|event| self.detail(event) <= detail).count() <= LINES_MAX;
