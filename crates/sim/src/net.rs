@@ -29,6 +29,8 @@ mod flow;
 mod harness;
 mod link;
 mod listen;
+#[cfg(test)]
+mod property;
 mod socket;
 mod trace;
 mod transmit;
@@ -358,5 +360,13 @@ impl Network {
             }
         }
         Err(io::Error::from_raw_os_error(libc::EADDRNOTAVAIL))
+    }
+}
+
+#[cfg(test)]
+impl Network {
+    /// Asserts the invariants of everything.
+    fn check(&self) {
+        self.connections.iter().flat_map(|connection| &connection.flows).for_each(flow::Flow::check);
     }
 }
