@@ -30,6 +30,8 @@ mod harness;
 mod link;
 mod listen;
 mod object;
+#[cfg(test)]
+mod property;
 mod socket;
 mod trace;
 mod transmit;
@@ -364,5 +366,13 @@ impl Network {
             }
         }
         Err(io::Error::from_raw_os_error(libc::EADDRNOTAVAIL))
+    }
+}
+
+#[cfg(test)]
+impl Network {
+    /// Asserts the invariants of everything.
+    fn check(&self) {
+        self.connections.iter().flat_map(|connection| &connection.flows).for_each(flow::Flow::check);
     }
 }

@@ -98,8 +98,8 @@ impl Connection {
                 client.state = State::Established;
                 client.handshake_event = None;
                 self.flows[0].open_window();
-                self.push(0, Content::HandshakeAck, cx);
                 self.sent_fact(0, Fact::Connected, cx);
+                self.push(0, Content::HandshakeAck, cx);
                 self.report(0, Direction::Connect, cx);
                 self.report(0, Direction::Write, cx);
             }
@@ -174,8 +174,8 @@ impl Connection {
     /// Answers a segment that concerns no living end (RFC 9293 section 3.10.7.1).
     pub(super) fn answer_with_reset(&mut self, side: usize, cx: &mut Cx<'_>) {
         if !self.ends[1 - side].state.is_over() {
-            self.push(side, Content::Rst, cx);
             self.sent_fact(side, Fact::ResetSent, cx);
+            self.push(side, Content::Rst, cx);
         }
     }
 
@@ -191,6 +191,7 @@ impl Connection {
         let retries = [SYN_RETRIES, SYN_ACK_RETRIES][side];
         let over = cx.now >= handshake_end(self.handshake_began[side], retries);
         if self.ends[1 - side].host.is_none() {
+            self.sent_fact(side, Fact::Unreachable, cx);
             return self.die(side, Some(libc::EHOSTUNREACH), cx);
         }
         if over {
@@ -202,6 +203,9 @@ impl Connection {
         self.sent_fact(side, Fact::Retransmitted, cx);
         if side == 0 {
             return self.push(0, Content::Syn, cx);
+        }
+        if self.ends[0].state == State::SynSent {
+            return self.push(1, Content::SynAck, cx);
         }
         if !self.passes(1, cx) || !self.passes(0, cx) {
             return self.await_handshake(1, cx);

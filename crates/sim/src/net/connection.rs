@@ -25,6 +25,9 @@ pub(super) const FIN_TIMEOUT: Nanos = 60 * SECOND;
 /// How long an orphan retransmits without an answer: `tcp_orphan_retries` is 8, and 0.2 s · (2^9 - 1).
 pub(super) const ORPHAN_TIMEOUT: Nanos = 102_200_000_000;
 
+/// How long an orphan probes a closed window: until its timeout has doubled to 120 s (`tcp_probe_timer`).
+pub(super) const ORPHAN_STALL_TIMEOUT: Nanos = 204_600_000_000;
+
 /// The states of RFC 9293 section 3.3.2. LISTEN belongs to listeners.
 ///
 /// ```text
@@ -249,6 +252,9 @@ impl Connection {
         self.flows[side].abandon();
         if self.ends[side].owner == Owner::Nobody {
             self.flows[1 - side].discard_readable();
+            if side == 1 {
+                self.listener = None;
+            }
         }
         self.report_all(side, cx);
     }

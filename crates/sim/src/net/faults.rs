@@ -11,6 +11,7 @@
 
 use super::connection::{Connection, Owner};
 use super::link::LinkId;
+use super::trace::Fact;
 use super::{Cx, HostId, Nanos, NetEvent, Network, Outside, SocketId};
 
 /// Which ways a partition cuts.
@@ -151,6 +152,7 @@ impl Connection {
         }
         for side in [0, 1] {
             if !before[side] && after[side] && self.flows[side].held {
+                self.sent_fact(side, Fact::Retransmitted, cx);
                 self.resume(side, cx.now, cx);
             }
         }

@@ -83,6 +83,8 @@ pub(super) struct Flow {
     pub(super) send_buffer_bytes: u64,
     pub(super) receive_buffer_bytes: u64,
     pub(super) last_read_at: Nanos,
+    /// When the sender last sent new bytes: if it is stalled, since when.
+    pub(super) stalled_since: Nanos,
 
     pub(super) line: VecDeque<Segment>,
     pub(super) line_event: Option<Token>,
@@ -114,6 +116,7 @@ impl Flow {
             send_buffer_bytes,
             receive_buffer_bytes,
             last_read_at: 0,
+            stalled_since: 0,
             line: VecDeque::new(),
             line_event: None,
             last_arrival: 0,
@@ -290,5 +293,27 @@ impl Flow {
 
     const fn acked_bytes(&self) -> u64 {
         if self.acked < self.written { self.acked } else { self.written }
+    }
+}
+
+#[cfg(test)]
+impl Flow {
+    /// Asserts the invariants at the head of this file.
+    pub(super) fn check(&self) {
+        assert!(
+            self.read <= self.delivered && self.delivered <= self.sent && self.sent <= self.written,
+            "{self:?}"
+        );
+        assert!(self.acked <= self.acknowledgeable(), "{self:?}");
+        assert!(self.sent <= self.edge && self.edge <= self.advertised, "{self:?}");
+        assert!(self.advertised <= self.read + self.receive_buffer_bytes, "{self:?}");
+        assert_eq!(self.bytes.len() as u64, self.written - self.read, "{self:?}");
+        assert!(
+            self.line.iter().zip(self.line.iter().skip(1)).all(|(a, b)| a.arrives <= b.arrives),
+            "{self:?}"
+        );
+        assert!(self.acks.iter().zip(self.acks.iter().skip(1)).all(|(a, b)| a.at < b.at), "{self:?}");
+        assert_eq!(self.line_event.is_some(), !self.line.is_empty() && !self.held, "{self:?}");
+        assert_eq!(self.timeout.is_some(), self.troubled_since().is_some(), "{self:?}");
     }
 }

@@ -67,8 +67,8 @@ impl Network {
             handshake_began: [now; 2],
         });
         self.with(socket, now, out, |connection, side, cx| {
-            connection.push(side, Content::Syn, cx);
             connection.sent_fact(side, Fact::Connecting, cx);
+            connection.push(side, Content::Syn, cx);
         });
         Ok(socket)
     }

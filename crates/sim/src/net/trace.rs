@@ -48,6 +48,8 @@ pub(crate) enum Fact {
     Lost,
     /// Lost segments, or a lost SYN, were sent again.
     Retransmitted,
+    /// Nobody has the address.
+    Unreachable,
     /// The socket gave up waiting for an acknowledgement.
     TimedOut,
 }
@@ -112,6 +114,7 @@ impl fmt::Display for Fact {
             Self::ResetReceived => f.write_str("delivers RST"),
             Self::Lost => f.write_str("loses segments"),
             Self::Retransmitted => f.write_str("retransmits"),
+            Self::Unreachable => f.write_str("unreachable"),
             Self::TimedOut => f.write_str("timed out"),
         }
     }

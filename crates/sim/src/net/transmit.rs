@@ -16,7 +16,7 @@
 //!
 //! What arriving segments do (`arrival`), and who breaks links (`faults`).
 
-use super::connection::{Connection, ORPHAN_TIMEOUT, Owner, State};
+use super::connection::{Connection, ORPHAN_STALL_TIMEOUT, ORPHAN_TIMEOUT, Owner, State};
 use super::event::Due;
 use super::flow::{Content, Fin, Segment};
 use super::link::{SECOND, handshake_end, next_handshake_retry, next_retry};
@@ -75,14 +75,15 @@ impl Connection {
         if end > flow.sent {
             let bytes = u32::try_from(end - flow.sent).unwrap_or(u32::MAX);
             flow.sent = end;
-            self.push(side, Content::Data { end }, cx);
+            flow.stalled_since = cx.now;
             self.sent_fact(side, Fact::Sent { bytes }, cx);
+            self.push(side, Content::Data { end }, cx);
         }
         let flow = &mut self.flows[side];
         if flow.sent == flow.written && flow.fin == Fin::Queued {
             flow.fin = Fin::Sent;
-            self.push(side, Content::Fin, cx);
             self.sent_fact(side, Fact::FinSent, cx);
+            self.push(side, Content::Fin, cx);
         }
         if self.flows[side].is_stalled() {
             self.wait_for_window(side, cx);
@@ -101,6 +102,7 @@ impl Connection {
         let flow = &mut self.flows[side];
         if flow.edge_to_offer() > flow.advertised {
             flow.queue_ack(told.max(cx.now), cx.now);
+            self.watch(side, cx);
         } else if flow.missed_ack.is_some() {
             return self.recover_ack(side, cx);
         }
@@ -126,7 +128,11 @@ impl Connection {
         self.watch(side, cx);
         for content in lost {
             match content {
-                Content::Syn | Content::SynAck => self.await_handshake(0, cx),
+                Content::Syn => self.await_handshake(0, cx),
+                Content::SynAck => {
+                    self.await_handshake(0, cx);
+                    self.await_handshake(1, cx);
+                }
                 Content::HandshakeAck => self.await_handshake(1, cx),
                 Content::Data { .. } | Content::Fin | Content::Rst => {}
             }
@@ -153,7 +159,6 @@ impl Connection {
         }
         self.schedule_line(side, cx);
         self.watch(side, cx);
-        self.sent_fact(side, Fact::Retransmitted, cx);
     }
 
     /// The receiver acknowledges what it has of the flow of `side` (RFC 9293 section 3.10.7.4), and tells its window.
@@ -228,6 +233,11 @@ impl Connection {
     /// The acknowledgement that `side` waited for has arrived.
     pub(super) fn ack_arrives(&mut self, side: usize, cx: &mut Cx<'_>) {
         self.flows[side].ack_event = None;
+        let stalled_for = cx.now - self.flows[side].stalled_since;
+        if self.ends[side].owner == Owner::Nobody && stalled_for >= ORPHAN_STALL_TIMEOUT {
+            // The peer's news finds nobody any more.
+            return self.reset(side, None, cx);
+        }
         self.absorb_acks(side, cx.now);
         self.send_more(side, cx);
         if self.flows[side].wakes_writer() {
@@ -282,6 +292,7 @@ impl Connection {
             Some(_) => next_handshake_retry(began, cx.now + 1).min(handshake_end(began, retries)),
             None => began.saturating_add(NEIGHBOUR_TIMEOUT),
         };
+        let at = at.max(cx.now);
         let event = cx.wire.queue.push(at, Due::Handshake, self.socket(side));
         self.ends[side].handshake_event = Some(event);
     }
