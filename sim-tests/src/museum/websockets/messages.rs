@@ -1,0 +1,139 @@
+//! The assembler between `recv_events`, which puts frames, and `recv()`, which gets messages: `sync/messages.py` of 13.x.
+//!
+//! It is a latch, not a queue: [`put`](Assembler::put) of a message's last frame waits until the message was fetched.
+//! (14.0 replaced it by a queue; the bugs are the same with either.)
+//!
+//! # Invariants
+//!
+//! - The mutex is never held while a thread waits for one of the two events.
+//! - After [`close`](Assembler::close) nothing waits: `get` and `put` end with [`Eof`](GetError::Eof).
+
+use std::mem;
+use std::time::Duration;
+
+use wavetank_runtime::{Mutex, Threads};
+
+use super::exceptions::InternalError;
+use super::frames::{Frame, Opcode};
+use super::threading::Event;
+
+/// Why there is no message.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum GetError {
+    /// The stream of frames has ended.
+    Eof,
+    TimedOut,
+    /// Another thread is in `get`.
+    Concurrency,
+}
+
+/// Why a frame was not taken.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum PutError {
+    /// The stream of frames has ended.
+    Eof,
+    Internal(InternalError),
+}
+
+/// Makes messages from frames.
+pub(super) struct Assembler<R: Threads> {
+    mutex: Mutex<R, Flags>,
+    message_complete: Event<R>,
+    message_fetched: Event<R>,
+}
+
+#[derive(Default)]
+struct Flags {
+    get_in_progress: bool,
+    put_in_progress: bool,
+    closed: bool,
+    /// The payloads so far of the message that is being received.
+    chunks: Vec<u8>,
+    message: String,
+}
+
+impl<R: Threads> Assembler<R> {
+    pub(super) fn new(runtime: &R) -> Self {
+        Self {
+            mutex: Mutex::new(runtime, "assembler", Flags::default()),
+            message_complete: Event::new(runtime, "message_complete"),
+            message_fetched: Event::new(runtime, "message_fetched"),
+        }
+    }
+
+    /// Waits for a message, at most for `timeout` if there is one.
+    pub(super) fn get(&self, timeout: Option<Duration>) -> Result<String, GetError> {
+        {
+            let mut flags = self.mutex.lock();
+            if flags.closed {
+                return Err(GetError::Eof);
+            }
+            if flags.get_in_progress {
+                return Err(GetError::Concurrency);
+            }
+            flags.get_in_progress = true;
+        }
+        let completed = self.message_complete.wait(timeout);
+        let mut flags = self.mutex.lock();
+        flags.get_in_progress = false;
+        if !completed {
+            return Err(GetError::TimedOut);
+        }
+        // It may have been close() that set the event.
+        if flags.closed {
+            return Err(GetError::Eof);
+        }
+        self.message_complete.clear();
+        let message = mem::take(&mut flags.message);
+        self.message_fetched.set();
+        Ok(message)
+    }
+
+    /// Adds a data frame; if it is a message's last, waits until `get` has taken the message.
+    ///
+    /// For one thread at a time, with frames in the order that the protocol allows.
+    pub(super) fn put(&self, frame: Frame) -> Result<(), PutError> {
+        {
+            let mut flags = self.mutex.lock();
+            if flags.closed {
+                return Err(PutError::Eof);
+            }
+            if frame.opcode == Opcode::Text {
+                flags.chunks.clear();
+            }
+            flags.chunks.extend_from_slice(&frame.data);
+            if !frame.fin {
+                return Ok(());
+            }
+            let text = String::from_utf8(mem::take(&mut flags.chunks));
+            flags.message = text.map_err(|_| PutError::Internal(InternalError("UnicodeDecodeError")))?;
+            self.message_complete.set();
+            flags.put_in_progress = true;
+        }
+        self.message_fetched.wait(None);
+        let mut flags = self.mutex.lock();
+        flags.put_in_progress = false;
+        // It may have been close() that set the event.
+        if flags.closed {
+            return Err(PutError::Eof);
+        }
+        self.message_fetched.clear();
+        Ok(())
+    }
+
+    /// Ends the stream of frames, and wakes whoever waits.
+    pub(super) fn close(&self) {
+        let mut flags = self.mutex.lock();
+        if flags.closed {
+            return;
+        }
+        flags.closed = true;
+        if flags.get_in_progress {
+            tracing::info!(target: "websockets", "close_socket: waking recv()");
+            self.message_complete.set();
+        }
+        if flags.put_in_progress {
+            self.message_fetched.set();
+        }
+    }
+}
