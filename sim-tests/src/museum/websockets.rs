@@ -3,7 +3,7 @@
 //! # The two bugs
 //!
 //! A connection has a background thread, `recv_events`, which reads the socket and moves the protocol's state to
-//! CLOSED when the stream has ended. `recv()`, called by the user, waits in the [`Assembler`](messages::Assembler).
+//! CLOSED when the stream has ended. `recv()`, called by the user, waits in the assembler of messages.
 //!
 //! - **Up to 13.0.1** (issue #1449). `close()` gave the peer `close_timeout` to answer; then `close_socket()` shut the
 //!   socket down *and* woke `recv()`. `recv()` read `close_exc`, which asserts that the state is CLOSED. That was a
@@ -19,7 +19,7 @@
 //!
 //! # How it is re-created
 //!
-//! One module per file of the original, with its names: [`connection`] and [`messages`] are `sync/connection.py`,
+//! One module per file of the original, with its names: [`connection`] and `messages` are `sync/connection.py`,
 //! `sync/client.py` and `sync/messages.py`, `protocol`, `frames` and `handshake` are `protocol.py`, `frames.py`,
 //! `client.py` and `http11.py`, `threading` is Python's module. Read against the published 13.0.1, 13.1, 14.1, 14.2.
 //! A Python exception is an error value here, except for an `AssertionError` or `EOFError` that leaves the library
@@ -45,7 +45,7 @@ pub mod scenarios;
 mod threading;
 
 pub use connection::{Connection, Settings};
-pub use exceptions::{Cause, ConnectionClosed, OpenError, RecvError, Violation};
+pub use exceptions::{Cause, ConnectionClosed, InternalError, OpenError, RecvError, Violation};
 pub use frames::Close;
 pub use handshake::HandshakeError;
 pub use peers::{Manners, Peer, echo_peer, silent_peer};

@@ -68,7 +68,7 @@ pub fn two_closers<R: Threads>(
     server: SocketAddr,
     settings: Settings,
 ) -> Result<Outcome, OpenError> {
-    recv_and_close(&host, server, settings, &["first closer", "second closer"])
+    recv_and_close(&host, server, settings, &["first-closer", "second-closer"])
 }
 
 fn recv_and_close<R: Threads>(
