@@ -75,6 +75,10 @@ pub trait Threads: Clone + Send + Sync + 'static {
     fn listen(&self, address: SocketAddr, options: ListenOptions) -> io::Result<Self::Listener>;
 
     /// Fills `buffer` with entropy fit for keys.
+    ///
+    /// # Panics
+    ///
+    /// Where the system has no entropy to give.
     fn fill_random(&self, buffer: &mut [u8]);
 
     /// Makes the lock behind [`Mutex::new`](crate::Mutex::new).
@@ -93,10 +97,13 @@ pub trait Threads: Clone + Send + Sync + 'static {
     fn raw_condvar(&self, name: &'static str) -> Self::RawCondvar;
 
     /// Waits; see [`Condvar::wait`](crate::Condvar::wait).
-    fn raw_wait<'a, T: Send>(condvar: &Self::RawCondvar, guard: Self::RawGuard<'a, T>) -> Self::RawGuard<'a, T>;
+    fn raw_wait<'a, T: Send + 'a>(
+        condvar: &Self::RawCondvar,
+        guard: Self::RawGuard<'a, T>,
+    ) -> Self::RawGuard<'a, T>;
 
     /// Waits with a bound; see [`Condvar::wait_timeout`](crate::Condvar::wait_timeout).
-    fn raw_wait_timeout<'a, T: Send>(
+    fn raw_wait_timeout<'a, T: Send + 'a>(
         condvar: &Self::RawCondvar,
         guard: Self::RawGuard<'a, T>,
         timeout: Duration,

@@ -167,16 +167,14 @@ impl Choices {
         for choice in &log.choices {
             let name = log.site(choice.site);
             match replay {
-                Replay::Lenient => choices
-                    .recorded
-                    .entry(name.clone())
-                    .or_default()
-                    .push((choice.bound, choice.pick)),
-                Replay::Strict => choices
-                    .recorded_lanes
-                    .entry(name.lane.clone())
-                    .or_default()
-                    .push((name.site.clone(), choice.bound, choice.pick)),
+                Replay::Lenient => {
+                    choices.recorded.entry(name.clone()).or_default().push((choice.bound, choice.pick))
+                }
+                Replay::Strict => choices.recorded_lanes.entry(name.lane.clone()).or_default().push((
+                    name.site.clone(),
+                    choice.bound,
+                    choice.pick,
+                )),
             }
         }
         choices
@@ -219,7 +217,12 @@ impl Choices {
     /// # Panics
     ///
     /// Only on a bug here: no alternatives, or a draw outside the bound.
-    pub(crate) fn pick(&mut self, site: SiteId, bound: u32, draw: impl FnOnce(&mut ChaCha8Rng) -> u32) -> u32 {
+    pub(crate) fn pick(
+        &mut self,
+        site: SiteId,
+        bound: u32,
+        draw: impl FnOnce(&mut ChaCha8Rng) -> u32,
+    ) -> u32 {
         assert!(bound > 0, "a question has at least one alternative");
         let asked = &mut self.sites[site.index()];
         let lane = &mut self.lanes[asked.lane.0 as usize];
@@ -234,7 +237,9 @@ impl Choices {
                 None => 0,
             },
             Some(Replay::Strict) => match lane.expected.get(lane.asked) {
-                Some((name, recorded_bound, pick)) if *name == asked.name && *recorded_bound == bound => *pick,
+                Some((name, recorded_bound, pick)) if *name == asked.name && *recorded_bound == bound => {
+                    *pick
+                }
                 Some((name, recorded_bound, _)) => {
                     self.divergence.get_or_insert_with(|| Divergence {
                         lane: lane.name.clone(),
@@ -303,7 +308,10 @@ impl Choices {
 
 impl fmt::Debug for Choices {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Choices").field("seed", &self.seed).field("made", &self.log.len()).finish_non_exhaustive()
+        f.debug_struct("Choices")
+            .field("seed", &self.seed)
+            .field("made", &self.log.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -322,7 +330,9 @@ fn stream(seed: u64, name: &str) -> ChaCha8Rng {
 
 /// FNV-1a, 64 bits: the numbering of streams must never change, so no library's hash.
 pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }
 
 #[cfg(test)]

@@ -1,0 +1,751 @@
+//! The executor: tasks and threads of all hosts in one ready list, from which a seed picks.
+//!
+//! A host's async tasks are boxed futures; its threads are coroutines that suspend wherever production code would
+//! block. The executor steps one of them at a time and knows nothing of networks: what a parked task waits for is told
+//! to it as a [`Wait`], and whoever drives it decides when time passes.
+//!
+//! The files: `waker` (how tasks become ready), `coroutine` (threads), `strategy` (who runs next), `wait` (what parked
+//! tasks wait for), `overflow` (stack overflows), `lifecycle` (start, end, teardown).
+//!
+//! # Invariants
+//!
+//! - One task runs at a time; nothing runs but by [`Executor::step`].
+//! - Every decision is a pick in a lane; pick 0 keeps running the same task, or takes the one that is ready longest.
+//! - No `RefCell` of this module is borrowed while code under test runs.
+
+mod coroutine;
+mod lifecycle;
+mod overflow;
+mod strategy;
+mod wait;
+mod waker;
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use crate::choices::{Choices, LaneId, SiteId, below};
+use crate::interpose;
+use crate::net::Nanos;
+use crate::progress::Progress;
+use crate::symptom::{Symptom, SymptomKind};
+use crate::trace::{Fact, Trace};
+
+use coroutine::{Resumed, Suspender, ThreadBody};
+pub(crate) use lifecycle::{Straggler, describe_wait};
+use strategy::Chooser;
+pub use strategy::Strategy;
+pub(crate) use wait::{Operation, Wait};
+use waker::{Mailbox, TaskWaker};
+
+/// A task or thread of a run, numbered in the order of their starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct TaskId(u32);
+
+impl TaskId {
+    pub(crate) const fn new(index: usize) -> Self {
+        Self(index as u32)
+    }
+
+    pub(crate) const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A host as the executor knows it: a label of its tasks.
+pub(crate) type HostIndex = usize;
+
+/// What an executor needs to know before it starts.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) strategy: Strategy,
+    pub(crate) stack_bytes: usize,
+    pub(crate) steps_max: u64,
+    /// Whether seeds may withhold ready tasks and preempt tokio operations.
+    pub(crate) perturb: bool,
+}
+
+enum Body {
+    Task(Pin<Box<dyn Future<Output = ()>>>),
+    Thread(ThreadBody),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Ready,
+    Running,
+    Parked,
+    Ended,
+}
+
+/// A wait and when it began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Waiting {
+    pub(crate) on: Wait,
+    pub(crate) since: Nanos,
+}
+
+struct Slot {
+    name: Arc<str>,
+    host: HostIndex,
+    state: State,
+    main: bool,
+    body: Option<Body>,
+    suspender: Option<Suspender>,
+    waker: Waker,
+    woken: bool,
+    waits: Vec<Waiting>,
+    parked_since: Nanos,
+    sites: Vec<(Operation, SiteId)>,
+    overflow_message: Arc<str>,
+    spans: Vec<tracing::Id>,
+    locks_held: u32,
+}
+
+/// The key of a timer: deadline and order of arming.
+pub(crate) type TimerKey = (Nanos, u64);
+
+struct Timer {
+    waker: Waker,
+    host: HostIndex,
+}
+
+#[derive(Clone, Copy)]
+struct Lanes {
+    schedule: LaneId,
+    withhold: LaneId,
+    budget: LaneId,
+}
+
+/// See the module.
+pub(crate) struct Executor {
+    run: u64,
+    settings: Settings,
+    clock: Cell<Nanos>,
+    pub(crate) choices: RefCell<Choices>,
+    pub(crate) trace: RefCell<Trace>,
+    lanes: Lanes,
+    chooser: RefCell<Chooser>,
+    hosts: RefCell<Vec<Arc<str>>>,
+    names: RefCell<BTreeMap<String, u32>>,
+    slots: RefCell<Vec<Slot>>,
+    ready: RefCell<VecDeque<TaskId>>,
+    inbox: RefCell<Vec<TaskId>>,
+    timers: RefCell<BTreeMap<TimerKey, Timer>>,
+    timers_armed: Cell<u64>,
+    current: Cell<Option<TaskId>>,
+    last: Cell<Option<(TaskId, Operation)>>,
+    handoff: Cell<Option<TaskId>>,
+    steps: Cell<u64>,
+    mains_left: Cell<usize>,
+    withholds: bool,
+    preempts: bool,
+    /// Seam operations that the running task may still finish in this step.
+    operations_left: Cell<u32>,
+    verdict: RefCell<Option<Symptom>>,
+    tearing_down: Cell<bool>,
+    /// Wakes the root future when it has parked in tokio.
+    root: RefCell<Option<Waker>>,
+    mailbox: Arc<Mailbox>,
+    pub(crate) progress: Arc<Progress>,
+}
+
+/// Stretches for which a ready task may be withheld: a slow CPU, a page fault, a GC pause.
+const WITHHELD: [Nanos; 8] =
+    [0, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000, 10_000_000_000];
+
+/// Operations that a preempted task may finish in a step. Tokio's own budget is 128.
+const BUDGETS: [u32; 5] = [128, 1, 2, 4, 16];
+
+impl Executor {
+    pub(crate) fn new(run: u64, settings: Settings, mut choices: Choices, progress: Arc<Progress>) -> Self {
+        let lanes = Lanes {
+            schedule: choices.lane("schedule"),
+            withhold: choices.lane("withhold"),
+            budget: choices.lane("budget"),
+        };
+        // Which perturbations a run has is a choice of its own, so that a replay asks the same questions.
+        let swarm = choices.lane("swarm");
+        let mut drawn = |name: &str, one_in: u32| {
+            let site = choices.site(swarm, name);
+            settings.perturb && choices.pick(site, 2, |rng| u32::from(below(rng, one_in) == 0)) == 1
+        };
+        let (withholds, preempts) = (drawn("swarm withhold", 3), drawn("swarm preempt", 3));
+        let chooser = Chooser::new(settings.strategy, choices.side_stream("strategy"));
+        Self {
+            run,
+            settings,
+            clock: Cell::new(0),
+            choices: RefCell::new(choices),
+            trace: RefCell::new(Trace::new()),
+            lanes,
+            chooser: RefCell::new(chooser),
+            hosts: RefCell::default(),
+            names: RefCell::default(),
+            slots: RefCell::default(),
+            ready: RefCell::default(),
+            inbox: RefCell::default(),
+            timers: RefCell::default(),
+            timers_armed: Cell::new(0),
+            current: Cell::new(None),
+            last: Cell::new(None),
+            handoff: Cell::new(None),
+            steps: Cell::new(0),
+            mains_left: Cell::new(0),
+            withholds,
+            preempts,
+            operations_left: Cell::new(u32::MAX),
+            verdict: RefCell::default(),
+            tearing_down: Cell::new(false),
+            root: RefCell::default(),
+            mailbox: Arc::default(),
+            progress,
+        }
+    }
+
+    // Time.
+
+    pub(crate) fn now(&self) -> Nanos {
+        self.clock.get()
+    }
+
+    /// Moves the clock. Whoever drives the executor does this, and only forwards.
+    pub(crate) fn set_now(&self, now: Nanos) {
+        debug_assert!(now >= self.clock.get(), "time does not run backwards");
+        self.clock.set(now);
+        interpose::set_clock(now);
+    }
+
+    pub(crate) fn arm(&self, deadline: Nanos, host: HostIndex, waker: Waker) -> TimerKey {
+        let order = self.timers_armed.get();
+        self.timers_armed.set(order + 1);
+        self.timers.borrow_mut().insert((deadline, order), Timer { waker, host });
+        (deadline, order)
+    }
+
+    pub(crate) fn rearm(&self, key: TimerKey, waker: &Waker) -> bool {
+        let mut timers = self.timers.borrow_mut();
+        let Some(timer) = timers.get_mut(&key) else { return false };
+        timer.waker.clone_from(waker);
+        true
+    }
+
+    pub(crate) fn disarm(&self, key: TimerKey) {
+        self.timers.borrow_mut().remove(&key);
+    }
+
+    pub(crate) fn next_timer(&self) -> Option<Nanos> {
+        self.timers.borrow().first_key_value().map(|(key, _)| key.0)
+    }
+
+    /// Wakes what waits for timers that are due.
+    pub(crate) fn fire_timers(&self) {
+        loop {
+            let due = {
+                let mut timers = self.timers.borrow_mut();
+                match timers.first_entry() {
+                    Some(first) if first.key().0 <= self.now() => first.remove(),
+                    _ => return,
+                }
+            };
+            due.waker.wake();
+        }
+    }
+
+    // Facts and verdicts.
+
+    pub(crate) fn fact(&self, fact: Fact) {
+        let task = self.current.get();
+        if let Ok(mut trace) = self.trace.try_borrow_mut() {
+            trace.record(self.now(), task, fact);
+        }
+    }
+
+    /// Ends the run with `symptom`, unless an earlier one already did.
+    pub(crate) fn fail(&self, symptom: Symptom) {
+        if self.tearing_down.get() {
+            return;
+        }
+        self.verdict.borrow_mut().get_or_insert(symptom);
+    }
+
+    pub(crate) fn verdict(&self) -> Option<Symptom> {
+        self.verdict.borrow().clone()
+    }
+
+    fn stopped(&self) -> bool {
+        self.verdict.borrow().is_some()
+    }
+
+    pub(crate) fn steps(&self) -> u64 {
+        self.steps.get()
+    }
+
+    /// Counts a step; the step limit ends the run.
+    fn count_step(&self, task: TaskId) {
+        let steps = self.steps.get() + 1;
+        self.steps.set(steps);
+        self.progress.step(steps, task.0);
+        if steps > self.settings.steps_max {
+            let still = self.still_running();
+            let detail = format!("{} steps and no end; {still}", self.settings.steps_max);
+            self.fail(Symptom::new(SymptomKind::StepLimit, detail));
+        }
+    }
+
+    // Who runs.
+
+    pub(crate) fn current(&self) -> Option<TaskId> {
+        self.current.get()
+    }
+
+    /// The host of the running task, or `otherwise` outside of all tasks.
+    pub(crate) fn current_host(&self, otherwise: HostIndex) -> HostIndex {
+        self.current.get().map_or(otherwise, |task| self.slots.borrow()[task.index()].host)
+    }
+
+    pub(crate) fn name(&self, task: TaskId) -> Arc<str> {
+        self.slots.borrow()[task.index()].name.clone()
+    }
+
+    pub(crate) fn waker(&self, task: TaskId) -> Waker {
+        self.slots.borrow()[task.index()].waker.clone()
+    }
+
+    /// Notes that `task` was woken. It becomes ready when the executor next looks.
+    pub(crate) fn wake(&self, task: TaskId) {
+        {
+            let mut slots = self.slots.borrow_mut();
+            let slot = &mut slots[task.index()];
+            if slot.woken || slot.state == State::Ended {
+                return;
+            }
+            slot.woken = true;
+        }
+        self.inbox.borrow_mut().push(task);
+        if let Some(root) = self.root.borrow_mut().take() {
+            root.wake();
+        }
+    }
+
+    pub(crate) fn has_mail(&self) -> bool {
+        !self.inbox.borrow().is_empty()
+    }
+
+    pub(crate) fn park_root(&self, waker: Option<Waker>) {
+        *self.root.borrow_mut() = waker;
+    }
+
+    /// Moves woken tasks to the ready list, or withholds them for a while.
+    fn collect(&self) {
+        if self.inbox.borrow().is_empty() {
+            return;
+        }
+        let mail = std::mem::take(&mut *self.inbox.borrow_mut());
+        for &task in &mail {
+            let withheld = self.withheld_for(task);
+            let mut slots = self.slots.borrow_mut();
+            let slot = &mut slots[task.index()];
+            if slot.state != State::Parked {
+                // Running or ready already: `woken` stays set and its next park returns at once.
+                continue;
+            }
+            if withheld == 0 {
+                slot.state = State::Ready;
+                slot.woken = false;
+                self.ready.borrow_mut().push_back(task);
+            } else {
+                // The timer's wake-up counts as a new one; it is not withheld again.
+                let (host, waker) = (slot.host, waker::late(self.run, task));
+                drop(slots);
+                self.fact_of(task, Fact::Withheld { nanos: withheld });
+                self.arm(self.now() + withheld, host, waker);
+            }
+        }
+        let mut mail = mail;
+        mail.clear();
+        let mut inbox = self.inbox.borrow_mut();
+        if inbox.is_empty() {
+            *inbox = mail;
+        }
+    }
+
+    fn fact_of(&self, task: TaskId, fact: Fact) {
+        self.trace.borrow_mut().record(self.now(), Some(task), fact);
+    }
+
+    fn withheld_for(&self, task: TaskId) -> Nanos {
+        // Nobody is late at the start: servers listen before the first client's segment arrives.
+        if !self.withholds || self.now() == 0 {
+            return 0;
+        }
+        let site = self.site(self.lanes.withhold, task, Operation::new("wake-up"));
+        let bound = WITHHELD.len() as u32;
+        let pick = self
+            .choices
+            .borrow_mut()
+            .pick(site, bound, |rng| if below(rng, 24) == 0 { below(rng, bound) } else { 0 });
+        WITHHELD[pick as usize]
+    }
+
+    /// Makes a withheld task ready: its stretch is over.
+    pub(crate) fn release(&self, task: TaskId) {
+        let mut slots = self.slots.borrow_mut();
+        let slot = &mut slots[task.index()];
+        if slot.state == State::Parked {
+            slot.state = State::Ready;
+            slot.woken = false;
+            self.ready.borrow_mut().push_back(task);
+        }
+        drop(slots);
+        if let Some(root) = self.root.borrow_mut().take() {
+            root.wake();
+        }
+    }
+
+    pub(crate) fn has_ready(&self) -> bool {
+        self.collect();
+        !self.ready.borrow().is_empty() || self.handoff.get().is_some()
+    }
+
+    /// Takes the next task to step off the ready list.
+    pub(crate) fn next(&self) -> Option<TaskId> {
+        self.collect();
+        if let Some(task) = self.handoff.take() {
+            return Some(task);
+        }
+        let count = self.ready.borrow().len();
+        let index = match count {
+            0 => return None,
+            1 => 0,
+            _ => {
+                let (task, operation) = self.last.get().unwrap_or((TaskId(0), Operation::new("start")));
+                let site = self.site(self.lanes.schedule, task, operation);
+                let ready = self.ready.borrow();
+                self.choose(site, ready.as_slices().0, ready.as_slices().1, None)
+            }
+        };
+        self.ready.borrow_mut().remove(index)
+    }
+
+    fn choose(&self, site: SiteId, front: &[TaskId], back: &[TaskId], running: Option<TaskId>) -> usize {
+        let candidates: Vec<TaskId> = running.iter().chain(front).chain(back).copied().collect();
+        let bound = u32::try_from(candidates.len()).expect("fewer than 2^32 tasks");
+        let mut chooser = self.chooser.borrow_mut();
+        let pick = self.choices.borrow_mut().pick(site, bound, |lane| chooser.propose(&candidates, lane));
+        pick as usize
+    }
+
+    /// The site of `task` at `operation` in `lane`.
+    fn site(&self, lane: LaneId, task: TaskId, operation: Operation) -> SiteId {
+        let mut slots = self.slots.borrow_mut();
+        let slot = &mut slots[task.index()];
+        // An operation has one lane, so the operation alone is the key.
+        if let Some(&(_, site)) = slot.sites.iter().find(|(known, _)| *known == operation) {
+            return site;
+        }
+        let site = self.choices.borrow_mut().site(lane, &format!("{} {operation}", slot.name));
+        slot.sites.push((operation, site));
+        site
+    }
+
+    /// Asks a question of `bound` alternatives for the running thread about `operation`, in the schedule lane.
+    pub(crate) fn pick_waiter(&self, operation: Operation, bound: usize) -> usize {
+        let Some(task) = self.current.get().filter(|_| bound > 1) else { return 0 };
+        let site = self.site(self.lanes.schedule, task, operation);
+        let fifo = self.settings.strategy == Strategy::Fifo;
+        let bound = u32::try_from(bound).expect("fewer than 2^32 waiters");
+        self.choices.borrow_mut().pick(site, bound, |rng| if fifo { 0 } else { below(rng, bound) }) as usize
+    }
+
+    // Steps.
+
+    /// Tells whether stepping `task` polls a future (which may use up tokio's budget).
+    pub(crate) fn is_async(&self, task: TaskId) -> bool {
+        matches!(self.slots.borrow()[task.index()].body, Some(Body::Task(_)))
+    }
+
+    /// Runs `task` until it parks, ends or is preempted.
+    pub(crate) fn step(&self, task: TaskId) {
+        self.count_step(task);
+        let (body, waker) = {
+            let mut slots = self.slots.borrow_mut();
+            let slot = &mut slots[task.index()];
+            slot.state = State::Running;
+            slot.woken = false;
+            (slot.body.take().expect("a ready task has a body"), slot.waker.clone())
+        };
+        self.current.set(Some(task));
+        interpose::set_polling(true);
+        let body = match body {
+            Body::Task(future) => self.poll(task, future, &waker).map(Body::Task),
+            Body::Thread(thread) => self.resume(task, thread).map(Body::Thread),
+        };
+        interpose::set_polling(false);
+        self.current.set(None);
+        match body {
+            Some(body) => self.park(task, body),
+            None => self.end(task),
+        }
+    }
+
+    fn poll(
+        &self,
+        task: TaskId,
+        mut future: Pin<Box<dyn Future<Output = ()>>>,
+        waker: &Waker,
+    ) -> Option<Pin<Box<dyn Future<Output = ()>>>> {
+        let waits = std::mem::take(&mut self.slots.borrow_mut()[task.index()].waits);
+        self.grant_budget(task);
+        let mut context = Context::from_waker(waker);
+        let polled = lifecycle::caught(|| future.as_mut().poll(&mut context));
+        self.operations_left.set(u32::MAX);
+        self.keep_since(task, &waits);
+        self.last.set(Some((task, Operation::new("step"))));
+        match polled {
+            Ok(Poll::Pending) => Some(future),
+            Ok(Poll::Ready(())) => {
+                self.drop_body(task, Body::Task(future));
+                None
+            }
+            Err(panic) => {
+                self.panicked(task, &panic);
+                self.drop_body(task, Body::Task(future));
+                None
+            }
+        }
+    }
+
+    /// A wait that a task has taken up again in this step began when it was first taken up.
+    fn keep_since(&self, task: TaskId, before: &[Waiting]) {
+        let mut slots = self.slots.borrow_mut();
+        for waiting in &mut slots[task.index()].waits {
+            if let Some(earlier) = before.iter().find(|earlier| earlier.on == waiting.on) {
+                waiting.since = earlier.since;
+            }
+        }
+    }
+
+    /// Draws how many operations a task may finish in this step, and burns tokio's budget down to it.
+    fn grant_budget(&self, task: TaskId) {
+        if !self.preempts {
+            return;
+        }
+        let site = self.site(self.lanes.budget, task, Operation::new("budget"));
+        let bound = BUDGETS.len() as u32;
+        let pick = self
+            .choices
+            .borrow_mut()
+            .pick(site, bound, |rng| if below(rng, 2) == 0 { below(rng, bound) } else { 0 });
+        if pick == 0 {
+            return;
+        }
+        let budget = BUDGETS[pick as usize];
+        self.operations_left.set(budget);
+        let mut context = Context::from_waker(Waker::noop());
+        for _ in budget..BUDGETS[0] {
+            let mut burn = std::pin::pin!(tokio::task::coop::consume_budget());
+            let _ = burn.as_mut().poll(&mut context);
+        }
+    }
+
+    /// Counts one async operation of the running task. `Pending` preempts it, as tokio's budget would: it is woken at
+    /// once and the operation has not begun.
+    pub(crate) fn poll_operation(&self, context: &Context<'_>) -> Poll<()> {
+        match self.operations_left.get() {
+            u32::MAX => Poll::Ready(()),
+            0 => {
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+            left => {
+                self.operations_left.set(left - 1);
+                Poll::Ready(())
+            }
+        }
+    }
+
+    /// Notes what the running task waits for, for reports.
+    pub(crate) fn note_wait(&self, on: Wait) {
+        let Some(task) = self.current.get() else { return };
+        let since = self.now();
+        let mut slots = self.slots.borrow_mut();
+        let waits = &mut slots[task.index()].waits;
+        if !waits.iter().any(|waiting| waiting.on == on) {
+            waits.push(Waiting { on, since });
+        }
+    }
+
+    fn resume(&self, task: TaskId, mut thread: ThreadBody) -> Option<ThreadBody> {
+        let (message, spans) = {
+            let slots = self.slots.borrow();
+            let slot = &slots[task.index()];
+            (slot.overflow_message.clone(), slot.spans.clone())
+        };
+        crate::trace::reenter_spans(&spans);
+        let resumed = overflow::watched(thread.guard(), &message, || thread.resume());
+        let spans = self.slots.borrow()[task.index()].spans.clone();
+        crate::trace::leave_spans(&spans);
+        match resumed {
+            Resumed::Suspended => Some(thread),
+            Resumed::Ended => {
+                self.last.set(Some((task, Operation::new("end"))));
+                self.drop_body(task, Body::Thread(thread));
+                None
+            }
+        }
+    }
+
+    /// Remembers the spans that the running task has entered.
+    pub(crate) fn with_spans<T>(&self, f: impl FnOnce(&mut Vec<tracing::Id>) -> T) -> Option<T> {
+        let task = self.current.get()?;
+        Some(f(&mut self.slots.borrow_mut()[task.index()].spans))
+    }
+
+    /// Puts a task back after a step: ready again if it was handed off or woken meanwhile, else parked.
+    fn park(&self, task: TaskId, body: Body) {
+        let mut slots = self.slots.borrow_mut();
+        let slot = &mut slots[task.index()];
+        slot.body = Some(body);
+        if slot.state == State::Ready {
+            // Preempted: it stands at the head of the ready list.
+            return;
+        }
+        slot.state = State::Parked;
+        slot.parked_since = self.now();
+        if slot.woken {
+            drop(slots);
+            // Its mail may have been collected while it ran.
+            let mut inbox = self.inbox.borrow_mut();
+            if !inbox.contains(&task) {
+                inbox.push(task);
+            }
+        }
+    }
+
+    // Threads.
+
+    /// A scheduling point of the running thread: another one may run before `operation`.
+    ///
+    /// Does nothing in an async task, outside of tasks, and while a thread unwinds.
+    pub(crate) fn point(&self, operation: Operation) {
+        let Some(task) = self.running_thread() else { return };
+        if std::thread::panicking() {
+            return;
+        }
+        self.count_step(task);
+        self.last.set(Some((task, operation)));
+        if self.stopped() {
+            self.suspend(task);
+            return;
+        }
+        self.collect();
+        if self.ready.borrow().is_empty() {
+            return;
+        }
+        let site = self.site(self.lanes.schedule, task, operation);
+        let pick = {
+            let ready = self.ready.borrow();
+            self.choose(site, ready.as_slices().0, ready.as_slices().1, Some(task))
+        };
+        if pick == 0 {
+            return;
+        }
+        let next = self.ready.borrow_mut().remove(pick - 1).expect("a pick is below its bound");
+        self.fact(Fact::Preempted { before: operation, by: next });
+        self.handoff.set(Some(next));
+        // At the head: once the others block, this thread goes on, so that a dull schedule has few switches.
+        self.ready.borrow_mut().push_front(task);
+        self.slots.borrow_mut()[task.index()].state = State::Ready;
+        self.suspend(task);
+    }
+
+    /// Gives up the processor: the running thread goes to the end of the ready list.
+    pub(crate) fn yield_now(&self) {
+        let Some(task) = self.running_thread() else { return };
+        if std::thread::panicking() {
+            return;
+        }
+        self.count_step(task);
+        self.last.set(Some((task, Operation::new("yield"))));
+        self.collect();
+        if !self.ready.borrow().is_empty() || self.stopped() {
+            self.ready.borrow_mut().push_back(task);
+            self.slots.borrow_mut()[task.index()].state = State::Ready;
+            self.suspend(task);
+        }
+    }
+
+    /// Parks the running thread until it is woken or `until` has come; spurious returns are allowed.
+    ///
+    /// Returns `false` where the thread may not wait: it is unwinding.
+    ///
+    /// # Panics
+    ///
+    /// Where no simulated thread runs: a blocking call in an async task, or outside of the simulation's tasks.
+    #[must_use]
+    pub(crate) fn block(&self, on: Wait, until: Option<Nanos>) -> bool {
+        let Some(task) = self.running_thread() else {
+            let who = self.current.get().map_or("code outside of all tasks".into(), |task| self.name(task));
+            panic!(
+                "a blocking call in {who}, which is no thread: start one with `Threads::spawn`, or use `Runtime`"
+            );
+        };
+        if std::thread::panicking() {
+            return false;
+        }
+        let timer = until.map(|until| {
+            let host = self.slots.borrow()[task.index()].host;
+            self.arm(until, host, self.waker(task))
+        });
+        let now = self.now();
+        {
+            let mut slots = self.slots.borrow_mut();
+            let waits = &mut slots[task.index()].waits;
+            waits.retain(|waiting| waiting.on == on);
+            if waits.is_empty() {
+                waits.push(Waiting { on, since: now });
+                drop(slots);
+                self.fact(Fact::Waits(on));
+            }
+        }
+        self.last.set(Some((task, Operation::new("block"))));
+        let _disarm = Disarm { executor: self, timer };
+        self.suspend(task);
+        true
+    }
+
+    /// The running thread has what it waited for.
+    pub(crate) fn unblocked(&self) {
+        if let Some(task) = self.current.get() {
+            self.slots.borrow_mut()[task.index()].waits.clear();
+        }
+    }
+
+    fn running_thread(&self) -> Option<TaskId> {
+        let task = self.current.get()?;
+        self.slots.borrow()[task.index()].suspender.is_some().then_some(task)
+    }
+
+    fn suspend(&self, task: TaskId) {
+        let suspender = self.slots.borrow()[task.index()].suspender.clone();
+        suspender.expect("only threads suspend").suspend();
+    }
+}
+
+/// Disarms a timer also when the thread that waits for it is torn down.
+struct Disarm<'a> {
+    executor: &'a Executor,
+    timer: Option<TimerKey>,
+}
+
+impl Drop for Disarm<'_> {
+    fn drop(&mut self) {
+        if let Some(timer) = self.timer {
+            self.executor.disarm(timer);
+        }
+    }
+}

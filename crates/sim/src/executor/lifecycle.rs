@@ -1,0 +1,376 @@
+//! How tasks and threads start and end, and how a run is torn down.
+//!
+//! Teardown drops what is still alive. A suspended thread unwinds then: its destructors run, and every seam call they
+//! make fails or acts at once, because nothing may suspend during an unwind. A lock that such a destructor wants and
+//! another suspended thread holds is freed by tearing that thread down first.
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+
+use wavetank_runtime::join::panic_message;
+
+use super::coroutine::ThreadBody;
+use super::{Body, Executor, HostIndex, Slot, State, TaskId, TaskWaker, Wait, Waiting};
+use crate::choices::Choices;
+use crate::net::Nanos;
+use crate::symptom::{Symptom, SymptomKind};
+use crate::trace::{Fact, Trace};
+
+/// What a panic left: its message.
+pub(super) struct Panic(String);
+
+/// Runs `f` and catches its panic, if it panics.
+pub(super) fn caught<T>(f: impl FnOnce() -> T) -> Result<T, Panic> {
+    catch_unwind(AssertUnwindSafe(f)).map_err(|payload| Panic(panic_message(&*payload)))
+}
+
+/// A task of a report: who it is and what it waits for.
+#[derive(Clone, Debug)]
+pub(crate) struct Straggler {
+    pub(crate) name: Arc<str>,
+    pub(crate) host: HostIndex,
+    pub(crate) main: bool,
+    pub(crate) runnable: bool,
+    pub(crate) waits: Vec<Waiting>,
+    pub(crate) parked_since: Nanos,
+}
+
+impl Executor {
+    pub(crate) fn add_host(&self, name: &str) -> HostIndex {
+        let mut hosts = self.hosts.borrow_mut();
+        hosts.push(name.into());
+        hosts.len() - 1
+    }
+
+    /// Starts an async task.
+    pub(crate) fn start_task(
+        &self,
+        host: HostIndex,
+        name: &str,
+        main: bool,
+        future: impl Future<Output = ()> + 'static,
+    ) -> TaskId {
+        let body = Body::Task(Box::pin(future));
+        self.start(host, name, main, |_| Ok(body)).expect("only threads need memory from the system")
+    }
+
+    /// Starts a thread. `entry` must not unwind unless it is torn down.
+    ///
+    /// # Errors
+    ///
+    /// The system's, where there is no memory for its stack.
+    pub(crate) fn start_thread(
+        &self,
+        host: HostIndex,
+        name: &str,
+        main: bool,
+        entry: impl FnOnce() + 'static,
+    ) -> std::io::Result<TaskId> {
+        let stack_bytes = self.settings.stack_bytes;
+        self.start(host, name, main, |_| Ok(Body::Thread(ThreadBody::new(stack_bytes, entry)?)))
+    }
+
+    fn start(
+        &self,
+        host: HostIndex,
+        name: &str,
+        main: bool,
+        body: impl FnOnce(TaskId) -> std::io::Result<Body>,
+    ) -> std::io::Result<TaskId> {
+        let task = TaskId::new(self.slots.borrow().len());
+        let body = body(task)?;
+        let name: Arc<str> = self.unique_name(host, name).into();
+        let (suspender, overflow_message) = match &body {
+            Body::Task(_) => (None, "".into()),
+            Body::Thread(thread) => (Some(thread.suspender()), self.overflow_message(&name, thread).into()),
+        };
+        self.progress.name(task.0, &name);
+        self.slots.borrow_mut().push(Slot {
+            name,
+            host,
+            state: State::Parked,
+            main,
+            body: Some(body),
+            suspender,
+            waker: TaskWaker::waker(self.run, task, self.mailbox.clone()),
+            woken: false,
+            waits: Vec::new(),
+            parked_since: self.now(),
+            sites: Vec::new(),
+            overflow_message,
+            spans: Vec::new(),
+            locks_held: 0,
+        });
+        if main {
+            self.mains_left.set(self.mains_left.get() + 1);
+        }
+        self.fact(Fact::Started { task });
+        self.wake(task);
+        Ok(task)
+    }
+
+    fn overflow_message(&self, name: &str, thread: &ThreadBody) -> String {
+        format!(
+            "\nwavetank: the simulated thread `{name}` overflowed its stack of {} bytes (seed {}).\n\
+             Give threads more with `Sim::stack_bytes`, or recurse less. The process ends here.\n",
+            thread.stack_bytes(),
+            self.choices.borrow().seed(),
+        )
+    }
+
+    /// "host/name", and "host/name#2" for the second of that name.
+    fn unique_name(&self, host: HostIndex, name: &str) -> String {
+        let name = format!("{}/{name}", self.hosts.borrow()[host]);
+        let mut names = self.names.borrow_mut();
+        let count = names.entry(name.clone()).or_insert(0);
+        *count += 1;
+        if *count == 1 { name } else { format!("{name}#{count}") }
+    }
+
+    pub(super) fn end(&self, task: TaskId) {
+        let main = {
+            let mut slots = self.slots.borrow_mut();
+            let slot = &mut slots[task.index()];
+            slot.state = State::Ended;
+            slot.suspender = None;
+            slot.waits = Vec::new();
+            slot.sites = Vec::new();
+            slot.spans = Vec::new();
+            slot.main
+        };
+        if main {
+            self.mains_left.set(self.mains_left.get() - 1);
+        }
+        self.fact_of(task, Fact::Ended);
+    }
+
+    /// Drops the future or coroutine of a task; a panic in a destructor counts as the task's.
+    pub(super) fn drop_body(&self, task: TaskId, body: Body) {
+        if let Err(panic) = caught(|| drop(body)) {
+            self.panicked(task, &panic);
+        }
+    }
+
+    pub(super) fn panicked(&self, task: TaskId, panic: &Panic) {
+        self.panicked_with(task, &panic.0);
+    }
+
+    /// Records that `task` panicked: a failure of the run.
+    pub(crate) fn panicked_with(&self, task: TaskId, message: &str) {
+        self.fact_of(task, Fact::Panicked(message.into()));
+        let detail = format!("{}: {message}", self.name(task));
+        self.fail(Symptom::new(SymptomKind::Panic, detail));
+    }
+
+    /// Ends a thread's entry: passes a forced unwind on, reports any other panic, returns its message.
+    pub(crate) fn thread_panicked(&self, payload: Box<dyn Any + Send>) -> String {
+        if self.tearing_down.get() || self.being_torn_down() {
+            resume_unwind(payload);
+        }
+        let message = panic_message(&*payload);
+        if let Some(task) = self.current.get() {
+            self.panicked_with(task, &message);
+        }
+        message
+    }
+
+    /// Whether the running thread is unwound by force, by [`free_by_force`](Self::free_by_force).
+    fn being_torn_down(&self) -> bool {
+        self.current.get().is_some_and(|task| self.slots.borrow()[task.index()].state == State::Ended)
+    }
+
+    /// Aborts a task that is not running: drops its future. Returns `false` if it has ended or runs now.
+    pub(crate) fn abort(&self, task: TaskId) -> bool {
+        let body = {
+            let mut slots = self.slots.borrow_mut();
+            let slot = &mut slots[task.index()];
+            if !matches!(slot.state, State::Ready | State::Parked)
+                || !matches!(slot.body, Some(Body::Task(_)))
+            {
+                return false;
+            }
+            slot.body.take()
+        };
+        self.ready.borrow_mut().retain(|&ready| ready != task);
+        let outer = self.current.replace(Some(task));
+        if let Some(body) = body {
+            self.drop_body(task, body);
+        }
+        self.current.set(outer);
+        self.end(task);
+        true
+    }
+
+    pub(crate) fn is_ended(&self, task: TaskId) -> bool {
+        self.slots.borrow()[task.index()].state == State::Ended
+    }
+
+    pub(crate) fn mains_left(&self) -> usize {
+        self.mains_left.get()
+    }
+
+    /// Whether the run is to end: it has a verdict, or was asked to stop.
+    pub(crate) fn must_stop(&self) -> bool {
+        if let Some((task, thread)) = self.mailbox.offender() {
+            let detail = format!(
+                "{} was woken by the real OS thread `{thread}`: what runs outside of the simulation cannot be replayed",
+                self.name(task)
+            );
+            self.fail(Symptom::new(SymptomKind::ForeignWake, detail));
+        }
+        if let Some(divergence) = self.choices.borrow().divergence() {
+            self.fail(Symptom::new(SymptomKind::Diverged, divergence.to_string()));
+        }
+        self.stopped()
+    }
+
+    // Locks.
+
+    pub(crate) fn lock_taken(&self) {
+        self.count_lock(1);
+    }
+
+    pub(crate) fn lock_released(&self) {
+        self.count_lock(-1);
+    }
+
+    fn count_lock(&self, change: i32) {
+        if let Some(task) = self.current.get() {
+            let mut slots = self.slots.borrow_mut();
+            let held = &mut slots[task.index()].locks_held;
+            *held = held.saturating_add_signed(change);
+        }
+    }
+
+    /// Tears down the suspended thread `holder`, whose lock an unwinding thread needs.
+    ///
+    /// # Panics
+    ///
+    /// Ends the process where `holder` is itself in the middle of an unwind: two destructors wait for each other, and
+    /// neither can be suspended.
+    pub(crate) fn free_by_force(&self, holder: TaskId, lock: &str) {
+        let body = self.slots.borrow_mut()[holder.index()].body.take();
+        let Some(body) = body else {
+            let (holder, waiter) = (self.name(holder), self.current.get().map(|task| self.name(task)));
+            crate::panics::complain(&format!(
+                "wavetank: {waiter:?} unwinds and waits for the lock `{lock}`, which {holder} holds and cannot release, \
+                 because it unwinds too (seed {}). Do not take locks in destructors that may run in a panic. \
+                 The process ends here.",
+                self.choices.borrow().seed()
+            ));
+            std::process::abort();
+        };
+        self.slots.borrow_mut()[holder.index()].state = State::Ended;
+        let outer = self.current.replace(Some(holder));
+        drop(body);
+        self.current.set(outer);
+    }
+
+    // Reports.
+
+    /// Everything that has not ended, in the order of starts.
+    pub(crate) fn stragglers(&self) -> Vec<Straggler> {
+        let slots = self.slots.borrow();
+        let alive = slots.iter().filter(|slot| slot.state != State::Ended);
+        alive
+            .map(|slot| Straggler {
+                name: slot.name.clone(),
+                host: slot.host,
+                main: slot.main,
+                runnable: slot.state != State::Parked,
+                waits: slot.waits.clone(),
+                parked_since: slot.parked_since,
+            })
+            .collect()
+    }
+
+    /// One clause that says what has not ended and is able to run.
+    pub(super) fn still_running(&self) -> String {
+        let current = self.current.get().map(|task| self.name(task));
+        let names: Vec<Arc<str>> = self
+            .stragglers()
+            .into_iter()
+            .filter(|straggler| straggler.runnable)
+            .map(|straggler| straggler.name)
+            .collect();
+        match current {
+            Some(current) => format!("{current} was running; able to run: {}", names.join(", ")),
+            None => format!("able to run: {}", names.join(", ")),
+        }
+    }
+
+    /// Counts the timers of `host` that are armed.
+    pub(crate) fn timers_of(&self, host: HostIndex) -> usize {
+        self.timers.borrow().values().filter(|timer| timer.host == host).count()
+    }
+
+    // Teardown.
+
+    /// Whether a thread (as opposed to a task) is being torn down now.
+    pub(crate) fn is_tearing_down_a_thread(&self) -> bool {
+        self.tearing_down.get() && self.running_thread().is_some()
+    }
+
+    /// The names of all tasks, by number.
+    pub(crate) fn task_names(&self) -> Vec<Arc<str>> {
+        self.slots.borrow().iter().map(|slot| slot.name.clone()).collect()
+    }
+
+    /// Ends the executor and returns what outlives it.
+    pub(crate) fn into_parts(self) -> (Choices, Trace) {
+        (self.choices.into_inner(), self.trace.into_inner())
+    }
+
+    /// Drops everything that is still alive. Must run on the run's OS thread, while the run is current.
+    pub(crate) fn tear_down(&self) {
+        self.tearing_down.set(true);
+        self.mailbox.close();
+        self.trace.borrow_mut().close();
+        // Holders of locks first, so that destructors of the others find them free.
+        for locks in [true, false] {
+            let mut index = 0;
+            // Destructors may start tasks: the list is walked as it grows.
+            while index < self.slots.borrow().len() {
+                self.tear_down_one(TaskId::new(index), locks);
+                index += 1;
+            }
+        }
+        self.timers.borrow_mut().clear();
+    }
+
+    fn tear_down_one(&self, task: TaskId, holders_only: bool) {
+        let body = {
+            let mut slots = self.slots.borrow_mut();
+            let slot = &mut slots[task.index()];
+            if holders_only && slot.locks_held == 0 {
+                return;
+            }
+            slot.state = State::Ended;
+            slot.body.take()
+        };
+        let Some(body) = body else { return };
+        self.current.set(Some(task));
+        // A destructor that panics while its thread is torn down ends the process by Rust's own rules; one that panics
+        // in a dropped future is of no more interest than what already ended the run.
+        let _ = caught(|| drop(body));
+        self.current.set(None);
+    }
+}
+
+/// Describes a wait in plain words.
+pub(crate) fn describe_wait(
+    executor: &Executor,
+    wait: Wait,
+    outside: &dyn Fn(&str, u64) -> String,
+) -> String {
+    match wait {
+        Wait::Lock { name, holder } => format!("for the lock `{name}`, held by {}", executor.name(holder)),
+        Wait::Condvar { name, until: None } => format!("for a notification on `{name}`"),
+        Wait::Condvar { name, until: Some(_) } => format!("for a notification on `{name}`, with a timeout"),
+        Wait::Sleep { .. } => "for a timer".to_owned(),
+        Wait::Join { task } => format!("for the end of {}", executor.name(task)),
+        Wait::Outside { verb, object, .. } => outside(verb, object),
+    }
+}

@@ -1,0 +1,60 @@
+//! What a parked task or thread waits for, in words that a deadlock report can use.
+
+use super::TaskId;
+use crate::net::Nanos;
+
+/// The operation at which a task stands: the second half of a site's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Operation {
+    pub(crate) verb: &'static str,
+    /// The lock or condition variable, empty for operations that have no named object.
+    pub(crate) object: &'static str,
+}
+
+impl Operation {
+    pub(crate) const fn new(verb: &'static str) -> Self {
+        Self { verb, object: "" }
+    }
+
+    pub(crate) const fn on(verb: &'static str, object: &'static str) -> Self {
+        Self { verb, object }
+    }
+}
+
+impl std::fmt::Display for Operation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.object.is_empty() {
+            f.write_str(self.verb)
+        } else {
+            write!(f, "{} {}", self.verb, self.object)
+        }
+    }
+}
+
+/// What a task waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Wait {
+    /// A lock that another thread holds.
+    Lock { name: &'static str, holder: TaskId },
+    /// A notification.
+    Condvar { name: &'static str, until: Option<Nanos> },
+    /// A point in time.
+    Sleep { until: Nanos },
+    /// The end of a task or thread.
+    Join { task: TaskId },
+    /// Something outside of the executor (a socket), which whoever made it can describe.
+    Outside { verb: &'static str, object: u64, until: Option<Nanos> },
+}
+
+impl Wait {
+    /// Whether a stall oracle should look at this wait: one that others must end.
+    pub(crate) const fn can_stall(&self) -> bool {
+        match self {
+            Self::Lock { .. } | Self::Join { .. } => true,
+            Self::Condvar { until, .. } => until.is_none(),
+            Self::Sleep { .. } => false,
+            // Waiting for a client is what a listener is for.
+            Self::Outside { verb, until, .. } => until.is_none() && !matches!(verb.as_bytes(), b"accept"),
+        }
+    }
+}

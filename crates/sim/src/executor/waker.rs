@@ -1,0 +1,87 @@
+//! The waker of a simulated task or thread.
+//!
+//! A wake-up is a note in the run's inbox; the executor decides when the task runs. Wakers are `Send + Sync`, as
+//! `std::task::Waker` demands, but a simulation is single-threaded: a wake-up from another OS thread could come at any
+//! moment of the run, so it is not obeyed but reported, by the name of the OS thread.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Wake, Waker};
+
+use super::TaskId;
+use crate::context;
+
+/// What wakers of one run share with it.
+#[derive(Debug, Default)]
+pub(crate) struct Mailbox {
+    /// Set by a wake-up from another OS thread; looked at by the executor between steps.
+    foreign: AtomicBool,
+    /// The first such wake-up: task and OS thread.
+    offender: Mutex<Option<(TaskId, String)>>,
+    /// The run is over: late wake-ups are nobody's fault.
+    over: AtomicBool,
+}
+
+impl Mailbox {
+    pub(crate) fn close(&self) {
+        self.over.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn offender(&self) -> Option<(TaskId, String)> {
+        if !self.foreign.load(Ordering::Acquire) {
+            return None;
+        }
+        self.offender.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn report(&self, task: TaskId) {
+        if self.over.load(Ordering::Acquire) {
+            return;
+        }
+        let thread = std::thread::current().name().unwrap_or("unnamed").to_owned();
+        self.offender.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert((task, thread));
+        self.foreign.store(true, Ordering::Release);
+    }
+}
+
+pub(crate) struct TaskWaker {
+    run: u64,
+    task: TaskId,
+    mailbox: Arc<Mailbox>,
+}
+
+impl TaskWaker {
+    pub(crate) fn waker(run: u64, task: TaskId, mailbox: Arc<Mailbox>) -> Waker {
+        Waker::from(Arc::new(Self { run, task, mailbox }))
+    }
+}
+
+impl Wake for TaskWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let delivered = context::with_run(self.run, |run| run.executor.wake(self.task));
+        if delivered.is_none() {
+            self.mailbox.report(self.task);
+        }
+    }
+}
+
+/// Ends the stretch for which a task was withheld.
+struct LateWaker {
+    run: u64,
+    task: TaskId,
+}
+
+impl Wake for LateWaker {
+    fn wake(self: Arc<Self>) {
+        context::with_run(self.run, |run| run.executor.release(self.task));
+    }
+}
+
+/// A waker that makes a withheld task ready. Only the executor's own timers hold one.
+pub(super) fn late(run: u64, task: TaskId) -> Waker {
+    Waker::from(Arc::new(LateWaker { run, task }))
+}

@@ -1,0 +1,127 @@
+//! A host of the simulation: the tank's implementation of both traits of the seam.
+//!
+//! `tasks` implements `Runtime`, `threads` implements `Threads`, `socket` is what their streams share, `locks` are the
+//! locks of threads.
+
+mod ending;
+mod locks;
+mod socket;
+mod tasks;
+mod threads;
+
+use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::{fmt, io};
+
+use crate::context;
+use crate::net::{HostId, Nanos};
+use crate::run::Run;
+use crate::sim::MainResult;
+use crate::symptom::{Symptom, SymptomKind};
+use crate::trace::Fact;
+
+pub use locks::{SimCondvar, SimGuard, SimMutex};
+pub use tasks::{SimListener, SimReadHalf, SimSleep, SimStream, SimTaskHandle, SimWriteHalf};
+pub use threads::{SimBlockingListener, SimBlockingStream, SimThreadHandle};
+
+/// A handle to a simulated host. It implements [`Runtime`](wavetank_runtime::Runtime) and
+/// [`Threads`](wavetank_runtime::Threads); protocol code runs on it as on any other.
+///
+/// Handles are small and may be copied anywhere within their run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Host {
+    run: u64,
+    index: usize,
+}
+
+impl Host {
+    pub(crate) const fn new(run: u64, index: usize) -> Self {
+        Self { run, index }
+    }
+
+    fn run(self) -> Rc<Run> {
+        context::expect_run(self.run)
+    }
+
+    const fn id(self) -> HostId {
+        HostId::new(self.index)
+    }
+
+    /// Returns the host's name.
+    ///
+    /// # Panics
+    ///
+    /// Outside of the run that the host belongs to, as all methods of a host.
+    #[must_use]
+    pub fn name(&self) -> Arc<str> {
+        self.run().host_name(self.index)
+    }
+
+    /// Returns the host's address.
+    ///
+    /// # Panics
+    ///
+    /// Outside of the run that the host belongs to.
+    #[must_use]
+    pub fn ip(&self) -> IpAddr {
+        let run = self.run();
+        let name = run.host_name(self.index);
+        run.network(|network, _, _| network.resolve(self.id(), &name)).expect("a host knows its own name")
+    }
+
+    /// Reports what a main returned.
+    pub(crate) fn main_ended(self, result: impl MainResult) {
+        if let Some(failure) = result.failure() {
+            let run = self.run();
+            run.executor.fact(Fact::Failed(failure.as_str().into()));
+            let detail = format!("{}: {failure}", self.name());
+            run.executor.fail(Symptom::new(SymptomKind::HostError, detail));
+        }
+    }
+
+    fn resolve_now(self, host: &str, port: u16) -> io::Result<Vec<std::net::SocketAddr>> {
+        let found = self.run().network(|network, _, _| network.resolve(self.id(), host));
+        match found {
+            Some(ip) => Ok(vec![(ip, port).into()]),
+            None => Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                format!("no host of this simulation is called `{host}`"),
+            )),
+        }
+    }
+
+    fn fill(self, buffer: &mut [u8]) {
+        let run = self.run();
+        let lane = format!("entropy {}", run.host_name(self.index));
+        run.executor.choices.borrow_mut().entropy(&lane, buffer);
+    }
+
+    fn now_nanos(self) -> Nanos {
+        self.run().executor.now()
+    }
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match context::current().filter(|run| run.number == self.run) {
+            Some(run) => write!(f, "Host({})", run.host_name(self.index)),
+            None => f.write_str("Host(of another run)"),
+        }
+    }
+}
+
+/// Wraps what a thread does so that it never unwinds but by force.
+pub(crate) fn thread_entry(run: u64, body: impl FnOnce() + 'static) -> impl FnOnce() + 'static {
+    move || {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(body)) {
+            context::expect_run(run).executor.thread_panicked(payload);
+        }
+    }
+}
+
+/// What a seam call says when its thread unwinds and would have to wait.
+fn unwinding(what: &str) -> io::Error {
+    io::Error::other(format!("{what} would have to wait, and a thread that unwinds cannot"))
+}

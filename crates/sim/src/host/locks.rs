@@ -1,0 +1,286 @@
+//! The locks of simulated threads.
+//!
+//! One thread runs at a time, so a lock is a note of who holds it and who waits. The value lies in a `std` mutex that is
+//! never contended: the note decides, the `std` mutex only proves it to the compiler.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::rc::Rc;
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::task::Waker;
+
+use wavetank_runtime::WaitOutcome;
+
+use super::context;
+use crate::executor::{Operation, TaskId, Wait};
+use crate::net::Nanos;
+use crate::run::Run;
+
+/// The lock behind [`Mutex`](wavetank_runtime::Mutex) in a simulation.
+pub struct SimMutex<T> {
+    run: u64,
+    name: &'static str,
+    note: Mutex<Note>,
+    value: Mutex<T>,
+}
+
+#[derive(Default)]
+struct Note {
+    holder: Option<TaskId>,
+    waiting: VecDeque<Waker>,
+}
+
+impl<T: Send> SimMutex<T> {
+    pub(super) const fn new(run: u64, name: &'static str, value: T) -> Self {
+        let note = Note { holder: None, waiting: VecDeque::new() };
+        Self { run, name, note: Mutex::new(note), value: Mutex::new(value) }
+    }
+
+    fn run(&self) -> Rc<Run> {
+        context::expect_run(self.run)
+    }
+
+    fn note(&self) -> MutexGuard<'_, Note> {
+        self.note.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn lock(&self) -> SimGuard<'_, T> {
+        let run = self.run();
+        run.executor.point(Operation::on("lock", self.name));
+        self.lock_now(&run)
+    }
+
+    /// Locks without a scheduling point before it: a thread that waited has just been scheduled.
+    fn lock_now(&self, run: &Run) -> SimGuard<'_, T> {
+        loop {
+            let holder = {
+                let mut note = self.note();
+                match note.holder {
+                    None => {
+                        note.holder = Some(holder_of(run));
+                        break;
+                    }
+                    Some(holder) => {
+                        if let Some(task) = run.executor.current() {
+                            let waker = run.executor.waker(task);
+                            if !note.waiting.iter().any(|known| known.will_wake(&waker)) {
+                                note.waiting.push_back(waker);
+                            }
+                        }
+                        holder
+                    }
+                }
+            };
+            if !run.executor.block(Wait::Lock { name: self.name, holder }, None) {
+                // This thread unwinds and cannot wait, and the lock is held by one that is suspended.
+                run.executor.free_by_force(holder, self.name);
+            }
+        }
+        run.executor.unblocked();
+        run.executor.lock_taken();
+        self.guard()
+    }
+
+    pub(super) fn try_lock(&self) -> Option<SimGuard<'_, T>> {
+        let run = self.run();
+        run.executor.point(Operation::on("try_lock", self.name));
+        let mut note = self.note();
+        if note.holder.is_some() {
+            return None;
+        }
+        note.holder = Some(holder_of(&run));
+        drop(note);
+        run.executor.lock_taken();
+        Some(self.guard())
+    }
+
+    fn guard(&self) -> SimGuard<'_, T> {
+        let value = match self.value.try_lock() {
+            Ok(value) => value,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => unreachable!("the note says that nobody holds the lock"),
+        };
+        SimGuard { mutex: self, value: Some(value) }
+    }
+
+    /// Frees the lock and wakes one of those who wait for it.
+    fn release(&self, run: Option<&Run>) {
+        let mut note = self.note();
+        note.holder = None;
+        let count = note.waiting.len();
+        if count == 0 {
+            return;
+        }
+        let index = run.map_or(0, |run| run.executor.pick_waiter(Operation::on("hand on", self.name), count));
+        let next = note.waiting.remove(index);
+        drop(note);
+        if let Some(next) = next {
+            next.wake();
+        }
+    }
+
+    pub(super) fn into_inner(self) -> T {
+        self.value.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The running task. Locks may also be taken where none runs (in the set-up of a test); nobody can wait for those.
+fn holder_of(run: &Run) -> TaskId {
+    run.executor.current().unwrap_or(TaskId::new(0))
+}
+
+impl<T> fmt::Debug for SimMutex<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimMutex").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Holds a [`SimMutex`].
+pub struct SimGuard<'a, T: Send> {
+    mutex: &'a SimMutex<T>,
+    value: Option<MutexGuard<'a, T>>,
+}
+
+impl<T: Send> SimGuard<'_, T> {
+    fn unlock(&mut self, run: Option<&Run>) {
+        if self.value.take().is_none() {
+            return;
+        }
+        if let Some(run) = run {
+            run.executor.lock_released();
+        }
+        self.mutex.release(run);
+    }
+}
+
+impl<T: Send> Drop for SimGuard<'_, T> {
+    fn drop(&mut self) {
+        let run = context::current().filter(|run| run.number == self.mutex.run);
+        self.unlock(run.as_deref());
+        // What follows the release may run late: the state is published, its author has not gone on.
+        if let Some(run) = run {
+            run.executor.point(Operation::on("unlock", self.mutex.name));
+        }
+    }
+}
+
+impl<T: Send> Deref for SimGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.value.as_ref().expect("a guard holds its value until it is dropped")
+    }
+}
+
+impl<T: Send> DerefMut for SimGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.value.as_mut().expect("a guard holds its value until it is dropped")
+    }
+}
+
+impl<T: Send> fmt::Debug for SimGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimGuard").field("mutex", &self.mutex.name).finish_non_exhaustive()
+    }
+}
+
+/// The condition variable behind [`Condvar`](wavetank_runtime::Condvar) in a simulation.
+pub struct SimCondvar {
+    run: u64,
+    name: &'static str,
+    state: Mutex<Waiters>,
+}
+
+#[derive(Default)]
+struct Waiters {
+    /// Each with a ticket, by which its waiter finds out whether it was notified.
+    waiting: Vec<(u64, Waker)>,
+    tickets: u64,
+}
+
+impl SimCondvar {
+    pub(super) const fn new(run: u64, name: &'static str) -> Self {
+        Self { run, name, state: Mutex::new(Waiters { waiting: Vec::new(), tickets: 0 }) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, Waiters> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn wait<'a, T: Send>(
+        &self,
+        mut guard: SimGuard<'a, T>,
+        timeout: Option<Nanos>,
+    ) -> (SimGuard<'a, T>, WaitOutcome) {
+        let run = context::expect_run(self.run);
+        run.executor.point(Operation::on("wait", self.name));
+        let until = timeout.map(|timeout| run.executor.now().saturating_add(timeout));
+        let mutex = guard.mutex;
+        let Some(task) = run.executor.current() else { return (guard, WaitOutcome::Notified) };
+        let ticket = {
+            let mut state = self.state();
+            state.tickets += 1;
+            let ticket = state.tickets;
+            state.waiting.push((ticket, run.executor.waker(task)));
+            ticket
+        };
+        let _forget = Forget { condvar: self, ticket };
+        guard.unlock(Some(&run));
+        drop(guard);
+        let mut outcome = WaitOutcome::Notified;
+        while self.is_waiting(ticket) {
+            if until.is_some_and(|until| run.executor.now() >= until) {
+                outcome = WaitOutcome::TimedOut;
+                break;
+            }
+            if !run.executor.block(Wait::Condvar { name: self.name, until }, until) {
+                // A thread that unwinds cannot wait: as if it had been woken for no reason.
+                break;
+            }
+        }
+        run.executor.unblocked();
+        (mutex.lock_now(&run), outcome)
+    }
+
+    fn is_waiting(&self, ticket: u64) -> bool {
+        self.state().waiting.iter().any(|(waiting, _)| *waiting == ticket)
+    }
+
+    pub(super) fn notify_one(&self) {
+        let run = context::expect_run(self.run);
+        run.executor.point(Operation::on("notify", self.name));
+        let count = self.state().waiting.len();
+        if count == 0 {
+            return;
+        }
+        let index = run.executor.pick_waiter(Operation::on("notify one of", self.name), count);
+        let (_, waker) = self.state().waiting.remove(index);
+        waker.wake();
+    }
+
+    pub(super) fn notify_all(&self) {
+        let run = context::expect_run(self.run);
+        run.executor.point(Operation::on("notify", self.name));
+        let waiting = std::mem::take(&mut self.state().waiting);
+        waiting.into_iter().for_each(|(_, waker)| waker.wake());
+    }
+}
+
+/// Takes a waiter off the list also when its thread is torn down.
+struct Forget<'a> {
+    condvar: &'a SimCondvar,
+    ticket: u64,
+}
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        self.condvar.state().waiting.retain(|(ticket, _)| *ticket != self.ticket);
+    }
+}
+
+impl fmt::Debug for SimCondvar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimCondvar").field("name", &self.name).finish_non_exhaustive()
+    }
+}

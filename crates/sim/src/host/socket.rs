@@ -1,0 +1,254 @@
+//! A TCP socket as its handles share it: streams, halves and clones of one connection.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use crate::context;
+use crate::executor::{Operation, Wait};
+use crate::net::{Direction, ListenerId, Nanos, Ready, SocketId};
+use crate::run::Run;
+use crate::sim::nanos;
+
+/// One end of a connection. Dropping it closes the end.
+#[derive(Debug)]
+pub(super) struct Socket {
+    run: u64,
+    pub(super) id: SocketId,
+    /// Timeouts in nanoseconds; 0 is none.
+    read_timeout: AtomicU64,
+    write_timeout: AtomicU64,
+}
+
+impl Socket {
+    pub(super) const fn new(run: u64, id: SocketId) -> Self {
+        Self { run, id, read_timeout: AtomicU64::new(0), write_timeout: AtomicU64::new(0) }
+    }
+
+    pub(super) fn run(&self) -> Rc<Run> {
+        context::expect_run(self.run)
+    }
+
+    pub(super) const fn run_number(&self) -> u64 {
+        self.run
+    }
+
+    // What both kinds of code do alike.
+
+    pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.run().network(|network, _, _| network.local_addr(self.id))
+    }
+
+    pub(super) fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.run().network(|network, _, _| network.peer_addr(self.id))
+    }
+
+    pub(super) fn shutdown(&self, how: std::net::Shutdown) -> io::Result<()> {
+        self.run().network(|network, now, link| network.shutdown(now, link, self.id, how))
+    }
+
+    pub(super) fn linger_zero(&self) {
+        self.run().network(|network, _, _| network.set_linger_zero(self.id));
+    }
+
+    fn try_read(&self, run: &Run, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        run.network(|network, now, link| network.read(now, link, self.id, buffer))
+    }
+
+    fn try_write(&self, run: &Run, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        run.network(|network, now, link| network.write(now, link, self.id, bytes))
+    }
+
+    fn ready(&self, direction: Direction) -> Ready {
+        Ready::Socket(self.id, direction)
+    }
+
+    fn wait(&self, direction: Direction, until: Option<Nanos>) -> Wait {
+        let verb = match direction {
+            Direction::Read => "read",
+            Direction::Write => "write",
+            Direction::Connect => "connect",
+        };
+        Wait::Outside { verb, object: self.id.object(), until }
+    }
+
+    // Async.
+
+    pub(super) fn poll_read(&self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.poll(context, Direction::Read, |run| self.try_read(run, buffer))
+    }
+
+    pub(super) fn poll_write(&self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll(context, Direction::Write, |run| self.try_write(run, bytes))
+    }
+
+    pub(super) fn poll_connected(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll(context, Direction::Connect, |run| {
+            run.network(|network, _, _| network.poll_connected(self.id))
+        })
+    }
+
+    fn poll<T>(
+        &self,
+        context: &mut Context<'_>,
+        direction: Direction,
+        attempt: impl FnOnce(&Run) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let run = self.run();
+        std::task::ready!(run.executor.poll_operation(context));
+        let polled = attempt(&run);
+        if polled.is_pending() {
+            run.when_ready(self.ready(direction), context.waker());
+            run.executor.note_wait(self.wait(direction, None));
+        }
+        polled
+    }
+
+    // Blocking.
+
+    pub(super) fn set_timeout(&self, direction: Direction, timeout: Option<Duration>) -> io::Result<()> {
+        if timeout == Some(Duration::ZERO) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "a timeout of zero: use None for no timeout",
+            ));
+        }
+        let value = timeout.map_or(0, nanos);
+        match direction {
+            Direction::Read => self.read_timeout.store(value, Ordering::Relaxed),
+            Direction::Write | Direction::Connect => self.write_timeout.store(value, Ordering::Relaxed),
+        }
+        Ok(())
+    }
+
+    pub(super) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let timeout = self.read_timeout.load(Ordering::Relaxed);
+        self.block("read", Direction::Read, timeout, |run| self.try_read(run, buffer))
+    }
+
+    pub(super) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let timeout = self.write_timeout.load(Ordering::Relaxed);
+        self.block("write", Direction::Write, timeout, |run| self.try_write(run, bytes))
+    }
+
+    /// Waits for the handshake, at most for `timeout` nanoseconds unless that is 0.
+    pub(super) fn connected(&self, timeout: Nanos) -> io::Result<()> {
+        let connected = self.block("connect", Direction::Connect, timeout, |run| {
+            run.network(|network, _, _| network.poll_connected(self.id))
+        });
+        connected.map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => io::Error::new(io::ErrorKind::TimedOut, "connection timed out"),
+            _ => error,
+        })
+    }
+
+    fn block<T>(
+        &self,
+        verb: &'static str,
+        direction: Direction,
+        timeout: Nanos,
+        mut attempt: impl FnMut(&Run) -> Poll<io::Result<T>>,
+    ) -> io::Result<T> {
+        let run = self.run();
+        run.executor.point(Operation::new(verb));
+        let until = (timeout > 0).then(|| run.executor.now().saturating_add(timeout));
+        loop {
+            if let Poll::Ready(result) = attempt(&run) {
+                run.executor.unblocked();
+                return result;
+            }
+            if until.is_some_and(|until| run.executor.now() >= until) {
+                run.executor.unblocked();
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            if let Some(task) = run.executor.current() {
+                run.when_ready(self.ready(direction), &run.executor.waker(task));
+            }
+            if !run.executor.block(self.wait(direction, until), until) {
+                return Err(super::unwinding(verb));
+            }
+        }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        // A socket may outlive its run, in a destructor of the test's own; there is nothing left to close then.
+        context::with_run(self.run, |run| {
+            run.network(|network, now, link| network.close(now, link, self.id));
+            for direction in [Direction::Read, Direction::Write, Direction::Connect] {
+                run.forget(self.ready(direction));
+            }
+        });
+    }
+}
+
+/// A listening socket. Dropping it stops listening.
+#[derive(Debug)]
+pub(super) struct Listening {
+    run: u64,
+    id: ListenerId,
+}
+
+impl Listening {
+    pub(super) const fn new(run: u64, id: ListenerId) -> Self {
+        Self { run, id }
+    }
+
+    fn run(&self) -> Rc<Run> {
+        context::expect_run(self.run)
+    }
+
+    pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.run().network(|network, _, _| network.listener_addr(self.id))
+    }
+
+    fn wait(&self) -> Wait {
+        Wait::Outside { verb: "accept", object: self.id.object(), until: None }
+    }
+
+    fn try_accept(&self, run: &Run) -> Poll<io::Result<(Socket, SocketAddr)>> {
+        let accepted = run.network(|network, _, _| network.accept(self.id));
+        accepted.map_ok(|(id, peer)| (Socket::new(self.run, id), peer))
+    }
+
+    pub(super) fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<(Socket, SocketAddr)>> {
+        let run = self.run();
+        std::task::ready!(run.executor.poll_operation(context));
+        let accepted = self.try_accept(&run);
+        if accepted.is_pending() {
+            run.when_ready(Ready::Listener(self.id), context.waker());
+            run.executor.note_wait(self.wait());
+        }
+        accepted
+    }
+
+    pub(super) fn accept(&self) -> io::Result<(Socket, SocketAddr)> {
+        let run = self.run();
+        run.executor.point(Operation::new("accept"));
+        loop {
+            if let Poll::Ready(accepted) = self.try_accept(&run) {
+                run.executor.unblocked();
+                return accepted;
+            }
+            if let Some(task) = run.executor.current() {
+                run.when_ready(Ready::Listener(self.id), &run.executor.waker(task));
+            }
+            if !run.executor.block(self.wait(), None) {
+                return Err(super::unwinding("accept"));
+            }
+        }
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        context::with_run(self.run, |run| {
+            run.network(|network, now, link| network.close_listener(now, link, self.id));
+            run.forget(Ready::Listener(self.id));
+        });
+    }
+}

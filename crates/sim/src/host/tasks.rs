@@ -1,0 +1,290 @@
+//! [`Runtime`] for a simulated host: async tasks.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::{Shutdown, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use wavetank_runtime::join::panic_message;
+use wavetank_runtime::{
+    Instant, JoinError, ListenOptions, Listener, Runtime, Sleep, SocketOptions, Stream, TaskHandle,
+};
+
+use super::ending::{Ending, ending};
+use super::socket::{Listening, Socket};
+use super::{Host, context};
+use crate::executor::{TaskId, TimerKey, Wait};
+
+impl Runtime for Host {
+    type Stream = SimStream;
+    type Listener = SimListener;
+    type Sleep = SimSleep;
+    type TaskHandle<T: Send + 'static> = SimTaskHandle<T>;
+
+    fn now(&self) -> Instant {
+        Instant::from_nanos(self.now_nanos())
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> SimSleep {
+        SimSleep { host: *self, deadline, timer: None }
+    }
+
+    fn spawn<F>(&self, name: &str, future: F) -> SimTaskHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let (end, ending) = ending();
+        let task = async move {
+            // Moved in, so that dropping the task before it ends tells the handle.
+            let end = end;
+            let output = caught(future).await;
+            if let Err(JoinError::Panicked(message)) = &output {
+                report_panic(message);
+            }
+            end.set(output);
+        };
+        let task = self.run().executor.start_task(self.index, name, false, task);
+        SimTaskHandle { run: self.run, task, ending }
+    }
+
+    async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        self.resolve_now(host, port)
+    }
+
+    async fn connect(&self, address: SocketAddr, options: SocketOptions) -> io::Result<SimStream> {
+        let socket = {
+            let run = self.run();
+            let id =
+                run.network(|network, now, link| network.connect(now, link, self.id(), address, options))?;
+            Socket::new(self.run, id)
+        };
+        poll_fn(|context| socket.poll_connected(context)).await?;
+        Ok(SimStream { socket: Arc::new(socket) })
+    }
+
+    async fn listen(&self, address: SocketAddr, options: ListenOptions) -> io::Result<SimListener> {
+        let id = self.run().network(|network, _, _| network.listen(self.id(), address, options))?;
+        Ok(SimListener { listening: Listening::new(self.run, id) })
+    }
+
+    fn fill_random(&self, buffer: &mut [u8]) {
+        self.fill(buffer);
+    }
+}
+
+/// Polls `future` and turns a panic into an error, at the poll in which it happens.
+async fn caught<F: Future>(future: F) -> Result<F::Output, JoinError> {
+    let mut future = Box::pin(future);
+    poll_fn(move |context| {
+        let polled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| future.as_mut().poll(context)));
+        match polled {
+            Ok(polled) => polled.map(Ok),
+            Err(payload) => Poll::Ready(Err(JoinError::Panicked(panic_message(&*payload)))),
+        }
+    })
+    .await
+}
+
+/// A panic of a spawned task fails the run, whether or not somebody looks at its handle.
+fn report_panic(message: &str) {
+    let Some(run) = context::current() else { return };
+    if let Some(task) = run.executor.current() {
+        run.executor.panicked_with(task, message);
+    }
+}
+
+/// A handle to a simulated task.
+#[derive(Debug)]
+pub struct SimTaskHandle<T> {
+    run: u64,
+    task: TaskId,
+    ending: Ending<T>,
+}
+
+impl<T> Future for SimTaskHandle<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(output) = self.ending.take_or_wake(Some(context.waker())) {
+            return Poll::Ready(output);
+        }
+        context::expect_run(self.run).executor.note_wait(Wait::Join { task: self.task });
+        Poll::Pending
+    }
+}
+
+impl<T: Send + 'static> TaskHandle<T> for SimTaskHandle<T> {
+    fn abort(&self) {
+        context::with_run(self.run, |run| run.executor.abort(self.task));
+    }
+
+    fn is_finished(&self) -> bool {
+        self.ending.has_come()
+    }
+}
+
+/// A simulated timer.
+#[derive(Debug)]
+pub struct SimSleep {
+    host: Host,
+    deadline: Instant,
+    timer: Option<TimerKey>,
+}
+
+impl SimSleep {
+    fn disarm(&mut self) {
+        if let Some(timer) = self.timer.take() {
+            context::with_run(self.host.run, |run| run.executor.disarm(timer));
+        }
+    }
+}
+
+impl Future for SimSleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let run = self.host.run();
+        ready!(run.executor.poll_operation(context));
+        let deadline = self.deadline.as_nanos();
+        if run.executor.now() >= deadline {
+            self.disarm();
+            return Poll::Ready(());
+        }
+        let armed = self.timer.is_some_and(|timer| run.executor.rearm(timer, context.waker()));
+        if !armed {
+            self.timer = Some(run.executor.arm(deadline, self.host.index, context.waker().clone()));
+        }
+        run.executor.note_wait(Wait::Sleep { until: deadline });
+        Poll::Pending
+    }
+}
+
+impl Sleep for SimSleep {
+    fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    fn reset(mut self: Pin<&mut Self>, deadline: Instant) {
+        self.disarm();
+        self.deadline = deadline;
+    }
+}
+
+impl Drop for SimSleep {
+    fn drop(&mut self) {
+        self.disarm();
+    }
+}
+
+/// A simulated listener of tasks.
+#[derive(Debug)]
+pub struct SimListener {
+    listening: Listening,
+}
+
+impl Listener for SimListener {
+    type Stream = SimStream;
+
+    async fn accept(&self) -> io::Result<(SimStream, SocketAddr)> {
+        let (socket, peer) = poll_fn(|context| self.listening.poll_accept(context)).await?;
+        Ok((SimStream { socket: Arc::new(socket) }, peer))
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listening.local_addr()
+    }
+}
+
+/// A simulated TCP stream of tasks.
+#[derive(Debug)]
+pub struct SimStream {
+    socket: Arc<Socket>,
+}
+
+/// The reading half of a [`SimStream`].
+#[derive(Debug)]
+pub struct SimReadHalf {
+    socket: Arc<Socket>,
+}
+
+/// The writing half of a [`SimStream`]; dropping it half-closes the stream.
+#[derive(Debug)]
+pub struct SimWriteHalf {
+    socket: Arc<Socket>,
+}
+
+impl Stream for SimStream {
+    type ReadHalf = SimReadHalf;
+    type WriteHalf = SimWriteHalf;
+
+    fn into_split(self) -> (SimReadHalf, SimWriteHalf) {
+        (SimReadHalf { socket: self.socket.clone() }, SimWriteHalf { socket: self.socket })
+    }
+
+    /// Accepted and without effect: the simulated network never holds small segments back.
+    fn set_nodelay(&self, _: bool) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn abort(self) {
+        self.socket.linger_zero();
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.peer_addr()
+    }
+}
+
+impl Drop for SimWriteHalf {
+    fn drop(&mut self) {
+        if context::with_run(self.socket.run_number(), |_| ()).is_some() {
+            // Fails where the connection is gone, which is what the drop wants.
+            let _ = self.socket.shutdown(Shutdown::Write);
+        }
+    }
+}
+
+macro_rules! reads {
+    ($($stream:ty),*) => {$(
+        impl AsyncRead for $stream {
+            fn poll_read(
+                self: Pin<&mut Self>,
+                context: &mut Context<'_>,
+                buffer: &mut ReadBuf<'_>,
+            ) -> Poll<io::Result<()>> {
+                let read = ready!(self.socket.poll_read(context, buffer.initialize_unfilled()))?;
+                buffer.advance(read);
+                Poll::Ready(Ok(()))
+            }
+        }
+    )*};
+}
+
+macro_rules! writes {
+    ($($stream:ty),*) => {$(
+        impl AsyncWrite for $stream {
+            fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+                self.socket.poll_write(context, bytes)
+            }
+
+            fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Poll::Ready(Ok(()))
+            }
+
+            fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Poll::Ready(self.socket.shutdown(Shutdown::Write))
+            }
+        }
+    )*};
+}
+
+reads!(SimStream, SimReadHalf);
+writes!(SimStream, SimWriteHalf);

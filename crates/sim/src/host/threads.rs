@@ -1,0 +1,263 @@
+//! [`Threads`] for a simulated host: blocking threads.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use wavetank_runtime::{
+    BlockingListener, BlockingStream, Instant, JoinError, ListenOptions, SocketOptions, ThreadHandle,
+    Threads, WaitOutcome,
+};
+
+use super::ending::{Ending, ending};
+use super::locks::{SimCondvar, SimGuard, SimMutex};
+use super::socket::{Listening, Socket};
+use super::{Host, context};
+use crate::executor::{Operation, TaskId, Wait};
+use crate::net::Direction;
+use crate::sim::nanos;
+
+impl Threads for Host {
+    type Stream = SimBlockingStream;
+    type Listener = SimBlockingListener;
+    type ThreadHandle<T: Send + 'static> = SimThreadHandle<T>;
+    type RawMutex<T: Send> = SimMutex<T>;
+    type RawGuard<'a, T: Send + 'a> = SimGuard<'a, T>;
+    type RawCondvar = SimCondvar;
+
+    fn now(&self) -> Instant {
+        Instant::from_nanos(self.now_nanos())
+    }
+
+    fn sleep(&self, duration: Duration) {
+        let run = self.run();
+        run.executor.point(Operation::new("sleep"));
+        let until = run.executor.now().saturating_add(nanos(duration));
+        while run.executor.now() < until {
+            if !run.executor.block(Wait::Sleep { until }, Some(until)) {
+                // A thread that unwinds cannot wait; sleeping shorter is the least wrong.
+                return;
+            }
+        }
+        run.executor.unblocked();
+    }
+
+    fn spawn<T, F>(&self, name: &str, body: F) -> io::Result<SimThreadHandle<T>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let run = self.run();
+        run.executor.point(Operation::new("spawn"));
+        let (end, ending) = ending();
+        let number = self.run;
+        let entry = move || {
+            // Moved in, so that tearing the thread down before it ends tells the handle.
+            let end = end;
+            match catch_unwind(AssertUnwindSafe(body)) {
+                Ok(value) => end.set(Ok(value)),
+                Err(payload) => {
+                    let message = context::expect_run(number).executor.thread_panicked(payload);
+                    end.set(Err(JoinError::Panicked(message)));
+                }
+            }
+        };
+        let task = run.executor.start_thread(self.index, name, false, entry)?;
+        Ok(SimThreadHandle { run: self.run, task, ending })
+    }
+
+    fn yield_now(&self) {
+        self.run().executor.yield_now();
+    }
+
+    fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        self.run().executor.point(Operation::new("resolve"));
+        self.resolve_now(host, port)
+    }
+
+    fn connect(
+        &self,
+        address: SocketAddr,
+        options: SocketOptions,
+        timeout: Option<Duration>,
+    ) -> io::Result<SimBlockingStream> {
+        if timeout == Some(Duration::ZERO) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "a timeout of zero: use None for no timeout",
+            ));
+        }
+        let run = self.run();
+        let id = run.network(|network, now, link| network.connect(now, link, self.id(), address, options))?;
+        let socket = Socket::new(self.run, id);
+        socket.connected(timeout.map_or(0, nanos))?;
+        Ok(SimBlockingStream { socket: Arc::new(socket) })
+    }
+
+    fn listen(&self, address: SocketAddr, options: ListenOptions) -> io::Result<SimBlockingListener> {
+        let run = self.run();
+        run.executor.point(Operation::new("listen"));
+        let id = run.network(|network, _, _| network.listen(self.id(), address, options))?;
+        Ok(SimBlockingListener { listening: Listening::new(self.run, id) })
+    }
+
+    fn fill_random(&self, buffer: &mut [u8]) {
+        self.fill(buffer);
+    }
+
+    fn raw_mutex<T: Send>(&self, name: &'static str, value: T) -> SimMutex<T> {
+        SimMutex::new(self.run, name, value)
+    }
+
+    fn raw_lock<T: Send>(mutex: &SimMutex<T>) -> SimGuard<'_, T> {
+        mutex.lock()
+    }
+
+    fn raw_try_lock<T: Send>(mutex: &SimMutex<T>) -> Option<SimGuard<'_, T>> {
+        mutex.try_lock()
+    }
+
+    fn raw_into_inner<T: Send>(mutex: SimMutex<T>) -> T {
+        mutex.into_inner()
+    }
+
+    fn raw_condvar(&self, name: &'static str) -> SimCondvar {
+        SimCondvar::new(self.run, name)
+    }
+
+    fn raw_wait<'a, T: Send + 'a>(condvar: &SimCondvar, guard: SimGuard<'a, T>) -> SimGuard<'a, T> {
+        condvar.wait(guard, None).0
+    }
+
+    fn raw_wait_timeout<'a, T: Send + 'a>(
+        condvar: &SimCondvar,
+        guard: SimGuard<'a, T>,
+        timeout: Duration,
+    ) -> (SimGuard<'a, T>, WaitOutcome) {
+        condvar.wait(guard, Some(nanos(timeout)))
+    }
+
+    fn raw_notify_one(condvar: &SimCondvar) {
+        condvar.notify_one();
+    }
+
+    fn raw_notify_all(condvar: &SimCondvar) {
+        condvar.notify_all();
+    }
+}
+
+/// A handle to a simulated thread.
+#[derive(Debug)]
+pub struct SimThreadHandle<T> {
+    run: u64,
+    task: TaskId,
+    ending: Ending<T>,
+}
+
+impl<T: Send + 'static> ThreadHandle<T> for SimThreadHandle<T> {
+    fn join(self) -> Result<T, JoinError> {
+        let run = context::expect_run(self.run);
+        run.executor.point(Operation::new("join"));
+        loop {
+            let waker = run.executor.current().map(|task| run.executor.waker(task));
+            if let Some(output) = self.ending.take_or_wake(waker.as_ref()) {
+                run.executor.unblocked();
+                return output;
+            }
+            if !run.executor.block(Wait::Join { task: self.task }, None) {
+                // The joined thread may well be alive, but a thread that unwinds cannot wait for it.
+                return Err(JoinError::Cancelled);
+            }
+        }
+    }
+
+    fn is_finished(&self) -> bool {
+        self.ending.has_come()
+    }
+}
+
+/// A simulated listener of threads.
+#[derive(Debug)]
+pub struct SimBlockingListener {
+    listening: Listening,
+}
+
+impl BlockingListener for SimBlockingListener {
+    type Stream = SimBlockingStream;
+
+    fn accept(&self) -> io::Result<(SimBlockingStream, SocketAddr)> {
+        let (socket, peer) = self.listening.accept()?;
+        Ok((SimBlockingStream { socket: Arc::new(socket) }, peer))
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listening.local_addr()
+    }
+}
+
+/// A simulated TCP stream of threads. Its clones share it.
+#[derive(Debug)]
+pub struct SimBlockingStream {
+    socket: Arc<Socket>,
+}
+
+impl SimBlockingStream {
+    fn point(&self, verb: &'static str) {
+        self.socket.run().executor.point(Operation::new(verb));
+    }
+}
+
+impl BlockingStream for SimBlockingStream {
+    fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self { socket: self.socket.clone() })
+    }
+
+    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.point("shutdown");
+        self.socket.shutdown(how)
+    }
+
+    fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.socket.set_timeout(Direction::Read, timeout)
+    }
+
+    fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.socket.set_timeout(Direction::Write, timeout)
+    }
+
+    /// Accepted and without effect: the simulated network never holds small segments back.
+    fn set_nodelay(&self, _: bool) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn abort(self) {
+        self.point("abort");
+        self.socket.linger_zero();
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.peer_addr()
+    }
+}
+
+impl Read for SimBlockingStream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.socket.read(buffer)
+    }
+}
+
+impl Write for SimBlockingStream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.socket.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

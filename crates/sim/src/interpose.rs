@@ -1,0 +1,223 @@
+//! The clock and the entropy of libc, interposed inside of a run.
+//!
+//! std reads the time with `clock_gettime` and seeds `HashMap` with `getrandom`. This library defines both symbols, so
+//! that inside of a run they answer from the virtual clock and the seed; everywhere else they pass the call on. State is
+//! per OS thread and every run has an OS thread to itself, so parallel runs do not disturb each other.
+//!
+//! # What this does not reach
+//!
+//! Code that asks the kernel directly (the `syscall` function, inline assembly), the vDSO behind glibc's own internal
+//! calls, `RDTSC`, and foreign OS threads.
+//!
+//! On systems other than Linux nothing is interposed: simulation works, but `std::time::Instant` is the real clock
+//! there and `HashMap` order is not reproducible.
+
+use std::cell::{Cell, RefCell};
+
+use rand_chacha::ChaCha8Rng;
+
+use crate::net::Nanos;
+
+/// The virtual time at which a run begins, as the realtime clock shows it: 2024-01-01T00:00:00Z, in seconds.
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only interposed on Linux"))]
+const EPOCH_SECONDS: u64 = 1_704_067_200;
+/// The virtual time at which a run begins, as the monotonic clock shows it, in seconds: far from zero, so that code
+/// which subtracts from `Instant::now()` does not underflow.
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only interposed on Linux"))]
+const UPTIME_SECONDS: u64 = 1_000_000;
+
+// Const-initialised: reading these allocates nothing, which code called from anywhere in libc must not rely on.
+thread_local! {
+    static CLOCK: Cell<Option<Nanos>> = const { Cell::new(None) };
+    static POLLING: Cell<bool> = const { Cell::new(false) };
+    static OBSERVED: Cell<bool> = const { Cell::new(false) };
+    static ENTROPY: RefCell<Option<ChaCha8Rng>> = const { RefCell::new(None) };
+}
+
+/// Whether this platform's libc is interposed.
+pub(crate) const INTERPOSED: bool = cfg!(all(target_os = "linux", not(miri)));
+
+/// Interposes on this OS thread until the guard is dropped.
+pub(crate) fn enter(entropy: ChaCha8Rng) -> Entered {
+    ENTROPY.with(|slot| *slot.borrow_mut() = Some(entropy));
+    OBSERVED.set(false);
+    POLLING.set(false);
+    CLOCK.set(Some(0));
+    Entered
+}
+
+/// Stops interposing when dropped.
+pub(crate) struct Entered;
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        CLOCK.set(None);
+        ENTROPY.with(|slot| *slot.borrow_mut() = None);
+    }
+}
+
+/// Whether this OS thread simulates a run now.
+pub(crate) fn inside() -> bool {
+    CLOCK.try_with(Cell::get).ok().flatten().is_some()
+}
+
+/// Sets the virtual clock of this OS thread.
+pub(crate) fn set_clock(now: Nanos) {
+    if CLOCK.get().is_some() {
+        CLOCK.set(Some(now));
+    }
+}
+
+/// Tells whether code under test runs now, as opposed to the tank or tokio's own driver.
+pub(crate) fn set_polling(polling: bool) {
+    POLLING.set(polling);
+}
+
+/// Whether code under test may have read a clock other than the seam's, and so may have armed a tokio timer.
+pub(crate) fn observed() -> bool {
+    !INTERPOSED || OBSERVED.get()
+}
+
+/// Notes that timers may exist of which the tank does not know.
+pub(crate) fn observe() {
+    OBSERVED.set(true);
+}
+
+#[cfg(all(target_os = "linux", not(miri)))]
+#[expect(unsafe_code, reason = "symbols of libc are C functions, and the real ones are called by pointer")]
+mod linux {
+    use std::sync::atomic::{AtomicPtr, Ordering};
+
+    use libc::{c_int, c_uint, c_void, clockid_t, size_t, ssize_t, timespec};
+    use rand_core::Rng;
+
+    use super::{CLOCK, ENTROPY, EPOCH_SECONDS, OBSERVED, POLLING, UPTIME_SECONDS};
+
+    type ClockGettime = unsafe extern "C" fn(clockid_t, *mut timespec) -> c_int;
+
+    /// libc's own `clock_gettime`, which uses the vDSO; null until it is first needed.
+    static REAL_CLOCK_GETTIME: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
+
+    fn virtual_time(clock: clockid_t) -> Option<timespec> {
+        let now = CLOCK.try_with(std::cell::Cell::get).ok().flatten()?;
+        let seconds = match clock {
+            libc::CLOCK_REALTIME | libc::CLOCK_REALTIME_COARSE => EPOCH_SECONDS,
+            libc::CLOCK_MONOTONIC
+            | libc::CLOCK_MONOTONIC_RAW
+            | libc::CLOCK_MONOTONIC_COARSE
+            | libc::CLOCK_BOOTTIME => UPTIME_SECONDS,
+            // CPU time of a thread or process is real whatever we say.
+            _ => return None,
+        };
+        if POLLING.try_with(std::cell::Cell::get).unwrap_or(false) {
+            OBSERVED.with(|observed| observed.set(true));
+        }
+        Some(timespec {
+            tv_sec: (seconds + now / 1_000_000_000) as libc::time_t,
+            tv_nsec: (now % 1_000_000_000) as libc::c_long,
+        })
+    }
+
+    /// libc's `clock_gettime(2)`: the virtual clock inside of a run.
+    ///
+    /// # Safety
+    ///
+    /// `time` is null or points to a writable `timespec`, as libc demands.
+    #[unsafe(no_mangle)]
+    pub(super) unsafe extern "C" fn clock_gettime(clock: clockid_t, time: *mut timespec) -> c_int {
+        if !time.is_null()
+            && let Some(now) = virtual_time(clock)
+        {
+            // SAFETY: `time` is not null, so it is writable by this function's contract.
+            unsafe { time.write(now) };
+            return 0;
+        }
+        // SAFETY: the arguments are passed on as they came.
+        unsafe { real_clock_gettime(clock, time) }
+    }
+
+    unsafe fn real_clock_gettime(clock: clockid_t, time: *mut timespec) -> c_int {
+        let mut real = REAL_CLOCK_GETTIME.load(Ordering::Relaxed);
+        if real.is_null() {
+            // SAFETY: a plain symbol look-up. In a statically linked program it finds nothing.
+            real = unsafe { libc::dlsym(libc::RTLD_NEXT, c"clock_gettime".as_ptr()) };
+            REAL_CLOCK_GETTIME.store(real, Ordering::Relaxed);
+        }
+        if real.is_null() {
+            // SAFETY: the kernel's own interface, with the caller's arguments.
+            return unsafe { libc::syscall(libc::SYS_clock_gettime, clock, time) as c_int };
+        }
+        // SAFETY: the symbol of this name in libc has this signature.
+        let real: ClockGettime = unsafe { std::mem::transmute(real) };
+        // SAFETY: the arguments are passed on as they came.
+        unsafe { real(clock, time) }
+    }
+
+    /// libc's `getrandom(2)`: the seed's entropy inside of a run.
+    ///
+    /// # Safety
+    ///
+    /// `buffer` points to `length` writable bytes, as libc demands.
+    #[unsafe(no_mangle)]
+    pub(super) unsafe extern "C" fn getrandom(buffer: *mut c_void, length: size_t, flags: c_uint) -> ssize_t {
+        let inside = CLOCK.try_with(std::cell::Cell::get).ok().flatten().is_some();
+        // A probe of no bytes, which std makes once per process, draws nothing.
+        if inside && length > 0 && !buffer.is_null() {
+            // SAFETY: not null and `length` bytes long by this function's contract; bytes have no invalid values, and
+            // zeroing first makes the slice initialised.
+            let bytes = unsafe {
+                buffer.cast::<u8>().write_bytes(0, length);
+                std::slice::from_raw_parts_mut(buffer.cast::<u8>(), length)
+            };
+            let filled = ENTROPY.try_with(|entropy| {
+                let mut entropy = entropy.try_borrow_mut().ok()?;
+                entropy.as_mut()?.fill_bytes(bytes);
+                Some(())
+            });
+            if let Ok(Some(())) = filled {
+                return length as ssize_t;
+            }
+        }
+        // SAFETY: the kernel's own interface, with the caller's arguments.
+        unsafe { libc::syscall(libc::SYS_getrandom, buffer, length, flags) as ssize_t }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::choices::Choices;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    #[expect(clippy::disallowed_types, reason = "the real clock is what is tested")]
+    fn std_clocks_follow_the_virtual_clock_inside_and_the_real_one_outside() {
+        use std::time::{Instant, SystemTime, UNIX_EPOCH};
+        let real = SystemTime::now();
+        {
+            let _inside = enter(Choices::seeded(1).side_stream("libc"));
+            let start = Instant::now();
+            set_clock(5_000_000_123);
+            assert_eq!(start.elapsed().as_nanos(), 5_000_000_123);
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+            assert_eq!(since.as_secs(), EPOCH_SECONDS + 5);
+        }
+        assert!(SystemTime::now().duration_since(real).unwrap().as_secs() < 3600);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn only_a_clock_read_by_code_under_test_is_noted() {
+        #[expect(clippy::disallowed_types, reason = "the read is what is tested")]
+        fn read() {
+            let _ = std::time::Instant::now();
+        }
+        let _inside = enter(Choices::seeded(1).side_stream("libc"));
+        read();
+        assert!(!observed());
+        set_polling(true);
+        read();
+        set_polling(false);
+        assert!(observed());
+    }
+}

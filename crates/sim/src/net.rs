@@ -1,0 +1,368 @@
+//! The simulated network: TCP between hosts, as Linux does it, without any I/O.
+//!
+//! Hosts have a name and an address. Their sockets exchange segments over links that take time and can break. Bytes are
+//! counted, not packets: a message costs one event, and an acknowledgement none unless somebody waits for it. The
+//! network neither waits nor wakes: time is an argument, [`Network::next_event`] says when it wants to be called again,
+//! and [`Network::take_ready`] whom to ask again.
+//!
+//! The module list is a map: [`connection`] is a connection's state, [`flow`] one direction of it; [`socket`] and
+//! [`listen`] are the calls of applications, [`transmit`] sends, [`arrival`] receives; [`link`] is what lies between,
+//! [`faults`] breaks it; [`event`] orders what is to come, [`trace`] tells what was.
+//!
+//! # Invariants
+//!
+//! - The same calls and the same answers from [`Outside`] give the same network. Nothing here draws a random number.
+//! - Nothing an application or a fault driver does panics; assertions guard against bugs here.
+//! - Linux is the judge of what applications see.
+//!
+//! # Not here
+//!
+//! Wakers and waiting (the executor), when faults happen, UDP, IPv6 beyond `::1`. Congestion control and Nagle's
+//! algorithm are not simulated: they shift times, which the latencies do already.
+
+mod arrival;
+mod connection;
+mod event;
+mod faults;
+mod flow;
+#[cfg(test)]
+mod harness;
+mod link;
+mod listen;
+mod object;
+mod socket;
+mod trace;
+mod transmit;
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+pub(crate) use faults::Way;
+pub(crate) use link::{LatencyRange, LinkId};
+pub(crate) use trace::{Fact, NetEvent, Path};
+
+use connection::{Connection, Connections};
+use event::EventQueue;
+use link::Links;
+use listen::Listeners;
+
+/// Simulated time in nanoseconds since the start of the run.
+pub(crate) type Nanos = u64;
+
+/// Linux's `tcp_retries2` = 15: a segment is tried for 924.6 s.
+const USER_TIMEOUT: Nanos = 924_600_000_000;
+
+/// IANA's range of ephemeral ports.
+const EPHEMERAL_FIRST: u16 = 49152;
+
+/// Hosts that fit into 192.168.0.0/16.
+const HOSTS_MAX: usize = 254 * 256;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct HostId(u32);
+
+/// One end of a connection. Not used twice in a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct SocketId(u64);
+
+/// A listener. Not used twice in a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ListenerId(u32);
+
+impl HostId {
+    /// The `index`-th host that was added.
+    pub(crate) const fn new(index: usize) -> Self {
+        Self(index as u32)
+    }
+
+    pub(crate) const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl SocketId {
+    const fn new(connection: u32, side: usize) -> Self {
+        Self((connection as u64) << 1 | side as u64)
+    }
+
+    const fn connection(self) -> u32 {
+        (self.0 >> 1) as u32
+    }
+
+    const fn side(self) -> usize {
+        (self.0 & 1) as usize
+    }
+}
+
+/// What a call into the network needs from outside.
+pub(crate) trait Outside {
+    /// Picks one of `bound` latencies for a segment on `link`; 0 is the shortest.
+    fn pick_latency(&mut self, link: LinkId, bound: u32) -> u32;
+
+    /// Takes a fact worth a line in the trace.
+    fn event(&mut self, event: NetEvent);
+}
+
+/// What a blocked call waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Direction {
+    Connect,
+    Read,
+    Write,
+}
+
+/// Whom it may be worth asking again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Ready {
+    Socket(SocketId, Direction),
+    Listener(ListenerId),
+}
+
+/// What connections share.
+#[derive(Debug)]
+struct Wire {
+    links: Links,
+    queue: EventQueue,
+    ready: Vec<Ready>,
+    user_timeout: Nanos,
+}
+
+/// What a step of a connection works with.
+struct Cx<'a> {
+    now: Nanos,
+    wire: &'a mut Wire,
+    out: &'a mut dyn Outside,
+}
+
+#[derive(Debug)]
+struct Host {
+    name: String,
+    ip: IpAddr,
+    /// The ephemeral port to try next.
+    next_port: u16,
+}
+
+/// Where a destination is, seen from one host.
+struct Route {
+    destination: IpAddr,
+    source: IpAddr,
+    /// None if nobody has the address.
+    host: Option<HostId>,
+}
+
+/// The simulated network of one run.
+#[derive(Debug)]
+pub(crate) struct Network {
+    hosts: Vec<Host>,
+    connections: Connections,
+    listeners: Listeners,
+    /// Sockets that connected: host, port, own address, peer.
+    tuples: BTreeSet<(HostId, u16, IpAddr, SocketAddr)>,
+    wire: Wire,
+    /// The latest time anybody has named.
+    now: Nanos,
+}
+
+impl Network {
+    pub(crate) fn new() -> Self {
+        Self {
+            hosts: Vec::new(),
+            connections: Connections::default(),
+            listeners: Listeners::default(),
+            tuples: BTreeSet::new(),
+            wire: Wire {
+                links: Links::new(),
+                queue: EventQueue::default(),
+                ready: Vec::new(),
+                user_timeout: USER_TIMEOUT,
+            },
+            now: 0,
+        }
+    }
+
+    /// Adds a host. Addresses are given in order: 192.168.0.1, 192.168.0.2, ...
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` if the name is taken, `AddrNotAvailable` beyond 65024 hosts.
+    pub(crate) fn add_host(&mut self, name: &str) -> io::Result<HostId> {
+        if self.host_by_name(name).is_some() {
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                format!("host `{name}` exists already"),
+            ));
+        }
+        let index = self.hosts.len();
+        if index >= HOSTS_MAX {
+            return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, "the network is full"));
+        }
+        let ip = IpAddr::V4(Ipv4Addr::new(192, 168, (index / 254) as u8, (index % 254 + 1) as u8));
+        self.hosts.push(Host { name: name.to_owned(), ip, next_port: EPHEMERAL_FIRST });
+        self.wire.links.add_host();
+        Ok(HostId(index as u32))
+    }
+
+    pub(crate) fn host_by_name(&self, name: &str) -> Option<HostId> {
+        self.hosts.iter().position(|host| host.name == name).map(|index| HostId(index as u32))
+    }
+
+    pub(crate) fn host_name(&self, host: HostId) -> &str {
+        &self.hosts[host.index()].name
+    }
+
+    pub(crate) fn host_ip(&self, host: HostId) -> IpAddr {
+        self.hosts[host.index()].ip
+    }
+
+    /// Finds an address: of a host by its name, of `from` itself as "localhost", or of an address's text.
+    pub(crate) fn resolve(&self, from: HostId, name: &str) -> Option<IpAddr> {
+        debug_assert!(from.index() < self.hosts.len(), "hosts are made by this network");
+        if name == "localhost" {
+            return Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        }
+        name.parse().ok().or_else(|| self.host_by_name(name).map(|host| self.host_ip(host)))
+    }
+
+    /// Sets the latency of all links that have none of their own.
+    pub(crate) fn set_latency(&mut self, range: LatencyRange) {
+        self.wire.links.set_default_latency(range);
+    }
+
+    /// Sets the latency between two hosts, both ways, from the next segment on.
+    pub(crate) fn set_link_latency(&mut self, a: HostId, b: HostId, range: LatencyRange) {
+        let link = LinkId { from: a, to: b };
+        self.wire.links.set_latency(link, range);
+        self.wire.links.set_latency(link.reverse(), range);
+    }
+
+    /// Sets how long sent data may stay unacknowledged before its sender gives up (`TCP_USER_TIMEOUT`).
+    ///
+    /// # Defaults
+    ///
+    /// 924.6 s, as with Linux's 15 retransmissions.
+    pub(crate) fn set_user_timeout(&mut self, timeout: Duration) {
+        self.wire.user_timeout = link::nanos(timeout);
+    }
+
+    /// Returns the time of the earliest coming event.
+    pub(crate) fn next_event(&self) -> Option<Nanos> {
+        let first = self.wire.queue.peek()?;
+        if self.stands(first) {
+            return Some(first.at);
+        }
+        // Only calls of applications since the last `process` can have left a cancelled event in front.
+        self.wire.queue.unordered().filter(|event| self.stands(event)).map(|event| event.at).min()
+    }
+
+    /// Tells whether nothing is on its way that an application could ever notice.
+    pub(crate) fn quiet(&self) -> bool {
+        !self.wire.queue.unordered().any(|event| {
+            self.stands(event)
+                && self.connections.get(event.socket.connection()).is_some_and(Connection::concerns_somebody)
+        })
+    }
+
+    /// Takes whom it may be worth asking again since the last call: each once, in order of occurrence. Some are asked in
+    /// vain; nobody is forgotten.
+    pub(crate) fn take_ready(&mut self) -> std::vec::Drain<'_, Ready> {
+        for ready in &self.wire.ready {
+            match *ready {
+                Ready::Socket(socket, direction) => {
+                    if let Some(connection) = self.connections.get_mut(socket.connection()) {
+                        connection.ends[socket.side()].reported[direction as usize] = false;
+                    }
+                }
+                Ready::Listener(listener) => {
+                    if let Some(listener) = self.listeners.get_mut(listener) {
+                        listener.reported = false;
+                    }
+                }
+            }
+        }
+        self.wire.ready.drain(..)
+    }
+
+    fn stands(&self, event: &event::Event) -> bool {
+        self.connections
+            .get(event.socket.connection())
+            .is_some_and(|connection| connection.expects(event.socket.side(), event))
+    }
+
+    /// Drops cancelled events from the front of the queue.
+    fn drop_cancelled(&mut self) {
+        while self.wire.queue.peek().is_some_and(|event| !self.stands(event)) {
+            self.wire.queue.pop();
+        }
+    }
+
+    /// Runs one step of a socket's connection, if it exists, and forgets the connection if that was its last.
+    fn with<R>(
+        &mut self,
+        socket: SocketId,
+        now: Nanos,
+        out: &mut dyn Outside,
+        step: impl FnOnce(&mut Connection, usize, &mut Cx<'_>) -> R,
+    ) -> Option<R> {
+        self.now = self.now.max(now);
+        let connection = self.connections.get_mut(socket.connection())?;
+        let result = step(connection, socket.side(), &mut Cx { now, wire: &mut self.wire, out });
+        self.forget_if_over(socket.connection());
+        Some(result)
+    }
+
+    fn forget_if_over(&mut self, index: u32) {
+        if let Some(connection) = self.connections.get(index).filter(|connection| connection.is_over()) {
+            let [client, server] = &connection.ends;
+            if let Some(host) = client.host {
+                self.tuples.remove(&(host, client.addr.port(), client.addr.ip(), server.addr));
+            }
+            self.connections.remove(index);
+        }
+    }
+
+    /// Tells whether a socket of `host` can have this address.
+    fn is_own_address(&self, host: HostId, ip: IpAddr) -> bool {
+        match ip {
+            IpAddr::V4(v4) => v4.is_loopback() || ip == self.host_ip(host),
+            IpAddr::V6(v6) => v6 == Ipv6Addr::LOCALHOST,
+        }
+    }
+
+    /// Finds the way to `ip`. An unspecified address means this host.
+    fn route(&self, from: HostId, ip: IpAddr) -> io::Result<Route> {
+        let destination = match ip {
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+            ip => ip,
+        };
+        let own = self.host_ip(from);
+        match destination {
+            IpAddr::V4(v4) if v4.is_loopback() => {
+                Ok(Route { destination, source: IpAddr::V4(Ipv4Addr::LOCALHOST), host: Some(from) })
+            }
+            IpAddr::V6(Ipv6Addr::LOCALHOST) => {
+                Ok(Route { destination, source: destination, host: Some(from) })
+            }
+            IpAddr::V4(v4) if v4.octets()[..2] == [192, 168] => {
+                let host = self.hosts.iter().position(|host| host.ip == destination);
+                Ok(Route { destination, source: own, host: host.map(|index| HostId(index as u32)) })
+            }
+            _ => Err(io::Error::from_raw_os_error(libc::ENETUNREACH)),
+        }
+    }
+
+    /// Takes the next ephemeral port of `host` that `is_free`.
+    fn take_port(&mut self, host: HostId, is_free: impl Fn(&Self, u16) -> bool) -> io::Result<u16> {
+        for _ in EPHEMERAL_FIRST..=u16::MAX {
+            let next = &mut self.hosts[host.index()].next_port;
+            let port = *next;
+            *next = port.checked_add(1).unwrap_or(EPHEMERAL_FIRST);
+            if is_free(self, port) {
+                return Ok(port);
+            }
+        }
+        Err(io::Error::from_raw_os_error(libc::EADDRNOTAVAIL))
+    }
+}

@@ -1,0 +1,213 @@
+//! What comes due: segments arrive, handshakes are tried again, senders give up.
+//!
+//! # Invariants
+//!
+//! - Every event is handled at the time it was due for, whenever [`Network::process`] is called.
+//! - An end that is gone answers everything but RST with RST.
+//!
+//! # Not here
+//!
+//! When things come due (`transmit`), and what applications call (`socket`).
+
+use super::connection::{Connection, State};
+use super::event::{Due, Event};
+use super::flow::{Content, Fin, Segment};
+use super::link::handshake_end;
+use super::listen::Listeners;
+use super::trace::Fact;
+use super::transmit::{SYN_ACK_RETRIES, SYN_RETRIES};
+use super::{Cx, Direction, Nanos, Network, Outside};
+
+impl Network {
+    /// Runs all events that are due at or before `now`.
+    pub(crate) fn process(&mut self, now: Nanos, out: &mut dyn Outside) {
+        while let Some(&event) = self.wire.queue.peek().filter(|event| event.at <= now) {
+            self.wire.queue.pop();
+            self.happen(&event, out);
+        }
+        self.now = self.now.max(now);
+        self.drop_cancelled();
+    }
+
+    fn happen(&mut self, event: &Event, out: &mut dyn Outside) {
+        let Self { connections, listeners, wire, .. } = self;
+        let (index, side) = (event.socket.connection(), event.socket.side());
+        let Some(connection) = connections.get_mut(index) else { return };
+        if !connection.expects(side, event) {
+            return;
+        }
+        let cx = &mut Cx { now: event.at, wire, out };
+        match event.due {
+            Due::Segment => connection.segment_arrives(side, listeners, cx),
+            Due::Ack => connection.ack_arrives(side, cx),
+            Due::Timeout => connection.time_out(side, cx),
+            Due::Handshake => connection.retry_handshake(side, cx),
+            Due::HandshakeAck => {
+                connection.ends[side].handshake_event = None;
+                if connection.ends[0].state == State::Closed {
+                    // The client answered with RST instead.
+                    connection.die(side, None, cx);
+                } else {
+                    connection.complete_handshake(listeners, cx);
+                }
+            }
+        }
+        self.now = self.now.max(event.at);
+        self.forget_if_over(index);
+    }
+}
+
+impl Connection {
+    /// The first segment of the line of `from` arrives.
+    fn segment_arrives(&mut self, from: usize, listeners: &mut Listeners, cx: &mut Cx<'_>) {
+        let Some(segment) = self.flows[from].line.pop_front() else { return };
+        let to = 1 - from;
+        let awaits_room =
+            segment.content != Content::Rst && to == 1 && self.ends[1].state == State::SynReceived;
+        if awaits_room && segment.content != Content::Syn && !self.complete_handshake(listeners, cx) {
+            return self.drop_for_backlog(segment, cx);
+        }
+        self.schedule_line(from, cx);
+        match segment.content {
+            Content::Syn => self.syn_arrives(listeners, cx),
+            Content::SynAck => self.syn_ack_arrives(cx),
+            Content::HandshakeAck if self.ends[1].state == State::Closed => self.answer_with_reset(1, cx),
+            Content::HandshakeAck => {}
+            Content::Data { end } => self.data_arrives(from, end, segment.first_sent, cx),
+            Content::Fin => self.fin_arrives(from, segment.first_sent, cx),
+            Content::Rst => self.reset_arrives(to, cx),
+        }
+    }
+
+    /// The backlog has no room for a client that believes it is connected: its segments are lost until it has.
+    fn drop_for_backlog(&mut self, segment: Segment, cx: &mut Cx<'_>) {
+        self.received_fact(1, Fact::BacklogFull, cx);
+        self.await_handshake(1, cx);
+        if segment.content == Content::HandshakeAck {
+            return self.schedule_line(0, cx);
+        }
+        self.flows[0].line.push_front(segment);
+        self.resume(0, cx.now + 1, cx);
+    }
+
+    /// RFC 9293 section 3.10.7.3.
+    fn syn_ack_arrives(&mut self, cx: &mut Cx<'_>) {
+        let client = &mut self.ends[0];
+        match client.state {
+            State::SynSent => {
+                client.state = State::Established;
+                client.handshake_event = None;
+                self.flows[0].open_window();
+                self.push(0, Content::HandshakeAck, cx);
+                self.sent_fact(0, Fact::Connected, cx);
+                self.report(0, Direction::Connect, cx);
+                self.report(0, Direction::Write, cx);
+            }
+            State::Closed => self.answer_with_reset(0, cx),
+            // A repeated SYN-ACK; `retry_handshake` has taken care of its answer.
+            _ => {}
+        }
+    }
+
+    /// RFC 9293 section 3.10.7.4, seventh: process the segment text.
+    fn data_arrives(&mut self, from: usize, end: u64, first_sent: Nanos, cx: &mut Cx<'_>) {
+        let to = 1 - from;
+        self.absorb_acks(to, cx.now);
+        let receiver = &self.ends[to];
+        let gone = receiver.state.is_over() || receiver.orphan_until <= cx.now;
+        // RFC 1122 section 4.2.2.13: data for an application that can no longer read it resets the connection. Linux
+        // goes on queueing data after a mere shutdown of reading.
+        let unwanted = receiver.read_shut && receiver.state != State::Established;
+        if gone || unwanted {
+            return self.refuse_data(to, cx);
+        }
+        let flow = &mut self.flows[from];
+        let bytes = u32::try_from(end - flow.delivered).unwrap_or(u32::MAX);
+        flow.delivered = end;
+        self.received_fact(to, Fact::Received { bytes }, cx);
+        self.acknowledge(from, first_sent, cx);
+        self.report(to, Direction::Read, cx);
+    }
+
+    fn refuse_data(&mut self, to: usize, cx: &mut Cx<'_>) {
+        if !self.ends[to].state.is_over() {
+            self.die(to, Some(libc::ECONNRESET), cx);
+        }
+        self.answer_with_reset(to, cx);
+    }
+
+    /// RFC 9293 section 3.10.7.4, eighth: check the FIN bit.
+    fn fin_arrives(&mut self, from: usize, first_sent: Nanos, cx: &mut Cx<'_>) {
+        let to = 1 - from;
+        self.absorb_acks(to, cx.now);
+        let receiver = &mut self.ends[to];
+        if receiver.state.is_over() || receiver.orphan_until <= cx.now {
+            return self.refuse_data(to, cx);
+        }
+        receiver.fin_seen = true;
+        receiver.state = match receiver.state {
+            State::Established => State::CloseWait,
+            State::FinWait1 => State::Closing,
+            State::FinWait2 => State::TimeWait,
+            other => other,
+        };
+        self.flows[from].fin = Fin::Delivered;
+        self.received_fact(to, Fact::FinReceived, cx);
+        self.acknowledge(from, first_sent, cx);
+        self.report(to, Direction::Read, cx);
+    }
+
+    /// RFC 9293 section 3.10.7.4, second: check the RST bit. Linux's `tcp_reset`; what was received before stays
+    /// readable.
+    pub(super) fn reset_arrives(&mut self, to: usize, cx: &mut Cx<'_>) {
+        self.absorb_acks(to, cx.now);
+        let (error, fact) = match self.ends[to].state {
+            State::TimeWait | State::Closed => return,
+            State::SynSent => (libc::ECONNREFUSED, Fact::Refused),
+            State::CloseWait => (libc::EPIPE, Fact::ResetReceived),
+            _ => (libc::ECONNRESET, Fact::ResetReceived),
+        };
+        self.received_fact(to, fact, cx);
+        self.die(to, Some(error), cx);
+    }
+
+    /// Answers a segment that concerns no living end (RFC 9293 section 3.10.7.1).
+    pub(super) fn answer_with_reset(&mut self, side: usize, cx: &mut Cx<'_>) {
+        if !self.ends[1 - side].state.is_over() {
+            self.push(side, Content::Rst, cx);
+            self.sent_fact(side, Fact::ResetSent, cx);
+        }
+    }
+
+    /// Ends `side` with a RST to its peer.
+    pub(super) fn reset(&mut self, side: usize, error: Option<i32>, cx: &mut Cx<'_>) {
+        self.die(side, error, cx);
+        self.answer_with_reset(side, cx);
+    }
+
+    /// The SYN (`side` 0) or the SYN-ACK (`side` 1) is due again.
+    fn retry_handshake(&mut self, side: usize, cx: &mut Cx<'_>) {
+        self.ends[side].handshake_event = None;
+        let retries = [SYN_RETRIES, SYN_ACK_RETRIES][side];
+        let over = cx.now >= handshake_end(self.handshake_began[side], retries);
+        if self.ends[1 - side].host.is_none() {
+            return self.die(side, Some(libc::EHOSTUNREACH), cx);
+        }
+        if over {
+            if side == 0 {
+                self.sent_fact(0, Fact::TimedOut, cx);
+            }
+            return self.die(side, Some(libc::ETIMEDOUT), cx);
+        }
+        self.sent_fact(side, Fact::Retransmitted, cx);
+        if side == 0 {
+            return self.push(0, Content::Syn, cx);
+        }
+        if !self.passes(1, cx) || !self.passes(0, cx) {
+            return self.await_handshake(1, cx);
+        }
+        let round_trip = self.min_latency(1, cx).saturating_add(self.min_latency(0, cx));
+        let at = cx.now.saturating_add(round_trip);
+        self.ends[1].handshake_event = Some(cx.wire.queue.push(at, Due::HandshakeAck, self.socket(1)));
+    }
+}

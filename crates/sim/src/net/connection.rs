@@ -1,0 +1,301 @@
+//! A connection: two ends and the two flows between them.
+//!
+//! # Invariants
+//!
+//! - End 0 is the client's, end 1 the server's; flow `n` carries what end `n` writes.
+//! - An end without an owner is the kernel's: an orphan that sends what it must, or a trace of one that was.
+//! - A connection lives until neither end has an owner and nothing of it is on its way.
+//!
+//! # Not here
+//!
+//! Sending (`transmit`), receiving (`arrival`), what applications call (`socket`).
+
+use std::io;
+use std::net::SocketAddr;
+
+use super::event::{Due, Event, Token};
+use super::flow::{Fin, Flow};
+use super::link::{LinkId, SECOND};
+use super::trace::{Fact, Path};
+use super::{Cx, Direction, HostId, ListenerId, Nanos, NetEvent, Ready, SocketId};
+
+/// How long an orphan waits for its peer's FIN (`tcp_fin_timeout`).
+pub(super) const FIN_TIMEOUT: Nanos = 60 * SECOND;
+
+/// How long an orphan retransmits without an answer: `tcp_orphan_retries` is 8, and 0.2 s · (2^9 - 1).
+pub(super) const ORPHAN_TIMEOUT: Nanos = 102_200_000_000;
+
+/// The states of RFC 9293 section 3.3.2. LISTEN belongs to listeners.
+///
+/// ```text
+///   client                                    server
+///   SynSent ── SYN-ACK ──> Established <── ACK ── SynReceived
+///                          │         │
+///                  we send FIN     FIN comes
+///                          v         v
+///       ACK  ┌──────── FinWait1    CloseWait
+///            v             │ FIN     │ we send FIN
+///        FinWait2       Closing    LastAck
+///            │ FIN         │ ACK     │ ACK
+///            └─> TimeWait <┘         └───> Closed
+/// ```
+///
+/// RST, a timeout and a refusal lead from every state to `Closed`. A state changes when the application acts or a
+/// segment arrives; acknowledgements are looked at lazily, so an end may be in `FinWait1`, `Closing` or `LastAck` a
+/// little longer than a kernel would say, until somebody asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    SynSent,
+    SynReceived,
+    Established,
+    FinWait1,
+    FinWait2,
+    CloseWait,
+    Closing,
+    LastAck,
+    TimeWait,
+    Closed,
+}
+
+impl State {
+    /// Data can still come from the peer.
+    pub(super) const fn receives(self) -> bool {
+        matches!(self, Self::Established | Self::FinWait1 | Self::FinWait2)
+    }
+
+    /// The application can still write.
+    pub(super) const fn sends(self) -> bool {
+        matches!(self, Self::Established | Self::CloseWait)
+    }
+
+    /// To the application the connection is gone: Linux frees the socket's state in TIME-WAIT.
+    pub(super) const fn is_over(self) -> bool {
+        matches!(self, Self::TimeWait | Self::Closed)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    Nobody,
+    /// Waits to be accepted.
+    Listener,
+    Application,
+}
+
+/// An error as a socket keeps it until somebody asks: an `errno`.
+pub(super) type Errno = i32;
+
+#[derive(Debug)]
+pub(super) struct End {
+    /// None: nobody has the address.
+    pub(super) host: Option<HostId>,
+    pub(super) addr: SocketAddr,
+    pub(super) state: State,
+    pub(super) owner: Owner,
+    /// Linux's `sk_err`: the first call to see it takes it.
+    pub(super) error: Option<Errno>,
+    /// Linux's `SOCK_DONE`: the peer's FIN came. What went wrong later does not disturb the reader.
+    pub(super) fin_seen: bool,
+    pub(super) read_shut: bool,
+    pub(super) linger_zero: bool,
+    /// When an orphan stops waiting for its peer's FIN.
+    pub(super) orphan_until: Nanos,
+    pub(super) handshake_event: Option<Token>,
+    /// Readiness that was reported and not yet taken, by [`Direction`].
+    pub(super) reported: [bool; 3],
+}
+
+impl End {
+    pub(super) const fn new(host: Option<HostId>, addr: SocketAddr, state: State, owner: Owner) -> Self {
+        Self {
+            host,
+            addr,
+            state,
+            owner,
+            error: None,
+            fin_seen: false,
+            read_shut: false,
+            linger_zero: false,
+            orphan_until: Nanos::MAX,
+            handshake_event: None,
+            reported: [false; 3],
+        }
+    }
+
+    pub(super) fn take_error(&mut self) -> Option<io::Error> {
+        self.error.take().map(io::Error::from_raw_os_error)
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) index: u32,
+    pub(super) ends: [End; 2],
+    pub(super) flows: [Flow; 2],
+    /// The listener that the server's end belongs to until it is accepted.
+    pub(super) listener: Option<ListenerId>,
+    /// When the first SYN, and the first SYN-ACK, was sent.
+    pub(super) handshake_began: [Nanos; 2],
+}
+
+impl Connection {
+    pub(super) const fn socket(&self, side: usize) -> SocketId {
+        SocketId::new(self.index, side)
+    }
+
+    /// The link that segments of `side` take. None if nobody has the peer's address.
+    pub(super) fn link(&self, side: usize) -> Option<LinkId> {
+        Some(LinkId { from: self.ends[side].host?, to: self.ends[1 - side].host? })
+    }
+
+    pub(super) fn passes(&self, side: usize, cx: &Cx<'_>) -> bool {
+        self.link(side).is_some_and(|link| cx.wire.links.passes(link))
+    }
+
+    /// The least time a segment of `side` takes.
+    pub(super) fn min_latency(&self, side: usize, cx: &Cx<'_>) -> Nanos {
+        self.link(side).map_or(0, |link| cx.wire.links.min_latency(link))
+    }
+
+    /// Tells whether `event` of `side` still stands.
+    pub(super) fn expects(&self, side: usize, event: &Event) -> bool {
+        let kept = match event.due {
+            Due::Segment => self.flows[side].line_event,
+            Due::Ack => self.flows[side].ack_event,
+            Due::Timeout => self.flows[side].timeout.map(|(_, token)| token),
+            Due::Handshake | Due::HandshakeAck => self.ends[side].handshake_event,
+        };
+        kept == Some(event.token)
+    }
+
+    /// Tells whether anything that comes can still be seen by an application.
+    pub(super) fn concerns_somebody(&self) -> bool {
+        self.listener.is_some() || self.ends.iter().any(|end| end.owner != Owner::Nobody)
+    }
+
+    /// Tells whether nothing of the connection is left but memory.
+    pub(super) fn is_over(&self) -> bool {
+        self.ends.iter().all(|end| end.owner == Owner::Nobody)
+            && self.flows.iter().all(Flow::is_exhausted)
+            && self.ends.iter().all(|end| end.handshake_event.is_none())
+    }
+
+    /// Reports that `side` may be ready.
+    pub(super) fn report(&mut self, side: usize, direction: Direction, cx: &mut Cx<'_>) {
+        let socket = self.socket(side);
+        let end = &mut self.ends[side];
+        if end.owner == Owner::Application && !end.reported[direction as usize] {
+            end.reported[direction as usize] = true;
+            cx.wire.ready.push(Ready::Socket(socket, direction));
+        }
+    }
+
+    pub(super) fn report_all(&mut self, side: usize, cx: &mut Cx<'_>) {
+        for direction in [Direction::Connect, Direction::Read, Direction::Write] {
+            self.report(side, direction, cx);
+        }
+    }
+
+    /// Tells the trace about something that `side` did.
+    pub(super) fn sent_fact(&self, side: usize, fact: Fact, cx: &mut Cx<'_>) {
+        self.fact(side, side, fact, cx);
+    }
+
+    /// Tells the trace about something that came to `side`.
+    pub(super) fn received_fact(&self, side: usize, fact: Fact, cx: &mut Cx<'_>) {
+        self.fact(side, 1 - side, fact, cx);
+    }
+
+    fn fact(&self, side: usize, from: usize, fact: Fact, cx: &mut Cx<'_>) {
+        let (source, target) = (&self.ends[from], &self.ends[1 - from]);
+        // Only a host sends; the end without one can be no source.
+        let Some(host) = source.host else { return };
+        let path = Path {
+            socket: self.socket(side),
+            from: host,
+            from_port: source.addr.port(),
+            to: target.host,
+            to_port: target.addr.port(),
+        };
+        cx.out.event(NetEvent::Socket { path, fact });
+    }
+
+    /// Takes arrived acknowledgements of what `side` sent, and moves its state on if its FIN was among them.
+    pub(super) fn absorb_acks(&mut self, side: usize, now: Nanos) {
+        if self.flows[side].acks.front().is_none_or(|ack| ack.at > now) {
+            return;
+        }
+        let Some(at) = self.flows[side].absorb_acks(now) else { return };
+        let end = &mut self.ends[side];
+        end.state = match end.state {
+            State::FinWait1 => {
+                if end.owner == Owner::Nobody {
+                    end.orphan_until = at.saturating_add(FIN_TIMEOUT);
+                }
+                State::FinWait2
+            }
+            State::Closing => State::TimeWait,
+            State::LastAck => State::Closed,
+            other => other,
+        };
+    }
+
+    /// Ends `side` at once, without a word to its peer. Its application sees `error`.
+    pub(super) fn die(&mut self, side: usize, error: Option<Errno>, cx: &mut Cx<'_>) {
+        let end = &mut self.ends[side];
+        end.state = State::Closed;
+        end.error = error.or(end.error);
+        end.handshake_event = None;
+        self.flows[side].abandon();
+        if self.ends[side].owner == Owner::Nobody {
+            self.flows[1 - side].discard_readable();
+        }
+        self.report_all(side, cx);
+    }
+
+    /// Starts the FIN that follows the last byte of `side`.
+    pub(super) fn queue_fin(&mut self, side: usize, cx: &mut Cx<'_>) {
+        assert_eq!(self.flows[side].fin, Fin::No, "a direction ends once");
+        self.flows[side].fin = Fin::Queued;
+        self.send_more(side, cx);
+    }
+}
+
+/// All connections of a network, by number. Numbers are not used twice.
+#[derive(Debug, Default)]
+pub(super) struct Connections {
+    slots: Vec<Option<Box<Connection>>>,
+}
+
+impl Connections {
+    /// The number of the next connection.
+    pub(super) fn next_index(&self) -> u32 {
+        u32::try_from(self.slots.len()).expect("fewer than 2^32 connections")
+    }
+
+    pub(super) fn push(&mut self, connection: Connection) {
+        assert_eq!(connection.index, self.next_index(), "connections are stored in order");
+        self.slots.push(Some(Box::new(connection)));
+    }
+
+    pub(super) fn get(&self, index: u32) -> Option<&Connection> {
+        self.slots.get(index as usize)?.as_deref()
+    }
+
+    pub(super) fn get_mut(&mut self, index: u32) -> Option<&mut Connection> {
+        self.slots.get_mut(index as usize)?.as_deref_mut()
+    }
+
+    pub(super) fn remove(&mut self, index: u32) {
+        self.slots[index as usize] = None;
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Connection> {
+        self.slots.iter().flatten().map(|connection| &**connection)
+    }
+
+    /// The numbers of those that exist now.
+    pub(super) fn indices(&self) -> Vec<u32> {
+        self.iter().map(|connection| connection.index).collect()
+    }
+}

@@ -1,0 +1,294 @@
+//! One direction of a connection: the bytes, how far each party has got, and what is on its way.
+//!
+//! Both ends live in one memory, so a byte is copied twice in its life: into the flow by its writer and out of it by its
+//! reader. Between the two only counters move (RFC 9293 section 3.3.1):
+//!
+//! ```text
+//!   read <= delivered <= sent <= written        the receiver's RCV.NXT is `delivered`, SND.NXT is `sent`
+//!   acked <= delivered                          SND.UNA; a delivered FIN counts as one byte after the last
+//!   sent <= edge <= advertised                  SND.UNA + SND.WND as the sender knows it, and as last told to it
+//! ```
+//!
+//! # Invariants
+//!
+//! - The counters keep these orders and never decrease, except that `written` falls to `sent` when the sender dies.
+//! - `line` is in order of arrival, and so is `acks`. One event stands for the first of each; an acknowledgement has
+//!   one only while the sender waits for it.
+//! - If `held`, nothing of the line arrives before a fault heals.
+//!
+//! # Not here
+//!
+//! When segments arrive (`transmit`), and what they do to the receiver (`arrival`).
+
+use std::collections::VecDeque;
+
+use super::Nanos;
+use super::event::Token;
+
+/// Least progress of a window that is worth telling, if the buffer is large: one segment on Ethernet
+/// (RFC 9293 section 3.8.6.2.2, silly window avoidance).
+const SEGMENT_MAX_BYTES: u64 = 1460;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Content {
+    Syn,
+    SynAck,
+    /// The third segment of the handshake.
+    HandshakeAck,
+    /// All bytes up to this count.
+    Data {
+        end: u64,
+    },
+    Fin,
+    Rst,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Segment {
+    pub(super) content: Content,
+    pub(super) first_sent: Nanos,
+    pub(super) arrives: Nanos,
+    pub(super) token: Token,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ack {
+    pub(super) at: Nanos,
+    pub(super) acked: u64,
+    pub(super) edge: u64,
+    /// When the oldest thing that it acknowledges was first sent.
+    pub(super) first_sent: Nanos,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Fin {
+    No,
+    Queued,
+    Sent,
+    Delivered,
+}
+
+#[derive(Debug)]
+pub(super) struct Flow {
+    /// The bytes from `read` to `written`.
+    bytes: VecDeque<u8>,
+    pub(super) read: u64,
+    pub(super) delivered: u64,
+    pub(super) sent: u64,
+    pub(super) written: u64,
+    pub(super) fin: Fin,
+    pub(super) acked: u64,
+    pub(super) edge: u64,
+    pub(super) advertised: u64,
+    pub(super) send_buffer_bytes: u64,
+    pub(super) receive_buffer_bytes: u64,
+    pub(super) last_read_at: Nanos,
+
+    pub(super) line: VecDeque<Segment>,
+    pub(super) line_event: Option<Token>,
+    pub(super) last_arrival: Nanos,
+    pub(super) held: bool,
+
+    pub(super) acks: VecDeque<Ack>,
+    pub(super) ack_event: Option<Token>,
+    /// An acknowledgement or window update was lost; since when the sender misses it.
+    pub(super) missed_ack: Option<Nanos>,
+
+    /// When the sender gives up.
+    pub(super) timeout: Option<(Nanos, Token)>,
+    pub(super) writer_waits: bool,
+}
+
+impl Flow {
+    pub(super) fn new(send_buffer_bytes: u64, receive_buffer_bytes: u64) -> Self {
+        Self {
+            bytes: VecDeque::new(),
+            read: 0,
+            delivered: 0,
+            sent: 0,
+            written: 0,
+            fin: Fin::No,
+            acked: 0,
+            edge: 0,
+            advertised: 0,
+            send_buffer_bytes,
+            receive_buffer_bytes,
+            last_read_at: 0,
+            line: VecDeque::new(),
+            line_event: None,
+            last_arrival: 0,
+            held: false,
+            acks: VecDeque::new(),
+            ack_event: None,
+            missed_ack: None,
+            timeout: None,
+            writer_waits: false,
+        }
+    }
+
+    /// Opens the receive window for the first time, as the receiver's SYN does.
+    pub(super) const fn open_window(&mut self) {
+        self.edge = self.receive_buffer_bytes;
+        self.advertised = self.receive_buffer_bytes;
+    }
+
+    /// Bytes that the send buffer has room for.
+    pub(super) const fn room(&self) -> u64 {
+        self.send_buffer_bytes.saturating_sub(self.written - self.acked_bytes())
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8]) {
+        self.bytes.extend(bytes);
+        self.written += bytes.len() as u64;
+    }
+
+    /// Bytes that a reader can have now.
+    pub(super) const fn readable(&self) -> u64 {
+        self.delivered - self.read
+    }
+
+    /// Moves readable bytes into `buffer`, as many as fit.
+    pub(super) fn take(&mut self, buffer: &mut [u8]) -> usize {
+        let readable = usize::try_from(self.readable()).unwrap_or(usize::MAX);
+        let count = buffer.len().min(readable);
+        let (front, back) = self.bytes.as_slices();
+        let from_front = count.min(front.len());
+        buffer[..from_front].copy_from_slice(&front[..from_front]);
+        buffer[from_front..count].copy_from_slice(&back[..count - from_front]);
+        self.bytes.drain(..count);
+        self.read += count as u64;
+        count
+    }
+
+    /// Drops what nobody will read.
+    pub(super) fn discard_readable(&mut self) {
+        self.bytes.drain(..self.readable() as usize);
+        self.read = self.delivered;
+    }
+
+    /// Drops what was not yet sent, and what was sent and lost: the sender is dead.
+    pub(super) fn abandon(&mut self) {
+        if self.held {
+            self.line.clear();
+            self.line_event = None;
+            self.held = false;
+            self.sent = self.delivered;
+            if self.fin == Fin::Sent {
+                self.fin = Fin::No;
+            }
+        }
+        self.bytes.truncate((self.sent - self.read) as usize);
+        self.written = self.sent;
+        if self.fin == Fin::Queued {
+            self.fin = Fin::No;
+        }
+        self.acks.clear();
+        self.ack_event = None;
+        self.missed_ack = None;
+        self.timeout = None;
+        self.writer_waits = false;
+    }
+
+    /// Loses what is on its way, for good: both ends are dead, or the sender is.
+    pub(super) fn lose_line(&mut self) {
+        self.line.clear();
+        self.line_event = None;
+        self.held = false;
+    }
+
+    /// Everything the receiver can acknowledge; a FIN counts as one.
+    pub(super) fn acknowledgeable(&self) -> u64 {
+        self.delivered + u64::from(self.fin == Fin::Delivered)
+    }
+
+    pub(super) fn fin_acked(&self) -> bool {
+        self.fin == Fin::Delivered && self.acked > self.written
+    }
+
+    /// Nothing is left that the sender would ever send by itself.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.line.is_empty() && self.sent == self.written && self.fin != Fin::Queued
+    }
+
+    /// The sender has bytes that the window does not allow.
+    pub(super) const fn is_stalled(&self) -> bool {
+        self.sent < self.written && self.sent >= self.edge
+    }
+
+    /// The right edge of the window that the receiver would tell now. It never moves left and moves right in steps
+    /// worth a segment (RFC 9293 section 3.8.6.2.2).
+    pub(super) fn edge_to_offer(&self) -> u64 {
+        let edge = self.read + self.receive_buffer_bytes;
+        let step = (self.receive_buffer_bytes / 2).clamp(1, SEGMENT_MAX_BYTES);
+        if edge >= self.advertised + step { edge } else { self.advertised }
+    }
+
+    /// Queues an acknowledgement that arrives at `at`; it stands for all that would have arrived later.
+    pub(super) fn queue_ack(&mut self, at: Nanos, first_sent: Nanos) {
+        let mut first_sent = self.missed_ack.take().map_or(first_sent, |missed| missed.min(first_sent));
+        while let Some(overtaken) = self.acks.back().filter(|last| last.at > at) {
+            first_sent = first_sent.min(overtaken.first_sent);
+            self.acks.pop_back();
+            self.ack_event = None;
+        }
+        self.advertised = self.edge_to_offer();
+        let ack = Ack { at, acked: self.acknowledgeable(), edge: self.advertised, first_sent };
+        match self.acks.back_mut() {
+            Some(last) if last.at == at => {
+                *last = Ack { first_sent: last.first_sent.min(first_sent), ..ack };
+            }
+            _ => self.acks.push_back(ack),
+        }
+    }
+
+    /// Takes the acknowledgements that have arrived. Returns when the FIN's was among them.
+    pub(super) fn absorb_acks(&mut self, now: Nanos) -> Option<Nanos> {
+        let mut fin_acked_at = None;
+        while let Some(ack) = self.acks.front().filter(|ack| ack.at <= now) {
+            let fin_acked = self.fin_acked();
+            self.acked = self.acked.max(ack.acked);
+            self.edge = self.edge.max(ack.edge);
+            let at = ack.at;
+            self.acks.pop_front();
+            if self.fin_acked() && !fin_acked {
+                fin_acked_at = Some(at);
+            }
+        }
+        fin_acked_at
+    }
+
+    /// The time at which the first acknowledgement arrives that lets the sender go on, if it is waiting.
+    pub(super) fn useful_ack(&self) -> Option<Nanos> {
+        let stalled = self.sent < self.written;
+        if !stalled && !self.writer_waits {
+            return None;
+        }
+        let useful = |ack: &&Ack| {
+            (stalled && ack.edge > self.edge) || (self.writer_waits && self.room_is_ample(ack.acked))
+        };
+        self.acks.iter().find(useful).map(|ack| ack.at)
+    }
+
+    /// A waiting writer is woken when a third of its buffer is free, as Linux does (`sk_stream_is_writeable`).
+    pub(super) fn wakes_writer(&self) -> bool {
+        self.writer_waits && self.room_is_ample(self.acked)
+    }
+
+    fn room_is_ample(&self, acked: u64) -> bool {
+        let room = self.send_buffer_bytes.saturating_sub(self.written - acked.min(self.written));
+        room >= (self.send_buffer_bytes / 3).max(1)
+    }
+
+    /// Since when the sender has waited for an acknowledgement that a fault keeps from it.
+    pub(super) fn troubled_since(&self) -> Option<Nanos> {
+        let held = self.line.front().filter(|_| self.held).map(|segment| segment.first_sent);
+        match (held, self.missed_ack) {
+            (Some(held), Some(missed)) => Some(held.min(missed)),
+            (held, missed) => held.or(missed),
+        }
+    }
+
+    const fn acked_bytes(&self) -> u64 {
+        if self.acked < self.written { self.acked } else { self.written }
+    }
+}

@@ -1,0 +1,214 @@
+//! Drives a network by hand, for tests: two hosts, a clock that jumps from event to event, and short calls.
+
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::task::Poll;
+use std::time::Duration;
+
+use wavetank_runtime::{ListenOptions, SocketOptions};
+
+use super::link::SECOND;
+use super::*;
+
+/// Answers latency questions and keeps the trace.
+pub(super) struct Recorder {
+    pub(super) pick: Box<dyn FnMut(u32) -> u32>,
+    pub(super) events: Vec<NetEvent>,
+}
+
+impl Outside for Recorder {
+    fn pick_latency(&mut self, _: LinkId, bound: u32) -> u32 {
+        (self.pick)(bound)
+    }
+
+    fn event(&mut self, event: NetEvent) {
+        self.events.push(event);
+    }
+}
+
+pub(super) struct Harness {
+    pub(super) network: Network,
+    pub(super) out: Recorder,
+    pub(super) now: Nanos,
+    pub(super) client: HostId,
+    pub(super) server: HostId,
+}
+
+/// The latency of a segment between the hosts of a harness, unless a test says otherwise.
+pub(super) const LATENCY: Nanos = 1_000_000;
+
+pub(super) const SERVER_PORT: u16 = 80;
+
+pub(super) fn fixed(latency: Duration) -> LatencyRange {
+    LatencyRange { min: latency, max: latency }
+}
+
+impl Harness {
+    pub(super) fn new() -> Self {
+        let mut network = Network::new();
+        let client = network.add_host("client").unwrap();
+        let server = network.add_host("server").unwrap();
+        network.set_latency(fixed(Duration::from_nanos(LATENCY)));
+        let out = Recorder { pick: Box::new(|_| 0), events: Vec::new() };
+        Self { network, out, now: 0, client, server }
+    }
+
+    pub(super) fn server_addr(&self) -> SocketAddr {
+        SocketAddr::new(self.network.host_ip(self.server), SERVER_PORT)
+    }
+
+    pub(super) fn listen(&mut self, options: ListenOptions) -> ListenerId {
+        let addr = self.server_addr();
+        self.network.listen(self.server, addr, options).unwrap()
+    }
+
+    pub(super) fn connect(&mut self) -> SocketId {
+        self.connect_with(SocketOptions::new())
+    }
+
+    pub(super) fn connect_with(&mut self, options: SocketOptions) -> SocketId {
+        let addr = self.server_addr();
+        self.network.connect(self.now, &mut self.out, self.client, addr, options).unwrap()
+    }
+
+    /// A connection with default buffers: the client's end and the server's.
+    pub(super) fn connected() -> (Self, SocketId, SocketId) {
+        Self::connected_with(SocketOptions::new(), SocketOptions::new())
+    }
+
+    pub(super) fn connected_with(client: SocketOptions, server: SocketOptions) -> (Self, SocketId, SocketId) {
+        let mut harness = Self::new();
+        let listener = harness.listen(ListenOptions::new().accepted(server));
+        let near = harness.connect_with(client);
+        harness.settle();
+        assert!(matches!(harness.network.poll_connected(near), Poll::Ready(Ok(()))));
+        let far = harness.accept(listener);
+        harness.network.close_listener(harness.now, &mut harness.out, listener);
+        let _ = harness.network.take_ready();
+        harness.out.events.clear();
+        (harness, near, far)
+    }
+
+    pub(super) fn accept(&mut self, listener: ListenerId) -> SocketId {
+        match self.network.accept(listener) {
+            Poll::Ready(Ok((socket, _))) => socket,
+            other => panic!("a connection waits, not {other:?}"),
+        }
+    }
+
+    /// Jumps to the next event and runs what is due. Returns whether there was one.
+    pub(super) fn step(&mut self) -> bool {
+        let Some(at) = self.network.next_event() else { return false };
+        assert!(at >= self.now, "events lie in the future");
+        self.now = at;
+        self.network.process(at, &mut self.out);
+        true
+    }
+
+    /// Runs until nothing more comes by itself.
+    pub(super) fn settle(&mut self) {
+        while self.step() {}
+    }
+
+    /// Runs all events of the next `duration` and lets it pass.
+    pub(super) fn pass(&mut self, duration: Nanos) {
+        let end = self.now + duration;
+        while self.network.next_event().is_some_and(|at| at <= end) {
+            self.step();
+        }
+        self.now = end;
+        self.network.process(end, &mut self.out);
+    }
+
+    pub(super) fn write(&mut self, socket: SocketId, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.network.write(self.now, &mut self.out, socket, bytes)
+    }
+
+    /// Writes what must fit.
+    pub(super) fn send(&mut self, socket: SocketId, bytes: &[u8]) {
+        match self.write(socket, bytes) {
+            Poll::Ready(Ok(count)) => assert_eq!(count, bytes.len(), "the send buffer has room"),
+            other => panic!("the socket takes bytes, not {other:?}"),
+        }
+    }
+
+    pub(super) fn read(&mut self, socket: SocketId, size: usize) -> Poll<io::Result<Vec<u8>>> {
+        let mut buffer = vec![0; size];
+        self.network.read(self.now, &mut self.out, socket, &mut buffer).map_ok(|count| {
+            buffer.truncate(count);
+            buffer
+        })
+    }
+
+    /// Reads what must be there.
+    pub(super) fn receive(&mut self, socket: SocketId) -> Vec<u8> {
+        match self.read(socket, 1 << 20) {
+            Poll::Ready(Ok(bytes)) => bytes,
+            other => panic!("there is something to read, not {other:?}"),
+        }
+    }
+
+    pub(super) fn shutdown(&mut self, socket: SocketId, how: Shutdown) -> io::Result<()> {
+        self.network.shutdown(self.now, &mut self.out, socket, how)
+    }
+
+    pub(super) fn close(&mut self, socket: SocketId) {
+        self.network.close(self.now, &mut self.out, socket);
+    }
+
+    pub(super) fn abort(&mut self, socket: SocketId) {
+        self.network.set_linger_zero(socket);
+        self.close(socket);
+    }
+
+    pub(super) fn partition(&mut self, way: Way) {
+        self.network.partition(self.now, &mut self.out, self.client, self.server, way);
+    }
+
+    pub(super) fn partition_from_server(&mut self) {
+        self.network.partition(self.now, &mut self.out, self.server, self.client, Way::OneWay);
+    }
+
+    pub(super) fn heal(&mut self) {
+        self.network.heal(self.now, &mut self.out, self.client, self.server);
+    }
+
+    pub(super) fn ready(&mut self) -> Vec<Ready> {
+        self.network.take_ready().collect()
+    }
+
+    /// The trace so far, described.
+    pub(super) fn trace(&self) -> Vec<String> {
+        self.out.events.iter().map(|event| event.describe(&self.network)).collect()
+    }
+
+    /// Bytes that a writer can write before it has to wait.
+    pub(super) fn fill(&mut self, socket: SocketId) -> usize {
+        let mut total = 0;
+        while let Poll::Ready(result) = self.write(socket, &[7; 4096]) {
+            total += result.expect("the connection is open");
+        }
+        total
+    }
+
+    pub(super) fn seconds(&self) -> f64 {
+        self.now as f64 / SECOND as f64
+    }
+
+    pub(super) fn loopback(&self) -> SocketAddr {
+        SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), SERVER_PORT)
+    }
+}
+
+/// A result in a form that tests can compare: what a read gave, or the kind of its error.
+pub(super) fn outcome<T>(result: Poll<io::Result<T>>) -> Poll<Result<T, ErrorKind>> {
+    result.map_err(|error| error.kind())
+}
+
+pub(super) fn fails<T>(kind: ErrorKind) -> Poll<Result<T, ErrorKind>> {
+    Poll::Ready(Err(kind))
+}
+
+pub(super) fn gives(bytes: &[u8]) -> Poll<Result<Vec<u8>, ErrorKind>> {
+    Poll::Ready(Ok(bytes.to_vec()))
+}

@@ -1,0 +1,240 @@
+//! Links between hosts: how long a segment takes, whether it passes at all, and when a lost one is tried again.
+//!
+//! # Invariants
+//!
+//! - A link has one direction; faults and latencies of its two directions are independent.
+//! - A host always reaches itself, in [`LOOPBACK_LATENCY`].
+//!
+//! # Not here
+//!
+//! What happens to segments that do not pass (`transmit`), and who breaks links (`faults`).
+
+use std::time::Duration;
+
+use super::{HostId, Nanos, Outside};
+
+pub(super) const SECOND: Nanos = 1_000_000_000;
+
+/// How long a segment takes from a host to itself.
+pub(super) const LOOPBACK_LATENCY: Nanos = 10_000;
+
+/// Alternatives of a latency question.
+const LATENCY_STEPS: u32 = 1024;
+
+/// First retransmission timeout, and its limit after doublings: Linux's TCP_RTO_MIN and TCP_RTO_MAX. RFC 6298
+/// section 2.4 asks for 1 s; we follow Linux.
+const RETRY_FIRST: Nanos = SECOND / 5;
+const RETRY_MAX: Nanos = 120 * SECOND;
+
+/// `TCP_TIMEOUT_INIT`: RFC 6298 section 2.1.
+const HANDSHAKE_RETRY_FIRST: Nanos = SECOND;
+
+/// One direction between two hosts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct LinkId {
+    pub(crate) from: HostId,
+    pub(crate) to: HostId,
+}
+
+impl LinkId {
+    pub(super) const fn reverse(self) -> Self {
+        Self { from: self.to, to: self.from }
+    }
+}
+
+/// The time a segment takes: `min` for the dull pick, `max` for the last one. A `max` below `min` counts as `min`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LatencyRange {
+    pub(crate) min: Duration,
+    pub(crate) max: Duration,
+}
+
+impl Default for LatencyRange {
+    /// A local network: 500 µs to 2 ms.
+    fn default() -> Self {
+        Self { min: Duration::from_micros(500), max: Duration::from_millis(2) }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Latency {
+    min: Nanos,
+    spread: Nanos,
+}
+
+impl From<LatencyRange> for Latency {
+    fn from(range: LatencyRange) -> Self {
+        let min = nanos(range.min);
+        Self { min, spread: nanos(range.max).saturating_sub(min) }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Link {
+    /// None: the network's default.
+    latency: Option<Latency>,
+    partitioned: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Links {
+    default: Latency,
+    /// By source, then by target.
+    links: Vec<Vec<Link>>,
+    silent: Vec<bool>,
+}
+
+impl Links {
+    pub(super) fn new() -> Self {
+        Self { default: LatencyRange::default().into(), links: Vec::new(), silent: Vec::new() }
+    }
+
+    pub(super) fn add_host(&mut self) {
+        let hosts = self.links.len() + 1;
+        self.links.push(Vec::new());
+        self.silent.push(false);
+        for targets in &mut self.links {
+            targets.resize(hosts, Link::default());
+        }
+    }
+
+    pub(super) fn set_default_latency(&mut self, range: LatencyRange) {
+        self.default = range.into();
+    }
+
+    pub(super) fn set_latency(&mut self, link: LinkId, range: LatencyRange) {
+        self.link_mut(link).latency = Some(range.into());
+    }
+
+    pub(super) fn set_partitioned(&mut self, link: LinkId, partitioned: bool) {
+        if link.from != link.to {
+            self.link_mut(link).partitioned = partitioned;
+        }
+    }
+
+    pub(super) fn set_silent(&mut self, host: HostId, silent: bool) {
+        self.silent[host.index()] = silent;
+    }
+
+    /// Tells whether a segment that is sent now gets through.
+    pub(super) fn passes(&self, link: LinkId) -> bool {
+        link.from == link.to
+            || !(self.link(link).partitioned
+                || self.silent[link.from.index()]
+                || self.silent[link.to.index()])
+    }
+
+    /// The least time a segment takes.
+    pub(super) fn min_latency(&self, link: LinkId) -> Nanos {
+        if link.from == link.to { LOOPBACK_LATENCY } else { self.latency(link).min }
+    }
+
+    /// The time one segment takes. Asks `outside` unless there is only one answer.
+    pub(super) fn pick_latency(&self, link: LinkId, outside: &mut dyn Outside) -> Nanos {
+        if link.from == link.to {
+            return LOOPBACK_LATENCY;
+        }
+        let Latency { min, spread } = self.latency(link);
+        if spread == 0 {
+            return min;
+        }
+        let pick = u64::from(outside.pick_latency(link, LATENCY_STEPS));
+        let steps = u64::from(LATENCY_STEPS - 1);
+        // Without overflow, however long the link: whole steps first, then the rest.
+        min + spread / steps * pick + spread % steps * pick / steps
+    }
+
+    fn latency(&self, link: LinkId) -> Latency {
+        self.link(link).latency.unwrap_or(self.default)
+    }
+
+    fn link(&self, link: LinkId) -> &Link {
+        &self.links[link.from.index()][link.to.index()]
+    }
+
+    fn link_mut(&mut self, link: LinkId) -> &mut Link {
+        &mut self.links[link.from.index()][link.to.index()]
+    }
+}
+
+/// When a segment that was first sent at `first` is sent again, at or after `not_before` (RFC 6298 section 5: the
+/// timeout doubles). Sixteen tries take 924.6 s, which is Linux's default limit.
+pub(super) fn next_retry(first: Nanos, not_before: Nanos) -> Nanos {
+    let mut at = first;
+    let mut timeout = RETRY_FIRST;
+    loop {
+        at = at.saturating_add(timeout);
+        if at >= not_before {
+            return at;
+        }
+        timeout = (timeout * 2).min(RETRY_MAX);
+    }
+}
+
+/// When a SYN or SYN-ACK that was first sent at `first` is sent again, at or after `not_before`: after 1, 3, 7, ... s.
+pub(super) fn next_handshake_retry(first: Nanos, not_before: Nanos) -> Nanos {
+    let mut at = first;
+    let mut timeout = HANDSHAKE_RETRY_FIRST;
+    loop {
+        at = at.saturating_add(timeout);
+        if at >= not_before {
+            return at;
+        }
+        timeout = timeout.saturating_mul(2);
+    }
+}
+
+/// When a handshake that began at `first` is given up: one timeout after the last of `retries`.
+pub(super) const fn handshake_end(first: Nanos, retries: u32) -> Nanos {
+    first.saturating_add(((1 << (retries + 1)) - 1) * HANDSHAKE_RETRY_FIRST)
+}
+
+/// A duration in nanoseconds; half of the range of time (292 years) stands for everything longer.
+pub(super) fn nanos(duration: Duration) -> Nanos {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX).min(u64::MAX / 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retransmission_timeouts_double_up_to_two_minutes() {
+        assert_eq!(next_retry(0, 0), 200_000_000);
+        assert_eq!(next_retry(0, 200_000_001), 600_000_000);
+        assert_eq!(next_retry(0, 200 * SECOND), 204_600_000_000);
+        assert_eq!(next_retry(0, 205 * SECOND), 324_600_000_000);
+        assert_eq!(next_retry(0, 804_600_000_001), 924_600_000_000);
+    }
+
+    #[test]
+    fn a_handshake_is_retried_after_1_3_7_seconds_and_given_up_after_127() {
+        let retries: Vec<Nanos> =
+            [0, 2, 4, 8].map(|second| next_handshake_retry(0, second * SECOND) / SECOND).into();
+        assert_eq!(retries, [1, 3, 7, 15]);
+        assert_eq!(handshake_end(SECOND, 6), 128 * SECOND);
+    }
+
+    #[test]
+    fn the_extreme_picks_take_the_extreme_latencies() {
+        struct Always(u32);
+        impl Outside for Always {
+            fn pick_latency(&mut self, _: LinkId, bound: u32) -> u32 {
+                assert_eq!(bound, LATENCY_STEPS);
+                self.0
+            }
+            fn event(&mut self, _: super::super::NetEvent) {}
+        }
+        let mut links = Links::new();
+        links.add_host();
+        links.add_host();
+        let link = LinkId { from: HostId(0), to: HostId(1) };
+        links.set_latency(
+            link,
+            LatencyRange { min: Duration::from_nanos(7), max: Duration::from_secs(3_600_000) },
+        );
+        assert_eq!(links.pick_latency(link, &mut Always(0)), 7);
+        assert_eq!(links.pick_latency(link, &mut Always(LATENCY_STEPS - 1)), 3_600_000 * SECOND);
+        assert_eq!(links.pick_latency(link.reverse(), &mut Always(LATENCY_STEPS - 1)), 2_000_000);
+    }
+}

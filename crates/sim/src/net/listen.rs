@@ -1,0 +1,252 @@
+//! Listeners: which ports are open, and the server's half of the handshake.
+//!
+//! # Invariants
+//!
+//! - A backlog of `n` keeps `n + 1` connections, as Linux does (`sk_acceptq_is_full` asks for more than `n`).
+//! - A connection that is not yet accepted belongs to its listener and goes with it.
+//!
+//! # Not here
+//!
+//! Ports of connecting sockets (`socket`).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::task::Poll;
+
+use wavetank_runtime::{ListenOptions, SocketOptions};
+
+use super::connection::{Connection, Owner, State};
+use super::flow::Content;
+use super::socket::buffer_bytes;
+use super::trace::Fact;
+use super::{Cx, HostId, ListenerId, Nanos, Network, Outside, Ready, SocketId};
+
+#[derive(Debug)]
+pub(super) struct Listener {
+    pub(super) host: HostId,
+    pub(super) addr: SocketAddr,
+    backlog: usize,
+    accepted: SocketOptions,
+    queue: VecDeque<SocketId>,
+    /// Its readiness was reported and not yet taken.
+    pub(super) reported: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Listeners {
+    open: BTreeMap<ListenerId, Listener>,
+    /// By host and port, then by address, which may be unspecified.
+    addresses: BTreeMap<(HostId, u16), Vec<(IpAddr, ListenerId)>>,
+    opened: u32,
+}
+
+impl Listeners {
+    /// Tells whether any address of the port is listened on.
+    pub(super) fn has_port(&self, host: HostId, port: u16) -> bool {
+        self.addresses.contains_key(&(host, port))
+    }
+
+    fn overlaps(&self, host: HostId, addr: SocketAddr) -> bool {
+        self.addresses.get(&(host, addr.port())).is_some_and(|listeners| {
+            listeners
+                .iter()
+                .any(|(ip, _)| *ip == addr.ip() || ip.is_unspecified() || addr.ip().is_unspecified())
+        })
+    }
+
+    fn find(&self, host: HostId, addr: SocketAddr) -> Option<ListenerId> {
+        let listeners = self.addresses.get(&(host, addr.port()))?;
+        listeners
+            .iter()
+            .find(|(ip, _)| *ip == addr.ip() || ip.is_unspecified())
+            .map(|&(_, listener)| listener)
+    }
+
+    fn remove(&mut self, id: ListenerId) -> Option<Listener> {
+        let listener = self.open.remove(&id)?;
+        let place = (listener.host, listener.addr.port());
+        if let Some(listeners) = self.addresses.get_mut(&place) {
+            listeners.retain(|&(_, open)| open != id);
+            if listeners.is_empty() {
+                self.addresses.remove(&place);
+            }
+        }
+        Some(listener)
+    }
+
+    pub(super) fn get_mut(&mut self, id: ListenerId) -> Option<&mut Listener> {
+        self.open.get_mut(&id)
+    }
+
+    pub(super) fn of_host(&self, host: HostId) -> Vec<ListenerId> {
+        self.open.iter().filter(|(_, listener)| listener.host == host).map(|(&id, _)| id).collect()
+    }
+}
+
+impl Listener {
+    fn is_full(&self) -> bool {
+        self.queue.len() > self.backlog
+    }
+}
+
+impl Network {
+    /// Opens a listener at `addr` of `host`. An unspecified address stands for all addresses, port 0 for a free port.
+    ///
+    /// Connections of an earlier listener do not stand in the way (`SO_REUSEADDR`).
+    ///
+    /// # Errors
+    ///
+    /// `AddrInUse` beside another listener or a socket that connected from this port, `AddrNotAvailable` for an
+    /// address that is not the host's.
+    pub(crate) fn listen(
+        &mut self,
+        host: HostId,
+        addr: SocketAddr,
+        options: ListenOptions,
+    ) -> io::Result<ListenerId> {
+        let ip = addr.ip();
+        if !ip.is_unspecified() && !self.is_own_address(host, ip) {
+            return Err(io::Error::from_raw_os_error(libc::EADDRNOTAVAIL));
+        }
+        let port = match addr.port() {
+            0 => self.take_port(host, |network, port| {
+                !network.listeners.has_port(host, port) && !network.connects_from(host, ip, port)
+            })?,
+            port => port,
+        };
+        let addr = SocketAddr::new(ip, port);
+        if self.listeners.overlaps(host, addr) || self.connects_from(host, ip, port) {
+            return Err(io::Error::from_raw_os_error(libc::EADDRINUSE));
+        }
+        self.listeners.opened += 1;
+        let id = ListenerId(self.listeners.opened);
+        let backlog = options.backlog as usize;
+        let listener = Listener {
+            host,
+            addr,
+            backlog,
+            accepted: options.accepted,
+            queue: VecDeque::new(),
+            reported: false,
+        };
+        self.listeners.open.insert(id, listener);
+        self.listeners.addresses.entry((host, port)).or_default().push((ip, id));
+        Ok(id)
+    }
+
+    /// Describes a listener by host and port, if it is open.
+    pub(super) fn describe_listener(&self, id: ListenerId) -> Option<String> {
+        let listener = self.listeners.open.get(&id)?;
+        Some(format!("{}:{}", self.host_name(listener.host), listener.addr.port()))
+    }
+
+    /// Returns the address of a listener, with the port it was given.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF` once it is closed.
+    pub(crate) fn listener_addr(&self, id: ListenerId) -> io::Result<SocketAddr> {
+        self.listeners.open.get(&id).map(|listener| listener.addr).ok_or_else(closed)
+    }
+
+    /// Closes a listener and resets the connections it has not accepted.
+    pub(crate) fn close_listener(&mut self, now: Nanos, out: &mut dyn Outside, id: ListenerId) {
+        let Some(listener) = self.listeners.remove(id) else { return };
+        if !listener.reported {
+            self.wire.ready.push(Ready::Listener(id));
+        }
+        for socket in listener.queue {
+            self.with(socket, now, out, |connection, side, cx| {
+                connection.ends[side].owner = Owner::Nobody;
+                connection.listener = None;
+                connection.reset(side, None, cx);
+            });
+        }
+        // Half-open connections vanish; the client's next segment finds nobody.
+        for index in self.connections.indices() {
+            let socket = SocketId::new(index, 1);
+            self.with(socket, now, out, |connection, side, cx| {
+                if connection.listener == Some(id) {
+                    connection.listener = None;
+                    connection.die(side, None, cx);
+                }
+            });
+        }
+    }
+
+    /// A listener disappears without a word; the caller takes care of its connections.
+    pub(super) fn forget_listener(&mut self, id: ListenerId) {
+        if self.listeners.remove(id).is_some_and(|listener| !listener.reported) {
+            self.wire.ready.push(Ready::Listener(id));
+        }
+    }
+
+    /// Takes the oldest connection that is complete.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF` once the listener is closed. A connection that was reset while it waited is no error here: it is
+    /// accepted and then fails, as on Linux.
+    pub(crate) fn accept(&mut self, id: ListenerId) -> Poll<io::Result<(SocketId, SocketAddr)>> {
+        let Some(listener) = self.listeners.open.get_mut(&id) else { return Poll::Ready(Err(closed())) };
+        let Some(socket) = listener.queue.pop_front() else { return Poll::Pending };
+        let connection = self
+            .connections
+            .get_mut(socket.connection())
+            .expect("a connection lives as long as its end is queued");
+        connection.listener = None;
+        connection.ends[1].owner = Owner::Application;
+        Poll::Ready(Ok((socket, connection.ends[0].addr)))
+    }
+}
+
+impl Connection {
+    /// RFC 9293 section 3.10.7.2. A SYN that finds no room is dropped; its sender will try again.
+    pub(super) fn syn_arrives(&mut self, listeners: &Listeners, cx: &mut Cx<'_>) {
+        if self.ends[1].state == State::SynReceived {
+            return self.push(1, Content::SynAck, cx);
+        }
+        let target = self.ends[1].host.and_then(|host| listeners.find(host, self.ends[1].addr));
+        let Some(id) = target else { return self.answer_with_reset(1, cx) };
+        let listener = &listeners.open[&id];
+        if listener.is_full() {
+            self.received_fact(1, Fact::BacklogFull, cx);
+            return self.await_handshake(0, cx);
+        }
+        self.listener = Some(id);
+        self.handshake_began[1] = cx.now;
+        self.ends[1].state = State::SynReceived;
+        self.flows[0].receive_buffer_bytes = buffer_bytes(listener.accepted.receive_buffer_bytes);
+        self.flows[1].send_buffer_bytes = buffer_bytes(listener.accepted.send_buffer_bytes);
+        self.flows[1].open_window();
+        self.push(1, Content::SynAck, cx);
+    }
+
+    /// The client's answer has come: the server's end is open, if the backlog has room. Returns whether it is open.
+    pub(super) fn complete_handshake(&mut self, listeners: &mut Listeners, cx: &mut Cx<'_>) -> bool {
+        if self.ends[1].state != State::SynReceived {
+            return true;
+        }
+        let Some(id) = self.listener else { return true };
+        let Some(listener) = listeners.open.get_mut(&id) else { return true };
+        if listener.is_full() {
+            self.await_handshake(1, cx);
+            return false;
+        }
+        self.ends[1].state = State::Established;
+        self.ends[1].handshake_event = None;
+        self.ends[1].owner = Owner::Listener;
+        listener.queue.push_back(self.socket(1));
+        if !listener.reported {
+            listener.reported = true;
+            cx.wire.ready.push(Ready::Listener(id));
+        }
+        self.received_fact(1, Fact::Queued, cx);
+        true
+    }
+}
+
+fn closed() -> io::Error {
+    io::Error::from_raw_os_error(libc::EBADF)
+}

@@ -1,0 +1,420 @@
+//! What applications call on a socket, as Linux answers it.
+//!
+//! # Invariants
+//!
+//! - Nothing an application does panics; an identifier that is no longer open gets `EBADF`.
+//! - A call that returns `Pending` is followed by a [`Ready`](super::Ready) when it is worth another try.
+//! - An error is reported once, to the first call that sees it; after that reads find the end and writes `EPIPE`.
+//!
+//! # Not here
+//!
+//! Listeners (`listen`), and everything that happens by itself (`arrival`).
+
+use std::io;
+use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::task::Poll;
+
+use wavetank_runtime::SocketOptions;
+
+use super::connection::{Connection, End, FIN_TIMEOUT, Owner, State};
+use super::flow::{Content, Flow};
+use super::trace::Fact;
+use super::{Cx, HostId, Nanos, Network, Outside, SocketId};
+
+/// Send and receive buffers that nobody has set.
+const BUFFER_BYTES: u32 = 64 * 1024;
+
+/// The size of a buffer that was set, or not.
+pub(super) fn buffer_bytes(option: Option<u32>) -> u64 {
+    u64::from(option.unwrap_or(BUFFER_BYTES).max(1))
+}
+
+impl Network {
+    /// Opens a socket and sends its SYN to `addr`.
+    ///
+    /// # Errors
+    ///
+    /// `NetworkUnreachable` for an address outside the network, `AddrNotAvailable` if all ports are taken. Everything
+    /// else shows in [`poll_connected`](Self::poll_connected).
+    pub(crate) fn connect(
+        &mut self,
+        now: Nanos,
+        out: &mut dyn Outside,
+        host: HostId,
+        addr: SocketAddr,
+        options: SocketOptions,
+    ) -> io::Result<SocketId> {
+        let route = self.route(host, addr.ip())?;
+        let peer = SocketAddr::new(route.destination, addr.port());
+        let source = route.source;
+        let port = self.take_port(host, |network, port| {
+            !network.listeners.has_port(host, port) && !network.tuples.contains(&(host, port, source, peer))
+        })?;
+        let socket = SocketId::new(self.connections.next_index(), 0);
+        let local = SocketAddr::new(source, port);
+        self.tuples.insert((host, port, source, peer));
+        self.connections.push(Connection {
+            index: self.connections.next_index(),
+            ends: [
+                End::new(Some(host), local, State::SynSent, Owner::Application),
+                End::new(route.host, peer, State::Closed, Owner::Nobody),
+            ],
+            flows: [
+                Flow::new(buffer_bytes(options.send_buffer_bytes), 0),
+                Flow::new(0, buffer_bytes(options.receive_buffer_bytes)),
+            ],
+            listener: None,
+            handshake_began: [now; 2],
+        });
+        self.with(socket, now, out, |connection, side, cx| {
+            connection.push(side, Content::Syn, cx);
+            connection.sent_fact(side, Fact::Connecting, cx);
+        });
+        Ok(socket)
+    }
+
+    /// Tells whether a connecting socket has become open.
+    ///
+    /// # Errors
+    ///
+    /// `ConnectionRefused`, `TimedOut`, or `HostUnreachable` if nobody has the address.
+    pub(crate) fn poll_connected(&mut self, socket: SocketId) -> Poll<io::Result<()>> {
+        let Some(end) = self.open_end(socket) else { return Poll::Ready(Err(bad_descriptor())) };
+        if let Some(error) = end.take_error() {
+            return Poll::Ready(Err(error));
+        }
+        match end.state {
+            State::SynSent => Poll::Pending,
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Reads what has arrived, up to the size of `buffer`; 0 is the end.
+    ///
+    /// # Errors
+    ///
+    /// After everything that arrived has been read: the reset or timeout that ended the connection, once.
+    pub(crate) fn read(
+        &mut self,
+        now: Nanos,
+        out: &mut dyn Outside,
+        socket: SocketId,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        self.application(socket, now, out, |connection, side, cx| connection.read(side, buffer, cx))
+            .unwrap_or_else(|| Poll::Ready(Err(bad_descriptor())))
+    }
+
+    /// Writes as much of `bytes` as the send buffer has room for.
+    ///
+    /// # Errors
+    ///
+    /// The reset or timeout that ended the connection, once; then, and after a shutdown of writing, `BrokenPipe`.
+    pub(crate) fn write(
+        &mut self,
+        now: Nanos,
+        out: &mut dyn Outside,
+        socket: SocketId,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.application(socket, now, out, |connection, side, cx| connection.write(side, bytes, cx))
+            .unwrap_or_else(|| Poll::Ready(Err(bad_descriptor())))
+    }
+
+    /// Shuts down reading, writing or both.
+    ///
+    /// # Errors
+    ///
+    /// `NotConnected` once the connection is over.
+    pub(crate) fn shutdown(
+        &mut self,
+        now: Nanos,
+        out: &mut dyn Outside,
+        socket: SocketId,
+        how: Shutdown,
+    ) -> io::Result<()> {
+        self.application(socket, now, out, |connection, side, cx| connection.shutdown(side, how, cx))
+            .unwrap_or_else(|| Err(bad_descriptor()))
+    }
+
+    /// Makes [`close`](Self::close) abortive: RST instead of FIN.
+    pub(crate) fn set_linger_zero(&mut self, socket: SocketId) {
+        if let Some(end) = self.open_end(socket) {
+            end.linger_zero = true;
+        }
+    }
+
+    /// The last handle of the socket was dropped. The kernel still sends what was written, and a FIN.
+    pub(crate) fn close(&mut self, now: Nanos, out: &mut dyn Outside, socket: SocketId) {
+        self.application(socket, now, out, Connection::close);
+    }
+
+    /// Returns the address of this end.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF` if the socket is closed.
+    pub(crate) fn local_addr(&self, socket: SocketId) -> io::Result<SocketAddr> {
+        let connection = self.connections.get(socket.connection()).ok_or_else(bad_descriptor)?;
+        Ok(connection.ends[socket.side()].addr)
+    }
+
+    /// Returns the address of the other end.
+    ///
+    /// # Errors
+    ///
+    /// `NotConnected` while connecting and once the connection is over.
+    pub(crate) fn peer_addr(&mut self, socket: SocketId) -> io::Result<SocketAddr> {
+        let now = self.now;
+        let connection = self.connections.get_mut(socket.connection()).ok_or_else(bad_descriptor)?;
+        connection.absorb_acks(socket.side(), now);
+        let state = connection.ends[socket.side()].state;
+        if state == State::SynSent || state.is_over() {
+            return Err(io::Error::from_raw_os_error(libc::ENOTCONN));
+        }
+        Ok(connection.ends[1 - socket.side()].addr)
+    }
+
+    /// Lists the sockets that the applications of `host` hold, as "client:49152 -> server:80".
+    pub(crate) fn open_sockets(&self, host: HostId) -> Vec<(SocketId, String)> {
+        let mut open = Vec::new();
+        for connection in self.connections.iter() {
+            for (side, end) in connection.ends.iter().enumerate() {
+                if end.host == Some(host) && end.owner == Owner::Application {
+                    open.push((connection.socket(side), self.describe_socket(connection, side)));
+                }
+            }
+        }
+        open
+    }
+
+    pub(super) fn describe_socket(&self, connection: &Connection, side: usize) -> String {
+        let [local, peer] = [&connection.ends[side], &connection.ends[1 - side]].map(|end| {
+            let name = end.host.map_or("nobody", |host| self.host_name(host));
+            format!("{name}:{}", end.addr.port())
+        });
+        format!("{local} -> {peer}")
+    }
+
+    /// Tells whether a socket has connected from this port and would be in a listener's way.
+    pub(super) fn connects_from(&self, host: HostId, ip: IpAddr, port: u16) -> bool {
+        let lowest = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
+        let from = (host, port, lowest, SocketAddr::new(lowest, 0));
+        let of_port = self.tuples.range(from..).take_while(|tuple| (tuple.0, tuple.1) == (host, port));
+        of_port.into_iter().any(|(_, _, source, _)| ip.is_unspecified() || *source == ip)
+    }
+
+    fn open_end(&mut self, socket: SocketId) -> Option<&mut End> {
+        let end = &mut self.connections.get_mut(socket.connection())?.ends[socket.side()];
+        (end.owner == Owner::Application).then_some(end)
+    }
+
+    /// Runs one call of an application, if it holds the socket.
+    fn application<R>(
+        &mut self,
+        socket: SocketId,
+        now: Nanos,
+        out: &mut dyn Outside,
+        call: impl FnOnce(&mut Connection, usize, &mut Cx<'_>) -> R,
+    ) -> Option<R> {
+        self.open_end(socket)?;
+        self.with(socket, now, out, call)
+    }
+}
+
+impl Connection {
+    fn read(&mut self, side: usize, buffer: &mut [u8], cx: &mut Cx<'_>) -> Poll<io::Result<usize>> {
+        let flow = &mut self.flows[1 - side];
+        if flow.readable() > 0 {
+            let count = flow.take(buffer);
+            flow.last_read_at = cx.now;
+            self.tell_window(1 - side, cx);
+            return Poll::Ready(Ok(count));
+        }
+        let end = &mut self.ends[side];
+        if end.fin_seen {
+            return Poll::Ready(Ok(0));
+        }
+        if let Some(error) = end.take_error() {
+            return Poll::Ready(Err(error));
+        }
+        if end.read_shut || end.state.is_over() { Poll::Ready(Ok(0)) } else { Poll::Pending }
+    }
+
+    fn write(&mut self, side: usize, bytes: &[u8], cx: &mut Cx<'_>) -> Poll<io::Result<usize>> {
+        self.absorb_acks(side, cx.now);
+        let end = &mut self.ends[side];
+        if let Some(error) = end.take_error() {
+            return Poll::Ready(Err(error));
+        }
+        if end.state == State::SynSent {
+            return Poll::Pending;
+        }
+        if !end.state.sends() {
+            return Poll::Ready(Err(io::Error::from_raw_os_error(libc::EPIPE)));
+        }
+        if bytes.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        let flow = &mut self.flows[side];
+        let room = usize::try_from(flow.room()).unwrap_or(usize::MAX);
+        let count = bytes.len().min(room);
+        if count == 0 {
+            flow.writer_waits = true;
+            self.want_ack(side, cx);
+            return Poll::Pending;
+        }
+        flow.write(&bytes[..count]);
+        self.send_more(side, cx);
+        Poll::Ready(Ok(count))
+    }
+
+    /// Linux's `inet_shutdown`.
+    fn shutdown(&mut self, side: usize, how: Shutdown, cx: &mut Cx<'_>) -> io::Result<()> {
+        self.absorb_acks(side, cx.now);
+        if self.ends[side].state.is_over() {
+            return Err(io::Error::from_raw_os_error(libc::ENOTCONN));
+        }
+        if matches!(how, Shutdown::Read | Shutdown::Both) {
+            self.ends[side].read_shut = true;
+        }
+        if matches!(how, Shutdown::Write | Shutdown::Both) {
+            self.finish(side, cx);
+        }
+        self.report_all(side, cx);
+        Ok(())
+    }
+
+    /// Linux's `tcp_close`.
+    fn close(&mut self, side: usize, cx: &mut Cx<'_>) {
+        self.absorb_acks(side, cx.now);
+        self.report_all(side, cx);
+        self.ends[side].owner = Owner::Nobody;
+        self.ends[side].read_shut = true;
+        let unread = self.flows[1 - side].readable() > 0;
+        self.flows[1 - side].discard_readable();
+        if self.ends[side].state.is_over() {
+            return;
+        }
+        // RFC 2525 section 2.17: the peer must learn that its data was lost.
+        if unread || self.ends[side].linger_zero {
+            return self.reset(side, None, cx);
+        }
+        self.finish(side, cx);
+        if self.ends[side].state == State::FinWait2 {
+            self.ends[side].orphan_until = cx.now.saturating_add(FIN_TIMEOUT);
+        }
+        self.watch(side, cx);
+    }
+
+    /// The application sends no more (RFC 9293 section 3.10.4).
+    fn finish(&mut self, side: usize, cx: &mut Cx<'_>) {
+        let end = &mut self.ends[side];
+        end.state = match end.state {
+            State::Established => State::FinWait1,
+            State::CloseWait => State::LastAck,
+            State::SynSent => return self.die(side, None, cx),
+            _ => return,
+        };
+        self.queue_fin(side, cx);
+    }
+}
+
+/// The errno of a socket that is not open.
+fn bad_descriptor() -> io::Error {
+    io::Error::from_raw_os_error(libc::EBADF)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind::*;
+
+    use super::super::harness::{Harness, LATENCY, fails, gives, outcome};
+    use super::super::link::SECOND;
+    use super::*;
+
+    const NOTHING: Poll<Result<Vec<u8>, io::ErrorKind>> = Poll::Pending;
+
+    #[test]
+    fn bytes_arrive_after_the_latency_in_the_order_of_writing() {
+        let (mut tank, client, server) = Harness::connected();
+        let began = tank.now;
+        tank.send(client, b"hello ");
+        tank.send(client, b"world");
+        assert_eq!(outcome(tank.read(server, 100)), NOTHING);
+        tank.settle();
+        assert_eq!(tank.now, began + LATENCY);
+        assert_eq!(outcome(tank.read(server, 3)), gives(b"hel"));
+        assert_eq!(outcome(tank.read(server, 100)), gives(b"lo world"));
+        assert_eq!(outcome(tank.read(server, 100)), NOTHING);
+    }
+
+    #[test]
+    fn a_writer_fills_both_buffers_then_waits_for_its_reader() {
+        let (mut tank, client, server) = Harness::connected();
+        assert_eq!(tank.fill(client), 64 << 10, "the send buffer, until something is acknowledged");
+        tank.settle();
+        assert_eq!(tank.fill(client), 64 << 10, "once more, with the receive buffer full");
+        tank.settle();
+        assert!(outcome(tank.write(client, b"x")).is_pending());
+        tank.ready();
+        let mut received = tank.receive(server).len();
+        assert_eq!(received, 64 << 10);
+        tank.settle();
+        assert!(tank.ready().contains(&super::super::Ready::Socket(client, super::super::Direction::Write)));
+        received += tank.receive(server).len();
+        tank.settle();
+        assert_eq!(received, 128 << 10);
+        assert_eq!(tank.fill(client), 64 << 10);
+    }
+
+    #[test]
+    fn each_direction_ends_by_itself() {
+        let (mut tank, client, server) = Harness::connected();
+        tank.send(client, b"last");
+        tank.shutdown(client, Shutdown::Write).unwrap();
+        assert_eq!(outcome(tank.write(client, b"more")), fails(BrokenPipe));
+        tank.settle();
+        assert_eq!(outcome(tank.read(server, 100)), gives(b"last"));
+        assert_eq!(outcome(tank.read(server, 100)), gives(b""));
+        tank.send(server, b"answer");
+        tank.close(server);
+        tank.settle();
+        assert_eq!(outcome(tank.read(client, 100)), gives(b"answer"));
+        assert_eq!(outcome(tank.read(client, 100)), gives(b""));
+        tank.close(client);
+        tank.settle();
+        assert_eq!(tank.network.connections.iter().count(), 0, "nothing is left");
+        assert!(tank.network.tuples.is_empty());
+    }
+
+    #[test]
+    fn data_for_a_closed_peer_is_answered_with_reset() {
+        let (mut tank, client, server) = Harness::connected();
+        tank.close(server);
+        tank.settle();
+        assert_eq!(outcome(tank.read(client, 100)), gives(b""));
+        tank.send(client, b"late");
+        assert_eq!(outcome(tank.read(client, 100)), gives(b""));
+        tank.settle();
+        // Linux gives EPIPE, not ECONNRESET, because the FIN came first.
+        assert_eq!(outcome(tank.write(client, b"later")), fails(BrokenPipe));
+        assert_eq!(outcome(tank.write(client, b"later")), fails(BrokenPipe));
+        assert_eq!(outcome(tank.read(client, 100)), gives(b""));
+        assert_eq!(tank.network.peer_addr(client).unwrap_err().kind(), NotConnected);
+        assert_eq!(tank.shutdown(client, Shutdown::Write).unwrap_err().kind(), NotConnected);
+    }
+
+    #[test]
+    fn closing_with_unread_bytes_resets() {
+        let (mut tank, client, server) = Harness::connected();
+        tank.send(client, b"unread");
+        tank.settle();
+        tank.close(server);
+        tank.settle();
+        assert_eq!(outcome(tank.read(client, 100)), fails(ConnectionReset));
+        assert_eq!(outcome(tank.read(client, 100)), gives(b""));
+        assert_eq!(outcome(tank.write(client, b"x")), fails(BrokenPipe));
+        tank.pass(SECOND);
+    }
+}

@@ -1,0 +1,118 @@
+//! Facts of the network that are worth a line in the trace.
+//!
+//! # Invariants
+//!
+//! - A fact is small and complete: it can be described after its socket is gone.
+//! - Descriptions hold stable names only: hosts by name, sockets by host and port.
+
+use std::fmt;
+
+use super::{HostId, Network, SocketId, Way};
+
+/// A socket and the way a fact about it points: from its own end or, for things received, towards it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Path {
+    /// The socket to which it happened.
+    pub(crate) socket: SocketId,
+    pub(crate) from: HostId,
+    pub(crate) from_port: u16,
+    /// None if nobody has the address.
+    pub(crate) to: Option<HostId>,
+    pub(crate) to_port: u16,
+}
+
+/// What happened on a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Fact {
+    /// A SYN was sent.
+    Connecting,
+    /// The SYN was answered; the client's end is open.
+    Connected,
+    /// The SYN was answered with RST.
+    Refused,
+    /// A SYN, or the handshake's last ACK, was dropped because the listener's backlog is full.
+    BacklogFull,
+    /// The handshake is complete; the server's end waits to be accepted.
+    Queued,
+    Sent {
+        bytes: u32,
+    },
+    Received {
+        bytes: u32,
+    },
+    FinSent,
+    FinReceived,
+    ResetSent,
+    ResetReceived,
+    /// Segments from here could not pass and wait for a retransmission.
+    Lost,
+    /// Lost segments, or a lost SYN, were sent again.
+    Retransmitted,
+    /// The socket gave up waiting for an acknowledgement.
+    TimedOut,
+}
+
+/// A fact worth a line in the trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum NetEvent {
+    Socket { path: Path, fact: Fact },
+    Partitioned { a: HostId, b: HostId, way: Way },
+    Healed { a: HostId, b: HostId },
+    ConnectionsReset { a: HostId, b: HostId },
+    Silenced { host: HostId },
+    Unsilenced { host: HostId },
+    Vanished { host: HostId },
+}
+
+impl NetEvent {
+    /// Whether it is one of many: bytes on their way, as opposed to a connection's beginning, end or trouble.
+    pub(crate) const fn is_transfer(&self) -> bool {
+        matches!(self, Self::Socket { fact: Fact::Sent { .. } | Fact::Received { .. }, .. })
+    }
+
+    /// Says it in plain words: "client:49152 -> server:80 sends 64 B".
+    pub(crate) fn describe(&self, network: &Network) -> String {
+        let name = |host: HostId| network.host_name(host);
+        match *self {
+            Self::Socket { path, fact } => {
+                let from = name(path.from);
+                let to = path.to.map_or("nobody", name);
+                format!("{from}:{} -> {to}:{} {fact}", path.from_port, path.to_port)
+            }
+            Self::Partitioned { a, b, way: Way::Both } => {
+                format!("partition between {} and {}", name(a), name(b))
+            }
+            Self::Partitioned { a, b, way: Way::OneWay } => {
+                format!("partition from {} to {}", name(a), name(b))
+            }
+            Self::Healed { a, b } => format!("partition between {} and {} healed", name(a), name(b)),
+            Self::ConnectionsReset { a, b } => {
+                format!("connections between {} and {} reset", name(a), name(b))
+            }
+            Self::Silenced { host } => format!("{} falls silent", name(host)),
+            Self::Unsilenced { host } => format!("{} is heard again", name(host)),
+            Self::Vanished { host } => format!("sockets of {} vanish", name(host)),
+        }
+    }
+}
+
+impl fmt::Display for Fact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connecting => f.write_str("connects"),
+            Self::Connected => f.write_str("connected"),
+            Self::Refused => f.write_str("refused"),
+            Self::BacklogFull => f.write_str("dropped: backlog full"),
+            Self::Queued => f.write_str("waits to be accepted"),
+            Self::Sent { bytes } => write!(f, "sends {bytes} B"),
+            Self::Received { bytes } => write!(f, "delivers {bytes} B"),
+            Self::FinSent => f.write_str("sends FIN"),
+            Self::FinReceived => f.write_str("delivers FIN"),
+            Self::ResetSent => f.write_str("sends RST"),
+            Self::ResetReceived => f.write_str("delivers RST"),
+            Self::Lost => f.write_str("loses segments"),
+            Self::Retransmitted => f.write_str("retransmits"),
+            Self::TimedOut => f.write_str("timed out"),
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! What a run's OS thread shows to the watchdog, which looks on from another OS thread.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// How far a run has come, and who runs.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    steps: AtomicU64,
+    running: AtomicU32,
+    names: Mutex<Vec<String>>,
+}
+
+impl Progress {
+    /// Notes that a step of task number `task` begins.
+    pub(crate) fn step(&self, steps: u64, task: u32) {
+        self.steps.store(steps, Ordering::Relaxed);
+        self.running.store(task, Ordering::Relaxed);
+    }
+
+    /// Names task number `task`. Tasks are named in the order of their numbers.
+    pub(crate) fn name(&self, task: u32, name: &str) {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        debug_assert_eq!(names.len(), task as usize, "tasks are named in order");
+        names.push(name.to_owned());
+    }
+
+    /// Counts the steps so far. A number that stands still for seconds of real time means that code under test waits
+    /// for something real, or loops.
+    pub(crate) fn steps(&self) -> u64 {
+        self.steps.load(Ordering::Relaxed)
+    }
+
+    /// Names the task that ran last.
+    pub(crate) fn running(&self) -> String {
+        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = self.running.load(Ordering::Relaxed) as usize;
+        names.get(running).cloned().unwrap_or_else(|| "the test's own set-up".to_owned())
+    }
+}

@@ -1,0 +1,238 @@
+//! Recordings: the choices of a run, kept to be replayed.
+//!
+//! A recording has two forms. The *file* ([`text`]) holds every question of the run up to the last pick of each lane
+//! that is not dull, so it replays strictly or leniently; it is reviewed and committed, so its lines are short and
+//! stable. The *inline form* ([`inline`]) holds the picks that are not dull and nothing else; it is short enough for a
+//! command line, and replays leniently only.
+//!
+//! # Invariants
+//!
+//! - A recording's log is in its canonical order: lane by lane, by name; within a lane in the order of the run. The
+//!   order between lanes is not kept, because lanes are independent.
+//! - Nothing after a lane's last pick that is not dull is kept: an exhausted recording goes on with 0.
+//! - What was written reads back equal; what was truncated or altered does not read.
+//!
+//! # Not here
+//!
+//! Where recordings lie and which may be replaced (`store`); whether a replay did what was expected (`sweep`).
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::choices::{Choice, ChoiceLog, SiteId, SiteName};
+use crate::symptom::Symptom;
+
+pub(crate) mod inline;
+pub(crate) mod store;
+pub(crate) mod text;
+
+/// A run that was recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Recording {
+    /// The test's name with its module path.
+    pub(crate) test: String,
+    pub(crate) expect: Expect,
+    /// The seed: entropy still comes from it.
+    pub(crate) seed: u64,
+    pub(crate) build: Build,
+    /// Hash of the run's trace.
+    pub(crate) trace_hash: u64,
+    /// In canonical order, see [`canonical`].
+    pub(crate) log: ChoiceLog,
+}
+
+/// What a replay is expected to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Expect {
+    /// The run fails with this symptom, which is compared by its key.
+    Fails(Symptom),
+    Passes,
+}
+
+/// The facts of a build that choices depend on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Build {
+    pub(crate) os: String,
+    /// Whether `--cfg tokio_unstable` was set: without it `tokio::select!` picks its branches at random.
+    pub(crate) tokio_unstable: bool,
+}
+
+impl Build {
+    /// Returns the facts of this build.
+    pub(crate) fn current() -> Self {
+        Self { os: std::env::consts::OS.to_owned(), tokio_unstable: cfg!(tokio_unstable) }
+    }
+}
+
+impl fmt::Display for Build {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unstable = if self.tokio_unstable { "tokio_unstable" } else { "tokio_stable" };
+        write!(f, "{} {unstable}", self.os)
+    }
+}
+
+impl Recording {
+    /// Records a run of `test` that failed.
+    pub(crate) fn of_failure(
+        test: &str,
+        symptom: &Symptom,
+        seed: u64,
+        trace_hash: u64,
+        log: &ChoiceLog,
+    ) -> Self {
+        Self {
+            test: test.to_owned(),
+            expect: Expect::Fails(symptom.clone()),
+            seed,
+            build: Build::current(),
+            trace_hash,
+            log: canonical(log),
+        }
+    }
+}
+
+/// Brings a log into the order that recordings keep: lane by lane, without the dull end of each lane and without the
+/// sites that nothing is left of. Two runs with equal canonical logs chose the same.
+pub(crate) fn canonical(log: &ChoiceLog) -> ChoiceLog {
+    let mut lanes: BTreeMap<&str, Vec<&Choice>> = BTreeMap::new();
+    for choice in &log.choices {
+        lanes.entry(&log.site(choice.site).lane).or_default().push(choice);
+    }
+    let mut kept = ChoiceLog::default();
+    let mut sites: BTreeMap<SiteId, SiteId> = BTreeMap::new();
+    for choices in lanes.values() {
+        let end = choices.iter().rposition(|choice| choice.pick != 0).map_or(0, |last| last + 1);
+        for choice in &choices[..end] {
+            let site = *sites.entry(choice.site).or_insert_with(|| {
+                kept.sites.push(log.site(choice.site).clone());
+                SiteId::new(kept.sites.len() - 1)
+            });
+            kept.choices.push(Choice { site, ..**choice });
+        }
+    }
+    kept
+}
+
+/// What is wrong with a recording that does not read.
+#[derive(Debug)]
+pub(crate) struct RecordingError {
+    /// The file's path, or the name of the variable that holds an inline form.
+    pub(crate) origin: String,
+    pub(crate) kind: RecordingErrorKind,
+}
+
+#[derive(Debug)]
+pub(crate) enum RecordingErrorKind {
+    /// The file cannot be read.
+    Unreadable(std::io::Error),
+    /// The file cannot be written.
+    Unwritable(std::io::Error),
+    NotUtf8,
+    /// The first line is that of another version.
+    Version {
+        found: String,
+    },
+    /// A line, or a part of the inline form (both 1-based), is not what belongs there.
+    Unexpected {
+        at: usize,
+        expected: &'static str,
+        found: String,
+    },
+    /// The last line, which counts and checks the others, is missing.
+    Truncated,
+    /// The last line disagrees with the others.
+    Corrupt {
+        expected: String,
+        found: String,
+    },
+}
+
+impl fmt::Display for RecordingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use RecordingErrorKind::{Corrupt, NotUtf8, Truncated, Unexpected, Unreadable, Unwritable, Version};
+        let is_inline = self.origin.starts_with("WAVETANK_");
+        let part = if is_inline { "part" } else { "line" };
+        write!(f, "{}", self.origin)?;
+        match &self.kind {
+            Unreadable(error) => return write!(f, ": cannot read the recording: {error}"),
+            Unwritable(error) => return write!(f, ": cannot write the recording: {error}"),
+            NotUtf8 => write!(f, ": expected UTF-8 text, found other bytes")?,
+            Version { found } => {
+                return write!(
+                    f,
+                    ", {part} 1: expected `{}`, found `{found}`; replay it with the version of wavetank that wrote it",
+                    if is_inline { inline::VERSION } else { text::FIRST_LINE },
+                );
+            }
+            Unexpected { at, expected, found } => {
+                write!(f, ", {part} {at}: expected {expected}, found `{found}`")?;
+            }
+            Truncated => {
+                write!(f, ": expected a last {part} with a checksum, found the end; it was cut off")?
+            }
+            Corrupt { expected, found } => {
+                write!(
+                    f,
+                    ": expected it to end with `{expected}`, found `{found}`; it was altered after it was written"
+                )?;
+            }
+        }
+        f.write_str(if is_inline {
+            "; copy the whole value again"
+        } else {
+            "; restore the file from version control, or delete it and let a sweep find the failure again"
+        })
+    }
+}
+
+impl std::error::Error for RecordingError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.kind {
+            RecordingErrorKind::Unreadable(error) | RecordingErrorKind::Unwritable(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// Builds logs by hand: `[(lane, site, bound, pick)]`.
+#[cfg(test)]
+pub(crate) fn log_of(choices: &[(&str, &str, u32, u32)]) -> ChoiceLog {
+    let mut log = ChoiceLog::default();
+    for &(lane, site, bound, pick) in choices {
+        let name = SiteName { lane: lane.to_owned(), site: site.to_owned() };
+        let index = log.sites.iter().position(|known| *known == name).unwrap_or_else(|| {
+            log.sites.push(name);
+            log.sites.len() - 1
+        });
+        log.choices.push(Choice { site: SiteId::new(index), bound, pick });
+    }
+    log
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_canonical_log_goes_lane_by_lane_and_ends_each_with_its_last_pick() {
+        let log = log_of(&[
+            ("schedule", "b run", 3, 1),
+            ("faults", "a break", 2, 0),
+            ("schedule", "a run", 3, 0),
+            ("faults", "a break", 2, 1),
+            ("schedule", "b run", 3, 2),
+            ("schedule", "c run", 3, 0),
+            ("links", "a send", 9, 0),
+        ]);
+        let kept = canonical(&log);
+        let expected = log_of(&[
+            ("faults", "a break", 2, 0),
+            ("faults", "a break", 2, 1),
+            ("schedule", "b run", 3, 1),
+            ("schedule", "a run", 3, 0),
+            ("schedule", "b run", 3, 2),
+        ]);
+        assert_eq!(kept, expected);
+        assert_eq!(canonical(&kept), kept);
+    }
+}

@@ -1,0 +1,251 @@
+//! The inline form of a recording: one word for a command line, `v1:SEED:SYMPTOM:LANE...:CHECK`.
+//!
+//! SEED is hexadecimal, SYMPTOM the 32-bit hash of the symptom's key. A LANE is its name and then, after commas, its
+//! sites as `NAME=PICKS`: the picks that are not 0, joined by `_`, each as `ORDINAL` or `ORDINAL-PICK` (a pick of 1 is
+//! left out), where the ordinal counts the site's questions from 0. CHECK notices a word that was not copied whole.
+//!
+//! # Invariants
+//!
+//! - No shell needs quotes around it: letters, digits and `:,=_-+.%/` only.
+//! - It replays leniently only: the questions that were answered with 0 are not in it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::RecordingErrorKind;
+use crate::choices::{Choice, ChoiceLog, SiteId, SiteName, fnv1a};
+
+/// What the form begins with.
+pub(crate) const VERSION: &str = "v1";
+
+/// Most questions of one site between two picks: an ordinal is memory.
+const ORDINAL_MAX: usize = 1 << 24;
+
+/// A recording as a command line carries it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Inline {
+    pub(crate) seed: u64,
+    /// Hash of the key of the symptom that the recording showed.
+    pub(crate) symptom_hash: u32,
+    /// Only good for lenient replay.
+    pub(crate) log: ChoiceLog,
+}
+
+/// Tells whether a text means to be an inline form, of this version or another, rather than a path.
+pub(crate) fn is_inline(text: &str) -> bool {
+    let version = text.strip_prefix('v').and_then(|rest| rest.split_once(':')).map(|(version, _)| version);
+    version.is_some_and(|version| !version.is_empty() && version.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// Writes the picks of `log` that are not 0.
+pub(crate) fn write(seed: u64, symptom_hash: u32, log: &ChoiceLog) -> String {
+    let mut word = format!("{VERSION}:{seed:x}:{symptom_hash:x}");
+    let mut lanes: BTreeMap<&str, BTreeMap<&str, String>> = BTreeMap::new();
+    let mut asked = vec![0_usize; log.sites.len()];
+    for choice in &log.choices {
+        let ordinal = asked[choice.site.index()];
+        asked[choice.site.index()] += 1;
+        if choice.pick == 0 {
+            continue;
+        }
+        let SiteName { lane, site } = log.site(choice.site);
+        let picks = lanes.entry(lane).or_default().entry(site).or_default();
+        if !picks.is_empty() {
+            picks.push('_');
+        }
+        let _ = write!(picks, "{ordinal}");
+        if choice.pick != 1 {
+            let _ = write!(picks, "-{}", choice.pick);
+        }
+    }
+    for (lane, sites) in lanes {
+        let _ = write!(word, ":{}", escape(lane));
+        for (site, picks) in sites {
+            let _ = write!(word, ",{}={picks}", escape(site));
+        }
+    }
+    let check = check(&word);
+    let _ = write!(word, ":{check}");
+    word
+}
+
+/// Reads what [`write`] wrote.
+///
+/// # Errors
+///
+/// The first part (between colons, 1-based) that is not what belongs there.
+pub(crate) fn parse(word: &str) -> Result<Inline, RecordingErrorKind> {
+    let version = word.split(':').next().unwrap_or_default();
+    if version != VERSION {
+        return Err(RecordingErrorKind::Version { found: version.to_owned() });
+    }
+    let (checked, found) = word.rsplit_once(':').ok_or(RecordingErrorKind::Truncated)?;
+    let parts: Vec<&str> = checked.split(':').collect();
+    if parts.len() < 3 {
+        return Err(RecordingErrorKind::Truncated);
+    }
+    let expected = check(checked);
+    if found != expected {
+        return Err(RecordingErrorKind::Corrupt { expected, found: found.to_owned() });
+    }
+    let unexpected = |index: usize, expected| RecordingErrorKind::Unexpected {
+        at: index + 1,
+        expected,
+        found: parts[index].to_owned(),
+    };
+    let seed = u64::from_str_radix(parts[1], 16).map_err(|_| unexpected(1, "a seed in hexadecimal"))?;
+    let symptom_hash = u32::from_str_radix(parts[2], 16)
+        .map_err(|_| unexpected(2, "the hash of a symptom in hexadecimal"))?;
+    let mut log = ChoiceLog::default();
+    for (index, part) in parts.iter().enumerate().skip(3) {
+        read_lane(part, &mut log).ok_or_else(|| unexpected(index, "`LANE,SITE=ORDINAL-PICK_...,...`"))?;
+    }
+    Ok(Inline { seed, symptom_hash, log })
+}
+
+fn read_lane(part: &str, log: &mut ChoiceLog) -> Option<()> {
+    let mut sites = part.split(',');
+    let lane = unescape(sites.next()?)?;
+    for site in sites {
+        let (name, picks) = site.split_once('=')?;
+        let id = SiteId::new(log.sites.len());
+        log.sites.push(SiteName { lane: lane.clone(), site: unescape(name)? });
+        let mut asked = 0;
+        for pick in picks.split('_') {
+            let (ordinal, pick) = match pick.split_once('-') {
+                Some((ordinal, pick)) => (ordinal.parse::<usize>().ok()?, pick.parse::<u32>().ok()?),
+                None => (pick.parse::<usize>().ok()?, 1),
+            };
+            let dull = ordinal.checked_sub(asked).filter(|dull| *dull <= ORDINAL_MAX)?;
+            // Lenient replay asks for picks, not for bounds: the smallest that fits stands in.
+            log.choices.extend(std::iter::repeat_n(Choice { site: id, bound: 1, pick: 0 }, dull));
+            log.choices.push(Choice { site: id, bound: pick.checked_add(1)?, pick });
+            asked = ordinal + 1;
+        }
+    }
+    Some(())
+}
+
+fn check(word: &str) -> String {
+    format!("{:06x}", fnv1a(word.as_bytes()) & 0xff_ffff)
+}
+
+fn escape(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        match byte {
+            b' ' => out.push('+'),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => out.push(char::from(byte)),
+            _ => {
+                let _ = write!(out, "%{byte:02x}");
+            }
+        }
+    }
+    out
+}
+
+fn unescape(name: &str) -> Option<String> {
+    let mut out = Vec::with_capacity(name.len());
+    let mut bytes = name.bytes();
+    while let Some(byte) = bytes.next() {
+        out.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let digits = [bytes.next()?, bytes.next()?];
+                u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
+            }
+            _ => byte,
+        });
+    }
+    String::from_utf8(out).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::choices::{Choices, Replay};
+    use crate::recording::{RecordingError, log_of};
+
+    fn log() -> ChoiceLog {
+        log_of(&[
+            ("schedule", "client/closer lock protocol", 3, 0),
+            ("link client -> server", "client deliver", 1_000, 17),
+            ("schedule", "client/closer lock protocol", 3, 1),
+            ("schedule", "client/closer lock protocol", 3, 0),
+            ("schedule", "client/closer lock protocol", 3, 2),
+            ("schedule", "server/main é:,=_%+", 2, 1),
+            ("faults", "server crash", 2, 0),
+        ])
+    }
+
+    #[test]
+    fn the_form_is_one_short_word_that_no_shell_touches() {
+        let word = write(42, 0xbeef, &log());
+        assert_eq!(
+            word,
+            "v1:2a:beef:link+client+-%3e+server,client+deliver=0-17:\
+             schedule,client/closer+lock+protocol=1_3-2,server/main+%c3%a9%3a%2c%3d_%25%2b=0:cc9f72"
+        );
+        assert!(word.bytes().all(|b| b.is_ascii_alphanumeric() || b":,=_-+.%/".contains(&b)));
+    }
+
+    #[test]
+    fn a_lenient_replay_of_the_form_picks_what_the_run_picked() {
+        let word = write(42, 0xbeef, &log());
+        let inline = parse(&word).expect("reads back");
+        assert_eq!((inline.seed, inline.symptom_hash), (42, 0xbeef));
+        let mut choices = Choices::replayed(inline.seed, &inline.log, Replay::Lenient);
+        for choice in &log().choices {
+            let SiteName { lane, site } = log().site(choice.site).clone();
+            let lane = choices.lane(&lane);
+            let site = choices.site(lane, &site);
+            assert_eq!(choices.pick_uniform(site, choice.bound), choice.pick);
+        }
+        assert_eq!(choices.mismatches(), 0);
+        assert_eq!(write(42, 0xbeef, &inline.log), word);
+    }
+
+    #[test]
+    fn every_cut_and_every_altered_byte_is_noticed() {
+        let word = write(42, 0xbeef, &log());
+        for end in 0..word.len() {
+            assert!(parse(&word[..end]).is_err(), "cut after {end} bytes");
+        }
+        for at in 0..word.len() {
+            let mut altered = word.clone().into_bytes();
+            altered[at] ^= 1;
+            assert!(parse(&String::from_utf8(altered).expect("ASCII")).is_err(), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn errors_say_which_part_and_what_to_do() {
+        let error_of = |word: &str| {
+            let kind = parse(word).expect_err("not an inline form");
+            RecordingError { origin: "WAVETANK_REPLAY".to_owned(), kind }.to_string()
+        };
+        let checked = |word: &str| format!("{word}:{}", check(word));
+        assert_eq!(
+            error_of("v2:1:2:3"),
+            "WAVETANK_REPLAY, part 1: expected `v1`, found `v2`; replay it with the version of wavetank that wrote it"
+        );
+        assert_eq!(
+            error_of(&checked("v1:zz:1")),
+            "WAVETANK_REPLAY, part 2: expected a seed in hexadecimal, found `zz`; copy the whole value again"
+        );
+        assert_eq!(
+            error_of(&checked("v1:1:1:schedule,a=3_1")),
+            "WAVETANK_REPLAY, part 4: expected `LANE,SITE=ORDINAL-PICK_...,...`, found `schedule,a=3_1`; \
+             copy the whole value again"
+        );
+        assert!(error_of(&write(42, 1, &log())[..60]).contains("altered after it was written"));
+        assert!(error_of("v1:1").contains("it was cut off"));
+        assert!(parse(&checked("v1:1:1:schedule,a=99999999999")).is_err(), "an ordinal is bounded");
+    }
+
+    #[test]
+    fn paths_are_not_inline_forms() {
+        assert!(is_inline("v1:2a") && is_inline("v12:"));
+        assert!(!is_inline("v:1") && !is_inline("seeds/v1:2") && !is_inline("v1") && !is_inline("vx:1"));
+    }
+}

@@ -1,0 +1,247 @@
+//! The folder of a test's recordings: `seeds/<test>/<symptom>.seed`.
+//!
+//! # Invariants
+//!
+//! - A file is written whole or not at all: a temporary file beside it takes its name.
+//! - A recording that somebody may have committed is replaced only by a smaller one of the same symptom, or if it is
+//!   no longer good for anything: it does not parse, or the caller saw that it no longer fails. Anything else that
+//!   has the name (another symptom, `expect = passes`, another version's file) stays, and the new one gets a number.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::{Expect, Recording, RecordingError, RecordingErrorKind, text};
+use crate::shrink::order::Size;
+
+/// The recordings of one test.
+#[derive(Clone, Debug)]
+pub(crate) struct Store {
+    folder: PathBuf,
+    root: PathBuf,
+}
+
+/// What became of a recording that was to be kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    Written(PathBuf),
+    /// The recording that was there, which is at least as small, stays.
+    Untouched(PathBuf),
+}
+
+impl Kept {
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Self::Written(path) | Self::Untouched(path) => path,
+        }
+    }
+}
+
+impl Store {
+    /// Returns the folder of `test` in the workspace of the crate at `manifest_dir`.
+    pub(crate) fn new(manifest_dir: &Path, test: &str) -> Self {
+        let root = workspace_root(manifest_dir).to_owned();
+        // A name from a program's own sweep may hold anything; none of it may leave the folder.
+        let name: String = test
+            .replace("::", ".")
+            .chars()
+            .map(|c| if c.is_alphanumeric() || "._-".contains(c) { c } else { '-' })
+            .collect();
+        Self { folder: root.join("seeds").join(name.trim_start_matches('.')), root }
+    }
+
+    /// Returns `path` as people read it: below the workspace's root.
+    pub(crate) fn display<'a>(&self, path: &'a Path) -> std::path::Display<'a> {
+        path.strip_prefix(&self.root).unwrap_or(path).display()
+    }
+
+    /// Returns the file that a setting names: a path from here, or else from the workspace's root.
+    pub(crate) fn resolve(&self, path: &Path) -> PathBuf {
+        let from_root = self.root.join(path);
+        if !path.exists() && from_root.exists() { from_root } else { path.to_owned() }
+    }
+
+    /// Lists the test's recordings by name.
+    ///
+    /// # Errors
+    ///
+    /// The folder exists and cannot be read.
+    pub(crate) fn list(&self) -> Result<Vec<PathBuf>, RecordingError> {
+        let unreadable = |error| self.error(&self.folder, RecordingErrorKind::Unreadable(error));
+        let entries = match fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(unreadable(error)),
+        };
+        let mut paths = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(unreadable)?.path();
+            if path.extension().is_some_and(|extension| extension == "seed") {
+                paths.push(path);
+            }
+        }
+        paths.sort();
+        Ok(paths)
+    }
+
+    /// Reads the recording at `path`.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or is no recording of this version.
+    pub(crate) fn load(&self, path: &Path) -> Result<Recording, RecordingError> {
+        let bytes =
+            fs::read(path).map_err(|error| self.error(path, RecordingErrorKind::Unreadable(error)))?;
+        let text = String::from_utf8(bytes).map_err(|_| self.error(path, RecordingErrorKind::NotUtf8))?;
+        text::parse(&text).map_err(|kind| self.error(path, kind))
+    }
+
+    /// Keeps a recording of a failure under its symptom's name, see the invariants above. `stale` are the recordings
+    /// that were replayed and no longer fail.
+    ///
+    /// # Errors
+    ///
+    /// The folder or the file cannot be written.
+    ///
+    /// # Panics
+    ///
+    /// If the recording is not of a failure.
+    pub(crate) fn keep(
+        &self,
+        recording: &Recording,
+        stale: &BTreeSet<PathBuf>,
+    ) -> Result<Kept, RecordingError> {
+        let Expect::Fails(symptom) = &recording.expect else {
+            panic!("only failures are kept under their symptom");
+        };
+        let slug = symptom.slug();
+        let mut number = 1;
+        let path = loop {
+            let name = if number == 1 { format!("{slug}.seed") } else { format!("{slug}-{number}.seed") };
+            let path = self.folder.join(name);
+            if !path.exists() {
+                break path;
+            }
+            match self.load(&path) {
+                Ok(old) if is_of(&old.expect, &symptom.key()) => {
+                    if stale.contains(&path) || Size::of(&recording.log) < Size::of(&old.log) {
+                        break path;
+                    }
+                    return Ok(Kept::Untouched(path));
+                }
+                Ok(_) | Err(RecordingError { kind: RecordingErrorKind::Version { .. }, .. }) => number += 1,
+                Err(_) => break path,
+            }
+        };
+        write_whole(&path, &text::write(recording))
+            .map_err(|error| self.error(&path, RecordingErrorKind::Unwritable(error)))?;
+        Ok(Kept::Written(path))
+    }
+
+    fn error(&self, path: &Path, kind: RecordingErrorKind) -> RecordingError {
+        RecordingError { origin: self.display(path).to_string(), kind }
+    }
+}
+
+fn is_of(expect: &Expect, key: &str) -> bool {
+    matches!(expect, Expect::Fails(symptom) if symptom.key() == key)
+}
+
+/// Returns the nearest folder from `manifest_dir` up that holds a `Cargo.lock`, or `manifest_dir`.
+fn workspace_root(manifest_dir: &Path) -> &Path {
+    manifest_dir.ancestors().find(|folder| folder.join("Cargo.lock").is_file()).unwrap_or(manifest_dir)
+}
+
+fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+    let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    fs::create_dir_all(folder)?;
+    let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+    fs::write(&temporary, text)?;
+    fs::rename(&temporary, path).inspect_err(|_| {
+        // The error that matters is the rename's.
+        let _ = fs::remove_file(&temporary);
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recording::log_of;
+    use crate::symptom::{Symptom, SymptomKind};
+    use crate::test_folder::TestFolder;
+
+    fn recording(detail: &str, picks: &[u32]) -> Recording {
+        let choices: Vec<_> = picks.iter().map(|pick| ("schedule", "a yield", 100, *pick)).collect();
+        Recording::of_failure("t::x", &Symptom::new(SymptomKind::Panic, detail), 1, 2, &log_of(&choices))
+    }
+
+    fn keep(store: &Store, recording: &Recording) -> Kept {
+        store.keep(recording, &BTreeSet::new()).expect("the folder is writable")
+    }
+
+    #[test]
+    fn recordings_lie_under_the_root_of_the_workspace() {
+        let folder = TestFolder::new("root");
+        let member = folder.path().join("crates/member");
+        fs::create_dir_all(&member).expect("creates");
+        fs::write(folder.path().join("Cargo.lock"), "").expect("writes");
+        let store = Store::new(&member, "member::inner::closes");
+        let kept = keep(&store, &recording("client: gone", &[1]));
+        let expected = folder.path().join("seeds/member.inner.closes/panic-client-gone.seed");
+        assert_eq!(kept, Kept::Written(expected.clone()));
+        assert_eq!(store.list().expect("lists"), [expected.clone()]);
+        assert_eq!(store.display(&expected).to_string(), "seeds/member.inner.closes/panic-client-gone.seed");
+        let from_root = store.resolve(Path::new("seeds/member.inner.closes/panic-client-gone.seed"));
+        assert_eq!(from_root, expected);
+    }
+
+    #[test]
+    fn names_cannot_leave_the_folder() {
+        let store = Store::new(Path::new("/w"), "../../etc/x y");
+        assert_eq!(store.folder, Path::new("/w/seeds/-..-etc-x-y"));
+    }
+
+    #[test]
+    fn only_a_smaller_recording_replaces_one_of_the_same_symptom() {
+        let folder = TestFolder::new("smaller");
+        let store = Store::new(folder.path(), "t::x");
+        let first = keep(&store, &recording("a: b 1", &[5, 5]));
+        let path = first.path().to_owned();
+        assert_eq!(keep(&store, &recording("a: b 2", &[5, 6])), Kept::Untouched(path.clone()));
+        assert_eq!(store.load(&path).expect("loads").log.choices[1].pick, 5);
+        assert_eq!(keep(&store, &recording("a: b 3", &[5])), Kept::Written(path.clone()));
+        assert_eq!(store.load(&path).expect("loads").log.choices.len(), 1);
+        // No longer failing, it makes room even for a larger one.
+        let stale = BTreeSet::from([path.clone()]);
+        assert_eq!(store.keep(&recording("a: b 1", &[9, 9]), &stale).expect("writes"), Kept::Written(path));
+        assert_eq!(fs::read_dir(&store.folder).expect("lists").count(), 1, "no temporary file stays");
+    }
+
+    #[test]
+    fn another_symptom_an_edited_expectation_and_a_newer_version_keep_their_files() {
+        let folder = TestFolder::new("foreign");
+        let store = Store::new(folder.path(), "t::x");
+        let first = keep(&store, &recording("a: b?", &[5])).path().to_owned();
+        let second = keep(&store, &recording("a: b!", &[5])).path().to_owned();
+        assert_ne!(first, second);
+        let passes = Recording { expect: Expect::Passes, ..recording("a: b?", &[5]) };
+        fs::write(&first, text::write(&passes)).expect("writes");
+        fs::write(&second, "wavetank recording 9\n").expect("writes");
+        let third = keep(&store, &recording("a: b?", &[5]));
+        assert_eq!(third, Kept::Written(store.folder.join("panic-a-b-3.seed")));
+        assert_eq!(store.load(&first).expect("loads"), passes);
+    }
+
+    #[test]
+    fn a_broken_recording_makes_room() {
+        let folder = TestFolder::new("broken");
+        let store = Store::new(folder.path(), "t::x");
+        let path = keep(&store, &recording("a: b", &[5])).path().to_owned();
+        let text = fs::read_to_string(&path).expect("reads");
+        fs::write(&path, &text[..text.len() - 9]).expect("writes");
+        let error = store.load(&path).expect_err("cut off").to_string();
+        assert!(error.starts_with("seeds/t.x/panic-a-b.seed"), "{error}");
+        assert_eq!(keep(&store, &recording("a: b", &[5, 5])), Kept::Written(path));
+    }
+}

@@ -1,0 +1,120 @@
+//! The clock: virtual nanoseconds, and tokio's clock in step with them.
+//!
+//! Where libc's clock is interposed, tokio's clock starts unpaused and simply reads ours. As long as nobody but the seam
+//! reads a clock, no tokio timer can exist (making one reads the clock), and time jumps freely. The first foreign
+//! reading pauses tokio's clock, for good: from then on each jump parks in tokio, so that its timers fire in order.
+//!
+//! tokio does not say when its next timer is due, and its wheel turns in whole milliseconds since the runtime's start.
+//! Parking on that grid fires everything exactly; the way from and to the grid is covered by `advance`.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use crate::interpose;
+use crate::net::Nanos;
+
+use super::Run;
+
+const GRID: Nanos = 1_000_000;
+
+/// tokio's clock, as the driver moves it.
+pub(super) struct Clock {
+    paused: Option<Paused>,
+}
+
+struct Paused {
+    /// tokio's instant at virtual time zero.
+    start: tokio::time::Instant,
+    /// Bounds every park, so that tokio, which would otherwise sleep for real, always has a timer to go to.
+    sentinel: Pin<Box<tokio::time::Sleep>>,
+}
+
+/// How a jump ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Jump {
+    /// The clock shows the target.
+    Arrived,
+    /// A tokio timer fired on the way, and something is ready.
+    Interrupted,
+}
+
+impl Clock {
+    pub(super) const fn new() -> Self {
+        Self { paused: None }
+    }
+
+    /// Whether tokio may hold timers that nobody else knows of.
+    pub(super) fn may_have_foreign_timers(&self) -> bool {
+        self.paused.is_some() || interpose::observed()
+    }
+
+    /// Moves the clock to `target`, or to the first tokio timer before it that makes something ready.
+    pub(super) async fn jump(&mut self, run: &Run, target: Nanos) -> Jump {
+        if !self.may_have_foreign_timers() {
+            run.executor.set_now(target);
+            return Jump::Arrived;
+        }
+        let now = run.executor.now();
+        let grid = now.div_ceil(GRID) * GRID;
+        if grid > now {
+            self.advance(run, grid.min(target)).await;
+            if run.executor.has_mail() || grid >= target {
+                return Self::ended(run, target);
+            }
+        }
+        let floor = target / GRID * GRID;
+        if floor > run.executor.now() {
+            self.park(run, floor).await;
+            if run.executor.has_mail() {
+                return Self::ended(run, target);
+            }
+        }
+        if target > run.executor.now() {
+            self.advance(run, target).await;
+        }
+        Self::ended(run, target)
+    }
+
+    fn ended(run: &Run, target: Nanos) -> Jump {
+        if run.executor.now() == target { Jump::Arrived } else { Jump::Interrupted }
+    }
+
+    fn paused(&mut self, run: &Run) -> &mut Paused {
+        self.paused.get_or_insert_with(|| {
+            if interpose::INTERPOSED {
+                tokio::time::pause();
+            }
+            let start = tokio::time::Instant::now() - Duration::from_nanos(run.executor.now());
+            Paused { start, sentinel: Box::pin(tokio::time::sleep_until(start)) }
+        })
+    }
+
+    async fn advance(&mut self, run: &Run, to: Nanos) {
+        self.paused(run);
+        let by = Duration::from_nanos(to - run.executor.now());
+        run.executor.set_now(to);
+        tokio::time::advance(by).await;
+    }
+
+    /// Lets tokio go to its next timer, at most to `to`, which is on the grid.
+    async fn park(&mut self, run: &Run, to: Nanos) {
+        let paused = self.paused(run);
+        let until = paused.start + Duration::from_nanos(to);
+        paused.sentinel.as_mut().reset(until);
+        poll_fn(|context| {
+            if run.executor.has_mail() || paused.sentinel.as_mut().poll(context).is_ready() {
+                return Poll::Ready(());
+            }
+            run.executor.park_root(Some(context.waker().clone()));
+            Poll::Pending
+        })
+        .await;
+        run.executor.park_root(None);
+        let now = tokio::time::Instant::now() - paused.start;
+        run.executor.set_now(Nanos::try_from(now.as_nanos()).unwrap_or(Nanos::MAX));
+    }
+}
+
+use std::future::Future;

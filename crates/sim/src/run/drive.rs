@@ -1,0 +1,101 @@
+//! The loop that drives a run: step what is ready; when nothing is, let time pass; when nothing can happen any more, ask
+//! the oracles why.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::task::Poll;
+
+use crate::symptom::{Symptom, SymptomKind};
+
+use super::clock::{Clock, Jump};
+use super::{Run, oracle};
+use crate::net::Nanos;
+
+/// Drives `run` until it has a verdict or all mains have ended and left nothing behind.
+pub(super) async fn drive(run: &Run) {
+    let mut clock = Clock::new();
+    // Whether a future was polled since tokio last had control. A poll may use up tokio's budget, which is renewed only
+    // by returning to tokio, and wake-ups that the budget deferred arrive only then.
+    let mut polled = false;
+    let mut leaving = None;
+    loop {
+        if polled {
+            return_to_tokio().await;
+            polled = false;
+        }
+        if run.executor.must_stop() {
+            return;
+        }
+        if let Some(task) = run.executor.next() {
+            polled = run.executor.is_async(task);
+            run.executor.step(task);
+            continue;
+        }
+        if run.executor.mains_left() == 0 {
+            let until = *leaving.get_or_insert_with(|| run.executor.now() + run.config.leak_grace);
+            match oracle::leak(run) {
+                None => return,
+                Some(leak) if run.executor.now() >= until => return run.executor.fail(leak),
+                Some(_) => {}
+            }
+        }
+        if !pass_time(run, &mut clock, leaving).await {
+            return;
+        }
+    }
+}
+
+/// Gives control to tokio once: it renews the budget, delivers deferred wake-ups, and runs tasks of its own.
+async fn return_to_tokio() {
+    let returned = Cell::new(false);
+    poll_fn(|context| {
+        if returned.replace(true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Lets time pass until something happens. Returns `false` when the run has ended.
+async fn pass_time(run: &Run, clock: &mut Clock, leaving: Option<Nanos>) -> bool {
+    let limit = run.config.time_limit;
+    let executor = &run.executor;
+    let own = [executor.next_timer(), run.network.borrow().next_event(), run.faults.borrow().next()];
+    let mut own = own.into_iter().flatten().min();
+    if executor.next_timer().is_none() && run.faults.borrow().next().is_none() && run.network.borrow().quiet()
+    {
+        // What is still on its way concerns nobody.
+        own = None;
+    }
+    let foreign = clock.may_have_foreign_timers();
+    if own.is_none() && !foreign {
+        executor.fail(oracle::nothing_left(run));
+        return false;
+    }
+    let target = own.unwrap_or(limit).min(leaving.unwrap_or(limit)).min(limit);
+    if let Some(stall) = oracle::stall(run, target) {
+        executor.fail(stall);
+        return false;
+    }
+    let quiet_since = executor.now();
+    if clock.jump(run, target).await == Jump::Interrupted {
+        return true;
+    }
+    if own.is_none() && !executor.has_ready() && leaving.is_none() {
+        // Even tokio had nothing up to the limit: it happened when everything went quiet, not at the limit.
+        executor.fail(oracle::nothing_left_since(run, quiet_since));
+        return false;
+    }
+    if target >= limit {
+        let detail =
+            format!("{:?} of virtual time and no end; {}", run.config.time_limit(), oracle::unfinished(run));
+        executor.fail(Symptom::new(SymptomKind::TimeLimit, detail));
+        return false;
+    }
+    run.network(|network, now, link| network.process(now, link));
+    executor.fire_timers();
+    crate::faults::act(run);
+    true
+}

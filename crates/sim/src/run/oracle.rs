@@ -1,0 +1,129 @@
+//! The oracles that look at a run as a whole: deadlock, stall, leak.
+//!
+//! Panics, errors of mains, foreign wake-ups and the step limit are noticed where they happen; nondeterminism is for the
+//! sweep, which alone sees two runs.
+
+use std::fmt::Write;
+
+use crate::executor::{Straggler, Waiting, describe_wait};
+use crate::net::Nanos;
+use crate::symptom::{Symptom, SymptomKind};
+use crate::trace::milliseconds;
+
+use super::Run;
+
+/// Nothing is runnable, no timer is armed, nothing is in flight.
+pub(super) fn nothing_left(run: &Run) -> Symptom {
+    nothing_left_since(run, run.executor.now())
+}
+
+pub(super) fn nothing_left_since(run: &Run, since: Nanos) -> Symptom {
+    if run.executor.mains_left() == 0 {
+        return leak(run)
+            .unwrap_or_else(|| Symptom::new(SymptomKind::Leak, "something that has vanished meanwhile"));
+    }
+    let stuck = run.executor.stragglers();
+    let mut detail = format!("nothing can happen after {}", milliseconds(since));
+    let (mains, others): (Vec<_>, Vec<_>) =
+        stuck.iter().partition(|one| one.main && run.hosts[one.host].client);
+    let first: Vec<String> = mains.iter().map(|main| describe(run, main, Times::Left)).collect();
+    let _ = write!(detail, ": {}", first.join("; "));
+    for one in mains.iter().chain(&others) {
+        let _ = write!(detail, "\n  {}", describe(run, one, Times::Shown));
+    }
+    // The key of a symptom is its first line: it must not depend on when the run went quiet.
+    Symptom::new(SymptomKind::Deadlock, detail.replacen(&format!(" after {}", milliseconds(since)), "", 1))
+}
+
+/// An operation of a client that outlasts the test's bound before `target`.
+pub(super) fn stall(run: &Run, target: Nanos) -> Option<Symptom> {
+    let bound = run.config.stall_after?;
+    if run.faults.borrow().is_active() {
+        return None;
+    }
+    for one in run.executor.stragglers() {
+        if !run.hosts[one.host].client {
+            continue;
+        }
+        for waiting in one.waits.iter().filter(|waiting| waiting.on.can_stall()) {
+            let since = waiting.since.max(run.healed_at.get());
+            if target.saturating_sub(since) > bound {
+                let what = words(run, waiting);
+                let detail = format!("{} waits {what} for more than {}", one.name, milliseconds(bound));
+                return Some(Symptom::new(SymptomKind::Stall, detail));
+            }
+        }
+    }
+    None
+}
+
+/// What clients left behind, if anything.
+pub(super) fn leak(run: &Run) -> Option<Symptom> {
+    let mut left = Vec::new();
+    for one in run.executor.stragglers() {
+        if run.hosts[one.host].client {
+            left.push(describe(run, &one, Times::Left));
+        }
+    }
+    let network = run.network.borrow();
+    for (index, host) in run.hosts.iter().enumerate().filter(|(_, host)| host.client) {
+        let sockets = network.open_sockets(crate::net::HostId::new(index));
+        left.extend(sockets.into_iter().map(|(_, socket)| format!("the socket {socket}")));
+        if left.is_empty() && run.executor.timers_of(index) > 0 {
+            left.push(format!("{} timers of {}", run.executor.timers_of(index), host.name));
+        }
+    }
+    if left.is_empty() {
+        return None;
+    }
+    let detail = format!("left after every main had ended: {}", left.join("; "));
+    Some(Symptom::new(SymptomKind::Leak, detail))
+}
+
+/// Everything that has not ended, for limits.
+pub(super) fn unfinished(run: &Run) -> String {
+    let alive = run.executor.stragglers();
+    let lines: Vec<String> =
+        alive.iter().map(|one| format!("\n  {}", describe(run, one, Times::Shown))).collect();
+    format!("still there:{}", lines.concat())
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Times {
+    Shown,
+    Left,
+}
+
+fn describe(run: &Run, one: &Straggler, times: Times) -> String {
+    if one.runnable {
+        return format!("{} is able to run", one.name);
+    }
+    if one.waits.is_empty() {
+        let since = if times == Times::Shown {
+            format!(", since {}", milliseconds(one.parked_since))
+        } else {
+            String::new()
+        };
+        return format!(
+            "{} waits for something inside the program (a channel, a task, a notification){since}",
+            one.name
+        );
+    }
+    let waits: Vec<String> = one
+        .waits
+        .iter()
+        .map(|waiting| {
+            let what = words(run, waiting);
+            if times == Times::Shown {
+                format!("{what}, since {}", milliseconds(waiting.since))
+            } else {
+                what
+            }
+        })
+        .collect();
+    format!("{} waits {}", one.name, waits.join(" or "))
+}
+
+fn words(run: &Run, waiting: &Waiting) -> String {
+    describe_wait(&run.executor, waiting.on, &|verb, object| run.describe_object(verb, object))
+}

@@ -1,0 +1,593 @@
+//! Behaviours of a single run: the executor, the clock, the oracles and teardown, without a network.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex as StdMutex};
+use std::task::Poll;
+use std::time::Duration;
+
+use wavetank_runtime::{Condvar, Mutex, Runtime, TaskHandle, ThreadHandle, Threads, WaitOutcome};
+
+use super::*;
+use crate::executor::Strategy;
+use crate::host::Host;
+
+/// Runs `body` as `plan` says, on an OS thread of its own.
+#[expect(clippy::disallowed_methods, reason = "a run needs an OS thread of its own")]
+fn simulate_plan(plan: impl FnOnce() -> Outcome + Send + 'static) -> Outcome {
+    std::thread::spawn(plan).join().expect("a run does not panic")
+}
+
+fn seeded(seed: u64, body: impl Fn(&mut Sim) + Send + Sync + 'static) -> Outcome {
+    simulate_plan(move || run(&body, &Plan::Seed(seed), &Arc::default()))
+}
+
+/// The first of many seeds whose run fails.
+fn first_failure(body: impl Fn(&mut Sim) + Send + Sync + Clone + 'static) -> Outcome {
+    let mut outcomes = (0..500).map(|seed| seeded(seed, body.clone()));
+    outcomes.find(|outcome| outcome.symptom.is_some()).expect("one of 500 seeds fails")
+}
+
+fn symptom(outcome: &Outcome) -> String {
+    outcome.symptom.as_ref().map(ToString::to_string).unwrap_or_default()
+}
+
+/// Two threads that increment a number without holding the lock in between.
+fn lost_update(sim: &mut Sim) {
+    sim.client_thread("host", |host| {
+        let number = Arc::new(Mutex::new(&host, "number", 0));
+        let add = |number: Arc<Mutex<Host, i32>>| {
+            move || {
+                let read = *number.lock();
+                *number.lock() = read + 1;
+            }
+        };
+        let one = Threads::spawn(&host, "one", add(number.clone())).unwrap();
+        let two = Threads::spawn(&host, "two", add(number.clone())).unwrap();
+        one.join().unwrap();
+        two.join().unwrap();
+        assert_eq!(*number.lock(), 2, "an update was lost");
+    });
+}
+
+#[test]
+fn a_lost_update_between_two_locks_is_found_and_the_dull_schedule_does_not_show_it() {
+    let failure = first_failure(lost_update);
+    assert!(symptom(&failure).contains("an update was lost"), "{}", symptom(&failure));
+    let fifo = seeded(1, |sim| {
+        sim.strategy(Strategy::Fifo).perturb(false);
+        lost_update(sim);
+    });
+    assert_eq!(symptom(&fifo), "");
+}
+
+#[test]
+fn strict_replay_of_a_runs_own_choices_gives_its_trace_byte_for_byte() {
+    for seed in 0..50 {
+        let first = seeded(seed, lost_update);
+        let log = first.log.clone();
+        let again = simulate_plan(move || {
+            run(&lost_update, &Plan::Replay { seed, log: &log, mode: Replay::Strict }, &Arc::default())
+        });
+        assert_eq!(again.trace.first_difference(&first.trace), None);
+        assert_eq!((again.symptom, again.log), (first.symptom, first.log));
+    }
+}
+
+#[test]
+fn a_deadlock_names_who_waits_for_what_and_who_holds_it() {
+    let outcome = first_failure(|sim| {
+        sim.client_thread("host", |host| {
+            let (a, b) = (Arc::new(Mutex::new(&host, "a", ())), Arc::new(Mutex::new(&host, "b", ())));
+            let (a2, b2) = (a.clone(), b.clone());
+            let other = Threads::spawn(&host, "other", move || {
+                let _b = b2.lock();
+                let _a = a2.lock();
+            });
+            {
+                let _a = a.lock();
+                let _b = b.lock();
+            }
+            other.unwrap().join().unwrap();
+        });
+    });
+    let text = symptom(&outcome);
+    assert!(text.starts_with("deadlock"), "{text}");
+    assert!(text.contains("host/main waits for the lock `b`, held by host/other"), "{text}");
+    assert!(text.contains("host/other waits for the lock `a`, held by host/main"), "{text}");
+}
+
+#[test]
+fn seam_timers_wake_at_their_nanosecond_and_idle_time_is_skipped() {
+    let outcome = seeded(1, |sim| {
+        sim.perturb(false);
+        sim.client("host", async |host| {
+            Runtime::sleep(&host, Duration::from_nanos(1_900_123)).await;
+            assert_eq!(Runtime::now(&host).as_nanos(), 1_900_123);
+            Runtime::sleep(&host, Duration::from_secs(300)).await;
+            assert_eq!(Runtime::now(&host).as_nanos(), 300_001_900_123);
+        });
+    });
+    assert_eq!(symptom(&outcome), "");
+    assert_eq!(outcome.virtual_time.as_nanos(), 300_001_900_123);
+}
+
+#[test]
+fn tokio_timers_fire_in_step_with_the_seams_on_whole_milliseconds() {
+    let outcome = seeded(1, |sim| {
+        sim.perturb(false);
+        sim.client("host", async |host: Host| {
+            let fired: Arc<StdMutex<Vec<(&str, u64)>>> = Arc::default();
+            let note = |name, fired: &Arc<StdMutex<Vec<_>>>| {
+                fired.lock().unwrap().push((name, Runtime::now(&host).as_nanos()))
+            };
+            Runtime::sleep(&host, Duration::from_micros(1_900)).await;
+            let foreign = async {
+                tokio::time::sleep_until(tokio::time::Instant::now() + Duration::from_micros(2_200)).await;
+                note("tokio at 4.1", &fired);
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                note("tokio 20 later", &fired);
+            };
+            let own = async {
+                Runtime::sleep(&host, Duration::from_micros(1_500)).await;
+                note("seam at 3.4", &fired);
+                Runtime::sleep(&host, Duration::from_micros(2_000)).await;
+                note("seam at 5.4", &fired);
+            };
+            tokio::join!(foreign, own);
+            let fired = fired.lock().unwrap().clone();
+            let expected = [
+                ("seam at 3.4", 3_400_000),
+                ("tokio at 4.1", 5_000_000),
+                ("seam at 5.4", 5_400_000),
+                ("tokio 20 later", 25_000_000),
+            ];
+            assert_eq!(fired, expected);
+        });
+    });
+    assert_eq!(symptom(&outcome), "");
+}
+
+#[test]
+fn a_tokio_timeout_of_five_minutes_costs_one_jump() {
+    let outcome = seeded(1, |sim| {
+        sim.client("host", async |_| {
+            let never = std::future::pending::<()>();
+            assert!(tokio::time::timeout(Duration::from_secs(300), never).await.is_err());
+        });
+    });
+    assert_eq!(symptom(&outcome), "");
+    assert!(outcome.steps < 20, "{} steps", outcome.steps);
+}
+
+#[test]
+fn code_that_reads_a_clock_and_then_waits_for_ever_is_a_deadlock_from_when_it_went_quiet() {
+    #[expect(clippy::disallowed_types, reason = "a foreign clock is what is tested")]
+    fn read() {
+        let _ = std::time::Instant::now();
+    }
+    let outcome = seeded(1, |sim| {
+        sim.client("host", async |_| {
+            read();
+            std::future::pending::<()>().await;
+        });
+    });
+    assert!(symptom(&outcome).starts_with("deadlock"), "{}", symptom(&outcome));
+}
+
+#[test]
+fn the_coop_trick_preempts_tokio_channels_and_the_dull_choice_does_not() {
+    fn polls_of_a_hundred_receives(sim: &mut Sim, polls: &Arc<AtomicUsize>) {
+        let polls = polls.clone();
+        sim.client("host", async move |_| {
+            let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+            (0..100).for_each(|number| sender.send(number).unwrap());
+            let mut all = Box::pin(async move {
+                for _ in 0..100 {
+                    receiver.recv().await;
+                }
+            });
+            std::future::poll_fn(move |context| {
+                polls.fetch_add(1, Ordering::Relaxed);
+                all.as_mut().poll(context)
+            })
+            .await;
+        });
+    }
+    let dull: Arc<AtomicUsize> = Arc::default();
+    let counted = dull.clone();
+    seeded(1, move |sim| {
+        sim.perturb(false);
+        polls_of_a_hundred_receives(sim, &counted);
+    });
+    assert_eq!(dull.load(Ordering::Relaxed), 1);
+    let all: Arc<AtomicUsize> = Arc::default();
+    for seed in 0..100 {
+        let counted = all.clone();
+        let outcome = seeded(seed, move |sim| polls_of_a_hundred_receives(sim, &counted));
+        assert_eq!(symptom(&outcome), "");
+    }
+    assert!(all.load(Ordering::Relaxed) > 110, "some of 100 seeds preempt");
+}
+
+#[test]
+fn a_ready_task_can_be_withheld_until_a_timer_has_beaten_it() {
+    let failure = first_failure(|sim| {
+        sim.client("host", async |host: Host| {
+            let (sender, receiver) = tokio::sync::oneshot::channel();
+            let sending = Runtime::spawn(&host, "sender", async move {
+                Runtime::sleep(&host, Duration::from_millis(2)).await;
+                let _ = sender.send(());
+            });
+            Runtime::sleep(&host, Duration::from_millis(1)).await;
+            tokio::select! {
+                biased;
+                _ = receiver => {}
+                () = Runtime::sleep(&host, Duration::from_millis(3)) => panic!("the timer won"),
+            }
+            sending.await.unwrap();
+        });
+    });
+    assert!(symptom(&failure).contains("the timer won"));
+}
+
+#[test]
+fn condition_variables_wake_and_time_out() {
+    let outcome = seeded(3, |sim| {
+        sim.perturb(false);
+        sim.client_thread("host", |host| {
+            let shared = Arc::new((Mutex::new(&host, "state", false), Condvar::new(&host, "changed")));
+            let (state, changed) = &*shared;
+            let (guard, outcome) = changed.wait_timeout(state.lock(), Duration::from_millis(5));
+            assert_eq!((outcome, Threads::now(&host).as_nanos()), (WaitOutcome::TimedOut, 5_000_000));
+            drop(guard);
+            let other = shared.clone();
+            let setter = Threads::spawn(&host, "setter", move || {
+                *other.0.lock() = true;
+                other.1.notify_all();
+            });
+            let mut ready = state.lock();
+            while !*ready {
+                ready = changed.wait(ready);
+            }
+            drop(ready);
+            setter.unwrap().join().unwrap();
+        });
+    });
+    assert_eq!(symptom(&outcome), "");
+}
+
+#[test]
+fn hash_maps_select_and_std_clocks_follow_the_seed() {
+    #[expect(clippy::disallowed_types, reason = "iteration order and the clock are what is tested")]
+    fn observe(seed: u64) -> (Vec<u32>, Vec<u32>, u128) {
+        let seen: Arc<StdMutex<(Vec<u32>, Vec<u32>, u128)>> = Arc::default();
+        let inside = seen.clone();
+        let outcome = seeded(seed, move |sim| {
+            let seen = inside.clone();
+            sim.client("host", async move |_| {
+                let map: std::collections::HashMap<u32, ()> = (0..40).map(|key| (key, ())).collect();
+                let order = map.keys().copied().collect();
+                let mut branches = Vec::new();
+                for _ in 0..40 {
+                    tokio::select! {
+                        () = std::future::ready(()) => branches.push(0),
+                        () = std::future::ready(()) => branches.push(1),
+                    }
+                }
+                let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+                *seen.lock().unwrap() = (order, branches, since.as_nanos());
+            });
+        });
+        assert_eq!(symptom(&outcome), "");
+        Arc::into_inner(seen).unwrap().into_inner().unwrap()
+    }
+    let _warm_up = observe(1);
+    assert_eq!(observe(1), observe(1));
+    assert_ne!(observe(1).0, observe(2).0);
+    assert_ne!(observe(1).1, observe(2).1);
+}
+
+#[test]
+fn a_panic_in_a_thread_fails_the_run_and_its_destructors_may_use_the_seam() {
+    struct LocksInDrop(Arc<Mutex<Host, ()>>, Host);
+    impl Drop for LocksInDrop {
+        fn drop(&mut self) {
+            drop(self.0.lock());
+            Threads::sleep(&self.1, Duration::from_secs(1));
+        }
+    }
+    for seed in 0..20 {
+        let outcome = seeded(seed, |sim| {
+            sim.client_thread("host", |host| {
+                let lock = Arc::new(Mutex::new(&host, "lock", ()));
+                let guard = LocksInDrop(lock.clone(), host);
+                let panics = Threads::spawn(&host, "panics", move || {
+                    let _guard = guard;
+                    panic!("boom");
+                });
+                let _held = lock.lock();
+                let _ = panics.unwrap().join();
+            });
+        });
+        assert_eq!(symptom(&outcome), "panic in host/panics: boom");
+    }
+}
+
+#[test]
+fn tearing_down_suspended_threads_runs_their_destructors_once() {
+    struct Count(Arc<AtomicUsize>);
+    impl Drop for Count {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let dropped: Arc<AtomicUsize> = Arc::default();
+    let counted = dropped.clone();
+    let outcome = seeded(1, move |sim| {
+        let counted = counted.clone();
+        sim.client_thread("host", move |host| {
+            let lock = Arc::new(Mutex::new(&host, "lock", ()));
+            let _held = lock.lock();
+            for name in ["one", "two"] {
+                let (lock, count) = (lock.clone(), Count(counted.clone()));
+                let _ = Threads::spawn(&host, name, move || {
+                    let _count = count;
+                    let _held = lock.lock();
+                });
+            }
+            let _again = lock.lock();
+        });
+    });
+    assert!(symptom(&outcome).starts_with("deadlock"), "{}", symptom(&outcome));
+    assert_eq!(dropped.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn a_panic_in_a_task_its_drop_or_a_hosts_set_up_fails_the_run() {
+    struct PanicsInDrop;
+    impl Drop for PanicsInDrop {
+        fn drop(&mut self) {
+            panic!("in drop");
+        }
+    }
+    let in_task = seeded(1, |sim| sim.client("host", async |_| panic!("in task")));
+    assert_eq!(symptom(&in_task), "panic in host/main: in task");
+    let in_drop = seeded(1, |sim| {
+        sim.client("host", async |_| {
+            let _guard = PanicsInDrop;
+        });
+    });
+    assert_eq!(symptom(&in_drop), "panic in host/main: in drop");
+    let in_set_up = seeded(1, |_| panic!("in set-up"));
+    assert_eq!(symptom(&in_set_up), "setup: in set-up");
+    assert!(in_set_up.panicked_at.is_some_and(|place| place.contains("tests.rs")));
+}
+
+#[test]
+fn an_error_of_a_main_fails_the_run() {
+    let outcome = seeded(1, |sim| sim.client("host", async |_| Err::<(), _>("no such file")));
+    assert_eq!(symptom(&outcome), "error in host: no such file");
+}
+
+#[test]
+fn what_a_client_leaves_behind_is_a_leak_and_what_a_server_leaves_is_not() {
+    let leaks = |client: bool| {
+        seeded(1, move |sim| {
+            let main = async |host: Host| {
+                let _ = Runtime::spawn(&host, "forgotten", std::future::pending::<()>());
+            };
+            sim.client("other", async |_| {});
+            if client { sim.client("host", main) } else { sim.server("host", main) }
+        })
+    };
+    assert!(symptom(&leaks(true)).contains("host/forgotten"), "{}", symptom(&leaks(true)));
+    assert_eq!(symptom(&leaks(false)), "");
+}
+
+#[test]
+fn limits_name_what_was_still_running() {
+    let spins = seeded(1, |sim| {
+        sim.steps_max(1_000);
+        sim.client("host", async |_| {
+            loop {
+                tokio::task::yield_now().await;
+            }
+        });
+    });
+    assert!(symptom(&spins).contains("host/main"), "{}", symptom(&spins));
+    let sleeps = seeded(1, |sim| {
+        sim.time_limit(Duration::from_secs(60));
+        sim.client("host", async |host: Host| {
+            loop {
+                Runtime::sleep(&host, Duration::from_secs(7)).await;
+            }
+        });
+    });
+    assert!(symptom(&sleeps).contains("host/main waits for a timer"), "{}", symptom(&sleeps));
+}
+
+#[test]
+fn a_wake_up_from_a_real_os_thread_is_reported() {
+    #[expect(clippy::disallowed_methods, reason = "a foreign thread is what is tested")]
+    fn wake_from_outside(waker: Waker) {
+        std::thread::Builder::new()
+            .name("outsider".into())
+            .spawn(move || waker.wake())
+            .unwrap()
+            .join()
+            .unwrap();
+    }
+    let outcome = seeded(1, |sim| {
+        sim.client("host", async |_| {
+            let mut woken = false;
+            std::future::poll_fn(move |context| {
+                if !woken {
+                    woken = true;
+                    wake_from_outside(context.waker().clone());
+                }
+                Poll::<()>::Pending
+            })
+            .await;
+        });
+    });
+    assert!(symptom(&outcome).contains("`outsider`"), "{}", symptom(&outcome));
+}
+
+#[test]
+fn a_blocking_call_in_an_async_task_says_what_to_do() {
+    let outcome = seeded(1, |sim| {
+        sim.client("host", async |host: Host| Threads::sleep(&host, Duration::from_secs(1)));
+    });
+    assert!(symptom(&outcome).contains("start one with `Threads::spawn`"), "{}", symptom(&outcome));
+}
+
+#[test]
+fn spans_belong_to_the_thread_that_entered_them() {
+    let outcome = (0..20).map(|seed| {
+        seeded(seed, |sim| {
+            sim.client_thread("host", |host| {
+                let threads: Vec<_> = ["one", "two"]
+                    .into_iter()
+                    .map(|name| {
+                        Threads::spawn(&host, name, move || {
+                            let _span = tracing::info_span!("of", name).entered();
+                            for _ in 0..3 {
+                                Threads::yield_now(&host);
+                                tracing::info!("event of {name}");
+                            }
+                        })
+                        .unwrap()
+                    })
+                    .collect();
+                threads.into_iter().for_each(|thread| thread.join().unwrap());
+            });
+        })
+    });
+    for outcome in outcome {
+        let trace = outcome.trace.render();
+        for name in ["one", "two"] {
+            let expected = format!("| of{{name={name}}}: event of {name}");
+            assert_eq!(trace.matches(&expected).count(), 3, "{trace}");
+        }
+    }
+}
+
+#[test]
+fn aborting_a_task_cancels_it_and_its_handle_says_so() {
+    let outcome = seeded(1, |sim| {
+        sim.client("host", async |host: Host| {
+            let task = Runtime::spawn(&host, "endless", std::future::pending::<()>());
+            Runtime::sleep(&host, Duration::from_millis(1)).await;
+            task.abort();
+            assert_eq!(task.await, Err(wavetank_runtime::JoinError::Cancelled));
+        });
+    });
+    assert_eq!(symptom(&outcome), "");
+}
+
+mod network {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use wavetank_runtime::{BlockingListener, ListenOptions, Listener, SocketOptions};
+
+    use super::*;
+    use crate::faults::Faults;
+
+    fn echo(sim: &mut Sim) {
+        sim.server("server", async |host: Host| -> std::io::Result<()> {
+            let listener =
+                Runtime::listen(&host, "0.0.0.0:80".parse().unwrap(), ListenOptions::new()).await?;
+            loop {
+                let (mut stream, _) = listener.accept().await?;
+                let _ = Runtime::spawn(&host, "connection", async move {
+                    let mut buffer = [0; 64];
+                    while let Ok(read @ 1..) = stream.read(&mut buffer).await {
+                        if stream.write_all(&buffer[..read]).await.is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+        sim.client("client", async |host: Host| {
+            let server = Runtime::resolve(&host, "server", 80).await?[0];
+            let mut stream = Runtime::connect(&host, server, SocketOptions::new()).await?;
+            for number in 0..10_u8 {
+                stream.write_all(&[number; 64]).await?;
+                let mut answer = [0; 64];
+                stream.read_exact(&mut answer).await?;
+                assert_eq!(answer, [number; 64]);
+            }
+            std::io::Result::Ok(())
+        });
+    }
+
+    #[test]
+    fn tasks_echo_over_the_simulated_network() {
+        for seed in 0..50 {
+            let outcome = seeded(seed, echo);
+            assert_eq!(symptom(&outcome), "");
+            assert!(
+                outcome.virtual_time >= Duration::from_millis(10),
+                "22 segments of at least half a millisecond"
+            );
+        }
+    }
+
+    #[test]
+    fn a_reset_on_the_way_reaches_the_client_as_an_error() {
+        let failure = first_failure(|sim| {
+            sim.faults(Faults::none().resets().begin_max(Duration::from_millis(20)));
+            echo(sim);
+        });
+        // A reset during the handshake reads as a refusal, on Linux too.
+        let known = ["Connection reset by peer (os error 104)", "Connection refused (os error 111)"];
+        assert!(known.iter().any(|known| symptom(&failure).ends_with(known)), "{}", symptom(&failure));
+        assert!(failure.faults > 0);
+    }
+
+    #[test]
+    fn a_thread_talks_to_a_task() {
+        use std::io::{Read, Write};
+        let outcome = seeded(5, |sim| {
+            sim.server_thread("server", |host: Host| {
+                let listener =
+                    Threads::listen(&host, "0.0.0.0:80".parse().unwrap(), ListenOptions::new()).unwrap();
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut request = Vec::new();
+                stream.read_to_end(&mut request).unwrap();
+                stream.write_all(&request).unwrap();
+            });
+            sim.client("client", async |host: Host| {
+                let server = Runtime::resolve(&host, "server", 80).await?[0];
+                let mut stream = Runtime::connect(&host, server, SocketOptions::new()).await?;
+                stream.write_all(b"question").await?;
+                stream.shutdown().await?;
+                let mut answer = String::new();
+                stream.read_to_string(&mut answer).await?;
+                assert_eq!(answer, "question");
+                std::io::Result::Ok(())
+            });
+        });
+        assert_eq!(symptom(&outcome), "", "{}", outcome.trace.render());
+    }
+
+    #[test]
+    fn a_silent_server_is_a_deadlock_of_the_client_that_reads() {
+        let outcome = seeded(5, |sim| {
+            sim.server("server", async |host: Host| {
+                let listener = Runtime::listen(&host, "0.0.0.0:80".parse().unwrap(), ListenOptions::new())
+                    .await
+                    .unwrap();
+                let _stream = listener.accept().await.unwrap();
+                std::future::pending::<()>().await;
+            });
+            sim.client("client", async |host: Host| {
+                let server = Runtime::resolve(&host, "server", 80).await?[0];
+                let mut stream = Runtime::connect(&host, server, SocketOptions::new()).await?;
+                stream.read_u8().await.map(drop)
+            });
+        });
+        let text = symptom(&outcome);
+        assert!(text.contains("client/main waits to read client:49152 -> server:80"), "{text}");
+    }
+}

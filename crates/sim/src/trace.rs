@@ -1,0 +1,238 @@
+//! The trace: what happened in a run, event by event.
+//!
+//! Facts of the executor and the network, and the `tracing` events of the code under test (`layer`), in the order in
+//! which they happened, with virtual time and task. Recording is cheap, because every run of a sweep records; rendering
+//! (`render`) happens for failures only.
+//!
+//! # Invariants
+//!
+//! - The hash covers every event, also those that a long run no longer holds.
+//! - Nothing in an event depends on the machine: no address, no wall time, no source line.
+
+mod layer;
+mod render;
+
+use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use crate::executor::{Operation, TaskId, Wait};
+use crate::net::{Nanos, NetEvent, Network};
+
+pub(crate) use layer::{dispatch, leave_spans, reenter_spans};
+pub(crate) use render::milliseconds;
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Fact {
+    /// The running task (or the set-up) started another.
+    Started {
+        task: TaskId,
+    },
+    Ended,
+    /// A thread has to wait.
+    Waits(Wait),
+    /// A thread could have gone on, but another ran first.
+    Preempted {
+        before: Operation,
+        by: TaskId,
+    },
+    /// A woken task stays off the processor for a while.
+    Withheld {
+        nanos: Nanos,
+    },
+    Panicked(Box<str>),
+    /// A host's main returned an error.
+    Failed(Box<str>),
+    Network(NetEvent),
+    Fault(Box<str>),
+    /// A `tracing` event of the code under test.
+    Logged(Box<str>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Event {
+    pub(crate) at: Nanos,
+    pub(crate) task: Option<TaskId>,
+    pub(crate) fact: Fact,
+}
+
+/// Events kept from the beginning of a run, and as many again from its end.
+const KEPT_EACH: usize = 100_000;
+
+/// The events of one run.
+pub struct Trace {
+    head: Vec<Event>,
+    tail: VecDeque<Event>,
+    dropped: usize,
+    hasher: StableHasher,
+    closed: bool,
+    names: Vec<Arc<str>>,
+    /// The network at the end of the run, which knows the names of hosts and sockets.
+    network: Option<Box<Network>>,
+}
+
+impl Trace {
+    pub(crate) fn new() -> Self {
+        Self {
+            head: Vec::new(),
+            tail: VecDeque::new(),
+            dropped: 0,
+            hasher: StableHasher(0),
+            closed: false,
+            names: Vec::new(),
+            network: None,
+        }
+    }
+
+    pub(crate) fn record(&mut self, at: Nanos, task: Option<TaskId>, fact: Fact) {
+        if self.closed {
+            return;
+        }
+        let event = Event { at, task, fact };
+        event.hash(&mut self.hasher);
+        if self.head.len() < KEPT_EACH {
+            self.head.push(event);
+            return;
+        }
+        if self.tail.len() == KEPT_EACH {
+            self.tail.pop_front();
+            self.dropped += 1;
+        }
+        self.tail.push_back(event);
+    }
+
+    /// Records nothing any more: what follows is teardown.
+    pub(crate) fn close(&mut self) {
+        self.closed = true;
+    }
+
+    /// Keeps what rendering needs once the run is gone.
+    pub(crate) fn keep_names(&mut self, names: Vec<Arc<str>>, network: Network) {
+        self.names = names;
+        self.network = Some(Box::new(network));
+    }
+
+    /// A number that two runs share if, and practically only if, they had the same events.
+    #[must_use]
+    pub fn hash(&self) -> u64 {
+        self.hasher.finish()
+    }
+
+    /// Describes the first event in which `self` and `other` differ, if they do.
+    pub(crate) fn first_difference(&self, other: &Self) -> Option<String> {
+        if self.hash() == other.hash() {
+            return None;
+        }
+        let mut position = 0;
+        let (mut mine, mut theirs) = (self.events(), other.events());
+        loop {
+            position += 1;
+            match (mine.next(), theirs.next()) {
+                (Some(a), Some(b)) if a == b => {}
+                (None, None) => return Some("the runs differ in events that are no longer held".to_owned()),
+                (a, b) => {
+                    let line = |trace: &Self, event: Option<&Event>| {
+                        event.map_or_else(|| "the end of the run".to_owned(), |event| trace.line(event))
+                    };
+                    return Some(format!(
+                        "event {position} differs\n  first run:  {}\n  second run: {}",
+                        line(self, a),
+                        line(other, b)
+                    ));
+                }
+            }
+        }
+    }
+
+    fn events(&self) -> impl Iterator<Item = &Event> {
+        self.head.iter().chain(&self.tail)
+    }
+}
+
+impl std::fmt::Debug for Trace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let events = self.head.len() + self.tail.len() + self.dropped;
+        f.debug_struct("Trace").field("events", &events).finish_non_exhaustive()
+    }
+}
+
+/// A hasher whose result is the same on every machine and in every build: std's promises neither.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StableHasher(u64);
+
+impl Hasher for StableHasher {
+    fn finish(&self) -> u64 {
+        let mixed = (self.0 ^ (self.0 >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        mixed ^ (mixed >> 29)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.write_u64(u64::from_le_bytes(word));
+        }
+    }
+
+    fn write_u8(&mut self, value: u8) {
+        self.write_u64(value.into());
+    }
+
+    fn write_u16(&mut self, value: u16) {
+        self.write_u64(value.into());
+    }
+
+    fn write_u32(&mut self, value: u32) {
+        self.write_u64(value.into());
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = (self.0.rotate_left(23) ^ value).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    }
+
+    fn write_usize(&mut self, value: usize) {
+        self.write_u64(value as u64);
+    }
+
+    fn write_isize(&mut self, value: isize) {
+        self.write_u64(value as u64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trace(times: &[Nanos]) -> Trace {
+        let mut trace = Trace::new();
+        for &at in times {
+            trace.record(at, None, Fact::Ended);
+        }
+        trace
+    }
+
+    #[test]
+    fn equal_events_have_equal_hashes_and_no_difference() {
+        assert_eq!(trace(&[1, 2]).hash(), trace(&[1, 2]).hash());
+        assert_eq!(trace(&[1, 2]).first_difference(&trace(&[1, 2])), None);
+    }
+
+    #[test]
+    fn the_first_difference_is_named_by_its_position() {
+        let difference = trace(&[1, 2, 3]).first_difference(&trace(&[1, 5, 3])).expect("they differ");
+        assert!(difference.starts_with("event 2 differs"), "{difference}");
+        let shorter = trace(&[1]).first_difference(&trace(&[1, 2])).expect("they differ");
+        assert!(shorter.contains("the end of the run"), "{shorter}");
+    }
+
+    #[test]
+    fn a_long_run_keeps_its_beginning_and_its_end_and_hashes_all() {
+        let times: Vec<Nanos> = (0..250_000).collect();
+        let mut other = times.clone();
+        other[150_000] = 0;
+        let (long, changed) = (trace(&times), trace(&other));
+        assert_eq!(long.dropped, 50_000);
+        assert_ne!(long.hash(), changed.hash());
+    }
+}

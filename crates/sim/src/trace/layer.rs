@@ -1,0 +1,147 @@
+//! The `tracing-subscriber` layer that brings the events of code under test into the trace.
+//!
+//! One subscriber serves all runs of the process: making one per run would have `tracing` re-examine every call site
+//! under a global lock. It finds the run of its OS thread by itself.
+//!
+//! Threads of a run share an OS thread, and so `tracing`'s own stack of entered spans. A thread that suspends leaves its
+//! spans and enters them again when it resumes ([`leave_spans`], [`reenter_spans`]); the executor keeps the list.
+
+use std::cell::Cell;
+use std::fmt::{self, Write};
+use std::sync::OnceLock;
+
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Dispatch, Event, Metadata, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::{Context, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
+
+use super::Fact;
+use crate::context;
+
+thread_local! {
+    /// Set while spans change because another thread of the simulation runs, not because code entered or left them.
+    static SWITCHING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The process's subscriber for runs.
+pub(crate) fn dispatch() -> &'static Dispatch {
+    static DISPATCH: OnceLock<Dispatch> = OnceLock::new();
+    DISPATCH.get_or_init(|| Dispatch::new(tracing_subscriber::registry().with(TankLayer)))
+}
+
+/// Leaves `spans`, the innermost first: their thread suspends.
+pub(crate) fn leave_spans(spans: &[Id]) {
+    switch(spans.iter().rev(), |dispatch, span| dispatch.exit(span));
+}
+
+/// Enters `spans` again, the outermost first: their thread resumes.
+pub(crate) fn reenter_spans(spans: &[Id]) {
+    switch(spans.iter(), |dispatch, span| dispatch.enter(span));
+}
+
+fn switch<'a>(spans: impl ExactSizeIterator<Item = &'a Id>, f: impl Fn(&Dispatch, &Id)) {
+    if spans.len() == 0 {
+        return;
+    }
+    SWITCHING.set(true);
+    spans.for_each(|span| f(dispatch(), span));
+    SWITCHING.set(false);
+}
+
+struct TankLayer;
+
+/// What a span shows in front of its events: `name{field=value}`.
+struct Label(String);
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for TankLayer {
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        context::current().is_some_and(|run| *metadata.level() <= run.trace_level)
+    }
+
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let mut fields = Fields::default();
+        attributes.record(&mut fields);
+        let mut label = attributes.metadata().name().to_owned();
+        if !fields.others.is_empty() {
+            let _ = write!(label, "{{{}}}", fields.others.trim_start());
+        }
+        if let Some(span) = context.span(id) {
+            span.extensions_mut().insert(Label(label));
+        }
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
+        let mut fields = Fields::default();
+        values.record(&mut fields);
+        if let Some(span) = context.span(id)
+            && let Some(Label(label)) = span.extensions_mut().get_mut::<Label>()
+        {
+            label.push_str(&fields.others);
+        }
+    }
+
+    fn on_enter(&self, id: &Id, _: Context<'_, S>) {
+        if !SWITCHING.get()
+            && let Some(run) = context::current()
+        {
+            run.executor.with_spans(|spans| spans.push(id.clone()));
+        }
+    }
+
+    fn on_exit(&self, id: &Id, _: Context<'_, S>) {
+        if !SWITCHING.get()
+            && let Some(run) = context::current()
+        {
+            run.executor.with_spans(|spans| {
+                if let Some(index) = spans.iter().rposition(|entered| entered == id) {
+                    spans.remove(index);
+                }
+            });
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, scope: Context<'_, S>) {
+        let Some(run) = context::current() else { return };
+        let mut line = String::new();
+        for span in scope.event_scope(event).into_iter().flat_map(|scope| scope.from_root()) {
+            if let Some(Label(label)) = span.extensions().get::<Label>() {
+                let _ = write!(line, "{label}: ");
+            }
+        }
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        line.push_str(&fields.message);
+        line.push_str(&fields.others);
+        if *event.metadata().level() < tracing::Level::INFO {
+            line.insert_str(0, &format!("{}: ", event.metadata().level()));
+        }
+        run.executor.fact(Fact::Logged(line.into_boxed_str()));
+    }
+}
+
+/// Formats fields: the message apart, the others as ` name=value`.
+#[derive(Default)]
+struct Fields {
+    message: String,
+    others: String,
+}
+
+impl Visit for Fields {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "message" {
+            self.message.push_str(value);
+        } else {
+            let _ = write!(self.others, " {}={value}", field.name());
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            let _ = write!(self.message, "{value:?}");
+        } else {
+            let _ = write!(self.others, " {}={value:?}", field.name());
+        }
+    }
+}
