@@ -137,3 +137,96 @@ impl<R: Threads> Assembler<R> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use wavetank_runtime::{Std, ThreadHandle as _};
+
+    use super::*;
+
+    fn text(fin: bool, data: &str) -> Frame {
+        Frame { fin, ..Frame::new(Opcode::Text, data.into()) }
+    }
+
+    fn in_thread<T: Send + 'static>(
+        assembler: &Arc<Assembler<Std>>,
+        body: impl FnOnce(&Assembler<Std>) -> T + Send + 'static,
+    ) -> <Std as Threads>::ThreadHandle<T> {
+        let assembler = Arc::clone(assembler);
+        Std.spawn("other", move || body(&assembler)).expect("a thread can be had")
+    }
+
+    /// Waits until the other thread has got as far as `reached` says.
+    fn wait_until(assembler: &Assembler<Std>, reached: impl Fn(&Flags) -> bool) {
+        while !reached(&assembler.mutex.lock()) {
+            Std.yield_now();
+        }
+    }
+
+    #[test]
+    fn put_waits_until_the_message_is_fetched() {
+        let assembler = Arc::new(Assembler::new(&Std));
+        let putter = in_thread(&assembler, |assembler| assembler.put(text(true, "hello")));
+        wait_until(&assembler, |flags| flags.put_in_progress);
+        assert!(!putter.is_finished());
+        assert_eq!(assembler.get(None), Ok("hello".to_owned()));
+        assert_eq!(putter.join(), Ok(Ok(())));
+    }
+
+    #[test]
+    fn fragments_become_one_message_and_messages_keep_their_order() {
+        let assembler = Arc::new(Assembler::new(&Std));
+        let putter = in_thread(&assembler, |assembler| {
+            assembler.put(text(false, "gr"))?;
+            // The letter is cut between its two bytes.
+            assembler.put(Frame { fin: false, ..Frame::new(Opcode::Continuation, vec![0xc3]) })?;
+            assembler.put(Frame::new(Opcode::Continuation, vec![0xbc, b'n']))?;
+            assembler.put(text(true, "blau"))
+        });
+        assert_eq!(assembler.get(None), Ok("grün".to_owned()));
+        assert_eq!(assembler.get(None), Ok("blau".to_owned()));
+        assert_eq!(putter.join(), Ok(Ok(())));
+    }
+
+    #[test]
+    fn close_wakes_a_get_and_a_put() {
+        let assembler = Arc::new(Assembler::new(&Std));
+        let getter = in_thread(&assembler, |assembler| assembler.get(None));
+        wait_until(&assembler, |flags| flags.get_in_progress);
+        assert_eq!(assembler.get(None), Err(GetError::Concurrency));
+        assembler.close();
+        assert_eq!(getter.join(), Ok(Err(GetError::Eof)));
+
+        let assembler = Arc::new(Assembler::new(&Std));
+        let putter = in_thread(&assembler, |assembler| assembler.put(text(true, "unread")));
+        wait_until(&assembler, |flags| flags.put_in_progress);
+        assembler.close();
+        assert_eq!(putter.join(), Ok(Err(PutError::Eof)));
+    }
+
+    #[test]
+    fn a_closed_assembler_refuses_at_once() {
+        let assembler = Assembler::new(&Std);
+        assembler.close();
+        assembler.close();
+        assert_eq!(assembler.get(None), Err(GetError::Eof));
+        assert_eq!(assembler.put(text(true, "late")), Err(PutError::Eof));
+    }
+
+    #[test]
+    fn get_gives_up_at_its_timeout_and_can_be_called_again() {
+        let assembler = Assembler::new(&Std);
+        for _ in 0..2 {
+            assert_eq!(assembler.get(Some(Duration::from_millis(1))), Err(GetError::TimedOut));
+        }
+    }
+
+    #[test]
+    fn text_that_is_not_utf8_is_refused() {
+        let assembler = Assembler::new(&Std);
+        let frame = Frame::new(Opcode::Text, vec![0xff]);
+        assert!(matches!(assembler.put(frame), Err(PutError::Internal(_))));
+    }
+}
