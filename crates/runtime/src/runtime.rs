@@ -81,6 +81,10 @@ pub trait Runtime: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = io::Result<Self::Listener>> + Send;
 
     /// Fills `buffer` with entropy fit for keys.
+    ///
+    /// # Panics
+    ///
+    /// Where the system has no entropy to give.
     fn fill_random(&self, buffer: &mut [u8]);
 }
 

@@ -75,6 +75,10 @@ pub trait Threads: Clone + Send + Sync + 'static {
     fn listen(&self, address: SocketAddr, options: ListenOptions) -> io::Result<Self::Listener>;
 
     /// Fills `buffer` with entropy fit for keys.
+    ///
+    /// # Panics
+    ///
+    /// Where the system has no entropy to give.
     fn fill_random(&self, buffer: &mut [u8]);
 
     /// Makes the lock behind [`Mutex::new`](crate::Mutex::new).

@@ -1,0 +1,116 @@
+//! Servers for the connection to talk to: one that answers, and one that falls silent after the opening handshake.
+
+use std::fmt;
+use std::io::{self, Read as _};
+use std::net::{Shutdown, SocketAddr};
+
+use wavetank_runtime::{BlockingListener as _, BlockingStream, ListenOptions, Threads};
+
+use super::frames::{Frame, Opcode};
+use super::protocol::{Event, Outgoing, Protocol, State};
+
+/// How a peer behaves after the opening handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manners {
+    /// Sends nothing more, and drops what it receives, until the connection ends.
+    Silent,
+    /// Sends every text back, and answers pings and closes.
+    Echo,
+}
+
+/// A server for one connection.
+pub struct Peer<R: Threads> {
+    listener: R::Listener,
+    manners: Manners,
+}
+
+/// Listens at `address` and serves one connection with silence: the main of a host.
+///
+/// # Errors
+///
+/// The system's, for listening and accepting. That the connection is lost is no error.
+pub fn silent_peer<R: Threads>(host: R, address: SocketAddr) -> io::Result<()> {
+    Peer::listen(&host, address, Manners::Silent)?.serve()
+}
+
+/// Listens at `address` and echoes one connection's texts: the main of a host.
+///
+/// # Errors
+///
+/// As [`silent_peer`].
+pub fn echo_peer<R: Threads>(host: R, address: SocketAddr) -> io::Result<()> {
+    Peer::listen(&host, address, Manners::Echo)?.serve()
+}
+
+impl<R: Threads> Peer<R> {
+    /// Listens at `address`.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub fn listen(host: &R, address: SocketAddr, manners: Manners) -> io::Result<Self> {
+        Ok(Self { listener: host.listen(address, ListenOptions::new())?, manners })
+    }
+
+    /// Returns the address it listens on.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves one connection until it ends.
+    ///
+    /// # Errors
+    ///
+    /// The system's, for accepting. That the connection is lost is no error.
+    pub fn serve(self) -> io::Result<()> {
+        let (mut stream, _) = self.listener.accept()?;
+        let mut protocol = Protocol::server();
+        let mut buffer = vec![0; 4096];
+        while let Ok(length @ 1..) = stream.read(&mut buffer) {
+            if self.manners == Manners::Silent && protocol.state() != State::Connecting {
+                continue;
+            }
+            protocol.receive_data(&buffer[..length]).map_err(io::Error::other)?;
+            if self.manners == Manners::Echo {
+                echo(&mut protocol);
+            }
+            if flush(&mut stream, &mut protocol).is_err() {
+                return Ok(());
+            }
+        }
+        protocol.receive_eof().map_err(io::Error::other)?;
+        // It can only be the end of this direction that is left to send; the connection may be gone.
+        let _ = flush(&mut stream, &mut protocol);
+        Ok(())
+    }
+}
+
+/// Sends received texts back, as long as the connection is open.
+fn echo(protocol: &mut Protocol) {
+    for event in protocol.events_received() {
+        if let Event::Frame(Frame { opcode: Opcode::Text, data, .. }) = event {
+            // A text that a close has overtaken stays without an echo.
+            let _ = protocol.send_text(data);
+        }
+    }
+}
+
+fn flush<S: BlockingStream>(stream: &mut S, protocol: &mut Protocol) -> io::Result<()> {
+    for outgoing in protocol.data_to_send() {
+        match outgoing {
+            Outgoing::Bytes(bytes) => stream.write_all(&bytes)?,
+            Outgoing::Eof => stream.shutdown(Shutdown::Write)?,
+        }
+    }
+    Ok(())
+}
+
+impl<R: Threads> fmt::Debug for Peer<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peer").field("manners", &self.manners).finish_non_exhaustive()
+    }
+}
