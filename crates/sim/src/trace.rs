@@ -61,6 +61,7 @@ pub(crate) struct Event {
 const KEPT_EACH: usize = 100_000;
 
 /// The events of one run.
+#[derive(Clone)]
 pub struct Trace {
     head: Vec<Event>,
     tail: VecDeque<Event>,
@@ -69,7 +70,7 @@ pub struct Trace {
     closed: bool,
     names: Vec<Arc<str>>,
     /// The network at the end of the run, which knows the names of hosts and sockets.
-    network: Option<Box<Network>>,
+    network: Option<Arc<Network>>,
 }
 
 impl Trace {
@@ -110,7 +111,7 @@ impl Trace {
     /// Keeps what rendering needs once the run is gone.
     pub(crate) fn keep_names(&mut self, names: Vec<Arc<str>>, network: Network) {
         self.names = names;
-        self.network = Some(Box::new(network));
+        self.network = Some(Arc::new(network));
     }
 
     /// A number that two runs share if, and practically only if, they had the same events.

@@ -162,3 +162,206 @@ impl Connection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind::*;
+    use std::task::Poll;
+
+    use wavetank_runtime::ListenOptions;
+
+    use super::super::harness::{Harness, LATENCY, fails, gives, outcome};
+    use super::super::link::SECOND;
+    use super::*;
+
+    #[test]
+    fn a_one_way_partition_lets_the_other_way_pass() {
+        let (mut tank, client, server) = Harness::connected();
+        tank.partition(Way::OneWay);
+        tank.send(client, b"held");
+        tank.send(server, b"passes");
+        tank.pass(LATENCY);
+        assert_eq!(outcome(tank.read(client, 9)), gives(b"passes"));
+        tank.pass(SECOND);
+        assert!(tank.read(server, 9).is_pending());
+    }
+
+    #[test]
+    fn a_syn_lost_in_a_partition_is_tried_after_1_3_7_seconds_and_given_up_after_127() {
+        for (healed_after, connected_after) in [(0, 1), (2, 3), (4, 7), (40, 63)] {
+            let mut tank = Harness::new();
+            tank.listen(ListenOptions::new());
+            tank.partition(Way::Both);
+            let client = tank.connect();
+            tank.pass(healed_after * SECOND);
+            tank.heal();
+            tank.settle();
+            assert_eq!(tank.now / SECOND, connected_after);
+            assert_eq!(outcome(tank.network.poll_connected(client)), Poll::Ready(Ok(())));
+        }
+        for from_client in [true, false] {
+            let mut tank = Harness::new();
+            tank.listen(ListenOptions::new());
+            if from_client {
+                tank.partition(Way::OneWay)
+            } else {
+                tank.partition_from_server()
+            }
+            let client = tank.connect();
+            tank.pass(126 * SECOND);
+            assert!(tank.network.poll_connected(client).is_pending());
+            tank.settle();
+            assert_eq!(outcome(tank.network.poll_connected(client)), fails(TimedOut));
+            assert_eq!(tank.now, 127 * SECOND);
+            tank.close(client);
+            tank.settle();
+            assert!(tank.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_handshake_cut_off_at_its_last_segment_completes_after_healing() {
+        let mut tank = Harness::new();
+        let listener = tank.listen(ListenOptions::new());
+        let client = tank.connect();
+        tank.pass(2 * LATENCY + LATENCY / 2);
+        assert_eq!(outcome(tank.network.poll_connected(client)), Poll::Ready(Ok(())));
+        tank.partition(Way::Both);
+        tank.pass(2 * SECOND);
+        assert!(tank.network.accept(listener).is_pending());
+        tank.heal();
+        tank.settle();
+        let server = tank.accept(listener);
+        assert_eq!(tank.now / SECOND, 3);
+        tank.send(client, b"here");
+        tank.settle();
+        assert_eq!(outcome(tank.read(server, 9)), gives(b"here"));
+    }
+
+    #[test]
+    fn a_lost_syn_ack_is_sent_again_by_the_server() {
+        let mut tank = Harness::new();
+        tank.listen(ListenOptions::new());
+        let client = tank.connect();
+        tank.pass(LATENCY + LATENCY / 2);
+        tank.partition_from_server();
+        tank.heal();
+        tank.partition(Way::OneWay);
+        tank.pass(SECOND + 2 * LATENCY);
+        assert_eq!(outcome(tank.network.poll_connected(client)), Poll::Ready(Ok(())));
+    }
+
+    #[test]
+    fn a_partition_cuts_off_a_reset_and_the_data_before_it() {
+        let (mut tank, client, server) = Harness::connected();
+        tank.send(client, b"in flight");
+        tank.abort(client);
+        tank.partition(Way::OneWay);
+        tank.heal();
+        tank.settle();
+        assert!(tank.read(server, 9).is_pending());
+        assert!(tank.network.next_event().is_none());
+    }
+
+    #[test]
+    fn a_reset_in_a_partition_is_lost_for_good() {
+        let (mut tank, client, server) = Harness::connected();
+        tank.send(client, b"in flight");
+        tank.partition(Way::Both);
+        tank.abort(client);
+        tank.heal();
+        tank.settle();
+        assert!(tank.read(server, 9).is_pending());
+        assert!(tank.network.quiet());
+        tank.send(server, b"anyone?");
+        tank.settle();
+        assert_eq!(outcome(tank.read(server, 9)), fails(ConnectionReset));
+    }
+
+    #[test]
+    fn the_kernel_delivers_for_a_socket_that_was_closed_in_a_partition() {
+        let (mut tank, client, server) = Harness::connected();
+        tank.partition(Way::Both);
+        tank.send(client, b"last words");
+        tank.close(client);
+        tank.pass(50 * SECOND);
+        tank.heal();
+        tank.settle();
+        assert_eq!(outcome(tank.read(server, 99)), gives(b"last words"));
+        assert_eq!(outcome(tank.read(server, 99)), gives(b""));
+        tank.close(server);
+        tank.settle();
+        assert!(tank.is_empty());
+    }
+
+    #[test]
+    fn injected_resets_hit_both_ends() {
+        let (mut tank, client, server) = Harness::connected();
+        tank.send(client, b"read");
+        tank.settle();
+        tank.send(client, b"cut");
+        tank.network.reset_connections(tank.now, &mut tank.out, tank.server, tank.client);
+        tank.settle();
+        assert_eq!(outcome(tank.read(server, 9)), gives(b"read"));
+        assert_eq!(outcome(tank.read(server, 9)), fails(ConnectionReset));
+        assert_eq!(outcome(tank.read(client, 9)), fails(ConnectionReset));
+        tank.close(client);
+        tank.close(server);
+        assert!(tank.is_empty());
+    }
+
+    #[test]
+    fn a_silent_host_is_heard_again_with_all_it_had_to_say() {
+        let (mut tank, client, server) = Harness::connected();
+        tank.network.silence(tank.now, &mut tank.out, tank.server);
+        tank.send(client, b"question");
+        tank.send(server, b"answer");
+        tank.close(server);
+        tank.pass(SECOND);
+        assert!(tank.read(client, 9).is_pending());
+        tank.network.unsilence(tank.now, &mut tank.out, tank.server);
+        tank.settle();
+        assert_eq!(outcome(tank.read(client, 9)), gives(b"answer"));
+        assert_eq!(outcome(tank.read(client, 9)), gives(b""));
+        assert_eq!(outcome(tank.write(client, b"x")), fails(BrokenPipe), "its question met a closed socket");
+    }
+
+    #[test]
+    fn a_silent_host_still_reaches_itself() {
+        let mut tank = Harness::new();
+        let listener = tank.network.listen(tank.server, tank.loopback(), ListenOptions::new()).unwrap();
+        tank.network.silence(0, &mut tank.out, tank.server);
+        tank.network.partition(0, &mut tank.out, tank.server, tank.server, Way::Both);
+        let target = tank.loopback();
+        tank.network.connect(0, &mut tank.out, tank.server, target, Default::default()).unwrap();
+        tank.settle();
+        tank.accept(listener);
+        assert!(tank.now < LATENCY);
+    }
+
+    #[test]
+    fn a_vanished_host_answers_with_reset_once_it_is_back() {
+        let mut tank = Harness::new();
+        let listener = tank.listen(ListenOptions::new());
+        let client = tank.connect();
+        let queued = tank.connect();
+        tank.settle();
+        let server = tank.accept(listener);
+        tank.send(server, b"gone with the machine");
+        tank.network.silence(tank.now, &mut tank.out, tank.server);
+        tank.network.vanish(tank.now, &mut tank.out, tank.server);
+        tank.close(server);
+        assert!(tank.network.open_sockets(tank.server).is_empty());
+        tank.send(client, b"hello?");
+        tank.pass(5 * SECOND);
+        assert!(tank.read(client, 9).is_pending());
+        tank.network.unsilence(tank.now, &mut tank.out, tank.server);
+        tank.listen(ListenOptions::new());
+        tank.settle();
+        assert_eq!(outcome(tank.read(client, 9)), fails(ConnectionReset));
+        assert!(tank.read(queued, 9).is_pending(), "nothing was sent, nothing was answered");
+        tank.send(queued, b"hello?");
+        tank.settle();
+        assert_eq!(outcome(tank.read(queued, 9)), fails(ConnectionReset));
+    }
+}
