@@ -28,6 +28,8 @@ mod flow;
 #[cfg(test)]
 mod harness;
 mod link;
+#[cfg(test)]
+mod linux;
 mod listen;
 #[cfg(test)]
 mod property;
@@ -42,6 +44,7 @@ use std::time::Duration;
 
 pub(crate) use faults::Way;
 pub(crate) use link::{LatencyRange, LinkId};
+#[expect(unused_imports, reason = "the executor is wired to it next")]
 pub(crate) use trace::{Fact, NetEvent, Path};
 
 use connection::{Connection, Connections};
@@ -368,5 +371,125 @@ impl Network {
     /// Asserts the invariants of everything.
     fn check(&self) {
         self.connections.iter().flat_map(|connection| &connection.flows).for_each(flow::Flow::check);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind::*;
+    use std::task::Poll;
+
+    use wavetank_runtime::{ListenOptions, SocketOptions};
+
+    use super::harness::{Harness, fails, outcome};
+    use super::link::SECOND;
+    use super::*;
+
+    #[test]
+    fn hosts_get_addresses_in_order_and_keep_their_names() {
+        let mut network = Network::new();
+        let hosts: Vec<HostId> =
+            (0..255).map(|index| network.add_host(&format!("host-{index}")).unwrap()).collect();
+        assert_eq!(network.host_ip(hosts[0]).to_string(), "192.168.0.1");
+        assert_eq!(network.host_ip(hosts[253]).to_string(), "192.168.0.254");
+        assert_eq!(network.host_ip(hosts[254]).to_string(), "192.168.1.1");
+        assert_eq!(network.add_host("host-7").unwrap_err().kind(), AlreadyExists);
+        assert_eq!(network.host_by_name("host-7"), Some(hosts[7]));
+        assert_eq!(network.host_name(hosts[7]), "host-7");
+    }
+
+    #[test]
+    fn names_addresses_and_localhost_resolve() {
+        let tank = Harness::new();
+        let resolve = |name: &str| tank.network.resolve(tank.client, name).map(|ip| ip.to_string());
+        assert_eq!(resolve("server").as_deref(), Some("192.168.0.2"));
+        assert_eq!(resolve("localhost").as_deref(), Some("127.0.0.1"));
+        assert_eq!(resolve("10.1.2.3").as_deref(), Some("10.1.2.3"));
+        assert_eq!(resolve("nobody"), None);
+    }
+
+    #[test]
+    fn addresses_that_nobody_has_are_unreachable() {
+        let mut tank = Harness::new();
+        let mut connect = |addr: &str| {
+            let addr = addr.parse().unwrap();
+            tank.network.connect(tank.now, &mut tank.out, tank.client, addr, SocketOptions::new())
+        };
+        for outside in ["10.0.0.1:80", "[2001:db8::1]:80"] {
+            assert_eq!(connect(outside).unwrap_err().kind(), NetworkUnreachable);
+        }
+        let client = connect("192.168.7.7:80").unwrap();
+        tank.settle();
+        assert_eq!(tank.now, 3 * SECOND);
+        assert_eq!(outcome(tank.network.poll_connected(client)), fails(HostUnreachable));
+        tank.close(client);
+        assert_eq!(tank.network.connections.iter().count(), 0);
+    }
+
+    #[test]
+    fn ephemeral_ports_count_up_and_run_out() {
+        let mut tank = Harness::new();
+        let sockets: Vec<SocketId> = (EPHEMERAL_FIRST..=u16::MAX).map(|_| tank.connect()).collect();
+        assert_eq!(tank.network.local_addr(sockets[5]).unwrap().port(), EPHEMERAL_FIRST + 5);
+        let addr = tank.server_addr();
+        let another = tank.network.connect(tank.now, &mut tank.out, tank.client, addr, SocketOptions::new());
+        assert_eq!(another.unwrap_err().kind(), AddrNotAvailable);
+        tank.settle();
+        tank.close(sockets[5]);
+        let again = tank.connect();
+        assert_eq!(tank.network.local_addr(again).unwrap().port(), EPHEMERAL_FIRST + 5);
+    }
+
+    #[test]
+    fn a_closed_socket_is_nobodys_and_answers_so() {
+        let (mut tank, client, server) = Harness::connected();
+        tank.close(client);
+        tank.close(client);
+        let bad = Some(libc::EBADF);
+        let Poll::Ready(Err(error)) = tank.read(client, 9) else { panic!("closed") };
+        assert_eq!(error.raw_os_error(), bad);
+        let Poll::Ready(Err(error)) = tank.write(client, b"x") else { panic!("closed") };
+        assert_eq!(error.raw_os_error(), bad);
+        tank.settle();
+        tank.close(server);
+        tank.settle();
+        assert!(tank.network.local_addr(client).is_err() && tank.network.peer_addr(client).is_err());
+        tank.network.set_linger_zero(client);
+    }
+
+    #[test]
+    fn ready_names_each_once() {
+        let (mut tank, client, server) = Harness::connected();
+        for _ in 0..3 {
+            tank.send(client, b"x");
+            tank.settle();
+        }
+        assert_eq!(tank.ready(), [Ready::Socket(server, Direction::Read)]);
+        assert_eq!(tank.ready(), []);
+        tank.send(client, b"x");
+        tank.settle();
+        assert_eq!(tank.ready(), [Ready::Socket(server, Direction::Read)]);
+    }
+
+    #[test]
+    fn a_message_costs_one_event_and_its_acknowledgement_none() {
+        let (mut tank, client, server) = Harness::connected();
+        for _ in 0..5000 {
+            tank.send(client, &[1; 64]);
+            assert!(tank.step());
+            tank.receive(server);
+            assert!(tank.network.next_event().is_none());
+        }
+    }
+
+    #[test]
+    fn a_connecting_socket_that_is_closed_leaves_nothing_behind() {
+        let mut tank = Harness::new();
+        let listener = tank.listen(ListenOptions::new());
+        let client = tank.connect();
+        tank.close(client);
+        tank.settle();
+        assert!(tank.network.accept(listener).is_pending());
+        assert_eq!(tank.network.connections.iter().count(), 0);
     }
 }

@@ -162,3 +162,416 @@ impl Connection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind::*;
+    use std::net::Shutdown;
+    use std::task::Poll;
+    use std::time::Duration;
+
+    use wavetank_runtime::ListenOptions;
+
+    use super::super::harness::{Harness, LATENCY, fails, gives, outcome};
+    use super::super::link::SECOND;
+    use super::super::{Direction, Ready};
+    use super::*;
+
+    const MILLISECOND: Nanos = SECOND / 1000;
+
+    /// How long a segment is tried if nobody has said otherwise.
+    const TIMEOUT: Nanos = 924_600 * MILLISECOND;
+
+    fn is_over(tank: &Harness) -> bool {
+        tank.network.connections.iter().count() == 0
+    }
+
+    #[test]
+    fn what_a_partition_holds_comes_with_the_first_retransmission_after_it_heals() {
+        for (healed_after, arrives_after) in [(0, 200), (100, 200), (200, 200), (201, 600), (5000, 6200)] {
+            let (mut tank, client, server) = Harness::connected();
+            tank.partition(Way::Both);
+            let began = tank.now;
+            tank.send(client, b"first ");
+            tank.pass(healed_after * MILLISECOND / 2);
+            tank.send(client, b"second");
+            tank.pass(healed_after * MILLISECOND / 2);
+            tank.heal();
+            tank.send(client, b" third");
+            tank.step();
+            assert_eq!(tank.now - began, arrives_after * MILLISECOND + LATENCY);
+            tank.settle();
+            assert_eq!(outcome(tank.read(server, 99)), gives(b"first second third"));
+        }
+    }
+
+    #[test]
+    fn what_was_on_its_way_when_a_partition_began_is_sent_again() {
+        let (mut tank, client, server) = Harness::connected();
+        let began = tank.now;
+        tank.send(client, b"cut");
+        tank.pass(LATENCY / 2);
+        tank.partition(Way::OneWay);
+        tank.pass(LATENCY);
+        assert!(tank.read(server, 9).is_pending());
+        tank.heal();
+        tank.settle();
+        assert_eq!(outcome(tank.read(server, 9)), gives(b"cut"));
+        assert_eq!(tank.now - began, 200 * MILLISECOND + LATENCY);
+    }
+
+    #[test]
+    fn a_one_way_partition_lets_the_other_way_pass() {
+        let (mut tank, client, server) = Harness::connected();
+        tank.partition(Way::OneWay);
+        tank.send(client, b"held");
+        tank.send(server, b"passes");
+        tank.pass(LATENCY);
+        assert_eq!(outcome(tank.read(client, 9)), gives(b"passes"));
+        tank.pass(SECOND);
+        assert!(tank.read(server, 9).is_pending());
+    }
+
+    #[test]
+    fn unacknowledged_data_times_out_for_reader_and_writer() {
+        for way in [Way::Both, Way::OneWay] {
+            let (mut tank, client, server) = Harness::connected();
+            tank.partition(way);
+            let began = tank.now;
+            tank.send(client, b"lost");
+            assert!(tank.read(client, 9).is_pending());
+            tank.fill(client);
+            tank.ready();
+            assert!(!tank.network.quiet());
+            tank.settle();
+            assert_eq!(tank.now - began, TIMEOUT);
+            let ready = tank.ready();
+            assert!(ready.contains(&Ready::Socket(client, Direction::Read)));
+            assert!(ready.contains(&Ready::Socket(client, Direction::Write)));
+            assert_eq!(outcome(tank.read(client, 9)), fails(TimedOut));
+            assert_eq!(outcome(tank.read(client, 9)), gives(b""));
+            assert_eq!(outcome(tank.write(client, b"x")), fails(BrokenPipe));
+            // The peer was told nothing, and learns it when it writes.
+            tank.heal();
+            tank.settle();
+            assert!(tank.network.quiet());
+            assert!(tank.read(server, 9).is_pending());
+            tank.send(server, b"hello?");
+            tank.settle();
+            assert_eq!(outcome(tank.read(server, 9)), fails(ConnectionReset));
+        }
+    }
+
+    #[test]
+    fn lost_acknowledgements_time_the_sender_out_although_its_data_arrived() {
+        let (mut tank, client, server) = Harness::connected();
+        tank.network.set_user_timeout(Duration::from_secs(10));
+        tank.partition_from_server();
+        let began = tank.now;
+        tank.send(client, b"heard");
+        tank.settle();
+        assert_eq!(outcome(tank.read(server, 9)), gives(b"heard"));
+        assert_eq!(tank.now - began, 10 * SECOND);
+        assert_eq!(outcome(tank.write(client, b"x")), fails(TimedOut));
+    }
+
+    #[test]
+    fn an_acknowledgement_on_its_way_can_be_cut_off_and_comes_after_healing() {
+        let (mut tank, client, server) = Harness::connected();
+        let began = tank.now;
+        let sent = tank.fill(client);
+        tank.step();
+        assert_eq!(tank.receive(server).len(), sent);
+        tank.pass(LATENCY / 2);
+        tank.partition_from_server();
+        tank.pass(SECOND);
+        assert!(outcome(tank.write(client, b"x")).is_pending());
+        tank.heal();
+        tank.settle();
+        assert_eq!(tank.now - began, 1400 * MILLISECOND + 2 * LATENCY, "after the third retransmission");
+        assert!(tank.ready().contains(&Ready::Socket(client, Direction::Write)));
+        assert_eq!(tank.fill(client), sent);
+        tank.pass(LATENCY);
+        assert_eq!(tank.receive(server).len(), sent);
+    }
+
+    #[test]
+    fn nothing_times_out_on_an_idle_connection() {
+        let (mut tank, client, server) = Harness::connected();
+        tank.send(client, b"before");
+        tank.pass(2 * LATENCY);
+        tank.partition(Way::Both);
+        assert!(tank.network.quiet());
+        tank.pass(10 * TIMEOUT);
+        tank.heal();
+        tank.send(client, b" after");
+        tank.settle();
+        assert_eq!(outcome(tank.read(server, 99)), gives(b"before after"));
+    }
+
+    #[test]
+    fn a_healed_connection_owes_no_timeout() {
+        let (mut tank, client, server) = Harness::connected();
+        tank.partition(Way::Both);
+        tank.send(client, b"held");
+        tank.pass(SECOND);
+        tank.heal();
+        tank.settle();
+        assert!(tank.now < 2 * SECOND, "not the 924 s of the timeout");
+        assert_eq!(outcome(tank.read(server, 9)), gives(b"held"));
+        assert!(tank.network.next_event().is_none() && tank.network.quiet());
+    }
+
+    #[test]
+    fn a_sender_that_waits_for_window_notices_that_nobody_answers() {
+        let (mut tank, client, _) = Harness::connected();
+        tank.fill(client);
+        tank.settle();
+        tank.fill(client);
+        tank.settle();
+        assert!(tank.network.quiet(), "a reader may take its time");
+        let began = tank.now;
+        tank.partition(Way::OneWay);
+        tank.settle();
+        assert_eq!(tank.now - began, TIMEOUT);
+        assert_eq!(outcome(tank.write(client, b"x")), fails(TimedOut));
+    }
+
+    #[test]
+    fn window_that_opened_during_a_partition_is_told_after_it() {
+        let (mut tank, client, server) = Harness::connected();
+        let mut sent = tank.fill(client);
+        tank.settle();
+        sent += tank.fill(client);
+        tank.settle();
+        tank.partition_from_server();
+        let mut received = tank.receive(server).len();
+        tank.pass(10 * SECOND);
+        assert!(tank.read(server, 9).is_pending());
+        tank.heal();
+        tank.settle();
+        received += tank.receive(server).len();
+        assert_eq!(received, sent);
+    }
+
+    #[test]
+    fn a_syn_lost_in_a_partition_is_tried_after_1_3_7_seconds_and_given_up_after_127() {
+        for (healed_after, connected_after) in [(0, 1), (2, 3), (4, 7), (40, 63)] {
+            let mut tank = Harness::new();
+            tank.listen(ListenOptions::new());
+            tank.partition(Way::Both);
+            let client = tank.connect();
+            tank.pass(healed_after * SECOND);
+            tank.heal();
+            tank.settle();
+            assert_eq!(tank.now / SECOND, connected_after);
+            assert_eq!(outcome(tank.network.poll_connected(client)), Poll::Ready(Ok(())));
+        }
+        for from_client in [true, false] {
+            let mut tank = Harness::new();
+            tank.listen(ListenOptions::new());
+            if from_client {
+                tank.partition(Way::OneWay)
+            } else {
+                tank.partition_from_server()
+            }
+            let client = tank.connect();
+            tank.pass(126 * SECOND);
+            assert!(tank.network.poll_connected(client).is_pending());
+            tank.settle();
+            assert_eq!(outcome(tank.network.poll_connected(client)), fails(TimedOut));
+            assert_eq!(tank.now, 127 * SECOND);
+            tank.close(client);
+            tank.settle();
+            assert!(is_over(&tank));
+        }
+    }
+
+    #[test]
+    fn a_handshake_cut_off_at_its_last_segment_completes_after_healing() {
+        let mut tank = Harness::new();
+        let listener = tank.listen(ListenOptions::new());
+        let client = tank.connect();
+        tank.pass(2 * LATENCY + LATENCY / 2);
+        assert_eq!(outcome(tank.network.poll_connected(client)), Poll::Ready(Ok(())));
+        tank.partition(Way::Both);
+        tank.pass(2 * SECOND);
+        assert!(tank.network.accept(listener).is_pending());
+        tank.heal();
+        tank.settle();
+        let server = tank.accept(listener);
+        assert_eq!(tank.now / SECOND, 3);
+        tank.send(client, b"here");
+        tank.settle();
+        assert_eq!(outcome(tank.read(server, 9)), gives(b"here"));
+    }
+
+    #[test]
+    fn a_reset_in_a_partition_is_lost_for_good() {
+        let (mut tank, client, server) = Harness::connected();
+        tank.send(client, b"in flight");
+        tank.partition(Way::Both);
+        tank.abort(client);
+        tank.heal();
+        tank.settle();
+        assert!(tank.read(server, 9).is_pending());
+        assert!(tank.network.quiet());
+        tank.send(server, b"anyone?");
+        tank.settle();
+        assert_eq!(outcome(tank.read(server, 9)), fails(ConnectionReset));
+    }
+
+    #[test]
+    fn the_kernel_delivers_for_a_socket_that_was_closed_in_a_partition() {
+        let (mut tank, client, server) = Harness::connected();
+        tank.partition(Way::Both);
+        tank.send(client, b"last words");
+        tank.close(client);
+        tank.pass(50 * SECOND);
+        tank.heal();
+        tank.settle();
+        assert_eq!(outcome(tank.read(server, 99)), gives(b"last words"));
+        assert_eq!(outcome(tank.read(server, 99)), gives(b""));
+        tank.close(server);
+        tank.settle();
+        assert!(is_over(&tank));
+    }
+
+    #[test]
+    fn an_orphan_gives_up_after_102_seconds_and_keeps_no_run_alive() {
+        let (mut tank, client, server) = Harness::connected();
+        tank.partition(Way::Both);
+        tank.send(client, b"never heard");
+        tank.close(client);
+        tank.pass(102 * SECOND);
+        assert!(!tank.network.quiet(), "the server may still hear of it");
+        tank.settle();
+        assert!(tank.now < 103 * SECOND);
+        tank.heal();
+        tank.send(server, b"anyone?");
+        tank.settle();
+        assert_eq!(outcome(tank.read(server, 99)), fails(ConnectionReset));
+        tank.close(server);
+        assert!(is_over(&tank));
+
+        let (mut tank, client, server) = Harness::connected();
+        tank.partition(Way::Both);
+        tank.send(client, b"never heard");
+        tank.close(client);
+        tank.close(server);
+        assert!(tank.network.quiet(), "nobody is left to notice anything");
+        tank.settle();
+        assert!(is_over(&tank));
+    }
+
+    #[test]
+    fn an_orphan_waits_a_minute_for_its_peers_end() {
+        for (seconds, error) in [(59, None), (61, Some(ConnectionReset))] {
+            let (mut tank, client, server) = Harness::connected();
+            tank.close(client);
+            tank.settle();
+            tank.pass(seconds * SECOND);
+            assert_eq!(outcome(tank.read(server, 9)), gives(b""));
+            tank.shutdown(server, Shutdown::Write).unwrap();
+            tank.settle();
+            let seen = match outcome(tank.write(server, b"")) {
+                Poll::Ready(Err(BrokenPipe)) => None,
+                Poll::Ready(Err(error)) => Some(error),
+                other => panic!("writing is over, not {other:?}"),
+            };
+            assert_eq!(seen, error, "after {seconds} s");
+        }
+    }
+
+    #[test]
+    fn an_orphan_stops_probing_a_closed_window_after_204_seconds() {
+        for (seconds, rest) in [(200, true), (205, false)] {
+            let (mut tank, client, server) = Harness::connected();
+            let mut sent = tank.fill(client);
+            tank.settle();
+            sent += tank.fill(client);
+            tank.close(client);
+            tank.pass(seconds * SECOND);
+            let mut received = tank.receive(server).len();
+            tank.settle();
+            if rest {
+                received += tank.receive(server).len();
+                assert_eq!(received, sent);
+                assert_eq!(outcome(tank.read(server, 9)), gives(b""));
+            } else {
+                assert_eq!(outcome(tank.read(server, 9)), fails(ConnectionReset));
+            }
+        }
+    }
+
+    #[test]
+    fn injected_resets_hit_both_ends() {
+        let (mut tank, client, server) = Harness::connected();
+        tank.send(client, b"read");
+        tank.settle();
+        tank.send(client, b"cut");
+        tank.network.reset_connections(tank.now, &mut tank.out, tank.server, tank.client);
+        tank.settle();
+        assert_eq!(outcome(tank.read(server, 9)), gives(b"read"));
+        assert_eq!(outcome(tank.read(server, 9)), fails(ConnectionReset));
+        assert_eq!(outcome(tank.read(client, 9)), fails(ConnectionReset));
+        tank.close(client);
+        tank.close(server);
+        assert!(is_over(&tank));
+    }
+
+    #[test]
+    fn a_silent_host_is_heard_again_with_all_it_had_to_say() {
+        let (mut tank, client, server) = Harness::connected();
+        tank.network.silence(tank.now, &mut tank.out, tank.server);
+        tank.send(client, b"question");
+        tank.send(server, b"answer");
+        tank.close(server);
+        tank.pass(SECOND);
+        assert!(tank.read(client, 9).is_pending());
+        tank.network.unsilence(tank.now, &mut tank.out, tank.server);
+        tank.settle();
+        assert_eq!(outcome(tank.read(client, 9)), gives(b"answer"));
+        assert_eq!(outcome(tank.read(client, 9)), gives(b""));
+        assert_eq!(outcome(tank.write(client, b"x")), fails(BrokenPipe), "its question met a closed socket");
+    }
+
+    #[test]
+    fn a_silent_host_still_reaches_itself() {
+        let mut tank = Harness::new();
+        let listener = tank.network.listen(tank.server, tank.loopback(), ListenOptions::new()).unwrap();
+        tank.network.silence(0, &mut tank.out, tank.server);
+        tank.network.partition(0, &mut tank.out, tank.server, tank.server, Way::Both);
+        let target = tank.loopback();
+        tank.network.connect(0, &mut tank.out, tank.server, target, Default::default()).unwrap();
+        tank.settle();
+        tank.accept(listener);
+        assert!(tank.now < LATENCY);
+    }
+
+    #[test]
+    fn a_vanished_host_answers_with_reset_once_it_is_back() {
+        let mut tank = Harness::new();
+        let listener = tank.listen(ListenOptions::new());
+        let client = tank.connect();
+        let queued = tank.connect();
+        tank.settle();
+        let server = tank.accept(listener);
+        tank.send(server, b"gone with the machine");
+        tank.network.silence(tank.now, &mut tank.out, tank.server);
+        tank.network.vanish(tank.now, &mut tank.out, tank.server);
+        tank.close(server);
+        assert!(tank.network.open_sockets(tank.server).is_empty());
+        tank.send(client, b"hello?");
+        tank.pass(5 * SECOND);
+        assert!(tank.read(client, 9).is_pending());
+        tank.network.unsilence(tank.now, &mut tank.out, tank.server);
+        tank.listen(ListenOptions::new());
+        tank.settle();
+        assert_eq!(outcome(tank.read(client, 9)), fails(ConnectionReset));
+        assert!(tank.read(queued, 9).is_pending(), "nothing was sent, nothing was answered");
+        tank.send(queued, b"hello?");
+        tank.settle();
+        assert_eq!(outcome(tank.read(queued, 9)), fails(ConnectionReset));
+    }
+}

@@ -1,13 +1,12 @@
 //! Drives a network by hand, for tests: two hosts, a clock that jumps from event to event, and short calls.
 
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::net::Shutdown;
 use std::task::Poll;
 use std::time::Duration;
 
 use wavetank_runtime::{ListenOptions, SocketOptions};
 
-use super::link::SECOND;
 use super::*;
 
 /// Answers latency questions and keeps the trace.
@@ -191,12 +190,8 @@ impl Harness {
         total
     }
 
-    pub(super) fn seconds(&self) -> f64 {
-        self.now as f64 / SECOND as f64
-    }
-
     pub(super) fn loopback(&self) -> SocketAddr {
-        SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), SERVER_PORT)
+        SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), SERVER_PORT)
     }
 }
 

@@ -244,3 +244,141 @@ impl Connection {
 fn closed() -> io::Error {
     io::Error::from_raw_os_error(libc::EBADF)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind::*;
+
+    use super::super::harness::{Harness, fails, gives, outcome};
+    use super::super::link::SECOND;
+    use super::*;
+
+    /// `backlog` + 1 clients are connected, one more waits.
+    fn full(backlog: u32) -> (Harness, ListenerId, SocketId) {
+        let mut tank = Harness::new();
+        let listener = tank.listen(ListenOptions::new().backlog(backlog));
+        for _ in 0..=backlog {
+            let client = tank.connect();
+            tank.pass(SECOND / 100);
+            assert_eq!(outcome(tank.network.poll_connected(client)), Poll::Ready(Ok(())));
+            tank.send(client, b"early");
+        }
+        let late = tank.connect();
+        tank.pass(SECOND / 10);
+        assert!(tank.network.poll_connected(late).is_pending());
+        (tank, listener, late)
+    }
+
+    #[test]
+    fn a_full_backlog_drops_syns_until_one_is_accepted() {
+        for backlog in [0, 1, 5] {
+            let (mut tank, listener, late) = full(backlog);
+            let began = tank.now;
+            let server = tank.accept(listener);
+            tank.settle();
+            assert_eq!(outcome(tank.read(server, 99)), gives(b"early"));
+            assert_eq!(outcome(tank.network.poll_connected(late)), Poll::Ready(Ok(())));
+            assert_eq!((tank.now - began) / 100_000_000, 9, "the SYN is tried again after a second");
+        }
+    }
+
+    #[test]
+    fn a_client_that_waits_for_the_backlog_is_refused_when_the_listener_goes() {
+        let (mut tank, listener, late) = full(1);
+        tank.network.close_listener(tank.now, &mut tank.out, listener);
+        tank.settle();
+        assert_eq!(outcome(tank.network.poll_connected(late)), fails(ConnectionRefused));
+        assert_eq!(tank.now / SECOND, 1);
+    }
+
+    #[test]
+    fn a_client_that_is_never_accepted_times_out_after_127_seconds() {
+        let (mut tank, _, late) = full(0);
+        let began = tank.now - SECOND / 10;
+        tank.settle();
+        assert_eq!(outcome(tank.network.poll_connected(late)), fails(TimedOut));
+        assert_eq!(tank.now - began, 127 * SECOND);
+    }
+
+    /// Two clients whose SYNs are answered before either handshake completes, at a backlog for one.
+    fn overtaken() -> (Harness, ListenerId, [SocketId; 2]) {
+        let mut tank = Harness::new();
+        let listener = tank.listen(ListenOptions::new().backlog(0));
+        let clients = [tank.connect(), tank.connect()];
+        tank.pass(SECOND / 100);
+        for client in clients {
+            assert_eq!(outcome(tank.network.poll_connected(client)), Poll::Ready(Ok(())));
+        }
+        (tank, listener, clients)
+    }
+
+    #[test]
+    fn a_client_whose_handshake_finds_the_backlog_full_gets_in_later_with_its_data() {
+        let (mut tank, listener, [_, second]) = overtaken();
+        tank.send(second, b"patience");
+        tank.pass(SECOND / 2);
+        tank.accept(listener);
+        assert!(tank.network.accept(listener).is_pending());
+        tank.settle();
+        let server = tank.accept(listener);
+        assert_eq!(outcome(tank.read(server, 99)), gives(b"patience"));
+        assert_eq!(tank.now / 100_000_000, 6, "with the data's second retransmission");
+    }
+
+    #[test]
+    fn a_silent_client_gets_in_with_the_next_syn_ack() {
+        let (mut tank, listener, [_, second]) = overtaken();
+        tank.pass(SECOND / 2);
+        tank.accept(listener);
+        tank.settle();
+        let server = tank.accept(listener);
+        assert_eq!(tank.now / SECOND, 1);
+        tank.send(server, b"welcome");
+        tank.settle();
+        assert_eq!(outcome(tank.read(second, 99)), gives(b"welcome"));
+    }
+
+    #[test]
+    fn a_handshake_that_never_gets_in_is_given_up_and_its_client_is_reset_when_it_writes() {
+        let (mut tank, listener, [_, second]) = overtaken();
+        tank.pass(100 * SECOND);
+        assert!(tank.network.quiet());
+        tank.accept(listener);
+        tank.settle();
+        assert!(tank.network.accept(listener).is_pending());
+        tank.send(second, b"too late");
+        tank.settle();
+        assert_eq!(outcome(tank.read(second, 9)), fails(ConnectionReset));
+    }
+
+    #[test]
+    fn a_listener_is_ready_once_for_many_connections() {
+        let mut tank = Harness::new();
+        let listener = tank.listen(ListenOptions::new());
+        tank.connect();
+        tank.connect();
+        tank.settle();
+        let ready = tank.ready();
+        assert_eq!(ready.iter().filter(|ready| **ready == Ready::Listener(listener)).count(), 1);
+        tank.accept(listener);
+        tank.accept(listener);
+        assert!(tank.network.accept(listener).is_pending());
+        tank.connect();
+        tank.settle();
+        assert!(tank.ready().contains(&Ready::Listener(listener)));
+        tank.network.close_listener(tank.now, &mut tank.out, listener);
+        assert_eq!(tank.ready(), [Ready::Listener(listener)], "whoever waits must notice");
+        assert!(matches!(tank.network.accept(listener), Poll::Ready(Err(_))));
+        assert!(tank.network.listener_addr(listener).is_err());
+    }
+
+    #[test]
+    fn port_zero_is_a_free_port_of_its_own() {
+        let mut tank = Harness::new();
+        let any = "0.0.0.0:0".parse().unwrap();
+        let [first, second] =
+            [0, 1].map(|_| tank.network.listen(tank.server, any, ListenOptions::new()).unwrap());
+        assert_eq!(tank.network.listener_addr(first).unwrap().to_string(), "0.0.0.0:49152");
+        assert_eq!(tank.network.listener_addr(second).unwrap().to_string(), "0.0.0.0:49153");
+    }
+}

@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
-use rand_core::{Rng, SeedableRng};
+use rand_core::SeedableRng;
 use wavetank_runtime::{ListenOptions, SocketOptions};
 
 use super::harness::Harness;

@@ -114,3 +114,47 @@ impl fmt::Display for Fact {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use wavetank_runtime::ListenOptions;
+
+    use super::super::harness::Harness;
+    use super::*;
+
+    #[test]
+    fn a_trace_tells_the_life_of_a_connection_in_plain_words() {
+        let mut tank = Harness::new();
+        let listener = tank.listen(ListenOptions::new());
+        let client = tank.connect();
+        tank.settle();
+        let server = tank.accept(listener);
+        assert_eq!(
+            tank.network.open_sockets(tank.server),
+            [(server, "server:80 -> client:49152".to_owned())]
+        );
+        tank.send(client, &[0; 64]);
+        tank.settle();
+        tank.partition(Way::Both);
+        tank.close(server);
+        tank.heal();
+        tank.settle();
+        tank.close(client);
+        assert_eq!(
+            tank.trace(),
+            [
+                "client:49152 -> server:80 connects",
+                "client:49152 -> server:80 connected",
+                "client:49152 -> server:80 waits to be accepted",
+                "client:49152 -> server:80 sends 64 B",
+                "client:49152 -> server:80 delivers 64 B",
+                "partition between client and server",
+                "server:80 -> client:49152 sends RST",
+                "server:80 -> client:49152 loses segments",
+                "partition between client and server healed",
+                "client:49152 -> server:80 sends FIN",
+            ]
+        );
+        assert!(tank.network.open_sockets(tank.client).is_empty());
+    }
+}
