@@ -190,6 +190,11 @@ impl Harness {
         total
     }
 
+    /// Nothing is left of any connection.
+    pub(super) fn is_empty(&self) -> bool {
+        self.network.connections.iter().next().is_none()
+    }
+
     pub(super) fn loopback(&self) -> SocketAddr {
         SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), SERVER_PORT)
     }

@@ -191,7 +191,7 @@ impl Run {
             if self.applications.iter().flatten().all(Application::is_done) && !self.broken {
                 self.tank.settle();
                 assert!(self.tank.network.quiet());
-                assert_eq!(self.tank.network.connections.iter().count(), 0, "nothing is left over");
+                assert!(self.tank.is_empty());
                 return (self.tank.now, self.tank.out.events);
             }
             if below(&mut self.rng, 4) == 0 || !self.act() {

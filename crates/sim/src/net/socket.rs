@@ -384,7 +384,7 @@ mod tests {
         assert_eq!(outcome(tank.read(client, 100)), gives(b""));
         tank.close(client);
         tank.settle();
-        assert_eq!(tank.network.connections.iter().count(), 0, "nothing is left");
+        assert!(tank.is_empty());
         assert!(tank.network.tuples.is_empty());
     }
 }
