@@ -114,11 +114,10 @@ impl Connection {
         let to = 1 - from;
         self.absorb_acks(to, cx.now);
         let receiver = &self.ends[to];
-        let gone = receiver.state.is_over() || receiver.orphan_until <= cx.now;
         // RFC 1122 section 4.2.2.13: data for an application that can no longer read it resets the connection. Linux
         // goes on queueing data after a mere shutdown of reading.
         let unwanted = receiver.read_shut && receiver.state != State::Established;
-        if gone || unwanted {
+        if receiver.state.is_over() || unwanted {
             return self.refuse_data(to, cx);
         }
         let flow = &mut self.flows[from];

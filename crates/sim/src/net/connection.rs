@@ -135,7 +135,7 @@ pub(super) struct Connection {
     pub(super) index: u32,
     pub(super) ends: [End; 2],
     pub(super) flows: [Flow; 2],
-    /// The listener that the server's end belongs to until it is accepted.
+    /// The listener that the server's end belongs to, or belonged to when it was in its handshake.
     pub(super) listener: Option<ListenerId>,
     /// When the first SYN, and the first SYN-ACK, was sent.
     pub(super) handshake_began: [Nanos; 2],
@@ -173,14 +173,12 @@ impl Connection {
 
     /// Tells whether anything that comes can still be seen by an application.
     pub(super) fn concerns_somebody(&self) -> bool {
-        self.listener.is_some() || self.ends.iter().any(|end| end.owner != Owner::Nobody)
+        self.ends[1].state == State::SynReceived || self.ends.iter().any(|end| end.owner != Owner::Nobody)
     }
 
     /// Tells whether nothing of the connection is left but memory.
     pub(super) fn is_over(&self) -> bool {
-        self.ends.iter().all(|end| end.owner == Owner::Nobody)
-            && self.flows.iter().all(Flow::is_exhausted)
-            && self.ends.iter().all(|end| end.handshake_event.is_none())
+        self.ends.iter().all(|end| end.owner == Owner::Nobody) && self.flows.iter().all(Flow::is_exhausted)
     }
 
     /// Reports that `side` may be ready.
@@ -252,9 +250,6 @@ impl Connection {
         self.flows[side].abandon();
         if self.ends[side].owner == Owner::Nobody {
             self.flows[1 - side].discard_readable();
-            if side == 1 {
-                self.listener = None;
-            }
         }
         self.report_all(side, cx);
     }

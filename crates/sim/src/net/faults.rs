@@ -239,6 +239,31 @@ mod tests {
     }
 
     #[test]
+    fn a_lost_syn_ack_is_sent_again_by_the_server() {
+        let mut tank = Harness::new();
+        tank.listen(ListenOptions::new());
+        let client = tank.connect();
+        tank.pass(LATENCY + LATENCY / 2);
+        tank.partition_from_server();
+        tank.heal();
+        tank.partition(Way::OneWay);
+        tank.pass(SECOND + 2 * LATENCY);
+        assert_eq!(outcome(tank.network.poll_connected(client)), Poll::Ready(Ok(())));
+    }
+
+    #[test]
+    fn a_partition_cuts_off_a_reset_and_the_data_before_it() {
+        let (mut tank, client, server) = Harness::connected();
+        tank.send(client, b"in flight");
+        tank.abort(client);
+        tank.partition(Way::OneWay);
+        tank.heal();
+        tank.settle();
+        assert!(tank.read(server, 9).is_pending());
+        assert!(tank.network.next_event().is_none());
+    }
+
+    #[test]
     fn a_reset_in_a_partition_is_lost_for_good() {
         let (mut tank, client, server) = Harness::connected();
         tank.send(client, b"in flight");

@@ -172,13 +172,7 @@ impl Flow {
     /// Drops what was not yet sent, and what was sent and lost: the sender is dead.
     pub(super) fn abandon(&mut self) {
         if self.held {
-            self.line.clear();
-            self.line_event = None;
-            self.held = false;
-            self.sent = self.delivered;
-            if self.fin == Fin::Sent {
-                self.fin = Fin::No;
-            }
+            self.lose_line();
         }
         self.bytes.truncate((self.sent - self.read) as usize);
         self.written = self.sent;

@@ -339,6 +339,33 @@ mod tests {
     }
 
     #[test]
+    fn a_client_that_has_sent_all_and_closed_gets_in_later() {
+        let (mut tank, listener, [first, second]) = overtaken();
+        tank.send(second, b"all");
+        tank.close(second);
+        tank.close(first);
+        tank.pass(SECOND / 2);
+        tank.accept(listener);
+        assert!(!tank.network.quiet(), "the listener will see it");
+        tank.settle();
+        let server = tank.accept(listener);
+        assert_eq!(outcome(tank.read(server, 99)), gives(b"all"));
+        assert_eq!(outcome(tank.read(server, 99)), gives(b""));
+    }
+
+    #[test]
+    fn a_client_that_timed_out_before_it_got_in_never_does() {
+        let (mut tank, listener, [_, second]) = overtaken();
+        tank.network.set_user_timeout(std::time::Duration::from_secs(2));
+        tank.send(second, b"impatient");
+        tank.pass(5 * SECOND / 2);
+        assert_eq!(outcome(tank.read(second, 9)), fails(TimedOut));
+        tank.accept(listener);
+        tank.settle();
+        assert!(tank.network.accept(listener).is_pending());
+    }
+
+    #[test]
     fn a_handshake_that_never_gets_in_is_given_up_and_its_client_is_reset_when_it_writes() {
         let (mut tank, listener, [_, second]) = overtaken();
         tank.pass(100 * SECOND);

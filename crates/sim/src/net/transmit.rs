@@ -379,6 +379,48 @@ mod tests {
     }
 
     #[test]
+    fn a_short_cut_delays_what_was_on_its_way_just_the_same() {
+        let (mut tank, client, server) = Harness::connected();
+        tank.send(client, b"cut");
+        tank.partition(Way::OneWay);
+        tank.heal();
+        tank.pass(100 * MILLISECOND);
+        assert!(tank.read(server, 9).is_pending());
+        tank.pass(101 * MILLISECOND);
+        assert_eq!(outcome(tank.read(server, 9)), gives(b"cut"));
+    }
+
+    #[test]
+    fn the_acknowledgement_of_later_data_stands_for_a_lost_one() {
+        let (mut tank, client, server) = Harness::connected();
+        tank.send(client, &[1; 32 << 10]);
+        tank.pass(LATENCY / 2);
+        tank.fill(client);
+        tank.partition_from_server();
+        tank.pass(LATENCY / 2);
+        assert_eq!(tank.receive(server).len(), 32 << 10, "whose acknowledgement is lost");
+        tank.heal();
+        tank.ready();
+        tank.pass(LATENCY * 2);
+        assert!(tank.ready().contains(&Ready::Socket(client, Direction::Write)));
+    }
+
+    #[test]
+    fn new_data_saves_a_sender_whose_next_retransmission_would_be_too_late() {
+        let (mut tank, client, server) = Harness::connected();
+        tank.network.set_user_timeout(Duration::from_secs(10));
+        tank.partition_from_server();
+        tank.send(client, b"once ");
+        tank.pass(7 * SECOND);
+        tank.heal();
+        tank.send(client, b"again");
+        tank.settle();
+        assert_eq!(outcome(tank.read(server, 99)), gives(b"once again"));
+        tank.pass(10 * SECOND);
+        tank.send(client, b"alive");
+    }
+
+    #[test]
     fn nothing_times_out_on_an_idle_connection() {
         let (mut tank, client, server) = Harness::connected();
         tank.send(client, b"before");
