@@ -1,12 +1,14 @@
 //! One run of a test's body.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::choices::{ChoiceLog, Divergence, Replay};
+use crate::choices::{ChoiceLog, Choices, Divergence, Replay};
+use crate::quiet::message_of;
 use crate::sim::Sim;
-use crate::symptom::Symptom;
+use crate::symptom::{Symptom, SymptomKind};
 use crate::trace::Trace;
 
 /// What a test does with its simulation.
@@ -57,6 +59,27 @@ pub(crate) struct Outcome {
 }
 
 /// Runs `body` once, on the calling OS thread.
-pub(crate) fn run(_body: &Body, _plan: &Plan<'_>, _progress: &Arc<Progress>) -> Outcome {
-    unimplemented!("stand-in: the executor's side of the contract")
+pub(crate) fn run(body: &Body, plan: &Plan<'_>, progress: &Arc<Progress>) -> Outcome {
+    let choices = match *plan {
+        Plan::Seed(seed) => Choices::seeded(seed),
+        Plan::Replay { seed, log, mode } => Choices::replayed(seed, log, mode),
+    };
+    let mut sim = Sim { choices, events: Vec::new() };
+    let result = catch_unwind(AssertUnwindSafe(|| body(&mut sim)));
+    let Sim { choices, events } = sim;
+    let symptom = result.err().map(|payload| Symptom::new(SymptomKind::Setup, message_of(&*payload)));
+    let divergence = choices.divergence().cloned();
+    Outcome {
+        symptom: match &divergence {
+            Some(divergence) => Some(Symptom::new(SymptomKind::Diverged, divergence.to_string())),
+            None => symptom,
+        },
+        mismatches: choices.mismatches(),
+        log: choices.into_log(),
+        trace: Trace::from_lines(events),
+        divergence,
+        steps: progress.steps(),
+        virtual_time: Duration::ZERO,
+        faults: 0,
+    }
 }

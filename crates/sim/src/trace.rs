@@ -10,7 +10,6 @@ pub struct Trace {
 
 impl Trace {
     /// Makes a trace of ready lines.
-    #[cfg(test)]
     pub(crate) fn from_lines(lines: Vec<String>) -> Self {
         Self { lines }
     }
