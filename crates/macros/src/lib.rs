@@ -1,1 +1,13 @@
 //! The `#[wavetank::test]` attribute. Documented where it is used: in the `wavetank` crate.
+
+use proc_macro::TokenStream;
+
+mod simulation;
+
+#[expect(missing_docs, reason = "documented on the re-export in the wavetank crate, where its links resolve")]
+#[proc_macro_attribute]
+pub fn test(options: TokenStream, function: TokenStream) -> TokenStream {
+    simulation::expand(options.into(), function.into())
+        .unwrap_or_else(|error| error.into_compile_error())
+        .into()
+}

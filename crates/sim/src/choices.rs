@@ -280,6 +280,7 @@ impl Choices {
     }
 
     /// Tells whether answers come from a recording.
+    #[cfg(test)]
     pub(crate) const fn is_replay(&self) -> bool {
         self.replay.is_some()
     }

@@ -302,11 +302,6 @@ impl Executor {
         self.current.get()
     }
 
-    /// The host of the running task, or `otherwise` outside of all tasks.
-    pub(crate) fn current_host(&self, otherwise: HostIndex) -> HostIndex {
-        self.current.get().map_or(otherwise, |task| self.slots.borrow()[task.index()].host)
-    }
-
     pub(crate) fn name(&self, task: TaskId) -> Arc<str> {
         self.slots.borrow()[task.index()].name.clone()
     }

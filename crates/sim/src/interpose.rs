@@ -56,11 +56,6 @@ impl Drop for Entered {
     }
 }
 
-/// Whether this OS thread simulates a run now.
-pub(crate) fn inside() -> bool {
-    CLOCK.try_with(Cell::get).ok().flatten().is_some()
-}
-
 /// Sets the virtual clock of this OS thread.
 pub(crate) fn set_clock(now: Nanos) {
     if CLOCK.get().is_some() {

@@ -1,29 +1,75 @@
 //! Deterministic simulation testing of network protocol code.
+//!
+//! # Settings
+//!
+//! These variables of the environment change how every test runs:
+//!
+#![doc = include_str!("settings.md")]
 
 mod choices;
 mod context;
 mod executor;
 mod faults;
-mod host;
+pub mod host;
 mod interpose;
+mod interrupt;
 mod net;
 mod panics;
+mod pool;
 mod progress;
 mod recording;
+mod report;
 mod run;
 mod settings;
 mod shrink;
 mod sim;
+mod sweep;
 mod symptom;
 #[cfg(test)]
 mod test_folder;
+#[cfg(test)]
+mod toy;
 mod trace;
 mod wall_clock;
 
 pub use executor::Strategy;
 pub use faults::Faults;
 pub use host::Host;
+pub use report::Counts;
+pub use shrink::PassStatistics;
 pub use sim::{MainResult, Sim};
+pub use sweep::{Found, Passed, Sweep};
 pub use symptom::{Symptom, SymptomKind};
 pub use trace::Trace;
+
+/// Makes a simulation a test: `fn name(sim: &mut Sim)` builds the hosts, and the test runs it with its recordings under
+/// `seeds/` and then with many seeds.
+///
+/// Each seed is another order of tasks and threads, other latencies and other faults. The first seed that fails is
+/// recorded under `seeds/`, shrunk to the few choices that matter, and reported with its trace and, as the last line,
+/// the command that replays it. Other attributes (`#[should_panic]`, `#[cfg(...)]`, lints) stay as they are.
+///
+/// # Options
+///
+/// - `seeds = NUMBER`: how many seeds to run, by default 100.
+/// - `finds = "PART OF A SYMPTOM"`: the test passes if it *finds* this bug. Some seed must show a symptom that contains
+///   the text (numbers aside), none before it another; the recordings must still fail; and the trace of the shrunk run
+///   must equal the reviewed `insta` snapshot under `snapshots/`, beside the test's file.
+///
+/// # Example: a connection that must be closed
+///
+/// ```
+/// #[wavetank::test(seeds = 1_000)]
+/// fn the_client_closes_its_connection(sim: &mut wavetank::Sim) {
+///     // Build the hosts here.
+/// #   let _ = sim;
+/// }
+/// ```
+pub use wavetank_macros::test;
 pub use wavetank_runtime as runtime;
+
+/// What the expansion of [`macro@test`] names. No part of the interface.
+#[doc(hidden)]
+pub mod __private {
+    pub use insta;
+}

@@ -1,52 +1,84 @@
-//! Panics inside of simulated runs: quiet, because they are results.
+//! Panics on the threads of runs: kept for the report instead of printed.
 //!
-//! The process-wide hook prints nothing for a panic in a run, whose report says it better; it keeps the place of the
-//! panic for that report. Panics elsewhere go to the hook that was there before.
+//! A simulated panic is a finding, and the shrinker repeats it a thousand times: the default hook would bury the report
+//! under backtraces. So one hook, installed over whatever hook the process has, notes the panics of run threads and
+//! hands all others on.
 
-use std::cell::RefCell;
-use std::panic::PanicHookInfo;
+use std::cell::{Cell, RefCell};
+use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::sync::Once;
 
+pub(crate) use wavetank_runtime::join::panic_message as message_of;
+
 thread_local! {
-    static LAST: RefCell<Option<String>> = const { RefCell::new(None) };
+    static IS_RUN_THREAD: Cell<bool> = const { Cell::new(false) };
+    static LAST_PANIC: RefCell<Option<LastPanic>> = const { RefCell::new(None) };
 }
 
-static INSTALL: Once = Once::new();
+struct LastPanic {
+    place: String,
+    whole: String,
+}
 
-/// Installs the hook, once per process.
-pub(crate) fn install_hook() {
+/// Runs `f` as the work of a run's thread: its panics are not printed.
+///
+/// # Errors
+///
+/// The message and place of the panic that ended `f`.
+pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T, String> {
+    static INSTALL: Once = Once::new();
     INSTALL.call_once(|| {
-        let previous = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            if !crate::interpose::inside() {
-                return previous(info);
-            }
-            let place = place(info);
-            if let Some(run) = crate::context::current()
-                && run.executor.is_tearing_down_a_thread()
-            {
-                complain(&format!(
-                    "wavetank: a destructor panicked at {place} while the simulated thread it belongs to was torn down \
-                     (seed {}): {}. Rust ends the process for a panic in an unwind.",
-                    run.seed,
-                    info.payload_as_str().unwrap_or("no message"),
-                ));
-            }
-            LAST.with(|last| *last.borrow_mut() = Some(place));
+        let outer = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if IS_RUN_THREAD.try_with(Cell::get).unwrap_or(false) { note(info) } else { outer(info) }
         }));
     });
+    IS_RUN_THREAD.set(true);
+    let result = panic::catch_unwind(AssertUnwindSafe(f));
+    IS_RUN_THREAD.set(false);
+    result.map_err(|payload| LAST_PANIC.take().map_or_else(|| message_of(&*payload), |last| last.whole))
 }
 
-fn place(info: &PanicHookInfo<'_>) -> String {
-    info.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string)
+fn note(info: &PanicHookInfo<'_>) {
+    let place = info.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+    if let Some(run) = crate::context::current()
+        && run.executor.is_tearing_down_a_thread()
+    {
+        complain(&format!(
+            "wavetank: a destructor panicked at {place} while the simulated thread it belongs to was torn down (seed \
+             {}): {}. Rust ends the process for a panic in an unwind.",
+            run.seed,
+            info.payload_as_str().unwrap_or("no message"),
+        ));
+    }
+    let whole = info.to_string();
+    let _ = LAST_PANIC.try_with(|last| last.replace(Some(LastPanic { place, whole })));
 }
 
 /// Returns the source place of the last panic on this OS thread, for a report (never for a trace: lines move).
 pub(crate) fn take_place() -> Option<String> {
-    LAST.with(|last| last.borrow_mut().take())
+    LAST_PANIC.take().map(|last| last.place)
 }
 
 /// Prints a last word before the process ends.
 pub(crate) fn complain(message: &str) {
     eprintln!("{message}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_comes_back_with_its_message_and_place() {
+        let message = catch(|| panic!("the hull is {}", "open")).expect_err("it panics");
+        assert!(message.contains("the hull is open") && message.contains("panics.rs"), "{message}");
+        assert_eq!(catch(|| 7), Ok(7));
+    }
+
+    #[test]
+    fn a_payload_that_went_round_the_hook_is_read_too() {
+        let message = catch(|| panic::resume_unwind(Box::new("quietly".to_owned())));
+        assert_eq!(message, Err::<(), _>("quietly".to_owned()));
+    }
 }

@@ -25,6 +25,13 @@ impl Progress {
         names.push(name.to_owned());
     }
 
+    /// Notes a step of the one task of a toy.
+    #[cfg(test)]
+    pub(crate) fn note(&self, running: &str) {
+        *self.names.lock().unwrap_or_else(PoisonError::into_inner) = vec![running.to_owned()];
+        self.steps.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Counts the steps so far. A number that stands still for seconds of real time means that code under test waits
     /// for something real, or loops.
     pub(crate) fn steps(&self) -> u64 {

@@ -19,7 +19,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::choices::{Choice, ChoiceLog, SiteId, SiteName};
+use crate::choices::{Choice, ChoiceLog, SiteId};
 use crate::symptom::Symptom;
 
 pub(crate) mod inline;
@@ -197,6 +197,8 @@ impl std::error::Error for RecordingError {
 /// Builds logs by hand: `[(lane, site, bound, pick)]`.
 #[cfg(test)]
 pub(crate) fn log_of(choices: &[(&str, &str, u32, u32)]) -> ChoiceLog {
+    use crate::choices::SiteName;
+
     let mut log = ChoiceLog::default();
     for &(lane, site, bound, pick) in choices {
         let name = SiteName { lane: lane.to_owned(), site: site.to_owned() };

@@ -26,7 +26,7 @@ use crate::faults::Driver;
 use crate::interpose;
 use crate::net::{HostId, LinkId, Nanos, NetEvent, Network, Outside, Ready};
 use crate::panics;
-use crate::progress::Progress;
+pub(crate) use crate::progress::Progress;
 use crate::sim::{Config, HostPlan, Sim};
 use crate::symptom::{Symptom, SymptomKind};
 use crate::trace::{self, Fact, Trace};
@@ -83,7 +83,6 @@ struct HostRole {
 
 /// Simulates `body` once. Must be called on an OS thread that simulates nothing else, before or after.
 pub(crate) fn run(body: &Body, plan: &Plan<'_>, progress: &Arc<Progress>) -> Outcome {
-    panics::install_hook();
     let choices = match *plan {
         Plan::Seed(seed) => Choices::seeded(seed),
         Plan::Replay { seed, log, mode } => Choices::replayed(seed, log, mode),

@@ -1,4 +1,151 @@
-//! Settings.
+//! Settings from the environment: the only place that reads it.
+//!
+#![doc = include_str!("settings.md")]
+//!
+//! # Invariants
+//!
+//! - A value that is not understood is an error that says what is allowed; none is ignored.
+//! - Parsing is a function of a lookup: tests need no environment.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::recording::inline;
+
+/// What the environment asks of every sweep of the process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Settings {
+    pub(crate) only: Option<Only>,
+    pub(crate) seeds: Option<u64>,
+    pub(crate) base_seed: Option<u64>,
+    pub(crate) shard: Shard,
+    pub(crate) time_budget: Option<Duration>,
+    /// Whether recordings must replay choice by choice.
+    pub(crate) strict: bool,
+    pub(crate) workers: Option<NonZeroUsize>,
+}
+
+/// The one thing to run instead of recordings and a sweep.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Only {
+    Seed(u64),
+    File(PathBuf),
+    /// The inline form of a recording, not yet parsed.
+    Inline(String),
+}
+
+/// Which seeds of a sweep are this process's: every `count`-th, from `index` (0-based).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shard {
+    pub(crate) index: u64,
+    pub(crate) count: u64,
+}
+
+impl Default for Shard {
+    fn default() -> Self {
+        Self { index: 0, count: 1 }
+    }
+}
+
+/// A variable that is not understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SettingsError {
+    pub(crate) variable: &'static str,
+    pub(crate) value: String,
+    pub(crate) allowed: &'static str,
+}
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { variable, value, allowed } = self;
+        write!(f, "{variable}={value} is not understood: allowed is {allowed}")
+    }
+}
+
+impl std::error::Error for SettingsError {}
+
+impl Settings {
+    /// Reads the environment.
+    ///
+    /// # Errors
+    ///
+    /// The first variable that is not understood.
+    pub(crate) fn from_environment() -> Result<Self, SettingsError> {
+        #[expect(clippy::disallowed_methods, reason = "the one place that reads settings")]
+        Self::from_lookup(&|variable| match std::env::var(variable) {
+            Ok(value) => Some(value),
+            Err(std::env::VarError::NotPresent) => None,
+            // No setting allows the replacement character, so this is reported and not taken.
+            Err(std::env::VarError::NotUnicode(value)) => Some(value.to_string_lossy().into_owned()),
+        })
+    }
+
+    /// Reads settings through `lookup`, which returns the value of a variable.
+    ///
+    /// # Errors
+    ///
+    /// The first variable that is not understood.
+    pub(crate) fn from_lookup(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
+        let number = |variable, allowed| parse_with(lookup, variable, allowed, parse_number);
+        let seed = number("WAVETANK_SEED", "a number below 2^64, decimal or hexadecimal after 0x")?;
+        let replay = parse_with(
+            lookup,
+            "WAVETANK_REPLAY",
+            "the path of a .seed file or the v1:... form that a failure printed, and not together with WAVETANK_SEED",
+            |value| (seed.is_none() && !value.contains('\u{fffd}')).then(|| replay_of(value)),
+        )?;
+        Ok(Self {
+            only: seed.map(Only::Seed).or(replay),
+            seeds: number("WAVETANK_SEEDS", "a count of seeds")?,
+            base_seed: number("WAVETANK_BASE_SEED", "a number below 2^64, decimal or hexadecimal after 0x")?,
+            shard: parse_with(
+                lookup,
+                "WAVETANK_SHARD",
+                "i/n with i from 1 to n, for example 2/8",
+                parse_shard,
+            )?
+            .unwrap_or_default(),
+            time_budget: parse_with(lookup, "WAVETANK_TIME_BUDGET", "a number of seconds", |value| {
+                Duration::try_from_secs_f64(value.parse().ok()?).ok()
+            })?,
+            strict: parse_with(lookup, "WAVETANK_STRICT", "0 or 1", |value| match value {
+                "0" => Some(false),
+                "1" => Some(true),
+                _ => None,
+            })?
+            .unwrap_or(false),
+            workers: parse_with(lookup, "WAVETANK_WORKERS", "a count from 1", |value| value.parse().ok())?,
+        })
+    }
+}
+
+fn parse_with<T>(
+    lookup: &dyn Fn(&str) -> Option<String>,
+    variable: &'static str,
+    allowed: &'static str,
+    parse: impl FnOnce(&str) -> Option<T>,
+) -> Result<Option<T>, SettingsError> {
+    match lookup(variable).filter(|value| !value.is_empty()) {
+        None => Ok(None),
+        Some(value) => match parse(&value) {
+            Some(parsed) => Ok(Some(parsed)),
+            None => Err(SettingsError { variable, value, allowed }),
+        },
+    }
+}
+
+fn replay_of(value: &str) -> Only {
+    if inline::is_inline(value) { Only::Inline(value.to_owned()) } else { Only::File(value.into()) }
+}
+
+fn parse_shard(value: &str) -> Option<Shard> {
+    let (number, count) = value.split_once('/')?;
+    let (number, count) = (number.parse::<u64>().ok()?, count.parse::<u64>().ok()?);
+    (1..=count).contains(&number).then(|| Shard { index: number - 1, count })
+}
+
 /// Reads decimal or `0x` hexadecimal digits, without a sign.
 pub(crate) fn parse_number(text: &str) -> Option<u64> {
     let (digits, radix) = text.strip_prefix("0x").map_or((text, 10), |hex| (hex, 16));
@@ -6,4 +153,98 @@ pub(crate) fn parse_number(text: &str) -> Option<u64> {
         return None;
     }
     u64::from_str_radix(digits, radix).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+        Settings::from_lookup(&|variable| {
+            variables.iter().find(|(name, _)| *name == variable).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn an_empty_environment_sets_nothing() {
+        let settings = parse(&[]).expect("nothing to refuse");
+        assert_eq!(settings, Settings::default());
+        assert_eq!(parse(&[("WAVETANK_SEED", ""), ("WAVETANK_SHARD", "")]), Ok(settings));
+    }
+
+    #[test]
+    fn every_variable_of_the_table_is_read() {
+        let settings = parse(&[
+            ("WAVETANK_SEED", "0xFf"),
+            ("WAVETANK_SEEDS", "1000"),
+            ("WAVETANK_BASE_SEED", "7"),
+            ("WAVETANK_SHARD", "2/8"),
+            ("WAVETANK_TIME_BUDGET", "1.5"),
+            ("WAVETANK_STRICT", "1"),
+            ("WAVETANK_WORKERS", "3"),
+        ]);
+        let expected = Settings {
+            only: Some(Only::Seed(255)),
+            seeds: Some(1000),
+            base_seed: Some(7),
+            shard: Shard { index: 1, count: 8 },
+            time_budget: Some(Duration::from_millis(1500)),
+            strict: true,
+            workers: NonZeroUsize::new(3),
+        };
+        assert_eq!(settings, Ok(expected));
+        let only = |value| parse(&[("WAVETANK_REPLAY", value)]).expect("allowed").only;
+        assert_eq!(only("v1:2a:1:0"), Some(Only::Inline("v1:2a:1:0".to_owned())));
+        assert_eq!(only("seeds/a/b.seed"), Some(Only::File("seeds/a/b.seed".into())));
+    }
+
+    #[test]
+    fn the_table_names_every_variable() {
+        let asked = std::cell::RefCell::new(Vec::new());
+        let settings = Settings::from_lookup(&|variable| {
+            asked.borrow_mut().push(variable.to_owned());
+            None
+        });
+        assert_eq!(settings, Ok(Settings::default()));
+        let table = include_str!("settings.md");
+        for variable in asked.into_inner() {
+            assert!(table.contains(&format!("| `{variable}` |")), "{variable} is not in the table");
+        }
+    }
+
+    #[test]
+    fn a_bad_value_is_refused_with_what_is_allowed() {
+        let error = |variable, value| parse(&[(variable, value)]).expect_err("not allowed").to_string();
+        assert_eq!(
+            error("WAVETANK_SHARD", "0/3"),
+            "WAVETANK_SHARD=0/3 is not understood: allowed is i/n with i from 1 to n, for example 2/8"
+        );
+        for (variable, value) in [
+            ("WAVETANK_SEED", "abc"),
+            ("WAVETANK_SEED", "-1"),
+            ("WAVETANK_SEED", "+1"),
+            ("WAVETANK_SEED", "0x+1"),
+            ("WAVETANK_SEED", "18446744073709551616"),
+            ("WAVETANK_SEEDS", "1e3"),
+            ("WAVETANK_BASE_SEED", "0x"),
+            ("WAVETANK_SHARD", "4/3"),
+            ("WAVETANK_SHARD", "1"),
+            ("WAVETANK_TIME_BUDGET", "-1"),
+            ("WAVETANK_TIME_BUDGET", "inf"),
+            ("WAVETANK_STRICT", "yes"),
+            ("WAVETANK_WORKERS", "0"),
+            ("WAVETANK_REPLAY", "\u{fffd}"),
+        ] {
+            assert!(
+                error(variable, value)
+                    .starts_with(&format!("{variable}={value} is not understood: allowed is"))
+            );
+        }
+    }
+
+    #[test]
+    fn one_seed_and_one_replay_exclude_each_other() {
+        let error = parse(&[("WAVETANK_SEED", "1"), ("WAVETANK_REPLAY", "a.seed")]).expect_err("one of them");
+        assert_eq!(error.variable, "WAVETANK_REPLAY");
+    }
 }

@@ -67,15 +67,42 @@ impl fmt::Display for End {
     }
 }
 
-/// What a pass did, over all rounds.
+/// What a pass of the shrinker did, over all rounds. Displays as one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct PassStatistics {
-    pub(crate) name: &'static str,
-    pub(crate) runs: usize,
-    /// Runs that gave a smaller log.
-    pub(crate) better: usize,
-    /// Picks that became 0.
-    pub(crate) picks_removed: usize,
+pub struct PassStatistics {
+    name: &'static str,
+    runs: usize,
+    better: usize,
+    picks_removed: usize,
+}
+
+impl PassStatistics {
+    /// Returns the name of the pass.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Counts the candidates that it ran.
+    pub const fn runs(&self) -> usize {
+        self.runs
+    }
+
+    /// Counts the candidates that gave something smaller.
+    pub const fn better(&self) -> usize {
+        self.better
+    }
+
+    /// Counts the picks that became 0.
+    pub const fn picks_removed(&self) -> usize {
+        self.picks_removed
+    }
+}
+
+impl fmt::Display for PassStatistics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, runs, better, picks_removed } = self;
+        write!(f, "{name}: {better} of {runs} runs gave something smaller, {picks_removed} picks removed")
+    }
 }
 
 /// Shrinks `first`, which showed a symptom. `attempt` replays a candidate leniently and returns what the run actually

@@ -65,7 +65,9 @@ impl MainResult for () {
 type Never = <fn() -> ! as Returns>::Output;
 
 /// Names what a function pointer returns.
-trait Returns {
+#[doc(hidden)]
+pub trait Returns {
+    /// What the function returns.
     type Output;
 }
 

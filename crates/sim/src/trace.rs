@@ -86,6 +86,16 @@ impl Trace {
         }
     }
 
+    /// A trace of ready lines, for a toy.
+    #[cfg(test)]
+    pub(crate) fn from_lines(lines: Vec<String>) -> Self {
+        let mut trace = Self::new();
+        for line in lines {
+            trace.record(0, None, Fact::Logged(line.into_boxed_str()));
+        }
+        trace
+    }
+
     pub(crate) fn record(&mut self, at: Nanos, task: Option<TaskId>, fact: Fact) {
         if self.closed {
             return;

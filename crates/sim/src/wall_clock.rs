@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-/// A stopwatch of real time: for the budgets of sweeps and of the shrinker, and for the watchdog.
+#[expect(clippy::disallowed_types, reason = "the one place that reads real time, outside every run")]
+type RealInstant = std::time::Instant;
+
+/// A stopwatch of real time: for the budgets of sweeps and of the shrinker.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WallClock {
-    #[expect(clippy::disallowed_types, reason = "the one place that reads real time, outside every run")]
-    started: std::time::Instant,
+    started: RealInstant,
 }
 
 impl WallClock {
     pub(crate) fn start() -> Self {
-        #[expect(clippy::disallowed_types, reason = "the one place that reads real time, outside every run")]
-        let started = std::time::Instant::now();
-        Self { started }
+        Self { started: RealInstant::now() }
     }
 
     pub(crate) fn elapsed(self) -> Duration {

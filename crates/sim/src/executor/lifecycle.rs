@@ -203,10 +203,6 @@ impl Executor {
         true
     }
 
-    pub(crate) fn is_ended(&self, task: TaskId) -> bool {
-        self.slots.borrow()[task.index()].state == State::Ended
-    }
-
     pub(crate) fn mains_left(&self) -> usize {
         self.mains_left.get()
     }

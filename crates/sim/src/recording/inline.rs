@@ -69,7 +69,7 @@ pub(crate) fn write(seed: u64, symptom_hash: u32, log: &ChoiceLog) -> String {
     word
 }
 
-/// Reads what [`write`] wrote.
+/// Reads what [`write()`] wrote.
 ///
 /// # Errors
 ///

@@ -190,7 +190,7 @@ mod tests {
         let kept = keep(&store, &recording("client: gone", &[1]));
         let expected = folder.path().join("seeds/member.inner.closes/panic-client-gone.seed");
         assert_eq!(kept, Kept::Written(expected.clone()));
-        assert_eq!(store.list().expect("lists"), [expected.clone()]);
+        assert_eq!(store.list().expect("lists"), std::slice::from_ref(&expected));
         assert_eq!(store.display(&expected).to_string(), "seeds/member.inner.closes/panic-client-gone.seed");
         let from_root = store.resolve(Path::new("seeds/member.inner.closes/panic-client-gone.seed"));
         assert_eq!(from_root, expected);

@@ -101,7 +101,7 @@ fn last_line<'a>(choices: usize, lines: impl Iterator<Item = &'a str>) -> String
     format!("end {choices} choices, checksum {:#018x}", fnv1a(checked.as_bytes()))
 }
 
-/// Reads what [`write`] wrote.
+/// Reads what [`write()`] wrote.
 ///
 /// # Errors
 ///

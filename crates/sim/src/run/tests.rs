@@ -14,7 +14,7 @@ use crate::host::Host;
 /// Runs `body` as `plan` says, on an OS thread of its own.
 #[expect(clippy::disallowed_methods, reason = "a run needs an OS thread of its own")]
 fn simulate_plan(plan: impl FnOnce() -> Outcome + Send + 'static) -> Outcome {
-    std::thread::spawn(plan).join().expect("a run does not panic")
+    std::thread::spawn(|| panics::catch(plan)).join().expect("caught").expect("a run does not panic")
 }
 
 fn seeded(seed: u64, body: impl Fn(&mut Sim) + Send + Sync + 'static) -> Outcome {

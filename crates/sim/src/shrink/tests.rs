@@ -59,7 +59,7 @@ fn expect(shrunk: &Shrunk, expected: &[(&str, usize, u32)]) {
 fn a_failure_without_picks_shrinks_to_none_in_one_run() {
     let shrunk = shrunk_within(
         |ask| {
-            (0..50).for_each(|_| drop(ask("schedule", "a yield", 9)));
+            (0..50).for_each(|_| _ = ask("schedule", "a yield", 9));
             true
         },
         limits(),
@@ -141,7 +141,7 @@ fn a_run_that_goes_on_without_the_pick_still_counts_as_smaller() {
         |ask| {
             // A fault cuts the run short; without it there is more to choose.
             if ask("faults", "a break", 2) == 0 {
-                (0..100).for_each(|_| drop(ask("schedule", "a yield", 3)));
+                (0..100).for_each(|_| _ = ask("schedule", "a yield", 3));
             }
             ask("schedule", "b lock", 2) != 0
         },

@@ -1,0 +1,303 @@
+//! From `#[wavetank::test] fn name(sim: &mut Sim) { .. }` to a `#[test]` that sweeps.
+//!
+//! Works on tokens, not on compiler values, so that it is tested without a compiler.
+
+use proc_macro2::{Span, TokenStream};
+use quote::quote;
+use syn::ext::IdentExt;
+use syn::parse::{Parse, ParseStream};
+use syn::punctuated::Punctuated;
+use syn::spanned::Spanned;
+use syn::{Error, FnArg, Ident, ItemFn, LitInt, LitStr, Result, ReturnType, Signature, Token, Type};
+
+/// How many seeds a test runs if it does not say.
+const SEEDS: u64 = 100;
+
+const ALLOWED_OPTIONS: &str = "allowed are `seeds = NUMBER` and `finds = \"PART OF A SYMPTOM\"`";
+
+/// Returns the test.
+///
+/// # Errors
+///
+/// With the span of what is wrong: an option, or a part of the signature.
+pub(crate) fn expand(options: TokenStream, function: TokenStream) -> Result<TokenStream> {
+    let Options { seeds, finds } = syn::parse2(options)?;
+    let mut body: ItemFn = syn::parse2(function)?;
+    check_signature(&body.sig)?;
+    // The harness sees the outer function; lints that the user set on it hold for what is nested in it, too.
+    let attributes = std::mem::take(&mut body.attrs);
+    if let Some(test) = attributes.iter().find(|attribute| attribute.path().is_ident("test")) {
+        return Err(Error::new(
+            test.span(),
+            "`#[wavetank::test]` already makes this a test: remove `#[test]`",
+        ));
+    }
+    let visibility = std::mem::replace(&mut body.vis, syn::Visibility::Inherited);
+    let name = body.sig.ident.clone();
+    let name_text = name.unraw().to_string();
+    let seeds = seeds.unwrap_or(SEEDS);
+    let sweep = quote! {
+        ::wavetank::Sweep::new(
+            ::core::concat!(::core::module_path!(), "::", #name_text),
+            ::core::env!("CARGO_MANIFEST_DIR"),
+        )
+        .package(::core::env!("CARGO_PKG_NAME"))
+        .seeds(#seeds)
+    };
+    let run = match finds {
+        None => quote! { #sweep.run(#name); },
+        // The snapshot's macro must expand in the user's crate: that is how it lands beside the user's file.
+        Some(symptom) => quote! {
+            let found = #sweep.finds(#symptom).find(#name);
+            if let ::core::option::Option::Some(trace) = found.trace_to_review() {
+                ::wavetank::__private::insta::assert_snapshot!(#name_text, trace);
+            }
+        },
+    };
+    Ok(quote! {
+        #(#attributes)*
+        #[::core::prelude::v1::test]
+        #visibility fn #name() {
+            #body
+            #run
+        }
+    })
+}
+
+#[derive(Debug, Default)]
+struct Options {
+    seeds: Option<u64>,
+    finds: Option<String>,
+}
+
+impl Parse for Options {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        let mut options = Self::default();
+        for pair in Punctuated::<Pair, Token![,]>::parse_terminated(input)? {
+            let Pair { name, value } = pair;
+            match (name.to_string().as_str(), value) {
+                ("seeds", Value::Number(number)) => {
+                    set(&mut options.seeds, number.base10_parse()?, &name)?;
+                }
+                ("seeds", Value::Text(text)) => {
+                    return Err(Error::new(text.span(), "`seeds` is a number: how many seeds the test runs"));
+                }
+                ("finds", Value::Text(text)) => {
+                    if text.value().trim().is_empty() {
+                        return Err(Error::new(
+                            text.span(),
+                            "`finds` names a part of the symptom that is expected",
+                        ));
+                    }
+                    set(&mut options.finds, text.value(), &name)?;
+                }
+                ("finds", Value::Number(number)) => {
+                    return Err(Error::new(
+                        number.span(),
+                        "`finds` is a text: a part of the symptom that is expected",
+                    ));
+                }
+                (other, _) => {
+                    return Err(Error::new(
+                        name.span(),
+                        format!("unknown option `{other}`: {ALLOWED_OPTIONS}"),
+                    ));
+                }
+            }
+        }
+        Ok(options)
+    }
+}
+
+fn set<T>(option: &mut Option<T>, value: T, name: &Ident) -> Result<()> {
+    match option.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(Error::new(name.span(), format!("`{name}` is set twice"))),
+    }
+}
+
+/// One option, as it is written.
+struct Pair {
+    name: Ident,
+    value: Value,
+}
+
+enum Value {
+    Number(LitInt),
+    Text(LitStr),
+}
+
+impl Parse for Pair {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        let not_an_option = |span: Span| Error::new(span, format!("not an option: {ALLOWED_OPTIONS}"));
+        let name: Ident = input.parse().map_err(|error| not_an_option(error.span()))?;
+        input.parse::<Token![=]>().map_err(|_| not_an_option(name.span()))?;
+        let value = if input.peek(LitInt) {
+            Value::Number(input.parse()?)
+        } else if input.peek(LitStr) {
+            Value::Text(input.parse()?)
+        } else {
+            return Err(input.error(format!("expected a number or a text in quotes: {ALLOWED_OPTIONS}")));
+        };
+        Ok(Self { name, value })
+    }
+}
+
+/// Refuses every signature but `fn name(sim: &mut Sim)`.
+fn check_signature(signature: &Signature) -> Result<()> {
+    const WANTED: &str = "a simulation is `fn name(sim: &mut Sim)`";
+    let refuse = |span: Span, why: &str| Err(Error::new(span, format!("{WANTED}: {why}")));
+    if let Some(keyword) = &signature.asyncness {
+        return refuse(
+            keyword.span(),
+            "it builds the hosts, and the hosts are what is async; remove `async`",
+        );
+    }
+    if let Some(keyword) = &signature.constness {
+        return refuse(keyword.span(), "remove `const`");
+    }
+    if let Some(abi) = &signature.abi {
+        return refuse(abi.span(), "remove `extern`");
+    }
+    if !signature.generics.params.is_empty() {
+        return refuse(signature.generics.span(), "nothing would say what its parameters are; remove them");
+    }
+    if let ReturnType::Type(_, returned) = &signature.output {
+        return refuse(returned.span(), "it returns nothing; an error belongs to the host that meets it");
+    }
+    let mut arguments = signature.inputs.iter();
+    match (arguments.next(), arguments.next()) {
+        (Some(FnArg::Typed(argument)), None) => match &*argument.ty {
+            Type::Reference(reference) if reference.mutability.is_some() => Ok(()),
+            other => refuse(other.span(), "its argument is `&mut Sim`"),
+        },
+        (Some(FnArg::Receiver(receiver)), _) => refuse(receiver.span(), "it is no method"),
+        (_, Some(second)) => refuse(second.span(), "it has one argument"),
+        (None, _) => refuse(signature.ident.span(), "it has one argument"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Expands what stands in the two texts.
+    fn expand_text(options: &str, function: &str) -> Result<TokenStream> {
+        expand(options.parse().expect("tokens"), function.parse().expect("tokens"))
+    }
+
+    /// Returns the message and what of `text` it points at.
+    fn error_in(text: &str, result: Result<TokenStream>) -> (String, String) {
+        let error = result.expect_err("it is refused");
+        let (start, end) = (error.span().start(), error.span().end());
+        assert_eq!((start.line, end.line), (1, 1), "one line of text");
+        let pointed_at = text.chars().skip(start.column).take(end.column - start.column).collect();
+        (error.to_string(), pointed_at)
+    }
+
+    fn refused_option(options: &str) -> (String, String) {
+        error_in(options, expand_text(options, "fn closes(sim: &mut Sim) {}"))
+    }
+
+    fn refused_function(function: &str) -> (String, String) {
+        error_in(function, expand_text("", function))
+    }
+
+    fn same(expanded: Result<TokenStream>, expected: TokenStream) {
+        assert_eq!(expanded.expect("it expands").to_string(), expected.to_string());
+    }
+
+    #[test]
+    fn a_simulation_becomes_a_test_that_sweeps_and_keeps_its_attributes() {
+        let function =
+            "#[should_panic(expected = \"x\")] /// Doc.\n pub(crate) fn closes(sim: &mut Sim) { body(sim) }";
+        same(
+            expand_text("", function),
+            quote! {
+                #[should_panic(expected = "x")]
+                #[doc = " Doc."]
+                #[::core::prelude::v1::test]
+                pub(crate) fn closes() {
+                    fn closes(sim: &mut Sim) { body(sim) }
+                    ::wavetank::Sweep::new(
+                        ::core::concat!(::core::module_path!(), "::", "closes"),
+                        ::core::env!("CARGO_MANIFEST_DIR"),
+                    )
+                    .package(::core::env!("CARGO_PKG_NAME"))
+                    .seeds(100u64)
+                    .run(closes);
+                }
+            },
+        );
+    }
+
+    #[test]
+    fn a_test_that_finds_reviews_the_trace_under_its_own_name() {
+        same(
+            expand_text("finds = \"not closed\", seeds = 5_000,", "fn r#loop(_: &mut wavetank::Sim) {}"),
+            quote! {
+                #[::core::prelude::v1::test]
+                fn r#loop() {
+                    fn r#loop(_: &mut wavetank::Sim) {}
+                    let found = ::wavetank::Sweep::new(
+                        ::core::concat!(::core::module_path!(), "::", "loop"),
+                        ::core::env!("CARGO_MANIFEST_DIR"),
+                    )
+                    .package(::core::env!("CARGO_PKG_NAME"))
+                    .seeds(5000u64)
+                    .finds("not closed")
+                    .find(r#loop);
+                    if let ::core::option::Option::Some(trace) = found.trace_to_review() {
+                        ::wavetank::__private::insta::assert_snapshot!("loop", trace);
+                    }
+                }
+            },
+        );
+    }
+
+    #[test]
+    fn a_bad_option_is_pointed_at_with_what_is_allowed() {
+        let allowed = "allowed are `seeds = NUMBER` and `finds = \"PART OF A SYMPTOM\"`";
+        for (options, message, pointed_at) in [
+            ("seeds = 5, speed = 3", format!("unknown option `speed`: {allowed}"), "speed"),
+            ("seeds = \"5\"", "`seeds` is a number: how many seeds the test runs".to_owned(), "\"5\""),
+            ("finds = 5", "`finds` is a text: a part of the symptom that is expected".to_owned(), "5"),
+            ("finds = \" \"", "`finds` names a part of the symptom that is expected".to_owned(), "\" \""),
+            ("seeds = 1, seeds = 2", "`seeds` is set twice".to_owned(), "seeds"),
+            ("seeds = x", format!("expected a number or a text in quotes: {allowed}"), "x"),
+            ("seeds(5)", format!("not an option: {allowed}"), "seeds"),
+            ("5", format!("not an option: {allowed}"), "5"),
+            (
+                "seeds = 99999999999999999999",
+                "number too large to fit in target type".to_owned(),
+                "99999999999999999999",
+            ),
+        ] {
+            assert_eq!(refused_option(options), (message, pointed_at.to_owned()), "{options}");
+        }
+    }
+
+    #[test]
+    fn a_bad_signature_is_pointed_at_with_the_good_one() {
+        for (function, why, pointed_at) in [
+            ("async fn a(sim: &mut Sim) {}", "hosts are what is async; remove `async`", "async"),
+            ("const fn a(sim: &mut Sim) {}", "remove `const`", "const"),
+            ("extern \"C\" fn a(sim: &mut Sim) {}", "remove `extern`", "extern \"C\""),
+            ("fn a<T>(sim: &mut Sim) {}", "remove them", "<T>"),
+            ("fn a(sim: &mut Sim) -> io::Result<()> {}", "it returns nothing", "io::Result<()>"),
+            ("fn a() {}", "it has one argument", "a"),
+            ("fn a(sim: &mut Sim, more: u32) {}", "it has one argument", "more: u32"),
+            ("fn a(sim: &Sim) {}", "its argument is `&mut Sim`", "&Sim"),
+            ("fn a(sim: Sim) {}", "its argument is `&mut Sim`", "Sim"),
+            ("fn a(&mut self) {}", "it is no method", "&mut self"),
+        ] {
+            let (message, found) = refused_function(function);
+            assert!(message.starts_with("a simulation is `fn name(sim: &mut Sim)`: "), "{message}");
+            assert!(message.contains(why), "{message}");
+            assert_eq!(found, pointed_at, "{function}");
+        }
+        let (message, _) = refused_function("#[test] fn a(sim: &mut Sim) {}");
+        assert_eq!(message, "`#[wavetank::test]` already makes this a test: remove `#[test]`");
+        assert!(expand_text("", "struct NotAFunction;").is_err());
+    }
+}

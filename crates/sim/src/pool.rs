@@ -1,0 +1,264 @@
+//! The pool: how many runs go on at once in the process, and what each runs on.
+//!
+//! libtest and other harnesses start tests in parallel, and each test sweeps in parallel: a process-wide count of
+//! permits keeps the runs at the number of cores whatever happens around it. Every run gets a fresh OS thread, so no
+//! thread-local state passes from one run to the next, and a watchdog, so that a run that blocks for real ends the
+//! test instead of the afternoon.
+//!
+//! # Invariants
+//!
+//! - A permit is held from before a run starts until it ends or is given up.
+//! - A run that is given up keeps its thread: nothing can stop an OS thread, and the test fails anyway.
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use crate::choices::{ChoiceLog, Replay};
+use crate::panics;
+use crate::run::{self, Body, Outcome, Plan, Progress};
+
+/// Runs a test once. The one implementation outside tests is [`BodyRunner`].
+pub(crate) trait Runner: Send + Sync {
+    fn run(&self, plan: &Plan<'_>, progress: &Arc<Progress>) -> Outcome;
+}
+
+/// Runs a test's body in the tank.
+pub(crate) struct BodyRunner(pub(crate) Box<Body>);
+
+impl Runner for BodyRunner {
+    fn run(&self, plan: &Plan<'_>, progress: &Arc<Progress>) -> Outcome {
+        run::run(&*self.0, plan, progress)
+    }
+}
+
+/// A [`Plan`] that may outlive who asked for it.
+#[derive(Clone, Debug)]
+pub(crate) enum Job {
+    Seed(u64),
+    Replay { seed: u64, log: Arc<ChoiceLog>, mode: Replay },
+}
+
+impl Job {
+    pub(crate) fn replay(seed: u64, log: &ChoiceLog, mode: Replay) -> Self {
+        Self::Replay { seed, log: Arc::new(log.clone()), mode }
+    }
+
+    pub(crate) const fn seed(&self) -> u64 {
+        match self {
+            Self::Seed(seed) | Self::Replay { seed, .. } => *seed,
+        }
+    }
+
+    fn plan(&self) -> Plan<'_> {
+        match self {
+            Self::Seed(seed) => Plan::Seed(*seed),
+            Self::Replay { seed, log, mode } => Plan::Replay { seed: *seed, log, mode: *mode },
+        }
+    }
+}
+
+/// What became of a run.
+#[derive(Debug)]
+pub(crate) enum Ran {
+    Ended(Box<Outcome>),
+    /// It made no step for as long as the watchdog waits, and was left behind.
+    Stuck {
+        running: String,
+    },
+    /// The code around the test panicked: a bug of the tank.
+    Crashed {
+        message: String,
+    },
+}
+
+/// A number of permits to run.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    size: NonZeroUsize,
+    free: Mutex<usize>,
+    freed: Condvar,
+}
+
+impl Pool {
+    pub(crate) fn new(size: NonZeroUsize) -> Self {
+        Self { size, free: Mutex::new(size.get()), freed: Condvar::new() }
+    }
+
+    /// Returns the pool of the process. The first caller fixes its size: `size`, or one a core.
+    pub(crate) fn of_process(size: Option<NonZeroUsize>) -> Arc<Self> {
+        static POOL: OnceLock<Arc<Pool>> = OnceLock::new();
+        let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        Arc::clone(POOL.get_or_init(|| Arc::new(Self::new(size.unwrap_or_else(cores)))))
+    }
+
+    pub(crate) const fn size(&self) -> usize {
+        self.size.get()
+    }
+
+    /// Waits for a permit and does `job` on a fresh thread. Gives it up after `patience` without a step.
+    pub(crate) fn run(&self, runner: &Arc<dyn Runner>, job: Job, patience: Duration) -> Ran {
+        let _permit = self.acquire();
+        let progress = Arc::new(Progress::default());
+        let (sender, ended) = mpsc::channel();
+        let started = thread::Builder::new().name("wavetank-run".to_owned()).spawn({
+            let (runner, progress) = (Arc::clone(runner), Arc::clone(&progress));
+            move || {
+                let outcome = panics::catch(|| runner.run(&job.plan(), &progress));
+                // Nobody receives if the watchdog has given the run up.
+                let _ = sender.send(outcome);
+            }
+        });
+        let thread = match started {
+            Ok(thread) => thread,
+            Err(error) => return Ran::Crashed { message: format!("cannot start a thread: {error}") },
+        };
+        let Some(outcome) = watch(&ended, &progress, patience) else {
+            return Ran::Stuck { running: progress.running() };
+        };
+        // The thread is past its work; its thread-local values may still be dropping.
+        let _ = thread.join();
+        match outcome {
+            Ok(outcome) => Ran::Ended(Box::new(outcome)),
+            Err(message) => Ran::Crashed { message },
+        }
+    }
+
+    fn acquire(&self) -> Permit<'_> {
+        let mut free = self.lock();
+        while *free == 0 {
+            free = self.freed.wait(free).unwrap_or_else(PoisonError::into_inner);
+        }
+        *free -= 1;
+        Permit(self)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, usize> {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Permit<'a>(&'a Pool);
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        *self.0.lock() += 1;
+        self.0.freed.notify_one();
+    }
+}
+
+/// Waits for the end of a run; `None` if it made no step for `patience`.
+///
+/// Counts its own waiting instead of reading a clock: a process that was stopped for a while is not a stuck run.
+fn watch<T>(ended: &mpsc::Receiver<T>, progress: &Progress, patience: Duration) -> Option<T> {
+    let slice = (patience / 8).clamp(Duration::from_millis(1), Duration::from_millis(500));
+    let mut seen = progress.steps();
+    let mut idle = Duration::ZERO;
+    loop {
+        // A sender that is gone without a word cannot be: the thread catches every panic of its work.
+        if let Ok(outcome) = ended.recv_timeout(slice) {
+            return Some(outcome);
+        }
+        let steps = progress.steps();
+        idle = if steps == seen { idle + slice } else { Duration::ZERO };
+        seen = steps;
+        if idle >= patience {
+            return None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::toy::Toy;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    fn pool(size: usize) -> Pool {
+        Pool::new(NonZeroUsize::new(size).expect("not zero"))
+    }
+
+    #[test]
+    fn never_more_runs_at_once_than_permits_whoever_asks() {
+        let pool = pool(2);
+        let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let runner = Toy::runner({
+            let (now, most) = (Arc::clone(&now), Arc::clone(&most));
+            move |_| {
+                most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                thread::yield_now();
+                now.fetch_sub(1, Ordering::SeqCst);
+                None
+            }
+        });
+        thread::scope(|scope| {
+            for _ in 0..6 {
+                scope.spawn(|| (0..50).for_each(|seed| drop(pool.run(&runner, Job::Seed(seed), PATIENCE))));
+            }
+        });
+        assert!((1..=2).contains(&most.load(Ordering::SeqCst)));
+        assert_eq!(*pool.lock(), 2, "every permit came back");
+    }
+
+    #[test]
+    fn every_run_has_a_fresh_thread() {
+        thread_local! { static USED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) } }
+        let pool = pool(1);
+        let runner = Toy::runner(|_| {
+            assert!(!USED.replace(true), "thread-local state of another run");
+            assert_eq!(thread::current().name(), Some("wavetank-run"));
+            None
+        });
+        for seed in 0..5 {
+            assert!(matches!(pool.run(&runner, Job::Seed(seed), PATIENCE), Ran::Ended(_)));
+        }
+    }
+
+    #[test]
+    fn a_run_without_steps_is_given_up_with_its_last_place_and_frees_its_permit() {
+        let pool = pool(1);
+        let never = Arc::new(Barrier::new(2));
+        let runner = Toy::runner({
+            let never = Arc::clone(&never);
+            move |run| {
+                run.step("client/closer, last seen at `lock protocol`");
+                never.wait();
+                None
+            }
+        });
+        let ran = pool.run(&runner, Job::Seed(1), Duration::from_millis(50));
+        let Ran::Stuck { running } = ran else { panic!("given up: {ran:?}") };
+        assert_eq!(running, "client/closer, last seen at `lock protocol`");
+        assert_eq!(*pool.lock(), 1);
+        never.wait();
+    }
+
+    #[test]
+    fn a_slow_run_that_makes_steps_is_not_given_up() {
+        let ran = pool(1).run(
+            &Toy::runner(|run| {
+                let (_sender, nothing) = mpsc::channel::<()>();
+                for _ in 0..10 {
+                    run.step("client");
+                    let _ = nothing.recv_timeout(Duration::from_millis(30));
+                }
+                None
+            }),
+            Job::Seed(1),
+            Duration::from_millis(200),
+        );
+        assert!(matches!(ran, Ran::Ended(_)), "{ran:?}");
+    }
+
+    #[test]
+    fn a_panic_of_the_tank_itself_is_reported_as_such() {
+        let ran = pool(1).run(&Toy::runner(|_| panic!("a bug of the tank")), Job::Seed(1), PATIENCE);
+        let Ran::Crashed { message } = ran else { panic!("crashed: {ran:?}") };
+        assert!(message.contains("a bug of the tank"), "{message}");
+    }
+}

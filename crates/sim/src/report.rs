@@ -1,0 +1,320 @@
+//! The report of a failure: what failed, how to read it, and how to see it again.
+//!
+//! The last line is always the command that replays the failure, if there is one: it is all that has to be copied from
+//! a CI log.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::choices::ChoiceLog;
+use crate::recording::inline;
+use crate::run::Outcome;
+use crate::shrink::order::Rank;
+use crate::shrink::{End, Shrunk};
+use crate::symptom::Symptom;
+
+/// Longest inline form in a command. A longer failure is replayed from its seed.
+const INLINE_MAX: usize = 1_500;
+
+/// What a run chose, in numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Counts {
+    picks: usize,
+    choices: usize,
+    faults: usize,
+    switches: usize,
+}
+
+impl Counts {
+    pub(crate) fn of(outcome: &Outcome) -> Self {
+        let log = &outcome.log;
+        let is_switch = |choice: &&crate::choices::Choice| {
+            choice.pick != 0 && Rank::of(&log.site(choice.site).lane) == Rank::Schedule
+        };
+        Self {
+            picks: log.nonzero(),
+            choices: log.choices.len(),
+            faults: outcome.faults,
+            switches: log.choices.iter().filter(is_switch).count(),
+        }
+    }
+
+    /// Counts the choices that were not the dull one: what a reader has to follow.
+    pub const fn picks(&self) -> usize {
+        self.picks
+    }
+
+    /// Counts all choices.
+    pub const fn choices(&self) -> usize {
+        self.choices
+    }
+
+    /// Counts the faults that were injected.
+    pub const fn faults(&self) -> usize {
+        self.faults
+    }
+
+    /// Counts the context switches that were forced.
+    pub const fn switches(&self) -> usize {
+        self.switches
+    }
+}
+
+/// Which test a sweep is of.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    /// The test's name with its module path.
+    pub(crate) test: String,
+    pub(crate) manifest_dir: PathBuf,
+    pub(crate) package: Option<String>,
+}
+
+impl Identity {
+    /// Returns what runs this test alone.
+    fn cargo_test(&self) -> String {
+        let (crate_name, path) = self.test.split_once("::").unwrap_or(("", &self.test));
+        let mut command = "cargo test".to_owned();
+        if let Some(package) = &self.package {
+            command += &format!(" -p {package}");
+            if let Some(target) = target(&self.manifest_dir, package, crate_name) {
+                command += &format!(" {target}");
+            }
+        }
+        command + &format!(" {path} -- --exact --nocapture")
+    }
+}
+
+/// Returns the option that selects the target that `crate_name` is compiled from, if the folder tells.
+fn target(manifest_dir: &Path, package: &str, crate_name: &str) -> Option<String> {
+    if package.replace('-', "_") == crate_name && manifest_dir.join("src/lib.rs").is_file() {
+        return Some("--lib".to_owned());
+    }
+    let entries = fs::read_dir(manifest_dir.join("tests")).ok()?;
+    let targets = entries.filter_map(|entry| {
+        let path = entry.ok()?.path();
+        let is_target =
+            path.extension().is_some_and(|extension| extension == "rs") || path.join("main.rs").is_file();
+        let name = path.file_stem()?.to_str()?;
+        (is_target && name.replace('-', "_") == crate_name).then(|| format!("--test {name}"))
+    });
+    // Two files can only compile to one name if the manifest says so; then the option cannot be told.
+    targets.min()
+}
+
+/// A report that is being put together.
+#[derive(Clone, Debug)]
+pub(crate) struct Report<'a> {
+    identity: &'a Identity,
+    headline: String,
+    facts: Vec<(&'static str, String)>,
+    notes: Vec<String>,
+    trace: Option<String>,
+    command: Option<String>,
+}
+
+impl<'a> Report<'a> {
+    /// Starts a report: "`test` HEADLINE".
+    pub(crate) fn new(identity: &'a Identity, headline: &str) -> Self {
+        let headline = headline.to_owned();
+        Self { identity, headline, facts: Vec::new(), notes: Vec::new(), trace: None, command: None }
+    }
+
+    pub(crate) fn fact(mut self, label: &'static str, value: &str) -> Self {
+        self.facts.push((label, value.to_owned()));
+        self
+    }
+
+    pub(crate) fn note(mut self, note: &str) -> Self {
+        self.notes.push(note.to_owned());
+        self
+    }
+
+    pub(crate) fn symptom(self, symptom: &Symptom, seed: u64) -> Self {
+        self.fact("symptom", &symptom.to_string()).fact("seed", &format!("{seed:#x}"))
+    }
+
+    /// Says how many seeds passed before the one that failed.
+    pub(crate) fn after(mut self, passed: u64) -> Self {
+        let passed = match passed {
+            0 => "the first one".to_owned(),
+            1 => "after 1 that passed".to_owned(),
+            count => format!("after {count} that passed"),
+        };
+        if let Some((_, seed)) = self.facts.iter_mut().find(|(label, _)| *label == "seed") {
+            *seed += &format!(", {passed}");
+        }
+        self
+    }
+
+    /// Shows a run: its virtual time and its trace.
+    pub(crate) fn run(mut self, outcome: &Outcome) -> Self {
+        self.trace = Some(outcome.trace.render());
+        self.fact("ran for", &format!("{:?} of virtual time, {} steps", outcome.virtual_time, outcome.steps))
+    }
+
+    /// Shows what shrinking did.
+    pub(crate) fn shrunk(self, before: Counts, after: Counts, shrunk: &Shrunk) -> Self {
+        let end = if shrunk.end == End::Fixpoint { String::new() } else { format!("; {}", shrunk.end) };
+        let counts = format!(
+            "{} -> {} picks, {} -> {} faults, {} -> {} context switches, {} -> {} choices (in {} runs{end})",
+            before.picks,
+            after.picks,
+            before.faults,
+            after.faults,
+            before.switches,
+            after.switches,
+            before.choices,
+            after.choices,
+            shrunk.runs,
+        );
+        self.fact("shrunk", &counts)
+    }
+
+    /// Adds the command that replays the failure: by what it picked, or by its seed if that is too long or not known.
+    pub(crate) fn replay(mut self, seed: u64, symptom: &Symptom, log: Option<&ChoiceLog>) -> Self {
+        let word = log.map(|log| inline::write(seed, symptom.key_hash(), log));
+        let variable = match word.filter(|word| word.len() <= INLINE_MAX) {
+            Some(word) => format!("WAVETANK_REPLAY={word}"),
+            None => format!("WAVETANK_SEED={seed:#x}"),
+        };
+        self.command = Some(format!("{variable} {}", self.identity.cargo_test()));
+        self
+    }
+}
+
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "wavetank: {} {}", self.identity.test, self.headline)?;
+        if !self.facts.is_empty() {
+            writeln!(f)?;
+        }
+        for (label, value) in &self.facts {
+            let mut lines = value.lines();
+            write!(f, "\n  {label:<11} {}", lines.next().unwrap_or_default())?;
+            for line in lines {
+                write!(f, "\n  {:<11} {line}", "")?;
+            }
+        }
+        if !self.notes.is_empty() {
+            writeln!(f)?;
+        }
+        for note in &self.notes {
+            write!(f, "\nnote: {note}")?;
+        }
+        if let Some(trace) = &self.trace {
+            write!(f, "\n\ntrace:")?;
+            for line in trace.lines() {
+                write!(f, "\n  {line}")?;
+            }
+        }
+        if let Some(command) = &self.command {
+            write!(f, "\n\nreplay it with:\n{command}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::{Job, Pool, Ran};
+    use crate::symptom::SymptomKind;
+    use crate::test_folder::TestFolder;
+    use crate::toy::{Toy, panic_in};
+
+    fn identity() -> Identity {
+        let test = "chat_tests::close::while_waiting".to_owned();
+        Identity { test, manifest_dir: PathBuf::from("/nowhere"), package: Some("chat-tests".to_owned()) }
+    }
+
+    fn outcome(questions: u32) -> Box<Outcome> {
+        let runner = Toy::runner(move |run| {
+            run.event("client/main connects to server:80");
+            for _ in 0..questions {
+                run.ask("schedule", "client/closer lock protocol", 7);
+            }
+            run.ask("faults", "link break", 3);
+            panic_in("client/closer: connection isn't closed yet\nleft: 1")
+        });
+        let pool = Pool::new(std::num::NonZeroUsize::MIN);
+        match pool.run(&runner, Job::Seed(6), std::time::Duration::from_secs(20)) {
+            Ran::Ended(outcome) => outcome,
+            other => panic!("the toy ends: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_report_tells_what_failed_and_ends_with_the_command() {
+        let identity = identity();
+        let outcome = outcome(3);
+        let symptom = outcome.symptom.clone().expect("it fails");
+        let shrunk =
+            Shrunk { best: ChoiceLog::default(), runs: 214, passes: Vec::new(), end: End::TimeSpent };
+        let before = Counts { picks: 312, choices: 1_204, faults: 6, switches: 80 };
+        let report = Report::new(&identity, "failed")
+            .symptom(&symptom, 6)
+            .after(16)
+            .shrunk(before, Counts::of(&outcome), &shrunk)
+            .run(&outcome)
+            .fact("recording", "seeds/chat_tests.close.while_waiting/panic-client-closer.seed")
+            .note("the code has changed since it was recorded")
+            .replay(6, &symptom, Some(&outcome.log));
+        insta::assert_snapshot!(report, @r"
+        wavetank: chat_tests::close::while_waiting failed
+
+          symptom     panic in client/closer: connection isn't closed yet
+                      left: 1
+          seed        0x6, after 16 that passed
+          shrunk      312 -> 4 picks, 6 -> 1 faults, 80 -> 3 context switches, 1204 -> 4 choices (in 214 runs; limit of time reached)
+          ran for     6ms of virtual time, 0 steps
+          recording   seeds/chat_tests.close.while_waiting/panic-client-closer.seed
+
+        note: the code has changed since it was recorded
+
+        trace:
+          client/main connects to server:80
+          schedule: client/closer lock protocol 2
+          schedule: client/closer lock protocol 6
+          schedule: client/closer lock protocol 5
+          faults: link break 1
+          panic in client/closer: connection isn't closed yet
+          left: 1
+
+        replay it with:
+        WAVETANK_REPLAY=v1:6:11a942ee:faults,link+break=0:schedule,client/closer+lock+protocol=0-2_1-6_2-5:0c52b6 cargo test -p chat-tests close::while_waiting -- --exact --nocapture
+        ");
+    }
+
+    #[test]
+    fn a_failure_too_long_for_a_command_is_replayed_from_its_seed() {
+        let identity = identity();
+        let symptom = Symptom::new(SymptomKind::Panic, "a");
+        let last_line = |log| {
+            let report = Report::new(&identity, "failed").replay(6, &symptom, log).to_string();
+            report.lines().last().expect("has lines").to_owned()
+        };
+        let by_seed =
+            "WAVETANK_SEED=0x6 cargo test -p chat-tests close::while_waiting -- --exact --nocapture";
+        let long = outcome(1_000);
+        assert_eq!(last_line(Some(&long.log)), by_seed);
+        assert_eq!(last_line(None), by_seed);
+    }
+
+    #[test]
+    fn the_command_names_the_target_where_the_folder_tells_it() {
+        let folder = TestFolder::new("target");
+        for file in ["src/lib.rs", "tests/one-file.rs", "tests/folder/main.rs", "tests/helpers/lib.rs"] {
+            let path = folder.path().join(file);
+            fs::create_dir_all(path.parent().expect("in a folder")).expect("creates");
+            fs::write(path, "").expect("writes");
+        }
+        let target = |crate_name| target(folder.path(), "chat-tests", crate_name);
+        assert_eq!(target("chat_tests").as_deref(), Some("--lib"));
+        assert_eq!(target("one_file").as_deref(), Some("--test one-file"));
+        assert_eq!(target("folder").as_deref(), Some("--test folder"));
+        assert_eq!(target("helpers"), None);
+        let bare = Identity { test: "alone".to_owned(), manifest_dir: PathBuf::new(), package: None };
+        assert_eq!(bare.cargo_test(), "cargo test alone -- --exact --nocapture");
+    }
+}

@@ -1,0 +1,399 @@
+//! Sweeps: a test run with its recordings, then with many seeds.
+//!
+//! `#[wavetank::test]` expands to a [`Sweep`]; programs may build one of their own. The order of the work:
+//!
+//! 1. every recording of the test under `seeds/` (`recordings`);
+//! 2. seeds, in parallel, until one fails (`hunt`); each run is judged by `examine`;
+//! 3. the failure is recorded, shrunk, replayed once more and recorded again (`case`), and reported (`report`).
+//!
+//! # Invariants
+//!
+//! - Of several failing seeds the one with the lowest index is reported, at any parallelism.
+//! - Nothing is kept of a seed that passed: memory does not grow with the number of seeds.
+//! - A failure is on disk before it is shrunk.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::choices::fnv1a;
+use crate::interrupt::{Interrupt, RunningSweep};
+use crate::pool::{BodyRunner, Pool, Runner};
+use crate::recording::store::Store;
+use crate::report::{Counts, Identity, Report};
+use crate::settings::{Settings, Shard};
+use crate::shrink::PassStatistics;
+use crate::sim::Sim;
+use crate::symptom::Symptom;
+use crate::trace::Trace;
+
+mod case;
+mod examine;
+mod hunt;
+mod recordings;
+#[cfg(test)]
+mod tests;
+
+/// Runs a test with its recordings and then with many seeds.
+///
+/// Made by `#[wavetank::test]`; build one by hand to sweep from a program of your own. The environment overrides the
+/// seeds and the workers, see the table of variables in the crate's documentation.
+///
+/// # Defaults
+///
+/// 100 seeds, from a base that is a hash of the test's name; as many workers as cores; shrinking for at most 2000 runs
+/// and 20 s; a run is given up after 10 s of real time without a step.
+#[derive(Clone, Debug)]
+pub struct Sweep {
+    identity: Identity,
+    seeds: u64,
+    base_seed: u64,
+    finds: Option<String>,
+    workers: Option<NonZeroUsize>,
+    patience: Duration,
+    shrink_runs_max: usize,
+    shrink_time_max: Duration,
+}
+
+impl Sweep {
+    /// Starts to describe a sweep.
+    ///
+    /// `test_name` is the test's name with its module path (`crate::module::name`): it names the folder of the
+    /// recordings and, unless changed, gives the seeds. `manifest_dir` is the folder of the crate, usually
+    /// `env!("CARGO_MANIFEST_DIR")`; recordings lie under `seeds/` in the workspace around it.
+    pub fn new(test_name: impl Into<String>, manifest_dir: impl Into<PathBuf>) -> Self {
+        let identity = Identity { test: test_name.into(), manifest_dir: manifest_dir.into(), package: None };
+        Self {
+            base_seed: fnv1a(identity.test.as_bytes()),
+            identity,
+            seeds: 100,
+            finds: None,
+            workers: None,
+            patience: Duration::from_secs(10),
+            shrink_runs_max: 2_000,
+            shrink_time_max: Duration::from_secs(20),
+        }
+    }
+
+    /// Names the package, for the command that replays a failure. Without it, the command searches all packages.
+    #[must_use]
+    pub fn package(mut self, name: impl Into<String>) -> Self {
+        self.identity.package = Some(name.into());
+        self
+    }
+
+    /// Sets how many seeds to run. 0 runs the recordings only.
+    #[must_use]
+    pub const fn seeds(mut self, count: u64) -> Self {
+        self.seeds = count;
+        self
+    }
+
+    /// Sets the first seed; the others follow it.
+    #[must_use]
+    pub const fn base_seed(mut self, seed: u64) -> Self {
+        self.base_seed = seed;
+        self
+    }
+
+    /// Says which symptom [`find`](Self::find) expects: a part of it, whatever its numbers are. By default any.
+    #[must_use]
+    pub fn finds(mut self, symptom: impl Into<String>) -> Self {
+        self.finds = Some(symptom.into());
+        self
+    }
+
+    /// Sets how many runs of this sweep go on at once. The process never runs more than one a core, or
+    /// `WAVETANK_WORKERS`, whatever its sweeps ask for.
+    ///
+    /// # Panics
+    ///
+    /// If `count` is 0.
+    #[must_use]
+    pub const fn workers(mut self, count: usize) -> Self {
+        self.workers = Some(NonZeroUsize::new(count).expect("a sweep needs a worker"));
+        self
+    }
+
+    /// Sets how long a run may go without a step, in real time, before it is given up as stuck. Too short a time
+    /// gives up healthy runs on a busy machine.
+    #[must_use]
+    pub const fn watchdog(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Bounds the shrinking of a failure, in runs and in real time. 0 runs keep the failure as it was found.
+    #[must_use]
+    pub const fn shrink_at_most(mut self, runs: usize, time: Duration) -> Self {
+        self.shrink_runs_max = runs;
+        self.shrink_time_max = time;
+        self
+    }
+
+    /// Runs a test that is to pass: every recording, then every seed.
+    ///
+    /// A recording that expects a failure and no longer fails is as it should be.
+    ///
+    /// # Panics
+    ///
+    /// When anything fails, with the report. On Ctrl-C the process exits with status 130.
+    pub fn run(self, body: impl Fn(&mut Sim) + Send + Sync + 'static) -> Passed {
+        self.in_process(Box::new(body), |session| session.verify())
+    }
+
+    /// Runs a test that is to find a bug: every recording must still fail as recorded, and one of the seeds must show
+    /// the symptom that [`finds`](Self::finds) names, and none before it another. What is found is shrunk, and the
+    /// shrunk run must replay strictly.
+    ///
+    /// `WAVETANK_SEEDS` and `WAVETANK_SHARD` do not take seeds away: the bug must be found on every machine.
+    ///
+    /// # Panics
+    ///
+    /// When the bug is not found, or anything else is, with the report. On Ctrl-C the process exits with status 130.
+    pub fn find(self, body: impl Fn(&mut Sim) + Send + Sync + 'static) -> Found {
+        self.in_process(Box::new(body), |session| session.find())
+    }
+
+    fn in_process<T>(self, body: Box<crate::run::Body>, work: impl FnOnce(&Session) -> Result<T, Stop>) -> T {
+        let running = RunningSweep::start();
+        let result = Settings::from_environment().map_err(|error| self.setup_failure(&error.to_string()));
+        let result = result.and_then(|settings| {
+            let pool = Pool::of_process(settings.workers);
+            let interrupt = running.interrupt().clone();
+            work(&Session::new(self, settings, Arc::new(BodyRunner(body)), pool, interrupt))
+        });
+        match result {
+            Ok(value) => value,
+            Err(Stop::Interrupted(found)) => running.leave(&found),
+            Err(Stop::Failed(report)) => {
+                // Printed here and not by the panic hook, so that the command to replay is the last line.
+                eprintln!("{report}");
+                std::panic::resume_unwind(Box::new(report));
+            }
+        }
+    }
+
+    fn setup_failure(&self, error: &str) -> Stop {
+        Stop::Failed(Report::new(&self.identity, "cannot run").note(error).to_string())
+    }
+}
+
+/// What a test that passed came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Passed {
+    recordings: usize,
+    seeds: u64,
+}
+
+impl Passed {
+    /// Counts the recordings that were replayed.
+    pub const fn recordings(&self) -> usize {
+        self.recordings
+    }
+
+    /// Counts the seeds that were run.
+    pub const fn seeds(&self) -> u64 {
+        self.seeds
+    }
+}
+
+/// A bug that was expected and found.
+#[derive(Clone, Debug)]
+pub struct Found {
+    seed: u64,
+    runs: u64,
+    passes: Vec<PassStatistics>,
+    symptom: Symptom,
+    before: Counts,
+    after: Counts,
+    trace: Trace,
+    recording: Option<PathBuf>,
+    is_reviewed: bool,
+}
+
+impl Found {
+    /// Returns the seed that showed it.
+    pub const fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// Counts the seeds up to this one, itself included; 0 if the environment asked for a recording instead.
+    pub const fn runs(&self) -> u64 {
+        self.runs
+    }
+
+    /// Counts the runs that shrinking took.
+    pub fn shrink_runs(&self) -> usize {
+        self.passes.iter().map(PassStatistics::runs).sum()
+    }
+
+    /// Returns what each pass of the shrinker did, in the order of a round.
+    pub fn shrink_passes(&self) -> &[PassStatistics] {
+        &self.passes
+    }
+
+    /// Returns what failed.
+    pub const fn symptom(&self) -> &Symptom {
+        &self.symptom
+    }
+
+    /// Counts what the run chose when the seed found it.
+    pub const fn before(&self) -> Counts {
+        self.before
+    }
+
+    /// Counts what the shrunk run chose.
+    pub const fn after(&self) -> Counts {
+        self.after
+    }
+
+    /// Returns the trace of the shrunk run: the one on disk, if a recording that was there is at least as small.
+    pub const fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
+    /// Returns the trace as the macro's snapshot holds it. `None` if the environment chose what was run: then it is
+    /// another run than the one that is reviewed.
+    #[doc(hidden)]
+    pub fn trace_to_review(&self) -> Option<String> {
+        self.is_reviewed.then(|| self.trace.render())
+    }
+
+    /// Returns the recording's path; `None` if it could not be written.
+    pub fn recording(&self) -> Option<&Path> {
+        self.recording.as_deref()
+    }
+}
+
+/// Why a sweep ends without what it was to give.
+#[derive(Debug, PartialEq, Eq)]
+enum Stop {
+    /// With the report.
+    Failed(String),
+    /// By Ctrl-C, with what was found so far.
+    Interrupted(String),
+}
+
+/// A sweep with everything it works with.
+struct Session {
+    sweep: Sweep,
+    settings: Settings,
+    runner: Arc<dyn Runner>,
+    pool: Arc<Pool>,
+    interrupt: Interrupt,
+    store: Store,
+}
+
+impl Session {
+    fn new(
+        sweep: Sweep,
+        settings: Settings,
+        runner: Arc<dyn Runner>,
+        pool: Arc<Pool>,
+        interrupt: Interrupt,
+    ) -> Self {
+        let store = Store::new(&sweep.identity.manifest_dir, &sweep.identity.test);
+        Self { sweep, settings, runner, pool, interrupt, store }
+    }
+
+    /// The work of [`Sweep::run`].
+    fn verify(&self) -> Result<Passed, Stop> {
+        if let Some(recording) = self.recording_of_settings()? {
+            self.replay_for_verify(&recording)?;
+            return Ok(Passed { recordings: 1, seeds: 0 });
+        }
+        let replayed = self.replay_all_for_verify()?;
+        let hunted = self.hunt(self.seeds_to_verify());
+        match hunted.failure {
+            None => self
+                .not_interrupted(&hunted)
+                .map(|()| Passed { recordings: replayed.recordings, seeds: hunted.passed }),
+            Some((index, failure)) => {
+                let case = self.case(failure, &replayed.stale);
+                let report = case.report("failed").after(index).to_string();
+                Err(if self.interrupt.is_raised() { Stop::Interrupted(report) } else { Stop::Failed(report) })
+            }
+        }
+    }
+
+    /// The work of [`Sweep::find`].
+    fn find(&self) -> Result<Found, Stop> {
+        if let Some(recording) = self.recording_of_settings()? {
+            return self.replay_for_find(&recording);
+        }
+        let mut shown = self.replay_all_for_find()?;
+        let seeds = self.seeds_to_find();
+        let hunted = self.hunt(seeds);
+        let Some((index, failure)) = hunted.failure else {
+            self.not_interrupted(&hunted)?;
+            return Err(self.not_found(hunted.passed));
+        };
+        let is_wanted = self.sweep.finds.as_ref().is_none_or(|wanted| failure.symptom.matches(wanted));
+        let seed = failure.seed;
+        let case = self.case(failure, &Default::default());
+        if self.interrupt.is_raised() {
+            return Err(Stop::Interrupted(case.report("interrupted").after(index).to_string()));
+        }
+        if !is_wanted {
+            let wanted = self.sweep.finds.as_deref().unwrap_or_default();
+            let expected = format!("this test is to find `{wanted}`, and another symptom came first");
+            return Err(Stop::Failed(
+                case.report("found another bug").note(&expected).after(index).to_string(),
+            ));
+        }
+        if !case.is_proven() {
+            return Err(Stop::Failed(
+                case.report("found the bug but cannot replay it").after(index).to_string(),
+            ));
+        }
+        let is_reviewed = self.settings.only.is_none() && self.settings.base_seed.is_none();
+        let mut found = Found { is_reviewed, ..case.into_found(seed, index + 1) };
+        // The recording that was there, and was replayed above, is at least as small: it is what people look at.
+        if let Some(kept) = found.recording.as_ref().and_then(|path| shown.remove(path)) {
+            if found.after >= kept.1 {
+                (found.trace, found.after) = kept;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Returns the seeds of a normal test, as this process is to run them.
+    fn seeds_to_verify(&self) -> hunt::Seeds {
+        let Settings { seeds, shard, .. } = self.settings;
+        self.seeds_of(seeds.unwrap_or(self.sweep.seeds), shard)
+    }
+
+    /// Returns the seeds of a test that must find its bug on every machine.
+    fn seeds_to_find(&self) -> hunt::Seeds {
+        let count = self.settings.seeds.map_or(self.sweep.seeds, |count| count.max(self.sweep.seeds));
+        self.seeds_of(count, Shard::default())
+    }
+
+    fn seeds_of(&self, count: u64, shard: Shard) -> hunt::Seeds {
+        match self.settings.only {
+            Some(crate::settings::Only::Seed(seed)) => {
+                hunt::Seeds { base: seed, count: 1, shard: Shard::default() }
+            }
+            _ => hunt::Seeds { base: self.settings.base_seed.unwrap_or(self.sweep.base_seed), count, shard },
+        }
+    }
+
+    fn not_interrupted(&self, hunted: &hunt::Hunted) -> Result<(), Stop> {
+        if !self.interrupt.is_raised() {
+            return Ok(());
+        }
+        let test = &self.sweep.identity.test;
+        Err(Stop::Interrupted(format!(
+            "wavetank: {test} interrupted after {} seeds, all passed",
+            hunted.passed
+        )))
+    }
+
+    fn not_found(&self, seeds: u64) -> Stop {
+        let wanted = self.sweep.finds.as_deref().unwrap_or("any failure");
+        let seeds = format!("{seeds} seeds ran and all passed; this test is to find `{wanted}`");
+        Stop::Failed(Report::new(&self.sweep.identity, "found nothing").note(&seeds).to_string())
+    }
+}

@@ -1,0 +1,118 @@
+//! One run, judged: did it fail, and would it do the same again?
+
+use std::fmt;
+
+use super::Session;
+use crate::choices::Replay;
+use crate::pool::{Job, Ran};
+use crate::recording::canonical;
+use crate::run::Outcome;
+use crate::symptom::{Symptom, SymptomKind};
+
+/// When a run is done a second time, by strict replay of its own choices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SecondRun {
+    IfItFails,
+    Always,
+}
+
+/// A run that failed.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) seed: u64,
+    pub(super) symptom: Symptom,
+    /// The run, if it ended.
+    pub(super) outcome: Option<Box<Outcome>>,
+}
+
+impl Failure {
+    /// Tells whether the same choices show the same symptom: only then can it be recorded and shrunk.
+    pub(super) const fn is_repeatable(&self) -> bool {
+        self.outcome.is_some() && !matches!(self.symptom.kind(), SymptomKind::Nondeterminism)
+    }
+}
+
+impl Session {
+    /// Does `job` and looks at it with every oracle that needs no recording. A run that passed is returned as it
+    /// ended.
+    pub(super) fn examine(&self, job: Job, second: SecondRun) -> Result<Box<Outcome>, Failure> {
+        let seed = job.seed();
+        let mut outcome = match self.ran(job) {
+            Ran::Ended(outcome) => outcome,
+            other => return Err(Failure { seed, symptom: self.symptom_of_no_end(&other), outcome: None }),
+        };
+        if second == SecondRun::IfItFails && outcome.symptom.is_none() {
+            return Ok(outcome);
+        }
+        if let Some(difference) = self.difference_of_second_run(seed, &outcome) {
+            let mut detail = difference;
+            if let Some(first) = &outcome.symptom {
+                detail = format!("{detail}\nthe first run failed with: {first}");
+            }
+            let symptom = Symptom::new(SymptomKind::Nondeterminism, detail);
+            return Err(Failure { seed, symptom, outcome: Some(outcome) });
+        }
+        match outcome.symptom.take() {
+            None => Ok(outcome),
+            Some(symptom) => Err(Failure { seed, symptom, outcome: Some(outcome) }),
+        }
+    }
+
+    pub(super) fn ran(&self, job: Job) -> Ran {
+        self.pool.run(&self.runner, job, self.sweep.patience)
+    }
+
+    pub(super) fn symptom_of_no_end(&self, ran: &Ran) -> Symptom {
+        match ran {
+            Ran::Stuck { running } => {
+                let patience = self.sweep.patience;
+                let what = "it blocks in something that the tank does not control, or loops without end";
+                Symptom::new(
+                    SymptomKind::Stuck,
+                    format!("{running}\nno step for {patience:?} of real time: {what}"),
+                )
+            }
+            Ran::Crashed { message } => {
+                Symptom::new(SymptomKind::Panic, format!("wavetank itself, this is a bug: {message}"))
+            }
+            Ran::Ended(_) => unreachable!("the run has ended"),
+        }
+    }
+
+    /// Replays what a run chose, and says where the replay first went another way.
+    fn difference_of_second_run(&self, seed: u64, first: &Outcome) -> Option<String> {
+        match self.ran(Job::replay(seed, &first.log, Replay::Strict)) {
+            Ran::Ended(second) => first_difference(first, &second),
+            other => Some(format!("the second run ended with: {}", self.symptom_of_no_end(&other))),
+        }
+    }
+}
+
+/// Says where two runs of the same choices first differ.
+pub(super) fn first_difference(first: &Outcome, second: &Outcome) -> Option<String> {
+    let mut found: Vec<String> = Vec::new();
+    if first.trace.hash() != second.trace.hash() {
+        let event = first.trace.first_difference(&second.trace);
+        found.push(event.unwrap_or_else(|| "the traces have different hashes".to_owned()));
+    }
+    if let Some(divergence) = &second.divergence {
+        found.push(divergence.to_string());
+    } else if first.symptom.as_ref().map(Symptom::key) != second.symptom.as_ref().map(Symptom::key) {
+        found.push(format!("the first run {}, the second {}", Ended(first), Ended(second)));
+    } else if canonical(&first.log) != canonical(&second.log) {
+        found.push("the second run asked fewer questions".to_owned());
+    }
+    (!found.is_empty()).then(|| found.join("; "))
+}
+
+/// Displays how a run ended.
+pub(super) struct Ended<'a>(pub(super) &'a Outcome);
+
+impl fmt::Display for Ended<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0.symptom {
+            Some(symptom) => write!(f, "failed with `{}`", symptom.key()),
+            None => f.write_str("passed"),
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The hunt: seeds in order, on parallel workers, until the lowest failing one is known.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use super::Session;
+use super::examine::{Failure, SecondRun};
+use crate::interrupt::Interrupt;
+use crate::pool::Job;
+use crate::settings::Shard;
+use crate::wall_clock::WallClock;
+
+/// Of so many passing seeds, one is run a second time to see whether it does the same again. The first is among them.
+const SECOND_RUN_EVERY: u64 = 64;
+
+/// The seeds of a sweep: those of `base..base + count` that belong to the shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Seeds {
+    pub(super) base: u64,
+    pub(super) count: u64,
+    pub(super) shard: Shard,
+}
+
+impl Seeds {
+    /// Returns the seed with this 0-based index, counted within the shard.
+    fn at(self, index: u64) -> Option<u64> {
+        let offset = index.checked_mul(self.shard.count)?.checked_add(self.shard.index)?;
+        (offset < self.count).then(|| self.base.wrapping_add(offset))
+    }
+}
+
+/// What a hunt came to.
+#[derive(Debug)]
+pub(super) struct Hunted {
+    /// The failure with the lowest index, with that index.
+    pub(super) failure: Option<(u64, Failure)>,
+    /// Counts the seeds that passed.
+    pub(super) passed: u64,
+}
+
+/// What the workers share.
+struct Shared<'a> {
+    seeds: Seeds,
+    time_budget: Option<Duration>,
+    interrupt: &'a Interrupt,
+    clock: WallClock,
+    state: Mutex<State>,
+}
+
+struct State {
+    next: u64,
+    hunted: Hunted,
+}
+
+impl Shared<'_> {
+    /// Hands out the next seed, unless there is a reason to stop. What was handed out before is still finished, so a
+    /// failure with a lower index is never missed.
+    fn next(&self) -> Option<(u64, u64)> {
+        let is_over = self.time_budget.is_some_and(|budget| self.clock.elapsed() >= budget);
+        let mut state = self.lock();
+        if is_over || self.interrupt.is_raised() || state.hunted.failure.is_some() {
+            return None;
+        }
+        let index = state.next;
+        let seed = self.seeds.at(index)?;
+        state.next += 1;
+        Some((index, seed))
+    }
+
+    fn note(&self, index: u64, failure: Option<Failure>) {
+        let hunted = &mut self.lock().hunted;
+        match failure {
+            None => hunted.passed += 1,
+            Some(failure) => {
+                if hunted.failure.as_ref().is_none_or(|(lowest, _)| index < *lowest) {
+                    hunted.failure = Some((index, failure));
+                }
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Session {
+    /// Runs seeds until one fails, all passed, the time is up, or Ctrl-C.
+    pub(super) fn hunt(&self, seeds: Seeds) -> Hunted {
+        let shared = Shared {
+            seeds,
+            time_budget: self.settings.time_budget,
+            interrupt: &self.interrupt,
+            clock: WallClock::start(),
+            state: Mutex::new(State { next: 0, hunted: Hunted { failure: None, passed: 0 } }),
+        };
+        let wanted = self.sweep.workers.map_or(self.pool.size(), |count| count.get().min(self.pool.size()));
+        let helpers = u64::try_from(wanted).unwrap_or(u64::MAX).min(seeds.count).saturating_sub(1);
+        thread::scope(|scope| {
+            for _ in 0..helpers {
+                let helper = thread::Builder::new().name("wavetank-sweep".to_owned());
+                // With fewer threads than wanted the sweep is slower, and the same.
+                if helper.spawn_scoped(scope, || self.work(&shared)).is_err() {
+                    break;
+                }
+            }
+            self.work(&shared);
+        });
+        shared.state.into_inner().unwrap_or_else(PoisonError::into_inner).hunted
+    }
+
+    fn work(&self, shared: &Shared<'_>) {
+        while let Some((index, seed)) = shared.next() {
+            let second = if index % SECOND_RUN_EVERY == 0 { SecondRun::Always } else { SecondRun::IfItFails };
+            shared.note(index, self.examine(Job::Seed(seed), second).err());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_share_the_seeds_without_gap_or_overlap() {
+        let of_shard = |index| {
+            let seeds = Seeds { base: u64::MAX - 1, count: 10, shard: Shard { index, count: 3 } };
+            (0..).map_while(move |index| seeds.at(index))
+        };
+        let mut all: Vec<u64> = (0..3).flat_map(of_shard).map(|seed| seed.wrapping_add(2)).collect();
+        all.sort_unstable();
+        assert_eq!(all, (0..10).collect::<Vec<_>>());
+        assert_eq!(of_shard(1).count(), 3);
+    }
+
+    #[test]
+    fn a_seed_far_out_is_no_overflow() {
+        let seeds = Seeds { base: 0, count: u64::MAX, shard: Shard { index: 1, count: u64::MAX } };
+        assert_eq!((seeds.at(0), seeds.at(1), seeds.at(u64::MAX)), (Some(1), None, None));
+    }
+}

@@ -1,0 +1,286 @@
+//! The recordings of a test, replayed before any seed; or the one that the environment asks for, instead of seeds.
+//!
+//! A lenient replay is judged by the symptom alone: code that asks other questions than it did is no failure. A strict
+//! replay must make the recorded choices and the recorded trace.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::examine::{Ended, Failure, SecondRun};
+use super::{Found, Session, Stop};
+use crate::choices::{ChoiceLog, Replay};
+use crate::pool::{Job, Ran};
+use crate::recording::{Build, Expect, Recording, RecordingError, RecordingErrorKind, canonical, inline};
+use crate::report::{Counts, Report};
+use crate::run::Outcome;
+use crate::settings::Only;
+use crate::symptom::Symptom;
+use crate::trace::Trace;
+
+/// A recording that is to be replayed, from a file or a command line.
+#[derive(Debug)]
+pub(super) struct Replayable {
+    /// What it is called: the file's path, or the variable.
+    origin: String,
+    path: Option<PathBuf>,
+    seed: u64,
+    log: Arc<ChoiceLog>,
+    expect: Expected,
+    /// What a strict replay is held to; an inline form has none of it.
+    strict: Option<(Build, u64)>,
+}
+
+#[derive(Debug)]
+enum Expected {
+    Passes,
+    Fails(Symptom),
+    /// The inline form only has the hash of the key.
+    FailsWithHash(u32),
+}
+
+impl Expected {
+    fn is(&self, symptom: &Symptom) -> bool {
+        match self {
+            Self::Passes => false,
+            Self::Fails(expected) => expected.key() == symptom.key(),
+            Self::FailsWithHash(hash) => *hash == symptom.key_hash(),
+        }
+    }
+
+    fn describe(&self) -> String {
+        match self {
+            Self::Passes => "a run that passes".to_owned(),
+            Self::Fails(symptom) => format!("`{}`", symptom.key()),
+            Self::FailsWithHash(hash) => format!("the symptom with hash {hash:x}"),
+        }
+    }
+}
+
+/// What the recordings of a normal test came to.
+pub(super) struct Replayed {
+    pub(super) recordings: usize,
+    /// Those that recorded a failure and no longer fail.
+    pub(super) stale: BTreeSet<PathBuf>,
+}
+
+impl Session {
+    /// Returns the recording that the environment asks for.
+    pub(super) fn recording_of_settings(&self) -> Result<Option<Replayable>, Stop> {
+        match &self.settings.only {
+            None | Some(Only::Seed(_)) => Ok(None),
+            Some(Only::File(path)) => self.replayable(self.store.resolve(path)).map(Some),
+            Some(Only::Inline(word)) => {
+                let origin = "WAVETANK_REPLAY".to_owned();
+                let inline = inline::parse(word)
+                    .map_err(|kind| self.unusable(&RecordingError { origin: origin.clone(), kind }))?;
+                if self.settings.strict {
+                    let why = "WAVETANK_STRICT=1 needs the path of a .seed file in WAVETANK_REPLAY: the inline form \
+                               leaves out the choices that a strict replay compares";
+                    return Err(Stop::Failed(self.report("cannot replay").note(why).to_string()));
+                }
+                Ok(Some(Replayable {
+                    origin,
+                    path: None,
+                    seed: inline.seed,
+                    log: Arc::new(inline.log),
+                    expect: Expected::FailsWithHash(inline.symptom_hash),
+                    strict: None,
+                }))
+            }
+        }
+    }
+
+    /// Replays all recordings of a normal test.
+    pub(super) fn replay_all_for_verify(&self) -> Result<Replayed, Stop> {
+        let mut replayed = Replayed { recordings: 0, stale: BTreeSet::new() };
+        for path in self.paths()? {
+            let recording = self.replayable(path)?;
+            self.replay_for_verify(&recording)?;
+            replayed.recordings += 1;
+            if !matches!(recording.expect, Expected::Passes) {
+                replayed.stale.extend(recording.path);
+            }
+        }
+        Ok(replayed)
+    }
+
+    /// Replays one recording of a normal test: whatever it expects, it should pass.
+    pub(super) fn replay_for_verify(&self, recording: &Replayable) -> Result<(), Stop> {
+        match self.replay(recording)? {
+            Ok(outcome) => {
+                if self.settings.only.is_some() && !matches!(recording.expect, Expected::Passes) {
+                    eprintln!("wavetank: {} no longer fails{}", recording.origin, mismatches(&outcome));
+                }
+                Ok(())
+            }
+            Err(failure) => Err(self.failed(recording, &failure, "failed a recording")),
+        }
+    }
+
+    /// Replays all recordings of a test that is to find a bug, and returns what those that fail show.
+    pub(super) fn replay_all_for_find(&self) -> Result<BTreeMap<PathBuf, (Trace, Counts)>, Stop> {
+        let mut shown = BTreeMap::new();
+        for path in self.paths()? {
+            let recording = self.replayable(path)?;
+            if let (Some((_, outcome)), Some(path)) = (self.replay_expecting(&recording)?, recording.path) {
+                let counts = Counts::of(&outcome);
+                shown.insert(path, (outcome.trace, counts));
+            }
+        }
+        Ok(shown)
+    }
+
+    /// Replays one recording as the whole of a test that is to find a bug.
+    pub(super) fn replay_for_find(&self, recording: &Replayable) -> Result<Found, Stop> {
+        let Some((symptom, outcome)) = self.replay_expecting(recording)? else {
+            let why =
+                format!("{} expects a run that passes, and this test is to find a bug", recording.origin);
+            return Err(Stop::Failed(self.report("found nothing").note(&why).to_string()));
+        };
+        eprintln!("{}", self.report("found its bug").symptom(&symptom, recording.seed).run(&outcome));
+        let counts = Counts::of(&outcome);
+        Ok(Found {
+            seed: recording.seed,
+            runs: 0,
+            passes: Vec::new(),
+            symptom,
+            before: counts,
+            after: counts,
+            trace: outcome.trace,
+            recording: recording.path.clone(),
+            is_reviewed: false,
+        })
+    }
+
+    /// Replays a recording that must do what it expects; returns the failure if that is one.
+    fn replay_expecting(&self, recording: &Replayable) -> Result<Option<(Symptom, Box<Outcome>)>, Stop> {
+        let expected = recording.expect.describe();
+        match (self.replay(recording)?, &recording.expect) {
+            (Ok(_), Expected::Passes) => Ok(None),
+            (Err(failure), Expected::Passes) => Err(self.failed(recording, &failure, "failed a recording")),
+            (Ok(outcome), _) => {
+                let why = format!(
+                    "{} no longer fails: expected {expected}, and the run passed{}; if the bug is rightly gone, so \
+                     should be the recording",
+                    recording.origin,
+                    mismatches(&outcome),
+                );
+                Err(Stop::Failed(self.report("lost its bug").note(&why).to_string()))
+            }
+            (Err(Failure { symptom, outcome: Some(outcome), .. }), expect) if expect.is(&symptom) => {
+                Ok(Some((symptom, outcome)))
+            }
+            (Err(failure), _) => Err(self.failed(recording, &failure, "fails another way than recorded")),
+        }
+    }
+
+    /// Replays a recording; the outer error is that it does not replay strictly.
+    fn replay(&self, recording: &Replayable) -> Result<Result<Box<Outcome>, Failure>, Stop> {
+        if self.settings.strict {
+            self.replay_strictly(recording)?;
+        }
+        let Replayable { seed, log, .. } = recording;
+        let job = Job::Replay { seed: *seed, log: Arc::clone(log), mode: Replay::Lenient };
+        Ok(self.examine(job, SecondRun::IfItFails))
+    }
+
+    fn replay_strictly(&self, recording: &Replayable) -> Result<(), Stop> {
+        let Replayable { seed, log, strict, .. } = recording;
+        let job = Job::Replay { seed: *seed, log: Arc::clone(log), mode: Replay::Strict };
+        // A run that does not end, or fails, is for the lenient replay to judge.
+        let (Ran::Ended(outcome), Some((build, trace_hash))) = (self.ran(job), strict) else { return Ok(()) };
+        let difference = if let Some(divergence) = &outcome.divergence {
+            divergence.to_string()
+        } else if canonical(&outcome.log) != **log {
+            format!("the run ended before its last recorded choice; it {}", Ended(&outcome))
+        } else if outcome.trace.hash() != *trace_hash {
+            "the choices are the recorded ones and the trace is not".to_owned()
+        } else {
+            return Ok(());
+        };
+        let why = format!("{} does not replay strictly: {difference}", recording.origin);
+        let mut report = self.report("left a recording").note(&why);
+        if *build != Build::current() {
+            report =
+                report.note(&format!("it was recorded on `{build}`, this build is `{}`", Build::current()));
+        }
+        Err(Stop::Failed(report.note("the file is unchanged").to_string()))
+    }
+
+    fn failed(&self, recording: &Replayable, failure: &Failure, headline: &str) -> Stop {
+        let mut report = self.report(headline).symptom(&failure.symptom, recording.seed);
+        if !recording.expect.is(&failure.symptom) {
+            report = report.fact("recorded as", &recording.expect.describe());
+        }
+        report = report.fact("recording", &recording.origin);
+        let log = match &failure.outcome {
+            Some(outcome) => {
+                if outcome.mismatches > 0 {
+                    report = report
+                        .note(&format!("the code has changed since it was recorded{}", mismatches(outcome)));
+                }
+                report = report.run(outcome);
+                &outcome.log
+            }
+            None => &*recording.log,
+        };
+        let report = report.replay(recording.seed, &failure.symptom, Some(log));
+        Stop::Failed(report.to_string())
+    }
+
+    fn paths(&self) -> Result<Vec<PathBuf>, Stop> {
+        if self.settings.only.is_some() {
+            return Ok(Vec::new());
+        }
+        self.store.list().map_err(|error| self.unusable(&error))
+    }
+
+    fn replayable(&self, path: PathBuf) -> Result<Replayable, Stop> {
+        let recording = self.load(&path).map_err(|error| self.unusable(&error))?;
+        let Recording { test, expect, seed, build, trace_hash, log } = recording;
+        let origin = self.store.display(&path).to_string();
+        if test != self.sweep.identity.test {
+            let why = format!("{origin} is a recording of `{test}`: run that test with it, or move the file");
+            return Err(Stop::Failed(self.report("cannot replay").note(&why).to_string()));
+        }
+        let expect = match expect {
+            Expect::Passes => Expected::Passes,
+            Expect::Fails(symptom) => Expected::Fails(symptom),
+        };
+        Ok(Replayable {
+            origin,
+            path: Some(path),
+            seed,
+            log: Arc::new(log),
+            expect,
+            strict: Some((build, trace_hash)),
+        })
+    }
+
+    /// Loads a recording whose log is as `canonical` would have it, whoever wrote the file.
+    fn load(&self, path: &Path) -> Result<Recording, RecordingError> {
+        self.store.load(path).map(|recording| Recording { log: canonical(&recording.log), ..recording })
+    }
+
+    fn unusable(&self, error: &RecordingError) -> Stop {
+        let headline = match error.kind {
+            RecordingErrorKind::Unreadable(_) => "cannot read its recordings",
+            _ => "cannot understand a recording",
+        };
+        Stop::Failed(self.report(headline).note(&error.to_string()).to_string())
+    }
+
+    fn report(&self, headline: &str) -> Report<'_> {
+        Report::new(&self.sweep.identity, headline)
+    }
+}
+
+/// Says how far a lenient replay was from its recording, if at all.
+fn mismatches(outcome: &Outcome) -> String {
+    match outcome.mismatches {
+        0 => String::new(),
+        1 => " (1 choice no longer fitted and was answered with 0)".to_owned(),
+        count => format!(" ({count} choices no longer fitted and were answered with 0)"),
+    }
+}

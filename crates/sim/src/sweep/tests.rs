@@ -1,0 +1,457 @@
+//! Whole sweeps over toy programs.
+
+use std::fs;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc;
+
+use super::*;
+use crate::recording::{Expect, Recording, text};
+use crate::settings::Only;
+use crate::test_folder::TestFolder;
+use crate::toy::{Toy, ToyRun, panic_in};
+
+/// A test in a workspace of its own.
+struct Fixture {
+    folder: TestFolder,
+    settings: Settings,
+    workers: usize,
+    interrupt: Interrupt,
+}
+
+impl Fixture {
+    fn new(name: &str) -> Self {
+        let folder = TestFolder::new(name);
+        fs::write(folder.path().join("Cargo.lock"), "").expect("writes");
+        Self { folder, settings: Settings::default(), workers: 1, interrupt: Interrupt::default() }
+    }
+
+    fn sweep(&self) -> Sweep {
+        Sweep::new("toys::bug", self.folder.path()).package("toys").seeds(200).base_seed(0)
+    }
+
+    fn session(
+        &self,
+        sweep: Sweep,
+        program: impl Fn(&mut ToyRun) -> Option<Symptom> + Send + Sync + 'static,
+    ) -> Session {
+        let pool = Arc::new(Pool::new(NonZeroUsize::new(self.workers).expect("a worker")));
+        Session::new(sweep, self.settings.clone(), Toy::runner(program), pool, self.interrupt.clone())
+    }
+
+    fn verify(
+        &self,
+        program: impl Fn(&mut ToyRun) -> Option<Symptom> + Send + Sync + 'static,
+    ) -> Result<Passed, Stop> {
+        self.session(self.sweep(), program).verify()
+    }
+
+    fn find(
+        &self,
+        finds: &str,
+        program: impl Fn(&mut ToyRun) -> Option<Symptom> + Send + Sync + 'static,
+    ) -> Result<Found, Stop> {
+        self.session(self.sweep().finds(finds), program).find()
+    }
+
+    fn recordings(&self) -> Vec<(PathBuf, Recording)> {
+        let store = Store::new(self.folder.path(), "toys::bug");
+        let paths = store.list().expect("lists");
+        paths.into_iter().map(|path| (path.clone(), store.load(&path).expect("loads"))).collect()
+    }
+
+    fn only_recording(&self) -> (PathBuf, Recording) {
+        let mut recordings = self.recordings();
+        assert_eq!(recordings.len(), 1, "{recordings:?}");
+        recordings.remove(0)
+    }
+}
+
+/// Fails in about one of nine seeds, by two picks among much noise.
+fn bug(run: &mut ToyRun) -> Option<Symptom> {
+    for turn in 0..20 {
+        run.ask("schedule", &format!("noise{} yield", turn % 3), 5);
+    }
+    let broken = run.ask("faults", "link break", 3) == 2;
+    let switched = run.ask("schedule", "closer lock", 3) != 0;
+    run.event("the end");
+    (broken && switched).then(|| panic_in("closer: not closed").expect("a symptom"))
+}
+
+fn fixed(run: &mut ToyRun) -> Option<Symptom> {
+    bug(run);
+    None
+}
+
+fn report_of<T: std::fmt::Debug>(result: Result<T, Stop>) -> String {
+    match result.expect_err("the test fails") {
+        Stop::Failed(report) => report,
+        Stop::Interrupted(found) => panic!("interrupted: {found}"),
+    }
+}
+
+/// Returns what the last line of a report sets, as (variable, value).
+fn command_of(report: &str) -> (&str, &str) {
+    let last = report.lines().last().expect("has lines");
+    last.split(' ').next().and_then(|word| word.split_once('=')).expect("begins with a variable")
+}
+
+#[test]
+fn a_test_without_failures_runs_every_seed_once_and_samples_some_twice() {
+    let runs = Arc::new(AtomicUsize::new(0));
+    let fixture = Fixture { workers: 3, ..Fixture::new("passes") };
+    let count = Arc::clone(&runs);
+    let passed = fixture.verify(move |run| {
+        count.fetch_add(1, Ordering::SeqCst);
+        fixed(run)
+    });
+    assert_eq!(passed, Ok(Passed { recordings: 0, seeds: 200 }));
+    assert_eq!(runs.load(Ordering::SeqCst), 200 + 4, "every 64th twice");
+    assert_eq!(fixture.recordings(), []);
+}
+
+#[test]
+fn the_lowest_failing_seed_is_reported_at_any_parallelism() {
+    for workers in [1, 2, 8] {
+        let fixture = Fixture { workers, ..Fixture::new("lowest") };
+        let report = report_of(fixture.verify(|run| {
+            // The lower a failing seed, the later it is known.
+            let delay = Duration::from_millis(30_u64.saturating_sub(run.seed() * 2));
+            let (_sender, nothing) = mpsc::channel::<()>();
+            let _ = nothing.recv_timeout(if run.is_replay() { Duration::ZERO } else { delay });
+            (run.seed() >= 7).then(|| panic_in("late").expect("a symptom"))
+        }));
+        assert!(report.contains("seed        0x7, after 7 that passed"), "{workers} workers: {report}");
+    }
+}
+
+#[test]
+fn a_failure_is_on_disk_before_it_is_shrunk_and_replaced_by_what_is_shrunk() {
+    let fixture = Fixture::new("unshrunk");
+    let folder = fixture.folder.path().join("seeds/toys.bug");
+    let path = folder.join("panic-closer-not-closed.seed");
+    let unshrunk = Arc::new(AtomicUsize::new(0));
+    let (seen, there) = (Arc::clone(&unshrunk), path.clone());
+    let report = report_of(fixture.verify(move |run| {
+        let symptom = bug(run);
+        if run.is_replay() {
+            // The first replay, of the failure itself, comes before there is anything to record.
+            if let Ok(text) = fs::read_to_string(&there) {
+                let picks = text::parse(&text).expect("a whole file").log.nonzero();
+                seen.fetch_max(picks, Ordering::SeqCst);
+            }
+        }
+        symptom
+    }));
+    assert!(unshrunk.load(Ordering::SeqCst) > 10, "the noise was on disk");
+    let (written, recording) = fixture.only_recording();
+    assert_eq!(written, path);
+    assert_eq!((recording.log.nonzero(), recording.test.as_str()), (2, "toys::bug"));
+    assert!(report.contains("recording   seeds/toys.bug/panic-closer-not-closed.seed"), "{report}");
+    assert!(report.contains("  faults: link break 2\n  schedule: closer lock 1\n  the end"), "{report}");
+}
+
+#[test]
+fn the_command_of_a_report_fails_again_with_the_same_symptom() {
+    let first = Fixture::new("command");
+    let report = report_of(first.verify(bug));
+    let (variable, word) = command_of(&report);
+    assert!(word.len() < 100, "{word}");
+    let mut elsewhere = Fixture::new("elsewhere");
+    let value = word.to_owned();
+    elsewhere.settings =
+        Settings::from_lookup(&|name| (name == variable).then(|| value.clone())).expect("allowed");
+    let again = report_of(elsewhere.verify(bug));
+    assert!(again.starts_with("wavetank: toys::bug failed a recording"), "{again}");
+    assert!(again.contains("symptom     panic in closer: not closed"), "{again}");
+    assert_eq!(command_of(&again), (variable, word));
+    assert_eq!(elsewhere.verify(fixed), Ok(Passed { recordings: 1, seeds: 0 }));
+    elsewhere.settings.strict = true;
+    assert!(report_of(elsewhere.verify(bug)).contains("WAVETANK_STRICT=1 needs the path of a .seed file"));
+}
+
+#[test]
+fn recordings_are_replayed_before_seeds_and_may_pass_once_the_bug_is_fixed() {
+    let fixture = Fixture::new("regression");
+    report_of(fixture.verify(bug));
+    let before = fixture.only_recording();
+    let seeds = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&seeds);
+    let report = report_of(fixture.verify(move |run| {
+        count.fetch_add(usize::from(!run.is_replay()), Ordering::SeqCst);
+        bug(run)
+    }));
+    assert!(report.contains("failed a recording"), "{report}");
+    assert_eq!(seeds.load(Ordering::SeqCst), 0);
+    assert_eq!(fixture.verify(fixed), Ok(Passed { recordings: 1, seeds: 200 }));
+    assert_eq!(fixture.only_recording(), before, "replaying changes no file");
+}
+
+#[test]
+fn a_recording_that_expects_to_pass_must_pass() {
+    let fixture = Fixture::new("expects-pass");
+    report_of(fixture.verify(bug));
+    let (path, recording) = fixture.only_recording();
+    fs::write(&path, text::write(&Recording { expect: Expect::Passes, ..recording })).expect("writes");
+    let report = report_of(fixture.verify(bug));
+    assert!(report.contains("recorded as a run that passes"), "{report}");
+    let report = report_of(fixture.find("closer", bug));
+    assert!(report.contains("recorded as a run that passes"), "{report}");
+}
+
+#[test]
+fn an_expected_bug_is_found_shrunk_and_proven() {
+    let fixture = Fixture::new("find");
+    let found = fixture.find("closer: not closed", bug).expect("finds it");
+    assert_eq!((found.after().picks(), found.after().faults(), found.after().switches()), (2, 1, 1));
+    assert!(found.before().picks() > 10 && found.runs() > 1 && found.shrink_runs() > 3);
+    assert_eq!(found.seed(), found.runs() - 1, "the base is 0");
+    let trace = "faults: link break 2\nschedule: closer lock 1\nthe end\npanic in closer: not closed\n";
+    assert_eq!(found.trace().render(), trace);
+    assert_eq!(found.recording(), Some(&*fixture.only_recording().0));
+    // Again, now with its own recording there.
+    let again = fixture.find("closer: not closed", bug).expect("finds it again");
+    assert_eq!(
+        (again.trace(), again.after(), again.recording()),
+        (found.trace(), found.after(), found.recording())
+    );
+}
+
+#[test]
+fn a_committed_recording_that_is_smaller_is_the_one_that_is_shown() {
+    let fixture = Fixture::new("committed");
+    let committed = fixture.find("closer", bug).expect("finds it");
+    let without_shrinking = fixture.sweep().finds("closer").shrink_at_most(0, Duration::from_secs(1));
+    let found = fixture.session(without_shrinking, bug).find().expect("finds it");
+    assert_eq!((found.shrink_runs(), found.after()), (0, committed.after()));
+    assert_eq!(found.trace(), committed.trace());
+    assert!(found.before().picks() > 10);
+}
+
+#[test]
+fn a_museum_recording_that_no_longer_fails_is_an_error() {
+    let fixture = Fixture::new("museum");
+    fixture.find("closer", bug).expect("finds it");
+    let report = report_of(fixture.find("closer", fixed));
+    assert!(
+        report.contains("lost its bug") && report.contains("panic-closer-not-closed.seed no longer fails"),
+        "{report}"
+    );
+    let report = report_of(fixture.find("closer", |run| bug(run).and(panic_in("closer: exploded"))));
+    assert!(report.contains("fails another way than recorded"), "{report}");
+    assert!(report.contains("recorded as `panic in closer: not closed`"), "{report}");
+}
+
+#[test]
+fn an_expected_bug_that_is_not_there_or_comes_second_is_a_failure() {
+    let fixture = Fixture::new("not-found");
+    let report = report_of(fixture.find("closer", fixed));
+    assert!(report.contains("200 seeds ran and all passed; this test is to find `closer`"), "{report}");
+    let report = report_of(fixture.find("something else", bug));
+    assert!(report.contains("found another bug"), "{report}");
+    assert!(
+        report.contains("this test is to find `something else`, and another symptom came first"),
+        "{report}"
+    );
+    assert_eq!(command_of(&report).0, "WAVETANK_REPLAY");
+}
+
+#[test]
+fn a_strict_replay_of_other_code_names_the_first_divergence_and_changes_no_file() {
+    let mut fixture = Fixture::new("strict");
+    report_of(fixture.verify(bug));
+    let before = fixture.only_recording();
+    let other = |run: &mut ToyRun| {
+        run.ask("schedule", "newcomer yield", 2);
+        fixed(run)
+    };
+    assert_eq!(fixture.verify(other), Ok(Passed { recordings: 1, seeds: 200 }), "leniently no failure");
+    fixture.settings.strict = true;
+    let report = report_of(fixture.verify(other));
+    assert!(report.contains("left a recording"), "{report}");
+    assert!(
+        report.contains(
+            "does not replay strictly: choice 1 of lane `schedule`: the recording has `noise0 yield`"
+        )
+    );
+    assert!(
+        report.contains("the run asked `newcomer yield`") && report.ends_with("the file is unchanged"),
+        "{report}"
+    );
+    let report = report_of(fixture.verify(|_| None));
+    assert!(report.contains("the run ended before its last recorded choice; it passed"), "{report}");
+    let report = report_of(fixture.verify(|run| {
+        let symptom = bug(run);
+        run.event("one more event");
+        symptom
+    }));
+    assert!(report.contains("the choices are the recorded ones and the trace is not"), "{report}");
+    assert!(report_of(fixture.verify(bug)).contains("failed a recording"), "the same code replays");
+    assert_eq!(fixture.only_recording(), before);
+}
+
+#[test]
+fn choices_that_no_longer_fit_are_counted_and_mentioned() {
+    let fixture = Fixture::new("mismatch");
+    report_of(fixture.verify(bug));
+    let report = report_of(fixture.verify(|run| {
+        run.ask("faults", "link break", 2);
+        panic_in("closer: not closed")
+    }));
+    let note = "note: the code has changed since it was recorded (1 choice no longer fitted and was answered with 0)";
+    assert!(report.contains(note), "{report}");
+}
+
+#[test]
+fn a_run_that_goes_another_way_the_second_time_is_nondeterminism() {
+    for fails in [false, true] {
+        let fixture = Fixture::new("nondeterminism");
+        let runs = AtomicU64::new(0);
+        let report = report_of(fixture.verify(move |run| {
+            run.event("the same");
+            run.event(format!("run {}", runs.fetch_add(1, Ordering::SeqCst)));
+            fails.then(|| panic_in("closer").expect("a symptom"))
+        }));
+        let symptom = "symptom     nondeterminism: event 2: `run 0`, then `run 1`";
+        assert!(report.contains(symptom), "{report}");
+        assert_eq!(report.contains("the first run failed with: panic in closer"), fails, "{report}");
+        assert_eq!(command_of(&report), ("WAVETANK_SEED", "0x0"));
+        assert_eq!(fixture.recordings(), [], "what does not replay is not recorded");
+    }
+}
+
+#[test]
+fn a_stuck_run_fails_the_test_and_names_what_was_running() {
+    let fixture = Fixture::new("stuck");
+    let (sender, released) = mpsc::channel::<()>();
+    let released = std::sync::Mutex::new(released);
+    let program = move |run: &mut ToyRun| {
+        run.step("client/closer, last seen at `lock protocol`");
+        let _ = released.lock().expect("nobody panics with it").recv();
+        None
+    };
+    let sweep = fixture.sweep().watchdog(Duration::from_millis(40));
+    let report = report_of(fixture.session(sweep, program).verify());
+    assert!(report.contains("symptom     stuck in client/closer, last seen at `lock protocol`"), "{report}");
+    assert!(report.contains("no step for 40ms of real time"), "{report}");
+    assert_eq!(command_of(&report), ("WAVETANK_SEED", "0x0"));
+    drop(sender);
+}
+
+#[test]
+fn a_run_that_crashes_the_tank_while_shrinking_leaves_the_failure_as_found() {
+    let fixture = Fixture::new("crash");
+    let replays = AtomicUsize::new(0);
+    let report = report_of(fixture.verify(move |run| {
+        // The second run of the failure is the last that works.
+        assert!(!run.is_replay() || replays.fetch_add(1, Ordering::SeqCst) < 2, "a bug of the tank");
+        bug(run)
+    }));
+    assert!(report.contains("note: the shrunk run does not replay strictly"), "{report}");
+    assert!(report.contains("a bug of the tank"), "{report}");
+    assert!(fixture.only_recording().1.log.nonzero() > 10);
+    let seed = fixture.only_recording().1.seed;
+    assert!(report.contains(&format!("seed        {seed:#x}, after {seed} that passed")), "{report}");
+}
+
+#[test]
+fn ctrl_c_says_what_was_run_and_found() {
+    let fixture = Fixture::new("ctrl-c");
+    let interrupt = fixture.interrupt.clone();
+    let result = fixture.verify(move |run| {
+        if run.seed() == 41 {
+            interrupt.raise();
+        }
+        None
+    });
+    let said = "wavetank: toys::bug interrupted after 42 seeds, all passed";
+    assert_eq!(result, Err(Stop::Interrupted(said.to_owned())));
+
+    let fixture = Fixture::new("ctrl-c-shrinking");
+    let (interrupt, replays) = (fixture.interrupt.clone(), AtomicUsize::new(0));
+    let result = fixture.verify(move |run| {
+        if run.is_replay() && replays.fetch_add(1, Ordering::SeqCst) == 8 {
+            interrupt.raise();
+        }
+        bug(run)
+    });
+    let Err(Stop::Interrupted(report)) = result else { panic!("interrupted: {result:?}") };
+    assert!(report.contains("; interrupted)") && report.contains("recording   seeds/toys.bug/"), "{report}");
+    let picks = fixture.only_recording().1.log.nonzero();
+    assert!(picks > 0 && report.contains(&format!(" -> {picks} picks")), "the best so far is kept: {report}");
+}
+
+#[test]
+fn settings_choose_the_seeds() {
+    let mut fixture = Fixture::new("settings");
+    let seeds_run = |fixture: &Fixture| {
+        let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let noted = Arc::clone(&seen);
+        let passed = fixture.verify(move |run| {
+            if !run.is_replay() {
+                noted.lock().expect("nobody panics with it").push(run.seed());
+            }
+            None
+        });
+        let seen = seen.lock().expect("nobody panics with it").clone();
+        assert_eq!(passed.map(|passed| passed.seeds()), Ok(seen.len() as u64));
+        seen
+    };
+    fixture.settings.seeds = Some(7);
+    fixture.settings.base_seed = Some(100);
+    fixture.settings.shard = Shard { index: 1, count: 3 };
+    assert_eq!(seeds_run(&fixture), [101, 104]);
+    fixture.settings.only = Some(Only::Seed(9));
+    assert_eq!(seeds_run(&fixture), [9]);
+    fixture.settings = Settings { time_budget: Some(Duration::ZERO), ..Settings::default() };
+    assert_eq!(seeds_run(&fixture), []);
+}
+
+#[test]
+fn a_test_that_finds_keeps_all_its_seeds_in_every_shard() {
+    let mut fixture = Fixture::new("find-shard");
+    fixture.settings.seeds = Some(1);
+    fixture.settings.shard = Shard { index: 1, count: 2 };
+    let found = fixture.find("closer", bug).expect("finds it");
+    assert_eq!(found.seed(), found.runs() - 1);
+}
+
+#[test]
+fn a_file_in_the_settings_is_replayed_alone_if_it_is_of_this_test() {
+    let mut fixture = Fixture::new("only-file");
+    report_of(fixture.verify(bug));
+    let (path, recording) = fixture.only_recording();
+    let from_root = path.strip_prefix(fixture.folder.path()).expect("below the root").to_owned();
+    fixture.settings.only = Some(Only::File(from_root));
+    assert!(report_of(fixture.verify(bug)).contains("failed a recording"));
+    let found = fixture.find("closer", bug).expect("the recording fails");
+    assert_eq!((found.seed(), found.runs(), found.recording()), (recording.seed, 0, Some(&*path)));
+    fs::write(&path, text::write(&Recording { test: "toys::other".to_owned(), ..recording }))
+        .expect("writes");
+    let report = report_of(fixture.verify(bug));
+    assert!(report.contains("is a recording of `toys::other`: run that test with it"), "{report}");
+}
+
+#[test]
+fn a_broken_recording_is_an_error_with_its_line_and_stays() {
+    let fixture = Fixture::new("broken-file");
+    report_of(fixture.verify(bug));
+    let (path, _) = fixture.only_recording();
+    let broken = fs::read_to_string(&path).expect("reads").replace("seed = ", "sed = ");
+    fs::write(&path, &broken).expect("writes");
+    let report = report_of(fixture.verify(bug));
+    assert!(report.contains("cannot understand a recording"), "{report}");
+    assert!(report.contains("panic-closer-not-closed.seed, line 4: expected `seed = NUMBER`"), "{report}");
+    assert_eq!(fs::read_to_string(&path).expect("reads"), broken);
+}
+
+#[test]
+fn a_failure_whose_recording_cannot_be_written_is_still_reported() {
+    let fixture = Fixture::new("read-only");
+    let in_the_way = fixture.folder.path().join("seeds");
+    let report = report_of(fixture.verify(move |run| {
+        fs::write(&in_the_way, "not a folder").expect("writes");
+        bug(run)
+    }));
+    assert!(report.contains("toys.bug/panic-closer-not-closed.seed: cannot write the recording"), "{report}");
+    assert!(report.contains("2 picks") && command_of(&report).0 == "WAVETANK_REPLAY", "{report}");
+}

@@ -1,0 +1,90 @@
+//! A toy in place of the tank, for the tests of what surrounds a run: a program asks questions and says what failed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::choices::Choices;
+use crate::pool::Runner;
+use crate::run::{Outcome, Plan, Progress};
+use crate::symptom::{Symptom, SymptomKind};
+use crate::trace::Trace;
+
+pub(crate) struct Toy<P>(P);
+
+/// What a program works with during a run.
+pub(crate) struct ToyRun {
+    choices: Choices,
+    lines: Vec<String>,
+    progress: Arc<Progress>,
+    faults: usize,
+}
+
+impl<P: Fn(&mut ToyRun) -> Option<Symptom> + Send + Sync + 'static> Toy<P> {
+    pub(crate) fn runner(program: P) -> Arc<dyn Runner> {
+        Arc::new(Self(program))
+    }
+}
+
+impl ToyRun {
+    /// Asks a question, and traces the answer unless it is 0.
+    pub(crate) fn ask(&mut self, lane: &str, site: &str, bound: u32) -> u32 {
+        let lane_id = self.choices.lane(lane);
+        let site_id = self.choices.site(lane_id, site);
+        let pick = self.choices.pick_uniform(site_id, bound);
+        if pick != 0 {
+            self.event(format!("{lane}: {site} {pick}"));
+            self.faults += usize::from(lane == "faults");
+        }
+        pick
+    }
+
+    pub(crate) fn event(&mut self, line: impl Into<String>) {
+        self.lines.push(line.into());
+    }
+
+    pub(crate) fn step(&self, running: &str) {
+        self.progress.note(running);
+    }
+
+    pub(crate) const fn seed(&self) -> u64 {
+        self.choices.seed()
+    }
+
+    pub(crate) const fn is_replay(&self) -> bool {
+        self.choices.is_replay()
+    }
+}
+
+pub(crate) fn panic_in(detail: &str) -> Option<Symptom> {
+    Some(Symptom::new(SymptomKind::Panic, detail))
+}
+
+impl<P: Fn(&mut ToyRun) -> Option<Symptom> + Send + Sync> Runner for Toy<P> {
+    fn run(&self, plan: &Plan<'_>, progress: &Arc<Progress>) -> Outcome {
+        let choices = match *plan {
+            Plan::Seed(seed) => Choices::seeded(seed),
+            Plan::Replay { seed, log, mode } => Choices::replayed(seed, log, mode),
+        };
+        let mut run = ToyRun { choices, lines: Vec::new(), progress: Arc::clone(progress), faults: 0 };
+        let symptom = (self.0)(&mut run);
+        if let Some(symptom) = &symptom {
+            run.event(symptom.to_string());
+        }
+        let divergence = run.choices.divergence().cloned();
+        let mismatches = run.choices.mismatches();
+        Outcome {
+            symptom: match &divergence {
+                Some(divergence) => Some(Symptom::new(SymptomKind::Diverged, divergence.to_string())),
+                None => symptom,
+            },
+            log: run.choices.into_log(),
+            virtual_time: Duration::from_millis(run.lines.len() as u64),
+            trace: Trace::from_lines(run.lines),
+            divergence,
+            mismatches,
+            steps: progress.steps(),
+            faults: run.faults,
+            panicked_at: None,
+        }
+    }
+}
