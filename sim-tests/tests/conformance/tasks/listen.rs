@@ -1,0 +1,136 @@
+//! Listeners: ports in use, rebinding, connections whose client has gone, and the end of a listener.
+
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use wavetank_runtime::{ListenOptions, Listener, Runtime, Stream};
+
+use super::super::world::{BROKEN, RESET, Seen};
+use super::{World, accept, connect, expect, listen, read, send, settle, write};
+
+pub(crate) async fn a_port_that_is_listened_on_is_in_use<R: Runtime>(world: World<R>) {
+    let (_listener, address) = listen(&world, ListenOptions::new()).await;
+    let wildcard = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
+    for taken in [address, wildcard] {
+        let error = world.server.listen(taken, ListenOptions::new()).await.err();
+        assert_eq!(error.map(|error| error.kind()), Some(ErrorKind::AddrInUse), "{taken}");
+    }
+}
+
+pub(crate) async fn an_address_of_another_machine_is_not_available<R: Runtime>(world: World<R>) {
+    let elsewhere = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 7), 0));
+    let error = world.server.listen(elsewhere, ListenOptions::new()).await.err();
+    assert_eq!(error.map(|error| error.kind()), Some(ErrorKind::AddrNotAvailable));
+}
+
+pub(crate) async fn a_listener_on_the_wildcard_accepts_on_every_address<R: Runtime>(world: World<R>) {
+    let wildcard = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+    let listener = world.server.listen(wildcard, ListenOptions::new()).await.expect("a free port");
+    let bound = listener.local_addr().expect("a listener has an address");
+    assert_eq!(bound.ip(), IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let address = SocketAddr::new(world.server_ip, bound.port());
+    let _client = connect(&world.client, address).await;
+    let server = accept(&listener).await;
+    assert_eq!(server.local_addr().expect("a live stream"), address);
+}
+
+pub(crate) async fn a_port_can_be_listened_on_again_while_an_accepted_connection_lives<R: Runtime>(
+    world: World<R>,
+) {
+    let (listener, address) = listen(&world, ListenOptions::new()).await;
+    let mut old_client = connect(&world.client, address).await;
+    let mut old_server = accept(&listener).await;
+    drop(listener);
+
+    let listener = world.server.listen(address, ListenOptions::new()).await.expect("the port is free again");
+    let mut new_client = connect(&world.client, address).await;
+    let mut new_server = accept(&listener).await;
+    send(&mut old_client, "old").await;
+    send(&mut new_client, "new").await;
+    expect(&mut new_server, "new").await;
+    expect(&mut old_server, "old").await;
+}
+
+pub(crate) async fn a_port_can_be_listened_on_again_after_its_connections_were_closed<R: Runtime>(
+    world: World<R>,
+) {
+    let (listener, address) = listen(&world, ListenOptions::new()).await;
+    let mut client = connect(&world.client, address).await;
+    let server = accept(&listener).await;
+    drop(listener);
+    // The server closes first, so its end of the connection lingers in TIME_WAIT.
+    drop(server);
+    assert_eq!(read(&mut client).await, Seen::End);
+    drop(client);
+    settle(&world).await;
+
+    let listener = world.server.listen(address, ListenOptions::new()).await.expect("the port is free again");
+    let mut client = connect(&world.client, address).await;
+    send(&mut client, "new").await;
+    expect(&mut accept(&listener).await, "new").await;
+}
+
+pub(crate) async fn the_end_of_a_listener_resets_the_connections_that_were_not_accepted<R: Runtime>(
+    world: World<R>,
+) {
+    let (listener, address) = listen(&world, ListenOptions::new()).await;
+    let mut accepted = connect(&world.client, address).await;
+    let mut server = accept(&listener).await;
+    let mut silent = connect(&world.client, address).await;
+    let mut eager = connect(&world.client, address).await;
+    send(&mut eager, "early").await;
+    let mut writer = connect(&world.client, address).await;
+    settle(&world).await;
+    drop(listener);
+    settle(&world).await;
+
+    for client in [&mut silent, &mut eager] {
+        assert_eq!([read(client).await, read(client).await, write(client).await], [RESET, Seen::End, BROKEN]);
+    }
+    assert_eq!(
+        [write(&mut writer).await, write(&mut writer).await, read(&mut writer).await],
+        [RESET, BROKEN, Seen::End]
+    );
+    send(&mut server, "alive").await;
+    expect(&mut accepted, "alive").await;
+}
+
+pub(crate) async fn a_connection_whose_client_has_closed_is_accepted_with_its_bytes<R: Runtime>(
+    world: World<R>,
+) {
+    let (listener, address) = listen(&world, ListenOptions::new()).await;
+    let mut client = connect(&world.client, address).await;
+    let client_address = client.local_addr().expect("a live stream");
+    send(&mut client, "bye").await;
+    drop(client);
+    settle(&world).await;
+
+    let (mut server, from) = listener.accept().await.expect("a connection waits");
+    assert_eq!(from, client_address);
+    assert_eq!(server.peer_addr().expect("the server has not closed"), client_address);
+    expect(&mut server, "bye").await;
+    assert_eq!([read(&mut server).await, write(&mut server).await], [Seen::End, Seen::Written]);
+    settle(&world).await;
+    assert_eq!([write(&mut server).await, read(&mut server).await], [BROKEN, Seen::End]);
+}
+
+pub(crate) async fn a_connection_whose_client_has_reset_it_is_accepted_with_its_bytes<R: Runtime>(
+    world: World<R>,
+) {
+    let (listener, address) = listen(&world, ListenOptions::new()).await;
+    let mut client = connect(&world.client, address).await;
+    let client_address = client.local_addr().expect("a live stream");
+    send(&mut client, "bye").await;
+    settle(&world).await;
+    client.abort();
+    settle(&world).await;
+
+    let (mut server, from) = listener.accept().await.expect("a connection waits");
+    assert_eq!(from, client_address);
+    assert_eq!(server.peer_addr().map_err(|error| error.kind()), Err(ErrorKind::NotConnected));
+    expect(&mut server, "bye").await;
+    assert_eq!(
+        [read(&mut server).await, read(&mut server).await, write(&mut server).await],
+        [RESET, Seen::End, BROKEN]
+    );
+}

@@ -1,0 +1,124 @@
+//! Listeners: ports in use, rebinding, connections whose client has gone, and the end of a listener.
+
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use wavetank_runtime::{BlockingListener, BlockingStream, ListenOptions, Threads};
+
+use super::super::world::{BROKEN, RESET, Seen};
+use super::{World, accept, connect, expect, listen, read, send, settle, write};
+
+pub(crate) fn a_port_that_is_listened_on_is_in_use<T: Threads>(world: World<T>) {
+    let (_listener, address) = listen(&world, ListenOptions::new());
+    let wildcard = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
+    for taken in [address, wildcard] {
+        let error = world.server.listen(taken, ListenOptions::new()).err();
+        assert_eq!(error.map(|error| error.kind()), Some(ErrorKind::AddrInUse), "{taken}");
+    }
+}
+
+pub(crate) fn an_address_of_another_machine_is_not_available<T: Threads>(world: World<T>) {
+    let elsewhere = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 7), 0));
+    let error = world.server.listen(elsewhere, ListenOptions::new()).err();
+    assert_eq!(error.map(|error| error.kind()), Some(ErrorKind::AddrNotAvailable));
+}
+
+pub(crate) fn a_listener_on_the_wildcard_accepts_on_every_address<T: Threads>(world: World<T>) {
+    let wildcard = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+    let listener = world.server.listen(wildcard, ListenOptions::new()).expect("a free port");
+    let bound = listener.local_addr().expect("a listener has an address");
+    assert_eq!(bound.ip(), IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let address = SocketAddr::new(world.server_ip, bound.port());
+    let _client = connect(&world.client, address);
+    let server = accept(&listener);
+    assert_eq!(server.local_addr().expect("a live stream"), address);
+}
+
+pub(crate) fn a_port_can_be_listened_on_again_while_an_accepted_connection_lives<T: Threads>(
+    world: World<T>,
+) {
+    let (listener, address) = listen(&world, ListenOptions::new());
+    let mut old_client = connect(&world.client, address);
+    let mut old_server = accept(&listener);
+    drop(listener);
+
+    let listener = world.server.listen(address, ListenOptions::new()).expect("the port is free again");
+    let mut new_client = connect(&world.client, address);
+    let mut new_server = accept(&listener);
+    send(&mut old_client, "old");
+    send(&mut new_client, "new");
+    expect(&mut new_server, "new");
+    expect(&mut old_server, "old");
+}
+
+pub(crate) fn a_port_can_be_listened_on_again_after_its_connections_were_closed<T: Threads>(world: World<T>) {
+    let (listener, address) = listen(&world, ListenOptions::new());
+    let mut client = connect(&world.client, address);
+    let server = accept(&listener);
+    drop(listener);
+    // The server closes first, so its end of the connection lingers in TIME_WAIT.
+    drop(server);
+    assert_eq!(read(&mut client), Seen::End);
+    drop(client);
+    settle(&world);
+
+    let listener = world.server.listen(address, ListenOptions::new()).expect("the port is free again");
+    let mut client = connect(&world.client, address);
+    send(&mut client, "new");
+    expect(&mut accept(&listener), "new");
+}
+
+pub(crate) fn the_end_of_a_listener_resets_the_connections_that_were_not_accepted<T: Threads>(
+    world: World<T>,
+) {
+    let (listener, address) = listen(&world, ListenOptions::new());
+    let mut accepted = connect(&world.client, address);
+    let mut server = accept(&listener);
+    let mut silent = connect(&world.client, address);
+    let mut eager = connect(&world.client, address);
+    send(&mut eager, "early");
+    let mut writer = connect(&world.client, address);
+    settle(&world);
+    drop(listener);
+    settle(&world);
+
+    for client in [&mut silent, &mut eager] {
+        assert_eq!([read(client), read(client), write(client)], [RESET, Seen::End, BROKEN]);
+    }
+    assert_eq!([write(&mut writer), write(&mut writer), read(&mut writer)], [RESET, BROKEN, Seen::End]);
+    send(&mut server, "alive");
+    expect(&mut accepted, "alive");
+}
+
+pub(crate) fn a_connection_whose_client_has_closed_is_accepted_with_its_bytes<T: Threads>(world: World<T>) {
+    let (listener, address) = listen(&world, ListenOptions::new());
+    let mut client = connect(&world.client, address);
+    let client_address = client.local_addr().expect("a live stream");
+    send(&mut client, "bye");
+    drop(client);
+    settle(&world);
+
+    let (mut server, from) = listener.accept().expect("a connection waits");
+    assert_eq!(from, client_address);
+    assert_eq!(server.peer_addr().expect("the server has not closed"), client_address);
+    expect(&mut server, "bye");
+    assert_eq!([read(&mut server), write(&mut server)], [Seen::End, Seen::Written]);
+    settle(&world);
+    assert_eq!([write(&mut server), read(&mut server)], [BROKEN, Seen::End]);
+}
+
+pub(crate) fn a_connection_whose_client_has_reset_it_is_accepted_with_its_bytes<T: Threads>(world: World<T>) {
+    let (listener, address) = listen(&world, ListenOptions::new());
+    let mut client = connect(&world.client, address);
+    let client_address = client.local_addr().expect("a live stream");
+    send(&mut client, "bye");
+    settle(&world);
+    client.abort();
+    settle(&world);
+
+    let (mut server, from) = listener.accept().expect("a connection waits");
+    assert_eq!(from, client_address);
+    assert_eq!(server.peer_addr().map_err(|error| error.kind()), Err(ErrorKind::NotConnected));
+    expect(&mut server, "bye");
+    assert_eq!([read(&mut server), read(&mut server), write(&mut server)], [RESET, Seen::End, BROKEN]);
+}
