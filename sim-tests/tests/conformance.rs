@@ -40,10 +40,18 @@ macro_rules! conformance {
     (std) => {
         blocking_behaviours!(on_std);
     };
+    (tank_tasks) => {
+        async_behaviours!(in_tank_tasks);
+    };
+    (tank_threads) => {
+        blocking_behaviours!(in_tank_threads);
+    };
 }
 
 conformance!(tokio);
 conformance!(std);
+conformance!(tank_tasks);
+conformance!(tank_threads);
 
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr};
@@ -51,6 +59,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use conformance::world::World;
+use wavetank::{Host, Sim, Sweep};
 use wavetank_runtime::{Std, ThreadHandle, Threads, Tokio};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -82,4 +91,46 @@ fn on_std(name: &'static str, behaviour: fn(World<Std>)) {
     let thread = thread.expect("the system has a thread left");
     assert_eq!(end.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected), "{name} hangs");
     thread.join().expect("the behaviour is as on Linux");
+}
+
+/// Seeds of each behaviour in the tank: schedules differ, what is observed must not.
+const SEEDS: u64 = 30;
+
+/// Runs a behaviour on two hosts and, again, on the loopback of one.
+fn in_tank(name: &str, body: impl Fn(&mut Sim, bool) + Copy + Send + Sync + 'static) {
+    for (place, one_host) in [("two_hosts", false), ("one_host", true)] {
+        Sweep::new(format!("conformance::{place}::{name}"), env!("CARGO_MANIFEST_DIR")).seeds(SEEDS).run(
+            move |sim| {
+                // The behaviours order events by pauses of tens of milliseconds, as a real machine would keep them.
+                sim.perturb(false).tolerate_panics(true);
+                if !one_host {
+                    sim.server("server", async |_| {});
+                }
+                body(sim, one_host);
+            },
+        );
+    }
+}
+
+fn world(client: Host, one_host: bool) -> World<Host> {
+    if one_host {
+        return World { server: client, client, server_ip: LOOPBACK };
+    }
+    let server = client.host("server").expect("the set-up has added it");
+    World { server, client, server_ip: server.ip() }
+}
+
+fn in_tank_tasks<F>(name: &str, behaviour: impl FnOnce(World<Host>) -> F + Copy + Send + Sync + 'static)
+where
+    F: Future<Output = ()> + 'static,
+{
+    in_tank(name, move |sim, one_host| {
+        sim.client("client", async move |client: Host| behaviour(world(client, one_host)).await);
+    });
+}
+
+fn in_tank_threads(name: &str, behaviour: fn(World<Host>)) {
+    in_tank(name, move |sim, one_host| {
+        sim.client_thread("client", move |client| behaviour(world(client, one_host)))
+    });
 }

@@ -66,6 +66,8 @@ pub(crate) struct Settings {
     pub(crate) steps_max: u64,
     /// Whether seeds may withhold ready tasks and preempt tokio operations.
     pub(crate) perturb: bool,
+    /// Whether a panic fails the run only if it is a main's.
+    pub(crate) tolerate_panics: bool,
 }
 
 enum Body {

@@ -59,6 +59,17 @@ impl Host {
         self.run().host_name(self.index)
     }
 
+    /// Returns the handle of another host of this run, or of this one, by its name: for tests that act in several places
+    /// from one task. Protocol code has no use for it; it connects.
+    ///
+    /// # Panics
+    ///
+    /// Outside of the run that the host belongs to.
+    #[must_use]
+    pub fn host(&self, name: &str) -> Option<Self> {
+        self.run().host_index(name).map(|index| Self { run: self.run, index })
+    }
+
     /// Returns the host's address.
     ///
     /// # Panics

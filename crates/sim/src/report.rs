@@ -273,13 +273,12 @@ mod tests {
         note: the code has changed since it was recorded
 
         trace:
-          client/main connects to server:80
-          schedule: client/closer lock protocol 2
-          schedule: client/closer lock protocol 6
-          schedule: client/closer lock protocol 5
-          faults: link break 1
-          panic in client/closer: connection isn't closed yet
-          left: 1
+               0.000ms    | client/main connects to server:80
+               0.000ms    | schedule: client/closer lock protocol 2
+               0.000ms    | schedule: client/closer lock protocol 6
+               0.000ms    | schedule: client/closer lock protocol 5
+               0.000ms    | faults: link break 1
+               0.000ms    | panic in client/closer: connection isn't closed yet
 
         replay it with:
         WAVETANK_REPLAY=v1:6:11a942ee:faults,link+break=0:schedule,client/closer+lock+protocol=0-2_1-6_2-5:0c52b6 cargo test -p chat-tests close::while_waiting -- --exact --nocapture

@@ -168,6 +168,7 @@ impl Run {
             stack_bytes: config.stack_bytes,
             steps_max: config.steps_max,
             perturb: config.perturb,
+            tolerate_panics: config.tolerate_panics,
         };
         let seed = choices.seed();
         let executor = Executor::new(number, settings, choices, progress);
@@ -248,6 +249,10 @@ impl Run {
 
     pub(crate) fn host_name(&self, host: HostIndex) -> Arc<str> {
         self.hosts[host].name.clone()
+    }
+
+    pub(crate) fn host_index(&self, name: &str) -> Option<HostIndex> {
+        self.hosts.iter().position(|host| *host.name == *name)
     }
 
     pub(crate) fn faults(&self) -> &RefCell<Driver> {

@@ -113,6 +113,7 @@ pub(crate) struct Config {
     pub(crate) faults: Faults,
     pub(crate) strategy: Strategy,
     pub(crate) perturb: bool,
+    pub(crate) tolerate_panics: bool,
     pub(crate) stack_bytes: usize,
     pub(crate) time_limit: Nanos,
     pub(crate) steps_max: u64,
@@ -130,6 +131,7 @@ impl Default for Config {
             faults: Faults::none(),
             strategy: Strategy::Swarm,
             perturb: true,
+            tolerate_panics: false,
             stack_bytes: 1 << 20,
             time_limit: nanos(Duration::from_secs(3600)),
             steps_max: 10_000_000,
@@ -312,6 +314,13 @@ impl Sim {
     /// are ready (tokio's own `sync` and `time` operations too). Default: yes.
     pub fn perturb(&mut self, perturb: bool) -> &mut Self {
         self.config.perturb = perturb;
+        self
+    }
+
+    /// Says whether a panic of a spawned task or thread is only a result for whoever joins it, as in production, and not
+    /// a failure of the run: for tests of code that supervises. Default: no. A panic of a main always fails the run.
+    pub fn tolerate_panics(&mut self, tolerate: bool) -> &mut Self {
+        self.config.tolerate_panics = tolerate;
         self
     }
 

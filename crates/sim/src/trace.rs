@@ -161,6 +161,15 @@ impl Trace {
     }
 }
 
+impl PartialEq for Trace {
+    /// Traces are equal if they had the same events; see [`hash`](Self::hash).
+    fn eq(&self, other: &Self) -> bool {
+        self.hash() == other.hash()
+    }
+}
+
+impl Eq for Trace {}
+
 impl std::fmt::Debug for Trace {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let events = self.head.len() + self.tail.len() + self.dropped;

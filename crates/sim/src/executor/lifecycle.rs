@@ -160,8 +160,13 @@ impl Executor {
     /// Records that `task` panicked: a failure of the run.
     pub(crate) fn panicked_with(&self, task: TaskId, message: &str) {
         self.fact_of(task, Fact::Panicked(message.into()));
-        let detail = format!("{}: {message}", self.name(task));
-        self.fail(Symptom::new(SymptomKind::Panic, detail));
+        let (name, main) = {
+            let slots = self.slots.borrow();
+            (slots[task.index()].name.clone(), slots[task.index()].main)
+        };
+        if main || !self.settings.tolerate_panics {
+            self.fail(Symptom::new(SymptomKind::Panic, format!("{name}: {message}")));
+        }
     }
 
     /// Ends a thread's entry: passes a forced unwind on, reports any other panic, returns its message.

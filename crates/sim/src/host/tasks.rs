@@ -280,7 +280,11 @@ macro_rules! writes {
             }
 
             fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-                Poll::Ready(self.socket.shutdown(Shutdown::Write))
+                Poll::Ready(match self.socket.shutdown(Shutdown::Write) {
+                    // Closing what is closed is fine, as it is with tokio's streams.
+                    Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+                    result => result,
+                })
             }
         }
     )*};

@@ -1,0 +1,76 @@
+//! The museum: historical bugs, found from seeds alone, and the same sweeps passing on what mended them.
+//!
+//! Run it with its output to see a bug being found, shrunk and replayed:
+//! `cargo test -p wavetank-sim-tests --test museum -- --nocapture`.
+
+use std::net::SocketAddr;
+
+use wavetank::runtime::Threads;
+use wavetank::{Faults, Host, Sim};
+use wavetank_sim_tests::museum::websockets::scenarios::{Outcome, recv_while_closing, two_closers};
+use wavetank_sim_tests::museum::websockets::{OpenError, Settings, Version, echo_peer, silent_peer};
+
+/// websockets' threaded client and a peer; the client's host runs `scenario`.
+fn websockets(
+    sim: &mut Sim,
+    version: Version,
+    peer: fn(Host, SocketAddr) -> std::io::Result<()>,
+    scenario: fn(Host, SocketAddr, Settings) -> Result<Outcome, OpenError>,
+) {
+    sim.server_thread("server", move |host| peer(host, SocketAddr::from(([0, 0, 0, 0], 80))));
+    sim.client_thread("client", move |host| {
+        let server = Threads::resolve(&host, "server", 80).map_err(|error| error.to_string())?[0];
+        match scenario(host, server, Settings::new(version)) {
+            Ok(outcome) => outcome.surprise().map_or(Ok(()), Err),
+            // The network may be interrupted before the connection is open.
+            Err(_) => Ok(()),
+        }
+    });
+}
+
+mod recv_while_another_thread_closes {
+    use super::*;
+
+    fn beside_a_silent_peer(sim: &mut Sim, version: Version) {
+        websockets(sim, version, silent_peer, recv_while_closing);
+    }
+
+    fn on_an_interrupted_network(sim: &mut Sim, version: Version) {
+        sim.faults(Faults::none().partitions().silence());
+        websockets(sim, version, echo_peer, recv_while_closing);
+    }
+
+    #[wavetank::test(seeds = 1000, finds = "panic in client/receiver: connection isn't closed yet")]
+    fn reads_the_state_before_it_is_published_when_the_peer_is_silent(sim: &mut Sim) {
+        beside_a_silent_peer(sim, Version::V13_0_1);
+    }
+
+    #[wavetank::test(seeds = 1000, finds = "panic in client/receiver: connection isn't closed yet")]
+    fn reads_the_state_before_it_is_published_when_the_network_is_interrupted(sim: &mut Sim) {
+        on_an_interrupted_network(sim, Version::V13_0_1);
+    }
+
+    #[wavetank::test(seeds = 1000)]
+    fn is_mended_when_the_peer_is_silent(sim: &mut Sim) {
+        beside_a_silent_peer(sim, Version::V14_2);
+    }
+
+    #[wavetank::test(seeds = 1000)]
+    fn is_mended_when_the_network_is_interrupted(sim: &mut Sim) {
+        on_an_interrupted_network(sim, Version::V14_2);
+    }
+}
+
+mod two_threads_close_at_once {
+    use super::*;
+
+    #[wavetank::test(seeds = 2000, finds = "panic")]
+    fn run_into_each_other_in_the_first_fix(sim: &mut Sim) {
+        websockets(sim, Version::V13_1, silent_peer, two_closers);
+    }
+
+    #[wavetank::test(seeds = 2000)]
+    fn are_serialised_by_the_lock_of_the_second_fix(sim: &mut Sim) {
+        websockets(sim, Version::V14_2, silent_peer, two_closers);
+    }
+}
