@@ -6,7 +6,7 @@
 //! and [`Network::take_ready`] whom to ask again.
 //!
 //! The module list is a map: [`connection`] is a connection's state, [`flow`] one direction of it; [`socket`] and
-//! [`listen`] are the calls of applications, [`transmit`] sends, [`arrival`] receives; [`link`] is what lies between,
+//! [`listen`] are the calls of applications, [`transmit`] sends, [`arrival`] receives, [`ack`] answers; [`link`] is what lies between,
 //! [`faults`] breaks it; [`event`] orders what is to come, [`trace`] tells what was.
 //!
 //! # Invariants
@@ -20,7 +20,10 @@
 //! Wakers and waiting (the executor), when faults happen, UDP, IPv6 beyond `::1`. Congestion control and Nagle's
 //! algorithm are not simulated: they shift times, which the latencies do already.
 
+mod ack;
 mod arrival;
+#[cfg(test)]
+mod chaos;
 mod connection;
 mod event;
 mod faults;

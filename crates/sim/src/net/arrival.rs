@@ -40,6 +40,7 @@ impl Network {
         match event.due {
             Due::Segment => connection.segment_arrives(side, listeners, cx),
             Due::Ack => connection.ack_arrives(side, cx),
+            Due::Probe => connection.probe_arrives(side, cx),
             Due::Timeout => connection.time_out(side, cx),
             Due::Handshake => connection.retry_handshake(side, cx),
             Due::HandshakeAck => {
@@ -83,7 +84,8 @@ impl Connection {
     fn drop_for_backlog(&mut self, segment: Segment, cx: &mut Cx<'_>) {
         self.received_fact(1, Fact::BacklogFull, cx);
         self.await_handshake(1, cx);
-        if segment.content == Content::HandshakeAck {
+        // The answer to the next SYN-ACK takes the place of a lost ACK; a dead client tries nothing again.
+        if segment.content == Content::HandshakeAck || self.ends[0].state == State::Closed {
             return self.schedule_line(0, cx);
         }
         self.flows[0].line.push_front(segment);

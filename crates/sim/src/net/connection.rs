@@ -165,6 +165,7 @@ impl Connection {
         let kept = match event.due {
             Due::Segment => self.flows[side].line_event,
             Due::Ack => self.flows[side].ack_event,
+            Due::Probe => self.flows[side].probe_event,
             Due::Timeout => self.flows[side].timeout.map(|(_, token)| token),
             Due::Handshake | Due::HandshakeAck => self.ends[side].handshake_event,
         };
@@ -252,6 +253,7 @@ impl Connection {
             self.flows[1 - side].discard_readable();
         }
         self.report_all(side, cx);
+        self.lose_receiver(1 - side, cx);
     }
 
     /// Starts the FIN that follows the last byte of `side`.

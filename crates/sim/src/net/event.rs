@@ -21,6 +21,8 @@ pub(super) enum Due {
     Segment,
     /// An acknowledgement that the socket waits for arrives.
     Ack,
+    /// The socket asks a peer that is gone.
+    Probe,
     /// The socket has waited long enough for an acknowledgement.
     Timeout,
     /// The socket's SYN or SYN-ACK is tried again.

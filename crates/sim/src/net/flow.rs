@@ -95,6 +95,7 @@ pub(super) struct Flow {
     pub(super) ack_event: Option<Token>,
     /// An acknowledgement or window update was lost; since when the sender misses it.
     pub(super) missed_ack: Option<Nanos>,
+    pub(super) probe_event: Option<Token>,
 
     /// When the sender gives up.
     pub(super) timeout: Option<(Nanos, Token)>,
@@ -124,6 +125,7 @@ impl Flow {
             acks: VecDeque::new(),
             ack_event: None,
             missed_ack: None,
+            probe_event: None,
             timeout: None,
             writer_waits: false,
         }
@@ -182,6 +184,7 @@ impl Flow {
         self.acks.clear();
         self.ack_event = None;
         self.missed_ack = None;
+        self.probe_event = None;
         self.timeout = None;
         self.writer_waits = false;
     }
@@ -264,6 +267,11 @@ impl Flow {
             (stalled && ack.edge > self.edge) || (self.writer_waits && self.room_is_ample(ack.acked))
         };
         self.acks.iter().find(useful).map(|ack| ack.at)
+    }
+
+    /// The sender knows enough to send more or to wake its writer.
+    pub(super) fn can_go_on(&self) -> bool {
+        (self.sent < self.written && self.sent < self.edge) || self.wakes_writer()
     }
 
     /// A waiting writer is woken when a third of its buffer is free, as Linux does (`sk_stream_is_writeable`).

@@ -16,7 +16,7 @@ use std::task::Poll;
 
 use wavetank_runtime::{ListenOptions, SocketOptions};
 
-use super::connection::{Connection, Owner, State};
+use super::connection::{Connection, End, Owner, State};
 use super::flow::Content;
 use super::socket::buffer_bytes;
 use super::trace::Fact;
@@ -204,6 +204,10 @@ impl Network {
 impl Connection {
     /// RFC 9293 section 3.10.7.2. A SYN that finds no room is dropped; its sender will try again.
     pub(super) fn syn_arrives(&mut self, listeners: &Listeners, cx: &mut Cx<'_>) {
+        if self.ends[0].state != State::SynSent {
+            // A late duplicate, or a client that is gone: whatever came of it would end with the client's answer.
+            return;
+        }
         if self.ends[1].state == State::SynReceived {
             return self.push(1, Content::SynAck, cx);
         }
@@ -216,7 +220,8 @@ impl Connection {
         }
         self.listener = Some(id);
         self.handshake_began[1] = cx.now;
-        self.ends[1].state = State::SynReceived;
+        // Afresh: an earlier try may have been given up or reset.
+        self.ends[1] = End::new(self.ends[1].host, self.ends[1].addr, State::SynReceived, Owner::Nobody);
         self.flows[0].receive_buffer_bytes = buffer_bytes(listener.accepted.receive_buffer_bytes);
         self.flows[1].send_buffer_bytes = buffer_bytes(listener.accepted.send_buffer_bytes);
         self.flows[1].open_window();

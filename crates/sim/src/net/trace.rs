@@ -124,7 +124,7 @@ impl fmt::Display for Fact {
 mod tests {
     use wavetank_runtime::ListenOptions;
 
-    use super::super::harness::Harness;
+    use super::super::harness::{Harness, LATENCY};
     use super::*;
 
     #[test]
@@ -139,7 +139,7 @@ mod tests {
             [(server, "server:80 -> client:49152".to_owned())]
         );
         tank.send(client, &[0; 64]);
-        tank.settle();
+        tank.pass(2 * LATENCY);
         tank.partition(Way::Both);
         tank.close(server);
         tank.heal();

@@ -1,0 +1,469 @@
+//! Acknowledgements, windows, and what becomes of senders that miss them.
+//!
+//! A receiver acknowledges what arrives, but nobody handles the acknowledgement unless the sender waits for it: for room
+//! in its buffer or for window. One that cannot pass is *missed*: it comes with the answer to the first retransmission
+//! that gets through. While something is held (`transmit`) or missed a timeout runs, and only then: undisturbed
+//! connections need no timer.
+//!
+//! # Invariants
+//!
+//! - A timeout stands exactly while `Flow::troubled_since` says so.
+//! - An acknowledgement stands for all that was received before it was sent.
+//!
+//! # Not here
+//!
+//! The arithmetic of windows (`flow`), and what moves segments (`transmit`).
+
+use super::connection::{Connection, ORPHAN_STALL_TIMEOUT, ORPHAN_TIMEOUT, Owner, State};
+use super::event::Due;
+use super::link::next_retry;
+use super::trace::Fact;
+use super::{Cx, Direction, Nanos};
+
+impl Connection {
+    /// The sender met the edge of the window. What the reader made free since it last told the sender was, in a real
+    /// TCP, told at the time of the read; here it is only told to somebody who waits for it.
+    pub(super) fn wait_for_window(&mut self, side: usize, cx: &mut Cx<'_>) {
+        let answered = self.passes(side, cx) && self.passes(1 - side, cx);
+        if !answered || self.ends[1 - side].state == State::Closed {
+            // Probes of the closed window (RFC 9293 section 3.8.6.1) find nobody, or the way barred.
+            self.flows[side].missed_ack.get_or_insert(cx.now);
+            self.watch(side, cx);
+            return self.recover_ack(side, cx);
+        }
+        let told = self.flows[side].last_read_at.saturating_add(self.min_latency(1 - side, cx));
+        let flow = &mut self.flows[side];
+        if flow.edge_to_offer() > flow.advertised {
+            flow.queue_ack(told.max(cx.now), cx.now);
+            self.watch(side, cx);
+        } else if flow.missed_ack.is_some() {
+            return self.recover_ack(side, cx);
+        }
+        self.want_ack(side, cx);
+    }
+
+    /// The receiver acknowledges what it has of the flow of `side` (RFC 9293 section 3.10.7.4), and tells its window.
+    pub(super) fn acknowledge(&mut self, side: usize, first_sent: Nanos, cx: &mut Cx<'_>) {
+        if self.ends[side].state == State::Closed {
+            return;
+        }
+        if !self.passes(1 - side, cx) {
+            let missed = &mut self.flows[side].missed_ack;
+            *missed = Some(missed.map_or(first_sent, |since| since.min(first_sent)));
+            return self.watch(side, cx);
+        }
+        let at = cx.now.saturating_add(self.min_latency(1 - side, cx));
+        self.flows[side].queue_ack(at, first_sent);
+        if self.flows[side].timeout.is_some() {
+            self.watch(side, cx);
+        }
+        self.want_ack(side, cx);
+    }
+
+    /// Tells a sender that waits for window what its reader has made free.
+    pub(super) fn tell_window(&mut self, side: usize, cx: &mut Cx<'_>) {
+        let flow = &self.flows[side];
+        let waits = flow.sent < flow.written && flow.missed_ack.is_none();
+        if waits && flow.edge_to_offer() > flow.advertised {
+            self.acknowledge(side, cx.now, cx);
+        }
+    }
+
+    /// Loses the acknowledgements of `side` that are on their way.
+    pub(super) fn miss_acks(&mut self, side: usize, cx: &mut Cx<'_>) {
+        self.absorb_acks(side, cx.now);
+        let flow = &mut self.flows[side];
+        let oldest = flow.acks.iter().map(|ack| ack.first_sent).min();
+        flow.acks.clear();
+        flow.ack_event = None;
+        let misses = flow.acked < flow.acknowledgeable() || flow.is_stalled();
+        if misses && self.ends[side].state != State::Closed {
+            let since = oldest.unwrap_or(cx.now);
+            let flow = &mut self.flows[side];
+            flow.missed_ack = Some(flow.missed_ack.map_or(since, |missed| missed.min(since)));
+        }
+        self.watch(side, cx);
+        self.want_ack(side, cx);
+    }
+
+    /// Lets a missed acknowledgement come with the answer to the first retransmission from now on, if both ways are
+    /// open.
+    pub(super) fn recover_ack(&mut self, side: usize, cx: &mut Cx<'_>) {
+        let Some(missed) = self.flows[side].missed_ack else { return };
+        if !self.passes(side, cx) || !self.passes(1 - side, cx) {
+            return;
+        }
+        let retried = next_retry(missed, cx.now);
+        if retried >= missed.saturating_add(self.patience(side, cx)) {
+            return;
+        }
+        let arrives = retried.saturating_add(self.min_latency(side, cx));
+        if self.ends[1 - side].state == State::Closed {
+            let probe = cx.wire.queue.push(arrives, Due::Probe, self.socket(side));
+            self.flows[side].probe_event = Some(probe);
+            return;
+        }
+        let answered = arrives.saturating_add(self.min_latency(1 - side, cx));
+        self.flows[side].queue_ack(answered, missed);
+        self.watch(side, cx);
+        self.want_ack(side, cx);
+    }
+
+    /// A retransmission of `side`, or a probe of its peer's window, comes to a peer that is gone.
+    pub(super) fn probe_arrives(&mut self, side: usize, cx: &mut Cx<'_>) {
+        self.flows[side].probe_event = None;
+        if self.passes(side, cx) {
+            self.sent_fact(side, Fact::Retransmitted, cx);
+            self.answer_with_reset(1 - side, cx);
+        }
+    }
+
+    /// The receiver of `side` is gone: what it has not yet acknowledged it never will, and tells no more window.
+    pub(super) fn lose_receiver(&mut self, side: usize, cx: &mut Cx<'_>) {
+        if self.ends[side].state == State::Closed {
+            return;
+        }
+        let sent_until = cx.now.saturating_add(self.min_latency(1 - side, cx));
+        let flow = &mut self.flows[side];
+        let unsent = flow.acks.iter().find(|ack| ack.at > sent_until).map(|ack| ack.first_sent);
+        flow.acks.retain(|ack| ack.at <= sent_until);
+        flow.ack_event = None;
+        self.want_ack(side, cx);
+        let flow = &mut self.flows[side];
+        if unsent.is_some() || flow.is_stalled() {
+            flow.missed_ack.get_or_insert(unsent.unwrap_or(cx.now));
+            self.watch(side, cx);
+        }
+        self.recover_ack(side, cx);
+    }
+
+    /// Schedules the acknowledgement that `side` waits for, if it does and one is coming.
+    pub(super) fn want_ack(&mut self, side: usize, cx: &mut Cx<'_>) {
+        let socket = self.socket(side);
+        let flow = &mut self.flows[side];
+        if flow.ack_event.is_none() {
+            // What a call in passing has absorbed is acted upon as if it arrived now.
+            let at = if flow.can_go_on() { Some(cx.now) } else { flow.useful_ack() };
+            flow.ack_event = at.map(|at| cx.wire.queue.push(at, Due::Ack, socket));
+        }
+    }
+
+    /// The acknowledgement that `side` waited for has arrived.
+    pub(super) fn ack_arrives(&mut self, side: usize, cx: &mut Cx<'_>) {
+        self.flows[side].ack_event = None;
+        let stalled_for = cx.now - self.flows[side].stalled_since;
+        if self.ends[side].owner == Owner::Nobody && stalled_for >= ORPHAN_STALL_TIMEOUT {
+            // The peer's news finds nobody any more.
+            return self.reset(side, None, cx);
+        }
+        self.absorb_acks(side, cx.now);
+        self.send_more(side, cx);
+        if self.flows[side].wakes_writer() {
+            self.flows[side].writer_waits = false;
+            self.report(side, Direction::Write, cx);
+        }
+        self.want_ack(side, cx);
+    }
+
+    /// Sets, moves or stops the timeout of `side`.
+    pub(super) fn watch(&mut self, side: usize, cx: &mut Cx<'_>) {
+        let Some(since) = self.flows[side].troubled_since() else {
+            self.flows[side].timeout = None;
+            return;
+        };
+        let at = since.saturating_add(self.patience(side, cx)).max(cx.now);
+        let socket = self.socket(side);
+        let flow = &mut self.flows[side];
+        if flow.timeout.is_none_or(|(set, _)| set != at) {
+            flow.timeout = Some((at, cx.wire.queue.push(at, Due::Timeout, socket)));
+        }
+    }
+
+    /// `side` has waited too long for an acknowledgement (RFC 9293 section 3.8.3, Linux's `tcp_write_err`). The peer
+    /// is not told.
+    pub(super) fn time_out(&mut self, side: usize, cx: &mut Cx<'_>) {
+        self.flows[side].timeout = None;
+        self.absorb_acks(side, cx.now);
+        if self.flows[side].troubled_since().is_none() || self.ends[side].state == State::Closed {
+            return;
+        }
+        self.sent_fact(side, Fact::TimedOut, cx);
+        self.die(side, Some(libc::ETIMEDOUT), cx);
+    }
+
+    /// How long `side` waits for an acknowledgement.
+    pub(super) fn patience(&self, side: usize, cx: &Cx<'_>) -> Nanos {
+        match self.ends[side].owner {
+            Owner::Nobody => cx.wire.user_timeout.min(ORPHAN_TIMEOUT),
+            Owner::Listener | Owner::Application => cx.wire.user_timeout,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind::*;
+    use std::net::Shutdown;
+    use std::task::Poll;
+    use std::time::Duration;
+
+    use super::super::harness::{Harness, LATENCY, fails, gives, outcome};
+    use super::super::link::SECOND;
+    use super::super::{Direction, Ready, Way};
+    use super::*;
+
+    const MILLISECOND: Nanos = SECOND / 1000;
+
+    /// How long a segment is tried if nobody has said otherwise.
+    const TIMEOUT: Nanos = 924_600 * MILLISECOND;
+
+    #[test]
+    fn unacknowledged_data_times_out_for_reader_and_writer() {
+        for way in [Way::Both, Way::OneWay] {
+            let (mut tank, client, server) = Harness::connected();
+            tank.partition(way);
+            let began = tank.now;
+            tank.send(client, b"lost");
+            assert!(tank.read(client, 9).is_pending());
+            tank.fill(client);
+            tank.ready();
+            assert!(!tank.network.quiet());
+            tank.settle();
+            assert_eq!(tank.now - began, TIMEOUT);
+            let ready = tank.ready();
+            assert!(ready.contains(&Ready::Socket(client, Direction::Read)));
+            assert!(ready.contains(&Ready::Socket(client, Direction::Write)));
+            assert_eq!(outcome(tank.read(client, 9)), fails(TimedOut));
+            assert_eq!(outcome(tank.read(client, 9)), gives(b""));
+            assert_eq!(outcome(tank.write(client, b"x")), fails(BrokenPipe));
+            // The peer was told nothing, and learns it when it writes.
+            tank.heal();
+            tank.settle();
+            assert!(tank.network.quiet());
+            assert!(tank.read(server, 9).is_pending());
+            tank.send(server, b"hello?");
+            tank.settle();
+            assert_eq!(outcome(tank.read(server, 9)), fails(ConnectionReset));
+        }
+    }
+
+    #[test]
+    fn lost_acknowledgements_time_the_sender_out_although_its_data_arrived() {
+        let (mut tank, client, server) = Harness::connected();
+        tank.network.set_user_timeout(Duration::from_secs(10));
+        tank.partition_from_server();
+        let began = tank.now;
+        tank.send(client, b"heard");
+        tank.settle();
+        assert_eq!(outcome(tank.read(server, 9)), gives(b"heard"));
+        assert_eq!(tank.now - began, 10 * SECOND);
+        assert_eq!(outcome(tank.write(client, b"x")), fails(TimedOut));
+    }
+
+    #[test]
+    fn an_acknowledgement_on_its_way_can_be_cut_off_and_comes_after_healing() {
+        let (mut tank, client, server) = Harness::connected();
+        let began = tank.now;
+        let sent = tank.fill(client);
+        tank.step();
+        assert_eq!(tank.receive(server).len(), sent);
+        tank.pass(LATENCY / 2);
+        tank.partition_from_server();
+        tank.pass(SECOND);
+        assert!(outcome(tank.write(client, b"x")).is_pending());
+        tank.heal();
+        tank.settle();
+        assert_eq!(tank.now - began, 1400 * MILLISECOND + 2 * LATENCY, "after the third retransmission");
+        assert!(tank.ready().contains(&Ready::Socket(client, Direction::Write)));
+        assert_eq!(tank.fill(client), sent);
+        tank.pass(LATENCY);
+        assert_eq!(tank.receive(server).len(), sent);
+    }
+
+    #[test]
+    fn the_acknowledgement_of_later_data_stands_for_a_lost_one() {
+        let (mut tank, client, server) = Harness::connected();
+        tank.send(client, &[1; 32 << 10]);
+        tank.pass(LATENCY / 2);
+        tank.fill(client);
+        tank.partition_from_server();
+        tank.pass(LATENCY / 2);
+        assert_eq!(tank.receive(server).len(), 32 << 10, "whose acknowledgement is lost");
+        tank.heal();
+        tank.ready();
+        tank.pass(LATENCY * 2);
+        assert!(tank.ready().contains(&Ready::Socket(client, Direction::Write)));
+    }
+
+    #[test]
+    fn new_data_saves_a_sender_whose_next_retransmission_would_be_too_late() {
+        let (mut tank, client, server) = Harness::connected();
+        tank.network.set_user_timeout(Duration::from_secs(10));
+        tank.partition_from_server();
+        tank.send(client, b"once ");
+        tank.pass(7 * SECOND);
+        tank.heal();
+        tank.send(client, b"again");
+        tank.settle();
+        assert_eq!(outcome(tank.read(server, 99)), gives(b"once again"));
+        tank.pass(10 * SECOND);
+        tank.send(client, b"alive");
+    }
+
+    #[test]
+    fn a_sender_whose_data_was_not_acknowledged_hears_that_its_peer_is_gone() {
+        let (mut tank, client, server) = Harness::connected();
+        tank.send(client, b"heard");
+        tank.pass(LATENCY);
+        assert_eq!(outcome(tank.read(server, 9)), gives(b"heard"));
+        tank.partition(Way::Both);
+        tank.abort(server);
+        tank.pass(SECOND);
+        tank.heal();
+        tank.settle();
+        assert_eq!(tank.now / (100 * MILLISECOND), 14);
+        assert_eq!(outcome(tank.read(client, 9)), fails(ConnectionReset));
+    }
+
+    #[test]
+    fn a_sender_that_waits_for_window_hears_that_its_peer_is_gone() {
+        let (mut tank, client, _) = Harness::connected();
+        tank.fill(client);
+        tank.settle();
+        tank.fill(client);
+        tank.pass(10 * LATENCY);
+        assert!(outcome(tank.write(client, b"x")).is_pending());
+        tank.ready();
+        tank.network.vanish(tank.now, &mut tank.out, tank.server);
+        assert!(!tank.network.quiet());
+        tank.settle();
+        assert!(tank.ready().contains(&Ready::Socket(client, Direction::Write)));
+        assert_eq!(outcome(tank.write(client, b"x")), fails(ConnectionReset));
+    }
+
+    #[test]
+    fn nothing_times_out_on_an_idle_connection() {
+        let (mut tank, client, server) = Harness::connected();
+        tank.send(client, b"before");
+        tank.pass(2 * LATENCY);
+        tank.partition(Way::Both);
+        assert!(tank.network.quiet());
+        tank.pass(10 * TIMEOUT);
+        tank.heal();
+        tank.send(client, b" after");
+        tank.settle();
+        assert_eq!(outcome(tank.read(server, 99)), gives(b"before after"));
+    }
+
+    #[test]
+    fn a_healed_connection_owes_no_timeout() {
+        let (mut tank, client, server) = Harness::connected();
+        tank.partition(Way::Both);
+        tank.send(client, b"held");
+        tank.pass(SECOND);
+        tank.heal();
+        tank.settle();
+        assert!(tank.now < 2 * SECOND, "not the 924 s of the timeout");
+        assert_eq!(outcome(tank.read(server, 9)), gives(b"held"));
+        assert!(tank.network.next_event().is_none() && tank.network.quiet());
+    }
+
+    #[test]
+    fn a_sender_that_waits_for_window_notices_that_nobody_answers() {
+        let (mut tank, client, _) = Harness::connected();
+        tank.fill(client);
+        tank.settle();
+        tank.fill(client);
+        tank.settle();
+        assert!(tank.network.quiet(), "a reader may take its time");
+        let began = tank.now;
+        tank.partition(Way::OneWay);
+        tank.settle();
+        assert_eq!(tank.now - began, TIMEOUT);
+        assert_eq!(outcome(tank.write(client, b"x")), fails(TimedOut));
+    }
+
+    #[test]
+    fn window_that_opened_during_a_partition_is_told_after_it() {
+        let (mut tank, client, server) = Harness::connected();
+        let mut sent = tank.fill(client);
+        tank.settle();
+        sent += tank.fill(client);
+        tank.settle();
+        tank.partition_from_server();
+        let mut received = tank.receive(server).len();
+        tank.pass(10 * SECOND);
+        assert!(tank.read(server, 9).is_pending());
+        tank.heal();
+        tank.settle();
+        received += tank.receive(server).len();
+        assert_eq!(received, sent);
+    }
+
+    #[test]
+    fn an_orphan_gives_up_after_102_seconds_and_keeps_no_run_alive() {
+        let (mut tank, client, server) = Harness::connected();
+        tank.partition(Way::Both);
+        tank.send(client, b"never heard");
+        tank.close(client);
+        tank.pass(102 * SECOND);
+        assert!(!tank.network.quiet(), "the server may still hear of it");
+        tank.settle();
+        assert!(tank.now < 103 * SECOND);
+        tank.heal();
+        tank.send(server, b"anyone?");
+        tank.settle();
+        assert_eq!(outcome(tank.read(server, 99)), fails(ConnectionReset));
+        tank.close(server);
+        assert!(tank.is_empty());
+
+        let (mut tank, client, server) = Harness::connected();
+        tank.partition(Way::Both);
+        tank.send(client, b"never heard");
+        tank.close(client);
+        tank.close(server);
+        assert!(tank.network.quiet(), "nobody is left to notice anything");
+        tank.settle();
+        assert!(tank.is_empty());
+    }
+
+    #[test]
+    fn an_orphan_waits_a_minute_for_its_peers_end() {
+        for (seconds, error) in [(59, None), (61, Some(ConnectionReset))] {
+            let (mut tank, client, server) = Harness::connected();
+            tank.close(client);
+            tank.settle();
+            tank.pass(seconds * SECOND);
+            assert_eq!(outcome(tank.read(server, 9)), gives(b""));
+            tank.shutdown(server, Shutdown::Write).unwrap();
+            tank.settle();
+            let seen = match outcome(tank.write(server, b"")) {
+                Poll::Ready(Err(BrokenPipe)) => None,
+                Poll::Ready(Err(error)) => Some(error),
+                other => panic!("writing is over, not {other:?}"),
+            };
+            assert_eq!(seen, error, "after {seconds} s");
+        }
+    }
+
+    #[test]
+    fn an_orphan_stops_probing_a_closed_window_after_204_seconds() {
+        for (seconds, rest) in [(200, true), (205, false)] {
+            let (mut tank, client, server) = Harness::connected();
+            let mut sent = tank.fill(client);
+            tank.settle();
+            sent += tank.fill(client);
+            tank.close(client);
+            tank.pass(seconds * SECOND);
+            let mut received = tank.receive(server).len();
+            tank.settle();
+            if rest {
+                received += tank.receive(server).len();
+                assert_eq!(received, sent);
+                assert_eq!(outcome(tank.read(server, 9)), gives(b""));
+            } else {
+                assert_eq!(outcome(tank.read(server, 9)), fails(ConnectionReset));
+            }
+        }
+    }
+}
