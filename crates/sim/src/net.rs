@@ -48,8 +48,7 @@ use std::time::Duration;
 
 pub(crate) use faults::Way;
 pub(crate) use link::{LatencyRange, LinkId};
-#[expect(unused_imports, reason = "the executor is wired to it next")]
-pub(crate) use trace::{Fact, NetEvent, Path};
+pub(crate) use trace::NetEvent;
 
 use connection::{Connection, Connections};
 use event::EventQueue;

@@ -12,7 +12,7 @@ use crate::recording::inline;
 use crate::run::Outcome;
 use crate::shrink::order::Rank;
 use crate::shrink::{End, Shrunk};
-use crate::symptom::Symptom;
+use crate::symptom::{Symptom, SymptomKind};
 
 /// Longest inline form in a command. A longer failure is replayed from its seed.
 const INLINE_MAX: usize = 1_500;
@@ -150,6 +150,10 @@ impl<'a> Report<'a> {
     /// Shows a run: its virtual time and its trace.
     pub(crate) fn run(mut self, outcome: &Outcome) -> Self {
         self.trace = Some(outcome.trace.render());
+        let panicked = outcome.symptom.as_ref().is_some_and(|symptom| symptom.kind() == SymptomKind::Panic);
+        if let Some(place) = outcome.panicked_at.as_ref().filter(|_| panicked) {
+            self = self.fact("at", place);
+        }
         self.fact("ran for", &format!("{:?} of virtual time, {} steps", outcome.virtual_time, outcome.steps))
     }
 

@@ -89,7 +89,7 @@ pub(crate) fn run(body: &Body, plan: &Plan<'_>, progress: &Arc<Progress>) -> Out
     };
     let _interposed = interpose::enter(choices.side_stream("libc"));
     let number = context::next_run_number();
-    let mut sim = Sim::new(number, choices);
+    let mut sim = Sim::new(choices);
     let built = catch_unwind(AssertUnwindSafe(|| body(&mut sim)));
     let (choices, config, plans) = sim.into_parts();
     let setup = match built {

@@ -43,7 +43,6 @@ use crate::run::Run;
 /// `INFO` and above.
 #[derive(Debug)]
 pub struct Sim {
-    run: u64,
     choices: Choices,
     config: Config,
     hosts: Vec<HostPlan>,
@@ -190,8 +189,8 @@ pub(crate) fn nanos(duration: Duration) -> Nanos {
 }
 
 impl Sim {
-    pub(crate) fn new(run: u64, choices: Choices) -> Self {
-        Self { run, choices, config: Config::default(), hosts: Vec::new() }
+    pub(crate) fn new(choices: Choices) -> Self {
+        Self { choices, config: Config::default(), hosts: Vec::new() }
     }
 
     pub(crate) fn into_parts(self) -> (Choices, Config, Vec<HostPlan>) {
@@ -378,11 +377,6 @@ impl Sim {
         let lane = self.choices.lane("test");
         let site = self.choices.site(lane, &format!("test {name}"));
         self.choices.pick_uniform(site, bound)
-    }
-
-    /// Returns the number of this run, which its handles carry.
-    pub(crate) const fn number(&self) -> u64 {
-        self.run
     }
 }
 

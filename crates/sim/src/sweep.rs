@@ -351,10 +351,10 @@ impl Session {
         let is_reviewed = self.settings.only.is_none() && self.settings.base_seed.is_none();
         let mut found = Found { is_reviewed, ..case.into_found(seed, index + 1) };
         // The recording that was there, and was replayed above, is at least as small: it is what people look at.
-        if let Some(kept) = found.recording.as_ref().and_then(|path| shown.remove(path)) {
-            if found.after >= kept.1 {
-                (found.trace, found.after) = kept;
-            }
+        if let Some(kept) = found.recording.as_ref().and_then(|path| shown.remove(path))
+            && found.after >= kept.1
+        {
+            (found.trace, found.after) = kept;
         }
         Ok(found)
     }

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -21,11 +22,19 @@ pub(super) struct Socket {
     /// Timeouts in nanoseconds; 0 is none.
     read_timeout: AtomicU64,
     write_timeout: AtomicU64,
+    /// An error that ended a blocking write which had taken some bytes: the next call reports it.
+    deferred: Mutex<Option<io::Error>>,
 }
 
 impl Socket {
     pub(super) const fn new(run: u64, id: SocketId) -> Self {
-        Self { run, id, read_timeout: AtomicU64::new(0), write_timeout: AtomicU64::new(0) }
+        Self {
+            run,
+            id,
+            read_timeout: AtomicU64::new(0),
+            write_timeout: AtomicU64::new(0),
+            deferred: Mutex::new(None),
+        }
     }
 
     pub(super) fn run(&self) -> Rc<Run> {
@@ -126,12 +135,43 @@ impl Socket {
 
     pub(super) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let timeout = self.read_timeout.load(Ordering::Relaxed);
-        self.block("read", Direction::Read, timeout, |run| self.try_read(run, buffer))
+        match self.block("read", Direction::Read, timeout, |run| self.try_read(run, buffer)) {
+            // Received bytes come before an error, and an error before the end.
+            Ok(0) if !buffer.is_empty() => self.take_deferred().map_or(Ok(0), Err),
+            result => result,
+        }
     }
 
+    /// Writes until all bytes are taken, as a blocking `write(2)` does, or something ends it: then the count so far is
+    /// the result, and an error waits for the next call.
     pub(super) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(error) = self.take_deferred() {
+            return Err(error);
+        }
         let timeout = self.write_timeout.load(Ordering::Relaxed);
-        self.block("write", Direction::Write, timeout, |run| self.try_write(run, bytes))
+        let mut written = 0;
+        let result = self.block("write", Direction::Write, timeout, |run| {
+            loop {
+                written += std::task::ready!(self.try_write(run, &bytes[written..]))?;
+                if written == bytes.len() {
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        });
+        match result {
+            Ok(()) => Ok(written),
+            Err(error) if written == 0 => Err(error),
+            Err(error) => {
+                if error.kind() != io::ErrorKind::WouldBlock {
+                    *self.deferred.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                }
+                Ok(written)
+            }
+        }
+    }
+
+    fn take_deferred(&self) -> Option<io::Error> {
+        self.deferred.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Waits for the handshake, at most for `timeout` nanoseconds unless that is 0.

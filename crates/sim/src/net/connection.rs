@@ -61,11 +61,6 @@ pub(super) enum State {
 }
 
 impl State {
-    /// Data can still come from the peer.
-    pub(super) const fn receives(self) -> bool {
-        matches!(self, Self::Established | Self::FinWait1 | Self::FinWait2)
-    }
-
     /// The application can still write.
     pub(super) const fn sends(self) -> bool {
         matches!(self, Self::Established | Self::CloseWait)
@@ -219,7 +214,7 @@ impl Connection {
             to: target.host,
             to_port: target.addr.port(),
         };
-        cx.out.event(NetEvent::Socket { path, fact });
+        cx.out.event(NetEvent { path, fact });
     }
 
     /// Takes arrived acknowledgements of what `side` sent, and moves its state on if its FIN was among them.
@@ -268,7 +263,12 @@ impl Connection {
 #[derive(Debug, Default)]
 pub(super) struct Connections {
     slots: Vec<Option<Box<Connection>>>,
+    /// What each connection was between, for traces: kept when it is gone.
+    places: Vec<[Place; 2]>,
 }
+
+/// A host, None if nobody has the address, and a port.
+pub(super) type Place = (Option<HostId>, u16);
 
 impl Connections {
     /// The number of the next connection.
@@ -278,7 +278,13 @@ impl Connections {
 
     pub(super) fn push(&mut self, connection: Connection) {
         assert_eq!(connection.index, self.next_index(), "connections are stored in order");
+        self.places.push([0, 1].map(|side| (connection.ends[side].host, connection.ends[side].addr.port())));
         self.slots.push(Some(Box::new(connection)));
+    }
+
+    /// What a connection is or was between: the client's place and the server's.
+    pub(super) fn places(&self, index: u32) -> Option<[Place; 2]> {
+        self.places.get(index as usize).copied()
     }
 
     pub(super) fn get(&self, index: u32) -> Option<&Connection> {

@@ -38,7 +38,8 @@ pub(super) struct Listeners {
     open: BTreeMap<ListenerId, Listener>,
     /// By host and port, then by address, which may be unspecified.
     addresses: BTreeMap<(HostId, u16), Vec<(IpAddr, ListenerId)>>,
-    opened: u32,
+    /// Where each listener listens or listened: by its number, and for traces.
+    places: Vec<(HostId, u16)>,
 }
 
 impl Listeners {
@@ -119,8 +120,7 @@ impl Network {
         if self.listeners.overlaps(host, addr) || self.connects_from(host, ip, port) {
             return Err(io::Error::from_raw_os_error(libc::EADDRINUSE));
         }
-        self.listeners.opened += 1;
-        let id = ListenerId(self.listeners.opened);
+        let id = ListenerId(u32::try_from(self.listeners.places.len()).expect("fewer than 2^32 listeners"));
         let backlog = options.backlog as usize;
         let listener = Listener {
             host,
@@ -131,14 +131,14 @@ impl Network {
             reported: false,
         };
         self.listeners.open.insert(id, listener);
+        self.listeners.places.push((host, port));
         self.listeners.addresses.entry((host, port)).or_default().push((ip, id));
         Ok(id)
     }
 
-    /// Describes a listener by host and port, if it is open.
-    pub(super) fn describe_listener(&self, id: ListenerId) -> Option<String> {
-        let listener = self.listeners.open.get(&id)?;
-        Some(format!("{}:{}", self.host_name(listener.host), listener.addr.port()))
+    /// Where a listener listens, or listened.
+    pub(super) fn listener_place(&self, id: ListenerId) -> Option<(HostId, u16)> {
+        self.listeners.places.get(id.0 as usize).copied()
     }
 
     /// Returns the address of a listener, with the port it was given.

@@ -1,5 +1,6 @@
 //! Sockets and listeners as plain numbers, for layers that know no network and reports that describe them.
 
+use super::connection::Place;
 use super::{ListenerId, Network, SocketId};
 
 impl SocketId {
@@ -17,16 +18,24 @@ impl ListenerId {
 }
 
 impl Network {
-    /// Describes a socket or listener by its number: "client:49152 -> server:80", "server:80".
+    /// Describes a socket or listener by its number, also when it is gone: "client:49152 -> server:80", "server:80".
+    ///
+    /// # Panics
+    ///
+    /// Only on a bug here: the number is of no object of this network.
     pub(crate) fn describe_object(&self, object: u64) -> String {
         if object & 1 == 1 {
-            let listener = ListenerId((object >> 1) as u32);
-            return self.describe_listener(listener).unwrap_or_else(|| "a closed listener".to_owned());
+            let place =
+                self.listener_place(ListenerId((object >> 1) as u32)).expect("a listener of this network");
+            return self.describe_place((Some(place.0), place.1));
         }
         let socket = SocketId(object >> 1);
-        self.connections.get(socket.connection()).map_or_else(
-            || "a connection that is over".to_owned(),
-            |connection| self.describe_socket(connection, socket.side()),
-        )
+        let places = self.connections.places(socket.connection()).expect("a socket of this network");
+        let [own, peer] = [socket.side(), 1 - socket.side()].map(|side| self.describe_place(places[side]));
+        format!("{own} -> {peer}")
+    }
+
+    fn describe_place(&self, (host, port): Place) -> String {
+        format!("{}:{port}", host.map_or("nobody", |host| self.host_name(host)))
     }
 }

@@ -13,6 +13,7 @@ use wavetank_runtime::{ListenOptions, SocketOptions};
 
 use super::harness::Harness;
 use super::link::SECOND;
+use super::trace::Fact;
 use super::*;
 use crate::choices::below;
 
@@ -125,10 +126,11 @@ impl Application {
     }
 
     fn close_if_done(&mut self, tank: &mut Harness) {
-        if self.wrote_all && self.read_all {
-            if let Some(socket) = self.socket.take() {
-                tank.close(socket);
-            }
+        if self.wrote_all
+            && self.read_all
+            && let Some(socket) = self.socket.take()
+        {
+            tank.close(socket);
         }
     }
 }
@@ -332,7 +334,7 @@ fn a_random_run_meets_faults_and_full_backlogs() {
         let (ended, events) = Run::new(seed).run();
         facts[0] |= ended > 20 * SECOND;
         for event in events {
-            let NetEvent::Socket { fact, .. } = event else { continue };
+            let fact = event.fact;
             facts[1] |= fact == Fact::BacklogFull;
             facts[2] |= fact == Fact::Retransmitted;
             facts[3] |= fact == Fact::Lost;

@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use super::{HostId, Network, SocketId, Way};
+use super::{HostId, Network, SocketId};
 
 /// A socket and the way a fact about it points: from its own end or, for things received, towards it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,47 +54,24 @@ pub(crate) enum Fact {
     TimedOut,
 }
 
-/// A fact worth a line in the trace.
+/// A fact worth a line in the trace. What faults do to links is for whoever drives the faults to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum NetEvent {
-    Socket { path: Path, fact: Fact },
-    Partitioned { a: HostId, b: HostId, way: Way },
-    Healed { a: HostId, b: HostId },
-    ConnectionsReset { a: HostId, b: HostId },
-    Silenced { host: HostId },
-    Unsilenced { host: HostId },
-    Vanished { host: HostId },
+pub(crate) struct NetEvent {
+    pub(crate) path: Path,
+    pub(crate) fact: Fact,
 }
 
 impl NetEvent {
     /// Whether it is one of many: bytes on their way, as opposed to a connection's beginning, end or trouble.
     pub(crate) const fn is_transfer(&self) -> bool {
-        matches!(self, Self::Socket { fact: Fact::Sent { .. } | Fact::Received { .. }, .. })
+        matches!(self.fact, Fact::Sent { .. } | Fact::Received { .. })
     }
 
     /// Says it in plain words: "client:49152 -> server:80 sends 64 B".
     pub(crate) fn describe(&self, network: &Network) -> String {
-        let name = |host: HostId| network.host_name(host);
-        match *self {
-            Self::Socket { path, fact } => {
-                let from = name(path.from);
-                let to = path.to.map_or("nobody", name);
-                format!("{from}:{} -> {to}:{} {fact}", path.from_port, path.to_port)
-            }
-            Self::Partitioned { a, b, way: Way::Both } => {
-                format!("partition between {} and {}", name(a), name(b))
-            }
-            Self::Partitioned { a, b, way: Way::OneWay } => {
-                format!("partition from {} to {}", name(a), name(b))
-            }
-            Self::Healed { a, b } => format!("partition between {} and {} healed", name(a), name(b)),
-            Self::ConnectionsReset { a, b } => {
-                format!("connections between {} and {} reset", name(a), name(b))
-            }
-            Self::Silenced { host } => format!("{} falls silent", name(host)),
-            Self::Unsilenced { host } => format!("{} is heard again", name(host)),
-            Self::Vanished { host } => format!("sockets of {} vanish", name(host)),
-        }
+        let Self { path, fact } = self;
+        let to = path.to.map_or("nobody", |host| network.host_name(host));
+        format!("{}:{} -> {to}:{} {fact}", network.host_name(path.from), path.from_port, path.to_port)
     }
 }
 
@@ -124,8 +101,8 @@ impl fmt::Display for Fact {
 mod tests {
     use wavetank_runtime::ListenOptions;
 
+    use super::super::Way;
     use super::super::harness::{Harness, LATENCY};
-    use super::*;
 
     #[test]
     fn a_trace_tells_the_life_of_a_connection_in_plain_words() {
@@ -153,10 +130,8 @@ mod tests {
                 "client:49152 -> server:80 waits to be accepted",
                 "client:49152 -> server:80 sends 64 B",
                 "client:49152 -> server:80 delivers 64 B",
-                "partition between client and server",
                 "server:80 -> client:49152 sends RST",
                 "server:80 -> client:49152 loses segments",
-                "partition between client and server healed",
                 "client:49152 -> server:80 sends FIN",
             ]
         );

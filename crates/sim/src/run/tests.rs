@@ -124,7 +124,7 @@ fn tokio_timers_fire_in_step_with_the_seams_on_whole_milliseconds() {
             let foreign = async {
                 tokio::time::sleep_until(tokio::time::Instant::now() + Duration::from_micros(2_200)).await;
                 note("tokio at 4.1", &fired);
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                tokio::time::sleep_until(tokio::time::Instant::now() + Duration::from_millis(20)).await;
                 note("tokio 20 later", &fired);
             };
             let own = async {
@@ -258,9 +258,11 @@ fn condition_variables_wake_and_time_out() {
 
 #[test]
 fn hash_maps_select_and_std_clocks_follow_the_seed() {
+    /// Keys in the order of a map, branches that `select!` took, the clock.
+    type Observed = (Vec<u32>, Vec<u32>, u128);
     #[expect(clippy::disallowed_types, reason = "iteration order and the clock are what is tested")]
-    fn observe(seed: u64) -> (Vec<u32>, Vec<u32>, u128) {
-        let seen: Arc<StdMutex<(Vec<u32>, Vec<u32>, u128)>> = Arc::default();
+    fn observe(seed: u64) -> Observed {
+        let seen: Arc<StdMutex<Observed>> = Arc::default();
         let inside = seen.clone();
         let outcome = seeded(seed, move |sim| {
             let seen = inside.clone();
@@ -374,7 +376,7 @@ fn what_a_client_leaves_behind_is_a_leak_and_what_a_server_leaves_is_not() {
     let leaks = |client: bool| {
         seeded(1, move |sim| {
             let main = async |host: Host| {
-                let _ = Runtime::spawn(&host, "forgotten", std::future::pending::<()>());
+                drop(Runtime::spawn(&host, "forgotten", std::future::pending::<()>()));
             };
             sim.client("other", async |_| {});
             if client { sim.client("host", main) } else { sim.server("host", main) }
@@ -408,7 +410,6 @@ fn limits_name_what_was_still_running() {
 
 #[test]
 fn a_wake_up_from_a_real_os_thread_is_reported() {
-    #[expect(clippy::disallowed_methods, reason = "a foreign thread is what is tested")]
     fn wake_from_outside(waker: Waker) {
         std::thread::Builder::new()
             .name("outsider".into())
@@ -498,7 +499,7 @@ mod network {
                 Runtime::listen(&host, "0.0.0.0:80".parse().unwrap(), ListenOptions::new()).await?;
             loop {
                 let (mut stream, _) = listener.accept().await?;
-                let _ = Runtime::spawn(&host, "connection", async move {
+                Runtime::spawn(&host, "connection", async move {
                     let mut buffer = [0; 64];
                     while let Ok(read @ 1..) = stream.read(&mut buffer).await {
                         if stream.write_all(&buffer[..read]).await.is_err() {
