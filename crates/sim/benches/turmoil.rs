@@ -1,0 +1,276 @@
+//! The tank against turmoil, side by side in one binary.
+//!
+//! `cargo bench -p wavetank --bench turmoil` runs everything and prints one table. Rounds of both contenders alternate,
+//! and the figure is the median of their ratios, so that a noisy machine disturbs both alike. An argument runs only the
+//! parts whose name contains it: `cargo bench -p wavetank --bench turmoil -- hosts`.
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::Barrier;
+use wavetank::runtime::{ListenOptions, Listener, Runtime, SocketOptions};
+use wavetank::{Host, Sim, Sweep};
+
+const ROUND_TRIPS: usize = 100;
+const ROUNDS: usize = 9;
+
+fn main() {
+    let wanted: Vec<String> =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    let asked_for = |name: &str| wanted.is_empty() || wanted.iter().any(|part| name.contains(part.as_str()));
+    println!("medians of {ROUNDS} interleaved rounds; the tank runs with one worker\n");
+    if asked_for("against turmoil") {
+        against_turmoil();
+    }
+    if asked_for("hosts") {
+        hosts();
+    }
+    if asked_for("workers") {
+        workers();
+    }
+    if asked_for("memory") {
+        memory(10_000);
+    }
+    if wanted.iter().any(|part| part == "million") {
+        memory(1_000_000);
+    }
+}
+
+/// Times `f` on the real clock, in seconds.
+#[expect(clippy::disallowed_types, reason = "a benchmark measures real time")]
+fn seconds(f: impl FnOnce()) -> f64 {
+    let start = std::time::Instant::now();
+    f();
+    start.elapsed().as_secs_f64()
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// Alternates two contenders and returns the medians of their times a run and of the ratios first : second.
+fn compare(runs: [usize; 2], mut first: impl FnMut(usize), mut second: impl FnMut(usize)) -> (f64, f64, f64) {
+    first(1);
+    second(1);
+    let (mut a, mut b, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let one = seconds(|| first(runs[0])) / runs[0] as f64;
+        let two = seconds(|| second(runs[1])) / runs[1] as f64;
+        a.push(one);
+        b.push(two);
+        ratios.push(one / two);
+    }
+    (median(a), median(b), median(ratios))
+}
+
+fn show(name: &str, tank: f64, turmoil: f64, ratio: f64, target: f64) {
+    let verdict = if ratio <= target { "met" } else { "MISSED" };
+    println!(
+        "{name:<44} tank {:>10.1} µs   turmoil {:>12.1} µs   ratio {ratio:.6}   target {target}   {verdict}",
+        tank * 1e6,
+        turmoil * 1e6
+    );
+}
+
+fn against_turmoil() {
+    println!("against turmoil: time a run");
+    let (tank, turmoil, ratio) = compare([1000, 20], |runs| tank_echo(runs, 0), |runs| turmoil_echo(runs, 0));
+    show("2 hosts, connect, 100 round trips of 64 B", tank, turmoil, ratio, 0.1);
+    let (tank, turmoil, ratio) =
+        compare([1000, 1], |runs| tank_echo(runs, 300), |runs| turmoil_echo(runs, 300));
+    show("the same, and 300 idle simulated seconds", tank, turmoil, ratio, 0.001);
+    println!();
+}
+
+/// Time for hosts that each talk to two others, by number of hosts.
+fn hosts() {
+    println!("hosts: each connects to two others, 100 round trips of 64 B on each connection");
+    let mut first = None;
+    for count in [10, 25, 50, 100] {
+        let (tank, turmoil, ratio) =
+            compare([20, 1], |runs| tank_ring(runs, count), |runs| turmoil_ring(runs, count));
+        let each = tank / count as f64;
+        let base = *first.get_or_insert(each);
+        println!(
+            "{count:>4} hosts: tank {:>9.1} µs ({:>6.1} µs a host, {:.2} of the first line)   turmoil {:>11.1} µs   ratio {ratio:.5}",
+            tank * 1e6,
+            each * 1e6,
+            each / base,
+            turmoil * 1e6,
+        );
+    }
+    println!();
+}
+
+/// How much faster two workers sweep than one.
+fn workers() {
+    println!("workers: the same sweep of 4,000 seeds with one worker and with two");
+    let sweep = |workers: usize| {
+        move |runs: usize| {
+            Sweep::new("bench", env!("CARGO_MANIFEST_DIR"))
+                .seeds(runs as u64)
+                .workers(workers)
+                .run(|sim| echo(sim, 0));
+        }
+    };
+    let (one, two, ratio) = compare([4_000, 4_000], sweep(1), sweep(2));
+    let verdict = if ratio >= 1.8 { "met" } else { "MISSED" };
+    println!(
+        "one {:.1} µs a run, two {:.1} µs: {ratio:.2} times as fast   target 1.8   {verdict}\n",
+        one * 1e6,
+        two * 1e6
+    );
+}
+
+/// Resident memory over a sweep of `runs` runs.
+fn memory(runs: u64) {
+    println!("memory: resident set while {runs} runs of the echo pass by");
+    for part in 1..=10 {
+        Sweep::new("bench", env!("CARGO_MANIFEST_DIR"))
+            .base_seed(part * runs)
+            .seeds(runs / 10)
+            .run(|sim| echo(sim, 0));
+        println!("after {:>8} runs: {:>6} KiB", part * (runs / 10), resident_kib());
+    }
+    println!();
+}
+
+fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or("VmRSS: 0");
+    line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+// The conversation, the same for both.
+
+async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+    let mut message = [0; 64];
+    while stream.read_exact(&mut message).await.is_ok() {
+        if stream.write_all(&message).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn ask(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> std::io::Result<()> {
+    let mut answer = [0; 64];
+    for number in 0..ROUND_TRIPS {
+        stream.write_all(&[number as u8; 64]).await?;
+        stream.read_exact(&mut answer).await?;
+        assert_eq!(black_box(answer), [number as u8; 64]);
+    }
+    Ok(())
+}
+
+// The tank.
+
+async fn serve(host: Host) -> std::io::Result<()> {
+    let listener = host.listen(([0, 0, 0, 0], 80).into(), ListenOptions::new()).await?;
+    loop {
+        let (stream, _) = listener.accept().await?;
+        host.spawn("connection", answer(stream));
+    }
+}
+
+async fn request(host: Host, server: String) -> std::io::Result<()> {
+    let server = host.resolve(&server, 80).await?[0];
+    ask(host.connect(server, SocketOptions::new()).await?).await
+}
+
+fn echo(sim: &mut Sim, idle_seconds: u64) {
+    sim.latency(Duration::from_millis(1)..=Duration::from_millis(10));
+    sim.server("server", serve);
+    sim.client("client", async move |host: Host| {
+        request(host, "server".to_owned()).await?;
+        host.sleep(Duration::from_secs(idle_seconds)).await;
+        std::io::Result::Ok(())
+    });
+}
+
+fn tank_echo(runs: usize, idle_seconds: u64) {
+    Sweep::new("bench", env!("CARGO_MANIFEST_DIR"))
+        .seeds(runs as u64)
+        .workers(1)
+        .run(move |sim| echo(sim, idle_seconds));
+}
+
+fn tank_ring(runs: usize, count: usize) {
+    Sweep::new("bench", env!("CARGO_MANIFEST_DIR")).seeds(runs as u64).workers(1).run(move |sim| {
+        sim.latency(Duration::from_millis(1)..=Duration::from_millis(10));
+        let through = Arc::new(Barrier::new(count));
+        for index in 0..count {
+            let through = through.clone();
+            sim.client(&format!("host{index}"), async move |host: Host| {
+                let server = host.spawn("server", async move { serve(host).await });
+                let peers = [1, 2].map(|step| format!("host{}", (index + step) % count));
+                let [one, two] = peers.map(|peer| host.spawn("request", request(host, peer)));
+                one.await.expect("a request does not panic")?;
+                two.await.expect("a request does not panic")?;
+                // The others may still need this host's server.
+                through.wait().await;
+                wavetank::runtime::TaskHandle::abort(&server);
+                std::io::Result::Ok(())
+            });
+        }
+    });
+}
+
+// turmoil.
+
+fn turmoil_sim() -> turmoil::Sim<'static> {
+    turmoil::Builder::new()
+        .min_message_latency(Duration::from_millis(1))
+        .max_message_latency(Duration::from_millis(10))
+        .simulation_duration(Duration::from_secs(3600))
+        .rng_seed(1)
+        .build()
+}
+
+async fn turmoil_serve() -> turmoil::Result {
+    let listener = turmoil::net::TcpListener::bind(("0.0.0.0", 80)).await?;
+    loop {
+        let (stream, _) = listener.accept().await?;
+        tokio::task::spawn_local(answer(stream));
+    }
+}
+
+async fn turmoil_request(server: String) -> std::io::Result<()> {
+    ask(turmoil::net::TcpStream::connect((server, 80)).await?).await
+}
+
+#[expect(clippy::disallowed_methods, reason = "turmoil's timers are tokio's")]
+fn turmoil_echo(runs: usize, idle_seconds: u64) {
+    for _ in 0..runs {
+        let mut sim = turmoil_sim();
+        sim.host("server", turmoil_serve);
+        sim.client("client", async move {
+            turmoil_request("server".to_owned()).await?;
+            tokio::time::sleep(Duration::from_secs(idle_seconds)).await;
+            Ok(())
+        });
+        sim.run().expect("the conversation ends");
+    }
+}
+
+fn turmoil_ring(runs: usize, count: usize) {
+    for _ in 0..runs {
+        let mut sim = turmoil_sim();
+        let through = Arc::new(Barrier::new(count));
+        for index in 0..count {
+            let through = through.clone();
+            sim.client(format!("host{index}"), async move {
+                tokio::task::spawn_local(turmoil_serve());
+                let peers = [1, 2].map(|step| format!("host{}", (index + step) % count));
+                let [one, two] = peers.map(|peer| tokio::task::spawn_local(turmoil_request(peer)));
+                one.await??;
+                two.await??;
+                through.wait().await;
+                Ok(())
+            });
+        }
+        sim.run().expect("the conversations end");
+    }
+}
