@@ -425,7 +425,12 @@ impl Executor {
                 self.choose(site, ready.as_slices().0, ready.as_slices().1, None)
             }
         };
-        self.ready.borrow_mut().remove(index)
+        let first = self.ready.borrow()[0];
+        let chosen = self.ready.borrow_mut().remove(index)?;
+        if chosen != first {
+            self.fact_of(chosen, Fact::Overtakes { first });
+        }
+        Some(chosen)
     }
 
     fn choose(&self, site: SiteId, front: &[TaskId], back: &[TaskId], running: Option<TaskId>) -> usize {

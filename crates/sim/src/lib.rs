@@ -1,4 +1,9 @@
-//! Deterministic simulation testing of network protocol code.
+//! Deterministic simulation testing of network protocol code: tasks and blocking threads, on a simulated network where
+//! every choice comes from one seed.
+//!
+//! [`macro@test`] makes a function that builds a [`Sim`] a test; [`Host`] is what its mains get, and implements both traits
+//! of [`runtime`]. [`Sweep`] does what the attribute does, for programs of your own. The project's README has a first test
+//! with its output, and says what is controlled and what is not.
 //!
 //! # Settings
 //!
@@ -73,3 +78,8 @@ pub use wavetank_runtime as runtime;
 pub mod __private {
     pub use insta;
 }
+
+/// The README's code is compiled with the doc tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+mod readme {}

@@ -157,6 +157,11 @@ impl<'a> Report<'a> {
         self.fact("ran for", &format!("{:?} of virtual time, {} steps", outcome.virtual_time, outcome.steps))
     }
 
+    /// Says that the shrunk run was replayed: every finding of a bug that is expected has to be.
+    pub(crate) fn replayed(self) -> Self {
+        self.fact("replayed", "twice, strictly: the same symptom, the same trace")
+    }
+
     /// Shows what shrinking did.
     pub(crate) fn shrunk(self, before: Counts, after: Counts, shrunk: &Shrunk) -> Self {
         let end = if shrunk.end == End::Fixpoint { String::new() } else { format!("; {}", shrunk.end) };

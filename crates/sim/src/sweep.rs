@@ -348,6 +348,8 @@ impl Session {
                 case.report("found the bug but cannot replay it").after(index).to_string(),
             ));
         }
+        // On standard output, where the harness keeps it unless somebody asks (`--nocapture`).
+        println!("\n{}", case.report("found the bug that it is to find").after(index).replayed());
         let is_reviewed = self.settings.only.is_none() && self.settings.base_seed.is_none();
         let mut found = Found { is_reviewed, ..case.into_found(seed, index + 1) };
         // The recording that was there, and was replayed above, is at least as small: it is what people look at.

@@ -37,6 +37,8 @@ pub(crate) enum Fact {
         before: Operation,
         by: TaskId,
     },
+    /// A task runs although another was ready before it.
+    Overtakes { first: TaskId },
     /// A woken task stays off the processor for a while.
     Withheld {
         nanos: Nanos,

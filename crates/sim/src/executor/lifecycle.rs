@@ -159,7 +159,6 @@ impl Executor {
 
     /// Records that `task` panicked: a failure of the run.
     pub(crate) fn panicked_with(&self, task: TaskId, message: &str) {
-        self.fact_of(task, Fact::Panicked(message.into()));
         let (name, main) = {
             let slots = self.slots.borrow();
             (slots[task.index()].name.clone(), slots[task.index()].main)

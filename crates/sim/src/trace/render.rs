@@ -67,7 +67,7 @@ impl Trace {
     fn detail(&self, event: &Event) -> Detail {
         match &event.fact {
             Fact::Panicked(_) | Fact::Failed(_) | Fact::Fault(_) | Fact::Logged(_) => Detail::Essential,
-            Fact::Preempted { .. } | Fact::Withheld { .. } => Detail::Essential,
+            Fact::Preempted { .. } | Fact::Overtakes { .. } | Fact::Withheld { .. } => Detail::Essential,
             Fact::Network(event) if event.is_transfer() => Detail::Everything,
             Fact::Network(_) | Fact::Started { .. } | Fact::Ended => Detail::Connections,
             Fact::Waits(_) => Detail::Waits,
@@ -82,6 +82,7 @@ impl Trace {
             Fact::Preempted { before, by } => {
                 format!("~ is preempted before `{before}` by {}", self.name(*by))
             }
+            Fact::Overtakes { first } => format!("~ runs before {}, which was ready first", self.name(*first)),
             Fact::Withheld { nanos } => format!("~ could run, but is held back for {}", milliseconds(*nanos)),
             Fact::Panicked(message) => format!("! panics: {}", first_line(message)),
             Fact::Failed(message) => format!("! fails: {}", first_line(message)),
