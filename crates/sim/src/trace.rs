@@ -38,7 +38,9 @@ pub(crate) enum Fact {
         by: TaskId,
     },
     /// A task runs although another was ready before it.
-    Overtakes { first: TaskId },
+    Overtakes {
+        first: TaskId,
+    },
     /// A woken task stays off the processor for a while.
     Withheld {
         nanos: Nanos,

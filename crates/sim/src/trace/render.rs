@@ -23,7 +23,7 @@ enum Detail {
 }
 
 impl Trace {
-    /// Renders the trace in at most [`LINES_MAX`] lines.
+    /// Renders the trace in at most 60 lines.
     #[must_use]
     pub fn render(&self) -> String {
         let levels = [Detail::Everything, Detail::Waits, Detail::Connections, Detail::Essential];
@@ -82,7 +82,9 @@ impl Trace {
             Fact::Preempted { before, by } => {
                 format!("~ is preempted before `{before}` by {}", self.name(*by))
             }
-            Fact::Overtakes { first } => format!("~ runs before {}, which was ready first", self.name(*first)),
+            Fact::Overtakes { first } => {
+                format!("~ runs before {}, which was ready first", self.name(*first))
+            }
             Fact::Withheld { nanos } => format!("~ could run, but is held back for {}", milliseconds(*nanos)),
             Fact::Panicked(message) => format!("! panics: {}", first_line(message)),
             Fact::Failed(message) => format!("! fails: {}", first_line(message)),
