@@ -1,13 +1,15 @@
 //! A host of the simulation: the tank's implementation of both traits of the seam.
 //!
-//! `tasks` implements `Runtime`, `threads` implements `Threads`, `socket` is what their streams share, `locks` are the
-//! locks of threads.
+//! `tasks` implements `Runtime`, `threads` implements `Threads`, `socket` is what their streams share, `udp` and `local`
+//! implement the extensions of both, `locks` are the locks of threads.
 
 mod ending;
+mod local;
 mod locks;
 mod socket;
 mod tasks;
 mod threads;
+mod udp;
 
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,9 +24,11 @@ use crate::sim::MainResult;
 use crate::symptom::{Symptom, SymptomKind};
 use crate::trace::Fact;
 
+pub use local::{SimBlockingUnixListener, SimBlockingUnixStream, SimUnixListener, SimUnixStream};
 pub use locks::{SimCondvar, SimGuard, SimMutex};
 pub use tasks::{SimListener, SimReadHalf, SimSleep, SimStream, SimTaskHandle, SimWriteHalf};
 pub use threads::{SimBlockingListener, SimBlockingStream, SimThreadHandle};
+pub use udp::{SimBlockingUdpSocket, SimUdpSocket};
 
 /// A handle to a simulated host. It implements [`Runtime`](wavetank_runtime::Runtime) and
 /// [`Threads`](wavetank_runtime::Threads); protocol code runs on it as on any other.

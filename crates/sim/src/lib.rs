@@ -35,6 +35,7 @@ mod test_folder;
 #[cfg(test)]
 mod toy;
 mod trace;
+mod udp;
 mod wall_clock;
 
 pub use executor::Strategy;
@@ -46,6 +47,7 @@ pub use sim::{MainResult, Sim};
 pub use sweep::{Found, Passed, Sweep};
 pub use symptom::{Symptom, SymptomKind};
 pub use trace::Trace;
+pub use udp::Udp;
 
 /// Makes a simulation a test: `fn name(sim: &mut Sim)` builds the hosts, and the test runs it with its recordings under
 /// `seeds/` and then with many seeds.

@@ -7,7 +7,7 @@
 //!
 //! The module list is a map: [`connection`] is a connection's state, [`flow`] one direction of it; [`socket`] and
 //! [`listen`] are the calls of applications, [`transmit`] sends, [`arrival`] receives, [`ack`] answers; [`link`] is what lies between,
-//! [`faults`] breaks it; [`event`] orders what is to come, [`trace`] tells what was.
+//! [`faults`] breaks it; [`udp`] is datagrams, [`local`] Unix sockets; [`event`] orders what is to come, [`trace`] tells what was.
 //!
 //! # Invariants
 //!
@@ -17,7 +17,7 @@
 //!
 //! # Not here
 //!
-//! Wakers and waiting (the executor), when faults happen, UDP, IPv6 beyond `::1`. Congestion control and Nagle's
+//! Wakers and waiting (the executor), when faults happen, IPv6 beyond `::1`. Congestion control and Nagle's
 //! algorithm are not simulated: they shift times, which the latencies do already.
 
 mod ack;
@@ -34,12 +34,14 @@ mod link;
 #[cfg(test)]
 mod linux;
 mod listen;
+mod local;
 mod object;
 #[cfg(test)]
 mod property;
 mod socket;
 mod trace;
 mod transmit;
+mod udp;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -48,12 +50,16 @@ use std::time::Duration;
 
 pub(crate) use faults::Way;
 pub(crate) use link::{LatencyRange, LinkId};
+pub(crate) use local::{LocalEvent, LocalId, LocalListenerId};
 pub(crate) use trace::NetEvent;
+pub(crate) use udp::{Chance, DatagramEvent, Fate, Fates, UdpId};
 
 use connection::{Connection, Connections};
 use event::EventQueue;
 use link::Links;
 use listen::Listeners;
+use local::Local;
+use udp::Udp;
 
 /// Simulated time in nanoseconds since the start of the run.
 pub(crate) type Nanos = u64;
@@ -110,6 +116,15 @@ pub(crate) trait Outside {
 
     /// Takes a fact worth a line in the trace.
     fn event(&mut self, event: NetEvent);
+
+    /// Picks one of `bound` answers about a datagram on `link`; 0 is the dull one.
+    fn pick_datagram(&mut self, link: LinkId, chance: Chance, bound: u32) -> u32;
+
+    /// Takes a fact about a datagram.
+    fn datagram_event(&mut self, event: DatagramEvent);
+
+    /// Takes a fact about a Unix socket.
+    fn local_event(&mut self, event: LocalEvent);
 }
 
 /// What a blocked call waits for.
@@ -125,6 +140,11 @@ pub(crate) enum Direction {
 pub(crate) enum Ready {
     Socket(SocketId, Direction),
     Listener(ListenerId),
+    Datagram(UdpId),
+    Local(LocalId, Direction),
+    LocalListener(LocalListenerId),
+    /// The backlog of a listener may have room.
+    LocalRoom(LocalListenerId),
 }
 
 /// What connections share.
@@ -165,6 +185,8 @@ pub(crate) struct Network {
     hosts: Vec<Host>,
     connections: Connections,
     listeners: Listeners,
+    udp: Udp,
+    local: Local,
     /// Sockets that connected: host, port, own address, peer.
     tuples: BTreeSet<(HostId, u16, IpAddr, SocketAddr)>,
     wire: Wire,
@@ -178,6 +200,8 @@ impl Network {
             hosts: Vec::new(),
             connections: Connections::default(),
             listeners: Listeners::default(),
+            udp: Udp::default(),
+            local: Local::default(),
             tuples: BTreeSet::new(),
             wire: Wire {
                 links: Links::new(),
@@ -255,6 +279,10 @@ impl Network {
 
     /// Returns the time of the earliest coming event.
     pub(crate) fn next_event(&self) -> Option<Nanos> {
+        [self.next_segment_event(), self.udp.next_arrival()].into_iter().flatten().min()
+    }
+
+    fn next_segment_event(&self) -> Option<Nanos> {
         let first = self.wire.queue.peek()?;
         if self.stands(first) {
             return Some(first.at);
@@ -265,10 +293,11 @@ impl Network {
 
     /// Tells whether nothing is on its way that an application could ever notice.
     pub(crate) fn quiet(&self) -> bool {
-        !self.wire.queue.unordered().any(|event| {
+        let segments = self.wire.queue.unordered().any(|event| {
             self.stands(event)
                 && self.connections.get(event.socket.connection()).is_some_and(Connection::concerns_somebody)
-        })
+        });
+        !segments && !self.datagrams_concern_somebody()
     }
 
     /// Takes whom it may be worth asking again since the last call: each once, in order of occurrence. Some are asked in
@@ -285,6 +314,10 @@ impl Network {
                     if let Some(listener) = self.listeners.get_mut(listener) {
                         listener.reported = false;
                     }
+                }
+                Ready::Datagram(socket) => self.udp.report_taken(socket),
+                ready @ (Ready::Local(..) | Ready::LocalListener(_) | Ready::LocalRoom(_)) => {
+                    self.local.report_taken(ready);
                 }
             }
         }

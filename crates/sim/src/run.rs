@@ -19,12 +19,14 @@ use std::time::Duration;
 
 use wavetank_runtime::join::panic_message;
 
-use crate::choices::{ChoiceLog, Choices, Divergence, Replay};
+use crate::choices::{ChoiceLog, Choices, Divergence, Replay, below};
 use crate::context;
 use crate::executor::{Executor, HostIndex, Settings};
 use crate::faults::Driver;
 use crate::interpose;
-use crate::net::{HostId, LinkId, Nanos, NetEvent, Network, Outside, Ready};
+use crate::net::{
+    Chance, DatagramEvent, HostId, LinkId, LocalEvent, Nanos, NetEvent, Network, Outside, Ready,
+};
 use crate::panics;
 pub(crate) use crate::progress::Progress;
 use crate::sim::{Config, HostPlan, Sim};
@@ -304,5 +306,33 @@ impl Outside for Link<'_> {
 
     fn event(&mut self, event: NetEvent) {
         self.run.executor.fact(Fact::Network(event));
+    }
+
+    fn pick_datagram(&mut self, link: LinkId, chance: Chance, bound: u32) -> u32 {
+        let mut choices = self.run.executor.choices.borrow_mut();
+        let name = |host: HostId| &self.run.hosts[host.index()].name;
+        let scope = format!("{}>{}", name(link.from), name(link.to));
+        let lane = choices.lane(&format!("datagrams {scope}"));
+        match chance {
+            Chance::Delay => {
+                let site = choices.site(lane, &format!("{scope} delay"));
+                choices.pick_uniform(site, bound)
+            }
+            Chance::Fate { one_in } => {
+                let site = choices.site(lane, &format!("{scope} fate"));
+                choices.pick(site, bound, |rng| match below(rng, one_in) {
+                    0 => 1 + below(rng, bound - 1),
+                    _ => 0,
+                })
+            }
+        }
+    }
+
+    fn datagram_event(&mut self, event: DatagramEvent) {
+        self.run.executor.fact(Fact::Datagram(event));
+    }
+
+    fn local_event(&mut self, event: LocalEvent) {
+        self.run.executor.fact(Fact::Local(event));
     }
 }

@@ -10,6 +10,7 @@ use crate::faults::Faults;
 use crate::host::Host;
 use crate::net::{LatencyRange, Nanos, Network};
 use crate::run::Run;
+use crate::udp::Udp;
 
 /// Builds one simulated run: hosts, network, limits. A test's body gets one a run.
 ///
@@ -109,6 +110,7 @@ pub(crate) struct Config {
     pub(crate) latency: LatencyRange,
     pub(crate) link_latencies: Vec<(String, String, LatencyRange)>,
     pub(crate) user_timeout: Option<Duration>,
+    pub(crate) udp: Udp,
     pub(crate) faults: Faults,
     pub(crate) strategy: Strategy,
     pub(crate) perturb: bool,
@@ -127,6 +129,7 @@ impl Default for Config {
             latency: LatencyRange { min: Duration::from_micros(500), max: Duration::from_millis(2) },
             link_latencies: Vec::new(),
             user_timeout: None,
+            udp: Udp::reliable(),
             faults: Faults::none(),
             strategy: Strategy::Swarm,
             perturb: true,
@@ -144,6 +147,7 @@ impl Default for Config {
 impl Config {
     pub(crate) fn apply(&self, network: &mut Network) {
         network.set_latency(self.latency);
+        network.set_fates(self.udp.clone().into_fates());
         if let Some(timeout) = self.user_timeout {
             network.set_user_timeout(timeout);
         }
@@ -294,6 +298,12 @@ impl Sim {
     /// about 15 minutes (924.6 s).
     pub fn user_timeout(&mut self, timeout: Duration) -> &mut Self {
         self.config.user_timeout = Some(timeout);
+        self
+    }
+
+    /// Says what may befall UDP's datagrams. Default: [`Udp::reliable`].
+    pub fn udp(&mut self, udp: Udp) -> &mut Self {
+        self.config.udp = udp;
         self
     }
 

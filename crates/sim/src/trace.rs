@@ -17,7 +17,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use crate::executor::{Operation, TaskId, Wait};
-use crate::net::{Nanos, NetEvent, Network};
+use crate::net::{DatagramEvent, LocalEvent, Nanos, NetEvent, Network};
 
 pub(crate) use layer::{dispatch, leave_spans, reenter_spans};
 pub(crate) use render::milliseconds;
@@ -49,6 +49,8 @@ pub(crate) enum Fact {
     /// A host's main returned an error.
     Failed(Box<str>),
     Network(NetEvent),
+    Datagram(DatagramEvent),
+    Local(LocalEvent),
     Fault(Box<str>),
     /// A `tracing` event of the code under test.
     Logged(Box<str>),

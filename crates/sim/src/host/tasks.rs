@@ -14,7 +14,8 @@ use wavetank_runtime::{
 };
 
 use super::ending::{Ending, ending};
-use super::socket::{Listening, Socket};
+use super::local::SimUnixStream;
+use super::socket::{EndId, Listening, Socket};
 use super::{Host, context};
 use crate::executor::{TaskId, TimerKey, Wait};
 
@@ -60,7 +61,7 @@ impl Runtime for Host {
             let run = self.run();
             let id =
                 run.network(|network, now, link| network.connect(now, link, self.id(), address, options))?;
-            Socket::new(self.run, id)
+            Socket::new(self.run, EndId::Tcp(id))
         };
         poll_fn(|context| socket.poll_connected(context)).await?;
         Ok(SimStream { socket: Arc::new(socket) })
@@ -205,16 +206,16 @@ pub struct SimStream {
     socket: Arc<Socket>,
 }
 
-/// The reading half of a [`SimStream`].
+/// The reading half of a [`SimStream`] or a [`SimUnixStream`].
 #[derive(Debug)]
 pub struct SimReadHalf {
-    socket: Arc<Socket>,
+    pub(super) socket: Arc<Socket>,
 }
 
-/// The writing half of a [`SimStream`]; dropping it half-closes the stream.
+/// The writing half of a [`SimStream`] or a [`SimUnixStream`]; dropping it half-closes the stream.
 #[derive(Debug)]
 pub struct SimWriteHalf {
-    socket: Arc<Socket>,
+    pub(super) socket: Arc<Socket>,
 }
 
 impl Stream for SimStream {
@@ -290,5 +291,5 @@ macro_rules! writes {
     )*};
 }
 
-reads!(SimStream, SimReadHalf);
-writes!(SimStream, SimWriteHalf);
+reads!(SimStream, SimUnixStream, SimReadHalf);
+writes!(SimStream, SimUnixStream, SimWriteHalf);

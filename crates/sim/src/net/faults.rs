@@ -75,6 +75,8 @@ impl Network {
         for listener in self.listeners.of_host(host) {
             self.forget_listener(listener);
         }
+        self.udp_vanish(host);
+        self.local_vanish(out, host);
         self.for_each(now, out, |connection, cx| {
             for side in [0, 1] {
                 if connection.ends[side].host == Some(host) {
@@ -108,6 +110,7 @@ impl Network {
             let (before, after) = changes.next().expect("one entry a connection");
             connection.notice(before, after, cx);
         });
+        self.lose_datagrams(out);
         self.drop_cancelled();
     }
 

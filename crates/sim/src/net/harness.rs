@@ -13,6 +13,9 @@ use super::*;
 pub(super) struct Recorder {
     pub(super) pick: Box<dyn FnMut(u32) -> u32>,
     pub(super) events: Vec<NetEvent>,
+    pub(super) chance: Box<dyn FnMut(Chance, u32) -> u32>,
+    pub(super) datagrams: Vec<DatagramEvent>,
+    pub(super) locals: Vec<LocalEvent>,
 }
 
 impl Outside for Recorder {
@@ -22,6 +25,18 @@ impl Outside for Recorder {
 
     fn event(&mut self, event: NetEvent) {
         self.events.push(event);
+    }
+
+    fn pick_datagram(&mut self, _: LinkId, chance: Chance, bound: u32) -> u32 {
+        (self.chance)(chance, bound)
+    }
+
+    fn datagram_event(&mut self, event: DatagramEvent) {
+        self.datagrams.push(event);
+    }
+
+    fn local_event(&mut self, event: LocalEvent) {
+        self.locals.push(event);
     }
 }
 
@@ -48,7 +63,13 @@ impl Harness {
         let client = network.add_host("client").unwrap();
         let server = network.add_host("server").unwrap();
         network.set_latency(fixed(Duration::from_nanos(LATENCY)));
-        let out = Recorder { pick: Box::new(|_| 0), events: Vec::new() };
+        let out = Recorder {
+            pick: Box::new(|_| 0),
+            events: Vec::new(),
+            chance: Box::new(|_, _| 0),
+            datagrams: Vec::new(),
+            locals: Vec::new(),
+        };
         Self { network, out, now: 0, client, server }
     }
 

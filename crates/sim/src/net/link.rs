@@ -224,6 +224,11 @@ mod tests {
                 self.0
             }
             fn event(&mut self, _: super::super::NetEvent) {}
+            fn pick_datagram(&mut self, _: LinkId, _: super::super::Chance, _: u32) -> u32 {
+                unreachable!("no datagram is sent")
+            }
+            fn datagram_event(&mut self, _: super::super::DatagramEvent) {}
+            fn local_event(&mut self, _: super::super::LocalEvent) {}
         }
         let mut links = Links::new();
         links.add_host();

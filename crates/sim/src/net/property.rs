@@ -224,6 +224,7 @@ impl Run {
                         Direction::Write => application.write_blocked = false,
                     }
                 }
+                other => panic!("{other:?} without UDP and Unix sockets"),
             }
         }
     }

@@ -8,7 +8,7 @@ use std::fmt::Write;
 
 use super::{Event, Fact, Trace};
 use crate::executor::{TaskId, Wait};
-use crate::net::{Nanos, NetEvent};
+use crate::net::{DatagramEvent, Nanos, NetEvent};
 
 /// A rendered trace has at most this many lines.
 pub(crate) const LINES_MAX: usize = 60;
@@ -69,7 +69,11 @@ impl Trace {
             Fact::Panicked(_) | Fact::Failed(_) | Fact::Fault(_) | Fact::Logged(_) => Detail::Essential,
             Fact::Preempted { .. } | Fact::Overtakes { .. } | Fact::Withheld { .. } => Detail::Essential,
             Fact::Network(event) if event.is_transfer() => Detail::Everything,
-            Fact::Network(_) | Fact::Started { .. } | Fact::Ended => Detail::Connections,
+            Fact::Datagram(event) if event.is_transfer() => Detail::Everything,
+            Fact::Datagram(event) if event.is_fate() => Detail::Essential,
+            Fact::Local(event) if event.is_transfer() => Detail::Everything,
+            Fact::Local(_) => Detail::Connections,
+            Fact::Network(_) | Fact::Datagram(_) | Fact::Started { .. } | Fact::Ended => Detail::Connections,
             Fact::Waits(_) => Detail::Waits,
         }
     }
@@ -89,6 +93,10 @@ impl Trace {
             Fact::Panicked(message) => format!("! panics: {}", first_line(message)),
             Fact::Failed(message) => format!("! fails: {}", first_line(message)),
             Fact::Network(event) => self.describe_network(event),
+            Fact::Datagram(event) => self.describe_datagram(event),
+            Fact::Local(event) => {
+                self.network.as_ref().map_or_else(|| format!("{event:?}"), |network| event.describe(network))
+            }
             Fact::Fault(what) => format!("* {what}"),
             Fact::Logged(line) => format!("| {}", first_line(line)),
         }
@@ -96,6 +104,13 @@ impl Trace {
 
     fn describe_network(&self, event: &NetEvent) -> String {
         self.network.as_ref().map_or_else(|| format!("{event:?}"), |network| event.describe(network))
+    }
+
+    fn describe_datagram(&self, event: &DatagramEvent) -> String {
+        let mark = if event.is_fate() { "* " } else { "" };
+        let text =
+            self.network.as_ref().map_or_else(|| format!("{event:?}"), |network| event.describe(network));
+        format!("{mark}{text}")
     }
 
     fn describe_wait(&self, wait: Wait) -> String {
