@@ -5,3 +5,4 @@
 //! reader is the order of operations; everything the bug does not need is left out, and the piece says so.
 
 pub mod websockets;
+pub mod yamux;

@@ -6,6 +6,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use crate::symptom::{Symptom, SymptomKind};
+use crate::trace::Fact;
 
 use super::clock::{Clock, Jump};
 use super::{Run, oracle};
@@ -35,7 +36,7 @@ pub(super) async fn drive(run: &Run) {
             let until = *leaving.get_or_insert_with(|| run.executor.now() + run.config.leak_grace);
             match oracle::leak(run) {
                 None => return,
-                Some(leak) if run.executor.now() >= until => return run.executor.fail(leak),
+                Some(leak) if run.executor.now() >= until => return fail(run, leak),
                 Some(_) => {}
             }
         }
@@ -43,6 +44,12 @@ pub(super) async fn drive(run: &Run) {
             return;
         }
     }
+}
+
+/// Ends the run with what an oracle saw. No task does anything wrong at that moment, so the trace has to say it.
+fn fail(run: &Run, symptom: Symptom) {
+    run.executor.fact(Fact::Failed(symptom.to_string().into()));
+    run.executor.fail(symptom);
 }
 
 /// Gives control to tokio once: it renews the budget, delivers deferred wake-ups, and runs tasks of its own.
@@ -71,12 +78,12 @@ async fn pass_time(run: &Run, clock: &mut Clock, leaving: Option<Nanos>) -> bool
     }
     let foreign = clock.may_have_foreign_timers();
     if own.is_none() && !foreign {
-        executor.fail(oracle::nothing_left(run));
+        fail(run, oracle::nothing_left(run));
         return false;
     }
     let target = own.unwrap_or(limit).min(leaving.unwrap_or(limit)).min(limit);
     if let Some(stall) = oracle::stall(run, target) {
-        executor.fail(stall);
+        fail(run, stall);
         return false;
     }
     let quiet_since = executor.now();
@@ -85,13 +92,13 @@ async fn pass_time(run: &Run, clock: &mut Clock, leaving: Option<Nanos>) -> bool
     }
     if own.is_none() && !executor.has_ready() && leaving.is_none() {
         // Even tokio had nothing up to the limit: it happened when everything went quiet, not at the limit.
-        executor.fail(oracle::nothing_left_since(run, quiet_since));
+        fail(run, oracle::nothing_left_since(run, quiet_since));
         return false;
     }
     if target >= limit {
         let detail =
             format!("{:?} of virtual time and no end; {}", run.config.time_limit(), oracle::unfinished(run));
-        executor.fail(Symptom::new(SymptomKind::TimeLimit, detail));
+        fail(run, Symptom::new(SymptomKind::TimeLimit, detail));
         return false;
     }
     run.network(|network, now, link| network.process(now, link));
