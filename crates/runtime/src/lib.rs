@@ -6,7 +6,8 @@
 //!
 //! The module list is a map of the crate: [`instant`] is time, [`runtime`] and [`threads`] are the two traits,
 //! [`socket`] what both say of sockets, [`sync`] the locks of blocking code, [`join`] how a task or thread ends;
-//! [`tokio_runtime`] and [`std_threads`] are production.
+//! [`tokio_runtime`] and [`std_threads`] are production. [`probe`] has what code may tell a simulation of itself:
+//! [`always!`], [`sometimes!`], [`buggify!`].
 //!
 //! # Invariants
 //!
@@ -54,6 +55,7 @@ mod clock;
 mod entropy;
 pub mod instant;
 pub mod join;
+pub mod probe;
 pub mod runtime;
 pub mod socket;
 pub mod std_threads;

@@ -11,6 +11,7 @@
 //!
 #![doc = include_str!("settings.md")]
 
+mod adversary;
 mod choices;
 mod context;
 mod executor;
@@ -21,6 +22,7 @@ mod interrupt;
 mod net;
 mod panics;
 mod pool;
+mod probes;
 mod progress;
 mod recording;
 mod report;
@@ -37,6 +39,7 @@ mod toy;
 mod trace;
 mod wall_clock;
 
+pub use adversary::{Adversary, Cancellable, cancellable};
 pub use executor::Strategy;
 pub use faults::Faults;
 pub use host::Host;
@@ -72,6 +75,7 @@ pub use trace::Trace;
 /// ```
 pub use wavetank_macros::test;
 pub use wavetank_runtime as runtime;
+pub use wavetank_runtime::{always, buggify, sometimes};
 
 /// What the expansion of [`macro@test`] names. No part of the interface.
 #[doc(hidden)]
