@@ -7,6 +7,7 @@
 //! The module list is a map of the crate: [`instant`] is time, [`runtime`] and [`threads`] are the two traits,
 //! [`datagrams`] and [`local`] extend both by UDP and by Unix sockets, [`socket`] is what they say of sockets, [`sync`]
 //! the locks of blocking code, [`join`] how a task or thread ends; [`tokio_runtime`] and [`std_threads`] are production.
+//! [`probe`] has what code may tell a simulation of itself: [`always!`], [`sometimes!`], [`buggify!`].
 //!
 //! # Invariants
 //!
@@ -56,6 +57,7 @@ mod entropy;
 pub mod instant;
 pub mod join;
 pub mod local;
+pub mod probe;
 pub mod runtime;
 pub mod socket;
 pub mod std_threads;

@@ -5,7 +5,8 @@
 //! to it as a [`Wait`], and whoever drives it decides when time passes.
 //!
 //! The files: `waker` (how tasks become ready), `coroutine` (threads), `strategy` (who runs next), `wait` (what parked
-//! tasks wait for), `overflow` (stack overflows), `lifecycle` (start, end, teardown).
+//! tasks wait for), `perturb` (late and spurious wake-ups), `overflow` (stack overflows), `lifecycle` (start, end,
+//! teardown).
 //!
 //! # Invariants
 //!
@@ -16,6 +17,7 @@
 mod coroutine;
 mod lifecycle;
 mod overflow;
+mod perturb;
 mod strategy;
 mod wait;
 mod waker;
@@ -36,6 +38,7 @@ use crate::trace::{Fact, Trace};
 
 use coroutine::{Resumed, Suspender, ThreadBody};
 pub(crate) use lifecycle::{Straggler, describe_wait};
+pub(crate) use perturb::{LATER_BOUND, NOBODY, draw_later, later};
 use strategy::Chooser;
 pub use strategy::Strategy;
 pub(crate) use wait::{Operation, Wait};
@@ -64,7 +67,7 @@ pub(crate) struct Settings {
     pub(crate) strategy: Strategy,
     pub(crate) stack_bytes: usize,
     pub(crate) steps_max: u64,
-    /// Whether seeds may withhold ready tasks and preempt tokio operations.
+    /// Whether seeds may withhold ready tasks, preempt and defer operations, and wake tasks for nothing.
     pub(crate) perturb: bool,
     /// Whether a panic fails the run only if it is a main's.
     pub(crate) tolerate_panics: bool,
@@ -120,6 +123,8 @@ struct Lanes {
     schedule: LaneId,
     withhold: LaneId,
     budget: LaneId,
+    pending: LaneId,
+    spurious: LaneId,
 }
 
 /// See the module.
@@ -145,6 +150,10 @@ pub(crate) struct Executor {
     mains_left: Cell<usize>,
     withholds: bool,
     preempts: bool,
+    /// Operations of tasks may be told `Pending` though they could go on.
+    defers: bool,
+    /// Parked tasks may be woken for nothing.
+    wakes_for_nothing: bool,
     /// Seam operations that the running task may still finish in this step.
     operations_left: Cell<u32>,
     verdict: RefCell<Option<Symptom>>,
@@ -168,6 +177,8 @@ impl Executor {
             schedule: choices.lane("schedule"),
             withhold: choices.lane("withhold"),
             budget: choices.lane("budget"),
+            pending: choices.lane("pending"),
+            spurious: choices.lane("spurious"),
         };
         // Which perturbations a run has is a choice of its own, so that a replay asks the same questions.
         let swarm = choices.lane("swarm");
@@ -176,6 +187,7 @@ impl Executor {
             settings.perturb && choices.pick(site, 2, |rng| u32::from(below(rng, one_in) == 0)) == 1
         };
         let (withholds, preempts) = (drawn("swarm withhold", 3), drawn("swarm preempt", 3));
+        let (defers, wakes_for_nothing) = (drawn("swarm pending", 3), drawn("swarm spurious", 3));
         let chooser = Chooser::new(settings.strategy, choices.side_stream("strategy"));
         Self {
             run,
@@ -199,6 +211,8 @@ impl Executor {
             mains_left: Cell::new(0),
             withholds,
             preempts,
+            defers,
+            wakes_for_nothing,
             operations_left: Cell::new(u32::MAX),
             verdict: RefCell::default(),
             tearing_down: Cell::new(false),
@@ -554,22 +568,6 @@ impl Executor {
         }
     }
 
-    /// Counts one async operation of the running task. `Pending` preempts it, as tokio's budget would: it is woken at
-    /// once and the operation has not begun.
-    pub(crate) fn poll_operation(&self, context: &Context<'_>) -> Poll<()> {
-        match self.operations_left.get() {
-            u32::MAX => Poll::Ready(()),
-            0 => {
-                context.waker().wake_by_ref();
-                Poll::Pending
-            }
-            left => {
-                self.operations_left.set(left - 1);
-                Poll::Ready(())
-            }
-        }
-    }
-
     /// Notes what the running task waits for, for reports.
     pub(crate) fn note_wait(&self, on: Wait) {
         let Some(task) = self.current.get() else { return };
@@ -618,8 +616,11 @@ impl Executor {
         }
         slot.state = State::Parked;
         slot.parked_since = self.now();
-        if slot.woken {
-            drop(slots);
+        let (woken, is_async) = (slot.woken, slot.suspender.is_none());
+        drop(slots);
+        if !woken && is_async {
+            self.perhaps_wake_for_nothing(task);
+        } else if woken {
             // Its mail may have been collected while it ran.
             let mut inbox = self.inbox.borrow_mut();
             if !inbox.contains(&task) {

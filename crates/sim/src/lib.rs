@@ -11,6 +11,7 @@
 //!
 #![doc = include_str!("settings.md")]
 
+mod adversary;
 mod choices;
 mod context;
 mod executor;
@@ -21,6 +22,7 @@ mod interrupt;
 mod net;
 mod panics;
 mod pool;
+mod probes;
 mod progress;
 mod recording;
 mod report;
@@ -38,6 +40,7 @@ mod trace;
 mod udp;
 mod wall_clock;
 
+pub use adversary::{Adversary, Cancellable, cancellable};
 pub use executor::Strategy;
 pub use faults::Faults;
 pub use host::Host;
@@ -74,6 +77,7 @@ pub use udp::Udp;
 /// ```
 pub use wavetank_macros::test;
 pub use wavetank_runtime as runtime;
+pub use wavetank_runtime::{always, buggify, sometimes};
 
 /// What the expansion of [`macro@test`] names. No part of the interface.
 #[doc(hidden)]

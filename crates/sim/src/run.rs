@@ -28,6 +28,7 @@ use crate::net::{
     Chance, DatagramEvent, HostId, LinkId, LocalEvent, Nanos, NetEvent, Network, Outside, Ready,
 };
 use crate::panics;
+use crate::probes::{Points, Probes};
 pub(crate) use crate::progress::Progress;
 use crate::sim::{Config, HostPlan, Sim};
 use crate::symptom::{Symptom, SymptomKind};
@@ -58,8 +59,10 @@ pub(crate) struct Outcome {
     pub(crate) virtual_time: Duration,
     /// Faults that happened.
     pub(crate) faults: usize,
-    /// The source place of the last panic.
-    pub(crate) panicked_at: Option<String>,
+    /// The source place of the last panic, or of the invariant that was broken.
+    pub(crate) failed_at: Option<String>,
+    /// The `sometimes!` that were evaluated.
+    pub(crate) points: Points,
 }
 
 /// One run in progress. Everything that code under test holds finds it through `context`.
@@ -68,6 +71,7 @@ pub(crate) struct Run {
     pub(crate) seed: u64,
     pub(crate) trace_level: tracing::Level,
     pub(crate) executor: Executor,
+    pub(crate) probes: Probes,
     network: RefCell<Network>,
     faults: RefCell<Driver>,
     link_sites: RefCell<BTreeMap<LinkId, crate::choices::SiteId>>,
@@ -89,6 +93,7 @@ pub(crate) fn run(body: &Body, plan: &Plan<'_>, progress: &Arc<Progress>) -> Out
         Plan::Seed(seed) => Choices::seeded(seed),
         Plan::Replay { seed, log, mode } => Choices::replayed(seed, log, mode),
     };
+    Probes::install();
     let _interposed = interpose::enter(choices.side_stream("libc"));
     let number = context::next_run_number();
     let mut sim = Sim::new(choices);
@@ -190,6 +195,7 @@ impl Run {
             seed,
             trace_level: config.trace_level,
             executor,
+            probes: Probes::default(),
             network: RefCell::new(network),
             faults: RefCell::new(faults),
             link_sites: RefCell::default(),
@@ -261,6 +267,11 @@ impl Run {
         &self.faults
     }
 
+    /// Whether `buggify!` may be true in this run.
+    pub(crate) const fn buggifies(&self) -> bool {
+        self.config.perturb
+    }
+
     pub(crate) fn note_heal(&self) {
         self.healed_at.set(self.executor.now());
     }
@@ -269,6 +280,10 @@ impl Run {
         let symptom = self.executor.verdict();
         let steps = self.executor.steps();
         let virtual_time = Duration::from_nanos(self.executor.now());
+        let (points, broken_at) = self.probes.into_parts();
+        let is_broken = symptom.as_ref().is_some_and(|symptom| symptom.kind() == SymptomKind::Invariant);
+        let panicked_at = panics::take_place();
+        let failed_at = if is_broken { broken_at.map(str::to_owned) } else { panicked_at };
         let names = self.executor.task_names();
         let (choices, mut trace) = self.executor.into_parts();
         trace.keep_names(names, self.network.into_inner());
@@ -281,7 +296,8 @@ impl Run {
             steps,
             virtual_time,
             faults: self.faults.into_inner().happened(),
-            panicked_at: panics::take_place(),
+            failed_at,
+            points,
         }
     }
 }

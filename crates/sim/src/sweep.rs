@@ -31,6 +31,7 @@ use crate::trace::Trace;
 mod case;
 mod examine;
 mod hunt;
+mod reach;
 mod recordings;
 #[cfg(test)]
 mod tests;
@@ -50,6 +51,8 @@ pub struct Sweep {
     seeds: u64,
     base_seed: u64,
     finds: Option<String>,
+    sometimes_required: bool,
+    reaches: Vec<String>,
     workers: Option<NonZeroUsize>,
     patience: Duration,
     shrink_runs_max: usize,
@@ -69,6 +72,8 @@ impl Sweep {
             identity,
             seeds: 100,
             finds: None,
+            sometimes_required: false,
+            reaches: Vec::new(),
             workers: None,
             patience: Duration::from_secs(10),
             shrink_runs_max: 2_000,
@@ -101,6 +106,24 @@ impl Sweep {
     #[must_use]
     pub fn finds(mut self, symptom: impl Into<String>) -> Self {
         self.finds = Some(symptom.into());
+        self
+    }
+
+    /// Has [`run`](Self::run) fail unless every `sometimes!` point that some seed evaluated was reached by some seed.
+    ///
+    /// A sweep that the environment cuts short (fewer seeds, a shard, a time budget) is not held to it. Default: what was
+    /// not reached is noted on stderr, and in [`Passed::never_reached`].
+    #[must_use]
+    pub const fn sometimes_required(mut self) -> Self {
+        self.sometimes_required = true;
+        self
+    }
+
+    /// Has [`run`](Self::run) fail unless some seed reached this `sometimes!` point, also if no seed so much as came by
+    /// it. May be called several times; otherwise as [`sometimes_required`](Self::sometimes_required).
+    #[must_use]
+    pub fn reaches(mut self, what: impl Into<String>) -> Self {
+        self.reaches.push(what.into());
         self
     }
 
@@ -181,10 +204,11 @@ impl Sweep {
 }
 
 /// What a test that passed came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Passed {
     recordings: usize,
     seeds: u64,
+    never_reached: Vec<String>,
 }
 
 impl Passed {
@@ -196,6 +220,12 @@ impl Passed {
     /// Counts the seeds that were run.
     pub const fn seeds(&self) -> u64 {
         self.seeds
+    }
+
+    /// Returns the `sometimes!` points that were evaluated and never true, and those that the test names
+    /// ([`Sweep::reaches`]) and no seed reached, by their texts, sorted. Recordings do not count.
+    pub fn never_reached(&self) -> &[String] {
+        &self.never_reached
     }
 }
 
@@ -210,6 +240,7 @@ pub struct Found {
     after: Counts,
     trace: Trace,
     recording: Option<PathBuf>,
+    never_reached: Vec<String>,
     is_reviewed: bool,
 }
 
@@ -252,6 +283,12 @@ impl Found {
     /// Returns the trace of the shrunk run: the one on disk, if a recording that was there is at least as small.
     pub const fn trace(&self) -> &Trace {
         &self.trace
+    }
+
+    /// Returns the `sometimes!` points that seeds up to this one evaluated and never found true, as
+    /// [`Passed::never_reached`].
+    pub fn never_reached(&self) -> &[String] {
+        &self.never_reached
     }
 
     /// Returns the trace as the macro's snapshot holds it. `None` if the environment chose what was run: then it is
@@ -302,14 +339,16 @@ impl Session {
     fn verify(&self) -> Result<Passed, Stop> {
         if let Some(recording) = self.recording_of_settings()? {
             self.replay_for_verify(&recording)?;
-            return Ok(Passed { recordings: 1, seeds: 0 });
+            return Ok(Passed { recordings: 1, seeds: 0, never_reached: Vec::new() });
         }
         let replayed = self.replay_all_for_verify()?;
         let hunted = self.hunt(self.seeds_to_verify());
         match hunted.failure {
-            None => self
-                .not_interrupted(&hunted)
-                .map(|()| Passed { recordings: replayed.recordings, seeds: hunted.passed }),
+            None => {
+                self.not_interrupted(&hunted)?;
+                let never_reached = self.judge_reach(&hunted.reach, hunted.passed)?;
+                Ok(Passed { recordings: replayed.recordings, seeds: hunted.passed, never_reached })
+            }
             Some((index, failure)) => {
                 let case = self.case(failure, &replayed.stale);
                 let report = case.report("failed").after(index).to_string();
@@ -351,7 +390,9 @@ impl Session {
         // On standard output, where the harness keeps it unless somebody asks (`--nocapture`).
         println!("\n{}", case.report("found the bug that it is to find").after(index).replayed());
         let is_reviewed = self.settings.only.is_none() && self.settings.base_seed.is_none();
-        let mut found = Found { is_reviewed, ..case.into_found(seed, index + 1) };
+        let never_reached = self.never_reached(&hunted.reach, index);
+        self.note_never_reached(&never_reached, index + 1);
+        let mut found = Found { is_reviewed, never_reached, ..case.into_found(seed, index + 1) };
         // The recording that was there, and was replayed above, is at least as small: it is what people look at.
         if let Some(kept) = found.recording.as_ref().and_then(|path| shown.remove(path))
             && found.after >= kept.1

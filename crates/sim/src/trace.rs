@@ -20,7 +20,7 @@ use crate::executor::{Operation, TaskId, Wait};
 use crate::net::{DatagramEvent, LocalEvent, Nanos, NetEvent, Network};
 
 pub(crate) use layer::{dispatch, leave_spans, reenter_spans};
-pub(crate) use render::milliseconds;
+pub(crate) use render::{after, milliseconds};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -45,7 +45,18 @@ pub(crate) enum Fact {
     Withheld {
         nanos: Nanos,
     },
+    /// An operation of a task was told `Pending` before it was tried, and is woken after `nanos`.
+    Deferred {
+        wait: Wait,
+        nanos: Nanos,
+    },
+    /// A parked task was woken though nothing had happened.
+    WokenForNothing,
+    /// An adversary of the test did something: a wrapper, a cancellation, a `buggify!`.
+    Adversary(Box<str>),
     Panicked(Box<str>),
+    /// An `always!` that did not hold.
+    Broken(&'static str),
     /// A host's main returned an error.
     Failed(Box<str>),
     Network(NetEvent),

@@ -122,11 +122,15 @@ impl Executor {
 
     /// "host/name", and "host/name#2" for the second of that name.
     fn unique_name(&self, host: HostIndex, name: &str) -> String {
-        let name = format!("{}/{name}", self.hosts.borrow()[host]);
+        self.numbered(&format!("{}/{name}", self.hosts.borrow()[host]))
+    }
+
+    /// "name", and "name#2" for the second of that name in the run.
+    pub(crate) fn numbered(&self, name: &str) -> String {
         let mut names = self.names.borrow_mut();
-        let count = names.entry(name.clone()).or_insert(0);
+        let count = names.entry(name.to_owned()).or_insert(0);
         *count += 1;
-        if *count == 1 { name } else { format!("{name}#{count}") }
+        if *count == 1 { name.to_owned() } else { format!("{name}#{count}") }
     }
 
     pub(super) fn end(&self, task: TaskId) {
@@ -307,6 +311,11 @@ impl Executor {
     }
 
     // Teardown.
+
+    /// Whether the run is over, and what is left of it is being dropped.
+    pub(crate) fn is_tearing_down(&self) -> bool {
+        self.tearing_down.get()
+    }
 
     /// Whether a thread (as opposed to a task) is being torn down now.
     pub(crate) fn is_tearing_down_a_thread(&self) -> bool {

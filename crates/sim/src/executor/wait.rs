@@ -47,6 +47,17 @@ pub(crate) enum Wait {
 }
 
 impl Wait {
+    /// What the waiting task is about to do, in one word.
+    pub(crate) const fn verb(&self) -> &'static str {
+        match self {
+            Self::Lock { .. } => "lock",
+            Self::Condvar { .. } => "wait",
+            Self::Sleep { .. } => "sleep",
+            Self::Join { .. } => "join",
+            Self::Outside { verb, .. } => verb,
+        }
+    }
+
     /// Whether a stall oracle should look at this wait: one that others must end.
     pub(crate) const fn can_stall(&self) -> bool {
         match self {

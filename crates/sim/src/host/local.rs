@@ -50,7 +50,7 @@ impl Listening {
 
     fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<Socket>> {
         let run = self.run();
-        ready!(run.executor.poll_operation(context));
+        ready!(run.executor.poll_operation(context, self.wait()));
         let accepted = self.try_accept(&run);
         if accepted.is_pending() {
             run.when_ready(Ready::LocalListener(self.id), context.waker());
@@ -98,7 +98,7 @@ impl LocalSockets for Host {
     type UnixListener = SimUnixListener;
 
     async fn connect_unix(&self, path: &Path, options: SocketOptions) -> io::Result<SimUnixStream> {
-        poll_fn(|context| self.run().executor.poll_operation(context)).await;
+        poll_fn(|context| self.run().executor.poll_turn(context)).await;
         match self.connect_now(&self.run(), path, options)? {
             Poll::Ready(socket) => Ok(SimUnixStream { socket: Arc::new(socket) }),
             Poll::Pending => Err(io::Error::from_raw_os_error(libc::EAGAIN)),

@@ -144,11 +144,12 @@ impl Socket {
         attempt: impl FnOnce(&Run) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         let run = self.run();
-        std::task::ready!(run.executor.poll_operation(context));
+        let wait = self.wait(direction, None);
+        std::task::ready!(run.executor.poll_operation(context, wait));
         let polled = attempt(&run);
         if polled.is_pending() {
             run.when_ready(self.ready(direction), context.waker());
-            run.executor.note_wait(self.wait(direction, None));
+            run.executor.note_wait(wait);
         }
         polled
     }
@@ -322,7 +323,7 @@ impl Listening {
 
     pub(super) fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<(Socket, SocketAddr)>> {
         let run = self.run();
-        std::task::ready!(run.executor.poll_operation(context));
+        std::task::ready!(run.executor.poll_operation(context, self.wait()));
         let accepted = self.try_accept(&run);
         if accepted.is_pending() {
             run.when_ready(Ready::Listener(self.id), context.waker());

@@ -149,8 +149,9 @@ impl Future for SimSleep {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let run = self.host.run();
-        ready!(run.executor.poll_operation(context));
         let deadline = self.deadline.as_nanos();
+        let wait = Wait::Sleep { until: deadline };
+        ready!(run.executor.poll_operation(context, wait));
         if run.executor.now() >= deadline {
             self.disarm();
             return Poll::Ready(());
@@ -159,7 +160,7 @@ impl Future for SimSleep {
         if !armed {
             self.timer = Some(run.executor.arm(deadline, self.host.index, context.waker().clone()));
         }
-        run.executor.note_wait(Wait::Sleep { until: deadline });
+        run.executor.note_wait(wait);
         Poll::Pending
     }
 }

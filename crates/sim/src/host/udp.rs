@@ -64,7 +64,7 @@ impl Socket {
 
     /// A scheduling point of a task.
     fn poll_point(&self, context: &Context<'_>) -> Poll<()> {
-        self.run().executor.poll_operation(context)
+        self.run().executor.poll_turn(context)
     }
 
     fn poll_receive(
@@ -72,8 +72,8 @@ impl Socket {
         context: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<(usize, SocketAddr)>> {
-        ready!(self.poll_point(context));
         let run = self.run();
+        ready!(run.executor.poll_operation(context, self.wait(None)));
         let polled = self.try_receive(&run, buffer);
         if polled.is_pending() {
             run.when_ready(Ready::Datagram(self.id), context.waker());

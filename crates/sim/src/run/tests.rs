@@ -362,7 +362,7 @@ fn a_panic_in_a_task_its_drop_or_a_hosts_set_up_fails_the_run() {
     assert_eq!(symptom(&in_drop), "panic in host/main: in drop");
     let in_set_up = seeded(1, |_| panic!("in set-up"));
     assert_eq!(symptom(&in_set_up), "setup: in set-up");
-    assert!(in_set_up.panicked_at.is_some_and(|place| place.contains("tests.rs")));
+    assert!(in_set_up.failed_at.is_some_and(|place| place.contains("tests.rs")));
 }
 
 #[test]

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use super::Session;
 use super::examine::{Failure, SecondRun};
+use super::reach::Reach;
 use crate::interrupt::Interrupt;
 use crate::pool::Job;
+use crate::run::Outcome;
 use crate::settings::Shard;
 use crate::wall_clock::WallClock;
 
@@ -37,6 +39,8 @@ pub(super) struct Hunted {
     pub(super) failure: Option<(u64, Failure)>,
     /// Counts the seeds that passed.
     pub(super) passed: u64,
+    /// The `sometimes!` points that the seeds reached.
+    pub(super) reach: Reach,
 }
 
 /// What the workers share.
@@ -68,11 +72,17 @@ impl Shared<'_> {
         Some((index, seed))
     }
 
-    fn note(&self, index: u64, failure: Option<Failure>) {
+    fn note(&self, index: u64, examined: Result<Box<Outcome>, Failure>) {
         let hunted = &mut self.lock().hunted;
-        match failure {
-            None => hunted.passed += 1,
-            Some(failure) => {
+        match examined {
+            Ok(outcome) => {
+                hunted.passed += 1;
+                hunted.reach.add(index, &outcome.points);
+            }
+            Err(failure) => {
+                if let Some(outcome) = &failure.outcome {
+                    hunted.reach.add(index, &outcome.points);
+                }
                 if hunted.failure.as_ref().is_none_or(|(lowest, _)| index < *lowest) {
                     hunted.failure = Some((index, failure));
                 }
@@ -93,7 +103,10 @@ impl Session {
             time_budget: self.settings.time_budget,
             interrupt: &self.interrupt,
             clock: WallClock::start(),
-            state: Mutex::new(State { next: 0, hunted: Hunted { failure: None, passed: 0 } }),
+            state: Mutex::new(State {
+                next: 0,
+                hunted: Hunted { failure: None, passed: 0, reach: Reach::default() },
+            }),
         };
         let wanted = self.sweep.workers.map_or(self.pool.size(), |count| count.get().min(self.pool.size()));
         let helpers = u64::try_from(wanted).unwrap_or(u64::MAX).min(seeds.count).saturating_sub(1);
@@ -113,7 +126,7 @@ impl Session {
     fn work(&self, shared: &Shared<'_>) {
         while let Some((index, seed)) = shared.next() {
             let second = if index % SECOND_RUN_EVERY == 0 { SecondRun::Always } else { SecondRun::IfItFails };
-            shared.note(index, self.examine(Job::Seed(seed), second).err());
+            shared.note(index, self.examine(Job::Seed(seed), second));
         }
     }
 }

@@ -68,6 +68,8 @@ impl Trace {
         match &event.fact {
             Fact::Panicked(_) | Fact::Failed(_) | Fact::Fault(_) | Fact::Logged(_) => Detail::Essential,
             Fact::Preempted { .. } | Fact::Overtakes { .. } | Fact::Withheld { .. } => Detail::Essential,
+            Fact::Deferred { .. } | Fact::WokenForNothing | Fact::Adversary(_) => Detail::Essential,
+            Fact::Broken(_) => Detail::Essential,
             Fact::Network(event) if event.is_transfer() => Detail::Everything,
             Fact::Datagram(event) if event.is_transfer() => Detail::Everything,
             Fact::Datagram(event) if event.is_fate() => Detail::Essential,
@@ -90,6 +92,12 @@ impl Trace {
                 format!("~ runs before {}, which was ready first", self.name(*first))
             }
             Fact::Withheld { nanos } => format!("~ could run, but is held back for {}", milliseconds(*nanos)),
+            Fact::Deferred { wait, nanos } => {
+                format!("~ is not let {} yet: woken {}", self.describe_deferred(*wait), after(*nanos))
+            }
+            Fact::WokenForNothing => "~ is woken for nothing".to_owned(),
+            Fact::Adversary(what) => format!("~ {what}"),
+            Fact::Broken(what) => format!("! broken: {what}"),
             Fact::Panicked(message) => format!("! panics: {}", first_line(message)),
             Fact::Failed(message) => format!("! fails: {}", first_line(message)),
             Fact::Network(event) => self.describe_network(event),
@@ -111,6 +119,13 @@ impl Trace {
         let text =
             self.network.as_ref().map_or_else(|| format!("{event:?}"), |network| event.describe(network));
         format!("{mark}{text}")
+    }
+
+    fn describe_deferred(&self, wait: Wait) -> String {
+        match wait {
+            Wait::Sleep { until } => format!("see whether it is {}", milliseconds(until)),
+            other => self.describe_wait(other).trim_start_matches("to ").to_owned(),
+        }
     }
 
     fn describe_wait(&self, wait: Wait) -> String {
@@ -137,6 +152,11 @@ impl Trace {
 /// A time as milliseconds, exact to the microsecond, as all reports show it.
 pub(crate) fn milliseconds(nanos: Nanos) -> String {
     format!("{}.{:03}ms", nanos / 1_000_000, nanos % 1_000_000 / 1_000)
+}
+
+/// How long after now, in words.
+pub(crate) fn after(nanos: Nanos) -> String {
+    if nanos == 0 { "at once".to_owned() } else { format!("after {}", milliseconds(nanos)) }
 }
 
 fn first_line(text: &str) -> &str {
