@@ -230,7 +230,7 @@ impl Executor {
 
     /// Moves the clock. Whoever drives the executor does this, and only forwards.
     pub(crate) fn set_now(&self, now: Nanos) {
-        debug_assert!(now >= self.clock.get(), "time does not run backwards");
+        assert!(now >= self.clock.get(), "time does not run backwards");
         self.clock.set(now);
         interpose::set_clock(now);
     }

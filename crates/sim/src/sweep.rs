@@ -2,9 +2,10 @@
 //!
 //! `#[wavetank::test]` expands to a [`Sweep`]; programs may build one of their own. The order of the work:
 //!
-//! 1. every recording of the test under `seeds/` (`recordings`);
-//! 2. seeds, in parallel, until one fails (`hunt`); each run is judged by `examine`;
-//! 3. the failure is recorded, shrunk, replayed once more and recorded again (`case`), and reported (`report`).
+//! 1. a warm-up that nobody looks at, for what a process initialises once;
+//! 2. every recording of the test under `seeds/` (`recordings`);
+//! 3. seeds, in parallel, until one fails (`hunt`); each run is judged by `examine`;
+//! 4. the failure is recorded, shrunk, replayed once more and recorded again (`case`), and reported (`report`).
 //!
 //! # Invariants
 //!
@@ -17,9 +18,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::choices::fnv1a;
+use crate::choices::{ChoiceLog, Replay, fnv1a};
 use crate::interrupt::{Interrupt, RunningSweep};
-use crate::pool::{BodyRunner, Pool, Runner};
+use crate::pool::{BodyRunner, Job, Pool, Runner};
 use crate::recording::store::Store;
 use crate::report::{Counts, Identity, Report};
 use crate::settings::{Settings, Shard};
@@ -43,8 +44,15 @@ mod tests;
 ///
 /// # Defaults
 ///
-/// 100 seeds, from a base that is a hash of the test's name; as many workers as cores; shrinking for at most 2000 runs
-/// and 20 s; a run is given up after 10 s of real time without a step.
+/// 100 seeds, from a base that is a hash of the test's name; as many workers as cores; one passing seed in 64 is run
+/// twice; shrinking for at most 2000 runs and 20 s; a run is given up after 10 s of real time without a step.
+///
+/// # Determinism
+///
+/// A sweep begins with one run that is not looked at: the dull one (every pick is 0) of seed 0. It initialises what the
+/// code under test has once per process (a `LazyLock`, a cached table), so that the first seed meets what all others
+/// meet. What only some seeds reach stays for the first of them to initialise; if that changes the run, it is reported
+/// as nondeterminism. Initialise such a static in the test's body, before the hosts.
 #[derive(Clone, Debug)]
 pub struct Sweep {
     identity: Identity,
@@ -54,6 +62,7 @@ pub struct Sweep {
     sometimes_required: bool,
     reaches: Vec<String>,
     workers: Option<NonZeroUsize>,
+    check_every: u64,
     patience: Duration,
     shrink_runs_max: usize,
     shrink_time_max: Duration,
@@ -75,6 +84,7 @@ impl Sweep {
             sometimes_required: false,
             reaches: Vec::new(),
             workers: None,
+            check_every: 64,
             patience: Duration::from_secs(10),
             shrink_runs_max: 2_000,
             shrink_time_max: Duration::from_secs(20),
@@ -136,6 +146,14 @@ impl Sweep {
     #[must_use]
     pub const fn workers(mut self, count: usize) -> Self {
         self.workers = Some(NonZeroUsize::new(count).expect("a sweep needs a worker"));
+        self
+    }
+
+    /// Sets of how many seeds that pass one is run a second time, to see whether it does the same again: 1 checks every
+    /// seed, 0 none. The first seed is among those that are checked. A seed that fails is always run twice.
+    #[must_use]
+    pub const fn check_every(mut self, seeds: u64) -> Self {
+        self.check_every = seeds;
         self
     }
 
@@ -209,6 +227,7 @@ pub struct Passed {
     recordings: usize,
     seeds: u64,
     never_reached: Vec<String>,
+    trace_hash: u64,
 }
 
 impl Passed {
@@ -226,6 +245,16 @@ impl Passed {
     /// ([`Sweep::reaches`]) and no seed reached, by their texts, sorted. Recordings do not count.
     pub fn never_reached(&self) -> &[String] {
         &self.never_reached
+    }
+
+    /// Returns a number that two sweeps share if, and practically only if, they ran the same seeds and each seed had the
+    /// same trace in both, in whatever order the seeds were run.
+    ///
+    /// # Determinism
+    ///
+    /// The same on every machine, in debug and release builds, and at any number of workers, for the same code.
+    pub const fn trace_hash(&self) -> u64 {
+        self.trace_hash
     }
 }
 
@@ -337,9 +366,11 @@ impl Session {
 
     /// The work of [`Sweep::run`].
     fn verify(&self) -> Result<Passed, Stop> {
-        if let Some(recording) = self.recording_of_settings()? {
+        let recording = self.recording_of_settings()?;
+        self.warm_up();
+        if let Some(recording) = recording {
             self.replay_for_verify(&recording)?;
-            return Ok(Passed { recordings: 1, seeds: 0, never_reached: Vec::new() });
+            return Ok(Passed { recordings: 1, seeds: 0, never_reached: Vec::new(), trace_hash: 0 });
         }
         let replayed = self.replay_all_for_verify()?;
         let hunted = self.hunt(self.seeds_to_verify());
@@ -347,7 +378,12 @@ impl Session {
             None => {
                 self.not_interrupted(&hunted)?;
                 let never_reached = self.judge_reach(&hunted.reach, hunted.passed)?;
-                Ok(Passed { recordings: replayed.recordings, seeds: hunted.passed, never_reached })
+                Ok(Passed {
+                    recordings: replayed.recordings,
+                    seeds: hunted.passed,
+                    never_reached,
+                    trace_hash: hunted.trace_hash,
+                })
             }
             Some((index, failure)) => {
                 let case = self.case(failure, &replayed.stale);
@@ -359,7 +395,9 @@ impl Session {
 
     /// The work of [`Sweep::find`].
     fn find(&self) -> Result<Found, Stop> {
-        if let Some(recording) = self.recording_of_settings()? {
+        let recording = self.recording_of_settings()?;
+        self.warm_up();
+        if let Some(recording) = recording {
             return self.replay_for_find(&recording);
         }
         let mut shown = self.replay_all_for_find()?;
@@ -400,6 +438,14 @@ impl Session {
             (found.trace, found.after) = kept;
         }
         Ok(found)
+    }
+
+    /// Runs the dull run of seed 0, whatever it does, for what code under test initialises once per process.
+    ///
+    /// Always this one: a replay in a new process then finds such state as the sweep found it, contents included.
+    fn warm_up(&self) {
+        // If it fails or hangs, so will a run that is looked at.
+        let _ = self.ran(Job::replay(0, &ChoiceLog::default(), Replay::Lenient));
     }
 
     /// Returns the seeds of a normal test, as this process is to run them.

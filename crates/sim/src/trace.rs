@@ -195,7 +195,7 @@ impl std::fmt::Debug for Trace {
 }
 
 /// A hasher whose result is the same on every machine and in every build: std's promises neither.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct StableHasher(u64);
 
 impl Hasher for StableHasher {

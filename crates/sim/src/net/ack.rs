@@ -29,7 +29,9 @@ impl Connection {
             // Probes of the closed window (RFC 9293 section 3.8.6.1) find nobody, or the way barred.
             self.flows[side].missed_ack.get_or_insert(cx.now);
             self.watch(side, cx);
-            return self.recover_ack(side, cx);
+            self.recover_ack(side, cx);
+            // One that was sent before may still be on its way.
+            return self.want_ack(side, cx);
         }
         let told = self.flows[side].last_read_at.saturating_add(self.min_latency(1 - side, cx));
         let flow = &mut self.flows[side];
@@ -142,8 +144,9 @@ impl Connection {
         let socket = self.socket(side);
         let flow = &mut self.flows[side];
         if flow.ack_event.is_none() {
-            // What a call in passing has absorbed is acted upon as if it arrived now.
+            // What a call in passing has absorbed, or what came while nobody waited, is acted upon as if it arrived now.
             let at = if flow.can_go_on() { Some(cx.now) } else { flow.useful_ack() };
+            let at = at.map(|at| at.max(cx.now));
             flow.ack_event = at.map(|at| cx.wire.queue.push(at, Due::Ack, socket));
         }
     }
@@ -245,6 +248,25 @@ mod tests {
             tank.settle();
             assert_eq!(outcome(tank.read(server, 9)), fails(ConnectionReset));
         }
+    }
+
+    #[test]
+    fn an_acknowledgement_on_its_way_to_a_sender_that_is_cut_off_opens_its_window_when_it_arrives() {
+        let (mut tank, client, server) = Harness::connected();
+        tank.send(client, &[1; 40_000]);
+        tank.pass(LATENCY / 2);
+        assert_eq!(tank.fill(client), 65_536 - 40_000);
+        tank.pass(LATENCY / 2);
+        assert_eq!(tank.receive(server).len(), 40_000);
+        tank.pass(LATENCY * 6 / 10);
+        // Two acknowledgements are on their way, and only the second one tells of the new window.
+        tank.partition(Way::OneWay);
+        tank.pass(LATENCY * 4 / 10);
+        tank.send(client, &[2; 40_000]);
+        tank.pass(LATENCY);
+        tank.heal();
+        tank.settle();
+        assert_eq!(tank.receive(server).len(), 65_536);
     }
 
     #[test]

@@ -37,7 +37,7 @@ impl Session {
     /// ended.
     pub(super) fn examine(&self, job: Job, second: SecondRun) -> Result<Box<Outcome>, Failure> {
         let seed = job.seed();
-        let mut outcome = match self.ran(job) {
+        let mut outcome = match self.ran(job.clone()) {
             Ran::Ended(outcome) => outcome,
             other => return Err(Failure { seed, symptom: self.symptom_of_no_end(&other), outcome: None }),
         };
@@ -46,6 +46,12 @@ impl Session {
         }
         if let Some(difference) = self.difference_of_second_run(seed, &outcome) {
             let mut detail = difference;
+            if self.agrees_with_itself_by_now(job) {
+                detail.push_str(
+                    "\ntwo further runs were the same: the first of them all initialised something that lasts (a \
+                     `static`, a `LazyLock`). Do that in the test's body, before the hosts",
+                );
+            }
             if let Some(first) = &outcome.symptom {
                 detail = format!("{detail}\nthe first run failed with: {first}");
             }
@@ -76,6 +82,15 @@ impl Session {
                 Symptom::new(SymptomKind::Panic, format!("wavetank itself, this is a bug: {message}"))
             }
             Ran::Ended(_) => unreachable!("the run has ended"),
+        }
+    }
+
+    /// Tells whether a further run and its replay are the same: the first run differed because it was the first.
+    fn agrees_with_itself_by_now(&self, job: Job) -> bool {
+        let seed = job.seed();
+        match self.ran(job) {
+            Ran::Ended(third) => self.difference_of_second_run(seed, &third).is_none(),
+            Ran::Stuck { .. } | Ran::Crashed { .. } => false,
         }
     }
 

@@ -1,5 +1,6 @@
 //! The hunt: seeds in order, on parallel workers, until the lowest failing one is known.
 
+use std::hash::Hasher;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -11,10 +12,8 @@ use crate::interrupt::Interrupt;
 use crate::pool::Job;
 use crate::run::Outcome;
 use crate::settings::Shard;
+use crate::trace::StableHasher;
 use crate::wall_clock::WallClock;
-
-/// Of so many passing seeds, one is run a second time to see whether it does the same again. The first is among them.
-const SECOND_RUN_EVERY: u64 = 64;
 
 /// The seeds of a sweep: those of `base..base + count` that belong to the shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +32,7 @@ impl Seeds {
 }
 
 /// What a hunt came to.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Hunted {
     /// The failure with the lowest index, with that index.
     pub(super) failure: Option<(u64, Failure)>,
@@ -41,6 +40,16 @@ pub(super) struct Hunted {
     pub(super) passed: u64,
     /// The `sometimes!` points that the seeds reached.
     pub(super) reach: Reach,
+    /// Of the traces of the seeds that passed, in any order.
+    pub(super) trace_hash: u64,
+}
+
+/// One seed's part of the hash of a sweep. The parts are added up, so the order of the seeds does not matter.
+fn trace_hash_of(seed: u64, trace_hash: u64) -> u64 {
+    let mut hasher = StableHasher::default();
+    hasher.write_u64(seed);
+    hasher.write_u64(trace_hash);
+    hasher.finish()
 }
 
 /// What the workers share.
@@ -72,11 +81,12 @@ impl Shared<'_> {
         Some((index, seed))
     }
 
-    fn note(&self, index: u64, examined: Result<Box<Outcome>, Failure>) {
+    fn note(&self, index: u64, seed: u64, examined: Result<Box<Outcome>, Failure>) {
         let hunted = &mut self.lock().hunted;
         match examined {
             Ok(outcome) => {
                 hunted.passed += 1;
+                hunted.trace_hash = hunted.trace_hash.wrapping_add(trace_hash_of(seed, outcome.trace.hash()));
                 hunted.reach.add(index, &outcome.points);
             }
             Err(failure) => {
@@ -103,10 +113,7 @@ impl Session {
             time_budget: self.settings.time_budget,
             interrupt: &self.interrupt,
             clock: WallClock::start(),
-            state: Mutex::new(State {
-                next: 0,
-                hunted: Hunted { failure: None, passed: 0, reach: Reach::default() },
-            }),
+            state: Mutex::new(State { next: 0, hunted: Hunted::default() }),
         };
         let wanted = self.sweep.workers.map_or(self.pool.size(), |count| count.get().min(self.pool.size()));
         let helpers = u64::try_from(wanted).unwrap_or(u64::MAX).min(seeds.count).saturating_sub(1);
@@ -125,8 +132,9 @@ impl Session {
 
     fn work(&self, shared: &Shared<'_>) {
         while let Some((index, seed)) = shared.next() {
-            let second = if index % SECOND_RUN_EVERY == 0 { SecondRun::Always } else { SecondRun::IfItFails };
-            shared.note(index, self.examine(Job::Seed(seed), second));
+            let is_checked = self.sweep.check_every != 0 && index.is_multiple_of(self.sweep.check_every);
+            let second = if is_checked { SecondRun::Always } else { SecondRun::IfItFails };
+            shared.note(index, seed, self.examine(Job::Seed(seed), second));
         }
     }
 }
@@ -145,6 +153,15 @@ mod tests {
         all.sort_unstable();
         assert_eq!(all, (0..10).collect::<Vec<_>>());
         assert_eq!(of_shard(1).count(), 3);
+    }
+
+    #[test]
+    fn the_hash_of_a_sweep_tells_which_seed_had_which_trace() {
+        let sum = |pairs: [(u64, u64); 2]| {
+            pairs.into_iter().map(|(seed, trace)| trace_hash_of(seed, trace)).fold(0, u64::wrapping_add)
+        };
+        assert_eq!(sum([(1, 7), (2, 9)]), sum([(2, 9), (1, 7)]));
+        assert_ne!(sum([(1, 7), (2, 9)]), sum([(1, 9), (2, 7)]));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Whole sweeps over toy programs.
 
 use std::fs;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc;
 
 use super::*;
@@ -42,7 +42,8 @@ impl Fixture {
         &self,
         program: impl Fn(&mut ToyRun) -> Option<Symptom> + Send + Sync + 'static,
     ) -> Result<Passed, Stop> {
-        self.session(self.sweep(), program).verify()
+        // What the traces hash to is for other tests.
+        self.session(self.sweep(), program).verify().map(|passed| Passed { trace_hash: 0, ..passed })
     }
 
     fn find(
@@ -83,7 +84,7 @@ fn fixed(run: &mut ToyRun) -> Option<Symptom> {
 }
 
 fn passed_with(recordings: usize, seeds: u64) -> Passed {
-    Passed { recordings, seeds, never_reached: Vec::new() }
+    Passed { recordings, seeds, never_reached: Vec::new(), trace_hash: 0 }
 }
 
 fn report_of<T: std::fmt::Debug>(result: Result<T, Stop>) -> String {
@@ -109,7 +110,7 @@ fn a_test_without_failures_runs_every_seed_once_and_samples_some_twice() {
         fixed(run)
     });
     assert_eq!(passed, Ok(passed_with(0, 200)));
-    assert_eq!(runs.load(Ordering::SeqCst), 200 + 4, "every 64th twice");
+    assert_eq!(runs.load(Ordering::SeqCst), 1 + 200 + 4, "a warm-up, and every 64th twice");
     assert_eq!(fixture.recordings(), []);
 }
 
@@ -322,12 +323,44 @@ fn a_run_that_goes_another_way_the_second_time_is_nondeterminism() {
             fails.then(|| panic_in("closer").expect("a symptom"))
         }));
         assert!(report.contains("symptom     nondeterminism: event 2 differs\n"), "{report}");
-        assert!(report.contains("first run:  0.000ms    | run 0\n"), "{report}");
-        assert!(report.contains("second run: 0.000ms    | run 1\n"), "{report}");
+        assert!(report.contains("first run:  0.000ms    | run 1\n"), "{report}");
+        assert!(report.contains("second run: 0.000ms    | run 2\n"), "{report}");
+        assert!(!report.contains("two further runs were the same"), "{report}");
         assert_eq!(report.contains("the first run failed with: panic in closer"), fails, "{report}");
         assert_eq!(command_of(&report), ("WAVETANK_SEED", "0x0"));
         assert_eq!(fixture.recordings(), [], "what does not replay is not recorded");
     }
+}
+
+#[test]
+fn what_only_the_first_run_of_all_does_is_left_to_a_warm_up() {
+    let fixture = Fixture::new("warm-up");
+    let cold = AtomicBool::new(true);
+    let program = move |run: &mut ToyRun| {
+        run.event(if cold.swap(false, Ordering::SeqCst) { "initialises" } else { "finds it initialised" });
+        None
+    };
+    let passed = fixture.session(fixture.sweep().check_every(1), program).verify();
+    assert_eq!(passed.map(|passed| passed.seeds()), Ok(200));
+}
+
+#[test]
+fn what_a_seed_is_the_first_to_initialise_is_nondeterminism_and_named_as_such() {
+    let fixture = Fixture::new("cold");
+    let verify = |check_every| {
+        let cold = AtomicBool::new(true);
+        let program = move |run: &mut ToyRun| {
+            // As if the dull run of the warm-up did not come here.
+            let is_first = run.seed() == 5 && cold.swap(false, Ordering::SeqCst);
+            run.event(if is_first { "initialises" } else { "finds it initialised" });
+            None
+        };
+        fixture.session(fixture.sweep().check_every(check_every), program).verify()
+    };
+    let report = report_of(verify(5));
+    assert!(report.contains("symptom     nondeterminism: event 1 differs\n"), "{report}");
+    assert!(report.contains("two further runs were the same: the first of them all initialised something"));
+    assert!(verify(0).is_ok() && verify(3).is_ok(), "seed 5 is not checked");
 }
 
 #[test]
@@ -353,8 +386,8 @@ fn a_run_that_crashes_the_tank_while_shrinking_leaves_the_failure_as_found() {
     let fixture = Fixture::new("crash");
     let replays = AtomicUsize::new(0);
     let report = report_of(fixture.verify(move |run| {
-        // The second run of the failure is the last that works.
-        assert!(!run.is_replay() || replays.fetch_add(1, Ordering::SeqCst) < 2, "a bug of the tank");
+        // After the warm-up, the second runs of the first seed and of the failure are the last that work.
+        assert!(!run.is_replay() || replays.fetch_add(1, Ordering::SeqCst) < 3, "a bug of the tank");
         bug(run)
     }));
     assert!(report.contains("note: the shrunk run does not replay strictly"), "{report}");
@@ -460,7 +493,10 @@ fn a_failure_whose_recording_cannot_be_written_is_still_reported() {
     let fixture = Fixture::new("read-only");
     let in_the_way = fixture.folder.path().join("seeds");
     let report = report_of(fixture.verify(move |run| {
-        fs::write(&in_the_way, "not a folder").expect("writes");
+        // Only once seeds are run: the recordings have been looked for.
+        if !run.is_replay() {
+            fs::write(&in_the_way, "not a folder").expect("writes");
+        }
         bug(run)
     }));
     assert!(report.contains("toys.bug/panic-closer-not-closed.seed: cannot write the recording"), "{report}");

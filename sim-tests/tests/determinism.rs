@@ -1,0 +1,104 @@
+//! The same seeds give the same traces: in debug and release builds, on every machine, alone and beside other tests, and
+//! at any number of workers.
+//!
+//! The expected hashes are committed snapshots, so that every build on every machine is held to the same ones. Code that
+//! changes what happens in a run changes them, rightly; one that only some builds or machines change is a bug.
+//!
+//! More seeds, each run twice: `WAVETANK_SEEDS=10000 cargo test -p wavetank-sim-tests --test determinism -- --nocapture`
+//! prints the hash of each scenario instead of comparing it; with `--release`, the same.
+
+use std::net::SocketAddr;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use wavetank::runtime::Threads;
+use wavetank::{Faults, Sim, Sweep};
+use wavetank_sim_tests::museum::websockets::scenarios::{recv_while_closing, two_closers};
+use wavetank_sim_tests::museum::websockets::{Settings, Version, echo_peer};
+use wavetank_sim_tests::{mixture, yamux_echo};
+
+/// Seeds in a sweep, unless the environment asks for others.
+const SEEDS: u64 = 100;
+
+/// Sweeps with one worker and with two, every seed twice, and compares the hash of all traces.
+fn always_gives_the_same(name: &str, body: fn(&mut Sim)) {
+    let sweep = |workers| {
+        let name = format!("determinism::{name}");
+        Sweep::new(name, env!("CARGO_MANIFEST_DIR"))
+            .package(env!("CARGO_PKG_NAME"))
+            .seeds(SEEDS)
+            .check_every(1)
+            .workers(workers)
+            .run(body)
+    };
+    let (alone, in_parallel) = (sweep(1), sweep(2));
+    assert_eq!(alone, in_parallel, "one worker and two");
+    let hash = format!("{:#018x} over {} seeds", alone.trace_hash(), alone.seeds());
+    println!("{name}: {hash}");
+    if are_the_usual_seeds() {
+        insta::assert_snapshot!(name, hash);
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the environment chooses the seeds, and so what to expect")]
+fn are_the_usual_seeds() -> bool {
+    let choosing = ["SEED", "SEEDS", "BASE_SEED", "SHARD", "TIME_BUDGET", "REPLAY"];
+    choosing.iter().all(|name| std::env::var(format!("WAVETANK_{name}")).is_err())
+}
+
+#[test]
+fn of_threads_that_close_a_websocket_on_an_interrupted_network() {
+    fn build(sim: &mut Sim) {
+        sim.faults(Faults::none().partitions().resets().silence());
+        let is_pair = sim.choose("closers", 2) == 1;
+        sim.server_thread("server", |host| echo_peer(host, SocketAddr::from(([0, 0, 0, 0], 80))));
+        sim.client_thread("client", move |host| {
+            let server = Threads::resolve(&host, "server", 80).map_err(|error| error.to_string())?[0];
+            let scenario = if is_pair { two_closers } else { recv_while_closing };
+            match scenario(host, server, Settings::new(Version::V14_2)) {
+                Ok(outcome) => outcome.surprise().map_or(Ok(()), Err),
+                // The network may be interrupted before the connection is open.
+                Err(_) => Ok(()),
+            }
+        });
+    }
+    always_gives_the_same("of_threads_that_close_a_websocket_on_an_interrupted_network", build);
+}
+
+#[test]
+fn of_tasks_that_echo_over_yamux() {
+    fn build(sim: &mut Sim) {
+        sim.faults(
+            Faults::none()
+                .partitions()
+                .begin_max(Duration::from_millis(100))
+                .last_max(Duration::from_secs(5)),
+        );
+        sim.server("server", yamux_echo::server);
+        sim.client("client", async |host| yamux_echo::client(host, 100_000).await);
+    }
+    always_gives_the_same("of_tasks_that_echo_over_yamux", build);
+}
+
+#[test]
+fn of_everything_at_once() {
+    always_gives_the_same("of_everything_at_once", mixture::build);
+}
+
+/// What the code under test initialises once per process is there before the first seed, with the same contents in
+/// every process: the warm-up has been there.
+#[test]
+fn of_code_with_a_static_that_its_first_run_initialises() {
+    #[expect(clippy::disallowed_types, reason = "a map whose order is entropy is what is tested")]
+    type Map = std::collections::HashMap<u32, ()>;
+    static SHARED: LazyLock<Map> = LazyLock::new(|| (0..20).map(|key| (key, ())).collect());
+    fn build(sim: &mut Sim) {
+        sim.client_thread("client", |_| {
+            let shared: Vec<u32> = SHARED.keys().copied().collect();
+            // The keys of a thread's maps are numbered: initialising the static takes the first.
+            let own: Vec<u32> = (0..20).map(|key| (key, ())).collect::<Map>().into_keys().collect();
+            tracing::info!(?shared, ?own);
+        });
+    }
+    always_gives_the_same("of_code_with_a_static_that_its_first_run_initialises", build);
+}
