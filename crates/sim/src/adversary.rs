@@ -10,6 +10,8 @@
 
 mod cancel;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod tricks;
 
 use std::future::Future;

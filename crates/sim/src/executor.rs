@@ -390,7 +390,7 @@ impl Executor {
 
     fn withheld_for(&self, task: TaskId) -> Nanos {
         // Nobody is late at the start: servers listen before the first client's segment arrives.
-        if !self.withholds || self.now() == 0 {
+        if !self.withholds || self.now() == 0 || !self.is_fair_game() {
             return 0;
         }
         let site = self.site(self.lanes.withhold, task, Operation::new("wake-up"));

@@ -66,6 +66,11 @@ pub use udp::Udp;
 ///   the text (numbers aside), none before it another; the recordings must still fail; and the trace of the shrunk run
 ///   must equal the reviewed `insta` snapshot under `snapshots/`, beside the test's file.
 ///
+/// - `sometimes = "required"`: the test fails unless every [`sometimes!`] point that a seed evaluated is reached by some
+///   seed. By default, what was not reached is a note on stderr.
+/// - `reaches = "POINT"`: the test fails unless some seed reaches the point of this text, also if no seed comes by it.
+///   May be given several times.
+///
 /// # Example: a connection that must be closed
 ///
 /// ```

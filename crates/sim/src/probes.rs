@@ -6,6 +6,9 @@
 //! - A probe finds its run by the OS thread it is called on; during teardown there is none.
 //! - Points and sites are few and known by static texts: their memory does not grow with a run's length.
 
+#[cfg(test)]
+mod tests;
+
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 

@@ -7,7 +7,7 @@ mod clock;
 mod drive;
 mod oracle;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;

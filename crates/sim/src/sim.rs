@@ -319,8 +319,16 @@ impl Sim {
         self
     }
 
-    /// Says whether seeds may hold back ready tasks for a while (a slow CPU) and preempt tasks between operations that
-    /// are ready (tokio's own `sync` and `time` operations too). Default: yes.
+    /// Says whether seeds may perturb what code under test must not rely on. Default: yes. In a run that has it,
+    ///
+    /// - ready tasks are held back for a while (a slow CPU);
+    /// - tasks are preempted between operations that are ready (tokio's own `sync` and `time` operations too);
+    /// - an operation of a task (connect, accept, read, write, sleep) is told `Pending` first, and woken at once or late;
+    /// - parked tasks are woken for nothing;
+    /// - [`buggify!`](crate::buggify) is true now and then.
+    ///
+    /// What a test asks for itself ([`Adversary`](crate::Adversary), [`cancellable`](crate::cancellable),
+    /// [`choose`](Self::choose)) does not depend on it.
     pub fn perturb(&mut self, perturb: bool) -> &mut Self {
         self.config.perturb = perturb;
         self

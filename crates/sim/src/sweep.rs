@@ -405,7 +405,7 @@ impl Session {
         let hunted = self.hunt(seeds);
         let Some((index, failure)) = hunted.failure else {
             self.not_interrupted(&hunted)?;
-            return Err(self.not_found(hunted.passed));
+            return Err(self.not_found(&hunted));
         };
         let is_wanted = self.sweep.finds.as_ref().is_none_or(|wanted| failure.symptom.matches(wanted));
         let seed = failure.seed;
@@ -480,9 +480,14 @@ impl Session {
         )))
     }
 
-    fn not_found(&self, seeds: u64) -> Stop {
+    fn not_found(&self, hunted: &hunt::Hunted) -> Stop {
         let wanted = self.sweep.finds.as_deref().unwrap_or("any failure");
-        let seeds = format!("{seeds} seeds ran and all passed; this test is to find `{wanted}`");
-        Stop::Failed(Report::new(&self.sweep.identity, "found nothing").note(&seeds).to_string())
+        let seeds = format!("{} seeds ran and all passed; this test is to find `{wanted}`", hunted.passed);
+        let mut report = Report::new(&self.sweep.identity, "found nothing").note(&seeds);
+        let never = self.never_reached(&hunted.reach, u64::MAX);
+        if !never.is_empty() {
+            report = report.note(&format!("never reached: {}", never.join("; ")));
+        }
+        Stop::Failed(report.to_string())
     }
 }

@@ -118,7 +118,11 @@ impl Plan {
             return Self::Left;
         }
         let site = executor.named_site("cancel", &format!("{scope} delay"));
-        let delay = executor.pick(site, LATER_BOUND, |rng| below(rng, LATER_BOUND));
+        // Right there, when polled again, and later: as likely as each other.
+        let delay = executor.pick(site, LATER_BOUND, |rng| match below(rng, 3) {
+            2 => 2 + below(rng, LATER_BOUND - 2),
+            soon => soon,
+        });
         Self::Counting { left: at, at, delay }
     }
 
@@ -162,7 +166,7 @@ impl<F: Future> Future for Cancellable<F> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let run = context::current().filter(|run| !run.executor.is_tearing_down());
+        let run = context::current().filter(|run| run.executor.is_fair_game());
         let mut cancelled = None;
         if let Some(run) = &run {
             if matches!(this.plan, Plan::Undecided) {

@@ -38,7 +38,7 @@ impl Tricks {
     }
 
     fn run(&self) -> Option<Rc<Run>> {
-        context::current().filter(|run| run.number == self.run && !run.executor.is_tearing_down())
+        context::current().filter(|run| run.number == self.run && run.executor.is_fair_game())
     }
 
     fn site(&mut self, run: &Run, kind: &'static str, operation: &'static str) -> SiteId {

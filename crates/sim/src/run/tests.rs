@@ -17,17 +17,29 @@ fn simulate_plan(plan: impl FnOnce() -> Outcome + Send + 'static) -> Outcome {
     std::thread::spawn(|| panics::catch(plan)).join().expect("caught").expect("a run does not panic")
 }
 
-fn seeded(seed: u64, body: impl Fn(&mut Sim) + Send + Sync + 'static) -> Outcome {
+pub(crate) fn seeded(seed: u64, body: impl Fn(&mut Sim) + Send + Sync + 'static) -> Outcome {
     simulate_plan(move || run(&body, &Plan::Seed(seed), &Arc::default()))
 }
 
+/// Replays a run's own choices, strictly.
+pub(crate) fn strictly_again(
+    seed: u64,
+    first: &Outcome,
+    body: impl Fn(&mut Sim) + Send + Sync + 'static,
+) -> Outcome {
+    let log = first.log.clone();
+    simulate_plan(move || {
+        run(&body, &Plan::Replay { seed, log: &log, mode: Replay::Strict }, &Arc::default())
+    })
+}
+
 /// The first of many seeds whose run fails.
-fn first_failure(body: impl Fn(&mut Sim) + Send + Sync + Clone + 'static) -> Outcome {
+pub(crate) fn first_failure(body: impl Fn(&mut Sim) + Send + Sync + Clone + 'static) -> Outcome {
     let mut outcomes = (0..500).map(|seed| seeded(seed, body.clone()));
     outcomes.find(|outcome| outcome.symptom.is_some()).expect("one of 500 seeds fails")
 }
 
-fn symptom(outcome: &Outcome) -> String {
+pub(crate) fn symptom(outcome: &Outcome) -> String {
     outcome.symptom.as_ref().map(ToString::to_string).unwrap_or_default()
 }
 

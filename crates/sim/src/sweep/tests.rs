@@ -4,6 +4,8 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc;
 
+mod reach;
+
 use super::*;
 use crate::recording::{Expect, Recording, text};
 use crate::settings::Only;
