@@ -4,9 +4,9 @@
 //! block. The executor steps one of them at a time and knows nothing of networks: what a parked task waits for is told
 //! to it as a [`Wait`], and whoever drives it decides when time passes.
 //!
-//! The files: `waker` (how tasks become ready), `coroutine` (threads), `strategy` (who runs next), `wait` (what parked
-//! tasks wait for), `perturb` (late and spurious wake-ups), `overflow` (stack overflows), `lifecycle` (start, end,
-//! teardown).
+//! The files: `waker` (how tasks become ready), `coroutine` (threads), `strategy` (who runs next), `budget` (how far a
+//! task gets in a step), `wait` (what parked tasks wait for), `perturb` (late and spurious wake-ups), `overflow` (stack
+//! overflows), `lifecycle` (start, end, teardown).
 //!
 //! # Invariants
 //!
@@ -14,6 +14,7 @@
 //! - Every decision is a pick in a lane; pick 0 keeps running the same task, or takes the one that is ready longest.
 //! - No `RefCell` of this module is borrowed while code under test runs.
 
+mod budget;
 mod coroutine;
 mod lifecycle;
 mod overflow;
@@ -36,6 +37,7 @@ use crate::progress::Progress;
 use crate::symptom::{Symptom, SymptomKind};
 use crate::trace::{Fact, Trace};
 
+use budget::{BUDGETS, Budgets};
 use coroutine::{Resumed, Suspender, ThreadBody};
 pub(crate) use lifecycle::{Straggler, describe_wait};
 pub(crate) use perturb::{LATER_BOUND, NOBODY, draw_later, later};
@@ -74,8 +76,13 @@ pub(crate) struct Settings {
 }
 
 enum Body {
-    Task(Pin<Box<dyn Future<Output = ()>>>),
+    Task(TaskBody),
     Thread(ThreadBody),
+}
+
+struct TaskBody {
+    future: Pin<Box<dyn Future<Output = ()>>>,
+    waker: Waker,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +110,8 @@ struct Slot {
     waker: Waker,
     woken: bool,
     waits: Vec<Waiting>,
+    /// What an async task waited for before its present step.
+    waits_before: Vec<Waiting>,
     parked_since: Nanos,
     sites: Vec<(Operation, SiteId)>,
     overflow_message: Arc<str>,
@@ -154,6 +163,7 @@ pub(crate) struct Executor {
     defers: bool,
     /// Parked tasks may be woken for nothing.
     wakes_for_nothing: bool,
+    budgets: RefCell<Budgets>,
     /// Seam operations that the running task may still finish in this step.
     operations_left: Cell<u32>,
     verdict: RefCell<Option<Symptom>>,
@@ -167,9 +177,6 @@ pub(crate) struct Executor {
 /// Stretches for which a ready task may be withheld: a slow CPU, a page fault, a GC pause.
 const WITHHELD: [Nanos; 8] =
     [0, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000, 10_000_000_000];
-
-/// Operations that a preempted task may finish in a step. Tokio's own budget is 128.
-const BUDGETS: [u32; 5] = [128, 1, 2, 4, 16];
 
 impl Executor {
     pub(crate) fn new(run: u64, settings: Settings, mut choices: Choices, progress: Arc<Progress>) -> Self {
@@ -213,6 +220,7 @@ impl Executor {
             preempts,
             defers,
             wakes_for_nothing,
+            budgets: RefCell::new(Budgets::new()),
             operations_left: Cell::new(u32::MAX),
             verdict: RefCell::default(),
             tearing_down: Cell::new(false),
@@ -487,17 +495,17 @@ impl Executor {
     /// Runs `task` until it parks, ends or is preempted.
     pub(crate) fn step(&self, task: TaskId) {
         self.count_step(task);
-        let (body, waker) = {
+        let body = {
             let mut slots = self.slots.borrow_mut();
             let slot = &mut slots[task.index()];
             slot.state = State::Running;
             slot.woken = false;
-            (slot.body.take().expect("a ready task has a body"), slot.waker.clone())
+            slot.body.take().expect("a ready task has a body")
         };
         self.current.set(Some(task));
         interpose::set_polling(true);
         let body = match body {
-            Body::Task(future) => self.poll(task, future, &waker).map(Body::Task),
+            Body::Task(body) => self.poll(task, body).map(Body::Task),
             Body::Thread(thread) => self.resume(task, thread).map(Body::Thread),
         };
         interpose::set_polling(false);
@@ -508,44 +516,55 @@ impl Executor {
         }
     }
 
-    fn poll(
-        &self,
-        task: TaskId,
-        mut future: Pin<Box<dyn Future<Output = ()>>>,
-        waker: &Waker,
-    ) -> Option<Pin<Box<dyn Future<Output = ()>>>> {
-        let waits = std::mem::take(&mut self.slots.borrow_mut()[task.index()].waits);
+    fn poll(&self, task: TaskId, mut body: TaskBody) -> Option<TaskBody> {
+        self.begin_waits(task);
         self.grant_budget(task);
-        let mut context = Context::from_waker(waker);
-        let polled = lifecycle::caught(|| future.as_mut().poll(&mut context));
+        let mut context = Context::from_waker(&body.waker);
+        let polled = lifecycle::caught(|| body.future.as_mut().poll(&mut context));
         self.operations_left.set(u32::MAX);
-        self.keep_since(task, &waits);
+        self.keep_since(task);
         self.last.set(Some((task, Operation::new("step"))));
         match polled {
-            Ok(Poll::Pending) => Some(future),
+            Ok(Poll::Pending) => Some(body),
             Ok(Poll::Ready(())) => {
-                self.drop_body(task, Body::Task(future));
+                self.drop_body(task, Body::Task(body));
                 None
             }
             Err(panic) => {
                 self.panicked(task, &panic);
-                self.drop_body(task, Body::Task(future));
+                self.drop_body(task, Body::Task(body));
                 None
             }
         }
     }
 
-    /// A wait that a task has taken up again in this step began when it was first taken up.
-    fn keep_since(&self, task: TaskId, before: &[Waiting]) {
+    /// A step begins: the task will say again what it waits for.
+    fn begin_waits(&self, task: TaskId) {
         let mut slots = self.slots.borrow_mut();
-        for waiting in &mut slots[task.index()].waits {
-            if let Some(earlier) = before.iter().find(|earlier| earlier.on == waiting.on) {
+        let slot = &mut slots[task.index()];
+        std::mem::swap(&mut slot.waits, &mut slot.waits_before);
+        slot.waits.clear();
+    }
+
+    /// A wait that a task has taken up again in this step began when it was first taken up.
+    fn keep_since(&self, task: TaskId) {
+        let mut slots = self.slots.borrow_mut();
+        let Slot { waits, waits_before, .. } = &mut slots[task.index()];
+        for waiting in waits {
+            if let Some(earlier) = waits_before.iter().find(|earlier| earlier.on == waiting.on) {
                 waiting.since = earlier.since;
             }
         }
     }
 
-    /// Draws how many operations a task may finish in this step, and burns tokio's budget down to it.
+    /// Makes ready for steps. Must be called within tokio, before the first.
+    pub(crate) fn begin(&self) {
+        if self.preempts {
+            self.budgets.borrow_mut().prepare();
+        }
+    }
+
+    /// Draws how many operations a task may finish in this step, of the seam and of tokio.
     fn grant_budget(&self, task: TaskId) {
         if !self.preempts {
             return;
@@ -559,13 +578,8 @@ impl Executor {
         if pick == 0 {
             return;
         }
-        let budget = BUDGETS[pick as usize];
-        self.operations_left.set(budget);
-        let mut context = Context::from_waker(Waker::noop());
-        for _ in budget..BUDGETS[0] {
-            let mut burn = std::pin::pin!(tokio::task::coop::consume_budget());
-            let _ = burn.as_mut().poll(&mut context);
-        }
+        self.operations_left.set(BUDGETS[pick as usize]);
+        self.budgets.borrow_mut().grant(pick as usize);
     }
 
     /// Notes what the running task waits for, for reports.

@@ -76,6 +76,8 @@ pub(crate) struct Run {
     faults: RefCell<Driver>,
     link_sites: RefCell<BTreeMap<LinkId, crate::choices::SiteId>>,
     waiters: RefCell<BTreeMap<Ready, Vec<Waker>>>,
+    /// Room for wakers on their way from `waiters`, kept from call to call.
+    woken: Cell<Vec<Waker>>,
     config: Config,
     hosts: Vec<HostRole>,
     /// When the last fault ended: a stall counts from here.
@@ -200,6 +202,7 @@ impl Run {
             faults: RefCell::new(faults),
             link_sites: RefCell::default(),
             waiters: RefCell::default(),
+            woken: Cell::default(),
             config,
             hosts,
             healed_at: Cell::new(0),
@@ -219,21 +222,31 @@ impl Run {
 
     /// Calls into the network and wakes whom the call made ready.
     pub(crate) fn network<T>(&self, f: impl FnOnce(&mut Network, Nanos, &mut Link<'_>) -> T) -> T {
-        let mut wakers = Vec::new();
-        let result = {
+        let result = f(&mut self.network.borrow_mut(), self.executor.now(), &mut Link { run: self });
+        self.wake_ready();
+        result
+    }
+
+    /// Wakes whom the last call into the network made ready.
+    fn wake_ready(&self) {
+        let mut wakers = {
             let mut network = self.network.borrow_mut();
-            let result = f(&mut network, self.executor.now(), &mut Link { run: self });
+            let ready = network.take_ready();
+            if ready.len() == 0 {
+                return;
+            }
             let mut waiters = self.waiters.borrow_mut();
-            for ready in network.take_ready() {
+            let mut wakers = self.woken.take();
+            for ready in ready {
                 if let Some(waiting) = waiters.get_mut(&ready) {
                     wakers.append(waiting);
                 }
             }
-            result
+            wakers
         };
         // Woken without a borrow: a waker may be anybody's code.
-        wakers.into_iter().for_each(Waker::wake);
-        result
+        wakers.drain(..).for_each(Waker::wake);
+        self.woken.set(wakers);
     }
 
     /// Has `waker` woken once `ready` may have changed.

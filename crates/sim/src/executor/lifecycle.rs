@@ -8,11 +8,12 @@ use std::any::Any;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
+use std::task::Waker;
 
 use wavetank_runtime::join::panic_message;
 
 use super::coroutine::ThreadBody;
-use super::{Body, Executor, HostIndex, Slot, State, TaskId, TaskWaker, Wait, Waiting};
+use super::{Body, Executor, HostIndex, Slot, State, TaskBody, TaskId, TaskWaker, Wait, Waiting};
 use crate::choices::Choices;
 use crate::net::Nanos;
 use crate::symptom::{Symptom, SymptomKind};
@@ -52,8 +53,9 @@ impl Executor {
         main: bool,
         future: impl Future<Output = ()> + 'static,
     ) -> TaskId {
-        let body = Body::Task(Box::pin(future));
-        self.start(host, name, main, |_| Ok(body)).expect("only threads need memory from the system")
+        let future = Box::pin(future);
+        self.start(host, name, main, |waker| Ok(Body::Task(TaskBody { future, waker: waker.clone() })))
+            .expect("only threads need memory from the system")
     }
 
     /// Starts a thread. `entry` must not unwind unless it is torn down.
@@ -77,10 +79,11 @@ impl Executor {
         host: HostIndex,
         name: &str,
         main: bool,
-        body: impl FnOnce(TaskId) -> std::io::Result<Body>,
+        body: impl FnOnce(&Waker) -> std::io::Result<Body>,
     ) -> std::io::Result<TaskId> {
         let task = TaskId::new(self.slots.borrow().len());
-        let body = body(task)?;
+        let waker = TaskWaker::waker(self.run, task, self.mailbox.clone());
+        let body = body(&waker)?;
         let name: Arc<str> = self.unique_name(host, name).into();
         let (suspender, overflow_message) = match &body {
             Body::Task(_) => (None, "".into()),
@@ -94,9 +97,10 @@ impl Executor {
             main,
             body: Some(body),
             suspender,
-            waker: TaskWaker::waker(self.run, task, self.mailbox.clone()),
+            waker,
             woken: false,
             waits: Vec::new(),
+            waits_before: Vec::new(),
             parked_since: self.now(),
             sites: Vec::new(),
             overflow_message,
@@ -140,6 +144,7 @@ impl Executor {
             slot.state = State::Ended;
             slot.suspender = None;
             slot.waits = Vec::new();
+            slot.waits_before = Vec::new();
             slot.sites = Vec::new();
             slot.spans = Vec::new();
             slot.main

@@ -19,6 +19,7 @@ pub(super) async fn drive(run: &Run) {
     // by returning to tokio, and wake-ups that the budget deferred arrive only then.
     let mut polled = false;
     let mut leaving = None;
+    run.executor.begin();
     loop {
         if polled {
             return_to_tokio().await;
