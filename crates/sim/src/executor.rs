@@ -5,7 +5,8 @@
 //! to it as a [`Wait`], and whoever drives it decides when time passes.
 //!
 //! The files: `waker` (how tasks become ready), `coroutine` (threads), `strategy` (who runs next), `wait` (what parked
-//! tasks wait for), `overflow` (stack overflows), `lifecycle` (start, end, teardown).
+//! tasks wait for), `overflow` (stack overflows), `lifecycle` (start, end, teardown), `hosts` (what happens to all tasks of
+//! one host).
 //!
 //! # Invariants
 //!
@@ -14,6 +15,7 @@
 //! - No `RefCell` of this module is borrowed while code under test runs.
 
 mod coroutine;
+mod hosts;
 mod lifecycle;
 mod overflow;
 mod strategy;
@@ -80,6 +82,8 @@ enum State {
     Ready,
     Running,
     Parked,
+    /// Able to run, on a host that is paused.
+    Frozen,
     Ended,
 }
 
@@ -105,6 +109,8 @@ struct Slot {
     overflow_message: Arc<str>,
     spans: Vec<tracing::Id>,
     locks_held: u32,
+    /// The timer that ends the stretch for which it is withheld.
+    withheld_until: Option<TimerKey>,
 }
 
 /// The key of a timer: deadline and order of arming.
@@ -141,6 +147,7 @@ pub(crate) struct Executor {
     current: Cell<Option<TaskId>>,
     last: Cell<Option<(TaskId, Operation)>>,
     handoff: Cell<Option<TaskId>>,
+    halted: hosts::Halted,
     steps: Cell<u64>,
     mains_left: Cell<usize>,
     withholds: bool,
@@ -195,6 +202,7 @@ impl Executor {
             current: Cell::new(None),
             last: Cell::new(None),
             handoff: Cell::new(None),
+            halted: hosts::Halted::default(),
             steps: Cell::new(0),
             mains_left: Cell::new(0),
             withholds,
@@ -351,15 +359,14 @@ impl Executor {
                 continue;
             }
             if withheld == 0 {
-                slot.state = State::Ready;
-                slot.woken = false;
-                self.ready.borrow_mut().push_back(task);
+                self.make_ready(task, slot);
             } else {
                 // The timer's wake-up counts as a new one; it is not withheld again.
                 let (host, waker) = (slot.host, waker::late(self.run, task));
                 drop(slots);
                 self.fact_of(task, Fact::Withheld { nanos: withheld });
-                self.arm(self.now() + withheld, host, waker);
+                let timer = self.arm(self.now() + withheld, host, waker);
+                self.slots.borrow_mut()[task.index()].withheld_until = Some(timer);
             }
         }
         let mut mail = mail;
@@ -392,10 +399,9 @@ impl Executor {
     pub(crate) fn release(&self, task: TaskId) {
         let mut slots = self.slots.borrow_mut();
         let slot = &mut slots[task.index()];
+        slot.withheld_until = None;
         if slot.state == State::Parked {
-            slot.state = State::Ready;
-            slot.woken = false;
-            self.ready.borrow_mut().push_back(task);
+            self.make_ready(task, slot);
         }
         drop(slots);
         if let Some(root) = self.root.borrow_mut().take() {
@@ -483,9 +489,10 @@ impl Executor {
         };
         interpose::set_polling(false);
         self.current.set(None);
-        match body {
-            Some(body) => self.park(task, body),
-            None => self.end(task),
+        match self.survive_step(task, body) {
+            Ok(Some(body)) => self.park(task, body),
+            Ok(None) => self.end(task),
+            Err(()) => {}
         }
     }
 
@@ -508,6 +515,7 @@ impl Executor {
                 self.drop_body(task, Body::Task(future));
                 None
             }
+            Err(_) if self.was_killed(task) => Some(future),
             Err(panic) => {
                 self.panicked(task, &panic);
                 self.drop_body(task, Body::Task(future));
@@ -607,8 +615,8 @@ impl Executor {
         let mut slots = self.slots.borrow_mut();
         let slot = &mut slots[task.index()];
         slot.body = Some(body);
-        if slot.state == State::Ready {
-            // Preempted: it stands at the head of the ready list.
+        if matches!(slot.state, State::Ready | State::Frozen) {
+            // Preempted: it stands at the head of the ready list, or among the frozen.
             return;
         }
         slot.state = State::Parked;
@@ -630,13 +638,16 @@ impl Executor {
     /// Does nothing in an async task, outside of tasks, and while a thread unwinds.
     pub(crate) fn point(&self, operation: Operation) {
         let Some(task) = self.running_thread() else { return };
-        if std::thread::panicking() {
+        if self.may_not_suspend() {
             return;
         }
         self.count_step(task);
         self.last.set(Some((task, operation)));
         if self.stopped() {
             self.suspend(task);
+            return;
+        }
+        if self.stop_if_paused(task) {
             return;
         }
         self.collect();
@@ -663,11 +674,14 @@ impl Executor {
     /// Gives up the processor: the running thread goes to the end of the ready list.
     pub(crate) fn yield_now(&self) {
         let Some(task) = self.running_thread() else { return };
-        if std::thread::panicking() {
+        if self.may_not_suspend() {
             return;
         }
         self.count_step(task);
         self.last.set(Some((task, Operation::new("yield"))));
+        if !self.stopped() && self.stop_if_paused(task) {
+            return;
+        }
         self.collect();
         if !self.ready.borrow().is_empty() || self.stopped() {
             self.ready.borrow_mut().push_back(task);
@@ -685,15 +699,15 @@ impl Executor {
     /// Where no simulated thread runs: a blocking call in an async task, or outside of the simulation's tasks.
     #[must_use]
     pub(crate) fn block(&self, on: Wait, until: Option<Nanos>) -> bool {
+        if self.may_not_suspend() {
+            return false;
+        }
         let Some(task) = self.running_thread() else {
             let who = self.current.get().map_or("code outside of all tasks".into(), |task| self.name(task));
             panic!(
                 "a blocking call in {who}, which is no thread: start one with `Threads::spawn`, or use `Runtime`"
             );
         };
-        if std::thread::panicking() {
-            return false;
-        }
         let timer = until.map(|until| {
             let host = self.slots.borrow()[task.index()].host;
             self.arm(until, host, self.waker(task))
@@ -720,6 +734,11 @@ impl Executor {
         if let Some(task) = self.current.get() {
             self.slots.borrow_mut()[task.index()].waits.clear();
         }
+    }
+
+    /// Whether what runs now must not wait: it unwinds, or it is the destructor of something that is torn down.
+    fn may_not_suspend(&self) -> bool {
+        std::thread::panicking() || self.being_torn_down()
     }
 
     fn running_thread(&self) -> Option<TaskId> {

@@ -33,7 +33,7 @@ mod trace;
 mod wall_clock;
 
 pub use executor::Strategy;
-pub use faults::Faults;
+pub use faults::{Crash, Faults, Weather};
 pub use host::Host;
 pub use report::Counts;
 pub use shrink::PassStatistics;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::context;
 use crate::executor::{Operation, Wait};
+use crate::faults::{Transfer, shortened};
 use crate::net::{Direction, ListenerId, Nanos, Ready, SocketId};
 use crate::run::Run;
 use crate::sim::nanos;
@@ -64,11 +65,37 @@ impl Socket {
     }
 
     fn try_read(&self, run: &Run, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        run.network(|network, now, link| network.read(now, link, self.id, buffer))
+        let mut length = buffer.len();
+        if run.may_shorten()
+            && let Some((host, could @ 1..)) = run.network(|network, _, _| network.readable(self.id))
+        {
+            length = shortened(run, Transfer::Read, host, length.min(saturated(could)));
+        }
+        run.network(|network, now, link| network.read(now, link, self.id, &mut buffer[..length]))
     }
 
     fn try_write(&self, run: &Run, bytes: &[u8]) -> Poll<io::Result<usize>> {
         run.network(|network, now, link| network.write(now, link, self.id, bytes))
+    }
+
+    /// The part of `bytes` that a write may take, which would take what the send buffer has room for.
+    fn shortened_to_room<'a>(&self, run: &Run, bytes: &'a [u8]) -> &'a [u8] {
+        if run.may_shorten()
+            && let Some((host, room @ 1..)) = run.network(|network, _, _| network.writable(self.id))
+        {
+            return &bytes[..shortened(run, Transfer::Write, host, bytes.len().min(saturated(room)))];
+        }
+        bytes
+    }
+
+    /// The part of `bytes` after which a write that waits for room may return, as if a signal had interrupted it.
+    fn shortened<'a>(&self, run: &Run, bytes: &'a [u8]) -> &'a [u8] {
+        if run.may_shorten()
+            && let Some((host, _)) = run.network(|network, _, _| network.writable(self.id))
+        {
+            return &bytes[..shortened(run, Transfer::Write, host, bytes.len())];
+        }
+        bytes
     }
 
     fn ready(&self, direction: Direction) -> Ready {
@@ -91,7 +118,7 @@ impl Socket {
     }
 
     pub(super) fn poll_write(&self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll(context, Direction::Write, |run| self.try_write(run, bytes))
+        self.poll(context, Direction::Write, |run| self.try_write(run, self.shortened_to_room(run, bytes)))
     }
 
     pub(super) fn poll_connected(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -148,6 +175,7 @@ impl Socket {
         if let Some(error) = self.take_deferred() {
             return Err(error);
         }
+        let bytes = self.shortened(&self.run(), bytes);
         let timeout = self.write_timeout.load(Ordering::Relaxed);
         let mut written = 0;
         let result = self.block("write", Direction::Write, timeout, |run| {
@@ -224,6 +252,10 @@ impl Drop for Socket {
             }
         });
     }
+}
+
+fn saturated(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
 /// A listening socket. Dropping it stops listening.

@@ -8,6 +8,7 @@ use std::fmt::Write;
 
 use super::{Event, Fact, Trace};
 use crate::executor::{TaskId, Wait};
+use crate::faults::Transfer;
 use crate::net::{Nanos, NetEvent};
 
 /// A rendered trace has at most this many lines.
@@ -67,7 +68,7 @@ impl Trace {
     fn detail(&self, event: &Event) -> Detail {
         match &event.fact {
             Fact::Panicked(_) | Fact::Failed(_) | Fact::Fault(_) | Fact::Logged(_) => Detail::Essential,
-            Fact::Preempted { .. } | Fact::Withheld { .. } => Detail::Essential,
+            Fact::Preempted { .. } | Fact::Withheld { .. } | Fact::Short { .. } => Detail::Essential,
             Fact::Network(event) if event.is_transfer() => Detail::Everything,
             Fact::Network(_) | Fact::Started { .. } | Fact::Ended => Detail::Connections,
             Fact::Waits(_) => Detail::Waits,
@@ -83,6 +84,10 @@ impl Trace {
                 format!("~ is preempted before `{before}` by {}", self.name(*by))
             }
             Fact::Withheld { nanos } => format!("~ could run, but is held back for {}", milliseconds(*nanos)),
+            Fact::Short { transfer, could, short } => match transfer {
+                Transfer::Read => format!("~ reads {short} B of {could}"),
+                Transfer::Write => format!("~ writes {short} B of {could}"),
+            },
             Fact::Panicked(message) => format!("! panics: {}", first_line(message)),
             Fact::Failed(message) => format!("! fails: {}", first_line(message)),
             Fact::Network(event) => self.describe_network(event),
