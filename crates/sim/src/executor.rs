@@ -6,7 +6,7 @@
 //!
 //! The files: `waker` (how tasks become ready), `coroutine` (threads), `strategy` (who runs next), `budget` (how far a
 //! task gets in a step), `wait` (what parked tasks wait for), `perturb` (late and spurious wake-ups), `overflow` (stack
-//! overflows), `lifecycle` (start, end, teardown).
+//! overflows), `lifecycle` (start, end, teardown), `hosts` (what happens to all tasks of one host).
 //!
 //! # Invariants
 //!
@@ -16,6 +16,7 @@
 
 mod budget;
 mod coroutine;
+mod hosts;
 mod lifecycle;
 mod overflow;
 mod perturb;
@@ -90,6 +91,8 @@ enum State {
     Ready,
     Running,
     Parked,
+    /// Able to run, on a host that is paused.
+    Frozen,
     Ended,
 }
 
@@ -117,6 +120,8 @@ struct Slot {
     overflow_message: Arc<str>,
     spans: Vec<tracing::Id>,
     locks_held: u32,
+    /// The timer that ends the stretch for which it is withheld.
+    withheld_until: Option<TimerKey>,
 }
 
 /// The key of a timer: deadline and order of arming.
@@ -155,6 +160,7 @@ pub(crate) struct Executor {
     current: Cell<Option<TaskId>>,
     last: Cell<Option<(TaskId, Operation)>>,
     handoff: Cell<Option<TaskId>>,
+    halted: hosts::Halted,
     steps: Cell<u64>,
     mains_left: Cell<usize>,
     withholds: bool,
@@ -214,6 +220,7 @@ impl Executor {
             current: Cell::new(None),
             last: Cell::new(None),
             handoff: Cell::new(None),
+            halted: hosts::Halted::default(),
             steps: Cell::new(0),
             mains_left: Cell::new(0),
             withholds,
@@ -373,15 +380,14 @@ impl Executor {
                 continue;
             }
             if withheld == 0 {
-                slot.state = State::Ready;
-                slot.woken = false;
-                self.ready.borrow_mut().push_back(task);
+                self.make_ready(task, slot);
             } else {
                 // The timer's wake-up counts as a new one; it is not withheld again.
                 let (host, waker) = (slot.host, waker::late(self.run, task));
                 drop(slots);
                 self.fact_of(task, Fact::Withheld { nanos: withheld });
-                self.arm(self.now() + withheld, host, waker);
+                let timer = self.arm(self.now() + withheld, host, waker);
+                self.slots.borrow_mut()[task.index()].withheld_until = Some(timer);
             }
         }
         let mut mail = mail;
@@ -414,10 +420,9 @@ impl Executor {
     pub(crate) fn release(&self, task: TaskId) {
         let mut slots = self.slots.borrow_mut();
         let slot = &mut slots[task.index()];
+        slot.withheld_until = None;
         if slot.state == State::Parked {
-            slot.state = State::Ready;
-            slot.woken = false;
-            self.ready.borrow_mut().push_back(task);
+            self.make_ready(task, slot);
         }
         drop(slots);
         if let Some(root) = self.root.borrow_mut().take() {
@@ -510,9 +515,10 @@ impl Executor {
         };
         interpose::set_polling(false);
         self.current.set(None);
-        match body {
-            Some(body) => self.park(task, body),
-            None => self.end(task),
+        match self.survive_step(task, body) {
+            Ok(Some(body)) => self.park(task, body),
+            Ok(None) => self.end(task),
+            Err(()) => {}
         }
     }
 
@@ -530,6 +536,7 @@ impl Executor {
                 self.drop_body(task, Body::Task(body));
                 None
             }
+            Err(_) if self.was_killed(task) => Some(body),
             Err(panic) => {
                 self.panicked(task, &panic);
                 self.drop_body(task, Body::Task(body));
@@ -624,8 +631,8 @@ impl Executor {
         let mut slots = self.slots.borrow_mut();
         let slot = &mut slots[task.index()];
         slot.body = Some(body);
-        if slot.state == State::Ready {
-            // Preempted: it stands at the head of the ready list.
+        if matches!(slot.state, State::Ready | State::Frozen) {
+            // Preempted: it stands at the head of the ready list, or among the frozen.
             return;
         }
         slot.state = State::Parked;
@@ -650,13 +657,16 @@ impl Executor {
     /// Does nothing in an async task, outside of tasks, and while a thread unwinds.
     pub(crate) fn point(&self, operation: Operation) {
         let Some(task) = self.running_thread() else { return };
-        if std::thread::panicking() {
+        if self.may_not_suspend() {
             return;
         }
         self.count_step(task);
         self.last.set(Some((task, operation)));
         if self.stopped() {
             self.suspend(task);
+            return;
+        }
+        if self.stop_if_paused(task) {
             return;
         }
         self.collect();
@@ -683,11 +693,14 @@ impl Executor {
     /// Gives up the processor: the running thread goes to the end of the ready list.
     pub(crate) fn yield_now(&self) {
         let Some(task) = self.running_thread() else { return };
-        if std::thread::panicking() {
+        if self.may_not_suspend() {
             return;
         }
         self.count_step(task);
         self.last.set(Some((task, Operation::new("yield"))));
+        if !self.stopped() && self.stop_if_paused(task) {
+            return;
+        }
         self.collect();
         if !self.ready.borrow().is_empty() || self.stopped() {
             self.ready.borrow_mut().push_back(task);
@@ -705,15 +718,15 @@ impl Executor {
     /// Where no simulated thread runs: a blocking call in an async task, or outside of the simulation's tasks.
     #[must_use]
     pub(crate) fn block(&self, on: Wait, until: Option<Nanos>) -> bool {
+        if self.may_not_suspend() {
+            return false;
+        }
         let Some(task) = self.running_thread() else {
             let who = self.current.get().map_or("code outside of all tasks".into(), |task| self.name(task));
             panic!(
                 "a blocking call in {who}, which is no thread: start one with `Threads::spawn`, or use `Runtime`"
             );
         };
-        if std::thread::panicking() {
-            return false;
-        }
         let timer = until.map(|until| {
             let host = self.slots.borrow()[task.index()].host;
             self.arm(until, host, self.waker(task))
@@ -740,6 +753,11 @@ impl Executor {
         if let Some(task) = self.current.get() {
             self.slots.borrow_mut()[task.index()].waits.clear();
         }
+    }
+
+    /// Whether what runs now must not wait: it unwinds, or it is the destructor of something that is torn down.
+    fn may_not_suspend(&self) -> bool {
+        std::thread::panicking() || self.being_torn_down()
     }
 
     fn running_thread(&self) -> Option<TaskId> {

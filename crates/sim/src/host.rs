@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::{fmt, io};
 
 use crate::context;
+use crate::faults::Weather;
 use crate::net::{HostId, Nanos};
 use crate::run::Run;
 use crate::sim::MainResult;
@@ -84,6 +85,12 @@ impl Host {
         let run = self.run();
         let name = run.host_name(self.index);
         run.network(|network, _, _| network.resolve(self.id(), &name)).expect("a host knows its own name")
+    }
+
+    /// Returns what makes faults by hand in this host's run: partitions, crashes and so on, beside those that are drawn.
+    #[must_use]
+    pub const fn weather(&self) -> Weather {
+        Weather::new(self.run)
     }
 
     /// Reports what a main returned.

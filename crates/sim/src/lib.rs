@@ -42,7 +42,7 @@ mod wall_clock;
 
 pub use adversary::{Adversary, Cancellable, cancellable};
 pub use executor::Strategy;
-pub use faults::Faults;
+pub use faults::{Crash, Faults, Weather};
 pub use host::Host;
 pub use report::Counts;
 pub use shrink::PassStatistics;

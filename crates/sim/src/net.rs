@@ -42,17 +42,18 @@ mod socket;
 mod trace;
 mod transmit;
 mod udp;
+mod weather;
 
 use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-pub(crate) use faults::Way;
 pub(crate) use link::{LatencyRange, LinkId};
 pub(crate) use local::{LocalEvent, LocalId, LocalListenerId};
 pub(crate) use trace::NetEvent;
 pub(crate) use udp::{Chance, DatagramEvent, Fate, Fates, UdpId};
+pub(crate) use weather::Weather;
 
 use connection::{Connection, Connections};
 use event::EventQueue;
@@ -114,6 +115,10 @@ pub(crate) trait Outside {
     /// Picks one of `bound` latencies for a segment on `link`; 0 is the shortest.
     fn pick_latency(&mut self, link: LinkId, bound: u32) -> u32;
 
+    /// Picks how often in a row a segment on `link`, which loses one in `one_in`, is lost: less than `bound`; 0 is not at
+    /// all.
+    fn pick_losses(&mut self, link: LinkId, bound: u32, one_in: u32) -> u32;
+
     /// Takes a fact worth a line in the trace.
     fn event(&mut self, event: NetEvent);
 
@@ -154,6 +159,8 @@ struct Wire {
     queue: EventQueue,
     ready: Vec<Ready>,
     user_timeout: Nanos,
+    /// No socket's buffers are larger.
+    buffer_bytes_max: u32,
 }
 
 /// What a step of a connection works with.
@@ -208,6 +215,7 @@ impl Network {
                 queue: EventQueue::default(),
                 ready: Vec::new(),
                 user_timeout: USER_TIMEOUT,
+                buffer_bytes_max: u32::MAX,
             },
             now: 0,
         }
@@ -275,6 +283,11 @@ impl Network {
     /// 924.6 s, as with Linux's 15 retransmissions.
     pub(crate) fn set_user_timeout(&mut self, timeout: Duration) {
         self.wire.user_timeout = link::nanos(timeout);
+    }
+
+    /// Bounds the send and receive buffers of every socket from now on, whatever its options ask for.
+    pub(crate) fn set_buffer_bytes_max(&mut self, bytes: u32) {
+        self.wire.buffer_bytes_max = bytes;
     }
 
     /// Returns the time of the earliest coming event.

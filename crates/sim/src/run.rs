@@ -5,6 +5,7 @@
 
 mod clock;
 mod drive;
+mod hosts;
 mod oracle;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -19,7 +20,7 @@ use std::time::Duration;
 
 use wavetank_runtime::join::panic_message;
 
-use crate::choices::{ChoiceLog, Choices, Divergence, Replay, below};
+use crate::choices::{ChoiceLog, Choices, Divergence, Replay, SiteId, below};
 use crate::context;
 use crate::executor::{Executor, HostIndex, Settings};
 use crate::faults::Driver;
@@ -30,9 +31,12 @@ use crate::net::{
 use crate::panics;
 use crate::probes::{Points, Probes};
 pub(crate) use crate::progress::Progress;
-use crate::sim::{Config, HostPlan, Sim};
+use crate::sim::{Config, HostPlan, Sim, Start};
 use crate::symptom::{Symptom, SymptomKind};
 use crate::trace::{self, Fact, Trace};
+
+use hosts::HostRole;
+pub(crate) use hosts::Main;
 
 /// A test's body: builds the hosts of one run.
 pub(crate) type Body = dyn Fn(&mut Sim) + Send + Sync;
@@ -74,7 +78,7 @@ pub(crate) struct Run {
     pub(crate) probes: Probes,
     network: RefCell<Network>,
     faults: RefCell<Driver>,
-    link_sites: RefCell<BTreeMap<LinkId, crate::choices::SiteId>>,
+    link_sites: RefCell<BTreeMap<(LinkId, &'static str), SiteId>>,
     waiters: RefCell<BTreeMap<Ready, Vec<Waker>>>,
     /// Room for wakers on their way from `waiters`, kept from call to call.
     woken: Cell<Vec<Waker>>,
@@ -82,11 +86,8 @@ pub(crate) struct Run {
     hosts: Vec<HostRole>,
     /// When the last fault ended: a stall counts from here.
     healed_at: Cell<Nanos>,
-}
-
-struct HostRole {
-    name: Arc<str>,
-    client: bool,
+    /// Whether reads and writes of any host may be short.
+    may_shorten: bool,
 }
 
 /// Simulates `body` once. Must be called on an OS thread that simulates nothing else, before or after.
@@ -130,6 +131,7 @@ fn simulate(
             }
         }
         run.executor.tear_down();
+        run.forget_mains();
     });
     // Tasks that third-party code spawned on tokio die here, while their sockets still find their run.
     drop(runtime);
@@ -171,7 +173,7 @@ impl Run {
     ) -> Self {
         let mut network = Network::new();
         config.apply(&mut network);
-        let faults = Driver::new(&config.faults, &mut choices, plans.len());
+        let faults = Driver::new(&config.faults, &mut choices, plans);
         let settings = Settings {
             strategy: config.strategy,
             stack_bytes: config.stack_bytes,
@@ -185,7 +187,15 @@ impl Run {
         for plan in plans {
             executor.add_host(&plan.name);
             network.add_host(&plan.name).expect("names were checked when the set-up ended");
-            hosts.push(HostRole { name: plan.name.as_str().into(), client: plan.client });
+            hosts.push(HostRole {
+                name: plan.name.as_str().into(),
+                client: plan.client,
+                down: Cell::new(false),
+                main: RefCell::new(match &plan.start {
+                    Start::Once(_) => None,
+                    Start::Again(main) => Some(main.clone()),
+                }),
+            });
         }
         for (a, b, range) in &config.link_latencies {
             if let (Some(a), Some(b)) = (network.host_by_name(a), network.host_by_name(b)) {
@@ -199,6 +209,7 @@ impl Run {
             executor,
             probes: Probes::default(),
             network: RefCell::new(network),
+            may_shorten: faults.may_shorten(),
             faults: RefCell::new(faults),
             link_sites: RefCell::default(),
             waiters: RefCell::default(),
@@ -210,8 +221,13 @@ impl Run {
     }
 
     fn start(&self, plans: Vec<HostPlan>) {
+        crate::faults::set_up(self);
         for (index, plan) in plans.into_iter().enumerate() {
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| (plan.start)(self, index))) {
+            let start = || match plan.start {
+                Start::Once(main) => main(self, index),
+                Start::Again(main) => main(self, index),
+            };
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(start)) {
                 let message = panic_message(&*payload);
                 self.executor.fact(Fact::Failed(message.as_str().into()));
                 let detail = format!("{}, when it was started: {message}", plan.name);
@@ -285,6 +301,10 @@ impl Run {
         self.config.perturb
     }
 
+    pub(crate) const fn may_shorten(&self) -> bool {
+        self.may_shorten
+    }
+
     pub(crate) fn note_heal(&self) {
         self.healed_at.set(self.executor.now());
     }
@@ -320,17 +340,29 @@ pub(crate) struct Link<'a> {
     run: &'a Run,
 }
 
-impl Outside for Link<'_> {
-    fn pick_latency(&mut self, link: LinkId, bound: u32) -> u32 {
+impl Link<'_> {
+    fn site(&self, link: LinkId, what: &'static str) -> SiteId {
         let mut sites = self.run.link_sites.borrow_mut();
-        let mut choices = self.run.executor.choices.borrow_mut();
-        let site = *sites.entry(link).or_insert_with(|| {
+        *sites.entry((link, what)).or_insert_with(|| {
+            let mut choices = self.run.executor.choices.borrow_mut();
             let LinkId { from, to } = link;
             let name = |host: HostId| &self.run.hosts[host.index()].name;
             let lane = choices.lane(&format!("link {}>{}", name(from), name(to)));
-            choices.site(lane, &format!("{}>{} latency", name(from), name(to)))
-        });
-        choices.pick_uniform(site, bound)
+            choices.site(lane, &format!("{}>{} {what}", name(from), name(to)))
+        })
+    }
+}
+
+impl Outside for Link<'_> {
+    fn pick_latency(&mut self, link: LinkId, bound: u32) -> u32 {
+        let site = self.site(link, "latency");
+        self.run.executor.choices.borrow_mut().pick_uniform(site, bound)
+    }
+
+    fn pick_losses(&mut self, link: LinkId, bound: u32, one_in: u32) -> u32 {
+        let site = self.site(link, "losses");
+        let lost = |rng: &mut _| (1..bound).find(|_| below(rng, one_in) != 0).unwrap_or(bound) - 1;
+        self.run.executor.choices.borrow_mut().pick(site, bound, lost)
     }
 
     fn event(&mut self, event: NetEvent) {

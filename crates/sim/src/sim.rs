@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::choices::Choices;
@@ -9,7 +10,7 @@ use crate::executor::Strategy;
 use crate::faults::Faults;
 use crate::host::Host;
 use crate::net::{LatencyRange, Nanos, Network};
-use crate::run::Run;
+use crate::run::{Main, Run};
 use crate::udp::Udp;
 
 /// Builds one simulated run: hosts, network, limits. A test's body gets one a run.
@@ -91,8 +92,17 @@ impl<T, E: Display> MainResult for Result<T, E> {
 pub(crate) struct HostPlan {
     pub(crate) name: String,
     pub(crate) client: bool,
-    #[expect(clippy::type_complexity, reason = "a boxed closure with its arguments, used here only")]
-    pub(crate) start: Box<dyn FnOnce(&Run, usize)>,
+    pub(crate) start: Start,
+}
+
+/// Starts the main of a host, given its number, once.
+type MainOnce = Box<dyn FnOnce(&Run, usize)>;
+
+/// Starts the main of a host.
+pub(crate) enum Start {
+    Once(MainOnce),
+    /// Also after a crash.
+    Again(Main),
 }
 
 impl std::fmt::Debug for HostPlan {
@@ -210,16 +220,27 @@ impl Sim {
         name: &str,
         main: impl AsyncFnOnce(Host) -> O + 'static,
     ) {
-        self.host(name, true, main);
+        let start = move |run: &Run, index: usize| {
+            let host = Host::new(run.number, index);
+            let future = async move { host.main_ended(main(host).await) };
+            run.executor.start_task(index, "main", true, future);
+        };
+        self.add(name, true, Start::Once(Box::new(start)));
     }
 
     /// Adds a host whose main is an async task and may run for ever. An error that it returns fails the run.
-    pub fn server<O: MainResult + 'static>(
-        &mut self,
-        name: &str,
-        main: impl AsyncFnOnce(Host) -> O + 'static,
-    ) {
-        self.host(name, false, main);
+    ///
+    /// Faults may crash the host and start it again ([`Faults::crashes`]): `main` is called once each time, and what it has
+    /// captured survives, as a disk would.
+    pub fn server<O: MainResult + 'static>(&mut self, name: &str, main: impl AsyncFn(Host) -> O + 'static) {
+        let main = Rc::new(main);
+        let start = move |run: &Run, index: usize| {
+            let host = Host::new(run.number, index);
+            let main = main.clone();
+            let future = async move { host.main_ended(main(host).await) };
+            run.executor.start_task(index, "main", false, future);
+        };
+        self.add(name, false, Start::Again(Rc::new(start)));
     }
 
     /// Adds a host whose main is a blocking thread and must end, as [`client`](Self::client).
@@ -228,48 +249,21 @@ impl Sim {
         name: &str,
         main: impl FnOnce(Host) -> O + 'static,
     ) {
-        self.host_thread(name, true, main);
+        let start = move |run: &Run, index: usize| start_thread(run, index, true, main);
+        self.add(name, true, Start::Once(Box::new(start)));
     }
 
     /// Adds a host whose main is a blocking thread and may run for ever, as [`server`](Self::server).
-    pub fn server_thread<O: MainResult + 'static>(
-        &mut self,
-        name: &str,
-        main: impl FnOnce(Host) -> O + 'static,
-    ) {
-        self.host_thread(name, false, main);
-    }
-
-    fn host<O: MainResult + 'static>(
-        &mut self,
-        name: &str,
-        client: bool,
-        main: impl AsyncFnOnce(Host) -> O + 'static,
-    ) {
+    pub fn server_thread<O: MainResult + 'static>(&mut self, name: &str, main: impl Fn(Host) -> O + 'static) {
+        let main = Rc::new(main);
         let start = move |run: &Run, index: usize| {
-            let host = Host::new(run.number, index);
-            let future = async move { host.main_ended(main(host).await) };
-            run.executor.start_task(index, "main", client, future);
+            let main = main.clone();
+            start_thread(run, index, false, move |host| main(host));
         };
-        self.add(name, client, Box::new(start));
+        self.add(name, false, Start::Again(Rc::new(start)));
     }
 
-    fn host_thread<O: MainResult + 'static>(
-        &mut self,
-        name: &str,
-        client: bool,
-        main: impl FnOnce(Host) -> O + 'static,
-    ) {
-        let start = move |run: &Run, index: usize| {
-            let host = Host::new(run.number, index);
-            let entry = crate::host::thread_entry(run.number, move || host.main_ended(main(host)));
-            run.executor.start_thread(index, "main", client, entry).expect("memory for the stack of a main");
-        };
-        self.add(name, client, Box::new(start));
-    }
-
-    #[expect(clippy::type_complexity, reason = "a boxed closure with its arguments, used here only")]
-    fn add(&mut self, name: &str, client: bool, start: Box<dyn FnOnce(&Run, usize)>) {
+    fn add(&mut self, name: &str, client: bool, start: Start) {
         self.hosts.push(HostPlan { name: name.to_owned(), client, start });
     }
 
@@ -396,6 +390,17 @@ impl Sim {
         let site = self.choices.site(lane, &format!("test {name}"));
         self.choices.pick_uniform(site, bound)
     }
+}
+
+fn start_thread<O: MainResult>(
+    run: &Run,
+    index: usize,
+    client: bool,
+    main: impl FnOnce(Host) -> O + 'static,
+) {
+    let host = Host::new(run.number, index);
+    let entry = crate::host::thread_entry(run.number, move || host.main_ended(main(host)));
+    run.executor.start_thread(index, "main", client, entry).expect("memory for the stack of a main");
 }
 
 fn latency_range(range: RangeInclusive<Duration>) -> LatencyRange {

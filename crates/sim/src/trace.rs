@@ -17,6 +17,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use crate::executor::{Operation, TaskId, Wait};
+use crate::faults::Transfer;
 use crate::net::{DatagramEvent, LocalEvent, Nanos, NetEvent, Network};
 
 pub(crate) use layer::{dispatch, leave_spans, reenter_spans};
@@ -63,6 +64,12 @@ pub(crate) enum Fact {
     Datagram(DatagramEvent),
     Local(LocalEvent),
     Fault(Box<str>),
+    /// A read or write transferred less than it could, because the run chose so.
+    Short {
+        transfer: Transfer,
+        could: usize,
+        short: usize,
+    },
     /// A `tracing` event of the code under test.
     Logged(Box<str>),
 }

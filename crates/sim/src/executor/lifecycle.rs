@@ -106,6 +106,7 @@ impl Executor {
             overflow_message,
             spans: Vec::new(),
             locks_held: 0,
+            withheld_until: None,
         });
         if main {
             self.mains_left.set(self.mains_left.get() + 1);
@@ -189,8 +190,8 @@ impl Executor {
         message
     }
 
-    /// Whether the running thread is unwound by force, by [`free_by_force`](Self::free_by_force).
-    fn being_torn_down(&self) -> bool {
+    /// Whether the running task or thread is torn down: what runs are its destructors.
+    pub(crate) fn being_torn_down(&self) -> bool {
         self.current.get().is_some_and(|task| self.slots.borrow()[task.index()].state == State::Ended)
     }
 
@@ -199,7 +200,7 @@ impl Executor {
         let body = {
             let mut slots = self.slots.borrow_mut();
             let slot = &mut slots[task.index()];
-            if !matches!(slot.state, State::Ready | State::Parked)
+            if !matches!(slot.state, State::Ready | State::Parked | State::Frozen)
                 || !matches!(slot.body, Some(Body::Task(_)))
             {
                 return false;
@@ -207,6 +208,7 @@ impl Executor {
             slot.body.take()
         };
         self.ready.borrow_mut().retain(|&ready| ready != task);
+        self.thaw(task);
         let outer = self.current.replace(Some(task));
         if let Some(body) = body {
             self.drop_body(task, body);
@@ -260,6 +262,7 @@ impl Executor {
     /// Ends the process where `holder` is itself in the middle of an unwind: two destructors wait for each other, and
     /// neither can be suspended.
     pub(crate) fn free_by_force(&self, holder: TaskId, lock: &str) {
+        self.complain_of_shared_lock(holder, lock);
         let body = self.slots.borrow_mut()[holder.index()].body.take();
         let Some(body) = body else {
             let (holder, waiter) = (self.name(holder), self.current.get().map(|task| self.name(task)));
@@ -275,6 +278,23 @@ impl Executor {
         let outer = self.current.replace(Some(holder));
         drop(body);
         self.current.set(outer);
+    }
+
+    /// A lock that is shared by hosts is none that a real program could have. Where a crash of one host would have to
+    /// tear down a thread of another to free it, the run fails and says so.
+    fn complain_of_shared_lock(&self, holder: TaskId, lock: &str) {
+        let Some(task) = self.current.get() else { return };
+        let (own, other) = {
+            let slots = self.slots.borrow();
+            (slots[task.index()].host, slots[holder.index()].host)
+        };
+        if own != other && self.being_torn_down() {
+            let (task, holder) = (self.name(task), self.name(holder));
+            let detail = format!(
+                "{task} is torn down and needs the lock `{lock}`, which {holder} holds: hosts must not share locks"
+            );
+            self.fail(Symptom::new(SymptomKind::Setup, detail));
+        }
     }
 
     // Reports.
@@ -324,7 +344,7 @@ impl Executor {
 
     /// Whether a thread (as opposed to a task) is being torn down now.
     pub(crate) fn is_tearing_down_a_thread(&self) -> bool {
-        self.tearing_down.get() && self.running_thread().is_some()
+        (self.tearing_down.get() || self.being_torn_down()) && self.running_thread().is_some()
     }
 
     /// The names of all tasks, by number.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::context;
 use crate::executor::{Operation, Wait};
+use crate::faults::{Transfer, shortened};
 use crate::net::{Direction, ListenerId, LocalId, Nanos, Ready, SocketId};
 use crate::run::Run;
 use crate::sim::nanos;
@@ -88,6 +89,7 @@ impl Socket {
     }
 
     fn try_read(&self, run: &Run, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let buffer = self.shortened_to_content(run, buffer);
         run.network(|network, now, link| match self.id {
             EndId::Tcp(id) => network.read(now, link, id, buffer),
             EndId::Unix(id) => network.local_read(link, id, buffer),
@@ -100,6 +102,45 @@ impl Socket {
             EndId::Tcp(id) => network.write(now, link, id, bytes),
             EndId::Unix(id) => network.local_write(link, id, bytes, waited),
         })
+    }
+
+    /// The part of `buffer` that a read may fill, which could fill what has been received. Unix sockets are not shortened.
+    fn shortened_to_content<'a>(&self, run: &Run, buffer: &'a mut [u8]) -> &'a mut [u8] {
+        if let Some(id) = self.shortened_tcp(run)
+            && let Some((host, could @ 1..)) = run.network(|network, _, _| network.readable(id))
+        {
+            let length = shortened(run, Transfer::Read, host, buffer.len().min(saturated(could)));
+            return &mut buffer[..length];
+        }
+        buffer
+    }
+
+    /// The part of `bytes` that a write may take, which would take what the send buffer has room for.
+    fn shortened_to_room<'a>(&self, run: &Run, bytes: &'a [u8]) -> &'a [u8] {
+        if let Some(id) = self.shortened_tcp(run)
+            && let Some((host, room @ 1..)) = run.network(|network, _, _| network.writable(id))
+        {
+            return &bytes[..shortened(run, Transfer::Write, host, bytes.len().min(saturated(room)))];
+        }
+        bytes
+    }
+
+    /// The part of `bytes` after which a write that waits for room may return, as if a signal had interrupted it.
+    fn shortened<'a>(&self, run: &Run, bytes: &'a [u8]) -> &'a [u8] {
+        if let Some(id) = self.shortened_tcp(run)
+            && let Some((host, _)) = run.network(|network, _, _| network.writable(id))
+        {
+            return &bytes[..shortened(run, Transfer::Write, host, bytes.len())];
+        }
+        bytes
+    }
+
+    /// The TCP socket, if this is one and the run may transfer less than it could.
+    fn shortened_tcp(&self, run: &Run) -> Option<SocketId> {
+        match self.id {
+            EndId::Tcp(id) if run.may_shorten() => Some(id),
+            _ => None,
+        }
     }
 
     fn ready(&self, direction: Direction) -> Ready {
@@ -129,7 +170,9 @@ impl Socket {
     }
 
     pub(super) fn poll_write(&self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll(context, Direction::Write, |run| self.try_write(run, bytes, false))
+        self.poll(context, Direction::Write, |run| {
+            self.try_write(run, self.shortened_to_room(run, bytes), false)
+        })
     }
 
     pub(super) fn poll_connected(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -180,6 +223,7 @@ impl Socket {
         if let Some(error) = self.take_deferred() {
             return Err(error);
         }
+        let bytes = self.shortened(&self.run(), bytes);
         let timeout = self.write_timeout.load(Ordering::Relaxed);
         let (mut written, mut waited) = (0, false);
         let result = self.block("write", Direction::Write, timeout, |run| {
@@ -290,6 +334,10 @@ impl Drop for Socket {
             }
         });
     }
+}
+
+fn saturated(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
 /// A listening socket. Dropping it stops listening.

@@ -84,6 +84,10 @@ async fn caught<F: Future>(future: F) -> Result<F::Output, JoinError> {
         let polled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| future.as_mut().poll(context)));
         match polled {
             Ok(polled) => polled.map(Ok),
+            // The task has killed its own host, and unwinds because of that.
+            Err(payload) if context::current().is_some_and(|run| run.executor.being_torn_down()) => {
+                std::panic::resume_unwind(payload)
+            }
             Err(payload) => Poll::Ready(Err(JoinError::Panicked(panic_message(&*payload)))),
         }
     })
@@ -93,7 +97,7 @@ async fn caught<F: Future>(future: F) -> Result<F::Output, JoinError> {
 /// A panic of a spawned task fails the run, whether or not somebody looks at its handle.
 fn report_panic(message: &str) {
     let Some(run) = context::current() else { return };
-    if let Some(task) = run.executor.current() {
+    if let Some(task) = run.executor.current().filter(|_| !run.executor.being_torn_down()) {
         run.executor.panicked_with(task, message);
     }
 }

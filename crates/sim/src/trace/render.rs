@@ -8,6 +8,7 @@ use std::fmt::Write;
 
 use super::{Event, Fact, Trace};
 use crate::executor::{TaskId, Wait};
+use crate::faults::Transfer;
 use crate::net::{DatagramEvent, Nanos, NetEvent};
 
 /// A rendered trace has at most this many lines.
@@ -69,7 +70,7 @@ impl Trace {
             Fact::Panicked(_) | Fact::Failed(_) | Fact::Fault(_) | Fact::Logged(_) => Detail::Essential,
             Fact::Preempted { .. } | Fact::Overtakes { .. } | Fact::Withheld { .. } => Detail::Essential,
             Fact::Deferred { .. } | Fact::WokenForNothing | Fact::Adversary(_) => Detail::Essential,
-            Fact::Broken(_) => Detail::Essential,
+            Fact::Broken(_) | Fact::Short { .. } => Detail::Essential,
             Fact::Network(event) if event.is_transfer() => Detail::Everything,
             Fact::Datagram(event) if event.is_transfer() => Detail::Everything,
             Fact::Datagram(event) if event.is_fate() => Detail::Essential,
@@ -98,6 +99,10 @@ impl Trace {
             Fact::WokenForNothing => "~ is woken for nothing".to_owned(),
             Fact::Adversary(what) => format!("~ {what}"),
             Fact::Broken(what) => format!("! broken: {what}"),
+            Fact::Short { transfer, could, short } => match transfer {
+                Transfer::Read => format!("~ reads {short} B of {could}"),
+                Transfer::Write => format!("~ writes {short} B of {could}"),
+            },
             Fact::Panicked(message) => format!("! panics: {}", first_line(message)),
             Fact::Failed(message) => format!("! fails: {}", first_line(message)),
             Fact::Network(event) => self.describe_network(event),

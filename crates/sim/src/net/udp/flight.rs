@@ -16,6 +16,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::super::link::{Links, nanos};
+use super::super::weather::Road;
 use super::super::{HostId, LinkId, Nanos, Network, Outside};
 use super::{DatagramEvent, DatagramFact, Received};
 
@@ -109,6 +110,8 @@ pub(super) struct Flights {
     /// By arrival, then by launch.
     on_the_way: BTreeMap<(Nanos, u64), Flight>,
     launched: u64,
+    /// Those that wait until their link lets them go, in the order of sending.
+    held: Vec<Flight>,
     /// When the last one in order arrives, by link.
     last_arrivals: BTreeMap<LinkId, Nanos>,
     fates: Fates,
@@ -119,6 +122,7 @@ impl Default for Flights {
         Self {
             on_the_way: BTreeMap::new(),
             launched: 0,
+            held: Vec::new(),
             last_arrivals: BTreeMap::new(),
             fates: Fates::none(),
         }
@@ -169,12 +173,19 @@ impl Network {
             return course.tell(DatagramFact::Nowhere { bytes: size }, out);
         };
         let link = LinkId { from: from.0, to: target };
-        let links = &self.wire.links;
-        if !links.passes(link) {
-            return course.tell(DatagramFact::CutOff { bytes: size }, out);
-        }
-        let flights = &mut self.udp.flights;
         let flight = || Flight { link, course, content: Content::Datagram(bytes.to_vec()) };
+        match self.wire.links.road(link) {
+            Road::Cut => return course.tell(DatagramFact::CutOff { bytes: size }, out),
+            Road::Held => return self.udp.flights.held.push(flight()),
+            Road::Open => {}
+        }
+        if self.wire.links.pick_losses(link, out) > 0 {
+            // Nobody sends a datagram again.
+            return course.tell(DatagramFact::Lost { bytes: size }, out);
+        }
+        let now = self.wire.links.squeeze(link, now, bytes.len() as u64);
+        let links = &self.wire.links;
+        let flights = &mut self.udp.flights;
         let fate = flights.fates.ask(link, out);
         match fate {
             Some(Fate::Lost) => return course.tell(DatagramFact::Lost { bytes: size }, out),
@@ -242,18 +253,28 @@ impl Network {
         let link = LinkId { from: host, to: course.from.0 };
         let links = &self.wire.links;
         let flights = &mut self.udp.flights;
-        if !links.passes(link) || flights.fates.ask(link, out) == Some(Fate::Lost) {
+        if links.road(link) == Road::Cut || flights.fates.ask(link, out) == Some(Fate::Lost) {
             return course.tell(DatagramFact::AnswerLost, out);
         }
         let arrives = flights.in_order(now, link, links, out);
         flights.push(arrives, Flight { link, course, content: Content::Unreachable });
     }
 
-    /// Links have changed: what is on one that is cut is lost.
-    pub(in super::super) fn lose_datagrams(&mut self, out: &mut dyn Outside) {
+    /// Links have changed: what is on one that is cut is lost, what one held goes on.
+    pub(in super::super) fn datagrams_meet_the_links(&mut self, now: Nanos, out: &mut dyn Outside) {
         let links = &self.wire.links;
+        let flights = &mut self.udp.flights;
+        for flight in std::mem::take(&mut flights.held) {
+            if links.road(flight.link) == Road::Held {
+                flights.held.push(flight);
+            } else {
+                // One that is cut now is lost below, with the others on the way.
+                let arrives = flights.in_order(now, flight.link, links, out);
+                flights.push(arrives, flight);
+            }
+        }
         self.udp.flights.on_the_way.retain(|_, flight| {
-            let passes = links.passes(flight.link);
+            let passes = links.road(flight.link) != Road::Cut;
             if !passes {
                 let fact = match &flight.content {
                     Content::Datagram(bytes) => DatagramFact::CutOff {
@@ -269,7 +290,7 @@ impl Network {
 
     /// Tells whether an application could notice that a datagram arrives.
     pub(in super::super) fn datagrams_concern_somebody(&self) -> bool {
-        self.udp.flights.on_the_way.values().any(|flight| {
+        self.udp.flights.on_the_way.values().chain(&self.udp.flights.held).any(|flight| {
             let Course { from, to } = flight.course;
             let heard = match (&flight.content, to.0) {
                 (Content::Datagram(_), Some(host)) => self.udp.find(host, to.1, from.1).is_some(),

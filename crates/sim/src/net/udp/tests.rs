@@ -1,7 +1,7 @@
 use std::io::ErrorKind::*;
 use std::net::Ipv4Addr;
 
-use super::super::Way;
+use super::super::faults::Way;
 use super::super::harness::{Harness, LATENCY, fixed};
 use super::*;
 
