@@ -3,6 +3,8 @@
 //! Run it with its output to see a bug being found, shrunk and replayed:
 //! `cargo test -p wavetank-sim-tests --test museum -- --nocapture`.
 
+#[path = "museum/ariadne.rs"]
+mod ariadne;
 #[path = "museum/yamux.rs"]
 mod yamux;
 
