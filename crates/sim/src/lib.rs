@@ -47,7 +47,7 @@ pub use host::Host;
 pub use report::Counts;
 pub use shrink::PassStatistics;
 pub use sim::{MainResult, Sim};
-pub use sweep::{Found, Passed, Sweep};
+pub use sweep::{FirstFailure, Found, Passed, Sweep};
 pub use symptom::{Symptom, SymptomKind};
 pub use trace::Trace;
 pub use udp::Udp;

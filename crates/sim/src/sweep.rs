@@ -29,8 +29,11 @@ use crate::sim::Sim;
 use crate::symptom::Symptom;
 use crate::trace::Trace;
 
+pub use first_failure::FirstFailure;
+
 mod case;
 mod examine;
+mod first_failure;
 mod hunt;
 mod reach;
 mod recordings;

@@ -504,3 +504,15 @@ fn a_failure_whose_recording_cannot_be_written_is_still_reported() {
     assert!(report.contains("toys.bug/panic-closer-not-closed.seed: cannot write the recording"), "{report}");
     assert!(report.contains("2 picks") && command_of(&report).0 == "WAVETANK_REPLAY", "{report}");
 }
+
+#[test]
+fn the_first_failure_is_the_one_that_a_test_finds_and_leaves_nothing_behind() {
+    let fixture = Fixture::new("first-failure");
+    let first = fixture.session(fixture.sweep(), bug).first_failure().expect("no interrupt").expect("fails");
+    assert_eq!(fixture.recordings(), []);
+    let found = fixture.find("not closed", bug).expect("finds it");
+    assert_eq!((first.seed(), first.runs(), first.symptom()), (found.seed(), found.runs(), found.symptom()));
+    assert_eq!(first.counts(), Some(found.before()), "as it was found, not shrunk");
+    let passed = fixture.session(fixture.sweep(), fixed).first_failure();
+    assert_eq!(passed, Ok(None));
+}
