@@ -154,7 +154,7 @@ pub(crate) struct Executor {
     names: RefCell<BTreeMap<String, u32>>,
     slots: RefCell<Vec<Slot>>,
     ready: RefCell<VecDeque<TaskId>>,
-    inbox: RefCell<Vec<TaskId>>,
+    inbox: RefCell<VecDeque<TaskId>>,
     timers: RefCell<BTreeMap<TimerKey, Timer>>,
     timers_armed: Cell<u64>,
     current: Cell<Option<TaskId>>,
@@ -351,7 +351,7 @@ impl Executor {
             }
             slot.woken = true;
         }
-        self.inbox.borrow_mut().push(task);
+        self.inbox.borrow_mut().push_back(task);
         if let Some(root) = self.root.borrow_mut().take() {
             root.wake();
         }
@@ -367,11 +367,7 @@ impl Executor {
 
     /// Moves woken tasks to the ready list, or withholds them for a while.
     fn collect(&self) {
-        if self.inbox.borrow().is_empty() {
-            return;
-        }
-        let mail = std::mem::take(&mut *self.inbox.borrow_mut());
-        for &task in &mail {
+        while let Some(task) = self.next_mail() {
             let withheld = self.withheld_for(task);
             let mut slots = self.slots.borrow_mut();
             let slot = &mut slots[task.index()];
@@ -390,12 +386,10 @@ impl Executor {
                 self.slots.borrow_mut()[task.index()].withheld_until = Some(timer);
             }
         }
-        let mut mail = mail;
-        mail.clear();
-        let mut inbox = self.inbox.borrow_mut();
-        if inbox.is_empty() {
-            *inbox = mail;
-        }
+    }
+
+    fn next_mail(&self) -> Option<TaskId> {
+        self.inbox.borrow_mut().pop_front()
     }
 
     fn fact_of(&self, task: TaskId, fact: Fact) {
@@ -645,7 +639,7 @@ impl Executor {
             // Its mail may have been collected while it ran.
             let mut inbox = self.inbox.borrow_mut();
             if !inbox.contains(&task) {
-                inbox.push(task);
+                inbox.push_back(task);
             }
         }
     }

@@ -96,6 +96,13 @@ impl HostId {
     }
 }
 
+impl ListenerId {
+    /// The number of the listener among all of the run.
+    pub(crate) const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 impl SocketId {
     const fn new(connection: u32, side: usize) -> Self {
         Self((connection as u64) << 1 | side as u64)
@@ -107,6 +114,11 @@ impl SocketId {
 
     const fn side(self) -> usize {
         (self.0 & 1) as usize
+    }
+
+    /// The number of the socket among all of the run.
+    pub(crate) const fn index(self) -> usize {
+        self.0 as usize
     }
 }
 
@@ -138,6 +150,10 @@ pub(crate) enum Direction {
     Connect,
     Read,
     Write,
+}
+
+impl Direction {
+    pub(crate) const COUNT: usize = 3;
 }
 
 /// Whom it may be worth asking again.
@@ -311,6 +327,11 @@ impl Network {
                 && self.connections.get(event.socket.connection()).is_some_and(Connection::concerns_somebody)
         });
         !segments && !self.datagrams_concern_somebody()
+    }
+
+    /// Tells whether there is anybody for [`take_ready`](Self::take_ready) to take.
+    pub(crate) const fn has_ready(&self) -> bool {
+        !self.wire.ready.is_empty()
     }
 
     /// Takes whom it may be worth asking again since the last call: each once, in order of occurrence. Some are asked in

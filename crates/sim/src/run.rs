@@ -9,8 +9,9 @@ mod hosts;
 mod oracle;
 #[cfg(test)]
 pub(crate) mod tests;
+mod waiters;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -37,6 +38,7 @@ use crate::trace::{self, Fact, Trace};
 
 use hosts::HostRole;
 pub(crate) use hosts::Main;
+use waiters::Waiters;
 
 /// A test's body: builds the hosts of one run.
 pub(crate) type Body = dyn Fn(&mut Sim) + Send + Sync;
@@ -79,7 +81,7 @@ pub(crate) struct Run {
     network: RefCell<Network>,
     faults: RefCell<Driver>,
     link_sites: RefCell<BTreeMap<(LinkId, &'static str), SiteId>>,
-    waiters: RefCell<BTreeMap<Ready, Vec<Waker>>>,
+    waiters: RefCell<Waiters>,
     /// Room for wakers on their way from `waiters`, kept from call to call.
     woken: Cell<Vec<Waker>>,
     config: Config,
@@ -238,28 +240,20 @@ impl Run {
 
     /// Calls into the network and wakes whom the call made ready.
     pub(crate) fn network<T>(&self, f: impl FnOnce(&mut Network, Nanos, &mut Link<'_>) -> T) -> T {
-        let result = f(&mut self.network.borrow_mut(), self.executor.now(), &mut Link { run: self });
-        self.wake_ready();
+        let mut network = self.network.borrow_mut();
+        let result = f(&mut network, self.executor.now(), &mut Link { run: self });
+        if network.has_ready() {
+            self.wake_ready(network);
+        }
         result
     }
 
     /// Wakes whom the last call into the network made ready.
-    fn wake_ready(&self) {
-        let mut wakers = {
-            let mut network = self.network.borrow_mut();
-            let ready = network.take_ready();
-            if ready.len() == 0 {
-                return;
-            }
-            let mut waiters = self.waiters.borrow_mut();
-            let mut wakers = self.woken.take();
-            for ready in ready {
-                if let Some(waiting) = waiters.get_mut(&ready) {
-                    wakers.append(waiting);
-                }
-            }
-            wakers
-        };
+    fn wake_ready(&self, mut network: RefMut<'_, Network>) {
+        let mut wakers = self.woken.take();
+        let mut waiters = self.waiters.borrow_mut();
+        network.take_ready().for_each(|ready| waiters.take(ready, &mut wakers));
+        drop((network, waiters));
         // Woken without a borrow: a waker may be anybody's code.
         wakers.drain(..).for_each(Waker::wake);
         self.woken.set(wakers);
@@ -267,16 +261,12 @@ impl Run {
 
     /// Has `waker` woken once `ready` may have changed.
     pub(crate) fn when_ready(&self, ready: Ready, waker: &Waker) {
-        let mut waiters = self.waiters.borrow_mut();
-        let waiting = waiters.entry(ready).or_default();
-        if !waiting.iter().any(|known| known.will_wake(waker)) {
-            waiting.push(waker.clone());
-        }
+        self.waiters.borrow_mut().add(ready, waker);
     }
 
     /// Forgets who waits for a socket or listener that is gone.
     pub(crate) fn forget(&self, ready: Ready) {
-        self.waiters.borrow_mut().remove(&ready);
+        self.waiters.borrow_mut().forget(ready);
     }
 
     /// Describes what a task waits for outside of the executor.

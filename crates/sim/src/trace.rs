@@ -81,6 +81,9 @@ pub(crate) struct Event {
     pub(crate) fact: Fact,
 }
 
+/// Room that a trace has from the beginning: growing it step by step is most of the cost of a short one.
+const USUAL: usize = 512;
+
 /// Events kept from the beginning of a run, and as many again from its end.
 const KEPT_EACH: usize = 100_000;
 
@@ -100,7 +103,7 @@ pub struct Trace {
 impl Trace {
     pub(crate) fn new() -> Self {
         Self {
-            head: Vec::new(),
+            head: Vec::with_capacity(USUAL),
             tail: VecDeque::new(),
             dropped: 0,
             hasher: StableHasher(0),

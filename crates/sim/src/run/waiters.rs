@@ -1,0 +1,70 @@
+//! Who waits for which socket or listener of the network.
+//!
+//! Sockets and listeners are numbered from 0 and no number is used twice, so their wakers lie in lists by number.
+
+use std::collections::BTreeMap;
+use std::task::Waker;
+
+use crate::net::{Direction, Ready};
+
+/// The wakers of a run's sockets and listeners.
+#[derive(Debug, Default)]
+pub(super) struct Waiters {
+    sockets: Vec<[Vec<Waker>; Direction::COUNT]>,
+    listeners: Vec<Vec<Waker>>,
+    /// Datagram and Unix sockets, of which there are few.
+    others: BTreeMap<Ready, Vec<Waker>>,
+}
+
+impl Waiters {
+    /// Has `waker` woken once `ready` is ready; once, however often it is said.
+    pub(super) fn add(&mut self, ready: Ready, waker: &Waker) {
+        let waiting = self.list_to_add(ready);
+        if !waiting.iter().any(|known| known.will_wake(waker)) {
+            waiting.push(waker.clone());
+        }
+    }
+
+    /// Moves the wakers of `ready` to the end of `wakers`.
+    pub(super) fn take(&mut self, ready: Ready, wakers: &mut Vec<Waker>) {
+        if let Some(waiting) = self.list(ready) {
+            wakers.append(waiting);
+        }
+    }
+
+    /// Forgets who waits for `ready`, which is gone.
+    pub(super) fn forget(&mut self, ready: Ready) {
+        if self.others.remove(&ready).is_none()
+            && let Some(waiting) = self.list(ready)
+        {
+            *waiting = Vec::new();
+        }
+    }
+
+    fn list(&mut self, ready: Ready) -> Option<&mut Vec<Waker>> {
+        match ready {
+            Ready::Socket(socket, direction) => {
+                Some(&mut self.sockets.get_mut(socket.index())?[direction as usize])
+            }
+            Ready::Listener(listener) => self.listeners.get_mut(listener.index()),
+            other => self.others.get_mut(&other),
+        }
+    }
+
+    fn list_to_add(&mut self, ready: Ready) -> &mut Vec<Waker> {
+        match ready {
+            Ready::Socket(socket, direction) => {
+                &mut grown(&mut self.sockets, socket.index())[direction as usize]
+            }
+            Ready::Listener(listener) => grown(&mut self.listeners, listener.index()),
+            other => self.others.entry(other).or_default(),
+        }
+    }
+}
+
+fn grown<T: Default>(lists: &mut Vec<T>, index: usize) -> &mut T {
+    if index >= lists.len() {
+        lists.resize_with(index + 1, T::default);
+    }
+    &mut lists[index]
+}
