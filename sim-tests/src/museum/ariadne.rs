@@ -13,7 +13,8 @@
 //!   first line, and changed nothing else.
 //! - **0.26.1 to 1.1.1**. The timer closes with 4408 while a `connection_init` is on its way to the handler, which does
 //!   not look at the socket's state before it handles a message: `on_connect` runs for a connection that is closed, the
-//!   acknowledgement cannot be sent, closing again cannot either, and the same error leaves the handler uncaught.
+//!   acknowledgement cannot be sent, closing again cannot either, and the same error leaves the handler uncaught. A
+//!   `ping` meets the same. (Nor is the timer ever cancelled: it outlives its connection.)
 //!
 //! Both need a timer that beats work that is ready: short timeouts, or a slow machine. [`Version::Mended`], which is
 //! no release, accepts first, looks at the state before it handles a message, cancels the timer when `connection_init`

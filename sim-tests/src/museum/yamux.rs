@@ -38,9 +38,11 @@
 //! | `StreamShared::{close_timeout, force_close, process_flags, grow_send_window, receive}` | `closeTimeout`, `forceClose`, `processFlags`, `incrSendWindow`, `readData` |
 //!
 //! Goroutines are threads; a channel that wakes waiters is a condition variable; the locks and atomics of a stream are
-//! one lock, but for `sendLock`. A timer (`time.AfterFunc`) is a thread that waits. What the original does and one
-//! would not: data for a stream it does not know is drained and never answered; a frame whose sender gave up stays
-//! queued and is not charged to the window; one frame may be as large as the window.
+//! one lock, but for `sendLock`. A timer (`time.AfterFunc`) is a thread that waits. Defaults are those of `mux.go:68`,
+//! states those of `stream.go:17`. What the original does and one would not: a read after RST fails at once, whatever
+//! was received (`stream.go:123`); data for a stream it does not know is drained and never answered; a frame whose
+//! sender gave up stays queued and is not charged to the window (`stream.go:222`); one frame may be as large as the
+//! window; a session's end tells the peer nothing but TCP's.
 //!
 //! # Not here
 //!

@@ -83,7 +83,6 @@ impl fmt::Display for Uncaught {
 #[derive(Debug, Default)]
 struct ClientContext {
     connection_init_received: AtomicBool,
-    connection_acknowledged: AtomicBool,
 }
 
 /// Serves WebSocket connections of the `graphql-transport-ws` protocol.
@@ -211,10 +210,7 @@ impl<R: Runtime> Handler<R> {
             self.runtime.sleep(self.settings.on_connect_takes).await;
         }
         match websocket.send_text(message::CONNECTION_ACK) {
-            Ok(()) => {
-                context.connection_acknowledged.store(true, Ordering::Relaxed);
-                Ok(())
-            }
+            Ok(()) => Ok(()),
             Err(_) => {
                 tracing::info!("cannot send connection_ack, closes");
                 if self.settings.version == Version::Mended && websocket.is_disconnected() {
