@@ -45,11 +45,11 @@ pub(crate) enum Fact {
     /// A host's main returned an error.
     Failed(Box<str>),
     Network(NetEvent),
-    Datagram(DatagramEvent),
-    Local(LocalEvent),
     Fault(Box<str>),
     /// A `tracing` event of the code under test.
     Logged(Box<str>),
+    Datagram(DatagramEvent),
+    Local(LocalEvent),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
