@@ -61,8 +61,6 @@ pub(crate) enum Fact {
     /// A host's main returned an error.
     Failed(Box<str>),
     Network(NetEvent),
-    Datagram(DatagramEvent),
-    Local(LocalEvent),
     Fault(Box<str>),
     /// A read or write transferred less than it could, because the run chose so.
     Short {
@@ -72,6 +70,8 @@ pub(crate) enum Fact {
     },
     /// A `tracing` event of the code under test.
     Logged(Box<str>),
+    Datagram(DatagramEvent),
+    Local(LocalEvent),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

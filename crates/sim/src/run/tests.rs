@@ -1,5 +1,7 @@
 //! Behaviours of a single run: the executor, the clock, the oracles and teardown, without a network.
 
+mod sockets;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex as StdMutex};
 use std::task::Poll;
