@@ -96,6 +96,7 @@ pub(crate) struct HostPlan {
 
 /// Starts the main of a host.
 pub(crate) enum Start {
+    #[expect(clippy::type_complexity, reason = "a boxed closure with its arguments, used here only")]
     Once(Box<dyn FnOnce(&Run, usize)>),
     /// Also after a crash.
     Again(Main),
