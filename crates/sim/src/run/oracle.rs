@@ -4,6 +4,7 @@
 //! sweep, which alone sees two runs.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use crate::executor::{Straggler, Waiting, describe_wait};
 use crate::net::Nanos;
@@ -35,26 +36,31 @@ pub(super) fn nothing_left_since(run: &Run, since: Nanos) -> Symptom {
     Symptom::new(SymptomKind::Deadlock, detail.replacen(&format!(" after {}", milliseconds(since)), "", 1))
 }
 
-/// An operation of a client that outlasts the test's bound before `target`.
-pub(super) fn stall(run: &Run, target: Nanos) -> Option<Symptom> {
+/// When an operation of a client will have outlasted the test's bound, if nothing ends it before.
+pub(super) fn stall_at(run: &Run) -> Option<Nanos> {
     let bound = run.config.stall_after?;
+    longest_wait(run).map(|(since, ..)| since.saturating_add(bound))
+}
+
+/// The operation that has outlasted the test's bound.
+pub(super) fn stall(run: &Run) -> Option<Symptom> {
+    let bound = run.config.stall_after?;
+    let (_, name, waiting) = longest_wait(run)?;
+    let detail = format!("{name} waits {} for more than {}", words(run, &waiting), milliseconds(bound));
+    Some(Symptom::new(SymptomKind::Stall, detail))
+}
+
+/// The operation of a client that has waited longest while no fault was active, and since when.
+fn longest_wait(run: &Run) -> Option<(Nanos, Arc<str>, Waiting)> {
     if run.faults.borrow().is_active() {
         return None;
     }
-    for one in run.executor.stragglers() {
-        if !run.hosts[one.host].client {
-            continue;
-        }
-        for waiting in one.waits.iter().filter(|waiting| waiting.on.can_stall()) {
-            let since = waiting.since.max(run.healed_at.get());
-            if target.saturating_sub(since) > bound {
-                let what = words(run, waiting);
-                let detail = format!("{} waits {what} for more than {}", one.name, milliseconds(bound));
-                return Some(Symptom::new(SymptomKind::Stall, detail));
-            }
-        }
-    }
-    None
+    let clients = run.executor.stragglers().into_iter().filter(|one| run.hosts[one.host].client);
+    let waits = clients.flat_map(|one| {
+        let waits = one.waits.into_iter().filter(|waiting| waiting.on.can_stall());
+        waits.map(move |waiting| (waiting.since.max(run.healed_at.get()), one.name.clone(), waiting))
+    });
+    waits.min_by_key(|(since, ..)| *since)
 }
 
 /// What clients left behind, if anything.

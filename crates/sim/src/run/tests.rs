@@ -13,6 +13,9 @@ use super::*;
 use crate::executor::Strategy;
 use crate::host::Host;
 
+mod hosts;
+mod weather;
+
 /// Runs `body` as `plan` says, on an OS thread of its own.
 #[expect(clippy::disallowed_methods, reason = "a run needs an OS thread of its own")]
 fn simulate_plan(plan: impl FnOnce() -> Outcome + Send + 'static) -> Outcome {
