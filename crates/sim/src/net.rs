@@ -6,8 +6,9 @@
 //! and [`Network::take_ready`] whom to ask again.
 //!
 //! The module list is a map: [`connection`] is a connection's state, [`flow`] one direction of it; [`socket`] and
-//! [`listen`] are the calls of applications, [`transmit`] sends, [`arrival`] receives, [`ack`] answers; [`link`] is what lies between and [`weather`] what it is like,
-//! [`faults`] breaks it; [`event`] orders what is to come, [`trace`] tells what was.
+//! [`listen`] are the calls of applications, [`transmit`] sends, [`arrival`] receives, [`ack`] answers; [`link`] is what
+//! lies between, [`weather`] what that is like for a while, [`faults`] breaks it; [`event`] orders what is to come,
+//! [`trace`] tells what was.
 //!
 //! # Invariants
 //!
