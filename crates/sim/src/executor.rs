@@ -467,7 +467,7 @@ impl Executor {
         let mut slots = self.slots.borrow_mut();
         let slot = &mut slots[task.index()];
         // An operation has one lane, so the operation alone is the key.
-        if let Some(&(_, site)) = slot.sites.iter().find(|(known, _)| *known == operation) {
+        if let Some(&(_, site)) = slot.sites.iter().find(|(known, _)| known.is(operation)) {
             return site;
         }
         let site = self.choices.borrow_mut().site(lane, &format!("{} {operation}", slot.name));

@@ -66,17 +66,23 @@ async fn return_to_tokio() {
     .await;
 }
 
+fn earlier(one: Option<Nanos>, other: Option<Nanos>) -> Option<Nanos> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
 /// Lets time pass until something happens. Returns `false` when the run has ended.
 async fn pass_time(run: &Run, clock: &mut Clock, leaving: Option<Nanos>) -> bool {
     let limit = run.config.time_limit;
     let executor = &run.executor;
-    let own = [executor.next_timer(), run.network.borrow().next_event(), run.faults.borrow().next()];
-    let mut own = own.into_iter().flatten().min();
-    if executor.next_timer().is_none() && run.faults.borrow().next().is_none() && run.network.borrow().quiet()
-    {
+    let own = earlier(executor.next_timer(), run.faults.borrow().next());
+    let own = match own {
         // What is still on its way concerns nobody.
-        own = None;
-    }
+        None if run.network.borrow().quiet() => None,
+        own => earlier(own, run.network.borrow().next_event()),
+    };
     let foreign = clock.may_have_foreign_timers();
     if own.is_none() && !foreign {
         fail(run, oracle::nothing_left(run));
