@@ -5,9 +5,11 @@
 
 mod clock;
 mod drive;
+#[cfg(test)]
+mod hostile;
 mod oracle;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -124,6 +126,8 @@ fn simulate(
     });
     // Tasks that third-party code spawned on tokio die here, while their sockets still find their run.
     drop(runtime);
+    // What their destructors have started.
+    run.executor.tear_down();
     drop(entered);
     let run = Rc::into_inner(run).expect("handles find their run through the context and keep none");
     run.into_outcome()
@@ -224,22 +228,23 @@ impl Run {
             result
         };
         // Woken without a borrow: a waker may be anybody's code.
-        wakers.into_iter().for_each(Waker::wake);
+        wakers.into_iter().for_each(|waker| self.executor.wake_up(waker));
         result
     }
 
     /// Has `waker` woken once `ready` may have changed.
     pub(crate) fn when_ready(&self, ready: Ready, waker: &Waker) {
-        let mut waiters = self.waiters.borrow_mut();
-        let waiting = waiters.entry(ready).or_default();
-        if !waiting.iter().any(|known| known.will_wake(waker)) {
-            waiting.push(waker.clone());
+        let is_known = |waiting: &Vec<Waker>| waiting.iter().any(|known| known.will_wake(waker));
+        if !self.waiters.borrow().get(&ready).is_some_and(is_known) {
+            let waker = waker.clone();
+            self.waiters.borrow_mut().entry(ready).or_default().push(waker);
         }
     }
 
     /// Forgets who waits for a socket or listener that is gone.
     pub(crate) fn forget(&self, ready: Ready) {
-        self.waiters.borrow_mut().remove(&ready);
+        let forgotten = self.waiters.borrow_mut().remove(&ready);
+        drop(forgotten);
     }
 
     /// Describes what a task waits for outside of the executor.
@@ -268,6 +273,7 @@ impl Run {
         let steps = self.executor.steps();
         let virtual_time = Duration::from_nanos(self.executor.now());
         let names = self.executor.task_names();
+        let panicked_at = self.executor.panicked_at().or_else(panics::take_place);
         let (choices, mut trace) = self.executor.into_parts();
         trace.keep_names(names, self.network.into_inner());
         Outcome {
@@ -279,7 +285,7 @@ impl Run {
             steps,
             virtual_time,
             faults: self.faults.into_inner().happened(),
-            panicked_at: panics::take_place(),
+            panicked_at,
         }
     }
 }

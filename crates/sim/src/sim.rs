@@ -245,7 +245,8 @@ impl Sim {
         let start = move |run: &Run, index: usize| {
             let host = Host::new(run.number, index);
             let future = async move { host.main_ended(main(host).await) };
-            run.executor.start_task(index, "main", client, future);
+            let task = run.executor.start_task(index, "main", client, future);
+            run.executor.mark_host_main(task);
         };
         self.add(name, client, Box::new(start));
     }
@@ -259,7 +260,8 @@ impl Sim {
         let start = move |run: &Run, index: usize| {
             let host = Host::new(run.number, index);
             let entry = crate::host::thread_entry(run.number, move || host.main_ended(main(host)));
-            run.executor.start_thread(index, "main", client, entry).expect("memory for the stack of a main");
+            let task = run.executor.start_thread(index, "main", client, entry);
+            run.executor.mark_host_main(task.expect("memory for the stack of a main"));
         };
         self.add(name, client, Box::new(start));
     }

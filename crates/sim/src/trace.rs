@@ -19,7 +19,7 @@ use std::sync::Arc;
 use crate::executor::{Operation, TaskId, Wait};
 use crate::net::{Nanos, NetEvent, Network};
 
-pub(crate) use layer::{dispatch, leave_spans, reenter_spans};
+pub(crate) use layer::{dispatch, is_formatting, leave_spans, reenter_spans, set_formatting};
 pub(crate) use render::milliseconds;
 
 /// Something that happened.

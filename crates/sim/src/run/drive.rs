@@ -32,7 +32,12 @@ pub(super) async fn drive(run: &Run) {
             continue;
         }
         if run.executor.mains_left() == 0 {
-            let until = *leaving.get_or_insert_with(|| run.executor.now() + run.config.leak_grace);
+            if leaving.is_none() {
+                run.executor.release_all();
+                leaving = Some(run.executor.now().saturating_add(run.config.leak_grace));
+                continue;
+            }
+            let until = leaving.unwrap_or(Nanos::MAX);
             match oracle::leak(run) {
                 None => return,
                 Some(leak) if run.executor.now() >= until => return run.executor.fail(leak),
@@ -42,6 +47,8 @@ pub(super) async fn drive(run: &Run) {
         if !pass_time(run, &mut clock, leaving).await {
             return;
         }
+        // What this instant has woken beside the seam runs before time passes again.
+        polled = clock.may_have_foreign_timers();
     }
 }
 
@@ -74,14 +81,17 @@ async fn pass_time(run: &Run, clock: &mut Clock, leaving: Option<Nanos>) -> bool
         executor.fail(oracle::nothing_left(run));
         return false;
     }
-    let target = own.unwrap_or(limit).min(leaving.unwrap_or(limit)).min(limit);
-    if let Some(stall) = oracle::stall(run, target) {
-        executor.fail(stall);
-        return false;
-    }
+    let patience = oracle::patience(run);
+    let target = own.unwrap_or(limit).min(leaving.unwrap_or(limit)).min(limit).min(patience);
     let quiet_since = executor.now();
     if clock.jump(run, target).await == Jump::Interrupted {
         return true;
+    }
+    if target >= patience
+        && let Some(stall) = oracle::stall(run)
+    {
+        executor.fail(stall);
+        return false;
     }
     if own.is_none() && !executor.has_ready() && leaving.is_none() {
         // Even tokio had nothing up to the limit: it happened when everything went quiet, not at the limit.

@@ -35,26 +35,35 @@ pub(super) fn nothing_left_since(run: &Run, since: Nanos) -> Symptom {
     Symptom::new(SymptomKind::Deadlock, detail.replacen(&format!(" after {}", milliseconds(since)), "", 1))
 }
 
-/// An operation of a client that outlasts the test's bound before `target`.
-pub(super) fn stall(run: &Run, target: Nanos) -> Option<Symptom> {
+/// When an operation of a client first outlasts the test's bound, if it goes on; never if there is no bound.
+pub(super) fn patience(run: &Run) -> Nanos {
+    match run.config.stall_after {
+        None => Nanos::MAX,
+        Some(bound) => stalling(run, bound).map(|(at, ..)| at).min().unwrap_or(Nanos::MAX),
+    }
+}
+
+/// An operation of a client that has outlasted the test's bound.
+pub(super) fn stall(run: &Run) -> Option<Symptom> {
     let bound = run.config.stall_after?;
-    if run.faults.borrow().is_active() {
-        return None;
-    }
-    for one in run.executor.stragglers() {
-        if !run.hosts[one.host].client {
-            continue;
-        }
-        for waiting in one.waits.iter().filter(|waiting| waiting.on.can_stall()) {
+    let (_, one, waiting) = stalling(run, bound).find(|(at, ..)| *at <= run.executor.now())?;
+    let what = words(run, &waiting);
+    let detail = format!("{} waits {what} for more than {}", one.name, milliseconds(bound));
+    Some(Symptom::new(SymptomKind::Stall, detail))
+}
+
+/// Operations that others must end, with the time at which each outlasts `bound`. None while a fault is active.
+fn stalling(run: &Run, bound: Nanos) -> impl Iterator<Item = (Nanos, Straggler, Waiting)> {
+    let is_judged = !run.faults.borrow().is_active();
+    let stragglers = run.executor.stragglers().into_iter();
+    let judged = stragglers.filter(move |one| is_judged && run.hosts[one.host].client);
+    judged.flat_map(move |one| {
+        let waits = one.waits.clone().into_iter().filter(|waiting| waiting.on.can_stall());
+        waits.map(move |waiting| {
             let since = waiting.since.max(run.healed_at.get());
-            if target.saturating_sub(since) > bound {
-                let what = words(run, waiting);
-                let detail = format!("{} waits {what} for more than {}", one.name, milliseconds(bound));
-                return Some(Symptom::new(SymptomKind::Stall, detail));
-            }
-        }
-    }
-    None
+            (since.saturating_add(bound).saturating_add(1), one.clone(), waiting)
+        })
+    })
 }
 
 /// What clients left behind, if anything.

@@ -13,21 +13,21 @@ use crate::host::Host;
 
 /// Runs `body` as `plan` says, on an OS thread of its own.
 #[expect(clippy::disallowed_methods, reason = "a run needs an OS thread of its own")]
-fn simulate_plan(plan: impl FnOnce() -> Outcome + Send + 'static) -> Outcome {
+pub(crate) fn simulate_plan(plan: impl FnOnce() -> Outcome + Send + 'static) -> Outcome {
     std::thread::spawn(|| panics::catch(plan)).join().expect("caught").expect("a run does not panic")
 }
 
-fn seeded(seed: u64, body: impl Fn(&mut Sim) + Send + Sync + 'static) -> Outcome {
+pub(crate) fn seeded(seed: u64, body: impl Fn(&mut Sim) + Send + Sync + 'static) -> Outcome {
     simulate_plan(move || run(&body, &Plan::Seed(seed), &Arc::default()))
 }
 
 /// The first of many seeds whose run fails.
-fn first_failure(body: impl Fn(&mut Sim) + Send + Sync + Clone + 'static) -> Outcome {
+pub(crate) fn first_failure(body: impl Fn(&mut Sim) + Send + Sync + Clone + 'static) -> Outcome {
     let mut outcomes = (0..500).map(|seed| seeded(seed, body.clone()));
     outcomes.find(|outcome| outcome.symptom.is_some()).expect("one of 500 seeds fails")
 }
 
-fn symptom(outcome: &Outcome) -> String {
+pub(crate) fn symptom(outcome: &Outcome) -> String {
     outcome.symptom.as_ref().map(ToString::to_string).unwrap_or_default()
 }
 
