@@ -4,4 +4,6 @@
 //! report, and comes in versions: the one with the bug and each one that claimed to mend it. What a piece owes the
 //! reader is the order of operations; everything the bug does not need is left out, and the piece says so.
 
+pub mod ariadne;
 pub mod websockets;
+pub mod yamux;

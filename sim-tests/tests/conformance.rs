@@ -27,6 +27,8 @@
 mod conformance {
     #[macro_use]
     pub(crate) mod behaviours;
+    #[macro_use]
+    pub(crate) mod extensions;
     pub(crate) mod tasks;
     pub(crate) mod threads;
     pub(crate) mod world;
@@ -53,11 +55,25 @@ conformance!(std);
 conformance!(tank_tasks);
 conformance!(tank_threads);
 
+// UDP and Unix sockets, in the worlds that have them.
+async_udp_behaviours!(udp_on_tokio);
+blocking_udp_behaviours!(udp_on_std);
+async_udp_behaviours!(udp_in_tank_tasks);
+blocking_udp_behaviours!(udp_in_tank_threads);
+async_unix_behaviours!(unix_on_tokio);
+blocking_unix_behaviours!(unix_on_std);
+async_unix_behaviours!(unix_in_tank_tasks);
+blocking_unix_behaviours!(unix_in_tank_threads);
+
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
+use conformance::extensions::{
+    udp_in_tank_tasks, udp_in_tank_threads, udp_on_std, udp_on_tokio, unix_in_tank_tasks,
+    unix_in_tank_threads, unix_on_std, unix_on_tokio,
+};
 use conformance::world::World;
 use wavetank::{Host, Sim, Sweep};
 use wavetank_runtime::{Std, ThreadHandle, Threads, Tokio};
@@ -81,7 +97,7 @@ where
     assert!(in_time.is_ok(), "{name} hangs");
 }
 
-fn on_std(name: &'static str, behaviour: fn(World<Std>)) {
+fn on_std(name: &'static str, behaviour: impl FnOnce(World<Std>) + Send + 'static) {
     let (ending, end) = mpsc::channel::<()>();
     let world = World { server: Std, client: Std, server_ip: LOOPBACK };
     let thread = Std.spawn(name, move || {
@@ -99,17 +115,22 @@ const SEEDS: u64 = 30;
 /// Runs a behaviour on two hosts and, again, on the loopback of one.
 fn in_tank(name: &str, body: impl Fn(&mut Sim, bool) + Copy + Send + Sync + 'static) {
     for (place, one_host) in [("two_hosts", false), ("one_host", true)] {
-        Sweep::new(format!("conformance::{place}::{name}"), env!("CARGO_MANIFEST_DIR")).seeds(SEEDS).run(
-            move |sim| {
-                // The behaviours order events by pauses of tens of milliseconds, as a real machine would keep them.
-                sim.perturb(false).tolerate_panics(true);
-                if !one_host {
-                    sim.server("server", async |_| {});
-                }
-                body(sim, one_host);
-            },
-        );
+        sweep_in_tank(place, name, move |sim| {
+            if !one_host {
+                sim.server("server", async |_| {});
+            }
+            body(sim, one_host);
+        });
     }
+}
+
+fn sweep_in_tank(place: &str, name: &str, body: impl Fn(&mut Sim) + Send + Sync + 'static) {
+    let sweep = Sweep::new(format!("conformance::{place}::{name}"), env!("CARGO_MANIFEST_DIR"));
+    sweep.seeds(SEEDS).run(move |sim| {
+        // The behaviours order events by pauses of tens of milliseconds, as a real machine would keep them.
+        sim.perturb(false).tolerate_panics(true);
+        body(sim);
+    });
 }
 
 fn world(client: Host, one_host: bool) -> World<Host> {

@@ -3,6 +3,11 @@
 //! Run it with its output to see a bug being found, shrunk and replayed:
 //! `cargo test -p wavetank-sim-tests --test museum -- --nocapture`.
 
+#[path = "museum/ariadne.rs"]
+mod ariadne;
+#[path = "museum/yamux.rs"]
+mod yamux;
+
 use std::net::SocketAddr;
 
 use wavetank::runtime::Threads;

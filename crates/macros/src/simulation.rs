@@ -13,7 +13,8 @@ use syn::{Error, FnArg, Ident, ItemFn, LitInt, LitStr, Result, ReturnType, Signa
 /// How many seeds a test runs if it does not say.
 const SEEDS: u64 = 100;
 
-const ALLOWED_OPTIONS: &str = "allowed are `seeds = NUMBER` and `finds = \"PART OF A SYMPTOM\"`";
+const ALLOWED_OPTIONS: &str = "allowed are `seeds = NUMBER`, `finds = \"PART OF A SYMPTOM\"`, \
+     `sometimes = \"required\"` and `reaches = \"POINT\"`";
 
 /// Returns the test.
 ///
@@ -21,7 +22,7 @@ const ALLOWED_OPTIONS: &str = "allowed are `seeds = NUMBER` and `finds = \"PART 
 ///
 /// With the span of what is wrong: an option, or a part of the signature.
 pub(crate) fn expand(options: TokenStream, function: TokenStream) -> Result<TokenStream> {
-    let Options { seeds, finds } = syn::parse2(options)?;
+    let Options { seeds, finds, sometimes_required, reaches } = syn::parse2(options)?;
     let mut body: ItemFn = syn::parse2(function)?;
     check_signature(&body.sig)?;
     // The harness sees the outer function; lints that the user set on it hold for what is nested in it, too.
@@ -44,8 +45,9 @@ pub(crate) fn expand(options: TokenStream, function: TokenStream) -> Result<Toke
         .package(::core::env!("CARGO_PKG_NAME"))
         .seeds(#seeds)
     };
+    let required = sometimes_required.map(|()| quote! { .sometimes_required() });
     let run = match finds {
-        None => quote! { #sweep.run(#name); },
+        None => quote! { #sweep #required #(.reaches(#reaches))*.run(#name); },
         // The snapshot's macro must expand in the user's crate: that is how it lands beside the user's file.
         Some(symptom) => quote! {
             let found = #sweep.finds(#symptom).find(#name);
@@ -68,13 +70,19 @@ pub(crate) fn expand(options: TokenStream, function: TokenStream) -> Result<Toke
 struct Options {
     seeds: Option<u64>,
     finds: Option<String>,
+    sometimes_required: Option<()>,
+    reaches: Vec<String>,
 }
 
 impl Parse for Options {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
         let mut options = Self::default();
+        let mut demand = None;
         for pair in Punctuated::<Pair, Token![,]>::parse_terminated(input)? {
             let Pair { name, value } = pair;
+            if name == "sometimes" || name == "reaches" {
+                demand.get_or_insert_with(|| name.clone());
+            }
             match (name.to_string().as_str(), value) {
                 ("seeds", Value::Number(number)) => {
                     set(&mut options.seeds, number.base10_parse()?, &name)?;
@@ -97,6 +105,22 @@ impl Parse for Options {
                         "`finds` is a text: a part of the symptom that is expected",
                     ));
                 }
+                ("sometimes", Value::Text(text)) if text.value() == "required" => {
+                    set(&mut options.sometimes_required, (), &name)?;
+                }
+                ("sometimes", Value::Text(_) | Value::Number(_)) => {
+                    return Err(Error::new(
+                        name.span(),
+                        "`sometimes` can be \"required\": the test fails unless it reaches every point",
+                    ));
+                }
+                ("reaches", Value::Text(text)) => options.reaches.push(text.value()),
+                ("reaches", Value::Number(number)) => {
+                    return Err(Error::new(
+                        number.span(),
+                        "`reaches` is a text: that of a `sometimes!` which some seed must reach",
+                    ));
+                }
                 (other, _) => {
                     return Err(Error::new(
                         name.span(),
@@ -104,6 +128,12 @@ impl Parse for Options {
                     ));
                 }
             }
+        }
+        if let Some(demand) = demand.filter(|_| options.finds.is_some()) {
+            return Err(Error::new(
+                demand.span(),
+                format!("`{demand}` is for tests that pass: one that `finds` a bug ends with it"),
+            ));
         }
         Ok(options)
     }
@@ -256,13 +286,36 @@ mod tests {
     }
 
     #[test]
+    fn a_test_says_which_points_it_must_reach() {
+        let options = "seeds = 5, sometimes = \"required\", reaches = \"a\", reaches = \"b\"";
+        let expanded = expand_text(options, "fn closes(sim: &mut Sim) {}").expect("it expands").to_string();
+        let calls = quote! { .seeds(5u64).sometimes_required().reaches("a").reaches("b").run(closes) };
+        assert!(expanded.contains(&calls.to_string()), "{expanded}");
+    }
+
+    #[test]
     fn a_bad_option_is_pointed_at_with_what_is_allowed() {
-        let allowed = "allowed are `seeds = NUMBER` and `finds = \"PART OF A SYMPTOM\"`";
+        let allowed = ALLOWED_OPTIONS;
         for (options, message, pointed_at) in [
             ("seeds = 5, speed = 3", format!("unknown option `speed`: {allowed}"), "speed"),
             ("seeds = \"5\"", "`seeds` is a number: how many seeds the test runs".to_owned(), "\"5\""),
             ("finds = 5", "`finds` is a text: a part of the symptom that is expected".to_owned(), "5"),
             ("finds = \" \"", "`finds` names a part of the symptom that is expected".to_owned(), "\" \""),
+            (
+                "sometimes = \"often\"",
+                "`sometimes` can be \"required\": the test fails unless it reaches every point".to_owned(),
+                "sometimes",
+            ),
+            (
+                "reaches = 3",
+                "`reaches` is a text: that of a `sometimes!` which some seed must reach".to_owned(),
+                "3",
+            ),
+            (
+                "reaches = \"a\", finds = \"b\"",
+                "`reaches` is for tests that pass: one that `finds` a bug ends with it".to_owned(),
+                "reaches",
+            ),
             ("seeds = 1, seeds = 2", "`seeds` is set twice".to_owned(), "seeds"),
             ("seeds = x", format!("expected a number or a text in quotes: {allowed}"), "x"),
             ("seeds(5)", format!("not an option: {allowed}"), "seeds"),

@@ -25,7 +25,7 @@ impl std::error::Error for JoinError {}
 
 /// The message of a panic payload: what `panic!` was given, or a placeholder for a payload of another type.
 #[must_use]
-pub fn panic_message(payload: &(dyn std::any::Any + Send)) -> String {
+pub fn panic_message(payload: &dyn std::any::Any) -> String {
     if let Some(text) = payload.downcast_ref::<&'static str>() {
         (*text).to_owned()
     } else if let Some(text) = payload.downcast_ref::<String>() {

@@ -5,8 +5,9 @@
 //! in production, and inside Wavetank's simulation in tests, unchanged.
 //!
 //! The module list is a map of the crate: [`instant`] is time, [`runtime`] and [`threads`] are the two traits,
-//! [`socket`] what both say of sockets, [`sync`] the locks of blocking code, [`join`] how a task or thread ends;
-//! [`tokio_runtime`] and [`std_threads`] are production.
+//! [`datagrams`] and [`local`] extend both by UDP and by Unix sockets, [`socket`] is what they say of sockets, [`sync`]
+//! the locks of blocking code, [`join`] how a task or thread ends; [`tokio_runtime`] and [`std_threads`] are production.
+//! [`probe`] has what code may tell a simulation of itself: [`always!`], [`sometimes!`], [`buggify!`].
 //!
 //! # Invariants
 //!
@@ -51,9 +52,12 @@
 //! ```
 
 mod clock;
+pub mod datagrams;
 mod entropy;
 pub mod instant;
 pub mod join;
+pub mod local;
+pub mod probe;
 pub mod runtime;
 pub mod socket;
 pub mod std_threads;
@@ -61,8 +65,12 @@ pub mod sync;
 pub mod threads;
 pub mod tokio_runtime;
 
+pub use datagrams::{BlockingDatagrams, BlockingUdpSocket, Datagrams, UdpSocket};
 pub use instant::Instant;
 pub use join::JoinError;
+pub use local::{
+    BlockingLocalSockets, BlockingUnixListener, BlockingUnixStream, LocalSockets, UnixListener, UnixStream,
+};
 pub use runtime::{Listener, Runtime, Sleep, Stream, TaskHandle};
 pub use socket::{ListenOptions, SocketOptions};
 pub use std_threads::Std;

@@ -2,9 +2,12 @@
 //!
 //! # Not here
 //!
-//! Streams and listeners ([`tcp`]).
+//! Streams and listeners ([`tcp`]), UDP ([`udp`]), Unix sockets (`unix`).
 
 pub mod tcp;
+pub mod udp;
+#[cfg(unix)]
+pub mod unix;
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};

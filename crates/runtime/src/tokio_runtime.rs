@@ -7,9 +7,12 @@
 //!
 //! # Not here
 //!
-//! Streams and listeners ([`tcp`]).
+//! Streams and listeners ([`tcp`]), UDP ([`udp`]), Unix sockets (`unix`).
 
 pub mod tcp;
+pub mod udp;
+#[cfg(unix)]
+pub mod unix;
 
 use std::future::Future;
 use std::io;

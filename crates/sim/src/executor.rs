@@ -4,8 +4,9 @@
 //! block. The executor steps one of them at a time and knows nothing of networks: what a parked task waits for is told
 //! to it as a [`Wait`], and whoever drives it decides when time passes.
 //!
-//! The files: `waker` (how tasks become ready), `coroutine` (threads), `strategy` (who runs next), `wait` (what parked
-//! tasks wait for), `overflow` (stack overflows), `lifecycle` (start, end, teardown).
+//! The files: `waker` (how tasks become ready), `coroutine` (threads), `strategy` (who runs next), `budget` (how far a
+//! task gets in a step), `wait` (what parked tasks wait for), `perturb` (late and spurious wake-ups), `overflow` (stack
+//! overflows), `lifecycle` (start, end, teardown), `hosts` (what happens to all tasks of one host).
 //!
 //! # Invariants
 //!
@@ -13,9 +14,12 @@
 //! - Every decision is a pick in a lane; pick 0 keeps running the same task, or takes the one that is ready longest.
 //! - No `RefCell` of this module is borrowed while code under test runs.
 
+mod budget;
 mod coroutine;
+mod hosts;
 mod lifecycle;
 mod overflow;
+mod perturb;
 mod strategy;
 mod wait;
 mod waker;
@@ -34,8 +38,10 @@ use crate::progress::Progress;
 use crate::symptom::{Symptom, SymptomKind};
 use crate::trace::{Fact, Trace};
 
+use budget::{BUDGETS, Budgets};
 use coroutine::{Resumed, Suspender, ThreadBody};
 pub(crate) use lifecycle::{Straggler, describe_wait};
+pub(crate) use perturb::{LATER_BOUND, NOBODY, draw_later, later};
 use strategy::Chooser;
 pub use strategy::Strategy;
 pub(crate) use wait::{Operation, Wait};
@@ -64,15 +70,20 @@ pub(crate) struct Settings {
     pub(crate) strategy: Strategy,
     pub(crate) stack_bytes: usize,
     pub(crate) steps_max: u64,
-    /// Whether seeds may withhold ready tasks and preempt tokio operations.
+    /// Whether seeds may withhold ready tasks, preempt and defer operations, and wake tasks for nothing.
     pub(crate) perturb: bool,
     /// Whether a panic fails the run only if it is a main's.
     pub(crate) tolerate_panics: bool,
 }
 
 enum Body {
-    Task(Pin<Box<dyn Future<Output = ()>>>),
+    Task(TaskBody),
     Thread(ThreadBody),
+}
+
+struct TaskBody {
+    future: Pin<Box<dyn Future<Output = ()>>>,
+    waker: Waker,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +91,8 @@ enum State {
     Ready,
     Running,
     Parked,
+    /// Able to run, on a host that is paused.
+    Frozen,
     Ended,
 }
 
@@ -99,18 +112,20 @@ struct Slot {
     suspender: Option<Suspender>,
     waker: Waker,
     woken: bool,
-    /// The timer that ends the stretch for which it is withheld.
-    withheld: Option<TimerKey>,
     /// It aborted itself: its future is dropped when it suspends.
     aborted: bool,
     /// The main of a host, which nobody joins.
     host_main: bool,
     waits: Vec<Waiting>,
+    /// What an async task waited for before its present step.
+    waits_before: Vec<Waiting>,
     parked_since: Nanos,
     sites: Vec<(Operation, SiteId)>,
     overflow_message: Arc<str>,
     spans: Vec<tracing::Id>,
     locks_held: u32,
+    /// The timer that ends the stretch for which it is withheld.
+    withheld_until: Option<TimerKey>,
 }
 
 /// The key of a timer: deadline and order of arming.
@@ -126,6 +141,8 @@ struct Lanes {
     schedule: LaneId,
     withhold: LaneId,
     budget: LaneId,
+    pending: LaneId,
+    spurious: LaneId,
 }
 
 /// See the module.
@@ -141,16 +158,22 @@ pub(crate) struct Executor {
     names: RefCell<BTreeMap<String, u32>>,
     slots: RefCell<Vec<Slot>>,
     ready: RefCell<VecDeque<TaskId>>,
-    inbox: RefCell<Vec<TaskId>>,
+    inbox: RefCell<VecDeque<TaskId>>,
     timers: RefCell<BTreeMap<TimerKey, Timer>>,
     timers_armed: Cell<u64>,
     current: Cell<Option<TaskId>>,
     last: Cell<Option<(TaskId, Operation)>>,
     handoff: Cell<Option<TaskId>>,
+    halted: hosts::Halted,
     steps: Cell<u64>,
     mains_left: Cell<usize>,
     withholds: bool,
     preempts: bool,
+    /// Operations of tasks may be told `Pending` though they could go on.
+    defers: bool,
+    /// Parked tasks may be woken for nothing.
+    wakes_for_nothing: bool,
+    budgets: RefCell<Budgets>,
     /// Seam operations that the running task may still finish in this step.
     operations_left: Cell<u32>,
     verdict: RefCell<Option<Symptom>>,
@@ -171,15 +194,14 @@ pub(crate) struct Executor {
 const WITHHELD: [Nanos; 8] =
     [0, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000, 10_000_000_000];
 
-/// Operations that a preempted task may finish in a step. Tokio's own budget is 128.
-const BUDGETS: [u32; 5] = [128, 1, 2, 4, 16];
-
 impl Executor {
     pub(crate) fn new(run: u64, settings: Settings, mut choices: Choices, progress: Arc<Progress>) -> Self {
         let lanes = Lanes {
             schedule: choices.lane("schedule"),
             withhold: choices.lane("withhold"),
             budget: choices.lane("budget"),
+            pending: choices.lane("pending"),
+            spurious: choices.lane("spurious"),
         };
         // Which perturbations a run has is a choice of its own, so that a replay asks the same questions.
         let swarm = choices.lane("swarm");
@@ -188,6 +210,7 @@ impl Executor {
             settings.perturb && choices.pick(site, 2, |rng| u32::from(below(rng, one_in) == 0)) == 1
         };
         let (withholds, preempts) = (drawn("swarm withhold", 3), drawn("swarm preempt", 3));
+        let (defers, wakes_for_nothing) = (drawn("swarm pending", 3), drawn("swarm spurious", 3));
         let chooser = Chooser::new(settings.strategy, choices.side_stream("strategy"));
         Self {
             run,
@@ -207,10 +230,14 @@ impl Executor {
             current: Cell::new(None),
             last: Cell::new(None),
             handoff: Cell::new(None),
+            halted: hosts::Halted::default(),
             steps: Cell::new(0),
             mains_left: Cell::new(0),
             withholds,
             preempts,
+            defers,
+            wakes_for_nothing,
+            budgets: RefCell::new(Budgets::new()),
             operations_left: Cell::new(u32::MAX),
             verdict: RefCell::default(),
             pending_verdict: RefCell::default(),
@@ -380,7 +407,7 @@ impl Executor {
             }
             slot.woken = true;
         }
-        self.inbox.borrow_mut().push(task);
+        self.inbox.borrow_mut().push_back(task);
         if let Some(root) = self.root.borrow_mut().take() {
             root.wake();
         }
@@ -396,11 +423,7 @@ impl Executor {
 
     /// Moves woken tasks to the ready list, or withholds them for a while.
     fn collect(&self) {
-        if self.inbox.borrow().is_empty() {
-            return;
-        }
-        let mail = std::mem::take(&mut *self.inbox.borrow_mut());
-        for &task in &mail {
+        while let Some(task) = self.next_mail() {
             let withheld = self.withheld_for(task);
             let mut slots = self.slots.borrow_mut();
             let slot = &mut slots[task.index()];
@@ -409,24 +432,20 @@ impl Executor {
                 continue;
             }
             if withheld == 0 {
-                slot.state = State::Ready;
-                slot.woken = false;
-                self.ready.borrow_mut().push_back(task);
+                self.make_ready(task, slot);
             } else {
                 // The timer's wake-up counts as a new one; it is not withheld again.
                 let (host, waker) = (slot.host, waker::late(self.run, task));
                 drop(slots);
                 self.fact_of(task, Fact::Withheld { nanos: withheld });
                 let timer = self.arm(self.now().saturating_add(withheld), host, waker);
-                self.slots.borrow_mut()[task.index()].withheld = Some(timer);
+                self.slots.borrow_mut()[task.index()].withheld_until = Some(timer);
             }
         }
-        let mut mail = mail;
-        mail.clear();
-        let mut inbox = self.inbox.borrow_mut();
-        if inbox.is_empty() {
-            *inbox = mail;
-        }
+    }
+
+    fn next_mail(&self) -> Option<TaskId> {
+        self.inbox.borrow_mut().pop_front()
     }
 
     fn fact_of(&self, task: TaskId, fact: Fact) {
@@ -436,7 +455,7 @@ impl Executor {
     fn withheld_for(&self, task: TaskId) -> Nanos {
         // Nobody is late at the start: servers listen before the first client's segment arrives. Nor at the end: what
         // is merely slow is no leak.
-        if !self.withholds || self.now() == 0 || self.mains_left() == 0 {
+        if !self.withholds || self.now() == 0 || !self.is_fair_game() {
             return 0;
         }
         let site = self.site(self.lanes.withhold, task, Operation::new("wake-up"));
@@ -452,11 +471,9 @@ impl Executor {
     pub(crate) fn release(&self, task: TaskId) {
         let mut slots = self.slots.borrow_mut();
         let slot = &mut slots[task.index()];
-        slot.withheld = None;
+        slot.withheld_until = None;
         if slot.state == State::Parked {
-            slot.state = State::Ready;
-            slot.woken = false;
-            self.ready.borrow_mut().push_back(task);
+            self.make_ready(task, slot);
         }
         drop(slots);
         if let Some(root) = self.root.borrow_mut().take() {
@@ -468,7 +485,8 @@ impl Executor {
     pub(crate) fn release_all(&self) {
         let withheld: Vec<(TaskId, TimerKey)> = {
             let slots = self.slots.borrow();
-            let withheld = slots.iter().enumerate().filter_map(|(index, slot)| Some((index, slot.withheld?)));
+            let withheld =
+                slots.iter().enumerate().filter_map(|(index, slot)| Some((index, slot.withheld_until?)));
             withheld.map(|(index, timer)| (TaskId::new(index), timer)).collect()
         };
         for (task, timer) in withheld {
@@ -499,7 +517,12 @@ impl Executor {
                 self.choose(site, ready.as_slices().0, ready.as_slices().1, None)
             }
         };
-        self.ready.borrow_mut().remove(index)
+        let first = self.ready.borrow()[0];
+        let chosen = self.ready.borrow_mut().remove(index)?;
+        if chosen != first {
+            self.fact_of(chosen, Fact::Overtakes { first });
+        }
+        Some(chosen)
     }
 
     fn choose(&self, site: SiteId, front: &[TaskId], back: &[TaskId], running: Option<TaskId>) -> usize {
@@ -515,7 +538,7 @@ impl Executor {
         let mut slots = self.slots.borrow_mut();
         let slot = &mut slots[task.index()];
         // An operation has one lane, so the operation alone is the key.
-        if let Some(&(_, site)) = slot.sites.iter().find(|(known, _)| *known == operation) {
+        if let Some(&(_, site)) = slot.sites.iter().find(|(known, _)| known.is(operation)) {
             return site;
         }
         let site = self.choices.borrow_mut().site(lane, &format!("{} {operation}", slot.name));
@@ -542,69 +565,82 @@ impl Executor {
     /// Runs `task` until it parks, ends or is preempted.
     pub(crate) fn step(&self, task: TaskId) {
         self.count_step(task);
-        let (body, waker) = {
+        let body = {
             let mut slots = self.slots.borrow_mut();
             let slot = &mut slots[task.index()];
             slot.state = State::Running;
             slot.woken = false;
-            (slot.body.take().expect("a ready task has a body"), slot.waker.clone())
+            slot.body.take().expect("a ready task has a body")
         };
         self.current.set(Some(task));
         interpose::set_polling(true);
         let body = match body {
-            Body::Task(future) => self.poll(task, future, &waker).map(Body::Task),
+            Body::Task(body) => self.poll(task, body).map(Body::Task),
             Body::Thread(thread) => self.resume(task, thread).map(Body::Thread),
         };
         interpose::set_polling(false);
         self.current.set(None);
-        match body {
-            Some(body) => self.park(task, body),
-            None => self.end(task),
+        match self.survive_step(task, body) {
+            Ok(Some(body)) => self.park(task, body),
+            Ok(None) => self.end(task),
+            Err(()) => {}
         }
     }
 
-    fn poll(
-        &self,
-        task: TaskId,
-        mut future: Pin<Box<dyn Future<Output = ()>>>,
-        waker: &Waker,
-    ) -> Option<Pin<Box<dyn Future<Output = ()>>>> {
-        let waits = std::mem::take(&mut self.slots.borrow_mut()[task.index()].waits);
+    fn poll(&self, task: TaskId, mut body: TaskBody) -> Option<TaskBody> {
+        self.begin_waits(task);
         self.grant_budget(task);
-        let mut context = Context::from_waker(waker);
-        let polled = lifecycle::caught(|| future.as_mut().poll(&mut context));
+        let mut context = Context::from_waker(&body.waker);
+        let polled = lifecycle::caught(|| body.future.as_mut().poll(&mut context));
         self.operations_left.set(u32::MAX);
-        self.keep_since(task, &waits);
+        self.keep_since(task);
         self.last.set(Some((task, Operation::new("step"))));
         match polled {
-            Ok(Poll::Pending) if !self.slots.borrow()[task.index()].aborted => Some(future),
+            Ok(Poll::Pending) if !self.slots.borrow()[task.index()].aborted => Some(body),
             Ok(Poll::Pending) => {
-                self.drop_body(task, Body::Task(future));
+                self.drop_body(task, Body::Task(body));
                 None
             }
             Ok(Poll::Ready(())) => {
-                self.drop_body(task, Body::Task(future));
+                self.drop_body(task, Body::Task(body));
                 None
             }
+            Err(_) if self.was_killed(task) => Some(body),
             Err(panic) => {
                 self.panicked(task, &panic);
-                self.drop_body(task, Body::Task(future));
+                self.drop_body(task, Body::Task(body));
                 None
             }
         }
     }
 
-    /// A wait that a task has taken up again in this step began when it was first taken up.
-    fn keep_since(&self, task: TaskId, before: &[Waiting]) {
+    /// A step begins: the task will say again what it waits for.
+    fn begin_waits(&self, task: TaskId) {
         let mut slots = self.slots.borrow_mut();
-        for waiting in &mut slots[task.index()].waits {
-            if let Some(earlier) = before.iter().find(|earlier| earlier.on == waiting.on) {
+        let slot = &mut slots[task.index()];
+        std::mem::swap(&mut slot.waits, &mut slot.waits_before);
+        slot.waits.clear();
+    }
+
+    /// A wait that a task has taken up again in this step began when it was first taken up.
+    fn keep_since(&self, task: TaskId) {
+        let mut slots = self.slots.borrow_mut();
+        let Slot { waits, waits_before, .. } = &mut slots[task.index()];
+        for waiting in waits {
+            if let Some(earlier) = waits_before.iter().find(|earlier| earlier.on == waiting.on) {
                 waiting.since = earlier.since;
             }
         }
     }
 
-    /// Draws how many operations a task may finish in this step, and burns tokio's budget down to it.
+    /// Makes ready for steps. Must be called within tokio, before the first.
+    pub(crate) fn begin(&self) {
+        if self.preempts {
+            self.budgets.borrow_mut().prepare();
+        }
+    }
+
+    /// Draws how many operations a task may finish in this step, of the seam and of tokio.
     fn grant_budget(&self, task: TaskId) {
         if !self.preempts {
             return;
@@ -618,29 +654,8 @@ impl Executor {
         if pick == 0 {
             return;
         }
-        let budget = BUDGETS[pick as usize];
-        self.operations_left.set(budget);
-        let mut context = Context::from_waker(Waker::noop());
-        for _ in budget..BUDGETS[0] {
-            let mut burn = std::pin::pin!(tokio::task::coop::consume_budget());
-            let _ = burn.as_mut().poll(&mut context);
-        }
-    }
-
-    /// Counts one async operation of the running task. `Pending` preempts it, as tokio's budget would: it is woken at
-    /// once and the operation has not begun.
-    pub(crate) fn poll_operation(&self, context: &Context<'_>) -> Poll<()> {
-        match self.operations_left.get() {
-            u32::MAX => Poll::Ready(()),
-            0 => {
-                context.waker().wake_by_ref();
-                Poll::Pending
-            }
-            left => {
-                self.operations_left.set(left - 1);
-                Poll::Ready(())
-            }
-        }
+        self.operations_left.set(BUDGETS[pick as usize]);
+        self.budgets.borrow_mut().grant(pick as usize);
     }
 
     /// Notes what the running task waits for, for reports.
@@ -685,18 +700,21 @@ impl Executor {
         let mut slots = self.slots.borrow_mut();
         let slot = &mut slots[task.index()];
         slot.body = Some(body);
-        if slot.state == State::Ready {
-            // Preempted: it stands at the head of the ready list.
+        if matches!(slot.state, State::Ready | State::Frozen) {
+            // Preempted: it stands at the head of the ready list, or among the frozen.
             return;
         }
         slot.state = State::Parked;
         slot.parked_since = self.now();
-        if slot.woken {
-            drop(slots);
+        let (woken, is_async) = (slot.woken, slot.suspender.is_none());
+        drop(slots);
+        if !woken && is_async {
+            self.perhaps_wake_for_nothing(task);
+        } else if woken {
             // Its mail may have been collected while it ran.
             let mut inbox = self.inbox.borrow_mut();
             if !inbox.contains(&task) {
-                inbox.push(task);
+                inbox.push_back(task);
             }
         }
     }
@@ -709,13 +727,16 @@ impl Executor {
     /// (which would swallow the events of other threads).
     pub(crate) fn point(&self, operation: Operation) {
         let Some(task) = self.running_thread() else { return };
-        if std::thread::panicking() || crate::trace::is_formatting() {
+        if self.may_not_suspend() || crate::trace::is_formatting() {
             return;
         }
         self.count_step(task);
         self.last.set(Some((task, operation)));
         if self.stopped() {
             self.suspend(task);
+            return;
+        }
+        if self.stop_if_paused(task) {
             return;
         }
         self.collect();
@@ -742,11 +763,14 @@ impl Executor {
     /// Gives up the processor: the running thread goes to the end of the ready list.
     pub(crate) fn yield_now(&self) {
         let Some(task) = self.running_thread() else { return };
-        if std::thread::panicking() || crate::trace::is_formatting() {
+        if self.may_not_suspend() || crate::trace::is_formatting() {
             return;
         }
         self.count_step(task);
         self.last.set(Some((task, Operation::new("yield"))));
+        if !self.stopped() && self.stop_if_paused(task) {
+            return;
+        }
         self.collect();
         if !self.ready.borrow().is_empty() || self.stopped() {
             self.ready.borrow_mut().push_back(task);
@@ -764,15 +788,15 @@ impl Executor {
     /// Where no simulated thread runs: a blocking call in an async task, or outside of the simulation's tasks.
     #[must_use]
     pub(crate) fn block(&self, on: Wait, until: Option<Nanos>) -> bool {
+        if self.may_not_suspend() {
+            return false;
+        }
         let Some(task) = self.running_thread() else {
             let who = self.current.get().map_or("code outside of all tasks".into(), |task| self.name(task));
             panic!(
                 "a blocking call in {who}, which is no thread: start one with `Threads::spawn`, or use `Runtime`"
             );
         };
-        if std::thread::panicking() {
-            return false;
-        }
         let timer = until.map(|until| {
             let host = self.slots.borrow()[task.index()].host;
             self.arm(until, host, self.waker(task))
@@ -801,6 +825,19 @@ impl Executor {
         }
     }
 
+    /// Whether what runs now must not wait: it unwinds, or it is the destructor of something that is torn down.
+    fn may_not_suspend(&self) -> bool {
+        std::thread::panicking() || (self.being_torn_down() && !self.has_caught_its_end())
+    }
+
+    /// Whether the running thread is torn down and has caught the unwind: it goes on with its program, until it suspends
+    /// and is unwound again.
+    fn has_caught_its_end(&self) -> bool {
+        let suspender =
+            self.current.get().and_then(|task| self.slots.borrow()[task.index()].suspender.clone());
+        suspender.is_some_and(|suspender| suspender.is_inside())
+    }
+
     fn running_thread(&self) -> Option<TaskId> {
         let task = self.current.get()?;
         self.slots.borrow()[task.index()].suspender.is_some().then_some(task)
@@ -812,9 +849,14 @@ impl Executor {
     }
 
     fn suspend(&self, task: TaskId) {
-        if self.tearing_down.get() {
+        if self.being_torn_down() {
             self.count_caught_unwind(task);
         }
+        self.switch(task);
+    }
+
+    /// Gives control back from the running thread `task` to the executor.
+    fn switch(&self, task: TaskId) {
         let suspender = self.slots.borrow()[task.index()].suspender.clone();
         let formats = crate::trace::set_formatting(false);
         suspender.expect("only threads suspend").suspend();

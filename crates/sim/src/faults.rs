@@ -1,81 +1,236 @@
-//! Faults: what may go wrong with the network in a run, and when it does.
+//! Faults: what may go wrong in a run, and when it does.
 //!
 //! A test says which kinds may happen ([`Faults`]); the fault lane draws how many, which, between whom, when, and for how
-//! long. All choices about one fault share a scope, so that shrinking drops a whole fault at once.
+//! long (`draw`). All choices about one fault share a scope, so that shrinking drops a whole fault at once. What a fault
+//! is and says stands in `what`; `driver` begins and ends the faults of a run; with [`Weather`] (`control`) a test makes
+//! faults of its own; `short` cuts reads and writes.
+//!
+//! # Invariants
+//!
+//! - The dull choice is no fault.
+//! - What links are like follows from the faults that are active now, whatever began or ended before: faults overlap
+//!   freely, and of two the worse counts.
+//!
+//! # Not here
+//!
+//! What faults do to segments (`net`), to tasks (`executor`), and to hosts as a whole (`run`).
+
+mod control;
+mod draw;
+mod driver;
+mod short;
+mod what;
 
 use std::time::Duration;
 
-use rand_chacha::ChaCha8Rng;
-
-use crate::choices::{Choices, SiteId, below};
-use crate::net::{HostId, Nanos, Way};
-use crate::run::Run;
-use crate::sim::nanos;
-use crate::trace::{Fact, milliseconds};
+pub use control::Weather;
+pub(crate) use driver::{Driver, act, set_up};
+pub(crate) use short::{Transfer, shortened};
+pub use what::Crash;
 
 /// Which faults may happen in a run.
 ///
+/// Each run draws its faults from the seed: how many, of which kinds, between which hosts, when, and how long. A run
+/// has a mix of its own (swarm testing): where three or more kinds are allowed, each seed uses a random part of them,
+/// because a fault often hides what another would show.
+///
+/// # Phases
+///
+/// While faults happen a run shows *safety*. When the last one has ended (see [`until`](Self::until)) it shows *liveness*:
+/// [`Sim::stall_after`](crate::Sim::stall_after) counts from there. Give it more than two minutes where connections can be
+/// cut: that is how long Linux, and so this network, may wait for its next retransmission.
+///
 /// # Defaults
 ///
-/// [`Faults::none`] has none. [`Faults::all`] has all kinds, up to 3 a run, beginning within 30 s of virtual time and
+/// [`Faults::none`] has none. A run has up to 3 faults ([`Faults::all`]: 6), beginning within 30 s of virtual time and
 /// lasting up to 30 minutes.
+///
+/// # Example: any weather, and peers that crash
+///
+/// ```
+/// use std::time::Duration;
+/// use wavetank::{Faults, Sim};
+///
+/// fn storm(sim: &mut Sim) {
+///     sim.faults(Faults::all().crashes().until(Duration::from_secs(60))).stall_after(Duration::from_secs(300));
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Faults {
     kinds: Vec<Kind>,
+    short_transfers: bool,
+    tiny_windows: bool,
     count_max: u32,
     begin_max: Duration,
     last_max: Duration,
+    until: Option<Duration>,
 }
 
+/// A kind of fault that is drawn with a beginning and an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Partition,
     OneWayPartition,
     Reset,
     Silence,
+    Hold,
+    Slow,
+    Lossy,
+    Narrow,
+    Pause,
+    Swizzle,
+    HalfOpen,
+    ProcessCrash,
+    MachineCrash,
 }
 
 impl Faults {
-    /// A network in which nothing goes wrong.
+    /// A world in which nothing goes wrong.
     #[must_use]
     pub const fn none() -> Self {
         Self {
             kinds: Vec::new(),
+            short_transfers: false,
+            tiny_windows: false,
             count_max: 3,
             begin_max: Duration::from_secs(30),
             last_max: Duration::from_secs(1800),
+            until: None,
         }
     }
 
-    /// Every kind of fault.
+    /// Every fault that leaves hosts their memory and connections their word: each connection goes on in the end, or one
+    /// of its ends learns that it does not as soon as it sends something.
+    ///
+    /// That is [`partitions`](Self::partitions), [`resets`](Self::resets), [`silence`](Self::silence),
+    /// [`holds`](Self::holds), [`slow_links`](Self::slow_links), [`lossy_links`](Self::lossy_links),
+    /// [`narrow_links`](Self::narrow_links), [`pauses`](Self::pauses), [`swizzles`](Self::swizzles),
+    /// [`short_transfers`](Self::short_transfers) and [`tiny_windows`](Self::tiny_windows). A correct implementation of a
+    /// protocol keeps its promises under all of them; an operation may fail, and a peer that only reads may wait for ever.
+    ///
+    /// Not in it, because a protocol must do something about them: [`half_open`](Self::half_open) (heartbeats or
+    /// timeouts) and [`crashes`](Self::crashes) (a peer that has forgotten everything).
     #[must_use]
     pub fn all() -> Self {
-        Self::none().partitions().resets().silence()
+        Self::none()
+            .partitions()
+            .resets()
+            .silence()
+            .holds()
+            .slow_links()
+            .lossy_links()
+            .narrow_links()
+            .pauses()
+            .swizzles()
+            .short_transfers()
+            .tiny_windows()
+            .count_max(6)
     }
 
     /// Adds partitions between two hosts, both ways or one way. Nothing is lost in one: segments are retransmitted until
     /// it heals, or until the user timeout.
     #[must_use]
-    pub fn partitions(mut self) -> Self {
-        self.kinds.extend([Kind::Partition, Kind::OneWayPartition]);
-        self
+    pub fn partitions(self) -> Self {
+        self.with(Kind::Partition).with(Kind::OneWayPartition)
     }
 
     /// Adds resets: something on the way ends all connections between two hosts with RST.
     #[must_use]
-    pub fn resets(mut self) -> Self {
-        self.kinds.push(Kind::Reset);
-        self
+    pub fn resets(self) -> Self {
+        self.with(Kind::Reset)
     }
 
     /// Adds silent peers: a host that neither sends nor receives anything for a while, and whose programs run on.
     #[must_use]
-    pub fn silence(mut self) -> Self {
-        self.kinds.push(Kind::Silence);
+    pub fn silence(self) -> Self {
+        self.with(Kind::Silence)
+    }
+
+    /// Adds holds: segments between two hosts wait for a while, and go on at once when released, without the delay of a
+    /// retransmission. What is held for longer than the user timeout times out.
+    #[must_use]
+    pub fn holds(self) -> Self {
+        self.with(Kind::Hold)
+    }
+
+    /// Adds slow links: segments between two hosts take longer for a while, by up to 6.5 s.
+    #[must_use]
+    pub fn slow_links(self) -> Self {
+        self.with(Kind::Slow)
+    }
+
+    /// Adds lossy links: one segment in 64 to 2 between two hosts is lost for a while, up to six times in a row. A lost
+    /// one comes with its retransmission (after 0.2 s, 0.6 s, 1.4 s, ...; one of a handshake after 1 s, 3 s, 7 s, ...), and
+    /// what follows it waits. Acknowledgements are not lost: later ones would stand for them.
+    #[must_use]
+    pub fn lossy_links(self) -> Self {
+        self.with(Kind::Lossy)
+    }
+
+    /// Adds narrow links: 1 MB to 1 kB a second pass between two hosts for a while, each way, for all connections
+    /// together.
+    #[must_use]
+    pub fn narrow_links(self) -> Self {
+        self.with(Kind::Narrow)
+    }
+
+    /// Adds pauses: the tasks and threads of a host do not run for a while (a suspended process, a long collection of
+    /// garbage); its kernel goes on, and its timers are found late.
+    #[must_use]
+    pub fn pauses(self) -> Self {
+        self.with(Kind::Pause)
+    }
+
+    /// Adds swizzle-clogs: all segments from and to a random part of the hosts are held, one host after the other, and then
+    /// released in another order. (The name is FoundationDB's, and so is the experience that it finds more than its parts.)
+    #[must_use]
+    pub fn swizzles(self) -> Self {
+        self.with(Kind::Swizzle)
+    }
+
+    /// Adds silent half-open connections: something on the way forgets one connection, for both directions or for one, and
+    /// tells nobody. Its segments are lost from then on, for good; whoever sends learns it by the user timeout, and
+    /// whoever only reads never does. It does not heal.
+    #[must_use]
+    pub fn half_open(self) -> Self {
+        self.with(Kind::HalfOpen)
+    }
+
+    /// Adds crashes of servers, in two kinds. A process is killed: its kernel closes its sockets, with RST where
+    /// something was not yet read and with FIN elsewhere. A machine is lost: it is silent until it returns, and then
+    /// answers its old connections with RST. In both, all tasks and threads of the host are gone, and its main starts
+    /// again when the fault ends. Hosts with a main that is a client are not crashed.
+    ///
+    /// Tasks that code of a host has started with `tokio::spawn` and not through the seam survive.
+    #[must_use]
+    pub fn crashes(self) -> Self {
+        self.with(Kind::ProcessCrash).with(Kind::MachineCrash)
+    }
+
+    /// Adds short reads and writes: on hosts drawn at the beginning of the run, for the whole of it, an operation may
+    /// transfer fewer bytes than it could, down to one.
+    #[must_use]
+    pub const fn short_transfers(mut self) -> Self {
+        self.short_transfers = true;
         self
     }
 
-    /// Sets how many faults a run has at most, 1 to 16. Default 3.
+    /// Adds tiny windows: in a run that draws so, no socket buffers more than 16 KiB, 4 KiB, 1 KiB or 256 bytes in either
+    /// direction, whatever its options ask for.
+    #[must_use]
+    pub const fn tiny_windows(mut self) -> Self {
+        self.tiny_windows = true;
+        self
+    }
+
+    fn with(mut self, kind: Kind) -> Self {
+        if !self.kinds.contains(&kind) {
+            self.kinds.push(kind);
+        }
+        self
+    }
+
+    /// Sets how many faults a run has at most, 1 to 16. Default 3; [`Faults::all`] says 6.
     #[must_use]
     pub fn count_max(mut self, count: u32) -> Self {
         self.count_max = count.clamp(1, 16);
@@ -96,200 +251,14 @@ impl Faults {
         self.last_max = last;
         self
     }
-}
 
-/// A fault of this run.
-#[derive(Clone, Copy, Debug)]
-struct Fault {
-    kind: Kind,
-    a: HostId,
-    b: HostId,
-    begins: Nanos,
-    ends: Nanos,
-    state: State,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Coming,
-    Active,
-    Over,
-}
-
-/// The faults of one run, and which of them have happened.
-#[derive(Debug)]
-pub(crate) struct Driver {
-    faults: Vec<Fault>,
-    happened: usize,
-}
-
-/// Times are drawn in steps of a factor of about 1.19 (a quarter of an octave), so that shrinking has small numbers to
-/// work on: pick 0 is the shortest.
-const STEPS_PER_OCTAVE: u32 = 4;
-const SHORTEST: Nanos = 50_000;
-
-impl Driver {
-    /// Draws the faults of a run with `hosts` hosts.
-    pub(crate) fn new(faults: &Faults, choices: &mut Choices, hosts: usize) -> Self {
-        let mut driver = Self { faults: Vec::new(), happened: 0 };
-        let hosts = u32::try_from(hosts).expect("fewer than 2^32 hosts");
-        if faults.kinds.is_empty() || hosts < 2 {
-            return driver;
-        }
-        let lane = choices.lane("fault");
-        for number in 1..=faults.count_max {
-            let mut ask = |what: &str, bound: u32, draw: fn(&mut ChaCha8Rng, u32) -> u32| {
-                let site: SiteId = choices.site(lane, &format!("fault#{number} {what}"));
-                choices.pick(site, bound, |rng| draw(rng, bound))
-            };
-            // A fault that does not happen is the dull one, so each can be dropped alone.
-            if ask("happens", 2, below) == 0 {
-                continue;
-            }
-            let kinds = u32::try_from(faults.kinds.len()).expect("a handful of kinds");
-            let kind = faults.kinds[ask("kind", kinds, below) as usize];
-            let a = ask("host", hosts, below);
-            let other = ask("peer", hosts - 1, below);
-            let b = if other >= a { other + 1 } else { other };
-            let begins = time(ask("begins", steps(faults.begin_max), below));
-            let lasts = time(ask("lasts", steps(faults.last_max), below));
-            driver.faults.push(Fault {
-                kind,
-                a: HostId::new(a as usize),
-                b: HostId::new(b as usize),
-                begins,
-                ends: begins + lasts,
-                state: State::Coming,
-            });
-        }
-        driver
-    }
-
-    /// When the next fault begins or ends.
-    pub(crate) fn next(&self) -> Option<Nanos> {
-        let times = self.faults.iter().filter_map(|fault| match fault.state {
-            State::Coming => Some(fault.begins),
-            State::Active => Some(fault.ends),
-            State::Over => None,
-        });
-        times.min()
-    }
-
-    pub(crate) fn is_active(&self) -> bool {
-        self.faults.iter().any(|fault| fault.state == State::Active)
-    }
-
-    /// Counts the faults that have begun.
-    pub(crate) const fn happened(&self) -> usize {
-        self.happened
-    }
-
-    fn due(&mut self, now: Nanos) -> Option<Fault> {
-        let fault = self.faults.iter_mut().find(|fault| match fault.state {
-            State::Coming => fault.begins <= now,
-            State::Active => fault.ends <= now,
-            State::Over => false,
-        })?;
-        let before = *fault;
-        fault.state = match fault.state {
-            State::Coming if fault.kind != Kind::Reset => State::Active,
-            _ => State::Over,
-        };
-        if before.state == State::Coming {
-            self.happened += 1;
-        }
-        Some(before)
-    }
-
-    /// Whether another active fault of the same kind still holds between the same hosts.
-    fn still_held(&self, ended: &Fault) -> bool {
-        let same = |other: &&Fault| match ended.kind {
-            Kind::Silence => other.kind == Kind::Silence && other.a == ended.a,
-            _ => {
-                matches!(other.kind, Kind::Partition | Kind::OneWayPartition)
-                    && (other.a, other.b) == (ended.a, ended.b)
-                    || (other.b, other.a) == (ended.a, ended.b)
-            }
-        };
-        self.faults.iter().filter(|fault| fault.state == State::Active).any(|fault| same(&fault))
-    }
-}
-
-fn steps(max: Duration) -> u32 {
-    let octaves = (nanos(max).max(SHORTEST) / SHORTEST).ilog2();
-    octaves * STEPS_PER_OCTAVE + 1
-}
-
-fn time(step: u32) -> Nanos {
-    let octave = SHORTEST << (step / STEPS_PER_OCTAVE);
-    octave + octave * Nanos::from(step % STEPS_PER_OCTAVE) / Nanos::from(STEPS_PER_OCTAVE)
-}
-
-/// Begins and ends the faults that are due.
-pub(crate) fn act(run: &Run) {
-    loop {
-        let due = run.faults().borrow_mut().due(run.executor.now());
-        let Some(fault) = due else { return };
-        match fault.state {
-            State::Coming => begin(run, &fault),
-            State::Active | State::Over => end(run, &fault),
-        }
-    }
-}
-
-fn begin(run: &Run, fault: &Fault) {
-    let (a, b) = (run.host_name(fault.a.index()), run.host_name(fault.b.index()));
-    let lasts = milliseconds(fault.ends - fault.begins);
-    let what = match fault.kind {
-        Kind::Partition => format!("{a} and {b} are cut off from each other for {lasts}"),
-        Kind::OneWayPartition => format!("nothing from {a} reaches {b} for {lasts}"),
-        Kind::Reset => format!("something resets the connections between {a} and {b}"),
-        Kind::Silence => format!("{a} falls silent for {lasts}"),
-    };
-    run.executor.fact(Fact::Fault(what.into()));
-    run.network(|network, now, link| match fault.kind {
-        Kind::Partition => network.partition(now, link, fault.a, fault.b, Way::Both),
-        Kind::OneWayPartition => network.partition(now, link, fault.a, fault.b, Way::OneWay),
-        Kind::Reset => network.reset_connections(now, link, fault.a, fault.b),
-        Kind::Silence => network.silence(now, link, fault.a),
-    });
-    run.note_heal();
-}
-
-fn end(run: &Run, fault: &Fault) {
-    let (a, b) = (run.host_name(fault.a.index()), run.host_name(fault.b.index()));
-    if run.faults().borrow().still_held(fault) {
-        return;
-    }
-    let what = match fault.kind {
-        Kind::Silence => format!("{a} is heard again"),
-        _ => format!("{a} and {b} reach each other again"),
-    };
-    run.executor.fact(Fact::Fault(what.into()));
-    run.network(|network, now, link| match fault.kind {
-        Kind::Silence => network.unsilence(now, link, fault.a),
-        _ => network.heal(now, link, fault.a, fault.b),
-    });
-    run.note_heal();
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_dull_choice_is_no_fault() {
-        let mut choices = Choices::replayed(0, &Default::default(), crate::choices::Replay::Lenient);
-        assert_eq!(Driver::new(&Faults::all(), &mut choices, 2).next(), None);
-    }
-
-    #[test]
-    fn times_grow_with_their_pick_and_stay_below_the_bound() {
-        let max = Duration::from_secs(30);
-        let times: Vec<Nanos> = (0..steps(max)).map(time).collect();
-        assert!(times.is_sorted());
-        assert_eq!(times[0], SHORTEST);
-        assert!(*times.last().expect("at least one") <= nanos(max));
-        assert!(*times.last().expect("at least one") > nanos(max) / 2);
+    /// Sets when everything heals: no fault begins or lasts beyond this much virtual time. By default each run draws it:
+    /// it is the end of the fault that happens to last longest. [`Weather::heals_at`] tells it.
+    ///
+    /// What has no end stays: forgotten connections, short transfers, tiny windows, and what a test has done by hand.
+    #[must_use]
+    pub const fn until(mut self, heal: Duration) -> Self {
+        self.until = Some(heal);
+        self
     }
 }

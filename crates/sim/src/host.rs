@@ -1,13 +1,15 @@
 //! A host of the simulation: the tank's implementation of both traits of the seam.
 //!
-//! `tasks` implements `Runtime`, `threads` implements `Threads`, `socket` is what their streams share, `locks` are the
-//! locks of threads.
+//! `tasks` implements `Runtime`, `threads` implements `Threads`, `socket` is what their streams share, `udp` and `local`
+//! implement the extensions of both, `locks` are the locks of threads.
 
 mod ending;
+mod local;
 mod locks;
 mod socket;
 mod tasks;
 mod threads;
+mod udp;
 
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,15 +18,18 @@ use std::sync::Arc;
 use std::{fmt, io};
 
 use crate::context;
+use crate::faults::Weather;
 use crate::net::{HostId, Nanos};
 use crate::run::Run;
 use crate::sim::MainResult;
 use crate::symptom::{Symptom, SymptomKind};
 use crate::trace::Fact;
 
+pub use local::{SimBlockingUnixListener, SimBlockingUnixStream, SimUnixListener, SimUnixStream};
 pub use locks::{SimCondvar, SimGuard, SimMutex};
 pub use tasks::{SimListener, SimReadHalf, SimSleep, SimStream, SimTaskHandle, SimWriteHalf};
 pub use threads::{SimBlockingListener, SimBlockingStream, SimThreadHandle};
+pub use udp::{SimBlockingUdpSocket, SimUdpSocket};
 
 /// A handle to a simulated host. It implements [`Runtime`](wavetank_runtime::Runtime) and
 /// [`Threads`](wavetank_runtime::Threads); protocol code runs on it as on any other.
@@ -80,6 +85,12 @@ impl Host {
         let run = self.run();
         let name = run.host_name(self.index);
         run.network(|network, _, _| network.resolve(self.id(), &name)).expect("a host knows its own name")
+    }
+
+    /// Returns what makes faults by hand in this host's run: partitions, crashes and so on, beside those that are drawn.
+    #[must_use]
+    pub const fn weather(&self) -> Weather {
+        Weather::new(self.run)
     }
 
     /// Reports what a main returned.

@@ -1,4 +1,9 @@
-//! Deterministic simulation testing of network protocol code.
+//! Deterministic simulation testing of network protocol code: tasks and blocking threads, on a simulated network where
+//! every choice comes from one seed.
+//!
+//! [`macro@test`] makes a function that builds a [`Sim`] a test; [`Host`] is what its mains get, and implements both traits
+//! of [`runtime`]. [`Sweep`] does what the attribute does, for programs of your own. The project's README has a first test
+//! with its output, and says what is controlled and what is not.
 //!
 //! # Settings
 //!
@@ -6,6 +11,7 @@
 //!
 #![doc = include_str!("settings.md")]
 
+mod adversary;
 mod choices;
 mod context;
 mod executor;
@@ -16,6 +22,7 @@ mod interrupt;
 mod net;
 mod panics;
 mod pool;
+mod probes;
 mod progress;
 mod recording;
 mod report;
@@ -30,17 +37,20 @@ mod test_folder;
 #[cfg(test)]
 mod toy;
 mod trace;
+mod udp;
 mod wall_clock;
 
+pub use adversary::{Adversary, Cancellable, cancellable};
 pub use executor::Strategy;
-pub use faults::Faults;
+pub use faults::{Crash, Faults, Weather};
 pub use host::Host;
 pub use report::Counts;
 pub use shrink::PassStatistics;
 pub use sim::{MainResult, Sim};
-pub use sweep::{Found, Passed, Sweep};
+pub use sweep::{FirstFailure, Found, Passed, Sweep};
 pub use symptom::{Symptom, SymptomKind};
 pub use trace::Trace;
+pub use udp::Udp;
 
 /// Makes a simulation a test: `fn name(sim: &mut Sim)` builds the hosts, and the test runs it with its recordings under
 /// `seeds/` and then with many seeds.
@@ -56,6 +66,11 @@ pub use trace::Trace;
 ///   the text (numbers aside), none before it another; the recordings must still fail; and the trace of the shrunk run
 ///   must equal the reviewed `insta` snapshot under `snapshots/`, beside the test's file.
 ///
+/// - `sometimes = "required"`: the test fails unless every [`sometimes!`] point that a seed evaluated is reached by some
+///   seed. By default, what was not reached is a note on stderr.
+/// - `reaches = "POINT"`: the test fails unless some seed reaches the point of this text, also if no seed comes by it.
+///   May be given several times.
+///
 /// # Example: a connection that must be closed
 ///
 /// ```
@@ -67,9 +82,15 @@ pub use trace::Trace;
 /// ```
 pub use wavetank_macros::test;
 pub use wavetank_runtime as runtime;
+pub use wavetank_runtime::{always, buggify, sometimes};
 
 /// What the expansion of [`macro@test`] names. No part of the interface.
 #[doc(hidden)]
 pub mod __private {
     pub use insta;
 }
+
+/// The README's code is compiled with the doc tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+mod readme {}

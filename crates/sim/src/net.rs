@@ -6,8 +6,9 @@
 //! and [`Network::take_ready`] whom to ask again.
 //!
 //! The module list is a map: [`connection`] is a connection's state, [`flow`] one direction of it; [`socket`] and
-//! [`listen`] are the calls of applications, [`transmit`] sends, [`arrival`] receives, [`ack`] answers; [`link`] is what lies between,
-//! [`faults`] breaks it; [`event`] orders what is to come, [`trace`] tells what was.
+//! [`listen`] are the calls of applications, [`transmit`] sends, [`arrival`] receives, [`ack`] answers; [`link`] is what
+//! lies between and [`weather`] what it is like, [`faults`] changes it; [`udp`] is datagrams, [`local`] Unix sockets;
+//! [`event`] orders what is to come, [`trace`] tells what was.
 //!
 //! # Invariants
 //!
@@ -17,7 +18,7 @@
 //!
 //! # Not here
 //!
-//! Wakers and waiting (the executor), when faults happen, UDP, IPv6 beyond `::1`. Congestion control and Nagle's
+//! Wakers and waiting (the executor), when faults happen, IPv6 beyond `::1`. Congestion control and Nagle's
 //! algorithm are not simulated: they shift times, which the latencies do already.
 
 mod ack;
@@ -34,26 +35,33 @@ mod link;
 #[cfg(test)]
 mod linux;
 mod listen;
+mod local;
 mod object;
 #[cfg(test)]
 mod property;
 mod socket;
 mod trace;
 mod transmit;
+mod udp;
+mod weather;
 
 use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-pub(crate) use faults::Way;
 pub(crate) use link::{LatencyRange, LinkId};
+pub(crate) use local::{LocalEvent, LocalId, LocalListenerId};
 pub(crate) use trace::NetEvent;
+pub(crate) use udp::{Chance, DatagramEvent, Fate, Fates, UdpId};
+pub(crate) use weather::Weather;
 
 use connection::{Connection, Connections};
 use event::EventQueue;
 use link::Links;
 use listen::Listeners;
+use local::Local;
+use udp::Udp;
 
 /// Simulated time in nanoseconds since the start of the run.
 pub(crate) type Nanos = u64;
@@ -89,6 +97,13 @@ impl HostId {
     }
 }
 
+impl ListenerId {
+    /// The number of the listener among all of the run.
+    pub(crate) const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 impl SocketId {
     const fn new(connection: u32, side: usize) -> Self {
         Self((connection as u64) << 1 | side as u64)
@@ -101,6 +116,11 @@ impl SocketId {
     const fn side(self) -> usize {
         (self.0 & 1) as usize
     }
+
+    /// The number of the socket among all of the run.
+    pub(crate) const fn index(self) -> usize {
+        self.0 as usize
+    }
 }
 
 /// What a call into the network needs from outside.
@@ -108,8 +128,21 @@ pub(crate) trait Outside {
     /// Picks one of `bound` latencies for a segment on `link`; 0 is the shortest.
     fn pick_latency(&mut self, link: LinkId, bound: u32) -> u32;
 
+    /// Picks how often in a row a segment on `link`, which loses one in `one_in`, is lost: less than `bound`; 0 is not at
+    /// all.
+    fn pick_losses(&mut self, link: LinkId, bound: u32, one_in: u32) -> u32;
+
     /// Takes a fact worth a line in the trace.
     fn event(&mut self, event: NetEvent);
+
+    /// Picks one of `bound` answers about a datagram on `link`; 0 is the dull one.
+    fn pick_datagram(&mut self, link: LinkId, chance: Chance, bound: u32) -> u32;
+
+    /// Takes a fact about a datagram.
+    fn datagram_event(&mut self, event: DatagramEvent);
+
+    /// Takes a fact about a Unix socket.
+    fn local_event(&mut self, event: LocalEvent);
 }
 
 /// What a blocked call waits for.
@@ -120,11 +153,20 @@ pub(crate) enum Direction {
     Write,
 }
 
+impl Direction {
+    pub(crate) const COUNT: usize = 3;
+}
+
 /// Whom it may be worth asking again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Ready {
     Socket(SocketId, Direction),
     Listener(ListenerId),
+    Datagram(UdpId),
+    Local(LocalId, Direction),
+    LocalListener(LocalListenerId),
+    /// The backlog of a listener may have room.
+    LocalRoom(LocalListenerId),
 }
 
 /// What connections share.
@@ -134,6 +176,8 @@ struct Wire {
     queue: EventQueue,
     ready: Vec<Ready>,
     user_timeout: Nanos,
+    /// No socket's buffers are larger.
+    buffer_bytes_max: u32,
 }
 
 /// What a step of a connection works with.
@@ -165,6 +209,8 @@ pub(crate) struct Network {
     hosts: Vec<Host>,
     connections: Connections,
     listeners: Listeners,
+    udp: Udp,
+    local: Local,
     /// Sockets that connected: host, port, own address, peer.
     tuples: BTreeSet<(HostId, u16, IpAddr, SocketAddr)>,
     wire: Wire,
@@ -178,12 +224,15 @@ impl Network {
             hosts: Vec::new(),
             connections: Connections::default(),
             listeners: Listeners::default(),
+            udp: Udp::default(),
+            local: Local::default(),
             tuples: BTreeSet::new(),
             wire: Wire {
                 links: Links::new(),
                 queue: EventQueue::default(),
                 ready: Vec::new(),
                 user_timeout: USER_TIMEOUT,
+                buffer_bytes_max: u32::MAX,
             },
             now: 0,
         }
@@ -253,8 +302,17 @@ impl Network {
         self.wire.user_timeout = link::nanos(timeout);
     }
 
+    /// Bounds the send and receive buffers of every socket from now on, whatever its options ask for.
+    pub(crate) fn set_buffer_bytes_max(&mut self, bytes: u32) {
+        self.wire.buffer_bytes_max = bytes;
+    }
+
     /// Returns the time of the earliest coming event.
     pub(crate) fn next_event(&self) -> Option<Nanos> {
+        [self.next_segment_event(), self.udp.next_arrival()].into_iter().flatten().min()
+    }
+
+    fn next_segment_event(&self) -> Option<Nanos> {
         let first = self.wire.queue.peek()?;
         if self.stands(first) {
             return Some(first.at);
@@ -265,10 +323,16 @@ impl Network {
 
     /// Tells whether nothing is on its way that an application could ever notice.
     pub(crate) fn quiet(&self) -> bool {
-        !self.wire.queue.unordered().any(|event| {
+        let segments = self.wire.queue.unordered().any(|event| {
             self.stands(event)
                 && self.connections.get(event.socket.connection()).is_some_and(Connection::concerns_somebody)
-        })
+        });
+        !segments && !self.datagrams_concern_somebody()
+    }
+
+    /// Tells whether there is anybody for [`take_ready`](Self::take_ready) to take.
+    pub(crate) const fn has_ready(&self) -> bool {
+        !self.wire.ready.is_empty()
     }
 
     /// Takes whom it may be worth asking again since the last call: each once, in order of occurrence. Some are asked in
@@ -285,6 +349,10 @@ impl Network {
                     if let Some(listener) = self.listeners.get_mut(listener) {
                         listener.reported = false;
                     }
+                }
+                Ready::Datagram(socket) => self.udp.report_taken(socket),
+                ready @ (Ready::Local(..) | Ready::LocalListener(_) | Ready::LocalRoom(_)) => {
+                    self.local.report_taken(ready);
                 }
             }
         }

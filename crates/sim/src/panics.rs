@@ -10,6 +10,9 @@ use std::sync::Once;
 
 pub(crate) use wavetank_runtime::join::panic_message as message_of;
 
+use crate::run::Run;
+use crate::trace::Fact;
+
 thread_local! {
     static IS_RUN_THREAD: Cell<bool> = const { Cell::new(false) };
     static LAST_PANIC: RefCell<Option<LastPanic>> = const { RefCell::new(None) };
@@ -41,18 +44,25 @@ pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T, String> {
 
 fn note(info: &PanicHookInfo<'_>) {
     let place = info.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
-    if let Some(run) = crate::context::current()
-        && run.executor.is_tearing_down_a_thread()
-    {
+    if let Some(run) = crate::context::current() {
+        // Now and not when the unwind has ended: what destructors do comes after it.
+        run.executor.fact(Fact::Panicked(message_of(info.payload()).into()));
+        warn_of_abort(&run, info, &place);
+    }
+    let whole = info.to_string();
+    let _ = LAST_PANIC.try_with(|last| last.replace(Some(LastPanic { place, whole })));
+}
+
+/// Says what nobody else can say any more: a second panic in a forced unwind ends the process.
+fn warn_of_abort(run: &Run, info: &PanicHookInfo<'_>, place: &str) {
+    if run.executor.is_tearing_down_a_thread() {
         complain(&format!(
             "wavetank: a destructor panicked at {place} while the simulated thread it belongs to was torn down (seed \
              {}): {}. Rust ends the process for a panic in an unwind.",
             run.seed,
-            info.payload_as_str().unwrap_or("no message"),
+            message_of(info.payload()),
         ));
     }
-    let whole = info.to_string();
-    let _ = LAST_PANIC.try_with(|last| last.replace(Some(LastPanic { place, whole })));
 }
 
 /// Returns the source place of the last panic on this OS thread, for a report (never for a trace: lines move).

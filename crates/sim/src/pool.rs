@@ -101,7 +101,8 @@ impl Pool {
     pub(crate) fn run(&self, runner: &Arc<dyn Runner>, job: Job, patience: Duration) -> Ran {
         let _permit = self.acquire();
         let progress = Arc::new(Progress::default());
-        let (sender, ended) = mpsc::channel();
+        // One message ever comes: no need for the blocks of an unbounded channel.
+        let (sender, ended) = mpsc::sync_channel(1);
         let started = thread::Builder::new().name("wavetank-run".to_owned()).spawn({
             let (runner, progress) = (Arc::clone(runner), Arc::clone(&progress));
             move || {

@@ -150,11 +150,18 @@ impl<'a> Report<'a> {
     /// Shows a run: its virtual time and its trace.
     pub(crate) fn run(mut self, outcome: &Outcome) -> Self {
         self.trace = Some(outcome.trace.render());
-        let panicked = outcome.symptom.as_ref().is_some_and(|symptom| symptom.kind() == SymptomKind::Panic);
-        if let Some(place) = outcome.panicked_at.as_ref().filter(|_| panicked) {
+        let has_place =
+            |symptom: &Symptom| matches!(symptom.kind(), SymptomKind::Panic | SymptomKind::Invariant);
+        let has_place = outcome.symptom.as_ref().is_some_and(has_place);
+        if let Some(place) = outcome.failed_at.as_ref().filter(|_| has_place) {
             self = self.fact("at", place);
         }
         self.fact("ran for", &format!("{:?} of virtual time, {} steps", outcome.virtual_time, outcome.steps))
+    }
+
+    /// Says that the shrunk run was replayed: every finding of a bug that is expected has to be.
+    pub(crate) fn replayed(self) -> Self {
+        self.fact("replayed", "twice, strictly: the same symptom, the same trace")
     }
 
     /// Shows what shrinking did.

@@ -7,11 +7,13 @@ mod clock;
 mod drive;
 #[cfg(test)]
 mod hostile;
+mod hosts;
 mod oracle;
 #[cfg(test)]
 pub(crate) mod tests;
+mod waiters;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -21,17 +23,24 @@ use std::time::Duration;
 
 use wavetank_runtime::join::panic_message;
 
-use crate::choices::{ChoiceLog, Choices, Divergence, Replay};
+use crate::choices::{ChoiceLog, Choices, Divergence, Replay, SiteId, below};
 use crate::context;
 use crate::executor::{Executor, HostIndex, Settings};
 use crate::faults::Driver;
 use crate::interpose;
-use crate::net::{HostId, LinkId, Nanos, NetEvent, Network, Outside, Ready};
+use crate::net::{
+    Chance, DatagramEvent, HostId, LinkId, LocalEvent, Nanos, NetEvent, Network, Outside, Ready,
+};
 use crate::panics;
+use crate::probes::{Points, Probes};
 pub(crate) use crate::progress::Progress;
-use crate::sim::{Config, HostPlan, Sim};
+use crate::sim::{Config, HostPlan, Sim, Start};
 use crate::symptom::{Symptom, SymptomKind};
 use crate::trace::{self, Fact, Trace};
+
+use hosts::HostRole;
+pub(crate) use hosts::Main;
+use waiters::Waiters;
 
 /// A test's body: builds the hosts of one run.
 pub(crate) type Body = dyn Fn(&mut Sim) + Send + Sync;
@@ -58,8 +67,10 @@ pub(crate) struct Outcome {
     pub(crate) virtual_time: Duration,
     /// Faults that happened.
     pub(crate) faults: usize,
-    /// The source place of the last panic.
-    pub(crate) panicked_at: Option<String>,
+    /// The source place of the last panic, or of the invariant that was broken.
+    pub(crate) failed_at: Option<String>,
+    /// The `sometimes!` that were evaluated.
+    pub(crate) points: Points,
 }
 
 /// One run in progress. Everything that code under test holds finds it through `context`.
@@ -68,19 +79,19 @@ pub(crate) struct Run {
     pub(crate) seed: u64,
     pub(crate) trace_level: tracing::Level,
     pub(crate) executor: Executor,
+    pub(crate) probes: Probes,
     network: RefCell<Network>,
     faults: RefCell<Driver>,
-    link_sites: RefCell<BTreeMap<LinkId, crate::choices::SiteId>>,
-    waiters: RefCell<BTreeMap<Ready, Vec<Waker>>>,
+    link_sites: RefCell<BTreeMap<(LinkId, &'static str), SiteId>>,
+    waiters: RefCell<Waiters>,
+    /// Room for wakers on their way from `waiters`, kept from call to call.
+    woken: Cell<Vec<Waker>>,
     config: Config,
     hosts: Vec<HostRole>,
     /// When the last fault ended: a stall counts from here.
     healed_at: Cell<Nanos>,
-}
-
-struct HostRole {
-    name: Arc<str>,
-    client: bool,
+    /// Whether reads and writes of any host may be short.
+    may_shorten: bool,
 }
 
 /// Simulates `body` once. Must be called on an OS thread that simulates nothing else, before or after.
@@ -89,6 +100,7 @@ pub(crate) fn run(body: &Body, plan: &Plan<'_>, progress: &Arc<Progress>) -> Out
         Plan::Seed(seed) => Choices::seeded(seed),
         Plan::Replay { seed, log, mode } => Choices::replayed(seed, log, mode),
     };
+    Probes::install();
     let _interposed = interpose::enter(choices.side_stream("libc"));
     let number = context::next_run_number();
     let mut sim = Sim::new(choices);
@@ -123,6 +135,7 @@ fn simulate(
             }
         }
         run.executor.tear_down();
+        run.forget_mains();
     });
     // Tasks that third-party code spawned on tokio die here, while their sockets still find their run.
     drop(runtime);
@@ -166,7 +179,7 @@ impl Run {
     ) -> Self {
         let mut network = Network::new();
         config.apply(&mut network);
-        let faults = Driver::new(&config.faults, &mut choices, plans.len());
+        let faults = Driver::new(&config.faults, &mut choices, plans);
         let settings = Settings {
             strategy: config.strategy,
             stack_bytes: config.stack_bytes,
@@ -180,7 +193,15 @@ impl Run {
         for plan in plans {
             executor.add_host(&plan.name);
             network.add_host(&plan.name).expect("names were checked when the set-up ended");
-            hosts.push(HostRole { name: plan.name.as_str().into(), client: plan.client });
+            hosts.push(HostRole {
+                name: plan.name.as_str().into(),
+                client: plan.client,
+                down: Cell::new(false),
+                main: RefCell::new(match &plan.start {
+                    Start::Once(_) => None,
+                    Start::Again(main) => Some(main.clone()),
+                }),
+            });
         }
         for (a, b, range) in &config.link_latencies {
             if let (Some(a), Some(b)) = (network.host_by_name(a), network.host_by_name(b)) {
@@ -192,10 +213,13 @@ impl Run {
             seed,
             trace_level: config.trace_level,
             executor,
+            probes: Probes::default(),
             network: RefCell::new(network),
+            may_shorten: faults.may_shorten(),
             faults: RefCell::new(faults),
             link_sites: RefCell::default(),
             waiters: RefCell::default(),
+            woken: Cell::default(),
             config,
             hosts,
             healed_at: Cell::new(0),
@@ -203,8 +227,13 @@ impl Run {
     }
 
     fn start(&self, plans: Vec<HostPlan>) {
+        crate::faults::set_up(self);
         for (index, plan) in plans.into_iter().enumerate() {
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| (plan.start)(self, index))) {
+            let start = || match plan.start {
+                Start::Once(main) => main(self, index),
+                Start::Again(main) => main(self, index),
+            };
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(start)) {
                 let message = panic_message(&*payload);
                 self.executor.fact(Fact::Failed(message.as_str().into()));
                 let detail = format!("{}, when it was started: {message}", plan.name);
@@ -215,35 +244,37 @@ impl Run {
 
     /// Calls into the network and wakes whom the call made ready.
     pub(crate) fn network<T>(&self, f: impl FnOnce(&mut Network, Nanos, &mut Link<'_>) -> T) -> T {
-        let mut wakers = Vec::new();
-        let result = {
-            let mut network = self.network.borrow_mut();
-            let result = f(&mut network, self.executor.now(), &mut Link { run: self });
-            let mut waiters = self.waiters.borrow_mut();
-            for ready in network.take_ready() {
-                if let Some(waiting) = waiters.get_mut(&ready) {
-                    wakers.append(waiting);
-                }
-            }
-            result
-        };
-        // Woken without a borrow: a waker may be anybody's code.
-        wakers.into_iter().for_each(|waker| self.executor.wake_up(waker));
+        let mut network = self.network.borrow_mut();
+        let result = f(&mut network, self.executor.now(), &mut Link { run: self });
+        if network.has_ready() {
+            self.wake_ready(network);
+        }
         result
+    }
+
+    /// Wakes whom the last call into the network made ready.
+    fn wake_ready(&self, mut network: RefMut<'_, Network>) {
+        let mut wakers = self.woken.take();
+        let mut waiters = self.waiters.borrow_mut();
+        network.take_ready().for_each(|ready| waiters.take(ready, &mut wakers));
+        drop((network, waiters));
+        // Woken without a borrow: a waker may be anybody's code.
+        wakers.drain(..).for_each(|waker| self.executor.wake_up(waker));
+        self.woken.set(wakers);
     }
 
     /// Has `waker` woken once `ready` may have changed.
     pub(crate) fn when_ready(&self, ready: Ready, waker: &Waker) {
-        let is_known = |waiting: &Vec<Waker>| waiting.iter().any(|known| known.will_wake(waker));
-        if !self.waiters.borrow().get(&ready).is_some_and(is_known) {
+        if !self.waiters.borrow_mut().has(ready, waker) {
+            // Cloned without a borrow.
             let waker = waker.clone();
-            self.waiters.borrow_mut().entry(ready).or_default().push(waker);
+            self.waiters.borrow_mut().add(ready, waker);
         }
     }
 
     /// Forgets who waits for a socket or listener that is gone.
     pub(crate) fn forget(&self, ready: Ready) {
-        let forgotten = self.waiters.borrow_mut().remove(&ready);
+        let forgotten = self.waiters.borrow_mut().forget(ready);
         drop(forgotten);
     }
 
@@ -264,6 +295,15 @@ impl Run {
         &self.faults
     }
 
+    /// Whether `buggify!` may be true in this run.
+    pub(crate) const fn buggifies(&self) -> bool {
+        self.config.perturb
+    }
+
+    pub(crate) const fn may_shorten(&self) -> bool {
+        self.may_shorten
+    }
+
     pub(crate) fn note_heal(&self) {
         self.healed_at.set(self.executor.now());
     }
@@ -272,8 +312,11 @@ impl Run {
         let symptom = self.executor.verdict();
         let steps = self.executor.steps();
         let virtual_time = Duration::from_nanos(self.executor.now());
-        let names = self.executor.task_names();
+        let (points, broken_at) = self.probes.into_parts();
+        let is_broken = symptom.as_ref().is_some_and(|symptom| symptom.kind() == SymptomKind::Invariant);
         let panicked_at = self.executor.panicked_at().or_else(panics::take_place);
+        let failed_at = if is_broken { broken_at.map(str::to_owned) } else { panicked_at };
+        let names = self.executor.task_names();
         let (choices, mut trace) = self.executor.into_parts();
         trace.keep_names(names, self.network.into_inner());
         Outcome {
@@ -285,7 +328,8 @@ impl Run {
             steps,
             virtual_time,
             faults: self.faults.into_inner().happened(),
-            panicked_at,
+            failed_at,
+            points,
         }
     }
 }
@@ -295,20 +339,60 @@ pub(crate) struct Link<'a> {
     run: &'a Run,
 }
 
-impl Outside for Link<'_> {
-    fn pick_latency(&mut self, link: LinkId, bound: u32) -> u32 {
+impl Link<'_> {
+    fn site(&self, link: LinkId, what: &'static str) -> SiteId {
         let mut sites = self.run.link_sites.borrow_mut();
-        let mut choices = self.run.executor.choices.borrow_mut();
-        let site = *sites.entry(link).or_insert_with(|| {
+        *sites.entry((link, what)).or_insert_with(|| {
+            let mut choices = self.run.executor.choices.borrow_mut();
             let LinkId { from, to } = link;
             let name = |host: HostId| &self.run.hosts[host.index()].name;
             let lane = choices.lane(&format!("link {}>{}", name(from), name(to)));
-            choices.site(lane, &format!("{}>{} latency", name(from), name(to)))
-        });
-        choices.pick_uniform(site, bound)
+            choices.site(lane, &format!("{}>{} {what}", name(from), name(to)))
+        })
+    }
+}
+
+impl Outside for Link<'_> {
+    fn pick_latency(&mut self, link: LinkId, bound: u32) -> u32 {
+        let site = self.site(link, "latency");
+        self.run.executor.choices.borrow_mut().pick_uniform(site, bound)
+    }
+
+    fn pick_losses(&mut self, link: LinkId, bound: u32, one_in: u32) -> u32 {
+        let site = self.site(link, "losses");
+        let lost = |rng: &mut _| (1..bound).find(|_| below(rng, one_in) != 0).unwrap_or(bound) - 1;
+        self.run.executor.choices.borrow_mut().pick(site, bound, lost)
     }
 
     fn event(&mut self, event: NetEvent) {
         self.run.executor.fact(Fact::Network(event));
+    }
+
+    fn pick_datagram(&mut self, link: LinkId, chance: Chance, bound: u32) -> u32 {
+        let mut choices = self.run.executor.choices.borrow_mut();
+        let name = |host: HostId| &self.run.hosts[host.index()].name;
+        let scope = format!("{}>{}", name(link.from), name(link.to));
+        let lane = choices.lane(&format!("datagrams {scope}"));
+        match chance {
+            Chance::Delay => {
+                let site = choices.site(lane, &format!("{scope} delay"));
+                choices.pick_uniform(site, bound)
+            }
+            Chance::Fate { one_in } => {
+                let site = choices.site(lane, &format!("{scope} fate"));
+                choices.pick(site, bound, |rng| match below(rng, one_in) {
+                    0 => 1 + below(rng, bound - 1),
+                    _ => 0,
+                })
+            }
+        }
+    }
+
+    fn datagram_event(&mut self, event: DatagramEvent) {
+        self.run.executor.fact(Fact::Datagram(event));
+    }
+
+    fn local_event(&mut self, event: LocalEvent) {
+        self.run.executor.fact(Fact::Local(event));
     }
 }

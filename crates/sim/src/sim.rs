@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::choices::Choices;
@@ -9,7 +10,8 @@ use crate::executor::Strategy;
 use crate::faults::Faults;
 use crate::host::Host;
 use crate::net::{LatencyRange, Nanos, Network};
-use crate::run::Run;
+use crate::run::{Main, Run};
+use crate::udp::Udp;
 
 /// Builds one simulated run: hosts, network, limits. A test's body gets one a run.
 ///
@@ -90,8 +92,17 @@ impl<T, E: Display> MainResult for Result<T, E> {
 pub(crate) struct HostPlan {
     pub(crate) name: String,
     pub(crate) client: bool,
-    #[expect(clippy::type_complexity, reason = "a boxed closure with its arguments, used here only")]
-    pub(crate) start: Box<dyn FnOnce(&Run, usize)>,
+    pub(crate) start: Start,
+}
+
+/// Starts the main of a host, given its number, once.
+type MainOnce = Box<dyn FnOnce(&Run, usize)>;
+
+/// Starts the main of a host.
+pub(crate) enum Start {
+    Once(MainOnce),
+    /// Also after a crash.
+    Again(Main),
 }
 
 impl std::fmt::Debug for HostPlan {
@@ -109,6 +120,7 @@ pub(crate) struct Config {
     pub(crate) latency: LatencyRange,
     pub(crate) link_latencies: Vec<(String, String, LatencyRange)>,
     pub(crate) user_timeout: Option<Duration>,
+    pub(crate) udp: Udp,
     pub(crate) faults: Faults,
     pub(crate) strategy: Strategy,
     pub(crate) perturb: bool,
@@ -127,6 +139,7 @@ impl Default for Config {
             latency: LatencyRange { min: Duration::from_micros(500), max: Duration::from_millis(2) },
             link_latencies: Vec::new(),
             user_timeout: None,
+            udp: Udp::reliable(),
             faults: Faults::none(),
             strategy: Strategy::Swarm,
             perturb: true,
@@ -144,6 +157,7 @@ impl Default for Config {
 impl Config {
     pub(crate) fn apply(&self, network: &mut Network) {
         network.set_latency(self.latency);
+        network.set_fates(self.udp.clone().into_fates());
         if let Some(timeout) = self.user_timeout {
             network.set_user_timeout(timeout);
         }
@@ -206,16 +220,29 @@ impl Sim {
         name: &str,
         main: impl AsyncFnOnce(Host) -> O + 'static,
     ) {
-        self.host(name, true, main);
+        let start = move |run: &Run, index: usize| {
+            let host = Host::new(run.number, index);
+            let future = async move { host.main_ended(main(host).await) };
+            let task = run.executor.start_task(index, "main", true, future);
+            run.executor.mark_host_main(task);
+        };
+        self.add(name, true, Start::Once(Box::new(start)));
     }
 
     /// Adds a host whose main is an async task and may run for ever. An error that it returns fails the run.
-    pub fn server<O: MainResult + 'static>(
-        &mut self,
-        name: &str,
-        main: impl AsyncFnOnce(Host) -> O + 'static,
-    ) {
-        self.host(name, false, main);
+    ///
+    /// Faults may crash the host and start it again ([`Faults::crashes`]): `main` is called once each time, and what it has
+    /// captured survives, as a disk would.
+    pub fn server<O: MainResult + 'static>(&mut self, name: &str, main: impl AsyncFn(Host) -> O + 'static) {
+        let main = Rc::new(main);
+        let start = move |run: &Run, index: usize| {
+            let host = Host::new(run.number, index);
+            let main = main.clone();
+            let future = async move { host.main_ended(main(host).await) };
+            let task = run.executor.start_task(index, "main", false, future);
+            run.executor.mark_host_main(task);
+        };
+        self.add(name, false, Start::Again(Rc::new(start)));
     }
 
     /// Adds a host whose main is a blocking thread and must end, as [`client`](Self::client).
@@ -224,50 +251,21 @@ impl Sim {
         name: &str,
         main: impl FnOnce(Host) -> O + 'static,
     ) {
-        self.host_thread(name, true, main);
+        let start = move |run: &Run, index: usize| start_thread(run, index, true, main);
+        self.add(name, true, Start::Once(Box::new(start)));
     }
 
     /// Adds a host whose main is a blocking thread and may run for ever, as [`server`](Self::server).
-    pub fn server_thread<O: MainResult + 'static>(
-        &mut self,
-        name: &str,
-        main: impl FnOnce(Host) -> O + 'static,
-    ) {
-        self.host_thread(name, false, main);
-    }
-
-    fn host<O: MainResult + 'static>(
-        &mut self,
-        name: &str,
-        client: bool,
-        main: impl AsyncFnOnce(Host) -> O + 'static,
-    ) {
+    pub fn server_thread<O: MainResult + 'static>(&mut self, name: &str, main: impl Fn(Host) -> O + 'static) {
+        let main = Rc::new(main);
         let start = move |run: &Run, index: usize| {
-            let host = Host::new(run.number, index);
-            let future = async move { host.main_ended(main(host).await) };
-            let task = run.executor.start_task(index, "main", client, future);
-            run.executor.mark_host_main(task);
+            let main = main.clone();
+            start_thread(run, index, false, move |host| main(host));
         };
-        self.add(name, client, Box::new(start));
+        self.add(name, false, Start::Again(Rc::new(start)));
     }
 
-    fn host_thread<O: MainResult + 'static>(
-        &mut self,
-        name: &str,
-        client: bool,
-        main: impl FnOnce(Host) -> O + 'static,
-    ) {
-        let start = move |run: &Run, index: usize| {
-            let host = Host::new(run.number, index);
-            let entry = crate::host::thread_entry(run.number, move || host.main_ended(main(host)));
-            let task = run.executor.start_thread(index, "main", client, entry);
-            run.executor.mark_host_main(task.expect("memory for the stack of a main"));
-        };
-        self.add(name, client, Box::new(start));
-    }
-
-    #[expect(clippy::type_complexity, reason = "a boxed closure with its arguments, used here only")]
-    fn add(&mut self, name: &str, client: bool, start: Box<dyn FnOnce(&Run, usize)>) {
+    fn add(&mut self, name: &str, client: bool, start: Start) {
         self.hosts.push(HostPlan { name: name.to_owned(), client, start });
     }
 
@@ -299,6 +297,12 @@ impl Sim {
         self
     }
 
+    /// Says what may befall UDP's datagrams. Default: [`Udp::reliable`].
+    pub fn udp(&mut self, udp: Udp) -> &mut Self {
+        self.config.udp = udp;
+        self
+    }
+
     /// Says which faults may happen. Default: none.
     pub fn faults(&mut self, faults: Faults) -> &mut Self {
         self.config.faults = faults;
@@ -311,8 +315,16 @@ impl Sim {
         self
     }
 
-    /// Says whether seeds may hold back ready tasks for a while (a slow CPU) and preempt tasks between operations that
-    /// are ready (tokio's own `sync` and `time` operations too). Default: yes.
+    /// Says whether seeds may perturb what code under test must not rely on. Default: yes. In a run that has it,
+    ///
+    /// - ready tasks are held back for a while (a slow CPU);
+    /// - tasks are preempted between operations that are ready (tokio's own `sync` and `time` operations too);
+    /// - an operation of a task (connect, accept, read, write, sleep) is told `Pending` first, and woken at once or late;
+    /// - parked tasks are woken for nothing;
+    /// - [`buggify!`](crate::buggify) is true now and then.
+    ///
+    /// What a test asks for itself ([`Adversary`](crate::Adversary), [`cancellable`](crate::cancellable),
+    /// [`choose`](Self::choose)) does not depend on it.
     pub fn perturb(&mut self, perturb: bool) -> &mut Self {
         self.config.perturb = perturb;
         self
@@ -380,6 +392,18 @@ impl Sim {
         let site = self.choices.site(lane, &format!("test {name}"));
         self.choices.pick_uniform(site, bound)
     }
+}
+
+fn start_thread<O: MainResult>(
+    run: &Run,
+    index: usize,
+    client: bool,
+    main: impl FnOnce(Host) -> O + 'static,
+) {
+    let host = Host::new(run.number, index);
+    let entry = crate::host::thread_entry(run.number, move || host.main_ended(main(host)));
+    let task = run.executor.start_thread(index, "main", client, entry);
+    run.executor.mark_host_main(task.expect("memory for the stack of a main"));
 }
 
 fn latency_range(range: RangeInclusive<Duration>) -> LatencyRange {

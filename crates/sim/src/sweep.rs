@@ -29,9 +29,13 @@ use crate::sim::Sim;
 use crate::symptom::Symptom;
 use crate::trace::Trace;
 
+pub use first_failure::FirstFailure;
+
 mod case;
 mod examine;
+mod first_failure;
 mod hunt;
+mod reach;
 mod recordings;
 #[cfg(test)]
 mod tests;
@@ -58,6 +62,8 @@ pub struct Sweep {
     seeds: u64,
     base_seed: u64,
     finds: Option<String>,
+    sometimes_required: bool,
+    reaches: Vec<String>,
     workers: Option<NonZeroUsize>,
     check_every: u64,
     patience: Duration,
@@ -78,6 +84,8 @@ impl Sweep {
             identity,
             seeds: 100,
             finds: None,
+            sometimes_required: false,
+            reaches: Vec::new(),
             workers: None,
             check_every: 64,
             patience: Duration::from_secs(10),
@@ -111,6 +119,24 @@ impl Sweep {
     #[must_use]
     pub fn finds(mut self, symptom: impl Into<String>) -> Self {
         self.finds = Some(symptom.into());
+        self
+    }
+
+    /// Has [`run`](Self::run) fail unless every `sometimes!` point that some seed evaluated was reached by some seed.
+    ///
+    /// A sweep that the environment cuts short (fewer seeds, a shard, a time budget) is not held to it. Default: what was
+    /// not reached is noted on stderr, and in [`Passed::never_reached`].
+    #[must_use]
+    pub const fn sometimes_required(mut self) -> Self {
+        self.sometimes_required = true;
+        self
+    }
+
+    /// Has [`run`](Self::run) fail unless some seed reached this `sometimes!` point, also if no seed so much as came by
+    /// it. May be called several times; otherwise as [`sometimes_required`](Self::sometimes_required).
+    #[must_use]
+    pub fn reaches(mut self, what: impl Into<String>) -> Self {
+        self.reaches.push(what.into());
         self
     }
 
@@ -199,10 +225,11 @@ impl Sweep {
 }
 
 /// What a test that passed came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Passed {
     recordings: usize,
     seeds: u64,
+    never_reached: Vec<String>,
     trace_hash: u64,
 }
 
@@ -215,6 +242,12 @@ impl Passed {
     /// Counts the seeds that were run.
     pub const fn seeds(&self) -> u64 {
         self.seeds
+    }
+
+    /// Returns the `sometimes!` points that were evaluated and never true, and those that the test names
+    /// ([`Sweep::reaches`]) and no seed reached, by their texts, sorted. Recordings do not count.
+    pub fn never_reached(&self) -> &[String] {
+        &self.never_reached
     }
 
     /// Returns a number that two sweeps share if, and practically only if, they ran the same seeds and each seed had the
@@ -239,6 +272,7 @@ pub struct Found {
     after: Counts,
     trace: Trace,
     recording: Option<PathBuf>,
+    never_reached: Vec<String>,
     is_reviewed: bool,
 }
 
@@ -281,6 +315,12 @@ impl Found {
     /// Returns the trace of the shrunk run: the one on disk, if a recording that was there is at least as small.
     pub const fn trace(&self) -> &Trace {
         &self.trace
+    }
+
+    /// Returns the `sometimes!` points that seeds up to this one evaluated and never found true, as
+    /// [`Passed::never_reached`].
+    pub fn never_reached(&self) -> &[String] {
+        &self.never_reached
     }
 
     /// Returns the trace as the macro's snapshot holds it. `None` if the environment chose what was run: then it is
@@ -333,16 +373,21 @@ impl Session {
         self.warm_up();
         if let Some(recording) = recording {
             self.replay_for_verify(&recording)?;
-            return Ok(Passed { recordings: 1, seeds: 0, trace_hash: 0 });
+            return Ok(Passed { recordings: 1, seeds: 0, never_reached: Vec::new(), trace_hash: 0 });
         }
         let replayed = self.replay_all_for_verify()?;
         let hunted = self.hunt(self.seeds_to_verify());
         match hunted.failure {
-            None => self.not_interrupted(&hunted).map(|()| Passed {
-                recordings: replayed.recordings,
-                seeds: hunted.passed,
-                trace_hash: hunted.trace_hash,
-            }),
+            None => {
+                self.not_interrupted(&hunted)?;
+                let never_reached = self.judge_reach(&hunted.reach, hunted.passed)?;
+                Ok(Passed {
+                    recordings: replayed.recordings,
+                    seeds: hunted.passed,
+                    never_reached,
+                    trace_hash: hunted.trace_hash,
+                })
+            }
             Some((index, failure)) => {
                 let case = self.case(failure, &replayed.stale);
                 let report = case.report("failed").after(index).to_string();
@@ -363,7 +408,7 @@ impl Session {
         let hunted = self.hunt(seeds);
         let Some((index, failure)) = hunted.failure else {
             self.not_interrupted(&hunted)?;
-            return Err(self.not_found(hunted.passed));
+            return Err(self.not_found(&hunted));
         };
         let is_wanted = self.sweep.finds.as_ref().is_none_or(|wanted| failure.symptom.matches(wanted));
         let seed = failure.seed;
@@ -383,8 +428,12 @@ impl Session {
                 case.report("found the bug but cannot replay it").after(index).to_string(),
             ));
         }
+        // On standard output, where the harness keeps it unless somebody asks (`--nocapture`).
+        println!("\n{}", case.report("found the bug that it is to find").after(index).replayed());
         let is_reviewed = self.settings.only.is_none() && self.settings.base_seed.is_none();
-        let mut found = Found { is_reviewed, ..case.into_found(seed, index + 1) };
+        let never_reached = self.never_reached(&hunted.reach, index);
+        self.note_never_reached(&never_reached, index + 1);
+        let mut found = Found { is_reviewed, never_reached, ..case.into_found(seed, index + 1) };
         // The recording that was there, and was replayed above, is at least as small: it is what people look at.
         if let Some(kept) = found.recording.as_ref().and_then(|path| shown.remove(path))
             && found.after >= kept.1
@@ -434,9 +483,14 @@ impl Session {
         )))
     }
 
-    fn not_found(&self, seeds: u64) -> Stop {
+    fn not_found(&self, hunted: &hunt::Hunted) -> Stop {
         let wanted = self.sweep.finds.as_deref().unwrap_or("any failure");
-        let seeds = format!("{seeds} seeds ran and all passed; this test is to find `{wanted}`");
-        Stop::Failed(Report::new(&self.sweep.identity, "found nothing").note(&seeds).to_string())
+        let seeds = format!("{} seeds ran and all passed; this test is to find `{wanted}`", hunted.passed);
+        let mut report = Report::new(&self.sweep.identity, "found nothing").note(&seeds);
+        let never = self.never_reached(&hunted.reach, u64::MAX);
+        if !never.is_empty() {
+            report = report.note(&format!("never reached: {}", never.join("; ")));
+        }
+        Stop::Failed(report.to_string())
     }
 }

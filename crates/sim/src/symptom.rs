@@ -26,6 +26,8 @@ pub struct Symptom {
 pub enum SymptomKind {
     /// A task or thread of a host panicked.
     Panic,
+    /// An `always!` did not hold.
+    Invariant,
     /// The main of a host returned an error.
     HostError,
     /// Nothing can run, no timer is set, nothing is in flight, and a main has not ended.
@@ -53,7 +55,8 @@ pub enum SymptomKind {
 impl SymptomKind {
     /// Every kind, with the words that begin its symptoms and what stands between them and the detail. Recordings
     /// hold these words: changing one orphans recordings.
-    const WORDS: [(Self, &'static str, &'static str); 12] = [
+    const WORDS: [(Self, &'static str, &'static str); 13] = [
+        (Self::Invariant, "invariant broken", " in "),
         (Self::Panic, "panic", " in "),
         (Self::HostError, "error", " in "),
         (Self::Deadlock, "deadlock", ": "),

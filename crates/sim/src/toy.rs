@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::choices::Choices;
 use crate::pool::Runner;
+use crate::probes::Points;
 use crate::run::{Outcome, Plan, Progress};
 use crate::symptom::{Symptom, SymptomKind};
 use crate::trace::Trace;
@@ -17,6 +18,7 @@ pub(crate) struct ToyRun {
     lines: Vec<String>,
     progress: Arc<Progress>,
     faults: usize,
+    points: Points,
 }
 
 impl<P: Fn(&mut ToyRun) -> Option<Symptom> + Send + Sync + 'static> Toy<P> {
@@ -42,6 +44,10 @@ impl ToyRun {
         self.lines.push(line.into());
     }
 
+    pub(crate) fn sometimes(&mut self, what: &'static str, reached: bool) {
+        *self.points.entry(what).or_default() |= reached;
+    }
+
     pub(crate) fn step(&self, running: &str) {
         self.progress.note(running);
     }
@@ -65,7 +71,13 @@ impl<P: Fn(&mut ToyRun) -> Option<Symptom> + Send + Sync> Runner for Toy<P> {
             Plan::Seed(seed) => Choices::seeded(seed),
             Plan::Replay { seed, log, mode } => Choices::replayed(seed, log, mode),
         };
-        let mut run = ToyRun { choices, lines: Vec::new(), progress: Arc::clone(progress), faults: 0 };
+        let mut run = ToyRun {
+            choices,
+            lines: Vec::new(),
+            progress: Arc::clone(progress),
+            faults: 0,
+            points: Points::new(),
+        };
         let symptom = (self.0)(&mut run);
         if let Some(symptom) = &symptom {
             run.event(symptom.to_string());
@@ -84,7 +96,8 @@ impl<P: Fn(&mut ToyRun) -> Option<Symptom> + Send + Sync> Runner for Toy<P> {
             mismatches,
             steps: progress.steps(),
             faults: run.faults,
-            panicked_at: None,
+            failed_at: None,
+            points: run.points,
         }
     }
 }

@@ -17,10 +17,11 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use crate::executor::{Operation, TaskId, Wait};
-use crate::net::{Nanos, NetEvent, Network};
+use crate::faults::Transfer;
+use crate::net::{DatagramEvent, LocalEvent, Nanos, NetEvent, Network};
 
 pub(crate) use layer::{dispatch, is_formatting, leave_spans, reenter_spans, set_formatting};
-pub(crate) use render::milliseconds;
+pub(crate) use render::{after, milliseconds};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -37,17 +38,40 @@ pub(crate) enum Fact {
         before: Operation,
         by: TaskId,
     },
+    /// A task runs although another was ready before it.
+    Overtakes {
+        first: TaskId,
+    },
     /// A woken task stays off the processor for a while.
     Withheld {
         nanos: Nanos,
     },
+    /// An operation of a task was told `Pending` before it was tried, and is woken after `nanos`.
+    Deferred {
+        wait: Wait,
+        nanos: Nanos,
+    },
+    /// A parked task was woken though nothing had happened.
+    WokenForNothing,
+    /// An adversary of the test did something: a wrapper, a cancellation, a `buggify!`.
+    Adversary(Box<str>),
     Panicked(Box<str>),
+    /// An `always!` that did not hold.
+    Broken(&'static str),
     /// A host's main returned an error.
     Failed(Box<str>),
     Network(NetEvent),
     Fault(Box<str>),
+    /// A read or write transferred less than it could, because the run chose so.
+    Short {
+        transfer: Transfer,
+        could: usize,
+        short: usize,
+    },
     /// A `tracing` event of the code under test.
     Logged(Box<str>),
+    Datagram(DatagramEvent),
+    Local(LocalEvent),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -56,6 +80,9 @@ pub(crate) struct Event {
     pub(crate) task: Option<TaskId>,
     pub(crate) fact: Fact,
 }
+
+/// Room that a trace has from the beginning: growing it step by step is most of the cost of a short one.
+const USUAL: usize = 512;
 
 /// Events kept from the beginning of a run, and as many again from its end.
 const KEPT_EACH: usize = 100_000;
@@ -76,7 +103,7 @@ pub struct Trace {
 impl Trace {
     pub(crate) fn new() -> Self {
         Self {
-            head: Vec::new(),
+            head: Vec::with_capacity(USUAL),
             tail: VecDeque::new(),
             dropped: 0,
             hasher: StableHasher(0),

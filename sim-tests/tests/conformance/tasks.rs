@@ -7,6 +7,8 @@ pub(crate) mod listen;
 pub(crate) mod reset;
 pub(crate) mod run;
 pub(crate) mod time;
+pub(crate) mod udp;
+pub(crate) mod unix;
 
 use std::net::SocketAddr;
 

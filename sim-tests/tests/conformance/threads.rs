@@ -8,6 +8,8 @@ pub(crate) mod locks;
 pub(crate) mod reset;
 pub(crate) mod run;
 pub(crate) mod shutdown;
+pub(crate) mod udp;
+pub(crate) mod unix;
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;

@@ -108,3 +108,18 @@ pub(crate) fn assert_bounded(accepted: usize, buffer_bytes: u32) {
     assert!(accepted >= buffer_bytes, "stuck after {accepted} B with buffers of {buffer_bytes} B");
     assert!(accepted <= 8 * buffer_bytes, "took {accepted} B with buffers of {buffer_bytes} B");
 }
+
+/// Checks how many bytes a writer got rid of through a Unix socket while nobody read. Linux counts its book-keeping against
+/// the send buffer: with 4 KiB and writes of 1000 B it takes 4000 B.
+#[track_caller]
+pub(crate) fn assert_bounded_locally(accepted: usize, send_buffer_bytes: u32) {
+    let buffer_bytes = send_buffer_bytes as usize;
+    assert!(accepted >= buffer_bytes / 2, "stuck after {accepted} B with a send buffer of {buffer_bytes} B");
+    assert!(accepted <= 4 * buffer_bytes, "took {accepted} B with a send buffer of {buffer_bytes} B");
+}
+
+/// Linux's number of "message too long", which has no kind.
+pub(crate) const EMSGSIZE: i32 = 90;
+
+/// Linux's number of "destination address required", which has no kind.
+pub(crate) const EDESTADDRREQ: i32 = 89;

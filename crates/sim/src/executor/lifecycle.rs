@@ -8,11 +8,12 @@ use std::any::Any;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
+use std::task::Waker;
 
 use wavetank_runtime::join::panic_message;
 
 use super::coroutine::ThreadBody;
-use super::{Body, Executor, HostIndex, Slot, State, TaskId, TaskWaker, Wait, Waiting};
+use super::{Body, Executor, HostIndex, Slot, State, TaskBody, TaskId, TaskWaker, Wait, Waiting};
 use crate::choices::Choices;
 use crate::net::Nanos;
 use crate::symptom::{Symptom, SymptomKind};
@@ -61,8 +62,9 @@ impl Executor {
         main: bool,
         future: impl Future<Output = ()> + 'static,
     ) -> TaskId {
-        let body = Body::Task(Box::pin(future));
-        self.start(host, name, main, |_| Ok(body)).expect("only threads need memory from the system")
+        let future = Box::pin(future);
+        self.start(host, name, main, |waker| Ok(Body::Task(TaskBody { future, waker: waker.clone() })))
+            .expect("only threads need memory from the system")
     }
 
     /// Starts a thread. `entry` must not unwind unless it is torn down.
@@ -86,10 +88,11 @@ impl Executor {
         host: HostIndex,
         name: &str,
         main: bool,
-        body: impl FnOnce(TaskId) -> std::io::Result<Body>,
+        body: impl FnOnce(&Waker) -> std::io::Result<Body>,
     ) -> std::io::Result<TaskId> {
         let task = TaskId::new(self.slots.borrow().len());
-        let body = body(task)?;
+        let waker = TaskWaker::waker(self.run, task, self.mailbox.clone());
+        let body = body(&waker)?;
         let name: Arc<str> = self.unique_name(host, name).into();
         let (suspender, overflow_message) = match &body {
             Body::Task(_) => (None, "".into()),
@@ -103,17 +106,18 @@ impl Executor {
             main,
             body: Some(body),
             suspender,
-            waker: TaskWaker::waker(self.run, task, self.mailbox.clone()),
+            waker,
             woken: false,
-            withheld: None,
             aborted: false,
             host_main: false,
             waits: Vec::new(),
+            waits_before: Vec::new(),
             parked_since: self.now(),
             sites: Vec::new(),
             overflow_message,
             spans: Vec::new(),
             locks_held: 0,
+            withheld_until: None,
         });
         if main {
             self.mains_left.set(self.mains_left.get() + 1);
@@ -134,11 +138,15 @@ impl Executor {
 
     /// "host/name", and "host/name#2" for the second of that name.
     fn unique_name(&self, host: HostIndex, name: &str) -> String {
-        let name = format!("{}/{name}", self.hosts.borrow()[host]);
+        self.numbered(&format!("{}/{name}", self.hosts.borrow()[host]))
+    }
+
+    /// "name", and "name#2" for the second of that name in the run.
+    pub(crate) fn numbered(&self, name: &str) -> String {
         let mut names = self.names.borrow_mut();
-        let count = names.entry(name.clone()).or_insert(0);
+        let count = names.entry(name.to_owned()).or_insert(0);
         *count += 1;
-        if *count == 1 { name } else { format!("{name}#{count}") }
+        if *count == 1 { name.to_owned() } else { format!("{name}#{count}") }
     }
 
     /// Says that `task` is the main of its host: nobody joins it, so its panics are never tolerated.
@@ -147,7 +155,7 @@ impl Executor {
     }
 
     pub(super) fn end(&self, task: TaskId) {
-        let withheld = self.slots.borrow_mut()[task.index()].withheld.take();
+        let withheld = self.slots.borrow_mut()[task.index()].withheld_until.take();
         if let Some(timer) = withheld {
             self.disarm(timer);
         }
@@ -157,6 +165,7 @@ impl Executor {
             slot.state = State::Ended;
             slot.suspender = None;
             slot.waits = Vec::new();
+            slot.waits_before = Vec::new();
             slot.sites = Vec::new();
             slot.spans = Vec::new();
             slot.main
@@ -180,7 +189,6 @@ impl Executor {
 
     /// Records that `task` panicked: a failure of the run.
     pub(crate) fn panicked_with(&self, task: TaskId, message: &str) {
-        self.fact_of(task, Fact::Panicked(message.into()));
         let (name, is_main) = {
             let slots = self.slots.borrow();
             (slots[task.index()].name.clone(), slots[task.index()].host_main)
@@ -202,8 +210,8 @@ impl Executor {
         message
     }
 
-    /// Whether the running thread is unwound by force, by [`free_by_force`](Self::free_by_force).
-    fn being_torn_down(&self) -> bool {
+    /// Whether the running task or thread is torn down: what runs are its destructors.
+    pub(crate) fn being_torn_down(&self) -> bool {
         self.current.get().is_some_and(|task| self.slots.borrow()[task.index()].state == State::Ended)
     }
 
@@ -214,7 +222,7 @@ impl Executor {
             let mut slots = self.slots.borrow_mut();
             let slot = &mut slots[task.index()];
             slot.aborted = true;
-            if !matches!(slot.state, State::Ready | State::Parked)
+            if !matches!(slot.state, State::Ready | State::Parked | State::Frozen)
                 || !matches!(slot.body, Some(Body::Task(_)))
             {
                 return false;
@@ -222,6 +230,7 @@ impl Executor {
             slot.body.take()
         };
         self.ready.borrow_mut().retain(|&ready| ready != task);
+        self.thaw(task);
         let outer = self.current.replace(Some(task));
         if let Some(body) = body {
             self.drop_body(task, body);
@@ -280,6 +289,7 @@ impl Executor {
     /// Ends the process where `holder` is itself in the middle of an unwind: two destructors wait for each other, and
     /// neither can be suspended.
     pub(crate) fn free_by_force(&self, holder: TaskId, lock: &str) {
+        self.complain_of_shared_lock(holder, lock);
         let body = self.slots.borrow_mut()[holder.index()].body.take();
         let Some(body) = body else {
             let (holder, waiter) = (self.name(holder), self.current.get().map(|task| self.name(task)));
@@ -293,6 +303,7 @@ impl Executor {
         };
         self.slots.borrow_mut()[holder.index()].state = State::Ended;
         self.ready.borrow_mut().retain(|&ready| ready != holder);
+        self.thaw(holder);
         let outer = self.current.replace(Some(holder));
         let dropped = caught(|| drop(body));
         self.end(holder);
@@ -342,6 +353,23 @@ impl Executor {
         }
     }
 
+    /// A lock that is shared by hosts is none that a real program could have. Where a crash of one host would have to
+    /// tear down a thread of another to free it, the run fails and says so.
+    fn complain_of_shared_lock(&self, holder: TaskId, lock: &str) {
+        let Some(task) = self.current.get() else { return };
+        let (own, other) = {
+            let slots = self.slots.borrow();
+            (slots[task.index()].host, slots[holder.index()].host)
+        };
+        if own != other && self.being_torn_down() {
+            let (task, holder) = (self.name(task), self.name(holder));
+            let detail = format!(
+                "{task} is torn down and needs the lock `{lock}`, which {holder} holds: hosts must not share locks"
+            );
+            self.fail(Symptom::new(SymptomKind::Setup, detail));
+        }
+    }
+
     // Reports.
 
     /// Everything that has not ended, in the order of starts.
@@ -382,9 +410,14 @@ impl Executor {
 
     // Teardown.
 
+    /// Whether the run is over, and what is left of it is being dropped.
+    pub(crate) fn is_tearing_down(&self) -> bool {
+        self.tearing_down.get()
+    }
+
     /// Whether a thread (as opposed to a task) is being torn down now.
     pub(crate) fn is_tearing_down_a_thread(&self) -> bool {
-        self.tearing_down.get() && self.running_thread().is_some()
+        (self.tearing_down.get() || self.being_torn_down()) && self.running_thread().is_some()
     }
 
     /// The names of all tasks, by number.

@@ -19,6 +19,12 @@ impl Operation {
     pub(crate) const fn on(verb: &'static str, object: &'static str) -> Self {
         Self { verb, object }
     }
+
+    /// Equality, for a hot place: a text usually lies at one address, and comparing short ones is surprisingly slow.
+    pub(super) fn is(self, other: Self) -> bool {
+        let same = |a: &str, b: &str| std::ptr::eq(a, b) || a == b;
+        same(self.verb, other.verb) && same(self.object, other.object)
+    }
 }
 
 impl std::fmt::Display for Operation {
@@ -47,6 +53,17 @@ pub(crate) enum Wait {
 }
 
 impl Wait {
+    /// What the waiting task is about to do, in one word.
+    pub(crate) const fn verb(&self) -> &'static str {
+        match self {
+            Self::Lock { .. } => "lock",
+            Self::Condvar { .. } => "wait",
+            Self::Sleep { .. } => "sleep",
+            Self::Join { .. } => "join",
+            Self::Outside { verb, .. } => verb,
+        }
+    }
+
     /// Whether a stall oracle should look at this wait: one that others must end.
     pub(crate) const fn can_stall(&self) -> bool {
         match self {

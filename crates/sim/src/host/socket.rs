@@ -1,4 +1,4 @@
-//! A TCP socket as its handles share it: streams, halves and clones of one connection.
+//! A stream socket, TCP's or Unix's, as its handles share it: streams, halves and clones of one connection.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,15 +10,23 @@ use std::time::Duration;
 
 use crate::context;
 use crate::executor::{Operation, Wait};
-use crate::net::{Direction, ListenerId, Nanos, Ready, SocketId};
+use crate::faults::{Transfer, shortened};
+use crate::net::{Direction, ListenerId, LocalId, Nanos, Ready, SocketId};
 use crate::run::Run;
 use crate::sim::nanos;
+
+/// What the network knows an end of a connection by.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum EndId {
+    Tcp(SocketId),
+    Unix(LocalId),
+}
 
 /// One end of a connection. Dropping it closes the end.
 #[derive(Debug)]
 pub(super) struct Socket {
     run: u64,
-    pub(super) id: SocketId,
+    id: EndId,
     /// Timeouts in nanoseconds; 0 is none.
     read_timeout: AtomicU64,
     write_timeout: AtomicU64,
@@ -27,7 +35,7 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    pub(super) const fn new(run: u64, id: SocketId) -> Self {
+    pub(super) const fn new(run: u64, id: EndId) -> Self {
         Self {
             run,
             id,
@@ -48,31 +56,98 @@ impl Socket {
     // What both kinds of code do alike.
 
     pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.run().network(|network, _, _| network.local_addr(self.id))
+        let id = self.tcp();
+        self.run().network(|network, _, _| network.local_addr(id))
     }
 
     pub(super) fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.run().network(|network, _, _| network.peer_addr(self.id))
-    }
-
-    pub(super) fn shutdown(&self, how: std::net::Shutdown) -> io::Result<()> {
-        self.run().network(|network, now, link| network.shutdown(now, link, self.id, how))
+        let id = self.tcp();
+        self.run().network(|network, _, _| network.peer_addr(id))
     }
 
     pub(super) fn linger_zero(&self) {
-        self.run().network(|network, _, _| network.set_linger_zero(self.id));
+        let id = self.tcp();
+        self.run().network(|network, _, _| network.set_linger_zero(id));
+    }
+
+    pub(super) fn shutdown(&self, how: std::net::Shutdown) -> io::Result<()> {
+        self.run().network(|network, now, link| match self.id {
+            EndId::Tcp(id) => network.shutdown(now, link, id, how),
+            EndId::Unix(id) => {
+                network.local_shutdown(link, id, how);
+                Ok(())
+            }
+        })
+    }
+
+    /// The socket of what only TCP has.
+    fn tcp(&self) -> SocketId {
+        match self.id {
+            EndId::Tcp(id) => id,
+            EndId::Unix(_) => unreachable!("handles of Unix sockets have no such methods"),
+        }
     }
 
     fn try_read(&self, run: &Run, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        run.network(|network, now, link| network.read(now, link, self.id, buffer))
+        let buffer = self.shortened_to_content(run, buffer);
+        run.network(|network, now, link| match self.id {
+            EndId::Tcp(id) => network.read(now, link, id, buffer),
+            EndId::Unix(id) => network.local_read(link, id, buffer),
+        })
     }
 
-    fn try_write(&self, run: &Run, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        run.network(|network, now, link| network.write(now, link, self.id, bytes))
+    /// Writes what there is room for. `waited` says that this call has found no room before.
+    fn try_write(&self, run: &Run, bytes: &[u8], waited: bool) -> Poll<io::Result<usize>> {
+        run.network(|network, now, link| match self.id {
+            EndId::Tcp(id) => network.write(now, link, id, bytes),
+            EndId::Unix(id) => network.local_write(link, id, bytes, waited),
+        })
+    }
+
+    /// The part of `buffer` that a read may fill, which could fill what has been received. Unix sockets are not shortened.
+    fn shortened_to_content<'a>(&self, run: &Run, buffer: &'a mut [u8]) -> &'a mut [u8] {
+        if let Some(id) = self.shortened_tcp(run)
+            && let Some((host, could @ 1..)) = run.network(|network, _, _| network.readable(id))
+        {
+            let length = shortened(run, Transfer::Read, host, buffer.len().min(saturated(could)));
+            return &mut buffer[..length];
+        }
+        buffer
+    }
+
+    /// The part of `bytes` that a write may take, which would take what the send buffer has room for.
+    fn shortened_to_room<'a>(&self, run: &Run, bytes: &'a [u8]) -> &'a [u8] {
+        if let Some(id) = self.shortened_tcp(run)
+            && let Some((host, room @ 1..)) = run.network(|network, _, _| network.writable(id))
+        {
+            return &bytes[..shortened(run, Transfer::Write, host, bytes.len().min(saturated(room)))];
+        }
+        bytes
+    }
+
+    /// The part of `bytes` after which a write that waits for room may return, as if a signal had interrupted it.
+    fn shortened<'a>(&self, run: &Run, bytes: &'a [u8]) -> &'a [u8] {
+        if let Some(id) = self.shortened_tcp(run)
+            && let Some((host, _)) = run.network(|network, _, _| network.writable(id))
+        {
+            return &bytes[..shortened(run, Transfer::Write, host, bytes.len())];
+        }
+        bytes
+    }
+
+    /// The TCP socket, if this is one and the run may transfer less than it could.
+    fn shortened_tcp(&self, run: &Run) -> Option<SocketId> {
+        match self.id {
+            EndId::Tcp(id) if run.may_shorten() => Some(id),
+            _ => None,
+        }
     }
 
     fn ready(&self, direction: Direction) -> Ready {
-        Ready::Socket(self.id, direction)
+        match self.id {
+            EndId::Tcp(id) => Ready::Socket(id, direction),
+            EndId::Unix(id) => Ready::Local(id, direction),
+        }
     }
 
     fn wait(&self, direction: Direction, until: Option<Nanos>) -> Wait {
@@ -81,7 +156,11 @@ impl Socket {
             Direction::Write => "write",
             Direction::Connect => "connect",
         };
-        Wait::Outside { verb, object: self.id.object(), until }
+        let object = match self.id {
+            EndId::Tcp(id) => id.object(),
+            EndId::Unix(id) => id.object(),
+        };
+        Wait::Outside { verb, object, until }
     }
 
     // Async.
@@ -91,13 +170,14 @@ impl Socket {
     }
 
     pub(super) fn poll_write(&self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll(context, Direction::Write, |run| self.try_write(run, bytes))
+        self.poll(context, Direction::Write, |run| {
+            self.try_write(run, self.shortened_to_room(run, bytes), false)
+        })
     }
 
     pub(super) fn poll_connected(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll(context, Direction::Connect, |run| {
-            run.network(|network, _, _| network.poll_connected(self.id))
-        })
+        let id = self.tcp();
+        self.poll(context, Direction::Connect, |run| run.network(|network, _, _| network.poll_connected(id)))
     }
 
     fn poll<T>(
@@ -107,11 +187,12 @@ impl Socket {
         attempt: impl FnOnce(&Run) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         let run = self.run();
-        std::task::ready!(run.executor.poll_operation(context));
+        let wait = self.wait(direction, None);
+        std::task::ready!(run.executor.poll_operation(context, wait));
         let polled = attempt(&run);
         if polled.is_pending() {
             run.when_ready(self.ready(direction), context.waker());
-            run.executor.note_wait(self.wait(direction, None));
+            run.executor.note_wait(wait);
         }
         polled
     }
@@ -119,13 +200,7 @@ impl Socket {
     // Blocking.
 
     pub(super) fn set_timeout(&self, direction: Direction, timeout: Option<Duration>) -> io::Result<()> {
-        if timeout == Some(Duration::ZERO) {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "a timeout of zero: use None for no timeout",
-            ));
-        }
-        let value = timeout.map_or(0, nanos);
+        let value = timeout_nanos(timeout)?;
         match direction {
             Direction::Read => self.read_timeout.store(value, Ordering::Relaxed),
             Direction::Write | Direction::Connect => self.write_timeout.store(value, Ordering::Relaxed),
@@ -148,11 +223,16 @@ impl Socket {
         if let Some(error) = self.take_deferred() {
             return Err(error);
         }
+        let bytes = self.shortened(&self.run(), bytes);
         let timeout = self.write_timeout.load(Ordering::Relaxed);
-        let mut written = 0;
+        let (mut written, mut waited) = (0, false);
         let result = self.block("write", Direction::Write, timeout, |run| {
             loop {
-                written += std::task::ready!(self.try_write(run, &bytes[written..]))?;
+                let Poll::Ready(count) = self.try_write(run, &bytes[written..], waited) else {
+                    waited = true;
+                    return Poll::Pending;
+                };
+                written += count?;
                 if written == bytes.len() {
                     return Poll::Ready(Ok(()));
                 }
@@ -162,7 +242,9 @@ impl Socket {
             Ok(()) => Ok(written),
             Err(error) if written == 0 => Err(error),
             Err(error) => {
-                if error.kind() != io::ErrorKind::WouldBlock {
+                // Linux's Unix sockets forget it, and the next write is a broken pipe.
+                let kept = matches!(self.id, EndId::Tcp(_));
+                if kept && error.kind() != io::ErrorKind::WouldBlock {
                     *self.deferred.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                 }
                 Ok(written)
@@ -176,8 +258,9 @@ impl Socket {
 
     /// Waits for the handshake, at most for `timeout` nanoseconds unless that is 0.
     pub(super) fn connected(&self, timeout: Nanos) -> io::Result<()> {
+        let id = self.tcp();
         let connected = self.block("connect", Direction::Connect, timeout, |run| {
-            run.network(|network, _, _| network.poll_connected(self.id))
+            run.network(|network, _, _| network.poll_connected(id))
         });
         connected.map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock => io::Error::new(io::ErrorKind::TimedOut, "connection timed out"),
@@ -190,27 +273,51 @@ impl Socket {
         verb: &'static str,
         direction: Direction,
         timeout: Nanos,
-        mut attempt: impl FnMut(&Run) -> Poll<io::Result<T>>,
+        attempt: impl FnMut(&Run) -> Poll<io::Result<T>>,
     ) -> io::Result<T> {
         let run = self.run();
-        run.executor.point(Operation::new(verb));
-        let until = (timeout > 0).then(|| run.executor.now().saturating_add(timeout));
-        loop {
-            if let Poll::Ready(result) = attempt(&run) {
-                run.executor.unblocked();
-                return result;
-            }
-            if until.is_some_and(|until| run.executor.now() >= until) {
-                run.executor.unblocked();
-                return Err(io::ErrorKind::WouldBlock.into());
-            }
-            if let Some(task) = run.executor.current() {
-                run.when_ready(self.ready(direction), &run.executor.waker(task));
-            }
-            if !run.executor.block(self.wait(direction, until), until) {
-                return Err(super::unwinding(verb));
-            }
+        block(&run, verb, self.ready(direction), timeout, |until| self.wait(direction, until), attempt)
+    }
+}
+
+/// Blocks the running thread until `attempt` has a result, at most for `timeout` nanoseconds unless that is 0: then the
+/// result is `WouldBlock`.
+pub(super) fn block<T>(
+    run: &Run,
+    verb: &'static str,
+    ready: Ready,
+    timeout: Nanos,
+    wait: impl Fn(Option<Nanos>) -> Wait,
+    mut attempt: impl FnMut(&Run) -> Poll<io::Result<T>>,
+) -> io::Result<T> {
+    run.executor.point(Operation::new(verb));
+    let until = (timeout > 0).then(|| run.executor.now().saturating_add(timeout));
+    loop {
+        if let Poll::Ready(result) = attempt(run) {
+            run.executor.unblocked();
+            return result;
         }
+        if until.is_some_and(|until| run.executor.now() >= until) {
+            run.executor.unblocked();
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        if let Some(task) = run.executor.current() {
+            run.when_ready(ready, &run.executor.waker(task));
+        }
+        if !run.executor.block(wait(until), until) {
+            return Err(super::unwinding(verb));
+        }
+    }
+}
+
+/// A timeout as sockets keep it: in nanoseconds, 0 is none.
+pub(super) fn timeout_nanos(timeout: Option<Duration>) -> io::Result<Nanos> {
+    match timeout {
+        None => Ok(0),
+        Some(Duration::ZERO) => {
+            Err(io::Error::new(io::ErrorKind::InvalidInput, "a timeout of zero: use None for no timeout"))
+        }
+        Some(timeout) => Ok(nanos(timeout)),
     }
 }
 
@@ -218,12 +325,19 @@ impl Drop for Socket {
     fn drop(&mut self) {
         // A socket may outlive its run, in a destructor of the test's own; there is nothing left to close then.
         context::with_run(self.run, |run| {
-            run.network(|network, now, link| network.close(now, link, self.id));
+            run.network(|network, now, link| match self.id {
+                EndId::Tcp(id) => network.close(now, link, id),
+                EndId::Unix(id) => network.local_close(link, id),
+            });
             for direction in [Direction::Read, Direction::Write, Direction::Connect] {
                 run.forget(self.ready(direction));
             }
         });
     }
+}
+
+fn saturated(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
 /// A listening socket. Dropping it stops listening.
@@ -252,12 +366,12 @@ impl Listening {
 
     fn try_accept(&self, run: &Run) -> Poll<io::Result<(Socket, SocketAddr)>> {
         let accepted = run.network(|network, _, _| network.accept(self.id));
-        accepted.map_ok(|(id, peer)| (Socket::new(self.run, id), peer))
+        accepted.map_ok(|(id, peer)| (Socket::new(self.run, EndId::Tcp(id)), peer))
     }
 
     pub(super) fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<(Socket, SocketAddr)>> {
         let run = self.run();
-        std::task::ready!(run.executor.poll_operation(context));
+        std::task::ready!(run.executor.poll_operation(context, self.wait()));
         let accepted = self.try_accept(&run);
         if accepted.is_pending() {
             run.when_ready(Ready::Listener(self.id), context.waker());
@@ -268,19 +382,7 @@ impl Listening {
 
     pub(super) fn accept(&self) -> io::Result<(Socket, SocketAddr)> {
         let run = self.run();
-        run.executor.point(Operation::new("accept"));
-        loop {
-            if let Poll::Ready(accepted) = self.try_accept(&run) {
-                run.executor.unblocked();
-                return accepted;
-            }
-            if let Some(task) = run.executor.current() {
-                run.when_ready(Ready::Listener(self.id), &run.executor.waker(task));
-            }
-            if !run.executor.block(self.wait(), None) {
-                return Err(super::unwinding("accept"));
-            }
-        }
+        block(&run, "accept", Ready::Listener(self.id), 0, |_| self.wait(), |run| self.try_accept(run))
     }
 }
 

@@ -14,7 +14,8 @@ use wavetank_runtime::{
 };
 
 use super::ending::{Ending, ending};
-use super::socket::{Listening, Socket};
+use super::local::SimUnixStream;
+use super::socket::{EndId, Listening, Socket};
 use super::{Host, context};
 use crate::executor::{TaskId, TimerKey, Wait};
 
@@ -60,7 +61,7 @@ impl Runtime for Host {
             let run = self.run();
             let id =
                 run.network(|network, now, link| network.connect(now, link, self.id(), address, options))?;
-            Socket::new(self.run, id)
+            Socket::new(self.run, EndId::Tcp(id))
         };
         poll_fn(|context| socket.poll_connected(context)).await?;
         Ok(SimStream { socket: Arc::new(socket) })
@@ -83,6 +84,10 @@ async fn caught<F: Future>(future: F) -> Result<F::Output, JoinError> {
         let polled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| future.as_mut().poll(context)));
         match polled {
             Ok(polled) => polled.map(Ok),
+            // The task has killed its own host, and unwinds because of that.
+            Err(payload) if context::current().is_some_and(|run| run.executor.being_torn_down()) => {
+                std::panic::resume_unwind(payload)
+            }
             Err(payload) => Poll::Ready(Err(JoinError::Panicked(panic_message(&*payload)))),
         }
     })
@@ -92,7 +97,7 @@ async fn caught<F: Future>(future: F) -> Result<F::Output, JoinError> {
 /// A panic of a spawned task fails the run, whether or not somebody looks at its handle.
 fn report_panic(message: &str) {
     let Some(run) = context::current() else { return };
-    if let Some(task) = run.executor.current() {
+    if let Some(task) = run.executor.current().filter(|_| !run.executor.being_torn_down()) {
         run.executor.panicked_with(task, message);
     }
 }
@@ -148,8 +153,9 @@ impl Future for SimSleep {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let run = self.host.run();
-        ready!(run.executor.poll_operation(context));
         let deadline = self.deadline.as_nanos();
+        let wait = Wait::Sleep { until: deadline };
+        ready!(run.executor.poll_operation(context, wait));
         if run.executor.now() >= deadline {
             self.disarm();
             return Poll::Ready(());
@@ -158,7 +164,7 @@ impl Future for SimSleep {
         if !armed {
             self.timer = Some(run.executor.arm(deadline, self.host.index, context.waker().clone()));
         }
-        run.executor.note_wait(Wait::Sleep { until: deadline });
+        run.executor.note_wait(wait);
         Poll::Pending
     }
 }
@@ -209,16 +215,16 @@ pub struct SimStream {
     socket: Arc<Socket>,
 }
 
-/// The reading half of a [`SimStream`].
+/// The reading half of a [`SimStream`] or a [`SimUnixStream`].
 #[derive(Debug)]
 pub struct SimReadHalf {
-    socket: Arc<Socket>,
+    pub(super) socket: Arc<Socket>,
 }
 
-/// The writing half of a [`SimStream`]; dropping it half-closes the stream.
+/// The writing half of a [`SimStream`] or a [`SimUnixStream`]; dropping it half-closes the stream.
 #[derive(Debug)]
 pub struct SimWriteHalf {
-    socket: Arc<Socket>,
+    pub(super) socket: Arc<Socket>,
 }
 
 impl Stream for SimStream {
@@ -294,5 +300,5 @@ macro_rules! writes {
     )*};
 }
 
-reads!(SimStream, SimReadHalf);
-writes!(SimStream, SimWriteHalf);
+reads!(SimStream, SimUnixStream, SimReadHalf);
+writes!(SimStream, SimUnixStream, SimWriteHalf);

@@ -13,7 +13,7 @@ use wavetank_runtime::{
 
 use super::ending::{Ending, ending};
 use super::locks::{SimCondvar, SimGuard, SimMutex};
-use super::socket::{Listening, Socket};
+use super::socket::{EndId, Listening, Socket, timeout_nanos};
 use super::{Host, context};
 use crate::executor::{Operation, TaskId, Wait};
 use crate::net::Direction;
@@ -83,16 +83,11 @@ impl Threads for Host {
         options: SocketOptions,
         timeout: Option<Duration>,
     ) -> io::Result<SimBlockingStream> {
-        if timeout == Some(Duration::ZERO) {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "a timeout of zero: use None for no timeout",
-            ));
-        }
+        let timeout = timeout_nanos(timeout)?;
         let run = self.run();
         let id = run.network(|network, now, link| network.connect(now, link, self.id(), address, options))?;
-        let socket = Socket::new(self.run, id);
-        socket.connected(timeout.map_or(0, nanos))?;
+        let socket = Socket::new(self.run, EndId::Tcp(id));
+        socket.connected(timeout)?;
         Ok(SimBlockingStream { socket: Arc::new(socket) })
     }
 

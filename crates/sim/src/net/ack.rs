@@ -3,7 +3,7 @@
 //! A receiver acknowledges what arrives, but nobody handles the acknowledgement unless the sender waits for it: for room
 //! in its buffer or for window. One that cannot pass is *missed*: it comes with the answer to the first retransmission
 //! that gets through. While something is held (`transmit`) or missed a timeout runs, and only then: undisturbed
-//! connections need no timer.
+//! connections need no timer. One that was stopped on the way by a hold is neither; it waits in its queue.
 //!
 //! # Invariants
 //!
@@ -16,15 +16,17 @@
 
 use super::connection::{Connection, ORPHAN_STALL_TIMEOUT, ORPHAN_TIMEOUT, Owner, State};
 use super::event::Due;
+use super::flow::Fin;
 use super::link::next_retry;
 use super::trace::Fact;
+use super::weather::Road;
 use super::{Cx, Direction, Nanos};
 
 impl Connection {
     /// The sender met the edge of the window. What the reader made free since it last told the sender was, in a real
     /// TCP, told at the time of the read; here it is only told to somebody who waits for it.
     pub(super) fn wait_for_window(&mut self, side: usize, cx: &mut Cx<'_>) {
-        let answered = self.passes(side, cx) && self.passes(1 - side, cx);
+        let answered = [side, 1 - side].iter().all(|&way| self.road(way, &cx.wire.links) != Road::Cut);
         if !answered || self.ends[1 - side].state == State::Closed {
             // Probes of the closed window (RFC 9293 section 3.8.6.1) find nobody, or the way barred.
             self.flows[side].missed_ack.get_or_insert(cx.now);
@@ -49,14 +51,14 @@ impl Connection {
         if self.ends[side].state == State::Closed {
             return;
         }
-        if !self.passes(1 - side, cx) {
+        if self.road(1 - side, &cx.wire.links) == Road::Cut {
             let missed = &mut self.flows[side].missed_ack;
             *missed = Some(missed.map_or(first_sent, |since| since.min(first_sent)));
             return self.watch(side, cx);
         }
         let at = cx.now.saturating_add(self.min_latency(1 - side, cx));
         self.flows[side].queue_ack(at, first_sent);
-        if self.flows[side].timeout.is_some() {
+        if self.flows[side].timeout.is_some() || self.flows[side].acks_stopped {
             self.watch(side, cx);
         }
         self.want_ack(side, cx);
@@ -109,6 +111,21 @@ impl Connection {
         self.flows[side].queue_ack(answered, missed);
         self.watch(side, cx);
         self.want_ack(side, cx);
+    }
+
+    /// A RST of `side` is lost. A peer that misses an acknowledgement tries again and is answered again; one that waits
+    /// for nothing never hears of it.
+    pub(super) fn lose_reset(&mut self, side: usize, cx: &mut Cx<'_>) {
+        let peer = 1 - side;
+        let flow = &mut self.flows[peer];
+        let unanswered = flow.sent > flow.delivered || flow.fin == Fin::Sent;
+        let waits = flow.missed_ack.is_some() || (flow.line.is_empty() && unanswered);
+        if self.ends[peer].state.is_over() || self.ends[side].state != State::Closed || !waits {
+            return;
+        }
+        flow.missed_ack = Some(cx.now);
+        self.watch(peer, cx);
+        self.recover_ack(peer, cx);
     }
 
     /// A retransmission of `side`, or a probe of its peer's window, comes to a peer that is gone.
@@ -210,9 +227,10 @@ mod tests {
     use std::task::Poll;
     use std::time::Duration;
 
+    use super::super::faults::Way;
     use super::super::harness::{Harness, LATENCY, fails, gives, outcome};
     use super::super::link::SECOND;
-    use super::super::{Direction, Ready, Way};
+    use super::super::{Direction, Ready};
     use super::*;
 
     const MILLISECOND: Nanos = SECOND / 1000;

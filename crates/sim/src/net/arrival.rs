@@ -21,9 +21,17 @@ use super::{Cx, Direction, Nanos, Network, Outside};
 impl Network {
     /// Runs all events that are due at or before `now`.
     pub(crate) fn process(&mut self, now: Nanos, out: &mut dyn Outside) {
-        while let Some(&event) = self.wire.queue.peek().filter(|event| event.at <= now) {
-            self.wire.queue.pop();
-            self.happen(&event, out);
+        loop {
+            let segment = self.wire.queue.peek().filter(|event| event.at <= now).copied();
+            let datagram = self.udp.next_arrival().filter(|&at| at <= now);
+            match (segment, datagram) {
+                (Some(event), at) if at.is_none_or(|at| event.at <= at) => {
+                    self.wire.queue.pop();
+                    self.happen(&event, out);
+                }
+                (_, Some(at)) => self.datagram_arrives(at, out),
+                (_, None) => break,
+            }
         }
         self.now = self.now.max(now);
         self.drop_cancelled();

@@ -1,4 +1,4 @@
-//! Applications and fault drivers without manners: any call at any time, on sockets open or closed.
+//! Applications and fault drivers without manners: any call at any time, on sockets open or closed, in any weather.
 //!
 //! Nothing may panic or break an invariant, no error may come twice, a direction may only give a prefix of what was
 //! written into it, and once everybody is gone and every fault is healed nothing may be left.
@@ -13,7 +13,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
 use wavetank_runtime::{ListenOptions, SocketOptions};
 
-use super::harness::Harness;
+use super::faults::Way;
+use super::harness::{Harness, any_weather};
 use super::link::SECOND;
 use super::*;
 use crate::choices::below;
@@ -41,6 +42,7 @@ impl Chaos {
     fn new(seed: u64) -> Self {
         let mut tank = Harness::new();
         let mut latencies = ChaCha8Rng::seed_from_u64(!seed);
+        tank.out.losses = (0..200).map(|_| below(&mut latencies, 7) * below(&mut latencies, 2)).collect();
         tank.out.pick = Box::new(move |bound| below(&mut latencies, bound));
         tank.network.set_latency(LatencyRange { min: Duration::ZERO, max: Duration::from_millis(300) });
         let rng = ChaCha8Rng::seed_from_u64(seed);
@@ -94,12 +96,24 @@ impl Chaos {
             }
             87 => tank.partition(Way::Both),
             88 => tank.partition(Way::OneWay),
-            89 => tank.partition_from_server(),
+            89 => {
+                let from_client = below(rng, 2) == 0;
+                let weather = any_weather(rng);
+                tank.weather_one_way(from_client, weather);
+            }
             90..94 => tank.heal(),
             94 => tank.network.silence(tank.now, &mut tank.out, b),
             95..97 => tank.network.unsilence(tank.now, &mut tank.out, b),
             97 if below(rng, 4) == 0 => tank.network.reset_connections(tank.now, &mut tank.out, a, b),
-            98 if below(rng, 4) == 0 => tank.network.vanish(tank.now, &mut tank.out, b),
+            98 => match below(rng, 12) {
+                0..3 => tank.network.vanish(tank.now, &mut tank.out, b),
+                3 => tank.network.kill(tank.now, &mut tank.out, a),
+                4 => {
+                    let ways = [below(rng, 2) == 0, below(rng, 2) == 0];
+                    tank.network.sever(tank.now, &mut tank.out, [a, b], ways, below(rng, 3) as usize);
+                }
+                _ => tank.weather(any_weather(rng)),
+            },
             99 => tank.network.set_user_timeout(Duration::from_secs(u64::from(below(rng, 100)))),
             _ => drop(tank.ready()),
         }

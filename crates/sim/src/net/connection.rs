@@ -15,8 +15,9 @@ use std::net::SocketAddr;
 
 use super::event::{Due, Event, Token};
 use super::flow::{Fin, Flow};
-use super::link::{LinkId, SECOND};
+use super::link::{LinkId, Links, SECOND};
 use super::trace::{Fact, Path};
+use super::weather::Road;
 use super::{Cx, Direction, HostId, ListenerId, Nanos, NetEvent, Ready, SocketId};
 
 /// How long an orphan waits for its peer's FIN (`tcp_fin_timeout`).
@@ -134,6 +135,8 @@ pub(super) struct Connection {
     pub(super) listener: Option<ListenerId>,
     /// When the first SYN, and the first SYN-ACK, was sent.
     pub(super) handshake_began: [Nanos; 2],
+    /// Something on the way has forgotten the connection: segments of this side are lost for good.
+    pub(super) severed: [bool; 2],
 }
 
 impl Connection {
@@ -146,8 +149,17 @@ impl Connection {
         Some(LinkId { from: self.ends[side].host?, to: self.ends[1 - side].host? })
     }
 
+    /// Tells what happens to a segment of `side` that sets out now.
+    pub(super) fn road(&self, side: usize, links: &Links) -> Road {
+        match self.link(side) {
+            Some(link) if !self.severed[side] => links.road(link),
+            _ => Road::Cut,
+        }
+    }
+
+    /// Tells whether a segment of `side` that sets out now arrives without waiting for a fault to end.
     pub(super) fn passes(&self, side: usize, cx: &Cx<'_>) -> bool {
-        self.link(side).is_some_and(|link| cx.wire.links.passes(link))
+        self.road(side, &cx.wire.links) == Road::Open
     }
 
     /// The least time a segment of `side` takes.

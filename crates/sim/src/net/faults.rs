@@ -9,40 +9,19 @@
 //!
 //! Which fault happens when: that is the driver's choice.
 
-use super::connection::{Connection, Owner};
+use super::connection::{Connection, Owner, State};
 use super::link::LinkId;
 use super::trace::Fact;
+use super::weather::{Road, Weather};
 use super::{Cx, HostId, Nanos, Network, Outside, SocketId};
 
-/// Which ways a partition cuts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Way {
-    Both,
-    /// From the first host to the second only.
-    OneWay,
-}
-
 impl Network {
-    /// Cuts the links between two hosts. What is on its way is lost, what is sent from now on too.
-    pub(crate) fn partition(&mut self, now: Nanos, out: &mut dyn Outside, a: HostId, b: HostId, way: Way) {
-        let link = LinkId { from: a, to: b };
-        let cut = match way {
-            Way::Both => vec![link, link.reverse()],
-            Way::OneWay => vec![link],
-        };
+    /// Changes what links are like, all at once.
+    pub(crate) fn set_weather(&mut self, now: Nanos, out: &mut dyn Outside, links: &[(LinkId, Weather)]) {
         self.change_links(now, out, |network| {
-            for &link in &cut {
-                network.wire.links.set_partitioned(link, true);
+            for &(link, weather) in links {
+                network.wire.links.set_weather(link, weather);
             }
-        });
-    }
-
-    /// Mends both links between two hosts.
-    pub(crate) fn heal(&mut self, now: Nanos, out: &mut dyn Outside, a: HostId, b: HostId) {
-        let link = LinkId { from: a, to: b };
-        self.change_links(now, out, |network| {
-            network.wire.links.set_partitioned(link, false);
-            network.wire.links.set_partitioned(link.reverse(), false);
         });
     }
 
@@ -70,11 +49,12 @@ impl Network {
 
     /// The host's machine is gone with all its sockets and listeners; nobody is told. Segments that still come are
     /// lost if the host is silent, and answered with RST if it is not. What its applications still hold is dead.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no fault crashes a host yet"))]
     pub(crate) fn vanish(&mut self, now: Nanos, out: &mut dyn Outside, host: HostId) {
         for listener in self.listeners.of_host(host) {
             self.forget_listener(listener);
         }
+        self.udp_vanish(host);
+        self.local_vanish(out, host);
         self.for_each(now, out, |connection, cx| {
             for side in [0, 1] {
                 if connection.ends[side].host == Some(host) {
@@ -91,28 +71,66 @@ impl Network {
         });
     }
 
-    /// Changes links, then makes every connection notice whether its segments still pass, or pass again.
-    fn change_links(&mut self, now: Nanos, out: &mut dyn Outside, change: impl FnOnce(&mut Self)) {
-        let passes = |network: &Self| -> Vec<[bool; 2]> {
-            network
-                .connections
-                .iter()
-                .map(|connection| [0, 1].map(|side| network.passes(connection, side)))
-                .collect()
+    /// The host's process is killed: its kernel closes what it had open, with RST where something was not yet read and
+    /// with FIN elsewhere. What its applications still hold is dead.
+    pub(crate) fn kill(&mut self, now: Nanos, out: &mut dyn Outside, host: HostId) {
+        for listener in self.listeners.of_host(host) {
+            self.close_listener(now, out, listener);
+        }
+        for (socket, _) in self.open_sockets(host) {
+            self.close(now, out, socket);
+        }
+        self.drop_cancelled();
+    }
+
+    /// Something on the way forgets a connection between two hosts: from now on segments from `a` to `b` are lost if
+    /// `from_a`, and those from `b` to `a` if `from_b`, for good. Nobody is told. Of several connections the `index`-th,
+    /// the youngest first, is meant, counted round. Returns what it was between; `None` if there is no connection.
+    pub(crate) fn sever(
+        &mut self,
+        now: Nanos,
+        out: &mut dyn Outside,
+        [a, b]: [HostId; 2],
+        [from_a, from_b]: [bool; 2],
+        index: usize,
+    ) -> Option<String> {
+        let between = |connection: &&Connection| {
+            connection.is_between(a, b)
+                && connection.ends.iter().any(|end| end.owner == Owner::Application)
+                && connection.ends[0].state != State::Closed
         };
-        let before = passes(self);
+        let found: Vec<u32> =
+            self.connections.iter().filter(between).map(|connection| connection.index).collect();
+        let chosen = *found.get(found.len().checked_sub(1 + index % found.len().max(1))?)?;
+        let connection = self.connections.get(chosen)?;
+        let described = self.describe_socket(connection, 0);
+        self.change_links(now, out, |network| {
+            if let Some(connection) = network.connections.get_mut(chosen) {
+                let client_is_a = connection.ends[0].host == Some(a);
+                let cut = if client_is_a { [from_a, from_b] } else { [from_b, from_a] };
+                connection.severed = [0, 1].map(|side| connection.severed[side] || cut[side]);
+            }
+        });
+        Some(described)
+    }
+
+    /// Changes links, then makes every connection notice what its segments now meet.
+    fn change_links(&mut self, now: Nanos, out: &mut dyn Outside, change: impl FnOnce(&mut Self)) {
+        let roads = |network: &Self| -> Vec<[Road; 2]> {
+            let road =
+                |connection: &Connection| [0, 1].map(|side| connection.road(side, &network.wire.links));
+            network.connections.iter().map(road).collect()
+        };
+        let before = roads(self);
         change(self);
-        let after = passes(self);
+        let after = roads(self);
         let mut changes = before.into_iter().zip(after);
         self.for_each(now, out, |connection, cx| {
             let (before, after) = changes.next().expect("one entry a connection");
             connection.notice(before, after, cx);
         });
+        self.datagrams_meet_the_links(now, out);
         self.drop_cancelled();
-    }
-
-    fn passes(&self, connection: &Connection, side: usize) -> bool {
-        connection.link(side).is_some_and(|link| self.wire.links.passes(link))
     }
 
     fn for_each(
@@ -134,27 +152,79 @@ impl Connection {
         hosts == [Some(a), Some(b)] || hosts == [Some(b), Some(a)]
     }
 
-    /// The links changed: which sides' segments passed before, and pass now.
-    fn notice(&mut self, before: [bool; 2], after: [bool; 2], cx: &mut Cx<'_>) {
+    /// A new connection meets the links as they are.
+    pub(super) fn enter_weather(&mut self, cx: &mut Cx<'_>) {
         for side in [0, 1] {
-            if before[side] && !after[side] {
-                self.hold(side, cx);
-                self.miss_acks(1 - side, cx);
-                if self.flows[side].is_stalled() {
-                    self.miss_acks(side, cx);
-                }
+            let held = self.road(side, &cx.wire.links) == Road::Held;
+            self.flows[side].stopped = held;
+            self.flows[1 - side].acks_stopped = held;
+        }
+    }
+
+    /// The links changed: what each side's segments met before, and meet now.
+    fn notice(&mut self, before: [Road; 2], after: [Road; 2], cx: &mut Cx<'_>) {
+        for side in [0, 1] {
+            if before[side] != Road::Cut && after[side] == Road::Cut {
+                self.cut(side, cx);
             }
         }
         for side in [0, 1] {
-            if !before[side] && after[side] && self.flows[side].held {
+            match (before[side], after[side]) {
+                (Road::Held, Road::Open) => self.release(side, cx),
+                (Road::Open | Road::Cut, Road::Held) => self.stop(side, cx),
+                _ => {}
+            }
+            if before[side] == Road::Cut && after[side] != Road::Cut && self.flows[side].held {
                 self.sent_fact(side, Fact::Retransmitted, cx);
                 self.resume(side, cx.now, cx);
             }
         }
-        if before != after && after == [true, true] {
+        if before != after && after == [Road::Open; 2] {
             self.recover_ack(0, cx);
             self.recover_ack(1, cx);
         }
+    }
+
+    /// Loses the segments of `side` and the acknowledgements that go the same way.
+    fn cut(&mut self, side: usize, cx: &mut Cx<'_>) {
+        self.flows[side].stopped = false;
+        self.hold(side, cx);
+        // Those that were stopped have not come: they are lost before the stop is lifted.
+        self.miss_acks(1 - side, cx);
+        self.flows[1 - side].acks_stopped = false;
+        self.watch(1 - side, cx);
+        if self.flows[side].is_stalled() {
+            self.miss_acks(side, cx);
+        }
+    }
+}
+
+/// Which ways a partition cuts.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Way {
+    Both,
+    /// From the first host to the second only.
+    OneWay,
+}
+
+/// The faults of the tests, by name.
+#[cfg(test)]
+impl Network {
+    /// Cuts the links between two hosts. What is on its way is lost, what is sent from now on too.
+    pub(super) fn partition(&mut self, now: Nanos, out: &mut dyn Outside, a: HostId, b: HostId, way: Way) {
+        let link = LinkId { from: a, to: b };
+        let cut = Weather { cut: true, ..Weather::default() };
+        match way {
+            Way::Both => self.set_weather(now, out, &[(link, cut), (link.reverse(), cut)]),
+            Way::OneWay => self.set_weather(now, out, &[(link, cut)]),
+        }
+    }
+
+    /// Mends both links between two hosts.
+    pub(super) fn heal(&mut self, now: Nanos, out: &mut dyn Outside, a: HostId, b: HostId) {
+        let link = LinkId { from: a, to: b };
+        self.set_weather(now, out, &[(link, Weather::default()), (link.reverse(), Weather::default())]);
     }
 }
 

@@ -14,7 +14,8 @@
 //! - The counters keep these orders and never decrease, except that `written` falls to `sent` when the sender dies.
 //! - `line` is in order of arrival, and so is `acks`. One event stands for the first of each; an acknowledgement has
 //!   one only while the sender waits for it.
-//! - If `held`, nothing of the line arrives before a fault heals.
+//! - If `held`, the line was lost and nothing of it arrives before it is sent again. If `stopped`, the line waits on the
+//!   way and nothing of it arrives before it is released; if `acks_stopped`, neither do acknowledgements.
 //!
 //! # Not here
 //!
@@ -41,6 +42,13 @@ pub(super) enum Content {
     },
     Fin,
     Rst,
+}
+
+impl Content {
+    /// Whether its sender sends it again until it is acknowledged, once the connection is open.
+    pub(super) const fn is_retransmitted(self) -> bool {
+        matches!(self, Self::Data { .. } | Self::Fin)
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -90,9 +98,13 @@ pub(super) struct Flow {
     pub(super) line_event: Option<Token>,
     pub(super) last_arrival: Nanos,
     pub(super) held: bool,
+    pub(super) stopped: bool,
+    /// The sender is dead: it retransmits nothing and waits for nothing.
+    pub(super) abandoned: bool,
 
     pub(super) acks: VecDeque<Ack>,
     pub(super) ack_event: Option<Token>,
+    pub(super) acks_stopped: bool,
     /// An acknowledgement or window update was lost; since when the sender misses it.
     pub(super) missed_ack: Option<Nanos>,
     pub(super) probe_event: Option<Token>,
@@ -122,8 +134,11 @@ impl Flow {
             line_event: None,
             last_arrival: 0,
             held: false,
+            stopped: false,
+            abandoned: false,
             acks: VecDeque::new(),
             ack_event: None,
+            acks_stopped: false,
             missed_ack: None,
             probe_event: None,
             timeout: None,
@@ -173,6 +188,7 @@ impl Flow {
 
     /// Drops what was not yet sent, and what was sent and lost: the sender is dead.
     pub(super) fn abandon(&mut self) {
+        self.abandoned = true;
         if self.held {
             self.lose_line();
         }
@@ -243,6 +259,9 @@ impl Flow {
 
     /// Takes the acknowledgements that have arrived. Returns when the FIN's was among them.
     pub(super) fn absorb_acks(&mut self, now: Nanos) -> Option<Nanos> {
+        if self.acks_stopped {
+            return None;
+        }
         let mut fin_acked_at = None;
         while let Some(ack) = self.acks.front().filter(|ack| ack.at <= now) {
             let fin_acked = self.fin_acked();
@@ -260,7 +279,7 @@ impl Flow {
     /// The time at which the first acknowledgement arrives that lets the sender go on, if it is waiting.
     pub(super) fn useful_ack(&self) -> Option<Nanos> {
         let stalled = self.sent < self.written;
-        if !stalled && !self.writer_waits {
+        if (!stalled && !self.writer_waits) || self.acks_stopped {
             return None;
         }
         let useful = |ack: &&Ack| {
@@ -286,10 +305,28 @@ impl Flow {
 
     /// Since when the sender has waited for an acknowledgement that a fault keeps from it.
     pub(super) fn troubled_since(&self) -> Option<Nanos> {
+        if self.abandoned {
+            return None;
+        }
         let held = self.line.front().filter(|_| self.held).map(|segment| segment.first_sent);
-        match (held, self.missed_ack) {
-            (Some(held), Some(missed)) => Some(held.min(missed)),
-            (held, missed) => held.or(missed),
+        let stopped = self.line.iter().find(|segment| segment.content.is_retransmitted());
+        let stopped = stopped.filter(|_| self.stopped).map(|segment| segment.first_sent);
+        let acks = self.acks.iter().map(|ack| ack.first_sent).min().filter(|_| self.acks_stopped);
+        [held, stopped, acks, self.missed_ack].into_iter().flatten().min()
+    }
+
+    /// Lets the acknowledgements go on that were stopped: those that would have come by now come now.
+    pub(super) fn release_acks(&mut self, now: Nanos) {
+        self.acks_stopped = false;
+        let mut first_sent = Nanos::MAX;
+        let mut last = None;
+        while let Some(ack) = self.acks.front().filter(|ack| ack.at <= now) {
+            first_sent = first_sent.min(ack.first_sent);
+            last = Some(*ack);
+            self.acks.pop_front();
+        }
+        if let Some(last) = last {
+            self.acks.push_front(Ack { at: now, first_sent, ..last });
         }
     }
 
@@ -315,7 +352,8 @@ impl Flow {
             "{self:?}"
         );
         assert!(self.acks.iter().zip(self.acks.iter().skip(1)).all(|(a, b)| a.at < b.at), "{self:?}");
-        assert_eq!(self.line_event.is_some(), !self.line.is_empty() && !self.held, "{self:?}");
+        let moves = !self.line.is_empty() && !self.held && !self.stopped;
+        assert_eq!(self.line_event.is_some(), moves, "{self:?}");
         assert_eq!(self.timeout.is_some(), self.troubled_since().is_some(), "{self:?}");
     }
 }

@@ -7,12 +7,18 @@ use std::time::Duration;
 
 use wavetank_runtime::{ListenOptions, SocketOptions};
 
+use super::faults::Way;
 use super::*;
 
 /// Answers latency questions and keeps the trace.
 pub(super) struct Recorder {
     pub(super) pick: Box<dyn FnMut(u32) -> u32>,
+    /// Losses to come, the next one last; then none.
+    pub(super) losses: Vec<u32>,
     pub(super) events: Vec<NetEvent>,
+    pub(super) chance: Box<dyn FnMut(Chance, u32) -> u32>,
+    pub(super) datagrams: Vec<DatagramEvent>,
+    pub(super) locals: Vec<LocalEvent>,
 }
 
 impl Outside for Recorder {
@@ -20,8 +26,27 @@ impl Outside for Recorder {
         (self.pick)(bound)
     }
 
+    fn pick_losses(&mut self, _: LinkId, bound: u32, one_in: u32) -> u32 {
+        assert!(one_in > 0);
+        let losses = self.losses.pop().unwrap_or(0);
+        assert!(losses < bound);
+        losses
+    }
+
     fn event(&mut self, event: NetEvent) {
         self.events.push(event);
+    }
+
+    fn pick_datagram(&mut self, _: LinkId, chance: Chance, bound: u32) -> u32 {
+        (self.chance)(chance, bound)
+    }
+
+    fn datagram_event(&mut self, event: DatagramEvent) {
+        self.datagrams.push(event);
+    }
+
+    fn local_event(&mut self, event: LocalEvent) {
+        self.locals.push(event);
     }
 }
 
@@ -48,7 +73,14 @@ impl Harness {
         let client = network.add_host("client").unwrap();
         let server = network.add_host("server").unwrap();
         network.set_latency(fixed(Duration::from_nanos(LATENCY)));
-        let out = Recorder { pick: Box::new(|_| 0), events: Vec::new() };
+        let out = Recorder {
+            pick: Box::new(|_| 0),
+            losses: Vec::new(),
+            events: Vec::new(),
+            chance: Box::new(|_, _| 0),
+            datagrams: Vec::new(),
+            locals: Vec::new(),
+        };
         Self { network, out, now: 0, client, server }
     }
 
@@ -160,6 +192,19 @@ impl Harness {
         self.close(socket);
     }
 
+    /// Changes the weather between the two hosts, both ways.
+    pub(super) fn weather(&mut self, weather: Weather) {
+        let link = LinkId { from: self.client, to: self.server };
+        self.network.set_weather(self.now, &mut self.out, &[(link, weather), (link.reverse(), weather)]);
+    }
+
+    /// Changes the weather from the client to the server, or from the server to the client.
+    pub(super) fn weather_one_way(&mut self, from_client: bool, weather: Weather) {
+        let link = LinkId { from: self.client, to: self.server };
+        let link = if from_client { link } else { link.reverse() };
+        self.network.set_weather(self.now, &mut self.out, &[(link, weather)]);
+    }
+
     pub(super) fn partition(&mut self, way: Way) {
         self.network.partition(self.now, &mut self.out, self.client, self.server, way);
     }
@@ -197,6 +242,18 @@ impl Harness {
 
     pub(super) fn loopback(&self) -> SocketAddr {
         SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), SERVER_PORT)
+    }
+}
+
+/// Draws a weather: each of its kinds is as likely as not.
+pub(super) fn any_weather(rng: &mut rand_chacha::ChaCha8Rng) -> Weather {
+    let mut maybe = |value: u64| value * u64::from(crate::choices::below(rng, 2));
+    Weather {
+        cut: maybe(1) * maybe(1) == 1,
+        held: maybe(1) == 1,
+        delay: maybe(700_000_000),
+        one_lost_in: maybe(4) as u32,
+        bytes_per_second: maybe(20_000),
     }
 }
 

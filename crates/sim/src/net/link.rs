@@ -11,6 +11,7 @@
 
 use std::time::Duration;
 
+use super::weather::{Road, Weather};
 use super::{HostId, Nanos, Outside};
 
 pub(super) const SECOND: Nanos = 1_000_000_000;
@@ -37,7 +38,7 @@ pub(crate) struct LinkId {
 }
 
 impl LinkId {
-    pub(super) const fn reverse(self) -> Self {
+    pub(crate) const fn reverse(self) -> Self {
         Self { from: self.to, to: self.from }
     }
 }
@@ -73,7 +74,9 @@ impl From<LatencyRange> for Latency {
 struct Link {
     /// None: the network's default.
     latency: Option<Latency>,
-    partitioned: bool,
+    weather: Weather,
+    /// When everything that a narrow link has taken will have left.
+    free_at: Nanos,
 }
 
 #[derive(Debug)]
@@ -106,27 +109,47 @@ impl Links {
         self.link_mut(link).latency = Some(range.into());
     }
 
-    pub(super) fn set_partitioned(&mut self, link: LinkId, partitioned: bool) {
-        if link.from != link.to {
-            self.link_mut(link).partitioned = partitioned;
+    pub(super) fn set_weather(&mut self, link: LinkId, weather: Weather) {
+        if link.from == link.to {
+            return;
         }
+        let narrow = weather.bytes_per_second > 0;
+        let link = self.link_mut(link);
+        link.weather = weather;
+        if !narrow {
+            link.free_at = 0;
+        }
+    }
+
+    pub(super) fn weather(&self, link: LinkId) -> &Weather {
+        &self.link(link).weather
+    }
+
+    pub(super) fn free_at(&mut self, link: LinkId) -> &mut Nanos {
+        &mut self.link_mut(link).free_at
     }
 
     pub(super) fn set_silent(&mut self, host: HostId, silent: bool) {
         self.silent[host.index()] = silent;
     }
 
-    /// Tells whether a segment that is sent now gets through.
-    pub(super) fn passes(&self, link: LinkId) -> bool {
-        link.from == link.to
-            || !(self.link(link).partitioned
-                || self.silent[link.from.index()]
-                || self.silent[link.to.index()])
+    /// Tells what happens to a segment that sets out now.
+    pub(super) fn road(&self, link: LinkId) -> Road {
+        if link.from == link.to {
+            Road::Open
+        } else if self.silent[link.from.index()] || self.silent[link.to.index()] {
+            Road::Cut
+        } else {
+            self.weather(link).road()
+        }
     }
 
     /// The least time a segment takes.
     pub(super) fn min_latency(&self, link: LinkId) -> Nanos {
-        if link.from == link.to { LOOPBACK_LATENCY } else { self.latency(link).min }
+        if link.from == link.to {
+            return LOOPBACK_LATENCY;
+        }
+        self.latency(link).min.saturating_add(self.weather(link).delay)
     }
 
     /// The time one segment takes. Asks `outside` unless there is only one answer.
@@ -135,13 +158,14 @@ impl Links {
             return LOOPBACK_LATENCY;
         }
         let Latency { min, spread } = self.latency(link);
+        let min = min.saturating_add(self.weather(link).delay);
         if spread == 0 {
             return min;
         }
         let pick = u64::from(outside.pick_latency(link, LATENCY_STEPS));
         let steps = u64::from(LATENCY_STEPS - 1);
         // Without overflow, however long the link: whole steps first, then the rest.
-        min + spread / steps * pick + spread % steps * pick / steps
+        min.saturating_add(spread / steps * pick + spread % steps * pick / steps)
     }
 
     fn latency(&self, link: LinkId) -> Latency {
@@ -169,6 +193,11 @@ pub(super) fn next_retry(first: Nanos, not_before: Nanos) -> Nanos {
         }
         timeout = (timeout * 2).min(RETRY_MAX);
     }
+}
+
+/// How long after its first try a segment is tried for the `retries`-th time again: after 0.2, 0.6, 1.4, ... s.
+pub(super) fn retry_after(retries: u32) -> Nanos {
+    (0..retries).map(|retry| RETRY_FIRST.saturating_mul(1 << retry.min(32)).min(RETRY_MAX)).sum()
 }
 
 /// When a SYN or SYN-ACK that was first sent at `first` is sent again, at or after `not_before`: after 1, 3, 7, ... s.
@@ -223,7 +252,15 @@ mod tests {
                 assert_eq!(bound, LATENCY_STEPS);
                 self.0
             }
+            fn pick_losses(&mut self, _: LinkId, _: u32, _: u32) -> u32 {
+                unreachable!("fair weather loses nothing")
+            }
             fn event(&mut self, _: super::super::NetEvent) {}
+            fn pick_datagram(&mut self, _: LinkId, _: super::super::Chance, _: u32) -> u32 {
+                unreachable!("no datagram is sent")
+            }
+            fn datagram_event(&mut self, _: super::super::DatagramEvent) {}
+            fn local_event(&mut self, _: super::super::LocalEvent) {}
         }
         let mut links = Links::new();
         links.add_host();

@@ -222,8 +222,11 @@ impl Connection {
         self.handshake_began[1] = cx.now;
         // Afresh: an earlier try may have been given up or reset.
         self.ends[1] = End::new(self.ends[1].host, self.ends[1].addr, State::SynReceived, Owner::Nobody);
-        self.flows[0].receive_buffer_bytes = buffer_bytes(listener.accepted.receive_buffer_bytes);
-        self.flows[1].send_buffer_bytes = buffer_bytes(listener.accepted.send_buffer_bytes);
+        self.flows[0].receive_buffer_bytes =
+            buffer_bytes(listener.accepted.receive_buffer_bytes, cx.wire.buffer_bytes_max);
+        self.flows[1].send_buffer_bytes =
+            buffer_bytes(listener.accepted.send_buffer_bytes, cx.wire.buffer_bytes_max);
+        self.flows[1].abandoned = false;
         self.flows[1].open_window();
         self.push(1, Content::SynAck, cx);
     }

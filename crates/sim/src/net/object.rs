@@ -1,7 +1,13 @@
 //! Sockets and listeners as plain numbers, for layers that know no network and reports that describe them.
 
 use super::connection::Place;
-use super::{ListenerId, Network, SocketId};
+use super::{ListenerId, LocalId, LocalListenerId, Network, SocketId, UdpId};
+
+/// Numbers below are those of TCP: sockets have 34 bits.
+const UDP: u64 = 1 << 62;
+const LOCAL: u64 = 2 << 62;
+const LOCAL_LISTENER: u64 = 3 << 62;
+const KIND: u64 = 0b11 << 62;
 
 impl SocketId {
     /// The socket as a number: even, so that it is no listener.
@@ -17,6 +23,27 @@ impl ListenerId {
     }
 }
 
+impl UdpId {
+    /// The socket as a number.
+    pub(crate) const fn object(self) -> u64 {
+        UDP | self.0 as u64
+    }
+}
+
+impl LocalId {
+    /// The socket as a number.
+    pub(crate) const fn object(self) -> u64 {
+        LOCAL | self.number()
+    }
+}
+
+impl LocalListenerId {
+    /// The listener as a number.
+    pub(crate) const fn object(self) -> u64 {
+        LOCAL_LISTENER | self.number()
+    }
+}
+
 impl Network {
     /// Describes a socket or listener by its number, also when it is gone: "client:49152 -> server:80", "server:80".
     ///
@@ -24,6 +51,13 @@ impl Network {
     ///
     /// Only on a bug here: the number is of no object of this network.
     pub(crate) fn describe_object(&self, object: u64) -> String {
+        let number = object & !KIND;
+        match object & KIND {
+            UDP => return self.describe_udp_socket(UdpId(number as u32)),
+            LOCAL => return self.describe_local(LocalId::from_number(number)),
+            LOCAL_LISTENER => return self.describe_local_listener(LocalListenerId::from_number(number)),
+            _ => {}
+        }
         if object & 1 == 1 {
             let place =
                 self.listener_place(ListenerId((object >> 1) as u32)).expect("a listener of this network");

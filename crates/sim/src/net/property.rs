@@ -1,4 +1,5 @@
-//! Random runs: applications that only act when they are told to, under random partitions, silence and small buffers.
+//! Random runs: applications that only act when they are told to, in random weather, under silence and with small
+//! buffers.
 //!
 //! Every run must end with every byte read once, in order, and every direction ended; the same seed must give the same
 //! run.
@@ -11,7 +12,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
 use wavetank_runtime::{ListenOptions, SocketOptions};
 
-use super::harness::Harness;
+use super::faults::Way;
+use super::harness::{Harness, any_weather};
 use super::link::SECOND;
 use super::trace::Fact;
 use super::*;
@@ -153,6 +155,7 @@ impl Run {
         let mut tank = Harness::new();
         let mut latencies = ChaCha8Rng::seed_from_u64(seed ^ 0xa5a5);
         tank.out.pick = Box::new(move |bound| below(&mut latencies, bound));
+        tank.out.losses = (0..200).map(|_| below(&mut rng, 5) * below(&mut rng, 2)).collect();
         tank.network.set_latency(LatencyRange {
             min: Duration::from_micros(u64::from(below(&mut rng, 500))),
             max: Duration::from_micros(u64::from(below(&mut rng, 80_000))),
@@ -224,6 +227,7 @@ impl Run {
                         Direction::Write => application.write_blocked = false,
                     }
                 }
+                other => panic!("{other:?} without UDP and Unix sockets"),
             }
         }
     }
@@ -301,7 +305,12 @@ impl Run {
         }
         self.faults_left -= 1;
         self.broken = true;
-        match below(rng, 4) {
+        match below(rng, 6) {
+            4 => tank.weather(any_weather(rng)),
+            5 => {
+                let weather = any_weather(rng);
+                tank.weather_one_way(below(rng, 2) == 0, weather);
+            }
             0 => tank.partition(Way::Both),
             1 => tank.partition(Way::OneWay),
             2 => tank.partition_from_server(),

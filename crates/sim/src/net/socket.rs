@@ -24,9 +24,9 @@ use super::{Cx, HostId, Nanos, Network, Outside, SocketId};
 /// Send and receive buffers that nobody has set.
 const BUFFER_BYTES: u32 = 64 * 1024;
 
-/// The size of a buffer that was set, or not.
-pub(super) fn buffer_bytes(option: Option<u32>) -> u64 {
-    u64::from(option.unwrap_or(BUFFER_BYTES).max(1))
+/// The size of a buffer that was set, or not, where none is larger than `max`.
+pub(super) fn buffer_bytes(option: Option<u32>, max: u32) -> u64 {
+    u64::from(option.unwrap_or(BUFFER_BYTES).min(max).max(1))
 }
 
 impl Network {
@@ -52,6 +52,7 @@ impl Network {
         })?;
         let socket = SocketId::new(self.connections.next_index(), 0);
         let local = SocketAddr::new(source, port);
+        let max = self.wire.buffer_bytes_max;
         self.tuples.insert((host, port, source, peer));
         self.connections.push(Connection {
             index: self.connections.next_index(),
@@ -60,13 +61,15 @@ impl Network {
                 End::new(route.host, peer, State::Closed, Owner::Nobody),
             ],
             flows: [
-                Flow::new(buffer_bytes(options.send_buffer_bytes), 0),
-                Flow::new(0, buffer_bytes(options.receive_buffer_bytes)),
+                Flow::new(buffer_bytes(options.send_buffer_bytes, max), 0),
+                Flow::new(0, buffer_bytes(options.receive_buffer_bytes, max)),
             ],
             listener: None,
             handshake_began: [now; 2],
+            severed: [false; 2],
         });
         self.with(socket, now, out, |connection, side, cx| {
+            connection.enter_weather(cx);
             connection.sent_fact(side, Fact::Connecting, cx);
             connection.push(side, Content::Syn, cx);
         });
@@ -147,6 +150,20 @@ impl Network {
     /// The last handle of the socket was dropped. The kernel still sends what was written, and a FIN.
     pub(crate) fn close(&mut self, now: Nanos, out: &mut dyn Outside, socket: SocketId) {
         self.application(socket, now, out, Connection::close);
+    }
+
+    /// Tells whose socket this is, and how many bytes it could give to a read now.
+    pub(crate) fn readable(&self, socket: SocketId) -> Option<(HostId, u64)> {
+        let connection = self.connections.get(socket.connection())?;
+        let side = socket.side();
+        Some((connection.ends[side].host?, connection.flows[1 - side].readable()))
+    }
+
+    /// Tells whose socket this is, and for how many bytes its send buffer has room now.
+    pub(crate) fn writable(&self, socket: SocketId) -> Option<(HostId, u64)> {
+        let connection = self.connections.get(socket.connection())?;
+        let side = socket.side();
+        Some((connection.ends[side].host?, connection.flows[side].room()))
     }
 
     /// Returns the address of this end.

@@ -101,7 +101,7 @@ impl fmt::Display for Fact {
 mod tests {
     use wavetank_runtime::ListenOptions;
 
-    use super::super::Way;
+    use super::super::faults::Way;
     use super::super::harness::{Harness, LATENCY};
 
     #[test]

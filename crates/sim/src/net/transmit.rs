@@ -1,7 +1,8 @@
 //! Sending: what an end puts on its line, when it arrives, and what happens to it if the line is broken.
 //!
 //! A segment that cannot pass is *held*: it stays at the head of its line, as if each retransmission were lost, until a
-//! fault heals; then it arrives with the first retransmission after that, and everything behind it at the same time.
+//! fault heals; then it arrives with the first retransmission after that, and everything behind it at the same time. A
+//! line that is *stopped* has lost nothing: it waits on the way, and goes on where it was.
 //!
 //! # Invariants
 //!
@@ -15,8 +16,9 @@
 use super::connection::{Connection, State};
 use super::event::Due;
 use super::flow::{Content, Fin, Segment};
-use super::link::{SECOND, handshake_end, next_handshake_retry, next_retry};
+use super::link::{LinkId, SECOND, handshake_end, next_handshake_retry, next_retry, retry_after};
 use super::trace::Fact;
+use super::weather::Road;
 use super::{Cx, Nanos};
 
 /// How often a SYN and a SYN-ACK are tried again (`tcp_syn_retries`, `tcp_synack_retries`).
@@ -31,7 +33,8 @@ impl Connection {
     pub(super) fn push(&mut self, side: usize, content: Content, cx: &mut Cx<'_>) {
         let token = cx.wire.queue.token();
         let mut segment = Segment { content, first_sent: cx.now, arrives: Nanos::MAX, token };
-        let link = self.link(side).filter(|&link| cx.wire.links.passes(link));
+        let road = self.road(side, &cx.wire.links);
+        let link = self.link(side).filter(|_| road != Road::Cut);
         let flow = &mut self.flows[side];
         let Some(link) = link else {
             flow.line.push_back(segment);
@@ -44,20 +47,57 @@ impl Connection {
             flow.line.push_back(segment);
             return;
         }
-        let arrives = cx.now.saturating_add(cx.wire.links.pick_latency(link, cx.out));
+        let losses = cx.wire.links.pick_losses(link, cx.out);
+        if losses > 0 {
+            self.sent_fact(side, Fact::Lost, cx);
+            if !content.is_retransmitted() {
+                return self.lose(side, content, cx);
+            }
+        }
+        let leaves = self.leaves(side, link, content, losses, cx);
+        let arrives = leaves.saturating_add(cx.wire.links.pick_latency(link, cx.out));
+        let flow = &mut self.flows[side];
         flow.last_arrival = flow.last_arrival.max(arrives);
         segment.arrives = flow.last_arrival;
         flow.line.push_back(segment);
         if flow.line.len() == 1 {
             self.schedule_line(side, cx);
         }
+        if road == Road::Held {
+            self.await_answer(content, cx);
+            self.watch(side, cx);
+        }
+    }
+
+    /// When the try of a segment that gets through has left: after the retransmissions that were lost, and behind what
+    /// a narrow link has to carry first.
+    fn leaves(&self, side: usize, link: LinkId, content: Content, losses: u32, cx: &mut Cx<'_>) -> Nanos {
+        let patience = self.patience(side, cx);
+        // The last try comes in time: giving up is for links that are cut.
+        let delays = (0..=losses).rev().map(retry_after);
+        let delay = delays.into_iter().find(|&delay| delay < patience).unwrap_or(0);
+        let bytes = match content {
+            Content::Data { end } => end - self.sent_before(side),
+            _ => 0,
+        };
+        cx.wire.links.squeeze(link, cx.now.saturating_add(delay), bytes)
+    }
+
+    /// Bytes of `side` that were put on the line before now.
+    fn sent_before(&self, side: usize) -> u64 {
+        let flow = &self.flows[side];
+        let ends = flow.line.iter().rev().find_map(|segment| match segment.content {
+            Content::Data { end } => Some(end),
+            _ => None,
+        });
+        ends.unwrap_or(flow.delivered)
     }
 
     /// Makes the first segment of the line the one that arrives next.
     pub(super) fn schedule_line(&mut self, side: usize, cx: &mut Cx<'_>) {
         let socket = self.socket(side);
         let flow = &mut self.flows[side];
-        flow.line_event = flow.line.front().map(|head| {
+        flow.line_event = flow.line.front().filter(|_| !flow.stopped).map(|head| {
             cx.wire.queue.push_as(head.token, head.arrives, Due::Segment, socket);
             head.token
         });
@@ -94,7 +134,7 @@ impl Connection {
             return;
         }
         let lost: Vec<Content> = flow.line.iter().map(|segment| segment.content).collect();
-        flow.line.retain(|segment| matches!(segment.content, Content::Data { .. } | Content::Fin));
+        flow.line.retain(|segment| segment.content.is_retransmitted());
         if dead {
             flow.line.clear();
         }
@@ -104,16 +144,64 @@ impl Connection {
         self.sent_fact(side, Fact::Lost, cx);
         self.watch(side, cx);
         for content in lost {
-            match content {
-                Content::Syn => self.await_handshake(0, cx),
-                Content::SynAck => {
-                    self.await_handshake(0, cx);
-                    self.await_handshake(1, cx);
-                }
-                Content::HandshakeAck => self.await_handshake(1, cx),
-                Content::Data { .. } | Content::Fin | Content::Rst => {}
-            }
+            self.lose(side, content, cx);
         }
+    }
+
+    /// A segment of `side` is lost that nobody keeps for a retransmission.
+    fn lose(&mut self, side: usize, content: Content, cx: &mut Cx<'_>) {
+        match content {
+            Content::Rst => self.lose_reset(side, cx),
+            _ => self.await_answer(content, cx),
+        }
+    }
+
+    /// Whoever needs this segment of a handshake tries again in time.
+    fn await_answer(&mut self, content: Content, cx: &mut Cx<'_>) {
+        match content {
+            Content::Syn => self.await_handshake(0, cx),
+            Content::SynAck => {
+                self.await_handshake(0, cx);
+                self.await_handshake(1, cx);
+            }
+            Content::HandshakeAck => self.await_handshake(1, cx),
+            Content::Data { .. } | Content::Fin | Content::Rst => {}
+        }
+    }
+
+    /// Stops the line of `side` on its way, and the acknowledgements that go the same way, until
+    /// [`release`](Self::release).
+    pub(super) fn stop(&mut self, side: usize, cx: &mut Cx<'_>) {
+        self.absorb_acks(1 - side, cx.now);
+        self.flows[1 - side].acks_stopped = true;
+        self.flows[1 - side].ack_event = None;
+        self.want_ack(1 - side, cx);
+        self.flows[side].stopped = true;
+        self.flows[side].line_event = None;
+        let waiting: Vec<Content> = self.flows[side].line.iter().map(|segment| segment.content).collect();
+        for content in waiting {
+            self.await_answer(content, cx);
+        }
+        self.watch(side, cx);
+        self.watch(1 - side, cx);
+    }
+
+    /// Lets a stopped line go on: what would have arrived by now arrives now.
+    pub(super) fn release(&mut self, side: usize, cx: &mut Cx<'_>) {
+        self.flows[1 - side].release_acks(cx.now);
+        self.want_ack(1 - side, cx);
+        let flow = &mut self.flows[side];
+        flow.stopped = false;
+        if !flow.held {
+            for segment in &mut flow.line {
+                segment.arrives = segment.arrives.max(cx.now);
+                segment.token = cx.wire.queue.token();
+            }
+            flow.last_arrival = flow.last_arrival.max(cx.now);
+            self.schedule_line(side, cx);
+        }
+        self.watch(side, cx);
+        self.watch(1 - side, cx);
     }
 
     /// Lets the held line of `side` go on with the first retransmission at or after `not_before`.
@@ -158,7 +246,7 @@ impl Connection {
 #[cfg(test)]
 mod tests {
 
-    use super::super::Way;
+    use super::super::faults::Way;
     use super::super::harness::{Harness, LATENCY, gives, outcome};
     use super::super::link::SECOND;
     use super::*;

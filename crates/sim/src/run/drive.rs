@@ -6,6 +6,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use crate::symptom::{Symptom, SymptomKind};
+use crate::trace::Fact;
 
 use super::clock::{Clock, Jump};
 use super::{Run, oracle};
@@ -18,6 +19,7 @@ pub(super) async fn drive(run: &Run) {
     // by returning to tokio, and wake-ups that the budget deferred arrive only then.
     let mut polled = false;
     let mut leaving = None;
+    run.executor.begin();
     loop {
         if polled {
             return_to_tokio().await;
@@ -40,7 +42,7 @@ pub(super) async fn drive(run: &Run) {
             let until = leaving.unwrap_or(Nanos::MAX);
             match oracle::leak(run) {
                 None => return,
-                Some(leak) if run.executor.now() >= until => return run.executor.fail(leak),
+                Some(leak) if run.executor.now() >= until => return fail(run, leak),
                 Some(_) => {}
             }
         }
@@ -50,6 +52,12 @@ pub(super) async fn drive(run: &Run) {
         // What this instant has woken beside the seam runs before time passes again.
         polled = clock.may_have_foreign_timers();
     }
+}
+
+/// Ends the run with what an oracle saw. No task does anything wrong at that moment, so the trace has to say it.
+fn fail(run: &Run, symptom: Symptom) {
+    run.executor.fact(Fact::Failed(symptom.to_string().into()));
+    run.executor.fail(symptom);
 }
 
 /// Gives control to tokio once: it renews the budget, delivers deferred wake-ups, and runs tasks of its own.
@@ -65,43 +73,52 @@ async fn return_to_tokio() {
     .await;
 }
 
+fn earlier(one: Option<Nanos>, other: Option<Nanos>) -> Option<Nanos> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
 /// Lets time pass until something happens. Returns `false` when the run has ended.
 async fn pass_time(run: &Run, clock: &mut Clock, leaving: Option<Nanos>) -> bool {
     let limit = run.config.time_limit;
     let executor = &run.executor;
-    let own = [executor.next_timer(), run.network.borrow().next_event(), run.faults.borrow().next()];
-    let mut own = own.into_iter().flatten().min();
-    if executor.next_timer().is_none() && run.faults.borrow().next().is_none() && run.network.borrow().quiet()
-    {
+    let own = earlier(executor.next_timer(), run.faults.borrow().next());
+    let own = match own {
         // What is still on its way concerns nobody.
-        own = None;
-    }
+        None if run.network.borrow().quiet() => None,
+        own => earlier(own, run.network.borrow().next_event()),
+    };
     let foreign = clock.may_have_foreign_timers();
     if own.is_none() && !foreign {
-        executor.fail(oracle::nothing_left(run));
+        fail(run, oracle::nothing_left(run));
         return false;
     }
-    let patience = oracle::patience(run);
-    let target = own.unwrap_or(limit).min(leaving.unwrap_or(limit)).min(limit).min(patience);
+    let target = own.unwrap_or(limit).min(leaving.unwrap_or(limit)).min(limit);
+    // A stall is one when its time has come: a timer of tokio's, of which nobody knows, may come first.
+    let stall_at = oracle::stall_at(run).filter(|&at| at < target);
+    let target = stall_at.map_or(target, |at| at.max(executor.now()));
     let quiet_since = executor.now();
     if clock.jump(run, target).await == Jump::Interrupted {
         return true;
     }
-    if target >= patience
+    if stall_at.is_some()
+        && !executor.has_ready()
         && let Some(stall) = oracle::stall(run)
     {
-        executor.fail(stall);
+        fail(run, stall);
         return false;
     }
     if own.is_none() && !executor.has_ready() && leaving.is_none() {
         // Even tokio had nothing up to the limit: it happened when everything went quiet, not at the limit.
-        executor.fail(oracle::nothing_left_since(run, quiet_since));
+        fail(run, oracle::nothing_left_since(run, quiet_since));
         return false;
     }
     if target >= limit {
         let detail =
             format!("{:?} of virtual time and no end; {}", run.config.time_limit(), oracle::unfinished(run));
-        executor.fail(Symptom::new(SymptomKind::TimeLimit, detail));
+        fail(run, Symptom::new(SymptomKind::TimeLimit, detail));
         return false;
     }
     run.network(|network, now, link| network.process(now, link));

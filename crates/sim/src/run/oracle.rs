@@ -4,6 +4,7 @@
 //! sweep, which alone sees two runs.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use crate::executor::{Straggler, Waiting, describe_wait};
 use crate::net::Nanos;
@@ -35,35 +36,31 @@ pub(super) fn nothing_left_since(run: &Run, since: Nanos) -> Symptom {
     Symptom::new(SymptomKind::Deadlock, detail.replacen(&format!(" after {}", milliseconds(since)), "", 1))
 }
 
-/// When an operation of a client first outlasts the test's bound, if it goes on; never if there is no bound.
-pub(super) fn patience(run: &Run) -> Nanos {
-    match run.config.stall_after {
-        None => Nanos::MAX,
-        Some(bound) => stalling(run, bound).map(|(at, ..)| at).min().unwrap_or(Nanos::MAX),
-    }
+/// When an operation of a client will have outlasted the test's bound, if nothing ends it before.
+pub(super) fn stall_at(run: &Run) -> Option<Nanos> {
+    let bound = run.config.stall_after?;
+    longest_wait(run).map(|(since, ..)| since.saturating_add(bound))
 }
 
-/// An operation of a client that has outlasted the test's bound.
+/// The operation that has outlasted the test's bound.
 pub(super) fn stall(run: &Run) -> Option<Symptom> {
     let bound = run.config.stall_after?;
-    let (_, one, waiting) = stalling(run, bound).find(|(at, ..)| *at <= run.executor.now())?;
-    let what = words(run, &waiting);
-    let detail = format!("{} waits {what} for more than {}", one.name, milliseconds(bound));
+    let (_, name, waiting) = longest_wait(run)?;
+    let detail = format!("{name} waits {} for more than {}", words(run, &waiting), milliseconds(bound));
     Some(Symptom::new(SymptomKind::Stall, detail))
 }
 
-/// Operations that others must end, with the time at which each outlasts `bound`. None while a fault is active.
-fn stalling(run: &Run, bound: Nanos) -> impl Iterator<Item = (Nanos, Straggler, Waiting)> {
-    let is_judged = !run.faults.borrow().is_active();
-    let stragglers = run.executor.stragglers().into_iter();
-    let judged = stragglers.filter(move |one| is_judged && run.hosts[one.host].client);
-    judged.flat_map(move |one| {
-        let waits = one.waits.clone().into_iter().filter(|waiting| waiting.on.can_stall());
-        waits.map(move |waiting| {
-            let since = waiting.since.max(run.healed_at.get());
-            (since.saturating_add(bound).saturating_add(1), one.clone(), waiting)
-        })
-    })
+/// The operation of a client that has waited longest while no fault was active, and since when.
+fn longest_wait(run: &Run) -> Option<(Nanos, Arc<str>, Waiting)> {
+    if run.faults.borrow().is_active() {
+        return None;
+    }
+    let clients = run.executor.stragglers().into_iter().filter(|one| run.hosts[one.host].client);
+    let waits = clients.flat_map(|one| {
+        let waits = one.waits.into_iter().filter(|waiting| waiting.on.can_stall());
+        waits.map(move |waiting| (waiting.since.max(run.healed_at.get()), one.name.clone(), waiting))
+    });
+    waits.min_by_key(|(since, ..)| *since)
 }
 
 /// What clients left behind, if anything.
@@ -78,6 +75,9 @@ pub(super) fn leak(run: &Run) -> Option<Symptom> {
     for (index, host) in run.hosts.iter().enumerate().filter(|(_, host)| host.client) {
         let sockets = network.open_sockets(crate::net::HostId::new(index));
         left.extend(sockets.into_iter().map(|(_, socket)| format!("the socket {socket}")));
+        left.extend(network.open_udp_sockets(crate::net::HostId::new(index)));
+        let local = network.open_local_sockets(crate::net::HostId::new(index));
+        left.extend(local.into_iter().map(|socket| format!("the Unix socket {socket}")));
         if left.is_empty() && run.executor.timers_of(index) > 0 {
             left.push(format!("{} timers of {}", run.executor.timers_of(index), host.name));
         }

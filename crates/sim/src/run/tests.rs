@@ -1,5 +1,7 @@
 //! Behaviours of a single run: the executor, the clock, the oracles and teardown, without a network.
 
+mod sockets;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex as StdMutex};
 use std::task::Poll;
@@ -11,6 +13,9 @@ use super::*;
 use crate::executor::Strategy;
 use crate::host::Host;
 
+mod hosts;
+mod weather;
+
 /// Runs `body` as `plan` says, on an OS thread of its own.
 #[expect(clippy::disallowed_methods, reason = "a run needs an OS thread of its own")]
 pub(crate) fn simulate_plan(plan: impl FnOnce() -> Outcome + Send + 'static) -> Outcome {
@@ -19,6 +24,18 @@ pub(crate) fn simulate_plan(plan: impl FnOnce() -> Outcome + Send + 'static) -> 
 
 pub(crate) fn seeded(seed: u64, body: impl Fn(&mut Sim) + Send + Sync + 'static) -> Outcome {
     simulate_plan(move || run(&body, &Plan::Seed(seed), &Arc::default()))
+}
+
+/// Replays a run's own choices, strictly.
+pub(crate) fn strictly_again(
+    seed: u64,
+    first: &Outcome,
+    body: impl Fn(&mut Sim) + Send + Sync + 'static,
+) -> Outcome {
+    let log = first.log.clone();
+    simulate_plan(move || {
+        run(&body, &Plan::Replay { seed, log: &log, mode: Replay::Strict }, &Arc::default())
+    })
 }
 
 /// The first of many seeds whose run fails.
@@ -362,7 +379,7 @@ fn a_panic_in_a_task_its_drop_or_a_hosts_set_up_fails_the_run() {
     assert_eq!(symptom(&in_drop), "panic in host/main: in drop");
     let in_set_up = seeded(1, |_| panic!("in set-up"));
     assert_eq!(symptom(&in_set_up), "setup: in set-up");
-    assert!(in_set_up.panicked_at.is_some_and(|place| place.contains("tests.rs")));
+    assert!(in_set_up.failed_at.is_some_and(|place| place.contains("tests.rs")));
 }
 
 #[test]

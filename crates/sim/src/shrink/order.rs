@@ -6,7 +6,7 @@ use crate::choices::ChoiceLog;
 /// keeps the one of the later rank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Rank {
-    /// A fault brings machinery of its own: a break, a healing, retransmissions.
+    /// A fault brings machinery of its own: a break, a healing, retransmissions. So does the fate of a datagram.
     Faults,
     /// A context switch has to be followed through the code under test.
     Schedule,
@@ -22,7 +22,7 @@ impl Rank {
     /// Ranks a lane by its name: `faults`, `schedule`, `link ...`.
     pub(crate) fn of(lane: &str) -> Self {
         match lane.split([' ', '/']).next() {
-            Some("fault" | "faults") => Self::Faults,
+            Some("fault" | "faults" | "datagrams") => Self::Faults,
             Some("schedule") => Self::Schedule,
             Some("link" | "links") => Self::Links,
             _ => Self::Rest,

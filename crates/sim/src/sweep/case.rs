@@ -177,6 +177,7 @@ impl<'a> Case<'a> {
             after: Counts::of(&proof),
             trace: proof.trace,
             recording: self.kept.map(|kept| kept.path().to_owned()),
+            never_reached: Vec::new(),
             is_reviewed: false,
         }
     }

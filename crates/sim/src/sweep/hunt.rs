@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use super::Session;
 use super::examine::{Failure, SecondRun};
+use super::reach::Reach;
 use crate::interrupt::Interrupt;
 use crate::pool::Job;
+use crate::run::Outcome;
 use crate::settings::Shard;
 use crate::trace::StableHasher;
 use crate::wall_clock::WallClock;
@@ -36,6 +38,8 @@ pub(super) struct Hunted {
     pub(super) failure: Option<(u64, Failure)>,
     /// Counts the seeds that passed.
     pub(super) passed: u64,
+    /// The `sometimes!` points that the seeds reached.
+    pub(super) reach: Reach,
     /// Of the traces of the seeds that passed, in any order.
     pub(super) trace_hash: u64,
 }
@@ -77,14 +81,18 @@ impl Shared<'_> {
         Some((index, seed))
     }
 
-    fn note(&self, index: u64, run: Result<u64, Failure>) {
+    fn note(&self, index: u64, seed: u64, examined: Result<Box<Outcome>, Failure>) {
         let hunted = &mut self.lock().hunted;
-        match run {
-            Ok(trace_hash) => {
+        match examined {
+            Ok(outcome) => {
                 hunted.passed += 1;
-                hunted.trace_hash = hunted.trace_hash.wrapping_add(trace_hash);
+                hunted.trace_hash = hunted.trace_hash.wrapping_add(trace_hash_of(seed, outcome.trace.hash()));
+                hunted.reach.add(index, &outcome.points);
             }
             Err(failure) => {
+                if let Some(outcome) = &failure.outcome {
+                    hunted.reach.add(index, &outcome.points);
+                }
                 if hunted.failure.as_ref().is_none_or(|(lowest, _)| index < *lowest) {
                     hunted.failure = Some((index, failure));
                 }
@@ -126,8 +134,7 @@ impl Session {
         while let Some((index, seed)) = shared.next() {
             let is_checked = self.sweep.check_every != 0 && index.is_multiple_of(self.sweep.check_every);
             let second = if is_checked { SecondRun::Always } else { SecondRun::IfItFails };
-            let run = self.examine(Job::Seed(seed), second);
-            shared.note(index, run.map(|outcome| trace_hash_of(seed, outcome.trace.hash())));
+            shared.note(index, seed, self.examine(Job::Seed(seed), second));
         }
     }
 }

@@ -149,6 +149,7 @@ impl Session {
             after: counts,
             trace: outcome.trace,
             recording: recording.path.clone(),
+            never_reached: Vec::new(),
             is_reviewed: false,
         })
     }

@@ -4,6 +4,8 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc;
 
+mod reach;
+
 use super::*;
 use crate::recording::{Expect, Recording, text};
 use crate::settings::Only;
@@ -83,6 +85,10 @@ fn fixed(run: &mut ToyRun) -> Option<Symptom> {
     None
 }
 
+fn passed_with(recordings: usize, seeds: u64) -> Passed {
+    Passed { recordings, seeds, never_reached: Vec::new(), trace_hash: 0 }
+}
+
 fn report_of<T: std::fmt::Debug>(result: Result<T, Stop>) -> String {
     match result.expect_err("the test fails") {
         Stop::Failed(report) => report,
@@ -105,7 +111,7 @@ fn a_test_without_failures_runs_every_seed_once_and_samples_some_twice() {
         count.fetch_add(1, Ordering::SeqCst);
         fixed(run)
     });
-    assert_eq!(passed, Ok(Passed { recordings: 0, seeds: 200, trace_hash: 0 }));
+    assert_eq!(passed, Ok(passed_with(0, 200)));
     assert_eq!(runs.load(Ordering::SeqCst), 1 + 200 + 4, "a warm-up, and every 64th twice");
     assert_eq!(fixture.recordings(), []);
 }
@@ -167,7 +173,7 @@ fn the_command_of_a_report_fails_again_with_the_same_symptom() {
     assert!(again.starts_with("wavetank: toys::bug failed a recording"), "{again}");
     assert!(again.contains("symptom     panic in closer: not closed"), "{again}");
     assert_eq!(command_of(&again), (variable, word));
-    assert_eq!(elsewhere.verify(fixed), Ok(Passed { recordings: 1, seeds: 0, trace_hash: 0 }));
+    assert_eq!(elsewhere.verify(fixed), Ok(passed_with(1, 0)));
     elsewhere.settings.strict = true;
     assert!(report_of(elsewhere.verify(bug)).contains("WAVETANK_STRICT=1 needs the path of a .seed file"));
 }
@@ -185,7 +191,7 @@ fn recordings_are_replayed_before_seeds_and_may_pass_once_the_bug_is_fixed() {
     }));
     assert!(report.contains("failed a recording"), "{report}");
     assert_eq!(seeds.load(Ordering::SeqCst), 0);
-    assert_eq!(fixture.verify(fixed), Ok(Passed { recordings: 1, seeds: 200, trace_hash: 0 }));
+    assert_eq!(fixture.verify(fixed), Ok(passed_with(1, 200)));
     assert_eq!(fixture.only_recording(), before, "replaying changes no file");
 }
 
@@ -271,11 +277,7 @@ fn a_strict_replay_of_other_code_names_the_first_divergence_and_changes_no_file(
         run.ask("schedule", "newcomer yield", 2);
         fixed(run)
     };
-    assert_eq!(
-        fixture.verify(other),
-        Ok(Passed { recordings: 1, seeds: 200, trace_hash: 0 }),
-        "leniently no failure"
-    );
+    assert_eq!(fixture.verify(other), Ok(passed_with(1, 200)), "leniently no failure");
     fixture.settings.strict = true;
     let report = report_of(fixture.verify(other));
     assert!(report.contains("left a recording"), "{report}");
@@ -501,4 +503,16 @@ fn a_failure_whose_recording_cannot_be_written_is_still_reported() {
     }));
     assert!(report.contains("toys.bug/panic-closer-not-closed.seed: cannot write the recording"), "{report}");
     assert!(report.contains("2 picks") && command_of(&report).0 == "WAVETANK_REPLAY", "{report}");
+}
+
+#[test]
+fn the_first_failure_is_the_one_that_a_test_finds_and_leaves_nothing_behind() {
+    let fixture = Fixture::new("first-failure");
+    let first = fixture.session(fixture.sweep(), bug).first_failure().expect("no interrupt").expect("fails");
+    assert_eq!(fixture.recordings(), []);
+    let found = fixture.find("not closed", bug).expect("finds it");
+    assert_eq!((first.seed(), first.runs(), first.symptom()), (found.seed(), found.runs(), found.symptom()));
+    assert_eq!(first.counts(), Some(found.before()), "as it was found, not shrunk");
+    let passed = fixture.session(fixture.sweep(), fixed).first_failure();
+    assert_eq!(passed, Ok(None));
 }

@@ -8,7 +8,8 @@ use std::fmt::Write;
 
 use super::{Event, Fact, Trace};
 use crate::executor::{TaskId, Wait};
-use crate::net::{Nanos, NetEvent};
+use crate::faults::Transfer;
+use crate::net::{DatagramEvent, Nanos, NetEvent};
 
 /// A rendered trace has at most this many lines.
 pub(crate) const LINES_MAX: usize = 60;
@@ -23,7 +24,7 @@ enum Detail {
 }
 
 impl Trace {
-    /// Renders the trace in at most [`LINES_MAX`] lines.
+    /// Renders the trace in at most 60 lines.
     #[must_use]
     pub fn render(&self) -> String {
         let levels = [Detail::Everything, Detail::Waits, Detail::Connections, Detail::Essential];
@@ -67,9 +68,15 @@ impl Trace {
     fn detail(&self, event: &Event) -> Detail {
         match &event.fact {
             Fact::Panicked(_) | Fact::Failed(_) | Fact::Fault(_) | Fact::Logged(_) => Detail::Essential,
-            Fact::Preempted { .. } | Fact::Withheld { .. } => Detail::Essential,
+            Fact::Preempted { .. } | Fact::Overtakes { .. } | Fact::Withheld { .. } => Detail::Essential,
+            Fact::Deferred { .. } | Fact::WokenForNothing | Fact::Adversary(_) => Detail::Essential,
+            Fact::Broken(_) | Fact::Short { .. } => Detail::Essential,
             Fact::Network(event) if event.is_transfer() => Detail::Everything,
-            Fact::Network(_) | Fact::Started { .. } | Fact::Ended => Detail::Connections,
+            Fact::Datagram(event) if event.is_transfer() => Detail::Everything,
+            Fact::Datagram(event) if event.is_fate() => Detail::Essential,
+            Fact::Local(event) if event.is_transfer() => Detail::Everything,
+            Fact::Local(_) => Detail::Connections,
+            Fact::Network(_) | Fact::Datagram(_) | Fact::Started { .. } | Fact::Ended => Detail::Connections,
             Fact::Waits(_) => Detail::Waits,
         }
     }
@@ -82,10 +89,27 @@ impl Trace {
             Fact::Preempted { before, by } => {
                 format!("~ is preempted before `{before}` by {}", self.name(*by))
             }
+            Fact::Overtakes { first } => {
+                format!("~ runs before {}, which was ready first", self.name(*first))
+            }
             Fact::Withheld { nanos } => format!("~ could run, but is held back for {}", milliseconds(*nanos)),
+            Fact::Deferred { wait, nanos } => {
+                format!("~ is not let {} yet: woken {}", self.describe_deferred(*wait), after(*nanos))
+            }
+            Fact::WokenForNothing => "~ is woken for nothing".to_owned(),
+            Fact::Adversary(what) => format!("~ {what}"),
+            Fact::Broken(what) => format!("! broken: {what}"),
+            Fact::Short { transfer, could, short } => match transfer {
+                Transfer::Read => format!("~ reads {short} B of {could}"),
+                Transfer::Write => format!("~ writes {short} B of {could}"),
+            },
             Fact::Panicked(message) => format!("! panics: {}", first_line(message)),
             Fact::Failed(message) => format!("! fails: {}", first_line(message)),
             Fact::Network(event) => self.describe_network(event),
+            Fact::Datagram(event) => self.describe_datagram(event),
+            Fact::Local(event) => {
+                self.network.as_ref().map_or_else(|| format!("{event:?}"), |network| event.describe(network))
+            }
             Fact::Fault(what) => format!("* {what}"),
             Fact::Logged(line) => format!("| {}", first_line(line)),
         }
@@ -93,6 +117,20 @@ impl Trace {
 
     fn describe_network(&self, event: &NetEvent) -> String {
         self.network.as_ref().map_or_else(|| format!("{event:?}"), |network| event.describe(network))
+    }
+
+    fn describe_datagram(&self, event: &DatagramEvent) -> String {
+        let mark = if event.is_fate() { "* " } else { "" };
+        let text =
+            self.network.as_ref().map_or_else(|| format!("{event:?}"), |network| event.describe(network));
+        format!("{mark}{text}")
+    }
+
+    fn describe_deferred(&self, wait: Wait) -> String {
+        match wait {
+            Wait::Sleep { until } => format!("see whether it is {}", milliseconds(until)),
+            other => self.describe_wait(other).trim_start_matches("to ").to_owned(),
+        }
     }
 
     fn describe_wait(&self, wait: Wait) -> String {
@@ -119,6 +157,11 @@ impl Trace {
 /// A time as milliseconds, exact to the microsecond, as all reports show it.
 pub(crate) fn milliseconds(nanos: Nanos) -> String {
     format!("{}.{:03}ms", nanos / 1_000_000, nanos % 1_000_000 / 1_000)
+}
+
+/// How long after now, in words.
+pub(crate) fn after(nanos: Nanos) -> String {
+    if nanos == 0 { "at once".to_owned() } else { format!("after {}", milliseconds(nanos)) }
 }
 
 fn first_line(text: &str) -> &str {

@@ -1,0 +1,210 @@
+//! Cancellation: a future that is dropped at one of its awaits, as `select!`, a timeout or an abort would.
+
+use std::fmt::Write as _;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use pin_project_lite::pin_project;
+
+use crate::choices::below;
+use crate::context;
+use crate::executor::{LATER_BOUND, NOBODY, TimerKey, later};
+use crate::net::Nanos;
+use crate::run::Run;
+use crate::trace::{Fact, after};
+
+/// The latest await at which a future is cancelled.
+const AWAITS_MAX: u32 = 16;
+
+/// Makes `future` one that may be cancelled: the run chooses whether, at which of its awaits, and how long after it.
+/// `None` if it was.
+///
+/// An await counts when a poll of the future returns `Pending`. The future is dropped right there, or when it is next
+/// polled (it was woken: something had been handed to it), or some time later, as by a timeout. The test then says what
+/// must still hold: nothing is lost, nothing is left behind, the next operation works.
+///
+/// # Outside of a simulated run
+///
+/// Never cancels.
+///
+/// # Determinism
+///
+/// Asks in the lane `cancel`, for the running task under `name`; the dull answer is not to cancel. It is independent of
+/// [`Sim::perturb`](crate::Sim::perturb): the test has asked for it.
+///
+/// # Example: a receive that loses nothing
+///
+/// ```
+/// use wavetank::cancellable;
+///
+/// # wavetank::Sweep::new("doc", "").seeds(4).run(|sim| {
+/// sim.client("client", async |_| {
+///     let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
+///     let send = async move { sender.send(7).await.unwrap() };
+///     let receive = async {
+///         loop {
+///             // Each call may be cancelled, and the next one must find the message.
+///             if let Some(message) = cancellable("recv", receiver.recv()).await {
+///                 break message;
+///             }
+///         }
+///     };
+///     assert_eq!(tokio::join!(send, receive).1, Some(7));
+/// });
+/// # });
+/// ```
+pub const fn cancellable<F: Future>(name: &'static str, future: F) -> Cancellable<F> {
+    Cancellable { future: Some(future), name, plan: Plan::Undecided }
+}
+
+pin_project! {
+    /// A future that may be cancelled. Made by [`cancellable`].
+    ///
+    /// # Panics
+    ///
+    /// When it is polled after it has completed.
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless they are awaited"]
+    pub struct Cancellable<F> {
+        #[pin]
+        future: Option<F>,
+        name: &'static str,
+        plan: Plan,
+    }
+}
+
+/// What is to become of a future.
+#[derive(Debug)]
+enum Plan {
+    /// It was not polled yet.
+    Undecided,
+    /// It runs to its end.
+    Left,
+    /// It is cancelled once so many more polls were `Pending`; `delay` is a pick.
+    Counting { left: u32, at: u32, delay: u32 },
+    /// It is cancelled when it is next polled.
+    WhenPolled { at: u32 },
+    /// It is cancelled when the alarm goes off.
+    Alarmed { at: u32, nanos: Nanos, alarm: Alarm },
+}
+
+/// A timer that is disarmed when it is dropped.
+#[derive(Debug)]
+struct Alarm {
+    run: u64,
+    key: TimerKey,
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        context::with_run(self.run, |run| run.executor.disarm(self.key));
+    }
+}
+
+impl Plan {
+    fn draw(run: &Run, name: &str) -> Self {
+        let executor = &run.executor;
+        let mut scope =
+            executor.current().map_or_else(|| "outside".to_owned(), |task| executor.name(task).to_string());
+        let _ = write!(scope, "/{}", name.replace(' ', "-"));
+        let site = executor.named_site("cancel", &format!("{scope} at"));
+        let at = executor.pick(site, AWAITS_MAX + 1, |rng| {
+            // Early awaits are the likelier ones to exist.
+            let nearest = 1 << below(rng, 1 + AWAITS_MAX.ilog2());
+            if below(rng, 2) == 0 { 0 } else { 1 + below(rng, nearest) }
+        });
+        if at == 0 {
+            return Self::Left;
+        }
+        let site = executor.named_site("cancel", &format!("{scope} delay"));
+        // Right there, when polled again, and later: as likely as each other.
+        let delay = executor.pick(site, LATER_BOUND, |rng| match below(rng, 3) {
+            2 => 2 + below(rng, LATER_BOUND - 2),
+            soon => soon,
+        });
+        Self::Counting { left: at, at, delay }
+    }
+
+    /// A poll was `Pending`. Returns the await at which the future is to be cancelled now, if it is.
+    fn count(&mut self, run: &Run, waker: &Waker) -> Option<u32> {
+        let Self::Counting { left, at, delay } = self else { return None };
+        *left -= 1;
+        if *left > 0 {
+            return None;
+        }
+        let (at, delay) = (*at, *delay);
+        match later(delay) {
+            None => return Some(at),
+            Some(0) => *self = Self::WhenPolled { at },
+            Some(nanos) => {
+                let key = run.executor.arm(run.executor.now() + nanos, NOBODY, waker.clone());
+                *self = Self::Alarmed { at, nanos, alarm: Alarm { run: run.number, key } };
+            }
+        }
+        None
+    }
+
+    /// The future is polled again. Returns the await at which it is cancelled instead, and what made it so.
+    fn due(&self, run: &Run, waker: &Waker) -> Option<(u32, String)> {
+        match self {
+            Self::WhenPolled { at } => Some((*at, ", when it is polled again".to_owned())),
+            Self::Alarmed { at, nanos, alarm } => {
+                if run.executor.now() >= alarm.key.0 {
+                    return Some((*at, format!(", {}", after(*nanos))));
+                }
+                run.executor.rearm(alarm.key, waker);
+                None
+            }
+            Self::Undecided | Self::Left | Self::Counting { .. } => None,
+        }
+    }
+}
+
+impl<F: Future> Future for Cancellable<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let run = context::current().filter(|run| run.executor.is_fair_game());
+        let mut cancelled = None;
+        if let Some(run) = &run {
+            if matches!(this.plan, Plan::Undecided) {
+                *this.plan = Plan::draw(run, this.name);
+            }
+            cancelled = this.plan.due(run, context.waker());
+        }
+        if cancelled.is_none() {
+            let future =
+                this.future.as_mut().as_pin_mut().expect("a cancellable future was polled after its end");
+            if let Poll::Ready(output) = future.poll(context) {
+                this.future.set(None);
+                *this.plan = Plan::Left;
+                return Poll::Ready(Some(output));
+            }
+            let at = run.as_ref().and_then(|run| this.plan.count(run, context.waker()));
+            cancelled = at.map(|at| (at, String::new()));
+        }
+        let (Some(run), Some((at, when))) = (run, cancelled) else { return Poll::Pending };
+        let what = format!("cancels `{}` at its {} await{when}", this.name, ordinal(at));
+        run.executor.fact(Fact::Adversary(what.into()));
+        *this.plan = Plan::Left;
+        // The destructors of the future may use the run.
+        drop(run);
+        this.future.set(None);
+        Poll::Ready(None)
+    }
+}
+
+fn ordinal(number: u32) -> String {
+    let suffix = match number {
+        11..=13 => "th",
+        _ => match number % 10 {
+            1 => "st",
+            2 => "nd",
+            3 => "rd",
+            _ => "th",
+        },
+    };
+    format!("{number}{suffix}")
+}

@@ -1,0 +1,94 @@
+//! tokio's cooperative budget, set to what a preempted task may use up.
+//!
+//! tokio gives a task 128 operations whenever it polls the root future, and has no call that sets another number. But a
+//! guard of [`poll_proceed`] that is dropped without progress sets the budget back to what it was when the guard was
+//! taken, however long ago. So a guard that was taken when `n + 1` operations were left can make it `n` at any later
+//! time: dropped, it makes `n + 1`; taking the guard for the next time uses up the one.
+
+use std::task::{Context, Poll, Waker};
+
+use tokio::task::coop::{RestoreOnPending, poll_proceed};
+
+/// Operations that a task may finish in a step, by pick: all of tokio's own budget, or fewer, ascending.
+pub(super) const BUDGETS: [u32; 5] = [128, 1, 2, 4, 16];
+
+/// The budgets of a run in which tasks are preempted.
+pub(super) struct Budgets {
+    /// For each of [`BUDGETS`] but the first, a guard that was taken when one more operation was left.
+    guards: [Option<RestoreOnPending>; BUDGETS.len()],
+}
+
+impl Budgets {
+    pub(super) const fn new() -> Self {
+        Self { guards: [const { None }; BUDGETS.len()] }
+    }
+
+    /// Takes the guards. Must be called where the whole budget is left, which it still is afterwards.
+    pub(super) fn prepare(&mut self) {
+        let whole = take();
+        let mut left = BUDGETS[0] - 1;
+        for (budget, guard) in BUDGETS.iter().zip(&mut self.guards).skip(1).rev() {
+            while left > budget + 1 {
+                take().made_progress();
+                left -= 1;
+            }
+            *guard = Some(take());
+            left -= 1;
+        }
+        drop(whole);
+    }
+
+    /// Leaves `BUDGETS[pick]` operations to the task that is polled next.
+    pub(super) fn grant(&mut self, pick: usize) {
+        if let Some(guard) = self.guards[pick].take() {
+            drop(guard);
+            self.guards[pick] = Some(take());
+        }
+    }
+}
+
+impl Drop for Budgets {
+    fn drop(&mut self) {
+        // What was set aside concerns nobody any more, and the budget is none of ours.
+        self.guards.iter().flatten().for_each(RestoreOnPending::made_progress);
+    }
+}
+
+/// Uses up one operation, unless the guard is dropped.
+fn take() -> RestoreOnPending {
+    match poll_proceed(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(guard) => guard,
+        Poll::Pending => unreachable!("guards are taken where operations are left"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Counts the operations that are left, and uses them up.
+    fn operations_left() -> u32 {
+        let mut count = 0;
+        while let Poll::Ready(guard) = poll_proceed(&mut Context::from_waker(Waker::noop())) {
+            guard.made_progress();
+            count += 1;
+        }
+        count
+    }
+
+    #[test]
+    fn every_budget_can_be_granted_again_and_again() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let mut budgets = Budgets::new();
+            budgets.prepare();
+            assert_eq!(operations_left(), BUDGETS[0], "as before");
+            for pick in [1, 4, 2, 2, 3, 4, 1] {
+                budgets.grant(pick);
+                assert_eq!(operations_left(), BUDGETS[pick]);
+            }
+            drop(budgets);
+            assert_eq!(operations_left(), 0, "the budget is left alone");
+        });
+    }
+}

@@ -1,0 +1,219 @@
+//! What a run may do to async tasks that no promise of `Future` forbids: `Pending` where an operation could go on, and
+//! wake-ups for nothing. (Withheld tasks and small budgets are in `executor`.)
+//!
+//! # Invariants
+//!
+//! - Whoever is told `Pending` is woken, at once or later: an operation is late, never lost.
+//! - A wake-up for nothing wakes a task as any other would; it uses no other waker than the task's own.
+//! - Timers of this module belong to no host: they are nobody's leak. Once every main has ended, nothing is late any
+//!   more: what is left behind then is left by the code under test.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker, ready};
+
+use rand_chacha::ChaCha8Rng;
+
+use super::{Executor, HostIndex, Operation, State, TaskId, Wait};
+use crate::choices::{SiteId, below};
+use crate::context;
+use crate::net::Nanos;
+use crate::trace::Fact;
+
+/// The host of timers that no host set.
+pub(crate) const NOBODY: HostIndex = HostIndex::MAX;
+
+/// How much later something comes, by pick. Pick 0 is "not at all", which has no delay; pick 1 is "at once". Well below
+/// the time that a test grants to clients when it looks for leaks.
+const LATER: [Nanos; 6] = [0, 0, 10_000, 1_000_000, 100_000_000, 1_000_000_000];
+
+/// The alternatives of [`later`].
+pub(crate) const LATER_BOUND: u32 = LATER.len() as u32;
+
+/// What a pick among [`LATER_BOUND`] means: `None` for not at all, else the delay.
+pub(crate) fn later(pick: u32) -> Option<Nanos> {
+    (pick != 0).then(|| LATER[pick as usize])
+}
+
+/// Draws for [`later`]: once in `one_in` something happens, half of the time at once.
+pub(crate) fn draw_later(rng: &mut ChaCha8Rng, one_in: u32) -> u32 {
+    if below(rng, one_in) != 0 {
+        return 0;
+    }
+    if below(rng, 2) == 0 { 1 } else { 2 + below(rng, LATER_BOUND - 2) }
+}
+
+impl Executor {
+    /// Begins one async operation of the running task, which may be told to wait first.
+    ///
+    /// `Pending` means that the operation has not begun and the task will be woken: it is preempted, as by tokio's
+    /// budget, or readiness comes late to it.
+    pub(crate) fn poll_operation(&self, context: &Context<'_>, wait: Wait) -> Poll<()> {
+        ready!(self.poll_turn(context));
+        let Some(task) = self.current().filter(|_| self.defers && self.is_fair_game()) else {
+            return Poll::Ready(());
+        };
+        let site = self.site(self.lanes.pending, task, Operation::on("pending", wait.verb()));
+        let pick = self.choices.borrow_mut().pick(site, LATER_BOUND, |rng| draw_later(rng, 12));
+        let Some(nanos) = later(pick) else { return Poll::Ready(()) };
+        self.fact(Fact::Deferred { wait, nanos });
+        self.wake_later(nanos, context.waker());
+        Poll::Pending
+    }
+
+    /// Begins one async operation that has nothing to wait for: the running task may be preempted before it.
+    pub(crate) fn poll_turn(&self, context: &Context<'_>) -> Poll<()> {
+        match self.operations_left.get() {
+            u32::MAX => Poll::Ready(()),
+            0 => {
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+            left => {
+                self.operations_left.set(left - 1);
+                Poll::Ready(())
+            }
+        }
+    }
+
+    /// Whether code under test may still be hindered: not once every main has ended.
+    pub(crate) fn is_fair_game(&self) -> bool {
+        self.mains_left() > 0
+    }
+
+    /// Wakes `waker` after `nanos`, at once if that is 0.
+    pub(crate) fn wake_later(&self, nanos: Nanos, waker: &Waker) {
+        if nanos == 0 {
+            waker.wake_by_ref();
+        } else {
+            self.arm(self.now() + nanos, NOBODY, waker.clone());
+        }
+    }
+
+    /// Decides whether a task that has just parked is woken for nothing, and when.
+    pub(super) fn perhaps_wake_for_nothing(&self, task: TaskId) {
+        if !self.wakes_for_nothing || !self.is_fair_game() {
+            return;
+        }
+        let site = self.site(self.lanes.spurious, task, Operation::new("spurious-wake"));
+        let pick = self.choices.borrow_mut().pick(site, LATER_BOUND, |rng| draw_later(rng, 24));
+        match later(pick) {
+            None => {}
+            Some(0) => self.wake_for_nothing(task),
+            Some(nanos) => {
+                let waker = Waker::from(Arc::new(ForNothing { run: self.run, task }));
+                self.arm(self.now() + nanos, NOBODY, waker);
+            }
+        }
+    }
+
+    fn wake_for_nothing(&self, task: TaskId) {
+        let is_idle = {
+            let slot = &self.slots.borrow()[task.index()];
+            slot.state == State::Parked && !slot.woken
+        };
+        if is_idle {
+            self.fact_of(task, Fact::WokenForNothing);
+            self.wake(task);
+        }
+    }
+
+    // For wrappers of the code under test (`adversary`, `probes`).
+
+    /// Names the site "SCOPE OPERATION" of the lane `lane`.
+    pub(crate) fn named_site(&self, lane: &str, name: &str) -> SiteId {
+        let mut choices = self.choices.borrow_mut();
+        let lane = choices.lane(lane);
+        choices.site(lane, name)
+    }
+
+    /// Asks a question.
+    pub(crate) fn pick(&self, site: SiteId, bound: u32, draw: impl FnOnce(&mut ChaCha8Rng) -> u32) -> u32 {
+        self.choices.borrow_mut().pick(site, bound, draw)
+    }
+}
+
+struct ForNothing {
+    run: u64,
+    task: TaskId,
+}
+
+impl Wake for ForNothing {
+    fn wake(self: Arc<Self>) {
+        context::with_run(self.run, |run| run.executor.wake_for_nothing(self.task));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
+    use wavetank_runtime::{ListenOptions, Listener, Runtime, SocketOptions};
+
+    use crate::host::Host;
+    use crate::run::tests::{seeded, strictly_again, symptom};
+    use crate::sim::Sim;
+
+    /// A client that connects, reads and sleeps, each of which may be told to wait or be woken for nothing.
+    fn reads_a_greeting(sim: &mut Sim) {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        sim.server("server", async |host| {
+            let address = "0.0.0.0:80".parse().unwrap();
+            let listener = Runtime::listen(&host, address, ListenOptions::new()).await?;
+            listener.accept().await?.0.write_all(b"ahoy").await
+        });
+        sim.client("client", async |host| {
+            let server = Runtime::resolve(&host, "server", 80).await?[0];
+            let mut stream = Runtime::connect(&host, server, SocketOptions::new()).await?;
+            let mut greeting = String::new();
+            stream.read_to_string(&mut greeting).await?;
+            assert_eq!(greeting, "ahoy");
+            let before = Runtime::now(&host);
+            Runtime::sleep(&host, Duration::from_millis(3)).await;
+            assert!(Runtime::now(&host) - before >= Duration::from_millis(3), "no timer is early");
+            std::io::Result::Ok(())
+        });
+    }
+
+    #[test]
+    fn every_operation_may_be_told_to_wait_and_none_is_lost() {
+        let mut seen = BTreeSet::new();
+        for seed in 0..400 {
+            let outcome = seeded(seed, reads_a_greeting);
+            let trace = outcome.trace.render();
+            assert_eq!(symptom(&outcome), "", "seed {seed}\n{trace}");
+            let told =
+                trace.lines().filter_map(|line| line.split_once("~ is not let ")).map(|(_, what)| what);
+            seen.extend(told.filter_map(|what| what.split_once(' ')).map(|(verb, _)| verb.to_owned()));
+            let again = strictly_again(seed, &outcome, reads_a_greeting);
+            assert_eq!(again.trace.first_difference(&outcome.trace), None);
+        }
+        assert_eq!(seen.into_iter().collect::<Vec<_>>(), ["accept", "connect", "read", "see", "write"]);
+    }
+
+    #[test]
+    fn a_task_is_woken_for_nothing_in_some_runs_and_in_none_without_perturbation() {
+        let waits = |perturb: bool| {
+            move |sim: &mut Sim| {
+                sim.perturb(perturb).client("client", async |host: Host| {
+                    Runtime::sleep(&host, Duration::from_secs(1)).await;
+                });
+            }
+        };
+        let woken = |perturb| {
+            let traces = (0..300).map(|seed| seeded(seed, waits(perturb)).trace.render());
+            traces.filter(|trace| trace.contains("~ is woken for nothing")).count()
+        };
+        assert!((1..100).contains(&woken(true)), "{} runs", woken(true));
+        assert_eq!(woken(false), 0);
+    }
+
+    #[test]
+    fn a_timer_of_the_tank_is_nobodys_leak_and_delays_no_deadlock_for_ever() {
+        for seed in 0..200 {
+            let stuck =
+                seeded(seed, |sim| sim.client("client", async |_| std::future::pending::<()>().await));
+            assert!(symptom(&stuck).starts_with("deadlock: nothing can happen: client/main"), "seed {seed}");
+        }
+    }
+}

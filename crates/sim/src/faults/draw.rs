@@ -1,0 +1,342 @@
+//! Draws the faults of a run from the fault lane.
+//!
+//! # Invariants
+//!
+//! - Everything about one fault is asked in its scope, "fault#N"; a fault that does not happen asks nothing more.
+//! - Which kinds a seed uses (the swarm) only says what is drawn, as a strategy does for the schedule: what happened is in
+//!   the picks, and a replay needs no mix.
+
+use std::time::Duration;
+
+use rand_chacha::ChaCha8Rng;
+
+use super::driver::{Spell, State};
+use super::what::{Crash, What};
+use super::{Faults, Kind};
+use crate::choices::{Choices, LaneId, below};
+use crate::net::{HostId, Nanos};
+use crate::sim::{HostPlan, nanos};
+
+/// Times are drawn in steps of a factor of about 1.19 (a quarter of an octave), so that shrinking has small numbers to
+/// work on: pick 0 is the shortest.
+const STEPS_PER_OCTAVE: u32 = 4;
+const SHORTEST: Nanos = 50_000;
+
+/// Times between the hosts of a swizzle: up to 6.5 s.
+const SWIZZLE_STEPS: u32 = 17 * STEPS_PER_OCTAVE + 1;
+
+/// By how much a slow link is slower: 1.6 ms, times 4 each.
+const DELAYS: [Nanos; 7] =
+    [1_600_000, 6_400_000, 25_600_000, 102_400_000, 409_600_000, 1_638_400_000, 6_553_600_000];
+
+/// Of how many segments a lossy link loses one.
+const ONE_LOST_IN: [u32; 6] = [64, 32, 16, 8, 4, 2];
+
+/// Bytes a second on a narrow link.
+const RATES: [u64; 4] = [1_000_000, 100_000, 10_000, 1_000];
+
+/// What no socket buffers more than, where windows are tiny.
+const TINY_WINDOWS: [u32; 4] = [16_384, 4_096, 1_024, 256];
+
+/// One seed in this many has tiny windows; one host in this many transfers short.
+const MODES_ONE_IN: u32 = 4;
+
+/// What was drawn.
+#[derive(Debug, Default)]
+pub(super) struct Drawn {
+    pub(super) spells: Vec<Spell>,
+    pub(super) buffer_bytes_max: Option<u32>,
+    /// By host.
+    pub(super) short: Vec<bool>,
+}
+
+/// Draws the faults of a run with these hosts.
+pub(super) fn draw(faults: &Faults, choices: &mut Choices, hosts: &[HostPlan]) -> Drawn {
+    let mut drawn = Drawn { short: vec![false; hosts.len()], ..Drawn::default() };
+    let servers: Vec<usize> = (0..hosts.len()).filter(|&host| !hosts[host].client).collect();
+    let kinds: Vec<Kind> =
+        faults.kinds.iter().copied().filter(|kind| kind.is_possible(hosts.len(), servers.len())).collect();
+    let lane = choices.lane("fault");
+    if !kinds.is_empty() {
+        let mix = mix(kinds.len(), &mut choices.side_stream("fault mix"));
+        for number in 1..=faults.count_max {
+            let scope = format!("fault#{number}");
+            let asking = Asking { choices, lane, scope: &scope };
+            drawn.spells.extend(Draft { faults, hosts, servers: &servers, asking }.draw(&kinds, &mix));
+        }
+    }
+    if faults.short_transfers {
+        for (host, plan) in hosts.iter().enumerate() {
+            let scope = format!("short#{}", plan.name);
+            let mut asking = Asking { choices, lane, scope: &scope };
+            drawn.short[host] =
+                asking.ask_with("happens", 2, |rng| u32::from(below(rng, MODES_ONE_IN) == 0)) == 1;
+        }
+    }
+    if faults.tiny_windows {
+        let mut asking = Asking { choices, lane, scope: "windows#1" };
+        if asking.ask_with("happens", 2, |rng| u32::from(below(rng, MODES_ONE_IN) == 0)) == 1 {
+            drawn.buffer_bytes_max = Some(asking.one_of("size", &TINY_WINDOWS));
+        }
+    }
+    drawn
+}
+
+/// The kinds that a seed uses, by index: each with probability one half where there are three or more.
+fn mix(kinds: usize, rng: &mut ChaCha8Rng) -> Vec<u32> {
+    let kinds = u32::try_from(kinds).expect("a handful of kinds");
+    let used: Vec<u32> = (0..kinds).filter(|_| kinds < 3 || below(rng, 2) == 1).collect();
+    if used.is_empty() { (0..kinds).collect() } else { used }
+}
+
+impl Kind {
+    const fn is_possible(self, hosts: usize, servers: usize) -> bool {
+        match self {
+            Self::Pause => true,
+            Self::ProcessCrash | Self::MachineCrash => servers > 0,
+            _ => hosts > 1,
+        }
+    }
+}
+
+/// Asks the questions of one scope.
+struct Asking<'a> {
+    choices: &'a mut Choices,
+    lane: LaneId,
+    scope: &'a str,
+}
+
+impl Asking<'_> {
+    fn ask_with(&mut self, what: &str, bound: u32, draw: impl FnOnce(&mut ChaCha8Rng) -> u32) -> u32 {
+        let site = self.choices.site(self.lane, &format!("{} {what}", self.scope));
+        self.choices.pick(site, bound, draw)
+    }
+
+    fn ask(&mut self, what: &str, bound: u32) -> u32 {
+        self.ask_with(what, bound, |rng| below(rng, bound))
+    }
+
+    fn one_of<T: Copy>(&mut self, what: &str, values: &[T]) -> T {
+        let bound = u32::try_from(values.len()).expect("a short list");
+        values[self.ask(what, bound) as usize]
+    }
+}
+
+/// One fault that is being drawn.
+struct Draft<'a> {
+    faults: &'a Faults,
+    hosts: &'a [HostPlan],
+    servers: &'a [usize],
+    asking: Asking<'a>,
+}
+
+impl Draft<'_> {
+    fn draw(mut self, kinds: &[Kind], mix: &[u32]) -> Vec<Spell> {
+        // A fault that does not happen is the dull one, so each can be dropped alone.
+        if self.asking.ask("happens", 2) == 0 {
+            return Vec::new();
+        }
+        let bound = u32::try_from(kinds.len()).expect("a handful of kinds");
+        let kind = self.asking.ask_with("kind", bound, |rng| {
+            mix[below(rng, u32::try_from(mix.len()).expect("a handful of kinds")) as usize]
+        });
+        let kind = kinds[kind as usize];
+        if kind == Kind::Swizzle {
+            return self.swizzle();
+        }
+        let what = self.what(kind);
+        let begins = self.begins();
+        let lasts = match what.is_sudden() {
+            true => 0,
+            false => time(self.asking.ask("lasts", steps(self.faults.last_max))),
+        };
+        vec![self.spell(what, begins, begins + lasts)]
+    }
+
+    fn what(&mut self, kind: Kind) -> What {
+        match kind {
+            Kind::Pause => return What::Pause { host: self.host() },
+            Kind::ProcessCrash => return What::Crash { host: self.server(), how: Crash::Process },
+            Kind::MachineCrash => return What::Crash { host: self.server(), how: Crash::Machine },
+            _ => {}
+        }
+        let a = self.host();
+        let other = self.asking.ask("peer", self.count() - 1) as usize;
+        let b = HostId::new(if other >= a.index() { other + 1 } else { other });
+        match kind {
+            Kind::Partition => What::Partition { a, b },
+            Kind::OneWayPartition => What::OneWayPartition { from: a, to: b },
+            Kind::Reset => What::Reset { a, b },
+            Kind::Silence => What::Silence { host: a },
+            Kind::Hold => What::Hold { a, b },
+            Kind::Slow => What::Slow { a, b, by: self.asking.one_of("delay", &DELAYS) },
+            Kind::Lossy => What::Lossy { a, b, one_in: self.asking.one_of("loses one in", &ONE_LOST_IN) },
+            Kind::Narrow => {
+                What::Narrow { a, b, bytes_per_second: self.asking.one_of("bytes a second", &RATES) }
+            }
+            Kind::HalfOpen => {
+                let ways = self.asking.one_of("ways", &[[true, true], [true, false], [false, true]]);
+                What::HalfOpen { a, b, ways, index: self.asking.ask("connection", 4) as usize }
+            }
+            Kind::Pause | Kind::ProcessCrash | Kind::MachineCrash | Kind::Swizzle => {
+                unreachable!("drawn elsewhere")
+            }
+        }
+    }
+
+    fn count(&self) -> u32 {
+        u32::try_from(self.hosts.len()).expect("fewer than 2^32 hosts")
+    }
+
+    fn host(&mut self) -> HostId {
+        HostId::new(self.asking.ask("host", self.count()) as usize)
+    }
+
+    fn server(&mut self) -> HostId {
+        HostId::new(self.asking.one_of("server", self.servers))
+    }
+
+    fn begins(&mut self) -> Nanos {
+        let max = self.faults.until.map_or(self.faults.begin_max, |until| until.min(self.faults.begin_max));
+        time(self.asking.ask("begins", steps(max)))
+    }
+
+    fn spell(&self, what: What, begins: Nanos, ends: Nanos) -> Spell {
+        let ends = self.faults.until.map_or(ends, |until| ends.min(nanos(until)));
+        Spell { what, begins, ends: ends.max(begins), state: State::Coming }
+    }
+
+    /// Clogs a part of the hosts, one after the other, and then lets them go in another order.
+    fn swizzle(mut self) -> Vec<Spell> {
+        let clogged: Vec<usize> = (0..self.hosts.len())
+            .filter(|&host| self.asking.ask(&format!("clogs {}", self.hosts[host].name), 2) == 1)
+            .collect();
+        let begins = self.begins();
+        let mut after = |what: &str, host: usize| {
+            time(self.asking.ask(&format!("{what} {}", self.hosts[host].name), SWIZZLE_STEPS))
+        };
+        let stops: Vec<Nanos> = clogged.iter().map(|&host| begins + after("stops", host)).collect();
+        let last = stops.iter().copied().max().unwrap_or(begins);
+        let goes_on: Vec<Nanos> = clogged.iter().map(|&host| last + after("restores", host)).collect();
+        let times = stops.into_iter().zip(goes_on);
+        let spells = clogged.into_iter().zip(times).map(|(host, (stops, goes_on))| {
+            self.spell(What::Clog { host: HostId::new(host) }, stops, goes_on)
+        });
+        spells.collect()
+    }
+}
+
+fn steps(max: Duration) -> u32 {
+    let octaves = (nanos(max).max(SHORTEST) / SHORTEST).ilog2();
+    octaves * STEPS_PER_OCTAVE + 1
+}
+
+fn time(step: u32) -> Nanos {
+    let octave = SHORTEST << (step / STEPS_PER_OCTAVE);
+    octave + octave * Nanos::from(step % STEPS_PER_OCTAVE) / Nanos::from(STEPS_PER_OCTAVE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::choices::{ChoiceLog, Replay};
+    use crate::host::Host;
+    use crate::sim::Sim;
+
+    fn hosts() -> Vec<HostPlan> {
+        let mut sim = Sim::new(Choices::seeded(0));
+        sim.client("client", async |_: Host| {});
+        sim.server("one", async |_: Host| {});
+        sim.server("two", async |_: Host| {});
+        sim.into_parts().2
+    }
+
+    fn seeded(faults: &Faults, seed: u64) -> Drawn {
+        draw(faults, &mut Choices::seeded(seed), &hosts())
+    }
+
+    #[test]
+    fn the_dull_choice_is_no_fault() {
+        let mut choices = Choices::replayed(0, &ChoiceLog::default(), Replay::Lenient);
+        let drawn = draw(&Faults::all().half_open().crashes(), &mut choices, &hosts());
+        assert!(drawn.spells.is_empty() && drawn.buffer_bytes_max.is_none());
+        assert_eq!(drawn.short, [false; 3]);
+    }
+
+    #[test]
+    fn a_replay_draws_the_same_faults_without_knowing_the_mix() {
+        for seed in 0..200 {
+            let faults = Faults::all().half_open().crashes();
+            let mut choices = Choices::seeded(seed);
+            let drawn = draw(&faults, &mut choices, &hosts());
+            let log = choices.into_log();
+            let mut choices = Choices::replayed(!seed, &log, Replay::Strict);
+            let again = draw(&faults, &mut choices, &hosts());
+            assert_eq!(format!("{drawn:?}"), format!("{again:?}"));
+            assert_eq!(choices.divergence(), None);
+            assert_eq!(choices.into_log(), log);
+        }
+    }
+
+    #[test]
+    fn a_seed_uses_a_part_of_the_kinds_and_all_seeds_together_use_all() {
+        let faults = Faults::all().half_open().crashes().count_max(16);
+        let mut seen = Vec::new();
+        for seed in 0..300 {
+            let mut of_seed: Vec<_> = seeded(&faults, seed)
+                .spells
+                .iter()
+                .map(|spell| std::mem::discriminant(&spell.what))
+                .collect();
+            of_seed.dedup();
+            assert!(of_seed.len() < 12, "seed {seed} uses every kind");
+            of_seed.into_iter().filter(|kind| !seen.contains(kind)).collect::<Vec<_>>().into_iter().for_each(
+                |kind| {
+                    if !seen.contains(&kind) {
+                        seen.push(kind);
+                    }
+                },
+            );
+        }
+        assert_eq!(seen.len(), 12, "both crashes are one kind of `What`");
+    }
+
+    #[test]
+    fn everything_heals_at_the_time_that_was_set() {
+        let until = Duration::from_secs(3);
+        for seed in 0..200 {
+            for spell in seeded(&Faults::all().crashes().until(until), seed).spells {
+                assert!(spell.begins <= spell.ends && spell.ends <= nanos(until).max(spell.begins));
+            }
+        }
+    }
+
+    #[test]
+    fn only_servers_crash() {
+        for seed in 0..100 {
+            for spell in seeded(&Faults::none().crashes(), seed).spells {
+                assert!(matches!(spell.what, What::Crash { host, .. } if host.index() > 0), "{spell:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_host_alone_knows_pauses_only() {
+        let faults = Faults::all().half_open().crashes();
+        let mut sim = Sim::new(Choices::seeded(0));
+        sim.client("client", async |_: Host| {});
+        let alone = sim.into_parts().2;
+        let spells = (0..50).flat_map(|seed| draw(&faults, &mut Choices::seeded(seed), &alone).spells);
+        assert!(spells.into_iter().all(|spell| matches!(spell.what, What::Pause { .. })));
+    }
+
+    #[test]
+    fn times_grow_with_their_pick_and_stay_below_the_bound() {
+        let max = Duration::from_secs(30);
+        let times: Vec<Nanos> = (0..steps(max)).map(time).collect();
+        assert!(times.is_sorted());
+        assert_eq!(times[0], SHORTEST);
+        assert!(*times.last().expect("at least one") <= nanos(max));
+        assert!(*times.last().expect("at least one") > nanos(max) / 2);
+    }
+}

@@ -1,0 +1,69 @@
+//! Short reads and writes: an operation transfers fewer bytes than it could.
+
+use crate::choices::below;
+use crate::net::HostId;
+use crate::run::Run;
+use crate::trace::Fact;
+
+/// What is cut short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Transfer {
+    Read,
+    Write,
+}
+
+/// Lengths that a transfer of `could` bytes may have, from all of them to one.
+fn lengths(could: usize) -> [usize; 6] {
+    let mut shortest = could;
+    [could, could - 1, could / 2, could / 8, 2, 1].map(|length| {
+        shortest = shortest.min(length.max(1));
+        shortest
+    })
+}
+
+/// One transfer in so many is short, on a host where they may be.
+const SHORT_ONE_IN: u32 = 3;
+
+/// Cuts a transfer of the running task, on `host`, that could move `could` bytes. Returns how many it may: at least one.
+///
+/// # Determinism
+///
+/// Asks only on hosts that were drawn for it, and only where there is more than one byte to transfer.
+pub(crate) fn shortened(run: &Run, transfer: Transfer, host: HostId, could: usize) -> usize {
+    if could < 2 || !run.faults().borrow().is_short(host) {
+        return could;
+    }
+    let lengths = lengths(could);
+    let bound = lengths.len() as u32;
+    let pick = {
+        let name = run.host_name(host.index());
+        let who = run.executor.current().map_or_else(|| name.clone(), |task| run.executor.name(task));
+        let operation = match transfer {
+            Transfer::Read => "read",
+            Transfer::Write => "write",
+        };
+        let mut choices = run.executor.choices.borrow_mut();
+        let lane = choices.lane(&format!("short {name}"));
+        let site = choices.site(lane, &format!("{who} {operation}"));
+        choices.pick(site, bound, |rng| if below(rng, SHORT_ONE_IN) == 0 { below(rng, bound) } else { 0 })
+    };
+    let short = lengths[pick as usize];
+    if short < could {
+        run.executor.fact(Fact::Short { transfer, could, short });
+    }
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_higher_pick_is_never_longer_and_the_dull_one_is_everything() {
+        for could in 2..100 {
+            let lengths = lengths(could);
+            assert_eq!((lengths[0], lengths[5]), (could, 1));
+            assert!(lengths.is_sorted_by(|longer, shorter| longer >= shorter), "{lengths:?}");
+        }
+    }
+}

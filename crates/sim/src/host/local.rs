@@ -1,0 +1,250 @@
+//! Unix stream sockets for a simulated host: [`LocalSockets`] for tasks, [`BlockingLocalSockets`] for threads.
+//!
+//! A host has paths of its own, and all directories exist.
+
+use std::future::poll_fn;
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use wavetank_runtime::{
+    BlockingLocalSockets, BlockingUnixListener, BlockingUnixStream, ListenOptions, LocalSockets,
+    SocketOptions, UnixListener, UnixStream,
+};
+
+use super::socket::{EndId, Socket, block, timeout_nanos};
+use super::{Host, SimReadHalf, SimWriteHalf, context};
+use crate::executor::{Operation, Wait};
+use crate::net::{Direction, LocalListenerId, Nanos, Ready};
+use crate::run::Run;
+
+/// A listening socket. Dropping it stops listening, and leaves its path.
+#[derive(Debug)]
+struct Listening {
+    run: u64,
+    id: LocalListenerId,
+}
+
+impl Listening {
+    fn new(host: Host, path: &Path, options: ListenOptions) -> io::Result<Self> {
+        let id = host.run().network(|network, _, _| network.local_listen(host.id(), path, options))?;
+        Ok(Self { run: host.run, id })
+    }
+
+    fn run(&self) -> Rc<Run> {
+        context::expect_run(self.run)
+    }
+
+    fn wait(&self) -> Wait {
+        Wait::Outside { verb: "accept", object: self.id.object(), until: None }
+    }
+
+    fn try_accept(&self, run: &Run) -> Poll<io::Result<Socket>> {
+        let accepted = run.network(|network, _, _| network.local_accept(self.id));
+        accepted.map_ok(|id| Socket::new(self.run, EndId::Unix(id)))
+    }
+
+    fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<Socket>> {
+        let run = self.run();
+        ready!(run.executor.poll_operation(context, self.wait()));
+        let accepted = self.try_accept(&run);
+        if accepted.is_pending() {
+            run.when_ready(Ready::LocalListener(self.id), context.waker());
+            run.executor.note_wait(self.wait());
+        }
+        accepted
+    }
+
+    fn accept(&self) -> io::Result<Socket> {
+        let ready = Ready::LocalListener(self.id);
+        block(&self.run(), "accept", ready, 0, |_| self.wait(), |run| self.try_accept(run))
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        context::with_run(self.run, |run| {
+            run.network(|network, _, link| network.local_close_listener(link, self.id));
+            // Those who wait for room in the backlog have been woken: they find it closed.
+            run.forget(Ready::LocalListener(self.id));
+            run.forget(Ready::LocalRoom(self.id));
+        });
+    }
+}
+
+impl Host {
+    fn connect_now(self, run: &Run, path: &Path, options: SocketOptions) -> io::Result<Poll<Socket>> {
+        let connected = run.network(|network, _, link| {
+            let listener = network.local_find(self.id(), path)?;
+            match network.local_connect(link, listener, options) {
+                Poll::Pending => Ok(Poll::Pending),
+                Poll::Ready(result) => result.map(Poll::Ready),
+            }
+        })?;
+        Ok(connected.map(|id| Socket::new(self.run, EndId::Unix(id))))
+    }
+
+    fn unlink_now(self, path: &Path) -> io::Result<()> {
+        self.run().network(|network, _, _| network.local_unlink(self.id(), path))
+    }
+}
+
+impl LocalSockets for Host {
+    type UnixStream = SimUnixStream;
+    type UnixListener = SimUnixListener;
+
+    async fn connect_unix(&self, path: &Path, options: SocketOptions) -> io::Result<SimUnixStream> {
+        poll_fn(|context| self.run().executor.poll_turn(context)).await;
+        match self.connect_now(&self.run(), path, options)? {
+            Poll::Ready(socket) => Ok(SimUnixStream { socket: Arc::new(socket) }),
+            Poll::Pending => Err(io::Error::from_raw_os_error(libc::EAGAIN)),
+        }
+    }
+
+    async fn listen_unix(&self, path: &Path, options: ListenOptions) -> io::Result<SimUnixListener> {
+        Ok(SimUnixListener { listening: Listening::new(*self, path, options)? })
+    }
+
+    fn unlink_unix(&self, path: &Path) -> io::Result<()> {
+        self.unlink_now(path)
+    }
+}
+
+/// A simulated Unix listener of tasks.
+#[derive(Debug)]
+pub struct SimUnixListener {
+    listening: Listening,
+}
+
+impl UnixListener for SimUnixListener {
+    type Stream = SimUnixStream;
+
+    async fn accept(&self) -> io::Result<SimUnixStream> {
+        let socket = poll_fn(|context| self.listening.poll_accept(context)).await?;
+        Ok(SimUnixStream { socket: Arc::new(socket) })
+    }
+}
+
+/// A simulated Unix stream of tasks.
+#[derive(Debug)]
+pub struct SimUnixStream {
+    pub(super) socket: Arc<Socket>,
+}
+
+impl UnixStream for SimUnixStream {
+    type ReadHalf = SimReadHalf;
+    type WriteHalf = SimWriteHalf;
+
+    fn into_split(self) -> (SimReadHalf, SimWriteHalf) {
+        (SimReadHalf { socket: self.socket.clone() }, SimWriteHalf { socket: self.socket })
+    }
+}
+
+impl BlockingLocalSockets for Host {
+    type UnixStream = SimBlockingUnixStream;
+    type UnixListener = SimBlockingUnixListener;
+
+    fn connect_unix(
+        &self,
+        path: &Path,
+        options: SocketOptions,
+        timeout: Option<Duration>,
+    ) -> io::Result<SimBlockingUnixStream> {
+        let timeout = timeout_nanos(timeout)?;
+        let run = self.run();
+        run.executor.point(Operation::new("connect"));
+        let until = (timeout > 0).then(|| run.executor.now().saturating_add(timeout));
+        loop {
+            // A new look at the path each time: it may be another listener's by now.
+            if let Poll::Ready(socket) = self.connect_now(&run, path, options)? {
+                run.executor.unblocked();
+                return Ok(SimBlockingUnixStream { socket: Arc::new(socket) });
+            }
+            if until.is_some_and(|until| run.executor.now() >= until) {
+                run.executor.unblocked();
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "connection timed out"));
+            }
+            let listener = run.network(|network, _, _| network.local_find(self.id(), path))?;
+            self.wait_for_room(&run, listener, until)?;
+        }
+    }
+
+    fn listen_unix(&self, path: &Path, options: ListenOptions) -> io::Result<SimBlockingUnixListener> {
+        self.run().executor.point(Operation::new("listen"));
+        Ok(SimBlockingUnixListener { listening: Listening::new(*self, path, options)? })
+    }
+
+    fn unlink_unix(&self, path: &Path) -> io::Result<()> {
+        self.run().executor.point(Operation::new("unlink"));
+        self.unlink_now(path)
+    }
+}
+
+impl Host {
+    fn wait_for_room(self, run: &Run, listener: LocalListenerId, until: Option<Nanos>) -> io::Result<()> {
+        if let Some(task) = run.executor.current() {
+            run.when_ready(Ready::LocalRoom(listener), &run.executor.waker(task));
+        }
+        let wait = Wait::Outside { verb: "connect", object: listener.object(), until };
+        if run.executor.block(wait, until) { Ok(()) } else { Err(super::unwinding("connect")) }
+    }
+}
+
+/// A simulated Unix listener of threads.
+#[derive(Debug)]
+pub struct SimBlockingUnixListener {
+    listening: Listening,
+}
+
+impl BlockingUnixListener for SimBlockingUnixListener {
+    type Stream = SimBlockingUnixStream;
+
+    fn accept(&self) -> io::Result<SimBlockingUnixStream> {
+        Ok(SimBlockingUnixStream { socket: Arc::new(self.listening.accept()?) })
+    }
+}
+
+/// A simulated Unix stream of threads. Its clones share it.
+#[derive(Debug)]
+pub struct SimBlockingUnixStream {
+    socket: Arc<Socket>,
+}
+
+impl BlockingUnixStream for SimBlockingUnixStream {
+    fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self { socket: self.socket.clone() })
+    }
+
+    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.socket.run().executor.point(Operation::new("shutdown"));
+        self.socket.shutdown(how)
+    }
+
+    fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.socket.set_timeout(Direction::Read, timeout)
+    }
+
+    fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.socket.set_timeout(Direction::Write, timeout)
+    }
+}
+
+impl Read for SimBlockingUnixStream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.socket.read(buffer)
+    }
+}
+
+impl Write for SimBlockingUnixStream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.socket.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

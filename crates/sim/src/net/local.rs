@@ -1,0 +1,356 @@
+//! Unix stream sockets within one host: paths, listeners, and connections that take no time.
+//!
+//! Nothing here is TCP: both ends are in one kernel, so there are no segments, no latency and no faults; a write puts its
+//! bytes into the peer's queue, and a close is known at once. Linux's `net/unix/af_unix.c` is the judge.
+//!
+//! # Invariants
+//!
+//! - A call that returns `Pending` is followed by a [`Ready`] when it is worth another try.
+//! - Every host has paths of its own. A path stays when its listener is gone, until it is unlinked.
+//! - A backlog of `n` keeps `n + 1` connections, as with TCP.
+//!
+//! # Not here
+//!
+//! One connection (`pair`). Directories and permissions: any path exists that is valid.
+
+mod pair;
+#[cfg(test)]
+mod tests;
+mod trace;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::net::Shutdown;
+use std::path::{Path, PathBuf};
+use std::task::Poll;
+
+use wavetank_runtime::local::check_path;
+use wavetank_runtime::{ListenOptions, SocketOptions};
+
+pub(crate) use trace::LocalEvent;
+
+use super::connection::Errno;
+use super::{HostId, Network, Outside, Ready};
+use pair::{Owner, Pair};
+use trace::LocalFact;
+
+/// One end of a connection. Not used twice in a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct LocalId(u32);
+
+/// A listener. Not used twice in a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct LocalListenerId(u32);
+
+impl LocalId {
+    const fn new(pair: u32, side: usize) -> Self {
+        Self(pair << 1 | side as u32)
+    }
+
+    const fn pair(self) -> u32 {
+        self.0 >> 1
+    }
+
+    const fn side(self) -> usize {
+        (self.0 & 1) as usize
+    }
+
+    pub(super) const fn number(self) -> u64 {
+        self.0 as u64
+    }
+
+    pub(super) const fn from_number(number: u64) -> Self {
+        Self(number as u32)
+    }
+}
+
+impl LocalListenerId {
+    pub(super) const fn number(self) -> u64 {
+        self.0 as u64
+    }
+
+    pub(super) const fn from_number(number: u64) -> Self {
+        Self(number as u32)
+    }
+}
+
+#[derive(Debug)]
+struct LocalListener {
+    backlog: usize,
+    accepted: SocketOptions,
+    queue: VecDeque<LocalId>,
+    reported: bool,
+    room_reported: bool,
+}
+
+impl LocalListener {
+    fn is_full(&self) -> bool {
+        self.queue.len() > self.backlog
+    }
+}
+
+/// All Unix sockets of a network.
+#[derive(Debug, Default)]
+pub(super) struct Local {
+    /// What is at each path: a listener that is open or not.
+    paths: BTreeMap<(HostId, PathBuf), LocalListenerId>,
+    listeners: BTreeMap<LocalListenerId, LocalListener>,
+    /// Where each listener listens or listened.
+    places: Vec<(HostId, PathBuf)>,
+    pairs: BTreeMap<u32, Pair>,
+    /// To which listener each pair belongs or belonged, and its number on its host.
+    births: Vec<(LocalListenerId, u32)>,
+    /// Connections so far, by host.
+    counts: BTreeMap<HostId, u32>,
+}
+
+impl Local {
+    pub(super) fn report_taken(&mut self, ready: Ready) {
+        match ready {
+            Ready::Local(id, direction) => {
+                if let Some(pair) = self.pairs.get_mut(&id.pair()) {
+                    pair.ends[id.side()].reported[direction as usize] = false;
+                }
+            }
+            Ready::LocalListener(id) => {
+                if let Some(listener) = self.listeners.get_mut(&id) {
+                    listener.reported = false;
+                }
+            }
+            Ready::LocalRoom(id) => {
+                if let Some(listener) = self.listeners.get_mut(&id) {
+                    listener.room_reported = false;
+                }
+            }
+            Ready::Socket(..) | Ready::Listener(_) | Ready::Datagram(_) => {}
+        }
+    }
+
+    fn host_of(&self, pair: u32) -> HostId {
+        self.places[self.births[pair as usize].0.0 as usize].0
+    }
+}
+
+impl Network {
+    /// Creates a socket at `path` of `host` and listens on it.
+    ///
+    /// # Errors
+    ///
+    /// `AddrInUse` where anything is at the path, and those of [`check_path`].
+    pub(crate) fn local_listen(
+        &mut self,
+        host: HostId,
+        path: &Path,
+        options: ListenOptions,
+    ) -> io::Result<LocalListenerId> {
+        check_path(path)?;
+        let place = (host, path.to_owned());
+        if self.local.paths.contains_key(&place) {
+            return Err(errno(libc::EADDRINUSE));
+        }
+        let id = LocalListenerId(u32::try_from(self.local.places.len()).expect("fewer than 2^32 listeners"));
+        self.local.places.push(place.clone());
+        self.local.paths.insert(place, id);
+        let listener = LocalListener {
+            backlog: options.backlog as usize,
+            accepted: options.accepted,
+            queue: VecDeque::new(),
+            reported: false,
+            room_reported: false,
+        };
+        self.local.listeners.insert(id, listener);
+        Ok(id)
+    }
+
+    /// Removes the socket at `path` from the file system of `host`.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` where nothing is there.
+    pub(crate) fn local_unlink(&mut self, host: HostId, path: &Path) -> io::Result<()> {
+        match self.local.paths.remove(&(host, path.to_owned())) {
+            Some(_) => Ok(()),
+            None => Err(errno(libc::ENOENT)),
+        }
+    }
+
+    /// Finds what is at `path` of `host`.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` where nothing is there, and those of [`check_path`].
+    pub(crate) fn local_find(&self, host: HostId, path: &Path) -> io::Result<LocalListenerId> {
+        check_path(path)?;
+        self.local.paths.get(&(host, path.to_owned())).copied().ok_or_else(|| errno(libc::ENOENT))
+    }
+
+    /// Connects to a listener. `Pending` means that its backlog is full.
+    ///
+    /// # Errors
+    ///
+    /// `ConnectionRefused` if it is closed.
+    pub(crate) fn local_connect(
+        &mut self,
+        out: &mut dyn Outside,
+        id: LocalListenerId,
+        options: SocketOptions,
+    ) -> Poll<io::Result<LocalId>> {
+        let local = &mut self.local;
+        let index = u32::try_from(local.births.len()).expect("fewer than 2^32 connections");
+        let host = local.places[id.0 as usize].0;
+        let Some(listener) = local.listeners.get_mut(&id) else {
+            out.local_event(LocalEvent { listener: id, number: None, from: 0, fact: LocalFact::Refused });
+            return Poll::Ready(Err(errno(libc::ECONNREFUSED)));
+        };
+        if listener.is_full() {
+            return Poll::Pending;
+        }
+        let count = local.counts.entry(host).or_default();
+        *count += 1;
+        local.births.push((id, *count));
+        let pair = Pair::new(index, [options, listener.accepted]);
+        listener.queue.push_back(LocalId::new(index, 1));
+        if !listener.reported {
+            listener.reported = true;
+            self.wire.ready.push(Ready::LocalListener(id));
+        }
+        local.pairs.insert(index, pair);
+        let socket = LocalId::new(index, 0);
+        self.tell_local(out, socket, LocalFact::Connected);
+        Poll::Ready(Ok(socket))
+    }
+
+    /// Takes the oldest connection that waits.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF` once the listener is closed.
+    pub(crate) fn local_accept(&mut self, id: LocalListenerId) -> Poll<io::Result<LocalId>> {
+        let local = &mut self.local;
+        let Some(listener) = local.listeners.get_mut(&id) else {
+            return Poll::Ready(Err(errno(libc::EBADF)));
+        };
+        let Some(socket) = listener.queue.pop_front() else { return Poll::Pending };
+        if !listener.room_reported {
+            listener.room_reported = true;
+            self.wire.ready.push(Ready::LocalRoom(id));
+        }
+        let pair = local.pairs.get_mut(&socket.pair()).expect("a connection lives while it is queued");
+        pair.ends[1].owner = Owner::Application;
+        Poll::Ready(Ok(socket))
+    }
+
+    /// Closes a listener and resets the connections that it has not accepted. The path stays.
+    pub(crate) fn local_close_listener(&mut self, out: &mut dyn Outside, id: LocalListenerId) {
+        let Some(listener) = self.local.listeners.remove(&id) else { return };
+        self.wire.ready.extend([Ready::LocalListener(id), Ready::LocalRoom(id)]);
+        for socket in listener.queue {
+            self.end_local(out, socket);
+        }
+    }
+
+    /// Reads what is there, up to the size of `buffer`; 0 is the end.
+    ///
+    /// # Errors
+    ///
+    /// After everything has been read: `ConnectionReset`, once, if the peer was closed with unread bytes.
+    pub(crate) fn local_read(
+        &mut self,
+        out: &mut dyn Outside,
+        id: LocalId,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let Some(pair) = self.local.pairs.get_mut(&id.pair()) else {
+            return Poll::Ready(Err(errno(libc::EBADF)));
+        };
+        let polled = pair.read(id.side(), buffer, &mut self.wire.ready);
+        if let Poll::Ready(Ok(count @ 1..)) = polled {
+            let bytes = u32::try_from(count).unwrap_or(u32::MAX);
+            self.tell_local(out, id, LocalFact::Read { bytes });
+        }
+        polled
+    }
+
+    /// Writes as much of `bytes` as the send buffer has room for. `waited` says that this call has found no room before.
+    ///
+    /// # Errors
+    ///
+    /// `BrokenPipe` once nobody will read; `ConnectionReset`, once, if that comes while the call waits and is due to
+    /// unread bytes.
+    pub(crate) fn local_write(
+        &mut self,
+        out: &mut dyn Outside,
+        id: LocalId,
+        bytes: &[u8],
+        waited: bool,
+    ) -> Poll<io::Result<usize>> {
+        let Some(pair) = self.local.pairs.get_mut(&id.pair()) else {
+            return Poll::Ready(Err(errno(libc::EBADF)));
+        };
+        let polled = pair.write(id.side(), bytes, waited, &mut self.wire.ready);
+        if let Poll::Ready(Ok(count @ 1..)) = polled {
+            let bytes = u32::try_from(count).unwrap_or(u32::MAX);
+            self.tell_local(out, id, LocalFact::Wrote { bytes });
+        }
+        polled
+    }
+
+    /// Shuts down reading, writing or both.
+    pub(crate) fn local_shutdown(&mut self, out: &mut dyn Outside, id: LocalId, how: Shutdown) {
+        if let Some(pair) = self.local.pairs.get_mut(&id.pair()) {
+            pair.shutdown(id.side(), how, &mut self.wire.ready);
+            self.tell_local(out, id, LocalFact::ShutDown { how: how.into() });
+        }
+    }
+
+    /// The last handle of an end was dropped.
+    pub(crate) fn local_close(&mut self, out: &mut dyn Outside, id: LocalId) {
+        self.end_local(out, id);
+    }
+
+    /// Describes the sockets that the applications of `host` hold: connections, then listeners.
+    pub(crate) fn open_local_sockets(&self, host: HostId) -> Vec<String> {
+        let local = &self.local;
+        let pairs = local.pairs.iter().filter(|(index, _)| local.host_of(**index) == host);
+        let ends = pairs.flat_map(|(&index, pair)| {
+            let held = (0..2).filter(|&side| pair.ends[side].owner == Owner::Application);
+            held.map(move |side| self.describe_local(LocalId::new(index, side)))
+        });
+        let listeners = local.listeners.keys().filter(|id| local.places[id.0 as usize].0 == host);
+        ends.chain(listeners.map(|&id| self.describe_local_listener(id))).collect()
+    }
+
+    /// All sockets of a machine that is gone. Paths stay, as files do.
+    pub(super) fn local_vanish(&mut self, out: &mut dyn Outside, host: HostId) {
+        let local = &self.local;
+        let of_host = |id: &&LocalListenerId| local.places[id.0 as usize].0 == host;
+        let listeners: Vec<LocalListenerId> = local.listeners.keys().filter(of_host).copied().collect();
+        let pairs: Vec<u32> =
+            local.pairs.keys().copied().filter(|&index| local.host_of(index) == host).collect();
+        listeners.into_iter().for_each(|id| self.local_close_listener(out, id));
+        for index in pairs {
+            for side in [0, 1] {
+                self.end_local(out, LocalId::new(index, side));
+            }
+        }
+    }
+
+    fn end_local(&mut self, out: &mut dyn Outside, id: LocalId) {
+        let Some(pair) = self.local.pairs.get_mut(&id.pair()) else { return };
+        let Some(reset) = pair.close(id.side(), &mut self.wire.ready) else { return };
+        let over = pair.is_over();
+        self.tell_local(out, id, LocalFact::Closed { reset });
+        if over {
+            self.local.pairs.remove(&id.pair());
+        }
+    }
+
+    fn tell_local(&self, out: &mut dyn Outside, id: LocalId, fact: LocalFact) {
+        let (listener, number) = self.local.births[id.pair() as usize];
+        out.local_event(LocalEvent { listener, number: Some(number), from: id.side() as u8, fact });
+    }
+}
+
+fn errno(errno: Errno) -> io::Error {
+    io::Error::from_raw_os_error(errno)
+}

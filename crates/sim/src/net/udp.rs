@@ -1,0 +1,348 @@
+//! UDP sockets: what applications call, as Linux answers it.
+//!
+//! # Invariants
+//!
+//! - Sending never waits; a receiver that returns `Pending` is reported ([`Ready::Datagram`]) when it is worth another
+//!   try.
+//! - An error is reported once, to the first call that sees it, and before what has arrived.
+//! - No question is asked about a datagram but its latency, unless fates are set ([`Network::set_fates`]).
+//!
+//! # Not here
+//!
+//! What happens on the way (`flight`). Broadcast and multicast, fragments, and sockets of both families are not
+//! simulated.
+
+mod flight;
+#[cfg(test)]
+mod tests;
+mod trace;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::task::Poll;
+
+use wavetank_runtime::SocketOptions;
+use wavetank_runtime::datagrams::DATAGRAM_BYTES_MAX;
+
+pub(crate) use flight::{Chance, Fate, Fates};
+pub(crate) use trace::DatagramEvent;
+
+use super::connection::Errno;
+use super::{HostId, Nanos, Network, Outside, Ready};
+use flight::Flights;
+use trace::DatagramFact;
+
+/// What a receive buffer holds that nobody has set: half of Linux's 212,992, which counts book-keeping as large as the
+/// payload.
+const BUFFER_BYTES: u32 = 106_496;
+
+/// What the book-keeping of a datagram takes of a receive buffer, so that empty datagrams fill it too.
+const OVERHEAD_BYTES: u64 = 256;
+
+/// A UDP socket. Not used twice in a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct UdpId(pub(super) u32);
+
+#[derive(Debug)]
+struct Received {
+    from: SocketAddr,
+    bytes: Vec<u8>,
+}
+
+impl Received {
+    fn cost(&self) -> u64 {
+        self.bytes.len() as u64 + OVERHEAD_BYTES
+    }
+}
+
+#[derive(Debug)]
+struct UdpSocket {
+    host: HostId,
+    /// The address may be unspecified; connecting specifies it.
+    addr: SocketAddr,
+    peer: Option<SocketAddr>,
+    /// Linux's `sk_err`: the first call to see it takes it.
+    error: Option<Errno>,
+    queue: VecDeque<Received>,
+    held_bytes: u64,
+    buffer_bytes: u64,
+    /// Its readiness was reported and not yet taken.
+    reported: bool,
+}
+
+/// What a socket is or was, for traces: its host, its port, and its peer as "server:53".
+#[derive(Debug)]
+struct Place {
+    host: HostId,
+    port: u16,
+    peer: Option<String>,
+}
+
+/// All UDP sockets of a network, and what is on its way between them.
+#[derive(Debug, Default)]
+pub(super) struct Udp {
+    open: BTreeMap<UdpId, UdpSocket>,
+    /// By host and port.
+    ports: BTreeMap<(HostId, u16), Vec<UdpId>>,
+    /// By number; kept when the socket is gone.
+    places: Vec<Place>,
+    flights: Flights,
+}
+
+impl Udp {
+    /// The socket that receives what `from` sends to `to` of `host`: Linux prefers a connected one, then one with the
+    /// very address.
+    fn find(&self, host: HostId, to: SocketAddr, from: SocketAddr) -> Option<UdpId> {
+        let candidates = self.ports.get(&(host, to.port()))?;
+        let score = |id: &&UdpId| {
+            let socket = &self.open[*id];
+            let for_all = socket.addr.ip().is_unspecified() && socket.addr.is_ipv4() == to.is_ipv4();
+            let at_hand = for_all || socket.addr.ip() == to.ip();
+            let welcome = socket.peer.is_none_or(|peer| peer == from);
+            (at_hand && welcome).then_some((socket.peer.is_some(), !for_all))
+        };
+        candidates
+            .iter()
+            .filter_map(|id| score(&id).map(|score| (score, *id)))
+            .max_by_key(|&(score, _)| score)
+            .map(|(_, id)| id)
+    }
+
+    /// The socket at `local` that is connected to `peer`: it alone learns that nobody receives there.
+    fn find_connected(&self, host: HostId, local: SocketAddr, peer: SocketAddr) -> Option<UdpId> {
+        let candidates = self.ports.get(&(host, local.port()))?;
+        let connected = |id: &&UdpId| {
+            let socket = &self.open[*id];
+            socket.peer == Some(peer) && socket.addr == local
+        };
+        candidates.iter().find(connected).copied()
+    }
+
+    fn overlaps(&self, host: HostId, addr: SocketAddr) -> bool {
+        let ip = addr.ip();
+        self.ports.get(&(host, addr.port())).is_some_and(|sockets| {
+            sockets.iter().map(|id| self.open[id].addr.ip()).any(|other| {
+                other == ip
+                    || other.is_ipv4() == ip.is_ipv4() && (other.is_unspecified() || ip.is_unspecified())
+            })
+        })
+    }
+
+    fn remove(&mut self, id: UdpId) -> Option<UdpSocket> {
+        let socket = self.open.remove(&id)?;
+        let port = (socket.host, socket.addr.port());
+        if let Some(sockets) = self.ports.get_mut(&port) {
+            sockets.retain(|&open| open != id);
+            if sockets.is_empty() {
+                self.ports.remove(&port);
+            }
+        }
+        Some(socket)
+    }
+
+    /// Reports that `id` may be ready.
+    fn report(&mut self, id: UdpId, ready: &mut Vec<Ready>) {
+        if let Some(socket) = self.open.get_mut(&id)
+            && !socket.reported
+        {
+            socket.reported = true;
+            ready.push(Ready::Datagram(id));
+        }
+    }
+
+    pub(super) fn report_taken(&mut self, id: UdpId) {
+        if let Some(socket) = self.open.get_mut(&id) {
+            socket.reported = false;
+        }
+    }
+
+    /// When the next datagram arrives.
+    pub(super) fn next_arrival(&self) -> Option<Nanos> {
+        self.flights.next_arrival()
+    }
+}
+
+impl Network {
+    /// Opens a socket at `addr` of `host`. An unspecified address stands for all addresses of its family, port 0 for a
+    /// free port.
+    ///
+    /// # Errors
+    ///
+    /// `AddrInUse` beside another UDP socket, `AddrNotAvailable` for an address that is not the host's.
+    pub(crate) fn udp_bind(
+        &mut self,
+        host: HostId,
+        addr: SocketAddr,
+        options: SocketOptions,
+    ) -> io::Result<UdpId> {
+        let ip = addr.ip();
+        if !ip.is_unspecified() && !self.is_own_address(host, ip) {
+            return Err(errno(libc::EADDRNOTAVAIL));
+        }
+        let port = match addr.port() {
+            0 => self.take_port(host, |network, port| !network.udp.ports.contains_key(&(host, port)))?,
+            port => port,
+        };
+        let addr = SocketAddr::new(ip, port);
+        if self.udp.overlaps(host, addr) {
+            return Err(errno(libc::EADDRINUSE));
+        }
+        let id = UdpId(u32::try_from(self.udp.places.len()).expect("fewer than 2^32 sockets"));
+        self.udp.places.push(Place { host, port, peer: None });
+        self.udp.ports.entry((host, port)).or_default().push(id);
+        self.udp.open.insert(
+            id,
+            UdpSocket {
+                host,
+                addr,
+                peer: None,
+                error: None,
+                queue: VecDeque::new(),
+                held_bytes: 0,
+                buffer_bytes: options.receive_buffer_bytes.unwrap_or(BUFFER_BYTES).into(),
+                reported: false,
+            },
+        );
+        Ok(id)
+    }
+
+    /// Sets the peer of a socket, and its own address if that was unspecified.
+    ///
+    /// # Errors
+    ///
+    /// `NetworkUnreachable` for an address outside the network, `EINVAL` from a loopback address to another host,
+    /// `EAFNOSUPPORT` for another family.
+    pub(crate) fn udp_connect(&mut self, id: UdpId, peer: SocketAddr) -> io::Result<()> {
+        let (source, peer, target) = self.udp_route(id, peer)?;
+        let name = target.map_or("nobody", |host| self.host_name(host));
+        self.udp.places[id.0 as usize].peer = Some(format!("{name}:{}", peer.port()));
+        let socket = self.udp.open.get_mut(&id).expect("the route began there");
+        socket.addr = source;
+        socket.peer = Some(peer);
+        Ok(())
+    }
+
+    /// Sends a datagram to `target`, or to the peer.
+    ///
+    /// # Errors
+    ///
+    /// `EMSGSIZE` beyond [`DATAGRAM_BYTES_MAX`], `EDESTADDRREQ` without target and peer, `EINVAL` for port 0; those of
+    /// [`udp_connect`](Self::udp_connect); then `ConnectionRefused` if an earlier datagram met a closed port, once.
+    pub(crate) fn udp_send(
+        &mut self,
+        now: Nanos,
+        out: &mut dyn Outside,
+        id: UdpId,
+        bytes: &[u8],
+        target: Option<SocketAddr>,
+    ) -> io::Result<usize> {
+        let socket = self.udp.open.get(&id).ok_or_else(bad_descriptor)?;
+        if bytes.len() > DATAGRAM_BYTES_MAX {
+            return Err(errno(libc::EMSGSIZE));
+        }
+        let to = target.or(socket.peer).ok_or_else(|| errno(libc::EDESTADDRREQ))?;
+        if to.port() == 0 {
+            return Err(errno(libc::EINVAL));
+        }
+        let (source, to, host) = self.udp_route(id, to)?;
+        let socket = self.udp.open.get_mut(&id).expect("the route began there");
+        if let Some(error) = socket.error.take() {
+            return Err(errno(error));
+        }
+        let from = socket.host;
+        self.now = self.now.max(now);
+        self.launch(now, out, (from, source), (host, to), bytes);
+        Ok(bytes.len())
+    }
+
+    /// Takes the oldest datagram that has arrived: its size, cut to that of `buffer`, and its sender.
+    ///
+    /// # Errors
+    ///
+    /// `ConnectionRefused` if an earlier datagram met a closed port, once.
+    pub(crate) fn udp_receive(
+        &mut self,
+        id: UdpId,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<(usize, SocketAddr)>> {
+        let Some(socket) = self.udp.open.get_mut(&id) else { return Poll::Ready(Err(bad_descriptor())) };
+        if let Some(error) = socket.error.take() {
+            return Poll::Ready(Err(errno(error)));
+        }
+        let Some(received) = socket.queue.pop_front() else { return Poll::Pending };
+        socket.held_bytes -= received.cost();
+        let count = received.bytes.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&received.bytes[..count]);
+        Poll::Ready(Ok((count, received.from)))
+    }
+
+    /// The last handle of the socket was dropped.
+    pub(crate) fn udp_close(&mut self, id: UdpId) {
+        if self.udp.remove(id).is_some_and(|socket| !socket.reported) {
+            self.wire.ready.push(Ready::Datagram(id));
+        }
+    }
+
+    /// Returns the socket's address.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF` if the socket is closed.
+    pub(crate) fn udp_local_addr(&self, id: UdpId) -> io::Result<SocketAddr> {
+        self.udp.open.get(&id).map(|socket| socket.addr).ok_or_else(bad_descriptor)
+    }
+
+    /// Returns the connected peer's address.
+    ///
+    /// # Errors
+    ///
+    /// `NotConnected`; `EBADF` if the socket is closed.
+    pub(crate) fn udp_peer_addr(&self, id: UdpId) -> io::Result<SocketAddr> {
+        let socket = self.udp.open.get(&id).ok_or_else(bad_descriptor)?;
+        socket.peer.ok_or_else(|| errno(libc::ENOTCONN))
+    }
+
+    /// Describes the sockets that the applications of `host` hold.
+    pub(crate) fn open_udp_sockets(&self, host: HostId) -> Vec<String> {
+        let of_host = self.udp.open.iter().filter(|(_, socket)| socket.host == host);
+        of_host.map(|(&id, _)| self.describe_udp_socket(id)).collect()
+    }
+
+    /// Describes a socket, also when it is gone: "the UDP socket client:49152 -> server:53".
+    pub(super) fn describe_udp_socket(&self, id: UdpId) -> String {
+        let Place { host, port, peer } = &self.udp.places[id.0 as usize];
+        let peer = peer.as_ref().map_or_else(String::new, |peer| format!(" -> {peer}"));
+        format!("the UDP socket {}:{port}{peer}", self.host_name(*host))
+    }
+
+    /// All sockets of a machine that is gone. What is on its way stays so.
+    pub(super) fn udp_vanish(&mut self, host: HostId) {
+        let of_host = self.udp.open.iter().filter(|(_, socket)| socket.host == host);
+        let gone: Vec<UdpId> = of_host.map(|(&id, _)| id).collect();
+        gone.into_iter().for_each(|id| self.udp_close(id));
+    }
+
+    /// The source address, the destination and the destination's host of what `id` sends to `to`.
+    fn udp_route(&self, id: UdpId, to: SocketAddr) -> io::Result<(SocketAddr, SocketAddr, Option<HostId>)> {
+        let socket = self.udp.open.get(&id).ok_or_else(bad_descriptor)?;
+        if socket.addr.is_ipv4() != to.is_ipv4() {
+            return Err(errno(libc::EAFNOSUPPORT));
+        }
+        let route = self.route(socket.host, to.ip())?;
+        let source: IpAddr = if socket.addr.ip().is_unspecified() { route.source } else { socket.addr.ip() };
+        if source.is_loopback() && route.host != Some(socket.host) {
+            return Err(errno(libc::EINVAL));
+        }
+        let destination = SocketAddr::new(route.destination, to.port());
+        Ok((SocketAddr::new(source, socket.addr.port()), destination, route.host))
+    }
+}
+
+fn errno(errno: Errno) -> io::Error {
+    io::Error::from_raw_os_error(errno)
+}
+
+fn bad_descriptor() -> io::Error {
+    errno(libc::EBADF)
+}

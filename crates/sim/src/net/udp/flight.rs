@@ -1,0 +1,302 @@
+//! Datagrams on their way: how long they take, what befalls them, what they meet.
+//!
+//! A datagram takes its link's latency and keeps the order of its link, as on one path through a network. If fates are
+//! set, each may instead be late (so that later ones overtake it), come twice, or not at all; a host always reaches
+//! itself. A datagram for a port where nobody receives is answered with ICMP's "port unreachable", which may get lost
+//! like any other.
+//!
+//! # Invariants
+//!
+//! - Flights arrive in the order of (time, launch).
+//! - A link that is cut loses what is on it at that moment, and what is launched until it is mended. Nothing is sent
+//!   again.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::super::link::{Links, nanos};
+use super::super::weather::Road;
+use super::super::{HostId, LinkId, Nanos, Network, Outside};
+use super::{DatagramEvent, DatagramFact, Received};
+
+/// Alternatives of the question how late a datagram is: each is twice the one before.
+const DELAY_STEPS: u32 = 10;
+
+/// What may befall a datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Fate {
+    /// It is late, and others overtake it.
+    Late,
+    /// It comes twice, the second time late.
+    Twice,
+    Lost,
+}
+
+/// Which fates datagrams have. Without any, none is asked about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fates {
+    /// In ascending order, so that a lower pick is more ordinary.
+    pub(crate) kinds: Vec<Fate>,
+    /// One datagram of this many has one of them.
+    pub(crate) one_in: u32,
+    pub(crate) delay_max: Duration,
+}
+
+impl Fates {
+    pub(crate) const fn none() -> Self {
+        Self { kinds: Vec::new(), one_in: 8, delay_max: Duration::from_millis(200) }
+    }
+
+    fn ask(&self, link: LinkId, out: &mut dyn Outside) -> Option<Fate> {
+        if self.kinds.is_empty() || link.from == link.to {
+            return None;
+        }
+        let bound = u32::try_from(self.kinds.len() + 1).expect("a handful of fates");
+        let pick = out.pick_datagram(link, Chance::Fate { one_in: self.one_in }, bound);
+        (pick > 0).then(|| self.kinds[pick as usize - 1])
+    }
+
+    fn ask_delay(&self, link: LinkId, out: &mut dyn Outside) -> Nanos {
+        let pick = out.pick_datagram(link, Chance::Delay, DELAY_STEPS);
+        (nanos(self.delay_max) >> (DELAY_STEPS - 1 - pick)).max(1)
+    }
+}
+
+/// What is asked about a datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Chance {
+    /// What befalls it: 0 in all but one of `one_in` cases.
+    Fate { one_in: u32 },
+    /// How late it is.
+    Delay,
+}
+
+/// What one datagram was sent between. A host is None if nobody has the address.
+#[derive(Clone, Copy, Debug)]
+struct Course {
+    from: (HostId, SocketAddr),
+    to: (Option<HostId>, SocketAddr),
+}
+
+impl Course {
+    fn tell(&self, fact: DatagramFact, out: &mut dyn Outside) {
+        out.datagram_event(DatagramEvent {
+            from: self.from.0,
+            from_port: self.from.1.port(),
+            to: self.to.0,
+            to_port: self.to.1.port(),
+            fact,
+        });
+    }
+}
+
+#[derive(Debug)]
+enum Content {
+    Datagram(Vec<u8>),
+    /// "Port unreachable", the answer to a datagram of this course.
+    Unreachable,
+}
+
+#[derive(Debug)]
+struct Flight {
+    link: LinkId,
+    course: Course,
+    content: Content,
+}
+
+#[derive(Debug)]
+pub(super) struct Flights {
+    /// By arrival, then by launch.
+    on_the_way: BTreeMap<(Nanos, u64), Flight>,
+    launched: u64,
+    /// Those that wait until their link lets them go, in the order of sending.
+    held: Vec<Flight>,
+    /// When the last one in order arrives, by link.
+    last_arrivals: BTreeMap<LinkId, Nanos>,
+    fates: Fates,
+}
+
+impl Default for Flights {
+    fn default() -> Self {
+        Self {
+            on_the_way: BTreeMap::new(),
+            launched: 0,
+            held: Vec::new(),
+            last_arrivals: BTreeMap::new(),
+            fates: Fates::none(),
+        }
+    }
+}
+
+impl Flights {
+    pub(super) fn next_arrival(&self) -> Option<Nanos> {
+        self.on_the_way.keys().next().map(|&(arrives, _)| arrives)
+    }
+
+    fn push(&mut self, arrives: Nanos, flight: Flight) {
+        self.launched += 1;
+        self.on_the_way.insert((arrives, self.launched), flight);
+    }
+
+    /// When a flight that keeps the order of its link arrives.
+    fn in_order(&mut self, now: Nanos, link: LinkId, links: &Links, out: &mut dyn Outside) -> Nanos {
+        let last = self.last_arrivals.entry(link).or_default();
+        *last = now.saturating_add(links.pick_latency(link, out)).max(*last);
+        *last
+    }
+
+    fn out_of_order(&self, now: Nanos, link: LinkId, links: &Links, out: &mut dyn Outside) -> (Nanos, Nanos) {
+        let delay = self.fates.ask_delay(link, out);
+        (now.saturating_add(links.pick_latency(link, out)).saturating_add(delay), delay)
+    }
+}
+
+impl Network {
+    /// Sets what may befall datagrams between hosts. Default: nothing.
+    pub(crate) fn set_fates(&mut self, fates: Fates) {
+        self.udp.flights.fates = fates;
+    }
+
+    pub(super) fn launch(
+        &mut self,
+        now: Nanos,
+        out: &mut dyn Outside,
+        from: (HostId, SocketAddr),
+        to: (Option<HostId>, SocketAddr),
+        bytes: &[u8],
+    ) {
+        let course = Course { from, to };
+        let size = u32::try_from(bytes.len()).expect("a datagram is small");
+        course.tell(DatagramFact::Sent { bytes: size }, out);
+        let Some(target) = to.0 else {
+            return course.tell(DatagramFact::Nowhere { bytes: size }, out);
+        };
+        let link = LinkId { from: from.0, to: target };
+        let flight = || Flight { link, course, content: Content::Datagram(bytes.to_vec()) };
+        match self.wire.links.road(link) {
+            Road::Cut => return course.tell(DatagramFact::CutOff { bytes: size }, out),
+            Road::Held => return self.udp.flights.held.push(flight()),
+            Road::Open => {}
+        }
+        if self.wire.links.pick_losses(link, out) > 0 {
+            // Nobody sends a datagram again.
+            return course.tell(DatagramFact::Lost { bytes: size }, out);
+        }
+        let now = self.wire.links.squeeze(link, now, bytes.len() as u64);
+        let links = &self.wire.links;
+        let flights = &mut self.udp.flights;
+        let fate = flights.fates.ask(link, out);
+        match fate {
+            Some(Fate::Lost) => return course.tell(DatagramFact::Lost { bytes: size }, out),
+            Some(Fate::Late) => {
+                let (arrives, delay) = flights.out_of_order(now, link, links, out);
+                course.tell(DatagramFact::Late { bytes: size, delay }, out);
+                flights.push(arrives, flight());
+            }
+            Some(Fate::Twice) | None => {
+                let arrives = flights.in_order(now, link, links, out);
+                flights.push(arrives, flight());
+            }
+        }
+        if fate == Some(Fate::Twice) {
+            let (arrives, delay) = flights.out_of_order(now, link, links, out);
+            course.tell(DatagramFact::Twice { bytes: size, delay }, out);
+            flights.push(arrives, flight());
+        }
+    }
+
+    /// The next flight arrives, at `now`.
+    pub(in super::super) fn datagram_arrives(&mut self, now: Nanos, out: &mut dyn Outside) {
+        let Some((_, Flight { course, content, .. })) = self.udp.flights.on_the_way.pop_first() else {
+            return;
+        };
+        self.now = self.now.max(now);
+        match content {
+            Content::Datagram(bytes) => self.deliver(now, out, course, bytes),
+            Content::Unreachable => {
+                let (host, local) = course.from;
+                if let Some(id) = self.udp.find_connected(host, local, course.to.1) {
+                    course.tell(DatagramFact::Refused, out);
+                    self.udp.open.get_mut(&id).expect("it was just found").error = Some(libc::ECONNREFUSED);
+                    self.udp.report(id, &mut self.wire.ready);
+                }
+            }
+        }
+    }
+
+    fn deliver(&mut self, now: Nanos, out: &mut dyn Outside, course: Course, bytes: Vec<u8>) {
+        let (Some(host), to) = course.to else { return };
+        let size = u32::try_from(bytes.len()).expect("a datagram is small");
+        let Some(id) = self.udp.find(host, to, course.from.1) else {
+            course.tell(DatagramFact::Unwanted { bytes: size }, out);
+            return self.answer_unreachable(now, out, course, host);
+        };
+        let socket = self.udp.open.get_mut(&id).expect("it was just found");
+        // As Linux counts: what comes while there is any room is taken whole.
+        if socket.held_bytes > socket.buffer_bytes {
+            return course.tell(DatagramFact::Overflowed { bytes: size }, out);
+        }
+        let received = Received { from: course.from.1, bytes };
+        socket.held_bytes += received.cost();
+        socket.queue.push_back(received);
+        course.tell(DatagramFact::Delivered { bytes: size }, out);
+        self.udp.report(id, &mut self.wire.ready);
+    }
+
+    /// RFC 1122 section 4.1.3.1: an ICMP "port unreachable" should be sent.
+    fn answer_unreachable(&mut self, now: Nanos, out: &mut dyn Outside, course: Course, host: HostId) {
+        // Nobody else hears of it, so no question is asked about it.
+        if self.udp.find_connected(course.from.0, course.from.1, course.to.1).is_none() {
+            return;
+        }
+        let link = LinkId { from: host, to: course.from.0 };
+        let links = &self.wire.links;
+        let flights = &mut self.udp.flights;
+        if links.road(link) == Road::Cut || flights.fates.ask(link, out) == Some(Fate::Lost) {
+            return course.tell(DatagramFact::AnswerLost, out);
+        }
+        let arrives = flights.in_order(now, link, links, out);
+        flights.push(arrives, Flight { link, course, content: Content::Unreachable });
+    }
+
+    /// Links have changed: what is on one that is cut is lost, what one held goes on.
+    pub(in super::super) fn datagrams_meet_the_links(&mut self, now: Nanos, out: &mut dyn Outside) {
+        let links = &self.wire.links;
+        let flights = &mut self.udp.flights;
+        for flight in std::mem::take(&mut flights.held) {
+            if links.road(flight.link) == Road::Held {
+                flights.held.push(flight);
+            } else {
+                // One that is cut now is lost below, with the others on the way.
+                let arrives = flights.in_order(now, flight.link, links, out);
+                flights.push(arrives, flight);
+            }
+        }
+        self.udp.flights.on_the_way.retain(|_, flight| {
+            let passes = links.road(flight.link) != Road::Cut;
+            if !passes {
+                let fact = match &flight.content {
+                    Content::Datagram(bytes) => DatagramFact::CutOff {
+                        bytes: u32::try_from(bytes.len()).expect("a datagram is small"),
+                    },
+                    Content::Unreachable => DatagramFact::AnswerLost,
+                };
+                flight.course.tell(fact, out);
+            }
+            passes
+        });
+    }
+
+    /// Tells whether an application could notice that a datagram arrives.
+    pub(in super::super) fn datagrams_concern_somebody(&self) -> bool {
+        self.udp.flights.on_the_way.values().chain(&self.udp.flights.held).any(|flight| {
+            let Course { from, to } = flight.course;
+            let heard = match (&flight.content, to.0) {
+                (Content::Datagram(_), Some(host)) => self.udp.find(host, to.1, from.1).is_some(),
+                _ => false,
+            };
+            heard || self.udp.find_connected(from.0, from.1, to.1).is_some()
+        })
+    }
+}

@@ -1,0 +1,115 @@
+//! Facts about datagrams that are worth a line in the trace.
+//!
+//! # Invariants
+//!
+//! - A fact is small and complete: it can be described after its socket is gone.
+//! - Descriptions hold stable names only: hosts by name, sockets by host and port.
+
+use std::fmt;
+
+use super::super::{HostId, Nanos, Network};
+use crate::trace::milliseconds;
+
+/// What happened to a datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum DatagramFact {
+    Sent {
+        bytes: u32,
+    },
+    Delivered {
+        bytes: u32,
+    },
+    /// Its fate.
+    Lost {
+        bytes: u32,
+    },
+    Late {
+        bytes: u32,
+        delay: Nanos,
+    },
+    Twice {
+        bytes: u32,
+        delay: Nanos,
+    },
+    /// The link is cut.
+    CutOff {
+        bytes: u32,
+    },
+    /// Nobody has the address.
+    Nowhere {
+        bytes: u32,
+    },
+    /// Nobody receives at the port.
+    Unwanted {
+        bytes: u32,
+    },
+    /// The receive buffer is full.
+    Overflowed {
+        bytes: u32,
+    },
+    /// A connected sender learns that nobody receives at the port.
+    Refused,
+    /// It does not learn it.
+    AnswerLost,
+}
+
+/// A fact about a datagram between two places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct DatagramEvent {
+    pub(crate) from: HostId,
+    pub(crate) from_port: u16,
+    /// None if nobody has the address.
+    pub(crate) to: Option<HostId>,
+    pub(crate) to_port: u16,
+    pub(crate) fact: DatagramFact,
+}
+
+impl DatagramEvent {
+    /// Whether it is one of many: a datagram on its way, as opposed to one in trouble.
+    pub(crate) const fn is_transfer(&self) -> bool {
+        matches!(self.fact, DatagramFact::Sent { .. } | DatagramFact::Delivered { .. })
+    }
+
+    /// Whether chance has it so.
+    pub(crate) const fn is_fate(&self) -> bool {
+        matches!(
+            self.fact,
+            DatagramFact::Lost { .. } | DatagramFact::Late { .. } | DatagramFact::Twice { .. }
+        )
+    }
+
+    /// Says it in plain words: "client:49152 -> server:53 sends a datagram of 64 B".
+    pub(crate) fn describe(&self, network: &Network) -> String {
+        let to = self.to.map_or("nobody", |host| network.host_name(host));
+        let from = network.host_name(self.from);
+        format!("{from}:{} -> {to}:{} {}", self.from_port, self.to_port, self.fact)
+    }
+}
+
+impl fmt::Display for DatagramFact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sent { bytes } => write!(f, "sends a datagram of {bytes} B"),
+            Self::Delivered { bytes } => write!(f, "delivers a datagram of {bytes} B"),
+            Self::Lost { bytes } => write!(f, "loses a datagram of {bytes} B"),
+            Self::Late { bytes, delay } => {
+                write!(f, "delays a datagram of {bytes} B by {}", milliseconds(*delay))
+            }
+            Self::Twice { bytes, delay } => {
+                write!(f, "repeats a datagram of {bytes} B, {} later", milliseconds(*delay))
+            }
+            Self::CutOff { bytes } => write!(f, "is cut off and loses a datagram of {bytes} B"),
+            Self::Nowhere { bytes } => {
+                write!(f, "drops a datagram of {bytes} B: nobody has the address")
+            }
+            Self::Unwanted { bytes } => {
+                write!(f, "drops a datagram of {bytes} B: nobody receives at the port")
+            }
+            Self::Overflowed { bytes } => {
+                write!(f, "drops a datagram of {bytes} B: the receive buffer is full")
+            }
+            Self::Refused => f.write_str("is refused"),
+            Self::AnswerLost => f.write_str("is refused, but does not hear of it"),
+        }
+    }
+}

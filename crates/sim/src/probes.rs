@@ -1,0 +1,117 @@
+//! What a run makes of the probes of code under test: `always!`, `sometimes!`, `buggify!` (see
+//! [`wavetank_runtime::probe`]).
+//!
+//! # Invariants
+//!
+//! - A probe finds its run by the OS thread it is called on; during teardown there is none.
+//! - Points and sites are few and known by static texts: their memory does not grow with a run's length.
+
+#[cfg(test)]
+mod tests;
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+
+use wavetank_runtime::probe::{self, BuggifySite, Hooks};
+
+use crate::choices::{SiteId, below};
+use crate::context;
+use crate::executor::{Executor, Operation};
+use crate::symptom::{Symptom, SymptomKind};
+use crate::trace::Fact;
+
+/// The points of a run: whether each was reached.
+pub(crate) type Points = BTreeMap<&'static str, bool>;
+
+/// Of so many runs a `buggify!` is enabled in one.
+const ENABLED_ONE_IN: u32 = 4;
+
+/// Probabilities are compared in steps of this fraction of one.
+const PROBABILITY_STEPS: u32 = 1 << 20;
+
+/// What the probes of one run have said.
+#[derive(Debug, Default)]
+pub(crate) struct Probes {
+    points: RefCell<Points>,
+    buggified: RefCell<BTreeMap<(&'static str, &'static str), Buggified>>,
+    /// The source place of the first `always!` that did not hold.
+    broken_at: Cell<Option<&'static str>>,
+}
+
+/// A `buggify!` in a run.
+#[derive(Clone, Debug)]
+struct Buggified {
+    name: String,
+    /// Where it asks, if this run has it enabled.
+    fires: Option<SiteId>,
+}
+
+impl Probes {
+    /// Has the probes of this process report to the runs they are in.
+    pub(crate) fn install() {
+        probe::install(Hooks { is_simulating, broken, sometimes, buggify });
+    }
+
+    pub(crate) fn into_parts(self) -> (Points, Option<&'static str>) {
+        (self.points.into_inner(), self.broken_at.get())
+    }
+
+    fn sometimes(&self, what: &'static str, reached: bool) {
+        *self.points.borrow_mut().entry(what).or_default() |= reached;
+    }
+
+    fn buggify(&self, executor: &Executor, site: BuggifySite, probability: f64) -> bool {
+        let known = self.buggified.borrow().get(&(site.name, site.place)).cloned();
+        let Buggified { name, fires } = known.unwrap_or_else(|| self.first_buggify(executor, site));
+        let Some(fires) = fires else { return false };
+        let likely = (probability.clamp(0.0, 1.0) * f64::from(PROBABILITY_STEPS)) as u32;
+        let pick = executor.pick(fires, 2, |rng| u32::from(below(rng, PROBABILITY_STEPS) < likely));
+        if pick == 1 {
+            executor.fact(Fact::Adversary(format!("buggify: {name}").into()));
+        }
+        pick == 1
+    }
+
+    fn first_buggify(&self, executor: &Executor, site: BuggifySite) -> Buggified {
+        let mut buggified = self.buggified.borrow_mut();
+        let namesakes = buggified.keys().filter(|(name, _)| *name == site.name).count();
+        // Closures and async bodies are no names that anybody wrote; a blank would end the scope.
+        let mut name = site.name.replace("::{{closure}}", "").replace(' ', "-");
+        if namesakes > 0 {
+            name = format!("{name}#{}", namesakes + 1);
+        }
+        let enabled = executor.named_site("buggify", &format!("{name} enabled"));
+        let is_enabled = executor.pick(enabled, 2, |rng| u32::from(below(rng, ENABLED_ONE_IN) == 0)) == 1;
+        let fires = is_enabled.then(|| executor.named_site("buggify", &format!("{name} happens")));
+        buggified.entry((site.name, site.place)).or_insert(Buggified { name, fires }).clone()
+    }
+}
+
+fn is_simulating() -> bool {
+    context::current().is_some_and(|run| !run.executor.is_tearing_down())
+}
+
+fn broken(what: &'static str, place: &'static str) {
+    let Some(run) = context::current() else { return };
+    let executor = &run.executor;
+    if run.probes.broken_at.get().is_none() {
+        run.probes.broken_at.set(Some(place));
+    }
+    executor.fact(Fact::Broken(what));
+    let who =
+        executor.current().map_or_else(|| "code outside of all tasks".into(), |task| executor.name(task));
+    executor.fail(Symptom::new(SymptomKind::Invariant, format!("{who}: {what}")));
+    // A thread stops here; a task can only be stopped between polls.
+    executor.point(Operation::new("always"));
+}
+
+fn sometimes(what: &'static str, reached: bool) {
+    if let Some(run) = context::current() {
+        run.probes.sometimes(what, reached);
+    }
+}
+
+fn buggify(site: BuggifySite, probability: f64) -> bool {
+    context::current()
+        .is_some_and(|run| run.buggifies() && run.probes.buggify(&run.executor, site, probability))
+}

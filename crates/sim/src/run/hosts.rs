@@ -1,0 +1,66 @@
+//! Hosts of a run as a whole: who they are, how they crash, and how they are started again.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::executor::HostIndex;
+use crate::faults::Crash;
+use crate::net::HostId;
+
+use super::Run;
+
+/// Starts a main that can be started again: once in the beginning, and after each crash.
+pub(crate) type Main = Rc<dyn Fn(&Run, HostIndex)>;
+
+/// What a run knows of a host.
+pub(super) struct HostRole {
+    pub(super) name: Arc<str>,
+    pub(super) client: bool,
+    pub(super) down: Cell<bool>,
+    /// None for a main that can run only once, and when the run is over.
+    pub(super) main: RefCell<Option<Main>>,
+}
+
+impl Run {
+    /// Whether a host has crashed and was not yet started again.
+    pub(crate) fn is_down(&self, host: HostIndex) -> bool {
+        self.hosts[host].down.get()
+    }
+
+    /// Crashes a host: its sockets first, as the kernel or nobody closes them, then its tasks and threads, whose
+    /// destructors reach nobody any more.
+    ///
+    /// Does not return to a task or thread of that host.
+    pub(crate) fn crash(&self, host: HostIndex, how: Crash) {
+        self.hosts[host].down.set(true);
+        let id = HostId::new(host);
+        self.network(|network, now, link| match how {
+            Crash::Process => network.kill(now, link, id),
+            Crash::Machine => {
+                network.silence(now, link, id);
+                network.vanish(now, link, id);
+            }
+        });
+        self.executor.kill_host(host);
+    }
+
+    /// Whether the main of a host can be started more than once.
+    pub(crate) fn can_restart(&self, host: HostIndex) -> bool {
+        self.hosts[host].main.borrow().is_some()
+    }
+
+    /// Starts the main of a crashed host again, if it can be.
+    pub(crate) fn restart(&self, host: HostIndex) {
+        let main = self.hosts[host].main.borrow().clone();
+        if let Some(main) = main.filter(|_| self.is_down(host)) {
+            self.hosts[host].down.set(false);
+            main(self, host);
+        }
+    }
+
+    /// Drops what mains have captured, while their run still exists.
+    pub(super) fn forget_mains(&self) {
+        self.hosts.iter().for_each(|host| drop(host.main.take()));
+    }
+}

@@ -1,0 +1,162 @@
+//! UDP and Unix sockets in a run: what the oracles and the trace say of them.
+
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+
+use wavetank_runtime::{
+    BlockingDatagrams, BlockingLocalSockets, BlockingUdpSocket, BlockingUnixListener, Datagrams,
+    ListenOptions, LocalSockets, SocketOptions, UdpSocket,
+};
+
+use super::*;
+use crate::Udp;
+
+const PATH: &str = "/run/db.sock";
+
+fn any(port: u16) -> SocketAddr {
+    SocketAddr::from(([0, 0, 0, 0], port))
+}
+
+#[test]
+fn a_deadlock_names_the_sockets_that_tasks_and_threads_wait_for() {
+    let outcome = seeded(1, |sim| {
+        sim.client("asker", async |host: Host| {
+            let socket = Datagrams::bind_udp(&host, any(0), SocketOptions::new()).await?;
+            let server = Runtime::resolve(&host, "answerer", 53).await?[0];
+            socket.connect(server).await?;
+            socket.recv(&mut [0]).await
+        });
+        sim.client_thread("answerer", |host| {
+            let listener = BlockingLocalSockets::listen_unix(&host, Path::new(PATH), ListenOptions::new())?;
+            let ends =
+                || BlockingLocalSockets::connect_unix(&host, Path::new(PATH), SocketOptions::new(), None);
+            let mut client = ends()?;
+            let mut server = listener.accept()?;
+            let reader = Threads::spawn(&host, "reader", move || server.read(&mut [0]))?;
+            let accepter = Threads::spawn(&host, "accepter", move || listener.accept().map(drop))?;
+            client.write_all(b"x")?;
+            let _ = reader.join();
+            let _ = accepter.join();
+            client.read(&mut [0])
+        });
+        sim.server_thread("full", |host| {
+            let listen = ListenOptions::new().backlog(0);
+            let _listener = BlockingLocalSockets::listen_unix(&host, Path::new(PATH), listen)?;
+            let socket = BlockingDatagrams::bind_udp(&host, any(53), SocketOptions::new())?;
+            let receiver = Threads::spawn(&host, "receiver", move || socket.recv(&mut [0]))?;
+            let connect =
+                || BlockingLocalSockets::connect_unix(&host, Path::new(PATH), SocketOptions::new(), None);
+            let both = [connect()?, connect()?];
+            let _ = receiver.join();
+            drop(both);
+            std::io::Result::Ok(())
+        });
+    });
+    let text = symptom(&outcome);
+    assert!(text.starts_with("deadlock"), "{text}");
+    for wait in [
+        "asker/main waits to receive from the UDP socket asker:49152 -> answerer:53",
+        "answerer/accepter waits to accept answerer:/run/db.sock",
+        "full/receiver waits to receive from the UDP socket full:53",
+        "full/main waits to connect full:/run/db.sock",
+    ] {
+        assert!(text.contains(wait), "{wait} is missing from\n{text}");
+    }
+}
+
+#[test]
+fn udp_and_unix_sockets_that_a_client_leaves_open_are_leaks() {
+    let outcome = seeded(1, |sim| {
+        sim.client("client", async |host: Host| {
+            let socket = Datagrams::bind_udp(&host, any(0), SocketOptions::new()).await.unwrap();
+            let path = Path::new(PATH);
+            let listener = LocalSockets::listen_unix(&host, path, ListenOptions::new()).await.unwrap();
+            let stream = LocalSockets::connect_unix(&host, path, SocketOptions::new()).await.unwrap();
+            std::mem::forget((socket, stream, listener));
+        });
+    });
+    let left = symptom(&outcome);
+    for socket in [
+        "the UDP socket client:49152",
+        "the Unix socket client#1 -> client:/run/db.sock",
+        "the Unix socket client:/run/db.sock",
+    ] {
+        assert!(left.starts_with("leak") && left.contains(socket), "{socket} is missing from {left}");
+    }
+}
+
+/// Sends ten numbers and lets the trace tell what became of them.
+fn ten_datagrams(sim: &mut Sim, udp: Udp) {
+    sim.udp(udp);
+    sim.server("server", async |host: Host| {
+        let socket = Datagrams::bind_udp(&host, any(53), SocketOptions::new()).await?;
+        loop {
+            let mut number = [0];
+            socket.recv(&mut number).await?;
+            tracing::info!("received {}", number[0]);
+        }
+        #[expect(unreachable_code, reason = "says what the loop fails with")]
+        std::io::Result::Ok(())
+    });
+    sim.client("client", async |host: Host| {
+        let socket = Datagrams::bind_udp(&host, any(0), SocketOptions::new()).await?;
+        let server = Runtime::resolve(&host, "server", 53).await?[0];
+        for number in 0..10 {
+            socket.send_to(&[number], server).await?;
+            Runtime::sleep(&host, Duration::from_millis(1)).await;
+        }
+        Runtime::sleep(&host, Duration::from_secs(1)).await;
+        std::io::Result::Ok(())
+    });
+}
+
+/// The numbers that came, in the order in which they came.
+fn received(outcome: &Outcome) -> Vec<u32> {
+    assert_eq!(symptom(outcome), "");
+    let trace = outcome.trace.render();
+    let numbers = trace.lines().filter_map(|line| line.split_once("| received ")).map(|(_, number)| number);
+    numbers.map(|number| number.parse().unwrap()).collect()
+}
+
+#[test]
+fn each_kind_of_unreliability_does_what_it_says_and_no_other() {
+    let ordered: Vec<u32> = (0..10).collect();
+    assert_eq!(received(&seeded(1, |sim| ten_datagrams(sim, Udp::reliable()))), ordered);
+    let (mut lost, mut repeated, mut reordered) = (0, 0, 0);
+    for seed in 0..20 {
+        let run = |udp: Udp| received(&seeded(seed, move |sim| ten_datagrams(sim, udp.clone().one_in(3))));
+        let numbers = run(Udp::reliable().loss());
+        assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
+        lost += 10 - numbers.len();
+        let mut numbers = run(Udp::reliable().duplication());
+        repeated += numbers.len() - 10;
+        numbers.sort_unstable();
+        numbers.dedup();
+        assert_eq!(numbers, ordered);
+        let mut numbers = run(Udp::reliable().reordering());
+        reordered += usize::from(numbers != ordered);
+        numbers.sort_unstable();
+        assert_eq!(numbers, ordered);
+    }
+    // One in three of 200.
+    assert!((30..=110).contains(&lost) && (30..=110).contains(&repeated), "{lost} lost, {repeated} repeated");
+    assert!(reordered >= 15, "{reordered} of 20 reordered");
+}
+
+#[test]
+fn the_dull_picks_deliver_every_datagram_and_replays_agree() {
+    let body = |sim: &mut Sim| ten_datagrams(sim, Udp::unreliable());
+    let outcome = seeded(7, body);
+    let (log, trace) = (outcome.log.clone(), outcome.trace.clone());
+    let again = simulate_plan(move || {
+        let plan = Plan::Replay { seed: 7, log: &log, mode: Replay::Strict };
+        run(&body, &plan, &Arc::default())
+    });
+    assert!(again.divergence.is_none() && again.trace == trace, "{:?}", again.divergence);
+    let dull = simulate_plan(move || {
+        let plan = Plan::Replay { seed: 7, log: &ChoiceLog::default(), mode: Replay::Lenient };
+        run(&body, &plan, &Arc::default())
+    });
+    assert_eq!(received(&dull), (0..10).collect::<Vec<u32>>());
+}

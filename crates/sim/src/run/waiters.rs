@@ -1,0 +1,71 @@
+//! Who waits for which socket or listener of the network.
+//!
+//! Sockets and listeners are numbered from 0 and no number is used twice, so their wakers lie in lists by number.
+//!
+//! Nothing here clones, drops or wakes a waker: that may run anybody's code, which may call back.
+
+use std::collections::BTreeMap;
+use std::task::Waker;
+
+use crate::net::{Direction, Ready};
+
+/// The wakers of a run's sockets and listeners.
+#[derive(Debug, Default)]
+pub(super) struct Waiters {
+    sockets: Vec<[Vec<Waker>; Direction::COUNT]>,
+    listeners: Vec<Vec<Waker>>,
+    /// Datagram and Unix sockets, of which there are few.
+    others: BTreeMap<Ready, Vec<Waker>>,
+}
+
+impl Waiters {
+    /// Whether `waker` is woken once `ready` is ready.
+    pub(super) fn has(&mut self, ready: Ready, waker: &Waker) -> bool {
+        self.list(ready).is_some_and(|waiting| waiting.iter().any(|known| known.will_wake(waker)))
+    }
+
+    /// Has `waker` woken once `ready` is ready.
+    pub(super) fn add(&mut self, ready: Ready, waker: Waker) {
+        self.list_to_add(ready).push(waker);
+    }
+
+    /// Moves the wakers of `ready` to the end of `wakers`.
+    pub(super) fn take(&mut self, ready: Ready, wakers: &mut Vec<Waker>) {
+        if let Some(waiting) = self.list(ready) {
+            wakers.append(waiting);
+        }
+    }
+
+    /// Forgets who waits for `ready`, which is gone. The caller drops the wakers, once nothing is borrowed.
+    pub(super) fn forget(&mut self, ready: Ready) -> Vec<Waker> {
+        let other = self.others.remove(&ready);
+        other.or_else(|| self.list(ready).map(std::mem::take)).unwrap_or_default()
+    }
+
+    fn list(&mut self, ready: Ready) -> Option<&mut Vec<Waker>> {
+        match ready {
+            Ready::Socket(socket, direction) => {
+                Some(&mut self.sockets.get_mut(socket.index())?[direction as usize])
+            }
+            Ready::Listener(listener) => self.listeners.get_mut(listener.index()),
+            other => self.others.get_mut(&other),
+        }
+    }
+
+    fn list_to_add(&mut self, ready: Ready) -> &mut Vec<Waker> {
+        match ready {
+            Ready::Socket(socket, direction) => {
+                &mut grown(&mut self.sockets, socket.index())[direction as usize]
+            }
+            Ready::Listener(listener) => grown(&mut self.listeners, listener.index()),
+            other => self.others.entry(other).or_default(),
+        }
+    }
+}
+
+fn grown<T: Default>(lists: &mut Vec<T>, index: usize) -> &mut T {
+    if index >= lists.len() {
+        lists.resize_with(index + 1, T::default);
+    }
+    &mut lists[index]
+}

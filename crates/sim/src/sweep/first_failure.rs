@@ -1,0 +1,72 @@
+//! Measuring: how many seeds until the first failure, and nothing else.
+//!
+//! Recordings would answer before any seed does, and shrinking costs more than finding; a comparison of strategies
+//! wants neither.
+
+use super::{Session, Stop, Sweep};
+use crate::report::Counts;
+use crate::sim::Sim;
+use crate::symptom::Symptom;
+
+/// The first seed that failed, from [`Sweep::first_failure`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FirstFailure {
+    seed: u64,
+    runs: u64,
+    symptom: Symptom,
+    counts: Option<Counts>,
+}
+
+impl FirstFailure {
+    /// Returns the seed.
+    pub const fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// Counts the seeds up to this one, itself included.
+    pub const fn runs(&self) -> u64 {
+        self.runs
+    }
+
+    /// Returns what failed.
+    pub const fn symptom(&self) -> &Symptom {
+        &self.symptom
+    }
+
+    /// Counts what the run chose; `None` if it never ended.
+    pub const fn counts(&self) -> Option<Counts> {
+        self.counts
+    }
+}
+
+impl Sweep {
+    /// Runs seeds until one fails, and returns that failure as it was found; `None` if all passed. What
+    /// [`finds`](Self::finds) says is not looked at.
+    ///
+    /// Recordings are neither replayed nor written and nothing is shrunk, so what this call costs is what finding
+    /// costs: with one [worker](Self::workers), the runs up to the failure, its second run, and the second run of one in
+    /// 64 that passed.
+    ///
+    /// # Panics
+    ///
+    /// If the environment holds a setting that is not understood. On Ctrl-C the process exits with status 130.
+    pub fn first_failure(self, body: impl Fn(&mut Sim) + Send + Sync + 'static) -> Option<FirstFailure> {
+        self.in_process(Box::new(body), |session| session.first_failure())
+    }
+}
+
+impl Session {
+    /// The work of [`Sweep::first_failure`].
+    pub(super) fn first_failure(&self) -> Result<Option<FirstFailure>, Stop> {
+        let hunted = self.hunt(self.seeds_to_find());
+        let Some((index, failure)) = hunted.failure else {
+            return self.not_interrupted(&hunted).map(|()| None);
+        };
+        Ok(Some(FirstFailure {
+            seed: failure.seed,
+            runs: index + 1,
+            counts: failure.outcome.as_deref().map(Counts::of),
+            symptom: failure.symptom,
+        }))
+    }
+}

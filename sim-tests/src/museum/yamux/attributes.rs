@@ -1,0 +1,288 @@
+//! A stream's state and windows, without threads: what the original's `stream.go` keeps under its locks.
+//!
+//! # Invariants
+//!
+//! - `recv_window` is what the peer may still send: the sender's credit once all that is in flight has arrived.
+//! - An abandoned stream holds no data and grants no credit.
+
+use std::collections::VecDeque;
+
+use super::frame::{Flags, INITIAL_STREAM_WINDOW};
+use super::{Error, Version};
+
+/// The original's `streamState`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Init,
+    SynSent,
+    SynReceived,
+    Established,
+    /// This end sent FIN, the peer has not.
+    LocalClose,
+    /// The peer sent FIN, this end has not.
+    RemoteClose,
+    Closed,
+    Reset,
+}
+
+/// Which directions a close is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Half {
+    Write,
+    Both,
+}
+
+/// What to send to close a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Farewell {
+    Nothing,
+    Fin,
+    Rst,
+}
+
+/// What became of data that arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Received {
+    /// It waits for a reader.
+    Kept,
+    /// Nobody will read it.
+    Discarded,
+    /// Nobody will read it, and the peer must be told: send RST.
+    Refused,
+}
+
+#[derive(Debug)]
+pub(super) struct Attributes {
+    pub(super) state: State,
+    pub(super) recv_buf: VecDeque<u8>,
+    recv_window: u32,
+    pub(super) send_window: u32,
+    /// Closed for reading, too: only in the versions that know this.
+    abandoned: bool,
+}
+
+impl Attributes {
+    pub(super) const fn new(state: State) -> Self {
+        Self {
+            state,
+            recv_buf: VecDeque::new(),
+            recv_window: INITIAL_STREAM_WINDOW,
+            send_window: INITIAL_STREAM_WINDOW,
+            abandoned: false,
+        }
+    }
+
+    /// Whether the session may forget the stream.
+    pub(super) const fn has_ended(&self) -> bool {
+        matches!(self.state, State::Closed | State::Reset)
+    }
+
+    /// Returns the flags that the next frame owes the handshake, and takes them as sent.
+    pub(super) const fn send_flags(&mut self) -> Flags {
+        match self.state {
+            State::Init => {
+                self.state = State::SynSent;
+                Flags::SYN
+            }
+            State::SynReceived => {
+                self.state = State::Established;
+                Flags::ACK
+            }
+            _ => Flags::NONE,
+        }
+    }
+
+    /// Returns flags and credit to send, once they are worth a frame: half a window was freed, or flags are owed.
+    pub(super) fn window_update(&mut self) -> Option<(Flags, u32)> {
+        let held = u32::try_from(self.recv_buf.len()).expect("at most a window is held");
+        let credit = if self.abandoned { 0 } else { INITIAL_STREAM_WINDOW - held - self.recv_window };
+        let flags = self.send_flags();
+        if credit < INITIAL_STREAM_WINDOW / 2 && flags == Flags::NONE {
+            return None;
+        }
+        self.recv_window += credit;
+        Some((flags, credit))
+    }
+
+    /// Closes one half or both. The versions differ in what the reading half is worth.
+    pub(super) fn close(&mut self, version: Version, half: Half) -> Farewell {
+        if half == Half::Both && version != Version::Upstream && !self.has_ended() {
+            self.abandoned = true;
+            self.recv_buf.clear();
+            // The peer has used all its credit: no further data will arrive to be answered.
+            let starved = self.recv_window == 0 && self.state != State::RemoteClose;
+            if version == Version::StopsSending && starved {
+                self.state = State::Reset;
+                return Farewell::Rst;
+            }
+        }
+        match self.state {
+            State::SynSent | State::SynReceived | State::Established => {
+                self.state = State::LocalClose;
+                Farewell::Fin
+            }
+            State::RemoteClose => {
+                self.state = State::Closed;
+                Farewell::Fin
+            }
+            State::LocalClose | State::Closed | State::Reset => Farewell::Nothing,
+            State::Init => unreachable!("opening a stream sends its SYN before anyone holds it"),
+        }
+    }
+
+    /// Takes the flags of a frame.
+    pub(super) fn process_flags(&mut self, flags: Flags) -> Result<(), Error> {
+        if flags.contains(Flags::ACK) && self.state == State::SynSent {
+            self.state = State::Established;
+        }
+        if flags.contains(Flags::FIN) {
+            self.state = match self.state {
+                State::SynSent | State::SynReceived | State::Established => State::RemoteClose,
+                State::LocalClose => State::Closed,
+                _ => return Err(Error::Protocol("unexpected flag")),
+            };
+        }
+        if flags.contains(Flags::RST) {
+            self.state = State::Reset;
+        }
+        Ok(())
+    }
+
+    /// Takes credit that the peer granted.
+    pub(super) const fn grow_send_window(&mut self, credit: u32) {
+        self.send_window = self.send_window.wrapping_add(credit);
+    }
+
+    /// Checks that the peer had the credit for `length` bytes, before they are read.
+    pub(super) const fn admit(&self, length: u32) -> Result<(), Error> {
+        if length > self.recv_window {
+            return Err(Error::Protocol("recv window exceeded"));
+        }
+        Ok(())
+    }
+
+    /// Takes data that was admitted. A stream whose data is refused is reset.
+    pub(super) fn receive(&mut self, version: Version, data: &[u8]) -> Received {
+        self.recv_window -= u32::try_from(data.len()).expect("admitted");
+        if self.has_ended() {
+            return Received::Discarded;
+        }
+        if !self.abandoned {
+            self.recv_buf.extend(data);
+            return Received::Kept;
+        }
+        // Answering the first byte would be legal, too, but it would cost the peer what it has not read yet.
+        if version == Version::StopsSending && self.recv_window > 0 {
+            return Received::Discarded;
+        }
+        self.state = State::Reset;
+        Received::Refused
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WINDOW: usize = INITIAL_STREAM_WINDOW as usize;
+
+    fn established() -> Attributes {
+        Attributes::new(State::Established)
+    }
+
+    #[test]
+    fn the_first_frame_of_each_end_carries_the_handshake() {
+        let mut opener = Attributes::new(State::Init);
+        assert_eq!(opener.window_update(), Some((Flags::SYN, 0)));
+        let mut acceptor = Attributes::new(State::SynReceived);
+        assert_eq!(acceptor.window_update(), Some((Flags::ACK, 0)));
+        opener.process_flags(Flags::ACK).expect("allowed");
+        assert_eq!((opener.state, acceptor.state), (State::Established, State::Established));
+        assert_eq!(opener.window_update(), None);
+    }
+
+    #[test]
+    fn credit_is_granted_once_half_a_window_was_read() {
+        let mut stream = established();
+        assert_eq!(stream.receive(Version::Upstream, &vec![0; WINDOW]), Received::Kept);
+        assert_eq!(stream.admit(1), Err(Error::Protocol("recv window exceeded")));
+        stream.recv_buf.drain(..WINDOW / 2 - 1);
+        assert_eq!(stream.window_update(), None);
+        stream.recv_buf.drain(..1);
+        assert_eq!(stream.window_update(), Some((Flags::NONE, INITIAL_STREAM_WINDOW / 2)));
+        assert_eq!(stream.admit(INITIAL_STREAM_WINDOW / 2), Ok(()));
+    }
+
+    #[test]
+    fn upstream_a_close_is_half_a_close_and_the_data_of_the_peer_is_kept_for_nobody() {
+        let mut stream = established();
+        assert_eq!(stream.close(Version::Upstream, Half::Both), Farewell::Fin);
+        assert_eq!(stream.state, State::LocalClose);
+        assert_eq!(stream.receive(Version::Upstream, &vec![0; WINDOW]), Received::Kept);
+        assert_eq!(stream.window_update(), None);
+        assert_eq!(stream.close(Version::Upstream, Half::Both), Farewell::Nothing);
+    }
+
+    #[test]
+    fn the_first_remedy_answers_data_but_says_nothing_to_a_peer_that_waits_already() {
+        let version = Version::AnswersData;
+        let mut early = established();
+        assert_eq!(early.close(version, Half::Both), Farewell::Fin);
+        assert_eq!(early.receive(version, b"more"), Received::Refused);
+        assert_eq!(early.state, State::Reset);
+        let mut late = established();
+        late.receive(version, &vec![0; WINDOW]);
+        assert_eq!(late.close(version, Half::Both), Farewell::Fin);
+        assert_eq!(late.state, State::LocalClose);
+    }
+
+    #[test]
+    fn the_second_remedy_resets_at_the_moment_the_peer_has_no_credit_left() {
+        let version = Version::StopsSending;
+        let mut early = established();
+        assert_eq!(early.close(version, Half::Both), Farewell::Fin);
+        assert_eq!(early.receive(version, &vec![0; WINDOW - 1]), Received::Discarded);
+        assert_eq!(early.receive(version, b"x"), Received::Refused);
+        let mut late = established();
+        late.receive(version, &vec![0; WINDOW]);
+        assert_eq!(late.close(version, Half::Both), Farewell::Rst);
+        assert!(late.has_ended());
+    }
+
+    #[test]
+    fn every_version_goes_on_reading_after_closing_the_writing_half() {
+        for version in Version::ALL {
+            let mut stream = established();
+            assert_eq!(stream.close(version, Half::Write), Farewell::Fin);
+            assert_eq!(stream.receive(version, b"answer"), Received::Kept);
+            stream.process_flags(Flags::FIN).expect("allowed");
+            assert_eq!((stream.state, stream.recv_buf.len()), (State::Closed, 6), "{version:?}");
+        }
+    }
+
+    #[test]
+    fn a_reader_may_be_abandoned_after_the_writing_half_was_closed() {
+        let mut stream = established();
+        stream.receive(Version::StopsSending, &vec![0; WINDOW]);
+        assert_eq!(stream.close(Version::StopsSending, Half::Write), Farewell::Fin);
+        assert_eq!(stream.close(Version::StopsSending, Half::Both), Farewell::Rst);
+    }
+
+    #[test]
+    fn closing_after_the_peer_has_closed_ends_the_stream() {
+        for version in Version::ALL {
+            let mut stream = established();
+            stream.receive(version, &vec![0; WINDOW]);
+            stream.process_flags(Flags::FIN).expect("allowed");
+            assert_eq!(stream.close(version, Half::Both), Farewell::Fin, "{version:?}");
+            assert_eq!(stream.state, State::Closed);
+        }
+    }
+
+    #[test]
+    fn a_second_fin_breaks_the_protocol() {
+        let mut stream = established();
+        stream.process_flags(Flags::FIN).expect("allowed");
+        assert_eq!(stream.process_flags(Flags::FIN), Err(Error::Protocol("unexpected flag")));
+    }
+}

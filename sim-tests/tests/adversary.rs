@@ -1,0 +1,180 @@
+//! Small drivers with the bugs that async code has most: a lost waker, a cancelled receive, a short write, a wake-up
+//! taken for granted. Sweeps with an adversary find each, and pass on the driver that is right.
+
+mod adversary {
+    pub(crate) mod drivers;
+}
+
+use std::sync::Arc;
+
+use adversary::drivers::{FirstWaker, Frames, LatestWaker, Slot, Taking, TrustsWakeUps, WholeFrames};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use wavetank::runtime::{ListenOptions, Listener, Runtime, SocketOptions};
+use wavetank::{Adversary, Host, Sim, cancellable};
+
+/// Connects `host` to the server.
+async fn connect(host: &Host) -> std::io::Result<<Host as Runtime>::Stream> {
+    let server = Runtime::resolve(host, "server", 80).await?[0];
+    Runtime::connect(host, server, SocketOptions::new()).await
+}
+
+/// Accepts one connection.
+async fn accept(host: &Host) -> std::io::Result<<Host as Runtime>::Stream> {
+    let address = "0.0.0.0:80".parse().expect("an address");
+    let listener = Runtime::listen(host, address, ListenOptions::new()).await?;
+    Ok(listener.accept().await?.0)
+}
+
+mod a_slot_that_hands_over_one_value {
+    use super::*;
+
+    /// One task fills the slot; the future that takes the value is polled with more than one waker.
+    fn filled_and_taken<P: Taking>(sim: &mut Sim) {
+        sim.client("client", async |host| {
+            let slot = Arc::new(Slot::<P>::default());
+            let filler = slot.clone();
+            Runtime::spawn(&host, "filler", async move {
+                tracing::info!("fills the slot");
+                filler.put(7);
+            });
+            assert_eq!(Adversary::new("take", slot.take()).await, 7);
+        });
+    }
+
+    #[wavetank::test(seeds = 500, finds = "deadlock: nothing can happen: client/main waits")]
+    fn keeps_only_the_first_waker(sim: &mut Sim) {
+        filled_and_taken::<FirstWaker>(sim);
+    }
+
+    #[wavetank::test(seeds = 500)]
+    fn keeps_the_latest_waker(sim: &mut Sim) {
+        filled_and_taken::<LatestWaker>(sim);
+    }
+
+    /// Nobody wraps anything: the run itself wakes tasks for nothing.
+    fn filled_late_and_taken<P: Taking>(sim: &mut Sim) {
+        sim.client("client", async |host: Host| {
+            let slot = Arc::new(Slot::<P>::default());
+            let filler = slot.clone();
+            Runtime::spawn(&host, "filler", async move {
+                Runtime::sleep(&host, std::time::Duration::from_secs(1)).await;
+                filler.put(7);
+            });
+            assert_eq!(slot.take().await, 7);
+        });
+    }
+
+    #[wavetank::test(seeds = 500, finds = "panic in client/main: woken, so there is a value")]
+    fn takes_a_wake_up_for_a_value(sim: &mut Sim) {
+        filled_late_and_taken::<TrustsWakeUps>(sim);
+    }
+
+    #[wavetank::test(seeds = 500)]
+    fn looks_again_when_it_is_woken(sim: &mut Sim) {
+        filled_late_and_taken::<LatestWaker>(sim);
+    }
+}
+
+mod a_receive_that_is_cancelled {
+    use super::*;
+
+    const MESSAGES: [&str; 3] = ["tide", "swell", "surf"];
+
+    /// Sends three frames, each in two segments.
+    async fn send(host: Host) -> std::io::Result<()> {
+        let mut stream = accept(&host).await?;
+        for message in MESSAGES {
+            stream.write_all(&(message.len() as u32).to_be_bytes()).await?;
+            Runtime::sleep(&host, std::time::Duration::from_millis(5)).await;
+            stream.write_all(message.as_bytes()).await?;
+        }
+        stream.shutdown().await
+    }
+
+    fn receives_every_message(
+        sim: &mut Sim,
+        receive: impl AsyncFnOnce(Host) -> std::io::Result<Vec<String>> + 'static,
+    ) {
+        sim.server("server", send);
+        sim.client("client", async |host| {
+            let received = receive(host).await?;
+            wavetank::always!(received == MESSAGES, "every message is received, once and whole");
+            std::io::Result::Ok(())
+        });
+    }
+
+    #[wavetank::test(seeds = 500, finds = "error in client: a message of absurd length")]
+    fn loses_the_half_of_a_message_that_it_had_read(sim: &mut Sim) {
+        receives_every_message(sim, async |host| {
+            let mut frames = Frames::new(connect(&host).await?);
+            let mut received = Vec::new();
+            while received.len() < MESSAGES.len() {
+                if let Some(message) = cancellable("recv", frames.recv()).await {
+                    received.push(message?);
+                }
+            }
+            Ok(received)
+        });
+    }
+
+    #[wavetank::test(
+        seeds = 500,
+        sometimes = "required",
+        reaches = "a cancelled receive had read half a message"
+    )]
+    fn keeps_what_it_had_read(sim: &mut Sim) {
+        receives_every_message(sim, async |host| {
+            let mut frames = WholeFrames::new(connect(&host).await?);
+            let mut received = Vec::new();
+            while received.len() < MESSAGES.len() {
+                match cancellable("recv", frames.recv()).await {
+                    Some(message) => received.push(message?),
+                    None => {
+                        wavetank::sometimes!(frames.has_part(), "a cancelled receive had read half a message")
+                    }
+                }
+            }
+            Ok(received)
+        });
+    }
+}
+
+mod a_message_that_is_written {
+    use super::*;
+
+    const MESSAGE: &[u8] = b"all hands on deck";
+
+    /// A server that wants the whole message, and a client whose stream is as awkward as it may be.
+    fn arrives_whole(
+        sim: &mut Sim,
+        write: impl AsyncFnOnce(&mut Adversary<<Host as Runtime>::Stream>) -> std::io::Result<()> + 'static,
+    ) {
+        sim.server("server", async |host: Host| {
+            let mut message = Vec::new();
+            accept(&host).await?.read_to_end(&mut message).await?;
+            tracing::info!("received {} B", message.len());
+            assert_eq!(message, MESSAGE, "the message is whole");
+            std::io::Result::Ok(())
+        });
+        sim.client("client", async |host: Host| {
+            let mut stream = Adversary::new("socket", connect(&host).await?);
+            write(&mut stream).await?;
+            stream.shutdown().await?;
+            // The server's end of the connection.
+            stream.read_to_end(&mut Vec::new()).await
+        });
+    }
+
+    #[wavetank::test(
+        seeds = 500,
+        finds = "panic in server/main: assertion `left == right` failed: the message is whole"
+    )]
+    fn is_cut_where_a_write_was_short(sim: &mut Sim) {
+        arrives_whole(sim, async |stream| stream.write(MESSAGE).await.map(drop));
+    }
+
+    #[wavetank::test(seeds = 500)]
+    fn goes_on_after_a_short_write(sim: &mut Sim) {
+        arrives_whole(sim, async |stream| stream.write_all(MESSAGE).await);
+    }
+}

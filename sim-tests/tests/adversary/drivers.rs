@@ -1,0 +1,151 @@
+//! The drivers: each bug beside its cure.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::marker::PhantomData;
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+/// Holds one value for one taker. `P` says how the taker waits.
+#[derive(Debug)]
+pub(crate) struct Slot<P> {
+    state: Mutex<State>,
+    how: PhantomData<P>,
+}
+
+/// What a slot holds.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    value: Option<u32>,
+    waker: Option<Waker>,
+}
+
+/// How the taker of a slot waits.
+pub(crate) trait Taking: 'static + Send + Sync {
+    fn poll_take(state: &mut State, context: &mut Context<'_>) -> Poll<u32>;
+}
+
+impl<P> Default for Slot<P> {
+    fn default() -> Self {
+        Self { state: Mutex::default(), how: PhantomData }
+    }
+}
+
+impl<P: Taking> Slot<P> {
+    pub(crate) fn put(&self, value: u32) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.value = Some(value);
+        if let Some(waker) = state.waker.take() {
+            waker.wake();
+        }
+    }
+
+    pub(crate) fn take(&self) -> impl Future<Output = u32> {
+        poll_fn(|context| {
+            P::poll_take(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner), context)
+        })
+    }
+}
+
+/// Wrong: a later poll may come from another task.
+#[derive(Debug)]
+pub(crate) enum FirstWaker {}
+
+impl Taking for FirstWaker {
+    fn poll_take(state: &mut State, context: &mut Context<'_>) -> Poll<u32> {
+        match state.value.take() {
+            Some(value) => Poll::Ready(value),
+            None => {
+                state.waker.get_or_insert_with(|| context.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+/// Wrong: a task may be woken for nothing.
+#[derive(Debug)]
+pub(crate) enum TrustsWakeUps {}
+
+impl Taking for TrustsWakeUps {
+    fn poll_take(state: &mut State, context: &mut Context<'_>) -> Poll<u32> {
+        if state.waker.is_none() && state.value.is_none() {
+            state.waker = Some(context.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(state.value.take().expect("woken, so there is a value"))
+    }
+}
+
+/// Right.
+#[derive(Debug)]
+pub(crate) enum LatestWaker {}
+
+impl Taking for LatestWaker {
+    fn poll_take(state: &mut State, context: &mut Context<'_>) -> Poll<u32> {
+        match state.value.take() {
+            Some(value) => Poll::Ready(value),
+            None => {
+                state.waker = Some(context.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+/// Reads messages that follow their length. Wrong: what `recv` has read dies with it.
+#[derive(Debug)]
+pub(crate) struct Frames<S>(S);
+
+impl<S: AsyncRead + Unpin> Frames<S> {
+    pub(crate) fn new(stream: S) -> Self {
+        Self(stream)
+    }
+
+    pub(crate) async fn recv(&mut self) -> io::Result<String> {
+        let length = self.0.read_u32().await?;
+        if length > 1_000 {
+            return Err(io::Error::other("a message of absurd length"));
+        }
+        let mut message = vec![0; length as usize];
+        self.0.read_exact(&mut message).await?;
+        tracing::info!("received a message of {length} B");
+        String::from_utf8(message).map_err(io::Error::other)
+    }
+}
+
+/// Reads messages that follow their length. Right: between two awaits, all that was read is in `buffer`.
+#[derive(Debug)]
+pub(crate) struct WholeFrames<S> {
+    stream: S,
+    buffer: Vec<u8>,
+}
+
+impl<S: AsyncRead + Unpin> WholeFrames<S> {
+    pub(crate) fn new(stream: S) -> Self {
+        Self { stream, buffer: Vec::new() }
+    }
+
+    /// Tells whether a part of a message was read.
+    pub(crate) fn has_part(&self) -> bool {
+        !self.buffer.is_empty()
+    }
+
+    pub(crate) async fn recv(&mut self) -> io::Result<String> {
+        loop {
+            if let Some((length, rest)) = self.buffer.split_first_chunk() {
+                let length = u32::from_be_bytes(*length) as usize;
+                if rest.len() >= length {
+                    let message = rest[..length].to_vec();
+                    self.buffer.drain(..4 + length);
+                    return String::from_utf8(message).map_err(io::Error::other);
+                }
+            }
+            if self.stream.read_buf(&mut self.buffer).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The re-created Ariadne handler on Tokio and real sockets.
+//!
+//! What holds where no timer is early. The races are for the simulation to find: nothing here waits for one.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use wavetank_runtime::{ListenOptions, Listener as _, Runtime, TaskHandle as _, Tokio};
+use wavetank_sim_tests::museum::ariadne::scenarios::converse;
+use wavetank_sim_tests::museum::ariadne::{Answer, Handler, Manners, Settings, Version, serve};
+
+const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+const VERSIONS: [Version; 3] = [Version::V0_26_0, Version::V0_26_1, Version::Mended];
+/// Long for a connection on loopback, short for a test.
+const SHORT: Duration = Duration::from_millis(200);
+
+/// Returns the answer of a server with `settings` to each of `clients`.
+fn answers(settings: Settings, clients: &[Manners]) -> Vec<Answer> {
+    // asyncio is one thread, and so is this.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime can be had").block_on(async {
+        let listener = Tokio.listen(ANY_PORT, ListenOptions::new()).await.expect("loopback has a free port");
+        let address = listener.local_addr().expect("the listener is open");
+        let server = Tokio.spawn("server", serve(Tokio, listener, Handler::new(&Tokio, settings)));
+        let mut answers = Vec::new();
+        for &manners in clients {
+            answers.push(converse(&Tokio, address, manners).await.expect("the server listens"));
+        }
+        server.abort();
+        answers
+    })
+}
+
+#[test]
+fn a_client_that_initialises_is_acknowledged() {
+    for version in VERSIONS {
+        let answers = answers(Settings::new(version), &[Manners::Initialises; 3]);
+        assert_eq!(answers, [Answer::Acknowledged; 3], "{version:?}");
+    }
+}
+
+#[test]
+fn a_client_that_says_nothing_or_only_pings_is_timed_out() {
+    for version in VERSIONS {
+        let settings = Settings::new(version).connection_init_wait_timeout(SHORT);
+        let answers = answers(settings, &[Manners::IsSilent, Manners::Pings]);
+        assert_eq!(answers, [Answer::Closed(4408); 2], "{version:?}");
+    }
+}
+
+#[test]
+fn a_client_that_initialises_twice_is_sent_away() {
+    for version in VERSIONS {
+        let answers = answers(Settings::new(version), &[Manners::InitialisesTwice]);
+        assert_eq!(answers, [Answer::Closed(4429)], "{version:?}");
+    }
+}
+
+#[test]
+fn a_client_that_initialised_in_time_may_wait_for_on_connect_for_longer() {
+    for version in VERSIONS {
+        let settings =
+            Settings::new(version).connection_init_wait_timeout(SHORT).on_connect_takes(SHORT + SHORT / 2);
+        let answers = answers(settings, &[Manners::Initialises]);
+        assert_eq!(answers, [Answer::Acknowledged], "{version:?}");
+    }
+}

@@ -1,0 +1,211 @@
+//! The lists of behaviours of UDP and of Unix sockets, which not every world has, and how they are run.
+//!
+//! Each list is a macro of its own, as in `behaviours`. A behaviour of UDP gets a [`World`], as those of TCP do; one of
+//! Unix sockets a [`Place`]: one machine, and a directory on it.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use wavetank::Host;
+use wavetank_runtime::{Std, Tokio};
+
+use super::world::World;
+
+/// Where Unix sockets meet.
+#[derive(Clone, Debug)]
+pub(crate) struct Place<R> {
+    pub(crate) host: R,
+    directory: PathBuf,
+}
+
+impl<R> Place<R> {
+    /// A path of this place's own.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+}
+
+/// A directory of the real file system that goes away with what it was made for.
+struct Temporary(PathBuf);
+
+impl Temporary {
+    fn new() -> Self {
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        // Short: a socket's path has room for 107 bytes.
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let directory = std::env::temp_dir().join(format!("wavetank-{}-{number}", std::process::id()));
+        std::fs::create_dir(&directory).expect("a directory for temporary files");
+        Self(directory)
+    }
+
+    fn place<R>(&self, host: R) -> Place<R> {
+        Place { host, directory: self.0.clone() }
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn simulated(host: Host) -> Place<Host> {
+    Place { host, directory: PathBuf::from("/run/app") }
+}
+
+pub(crate) fn udp_on_tokio<F: Future<Output = ()>>(name: &str, behaviour: impl FnOnce(World<Tokio>) -> F) {
+    crate::on_tokio(name, behaviour);
+}
+
+pub(crate) fn udp_on_std(name: &'static str, behaviour: fn(World<Std>)) {
+    crate::on_std(name, behaviour);
+}
+
+pub(crate) fn udp_in_tank_tasks<F: Future<Output = ()> + 'static>(
+    name: &str,
+    behaviour: impl FnOnce(World<Host>) -> F + Copy + Send + Sync + 'static,
+) {
+    crate::in_tank_tasks(&format!("udp::{name}"), behaviour);
+}
+
+pub(crate) fn udp_in_tank_threads(name: &str, behaviour: fn(World<Host>)) {
+    crate::in_tank_threads(&format!("udp::{name}"), behaviour);
+}
+
+pub(crate) fn unix_on_tokio<F: Future<Output = ()>>(name: &str, behaviour: impl FnOnce(Place<Tokio>) -> F) {
+    let directory = Temporary::new();
+    crate::on_tokio(name, |world| behaviour(directory.place(world.client)));
+}
+
+pub(crate) fn unix_on_std(name: &'static str, behaviour: fn(Place<Std>)) {
+    let directory = Temporary::new();
+    let place = directory.place(Std);
+    crate::on_std(name, move |_| behaviour(place));
+}
+
+pub(crate) fn unix_in_tank_tasks<F: Future<Output = ()> + 'static>(
+    name: &str,
+    behaviour: impl FnOnce(Place<Host>) -> F + Copy + Send + Sync + 'static,
+) {
+    crate::sweep_in_tank("one_host", &format!("unix::{name}"), move |sim| {
+        sim.client("client", async move |host: Host| behaviour(simulated(host)).await);
+    });
+}
+
+pub(crate) fn unix_in_tank_threads(name: &str, behaviour: fn(Place<Host>)) {
+    crate::sweep_in_tank("one_host", &format!("unix::{name}"), move |sim| {
+        sim.client_thread("client", move |host| behaviour(simulated(host)));
+    });
+}
+
+/// Every behaviour of UDP that tasks see.
+macro_rules! async_udp_behaviours {
+    ($run:ident) => {
+        behaviours! {
+            $run, tasks,
+            udp {
+                datagrams_travel_both_ways_and_name_their_sender,
+                each_datagram_is_received_by_itself_even_an_empty_one,
+                what_does_not_fit_into_the_buffer_is_lost,
+                the_largest_datagram_arrives_and_a_larger_one_is_refused,
+                a_port_that_is_bound_is_in_use,
+                a_port_can_be_bound_again_once_its_socket_is_dropped,
+                an_address_of_another_machine_is_not_available,
+                a_socket_on_the_wildcard_receives_on_every_address,
+                a_send_without_a_peer_is_an_error,
+                a_send_to_port_zero_is_invalid,
+                connecting_settles_both_addresses,
+                a_connected_socket_receives_from_its_peer_alone,
+                a_socket_can_be_connected_to_another_peer,
+                datagrams_from_before_a_connect_are_received,
+                a_connected_sender_learns_once_that_nobody_receives,
+                a_send_takes_the_refusal_and_sends_nothing,
+                a_receiver_that_waits_is_told_of_the_refusal,
+                a_refusal_comes_before_datagrams_that_wait,
+                a_sender_that_is_not_connected_learns_nothing,
+                a_receiver_that_does_not_keep_up_loses_the_newest,
+                an_abandoned_receive_loses_nothing,
+            }
+        }
+    };
+}
+
+/// Every behaviour of UDP that blocking threads see.
+macro_rules! blocking_udp_behaviours {
+    ($run:ident) => {
+        behaviours! {
+            $run, threads,
+            udp {
+                datagrams_travel_both_ways_and_name_their_sender,
+                each_datagram_is_received_by_itself_even_an_empty_one,
+                a_datagram_that_is_too_large_or_goes_nowhere_is_an_error,
+                a_port_that_is_bound_is_in_use,
+                a_connected_socket_receives_from_its_peer_alone,
+                a_connected_sender_learns_once_that_nobody_receives,
+                a_thread_that_waits_is_told_of_the_refusal,
+                a_read_timeout_is_would_block_and_the_socket_stays_usable,
+                a_timeout_is_shared_by_all_clones,
+                a_timeout_of_zero_is_invalid,
+                a_socket_is_open_until_its_last_clone_is_dropped,
+            }
+        }
+    };
+}
+
+/// Every behaviour of Unix sockets that tasks see.
+macro_rules! async_unix_behaviours {
+    ($run:ident) => {
+        behaviours! {
+            $run, tasks,
+            unix {
+                a_path_that_nobody_has_made_is_not_found,
+                a_path_that_is_listened_on_is_in_use,
+                a_path_stays_when_its_listener_is_gone_until_it_is_unlinked,
+                unlinking_a_path_leaves_the_connections_that_wait,
+                a_path_that_no_socket_can_have_is_invalid,
+                messages_travel_both_ways_until_one_side_half_closes,
+                a_client_may_write_before_it_is_accepted_and_close,
+                a_full_backlog_would_block,
+                the_end_of_a_listener_resets_the_connections_that_were_not_accepted,
+                a_write_after_the_peer_has_closed_is_a_broken_pipe_at_once,
+                closing_with_unread_bytes_resets_the_peer,
+                a_writer_leaves_the_reset_to_the_reader,
+                a_reader_that_waits_meets_the_reset,
+                a_writer_that_waits_meets_the_broken_pipe,
+                shutting_down_is_always_fine,
+                dropping_the_writing_half_half_closes,
+                dropping_the_reading_half_does_nothing,
+                a_writer_is_held_back_by_its_send_buffer,
+                an_abandoned_read_loses_nothing,
+            }
+        }
+    };
+}
+
+/// Every behaviour of Unix sockets that blocking threads see.
+macro_rules! blocking_unix_behaviours {
+    ($run:ident) => {
+        behaviours! {
+            $run, threads,
+            unix {
+                messages_travel_both_ways_until_one_side_half_closes,
+                a_path_stays_when_its_listener_is_gone_until_it_is_unlinked,
+                a_full_backlog_blocks_until_there_is_room,
+                a_client_that_waits_for_room_is_refused_once_the_listener_is_gone,
+                a_connect_without_room_for_it_times_out,
+                a_timeout_of_zero_is_invalid,
+                shutting_down_reading_breaks_the_pipe_of_the_peer,
+                shutting_down_reading_wakes_readers_and_the_writers_of_the_peer,
+                bytes_are_readable_although_reading_was_shut_down,
+                closing_with_unread_bytes_resets_the_peer,
+                a_writer_that_waits_meets_the_reset,
+                a_writer_that_waits_for_an_orderly_close_meets_the_broken_pipe,
+                a_writer_that_got_rid_of_some_is_told_how_much_and_then_of_the_broken_pipe,
+                a_connection_closes_when_its_last_clone_is_dropped,
+                a_writer_is_held_back_by_its_send_buffer,
+                timeouts_are_would_block_and_the_stream_stays_usable,
+            }
+        }
+    };
+}

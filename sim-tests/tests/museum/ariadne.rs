@@ -1,0 +1,99 @@
+//! Ariadne: a timer closes a WebSocket that was not accepted yet, and, once that was mended, one that is being used.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use wavetank::runtime::{ListenOptions, Runtime};
+use wavetank::{Faults, Sim};
+use wavetank_sim_tests::museum::ariadne::scenarios::converse;
+use wavetank_sim_tests::museum::ariadne::{Answer, Handler, Manners, Settings, Version, serve};
+
+/// How long the server waits for `connection_init`: the original's default, or what the seed draws.
+const TIMEOUTS_MS: [u64; 6] = [60_000, 5_000, 500, 50, 5, 0];
+
+/// A server and a client that behaves as `manners` say; `is_allowed` judges the answer that the client gets.
+fn ariadne(sim: &mut Sim, version: Version, manners: Manners, is_allowed: fn(Answer) -> bool) {
+    let timeout = TIMEOUTS_MS[sim.choose("connection_init_wait_timeout", 6) as usize];
+    let settings = Settings::new(version).connection_init_wait_timeout(Duration::from_millis(timeout));
+    sim.server("server", async move |host| {
+        let address = SocketAddr::from(([0, 0, 0, 0], 80));
+        let listener = Runtime::listen(&host, address, ListenOptions::new()).await?;
+        serve(host, listener, Handler::new(&host, settings)).await
+    });
+    sim.client("client", async move |host| {
+        let server = Runtime::resolve(&host, "server", 80).await.map_err(|error| error.to_string())?[0];
+        match converse(&host, server, manners).await {
+            Ok(answer) if !is_allowed(answer) => Err(format!("the server's answer is {answer:?}")),
+            // The network may be interrupted before the connection is open.
+            _ => Ok(()),
+        }
+    });
+}
+
+fn is_timed_out(answer: Answer) -> bool {
+    answer == Answer::Closed(4408)
+}
+
+fn is_acknowledged_or_timed_out(answer: Answer) -> bool {
+    matches!(answer, Answer::Acknowledged | Answer::Closed(4408))
+}
+
+mod the_timer_of_a_silent_client {
+    use super::*;
+
+    #[wavetank::test(
+        seeds = 10_000,
+        finds = "panic in server/app: exception in ASGI application, accepting: RuntimeError"
+    )]
+    fn closes_the_socket_before_it_is_accepted(sim: &mut Sim) {
+        // That a server refuses it is not for the client to judge, so it is the server's error that is found.
+        let is_answered = |answer| is_timed_out(answer) || answer == Answer::Refused;
+        ariadne(sim, Version::V0_26_0, Manners::IsSilent, is_answered);
+    }
+
+    #[wavetank::test(seeds = 10_000)]
+    fn says_4408_if_the_socket_is_accepted_first(sim: &mut Sim) {
+        ariadne(sim, Version::V0_26_1, Manners::IsSilent, is_timed_out);
+    }
+
+    #[wavetank::test(seeds = 10_000)]
+    fn says_4408_in_the_mended_version(sim: &mut Sim) {
+        ariadne(sim, Version::Mended, Manners::IsSilent, is_timed_out);
+    }
+}
+
+mod a_message_in_flight_when_the_timer_closes {
+    use super::*;
+
+    #[wavetank::test(
+        seeds = 5_000,
+        finds = "panic in server/app: exception in ASGI application, handling connection_init: RuntimeError"
+    )]
+    fn reaches_on_connect_on_a_closed_socket_in_the_first_fix(sim: &mut Sim) {
+        ariadne(sim, Version::V0_26_1, Manners::Initialises, is_acknowledged_or_timed_out);
+    }
+
+    #[wavetank::test(
+        seeds = 5_000,
+        finds = "panic in server/app: exception in ASGI application, handling ping: RuntimeError"
+    )]
+    fn is_a_ping_that_cannot_be_answered_in_the_first_fix(sim: &mut Sim) {
+        ariadne(sim, Version::V0_26_1, Manners::Pings, is_timed_out);
+    }
+
+    #[wavetank::test(seeds = 5_000)]
+    fn is_dropped_in_the_mended_version(sim: &mut Sim) {
+        ariadne(sim, Version::Mended, Manners::Initialises, is_acknowledged_or_timed_out);
+    }
+
+    #[wavetank::test(seeds = 5_000)]
+    fn is_dropped_in_the_mended_version_if_it_is_a_ping(sim: &mut Sim) {
+        ariadne(sim, Version::Mended, Manners::Pings, is_timed_out);
+    }
+
+    #[wavetank::test(seeds = 2_000)]
+    fn is_no_error_of_the_mended_version_if_the_connection_is_reset_either(sim: &mut Sim) {
+        sim.faults(Faults::none().resets().begin_max(Duration::from_secs(1)));
+        ariadne(sim, Version::Mended, Manners::Initialises, |_| true);
+    }
+}

@@ -1,0 +1,119 @@
+//! yamux: a writer waits for five minutes, because the reader closed its stream and cannot say that it will not read.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use wavetank::Sim;
+use wavetank::runtime::Threads;
+use wavetank_sim_tests::museum::yamux::scenarios::{Outcome, serve, write_messages};
+use wavetank_sim_tests::museum::yamux::{Config, Error, Manners, Version, Workload};
+
+/// No healthy connection keeps a writer waiting for longer.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A client that writes and a server that has enough before the end; `check` judges what the client met.
+fn yamux(
+    sim: &mut Sim,
+    version: Version,
+    workload: Workload,
+    manners: Manners,
+    check: fn(Outcome) -> Result<(), String>,
+) {
+    // A simulated machine may stand still for 10 s, the original's default. That would end the session: another story.
+    let config = Config::new(version).connection_write_timeout(PATIENCE / 2);
+    sim.server_thread("server", move |host| {
+        serve(&host, SocketAddr::from(([0, 0, 0, 0], 80)), config, workload, manners)
+    });
+    sim.client_thread("client", move |host| {
+        let server = Threads::resolve(&host, "server", 80).map_err(|error| error.to_string())?[0];
+        check(write_messages(&host, server, config, workload).map_err(|error| error.to_string())?)
+    });
+}
+
+/// Either the server took everything, or it said that it would not.
+fn ends_well(outcome: Outcome) -> Result<(), String> {
+    match outcome.end {
+        Ok(()) | Err(Error::ConnectionReset) => Ok(()),
+        Err(_) => Err(format!("{outcome:?}")),
+    }
+}
+
+fn is_read_to_the_end(outcome: Outcome) -> Result<(), String> {
+    outcome.end.map_err(|_| format!("{outcome:?}"))
+}
+
+/// How much is written and read is drawn from the seed, up to twice what the reporter of the bug did.
+fn some_workload(sim: &mut Sim) -> Workload {
+    let messages = 1 + sim.choose("messages", 20);
+    let reads = sim.choose("reads", 11);
+    Workload { messages, reads, ..Workload::REPORTED }
+}
+
+mod the_reported_program {
+    use super::*;
+
+    fn reported(sim: &mut Sim, version: Version, manners: Manners) {
+        sim.stall_after(PATIENCE);
+        yamux(sim, version, Workload::REPORTED, manners, ends_well);
+    }
+
+    #[wavetank::test(seeds = 1000, finds = "stall: client/main waits for a notification on `credit granted`")]
+    fn stalls_though_the_connection_is_healthy(sim: &mut Sim) {
+        reported(sim, Version::Upstream, Manners::Closes);
+    }
+
+    #[wavetank::test(seeds = 1000)]
+    fn goes_on_if_the_server_reads_to_the_end_before_it_closes(sim: &mut Sim) {
+        sim.stall_after(PATIENCE);
+        yamux(sim, Version::Upstream, Workload::REPORTED, Manners::DrainsThenCloses, is_read_to_the_end);
+    }
+
+    #[wavetank::test(seeds = 1000)]
+    fn is_told_to_stop_by_the_second_remedy(sim: &mut Sim) {
+        reported(sim, Version::StopsSending, Manners::Closes);
+    }
+
+    #[wavetank::test(seeds = 20)]
+    fn is_set_free_by_the_original_after_five_minutes(sim: &mut Sim) {
+        yamux(sim, Version::Upstream, Workload::REPORTED, Manners::Closes, |outcome| {
+            let five_minutes = Duration::from_secs(300);
+            let late = outcome.elapsed >= five_minutes && outcome.elapsed < five_minutes + PATIENCE;
+            // How far the writer gets depends on how often the server granted credit.
+            let stuck = (5..=7).contains(&outcome.written);
+            if late && stuck && outcome.end == Err(Error::ConnectionReset) {
+                return Ok(());
+            }
+            Err(format!("{outcome:?}"))
+        });
+    }
+}
+
+mod a_writer_and_a_reader_who_has_enough {
+    use super::*;
+
+    fn some(sim: &mut Sim, version: Version, manners: Manners) {
+        sim.stall_after(PATIENCE);
+        let workload = some_workload(sim);
+        yamux(sim, version, workload, manners, ends_well);
+    }
+
+    #[wavetank::test(seeds = 1000, finds = "stall: client/main waits for a notification on `credit granted`")]
+    fn stall_in_the_original(sim: &mut Sim) {
+        some(sim, Version::Upstream, Manners::Closes);
+    }
+
+    #[wavetank::test(seeds = 1000)]
+    fn get_on_if_the_reader_reads_to_the_end_before_it_closes(sim: &mut Sim) {
+        some(sim, Version::Upstream, Manners::DrainsThenCloses);
+    }
+
+    #[wavetank::test(seeds = 1000, finds = "stall: client/main waits for a notification on `credit granted`")]
+    fn stall_in_the_first_remedy_if_the_window_was_used_up_before_the_close(sim: &mut Sim) {
+        some(sim, Version::AnswersData, Manners::Closes);
+    }
+
+    #[wavetank::test(seeds = 1000)]
+    fn get_on_in_the_second_remedy(sim: &mut Sim) {
+        some(sim, Version::StopsSending, Manners::Closes);
+    }
+}

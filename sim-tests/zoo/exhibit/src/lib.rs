@@ -1,0 +1,142 @@
+//! The zoo's table: published crates with known bugs, and what it takes to find them.
+//!
+//! Every version of a crate is a workspace of its own with a lock file of its own, so its `main` is a program of its
+//! own. It calls [`show`] with its [`Exhibit`]s, and each becomes one row of the Markdown table on standard output.
+//!
+//! # Invariants
+//!
+//! - A bug that no strategy finds, another symptom than the expected one, and a failure of a mended version end the
+//!   program with an error: the table cannot be made up.
+//! - Runs follow one another (one worker), so that the CPU time of the process is that of the sweep.
+//!
+//! # Not here
+//!
+//! The header of the table, and the order of the entries: the script `run`.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use wavetank::{Sim, Strategy, Sweep};
+
+use crate::measure::{BASES, SEEDS_MAX, measure};
+
+mod measure;
+
+/// The strategies of the table, in the order of its columns.
+pub const STRATEGIES: [Strategy; 5] = [
+    Strategy::Fifo,
+    Strategy::Random,
+    Strategy::Sticky { every: 8 },
+    Strategy::Pct { depth: 3 },
+    Strategy::Swarm,
+];
+
+/// A bug of a published version, or its absence in the version that mended it.
+#[derive(Clone, Copy, Debug)]
+pub struct Exhibit {
+    name: &'static str,
+    bug: &'static str,
+    body: fn(&mut Sim),
+    finds: Option<&'static str>,
+}
+
+impl Exhibit {
+    /// A version that has the bug. `name` names its recordings, `bug` the row of the table, and `symptom` is the part
+    /// of a symptom that every strategy must find, see [`Sweep::finds`].
+    pub const fn bad(
+        name: &'static str,
+        bug: &'static str,
+        symptom: &'static str,
+        body: fn(&mut Sim),
+    ) -> Self {
+        Self { name, bug, body, finds: Some(symptom) }
+    }
+
+    /// A version in which the bug is mended: `body` must pass.
+    pub const fn fixed(name: &'static str, bug: &'static str, body: fn(&mut Sim)) -> Self {
+        Self { name, bug, body, finds: None }
+    }
+
+    fn sweep(&self, manifest_dir: &str) -> Sweep {
+        Sweep::new(format!("zoo::{}", self.name), Path::new(manifest_dir)).workers(1)
+    }
+
+    fn body(&self, strategy: Strategy) -> impl Fn(&mut Sim) + Send + Sync + 'static {
+        let body = self.body;
+        move |sim| {
+            body(sim);
+            sim.strategy(strategy);
+        }
+    }
+
+    /// Returns the cells of the row behind the bug: one a strategy, then how far the failure shrinks.
+    fn cells(&self, manifest_dir: &str) -> Result<Vec<String>, String> {
+        match self.finds {
+            Some(symptom) => self.cells_of_bad(manifest_dir, symptom),
+            None => self.cells_of_fixed(manifest_dir),
+        }
+    }
+
+    fn cells_of_bad(&self, manifest_dir: &str, symptom: &str) -> Result<Vec<String>, String> {
+        let mut cells = Vec::new();
+        let mut is_found = false;
+        for strategy in STRATEGIES {
+            let measured =
+                measure(|| self.sweep(manifest_dir), |sweep| sweep.first_failure(self.body(strategy)));
+            if let Some(other) = measured.symptoms.iter().find(|found| !found.matches(symptom)) {
+                return Err(format!("{strategy:?} found `{other}` and not `{symptom}`"));
+            }
+            eprintln!("  {strategy:?}: {}", measured.details());
+            is_found |= !measured.symptoms.is_empty();
+            cells.push(measured.to_string());
+        }
+        if !is_found {
+            return Err(format!("no strategy found `{symptom}` in {BASES} times {SEEDS_MAX} seeds"));
+        }
+        let sweep = self.sweep(manifest_dir).seeds(BASES * SEEDS_MAX).finds(symptom);
+        let found = sweep.shrink_at_most(2_000, Duration::from_secs(60)).find(self.body);
+        eprintln!(
+            "  shrunk in {} runs: {}\n{}",
+            found.shrink_runs(),
+            found.symptom(),
+            found.trace().render()
+        );
+        let (before, after) = (found.before(), found.after());
+        cells.push(format!("{} of {}", before.picks(), before.choices()));
+        cells.push(format!("{} of {}", after.picks(), after.choices()));
+        Ok(cells)
+    }
+
+    fn cells_of_fixed(&self, manifest_dir: &str) -> Result<Vec<String>, String> {
+        let mut cells = Vec::new();
+        for strategy in STRATEGIES {
+            if let Some(failure) =
+                self.sweep(manifest_dir).seeds(SEEDS_MAX).base_seed(0).first_failure(self.body(strategy))
+            {
+                let (seed, symptom) = (failure.seed(), failure.symptom());
+                return Err(format!("{strategy:?} is to pass, and seed {seed} fails: {symptom}"));
+            }
+            cells.push(format!("none in {SEEDS_MAX}"));
+        }
+        cells.extend(["–".to_owned(), "–".to_owned()]);
+        Ok(cells)
+    }
+}
+
+/// Prints one row of the table for each of `exhibits` of the version `version` ("yamux 0.14.0"). Recordings lie under
+/// `seeds/` in `manifest_dir`. An argument of the program, if there is one, picks the exhibits by a part of their name.
+pub fn show(manifest_dir: &str, version: &str, exhibits: &[Exhibit]) -> ExitCode {
+    let wanted = std::env::args().nth(1).unwrap_or_default();
+    for exhibit in exhibits.iter().filter(|exhibit| exhibit.name.contains(&wanted)) {
+        eprintln!("{version}: {}", exhibit.name);
+        match exhibit.cells(manifest_dir) {
+            Ok(cells) => println!("| {version} | {} | {} |", exhibit.bug, cells.join(" | ")),
+            Err(error) => {
+                eprintln!("{version}: {}: {error}", exhibit.name);
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    ExitCode::SUCCESS
+}

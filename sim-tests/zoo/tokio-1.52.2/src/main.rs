@@ -1,0 +1,21 @@
+//! tokio 1.52.2, where `OwnedPermit::release` does not wake a receiver that waits for a closed channel to empty.
+
+use std::process::ExitCode;
+
+use wavetank_zoo_exhibit::{Exhibit, show};
+
+mod release_after_close;
+
+fn main() -> ExitCode {
+    let body = release_after_close::a_worker_closes_its_queue_and_drains_it;
+    show(
+        env!("CARGO_MANIFEST_DIR"),
+        "tokio 1.52.2",
+        &[Exhibit::bad(
+            "release_after_close",
+            "`mpsc::OwnedPermit::release` after `close`: the receiver hangs (tokio#8075)",
+            "deadlock: nothing can happen: client/main",
+            body,
+        )],
+    )
+}

@@ -1,0 +1,31 @@
+//! tokio 1.52.3, where `OwnedPermit::release` wakes a receiver that waits for a closed channel to empty, and a
+//! reservation that fails with room in its hands still does not.
+
+use std::process::ExitCode;
+
+use wavetank_zoo_exhibit::{Exhibit, show};
+
+// The same body as for the version that has the bug.
+#[path = "../../tokio-1.52.2/src/release_after_close.rs"]
+mod release_after_close;
+mod reserve_beside_close;
+
+fn main() -> ExitCode {
+    show(
+        env!("CARGO_MANIFEST_DIR"),
+        "tokio 1.52.3",
+        &[
+            Exhibit::fixed(
+                "release_after_close",
+                "release after close, mended",
+                release_after_close::a_worker_closes_its_queue_and_drains_it,
+            ),
+            Exhibit::bad(
+                "reserve_beside_close",
+                "`mpsc::Sender::reserve_owned` gets room as the channel closes: the receiver hangs (tokio#8260)",
+                "deadlock: nothing can happen: client/main",
+                reserve_beside_close::a_worker_with_waiting_producers_closes_its_queue_and_drains_it,
+            ),
+        ],
+    )
+}

@@ -1,0 +1,18 @@
+//! tokio 1.53.0, where a reservation that fails with room in its hands wakes the receiver.
+
+use std::process::ExitCode;
+
+use wavetank_zoo_exhibit::{Exhibit, show};
+
+// The same body as for the version that has the bug.
+#[path = "../../tokio-1.52.3/src/reserve_beside_close.rs"]
+mod reserve_beside_close;
+
+fn main() -> ExitCode {
+    let body = reserve_beside_close::a_worker_with_waiting_producers_closes_its_queue_and_drains_it;
+    show(
+        env!("CARGO_MANIFEST_DIR"),
+        "tokio 1.53.0",
+        &[Exhibit::fixed("reserve_beside_close", "reservation beside close, mended", body)],
+    )
+}

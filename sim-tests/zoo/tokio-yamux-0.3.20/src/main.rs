@@ -1,0 +1,39 @@
+//! tokio-yamux 0.3.20: split streams are mended; who only writes hangs, and so does the writer to a half-closed stream.
+
+use std::process::ExitCode;
+
+use wavetank_zoo_exhibit::{Exhibit, show};
+
+mod half_close;
+mod write_only;
+// The same bodies as for the version that has the bug.
+#[path = "../../tokio-yamux-0.3.17/src/session.rs"]
+mod session;
+#[path = "../../tokio-yamux-0.3.17/src/split_streams.rs"]
+mod split_streams;
+
+fn main() -> ExitCode {
+    show(
+        env!("CARGO_MANIFEST_DIR"),
+        "tokio-yamux 0.3.20",
+        &[
+            Exhibit::fixed(
+                "split_streams",
+                "split halves, mended",
+                split_streams::a_client_writes_and_reads_in_two_tasks,
+            ),
+            Exhibit::bad(
+                "write_only",
+                "a writer that nobody reads beside is never told that the window opens (tentacle#33, #455)",
+                "deadlock: nothing can happen: client/main",
+                write_only::a_client_sends_a_megabyte_and_reads_nothing,
+            ),
+            Exhibit::bad(
+                "half_close",
+                "the reader closes a stream and drops it: its peer's write never ends (as hashicorp/yamux#133)",
+                "deadlock: nothing can happen: client/main",
+                half_close::a_server_closes_a_stream_that_a_client_writes_to,
+            ),
+        ],
+    )
+}

@@ -1,0 +1,82 @@
+//! A stream that is used both ways at once, each half in a task of its own.
+
+use futures::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use wavetank::runtime::{Runtime, SocketOptions};
+use wavetank::{Host, Sim};
+use yamux::Stream;
+
+use crate::session::{accept, open, text};
+
+/// Adds a client and a server that open a stream over sockets with these options. Both send and receive at once; the
+/// client ends when both have everything.
+pub fn client_and_server<S, R>(
+    sim: &mut Sim,
+    socket: SocketOptions,
+    send: fn(Host, WriteHalf<Stream>) -> S,
+    receive: fn(ReadHalf<Stream>) -> R,
+) where
+    S: Future<Output = Result<WriteHalf<Stream>, String>> + Send + 'static,
+    R: Future<Output = Result<ReadHalf<Stream>, String>> + 'static,
+{
+    sim.server("server", async move |host| {
+        accept(&host, socket, async |stream| {
+            let (_reader, mut writer) = exchange(&host, stream, send, receive).await?;
+            // Says that it has everything.
+            writer.write_all(b".").await.map_err(text)?;
+            writer.close().await.map_err(text)
+        })
+        .await
+    });
+    sim.client("client", async move |host| {
+        open(&host, socket, async |stream| {
+            let (mut reader, _writer) = exchange(&host, stream, send, receive).await?;
+            reader.read_exact(&mut [0]).await.map_err(text)
+        })
+        .await
+    });
+}
+
+/// Sends in a task of its own and receives, and returns the halves when both are done.
+async fn exchange<S, R>(
+    host: &Host,
+    mut stream: Stream,
+    send: fn(Host, WriteHalf<Stream>) -> S,
+    receive: fn(ReadHalf<Stream>) -> R,
+) -> Result<(ReadHalf<Stream>, WriteHalf<Stream>), String>
+where
+    S: Future<Output = Result<WriteHalf<Stream>, String>> + Send + 'static,
+    R: Future<Output = Result<ReadHalf<Stream>, String>> + 'static,
+{
+    // A byte each way, so that the pings that open a connection are out of the way.
+    stream.write_all(b"!").await.map_err(text)?;
+    stream.read_exact(&mut [0]).await.map_err(text)?;
+    let (reader, writer) = stream.split();
+    let writer = host.spawn("writer", send(*host, writer));
+    let reader = receive(reader).await?;
+    Ok((reader, writer.await.map_err(text)??))
+}
+
+/// Sends `count` times so many bytes.
+pub async fn send(
+    mut writer: WriteHalf<Stream>,
+    bytes: usize,
+    count: usize,
+) -> Result<WriteHalf<Stream>, String> {
+    let chunk = vec![7; bytes];
+    for _ in 0..count {
+        writer.write_all(&chunk).await.map_err(text)?;
+    }
+    writer.flush().await.map_err(text)?;
+    Ok(writer)
+}
+
+/// Receives so many bytes.
+pub async fn receive(mut reader: ReadHalf<Stream>, bytes: usize) -> Result<ReadHalf<Stream>, String> {
+    reader.read_exact(&mut vec![0; bytes]).await.map_err(text)?;
+    Ok(reader)
+}
+
+/// The smallest buffers that Linux gives.
+pub fn small_buffers() -> SocketOptions {
+    SocketOptions::new().send_buffer_bytes(4096).receive_buffer_bytes(4096)
+}

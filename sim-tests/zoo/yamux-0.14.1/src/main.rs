@@ -1,0 +1,48 @@
+//! yamux 0.14.1: split streams are mended; a ping still stops two loaded ends, and a half-closed stream its writer.
+
+use std::process::ExitCode;
+
+use wavetank_zoo_exhibit::{Exhibit, show};
+
+mod half_close;
+mod ping_under_load;
+// The same bodies as for the version that has the bug.
+#[path = "../../yamux-0.14.0/src/both_ways.rs"]
+mod both_ways;
+#[path = "../../yamux-0.14.0/src/session.rs"]
+mod session;
+#[path = "../../yamux-0.14.0/src/split_bursts.rs"]
+mod split_bursts;
+#[path = "../../yamux-0.14.0/src/split_streams.rs"]
+mod split_streams;
+
+fn main() -> ExitCode {
+    show(
+        env!("CARGO_MANIFEST_DIR"),
+        "yamux 0.14.1",
+        &[
+            Exhibit::fixed(
+                "split_streams",
+                "split halves over small buffers, mended",
+                split_streams::both_ends_stream_through_split_halves,
+            ),
+            Exhibit::fixed(
+                "split_bursts",
+                "split halves in bursts, mended",
+                split_bursts::both_ends_send_bursts_through_split_halves,
+            ),
+            Exhibit::bad(
+                "ping_under_load",
+                "a pong that waits to be written stops reading: two loaded ends deadlock (rust-yamux#227)",
+                "deadlock: nothing can happen: client/",
+                ping_under_load::both_ends_stream_for_longer_than_a_ping_interval,
+            ),
+            Exhibit::bad(
+                "half_close",
+                "the reader closes a stream and drops it: its peer's write never ends (as hashicorp/yamux#133)",
+                "deadlock: nothing can happen: client/",
+                half_close::a_server_closes_a_stream_that_a_client_writes_to,
+            ),
+        ],
+    )
+}
