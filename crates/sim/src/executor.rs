@@ -14,6 +14,7 @@
 //! - Every decision is a pick in a lane; pick 0 keeps running the same task, or takes the one that is ready longest.
 //! - No `RefCell` of this module is borrowed while code under test runs.
 
+mod advice;
 mod budget;
 mod coroutine;
 mod hosts;
@@ -351,7 +352,8 @@ impl Executor {
         if !self.stopped() && !self.tearing_down.get() {
             *self.panicked_at.borrow_mut() = place;
         }
-        self.fail(Symptom::new(SymptomKind::Panic, format!("{who}: {message}")));
+        let advice = advice::on(message).map(|advice| format!("\n{advice}")).unwrap_or_default();
+        self.fail(Symptom::new(SymptomKind::Panic, format!("{who}: {message}{advice}")));
     }
 
     /// The source place of the panic that ended the run, if one did.
@@ -378,7 +380,10 @@ impl Executor {
         self.progress.step(steps, task.0);
         if steps > self.settings.steps_max {
             let still = self.still_running();
-            let detail = format!("{} steps and no end; {still}", self.settings.steps_max);
+            let detail = format!(
+                "{} steps and no end; {still}\n`Sim::steps_max` sets the limit. A loop that nothing ends waits for nothing",
+                self.settings.steps_max
+            );
             self.fail(Symptom::new(SymptomKind::StepLimit, detail));
         }
     }
@@ -787,6 +792,7 @@ impl Executor {
     ///
     /// Where no simulated thread runs: a blocking call in an async task, or outside of the simulation's tasks.
     #[must_use]
+    #[track_caller]
     pub(crate) fn block(&self, on: Wait, until: Option<Nanos>) -> bool {
         if self.may_not_suspend() {
             return false;

@@ -46,6 +46,7 @@ impl Host {
         Self { run, index }
     }
 
+    #[track_caller]
     fn run(self) -> Rc<Run> {
         context::expect_run(self.run)
     }
@@ -107,11 +108,21 @@ impl Host {
         let found = self.run().network(|network, _, _| network.resolve(self.id(), host));
         match found {
             Some(ip) => Ok(vec![(ip, port).into()]),
-            None => Err(io::Error::new(
-                io::ErrorKind::NotFound,
-                format!("no host of this simulation is called `{host}`"),
-            )),
+            None => {
+                let known = self.run().host_names().join(", ");
+                Err(io::Error::new(
+                    io::ErrorKind::NotFound,
+                    format!("no host of this simulation is called `{host}`; its hosts: {known}"),
+                ))
+            }
         }
+    }
+
+    /// Shows in the trace that listening failed, and where: the error of the system does not say.
+    fn cannot_listen(self, address: std::net::SocketAddr, error: io::Error) -> io::Error {
+        let line = format!("cannot listen on {address}: {error}");
+        self.run().executor.fact(Fact::Logged(line.into_boxed_str()));
+        error
     }
 
     fn fill(self, buffer: &mut [u8]) {

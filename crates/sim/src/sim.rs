@@ -133,6 +133,9 @@ pub(crate) struct Config {
     pub(crate) trace_level: tracing::Level,
 }
 
+/// How large the stack of a thread may be: enough for a panic and its message, and what a machine may well have.
+const STACK_BYTES: RangeInclusive<usize> = 16 << 10..=1 << 30;
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -169,6 +172,14 @@ impl Config {
 
     /// What is wrong with a set-up, if anything.
     pub(crate) fn problem(&self, hosts: &[HostPlan]) -> Option<String> {
+        if !STACK_BYTES.contains(&self.stack_bytes) {
+            return Some(format!(
+                "`Sim::stack_bytes({})`: a stack has {} bytes to {}",
+                self.stack_bytes,
+                STACK_BYTES.start(),
+                STACK_BYTES.end()
+            ));
+        }
         if !hosts.iter().any(|host| host.client) {
             return Some(
                 "the test has no client, so nothing says when it has ended: add one with `Sim::client`"
@@ -178,6 +189,11 @@ impl Config {
         for (index, host) in hosts.iter().enumerate() {
             let name = &host.name;
             let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+            if name.parse::<std::net::IpAddr>().is_ok() {
+                return Some(format!(
+                    "`{name}` is an address and no host name: hosts get their addresses by themselves"
+                ));
+            }
             if name.is_empty() || !name.chars().all(plain) {
                 return Some(format!(
                     "`{name}` is no host name: use ASCII letters, digits, `-`, `_` and `.`"
@@ -337,8 +353,8 @@ impl Sim {
         self
     }
 
-    /// Sets the stack of each thread in bytes, rounded up to whole pages. Default 1 MiB; at least 64 KiB is sensible.
-    /// Only touched pages cost memory.
+    /// Sets the stack of each thread in bytes, rounded up to whole pages: 16 KiB to 1 GiB. Default 1 MiB; at least 64 KiB
+    /// is sensible. Only touched pages cost memory.
     pub fn stack_bytes(&mut self, bytes: usize) -> &mut Self {
         self.config.stack_bytes = bytes;
         self

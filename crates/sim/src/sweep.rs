@@ -23,7 +23,7 @@ use crate::interrupt::{Interrupt, RunningSweep};
 use crate::pool::{BodyRunner, Job, Pool, Runner};
 use crate::recording::store::Store;
 use crate::report::{Counts, Identity, Report};
-use crate::settings::{Settings, Shard};
+use crate::settings::{self, Settings, Shard};
 use crate::shrink::PassStatistics;
 use crate::sim::Sim;
 use crate::symptom::Symptom;
@@ -202,7 +202,11 @@ impl Sweep {
 
     fn in_process<T>(self, body: Box<crate::run::Body>, work: impl FnOnce(&Session) -> Result<T, Stop>) -> T {
         let running = RunningSweep::start();
-        let result = Settings::from_environment().map_err(|error| self.setup_failure(&error.to_string()));
+        let settings = match settings::problem_of_build(cfg!(tokio_unstable)) {
+            Some(problem) => Err(problem.to_owned()),
+            None => Settings::from_environment().map_err(|error| error.to_string()),
+        };
+        let result = settings.map_err(|problem| self.setup_failure(&problem));
         let result = result.and_then(|settings| {
             let pool = Pool::of_process(settings.workers);
             let interrupt = running.interrupt().clone();
@@ -465,9 +469,7 @@ impl Session {
 
     fn seeds_of(&self, count: u64, shard: Shard) -> hunt::Seeds {
         match self.settings.only {
-            Some(crate::settings::Only::Seed(seed)) => {
-                hunt::Seeds { base: seed, count: 1, shard: Shard::default() }
-            }
+            Some(settings::Only::Seed(seed)) => hunt::Seeds { base: seed, count: 1, shard: Shard::default() },
             _ => hunt::Seeds { base: self.settings.base_seed.unwrap_or(self.sweep.base_seed), count, shard },
         }
     }

@@ -394,10 +394,11 @@ impl Executor {
         let names: Vec<Arc<str>> = self
             .stragglers()
             .into_iter()
-            .filter(|straggler| straggler.runnable)
+            .filter(|straggler| straggler.runnable && current.as_ref() != Some(&straggler.name))
             .map(|straggler| straggler.name)
             .collect();
         match current {
+            Some(current) if names.is_empty() => format!("{current} was running"),
             Some(current) => format!("{current} was running; able to run: {}", names.join(", ")),
             None => format!("able to run: {}", names.join(", ")),
         }

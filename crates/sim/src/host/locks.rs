@@ -41,6 +41,7 @@ impl<T: Send> SimMutex<T> {
         Self { run, name, note: Mutex::new(note), value: Mutex::new(value) }
     }
 
+    #[track_caller]
     fn run(&self) -> Rc<Run> {
         context::expect_run(self.run)
     }
@@ -49,6 +50,7 @@ impl<T: Send> SimMutex<T> {
         self.note.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    #[track_caller]
     pub(super) fn lock(&self) -> SimGuard<'_, T> {
         let run = self.run();
         run.executor.point(Operation::on("lock", self.name));
@@ -56,6 +58,7 @@ impl<T: Send> SimMutex<T> {
     }
 
     /// Locks without a scheduling point before it: a thread that waited has just been scheduled.
+    #[track_caller]
     fn lock_now(&self, run: &Run) -> SimGuard<'_, T> {
         loop {
             let holder = {

@@ -68,7 +68,8 @@ impl Runtime for Host {
     }
 
     async fn listen(&self, address: SocketAddr, options: ListenOptions) -> io::Result<SimListener> {
-        let id = self.run().network(|network, _, _| network.listen(self.id(), address, options))?;
+        let id = self.run().network(|network, _, _| network.listen(self.id(), address, options));
+        let id = id.map_err(|error| self.cannot_listen(address, error))?;
         Ok(SimListener { listening: Listening::new(self.run, id) })
     }
 

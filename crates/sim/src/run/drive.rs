@@ -116,8 +116,11 @@ async fn pass_time(run: &Run, clock: &mut Clock, leaving: Option<Nanos>) -> bool
         return false;
     }
     if target >= limit {
-        let detail =
-            format!("{:?} of virtual time and no end; {}", run.config.time_limit(), oracle::unfinished(run));
+        let detail = format!(
+            "{:?} of virtual time and no end; still there:{}\n`Sim::time_limit` sets the limit",
+            run.config.time_limit(),
+            oracle::unfinished(run)
+        );
         fail(run, Symptom::new(SymptomKind::TimeLimit, detail));
         return false;
     }
