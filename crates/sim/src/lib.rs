@@ -30,6 +30,8 @@ mod test_folder;
 #[cfg(test)]
 mod toy;
 mod trace;
+#[cfg(feature = "turmoil")]
+pub mod turmoil;
 mod wall_clock;
 
 pub use executor::Strategy;

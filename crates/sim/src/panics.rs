@@ -17,6 +17,11 @@ thread_local! {
 
 struct LastPanic {
     place: String,
+    #[cfg_attr(
+        not(feature = "turmoil"),
+        expect(dead_code, reason = "only turmoil swallows what it catches")
+    )]
+    message: String,
     whole: String,
 }
 
@@ -39,6 +44,15 @@ pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T, String> {
     result.map_err(|payload| LAST_PANIC.take().map_or_else(|| message_of(&*payload), |last| last.whole))
 }
 
+/// How a tokio runtime ends that shuts down when a task panics, as turmoil's do: the panic before this one is the news.
+const TOKIO_SHUTS_DOWN: &str = "configured to shut down on unhandled panic";
+
+/// Returns the message of the last panic on this OS thread.
+#[cfg(feature = "turmoil")]
+pub(crate) fn last_message() -> Option<String> {
+    LAST_PANIC.try_with(|last| last.borrow().as_ref().map(|last| last.message.clone())).ok().flatten()
+}
+
 fn note(info: &PanicHookInfo<'_>) {
     let place = info.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
     if let Some(run) = crate::context::current()
@@ -52,7 +66,12 @@ fn note(info: &PanicHookInfo<'_>) {
         ));
     }
     let whole = info.to_string();
-    let _ = LAST_PANIC.try_with(|last| last.replace(Some(LastPanic { place, whole })));
+    let message = info.payload_as_str().unwrap_or("a panic without a message").to_owned();
+    let is_echo = message.contains(TOKIO_SHUTS_DOWN);
+    if is_echo && LAST_PANIC.try_with(|last| last.borrow().is_some()).unwrap_or(false) {
+        return;
+    }
+    let _ = LAST_PANIC.try_with(|last| last.replace(Some(LastPanic { place, message, whole })));
 }
 
 /// Returns the source place of the last panic on this OS thread, for a report (never for a trace: lines move).

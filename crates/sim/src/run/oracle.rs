@@ -36,7 +36,7 @@ pub(super) fn nothing_left_since(run: &Run, since: Nanos) -> Symptom {
 }
 
 /// An operation of a client that outlasts the test's bound before `target`.
-pub(super) fn stall(run: &Run, target: Nanos) -> Option<Symptom> {
+pub(crate) fn stall(run: &Run, target: Nanos) -> Option<Symptom> {
     let bound = run.config.stall_after?;
     if run.faults.borrow().is_active() {
         return None;
@@ -58,7 +58,7 @@ pub(super) fn stall(run: &Run, target: Nanos) -> Option<Symptom> {
 }
 
 /// What clients left behind, if anything.
-pub(super) fn leak(run: &Run) -> Option<Symptom> {
+pub(crate) fn leak(run: &Run) -> Option<Symptom> {
     let mut left = Vec::new();
     for one in run.executor.stragglers() {
         if run.hosts[one.host].client {
@@ -81,7 +81,7 @@ pub(super) fn leak(run: &Run) -> Option<Symptom> {
 }
 
 /// Everything that has not ended, for limits.
-pub(super) fn unfinished(run: &Run) -> String {
+pub(crate) fn unfinished(run: &Run) -> String {
     let alive = run.executor.stragglers();
     let lines: Vec<String> =
         alive.iter().map(|one| format!("\n  {}", describe(run, one, Times::Shown))).collect();

@@ -6,7 +6,7 @@
 
 use std::fmt::Write;
 
-use super::{Event, Fact, Trace};
+use super::{Event, Fact, Trace, label_of};
 use crate::executor::{TaskId, Wait};
 use crate::net::{Nanos, NetEvent};
 
@@ -69,6 +69,10 @@ impl Trace {
             Fact::Panicked(_) | Fact::Failed(_) | Fact::Fault(_) | Fact::Logged(_) => Detail::Essential,
             Fact::Preempted { .. } | Fact::Withheld { .. } => Detail::Essential,
             Fact::Network(event) if event.is_transfer() => Detail::Everything,
+            #[cfg(feature = "turmoil")]
+            Fact::Socket { transfer: true, .. } => Detail::Everything,
+            #[cfg(feature = "turmoil")]
+            Fact::Socket { .. } => Detail::Connections,
             Fact::Network(_) | Fact::Started { .. } | Fact::Ended => Detail::Connections,
             Fact::Waits(_) => Detail::Waits,
         }
@@ -86,6 +90,8 @@ impl Trace {
             Fact::Panicked(message) => format!("! panics: {}", first_line(message)),
             Fact::Failed(message) => format!("! fails: {}", first_line(message)),
             Fact::Network(event) => self.describe_network(event),
+            #[cfg(feature = "turmoil")]
+            Fact::Socket { what, .. } => what.to_string(),
             Fact::Fault(what) => format!("* {what}"),
             Fact::Logged(line) => format!("| {}", first_line(line)),
         }
@@ -93,6 +99,14 @@ impl Trace {
 
     fn describe_network(&self, event: &NetEvent) -> String {
         self.network.as_ref().map_or_else(|| format!("{event:?}"), |network| event.describe(network))
+    }
+
+    fn describe_object(&self, object: u64) -> String {
+        match (label_of(&self.labels, object), &self.network) {
+            (Some(label), _) => label.to_string(),
+            (None, Some(network)) => network.describe_object(object),
+            (None, None) => String::new(),
+        }
     }
 
     fn describe_wait(&self, wait: Wait) -> String {
@@ -105,8 +119,7 @@ impl Trace {
             Wait::Sleep { until } => format!("until {}", milliseconds(until)),
             Wait::Join { task } => format!("for the end of {}", self.name(task)),
             Wait::Outside { verb, object, until } => {
-                let object =
-                    self.network.as_ref().map(|network| network.describe_object(object)).unwrap_or_default();
+                let object = self.describe_object(object);
                 match until {
                     None => format!("to {verb} {object}"),
                     Some(until) => format!("to {verb} {object}, until {}", milliseconds(until)),
