@@ -149,3 +149,53 @@ fn has_ended(run: &Run, faults: &FaultDriver, leaving: &mut Option<Nanos>) -> bo
     }
     false
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use wavetank_runtime::{ListenOptions, Listener, Runtime, SocketOptions};
+
+    use super::*;
+    use crate::choices::Replay;
+    use crate::turmoil::TurmoilHost;
+
+    /// A client that connects, writes and reads, each of which may be told to wait or be preempted.
+    fn asks_and_is_answered(sim: &mut TurmoilSim) {
+        sim.host("server", async |host: TurmoilHost| {
+            let address = "0.0.0.0:80".parse()?;
+            let listener = Runtime::listen(&host, address, ListenOptions::new()).await?;
+            let (mut stream, _) = listener.accept().await?;
+            let question = stream.read_u8().await?;
+            stream.write_u8(question + 1).await?;
+            std::future::pending().await
+        });
+        sim.client("client", async |host: TurmoilHost| {
+            let server = Runtime::resolve(&host, "server", 80).await?[0];
+            let mut stream = Runtime::connect(&host, server, SocketOptions::new()).await?;
+            stream.write_u8(7).await?;
+            assert_eq!(stream.read_u8().await?, 8);
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn every_perturbation_of_the_tank_happens_here_too_and_none_loses_anything() {
+        let mut seen = BTreeSet::new();
+        for seed in 0..200 {
+            let outcome = simulate(&asks_and_is_answered, &Plan::Seed(seed), &Arc::default());
+            let trace = outcome.trace.render();
+            assert_eq!(outcome.symptom, None, "seed {seed}\n{trace}");
+            let marks =
+                ["~ is not let accept", "~ is not let connect", "~ is not let read", "~ is not let write"];
+            let marks = marks.into_iter().chain(["~ is woken for nothing"]);
+            seen.extend(marks.filter(|mark| trace.contains(mark)));
+            let plan = Plan::Replay { seed, log: &outcome.log, mode: Replay::Strict };
+            let again = simulate(&asks_and_is_answered, &plan, &Arc::default());
+            assert_eq!(again.divergence, None);
+            assert_eq!(again.trace.first_difference(&outcome.trace), None);
+        }
+        assert_eq!(seen.len(), 5, "{seen:?}");
+    }
+}
