@@ -61,12 +61,6 @@ pub(crate) enum Fact {
     /// A host's main returned an error.
     Failed(Box<str>),
     Network(NetEvent),
-    /// What happened to a socket of another network than the tank's.
-    #[cfg(feature = "turmoil")]
-    Socket {
-        what: Box<str>,
-        transfer: bool,
-    },
     Fault(Box<str>),
     /// A read or write transferred less than it could, because the run chose so.
     Short {
@@ -78,6 +72,12 @@ pub(crate) enum Fact {
     Logged(Box<str>),
     Datagram(DatagramEvent),
     Local(LocalEvent),
+    /// What happened to a socket of another network than the tank's. The last, because hashes of traces count variants.
+    #[cfg(feature = "turmoil")]
+    Socket {
+        what: Box<str>,
+        transfer: bool,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
