@@ -117,6 +117,10 @@ struct Slot {
     suspender: Option<Suspender>,
     waker: Waker,
     woken: bool,
+    /// It aborted itself: its future is dropped when it suspends.
+    aborted: bool,
+    /// The main of a host, which nobody joins.
+    host_main: bool,
     waits: Vec<Waiting>,
     /// What an async task waited for before its present step.
     waits_before: Vec<Waiting>,
@@ -178,7 +182,13 @@ pub(crate) struct Executor {
     /// Seam operations that the running task may still finish in this step.
     operations_left: Cell<u32>,
     verdict: RefCell<Option<Symptom>>,
+    /// What becomes the verdict after this step, unless the step itself fails.
+    pending_verdict: RefCell<Option<Symptom>>,
+    /// The source place of the panic that is the verdict.
+    panicked_at: RefCell<Option<String>>,
     tearing_down: Cell<bool>,
+    /// How often threads that are torn down have caught the unwind and gone on.
+    unwinds_caught: Cell<u32>,
     /// Wakes the root future when it has parked in tokio.
     root: RefCell<Option<Waker>>,
     #[cfg(feature = "turmoil")]
@@ -237,7 +247,10 @@ impl Executor {
             budgets: RefCell::new(Budgets::new()),
             operations_left: Cell::new(u32::MAX),
             verdict: RefCell::default(),
+            pending_verdict: RefCell::default(),
+            panicked_at: RefCell::default(),
             tearing_down: Cell::new(false),
+            unwinds_caught: Cell::new(0),
             root: RefCell::default(),
             #[cfg(feature = "turmoil")]
             domains: domain::Domains::default(),
@@ -259,7 +272,11 @@ impl Executor {
         interpose::set_clock(now);
     }
 
+    // Wakers are cloned and dropped without a borrow: they may be anybody's code, and call back.
+
+    /// Arms a timer. One that is due already fires when time next passes, at the time it is now.
     pub(crate) fn arm(&self, deadline: Nanos, host: HostIndex, waker: Waker) -> TimerKey {
+        let deadline = deadline.max(self.now());
         let order = self.timers_armed.get();
         self.timers_armed.set(order + 1);
         self.timers.borrow_mut().insert((deadline, order), Timer { waker, host });
@@ -267,14 +284,27 @@ impl Executor {
     }
 
     pub(crate) fn rearm(&self, key: TimerKey, waker: &Waker) -> bool {
-        let mut timers = self.timers.borrow_mut();
-        let Some(timer) = timers.get_mut(&key) else { return false };
-        timer.waker.clone_from(waker);
+        let Some(is_same) = self.timers.borrow().get(&key).map(|timer| timer.waker.will_wake(waker)) else {
+            return false;
+        };
+        if !is_same {
+            let mut waker = waker.clone();
+            if let Some(timer) = self.timers.borrow_mut().get_mut(&key) {
+                std::mem::swap(&mut timer.waker, &mut waker);
+            }
+        }
         true
     }
 
+    /// Sets an armed timer to another time. `None` if it is not armed.
+    pub(crate) fn move_timer(&self, key: TimerKey, deadline: Nanos) -> Option<TimerKey> {
+        let timer = self.timers.borrow_mut().remove(&key);
+        timer.map(|timer| self.arm(deadline, timer.host, timer.waker))
+    }
+
     pub(crate) fn disarm(&self, key: TimerKey) {
-        self.timers.borrow_mut().remove(&key);
+        let disarmed = self.timers.borrow_mut().remove(&key);
+        drop(disarmed);
     }
 
     pub(crate) fn next_timer(&self) -> Option<Nanos> {
@@ -291,7 +321,14 @@ impl Executor {
                     _ => return,
                 }
             };
-            due.waker.wake();
+            self.wake_up(due.waker);
+        }
+    }
+
+    /// Wakes `waker`. If it panics, that fails the run and nobody else: there may be no code under test around it.
+    pub(crate) fn wake_up(&self, waker: Waker) {
+        if let Err(panic) = lifecycle::caught(|| waker.wake()) {
+            self.fail_by_panic("a waker", panic.message());
         }
     }
 
@@ -310,6 +347,25 @@ impl Executor {
             return;
         }
         self.verdict.borrow_mut().get_or_insert(symptom);
+    }
+
+    /// Ends the run with `symptom` after this step, unless the step itself fails.
+    fn fail_later(&self, symptom: Symptom) {
+        self.pending_verdict.borrow_mut().get_or_insert(symptom);
+    }
+
+    /// Ends the run with the panic that has just happened.
+    fn fail_by_panic(&self, who: &str, message: &str) {
+        let place = crate::panics::take_place();
+        if !self.stopped() && !self.tearing_down.get() {
+            *self.panicked_at.borrow_mut() = place;
+        }
+        self.fail(Symptom::new(SymptomKind::Panic, format!("{who}: {message}")));
+    }
+
+    /// The source place of the panic that ended the run, if one did.
+    pub(crate) fn panicked_at(&self) -> Option<String> {
+        self.panicked_at.borrow().clone()
     }
 
     pub(crate) fn verdict(&self) -> Option<Symptom> {
@@ -395,7 +451,7 @@ impl Executor {
                 let (host, waker) = (slot.host, waker::late(self.run, task));
                 drop(slots);
                 self.fact_of(task, Fact::Withheld { nanos: withheld });
-                let timer = self.arm(self.now() + withheld, host, waker);
+                let timer = self.arm(self.now().saturating_add(withheld), host, waker);
                 self.slots.borrow_mut()[task.index()].withheld_until = Some(timer);
             }
         }
@@ -410,7 +466,8 @@ impl Executor {
     }
 
     fn withheld_for(&self, task: TaskId) -> Nanos {
-        // Nobody is late at the start: servers listen before the first client's segment arrives.
+        // Nobody is late at the start: servers listen before the first client's segment arrives. Nor at the end: what
+        // is merely slow is no leak.
         if !self.withholds || self.now() == 0 || !self.is_fair_game() {
             return 0;
         }
@@ -434,6 +491,20 @@ impl Executor {
         drop(slots);
         if let Some(root) = self.root.borrow_mut().take() {
             root.wake();
+        }
+    }
+
+    /// Makes every withheld task ready.
+    pub(crate) fn release_all(&self) {
+        let withheld: Vec<(TaskId, TimerKey)> = {
+            let slots = self.slots.borrow();
+            let withheld =
+                slots.iter().enumerate().filter_map(|(index, slot)| Some((index, slot.withheld_until?)));
+            withheld.map(|(index, timer)| (TaskId::new(index), timer)).collect()
+        };
+        for (task, timer) in withheld {
+            self.disarm(timer);
+            self.release(task);
         }
     }
 
@@ -538,7 +609,11 @@ impl Executor {
         self.keep_since(task);
         self.last.set(Some((task, Operation::new("step"))));
         match polled {
-            Ok(Poll::Pending) => Some(body),
+            Ok(Poll::Pending) if !self.slots.borrow()[task.index()].aborted => Some(body),
+            Ok(Poll::Pending) => {
+                self.drop_body(task, Body::Task(body));
+                None
+            }
             Ok(Poll::Ready(())) => {
                 self.drop_body(task, Body::Task(body));
                 None
@@ -661,10 +736,11 @@ impl Executor {
 
     /// A scheduling point of the running thread: another one may run before `operation`.
     ///
-    /// Does nothing in an async task, outside of tasks, and while a thread unwinds.
+    /// Does nothing in an async task, outside of tasks, while a thread unwinds, and while `tracing` formats an event
+    /// (which would swallow the events of other threads).
     pub(crate) fn point(&self, operation: Operation) {
         let Some(task) = self.running_thread() else { return };
-        if self.may_not_suspend() {
+        if self.may_not_suspend() || crate::trace::is_formatting() {
             return;
         }
         self.count_step(task);
@@ -700,7 +776,7 @@ impl Executor {
     /// Gives up the processor: the running thread goes to the end of the ready list.
     pub(crate) fn yield_now(&self) {
         let Some(task) = self.running_thread() else { return };
-        if self.may_not_suspend() {
+        if self.may_not_suspend() || crate::trace::is_formatting() {
             return;
         }
         self.count_step(task);
@@ -764,7 +840,15 @@ impl Executor {
 
     /// Whether what runs now must not wait: it unwinds, or it is the destructor of something that is torn down.
     fn may_not_suspend(&self) -> bool {
-        std::thread::panicking() || self.being_torn_down()
+        std::thread::panicking() || (self.being_torn_down() && !self.has_caught_its_end())
+    }
+
+    /// Whether the running thread is torn down and has caught the unwind: it goes on with its program, until it suspends
+    /// and is unwound again.
+    fn has_caught_its_end(&self) -> bool {
+        let suspender =
+            self.current.get().and_then(|task| self.slots.borrow()[task.index()].suspender.clone());
+        suspender.is_some_and(|suspender| suspender.is_inside())
     }
 
     fn running_thread(&self) -> Option<TaskId> {
@@ -772,9 +856,24 @@ impl Executor {
         self.slots.borrow()[task.index()].suspender.is_some().then_some(task)
     }
 
+    /// Whether a thread runs now: only threads may block.
+    pub(crate) fn can_block(&self) -> bool {
+        self.running_thread().is_some()
+    }
+
     fn suspend(&self, task: TaskId) {
+        if self.being_torn_down() {
+            self.count_caught_unwind(task);
+        }
+        self.switch(task);
+    }
+
+    /// Gives control back from the running thread `task` to the executor.
+    fn switch(&self, task: TaskId) {
         let suspender = self.slots.borrow()[task.index()].suspender.clone();
+        let formats = crate::trace::set_formatting(false);
         suspender.expect("only threads suspend").suspend();
+        crate::trace::set_formatting(formats);
     }
 }
 

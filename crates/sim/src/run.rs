@@ -5,6 +5,8 @@
 
 mod clock;
 mod drive;
+#[cfg(test)]
+mod hostile;
 mod hosts;
 pub(crate) mod oracle;
 #[cfg(test)]
@@ -141,6 +143,8 @@ fn simulate(
     });
     // Tasks that third-party code spawned on tokio die here, while their sockets still find their run.
     drop(runtime);
+    // What their destructors have started.
+    run.executor.tear_down();
     drop(entered);
     let run = Rc::into_inner(run).expect("handles find their run through the context and keep none");
     run.into_outcome()
@@ -261,18 +265,23 @@ impl Run {
         network.take_ready().for_each(|ready| waiters.take(ready, &mut wakers));
         drop((network, waiters));
         // Woken without a borrow: a waker may be anybody's code.
-        wakers.drain(..).for_each(Waker::wake);
+        wakers.drain(..).for_each(|waker| self.executor.wake_up(waker));
         self.woken.set(wakers);
     }
 
     /// Has `waker` woken once `ready` may have changed.
     pub(crate) fn when_ready(&self, ready: Ready, waker: &Waker) {
-        self.waiters.borrow_mut().add(ready, waker);
+        if !self.waiters.borrow_mut().has(ready, waker) {
+            // Cloned without a borrow.
+            let waker = waker.clone();
+            self.waiters.borrow_mut().add(ready, waker);
+        }
     }
 
     /// Forgets who waits for a socket or listener that is gone.
     pub(crate) fn forget(&self, ready: Ready) {
-        self.waiters.borrow_mut().forget(ready);
+        let forgotten = self.waiters.borrow_mut().forget(ready);
+        drop(forgotten);
     }
 
     /// Describes what a task waits for outside of the executor.
@@ -328,7 +337,7 @@ impl Run {
         let virtual_time = Duration::from_nanos(self.executor.now());
         let (points, broken_at) = self.probes.into_parts();
         let is_broken = symptom.as_ref().is_some_and(|symptom| symptom.kind() == SymptomKind::Invariant);
-        let panicked_at = panics::take_place();
+        let panicked_at = self.executor.panicked_at().or_else(panics::take_place);
         let failed_at = if is_broken { broken_at.map(str::to_owned) } else { panicked_at };
         let names = self.executor.task_names();
         let (choices, mut trace) = self.executor.into_parts();

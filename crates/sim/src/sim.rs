@@ -225,7 +225,8 @@ impl Sim {
         let start = move |run: &Run, index: usize| {
             let host = Host::new(run.number, index);
             let future = async move { host.main_ended(main(host).await) };
-            run.executor.start_task(index, "main", true, future);
+            let task = run.executor.start_task(index, "main", true, future);
+            run.executor.mark_host_main(task);
         };
         self.add(name, true, Start::Once(Box::new(start)));
     }
@@ -240,7 +241,8 @@ impl Sim {
             let host = Host::new(run.number, index);
             let main = main.clone();
             let future = async move { host.main_ended(main(host).await) };
-            run.executor.start_task(index, "main", false, future);
+            let task = run.executor.start_task(index, "main", false, future);
+            run.executor.mark_host_main(task);
         };
         self.add(name, false, Start::Again(Rc::new(start)));
     }
@@ -402,7 +404,8 @@ fn start_thread<O: MainResult>(
 ) {
     let host = Host::new(run.number, index);
     let entry = crate::host::thread_entry(run.number, move || host.main_ended(main(host)));
-    run.executor.start_thread(index, "main", client, entry).expect("memory for the stack of a main");
+    let task = run.executor.start_thread(index, "main", client, entry);
+    run.executor.mark_host_main(task.expect("memory for the stack of a main"));
 }
 
 fn latency_range(range: RangeInclusive<Duration>) -> LatencyRange {

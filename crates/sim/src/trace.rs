@@ -20,7 +20,7 @@ use crate::executor::{Operation, TaskId, Wait};
 use crate::faults::Transfer;
 use crate::net::{DatagramEvent, LocalEvent, Nanos, NetEvent, Network};
 
-pub(crate) use layer::{dispatch, leave_spans, reenter_spans};
+pub(crate) use layer::{dispatch, is_formatting, leave_spans, reenter_spans, set_formatting};
 pub(crate) use render::{after, milliseconds};
 
 /// Something that happened.

@@ -174,8 +174,12 @@ impl Sleep for SimSleep {
         self.deadline
     }
 
+    /// Keeps the waker of the last poll: as with tokio's, the task is woken at the new time without polling again.
     fn reset(mut self: Pin<&mut Self>, deadline: Instant) {
-        self.disarm();
+        let armed = self.timer.take();
+        self.timer = armed.and_then(|timer| {
+            context::with_run(self.host.run, |run| run.executor.move_timer(timer, deadline.as_nanos()))?
+        });
         self.deadline = deadline;
     }
 }

@@ -34,7 +34,12 @@ pub(super) async fn drive(run: &Run) {
             continue;
         }
         if run.executor.mains_left() == 0 {
-            let until = *leaving.get_or_insert_with(|| run.executor.now() + run.config.leak_grace);
+            if leaving.is_none() {
+                run.executor.release_all();
+                leaving = Some(run.executor.now().saturating_add(run.config.leak_grace));
+                continue;
+            }
+            let until = leaving.unwrap_or(Nanos::MAX);
             match oracle::leak(run) {
                 None => return,
                 Some(leak) if run.executor.now() >= until => return fail(run, leak),
@@ -44,6 +49,8 @@ pub(super) async fn drive(run: &Run) {
         if !pass_time(run, &mut clock, leaving).await {
             return;
         }
+        // What this instant has woken beside the seam runs before time passes again.
+        polled = clock.may_have_foreign_timers();
     }
 }
 
