@@ -6,7 +6,8 @@
 //!
 //! The files: `waker` (how tasks become ready), `coroutine` (threads), `strategy` (who runs next), `budget` (how far a
 //! task gets in a step), `wait` (what parked tasks wait for), `perturb` (late and spurious wake-ups), `overflow` (stack
-//! overflows), `lifecycle` (start, end, teardown), `hosts` (what happens to all tasks of one host).
+//! overflows), `lifecycle` (start, end, teardown), `hosts` (what happens to all tasks of one host), `domain` (hosts that
+//! another simulation steps one by one).
 //!
 //! # Invariants
 //!
@@ -17,6 +18,8 @@
 mod advice;
 mod budget;
 mod coroutine;
+#[cfg(feature = "turmoil")]
+mod domain;
 mod hosts;
 mod lifecycle;
 mod overflow;
@@ -73,6 +76,8 @@ pub(crate) struct Settings {
     pub(crate) steps_max: u64,
     /// Whether seeds may withhold ready tasks, preempt and defer operations, and wake tasks for nothing.
     pub(crate) perturb: bool,
+    /// How long a ready task may be withheld at most.
+    pub(crate) withhold_max: Nanos,
     /// Whether a panic fails the run only if it is a main's.
     pub(crate) tolerate_panics: bool,
 }
@@ -153,7 +158,7 @@ pub(crate) struct Executor {
     clock: Cell<Nanos>,
     pub(crate) choices: RefCell<Choices>,
     pub(crate) trace: RefCell<Trace>,
-    lanes: Lanes,
+    lanes: Cell<Lanes>,
     chooser: RefCell<Chooser>,
     hosts: RefCell<Vec<Arc<str>>>,
     names: RefCell<BTreeMap<String, u32>>,
@@ -187,6 +192,8 @@ pub(crate) struct Executor {
     unwinds_caught: Cell<u32>,
     /// Wakes the root future when it has parked in tokio.
     root: RefCell<Option<Waker>>,
+    #[cfg(feature = "turmoil")]
+    domains: domain::Domains,
     mailbox: Arc<Mailbox>,
     pub(crate) progress: Arc<Progress>,
 }
@@ -219,7 +226,7 @@ impl Executor {
             clock: Cell::new(0),
             choices: RefCell::new(choices),
             trace: RefCell::new(Trace::new()),
-            lanes,
+            lanes: Cell::new(lanes),
             chooser: RefCell::new(chooser),
             hosts: RefCell::default(),
             names: RefCell::default(),
@@ -246,6 +253,8 @@ impl Executor {
             tearing_down: Cell::new(false),
             unwinds_caught: Cell::new(0),
             root: RefCell::default(),
+            #[cfg(feature = "turmoil")]
+            domains: domain::Domains::default(),
             mailbox: Arc::default(),
             progress,
         }
@@ -412,6 +421,10 @@ impl Executor {
             }
             slot.woken = true;
         }
+        #[cfg(feature = "turmoil")]
+        if self.wake_in_domain(task) {
+            return;
+        }
         self.inbox.borrow_mut().push_back(task);
         if let Some(root) = self.root.borrow_mut().take() {
             root.wake();
@@ -463,8 +476,8 @@ impl Executor {
         if !self.withholds || self.now() == 0 || !self.is_fair_game() {
             return 0;
         }
-        let site = self.site(self.lanes.withhold, task, Operation::new("wake-up"));
-        let bound = WITHHELD.len() as u32;
+        let site = self.site(self.lanes.get().withhold, task, Operation::new("wake-up"));
+        let bound = WITHHELD.partition_point(|&nanos| nanos <= self.settings.withhold_max) as u32;
         let pick = self
             .choices
             .borrow_mut()
@@ -517,7 +530,7 @@ impl Executor {
             1 => 0,
             _ => {
                 let (task, operation) = self.last.get().unwrap_or((TaskId(0), Operation::new("start")));
-                let site = self.site(self.lanes.schedule, task, operation);
+                let site = self.site(self.lanes.get().schedule, task, operation);
                 let ready = self.ready.borrow();
                 self.choose(site, ready.as_slices().0, ready.as_slices().1, None)
             }
@@ -554,7 +567,7 @@ impl Executor {
     /// Asks a question of `bound` alternatives for the running thread about `operation`, in the schedule lane.
     pub(crate) fn pick_waiter(&self, operation: Operation, bound: usize) -> usize {
         let Some(task) = self.current.get().filter(|_| bound > 1) else { return 0 };
-        let site = self.site(self.lanes.schedule, task, operation);
+        let site = self.site(self.lanes.get().schedule, task, operation);
         let fifo = self.settings.strategy == Strategy::Fifo;
         let bound = u32::try_from(bound).expect("fewer than 2^32 waiters");
         self.choices.borrow_mut().pick(site, bound, |rng| if fifo { 0 } else { below(rng, bound) }) as usize
@@ -650,7 +663,7 @@ impl Executor {
         if !self.preempts {
             return;
         }
-        let site = self.site(self.lanes.budget, task, Operation::new("budget"));
+        let site = self.site(self.lanes.get().budget, task, Operation::new("budget"));
         let bound = BUDGETS.len() as u32;
         let pick = self
             .choices
@@ -748,7 +761,7 @@ impl Executor {
         if self.ready.borrow().is_empty() {
             return;
         }
-        let site = self.site(self.lanes.schedule, task, operation);
+        let site = self.site(self.lanes.get().schedule, task, operation);
         let pick = {
             let ready = self.ready.borrow();
             self.choose(site, ready.as_slices().0, ready.as_slices().1, Some(task))

@@ -47,8 +47,18 @@ impl Host {
     }
 
     #[track_caller]
-    fn run(self) -> Rc<Run> {
+    pub(crate) fn run(self) -> Rc<Run> {
         context::expect_run(self.run)
+    }
+
+    #[cfg(feature = "turmoil")]
+    pub(crate) const fn index(self) -> usize {
+        self.index
+    }
+
+    #[cfg(feature = "turmoil")]
+    pub(crate) const fn run_number(self) -> u64 {
+        self.run
     }
 
     const fn id(self) -> HostId {
@@ -155,6 +165,6 @@ pub(crate) fn thread_entry(run: u64, body: impl FnOnce() + 'static) -> impl FnOn
 }
 
 /// What a seam call says when its thread unwinds and would have to wait.
-fn unwinding(what: &str) -> io::Error {
+pub(crate) fn unwinding(what: &str) -> io::Error {
     io::Error::other(format!("{what} would have to wait, and a thread that unwinds cannot"))
 }

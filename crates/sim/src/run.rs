@@ -8,7 +8,7 @@ mod drive;
 #[cfg(test)]
 mod hostile;
 mod hosts;
-mod oracle;
+pub(crate) mod oracle;
 #[cfg(test)]
 pub(crate) mod tests;
 mod waiters;
@@ -38,6 +38,8 @@ use crate::sim::{Config, HostPlan, Sim, Start};
 use crate::symptom::{Symptom, SymptomKind};
 use crate::trace::{self, Fact, Trace};
 
+#[cfg(feature = "turmoil")]
+pub(crate) use drive::fail;
 use hosts::HostRole;
 pub(crate) use hosts::Main;
 use waiters::Waiters;
@@ -86,6 +88,8 @@ pub(crate) struct Run {
     waiters: RefCell<Waiters>,
     /// Room for wakers on their way from `waiters`, kept from call to call.
     woken: Cell<Vec<Waker>>,
+    /// Names of what tasks wait for outside of the tank's network.
+    labels: RefCell<Vec<Arc<str>>>,
     config: Config,
     hosts: Vec<HostRole>,
     /// When the last fault ended: a stall counts from here.
@@ -168,7 +172,7 @@ fn seed_select(_: &mut tokio::runtime::Builder, _: u64) {
 }
 
 impl Run {
-    fn new(
+    pub(crate) fn new(
         number: u64,
         mut choices: Choices,
         config: Config,
@@ -183,6 +187,7 @@ impl Run {
             stack_bytes: config.stack_bytes,
             steps_max: config.steps_max,
             perturb: config.perturb,
+            withhold_max: config.withhold_max,
             tolerate_panics: config.tolerate_panics,
         };
         let seed = choices.seed();
@@ -218,6 +223,7 @@ impl Run {
             link_sites: RefCell::default(),
             waiters: RefCell::default(),
             woken: Cell::default(),
+            labels: RefCell::default(),
             config,
             hosts,
             healed_at: Cell::new(0),
@@ -278,7 +284,24 @@ impl Run {
 
     /// Describes what a task waits for outside of the executor.
     pub(crate) fn describe_object(&self, verb: &str, object: u64) -> String {
+        if let Some(label) = trace::label_of(&self.labels.borrow(), object) {
+            return format!("to {verb} {label}");
+        }
         format!("to {verb} {}", self.network.borrow().describe_object(object))
+    }
+
+    /// Names something outside of the tank's network that tasks may wait for.
+    #[cfg(feature = "turmoil")]
+    pub(crate) fn label(&self, label: Arc<str>) -> u64 {
+        let mut labels = self.labels.borrow_mut();
+        labels.push(label);
+        trace::FIRST_LABEL + labels.len() as u64 - 1
+    }
+
+    /// How much simulated time clients have to leave nothing behind.
+    #[cfg(feature = "turmoil")]
+    pub(crate) fn leak_grace(&self) -> Nanos {
+        self.config.leak_grace
     }
 
     pub(crate) fn host_name(&self, host: HostIndex) -> Arc<str> {
@@ -310,7 +333,7 @@ impl Run {
         self.healed_at.set(self.executor.now());
     }
 
-    fn into_outcome(self) -> Outcome {
+    pub(crate) fn into_outcome(self) -> Outcome {
         let symptom = self.executor.verdict();
         let steps = self.executor.steps();
         let virtual_time = Duration::from_nanos(self.executor.now());
@@ -321,6 +344,7 @@ impl Run {
         let names = self.executor.task_names();
         let (choices, mut trace) = self.executor.into_parts();
         trace.keep_names(names, self.network.into_inner());
+        trace.keep_labels(self.labels.into_inner());
         Outcome {
             symptom,
             divergence: choices.divergence().cloned(),

@@ -35,6 +35,8 @@ mod case;
 mod examine;
 mod first_failure;
 mod hunt;
+#[cfg(feature = "turmoil")]
+mod in_turmoil;
 mod reach;
 mod recordings;
 #[cfg(test)]
@@ -184,7 +186,7 @@ impl Sweep {
     ///
     /// When anything fails, with the report. On Ctrl-C the process exits with status 130.
     pub fn run(self, body: impl Fn(&mut Sim) + Send + Sync + 'static) -> Passed {
-        self.in_process(Box::new(body), |session| session.verify())
+        self.in_process(Arc::new(BodyRunner(Box::new(body))), |session| session.verify())
     }
 
     /// Runs a test that is to find a bug: every recording must still fail as recorded, and one of the seeds must show
@@ -197,10 +199,10 @@ impl Sweep {
     ///
     /// When the bug is not found, or anything else is, with the report. On Ctrl-C the process exits with status 130.
     pub fn find(self, body: impl Fn(&mut Sim) + Send + Sync + 'static) -> Found {
-        self.in_process(Box::new(body), |session| session.find())
+        self.in_process(Arc::new(BodyRunner(Box::new(body))), |session| session.find())
     }
 
-    fn in_process<T>(self, body: Box<crate::run::Body>, work: impl FnOnce(&Session) -> Result<T, Stop>) -> T {
+    fn in_process<T>(self, runner: Arc<dyn Runner>, work: impl FnOnce(&Session) -> Result<T, Stop>) -> T {
         let running = RunningSweep::start();
         let settings = match settings::problem_of_build(cfg!(tokio_unstable)) {
             Some(problem) => Err(problem.to_owned()),
@@ -210,7 +212,7 @@ impl Sweep {
         let result = result.and_then(|settings| {
             let pool = Pool::of_process(settings.workers);
             let interrupt = running.interrupt().clone();
-            work(&Session::new(self, settings, Arc::new(BodyRunner(body)), pool, interrupt))
+            work(&Session::new(self, settings, runner, pool, interrupt))
         });
         match result {
             Ok(value) => value,

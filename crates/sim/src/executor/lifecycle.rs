@@ -449,7 +449,7 @@ impl Executor {
         drop(timers);
     }
 
-    fn tear_down_one(&self, task: TaskId, holders_only: bool) {
+    pub(super) fn tear_down_one(&self, task: TaskId, holders_only: bool) {
         let body = {
             let mut slots = self.slots.borrow_mut();
             let slot = &mut slots[task.index()];

@@ -55,7 +55,7 @@ pub(super) async fn drive(run: &Run) {
 }
 
 /// Ends the run with what an oracle saw. No task does anything wrong at that moment, so the trace has to say it.
-fn fail(run: &Run, symptom: Symptom) {
+pub(crate) fn fail(run: &Run, symptom: Symptom) {
     run.executor.fact(Fact::Failed(symptom.to_string().into()));
     run.executor.fail(symptom);
 }

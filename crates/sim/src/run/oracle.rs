@@ -66,13 +66,13 @@ const fn blocking_threads() -> usize {
 }
 
 /// When an operation of a client will have outlasted the test's bound, if nothing ends it before.
-pub(super) fn stall_at(run: &Run) -> Option<Nanos> {
+pub(crate) fn stall_at(run: &Run) -> Option<Nanos> {
     let bound = run.config.stall_after?;
     longest_wait(run).map(|(since, ..)| since.saturating_add(bound))
 }
 
 /// The operation that has outlasted the test's bound.
-pub(super) fn stall(run: &Run) -> Option<Symptom> {
+pub(crate) fn stall(run: &Run) -> Option<Symptom> {
     let bound = run.config.stall_after?;
     let (_, name, waiting) = longest_wait(run)?;
     let detail = format!("{name} waits {} for more than {}", words(run, &waiting), milliseconds(bound));
@@ -93,7 +93,7 @@ fn longest_wait(run: &Run) -> Option<(Nanos, Arc<str>, Waiting)> {
 }
 
 /// What clients left behind, if anything.
-pub(super) fn leak(run: &Run) -> Option<Symptom> {
+pub(crate) fn leak(run: &Run) -> Option<Symptom> {
     let mut left = Vec::new();
     for one in run.executor.stragglers() {
         if run.hosts[one.host].client {
@@ -119,7 +119,7 @@ pub(super) fn leak(run: &Run) -> Option<Symptom> {
 }
 
 /// Everything that has not ended, for limits.
-pub(super) fn unfinished(run: &Run) -> String {
+pub(crate) fn unfinished(run: &Run) -> String {
     let alive = run.executor.stragglers();
     let lines: Vec<String> =
         alive.iter().map(|one| format!("\n  {}", describe(run, one, Times::Shown))).collect();

@@ -16,6 +16,7 @@ use std::sync::OnceLock;
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::Interest;
 use tracing::{Dispatch, Event, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, SubscriberExt};
@@ -86,6 +87,11 @@ struct TankLayer;
 struct Label(String);
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for TankLayer {
+    fn register_callsite(&self, _: &'static Metadata<'static>) -> Interest {
+        // Asked once a process, perhaps by a thread that simulates nothing: `enabled` must be asked each time.
+        Interest::sometimes()
+    }
+
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
         context::current().is_some_and(|run| *metadata.level() <= run.trace_level)
     }
@@ -134,6 +140,10 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for TankLayer {
         let Some(run) = context::current() else { return };
         let mut line = String::new();
         for span in scope.event_scope(event).into_iter().flat_map(|scope| scope.from_root()) {
+            // turmoil's own span names the host, and so does the task; for code that no task of ours runs it must stay.
+            if span.metadata().target() == "turmoil::sim" && run.executor.current().is_some() {
+                continue;
+            }
             if let Some(Label(label)) = span.extensions().get::<Label>() {
                 let _ = write!(line, "{label}: ");
             }
