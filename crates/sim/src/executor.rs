@@ -4,7 +4,7 @@
 //! block. The executor steps one of them at a time and knows nothing of networks: what a parked task waits for is told
 //! to it as a [`Wait`], and whoever drives it decides when time passes.
 //!
-//! The files: `waker` (how tasks become ready), `coroutine` (threads), `strategy` (who runs next), `budget` (how far a
+//! The files: `waker` (how tasks become ready), `coroutine` and `threads` (threads), `timers` (the clock), `strategy` (who runs next), `budget` (how far a
 //! task gets in a step), `wait` (what parked tasks wait for), `perturb` (late and spurious wake-ups), `overflow` (stack
 //! overflows), `lifecycle` (start, end, teardown), `hosts` (what happens to all tasks of one host), `domain` (hosts that
 //! another simulation steps one by one).
@@ -25,6 +25,8 @@ mod lifecycle;
 mod overflow;
 mod perturb;
 mod strategy;
+mod threads;
+mod timers;
 mod wait;
 mod waker;
 
@@ -48,6 +50,8 @@ pub(crate) use lifecycle::{Straggler, describe_wait};
 pub(crate) use perturb::{LATER_BOUND, NOBODY, draw_later, later};
 use strategy::Chooser;
 pub use strategy::Strategy;
+use timers::Timer;
+pub(crate) use timers::TimerKey;
 pub(crate) use wait::{Operation, Wait};
 use waker::{Mailbox, TaskWaker};
 
@@ -132,14 +136,6 @@ struct Slot {
     locks_held: u32,
     /// The timer that ends the stretch for which it is withheld.
     withheld_until: Option<TimerKey>,
-}
-
-/// The key of a timer: deadline and order of arming.
-pub(crate) type TimerKey = (Nanos, u64);
-
-struct Timer {
-    waker: Waker,
-    host: HostIndex,
 }
 
 #[derive(Clone, Copy)]
@@ -257,79 +253,6 @@ impl Executor {
             domains: domain::Domains::default(),
             mailbox: Arc::default(),
             progress,
-        }
-    }
-
-    // Time.
-
-    pub(crate) fn now(&self) -> Nanos {
-        self.clock.get()
-    }
-
-    /// Moves the clock. Whoever drives the executor does this, and only forwards.
-    pub(crate) fn set_now(&self, now: Nanos) {
-        assert!(now >= self.clock.get(), "time does not run backwards");
-        self.clock.set(now);
-        interpose::set_clock(now);
-    }
-
-    // Wakers are cloned and dropped without a borrow: they may be anybody's code, and call back.
-
-    /// Arms a timer. One that is due already fires when time next passes, at the time it is now.
-    pub(crate) fn arm(&self, deadline: Nanos, host: HostIndex, waker: Waker) -> TimerKey {
-        let deadline = deadline.max(self.now());
-        let order = self.timers_armed.get();
-        self.timers_armed.set(order + 1);
-        self.timers.borrow_mut().insert((deadline, order), Timer { waker, host });
-        (deadline, order)
-    }
-
-    pub(crate) fn rearm(&self, key: TimerKey, waker: &Waker) -> bool {
-        let Some(is_same) = self.timers.borrow().get(&key).map(|timer| timer.waker.will_wake(waker)) else {
-            return false;
-        };
-        if !is_same {
-            let mut waker = waker.clone();
-            if let Some(timer) = self.timers.borrow_mut().get_mut(&key) {
-                std::mem::swap(&mut timer.waker, &mut waker);
-            }
-        }
-        true
-    }
-
-    /// Sets an armed timer to another time. `None` if it is not armed.
-    pub(crate) fn move_timer(&self, key: TimerKey, deadline: Nanos) -> Option<TimerKey> {
-        let timer = self.timers.borrow_mut().remove(&key);
-        timer.map(|timer| self.arm(deadline, timer.host, timer.waker))
-    }
-
-    pub(crate) fn disarm(&self, key: TimerKey) {
-        let disarmed = self.timers.borrow_mut().remove(&key);
-        drop(disarmed);
-    }
-
-    pub(crate) fn next_timer(&self) -> Option<Nanos> {
-        self.timers.borrow().first_key_value().map(|(key, _)| key.0)
-    }
-
-    /// Wakes what waits for timers that are due.
-    pub(crate) fn fire_timers(&self) {
-        loop {
-            let due = {
-                let mut timers = self.timers.borrow_mut();
-                match timers.first_entry() {
-                    Some(first) if first.key().0 <= self.now() => first.remove(),
-                    _ => return,
-                }
-            };
-            self.wake_up(due.waker);
-        }
-    }
-
-    /// Wakes `waker`. If it panics, that fails the run and nobody else: there may be no code under test around it.
-    pub(crate) fn wake_up(&self, waker: Waker) {
-        if let Err(panic) = lifecycle::caught(|| waker.wake()) {
-            self.fail_by_panic("a waker", panic.message());
         }
     }
 
@@ -734,165 +657,6 @@ impl Executor {
             if !inbox.contains(&task) {
                 inbox.push_back(task);
             }
-        }
-    }
-
-    // Threads.
-
-    /// A scheduling point of the running thread: another one may run before `operation`.
-    ///
-    /// Does nothing in an async task, outside of tasks, while a thread unwinds, and while `tracing` formats an event
-    /// (which would swallow the events of other threads).
-    pub(crate) fn point(&self, operation: Operation) {
-        let Some(task) = self.running_thread() else { return };
-        if self.may_not_suspend() || crate::trace::is_formatting() {
-            return;
-        }
-        self.count_step(task);
-        self.last.set(Some((task, operation)));
-        if self.stopped() {
-            self.suspend(task);
-            return;
-        }
-        if self.stop_if_paused(task) {
-            return;
-        }
-        self.collect();
-        if self.ready.borrow().is_empty() {
-            return;
-        }
-        let site = self.site(self.lanes.get().schedule, task, operation);
-        let pick = {
-            let ready = self.ready.borrow();
-            self.choose(site, ready.as_slices().0, ready.as_slices().1, Some(task))
-        };
-        if pick == 0 {
-            return;
-        }
-        let next = self.ready.borrow_mut().remove(pick - 1).expect("a pick is below its bound");
-        self.fact(Fact::Preempted { before: operation, by: next });
-        self.handoff.set(Some(next));
-        // At the head: once the others block, this thread goes on, so that a dull schedule has few switches.
-        self.ready.borrow_mut().push_front(task);
-        self.slots.borrow_mut()[task.index()].state = State::Ready;
-        self.suspend(task);
-    }
-
-    /// Gives up the processor: the running thread goes to the end of the ready list.
-    pub(crate) fn yield_now(&self) {
-        let Some(task) = self.running_thread() else { return };
-        if self.may_not_suspend() || crate::trace::is_formatting() {
-            return;
-        }
-        self.count_step(task);
-        self.last.set(Some((task, Operation::new("yield"))));
-        if !self.stopped() && self.stop_if_paused(task) {
-            return;
-        }
-        self.collect();
-        if !self.ready.borrow().is_empty() || self.stopped() {
-            self.ready.borrow_mut().push_back(task);
-            self.slots.borrow_mut()[task.index()].state = State::Ready;
-            self.suspend(task);
-        }
-    }
-
-    /// Parks the running thread until it is woken or `until` has come; spurious returns are allowed.
-    ///
-    /// Returns `false` where the thread may not wait: it is unwinding.
-    ///
-    /// # Panics
-    ///
-    /// Where no simulated thread runs: a blocking call in an async task, or outside of the simulation's tasks.
-    #[must_use]
-    #[track_caller]
-    pub(crate) fn block(&self, on: Wait, until: Option<Nanos>) -> bool {
-        if self.may_not_suspend() {
-            return false;
-        }
-        let Some(task) = self.running_thread() else {
-            let who = self.current.get().map_or("code outside of all tasks".into(), |task| self.name(task));
-            panic!(
-                "a blocking call in {who}, which is no thread: start one with `Threads::spawn`, or use `Runtime`"
-            );
-        };
-        let timer = until.map(|until| {
-            let host = self.slots.borrow()[task.index()].host;
-            self.arm(until, host, self.waker(task))
-        });
-        let now = self.now();
-        {
-            let mut slots = self.slots.borrow_mut();
-            let waits = &mut slots[task.index()].waits;
-            waits.retain(|waiting| waiting.on == on);
-            if waits.is_empty() {
-                waits.push(Waiting { on, since: now });
-                drop(slots);
-                self.fact(Fact::Waits(on));
-            }
-        }
-        self.last.set(Some((task, Operation::new("block"))));
-        let _disarm = Disarm { executor: self, timer };
-        self.suspend(task);
-        true
-    }
-
-    /// The running thread has what it waited for.
-    pub(crate) fn unblocked(&self) {
-        if let Some(task) = self.current.get() {
-            self.slots.borrow_mut()[task.index()].waits.clear();
-        }
-    }
-
-    /// Whether what runs now must not wait: it unwinds, or it is the destructor of something that is torn down.
-    fn may_not_suspend(&self) -> bool {
-        std::thread::panicking() || (self.being_torn_down() && !self.has_caught_its_end())
-    }
-
-    /// Whether the running thread is torn down and has caught the unwind: it goes on with its program, until it suspends
-    /// and is unwound again.
-    fn has_caught_its_end(&self) -> bool {
-        let suspender =
-            self.current.get().and_then(|task| self.slots.borrow()[task.index()].suspender.clone());
-        suspender.is_some_and(|suspender| suspender.is_inside())
-    }
-
-    fn running_thread(&self) -> Option<TaskId> {
-        let task = self.current.get()?;
-        self.slots.borrow()[task.index()].suspender.is_some().then_some(task)
-    }
-
-    /// Whether a thread runs now: only threads may block.
-    pub(crate) fn can_block(&self) -> bool {
-        self.running_thread().is_some()
-    }
-
-    fn suspend(&self, task: TaskId) {
-        if self.being_torn_down() {
-            self.count_caught_unwind(task);
-        }
-        self.switch(task);
-    }
-
-    /// Gives control back from the running thread `task` to the executor.
-    fn switch(&self, task: TaskId) {
-        let suspender = self.slots.borrow()[task.index()].suspender.clone();
-        let formats = crate::trace::set_formatting(false);
-        suspender.expect("only threads suspend").suspend();
-        crate::trace::set_formatting(formats);
-    }
-}
-
-/// Disarms a timer also when the thread that waits for it is torn down.
-struct Disarm<'a> {
-    executor: &'a Executor,
-    timer: Option<TimerKey>,
-}
-
-impl Drop for Disarm<'_> {
-    fn drop(&mut self) {
-        if let Some(timer) = self.timer {
-            self.executor.disarm(timer);
         }
     }
 }

@@ -241,8 +241,7 @@ impl Sim {
         let start = move |run: &Run, index: usize| {
             let host = Host::new(run.number, index);
             let future = async move { host.main_ended(main(host).await) };
-            let task = run.executor.start_task(index, "main", true, future);
-            run.executor.mark_host_main(task);
+            run.executor.start_task(index, "main", true, future);
         };
         self.add(name, true, Start::Once(Box::new(start)));
     }

@@ -109,7 +109,7 @@ impl Executor {
             waker,
             woken: false,
             aborted: false,
-            host_main: false,
+            host_main: main,
             waits: Vec::new(),
             waits_before: Vec::new(),
             parked_since: self.now(),
@@ -149,7 +149,8 @@ impl Executor {
         if *count == 1 { name.to_owned() } else { format!("{name}#{count}") }
     }
 
-    /// Says that `task` is the main of its host: nobody joins it, so its panics are never tolerated.
+    /// Says that `task` is the main of its host: nobody joins it, so its panics are never tolerated. Of a client's main
+    /// that goes without saying.
     pub(crate) fn mark_host_main(&self, task: TaskId) {
         self.slots.borrow_mut()[task.index()].host_main = true;
     }
@@ -402,11 +403,6 @@ impl Executor {
             Some(current) => format!("{current} was running; able to run: {}", names.join(", ")),
             None => format!("able to run: {}", names.join(", ")),
         }
-    }
-
-    /// Counts the timers of `host` that are armed.
-    pub(crate) fn timers_of(&self, host: HostIndex) -> usize {
-        self.timers.borrow().values().filter(|timer| timer.host == host).count()
     }
 
     // Teardown.

@@ -117,7 +117,7 @@ async fn pass_time(run: &Run, clock: &mut Clock, leaving: Option<Nanos>) -> bool
     }
     if target >= limit {
         let detail = format!(
-            "{:?} of virtual time and no end; still there:{}\n`Sim::time_limit` sets the limit",
+            "{:?} of virtual time and no end; {}\n`Sim::time_limit` sets the limit",
             run.config.time_limit(),
             oracle::unfinished(run)
         );

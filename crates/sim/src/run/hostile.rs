@@ -295,12 +295,13 @@ fn a_task_beside_the_seam_runs_at_the_nanosecond_that_wakes_it() {
         sim.client("host", async |host: Host| {
             let (sender, receiver) = tokio::sync::oneshot::channel();
             #[expect(clippy::disallowed_methods, reason = "a task beside the seam is what is tested")]
-            let _ = tokio::spawn(async move {
+            let beside = tokio::spawn(async move {
                 Runtime::sleep(&host, Duration::from_micros(300)).await;
                 let _ = sender.send(Runtime::now(&host).as_nanos());
             });
             assert_eq!(receiver.await, Ok(300_000));
             assert_eq!(Runtime::now(&host).as_nanos(), 300_000);
+            drop(beside);
         });
     });
     assert_eq!(symptom(&outcome), "");

@@ -123,7 +123,7 @@ pub(crate) fn unfinished(run: &Run) -> String {
     let alive = run.executor.stragglers();
     let lines: Vec<String> =
         alive.iter().map(|one| format!("\n  {}", describe(run, one, Times::Shown))).collect();
-    lines.concat()
+    format!("still there:{}", lines.concat())
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

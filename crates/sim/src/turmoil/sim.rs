@@ -105,7 +105,8 @@ impl TurmoilSim {
         self.add(name, false, move |run, index| {
             let (host, main) = (Host::new(run.number, index), main.clone());
             let future = async move { host.main_ended(main(TurmoilHost::new(host)).await) };
-            run.executor.start_task(index, "main", false, future);
+            let task = run.executor.start_task(index, "main", false, future);
+            run.executor.mark_host_main(task);
         });
     }
 
@@ -254,5 +255,6 @@ impl fmt::Debug for TurmoilSim {
 
 fn start_thread(run: &Run, index: HostIndex, client: bool, main: impl FnOnce() + 'static) {
     let entry = thread_entry(run.number, main);
-    run.executor.start_thread(index, "main", client, entry).expect("memory for the stack of a main");
+    let task = run.executor.start_thread(index, "main", client, entry);
+    run.executor.mark_host_main(task.expect("memory for the stack of a main"));
 }
