@@ -6,9 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 fn misbehave(how: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_misbehave"));
-    command.args([how, env!("CARGO_TARGET_TMPDIR")]).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
+    misbehave_in(Path::new(env!("CARGO_TARGET_TMPDIR")), how)
 }
 
 fn stderr(output: &Output) -> String {
@@ -53,9 +51,15 @@ fn workspace(test: &str) -> PathBuf {
     folder
 }
 
+/// A child that misbehaves in a workspace at `folder`, without the settings that these tests may run under.
 fn misbehave_in(folder: &Path, how: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_misbehave"));
     command.arg(how).arg(folder).stdout(Stdio::piped()).stderr(Stdio::piped());
+    for (setting, _) in
+        std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("WAVETANK_"))
+    {
+        command.env_remove(setting);
+    }
     command
 }
 

@@ -513,7 +513,10 @@ mod oracles {
 
     #[test]
     fn a_test_without_a_client_is_refused() {
-        let found = find("no-client", |sim| idle_host(sim, "server"));
-        assert_eq!(found.symptom().kind(), SymptomKind::Setup);
+        let found = std::panic::catch_unwind(|| find("no-client", |sim| idle_host(sim, "server")));
+        let report = found.expect_err("a mistake of the test, and no bug that it finds");
+        let report = report.downcast_ref::<String>().expect("a report");
+        assert!(report.contains("no-client is not set up to run"), "{report}");
+        assert!(report.contains("the test has no client"), "{report}");
     }
 }

@@ -422,6 +422,9 @@ impl Session {
         if self.interrupt.is_raised() {
             return Err(Stop::Interrupted(case.report("interrupted").after(index).to_string()));
         }
+        if case.is_mistake_of_setup() {
+            return Err(Stop::Failed(case.report("is not set up to run").after(index).to_string()));
+        }
         if !is_wanted {
             let wanted = self.sweep.finds.as_deref().unwrap_or_default();
             let expected = format!("this test is to find `{wanted}`, and another symptom came first");
