@@ -11,10 +11,7 @@
 //!
 //! # Deviations
 //!
-//! What a world does otherwise than Linux, and why that is right. A behaviour named here is not run there.
-//!
-//! | World | Behaviour | Instead |
-//! |---|---|---|
+#![doc = include_str!("conformance/deviations.md")]
 //!
 //! # Not here
 //!
@@ -27,6 +24,7 @@
 mod conformance {
     #[macro_use]
     pub(crate) mod behaviours;
+    pub(crate) mod deviations;
     #[macro_use]
     pub(crate) mod extensions;
     pub(crate) mod tasks;
@@ -48,12 +46,20 @@ macro_rules! conformance {
     (tank_threads) => {
         blocking_behaviours!(in_tank_threads);
     };
+    (turmoil_tasks) => {
+        async_behaviours!(in_turmoil_tasks);
+    };
+    (turmoil_threads) => {
+        blocking_behaviours!(in_turmoil_threads);
+    };
 }
 
 conformance!(tokio);
 conformance!(std);
 conformance!(tank_tasks);
 conformance!(tank_threads);
+conformance!(turmoil_tasks);
+conformance!(turmoil_threads);
 
 // UDP and Unix sockets, in the worlds that have them.
 async_udp_behaviours!(udp_on_tokio);
@@ -70,11 +76,13 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
+use conformance::deviations;
 use conformance::extensions::{
     udp_in_tank_tasks, udp_in_tank_threads, udp_on_std, udp_on_tokio, unix_in_tank_tasks,
     unix_in_tank_threads, unix_on_std, unix_on_tokio,
 };
 use conformance::world::World;
+use wavetank::turmoil::{TurmoilHost, TurmoilSim};
 use wavetank::{Host, Sim, Sweep};
 use wavetank_runtime::{Std, ThreadHandle, Threads, Tokio};
 
@@ -154,4 +162,76 @@ fn in_tank_threads(name: &str, behaviour: fn(World<Host>)) {
     in_tank(name, move |sim, one_host| {
         sim.client_thread("client", move |client| behaviour(world(client, one_host)))
     });
+}
+
+/// Runs a behaviour on one host of turmoil and its loopback. A behaviour of the table of deviations must fail as it says.
+///
+/// Not on two hosts: turmoil acts on the host that it is running, and behaviours act on two from one task. What its
+/// network does between hosts stands in the tests of `tests/turmoil.rs`.
+fn in_turmoil(world: &str, name: &str, body: impl Fn(&mut TurmoilSim) + Send + Sync + 'static) {
+    let body = move |sim: &mut TurmoilSim| {
+        sim.perturb(false).tolerate_panics(true);
+        sim.builder().simulation_duration(PATIENCE);
+        body(sim);
+    };
+    let sweep = |folder| Sweep::new(format!("conformance::{world}::{name}"), folder);
+    let Some(deviation) = deviations::of("turmoil", name) else {
+        sweep(env!("CARGO_MANIFEST_DIR").into()).seeds(SEEDS).run_turmoil(body);
+        return;
+    };
+    // What is expected to fail is no finding: it is recorded out of the way, and forgotten.
+    let folder = std::env::temp_dir().join(format!("wavetank-{world}-{name}-{}", std::process::id()));
+    let found = sweep(folder.clone()).seeds(1).shrink_at_most(0, Duration::ZERO).find_turmoil(body);
+    let _ = std::fs::remove_dir_all(folder);
+    let seen = found.symptom().to_string();
+    assert!(seen.contains(deviation.seen), "{name} fails otherwise than the table says: {seen}");
+}
+
+fn on_one_turmoil_host(host: TurmoilHost) -> World<TurmoilHost> {
+    World { server: host, client: host, server_ip: LOOPBACK }
+}
+
+fn in_turmoil_tasks<F>(
+    name: &str,
+    behaviour: impl FnOnce(World<TurmoilHost>) -> F + Copy + Send + Sync + 'static,
+) where
+    F: Future<Output = ()> + 'static,
+{
+    in_turmoil("turmoil_tasks", name, move |sim| {
+        sim.client("machine", async move |host| {
+            behaviour(on_one_turmoil_host(host)).await;
+            Ok(())
+        });
+    });
+}
+
+fn in_turmoil_threads(name: &str, behaviour: fn(World<TurmoilHost>)) {
+    in_turmoil("turmoil_threads", name, move |sim| {
+        sim.client_thread("machine", move |host| behaviour(on_one_turmoil_host(host)));
+    });
+}
+
+#[test]
+fn every_deviation_names_a_behaviour_and_a_world() {
+    let tasks = [on_tokio::NAMES, in_tank_tasks::NAMES, in_turmoil_tasks::NAMES];
+    let threads = [on_std::NAMES, in_tank_threads::NAMES, in_turmoil_threads::NAMES];
+    for same in [tasks, threads] {
+        assert!(same.iter().all(|names| *names == same[0]), "every world runs the same behaviours");
+    }
+    for [linux, tank] in [
+        [udp_on_tokio::NAMES, udp_in_tank_tasks::NAMES],
+        [udp_on_std::NAMES, udp_in_tank_threads::NAMES],
+        [unix_on_tokio::NAMES, unix_in_tank_tasks::NAMES],
+        [unix_on_std::NAMES, unix_in_tank_threads::NAMES],
+    ] {
+        assert_eq!(linux, tank, "every world that has these sockets runs the same behaviours");
+    }
+    let names = [tasks[0], threads[0]].concat();
+    let mut seen = std::collections::BTreeSet::new();
+    for deviation in deviations::all() {
+        assert_eq!(deviation.world, "turmoil", "the only world that deviates");
+        assert!(names.contains(&deviation.behaviour), "no behaviour is called `{}`", deviation.behaviour);
+        assert!(seen.insert(deviation.behaviour), "`{}` stands there twice", deviation.behaviour);
+    }
+    assert!(!seen.is_empty());
 }

@@ -1,12 +1,12 @@
 //! What ends or hangs a whole process: each case is a child process, judged by what it prints and how it ends.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 fn misbehave(how: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_misbehave"));
-    command.args([how, env!("CARGO_TARGET_TMPDIR")]).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
+    misbehave_in(Path::new(env!("CARGO_TARGET_TMPDIR")), how)
 }
 
 fn stderr(output: &Output) -> String {
@@ -42,18 +42,129 @@ fn a_thread_stuck_on_a_real_lock_is_named_by_the_watchdog() {
     assert!(said.contains("client/waits"), "{said}");
 }
 
+/// A folder that is a workspace of its own, for what `test` records.
+fn workspace(test: &str) -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("process").join(test);
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).expect("the folder for temporary files is writable");
+    fs::write(folder.join("Cargo.lock"), "").expect("writable");
+    folder
+}
+
+/// A child that misbehaves in a workspace at `folder`, without the settings that these tests may run under.
+fn misbehave_in(folder: &Path, how: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_misbehave"));
+    command.arg(how).arg(folder).stdout(Stdio::piped()).stderr(Stdio::piped());
+    for (setting, _) in
+        std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("WAVETANK_"))
+    {
+        command.env_remove(setting);
+    }
+    command
+}
+
+/// The one recording in a workspace.
+fn recording(folder: &Path) -> (PathBuf, String) {
+    let mut folders = fs::read_dir(folder.join("seeds")).expect("there are recordings");
+    let of_test = folders.next().expect("of one test").expect("readable").path();
+    let mut files = fs::read_dir(of_test).expect("readable");
+    let path = files.next().expect("a recording").expect("readable").path();
+    assert!(folders.next().is_none() && files.next().is_none(), "one recording");
+    let text = fs::read_to_string(&path).expect("text");
+    (path, text)
+}
+
+#[test]
+fn a_thread_that_catches_even_its_end_is_named_before_the_process_ends() {
+    let output = misbehave("catches-all").output().expect("the child starts");
+    let said = stderr(&output);
+    assert!(!output.status.success());
+    assert!(said.contains("server/main catches every panic and goes on"), "{said}");
+}
+
+#[test]
+fn a_setting_that_is_not_understood_fails_with_what_is_allowed() {
+    for (variable, value, allowed) in [
+        ("WAVETANK_SEEDS", "1e3", "WAVETANK_SEEDS=1e3 is not understood: allowed is a count of seeds"),
+        ("WAVETANK_SEEED", "1", "there is no variable WAVETANK_SEEED: the variables are WAVETANK_SEED, "),
+        ("WAVETANK_REPLAY", "seeds/none.seed", "seeds/none.seed: cannot read the recording: No such file"),
+        ("WAVETANK_REPLAY", "v1:2a", "WAVETANK_REPLAY: expected "),
+    ] {
+        let folder = workspace("settings");
+        let output = misbehave_in(&folder, "bug").env(variable, value).output().expect("the child starts");
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(101), "{said}");
+        assert!(said.contains(&format!("note: {allowed}")), "{said}");
+        assert!(!folder.join("seeds").exists(), "nothing ran");
+    }
+}
+
+#[test]
+fn a_recording_of_other_code_is_named_and_left_alone_and_fails_a_strict_replay() {
+    let folder = workspace("other-code");
+    let output = misbehave_in(&folder, "bug").output().expect("the child starts");
+    assert_eq!(output.status.code(), Some(101), "{}", stderr(&output));
+    let before = recording(&folder);
+    let strict = misbehave_in(&folder, "changed-bug").env("WAVETANK_STRICT", "1").output();
+    let strict = strict.expect("the child starts");
+    let said = stderr(&strict);
+    assert_eq!(strict.status.code(), Some(101), "{said}");
+    assert!(said.contains("wavetank: misbehave::bug left a recording\n"), "{said}");
+    assert!(said.contains("an-update-was-lost.seed does not replay strictly: choice "), "{said}");
+    assert!(said.contains("the recording has `") && said.contains(", the run asked `"), "{said}");
+    assert!(said.contains("note: the file is unchanged"), "{said}");
+    let lenient = misbehave_in(&folder, "changed-bug").env("WAVETANK_REPLAY", &before.0).output();
+    let lenient = lenient.expect("the child starts");
+    let said = stderr(&lenient);
+    assert!(lenient.status.success(), "{said}");
+    assert!(said.contains("no longer fails"), "{said}");
+    assert_eq!(recording(&folder), before);
+}
+
+#[test]
+fn a_recording_that_was_cut_off_fails_with_its_place_and_is_left_alone() {
+    let folder = workspace("cut-off");
+    misbehave_in(&folder, "bug").output().expect("the child starts");
+    let (path, text) = recording(&folder);
+    let half = &text[..text.len() / 2];
+    fs::write(&path, half).expect("writable");
+    let output = misbehave_in(&folder, "bug").output().expect("the child starts");
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(101), "{said}");
+    assert!(said.contains("an-update-was-lost.seed: expected a last line with a checksum"), "{said}");
+    assert!(said.contains("it was cut off; restore the file from version control"), "{said}");
+    assert_eq!(recording(&folder), (path, half.to_owned()));
+}
+
 #[test]
 fn ctrl_c_ends_a_sweep_and_says_how_far_it_came() {
-    let mut child: Child = misbehave("never-ends").spawn().expect("the child starts");
+    let (status, said) = interrupted(misbehave("never-ends"), "sweeping");
+    assert_eq!(status, Some(130), "{said}");
+    assert!(said.contains("seeds"), "{said}");
+}
+
+#[test]
+fn ctrl_c_ends_shrinking_and_keeps_what_was_found() {
+    let folder = workspace("shrinking");
+    let (status, said) = interrupted(misbehave_in(&folder, "slow-bug"), "shrinking");
+    assert_eq!(status, Some(130), "{said}");
+    assert!(said.contains("symptom     panic in client/main: an update was lost"), "{said}");
+    assert!(said.contains("; interrupted)"), "{said}");
+    assert!(said.lines().last().is_some_and(|command| command.starts_with("WAVETANK_")), "{said}");
+    let (_, text) = recording(&folder);
+    assert!(text.contains("expect = fails(panic in client/main: an update was lost)"), "{text}");
+}
+
+/// Interrupts a child when it says `word`, and returns its status and what it said before it ended.
+fn interrupted(mut command: Command, word: &str) -> (Option<i32>, String) {
+    let mut child: Child = command.spawn().expect("the child starts");
     let mut first = String::new();
     BufReader::new(child.stdout.take().expect("piped")).read_line(&mut first).expect("the child speaks");
-    assert_eq!(first, "sweeping\n");
-    let interrupted =
-        Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
-    assert!(interrupted.success());
+    assert_eq!(first.trim_end(), word);
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
+    assert!(killed.success());
     let status = child.wait().expect("the child ends");
     let mut said = String::new();
     child.stderr.take().expect("piped").read_to_string(&mut said).expect("text");
-    assert_eq!(status.code(), Some(130), "{said}");
-    assert!(said.contains("seeds"), "{said}");
+    (status.code(), said)
 }

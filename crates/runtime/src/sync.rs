@@ -38,6 +38,7 @@ impl<R: Threads, T: Send> Mutex<R, T> {
     }
 
     /// Waits until the lock is free, takes it, and holds it until the guard is dropped.
+    #[track_caller]
     pub fn lock(&self) -> MutexGuard<'_, R, T> {
         MutexGuard { raw: R::raw_lock(&self.raw) }
     }

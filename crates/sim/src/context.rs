@@ -53,6 +53,7 @@ pub(crate) fn with_run<T>(number: u64, f: impl FnOnce(&Run) -> T) -> Option<T> {
 /// # Panics
 ///
 /// Where this OS thread does not simulate it: a handle was carried out of its simulation.
+#[track_caller]
 pub(crate) fn expect_run(number: u64) -> Rc<Run> {
     match current() {
         Some(run) if run.number == number => run,

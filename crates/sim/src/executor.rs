@@ -4,9 +4,10 @@
 //! block. The executor steps one of them at a time and knows nothing of networks: what a parked task waits for is told
 //! to it as a [`Wait`], and whoever drives it decides when time passes.
 //!
-//! The files: `waker` (how tasks become ready), `coroutine` (threads), `strategy` (who runs next), `budget` (how far a
+//! The files: `waker` (how tasks become ready), `coroutine` and `threads` (threads), `timers` (the clock), `strategy` (who runs next), `budget` (how far a
 //! task gets in a step), `wait` (what parked tasks wait for), `perturb` (late and spurious wake-ups), `overflow` (stack
-//! overflows), `lifecycle` (start, end, teardown), `hosts` (what happens to all tasks of one host).
+//! overflows), `lifecycle` (start, end, teardown), `hosts` (what happens to all tasks of one host), `domain` (hosts that
+//! another simulation steps one by one).
 //!
 //! # Invariants
 //!
@@ -14,13 +15,18 @@
 //! - Every decision is a pick in a lane; pick 0 keeps running the same task, or takes the one that is ready longest.
 //! - No `RefCell` of this module is borrowed while code under test runs.
 
+mod advice;
 mod budget;
 mod coroutine;
+#[cfg(feature = "turmoil")]
+mod domain;
 mod hosts;
 mod lifecycle;
 mod overflow;
 mod perturb;
 mod strategy;
+mod threads;
+mod timers;
 mod wait;
 mod waker;
 
@@ -44,6 +50,8 @@ pub(crate) use lifecycle::{Straggler, describe_wait};
 pub(crate) use perturb::{LATER_BOUND, NOBODY, draw_later, later};
 use strategy::Chooser;
 pub use strategy::Strategy;
+use timers::Timer;
+pub(crate) use timers::TimerKey;
 pub(crate) use wait::{Operation, Wait};
 use waker::{Mailbox, TaskWaker};
 
@@ -72,6 +80,8 @@ pub(crate) struct Settings {
     pub(crate) steps_max: u64,
     /// Whether seeds may withhold ready tasks, preempt and defer operations, and wake tasks for nothing.
     pub(crate) perturb: bool,
+    /// How long a ready task may be withheld at most.
+    pub(crate) withhold_max: Nanos,
     /// Whether a panic fails the run only if it is a main's.
     pub(crate) tolerate_panics: bool,
 }
@@ -112,6 +122,10 @@ struct Slot {
     suspender: Option<Suspender>,
     waker: Waker,
     woken: bool,
+    /// It aborted itself: its future is dropped when it suspends.
+    aborted: bool,
+    /// The main of a host, which nobody joins.
+    host_main: bool,
     waits: Vec<Waiting>,
     /// What an async task waited for before its present step.
     waits_before: Vec<Waiting>,
@@ -122,14 +136,6 @@ struct Slot {
     locks_held: u32,
     /// The timer that ends the stretch for which it is withheld.
     withheld_until: Option<TimerKey>,
-}
-
-/// The key of a timer: deadline and order of arming.
-pub(crate) type TimerKey = (Nanos, u64);
-
-struct Timer {
-    waker: Waker,
-    host: HostIndex,
 }
 
 #[derive(Clone, Copy)]
@@ -148,7 +154,7 @@ pub(crate) struct Executor {
     clock: Cell<Nanos>,
     pub(crate) choices: RefCell<Choices>,
     pub(crate) trace: RefCell<Trace>,
-    lanes: Lanes,
+    lanes: Cell<Lanes>,
     chooser: RefCell<Chooser>,
     hosts: RefCell<Vec<Arc<str>>>,
     names: RefCell<BTreeMap<String, u32>>,
@@ -173,9 +179,17 @@ pub(crate) struct Executor {
     /// Seam operations that the running task may still finish in this step.
     operations_left: Cell<u32>,
     verdict: RefCell<Option<Symptom>>,
+    /// What becomes the verdict after this step, unless the step itself fails.
+    pending_verdict: RefCell<Option<Symptom>>,
+    /// The source place of the panic that is the verdict.
+    panicked_at: RefCell<Option<String>>,
     tearing_down: Cell<bool>,
+    /// How often threads that are torn down have caught the unwind and gone on.
+    unwinds_caught: Cell<u32>,
     /// Wakes the root future when it has parked in tokio.
     root: RefCell<Option<Waker>>,
+    #[cfg(feature = "turmoil")]
+    domains: domain::Domains,
     mailbox: Arc<Mailbox>,
     pub(crate) progress: Arc<Progress>,
 }
@@ -208,7 +222,7 @@ impl Executor {
             clock: Cell::new(0),
             choices: RefCell::new(choices),
             trace: RefCell::new(Trace::new()),
-            lanes,
+            lanes: Cell::new(lanes),
             chooser: RefCell::new(chooser),
             hosts: RefCell::default(),
             names: RefCell::default(),
@@ -230,59 +244,15 @@ impl Executor {
             budgets: RefCell::new(Budgets::new()),
             operations_left: Cell::new(u32::MAX),
             verdict: RefCell::default(),
+            pending_verdict: RefCell::default(),
+            panicked_at: RefCell::default(),
             tearing_down: Cell::new(false),
+            unwinds_caught: Cell::new(0),
             root: RefCell::default(),
+            #[cfg(feature = "turmoil")]
+            domains: domain::Domains::default(),
             mailbox: Arc::default(),
             progress,
-        }
-    }
-
-    // Time.
-
-    pub(crate) fn now(&self) -> Nanos {
-        self.clock.get()
-    }
-
-    /// Moves the clock. Whoever drives the executor does this, and only forwards.
-    pub(crate) fn set_now(&self, now: Nanos) {
-        assert!(now >= self.clock.get(), "time does not run backwards");
-        self.clock.set(now);
-        interpose::set_clock(now);
-    }
-
-    pub(crate) fn arm(&self, deadline: Nanos, host: HostIndex, waker: Waker) -> TimerKey {
-        let order = self.timers_armed.get();
-        self.timers_armed.set(order + 1);
-        self.timers.borrow_mut().insert((deadline, order), Timer { waker, host });
-        (deadline, order)
-    }
-
-    pub(crate) fn rearm(&self, key: TimerKey, waker: &Waker) -> bool {
-        let mut timers = self.timers.borrow_mut();
-        let Some(timer) = timers.get_mut(&key) else { return false };
-        timer.waker.clone_from(waker);
-        true
-    }
-
-    pub(crate) fn disarm(&self, key: TimerKey) {
-        self.timers.borrow_mut().remove(&key);
-    }
-
-    pub(crate) fn next_timer(&self) -> Option<Nanos> {
-        self.timers.borrow().first_key_value().map(|(key, _)| key.0)
-    }
-
-    /// Wakes what waits for timers that are due.
-    pub(crate) fn fire_timers(&self) {
-        loop {
-            let due = {
-                let mut timers = self.timers.borrow_mut();
-                match timers.first_entry() {
-                    Some(first) if first.key().0 <= self.now() => first.remove(),
-                    _ => return,
-                }
-            };
-            due.waker.wake();
         }
     }
 
@@ -301,6 +271,26 @@ impl Executor {
             return;
         }
         self.verdict.borrow_mut().get_or_insert(symptom);
+    }
+
+    /// Ends the run with `symptom` after this step, unless the step itself fails.
+    fn fail_later(&self, symptom: Symptom) {
+        self.pending_verdict.borrow_mut().get_or_insert(symptom);
+    }
+
+    /// Ends the run with the panic that has just happened.
+    fn fail_by_panic(&self, who: &str, message: &str) {
+        let place = crate::panics::take_place();
+        if !self.stopped() && !self.tearing_down.get() {
+            *self.panicked_at.borrow_mut() = place;
+        }
+        let advice = advice::on(message).map(|advice| format!("\n{advice}")).unwrap_or_default();
+        self.fail(Symptom::new(SymptomKind::Panic, format!("{who}: {message}{advice}")));
+    }
+
+    /// The source place of the panic that ended the run, if one did.
+    pub(crate) fn panicked_at(&self) -> Option<String> {
+        self.panicked_at.borrow().clone()
     }
 
     pub(crate) fn verdict(&self) -> Option<Symptom> {
@@ -322,7 +312,10 @@ impl Executor {
         self.progress.step(steps, task.0);
         if steps > self.settings.steps_max {
             let still = self.still_running();
-            let detail = format!("{} steps and no end; {still}", self.settings.steps_max);
+            let detail = format!(
+                "{} steps and no end; {still}\n`Sim::steps_max` sets the limit. A loop that nothing ends waits for nothing",
+                self.settings.steps_max
+            );
             self.fail(Symptom::new(SymptomKind::StepLimit, detail));
         }
     }
@@ -350,6 +343,10 @@ impl Executor {
                 return;
             }
             slot.woken = true;
+        }
+        #[cfg(feature = "turmoil")]
+        if self.wake_in_domain(task) {
+            return;
         }
         self.inbox.borrow_mut().push_back(task);
         if let Some(root) = self.root.borrow_mut().take() {
@@ -382,7 +379,7 @@ impl Executor {
                 let (host, waker) = (slot.host, waker::late(self.run, task));
                 drop(slots);
                 self.fact_of(task, Fact::Withheld { nanos: withheld });
-                let timer = self.arm(self.now() + withheld, host, waker);
+                let timer = self.arm(self.now().saturating_add(withheld), host, waker);
                 self.slots.borrow_mut()[task.index()].withheld_until = Some(timer);
             }
         }
@@ -397,12 +394,13 @@ impl Executor {
     }
 
     fn withheld_for(&self, task: TaskId) -> Nanos {
-        // Nobody is late at the start: servers listen before the first client's segment arrives.
+        // Nobody is late at the start: servers listen before the first client's segment arrives. Nor at the end: what
+        // is merely slow is no leak.
         if !self.withholds || self.now() == 0 || !self.is_fair_game() {
             return 0;
         }
-        let site = self.site(self.lanes.withhold, task, Operation::new("wake-up"));
-        let bound = WITHHELD.len() as u32;
+        let site = self.site(self.lanes.get().withhold, task, Operation::new("wake-up"));
+        let bound = WITHHELD.partition_point(|&nanos| nanos <= self.settings.withhold_max) as u32;
         let pick = self
             .choices
             .borrow_mut()
@@ -424,6 +422,20 @@ impl Executor {
         }
     }
 
+    /// Makes every withheld task ready.
+    pub(crate) fn release_all(&self) {
+        let withheld: Vec<(TaskId, TimerKey)> = {
+            let slots = self.slots.borrow();
+            let withheld =
+                slots.iter().enumerate().filter_map(|(index, slot)| Some((index, slot.withheld_until?)));
+            withheld.map(|(index, timer)| (TaskId::new(index), timer)).collect()
+        };
+        for (task, timer) in withheld {
+            self.disarm(timer);
+            self.release(task);
+        }
+    }
+
     pub(crate) fn has_ready(&self) -> bool {
         self.collect();
         !self.ready.borrow().is_empty() || self.handoff.get().is_some()
@@ -441,7 +453,7 @@ impl Executor {
             1 => 0,
             _ => {
                 let (task, operation) = self.last.get().unwrap_or((TaskId(0), Operation::new("start")));
-                let site = self.site(self.lanes.schedule, task, operation);
+                let site = self.site(self.lanes.get().schedule, task, operation);
                 let ready = self.ready.borrow();
                 self.choose(site, ready.as_slices().0, ready.as_slices().1, None)
             }
@@ -478,7 +490,7 @@ impl Executor {
     /// Asks a question of `bound` alternatives for the running thread about `operation`, in the schedule lane.
     pub(crate) fn pick_waiter(&self, operation: Operation, bound: usize) -> usize {
         let Some(task) = self.current.get().filter(|_| bound > 1) else { return 0 };
-        let site = self.site(self.lanes.schedule, task, operation);
+        let site = self.site(self.lanes.get().schedule, task, operation);
         let fifo = self.settings.strategy == Strategy::Fifo;
         let bound = u32::try_from(bound).expect("fewer than 2^32 waiters");
         self.choices.borrow_mut().pick(site, bound, |rng| if fifo { 0 } else { below(rng, bound) }) as usize
@@ -525,7 +537,11 @@ impl Executor {
         self.keep_since(task);
         self.last.set(Some((task, Operation::new("step"))));
         match polled {
-            Ok(Poll::Pending) => Some(body),
+            Ok(Poll::Pending) if !self.slots.borrow()[task.index()].aborted => Some(body),
+            Ok(Poll::Pending) => {
+                self.drop_body(task, Body::Task(body));
+                None
+            }
             Ok(Poll::Ready(())) => {
                 self.drop_body(task, Body::Task(body));
                 None
@@ -570,7 +586,7 @@ impl Executor {
         if !self.preempts {
             return;
         }
-        let site = self.site(self.lanes.budget, task, Operation::new("budget"));
+        let site = self.site(self.lanes.get().budget, task, Operation::new("budget"));
         let bound = BUDGETS.len() as u32;
         let pick = self
             .choices
@@ -641,140 +657,6 @@ impl Executor {
             if !inbox.contains(&task) {
                 inbox.push_back(task);
             }
-        }
-    }
-
-    // Threads.
-
-    /// A scheduling point of the running thread: another one may run before `operation`.
-    ///
-    /// Does nothing in an async task, outside of tasks, and while a thread unwinds.
-    pub(crate) fn point(&self, operation: Operation) {
-        let Some(task) = self.running_thread() else { return };
-        if self.may_not_suspend() {
-            return;
-        }
-        self.count_step(task);
-        self.last.set(Some((task, operation)));
-        if self.stopped() {
-            self.suspend(task);
-            return;
-        }
-        if self.stop_if_paused(task) {
-            return;
-        }
-        self.collect();
-        if self.ready.borrow().is_empty() {
-            return;
-        }
-        let site = self.site(self.lanes.schedule, task, operation);
-        let pick = {
-            let ready = self.ready.borrow();
-            self.choose(site, ready.as_slices().0, ready.as_slices().1, Some(task))
-        };
-        if pick == 0 {
-            return;
-        }
-        let next = self.ready.borrow_mut().remove(pick - 1).expect("a pick is below its bound");
-        self.fact(Fact::Preempted { before: operation, by: next });
-        self.handoff.set(Some(next));
-        // At the head: once the others block, this thread goes on, so that a dull schedule has few switches.
-        self.ready.borrow_mut().push_front(task);
-        self.slots.borrow_mut()[task.index()].state = State::Ready;
-        self.suspend(task);
-    }
-
-    /// Gives up the processor: the running thread goes to the end of the ready list.
-    pub(crate) fn yield_now(&self) {
-        let Some(task) = self.running_thread() else { return };
-        if self.may_not_suspend() {
-            return;
-        }
-        self.count_step(task);
-        self.last.set(Some((task, Operation::new("yield"))));
-        if !self.stopped() && self.stop_if_paused(task) {
-            return;
-        }
-        self.collect();
-        if !self.ready.borrow().is_empty() || self.stopped() {
-            self.ready.borrow_mut().push_back(task);
-            self.slots.borrow_mut()[task.index()].state = State::Ready;
-            self.suspend(task);
-        }
-    }
-
-    /// Parks the running thread until it is woken or `until` has come; spurious returns are allowed.
-    ///
-    /// Returns `false` where the thread may not wait: it is unwinding.
-    ///
-    /// # Panics
-    ///
-    /// Where no simulated thread runs: a blocking call in an async task, or outside of the simulation's tasks.
-    #[must_use]
-    pub(crate) fn block(&self, on: Wait, until: Option<Nanos>) -> bool {
-        if self.may_not_suspend() {
-            return false;
-        }
-        let Some(task) = self.running_thread() else {
-            let who = self.current.get().map_or("code outside of all tasks".into(), |task| self.name(task));
-            panic!(
-                "a blocking call in {who}, which is no thread: start one with `Threads::spawn`, or use `Runtime`"
-            );
-        };
-        let timer = until.map(|until| {
-            let host = self.slots.borrow()[task.index()].host;
-            self.arm(until, host, self.waker(task))
-        });
-        let now = self.now();
-        {
-            let mut slots = self.slots.borrow_mut();
-            let waits = &mut slots[task.index()].waits;
-            waits.retain(|waiting| waiting.on == on);
-            if waits.is_empty() {
-                waits.push(Waiting { on, since: now });
-                drop(slots);
-                self.fact(Fact::Waits(on));
-            }
-        }
-        self.last.set(Some((task, Operation::new("block"))));
-        let _disarm = Disarm { executor: self, timer };
-        self.suspend(task);
-        true
-    }
-
-    /// The running thread has what it waited for.
-    pub(crate) fn unblocked(&self) {
-        if let Some(task) = self.current.get() {
-            self.slots.borrow_mut()[task.index()].waits.clear();
-        }
-    }
-
-    /// Whether what runs now must not wait: it unwinds, or it is the destructor of something that is torn down.
-    fn may_not_suspend(&self) -> bool {
-        std::thread::panicking() || self.being_torn_down()
-    }
-
-    fn running_thread(&self) -> Option<TaskId> {
-        let task = self.current.get()?;
-        self.slots.borrow()[task.index()].suspender.is_some().then_some(task)
-    }
-
-    fn suspend(&self, task: TaskId) {
-        let suspender = self.slots.borrow()[task.index()].suspender.clone();
-        suspender.expect("only threads suspend").suspend();
-    }
-}
-
-/// Disarms a timer also when the thread that waits for it is torn down.
-struct Disarm<'a> {
-    executor: &'a Executor,
-    timer: Option<TimerKey>,
-}
-
-impl Drop for Disarm<'_> {
-    fn drop(&mut self) {
-        if let Some(timer) = self.timer {
-            self.executor.disarm(timer);
         }
     }
 }

@@ -46,8 +46,19 @@ impl Host {
         Self { run, index }
     }
 
-    fn run(self) -> Rc<Run> {
+    #[track_caller]
+    pub(crate) fn run(self) -> Rc<Run> {
         context::expect_run(self.run)
+    }
+
+    #[cfg(feature = "turmoil")]
+    pub(crate) const fn index(self) -> usize {
+        self.index
+    }
+
+    #[cfg(feature = "turmoil")]
+    pub(crate) const fn run_number(self) -> u64 {
+        self.run
     }
 
     const fn id(self) -> HostId {
@@ -107,11 +118,21 @@ impl Host {
         let found = self.run().network(|network, _, _| network.resolve(self.id(), host));
         match found {
             Some(ip) => Ok(vec![(ip, port).into()]),
-            None => Err(io::Error::new(
-                io::ErrorKind::NotFound,
-                format!("no host of this simulation is called `{host}`"),
-            )),
+            None => {
+                let known = self.run().host_names().join(", ");
+                Err(io::Error::new(
+                    io::ErrorKind::NotFound,
+                    format!("no host of this simulation is called `{host}`; its hosts: {known}"),
+                ))
+            }
         }
+    }
+
+    /// Shows in the trace that listening failed, and where: the error of the system does not say.
+    fn cannot_listen(self, address: std::net::SocketAddr, error: io::Error) -> io::Error {
+        let line = format!("cannot listen on {address}: {error}");
+        self.run().executor.fact(Fact::Logged(line.into_boxed_str()));
+        error
     }
 
     fn fill(self, buffer: &mut [u8]) {
@@ -144,6 +165,6 @@ pub(crate) fn thread_entry(run: u64, body: impl FnOnce() + 'static) -> impl FnOn
 }
 
 /// What a seam call says when its thread unwinds and would have to wait.
-fn unwinding(what: &str) -> io::Error {
+pub(crate) fn unwinding(what: &str) -> io::Error {
     io::Error::other(format!("{what} would have to wait, and a thread that unwinds cannot"))
 }

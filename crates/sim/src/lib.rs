@@ -37,6 +37,8 @@ mod test_folder;
 #[cfg(test)]
 mod toy;
 mod trace;
+#[cfg(feature = "turmoil")]
+pub mod turmoil;
 mod udp;
 mod wall_clock;
 

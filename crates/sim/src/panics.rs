@@ -20,6 +20,11 @@ thread_local! {
 
 struct LastPanic {
     place: String,
+    #[cfg_attr(
+        not(feature = "turmoil"),
+        expect(dead_code, reason = "only turmoil swallows what it catches")
+    )]
+    message: String,
     whole: String,
 }
 
@@ -42,25 +47,38 @@ pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T, String> {
     result.map_err(|payload| LAST_PANIC.take().map_or_else(|| message_of(&*payload), |last| last.whole))
 }
 
+/// How a tokio runtime ends that shuts down when a task panics, as turmoil's do: the panic before this one is the news.
+const TOKIO_SHUTS_DOWN: &str = "configured to shut down on unhandled panic";
+
+/// Returns the message of the last panic on this OS thread.
+#[cfg(feature = "turmoil")]
+pub(crate) fn last_message() -> Option<String> {
+    LAST_PANIC.try_with(|last| last.borrow().as_ref().map(|last| last.message.clone())).ok().flatten()
+}
+
 fn note(info: &PanicHookInfo<'_>) {
     let place = info.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+    let message = message_of(info.payload());
+    let is_echo = message.contains(TOKIO_SHUTS_DOWN);
+    if is_echo && LAST_PANIC.try_with(|last| last.borrow().is_some()).unwrap_or(false) {
+        return;
+    }
     if let Some(run) = crate::context::current() {
         // Now and not when the unwind has ended: what destructors do comes after it.
-        run.executor.fact(Fact::Panicked(message_of(info.payload()).into()));
-        warn_of_abort(&run, info, &place);
+        run.executor.fact(Fact::Panicked(message.as_str().into()));
+        warn_of_abort(&run, &message, &place);
     }
     let whole = info.to_string();
-    let _ = LAST_PANIC.try_with(|last| last.replace(Some(LastPanic { place, whole })));
+    let _ = LAST_PANIC.try_with(|last| last.replace(Some(LastPanic { place, message, whole })));
 }
 
 /// Says what nobody else can say any more: a second panic in a forced unwind ends the process.
-fn warn_of_abort(run: &Run, info: &PanicHookInfo<'_>, place: &str) {
+fn warn_of_abort(run: &Run, message: &str, place: &str) {
     if run.executor.is_tearing_down_a_thread() {
         complain(&format!(
             "wavetank: a destructor panicked at {place} while the simulated thread it belongs to was torn down (seed \
-             {}): {}. Rust ends the process for a panic in an unwind.",
+             {}): {message}. Rust ends the process for a panic in an unwind.",
             run.seed,
-            message_of(info.payload()),
         ));
     }
 }

@@ -19,7 +19,7 @@ use crate::choices::{ChoiceLog, Replay};
 use crate::panics;
 use crate::run::{self, Body, Outcome, Plan, Progress};
 
-/// Runs a test once. The one implementation outside tests is [`BodyRunner`].
+/// Runs a test once. [`BodyRunner`] does so in the tank; there is another for simulations inside of turmoil.
 pub(crate) trait Runner: Send + Sync {
     fn run(&self, plan: &Plan<'_>, progress: &Arc<Progress>) -> Outcome;
 }

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     steps: AtomicU64,
+    ticks: AtomicU64,
     running: AtomicU32,
     names: Mutex<Vec<String>>,
 }
@@ -35,7 +36,13 @@ impl Progress {
     /// Counts the steps so far. A number that stands still for seconds of real time means that code under test waits
     /// for something real, or loops.
     pub(crate) fn steps(&self) -> u64 {
-        self.steps.load(Ordering::Relaxed)
+        self.steps.load(Ordering::Relaxed).wrapping_add(self.ticks.load(Ordering::Relaxed))
+    }
+
+    /// Notes that time passes although nobody runs: a simulation in ticks is not stuck while it idles.
+    #[cfg(feature = "turmoil")]
+    pub(crate) fn tick(&self) {
+        self.ticks.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Names the task that ran last.

@@ -150,8 +150,9 @@ impl<'a> Report<'a> {
     /// Shows a run: its virtual time and its trace.
     pub(crate) fn run(mut self, outcome: &Outcome) -> Self {
         self.trace = Some(outcome.trace.render());
-        let has_place =
-            |symptom: &Symptom| matches!(symptom.kind(), SymptomKind::Panic | SymptomKind::Invariant);
+        let has_place = |symptom: &Symptom| {
+            matches!(symptom.kind(), SymptomKind::Panic | SymptomKind::Invariant | SymptomKind::Setup)
+        };
         let has_place = outcome.symptom.as_ref().is_some_and(has_place);
         if let Some(place) = outcome.failed_at.as_ref().filter(|_| has_place) {
             self = self.fact("at", place);

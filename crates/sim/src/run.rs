@@ -5,8 +5,10 @@
 
 mod clock;
 mod drive;
+#[cfg(test)]
+mod hostile;
 mod hosts;
-mod oracle;
+pub(crate) mod oracle;
 #[cfg(test)]
 pub(crate) mod tests;
 mod waiters;
@@ -36,6 +38,8 @@ use crate::sim::{Config, HostPlan, Sim, Start};
 use crate::symptom::{Symptom, SymptomKind};
 use crate::trace::{self, Fact, Trace};
 
+#[cfg(feature = "turmoil")]
+pub(crate) use drive::fail;
 use hosts::HostRole;
 pub(crate) use hosts::Main;
 use waiters::Waiters;
@@ -84,6 +88,8 @@ pub(crate) struct Run {
     waiters: RefCell<Waiters>,
     /// Room for wakers on their way from `waiters`, kept from call to call.
     woken: Cell<Vec<Waker>>,
+    /// Names of what tasks wait for outside of the tank's network.
+    labels: RefCell<Vec<Arc<str>>>,
     config: Config,
     hosts: Vec<HostRole>,
     /// When the last fault ended: a stall counts from here.
@@ -122,6 +128,8 @@ fn simulate(
     progress: &Arc<Progress>,
 ) -> Outcome {
     let runtime = tokio_runtime(choices.seed());
+    // Hosts that the test cannot have are not made.
+    let plans = if setup.is_some() { Vec::new() } else { plans };
     let run = Rc::new(Run::new(number, choices, config, &plans, progress.clone()));
     let entered = context::enter(run.clone());
     runtime.block_on(async {
@@ -137,6 +145,8 @@ fn simulate(
     });
     // Tasks that third-party code spawned on tokio die here, while their sockets still find their run.
     drop(runtime);
+    // What their destructors have started.
+    run.executor.tear_down();
     drop(entered);
     let run = Rc::into_inner(run).expect("handles find their run through the context and keep none");
     run.into_outcome()
@@ -158,15 +168,11 @@ fn seed_select(builder: &mut tokio::runtime::Builder, seed: u64) {
 
 #[cfg(not(tokio_unstable))]
 fn seed_select(_: &mut tokio::runtime::Builder, _: u64) {
-    panic!(
-        "wavetank needs `--cfg tokio_unstable`, or the branch order of `tokio::select!` does not follow the seed. Put it \
-         into `.cargo/config.toml` (`[build] rustflags = [\"--cfg\", \"tokio_unstable\"]`); a RUSTFLAGS variable in the \
-         environment replaces that file silently and must carry it too"
-    );
+    unreachable!("sweeps look at the build first, see `settings::problem_of_build`");
 }
 
 impl Run {
-    fn new(
+    pub(crate) fn new(
         number: u64,
         mut choices: Choices,
         config: Config,
@@ -181,6 +187,7 @@ impl Run {
             stack_bytes: config.stack_bytes,
             steps_max: config.steps_max,
             perturb: config.perturb,
+            withhold_max: config.withhold_max,
             tolerate_panics: config.tolerate_panics,
         };
         let seed = choices.seed();
@@ -216,6 +223,7 @@ impl Run {
             link_sites: RefCell::default(),
             waiters: RefCell::default(),
             woken: Cell::default(),
+            labels: RefCell::default(),
             config,
             hosts,
             healed_at: Cell::new(0),
@@ -255,27 +263,53 @@ impl Run {
         network.take_ready().for_each(|ready| waiters.take(ready, &mut wakers));
         drop((network, waiters));
         // Woken without a borrow: a waker may be anybody's code.
-        wakers.drain(..).for_each(Waker::wake);
+        wakers.drain(..).for_each(|waker| self.executor.wake_up(waker));
         self.woken.set(wakers);
     }
 
     /// Has `waker` woken once `ready` may have changed.
     pub(crate) fn when_ready(&self, ready: Ready, waker: &Waker) {
-        self.waiters.borrow_mut().add(ready, waker);
+        if !self.waiters.borrow_mut().has(ready, waker) {
+            // Cloned without a borrow.
+            let waker = waker.clone();
+            self.waiters.borrow_mut().add(ready, waker);
+        }
     }
 
     /// Forgets who waits for a socket or listener that is gone.
     pub(crate) fn forget(&self, ready: Ready) {
-        self.waiters.borrow_mut().forget(ready);
+        let forgotten = self.waiters.borrow_mut().forget(ready);
+        drop(forgotten);
     }
 
     /// Describes what a task waits for outside of the executor.
     pub(crate) fn describe_object(&self, verb: &str, object: u64) -> String {
+        if let Some(label) = trace::label_of(&self.labels.borrow(), object) {
+            return format!("to {verb} {label}");
+        }
         format!("to {verb} {}", self.network.borrow().describe_object(object))
+    }
+
+    /// Names something outside of the tank's network that tasks may wait for.
+    #[cfg(feature = "turmoil")]
+    pub(crate) fn label(&self, label: Arc<str>) -> u64 {
+        let mut labels = self.labels.borrow_mut();
+        labels.push(label);
+        trace::FIRST_LABEL + labels.len() as u64 - 1
+    }
+
+    /// How much simulated time clients have to leave nothing behind.
+    #[cfg(feature = "turmoil")]
+    pub(crate) fn leak_grace(&self) -> Nanos {
+        self.config.leak_grace
     }
 
     pub(crate) fn host_name(&self, host: HostIndex) -> Arc<str> {
         self.hosts[host].name.clone()
+    }
+
+    pub(crate) fn host_names(&self) -> Vec<Arc<str>> {
+        self.hosts.iter().map(|host| host.name.clone()).collect()
     }
 
     pub(crate) fn host_index(&self, name: &str) -> Option<HostIndex> {
@@ -299,17 +333,18 @@ impl Run {
         self.healed_at.set(self.executor.now());
     }
 
-    fn into_outcome(self) -> Outcome {
+    pub(crate) fn into_outcome(self) -> Outcome {
         let symptom = self.executor.verdict();
         let steps = self.executor.steps();
         let virtual_time = Duration::from_nanos(self.executor.now());
         let (points, broken_at) = self.probes.into_parts();
         let is_broken = symptom.as_ref().is_some_and(|symptom| symptom.kind() == SymptomKind::Invariant);
-        let panicked_at = panics::take_place();
+        let panicked_at = self.executor.panicked_at().or_else(panics::take_place);
         let failed_at = if is_broken { broken_at.map(str::to_owned) } else { panicked_at };
         let names = self.executor.task_names();
         let (choices, mut trace) = self.executor.into_parts();
         trace.keep_names(names, self.network.into_inner());
+        trace.keep_labels(self.labels.into_inner());
         Outcome {
             symptom,
             divergence: choices.divergence().cloned(),

@@ -49,18 +49,40 @@ impl Default for Shard {
     }
 }
 
+/// What is wrong with a build, with or without `--cfg tokio_unstable`.
+pub(crate) const fn problem_of_build(tokio_unstable: bool) -> Option<&'static str> {
+    if tokio_unstable {
+        return None;
+    }
+    Some(
+        "this build lacks `--cfg tokio_unstable`, without which the branch order of `tokio::select!` does not follow the \
+         seed. Put it into `.cargo/config.toml`:\n\n[build]\nrustflags = [\"--cfg\", \"tokio_unstable\"]\n\n\
+         A RUSTFLAGS variable in the environment replaces what that file says, silently, and must carry it too",
+    )
+}
+
 /// A variable that is not understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct SettingsError {
-    pub(crate) variable: &'static str,
-    pub(crate) value: String,
-    pub(crate) allowed: &'static str,
+pub(crate) enum SettingsError {
+    Value {
+        variable: &'static str,
+        value: String,
+        allowed: &'static str,
+    },
+    /// It begins as ours do.
+    UnknownName(String),
 }
 
 impl fmt::Display for SettingsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { variable, value, allowed } = self;
-        write!(f, "{variable}={value} is not understood: allowed is {allowed}")
+        match self {
+            Self::Value { variable, value, allowed } => {
+                write!(f, "{variable}={value} is not understood: allowed is {allowed}")
+            }
+            Self::UnknownName(name) => {
+                write!(f, "there is no variable {name}: the variables are {}", VARIABLES.join(", "))
+            }
+        }
     }
 }
 
@@ -71,8 +93,10 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// The first variable that is not understood.
+    /// The first variable that is not understood, by its value or its name.
     pub(crate) fn from_environment() -> Result<Self, SettingsError> {
+        let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        refuse_unknown(names)?;
         #[expect(clippy::disallowed_methods, reason = "the one place that reads settings")]
         Self::from_lookup(&|variable| match std::env::var(variable) {
             Ok(value) => Some(value),
@@ -121,6 +145,27 @@ impl Settings {
     }
 }
 
+/// All variables. Whatever else begins like them is a slip of the pen.
+const VARIABLES: [&str; 8] = [
+    "WAVETANK_SEED",
+    "WAVETANK_REPLAY",
+    "WAVETANK_SEEDS",
+    "WAVETANK_BASE_SEED",
+    "WAVETANK_SHARD",
+    "WAVETANK_TIME_BUDGET",
+    "WAVETANK_STRICT",
+    "WAVETANK_WORKERS",
+];
+
+fn refuse_unknown(names: impl Iterator<Item = String>) -> Result<(), SettingsError> {
+    for name in names.filter(|name| name.starts_with("WAVETANK_")) {
+        if !VARIABLES.contains(&name.as_str()) {
+            return Err(SettingsError::UnknownName(name));
+        }
+    }
+    Ok(())
+}
+
 fn parse_with<T>(
     lookup: &dyn Fn(&str) -> Option<String>,
     variable: &'static str,
@@ -131,7 +176,7 @@ fn parse_with<T>(
         None => Ok(None),
         Some(value) => match parse(&value) {
             Some(parsed) => Ok(Some(parsed)),
-            None => Err(SettingsError { variable, value, allowed }),
+            None => Err(SettingsError::Value { variable, value, allowed }),
         },
     }
 }
@@ -207,8 +252,30 @@ mod tests {
         });
         assert_eq!(settings, Ok(Settings::default()));
         let table = include_str!("settings.md");
-        for variable in asked.into_inner() {
+        let mut asked = asked.into_inner();
+        for variable in &asked {
             assert!(table.contains(&format!("| `{variable}` |")), "{variable} is not in the table");
+        }
+        let mut known = VARIABLES.map(str::to_owned);
+        known.sort();
+        asked.sort();
+        assert_eq!(asked, known);
+    }
+
+    #[test]
+    fn a_variable_that_begins_as_ours_do_and_is_none_is_refused() {
+        let check = |names: &[&str]| refuse_unknown(names.iter().map(|&name| name.to_owned()));
+        assert_eq!(check(&["WAVETANK_SEED", "WAVETANKS", "PATH"]), Ok(()));
+        let error = check(&["PATH", "WAVETANK_SEEED"]).expect_err("misspelt").to_string();
+        assert!(error.starts_with("there is no variable WAVETANK_SEEED: the variables are WAVETANK_SEED, "));
+    }
+
+    #[test]
+    fn a_build_without_tokio_unstable_says_where_to_put_it() {
+        assert_eq!(problem_of_build(true), None);
+        let problem = problem_of_build(false).expect("something to say");
+        for part in ["--cfg tokio_unstable", ".cargo/config.toml", "RUSTFLAGS variable"] {
+            assert!(problem.contains(part), "{problem}");
         }
     }
 
@@ -245,6 +312,6 @@ mod tests {
     #[test]
     fn one_seed_and_one_replay_exclude_each_other() {
         let error = parse(&[("WAVETANK_SEED", "1"), ("WAVETANK_REPLAY", "a.seed")]).expect_err("one of them");
-        assert_eq!(error.variable, "WAVETANK_REPLAY");
+        assert!(error.to_string().starts_with("WAVETANK_REPLAY=a.seed is not understood"), "{error}");
     }
 }

@@ -124,6 +124,7 @@ pub(crate) struct Config {
     pub(crate) faults: Faults,
     pub(crate) strategy: Strategy,
     pub(crate) perturb: bool,
+    pub(crate) withhold_max: Nanos,
     pub(crate) tolerate_panics: bool,
     pub(crate) stack_bytes: usize,
     pub(crate) time_limit: Nanos,
@@ -132,6 +133,9 @@ pub(crate) struct Config {
     pub(crate) leak_grace: Nanos,
     pub(crate) trace_level: tracing::Level,
 }
+
+/// How large the stack of a thread may be: enough for a panic and its message, and what a machine may well have.
+const STACK_BYTES: RangeInclusive<usize> = 16 << 10..=1 << 30;
 
 impl Default for Config {
     fn default() -> Self {
@@ -143,6 +147,7 @@ impl Default for Config {
             faults: Faults::none(),
             strategy: Strategy::Swarm,
             perturb: true,
+            withhold_max: Nanos::MAX,
             tolerate_panics: false,
             stack_bytes: 1 << 20,
             time_limit: nanos(Duration::from_secs(3600)),
@@ -169,6 +174,14 @@ impl Config {
 
     /// What is wrong with a set-up, if anything.
     pub(crate) fn problem(&self, hosts: &[HostPlan]) -> Option<String> {
+        if !STACK_BYTES.contains(&self.stack_bytes) {
+            return Some(format!(
+                "`Sim::stack_bytes({})`: a stack has {} bytes to {}",
+                self.stack_bytes,
+                STACK_BYTES.start(),
+                STACK_BYTES.end()
+            ));
+        }
         if !hosts.iter().any(|host| host.client) {
             return Some(
                 "the test has no client, so nothing says when it has ended: add one with `Sim::client`"
@@ -178,6 +191,11 @@ impl Config {
         for (index, host) in hosts.iter().enumerate() {
             let name = &host.name;
             let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+            if name.parse::<std::net::IpAddr>().is_ok() {
+                return Some(format!(
+                    "`{name}` is an address and no host name: hosts get their addresses by themselves"
+                ));
+            }
             if name.is_empty() || !name.chars().all(plain) {
                 return Some(format!(
                     "`{name}` is no host name: use ASCII letters, digits, `-`, `_` and `.`"
@@ -238,7 +256,8 @@ impl Sim {
             let host = Host::new(run.number, index);
             let main = main.clone();
             let future = async move { host.main_ended(main(host).await) };
-            run.executor.start_task(index, "main", false, future);
+            let task = run.executor.start_task(index, "main", false, future);
+            run.executor.mark_host_main(task);
         };
         self.add(name, false, Start::Again(Rc::new(start)));
     }
@@ -335,8 +354,8 @@ impl Sim {
         self
     }
 
-    /// Sets the stack of each thread in bytes, rounded up to whole pages. Default 1 MiB; at least 64 KiB is sensible.
-    /// Only touched pages cost memory.
+    /// Sets the stack of each thread in bytes, rounded up to whole pages: 16 KiB to 1 GiB. Default 1 MiB; at least 64 KiB
+    /// is sensible. Only touched pages cost memory.
     pub fn stack_bytes(&mut self, bytes: usize) -> &mut Self {
         self.config.stack_bytes = bytes;
         self
@@ -400,7 +419,8 @@ fn start_thread<O: MainResult>(
 ) {
     let host = Host::new(run.number, index);
     let entry = crate::host::thread_entry(run.number, move || host.main_ended(main(host)));
-    run.executor.start_thread(index, "main", client, entry).expect("memory for the stack of a main");
+    let task = run.executor.start_thread(index, "main", client, entry);
+    run.executor.mark_host_main(task.expect("memory for the stack of a main"));
 }
 
 fn latency_range(range: RangeInclusive<Duration>) -> LatencyRange {

@@ -23,7 +23,7 @@ use crate::interrupt::{Interrupt, RunningSweep};
 use crate::pool::{BodyRunner, Job, Pool, Runner};
 use crate::recording::store::Store;
 use crate::report::{Counts, Identity, Report};
-use crate::settings::{Settings, Shard};
+use crate::settings::{self, Settings, Shard};
 use crate::shrink::PassStatistics;
 use crate::sim::Sim;
 use crate::symptom::Symptom;
@@ -35,6 +35,8 @@ mod case;
 mod examine;
 mod first_failure;
 mod hunt;
+#[cfg(feature = "turmoil")]
+mod in_turmoil;
 mod reach;
 mod recordings;
 #[cfg(test)]
@@ -184,7 +186,7 @@ impl Sweep {
     ///
     /// When anything fails, with the report. On Ctrl-C the process exits with status 130.
     pub fn run(self, body: impl Fn(&mut Sim) + Send + Sync + 'static) -> Passed {
-        self.in_process(Box::new(body), |session| session.verify())
+        self.in_process(Arc::new(BodyRunner(Box::new(body))), |session| session.verify())
     }
 
     /// Runs a test that is to find a bug: every recording must still fail as recorded, and one of the seeds must show
@@ -197,16 +199,20 @@ impl Sweep {
     ///
     /// When the bug is not found, or anything else is, with the report. On Ctrl-C the process exits with status 130.
     pub fn find(self, body: impl Fn(&mut Sim) + Send + Sync + 'static) -> Found {
-        self.in_process(Box::new(body), |session| session.find())
+        self.in_process(Arc::new(BodyRunner(Box::new(body))), |session| session.find())
     }
 
-    fn in_process<T>(self, body: Box<crate::run::Body>, work: impl FnOnce(&Session) -> Result<T, Stop>) -> T {
+    fn in_process<T>(self, runner: Arc<dyn Runner>, work: impl FnOnce(&Session) -> Result<T, Stop>) -> T {
         let running = RunningSweep::start();
-        let result = Settings::from_environment().map_err(|error| self.setup_failure(&error.to_string()));
+        let settings = match settings::problem_of_build(cfg!(tokio_unstable)) {
+            Some(problem) => Err(problem.to_owned()),
+            None => Settings::from_environment().map_err(|error| error.to_string()),
+        };
+        let result = settings.map_err(|problem| self.setup_failure(&problem));
         let result = result.and_then(|settings| {
             let pool = Pool::of_process(settings.workers);
             let interrupt = running.interrupt().clone();
-            work(&Session::new(self, settings, Arc::new(BodyRunner(body)), pool, interrupt))
+            work(&Session::new(self, settings, runner, pool, interrupt))
         });
         match result {
             Ok(value) => value,
@@ -416,6 +422,9 @@ impl Session {
         if self.interrupt.is_raised() {
             return Err(Stop::Interrupted(case.report("interrupted").after(index).to_string()));
         }
+        if case.is_mistake_of_setup() {
+            return Err(Stop::Failed(case.report("is not set up to run").after(index).to_string()));
+        }
         if !is_wanted {
             let wanted = self.sweep.finds.as_deref().unwrap_or_default();
             let expected = format!("this test is to find `{wanted}`, and another symptom came first");
@@ -465,9 +474,7 @@ impl Session {
 
     fn seeds_of(&self, count: u64, shard: Shard) -> hunt::Seeds {
         match self.settings.only {
-            Some(crate::settings::Only::Seed(seed)) => {
-                hunt::Seeds { base: seed, count: 1, shard: Shard::default() }
-            }
+            Some(settings::Only::Seed(seed)) => hunt::Seeds { base: seed, count: 1, shard: Shard::default() },
             _ => hunt::Seeds { base: self.settings.base_seed.unwrap_or(self.sweep.base_seed), count, shard },
         }
     }

@@ -20,7 +20,7 @@ use crate::executor::{Operation, TaskId, Wait};
 use crate::faults::Transfer;
 use crate::net::{DatagramEvent, LocalEvent, Nanos, NetEvent, Network};
 
-pub(crate) use layer::{dispatch, leave_spans, reenter_spans};
+pub(crate) use layer::{dispatch, is_formatting, leave_spans, reenter_spans, set_formatting};
 pub(crate) use render::{after, milliseconds};
 
 /// Something that happened.
@@ -72,6 +72,12 @@ pub(crate) enum Fact {
     Logged(Box<str>),
     Datagram(DatagramEvent),
     Local(LocalEvent),
+    /// What happened to a socket of another network than the tank's. The last, because hashes of traces count variants.
+    #[cfg(feature = "turmoil")]
+    Socket {
+        what: Box<str>,
+        transfer: bool,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -79,6 +85,14 @@ pub(crate) struct Event {
     pub(crate) at: Nanos,
     pub(crate) task: Option<TaskId>,
     pub(crate) fact: Fact,
+}
+
+/// Objects from here on are labels; below, they are numbers that the tank's network gave.
+pub(crate) const FIRST_LABEL: u64 = 1 << 63;
+
+/// The label of an object, if it is one.
+pub(crate) fn label_of(labels: &[Arc<str>], object: u64) -> Option<&Arc<str>> {
+    labels.get(usize::try_from(object.checked_sub(FIRST_LABEL)?).ok()?)
 }
 
 /// Room that a trace has from the beginning: growing it step by step is most of the cost of a short one.
@@ -98,6 +112,8 @@ pub struct Trace {
     names: Vec<Arc<str>>,
     /// The network at the end of the run, which knows the names of hosts and sockets.
     network: Option<Arc<Network>>,
+    /// What waits name that the network does not know.
+    labels: Vec<Arc<str>>,
 }
 
 impl Trace {
@@ -110,6 +126,7 @@ impl Trace {
             closed: false,
             names: Vec::new(),
             network: None,
+            labels: Vec::new(),
         }
     }
 
@@ -149,6 +166,11 @@ impl Trace {
     pub(crate) fn keep_names(&mut self, names: Vec<Arc<str>>, network: Network) {
         self.names = names;
         self.network = Some(Arc::new(network));
+    }
+
+    /// Keeps the names of what lies outside of the tank's network; see [`label_of`].
+    pub(crate) fn keep_labels(&mut self, labels: Vec<Arc<str>>) {
+        self.labels = labels;
     }
 
     /// A number that two runs share if, and practically only if, they had the same events.

@@ -1,13 +1,18 @@
 //! Programs that go wrong in ways which end or hang their process: `tests/process.rs` runs them as children.
 //!
-//! `misbehave overflow | panic-in-teardown | never-ends | real-lock FOLDER-FOR-RECORDINGS`
+//! `misbehave HOW FOLDER-FOR-RECORDINGS`, where HOW is one of [`WAYS`].
 
 use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use wavetank::runtime::{Mutex, ThreadHandle, Threads};
 use wavetank::{Host, Sim, Sweep};
+
+const WAYS: &str =
+    "overflow, panic-in-teardown, never-ends, real-lock, catches-all, bug, changed-bug, slow-bug";
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -19,7 +24,12 @@ fn main() {
         "panic-in-teardown" => sweep(how).seeds(1).run(panic_in_teardown),
         "never-ends" => sweep(how).seeds(u64::MAX / 2).run(says_once_that_it_sweeps),
         "real-lock" => sweep(how).seeds(1).watchdog(Duration::from_secs(1)).run(real_lock),
-        _ => panic!("misbehave overflow | panic-in-teardown | never-ends | real-lock, not `{how}`"),
+        "catches-all" => sweep(how).seeds(1).run(catches_all),
+        "bug" => sweep("bug").run(|sim| bug(sim, &["first", "second"])),
+        // Other code under the name of the same test, as after a change of the code.
+        "changed-bug" => sweep("bug").run(|sim| bug(sim, &["first", "second", "third"])),
+        "slow-bug" => sweep("slow-bug").run(slow_bug),
+        _ => panic!("there is no `{how}`, only {WAYS}"),
     };
 }
 
@@ -69,5 +79,63 @@ fn real_lock(sim: &mut Sim) {
         drop(waits);
         host.sleep(Duration::from_secs(1));
         drop(send);
+    });
+}
+
+/// A thread that nothing ends: not even the unwind of its end.
+fn catches_all(sim: &mut Sim) {
+    sim.server_thread("server", |host: Host| {
+        loop {
+            let _ = catch_unwind(AssertUnwindSafe(|| host.sleep(Duration::from_secs(1))));
+        }
+    });
+    sim.client_thread("client", |host: Host| host.sleep(Duration::from_millis(1)));
+}
+
+/// Two threads lose an update of each other; a third one mends it, so to speak.
+fn bug(sim: &mut Sim, names: &'static [&str]) {
+    sim.client_thread("client", move |host: Host| {
+        let number = std::sync::Arc::new(Mutex::new(&host, "number", 0));
+        let adding = names.iter().map(|name| {
+            let number = number.clone();
+            let add = move || {
+                let read = *number.lock();
+                *number.lock() = read + 1;
+            };
+            Threads::spawn(&host, name, add).expect("a thread")
+        });
+        adding.collect::<Vec<_>>().into_iter().for_each(|thread| thread.join().expect("no panic"));
+        assert!(names.len() > 2 || *number.lock() == 2, "an update was lost");
+    });
+}
+
+/// A bug that takes long to shrink: each run takes a while of real time, and has many choices.
+fn slow_bug(sim: &mut Sim) {
+    static FAILED: AtomicU32 = AtomicU32::new(0);
+    sim.client_thread("client", |host: Host| {
+        let number = std::sync::Arc::new(Mutex::new(&host, "number", 0));
+        let threads = [(); 4].map(|()| {
+            let number = number.clone();
+            let add = move || {
+                for _ in 0..200 {
+                    let read = *number.lock();
+                    *number.lock() = read + 1;
+                }
+            };
+            Threads::spawn(&host, "adds", add).expect("a thread")
+        });
+        threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
+        if *number.lock() == 800 {
+            return;
+        }
+        // The run of the seed, its repetition, and then those of the shrinker.
+        if FAILED.fetch_add(1, Ordering::Relaxed) == 5 {
+            println!("shrinking");
+            std::io::stdout().flush().expect("somebody reads");
+        }
+        for number in 0..30_000_000_u64 {
+            std::hint::black_box(number);
+        }
+        panic!("an update was lost");
     });
 }

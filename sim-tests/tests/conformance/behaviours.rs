@@ -186,6 +186,9 @@ macro_rules! blocking_behaviours {
 macro_rules! behaviours {
     ($run:ident, $kind:ident, $($file:ident { $($behaviour:ident,)* })*) => {
         mod $run {
+            /// Every behaviour of this world.
+            pub(crate) const NAMES: &[&str] = &[$($(stringify!($behaviour),)*)*];
+
             $(
                 mod $file {
                     use crate::conformance::$kind::$file;

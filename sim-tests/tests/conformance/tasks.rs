@@ -40,8 +40,19 @@ async fn pair<R: Runtime>(world: &World<R>) -> (R::Stream, R::Stream) {
 /// Both ends of a connection, with the same options.
 async fn pair_with<R: Runtime>(world: &World<R>, options: SocketOptions) -> (R::Stream, R::Stream) {
     let (listener, address) = listen(world, ListenOptions::new().accepted(options)).await;
-    let client = world.client.connect(address, options).await.expect("somebody listens");
-    (client, accept(&listener).await)
+    let (client, server) = meet(world, &listener, address, options).await;
+    (client, server.0)
+}
+
+/// Connects and accepts at once: in a world without a backlog a connection is made by being accepted.
+async fn meet<R: Runtime>(
+    world: &World<R>,
+    listener: &R::Listener,
+    address: SocketAddr,
+    options: SocketOptions,
+) -> (R::Stream, (R::Stream, SocketAddr)) {
+    let (client, server) = tokio::join!(world.client.connect(address, options), listener.accept());
+    (client.expect("somebody listens"), server.expect("somebody connects"))
 }
 
 async fn settle<R: Runtime>(world: &World<R>) {

@@ -13,6 +13,7 @@ pub(crate) mod unix;
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use wavetank_runtime::{
     BlockingListener, BlockingStream, ListenOptions, SocketOptions, ThreadHandle, Threads,
@@ -43,8 +44,21 @@ fn pair<T: Threads>(world: &World<T>) -> (T::Stream, T::Stream) {
 /// Both ends of a connection, with the same options.
 fn pair_with<T: Threads>(world: &World<T>, options: SocketOptions) -> (T::Stream, T::Stream) {
     let (listener, address) = listen(world, ListenOptions::new().accepted(options));
+    let (client, server) = meet(world, &Arc::new(listener), address, options);
+    (client, server.0)
+}
+
+/// Connects and accepts at once: in a world without a backlog a connection is made by being accepted.
+fn meet<T: Threads>(
+    world: &World<T>,
+    listener: &Arc<T::Listener>,
+    address: SocketAddr,
+    options: SocketOptions,
+) -> (T::Stream, (T::Stream, SocketAddr)) {
+    let listener = Arc::clone(listener);
+    let server = spawn(&world.server, "acceptor", move || listener.accept().expect("somebody connects"));
     let client = world.client.connect(address, options, None).expect("somebody listens");
-    (client, accept(&listener))
+    (client, join(server))
 }
 
 fn settle<T: Threads>(world: &World<T>) {

@@ -64,6 +64,13 @@ impl Suspender {
     }
 }
 
+impl Suspender {
+    /// Whether the thread has started and not ended: what runs for it runs on its own stack.
+    pub(super) fn is_inside(&self) -> bool {
+        self.0.get().is_some()
+    }
+}
+
 impl ThreadBody {
     /// Prepares a thread that will run `entry` on a stack of at least `stack_bytes`.
     ///

@@ -111,7 +111,7 @@ impl Executor {
             return;
         }
         match self.running_thread() {
-            Some(thread) => self.suspend(thread),
+            Some(thread) => self.switch(thread),
             None => resume_unwind(Box::new(Killed)),
         }
     }

@@ -22,6 +22,15 @@ use crate::trace::{Fact, Trace};
 /// What a panic left: its message.
 pub(super) struct Panic(String);
 
+impl Panic {
+    pub(super) fn message(&self) -> &str {
+        &self.0
+    }
+}
+
+/// So often may the threads of a run catch the unwind that tears them down and go on.
+const CAUGHT_UNWINDS_MAX: u32 = 1_000;
+
 /// Runs `f` and catches its panic, if it panics.
 pub(super) fn caught<T>(f: impl FnOnce() -> T) -> Result<T, Panic> {
     catch_unwind(AssertUnwindSafe(f)).map_err(|payload| Panic(panic_message(&*payload)))
@@ -99,6 +108,8 @@ impl Executor {
             suspender,
             waker,
             woken: false,
+            aborted: false,
+            host_main: main,
             waits: Vec::new(),
             waits_before: Vec::new(),
             parked_since: self.now(),
@@ -138,7 +149,17 @@ impl Executor {
         if *count == 1 { name.to_owned() } else { format!("{name}#{count}") }
     }
 
+    /// Says that `task` is the main of its host: nobody joins it, so its panics are never tolerated. Of a client's main
+    /// that goes without saying.
+    pub(crate) fn mark_host_main(&self, task: TaskId) {
+        self.slots.borrow_mut()[task.index()].host_main = true;
+    }
+
     pub(super) fn end(&self, task: TaskId) {
+        let withheld = self.slots.borrow_mut()[task.index()].withheld_until.take();
+        if let Some(timer) = withheld {
+            self.disarm(timer);
+        }
         let main = {
             let mut slots = self.slots.borrow_mut();
             let slot = &mut slots[task.index()];
@@ -169,12 +190,12 @@ impl Executor {
 
     /// Records that `task` panicked: a failure of the run.
     pub(crate) fn panicked_with(&self, task: TaskId, message: &str) {
-        let (name, main) = {
+        let (name, is_main) = {
             let slots = self.slots.borrow();
-            (slots[task.index()].name.clone(), slots[task.index()].main)
+            (slots[task.index()].name.clone(), slots[task.index()].host_main)
         };
-        if main || !self.settings.tolerate_panics {
-            self.fail(Symptom::new(SymptomKind::Panic, format!("{name}: {message}")));
+        if is_main || !self.settings.tolerate_panics {
+            self.fail_by_panic(&name, message);
         }
     }
 
@@ -195,11 +216,13 @@ impl Executor {
         self.current.get().is_some_and(|task| self.slots.borrow()[task.index()].state == State::Ended)
     }
 
-    /// Aborts a task that is not running: drops its future. Returns `false` if it has ended or runs now.
+    /// Aborts a task: drops its future, at once or, if it runs now, when it suspends. Returns `false` if it has ended
+    /// or runs now.
     pub(crate) fn abort(&self, task: TaskId) -> bool {
         let body = {
             let mut slots = self.slots.borrow_mut();
             let slot = &mut slots[task.index()];
+            slot.aborted = true;
             if !matches!(slot.state, State::Ready | State::Parked | State::Frozen)
                 || !matches!(slot.body, Some(Body::Task(_)))
             {
@@ -224,12 +247,16 @@ impl Executor {
 
     /// Whether the run is to end: it has a verdict, or was asked to stop.
     pub(crate) fn must_stop(&self) -> bool {
-        if let Some((task, thread)) = self.mailbox.offender() {
+        if let Some((task, who)) = self.mailbox.offender() {
             let detail = format!(
-                "{} was woken by the real OS thread `{thread}`: what runs outside of the simulation cannot be replayed",
+                "{} was woken by {who}: what runs outside of the simulation cannot be replayed",
                 self.name(task)
             );
             self.fail(Symptom::new(SymptomKind::ForeignWake, detail));
+        }
+        let pending = self.pending_verdict.borrow_mut().take();
+        if let Some(symptom) = pending {
+            self.fail(symptom);
         }
         if let Some(divergence) = self.choices.borrow().divergence() {
             self.fail(Symptom::new(SymptomKind::Diverged, divergence.to_string()));
@@ -255,7 +282,8 @@ impl Executor {
         }
     }
 
-    /// Tears down the suspended thread `holder`, whose lock an unwinding thread needs.
+    /// Tears down the suspended thread `holder`, whose lock an unwinding thread needs. The run ends after this step:
+    /// what would follow is no execution of the program.
     ///
     /// # Panics
     ///
@@ -275,9 +303,55 @@ impl Executor {
             std::process::abort();
         };
         self.slots.borrow_mut()[holder.index()].state = State::Ended;
+        self.ready.borrow_mut().retain(|&ready| ready != holder);
+        self.thaw(holder);
         let outer = self.current.replace(Some(holder));
-        drop(body);
+        let dropped = caught(|| drop(body));
+        self.end(holder);
         self.current.set(outer);
+        let waiter = outer.map_or_else(|| "a task".into(), |task| self.name(task));
+        let holder = self.name(holder);
+        let mut detail = format!(
+            "{waiter}: a destructor that ran in a panic waited for the lock `{lock}`, held by {holder}"
+        );
+        detail.push_str(
+            "\nA thread that unwinds cannot be suspended, so the holder was ended by force, and the run with it: do \
+             not take locks in destructors that may run in a panic",
+        );
+        if let Err(panic) = dropped {
+            detail.push_str(&format!("\n{holder} panicked when it was ended: {}", panic.message()));
+        }
+        self.fail_later(Symptom::new(SymptomKind::Panic, detail));
+    }
+
+    /// The running thread `task` is torn down, has caught the unwind, and is about to be unwound again.
+    ///
+    /// # Panics
+    ///
+    /// Ends the process where that has no end.
+    pub(super) fn count_caught_unwind(&self, task: TaskId) {
+        self.unwinds_caught.set(self.unwinds_caught.get() + 1);
+        if self.unwinds_caught.get() <= CAUGHT_UNWINDS_MAX {
+            return;
+        }
+        crate::panics::complain(&format!(
+            "wavetank: {} catches every panic and goes on, also the unwind that is to end it with its run (seed {}): \
+             let its loop end when the host's work is done, or let it pass panics on. The process ends here.",
+            self.name(task),
+            self.choices.borrow().seed()
+        ));
+        std::process::abort();
+    }
+
+    /// Notes that the lock `name`, for which `task` waits, has another holder.
+    pub(crate) fn lock_changed_hands(&self, task: TaskId, name: &str, holder: TaskId) {
+        for waiting in &mut self.slots.borrow_mut()[task.index()].waits {
+            if let Wait::Lock { name: lock, holder: old } = &mut waiting.on
+                && *lock == name
+            {
+                *old = holder;
+            }
+        }
     }
 
     /// A lock that is shared by hosts is none that a real program could have. Where a crash of one host would have to
@@ -321,18 +395,14 @@ impl Executor {
         let names: Vec<Arc<str>> = self
             .stragglers()
             .into_iter()
-            .filter(|straggler| straggler.runnable)
+            .filter(|straggler| straggler.runnable && current.as_ref() != Some(&straggler.name))
             .map(|straggler| straggler.name)
             .collect();
         match current {
+            Some(current) if names.is_empty() => format!("{current} was running"),
             Some(current) => format!("{current} was running; able to run: {}", names.join(", ")),
             None => format!("able to run: {}", names.join(", ")),
         }
-    }
-
-    /// Counts the timers of `host` that are armed.
-    pub(crate) fn timers_of(&self, host: HostIndex) -> usize {
-        self.timers.borrow().values().filter(|timer| timer.host == host).count()
     }
 
     // Teardown.
@@ -371,10 +441,11 @@ impl Executor {
                 index += 1;
             }
         }
-        self.timers.borrow_mut().clear();
+        let timers = std::mem::take(&mut *self.timers.borrow_mut());
+        drop(timers);
     }
 
-    fn tear_down_one(&self, task: TaskId, holders_only: bool) {
+    pub(super) fn tear_down_one(&self, task: TaskId, holders_only: bool) {
         let body = {
             let mut slots = self.slots.borrow_mut();
             let slot = &mut slots[task.index()];

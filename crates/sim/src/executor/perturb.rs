@@ -52,8 +52,10 @@ impl Executor {
         let Some(task) = self.current().filter(|_| self.defers && self.is_fair_game()) else {
             return Poll::Ready(());
         };
-        let site = self.site(self.lanes.pending, task, Operation::on("pending", wait.verb()));
-        let pick = self.choices.borrow_mut().pick(site, LATER_BOUND, |rng| draw_later(rng, 12));
+        let site = self.site(self.lanes.get().pending, task, Operation::on("pending", wait.verb()));
+        // No later than a task may be withheld: both are time that the test's limits must have room for.
+        let bound = LATER.partition_point(|&nanos| nanos <= self.settings.withhold_max) as u32;
+        let pick = self.choices.borrow_mut().pick(site, bound, |rng| draw_later(rng, 12).min(bound - 1));
         let Some(nanos) = later(pick) else { return Poll::Ready(()) };
         self.fact(Fact::Deferred { wait, nanos });
         self.wake_later(nanos, context.waker());
@@ -94,7 +96,7 @@ impl Executor {
         if !self.wakes_for_nothing || !self.is_fair_game() {
             return;
         }
-        let site = self.site(self.lanes.spurious, task, Operation::new("spurious-wake"));
+        let site = self.site(self.lanes.get().spurious, task, Operation::new("spurious-wake"));
         let pick = self.choices.borrow_mut().pick(site, LATER_BOUND, |rng| draw_later(rng, 24));
         match later(pick) {
             None => {}

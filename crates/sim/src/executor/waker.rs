@@ -16,7 +16,7 @@ use crate::context;
 pub(crate) struct Mailbox {
     /// Set by a wake-up from another OS thread; looked at by the executor between steps.
     foreign: AtomicBool,
-    /// The first such wake-up: task and OS thread.
+    /// The first such wake-up: the task, and who woke it.
     offender: Mutex<Option<(TaskId, String)>>,
     /// The run is over: late wake-ups are nobody's fault.
     over: AtomicBool,
@@ -38,8 +38,12 @@ impl Mailbox {
         if self.over.load(Ordering::Acquire) {
             return;
         }
-        let thread = std::thread::current().name().unwrap_or("unnamed").to_owned();
-        self.offender.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert((task, thread));
+        let who = if context::current().is_some() {
+            "another run, which shares a static or a thread-local with this one".to_owned()
+        } else {
+            format!("the real OS thread `{}`", std::thread::current().name().unwrap_or("unnamed"))
+        };
+        self.offender.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert((task, who));
         self.foreign.store(true, Ordering::Release);
     }
 }

@@ -58,11 +58,14 @@ impl<T> Ending<T> {
     /// Takes the result if the end has come; otherwise `waker` will be woken when it comes. A result can be taken once;
     /// afterwards it reads as cancelled.
     pub(super) fn take_or_wake(&self, waker: Option<&Waker>) -> Option<Result<T, JoinError>> {
+        // Cloned before, and dropped after the lock is held: a waker may be anybody's code, and ask again.
+        let mut joiner = waker.cloned();
         let mut note = look(&self.0);
         if note.ended {
             return Some(note.output.take().unwrap_or(Err(JoinError::Cancelled)));
         }
-        note.joiner = waker.cloned();
+        std::mem::swap(&mut note.joiner, &mut joiner);
+        drop(note);
         None
     }
 

@@ -3,6 +3,9 @@
 //! One thread runs at a time, so a lock is a note of who holds it and who waits. The value lies in a `std` mutex that is
 //! never contended: the note decides, the `std` mutex only proves it to the compiler.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -28,7 +31,8 @@ pub struct SimMutex<T> {
 #[derive(Default)]
 struct Note {
     holder: Option<TaskId>,
-    waiting: VecDeque<Waker>,
+    /// Threads that wait and were not woken yet, in the order of their coming.
+    waiting: VecDeque<TaskId>,
 }
 
 impl<T: Send> SimMutex<T> {
@@ -37,6 +41,7 @@ impl<T: Send> SimMutex<T> {
         Self { run, name, note: Mutex::new(note), value: Mutex::new(value) }
     }
 
+    #[track_caller]
     fn run(&self) -> Rc<Run> {
         context::expect_run(self.run)
     }
@@ -45,6 +50,7 @@ impl<T: Send> SimMutex<T> {
         self.note.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    #[track_caller]
     pub(super) fn lock(&self) -> SimGuard<'_, T> {
         let run = self.run();
         run.executor.point(Operation::on("lock", self.name));
@@ -52,21 +58,19 @@ impl<T: Send> SimMutex<T> {
     }
 
     /// Locks without a scheduling point before it: a thread that waited has just been scheduled.
+    #[track_caller]
     fn lock_now(&self, run: &Run) -> SimGuard<'_, T> {
         loop {
             let holder = {
                 let mut note = self.note();
                 match note.holder {
-                    None => {
-                        note.holder = Some(holder_of(run));
-                        break;
-                    }
+                    None => break self.take(run, note),
                     Some(holder) => {
-                        if let Some(task) = run.executor.current() {
-                            let waker = run.executor.waker(task);
-                            if !note.waiting.iter().any(|known| known.will_wake(&waker)) {
-                                note.waiting.push_back(waker);
-                            }
+                        // Whoever may not wait must not take the turn of somebody who does.
+                        if let Some(task) = run.executor.current().filter(|_| run.executor.can_block())
+                            && !note.waiting.contains(&task)
+                        {
+                            note.waiting.push_back(task);
                         }
                         holder
                     }
@@ -78,20 +82,30 @@ impl<T: Send> SimMutex<T> {
             }
         }
         run.executor.unblocked();
-        run.executor.lock_taken();
         self.guard()
+    }
+
+    /// Makes the running task the holder of the lock, which is free.
+    fn take(&self, run: &Run, mut note: MutexGuard<'_, Note>) {
+        let holder = holder_of(run);
+        note.holder = Some(holder);
+        // One that was woken for another reason may come out of turn. Its turn would be lost on it later.
+        note.waiting.retain(|&waiting| waiting != holder);
+        for &waiting in &note.waiting {
+            run.executor.lock_changed_hands(waiting, self.name, holder);
+        }
+        drop(note);
+        run.executor.lock_taken();
     }
 
     pub(super) fn try_lock(&self) -> Option<SimGuard<'_, T>> {
         let run = self.run();
         run.executor.point(Operation::on("try_lock", self.name));
-        let mut note = self.note();
+        let note = self.note();
         if note.holder.is_some() {
             return None;
         }
-        note.holder = Some(holder_of(&run));
-        drop(note);
-        run.executor.lock_taken();
+        self.take(&run, note);
         Some(self.guard())
     }
 
@@ -112,11 +126,13 @@ impl<T: Send> SimMutex<T> {
         if count == 0 {
             return;
         }
-        let index = run.map_or(0, |run| run.executor.pick_waiter(Operation::on("hand on", self.name), count));
+        // Outside of the run nobody waits any more.
+        let Some(run) = run else { return };
+        let index = run.executor.pick_waiter(Operation::on("hand on", self.name), count);
         let next = note.waiting.remove(index);
         drop(note);
         if let Some(next) = next {
-            next.wake();
+            run.executor.wake(next);
         }
     }
 
@@ -225,7 +241,7 @@ impl SimCondvar {
             state.waiting.push((ticket, run.executor.waker(task)));
             ticket
         };
-        let _forget = Forget { condvar: self, ticket };
+        let forget = Forget { condvar: self, ticket };
         guard.unlock(Some(&run));
         drop(guard);
         let mut outcome = WaitOutcome::Notified;
@@ -240,6 +256,8 @@ impl SimCondvar {
             }
         }
         run.executor.unblocked();
+        // Before it waits for the lock: a notification must not go to somebody who has given up waiting for it.
+        drop(forget);
         (mutex.lock_now(&run), outcome)
     }
 

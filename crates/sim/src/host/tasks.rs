@@ -68,7 +68,8 @@ impl Runtime for Host {
     }
 
     async fn listen(&self, address: SocketAddr, options: ListenOptions) -> io::Result<SimListener> {
-        let id = self.run().network(|network, _, _| network.listen(self.id(), address, options))?;
+        let id = self.run().network(|network, _, _| network.listen(self.id(), address, options));
+        let id = id.map_err(|error| self.cannot_listen(address, error))?;
         Ok(SimListener { listening: Listening::new(self.run, id) })
     }
 
@@ -174,8 +175,12 @@ impl Sleep for SimSleep {
         self.deadline
     }
 
+    /// Keeps the waker of the last poll: as with tokio's, the task is woken at the new time without polling again.
     fn reset(mut self: Pin<&mut Self>, deadline: Instant) {
-        self.disarm();
+        let armed = self.timer.take();
+        self.timer = armed.and_then(|timer| {
+            context::with_run(self.host.run, |run| run.executor.move_timer(timer, deadline.as_nanos()))?
+        });
         self.deadline = deadline;
     }
 }

@@ -31,6 +31,7 @@ impl Threads for Host {
         Instant::from_nanos(self.now_nanos())
     }
 
+    #[track_caller]
     fn sleep(&self, duration: Duration) {
         let run = self.run();
         run.executor.point(Operation::new("sleep"));
@@ -94,7 +95,8 @@ impl Threads for Host {
     fn listen(&self, address: SocketAddr, options: ListenOptions) -> io::Result<SimBlockingListener> {
         let run = self.run();
         run.executor.point(Operation::new("listen"));
-        let id = run.network(|network, _, _| network.listen(self.id(), address, options))?;
+        let id = run.network(|network, _, _| network.listen(self.id(), address, options));
+        let id = id.map_err(|error| self.cannot_listen(address, error))?;
         Ok(SimBlockingListener { listening: Listening::new(self.run, id) })
     }
 
@@ -106,6 +108,7 @@ impl Threads for Host {
         SimMutex::new(self.run, name, value)
     }
 
+    #[track_caller]
     fn raw_lock<T: Send>(mutex: &SimMutex<T>) -> SimGuard<'_, T> {
         mutex.lock()
     }

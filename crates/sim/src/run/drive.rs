@@ -34,7 +34,12 @@ pub(super) async fn drive(run: &Run) {
             continue;
         }
         if run.executor.mains_left() == 0 {
-            let until = *leaving.get_or_insert_with(|| run.executor.now() + run.config.leak_grace);
+            if leaving.is_none() {
+                run.executor.release_all();
+                leaving = Some(run.executor.now().saturating_add(run.config.leak_grace));
+                continue;
+            }
+            let until = leaving.unwrap_or(Nanos::MAX);
             match oracle::leak(run) {
                 None => return,
                 Some(leak) if run.executor.now() >= until => return fail(run, leak),
@@ -44,11 +49,13 @@ pub(super) async fn drive(run: &Run) {
         if !pass_time(run, &mut clock, leaving).await {
             return;
         }
+        // What this instant has woken beside the seam runs before time passes again.
+        polled = clock.may_have_foreign_timers();
     }
 }
 
 /// Ends the run with what an oracle saw. No task does anything wrong at that moment, so the trace has to say it.
-fn fail(run: &Run, symptom: Symptom) {
+pub(crate) fn fail(run: &Run, symptom: Symptom) {
     run.executor.fact(Fact::Failed(symptom.to_string().into()));
     run.executor.fail(symptom);
 }
@@ -109,8 +116,11 @@ async fn pass_time(run: &Run, clock: &mut Clock, leaving: Option<Nanos>) -> bool
         return false;
     }
     if target >= limit {
-        let detail =
-            format!("{:?} of virtual time and no end; {}", run.config.time_limit(), oracle::unfinished(run));
+        let detail = format!(
+            "{:?} of virtual time and no end; {}\n`Sim::time_limit` sets the limit",
+            run.config.time_limit(),
+            oracle::unfinished(run)
+        );
         fail(run, Symptom::new(SymptomKind::TimeLimit, detail));
         return false;
     }

@@ -32,18 +32,47 @@ pub(super) fn nothing_left_since(run: &Run, since: Nanos) -> Symptom {
     for one in mains.iter().chain(&others) {
         let _ = write!(detail, "\n  {}", describe(run, one, Times::Shown));
     }
+    if let Some(main) = mains.iter().find(|main| !main.runnable && main.waits.is_empty()) {
+        if blocking_threads() > 0 {
+            return waits_outside(&main.name);
+        }
+        detail.push_str(
+            "\nIf it waits for a real OS thread (`std::thread`, a runtime of its own): the tank knows nothing of those. \
+             Start threads with `Threads::spawn`",
+        );
+    }
     // The key of a symptom is its first line: it must not depend on when the run went quiet.
     Symptom::new(SymptomKind::Deadlock, detail.replacen(&format!(" after {}", milliseconds(since)), "", 1))
 }
 
+/// What to say of a main that waits for something that `spawn_blocking` does.
+fn waits_outside(main: &str) -> Symptom {
+    let detail = format!(
+        "{main} waits, and `spawn_blocking` has started a real OS thread: what runs outside of the simulation cannot be \
+         replayed\nCall the function directly, or on a thread of `Threads::spawn`"
+    );
+    Symptom::new(SymptomKind::ForeignWake, detail)
+}
+
+/// Counts the OS threads that tokio has started for blocking calls.
+#[cfg(tokio_unstable)]
+fn blocking_threads() -> usize {
+    tokio::runtime::Handle::try_current().map_or(0, |handle| handle.metrics().num_blocking_threads())
+}
+
+#[cfg(not(tokio_unstable))]
+const fn blocking_threads() -> usize {
+    0
+}
+
 /// When an operation of a client will have outlasted the test's bound, if nothing ends it before.
-pub(super) fn stall_at(run: &Run) -> Option<Nanos> {
+pub(crate) fn stall_at(run: &Run) -> Option<Nanos> {
     let bound = run.config.stall_after?;
     longest_wait(run).map(|(since, ..)| since.saturating_add(bound))
 }
 
 /// The operation that has outlasted the test's bound.
-pub(super) fn stall(run: &Run) -> Option<Symptom> {
+pub(crate) fn stall(run: &Run) -> Option<Symptom> {
     let bound = run.config.stall_after?;
     let (_, name, waiting) = longest_wait(run)?;
     let detail = format!("{name} waits {} for more than {}", words(run, &waiting), milliseconds(bound));
@@ -64,7 +93,7 @@ fn longest_wait(run: &Run) -> Option<(Nanos, Arc<str>, Waiting)> {
 }
 
 /// What clients left behind, if anything.
-pub(super) fn leak(run: &Run) -> Option<Symptom> {
+pub(crate) fn leak(run: &Run) -> Option<Symptom> {
     let mut left = Vec::new();
     for one in run.executor.stragglers() {
         if run.hosts[one.host].client {
@@ -90,7 +119,7 @@ pub(super) fn leak(run: &Run) -> Option<Symptom> {
 }
 
 /// Everything that has not ended, for limits.
-pub(super) fn unfinished(run: &Run) -> String {
+pub(crate) fn unfinished(run: &Run) -> String {
     let alive = run.executor.stragglers();
     let lines: Vec<String> =
         alive.iter().map(|one| format!("\n  {}", describe(run, one, Times::Shown))).collect();

@@ -18,7 +18,7 @@ mod weather;
 
 /// Runs `body` as `plan` says, on an OS thread of its own.
 #[expect(clippy::disallowed_methods, reason = "a run needs an OS thread of its own")]
-fn simulate_plan(plan: impl FnOnce() -> Outcome + Send + 'static) -> Outcome {
+pub(crate) fn simulate_plan(plan: impl FnOnce() -> Outcome + Send + 'static) -> Outcome {
     std::thread::spawn(|| panics::catch(plan)).join().expect("caught").expect("a run does not panic")
 }
 

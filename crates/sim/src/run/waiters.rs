@@ -1,6 +1,8 @@
 //! Who waits for which socket or listener of the network.
 //!
 //! Sockets and listeners are numbered from 0 and no number is used twice, so their wakers lie in lists by number.
+//!
+//! Nothing here clones, drops or wakes a waker: that may run anybody's code, which may call back.
 
 use std::collections::BTreeMap;
 use std::task::Waker;
@@ -17,12 +19,14 @@ pub(super) struct Waiters {
 }
 
 impl Waiters {
-    /// Has `waker` woken once `ready` is ready; once, however often it is said.
-    pub(super) fn add(&mut self, ready: Ready, waker: &Waker) {
-        let waiting = self.list_to_add(ready);
-        if !waiting.iter().any(|known| known.will_wake(waker)) {
-            waiting.push(waker.clone());
-        }
+    /// Whether `waker` is woken once `ready` is ready.
+    pub(super) fn has(&mut self, ready: Ready, waker: &Waker) -> bool {
+        self.list(ready).is_some_and(|waiting| waiting.iter().any(|known| known.will_wake(waker)))
+    }
+
+    /// Has `waker` woken once `ready` is ready.
+    pub(super) fn add(&mut self, ready: Ready, waker: Waker) {
+        self.list_to_add(ready).push(waker);
     }
 
     /// Moves the wakers of `ready` to the end of `wakers`.
@@ -32,13 +36,10 @@ impl Waiters {
         }
     }
 
-    /// Forgets who waits for `ready`, which is gone.
-    pub(super) fn forget(&mut self, ready: Ready) {
-        if self.others.remove(&ready).is_none()
-            && let Some(waiting) = self.list(ready)
-        {
-            *waiting = Vec::new();
-        }
+    /// Forgets who waits for `ready`, which is gone. The caller drops the wakers, once nothing is borrowed.
+    pub(super) fn forget(&mut self, ready: Ready) -> Vec<Waker> {
+        let other = self.others.remove(&ready);
+        other.or_else(|| self.list(ready).map(std::mem::take)).unwrap_or_default()
     }
 
     fn list(&mut self, ready: Ready) -> Option<&mut Vec<Waker>> {

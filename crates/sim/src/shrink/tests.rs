@@ -1,3 +1,5 @@
+//! Shrinking of logs that a predicate judges.
+
 use super::*;
 use crate::choices::{Choices, Replay};
 

@@ -19,7 +19,7 @@ use crate::recording::store::Kept;
 use crate::report::{Counts, Identity, Report};
 use crate::run::Outcome;
 use crate::shrink::{self, Limits, Shrunk};
-use crate::symptom::Symptom;
+use crate::symptom::{Symptom, SymptomKind};
 use crate::trace::Trace;
 
 /// A failure with all that is known about it.
@@ -135,6 +135,11 @@ impl<'a> Case<'a> {
     /// Tells whether the shrunk run was replayed strictly with the same symptom.
     pub(super) const fn is_proven(&self) -> bool {
         self.proof.is_some()
+    }
+
+    /// Tells whether the test's body is at fault, before anything ran.
+    pub(super) fn is_mistake_of_setup(&self) -> bool {
+        self.failure.symptom.kind() == SymptomKind::Setup
     }
 
     /// Returns the run to show: the shrunk one, or else the one that was found.

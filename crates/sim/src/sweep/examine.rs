@@ -26,9 +26,11 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    /// Tells whether the same choices show the same symptom: only then can it be recorded and shrunk.
+    /// Tells whether the same choices show the same symptom: only then can it be recorded and shrunk. A mistake in the
+    /// test's body could, but is for its author to mend, and no bug to keep.
     pub(super) const fn is_repeatable(&self) -> bool {
-        self.outcome.is_some() && !matches!(self.symptom.kind(), SymptomKind::Nondeterminism)
+        self.outcome.is_some()
+            && !matches!(self.symptom.kind(), SymptomKind::Nondeterminism | SymptomKind::Setup)
     }
 }
 
@@ -37,7 +39,7 @@ impl Session {
     /// ended.
     pub(super) fn examine(&self, job: Job, second: SecondRun) -> Result<Box<Outcome>, Failure> {
         let seed = job.seed();
-        let mut outcome = match self.ran(job.clone()) {
+        let outcome = match self.ran(job.clone()) {
             Ran::Ended(outcome) => outcome,
             other => return Err(Failure { seed, symptom: self.symptom_of_no_end(&other), outcome: None }),
         };
@@ -58,7 +60,7 @@ impl Session {
             let symptom = Symptom::new(SymptomKind::Nondeterminism, detail);
             return Err(Failure { seed, symptom, outcome: Some(outcome) });
         }
-        match outcome.symptom.take() {
+        match outcome.symptom.clone() {
             None => Ok(outcome),
             Some(symptom) => Err(Failure { seed, symptom, outcome: Some(outcome) }),
         }

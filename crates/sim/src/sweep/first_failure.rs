@@ -3,7 +3,10 @@
 //! Recordings would answer before any seed does, and shrinking costs more than finding; a comparison of strategies
 //! wants neither.
 
+use std::sync::Arc;
+
 use super::{Session, Stop, Sweep};
+use crate::pool::BodyRunner;
 use crate::report::Counts;
 use crate::sim::Sim;
 use crate::symptom::Symptom;
@@ -51,7 +54,7 @@ impl Sweep {
     ///
     /// If the environment holds a setting that is not understood. On Ctrl-C the process exits with status 130.
     pub fn first_failure(self, body: impl Fn(&mut Sim) + Send + Sync + 'static) -> Option<FirstFailure> {
-        self.in_process(Box::new(body), |session| session.first_failure())
+        self.in_process(Arc::new(BodyRunner(Box::new(body))), |session| session.first_failure())
     }
 }
 

@@ -5,6 +5,10 @@
 //!
 //! Threads of a run share an OS thread, and so `tracing`'s own stack of entered spans. A thread that suspends leaves its
 //! spans and enters them again when it resumes ([`leave_spans`], [`reenter_spans`]); the executor keeps the list.
+//!
+//! While a field is formatted, which runs code under test, `tracing` drops the events of everybody else on the OS thread.
+//! So a thread is not preempted there. If the formatter has to wait, for a lock say, others do run, and what they log
+//! until it goes on is lost from the trace (in every replay alike).
 
 use std::cell::Cell;
 use std::fmt::{self, Write};
@@ -12,6 +16,7 @@ use std::sync::OnceLock;
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::Interest;
 use tracing::{Dispatch, Event, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, SubscriberExt};
@@ -23,6 +28,32 @@ use crate::context;
 thread_local! {
     /// Set while spans change because another thread of the simulation runs, not because code entered or left them.
     static SWITCHING: Cell<bool> = const { Cell::new(false) };
+    /// Set while code under test formats a field: `tracing` drops what anybody else logs meanwhile.
+    static FORMATTING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether code under test formats a field now.
+pub(crate) fn is_formatting() -> bool {
+    FORMATTING.get()
+}
+
+/// Says whether code under test formats a field, and returns what was said before.
+pub(crate) fn set_formatting(formatting: bool) -> bool {
+    FORMATTING.replace(formatting)
+}
+
+/// Runs code under test that formats fields. It may call the seam, and is not preempted.
+fn formatting(format: impl FnOnce(&mut Fields)) -> Fields {
+    struct Reset(bool);
+    impl Drop for Reset {
+        fn drop(&mut self) {
+            set_formatting(self.0);
+        }
+    }
+    let _reset = Reset(set_formatting(true));
+    let mut fields = Fields::default();
+    format(&mut fields);
+    fields
 }
 
 /// The process's subscriber for runs.
@@ -56,13 +87,17 @@ struct TankLayer;
 struct Label(String);
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for TankLayer {
+    fn register_callsite(&self, _: &'static Metadata<'static>) -> Interest {
+        // Asked once a process, perhaps by a thread that simulates nothing: `enabled` must be asked each time.
+        Interest::sometimes()
+    }
+
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
         context::current().is_some_and(|run| *metadata.level() <= run.trace_level)
     }
 
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        let mut fields = Fields::default();
-        attributes.record(&mut fields);
+        let fields = formatting(|fields| attributes.record(fields));
         let mut label = attributes.metadata().name().to_owned();
         if !fields.others.is_empty() {
             let _ = write!(label, "{{{}}}", fields.others.trim_start());
@@ -73,8 +108,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for TankLayer {
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
-        let mut fields = Fields::default();
-        values.record(&mut fields);
+        let fields = formatting(|fields| values.record(fields));
         if let Some(span) = context.span(id)
             && let Some(Label(label)) = span.extensions_mut().get_mut::<Label>()
         {
@@ -106,12 +140,15 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for TankLayer {
         let Some(run) = context::current() else { return };
         let mut line = String::new();
         for span in scope.event_scope(event).into_iter().flat_map(|scope| scope.from_root()) {
+            // turmoil's own span names the host, and so does the task; for code that no task of ours runs it must stay.
+            if span.metadata().target() == "turmoil::sim" && run.executor.current().is_some() {
+                continue;
+            }
             if let Some(Label(label)) = span.extensions().get::<Label>() {
                 let _ = write!(line, "{label}: ");
             }
         }
-        let mut fields = Fields::default();
-        event.record(&mut fields);
+        let fields = formatting(|fields| event.record(fields));
         line.push_str(&fields.message);
         line.push_str(&fields.others);
         if *event.metadata().level() < tracing::Level::INFO {

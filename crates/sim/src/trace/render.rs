@@ -6,7 +6,7 @@
 
 use std::fmt::Write;
 
-use super::{Event, Fact, Trace};
+use super::{Event, Fact, Trace, label_of};
 use crate::executor::{TaskId, Wait};
 use crate::faults::Transfer;
 use crate::net::{DatagramEvent, Nanos, NetEvent};
@@ -72,6 +72,10 @@ impl Trace {
             Fact::Deferred { .. } | Fact::WokenForNothing | Fact::Adversary(_) => Detail::Essential,
             Fact::Broken(_) | Fact::Short { .. } => Detail::Essential,
             Fact::Network(event) if event.is_transfer() => Detail::Everything,
+            #[cfg(feature = "turmoil")]
+            Fact::Socket { transfer: true, .. } => Detail::Everything,
+            #[cfg(feature = "turmoil")]
+            Fact::Socket { .. } => Detail::Connections,
             Fact::Datagram(event) if event.is_transfer() => Detail::Everything,
             Fact::Datagram(event) if event.is_fate() => Detail::Essential,
             Fact::Local(event) if event.is_transfer() => Detail::Everything,
@@ -106,6 +110,8 @@ impl Trace {
             Fact::Panicked(message) => format!("! panics: {}", first_line(message)),
             Fact::Failed(message) => format!("! fails: {}", first_line(message)),
             Fact::Network(event) => self.describe_network(event),
+            #[cfg(feature = "turmoil")]
+            Fact::Socket { what, .. } => what.to_string(),
             Fact::Datagram(event) => self.describe_datagram(event),
             Fact::Local(event) => {
                 self.network.as_ref().map_or_else(|| format!("{event:?}"), |network| event.describe(network))
@@ -133,6 +139,14 @@ impl Trace {
         }
     }
 
+    fn describe_object(&self, object: u64) -> String {
+        match (label_of(&self.labels, object), &self.network) {
+            (Some(label), _) => label.to_string(),
+            (None, Some(network)) => network.describe_object(object),
+            (None, None) => String::new(),
+        }
+    }
+
     fn describe_wait(&self, wait: Wait) -> String {
         match wait {
             Wait::Lock { name, holder } => format!("for the lock `{name}`, held by {}", self.name(holder)),
@@ -143,8 +157,7 @@ impl Trace {
             Wait::Sleep { until } => format!("until {}", milliseconds(until)),
             Wait::Join { task } => format!("for the end of {}", self.name(task)),
             Wait::Outside { verb, object, until } => {
-                let object =
-                    self.network.as_ref().map(|network| network.describe_object(object)).unwrap_or_default();
+                let object = self.describe_object(object);
                 match until {
                     None => format!("to {verb} {object}"),
                     Some(until) => format!("to {verb} {object}, until {}", milliseconds(until)),

@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use wavetank_runtime::{ListenOptions, Listener, Runtime, SocketOptions, Stream, TaskHandle};
 
-use super::{SETTLE, World, accept, connect, expect, listen, pair, send, settle};
+use super::{SETTLE, World, accept, connect, expect, listen, meet, pair, send, settle};
 
 pub(crate) async fn both_ends_agree_on_their_addresses<R: Runtime>(world: World<R>) {
     let (listener, address) = listen(&world, ListenOptions::new()).await;
-    let client = connect(&world.client, address).await;
-    let (server, from) = listener.accept().await.expect("a connection waits");
+    let (client, (server, from)) = meet(&world, &listener, address, SocketOptions::new()).await;
 
     let client_address = client.local_addr().expect("a live stream");
     assert_eq!(from, client_address);

@@ -3,10 +3,10 @@
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use wavetank_runtime::{ListenOptions, Listener, Runtime, Stream};
+use wavetank_runtime::{ListenOptions, Listener, Runtime, SocketOptions, Stream};
 
 use super::super::world::{BROKEN, RESET, Seen};
-use super::{World, accept, connect, expect, listen, read, send, settle, write};
+use super::{World, accept, connect, expect, listen, meet, read, send, settle, write};
 
 pub(crate) async fn a_port_that_is_listened_on_is_in_use<R: Runtime>(world: World<R>) {
     let (_listener, address) = listen(&world, ListenOptions::new()).await;
@@ -29,8 +29,7 @@ pub(crate) async fn a_listener_on_the_wildcard_accepts_on_every_address<R: Runti
     let bound = listener.local_addr().expect("a listener has an address");
     assert_eq!(bound.ip(), IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     let address = SocketAddr::new(world.server_ip, bound.port());
-    let _client = connect(&world.client, address).await;
-    let server = accept(&listener).await;
+    let (_client, (server, _)) = meet(&world, &listener, address, SocketOptions::new()).await;
     assert_eq!(server.local_addr().expect("a live stream"), address);
 }
 
@@ -38,13 +37,11 @@ pub(crate) async fn a_port_can_be_listened_on_again_while_an_accepted_connection
     world: World<R>,
 ) {
     let (listener, address) = listen(&world, ListenOptions::new()).await;
-    let mut old_client = connect(&world.client, address).await;
-    let mut old_server = accept(&listener).await;
+    let (mut old_client, (mut old_server, _)) = meet(&world, &listener, address, SocketOptions::new()).await;
     drop(listener);
 
     let listener = world.server.listen(address, ListenOptions::new()).await.expect("the port is free again");
-    let mut new_client = connect(&world.client, address).await;
-    let mut new_server = accept(&listener).await;
+    let (mut new_client, (mut new_server, _)) = meet(&world, &listener, address, SocketOptions::new()).await;
     send(&mut old_client, "old").await;
     send(&mut new_client, "new").await;
     expect(&mut new_server, "new").await;
@@ -55,8 +52,7 @@ pub(crate) async fn a_port_can_be_listened_on_again_after_its_connections_were_c
     world: World<R>,
 ) {
     let (listener, address) = listen(&world, ListenOptions::new()).await;
-    let mut client = connect(&world.client, address).await;
-    let server = accept(&listener).await;
+    let (mut client, (server, _)) = meet(&world, &listener, address, SocketOptions::new()).await;
     drop(listener);
     // The server closes first, so its end of the connection lingers in TIME_WAIT.
     drop(server);
@@ -65,9 +61,9 @@ pub(crate) async fn a_port_can_be_listened_on_again_after_its_connections_were_c
     settle(&world).await;
 
     let listener = world.server.listen(address, ListenOptions::new()).await.expect("the port is free again");
-    let mut client = connect(&world.client, address).await;
+    let (mut client, (mut server, _)) = meet(&world, &listener, address, SocketOptions::new()).await;
     send(&mut client, "new").await;
-    expect(&mut accept(&listener).await, "new").await;
+    expect(&mut server, "new").await;
 }
 
 pub(crate) async fn the_end_of_a_listener_resets_the_connections_that_were_not_accepted<R: Runtime>(

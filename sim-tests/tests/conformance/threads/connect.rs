@@ -1,6 +1,7 @@
 //! Opening connections: addresses, refusal, the backlog, names.
 
 use std::io::ErrorKind;
+use std::sync::Arc;
 use std::time::Duration;
 
 use wavetank_runtime::{
@@ -8,12 +9,11 @@ use wavetank_runtime::{
 };
 
 use super::super::world::assert_waited;
-use super::{SETTLE, World, accept, connect, expect, join, listen, pair, send, settle, spawn};
+use super::{SETTLE, World, accept, connect, expect, join, listen, meet, pair, send, settle, spawn};
 
 pub(crate) fn both_ends_agree_on_their_addresses<T: Threads>(world: World<T>) {
     let (listener, address) = listen(&world, ListenOptions::new());
-    let client = connect(&world.client, address);
-    let (server, from) = listener.accept().expect("a connection waits");
+    let (client, (server, from)) = meet(&world, &Arc::new(listener), address, SocketOptions::new());
 
     let client_address = client.local_addr().expect("a live stream");
     assert_eq!(from, client_address);

@@ -2,11 +2,12 @@
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
-use wavetank_runtime::{BlockingListener, BlockingStream, ListenOptions, Threads};
+use wavetank_runtime::{BlockingListener, BlockingStream, ListenOptions, SocketOptions, Threads};
 
 use super::super::world::{BROKEN, RESET, Seen};
-use super::{World, accept, connect, expect, listen, read, send, settle, write};
+use super::{World, accept, connect, expect, listen, meet, read, send, settle, write};
 
 pub(crate) fn a_port_that_is_listened_on_is_in_use<T: Threads>(world: World<T>) {
     let (_listener, address) = listen(&world, ListenOptions::new());
@@ -29,8 +30,7 @@ pub(crate) fn a_listener_on_the_wildcard_accepts_on_every_address<T: Threads>(wo
     let bound = listener.local_addr().expect("a listener has an address");
     assert_eq!(bound.ip(), IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     let address = SocketAddr::new(world.server_ip, bound.port());
-    let _client = connect(&world.client, address);
-    let server = accept(&listener);
+    let (_client, (server, _)) = meet(&world, &Arc::new(listener), address, SocketOptions::new());
     assert_eq!(server.local_addr().expect("a live stream"), address);
 }
 
@@ -38,13 +38,13 @@ pub(crate) fn a_port_can_be_listened_on_again_while_an_accepted_connection_lives
     world: World<T>,
 ) {
     let (listener, address) = listen(&world, ListenOptions::new());
-    let mut old_client = connect(&world.client, address);
-    let mut old_server = accept(&listener);
+    let listener = Arc::new(listener);
+    let (mut old_client, (mut old_server, _)) = meet(&world, &listener, address, SocketOptions::new());
     drop(listener);
 
     let listener = world.server.listen(address, ListenOptions::new()).expect("the port is free again");
-    let mut new_client = connect(&world.client, address);
-    let mut new_server = accept(&listener);
+    let listener = Arc::new(listener);
+    let (mut new_client, (mut new_server, _)) = meet(&world, &listener, address, SocketOptions::new());
     send(&mut old_client, "old");
     send(&mut new_client, "new");
     expect(&mut new_server, "new");
@@ -53,8 +53,8 @@ pub(crate) fn a_port_can_be_listened_on_again_while_an_accepted_connection_lives
 
 pub(crate) fn a_port_can_be_listened_on_again_after_its_connections_were_closed<T: Threads>(world: World<T>) {
     let (listener, address) = listen(&world, ListenOptions::new());
-    let mut client = connect(&world.client, address);
-    let server = accept(&listener);
+    let listener = Arc::new(listener);
+    let (mut client, (server, _)) = meet(&world, &listener, address, SocketOptions::new());
     drop(listener);
     // The server closes first, so its end of the connection lingers in TIME_WAIT.
     drop(server);
@@ -63,9 +63,10 @@ pub(crate) fn a_port_can_be_listened_on_again_after_its_connections_were_closed<
     settle(&world);
 
     let listener = world.server.listen(address, ListenOptions::new()).expect("the port is free again");
-    let mut client = connect(&world.client, address);
+    let listener = Arc::new(listener);
+    let (mut client, (mut server, _)) = meet(&world, &listener, address, SocketOptions::new());
     send(&mut client, "new");
-    expect(&mut accept(&listener), "new");
+    expect(&mut server, "new");
 }
 
 pub(crate) fn the_end_of_a_listener_resets_the_connections_that_were_not_accepted<T: Threads>(

@@ -1,3 +1,5 @@
+//! Unix stream sockets, driven by hand.
+
 use std::io::ErrorKind::*;
 
 use super::super::harness::Harness;

@@ -1,3 +1,5 @@
+//! Datagrams, driven by hand.
+
 use std::io::ErrorKind::*;
 use std::net::Ipv4Addr;
 

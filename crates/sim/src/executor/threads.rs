@@ -1,0 +1,170 @@
+//! What only threads do: they stop at scheduling points and block, wherever production code would.
+//!
+//! # Invariants
+//!
+//! - Nothing suspends while its thread unwinds, see `coroutine`.
+//! - Whoever blocks registers with what will wake it before it suspends, and looks again when it goes on: a wake-up may
+//!   come for no reason.
+
+use super::{Executor, Operation, State, TaskId, TimerKey, Wait, Waiting};
+use crate::net::Nanos;
+use crate::trace::Fact;
+
+impl Executor {
+    /// A scheduling point of the running thread: another one may run before `operation`.
+    ///
+    /// Does nothing in an async task, outside of tasks, while a thread unwinds, and while `tracing` formats an event
+    /// (which would swallow the events of other threads).
+    pub(crate) fn point(&self, operation: Operation) {
+        let Some(task) = self.running_thread() else { return };
+        if self.may_not_suspend() || crate::trace::is_formatting() {
+            return;
+        }
+        self.count_step(task);
+        self.last.set(Some((task, operation)));
+        if self.stopped() {
+            self.suspend(task);
+            return;
+        }
+        if self.stop_if_paused(task) {
+            return;
+        }
+        self.collect();
+        if self.ready.borrow().is_empty() {
+            return;
+        }
+        let site = self.site(self.lanes.get().schedule, task, operation);
+        let pick = {
+            let ready = self.ready.borrow();
+            self.choose(site, ready.as_slices().0, ready.as_slices().1, Some(task))
+        };
+        if pick == 0 {
+            return;
+        }
+        let next = self.ready.borrow_mut().remove(pick - 1).expect("a pick is below its bound");
+        self.fact(Fact::Preempted { before: operation, by: next });
+        self.handoff.set(Some(next));
+        // At the head: once the others block, this thread goes on, so that a dull schedule has few switches.
+        self.ready.borrow_mut().push_front(task);
+        self.slots.borrow_mut()[task.index()].state = State::Ready;
+        self.suspend(task);
+    }
+
+    /// Gives up the processor: the running thread goes to the end of the ready list.
+    pub(crate) fn yield_now(&self) {
+        let Some(task) = self.running_thread() else { return };
+        if self.may_not_suspend() || crate::trace::is_formatting() {
+            return;
+        }
+        self.count_step(task);
+        self.last.set(Some((task, Operation::new("yield"))));
+        if !self.stopped() && self.stop_if_paused(task) {
+            return;
+        }
+        self.collect();
+        if !self.ready.borrow().is_empty() || self.stopped() {
+            self.ready.borrow_mut().push_back(task);
+            self.slots.borrow_mut()[task.index()].state = State::Ready;
+            self.suspend(task);
+        }
+    }
+
+    /// Parks the running thread until it is woken or `until` has come; spurious returns are allowed.
+    ///
+    /// Returns `false` where the thread may not wait: it is unwinding.
+    ///
+    /// # Panics
+    ///
+    /// Where no simulated thread runs: a blocking call in an async task, or outside of the simulation's tasks.
+    #[must_use]
+    #[track_caller]
+    pub(crate) fn block(&self, on: Wait, until: Option<Nanos>) -> bool {
+        if self.may_not_suspend() {
+            return false;
+        }
+        let Some(task) = self.running_thread() else {
+            let who = self.current.get().map_or("code outside of all tasks".into(), |task| self.name(task));
+            panic!(
+                "a blocking call in {who}, which is no thread: start one with `Threads::spawn`, or use `Runtime`"
+            );
+        };
+        let timer = until.map(|until| {
+            let host = self.slots.borrow()[task.index()].host;
+            self.arm(until, host, self.waker(task))
+        });
+        let now = self.now();
+        {
+            let mut slots = self.slots.borrow_mut();
+            let waits = &mut slots[task.index()].waits;
+            waits.retain(|waiting| waiting.on == on);
+            if waits.is_empty() {
+                waits.push(Waiting { on, since: now });
+                drop(slots);
+                self.fact(Fact::Waits(on));
+            }
+        }
+        self.last.set(Some((task, Operation::new("block"))));
+        let _disarm = Disarm { executor: self, timer };
+        self.suspend(task);
+        true
+    }
+
+    /// The running thread has what it waited for.
+    pub(crate) fn unblocked(&self) {
+        if let Some(task) = self.current.get() {
+            self.slots.borrow_mut()[task.index()].waits.clear();
+        }
+    }
+
+    /// Whether what runs now must not wait: it unwinds, or it is the destructor of something that is torn down.
+    fn may_not_suspend(&self) -> bool {
+        std::thread::panicking() || (self.being_torn_down() && !self.has_caught_its_end())
+    }
+
+    /// Whether the running thread is torn down and has caught the unwind: it goes on with its program, until it suspends
+    /// and is unwound again.
+    fn has_caught_its_end(&self) -> bool {
+        let suspender =
+            self.current.get().and_then(|task| self.slots.borrow()[task.index()].suspender.clone());
+        suspender.is_some_and(|suspender| suspender.is_inside())
+    }
+
+    pub(super) fn running_thread(&self) -> Option<TaskId> {
+        let task = self.current.get()?;
+        self.slots.borrow()[task.index()].suspender.is_some().then_some(task)
+    }
+
+    /// Whether a thread runs now: only threads may block.
+    pub(crate) fn can_block(&self) -> bool {
+        self.running_thread().is_some()
+    }
+
+    pub(super) fn suspend(&self, task: TaskId) {
+        if self.being_torn_down() {
+            self.count_caught_unwind(task);
+        }
+        self.switch(task);
+    }
+
+    /// Gives control back from the running thread `task` to the executor.
+    pub(super) fn switch(&self, task: TaskId) {
+        let suspender = self.slots.borrow()[task.index()].suspender.clone();
+        let formats = crate::trace::set_formatting(false);
+        suspender.expect("only threads suspend").suspend();
+        crate::trace::set_formatting(formats);
+    }
+}
+
+/// Disarms a timer also when the thread that waits for it is torn down.
+struct Disarm<'a> {
+    executor: &'a Executor,
+    timer: Option<TimerKey>,
+}
+
+impl Drop for Disarm<'_> {
+    fn drop(&mut self) {
+        if let Some(timer) = self.timer {
+            self.executor.disarm(timer);
+        }
+    }
+}

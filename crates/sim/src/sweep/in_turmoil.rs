@@ -1,0 +1,37 @@
+//! Sweeps of tests that run inside of turmoil.
+
+use std::sync::Arc;
+
+use super::{Found, Passed, Sweep};
+use crate::pool::Runner;
+use crate::run::{Outcome, Plan, Progress};
+use crate::turmoil::{self, TurmoilSim};
+
+/// Runs a test's body in turmoil.
+struct TurmoilRunner(Box<turmoil::Body>);
+
+impl Runner for TurmoilRunner {
+    fn run(&self, plan: &Plan<'_>, progress: &Arc<Progress>) -> Outcome {
+        turmoil::simulate(&*self.0, plan, progress)
+    }
+}
+
+impl Sweep {
+    /// Runs a test inside of turmoil that is to pass, as [`run`](Self::run) does in the tank.
+    ///
+    /// # Panics
+    ///
+    /// As [`run`](Self::run).
+    pub fn run_turmoil(self, body: impl Fn(&mut TurmoilSim) + Send + Sync + 'static) -> Passed {
+        self.in_process(Arc::new(TurmoilRunner(Box::new(body))), |session| session.verify())
+    }
+
+    /// Runs a test inside of turmoil that is to find a bug, as [`find`](Self::find) does in the tank.
+    ///
+    /// # Panics
+    ///
+    /// As [`find`](Self::find).
+    pub fn find_turmoil(self, body: impl Fn(&mut TurmoilSim) + Send + Sync + 'static) -> Found {
+        self.in_process(Arc::new(TurmoilRunner(Box::new(body))), |session| session.find())
+    }
+}

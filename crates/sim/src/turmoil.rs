@@ -1,0 +1,106 @@
+//! The same tests inside of turmoil, for everyone whose suite already lives there.
+//!
+//! turmoil 0.7 steps its hosts one after the other, and within a host runs tasks first come, first served: a thousand of
+//! its seeds are a thousand sets of latencies and one order of tasks. Here our executor runs inside of each of its hosts.
+//! Time, latency and topology stay turmoil's; what is new is that a seed also chooses which task runs next, preempts
+//! tasks between operations that are ready (tokio's own too), holds ready tasks back, and drives turmoil's hold, release,
+//! partition, repair, crash and bounce. Blocking threads run there as well. All that the tank does around a run, it does
+//! around these: sweeps, recordings, strict and lenient replay, shrinking, traces, and every failure and a sample of
+//! passing seeds run twice.
+//!
+//! # Before and after
+//!
+//! A test of turmoil's, on its network and tokio's tasks:
+//!
+//! ```
+//! # use turmoil::net::{TcpListener, TcpStream};
+//! # use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//! // #[test]
+//! fn answers() -> turmoil::Result {
+//!     let mut sim = turmoil::Builder::new().build();
+//!     sim.host("server", || async {
+//!         let listener = TcpListener::bind("0.0.0.0:80").await?;
+//!         loop {
+//!             let (mut stream, _) = listener.accept().await?;
+//!             tokio::spawn(async move { stream.write_all(b"hello").await });
+//!         }
+//!     });
+//!     sim.client("client", async {
+//!         let mut answer = String::new();
+//!         TcpStream::connect("server:80").await?.read_to_string(&mut answer).await?;
+//!         assert_eq!(answer, "hello");
+//!         Ok(())
+//!     });
+//!     sim.run()
+//! }
+//! # answers().unwrap();
+//! ```
+//!
+//! The same with sweeps, recordings, a line that replays, and faults. The head, the two hosts and the spawn have changed;
+//! the first and the last line of the body are gone.
+//!
+//! ```
+//! # use turmoil::net::{TcpListener, TcpStream};
+//! # use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//! use wavetank::runtime::Runtime;
+//! use wavetank::turmoil::{TurmoilFaults, TurmoilHost, TurmoilSim};
+//!
+//! // #[wavetank::test]
+//! fn answers(sim: &mut TurmoilSim) {
+//!     sim.faults(TurmoilFaults::none().holds());
+//!     sim.host("server", async |host: TurmoilHost| {
+//!         let listener = TcpListener::bind("0.0.0.0:80").await?;
+//!         loop {
+//!             let (mut stream, _) = listener.accept().await?;
+//!             host.spawn("connection", async move { stream.write_all(b"hello").await });
+//!         }
+//!     });
+//!     sim.client("client", async |_: TurmoilHost| {
+//!         let mut answer = String::new();
+//!         TcpStream::connect("server:80").await?.read_to_string(&mut answer).await?;
+//!         assert_eq!(answer, "hello");
+//!         Ok(())
+//!     });
+//! }
+//! # wavetank::Sweep::new("doc", "").seeds(8).run_turmoil(|sim| {
+//! #     sim.builder().simulation_duration(std::time::Duration::from_secs(60));
+//! #     answers(sim)
+//! # });
+//! ```
+//!
+//! `tokio::spawn` may stay: such a task runs, outside of the schedule, in tokio's own order. What turmoil's builder sets
+//! is set with [`TurmoilSim::builder`]; what its simulation does by hand goes into [`TurmoilSim::prepare`] and
+//! [`TurmoilSim::before_each_step`]. Code that is written against the seam takes the [`TurmoilHost`], which implements
+//! both of its traits over turmoil's sockets.
+//!
+//! # What is turmoil's, and stays as it is
+//!
+//! - Time passes in ticks (1 ms), and timers fire on whole milliseconds; idle time is simulated tick by tick.
+//! - The network: a partition loses what is sent in it for good and refuses connects at once; there are no resets but of
+//!   ends with unread bytes; `connect` ends when the peer accepts; buffers are counted in writes. The suite of
+//!   conformance with Linux names each behaviour that deviates.
+//! - A host cannot see that nothing can happen any more, so a deadlock shows as turmoil's limit of simulated time. The
+//!   report names each parked task and what it waits for, as that of a deadlock does.
+//! - Latencies follow turmoil's generator: its seed is one choice of the run, and does not shrink bit by bit.
+//!
+//! # Which file is what
+//!
+//! `sim` is what a body says, `run` one run, `drive` steps the executor in a host, `faults` acts between turmoil's steps,
+//! `host`, `tasks` and `threads` are the seam, `socket` what their streams share.
+
+pub use faults::TurmoilFaults;
+pub use host::TurmoilHost;
+pub use sim::{Inner, TurmoilSim};
+pub use tasks::{TurmoilListener, TurmoilReadHalf, TurmoilStream, TurmoilWriteHalf};
+pub use threads::{TurmoilBlockingListener, TurmoilBlockingStream};
+
+pub(crate) use run::{Body, simulate};
+
+mod drive;
+mod faults;
+mod host;
+mod run;
+mod sim;
+mod socket;
+mod tasks;
+mod threads;

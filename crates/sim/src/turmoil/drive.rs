@@ -1,0 +1,95 @@
+//! The driver: what turmoil takes for a host's software, and what steps our executor there.
+//!
+//! It is one future a host, polled by the host's own tokio runtime in its `LocalSet`. Each poll enters the host's domain
+//! of the executor with turmoil's time, steps one task or thread, and returns to tokio, which renews its budget and runs
+//! what was spawned on it directly. When nothing is ready it sleeps in tokio until the next timer of ours: the tick of
+//! turmoil, and tokio's clock, which counts whole milliseconds, are what time is here.
+//!
+//! It never ends: turmoil no longer steps a host whose software has ended, and a client may have left tasks behind.
+//! turmoil drops it in a crash; then it takes the host's tasks and threads with it.
+//!
+//! # Not here
+//!
+//! Deadlocks. A host that waits cannot know that none of the others will ever send: only turmoil's limit of simulated
+//! time ends such a run.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use super::sim::Start;
+use crate::context;
+use crate::executor::HostIndex;
+use crate::net::Nanos;
+use crate::run::Run;
+use crate::sim::nanos;
+
+/// The software of one host, from its start to its crash.
+pub(super) struct Driver {
+    run: u64,
+    host: HostIndex,
+    /// Starts the main, at the first poll.
+    start: Option<Start>,
+    sleep: Option<Pin<Box<tokio::time::Sleep>>>,
+}
+
+impl Driver {
+    pub(super) const fn new(run: u64, host: HostIndex, start: Start) -> Self {
+        Self { run, host, start: Some(start), sleep: None }
+    }
+
+    fn step(&mut self, run: &Run, context: &mut Context<'_>) {
+        let executor = &run.executor;
+        let now = nanos(::turmoil::sim_elapsed().unwrap_or_default());
+        let _entered = executor.enter_domain(self.host, now);
+        executor.begin_in_domains();
+        if let Some(start) = self.start.take() {
+            start(run, self.host);
+        }
+        executor.fire_timers();
+        if executor.must_stop() {
+            return;
+        }
+        if let Some(task) = executor.next() {
+            executor.step(task);
+            context.waker().wake_by_ref();
+            return;
+        }
+        executor.park_root(Some(context.waker().clone()));
+        self.sleep_until(executor.next_timer(), executor.now(), context);
+    }
+
+    fn sleep_until(&mut self, target: Option<Nanos>, now: Nanos, context: &mut Context<'_>) {
+        self.sleep = target.map(|target| {
+            let left = Duration::from_nanos(target.saturating_sub(now));
+            #[expect(clippy::disallowed_methods, reason = "turmoil's time is tokio's")]
+            Box::pin(tokio::time::sleep(left))
+        });
+        if let Some(sleep) = &mut self.sleep
+            && sleep.as_mut().poll(context).is_ready()
+        {
+            context.waker().wake_by_ref();
+        }
+    }
+}
+
+impl Future for Driver {
+    type Output = ::turmoil::Result;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let run = context::expect_run(self.run);
+        self.step(&run, context);
+        Poll::Pending
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        context::with_run(self.run, |run| {
+            // Outside of all domains the clock shows the simulation's time.
+            let _entered = run.executor.enter_domain(self.host, run.executor.now());
+            run.executor.tear_down_domain();
+        });
+    }
+}

@@ -1,0 +1,123 @@
+//! A host inside of turmoil: both traits of the seam, over turmoil's network.
+//!
+//! Tasks, threads, locks, timers and entropy are those of the tank's host, because the executor is the same; names and
+//! sockets are turmoil's.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use crate::context;
+use crate::host::Host;
+use crate::run::Run;
+
+/// A handle to a host inside of turmoil. It implements [`Runtime`](wavetank_runtime::Runtime) and
+/// [`Threads`](wavetank_runtime::Threads); protocol code runs on it as on any other.
+///
+/// Handles are small and may be copied anywhere within their run. Sockets are made and used on their own host, because
+/// turmoil acts on the host that it is running; tasks and threads can be started from any.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct TurmoilHost {
+    pub(super) inner: Host,
+}
+
+impl TurmoilHost {
+    pub(super) const fn new(inner: Host) -> Self {
+        Self { inner }
+    }
+
+    /// Returns the run, from within this very host.
+    ///
+    /// # Panics
+    ///
+    /// Outside of the run, and on another host than this.
+    pub(super) fn here(self) -> Rc<Run> {
+        let run = self.inner.run();
+        let here = run.executor.entered_domain();
+        assert_eq!(
+            here,
+            Some(self.inner.index()),
+            "a socket of the turmoil host `{}` was used on another one: turmoil acts on the host that it is running",
+            self.inner.name()
+        );
+        run
+    }
+
+    /// Returns the run, for an operation on turmoil's network from within this very host.
+    ///
+    /// # Errors
+    ///
+    /// Once turmoil's simulation is over: destructors that run then have no network any more.
+    ///
+    /// # Panics
+    ///
+    /// As [`here`](Self::here).
+    pub(super) fn acts(self) -> io::Result<Rc<Run>> {
+        let over = self.inner.run().executor.is_tearing_down() && !::turmoil::in_simulation();
+        if over { Err(io::Error::other("turmoil's simulation is over")) } else { Ok(self.here()) }
+    }
+
+    /// Whether this host is the one that runs, in turmoil too.
+    pub(super) fn is_here(self) -> bool {
+        let run = context::current().filter(|run| run.number == self.inner.run_number());
+        run.is_some_and(|run| run.executor.entered_domain() == Some(self.inner.index()))
+            && ::turmoil::in_simulation()
+    }
+
+    /// Returns the host's name.
+    ///
+    /// # Panics
+    ///
+    /// Outside of the run that the host belongs to.
+    #[must_use]
+    pub fn name(&self) -> Arc<str> {
+        self.inner.name()
+    }
+
+    /// Returns the host's address.
+    ///
+    /// # Panics
+    ///
+    /// Outside of turmoil's simulation.
+    #[must_use]
+    pub fn ip(&self) -> IpAddr {
+        ::turmoil::lookup(&*self.name())
+    }
+
+    /// An address as reports show it: by the host's name.
+    pub(super) fn place(self, address: SocketAddr) -> String {
+        let ip = address.ip();
+        let name = if ip.is_loopback() || ip.is_unspecified() {
+            Some(self.name().to_string())
+        } else {
+            ::turmoil::reverse_lookup(ip)
+        };
+        format!("{}:{}", name.as_deref().unwrap_or("nobody"), address.port())
+    }
+
+    pub(super) fn resolve_now(self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        self.acts()?;
+        if host == "localhost" {
+            return Ok(vec![(Ipv4Addr::LOCALHOST, port).into()]);
+        }
+        let found = pin!(::turmoil::net::lookup_host((host, port)));
+        match found.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(found) => Ok(found?.collect()),
+            Poll::Pending => unreachable!("turmoil looks names up without waiting"),
+        }
+    }
+}
+
+impl fmt::Debug for TurmoilHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match context::current() {
+            Some(_) => write!(f, "TurmoilHost({})", self.name()),
+            None => f.write_str("TurmoilHost(of another run)"),
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! One run inside of turmoil: a body's hosts built into a `turmoil::Sim`, which is then stepped to its end.
+//!
+//! # Invariants
+//!
+//! - All that a run draws follows from its seed: our choices, one of which is turmoil's own seed, and libc's entropy.
+//! - Faults and hooks act between steps, never inside of a host.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use wavetank_runtime::join::panic_message;
+
+use super::drive::Driver;
+use super::faults::FaultDriver;
+use super::sim::{Inner, TurmoilPlan, TurmoilSim};
+use crate::choices::Choices;
+use crate::net::Nanos;
+use crate::probes::Probes;
+use crate::run::{Outcome, Plan, Progress, Run, fail, oracle};
+use crate::sim::{HostPlan, nanos};
+use crate::symptom::{Symptom, SymptomKind};
+use crate::{context, interpose, panics, trace};
+
+/// A test's body: builds the hosts of one run.
+pub(crate) type Body = dyn Fn(&mut TurmoilSim) + Send + Sync;
+
+/// Simulates `body` once. Must be called on an OS thread that simulates nothing else, before or after.
+pub(crate) fn simulate(body: &Body, plan: &Plan<'_>, progress: &Arc<Progress>) -> Outcome {
+    let choices = match *plan {
+        Plan::Seed(seed) => Choices::seeded(seed),
+        Plan::Replay { seed, log, mode } => Choices::replayed(seed, log, mode),
+    };
+    Probes::install();
+    let _interposed = interpose::enter(choices.side_stream("libc"));
+    tracing::dispatcher::with_default(trace::dispatch(), || {
+        let mut sim = TurmoilSim::new(choices);
+        let built = catch_unwind(AssertUnwindSafe(|| body(&mut sim)));
+        let mut setup = built.err().map(|payload| panic_message(&*payload));
+        let roles: Vec<HostPlan> = sim.hosts.iter().map(TurmoilPlan::role).collect();
+        setup = setup.or_else(|| sim.config.problem(&roles));
+        if setup.is_some() {
+            // Names that the run would refuse; nothing is simulated anyway.
+            sim.hosts.clear();
+        }
+        simulate_hosts(sim, &roles, setup, progress)
+    })
+}
+
+fn simulate_hosts(
+    mut sim: TurmoilSim,
+    roles: &[HostPlan],
+    setup: Option<String>,
+    progress: &Arc<Progress>,
+) -> Outcome {
+    let mut choices = sim.take_choices();
+    let hosts: Vec<(String, bool)> = sim.hosts.iter().map(|host| (host.name.clone(), !host.client)).collect();
+    let mut faults = FaultDriver::new(&sim.faults, &mut choices, &hosts);
+    let roles = if setup.is_some() { &[] } else { roles };
+    let config = std::mem::take(&mut sim.config);
+    let run = Rc::new(Run::new(context::next_run_number(), choices, config, roles, progress.clone()));
+    let entered = context::enter(run.clone());
+    match setup {
+        Some(problem) => run.executor.fail(Symptom::new(SymptomKind::Setup, problem)),
+        None => run_turmoil(&run, sim, &mut faults),
+    }
+    drop(entered);
+    let run = Rc::into_inner(run).expect("handles find their run through the context and keep none");
+    let mut outcome = run.into_outcome();
+    outcome.faults += faults.happened();
+    outcome
+}
+
+/// Builds turmoil's simulation, steps it to its end and takes it down.
+fn run_turmoil(run: &Run, mut plan: TurmoilSim, faults: &mut FaultDriver) {
+    let mut sim: Inner = plan.builder.build();
+    let stepped = catch_unwind(AssertUnwindSafe(|| {
+        add_hosts(run, &mut plan, &mut sim);
+        step(run, &mut plan, &mut sim, faults);
+    }));
+    if let Err(payload) = stepped {
+        // turmoil's own, a hook's, or that of a task which code under test spawned on tokio directly.
+        let message = panics::last_message().unwrap_or_else(|| panic_message(&*payload));
+        run.executor.fail(Symptom::new(SymptomKind::Panic, format!("turmoil: {message}")));
+    }
+    // While turmoil's simulation lives, because its sockets are what tasks drop now.
+    run.executor.tear_down();
+}
+
+fn add_hosts(run: &Run, plan: &mut TurmoilSim, sim: &mut Inner) {
+    for (index, host) in plan.hosts.iter().enumerate() {
+        run.executor.add_domain(index);
+        let (number, start) = (run.number, host.start.clone());
+        if host.client {
+            sim.client(host.name.as_str(), Driver::new(number, index, start));
+        } else {
+            sim.host(host.name.as_str(), move || Driver::new(number, index, start.clone()));
+        }
+    }
+    for prepare in plan.prepare.drain(..) {
+        prepare(sim);
+    }
+}
+
+/// Steps until the run has a verdict, or its clients have ended and left nothing.
+fn step(run: &Run, plan: &mut TurmoilSim, sim: &mut Inner, faults: &mut FaultDriver) {
+    let mut leaving = None;
+    loop {
+        faults.act(run, sim);
+        for hook in &mut plan.before_step {
+            hook(sim);
+        }
+        run.executor.progress.tick();
+        let stepped = sim.step();
+        run.executor.set_now(nanos(sim.elapsed()));
+        if has_ended(run, faults, &mut leaving) {
+            return;
+        }
+        // A driver never fails, so what turmoil may report is its limit of simulated time.
+        if let Err(limit) = stepped
+            && leaving.is_none()
+        {
+            let detail = format!("turmoil: {limit}; {}", oracle::unfinished(run));
+            return fail(run, Symptom::new(SymptomKind::TimeLimit, detail));
+        }
+    }
+}
+
+fn has_ended(run: &Run, faults: &FaultDriver, leaving: &mut Option<Nanos>) -> bool {
+    if run.executor.must_stop() {
+        return true;
+    }
+    let now = run.executor.now();
+    if run.executor.mains_left() == 0 {
+        let until = *leaving.get_or_insert(now + run.leak_grace());
+        match oracle::leak(run) {
+            None => return true,
+            Some(leak) if now >= until => fail(run, leak),
+            Some(_) => {}
+        }
+        return run.executor.must_stop();
+    }
+    if !faults.is_active()
+        && oracle::stall_at(run).is_some_and(|at| at < now)
+        && let Some(stall) = oracle::stall(run)
+    {
+        fail(run, stall);
+        return true;
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use wavetank_runtime::{ListenOptions, Listener, Runtime, SocketOptions};
+
+    use super::*;
+    use crate::choices::Replay;
+    use crate::turmoil::TurmoilHost;
+
+    /// A client that connects, writes and reads, each of which may be told to wait or be preempted.
+    fn asks_and_is_answered(sim: &mut TurmoilSim) {
+        sim.host("server", async |host: TurmoilHost| {
+            let address = "0.0.0.0:80".parse()?;
+            let listener = Runtime::listen(&host, address, ListenOptions::new()).await?;
+            let (mut stream, _) = listener.accept().await?;
+            let question = stream.read_u8().await?;
+            stream.write_u8(question + 1).await?;
+            std::future::pending().await
+        });
+        sim.client("client", async |host: TurmoilHost| {
+            let server = Runtime::resolve(&host, "server", 80).await?[0];
+            let mut stream = Runtime::connect(&host, server, SocketOptions::new()).await?;
+            stream.write_u8(7).await?;
+            assert_eq!(stream.read_u8().await?, 8);
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn every_perturbation_of_the_tank_happens_here_too_and_none_loses_anything() {
+        let mut seen = BTreeSet::new();
+        for seed in 0..200 {
+            let outcome = simulate(&asks_and_is_answered, &Plan::Seed(seed), &Arc::default());
+            let trace = outcome.trace.render();
+            assert_eq!(outcome.symptom, None, "seed {seed}\n{trace}");
+            let marks =
+                ["~ is not let accept", "~ is not let connect", "~ is not let read", "~ is not let write"];
+            let marks = marks.into_iter().chain(["~ is woken for nothing"]);
+            seen.extend(marks.filter(|mark| trace.contains(mark)));
+            let plan = Plan::Replay { seed, log: &outcome.log, mode: Replay::Strict };
+            let again = simulate(&asks_and_is_answered, &plan, &Arc::default());
+            assert_eq!(again.divergence, None);
+            assert_eq!(again.trace.first_difference(&outcome.trace), None);
+        }
+        assert_eq!(seen.len(), 5, "{seen:?}");
+    }
+}

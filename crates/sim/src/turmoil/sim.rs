@@ -1,0 +1,260 @@
+//! What a test's body says when it runs inside of turmoil.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+use std::{fmt, mem};
+
+use super::TurmoilHost;
+use super::faults::TurmoilFaults;
+use crate::choices::Choices;
+use crate::executor::{HostIndex, Strategy};
+use crate::host::{Host, thread_entry};
+use crate::net::Nanos;
+use crate::run::Run;
+use crate::sim::{self, Config, HostPlan, MainResult, nanos};
+
+/// See [`TurmoilSim::hold_back_at_most`].
+const WITHHOLD_MAX: Nanos = 100_000_000;
+
+/// turmoil's simulation, as hooks see it.
+pub type Inner = ::turmoil::Sim<'static>;
+
+/// Builds one simulated run inside of turmoil: hosts, limits, faults. A test's body gets one a run.
+///
+/// What the network is like (latencies, ticks, capacities) is for [`builder`](Self::builder), turmoil's own.
+///
+/// # Defaults
+///
+/// turmoil's network: latencies up to 100 ms, ticks of 1 ms, 10 s of simulated time. No faults. All else as in
+/// [`Sim`](crate::Sim).
+pub struct TurmoilSim {
+    pub(super) choices: Choices,
+    pub(super) config: Config,
+    pub(super) builder: ::turmoil::Builder,
+    pub(super) faults: TurmoilFaults,
+    pub(super) hosts: Vec<TurmoilPlan>,
+    pub(super) prepare: Vec<Prepare>,
+    pub(super) before_step: Vec<BeforeStep>,
+}
+
+type Prepare = Box<dyn FnOnce(&mut Inner)>;
+type BeforeStep = Box<dyn FnMut(&mut Inner)>;
+
+/// Starts the main of a host; again after each crash.
+pub(super) type Start = Rc<dyn Fn(&Run, HostIndex)>;
+
+/// A host that a body asked for.
+pub(super) struct TurmoilPlan {
+    pub(super) name: String,
+    pub(super) client: bool,
+    pub(super) start: Start,
+}
+
+impl TurmoilPlan {
+    /// The plan as the run's own bookkeeping knows it. turmoil starts the host.
+    pub(super) fn role(&self) -> HostPlan {
+        HostPlan {
+            name: self.name.clone(),
+            client: self.client,
+            start: sim::Start::Once(Box::new(|_, _| {})),
+        }
+    }
+}
+
+impl TurmoilSim {
+    pub(super) fn new(mut choices: Choices) -> Self {
+        let mut builder = ::turmoil::Builder::new();
+        // A choice, so that a recording says all; which of turmoil's seeds is the dull one makes no difference.
+        let lane = choices.lane("turmoil");
+        let site = choices.site(lane, "turmoil rng-seed");
+        builder.rng_seed(choices.pick_uniform(site, 1 << 31).into());
+        Self {
+            choices,
+            config: Config { withhold_max: WITHHOLD_MAX, ..Config::default() },
+            builder,
+            faults: TurmoilFaults::none(),
+            hosts: Vec::new(),
+            prepare: Vec::new(),
+            before_step: Vec::new(),
+        }
+    }
+
+    /// Returns turmoil's builder, to set up the network and the limit of simulated time. It has a seed of its own
+    /// already, another in every run.
+    pub fn builder(&mut self) -> &mut ::turmoil::Builder {
+        &mut self.builder
+    }
+
+    /// Adds a client: a host whose main is an async task and must end. The run ends when the mains of all clients have.
+    /// An error that it returns fails the run.
+    pub fn client(&mut self, name: &str, main: impl AsyncFnOnce(TurmoilHost) -> ::turmoil::Result + 'static) {
+        let main = Cell::new(Some(main));
+        self.add(name, true, move |run, index| {
+            let host = Host::new(run.number, index);
+            let Some(main) = main.take() else { return };
+            let future = async move { host.main_ended(main(TurmoilHost::new(host)).await) };
+            run.executor.start_task(index, "main", true, future);
+        });
+    }
+
+    /// Adds a host whose main is an async task, may run for ever, and begins anew after each crash. An error that it
+    /// returns fails the run.
+    pub fn host(&mut self, name: &str, main: impl AsyncFn(TurmoilHost) -> ::turmoil::Result + 'static) {
+        let main = Rc::new(main);
+        self.add(name, false, move |run, index| {
+            let (host, main) = (Host::new(run.number, index), main.clone());
+            let future = async move { host.main_ended(main(TurmoilHost::new(host)).await) };
+            let task = run.executor.start_task(index, "main", false, future);
+            run.executor.mark_host_main(task);
+        });
+    }
+
+    /// Adds a client, as [`client`](Self::client), whose main is a blocking thread.
+    pub fn client_thread<O: MainResult + 'static>(
+        &mut self,
+        name: &str,
+        main: impl FnOnce(TurmoilHost) -> O + 'static,
+    ) {
+        let main = Cell::new(Some(main));
+        self.add(name, true, move |run, index| {
+            let host = Host::new(run.number, index);
+            let Some(main) = main.take() else { return };
+            start_thread(run, index, true, move || host.main_ended(main(TurmoilHost::new(host))));
+        });
+    }
+
+    /// Adds a host, as [`host`](Self::host), whose main is a blocking thread.
+    pub fn host_thread<O: MainResult + 'static>(
+        &mut self,
+        name: &str,
+        main: impl Fn(TurmoilHost) -> O + 'static,
+    ) {
+        let main = Rc::new(main);
+        self.add(name, false, move |run, index| {
+            let (host, main) = (Host::new(run.number, index), main.clone());
+            start_thread(run, index, false, move || host.main_ended(main(TurmoilHost::new(host))));
+        });
+    }
+
+    fn add(&mut self, name: &str, client: bool, start: impl Fn(&Run, HostIndex) + 'static) {
+        self.hosts.push(TurmoilPlan { name: name.to_owned(), client, start: Rc::new(start) });
+    }
+
+    /// Calls `f` with turmoil's simulation once all hosts are there: for what only it can say, such as
+    /// `set_link_latency`. It must not step the simulation.
+    pub fn prepare(&mut self, f: impl FnOnce(&mut Inner) + 'static) -> &mut Self {
+        self.prepare.push(Box::new(f));
+        self
+    }
+
+    /// Calls `f` with turmoil's simulation before each of its steps: for faults that the test itself times. It must not
+    /// step the simulation, and should decide by [`choose`](Self::choose) and simulated time alone.
+    pub fn before_each_step(&mut self, f: impl FnMut(&mut Inner) + 'static) -> &mut Self {
+        self.before_step.push(Box::new(f));
+        self
+    }
+
+    /// Says which faults may happen. Default: none.
+    pub fn faults(&mut self, faults: TurmoilFaults) -> &mut Self {
+        self.faults = faults;
+        self
+    }
+
+    /// Says how the next task of a host is chosen. Default: [`Strategy::Swarm`].
+    pub fn strategy(&mut self, strategy: Strategy) -> &mut Self {
+        self.config.strategy = strategy;
+        self
+    }
+
+    /// Says whether seeds may hold back ready tasks and preempt tasks between operations; see
+    /// [`Sim::perturb`](crate::Sim::perturb). Default: yes.
+    pub fn perturb(&mut self, perturb: bool) -> &mut Self {
+        self.config.perturb = perturb;
+        self
+    }
+
+    /// Sets how long a ready task, or an operation that could go on, may be held back at most. Default 100 ms, as long as
+    /// turmoil's longest latency: in the 10 s that a simulation has by default, longer stretches would fail tests that
+    /// only need more time. 0 holds no task back.
+    pub fn hold_back_at_most(&mut self, longest: Duration) -> &mut Self {
+        self.config.withhold_max = nanos(longest);
+        self
+    }
+
+    /// Says whether a panic of a spawned task or thread is only a result for whoever joins it; see
+    /// [`Sim::tolerate_panics`](crate::Sim::tolerate_panics). Default: no.
+    pub fn tolerate_panics(&mut self, tolerate: bool) -> &mut Self {
+        self.config.tolerate_panics = tolerate;
+        self
+    }
+
+    /// Sets the stack of each thread in bytes. Default 1 MiB.
+    pub fn stack_bytes(&mut self, bytes: usize) -> &mut Self {
+        self.config.stack_bytes = bytes;
+        self
+    }
+
+    /// Sets how many steps (polls and scheduling points) a run may take before it fails. Default: ten million.
+    pub fn steps_max(&mut self, steps: u64) -> &mut Self {
+        self.config.steps_max = steps;
+        self
+    }
+
+    /// Fails a run in which an operation of a client waits longer than `bound` while no fault is active; see
+    /// [`Sim::stall_after`](crate::Sim::stall_after). Default: no bound.
+    pub fn stall_after(&mut self, bound: Duration) -> &mut Self {
+        self.config.stall_after = Some(nanos(bound));
+        self
+    }
+
+    /// Sets how much simulated time clients have, once every main has ended, until no task or thread of theirs may be
+    /// left. Default: ten seconds.
+    pub fn leak_grace(&mut self, grace: Duration) -> &mut Self {
+        self.config.leak_grace = nanos(grace);
+        self
+    }
+
+    /// Sets the level of `tracing` events that the trace keeps, turmoil's own among them. Default: `INFO`.
+    pub fn trace_level(&mut self, level: tracing::Level) -> &mut Self {
+        self.config.trace_level = level;
+        self
+    }
+
+    /// Draws a number below `bound` for the test itself. The dull choice is 0.
+    ///
+    /// # Panics
+    ///
+    /// Where `bound` is 0.
+    ///
+    /// # Determinism
+    ///
+    /// Asks the site `name` of the lane `test`.
+    pub fn choose(&mut self, name: &str, bound: u32) -> u32 {
+        assert!(bound > 0, "`TurmoilSim::choose(\"{name}\", 0)`: there is no number below 0");
+        let lane = self.choices.lane("test");
+        let site = self.choices.site(lane, &format!("test {name}"));
+        self.choices.pick_uniform(site, bound)
+    }
+
+    /// Takes the choices out, for the run; the rest stays.
+    pub(super) fn take_choices(&mut self) -> Choices {
+        mem::replace(&mut self.choices, Choices::seeded(0))
+    }
+}
+
+impl fmt::Debug for TurmoilSim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.hosts.iter().map(|host| host.name.as_str()).collect();
+        f.debug_struct("TurmoilSim")
+            .field("hosts", &names)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+fn start_thread(run: &Run, index: HostIndex, client: bool, main: impl FnOnce() + 'static) {
+    let entry = thread_entry(run.number, main);
+    let task = run.executor.start_thread(index, "main", client, entry);
+    run.executor.mark_host_main(task.expect("memory for the stack of a main"));
+}

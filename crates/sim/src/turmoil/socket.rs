@@ -1,0 +1,398 @@
+//! TCP sockets of turmoil as their handles share them: streams, halves and clones of one connection.
+//!
+//! turmoil's own halves do the work. What they lack for blocking code is added on top: timeouts, clones that wait in
+//! several threads, `shutdown` of the reading direction.
+//!
+//! # Invariants
+//!
+//! - turmoil acts on the host that it is running. So a socket is used on its own host, which is checked.
+//! - No lock of this module is held while code under test runs.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::io;
+use std::net::{Shutdown, SocketAddr};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker, ready};
+use std::time::Duration;
+
+use ::turmoil::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use ::turmoil::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::TurmoilHost;
+use crate::executor::{Operation, Wait};
+use crate::net::{Direction, Nanos};
+use crate::run::Run;
+use crate::sim::nanos;
+use crate::trace::Fact;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Something that tasks of a host wait for, by its name in reports.
+#[derive(Clone, Copy, Debug)]
+struct Object {
+    host: TurmoilHost,
+    number: u64,
+}
+
+impl Object {
+    fn new(host: TurmoilHost, label: &str) -> io::Result<Self> {
+        Ok(Self { host, number: host.acts()?.label(label.into()) })
+    }
+
+    fn wait(self, verb: &'static str, until: Option<Nanos>) -> Wait {
+        Wait::Outside { verb, object: self.number, until }
+    }
+
+    /// One attempt of an async task.
+    fn poll<T>(
+        self,
+        verb: &'static str,
+        context: &mut Context<'_>,
+        attempt: impl FnOnce(&Run, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let run = self.host.acts()?;
+        ready!(run.executor.poll_operation(context, self.wait(verb, None)));
+        let polled = attempt(&run, context);
+        if polled.is_pending() {
+            run.executor.note_wait(self.wait(verb, None));
+        }
+        polled
+    }
+
+    /// Awaits an operation of turmoil.
+    async fn wait_for<T>(
+        self,
+        verb: &'static str,
+        operation: impl Future<Output = io::Result<T>>,
+    ) -> io::Result<T> {
+        let mut operation = pin!(operation);
+        std::future::poll_fn(|context| {
+            self.poll(verb, context, |_, context| operation.as_mut().poll(context))
+        })
+        .await
+    }
+
+    /// Blocks the running thread until `attempt` is ready, at most for `timeout` nanoseconds unless that is 0.
+    fn block<T>(
+        self,
+        verb: &'static str,
+        timeout: Nanos,
+        mut attempt: impl FnMut(&Run, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> io::Result<T> {
+        let run = self.host.acts()?;
+        run.executor.point(Operation::new(verb));
+        let until = (timeout > 0).then(|| run.executor.now().saturating_add(timeout));
+        loop {
+            let waker =
+                run.executor.current().map_or_else(|| Waker::noop().clone(), |task| run.executor.waker(task));
+            if let Poll::Ready(result) = attempt(&run, &mut Context::from_waker(&waker)) {
+                run.executor.unblocked();
+                return result;
+            }
+            if until.is_some_and(|until| run.executor.now() >= until) {
+                run.executor.unblocked();
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            if !run.executor.block(self.wait(verb, until), until) {
+                return Err(crate::host::unwinding(verb));
+            }
+        }
+    }
+}
+
+/// The tasks and threads that wait for one direction of a socket: turmoil remembers one waker.
+#[derive(Debug, Default)]
+struct Waiters(Mutex<Vec<Waker>>);
+
+impl Waiters {
+    /// Returns a waker that wakes `waker` too.
+    fn with(self: &Arc<Self>, waker: &Waker) -> Waker {
+        let mut waiting = lock(&self.0);
+        if !waiting.iter().any(|known| known.will_wake(waker)) {
+            waiting.push(waker.clone());
+        }
+        Waker::from(Arc::clone(self))
+    }
+}
+
+impl Wake for Waiters {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let waiting = std::mem::take(&mut *lock(&self.0));
+        waiting.into_iter().for_each(Waker::wake);
+    }
+}
+
+#[derive(Debug)]
+struct Reader {
+    half: OwnedReadHalf,
+    /// Reading was shut down: what is there may still be read, and nothing is waited for.
+    is_shut: bool,
+}
+
+/// One end of a connection. Dropping it closes the end.
+#[derive(Debug)]
+pub(super) struct Socket {
+    object: Object,
+    label: String,
+    local: SocketAddr,
+    peer: SocketAddr,
+    // In the order in which turmoil drops the halves of a stream: an end with unread bytes resets, before it says FIN.
+    reader: Mutex<Reader>,
+    writer: Mutex<OwnedWriteHalf>,
+    readers: Arc<Waiters>,
+    writers: Arc<Waiters>,
+    /// Timeouts in nanoseconds; 0 is none.
+    read_timeout: AtomicU64,
+    write_timeout: AtomicU64,
+    /// An error that ended a blocking write which had taken some bytes: the next call reports it.
+    deferred: Mutex<Option<io::Error>>,
+}
+
+impl Socket {
+    pub(super) fn new(host: TurmoilHost, stream: TcpStream, verb: &str) -> io::Result<Self> {
+        let (local, peer) = (stream.local_addr()?, stream.peer_addr()?);
+        let label = format!("{} -> {}", host.place(local), host.place(peer));
+        let (reader, writer) = stream.into_split();
+        let socket = Self {
+            object: Object::new(host, &label)?,
+            label,
+            local,
+            peer,
+            reader: Mutex::new(Reader { half: reader, is_shut: false }),
+            writer: Mutex::new(writer),
+            readers: Arc::default(),
+            writers: Arc::default(),
+            read_timeout: AtomicU64::new(0),
+            write_timeout: AtomicU64::new(0),
+            deferred: Mutex::new(None),
+        };
+        socket.fact(&*host.acts()?, verb, false);
+        Ok(socket)
+    }
+
+    fn fact(&self, run: &Run, what: &str, transfer: bool) {
+        run.executor.fact(Fact::Socket { what: format!("{} {what}", self.label).into(), transfer });
+    }
+
+    /// Whether the socket's host is the one that runs: only then may it act.
+    pub(super) fn is_here(&self) -> bool {
+        self.object.host.is_here()
+    }
+
+    pub(super) const fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    pub(super) const fn peer_addr(&self) -> SocketAddr {
+        self.peer
+    }
+
+    // One attempt each.
+
+    fn try_read(&self, run: &Run, context: &Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let waker = self.readers.with(context.waker());
+        let mut buffer = ReadBuf::new(buffer);
+        let read = {
+            let mut reader = lock(&self.reader);
+            match Pin::new(&mut reader.half).poll_read(&mut Context::from_waker(&waker), &mut buffer) {
+                Poll::Pending if reader.is_shut => Poll::Ready(Ok(())),
+                polled => polled,
+            }
+        };
+        let result = ready!(read).map(|()| buffer.filled().len());
+        match &result {
+            Ok(0) if buffer.capacity() > 0 => self.fact(run, "reads the end", false),
+            Ok(bytes) => self.fact(run, &format!("reads {bytes} B"), true),
+            Err(error) => self.fact(run, &format!("cannot read: {}", error.kind()), false),
+        }
+        Poll::Ready(result)
+    }
+
+    fn try_write(&self, run: &Run, context: &Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let waker = self.writers.with(context.waker());
+        let mut context = Context::from_waker(&waker);
+        let result = ready!(Pin::new(&mut *lock(&self.writer)).poll_write(&mut context, bytes));
+        match &result {
+            Ok(bytes) => self.fact(run, &format!("sends {bytes} B"), true),
+            Err(error) => self.fact(run, &format!("cannot send: {}", error.kind()), false),
+        }
+        Poll::Ready(result)
+    }
+
+    /// Half-closes or closes. Whoever waits in a direction that was shut down wakes up.
+    pub(super) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        let run = self.object.host.acts()?;
+        if matches!(how, Shutdown::Read | Shutdown::Both) {
+            lock(&self.reader).is_shut = true;
+            self.readers.wake_by_ref();
+        }
+        if matches!(how, Shutdown::Write | Shutdown::Both) {
+            let mut context = Context::from_waker(Waker::noop());
+            match Pin::new(&mut *lock(&self.writer)).poll_shutdown(&mut context) {
+                Poll::Ready(Ok(())) => self.fact(&run, "sends FIN", false),
+                // Shut down before, which is fine as long as the peer has not closed; turmoil does not say whether.
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::NotConnected => {}
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => unreachable!("turmoil's shutdown waits for nothing"),
+            }
+            self.writers.wake_by_ref();
+        }
+        Ok(())
+    }
+
+    // Async.
+
+    pub(super) fn poll_read(&self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.object.poll("read", context, |run, context| self.try_read(run, context, buffer))
+    }
+
+    pub(super) fn poll_write(&self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.object.poll("write", context, |run, context| self.try_write(run, context, bytes))
+    }
+
+    // Blocking.
+
+    pub(super) fn point(&self, verb: &'static str) {
+        if let Ok(run) = self.object.host.acts() {
+            run.executor.point(Operation::new(verb));
+        }
+    }
+
+    pub(super) fn set_timeout(&self, direction: Direction, timeout: Option<Duration>) -> io::Result<()> {
+        refuse_zero(timeout)?;
+        let value = timeout.map_or(0, nanos);
+        match direction {
+            Direction::Read => self.read_timeout.store(value, Ordering::Relaxed),
+            Direction::Write | Direction::Connect => self.write_timeout.store(value, Ordering::Relaxed),
+        }
+        Ok(())
+    }
+
+    pub(super) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let timeout = self.read_timeout.load(Ordering::Relaxed);
+        self.object.block("read", timeout, |run, context| self.try_read(run, context, buffer))
+    }
+
+    /// Writes until all bytes are taken, as a blocking `write(2)` does, or something ends it: then the count so far is
+    /// the result, and an error waits for the next call.
+    pub(super) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(error) = lock(&self.deferred).take() {
+            return Err(error);
+        }
+        let timeout = self.write_timeout.load(Ordering::Relaxed);
+        let written = Cell::new(0);
+        let result = self.object.block("write", timeout, |run, context| {
+            loop {
+                let rest = &bytes[written.get()..];
+                written.set(written.get() + ready!(self.try_write(run, context, rest))?);
+                if written.get() == bytes.len() {
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        });
+        match result {
+            Err(error) if written.get() == 0 => return Err(error),
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => *lock(&self.deferred) = Some(error),
+            _ => {}
+        }
+        Ok(written.get())
+    }
+}
+
+/// Refuses a timeout of zero, which would be none for the system.
+pub(super) fn refuse_zero(timeout: Option<Duration>) -> io::Result<()> {
+    if timeout == Some(Duration::ZERO) {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "a timeout of zero: use None for no timeout",
+        ));
+    }
+    Ok(())
+}
+
+/// A listening socket. Dropping it stops listening.
+pub(super) struct Listening {
+    host: TurmoilHost,
+    object: Object,
+    inner: TcpListener,
+    local: SocketAddr,
+}
+
+impl Listening {
+    /// Listens at `address`. turmoil only knows the wildcard and the loopback: the host's own address is the wildcard.
+    pub(super) async fn new(host: TurmoilHost, address: SocketAddr) -> io::Result<Self> {
+        let mut bound = address;
+        if address.ip() == host.ip() {
+            bound.set_ip(if address.is_ipv4() {
+                std::net::Ipv4Addr::UNSPECIFIED.into()
+            } else {
+                std::net::Ipv6Addr::UNSPECIFIED.into()
+            });
+        }
+        let inner = TcpListener::bind(bound).await?;
+        let local = SocketAddr::new(address.ip(), inner.local_addr()?.port());
+        let object = Object::new(host, &host.place(local))?;
+        Ok(Self { host, object, inner, local })
+    }
+
+    pub(super) const fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    pub(super) async fn accept(&self) -> io::Result<Socket> {
+        let (stream, _) = self.object.wait_for("accept", self.inner.accept()).await?;
+        Socket::new(self.host, stream, "is accepted")
+    }
+
+    pub(super) fn accept_blocking(&self) -> io::Result<Socket> {
+        let mut accept = pin!(self.inner.accept());
+        let (stream, _) = self.object.block("accept", 0, |_, context| accept.as_mut().poll(context))?;
+        Socket::new(self.host, stream, "is accepted")
+    }
+}
+
+impl std::fmt::Debug for Listening {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Listening")
+            .field("host", &self.host)
+            .field("local", &self.local)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Connects an async task.
+pub(super) async fn connect(host: TurmoilHost, address: SocketAddr) -> io::Result<Socket> {
+    let object = connecting(host, address)?;
+    let stream = object.wait_for("connect", TcpStream::connect(address)).await?;
+    Socket::new(host, stream, "connected")
+}
+
+/// Connects a thread, within `timeout` nanoseconds unless that is 0.
+pub(super) fn connect_blocking(host: TurmoilHost, address: SocketAddr, timeout: Nanos) -> io::Result<Socket> {
+    let object = connecting(host, address)?;
+    let mut connect = pin!(TcpStream::connect(address));
+    let stream = object.block("connect", timeout, |_, context| connect.as_mut().poll(context));
+    let stream = stream.map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => io::Error::new(io::ErrorKind::TimedOut, "connection timed out"),
+        _ => error,
+    })?;
+    Socket::new(host, stream, "connected")
+}
+
+fn connecting(host: TurmoilHost, address: SocketAddr) -> io::Result<Object> {
+    // The port of this end is turmoil's choice, and not known before the connection is.
+    let label = format!("{} -> {}", host.name(), host.place(address));
+    let what = format!("{label} connects").into();
+    host.acts()?.executor.fact(Fact::Socket { what, transfer: false });
+    Object::new(host, &label)
+}

@@ -1,0 +1,330 @@
+//! What people get wrong when they write a test: each mistake fails it with a report that says what, where, and what to
+//! do. (Bad settings, and what ends a process, are in `process`; recordings in the tank's own tests.)
+
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex as StdMutex};
+use std::time::Duration;
+
+use wavetank::runtime::{JoinError, ListenOptions, Mutex, Runtime, TaskHandle, ThreadHandle, Threads};
+use wavetank::{Host, Sim, Sweep};
+
+/// A test's folder of recordings, in a workspace of its own.
+fn folder(name: &str) -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("bad_input").join(name);
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).expect("the folder for temporary files is writable");
+    fs::write(folder.join("Cargo.lock"), "").expect("writable");
+    folder
+}
+
+/// Runs a test that must fail, and returns what it reports.
+#[track_caller]
+fn report(name: &str, body: impl Fn(&mut Sim) + Send + Sync + 'static) -> String {
+    let sweep = Sweep::new(format!("bad_input::{name}"), folder(name)).seeds(20);
+    let failure = catch_unwind(AssertUnwindSafe(|| sweep.run(body))).expect_err("the test fails");
+    *failure.downcast::<String>().expect("a report")
+}
+
+/// Runs a test that must fail with this symptom, and with this in its report.
+#[track_caller]
+fn fails(name: &str, symptom: &str, also: &[&str], body: impl Fn(&mut Sim) + Send + Sync + 'static) {
+    let report = report(name, body);
+    assert!(report.contains(&format!("  symptom     {symptom}\n")), "{report}");
+    for also in also {
+        assert!(report.contains(also), "`{also}` in\n{report}");
+    }
+    let command = report.lines().last().expect("has lines");
+    assert!(command.starts_with("WAVETANK_") && command.contains("cargo test"), "{report}");
+}
+
+mod set_up {
+    use super::*;
+
+    /// A mistake in the set-up is named, and leaves no recording.
+    #[track_caller]
+    fn refused(name: &str, problem: &str, body: impl Fn(&mut Sim) + Send + Sync + 'static) {
+        let report = report(name, body);
+        assert!(report.contains(&format!("  symptom     setup: {problem}\n")), "{report}");
+        assert!(!report.contains("recording"), "{report}");
+    }
+
+    #[test]
+    fn without_a_client_says_how_to_add_one() {
+        let problem = "the test has no client, so nothing says when it has ended: add one with `Sim::client`";
+        refused("no-client", problem, |sim| sim.server("server", async |_| {}));
+        refused("no-host", problem, |_| {});
+    }
+
+    #[test]
+    fn with_a_host_name_that_is_taken_or_none_names_it() {
+        refused("taken", "the host name `a` is taken: every host needs one of its own", |sim| {
+            sim.client("a", async |_| {});
+            sim.server("a", async |_| {});
+        });
+        refused("spaces", "`a b` is no host name: use ASCII letters, digits, `-`, `_` and `.`", |sim| {
+            sim.client("a b", async |_| {});
+        });
+        let address = "`10.0.0.1` is an address and no host name: hosts get their addresses by themselves";
+        refused("address", address, |sim| sim.client("10.0.0.1", async |_| {}));
+    }
+
+    #[test]
+    fn with_links_or_numbers_that_cannot_be_says_which() {
+        let second = Duration::from_secs(1);
+        refused("link", "`Sim::link_latency` names the host `b`, which the test does not have", move |sim| {
+            sim.link_latency("a", "b", second..=second).client("a", async |_| {});
+        });
+        let latency = "a latency range begins at its shortest latency: 2s is longer than 1s";
+        refused("latency", latency, move |sim| {
+            sim.latency(second * 2..=second);
+        });
+        refused("choose", "`Sim::choose(\"size\", 0)`: there is no number below 0", |sim| {
+            sim.choose("size", 0);
+        });
+        let stack = |bytes: usize| {
+            let problem = format!("`Sim::stack_bytes({bytes})`: a stack has 16384 bytes to 1073741824");
+            refused("stack", &problem, move |sim| {
+                sim.stack_bytes(bytes).client_thread("a", |_| {});
+            });
+        };
+        stack(0);
+        stack(usize::MAX);
+    }
+
+    #[test]
+    fn that_panics_shows_the_panic_and_its_place() {
+        let report = report("panics", |_| panic!("no configuration"));
+        assert!(report.contains("  symptom     setup: no configuration\n"), "{report}");
+        assert!(report.contains(concat!("  at          ", file!(), ":")), "{report}");
+    }
+}
+
+mod network {
+    use super::*;
+
+    #[test]
+    fn an_unknown_host_is_named_with_those_that_there_are() {
+        let symptom =
+            "error in client: no host of this simulation is called `sevrer`; its hosts: server, client";
+        fails("unknown-host", symptom, &[], |sim| {
+            sim.server("server", async |_| {});
+            sim.client("client", async |host: Host| Runtime::resolve(&host, "sevrer", 80).await.map(drop));
+        });
+    }
+
+    #[test]
+    fn a_port_in_use_shows_which_in_the_trace() {
+        let line = "client/main  | cannot listen on 0.0.0.0:80: Address already in use (os error 98)";
+        fails("port", "error in client: Address already in use (os error 98)", &[line], |sim| {
+            sim.client("client", async |host: Host| {
+                let _first = Runtime::listen(&host, ([0, 0, 0, 0], 80).into(), ListenOptions::new()).await?;
+                Runtime::listen(&host, ([0, 0, 0, 0], 80).into(), ListenOptions::new()).await.map(drop)
+            });
+        });
+    }
+
+    #[test]
+    fn a_real_socket_says_that_it_has_no_place_here() {
+        let also = ["Real sockets have no place in a simulation: connect and listen through `Runtime`"];
+        let symptom = "panic in client/main: A Tokio 1.x context was found, but IO is disabled. Call `enable_io` \
+                       on the runtime builder to enable IO.";
+        fails("tokio-net", symptom, &also, |sim| {
+            sim.client("client", async |_| tokio::net::TcpStream::connect("127.0.0.1:1").await.map(drop));
+        });
+    }
+}
+
+mod a_test_that_never_ends {
+    use super::*;
+
+    #[test]
+    fn says_what_still_ran_when_its_steps_were_used_up() {
+        let hint = "`Sim::steps_max` sets the limit";
+        fails("steps", "step limit: 1000 steps and no end; able to run: client/main", &[hint], |sim| {
+            sim.steps_max(1000).client("client", async |_| {
+                loop {
+                    tokio::task::yield_now().await;
+                }
+            });
+        });
+        fails("steps-thread", "step limit: 1000 steps and no end; client/main was running", &[hint], |sim| {
+            sim.steps_max(1000).client_thread("client", |host: Host| {
+                loop {
+                    Threads::yield_now(&host);
+                }
+            });
+        });
+    }
+
+    #[test]
+    fn says_what_was_waited_for_when_its_time_was_up() {
+        let also = ["  client/main waits for a timer, since ", "`Sim::time_limit` sets the limit"];
+        fails("time", "time limit: 60s of virtual time and no end; still there:", &also, |sim| {
+            sim.time_limit(Duration::from_secs(60)).client("client", async |host: Host| {
+                loop {
+                    Runtime::sleep(&host, Duration::from_secs(1)).await;
+                }
+            });
+        });
+    }
+}
+
+mod a_panic {
+    use super::*;
+
+    #[test]
+    fn in_a_thread_is_the_threads_whoever_joins_it() {
+        fails("thread", "panic in client/worker: the worker broke", &["bad_input.rs:"], |sim| {
+            sim.client_thread("client", |host: Host| {
+                let worker =
+                    Threads::spawn(&host, "worker", || panic!("the worker broke")).expect("a thread");
+                assert_eq!(worker.join(), Err::<(), _>(JoinError::Panicked("the worker broke".into())));
+            });
+        });
+    }
+
+    #[test]
+    fn in_a_destructor_is_that_of_the_task_it_belongs_to() {
+        struct Fragile;
+        impl Drop for Fragile {
+            fn drop(&mut self) {
+                panic!("dropped");
+            }
+        }
+        fails("drop", "panic in client/worker: dropped", &["bad_input.rs:"], |sim| {
+            sim.client("client", async |host: Host| {
+                let fragile = Fragile;
+                let worker = Runtime::spawn(&host, "worker", async move {
+                    let _fragile = fragile;
+                    std::future::pending::<()>().await;
+                });
+                Runtime::sleep(&host, Duration::from_millis(1)).await;
+                worker.abort();
+            });
+        });
+    }
+
+    #[test]
+    fn whose_payload_is_no_text_says_so() {
+        fails("any", "panic in client/main: a panic whose payload is no text", &["bad_input.rs:"], |sim| {
+            sim.client_thread("client", |_| std::panic::panic_any(7_u32));
+        });
+    }
+}
+
+mod blocking {
+    use super::*;
+
+    #[test]
+    fn in_an_async_task_points_at_the_call_and_says_what_to_do() {
+        let symptom = "panic in client/main: a blocking call in client/main, which is no thread: start one with \
+                       `Threads::spawn`, or use `Runtime`";
+        let place = [concat!(file!(), ":")];
+        fails("sleep", symptom, &place, |sim| {
+            sim.client("client", async |host: Host| Threads::sleep(&host, Duration::from_secs(1)));
+        });
+        fails("lock", symptom, &place, |sim| {
+            sim.client("client", async |host: Host| {
+                let lock = Arc::new(Mutex::new(&host, "state", ()));
+                let shared = Arc::clone(&lock);
+                let _other = Threads::spawn(&host, "other", move || {
+                    let _held = shared.lock();
+                    Threads::sleep(&host, Duration::from_secs(1));
+                });
+                Runtime::sleep(&host, Duration::from_millis(1)).await;
+                drop(lock.lock());
+            });
+        });
+    }
+
+    #[test]
+    fn of_tokios_kind_in_a_thread_says_what_to_use_instead() {
+        let also = ["share one OS thread, which tokio must not block: let threads talk through `Mutex`"];
+        let symptom = "panic in client/main: Cannot block the current thread from within a runtime. This happens \
+                       because a function attempted to block the current thread while the thread is being used to \
+                       drive asynchronous tasks.";
+        fails("blocking-recv", symptom, &also, |sim| {
+            sim.client_thread("client", |_| {
+                tokio::sync::mpsc::channel::<()>(1).1.blocking_recv();
+            });
+        });
+    }
+}
+
+mod real_os_threads {
+    use super::*;
+
+    #[test]
+    fn of_spawn_blocking_are_named_as_what_is_waited_for() {
+        let symptom = "foreign wake: client/main waits, and `spawn_blocking` has started a real OS thread: what runs \
+                       outside of the simulation cannot be replayed";
+        fails("spawn-blocking", symptom, &["on a thread of `Threads::spawn`"], |sim| {
+            sim.client("client", async |_| tokio::task::spawn_blocking(std::thread::yield_now).await);
+        });
+    }
+
+    #[test]
+    fn may_be_what_a_deadlock_waits_for_and_the_report_says_so() {
+        let also = [
+            "If it waits for a real OS thread (`std::thread`, a runtime of its own): the tank knows nothing",
+        ];
+        let symptom = "deadlock: nothing can happen: client/main waits for something inside the program (a channel, a \
+                       task, a notification)";
+        fails("channel", symptom, &also, |sim| {
+            sim.client("client", async |_| {
+                let (_sender, receiver) = tokio::sync::oneshot::channel::<()>();
+                receiver.await.expect("sent");
+            });
+        });
+    }
+
+    #[test]
+    fn that_use_a_simulated_host_are_told_their_name() {
+        let said =
+            "a simulated host, socket or lock was used on a real OS thread (`mine`): start threads with";
+        fails("outside", "error in client: it panicked", &[said], |sim| {
+            sim.client_thread("client", move |host: Host| {
+                let outside = std::thread::Builder::new().name("mine".into()).spawn(move || {
+                    let used = catch_unwind(|| Threads::now(&host));
+                    *used.expect_err("no clock here").downcast::<String>().expect("a text")
+                });
+                let said = outside.expect("starts").join().expect("caught");
+                tracing::info!("{said}");
+                Err::<(), _>("it panicked")
+            });
+        });
+    }
+}
+
+mod a_handle_of_another_run {
+    use super::*;
+
+    const SYMPTOM: &str = "panic in client/main: a handle of one simulated run was used in another: make it inside the \
+                           run that uses it";
+
+    #[test]
+    fn is_refused_where_it_is_used() {
+        static HOST: StdMutex<Option<Host>> = StdMutex::new(None);
+        fails("host", SYMPTOM, &[], |sim| {
+            sim.client("client", async |host: Host| {
+                let kept = *HOST.lock().expect("not poisoned").get_or_insert(host);
+                Runtime::sleep(&kept, Duration::from_secs(1)).await;
+            });
+        });
+    }
+
+    #[test]
+    fn is_refused_for_a_lock_too_and_its_drop_is_harmless() {
+        static LOCK: StdMutex<Option<Arc<Mutex<Host, u32>>>> = StdMutex::new(None);
+        fails("kept-lock", SYMPTOM, &[concat!(file!(), ":")], |sim| {
+            sim.client_thread("client", |host: Host| {
+                let make = || Arc::new(Mutex::new(&host, "kept", 1));
+                let kept = LOCK.lock().expect("not poisoned").get_or_insert_with(make).clone();
+                drop(kept.lock());
+            });
+        });
+        *LOCK.lock().expect("not poisoned") = None;
+    }
+}

@@ -1,0 +1,67 @@
+//! The museum's first bug, found inside of turmoil: the same code and the same scenario, over turmoil's network.
+//!
+//! Beside a silent peer the race needs nothing of the network but that bytes arrive, so it is found there as it is in
+//! the tank. An interruption shows it too, but another one: where the tank's partition delays what is sent, turmoil's
+//! loses it for good, and the connection stalls until `close()` gives up on its peer.
+//!
+//! # Where turmoil cannot show a trigger
+//!
+//! - *A reset by the peer or by something on the way.* turmoil resets a connection only when an end is dropped with
+//!   unread bytes, and has no fault that does. Its crash of a host looks like an orderly end.
+//! - *A user timeout* (data that stays unacknowledged for minutes) does not exist: a write into a partition succeeds.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use wavetank::runtime::Threads;
+use wavetank::turmoil::{TurmoilFaults, TurmoilHost, TurmoilSim};
+use wavetank_sim_tests::museum::websockets::scenarios::recv_while_closing;
+use wavetank_sim_tests::museum::websockets::{Settings, Version, echo_peer, silent_peer};
+
+/// websockets' threaded client, which receives in one thread and closes in another, and a peer.
+fn websockets(
+    sim: &mut TurmoilSim,
+    version: Version,
+    peer: fn(TurmoilHost, SocketAddr) -> std::io::Result<()>,
+) {
+    // turmoil simulates each millisecond, whether or not something happens in it: the original's timeouts of 10 s would
+    // make a run a hundred times longer and no different.
+    let timeout = Duration::from_millis(500);
+    sim.builder().simulation_duration(Duration::from_secs(10)).max_message_latency(Duration::from_millis(20));
+    sim.host_thread("server", move |host| peer(host, SocketAddr::from(([0, 0, 0, 0], 80))));
+    sim.client_thread("client", move |host| {
+        let server = Threads::resolve(&host, "server", 80).map_err(|error| error.to_string())?[0];
+        let settings = Settings::new(version).open_timeout(timeout).close_timeout(timeout);
+        match recv_while_closing(host, server, settings) {
+            Ok(outcome) => outcome.surprise().map_or(Ok(()), Err),
+            // The network may be interrupted before the connection is open.
+            Err(_) => Ok(()),
+        }
+    });
+}
+
+fn on_an_interrupted_network(sim: &mut TurmoilSim, version: Version) {
+    let faults = TurmoilFaults::none().holds().partitions().begin_max(Duration::from_millis(100));
+    sim.faults(faults);
+    websockets(sim, version, echo_peer);
+}
+
+#[wavetank::test(seeds = 1000, finds = "panic in client/receiver: connection isn't closed yet")]
+fn recv_reads_the_state_before_it_is_published_when_the_peer_is_silent(sim: &mut TurmoilSim) {
+    websockets(sim, Version::V13_0_1, silent_peer);
+}
+
+#[wavetank::test(seeds = 1000, finds = "panic in client/receiver: connection isn't closed yet")]
+fn recv_reads_the_state_before_it_is_published_when_the_network_is_interrupted(sim: &mut TurmoilSim) {
+    on_an_interrupted_network(sim, Version::V13_0_1);
+}
+
+#[wavetank::test(seeds = 1000)]
+fn recv_is_mended_when_the_peer_is_silent(sim: &mut TurmoilSim) {
+    websockets(sim, Version::V14_2, silent_peer);
+}
+
+#[wavetank::test(seeds = 1000)]
+fn recv_is_mended_when_the_network_is_interrupted(sim: &mut TurmoilSim) {
+    on_an_interrupted_network(sim, Version::V14_2);
+}

@@ -1,0 +1,178 @@
+//! The rules of the house that no lint knows, as tests: where what may be named, and how long things may be.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A source file: its path below the workspace's root, with `/`, and its text.
+struct Source {
+    path: String,
+    text: String,
+}
+
+impl Source {
+    fn is_test(&self) -> bool {
+        let in_tests = |part: &str| part == "tests" || part == "tests.rs";
+        self.path.split('/').any(in_tests)
+    }
+
+    /// Lines of code with their numbers: without comments, and without what follows a `#[cfg(test)]` module.
+    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+        let before_tests = match self.text.find("#[cfg(test)]\nmod tests {") {
+            Some(end) => &self.text[..end],
+            None => &self.text,
+        };
+        let lines = before_tests.lines().enumerate().map(|(index, line)| (index + 1, line.trim()));
+        lines.filter(|(_, line)| !line.starts_with("//"))
+    }
+
+    /// Where code names one of `words`, for a failure.
+    fn naming(&self, words: &[&str]) -> Vec<String> {
+        let named = self.code().filter(|(_, line)| words.iter().any(|word| line.contains(word)));
+        named.map(|(number, line)| format!("{}:{number}: {line}", self.path)).collect()
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the workspace")
+}
+
+/// Files below `crates` and `sim-tests` with one of these extensions, in order.
+fn files(extension: &str) -> Vec<Source> {
+    let mut folders = vec![root().join("crates"), root().join("sim-tests")];
+    let mut paths: Vec<PathBuf> = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("readable") {
+            let path = entry.expect("readable").path();
+            if path.is_dir() && !path.ends_with("target") {
+                folders.push(path);
+            } else if path.extension().is_some_and(|found| found == extension) {
+                paths.push(path);
+            }
+        }
+    }
+    paths.sort();
+    let read = |path: PathBuf| Source {
+        text: fs::read_to_string(&path).expect("text"),
+        path: path.strip_prefix(root()).expect("below the root").to_string_lossy().replace('\\', "/"),
+    };
+    paths.into_iter().map(read).collect()
+}
+
+#[track_caller]
+fn none(found: impl Iterator<Item = String>, rule: &str) {
+    let found: Vec<String> = found.collect();
+    assert!(found.is_empty(), "{rule}:\n{}", found.join("\n"));
+}
+
+#[test]
+fn every_file_begins_by_saying_what_it_is() {
+    let sources = files("rs");
+    assert!(sources.len() > 100, "the files are found");
+    let silent = sources.into_iter().filter(|source| !source.text.starts_with("//! "));
+    none(silent.map(|source| source.path), "begins with `//!`");
+}
+
+#[test]
+fn files_are_short_and_modules_are_named_after_themselves() {
+    let mut wrong = Vec::new();
+    for source in files("rs") {
+        let lines = source.text.lines().count();
+        if lines > 800 {
+            wrong.push(format!("{}: {lines} lines, more than 800", source.path));
+        }
+        if source.path.ends_with("/mod.rs") {
+            wrong.push(format!("{}: `foo.rs`, not `foo/mod.rs`", source.path));
+        }
+    }
+    none(wrong.into_iter(), "one concept a file");
+}
+
+#[test]
+fn snapshots_can_be_read_at_a_glance() {
+    let long = files("snap").into_iter().filter_map(|snapshot| {
+        // The header stands between two lines of dashes.
+        let body = snapshot.text.splitn(3, "---\n").nth(2).unwrap_or(&snapshot.text);
+        let lines = body.lines().count();
+        (lines > 60).then(|| format!("{}: {lines} lines", snapshot.path))
+    });
+    none(long, "at most 60 lines");
+}
+
+#[test]
+fn nothing_is_left_undone_ignored_or_allowed_without_a_reason() {
+    // In two parts, so that this file does not contain them.
+    let marks =
+        ["FIX|ME", "X|XX", "TO|DO", "todo|!(", "unimplemented|!(", "#[ig|nore", "#[all|ow(", "#![all|ow("];
+    let marks = marks.map(|mark| mark.replace('|', ""));
+    let left = files("rs").into_iter().flat_map(|source| {
+        let lines = source.text.lines().enumerate();
+        let marked = lines.filter(|(_, line)| marks.iter().any(|mark| line.contains(mark.as_str())));
+        marked.map(|(index, line)| format!("{}:{}: {line}", source.path, index + 1)).collect::<Vec<_>>()
+    });
+    none(left, "nothing is promised for later");
+}
+
+/// Parts of the production runtime that are the only places to touch the real world.
+const REAL: [&str; 4] = ["tokio_runtime", "std_threads", "clock", "entropy"];
+
+/// Crates that are the tank, or tools around it.
+const TANK: [&str; 3] = ["crates/sim/", "crates/macros/", "crates/cli/"];
+
+#[test]
+fn code_that_is_simulated_reaches_the_world_through_the_seam_alone() {
+    let words = [
+        "std::time::Instant",
+        "SystemTime",
+        "std::thread",
+        "thread::spawn",
+        "thread::sleep",
+        "TcpStream",
+        "TcpListener",
+        "std::net::Udp",
+        "std::os::unix::net",
+        "tokio::net",
+        "tokio::spawn",
+        "tokio::time",
+        "tokio::task::spawn",
+        "getrandom",
+        "thread_rng",
+    ];
+    let judged = files("rs").into_iter().filter(|source| {
+        let is_real = |module: &&str| source.path.starts_with(&format!("crates/runtime/src/{module}"));
+        let of_tank = TANK.iter().any(|folder| source.path.starts_with(folder));
+        source.path.starts_with("crates/")
+            && source.path.contains("/src/")
+            && !of_tank
+            && !source.is_test()
+            && !REAL.iter().any(is_real)
+    });
+    let judged: Vec<Source> = judged.collect();
+    assert!(!judged.is_empty(), "the seam at least");
+    none(
+        judged.iter().flat_map(|source| source.naming(&words)),
+        "no clock, socket, thread or entropy of its own",
+    );
+}
+
+#[test]
+fn only_choices_make_random_number_generators() {
+    let words = ["SeedableRng", "seed_from_u64", "from_seed", "from_rng", "set_stream"];
+    // What drives the network with random calls, and is a test although no file says so.
+    let is_test = |source: &Source| {
+        let helpers = ["net/chaos.rs", "net/harness.rs", "net/property.rs"];
+        source.is_test() || helpers.iter().any(|helper| source.path.ends_with(helper))
+    };
+    let tank = files("rs").into_iter().filter(|source| source.path.starts_with("crates/sim/src/"));
+    let others = tank.filter(|source| !is_test(source) && source.path != "crates/sim/src/choices.rs");
+    none(others.flat_map(|source| source.naming(&words)), "all chance comes from `choices`");
+}
+
+#[test]
+fn nothing_is_kept_in_an_order_that_changes_from_run_to_run() {
+    // A program that draws on every source of chance, and a published crate that is shown to.
+    let exempt = ["sim-tests/src/mixture.rs", "sim-tests/zoo/"];
+    let judged = files("rs")
+        .into_iter()
+        .filter(|source| !source.is_test() && !exempt.iter().any(|exempt| source.path.starts_with(exempt)));
+    none(judged.flat_map(|source| source.naming(&["HashMap", "HashSet"])), "`BTreeMap` and `BTreeSet`");
+}
