@@ -1,28 +1,37 @@
-//! The museum's first bug, found inside of turmoil: the same code and the same scenario, over turmoil's network.
+//! The museum's bugs, found inside of turmoil: the same code and the same scenarios, over turmoil's network.
 //!
-//! Beside a silent peer the race needs nothing of the network but that bytes arrive, so it is found there as it is in
-//! the tank. An interruption shows it too, but another one: where the tank's partition delays what is sent, turmoil's
-//! loses it for good, and the connection stalls until `close()` gives up on its peer.
+//! All three are races of tasks, threads and timers that need nothing of the network but that bytes arrive, so they are
+//! found there as in the tank: the first one's three triggers here, yamux's and Ariadne's in `yamux` and `ariadne`. An
+//! interruption shows the first one too, but another one: where the tank's partition delays what is sent, turmoil's loses
+//! it for good, and the connection stalls until `close()` gives up on its peer.
 //!
 //! # Where turmoil cannot show a trigger
 //!
 //! - *A reset by the peer or by something on the way.* turmoil resets a connection only when an end is dropped with
 //!   unread bytes, and has no fault that does. Its crash of a host looks like an orderly end.
 //! - *A user timeout* (data that stays unacknowledged for minutes) does not exist: a write into a partition succeeds.
+//! - *A long wait* costs real time, a tick for each millisecond. So the timeouts here are a tenth to a hundredth of the
+//!   originals', and that the original of yamux sets its writer free after five minutes is shown in the tank alone.
+
+#[path = "museum_in_turmoil/ariadne.rs"]
+mod ariadne;
+#[path = "museum_in_turmoil/yamux.rs"]
+mod yamux;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use wavetank::runtime::Threads;
 use wavetank::turmoil::{TurmoilFaults, TurmoilHost, TurmoilSim};
-use wavetank_sim_tests::museum::websockets::scenarios::recv_while_closing;
-use wavetank_sim_tests::museum::websockets::{Settings, Version, echo_peer, silent_peer};
+use wavetank_sim_tests::museum::websockets::scenarios::{Outcome, recv_while_closing, two_closers};
+use wavetank_sim_tests::museum::websockets::{OpenError, Settings, Version, echo_peer, silent_peer};
 
-/// websockets' threaded client, which receives in one thread and closes in another, and a peer.
+/// websockets' threaded client and a peer; the client's host runs `scenario`.
 fn websockets(
     sim: &mut TurmoilSim,
     version: Version,
     peer: fn(TurmoilHost, SocketAddr) -> std::io::Result<()>,
+    scenario: fn(TurmoilHost, SocketAddr, Settings) -> Result<Outcome, OpenError>,
 ) {
     // turmoil simulates each millisecond, whether or not something happens in it: the original's timeouts of 10 s would
     // make a run a hundred times longer and no different.
@@ -32,7 +41,7 @@ fn websockets(
     sim.client_thread("client", move |host| {
         let server = Threads::resolve(&host, "server", 80).map_err(|error| error.to_string())?[0];
         let settings = Settings::new(version).open_timeout(timeout).close_timeout(timeout);
-        match recv_while_closing(host, server, settings) {
+        match scenario(host, server, settings) {
             Ok(outcome) => outcome.surprise().map_or(Ok(()), Err),
             // The network may be interrupted before the connection is open.
             Err(_) => Ok(()),
@@ -43,12 +52,12 @@ fn websockets(
 fn on_an_interrupted_network(sim: &mut TurmoilSim, version: Version) {
     let faults = TurmoilFaults::none().holds().partitions().begin_max(Duration::from_millis(100));
     sim.faults(faults);
-    websockets(sim, version, echo_peer);
+    websockets(sim, version, echo_peer, recv_while_closing);
 }
 
 #[wavetank::test(seeds = 1000, finds = "panic in client/receiver: connection isn't closed yet")]
 fn recv_reads_the_state_before_it_is_published_when_the_peer_is_silent(sim: &mut TurmoilSim) {
-    websockets(sim, Version::V13_0_1, silent_peer);
+    websockets(sim, Version::V13_0_1, silent_peer, recv_while_closing);
 }
 
 #[wavetank::test(seeds = 1000, finds = "panic in client/receiver: connection isn't closed yet")]
@@ -58,10 +67,24 @@ fn recv_reads_the_state_before_it_is_published_when_the_network_is_interrupted(s
 
 #[wavetank::test(seeds = 1000)]
 fn recv_is_mended_when_the_peer_is_silent(sim: &mut TurmoilSim) {
-    websockets(sim, Version::V14_2, silent_peer);
+    websockets(sim, Version::V14_2, silent_peer, recv_while_closing);
 }
 
 #[wavetank::test(seeds = 1000)]
 fn recv_is_mended_when_the_network_is_interrupted(sim: &mut TurmoilSim) {
     on_an_interrupted_network(sim, Version::V14_2);
+}
+
+mod two_threads_close_at_once {
+    use super::*;
+
+    #[wavetank::test(seeds = 2000, finds = "panic")]
+    fn run_into_each_other_in_the_first_fix(sim: &mut TurmoilSim) {
+        websockets(sim, Version::V13_1, silent_peer, two_closers);
+    }
+
+    #[wavetank::test(seeds = 2000)]
+    fn are_serialised_by_the_lock_of_the_second_fix(sim: &mut TurmoilSim) {
+        websockets(sim, Version::V14_2, silent_peer, two_closers);
+    }
 }

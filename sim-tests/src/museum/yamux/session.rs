@@ -57,6 +57,13 @@ impl Config {
         self
     }
 
+    /// Sets how long after one ping the next is sent.
+    #[must_use]
+    pub const fn keep_alive_interval(mut self, interval: Duration) -> Self {
+        self.keep_alive_interval = interval;
+        self
+    }
+
     /// Sets how long the peer may take for what is written to it, and for the answer to a ping.
     #[must_use]
     pub const fn connection_write_timeout(mut self, timeout: Duration) -> Self {

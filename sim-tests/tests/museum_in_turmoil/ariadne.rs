@@ -1,0 +1,101 @@
+//! Ariadne inside of turmoil: a timer closes a WebSocket that was not accepted yet, or one that is being used.
+//!
+//! The server, the clients and the judgement are those of the tank. The races are between tasks and a timer of one host:
+//! that turmoil's timers fire on whole milliseconds hides none of them, because ready tasks are held back.
+//!
+//! # Where turmoil cannot show a trigger
+//!
+//! A connection that is reset while the timer closes it: turmoil's network resets nothing by itself.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use wavetank::runtime::{ListenOptions, Runtime};
+use wavetank::turmoil::{TurmoilHost, TurmoilSim};
+use wavetank_sim_tests::museum::ariadne::scenarios::converse;
+use wavetank_sim_tests::museum::ariadne::{Answer, Handler, Manners, Settings, Version, serve};
+
+/// How long the server waits for `connection_init`, as the seed draws. The original's minute would be 60,000 ticks of
+/// turmoil's.
+const TIMEOUTS_MS: [u64; 5] = [2_000, 500, 50, 5, 0];
+
+/// A server and a client that behaves as `manners` say; `is_allowed` judges the answer that the client gets.
+fn ariadne(sim: &mut TurmoilSim, version: Version, manners: Manners, is_allowed: fn(Answer) -> bool) {
+    sim.builder().max_message_latency(Duration::from_millis(20));
+    let timeout = TIMEOUTS_MS[sim.choose("connection_init_wait_timeout", 5) as usize];
+    let settings = Settings::new(version).connection_init_wait_timeout(Duration::from_millis(timeout));
+    sim.host("server", async move |host: TurmoilHost| {
+        let address = SocketAddr::from(([0, 0, 0, 0], 80));
+        let listener = Runtime::listen(&host, address, ListenOptions::new()).await?;
+        Ok(serve(host, listener, Handler::new(&host, settings)).await?)
+    });
+    sim.client("client", async move |host: TurmoilHost| {
+        let server = Runtime::resolve(&host, "server", 80).await?[0];
+        match converse(&host, server, manners).await? {
+            answer if is_allowed(answer) => Ok(()),
+            answer => Err(format!("the server's answer is {answer:?}"))?,
+        }
+    });
+}
+
+fn is_timed_out(answer: Answer) -> bool {
+    answer == Answer::Closed(4408)
+}
+
+fn is_acknowledged_or_timed_out(answer: Answer) -> bool {
+    matches!(answer, Answer::Acknowledged | Answer::Closed(4408))
+}
+
+mod the_timer_of_a_silent_client {
+    use super::*;
+
+    #[wavetank::test(
+        seeds = 2_000,
+        finds = "panic in server/app: exception in ASGI application, accepting: RuntimeError"
+    )]
+    fn closes_the_socket_before_it_is_accepted(sim: &mut TurmoilSim) {
+        // That a server refuses it is not for the client to judge, so it is the server's error that is found.
+        let is_answered = |answer| is_timed_out(answer) || answer == Answer::Refused;
+        ariadne(sim, Version::V0_26_0, Manners::IsSilent, is_answered);
+    }
+
+    #[wavetank::test(seeds = 2_000)]
+    fn says_4408_if_the_socket_is_accepted_first(sim: &mut TurmoilSim) {
+        ariadne(sim, Version::V0_26_1, Manners::IsSilent, is_timed_out);
+    }
+
+    #[wavetank::test(seeds = 2_000)]
+    fn says_4408_in_the_mended_version(sim: &mut TurmoilSim) {
+        ariadne(sim, Version::Mended, Manners::IsSilent, is_timed_out);
+    }
+}
+
+mod a_message_in_flight_when_the_timer_closes {
+    use super::*;
+
+    #[wavetank::test(
+        seeds = 2_000,
+        finds = "panic in server/app: exception in ASGI application, handling connection_init: RuntimeError"
+    )]
+    fn reaches_on_connect_on_a_closed_socket_in_the_first_fix(sim: &mut TurmoilSim) {
+        ariadne(sim, Version::V0_26_1, Manners::Initialises, is_acknowledged_or_timed_out);
+    }
+
+    #[wavetank::test(
+        seeds = 2_000,
+        finds = "panic in server/app: exception in ASGI application, handling ping: RuntimeError"
+    )]
+    fn is_a_ping_that_cannot_be_answered_in_the_first_fix(sim: &mut TurmoilSim) {
+        ariadne(sim, Version::V0_26_1, Manners::Pings, is_timed_out);
+    }
+
+    #[wavetank::test(seeds = 2_000)]
+    fn is_dropped_in_the_mended_version(sim: &mut TurmoilSim) {
+        ariadne(sim, Version::Mended, Manners::Initialises, is_acknowledged_or_timed_out);
+    }
+
+    #[wavetank::test(seeds = 2_000)]
+    fn is_dropped_in_the_mended_version_if_it_is_a_ping(sim: &mut TurmoilSim) {
+        ariadne(sim, Version::Mended, Manners::Pings, is_timed_out);
+    }
+}
