@@ -25,6 +25,8 @@ pub(crate) struct Settings {
     /// Whether recordings must replay choice by choice.
     pub(crate) strict: bool,
     pub(crate) workers: Option<NonZeroUsize>,
+    /// Of so many passing seeds one is run twice: 1 is all, 0 none.
+    pub(crate) check_every: Option<u64>,
 }
 
 /// The one thing to run instead of recordings and a sweep.
@@ -141,12 +143,16 @@ impl Settings {
             })?
             .unwrap_or(false),
             workers: parse_with(lookup, "WAVETANK_WORKERS", "a count from 1", |value| value.parse().ok())?,
+            check_every: parse_with(lookup, "WAVETANK_CHECK", "all, or a number", |value| match value {
+                "all" => Some(1),
+                _ => parse_number(value),
+            })?,
         })
     }
 }
 
 /// All variables. Whatever else begins like them is a slip of the pen.
-const VARIABLES: [&str; 8] = [
+const VARIABLES: [&str; 9] = [
     "WAVETANK_SEED",
     "WAVETANK_REPLAY",
     "WAVETANK_SEEDS",
@@ -155,6 +161,7 @@ const VARIABLES: [&str; 8] = [
     "WAVETANK_TIME_BUDGET",
     "WAVETANK_STRICT",
     "WAVETANK_WORKERS",
+    "WAVETANK_CHECK",
 ];
 
 fn refuse_unknown(names: impl Iterator<Item = String>) -> Result<(), SettingsError> {
@@ -227,6 +234,7 @@ mod tests {
             ("WAVETANK_TIME_BUDGET", "1.5"),
             ("WAVETANK_STRICT", "1"),
             ("WAVETANK_WORKERS", "3"),
+            ("WAVETANK_CHECK", "8"),
         ]);
         let expected = Settings {
             only: Some(Only::Seed(255)),
@@ -236,11 +244,13 @@ mod tests {
             time_budget: Some(Duration::from_millis(1500)),
             strict: true,
             workers: NonZeroUsize::new(3),
+            check_every: Some(8),
         };
         assert_eq!(settings, Ok(expected));
         let only = |value| parse(&[("WAVETANK_REPLAY", value)]).expect("allowed").only;
         assert_eq!(only("v1:2a:1:0"), Some(Only::Inline("v1:2a:1:0".to_owned())));
         assert_eq!(only("seeds/a/b.seed"), Some(Only::File("seeds/a/b.seed".into())));
+        assert_eq!(parse(&[("WAVETANK_CHECK", "all")]).expect("allowed").check_every, Some(1));
     }
 
     #[test]
@@ -301,6 +311,8 @@ mod tests {
             ("WAVETANK_STRICT", "yes"),
             ("WAVETANK_WORKERS", "0"),
             ("WAVETANK_REPLAY", "\u{fffd}"),
+            ("WAVETANK_CHECK", "All"),
+            ("WAVETANK_CHECK", "1/64"),
         ] {
             assert!(
                 error(variable, value)

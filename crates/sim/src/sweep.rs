@@ -13,6 +13,7 @@
 //! - Nothing is kept of a seed that passed: memory does not grow with the number of seeds.
 //! - A failure is on disk before it is shrunk.
 
+use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -155,7 +156,7 @@ impl Sweep {
     }
 
     /// Sets of how many seeds that pass one is run a second time, to see whether it does the same again: 1 checks every
-    /// seed, 0 none. The first seed is among those that are checked. A seed that fails is always run twice.
+    /// seed, 0 none; `WAVETANK_CHECK` overrides it. The first seed is among those that are checked. A seed that fails is always run twice.
     #[must_use]
     pub const fn check_every(mut self, seeds: u64) -> Self {
         self.check_every = seeds;
@@ -231,10 +232,11 @@ impl Sweep {
 }
 
 /// What a test that passed came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Passed {
     recordings: usize,
     seeds: u64,
+    checked: u64,
     never_reached: Vec<String>,
     trace_hash: u64,
 }
@@ -248,6 +250,11 @@ impl Passed {
     /// Counts the seeds that were run.
     pub const fn seeds(&self) -> u64 {
         self.seeds
+    }
+
+    /// Counts the seeds that were run twice and did the same again; see [`Sweep::check_every`].
+    pub const fn checked(&self) -> u64 {
+        self.checked
     }
 
     /// Returns the `sometimes!` points that were evaluated and never true, and those that the test names
@@ -264,6 +271,16 @@ impl Passed {
     /// The same on every machine, in debug and release builds, and at any number of workers, for the same code.
     pub const fn trace_hash(&self) -> u64 {
         self.trace_hash
+    }
+}
+
+impl fmt::Display for Passed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { recordings, seeds, checked, trace_hash, .. } = self;
+        write!(
+            f,
+            "{recordings} recordings, {seeds} seeds, {checked} of them twice, trace hash {trace_hash:#018x}"
+        )
     }
 }
 
@@ -379,7 +396,7 @@ impl Session {
         self.warm_up();
         if let Some(recording) = recording {
             self.replay_for_verify(&recording)?;
-            return Ok(Passed { recordings: 1, seeds: 0, never_reached: Vec::new(), trace_hash: 0 });
+            return Ok(Passed { recordings: 1, ..Passed::default() });
         }
         let replayed = self.replay_all_for_verify()?;
         let hunted = self.hunt(self.seeds_to_verify());
@@ -387,12 +404,16 @@ impl Session {
             None => {
                 self.not_interrupted(&hunted)?;
                 let never_reached = self.judge_reach(&hunted.reach, hunted.passed)?;
-                Ok(Passed {
+                let passed = Passed {
                     recordings: replayed.recordings,
                     seeds: hunted.passed,
+                    checked: hunted.checked,
                     never_reached,
                     trace_hash: hunted.trace_hash,
-                })
+                };
+                // On standard output, where the harness keeps it unless somebody asks (`--nocapture`).
+                println!("wavetank: {} passed: {passed}", self.sweep.identity.test);
+                Ok(passed)
             }
             Some((index, failure)) => {
                 let case = self.case(failure, &replayed.stale);

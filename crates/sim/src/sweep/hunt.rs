@@ -38,6 +38,8 @@ pub(super) struct Hunted {
     pub(super) failure: Option<(u64, Failure)>,
     /// Counts the seeds that passed.
     pub(super) passed: u64,
+    /// Counts those of them that were run twice, and did the same again.
+    pub(super) checked: u64,
     /// The `sometimes!` points that the seeds reached.
     pub(super) reach: Reach,
     /// Of the traces of the seeds that passed, in any order.
@@ -81,11 +83,12 @@ impl Shared<'_> {
         Some((index, seed))
     }
 
-    fn note(&self, index: u64, seed: u64, examined: Result<Box<Outcome>, Failure>) {
+    fn note(&self, index: u64, seed: u64, second: SecondRun, examined: Result<Box<Outcome>, Failure>) {
         let hunted = &mut self.lock().hunted;
         match examined {
             Ok(outcome) => {
                 hunted.passed += 1;
+                hunted.checked += u64::from(second == SecondRun::Always);
                 hunted.trace_hash = hunted.trace_hash.wrapping_add(trace_hash_of(seed, outcome.trace.hash()));
                 hunted.reach.add(index, &outcome.points);
             }
@@ -131,10 +134,11 @@ impl Session {
     }
 
     fn work(&self, shared: &Shared<'_>) {
+        let check_every = self.settings.check_every.unwrap_or(self.sweep.check_every);
         while let Some((index, seed)) = shared.next() {
-            let is_checked = self.sweep.check_every != 0 && index.is_multiple_of(self.sweep.check_every);
+            let is_checked = check_every != 0 && index.is_multiple_of(check_every);
             let second = if is_checked { SecondRun::Always } else { SecondRun::IfItFails };
-            shared.note(index, seed, self.examine(Job::Seed(seed), second));
+            shared.note(index, seed, second, self.examine(Job::Seed(seed), second));
         }
     }
 }

@@ -44,8 +44,9 @@ impl Fixture {
         &self,
         program: impl Fn(&mut ToyRun) -> Option<Symptom> + Send + Sync + 'static,
     ) -> Result<Passed, Stop> {
-        // What the traces hash to is for other tests.
-        self.session(self.sweep(), program).verify().map(|passed| Passed { trace_hash: 0, ..passed })
+        // What the traces hash to and what was run twice is for other tests.
+        let passed = self.session(self.sweep(), program).verify();
+        passed.map(|passed| Passed { trace_hash: 0, checked: 0, ..passed })
     }
 
     fn find(
@@ -86,7 +87,7 @@ fn fixed(run: &mut ToyRun) -> Option<Symptom> {
 }
 
 fn passed_with(recordings: usize, seeds: u64) -> Passed {
-    Passed { recordings, seeds, never_reached: Vec::new(), trace_hash: 0 }
+    Passed { recordings, seeds, ..Passed::default() }
 }
 
 fn report_of<T: std::fmt::Debug>(result: Result<T, Stop>) -> String {
@@ -450,6 +451,26 @@ fn settings_choose_the_seeds() {
     assert_eq!(seeds_run(&fixture), [9]);
     fixture.settings = Settings { time_budget: Some(Duration::ZERO), ..Settings::default() };
     assert_eq!(seeds_run(&fixture), []);
+}
+
+#[test]
+fn settings_choose_how_many_seeds_are_run_twice() {
+    let mut fixture = Fixture::new("check");
+    for (check_every, checked) in [(None, 4), (Some(1), 200), (Some(3), 67), (Some(0), 0)] {
+        fixture.settings.check_every = check_every;
+        let runs = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&runs);
+        let session = fixture.session(fixture.sweep(), move |_| {
+            count.fetch_add(1, Ordering::SeqCst);
+            None
+        });
+        let passed = session.verify().expect("passes");
+        assert_eq!(passed.checked(), checked, "{check_every:?}");
+        assert_eq!(runs.load(Ordering::SeqCst), 1 + 200 + checked, "a warm-up, the seeds, and those again");
+        let hash = passed.trace_hash();
+        let said = format!("0 recordings, 200 seeds, {checked} of them twice, trace hash {hash:#018x}");
+        assert_eq!(passed.to_string(), said);
+    }
 }
 
 #[test]
