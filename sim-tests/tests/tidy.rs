@@ -176,3 +176,40 @@ fn nothing_is_kept_in_an_order_that_changes_from_run_to_run() {
         .filter(|source| !source.is_test() && !exempt.iter().any(|exempt| source.path.starts_with(exempt)));
     none(judged.flat_map(|source| source.naming(&["HashMap", "HashSet"])), "`BTreeMap` and `BTreeSet`");
 }
+
+/// The code blocks of module docs that begin with "```", without hidden lines, in order.
+fn doc_examples(text: &str) -> Vec<Vec<String>> {
+    let mut examples = Vec::new();
+    let mut inside: Option<Vec<String>> = None;
+    for line in text.lines().map_while(|line| line.strip_prefix("//!")) {
+        let line = line.strip_prefix(' ').unwrap_or(line);
+        match (line == "```", inside.as_mut()) {
+            (true, None) => inside = Some(Vec::new()),
+            (true, Some(_)) => examples.extend(inside.take()),
+            (false, Some(_)) if line.starts_with("# ") => {}
+            // An attribute that a doc test cannot have.
+            (false, Some(lines)) => lines.push(line.replace("// #[", "#[")),
+            (false, None) => {}
+        }
+    }
+    examples
+}
+
+#[test]
+fn the_readme_shows_the_examples_that_the_docs_of_turmoil_run_as_a_diff() {
+    let docs = fs::read_to_string(root().join("crates/sim/src/turmoil.rs")).expect("text");
+    let readme = fs::read_to_string(root().join("README.md")).expect("text");
+    let diff = readme.split("```diff\n").nth(1).expect("a diff").split("```").next().expect("its end");
+    let side = |mark: char| -> Vec<String> {
+        let of_side = diff.lines().filter(|line| line.starts_with([' ', mark]));
+        of_side.map(|line| line[1..].to_owned()).collect()
+    };
+    assert_eq!(doc_examples(&docs), [side('-'), side('+')], "before and after");
+}
+
+#[test]
+fn the_readme_has_the_table_of_settings() {
+    let readme = fs::read_to_string(root().join("README.md")).expect("text");
+    let settings = fs::read_to_string(root().join("crates/sim/src/settings.md")).expect("text");
+    assert!(readme.contains(&settings), "word by word");
+}

@@ -37,17 +37,19 @@
 //! ```
 //!
 //! The same with sweeps, recordings, a line that replays, and faults. The head, the two hosts and the spawn have changed;
-//! the first and the last line of the body are gone.
+//! the first and the last line of the body are gone. (The README shows it as a diff.)
 //!
 //! ```
 //! # use turmoil::net::{TcpListener, TcpStream};
 //! # use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//! use std::time::Duration;
+//!
 //! use wavetank::runtime::Runtime;
 //! use wavetank::turmoil::{TurmoilFaults, TurmoilHost, TurmoilSim};
 //!
 //! // #[wavetank::test]
 //! fn answers(sim: &mut TurmoilSim) {
-//!     sim.faults(TurmoilFaults::none().holds());
+//!     sim.faults(TurmoilFaults::none().holds().last_max(Duration::from_secs(3)));
 //!     sim.host("server", async |host: TurmoilHost| {
 //!         let listener = TcpListener::bind("0.0.0.0:80").await?;
 //!         loop {
@@ -62,13 +64,11 @@
 //!         Ok(())
 //!     });
 //! }
-//! # wavetank::Sweep::new("doc", "").seeds(8).run_turmoil(|sim| {
-//! #     sim.builder().simulation_duration(std::time::Duration::from_secs(60));
-//! #     answers(sim)
-//! # });
+//! # wavetank::Sweep::new("doc", "").run_turmoil(answers);
 //! ```
 //!
-//! `tokio::spawn` may stay: such a task runs, outside of the schedule, in tokio's own order. What turmoil's builder sets
+//! Faults are optional; whatever outlasts turmoil's limit of simulated time, 10 s unless its builder says otherwise, fails
+//! the test. `tokio::spawn` may stay: such a task runs, outside of the schedule, in tokio's own order. What turmoil's builder sets
 //! is set with [`TurmoilSim::builder`]; what its simulation does by hand goes into [`TurmoilSim::prepare`] and
 //! [`TurmoilSim::before_each_step`]. Code that is written against the seam takes the [`TurmoilHost`], which implements
 //! both of its traits over turmoil's sockets.
@@ -77,8 +77,8 @@
 //!
 //! - Time passes in ticks (1 ms), and timers fire on whole milliseconds; idle time is simulated tick by tick.
 //! - The network: a partition loses what is sent in it for good and refuses connects at once; there are no resets but of
-//!   ends with unread bytes; `connect` ends when the peer accepts; buffers are counted in writes. The suite of
-//!   conformance with Linux names each behaviour that deviates.
+//!   ends with unread bytes; `connect` ends when the peer accepts; buffers are counted in writes. The table
+//!   `sim-tests/tests/conformance/deviations.md` names each behaviour that deviates from Linux.
 //! - A host cannot see that nothing can happen any more, so a deadlock shows as turmoil's limit of simulated time. The
 //!   report names each parked task and what it waits for, as that of a deadlock does.
 //! - Latencies follow turmoil's generator: its seed is one choice of the run, and does not shrink bit by bit.
