@@ -1,5 +1,5 @@
-//! Small drivers with the bugs that async code has most: a lost waker, a cancelled receive, a short write, a wake-up
-//! taken for granted. Sweeps with an adversary find each, and pass on the driver that is right.
+//! Small drivers with the bugs that async code has most: a lost waker, halves that take each other's, a cancelled receive,
+//! a short write, a wake-up taken for granted. Sweeps with an adversary find each, and pass on the driver that is right.
 
 mod adversary {
     pub(crate) mod drivers;
@@ -7,7 +7,10 @@ mod adversary {
 
 use std::sync::Arc;
 
-use adversary::drivers::{FirstWaker, Frames, LatestWaker, Slot, Taking, TrustsWakeUps, WholeFrames};
+use adversary::drivers::{
+    Duplex, FirstWaker, Frames, LatestWaker, OnePlace, Parking, PlaceForEach, Slot, Taking, TrustsWakeUps,
+    WholeFrames,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use wavetank::runtime::{ListenOptions, Listener, Runtime, SocketOptions};
 use wavetank::{Adversary, Host, Sim, cancellable};
@@ -176,5 +179,71 @@ mod a_message_that_is_written {
     #[wavetank::test(seeds = 500)]
     fn goes_on_after_a_short_write(sim: &mut Sim) {
         arrives_whole(sim, async |stream| stream.write_all(MESSAGE).await);
+    }
+}
+
+mod halves_that_two_tasks_poll {
+    use super::*;
+
+    const NUMBERS: u32 = 8;
+    const MILLISECOND: std::time::Duration = std::time::Duration::from_millis(1);
+
+    /// One task sends a number each millisecond, another receives them; there is room enough for a peer that is not
+    /// held back.
+    fn sent_and_received<P: Parking>(sim: &mut Sim) {
+        sim.client("client", async |host: Host| {
+            let duplex = Arc::new(Duplex::<P>::default());
+            let (peer, sender) = (duplex.clone(), duplex.clone());
+            Runtime::spawn(&host, "peer", async move { peer.echo(NUMBERS as usize).await });
+            Runtime::spawn(&host, "sender", async move {
+                for number in 0..NUMBERS {
+                    sender.send(number).await;
+                    Runtime::sleep(&host, MILLISECOND).await;
+                }
+            });
+            for number in 0..NUMBERS {
+                assert_eq!(duplex.receive().await, number);
+            }
+        });
+    }
+
+    #[wavetank::test(seeds = 500, finds = "deadlock: nothing can happen: client/main waits")]
+    fn lose_a_waker_where_there_is_one_place_for_both(sim: &mut Sim) {
+        sent_and_received::<OnePlace>(sim);
+    }
+
+    #[wavetank::test(seeds = 500)]
+    fn are_both_woken_where_each_has_its_own_place(sim: &mut Sim) {
+        sent_and_received::<PlaceForEach>(sim);
+    }
+}
+
+mod how_long_things_are_held_back {
+    use super::*;
+    use std::time::Duration;
+
+    /// Sleeps for 10 ms, and returns how late it woke up.
+    async fn lateness(host: Host) -> Duration {
+        let start = Runtime::now(&host);
+        Runtime::sleep(&host, Duration::from_millis(10)).await;
+        Runtime::now(&host) - start - Duration::from_millis(10)
+    }
+
+    #[wavetank::test(seeds = 1000, reaches = "held back for seconds")]
+    fn is_seconds_by_default(sim: &mut Sim) {
+        sim.client("client", async |host| {
+            wavetank::sometimes!(lateness(host).await > Duration::from_secs(2), "held back for seconds");
+        });
+    }
+
+    #[wavetank::test(seeds = 1000, reaches = "held back for a millisecond")]
+    fn is_what_the_test_says(sim: &mut Sim) {
+        sim.hold_back_at_most(Duration::from_millis(1));
+        sim.client("client", async |host| {
+            let late = lateness(host).await;
+            wavetank::sometimes!(late >= Duration::from_millis(1), "held back for a millisecond");
+            // The operation and the task, each now and then more than once.
+            assert!(late < Duration::from_millis(100), "{late:?}");
+        });
     }
 }

@@ -347,6 +347,14 @@ impl Sim {
         self
     }
 
+    /// Sets how long a ready task, or an operation that could go on, may be held back at a time, at most. Default: no bound;
+    /// what is drawn is up to ten seconds. For protocols that break, rightly, when a peer does not answer for so long.
+    /// 0 holds nothing back.
+    pub fn hold_back_at_most(&mut self, longest: Duration) -> &mut Self {
+        self.config.withhold_max = nanos(longest);
+        self
+    }
+
     /// Says whether a panic of a spawned task or thread is only a result for whoever joins it, as in production, and not
     /// a failure of the run: for tests of code that supervises. Default: no. A panic of a main always fails the run.
     pub fn tolerate_panics(&mut self, tolerate: bool) -> &mut Self {

@@ -1,5 +1,6 @@
 //! The drivers: each bug beside its cure.
 
+use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::marker::PhantomData;
@@ -147,5 +148,111 @@ impl<S: AsyncRead + Unpin> WholeFrames<S> {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
+    }
+}
+
+/// Numbers that fit on their way to the peer.
+const ROOM: usize = 4;
+
+/// One end of a connection to a peer that sends back what it gets. Its two halves, [`send`](Self::send) and
+/// [`receive`](Self::receive), may be used by two tasks. `P` says where a half that waits leaves its waker.
+#[derive(Debug)]
+pub(crate) struct Duplex<P> {
+    state: Mutex<DuplexState>,
+    how: PhantomData<P>,
+}
+
+#[derive(Debug, Default)]
+struct DuplexState {
+    outgoing: VecDeque<u32>,
+    incoming: VecDeque<u32>,
+    of_halves: [Option<Waker>; 2],
+    of_peer: Option<Waker>,
+}
+
+/// Where the waker of a half has its place.
+pub(crate) trait Parking: 'static + Send + Sync {
+    const SENDER: usize;
+    const RECEIVER: usize;
+}
+
+/// Wrong: whoever waits last is the only one to be woken.
+#[derive(Debug)]
+pub(crate) enum OnePlace {}
+
+impl Parking for OnePlace {
+    const SENDER: usize = 0;
+    const RECEIVER: usize = 0;
+}
+
+/// Right.
+#[derive(Debug)]
+pub(crate) enum PlaceForEach {}
+
+impl Parking for PlaceForEach {
+    const SENDER: usize = 0;
+    const RECEIVER: usize = 1;
+}
+
+impl<P> Default for Duplex<P> {
+    fn default() -> Self {
+        Self { state: Mutex::default(), how: PhantomData }
+    }
+}
+
+impl<P: Parking> Duplex<P> {
+    fn poll_with<T>(
+        &self,
+        context: &Context<'_>,
+        attempt: impl FnOnce(&mut DuplexState, &Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        attempt(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner), context)
+    }
+
+    pub(crate) async fn send(&self, number: u32) {
+        poll_fn(|context| {
+            self.poll_with(context, |state, context| {
+                if state.outgoing.len() == ROOM {
+                    tracing::info!("send: there is no room, waits");
+                    state.of_halves[P::SENDER] = Some(context.waker().clone());
+                    return Poll::Pending;
+                }
+                state.outgoing.push_back(number);
+                state.of_peer.take().into_iter().for_each(Waker::wake);
+                Poll::Ready(())
+            })
+        })
+        .await;
+    }
+
+    pub(crate) async fn receive(&self) -> u32 {
+        poll_fn(|context| {
+            self.poll_with(context, |state, context| match state.incoming.pop_front() {
+                Some(number) => Poll::Ready(number),
+                None => {
+                    state.of_halves[P::RECEIVER] = Some(context.waker().clone());
+                    Poll::Pending
+                }
+            })
+        })
+        .await
+    }
+
+    /// The peer: sends back so many numbers.
+    pub(crate) async fn echo(&self, count: usize) {
+        let mut left = count;
+        poll_fn(|context| {
+            self.poll_with(context, |state, context| {
+                left -= state.outgoing.len();
+                if !state.outgoing.is_empty() {
+                    tracing::info!("echo: sends back {:?}", state.outgoing);
+                    state.incoming.append(&mut state.outgoing);
+                    state.of_halves.iter_mut().filter_map(Option::take).for_each(Waker::wake);
+                }
+                state.of_peer = Some(context.waker().clone());
+                if left == 0 { Poll::Ready(()) } else { Poll::Pending }
+            })
+        })
+        .await;
     }
 }

@@ -9,6 +9,9 @@
 //!   program with an error: the table cannot be made up.
 //! - Runs follow one another (one worker), so that the CPU time of the process is that of the sweep.
 //!
+//! - With `--check` nothing is measured: recordings are replayed, one sweep finds each bug anew or passes, and any other
+//!   outcome ends the program with an error, too.
+//!
 //! # Not here
 //!
 //! The header of the table, and the order of the entries: the script `run`.
@@ -78,6 +81,20 @@ impl Exhibit {
         }
     }
 
+    /// Replays the recordings and finds the bug once, from seeds alone, or passes as many seeds as a cell of the table.
+    /// Returns how that went. A sweep that comes out otherwise panics with its report.
+    fn check(&self, manifest_dir: &str) -> String {
+        let sweep = self.sweep(manifest_dir).seeds(SEEDS_MAX);
+        match self.finds {
+            // The recording is as small as it gets.
+            Some(symptom) => {
+                let found = sweep.finds(symptom).shrink_at_most(0, Duration::ZERO).find(self.body);
+                format!("found after {} seeds: {}", found.runs(), found.symptom())
+            }
+            None => sweep.run(self.body).to_string(),
+        }
+    }
+
     fn cells_of_bad(&self, manifest_dir: &str, symptom: &str) -> Result<Vec<String>, String> {
         let mut cells = Vec::new();
         let mut is_found = false;
@@ -125,11 +142,29 @@ impl Exhibit {
 }
 
 /// Prints one row of the table for each of `exhibits` of the version `version` ("yamux 0.14.0"). Recordings lie under
-/// `seeds/` in `manifest_dir`. An argument of the program, if there is one, picks the exhibits by a part of their name.
+/// `seeds/` in `manifest_dir`.
+///
+/// Arguments of the program: `--check`, for a line that says whether the bug is found and no measurement, and a part of
+/// the names of the exhibits that are wanted.
 pub fn show(manifest_dir: &str, version: &str, exhibits: &[Exhibit]) -> ExitCode {
-    let wanted = std::env::args().nth(1).unwrap_or_default();
-    for exhibit in exhibits.iter().filter(|exhibit| exhibit.name.contains(&wanted)) {
+    let (options, names): (Vec<_>, Vec<_>) = std::env::args().skip(1).partition(|word| word.starts_with('-'));
+    let only_checks = match options.as_slice() {
+        [] => false,
+        [option] if option == "--check" => true,
+        _ => {
+            eprintln!("there is no option {}: the only one is --check", options.join(" "));
+            return ExitCode::FAILURE;
+        }
+    };
+    let is_wanted = |exhibit: &&Exhibit| names.iter().all(|name| exhibit.name.contains(name));
+    let mut shown = 0;
+    for exhibit in exhibits.iter().filter(is_wanted) {
+        shown += 1;
         eprintln!("{version}: {}", exhibit.name);
+        if only_checks {
+            println!("{version}: {}: {}", exhibit.name, exhibit.check(manifest_dir));
+            continue;
+        }
         match exhibit.cells(manifest_dir) {
             Ok(cells) => println!("| {version} | {} | {} |", exhibit.bug, cells.join(" | ")),
             Err(error) => {
@@ -137,6 +172,10 @@ pub fn show(manifest_dir: &str, version: &str, exhibits: &[Exhibit]) -> ExitCode
                 return ExitCode::FAILURE;
             }
         }
+    }
+    if shown == 0 {
+        eprintln!("{version}: no exhibit is named {}", names.join(" "));
+        return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS
 }

@@ -22,9 +22,9 @@ pub fn text(error: impl Display) -> String {
 pub fn client_and_server(
     sim: &mut Sim,
     of_client: impl AsyncFnOnce(Host, StreamHandle) -> Result<(), String> + 'static,
-    of_server: impl AsyncFnOnce(StreamHandle) -> Result<(), String> + 'static,
+    of_server: impl AsyncFn(StreamHandle) -> Result<(), String> + 'static,
 ) {
-    sim.server("server", async move |host| {
+    sim.server("server", async move |host: Host| {
         let address = SocketAddr::from(([0, 0, 0, 0], 80));
         let listener = Runtime::listen(&host, address, ListenOptions::new()).await.map_err(text)?;
         let (socket, _) = listener.accept().await.map_err(text)?;
