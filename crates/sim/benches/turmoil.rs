@@ -42,6 +42,10 @@ fn main() {
     if wanted.iter().any(|part| part == "million") {
         memory(1_000_000);
     }
+    if wanted.iter().any(|part| part == "profile") {
+        // Nothing but the tank, for a profiler that counts instructions.
+        tank_echo(500, 0);
+    }
 }
 
 /// Times `f` on the real clock, in seconds.
