@@ -367,6 +367,12 @@ impl Executor {
 
     /// Moves woken tasks to the ready list, or withholds them for a while.
     fn collect(&self) {
+        if self.has_mail() {
+            self.collect_mail();
+        }
+    }
+
+    fn collect_mail(&self) {
         while let Some(task) = self.next_mail() {
             let withheld = self.withheld_for(task);
             let mut slots = self.slots.borrow_mut();
@@ -461,11 +467,12 @@ impl Executor {
                 self.choose(site, ready.as_slices().0, ready.as_slices().1, None)
             }
         };
+        if index == 0 {
+            return self.ready.borrow_mut().pop_front();
+        }
         let first = self.ready.borrow()[0];
         let chosen = self.ready.borrow_mut().remove(index)?;
-        if chosen != first {
-            self.fact_of(chosen, Fact::Overtakes { first });
-        }
+        self.fact_of(chosen, Fact::Overtakes { first });
         Some(chosen)
     }
 
@@ -482,7 +489,9 @@ impl Executor {
         let mut slots = self.slots.borrow_mut();
         let slot = &mut slots[task.index()];
         // An operation has one lane, so the operation alone is the key.
-        if let Some(&(_, site)) = slot.sites.iter().find(|(known, _)| known.is(operation)) {
+        let known = slot.sites.iter().find(|(known, _)| known.is_same_text(operation));
+        let known = known.or_else(|| slot.sites.iter().find(|(known, _)| *known == operation));
+        if let Some(&(_, site)) = known {
             return site;
         }
         let site = self.choices.borrow_mut().site(lane, &format!("{} {operation}", slot.name));
