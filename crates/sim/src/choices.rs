@@ -116,6 +116,7 @@ struct Lane {
     /// Strict replay: the lane's recorded questions, in order.
     expected: Vec<(String, u32, u32)>,
     asked: usize,
+    sites: BTreeMap<String, SiteId>,
 }
 
 struct Site {
@@ -125,6 +126,9 @@ struct Site {
     expected: Vec<(u32, u32)>,
     asked: usize,
 }
+
+/// Room for choices that a run has from the beginning: growing it step by step costs more.
+const USUAL: usize = 512;
 
 /// Answers the questions of one run.
 pub(crate) struct Choices {
@@ -136,7 +140,6 @@ pub(crate) struct Choices {
     lanes: Vec<Lane>,
     lane_ids: BTreeMap<String, LaneId>,
     sites: Vec<Site>,
-    site_ids: BTreeMap<(LaneId, String), SiteId>,
     log: Vec<Choice>,
     mismatches: usize,
     divergence: Option<Divergence>,
@@ -153,8 +156,7 @@ impl Choices {
             lanes: Vec::new(),
             lane_ids: BTreeMap::new(),
             sites: Vec::new(),
-            site_ids: BTreeMap::new(),
-            log: Vec::new(),
+            log: Vec::with_capacity(USUAL),
             mismatches: 0,
             divergence: None,
         }
@@ -191,6 +193,7 @@ impl Choices {
             rng: stream(self.seed, name),
             expected: self.recorded_lanes.remove(name).unwrap_or_default(),
             asked: 0,
+            sites: BTreeMap::new(),
         });
         self.lane_ids.insert(name.to_owned(), lane);
         lane
@@ -198,15 +201,19 @@ impl Choices {
 
     /// Names a site of a lane: "SCOPE OPERATION".
     pub(crate) fn site(&mut self, lane: LaneId, name: &str) -> SiteId {
-        let key = (lane, name.to_owned());
-        if let Some(&site) = self.site_ids.get(&key) {
+        let Lane { name: lane_name, sites, .. } = &mut self.lanes[lane.0 as usize];
+        if let Some(&site) = sites.get(name) {
             return site;
         }
         let site = SiteId::new(self.sites.len());
-        let recorded = SiteName { lane: self.lanes[lane.0 as usize].name.clone(), site: name.to_owned() };
-        let expected = self.recorded.remove(&recorded).unwrap_or_default();
+        sites.insert(name.to_owned(), site);
+        let expected = if self.recorded.is_empty() {
+            Vec::new()
+        } else {
+            let recorded = SiteName { lane: lane_name.clone(), site: name.to_owned() };
+            self.recorded.remove(&recorded).unwrap_or_default()
+        };
         self.sites.push(Site { lane, name: name.to_owned(), expected, asked: 0 });
-        self.site_ids.insert(key, site);
         site
     }
 

@@ -176,6 +176,8 @@ pub(crate) struct Executor {
     /// Parked tasks may be woken for nothing.
     wakes_for_nothing: bool,
     budgets: RefCell<Budgets>,
+    /// No task was polled since tokio renewed its budget.
+    budget_is_whole: Cell<bool>,
     /// Seam operations that the running task may still finish in this step.
     operations_left: Cell<u32>,
     verdict: RefCell<Option<Symptom>>,
@@ -242,6 +244,7 @@ impl Executor {
             defers,
             wakes_for_nothing,
             budgets: RefCell::new(Budgets::new()),
+            budget_is_whole: Cell::new(false),
             operations_left: Cell::new(u32::MAX),
             verdict: RefCell::default(),
             pending_verdict: RefCell::default(),
@@ -364,6 +367,12 @@ impl Executor {
 
     /// Moves woken tasks to the ready list, or withholds them for a while.
     fn collect(&self) {
+        if self.has_mail() {
+            self.collect_mail();
+        }
+    }
+
+    fn collect_mail(&self) {
         while let Some(task) = self.next_mail() {
             let withheld = self.withheld_for(task);
             let mut slots = self.slots.borrow_mut();
@@ -458,11 +467,12 @@ impl Executor {
                 self.choose(site, ready.as_slices().0, ready.as_slices().1, None)
             }
         };
+        if index == 0 {
+            return self.ready.borrow_mut().pop_front();
+        }
         let first = self.ready.borrow()[0];
         let chosen = self.ready.borrow_mut().remove(index)?;
-        if chosen != first {
-            self.fact_of(chosen, Fact::Overtakes { first });
-        }
+        self.fact_of(chosen, Fact::Overtakes { first });
         Some(chosen)
     }
 
@@ -479,7 +489,9 @@ impl Executor {
         let mut slots = self.slots.borrow_mut();
         let slot = &mut slots[task.index()];
         // An operation has one lane, so the operation alone is the key.
-        if let Some(&(_, site)) = slot.sites.iter().find(|(known, _)| known.is(operation)) {
+        let known = slot.sites.iter().find(|(known, _)| known.is_same_text(operation));
+        let known = known.or_else(|| slot.sites.iter().find(|(known, _)| *known == operation));
+        if let Some(&(_, site)) = known {
             return site;
         }
         let site = self.choices.borrow_mut().site(lane, &format!("{} {operation}", slot.name));
@@ -576,14 +588,22 @@ impl Executor {
 
     /// Makes ready for steps. Must be called within tokio, before the first.
     pub(crate) fn begin(&self) {
-        if self.preempts {
-            self.budgets.borrow_mut().prepare();
-        }
+        self.budgets.borrow_mut().prepare(self.preempts);
+        self.budget_is_whole.set(false);
+    }
+
+    /// Notes that tokio has renewed its budget, as it does whenever it polls the root future.
+    pub(crate) fn budget_is_renewed(&self) {
+        self.budget_is_whole.set(true);
     }
 
     /// Draws how many operations a task may finish in this step, of the seam and of tokio.
     fn grant_budget(&self, task: TaskId) {
+        let is_whole = self.budget_is_whole.take();
         if !self.preempts {
+            if !is_whole {
+                self.budgets.borrow_mut().grant(0);
+            }
             return;
         }
         let site = self.site(self.lanes.get().budget, task, Operation::new("budget"));
@@ -592,11 +612,12 @@ impl Executor {
             .choices
             .borrow_mut()
             .pick(site, bound, |rng| if below(rng, 2) == 0 { below(rng, bound) } else { 0 });
-        if pick == 0 {
-            return;
+        if pick != 0 {
+            self.operations_left.set(BUDGETS[pick as usize]);
         }
-        self.operations_left.set(BUDGETS[pick as usize]);
-        self.budgets.borrow_mut().grant(pick as usize);
+        if pick != 0 || !is_whole {
+            self.budgets.borrow_mut().grant(pick as usize);
+        }
     }
 
     /// Notes what the running task waits for, for reports.

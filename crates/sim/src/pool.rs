@@ -10,6 +10,7 @@
 //! - A permit is held from before a run starts until it ends or is given up.
 //! - A run that is given up keeps its thread: nothing can stop an OS thread, and the test fails anyway.
 
+use std::cell::RefCell;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::thread;
@@ -106,9 +107,9 @@ impl Pool {
         let started = thread::Builder::new().name("wavetank-run".to_owned()).spawn({
             let (runner, progress) = (Arc::clone(runner), Arc::clone(&progress));
             move || {
+                LAST_WORD.with(|last| last.borrow_mut().sender = Some(sender));
                 let outcome = panics::catch(|| runner.run(&job.plan(), &progress));
-                // Nobody receives if the watchdog has given the run up.
-                let _ = sender.send(outcome);
+                LAST_WORD.with(|last| last.borrow_mut().outcome = Some(outcome));
             }
         });
         let thread = match started {
@@ -118,7 +119,8 @@ impl Pool {
         let Some(outcome) = watch(&ended, &progress, patience) else {
             return Ran::Stuck { running: progress.running() };
         };
-        // The thread is past its work; its thread-local values may still be dropping.
+        // The thread is past its work, and nearly always gone; where thread-local values are dropped in another order
+        // than on Linux, some may still be dropping.
         let _ = thread.join();
         match outcome {
             Ok(outcome) => Ran::Ended(Box::new(outcome)),
@@ -137,6 +139,28 @@ impl Pool {
 
     fn lock(&self) -> MutexGuard<'_, usize> {
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a run came to, on its way to whoever waits for it.
+#[derive(Default)]
+struct LastWord {
+    sender: Option<mpsc::SyncSender<Result<Outcome, String>>>,
+    outcome: Option<Result<Outcome, String>>,
+}
+
+thread_local! {
+    /// The first thread-local value of its thread that has a destructor, and so the last that is dropped: who waits is
+    /// woken once, when the thread is about to be gone, instead of twice.
+    static LAST_WORD: RefCell<LastWord> = RefCell::default();
+}
+
+impl Drop for LastWord {
+    fn drop(&mut self) {
+        if let (Some(sender), Some(outcome)) = (&self.sender, self.outcome.take()) {
+            // Nobody receives if the watchdog has given the run up.
+            let _ = sender.try_send(outcome);
+        }
     }
 }
 

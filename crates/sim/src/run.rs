@@ -4,17 +4,18 @@
 //! client's main has ended or an oracle objects, tears everything down and returns what happened.
 
 mod clock;
+mod deferred;
 mod drive;
 #[cfg(test)]
 mod hostile;
 mod hosts;
+mod link;
 pub(crate) mod oracle;
 #[cfg(test)]
 pub(crate) mod tests;
 mod waiters;
 
 use std::cell::{Cell, RefCell, RefMut};
-use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -23,14 +24,12 @@ use std::time::Duration;
 
 use wavetank_runtime::join::panic_message;
 
-use crate::choices::{ChoiceLog, Choices, Divergence, Replay, SiteId, below};
+use crate::choices::{ChoiceLog, Choices, Divergence, Replay};
 use crate::context;
 use crate::executor::{Executor, HostIndex, Settings};
 use crate::faults::Driver;
 use crate::interpose;
-use crate::net::{
-    Chance, DatagramEvent, HostId, LinkId, LocalEvent, Nanos, NetEvent, Network, Outside, Ready,
-};
+use crate::net::{Nanos, Network, Ready};
 use crate::panics;
 use crate::probes::{Points, Probes};
 pub(crate) use crate::progress::Progress;
@@ -42,6 +41,7 @@ use crate::trace::{self, Fact, Trace};
 pub(crate) use drive::fail;
 use hosts::HostRole;
 pub(crate) use hosts::Main;
+use link::{Link, LinkSites};
 use waiters::Waiters;
 
 /// A test's body: builds the hosts of one run.
@@ -84,7 +84,7 @@ pub(crate) struct Run {
     pub(crate) probes: Probes,
     network: RefCell<Network>,
     faults: RefCell<Driver>,
-    link_sites: RefCell<BTreeMap<(LinkId, &'static str), SiteId>>,
+    link_sites: RefCell<LinkSites>,
     waiters: RefCell<Waiters>,
     /// Room for wakers on their way from `waiters`, kept from call to call.
     woken: Cell<Vec<Waker>>,
@@ -357,68 +357,5 @@ impl Run {
             failed_at,
             points,
         }
-    }
-}
-
-/// What the network needs from outside: the lanes of its links and the trace.
-pub(crate) struct Link<'a> {
-    run: &'a Run,
-}
-
-impl Link<'_> {
-    fn site(&self, link: LinkId, what: &'static str) -> SiteId {
-        let mut sites = self.run.link_sites.borrow_mut();
-        *sites.entry((link, what)).or_insert_with(|| {
-            let mut choices = self.run.executor.choices.borrow_mut();
-            let LinkId { from, to } = link;
-            let name = |host: HostId| &self.run.hosts[host.index()].name;
-            let lane = choices.lane(&format!("link {}>{}", name(from), name(to)));
-            choices.site(lane, &format!("{}>{} {what}", name(from), name(to)))
-        })
-    }
-}
-
-impl Outside for Link<'_> {
-    fn pick_latency(&mut self, link: LinkId, bound: u32) -> u32 {
-        let site = self.site(link, "latency");
-        self.run.executor.choices.borrow_mut().pick_uniform(site, bound)
-    }
-
-    fn pick_losses(&mut self, link: LinkId, bound: u32, one_in: u32) -> u32 {
-        let site = self.site(link, "losses");
-        let lost = |rng: &mut _| (1..bound).find(|_| below(rng, one_in) != 0).unwrap_or(bound) - 1;
-        self.run.executor.choices.borrow_mut().pick(site, bound, lost)
-    }
-
-    fn event(&mut self, event: NetEvent) {
-        self.run.executor.fact(Fact::Network(event));
-    }
-
-    fn pick_datagram(&mut self, link: LinkId, chance: Chance, bound: u32) -> u32 {
-        let mut choices = self.run.executor.choices.borrow_mut();
-        let name = |host: HostId| &self.run.hosts[host.index()].name;
-        let scope = format!("{}>{}", name(link.from), name(link.to));
-        let lane = choices.lane(&format!("datagrams {scope}"));
-        match chance {
-            Chance::Delay => {
-                let site = choices.site(lane, &format!("{scope} delay"));
-                choices.pick_uniform(site, bound)
-            }
-            Chance::Fate { one_in } => {
-                let site = choices.site(lane, &format!("{scope} fate"));
-                choices.pick(site, bound, |rng| match below(rng, one_in) {
-                    0 => 1 + below(rng, bound - 1),
-                    _ => 0,
-                })
-            }
-        }
-    }
-
-    fn datagram_event(&mut self, event: DatagramEvent) {
-        self.run.executor.fact(Fact::Datagram(event));
-    }
-
-    fn local_event(&mut self, event: LocalEvent) {
-        self.run.executor.fact(Fact::Local(event));
     }
 }

@@ -9,12 +9,14 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::task::coop::{RestoreOnPending, poll_proceed};
 
-/// Operations that a task may finish in a step, by pick: all of tokio's own budget, or fewer, ascending.
-pub(super) const BUDGETS: [u32; 5] = [128, 1, 2, 4, 16];
+/// Operations that a task may finish in a step, by pick: all of tokio's own budget but one, which is what can be set
+/// again without returning to tokio, or fewer, ascending.
+pub(super) const BUDGETS: [u32; 5] = [127, 1, 2, 4, 16];
 
-/// The budgets of a run in which tasks are preempted.
+/// The budgets of a run.
 pub(super) struct Budgets {
-    /// For each of [`BUDGETS`] but the first, a guard that was taken when one more operation was left.
+    /// For each of [`BUDGETS`] a guard that was taken when one more operation was left; for all but the first only in a
+    /// run in which tasks are preempted.
     guards: [Option<RestoreOnPending>; BUDGETS.len()],
 }
 
@@ -23,10 +25,13 @@ impl Budgets {
         Self { guards: [const { None }; BUDGETS.len()] }
     }
 
-    /// Takes the guards. Must be called where the whole budget is left, which it still is afterwards.
-    pub(super) fn prepare(&mut self) {
-        let whole = take();
-        let mut left = BUDGETS[0] - 1;
+    /// Takes the guards: of the first of [`BUDGETS`], or of all. Must be called where all of tokio's budget is left.
+    pub(super) fn prepare(&mut self, all: bool) {
+        self.guards[0] = Some(take());
+        if !all {
+            return;
+        }
+        let mut left = BUDGETS[0];
         for (budget, guard) in BUDGETS.iter().zip(&mut self.guards).skip(1).rev() {
             while left > budget + 1 {
                 take().made_progress();
@@ -35,7 +40,6 @@ impl Budgets {
             *guard = Some(take());
             left -= 1;
         }
-        drop(whole);
     }
 
     /// Leaves `BUDGETS[pick]` operations to the task that is polled next.
@@ -81,14 +85,26 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let mut budgets = Budgets::new();
-            budgets.prepare();
-            assert_eq!(operations_left(), BUDGETS[0], "as before");
-            for pick in [1, 4, 2, 2, 3, 4, 1] {
+            budgets.prepare(true);
+            for pick in [0, 1, 4, 0, 0, 2, 2, 3, 4, 1] {
                 budgets.grant(pick);
                 assert_eq!(operations_left(), BUDGETS[pick]);
             }
             drop(budgets);
             assert_eq!(operations_left(), 0, "the budget is left alone");
+        });
+    }
+
+    #[test]
+    fn a_run_without_preemption_renews_the_whole_budget_only() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let mut budgets = Budgets::new();
+            budgets.prepare(false);
+            for _ in 0..3 {
+                budgets.grant(0);
+                assert_eq!(operations_left(), BUDGETS[0]);
+            }
         });
     }
 }

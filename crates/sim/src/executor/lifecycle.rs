@@ -247,6 +247,17 @@ impl Executor {
 
     /// Whether the run is to end: it has a verdict, or was asked to stop.
     pub(crate) fn must_stop(&self) -> bool {
+        let is_noted = !self.mailbox.is_offended()
+            && self.pending_verdict.borrow().is_none()
+            && self.choices.borrow().divergence().is_none();
+        if !is_noted {
+            self.note_reasons_to_stop();
+        }
+        self.stopped()
+    }
+
+    #[cold]
+    fn note_reasons_to_stop(&self) {
         if let Some((task, who)) = self.mailbox.offender() {
             let detail = format!(
                 "{} was woken by {who}: what runs outside of the simulation cannot be replayed",
@@ -261,7 +272,6 @@ impl Executor {
         if let Some(divergence) = self.choices.borrow().divergence() {
             self.fail(Symptom::new(SymptomKind::Diverged, divergence.to_string()));
         }
-        self.stopped()
     }
 
     // Locks.

@@ -27,10 +27,11 @@ impl Mailbox {
         self.over.store(true, Ordering::Release);
     }
 
+    pub(crate) fn is_offended(&self) -> bool {
+        self.foreign.load(Ordering::Acquire)
+    }
+
     pub(crate) fn offender(&self) -> Option<(TaskId, String)> {
-        if !self.foreign.load(Ordering::Acquire) {
-            return None;
-        }
         self.offender.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

@@ -9,22 +9,30 @@ use crate::symptom::{Symptom, SymptomKind};
 use crate::trace::Fact;
 
 use super::clock::{Clock, Jump};
+use super::deferred::Deferred;
 use super::{Run, oracle};
 use crate::net::Nanos;
 
 /// Drives `run` until it has a verdict or all mains have ended and left nothing behind.
 pub(super) async fn drive(run: &Run) {
     let mut clock = Clock::new();
-    // Whether a future was polled since tokio last had control. A poll may use up tokio's budget, which is renewed only
-    // by returning to tokio, and wake-ups that the budget deferred arrive only then.
+    let deferred = Deferred::new();
+    // Whether a future was polled, or time passed, since tokio last had control. Wake-ups that tokio deferred meanwhile
+    // arrive only by returning to it, and so does whatever it has timers or tasks of its own for.
     let mut polled = false;
     let mut leaving = None;
     run.executor.begin();
+    deferred.watch();
     loop {
-        if polled {
+        let foreign = clock.may_have_foreign_timers();
+        if polled && (foreign || deferred.any()) {
             return_to_tokio().await;
-            polled = false;
+            run.executor.budget_is_renewed();
+            if !foreign {
+                deferred.watch();
+            }
         }
+        polled = false;
         if run.executor.must_stop() {
             return;
         }

@@ -43,6 +43,7 @@ impl Driver {
         let executor = &run.executor;
         let now = nanos(::turmoil::sim_elapsed().unwrap_or_default());
         let _entered = executor.enter_domain(self.host, now);
+        executor.budget_is_renewed();
         executor.begin_in_domains();
         if let Some(start) = self.start.take() {
             start(run, self.host);
