@@ -90,7 +90,7 @@ fn passed_with(recordings: usize, seeds: u64) -> Passed {
     Passed { recordings, seeds, ..Passed::default() }
 }
 
-fn report_of<T: std::fmt::Debug>(result: Result<T, Stop>) -> String {
+fn report_of<T: fmt::Debug>(result: Result<T, Stop>) -> String {
     match result.expect_err("the test fails") {
         Stop::Failed(report) => report,
         Stop::Interrupted(found) => panic!("interrupted: {found}"),

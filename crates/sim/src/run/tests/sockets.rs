@@ -4,9 +4,10 @@ use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 
+use tokio::io::AsyncReadExt;
 use wavetank_runtime::{
     BlockingDatagrams, BlockingLocalSockets, BlockingUdpSocket, BlockingUnixListener, Datagrams,
-    ListenOptions, LocalSockets, SocketOptions, UdpSocket,
+    ListenOptions, Listener, LocalSockets, SocketOptions, UdpSocket,
 };
 
 use super::*;
@@ -63,6 +64,32 @@ fn a_deadlock_names_the_sockets_that_tasks_and_threads_wait_for() {
     ] {
         assert!(text.contains(wait), "{wait} is missing from\n{text}");
     }
+}
+
+/// Once, the end of a connection that nobody has any more was due in the past, and time could pass neither to it nor
+/// beyond.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a timer that only tokio knows is what is tested")]
+fn what_arrives_for_nobody_while_tokio_alone_has_a_timer_does_not_stop_time() {
+    let outcome = seeded(1, |sim| {
+        sim.perturb(false).latency(Duration::from_secs(1)..=Duration::from_secs(1));
+        sim.server("server", async |host: Host| {
+            let listener = Runtime::listen(&host, any(80), ListenOptions::new()).await?;
+            drop(listener.accept().await?);
+            std::io::Result::Ok(())
+        });
+        sim.client("client", async |host: Host| {
+            let server = Runtime::resolve(&host, "server", 80).await?[0];
+            let mut stream = Runtime::connect(&host, server, SocketOptions::new()).await?;
+            assert_eq!(stream.read(&mut [0]).await?, 0);
+            // Its FIN is on its way for a second, to an end that is gone.
+            drop(stream);
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            Runtime::sleep(&host, Duration::from_secs(1)).await;
+            std::io::Result::Ok(())
+        });
+    });
+    assert_eq!(symptom(&outcome), "", "{}", outcome.trace.render());
 }
 
 #[test]
