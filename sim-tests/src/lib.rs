@@ -1,5 +1,7 @@
 //! Simulations of the protocol crates, and the museum of historical bugs.
 
+pub mod deterministic_tls;
 pub mod mixture;
 pub mod museum;
+pub mod websocket;
 pub mod yamux_echo;

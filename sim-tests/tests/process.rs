@@ -35,6 +35,17 @@ fn a_destructor_that_panics_in_teardown_is_named_before_the_process_ends() {
 }
 
 #[test]
+fn a_panic_in_the_unwind_of_another_shows_both_and_whose_they_are_before_the_process_ends() {
+    let output = misbehave("panic-in-unwind").output().expect("the child starts");
+    let said = stderr(&output);
+    assert!(!output.status.success());
+    assert!(said.contains("a destructor of client/main panicked while the stack was unwound"), "{said}");
+    let first = said.find("the hull is open").expect("the first panic");
+    let second = said.find("dropped before it was finished").expect("the second");
+    assert!(first < second && said.contains("WAVETANK_SEED=0x"), "{said}");
+}
+
+#[test]
 fn a_thread_stuck_on_a_real_lock_is_named_by_the_watchdog() {
     let output = misbehave("real-lock").output().expect("the child starts");
     let said = stderr(&output);

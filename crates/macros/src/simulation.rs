@@ -86,6 +86,9 @@ impl Parse for Options {
             }
             match (name.to_string().as_str(), value) {
                 ("seeds", Value::Number(number)) => {
+                    if number.base10_digits() == "0" {
+                        return Err(Error::new(number.span(), "a test that runs no seed tests nothing"));
+                    }
                     set(&mut options.seeds, number.base10_parse()?, &name)?;
                 }
                 ("seeds", Value::Text(text)) => {
@@ -352,6 +355,7 @@ mod tests {
                 "reaches",
             ),
             ("seeds = 1, seeds = 2", "`seeds` is set twice".to_owned(), "seeds"),
+            ("seeds = 0", "a test that runs no seed tests nothing".to_owned(), "0"),
             ("seeds = x", format!("expected a number or a text in quotes: {allowed}"), "x"),
             ("seeds(5)", format!("not an option: {allowed}"), "seeds"),
             ("5", format!("not an option: {allowed}"), "5"),

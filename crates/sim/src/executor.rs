@@ -333,6 +333,11 @@ impl Executor {
         self.slots.borrow()[task.index()].name.clone()
     }
 
+    /// The name of the task that runs now.
+    pub(crate) fn running_name(&self) -> Option<Arc<str>> {
+        self.current.get().map(|task| self.name(task))
+    }
+
     pub(crate) fn waker(&self, task: TaskId) -> Waker {
         self.slots.borrow()[task.index()].waker.clone()
     }

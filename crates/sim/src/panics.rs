@@ -16,6 +16,8 @@ use crate::trace::Fact;
 thread_local! {
     static IS_RUN_THREAD: Cell<bool> = const { Cell::new(false) };
     static LAST_PANIC: RefCell<Option<LastPanic>> = const { RefCell::new(None) };
+    /// The whole text of the one before.
+    static BEFORE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
 struct LastPanic {
@@ -63,13 +65,38 @@ fn note(info: &PanicHookInfo<'_>) {
     if is_echo && LAST_PANIC.try_with(|last| last.borrow().is_some()).unwrap_or(false) {
         return;
     }
+    if message.starts_with(DURING_CLEANUP) {
+        last_words();
+    }
     if let Some(run) = crate::context::current() {
         // Now and not when the unwind has ended: what destructors do comes after it.
         run.executor.fact(Fact::Panicked(message.as_str().into()));
         warn_of_abort(&run, &message, &place);
     }
     let whole = info.to_string();
-    let _ = LAST_PANIC.try_with(|last| last.replace(Some(LastPanic { place, message, whole })));
+    let before = LAST_PANIC.try_with(|last| last.replace(Some(LastPanic { place, message, whole })));
+    let _ = BEFORE.try_with(|one| one.replace(before.ok().flatten().map(|last| last.whole)));
+}
+
+/// How Rust begins to end a process in which a destructor panicked in an unwind: nothing can be caught any more.
+const DURING_CLEANUP: &str = "panic in a destructor during cleanup";
+
+/// Says what no report will: the two panics that end the process, and whose they are. Of a thread in teardown that was
+/// said when its destructor panicked.
+fn last_words() {
+    let Some(run) = crate::context::current() else { return };
+    if run.executor.is_tearing_down_a_thread() {
+        return;
+    }
+    let whose = run.executor.running_name().map_or_else(String::new, |name| format!(" of {name}"));
+    let first = BEFORE.try_with(RefCell::take).ok().flatten().unwrap_or_default();
+    let second =
+        LAST_PANIC.try_with(RefCell::take).ok().flatten().map_or_else(String::new, |last| last.whole);
+    complain(&format!(
+        "wavetank: a destructor{whose} panicked while the stack was unwound by another panic (seed {:#x}), and Rust ends \
+         the process for that.\nfirst: {first}\nthen:  {second}\nto see it again, run this test with WAVETANK_SEED={:#x}",
+        run.seed, run.seed,
+    ));
 }
 
 /// Says what nobody else can say any more: a second panic in a forced unwind ends the process.

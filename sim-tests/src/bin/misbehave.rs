@@ -11,8 +11,7 @@ use std::time::Duration;
 use wavetank::runtime::{Mutex, ThreadHandle, Threads};
 use wavetank::{Host, Sim, Sweep};
 
-const WAYS: &str =
-    "overflow, panic-in-teardown, never-ends, real-lock, catches-all, bug, changed-bug, slow-bug";
+const WAYS: &str = "overflow, panic-in-unwind, panic-in-teardown, never-ends, real-lock, catches-all, bug, changed-bug, slow-bug";
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -21,6 +20,7 @@ fn main() {
     let sweep = |name: &str| Sweep::new(format!("misbehave::{name}"), folder);
     match how {
         "overflow" => sweep(how).seeds(1).run(overflow),
+        "panic-in-unwind" => sweep(how).seeds(1).run(panic_in_unwind),
         "panic-in-teardown" => sweep(how).seeds(1).run(panic_in_teardown),
         "never-ends" => sweep(how).seeds(u64::MAX / 2).run(says_once_that_it_sweeps),
         "real-lock" => sweep(how).seeds(1).watchdog(Duration::from_secs(1)).run(real_lock),
@@ -52,6 +52,20 @@ fn overflow(sim: &mut Sim) {
     sim.client_thread("client", |host: Host| {
         let deep = Threads::spawn(&host, "deep", || recurse(0)).expect("a thread");
         deep.join().expect("never ends");
+    });
+}
+
+/// A thread panics, and one of the destructors that then run does too.
+fn panic_in_unwind(sim: &mut Sim) {
+    struct Fragile;
+    impl Drop for Fragile {
+        fn drop(&mut self) {
+            panic!("dropped before it was finished");
+        }
+    }
+    sim.client_thread("client", |_: Host| {
+        let _fragile = Fragile;
+        panic!("the hull is open");
     });
 }
 

@@ -455,6 +455,17 @@ impl Executor {
         drop(timers);
     }
 
+    /// A destructor of `task` panicked as it was dropped. At the end of a run that is the failure of one that had none;
+    /// a process that was killed runs no destructors.
+    fn panicked_in_teardown(&self, task: TaskId, message: &str) {
+        let place = crate::panics::take_place();
+        if self.tearing_down.get() && !self.stopped() {
+            *self.panicked_at.borrow_mut() = place;
+            let detail = format!("{}, when it was dropped at the end of the run: {message}", self.name(task));
+            *self.verdict.borrow_mut() = Some(Symptom::new(SymptomKind::Panic, detail));
+        }
+    }
+
     pub(super) fn tear_down_one(&self, task: TaskId, holders_only: bool) {
         let body = {
             let mut slots = self.slots.borrow_mut();
@@ -467,10 +478,12 @@ impl Executor {
         };
         let Some(body) = body else { return };
         self.current.set(Some(task));
-        // A destructor that panics while its thread is torn down ends the process by Rust's own rules; one that panics
-        // in a dropped future is of no more interest than what already ended the run.
-        let _ = caught(|| drop(body));
+        // A destructor that panics while its thread is torn down ends the process by Rust's own rules.
+        let dropped = caught(|| drop(body));
         self.current.set(None);
+        if let Err(panic) = dropped {
+            self.panicked_in_teardown(task, panic.message());
+        }
     }
 }
 

@@ -317,6 +317,34 @@ mod tests {
     }
 
     #[test]
+    fn a_client_whose_refusal_is_lost_or_held_asks_again_and_gives_up_after_127_seconds() {
+        let unreachable: [fn(&mut Harness); 2] = [Harness::partition_from_server, |tank| {
+            tank.weather_one_way(false, Weather { held: true, ..Weather::default() })
+        }];
+        for cut in unreachable {
+            for healed_after in [2, 1000] {
+                let mut tank = Harness::new();
+                cut(&mut tank);
+                let client = tank.connect();
+                tank.pass(healed_after * SECOND);
+                let before = outcome(tank.network.poll_connected(client));
+                tank.heal();
+                tank.weather(Weather::default());
+                tank.settle();
+                if healed_after < 127 {
+                    assert_eq!(before, Poll::Pending);
+                    assert_eq!(outcome(tank.network.poll_connected(client)), fails(ConnectionRefused));
+                } else {
+                    assert_eq!(before, fails(TimedOut));
+                }
+                tank.close(client);
+                tank.settle();
+                assert!(tank.is_empty());
+            }
+        }
+    }
+
+    #[test]
     fn a_partition_cuts_off_a_reset_and_the_data_before_it() {
         let (mut tank, client, server) = Harness::connected();
         tank.send(client, b"in flight");

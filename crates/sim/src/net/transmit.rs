@@ -151,7 +151,10 @@ impl Connection {
     /// A segment of `side` is lost that nobody keeps for a retransmission.
     fn lose(&mut self, side: usize, content: Content, cx: &mut Cx<'_>) {
         match content {
-            Content::Rst => self.lose_reset(side, cx),
+            Content::Rst => {
+                self.await_answer(content, cx);
+                self.lose_reset(side, cx);
+            }
             _ => self.await_answer(content, cx),
         }
     }
@@ -165,7 +168,9 @@ impl Connection {
                 self.await_handshake(1, cx);
             }
             Content::HandshakeAck => self.await_handshake(1, cx),
-            Content::Data { .. } | Content::Fin | Content::Rst => {}
+            // It may be the answer to a SYN.
+            Content::Rst => self.await_handshake(0, cx),
+            Content::Data { .. } | Content::Fin => {}
         }
     }
 

@@ -330,14 +330,30 @@ fn a_wait_that_a_tokio_timeout_ends_is_no_stall() {
     assert!(text.starts_with("stall: client/main waits to read"), "{text}");
 }
 
+struct PanicsInDrop;
+
+impl Drop for PanicsInDrop {
+    fn drop(&mut self) {
+        panic!("in teardown");
+    }
+}
+
+#[test]
+fn a_destructor_that_panics_when_the_run_has_passed_fails_it() {
+    let outcome = seeded(1, |sim| {
+        sim.server("server", async |_| {
+            let _guard = PanicsInDrop;
+            std::future::pending::<()>().await;
+        });
+        sim.client("client", async |host: Host| Runtime::sleep(&host, Duration::from_millis(1)).await);
+    });
+    let text = symptom(&outcome);
+    assert_eq!(text, "panic in server/main, when it was dropped at the end of the run: in teardown");
+    assert!(outcome.failed_at.is_some_and(|place| place.starts_with(file!())));
+}
+
 #[test]
 fn the_place_of_a_failure_is_not_that_of_a_destructor_in_teardown() {
-    struct PanicsInDrop;
-    impl Drop for PanicsInDrop {
-        fn drop(&mut self) {
-            panic!("in teardown");
-        }
-    }
     let outcome = seeded(1, |sim| {
         sim.server("server", async |_| {
             let _guard = PanicsInDrop;

@@ -20,7 +20,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use wavetank::{Sim, Strategy, Sweep};
+use wavetank::{Found, Sim, Strategy, Sweep};
 
 use crate::measure::{BASES, SEEDS_MAX, measure};
 
@@ -59,6 +59,33 @@ impl Exhibit {
     /// A version in which the bug is mended: `body` must pass.
     pub const fn fixed(name: &'static str, bug: &'static str, body: fn(&mut Sim)) -> Self {
         Self { name, bug, body, finds: None }
+    }
+
+    /// Returns what names its recordings, and may name the snapshot of its trace.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Verifies it quickly, for a test: a bug is found and its recording replayed, and what it shrinks to is returned for
+    /// review (`None` if the environment chose what is run); a body of a mended version passes 100 seeds.
+    ///
+    /// # Panics
+    ///
+    /// With the report of the sweep, when it is not so.
+    pub fn verify(&self, manifest_dir: &str) -> Option<String> {
+        let sweep = self.sweep(manifest_dir);
+        match self.finds {
+            Some(symptom) => Self::find(sweep, symptom, self.body).trace_to_review(),
+            None => {
+                sweep.run(self.body);
+                None
+            }
+        }
+    }
+
+    fn find(sweep: Sweep, symptom: &str, body: fn(&mut Sim)) -> Found {
+        let sweep = sweep.seeds(BASES * SEEDS_MAX).finds(symptom);
+        sweep.shrink_at_most(2_000, Duration::from_secs(60)).find(body)
     }
 
     fn sweep(&self, manifest_dir: &str) -> Sweep {
@@ -111,8 +138,7 @@ impl Exhibit {
         if !is_found {
             return Err(format!("no strategy found `{symptom}` in {BASES} times {SEEDS_MAX} seeds"));
         }
-        let sweep = self.sweep(manifest_dir).seeds(BASES * SEEDS_MAX).finds(symptom);
-        let found = sweep.shrink_at_most(2_000, Duration::from_secs(60)).find(self.body);
+        let found = Self::find(self.sweep(manifest_dir), symptom, self.body);
         eprintln!(
             "  shrunk in {} runs: {}\n{}",
             found.shrink_runs(),

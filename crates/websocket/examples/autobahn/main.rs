@@ -1,0 +1,48 @@
+//! Autobahn's test suite against the clients: `cargo run --release --example autobahn -- async`, or `blocking`, or both.
+//!
+//! `AUTOBAHN_URL` is the address of its fuzzing server, `ws://127.0.0.1:9001` by default.
+
+mod async_agent;
+mod blocking_agent;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+/// What goes wrong between cases; within one, the server is the judge.
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+/// An agent: the name that stands in the report, and the client behind it.
+type Agent = (&'static str, fn(&str, &str) -> Result<()>);
+
+const AGENTS: &[Agent] = &[("async", async_agent::run), ("blocking", blocking_agent::run)];
+
+fn main() -> ExitCode {
+    #[expect(clippy::disallowed_methods, reason = "an example has no settings of its own")]
+    let url = std::env::var("AUTOBAHN_URL").unwrap_or_else(|_| "ws://127.0.0.1:9001".to_owned());
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(unknown) = wanted.iter().find(|name| AGENTS.iter().all(|(agent, _)| agent != name)) {
+        eprintln!(
+            "no agent {unknown}; there are: {:?}",
+            AGENTS.iter().map(|(name, _)| name).collect::<Vec<_>>()
+        );
+        return ExitCode::from(2);
+    }
+    for (name, run) in AGENTS {
+        if !wanted.is_empty() && !wanted.iter().any(|agent| agent == name) {
+            continue;
+        }
+        if let Err(error) = run(&url, name) {
+            eprintln!("agent {name}: {error}");
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// The number of cases, from the message in which the server tells it.
+fn count_of(message: &wavetank_websocket::Message) -> Result<u32> {
+    match message {
+        wavetank_websocket::Message::Text(text) => Ok(text.as_str().parse()?),
+        wavetank_websocket::Message::Binary(_) => Err("the number of cases is not a text".into()),
+    }
+}

@@ -1,0 +1,95 @@
+//! A client reads the same messages as tungstenite from the same bytes, up to the first error or Close.
+//!
+//! Ours may fail earlier: in a text that is broken off by an error, or where tungstenite is lenient.
+#![no_main]
+
+use std::io::{self, Cursor, Read, Write};
+
+use libfuzzer_sys::fuzz_target;
+use tungstenite::protocol::{Role as TheirRole, WebSocket};
+use wavetank_runtime::Instant;
+use wavetank_websocket::protocol::{Connection, Role};
+use wavetank_websocket::{Cause, Config};
+
+const NOW: Instant = Instant::from_nanos(1);
+
+fuzz_target!(|data: &[u8]| {
+    let (ours, complaint) = ours(data);
+    let (theirs, is_error) = theirs(data);
+    // Every message that we take is one of theirs; they have more only where we complained of the peer.
+    assert!(theirs.starts_with(&ours), "ours {ours:?} theirs {theirs:?}");
+    if !complaint {
+        assert_eq!(ours, theirs);
+        assert!(!is_error, "they complain, we do not: {data:?}");
+    }
+});
+
+/// Messages, and whether we complained of the peer.
+fn ours(data: &[u8]) -> (Vec<Vec<u8>>, bool) {
+    let mut connection = Connection::new(Role::Client, Config::default(), None, [7; 32], NOW);
+    connection.input().extend_from_slice(data);
+    connection.process(NOW);
+    let mut messages = Vec::new();
+    loop {
+        let before = messages.len();
+        while let Some(message) = connection.recv_message() {
+            messages.push(message.as_bytes().to_vec());
+        }
+        connection.process(NOW);
+        if messages.len() == before {
+            break;
+        }
+    }
+    connection.end_of_input(NOW);
+    let written = connection.output().len();
+    connection.output_written(written, NOW);
+    let fine = connection
+        .closed()
+        .is_some_and(|closed| matches!(closed.cause, Cause::Peer | Cause::EndOfInput { .. }));
+    (messages, !fine)
+}
+
+/// Messages, and whether they complained of the peer.
+fn theirs(data: &[u8]) -> (Vec<Vec<u8>>, bool) {
+    let mut socket = WebSocket::from_raw_socket(Wire(Cursor::new(data)), TheirRole::Client, None);
+    let mut messages = Vec::new();
+    loop {
+        match socket.read() {
+            Ok(message) if message.is_text() || message.is_binary() => {
+                messages.push(message.into_data().to_vec())
+            }
+            Ok(message) if message.is_close() => return (messages, false),
+            Ok(_) => {}
+            Err(tungstenite::Error::Protocol(
+                tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
+            )) => return (messages, false),
+            Err(
+                tungstenite::Error::ConnectionClosed
+                | tungstenite::Error::AlreadyClosed
+                | tungstenite::Error::Io(_),
+            ) => {
+                return (messages, false);
+            }
+            Err(_) => return (messages, true),
+        }
+    }
+}
+
+/// What arrives; what is written is forgotten.
+struct Wire<'a>(Cursor<&'a [u8]>);
+
+impl Read for Wire<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl Write for Wire<'_> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        Ok(buffer.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

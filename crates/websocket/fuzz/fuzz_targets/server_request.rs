@@ -1,0 +1,42 @@
+//! Whatever asks a server for a WebSocket: no panic, and the same answer however it is split.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use wavetank_runtime::Instant;
+use wavetank_websocket::Config;
+use wavetank_websocket::handshake::{AcceptOptions, AcceptStep, Accepting};
+
+const NOW: Instant = Instant::from_nanos(1);
+
+fuzz_target!(|data: &[u8]| {
+    let Some((&size, request)) = data.split_first() else { return };
+    let whole = outcome(request, request.len().max(1));
+    let split = outcome(request, usize::from(size).max(1));
+    assert_eq!(whole, split);
+});
+
+/// What a server said to a request that came in pieces.
+fn outcome(request: &[u8], piece: usize) -> (String, Vec<u8>) {
+    let options = AcceptOptions::new().subprotocols(["chat"]).head_bytes_max(4096);
+    let mut accepting = Accepting::new(options, Config::default(), [7; 32], NOW).unwrap();
+    let mut pieces = request.chunks(piece);
+    loop {
+        match pieces.next() {
+            Some(piece) => accepting.input().extend_from_slice(piece),
+            None => accepting.end_of_input(),
+        }
+        loop {
+            match accepting.process(NOW) {
+                AcceptStep::Continue => break,
+                AcceptStep::Request => accepting.accept(),
+                AcceptStep::Done(mut session, agreed) => {
+                    // The frames behind the request are another target's; the response is the beginning of the output.
+                    let output = session.output();
+                    let end = output.windows(4).position(|window| window == b"\r\n\r\n");
+                    return (format!("{agreed:?}"), output[..end.unwrap() + 4].to_vec());
+                }
+                AcceptStep::Failed(error) => return (format!("{error:?}"), accepting.output().to_vec()),
+            }
+        }
+    }
+}

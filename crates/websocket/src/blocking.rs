@@ -1,0 +1,47 @@
+//! WebSockets for threads: callers on any thread, a reader and a writer thread behind them.
+//!
+//! [`Client`] opens connections, [`Server`] accepts them, and both give the same handle, a [`WebSocket`]. It is cheap to
+//! clone, and all its methods take `&self`: receive in one thread, send and close in others.
+//!
+//! # Threads
+//!
+//! Every connection has two. The *reader* reads, and never writes; the *writer* sends what no caller sends itself
+//! (pings, pongs, Close frames, what callers left in the write buffer) and keeps the time. Both end with the connection,
+//! however it ends: the stream is shut down, which frees them from any read or write.
+//!
+//! Dropping the last handle closes the connection in the background, with code 1001 ("going away"): it, its threads and
+//! its descriptors are gone after the [close timeout](crate::Config::close_timeout) at the latest. Call
+//! [`close`](WebSocket::close) first where the outcome matters, or where the process is about to end.
+//!
+//! # What blocks, and until when
+//!
+//! - [`recv`](WebSocket::recv) until there is a message or the connection is over. That a peer has gone is found out by
+//!   [keepalive](crate::Keepalive).
+//! - [`send`](WebSocket::send) while the peer reads more slowly than we write, until the connection is over at most.
+//! - [`close`](WebSocket::close) at most for the close timeout, whatever the peer or other callers do.
+//!
+//! # Not here
+//!
+//! The protocol: [`protocol`](crate::protocol). Who reads and writes: `reader`, `writer`; what they share: `shared`.
+
+mod accept;
+mod open;
+mod reader;
+mod reconnect;
+mod send;
+mod shared;
+mod socket;
+mod wire;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use crate::outgoing::Outgoing;
+pub use accept::{Answer, Server};
+pub use open::Client;
+pub use reconnect::{Failure, Reconnect, Stopper};
+pub use send::MessageWriter;
+pub use socket::WebSocket;
+
+pub use crate::protocol::State as ConnectionState;

@@ -1,0 +1,232 @@
+//! Connections one after another: when one is lost, the next is opened, after a while.
+
+use std::fmt;
+use std::sync::Arc;
+
+use wavetank_runtime::{Condvar, Instant, Mutex, Threads};
+
+use super::open::Client;
+use super::shared::Shared;
+use super::socket::WebSocket;
+use crate::handshake::ClientRequest;
+use crate::reconnect::{Backoff, BackoffPolicy};
+use crate::{Error, OpenError};
+
+/// What is done on each new connection before it is given out.
+type Hook<T> = Box<dyn FnMut(&WebSocket<T>) -> Result<(), Error> + Send>;
+
+/// An endless iterator of connections to one server, made by [`Client::reconnect`].
+///
+/// The first [`next`](Iterator::next) connects at once. Each further one waits until the connection before is over, and
+/// then for a delay: random up to 5 s the first time, then growing while attempts fail (RFC 6455, section 7.2.3; see
+/// [`BackoffPolicy`]). Keep no more than one thread in it.
+///
+/// An error is what another attempt would not mend ([`retry_if`](Self::retry_if)): the request was refused, the server is
+/// not the one it should be. The iterator stays usable: the next call tries again, after a delay.
+///
+/// It ends (`None`) once [`Stopper::stop`] was called.
+///
+/// # Determinism
+///
+/// The delays are drawn from the entropy of the [`Threads`], eight bytes each.
+pub struct Reconnect<T: Threads> {
+    client: Client<T>,
+    request: ClientRequest,
+    hook: Hook<T>,
+    backoff: Backoff,
+    retries: fn(&OpenError) -> bool,
+    /// The connection given out last, and since when it is open.
+    previous: Option<(Arc<Shared<T>>, Instant)>,
+    /// When the next attempt is due, if one is.
+    due: Option<Instant>,
+    failure: Option<Failure>,
+    stop: Arc<Stop<T>>,
+}
+
+/// Why an attempt of [`Reconnect`] failed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Failure {
+    /// No connection came about.
+    Open(OpenError),
+    /// The hook failed on the new connection.
+    Resume(Error),
+}
+
+/// Ends a [`Reconnect`] from another thread.
+pub struct Stopper<T: Threads> {
+    stop: Arc<Stop<T>>,
+}
+
+struct Stop<T: Threads> {
+    threads: T,
+    stopped: Mutex<T, bool>,
+    changed: Condvar<T>,
+}
+
+impl<T: Threads> Reconnect<T> {
+    pub(super) fn new(client: Client<T>, request: ClientRequest) -> Self {
+        let threads = client.threads().clone();
+        let stop = Stop {
+            stopped: Mutex::new(&threads, "reconnect stopped", false),
+            changed: Condvar::new(&threads, "reconnect stop"),
+            threads,
+        };
+        Self {
+            client,
+            request,
+            hook: Box::new(|_| Ok(())),
+            backoff: Backoff::new(BackoffPolicy::default()),
+            retries: OpenError::is_transient,
+            previous: None,
+            due: None,
+            failure: None,
+            stop: Arc::new(stop),
+        }
+    }
+
+    /// Sets what is done on each new connection before it is given out: authenticate, subscribe again, ask for what was
+    /// missed. Nothing by default.
+    ///
+    /// If it fails, the connection is closed, and counts as a failed attempt.
+    #[must_use]
+    pub fn on_connect(
+        mut self,
+        hook: impl FnMut(&WebSocket<T>) -> Result<(), Error> + Send + 'static,
+    ) -> Self {
+        self.hook = Box::new(hook);
+        self
+    }
+
+    /// Sets the delays.
+    #[must_use]
+    pub fn backoff(mut self, policy: BackoffPolicy) -> Self {
+        self.backoff = Backoff::new(policy);
+        self
+    }
+
+    /// Sets which failures are worth another attempt; the others are errors of the iterator.
+    /// [`OpenError::is_transient`] by default.
+    #[must_use]
+    pub fn retry_if(mut self, retries: fn(&OpenError) -> bool) -> Self {
+        self.retries = retries;
+        self
+    }
+
+    /// Returns why the latest attempt failed, if it did: `None` once a connection has been given out.
+    #[must_use]
+    pub fn failure(&self) -> Option<&Failure> {
+        self.failure.as_ref()
+    }
+
+    /// Returns how many attempts and short-lived connections have failed since the last lasting connection.
+    #[must_use]
+    pub fn failures(&self) -> u32 {
+        self.backoff.failures()
+    }
+
+    /// Returns what ends this iterator from another thread.
+    #[must_use]
+    pub fn stopper(&self) -> Stopper<T> {
+        Stopper { stop: Arc::clone(&self.stop) }
+    }
+
+    /// Waits until the connection before is over. Its handles may be kept or dropped.
+    fn await_end_of_previous(&mut self) {
+        if let Some((shared, since)) = self.previous.take() {
+            let over = shared.wait_closed(shared.lock(), None);
+            debug_assert!(over.is_ok(), "a wait without a deadline of its own ends with the connection");
+            self.backoff.connection_ended(self.stop.threads.now() - since);
+            self.delay_next();
+        }
+    }
+
+    fn delay_next(&mut self) {
+        let mut entropy = [0; 8];
+        self.stop.threads.fill_random(&mut entropy);
+        let delay = self.backoff.next_delay(u64::from_le_bytes(entropy));
+        self.due = Some(self.stop.threads.now() + delay);
+    }
+
+    fn attempt(&mut self) -> Result<WebSocket<T>, Failure> {
+        let socket = self.client.connect(self.request.clone()).map_err(Failure::Open)?;
+        let since = self.stop.threads.now();
+        // A connection that is dropped here closes in the background.
+        (self.hook)(&socket).map_err(Failure::Resume)?;
+        self.previous = Some((Arc::clone(&socket.handle.shared), since));
+        Ok(socket)
+    }
+}
+
+impl<T: Threads> Iterator for Reconnect<T> {
+    type Item = Result<WebSocket<T>, OpenError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.await_end_of_previous();
+        loop {
+            if self.stop.wait_until(self.due.take()) {
+                return None;
+            }
+            match self.attempt() {
+                Ok(socket) => {
+                    self.failure = None;
+                    return Some(Ok(socket));
+                }
+                Err(failure) => {
+                    self.delay_next();
+                    match failure {
+                        Failure::Open(error) if !(self.retries)(&error) => return Some(Err(error)),
+                        failure => self.failure = Some(failure),
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl<T: Threads> Stopper<T> {
+    /// Ends the iterator: a delay at once, an attempt when it is done, and [`next`](Iterator::next) from then on. A
+    /// connection that was given out is not closed, and `next` waits for its end as ever.
+    pub fn stop(&self) {
+        *self.stop.stopped.lock() = true;
+        self.stop.changed.notify_all();
+    }
+}
+
+impl<T: Threads> Stop<T> {
+    /// Waits until `due`; `true`: it was stopped.
+    fn wait_until(&self, due: Option<Instant>) -> bool {
+        let mut stopped = self.stopped.lock();
+        while !*stopped {
+            let Some(due) = due else { break };
+            let left = due - self.threads.now();
+            if left.is_zero() {
+                break;
+            }
+            stopped = self.changed.wait_timeout(stopped, left).0;
+        }
+        *stopped
+    }
+}
+
+impl<T: Threads> Clone for Stopper<T> {
+    fn clone(&self) -> Self {
+        Self { stop: Arc::clone(&self.stop) }
+    }
+}
+
+impl<T: Threads> fmt::Debug for Stopper<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stopper").finish_non_exhaustive()
+    }
+}
+
+impl<T: Threads> fmt::Debug for Reconnect<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reconnect")
+            .field("backoff", &self.backoff)
+            .field("due", &self.due)
+            .field("failure", &self.failure)
+            .finish_non_exhaustive()
+    }
+}

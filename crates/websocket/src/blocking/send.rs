@@ -1,0 +1,224 @@
+//! Sending: whole messages, and messages in pieces.
+
+use std::fmt;
+use std::time::Duration;
+
+use wavetank_runtime::{Instant, Threads};
+
+use super::shared::{Guard, Shared};
+use super::socket::{WebSocket, closed_or};
+use super::writer::{self, Until};
+use crate::outgoing::Outgoing;
+use crate::{CloseCode, Error, Kind};
+
+/// Who writes what a caller sends.
+#[derive(Clone, Copy)]
+enum Writing {
+    /// The caller, if nobody else writes.
+    Inline,
+    /// The writer thread: the caller must not be stuck in a write.
+    Handed,
+    /// The caller, if the write buffer is full; else whoever writes next.
+    Later,
+}
+
+impl<T: Threads> WebSocket<T> {
+    /// Sends a whole message: a `&str`, a `&[u8]`, or a [`Message`](crate::Message).
+    ///
+    /// Returns when the message has been handed to the system, or stands in the write buffer because another thread
+    /// writes. Waits while the write buffer is full, and while another thread sends a message in pieces. The message is
+    /// sent whole or not at all.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`] if the connection is over. If it is closing, this waits for its end first, the close timeout at
+    /// most, so that every caller is told the same outcome. After an error it is unknown whether the peer has got the
+    /// message.
+    pub fn send<'a>(&self, message: impl Into<Outgoing<'a>>) -> Result<(), Error> {
+        self.send_until(message.into(), None, Writing::Inline)
+    }
+
+    /// Sends a whole message as [`send`](Self::send), but leaves it in the write buffer until that is full, or until the next
+    /// call of [`flush`](Self::flush), of another method that sends or closes, or of one that waits to receive: many short
+    /// messages cost one write.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send`](Self::send).
+    pub fn feed<'a>(&self, message: impl Into<Outgoing<'a>>) -> Result<(), Error> {
+        self.send_until(message.into(), None, Writing::Later)
+    }
+
+    /// Writes what [`feed`](Self::feed) has left in the write buffer, unless another thread writes it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`] if the connection ended before all was written.
+    pub fn flush(&self) -> Result<(), Error> {
+        let shared = self.shared();
+        write_out(shared, shared.lock(), Writing::Inline)
+    }
+
+    /// Sends a message if there is room for it in the write buffer within `timeout`; the writer thread writes it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send`](Self::send), and [`Error::TimedOut`]: the message has not been sent, and will not be.
+    pub fn send_timeout<'a>(&self, message: impl Into<Outgoing<'a>>, timeout: Duration) -> Result<(), Error> {
+        self.send_until(message.into(), self.deadline_after(Some(timeout)), Writing::Handed)
+    }
+
+    /// Sends one message in pieces, each as a frame of its own; an iterator of no pieces is an empty message.
+    ///
+    /// Other senders wait until it has ended. Text may be cut anywhere, if the whole is UTF-8.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send`](Self::send).
+    pub fn send_fragments<I>(&self, kind: Kind, pieces: I) -> Result<(), Error>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<[u8]>,
+    {
+        let mut writer = self.send_stream(kind)?;
+        let mut pieces = pieces.into_iter().peekable();
+        while let Some(piece) = pieces.next() {
+            if pieces.peek().is_none() {
+                return writer.finish(piece.as_ref());
+            }
+            writer.write(piece.as_ref())?;
+        }
+        writer.finish(&[])
+    }
+
+    /// Begins a message that is sent in pieces. Waits while another thread does so; other senders wait until it has
+    /// ended.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send`](Self::send).
+    pub fn send_stream(&self, kind: Kind) -> Result<MessageWriter<T>, Error> {
+        let mut guard = self.wait_to_send(None)?;
+        guard.streaming = true;
+        Ok(MessageWriter { socket: self.clone(), kind, unfinished: false })
+    }
+
+    fn send_until(
+        &self,
+        message: Outgoing<'_>,
+        deadline: Option<Instant>,
+        writing: Writing,
+    ) -> Result<(), Error> {
+        let shared = self.shared();
+        let mut guard = self.wait_to_send(deadline)?;
+        let now = shared.threads.now();
+        guard.session.connection_mut().send(message.kind, message.payload, now)?;
+        write_out(shared, guard, writing)
+    }
+
+    /// Waits until this thread may send.
+    fn wait_to_send(&self, deadline: Option<Instant>) -> Result<Guard<'_, T>, Error> {
+        let shared = self.shared();
+        let mut guard = shared.lock();
+        while guard.must_wait_to_send() {
+            if deadline.is_some_and(|deadline| deadline <= shared.threads.now()) {
+                return Err(Error::TimedOut);
+            }
+            guard.waiting_for_room += 1;
+            guard = shared.wait(&shared.room, guard, deadline);
+            guard.waiting_for_room -= 1;
+        }
+        if guard.is_open() { Ok(guard) } else { Err(closed_or(shared.wait_closed(guard, deadline))) }
+    }
+}
+
+/// Sees to it that what was put into the session is written.
+fn write_out<'a, T: Threads>(
+    shared: &'a Shared<T>,
+    mut guard: Guard<'a, T>,
+    writing: Writing,
+) -> Result<(), Error> {
+    let pen = match writing {
+        // Nobody waits for output: all that `settle` would do is to wake the writer thread.
+        Writing::Later if !guard.session.connection().write_buffer_is_full() => return Ok(()),
+        Writing::Inline | Writing::Later => guard.pen.take(),
+        Writing::Handed => None,
+    };
+    let Some(pen) = pen else {
+        // Whoever has the pen hands it on with what is left; if nobody has it, the writer is woken.
+        shared.settle(&mut guard);
+        return Ok(());
+    };
+    let end = guard.end_of_output();
+    let guard = writer::write(shared, guard, pen, Until::Written(end));
+    if guard.is_written(end) { Ok(()) } else { Err(closed_or(shared.wait_closed(guard, None))) }
+}
+
+/// A message that is being sent in pieces. No other message goes out meanwhile; pings and the Close frame do.
+///
+/// A message whose frames have begun cannot be taken back: dropping the writer in the middle of one closes the connection
+/// with code 1011, in the background, because the peer would take anything else for a whole message.
+#[must_use = "a message that is not finished closes the connection"]
+pub struct MessageWriter<T: Threads> {
+    socket: WebSocket<T>,
+    kind: Kind,
+    /// A frame was sent, and the last one was not.
+    unfinished: bool,
+}
+
+impl<T: Threads> MessageWriter<T> {
+    /// Sends a piece. Waits while the write buffer is full.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`WebSocket::send`].
+    pub fn write(&mut self, piece: &[u8]) -> Result<(), Error> {
+        self.send_piece(piece, false)
+    }
+
+    /// Sends the last piece, which may be empty.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`WebSocket::send`].
+    pub fn finish(mut self, piece: &[u8]) -> Result<(), Error> {
+        self.send_piece(piece, true)
+    }
+
+    fn send_piece(&mut self, piece: &[u8], last: bool) -> Result<(), Error> {
+        let shared = self.socket.shared();
+        let mut guard = shared.lock();
+        while guard.must_wait_for_room() {
+            guard.piece_waits = true;
+            guard = shared.room_for_piece.wait(guard);
+            guard.piece_waits = false;
+        }
+        if !guard.is_open() {
+            return Err(closed_or(shared.wait_closed(guard, None)));
+        }
+        let now = shared.threads.now();
+        guard.session.connection_mut().send_fragment(self.kind, piece, last, now)?;
+        self.unfinished = !last;
+        write_out(shared, guard, Writing::Inline)
+    }
+}
+
+impl<T: Threads> Drop for MessageWriter<T> {
+    fn drop(&mut self) {
+        let shared = self.socket.shared();
+        let mut guard = shared.lock();
+        guard.streaming = false;
+        if self.unfinished {
+            let now = shared.threads.now();
+            let connection = guard.session.connection_mut();
+            connection.close(CloseCode::INTERNAL_ERROR, "a message was left unfinished", now);
+        }
+        shared.settle(&mut guard);
+    }
+}
+
+impl<T: Threads> fmt::Debug for MessageWriter<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MessageWriter").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,288 @@
+//! What the handles and the two threads of a connection share: one protocol state behind one lock, and who waits for it.
+//!
+//! # Invariants
+//!
+//! - Nothing blocks while it holds the lock: reads and writes of the stream happen outside it.
+//! - Whoever changes the state calls [`Shared::settle`] before it gives the lock back. `settle` alone wakes others, and
+//!   derives from the state whom: no change can forget a waiter, and nobody wakes before the change is made. So the
+//!   outcome stands before anybody can see that the connection is over.
+//! - The writer thread alone keeps the time, and is never blocked beyond a deadline: it sleeps until the next one, and what
+//!   it writes has a timeout that ends with it, after the close timeout at most. The deadlines that others bring about
+//!   (a caller that closes, the reader that was sent a Close frame) are at least the close timeout ahead, so that a write
+//!   which began before does not outlast them.
+//! - The pen is the right to write to the stream. It is either in the state or with one thread.
+
+use std::io;
+use std::net::Shutdown;
+use std::time::Duration;
+
+use wavetank_runtime::sync::MutexGuard;
+use wavetank_runtime::{Condvar, Instant, Mutex, Threads};
+
+use super::wire::BoxWire;
+use crate::protocol::{self, Transport};
+use crate::session::Session;
+use crate::{Closed, Error};
+
+/// A connection, as its handles and threads see it.
+pub(super) struct Shared<T: Threads> {
+    pub(super) threads: T,
+    state: Mutex<T, State>,
+    /// Waits: the one caller that receives.
+    pub(super) arrivals: Condvar<T>,
+    /// Wait: callers that want to send a message, for room or for the end of another's streamed message.
+    pub(super) room: Condvar<T>,
+    /// Waits: the caller that sends a message in pieces, for room for the next one. Apart from `room`, where nobody may go on
+    /// before that message has ended.
+    pub(super) room_for_piece: Condvar<T>,
+    /// Wait: callers that want a pong or the end.
+    pub(super) progress: Condvar<T>,
+    /// Waits: the writer thread, for work.
+    pub(super) work: Condvar<T>,
+    /// Waits: the reader thread, while it shall not read.
+    pub(super) intake: Condvar<T>,
+}
+
+/// What the lock guards.
+pub(super) struct State {
+    pub(super) session: Session,
+    /// `None` while a thread writes, and after the end.
+    pub(super) pen: Option<Pen>,
+    /// Ends whatever the threads do with the stream. `None` once that has happened.
+    control: Option<BoxWire>,
+    half_closed: bool,
+    /// Writing has failed.
+    unwritable: bool,
+    pub(super) close_timeout: Duration,
+    /// Bytes of the connection's output that were written since the opening (as they are before TLS).
+    written: u64,
+    /// Whether the reader has brought something since others were woken.
+    pub(super) fresh: bool,
+    /// Whether a caller is receiving.
+    pub(super) receiving: bool,
+    /// Whether a caller sends a message in pieces.
+    pub(super) streaming: bool,
+    pub(super) waiting_for_room: usize,
+    /// Whether the caller that sends a message in pieces waits for room.
+    pub(super) piece_waits: bool,
+    pub(super) waiting_for_progress: usize,
+    pub(super) writer: Writer,
+    pub(super) reader_paused: bool,
+}
+
+/// What the writer thread does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Writer {
+    Busy,
+    /// Waits for work, at most until the given time.
+    Rests(Option<Instant>),
+}
+
+/// The right to write, and what writing needs.
+pub(super) struct Pen {
+    pub(super) wire: BoxWire,
+    /// What is being written: the state may be changed by others meanwhile.
+    pub(super) chunk: Vec<u8>,
+    /// The write timeout that the stream has.
+    pub(super) timeout: Option<Duration>,
+}
+
+pub(super) type Guard<'a, T> = MutexGuard<'a, T, State>;
+
+impl<T: Threads> Shared<T> {
+    pub(super) fn new(
+        threads: T,
+        session: Session,
+        pen: BoxWire,
+        control: BoxWire,
+        close_timeout: Duration,
+    ) -> Self {
+        let state = State {
+            session,
+            pen: Some(Pen { wire: pen, chunk: Vec::new(), timeout: None }),
+            control: Some(control),
+            half_closed: false,
+            unwritable: false,
+            close_timeout,
+            written: 0,
+            fresh: false,
+            receiving: false,
+            streaming: false,
+            waiting_for_room: 0,
+            piece_waits: false,
+            waiting_for_progress: 0,
+            writer: Writer::Busy,
+            reader_paused: false,
+        };
+        Self {
+            state: Mutex::new(&threads, "websocket", state),
+            arrivals: Condvar::new(&threads, "arrivals"),
+            room: Condvar::new(&threads, "room"),
+            room_for_piece: Condvar::new(&threads, "room for a piece"),
+            progress: Condvar::new(&threads, "progress"),
+            work: Condvar::new(&threads, "work"),
+            intake: Condvar::new(&threads, "intake"),
+            threads,
+        }
+    }
+
+    pub(super) fn lock(&self) -> Guard<'_, T> {
+        self.state.lock()
+    }
+
+    /// Does to the stream what the state asks for, and wakes whoever waits for what the state has become.
+    pub(super) fn settle(&self, state: &mut State) {
+        state.drive_transport();
+        let over = state.closed().is_some();
+        let fresh = std::mem::take(&mut state.fresh);
+        if state.receiving && (over || fresh) {
+            self.arrivals.notify_all();
+        }
+        if state.waiting_for_progress > 0 && (over || fresh) {
+            self.progress.notify_all();
+        }
+        if state.waiting_for_room > 0 && !state.must_wait_to_send() {
+            self.room.notify_all();
+        }
+        if state.piece_waits && !state.must_wait_for_room() {
+            self.room_for_piece.notify_all();
+        }
+        if let Writer::Rests(until) = state.writer
+            && (over || state.can_write() || is_earlier(state.deadline(), until))
+        {
+            self.work.notify_all();
+        }
+        if state.reader_paused && (over || state.session.wants_read()) {
+            self.intake.notify_all();
+        }
+    }
+
+    /// Gives the lock back and waits, at most until `deadline`.
+    pub(super) fn wait<'a>(
+        &self,
+        condvar: &Condvar<T>,
+        guard: Guard<'a, T>,
+        deadline: Option<Instant>,
+    ) -> Guard<'a, T> {
+        let Some(deadline) = deadline else { return condvar.wait(guard) };
+        match deadline - self.threads.now() {
+            Duration::ZERO => guard,
+            left => condvar.wait_timeout(guard, left).0,
+        }
+    }
+
+    /// Waits for the end of the connection, until `deadline` at most.
+    pub(super) fn wait_closed(
+        &self,
+        mut guard: Guard<'_, T>,
+        deadline: Option<Instant>,
+    ) -> Result<Closed, Error> {
+        loop {
+            if let Some(closed) = guard.closed() {
+                return Ok(closed.clone());
+            }
+            if deadline.is_some_and(|deadline| deadline <= self.threads.now()) {
+                return Err(Error::TimedOut);
+            }
+            guard.waiting_for_progress += 1;
+            guard = self.wait(&self.progress, guard, deadline);
+            guard.waiting_for_progress -= 1;
+        }
+    }
+}
+
+impl State {
+    pub(super) fn closed(&self) -> Option<&Closed> {
+        self.session.connection().closed()
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.session.connection().state() == protocol::State::Open
+    }
+
+    /// Whether there is something to write, and nobody who writes.
+    pub(super) fn can_write(&mut self) -> bool {
+        self.pen.is_some() && self.has_output()
+    }
+
+    pub(super) fn has_output(&mut self) -> bool {
+        !self.unwritable && self.closed().is_none() && !self.session.output().is_empty()
+    }
+
+    /// Where the connection's output ends now, for [`is_written`](Self::is_written).
+    pub(super) fn end_of_output(&self) -> u64 {
+        self.written + self.session.connection().output().len() as u64
+    }
+
+    /// Whether everything up to `end` has been written.
+    pub(super) fn is_written(&self, end: u64) -> bool {
+        self.written >= end
+    }
+
+    /// The first `count` bytes of the session's output are written.
+    pub(super) fn output_written(&mut self, count: usize, now: Instant) {
+        // TLS puts whole records on the wire: what they contain counts once they are out.
+        let before = self.session.connection().output().len();
+        self.session.output_written(count, now);
+        let after = self.session.connection().output().len();
+        self.written += before.saturating_sub(after) as u64;
+    }
+
+    /// Whether a caller that sends has to wait. It has not once the connection is closing: it is told so.
+    pub(super) fn must_wait_to_send(&self) -> bool {
+        self.is_open() && (self.streaming || self.session.connection().write_buffer_is_full())
+    }
+
+    /// Whether a caller that sends a message in pieces has to wait before the next one.
+    pub(super) fn must_wait_for_room(&self) -> bool {
+        self.is_open() && self.session.connection().write_buffer_is_full()
+    }
+
+    /// When the writer thread has something to do by the clock.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        if self.closed().is_some() {
+            return None;
+        }
+        self.session.deadline()
+    }
+
+    /// Writing failed for good. What the peer sent before may still be unread, a Close frame even: the reader comes to
+    /// its end first, within the close timeout.
+    pub(super) fn writing_failed(&mut self, error: &io::Error, now: Instant) {
+        self.unwritable = true;
+        self.session.write_failed(error, now);
+    }
+
+    /// Does to the stream what [`Transport`] says, each once.
+    fn drive_transport(&mut self) {
+        let over = self.closed().is_some();
+        match self.session.transport() {
+            Transport::Open => {}
+            Transport::ShutDown => {
+                if !self.half_closed && !over && self.pen.is_some() && self.session.output().is_empty() {
+                    self.half_closed = true;
+                    if let Some(control) = &self.control {
+                        // It fails only where the connection is gone, and the reader is told that too.
+                        let _gone = control.shutdown(Shutdown::Write);
+                    }
+                }
+            }
+            Transport::Drop => {}
+        }
+        if over {
+            // Frees whoever is in a read or a write. What is not in use closes here, and the rest with its thread.
+            if let Some(control) = self.control.take() {
+                let _gone = control.shutdown(Shutdown::Both);
+            }
+            self.pen = None;
+        }
+    }
+}
+
+/// Whether `deadline` comes before `planned`.
+fn is_earlier(deadline: Option<Instant>, planned: Option<Instant>) -> bool {
+    match (deadline, planned) {
+        (Some(deadline), Some(planned)) => deadline < planned,
+        (deadline, _) => deadline.is_some() && planned.is_none(),
+    }
+}

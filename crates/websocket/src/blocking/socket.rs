@@ -1,0 +1,303 @@
+//! The handle to an open connection: receiving, pings, closing.
+//!
+//! # Not here
+//!
+//! Sending (`send`).
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use wavetank_runtime::{Instant, Threads};
+
+use super::shared::Shared;
+use super::wire::BoxWire;
+use super::{reader, writer};
+use crate::handshake::{Agreed, Request, Response};
+use crate::protocol::{Connection, State, Statistics};
+use crate::session::Session;
+use crate::{CloseCode, Closed, Error, Fragment, Message, OpenError};
+
+/// An open connection. Clones are handles to the same one.
+///
+/// See the [module](super) for its threads, for what blocks, and for what dropping the last handle does.
+pub struct WebSocket<T: Threads> {
+    pub(super) handle: Arc<Handle<T>>,
+}
+
+/// What the clones share. Dropped with the last of them.
+pub(super) struct Handle<T: Threads> {
+    pub(super) shared: Arc<Shared<T>>,
+    opened: Opened,
+}
+
+/// How the connection was opened.
+pub(super) enum Opened {
+    /// By us; the server's answer.
+    Client(Response),
+    /// By the client; its request, and what we agreed to.
+    Server(Agreed),
+}
+
+impl<T: Threads> WebSocket<T> {
+    /// Starts the threads of a connection whose opening is done.
+    pub(super) fn start(
+        threads: &T,
+        session: Session,
+        wire: BoxWire,
+        close_timeout: Duration,
+        opened: Opened,
+    ) -> Result<Self, OpenError> {
+        Self::try_start(threads, session, wire, close_timeout, opened)
+            .map_err(|error| OpenError::Setup(format!("its threads cannot be started: {error}")))
+    }
+
+    fn try_start(
+        threads: &T,
+        session: Session,
+        wire: BoxWire,
+        close_timeout: Duration,
+        opened: Opened,
+    ) -> io::Result<Self> {
+        wire.set_read_timeout(None)?;
+        wire.set_write_timeout(None)?;
+        let (pen, control) = (wire.duplicate()?, wire.duplicate()?);
+        let shared = Arc::new(Shared::new(threads.clone(), session, pen, control, close_timeout));
+        // From here on dropping the handle ends whatever has started.
+        let socket = Self { handle: Arc::new(Handle { shared: Arc::clone(&shared), opened }) };
+        let writing = Arc::clone(&shared);
+        // Nobody joins them: they end with the connection, and hold nothing that outlives it.
+        drop(threads.spawn("websocket writer", move || writer::run(&writing))?);
+        drop(threads.spawn("websocket reader", move || reader::run(&shared, wire))?);
+        Ok(socket)
+    }
+
+    /// Receives the next message.
+    ///
+    /// Messages that came before the end of the connection are given out before the end is reported.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`] once the connection is over; [`Error::ConcurrentRecv`] while another thread receives.
+    pub fn recv(&self) -> Result<Message, Error> {
+        self.receive(None, Connection::recv_message)
+    }
+
+    /// Receives the next message, waiting for `timeout` at most. Zero takes a message that is there already.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`recv`](Self::recv), and [`Error::TimedOut`]: nothing is lost, not even in the middle of a message that
+    /// comes in fragments.
+    pub fn recv_timeout(&self, timeout: Duration) -> Result<Message, Error> {
+        self.receive(Some(timeout), Connection::recv_message)
+    }
+
+    /// Receives the next piece of a message, as its frames come in: for messages that are long, or slow to end.
+    ///
+    /// Once a message has been begun so, [`recv`](Self::recv) waits until its last piece is taken.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`recv`](Self::recv).
+    pub fn recv_fragment(&self) -> Result<Fragment, Error> {
+        self.receive(None, Connection::recv_fragment)
+    }
+
+    /// Receives the next piece of a message, waiting for `timeout` at most.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`recv_timeout`](Self::recv_timeout).
+    pub fn recv_fragment_timeout(&self, timeout: Duration) -> Result<Fragment, Error> {
+        self.receive(Some(timeout), Connection::recv_fragment)
+    }
+
+    /// Takes what `take` finds, as soon as it finds something.
+    fn receive<M>(
+        &self,
+        timeout: Option<Duration>,
+        take: fn(&mut Connection) -> Option<M>,
+    ) -> Result<M, Error> {
+        let shared = self.shared();
+        let deadline = self.deadline_after(timeout);
+        let mut guard = shared.lock();
+        if guard.receiving {
+            return Err(Error::ConcurrentRecv);
+        }
+        loop {
+            let taken = take(guard.session.connection_mut());
+            // There is room in the queue again, so that the reader may go on; or nothing is left to be taken before a
+            // failure, which is to be told to the peer.
+            shared.settle(&mut guard);
+            if let Some(taken) = taken {
+                return Ok(taken);
+            }
+            if let Some(closed) = guard.closed() {
+                return Err(Error::Closed(closed.clone()));
+            }
+            if deadline.is_some_and(|deadline| deadline <= shared.threads.now()) {
+                return Err(Error::TimedOut);
+            }
+            if guard.can_write() {
+                // What `feed` left may be what the peer waits for.
+                shared.settle(&mut guard);
+            }
+            guard.receiving = true;
+            guard = shared.wait(&shared.arrivals, guard, deadline);
+            guard.receiving = false;
+        }
+    }
+
+    /// Sends a ping, waits for its pong, and tells how long that took.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`] once the connection is over. If the peer may be gone, have a [keepalive](crate::Keepalive), or use
+    /// [`ping_timeout`](Self::ping_timeout).
+    pub fn ping(&self) -> Result<Duration, Error> {
+        self.ping_until(None)
+    }
+
+    /// Sends a ping and waits for its pong, for `timeout` at most.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`ping`](Self::ping), and [`Error::TimedOut`]: a pong that comes later does no harm.
+    pub fn ping_timeout(&self, timeout: Duration) -> Result<Duration, Error> {
+        self.ping_until(self.deadline_after(Some(timeout)))
+    }
+
+    fn ping_until(&self, deadline: Option<Instant>) -> Result<Duration, Error> {
+        let shared = self.shared();
+        let mut guard = shared.lock();
+        if !guard.is_open() {
+            return Err(closed_or(shared.wait_closed(guard, deadline)));
+        }
+        let ping = guard.session.connection_mut().ping(shared.threads.now())?;
+        shared.settle(&mut guard);
+        loop {
+            if let Some(latency) = guard.session.connection_mut().latency_of(ping) {
+                return Ok(latency);
+            }
+            if let Some(closed) = guard.closed() {
+                return Err(Error::Closed(closed.clone()));
+            }
+            if deadline.is_some_and(|deadline| deadline <= shared.threads.now()) {
+                return Err(Error::TimedOut);
+            }
+            guard.waiting_for_progress += 1;
+            guard = shared.wait(&shared.progress, guard, deadline);
+            guard.waiting_for_progress -= 1;
+        }
+    }
+
+    /// Closes the connection and waits until it is over: for the answer of the peer, and for the end of the stream, at
+    /// most for the close timeout.
+    ///
+    /// Messages that were sent are sent before the Close frame, and those that come before the peer's can still be
+    /// received. If the connection is closing already, or over, this only waits; every caller gets the same outcome.
+    ///
+    /// A `reason` of more than 123 bytes is cut (RFC 6455, section 5.5: a Close frame has room for no more).
+    pub fn close(&self, code: CloseCode, reason: &str) -> Closed {
+        let shared = self.shared();
+        let mut guard = shared.lock();
+        guard.session.connection_mut().close(code, reason, shared.threads.now());
+        shared.settle(&mut guard);
+        match shared.wait_closed(guard, None) {
+            Ok(closed) => closed,
+            Err(_) => unreachable!("a wait without a deadline of its own ends with the connection"),
+        }
+    }
+
+    /// Waits until the connection is over, whoever closes it, and tells how it ended.
+    pub fn wait_closed(&self) -> Closed {
+        match self.shared().wait_closed(self.shared().lock(), None) {
+            Ok(closed) => closed,
+            Err(_) => unreachable!("a wait without a deadline of its own ends with the connection"),
+        }
+    }
+
+    /// The outcome of the connection, once it is over.
+    #[must_use]
+    pub fn outcome(&self) -> Option<Closed> {
+        self.shared().lock().closed().cloned()
+    }
+
+    /// How far the connection is.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.shared().lock().session.connection().state()
+    }
+
+    /// What has gone over the connection so far, and the latest latency.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        self.shared().lock().session.connection().statistics().clone()
+    }
+
+    /// The subprotocol that the server chose, if any.
+    #[must_use]
+    pub fn subprotocol(&self) -> Option<&str> {
+        match &self.handle.opened {
+            Opened::Client(response) => response.subprotocol.as_deref(),
+            Opened::Server(agreed) => agreed.subprotocol.as_deref(),
+        }
+    }
+
+    /// The server's answer to the opening, if it was we who asked.
+    #[must_use]
+    pub fn response(&self) -> Option<&Response> {
+        match &self.handle.opened {
+            Opened::Client(response) => Some(response),
+            Opened::Server(_) => None,
+        }
+    }
+
+    /// The client's request, if it was we who accepted.
+    #[must_use]
+    pub fn request(&self) -> Option<&Request> {
+        match &self.handle.opened {
+            Opened::Client(_) => None,
+            Opened::Server(agreed) => Some(&agreed.request),
+        }
+    }
+
+    pub(super) fn shared(&self) -> &Shared<T> {
+        &self.handle.shared
+    }
+
+    pub(super) fn deadline_after(&self, timeout: Option<Duration>) -> Option<Instant> {
+        timeout.map(|timeout| self.shared().threads.now() + timeout)
+    }
+}
+
+/// The error of an operation that found the connection closing, and waited for its end.
+pub(super) fn closed_or(waited: Result<Closed, Error>) -> Error {
+    match waited {
+        Ok(closed) => Error::Closed(closed),
+        Err(error) => error,
+    }
+}
+
+impl<T: Threads> Clone for WebSocket<T> {
+    fn clone(&self) -> Self {
+        Self { handle: Arc::clone(&self.handle) }
+    }
+}
+
+impl<T: Threads> fmt::Debug for WebSocket<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebSocket").finish_non_exhaustive()
+    }
+}
+
+impl<T: Threads> Drop for Handle<T> {
+    fn drop(&mut self) {
+        let now = self.shared.threads.now();
+        let mut guard = self.shared.lock();
+        guard.session.connection_mut().close(CloseCode::GOING_AWAY, "", now);
+        self.shared.settle(&mut guard);
+    }
+}

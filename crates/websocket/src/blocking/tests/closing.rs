@@ -1,0 +1,271 @@
+//! How connections end, and that everybody is told the same.
+
+use std::sync::Weak;
+
+use wavetank_runtime::{BlockingStream, Std, Threads};
+
+use super::super::shared::Shared;
+use super::peer::{CLOSE, PING, PONG, TEXT, close_frame, connected};
+use super::{LONG, millis, quiet, spawn, trace_of};
+use crate::{Cause, CloseCode, Error, Message};
+
+fn outcome<T: std::fmt::Debug>(result: Result<T, Error>) -> crate::Closed {
+    match result {
+        Err(Error::Closed(closed)) => closed,
+        other => panic!("expected the end of the connection: {other:?}"),
+    }
+}
+
+#[test]
+fn closing_while_another_thread_receives_tells_both_the_same_although_the_peer_is_silent() {
+    for _ in 0..300 {
+        let (client, _peer) = connected(quiet(millis(3)));
+        let receiver = client.clone();
+        let receiving = spawn(move || receiver.recv());
+        let closed = client.close(CloseCode::NORMAL, "");
+        assert_eq!(outcome(receiving()), closed);
+        assert_eq!(closed.cause, Cause::CloseTimeout { timeout: millis(3) });
+        assert_eq!(client.outcome(), Some(closed));
+    }
+}
+
+#[test]
+fn two_threads_that_close_send_one_close_frame_and_get_one_outcome() {
+    for _ in 0..100 {
+        let (client, mut peer) = connected(quiet(LONG));
+        let other = client.clone();
+        let closing = spawn(move || other.close(CloseCode::NORMAL, "other"));
+        let answering = spawn(move || {
+            let (before, code) = peer.read_to_close();
+            peer.write(&close_frame(code));
+            let _gone = peer.stream.shutdown(std::net::Shutdown::Write);
+            (before.len(), peer.is_at_end())
+        });
+        let closed = client.close(CloseCode::NORMAL, "this");
+        assert_eq!(closing(), closed);
+        assert!(closed.is_clean(), "{closed}");
+        assert_eq!(answering(), (0, true), "nothing comes before or after the one Close frame");
+    }
+}
+
+#[test]
+fn a_peer_that_stops_reading_delays_close_by_the_close_timeout_at_most_and_frees_the_sender() {
+    let (client, _peer) = connected(quiet(millis(100)));
+    let sender = client.clone();
+    let sending = spawn(move || {
+        loop {
+            if let Err(error) = sender.send(&[0_u8; 64 * 1024]) {
+                return error;
+            }
+        }
+    });
+    // Once the sender is stuck nothing moves any more.
+    let mut before = client.statistics();
+    loop {
+        Std.sleep(millis(50));
+        let now = client.statistics();
+        if std::mem::replace(&mut before, now.clone()) == now {
+            break;
+        }
+    }
+    let began = Std.now();
+    let closed = client.close(CloseCode::NORMAL, "");
+    assert!(Std.now() - began < millis(1000), "{:?}", Std.now() - began);
+    assert_eq!(closed.cause, Cause::CloseTimeout { timeout: millis(100) });
+    assert_eq!(closed.sent, None, "the Close frame did not get through");
+    assert_eq!(sending(), Error::Closed(closed));
+}
+
+#[test]
+fn keepalive_finds_out_that_the_peer_has_stopped_although_a_sender_is_stuck() {
+    let mut config = quiet(millis(100));
+    config.keepalive.interval = Some(millis(50));
+    config.keepalive.timeout = Some(millis(50));
+    let (client, _peer) = connected(config);
+    let began = Std.now();
+    let error = loop {
+        if let Err(error) = client.send(&[0_u8; 64 * 1024]) {
+            break error;
+        }
+    };
+    assert!(Std.now() - began < millis(2000), "{:?}", Std.now() - began);
+    assert_eq!(outcome::<()>(Err(error)).cause, Cause::KeepaliveTimeout { timeout: millis(50) });
+}
+
+#[test]
+fn close_with_messages_unread_is_clean_and_gives_them_out_afterwards() {
+    for unread in [1, 16, 17, 1024, 4000] {
+        let mut config = quiet(LONG);
+        config.limits.receive_queue_messages = 16;
+        let (client, mut peer) = connected(config);
+        let flooding = spawn(move || {
+            for number in 0..unread {
+                peer.send(TEXT, format!("message {number}").as_bytes());
+            }
+            peer.finish_close()
+        });
+        let began = Std.now();
+        let closed = client.close(CloseCode::NORMAL, "");
+        assert!(closed.is_clean(), "{closed}");
+        assert!(Std.now() - began < millis(3000));
+        flooding();
+        for number in 0..unread {
+            assert_eq!(client.recv(), Ok(Message::from(format!("message {number}"))));
+        }
+        assert_eq!(outcome(client.recv()), closed);
+    }
+}
+
+#[test]
+fn the_peers_close_is_answered_without_any_call_of_the_application() {
+    let (client, mut peer) = connected(quiet(LONG));
+    peer.send(TEXT, b"last words");
+    peer.write(&close_frame(4000));
+    assert_eq!(peer.read_to_close(), (vec![], 4000));
+    drop(peer);
+    let closed = client.wait_closed();
+    assert_eq!(closed.cause, Cause::Peer);
+    assert!(closed.is_clean());
+    assert_eq!(client.recv(), Ok(Message::from("last words")));
+    assert_eq!(outcome(client.recv()), closed);
+    assert_eq!(outcome(client.send("late")), closed);
+    assert_eq!(outcome(client.ping()), closed);
+    assert_eq!(client.close(CloseCode::NORMAL, ""), closed);
+}
+
+#[test]
+fn a_close_frame_that_comes_while_a_sender_is_stuck_ends_the_connection_within_the_close_timeout() {
+    let (client, mut peer) = connected(quiet(millis(200)));
+    let sender = client.clone();
+    let sending = spawn(move || {
+        loop {
+            if let Err(error) = sender.send(&[0_u8; 64 * 1024]) {
+                return error;
+            }
+        }
+    });
+    Std.sleep(millis(200));
+    peer.write(&close_frame(1001));
+    let began = Std.now();
+    let closed = client.wait_closed();
+    assert!(Std.now() - began < millis(1500), "{:?}", Std.now() - began);
+    assert_eq!(closed.received.as_ref().and_then(|frame| frame.code), Some(CloseCode::GOING_AWAY));
+    assert_eq!(sending(), Error::Closed(closed));
+}
+
+#[test]
+fn the_peers_last_words_are_heard_although_writing_to_it_fails_first() {
+    for _ in 0..30 {
+        let (client, mut peer) = connected(quiet(LONG));
+        peer.send(TEXT, b"last words");
+        peer.write(&close_frame(1001));
+        // Closing with bytes unread resets the stream; what the client has of the peer stays readable.
+        drop(peer);
+        while client.send("anybody there?").is_ok() {}
+        assert_eq!(client.recv(), Ok(Message::from("last words")));
+        let closed = outcome(client.recv());
+        let code = closed.received.as_ref().and_then(|frame| frame.code);
+        assert_eq!(code, Some(CloseCode::GOING_AWAY), "{closed}");
+    }
+}
+
+#[test]
+fn a_stream_that_ends_without_a_close_frame_is_no_clean_end() {
+    let (client, peer) = connected(quiet(LONG));
+    drop(peer);
+    let closed = outcome(client.recv());
+    assert_eq!(closed.cause, Cause::EndOfInput { inside_message: false });
+    assert_eq!(closed.code(), 1006);
+}
+
+fn await_end_of_threads(trace: &Weak<Shared<Std>>, handles: usize) {
+    let began = Std.now();
+    while trace.strong_count() > handles {
+        assert!(Std.now() - began < LONG, "the threads end");
+        Std.yield_now();
+    }
+}
+
+#[test]
+fn dropping_the_last_handle_closes_in_the_background_and_ends_both_threads() {
+    let (client, mut peer) = connected(quiet(LONG));
+    let trace = trace_of(&client);
+    let clone = client.clone();
+    drop(client);
+    peer.send(PING, b"still");
+    assert_eq!(peer.read().opcode, PONG, "one handle is left");
+    assert_eq!(clone.send("last words"), Ok(()));
+    drop(clone);
+    let (before, code) = peer.finish_close();
+    assert_eq!((&before[0].payload[..], code), (&b"last words"[..], 1001));
+    await_end_of_threads(&trace, 0);
+}
+
+#[test]
+fn dropping_the_last_handle_ends_both_threads_although_the_writer_is_stuck_and_the_peer_silent() {
+    let (client, _peer) = connected(quiet(millis(200)));
+    let trace = trace_of(&client);
+    let message = Message::from(vec![0; 64 * 1024]);
+    // The writer thread writes these, until the peer's buffers and our own are full.
+    while client.send_timeout(&message, millis(300)).is_ok() {}
+    let began = Std.now();
+    drop(client);
+    await_end_of_threads(&trace, 0);
+    assert!(Std.now() - began < millis(1000), "{:?}", Std.now() - began);
+}
+
+#[test]
+fn both_threads_end_with_the_connection_and_leave_the_descriptors_although_handles_are_kept() {
+    let (client, peer) = connected(quiet(LONG));
+    let closing = spawn(move || peer.finish_close());
+    assert!(client.close(CloseCode::NORMAL, "").is_clean());
+    closing();
+    await_end_of_threads(&trace_of(&client), 1);
+    assert!(client.shared().lock().pen.is_none());
+}
+
+#[test]
+fn a_peer_that_violates_the_protocol_is_told_so_and_heard_no_longer() {
+    let (client, mut peer) = connected(quiet(LONG));
+    peer.send(TEXT, b"fine");
+    peer.write(&[0x83, 0x00]); // reserved opcode 3
+    peer.send(TEXT, b"too late");
+    assert_eq!(client.recv(), Ok(Message::from("fine")));
+    // What came before can still be answered.
+    assert_eq!(client.send("answer"), Ok(()));
+    let ending = spawn(move || {
+        let (before, code) = peer.read_to_close();
+        (before.len(), code)
+    });
+    let closed = outcome(client.recv());
+    assert!(matches!(closed.cause, Cause::Violation { .. }), "{closed}");
+    assert_eq!(ending(), (1, 1002));
+}
+
+#[test]
+fn a_violation_behind_a_message_that_nobody_takes_ends_the_connection_all_the_same() {
+    let (client, mut peer) = connected(quiet(millis(100)));
+    peer.send(TEXT, b"fine");
+    peer.write(&[0x83, 0x00]); // reserved opcode 3
+    assert_eq!(peer.read_to_close(), (vec![], 1002));
+    drop(peer);
+    let closed = client.wait_closed();
+    assert!(matches!(closed.cause, Cause::Violation { .. }), "{closed}");
+    assert_eq!(client.recv(), Ok(Message::from("fine")));
+}
+
+#[test]
+fn the_client_waits_for_the_server_to_end_the_stream_but_not_for_ever() {
+    let (client, mut peer) = connected(quiet(millis(100)));
+    let answering = spawn(move || {
+        let (_, code) = peer.read_to_close();
+        peer.send(CLOSE, &code.to_be_bytes());
+        // Both Close frames are exchanged, and the stream stays: it is the client that gives up.
+        assert!(peer.is_at_end());
+    });
+    let began = Std.now();
+    let closed = client.close(CloseCode::NORMAL, "");
+    assert!(closed.is_clean(), "{closed}");
+    assert!(Std.now() - began >= millis(90) && Std.now() - began < millis(1500));
+    answering();
+}

@@ -1,0 +1,249 @@
+//! Opening: time limits, subprotocols, refusals, redirects, streams of other kinds, reconnecting.
+
+use std::io::Read;
+
+use http::{HeaderMap, StatusCode};
+use wavetank_runtime::{
+    BlockingListener, BlockingLocalSockets, BlockingUnixListener, ListenOptions, SocketOptions, Std, Threads,
+};
+
+use super::peer::{Listener, Peer, answer, connect, frame, listen};
+use super::{LONG, millis, quiet, spawn};
+use crate::blocking::{Answer, Client, Server, WebSocket};
+use crate::handshake::{AcceptOptions, ClientRequest};
+use crate::{BackoffPolicy, CloseCode, Config, Error, Message, OpenError};
+
+#[test]
+fn a_server_that_is_silent_or_slow_is_given_up_after_the_open_timeout() {
+    for drips in [false, true] {
+        let (listener, address) = listen();
+        let serving = spawn(move || {
+            let mut peer = Peer { stream: listener.accept().expect("a connection").0 };
+            let request = peer.read_request();
+            let bytes = answer(&request).into_bytes();
+            for byte in bytes.iter().filter(|_| drips) {
+                if std::io::Write::write_all(&mut peer.stream, &[*byte]).is_err() {
+                    break;
+                }
+                Std.sleep(millis(20));
+            }
+            peer.read_until_end()
+        });
+        let request = ClientRequest::new(&format!("ws://{address}/")).expect("a URL");
+        let began = Std.now();
+        let config = Config { open_timeout: millis(150), ..Config::default() };
+        let failed = Client::new(Std).config(config).connect(request).map(drop);
+        let took = Std.now() - began;
+        assert!(matches!(failed, Err(OpenError::TimedOut { .. })), "{failed:?}");
+        assert!(took >= millis(140) && took < millis(1500), "{took:?}");
+        assert!(serving(), "the stream is closed");
+    }
+}
+
+#[test]
+fn frames_that_are_glued_to_the_answer_are_received() {
+    let (listener, address) = listen();
+    let serving = spawn(move || {
+        let mut peer = Peer { stream: listener.accept().expect("a connection").0 };
+        let request = peer.read_request();
+        let mut bytes = answer(&request).into_bytes();
+        bytes.extend(frame(1, b"glued"));
+        peer.write(&bytes);
+        peer
+    });
+    let client = connect(address, quiet(LONG)).expect("a connection");
+    let _peer = serving();
+    assert_eq!(client.recv_timeout(LONG), Ok(Message::from("glued")));
+}
+
+fn accept_one(
+    listener: Listener,
+    decide: impl FnOnce(&crate::handshake::Request) -> Answer + Send + 'static,
+) -> impl FnOnce() -> Result<WebSocket<Std>, OpenError> {
+    spawn(move || {
+        let options = AcceptOptions::new().subprotocols(["b", "a"]);
+        let server = Server::new(Std).config(quiet(LONG)).options(options);
+        server.accept_with(listener.accept().expect("a connection").0, decide)
+    })
+}
+
+#[test]
+fn both_ends_know_the_subprotocol_that_was_chosen() {
+    let (listener, address) = listen();
+    let accepting = accept_one(listener, |request| {
+        assert_eq!((request.path(), request.query()), ("/room", Some("5")));
+        Answer::Accept
+    });
+    let request = ClientRequest::new(&format!("ws://{address}/room?5")).expect("a URL");
+    let request = request.subprotocol("a").and_then(|request| request.subprotocol("b")).expect("tokens");
+    let client = Client::new(Std).connect(request).expect("a connection");
+    let server = accepting().expect("a connection");
+    assert_eq!((client.subprotocol(), server.subprotocol()), (Some("b"), Some("b")));
+    assert!(client.response().is_some() && client.request().is_none());
+    assert!(server.response().is_none() && server.request().is_some());
+}
+
+#[test]
+fn a_server_that_refuses_is_heard() {
+    let (listener, address) = listen();
+    let accepting = accept_one(listener, |_| Answer::Refuse {
+        status: StatusCode::IM_A_TEAPOT,
+        headers: HeaderMap::new(),
+        body: b"no coffee".to_vec(),
+    });
+    match connect(address, quiet(LONG)) {
+        Err(OpenError::Rejected(rejection)) => {
+            assert_eq!((rejection.status, &rejection.body[..]), (StatusCode::IM_A_TEAPOT, &b"no coffee"[..]));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(accepting(), Err(OpenError::Refused(StatusCode::IM_A_TEAPOT))));
+}
+
+#[test]
+fn a_redirect_is_followed_to_another_server() {
+    let ((here, from), (there, to)) = (listen(), listen());
+    let redirecting = spawn(move || {
+        let mut peer = Peer { stream: here.accept().expect("a connection").0 };
+        peer.read_request();
+        let head = format!("HTTP/1.1 307 Over there\r\nLocation: ws://{to}/\r\nContent-Length: 0\r\n\r\n");
+        peer.write(head.as_bytes());
+        peer.read_until_end()
+    });
+    let accepting = accept_one(there, |_| Answer::Accept);
+    let client = connect(from, quiet(LONG)).expect("a connection");
+    let server = accepting().expect("a connection");
+    client.send("hello").expect("an open connection");
+    assert_eq!(server.recv(), Ok(Message::from("hello")));
+    assert!(redirecting());
+}
+
+#[test]
+fn a_port_where_nobody_listens_and_a_name_that_nobody_has_are_errors_of_connecting() {
+    let (listener, address) = listen();
+    drop(listener);
+    for url in [format!("ws://{address}/"), "ws://nobody.invalid/".to_owned()] {
+        let failed = Client::new(Std).connect(url.parse().expect("a URL"));
+        assert!(matches!(failed, Err(OpenError::Connect { .. })), "{failed:?}");
+    }
+}
+
+#[test]
+fn a_name_is_looked_up() {
+    let (listener, address) = listen();
+    let accepting = accept_one(listener, |_| Answer::Accept);
+    let url = format!("ws://localhost:{}/", address.port());
+    let client = Client::new(Std).connect(url.parse().expect("a URL")).expect("a connection");
+    assert_eq!(accepting().expect("a connection").request().expect("accepted").host, url[5..url.len() - 1]);
+    drop(client);
+}
+
+#[test]
+fn unix_sockets_and_streams_of_the_callers_carry_connections() {
+    let path = std::env::temp_dir().join(format!("wavetank-{}.socket", std::process::id()));
+    let _old = Std.unlink_unix(&path);
+    let listener = Std.listen_unix(&path, ListenOptions::new()).expect("a free path");
+    let accepting = spawn(move || {
+        let stream = listener.accept().expect("a connection");
+        Server::new(Std).accept_unix(stream, |_| Answer::Accept)
+    });
+    let request = ClientRequest::new("ws://local/").expect("a URL").unix_path(&path);
+    let refused = Client::new(Std).connect(request.clone());
+    assert!(matches!(refused, Err(OpenError::Connect { .. })), "{refused:?}");
+    let client = Client::new(Std).unix_sockets().connect(request).expect("a connection");
+    let server = accepting().expect("a connection");
+    echo_and_part(&client, &server);
+    Std.unlink_unix(&path).expect("the socket is there");
+
+    let (listener, address) = listen();
+    let accepting = accept_one(listener, |_| Answer::Accept);
+    let stream = Std.connect(address, SocketOptions::new(), None).expect("a listener");
+    let request = ClientRequest::new("ws://elsewhere/").expect("a URL");
+    let client = Client::new(Std).connect_over(stream, request).expect("a connection");
+    echo_and_part(&client, &accepting().expect("a connection"));
+}
+
+fn echo_and_part(client: &WebSocket<Std>, server: &WebSocket<Std>) {
+    client.send("there").expect("an open connection");
+    let message = server.recv().expect("a message");
+    server.send(&message).expect("an open connection");
+    assert_eq!(client.recv(), Ok(Message::from("there")));
+    assert!(client.close(CloseCode::NORMAL, "").is_clean());
+    assert!(server.wait_closed().is_clean());
+}
+
+/// Next to no delays.
+fn fast() -> BackoffPolicy {
+    BackoffPolicy {
+        first_delay_max: millis(1),
+        delay_base: millis(2),
+        delay_max: millis(5),
+        ..BackoffPolicy::default()
+    }
+}
+
+#[test]
+fn connections_follow_each_other_through_failures_and_are_resumed_before_they_are_given_out() {
+    let (listener, address) = listen();
+    let serving = spawn(move || {
+        let mut resumed = Vec::new();
+        for number in 0..5 {
+            if number % 2 == 1 {
+                // Every second attempt is dropped in its opening.
+                drop(listener.accept().expect("a connection"));
+                continue;
+            }
+            let mut peer = Peer::accept(&listener);
+            resumed.push(String::from_utf8(peer.read().payload).expect("text"));
+        }
+        resumed
+    });
+    let request = ClientRequest::new(&format!("ws://{address}/")).expect("a URL");
+    let mut count = 0;
+    let connections = Client::new(Std).config(quiet(LONG)).reconnect(request).backoff(fast());
+    let mut connections = connections.on_connect(move |socket| {
+        count += 1;
+        socket.send(&format!("resume {count}"))
+    });
+    for _ in 0..3 {
+        let socket = connections.next().expect("not stopped").expect("a failure that mends itself");
+        assert!(connections.failure().is_none());
+        assert!(matches!(socket.recv(), Err(Error::Closed(_))));
+    }
+    assert_eq!(serving(), ["resume 1", "resume 2", "resume 3"]);
+    assert_eq!(connections.failures(), 4, "short connections count as failures");
+}
+
+#[test]
+fn a_stopped_reconnect_ends_although_it_waits_for_a_long_delay() {
+    let (listener, address) = listen();
+    drop(listener);
+    let request = ClientRequest::new(&format!("ws://{address}/")).expect("a URL");
+    let minute = std::time::Duration::from_secs(60);
+    let policy = BackoffPolicy { first_delay_max: minute, jitter_percent: 0, delay_base: minute, ..fast() };
+    let mut connections =
+        Client::new(Std).reconnect(request).backoff(BackoffPolicy { delay_max: minute, ..policy });
+    let stopper = connections.stopper();
+    let stopping = spawn(move || {
+        Std.sleep(millis(50));
+        stopper.stop();
+    });
+    let began = Std.now();
+    assert!(connections.next().is_none());
+    assert!(connections.failure().is_some());
+    assert!(Std.now() - began < LONG);
+    stopping();
+}
+
+#[test]
+fn a_client_that_says_nothing_is_given_up_by_the_server() {
+    let (listener, address) = listen();
+    let mut config = quiet(LONG);
+    config.open_timeout = millis(100);
+    let serving = spawn(move || {
+        Server::new(Std).config(config).accept(listener.accept().expect("a connection").0).map(drop)
+    });
+    let mut stream = Std.connect(address, SocketOptions::new(), None).expect("a listener");
+    assert!(matches!(stream.read(&mut [0]), Ok(0) | Err(_)));
+    assert!(matches!(serving(), Err(OpenError::TimedOut { .. })));
+}

@@ -1,0 +1,121 @@
+//! Sending: by many threads, in pieces, with a limit of time.
+
+use wavetank_runtime::{Std, Threads};
+
+use super::peer::{BINARY, TEXT, connected};
+use super::{LONG, millis, quiet, spawn};
+use crate::{Error, Kind, Message};
+
+#[test]
+fn many_senders_do_not_mix_their_messages_and_keep_their_order() {
+    let (client, mut peer) = connected(quiet(LONG));
+    const SENDERS: u32 = 4;
+    const EACH: u32 = 300;
+    let sending: Vec<_> = (0..SENDERS)
+        .map(|sender| {
+            let client = client.clone();
+            spawn(move || {
+                for number in 0..EACH {
+                    let mut payload = vec![sender as u8; 1000 + number as usize * 10];
+                    payload.extend(number.to_be_bytes());
+                    client.send(&payload).expect("an open connection");
+                }
+            })
+        })
+        .collect();
+    let mut next = [0; SENDERS as usize];
+    for _ in 0..SENDERS * EACH {
+        let frame = peer.read();
+        let (payload, number) = frame.payload.split_at(frame.payload.len() - 4);
+        let sender = payload[0];
+        assert!(payload.iter().all(|byte| *byte == sender), "one message is from one sender");
+        assert_eq!(number, u32::to_be_bytes(next[usize::from(sender)]));
+        next[usize::from(sender)] += 1;
+    }
+    for end in sending {
+        end();
+    }
+}
+
+#[test]
+fn a_message_in_pieces_is_one_message_and_others_wait_for_its_end() {
+    let (client, mut peer) = connected(quiet(LONG));
+    let mut message = client.send_stream(Kind::Text).expect("an open connection");
+    message.write(b"one ").expect("an open connection");
+    let other = client.clone();
+    let sending = spawn(move || other.send("other"));
+    Std.sleep(millis(20));
+    message.write(b"two ").expect("an open connection");
+    message.finish(b"three").expect("an open connection");
+    assert_eq!(sending(), Ok(()));
+    client.send_fragments(Kind::Binary, [b"a", b"b"]).expect("an open connection");
+    client.send_fragments(Kind::Binary, Vec::<Vec<u8>>::new()).expect("an open connection");
+    let frames: Vec<_> =
+        (0..7).map(|_| peer.read()).map(|frame| (frame.opcode, frame.fin, frame.payload)).collect();
+    let expected: [(u8, bool, &[u8]); 7] = [
+        (TEXT, false, b"one "),
+        (0, false, b"two "),
+        (0, true, b"three"),
+        (TEXT, true, b"other"),
+        (BINARY, false, b"a"),
+        (0, true, b"b"),
+        (BINARY, true, b""),
+    ];
+    for (frame, (opcode, fin, payload)) in frames.iter().zip(expected) {
+        assert_eq!((frame.0, frame.1, &frame.2[..]), (opcode, fin, payload));
+    }
+}
+
+#[test]
+fn a_message_in_pieces_that_is_abandoned_closes_the_connection() {
+    let (client, mut peer) = connected(quiet(LONG));
+    drop(client.send_stream(Kind::Text).expect("an open connection"));
+    let mut message = client.send_stream(Kind::Text).expect("an open connection");
+    message.write(b"half").expect("an open connection");
+    drop(message);
+    let (before, code) = peer.read_to_close();
+    assert_eq!((before.len(), code), (1, 1011));
+    drop(peer);
+    assert!(matches!(client.send("more"), Err(Error::Closed(_))));
+}
+
+#[test]
+fn a_sender_whose_time_is_up_has_sent_nothing() {
+    let (client, mut peer) = connected(quiet(LONG));
+    let mut sent = 0_u32;
+    loop {
+        let mut payload = vec![1; 64 * 1024];
+        payload[..4].copy_from_slice(&sent.to_be_bytes());
+        match client.send_timeout(&Message::from(payload), millis(100)) {
+            Ok(()) => sent += 1,
+            Err(error) => break assert_eq!(error, Error::TimedOut),
+        }
+    }
+    let reading = spawn(move || {
+        for number in 0..sent {
+            assert_eq!(peer.read().payload[..4], number.to_be_bytes());
+        }
+        peer.read().payload
+    });
+    client.send("after").expect("an open connection");
+    assert_eq!(reading(), b"after");
+}
+
+#[test]
+fn what_one_sender_leaves_behind_the_writer_sends() {
+    let (client, mut peer) = connected(quiet(LONG));
+    // The first is in its write, the others put theirs behind it and return.
+    let big = client.clone();
+    let sending = spawn(move || big.send(&vec![0_u8; 8 << 20]));
+    while client.shared().lock().pen.is_some() {
+        Std.yield_now();
+    }
+    let message = Message::from("small");
+    let timed_out = client.send_timeout(&message, millis(20));
+    assert_eq!(timed_out, Err(Error::TimedOut), "a full write buffer has no room");
+    let small = client.clone();
+    let waiting = spawn(move || small.send(&message));
+    assert_eq!(peer.read().payload.len(), 8 << 20);
+    assert_eq!(peer.read().payload, b"small");
+    assert_eq!((sending(), waiting()), (Ok(()), Ok(())));
+}

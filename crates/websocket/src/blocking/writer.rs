@@ -1,0 +1,120 @@
+//! Writing, by whoever has the pen, and the writer thread.
+//!
+//! A caller that sends takes the pen, if it is free, and writes its own message: no other thread has to run. Everything
+//! else is left to the writer thread: pings, pongs, Close frames, what callers leave behind. It is also the one that
+//! keeps the time. Callers that must not be stuck (`close`, `ping`) never write.
+
+use std::time::Duration;
+
+use wavetank_runtime::{Instant, Threads};
+
+use super::shared::{Guard, Pen, Shared, Writer};
+use super::wire::is_temporary;
+
+/// Bytes of a write at most. The lock is held while they are copied.
+const WRITE_BYTES: usize = 128 * 1024;
+
+/// Timeouts are no shorter: the system's timers are no finer, and a timeout of zero is an error.
+const TIMEOUT_MIN: Duration = Duration::from_millis(1);
+
+/// The body of the writer thread. It ends with the connection.
+pub(super) fn run<T: Threads>(shared: &Shared<T>) {
+    let mut guard = shared.lock();
+    loop {
+        let now = shared.threads.now();
+        if guard.deadline().is_some_and(|deadline| deadline <= now) {
+            guard.session.handle_deadline(now);
+            shared.settle(&mut guard);
+        }
+        if guard.closed().is_some() {
+            return;
+        }
+        if guard.has_output()
+            && let Some(pen) = guard.pen.take()
+        {
+            guard = write(shared, guard, pen, Until::Deadline);
+        } else {
+            let until = guard.deadline();
+            guard.writer = Writer::Rests(until);
+            guard = shared.wait(&shared.work, guard, until);
+            guard.writer = Writer::Busy;
+        }
+    }
+}
+
+/// How long [`write()`] goes on.
+#[derive(Clone, Copy)]
+pub(super) enum Until {
+    /// The output is written up to here. The writer thread watches the deadlines meanwhile.
+    Written(u64),
+    /// Nothing is left, or the next deadline has come.
+    Deadline,
+}
+
+/// Writes what there is to write, one chunk after the other, and puts the pen back.
+pub(super) fn write<'a, T: Threads>(
+    shared: &'a Shared<T>,
+    mut guard: Guard<'a, T>,
+    mut pen: Pen,
+    until: Until,
+) -> Guard<'a, T> {
+    while guard.has_output() && goes_on(shared, &guard, until) {
+        pen.load(guard.session.output());
+        let timeout = match until {
+            Until::Written(_) => None,
+            // No longer than a deadline that another thread brings about meanwhile is ahead.
+            Until::Deadline => {
+                let next = guard.deadline().map(|deadline| deadline - shared.threads.now());
+                Some(next.unwrap_or(Duration::MAX).min(guard.close_timeout))
+            }
+        };
+        drop(guard);
+        let written = pen.write(timeout);
+        guard = shared.lock();
+        if guard.closed().is_some() {
+            break;
+        }
+        let now = shared.threads.now();
+        match written {
+            Ok(count) => guard.output_written(count, now),
+            Err(error) if is_temporary(&error) => {}
+            Err(error) => guard.writing_failed(&error, now),
+        }
+        shared.settle(&mut guard);
+    }
+    if guard.closed().is_none() {
+        guard.pen = Some(pen);
+    }
+    shared.settle(&mut guard);
+    guard
+}
+
+fn goes_on<T: Threads>(shared: &Shared<T>, guard: &Guard<'_, T>, until: Until) -> bool {
+    match until {
+        Until::Written(end) => !guard.is_written(end),
+        Until::Deadline => is_ahead(guard.deadline(), shared.threads.now()),
+    }
+}
+
+fn is_ahead(deadline: Option<Instant>, now: Instant) -> bool {
+    deadline.is_none_or(|deadline| now < deadline)
+}
+
+impl Pen {
+    fn load(&mut self, output: &[u8]) {
+        self.chunk.clear();
+        self.chunk.extend_from_slice(&output[..output.len().min(WRITE_BYTES)]);
+    }
+
+    fn write(&mut self, timeout: Option<Duration>) -> std::io::Result<usize> {
+        let timeout = timeout.map(|timeout| timeout.max(TIMEOUT_MIN));
+        if self.timeout != timeout {
+            self.wire.set_write_timeout(timeout)?;
+            self.timeout = timeout;
+        }
+        match self.wire.write(&self.chunk)? {
+            0 => Err(std::io::ErrorKind::WriteZero.into()),
+            count => Ok(count),
+        }
+    }
+}

@@ -1,0 +1,411 @@
+//! What the handles and the driver of one connection share, and the I/O that each of them does.
+//!
+//! # Invariants
+//!
+//! - The lock is held for the time of one look: never over an await, and never while a waker is woken or a stream is
+//!   dropped ([`After`] does that when the lock is free).
+//! - What follows from a change is worked out in one place, [`Shared::with`], under the same lock: whoever waits for it
+//!   is woken after it can be seen.
+//! - Whenever the lock is free and the connection wants to read, the stream knows the waker of [`Signals`], or the driver
+//!   watches, or has been woken.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use wavetank_runtime::{Instant, Runtime};
+
+use super::signals::{Signals, read_waker, write_waker};
+use super::socket::Opened;
+use super::wait::{Place, Waiters};
+use crate::protocol::{self, Connection, Transport};
+use crate::session::Session;
+use crate::{Closed, Error};
+
+/// How often one look reads a stream that always has something, before others get their turn.
+pub(super) const READS_A_LOOK: u32 = 32;
+
+/// A connection, as its handles and its driver see it.
+pub(super) struct Shared<R, S> {
+    pub(super) runtime: R,
+    pub(super) signals: Arc<Signals>,
+    pub(super) opened: Opened,
+    state: Mutex<State<S>>,
+}
+
+/// The part of [`Shared`] that changes.
+pub(super) struct State<S> {
+    pub(super) session: Box<Session>,
+    pub(super) line: Line<S>,
+    /// A call of `recv` waits, woken or not.
+    pub(super) receiving: bool,
+    /// How often receivers have read for themselves: the driver leaves the reading to them while this grows.
+    pub(super) receiver_reads: u64,
+    /// Those who want to send, in order.
+    pub(super) senders: Waiters,
+    /// Those who wait for the end, or for a pong.
+    pub(super) watchers: Waiters,
+    /// Every handle is gone: what is received is of interest to nobody.
+    abandoned: bool,
+    /// What the driver's timer is set to.
+    pub(super) timer: Option<Instant>,
+    /// When the driver looked at the clock last: the time for calls that do not depend on it.
+    pub(super) latest: Instant,
+    /// The driver looks after the stream soon without being woken.
+    pub(super) watched: bool,
+    /// The end was announced to all who wait.
+    announced: bool,
+}
+
+/// The stream, and how far it is.
+pub(super) struct Line<S> {
+    stream: Option<S>,
+    read_waker: Waker,
+    write_waker: Waker,
+    /// The stream was last polled for reading in vain: it wakes the reader when there is something.
+    read_armed: bool,
+    /// Bytes were written since the last flush.
+    unflushed: bool,
+    shut_down: bool,
+}
+
+/// What one look at the stream led to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Read {
+    /// Something came: bytes, the end, an error.
+    Progress,
+    /// There is nothing to read, or nothing wanted.
+    Nothing,
+}
+
+/// What is to be done when the lock is free.
+pub(super) struct After<S> {
+    receiver: Option<Waker>,
+    driver: Option<Waker>,
+    sender: Option<Waker>,
+    others: Vec<Waker>,
+    stream: Option<S>,
+}
+
+impl<S> After<S> {
+    fn new() -> Self {
+        Self { receiver: None, driver: None, sender: None, others: Vec::new(), stream: None }
+    }
+
+    fn wake_receiver(&mut self, signals: &Signals) {
+        self.receiver = self.receiver.take().or_else(|| signals.take_receiver());
+    }
+
+    /// Wakes the driver when the lock is free.
+    pub(super) fn wake_driver(&mut self, signals: &Signals) {
+        self.driver = self.driver.take().or_else(|| signals.take_driver());
+    }
+
+    fn run(self) {
+        // Nearly always there is nothing to do, and this is done for every short message.
+        drop(self.stream);
+        if let Some(receiver) = self.receiver {
+            receiver.wake();
+        }
+        if let Some(sender) = self.sender {
+            sender.wake();
+        }
+        if let Some(driver) = self.driver {
+            driver.wake();
+        }
+        if !self.others.is_empty() {
+            self.others.into_iter().for_each(Waker::wake);
+        }
+    }
+}
+
+impl<R, S> Shared<R, S>
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    pub(super) fn new(runtime: R, stream: S, session: Box<Session>, opened: Opened) -> Self {
+        let signals = Arc::new(Signals::default());
+        let line = Line {
+            stream: Some(stream),
+            read_waker: read_waker(&signals),
+            write_waker: write_waker(&signals),
+            read_armed: false,
+            unflushed: false,
+            shut_down: false,
+        };
+        let state = State {
+            session,
+            line,
+            receiving: false,
+            receiver_reads: 0,
+            senders: Waiters::default(),
+            watchers: Waiters::default(),
+            abandoned: false,
+            timer: None,
+            latest: runtime.now(),
+            watched: false,
+            announced: false,
+        };
+        Self { runtime, signals, opened, state: Mutex::new(state) }
+    }
+
+    /// Looks at the connection without changing it.
+    pub(super) fn peek(&self) -> MutexGuard<'_, State<S>> {
+        // A stream of the application's may panic when it is polled; what it leaves behind can still be ended.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the connection, and then wakes whoever has waited for what changed.
+    pub(super) fn with<T>(&self, body: impl FnOnce(&mut State<S>, &mut After<S>) -> T) -> T {
+        let mut after = After::new();
+        let result = {
+            let mut state = self.peek();
+            let result = body(&mut state, &mut after);
+            self.settle(&mut state, &mut after);
+            result
+        };
+        after.run();
+        result
+    }
+
+    /// Waits for the outcome.
+    pub(super) async fn closed(&self) -> Closed {
+        let mut watching = Watching { shared: self, place: None };
+        poll_fn(|context| {
+            self.with(|state, _| match state.closed() {
+                Some(closed) => Poll::Ready(closed),
+                None => {
+                    state.watchers.wait(&mut watching.place, context.waker());
+                    Poll::Pending
+                }
+            })
+        })
+        .await
+    }
+
+    fn settle(&self, state: &mut State<S>, after: &mut After<S>) {
+        if state.session.connection().closed().is_some() {
+            if !state.announced {
+                state.announced = true;
+                after.wake_receiver(&self.signals);
+                after.wake_driver(&self.signals);
+                after.others.extend(state.senders.wake_all());
+                after.others.extend(state.watchers.wake_all());
+            }
+            return;
+        }
+        let connection = state.session.connection();
+        if connection.state() == protocol::State::Open && !connection.write_buffer_is_full() {
+            after.sender = state.senders.wake_first();
+        }
+        let sooner = match (state.session.deadline(), state.timer) {
+            (Some(deadline), Some(timer)) => deadline < timer,
+            (deadline, None) => deadline.is_some(),
+            (None, Some(_)) => false,
+        };
+        if sooner || (!state.watched && state.is_unattended(&self.signals)) {
+            after.wake_driver(&self.signals);
+        }
+    }
+}
+
+impl<S> State<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    pub(super) fn connection(&mut self) -> &mut Connection {
+        self.session.connection_mut()
+    }
+
+    /// Whether somebody who has just come may send at once.
+    pub(super) fn may_send(&self) -> bool {
+        let connection = self.session.connection();
+        connection.state() == protocol::State::Open
+            && self.senders.is_first(None)
+            && !connection.write_buffer_is_full()
+    }
+
+    /// Takes what `take` finds, if others need not be told of it: room in the queue matters to the driver only if there was none.
+    pub(super) fn take_silently<T>(&mut self, take: fn(&mut Connection) -> Option<T>) -> Option<T> {
+        let silent = !self.receiving && self.session.wants_read();
+        if silent { take(self.connection()) } else { None }
+    }
+
+    /// The outcome, once there is one.
+    pub(super) fn closed(&self) -> Option<Closed> {
+        self.session.connection().closed().cloned()
+    }
+
+    /// The outcome as an error, once there is one.
+    pub(super) fn over(&self) -> Option<Error> {
+        self.closed().map(Error::Closed)
+    }
+
+    /// Whether there may be something to read and nobody is sure to do it.
+    pub(super) fn is_unattended(&self, signals: &Signals) -> bool {
+        self.line.stream.is_some()
+            && (!self.line.read_armed || signals.is_readable())
+            && self.session.wants_read()
+    }
+
+    /// Whether the stream is gone.
+    pub(super) fn is_hung_up(&self) -> bool {
+        self.line.stream.is_none()
+    }
+
+    /// Reads until there is nothing more to read (or nothing more is wanted), and answers what is to be answered.
+    /// Returns false if others should get their turn before the rest.
+    pub(super) fn exchange(
+        &mut self,
+        signals: &Signals,
+        now: impl Fn() -> Instant + Copy,
+        after: &mut After<S>,
+    ) -> bool {
+        for _ in 0..READS_A_LOOK {
+            self.write(now, after);
+            if self.read(signals, now, after) == Read::Nothing {
+                return true;
+            }
+        }
+        self.write(now, after);
+        false
+    }
+
+    /// Reads once. The clock is only looked at if something came: that costs as much as a short message.
+    pub(super) fn read(
+        &mut self,
+        signals: &Signals,
+        now: impl Fn() -> Instant + Copy,
+        after: &mut After<S>,
+    ) -> Read {
+        let Some(stream) = self.line.stream.as_mut() else { return Read::Nothing };
+        if !self.session.wants_read() {
+            return Read::Nothing;
+        }
+        signals.begin_read();
+        let mut context = Context::from_waker(&self.line.read_waker);
+        let read = AsyncReadExt::read_buf(stream, self.session.input());
+        match Future::poll(pin!(read), &mut context) {
+            Poll::Pending => {
+                self.line.read_armed = true;
+                return Read::Nothing;
+            }
+            Poll::Ready(Ok(0)) => self.session.end_of_input(now()),
+            Poll::Ready(Ok(_)) => self.session.process(now()),
+            Poll::Ready(Err(error)) => self.session.transport_failed(&error, now()),
+        }
+        self.line.read_armed = false;
+        if self.abandoned {
+            self.discard();
+        }
+        if self.receiving {
+            after.wake_receiver(signals);
+        }
+        after.others.extend(self.watchers.wake_all());
+        Read::Progress
+    }
+
+    /// Writes what the stream takes, and ends the stream if that is due.
+    #[inline]
+    pub(super) fn write(&mut self, now: impl Fn() -> Instant, after: &mut After<S>) {
+        let idle = self.session.output().is_empty() && !self.line.unflushed;
+        if !idle || self.session.transport() != Transport::Open {
+            self.write_now(now, after);
+        }
+    }
+
+    fn write_now(&mut self, now: impl Fn() -> Instant, after: &mut After<S>) {
+        let Some(stream) = self.line.stream.as_mut() else { return };
+        let was_full = self.session.connection().write_buffer_is_full();
+        let mut context = Context::from_waker(&self.line.write_waker);
+        match write_out(stream, &mut self.session, &mut self.line.unflushed, &mut context, self.latest) {
+            Poll::Ready(Ok(()))
+                if self.session.transport() == Transport::ShutDown && !self.line.shut_down =>
+            {
+                match Pin::new(stream).poll_shutdown(&mut context) {
+                    Poll::Ready(Ok(())) => self.line.shut_down = true,
+                    Poll::Ready(Err(error)) => self.session.write_failed(&error, now()),
+                    Poll::Pending => {}
+                }
+            }
+            Poll::Ready(Ok(())) | Poll::Pending => {}
+            // What the peer sent before it went away still counts, above all its Close frame: reading goes on.
+            Poll::Ready(Err(error)) => self.session.write_failed(&error, now()),
+        }
+        if was_full && !self.session.connection().write_buffer_is_full() {
+            // Pings wait for room as well.
+            after.others.extend(self.watchers.wake_all());
+        }
+        if self.session.transport() == Transport::Drop {
+            after.stream = self.line.stream.take().or_else(|| after.stream.take());
+        }
+    }
+
+    /// Discards what is received from now on, because every handle is gone.
+    pub(super) fn abandon(&mut self) {
+        self.abandoned = true;
+        self.discard();
+    }
+
+    fn discard(&mut self) {
+        while self.connection().recv_fragment().is_some() {}
+    }
+
+    /// Ends the connection without a driver: nobody is left to do its I/O.
+    pub(super) fn hang_up(&mut self, after: &mut After<S>) {
+        after.stream = self.line.stream.take();
+    }
+}
+
+fn write_out<S: AsyncWrite + Unpin>(
+    stream: &mut S,
+    session: &mut Session,
+    unflushed: &mut bool,
+    context: &mut Context<'_>,
+    now: Instant,
+) -> Poll<io::Result<()>> {
+    while !session.output().is_empty() {
+        match Pin::new(&mut *stream).poll_write(context, session.output()) {
+            Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            Poll::Ready(Ok(count)) => {
+                session.output_written(count, now);
+                *unflushed = true;
+            }
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            Poll::Pending => return Poll::Pending,
+        }
+    }
+    if *unflushed {
+        match Pin::new(stream).poll_flush(context) {
+            Poll::Ready(Ok(())) => *unflushed = false,
+            other => return other,
+        }
+    }
+    Poll::Ready(Ok(()))
+}
+
+/// Somebody who waits for the end or a pong, and gives up the place when dropped.
+pub(super) struct Watching<'a, R, S>
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    pub(super) shared: &'a Shared<R, S>,
+    pub(super) place: Option<Place>,
+}
+
+impl<R, S> Drop for Watching<'_, R, S>
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    fn drop(&mut self) {
+        if let Some(place) = self.place {
+            self.shared.peek().watchers.leave(place);
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Who is woken when the stream can be read or written again.
+//!
+//! A stream remembers one waker a direction, but several tasks do its I/O: the one that receives, those that send, and
+//! the driver. So the stream is always polled with the same two wakers, and these pass the wake on: reading to the
+//! receiver that waits, which then reads for itself without a detour over another task; writing, and everything that
+//! nobody waits for, to the driver.
+//!
+//! A receiver that is woken need not come: its future may be dropped, or kept and no longer polled. So the driver has an
+//! eye on it: while it *watches* it looks after the stream at short intervals without being woken; when it does not
+//! watch, a wake goes to it as well.
+//!
+//! # Invariants
+//!
+//! - The driver's waker is in its place, or the driver has been woken and will look again: it puts the waker there before
+//!   it looks.
+//! - No other code runs while the lock is held, so that a wake may come from anywhere, also from inside another
+//!   connection's lock.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Wake, Waker};
+
+/// Where wakes of one connection go.
+#[derive(Debug, Default)]
+pub(super) struct Signals {
+    /// The stream woke its reader, and nobody has polled it since.
+    readable: AtomicBool,
+    slots: Mutex<Slots>,
+}
+
+#[derive(Debug, Default)]
+struct Slots {
+    receiver: Option<Waker>,
+    driver: Option<Waker>,
+    /// The driver looks after the stream soon, woken or not.
+    watching: bool,
+}
+
+impl Signals {
+    fn slots(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says that the stream is about to be polled for reading.
+    pub(super) fn begin_read(&self) {
+        self.readable.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether the stream woke its reader since it was last polled.
+    pub(super) fn is_readable(&self) -> bool {
+        self.readable.load(Ordering::SeqCst)
+    }
+
+    /// Makes `waker` the receiver's, after it has polled the stream in vain. Returns false if the stream has woken its
+    /// reader in between: the receiver is to look again.
+    #[must_use]
+    pub(super) fn register_receiver(&self, waker: &Waker) -> bool {
+        let mut slots = self.slots();
+        if !slots.receiver.as_ref().is_some_and(|present| present.will_wake(waker)) {
+            slots.receiver = Some(waker.clone());
+        }
+        // `wake_reader` says `readable` before it takes the lock: it finds the waker, or is seen here.
+        !self.is_readable()
+    }
+
+    /// Takes the receiver's waker, to wake it or because it has gone; `None` if it is woken already.
+    pub(super) fn take_receiver(&self) -> Option<Waker> {
+        self.slots().receiver.take()
+    }
+
+    /// Makes `waker` the driver's.
+    pub(super) fn register_driver(&self, waker: &Waker) {
+        let mut slots = self.slots();
+        if !slots.driver.as_ref().is_some_and(|present| present.will_wake(waker)) {
+            slots.driver = Some(waker.clone());
+        }
+    }
+
+    /// Takes the driver's waker, to wake it; `None` if it is woken already.
+    pub(super) fn take_driver(&self) -> Option<Waker> {
+        self.slots().driver.take()
+    }
+
+    /// Says whether the driver looks after the stream soon without being woken. Returns false if it must not cease to,
+    /// because the stream has woken its reader.
+    pub(super) fn watch(&self, watching: bool) -> bool {
+        self.slots().watching = watching;
+        watching || !self.is_readable()
+    }
+
+    fn wake_reader(&self) {
+        self.readable.store(true, Ordering::SeqCst);
+        let (receiver, driver) = {
+            let mut slots = self.slots();
+            let receiver = slots.receiver.take();
+            (receiver, if slots.watching { None } else { slots.driver.take() })
+        };
+        if let Some(receiver) = receiver {
+            receiver.wake();
+        }
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+    }
+
+    fn wake_writer(&self) {
+        if let Some(driver) = self.take_driver() {
+            driver.wake();
+        }
+    }
+}
+
+/// The waker with which the stream is polled for reading.
+pub(super) fn read_waker(signals: &Arc<Signals>) -> Waker {
+    Waker::from(Arc::new(ReadWake(Arc::clone(signals))))
+}
+
+/// The waker with which the stream is polled for writing.
+pub(super) fn write_waker(signals: &Arc<Signals>) -> Waker {
+    Waker::from(Arc::new(WriteWake(Arc::clone(signals))))
+}
+
+struct ReadWake(Arc<Signals>);
+
+impl Wake for ReadWake {
+    fn wake(self: Arc<Self>) {
+        self.0.wake_reader();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.wake_reader();
+    }
+}
+
+struct WriteWake(Arc<Signals>);
+
+impl Wake for WriteWake {
+    fn wake(self: Arc<Self>) {
+        self.0.wake_writer();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.wake_writer();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU32;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Count(AtomicU32);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn counter() -> (Arc<Count>, Waker) {
+        let count = Arc::new(Count::default());
+        (Arc::clone(&count), Waker::from(count))
+    }
+
+    fn wakes(count: &Count) -> u32 {
+        count.0.load(Ordering::SeqCst)
+    }
+
+    #[test]
+    fn a_wake_of_the_reader_goes_to_the_receiver_and_once_to_a_driver_that_does_not_watch() {
+        let signals = Arc::new(Signals::default());
+        let ((received, receiver), (driven, driver)) = (counter(), counter());
+        signals.register_driver(&driver);
+        assert!(signals.register_receiver(&receiver));
+        read_waker(&signals).wake();
+        assert_eq!((wakes(&received), wakes(&driven)), (1, 1));
+        read_waker(&signals).wake();
+        assert_eq!((wakes(&received), wakes(&driven)), (1, 1));
+    }
+
+    #[test]
+    fn a_driver_that_watches_is_woken_for_writing_alone() {
+        let signals = Arc::new(Signals::default());
+        let (driven, driver) = counter();
+        signals.register_driver(&driver);
+        assert!(signals.watch(true));
+        read_waker(&signals).wake();
+        assert_eq!(wakes(&driven), 0);
+        write_waker(&signals).wake();
+        assert_eq!(wakes(&driven), 1);
+    }
+
+    #[test]
+    fn a_wake_between_polling_and_registering_is_not_lost() {
+        let signals = Arc::new(Signals::default());
+        let (_count, receiver) = counter();
+        signals.begin_read();
+        read_waker(&signals).wake();
+        assert!(!signals.register_receiver(&receiver));
+        assert!(!signals.watch(false));
+        signals.begin_read();
+        assert!(signals.register_receiver(&receiver));
+        assert!(signals.watch(false));
+    }
+}

@@ -1,0 +1,429 @@
+//! The handle to an open connection.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::HeaderMap;
+use tokio::io::{AsyncRead, AsyncWrite};
+use wavetank_runtime::Runtime;
+
+use super::driver::Driver;
+use super::sending::{MessageWriter, Turn, Writing};
+use super::shared::{READS_A_LOOK, Read, Shared, State, Watching};
+use crate::deflate::Parameters;
+use crate::handshake::{Agreed, Response};
+use crate::protocol::{Connection, Statistics};
+use crate::session::Session;
+use crate::{CloseCode, Closed, Error, Fragment, Kind, Message};
+
+pub use crate::outgoing::Outgoing;
+pub use crate::protocol::State as ConnectionState;
+
+/// An open connection of tasks, in either role. Clones are handles to the same connection.
+///
+/// Every method takes `&self`, so one task can receive while others send, ping and close. A task of the runtime's drives
+/// the connection: pings are answered, a Close frame is answered, keepalive pings are sent and deadlines kept while
+/// nobody calls anything. A peer that does not read never holds up receiving, pinging or closing.
+///
+/// Every connection ends in exactly one way, [`Closed`], which every call reports alike.
+///
+/// Dropping the last handle closes the connection with code 1001 ("going away") in the background, within the close
+/// timeout; what is received in the meantime is discarded. What was sent before is still written, as far as the peer
+/// takes it in that time. [`close`](Self::close) first where the outcome matters.
+///
+/// # Cancel safety
+///
+/// Every method is cancel-safe: a future that is dropped before it completes has not taken a message, and has sent a
+/// whole message or nothing.
+pub struct WebSocket<R, S = <R as Runtime>::Stream>
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    handle: Arc<Handle<R, S>>,
+}
+
+/// What all clones share: gone with the last of them.
+struct Handle<R, S>
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    shared: Arc<Shared<R, S>>,
+}
+
+impl<R, S> WebSocket<R, S>
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    /// Starts to drive a connection whose opening is done.
+    pub(crate) fn start(runtime: R, stream: S, session: Box<Session>, opened: Opened) -> Self {
+        let shared = Arc::new(Shared::new(runtime, stream, session, opened));
+        let driver = Driver::new(Arc::clone(&shared));
+        drop(shared.runtime.spawn("websocket", driver));
+        Self { handle: Arc::new(Handle { shared }) }
+    }
+
+    /// The connection without a handle to it: does not keep it open.
+    pub(super) fn share(&self) -> Arc<Shared<R, S>> {
+        Arc::clone(&self.handle.shared)
+    }
+
+    pub(super) fn shared(&self) -> &Shared<R, S> {
+        &self.handle.shared
+    }
+
+    /// Waits for the next message.
+    ///
+    /// Messages that were received before the connection ended come out before its end is reported.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`] with the outcome once the connection is over, to every call from then on.
+    /// [`Error::ConcurrentRecv`] while another call of `recv` or [`recv_fragment`](Self::recv_fragment) waits; that one
+    /// is not disturbed.
+    ///
+    /// # Cancel safety
+    ///
+    /// No message is lost if the future is dropped.
+    pub async fn recv(&self) -> Result<Message, Error> {
+        self.receive(Connection::recv_message).await
+    }
+
+    /// Waits for the next piece of a message, without waiting for the rest of it: for messages that are better not held
+    /// in memory as a whole. Text may be cut inside a character; that it is UTF-8 as a whole is checked.
+    ///
+    /// After the first piece of a message, [`recv`](Self::recv) waits until its last piece is taken.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    ///
+    /// # Cancel safety
+    ///
+    /// No piece is lost if the future is dropped.
+    pub async fn recv_fragment(&self) -> Result<Fragment, Error> {
+        self.receive(Connection::recv_fragment).await
+    }
+
+    async fn receive<T>(&self, take: fn(&mut Connection) -> Option<T>) -> Result<T, Error> {
+        let mut receiving = Receiving { shared: self.shared(), waits: false };
+        poll_fn(|context| receiving.poll(context, take)).await
+    }
+
+    /// Sends a whole message: a `&str`, a `&[u8]`, or a [`Message`].
+    ///
+    /// Completes when the message is in the write buffer, of which as much is written at once as the stream takes; waits
+    /// while the write buffer is full (`Limits`), in the order in which the calls came.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`] with the outcome, also where a Close frame was sent or received before it was this call's turn:
+    /// then it waits for the outcome first, at most the close timeout. The message was not sent.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it completes, nothing was sent.
+    pub async fn send<'a>(&self, message: impl Into<Outgoing<'a>>) -> Result<(), Error> {
+        self.put(message.into(), Writing::AtOnce).await
+    }
+
+    /// Sends a whole message as [`send`](Self::send), but leaves it in the write buffer until that is full, or until the next
+    /// call of [`flush`](Self::flush) or of any other method that sends, receives or closes: many short messages cost one
+    /// write.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it completes, nothing was sent.
+    pub async fn feed<'a>(&self, message: impl Into<Outgoing<'a>>) -> Result<(), Error> {
+        self.put(message.into(), Writing::Later).await
+    }
+
+    /// Writes what [`feed`](Self::feed) has left in the write buffer, as much as the stream takes at once; the rest follows in
+    /// the background, as after [`send`](Self::send).
+    pub fn flush(&self) {
+        let shared = self.shared();
+        shared.with(|state, after| state.write(|| shared.runtime.now(), after));
+    }
+
+    async fn put(&self, message: Outgoing<'_>, writing: Writing) -> Result<(), Error> {
+        let mut turn = Turn::new(self.shared());
+        poll_fn(|context| {
+            turn.poll(context, writing, |connection, now| connection.send(message.kind, message.payload, now))
+        })
+        .await
+    }
+
+    /// Waits until it is this call's turn to send, and begins a message whose pieces are sent as they come, each in a
+    /// frame of its own. Other senders wait until it is finished.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it completes, nothing was sent.
+    pub async fn send_stream(&self, kind: Kind) -> Result<MessageWriter<'_, R, S>, Error> {
+        MessageWriter::begin(self.shared(), kind).await
+    }
+
+    /// Sends a ping and waits for its pong, or for that of a later ping. Returns the time between.
+    ///
+    /// The ping follows what was sent before it; it waits while the write buffer is full, as a message does.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`] with the outcome where the connection ended before the pong came.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped the ping may have been sent; its pong is then counted in the statistics alone.
+    pub async fn ping(&self) -> Result<Duration, Error> {
+        let shared = self.shared();
+        let mut watching = Watching { shared, place: None };
+        let mut ping = None;
+        poll_fn(|context| {
+            shared.with(|state, after| {
+                if let Some(latency) = ping.and_then(|ping| state.connection().latency_of(ping)) {
+                    return Poll::Ready(Ok(latency));
+                }
+                if let Some(over) = state.over() {
+                    return Poll::Ready(Err(over));
+                }
+                let open = state.session.connection().state() == ConnectionState::Open;
+                if open && ping.is_none() && !state.session.connection().write_buffer_is_full() {
+                    let now = shared.runtime.now();
+                    match state.connection().ping(now) {
+                        Ok(sent) => ping = Some(sent),
+                        Err(error) => return Poll::Ready(Err(error)),
+                    }
+                    state.write(|| now, after);
+                    if let Some(over) = state.over() {
+                        return Poll::Ready(Err(over));
+                    }
+                }
+                state.watchers.wait(&mut watching.place, context.waker());
+                Poll::Pending
+            })
+        })
+        .await
+    }
+
+    /// Closes the connection and waits for its outcome, at most the close timeout (`Config`).
+    ///
+    /// Sends a Close frame behind what was sent before, unless closing has begun already; then waits for the peer's, and
+    /// for the end of the transport. Messages that arrive in the meantime, and those that arrived before, can still be
+    /// received, before and after this returns.
+    ///
+    /// # Cancel safety
+    ///
+    /// The connection is closing from the first poll on, whether or not the future is kept.
+    pub async fn close(&self, code: CloseCode, reason: &str) -> Closed {
+        let shared = self.shared();
+        shared.with(|state, after| {
+            let now = shared.runtime.now();
+            state.connection().close(code, reason, now);
+            state.write(|| now, after);
+        });
+        self.closed().await
+    }
+
+    /// Waits for the outcome of the connection. Does not begin to close it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost if the future is dropped.
+    pub async fn closed(&self) -> Closed {
+        self.shared().closed().await
+    }
+
+    /// Returns how far the connection is.
+    #[must_use]
+    pub fn state(&self) -> ConnectionState {
+        self.shared().peek().session.connection().state()
+    }
+
+    /// Returns the counts of the connection so far.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        self.shared().peek().session.connection().statistics().clone()
+    }
+
+    /// Returns what was said at the opening: the server's answer on a client, the client's request on a server.
+    #[must_use]
+    pub fn opened(&self) -> &Opened {
+        &self.shared().opened
+    }
+
+    /// Returns the peer's headers at the opening: of the server's answer on a client, of the request on a server.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        match self.opened() {
+            Opened::Client(response) => &response.headers,
+            Opened::Server(agreed) => &agreed.request.headers,
+        }
+    }
+
+    /// Returns the subprotocol that the server chose, if any.
+    #[must_use]
+    pub fn subprotocol(&self) -> Option<&str> {
+        match self.opened() {
+            Opened::Client(response) => response.subprotocol.as_deref(),
+            Opened::Server(agreed) => agreed.subprotocol.as_deref(),
+        }
+    }
+
+    /// Returns the compression that was agreed on, if any.
+    #[must_use]
+    pub fn compression(&self) -> Option<Parameters> {
+        match self.opened() {
+            Opened::Client(response) => response.compression,
+            Opened::Server(agreed) => agreed.compression,
+        }
+    }
+}
+
+/// What was said when a connection was opened.
+#[derive(Debug, Clone)]
+pub enum Opened {
+    /// On a client: what the server answered.
+    Client(Response),
+    /// On a server: what the client asked for, and what was agreed on.
+    Server(Agreed),
+}
+
+impl<R, S> Clone for WebSocket<R, S>
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    fn clone(&self) -> Self {
+        Self { handle: Arc::clone(&self.handle) }
+    }
+}
+
+impl<R, S> fmt::Debug for WebSocket<R, S>
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebSocket").field("state", &self.state()).finish_non_exhaustive()
+    }
+}
+
+impl<R, S> Drop for Handle<R, S>
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    fn drop(&mut self) {
+        let shared = &self.shared;
+        let now = shared.runtime.now();
+        shared.with(|state, after| {
+            state.connection().close(CloseCode::GOING_AWAY, "", now);
+            state.abandon();
+            after.wake_driver(&shared.signals);
+        });
+    }
+}
+
+/// A call of `recv`, which gives up its place when it is dropped.
+struct Receiving<'a, R, S>
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    shared: &'a Shared<R, S>,
+    waits: bool,
+}
+
+impl<R, S> Receiving<'_, R, S>
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    fn poll<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        take: fn(&mut Connection) -> Option<T>,
+    ) -> Poll<Result<T, Error>> {
+        let shared = self.shared;
+        if !self.waits
+            && let Some(taken) = shared.peek().take_silently(take)
+        {
+            return Poll::Ready(Ok(taken));
+        }
+        shared.with(|state, after| {
+            if state.receiving && !self.waits {
+                return Poll::Ready(Err(Error::ConcurrentRecv));
+            }
+            if let Some(result) = Self::received(state, take) {
+                self.cease(state);
+                return Poll::Ready(result);
+            }
+            let now = || shared.runtime.now();
+            state.receiver_reads += 1;
+            // One read brings a message, or a part of one: what is larger than this many reads lets others go first.
+            for _ in 0..READS_A_LOOK {
+                state.write(now, after);
+                let read = state.read(&shared.signals, now, after);
+                if let Some(result) = Self::received(state, take) {
+                    // Pongs do not wait for the next call.
+                    state.write(now, after);
+                    self.cease(state);
+                    return Poll::Ready(result);
+                }
+                if read == Read::Nothing {
+                    self.waits = true;
+                    state.receiving = true;
+                    if !shared.signals.register_receiver(context.waker()) {
+                        context.waker().wake_by_ref();
+                    }
+                    return Poll::Pending;
+                }
+            }
+            self.waits = true;
+            state.receiving = true;
+            context.waker().wake_by_ref();
+            Poll::Pending
+        })
+    }
+
+    fn received<T>(state: &mut State<S>, take: fn(&mut Connection) -> Option<T>) -> Option<Result<T, Error>> {
+        match take(state.connection()) {
+            Some(message) => Some(Ok(message)),
+            None => state.over().map(Err),
+        }
+    }
+
+    fn cease(&mut self, state: &mut State<S>) {
+        if self.waits {
+            self.waits = false;
+            state.receiving = false;
+            drop(self.shared.signals.take_receiver());
+        }
+    }
+}
+
+impl<R, S> Drop for Receiving<'_, R, S>
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    fn drop(&mut self) {
+        if self.waits {
+            // If the stream woke this receiver meanwhile, `with` sees that nobody attends to it, and wakes the driver.
+            self.shared.with(|state, _| self.cease(state));
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Inflates the messages of one direction (RFC 7692, section 7.2.2).
+
+use bytes::BytesMut;
+use flate2::{Decompress, FlushDecompress, Status};
+
+use super::compressor::{TAIL, difference};
+
+/// The most that is appended at a time: how far memory may run ahead of what really comes out.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// Inflates messages of one direction.
+///
+/// The window is always 15 bits: it reads what any smaller one wrote.
+#[derive(Debug)]
+pub(crate) struct Decompressor {
+    inflate: Decompress,
+    takeover: bool,
+    /// The latest byte of the message ended a DEFLATE stream (a block with BFINAL).
+    stream_ended: bool,
+    /// The message has brought a byte.
+    begun: bool,
+}
+
+/// Why a message could not be inflated. The connection has to fail: the window is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum InflateError {
+    /// The message is longer than its limit.
+    TooLarge,
+    /// This is not DEFLATE.
+    Corrupt,
+}
+
+impl Decompressor {
+    /// `window_bits` is what was agreed on: a peer that uses more is not caught.
+    pub(crate) fn new(_window_bits: u8, takeover: bool) -> Self {
+        Self { inflate: new_inflate(), takeover, stream_ended: false, begun: false }
+    }
+
+    /// Appends `input` inflated to `output`; `last` ends the message.
+    ///
+    /// # Errors
+    ///
+    /// [`InflateError::TooLarge`] as soon as `output` would exceed `limit` bytes, before memory for more is taken;
+    /// [`InflateError::Corrupt`] if `input` is no DEFLATE. Both are final.
+    pub(crate) fn decompress(
+        &mut self,
+        input: &[u8],
+        last: bool,
+        output: &mut BytesMut,
+        limit: usize,
+    ) -> Result<(), InflateError> {
+        if !input.is_empty() {
+            self.begun = true;
+            self.inflate_all(input, output, limit)?;
+        }
+        if last {
+            // RFC 7692, section 7.2.2: "Append 4 octets of 0x00 0x00 0xff 0xff to the tail end of the payload". Not
+            // if there is no payload at all, or if it ended its stream (section 7.2.3.4 demands a 0x00 after that; some
+            // peers forget it): there the four would be the middle of a block, and the next message its victim.
+            if self.begun && !self.stream_ended {
+                self.inflate_all(&TAIL, output, limit)?;
+            }
+            if !self.takeover || self.stream_ended {
+                self.inflate.reset(false);
+            }
+            self.stream_ended = false;
+            self.begun = false;
+        }
+        Ok(())
+    }
+
+    fn inflate_all(
+        &mut self,
+        mut input: &[u8],
+        output: &mut BytesMut,
+        limit: usize,
+    ) -> Result<(), InflateError> {
+        loop {
+            if self.stream_ended && !input.is_empty() {
+                // RFC 7692, section 7.2.3.4: blocks may follow one with BFINAL. Whoever sets it finished a stream of
+                // zlib, and began the next one without a window.
+                self.inflate.reset(false);
+                self.stream_ended = false;
+            }
+            let start = output.len();
+            let room = limit.saturating_sub(start).min(input.len().saturating_mul(4).clamp(256, CHUNK_BYTES));
+            let (in_before, out_before) = (self.inflate.total_in(), self.inflate.total_out());
+            // At the limit one byte of room tells whether there is more to come.
+            let mut probe = [0; 1];
+            let target = if room == 0 {
+                &mut probe[..]
+            } else {
+                output.resize(start + room, 0);
+                &mut output[start..]
+            };
+            let offered = target.len();
+            let result = self.inflate.decompress(input, target, FlushDecompress::Sync);
+            let written = difference(self.inflate.total_out(), out_before);
+            let read = difference(self.inflate.total_in(), in_before);
+            if room == 0 && written > 0 {
+                return Err(InflateError::TooLarge);
+            }
+            output.truncate(start + if room == 0 { 0 } else { written });
+            input = &input[read..];
+            match result.map_err(|_corrupt| InflateError::Corrupt)? {
+                Status::StreamEnd => self.stream_ended = true,
+                // No progress is possible: everything was read, and everything that it gives was written.
+                Status::BufError => {
+                    return if input.is_empty() { Ok(()) } else { Err(InflateError::Corrupt) };
+                }
+                Status::Ok if read == 0 && written == 0 => return Err(InflateError::Corrupt),
+                Status::Ok => {}
+            }
+            if input.is_empty() && (written < offered || self.stream_ended) {
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn new_inflate() -> Decompress {
+    Decompress::new_with_window_bits(false, 15)
+}

@@ -1,0 +1,310 @@
+//! Why no connection came about: where it failed, whose fault it was, and what to do.
+
+use std::fmt;
+use std::io;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+use crate::deflate::NegotiationError;
+
+/// How far an opening was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Stage {
+    /// The transport was being connected.
+    Connect,
+    /// The proxy was being asked.
+    Proxy,
+    /// TLS was being agreed on.
+    Tls,
+    /// The WebSocket handshake (RFC 6455, section 4) was under way.
+    Handshake,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Connect => "connecting",
+            Self::Proxy => "asking the proxy",
+            Self::Tls => "the TLS handshake",
+            Self::Handshake => "the WebSocket handshake",
+        })
+    }
+}
+
+/// Whose fault a failed opening is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// Ours: the call, or its settings.
+    Caller,
+    /// The other end's.
+    Peer,
+    /// The proxy's.
+    Proxy,
+    /// The network's, or nobody's that could be told.
+    Network,
+}
+
+/// Why no connection came about. Nothing is left open by any of these.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The caller's: no WebSocket can have this address. Give another one.
+    #[error("{url:?} is no address of a WebSocket: {reason}")]
+    Url {
+        /// The address, without password.
+        url: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The caller's: the request cannot be made with these settings.
+    #[error("the request cannot be made: {0}")]
+    Setup(String),
+    /// The transport did not connect. May be tried again.
+    #[error("connecting to {endpoint} failed: {error}")]
+    Connect {
+        /// Where to.
+        endpoint: String,
+        /// Why.
+        #[source]
+        error: io::Error,
+    },
+    /// The transport failed on the way. May be tried again.
+    #[error("the transport failed during {stage}: {error}")]
+    Io {
+        /// How far the opening was.
+        stage: Stage,
+        /// Why.
+        #[source]
+        error: io::Error,
+    },
+    /// The transport ended on the way, before an answer. May be tried again.
+    #[error("the transport ended during {stage}")]
+    Ended {
+        /// How far the opening was.
+        stage: Stage,
+    },
+    /// The opening took longer than its timeout. May be tried again.
+    #[error("the opening timed out during {stage}")]
+    TimedOut {
+        /// How far it was.
+        stage: Stage,
+    },
+    /// The proxy did not connect us.
+    #[error("the proxy {proxy} did not connect to {target}: {error}")]
+    Proxy {
+        /// The proxy: host and port.
+        proxy: String,
+        /// What it was asked for: host and port.
+        target: String,
+        /// What it said.
+        #[source]
+        error: ProxyError,
+    },
+    /// TLS failed: a certificate that is not trusted, no common version, or a violation. Check the roots
+    /// ([`TlsOptions::roots`](crate::session::TlsOptions::roots)) and the name before trying again.
+    #[error("TLS with {peer} failed: {error}")]
+    Tls {
+        /// With whom.
+        peer: String,
+        /// Why.
+        #[source]
+        error: rustls::Error,
+    },
+    /// The server answered, but not by a WebSocket. Its status says what to do.
+    #[error("the server refused the WebSocket with status {}", .0.status)]
+    Rejected(Box<Rejection>),
+    /// The server sent us elsewhere, and we do not go there.
+    #[error("the redirect to {location:?} is not followed: {error}")]
+    Redirect {
+        /// Where to.
+        location: String,
+        /// Why not.
+        #[source]
+        error: RedirectError,
+    },
+    /// The server's: its answer is no valid acceptance. Trying again will not help until it is mended.
+    #[error("the server broke the WebSocket handshake: {0}")]
+    Handshake(#[source] HandshakeError),
+    /// The client's (seen from a server): its request is none for a WebSocket. It was answered by a status.
+    #[error("the client broke the WebSocket handshake: {0}")]
+    Request(#[source] RequestError),
+    /// The server's application (seen from that server) refused the request, with this status.
+    #[error("the request was refused with status {0}")]
+    Refused(StatusCode),
+}
+
+impl OpenError {
+    /// Whose fault it is.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Url { .. } | Self::Setup(_) | Self::Refused(_) => Fault::Caller,
+            Self::Connect { .. } | Self::Io { .. } | Self::Ended { .. } | Self::TimedOut { .. } => {
+                Fault::Network
+            }
+            Self::Proxy { .. } => Fault::Proxy,
+            Self::Rejected(rejection) if rejection.status.is_client_error() => Fault::Caller,
+            Self::Tls { .. }
+            | Self::Rejected(_)
+            | Self::Redirect { .. }
+            | Self::Handshake(_)
+            | Self::Request(_) => Fault::Peer,
+        }
+    }
+
+    /// Whether the same request may well succeed later: the network failed, or the server said that it is overloaded or
+    /// broken for now (429, 500, 502, 503, 504; of a proxy the same, and SOCKS5's network failures).
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Connect { .. } | Self::Io { .. } | Self::Ended { .. } | Self::TimedOut { .. } => true,
+            Self::Rejected(rejection) => is_transient_status(rejection.status),
+            Self::Proxy { error: ProxyError::Status(status), .. } => is_transient_status(*status),
+            Self::Proxy { error: ProxyError::Socks(code), .. } => matches!(code, 1 | 3..=6),
+            _ => false,
+        }
+    }
+}
+
+fn is_transient_status(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 429 | 500 | 502 | 503 | 504)
+}
+
+/// An answer of a server that is no `101 Switching Protocols`.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Rejection {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body, or the beginning of it.
+    pub body: Bytes,
+    /// Whether all of the body is there: it was not longer than the limit, and did not break off.
+    pub complete: bool,
+}
+
+/// How a server's `101` is no valid acceptance (RFC 6455, section 4.1, "Once the client's opening handshake has been sent"),
+/// or is no HTTP at all.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HandshakeError {
+    /// The answer is no HTTP/1.1.
+    #[error("the answer is no HTTP/1.1")]
+    NotHttp,
+    /// The head of the answer is longer than the limit.
+    #[error("the head of the answer is longer than {limit_bytes} bytes, or has too many headers")]
+    HeadTooLarge {
+        /// The limit.
+        limit_bytes: usize,
+    },
+    /// `Upgrade` is missing, or is not `websocket`.
+    #[error("the header Upgrade is {0:?}, not websocket (RFC 6455, section 4.1, step 2)")]
+    Upgrade(Option<String>),
+    /// `Connection` is missing, or has no token `Upgrade`.
+    #[error("the header Connection is {0:?}, and has no token Upgrade (RFC 6455, section 4.1, step 3)")]
+    Connection(Option<String>),
+    /// `Sec-WebSocket-Accept` is missing, repeated, or not the digest of our key: something answered that did not understand.
+    #[error(
+        "the header Sec-WebSocket-Accept is {0:?}, not the digest of our key (RFC 6455, section 4.1, step 4)"
+    )]
+    Accept(Option<String>),
+    /// An extension was chosen that we did not offer, or with parameters that cannot be.
+    #[error(
+        "the header Sec-WebSocket-Extensions: {0} (RFC 6455, section 4.1, step 5; RFC 7692, section 7.1)"
+    )]
+    Extensions(#[source] NegotiationError),
+    /// A subprotocol was chosen that we did not offer, or several.
+    #[error("the subprotocol {0:?} was chosen, which was not offered (RFC 6455, section 4.1, step 6)")]
+    Subprotocol(String),
+}
+
+/// How a client's request is none for a WebSocket (RFC 6455, section 4.2.1).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// This is no HTTP/1.1. Answered by 400.
+    #[error("the request is no HTTP/1.1")]
+    NotHttp,
+    /// The head is longer than the limit. Answered by 431.
+    #[error("the head of the request is longer than {limit_bytes} bytes, or has too many headers")]
+    HeadTooLarge {
+        /// The limit.
+        limit_bytes: usize,
+    },
+    /// The method is not `GET`. Answered by 405.
+    #[error("the method is {0}, not GET")]
+    Method(String),
+    /// The request is plain HTTP: it does not ask for an upgrade to `websocket`. Answered by 426.
+    #[error("the request asks for no upgrade to websocket")]
+    NoUpgrade,
+    /// The version is not 13. Answered by 426 and the version that is spoken (section 4.4).
+    #[error("the header Sec-WebSocket-Version is {0:?}, not 13")]
+    Version(Option<String>),
+    /// A header is missing, repeated, or has a value that it cannot have. Answered by 400.
+    #[error("the header {0} is missing, repeated or malformed")]
+    Header(&'static str),
+    /// The request has a body. Answered by 400: it would be read as frames.
+    #[error("the request has a body")]
+    Body,
+    /// The page's origin is not among those that may connect (section 10.2). Answered by 403.
+    #[error("the origin {0:?} may not connect")]
+    Origin(Option<String>),
+}
+
+/// What a proxy said instead of connecting.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProxyError {
+    /// An HTTP proxy answered by this status. 407: it wants credentials, or others.
+    #[error("it answered by status {0}")]
+    Status(StatusCode),
+    /// A SOCKS5 proxy answered by this code (RFC 1928, section 6).
+    #[error("it answered by code {0} ({text})", text = socks_text(*.0))]
+    Socks(u8),
+    /// A SOCKS5 proxy wants another way of authentication, or credentials.
+    #[error("it accepts none of our ways of authentication")]
+    NoAcceptableMethod,
+    /// A SOCKS5 proxy did not take the user and password.
+    #[error("it did not take the user and password")]
+    Credentials,
+    /// What it sent is not its protocol.
+    #[error("what it sent is not its protocol")]
+    Malformed,
+    /// The head of its answer is longer than the limit.
+    #[error("the head of its answer is too long")]
+    HeadTooLarge,
+}
+
+fn socks_text(code: u8) -> &'static str {
+    match code {
+        1 => "general failure",
+        2 => "not allowed by its rules",
+        3 => "network unreachable",
+        4 => "host unreachable",
+        5 => "connection refused",
+        6 => "time to live expired",
+        7 => "command not supported",
+        8 => "address type not supported",
+        _ => "unassigned",
+    }
+}
+
+/// Why a redirect is not followed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RedirectError {
+    /// There were as many as are allowed.
+    #[error("there were {0} redirects already")]
+    TooMany(u32),
+    /// It leads from TLS to none.
+    #[error("it leads from wss to ws")]
+    Downgrade,
+    /// Its location is missing, or no address of a WebSocket.
+    #[error("its location is no address of a WebSocket")]
+    Location,
+    /// It leads away from the Unix socket, or the stream, that was given.
+    #[error("it leads away from the transport that was given")]
+    OtherTransport,
+}

@@ -1,0 +1,329 @@
+//! The server's side of the opening: TLS, the request, the application's answer.
+
+use bytes::{Buf as _, BytesMut};
+use http::{HeaderMap, StatusCode};
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use rustls::ServerConnection;
+use wavetank_runtime::Instant;
+
+use super::accept_options::AcceptOptions;
+use super::head::{HeadError, HeadReader, RequestHead};
+use super::server_request::Request;
+use super::{server_response, upgrade};
+use crate::Config;
+use crate::deflate::{Parameters, negotiation};
+use crate::error::{OpenError, RequestError, Stage};
+use crate::protocol::{Connection, Role};
+use crate::session::Session;
+use crate::session::tls_wire::TlsWire;
+
+/// How much room a read is offered.
+const READ_BYTES: usize = 4 * 1024;
+
+/// What the driver does next.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "the large one is moved once in the life of a connection")]
+pub enum AcceptStep {
+    /// Writes what there is to write, and reads on.
+    Continue,
+    /// Shows the application the [`request`](Accepting::request), and calls [`accept`](Accepting::accept),
+    /// [`accept_with`](Accepting::accept_with) or [`refuse`](Accepting::refuse); then processes again.
+    Request,
+    /// Goes on with the session. What came after the request is in it already, and the response is its first output.
+    Done(Box<Session>, Agreed),
+    /// Writes what output there still is (the refusal), shuts down, and drops the transport.
+    Failed(OpenError),
+}
+
+/// What was agreed on with the client.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Agreed {
+    /// The client's request.
+    pub request: Request,
+    /// The subprotocol that was chosen.
+    pub subprotocol: Option<String>,
+    /// The compression that was agreed on.
+    pub compression: Option<Parameters>,
+}
+
+/// The server's side of the opening.
+#[derive(Debug)]
+pub struct Accepting {
+    options: AcceptOptions,
+    config: Config,
+    chance: StdRng,
+    deadline: Instant,
+    phase: Phase,
+    /// Plain text that arrived; without TLS, what the driver reads.
+    input: BytesMut,
+    /// What is to be written without TLS.
+    output: BytesMut,
+    tls: Option<Box<TlsWire>>,
+    input_ended: bool,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Head(HeadReader),
+    /// The application is asked.
+    Asked(Box<Request>),
+    /// The application accepted.
+    Answered(Box<Agreed>),
+    /// The application refused.
+    Refused(StatusCode),
+    Over,
+}
+
+impl Accepting {
+    /// Waits for a client's request; the session will follow `config`. `seed` is fresh entropy.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Setup`] if TLS cannot be set up.
+    pub fn new(
+        options: AcceptOptions,
+        config: Config,
+        seed: [u8; 32],
+        now: Instant,
+    ) -> Result<Self, OpenError> {
+        let tls = match &options.tls {
+            None => None,
+            Some(server) => {
+                let tls = ServerConnection::new(server.clone())
+                    .map_err(|error| OpenError::Setup(format!("TLS cannot be set up: {error}")))?;
+                Some(Box::new(TlsWire::new(tls)))
+            }
+        };
+        Ok(Self {
+            deadline: now + config.open_timeout,
+            options,
+            config,
+            chance: StdRng::from_seed(seed),
+            phase: Phase::Head(HeadReader::default()),
+            input: BytesMut::new(),
+            output: BytesMut::new(),
+            tls,
+            input_ended: false,
+        })
+    }
+
+    /// When the driver is to [give up](Self::give_up).
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Where the driver appends what it read. There is room for a good read.
+    pub fn input(&mut self) -> &mut BytesMut {
+        match &mut self.tls {
+            Some(tls) => tls.input(),
+            None => {
+                if self.input.capacity() - self.input.len() < READ_BYTES / 4 {
+                    self.input.reserve(READ_BYTES);
+                }
+                &mut self.input
+            }
+        }
+    }
+
+    /// The transport has reached its end; [`process`](Self::process) says what that means.
+    pub fn end_of_input(&mut self) {
+        self.input_ended = true;
+    }
+
+    /// What is to be written.
+    pub fn output(&self) -> &[u8] {
+        match &self.tls {
+            Some(tls) => tls.output(),
+            None => &self.output,
+        }
+    }
+
+    /// The first `count` bytes of [`output`](Self::output) are written.
+    ///
+    /// # Panics
+    ///
+    /// If there were fewer.
+    pub fn output_written(&mut self, count: usize) {
+        match &mut self.tls {
+            Some(tls) => tls.output_written(count),
+            None => self.output.advance(count),
+        }
+    }
+
+    /// The request, once [`AcceptStep::Request`] says that it is there, until it is answered.
+    pub fn request(&self) -> Option<&Request> {
+        match &self.phase {
+            Phase::Asked(request) => Some(request),
+            _ => None,
+        }
+    }
+
+    /// Takes in what [`input`](Self::input) holds.
+    pub fn process(&mut self, now: Instant) -> AcceptStep {
+        if let Some(tls) = &mut self.tls
+            && let Err(error) = tls.decrypt(&mut self.input)
+        {
+            return self.fail(OpenError::Tls { peer: "the client".to_owned(), error });
+        }
+        match &mut self.phase {
+            Phase::Head(reader) => {
+                let taken = reader.take(&mut self.input, self.options.head_limit());
+                self.head_taken(taken)
+            }
+            Phase::Asked(_) => AcceptStep::Request,
+            Phase::Answered(_) => self.done(now),
+            Phase::Refused(status) => {
+                let status = *status;
+                self.fail(OpenError::Refused(status))
+            }
+            Phase::Over => AcceptStep::Continue,
+        }
+    }
+
+    fn head_taken(&mut self, taken: Result<Option<BytesMut>, HeadError>) -> AcceptStep {
+        let head = match taken {
+            Ok(Some(head)) => RequestHead::parse(&head),
+            Ok(None) if self.has_ended() => return self.fail(OpenError::Ended { stage: self.stage() }),
+            Ok(None) => return AcceptStep::Continue,
+            Err(error) => Err(error),
+        };
+        let request = head.map_err(|error| match error {
+            HeadError::TooLarge => RequestError::HeadTooLarge { limit_bytes: self.options.head_limit() },
+            HeadError::Malformed => RequestError::NotHttp,
+        });
+        let request = request.and_then(|head| Request::check(head, self.tls.is_some()));
+        let request = request.and_then(|request| {
+            if self.options.origins.allow(request.origin.as_deref()) {
+                Ok(request)
+            } else {
+                Err(RequestError::Origin(request.origin))
+            }
+        });
+        match request {
+            Ok(request) => {
+                self.phase = Phase::Asked(Box::new(request));
+                AcceptStep::Request
+            }
+            Err(error) => {
+                let refusal = server_response::refuse_broken(&error);
+                self.write(refusal);
+                self.fail(OpenError::Request(error))
+            }
+        }
+    }
+
+    /// Accepts the request with the first of the server's subprotocols that the client offers, or with none.
+    ///
+    /// # Panics
+    ///
+    /// If there is no request to be answered.
+    pub fn accept(&mut self) {
+        let offered = &self.request().expect("there is no request to be answered").subprotocols;
+        let chosen = self.options.subprotocols.iter().find(|name| offered.contains(name)).cloned();
+        self.answer(chosen, &HeaderMap::new());
+    }
+
+    /// Accepts the request with a subprotocol that the client offers (or none), and with further headers in the response.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Setup`], and the request still waits for an answer, if the client does not offer the subprotocol, or if a header
+    /// is the handshake's own.
+    ///
+    /// # Panics
+    ///
+    /// If there is no request to be answered.
+    pub fn accept_with(&mut self, subprotocol: Option<&str>, headers: &HeaderMap) -> Result<(), OpenError> {
+        let request = self.request().expect("there is no request to be answered");
+        // Section 4.2.2, step 5.5: the value is "derived from the client's handshake".
+        if let Some(name) = subprotocol
+            && !request.subprotocols.iter().any(|offered| offered == name)
+        {
+            return Err(OpenError::Setup(format!("the client does not offer the subprotocol {name:?}")));
+        }
+        let own = |name: &str| {
+            name.starts_with("sec-websocket-")
+                || ["upgrade", "connection", "content-length", "transfer-encoding"].contains(&name)
+        };
+        if let Some(name) = headers.keys().find(|name| own(name.as_str())) {
+            return Err(OpenError::Setup(format!("the header {name} is the handshake's own")));
+        }
+        self.answer(subprotocol.map(str::to_owned), headers);
+        Ok(())
+    }
+
+    /// Refuses the request with a status, headers and a body. The transport is to be closed after that.
+    ///
+    /// # Panics
+    ///
+    /// If there is no request to be answered, or if the status is an informational one.
+    pub fn refuse(&mut self, status: StatusCode, headers: &HeaderMap, body: &[u8]) {
+        assert!(self.request().is_some(), "there is no request to be answered");
+        assert!(!status.is_informational(), "{status} refuses nothing");
+        self.write(server_response::refuse(status, headers, body));
+        self.phase = Phase::Refused(status);
+    }
+
+    /// Gives up because the time is over.
+    pub fn give_up(self) -> OpenError {
+        OpenError::TimedOut { stage: self.stage() }
+    }
+
+    /// Gives up because the transport failed.
+    pub fn transport_failed(self, error: std::io::Error) -> OpenError {
+        OpenError::Io { stage: self.stage(), error }
+    }
+
+    fn answer(&mut self, subprotocol: Option<String>, headers: &HeaderMap) {
+        let Phase::Asked(request) = std::mem::replace(&mut self.phase, Phase::Over) else { return };
+        // A list that cannot be read is an offer of nothing that is known.
+        let offers = upgrade::parse_extensions(&request.headers).unwrap_or_default();
+        let chosen = negotiation::wanted(&self.config.compression)
+            .and_then(|wanted| negotiation::choose(wanted, &offers));
+        let extensions = chosen.as_ref().map(|(_, header)| &**header);
+        self.write(server_response::accept(&request.key, subprotocol.as_deref(), extensions, headers));
+        let compression = chosen.map(|(agreed, _)| agreed);
+        self.phase = Phase::Answered(Box::new(Agreed { request: *request, subprotocol, compression }));
+    }
+
+    fn done(&mut self, now: Instant) -> AcceptStep {
+        let Phase::Answered(agreed) = std::mem::replace(&mut self.phase, Phase::Over) else {
+            return AcceptStep::Continue;
+        };
+        let seed = self.chance.random();
+        let mut connection =
+            Connection::new(Role::Server, self.config.clone(), agreed.compression, seed, now);
+        connection.input().extend_from_slice(&self.input.split());
+        let mut session = Session::new(connection, self.tls.take(), self.output.split());
+        session.process(now);
+        if self.input_ended {
+            session.end_of_input(now);
+        }
+        AcceptStep::Done(Box::new(session), *agreed)
+    }
+
+    fn write(&mut self, text: BytesMut) {
+        match &mut self.tls {
+            Some(tls) => tls.encrypt(&text),
+            None => self.output.unsplit(text),
+        }
+    }
+
+    fn fail(&mut self, error: OpenError) -> AcceptStep {
+        if let Some(tls) = &mut self.tls {
+            tls.close();
+        }
+        self.phase = Phase::Over;
+        AcceptStep::Failed(error)
+    }
+
+    fn has_ended(&self) -> bool {
+        self.input_ended || self.tls.as_ref().is_some_and(|tls| tls.is_closed_by_peer())
+    }
+
+    fn stage(&self) -> Stage {
+        if self.tls.as_ref().is_some_and(|tls| tls.is_handshaking()) { Stage::Tls } else { Stage::Handshake }
+    }
+}

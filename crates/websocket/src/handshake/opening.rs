@@ -1,0 +1,483 @@
+//! The client's side of the opening: proxy, TLS, the upgrade, redirects.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use bytes::{Buf as _, BytesMut};
+use http::header::LOCATION;
+use http::{HeaderMap, StatusCode};
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use url::Url;
+use wavetank_runtime::Instant;
+
+use super::body::BodyReader;
+use super::client_request::ClientRequest;
+use super::head::{HeadError, HeadReader, ResponseHead, single};
+use super::proxy::connect::HttpConnect;
+use super::proxy::socks5::Socks5;
+use super::proxy::{Proxy, ProxyKind};
+use super::target::Target;
+use super::upgrade::{Agreement, Upgrade};
+use crate::Config;
+use crate::deflate::Parameters;
+use crate::deflate::negotiation;
+use crate::error::{HandshakeError, OpenError, ProxyError, RedirectError, Rejection, Stage};
+use crate::protocol::{Connection, Role};
+use crate::session::Session;
+use crate::session::tls_options::TlsSetupError;
+use crate::session::tls_wire::TlsWire;
+
+/// How much room a read is offered.
+const READ_BYTES: usize = 8 * 1024;
+
+/// Where to connect to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Endpoint {
+    /// A TCP port of the target or the proxy.
+    Tcp {
+        /// A name, or the text of an address (IPv6 without brackets).
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(formatter, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(formatter, "{host}:{port}"),
+            Self::Unix(path) => write!(formatter, "{}", path.display()),
+        }
+    }
+}
+
+/// What the driver does next.
+#[derive(Debug)]
+pub enum Step {
+    /// Writes what there is to write, and reads on.
+    Continue,
+    /// Drops the transport, and connects to the new [`endpoint`](Opening::endpoint): the server sent us elsewhere.
+    Reconnect,
+    /// Goes on with the session. What came with the server's answer is in it already.
+    Done(Box<Session>, Response),
+    /// Drops the transport, after it wrote what output there still is (TLS may have a parting word).
+    Failed(OpenError),
+}
+
+/// What the server answered.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Response {
+    /// Where the session is with, at the end of all redirects; without user and password.
+    pub url: Url,
+    /// All headers of the `101`.
+    pub headers: HeaderMap,
+    /// The subprotocol that the server chose.
+    pub subprotocol: Option<String>,
+    /// The compression that was agreed on.
+    pub compression: Option<Parameters>,
+}
+
+/// The client's side of the opening.
+#[derive(Debug)]
+pub struct Opening {
+    request: ClientRequest,
+    config: Config,
+    chance: StdRng,
+    deadline: Instant,
+    redirects: u32,
+    /// The transport was given by the caller, who cannot connect again.
+    transport_is_given: bool,
+    phase: Phase,
+    /// Plain text that arrived; without TLS, what the driver reads.
+    input: BytesMut,
+    /// What is to be written without TLS.
+    output: BytesMut,
+    tls: Option<Box<TlsWire>>,
+    /// The transport has carried something.
+    connected: bool,
+    input_ended: bool,
+}
+
+#[derive(Debug)]
+enum Phase {
+    HttpProxy(HttpConnect),
+    Socks(Socks5),
+    /// The request is on its way.
+    Upgrade {
+        upgrade: Upgrade,
+        head: HeadReader,
+    },
+    /// The server refused; its body may say why.
+    Refusal {
+        head: ResponseHead,
+        body: BodyReader,
+    },
+    /// The outcome is known.
+    Over,
+}
+
+impl Opening {
+    /// Begins to ask for `request`; the session will follow `config`. `seed` is fresh entropy, from which keys and the
+    /// session's masks are drawn.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Setup`] if TLS cannot be set up.
+    pub fn new(
+        request: ClientRequest,
+        config: Config,
+        seed: [u8; 32],
+        now: Instant,
+    ) -> Result<Self, OpenError> {
+        let deadline = now + config.open_timeout;
+        let mut opening = Self {
+            request,
+            config,
+            chance: StdRng::from_seed(seed),
+            deadline,
+            redirects: 0,
+            transport_is_given: false,
+            phase: Phase::Over,
+            input: BytesMut::new(),
+            output: BytesMut::new(),
+            tls: None,
+            connected: false,
+            input_ended: false,
+        };
+        opening.start()?;
+        Ok(opening)
+    }
+
+    /// The same, over a transport to the target that the caller has already: there is no proxy, and no redirect to elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Setup`] if TLS cannot be set up.
+    pub fn over_transport(
+        request: ClientRequest,
+        config: Config,
+        seed: [u8; 32],
+        now: Instant,
+    ) -> Result<Self, OpenError> {
+        let request = ClientRequest { proxies: super::Proxies::none(), ..request };
+        let mut opening = Self::new(request, config, seed, now)?;
+        opening.transport_is_given = true;
+        Ok(opening)
+    }
+
+    /// Where the driver is to connect to.
+    pub fn endpoint(&self) -> Endpoint {
+        if let Some(path) = &self.request.unix_path {
+            return Endpoint::Unix(path.clone());
+        }
+        match self.proxy() {
+            Some(proxy) => Endpoint::Tcp { host: proxy.host.clone(), port: proxy.port },
+            None => {
+                let target = &self.request.target;
+                Endpoint::Tcp { host: target.host(), port: target.port() }
+            }
+        }
+    }
+
+    /// When the driver is to [give up](Self::give_up).
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Where the driver appends what it read. There is room for a good read.
+    pub fn input(&mut self) -> &mut BytesMut {
+        match &mut self.tls {
+            Some(tls) => tls.input(),
+            None => {
+                if self.input.capacity() - self.input.len() < READ_BYTES / 4 {
+                    self.input.reserve(READ_BYTES);
+                }
+                &mut self.input
+            }
+        }
+    }
+
+    /// The transport has reached its end; [`process`](Self::process) says what that means.
+    pub fn end_of_input(&mut self) {
+        self.input_ended = true;
+    }
+
+    /// What is to be written.
+    pub fn output(&self) -> &[u8] {
+        // Before TLS begins, a proxy is asked in plain text.
+        match &self.tls {
+            Some(tls) if self.output.is_empty() => tls.output(),
+            _ => &self.output,
+        }
+    }
+
+    /// The first `count` bytes of [`output`](Self::output) are written.
+    ///
+    /// # Panics
+    ///
+    /// If there were fewer.
+    pub fn output_written(&mut self, count: usize) {
+        self.connected |= count > 0;
+        match &mut self.tls {
+            Some(tls) if self.output.is_empty() => tls.output_written(count),
+            _ => self.output.advance(count),
+        }
+    }
+
+    /// Takes in what [`input`](Self::input) holds.
+    pub fn process(&mut self, now: Instant) -> Step {
+        if let Some(tls) = &mut self.tls
+            && let Err(error) = tls.decrypt(&mut self.input)
+        {
+            let peer = self.request.target.authority();
+            return self.fail(OpenError::Tls { peer, error });
+        }
+        match self.advance(now) {
+            Ok(Some(step)) => step,
+            Ok(None) if self.has_ended() && !matches!(self.phase, Phase::Over) => {
+                let error = self.interrupted(|stage| OpenError::Ended { stage });
+                self.fail(error)
+            }
+            Ok(None) => Step::Continue,
+            Err(error) => self.fail(error),
+        }
+    }
+
+    /// Gives up because the time is over: what is known of the failure by now.
+    pub fn give_up(mut self) -> OpenError {
+        self.interrupted(|stage| OpenError::TimedOut { stage })
+    }
+
+    /// Gives up because the transport failed: what is known of the failure by now.
+    pub fn transport_failed(mut self, error: std::io::Error) -> OpenError {
+        if !self.connected {
+            return OpenError::Connect { endpoint: self.endpoint().to_string(), error };
+        }
+        self.interrupted(|stage| OpenError::Io { stage, error })
+    }
+
+    fn has_ended(&self) -> bool {
+        self.input_ended || self.tls.as_ref().is_some_and(|tls| tls.is_closed_by_peer())
+    }
+
+    /// What an opening that breaks off here came to: a server's refusal without (all of) its body is one.
+    fn interrupted(&mut self, otherwise: impl FnOnce(Stage) -> OpenError) -> OpenError {
+        let ended = self.has_ended();
+        match &mut self.phase {
+            Phase::Refusal { head, body } => {
+                if ended {
+                    body.end_of_input();
+                }
+                rejected(head, body)
+            }
+            _ => otherwise(self.stage()),
+        }
+    }
+
+    fn fail(&mut self, error: OpenError) -> Step {
+        self.phase = Phase::Over;
+        Step::Failed(error)
+    }
+
+    fn stage(&self) -> Stage {
+        match &self.phase {
+            _ if !self.connected => Stage::Connect,
+            Phase::HttpProxy(_) | Phase::Socks(_) => Stage::Proxy,
+            _ if self.tls.as_ref().is_some_and(|tls| tls.is_handshaking()) => Stage::Tls,
+            _ => Stage::Handshake,
+        }
+    }
+
+    fn proxy(&self) -> Option<&Proxy> {
+        if self.request.unix_path.is_some() {
+            return None;
+        }
+        self.request.proxies.choose(&self.request.target)
+    }
+
+    /// Begins anew, on a new transport.
+    fn start(&mut self) -> Result<(), OpenError> {
+        self.input = BytesMut::new();
+        self.output = BytesMut::new();
+        self.tls = None;
+        self.connected = false;
+        self.input_ended = false;
+        let target = &self.request.target;
+        let mut output = BytesMut::new();
+        let phase = self.proxy().map(|proxy| match proxy.kind {
+            ProxyKind::Http => Phase::HttpProxy(HttpConnect::start(proxy, target, &mut output)),
+            ProxyKind::Socks5 => Phase::Socks(Socks5::start(proxy, target, &mut output)),
+        });
+        self.output = output;
+        match phase {
+            Some(phase) => self.phase = phase,
+            None => self.begin_upgrade()?,
+        }
+        Ok(())
+    }
+
+    /// The target is at the other end of the transport: TLS if it is to be, and the request.
+    fn begin_upgrade(&mut self) -> Result<(), OpenError> {
+        let target = &self.request.target;
+        let upgrade = Upgrade::new(self.chance.random(), negotiation::wanted(&self.config.compression));
+        let text = upgrade.write(&self.request);
+        if target.is_secure() {
+            let mut tls = self.request.tls.connect(&target.host()).map_err(tls_setup)?;
+            // What a proxy let through with its answer.
+            tls.input().extend_from_slice(&self.input.split());
+            tls.encrypt(&text);
+            self.tls = Some(Box::new(tls));
+        } else {
+            self.output.extend_from_slice(&text);
+        }
+        self.phase = Phase::Upgrade { upgrade, head: HeadReader::default() };
+        Ok(())
+    }
+
+    /// Does all that can be done with the input. `None`: it takes more.
+    fn advance(&mut self, now: Instant) -> Result<Option<Step>, OpenError> {
+        let limit_bytes = self.request.head_bytes_max;
+        loop {
+            match &mut self.phase {
+                Phase::HttpProxy(connect) => match connect.process(&mut self.input, limit_bytes) {
+                    Ok(true) => self.tunnel_stands()?,
+                    Ok(false) => return Ok(None),
+                    Err(error) => return Err(self.proxy_failed(error)),
+                },
+                Phase::Socks(socks) => match socks.process(&mut self.input, &mut self.output) {
+                    Ok(true) => self.tunnel_stands()?,
+                    Ok(false) => return Ok(None),
+                    Err(error) => return Err(self.proxy_failed(error)),
+                },
+                Phase::Upgrade { head, .. } => {
+                    let head = head.take(&mut self.input, limit_bytes);
+                    let Some(head) = head.map_err(|error| head_error(error, limit_bytes))? else {
+                        return Ok(None);
+                    };
+                    let head = ResponseHead::parse(&head).map_err(|error| head_error(error, limit_bytes))?;
+                    if let Some(step) = self.answered(head, now)? {
+                        return Ok(Some(step));
+                    }
+                }
+                Phase::Refusal { head, body } => {
+                    let done = body.read(&mut self.input);
+                    return if done { Err(rejected(head, body)) } else { Ok(None) };
+                }
+                Phase::Over => return Ok(None),
+            }
+        }
+    }
+
+    fn tunnel_stands(&mut self) -> Result<(), OpenError> {
+        self.begin_upgrade()?;
+        if let Some(tls) = &mut self.tls {
+            let peer = self.request.target.authority();
+            tls.decrypt(&mut self.input).map_err(|error| OpenError::Tls { peer, error })?;
+        }
+        Ok(())
+    }
+
+    fn proxy_failed(&self, error: ProxyError) -> OpenError {
+        let proxy = self.proxy().map(Proxy::authority).unwrap_or_default();
+        OpenError::Proxy { proxy, target: self.request.target.authority(), error }
+    }
+
+    /// The server's answer: an acceptance, a redirect, a refusal, or one that says nothing yet.
+    fn answered(&mut self, head: ResponseHead, now: Instant) -> Result<Option<Step>, OpenError> {
+        match head.status {
+            StatusCode::SWITCHING_PROTOCOLS => self.accepted(head, now).map(Some),
+            // RFC 9110, section 15.2: "A client MUST be able to parse one or more 1xx responses ... prior to a final response".
+            status if status.is_informational() => Ok(None),
+            status if is_redirect(status) && self.request.redirects_max > 0 => {
+                self.redirected(&head).map(Some)
+            }
+            _ => {
+                let body = BodyReader::new(&head, self.request.body_bytes_max);
+                self.phase = Phase::Refusal { head, body };
+                Ok(None)
+            }
+        }
+    }
+
+    fn accepted(&mut self, head: ResponseHead, now: Instant) -> Result<Step, OpenError> {
+        let Phase::Upgrade { upgrade, .. } = std::mem::replace(&mut self.phase, Phase::Over) else {
+            return Ok(Step::Continue);
+        };
+        let Agreement { subprotocol, compression } =
+            upgrade.check(&head, &self.request.subprotocols).map_err(OpenError::Handshake)?;
+        let mut connection =
+            Connection::new(Role::Client, self.config.clone(), compression, self.chance.random(), now);
+        // "Bytes after the 101 belong to the frame stream."
+        connection.input().extend_from_slice(&self.input.split());
+        let mut session = Session::new(connection, self.tls.take(), self.output.split());
+        session.process(now);
+        if self.input_ended {
+            session.end_of_input(now);
+        }
+        let url = self.request.url().clone();
+        let response = Response { url, headers: head.headers, subprotocol, compression };
+        Ok(Step::Done(Box::new(session), response))
+    }
+
+    fn redirected(&mut self, head: &ResponseHead) -> Result<Step, OpenError> {
+        let location = single(&head.headers, &LOCATION).ok().flatten();
+        let location =
+            location.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).unwrap_or_default();
+        match self.redirect_target(&location) {
+            Ok(target) => {
+                self.redirects += 1;
+                self.request.follow(target);
+                self.start()?;
+                Ok(Step::Reconnect)
+            }
+            Err(error) => Err(OpenError::Redirect { location, error }),
+        }
+    }
+
+    fn redirect_target(&self, location: &str) -> Result<Target, RedirectError> {
+        let from = &self.request.target;
+        if self.redirects >= self.request.redirects_max {
+            return Err(RedirectError::TooMany(self.redirects));
+        }
+        let target = Some(location).filter(|text| !text.is_empty()).and_then(|location| from.join(location));
+        let target = target.ok_or(RedirectError::Location)?;
+        if from.is_secure() && !target.is_secure() {
+            return Err(RedirectError::Downgrade);
+        }
+        let is_elsewhere = self.request.unix_path.is_some() && !target.has_origin_of(from);
+        if self.transport_is_given || is_elsewhere {
+            return Err(RedirectError::OtherTransport);
+        }
+        Ok(target)
+    }
+}
+
+/// Those that keep the method `GET` (RFC 9110, section 15.4).
+fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+fn rejected(head: &mut ResponseHead, body: &mut BodyReader) -> OpenError {
+    let (body, complete) = body.finish();
+    let headers = std::mem::take(&mut head.headers);
+    OpenError::Rejected(Box::new(Rejection { status: head.status, headers, body, complete }))
+}
+
+fn head_error(error: HeadError, limit_bytes: usize) -> OpenError {
+    OpenError::Handshake(match error {
+        HeadError::TooLarge => HandshakeError::HeadTooLarge { limit_bytes },
+        HeadError::Malformed => HandshakeError::NotHttp,
+    })
+}
+
+fn tls_setup(error: TlsSetupError) -> OpenError {
+    OpenError::Setup(match error {
+        TlsSetupError::Name(name) => format!("TLS cannot ask for a server by the name {name:?}"),
+        TlsSetupError::Setup(error) => format!("TLS cannot be set up: {error}"),
+    })
+}

@@ -1,0 +1,184 @@
+//! Proxies: which one is used for what, and the protocols that they speak.
+//!
+//! [`connect`] is HTTP's `CONNECT`, [`socks5`] is SOCKS5; [`environment`] reads the customary variables.
+
+pub(super) mod connect;
+mod environment;
+pub(super) mod socks5;
+
+use std::fmt;
+
+use url::Url;
+
+use super::target::{Credentials, Target, take_credentials};
+use crate::OpenError;
+
+/// Which proxy is used for what.
+///
+/// # Defaults
+///
+/// [`none`](Self::none).
+#[derive(Debug, Clone, Default)]
+pub struct Proxies(Choice);
+
+#[derive(Debug, Clone, Default)]
+enum Choice {
+    #[default]
+    None,
+    Always(Proxy),
+    Environment(environment::Environment),
+}
+
+impl Proxies {
+    /// No proxy for anything.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// This proxy for everything.
+    pub fn always(proxy: Proxy) -> Self {
+        Self(Choice::Always(proxy))
+    }
+
+    /// What the process's environment says; see [`from_lookup`](Self::from_lookup).
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Url`] if a variable is set to what is no proxy.
+    ///
+    /// # Determinism
+    ///
+    /// This reads the environment, once, here and nowhere else in this crate. A simulation uses `from_lookup`.
+    pub fn from_env() -> Result<Self, OpenError> {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the one place that reads the environment, and says so"
+        )]
+        let lookup = |name: &str| std::env::var(name).ok();
+        Self::from_lookup(lookup)
+    }
+
+    /// What variables say, of which `lookup` gives the values.
+    ///
+    /// The first one that is set and not empty counts: for `wss`, of `WSS_PROXY`, `SOCKS_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`;
+    /// for `ws`, of `WS_PROXY`, `SOCKS_PROXY`, `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`; each first in small letters.
+    /// `HTTP_PROXY` in capitals is not read in a CGI program (if `REQUEST_METHOD` is set), where it would be a client's
+    /// header. `NO_PROXY` lists, separated by commas, hosts that are connected to directly: names with all that end in
+    /// them (`example.com`, `.example.com`), addresses, networks (`10.0.0.0/8`), each maybe with a port; or `*`.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Url`] if a variable is set to what is no proxy.
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, OpenError> {
+        environment::Environment::read(lookup).map(|environment| Self(Choice::Environment(environment)))
+    }
+
+    pub(super) fn choose(&self, target: &Target) -> Option<&Proxy> {
+        match &self.0 {
+            Choice::None => None,
+            Choice::Always(proxy) => Some(proxy),
+            Choice::Environment(environment) => environment.choose(target),
+        }
+    }
+}
+
+impl From<Proxy> for Proxies {
+    fn from(proxy: Proxy) -> Self {
+        Self::always(proxy)
+    }
+}
+
+/// A proxy: where it is, and what it speaks.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Proxy {
+    pub(super) kind: ProxyKind,
+    /// IPv6 without brackets.
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) credentials: Option<Credentials>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ProxyKind {
+    Http,
+    Socks5,
+}
+
+impl Proxy {
+    /// Reads a proxy's address: `http://` (the default, port 80) or `socks5://`, `socks5h://` (both leave names to the proxy;
+    /// port 1080), with user and password if it wants them.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Url`] if this is no proxy. TLS to the proxy itself (`https://`) is not supported.
+    pub fn parse(text: &str) -> Result<Self, OpenError> {
+        let with_scheme = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+        let refuse = |reason| OpenError::Url { url: "the proxy".to_owned(), reason };
+        let mut url = Url::parse(&with_scheme).map_err(|_| refuse("it is no URL"))?;
+        let credentials = take_credentials(&mut url);
+        let refuse = |reason| OpenError::Url { url: url.to_string(), reason };
+        let (kind, default_port) = match url.scheme() {
+            "http" => (ProxyKind::Http, 80),
+            "socks5" | "socks5h" | "socks" => (ProxyKind::Socks5, 1080),
+            "https" => return Err(refuse("TLS to a proxy is not supported")),
+            _ => return Err(refuse("its scheme is neither http nor socks5")),
+        };
+        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        let port = url.port().unwrap_or(default_port);
+        if host.is_empty() || port == 0 {
+            return Err(refuse("it has no host, or the port 0"));
+        }
+        let too_long = |part: &[u8]| part.len() > 255;
+        if kind == ProxyKind::Socks5
+            && credentials.as_ref().is_some_and(|found| too_long(&found.user) || too_long(&found.password))
+        {
+            return Err(refuse("its user or password is longer than the 255 bytes that SOCKS5 takes"));
+        }
+        Ok(Self { kind, host, port, credentials })
+    }
+
+    /// Host and port, for errors.
+    pub(super) fn authority(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Proxy({:?}, {})", self.kind, self.authority())
+    }
+}
+
+impl std::str::FromStr for Proxy {
+    type Err = OpenError;
+
+    fn from_str(text: &str) -> Result<Self, OpenError> {
+        Self::parse(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_is_read_from_its_url_or_from_host_and_port() {
+        for (text, shown) in [
+            ("http://proxy:3128", "Proxy(Http, proxy:3128)"),
+            ("proxy:3128", "Proxy(Http, proxy:3128)"),
+            ("proxy", "Proxy(Http, proxy:80)"),
+            ("socks5://u:p@10.0.0.1", "Proxy(Socks5, 10.0.0.1:1080)"),
+            ("socks5h://[::1]:9", "Proxy(Socks5, [::1]:9)"),
+        ] {
+            assert_eq!(format!("{:?}", Proxy::parse(text).unwrap()), shown, "{text}");
+        }
+        for text in ["https://proxy", "ftp://proxy", "", "http://", "socks5://h:0", "http://u:secret@h:0"] {
+            let error = Proxy::parse(text).unwrap_err().to_string();
+            assert!(!error.contains("secret"), "{error}");
+        }
+    }
+}

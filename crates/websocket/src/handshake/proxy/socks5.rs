@@ -1,0 +1,141 @@
+//! SOCKS5 (RFC 1928) with no authentication or user and password (RFC 1929). Names are resolved by the proxy.
+
+use std::net::IpAddr;
+
+use bytes::{Buf as _, BufMut as _, BytesMut};
+
+use super::Proxy;
+use crate::error::ProxyError;
+use crate::handshake::target::{Credentials, Target};
+
+const VERSION: u8 = 5;
+const NO_AUTHENTICATION: u8 = 0;
+const USER_AND_PASSWORD: u8 = 2;
+
+/// A conversation with a SOCKS5 proxy.
+#[derive(Debug)]
+pub(in crate::handshake) struct Socks5 {
+    credentials: Option<Credentials>,
+    host: String,
+    port: u16,
+    step: Step,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// Waits for the choice of a method.
+    Method,
+    /// Waits for the verdict on user and password.
+    Verdict,
+    /// Waits for the answer to the request.
+    Reply,
+}
+
+impl Socks5 {
+    /// Writes the greeting (RFC 1928, section 3).
+    pub(in crate::handshake) fn start(proxy: &Proxy, target: &Target, output: &mut BytesMut) -> Self {
+        if proxy.credentials.is_some() {
+            output.extend_from_slice(&[VERSION, 2, NO_AUTHENTICATION, USER_AND_PASSWORD]);
+        } else {
+            output.extend_from_slice(&[VERSION, 1, NO_AUTHENTICATION]);
+        }
+        Self {
+            credentials: proxy.credentials.clone(),
+            host: target.host(),
+            port: target.port(),
+            step: Step::Method,
+        }
+    }
+
+    /// `true`: the tunnel stands, and all further bytes are the target's.
+    pub(in crate::handshake) fn process(
+        &mut self,
+        input: &mut BytesMut,
+        output: &mut BytesMut,
+    ) -> Result<bool, ProxyError> {
+        loop {
+            match (self.step, &input[..]) {
+                (Step::Method, [version, method, ..]) => {
+                    self.method_chosen(*version, *method, output)?;
+                    input.advance(2);
+                }
+                (Step::Verdict, [_version, status, ..]) => {
+                    // RFC 1929, section 2: "A STATUS field of X'00' indicates success."
+                    if *status != 0 {
+                        return Err(ProxyError::Credentials);
+                    }
+                    input.advance(2);
+                    self.request(output);
+                }
+                (Step::Reply, reply) => {
+                    let Some(length) = reply_length(reply)? else { return Ok(false) };
+                    input.advance(length);
+                    return Ok(true);
+                }
+                _ => return Ok(false),
+            }
+        }
+    }
+
+    fn method_chosen(&mut self, version: u8, method: u8, output: &mut BytesMut) -> Result<(), ProxyError> {
+        match (version, method, &self.credentials) {
+            (VERSION, NO_AUTHENTICATION, _) => self.request(output),
+            (VERSION, USER_AND_PASSWORD, Some(credentials)) => {
+                output.put_u8(1);
+                put_short(output, &credentials.user);
+                put_short(output, &credentials.password);
+                self.step = Step::Verdict;
+            }
+            (VERSION, ..) => return Err(ProxyError::NoAcceptableMethod),
+            _ => return Err(ProxyError::Malformed),
+        }
+        Ok(())
+    }
+
+    /// RFC 1928, section 4: `CONNECT` to an address or a name.
+    fn request(&mut self, output: &mut BytesMut) {
+        output.extend_from_slice(&[VERSION, 1, 0]);
+        match self.host.parse() {
+            Ok(IpAddr::V4(address)) => {
+                output.put_u8(1);
+                output.extend_from_slice(&address.octets());
+            }
+            Ok(IpAddr::V6(address)) => {
+                output.put_u8(4);
+                output.extend_from_slice(&address.octets());
+            }
+            Err(_) => {
+                output.put_u8(3);
+                put_short(output, self.host.as_bytes());
+            }
+        }
+        output.put_u16(self.port);
+        self.step = Step::Reply;
+    }
+}
+
+/// How long a reply is, once that much of it is there; its failure as soon as it is known (RFC 1928, section 6).
+fn reply_length(reply: &[u8]) -> Result<Option<usize>, ProxyError> {
+    match reply {
+        [version, ..] if *version != VERSION => return Err(ProxyError::Malformed),
+        [_, code, ..] if *code != 0 => return Err(ProxyError::Socks(*code)),
+        _ => {}
+    }
+    // The proxy's own address, of which nothing is to be learnt.
+    let address = match reply {
+        [_, _, _, 1, ..] => 4,
+        [_, _, _, 4, ..] => 16,
+        [_, _, _, 3, length, ..] => 1 + usize::from(*length),
+        [] | [_] | [_, _] | [_, _, _] | [_, _, _, 3] => return Ok(None),
+        _ => return Err(ProxyError::Malformed),
+    };
+    let length = 4 + address + 2;
+    Ok((reply.len() >= length).then_some(length))
+}
+
+/// A length of one byte and as many bytes. What is longer was refused when it was set.
+fn put_short(output: &mut BytesMut, bytes: &[u8]) {
+    let length = u8::try_from(bytes.len()).unwrap_or(u8::MAX);
+    output.put_u8(length);
+    output.extend_from_slice(&bytes[..usize::from(length)]);
+}

@@ -1,0 +1,264 @@
+//! Whom a client asks for: the address of a WebSocket (RFC 6455, section 3) taken apart.
+
+use std::fmt;
+
+use url::{Host, Position, Url};
+
+use crate::OpenError;
+
+/// The address of a WebSocket.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    /// Its scheme is ws or wss; without fragment and user-info.
+    url: Url,
+    credentials: Option<Credentials>,
+}
+
+/// A user and a password, for Basic authentication (RFC 7617) or SOCKS5.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Credentials {
+    pub(crate) user: Vec<u8>,
+    pub(crate) password: Vec<u8>,
+}
+
+impl Target {
+    /// Takes a URL apart.
+    pub(crate) fn parse(text: &str) -> Result<Self, OpenError> {
+        let url =
+            Url::parse(text).map_err(|_| OpenError::Url { url: text.to_owned(), reason: "it is no URL" })?;
+        Self::from_url(url)
+    }
+
+    pub(crate) fn from_url(mut url: Url) -> Result<Self, OpenError> {
+        let credentials = take_credentials(&mut url);
+        let refuse = |reason| Err(OpenError::Url { url: url.to_string(), reason });
+        if !matches!(url.scheme(), "ws" | "wss") {
+            return refuse("its scheme is neither ws nor wss");
+        }
+        // RFC 6455, section 3: "Fragment identifiers are meaningless in the context of WebSocket URIs and MUST NOT be used".
+        if url.fragment().is_some() {
+            return refuse("it has a fragment");
+        }
+        if url.host_str().is_none_or(str::is_empty) {
+            return refuse("it has no host");
+        }
+        if url.port() == Some(0) {
+            return refuse("its port is 0");
+        }
+        Ok(Self { url, credentials })
+    }
+
+    /// Where a redirect leads from here. `http` and `https` mean `ws` and `wss`; a fragment is of no use to us.
+    pub(crate) fn join(&self, location: &str) -> Option<Self> {
+        let mut url = self.url.join(location).ok()?;
+        let scheme = match url.scheme() {
+            "http" | "ws" => "ws",
+            "https" | "wss" => "wss",
+            _ => return None,
+        };
+        // Does not fail between these four; and drops a port that is the default of the new scheme.
+        url.set_scheme(scheme).ok()?;
+        url.set_fragment(None);
+        Self::from_url(url).ok()
+    }
+
+    pub(crate) fn is_secure(&self) -> bool {
+        self.url.scheme() == "wss"
+    }
+
+    /// A name, or the text of an address: IPv6 without brackets.
+    pub(crate) fn host(&self) -> String {
+        match self.url.host() {
+            Some(Host::Domain(name)) => name.to_owned(),
+            Some(Host::Ipv4(address)) => address.to_string(),
+            Some(Host::Ipv6(address)) => address.to_string(),
+            None => String::new(),
+        }
+    }
+
+    /// RFC 6455, section 3: 80 for ws, 443 for wss, where the URL has none.
+    pub(crate) fn port(&self) -> u16 {
+        self.url.port().unwrap_or(if self.is_secure() { 443 } else { 80 })
+    }
+
+    /// What `Host` says (section 4.1, step 4): with the port only if it is not the default; IPv6 in brackets.
+    pub(crate) fn host_header(&self) -> String {
+        self.url[Position::BeforeHost..Position::AfterPort].to_owned()
+    }
+
+    /// Host and port as `CONNECT` and errors name them: IPv6 in brackets.
+    pub(crate) fn authority(&self) -> String {
+        format!("{}:{}", self.url.host_str().unwrap_or_default(), self.port())
+    }
+
+    /// Path and query (section 3, "resource-name"): never empty.
+    pub(crate) fn resource_name(&self) -> &str {
+        &self.url[Position::BeforePath..Position::AfterQuery]
+    }
+
+    pub(crate) fn credentials(&self) -> Option<&Credentials> {
+        self.credentials.as_ref()
+    }
+
+    pub(crate) fn with_credentials_of(self, other: &Self) -> Self {
+        Self { credentials: other.credentials.clone(), ..self }
+    }
+
+    /// Without user and password.
+    pub(crate) fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// Whether both have the same scheme, host and port (RFC 6454, section 5).
+    pub(crate) fn has_origin_of(&self, other: &Self) -> bool {
+        self.is_secure() == other.is_secure()
+            && self.url.host() == other.url.host()
+            && self.port() == other.port()
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Target").field(&self.url.as_str()).finish()
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Credentials")
+    }
+}
+
+/// Moves user and password out of a URL.
+pub(crate) fn take_credentials(url: &mut Url) -> Option<Credentials> {
+    if url.username().is_empty() && url.password().is_none() {
+        return None;
+    }
+    let credentials = Credentials {
+        user: percent_decoded(url.username()),
+        password: percent_decoded(url.password().unwrap_or_default()),
+    };
+    // These fail for URLs that have no host, and those have no credentials either.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    Some(credentials)
+}
+
+/// Undoes percent-encoding (RFC 3986, section 2.1); what is no encoding stays.
+fn percent_decoded(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, tail)) = rest.split_first() {
+        rest = tail;
+        match (byte, tail) {
+            (b'%', [high, low, tail @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+                bytes.push(hex_digit(*high) << 4 | hex_digit(*low));
+                rest = tail;
+            }
+            _ => bytes.push(byte),
+        }
+    }
+    bytes
+}
+
+fn hex_digit(byte: u8) -> u8 {
+    match byte {
+        b'0'..=b'9' => byte - b'0',
+        _ => (byte | 0x20) - b'a' + 10,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(url: &str) -> Target {
+        Target::parse(url).unwrap()
+    }
+
+    #[test]
+    fn ports_default_to_80_and_443_and_are_left_out_of_the_host_header() {
+        for (url, port, header) in [
+            ("ws://example.com", 80, "example.com"),
+            ("ws://example.com:80/", 80, "example.com"),
+            ("ws://example.com:443/", 443, "example.com:443"),
+            ("wss://EXAMPLE.com:443", 443, "example.com"),
+            ("wss://example.com:8443", 8443, "example.com:8443"),
+            ("ws://[2001:DB8::1]/", 80, "[2001:db8::1]"),
+            ("ws://[::1]:9000/", 9000, "[::1]:9000"),
+            ("ws://user:secret@127.0.0.1:9000/", 9000, "127.0.0.1:9000"),
+        ] {
+            let target = target(url);
+            assert_eq!((target.port(), &*target.host_header()), (port, header), "{url}");
+        }
+        assert_eq!(target("ws://[::1]/").host(), "::1");
+        assert_eq!(target("ws://[::1]/").authority(), "[::1]:80");
+    }
+
+    #[test]
+    fn path_and_query_are_kept_and_an_empty_path_is_a_slash() {
+        for (url, name) in [
+            ("ws://a", "/"),
+            ("ws://a?b=c", "/?b=c"),
+            ("ws://a/b%20c/d?e=/f?g", "/b%20c/d?e=/f?g"),
+            ("ws://a/b?", "/b?"),
+        ] {
+            assert_eq!(target(url).resource_name(), name, "{url}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_of_a_websocket_is_refused_without_showing_a_password() {
+        for url in [
+            "",
+            "example.com",
+            "http://a",
+            "https://a",
+            "ws://",
+            "ws://a#b",
+            "ws://a/#",
+            "ws://a:0",
+            "ws://a:70000",
+            "ws:///b#c",
+            "mailto:a@b",
+            "ws://a b",
+            "wss://u:secret@a#f",
+        ] {
+            let error = Target::parse(url).unwrap_err();
+            assert!(matches!(error, OpenError::Url { .. }), "{url}");
+            assert!(!error.to_string().contains("secret"));
+        }
+    }
+
+    #[test]
+    fn user_info_is_decoded_and_not_shown() {
+        let target = target("ws://us%65r:p%40ss%3A%zz@a/");
+        let credentials = target.credentials().unwrap();
+        assert_eq!(credentials.user, b"user");
+        assert_eq!(credentials.password, b"p@ss:%zz");
+        assert_eq!(target.url().as_str(), "ws://a/");
+        assert!(!format!("{target:?} {credentials:?}").contains("ss:"));
+    }
+
+    #[test]
+    fn redirects_resolve_against_the_target_and_http_means_ws() {
+        let from = target("ws://a/b/c?d");
+        for (location, url) in [
+            ("e", "ws://a/b/e"),
+            ("/e?f#g", "ws://a/e?f"),
+            ("//h/i", "ws://h/i"),
+            ("https://h", "wss://h/"),
+            ("http://h:80/", "ws://h/"),
+            ("https://h:443/", "wss://h/"),
+        ] {
+            assert_eq!(from.join(location).unwrap().url().as_str(), url, "{location}");
+        }
+        for location in ["ftp://a", "ws://", "mailto:a"] {
+            assert_eq!(from.join(location), None, "{location}");
+        }
+        assert!(from.has_origin_of(&target("ws://a:80/x")));
+        assert!(!from.has_origin_of(&target("wss://a:80/x")));
+        assert!(!from.has_origin_of(&target("ws://a:81/x")));
+        assert!(!from.has_origin_of(&target("ws://b/x")));
+    }
+}

@@ -1,0 +1,307 @@
+//! The client's upgrade (RFC 6455, section 4.1).
+
+use super::*;
+use crate::deflate::NegotiationError;
+use crate::error::{Fault, HandshakeError, Stage};
+
+/// The outcome of an answer that is an acceptance but for what `change` did to it.
+fn answered(change: impl Fn(String) -> String) -> Step {
+    let request = request("ws://a/").subprotocol("chat").unwrap().subprotocol("chat.v2").unwrap();
+    let mut opening = open(request);
+    let text = written_text(&mut opening);
+    feed(&mut opening, change(acceptance(&text, "")).as_bytes())
+}
+
+fn broken(change: impl Fn(String) -> String) -> HandshakeError {
+    match failure(answered(change)) {
+        OpenError::Handshake(error) => error,
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn the_request_is_what_the_rfc_demands() {
+    let mut opening = open(
+        request("ws://us%65r:pass@example.com:9000/chat?room=5")
+            .origin("https://example.com")
+            .unwrap()
+            .subprotocol("chat")
+            .unwrap()
+            .subprotocol("chat.v2")
+            .unwrap()
+            .header("x-trace", "17")
+            .unwrap(),
+    );
+    assert_eq!(opening.endpoint(), Endpoint::Tcp { host: "example.com".to_owned(), port: 9000 });
+    let text = written_text(&mut opening);
+    let key = value(&text, "Sec-WebSocket-Key").unwrap();
+    let expected = format!(
+        "GET /chat?room=5 HTTP/1.1\r\nHost: example.com:9000\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: chat, chat.v2\r\n\
+         Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\
+         Authorization: Basic dXNlcjpwYXNz\r\nUser-Agent: wavetank-websocket/0.1.0\r\n\
+         Origin: https://example.com\r\nX-Trace: 17\r\n\r\n"
+    );
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn keys_are_sixteen_bytes_fresh_for_each_seed_and_the_same_for_the_same_seed() {
+    let key = |seed| {
+        let mut opening = Opening::new(request("ws://a"), Config::default(), [seed; 32], NOW).unwrap();
+        let text = written_text(&mut opening);
+        value(&text, "Sec-WebSocket-Key").unwrap().to_owned()
+    };
+    assert!(digest::is_key(key(1).as_bytes()));
+    assert_eq!(key(1), key(1));
+    assert_ne!(key(1), key(2));
+}
+
+#[test]
+fn headers_of_the_caller_replace_and_the_handshakes_own_are_refused() {
+    let mut opening = open(
+        request("ws://user:pass@a/")
+            .host("other")
+            .unwrap()
+            .user_agent("mine")
+            .unwrap()
+            .header("Authorization", "Bearer x")
+            .unwrap(),
+    );
+    let text = written_text(&mut opening);
+    for (name, expected) in [("Host", "other"), ("User-Agent", "mine"), ("Authorization", "Bearer x")] {
+        assert_eq!(value(&text, name), Some(expected));
+        assert_eq!(text.matches(&format!("{name}: ")).count(), 1);
+    }
+    for name in ["Connection", "upgrade", "Sec-WebSocket-Key", "sec-websocket-anything", "not a name"] {
+        assert!(request("ws://a").header(name, "x").is_err(), "{name}");
+    }
+    assert!(request("ws://a").header("x", "a\r\nb: c").is_err());
+    for name in ["", "a b", "a,b", "\u{e9}"] {
+        assert!(request("ws://a").subprotocol(name).is_err(), "{name}");
+    }
+    assert!(request("ws://a").subprotocol("a").unwrap().subprotocol("a").is_err());
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let request = request("ws://user:hidden@a/").header("Authorization", "Bearer hidden").unwrap();
+    let request = request.header("Cookie", "hidden").unwrap();
+    let proxy = Proxy::parse("http://user:hidden@proxy").unwrap();
+    let shown = format!("{:?}", open(request.proxies(Proxies::always(proxy))));
+    // Bytes that wait to be written are shown, but those are not text.
+    let request = shown.split("ClientRequest").nth(1).unwrap().split("config: ").next().unwrap();
+    assert!(!request.contains("hidden"), "{request}");
+}
+
+#[test]
+fn without_compression_none_is_offered() {
+    let mut config = Config::default();
+    config.compression.enabled = false;
+    let mut opening = Opening::new(request("ws://a"), config, [7; 32], NOW).unwrap();
+    let text = written_text(&mut opening);
+    assert_eq!(value(&text, "Sec-WebSocket-Extensions"), None);
+    let answer = acceptance(&text, "Sec-WebSocket-Extensions: permessage-deflate\r\n");
+    assert!(matches!(failure(feed(&mut opening, answer.as_bytes())), OpenError::Handshake(_)));
+}
+
+#[test]
+fn a_valid_answer_opens_and_case_and_lists_do_not_matter() {
+    let (_, response) = done(answered(|text| text));
+    assert_eq!((response.subprotocol, response.compression), (None, None));
+    let (_, response) = done(answered(|text| {
+        text.replace("Upgrade: websocket", "uPGRADE:  WebSocket ")
+            .replace("Connection: Upgrade", "connection: keep-alive, UPGRADE")
+            .replace("\r\n\r\n", "  \r\nSec-WebSocket-Protocol: chat.v2\r\nX-More: 1\r\n\r\n")
+    }));
+    assert_eq!(response.subprotocol.as_deref(), Some("chat.v2"));
+    assert_eq!(response.headers["x-more"], "1");
+    assert_eq!(response.url.as_str(), "ws://a/");
+}
+
+#[test]
+fn compression_is_what_the_server_says_in_headers_that_may_be_repeated_and_quoted() {
+    let (_, response) = done(answered(|text| {
+        let extensions = "\r\nSec-WebSocket-Extensions:\r\nsec-websocket-extensions: permessage-deflate ; \
+                          client_max_window_bits=\"1\\0\";server_no_context_takeover\r\n\r\n";
+        text.replace("\r\n\r\n", extensions)
+    }));
+    let parameters = response.compression.unwrap();
+    assert_eq!((parameters.client_max_window_bits, parameters.server_no_context_takeover), (10, true));
+}
+
+#[test]
+fn every_check_of_the_answer_fails_for_its_own_reason() {
+    use HandshakeError as E;
+    assert_eq!(broken(|text| text.replace("Upgrade: websocket\r\n", "")), E::Upgrade(None));
+    let changed = broken(|text| text.replace("Upgrade: websocket", "Upgrade: h2c"));
+    assert_eq!(changed, E::Upgrade(Some("h2c".to_owned())));
+    assert_eq!(broken(|text| text.replace("Connection: Upgrade\r\n", "")), E::Connection(None));
+    let changed = broken(|text| text.replace("Connection: Upgrade", "Connection: keep-alive"));
+    assert_eq!(changed, E::Connection(Some("keep-alive".to_owned())));
+    let without = |text: String| text.replace("Sec-WebSocket-Accept", "X-Accept");
+    assert_eq!(broken(without), E::Accept(None));
+    let wrong = |text: String| text.replace("Sec-WebSocket-Accept: ", "Sec-WebSocket-Accept: x");
+    assert!(matches!(broken(wrong), E::Accept(Some(_))));
+    let twice = |text: String| text.replace("\r\n\r\n", "\r\nSec-WebSocket-Accept: x\r\n\r\n");
+    assert!(matches!(broken(twice), E::Accept(Some(_))));
+    for text in ["SSH-2.0-OpenSSH\r\n\r\n", "HTTP/2 200 OK\r\n\r\n", "HTTP/1.1 x\r\n\r\n", "\r\n\r\n"] {
+        assert_eq!(broken(|_| text.to_owned()), E::NotHttp, "{text}");
+    }
+}
+
+#[test]
+fn unrequested_extensions_and_subprotocols_fail() {
+    let with = |header: &str| broken(|text| text.replace("\r\n\r\n", &format!("\r\n{header}\r\n\r\n")));
+    assert_eq!(
+        with("Sec-WebSocket-Extensions: x-other"),
+        HandshakeError::Extensions(NegotiationError::NotOffered("x-other".to_owned()))
+    );
+    assert_eq!(
+        with("Sec-WebSocket-Extensions: permessage-deflate;"),
+        HandshakeError::Extensions(NegotiationError::Malformed)
+    );
+    assert_eq!(
+        with("Sec-WebSocket-Extensions: permessage-deflate\r\nSec-WebSocket-Extensions: permessage-deflate"),
+        HandshakeError::Extensions(NegotiationError::Repeated)
+    );
+    for name in ["other", "CHAT", "chat, chat.v2", ""] {
+        let failure = with(&format!("Sec-WebSocket-Protocol: {name}"));
+        assert_eq!(failure, HandshakeError::Subprotocol(name.to_owned()));
+    }
+}
+
+#[test]
+fn frames_glued_to_the_answer_are_received_however_the_bytes_are_split() {
+    for seed in 0..200 {
+        let mut chance = chance(seed);
+        let mut opening = open(request("ws://a/"));
+        let text = written_text(&mut opening);
+        let mut answer = b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n".to_vec();
+        answer.extend_from_slice(acceptance(&text, "").as_bytes());
+        answer.extend_from_slice(HELLO);
+        let mut session = None;
+        for piece in pieces(&answer, &mut chance) {
+            match &mut session {
+                None => match feed(&mut opening, &piece) {
+                    Step::Continue => {}
+                    step => session = Some(done(step).0),
+                },
+                Some(session) => session.input().extend_from_slice(&piece),
+            }
+        }
+        assert_hello(&mut session.unwrap());
+    }
+}
+
+#[test]
+fn a_refusal_has_status_headers_and_a_bounded_body() {
+    for (framing, complete) in
+        [("Content-Length: 9\r\n", true), ("Transfer-Encoding: chunked\r\n", true), ("", false)]
+    {
+        let mut opening = open(request("ws://a/").body_bytes_max(9));
+        written(&mut opening);
+        let body = if framing.starts_with('T') { "9\r\nforbidden\r\n0\r\n\r\n" } else { "forbidden" };
+        let answer = format!("HTTP/1.1 403 No\r\nX-Why: because\r\n{framing}\r\n{body}");
+        let OpenError::Rejected(rejection) = failure(feed(&mut opening, answer.as_bytes())) else { panic!() };
+        assert_eq!(rejection.status, 403);
+        assert_eq!(rejection.headers["x-why"], "because");
+        assert_eq!(&rejection.body[..], b"forbidden");
+        // A chunk that fills the limit may not be the last.
+        assert_eq!(rejection.complete, complete && !framing.starts_with('T'), "{framing}");
+    }
+}
+
+#[test]
+fn a_refusal_that_breaks_off_is_still_a_refusal() {
+    let begun = || {
+        let mut opening = open(request("ws://a/"));
+        written(&mut opening);
+        assert!(matches!(feed(&mut opening, b"HTTP/1.1 503 Busy\r\n\r\nlater"), Step::Continue));
+        opening
+    };
+    let mut ended = begun();
+    ended.end_of_input();
+    for (error, complete) in [
+        (failure(ended.process(NOW)), true),
+        (begun().give_up(), false),
+        (begun().transport_failed(std::io::ErrorKind::ConnectionReset.into()), false),
+    ] {
+        assert!(error.is_transient());
+        assert_eq!(error.fault(), Fault::Peer);
+        let OpenError::Rejected(rejection) = error else { panic!("{error}") };
+        assert_eq!((&rejection.body[..], rejection.complete), (&b"later"[..], complete));
+    }
+}
+
+#[test]
+fn what_ends_or_fails_or_takes_too_long_says_where() {
+    let mut opening = open(request("ws://a/"));
+    assert!(opening.deadline() == NOW + Config::default().open_timeout);
+    opening.end_of_input();
+    assert!(matches!(failure(opening.process(NOW)), OpenError::Ended { stage: Stage::Connect }));
+    let error = open(request("ws://[::1]/")).transport_failed(std::io::ErrorKind::ConnectionRefused.into());
+    assert!(error.to_string().starts_with("connecting to [::1]:80 failed"), "{error}");
+    assert!(matches!(open(request("ws://a/")).give_up(), OpenError::TimedOut { stage: Stage::Connect }));
+    let mut opening = open(request("ws://a/"));
+    written(&mut opening);
+    assert!(matches!(feed(&mut opening, b"HTTP/1.1 101"), Step::Continue));
+    opening.end_of_input();
+    assert!(matches!(failure(opening.process(NOW)), OpenError::Ended { stage: Stage::Handshake }));
+    let mut opening = open(request("ws://a/"));
+    written(&mut opening);
+    assert!(matches!(opening.give_up(), OpenError::TimedOut { stage: Stage::Handshake }));
+}
+
+#[test]
+fn a_head_that_does_not_end_is_cut_at_its_limit() {
+    let mut opening = open(request("ws://a/").head_bytes_max(1000));
+    written(&mut opening);
+    assert!(matches!(feed(&mut opening, &[b'x'; 999]), Step::Continue));
+    let error = failure(feed(&mut opening, b"x"));
+    assert!(
+        matches!(error, OpenError::Handshake(HandshakeError::HeadTooLarge { limit_bytes: 1000 })),
+        "{error}"
+    );
+    assert!(matches!(feed(&mut opening, b"x"), Step::Continue));
+}
+
+#[test]
+fn a_unix_path_is_where_to_connect_and_the_url_what_is_asked_for() {
+    let proxies = Proxies::always(Proxy::parse("proxy").unwrap());
+    let mut opening = open(request("ws://a/b").proxies(proxies).unix_path("/run/socket"));
+    assert_eq!(opening.endpoint(), Endpoint::Unix("/run/socket".into()));
+    assert!(written_text(&mut opening).starts_with("GET /b HTTP/1.1\r\nHost: a\r\n"));
+}
+
+#[test]
+fn arbitrary_bytes_never_panic() {
+    let mut chance = chance(1);
+    let words: [&[u8]; 12] = [
+        b"HTTP/1.1 ",
+        b"101 ",
+        b"302 ",
+        b"200 OK",
+        b"\r\n",
+        b"\r\n\r\n",
+        b"Location: /",
+        b"Upgrade: websocket",
+        b"Transfer-Encoding: chunked",
+        b"Content-Length: 18446744073709551615",
+        b"ffffffffffffffff\r\n",
+        b"\xff\0 ",
+    ];
+    for _ in 0..3_000 {
+        let mut opening = open(request("ws://a/").head_bytes_max(200).body_bytes_max(50));
+        for _ in 0..chance.random_range(1..20) {
+            let word = words[chance.random_range(0..words.len())];
+            let noise = [chance.random::<u8>()];
+            let step = feed(&mut opening, if chance.random_ratio(1, 8) { &noise } else { word });
+            if matches!(step, Step::Done(..)) {
+                panic!("nobody can guess the digest");
+            }
+        }
+        opening.end_of_input();
+        let _ = opening.process(NOW);
+    }
+}

@@ -1,0 +1,39 @@
+//! A WebSocket client (RFC 6455) with compression (RFC 7692), async and blocking, and the accept side, over one core
+//! that does no I/O.
+//!
+//! The module list is a map of the crate. The core: [`protocol`] is a connection once it is open (frames, messages,
+//! closing, keepalive), [`deflate`] its compression, [`handshake`] how it is opened from either side, [`session`] a
+//! connection on its wire (TLS or not). The drivers: [`client`] for tasks, [`blocking`] for threads, [`server`] accepts
+//! for both, [`reconnect`] is when a client tries again. [`config`], [`message`], [`close`] and [`error`] are the words they share.
+//!
+//! # Invariants
+//!
+//! - The core reads no clock, draws no entropy and does no I/O: `now` and a seed are arguments, output is polled.
+//! - Nothing a peer sends makes the core panic, or take more memory than its configuration says.
+//! - A connection has one outcome ([`Closed`]): every caller sees the same one, and `CLOSED` is visible before anybody
+//!   who waits for it wakes up.
+
+pub mod blocking;
+pub mod client;
+pub mod close;
+pub mod config;
+pub mod deflate;
+pub mod error;
+pub mod handshake;
+pub mod message;
+mod outgoing;
+pub mod protocol;
+pub mod reconnect;
+pub mod server;
+pub mod session;
+
+pub use close::{Cause, CloseCode, CloseFrame, Closed, Limit, Violation};
+pub use config::{Compression, Config, Keepalive, Limits};
+pub use error::{Error, OpenError};
+pub use message::{Fragment, Kind, Message, Text};
+pub use reconnect::{Backoff, BackoffPolicy};
+
+/// The README's code is compiled and run with the doc tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

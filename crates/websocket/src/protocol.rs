@@ -1,0 +1,481 @@
+//! An open connection, without I/O: bytes in, messages out, and the other way round.
+//!
+//! The module list is a map of the core: `frame` is heads of frames, `mask` and `utf8` what happens to payloads, `receive`
+//! turns bytes into pieces of messages, which `inbox` queues; `send` turns messages into bytes; `ping` has pings and the
+//! keepalive, `closing` the end; [`violation`] names what peers do wrong, [`statistics`] counts. This file joins them.
+//!
+//! # Invariants
+//!
+//! - Pure: the same calls with the same arguments give the same results, on every platform.
+//! - No input makes it panic, or hold more memory than [`Limits`](crate::Limits) say.
+//! - Messages that came before a violation are delivered, pings before it are answered. The connection fails once the
+//!   application has taken those messages and asks for more, so that it can still answer them; after the close timeout at
+//!   the latest.
+//! - The outcome is set once. From then on there is no output. At most one Close frame is sent, and nothing after it.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use wavetank_runtime::Instant;
+
+use crate::deflate::Parameters;
+use crate::{Cause, CloseCode, CloseFrame, Closed, Config, Error, Fragment, Kind, Message};
+
+mod closing;
+mod frame;
+mod inbox;
+mod mask;
+mod ping;
+mod receive;
+mod send;
+pub mod statistics;
+mod utf8;
+pub mod violation;
+
+#[cfg(test)]
+mod tests;
+
+use closing::Closing;
+use inbox::Inbox;
+use ping::{Due, KeepaliveTimer, Pings};
+use receive::{Control, Receiver, Step};
+use send::Sender;
+pub use statistics::Statistics;
+pub use violation::Violation;
+
+/// Which end of the connection this is: a client masks, a server does not (RFC 6455, section 5.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Masks what it sends.
+    Client,
+    /// Expects masks.
+    Server,
+}
+
+/// How far a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Messages go both ways.
+    Open,
+    /// A Close frame was sent or received (or the connection failed and says so to the peer). Messages may still come.
+    Closing,
+    /// Over; [`Connection::closed`] says how.
+    Closed,
+}
+
+/// What the driver is to do with the transport once [`Connection::output`] is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// Keep it.
+    Open,
+    /// Shut down its writing side, and go on reading until its end (the server's part after both Close frames, RFC 6455,
+    /// section 7.1.1; either side's after it failed the connection). There is nothing left to be written.
+    ShutDown,
+    /// Drop it: the connection is over.
+    Drop,
+}
+
+/// A ping that waits for its pong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PingId(u64);
+
+/// An open connection.
+///
+/// The driver appends what it read to [`input`](Self::input), calls [`process`](Self::process), takes messages out, writes
+/// [`output`](Self::output), and calls [`handle_deadline`](Self::handle_deadline) when [`deadline`](Self::deadline) has come.
+/// After each of these it looks at all others again, and at [`transport`](Self::transport).
+#[derive(Debug)]
+pub struct Connection {
+    role: Role,
+    close_timeout: Duration,
+    receiver: Receiver,
+    inbox: Inbox,
+    sender: Sender,
+    pings: Pings,
+    keepalive: KeepaliveTimer,
+    closing: Closing,
+    /// A failure behind messages that the application has not taken yet, and when it was found. Nothing is read meanwhile.
+    held: Option<(Cause, Instant)>,
+    statistics: Statistics,
+}
+
+impl Connection {
+    /// Makes a connection whose opening handshake is done. `compression` is what it agreed on. `seed` is fresh entropy, from
+    /// which masks and the payloads of pings are drawn.
+    #[must_use]
+    pub fn new(
+        role: Role,
+        config: Config,
+        compression: Option<Parameters>,
+        seed: [u8; 32],
+        now: Instant,
+    ) -> Self {
+        let deflate = compression.and_then(|agreed| agreed.compressor(role, config.compression.level));
+        let inflate = compression.map(|agreed| agreed.decompressor(role));
+        Self {
+            role,
+            close_timeout: config.close_timeout,
+            receiver: Receiver::new(role, &config.limits, inflate),
+            inbox: Inbox::new(&config.limits),
+            sender: Sender::new(role, &config.limits, &config.compression, deflate, seed),
+            pings: Pings::default(),
+            keepalive: KeepaliveTimer::new(&config.keepalive, now),
+            closing: Closing::default(),
+            held: None,
+            statistics: Statistics::default(),
+        }
+    }
+
+    /// Whether the driver should read: not while the queue of messages is full (unless closing), nor after the end.
+    #[must_use]
+    pub fn wants_read(&self) -> bool {
+        match self.state() {
+            State::Open => !self.inbox.is_full() && self.held.is_none(),
+            State::Closing => !self.closing.end_of_input,
+            State::Closed => false,
+        }
+    }
+
+    /// Where the driver appends what it read. Always has room for a good read (its capacity is reserved), and for the rest of
+    /// the frame that is arriving. Bytes that came glued to the opening handshake are appended here first.
+    pub fn input(&mut self) -> &mut BytesMut {
+        self.receiver.input()
+    }
+
+    /// Parses what [`input`](Self::input) holds. Peer's violations do not surface as errors here: they end the connection
+    /// ([`closed`](Self::closed)).
+    pub fn process(&mut self, now: Instant) {
+        while !self.closing.ignores_input() {
+            if self.held.is_some() {
+                return;
+            }
+            match self.receiver.advance(&mut self.inbox, &mut self.statistics) {
+                Ok(Step::Starved) => {
+                    if self.inbox.is_full() {
+                        self.keepalive.reading_is_paused();
+                    }
+                    return;
+                }
+                // Nothing is sent after our Close frame, no pong either.
+                Ok(Step::Ping(ping)) => {
+                    if self.closing.is_open() {
+                        self.sender.pong(ping, &mut self.statistics);
+                    }
+                }
+                Ok(Step::Pong(pong)) => {
+                    if let Some((id, latency)) = self.pings.pong(pong.payload(), now) {
+                        self.keepalive.answered(id);
+                        self.statistics.latency = Some(latency);
+                    }
+                }
+                Ok(Step::Close(close)) => self.close_received(close, now),
+                Err(failure) if self.closing.is_open() && self.inbox.has_something() => {
+                    self.held = Some((failure.into(), now));
+                    self.keepalive.reading_is_paused();
+                }
+                Err(failure) => self.fail(failure.into(), now),
+            }
+        }
+        self.receiver.discard_input();
+    }
+
+    /// Fails the connection for what it was held for, if anything. Without `now`, as if it were when that was found.
+    fn fail_held(&mut self, now: Option<Instant>) {
+        if let Some((cause, found)) = self.held.take() {
+            self.fail(cause, now.unwrap_or(found));
+        }
+    }
+
+    /// The transport has reached its end: the peer sends nothing more.
+    ///
+    /// Without its Close frame that is no clean end (RFC 6455, section 7.1.5).
+    pub fn end_of_input(&mut self, now: Instant) {
+        self.process(now);
+        self.fail_held(Some(now));
+        self.closing.end_of_input = true;
+        // A failed write that came before says more.
+        if !self.closing.unwritable {
+            self.closing.decide(Cause::EndOfInput { inside_message: self.receiver.is_inside_message() });
+        }
+        self.settle();
+    }
+
+    /// Reading or writing failed for good: the transport is gone. See [`write_failed`](Self::write_failed) for a transport that
+    /// may still be read from.
+    pub fn transport_failed(&mut self, error: &io::Error, now: Instant) {
+        self.process(now);
+        self.fail_held(Some(now));
+        self.abort(Cause::io(error), now);
+    }
+
+    /// Writing failed for good, but what the peer sent before may still be read, its Close frame with its reasons among it: the
+    /// driver goes on reading until the end of the transport, an error, or the close deadline.
+    pub fn write_failed(&mut self, error: &io::Error, now: Instant) {
+        self.process(now);
+        self.fail_held(Some(now));
+        self.closing.unwritable = true;
+        self.closing.decide(Cause::io(error));
+        self.begin_closing(now);
+        self.sender.discard_output();
+        self.settle();
+    }
+
+    /// Takes the next whole message, if it is there. Messages received before the end come out before [`closed`](Self::closed)
+    /// is to be reported.
+    #[inline]
+    pub fn recv_message(&mut self) -> Option<Message> {
+        let message = self.inbox.pop_message();
+        if message.is_none() {
+            self.fail_held(None);
+        }
+        message
+    }
+
+    /// Takes the next piece of a message; see [`Fragment`]. After it, [`recv_message`](Self::recv_message) gives nothing until the
+    /// message's last piece is taken.
+    pub fn recv_fragment(&mut self) -> Option<Fragment> {
+        let fragment = self.inbox.pop_fragment();
+        if fragment.is_none() {
+            self.fail_held(None);
+        }
+        fragment
+    }
+
+    /// Puts a message into [`output`](Self::output), all of it or nothing. The bytes of a [`Kind::Text`] must be UTF-8: drivers
+    /// take a `str`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`] after the end, [`Error::Closing`] once it has begun, [`Error::UnfinishedMessage`] between the fragments
+    /// of [`send_fragment`](Self::send_fragment).
+    #[inline]
+    pub fn send(&mut self, kind: Kind, payload: &[u8], _now: Instant) -> Result<(), Error> {
+        self.check_open()?;
+        self.sender.message(kind, payload, &mut self.statistics)
+    }
+
+    /// Puts a fragment of a message into [`output`](Self::output), all of it or nothing. Other frames than control frames cannot
+    /// be sent until the `last` one.
+    ///
+    /// # Errors
+    ///
+    /// As for [`send`](Self::send); [`Error::UnfinishedMessage`] if `kind` is not that of the first fragment.
+    pub fn send_fragment(
+        &mut self,
+        kind: Kind,
+        payload: &[u8],
+        last: bool,
+        _now: Instant,
+    ) -> Result<(), Error> {
+        self.check_open()?;
+        self.sender.fragment(kind, payload, last, &mut self.statistics)
+    }
+
+    /// Puts a ping into [`output`](Self::output). Its payload is drawn, so that no peer can answer what it has not received.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`] after the end, [`Error::Closing`] once it has begun.
+    pub fn ping(&mut self, now: Instant) -> Result<PingId, Error> {
+        self.check_open()?;
+        let payload = self.sender.ping(&mut self.statistics);
+        Ok(self.pings.sent(payload, true, now))
+    }
+
+    /// Takes the latency of a ping once its pong (or that of a later ping) has come. The latest 1024 are kept until taken.
+    pub fn latency_of(&mut self, ping: PingId) -> Option<Duration> {
+        self.pings.latency_of(ping)
+    }
+
+    /// Starts the close handshake; does nothing if it has begun. Arms the close deadline. A reason of more than 123 bytes is cut
+    /// between characters.
+    pub fn close(&mut self, code: CloseCode, reason: &str, now: Instant) {
+        self.fail_held(Some(now));
+        if self.closing.is_open() {
+            self.closing.cause = Some(Cause::Local);
+            self.send_close(CloseFrame::new(code, reason), now);
+        }
+    }
+
+    /// Ends the connection at once, with `cause` as its outcome (the handles are gone, …), unless the outcome is certain already:
+    /// the peer has sent its Close frame, or has been told of a failure.
+    pub fn abort(&mut self, cause: Cause, _now: Instant) {
+        if self.closing.outcome.is_none() {
+            self.closing.decide(cause);
+            self.finish();
+        }
+    }
+
+    /// What is to be written.
+    #[inline]
+    #[must_use]
+    pub fn output(&self) -> &[u8] {
+        self.sender.output()
+    }
+
+    /// The first `count` bytes of [`output`](Self::output) are written.
+    ///
+    /// # Panics
+    ///
+    /// If that is more than there is.
+    #[inline]
+    pub fn output_written(&mut self, count: usize, _now: Instant) {
+        self.sender.output_written(count, &mut self.statistics);
+        if !self.closing.is_open() {
+            self.settle();
+        }
+    }
+
+    /// Whether senders should wait: [`output`](Self::output) holds as much as [`Limits`](crate::Limits) allow.
+    #[must_use]
+    pub fn write_buffer_is_full(&self) -> bool {
+        self.sender.is_full()
+    }
+
+    /// What is to be done with the transport.
+    #[must_use]
+    pub fn transport(&self) -> Transport {
+        let closing = &self.closing;
+        // RFC 6455, section 7.1.1: the server closes first, so that it is the server that waits in TIME_WAIT only if it has to.
+        let our_turn = closing.failed || (self.role == Role::Server && closing.received.is_some());
+        if closing.outcome.is_some() {
+            Transport::Drop
+        } else if our_turn && closing.close_is_written(self.sender.written()) {
+            Transport::ShutDown
+        } else {
+            Transport::Open
+        }
+    }
+
+    /// When [`handle_deadline`](Self::handle_deadline) has something to do. Changes with every other call.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        match self.state() {
+            State::Open => match &self.held {
+                Some((_, found)) => Some(*found + self.close_timeout),
+                None => self.keepalive.deadline(),
+            },
+            State::Closing => self.closing.deadline,
+            State::Closed => None,
+        }
+    }
+
+    /// Does what is due: sends the keepalive's ping, or ends a connection whose peer did not answer in time.
+    pub fn handle_deadline(&mut self, now: Instant) {
+        match self.state() {
+            State::Open if self.held.is_some() => {
+                if self.deadline().is_some_and(|deadline| now >= deadline) {
+                    self.fail_held(Some(now));
+                }
+            }
+            State::Open => {
+                if self.inbox.is_full() {
+                    self.keepalive.reading_is_paused();
+                }
+                match self.keepalive.due(now) {
+                    Due::Nothing => {}
+                    Due::Ping => {
+                        let payload = self.sender.ping(&mut self.statistics);
+                        self.keepalive.sent(self.pings.sent(payload, false, now), now);
+                    }
+                    Due::Timeout(timeout) => self.fail(Cause::KeepaliveTimeout { timeout }, now),
+                }
+            }
+            State::Closing => {
+                if self.closing.deadline.is_some_and(|deadline| now >= deadline) {
+                    self.closing.timed_out(self.close_timeout);
+                    self.finish();
+                }
+            }
+            State::Closed => {}
+        }
+    }
+
+    /// Returns how far the connection is.
+    #[inline]
+    #[must_use]
+    pub fn state(&self) -> State {
+        if self.closing.is_open() {
+            State::Open
+        } else if self.closing.outcome.is_none() {
+            State::Closing
+        } else {
+            State::Closed
+        }
+    }
+
+    /// Returns the outcome, once the connection is over.
+    #[must_use]
+    pub fn closed(&self) -> Option<&Closed> {
+        self.closing.outcome.as_ref()
+    }
+
+    /// Returns the counts.
+    #[must_use]
+    pub fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+
+    #[inline]
+    fn check_open(&self) -> Result<(), Error> {
+        if self.closing.is_open() {
+            return Ok(());
+        }
+        Err(self.closing.outcome.clone().map_or(Error::Closing, Error::Closed))
+    }
+
+    fn close_received(&mut self, close: Control, now: Instant) {
+        let frame = match closing::parse(close.payload()) {
+            Ok(frame) => frame,
+            Err(violation) => return self.fail(Cause::Violation { what: violation }, now),
+        };
+        // What ended the connection is this frame, if we have not closed it ourselves; a failed write came of it.
+        if self.closing.cause != Some(Cause::Local) {
+            self.closing.decide(Cause::Peer);
+        }
+        // RFC 6455, section 5.5.1: a Close is answered by a Close, which typically echoes the code.
+        let answer = CloseFrame { code: frame.code, reason: String::new() };
+        self.closing.received = Some(frame);
+        self.send_close(answer, now);
+        self.settle();
+    }
+
+    /// Fails the connection (RFC 6455, section 7.1.7): says why, and processes nothing more.
+    fn fail(&mut self, cause: Cause, now: Instant) {
+        let close = CloseFrame::new(closing::code_of(&cause), &cause.to_string());
+        self.closing.decide(cause);
+        self.closing.failed = true;
+        self.receiver.discard_input();
+        self.send_close(close, now);
+        self.settle();
+    }
+
+    /// Sends our Close frame, unless that is done or impossible.
+    fn send_close(&mut self, frame: CloseFrame, now: Instant) {
+        if self.closing.sent.is_none() && !self.closing.unwritable {
+            self.sender.close(&closing::body(&frame), &mut self.statistics);
+            self.closing.sent = Some((frame, self.sender.end()));
+        }
+        self.begin_closing(now);
+    }
+
+    /// The connection is not open any more: its end is bounded, and no backpressure delays the peer's Close.
+    fn begin_closing(&mut self, now: Instant) {
+        self.closing.deadline.get_or_insert(now + self.close_timeout);
+        self.inbox.begin_closing();
+    }
+
+    /// Ends the connection if nothing is left to be waited for.
+    fn settle(&mut self) {
+        if self.closing.is_finished(self.sender.written()) {
+            self.finish();
+        }
+    }
+
+    fn finish(&mut self) {
+        self.closing.finish(self.sender.written());
+        self.sender.discard_output();
+        self.receiver.discard_input();
+    }
+}

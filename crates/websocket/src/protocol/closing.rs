@@ -1,0 +1,157 @@
+//! How far the end of a connection is (RFC 6455, section 7), and the bodies of Close frames.
+//!
+//! # Invariants
+//!
+//! - The outcome is set once.
+//! - At most one Close frame is sent.
+//! - What was decided first stays the cause, unless the peer breaks something before its Close frame came.
+
+use std::time::Duration;
+
+use wavetank_runtime::Instant;
+
+use super::Violation;
+use super::frame::MAX_CONTROL;
+use crate::{Cause, CloseCode, CloseFrame, Closed};
+
+/// The end of a connection, as far as it is known.
+#[derive(Debug, Default)]
+pub(super) struct Closing {
+    /// Set when the connection is not open any more.
+    pub(super) cause: Option<Cause>,
+    /// Our Close frame, and how many bytes have been written once it has been.
+    pub(super) sent: Option<(CloseFrame, u64)>,
+    pub(super) received: Option<CloseFrame>,
+    /// When the connection is over, whatever happens.
+    pub(super) deadline: Option<Instant>,
+    /// We failed the connection (RFC 6455, section 7.1.7).
+    pub(super) failed: bool,
+    /// The transport cannot be written to any more, but may still be read from.
+    pub(super) unwritable: bool,
+    /// The transport is at its end.
+    pub(super) end_of_input: bool,
+    pub(super) outcome: Option<Closed>,
+}
+
+impl Closing {
+    pub(super) fn is_open(&self) -> bool {
+        self.cause.is_none()
+    }
+
+    /// Whether input is dropped unprocessed: behind a Close frame (RFC 6455, section 1.4: "any further data received is
+    /// discarded") and after failing (section 7.1.7).
+    pub(super) fn ignores_input(&self) -> bool {
+        self.failed || self.received.is_some() || self.outcome.is_some()
+    }
+
+    /// Whether our Close frame is on the wire, `written` bytes of output being written.
+    pub(super) fn close_is_written(&self, written: u64) -> bool {
+        self.sent.as_ref().is_some_and(|(_, end)| *end <= written)
+    }
+
+    /// Whether the cause cannot change any more: the peer said Close, or we failed the connection.
+    fn is_decided(&self) -> bool {
+        self.failed || self.received.is_some()
+    }
+
+    /// The connection ends without the peer's Close: `cause` it is, unless that is decided.
+    pub(super) fn decide(&mut self, cause: Cause) {
+        if !self.is_decided() {
+            self.cause = Some(cause);
+        }
+    }
+
+    /// The close deadline has passed.
+    pub(super) fn timed_out(&mut self, timeout: Duration) {
+        // A transport that failed for writing keeps its error as the cause.
+        if self.cause == Some(Cause::Local) {
+            self.decide(Cause::CloseTimeout { timeout });
+        }
+    }
+
+    /// Whether nothing is left to be waited for.
+    pub(super) fn is_finished(&self, written: u64) -> bool {
+        let written = self.close_is_written(written);
+        if self.unwritable && self.is_decided() {
+            return true;
+        }
+        if self.end_of_input {
+            return written || self.sent.is_none() || !self.is_decided();
+        }
+        // Whoever does not answer pings does not answer a Close: there is nothing to wait for once it is written.
+        written && matches!(self.cause, Some(Cause::KeepaliveTimeout { .. }))
+    }
+
+    /// Sets the outcome.
+    pub(super) fn finish(&mut self, written: u64) {
+        if self.outcome.is_none()
+            && let Some(cause) = self.cause.clone()
+        {
+            let written = self.close_is_written(written);
+            let sent = self.sent.take().filter(|_| written).map(|(frame, _)| frame);
+            self.outcome = Some(Closed { sent, received: self.received.clone(), cause });
+        }
+    }
+}
+
+/// The code that a connection is failed with for `cause`.
+pub(super) fn code_of(cause: &Cause) -> CloseCode {
+    match cause {
+        Cause::Violation { what } => what.code(),
+        Cause::LimitExceeded { .. } => CloseCode::MESSAGE_TOO_BIG,
+        _ => CloseCode::INTERNAL_ERROR,
+    }
+}
+
+/// Parses the body of a Close frame (RFC 6455, sections 5.5.1 and 7.4).
+pub(super) fn parse(body: &[u8]) -> Result<CloseFrame, Violation> {
+    match body {
+        [] => Ok(CloseFrame { code: None, reason: String::new() }),
+        [_] => Err(Violation::CloseOneByte),
+        [high, low, reason @ ..] => {
+            let code = u16::from_be_bytes([*high, *low]);
+            let code = CloseCode::new(code).ok_or(Violation::CloseCode(code))?;
+            let reason = std::str::from_utf8(reason).map_err(|_| Violation::CloseReasonNotUtf8)?;
+            Ok(CloseFrame { code: Some(code), reason: reason.to_owned() })
+        }
+    }
+}
+
+/// Returns the body of a Close frame. A reason without a code cannot be expressed, and is left out.
+pub(super) fn body(frame: &CloseFrame) -> Vec<u8> {
+    let mut body = Vec::with_capacity(MAX_CONTROL);
+    if let Some(code) = frame.code {
+        body.extend_from_slice(&code.get().to_be_bytes());
+        body.extend_from_slice(frame.reason.as_bytes());
+    }
+    body
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_body_of_a_close_frame_is_empty_or_a_valid_code_and_a_text() {
+        assert_eq!(parse(b""), Ok(CloseFrame { code: None, reason: String::new() }));
+        assert_eq!(parse(&[3]), Err(Violation::CloseOneByte));
+        assert_eq!(parse(&[3, 232]), Ok(CloseFrame::new(CloseCode::NORMAL, "")));
+        assert_eq!(parse(b"\x03\xe8bye"), Ok(CloseFrame::new(CloseCode::NORMAL, "bye")));
+        assert_eq!(parse(b"\x03\xe8\xce"), Err(Violation::CloseReasonNotUtf8));
+        for code in [0u16, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65_535] {
+            assert_eq!(parse(&code.to_be_bytes()), Err(Violation::CloseCode(code)));
+        }
+    }
+
+    #[test]
+    fn a_written_body_is_parsed_to_the_same_frame() {
+        for frame in [
+            CloseFrame { code: None, reason: String::new() },
+            CloseFrame::new(CloseCode::GOING_AWAY, "é".repeat(99).as_str()),
+        ] {
+            let body = body(&frame);
+            assert!(body.len() <= MAX_CONTROL);
+            assert_eq!(parse(&body), Ok(frame));
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! What was received and not yet taken: a queue of pieces, out of which come whole messages or fragments.
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::{Fragment, Kind, Limits, Message, Text};
+
+/// The queue. Bounded: see [`is_full`](Self::is_full) and [`begin_closing`](Self::begin_closing).
+#[derive(Debug)]
+pub(super) struct Inbox {
+    pieces: VecDeque<Fragment>,
+    /// Payload bytes of `pieces`.
+    bytes: usize,
+    /// How many of `pieces` end a message.
+    complete: usize,
+    max_pieces: usize,
+    max_bytes: usize,
+    /// The bound while closing.
+    closing_bytes: usize,
+    closing: bool,
+    /// Set once a piece was dropped: what comes behind a gap is dropped too.
+    discarding: bool,
+    /// The application has taken a part of the message in front as fragments.
+    streaming: bool,
+}
+
+impl Inbox {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self {
+            pieces: VecDeque::new(),
+            bytes: 0,
+            complete: 0,
+            max_pieces: limits.receive_queue_messages,
+            max_bytes: limits.receive_queue_bytes,
+            closing_bytes: limits.closing_queue_bytes,
+            closing: false,
+            discarding: false,
+            streaming: false,
+        }
+    }
+
+    /// Whether reading is to stop until the application takes something. Never while there is nothing it could take: a message
+    /// that exceeds the queue is read to its end, unless it is taken in fragments.
+    pub(super) fn is_full(&self) -> bool {
+        (self.bytes >= self.max_bytes || self.pieces.len() >= self.max_pieces) && self.has_something()
+    }
+
+    /// Whether there is something that the application could take.
+    pub(super) fn has_something(&self) -> bool {
+        self.complete > 0 || (self.streaming && !self.pieces.is_empty())
+    }
+
+    /// From now on the queue is never full, and drops what comes once it holds the larger bound.
+    pub(super) fn begin_closing(&mut self) {
+        self.closing = true;
+    }
+
+    /// Takes a piece; returns whether it had to be dropped.
+    #[inline]
+    pub(super) fn push(&mut self, piece: Fragment) -> bool {
+        if self.closing && (self.discarding || self.bytes >= self.closing_bytes) {
+            self.discarding = true;
+            return true;
+        }
+        self.bytes += piece.data.len();
+        self.complete += usize::from(piece.last);
+        self.pieces.push_back(piece);
+        false
+    }
+
+    /// Takes the next piece.
+    pub(super) fn pop_fragment(&mut self) -> Option<Fragment> {
+        let piece = self.pop()?;
+        self.streaming = !piece.last;
+        Some(piece)
+    }
+
+    /// Takes the next whole message. Nothing while a message is being taken in fragments.
+    #[inline]
+    pub(super) fn pop_message(&mut self) -> Option<Message> {
+        if self.complete == 0 || self.streaming {
+            return None;
+        }
+        let piece = self.pop()?;
+        let (kind, data) =
+            if piece.last { (piece.kind, piece.data) } else { (piece.kind, self.join(piece.data)) };
+        Some(match kind {
+            // The receiver has validated every piece, and that the message does not end inside a character.
+            Kind::Text => Message::Text(Text::from_validated(data)),
+            Kind::Binary => Message::Binary(data),
+        })
+    }
+
+    #[inline]
+    fn pop(&mut self) -> Option<Fragment> {
+        let piece = self.pieces.pop_front()?;
+        self.bytes -= piece.data.len();
+        self.complete -= usize::from(piece.last);
+        Some(piece)
+    }
+
+    /// Joins the first piece of a complete message to its others.
+    #[cold]
+    fn join(&mut self, first: Bytes) -> Bytes {
+        let others = self.pieces.iter().position(|piece| piece.last).map_or(0, |last| last + 1);
+        let length =
+            first.len() + self.pieces.iter().take(others).map(|piece| piece.data.len()).sum::<usize>();
+        let mut message = BytesMut::with_capacity(length);
+        message.extend_from_slice(&first);
+        for _ in 0..others {
+            if let Some(piece) = self.pop() {
+                message.extend_from_slice(&piece.data);
+            }
+        }
+        message.freeze()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn piece(data: &'static [u8], first: bool, last: bool) -> Fragment {
+        Fragment { kind: Kind::Binary, data: Bytes::from_static(data), first, last }
+    }
+
+    fn inbox(max_pieces: usize, max_bytes: usize) -> Inbox {
+        Inbox::new(&Limits {
+            receive_queue_messages: max_pieces,
+            receive_queue_bytes: max_bytes,
+            closing_queue_bytes: 2 * max_bytes,
+            ..Limits::default()
+        })
+    }
+
+    #[test]
+    fn a_message_comes_out_whole_once_its_last_piece_is_there() {
+        let mut inbox = inbox(10, 100);
+        inbox.push(piece(b"ab", true, false));
+        inbox.push(piece(b"", false, false));
+        assert_eq!(inbox.pop_message(), None);
+        inbox.push(piece(b"c", false, true));
+        inbox.push(piece(b"d", true, true));
+        assert_eq!(inbox.pop_message(), Some(Message::binary(&b"abc"[..])));
+        assert_eq!(inbox.pop_message(), Some(Message::binary(&b"d"[..])));
+        assert_eq!((inbox.bytes, inbox.complete), (0, 0));
+    }
+
+    #[test]
+    fn whole_messages_wait_until_the_one_that_is_taken_in_fragments_is_at_its_end() {
+        let mut inbox = inbox(10, 100);
+        for piece in [piece(b"ab", true, false), piece(b"c", false, true), piece(b"d", true, true)] {
+            inbox.push(piece);
+        }
+        assert!(inbox.pop_fragment().is_some_and(|piece| piece.first && !piece.last));
+        assert_eq!(inbox.pop_message(), None);
+        assert!(inbox.pop_fragment().is_some_and(|piece| !piece.first && piece.last));
+        assert_eq!(inbox.pop_message(), Some(Message::binary(&b"d"[..])));
+    }
+
+    #[test]
+    fn a_queue_is_full_by_count_or_bytes_but_not_before_something_can_be_taken() {
+        let mut by_count = inbox(2, 100);
+        by_count.push(piece(b"", true, true));
+        assert!(!by_count.is_full());
+        by_count.push(piece(b"", true, true));
+        assert!(by_count.is_full());
+        by_count.pop_message();
+        assert!(!by_count.is_full());
+
+        let mut by_bytes = inbox(10, 3);
+        by_bytes.push(piece(b"abcd", true, false));
+        assert!(!by_bytes.is_full(), "nobody could take the message");
+        by_bytes.push(piece(b"e", false, true));
+        assert!(by_bytes.is_full());
+    }
+
+    #[test]
+    fn fragments_that_the_application_takes_one_by_one_fill_the_queue_before_their_message_is_complete() {
+        let mut inbox = inbox(10, 3);
+        inbox.push(piece(b"abc", true, false));
+        inbox.pop_fragment();
+        inbox.push(piece(b"def", false, false));
+        assert!(inbox.is_full());
+    }
+
+    #[test]
+    fn while_closing_everything_behind_the_first_dropped_piece_is_dropped() {
+        let mut inbox = inbox(1, 2);
+        inbox.begin_closing();
+        assert!(!inbox.push(piece(b"abc", true, true)));
+        assert!(!inbox.push(piece(b"def", true, true)));
+        assert!(inbox.push(piece(b"g", true, true)));
+        inbox.pop_message();
+        inbox.pop_message();
+        assert!(inbox.push(piece(b"h", true, true)), "there would be a gap before it");
+    }
+}

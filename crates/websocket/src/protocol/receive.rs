@@ -1,0 +1,354 @@
+//! From bytes to messages: frames are cut out of the input, unmasked, inflated, validated and put into the [`Inbox`].
+//!
+//! # Invariants
+//!
+//! - The messages and the failure that come out depend on the bytes, not on how they were cut into reads.
+//! - A failure is found at the first byte that proves it: text is validated while its frame is still arriving (compressed text
+//!   when its frame is complete).
+//! - Limits are checked from the head of a frame, before memory is reserved for its payload.
+
+use bytes::{Buf as _, Bytes, BytesMut};
+
+use super::frame::{self, Expected, Head, MAX_CONTROL, MAX_HEAD, Opcode};
+use super::inbox::Inbox;
+use super::mask;
+use super::statistics::Statistics;
+use super::utf8::Utf8;
+use super::{Role, Violation};
+use crate::close::Limit;
+use crate::deflate::{Decompressor, InflateError};
+use crate::{Cause, Fragment, Kind, Limits};
+
+/// Why no more input is processed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failure {
+    Violation(Violation),
+    Limit { limit: Limit, allowed: usize },
+}
+
+impl From<Violation> for Failure {
+    fn from(what: Violation) -> Self {
+        Self::Violation(what)
+    }
+}
+
+impl From<Failure> for Cause {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Violation(what) => Self::Violation { what },
+            Failure::Limit { limit, allowed } => Self::LimitExceeded { limit, allowed },
+        }
+    }
+}
+
+/// What a control frame carried.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Control {
+    bytes: [u8; MAX_CONTROL],
+    length: usize,
+}
+
+impl Control {
+    pub(super) fn new(payload: &[u8]) -> Self {
+        let length = payload.len().min(MAX_CONTROL);
+        let mut bytes = [0; MAX_CONTROL];
+        bytes[..length].copy_from_slice(&payload[..length]);
+        Self { bytes, length }
+    }
+
+    pub(super) fn payload(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
+/// How far [`Receiver::advance`] came.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// The input holds nothing more that is complete.
+    Starved,
+    /// A control frame, which the connection has to handle before it goes on.
+    Ping(Control),
+    Pong(Control),
+    Close(Control),
+}
+
+/// The message whose frames are arriving.
+#[derive(Debug)]
+struct Unfinished {
+    kind: Kind,
+    compressed: bool,
+    /// Bytes and frames so far, including those of the frame that is arriving (when it is compressed, once it is inflated).
+    bytes: usize,
+    frames: usize,
+}
+
+/// The data frame whose payload is arriving, at the front of the input.
+#[derive(Debug, Clone, Copy)]
+struct Arriving {
+    length: usize,
+    /// How many of its bytes are unmasked and validated.
+    seen: usize,
+    mask: Option<[u8; 4]>,
+    fin: bool,
+}
+
+/// The receiving half of a connection.
+#[derive(Debug)]
+pub(super) struct Receiver {
+    role: Role,
+    input: BytesMut,
+    arriving: Option<Arriving>,
+    message: Option<Unfinished>,
+    utf8: Utf8,
+    inflate: Option<Decompressor>,
+    inflated: BytesMut,
+    /// Bytes of control frames since the last data frame: see [`view`](Self::view).
+    skipped: usize,
+    max_message: usize,
+    max_frame: usize,
+    max_frames: usize,
+    read_buffer: usize,
+}
+
+impl Receiver {
+    pub(super) fn new(role: Role, limits: &Limits, inflate: Option<Decompressor>) -> Self {
+        Self {
+            role,
+            input: BytesMut::new(),
+            arriving: None,
+            message: None,
+            utf8: Utf8::default(),
+            inflate,
+            inflated: BytesMut::new(),
+            skipped: 0,
+            max_message: limits.message,
+            max_frame: limits.frame,
+            max_frames: limits.fragments,
+            read_buffer: limits.read_buffer,
+        }
+    }
+
+    /// Where input is appended: room for the rest of the frame that is arriving, or else for a read.
+    ///
+    /// For a frame that is longer than a read there is room to its end and no further, so that the next frame begins at the
+    /// front of a buffer and does not have to be moved there. While the application drops what it takes, the same memory is
+    /// used again, and nothing is allocated.
+    pub(super) fn input(&mut self) -> &mut BytesMut {
+        let room = self.input.capacity() - self.input.len();
+        let missing = self.arriving.map_or(0, |frame| frame.length.saturating_sub(self.input.len()));
+        // Less than a good read will do, where more would cost an allocation.
+        let wanted = if missing > 0 { missing } else { self.read_buffer };
+        let enough = if missing > 0 { missing } else { (self.read_buffer / 4).max(1) };
+        if room < enough && !self.input.try_reclaim(wanted) && !self.input.try_reclaim(enough) {
+            // `reserve` would double what it has. With the head of such a frame, so that the next one fits as well.
+            let capacity = (MAX_HEAD + self.input.len() + wanted).max(self.read_buffer);
+            let full = std::mem::replace(&mut self.input, BytesMut::with_capacity(capacity));
+            self.input.extend_from_slice(&full);
+        }
+        &mut self.input
+    }
+
+    /// Drops all input.
+    pub(super) fn discard_input(&mut self) {
+        self.input.clear();
+        self.arriving = None;
+    }
+
+    /// Whether the input ends inside a frame or a fragmented message.
+    pub(super) fn is_inside_message(&self) -> bool {
+        self.message.is_some() || !self.input.is_empty()
+    }
+
+    /// Processes input up to the next control frame, or as far as it goes.
+    pub(super) fn advance(
+        &mut self,
+        inbox: &mut Inbox,
+        statistics: &mut Statistics,
+    ) -> Result<Step, Failure> {
+        loop {
+            if self.arriving.is_some() {
+                if !self.continue_payload(inbox, statistics)? {
+                    return Ok(Step::Starved);
+                }
+                continue;
+            }
+            let expected = Expected {
+                role: self.role,
+                compression: self.inflate.is_some(),
+                inside_message: self.message.is_some(),
+            };
+            let Some(head) = frame::parse(&self.input, expected)? else { return Ok(Step::Starved) };
+            let kind = match head.opcode {
+                Opcode::Text => Some(Kind::Text),
+                Opcode::Binary => Some(Kind::Binary),
+                Opcode::Continuation => None,
+                control => {
+                    let Some(payload) = self.take_control(head, statistics) else { return Ok(Step::Starved) };
+                    return Ok(match control {
+                        Opcode::Ping => Step::Ping(payload),
+                        Opcode::Pong => Step::Pong(payload),
+                        _ => Step::Close(payload),
+                    });
+                }
+            };
+            let length = self.check_limits(head)?;
+            if let Some(kind) = kind
+                && head.fin
+                && !head.compressed
+                && self.input.len() - head.length >= length
+            {
+                self.take_whole(kind, head, length, inbox, statistics)?;
+            } else {
+                self.begin_payload(kind, head, length, statistics);
+            }
+        }
+    }
+
+    /// The common case: a message in one uncompressed frame that is there as a whole.
+    #[inline]
+    fn take_whole(
+        &mut self,
+        kind: Kind,
+        head: Head,
+        length: usize,
+        inbox: &mut Inbox,
+        statistics: &mut Statistics,
+    ) -> Result<(), Failure> {
+        self.input.advance(head.length);
+        let payload = &mut self.input[..length];
+        if let Some(mask) = head.mask {
+            mask::apply(payload, mask);
+        }
+        // RFC 6455, section 8.1: text that is not UTF-8 fails the connection.
+        if kind == Kind::Text && simdutf8::basic::from_utf8(payload).is_err() {
+            return Err(Violation::TextNotUtf8.into());
+        }
+        statistics.frame_received(head.length + length);
+        let data = self.view(length);
+        statistics.message_received(inbox.push(Fragment { kind, data, first: true, last: true }));
+        Ok(())
+    }
+
+    /// Takes the payload in front out of the input.
+    ///
+    /// It is a view of the input's buffer, unless many bytes of control frames lie before it: a peer could make a queue of
+    /// short messages keep buffers alive that are full of pings.
+    #[inline]
+    fn view(&mut self, length: usize) -> Bytes {
+        let skipped = std::mem::take(&mut self.skipped);
+        if skipped <= 512 + length {
+            return self.input.split_to(length).freeze();
+        }
+        let copy = Bytes::copy_from_slice(&self.input[..length]);
+        self.input.advance(length);
+        copy
+    }
+
+    /// Takes a control frame, if all of it is there.
+    fn take_control(&mut self, head: Head, statistics: &mut Statistics) -> Option<Control> {
+        // At most 125: the head was checked.
+        let length = head.payload as usize;
+        let mut payload = Control::new(self.input.get(head.length..head.length + length)?);
+        if let Some(mask) = head.mask {
+            mask::apply(&mut payload.bytes[..length], mask);
+        }
+        self.input.advance(head.length + length);
+        self.skipped = self.skipped.saturating_add(head.length + length);
+        statistics.frame_received(head.length + length);
+        Some(payload)
+    }
+
+    /// Checks a data frame against the limits (RFC 6455, section 10.4), and returns the length of its payload.
+    #[inline]
+    fn check_limits(&self, head: Head) -> Result<usize, Failure> {
+        let length = usize::try_from(head.payload).unwrap_or(usize::MAX);
+        if length > self.max_frame {
+            return Err(Failure::Limit { limit: Limit::Frame, allowed: self.max_frame });
+        }
+        let (bytes, frames, compressed) = match &self.message {
+            Some(message) => (message.bytes, message.frames, message.compressed),
+            None => (0, 0, head.compressed),
+        };
+        // What a compressed frame becomes is checked while it is inflated.
+        if !compressed && bytes.saturating_add(length) > self.max_message {
+            return Err(Failure::Limit { limit: Limit::Message, allowed: self.max_message });
+        }
+        if frames >= self.max_frames {
+            return Err(Failure::Limit { limit: Limit::Fragments, allowed: self.max_frames });
+        }
+        Ok(length)
+    }
+
+    /// Begins a data frame whose payload is incomplete, compressed, or a fragment.
+    fn begin_payload(&mut self, kind: Option<Kind>, head: Head, length: usize, statistics: &mut Statistics) {
+        if let Some(kind) = kind {
+            self.message = Some(Unfinished { kind, compressed: head.compressed, bytes: 0, frames: 0 });
+        }
+        if let Some(message) = &mut self.message {
+            message.frames += 1;
+            message.bytes += if message.compressed { 0 } else { length };
+        }
+        self.input.advance(head.length);
+        statistics.frame_received(head.length + length);
+        self.arriving = Some(Arriving { length, seen: 0, mask: head.mask, fin: head.fin });
+    }
+
+    /// Unmasks and validates what has come of the payload that is arriving. Returns whether it is complete and taken.
+    fn continue_payload(&mut self, inbox: &mut Inbox, statistics: &mut Statistics) -> Result<bool, Failure> {
+        let (Some(frame), Some(message)) = (&mut self.arriving, &mut self.message) else { return Ok(false) };
+        let available = self.input.len().min(frame.length);
+        let fresh = &mut self.input[frame.seen..available];
+        if let Some(mask) = frame.mask {
+            mask::apply(fresh, mask::at_offset(mask, frame.seen));
+        }
+        if message.kind == Kind::Text && !message.compressed {
+            self.utf8.push(fresh).map_err(|_| Violation::TextNotUtf8)?;
+        }
+        frame.seen = available;
+        if available < frame.length {
+            return Ok(false);
+        }
+        let Arriving { length, fin, .. } = *frame;
+        let (kind, first, compressed) = (message.kind, message.frames == 1, message.compressed);
+        self.arriving = None;
+        let data = if compressed { self.inflate(length, fin)? } else { self.view(length) };
+        if fin {
+            self.message = None;
+            if kind == Kind::Text {
+                self.utf8.finish().map_err(|_| Violation::TextNotUtf8)?;
+            }
+        }
+        let dropped = inbox.push(Fragment { kind, data, first, last: fin });
+        if fin {
+            statistics.message_received(dropped);
+        }
+        Ok(true)
+    }
+
+    /// Inflates the compressed payload in front of the input.
+    fn inflate(&mut self, length: usize, last: bool) -> Result<Bytes, Failure> {
+        let (Some(inflate), Some(message)) = (&mut self.inflate, &mut self.message) else {
+            return Err(Violation::ReservedBit.into());
+        };
+        let limit = self.max_message.saturating_sub(message.bytes);
+        // Many short messages share a buffer, as they do where they are not compressed.
+        let likely = length.saturating_mul(8).min(self.read_buffer);
+        if self.inflated.capacity() < likely && !self.inflated.try_reclaim(self.read_buffer) {
+            self.inflated = BytesMut::with_capacity(self.read_buffer);
+        }
+        inflate.decompress(&self.input[..length], last, &mut self.inflated, limit).map_err(|error| {
+            match error {
+                InflateError::TooLarge => Failure::Limit { limit: Limit::Message, allowed: self.max_message },
+                InflateError::Corrupt => Violation::CorruptCompression.into(),
+            }
+        })?;
+        self.input.advance(length);
+        self.skipped = 0;
+        let data = self.inflated.split().freeze();
+        message.bytes += data.len();
+        if message.kind == Kind::Text {
+            self.utf8.push(&data).map_err(|_| Violation::TextNotUtf8)?;
+        }
+        Ok(data)
+    }
+}

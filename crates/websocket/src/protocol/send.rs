@@ -1,0 +1,245 @@
+//! From messages to bytes: frames are masked, compressed and put into the output, each as a whole or not at all.
+
+use bytes::BytesMut;
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+
+use super::Role;
+use super::frame::{self, FIN, MAX_HEAD, Opcode, RSV1};
+use super::mask;
+use super::receive::Control;
+use super::statistics::Statistics;
+use crate::deflate::Compressor;
+use crate::{Compression, Error, Kind, Limits};
+
+/// Output buffers up to this capacity are kept when they are empty; larger ones are given back.
+const KEPT_CAPACITY: usize = 8 << 20;
+
+/// The message that is being sent in fragments.
+#[derive(Debug, Clone, Copy)]
+struct Unfinished {
+    kind: Kind,
+    compressed: bool,
+}
+
+/// The sending half of a connection.
+#[derive(Debug)]
+pub(super) struct Sender {
+    /// Masks and payloads of pings. Unpredictable to the peer and to the application (RFC 6455, section 5.3), yet a function of
+    /// the connection's seed.
+    rng: StdRng,
+    masks: bool,
+    output: Vec<u8>,
+    /// How much of `output` is written.
+    head: usize,
+    /// How many bytes have ever left `output`.
+    written: u64,
+    max_output: usize,
+    deflate: Option<Compressor>,
+    deflated: BytesMut,
+    threshold: usize,
+    message: Option<Unfinished>,
+    /// The pong that waits for room.
+    pong: Option<Control>,
+}
+
+impl Sender {
+    pub(super) fn new(
+        role: Role,
+        limits: &Limits,
+        compression: &Compression,
+        deflate: Option<Compressor>,
+        seed: [u8; 32],
+    ) -> Self {
+        Self {
+            rng: StdRng::from_seed(seed),
+            masks: role == Role::Client,
+            output: Vec::new(),
+            head: 0,
+            written: 0,
+            max_output: limits.write_buffer,
+            deflate,
+            deflated: BytesMut::new(),
+            threshold: compression.threshold,
+            message: None,
+            pong: None,
+        }
+    }
+
+    #[inline]
+    pub(super) fn output(&self) -> &[u8] {
+        &self.output[self.head..]
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.output().len() >= self.max_output
+    }
+
+    /// The number of bytes that will have been written when all of the output is.
+    pub(super) fn end(&self) -> u64 {
+        self.written + self.output().len() as u64
+    }
+
+    pub(super) fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// # Panics
+    ///
+    /// If `count` is more than the output: the driver counted wrongly.
+    pub(super) fn output_written(&mut self, count: usize, statistics: &mut Statistics) {
+        assert!(count <= self.output().len(), "no more is written than the output holds");
+        self.head += count;
+        self.written += count as u64;
+        statistics.bytes_sent += count as u64;
+        if self.head == self.output.len() {
+            self.head = 0;
+            self.output.clear();
+            if self.output.capacity() > KEPT_CAPACITY {
+                self.output = Vec::new();
+            }
+        }
+        if !self.is_full() {
+            self.flush_pong(statistics);
+        }
+    }
+
+    /// Drops all output.
+    pub(super) fn discard_output(&mut self) {
+        self.output = Vec::new();
+        self.head = 0;
+        self.pong = None;
+    }
+
+    /// Puts a message into the output.
+    #[inline]
+    pub(super) fn message(
+        &mut self,
+        kind: Kind,
+        payload: &[u8],
+        statistics: &mut Statistics,
+    ) -> Result<(), Error> {
+        if self.message.is_some() {
+            return Err(Error::UnfinishedMessage);
+        }
+        if payload.len() >= self.threshold && self.deflate.is_some() {
+            self.compressed_frame(opcode(kind), FIN | RSV1, payload, true, statistics);
+        } else {
+            self.frame(opcode(kind), FIN, payload, statistics);
+        }
+        statistics.messages_sent += 1;
+        Ok(())
+    }
+
+    /// Puts a fragment of a message into the output (RFC 6455, section 5.4: the first has the message's opcode, the others are
+    /// continuations, the last has FIN).
+    pub(super) fn fragment(
+        &mut self,
+        kind: Kind,
+        payload: &[u8],
+        last: bool,
+        statistics: &mut Statistics,
+    ) -> Result<(), Error> {
+        let (message, opcode, rsv1) = match self.message {
+            Some(message) if message.kind != kind => return Err(Error::UnfinishedMessage),
+            Some(message) => (message, Opcode::Continuation, 0),
+            None => {
+                let compressed = self.deflate.is_some() && payload.len() >= self.threshold;
+                (Unfinished { kind, compressed }, opcode(kind), if compressed { RSV1 } else { 0 })
+            }
+        };
+        let flags = rsv1 | if last { FIN } else { 0 };
+        if message.compressed {
+            self.compressed_frame(opcode, flags, payload, last, statistics);
+        } else {
+            self.frame(opcode, flags, payload, statistics);
+        }
+        self.message = if last { None } else { Some(message) };
+        statistics.messages_sent += u64::from(last);
+        Ok(())
+    }
+
+    /// Puts a ping into the output, and returns its payload.
+    pub(super) fn ping(&mut self, statistics: &mut Statistics) -> [u8; 8] {
+        let payload = self.rng.next_u64().to_ne_bytes();
+        self.frame(Opcode::Ping, FIN, &payload, statistics);
+        payload
+    }
+
+    /// Answers a ping: at once if there is room. Otherwise the answer waits, and replaces the one that waits (RFC 6455, section
+    /// 5.5.3: an endpoint may answer the latest ping only), so that a flood of pings takes no memory.
+    pub(super) fn pong(&mut self, ping: Control, statistics: &mut Statistics) {
+        statistics.pings_received += 1;
+        statistics.pings_superseded += u64::from(self.pong.replace(ping).is_some());
+        if !self.is_full() {
+            self.flush_pong(statistics);
+        }
+    }
+
+    /// Puts the Close frame into the output, behind the pong that waits.
+    pub(super) fn close(&mut self, payload: &[u8], statistics: &mut Statistics) {
+        self.flush_pong(statistics);
+        self.frame(Opcode::Close, FIN, payload, statistics);
+    }
+
+    fn flush_pong(&mut self, statistics: &mut Statistics) {
+        if let Some(pong) = self.pong.take() {
+            self.frame(Opcode::Pong, FIN, pong.payload(), statistics);
+        }
+    }
+
+    #[cold]
+    fn compressed_frame(
+        &mut self,
+        opcode: Opcode,
+        flags: u8,
+        payload: &[u8],
+        last: bool,
+        statistics: &mut Statistics,
+    ) {
+        let mut deflated = std::mem::take(&mut self.deflated);
+        deflated.clear();
+        if let Some(deflate) = &mut self.deflate {
+            // Sent even if it came out longer: the peer's window has to follow ours.
+            deflate.compress(payload, last, &mut deflated);
+        }
+        self.frame(opcode, flags, &deflated, statistics);
+        if deflated.capacity() <= KEPT_CAPACITY {
+            self.deflated = deflated;
+        }
+    }
+
+    #[inline]
+    fn frame(&mut self, opcode: Opcode, flags: u8, payload: &[u8], statistics: &mut Statistics) {
+        // RFC 6455, section 5.3: a fresh, unpredictable mask for every frame.
+        let mask = self.masks.then(|| self.rng.next_u32().to_ne_bytes());
+        let mut head = [0; MAX_HEAD];
+        let length = frame::write(&mut head, opcode, flags, payload.len(), mask);
+        self.make_room(length + payload.len());
+        self.output.extend_from_slice(&head[..length]);
+        match mask {
+            Some(mask) => mask::append(&mut self.output, payload, mask),
+            None => self.output.extend_from_slice(payload),
+        }
+        statistics.frames_sent += 1;
+    }
+
+    #[inline]
+    fn make_room(&mut self, bytes: usize) {
+        if self.output.capacity() - self.output.len() < bytes {
+            // What is written makes room if that costs no more than was gained.
+            if self.head > self.output.len() / 2 {
+                self.output.drain(..self.head);
+                self.head = 0;
+            }
+            self.output.reserve(bytes);
+        }
+    }
+}
+
+const fn opcode(kind: Kind) -> Opcode {
+    match kind {
+        Kind::Text => Opcode::Text,
+        Kind::Binary => Opcode::Binary,
+    }
+}

@@ -1,0 +1,298 @@
+//! RFC 6455, sections 5.5.1, 7.1 and 7.4: how connections end, cleanly and otherwise.
+
+use std::io;
+
+use super::*;
+use crate::Limits;
+
+const BYE: CloseCode = CloseCode::GOING_AWAY;
+
+fn closed(connection: &Connection) -> &Closed {
+    connection.closed().expect("the connection is over")
+}
+
+#[test]
+fn a_client_that_closes_waits_for_the_answer_and_then_for_the_server_to_end_the_transport() {
+    let mut connection = client();
+    connection.close(BYE, "enough", START);
+    assert_eq!(written(&mut connection), [(CLOSE, close_body(1001, "enough"))]);
+    feed(&mut connection, &frame(CLOSE, &close_body(1001, "")));
+    assert_eq!((connection.state(), connection.transport()), (State::Closing, Transport::Open));
+    assert!(connection.wants_read());
+    connection.end_of_input(START);
+    let expected = Closed {
+        sent: Some(CloseFrame::new(BYE, "enough")),
+        received: Some(CloseFrame::new(BYE, "")),
+        cause: Cause::Local,
+    };
+    assert_eq!(closed(&connection), &expected);
+    assert!(expected.is_clean());
+    assert_eq!(connection.transport(), Transport::Drop);
+}
+
+#[test]
+fn a_server_shuts_the_transport_down_first_once_both_close_frames_are_through() {
+    let mut connection = server();
+    feed(&mut connection, &masked(CLOSE, &close_body(4000, "done")));
+    assert_eq!(connection.transport(), Transport::Open, "the answer is not written");
+    assert_eq!(written(&mut connection), [(CLOSE, close_body(4000, ""))]);
+    assert_eq!(connection.transport(), Transport::ShutDown);
+    let closed = outcome(&mut connection);
+    assert!(closed.is_clean());
+    assert_eq!((closed.cause, closed.received.unwrap().reason), (Cause::Peer, "done".to_owned()));
+}
+
+#[test]
+fn a_close_is_answered_once_without_further_calls_and_without_a_code_if_it_had_none() {
+    let mut connection = client();
+    feed(&mut connection, &frames([(CLOSE, b""), (CLOSE, b""), (PING, b"x"), (TEXT, b"x")]));
+    assert_eq!(written(&mut connection), [(CLOSE, Vec::new())]);
+    connection.close(CloseCode::NORMAL, "", START);
+    assert_eq!(connection.output(), b"");
+    assert_eq!(messages(&mut connection), [], "what follows a Close is discarded");
+    let closed = outcome(&mut connection);
+    assert_eq!((closed.code(), closed.cause.clone(), closed.is_clean()), (1005, Cause::Peer, true));
+}
+
+#[test]
+fn every_valid_code_is_echoed_and_every_other_fails_the_connection() {
+    for code in
+        [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999]
+    {
+        let mut connection = client();
+        feed(&mut connection, &frame(CLOSE, &close_body(code, "")));
+        assert_eq!(close_code_written(&mut connection), code);
+        assert!(outcome(&mut connection).is_clean());
+    }
+    for code in [0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65_535] {
+        assert_violation(&frame(CLOSE, &close_body(code, "")), Violation::CloseCode(code));
+    }
+}
+
+#[test]
+fn a_close_of_one_byte_or_with_a_reason_that_is_not_utf8_fails_the_connection() {
+    assert_violation(&frame(CLOSE, &[3]), Violation::CloseOneByte);
+    assert_violation(&frame(CLOSE, &[3, 232, 0xce, 0xba, 0xe1]), Violation::CloseReasonNotUtf8);
+}
+
+#[test]
+fn a_close_between_fragments_is_legal_and_the_unfinished_message_is_not_delivered() {
+    let mut connection = client();
+    feed(&mut connection, &frames([(TEXT_BEGINS, b"a"), (CLOSE, &close_body(1000, "")), (ENDS, b"b")]));
+    assert_eq!(close_code_written(&mut connection), 1000);
+    assert_eq!(messages(&mut connection), []);
+    assert!(outcome(&mut connection).is_clean());
+}
+
+#[test]
+fn messages_in_flight_when_we_close_are_delivered_and_their_pings_not_answered() {
+    let mut connection = client();
+    connection.close(BYE, "", START);
+    written(&mut connection);
+    feed(&mut connection, &frames([(TEXT, b"late"), (PING, b"x"), (CLOSE, &close_body(1001, ""))]));
+    assert_eq!(connection.output(), b"", "nothing follows our Close");
+    assert_eq!(messages(&mut connection), [Message::text("late")]);
+    assert!(outcome(&mut connection).is_clean());
+}
+
+#[test]
+fn the_answer_to_our_close_is_found_behind_any_number_of_unread_messages() {
+    let limits = Limits { receive_queue_messages: 4, closing_queue_bytes: 1000, ..Limits::default() };
+    let mut connection = with(Role::Client, Config { limits, ..Config::default() });
+    for _ in 0..4 {
+        feed(&mut connection, &frame(BINARY, &[0; 100]));
+    }
+    assert!(!connection.wants_read());
+    connection.close(BYE, "", START);
+    written(&mut connection);
+    for _ in 0..4000 {
+        assert!(connection.wants_read());
+        feed(&mut connection, &frame(BINARY, &[0; 100]));
+    }
+    feed(&mut connection, &frame(CLOSE, &close_body(1001, "")));
+    assert!(outcome(&mut connection).is_clean());
+    assert_eq!(messages(&mut connection).len(), 10);
+    assert_eq!(connection.statistics().messages_discarded, 3994);
+}
+
+#[test]
+fn the_end_of_the_transport_without_a_close_is_no_clean_end() {
+    for (bytes, inside_message) in [
+        (vec![], false),
+        (frame(TEXT, b"whole"), false),
+        (frame(TEXT_BEGINS, b"a"), true),
+        (frame(TEXT, b"cut")[..4].to_vec(), true),
+        (vec![BINARY], true),
+    ] {
+        let mut connection = client();
+        feed(&mut connection, &bytes);
+        let closed = outcome(&mut connection);
+        assert_eq!(
+            closed,
+            Closed { sent: None, received: None, cause: Cause::EndOfInput { inside_message } }
+        );
+        assert_eq!((closed.code(), closed.is_clean()), (1006, false));
+        assert_eq!(connection.output(), b"");
+    }
+}
+
+#[test]
+fn the_end_of_the_transport_instead_of_an_answer_to_our_close_is_no_clean_end() {
+    let mut connection = client();
+    connection.close(BYE, "", START);
+    written(&mut connection);
+    let closed = outcome(&mut connection);
+    assert_eq!(closed.cause, Cause::EndOfInput { inside_message: false });
+    assert_eq!(closed.sent, Some(CloseFrame::new(BYE, "")));
+}
+
+#[test]
+fn a_peer_that_ends_its_side_behind_its_close_still_gets_the_answer() {
+    let mut connection = client();
+    feed(&mut connection, &frame(CLOSE, &close_body(1000, "")));
+    connection.end_of_input(START);
+    assert_eq!(connection.state(), State::Closing);
+    assert!(!connection.wants_read());
+    assert_eq!(close_code_written(&mut connection), 1000);
+    assert!(closed(&connection).is_clean());
+}
+
+#[test]
+fn a_silent_peer_cannot_hold_a_close_beyond_its_deadline() {
+    let mut connection = client();
+    connection.close(BYE, "", at(5));
+    written(&mut connection);
+    assert_eq!(connection.deadline(), Some(at(15)));
+    connection.handle_deadline(at(14));
+    assert_eq!(connection.state(), State::Closing);
+    connection.handle_deadline(at(15));
+    let expected = Closed {
+        sent: Some(CloseFrame::new(BYE, "")),
+        received: None,
+        cause: Cause::CloseTimeout { timeout: Duration::from_secs(10) },
+    };
+    assert_eq!(closed(&connection), &expected);
+    assert_eq!((connection.deadline(), connection.transport()), (None, Transport::Drop));
+}
+
+#[test]
+fn a_close_that_cannot_be_written_ends_by_the_deadline_and_was_not_sent() {
+    let mut connection = client();
+    connection.send(Kind::Binary, &[0; 100_000], START).unwrap();
+    connection.output_written(50_000, START);
+    connection.close(BYE, "", START);
+    connection.handle_deadline(at(10));
+    assert_eq!(closed(&connection).sent, None);
+    assert_eq!(connection.output(), b"", "after the end nothing is written");
+}
+
+#[test]
+fn a_server_that_does_not_end_the_transport_after_both_close_frames_is_left_at_the_deadline_cleanly() {
+    let mut connection = client();
+    connection.close(BYE, "", START);
+    written(&mut connection);
+    feed(&mut connection, &frame(CLOSE, &close_body(1001, "")));
+    connection.handle_deadline(at(10));
+    assert!(closed(&connection).is_clean());
+}
+
+#[test]
+fn two_sides_that_close_at_once_send_one_close_each() {
+    let mut connection = server();
+    connection.close(BYE, "ours", START);
+    connection.close(CloseCode::NORMAL, "again", at(1));
+    feed(&mut connection, &masked(CLOSE, &close_body(4001, "theirs")));
+    assert_eq!(written(&mut connection), [(CLOSE, close_body(1001, "ours"))]);
+    let closed = outcome(&mut connection);
+    assert_eq!((closed.cause, closed.received.unwrap().code), (Cause::Local, CloseCode::new(4001)));
+}
+
+#[test]
+fn a_violation_while_closing_is_the_cause_and_sends_no_second_close() {
+    let mut connection = client();
+    connection.close(BYE, "", START);
+    written(&mut connection);
+    feed(&mut connection, &[0x83]);
+    assert_eq!(connection.output(), b"");
+    assert_eq!(connection.transport(), Transport::ShutDown);
+    assert_eq!(outcome(&mut connection).cause, Cause::Violation { what: Violation::ReservedOpcode(3) });
+}
+
+#[test]
+fn after_failing_we_shut_the_transport_down_and_ignore_the_peer_until_it_ends_or_the_deadline() {
+    for role in [Role::Client, Role::Server] {
+        let mut connection = with(role, Config::default());
+        feed(&mut connection, &[0xff]);
+        assert_eq!(connection.transport(), Transport::Open, "the Close is not written");
+        assert_eq!(close_code_written(&mut connection), 1002);
+        assert_eq!(connection.transport(), Transport::ShutDown);
+        assert!(connection.wants_read());
+        feed(&mut connection, &frame(CLOSE, &close_body(1002, "")));
+        connection.handle_deadline(at(10));
+        let closed = closed(&connection);
+        assert_eq!(closed.cause, Cause::Violation { what: Violation::ReservedBit });
+        assert_eq!(closed.received, None, "what follows a failure is not processed");
+        assert!(closed.sent.as_ref().unwrap().reason.contains("RFC 6455, section 5.2"));
+    }
+}
+
+#[test]
+fn a_transport_that_fails_is_the_cause_unless_the_end_was_certain() {
+    let reset = io::Error::from(io::ErrorKind::ConnectionReset);
+
+    let mut open = client();
+    feed(&mut open, &frame(TEXT, b"before"));
+    open.transport_failed(&reset, START);
+    assert!(matches!(closed(&open).cause, Cause::Io { kind: io::ErrorKind::ConnectionReset, .. }));
+    assert_eq!(messages(&mut open).len(), 1);
+
+    let mut answered = client();
+    answered.close(BYE, "", START);
+    written(&mut answered);
+    feed(&mut answered, &frame(CLOSE, &close_body(1001, "")));
+    answered.transport_failed(&reset, START);
+    assert!(
+        closed(&answered).is_clean(),
+        "the server reset instead of ending: both Close frames are through"
+    );
+
+    let mut failed = client();
+    feed(&mut failed, &[0xff]);
+    failed.transport_failed(&reset, START);
+    assert_eq!(closed(&failed).cause, Cause::Violation { what: Violation::ReservedBit });
+}
+
+#[test]
+fn when_only_writing_fails_the_close_that_explains_it_is_still_read() {
+    let pipe = io::Error::from(io::ErrorKind::BrokenPipe);
+
+    let mut explained = client();
+    explained.send(Kind::Text, b"x", START).unwrap();
+    explained.write_failed(&pipe, START);
+    assert_eq!(
+        (explained.state(), explained.output(), explained.wants_read()),
+        (State::Closing, &b""[..], true)
+    );
+    feed(&mut explained, &frame(CLOSE, &close_body(1008, "go away")));
+    let outcome = closed(&explained);
+    assert_eq!((outcome.cause.clone(), outcome.code(), outcome.sent.clone()), (Cause::Peer, 1008, None));
+
+    let mut unexplained = client();
+    unexplained.write_failed(&pipe, START);
+    unexplained.handle_deadline(at(10));
+    assert!(matches!(closed(&unexplained).cause, Cause::Io { kind: io::ErrorKind::BrokenPipe, .. }));
+}
+
+#[test]
+fn an_abort_ends_at_once_and_does_not_change_an_outcome() {
+    let mut connection = client();
+    connection.send(Kind::Text, b"x", START).unwrap();
+    connection.abort(Cause::Dropped, START);
+    assert_eq!(connection.output(), b"");
+    assert_eq!(closed(&connection).cause, Cause::Dropped);
+    connection.abort(Cause::Local, START);
+    connection.end_of_input(START);
+    connection.handle_deadline(at(100));
+    feed(&mut connection, &frame(CLOSE, &close_body(1000, "")));
+    assert_eq!(closed(&connection), &Closed { sent: None, received: None, cause: Cause::Dropped });
+}

@@ -1,0 +1,127 @@
+//! RFC 7692 on connections: RSV1, which messages are compressed, limits and UTF-8 of what was inflated.
+
+use super::*;
+use crate::Limit;
+use crate::deflate::Parameters;
+
+fn pair(config: &Config) -> (Connection, Connection) {
+    let connection = |role| Connection::new(role, config.clone(), Some(Parameters::default()), SEED, START);
+    (connection(Role::Client), connection(Role::Server))
+}
+
+fn eager() -> Config {
+    let mut config = Config::default();
+    config.compression.threshold = 0;
+    config
+}
+
+fn transfer(from: &mut Connection, to: &mut Connection) {
+    let bytes = from.output().to_vec();
+    from.output_written(bytes.len(), START);
+    feed(to, &bytes);
+}
+
+#[test]
+fn messages_are_compressed_from_the_threshold_on_and_arrive_as_they_were() {
+    let (mut client, mut server) = pair(&Config::default());
+    let long = "abcdefgh".repeat(32);
+    for text in ["", "short", &long[1..], &long] {
+        client.send(Kind::Text, text.as_bytes(), START).unwrap();
+    }
+    let sent = parsed(client.output());
+    assert_eq!(sent.iter().map(|(first, _)| *first).collect::<Vec<_>>(), [TEXT, TEXT, TEXT, TEXT | 0x40]);
+    assert!(sent[3].1.len() < 32);
+    transfer(&mut client, &mut server);
+    assert_eq!(messages(&mut server), ["", "short", &long[1..], &long].map(Message::text));
+}
+
+#[test]
+fn every_fragment_of_a_compressed_message_but_the_first_is_without_rsv1() {
+    let (mut client, mut server) = pair(&eager());
+    for (piece, last) in [(&b"one "[..], false), (b"", false), ("dré".as_bytes(), true)] {
+        client.send_fragment(Kind::Text, piece, last, START).unwrap();
+    }
+    let firsts: Vec<u8> = parsed(client.output()).iter().map(|(first, _)| *first).collect();
+    assert_eq!(firsts, [TEXT_BEGINS | 0x40, GOES_ON, ENDS]);
+    transfer(&mut client, &mut server);
+    assert_eq!(messages(&mut server), [Message::text("one dré")]);
+}
+
+#[test]
+fn compressed_and_uncompressed_messages_in_turn_share_no_window() {
+    let mut config = Config::default();
+    config.compression.threshold = 50;
+    let (mut client, mut server) = pair(&config);
+    let mut expected = Vec::new();
+    for round in 0..50usize {
+        let message = format!("{{\"round\":{round}}}").repeat(1 + round % 7);
+        server.send(Kind::Text, message.as_bytes(), START).unwrap();
+        expected.push(Message::from(message));
+    }
+    transfer(&mut server, &mut client);
+    assert_eq!(messages(&mut client), expected);
+}
+
+#[test]
+fn an_empty_message_survives_compression() {
+    let (mut client, mut server) = pair(&eager());
+    for payload in [&b""[..], b"x", b""] {
+        client.send(Kind::Binary, payload, START).unwrap();
+    }
+    assert_eq!(parsed(client.output())[0], (BINARY | 0x40, vec![0]));
+    transfer(&mut client, &mut server);
+    assert_eq!(messages(&mut server), [&b""[..], b"x", b""].map(Message::from));
+}
+
+#[test]
+fn rsv1_on_continuations_and_controls_fails_the_connection() {
+    for bytes in [frame(PING | 0x40, b""), frames([(TEXT_BEGINS | 0x40, b""), (ENDS | 0x40, b"")])] {
+        let (mut client, _) = pair(&eager());
+        feed(&mut client, &bytes);
+        assert_eq!(close_code_written(&mut client), 1002);
+        let violation = Violation::CompressedContinuationOrControl;
+        assert_eq!(outcome(&mut client).cause, Cause::Violation { what: violation });
+        assert_eq!(violation.section(), "RFC 7692, section 6");
+    }
+}
+
+#[test]
+fn the_message_limit_holds_for_what_is_inflated_over_all_fragments() {
+    let mut config = eager();
+    config.limits.message = 1000;
+    for pieces in [vec![1001], vec![600, 401]] {
+        let (mut client, mut server) = pair(&config);
+        client.send(Kind::Binary, &[0; 1000], START).unwrap();
+        for (index, piece) in pieces.iter().enumerate() {
+            client.send_fragment(Kind::Binary, &vec![0; *piece], index + 1 == pieces.len(), START).unwrap();
+        }
+        transfer(&mut client, &mut server);
+        assert_eq!(messages(&mut server).len(), 1);
+        assert_eq!(close_code_written(&mut server), 1009);
+        assert_eq!(outcome(&mut server).cause, Cause::LimitExceeded { limit: Limit::Message, allowed: 1000 });
+    }
+}
+
+#[test]
+fn inflated_text_is_validated_across_fragments() {
+    for (first, second, valid) in
+        [(&b"a\xc3"[..], &b"\xa9"[..], true), (b"a\xc3", b"b", false), (b"", b"\xc3", false)]
+    {
+        let (mut client, mut server) = pair(&eager());
+        client.send_fragment(Kind::Text, first, false, START).unwrap();
+        client.send_fragment(Kind::Text, second, true, START).unwrap();
+        transfer(&mut client, &mut server);
+        assert_eq!(server.state() == State::Open, valid);
+        if !valid {
+            assert_eq!(close_code_written(&mut server), 1007);
+        }
+    }
+}
+
+#[test]
+fn bytes_that_do_not_inflate_fail_the_connection() {
+    let (mut client, _) = pair(&eager());
+    feed(&mut client, &frame(TEXT | 0x40, &[0xff; 20]));
+    assert_eq!(close_code_written(&mut client), 1007);
+    assert_eq!(outcome(&mut client).cause, Cause::Violation { what: Violation::CorruptCompression });
+}

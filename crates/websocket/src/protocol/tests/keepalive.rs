@@ -1,0 +1,148 @@
+//! RFC 6455, sections 5.5.2 and 5.5.3: pings, pongs, and the peer that does not answer.
+
+use super::*;
+
+#[test]
+fn pings_are_answered_in_order_with_their_payload() {
+    let mut connection = server();
+    for n in 0..10 {
+        feed(&mut connection, &masked(PING, &[n; 125]));
+    }
+    let pongs: Vec<_> = (0..10).map(|n| (PONG, vec![n; 125])).collect();
+    assert_eq!(written(&mut connection), pongs);
+}
+
+#[test]
+fn a_flood_of_pings_whose_pongs_are_not_read_takes_bounded_memory_and_the_latest_is_answered() {
+    let mut connection = client();
+    for n in 0..20_000u32 {
+        feed(&mut connection, &frame(PING, &n.to_be_bytes()));
+    }
+    assert!(connection.output().len() < (64 << 10) + 200);
+    let answered = written(&mut connection).len() as u64;
+    assert_eq!(written(&mut connection), [(PONG, 19_999u32.to_be_bytes().to_vec())]);
+    assert_eq!(connection.statistics().pings_superseded, 20_000 - answered - 1);
+}
+
+#[test]
+fn a_pong_tells_the_latency_of_its_ping_and_of_all_earlier_ones() {
+    let mut connection = client();
+    let first = connection.ping(at(1)).unwrap();
+    let second = connection.ping(at(2)).unwrap();
+    let (_, payload) = written(&mut connection).pop().unwrap();
+    assert_eq!(connection.latency_of(first), None);
+    connection.input().extend_from_slice(&frame(PONG, &payload));
+    connection.process(at(5));
+    assert_eq!(connection.latency_of(first), Some(Duration::from_secs(4)));
+    assert_eq!(connection.latency_of(second), Some(Duration::from_secs(3)));
+    assert_eq!(connection.statistics().latency, Some(Duration::from_secs(3)));
+}
+
+#[test]
+fn a_ping_goes_out_once_the_interval_has_passed_and_its_pong_keeps_the_connection() {
+    let mut connection = client();
+    assert_eq!(connection.deadline(), Some(at(20)));
+    connection.handle_deadline(at(19));
+    assert_eq!(connection.output(), b"");
+    connection.handle_deadline(at(20));
+    let (first, payload) = written(&mut connection).pop().unwrap();
+    assert_eq!(first, PING);
+    connection.input().extend_from_slice(&frame(PONG, &payload));
+    connection.process(at(39));
+    assert_eq!(connection.deadline(), Some(at(40)));
+    connection.handle_deadline(at(40));
+    assert_eq!(written(&mut connection).len(), 1);
+    assert_eq!(connection.state(), State::Open);
+}
+
+#[test]
+fn the_pong_of_a_later_ping_of_the_application_counts() {
+    let mut connection = client();
+    connection.handle_deadline(at(20));
+    connection.ping(at(21)).unwrap();
+    let (_, payload) = written(&mut connection).pop().unwrap();
+    feed(&mut connection, &frame(PONG, &payload));
+    connection.handle_deadline(at(40));
+    assert_eq!(connection.state(), State::Open);
+}
+
+#[test]
+fn a_peer_that_does_not_answer_is_told_1011_and_the_connection_is_over_once_that_is_written() {
+    let mut connection = client();
+    connection.handle_deadline(at(20));
+    written(&mut connection);
+    feed(&mut connection, &frame(PONG, b"not its payload"));
+    assert_eq!(connection.deadline(), Some(at(40)));
+    connection.handle_deadline(at(40));
+    assert_eq!(connection.state(), State::Closing);
+    assert_eq!(close_code_written(&mut connection), 1011);
+    let closed = connection.closed().unwrap();
+    assert_eq!(closed.cause, Cause::KeepaliveTimeout { timeout: Duration::from_secs(20) });
+    assert_eq!(closed.sent.as_ref().and_then(|frame| frame.code), Some(CloseCode::INTERNAL_ERROR));
+    assert_eq!(connection.transport(), Transport::Drop);
+}
+
+#[test]
+fn a_stuck_write_delays_neither_the_keepalive_nor_the_end() {
+    let mut connection = client();
+    connection.send(Kind::Binary, &[0; 1 << 20], START).unwrap();
+    connection.handle_deadline(at(20));
+    connection.handle_deadline(at(40));
+    assert_eq!((connection.state(), connection.deadline()), (State::Closing, Some(at(50))));
+    connection.handle_deadline(at(50));
+    let closed = connection.closed().unwrap();
+    assert_eq!(closed.cause, Cause::KeepaliveTimeout { timeout: Duration::from_secs(20) });
+    assert_eq!(closed.sent, None, "it never reached the wire");
+}
+
+#[test]
+fn a_pong_that_comes_after_the_timeout_changes_nothing() {
+    let mut connection = client();
+    connection.handle_deadline(at(20));
+    let (_, payload) = written(&mut connection).pop().unwrap();
+    connection.handle_deadline(at(40));
+    feed(&mut connection, &frame(PONG, &payload));
+    written(&mut connection);
+    assert!(matches!(connection.closed().unwrap().cause, Cause::KeepaliveTimeout { .. }));
+    assert_eq!(connection.statistics().latency, None);
+}
+
+#[test]
+fn a_pong_that_may_be_behind_unread_messages_is_waited_for() {
+    let mut config = Config::default();
+    config.limits.receive_queue_messages = 1;
+    let mut connection = with(Role::Client, config);
+    connection.handle_deadline(at(20));
+    feed(&mut connection, &frame(TEXT, b"unread"));
+    connection.handle_deadline(at(40));
+    assert_eq!((connection.state(), connection.deadline()), (State::Open, Some(at(60))));
+    connection.recv_message();
+    connection.handle_deadline(at(60));
+    assert_eq!(connection.state(), State::Closing, "reading went on, and no pong came");
+}
+
+#[test]
+fn without_an_interval_there_are_no_pings_and_without_a_timeout_no_failure() {
+    let mut config = Config::default();
+    config.keepalive.interval = None;
+    assert_eq!(with(Role::Client, config.clone()).deadline(), None);
+
+    config.keepalive = crate::Keepalive { interval: Some(Duration::from_secs(1)), timeout: None };
+    let mut connection = with(Role::Client, config);
+    for second in 1..100 {
+        assert_eq!(connection.deadline(), Some(at(second)));
+        connection.handle_deadline(at(second));
+        assert_eq!(written(&mut connection).len(), 1);
+    }
+}
+
+#[test]
+fn closing_stops_the_keepalive() {
+    let mut connection = client();
+    connection.handle_deadline(at(20));
+    connection.close(CloseCode::NORMAL, "", at(39));
+    connection.handle_deadline(at(41));
+    assert_eq!((connection.state(), connection.deadline()), (State::Closing, Some(at(49))));
+    connection.handle_deadline(at(49));
+    assert_eq!(connection.closed().unwrap().cause, Cause::CloseTimeout { timeout: Duration::from_secs(10) });
+}

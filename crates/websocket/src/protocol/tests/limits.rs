@@ -1,0 +1,79 @@
+//! RFC 6455, section 10.4: a peer cannot make us hold more than we said.
+
+use super::*;
+use crate::{Limit, Limits};
+
+fn limited(limits: Limits) -> Connection {
+    with(Role::Client, Config { limits, ..Config::default() })
+}
+
+#[track_caller]
+fn assert_exceeds(connection: &mut Connection, bytes: &[u8], limit: Limit, allowed: usize) {
+    let (last, before) = bytes.split_last().unwrap();
+    feed(connection, before);
+    assert_eq!(connection.state(), State::Open, "failed early");
+    feed(connection, &[*last]);
+    assert_eq!(close_code_written(connection), 1009);
+    assert_eq!(outcome(connection).cause, Cause::LimitExceeded { limit, allowed });
+}
+
+#[test]
+fn a_frame_that_is_too_long_fails_by_its_head_before_memory_is_reserved() {
+    let mut connection = limited(Limits { frame: 1000, ..Limits::default() });
+    feed(&mut connection, &frame(BINARY, &[0; 1000]));
+    assert_eq!(messages(&mut connection).len(), 1);
+    assert_exceeds(&mut connection, &[BINARY, 126, 0x03, 0xe9], Limit::Frame, 1000);
+
+    let mut connection = client();
+    let head = [BINARY, 127, 0x7f, 255, 255, 255, 255, 255, 255, 255];
+    assert_exceeds(&mut connection, &head, Limit::Frame, 64 << 20);
+    assert!(connection.input().capacity() < 1 << 20);
+}
+
+#[test]
+fn a_message_that_is_too_long_fails_by_the_head_of_the_frame_that_makes_it_so() {
+    let limits = Limits { message: 100, ..Limits::default() };
+    let mut connection = limited(limits.clone());
+    feed(&mut connection, &frames([(BINARY_BEGINS, &[0; 60]), (ENDS, &[0; 40])]));
+    assert_eq!(messages(&mut connection).len(), 1);
+    feed(&mut connection, &frame(BINARY_BEGINS, &[0; 60]));
+    assert_exceeds(&mut connection, &[GOES_ON, 41], Limit::Message, 100);
+
+    assert_exceeds(&mut limited(limits), &[BINARY, 101], Limit::Message, 100);
+}
+
+#[test]
+fn a_message_of_too_many_fragments_fails() {
+    let mut connection = limited(Limits { fragments: 3, ..Limits::default() });
+    feed(&mut connection, &frames([(BINARY_BEGINS, b""), (GOES_ON, b""), (ENDS, b"")]));
+    assert_eq!(messages(&mut connection).len(), 1);
+    feed(&mut connection, &frames([(BINARY_BEGINS, b""), (GOES_ON, b""), (GOES_ON, b"")]));
+    assert_exceeds(&mut connection, &[ENDS, 0], Limit::Fragments, 3);
+}
+
+#[test]
+fn the_defaults_admit_the_largest_messages_and_most_fragments_that_autobahn_sends() {
+    let mut connection = client();
+    feed(&mut connection, &frame(BINARY_BEGINS, &[1; 64]));
+    for _ in 0..65_535 {
+        feed(&mut connection, &frame(GOES_ON, &[1; 64]));
+    }
+    // One more than the message needs: its end is an empty fragment.
+    feed(&mut connection, &frame(ENDS, b""));
+    feed(&mut connection, &frame(BINARY, &vec![1; 16 << 20]));
+    let lengths: Vec<usize> =
+        messages(&mut connection).iter().map(|message| message.as_bytes().len()).collect();
+    assert_eq!(lengths, [4 << 20, 16 << 20]);
+}
+
+#[test]
+fn a_long_frame_that_is_arriving_gets_a_buffer_of_its_size() {
+    let mut connection = client();
+    feed(&mut connection, &frame(BINARY, &vec![1; 1 << 20])[..1000]);
+    let input = connection.input();
+    assert!(input.capacity() >= 1 << 20);
+    let before = input.as_ptr();
+    feed(&mut connection, &vec![1; (1 << 20) + 10 - 1000]);
+    let message = connection.recv_message().unwrap();
+    assert_eq!((message.as_bytes().len(), message.as_bytes().as_ptr()), (1 << 20, before));
+}

@@ -1,0 +1,107 @@
+//! RFC 6455, sections 5.3 to 5.6: what frames are made of messages.
+
+use super::*;
+use crate::Error;
+
+#[test]
+fn clients_mask_every_frame_with_a_fresh_mask_and_servers_none() {
+    let mut client = client();
+    for payload in [&b""[..], b"hello", b"hello"] {
+        client.send(Kind::Text, payload, START).unwrap();
+    }
+    client.ping(START).unwrap();
+    client.close(CloseCode::NORMAL, "", START);
+    let output = client.output().to_vec();
+    let masked_heads = [1, 7, 18, 29, 43].map(|index| output[index] & 0x80);
+    assert_eq!(masked_heads, [0x80; 5], "empty and control frames, too");
+    assert_ne!(output[8..12], output[19..23], "two frames, two masks");
+    assert_eq!(parsed(&output)[1], (TEXT, b"hello".to_vec()));
+
+    let mut server = server();
+    server.send(Kind::Binary, b"hello", START).unwrap();
+    assert_eq!(server.output(), b"\x82\x05hello");
+}
+
+#[test]
+fn masks_are_a_function_of_the_seed_alone() {
+    let output = |seed| {
+        let mut connection = Connection::new(Role::Client, Config::default(), None, seed, START);
+        connection.send(Kind::Binary, &[0; 64], START).unwrap();
+        connection.output().to_vec()
+    };
+    assert_eq!(output(SEED), output(SEED));
+    assert_ne!(output(SEED), output([8; 32]));
+}
+
+#[test]
+fn every_length_is_encoded_in_the_fewest_bytes() {
+    for (length, head) in [
+        (125, &[BINARY, 125][..]),
+        (126, &[BINARY, 126, 0, 126]),
+        (65_535, &[BINARY, 126, 255, 255]),
+        (65_536, &[BINARY, 127, 0, 0, 0, 0, 0, 1, 0, 0]),
+    ] {
+        let mut connection = server();
+        connection.send(Kind::Binary, &vec![9; length], START).unwrap();
+        assert_eq!(connection.output().len(), head.len() + length);
+        assert!(connection.output().starts_with(head));
+    }
+}
+
+#[test]
+fn fragments_are_continuations_between_which_only_controls_go_out() {
+    let mut connection = client();
+    connection.send_fragment(Kind::Text, b"a", false, START).unwrap();
+    assert_eq!(connection.send(Kind::Text, b"x", START), Err(Error::UnfinishedMessage));
+    assert_eq!(connection.send_fragment(Kind::Binary, b"x", true, START), Err(Error::UnfinishedMessage));
+    feed(&mut connection, &frame(PING, b"p"));
+    connection.send_fragment(Kind::Text, b"", false, START).unwrap();
+    connection.send_fragment(Kind::Text, b"b", true, START).unwrap();
+    connection.send_fragment(Kind::Binary, b"c", true, START).unwrap();
+    let expected: [(u8, &[u8]); 5] =
+        [(TEXT_BEGINS, b"a"), (PONG, b"p"), (GOES_ON, b""), (ENDS, b"b"), (BINARY, b"c")];
+    assert_eq!(written(&mut connection), expected.map(|(first, payload)| (first, payload.to_vec())));
+    assert_eq!(connection.statistics().messages_sent, 2);
+}
+
+#[test]
+fn output_is_written_in_any_pieces_and_stays_in_order() {
+    let mut connection = client();
+    let mut wire = Vec::new();
+    for round in 0..200u8 {
+        connection.send(Kind::Binary, &vec![round; usize::from(round) * 5], START).unwrap();
+        let count = (usize::from(round) * 37 % 900).min(connection.output().len());
+        wire.extend_from_slice(&connection.output()[..count]);
+        connection.output_written(count, START);
+    }
+    wire.extend_from_slice(connection.output());
+    let frames = parsed(&wire);
+    assert_eq!(frames.len(), 200);
+    for (round, (_, payload)) in (0..200u8).zip(frames) {
+        assert_eq!(payload, vec![round; usize::from(round) * 5]);
+    }
+}
+
+#[test]
+fn senders_are_told_to_wait_while_the_output_is_full() {
+    let mut connection = client();
+    assert!(!connection.write_buffer_is_full());
+    connection.send(Kind::Binary, &[0; 64 << 10], START).unwrap();
+    assert!(connection.write_buffer_is_full());
+    connection.output_written(100, START);
+    assert!(!connection.write_buffer_is_full());
+}
+
+#[test]
+fn nothing_can_be_sent_once_closing_and_the_outcome_is_the_error_afterwards() {
+    let mut connection = client();
+    connection.close(CloseCode::NORMAL, "", START);
+    written(&mut connection);
+    assert_eq!(connection.send(Kind::Text, b"", START), Err(Error::Closing));
+    assert_eq!(connection.send_fragment(Kind::Text, b"", true, START), Err(Error::Closing));
+    assert_eq!(connection.ping(START), Err(Error::Closing));
+    let outcome = outcome(&mut connection);
+    assert_eq!(connection.send(Kind::Text, b"", START), Err(Error::Closed(outcome.clone())));
+    assert_eq!(connection.ping(START), Err(Error::Closed(outcome)));
+    assert_eq!(connection.output(), b"");
+}

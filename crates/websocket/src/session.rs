@@ -1,0 +1,188 @@
+//! A connection on its wire: plain, or in TLS. Drivers see nothing but this.
+//!
+//! [`Session`] has the surface of [`Connection`] towards the wire, in bytes of the wire (ciphertext if there is TLS);
+//! [`connection`](Session::connection) and [`connection_mut`](Session::connection_mut) are for everything else.
+//!
+//! # Invariants
+//!
+//! - Plain sessions hand their bytes through without a copy.
+//! - At most 64 KiB are encrypted ahead of the wire, so that what waits in the connection stays where its limits
+//!   and its statistics see it. A byte counts as written once its ciphertext is.
+//! - The end of the wire without TLS's `close_notify` is the end of the wire: after the Close handshake nothing is lost
+//!   by it, before it the outcome is unclean anyway.
+
+pub(crate) mod tls_options;
+pub(crate) mod tls_wire;
+
+use std::io;
+
+use bytes::{Buf as _, BytesMut};
+use wavetank_runtime::Instant;
+
+use crate::protocol::{Connection, State, Transport};
+
+pub use tls_options::TlsOptions;
+use tls_wire::TlsWire;
+
+/// How much plain text is encrypted at a time.
+const BATCH_BYTES: usize = 64 * 1024;
+
+/// A connection on its wire.
+#[derive(Debug)]
+pub struct Session {
+    connection: Connection,
+    /// What is left to write of the opening: the server's response.
+    preface: BytesMut,
+    tls: Option<Box<TlsWire>>,
+    /// How much of the connection's output is encrypted but not yet written.
+    encrypted: usize,
+    /// TLS ended or failed, and the connection knows.
+    tls_ended: bool,
+    /// Nothing can be written any more.
+    unwritable: bool,
+}
+
+impl Session {
+    /// `preface` goes out before anything else. In TLS, `preface` has to be encrypted already.
+    pub(crate) fn new(connection: Connection, tls: Option<Box<TlsWire>>, preface: BytesMut) -> Self {
+        Self { connection, preface, tls, encrypted: 0, tls_ended: false, unwritable: false }
+    }
+
+    /// The connection: messages, closing, state.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// The connection: messages, closing, state. What is sent on it comes out of [`output`](Self::output).
+    pub fn connection_mut(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+
+    /// Whether the connection is in TLS.
+    pub fn is_secure(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Whether the driver should read; see [`Connection::wants_read`].
+    pub fn wants_read(&self) -> bool {
+        self.connection.wants_read()
+    }
+
+    /// Where the driver appends what it read. There is room for a good read.
+    pub fn input(&mut self) -> &mut BytesMut {
+        match &mut self.tls {
+            None => self.connection.input(),
+            Some(tls) => tls.input(),
+        }
+    }
+
+    /// Takes in what [`input`](Self::input) holds.
+    pub fn process(&mut self, now: Instant) {
+        let Some(tls) = &mut self.tls else {
+            self.connection.process(now);
+            return;
+        };
+        let outcome = tls.decrypt(self.connection.input());
+        self.connection.process(now);
+        match outcome {
+            _ if self.tls_ended => {}
+            Ok(()) if !tls.is_closed_by_peer() => {}
+            Ok(()) => {
+                self.tls_ended = true;
+                self.connection.end_of_input(now);
+            }
+            Err(error) => {
+                self.tls_ended = true;
+                let error = io::Error::new(io::ErrorKind::InvalidData, error);
+                self.connection.transport_failed(&error, now);
+            }
+        }
+    }
+
+    /// The transport has reached its end.
+    pub fn end_of_input(&mut self, now: Instant) {
+        self.process(now);
+        if !self.tls_ended {
+            self.tls_ended = self.tls.is_some();
+            self.connection.end_of_input(now);
+        }
+    }
+
+    /// Reading or writing failed for good.
+    pub fn transport_failed(&mut self, error: &io::Error, now: Instant) {
+        self.connection.transport_failed(error, now);
+    }
+
+    /// Writing failed for good, but what the peer sent before may still be read; see [`Connection::write_failed`].
+    pub fn write_failed(&mut self, error: &io::Error, now: Instant) {
+        self.process(now);
+        self.unwritable = true;
+        self.connection.write_failed(error, now);
+    }
+
+    /// What is to be written. Bytes that were shown stay, until [`output_written`](Self::output_written) counts them off
+    /// or the connection is over.
+    pub fn output(&mut self) -> &[u8] {
+        if self.unwritable {
+            return &[];
+        }
+        if !self.preface.is_empty() {
+            return &self.preface;
+        }
+        let Some(tls) = &mut self.tls else { return self.connection.output() };
+        if tls.output().is_empty() && self.encrypted == 0 {
+            let plain = self.connection.output();
+            let batch = &plain[..plain.len().min(BATCH_BYTES)];
+            if !batch.is_empty() {
+                tls.encrypt(batch);
+                self.encrypted = batch.len();
+            } else if self.connection.transport() == Transport::ShutDown {
+                // RFC 5246, section 7.2.1 and RFC 8446, section 6.1: say that nothing follows, before the end of the stream.
+                tls.close();
+            }
+        }
+        // RFC 6455 knows nothing to be said after the end; what TLS has left would be an answer to nobody. Nor does
+        // anything go out of which the connection has let go.
+        let is_void =
+            self.connection.state() == State::Closed || self.encrypted > self.connection.output().len();
+        if is_void { &[] } else { tls.output() }
+    }
+
+    /// The first `count` bytes of [`output`](Self::output) are written.
+    ///
+    /// # Panics
+    ///
+    /// If there were fewer.
+    pub fn output_written(&mut self, count: usize, now: Instant) {
+        if !self.preface.is_empty() {
+            self.preface.advance(count);
+            return;
+        }
+        let Some(tls) = &mut self.tls else {
+            self.connection.output_written(count, now);
+            return;
+        };
+        tls.output_written(count);
+        if tls.output().is_empty() && self.encrypted > 0 {
+            // A connection that ended meanwhile may have let go of its output.
+            let written = self.encrypted.min(self.connection.output().len());
+            self.encrypted = 0;
+            self.connection.output_written(written, now);
+        }
+    }
+
+    /// What the driver is to do with the transport once [`output`](Self::output) is written.
+    pub fn transport(&self) -> Transport {
+        self.connection.transport()
+    }
+
+    /// When [`handle_deadline`](Self::handle_deadline) is to be called.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.connection.deadline()
+    }
+
+    /// Does what is due.
+    pub fn handle_deadline(&mut self, now: Instant) {
+        self.connection.handle_deadline(now);
+    }
+}

@@ -1,0 +1,9 @@
+//! The client of tasks, against peers that speak in bytes: on pipes with Tokio's paused clock, and on TCP.
+
+mod closing;
+mod opening;
+mod raw_peer;
+mod receiving;
+mod reconnecting;
+mod sending;
+mod serving;

@@ -1,0 +1,66 @@
+//! How connections come about.
+
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpListener;
+use wavetank_runtime::{Runtime as _, Tokio};
+use wavetank_websocket::OpenError;
+use wavetank_websocket::client::Client;
+
+use crate::raw_peer::{RawPeer, TEXT, frame, plain, read_head};
+
+#[tokio::test(start_paused = true)]
+async fn frames_glued_to_the_answer_are_the_first_messages() {
+    let (near, far) = tokio::io::duplex(1024);
+    let client = Client::new(Tokio).config(plain());
+    let glued = [frame(TEXT, b"first"), frame(TEXT, b"second")].concat();
+    let request = "ws://peer.test/".parse().expect("an address");
+    let (socket, _peer) =
+        tokio::join!(client.connect_over(near, request), RawPeer::open(far, &glued[..glued.len() - 2]));
+    let socket = socket.expect("the handshake succeeds");
+    assert_eq!(socket.recv().await.expect("a message").as_text(), Some("first"));
+    let mut peer = _peer;
+    peer.send(&glued[glued.len() - 2..]).await;
+    assert_eq!(socket.recv().await.expect("a message").as_text(), Some("second"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_never_answers_ends_the_opening_with_its_timeout() {
+    let (near, mut far) = tokio::io::duplex(1024);
+    let start = Tokio.now();
+    let client = Client::new(Tokio);
+    let request = "ws://peer.test/".parse().expect("an address");
+    let (result, _head) = tokio::join!(client.connect_over(near, request), read_head(&mut far));
+    assert!(matches!(result, Err(OpenError::TimedOut { .. })), "{result:?}");
+    let took = Tokio.now() - start;
+    assert!(took >= Duration::from_secs(10) && took < Duration::from_secs(11), "{took:?}");
+}
+
+#[tokio::test]
+async fn a_port_where_nobody_listens_refuses() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("ws://{}/", listener.local_addr().expect("an address"));
+    drop(listener);
+    let error =
+        Client::new(Tokio).connect(url.parse().expect("an address")).await.expect_err("nobody listens");
+    assert!(error.is_transient(), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_is_shown_with_its_answer() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("ws://{}/", listener.local_addr().expect("an address"));
+    let server = Tokio.spawn("test", async move {
+        let (mut stream, _) = listener.accept().await.expect("a client");
+        read_head(&mut stream).await;
+        stream
+            .write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 7\r\n\r\ngo away")
+            .await
+            .expect("the client reads");
+    });
+    let error = Client::new(Tokio).connect(url.parse().expect("an address")).await.expect_err("is refused");
+    server.await.expect("no panic");
+    assert!(error.to_string().contains("403"), "{error}");
+    assert!(!error.is_transient());
+}

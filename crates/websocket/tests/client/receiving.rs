@@ -1,0 +1,146 @@
+//! Receiving, and what is received while nobody receives.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use futures_poll::poll_once;
+use wavetank_runtime::{Runtime as _, TaskHandle as _, Tokio};
+use wavetank_websocket::{Error, Kind, Message};
+
+use crate::raw_peer::{BINARY, PING, PONG, TEXT, frame, pair, plain};
+
+/// Polls a future one time.
+mod futures_poll {
+    use std::future::{Future, poll_fn};
+    use std::pin::Pin;
+    use std::task::Poll;
+
+    pub(super) async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
+        poll_fn(|context| match future.as_mut().poll(context) {
+            Poll::Ready(result) => Poll::Ready(Some(result)),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ping_is_answered_without_any_call() {
+    let (_socket, mut peer) = pair(plain(), 1024).await;
+    peer.send(&frame(PING, b"anybody?")).await;
+    let start = Tokio.now();
+    peer.expect(PONG, b"anybody?").await;
+    assert_eq!(Tokio.now(), start);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ping_is_answered_soon_although_a_woken_receiver_does_not_come() {
+    let (socket, mut peer) = pair(plain(), 1024).await;
+    let mut receiving = pin!(socket.recv());
+    assert!(poll_once(receiving.as_mut()).await.is_none());
+    let start = Tokio.now();
+    for round in 0..3 {
+        peer.send(&frame(PING, &[round])).await;
+        peer.expect(PONG, &[round]).await;
+    }
+    assert!(Tokio.now() - start <= Duration::from_millis(30));
+    peer.send(&frame(TEXT, b"hello")).await;
+    assert_eq!(receiving.await.expect("a message").as_text(), Some("hello"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ping_behind_a_message_is_answered_soon_although_nobody_receives_any_more() {
+    let (socket, mut peer) = pair(plain(), 1 << 16).await;
+    let receiving = Tokio.spawn("test", async move {
+        let message = socket.recv().await;
+        (socket, message)
+    });
+    tokio::task::yield_now().await;
+    peer.send(&frame(TEXT, b"hello")).await;
+    let (_socket, message) = receiving.await.expect("no panic");
+    assert_eq!(message.expect("a message").as_text(), Some("hello"));
+    peer.send(&frame(PING, b"?")).await;
+    peer.expect(PONG, b"?").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_is_dropped_at_any_byte_loses_nothing() {
+    let (socket, mut peer) = pair(plain(), 1024).await;
+    let bytes = [frame(TEXT, b"first"), frame(PING, b"between"), frame(BINARY, b"second")].concat();
+    let mut messages = Vec::new();
+    for byte in bytes {
+        if let Some(message) = poll_once(pin!(socket.recv())).await {
+            messages.push(message.expect("is open"));
+        }
+        peer.send(&[byte]).await;
+    }
+    while messages.len() < 2 {
+        messages.push(socket.recv().await.expect("is open"));
+    }
+    assert_eq!(messages, [Message::text("first"), Message::binary(&b"second"[..])]);
+    peer.expect(PONG, b"between").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_receiver_is_refused_and_does_not_disturb_the_first() {
+    let (socket, mut peer) = pair(plain(), 1024).await;
+    let mut first = pin!(socket.recv());
+    assert!(poll_once(first.as_mut()).await.is_none());
+    assert_eq!(socket.recv().await, Err(Error::ConcurrentRecv));
+    assert_eq!(socket.recv_fragment().await, Err(Error::ConcurrentRecv));
+    peer.send(&frame(TEXT, b"for the first")).await;
+    assert_eq!(first.await.expect("a message").as_text(), Some("for the first"));
+    peer.send(&frame(TEXT, b"for the next")).await;
+    assert_eq!(socket.recv().await.expect("a message").as_text(), Some("for the next"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_can_be_received_in_fragments_before_it_is_complete() {
+    let (socket, mut peer) = pair(plain(), 1024).await;
+    peer.send(&[0x01, 3, b'o', b'n', b'e']).await;
+    let first = socket.recv_fragment().await.expect("a fragment");
+    assert_eq!(
+        (first.kind, &first.data[..], first.first, first.last),
+        (Kind::Text, &b"one"[..], true, false)
+    );
+    peer.send(&[0x80, 3, b't', b'w', b'o']).await;
+    let last = socket.recv_fragment().await.expect("a fragment");
+    assert_eq!((last.kind, &last.data[..], last.first, last.last), (Kind::Text, &b"two"[..], false, true));
+    peer.send(&frame(TEXT, b"whole")).await;
+    assert_eq!(socket.recv().await.expect("a message").as_text(), Some("whole"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_queue_slows_the_peer_down_and_taking_messages_lets_it_go_on() {
+    let mut config = plain();
+    config.limits.receive_queue_messages = 4;
+    config.limits.read_buffer = 64;
+    let (socket, mut peer) = pair(config, 256).await;
+    let sending = Tokio.spawn("test", async move {
+        for count in 0..1000_u32 {
+            peer.send(&frame(BINARY, &count.to_be_bytes())).await;
+        }
+        peer.send(&frame(PING, b"end")).await;
+        peer.expect(PONG, b"end").await;
+    });
+    Tokio.sleep(Duration::from_secs(1)).await;
+    assert!(!sending.is_finished());
+    for count in 0..1000_u32 {
+        assert_eq!(socket.recv().await, Ok(Message::binary(count.to_be_bytes().to_vec())));
+    }
+    sending.await.expect("the ping behind the messages was answered without a call");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ping_resolves_with_the_time_that_its_pong_took() {
+    let (socket, mut peer) = pair(plain(), 1024).await;
+    let (latency, ()) = tokio::join!(socket.ping(), async {
+        let ping = peer.frame().await.expect("a ping");
+        assert_eq!(ping.opcode, PING);
+        Tokio.sleep(Duration::from_millis(30)).await;
+        peer.send(&frame(PONG, &ping.payload)).await;
+    });
+    let latency = latency.expect("a pong");
+    assert!(latency >= Duration::from_millis(30) && latency < Duration::from_millis(40), "{latency:?}");
+    assert_eq!(socket.statistics().latency, Some(latency));
+}

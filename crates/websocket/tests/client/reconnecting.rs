@@ -1,0 +1,127 @@
+//! One connection after another.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpListener;
+use wavetank_runtime::{Runtime as _, Tokio};
+use wavetank_websocket::BackoffPolicy;
+use wavetank_websocket::client::{Client, Failure, WebSocket};
+
+use crate::raw_peer::{RawPeer, TEXT, plain, read_head};
+
+fn quickly() -> BackoffPolicy {
+    let millisecond = Duration::from_millis(1);
+    BackoffPolicy {
+        first_delay_max: millisecond,
+        delay_base: millisecond,
+        delay_max: 2 * millisecond,
+        ..BackoffPolicy::default()
+    }
+}
+
+#[tokio::test]
+async fn lost_connections_and_failing_servers_are_followed_by_a_connection_on_which_the_hook_has_run() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("ws://{}/", listener.local_addr().expect("an address"));
+    let server = Tokio.spawn("test", async move {
+        // The first connection is lost after the hook.
+        let (stream, _) = listener.accept().await.expect("a client");
+        RawPeer::open(stream, b"").await.expect(TEXT, b"hello 1").await;
+        // Then the server is out of order, and closes without a word.
+        let (mut stream, _) = listener.accept().await.expect("a client");
+        read_head(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n").await.expect("the client reads");
+        drop(listener.accept().await.expect("a client"));
+        let (stream, _) = listener.accept().await.expect("a client");
+        let mut peer = RawPeer::open(stream, b"").await;
+        peer.expect(TEXT, b"hello 2").await;
+        peer.expect(TEXT, b"at last").await;
+    });
+    let count = Arc::new(AtomicU32::new(0));
+    let client = Client::new(Tokio).config(plain());
+    let request = url.parse().expect("an address");
+    let mut connections = client.reconnect(request).backoff(quickly()).on_connect({
+        let count = Arc::clone(&count);
+        move |socket: WebSocket<Tokio>| {
+            let hello = format!("hello {}", count.fetch_add(1, Ordering::SeqCst) + 1);
+            async move { socket.send(&hello).await }
+        }
+    });
+    let first = connections.next().await.expect("a connection");
+    let second = connections.next().await.expect("a connection");
+    assert!(!first.closed().await.is_clean());
+    second.send("at last").await.expect("is open");
+    server.await.expect("no panic");
+    assert_eq!(count.load(Ordering::SeqCst), 2);
+    // The connection that was short, and the two failures.
+    assert_eq!(connections.failures(), 3);
+}
+
+#[tokio::test]
+async fn what_another_attempt_would_not_mend_is_an_error() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("ws://{}/", listener.local_addr().expect("an address"));
+    let server = Tokio.spawn("test", async move {
+        let (mut stream, _) = listener.accept().await.expect("a client");
+        read_head(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n").await.expect("the client reads");
+    });
+    let mut connections = Client::new(Tokio).reconnect(url.parse().expect("an address")).backoff(quickly());
+    assert!(connections.next().await.is_err());
+    server.await.expect("no panic");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_was_dropped_goes_on_where_it_was() {
+    // Port 1 of the loopback refuses at once.
+    let request = "ws://127.0.0.1:1/".parse().expect("an address");
+    let mut connections = Client::new(Tokio).reconnect(request);
+    for _ in 0..20 {
+        let waited = tokio::time::timeout(Duration::from_secs(1), connections.next()).await;
+        assert!(waited.is_err(), "nobody listens there");
+    }
+    // 20 s hold the first attempt and a few more: a dropped wait is neither forgotten nor begun anew.
+    let failures = connections.failures();
+    assert!((2..=6).contains(&failures), "{failures}");
+    assert!(connections.due().is_some());
+    assert!(matches!(connections.failure(), Some(Failure::Open(_))));
+}
+
+#[tokio::test]
+async fn a_hook_that_fails_is_a_failed_attempt() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("ws://{}/", listener.local_addr().expect("an address"));
+    let server = Tokio.spawn("test", async move {
+        for _ in 0..2 {
+            let (stream, _) = listener.accept().await.expect("a client");
+            let mut peer = RawPeer::open(stream, b"").await;
+            // The connection on which the hook failed is closed, the next one greets.
+            if peer.frame().await.expect("a frame").opcode == TEXT {
+                return;
+            }
+        }
+        panic!("no connection was good enough");
+    });
+    let mut attempts = 0;
+    let request = url.parse().expect("an address");
+    let mut connections =
+        Client::new(Tokio).config(plain()).reconnect(request).backoff(quickly()).on_connect(
+            move |socket: WebSocket<Tokio>| {
+                attempts += 1;
+                let attempt = attempts;
+                async move {
+                    if attempt == 1 {
+                        let closed = socket.close(wavetank_websocket::CloseCode::NORMAL, "not you").await;
+                        return Err(wavetank_websocket::Error::Closed(closed));
+                    }
+                    socket.send("you").await
+                }
+            },
+        );
+    let _socket = connections.next().await.expect("a connection");
+    server.await.expect("no panic");
+    assert_eq!(connections.failures(), 1);
+}

@@ -1,0 +1,146 @@
+//! The opening handshake of a server, as a test wants it.
+
+use std::io;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use sha1::{Digest as _, Sha1};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use wavetank_runtime::{ListenOptions, Listener as _, Runtime};
+
+use super::cut::{Cut, CutStream};
+use super::peer::Peer;
+
+/// How a server answers the opening handshake. By default at once, and with nothing behind the answer.
+#[derive(Clone, Debug, Default)]
+pub struct Opening {
+    /// How long after the request the answer is sent.
+    pub late: Duration,
+    /// What is sent in the same write as the answer, right behind it.
+    pub glued: Vec<u8>,
+    /// Where the server's stream ends before its time.
+    pub cut: Option<Cut>,
+    /// The same, counting the bytes of the client that the server has read, from the first of its request.
+    pub cut_reading: Option<Cut>,
+    /// How long the server pauses after each byte of the answer (and of what is glued to it), if it sends each alone.
+    pub dribble: Option<Duration>,
+    /// A status instead of the upgrade, such as `503 Service Unavailable`; the connection ends with it.
+    pub refusal: Option<&'static str>,
+}
+
+/// Listens on port 80, opens every connection as `opening` says, and has `script` go on with it in a task of its own:
+/// the main of a host. Never ends by itself.
+///
+/// An error that `script` returns ends its connection, and is no failure.
+///
+/// # Errors
+///
+/// The system's, for listening and accepting.
+pub async fn serve<R, F>(
+    host: R,
+    opening: Opening,
+    script: impl Fn(Peer<R>) -> F + Send + Sync + Clone + 'static,
+) -> io::Result<()>
+where
+    R: Runtime,
+    F: Future<Output = io::Result<()>> + Send + 'static,
+{
+    serve_each(host, |_| opening.clone(), script).await
+}
+
+/// As [`serve`], with an opening for each connection, which are numbered from 0 in the order in which they came.
+///
+/// # Errors
+///
+/// As [`serve`].
+pub async fn serve_each<R, F>(
+    host: R,
+    opening: impl Fn(u64) -> Opening,
+    script: impl Fn(Peer<R>) -> F + Send + Sync + Clone + 'static,
+) -> io::Result<()>
+where
+    R: Runtime,
+    F: Future<Output = io::Result<()>> + Send + 'static,
+{
+    let listener = host.listen(([0, 0, 0, 0], 80).into(), ListenOptions::new()).await?;
+    for number in 0.. {
+        let (stream, _) = listener.accept().await?;
+        let (opening, script, local) = (opening(number), script.clone(), host.clone());
+        let _detached = host.spawn("connection", async move {
+            if let Ok(Some(peer)) = open(local, stream, &opening).await {
+                // That the connection is lost is the client's to notice.
+                let _ = script(peer).await;
+            }
+        });
+    }
+    Ok(())
+}
+
+/// The bytes of the answer to a request with `key`.
+#[must_use]
+pub fn answer(key: &str) -> Vec<u8> {
+    let accept = BASE64.encode(Sha1::digest(format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11")));
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {accept}\r\n\r\n"
+    )
+    .into_bytes()
+}
+
+/// How many bytes the answer to any request has.
+#[must_use]
+pub fn answer_length() -> u64 {
+    answer("").len() as u64
+}
+
+async fn open<R: Runtime>(host: R, stream: R::Stream, opening: &Opening) -> io::Result<Option<Peer<R>>> {
+    let mut stream = CutStream::new(stream, opening.cut, opening.cut_reading);
+    let key = read_request(&mut stream).await?;
+    host.sleep(opening.late).await;
+    if let Some(status) = opening.refusal {
+        let refusal = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        stream.write_all(refusal.as_bytes()).await?;
+        stream.shutdown().await?;
+        return Ok(None);
+    }
+    let mut bytes = answer(&key);
+    bytes.extend_from_slice(&opening.glued);
+    let mut peer = Peer::new(host, stream);
+    match opening.dribble {
+        None => peer.output.send(&bytes).await?,
+        Some(pause) => peer.output.dribble(&bytes, pause).await?,
+    }
+    Ok(Some(peer))
+}
+
+/// Reads a request, and returns its key.
+///
+/// # Panics
+///
+/// If no client of RFC 6455 (section 4.1) sends it.
+async fn read_request(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> io::Result<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        // By the byte: nothing may follow, and what does is judged with the frames.
+        head.push(stream.read_u8().await?);
+        assert!(head.len() < 10_000, "the request: a head without an end");
+    }
+    let mut headers = [httparse::EMPTY_HEADER; 32];
+    let mut request = httparse::Request::new(&mut headers);
+    assert!(request.parse(&head).is_ok_and(|parsed| parsed.is_complete()), "the request: no HTTP");
+    assert_eq!((request.method, request.version), (Some("GET"), Some(1)), "the request: no GET of HTTP/1.1");
+    let header = |name: &str| {
+        let mut values = request.headers.iter().filter(|header| header.name.eq_ignore_ascii_case(name));
+        let value = values.next().and_then(|header| std::str::from_utf8(header.value).ok());
+        assert!(values.next().is_none(), "the request: {name} twice");
+        value.unwrap_or_else(|| panic!("the request: no {name}"))
+    };
+    assert!(header("Upgrade").eq_ignore_ascii_case("websocket"), "the request: Upgrade");
+    assert!(header("Connection").eq_ignore_ascii_case("upgrade"), "the request: Connection");
+    assert_eq!(header("Sec-WebSocket-Version"), "13", "the request: Sec-WebSocket-Version");
+    assert!(!header("Host").is_empty(), "the request: Host");
+    let key = header("Sec-WebSocket-Key");
+    assert!(BASE64.decode(key).is_ok_and(|key| key.len() == 16), "the request: Sec-WebSocket-Key");
+    Ok(key.to_owned())
+}

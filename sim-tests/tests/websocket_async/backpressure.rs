@@ -1,0 +1,293 @@
+//! Peers that do not read, or send more than anybody takes.
+
+use std::time::Duration;
+
+use wavetank::runtime::{Runtime, SocketOptions, TaskHandle as _};
+use wavetank::{Faults, Host, Sim, sometimes};
+use wavetank_sim_tests::websocket::frames::{self, BINARY, CLOSE, PING, PONG};
+use wavetank_sim_tests::websocket::{Peer, manners};
+use wavetank_websocket::{Cause, CloseCode, Config, Error};
+
+use super::world::{
+    CLOSE_TIMEOUT, Log, SECOND, SLACK, Witness, config, connect, connect_with, in_time, keepalive, server,
+    within,
+};
+
+/// The number of a message, with enough behind it to fill buffers soon.
+fn numbered(number: u32, bytes: usize) -> Vec<u8> {
+    let mut message = number.to_be_bytes().to_vec();
+    message.resize(bytes.max(4), 7);
+    message
+}
+
+fn number_of(message: &[u8]) -> u32 {
+    u32::from_be_bytes(*message.first_chunk().expect("a number"))
+}
+
+/// Small buffers, so that a peer that does not read is felt after a few messages.
+fn narrow() -> SocketOptions {
+    SocketOptions::new().send_buffer_bytes(4096).receive_buffer_bytes(4096)
+}
+
+fn small_buffers(mut config: Config) -> Config {
+    config.limits.write_buffer = 2048;
+    config.limits.receive_queue_messages = 4;
+    config.limits.read_buffer = 1024;
+    config
+}
+
+/// Reads numbered messages into `log`; the Close is answered, if there is one.
+async fn log_all(mut peer: Peer<Host>, log: Log<u32>) -> std::io::Result<()> {
+    while let Some(frame) = peer.input.frame().await? {
+        match frame.opcode {
+            BINARY => log.push(number_of(&frame.payload)),
+            CLOSE => return manners::say_goodbye(peer, &frame.payload).await,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[wavetank::test(seeds = 600, sometimes = "required")]
+fn a_peer_that_stops_reading_is_found_by_keepalive_and_everybody_is_told(sim: &mut Sim) {
+    server(sim, |peer| manners::deaf(peer, 1000 * SECOND));
+    sim.client("client", async |host: Host| {
+        let config = small_buffers(keepalive(SECOND, SECOND));
+        let socket = connect_with(&host, config, narrow()).await.expect("a connection");
+        let witness = Witness::new(&socket);
+        let (sender, pinger) = (witness.clone(), witness.clone());
+        let sending = host.spawn("sender", async move {
+            let mut sent = 0;
+            while sender.hear(sender.socket.send(&*numbered(sent, 1000)).await).is_some() {
+                sent += 1;
+            }
+            sent
+        });
+        let pinging = host.spawn("pinger", async move { pinger.hear(pinger.socket.ping().await) });
+        let closed = within(host, 2 * SECOND + SECOND + CLOSE_TIMEOUT + SLACK, socket.closed()).await;
+        witness.end(&closed);
+        assert!(matches!(closed.cause, Cause::KeepaliveTimeout { .. }), "{closed}");
+        sometimes!(closed.sent.is_none(), "the Close frame is stuck behind what the peer does not read");
+        assert!(sending.await.expect("no panic") < 1000, "senders wait");
+        assert_eq!(pinging.await.expect("no panic"), None);
+    });
+}
+
+#[wavetank::test(seeds = 600, sometimes = "required")]
+fn closing_ends_in_time_while_a_sender_is_blocked_by_a_peer_that_does_not_read(sim: &mut Sim) {
+    // It may read on before the close timeout, or not.
+    let deaf = SECOND * [1000, 2, 8][sim.choose("deaf", 3) as usize];
+    let close_after = Duration::from_millis(500) * sim.choose("close", 5);
+    let log = Log::new();
+    let logged = log.clone();
+    server(sim, move |peer| {
+        let log = log.clone();
+        async move {
+            peer.host.sleep(deaf).await;
+            log_all(peer, log).await
+        }
+    });
+    sim.client("client", async move |host: Host| {
+        let socket = connect_with(&host, small_buffers(config()), narrow()).await.expect("a connection");
+        let witness = Witness::new(&socket);
+        let sender = witness.clone();
+        let sending = host.spawn("sender", async move {
+            let mut sent = 0;
+            while sent < 100 && sender.hear(sender.socket.send(&*numbered(sent, 1000)).await).is_some() {
+                sent += 1;
+            }
+            sent
+        });
+        host.sleep(close_after).await;
+        let closed = in_time(host, socket.close(CloseCode::NORMAL, "")).await;
+        witness.end(&closed);
+        let sent = sending.await.expect("no panic");
+        sometimes!(closed.sent.is_none(), "the Close frame never reaches the wire");
+        sometimes!(closed.is_clean() && sent < 100, "the peer reads on in time");
+        let logged = logged.entries();
+        assert!(logged.iter().copied().eq(0..logged.len() as u32), "in order, and once: {logged:?}");
+        if closed.is_clean() {
+            assert_eq!(logged.len() as u32, sent, "what was sent before the Close is received before it");
+        }
+    });
+}
+
+#[wavetank::test(seeds = 750, sometimes = "required")]
+fn closing_while_reading_is_paused_finds_the_answer_behind_all_unread_messages(sim: &mut Sim) {
+    const MESSAGES: u32 = 200;
+    sim.faults(Faults::none().short_transfers().tiny_windows());
+    let close_after = SECOND * sim.choose("close", 3);
+    server(sim, |peer: Peer<Host>| async move {
+        let Peer { host, mut input, mut output } = peer;
+        // Nothing is glued to the answer: that is read with it, whatever it is.
+        input.frame().await?;
+        let flooding = async {
+            for number in 0..MESSAGES {
+                output.send(&frames::frame(BINARY, &numbered(number, 40))).await?;
+            }
+            std::io::Result::Ok(())
+        };
+        let (flooded, close) = tokio::join!(flooding, input.close());
+        flooded?;
+        let close = close?.expect("a Close frame");
+        manners::say_goodbye(Peer { host, input, output }, &close.payload).await
+    });
+    sim.client("client", async move |host: Host| {
+        let mut config = small_buffers(config());
+        // Byte by byte, and each of them held up: it takes its time.
+        config.close_timeout = 1000 * SECOND;
+        let socket = connect(&host, config).await.expect("a connection");
+        socket.send("go").await.expect("is open");
+        host.sleep(close_after).await;
+        let unread = socket.statistics().messages_received;
+        assert!(unread <= 4 + 1024 / 40, "reading pauses at the queue's limit: {unread} are unread");
+        sometimes!(unread >= 4 && close_after > Duration::ZERO, "reading is paused");
+        let closed = socket.close(CloseCode::NORMAL, "enough").await;
+        assert!(closed.is_clean() && closed.code() == 1000, "{closed}");
+        for number in 0..MESSAGES {
+            let message = socket.recv().await.expect("was received before the Close");
+            assert_eq!(number_of(message.as_bytes()), number);
+        }
+        assert_eq!(socket.recv().await, Err(Error::Closed(closed)));
+    });
+}
+
+#[wavetank::test(seeds = 750, sometimes = "required")]
+fn a_close_that_arrives_while_a_sender_is_blocked_ends_it_with_what_the_peer_said(sim: &mut Sim) {
+    let close_after = Duration::from_millis(100) * sim.choose("close", 10);
+    let reads_again = sim.choose("reads again", 2) == 1;
+    let log = Log::new();
+    let logged = log.clone();
+    server(sim, move |mut peer| {
+        let log = log.clone();
+        async move {
+            peer.host.sleep(close_after).await;
+            peer.output.send(&frames::close(1001, "going")).await?;
+            if !reads_again {
+                return manners::deaf(peer, 1000 * SECOND).await;
+            }
+            peer.host.sleep(SECOND).await;
+            while let Some(frame) = peer.input.frame().await? {
+                match frame.opcode {
+                    BINARY => log.push(number_of(&frame.payload)),
+                    CLOSE => peer.output.finish().await?,
+                    _ => {}
+                }
+            }
+            Ok(())
+        }
+    });
+    sim.client("client", async move |host: Host| {
+        let mut config = small_buffers(config());
+        // Long enough for a peer that is withheld to read everything.
+        config.close_timeout = 200 * SECOND;
+        let socket = connect_with(&host, config, narrow()).await.expect("a connection");
+        let witness = Witness::new(&socket);
+        let receiver = witness.clone();
+        let receiving = host.spawn("receiver", async move { receiver.hear(receiver.socket.recv().await) });
+        let mut sent = 0;
+        while witness.hear(socket.send(&*numbered(sent, 1000)).await).is_some() {
+            sent += 1;
+        }
+        assert_eq!(receiving.await.expect("no panic"), None);
+        let closed = socket.closed().await;
+        assert_eq!((closed.code(), &closed.cause), (1001, &Cause::Peer), "{closed}");
+        let logged = logged.entries();
+        assert!(logged.iter().copied().eq(0..logged.len() as u32), "in order, and once: {logged:?}");
+        if closed.is_clean() && reads_again {
+            assert_eq!(logged.len() as u32, sent, "what was sent is received before the Close");
+        }
+        sometimes!(closed.is_clean(), "the peer reads our answer");
+        sometimes!(closed.sent.is_none(), "our answer is stuck");
+    });
+}
+
+#[wavetank::test(seeds = 600, sometimes = "required")]
+fn where_both_sides_flood_and_neither_reads_memory_is_bounded_and_closing_ends_in_time(sim: &mut Sim) {
+    let reads = sim.choose("the peer reads in the end", 2) == 1;
+    server(sim, move |peer: Peer<Host>| async move {
+        let Peer { host, mut input, mut output } = peer;
+        let flooding = async {
+            // Without end where it is not read; more than all buffers hold anyway.
+            for number in 0..200 {
+                output.send(&frames::frame(BINARY, &numbered(number, 1000))).await?;
+            }
+            std::io::Result::Ok(())
+        };
+        let reading = async {
+            host.sleep(SECOND * if reads { 5 } else { 1000 }).await;
+            input.close().await
+        };
+        let (flooded, close) = tokio::join!(flooding, reading);
+        flooded?;
+        match close? {
+            Some(close) => manners::say_goodbye(Peer { host, input, output }, &close.payload).await,
+            None => Ok(()),
+        }
+    });
+    sim.client("client", async move |host: Host| {
+        let socket = connect_with(&host, small_buffers(config()), narrow()).await.expect("a connection");
+        let witness = Witness::new(&socket);
+        let sender = witness.clone();
+        let sending = host.spawn("sender", async move {
+            for number in 0..200 {
+                sender.hear(sender.socket.send(&*numbered(number, 1000)).await)?;
+            }
+            Some(())
+        });
+        host.sleep(3 * SECOND).await;
+        let unread = socket.statistics().messages_received;
+        assert!(unread <= 4 + 2, "reading pauses at the queue's limit: {unread} are unread");
+        sometimes!(unread >= 4 && !sending.is_finished(), "both are stuck");
+        let closed = in_time(host, socket.close(CloseCode::NORMAL, "")).await;
+        witness.end(&closed);
+        sending.await.expect("no panic");
+        sometimes!(closed.is_clean(), "the peer reads in time");
+        sometimes!(closed.sent.is_none(), "the peer never reads");
+        let mut number = 0;
+        while let Some(message) = witness.hear(socket.recv().await) {
+            assert_eq!(number_of(message.as_bytes()), number, "in order, and once");
+            number += 1;
+        }
+        assert!(number >= u32::try_from(unread).expect("few"), "what was received is delivered");
+    });
+}
+
+#[wavetank::test(seeds = 450, sometimes = "required")]
+fn a_flood_of_pings_takes_bounded_memory_and_the_latest_is_answered(sim: &mut Sim) {
+    const PINGS: u32 = 2000;
+    let log = Log::new();
+    let logged = log.clone();
+    server(sim, move |mut peer| {
+        let log = log.clone();
+        async move {
+            for number in 0..PINGS {
+                peer.output.send(&frames::frame(PING, &numbered(number, 100))).await?;
+            }
+            while let Some(frame) = peer.input.frame().await? {
+                match frame.opcode {
+                    PONG => log.push(number_of(&frame.payload)),
+                    CLOSE => return manners::say_goodbye(peer, &frame.payload).await,
+                    _ => {}
+                }
+            }
+            Ok(())
+        }
+    });
+    sim.client("client", async move |host: Host| {
+        let mut config = small_buffers(config());
+        config.close_timeout = 1000 * SECOND;
+        let socket = connect_with(&host, config, narrow()).await.expect("a connection");
+        while socket.statistics().pings_received < u64::from(PINGS) {
+            host.sleep(SECOND).await;
+        }
+        let closed = socket.close(CloseCode::NORMAL, "").await;
+        assert!(closed.is_clean(), "{closed}");
+        let pongs = logged.entries();
+        assert!(pongs.is_sorted_by(|earlier, later| earlier < later), "in order, and once: {pongs:?}");
+        assert_eq!(pongs.last(), Some(&(PINGS - 1)), "the latest is answered");
+        let superseded = socket.statistics().pings_superseded;
+        assert_eq!(pongs.len() as u64 + superseded, u64::from(PINGS));
+        sometimes!(superseded > 0, "pongs collapse to the latest");
+    });
+}

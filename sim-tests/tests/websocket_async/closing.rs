@@ -1,0 +1,206 @@
+//! Closing, while everybody calls: beside peers that are silent, cut off, early or in the middle of a message.
+
+use std::time::Duration;
+
+use wavetank::runtime::Runtime;
+use wavetank::{Faults, Host, Sim, sometimes};
+use wavetank_sim_tests::websocket::frames::{self, CONTINUATION, PING, TEXT};
+use wavetank_sim_tests::websocket::manners;
+use wavetank_websocket::{Cause, CloseCode, Error, Kind};
+
+use super::world::{
+    CLOSE_TIMEOUT, SECOND, config, connect, everybody, everybody_held_up, in_time, keepalive, patient, server,
+};
+
+/// When the two closers call: at once, together, one a moment or a close timeout later.
+fn closers(sim: &mut Sim) -> [Duration; 2] {
+    let moments = [Duration::ZERO, Duration::from_millis(1), Duration::from_millis(3), CLOSE_TIMEOUT];
+    ["first closer", "second closer"].map(|name| moments[sim.choose(name, 4) as usize])
+}
+
+#[wavetank::test(seeds = 750, sometimes = "required")]
+fn everybody_learns_the_same_end_in_time_beside_a_silent_peer(sim: &mut Sim) {
+    let closers = closers(sim);
+    server(sim, manners::silent);
+    sim.client("client", async move |host| {
+        let socket = connect(&host, config()).await.expect("a connection");
+        let closed = everybody(&host, &socket, closers).await;
+        assert_eq!(closed.cause, Cause::CloseTimeout { timeout: CLOSE_TIMEOUT });
+        assert_eq!(closed.received, None);
+        let code = closed.sent.and_then(|frame| frame.code).expect("nothing hinders our Close frame");
+        sometimes!(code == CloseCode::NORMAL, "the first closer closes");
+        sometimes!(code == CloseCode::GOING_AWAY, "the second closer closes");
+    });
+}
+
+#[wavetank::test(seeds = 750)]
+fn everybody_learns_the_same_clean_end_beside_a_peer_that_answers(sim: &mut Sim) {
+    let closers = closers(sim);
+    // What was withheld for long may answer after the close timeout: here nothing is.
+    sim.perturb(false);
+    server(sim, manners::echo);
+    sim.client("client", async move |host| {
+        let socket = connect(&host, config()).await.expect("a connection");
+        let closed = everybody(&host, &socket, closers).await;
+        assert!(closed.is_clean() && closed.cause == Cause::Local, "{closed}");
+        assert_eq!(closed.sent, closed.received);
+    });
+}
+
+#[wavetank::test(seeds = 1200, sometimes = "required")]
+fn everybody_learns_the_same_end_in_time_on_a_network_that_is_interrupted(sim: &mut Sim) {
+    let closers = closers(sim);
+    sim.faults(Faults::none().partitions().silence().holds().resets().half_open().begin_max(6 * SECOND));
+    server(sim, manners::echo);
+    sim.client("client", async move |host| {
+        // It may be interrupted before the connection is open.
+        let Ok(socket) = connect(&host, config()).await else { return };
+        let closed = everybody(&host, &socket, closers).await;
+        sometimes!(closed.is_clean(), "a clean end");
+        sometimes!(matches!(closed.cause, Cause::CloseTimeout { .. }), "no answer to our Close");
+        sometimes!(matches!(closed.cause, Cause::Io { .. }), "a reset");
+        sometimes!(
+            closed.cause == Cause::Local && !closed.is_clean()
+                || matches!(closed.cause, Cause::CloseTimeout { .. }),
+            "an end by us that is not clean"
+        );
+    });
+}
+
+#[wavetank::test(seeds = 900, sometimes = "required")]
+fn everybody_learns_the_same_end_in_any_weather(sim: &mut Sim) {
+    let closers = closers(sim);
+    let calm = 60 * SECOND;
+    sim.faults(Faults::all().half_open().crashes().begin_max(6 * SECOND).until(calm));
+    server(sim, manners::echo);
+    sim.client("client", async move |host| {
+        let Ok(socket) = connect(&host, keepalive(SECOND, SECOND)).await else { return };
+        let closed = everybody_held_up(&host, &socket, closers, calm).await;
+        sometimes!(closed.is_clean(), "a clean end");
+        sometimes!(matches!(closed.cause, Cause::CloseTimeout { .. }), "no answer to our Close");
+        sometimes!(matches!(closed.cause, Cause::KeepaliveTimeout { .. }), "no answer to a ping");
+        sometimes!(matches!(closed.cause, Cause::EndOfInput { .. }), "a server that is killed");
+        sometimes!(matches!(closed.cause, Cause::Io { .. }), "a reset");
+    });
+}
+
+#[wavetank::test(seeds = 900, sometimes = "required")]
+fn closing_ends_in_time_whenever_the_network_is_cut_before_or_after_our_close(sim: &mut Sim) {
+    // Around the moment at which we close, in steps of half a latency.
+    let cut_after = SECOND - Duration::from_millis(5) + Duration::from_micros(500) * sim.choose("cut", 30);
+    let heals = sim.choose("heals", 2) == 1;
+    server(sim, manners::echo);
+    sim.client("client", async move |host| {
+        let socket = connect(&host, config()).await.expect("a connection");
+        let opened = host.now();
+        let cut = host.spawn("cut", async move {
+            host.sleep_until(opened + cut_after).await;
+            host.weather().partition("client", "server");
+            if heals {
+                host.sleep(2 * SECOND).await;
+                host.weather().heal("client", "server");
+            }
+        });
+        let closed = everybody(&host, &socket, [SECOND, SECOND]).await;
+        cut.await.expect("no panic");
+        sometimes!(heals && closed.is_clean(), "a partition that heals in time");
+        sometimes!(!heals && closed.is_clean(), "a partition that comes too late");
+        sometimes!(closed.received.is_none(), "no answer to our Close");
+        assert!(matches!(closed.cause, Cause::Local | Cause::CloseTimeout { .. }), "{closed}");
+    });
+}
+
+#[wavetank::test(seeds = 900, sometimes = "required")]
+fn a_ping_that_times_out_while_we_close_changes_nothing_and_the_other_way_round(sim: &mut Sim) {
+    // The automatic ping is sent after 1 s and times out after another.
+    let close_after =
+        2 * SECOND - Duration::from_millis(20) + Duration::from_millis(1) * sim.choose("close", 40);
+    server(sim, manners::silent);
+    sim.client("client", async move |host| {
+        let socket = connect(&host, keepalive(SECOND, SECOND)).await.expect("a connection");
+        let closed = everybody(&host, &socket, [close_after, close_after]).await;
+        let timed_out = matches!(closed.cause, Cause::KeepaliveTimeout { .. });
+        sometimes!(timed_out, "the ping is first");
+        sometimes!(!timed_out, "closing is first");
+        assert!(timed_out || matches!(closed.cause, Cause::CloseTimeout { .. }), "{closed}");
+        let code = closed.sent.and_then(|frame| frame.code).expect("nothing hinders our Close frame");
+        assert_eq!(code == CloseCode::INTERNAL_ERROR, timed_out);
+    });
+}
+
+#[wavetank::test(seeds = 750, sometimes = "required")]
+fn both_sides_close_at_once(sim: &mut Sim) {
+    let apart = Duration::from_micros(250) * sim.choose("apart", 16);
+    server(sim, move |peer| async move {
+        peer.host.sleep(apart).await;
+        manners::close_first(peer, 4000).await
+    });
+    sim.client("client", async move |host| {
+        let socket = connect(&host, patient()).await.expect("a connection");
+        let closed = everybody(&host, &socket, [Duration::from_millis(2), Duration::from_millis(2)]).await;
+        assert_eq!(closed.code(), 4000, "{closed}");
+        assert!(closed.is_clean(), "{closed}");
+        sometimes!(closed.cause == Cause::Local, "we are first");
+        sometimes!(closed.cause == Cause::Peer, "the peer is first");
+    });
+}
+
+#[wavetank::test(seeds = 750)]
+fn a_close_between_the_fragments_of_a_message_ends_it_and_nothing_of_it_is_delivered(sim: &mut Sim) {
+    let whole = sim.choose("messages before", 3) as usize;
+    let pause = Duration::from_millis(1) * sim.choose("pause", 3);
+    server(sim, move |mut peer| async move {
+        let mut bytes = frames::frame(TEXT, b"whole").repeat(whole);
+        bytes.extend(frames::fragment(TEXT, false, b"the beginning"));
+        bytes.extend(frames::frame(PING, b"between"));
+        bytes.extend(frames::fragment(CONTINUATION, false, b" and the middle"));
+        peer.output.send(&bytes).await?;
+        peer.host.sleep(pause).await;
+        manners::close_first(peer, 1001).await
+    });
+    sim.client("client", async move |host: Host| {
+        let socket = connect(&host, patient()).await.expect("a connection");
+        for _ in 0..whole {
+            assert_eq!(socket.recv().await.expect("a whole message").as_text(), Some("whole"));
+        }
+        let Err(Error::Closed(closed)) = in_time(host, socket.recv()).await else {
+            panic!("a part of a message")
+        };
+        assert!(closed.is_clean() && closed.code() == 1001, "{closed}");
+    });
+}
+
+#[wavetank::test(seeds = 750, sometimes = "required")]
+fn closing_between_the_fragments_that_we_send_ends_the_message_for_its_writer_too(sim: &mut Sim) {
+    let close_after = Duration::from_millis(1) * sim.choose("close", 8);
+    sim.perturb(false);
+    server(sim, manners::echo);
+    sim.client("client", async move |host: Host| {
+        let socket = connect(&host, config()).await.expect("a connection");
+        let closer = socket.clone();
+        let closing = host.spawn("closer", async move {
+            host.sleep(close_after).await;
+            closer.close(CloseCode::NORMAL, "").await
+        });
+        let mut said = Ok(());
+        let mut writer = socket.send_stream(Kind::Text).await.expect("nobody has closed");
+        let mut pieces = 0;
+        while said.is_ok() && pieces < 5 {
+            said = writer.write(b"piece").await;
+            pieces += u32::from(said.is_ok());
+            host.sleep(Duration::from_millis(1)).await;
+        }
+        sometimes!(said.is_err() && pieces > 0, "the end comes between two fragments");
+        if said.is_ok() {
+            said = writer.finish(b".").await;
+        } else {
+            drop(writer);
+        }
+        sometimes!(said.is_ok(), "the message is whole");
+        let closed = closing.await.expect("no panic");
+        assert!(closed.is_clean() && closed.code() == 1000, "{closed}");
+        if let Err(error) = said {
+            assert_eq!(error, Error::Closed(closed));
+        }
+    });
+}

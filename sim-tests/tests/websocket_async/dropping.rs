@@ -1,0 +1,129 @@
+//! Handles that are dropped in the middle of what they do: the connection says goodbye, and nothing is left of it.
+
+use std::time::Duration;
+
+use wavetank::runtime::{Runtime, SocketOptions, TaskHandle as _};
+use wavetank::{Host, Sim, sometimes};
+use wavetank_sim_tests::websocket::frames::{self, TEXT};
+use wavetank_sim_tests::websocket::{Frame, Peer, manners};
+use wavetank_websocket::{CloseCode, Kind};
+
+use super::world::{Log, SECOND, config, connect, connect_with, patient, server};
+
+/// Logs what ends the connection: the client's Close frame, if it came.
+async fn log_end(mut peer: Peer<Host>, log: Log<Option<Frame>>) -> std::io::Result<()> {
+    let close = peer.input.close().await?;
+    log.push(close.clone());
+    match close {
+        Some(close) => manners::say_goodbye(peer, &close.payload).await,
+        None => Ok(()),
+    }
+}
+
+#[wavetank::test(seeds = 1200, sometimes = "required")]
+fn tasks_that_are_aborted_in_any_call_leave_nothing_behind_and_the_peer_is_told(sim: &mut Sim) {
+    // 0: reads and answers. 1: silent. 2: deaf. 3: sends all the time.
+    let manner = sim.choose("peer", 4);
+    let abort_after = Duration::from_micros(500) * sim.choose("abort", 12);
+    let log = Log::new();
+    let logged = log.clone();
+    server(sim, move |peer: Peer<Host>| {
+        let log = log.clone();
+        async move {
+            match manner {
+                0 => log_end(peer, log).await,
+                1 => manners::silent(peer).await,
+                2 => manners::deaf(peer, 1000 * SECOND).await,
+                _ => manners::flood(peer, &frames::frame(TEXT, &[b'x'; 500]), 10_000).await,
+            }
+        }
+    });
+    sim.client("client", async move |host: Host| {
+        let narrow = SocketOptions::new().send_buffer_bytes(4096).receive_buffer_bytes(4096);
+        // The peer that answers is told, however long anything is withheld; for the others there is a leak to find.
+        let mut config = if manner == 0 { patient() } else { config() };
+        config.limits.write_buffer = 1024;
+        config.limits.receive_queue_messages = 4;
+        let socket = connect_with(&host, config, narrow).await.expect("a connection");
+        let (a, b, c, d) = (socket.clone(), socket.clone(), socket.clone(), socket.clone());
+        let tasks = [
+            host.spawn("receiver", async move { while a.recv().await.is_ok() {} }),
+            host.spawn("sender", async move { while b.send(&[7; 700][..]).await.is_ok() {} }),
+            host.spawn("pinger", async move { while c.ping().await.is_ok() {} }),
+            host.spawn("writer", async move {
+                while let Ok(mut writer) = d.send_stream(Kind::Binary).await {
+                    if writer.write(&[7; 300]).await.is_err() || writer.finish(&[]).await.is_err() {
+                        return;
+                    }
+                }
+            }),
+        ];
+        drop(socket);
+        host.sleep(abort_after).await;
+        for task in &tasks {
+            task.abort();
+        }
+        for task in tasks {
+            drop(task.await);
+        }
+        if manner == 0 {
+            host.sleep(350 * SECOND).await;
+            let ends = logged.entries();
+            let [Some(close)] = ends.as_slice() else { panic!("the peer is told of the end: {ends:?}") };
+            let unfinished = close.close_code() == Some(1011);
+            sometimes!(unfinished, "a writer is dropped inside its message");
+            sometimes!(!unfinished, "everybody else is");
+            assert!(unfinished || close.close_code() == Some(1001), "{close:?}");
+        }
+    });
+}
+
+#[wavetank::test(seeds = 600, sometimes = "required")]
+fn what_was_sent_before_the_last_handle_is_dropped_still_arrives(sim: &mut Sim) {
+    let messages = sim.choose("messages", 4);
+    let log = Log::new();
+    let logged = log.clone();
+    let texts = Log::new();
+    let received = texts.clone();
+    server(sim, move |mut peer: Peer<Host>| {
+        let (log, texts) = (log.clone(), texts.clone());
+        async move {
+            while let Some(frame) = peer.input.frame().await? {
+                if frame.opcode == TEXT {
+                    texts.push(frame.payload.len());
+                } else {
+                    log.push(frame.close_code());
+                    return manners::say_goodbye(peer, &frame.payload).await;
+                }
+            }
+            Ok(())
+        }
+    });
+    sim.client("client", async move |host: Host| {
+        let socket = connect(&host, patient()).await.expect("a connection");
+        for _ in 0..messages {
+            socket.send("x".repeat(1000).as_str()).await.expect("is open");
+        }
+        drop(socket);
+        host.sleep(350 * SECOND).await;
+        assert_eq!(received.entries(), vec![1000; messages as usize]);
+        assert_eq!(logged.entries(), [Some(1001)]);
+        sometimes!(messages > 0, "something was sent");
+    });
+}
+
+#[wavetank::test(seeds = 600)]
+fn a_client_that_goes_away_while_it_closes_leaves_nothing_behind(sim: &mut Sim) {
+    let silent = sim.choose("silent", 2) == 1;
+    let abort_after = Duration::from_millis(1) * sim.choose("abort", 5);
+    server(sim, move |peer: Peer<Host>| async move {
+        if silent { manners::silent(peer).await } else { manners::echo(peer).await }
+    });
+    sim.client("client", async move |host: Host| {
+        let socket = connect(&host, config()).await.expect("a connection");
+        let closing = host.spawn("closer", async move { socket.close(CloseCode::NORMAL, "").await });
+        host.sleep(abort_after).await;
+        closing.abort();
+        drop(closing.await);
+    });
+}

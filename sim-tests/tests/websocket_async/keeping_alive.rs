@@ -1,0 +1,117 @@
+//! Peers that are gone without a word: half-open connections, idle and busy; and pongs that come late.
+
+use std::time::Duration;
+
+use wavetank::runtime::Runtime;
+use wavetank::{Host, Sim, sometimes};
+use wavetank_sim_tests::websocket::frames::{self, CLOSE, PING, PONG};
+use wavetank_sim_tests::websocket::{Peer, manners};
+use wavetank_websocket::{Cause, CloseCode};
+
+use super::world::{
+    CLOSE_TIMEOUT, SECOND, SLACK, Witness, config, connect, everybody, in_time, keepalive, server, within,
+};
+
+#[wavetank::test(seeds = 600, sometimes = "required")]
+fn keepalive_finds_a_half_open_connection_idle_or_busy_and_tells_everybody(sim: &mut Sim) {
+    let one_way = sim.choose("one way", 3);
+    let forget_after = Duration::from_millis(500) * sim.choose("forget", 12);
+    let busy = sim.choose("busy", 2) == 1;
+    server(sim, manners::echo);
+    sim.client("client", async move |host: Host| {
+        let socket = connect(&host, keepalive(2 * SECOND, 2 * SECOND)).await.expect("a connection");
+        let witness = Witness::new(&socket);
+        let (receiver, sender) = (witness.clone(), witness.clone());
+        let receiving = host
+            .spawn("receiver", async move { while receiver.hear(receiver.socket.recv().await).is_some() {} });
+        let sending = host.spawn("sender", async move {
+            while busy && sender.hear(sender.socket.send("hello").await).is_some() {
+                host.sleep(SECOND / 5).await;
+            }
+        });
+        host.sleep(forget_after).await;
+        match one_way {
+            0 => host.weather().forget("client", "server"),
+            1 => host.weather().forget_one_way("client", "server"),
+            _ => host.weather().forget_one_way("server", "client"),
+        }
+        let closed = within(host, 6 * SECOND + CLOSE_TIMEOUT + SLACK, socket.closed()).await;
+        witness.end(&closed);
+        assert!(matches!(closed.cause, Cause::KeepaliveTimeout { .. }), "{closed}");
+        sometimes!(busy && forget_after > 2 * SECOND, "the connection was busy, and kept alive before");
+        receiving.await.expect("no panic");
+        sending.await.expect("no panic");
+    });
+}
+
+#[wavetank::test(seeds = 450)]
+fn without_keepalive_a_sender_learns_of_a_half_open_connection_by_the_systems_timeout(sim: &mut Sim) {
+    sim.user_timeout(30 * SECOND);
+    server(sim, manners::echo);
+    sim.client("client", async move |host: Host| {
+        let socket = connect(&host, config()).await.expect("a connection");
+        let witness = Witness::new(&socket);
+        let receiver = witness.clone();
+        let receiving = host
+            .spawn("receiver", async move { while receiver.hear(receiver.socket.recv().await).is_some() {} });
+        host.weather().forget("client", "server");
+        let start = host.now();
+        while witness.hear(socket.send("hello").await).is_some() {
+            host.sleep(SECOND).await;
+        }
+        let took = host.now() - start;
+        // The system looks at its timeout when it retransmits.
+        assert!(took < 60 * SECOND + SLACK, "{took:?}");
+        receiving.await.expect("no panic");
+        let closed = socket.closed().await;
+        assert!(matches!(closed.cause, Cause::Io { kind: std::io::ErrorKind::TimedOut, .. }), "{closed}");
+    });
+}
+
+#[wavetank::test(seeds = 900, sometimes = "required")]
+fn a_pong_beside_its_timeout_keeps_the_connection_or_comes_too_late_but_nothing_between(sim: &mut Sim) {
+    // The timeout is a second; a round trip takes 1 to 4 ms.
+    let late = SECOND - Duration::from_millis(6) + Duration::from_micros(500) * sim.choose("late", 20);
+    let closes = sim.choose("closes", 2) == 1;
+    server(sim, move |mut peer: Peer<Host>| async move {
+        while let Some(frame) = peer.input.frame().await? {
+            match frame.opcode {
+                PING => {
+                    peer.host.sleep(late).await;
+                    peer.output.send(&frames::frame(PONG, &frame.payload)).await?;
+                }
+                CLOSE => return manners::say_goodbye(peer, &frame.payload).await,
+                _ => {}
+            }
+        }
+        Ok(())
+    });
+    sim.client("client", async move |host: Host| {
+        let socket = connect(&host, keepalive(SECOND, SECOND)).await.expect("a connection");
+        if closes {
+            let closed = everybody(&host, &socket, [2 * SECOND, 2 * SECOND]).await;
+            sometimes!(
+                matches!(closed.cause, Cause::KeepaliveTimeout { .. }),
+                "the pong is late while we close"
+            );
+            sometimes!(closed.is_clean(), "the pong is early enough while we close");
+            return;
+        }
+        let witness = Witness::new(&socket);
+        host.sleep(2 * SECOND + SECOND / 10).await;
+        let alive = socket.statistics().latency.is_some();
+        let closed = in_time(host, socket.close(CloseCode::NORMAL, "")).await;
+        witness.end(&closed);
+        if let Cause::KeepaliveTimeout { .. } = closed.cause {
+            sometimes!(true, "the pong is late");
+            assert_eq!(closed.sent.as_ref().and_then(|frame| frame.code), Some(CloseCode::INTERNAL_ERROR));
+        } else {
+            sometimes!(alive, "the pong is early enough");
+            assert_eq!(
+                closed.sent.as_ref().and_then(|frame| frame.code),
+                Some(CloseCode::NORMAL),
+                "{closed}"
+            );
+        }
+    });
+}

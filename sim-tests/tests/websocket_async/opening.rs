@@ -1,0 +1,126 @@
+//! Opening: answers that come late, glued to frames, by the byte or not at all, and attempts that are cancelled.
+
+use std::time::Duration;
+
+use wavetank::runtime::Runtime;
+use wavetank::{Faults, Host, Sim, cancellable, sometimes};
+use wavetank_sim_tests::websocket::frames::{self, CONTINUATION, PING, TEXT};
+use wavetank_sim_tests::websocket::{Opening, manners, serve};
+use wavetank_websocket::client::Client;
+use wavetank_websocket::{CloseCode, Config, Error, OpenError};
+
+use super::world::{CLOSE_TIMEOUT, SECOND, SLACK, config, connect, in_time, patient, request, within};
+
+/// With the default open timeout of 10 s.
+fn hurried() -> Config {
+    Config { close_timeout: CLOSE_TIMEOUT, ..Config::default() }
+}
+
+#[wavetank::test(seeds = 900, sometimes = "required")]
+fn an_answer_beside_the_open_timeout_opens_the_connection_or_comes_too_late(sim: &mut Sim) {
+    // The open timeout is 10 s; connecting and asking takes 1.5 to 8 ms.
+    let late = 10 * SECOND - Duration::from_millis(12) + Duration::from_millis(1) * sim.choose("late", 14);
+    sim.server("server", move |host| serve(host, Opening { late, ..Opening::default() }, manners::echo));
+    sim.client("client", async move |host: Host| {
+        let client = Client::new(host).config(hurried());
+        match within(host, 10 * SECOND + SLACK, client.connect(request())).await {
+            Ok(socket) => {
+                sometimes!(true, "the answer is in time");
+                socket.send("hello").await.expect("is open");
+                assert_eq!(socket.recv().await.expect("is open").as_text(), Some("hello"));
+                assert!(in_time(host, socket.close(CloseCode::NORMAL, "")).await.sent.is_some());
+            }
+            Err(OpenError::TimedOut { .. }) => sometimes!(true, "the answer is too late"),
+            Err(other) => panic!("{other}"),
+        }
+    });
+}
+
+#[wavetank::test(seeds = 900, sometimes = "required")]
+fn opening_ends_in_time_on_a_network_that_fails_and_leaves_nothing_behind(sim: &mut Sim) {
+    let late = SECOND * sim.choose("late", 3);
+    sim.faults(
+        Faults::none()
+            .partitions()
+            .silence()
+            .resets()
+            .holds()
+            .lossy_links()
+            .half_open()
+            .begin_max(3 * SECOND),
+    );
+    sim.server("server", move |host| serve(host, Opening { late, ..Opening::default() }, manners::echo));
+    sim.client("client", async move |host: Host| {
+        let client = Client::new(host).config(hurried());
+        match within(host, 10 * SECOND + SLACK, client.connect(request())).await {
+            Ok(_) => sometimes!(true, "a connection"),
+            Err(error) => {
+                assert!(error.is_transient(), "{error}");
+                sometimes!(matches!(error, OpenError::TimedOut { .. }), "no connection in time");
+                sometimes!(matches!(error, OpenError::Io { .. }), "a reset");
+            }
+        }
+    });
+}
+
+#[wavetank::test(seeds = 900, sometimes = "required")]
+fn an_attempt_that_is_cancelled_anywhere_leaves_nothing_behind_and_the_next_works(sim: &mut Sim) {
+    let late = Duration::from_millis(1) * sim.choose("late", 3);
+    sim.server("server", move |host| serve(host, Opening { late, ..Opening::default() }, manners::echo));
+    sim.client("client", async move |host: Host| {
+        let client = Client::new(host).config(config());
+        let mut attempts = 0;
+        let socket = loop {
+            attempts += 1;
+            if let Some(socket) = cancellable("connect", client.connect(request())).await {
+                break socket.expect("a connection");
+            }
+        };
+        sometimes!(attempts > 1, "an attempt is cancelled");
+        socket.send("hello").await.expect("is open");
+        assert_eq!(socket.recv().await.expect("is open").as_text(), Some("hello"));
+    });
+}
+
+#[wavetank::test(seeds = 900, sometimes = "required")]
+fn frames_that_are_glued_to_the_answer_are_the_first_of_the_connection(sim: &mut Sim) {
+    let bytes = [
+        frames::frame(TEXT, b"first"),
+        frames::frame(PING, b"?"),
+        frames::fragment(TEXT, false, b"sec"),
+        frames::fragment(CONTINUATION, true, b"ond"),
+        frames::close(1001, "already"),
+    ]
+    .concat();
+    // Cut anywhere: some are glued, and the rest follows.
+    let glued = sim.choose("glued", bytes.len() as u32 + 1) as usize;
+    let pause = Duration::from_micros(500) * sim.choose("pause", 4);
+    let dribble = (sim.choose("dribble", 3) == 2).then_some(Duration::ZERO);
+    sim.faults(Faults::none().short_transfers().tiny_windows());
+    sim.server("server", move |host: Host| {
+        let rest = bytes[glued..].to_vec();
+        let opening = Opening { glued: bytes[..glued].to_vec(), dribble, ..Opening::default() };
+        serve(host, opening, move |mut peer| {
+            let rest = rest.clone();
+            async move {
+                peer.host.sleep(pause).await;
+                peer.output.send(&rest).await?;
+                if peer.input.close().await?.is_some() {
+                    peer.output.finish().await?;
+                }
+                peer.input.end().await
+            }
+        })
+    });
+    sim.client("client", async move |host: Host| {
+        let socket = connect(&host, patient()).await.expect("a connection");
+        for expected in ["first", "second"] {
+            assert_eq!(socket.recv().await.expect("came before the Close").as_text(), Some(expected));
+        }
+        let Err(Error::Closed(closed)) = in_time(host, socket.recv()).await else {
+            panic!("a third message")
+        };
+        assert!(closed.is_clean() && closed.code() == 1001, "{closed}");
+        sometimes!(glued > 0 && dribble.is_none(), "something is glued to the answer");
+    });
+}

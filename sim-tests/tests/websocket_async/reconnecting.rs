@@ -1,0 +1,178 @@
+//! Connections one after another: through partitions, crashes of the server, refusals and cancelled calls.
+
+use std::time::Duration;
+
+use wavetank::runtime::{Instant, Runtime};
+use wavetank::{Faults, Host, Sim, cancellable, sometimes};
+use wavetank_sim_tests::websocket::frames::{self, PONG};
+use wavetank_sim_tests::websocket::{Opening, manners, serve, serve_each};
+use wavetank_websocket::client::{Client, WebSocket};
+use wavetank_websocket::reconnect::BackoffPolicy;
+use wavetank_websocket::{CloseCode, Config, Error};
+
+use super::world::{Log, SECOND, keepalive, request};
+
+/// Finds out within 40 s that a peer is gone, and gives up an attempt after 10 s.
+fn settings() -> Config {
+    let mut config = keepalive(20 * SECOND, 20 * SECOND);
+    config.open_timeout = 10 * SECOND;
+    config
+}
+
+/// Says something, and returns whether it came back.
+async fn ask(socket: &WebSocket<Host>, number: u32) -> Result<(), Error> {
+    let question = number.to_string();
+    socket.send(question.as_str()).await?;
+    let answer = socket.recv().await?;
+    assert_eq!(answer.as_text(), Some(question.as_str()), "the answer to another question");
+    Ok(())
+}
+
+#[wavetank::test(seeds = 900, sometimes = "required")]
+fn a_client_that_reconnects_gets_every_answer_in_any_weather(sim: &mut Sim) {
+    sim.faults(Faults::all().half_open().crashes().until(100 * SECOND)).time_limit(5000 * SECOND);
+    sim.server("server", |host| serve(host, Opening::default(), manners::echo));
+    sim.client("client", async |host: Host| {
+        let mut connections = Client::new(host).config(settings()).reconnect(request());
+        let (mut number, mut opened) = (0, 0);
+        while number < 8 {
+            let Some(socket) = cancellable("next", connections.next()).await else { continue };
+            let socket = socket.expect("only failures of the network happen here");
+            opened += 1;
+            assert!(connections.failure().is_none(), "a connection is no failure");
+            while number < 8 && ask(&socket, number).await.is_ok() {
+                number += 1;
+                host.sleep(10 * SECOND).await;
+            }
+            if number < 8 {
+                socket.closed().await;
+            }
+        }
+        sometimes!(opened > 1, "a connection was lost");
+    });
+}
+
+#[wavetank::test(seeds = 600, sometimes = "required")]
+fn attempts_during_a_partition_back_off_and_the_connection_comes_back_soon_after_it(sim: &mut Sim) {
+    const PARTITION: Duration = Duration::from_secs(600);
+    // What is withheld would be another failed attempt, and another delay.
+    sim.perturb(false);
+    sim.server("server", |host| serve(host, Opening::default(), manners::echo));
+    sim.client("client", async move |host: Host| {
+        let policy = BackoffPolicy::default();
+        let mut connections = Client::new(host).config(settings()).reconnect(request()).backoff(policy);
+        let socket = connections.next().await.expect("a connection");
+        ask(&socket, 0).await.expect("is open");
+        host.weather().partition("client", "server");
+        let cut_at = host.now();
+        let heal = host.spawn("heal", async move {
+            host.sleep(PARTITION).await;
+            host.weather().heal("client", "server");
+        });
+        // Keepalive finds it.
+        socket.closed().await;
+        assert!(host.now() - cut_at <= 41 * SECOND, "{:?}", host.now() - cut_at);
+        let socket = connections.next().await.expect("a connection");
+        let back = host.now() - cut_at;
+        // Nothing comes through before; then one delay at most passes, and an attempt that was under way, and one more.
+        let soon = PARTITION + policy.delay_max + 2 * settings().open_timeout;
+        assert!(back <= soon, "back after {back:?}, not within {soon:?}");
+        sometimes!(back > PARTITION, "the partition outlasts the attempts");
+        assert!(connections.failures() <= 20, "{} failures: no backoff", connections.failures());
+        ask(&socket, 1).await.expect("is open");
+        heal.await.expect("no panic");
+    });
+}
+
+#[wavetank::test(seeds = 600, sometimes = "required")]
+fn delays_grow_while_a_server_refuses_or_drops_every_connection(sim: &mut Sim) {
+    let refuses = sim.choose("refuses", 2) == 1;
+    let log: Log<Instant> = Log::new();
+    let logged = log.clone();
+    sim.perturb(false);
+    sim.server("server", move |host: Host| {
+        let log = log.clone();
+        let opening = move |number: u64| {
+            log.push(host.now());
+            let refusal = (refuses && number < 7).then_some("503 Service Unavailable");
+            Opening { refusal, ..Opening::default() }
+        };
+        let opened: Log<()> = Log::new();
+        serve_each(host, opening, move |peer| {
+            let opened = opened.clone();
+            async move {
+                opened.push(());
+                // Accepts, and drops at once: that is no good connection either.
+                if !refuses && opened.entries().len() <= 7 {
+                    manners::close_first(peer, 1013).await
+                } else {
+                    manners::echo(peer).await
+                }
+            }
+        })
+    });
+    sim.client("client", async move |host: Host| {
+        let mut connections = Client::new(host).config(settings()).reconnect(request());
+        loop {
+            let next = connections.next();
+            let socket = match cancellable("next", next).await {
+                Some(socket) => socket.expect("is transient"),
+                None => {
+                    sometimes!(true, "a wait is cancelled");
+                    continue;
+                }
+            };
+            if ask(&socket, 0).await.is_ok() {
+                break assert!(socket.close(CloseCode::NORMAL, "").await.is_clean());
+            }
+        }
+        // RFC 6455, section 7.2.3: after anything up to 5 s, at least half of 5, 10, 20, 40, 80 and 90 s.
+        let arrivals = logged.entries();
+        let took = arrivals[arrivals.len() - 1] - arrivals[0];
+        let shortest = [0, 2500, 5000, 10_000, 20_000, 40_000, 45_000].map(Duration::from_millis);
+        // An attempt that was cancelled does not count as a failure; the server saw it.
+        let failures = connections.failures() as usize;
+        let least: Duration = shortest[..failures].iter().sum();
+        assert!(took >= least, "{failures} failures in {took:?}, less than {least:?}");
+        sometimes!(failures == 7, "every attempt is refused or dropped");
+    });
+}
+
+#[wavetank::test(seeds = 600, sometimes = "required")]
+fn a_hook_prepares_every_connection_before_it_is_handed_out(sim: &mut Sim) {
+    let broken = sim.choose("broken", 3);
+    sim.server("server", move |host| {
+        let seen: Log<()> = Log::new();
+        serve(host, Opening::default(), move |mut peer| {
+            seen.push(());
+            let greets = seen.entries().len() as u32 > broken;
+            async move {
+                let hello = peer.input.frame().await?;
+                if !greets || hello.is_none() {
+                    return manners::close_first(peer, 1013).await;
+                }
+                peer.output.send(&frames::frame(PONG, b"unasked for")).await?;
+                peer.output.send(&frames::frame(frames::TEXT, b"welcome")).await?;
+                manners::echo(peer).await
+            }
+        })
+    });
+    sim.client("client", async move |host: Host| {
+        let greet = |socket: WebSocket<Host>| async move {
+            socket.send("hello").await?;
+            assert_eq!(socket.recv().await?.as_text(), Some("welcome"));
+            Ok(())
+        };
+        let mut connections = Client::new(host).config(settings()).reconnect(request()).on_connect(greet);
+        let mut cancelled = false;
+        let socket = loop {
+            match cancellable("next", connections.next()).await {
+                Some(socket) => break socket.expect("is transient"),
+                None => cancelled = true,
+            }
+        };
+        sometimes!(cancelled, "an attempt is cancelled");
+        sometimes!(connections.failures() > 0, "the hook failed before");
+        ask(&socket, 0).await.expect("is prepared");
+    });
+}

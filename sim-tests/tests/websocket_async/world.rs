@@ -1,0 +1,201 @@
+//! What the simulations of this folder share: how a client connects, and who checks what its calls say.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use wavetank::runtime::{Runtime, SocketOptions, Stream as _};
+use wavetank::{Adversary, Host, Sim};
+use wavetank_sim_tests::websocket::{Opening, Peer, serve};
+use wavetank_websocket::client::{Client, ConnectionState, WebSocket};
+use wavetank_websocket::{CloseCode, Closed, Config, Error, OpenError};
+
+/// A connection whose stream is as awkward as its contract allows.
+pub(crate) type Socket = WebSocket<Host, Adversary<<Host as Runtime>::Stream>>;
+
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+
+/// How long closing may take by the configuration of these tests.
+pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How much later than a deadline something may be noticed where tasks are withheld (up to 10 s at a time), and operations
+/// told to wait.
+pub(crate) const SLACK: Duration = Duration::from_secs(60);
+
+/// Without automatic pings, and in no hurry to open: tasks may be withheld for longer than the default takes.
+pub(crate) fn config() -> Config {
+    let mut config =
+        Config { open_timeout: 1000 * SECOND, close_timeout: CLOSE_TIMEOUT, ..Config::default() };
+    config.keepalive.interval = None;
+    config
+}
+
+/// With a close timeout that is longer than anything is withheld: for ends that are to be clean.
+pub(crate) fn patient() -> Config {
+    let mut config = config();
+    config.close_timeout = 300 * SECOND;
+    config
+}
+
+/// With an automatic ping every `interval`, to be answered within `timeout`.
+pub(crate) fn keepalive(interval: Duration, timeout: Duration) -> Config {
+    let mut config = config();
+    config.keepalive.interval = Some(interval);
+    config.keepalive.timeout = Some(timeout);
+    config
+}
+
+/// Adds a host "server", which opens every connection at once, and has `script` go on with it.
+pub(crate) fn server<F>(sim: &mut Sim, script: impl Fn(Peer<Host>) -> F + Send + Sync + Clone + 'static)
+where
+    F: Future<Output = std::io::Result<()>> + Send + 'static,
+{
+    // A driver that spins is found soon.
+    sim.steps_max(1_000_000);
+    sim.server("server", move |host| serve(host, Opening::default(), script.clone()));
+}
+
+/// Opens a connection to the host "server".
+pub(crate) async fn connect(host: &Host, config: Config) -> Result<Socket, OpenError> {
+    connect_with(host, config, SocketOptions::new()).await
+}
+
+/// As [`connect`], over a socket with these options.
+pub(crate) async fn connect_with(
+    host: &Host,
+    config: Config,
+    options: SocketOptions,
+) -> Result<Socket, OpenError> {
+    let endpoint = || "server:80".to_owned();
+    let connecting = async {
+        let address = Runtime::resolve(host, "server", 80).await?[0];
+        let stream = Runtime::connect(host, address, options).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    };
+    let stream = connecting.await.map_err(|error| OpenError::Connect { endpoint: endpoint(), error })?;
+    let client = Client::new(*host).config(config);
+    client.connect_over(Adversary::new("socket", stream), request()).await
+}
+
+/// A request to the host "server".
+pub(crate) fn request() -> wavetank_websocket::handshake::ClientRequest {
+    "ws://server/".parse().expect("an address")
+}
+
+/// What was said, for those who want to know later. Clones are the same.
+#[derive(Debug)]
+pub(crate) struct Log<T>(Arc<Mutex<Vec<T>>>);
+
+impl<T> Clone for Log<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T: Clone> Log<T> {
+    pub(crate) fn new() -> Self {
+        Self(Arc::default())
+    }
+
+    pub(crate) fn push(&self, entry: T) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
+    }
+
+    pub(crate) fn entries(&self) -> Vec<T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Who hears what every call says of the end of a connection. Clones are the same.
+#[derive(Clone)]
+pub(crate) struct Witness {
+    pub(crate) socket: Socket,
+    told: Log<Closed>,
+}
+
+impl Witness {
+    pub(crate) fn new(socket: &Socket) -> Self {
+        Self { socket: socket.clone(), told: Log::new() }
+    }
+
+    /// Somebody was told that the connection is over: everybody can see it, and is told the same.
+    pub(crate) fn end(&self, closed: &Closed) {
+        assert_eq!(self.socket.state(), ConnectionState::Closed, "an end is told before it can be seen");
+        self.told.push(closed.clone());
+        assert_eq!(self.told.entries()[0], *closed, "two callers are told of different ends");
+    }
+
+    /// Somebody was answered: the value, unless the connection is over.
+    pub(crate) fn hear<T>(&self, answer: Result<T, Error>) -> Option<T> {
+        match answer {
+            Ok(value) => Some(value),
+            Err(Error::Closed(closed)) => {
+                self.end(&closed);
+                None
+            }
+            Err(other) => panic!("an error that is no end: {other}"),
+        }
+    }
+}
+
+/// One task for each kind of call, and two that close after these delays, until the connection is over: as a busy
+/// application would. Every call ends with the same outcome, and in time.
+pub(crate) async fn everybody(host: &Host, socket: &Socket, close_after: [Duration; 2]) -> Closed {
+    everybody_held_up(host, socket, close_after, Duration::ZERO).await
+}
+
+/// As [`everybody`], where something may hold the host itself up for `at_most`.
+pub(crate) async fn everybody_held_up(
+    host: &Host,
+    socket: &Socket,
+    close_after: [Duration; 2],
+    at_most: Duration,
+) -> Closed {
+    let witness = Witness::new(socket);
+    let (host, hear) = (*host, || witness.clone());
+    let (receiver, sender, pinger, watcher) = (hear(), hear(), hear(), hear());
+    let mut tasks = vec![
+        host.spawn("receiver", async move { while receiver.hear(receiver.socket.recv().await).is_some() {} }),
+        host.spawn("sender", async move {
+            while sender.hear(sender.socket.send("hello").await).is_some() {
+                host.sleep(SECOND / 3).await;
+            }
+        }),
+        host.spawn("pinger", async move {
+            while pinger.hear(pinger.socket.ping().await).is_some() {
+                host.sleep(SECOND / 2).await;
+            }
+        }),
+        host.spawn("watcher", async move { watcher.end(&watcher.socket.closed().await) }),
+    ];
+    for (delay, code) in close_after.into_iter().zip([CloseCode::NORMAL, CloseCode::GOING_AWAY]) {
+        let closer = hear();
+        tasks.push(host.spawn("closer", async move {
+            host.sleep(delay).await;
+            let closing = closer.socket.close(code, "");
+            closer.end(&within(host, CLOSE_TIMEOUT + SLACK + at_most, closing).await);
+        }));
+    }
+    let start = host.now();
+    for task in tasks {
+        task.await.expect("no panic");
+    }
+    let took = host.now() - start;
+    let latest = close_after[0].min(close_after[1]) + CLOSE_TIMEOUT + SLACK + at_most;
+    assert!(took <= latest, "a caller was told of the end after {took:?}, and not within {latest:?}");
+    socket.closed().await
+}
+
+/// Awaits what is to be bounded by the close timeout.
+pub(crate) async fn in_time<T>(host: Host, future: impl Future<Output = T>) -> T {
+    within(host, CLOSE_TIMEOUT + SLACK, future).await
+}
+
+/// Awaits what must not take longer than `longest`.
+pub(crate) async fn within<T>(host: Host, longest: Duration, future: impl Future<Output = T>) -> T {
+    let start = host.now();
+    let result = future.await;
+    let took = host.now() - start;
+    assert!(took <= longest, "took {took:?}, and not at most {longest:?}");
+    result
+}

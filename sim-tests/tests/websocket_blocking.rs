@@ -1,0 +1,30 @@
+//! The WebSocket client of threads in the tank: what it must do beside peers that are silent, deaf, early, late, cut off or
+//! too fast, on a network that fails, with its threads interleaved at every lock.
+//!
+//! In all of these: every call ends within its own deadline or the connection's; a connection has one outcome, the same
+//! for every caller, which can be seen before anybody hears of it; messages arrive once and in order; the server
+//! ([`wavetank_sim_tests::websocket`]) panics at a byte that no client may send, above all one behind a Close frame; and
+//! no thread, socket or timer is left behind.
+
+#[path = "websocket_blocking/accepting.rs"]
+mod accepting;
+#[path = "websocket_blocking/backpressure.rs"]
+mod backpressure;
+#[path = "websocket_blocking/closing.rs"]
+mod closing;
+#[path = "websocket_blocking/cutting.rs"]
+mod cutting;
+#[path = "websocket_blocking/dropping.rs"]
+mod dropping;
+#[path = "websocket_blocking/keeping_alive.rs"]
+mod keeping_alive;
+#[path = "websocket_blocking/opening.rs"]
+mod opening;
+#[path = "websocket_blocking/receiving.rs"]
+mod receiving;
+#[path = "websocket_blocking/reconnecting.rs"]
+mod reconnecting;
+#[path = "websocket_blocking/sending.rs"]
+mod sending;
+#[path = "websocket_blocking/world.rs"]
+mod world;

@@ -1,0 +1,300 @@
+//! Peers that do not read, or send more than anybody takes.
+
+use wavetank::runtime::Runtime;
+use wavetank::{Faults, Host, Sim, sometimes};
+use wavetank_sim_tests::websocket::frames::{self, BINARY, CLOSE, PING, PONG};
+use wavetank_sim_tests::websocket::{Peer, manners};
+use wavetank_websocket::{Cause, CloseCode, Config, Error};
+
+use super::world::{
+    CLOSE_TIMEOUT, Log, MILLISECOND, SECOND, Witness, config, connect, connect_narrow, in_time, keepalive,
+    server, slack, sleep, spawn, within,
+};
+
+/// The number of a message, with enough behind it to fill buffers soon.
+fn numbered(number: u32, bytes: usize) -> Vec<u8> {
+    let mut message = number.to_be_bytes().to_vec();
+    message.resize(bytes.max(4), 7);
+    message
+}
+
+fn number_of(message: &[u8]) -> u32 {
+    u32::from_be_bytes(*message.first_chunk().expect("a number"))
+}
+
+fn small_buffers(mut config: Config) -> Config {
+    config.limits.write_buffer = 2048;
+    config.limits.receive_queue_messages = 4;
+    config
+}
+
+/// Reads numbered messages into `log`; the Close is answered, if there is one.
+async fn log_all(mut peer: Peer<Host>, log: Log<u32>) -> std::io::Result<()> {
+    while let Some(frame) = peer.input.frame().await? {
+        match frame.opcode {
+            BINARY => drop(log.push(number_of(&frame.payload))),
+            CLOSE => return manners::say_goodbye(peer, &frame.payload).await,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Sends numbered messages until the end, `most` at most, and returns how many were sent.
+fn send_all(witness: &Witness, most: u32) -> u32 {
+    let sent =
+        (0..most).take_while(|&number| witness.hear(witness.socket.send(&numbered(number, 1000))).is_some());
+    sent.count() as u32
+}
+
+#[wavetank::test(seeds = 300, sometimes = "required")]
+fn a_peer_that_stops_reading_is_found_by_keepalive_and_everybody_is_told(sim: &mut Sim) {
+    let slack = slack(sim);
+    server(sim, |peer| manners::deaf(peer, 1000 * SECOND));
+    sim.client_thread("client", move |host: Host| {
+        let config = small_buffers(keepalive(SECOND, SECOND));
+        let socket = connect_narrow(host, config).expect("a connection");
+        let witness = Witness::new(&socket);
+        let (sender, pinger) = (witness.clone(), witness.clone());
+        let sending = spawn(host, "sender", move || send_all(&sender, 1000));
+        let pinging = spawn(host, "pinger", move || pinger.hear(pinger.socket.ping()));
+        let closed = within(host, 3 * SECOND + CLOSE_TIMEOUT + slack, || socket.wait_closed());
+        witness.end(&closed);
+        assert!(matches!(closed.cause, Cause::KeepaliveTimeout { .. }), "{closed}");
+        sometimes!(closed.sent.is_none(), "the Close frame is stuck behind what the peer does not read");
+        assert!(sending() < 1000, "senders wait");
+        assert_eq!(pinging(), None);
+    });
+}
+
+#[wavetank::test(seeds = 400, sometimes = "required")]
+fn closing_ends_in_time_while_a_sender_is_blocked_by_a_peer_that_does_not_read(sim: &mut Sim) {
+    // It may read on before the close timeout, or not.
+    let deaf = SECOND * [1000, 2, 8][sim.choose("deaf", 3) as usize];
+    let close_after = SECOND / 2 * sim.choose("close", 5);
+    let slack = slack(sim);
+    let log = Log::new();
+    let logged = log.clone();
+    server(sim, move |peer| {
+        let log = log.clone();
+        async move {
+            Runtime::sleep(&peer.host, deaf).await;
+            log_all(peer, log).await
+        }
+    });
+    sim.client_thread("client", move |host: Host| {
+        let socket = connect_narrow(host, small_buffers(config())).expect("a connection");
+        let witness = Witness::new(&socket);
+        let sender = witness.clone();
+        let sending = spawn(host, "sender", move || send_all(&sender, 100));
+        sleep(host, close_after);
+        let closed = in_time(host, slack, || socket.close(CloseCode::NORMAL, ""));
+        witness.end(&closed);
+        let sent = sending();
+        sometimes!(closed.sent.is_none(), "the Close frame never reaches the wire");
+        sometimes!(closed.is_clean() && sent < 100, "the peer reads on in time");
+        let logged = logged.entries();
+        assert!(logged.iter().copied().eq(0..logged.len() as u32), "in order, and once: {logged:?}");
+        if closed.is_clean() {
+            assert!(logged.len() as u32 >= sent, "what was sent before the Close is received before it");
+        }
+    });
+}
+
+#[wavetank::test(seeds = 300, sometimes = "required")]
+fn closing_while_reading_is_paused_finds_the_answer_behind_all_unread_messages(sim: &mut Sim) {
+    const MESSAGES: u32 = 5000;
+    let close_after = SECOND * sim.choose("close", 3);
+    let slack = slack(sim);
+    server(sim, |peer: Peer<Host>| async move {
+        let Peer { host, mut input, mut output } = peer;
+        let flooding = async {
+            for number in 0..MESSAGES {
+                output.send(&frames::frame(BINARY, &numbered(number, 40))).await?;
+            }
+            std::io::Result::Ok(())
+        };
+        let (flooded, close) = tokio::join!(flooding, input.close());
+        flooded?;
+        let close = close?.expect("a Close frame");
+        manners::say_goodbye(Peer { host, input, output }, &close.payload).await
+    });
+    sim.client_thread("client", move |host: Host| {
+        let socket = connect_narrow(host, small_buffers(config())).expect("a connection");
+        sleep(host, close_after);
+        let unread = socket.statistics().messages_received;
+        assert!(unread < u64::from(MESSAGES), "reading pauses at the queue's limit: {unread} are unread");
+        sometimes!(unread >= 4 && !close_after.is_zero(), "reading is paused");
+        let closed = in_time(host, slack, || socket.close(CloseCode::NORMAL, "enough"));
+        // A peer that is held back may answer too late.
+        assert!(closed.is_clean() && closed.code() == 1000 || slack > SECOND, "{closed}");
+        let mut number = 0;
+        while let Ok(message) = socket.recv() {
+            assert_eq!(number_of(message.as_bytes()), number, "in order, and once");
+            number += 1;
+        }
+        assert!(!closed.is_clean() || number == MESSAGES, "all that came before the Close: {number}");
+        assert_eq!(socket.recv(), Err(Error::Closed(closed)));
+    });
+}
+
+#[wavetank::test(seeds = 300, sometimes = "required")]
+fn a_close_that_arrives_while_a_sender_is_blocked_ends_it_with_what_the_peer_said(sim: &mut Sim) {
+    let close_after = SECOND / 10 * sim.choose("close", 10);
+    let reads_again = sim.choose("reads again", 2) == 1;
+    let log = Log::new();
+    let logged = log.clone();
+    server(sim, move |mut peer| {
+        let log = log.clone();
+        async move {
+            Runtime::sleep(&peer.host, close_after).await;
+            peer.output.send(&frames::close(1001, "going")).await?;
+            if !reads_again {
+                return manners::deaf(peer, 1000 * SECOND).await;
+            }
+            Runtime::sleep(&peer.host, SECOND).await;
+            while let Some(frame) = peer.input.frame().await? {
+                match frame.opcode {
+                    BINARY => drop(log.push(number_of(&frame.payload))),
+                    CLOSE => peer.output.finish().await?,
+                    _ => {}
+                }
+            }
+            Ok(())
+        }
+    });
+    sim.client_thread("client", move |host: Host| {
+        let mut config = small_buffers(config());
+        // Long enough for a peer that is held back to read everything.
+        config.close_timeout = 200 * SECOND;
+        let socket = connect_narrow(host, config).expect("a connection");
+        let witness = Witness::new(&socket);
+        let receiver = witness.clone();
+        let receiving = spawn(host, "receiver", move || receiver.hear(receiver.socket.recv()));
+        let sent = send_all(&witness, u32::MAX);
+        assert_eq!(receiving(), None);
+        let closed = socket.wait_closed();
+        assert_eq!((closed.code(), &closed.cause), (1001, &Cause::Peer), "{closed}");
+        let logged = logged.entries();
+        assert!(logged.iter().copied().eq(0..logged.len() as u32), "in order, and once: {logged:?}");
+        if closed.is_clean() && reads_again {
+            assert!(logged.len() as u32 >= sent, "what was sent is received before our Close");
+        }
+        sometimes!(closed.is_clean(), "our Close gets through");
+        sometimes!(!closed.is_clean(), "our Close is stuck");
+    });
+}
+
+#[wavetank::test(seeds = 300, sometimes = "required")]
+fn where_both_sides_flood_and_neither_reads_memory_is_bounded_and_closing_ends_in_time(sim: &mut Sim) {
+    let reads = sim.choose("the peer reads in the end", 2) == 1;
+    let slack = slack(sim);
+    server(sim, move |peer: Peer<Host>| async move {
+        let Peer { host, mut input, mut output } = peer;
+        let flooding = async {
+            for number in 0..500 {
+                output.send(&frames::frame(BINARY, &numbered(number, 1000))).await?;
+            }
+            std::io::Result::Ok(())
+        };
+        let reading = async {
+            Runtime::sleep(&host, SECOND * if reads { 5 } else { 1000 }).await;
+            input.close().await
+        };
+        let (flooded, close) = tokio::join!(flooding, reading);
+        flooded?;
+        match close? {
+            Some(close) => manners::say_goodbye(Peer { host, input, output }, &close.payload).await,
+            None => Ok(()),
+        }
+    });
+    sim.client_thread("client", move |host: Host| {
+        let socket = connect_narrow(host, small_buffers(config())).expect("a connection");
+        let witness = Witness::new(&socket);
+        let sender = witness.clone();
+        let sending = spawn(host, "sender", move || send_all(&sender, 500));
+        sleep(host, 3 * SECOND);
+        let unread = socket.statistics().messages_received;
+        // The queue of four, and what one read brought besides.
+        assert!(unread <= 4 + 65, "reading pauses at the queue's limit: {unread} are unread");
+        sometimes!(unread >= 4, "reading is paused");
+        let closed = in_time(host, slack, || socket.close(CloseCode::NORMAL, ""));
+        witness.end(&closed);
+        sometimes!(sending() < 500, "the sender was stuck");
+        sometimes!(closed.is_clean(), "the peer reads in time");
+        sometimes!(closed.sent.is_none(), "the peer never reads");
+        let mut number = 0;
+        while let Some(message) = witness.hear(socket.recv()) {
+            assert_eq!(number_of(message.as_bytes()), number, "in order, and once");
+            number += 1;
+        }
+        assert!(u64::from(number) >= unread, "what was received is delivered");
+    });
+}
+
+#[wavetank::test(seeds = 150, sometimes = "required")]
+fn a_flood_of_pings_takes_bounded_memory_and_the_latest_is_answered(sim: &mut Sim) {
+    const PINGS: u32 = 2000;
+    let log = Log::new();
+    let logged = log.clone();
+    sim.faults(Faults::none().short_transfers());
+    server(sim, move |mut peer| {
+        let log = log.clone();
+        async move {
+            for number in 0..PINGS {
+                peer.output.send(&frames::frame(PING, &numbered(number, 100))).await?;
+            }
+            while let Some(frame) = peer.input.frame().await? {
+                match frame.opcode {
+                    PONG => drop(log.push(number_of(&frame.payload))),
+                    CLOSE => return manners::say_goodbye(peer, &frame.payload).await,
+                    _ => {}
+                }
+            }
+            Ok(())
+        }
+    });
+    sim.client_thread("client", move |host: Host| {
+        let mut config = small_buffers(config());
+        config.close_timeout = 1000 * SECOND;
+        let socket = connect_narrow(host, config).expect("a connection");
+        while socket.statistics().pings_received < u64::from(PINGS) {
+            sleep(host, SECOND);
+        }
+        let closed = socket.close(CloseCode::NORMAL, "");
+        assert!(closed.is_clean(), "{closed}");
+        let pongs = logged.entries();
+        assert!(pongs.is_sorted_by(|earlier, later| earlier < later), "in order, and once: {pongs:?}");
+        assert_eq!(pongs.last(), Some(&(PINGS - 1)), "the latest is answered");
+        let superseded = socket.statistics().pings_superseded;
+        assert_eq!(pongs.len() as u64 + superseded, u64::from(PINGS));
+        sometimes!(superseded > 0, "pongs collapse to the latest");
+    });
+}
+
+#[wavetank::test(seeds = 200)]
+fn pings_are_answered_while_nobody_receives(sim: &mut Sim) {
+    let slack = slack(sim);
+    let answered = Log::new();
+    let logged = answered.clone();
+    server(sim, move |mut peer| {
+        let answered = answered.clone();
+        async move {
+            peer.output.send(&frames::frame(PING, b"?")).await?;
+            while let Some(frame) = peer.input.frame().await? {
+                match frame.opcode {
+                    PONG => drop(answered.push(frame.payload)),
+                    CLOSE => return manners::say_goodbye(peer, &frame.payload).await,
+                    _ => {}
+                }
+            }
+            Ok(())
+        }
+    });
+    sim.client_thread("client", move |host: Host| {
+        let socket = connect(host, config()).expect("a connection");
+        sleep(host, 10 * MILLISECOND + slack);
+        assert_eq!(logged.entries(), [b"?"]);
+        drop(socket);
+    });
+}

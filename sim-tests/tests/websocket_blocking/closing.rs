@@ -1,0 +1,188 @@
+//! Closing, while everybody calls: beside peers that are silent, cut off, early or in the middle of a message.
+
+use std::time::Duration;
+
+use wavetank::{Faults, Sim, sometimes};
+use wavetank_sim_tests::websocket::frames::{self, CONTINUATION, PING, TEXT};
+use wavetank_sim_tests::websocket::manners;
+use wavetank_websocket::{Cause, CloseCode, Error, Kind};
+
+use super::world::{
+    CLOSE_TIMEOUT, MILLISECOND, SECOND, config, connect, everybody, in_time, keepalive, server, slack, sleep,
+    spawn,
+};
+
+/// When the two closers call: at once, together, one a moment or a close timeout later.
+fn closers(sim: &mut Sim) -> [Duration; 2] {
+    let moments = [Duration::ZERO, MILLISECOND, 3 * MILLISECOND, CLOSE_TIMEOUT];
+    ["first closer", "second closer"].map(|name| moments[sim.choose(name, 4) as usize])
+}
+
+#[wavetank::test(seeds = 400, sometimes = "required")]
+fn everybody_learns_the_same_end_in_time_beside_a_silent_peer(sim: &mut Sim) {
+    let (closers, slack) = (closers(sim), slack(sim));
+    server(sim, manners::silent);
+    sim.client_thread("client", move |host| {
+        let socket = connect(host, config()).expect("a connection");
+        let closed = everybody(host, &socket, closers, slack);
+        assert_eq!(closed.cause, Cause::CloseTimeout { timeout: CLOSE_TIMEOUT });
+        assert_eq!(closed.received, None);
+        // A writer that is held back beyond the deadline writes nothing.
+        let Some(sent) = closed.sent else {
+            return assert!(slack > SECOND, "nothing hinders our Close frame");
+        };
+        sometimes!(sent.code == Some(CloseCode::NORMAL), "the first closer closes");
+        sometimes!(sent.code == Some(CloseCode::GOING_AWAY), "the second closer closes");
+    });
+}
+
+#[wavetank::test(seeds = 300)]
+fn everybody_learns_the_same_clean_end_beside_a_peer_that_answers(sim: &mut Sim) {
+    let closers = closers(sim);
+    // What is held back for long may answer after the close timeout: here nothing is.
+    sim.perturb(false);
+    server(sim, manners::echo);
+    sim.client_thread("client", move |host| {
+        let socket = connect(host, config()).expect("a connection");
+        let closed = everybody(host, &socket, closers, 2 * MILLISECOND);
+        assert!(closed.is_clean() && closed.cause == Cause::Local, "{closed}");
+        assert_eq!(closed.sent, closed.received);
+    });
+}
+
+#[wavetank::test(seeds = 500, sometimes = "required")]
+fn everybody_learns_the_same_end_in_time_on_a_network_that_is_interrupted(sim: &mut Sim) {
+    let (closers, slack) = (closers(sim), slack(sim));
+    sim.faults(Faults::none().partitions().silence().holds().resets().half_open().begin_max(6 * SECOND));
+    server(sim, manners::echo);
+    sim.client_thread("client", move |host| {
+        // It may be interrupted before the connection is open.
+        let Ok(socket) = connect(host, config()) else { return };
+        let closed = everybody(host, &socket, closers, slack);
+        sometimes!(closed.is_clean(), "a clean end");
+        sometimes!(matches!(closed.cause, Cause::CloseTimeout { .. }), "no answer to our Close");
+        sometimes!(matches!(closed.cause, Cause::Io { .. }), "a reset");
+    });
+}
+
+#[wavetank::test(seeds = 300, sometimes = "required")]
+fn closing_ends_in_time_whenever_the_network_is_cut_before_or_after_our_close(sim: &mut Sim) {
+    // Around the moment at which we close, in steps of half a latency.
+    let cut_after = SECOND - 5 * MILLISECOND + MILLISECOND / 2 * sim.choose("cut", 30);
+    let heals = sim.choose("heals", 2) == 1;
+    let slack = slack(sim);
+    server(sim, manners::echo);
+    sim.client_thread("client", move |host| {
+        let socket = connect(host, config()).expect("a connection");
+        let cut = spawn(host, "cut", move || {
+            sleep(host, cut_after);
+            host.weather().partition("client", "server");
+            if heals {
+                sleep(host, 2 * SECOND);
+                host.weather().heal("client", "server");
+            }
+        });
+        let closed = everybody(host, &socket, [SECOND, SECOND], slack);
+        cut();
+        sometimes!(heals && closed.is_clean(), "a partition that heals in time");
+        sometimes!(!heals && closed.is_clean(), "a partition that comes too late");
+        sometimes!(closed.received.is_none(), "no answer to our Close");
+        assert!(matches!(closed.cause, Cause::Local | Cause::CloseTimeout { .. }), "{closed}");
+    });
+}
+
+#[wavetank::test(seeds = 300, sometimes = "required")]
+fn a_ping_that_times_out_while_we_close_changes_nothing_and_the_other_way_round(sim: &mut Sim) {
+    // The automatic ping is sent after 1 s and times out after another.
+    let close_after = 2 * SECOND - 20 * MILLISECOND + MILLISECOND * sim.choose("close", 40);
+    let slack = slack(sim);
+    server(sim, manners::silent);
+    sim.client_thread("client", move |host| {
+        let socket = connect(host, keepalive(SECOND, SECOND)).expect("a connection");
+        let closed = everybody(host, &socket, [close_after, close_after], slack);
+        let timed_out = matches!(closed.cause, Cause::KeepaliveTimeout { .. });
+        sometimes!(timed_out, "the ping is first");
+        sometimes!(!timed_out, "closing is first");
+        assert!(timed_out || matches!(closed.cause, Cause::CloseTimeout { .. }), "{closed}");
+        let Some(sent) = closed.sent else {
+            return assert!(slack > SECOND, "nothing hinders our Close frame");
+        };
+        assert_eq!(sent.code == Some(CloseCode::INTERNAL_ERROR), timed_out);
+    });
+}
+
+#[wavetank::test(seeds = 300, sometimes = "required")]
+fn both_sides_close_at_once(sim: &mut Sim) {
+    let apart = Duration::from_micros(250) * sim.choose("apart", 16);
+    sim.perturb(false);
+    server(sim, move |peer| async move {
+        wavetank::runtime::Runtime::sleep(&peer.host, apart).await;
+        manners::close_first(peer, 4000).await
+    });
+    sim.client_thread("client", move |host| {
+        let socket = connect(host, config()).expect("a connection");
+        let closed = everybody(host, &socket, [2 * MILLISECOND; 2], 2 * MILLISECOND);
+        assert_eq!(closed.code(), 4000, "{closed}");
+        assert!(closed.is_clean(), "{closed}");
+        sometimes!(closed.cause == Cause::Local, "we are first");
+        sometimes!(closed.cause == Cause::Peer, "the peer is first");
+    });
+}
+
+#[wavetank::test(seeds = 300)]
+fn a_close_between_the_fragments_of_a_message_ends_it_and_nothing_of_it_is_delivered(sim: &mut Sim) {
+    let whole = sim.choose("messages before", 3) as usize;
+    let pause = MILLISECOND * sim.choose("pause", 3);
+    let slack = slack(sim);
+    server(sim, move |mut peer| async move {
+        let mut bytes = frames::frame(TEXT, b"whole").repeat(whole);
+        bytes.extend(frames::fragment(TEXT, false, b"the beginning"));
+        bytes.extend(frames::frame(PING, b"between"));
+        bytes.extend(frames::fragment(CONTINUATION, false, b" and the middle"));
+        peer.output.send(&bytes).await?;
+        wavetank::runtime::Runtime::sleep(&peer.host, pause).await;
+        manners::close_first(peer, 1001).await
+    });
+    sim.client_thread("client", move |host| {
+        let socket = connect(host, config()).expect("a connection");
+        for _ in 0..whole {
+            assert_eq!(socket.recv().expect("a whole message").as_text(), Some("whole"));
+        }
+        let Err(Error::Closed(closed)) = in_time(host, slack, || socket.recv()) else {
+            panic!("a part of a message")
+        };
+        assert_eq!(closed.code(), 1001, "{closed}");
+        assert!(closed.is_clean() || slack > SECOND, "{closed}");
+    });
+}
+
+#[wavetank::test(seeds = 300, sometimes = "required")]
+fn closing_between_the_fragments_that_we_send_ends_the_message_for_its_writer_too(sim: &mut Sim) {
+    let close_after = MILLISECOND * sim.choose("close", 8);
+    sim.perturb(false);
+    server(sim, manners::echo);
+    sim.client_thread("client", move |host| {
+        let socket = connect(host, config()).expect("a connection");
+        let closer = socket.clone();
+        let closing = spawn(host, "closer", move || {
+            sleep(host, close_after);
+            closer.close(CloseCode::NORMAL, "")
+        });
+        let mut pieces = 0;
+        let said = socket.send_stream(Kind::Text).and_then(|mut writer| {
+            while pieces < 5 {
+                writer.write(b"piece")?;
+                pieces += 1;
+                sleep(host, MILLISECOND);
+            }
+            writer.finish(b".")
+        });
+        sometimes!(said.is_err() && pieces > 0, "the end comes between two fragments");
+        sometimes!(said.is_ok(), "the message is whole");
+        let closed = closing();
+        assert!(closed.is_clean() && closed.code() == 1000, "{closed}");
+        if let Err(error) = said {
+            assert_eq!(error, Error::Closed(closed));
+        }
+    });
+}

@@ -1,0 +1,178 @@
+//! The end of the stream at every byte: of the answer to the opening, of heads, payloads and the Close frame, and of what
+//! the client sends.
+
+use std::io::ErrorKind;
+
+use wavetank::{Host, Sim};
+use wavetank_sim_tests::websocket::frames::{self, CONTINUATION, PING, TEXT};
+use wavetank_sim_tests::websocket::opening::answer_length;
+use wavetank_sim_tests::websocket::{Cut, End, Opening, Peer, manners, serve_each};
+use wavetank_websocket::{Cause, CloseCode, Closed, Error, OpenError};
+
+use super::world::{SECOND, SLACK, Socket, Witness, config, connect, in_time, sleep, spawn};
+
+/// What the server sends after its answer: frames, and the message that each of them ends.
+fn frames_and_messages() -> Vec<(Vec<u8>, Option<String>)> {
+    let long = "x".repeat(130);
+    vec![
+        (frames::frame(TEXT, b"whole"), Some("whole".to_owned())),
+        (frames::fragment(TEXT, false, b"in "), None),
+        (frames::frame(PING, b"?"), None),
+        (frames::fragment(CONTINUATION, true, b"pieces"), Some("in pieces".to_owned())),
+        (frames::frame(TEXT, long.as_bytes()), Some(long)),
+        (frames::frame(TEXT, b""), Some(String::new())),
+        (frames::close(1000, "done"), None),
+    ]
+}
+
+fn all_bytes() -> Vec<u8> {
+    frames_and_messages().into_iter().flat_map(|(bytes, _)| bytes).collect()
+}
+
+/// What of it has arrived after `count` bytes: whole messages, whether a message or a frame is incomplete, whether the
+/// Close is there.
+fn arrived(count: u64) -> (Vec<String>, bool, bool) {
+    let (mut messages, mut end, mut inside) = (Vec::new(), 0, false);
+    for (bytes, message) in frames_and_messages() {
+        let begin = end;
+        end += bytes.len() as u64;
+        if count < end {
+            return (messages, inside || count > begin, false);
+        }
+        inside = match bytes[0] {
+            0x01 => true,
+            0x80 => false,
+            _ => inside,
+        };
+        messages.extend(message);
+    }
+    (messages, false, true)
+}
+
+/// A server whose stream ends after 0 bytes on the first connection, after 1 on the second, and so on, and whose last
+/// connection is not cut.
+fn server_that_is_cut(sim: &mut Sim, how: End) {
+    sim.server("server", move |host| {
+        let opening = move |number| Opening { cut: Some(Cut { after: number, how }), ..Opening::default() };
+        serve_each(host, opening, |mut peer: Peer<Host>| async move {
+            peer.output.send(&all_bytes()).await?;
+            peer.input.end().await
+        })
+    });
+}
+
+/// How many connections it takes.
+fn cuts() -> u64 {
+    answer_length() + all_bytes().len() as u64 + 1
+}
+
+/// Receives until the end of a connection, and returns what came.
+fn all_of(host: Host, socket: &Socket) -> (Vec<String>, Closed) {
+    let witness = Witness::new(socket);
+    let mut messages = Vec::new();
+    while let Some(message) = witness.hear(in_time(host, SLACK, || socket.recv())) {
+        messages.push(message.as_text().expect("a text").to_owned());
+    }
+    let closed = socket.wait_closed();
+    witness.end(&closed);
+    assert_eq!(socket.send("late"), Err(Error::Closed(closed.clone())));
+    assert_eq!(socket.ping(), Err(Error::Closed(closed.clone())));
+    assert_eq!(socket.close(CloseCode::NORMAL, ""), closed);
+    (messages, closed)
+}
+
+#[wavetank::test(seeds = 12)]
+fn a_stream_that_ends_at_any_byte_delivers_what_was_whole_and_says_what_was_not(sim: &mut Sim) {
+    let how = [End::Finish, End::Close][sim.choose("how", 2) as usize];
+    server_that_is_cut(sim, how);
+    sim.client_thread("client", move |host: Host| {
+        for cut in 0..cuts() {
+            let opened = connect(host, config());
+            let Some(after) = cut.checked_sub(answer_length()) else {
+                let error = opened.expect_err("the answer is cut");
+                assert!(matches!(error, OpenError::Ended { .. } | OpenError::Io { .. }), "{error}");
+                assert!(error.is_transient());
+                continue;
+            };
+            let socket = opened.expect("the answer is whole");
+            let (messages, closed) = all_of(host, &socket);
+            let (whole, inside_message, close) = arrived(after);
+            if matches!(&closed.cause, Cause::Io { kind, .. } if *kind != ErrorKind::TimedOut) {
+                // A server that closes before it has read everything resets the stream: that may overtake nothing.
+                assert!(how == End::Close, "{closed}");
+                assert_eq!(messages, whole[..messages.len()]);
+                continue;
+            }
+            assert_eq!(messages, whole);
+            if close {
+                assert_eq!((&closed.cause, closed.code()), (&Cause::Peer, 1000), "{closed}");
+            } else {
+                assert_eq!(closed.cause, Cause::EndOfInput { inside_message }, "cut at {after}: {closed}");
+                assert_eq!(closed.received, None);
+            }
+        }
+    });
+}
+
+#[wavetank::test(seeds = 8)]
+fn a_reset_at_any_byte_delivers_what_came_before_in_order_and_is_the_outcome_of_all(sim: &mut Sim) {
+    server_that_is_cut(sim, End::Reset);
+    sim.client_thread("client", move |host: Host| {
+        for cut in 0..cuts() {
+            // Whether it overtakes the last bytes is up to the system.
+            let socket = match connect(host, config()) {
+                Ok(socket) => socket,
+                Err(error) => {
+                    assert!(error.is_transient(), "{error}");
+                    continue;
+                }
+            };
+            let after = cut.checked_sub(answer_length()).expect("the answer is whole");
+            let (messages, closed) = all_of(host, &socket);
+            let (whole, _, close) = arrived(after);
+            assert_eq!(messages, whole[..messages.len()]);
+            match closed.cause {
+                // The system tells of a reset once: where that was the writer, the reader finds an end.
+                Cause::Io { .. } | Cause::EndOfInput { .. } => {}
+                Cause::Peer => assert!(close, "{closed}"),
+                _ => panic!("{closed}"),
+            }
+        }
+    });
+}
+
+#[wavetank::test(seeds = 12)]
+fn a_stream_that_ends_at_any_byte_that_we_send_ends_every_call(sim: &mut Sim) {
+    let how = [End::Finish, End::Close, End::Reset][sim.choose("how", 3) as usize];
+    sim.server("server", move |host| {
+        let opening = move |number: u64| Opening {
+            cut_reading: Some(Cut { after: 100 + number, how }),
+            ..Opening::default()
+        };
+        serve_each(host, opening, manners::echo)
+    });
+    sim.client_thread("client", move |host: Host| {
+        for _ in 0..220 {
+            let Ok(socket) = connect(host, config()) else { continue };
+            let witness = Witness::new(&socket);
+            let receiver = witness.clone();
+            let receiving = spawn(host, "receiver", move || {
+                let mut received = 0;
+                while receiver.hear(receiver.socket.recv()).is_some() {
+                    received += 1;
+                }
+                received
+            });
+            for message in ["first", "second"] {
+                if witness.hear(socket.send(message)).is_none() {
+                    break;
+                }
+            }
+            let closed = in_time(host, SLACK, || socket.close(CloseCode::NORMAL, ""));
+            witness.end(&closed);
+            let received = receiving();
+            assert!(received <= 2 && (received == 2 || !closed.is_clean()), "{closed}");
+            sleep(host, SECOND);
+        }
+    });
+}

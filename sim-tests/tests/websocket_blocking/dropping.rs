@@ -1,0 +1,182 @@
+//! Handles that are dropped in the middle of what they do: the connection says goodbye, and nothing is left of it.
+
+use wavetank::runtime::Runtime;
+use wavetank::{Host, Sim, sometimes};
+use wavetank_sim_tests::websocket::frames::{self, TEXT};
+use wavetank_sim_tests::websocket::{Frame, Peer, manners};
+use wavetank_websocket::{CloseCode, Error, Kind};
+
+use super::world::{
+    Log, MILLISECOND, SECOND, config, connect, connect_narrow, in_time, server, slack, sleep, spawn,
+};
+
+/// Logs what ends the connection: the client's Close frame, if it came.
+async fn log_end(mut peer: Peer<Host>, log: Log<Option<Frame>>) -> std::io::Result<()> {
+    let close = peer.input.close().await?;
+    log.push(close.clone());
+    match close {
+        Some(close) => manners::say_goodbye(peer, &close.payload).await,
+        None => Ok(()),
+    }
+}
+
+#[wavetank::test(seeds = 400, sometimes = "required")]
+fn threads_that_let_go_between_or_within_calls_leave_nothing_behind_and_the_peer_is_told(sim: &mut Sim) {
+    // 0: reads and answers. 1: silent. 2: deaf. 3: sends all the time.
+    let manner = sim.choose("peer", 4);
+    let time = MILLISECOND / 2 * sim.choose("time", 12);
+    let unfinished = sim.choose("unfinished", 2) == 1;
+    let slack = slack(sim);
+    let log = Log::new();
+    let logged = log.clone();
+    server(sim, move |peer: Peer<Host>| {
+        let log = log.clone();
+        async move {
+            match manner {
+                0 => log_end(peer, log).await,
+                1 => manners::silent(peer).await,
+                2 => manners::deaf(peer, 1000 * SECOND).await,
+                _ => manners::flood(peer, &frames::frame(TEXT, &[b'x'; 500]), 10_000).await,
+            }
+        }
+    });
+    sim.client_thread("client", move |host: Host| {
+        let mut config = config();
+        config.limits.write_buffer = 1024;
+        config.limits.receive_queue_messages = 4;
+        let socket = connect_narrow(host, config).expect("a connection");
+        let (a, b, c, d) = (socket.clone(), socket.clone(), socket.clone(), socket.clone());
+        let receiving = spawn(host, "receiver", move || {
+            for _ in 0..3 {
+                let _gone = a.recv_timeout(time);
+            }
+        });
+        let sending = spawn(host, "sender", move || {
+            for _ in 0..9 {
+                let _gone = b.send_timeout(&[7; 700], time);
+            }
+        });
+        let pinging = spawn(host, "pinger", move || {
+            let _gone = c.ping_timeout(time);
+        });
+        let writing = spawn(host, "writer", move || {
+            // Where the peer does not read, this waits; a thread in a call has no other end.
+            if manner == 0
+                && let Ok(mut writer) = d.send_stream(Kind::Binary)
+                && writer.write(&[7; 300]).is_ok()
+                && !unfinished
+            {
+                let _gone = writer.finish(&[]);
+            }
+        });
+        drop(socket);
+        receiving();
+        sending();
+        pinging();
+        writing();
+        if manner == 0 {
+            // Longer than the close timeout, and than anything is held back.
+            sleep(host, 100 * SECOND);
+            let ends = logged.entries();
+            let code = match ends.as_slice() {
+                [Some(close)] => close.close_code(),
+                // A writer that is held back beyond the close timeout says nothing.
+                [None] if slack > SECOND => return,
+                _ => panic!("the peer is told of the end: {ends:?}"),
+            };
+            sometimes!(unfinished, "a message is left unfinished");
+            sometimes!(!unfinished, "every handle is dropped");
+            assert_eq!(code, Some(if unfinished { 1011 } else { 1001 }));
+        }
+    });
+}
+
+#[wavetank::test(seeds = 200, sometimes = "required")]
+fn what_was_sent_before_the_last_handle_is_dropped_still_arrives(sim: &mut Sim) {
+    let messages = sim.choose("messages", 4);
+    let log = Log::new();
+    let logged = log.clone();
+    server(sim, move |mut peer: Peer<Host>| {
+        let log = log.clone();
+        async move {
+            while let Some(frame) = peer.input.frame().await? {
+                log.push((frame.opcode, frame.payload.len()));
+                if frame.close_code() == Some(1001) {
+                    return manners::say_goodbye(peer, &frame.payload).await;
+                }
+            }
+            Ok(())
+        }
+    });
+    sim.client_thread("client", move |host: Host| {
+        // What is held back for long would not be written within the close timeout.
+        let mut config = config();
+        config.close_timeout = 200 * SECOND;
+        let socket = connect(host, config).expect("a connection");
+        for _ in 0..messages {
+            socket.send(&"x".repeat(1000)).expect("is open");
+        }
+        drop(socket);
+        sleep(host, 250 * SECOND);
+        let mut expected = vec![(TEXT, 1000); messages as usize];
+        expected.push((frames::CLOSE, 2));
+        assert_eq!(logged.entries(), expected);
+        sometimes!(messages > 0, "something was sent");
+    });
+}
+
+#[wavetank::test(seeds = 300, sometimes = "required")]
+fn a_sender_that_is_stuck_and_a_receiver_that_waits_end_when_the_others_close(sim: &mut Sim) {
+    // Handles are gone but for those of the threads inside of calls.
+    let close_after = 20 * MILLISECOND * sim.choose("close", 20);
+    let slack = slack(sim);
+    server(sim, |peer| manners::deaf(peer, 1000 * SECOND));
+    sim.client_thread("client", move |host: Host| {
+        let mut config = config();
+        config.limits.write_buffer = 1024;
+        let socket = connect_narrow(host, config).expect("a connection");
+        let (receiver, sender, writer) = (socket.clone(), socket.clone(), socket.clone());
+        let receiving = spawn(host, "receiver", move || receiver.recv().map(drop));
+        let sending = spawn(host, "sender", move || {
+            loop {
+                if let Err(error) = sender.send(&[7; 3000]) {
+                    return error;
+                }
+            }
+        });
+        let writing = spawn(host, "writer", move || {
+            let mut writer = writer.send_stream(Kind::Text)?;
+            loop {
+                writer.write(&[b'x'; 1000])?;
+            }
+        });
+        sleep(host, close_after);
+        let closed = in_time(host, slack, || socket.close(CloseCode::NORMAL, ""));
+        let over = Error::Closed(closed.clone());
+        assert_eq!(receiving(), Err(over.clone()));
+        assert_eq!(sending(), over);
+        let written: Result<(), Error> = writing();
+        assert_eq!(written, Err(over));
+        sometimes!(closed.sent.is_none(), "the Close frame is stuck behind what the peer does not read");
+    });
+}
+
+#[wavetank::test(seeds = 200)]
+fn a_handle_that_is_dropped_while_another_thread_closes_leaves_nothing_behind(sim: &mut Sim) {
+    let silent = sim.choose("silent", 2) == 1;
+    let drop_after = MILLISECOND * sim.choose("drop", 5);
+    server(sim, move |peer: Peer<Host>| async move {
+        Runtime::sleep(&peer.host, MILLISECOND).await;
+        if silent { manners::silent(peer).await } else { manners::echo(peer).await }
+    });
+    sim.client_thread("client", move |host: Host| {
+        let socket = connect(host, config()).expect("a connection");
+        let closer = socket.clone();
+        let closing = spawn(host, "closer", move || closer.close(CloseCode::NORMAL, ""));
+        sleep(host, drop_after);
+        drop(socket);
+        let closed = closing();
+        // The drop, which would say 1001, came second.
+        assert!(closed.sent.is_none_or(|sent| sent.code == Some(CloseCode::NORMAL)));
+    });
+}

@@ -1,0 +1,124 @@
+//! Peers that are gone without a word: half-open connections, idle and busy; and pongs that come late.
+
+use std::io::ErrorKind;
+
+use wavetank::runtime::Runtime;
+use wavetank::{Host, Sim, sometimes};
+use wavetank_sim_tests::websocket::frames::{self, CLOSE, PING, PONG};
+use wavetank_sim_tests::websocket::{Peer, manners};
+use wavetank_websocket::{Cause, CloseCode};
+
+use super::world::{
+    CLOSE_TIMEOUT, MILLISECOND, SECOND, SLACK, Witness, config, connect, everybody, in_time, keepalive, now,
+    server, slack, sleep, spawn, within,
+};
+
+#[wavetank::test(seeds = 300, sometimes = "required")]
+fn keepalive_finds_a_half_open_connection_idle_or_busy_and_tells_everybody(sim: &mut Sim) {
+    let one_way = sim.choose("one way", 3);
+    let forget_after = SECOND / 2 * sim.choose("forget", 12);
+    let busy = sim.choose("busy", 2) == 1;
+    let slack = slack(sim);
+    server(sim, manners::echo);
+    sim.client_thread("client", move |host: Host| {
+        let socket = connect(host, keepalive(2 * SECOND, 2 * SECOND)).expect("a connection");
+        let witness = Witness::new(&socket);
+        let (receiver, sender) = (witness.clone(), witness.clone());
+        let receiving =
+            spawn(host, "receiver", move || while receiver.hear(receiver.socket.recv()).is_some() {});
+        let sending = spawn(host, "sender", move || {
+            while busy && sender.hear(sender.socket.send("hello")).is_some() {
+                sleep(host, SECOND / 5);
+            }
+        });
+        sleep(host, forget_after);
+        match one_way {
+            0 => host.weather().forget("client", "server"),
+            1 => host.weather().forget_one_way("client", "server"),
+            _ => host.weather().forget_one_way("server", "client"),
+        }
+        let closed = within(host, 6 * SECOND + CLOSE_TIMEOUT + slack, || socket.wait_closed());
+        witness.end(&closed);
+        assert!(matches!(closed.cause, Cause::KeepaliveTimeout { .. }), "{closed}");
+        sometimes!(busy && forget_after > 2 * SECOND, "the connection was busy, and kept alive before");
+        receiving();
+        sending();
+    });
+}
+
+#[wavetank::test(seeds = 200, sometimes = "required")]
+fn without_keepalive_a_sender_learns_of_a_half_open_connection_by_the_systems_timeout(sim: &mut Sim) {
+    sim.user_timeout(30 * SECOND);
+    server(sim, manners::echo);
+    sim.client_thread("client", move |host: Host| {
+        let socket = connect(host, config()).expect("a connection");
+        let witness = Witness::new(&socket);
+        let receiver = witness.clone();
+        let receiving =
+            spawn(host, "receiver", move || while receiver.hear(receiver.socket.recv()).is_some() {});
+        host.weather().forget("client", "server");
+        let start = now(host);
+        while witness.hear(socket.send("hello")).is_some() {
+            sleep(host, SECOND);
+        }
+        let took = now(host) - start;
+        // The system looks at its timeout when it retransmits.
+        assert!(took < 60 * SECOND + SLACK, "{took:?}");
+        receiving();
+        let closed = socket.wait_closed();
+        match closed.cause {
+            Cause::Io { kind: ErrorKind::TimedOut, .. } => sometimes!(true, "the system's timeout"),
+            // The system tells of it once: where that was the sender, the reader finds an end.
+            Cause::EndOfInput { inside_message: false } => {}
+            _ => panic!("{closed}"),
+        }
+    });
+}
+
+#[wavetank::test(seeds = 400, sometimes = "required")]
+fn a_pong_beside_its_timeout_keeps_the_connection_or_comes_too_late_but_nothing_between(sim: &mut Sim) {
+    // The timeout is a second; a round trip takes 1 to 4 ms.
+    let late = SECOND - 6 * MILLISECOND + MILLISECOND / 2 * sim.choose("late", 20);
+    let closes = sim.choose("closes", 2) == 1;
+    let slack = slack(sim);
+    server(sim, move |mut peer: Peer<Host>| async move {
+        while let Some(frame) = peer.input.frame().await? {
+            match frame.opcode {
+                PING => {
+                    Runtime::sleep(&peer.host, late).await;
+                    peer.output.send(&frames::frame(PONG, &frame.payload)).await?;
+                }
+                CLOSE => return manners::say_goodbye(peer, &frame.payload).await,
+                _ => {}
+            }
+        }
+        Ok(())
+    });
+    sim.client_thread("client", move |host: Host| {
+        let socket = connect(host, keepalive(SECOND, SECOND)).expect("a connection");
+        if closes {
+            let closed = everybody(host, &socket, [2 * SECOND, 2 * SECOND], slack);
+            sometimes!(
+                matches!(closed.cause, Cause::KeepaliveTimeout { .. }),
+                "the pong is late while we close"
+            );
+            sometimes!(closed.is_clean(), "the pong is early enough while we close");
+            return;
+        }
+        let witness = Witness::new(&socket);
+        sleep(host, 2 * SECOND + SECOND / 10);
+        let alive = socket.statistics().latency.is_some();
+        let closed = in_time(host, slack, || socket.close(CloseCode::NORMAL, ""));
+        witness.end(&closed);
+        let Some(sent) = &closed.sent else {
+            return assert!(slack > SECOND, "nothing hinders our Close frame");
+        };
+        if let Cause::KeepaliveTimeout { .. } = closed.cause {
+            sometimes!(true, "the pong is late");
+            assert_eq!(sent.code, Some(CloseCode::INTERNAL_ERROR));
+        } else {
+            sometimes!(alive, "the pong is early enough");
+            assert_eq!(sent.code, Some(CloseCode::NORMAL), "{closed}");
+        }
+    });
+}

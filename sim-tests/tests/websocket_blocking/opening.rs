@@ -1,0 +1,136 @@
+//! Opening: answers that come late, glued to frames, by the byte or not at all.
+
+use std::time::Duration;
+
+use wavetank::runtime::Runtime;
+use wavetank::{Faults, Host, Sim, sometimes};
+use wavetank_sim_tests::websocket::frames::{self, CONTINUATION, PING, TEXT};
+use wavetank_sim_tests::websocket::{Opening, manners, serve};
+use wavetank_websocket::{CloseCode, Config, Error, OpenError};
+
+use super::world::{CLOSE_TIMEOUT, MILLISECOND, SECOND, config, connect, in_time, request, slack, within};
+
+/// With the default open timeout of 10 s.
+fn hurried() -> Config {
+    Config { close_timeout: CLOSE_TIMEOUT, ..Config::default() }
+}
+
+#[wavetank::test(seeds = 300, sometimes = "required")]
+fn an_answer_beside_the_open_timeout_opens_the_connection_or_comes_too_late(sim: &mut Sim) {
+    // The open timeout is 10 s; connecting and asking takes 1.5 to 8 ms.
+    let late = 10 * SECOND - 12 * MILLISECOND + MILLISECOND * sim.choose("late", 14);
+    let slack = slack(sim);
+    sim.server("server", move |host| serve(host, Opening { late, ..Opening::default() }, manners::echo));
+    sim.client_thread("client", move |host: Host| {
+        match within(host, 10 * SECOND + slack, || connect(host, hurried())) {
+            Ok(socket) => {
+                sometimes!(true, "the answer is in time");
+                socket.send("hello").expect("is open");
+                assert_eq!(socket.recv().expect("is open").as_text(), Some("hello"));
+                let closed = in_time(host, slack, || socket.close(CloseCode::NORMAL, ""));
+                assert!(closed.sent.is_some() || slack > SECOND, "{closed}");
+            }
+            Err(OpenError::TimedOut { .. }) => sometimes!(true, "the answer is too late"),
+            Err(other) => panic!("{other}"),
+        }
+    });
+}
+
+#[wavetank::test(seeds = 300, sometimes = "required")]
+fn opening_ends_in_time_on_a_network_that_fails_and_leaves_nothing_behind(sim: &mut Sim) {
+    let late = SECOND * sim.choose("late", 3);
+    let slack = slack(sim);
+    let faults = Faults::none().partitions().silence().resets().holds().lossy_links().half_open();
+    sim.faults(faults.begin_max(3 * SECOND));
+    sim.server("server", move |host| serve(host, Opening { late, ..Opening::default() }, manners::echo));
+    sim.client_thread("client", move |host: Host| {
+        match within(host, 10 * SECOND + slack, || connect(host, hurried())) {
+            Ok(_) => sometimes!(true, "a connection"),
+            Err(error) => {
+                assert!(error.is_transient(), "{error}");
+                sometimes!(
+                    matches!(error, OpenError::TimedOut { .. } | OpenError::Connect { .. }),
+                    "no connection in time"
+                );
+                sometimes!(matches!(error, OpenError::Io { .. }), "a reset");
+            }
+        }
+    });
+}
+
+#[wavetank::test(seeds = 300, sometimes = "required")]
+fn an_answer_that_refuses_is_an_error_of_its_own_and_leaves_nothing_behind(sim: &mut Sim) {
+    let late = MILLISECOND * sim.choose("late", 3);
+    sim.faults(Faults::none().short_transfers().tiny_windows());
+    sim.server("server", move |host| {
+        let opening = Opening { late, refusal: Some("503 Service Unavailable"), ..Opening::default() };
+        serve(host, opening, manners::echo)
+    });
+    sim.client_thread("client", |host: Host| {
+        let Err(OpenError::Rejected(rejection)) = connect(host, config()) else { panic!("is refused") };
+        assert_eq!(rejection.status.as_u16(), 503);
+        sometimes!(now_is_later_than(host, 5 * MILLISECOND), "the refusal takes a while");
+    });
+}
+
+fn now_is_later_than(host: Host, moment: Duration) -> bool {
+    Runtime::now(&host).as_nanos() > moment.as_nanos() as u64
+}
+
+#[wavetank::test(seeds = 300, sometimes = "required")]
+fn frames_that_are_glued_to_the_answer_are_the_first_of_the_connection(sim: &mut Sim) {
+    let bytes = [
+        frames::frame(TEXT, b"first"),
+        frames::frame(PING, b"?"),
+        frames::fragment(TEXT, false, b"sec"),
+        frames::fragment(CONTINUATION, true, b"ond"),
+        frames::close(1001, "already"),
+    ]
+    .concat();
+    // Cut anywhere: some are glued, and the rest follows.
+    let glued = sim.choose("glued", bytes.len() as u32 + 1) as usize;
+    let pause = MILLISECOND / 2 * sim.choose("pause", 4);
+    let dribble = (sim.choose("dribble", 3) == 2).then_some(Duration::ZERO);
+    let slack = slack(sim);
+    sim.faults(Faults::none().short_transfers().tiny_windows());
+    sim.server("server", move |host: Host| {
+        let rest = bytes[glued..].to_vec();
+        let opening = Opening { glued: bytes[..glued].to_vec(), dribble, ..Opening::default() };
+        serve(host, opening, move |mut peer| {
+            let rest = rest.clone();
+            async move {
+                Runtime::sleep(&peer.host, pause).await;
+                peer.output.send(&rest).await?;
+                if peer.input.close().await?.is_some() {
+                    peer.output.finish().await?;
+                }
+                peer.input.end().await
+            }
+        })
+    });
+    sim.client_thread("client", move |host: Host| {
+        let socket = connect(host, config()).expect("a connection");
+        for expected in ["first", "second"] {
+            assert_eq!(socket.recv().expect("came before the Close").as_text(), Some(expected));
+        }
+        let Err(Error::Closed(closed)) = in_time(host, slack, || socket.recv()) else {
+            panic!("a third message")
+        };
+        assert_eq!(closed.code(), 1001, "{closed}");
+        assert!(closed.is_clean() || slack > SECOND, "{closed}");
+        sometimes!(glued > 0 && dribble.is_none(), "something is glued to the answer");
+    });
+}
+
+#[wavetank::test(seeds = 100)]
+fn a_name_that_nobody_has_is_an_error_at_once(sim: &mut Sim) {
+    let slack = slack(sim);
+    sim.client_thread("client", move |host: Host| {
+        let client = wavetank_websocket::blocking::Client::new(host).config(hurried());
+        let nowhere = "ws://nowhere/".parse().expect("an address");
+        let error = within(host, slack, || client.connect(nowhere)).expect_err("nobody is there");
+        assert!(matches!(error, OpenError::Connect { .. }), "{error}");
+        let error = within(host, slack, || client.connect(request())).expect_err("nobody is there either");
+        assert!(matches!(error, OpenError::Connect { .. }), "{error}");
+    });
+}

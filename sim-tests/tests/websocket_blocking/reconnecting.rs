@@ -1,0 +1,184 @@
+//! Connections one after another: through partitions, crashes of the server, refusals, and stopping.
+
+use std::time::Duration;
+
+use wavetank::runtime::{Instant, Runtime};
+use wavetank::{Faults, Host, Sim, sometimes};
+use wavetank_sim_tests::websocket::{Opening, manners, serve, serve_each};
+use wavetank_websocket::blocking::Client;
+use wavetank_websocket::reconnect::BackoffPolicy;
+use wavetank_websocket::{CloseCode, Config, Error};
+
+use super::world::{Log, SECOND, Socket, keepalive, now, request, slack, sleep, spawn, within};
+
+/// Finds out within a minute that a peer is gone.
+fn patient() -> Config {
+    let mut config = keepalive(20 * SECOND, 20 * SECOND);
+    config.open_timeout = 10 * SECOND;
+    config
+}
+
+/// Says something, and returns whether it came back.
+fn ask(socket: &Socket, number: u32) -> Result<(), Error> {
+    let question = number.to_string();
+    socket.send(question.as_str())?;
+    assert_eq!(socket.recv()?.as_text(), Some(question.as_str()), "the answer to another question");
+    Ok(())
+}
+
+#[wavetank::test(seeds = 300, sometimes = "required")]
+fn a_client_that_reconnects_gets_every_answer_in_any_weather(sim: &mut Sim) {
+    sim.faults(Faults::all().half_open().crashes().until(100 * SECOND)).time_limit(5000 * SECOND);
+    sim.server("server", |host| serve(host, Opening::default(), manners::echo));
+    sim.client_thread("client", |host: Host| {
+        let (mut number, mut opened) = (0, 0);
+        for socket in Client::new(host).config(patient()).reconnect(request()) {
+            let socket = socket.expect("only failures of the network happen here");
+            opened += 1;
+            while number < 8 && ask(&socket, number).is_ok() {
+                number += 1;
+                sleep(host, 10 * SECOND);
+            }
+            if number == 8 {
+                break;
+            }
+        }
+        sometimes!(opened > 1, "a connection was lost");
+    });
+}
+
+#[wavetank::test(seeds = 200, sometimes = "required")]
+fn attempts_during_a_partition_back_off_and_the_connection_comes_back_soon_after_it(sim: &mut Sim) {
+    const PARTITION: Duration = Duration::from_secs(600);
+    let slack = slack(sim);
+    sim.server("server", |host| serve(host, Opening::default(), manners::echo));
+    sim.client_thread("client", move |host: Host| {
+        let policy = BackoffPolicy::default();
+        let mut connections = Client::new(host).config(patient()).reconnect(request()).backoff(policy);
+        let mut next = move || {
+            let socket = connections.next().expect("never stopped").expect("a connection");
+            (socket, connections.failures())
+        };
+        let (socket, _) = next();
+        ask(&socket, 0).expect("is open");
+        host.weather().partition("client", "server");
+        let cut_at = now(host);
+        let heal = spawn(host, "heal", move || {
+            sleep(host, PARTITION);
+            host.weather().heal("client", "server");
+        });
+        // Keepalive finds it.
+        within(host, 45 * SECOND + slack, || socket.wait_closed());
+        let (socket, failures) = next();
+        let back = now(host) - cut_at;
+        // One delay at most passes, and an attempt that was under way, and one more.
+        let mut soon = PARTITION + policy.delay_max + 2 * patient().open_timeout + slack;
+        if slack > SECOND {
+            // The attempt after the partition may be held back beyond its timeout.
+            soon += policy.delay_max;
+        }
+        assert!(back <= soon, "back after {back:?}, not within {soon:?}");
+        sometimes!(back > PARTITION, "the partition outlasts the attempts");
+        assert!(failures <= 20, "{failures} failures: no backoff");
+        ask(&socket, 1).expect("is open");
+        heal();
+    });
+}
+
+#[wavetank::test(seeds = 200, sometimes = "required")]
+fn delays_grow_while_a_server_refuses_or_drops_every_connection(sim: &mut Sim) {
+    let refuses = sim.choose("refuses", 2) == 1;
+    let log: Log<Instant> = Log::new();
+    let logged = log.clone();
+    sim.perturb(false);
+    sim.server("server", move |host: Host| {
+        let log = log.clone();
+        let opening = move |number: u64| {
+            log.push(Runtime::now(&host));
+            let refusal = (refuses && number < 7).then_some("503 Service Unavailable");
+            Opening { refusal, ..Opening::default() }
+        };
+        let opened: Log<()> = Log::new();
+        serve_each(host, opening, move |peer| {
+            // Accepts, and drops at once: that is no good connection either.
+            let drops = !refuses && opened.push(()) <= 7;
+            async move {
+                if drops { manners::close_first(peer, 1013).await } else { manners::echo(peer).await }
+            }
+        })
+    });
+    sim.client_thread("client", move |host: Host| {
+        let mut connections = Client::new(host).config(patient()).reconnect(request());
+        loop {
+            let socket = connections.next().expect("never stopped").expect("is transient");
+            if ask(&socket, 0).is_ok() {
+                break assert!(socket.close(CloseCode::NORMAL, "").is_clean());
+            }
+        }
+        // RFC 6455, section 7.2.3: after anything up to 5 s, at least half of 5, 10, 20, 40, 80 and 90 s.
+        let arrivals = logged.entries();
+        assert_eq!(arrivals.len(), 8);
+        for (pair, least) in arrivals.windows(2).zip([0, 2500, 5000, 10_000, 20_000, 40_000, 45_000]) {
+            let delay = pair[1] - pair[0];
+            assert!(delay >= Duration::from_millis(least), "{delay:?}, less than {least} ms");
+            sometimes!(delay > 60 * SECOND, "a long delay");
+        }
+    });
+}
+
+#[wavetank::test(seeds = 200, sometimes = "required")]
+fn a_hook_prepares_every_connection_before_it_is_handed_out(sim: &mut Sim) {
+    let broken = sim.choose("broken", 3) as usize;
+    sim.server("server", move |host| {
+        let seen: Log<()> = Log::new();
+        serve(host, Opening::default(), move |peer| {
+            let greets = seen.push(()) > broken;
+            async move {
+                if greets { manners::echo(peer).await } else { manners::close_first(peer, 1013).await }
+            }
+        })
+    });
+    sim.client_thread("client", move |host: Host| {
+        let prepared = Log::new();
+        let log = prepared.clone();
+        let mut connections =
+            Client::new(host).config(patient()).reconnect(request()).on_connect(move |socket| {
+                socket.send("hello")?;
+                socket.recv()?;
+                log.push(());
+                Ok(())
+            });
+        let socket = connections.next().expect("never stopped").expect("is transient");
+        assert_eq!(prepared.entries().len(), 1);
+        sometimes!(broken > 0, "the hook failed before");
+        ask(&socket, 0).expect("is prepared");
+    });
+}
+
+#[wavetank::test(seeds = 300, sometimes = "required")]
+fn stopping_ends_a_delay_at_once_and_an_attempt_when_it_is_done(sim: &mut Sim) {
+    let stop_after = SECOND / 2 * sim.choose("stop", 60);
+    let slack = slack(sim);
+    // Nobody listens, or nobody answers.
+    let silent = sim.choose("silent", 2) == 1;
+    sim.server("server", async |_host: Host| std::future::pending::<()>().await);
+    sim.client_thread("client", move |host: Host| {
+        if silent {
+            host.weather().partition("client", "server");
+        }
+        let mut connections = Client::new(host).config(patient()).reconnect(request());
+        let stopper = connections.stopper();
+        let stopping = spawn(host, "stopper", move || {
+            sleep(host, stop_after);
+            stopper.stop();
+            now(host)
+        });
+        assert!(connections.next().is_none(), "nobody is there to connect to");
+        let took = now(host) - stopping();
+        // Nobody listens: that takes a round trip.
+        let latest = if silent { patient().open_timeout } else { Duration::from_millis(4) };
+        assert!(took <= latest + slack, "{took:?}");
+        sometimes!(took > SECOND, "an attempt was under way");
+        sometimes!(connections.failures() > 1, "a delay was under way");
+    });
+}

@@ -1,0 +1,118 @@
+//! Sending with timeouts beside a peer that reads now and then, and from several threads: each message goes out whole and
+//! once, or not at all, and the caller knows which.
+
+use std::time::Duration;
+
+use wavetank::runtime::Runtime;
+use wavetank::{Faults, Host, Sim, sometimes};
+use wavetank_sim_tests::websocket::frames::{BINARY, CLOSE, CONTINUATION};
+use wavetank_sim_tests::websocket::{Peer, manners};
+use wavetank_websocket::{CloseCode, Error, Kind};
+
+use super::world::{Log, MILLISECOND, SECOND, config, connect_narrow, server, slack, sleep, spawn, within};
+
+/// Reads messages into `log`, with a pause after each frame; the Close is answered.
+async fn log_slowly(mut peer: Peer<Host>, pause: Duration, log: Log<Vec<u8>>) -> std::io::Result<()> {
+    let mut message = Vec::new();
+    while let Some(frame) = peer.input.frame().await? {
+        match frame.opcode {
+            BINARY | CONTINUATION => {
+                message.extend(frame.payload);
+                if frame.fin {
+                    log.push(std::mem::take(&mut message));
+                }
+            }
+            CLOSE => return manners::say_goodbye(peer, &frame.payload).await,
+            _ => {}
+        }
+        Runtime::sleep(&peer.host, pause).await;
+    }
+    Ok(())
+}
+
+#[wavetank::test(seeds = 300, sometimes = "required")]
+fn a_message_whose_time_is_up_is_not_sent_and_every_other_is_sent_once(sim: &mut Sim) {
+    let pause = MILLISECOND * [0, 20, 200][sim.choose("pause", 3) as usize];
+    let timeout = MILLISECOND * [0, 1, 50][sim.choose("timeout", 3) as usize];
+    let slack = slack(sim);
+    sim.faults(Faults::none().short_transfers().tiny_windows());
+    let log = Log::new();
+    let logged = log.clone();
+    server(sim, move |peer| log_slowly(peer, pause, log.clone()));
+    sim.client_thread("client", move |host: Host| {
+        let mut config = config();
+        config.limits.write_buffer = 2048;
+        config.close_timeout = 1000 * SECOND;
+        let socket = connect_narrow(host, config).expect("a connection");
+        let senders = [1, 2].map(|sender: u8| {
+            let socket = socket.clone();
+            spawn(host, if sender == 1 { "sender" } else { "other" }, move || {
+                let mut sent = Vec::new();
+                for number in 0..15 {
+                    let message = [sender, number].repeat(400);
+                    match within(host, timeout + slack, || socket.send_timeout(&message, timeout)) {
+                        Ok(()) => sent.push(message),
+                        Err(Error::TimedOut) => {
+                            sometimes!(true, "a message is not sent in time");
+                            sleep(host, 10 * MILLISECOND);
+                        }
+                        Err(other) => panic!("{other}"),
+                    }
+                }
+                sent
+            })
+        });
+        let mut sent = senders.map(|sender| sender());
+        let closed = socket.close(CloseCode::NORMAL, "");
+        assert!(closed.is_clean(), "{closed}");
+        sometimes!(sent.iter().all(|sent| sent.len() == 15), "every message is sent in time");
+        let received = logged.entries();
+        for sent in &mut sent {
+            let Some(sender) = sent.first().map(|message| message[0]) else { continue };
+            let of_sender: Vec<_> = received.iter().filter(|message| message[0] == sender).cloned().collect();
+            assert_eq!(of_sender, *sent, "what was sent, once, whole and in order");
+        }
+        assert_eq!(received.len(), sent[0].len() + sent[1].len());
+    });
+}
+
+#[wavetank::test(seeds = 300, sometimes = "required")]
+fn threads_that_send_at_once_whole_and_in_pieces_never_mix_their_messages(sim: &mut Sim) {
+    let pause = MILLISECOND * [0, 5][sim.choose("pause", 2) as usize];
+    sim.faults(Faults::none().short_transfers().tiny_windows());
+    let log = Log::new();
+    let logged = log.clone();
+    server(sim, move |peer| log_slowly(peer, pause, log.clone()));
+    sim.client_thread("client", move |host: Host| {
+        let mut config = config();
+        config.limits.write_buffer = 1024;
+        config.close_timeout = 1000 * SECOND;
+        let socket = connect_narrow(host, config).expect("a connection");
+        let senders = [1_u8, 2, 3].map(|sender| {
+            let socket = socket.clone();
+            spawn(host, ["first", "second", "third"][usize::from(sender) - 1], move || {
+                for number in 0..6 {
+                    let message = [sender, number].repeat(150);
+                    if (sender + number) % 2 == 0 {
+                        socket.send(&message).expect("is open");
+                    } else {
+                        socket.send_fragments(Kind::Binary, message.chunks(70)).expect("is open");
+                    }
+                }
+            })
+        });
+        for sender in senders {
+            sender();
+        }
+        let closed = socket.close(CloseCode::NORMAL, "");
+        assert!(closed.is_clean(), "{closed}");
+        let received = logged.entries();
+        assert_eq!(received.len(), 18);
+        for sender in [1, 2, 3] {
+            let numbers = received.iter().filter(|message| message[0] == sender).map(|message| message[1]);
+            assert!(numbers.eq(0..6), "once and in order");
+        }
+        assert!(received.iter().all(|message| *message == message[..2].repeat(150)), "whole");
+        sometimes!(received.windows(2).any(|pair| pair[0][0] != pair[1][0]), "senders take turns");
+    });
+}

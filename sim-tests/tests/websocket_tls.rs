@@ -1,0 +1,265 @@
+//! `wss://` in the tank: both clients against our own accept side over TLS, through a relay that sees the ciphertext and may
+//! cut it anywhere.
+
+use std::io;
+use std::time::Duration;
+
+use sha1::{Digest as _, Sha1};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use wavetank::runtime::{Instant, ListenOptions, Listener as _, Runtime, SocketOptions, Threads};
+use wavetank::{Host, Sim, Sweep, sometimes};
+use wavetank_sim_tests::deterministic_tls::{self, SERVER_NAME};
+use wavetank_sim_tests::websocket::cut::CutStream;
+use wavetank_sim_tests::websocket::{Cut, End};
+use wavetank_websocket::handshake::{AcceptOptions, ClientRequest};
+use wavetank_websocket::session::TlsOptions;
+use wavetank_websocket::{
+    Cause, CloseCode, Closed, Config, Error, Message, OpenError, blocking, client, error::Stage, server,
+};
+
+/// Longer than all of what is sent here takes, and shorter than any deadline.
+const SOON: Duration = Duration::from_secs(1);
+
+/// What the client sends: a record, several records, and something that is compressed.
+fn messages() -> [Message; 3] {
+    // xorshift: what no compression shortens.
+    let mut state = 2_463_534_242_u32;
+    let noise: Vec<u8> = std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        state as u8
+    })
+    .take(40_000)
+    .collect();
+    [Message::text("hello"), Message::binary(noise), Message::text("all hands on deck ".repeat(50))]
+}
+
+fn config() -> Config {
+    Config { close_timeout: Duration::from_secs(5), ..Config::default() }
+}
+
+fn request() -> ClientRequest {
+    let tls = TlsOptions::new().config(deterministic_tls::client_config()).server_name(SERVER_NAME);
+    ClientRequest::new("wss://relay/").expect("an address").tls(tls)
+}
+
+/// A server that sends back what comes.
+async fn echo(host: Host) -> io::Result<()> {
+    let listener = Runtime::listen(&host, ([0, 0, 0, 0], 443).into(), ListenOptions::new()).await?;
+    let options = AcceptOptions::new().tls(deterministic_tls::server_config());
+    let (stream, _) = listener.accept().await?;
+    let Ok(socket) = server::Server::new(host).config(config()).options(options).accept(stream).await else {
+        return Ok(());
+    };
+    while let Ok(message) = socket.recv().await {
+        if socket.send(&message).await.is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Passes one connection on to the server, and ends its own stream to the client as `cut` says.
+async fn relay(host: Host, cut: Option<Cut>) -> io::Result<()> {
+    let listener = Runtime::listen(&host, ([0, 0, 0, 0], 443).into(), ListenOptions::new()).await?;
+    let server = Runtime::resolve(&host, "server", 443).await?[0];
+    let (stream, _) = listener.accept().await?;
+    let onwards = Runtime::connect(&host, server, SocketOptions::new()).await?;
+    let (from_client, to_client) = tokio::io::split(CutStream::new(stream, cut, None));
+    let (from_server, to_server) = tokio::io::split(onwards);
+    tokio::join!(pass("client", from_client, to_server), pass("server", from_server, to_client));
+    Ok(())
+}
+
+/// Passes bytes on until either side ends, and puts what they were into the trace.
+async fn pass(whose: &str, mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) {
+    let (mut seen, mut digest, mut buffer) = (0, Sha1::new(), [0; 4096]);
+    while let Ok(count @ 1..) = from.read(&mut buffer).await {
+        seen += count;
+        digest.update(&buffer[..count]);
+        if to.write_all(&buffer[..count]).await.is_err() {
+            break;
+        }
+    }
+    let digest: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    tracing::info!("the {whose} sent {seen} bytes, {digest}");
+    // Who ends first ends the other direction as well.
+    let _ = to.shutdown().await;
+}
+
+/// Sends all messages one by one, and expects each back; then closes.
+async fn converse(host: &Host) -> Result<(usize, Closed), OpenError> {
+    let socket = client::Client::new(*host).config(config()).connect(request()).await?;
+    for (echoed, message) in messages().into_iter().enumerate() {
+        let answer = match socket.send(&message).await {
+            Ok(()) => socket.recv().await,
+            Err(error) => Err(error),
+        };
+        match answer {
+            Ok(answer) => assert_eq!(answer, message),
+            Err(error) => {
+                let closed = closed(error);
+                assert_eq!(socket.close(CloseCode::NORMAL, "").await, closed);
+                return Ok((echoed, closed));
+            }
+        }
+    }
+    Ok((messages().len(), socket.close(CloseCode::NORMAL, "").await))
+}
+
+/// The same on threads.
+fn converse_on_threads(host: &Host) -> Result<(usize, Closed), OpenError> {
+    let socket = blocking::Client::new(*host).config(config()).connect(request())?;
+    for (echoed, message) in messages().into_iter().enumerate() {
+        match socket.send(&message).and_then(|()| socket.recv()) {
+            Ok(answer) => assert_eq!(answer, message),
+            Err(error) => {
+                let closed = closed(error);
+                assert_eq!(socket.close(CloseCode::NORMAL, ""), closed);
+                return Ok((echoed, closed));
+            }
+        }
+    }
+    Ok((messages().len(), socket.close(CloseCode::NORMAL, "")))
+}
+
+fn closed(error: Error) -> Closed {
+    match error {
+        Error::Closed(closed) => closed,
+        other => panic!("nothing but the end stops an echo: {other}"),
+    }
+}
+
+/// Which of the clients a test is about.
+#[derive(Clone, Copy)]
+enum Client {
+    Tasks,
+    Threads,
+}
+
+fn conversation(
+    sim: &mut Sim,
+    client: Client,
+    cut: Option<Cut>,
+    judge: impl FnOnce(&Host, Result<(usize, Closed), OpenError>) + 'static,
+) {
+    sim.stall_after(Duration::from_secs(60));
+    sim.server("server", echo);
+    sim.server("relay", move |host| relay(host, cut));
+    match client {
+        Client::Tasks => sim.client("client", async move |host: Host| {
+            deterministic_tls::draw_from(move |buffer| Runtime::fill_random(&host, buffer));
+            let result = converse(&host).await;
+            judge(&host, result);
+        }),
+        Client::Threads => sim.client_thread("client", move |host: Host| {
+            deterministic_tls::draw_from(move |buffer| Threads::fill_random(&host, buffer));
+            let result = converse_on_threads(&host);
+            judge(&host, result);
+        }),
+    }
+}
+
+mod the_same_seed {
+    use super::*;
+
+    /// With one worker and with two, each seed twice.
+    fn gives_the_same_ciphertext(name: &str, client: Client) {
+        let sweep = |workers, base: u64| {
+            Sweep::new(format!("websocket_tls::{name}"), env!("CARGO_MANIFEST_DIR"))
+                .package(env!("CARGO_PKG_NAME"))
+                .base_seed(base)
+                .seeds(20)
+                .check_every(1)
+                .workers(workers)
+                .run(move |sim| {
+                    conversation(sim, client, None, |_, result| {
+                        let (echoed, closed) = result.expect("nothing is in the way");
+                        assert!(echoed == messages().len() && closed.is_clean(), "{closed}");
+                    });
+                })
+                .trace_hash()
+        };
+        let hash = sweep(1, 1);
+        assert_eq!(hash, sweep(2, 1), "one worker and two");
+        assert_ne!(hash, sweep(1, 1000), "other seeds");
+    }
+
+    #[test]
+    fn gives_the_same_ciphertext_to_tasks() {
+        gives_the_same_ciphertext("gives_the_same_ciphertext_to_tasks", Client::Tasks);
+    }
+
+    #[test]
+    fn gives_the_same_ciphertext_to_threads() {
+        gives_the_same_ciphertext("gives_the_same_ciphertext_to_threads", Client::Threads);
+    }
+}
+
+mod a_cut_at_any_byte {
+    use super::*;
+
+    /// How many bytes the server sends in all, with TLS around them.
+    const SERVER_BYTES: u32 = 41_025;
+
+    fn has_a_clear_outcome(sim: &mut Sim, client: Client) {
+        // The opening and the end are short, and have the most kinds of bytes.
+        let (from, bytes) = match sim.choose("where", 3) {
+            0 => (0, 1200),
+            1 => (SERVER_BYTES - 100, 110),
+            _ => (0, SERVER_BYTES),
+        };
+        let after = u64::from(from + sim.choose("after", bytes));
+        let how = [End::Finish, End::Close, End::Reset][sim.choose("how", 3) as usize];
+        let calm = sim.choose("calm", 2) == 0;
+        sim.perturb(!calm);
+        conversation(sim, client, Some(Cut { after, how }), move |host, result| {
+            if calm {
+                assert!(Runtime::now(host) < Instant::from_nanos(0) + SOON, "nothing is waited for");
+            }
+            match result {
+                // A host that was held back for seconds may be late for anything.
+                Ok((_, Closed { cause: Cause::CloseTimeout { .. }, .. }))
+                | Err(OpenError::TimedOut { .. })
+                    if !calm => {}
+                Ok((echoed, closed)) => judge_end(how, echoed, &closed),
+                Err(error) => judge_opening(how, &error),
+            }
+        });
+    }
+
+    fn judge_opening(how: End, error: &OpenError) {
+        let stage = match error {
+            OpenError::Ended { stage } if how != End::Reset => stage,
+            OpenError::Io { stage, .. } if how != End::Finish => stage,
+            other => panic!("the opening fails by the cut: {other:?}"),
+        };
+        sometimes!(*stage == Stage::Tls, "cut during the TLS handshake");
+        sometimes!(*stage == Stage::Handshake, "cut during the WebSocket handshake");
+    }
+
+    fn judge_end(how: End, echoed: usize, closed: &Closed) {
+        let clean = closed.is_clean();
+        assert_eq!(clean, closed.received.is_some(), "{closed}");
+        sometimes!(clean, "cut behind the Close handshake");
+        sometimes!(!clean && echoed == 3, "cut inside the Close handshake");
+        sometimes!(!clean && (1..3).contains(&echoed), "cut inside a message");
+        match &closed.cause {
+            Cause::Local if clean => assert_eq!(echoed, 3),
+            Cause::EndOfInput { .. } if !clean && how != End::Reset => {}
+            Cause::Io { .. } if !clean && how != End::Finish => {}
+            _ => panic!("the connection ends by the cut: {closed}"),
+        }
+    }
+
+    #[wavetank::test(seeds = 400, sometimes = "required")]
+    fn has_a_clear_outcome_for_tasks(sim: &mut Sim) {
+        has_a_clear_outcome(sim, Client::Tasks);
+    }
+
+    #[wavetank::test(seeds = 400, sometimes = "required")]
+    fn has_a_clear_outcome_for_threads(sim: &mut Sim) {
+        has_a_clear_outcome(sim, Client::Threads);
+    }
+}
