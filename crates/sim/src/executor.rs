@@ -5,7 +5,7 @@
 //! to it as a [`Wait`], and whoever drives it decides when time passes.
 //!
 //! The files: `waker` (how tasks become ready), `coroutine` and `threads` (threads), `timers` (the clock), `strategy` (who runs next), `budget` (how far a
-//! task gets in a step), `wait` (what parked tasks wait for), `perturb` (late and spurious wake-ups), `overflow` (stack
+//! task gets in a step), `wait` (what parked tasks wait for), `perturb` (late and spurious wake-ups), `hold` (who is preempted is held back), `overflow` (stack
 //! overflows), `lifecycle` (start, end, teardown), `hosts` (what happens to all tasks of one host), `domain` (hosts that
 //! another simulation steps one by one).
 //!
@@ -20,6 +20,7 @@ mod budget;
 mod coroutine;
 #[cfg(feature = "turmoil")]
 mod domain;
+mod hold;
 mod hosts;
 mod lifecycle;
 mod overflow;
@@ -46,6 +47,7 @@ use crate::trace::{Fact, Trace};
 
 use budget::{BUDGETS, Budgets};
 use coroutine::{Resumed, Suspender, ThreadBody};
+use hold::Holds;
 pub(crate) use lifecycle::{Straggler, describe_wait};
 pub(crate) use perturb::{LATER_BOUND, NOBODY, draw_later, later};
 use strategy::Chooser;
@@ -136,6 +138,8 @@ struct Slot {
     locks_held: u32,
     /// The timer that ends the stretch for which it is withheld.
     withheld_until: Option<TimerKey>,
+    /// For how long it is withheld when it could go on after its present step.
+    held_next: Nanos,
 }
 
 #[derive(Clone, Copy)]
@@ -145,6 +149,7 @@ struct Lanes {
     budget: LaneId,
     pending: LaneId,
     spurious: LaneId,
+    hold: LaneId,
 }
 
 /// See the module.
@@ -175,6 +180,8 @@ pub(crate) struct Executor {
     defers: bool,
     /// Parked tasks may be woken for nothing.
     wakes_for_nothing: bool,
+    /// What is preempted may be held back.
+    holds: Option<Holds>,
     budgets: RefCell<Budgets>,
     /// No task was polled since tokio renewed its budget.
     budget_is_whole: Cell<bool>,
@@ -208,6 +215,7 @@ impl Executor {
             budget: choices.lane("budget"),
             pending: choices.lane("pending"),
             spurious: choices.lane("spurious"),
+            hold: choices.lane("hold"),
         };
         // Which perturbations a run has is a choice of its own, so that a replay asks the same questions.
         let swarm = choices.lane("swarm");
@@ -217,6 +225,7 @@ impl Executor {
         };
         let (withholds, preempts) = (drawn("swarm withhold", 3), drawn("swarm preempt", 3));
         let (defers, wakes_for_nothing) = (drawn("swarm pending", 3), drawn("swarm spurious", 3));
+        let holds = drawn("swarm hold", 2).then(|| Holds::draw(&choices));
         let chooser = Chooser::new(settings.strategy, choices.side_stream("strategy"));
         Self {
             run,
@@ -243,6 +252,7 @@ impl Executor {
             preempts,
             defers,
             wakes_for_nothing,
+            holds,
             budgets: RefCell::new(Budgets::new()),
             budget_is_whole: Cell::new(false),
             operations_left: Cell::new(u32::MAX),
@@ -382,19 +392,18 @@ impl Executor {
             let withheld = self.withheld_for(task);
             let mut slots = self.slots.borrow_mut();
             let slot = &mut slots[task.index()];
-            if slot.state != State::Parked {
-                // Running or ready already: `woken` stays set and its next park returns at once.
+            if slot.state != State::Parked || slot.withheld_until.is_some() {
+                // Running or ready already: `woken` stays set and its next park returns at once. Or held back.
                 continue;
             }
+            let held_next = std::mem::take(&mut slot.held_next);
+            let withheld = if self.is_fair_game() { withheld.max(held_next) } else { withheld };
             if withheld == 0 {
                 self.make_ready(task, slot);
             } else {
                 // The timer's wake-up counts as a new one; it is not withheld again.
-                let (host, waker) = (slot.host, waker::late(self.run, task));
                 drop(slots);
-                self.fact_of(task, Fact::Withheld { nanos: withheld });
-                let timer = self.arm(self.now().saturating_add(withheld), host, waker);
-                self.slots.borrow_mut()[task.index()].withheld_until = Some(timer);
+                self.hold(task, withheld);
             }
         }
     }
@@ -414,12 +423,17 @@ impl Executor {
             return 0;
         }
         let site = self.site(self.lanes.get().withhold, task, Operation::new("wake-up"));
-        let bound = WITHHELD.partition_point(|&nanos| nanos <= self.settings.withhold_max) as u32;
+        let bound = self.withheld_bound();
         let pick = self
             .choices
             .borrow_mut()
             .pick(site, bound, |rng| if below(rng, 24) == 0 { below(rng, bound) } else { 0 });
         WITHHELD[pick as usize]
+    }
+
+    /// Counts the stretches that the test allows.
+    fn withheld_bound(&self) -> u32 {
+        WITHHELD.partition_point(|&nanos| nanos <= self.settings.withhold_max) as u32
     }
 
     /// Makes a withheld task ready: its stretch is over.
@@ -593,7 +607,7 @@ impl Executor {
 
     /// Makes ready for steps. Must be called within tokio, before the first.
     pub(crate) fn begin(&self) {
-        self.budgets.borrow_mut().prepare(self.preempts);
+        self.budgets.borrow_mut().prepare(self.preempts || self.holds.is_some());
         self.budget_is_whole.set(false);
     }
 
@@ -605,24 +619,25 @@ impl Executor {
     /// Draws how many operations a task may finish in this step, of the seam and of tokio.
     fn grant_budget(&self, task: TaskId) {
         let is_whole = self.budget_is_whole.take();
+        let held_after = self.plan_to_hold(task);
+        let pick = if held_after == 0 { self.draw_budget(task) } else { held_after };
+        if pick != 0 {
+            self.operations_left.set(BUDGETS[pick]);
+        }
+        if pick != 0 || !is_whole {
+            self.budgets.borrow_mut().grant(pick);
+        }
+    }
+
+    /// Draws an index of [`BUDGETS`].
+    fn draw_budget(&self, task: TaskId) -> usize {
         if !self.preempts {
-            if !is_whole {
-                self.budgets.borrow_mut().grant(0);
-            }
-            return;
+            return 0;
         }
         let site = self.site(self.lanes.get().budget, task, Operation::new("budget"));
         let bound = BUDGETS.len() as u32;
-        let pick = self
-            .choices
-            .borrow_mut()
-            .pick(site, bound, |rng| if below(rng, 2) == 0 { below(rng, bound) } else { 0 });
-        if pick != 0 {
-            self.operations_left.set(BUDGETS[pick as usize]);
-        }
-        if pick != 0 || !is_whole {
-            self.budgets.borrow_mut().grant(pick as usize);
-        }
+        let draw = |rng: &mut _| if below(rng, 2) == 0 { below(rng, bound) } else { 0 };
+        self.choices.borrow_mut().pick(site, bound, draw) as usize
     }
 
     /// Notes what the running task waits for, for reports.
@@ -671,8 +686,11 @@ impl Executor {
             // Preempted: it stands at the head of the ready list, or among the frozen.
             return;
         }
-        slot.state = State::Parked;
         slot.parked_since = self.now();
+        if slot.park_if_held() {
+            return;
+        }
+        slot.state = State::Parked;
         let (woken, is_async) = (slot.woken, slot.suspender.is_none());
         drop(slots);
         if !woken && is_async {

@@ -334,8 +334,9 @@ impl Sim {
 
     /// Says whether seeds may perturb what code under test must not rely on. Default: yes. In a run that has it,
     ///
-    /// - ready tasks are held back for a while (a slow CPU);
+    /// - ready tasks and threads are held back for a while (a slow CPU);
     /// - tasks are preempted between operations that are ready (tokio's own `sync` and `time` operations too);
+    /// - tasks and threads are preempted there and then held back, so that what others do much later still comes between;
     /// - an operation of a task (connect, accept, read, write, sleep) is told `Pending` first, and woken at once or late;
     /// - parked tasks are woken for nothing;
     /// - [`buggify!`](crate::buggify) is true now and then.

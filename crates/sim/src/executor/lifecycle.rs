@@ -118,6 +118,7 @@ impl Executor {
             spans: Vec::new(),
             locks_held: 0,
             withheld_until: None,
+            held_next: 0,
         });
         if main {
             self.mains_left.set(self.mains_left.get() + 1);
