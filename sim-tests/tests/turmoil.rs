@@ -1,5 +1,8 @@
 //! Tests inside of turmoil: what a suite that lives there gains, and what turmoil's network and faults look like.
 
+#[path = "turmoil/argument.rs"]
+mod argument;
+
 use std::io::{self, Read as _, Write as _};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex as StdMutex};

@@ -40,6 +40,7 @@ mod hunt;
 mod in_turmoil;
 mod reach;
 mod recordings;
+mod simulated;
 #[cfg(test)]
 mod tests;
 
