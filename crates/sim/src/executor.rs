@@ -173,6 +173,8 @@ pub(crate) struct Executor {
     handoff: Cell<Option<TaskId>>,
     halted: hosts::Halted,
     steps: Cell<u64>,
+    /// The time it was when the clock last moved, and the steps by then.
+    instant: Cell<(Nanos, u64)>,
     mains_left: Cell<usize>,
     withholds: bool,
     preempts: bool,
@@ -247,6 +249,7 @@ impl Executor {
             handoff: Cell::new(None),
             halted: hosts::Halted::default(),
             steps: Cell::new(0),
+            instant: Cell::new((0, 0)),
             mains_left: Cell::new(0),
             withholds,
             preempts,
@@ -331,6 +334,23 @@ impl Executor {
             );
             self.fail(Symptom::new(SymptomKind::StepLimit, detail));
         }
+        let (instant, before) = self.instant.get();
+        if instant != self.now() {
+            self.instant.set((self.now(), steps));
+        } else if steps - before > self.instant_steps_max() {
+            let still = self.still_running();
+            let detail = format!(
+                "{} steps at one moment, and time does not pass while something can run; {still}\n\
+                 `Sim::steps_max` sets the limit. A loop that gives way to others must wait for something, too",
+                self.instant_steps_max()
+            );
+            self.fail(Symptom::new(SymptomKind::StepLimit, detail));
+        }
+    }
+
+    /// How many steps a run may take without time passing: a tenth of all, and by default a few seconds' worth.
+    fn instant_steps_max(&self) -> u64 {
+        (self.settings.steps_max / 10).max(1_000_000)
     }
 
     // Who runs.

@@ -376,7 +376,8 @@ impl Sim {
         self
     }
 
-    /// Sets how many steps (polls and scheduling points) a run may take before it fails. Default: ten million.
+    /// Sets how many steps (polls and scheduling points) a run may take before it fails. Default: ten million. Without time
+    /// passing it may take a tenth of them, but always a million.
     pub fn steps_max(&mut self, steps: u64) -> &mut Self {
         self.config.steps_max = steps;
         self

@@ -2,7 +2,7 @@
 //!
 //! `#[wavetank::test]` expands to a [`Sweep`]; programs may build one of their own. The order of the work:
 //!
-//! 1. a warm-up that nobody looks at, for what a process initialises once;
+//! 1. a warm-up, for what a process initialises once (`warm_up`);
 //! 2. every recording of the test under `seeds/` (`recordings`);
 //! 3. seeds, in parallel, until one fails (`hunt`); each run is judged by `examine`;
 //! 4. the failure is recorded, shrunk, replayed once more and recorded again (`case`), and reported (`report`).
@@ -14,14 +14,15 @@
 //! - A failure is on disk before it is shrunk.
 
 use std::fmt;
+use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::choices::{ChoiceLog, Replay, fnv1a};
+use crate::choices::fnv1a;
 use crate::interrupt::{Interrupt, RunningSweep};
-use crate::pool::{BodyRunner, Job, Pool, Runner};
+use crate::pool::{BodyRunner, Pool, Runner};
 use crate::recording::store::Store;
 use crate::report::{Counts, Identity, Report};
 use crate::settings::{self, Settings, Shard};
@@ -38,11 +39,13 @@ mod first_failure;
 mod hunt;
 #[cfg(feature = "turmoil")]
 mod in_turmoil;
+mod named;
 mod reach;
 mod recordings;
 mod simulated;
 #[cfg(test)]
 mod tests;
+mod warm_up;
 
 /// Runs a test with its recordings and then with many seeds.
 ///
@@ -56,9 +59,9 @@ mod tests;
 ///
 /// # Determinism
 ///
-/// A sweep begins with one run that is not looked at: the dull one (every pick is 0) of seed 0. It initialises what the
-/// code under test has once per process (a `LazyLock`, a cached table), so that the first seed meets what all others
-/// meet. What only some seeds reach stays for the first of them to initialise; if that changes the run, it is reported
+/// A sweep begins with one run that is not looked at, unless it does not end: the dull one (every pick is 0) of seed 0. It
+/// initialises what the code under test has once per process (a `LazyLock`, a cached table), so that the first seed meets
+/// what all others meet. What only some seeds reach stays for the first of them to initialise; if that changes the run, it is reported
 /// as nondeterminism. Initialise such a static in the test's body, before the hosts.
 #[derive(Clone, Debug)]
 pub struct Sweep {
@@ -206,6 +209,7 @@ impl Sweep {
 
     fn in_process<T>(self, runner: Arc<dyn Runner>, work: impl FnOnce(&Session) -> Result<T, Stop>) -> T {
         let running = RunningSweep::start();
+        let runner = named::Named::new(&self.identity, runner);
         let settings = match settings::problem_of_build(cfg!(tokio_unstable)) {
             Some(problem) => Err(problem.to_owned()),
             None => Settings::from_environment().map_err(|error| error.to_string()),
@@ -394,7 +398,7 @@ impl Session {
     /// The work of [`Sweep::run`].
     fn verify(&self) -> Result<Passed, Stop> {
         let recording = self.recording_of_settings()?;
-        self.warm_up();
+        self.warm_up()?;
         if let Some(recording) = recording {
             self.replay_for_verify(&recording)?;
             return Ok(Passed { recordings: 1, ..Passed::default() });
@@ -404,6 +408,7 @@ impl Session {
         match hunted.failure {
             None => {
                 self.not_interrupted(&hunted)?;
+                self.not_idle(&hunted)?;
                 let never_reached = self.judge_reach(&hunted.reach, hunted.passed)?;
                 let passed = Passed {
                     recordings: replayed.recordings,
@@ -427,7 +432,7 @@ impl Session {
     /// The work of [`Sweep::find`].
     fn find(&self) -> Result<Found, Stop> {
         let recording = self.recording_of_settings()?;
-        self.warm_up();
+        self.warm_up()?;
         if let Some(recording) = recording {
             return self.replay_for_find(&recording);
         }
@@ -474,14 +479,6 @@ impl Session {
         Ok(found)
     }
 
-    /// Runs the dull run of seed 0, whatever it does, for what code under test initialises once per process.
-    ///
-    /// Always this one: a replay in a new process then finds such state as the sweep found it, contents included.
-    fn warm_up(&self) {
-        // If it fails or hangs, so will a run that is looked at.
-        let _ = self.ran(Job::replay(0, &ChoiceLog::default(), Replay::Lenient));
-    }
-
     /// Returns the seeds of a normal test, as this process is to run them.
     fn seeds_to_verify(&self) -> hunt::Seeds {
         let Settings { seeds, shard, .. } = self.settings;
@@ -510,6 +507,27 @@ impl Session {
             "wavetank: {test} interrupted after {} seeds, all passed",
             hunted.passed
         )))
+    }
+
+    /// Objects to a sweep that ran none of its seeds, though it has some.
+    fn not_idle(&self, hunted: &hunt::Hunted) -> Result<(), Stop> {
+        let count = self.settings.seeds.unwrap_or(self.sweep.seeds);
+        if hunted.passed > 0 || count == 0 {
+            return Ok(());
+        }
+        let test = &self.sweep.identity.test;
+        if self.settings.shard.index >= count {
+            // Past the harness, which keeps what a test that passes prints.
+            let _ = writeln!(
+                io::stderr(),
+                "wavetank: {test} ran no seed: WAVETANK_SHARD has more machines than the test has seeds ({count}), and \
+                 this one goes without"
+            );
+            return Ok(());
+        }
+        let why = "WAVETANK_TIME_BUDGET was spent before the first seed: give a test more, or say WAVETANK_SEEDS=0 for \
+                   recordings alone";
+        Err(Stop::Failed(Report::new(&self.sweep.identity, "ran no seed").note(why).to_string()))
     }
 
     fn not_found(&self, hunted: &hunt::Hunted) -> Stop {

@@ -450,7 +450,14 @@ fn settings_choose_the_seeds() {
     fixture.settings.only = Some(Only::Seed(9));
     assert_eq!(seeds_run(&fixture), [9]);
     fixture.settings = Settings { time_budget: Some(Duration::ZERO), ..Settings::default() };
-    assert_eq!(seeds_run(&fixture), []);
+    let none = fixture.verify(|_| None).expect_err("no seed is no success");
+    assert!(
+        matches!(&none, Stop::Failed(report) if report.starts_with("wavetank: toys::bug ran no seed\n")),
+        "{none:?}"
+    );
+    fixture.settings.shard = Shard { index: 100, count: 101 };
+    fixture.settings.seeds = Some(100);
+    assert_eq!(seeds_run(&fixture), [], "machines without a seed are no failure");
 }
 
 #[test]
