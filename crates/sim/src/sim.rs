@@ -172,21 +172,20 @@ impl Config {
         Duration::from_nanos(self.time_limit)
     }
 
-    /// What is wrong with a set-up, if anything.
-    pub(crate) fn problem(&self, hosts: &[HostPlan]) -> Option<String> {
+    /// What is wrong with a set-up, if anything. `sim` is what the test calls the type that it sets up.
+    pub(crate) fn problem(&self, sim: &str, hosts: &[HostPlan]) -> Option<String> {
         if !STACK_BYTES.contains(&self.stack_bytes) {
             return Some(format!(
-                "`Sim::stack_bytes({})`: a stack has {} bytes to {}",
+                "`{sim}::stack_bytes({})`: a stack has {} bytes to {}",
                 self.stack_bytes,
                 STACK_BYTES.start(),
                 STACK_BYTES.end()
             ));
         }
         if !hosts.iter().any(|host| host.client) {
-            return Some(
-                "the test has no client, so nothing says when it has ended: add one with `Sim::client`"
-                    .into(),
-            );
+            return Some(format!(
+                "the test has no client, so nothing says when it has ended: add one with `{sim}::client`"
+            ));
         }
         for (index, host) in hosts.iter().enumerate() {
             let name = &host.name;
