@@ -393,7 +393,7 @@ impl Executor {
                 name: slot.name.clone(),
                 host: slot.host,
                 main: slot.main,
-                runnable: slot.state != State::Parked,
+                runnable: slot.state != State::Parked || slot.withheld_until.is_some(),
                 waits: slot.waits.clone(),
                 parked_since: slot.parked_since,
             })
