@@ -13,7 +13,6 @@
 //! - Nothing is kept of a seed that passed: memory does not grow with the number of seeds.
 //! - A failure is on disk before it is shrunk.
 
-use std::fmt;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -32,6 +31,7 @@ use crate::symptom::Symptom;
 use crate::trace::Trace;
 
 pub use first_failure::FirstFailure;
+pub use passed::Passed;
 
 mod case;
 mod examine;
@@ -40,6 +40,7 @@ mod hunt;
 #[cfg(feature = "turmoil")]
 mod in_turmoil;
 mod named;
+mod passed;
 mod reach;
 mod recordings;
 mod simulated;
@@ -233,59 +234,6 @@ impl Sweep {
 
     fn setup_failure(&self, error: &str) -> Stop {
         Stop::Failed(Report::new(&self.identity, "cannot run").note(error).to_string())
-    }
-}
-
-/// What a test that passed came to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Passed {
-    recordings: usize,
-    seeds: u64,
-    checked: u64,
-    never_reached: Vec<String>,
-    trace_hash: u64,
-}
-
-impl Passed {
-    /// Counts the recordings that were replayed.
-    pub const fn recordings(&self) -> usize {
-        self.recordings
-    }
-
-    /// Counts the seeds that were run.
-    pub const fn seeds(&self) -> u64 {
-        self.seeds
-    }
-
-    /// Counts the seeds that were run twice and did the same again; see [`Sweep::check_every`].
-    pub const fn checked(&self) -> u64 {
-        self.checked
-    }
-
-    /// Returns the `sometimes!` points that were evaluated and never true, and those that the test names
-    /// ([`Sweep::reaches`]) and no seed reached, by their texts, sorted. Recordings do not count.
-    pub fn never_reached(&self) -> &[String] {
-        &self.never_reached
-    }
-
-    /// Returns a number that two sweeps share if, and practically only if, they ran the same seeds and each seed had the
-    /// same trace in both, in whatever order the seeds were run.
-    ///
-    /// # Determinism
-    ///
-    /// The same on every machine, in debug and release builds, and at any number of workers, for the same code.
-    pub const fn trace_hash(&self) -> u64 {
-        self.trace_hash
-    }
-}
-
-impl fmt::Display for Passed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { recordings, seeds, checked, trace_hash, .. } = self;
-        write!(
-            f,
-            "{recordings} recordings, {seeds} seeds, {checked} of them twice, trace hash {trace_hash:#018x}"
-        )
     }
 }
 
