@@ -17,15 +17,16 @@ fn stderr(output: &Output) -> String {
 }
 
 #[test]
-fn a_stack_overflow_names_the_thread_the_seed_and_the_setting() {
+fn a_stack_overflow_names_the_thread_the_test_and_the_setting() {
     let output = misbehave("overflow").output().expect("the child starts");
     let said = stderr(&output);
     assert!(!output.status.success());
     assert!(
-        said.contains("the simulated thread `client/deep` overflowed its stack of 1048576 bytes (seed "),
+        said.contains("the simulated thread `client/deep` overflowed its stack of 1048576 bytes.\n"),
         "{said}"
     );
     assert!(said.contains("`Sim::stack_bytes`"), "{said}");
+    assert!(said.contains("test:  misbehave::overflow, in its warm-up: the dull run"), "{said}");
 }
 
 #[test]
@@ -136,6 +137,7 @@ fn a_thread_that_catches_even_its_end_is_named_before_the_process_ends() {
     let said = stderr(&output);
     assert!(!output.status.success());
     assert!(said.contains("server/main catches every panic and goes on"), "{said}");
+    assert!(said.contains("test:  misbehave::catches-all, in its warm-up: the dull run"), "{said}");
 }
 
 #[test]

@@ -56,7 +56,8 @@ pub(crate) fn name_run(name: String) {
     RUN_NAME.set(name);
 }
 
-fn run_name() -> String {
+/// Which run this OS thread does, and how to see it again, in lines.
+pub(crate) fn run_name() -> String {
     RUN_NAME.try_with(|name| name.borrow().clone()).unwrap_or_default()
 }
 

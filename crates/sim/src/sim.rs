@@ -348,8 +348,8 @@ impl Sim {
     }
 
     /// Sets how long a ready task, or an operation that could go on, may be held back at a time, at most. Default: no bound;
-    /// what is drawn is up to ten seconds. For protocols that break, rightly, when a peer does not answer for so long.
-    /// 0 holds nothing back.
+    /// what is drawn is up to ten seconds, for what is preempted up to one, and ten of those in a run. For protocols that
+    /// break, rightly, when a peer does not answer for so long. 0 holds nothing back.
     pub fn hold_back_at_most(&mut self, longest: Duration) -> &mut Self {
         self.config.withhold_max = nanos(longest);
         self

@@ -127,10 +127,10 @@ impl Executor {
 
     fn overflow_message(&self, name: &str, thread: &ThreadBody) -> String {
         format!(
-            "\nwavetank: the simulated thread `{name}` overflowed its stack of {} bytes (seed {}).\n\
-             Give threads more with `Sim::stack_bytes`, or recurse less. The process ends here.\n",
+            "\nwavetank: the simulated thread `{name}` overflowed its stack of {} bytes.\n\
+             Give threads more with `Sim::stack_bytes`, or recurse less. The process ends here.\n{}\n",
             thread.stack_bytes(),
-            self.choices.borrow().seed(),
+            crate::panics::run_name(),
         )
     }
 

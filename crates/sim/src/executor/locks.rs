@@ -37,9 +37,9 @@ impl Executor {
             let (holder, waiter) = (self.name(holder), self.current.get().map(|task| self.name(task)));
             crate::panics::complain(&format!(
                 "wavetank: {waiter:?} unwinds and waits for the lock `{lock}`, which {holder} holds and cannot release, \
-                 because it unwinds too (seed {}). Do not take locks in destructors that may run in a panic. \
-                 The process ends here.",
-                self.choices.borrow().seed()
+                 because it unwinds too. Do not take locks in destructors that may run in a panic. The process ends \
+                 here.\n{}",
+                crate::panics::run_name()
             ));
             std::process::abort();
         };
@@ -76,10 +76,10 @@ impl Executor {
             return;
         }
         crate::panics::complain(&format!(
-            "wavetank: {} catches every panic and goes on, also the unwind that is to end it with its run (seed {}): \
-             let its loop end when the host's work is done, or let it pass panics on. The process ends here.",
+            "wavetank: {} catches every panic and goes on, also the unwind that is to end it with its run: let \
+             its loop end when the host's work is done, or let it pass panics on. The process ends here.\n{}",
             self.name(task),
-            self.choices.borrow().seed()
+            crate::panics::run_name()
         ));
         std::process::abort();
     }
