@@ -346,7 +346,7 @@ impl Session {
     /// The work of [`Sweep::run`].
     fn verify(&self) -> Result<Passed, Stop> {
         let recording = self.recording_of_settings()?;
-        self.warm_up()?;
+        self.warm_up(|_| false)?;
         if let Some(recording) = recording {
             self.replay_for_verify(&recording)?;
             return Ok(Passed { recordings: 1, ..Passed::default() });
@@ -380,7 +380,7 @@ impl Session {
     /// The work of [`Sweep::find`].
     fn find(&self) -> Result<Found, Stop> {
         let recording = self.recording_of_settings()?;
-        self.warm_up()?;
+        self.warm_up(|symptom| self.is_wanted(symptom))?;
         if let Some(recording) = recording {
             return self.replay_for_find(&recording);
         }
@@ -391,7 +391,7 @@ impl Session {
             self.not_interrupted(&hunted)?;
             return Err(self.not_found(&hunted));
         };
-        let is_wanted = self.sweep.finds.as_ref().is_none_or(|wanted| failure.symptom.matches(wanted));
+        let is_wanted = self.is_wanted(&failure.symptom);
         let seed = failure.seed;
         let case = self.case(failure, &Default::default());
         if self.interrupt.is_raised() {

@@ -13,9 +13,9 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// If the run did not come to an end by itself, unless the test is to find that. Whatever else it shows, so will a run
+    /// If the run did not come to an end by itself, unless that `is_wanted`. Whatever else it shows, so will a run
     /// that is looked at; but to wait for the watchdog or the step limit again and again takes a minute.
-    pub(super) fn warm_up(&self) -> Result<(), Stop> {
+    pub(super) fn warm_up(&self, is_wanted: impl FnOnce(&Symptom) -> bool) -> Result<(), Stop> {
         let ran = self.ran(Job::replay(0, &ChoiceLog::default(), Replay::Lenient));
         let (symptom, outcome) = match ran {
             Ran::Ended(outcome) => match outcome.symptom.clone() {
@@ -25,7 +25,7 @@ impl Session {
             Ran::Stuck { .. } => (self.symptom_of_no_end(&ran), None),
             Ran::Crashed { .. } => return Ok(()),
         };
-        if self.is_to_find(&symptom) {
+        if is_wanted(&symptom) {
             return Ok(());
         }
         // The first seed's command begins with the same warm-up.
@@ -39,8 +39,9 @@ impl Session {
         Err(Stop::Failed(report.note(what).replay(seed, &symptom, None).to_string()))
     }
 
-    fn is_to_find(&self, symptom: &Symptom) -> bool {
-        self.sweep.finds.as_ref().is_some_and(|wanted| symptom.matches(wanted))
+    /// Whether [`Sweep::find`](super::Sweep::find) looks for `symptom`.
+    pub(super) fn is_wanted(&self, symptom: &Symptom) -> bool {
+        self.sweep.finds.as_ref().is_none_or(|wanted| symptom.matches(wanted))
     }
 
     fn first_seed(&self) -> u64 {

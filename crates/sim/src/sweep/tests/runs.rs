@@ -1,6 +1,7 @@
 //! Runs that differ from time to time, hang, or crash the tank.
 
 use super::*;
+use crate::symptom::SymptomKind;
 
 #[test]
 fn a_run_that_goes_another_way_the_second_time_is_nondeterminism() {
@@ -69,6 +70,21 @@ fn a_stuck_run_fails_the_test_and_names_what_was_running() {
     assert!(report.contains("no step for 40ms of real time"), "{report}");
     assert_eq!(command_of(&report), ("WAVETANK_SEED", "0x0"));
     drop(sender);
+}
+
+#[test]
+fn a_warm_up_that_does_not_end_is_the_failure_unless_the_test_is_to_find_that() {
+    let endless = |_: &mut ToyRun| Some(Symptom::new(SymptomKind::StepLimit, "9 steps and no end"));
+    let fixture = Fixture::new("endless");
+    let in_warm_up =
+        "wavetank: toys::bug failed in its warm-up\n\n  symptom     step limit: 9 steps and no end\n";
+    let report = report_of(fixture.session(fixture.sweep(), endless).verify());
+    assert!(report.starts_with(in_warm_up), "{report}");
+    let report = report_of(fixture.session(fixture.sweep().finds("panic"), endless).find());
+    assert!(report.starts_with(in_warm_up), "{report}");
+    for sweep in [fixture.sweep(), fixture.sweep().finds("no end")] {
+        assert_eq!(fixture.session(sweep, endless).find().expect("it is found").runs(), 1);
+    }
 }
 
 #[test]
