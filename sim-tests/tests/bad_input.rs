@@ -2,12 +2,16 @@
 //! do. (Bad settings, and what ends a process, are in `process`; recordings in the tank's own tests.)
 
 use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex as StdMutex};
 use std::time::Duration;
 
-use wavetank::runtime::{JoinError, ListenOptions, Mutex, Runtime, TaskHandle, ThreadHandle, Threads};
+use wavetank::runtime::{
+    Datagrams, JoinError, ListenOptions, LocalSockets, Mutex, Runtime, SocketOptions, Std, TaskHandle,
+    ThreadHandle, Threads,
+};
 use wavetank::{Host, Sim, Sweep};
 
 /// A test's folder of recordings, in a workspace of its own.
@@ -55,6 +59,11 @@ mod set_up {
         let problem = "the test has no client, so nothing says when it has ended: add one with `Sim::client`";
         refused("no-client", problem, |sim| sim.server("server", async |_| {}));
         refused("no-host", problem, |_| {});
+        let sweep = Sweep::new("bad_input::no-turmoil-client", folder("no-turmoil-client")).seeds(1);
+        let failure =
+            catch_unwind(AssertUnwindSafe(|| sweep.run_turmoil(|_| {}))).expect_err("the test fails");
+        let report = failure.downcast::<String>().expect("a report");
+        assert!(report.contains("when it has ended: add one with `TurmoilSim::client`\n"), "{report}");
     }
 
     #[test]
@@ -115,13 +124,38 @@ mod network {
     }
 
     #[test]
-    fn a_port_in_use_shows_which_in_the_trace() {
-        let line = "client/main  | cannot listen on 0.0.0.0:80: Address already in use (os error 98)";
-        fails("port", "error in client: Address already in use (os error 98)", &[line], |sim| {
+    fn an_address_that_is_refused_at_once_is_named_beside_the_error_and_in_the_trace() {
+        let taken = "cannot listen on 0.0.0.0:80: Address already in use (os error 98)";
+        let also = [&format!("\n              {taken}\n") as &str, &format!("client/main  | {taken}")];
+        fails("port", "error in client: Address already in use (os error 98)", &also, |sim| {
             sim.client("client", async |host: Host| {
                 let _first = Runtime::listen(&host, ([0, 0, 0, 0], 80).into(), ListenOptions::new()).await?;
                 Runtime::listen(&host, ([0, 0, 0, 0], 80).into(), ListenOptions::new()).await.map(drop)
             });
+        });
+        let unroutable = "cannot connect to 10.1.2.3:80: Network is unreachable (os error 101)";
+        let also =
+            [&format!("\n              {unroutable}\n") as &str, &format!("client/main  | {unroutable}")];
+        let symptom = "error in client: Network is unreachable (os error 101)";
+        fails("unroutable", symptom, &also, |sim| {
+            sim.client("client", async |host: Host| {
+                Runtime::connect(&host, ([10, 1, 2, 3], 80).into(), SocketOptions::new()).await.map(drop)
+            });
+        });
+        fails("unroutable-thread", symptom, &also, |sim| {
+            sim.client_thread("client", |host: Host| {
+                Threads::connect(&host, ([10, 1, 2, 3], 80).into(), SocketOptions::new(), None).map(drop)
+            });
+        });
+    }
+
+    #[test]
+    fn weather_for_an_unknown_host_names_it_with_those_that_there_are_and_the_call() {
+        let symptom =
+            "panic in client/main: no host of this simulation is called `sevrer`; its hosts: server, client";
+        fails("weather", symptom, &[concat!("  at          ", file!(), ":")], |sim| {
+            sim.server("server", async |_| {});
+            sim.client("client", async |host: Host| host.weather().partition("client", "sevrer"));
         });
     }
 
@@ -159,6 +193,25 @@ mod a_test_that_never_ends {
     }
 
     #[test]
+    fn and_whose_time_does_not_pass_is_stopped_by_its_warm_up_within_seconds() {
+        let begun = Threads::now(&Std);
+        let symptom = "step limit: 1000000 steps at one moment, and time does not pass while something can run; able to \
+                       run: client/main";
+        let also =
+            ["bad_input::moment failed in its warm-up\n", "note: no seed has run yet: this was the warm-up"];
+        fails("moment", symptom, &also, |sim| {
+            sim.client("client", async |host: Host| {
+                Runtime::sleep(&host, Duration::from_millis(5)).await;
+                loop {
+                    tokio::task::yield_now().await;
+                }
+            });
+        });
+        let took = Threads::now(&Std) - begun;
+        assert!(took < Duration::from_secs(30), "{took:?}: a few seconds, where nothing else goes on");
+    }
+
+    #[test]
     fn says_what_was_waited_for_when_its_time_was_up() {
         let also = ["  client/main waits for a timer, since ", "`Sim::time_limit` sets the limit"];
         fails("time", "time limit: 60s of virtual time and no end; still there:", &also, |sim| {
@@ -166,6 +219,62 @@ mod a_test_that_never_ends {
                 loop {
                     Runtime::sleep(&host, Duration::from_secs(1)).await;
                 }
+            });
+        });
+    }
+}
+
+mod what_is_forgotten {
+    use super::*;
+
+    const ANYWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 80);
+
+    #[test]
+    fn is_a_leak_that_is_named_with_its_address_and_whoever_made_it() {
+        let leak = |what: &str| format!("leak: left after every main had ended: {what}");
+        let listener = leak("the listener client:80, made by client/accepting");
+        fails("listener", &listener, &[], |sim| {
+            sim.client("client", async |host: Host| {
+                let accepting = Runtime::spawn(&host, "accepting", async move {
+                    let listener = Runtime::listen(&host, ANYWHERE, ListenOptions::new()).await;
+                    std::mem::forget(listener.expect("the port is free"));
+                });
+                accepting.await.expect("no panic");
+            });
+        });
+        fails("listener-thread", &listener, &[], |sim| {
+            sim.client_thread("client", |host: Host| {
+                let accepting = Threads::spawn(&host, "accepting", move || {
+                    let listener = Threads::listen(&host, ANYWHERE, ListenOptions::new());
+                    std::mem::forget(listener.expect("the port is free"));
+                });
+                accepting.expect("a thread").join().expect("no panic");
+            });
+        });
+        let socket = leak("the UDP socket client:80, made by client/main");
+        fails("datagrams", &socket, &[], |sim| {
+            sim.client("client", async |host: Host| {
+                std::mem::forget(Datagrams::bind_udp(&host, ANYWHERE, SocketOptions::new()).await);
+            });
+        });
+        let socket = leak("the Unix socket client:/run/here, made by client/main");
+        fails("unix", &socket, &[], |sim| {
+            sim.client("client", async |host: Host| {
+                let path = Path::new("/run/here");
+                std::mem::forget(LocalSockets::listen_unix(&host, path, ListenOptions::new()).await);
+            });
+        });
+    }
+
+    #[test]
+    fn is_no_leak_of_a_server_nor_once_it_is_closed() {
+        let sweep = Sweep::new("bad_input::closed", folder("closed")).seeds(5);
+        sweep.run(|sim| {
+            sim.server("server", async |host: Host| {
+                Runtime::listen(&host, ANYWHERE, ListenOptions::new()).await.map(std::mem::forget)
+            });
+            sim.client("client", async |host: Host| {
+                Runtime::listen(&host, ANYWHERE, ListenOptions::new()).await.map(drop)
             });
         });
     }

@@ -9,8 +9,6 @@
 //! An arm of `conformance!` that names the list (tasks or threads) and a function at the root, and that function: it
 //! makes the world and runs one behaviour in it.
 //!
-//! # Deviations
-//!
 #![doc = include_str!("conformance/deviations.md")]
 //!
 //! # Not here

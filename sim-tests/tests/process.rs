@@ -4,6 +4,9 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use wavetank::runtime::{Std, Threads};
 
 fn misbehave(how: &str) -> Command {
     misbehave_in(Path::new(env!("CARGO_TARGET_TMPDIR")), how)
@@ -14,15 +17,16 @@ fn stderr(output: &Output) -> String {
 }
 
 #[test]
-fn a_stack_overflow_names_the_thread_the_seed_and_the_setting() {
+fn a_stack_overflow_names_the_thread_the_test_and_the_setting() {
     let output = misbehave("overflow").output().expect("the child starts");
     let said = stderr(&output);
     assert!(!output.status.success());
     assert!(
-        said.contains("the simulated thread `client/deep` overflowed its stack of 1048576 bytes (seed "),
+        said.contains("the simulated thread `client/deep` overflowed its stack of 1048576 bytes.\n"),
         "{said}"
     );
     assert!(said.contains("`Sim::stack_bytes`"), "{said}");
+    assert!(said.contains("test:  misbehave::overflow, in its warm-up: the dull run"), "{said}");
 }
 
 #[test]
@@ -30,8 +34,25 @@ fn a_destructor_that_panics_in_teardown_is_named_before_the_process_ends() {
     let output = misbehave("panic-in-teardown").output().expect("the child starts");
     let said = stderr(&output);
     assert!(!output.status.success());
-    assert!(said.contains("dropped before it was finished"), "{said}");
-    assert!(said.contains("misbehave.rs"), "{said}");
+    let whose = "a destructor of the thread server/main panicked at sim-tests/src/bin/misbehave.rs:";
+    assert_eq!(said.matches(whose).count(), 1, "{said}");
+    assert_eq!(said.matches("wavetank: ").count(), 1, "{said}");
+    assert!(said.contains("Rust ends the process for that: dropped before it was finished"), "{said}");
+    assert!(said.contains("test:  misbehave::panic-in-teardown, in its warm-up: the dull run"), "{said}");
+    assert!(said.contains("\ncargo test panic-in-teardown -- --exact --nocapture\n"), "{said}");
+}
+
+#[test]
+fn a_destructor_that_panics_in_teardown_under_one_seed_is_named_with_the_seed() {
+    let output = misbehave("panic-in-teardown-of-a-seed").output().expect("the child starts");
+    let said = stderr(&output);
+    assert!(!output.status.success());
+    assert!(said.contains("a destructor of the thread server/main panicked at "), "{said}");
+    let (_, seed) =
+        said.split_once("test:  misbehave::panic-in-teardown-of-a-seed, seed ").expect("the seed");
+    let seed = seed.lines().next().expect("a line");
+    let command = format!("WAVETANK_SEED={seed} cargo test panic-in-teardown-of-a-seed -- --exact");
+    assert!(said.contains(&command), "{said}");
 }
 
 #[test]
@@ -42,7 +63,7 @@ fn a_panic_in_the_unwind_of_another_shows_both_and_whose_they_are_before_the_pro
     assert!(said.contains("a destructor of client/main panicked while the stack was unwound"), "{said}");
     let first = said.find("the hull is open").expect("the first panic");
     let second = said.find("dropped before it was finished").expect("the second");
-    assert!(first < second && said.contains("WAVETANK_SEED=0x"), "{said}");
+    assert!(first < second && said.contains("test:  misbehave::panic-in-unwind, in its warm-up"), "{said}");
 }
 
 #[test]
@@ -50,7 +71,32 @@ fn a_thread_stuck_on_a_real_lock_is_named_by_the_watchdog() {
     let output = misbehave("real-lock").output().expect("the child starts");
     let said = stderr(&output);
     assert!(!output.status.success());
-    assert!(said.contains("client/waits"), "{said}");
+    assert!(said.contains("wavetank: misbehave::real-lock failed in its warm-up\n"), "{said}");
+    assert!(said.contains("  symptom     stuck in client/waits\n"), "{said}");
+    assert!(said.contains("no step for 1s of real time"), "{said}");
+    assert!(
+        said.contains("the dull run of the test (every pick is 0), which comes before all seeds"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_sweep_that_runs_none_of_its_seeds_says_so_and_a_spent_budget_fails_it() {
+    let folder = workspace("no-seeds");
+    let none = |name: &str, value: &str| {
+        let output = misbehave_in(&folder, "passes").env(name, value).output().expect("the child starts");
+        (output.status.success(), stderr(&output))
+    };
+    let (passed, said) = none("WAVETANK_SHARD", "8/8");
+    let why = "misbehave::passes ran no seed: WAVETANK_SHARD has more machines than the test has seeds (5)";
+    assert!(passed && said.contains(why), "{said}");
+    let (passed, said) = none("WAVETANK_TIME_BUDGET", "0");
+    let why = "misbehave::passes ran no seed\n\nnote: WAVETANK_TIME_BUDGET was spent before the first seed";
+    assert!(!passed && said.contains(why), "{said}");
+    for (name, value) in [("WAVETANK_SHARD", "5/8"), ("WAVETANK_TIME_BUDGET", "60"), ("WAVETANK_SEEDS", "0")]
+    {
+        assert_eq!(none(name, value), (true, String::new()), "{name}={value}");
+    }
 }
 
 /// A folder that is a workspace of its own, for what `test` records.
@@ -91,6 +137,7 @@ fn a_thread_that_catches_even_its_end_is_named_before_the_process_ends() {
     let said = stderr(&output);
     assert!(!output.status.success());
     assert!(said.contains("server/main catches every panic and goes on"), "{said}");
+    assert!(said.contains("test:  misbehave::catches-all, in its warm-up: the dull run"), "{said}");
 }
 
 #[test]
@@ -149,22 +196,35 @@ fn a_recording_that_was_cut_off_fails_with_its_place_and_is_left_alone() {
 
 #[test]
 fn ctrl_c_ends_a_sweep_and_says_how_far_it_came() {
+    let begun = Std.now();
     let (status, said) = interrupted(misbehave("never-ends"), "sweeping");
+    let took = Std.now() - begun;
+    assert!(took < PROMPTLY, "{took:?}");
     assert_eq!(status, Some(130), "{said}");
-    assert!(said.contains("seeds"), "{said}");
+    let seeds = said.trim().strip_prefix("wavetank: misbehave::never-ends interrupted after ");
+    let seeds = seeds.and_then(|rest| rest.strip_suffix(" seeds, all passed")).map(str::parse::<u64>);
+    // The child speaks in its 100th run; one in 64 is done twice, and some are under way.
+    assert!(matches!(seeds, Some(Ok(80..))), "{said}");
 }
 
 #[test]
 fn ctrl_c_ends_shrinking_and_keeps_what_was_found() {
     let folder = workspace("shrinking");
+    let begun = Std.now();
     let (status, said) = interrupted(misbehave_in(&folder, "slow-bug"), "shrinking");
+    let took = Std.now() - begun;
+    assert!(took < PROMPTLY, "{took:?}");
     assert_eq!(status, Some(130), "{said}");
     assert!(said.contains("symptom     panic in client/main: an update was lost"), "{said}");
     assert!(said.contains("; interrupted)"), "{said}");
+    assert!(said.contains("  seed        0x") && said.contains("  recording   seeds/"), "{said}");
     assert!(said.lines().last().is_some_and(|command| command.starts_with("WAVETANK_")), "{said}");
     let (_, text) = recording(&folder);
     assert!(text.contains("expect = fails(panic in client/main: an update was lost)"), "{text}");
 }
+
+/// Well below what the sweeps of these tests would take if nobody interrupted them (for ever; 20 s of shrinking).
+const PROMPTLY: Duration = Duration::from_secs(15);
 
 /// Interrupts a child when it says `word`, and returns its status and what it said before it ended.
 fn interrupted(mut command: Command, word: &str) -> (Option<i32>, String) {

@@ -46,12 +46,11 @@ pub(crate) fn expand(options: TokenStream, function: TokenStream) -> Result<Toke
         .seeds(#seeds)
     };
     let required = sometimes_required.map(|()| quote! { .sometimes_required() });
-    let (run, find) = methods(&body.sig);
     let run = match finds {
-        None => quote! { #sweep #required #(.reaches(#reaches))*.#run(#name); },
+        None => quote! { #sweep #required #(.reaches(#reaches))*.run_simulated(#name); },
         // The snapshot's macro must expand in the user's crate: that is how it lands beside the user's file.
         Some(symptom) => quote! {
-            let found = #sweep.finds(#symptom).#find(#name);
+            let found = #sweep.finds(#symptom).find_simulated(#name);
             if let ::core::option::Option::Some(trace) = found.trace_to_review() {
                 ::wavetank::__private::insta::assert_snapshot!(#name_text, trace);
             }
@@ -177,27 +176,6 @@ impl Parse for Pair {
     }
 }
 
-/// The methods of a sweep that run and find what this signature takes: a `TurmoilSim` runs inside of turmoil, anything
-/// else in the tank.
-fn methods(signature: &Signature) -> (Ident, Ident) {
-    let is_turmoil = |argument: &FnArg| match argument {
-        FnArg::Typed(argument) => match &*argument.ty {
-            Type::Reference(reference) => match &*reference.elem {
-                Type::Path(path) => path.path.segments.last().is_some_and(|last| last.ident == "TurmoilSim"),
-                _ => false,
-            },
-            _ => false,
-        },
-        FnArg::Receiver(_) => false,
-    };
-    let [run, find] = if signature.inputs.iter().any(is_turmoil) {
-        ["run_turmoil", "find_turmoil"]
-    } else {
-        ["run", "find"]
-    };
-    (Ident::new(run, Span::call_site()), Ident::new(find, Span::call_site()))
-}
-
 /// Refuses every signature but `fn name(sim: &mut Sim)`.
 fn check_signature(signature: &Signature) -> Result<()> {
     const WANTED: &str = "a simulation is `fn name(sim: &mut Sim)`";
@@ -280,7 +258,7 @@ mod tests {
                     )
                     .package(::core::env!("CARGO_PKG_NAME"))
                     .seeds(100u64)
-                    .run(closes);
+                    .run_simulated(closes);
                 }
             },
         );
@@ -301,7 +279,7 @@ mod tests {
                     .package(::core::env!("CARGO_PKG_NAME"))
                     .seeds(5000u64)
                     .finds("not closed")
-                    .find(r#loop);
+                    .find_simulated(r#loop);
                     if let ::core::option::Option::Some(trace) = found.trace_to_review() {
                         ::wavetank::__private::insta::assert_snapshot!("loop", trace);
                     }
@@ -314,21 +292,9 @@ mod tests {
     fn a_test_says_which_points_it_must_reach() {
         let options = "seeds = 5, sometimes = \"required\", reaches = \"a\", reaches = \"b\"";
         let expanded = expand_text(options, "fn closes(sim: &mut Sim) {}").expect("it expands").to_string();
-        let calls = quote! { .seeds(5u64).sometimes_required().reaches("a").reaches("b").run(closes) };
+        let calls =
+            quote! { .seeds(5u64).sometimes_required().reaches("a").reaches("b").run_simulated(closes) };
         assert!(expanded.contains(&calls.to_string()), "{expanded}");
-    }
-
-    #[test]
-    fn what_takes_a_turmoil_sim_runs_inside_of_turmoil() {
-        for (options, argument, method) in [
-            ("", "&mut TurmoilSim", "run_turmoil"),
-            ("finds = \"x\"", "&mut wavetank::turmoil::TurmoilSim", "find_turmoil"),
-            ("", "&mut Sim", "run"),
-        ] {
-            let expanded =
-                expand_text(options, &format!("fn closes(sim: {argument}) {{}}")).expect("it expands");
-            assert!(expanded.to_string().contains(&format!(". {method} (closes)")), "{expanded}");
-        }
     }
 
     #[test]

@@ -4,10 +4,11 @@
 //! block. The executor steps one of them at a time and knows nothing of networks: what a parked task waits for is told
 //! to it as a [`Wait`], and whoever drives it decides when time passes.
 //!
-//! The files: `waker` (how tasks become ready), `coroutine` and `threads` (threads), `timers` (the clock), `strategy` (who runs next), `budget` (how far a
-//! task gets in a step), `wait` (what parked tasks wait for), `perturb` (late and spurious wake-ups), `overflow` (stack
-//! overflows), `lifecycle` (start, end, teardown), `hosts` (what happens to all tasks of one host), `domain` (hosts that
-//! another simulation steps one by one).
+//! The files: `waker` and `ready` (how tasks become ready), `schedule` and `strategy` (who runs next), `coroutine` and
+//! `threads` (threads), `timers` (the clock), `budget` (how far a task gets in a step), `wait` (what parked tasks wait
+//! for), `perturb` (late and spurious wake-ups), `hold` (who is preempted is held back), `overflow` (stack overflows),
+//! `lifecycle` (start, end, teardown), `locks` (what a task holds when it ends), `verdict` (what ends a run), `hosts`
+//! (what happens to all tasks of one host), `domain` (hosts that another simulation steps one by one).
 //!
 //! # Invariants
 //!
@@ -20,13 +21,18 @@ mod budget;
 mod coroutine;
 #[cfg(feature = "turmoil")]
 mod domain;
+mod hold;
 mod hosts;
 mod lifecycle;
+mod locks;
 mod overflow;
 mod perturb;
+mod ready;
+mod schedule;
 mod strategy;
 mod threads;
 mod timers;
+mod verdict;
 mod wait;
 mod waker;
 
@@ -46,6 +52,7 @@ use crate::trace::{Fact, Trace};
 
 use budget::{BUDGETS, Budgets};
 use coroutine::{Resumed, Suspender, ThreadBody};
+use hold::Holds;
 pub(crate) use lifecycle::{Straggler, describe_wait};
 pub(crate) use perturb::{LATER_BOUND, NOBODY, draw_later, later};
 use strategy::Chooser;
@@ -136,6 +143,8 @@ struct Slot {
     locks_held: u32,
     /// The timer that ends the stretch for which it is withheld.
     withheld_until: Option<TimerKey>,
+    /// For how long it is withheld when it could go on after its present step.
+    held_next: Nanos,
 }
 
 #[derive(Clone, Copy)]
@@ -145,6 +154,7 @@ struct Lanes {
     budget: LaneId,
     pending: LaneId,
     spurious: LaneId,
+    hold: LaneId,
 }
 
 /// See the module.
@@ -168,6 +178,8 @@ pub(crate) struct Executor {
     handoff: Cell<Option<TaskId>>,
     halted: hosts::Halted,
     steps: Cell<u64>,
+    /// The time it was when the clock last moved, and the steps by then.
+    instant: Cell<(Nanos, u64)>,
     mains_left: Cell<usize>,
     withholds: bool,
     preempts: bool,
@@ -175,6 +187,8 @@ pub(crate) struct Executor {
     defers: bool,
     /// Parked tasks may be woken for nothing.
     wakes_for_nothing: bool,
+    /// What is preempted may be held back.
+    holds: Option<Holds>,
     budgets: RefCell<Budgets>,
     /// No task was polled since tokio renewed its budget.
     budget_is_whole: Cell<bool>,
@@ -208,6 +222,7 @@ impl Executor {
             budget: choices.lane("budget"),
             pending: choices.lane("pending"),
             spurious: choices.lane("spurious"),
+            hold: choices.lane("hold"),
         };
         // Which perturbations a run has is a choice of its own, so that a replay asks the same questions.
         let swarm = choices.lane("swarm");
@@ -217,6 +232,7 @@ impl Executor {
         };
         let (withholds, preempts) = (drawn("swarm withhold", 3), drawn("swarm preempt", 3));
         let (defers, wakes_for_nothing) = (drawn("swarm pending", 3), drawn("swarm spurious", 3));
+        let holds = drawn("swarm hold", 2).then(|| Holds::draw(&choices));
         let chooser = Chooser::new(settings.strategy, choices.side_stream("strategy"));
         Self {
             run,
@@ -238,11 +254,13 @@ impl Executor {
             handoff: Cell::new(None),
             halted: hosts::Halted::default(),
             steps: Cell::new(0),
+            instant: Cell::new((0, 0)),
             mains_left: Cell::new(0),
             withholds,
             preempts,
             defers,
             wakes_for_nothing,
+            holds,
             budgets: RefCell::new(Budgets::new()),
             budget_is_whole: Cell::new(false),
             operations_left: Cell::new(u32::MAX),
@@ -256,70 +274,6 @@ impl Executor {
             domains: domain::Domains::default(),
             mailbox: Arc::default(),
             progress,
-        }
-    }
-
-    // Facts and verdicts.
-
-    pub(crate) fn fact(&self, fact: Fact) {
-        let task = self.current.get();
-        if let Ok(mut trace) = self.trace.try_borrow_mut() {
-            trace.record(self.now(), task, fact);
-        }
-    }
-
-    /// Ends the run with `symptom`, unless an earlier one already did.
-    pub(crate) fn fail(&self, symptom: Symptom) {
-        if self.tearing_down.get() {
-            return;
-        }
-        self.verdict.borrow_mut().get_or_insert(symptom);
-    }
-
-    /// Ends the run with `symptom` after this step, unless the step itself fails.
-    fn fail_later(&self, symptom: Symptom) {
-        self.pending_verdict.borrow_mut().get_or_insert(symptom);
-    }
-
-    /// Ends the run with the panic that has just happened.
-    fn fail_by_panic(&self, who: &str, message: &str) {
-        let place = crate::panics::take_place();
-        if !self.stopped() && !self.tearing_down.get() {
-            *self.panicked_at.borrow_mut() = place;
-        }
-        let advice = advice::on(message).map(|advice| format!("\n{advice}")).unwrap_or_default();
-        self.fail(Symptom::new(SymptomKind::Panic, format!("{who}: {message}{advice}")));
-    }
-
-    /// The source place of the panic that ended the run, if one did.
-    pub(crate) fn panicked_at(&self) -> Option<String> {
-        self.panicked_at.borrow().clone()
-    }
-
-    pub(crate) fn verdict(&self) -> Option<Symptom> {
-        self.verdict.borrow().clone()
-    }
-
-    fn stopped(&self) -> bool {
-        self.verdict.borrow().is_some()
-    }
-
-    pub(crate) fn steps(&self) -> u64 {
-        self.steps.get()
-    }
-
-    /// Counts a step; the step limit ends the run.
-    fn count_step(&self, task: TaskId) {
-        let steps = self.steps.get() + 1;
-        self.steps.set(steps);
-        self.progress.step(steps, task.0);
-        if steps > self.settings.steps_max {
-            let still = self.still_running();
-            let detail = format!(
-                "{} steps and no end; {still}\n`Sim::steps_max` sets the limit. A loop that nothing ends waits for nothing",
-                self.settings.steps_max
-            );
-            self.fail(Symptom::new(SymptomKind::StepLimit, detail));
         }
     }
 
@@ -340,177 +294,6 @@ impl Executor {
 
     pub(crate) fn waker(&self, task: TaskId) -> Waker {
         self.slots.borrow()[task.index()].waker.clone()
-    }
-
-    /// Notes that `task` was woken. It becomes ready when the executor next looks.
-    pub(crate) fn wake(&self, task: TaskId) {
-        {
-            let mut slots = self.slots.borrow_mut();
-            let slot = &mut slots[task.index()];
-            if slot.woken || slot.state == State::Ended {
-                return;
-            }
-            slot.woken = true;
-        }
-        #[cfg(feature = "turmoil")]
-        if self.wake_in_domain(task) {
-            return;
-        }
-        self.inbox.borrow_mut().push_back(task);
-        if let Some(root) = self.root.borrow_mut().take() {
-            root.wake();
-        }
-    }
-
-    pub(crate) fn has_mail(&self) -> bool {
-        !self.inbox.borrow().is_empty()
-    }
-
-    pub(crate) fn park_root(&self, waker: Option<Waker>) {
-        *self.root.borrow_mut() = waker;
-    }
-
-    /// Moves woken tasks to the ready list, or withholds them for a while.
-    fn collect(&self) {
-        if self.has_mail() {
-            self.collect_mail();
-        }
-    }
-
-    fn collect_mail(&self) {
-        while let Some(task) = self.next_mail() {
-            let withheld = self.withheld_for(task);
-            let mut slots = self.slots.borrow_mut();
-            let slot = &mut slots[task.index()];
-            if slot.state != State::Parked {
-                // Running or ready already: `woken` stays set and its next park returns at once.
-                continue;
-            }
-            if withheld == 0 {
-                self.make_ready(task, slot);
-            } else {
-                // The timer's wake-up counts as a new one; it is not withheld again.
-                let (host, waker) = (slot.host, waker::late(self.run, task));
-                drop(slots);
-                self.fact_of(task, Fact::Withheld { nanos: withheld });
-                let timer = self.arm(self.now().saturating_add(withheld), host, waker);
-                self.slots.borrow_mut()[task.index()].withheld_until = Some(timer);
-            }
-        }
-    }
-
-    fn next_mail(&self) -> Option<TaskId> {
-        self.inbox.borrow_mut().pop_front()
-    }
-
-    fn fact_of(&self, task: TaskId, fact: Fact) {
-        self.trace.borrow_mut().record(self.now(), Some(task), fact);
-    }
-
-    fn withheld_for(&self, task: TaskId) -> Nanos {
-        // Nobody is late at the start: servers listen before the first client's segment arrives. Nor at the end: what
-        // is merely slow is no leak.
-        if !self.withholds || self.now() == 0 || !self.is_fair_game() {
-            return 0;
-        }
-        let site = self.site(self.lanes.get().withhold, task, Operation::new("wake-up"));
-        let bound = WITHHELD.partition_point(|&nanos| nanos <= self.settings.withhold_max) as u32;
-        let pick = self
-            .choices
-            .borrow_mut()
-            .pick(site, bound, |rng| if below(rng, 24) == 0 { below(rng, bound) } else { 0 });
-        WITHHELD[pick as usize]
-    }
-
-    /// Makes a withheld task ready: its stretch is over.
-    pub(crate) fn release(&self, task: TaskId) {
-        let mut slots = self.slots.borrow_mut();
-        let slot = &mut slots[task.index()];
-        slot.withheld_until = None;
-        if slot.state == State::Parked {
-            self.make_ready(task, slot);
-        }
-        drop(slots);
-        if let Some(root) = self.root.borrow_mut().take() {
-            root.wake();
-        }
-    }
-
-    /// Makes every withheld task ready.
-    pub(crate) fn release_all(&self) {
-        let withheld: Vec<(TaskId, TimerKey)> = {
-            let slots = self.slots.borrow();
-            let withheld =
-                slots.iter().enumerate().filter_map(|(index, slot)| Some((index, slot.withheld_until?)));
-            withheld.map(|(index, timer)| (TaskId::new(index), timer)).collect()
-        };
-        for (task, timer) in withheld {
-            self.disarm(timer);
-            self.release(task);
-        }
-    }
-
-    pub(crate) fn has_ready(&self) -> bool {
-        self.collect();
-        !self.ready.borrow().is_empty() || self.handoff.get().is_some()
-    }
-
-    /// Takes the next task to step off the ready list.
-    pub(crate) fn next(&self) -> Option<TaskId> {
-        self.collect();
-        if let Some(task) = self.handoff.take() {
-            return Some(task);
-        }
-        let count = self.ready.borrow().len();
-        let index = match count {
-            0 => return None,
-            1 => 0,
-            _ => {
-                let (task, operation) = self.last.get().unwrap_or((TaskId(0), Operation::new("start")));
-                let site = self.site(self.lanes.get().schedule, task, operation);
-                let ready = self.ready.borrow();
-                self.choose(site, ready.as_slices().0, ready.as_slices().1, None)
-            }
-        };
-        if index == 0 {
-            return self.ready.borrow_mut().pop_front();
-        }
-        let first = self.ready.borrow()[0];
-        let chosen = self.ready.borrow_mut().remove(index)?;
-        self.fact_of(chosen, Fact::Overtakes { first });
-        Some(chosen)
-    }
-
-    fn choose(&self, site: SiteId, front: &[TaskId], back: &[TaskId], running: Option<TaskId>) -> usize {
-        let candidates: Vec<TaskId> = running.iter().chain(front).chain(back).copied().collect();
-        let bound = u32::try_from(candidates.len()).expect("fewer than 2^32 tasks");
-        let mut chooser = self.chooser.borrow_mut();
-        let pick = self.choices.borrow_mut().pick(site, bound, |lane| chooser.propose(&candidates, lane));
-        pick as usize
-    }
-
-    /// The site of `task` at `operation` in `lane`.
-    fn site(&self, lane: LaneId, task: TaskId, operation: Operation) -> SiteId {
-        let mut slots = self.slots.borrow_mut();
-        let slot = &mut slots[task.index()];
-        // An operation has one lane, so the operation alone is the key.
-        let known = slot.sites.iter().find(|(known, _)| known.is_same_text(operation));
-        let known = known.or_else(|| slot.sites.iter().find(|(known, _)| *known == operation));
-        if let Some(&(_, site)) = known {
-            return site;
-        }
-        let site = self.choices.borrow_mut().site(lane, &format!("{} {operation}", slot.name));
-        slot.sites.push((operation, site));
-        site
-    }
-
-    /// Asks a question of `bound` alternatives for the running thread about `operation`, in the schedule lane.
-    pub(crate) fn pick_waiter(&self, operation: Operation, bound: usize) -> usize {
-        let Some(task) = self.current.get().filter(|_| bound > 1) else { return 0 };
-        let site = self.site(self.lanes.get().schedule, task, operation);
-        let fifo = self.settings.strategy == Strategy::Fifo;
-        let bound = u32::try_from(bound).expect("fewer than 2^32 waiters");
-        self.choices.borrow_mut().pick(site, bound, |rng| if fifo { 0 } else { below(rng, bound) }) as usize
     }
 
     // Steps.
@@ -593,7 +376,7 @@ impl Executor {
 
     /// Makes ready for steps. Must be called within tokio, before the first.
     pub(crate) fn begin(&self) {
-        self.budgets.borrow_mut().prepare(self.preempts);
+        self.budgets.borrow_mut().prepare(self.preempts || self.holds.is_some());
         self.budget_is_whole.set(false);
     }
 
@@ -605,24 +388,25 @@ impl Executor {
     /// Draws how many operations a task may finish in this step, of the seam and of tokio.
     fn grant_budget(&self, task: TaskId) {
         let is_whole = self.budget_is_whole.take();
+        let held_after = self.plan_to_hold(task);
+        let pick = if held_after == 0 { self.draw_budget(task) } else { held_after };
+        if pick != 0 {
+            self.operations_left.set(BUDGETS[pick]);
+        }
+        if pick != 0 || !is_whole {
+            self.budgets.borrow_mut().grant(pick);
+        }
+    }
+
+    /// Draws an index of [`BUDGETS`].
+    fn draw_budget(&self, task: TaskId) -> usize {
         if !self.preempts {
-            if !is_whole {
-                self.budgets.borrow_mut().grant(0);
-            }
-            return;
+            return 0;
         }
         let site = self.site(self.lanes.get().budget, task, Operation::new("budget"));
         let bound = BUDGETS.len() as u32;
-        let pick = self
-            .choices
-            .borrow_mut()
-            .pick(site, bound, |rng| if below(rng, 2) == 0 { below(rng, bound) } else { 0 });
-        if pick != 0 {
-            self.operations_left.set(BUDGETS[pick as usize]);
-        }
-        if pick != 0 || !is_whole {
-            self.budgets.borrow_mut().grant(pick as usize);
-        }
+        let draw = |rng: &mut _| if below(rng, 2) == 0 { below(rng, bound) } else { 0 };
+        self.choices.borrow_mut().pick(site, bound, draw) as usize
     }
 
     /// Notes what the running task waits for, for reports.
@@ -671,8 +455,11 @@ impl Executor {
             // Preempted: it stands at the head of the ready list, or among the frozen.
             return;
         }
-        slot.state = State::Parked;
         slot.parked_since = self.now();
+        if slot.park_if_held() {
+            return;
+        }
+        slot.state = State::Parked;
         let (woken, is_async) = (slot.woken, slot.suspender.is_none());
         drop(slots);
         if !woken && is_async {

@@ -109,7 +109,8 @@ impl Host {
         if let Some(failure) = result.failure() {
             let run = self.run();
             run.executor.fact(Fact::Failed(failure.as_str().into()));
-            let detail = format!("{}: {failure}", self.name());
+            let where_it_was = run.refusals.last(self.index, &failure);
+            let detail = format!("{}: {failure}{where_it_was}", self.name());
             run.executor.fail(Symptom::new(SymptomKind::HostError, detail));
         }
     }
@@ -118,20 +119,17 @@ impl Host {
         let found = self.run().network(|network, _, _| network.resolve(self.id(), host));
         match found {
             Some(ip) => Ok(vec![(ip, port).into()]),
-            None => {
-                let known = self.run().host_names().join(", ");
-                Err(io::Error::new(
-                    io::ErrorKind::NotFound,
-                    format!("no host of this simulation is called `{host}`; its hosts: {known}"),
-                ))
-            }
+            None => Err(io::Error::new(io::ErrorKind::NotFound, self.run().no_such_host(host))),
         }
     }
 
-    /// Shows in the trace that listening failed, and where: the error of the system does not say.
-    fn cannot_listen(self, address: std::net::SocketAddr, error: io::Error) -> io::Error {
-        let line = format!("cannot listen on {address}: {error}");
-        self.run().executor.fact(Fact::Logged(line.into_boxed_str()));
+    /// Shows in the trace what failed at once, and where, and keeps it for the report of a main that ends with the same
+    /// error: an error of the system does not say where.
+    fn cannot(self, what: &str, address: std::net::SocketAddr, error: io::Error) -> io::Error {
+        let line = format!("cannot {what} {address}: {error}");
+        let run = self.run();
+        run.executor.fact(Fact::Logged(line.as_str().into()));
+        run.refusals.note(self.index, error.to_string(), line);
         error
     }
 

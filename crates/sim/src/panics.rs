@@ -16,6 +16,8 @@ use crate::trace::Fact;
 thread_local! {
     static IS_RUN_THREAD: Cell<bool> = const { Cell::new(false) };
     static LAST_PANIC: RefCell<Option<LastPanic>> = const { RefCell::new(None) };
+    /// Which run this is, and how to see it again.
+    static RUN_NAME: RefCell<String> = const { RefCell::new(String::new()) };
     /// The whole text of the one before.
     static BEFORE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
@@ -49,6 +51,16 @@ pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T, String> {
     result.map_err(|payload| LAST_PANIC.take().map_or_else(|| message_of(&*payload), |last| last.whole))
 }
 
+/// Says which run this OS thread does, in lines for its last words.
+pub(crate) fn name_run(name: String) {
+    RUN_NAME.set(name);
+}
+
+/// Which run this OS thread does, and how to see it again, in lines.
+pub(crate) fn run_name() -> String {
+    RUN_NAME.try_with(|name| name.borrow().clone()).unwrap_or_default()
+}
+
 /// How a tokio runtime ends that shuts down when a task panics, as turmoil's do: the panic before this one is the news.
 const TOKIO_SHUTS_DOWN: &str = "configured to shut down on unhandled panic";
 
@@ -67,8 +79,7 @@ fn note(info: &PanicHookInfo<'_>) {
     }
     if message.starts_with(DURING_CLEANUP) {
         last_words();
-    }
-    if let Some(run) = crate::context::current() {
+    } else if let Some(run) = crate::context::current() {
         // Now and not when the unwind has ended: what destructors do comes after it.
         run.executor.fact(Fact::Panicked(message.as_str().into()));
         warn_of_abort(&run, &message, &place);
@@ -93,19 +104,20 @@ fn last_words() {
     let second =
         LAST_PANIC.try_with(RefCell::take).ok().flatten().map_or_else(String::new, |last| last.whole);
     complain(&format!(
-        "wavetank: a destructor{whose} panicked while the stack was unwound by another panic (seed {:#x}), and Rust ends \
-         the process for that.\nfirst: {first}\nthen:  {second}\nto see it again, run this test with WAVETANK_SEED={:#x}",
-        run.seed, run.seed,
+        "wavetank: a destructor{whose} panicked while the stack was unwound by another panic, and Rust ends the process for \
+         that.\nfirst: {first}\nthen:  {second}\n{}",
+        run_name(),
     ));
 }
 
 /// Says what nobody else can say any more: a second panic in a forced unwind ends the process.
 fn warn_of_abort(run: &Run, message: &str, place: &str) {
     if run.executor.is_tearing_down_a_thread() {
+        let whose = run.executor.running_name().unwrap_or_default();
         complain(&format!(
-            "wavetank: a destructor panicked at {place} while the simulated thread it belongs to was torn down (seed \
-             {}): {message}. Rust ends the process for a panic in an unwind.",
-            run.seed,
+            "wavetank: a destructor of the thread {whose} panicked at {place} while the thread was torn down, by an unwind, \
+             and Rust ends the process for that: {message}\n{}",
+            run_name(),
         ));
     }
 }

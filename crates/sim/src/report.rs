@@ -72,7 +72,7 @@ pub(crate) struct Identity {
 
 impl Identity {
     /// Returns what runs this test alone.
-    fn cargo_test(&self) -> String {
+    pub(crate) fn cargo_test(&self) -> String {
         let (crate_name, path) = self.test.split_once("::").unwrap_or(("", &self.test));
         let mut command = "cargo test".to_owned();
         if let Some(package) = &self.package {

@@ -10,7 +10,9 @@ mod drive;
 mod hostile;
 mod hosts;
 mod link;
+mod makers;
 pub(crate) mod oracle;
+mod refusals;
 #[cfg(test)]
 pub(crate) mod tests;
 mod waiters;
@@ -42,6 +44,8 @@ pub(crate) use drive::fail;
 use hosts::HostRole;
 pub(crate) use hosts::Main;
 use link::{Link, LinkSites};
+use makers::Makers;
+use refusals::Refusals;
 use waiters::Waiters;
 
 /// A test's body: builds the hosts of one run.
@@ -78,7 +82,6 @@ pub(crate) struct Outcome {
 /// One run in progress. Everything that code under test holds finds it through `context`.
 pub(crate) struct Run {
     pub(crate) number: u64,
-    pub(crate) seed: u64,
     pub(crate) trace_level: tracing::Level,
     pub(crate) executor: Executor,
     pub(crate) probes: Probes,
@@ -90,6 +93,8 @@ pub(crate) struct Run {
     woken: Cell<Vec<Waker>>,
     /// Names of what tasks wait for outside of the tank's network.
     labels: RefCell<Vec<Arc<str>>>,
+    makers: Makers,
+    pub(crate) refusals: Refusals,
     config: Config,
     hosts: Vec<HostRole>,
     /// When the last fault ended: a stall counts from here.
@@ -112,7 +117,7 @@ pub(crate) fn run(body: &Body, plan: &Plan<'_>, progress: &Arc<Progress>) -> Out
     let (choices, config, plans) = sim.into_parts();
     let setup = match built {
         Err(payload) => Some(panic_message(&*payload)),
-        Ok(()) => config.problem(&plans),
+        Ok(()) => config.problem("Sim", &plans),
     };
     tracing::dispatcher::with_default(trace::dispatch(), || {
         simulate(number, choices, config, plans, setup, progress)
@@ -190,7 +195,6 @@ impl Run {
             withhold_max: config.withhold_max,
             tolerate_panics: config.tolerate_panics,
         };
-        let seed = choices.seed();
         let executor = Executor::new(number, settings, choices, progress);
         let mut hosts = Vec::new();
         for plan in plans {
@@ -213,7 +217,6 @@ impl Run {
         }
         Self {
             number,
-            seed,
             trace_level: config.trace_level,
             executor,
             probes: Probes::default(),
@@ -224,6 +227,8 @@ impl Run {
             waiters: RefCell::default(),
             woken: Cell::default(),
             labels: RefCell::default(),
+            makers: Makers::default(),
+            refusals: Refusals::default(),
             config,
             hosts,
             healed_at: Cell::new(0),
@@ -310,6 +315,11 @@ impl Run {
 
     pub(crate) fn host_names(&self) -> Vec<Arc<str>> {
         self.hosts.iter().map(|host| host.name.clone()).collect()
+    }
+
+    /// What to say of a name that no host has.
+    pub(crate) fn no_such_host(&self, name: &str) -> String {
+        format!("no host of this simulation is called `{name}`; its hosts: {}", self.host_names().join(", "))
     }
 
     pub(crate) fn host_index(&self, name: &str) -> Option<HostIndex> {

@@ -172,21 +172,20 @@ impl Config {
         Duration::from_nanos(self.time_limit)
     }
 
-    /// What is wrong with a set-up, if anything.
-    pub(crate) fn problem(&self, hosts: &[HostPlan]) -> Option<String> {
+    /// What is wrong with a set-up, if anything. `sim` is what the test calls the type that it sets up.
+    pub(crate) fn problem(&self, sim: &str, hosts: &[HostPlan]) -> Option<String> {
         if !STACK_BYTES.contains(&self.stack_bytes) {
             return Some(format!(
-                "`Sim::stack_bytes({})`: a stack has {} bytes to {}",
+                "`{sim}::stack_bytes({})`: a stack has {} bytes to {}",
                 self.stack_bytes,
                 STACK_BYTES.start(),
                 STACK_BYTES.end()
             ));
         }
         if !hosts.iter().any(|host| host.client) {
-            return Some(
-                "the test has no client, so nothing says when it has ended: add one with `Sim::client`"
-                    .into(),
-            );
+            return Some(format!(
+                "the test has no client, so nothing says when it has ended: add one with `{sim}::client`"
+            ));
         }
         for (index, host) in hosts.iter().enumerate() {
             let name = &host.name;
@@ -334,8 +333,9 @@ impl Sim {
 
     /// Says whether seeds may perturb what code under test must not rely on. Default: yes. In a run that has it,
     ///
-    /// - ready tasks are held back for a while (a slow CPU);
+    /// - ready tasks and threads are held back for a while (a slow CPU);
     /// - tasks are preempted between operations that are ready (tokio's own `sync` and `time` operations too);
+    /// - tasks and threads are preempted there and then held back, so that what others do much later still comes between;
     /// - an operation of a task (connect, accept, read, write, sleep) is told `Pending` first, and woken at once or late;
     /// - parked tasks are woken for nothing;
     /// - [`buggify!`](crate::buggify) is true now and then.
@@ -348,8 +348,8 @@ impl Sim {
     }
 
     /// Sets how long a ready task, or an operation that could go on, may be held back at a time, at most. Default: no bound;
-    /// what is drawn is up to ten seconds. For protocols that break, rightly, when a peer does not answer for so long.
-    /// 0 holds nothing back.
+    /// what is drawn is up to ten seconds, for what is preempted up to one, and ten of those in a run. For protocols that
+    /// break, rightly, when a peer does not answer for so long. 0 holds nothing back.
     pub fn hold_back_at_most(&mut self, longest: Duration) -> &mut Self {
         self.config.withhold_max = nanos(longest);
         self
@@ -375,7 +375,8 @@ impl Sim {
         self
     }
 
-    /// Sets how many steps (polls and scheduling points) a run may take before it fails. Default: ten million.
+    /// Sets how many steps (polls and scheduling points) a run may take before it fails. Default: ten million. Without time
+    /// passing it may take a tenth of them, but always a million.
     pub fn steps_max(&mut self, steps: u64) -> &mut Self {
         self.config.steps_max = steps;
         self

@@ -2,7 +2,7 @@
 //!
 //! `#[wavetank::test]` expands to a [`Sweep`]; programs may build one of their own. The order of the work:
 //!
-//! 1. a warm-up that nobody looks at, for what a process initialises once;
+//! 1. a warm-up, for what a process initialises once (`warm_up`);
 //! 2. every recording of the test under `seeds/` (`recordings`);
 //! 3. seeds, in parallel, until one fails (`hunt`); each run is judged by `examine`;
 //! 4. the failure is recorded, shrunk, replayed once more and recorded again (`case`), and reported (`report`).
@@ -13,15 +13,15 @@
 //! - Nothing is kept of a seed that passed: memory does not grow with the number of seeds.
 //! - A failure is on disk before it is shrunk.
 
-use std::fmt;
+use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::choices::{ChoiceLog, Replay, fnv1a};
+use crate::choices::fnv1a;
 use crate::interrupt::{Interrupt, RunningSweep};
-use crate::pool::{BodyRunner, Job, Pool, Runner};
+use crate::pool::{BodyRunner, Pool, Runner};
 use crate::recording::store::Store;
 use crate::report::{Counts, Identity, Report};
 use crate::settings::{self, Settings, Shard};
@@ -31,6 +31,7 @@ use crate::symptom::Symptom;
 use crate::trace::Trace;
 
 pub use first_failure::FirstFailure;
+pub use passed::Passed;
 
 mod case;
 mod examine;
@@ -38,10 +39,14 @@ mod first_failure;
 mod hunt;
 #[cfg(feature = "turmoil")]
 mod in_turmoil;
+mod named;
+mod passed;
 mod reach;
 mod recordings;
+mod simulated;
 #[cfg(test)]
 mod tests;
+mod warm_up;
 
 /// Runs a test with its recordings and then with many seeds.
 ///
@@ -55,9 +60,9 @@ mod tests;
 ///
 /// # Determinism
 ///
-/// A sweep begins with one run that is not looked at: the dull one (every pick is 0) of seed 0. It initialises what the
-/// code under test has once per process (a `LazyLock`, a cached table), so that the first seed meets what all others
-/// meet. What only some seeds reach stays for the first of them to initialise; if that changes the run, it is reported
+/// A sweep begins with one run that is not looked at, unless it does not end: the dull one (every pick is 0) of seed 0. It
+/// initialises what the code under test has once per process (a `LazyLock`, a cached table), so that the first seed meets
+/// what all others meet. What only some seeds reach stays for the first of them to initialise; if that changes the run, it is reported
 /// as nondeterminism. Initialise such a static in the test's body, before the hosts.
 #[derive(Clone, Debug)]
 pub struct Sweep {
@@ -205,6 +210,7 @@ impl Sweep {
 
     fn in_process<T>(self, runner: Arc<dyn Runner>, work: impl FnOnce(&Session) -> Result<T, Stop>) -> T {
         let running = RunningSweep::start();
+        let runner = named::Named::new(&self.identity, runner);
         let settings = match settings::problem_of_build(cfg!(tokio_unstable)) {
             Some(problem) => Err(problem.to_owned()),
             None => Settings::from_environment().map_err(|error| error.to_string()),
@@ -228,59 +234,6 @@ impl Sweep {
 
     fn setup_failure(&self, error: &str) -> Stop {
         Stop::Failed(Report::new(&self.identity, "cannot run").note(error).to_string())
-    }
-}
-
-/// What a test that passed came to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Passed {
-    recordings: usize,
-    seeds: u64,
-    checked: u64,
-    never_reached: Vec<String>,
-    trace_hash: u64,
-}
-
-impl Passed {
-    /// Counts the recordings that were replayed.
-    pub const fn recordings(&self) -> usize {
-        self.recordings
-    }
-
-    /// Counts the seeds that were run.
-    pub const fn seeds(&self) -> u64 {
-        self.seeds
-    }
-
-    /// Counts the seeds that were run twice and did the same again; see [`Sweep::check_every`].
-    pub const fn checked(&self) -> u64 {
-        self.checked
-    }
-
-    /// Returns the `sometimes!` points that were evaluated and never true, and those that the test names
-    /// ([`Sweep::reaches`]) and no seed reached, by their texts, sorted. Recordings do not count.
-    pub fn never_reached(&self) -> &[String] {
-        &self.never_reached
-    }
-
-    /// Returns a number that two sweeps share if, and practically only if, they ran the same seeds and each seed had the
-    /// same trace in both, in whatever order the seeds were run.
-    ///
-    /// # Determinism
-    ///
-    /// The same on every machine, in debug and release builds, and at any number of workers, for the same code.
-    pub const fn trace_hash(&self) -> u64 {
-        self.trace_hash
-    }
-}
-
-impl fmt::Display for Passed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { recordings, seeds, checked, trace_hash, .. } = self;
-        write!(
-            f,
-            "{recordings} recordings, {seeds} seeds, {checked} of them twice, trace hash {trace_hash:#018x}"
-        )
     }
 }
 
@@ -393,7 +346,7 @@ impl Session {
     /// The work of [`Sweep::run`].
     fn verify(&self) -> Result<Passed, Stop> {
         let recording = self.recording_of_settings()?;
-        self.warm_up();
+        self.warm_up(|_| false)?;
         if let Some(recording) = recording {
             self.replay_for_verify(&recording)?;
             return Ok(Passed { recordings: 1, ..Passed::default() });
@@ -403,6 +356,7 @@ impl Session {
         match hunted.failure {
             None => {
                 self.not_interrupted(&hunted)?;
+                self.not_idle(&hunted)?;
                 let never_reached = self.judge_reach(&hunted.reach, hunted.passed)?;
                 let passed = Passed {
                     recordings: replayed.recordings,
@@ -426,7 +380,7 @@ impl Session {
     /// The work of [`Sweep::find`].
     fn find(&self) -> Result<Found, Stop> {
         let recording = self.recording_of_settings()?;
-        self.warm_up();
+        self.warm_up(|symptom| self.is_wanted(symptom))?;
         if let Some(recording) = recording {
             return self.replay_for_find(&recording);
         }
@@ -437,7 +391,7 @@ impl Session {
             self.not_interrupted(&hunted)?;
             return Err(self.not_found(&hunted));
         };
-        let is_wanted = self.sweep.finds.as_ref().is_none_or(|wanted| failure.symptom.matches(wanted));
+        let is_wanted = self.is_wanted(&failure.symptom);
         let seed = failure.seed;
         let case = self.case(failure, &Default::default());
         if self.interrupt.is_raised() {
@@ -473,14 +427,6 @@ impl Session {
         Ok(found)
     }
 
-    /// Runs the dull run of seed 0, whatever it does, for what code under test initialises once per process.
-    ///
-    /// Always this one: a replay in a new process then finds such state as the sweep found it, contents included.
-    fn warm_up(&self) {
-        // If it fails or hangs, so will a run that is looked at.
-        let _ = self.ran(Job::replay(0, &ChoiceLog::default(), Replay::Lenient));
-    }
-
     /// Returns the seeds of a normal test, as this process is to run them.
     fn seeds_to_verify(&self) -> hunt::Seeds {
         let Settings { seeds, shard, .. } = self.settings;
@@ -509,6 +455,27 @@ impl Session {
             "wavetank: {test} interrupted after {} seeds, all passed",
             hunted.passed
         )))
+    }
+
+    /// Objects to a sweep that ran none of its seeds, though it has some.
+    fn not_idle(&self, hunted: &hunt::Hunted) -> Result<(), Stop> {
+        let count = self.settings.seeds.unwrap_or(self.sweep.seeds);
+        if hunted.passed > 0 || count == 0 {
+            return Ok(());
+        }
+        let test = &self.sweep.identity.test;
+        if self.settings.shard.index >= count {
+            // Past the harness, which keeps what a test that passes prints.
+            let _ = writeln!(
+                io::stderr(),
+                "wavetank: {test} ran no seed: WAVETANK_SHARD has more machines than the test has seeds ({count}), and \
+                 this one goes without"
+            );
+            return Ok(());
+        }
+        let why = "WAVETANK_TIME_BUDGET was spent before the first seed: give a test more, or say WAVETANK_SEEDS=0 for \
+                   recordings alone";
+        Err(Stop::Failed(Report::new(&self.sweep.identity, "ran no seed").note(why).to_string()))
     }
 
     fn not_found(&self, hunted: &hunt::Hunted) -> Stop {

@@ -4,14 +4,13 @@
 
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use wavetank::runtime::{Mutex, ThreadHandle, Threads};
 use wavetank::{Host, Sim, Sweep};
 
-const WAYS: &str = "overflow, panic-in-unwind, panic-in-teardown, never-ends, real-lock, catches-all, bug, changed-bug, slow-bug";
+const WAYS: &str = "overflow, panic-in-unwind, panic-in-teardown, panic-in-teardown-of-a-seed, passes, never-ends, real-lock, catches-all, bug, changed-bug, slow-bug";
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -22,6 +21,14 @@ fn main() {
         "overflow" => sweep(how).seeds(1).run(overflow),
         "panic-in-unwind" => sweep(how).seeds(1).run(panic_in_unwind),
         "panic-in-teardown" => sweep(how).seeds(1).run(panic_in_teardown),
+        "panic-in-teardown-of-a-seed" => sweep(how).seeds(1).run(|sim| {
+            if sim.choose("fragile", 1 << 20) > 0 {
+                panic_in_teardown(sim);
+            } else {
+                passes(sim);
+            }
+        }),
+        "passes" => sweep(how).seeds(5).run(passes),
         "never-ends" => sweep(how).seeds(u64::MAX / 2).run(says_once_that_it_sweeps),
         "real-lock" => sweep(how).seeds(1).watchdog(Duration::from_secs(1)).run(real_lock),
         "catches-all" => sweep(how).seeds(1).run(catches_all),
@@ -33,13 +40,17 @@ fn main() {
     };
 }
 
-/// Speaks from inside of the sweep: whoever listens may interrupt it then.
+/// Speaks from inside of the sweep, in its hundredth run: whoever listens may interrupt it then.
 fn says_once_that_it_sweeps(sim: &mut Sim) {
-    static SAID: Once = Once::new();
-    SAID.call_once(|| {
+    static RUNS: AtomicU32 = AtomicU32::new(0);
+    if RUNS.fetch_add(1, Ordering::Relaxed) == 99 {
         println!("sweeping");
         std::io::stdout().flush().expect("somebody reads");
-    });
+    }
+    passes(sim);
+}
+
+fn passes(sim: &mut Sim) {
     sim.client_thread("client", |host: Host| host.sleep(Duration::from_secs(1)));
 }
 
@@ -77,12 +88,11 @@ fn panic_in_teardown(sim: &mut Sim) {
             panic!("dropped before it was finished");
         }
     }
-    sim.client_thread("client", |host: Host| {
-        let lock = Mutex::new(&host, "lock", ());
+    sim.server_thread("server", |host: Host| {
         let _fragile = Fragile;
-        let _held = lock.lock();
-        let _again = lock.lock();
+        host.sleep(Duration::from_secs(3600));
     });
+    sim.client_thread("client", |host: Host| host.sleep(Duration::from_millis(1)));
 }
 
 /// A thread waits for a lock that the scheduler knows nothing of.

@@ -88,6 +88,7 @@ impl Executor {
                 budget: lane("budget"),
                 pending: lane("pending"),
                 spurious: lane("spurious"),
+                hold: lane("hold"),
             }
         };
         let domain = Domain {

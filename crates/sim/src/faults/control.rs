@@ -57,16 +57,19 @@ impl Weather {
     }
 
     /// Cuts two hosts off from each other. What is on its way is lost, and retransmitted once they are healed.
+    #[track_caller]
     pub fn partition(&self, a: &str, b: &str) {
         self.between(a, b, |a, b| What::Partition { a, b });
     }
 
     /// Loses everything that goes from one host to another; the other way stays open.
+    #[track_caller]
     pub fn partition_one_way(&self, from: &str, to: &str) {
         self.between(from, to, |from, to| What::OneWayPartition { from, to });
     }
 
     /// Ends all that was begun by hand between two hosts: partitions, holds, slow, lossy and narrow links.
+    #[track_caller]
     pub fn heal(&self, a: &str, b: &str) {
         let run = context::expect_run(self.run);
         let (a, b) = (host(&run, a), host(&run, b));
@@ -78,16 +81,19 @@ impl Weather {
     }
 
     /// Ends all that was begun by hand. Crashed servers are started again; crashed clients stay down.
+    #[track_caller]
     pub fn heal_all(&self) {
         undo(&context::expect_run(self.run), |_| true);
     }
 
     /// Holds the segments between two hosts until [`release`](Self::release): they wait on the way, and are not lost.
+    #[track_caller]
     pub fn hold(&self, a: &str, b: &str) {
         self.between(a, b, |a, b| What::Hold { a, b });
     }
 
     /// Lets the segments go on that [`hold`](Self::hold) holds, at once.
+    #[track_caller]
     pub fn release(&self, a: &str, b: &str) {
         let run = context::expect_run(self.run);
         let (a, b) = (host(&run, a), host(&run, b));
@@ -95,43 +101,51 @@ impl Weather {
     }
 
     /// Makes segments between two hosts take longer, by `by`, until [`heal`](Self::heal).
+    #[track_caller]
     pub fn slow(&self, a: &str, b: &str, by: Duration) {
         self.between(a, b, |a, b| What::Slow { a, b, by: nanos(by) });
     }
 
     /// Loses one segment in `one_in` between two hosts until [`heal`](Self::heal). 0 counts as 1, which loses each
     /// segment up to six times.
+    #[track_caller]
     pub fn lose(&self, a: &str, b: &str, one_in: u32) {
         self.between(a, b, |a, b| What::Lossy { a, b, one_in: one_in.max(1) });
     }
 
     /// Lets only so many bytes a second pass between two hosts, each way, until [`heal`](Self::heal). 0 counts as 1.
+    #[track_caller]
     pub fn narrow(&self, a: &str, b: &str, bytes_per_second: u64) {
         self.between(a, b, |a, b| What::Narrow { a, b, bytes_per_second: bytes_per_second.max(1) });
     }
 
     /// Ends all connections between two hosts with RST, as something on the way might.
+    #[track_caller]
     pub fn reset(&self, a: &str, b: &str) {
         self.between(a, b, |a, b| What::Reset { a, b });
     }
 
     /// Forgets the youngest connection between two hosts, somewhere on the way and for good: its segments are lost from
     /// now on, and nobody is told. Without a connection nothing happens.
+    #[track_caller]
     pub fn forget(&self, a: &str, b: &str) {
         self.between(a, b, |a, b| What::HalfOpen { a, b, ways: [true; 2], index: 0 });
     }
 
     /// As [`forget`](Self::forget), for segments from `from` to `to` alone; the others still arrive.
+    #[track_caller]
     pub fn forget_one_way(&self, from: &str, to: &str) {
         self.between(from, to, |a, b| What::HalfOpen { a, b, ways: [true, false], index: 0 });
     }
 
     /// Silences a host until [`unsilence`](Self::unsilence): it neither sends nor receives; its programs run on.
+    #[track_caller]
     pub fn silence(&self, name: &str) {
         self.at(name, |host| What::Silence { host });
     }
 
     /// Ends [`silence`](Self::silence).
+    #[track_caller]
     pub fn unsilence(&self, name: &str) {
         let run = context::expect_run(self.run);
         let host = host(&run, name);
@@ -140,11 +154,13 @@ impl Weather {
 
     /// Stops all tasks and threads of a host until [`resume`](Self::resume); its kernel goes on. A host that pauses
     /// itself stops at its next scheduling point.
+    #[track_caller]
     pub fn pause(&self, name: &str) {
         self.at(name, |host| What::Pause { host });
     }
 
     /// Lets a paused host run on.
+    #[track_caller]
     pub fn resume(&self, name: &str) {
         let run = context::expect_run(self.run);
         let host = host(&run, name);
@@ -156,6 +172,7 @@ impl Weather {
     /// `await`, a thread no further.
     ///
     /// A host that is down already stays as it is.
+    #[track_caller]
     pub fn crash(&self, name: &str, how: Crash) {
         self.at(name, |host| What::Crash { host, how });
     }
@@ -165,6 +182,7 @@ impl Weather {
     /// # Panics
     ///
     /// If the host is a client, whose main can run only once.
+    #[track_caller]
     pub fn restart(&self, name: &str) {
         let run = context::expect_run(self.run);
         let host = host(&run, name);
@@ -177,16 +195,19 @@ impl Weather {
 
     /// Returns when the last fault that was drawn for this run has ended: from then on a test may ask for liveness.
     #[must_use]
+    #[track_caller]
     pub fn heals_at(&self) -> Instant {
         Instant::from_nanos(context::expect_run(self.run).faults().borrow().heals_at())
     }
 
+    #[track_caller]
     fn at(&self, name: &str, what: impl FnOnce(HostId) -> What) {
         let run = context::expect_run(self.run);
         let host = host(&run, name);
         by_hand(&run, what(host));
     }
 
+    #[track_caller]
     fn between(&self, a: &str, b: &str, what: impl FnOnce(HostId, HostId) -> What) {
         let run = context::expect_run(self.run);
         let (a, b) = (host(&run, a), host(&run, b));
@@ -194,9 +215,10 @@ impl Weather {
     }
 }
 
+#[track_caller]
 fn host(run: &Run, name: &str) -> HostId {
     match run.host_index(name) {
         Some(index) => HostId::new(index),
-        None => panic!("no host of this simulation is called `{name}`"),
+        None => panic!("{}", run.no_such_host(name)),
     }
 }

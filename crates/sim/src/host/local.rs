@@ -31,7 +31,9 @@ struct Listening {
 
 impl Listening {
     fn new(host: Host, path: &Path, options: ListenOptions) -> io::Result<Self> {
-        let id = host.run().network(|network, _, _| network.local_listen(host.id(), path, options))?;
+        let run = host.run();
+        let id = run.network(|network, _, _| network.local_listen(host.id(), path, options))?;
+        run.made(id.object());
         Ok(Self { run: host.run, id })
     }
 
@@ -69,6 +71,7 @@ impl Drop for Listening {
     fn drop(&mut self) {
         context::with_run(self.run, |run| {
             run.network(|network, _, link| network.local_close_listener(link, self.id));
+            run.unmade(self.id.object());
             // Those who wait for room in the backlog have been woken: they find it closed.
             run.forget(Ready::LocalListener(self.id));
             run.forget(Ready::LocalRoom(self.id));

@@ -348,8 +348,9 @@ pub(super) struct Listening {
 }
 
 impl Listening {
-    pub(super) const fn new(run: u64, id: ListenerId) -> Self {
-        Self { run, id }
+    pub(super) fn new(run: &Run, id: ListenerId) -> Self {
+        run.made(id.object());
+        Self { run: run.number, id }
     }
 
     fn run(&self) -> Rc<Run> {
@@ -390,6 +391,7 @@ impl Drop for Listening {
     fn drop(&mut self) {
         context::with_run(self.run, |run| {
             run.network(|network, now, link| network.close_listener(now, link, self.id));
+            run.unmade(self.id.object());
             run.forget(Ready::Listener(self.id));
         });
     }

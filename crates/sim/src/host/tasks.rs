@@ -57,20 +57,19 @@ impl Runtime for Host {
     }
 
     async fn connect(&self, address: SocketAddr, options: SocketOptions) -> io::Result<SimStream> {
-        let socket = {
-            let run = self.run();
-            let id =
-                run.network(|network, now, link| network.connect(now, link, self.id(), address, options))?;
-            Socket::new(self.run, EndId::Tcp(id))
-        };
+        let id =
+            self.run().network(|network, now, link| network.connect(now, link, self.id(), address, options));
+        let id = id.map_err(|error| self.cannot("connect to", address, error))?;
+        let socket = Socket::new(self.run, EndId::Tcp(id));
         poll_fn(|context| socket.poll_connected(context)).await?;
         Ok(SimStream { socket: Arc::new(socket) })
     }
 
     async fn listen(&self, address: SocketAddr, options: ListenOptions) -> io::Result<SimListener> {
-        let id = self.run().network(|network, _, _| network.listen(self.id(), address, options));
-        let id = id.map_err(|error| self.cannot_listen(address, error))?;
-        Ok(SimListener { listening: Listening::new(self.run, id) })
+        let run = self.run();
+        let id = run.network(|network, _, _| network.listen(self.id(), address, options));
+        let id = id.map_err(|error| self.cannot("listen on", address, error))?;
+        Ok(SimListener { listening: Listening::new(&run, id) })
     }
 
     fn fill_random(&self, buffer: &mut [u8]) {

@@ -86,7 +86,8 @@ impl Threads for Host {
     ) -> io::Result<SimBlockingStream> {
         let timeout = timeout_nanos(timeout)?;
         let run = self.run();
-        let id = run.network(|network, now, link| network.connect(now, link, self.id(), address, options))?;
+        let id = run.network(|network, now, link| network.connect(now, link, self.id(), address, options));
+        let id = id.map_err(|error| self.cannot("connect to", address, error))?;
         let socket = Socket::new(self.run, EndId::Tcp(id));
         socket.connected(timeout)?;
         Ok(SimBlockingStream { socket: Arc::new(socket) })
@@ -96,8 +97,8 @@ impl Threads for Host {
         let run = self.run();
         run.executor.point(Operation::new("listen"));
         let id = run.network(|network, _, _| network.listen(self.id(), address, options));
-        let id = id.map_err(|error| self.cannot_listen(address, error))?;
-        Ok(SimBlockingListener { listening: Listening::new(self.run, id) })
+        let id = id.map_err(|error| self.cannot("listen on", address, error))?;
+        Ok(SimBlockingListener { listening: Listening::new(&run, id) })
     }
 
     fn fill_random(&self, buffer: &mut [u8]) {

@@ -30,7 +30,10 @@ const VERB: &str = "receive from";
 
 impl Socket {
     fn bind(host: Host, address: SocketAddr, options: SocketOptions) -> io::Result<Self> {
-        let id = host.run().network(|network, _, _| network.udp_bind(host.id(), address, options))?;
+        let run = host.run();
+        let id = run.network(|network, _, _| network.udp_bind(host.id(), address, options));
+        let id = id.map_err(|error| host.cannot("bind a UDP socket to", address, error))?;
+        run.made(id.object());
         Ok(Self { run: host.run, id, read_timeout: AtomicU64::new(0) })
     }
 
@@ -99,6 +102,7 @@ impl Drop for Socket {
         // A socket may outlive its run, in a destructor of the test's own; there is nothing left to close then.
         context::with_run(self.run, |run| {
             run.network(|network, _, _| network.udp_close(self.id));
+            run.unmade(self.id.object());
             run.forget(Ready::Datagram(self.id));
         });
     }

@@ -4,7 +4,7 @@
 //! written into it, and once everybody is gone and every fault is healed nothing may be left.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::Shutdown;
 use std::task::Poll;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! Drives a network by hand, for tests: two hosts, a clock that jumps from event to event, and short calls.
 
 use std::io::{self, ErrorKind};
-use std::net::Shutdown;
+use std::net::{Ipv4Addr, Shutdown};
 use std::task::Poll;
 use std::time::Duration;
 

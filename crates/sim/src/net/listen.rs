@@ -136,6 +136,11 @@ impl Network {
         Ok(id)
     }
 
+    /// The listeners of `host` that are open.
+    pub(super) fn open_listeners(&self, host: HostId) -> Vec<ListenerId> {
+        self.listeners.of_host(host)
+    }
+
     /// Where a listener listens, or listened.
     pub(super) fn listener_place(&self, id: ListenerId) -> Option<(HostId, u16)> {
         self.listeners.places.get(id.0 as usize).copied()

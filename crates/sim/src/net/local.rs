@@ -309,15 +309,15 @@ impl Network {
     }
 
     /// Describes the sockets that the applications of `host` hold: connections, then listeners.
-    pub(crate) fn open_local_sockets(&self, host: HostId) -> Vec<String> {
+    pub(super) fn open_local_sockets(&self, host: HostId) -> Vec<u64> {
         let local = &self.local;
         let pairs = local.pairs.iter().filter(|(index, _)| local.host_of(**index) == host);
         let ends = pairs.flat_map(|(&index, pair)| {
             let held = (0..2).filter(|&side| pair.ends[side].owner == Owner::Application);
-            held.map(move |side| self.describe_local(LocalId::new(index, side)))
+            held.map(move |side| LocalId::new(index, side).object())
         });
         let listeners = local.listeners.keys().filter(|id| local.places[id.0 as usize].0 == host);
-        ends.chain(listeners.map(|&id| self.describe_local_listener(id))).collect()
+        ends.chain(listeners.map(|id| id.object())).collect()
     }
 
     /// All sockets of a machine that is gone. Paths stay, as files do.

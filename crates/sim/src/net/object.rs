@@ -1,7 +1,7 @@
 //! Sockets and listeners as plain numbers, for layers that know no network and reports that describe them.
 
 use super::connection::Place;
-use super::{ListenerId, LocalId, LocalListenerId, Network, SocketId, UdpId};
+use super::{HostId, ListenerId, LocalId, LocalListenerId, Network, SocketId, UdpId};
 
 /// Numbers below are those of TCP: sockets have 34 bits.
 const UDP: u64 = 1 << 62;
@@ -45,6 +45,15 @@ impl LocalListenerId {
 }
 
 impl Network {
+    /// Everything of `host` that an application has open and that is no end of a TCP connection, by its number, with what
+    /// to say before its [description](Self::describe_object).
+    pub(crate) fn open_objects(&self, host: HostId) -> Vec<(u64, &'static str)> {
+        let listeners = self.open_listeners(host).into_iter().map(|id| (id.object(), "the listener "));
+        let datagrams = self.open_udp_sockets(host).into_iter().map(|id| (id.object(), ""));
+        let local = self.open_local_sockets(host).into_iter().map(|object| (object, "the Unix socket "));
+        listeners.chain(datagrams).chain(local).collect()
+    }
+
     /// Describes a socket or listener by its number, also when it is gone: "client:49152 -> server:80", "server:80".
     ///
     /// # Panics

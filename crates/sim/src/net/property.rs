@@ -14,6 +14,7 @@ use wavetank_runtime::{ListenOptions, SocketOptions};
 
 use super::faults::Way;
 use super::harness::{Harness, any_weather};
+use super::hosts::EPHEMERAL_FIRST;
 use super::link::SECOND;
 use super::trace::Fact;
 use super::*;

@@ -304,9 +304,9 @@ impl Network {
     }
 
     /// Describes the sockets that the applications of `host` hold.
-    pub(crate) fn open_udp_sockets(&self, host: HostId) -> Vec<String> {
+    pub(super) fn open_udp_sockets(&self, host: HostId) -> Vec<UdpId> {
         let of_host = self.udp.open.iter().filter(|(_, socket)| socket.host == host);
-        of_host.map(|(&id, _)| self.describe_udp_socket(id)).collect()
+        of_host.map(|(&id, _)| id).collect()
     }
 
     /// Describes a socket, also when it is gone: "the UDP socket client:49152 -> server:53".

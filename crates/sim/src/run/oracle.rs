@@ -104,9 +104,12 @@ pub(crate) fn leak(run: &Run) -> Option<Symptom> {
     for (index, host) in run.hosts.iter().enumerate().filter(|(_, host)| host.client) {
         let sockets = network.open_sockets(crate::net::HostId::new(index));
         left.extend(sockets.into_iter().map(|(_, socket)| format!("the socket {socket}")));
-        left.extend(network.open_udp_sockets(crate::net::HostId::new(index)));
-        let local = network.open_local_sockets(crate::net::HostId::new(index));
-        left.extend(local.into_iter().map(|socket| format!("the Unix socket {socket}")));
+        left.extend(network.open_objects(crate::net::HostId::new(index)).into_iter().map(
+            |(object, what)| {
+                let name = network.describe_object(object);
+                format!("{what}{name}{}", run.made_by(object))
+            },
+        ));
         if left.is_empty() && run.executor.timers_of(index) > 0 {
             left.push(format!("{} timers of {}", run.executor.timers_of(index), host.name));
         }

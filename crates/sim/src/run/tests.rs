@@ -14,6 +14,8 @@ use crate::executor::Strategy;
 use crate::host::Host;
 
 mod hosts;
+mod network;
+mod unwinding;
 mod weather;
 
 /// Runs `body` as `plan` says, on an OS thread of its own.
@@ -307,82 +309,6 @@ fn hash_maps_select_and_std_clocks_follow_the_seed() {
 }
 
 #[test]
-fn a_panic_in_a_thread_fails_the_run_and_its_destructors_may_use_the_seam() {
-    struct LocksInDrop(Arc<Mutex<Host, ()>>, Host);
-    impl Drop for LocksInDrop {
-        fn drop(&mut self) {
-            drop(self.0.lock());
-            Threads::sleep(&self.1, Duration::from_secs(1));
-        }
-    }
-    for seed in 0..20 {
-        let outcome = seeded(seed, |sim| {
-            sim.client_thread("host", |host| {
-                let lock = Arc::new(Mutex::new(&host, "lock", ()));
-                let guard = LocksInDrop(lock.clone(), host);
-                let panics = Threads::spawn(&host, "panics", move || {
-                    let _guard = guard;
-                    panic!("boom");
-                });
-                let _held = lock.lock();
-                let _ = panics.unwrap().join();
-            });
-        });
-        assert_eq!(symptom(&outcome), "panic in host/panics: boom");
-    }
-}
-
-#[test]
-fn tearing_down_suspended_threads_runs_their_destructors_once() {
-    struct Count(Arc<AtomicUsize>);
-    impl Drop for Count {
-        fn drop(&mut self) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-    let dropped: Arc<AtomicUsize> = Arc::default();
-    let counted = dropped.clone();
-    let outcome = seeded(1, move |sim| {
-        let counted = counted.clone();
-        sim.client_thread("host", move |host| {
-            let lock = Arc::new(Mutex::new(&host, "lock", ()));
-            let _held = lock.lock();
-            for name in ["one", "two"] {
-                let (lock, count) = (lock.clone(), Count(counted.clone()));
-                let _ = Threads::spawn(&host, name, move || {
-                    let _count = count;
-                    let _held = lock.lock();
-                });
-            }
-            let _again = lock.lock();
-        });
-    });
-    assert!(symptom(&outcome).starts_with("deadlock"), "{}", symptom(&outcome));
-    assert_eq!(dropped.load(Ordering::Relaxed), 2);
-}
-
-#[test]
-fn a_panic_in_a_task_its_drop_or_a_hosts_set_up_fails_the_run() {
-    struct PanicsInDrop;
-    impl Drop for PanicsInDrop {
-        fn drop(&mut self) {
-            panic!("in drop");
-        }
-    }
-    let in_task = seeded(1, |sim| sim.client("host", async |_| panic!("in task")));
-    assert_eq!(symptom(&in_task), "panic in host/main: in task");
-    let in_drop = seeded(1, |sim| {
-        sim.client("host", async |_| {
-            let _guard = PanicsInDrop;
-        });
-    });
-    assert_eq!(symptom(&in_drop), "panic in host/main: in drop");
-    let in_set_up = seeded(1, |_| panic!("in set-up"));
-    assert_eq!(symptom(&in_set_up), "setup: in set-up");
-    assert!(in_set_up.failed_at.is_some_and(|place| place.contains("tests.rs")));
-}
-
-#[test]
 fn an_error_of_a_main_fails_the_run() {
     let outcome = seeded(1, |sim| sim.client("host", async |_| Err::<(), _>("no such file")));
     assert_eq!(symptom(&outcome), "error in host: no such file");
@@ -501,111 +427,4 @@ fn aborting_a_task_cancels_it_and_its_handle_says_so() {
         });
     });
     assert_eq!(symptom(&outcome), "");
-}
-
-mod network {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use wavetank_runtime::{BlockingListener, ListenOptions, Listener, SocketOptions};
-
-    use super::*;
-    use crate::faults::Faults;
-
-    fn echo(sim: &mut Sim) {
-        sim.server("server", async |host: Host| -> std::io::Result<()> {
-            let listener =
-                Runtime::listen(&host, "0.0.0.0:80".parse().unwrap(), ListenOptions::new()).await?;
-            loop {
-                let (mut stream, _) = listener.accept().await?;
-                Runtime::spawn(&host, "connection", async move {
-                    let mut buffer = [0; 64];
-                    while let Ok(read @ 1..) = stream.read(&mut buffer).await {
-                        if stream.write_all(&buffer[..read]).await.is_err() {
-                            return;
-                        }
-                    }
-                });
-            }
-        });
-        sim.client("client", async |host: Host| {
-            let server = Runtime::resolve(&host, "server", 80).await?[0];
-            let mut stream = Runtime::connect(&host, server, SocketOptions::new()).await?;
-            for number in 0..10_u8 {
-                stream.write_all(&[number; 64]).await?;
-                let mut answer = [0; 64];
-                stream.read_exact(&mut answer).await?;
-                assert_eq!(answer, [number; 64]);
-            }
-            std::io::Result::Ok(())
-        });
-    }
-
-    #[test]
-    fn tasks_echo_over_the_simulated_network() {
-        for seed in 0..50 {
-            let outcome = seeded(seed, echo);
-            assert_eq!(symptom(&outcome), "");
-            assert!(
-                outcome.virtual_time >= Duration::from_millis(10),
-                "22 segments of at least half a millisecond"
-            );
-        }
-    }
-
-    #[test]
-    fn a_reset_on_the_way_reaches_the_client_as_an_error() {
-        let failure = first_failure(|sim| {
-            sim.faults(Faults::none().resets().begin_max(Duration::from_millis(20)));
-            echo(sim);
-        });
-        // A reset during the handshake reads as a refusal, on Linux too.
-        let known = ["Connection reset by peer (os error 104)", "Connection refused (os error 111)"];
-        assert!(known.iter().any(|known| symptom(&failure).ends_with(known)), "{}", symptom(&failure));
-        assert!(failure.faults > 0);
-    }
-
-    #[test]
-    fn a_thread_talks_to_a_task() {
-        use std::io::{Read, Write};
-        let outcome = seeded(5, |sim| {
-            sim.server_thread("server", |host: Host| {
-                let listener =
-                    Threads::listen(&host, "0.0.0.0:80".parse().unwrap(), ListenOptions::new()).unwrap();
-                let (mut stream, _) = listener.accept().unwrap();
-                let mut request = Vec::new();
-                stream.read_to_end(&mut request).unwrap();
-                stream.write_all(&request).unwrap();
-            });
-            sim.client("client", async |host: Host| {
-                let server = Runtime::resolve(&host, "server", 80).await?[0];
-                let mut stream = Runtime::connect(&host, server, SocketOptions::new()).await?;
-                stream.write_all(b"question").await?;
-                stream.shutdown().await?;
-                let mut answer = String::new();
-                stream.read_to_string(&mut answer).await?;
-                assert_eq!(answer, "question");
-                std::io::Result::Ok(())
-            });
-        });
-        assert_eq!(symptom(&outcome), "", "{}", outcome.trace.render());
-    }
-
-    #[test]
-    fn a_silent_server_is_a_deadlock_of_the_client_that_reads() {
-        let outcome = seeded(5, |sim| {
-            sim.server("server", async |host: Host| {
-                let listener = Runtime::listen(&host, "0.0.0.0:80".parse().unwrap(), ListenOptions::new())
-                    .await
-                    .unwrap();
-                let _stream = listener.accept().await.unwrap();
-                std::future::pending::<()>().await;
-            });
-            sim.client("client", async |host: Host| {
-                let server = Runtime::resolve(&host, "server", 80).await?[0];
-                let mut stream = Runtime::connect(&host, server, SocketOptions::new()).await?;
-                stream.read_u8().await.map(drop)
-            });
-        });
-        let text = symptom(&outcome);
-        assert!(text.contains("client/main waits to read client:49152 -> server:80"), "{text}");
-    }
 }

@@ -1,10 +1,12 @@
 //! Whole sweeps over toy programs.
 
+use std::fmt;
 use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc;
 
 mod reach;
+mod runs;
 
 use super::*;
 use crate::recording::{Expect, Recording, text};
@@ -316,91 +318,6 @@ fn choices_that_no_longer_fit_are_counted_and_mentioned() {
 }
 
 #[test]
-fn a_run_that_goes_another_way_the_second_time_is_nondeterminism() {
-    for fails in [false, true] {
-        let fixture = Fixture::new("nondeterminism");
-        let runs = AtomicU64::new(0);
-        let report = report_of(fixture.verify(move |run| {
-            run.event("the same");
-            run.event(format!("run {}", runs.fetch_add(1, Ordering::SeqCst)));
-            fails.then(|| panic_in("closer").expect("a symptom"))
-        }));
-        assert!(report.contains("symptom     nondeterminism: event 2 differs\n"), "{report}");
-        assert!(report.contains("first run:  0.000ms    | run 1\n"), "{report}");
-        assert!(report.contains("second run: 0.000ms    | run 2\n"), "{report}");
-        assert!(!report.contains("two further runs were the same"), "{report}");
-        assert_eq!(report.contains("the first run failed with: panic in closer"), fails, "{report}");
-        assert_eq!(command_of(&report), ("WAVETANK_SEED", "0x0"));
-        assert_eq!(fixture.recordings(), [], "what does not replay is not recorded");
-    }
-}
-
-#[test]
-fn what_only_the_first_run_of_all_does_is_left_to_a_warm_up() {
-    let fixture = Fixture::new("warm-up");
-    let cold = AtomicBool::new(true);
-    let program = move |run: &mut ToyRun| {
-        run.event(if cold.swap(false, Ordering::SeqCst) { "initialises" } else { "finds it initialised" });
-        None
-    };
-    let passed = fixture.session(fixture.sweep().check_every(1), program).verify();
-    assert_eq!(passed.map(|passed| passed.seeds()), Ok(200));
-}
-
-#[test]
-fn what_a_seed_is_the_first_to_initialise_is_nondeterminism_and_named_as_such() {
-    let fixture = Fixture::new("cold");
-    let verify = |check_every| {
-        let cold = AtomicBool::new(true);
-        let program = move |run: &mut ToyRun| {
-            // As if the dull run of the warm-up did not come here.
-            let is_first = run.seed() == 5 && cold.swap(false, Ordering::SeqCst);
-            run.event(if is_first { "initialises" } else { "finds it initialised" });
-            None
-        };
-        fixture.session(fixture.sweep().check_every(check_every), program).verify()
-    };
-    let report = report_of(verify(5));
-    assert!(report.contains("symptom     nondeterminism: event 1 differs\n"), "{report}");
-    assert!(report.contains("two further runs were the same: the first of them all initialised something"));
-    assert!(verify(0).is_ok() && verify(3).is_ok(), "seed 5 is not checked");
-}
-
-#[test]
-fn a_stuck_run_fails_the_test_and_names_what_was_running() {
-    let fixture = Fixture::new("stuck");
-    let (sender, released) = mpsc::channel::<()>();
-    let released = std::sync::Mutex::new(released);
-    let program = move |run: &mut ToyRun| {
-        run.step("client/closer, last seen at `lock protocol`");
-        let _ = released.lock().expect("nobody panics with it").recv();
-        None
-    };
-    let sweep = fixture.sweep().watchdog(Duration::from_millis(40));
-    let report = report_of(fixture.session(sweep, program).verify());
-    assert!(report.contains("symptom     stuck in client/closer, last seen at `lock protocol`"), "{report}");
-    assert!(report.contains("no step for 40ms of real time"), "{report}");
-    assert_eq!(command_of(&report), ("WAVETANK_SEED", "0x0"));
-    drop(sender);
-}
-
-#[test]
-fn a_run_that_crashes_the_tank_while_shrinking_leaves_the_failure_as_found() {
-    let fixture = Fixture::new("crash");
-    let replays = AtomicUsize::new(0);
-    let report = report_of(fixture.verify(move |run| {
-        // After the warm-up, the second runs of the first seed and of the failure are the last that work.
-        assert!(!run.is_replay() || replays.fetch_add(1, Ordering::SeqCst) < 3, "a bug of the tank");
-        bug(run)
-    }));
-    assert!(report.contains("note: the shrunk run does not replay strictly"), "{report}");
-    assert!(report.contains("a bug of the tank"), "{report}");
-    assert!(fixture.only_recording().1.log.nonzero() > 10);
-    let seed = fixture.only_recording().1.seed;
-    assert!(report.contains(&format!("seed        {seed:#x}, after {seed} that passed")), "{report}");
-}
-
-#[test]
 fn ctrl_c_says_what_was_run_and_found() {
     let fixture = Fixture::new("ctrl-c");
     let interrupt = fixture.interrupt.clone();
@@ -450,7 +367,14 @@ fn settings_choose_the_seeds() {
     fixture.settings.only = Some(Only::Seed(9));
     assert_eq!(seeds_run(&fixture), [9]);
     fixture.settings = Settings { time_budget: Some(Duration::ZERO), ..Settings::default() };
-    assert_eq!(seeds_run(&fixture), []);
+    let none = fixture.verify(|_| None).expect_err("no seed is no success");
+    assert!(
+        matches!(&none, Stop::Failed(report) if report.starts_with("wavetank: toys::bug ran no seed\n")),
+        "{none:?}"
+    );
+    fixture.settings.shard = Shard { index: 100, count: 101 };
+    fixture.settings.seeds = Some(100);
+    assert_eq!(seeds_run(&fixture), [], "machines without a seed are no failure");
 }
 
 #[test]

@@ -38,7 +38,7 @@ pub(crate) fn simulate(body: &Body, plan: &Plan<'_>, progress: &Arc<Progress>) -
         let built = catch_unwind(AssertUnwindSafe(|| body(&mut sim)));
         let mut setup = built.err().map(|payload| panic_message(&*payload));
         let roles: Vec<HostPlan> = sim.hosts.iter().map(TurmoilPlan::role).collect();
-        setup = setup.or_else(|| sim.config.problem(&roles));
+        setup = setup.or_else(|| sim.config.problem("TurmoilSim", &roles));
         if setup.is_some() {
             // Names that the run would refuse; nothing is simulated anyway.
             sim.hosts.clear();

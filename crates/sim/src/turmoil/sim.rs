@@ -195,7 +195,8 @@ impl TurmoilSim {
         self
     }
 
-    /// Sets how many steps (polls and scheduling points) a run may take before it fails. Default: ten million.
+    /// Sets how many steps (polls and scheduling points) a run may take before it fails; see
+    /// [`Sim::steps_max`](crate::Sim::steps_max). Default: ten million.
     pub fn steps_max(&mut self, steps: u64) -> &mut Self {
         self.config.steps_max = steps;
         self

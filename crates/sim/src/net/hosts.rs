@@ -1,0 +1,188 @@
+//! Hosts: their names and addresses, the way to an address, ephemeral ports.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::{HostId, Network};
+
+/// IANA's range of ephemeral ports.
+pub(super) const EPHEMERAL_FIRST: u16 = 49152;
+
+/// Hosts that fit into 192.168.0.0/16.
+const HOSTS_MAX: usize = 254 * 256;
+
+#[derive(Debug)]
+pub(super) struct Host {
+    name: String,
+    ip: IpAddr,
+    /// The ephemeral port to try next.
+    next_port: u16,
+}
+
+/// Where a destination is, seen from one host.
+pub(super) struct Route {
+    pub(super) destination: IpAddr,
+    pub(super) source: IpAddr,
+    /// None if nobody has the address.
+    pub(super) host: Option<HostId>,
+}
+
+impl Network {
+    /// Adds a host. Addresses are given in order: 192.168.0.1, 192.168.0.2, ...
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` if the name is taken, `AddrNotAvailable` beyond 65024 hosts.
+    pub(crate) fn add_host(&mut self, name: &str) -> io::Result<HostId> {
+        if self.host_by_name(name).is_some() {
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                format!("host `{name}` exists already"),
+            ));
+        }
+        let index = self.hosts.len();
+        if index >= HOSTS_MAX {
+            return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, "the network is full"));
+        }
+        let ip = IpAddr::V4(Ipv4Addr::new(192, 168, (index / 254) as u8, (index % 254 + 1) as u8));
+        self.hosts.push(Host { name: name.to_owned(), ip, next_port: EPHEMERAL_FIRST });
+        self.wire.links.add_host();
+        Ok(HostId(index as u32))
+    }
+
+    pub(crate) fn host_by_name(&self, name: &str) -> Option<HostId> {
+        self.hosts.iter().position(|host| host.name == name).map(|index| HostId(index as u32))
+    }
+
+    pub(crate) fn host_name(&self, host: HostId) -> &str {
+        &self.hosts[host.index()].name
+    }
+
+    pub(crate) fn host_ip(&self, host: HostId) -> IpAddr {
+        self.hosts[host.index()].ip
+    }
+
+    /// Finds an address: of a host by its name, of `from` itself as "localhost", or of an address's text.
+    pub(crate) fn resolve(&self, from: HostId, name: &str) -> Option<IpAddr> {
+        debug_assert!(from.index() < self.hosts.len(), "hosts are made by this network");
+        if name == "localhost" {
+            return Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        }
+        name.parse().ok().or_else(|| self.host_by_name(name).map(|host| self.host_ip(host)))
+    }
+
+    /// Tells whether a socket of `host` can have this address.
+    pub(super) fn is_own_address(&self, host: HostId, ip: IpAddr) -> bool {
+        match ip {
+            IpAddr::V4(v4) => v4.is_loopback() || ip == self.host_ip(host),
+            IpAddr::V6(v6) => v6 == Ipv6Addr::LOCALHOST,
+        }
+    }
+
+    /// Finds the way to `ip`. An unspecified address means this host.
+    pub(super) fn route(&self, from: HostId, ip: IpAddr) -> io::Result<Route> {
+        let destination = match ip {
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+            ip => ip,
+        };
+        let own = self.host_ip(from);
+        match destination {
+            IpAddr::V4(v4) if v4.is_loopback() => {
+                Ok(Route { destination, source: IpAddr::V4(Ipv4Addr::LOCALHOST), host: Some(from) })
+            }
+            IpAddr::V6(Ipv6Addr::LOCALHOST) => {
+                Ok(Route { destination, source: destination, host: Some(from) })
+            }
+            IpAddr::V4(v4) if v4.octets()[..2] == [192, 168] => {
+                let host = self.hosts.iter().position(|host| host.ip == destination);
+                Ok(Route { destination, source: own, host: host.map(|index| HostId(index as u32)) })
+            }
+            _ => Err(io::Error::from_raw_os_error(libc::ENETUNREACH)),
+        }
+    }
+
+    /// Takes the next ephemeral port of `host` that `is_free`.
+    pub(super) fn take_port(
+        &mut self,
+        host: HostId,
+        is_free: impl Fn(&Self, u16) -> bool,
+    ) -> io::Result<u16> {
+        for _ in EPHEMERAL_FIRST..=u16::MAX {
+            let next = &mut self.hosts[host.index()].next_port;
+            let port = *next;
+            *next = port.checked_add(1).unwrap_or(EPHEMERAL_FIRST);
+            if is_free(self, port) {
+                return Ok(port);
+            }
+        }
+        Err(io::Error::from_raw_os_error(libc::EADDRNOTAVAIL))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind::*;
+
+    use wavetank_runtime::SocketOptions;
+
+    use super::super::SocketId;
+    use super::super::harness::{Harness, fails, outcome};
+    use super::super::link::SECOND;
+    use super::*;
+
+    #[test]
+    fn hosts_get_addresses_in_order_and_keep_their_names() {
+        let mut network = Network::new();
+        let hosts: Vec<HostId> =
+            (0..255).map(|index| network.add_host(&format!("host-{index}")).unwrap()).collect();
+        assert_eq!(network.host_ip(hosts[0]).to_string(), "192.168.0.1");
+        assert_eq!(network.host_ip(hosts[253]).to_string(), "192.168.0.254");
+        assert_eq!(network.host_ip(hosts[254]).to_string(), "192.168.1.1");
+        assert_eq!(network.add_host("host-7").unwrap_err().kind(), AlreadyExists);
+        assert_eq!(network.host_by_name("host-7"), Some(hosts[7]));
+        assert_eq!(network.host_name(hosts[7]), "host-7");
+    }
+
+    #[test]
+    fn names_addresses_and_localhost_resolve() {
+        let tank = Harness::new();
+        let resolve = |name: &str| tank.network.resolve(tank.client, name).map(|ip| ip.to_string());
+        assert_eq!(resolve("server").as_deref(), Some("192.168.0.2"));
+        assert_eq!(resolve("localhost").as_deref(), Some("127.0.0.1"));
+        assert_eq!(resolve("10.1.2.3").as_deref(), Some("10.1.2.3"));
+        assert_eq!(resolve("nobody"), None);
+    }
+
+    #[test]
+    fn addresses_that_nobody_has_are_unreachable() {
+        let mut tank = Harness::new();
+        let mut connect = |addr: &str| {
+            let addr = addr.parse().unwrap();
+            tank.network.connect(tank.now, &mut tank.out, tank.client, addr, SocketOptions::new())
+        };
+        for outside in ["10.0.0.1:80", "[2001:db8::1]:80"] {
+            assert_eq!(connect(outside).unwrap_err().kind(), NetworkUnreachable);
+        }
+        let client = connect("192.168.7.7:80").unwrap();
+        tank.settle();
+        assert_eq!(tank.now, 3 * SECOND);
+        assert_eq!(outcome(tank.network.poll_connected(client)), fails(HostUnreachable));
+        tank.close(client);
+        assert!(tank.is_empty());
+    }
+
+    #[test]
+    fn ephemeral_ports_count_up_and_run_out() {
+        let mut tank = Harness::new();
+        let sockets: Vec<SocketId> = (EPHEMERAL_FIRST..=u16::MAX).map(|_| tank.connect()).collect();
+        assert_eq!(tank.network.local_addr(sockets[5]).unwrap().port(), EPHEMERAL_FIRST + 5);
+        let addr = tank.server_addr();
+        let another = tank.network.connect(tank.now, &mut tank.out, tank.client, addr, SocketOptions::new());
+        assert_eq!(another.unwrap_err().kind(), AddrNotAvailable);
+        tank.settle();
+        tank.close(sockets[5]);
+        let again = tank.connect();
+        assert_eq!(tank.network.local_addr(again).unwrap().port(), EPHEMERAL_FIRST + 5);
+    }
+}

@@ -1,0 +1,43 @@
+//! Runs that know whose they are, for the last words of a process that a run ends: no report will say it then.
+
+use std::sync::Arc;
+
+use crate::panics;
+use crate::pool::Runner;
+use crate::report::Identity;
+use crate::run::{Outcome, Plan, Progress};
+
+/// Runs a test that has a name.
+pub(super) struct Named {
+    pub(super) test: String,
+    pub(super) command: String,
+    pub(super) runner: Arc<dyn Runner>,
+}
+
+impl Named {
+    pub(super) fn new(identity: &Identity, runner: Arc<dyn Runner>) -> Arc<Self> {
+        Arc::new(Self { test: identity.test.clone(), command: identity.cargo_test(), runner })
+    }
+}
+
+impl Runner for Named {
+    fn run(&self, plan: &Plan<'_>, progress: &Arc<Progress>) -> Outcome {
+        let Self { test, command, runner } = self;
+        panics::name_run(match plan {
+            Plan::Seed(seed) => {
+                format!("test:  {test}, seed {seed:#x}\nto see it again:\nWAVETANK_SEED={seed:#x} {command}")
+            }
+            // What a sweep begins with, so it needs no seed to be seen again.
+            Plan::Replay { log, .. } if log.choices.is_empty() => {
+                format!(
+                    "test:  {test}, in its warm-up: the dull run, which comes before all seeds\nto see it again:\n{command}"
+                )
+            }
+            // Both are on disk by then.
+            Plan::Replay { .. } => {
+                format!("test:  {test}, in the replay of a recording\nto see it again:\n{command}")
+            }
+        });
+        runner.run(plan, progress)
+    }
+}

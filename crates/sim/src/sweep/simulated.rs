@@ -1,0 +1,55 @@
+//! What a test's body may set up, so that `#[wavetank::test]` need not know: the type of its argument says where it runs.
+
+use super::{Found, Passed, Sweep};
+use crate::sim::Sim;
+#[cfg(feature = "turmoil")]
+use crate::turmoil::TurmoilSim;
+
+/// A simulation that a test sets up: in the tank, or inside of turmoil.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no simulation that a test can set up",
+    label = "a test takes `&mut wavetank::Sim`, or with the feature `turmoil` `&mut wavetank::turmoil::TurmoilSim`"
+)]
+pub trait Simulated: Sized {
+    /// See [`Sweep::run`].
+    fn run(sweep: Sweep, body: fn(&mut Self)) -> Passed;
+
+    /// See [`Sweep::find`].
+    fn find(sweep: Sweep, body: fn(&mut Self)) -> Found;
+}
+
+impl Simulated for Sim {
+    fn run(sweep: Sweep, body: fn(&mut Self)) -> Passed {
+        sweep.run(body)
+    }
+
+    fn find(sweep: Sweep, body: fn(&mut Self)) -> Found {
+        sweep.find(body)
+    }
+}
+
+#[cfg(feature = "turmoil")]
+impl Simulated for TurmoilSim {
+    fn run(sweep: Sweep, body: fn(&mut Self)) -> Passed {
+        sweep.run_turmoil(body)
+    }
+
+    fn find(sweep: Sweep, body: fn(&mut Self)) -> Found {
+        sweep.find_turmoil(body)
+    }
+}
+
+impl Sweep {
+    /// Runs the test that `#[wavetank::test]` expands to.
+    #[doc(hidden)]
+    pub fn run_simulated<S: Simulated>(self, body: fn(&mut S)) -> Passed {
+        S::run(self, body)
+    }
+
+    /// Runs the test that `#[wavetank::test]` expands to if it is to find a bug.
+    #[doc(hidden)]
+    pub fn find_simulated<S: Simulated>(self, body: fn(&mut S)) -> Found {
+        S::find(self, body)
+    }
+}

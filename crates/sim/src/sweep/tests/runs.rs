@@ -1,0 +1,104 @@
+//! Runs that differ from time to time, hang, or crash the tank.
+
+use super::*;
+use crate::symptom::SymptomKind;
+
+#[test]
+fn a_run_that_goes_another_way_the_second_time_is_nondeterminism() {
+    for fails in [false, true] {
+        let fixture = Fixture::new("nondeterminism");
+        let runs = AtomicU64::new(0);
+        let report = report_of(fixture.verify(move |run| {
+            run.event("the same");
+            run.event(format!("run {}", runs.fetch_add(1, Ordering::SeqCst)));
+            fails.then(|| panic_in("closer").expect("a symptom"))
+        }));
+        assert!(report.contains("symptom     nondeterminism: event 2 differs\n"), "{report}");
+        assert!(report.contains("first run:  0.000ms    | run 1\n"), "{report}");
+        assert!(report.contains("second run: 0.000ms    | run 2\n"), "{report}");
+        assert!(!report.contains("two further runs were the same"), "{report}");
+        assert_eq!(report.contains("the first run failed with: panic in closer"), fails, "{report}");
+        assert_eq!(command_of(&report), ("WAVETANK_SEED", "0x0"));
+        assert_eq!(fixture.recordings(), [], "what does not replay is not recorded");
+    }
+}
+
+#[test]
+fn what_only_the_first_run_of_all_does_is_left_to_a_warm_up() {
+    let fixture = Fixture::new("warm-up");
+    let cold = AtomicBool::new(true);
+    let program = move |run: &mut ToyRun| {
+        run.event(if cold.swap(false, Ordering::SeqCst) { "initialises" } else { "finds it initialised" });
+        None
+    };
+    let passed = fixture.session(fixture.sweep().check_every(1), program).verify();
+    assert_eq!(passed.map(|passed| passed.seeds()), Ok(200));
+}
+
+#[test]
+fn what_a_seed_is_the_first_to_initialise_is_nondeterminism_and_named_as_such() {
+    let fixture = Fixture::new("cold");
+    let verify = |check_every| {
+        let cold = AtomicBool::new(true);
+        let program = move |run: &mut ToyRun| {
+            // As if the dull run of the warm-up did not come here.
+            let is_first = run.seed() == 5 && cold.swap(false, Ordering::SeqCst);
+            run.event(if is_first { "initialises" } else { "finds it initialised" });
+            None
+        };
+        fixture.session(fixture.sweep().check_every(check_every), program).verify()
+    };
+    let report = report_of(verify(5));
+    assert!(report.contains("symptom     nondeterminism: event 1 differs\n"), "{report}");
+    assert!(report.contains("two further runs were the same: the first of them all initialised something"));
+    assert!(verify(0).is_ok() && verify(3).is_ok(), "seed 5 is not checked");
+}
+
+#[test]
+fn a_stuck_run_fails_the_test_and_names_what_was_running() {
+    let fixture = Fixture::new("stuck");
+    let (sender, released) = mpsc::channel::<()>();
+    let released = std::sync::Mutex::new(released);
+    let program = move |run: &mut ToyRun| {
+        run.step("client/closer, last seen at `lock protocol`");
+        let _ = released.lock().expect("nobody panics with it").recv();
+        None
+    };
+    let sweep = fixture.sweep().watchdog(Duration::from_millis(40));
+    let report = report_of(fixture.session(sweep, program).verify());
+    assert!(report.contains("symptom     stuck in client/closer, last seen at `lock protocol`"), "{report}");
+    assert!(report.contains("no step for 40ms of real time"), "{report}");
+    assert_eq!(command_of(&report), ("WAVETANK_SEED", "0x0"));
+    drop(sender);
+}
+
+#[test]
+fn a_warm_up_that_does_not_end_is_the_failure_unless_the_test_is_to_find_that() {
+    let endless = |_: &mut ToyRun| Some(Symptom::new(SymptomKind::StepLimit, "9 steps and no end"));
+    let fixture = Fixture::new("endless");
+    let in_warm_up =
+        "wavetank: toys::bug failed in its warm-up\n\n  symptom     step limit: 9 steps and no end\n";
+    let report = report_of(fixture.session(fixture.sweep(), endless).verify());
+    assert!(report.starts_with(in_warm_up), "{report}");
+    let report = report_of(fixture.session(fixture.sweep().finds("panic"), endless).find());
+    assert!(report.starts_with(in_warm_up), "{report}");
+    for sweep in [fixture.sweep(), fixture.sweep().finds("no end")] {
+        assert_eq!(fixture.session(sweep, endless).find().expect("it is found").runs(), 1);
+    }
+}
+
+#[test]
+fn a_run_that_crashes_the_tank_while_shrinking_leaves_the_failure_as_found() {
+    let fixture = Fixture::new("crash");
+    let replays = AtomicUsize::new(0);
+    let report = report_of(fixture.verify(move |run| {
+        // After the warm-up, the second runs of the first seed and of the failure are the last that work.
+        assert!(!run.is_replay() || replays.fetch_add(1, Ordering::SeqCst) < 3, "a bug of the tank");
+        bug(run)
+    }));
+    assert!(report.contains("note: the shrunk run does not replay strictly"), "{report}");
+    assert!(report.contains("a bug of the tank"), "{report}");
+    assert!(fixture.only_recording().1.log.nonzero() > 10);
+    let seed = fixture.only_recording().1.seed;
+    assert!(report.contains(&format!("seed        {seed:#x}, after {seed} that passed")), "{report}");
+}

@@ -1,0 +1,50 @@
+//! The warm-up: one run before all others, for what code under test initialises once per process.
+
+use super::{Session, Stop};
+use crate::choices::{ChoiceLog, Replay};
+use crate::pool::{Job, Ran};
+use crate::report::Report;
+use crate::symptom::{Symptom, SymptomKind};
+
+impl Session {
+    /// Runs the dull run of seed 0, for what code under test initialises once per process.
+    ///
+    /// Always this one: a replay in a new process then finds such state as the sweep found it, contents included.
+    ///
+    /// # Errors
+    ///
+    /// If the run did not come to an end by itself, unless that `is_wanted`. Whatever else it shows, so will a run
+    /// that is looked at; but to wait for the watchdog or the step limit again and again takes a minute.
+    pub(super) fn warm_up(&self, is_wanted: impl FnOnce(&Symptom) -> bool) -> Result<(), Stop> {
+        let ran = self.ran(Job::replay(0, &ChoiceLog::default(), Replay::Lenient));
+        let (symptom, outcome) = match ran {
+            Ran::Ended(outcome) => match outcome.symptom.clone() {
+                Some(symptom) if symptom.kind() == SymptomKind::StepLimit => (symptom, Some(outcome)),
+                _ => return Ok(()),
+            },
+            Ran::Stuck { .. } => (self.symptom_of_no_end(&ran), None),
+            Ran::Crashed { .. } => return Ok(()),
+        };
+        if is_wanted(&symptom) {
+            return Ok(());
+        }
+        // The first seed's command begins with the same warm-up.
+        let seed = self.first_seed();
+        let mut report = Report::new(&self.sweep.identity, "failed in its warm-up").symptom(&symptom, seed);
+        if let Some(outcome) = &outcome {
+            report = report.run(outcome);
+        }
+        let what = "no seed has run yet: this was the warm-up, the dull run of the test (every pick is 0), which comes before \
+                    all seeds and recordings";
+        Err(Stop::Failed(report.note(what).replay(seed, &symptom, None).to_string()))
+    }
+
+    /// Whether [`Sweep::find`](super::Sweep::find) looks for `symptom`.
+    pub(super) fn is_wanted(&self, symptom: &Symptom) -> bool {
+        self.sweep.finds.as_ref().is_none_or(|wanted| symptom.matches(wanted))
+    }
+
+    fn first_seed(&self) -> u64 {
+        self.seeds_of(1, Default::default()).base
+    }
+}

@@ -1,0 +1,25 @@
+//! Where a test runs is said by the type of its argument, however that is written.
+
+use wavetank::turmoil::TurmoilHost;
+
+/// An alias.
+type Inside = wavetank::turmoil::TurmoilSim;
+
+#[wavetank::test(seeds = 2)]
+fn an_alias_of_turmoils_simulation_runs_inside_of_turmoil(sim: &mut Inside) {
+    sim.client("client", async |_: TurmoilHost| Ok(()));
+}
+
+#[wavetank::test(seeds = 2)]
+fn a_path_to_it_does_too(sim: &mut wavetank::turmoil::TurmoilSim) {
+    sim.client("client", async |_: TurmoilHost| Ok(()));
+}
+
+mod under_the_name_of_another {
+    use wavetank::Sim as TurmoilSim;
+
+    #[wavetank::test(seeds = 2)]
+    fn the_tanks_simulation_runs_in_the_tank(sim: &mut TurmoilSim) {
+        sim.client("client", async |_: wavetank::Host| {});
+    }
+}
