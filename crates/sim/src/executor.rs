@@ -42,7 +42,7 @@ use crate::interpose;
 use crate::net::Nanos;
 use crate::progress::Progress;
 use crate::symptom::{Symptom, SymptomKind};
-use crate::trace::{Fact, Trace};
+use crate::trace::{Fact, Next, Trace};
 
 use budget::{BUDGETS, Budgets};
 use coroutine::{Resumed, Suspender, ThreadBody};
@@ -180,6 +180,8 @@ pub(crate) struct Executor {
     budget_is_whole: Cell<bool>,
     /// Seam operations that the running task may still finish in this step.
     operations_left: Cell<u32>,
+    /// How many it was granted; 0 if that is no limit, or it was already told that there are no more.
+    operations_granted: Cell<u32>,
     verdict: RefCell<Option<Symptom>>,
     /// What becomes the verdict after this step, unless the step itself fails.
     pending_verdict: RefCell<Option<Symptom>>,
@@ -246,6 +248,7 @@ impl Executor {
             budgets: RefCell::new(Budgets::new()),
             budget_is_whole: Cell::new(false),
             operations_left: Cell::new(u32::MAX),
+            operations_granted: Cell::new(0),
             verdict: RefCell::default(),
             pending_verdict: RefCell::default(),
             panicked_at: RefCell::default(),
@@ -551,6 +554,7 @@ impl Executor {
         let mut context = Context::from_waker(&body.waker);
         let polled = lifecycle::caught(|| body.future.as_mut().poll(&mut context));
         self.operations_left.set(u32::MAX);
+        self.end_budget(matches!(polled, Ok(Poll::Pending)));
         self.keep_since(task);
         self.last.set(Some((task, Operation::new("step"))));
         match polled {
@@ -619,10 +623,29 @@ impl Executor {
             .pick(site, bound, |rng| if below(rng, 2) == 0 { below(rng, bound) } else { 0 });
         if pick != 0 {
             self.operations_left.set(BUDGETS[pick as usize]);
+            self.operations_granted.set(BUDGETS[pick as usize]);
         }
         if pick != 0 || !is_whole {
             self.budgets.borrow_mut().grant(pick as usize);
         }
+    }
+
+    /// Tells the trace that the budget of the running task has ended before what it was about to do: once a step.
+    fn out_of_budget(&self, before: Next) {
+        let operations = self.operations_granted.replace(0);
+        if operations != 0 {
+            self.trace.borrow_mut().record_preemption(self.now(), self.current(), operations, before);
+        }
+    }
+
+    /// Takes the budget back after a step. Tokio does not tell that it had an operation wait for the next step, but it
+    /// has budget left otherwise, and defers a wake-up then. (So does `yield_now`: a task that yields by itself just when
+    /// its budget has ended counts as preempted.)
+    fn end_budget(&self, is_pending: bool) {
+        if self.operations_granted.get() != 0 && is_pending && self.budgets.borrow().had_to_wait() {
+            self.out_of_budget(Next::OfTokio);
+        }
+        self.operations_granted.set(0);
     }
 
     /// Notes what the running task waits for, for reports.
