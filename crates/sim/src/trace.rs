@@ -328,6 +328,21 @@ mod tests {
     }
 
     #[test]
+    fn a_hash_holds_the_number_of_a_variant_and_not_its_place_among_the_others() {
+        fn hash(value: impl Hash) -> u64 {
+            let mut hasher = StableHasher::default();
+            value.hash(&mut hasher);
+            hasher.finish()
+        }
+        let out_of_budget = Fact::OutOfBudget { operations: 4, before: Next::OfTokio };
+        assert_eq!(hash(Fact::Ended), hash(1_u8));
+        assert_eq!(hash(out_of_budget), hash((19_u8, 4_u32, 2_u8)));
+        assert_eq!(hash(Fact::Overtakes { first: TaskId::new(5) }), hash((4_u8, 5_u32)));
+        assert_eq!(hash(Fact::Waits(Wait::Sleep { until: 7 })), hash((2_u8, 2_u8, 7_u64)));
+        assert_eq!(hash(Fact::Logged("ahoy".into())), hash((15_u8, "ahoy")));
+    }
+
+    #[test]
     fn the_first_difference_is_named_by_its_position() {
         let difference = trace(&[1, 2, 3]).first_difference(&trace(&[1, 5, 3])).expect("they differ");
         assert!(difference.starts_with("event 2 differs"), "{difference}");

@@ -228,7 +228,7 @@ mod tests {
                     let listener = Runtime::listen(&host, ([0, 0, 0, 0], port).into(), ListenOptions::new())
                         .await
                         .unwrap();
-                    let _ = Runtime::spawn(&host, "worker", async move { drop(listener.accept().await) });
+                    drop(Runtime::spawn(&host, "worker", async move { drop(listener.accept().await) }));
                 }
                 std::future::pending::<()>().await;
             });

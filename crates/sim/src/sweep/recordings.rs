@@ -196,7 +196,10 @@ impl Session {
         } else if canonical(&outcome.log) != **log {
             format!("the run ended before its last recorded choice; it {}", Ended(&outcome))
         } else if outcome.trace.hash() != *trace_hash {
-            "the choices are the recorded ones and the trace is not".to_owned()
+            let hash = outcome.trace.hash();
+            format!(
+                "the choices are the recorded ones and the trace is not: its hash is {hash:#018x}, not {trace_hash:#018x}"
+            )
         } else {
             return Ok(());
         };

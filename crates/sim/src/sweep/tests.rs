@@ -507,6 +507,18 @@ fn a_file_in_the_settings_is_replayed_alone_if_it_is_of_this_test() {
 }
 
 #[test]
+fn tests_of_the_same_path_in_two_packages_have_recordings_and_seeds_of_their_own() {
+    let fixture = Fixture::new("packages");
+    let sweep = |package: &str| Sweep::new("it::works", fixture.folder.path()).package(package).seeds(200);
+    let report = report_of(fixture.session(sweep("one"), bug).verify());
+    assert!(report.contains("recording   seeds/one/it.works/panic-closer-not-closed.seed"), "{report}");
+    let passed = |package| fixture.session(sweep(package), |_| None).verify().expect("it passes");
+    let (one, two) = (passed("one"), passed("two"));
+    assert_eq!((one.recordings(), two.recordings()), (1, 0));
+    assert_ne!(one.trace_hash(), two.trace_hash(), "other seeds");
+}
+
+#[test]
 fn a_broken_recording_is_an_error_with_its_line_and_stays() {
     let fixture = Fixture::new("broken-file");
     report_of(fixture.verify(bug));
