@@ -5,7 +5,7 @@
 //! to it as a [`Wait`], and whoever drives it decides when time passes.
 //!
 //! The files: `waker` (how tasks become ready), `coroutine` and `threads` (threads), `timers` (the clock), `strategy` (who runs next), `budget` (how far a
-//! task gets in a step), `wait` (what parked tasks wait for), `perturb` (late and spurious wake-ups), `overflow` (stack
+//! task gets in a step), `deferred` (wake-ups that tokio keeps), `wait` (what parked tasks wait for), `perturb` (late and spurious wake-ups), `overflow` (stack
 //! overflows), `lifecycle` (start, end, teardown), `hosts` (what happens to all tasks of one host), `domain` (hosts that
 //! another simulation steps one by one).
 //!
@@ -18,6 +18,7 @@
 mod advice;
 mod budget;
 mod coroutine;
+mod deferred;
 #[cfg(feature = "turmoil")]
 mod domain;
 mod hosts;
@@ -37,6 +38,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use tokio::task::coop::has_budget_remaining;
+
 use crate::choices::{Choices, LaneId, SiteId, below};
 use crate::interpose;
 use crate::net::Nanos;
@@ -46,6 +49,7 @@ use crate::trace::{Fact, Next, Trace};
 
 use budget::{BUDGETS, Budgets};
 use coroutine::{Resumed, Suspender, ThreadBody};
+use deferred::Deferred;
 pub(crate) use lifecycle::{Straggler, describe_wait};
 pub(crate) use perturb::{LATER_BOUND, NOBODY, draw_later, later};
 use strategy::Chooser;
@@ -182,6 +186,9 @@ pub(crate) struct Executor {
     operations_left: Cell<u32>,
     /// How many it was granted; 0 if that is no limit, or it was already told that there are no more.
     operations_granted: Cell<u32>,
+    /// How often the mark of `deferred` lay there when the step began, if operations were granted.
+    marks_before: Cell<usize>,
+    pub(crate) deferred: Deferred,
     verdict: RefCell<Option<Symptom>>,
     /// What becomes the verdict after this step, unless the step itself fails.
     pending_verdict: RefCell<Option<Symptom>>,
@@ -249,6 +256,8 @@ impl Executor {
             budget_is_whole: Cell::new(false),
             operations_left: Cell::new(u32::MAX),
             operations_granted: Cell::new(0),
+            marks_before: Cell::new(0),
+            deferred: Deferred::new(),
             verdict: RefCell::default(),
             pending_verdict: RefCell::default(),
             panicked_at: RefCell::default(),
@@ -624,6 +633,7 @@ impl Executor {
         if pick != 0 {
             self.operations_left.set(BUDGETS[pick as usize]);
             self.operations_granted.set(BUDGETS[pick as usize]);
+            self.marks_before.set(self.deferred.lay());
         }
         if pick != 0 || !is_whole {
             self.budgets.borrow_mut().grant(pick as usize);
@@ -642,7 +652,8 @@ impl Executor {
     /// has budget left otherwise, and defers a wake-up then. (So does `yield_now`: a task that yields by itself just when
     /// its budget has ended counts as preempted.)
     fn end_budget(&self, is_pending: bool) {
-        if self.operations_granted.get() != 0 && is_pending && self.budgets.borrow().had_to_wait() {
+        let is_spent = self.operations_granted.get() != 0 && is_pending && !has_budget_remaining();
+        if is_spent && self.deferred.lay() != self.marks_before.get() {
             self.out_of_budget(Next::OfTokio);
         }
         self.operations_granted.set(0);

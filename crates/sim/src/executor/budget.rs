@@ -5,17 +5,9 @@
 //! taken, however long ago. So a guard that was taken when `n + 1` operations were left can make it `n` at any later
 //! time: dropped, it makes `n + 1`; taking the guard for the next time uses up the one.
 
-//!
-//! An operation that finds the budget used up defers the wake-up of its task, and there is no call that tells. But tokio
-//! does not defer a waker again that is already the last in its list. So a mark that is deferred before a step and again
-//! after it lies there twice if another waker came in between.
+use std::task::{Context, Poll, Waker};
 
-use std::future::Future;
-use std::pin::pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
-
-use tokio::task::coop::{RestoreOnPending, has_budget_remaining, poll_proceed};
+use tokio::task::coop::{RestoreOnPending, poll_proceed};
 
 /// Operations that a task may finish in a step, by pick: all of tokio's own budget but one, which is what can be set
 /// again without returning to tokio, or fewer, ascending.
@@ -26,24 +18,11 @@ pub(super) struct Budgets {
     /// For each of [`BUDGETS`] a guard that was taken when one more operation was left; for all but the first only in a
     /// run in which tasks are preempted.
     guards: [Option<RestoreOnPending>; BUDGETS.len()],
-    mark: Arc<Mark>,
-    mark_waker: Waker,
-    /// Of the mark, when the step began.
-    clones: usize,
-}
-
-/// Lies among the wakers that tokio has deferred, and wakes nobody.
-struct Mark;
-
-impl Wake for Mark {
-    fn wake(self: Arc<Self>) {}
 }
 
 impl Budgets {
-    pub(super) fn new() -> Self {
-        let mark = Arc::new(Mark);
-        let mark_waker = Waker::from(Arc::clone(&mark));
-        Self { guards: [const { None }; BUDGETS.len()], mark, mark_waker, clones: 0 }
+    pub(super) const fn new() -> Self {
+        Self { guards: [const { None }; BUDGETS.len()] }
     }
 
     /// Takes the guards: of the first of [`BUDGETS`], or of all. Must be called where all of tokio's budget is left.
@@ -69,20 +48,6 @@ impl Budgets {
             drop(guard);
             self.guards[pick] = Some(take());
         }
-        if pick != 0 {
-            self.clones = self.lay_mark();
-        }
-    }
-
-    /// Whether an operation found the budget used up that was last granted by a pick other than 0.
-    pub(super) fn had_to_wait(&self) -> bool {
-        !has_budget_remaining() && self.lay_mark() != self.clones
-    }
-
-    /// Defers the mark, unless it is the last that was deferred. Returns how many clones of it there are.
-    fn lay_mark(&self) -> usize {
-        let _ = pin!(tokio::task::yield_now()).poll(&mut Context::from_waker(&self.mark_waker));
-        Arc::strong_count(&self.mark)
     }
 }
 
@@ -127,25 +92,6 @@ mod tests {
             }
             drop(budgets);
             assert_eq!(operations_left(), 0, "the budget is left alone");
-        });
-    }
-
-    #[test]
-    fn an_operation_that_has_to_wait_for_the_next_step_is_noticed_and_nothing_else_is() {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(async {
-            let mut budgets = Budgets::new();
-            budgets.prepare(true);
-            for pick in [1, 1, 3, 2] {
-                budgets.grant(pick);
-                for _ in 0..BUDGETS[pick] {
-                    take().made_progress();
-                    assert!(!budgets.had_to_wait(), "the budget ended with the last operation");
-                }
-                assert!(poll_proceed(&mut Context::from_waker(Waker::noop())).is_pending());
-                assert!(budgets.had_to_wait());
-                tokio::task::yield_now().await;
-            }
         });
     }
 

@@ -21,27 +21,33 @@ impl Wake for Mark {
 const LIES_THERE_ONCE: usize = 3;
 
 /// See the module. Works only where tokio polls the root future.
-pub(super) struct Deferred {
+pub(crate) struct Deferred {
     mark: Arc<Mark>,
     waker: Waker,
 }
 
 impl Deferred {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mark = Arc::new(Mark);
         Self { waker: Waker::from(Arc::clone(&mark)), mark }
     }
 
     /// Begins to watch: from the start, and again whenever tokio has delivered what was deferred.
-    pub(super) fn watch(&self) {
+    pub(crate) fn watch(&self) {
         let mut context = Context::from_waker(&self.waker);
         let _ = pin!(tokio::task::yield_now()).poll(&mut context);
     }
 
     /// Whether a wake-up was deferred since [`watch`](Self::watch).
-    pub(super) fn any(&self) -> bool {
+    pub(crate) fn any(&self) -> bool {
+        self.lay() != LIES_THERE_ONCE
+    }
+
+    /// Has the mark lie last in tokio's list. Returns a number that is another one than before if a wake-up was deferred
+    /// in between, and tokio has delivered nothing since.
+    pub(crate) fn lay(&self) -> usize {
         self.watch();
-        Arc::strong_count(&self.mark) != LIES_THERE_ONCE
+        Arc::strong_count(&self.mark)
     }
 }
 
@@ -69,6 +75,22 @@ mod tests {
             return_to_tokio().await;
             deferred.watch();
             assert!(!deferred.any(), "it was delivered");
+        });
+    }
+
+    #[test]
+    fn laying_the_mark_again_tells_what_was_deferred_in_between() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let deferred = Deferred::new();
+            let before = deferred.lay();
+            assert_eq!(deferred.lay(), before);
+            assert!(!deferred.any(), "the mark is none");
+            defer(Waker::noop());
+            let after = deferred.lay();
+            assert_ne!(after, before);
+            assert_eq!(deferred.lay(), after);
+            assert!(deferred.any());
         });
     }
 
