@@ -98,14 +98,26 @@ pub(crate) struct Identity {
 
 impl Identity {
     /// Returns what tells this test from all others of a workspace: `package/crate::module::test`. Two packages may have
-    /// tests of the same path.
+    /// tests of the same path; so may the library, a binary and an integration test of one package, all of which may be
+    /// called as the package is: then the library has the short name.
     pub(crate) fn name(&self) -> String {
-        self.package.as_ref().map_or_else(|| self.test.clone(), |package| format!("{package}/{}", self.test))
+        let Some(package) = &self.package else { return self.test.clone() };
+        let is_called_as_package = self.crate_name() == package.replace('-', "_");
+        let target = match self.built {
+            Some(Built { binary: Some(_), .. }) => "bin/",
+            Some(Built { is_integration: true, .. }) if is_called_as_package => "test/",
+            _ => "",
+        };
+        format!("{package}/{target}{}", self.test)
+    }
+
+    fn crate_name(&self) -> &str {
+        self.test.split_once("::").map_or("", |(crate_name, _)| crate_name)
     }
 
     /// Returns what runs this test alone, in a build like this one.
     fn cargo_test(&self) -> String {
-        let (crate_name, path) = self.test.split_once("::").unwrap_or(("", &self.test));
+        let path = self.test.split_once("::").map_or(&*self.test, |(_, path)| path);
         let mut words = vec!["cargo test".to_owned()];
         words.extend(command::build_options(&self.executable, !cfg!(debug_assertions)));
         if let Some(package) = &self.package {
@@ -116,7 +128,7 @@ impl Identity {
                 &self.executable,
                 &self.manifest_dir,
                 package,
-                crate_name,
+                self.crate_name(),
             ));
         }
         format!("{} {path} -- --exact --nocapture", words.join(" "))
@@ -387,9 +399,14 @@ mod tests {
     }
 
     #[test]
-    fn tests_of_the_same_path_in_two_packages_have_two_names() {
+    fn tests_of_the_same_path_in_two_packages_or_targets_have_two_names() {
         let other = Identity { package: Some("chat-tests-2".to_owned()), ..identity() };
         assert_eq!(identity().name(), "chat-tests/chat_tests::close::while_waiting");
         assert_eq!(other.name(), "chat-tests-2/chat_tests::close::while_waiting");
+        let in_binary = Built { binary: Some("chat-tests"), is_integration: false, features: &[] };
+        let in_integration = Built { binary: None, is_integration: true, ..in_binary };
+        let name = |built| Identity { built: Some(built), ..identity() }.name();
+        assert_eq!(name(in_binary), "chat-tests/bin/chat_tests::close::while_waiting");
+        assert_eq!(name(in_integration), "chat-tests/test/chat_tests::close::while_waiting");
     }
 }
