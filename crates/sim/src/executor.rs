@@ -4,10 +4,10 @@
 //! block. The executor steps one of them at a time and knows nothing of networks: what a parked task waits for is told
 //! to it as a [`Wait`], and whoever drives it decides when time passes.
 //!
-//! The files: `waker` (how tasks become ready), `coroutine` and `threads` (threads), `timers` (the clock), `strategy` (who runs next), `budget` (how far a
-//! task gets in a step), `deferred` (wake-ups that tokio keeps), `wait` (what parked tasks wait for), `perturb` (late and spurious wake-ups), `overflow` (stack
-//! overflows), `lifecycle` (start, end, teardown), `hosts` (what happens to all tasks of one host), `domain` (hosts that
-//! another simulation steps one by one).
+//! The files: `waker` (how tasks become ready), `coroutine` and `threads` (threads), `timers` (the clock), `strategy` (who
+//! runs next), `budget` (how far a task gets in a step), `deferred` (wake-ups that tokio keeps), `wait` (what parked tasks
+//! wait for), `perturb` (late and spurious wake-ups), `overflow` (stack overflows), `lifecycle` (start, end, teardown),
+//! `hosts` (what happens to all tasks of one host), `domain` (hosts that another simulation steps one by one).
 //!
 //! # Invariants
 //!
