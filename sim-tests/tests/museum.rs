@@ -9,6 +9,7 @@ mod ariadne;
 mod yamux;
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use wavetank::runtime::Threads;
 use wavetank::{Faults, Host, Sim};
@@ -42,6 +43,8 @@ mod recv_while_another_thread_closes {
 
     fn on_an_interrupted_network(sim: &mut Sim, version: Version) {
         sim.faults(Faults::none().partitions().silence());
+        // What keeps the peer's answer back for ten seconds is the network, and no slow processor.
+        sim.hold_back_at_most(Duration::from_secs(1));
         websockets(sim, version, echo_peer, recv_while_closing);
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use wavetank::runtime::{BlockingListener, BlockingStream, ListenOptions, SocketOptions, Threads};
 
 #[wavetank::test(seeds = 200, finds = "the answer to another question")]
-fn answers_match_their_questions(sim: &mut wavetank::Sim) {
+fn answers_match_questions(sim: &mut wavetank::Sim) {
     sim.latency(Duration::from_millis(1)..=Duration::from_millis(20));
     sim.server_thread("server", |host| {
         let listener = host.listen(([0, 0, 0, 0], 80).into(), ListenOptions::new())?;

@@ -10,6 +10,8 @@ use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
 use syn::{Error, FnArg, Ident, ItemFn, LitInt, LitStr, Result, ReturnType, Signature, Token, Type};
 
+use crate::features::Features;
+
 /// How many seeds a test runs if it does not say.
 const SEEDS: u64 = 100;
 
@@ -21,7 +23,11 @@ const ALLOWED_OPTIONS: &str = "allowed are `seeds = NUMBER`, `finds = \"PART OF 
 /// # Errors
 ///
 /// With the span of what is wrong: an option, or a part of the signature.
-pub(crate) fn expand(options: TokenStream, function: TokenStream) -> Result<TokenStream> {
+pub(crate) fn expand(
+    options: TokenStream,
+    function: TokenStream,
+    features: &Features,
+) -> Result<TokenStream> {
     let Options { seeds, finds, sometimes_required, reaches } = syn::parse2(options)?;
     let mut body: ItemFn = syn::parse2(function)?;
     check_signature(&body.sig)?;
@@ -37,12 +43,27 @@ pub(crate) fn expand(options: TokenStream, function: TokenStream) -> Result<Toke
     let name = body.sig.ident.clone();
     let name_text = name.unraw().to_string();
     let seeds = seeds.unwrap_or(SEEDS);
+    // What a command needs to build the same again: only the compiler of the user's crate knows it.
+    let features = features.iter().map(|(name, implied)| {
+        quote! {
+            ::wavetank::__private::Feature {
+                name: #name,
+                is_on: ::core::cfg!(feature = #name),
+                implies: &[#(#implied),*],
+            }
+        }
+    });
     let sweep = quote! {
         ::wavetank::Sweep::new(
             ::core::concat!(::core::module_path!(), "::", #name_text),
             ::core::env!("CARGO_MANIFEST_DIR"),
         )
         .package(::core::env!("CARGO_PKG_NAME"))
+        .built(::wavetank::__private::Built {
+            binary: ::core::option_env!("CARGO_BIN_NAME"),
+            is_integration: ::core::option_env!("CARGO_TARGET_TMPDIR").is_some(),
+            features: &[#(#features),*],
+        })
         .seeds(#seeds)
     };
     let required = sometimes_required.map(|()| quote! { .sometimes_required() });
@@ -216,7 +237,7 @@ mod tests {
 
     /// Expands what stands in the two texts.
     fn expand_text(options: &str, function: &str) -> Result<TokenStream> {
-        expand(options.parse().expect("tokens"), function.parse().expect("tokens"))
+        expand(options.parse().expect("tokens"), function.parse().expect("tokens"), &Features::new())
     }
 
     /// Returns the message and what of `text` it points at.
@@ -257,11 +278,39 @@ mod tests {
                         ::core::env!("CARGO_MANIFEST_DIR"),
                     )
                     .package(::core::env!("CARGO_PKG_NAME"))
+                    .built(::wavetank::__private::Built {
+                        binary: ::core::option_env!("CARGO_BIN_NAME"),
+                        is_integration: ::core::option_env!("CARGO_TARGET_TMPDIR").is_some(),
+                        features: &[],
+                    })
                     .seeds(100u64)
                     .run_simulated(closes);
                 }
             },
         );
+    }
+
+    #[test]
+    fn every_feature_of_the_package_is_asked_for() {
+        let features =
+            Features::from([("full".to_owned(), vec!["tls".to_owned()]), ("tls".to_owned(), Vec::new())]);
+        let function = "fn closes(sim: &mut Sim) {}".parse().expect("tokens");
+        let expanded = expand(TokenStream::new(), function, &features).expect("it expands").to_string();
+        let asked = quote! {
+            features: &[
+                ::wavetank::__private::Feature {
+                    name: "full",
+                    is_on: ::core::cfg!(feature = "full"),
+                    implies: &["tls"],
+                },
+                ::wavetank::__private::Feature {
+                    name: "tls",
+                    is_on: ::core::cfg!(feature = "tls"),
+                    implies: &[],
+                }
+            ],
+        };
+        assert!(expanded.contains(&asked.to_string()), "{expanded}");
     }
 
     #[test]
@@ -277,6 +326,11 @@ mod tests {
                         ::core::env!("CARGO_MANIFEST_DIR"),
                     )
                     .package(::core::env!("CARGO_PKG_NAME"))
+                    .built(::wavetank::__private::Built {
+                        binary: ::core::option_env!("CARGO_BIN_NAME"),
+                        is_integration: ::core::option_env!("CARGO_TARGET_TMPDIR").is_some(),
+                        features: &[],
+                    })
                     .seeds(5000u64)
                     .finds("not closed")
                     .find_simulated(r#loop);

@@ -5,10 +5,11 @@
 //! to it as a [`Wait`], and whoever drives it decides when time passes.
 //!
 //! The files: `waker` and `ready` (how tasks become ready), `schedule` and `strategy` (who runs next), `coroutine` and
-//! `threads` (threads), `timers` (the clock), `budget` (how far a task gets in a step), `wait` (what parked tasks wait
-//! for), `perturb` (late and spurious wake-ups), `hold` (who is preempted is held back), `overflow` (stack overflows),
-//! `lifecycle` (start, end, teardown), `locks` (what a task holds when it ends), `verdict` (what ends a run), `hosts`
-//! (what happens to all tasks of one host), `domain` (hosts that another simulation steps one by one).
+//! `threads` (threads), `timers` (the clock), `budget` (how far a task gets in a step), `deferred` (wake-ups that tokio
+//! keeps), `wait` (what parked tasks wait for), `perturb` (late and spurious wake-ups), `hold` (who is preempted is held
+//! back), `overflow` (stack overflows), `lifecycle` (start, end, teardown), `locks` (what a task holds when it ends),
+//! `verdict` (what ends a run), `hosts` (what happens to all tasks of one host), `domain` (hosts that another simulation
+//! steps one by one).
 //!
 //! # Invariants
 //!
@@ -19,6 +20,7 @@
 mod advice;
 mod budget;
 mod coroutine;
+mod deferred;
 #[cfg(feature = "turmoil")]
 mod domain;
 mod hold;
@@ -43,15 +45,18 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use tokio::task::coop::has_budget_remaining;
+
 use crate::choices::{Choices, LaneId, SiteId, below};
 use crate::interpose;
 use crate::net::Nanos;
 use crate::progress::Progress;
 use crate::symptom::{Symptom, SymptomKind};
-use crate::trace::{Fact, Trace};
+use crate::trace::{Fact, Next, Trace};
 
 use budget::{BUDGETS, Budgets};
 use coroutine::{Resumed, Suspender, ThreadBody};
+use deferred::Deferred;
 use hold::Holds;
 pub(crate) use lifecycle::{Straggler, describe_wait};
 pub(crate) use perturb::{LATER_BOUND, NOBODY, draw_later, later};
@@ -194,6 +199,11 @@ pub(crate) struct Executor {
     budget_is_whole: Cell<bool>,
     /// Seam operations that the running task may still finish in this step.
     operations_left: Cell<u32>,
+    /// How many it was granted; 0 if that is no limit, or it was already told that there are no more.
+    operations_granted: Cell<u32>,
+    /// How often the mark of `deferred` lay there when the step began, if operations were granted.
+    marks_before: Cell<usize>,
+    pub(crate) deferred: Deferred,
     verdict: RefCell<Option<Symptom>>,
     /// What becomes the verdict after this step, unless the step itself fails.
     pending_verdict: RefCell<Option<Symptom>>,
@@ -264,6 +274,9 @@ impl Executor {
             budgets: RefCell::new(Budgets::new()),
             budget_is_whole: Cell::new(false),
             operations_left: Cell::new(u32::MAX),
+            operations_granted: Cell::new(0),
+            marks_before: Cell::new(0),
+            deferred: Deferred::new(),
             verdict: RefCell::default(),
             pending_verdict: RefCell::default(),
             panicked_at: RefCell::default(),
@@ -334,6 +347,7 @@ impl Executor {
         let mut context = Context::from_waker(&body.waker);
         let polled = lifecycle::caught(|| body.future.as_mut().poll(&mut context));
         self.operations_left.set(u32::MAX);
+        self.end_budget(matches!(polled, Ok(Poll::Pending)));
         self.keep_since(task);
         self.last.set(Some((task, Operation::new("step"))));
         match polled {
@@ -392,6 +406,8 @@ impl Executor {
         let pick = if held_after == 0 { self.draw_budget(task) } else { held_after };
         if pick != 0 {
             self.operations_left.set(BUDGETS[pick]);
+            self.operations_granted.set(BUDGETS[pick]);
+            self.marks_before.set(self.deferred.lay());
         }
         if pick != 0 || !is_whole {
             self.budgets.borrow_mut().grant(pick);
@@ -407,6 +423,25 @@ impl Executor {
         let bound = BUDGETS.len() as u32;
         let draw = |rng: &mut _| if below(rng, 2) == 0 { below(rng, bound) } else { 0 };
         self.choices.borrow_mut().pick(site, bound, draw) as usize
+    }
+
+    /// Tells the trace that the budget of the running task has ended before what it was about to do: once a step.
+    fn out_of_budget(&self, before: Next) {
+        let operations = self.operations_granted.replace(0);
+        if operations != 0 {
+            self.trace.borrow_mut().record_preemption(self.now(), self.current(), operations, before);
+        }
+    }
+
+    /// Takes the budget back after a step. Tokio does not tell that it had an operation wait for the next step, but it
+    /// has budget left otherwise, and defers a wake-up then. (So does `yield_now`: a task that yields by itself just when
+    /// its budget has ended counts as preempted.)
+    fn end_budget(&self, is_pending: bool) {
+        let is_spent = self.operations_granted.get() != 0 && is_pending && !has_budget_remaining();
+        if is_spent && self.deferred.lay() != self.marks_before.get() {
+            self.out_of_budget(Next::OfTokio);
+        }
+        self.operations_granted.set(0);
     }
 
     /// Notes what the running task waits for, for reports.

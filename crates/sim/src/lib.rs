@@ -21,6 +21,7 @@ mod interpose;
 mod interrupt;
 mod net;
 mod panics;
+mod plain;
 mod pool;
 mod probes;
 mod progress;
@@ -89,6 +90,7 @@ pub use wavetank_runtime::{always, buggify, sometimes};
 /// What the expansion of [`macro@test`] names. No part of the interface.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::report::{Built, Feature};
     pub use insta;
 }
 

@@ -244,17 +244,11 @@ impl Network {
     }
 
     /// Returns the time of the earliest coming event.
-    pub(crate) fn next_event(&self) -> Option<Nanos> {
-        [self.next_segment_event(), self.udp.next_arrival()].into_iter().flatten().min()
-    }
-
-    fn next_segment_event(&self) -> Option<Nanos> {
-        let first = self.wire.queue.peek()?;
-        if self.stands(first) {
-            return Some(first.at);
-        }
-        // Only calls of applications since the last `process` can have left a cancelled event in front.
-        self.wire.queue.unordered().filter(|event| self.stands(event)).map(|event| event.at).min()
+    pub(crate) fn next_event(&mut self) -> Option<Nanos> {
+        // Calls of applications since the last `process` can have left a cancelled event in front.
+        self.drop_cancelled();
+        let segment = self.wire.queue.peek().map(|event| event.at);
+        [segment, self.udp.next_arrival()].into_iter().flatten().min()
     }
 
     /// Tells whether nothing is on its way that an application could ever notice.

@@ -129,7 +129,7 @@ pub(crate) fn take_place() -> Option<String> {
 
 /// Prints a last word before the process ends.
 pub(crate) fn complain(message: &str) {
-    eprintln!("{message}");
+    eprintln!("{}", crate::plain::lines(message));
 }
 
 #[cfg(test)]

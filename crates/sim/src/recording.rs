@@ -29,7 +29,7 @@ pub(crate) mod text;
 /// A run that was recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Recording {
-    /// The test's name with its module path.
+    /// The test's name with its package and module path.
     pub(crate) test: String,
     pub(crate) expect: Expect,
     /// The seed: entropy still comes from it.
@@ -128,6 +128,10 @@ pub(crate) enum RecordingErrorKind {
     /// The file cannot be written.
     Unwritable(std::io::Error),
     NotUtf8,
+    /// There is nothing in it.
+    Empty,
+    /// It begins with the mark that some editors put before a text.
+    ByteOrderMark,
     /// The first line is that of another version.
     Version {
         found: String,
@@ -147,9 +151,18 @@ pub(crate) enum RecordingErrorKind {
     },
 }
 
+impl RecordingError {
+    /// Whether what does not read is good for something: it is another version's, or an editor's change away from ours.
+    pub(crate) const fn is_of_a_good_file(&self) -> bool {
+        matches!(self.kind, RecordingErrorKind::Version { .. } | RecordingErrorKind::ByteOrderMark)
+    }
+}
+
 impl fmt::Display for RecordingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use RecordingErrorKind::{Corrupt, NotUtf8, Truncated, Unexpected, Unreadable, Unwritable, Version};
+        use RecordingErrorKind::{
+            ByteOrderMark, Corrupt, Empty, NotUtf8, Truncated, Unexpected, Unreadable, Unwritable, Version,
+        };
         let is_inline = self.origin.starts_with("WAVETANK_");
         let part = if is_inline { "part" } else { "line" };
         write!(f, "{}", self.origin)?;
@@ -157,6 +170,17 @@ impl fmt::Display for RecordingError {
             Unreadable(error) => return write!(f, ": cannot read the recording: {error}"),
             Unwritable(error) => return write!(f, ": cannot write the recording: {error}"),
             NotUtf8 => write!(f, ": expected UTF-8 text, found other bytes")?,
+            Empty => {
+                write!(f, ": the file is empty: it was cut off when it was written, copied or checked out")?
+            }
+            ByteOrderMark => {
+                return write!(
+                    f,
+                    ", line 1: there is a byte order mark (U+FEFF) before `{}`, which an editor has put there; save the \
+                     file as UTF-8 without one, or restore it from version control",
+                    text::FIRST_LINE,
+                );
+            }
             Version { found } => {
                 return write!(
                     f,

@@ -4,15 +4,19 @@
 //! a CI log.
 
 use std::fmt;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::choices::ChoiceLog;
+use crate::plain;
 use crate::recording::inline;
 use crate::run::Outcome;
 use crate::shrink::order::Rank;
 use crate::shrink::{End, Shrunk};
 use crate::symptom::{Symptom, SymptomKind};
+
+pub use command::{Built, Feature};
+
+mod command;
 
 /// Longest inline form in a command. A longer failure is replayed from its seed.
 const INLINE_MAX: usize = 1_500;
@@ -24,19 +28,26 @@ pub struct Counts {
     choices: usize,
     faults: usize,
     switches: usize,
+    preemptions: usize,
+    delays: usize,
 }
 
 impl Counts {
     pub(crate) fn of(outcome: &Outcome) -> Self {
         let log = &outcome.log;
-        let is_switch = |choice: &&crate::choices::Choice| {
-            choice.pick != 0 && Rank::of(&log.site(choice.site).lane) == Rank::Schedule
+        let picks_in = |is_meant: fn(&str) -> bool| {
+            let picks = log.choices.iter().filter(|choice| choice.pick != 0);
+            picks.filter(|choice| is_meant(&log.site(choice.site).lane)).count()
         };
+        let is_delay =
+            |lane: &str| matches!(lane.split(' ').next(), Some("withhold" | "hold" | "pending" | "spurious"));
         Self {
             picks: log.nonzero(),
             choices: log.choices.len(),
             faults: outcome.faults,
-            switches: log.choices.iter().filter(is_switch).count(),
+            switches: picks_in(|lane| Rank::of(lane) == Rank::Schedule),
+            preemptions: outcome.trace.preempted(),
+            delays: picks_in(is_delay),
         }
     }
 
@@ -55,9 +66,20 @@ impl Counts {
         self.faults
     }
 
-    /// Counts the context switches that were forced.
+    /// Counts the context switches that were forced: another task or thread ran than the one whose turn it was.
     pub const fn switches(&self) -> usize {
         self.switches
+    }
+
+    /// Counts the times that a task was preempted between two operations, because its budget had ended.
+    pub const fn preemptions(&self) -> usize {
+        self.preemptions
+    }
+
+    /// Counts the wake-ups that came late (the task was held back, or an operation was not let go on at first) and those
+    /// that came for nothing.
+    pub const fn delays_and_needless_wake_ups(&self) -> usize {
+        self.delays
     }
 }
 
@@ -68,38 +90,49 @@ pub(crate) struct Identity {
     pub(crate) test: String,
     pub(crate) manifest_dir: PathBuf,
     pub(crate) package: Option<String>,
+    /// What the macro knows of the test's build.
+    pub(crate) built: Option<Built>,
+    /// The program that runs.
+    pub(crate) executable: PathBuf,
 }
 
 impl Identity {
-    /// Returns what runs this test alone.
-    pub(crate) fn cargo_test(&self) -> String {
-        let (crate_name, path) = self.test.split_once("::").unwrap_or(("", &self.test));
-        let mut command = "cargo test".to_owned();
-        if let Some(package) = &self.package {
-            command += &format!(" -p {package}");
-            if let Some(target) = target(&self.manifest_dir, package, crate_name) {
-                command += &format!(" {target}");
-            }
-        }
-        command + &format!(" {path} -- --exact --nocapture")
+    /// Returns what tells this test from all others of a workspace: `package/crate::module::test`. Two packages may have
+    /// tests of the same path; so may the library, a binary and an integration test of one package, all of which may be
+    /// called as the package is: then the library has the short name.
+    pub(crate) fn name(&self) -> String {
+        let Some(package) = &self.package else { return self.test.clone() };
+        let is_called_as_package = self.crate_name() == package.replace('-', "_");
+        let target = match self.built {
+            Some(Built { binary: Some(_), .. }) => "bin/",
+            Some(Built { is_integration: true, .. }) if is_called_as_package => "test/",
+            _ => "",
+        };
+        format!("{package}/{target}{}", self.test)
     }
-}
 
-/// Returns the option that selects the target that `crate_name` is compiled from, if the folder tells.
-fn target(manifest_dir: &Path, package: &str, crate_name: &str) -> Option<String> {
-    if package.replace('-', "_") == crate_name && manifest_dir.join("src/lib.rs").is_file() {
-        return Some("--lib".to_owned());
+    fn crate_name(&self) -> &str {
+        self.test.split_once("::").map_or("", |(crate_name, _)| crate_name)
     }
-    let entries = fs::read_dir(manifest_dir.join("tests")).ok()?;
-    let targets = entries.filter_map(|entry| {
-        let path = entry.ok()?.path();
-        let is_target =
-            path.extension().is_some_and(|extension| extension == "rs") || path.join("main.rs").is_file();
-        let name = path.file_stem()?.to_str()?;
-        (is_target && name.replace('-', "_") == crate_name).then(|| format!("--test {name}"))
-    });
-    // Two files can only compile to one name if the manifest says so; then the option cannot be told.
-    targets.min()
+
+    /// Returns what runs this test alone, in a build like this one.
+    pub(crate) fn cargo_test(&self) -> String {
+        let path = self.test.split_once("::").map_or(&*self.test, |(_, path)| path);
+        let mut words = vec!["cargo test".to_owned()];
+        words.extend(command::build_options(&self.executable, !cfg!(debug_assertions)));
+        if let Some(package) = &self.package {
+            words.push(format!("-p {package}"));
+            words.extend(command::feature_options(self.built.map_or(&[], |built| built.features)));
+            words.extend(command::target(
+                self.built,
+                &self.executable,
+                &self.manifest_dir,
+                package,
+                self.crate_name(),
+            ));
+        }
+        format!("{} {path} -- --exact --nocapture", words.join(" "))
+    }
 }
 
 /// A report that is being put together.
@@ -169,16 +202,21 @@ impl<'a> Report<'a> {
     pub(crate) fn shrunk(self, before: Counts, after: Counts, shrunk: &Shrunk) -> Self {
         let end = if shrunk.end == End::Fixpoint { String::new() } else { format!("; {}", shrunk.end) };
         let counts = format!(
-            "{} -> {} picks, {} -> {} faults, {} -> {} context switches, {} -> {} choices (in {} runs{end})",
+            "{} -> {} picks in {} -> {} choices (in {} runs{end})\n\
+             faults {} -> {}, context switches {} -> {}, preemptions by budget {} -> {}, delays and needless wake-ups {} -> {}",
             before.picks,
             after.picks,
+            before.choices,
+            after.choices,
+            shrunk.runs,
             before.faults,
             after.faults,
             before.switches,
             after.switches,
-            before.choices,
-            after.choices,
-            shrunk.runs,
+            before.preemptions,
+            after.preemptions,
+            before.delays,
+            after.delays,
         );
         self.fact("shrunk", &counts)
     }
@@ -197,6 +235,14 @@ impl<'a> Report<'a> {
 
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = String::new();
+        self.write(&mut text)?;
+        f.write_str(&plain::lines(&text))
+    }
+}
+
+impl Report<'_> {
+    fn write(&self, f: &mut impl fmt::Write) -> fmt::Result {
         write!(f, "wavetank: {} {}", self.identity.test, self.headline)?;
         if !self.facts.is_empty() {
             writeln!(f)?;
@@ -231,13 +277,17 @@ impl fmt::Display for Report<'_> {
 mod tests {
     use super::*;
     use crate::pool::{Job, Pool, Ran};
-    use crate::symptom::SymptomKind;
-    use crate::test_folder::TestFolder;
     use crate::toy::{Toy, panic_in};
 
     fn identity() -> Identity {
         let test = "chat_tests::close::while_waiting".to_owned();
-        Identity { test, manifest_dir: PathBuf::from("/nowhere"), package: Some("chat-tests".to_owned()) }
+        Identity {
+            test,
+            manifest_dir: PathBuf::from("/nowhere"),
+            package: Some("chat-tests".to_owned()),
+            built: None,
+            executable: PathBuf::from("/w/target/debug/deps/chat_tests-0123"),
+        }
     }
 
     fn outcome(questions: u32) -> Box<Outcome> {
@@ -263,7 +313,8 @@ mod tests {
         let symptom = outcome.symptom.clone().expect("it fails");
         let shrunk =
             Shrunk { best: ChoiceLog::default(), runs: 214, passes: Vec::new(), end: End::TimeSpent };
-        let before = Counts { picks: 312, choices: 1_204, faults: 6, switches: 80 };
+        let before =
+            Counts { picks: 312, choices: 1_204, faults: 6, switches: 80, preemptions: 5, delays: 7 };
         let report = Report::new(&identity, "failed")
             .symptom(&symptom, 6)
             .after(16)
@@ -278,7 +329,8 @@ mod tests {
           symptom     panic in client/closer: connection isn't closed yet
                       left: 1
           seed        0x6, after 16 that passed
-          shrunk      312 -> 4 picks, 6 -> 1 faults, 80 -> 3 context switches, 1204 -> 4 choices (in 214 runs; limit of time reached)
+          shrunk      312 -> 4 picks in 1204 -> 4 choices (in 214 runs; limit of time reached)
+                      faults 6 -> 1, context switches 80 -> 3, preemptions by budget 5 -> 0, delays and needless wake-ups 7 -> 0
           ran for     6ms of virtual time, 0 steps
           recording   seeds/chat_tests.close.while_waiting/panic-client-closer.seed
 
@@ -313,19 +365,48 @@ mod tests {
     }
 
     #[test]
-    fn the_command_names_the_target_where_the_folder_tells_it() {
-        let folder = TestFolder::new("target");
-        for file in ["src/lib.rs", "tests/one-file.rs", "tests/folder/main.rs", "tests/helpers/lib.rs"] {
-            let path = folder.path().join(file);
-            fs::create_dir_all(path.parent().expect("in a folder")).expect("creates");
-            fs::write(path, "").expect("writes");
-        }
-        let target = |crate_name| target(folder.path(), "chat-tests", crate_name);
-        assert_eq!(target("chat_tests").as_deref(), Some("--lib"));
-        assert_eq!(target("one_file").as_deref(), Some("--test one-file"));
-        assert_eq!(target("folder").as_deref(), Some("--test folder"));
-        assert_eq!(target("helpers"), None);
-        let bare = Identity { test: "alone".to_owned(), manifest_dir: PathBuf::new(), package: None };
+    fn the_command_builds_what_failed() {
+        let built = Built {
+            binary: None,
+            is_integration: true,
+            features: &[Feature { name: "extra", is_on: true, implies: &[] }],
+        };
+        let executable = PathBuf::from("/w/target/sim/deps/close-0123");
+        let identity = Identity { built: Some(built), executable, ..identity() };
+        assert_eq!(
+            identity.cargo_test(),
+            "cargo test --profile sim -p chat-tests --features extra --test chat_tests close::while_waiting -- --exact \
+             --nocapture"
+        );
+        let bare = Identity { test: "alone".to_owned(), package: None, ..self::identity() };
         assert_eq!(bare.cargo_test(), "cargo test alone -- --exact --nocapture");
+    }
+
+    #[test]
+    fn a_report_shows_what_a_terminal_would_obey() {
+        let identity = identity();
+        let symptom = Symptom::new(SymptomKind::Panic, "a: \u{1b}[2J\u{1b}[1;1Hall is well\r\nleft: \u{7}");
+        let report = Report::new(&identity, "failed").symptom(&symptom, 6).note("\u{1b}c").to_string();
+        insta::assert_snapshot!(report, @r"
+        wavetank: chat_tests::close::while_waiting failed
+
+          symptom     panic in a: \u{1b}[2J\u{1b}[1;1Hall is well
+                      left: \u{7}
+          seed        0x6
+
+        note: \u{1b}c
+        ");
+    }
+
+    #[test]
+    fn tests_of_the_same_path_in_two_packages_or_targets_have_two_names() {
+        let other = Identity { package: Some("chat-tests-2".to_owned()), ..identity() };
+        assert_eq!(identity().name(), "chat-tests/chat_tests::close::while_waiting");
+        assert_eq!(other.name(), "chat-tests-2/chat_tests::close::while_waiting");
+        let in_binary = Built { binary: Some("chat-tests"), is_integration: false, features: &[] };
+        let in_integration = Built { binary: None, is_integration: true, ..in_binary };
+        let name = |built| Identity { built: Some(built), ..identity() }.name();
+        assert_eq!(name(in_binary), "chat-tests/bin/chat_tests::close::while_waiting");
+        assert_eq!(name(in_integration), "chat-tests/test/chat_tests::close::while_waiting");
     }
 }

@@ -4,7 +4,6 @@
 //! client's main has ended or an oracle objects, tears everything down and returns what happened.
 
 mod clock;
-mod deferred;
 mod drive;
 #[cfg(test)]
 mod hostile;

@@ -23,7 +23,7 @@ use crate::choices::fnv1a;
 use crate::interrupt::{Interrupt, RunningSweep};
 use crate::pool::{BodyRunner, Pool, Runner};
 use crate::recording::store::Store;
-use crate::report::{Counts, Identity, Report};
+use crate::report::{Built, Counts, Identity, Report};
 use crate::settings::{self, Settings, Shard};
 use crate::shrink::PassStatistics;
 use crate::sim::Sim;
@@ -55,7 +55,7 @@ mod warm_up;
 ///
 /// # Defaults
 ///
-/// 100 seeds, from a base that is a hash of the test's name; as many workers as cores; one passing seed in 64 is run
+/// 100 seeds, from a base that is a hash of the package's and the test's name; as many workers as cores; one passing seed in 64 is run
 /// twice; shrinking for at most 2000 runs and 20 s; a run is given up after 10 s of real time without a step.
 ///
 /// # Determinism
@@ -68,7 +68,7 @@ mod warm_up;
 pub struct Sweep {
     identity: Identity,
     seeds: u64,
-    base_seed: u64,
+    base_seed: Option<u64>,
     finds: Option<String>,
     sometimes_required: bool,
     reaches: Vec<String>,
@@ -82,13 +82,19 @@ pub struct Sweep {
 impl Sweep {
     /// Starts to describe a sweep.
     ///
-    /// `test_name` is the test's name with its module path (`crate::module::name`): it names the folder of the
-    /// recordings and, unless changed, gives the seeds. `manifest_dir` is the folder of the crate, usually
+    /// `test_name` is the test's name with its module path (`crate::module::name`): together with the
+    /// [package](Self::package) it names the folder of the recordings and, unless changed, gives the seeds. `manifest_dir` is the folder of the crate, usually
     /// `env!("CARGO_MANIFEST_DIR")`; recordings lie under `seeds/` in the workspace around it.
     pub fn new(test_name: impl Into<String>, manifest_dir: impl Into<PathBuf>) -> Self {
-        let identity = Identity { test: test_name.into(), manifest_dir: manifest_dir.into(), package: None };
+        let identity = Identity {
+            test: test_name.into(),
+            manifest_dir: manifest_dir.into(),
+            package: None,
+            built: None,
+            executable: std::env::current_exe().unwrap_or_default(),
+        };
         Self {
-            base_seed: fnv1a(identity.test.as_bytes()),
+            base_seed: None,
             identity,
             seeds: 100,
             finds: None,
@@ -102,10 +108,20 @@ impl Sweep {
         }
     }
 
-    /// Names the package, for the command that replays a failure. Without it, the command searches all packages.
+    /// Names the package: part of what the test is called wherever recordings of several packages lie together
+    /// (`seeds/PACKAGE/TEST`), and named by the command that replays a failure. Without it, the command searches all
+    /// packages.
     #[must_use]
     pub fn package(mut self, name: impl Into<String>) -> Self {
         self.identity.package = Some(name.into());
+        self
+    }
+
+    /// Says how the test was built, for the command that replays a failure.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn built(mut self, built: Built) -> Self {
+        self.identity.built = Some(built);
         self
     }
 
@@ -119,7 +135,7 @@ impl Sweep {
     /// Sets the first seed; the others follow it.
     #[must_use]
     pub const fn base_seed(mut self, seed: u64) -> Self {
-        self.base_seed = seed;
+        self.base_seed = Some(seed);
         self
     }
 
@@ -339,7 +355,7 @@ impl Session {
         pool: Arc<Pool>,
         interrupt: Interrupt,
     ) -> Self {
-        let store = Store::new(&sweep.identity.manifest_dir, &sweep.identity.test);
+        let store = Store::new(&sweep.identity.manifest_dir, &sweep.identity.name());
         Self { sweep, settings, runner, pool, interrupt, store }
     }
 
@@ -442,7 +458,11 @@ impl Session {
     fn seeds_of(&self, count: u64, shard: Shard) -> hunt::Seeds {
         match self.settings.only {
             Some(settings::Only::Seed(seed)) => hunt::Seeds { base: seed, count: 1, shard: Shard::default() },
-            _ => hunt::Seeds { base: self.settings.base_seed.unwrap_or(self.sweep.base_seed), count, shard },
+            _ => {
+                let of_name = || fnv1a(self.sweep.identity.name().as_bytes());
+                let base = self.settings.base_seed.or(self.sweep.base_seed).unwrap_or_else(of_name);
+                hunt::Seeds { base, count, shard }
+            }
         }
     }
 

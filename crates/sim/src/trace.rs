@@ -24,60 +24,86 @@ pub(crate) use layer::{dispatch, is_formatting, leave_spans, reenter_spans, set_
 pub(crate) use render::{after, milliseconds};
 
 /// Something that happened.
+///
+/// Hashes of traces hold the number of a variant, so every variant has one of its own for good, here and in all enums
+/// that facts hold: a new one takes the next free number, wherever it stands, and changes no hash of what was before.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
 pub(crate) enum Fact {
     /// The running task (or the set-up) started another.
     Started {
         task: TaskId,
-    },
-    Ended,
+    } = 0,
+    Ended = 1,
     /// A thread has to wait.
-    Waits(Wait),
+    Waits(Wait) = 2,
     /// A thread could have gone on, but another ran first.
     Preempted {
         before: Operation,
         by: TaskId,
-    },
+    } = 3,
+    /// A task could have gone on, but has done the `operations` that it was granted in this step.
+    OutOfBudget {
+        operations: u32,
+        before: Next,
+    } = 19,
     /// A task runs although another was ready before it.
     Overtakes {
         first: TaskId,
-    },
+    } = 4,
+    /// A thread could have gone on, but stays off the processor for a while.
+    HeldBack {
+        before: Operation,
+        nanos: Nanos,
+    } = 20,
     /// A woken task stays off the processor for a while.
     Withheld {
         nanos: Nanos,
-    },
+    } = 5,
     /// An operation of a task was told `Pending` before it was tried, and is woken after `nanos`.
     Deferred {
         wait: Wait,
         nanos: Nanos,
-    },
+    } = 6,
     /// A parked task was woken though nothing had happened.
-    WokenForNothing,
+    WokenForNothing = 7,
     /// An adversary of the test did something: a wrapper, a cancellation, a `buggify!`.
-    Adversary(Box<str>),
-    Panicked(Box<str>),
+    Adversary(Box<str>) = 8,
+    Panicked(Box<str>) = 9,
     /// An `always!` that did not hold.
-    Broken(&'static str),
+    Broken(&'static str) = 10,
     /// A host's main returned an error.
-    Failed(Box<str>),
-    Network(NetEvent),
-    Fault(Box<str>),
+    Failed(Box<str>) = 11,
+    Network(NetEvent) = 12,
+    Fault(Box<str>) = 13,
     /// A read or write transferred less than it could, because the run chose so.
     Short {
         transfer: Transfer,
         could: usize,
         short: usize,
-    },
+    } = 14,
     /// A `tracing` event of the code under test.
-    Logged(Box<str>),
-    Datagram(DatagramEvent),
-    Local(LocalEvent),
-    /// What happened to a socket of another network than the tank's. The last, because hashes of traces count variants.
+    Logged(Box<str>) = 15,
+    Datagram(DatagramEvent) = 16,
+    Local(LocalEvent) = 17,
+    /// What happened to a socket of another network than the tank's.
     #[cfg(feature = "turmoil")]
     Socket {
         what: Box<str>,
         transfer: bool,
-    },
+    } = 18,
+}
+
+/// What a task was about to do when its budget ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub(crate) enum Next {
+    /// What it may have to wait for.
+    Wait(Wait) = 0,
+    /// What never waits.
+    Operation(Operation) = 1,
+    /// An operation of tokio's, which does not say what it is.
+    OfTokio = 2,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -107,6 +133,7 @@ pub struct Trace {
     head: Vec<Event>,
     tail: VecDeque<Event>,
     dropped: usize,
+    preempted: usize,
     hasher: StableHasher,
     closed: bool,
     names: Vec<Arc<str>>,
@@ -122,6 +149,7 @@ impl Trace {
             head: Vec::with_capacity(USUAL),
             tail: VecDeque::new(),
             dropped: 0,
+            preempted: 0,
             hasher: StableHasher(0),
             closed: false,
             names: Vec::new(),
@@ -155,6 +183,23 @@ impl Trace {
             self.dropped += 1;
         }
         self.tail.push_back(event);
+    }
+
+    /// Records that the budget of `task` ended.
+    pub(crate) fn record_preemption(
+        &mut self,
+        at: Nanos,
+        task: Option<TaskId>,
+        operations: u32,
+        before: Next,
+    ) {
+        self.preempted += usize::from(!self.closed);
+        self.record(at, task, Fact::OutOfBudget { operations, before });
+    }
+
+    /// How often the budget of a task ended.
+    pub(crate) const fn preempted(&self) -> usize {
+        self.preempted
     }
 
     /// Records nothing any more: what follows is teardown.
@@ -285,6 +330,21 @@ mod tests {
     fn equal_events_have_equal_hashes_and_no_difference() {
         assert_eq!(trace(&[1, 2]).hash(), trace(&[1, 2]).hash());
         assert_eq!(trace(&[1, 2]).first_difference(&trace(&[1, 2])), None);
+    }
+
+    #[test]
+    fn a_hash_holds_the_number_of_a_variant_and_not_its_place_among_the_others() {
+        fn hash(value: impl Hash) -> u64 {
+            let mut hasher = StableHasher::default();
+            value.hash(&mut hasher);
+            hasher.finish()
+        }
+        let out_of_budget = Fact::OutOfBudget { operations: 4, before: Next::OfTokio };
+        assert_eq!(hash(Fact::Ended), hash(1_u8));
+        assert_eq!(hash(out_of_budget), hash((19_u8, 4_u32, 2_u8)));
+        assert_eq!(hash(Fact::Overtakes { first: TaskId::new(5) }), hash((4_u8, 5_u32)));
+        assert_eq!(hash(Fact::Waits(Wait::Sleep { until: 7 })), hash((2_u8, 2_u8, 7_u64)));
+        assert_eq!(hash(Fact::Logged("ahoy".into())), hash((15_u8, "ahoy")));
     }
 
     #[test]

@@ -76,11 +76,12 @@ impl Executor {
     }
 
     /// Holds the running thread back before an operation, perhaps. Returns whether it was, once it goes on.
-    pub(super) fn hold_thread(&self, task: TaskId) -> bool {
+    pub(super) fn hold_thread(&self, task: TaskId, before: Operation) -> bool {
         let nanos = self.held_for(task);
         if nanos == 0 {
             return false;
         }
+        self.fact_of(task, Fact::HeldBack { before, nanos });
         self.hold(task, nanos);
         self.suspend(task);
         true
@@ -102,7 +103,6 @@ impl Executor {
 
     /// Withholds `task` from now on; it is parked, or will be at the end of its step.
     pub(super) fn hold(&self, task: TaskId, nanos: Nanos) {
-        self.fact_of(task, Fact::Withheld { nanos });
         let host = self.slots.borrow()[task.index()].host;
         let timer = self.arm(self.now().saturating_add(nanos), host, waker::late(self.run, task));
         let slot = &mut self.slots.borrow_mut()[task.index()];

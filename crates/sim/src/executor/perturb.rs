@@ -17,7 +17,7 @@ use super::{Executor, HostIndex, Operation, State, TaskId, Wait};
 use crate::choices::{SiteId, below};
 use crate::context;
 use crate::net::Nanos;
-use crate::trace::Fact;
+use crate::trace::{Fact, Next};
 
 /// The host of timers that no host set.
 pub(crate) const NOBODY: HostIndex = HostIndex::MAX;
@@ -48,7 +48,7 @@ impl Executor {
     /// `Pending` means that the operation has not begun and the task will be woken: it is preempted, as by tokio's
     /// budget, or readiness comes late to it.
     pub(crate) fn poll_operation(&self, context: &Context<'_>, wait: Wait) -> Poll<()> {
-        ready!(self.poll_turn(context));
+        ready!(self.poll_turn(context, Next::Wait(wait)));
         let Some(task) = self.current().filter(|_| self.defers && self.is_fair_game()) else {
             return Poll::Ready(());
         };
@@ -63,10 +63,11 @@ impl Executor {
     }
 
     /// Begins one async operation that has nothing to wait for: the running task may be preempted before it.
-    pub(crate) fn poll_turn(&self, context: &Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_turn(&self, context: &Context<'_>, operation: Next) -> Poll<()> {
         match self.operations_left.get() {
             u32::MAX => Poll::Ready(()),
             0 => {
+                self.out_of_budget(operation);
                 context.waker().wake_by_ref();
                 Poll::Pending
             }
@@ -208,6 +209,48 @@ mod tests {
         };
         assert!((1..100).contains(&woken(true)), "{} runs", woken(true));
         assert_eq!(woken(false), 0);
+    }
+
+    #[test]
+    fn a_task_whose_budget_ends_is_preempted_in_the_trace_before_what_it_was_about_to_do() {
+        let sends = |sim: &mut Sim| {
+            reads_a_greeting(sim);
+            sim.client("other", async |_| {
+                let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+                (0..20).for_each(|number| sender.send(number).unwrap());
+                drop(sender);
+                while receiver.recv().await.is_some() {}
+            });
+        };
+        let mut seen = BTreeSet::new();
+        for seed in 0..100 {
+            let outcome = seeded(seed, sends);
+            let trace = outcome.trace.render();
+            let told = trace.lines().filter_map(|line| line.split_once("~ is preempted after "));
+            let told: Vec<String> = told.map(|(who, what)| format!("{who} {what}")).collect();
+            if !trace.contains('…') {
+                assert_eq!(told.len(), outcome.trace.preempted(), "seed {seed}\n{trace}");
+            }
+            seen.extend(told.iter().filter_map(|told| {
+                let (who, what) = told.split_once("ms  ")?;
+                Some(
+                    format!("{} {what}", who.trim()).split_whitespace().skip(1).collect::<Vec<_>>().join(" "),
+                )
+            }));
+            let again = strictly_again(seed, &outcome, sends);
+            assert_eq!(again.trace.first_difference(&outcome.trace), None);
+        }
+        let has = |wanted: &str| seen.iter().any(|told| told == wanted);
+        assert!(
+            has("other/main 1 operation, before the next one on a tokio channel, lock, timer or socket"),
+            "{seen:#?}"
+        );
+        assert!(has("client/main 1 operation, before it can read client:49152 -> server:80"), "{seen:#?}");
+        let dull = seeded(1, move |sim| {
+            sim.perturb(false);
+            sends(sim);
+        });
+        assert_eq!(dull.trace.preempted(), 0);
     }
 
     #[test]

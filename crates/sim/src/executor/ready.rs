@@ -56,6 +56,7 @@ impl Executor {
             } else {
                 // The timer's wake-up counts as a new one; it is not withheld again.
                 drop(slots);
+                self.fact_of(task, Fact::Withheld { nanos: withheld });
                 self.hold(task, withheld);
             }
         }

@@ -26,7 +26,7 @@ impl Executor {
             self.suspend(task);
             return;
         }
-        if self.stop_if_paused(task) || self.hold_thread(task) {
+        if self.stop_if_paused(task) || self.hold_thread(task, operation) {
             return;
         }
         self.collect();

@@ -40,17 +40,18 @@ impl std::fmt::Display for Operation {
 
 /// What a task waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
 pub(crate) enum Wait {
     /// A lock that another thread holds.
-    Lock { name: &'static str, holder: TaskId },
+    Lock { name: &'static str, holder: TaskId } = 0,
     /// A notification.
-    Condvar { name: &'static str, until: Option<Nanos> },
+    Condvar { name: &'static str, until: Option<Nanos> } = 1,
     /// A point in time.
-    Sleep { until: Nanos },
+    Sleep { until: Nanos } = 2,
     /// The end of a task or thread.
-    Join { task: TaskId },
+    Join { task: TaskId } = 3,
     /// Something outside of the executor (a socket), which whoever made it can describe.
-    Outside { verb: &'static str, object: u64, until: Option<Nanos> },
+    Outside { verb: &'static str, object: u64, until: Option<Nanos> } = 4,
 }
 
 impl Wait {

@@ -7,9 +7,10 @@ use crate::trace::Fact;
 
 /// What is cut short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
 pub(crate) enum Transfer {
-    Read,
-    Write,
+    Read = 0,
+    Write = 1,
 }
 
 /// Lengths that a transfer of `could` bytes may have, from all of them to one.

@@ -21,6 +21,7 @@ use super::{Host, SimReadHalf, SimWriteHalf, context};
 use crate::executor::{Operation, Wait};
 use crate::net::{Direction, LocalListenerId, Nanos, Ready};
 use crate::run::Run;
+use crate::trace::Next;
 
 /// A listening socket. Dropping it stops listening, and leaves its path.
 #[derive(Debug)]
@@ -101,7 +102,8 @@ impl LocalSockets for Host {
     type UnixListener = SimUnixListener;
 
     async fn connect_unix(&self, path: &Path, options: SocketOptions) -> io::Result<SimUnixStream> {
-        poll_fn(|context| self.run().executor.poll_turn(context)).await;
+        let turn = Next::Operation(Operation::new("connect to a Unix socket"));
+        poll_fn(|context| self.run().executor.poll_turn(context, turn)).await;
         match self.connect_now(&self.run(), path, options)? {
             Poll::Ready(socket) => Ok(SimUnixStream { socket: Arc::new(socket) }),
             Poll::Pending => Err(io::Error::from_raw_os_error(libc::EAGAIN)),

@@ -16,6 +16,7 @@ use super::{Host, context};
 use crate::executor::{Operation, Wait};
 use crate::net::{Nanos, Ready, UdpId};
 use crate::run::Run;
+use crate::trace::Next;
 
 /// A UDP socket as its handles share it. Dropping it closes the socket.
 #[derive(Debug)]
@@ -67,7 +68,7 @@ impl Socket {
 
     /// A scheduling point of a task.
     fn poll_point(&self, context: &Context<'_>) -> Poll<()> {
-        self.run().executor.poll_turn(context)
+        self.run().executor.poll_turn(context, Next::Operation(Operation::new("send a datagram")))
     }
 
     fn poll_receive(

@@ -101,12 +101,12 @@ impl Connection {
         if retried >= missed.saturating_add(self.patience(side, cx)) {
             return;
         }
-        let arrives = retried.saturating_add(self.min_latency(side, cx));
         if self.ends[1 - side].state == State::Closed {
-            let probe = cx.wire.queue.push(arrives, Due::Probe, self.socket(side));
+            let probe = cx.wire.queue.push(retried, Due::ProbeSent, self.socket(side));
             self.flows[side].probe_event = Some(probe);
             return;
         }
+        let arrives = retried.saturating_add(self.min_latency(side, cx));
         let answered = arrives.saturating_add(self.min_latency(1 - side, cx));
         self.flows[side].queue_ack(answered, missed);
         self.watch(side, cx);
@@ -128,11 +128,18 @@ impl Connection {
         self.recover_ack(peer, cx);
     }
 
+    /// `side` retransmits to a peer that is gone, or probes its window.
+    pub(super) fn send_probe(&mut self, side: usize, cx: &mut Cx<'_>) {
+        self.sent_fact(side, Fact::Retransmitted, cx);
+        let arrives = cx.now.saturating_add(self.min_latency(side, cx));
+        let probe = cx.wire.queue.push(arrives, Due::Probe, self.socket(side));
+        self.flows[side].probe_event = Some(probe);
+    }
+
     /// A retransmission of `side`, or a probe of its peer's window, comes to a peer that is gone.
     pub(super) fn probe_arrives(&mut self, side: usize, cx: &mut Cx<'_>) {
         self.flows[side].probe_event = None;
         if self.passes(side, cx) {
-            self.sent_fact(side, Fact::Retransmitted, cx);
             self.answer_with_reset(1 - side, cx);
         }
     }

@@ -48,7 +48,9 @@ impl Network {
         match event.due {
             Due::Segment => connection.segment_arrives(side, listeners, cx),
             Due::Ack => connection.ack_arrives(side, cx),
+            Due::ProbeSent => connection.send_probe(side, cx),
             Due::Probe => connection.probe_arrives(side, cx),
+            Due::Retransmission => connection.retransmit(side, cx),
             Due::Timeout => connection.time_out(side, cx),
             Due::Handshake => connection.retry_handshake(side, cx),
             Due::HandshakeAck => {

@@ -172,7 +172,8 @@ impl Connection {
         let kept = match event.due {
             Due::Segment => self.flows[side].line_event,
             Due::Ack => self.flows[side].ack_event,
-            Due::Probe => self.flows[side].probe_event,
+            Due::ProbeSent | Due::Probe => self.flows[side].probe_event,
+            Due::Retransmission => self.flows[side].retransmission_event,
             Due::Timeout => self.flows[side].timeout.map(|(_, token)| token),
             Due::Handshake | Due::HandshakeAck => self.ends[side].handshake_event,
         };

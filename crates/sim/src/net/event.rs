@@ -21,7 +21,11 @@ pub(super) enum Due {
     Segment,
     /// An acknowledgement that the socket waits for arrives.
     Ack,
+    /// The socket sends its lost line again.
+    Retransmission,
     /// The socket asks a peer that is gone.
+    ProbeSent,
+    /// The question arrives.
     Probe,
     /// The socket has waited long enough for an acknowledgement.
     Timeout,
@@ -87,7 +91,7 @@ impl EventQueue {
         self.heap.pop()
     }
 
-    /// All events, in no useful order: good for `any` and `min` only.
+    /// All events, in no useful order: good for `any` only.
     pub(super) fn unordered(&self) -> impl Iterator<Item = &Event> {
         self.heap.iter()
     }

@@ -11,7 +11,6 @@
 
 use super::connection::{Connection, Owner, State};
 use super::link::LinkId;
-use super::trace::Fact;
 use super::weather::{Road, Weather};
 use super::{Cx, HostId, Nanos, Network, Outside, SocketId};
 
@@ -175,7 +174,6 @@ impl Connection {
                 _ => {}
             }
             if before[side] == Road::Cut && after[side] != Road::Cut && self.flows[side].held {
-                self.sent_fact(side, Fact::Retransmitted, cx);
                 self.resume(side, cx.now, cx);
             }
         }

@@ -108,6 +108,8 @@ pub(super) struct Flow {
     /// An acknowledgement or window update was lost; since when the sender misses it.
     pub(super) missed_ack: Option<Nanos>,
     pub(super) probe_event: Option<Token>,
+    /// The line was lost and is yet to be sent again.
+    pub(super) retransmission_event: Option<Token>,
 
     /// When the sender gives up.
     pub(super) timeout: Option<(Nanos, Token)>,
@@ -141,6 +143,7 @@ impl Flow {
             acks_stopped: false,
             missed_ack: None,
             probe_event: None,
+            retransmission_event: None,
             timeout: None,
             writer_waits: false,
         }
@@ -189,7 +192,7 @@ impl Flow {
     /// Drops what was not yet sent, and what was sent and lost: the sender is dead.
     pub(super) fn abandon(&mut self) {
         self.abandoned = true;
-        if self.held {
+        if self.held || self.retransmission_event.is_some() {
             self.lose_line();
         }
         self.bytes.truncate((self.sent - self.read) as usize);
@@ -209,6 +212,7 @@ impl Flow {
     pub(super) fn lose_line(&mut self) {
         self.line.clear();
         self.line_event = None;
+        self.retransmission_event = None;
         self.held = false;
     }
 

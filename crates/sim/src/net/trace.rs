@@ -23,35 +23,36 @@ pub(crate) struct Path {
 
 /// What happened on a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
 pub(crate) enum Fact {
     /// A SYN was sent.
-    Connecting,
+    Connecting = 0,
     /// The SYN was answered; the client's end is open.
-    Connected,
+    Connected = 1,
     /// The SYN was answered with RST.
-    Refused,
+    Refused = 2,
     /// A SYN, or the handshake's last ACK, was dropped because the listener's backlog is full.
-    BacklogFull,
+    BacklogFull = 3,
     /// The handshake is complete; the server's end waits to be accepted.
-    Queued,
+    Queued = 4,
     Sent {
         bytes: u32,
-    },
+    } = 5,
     Received {
         bytes: u32,
-    },
-    FinSent,
-    FinReceived,
-    ResetSent,
-    ResetReceived,
+    } = 6,
+    FinSent = 7,
+    FinReceived = 8,
+    ResetSent = 9,
+    ResetReceived = 10,
     /// Segments from here could not pass and wait for a retransmission.
-    Lost,
+    Lost = 11,
     /// Lost segments, or a lost SYN, were sent again.
-    Retransmitted,
+    Retransmitted = 12,
     /// Nobody has the address.
-    Unreachable,
+    Unreachable = 13,
     /// The socket gave up waiting for an acknowledgement.
-    TimedOut,
+    TimedOut = 14,
 }
 
 /// A fact worth a line in the trace. What faults do to links is for whoever drives the faults to say.

@@ -140,6 +140,7 @@ impl Connection {
         }
         flow.held = !flow.line.is_empty();
         flow.line_event = None;
+        flow.retransmission_event = None;
         flow.last_arrival = cx.now;
         self.sent_fact(side, Fact::Lost, cx);
         self.watch(side, cx);
@@ -220,7 +221,9 @@ impl Connection {
             return self.watch(side, cx);
         }
         let arrives = retried.saturating_add(cx.wire.links.pick_latency(link, cx.out));
+        let retransmission = cx.wire.queue.push(retried, Due::Retransmission, self.socket(side));
         let flow = &mut self.flows[side];
+        flow.retransmission_event = Some(retransmission);
         flow.held = false;
         flow.last_arrival = arrives;
         for segment in &mut flow.line {
@@ -229,6 +232,12 @@ impl Connection {
         }
         self.schedule_line(side, cx);
         self.watch(side, cx);
+    }
+
+    /// The line of `side` is sent again; when it arrives is known.
+    pub(super) fn retransmit(&mut self, side: usize, cx: &mut Cx<'_>) {
+        self.flows[side].retransmission_event = None;
+        self.sent_fact(side, Fact::Retransmitted, cx);
     }
 
     /// Waits until the SYN (`side` 0) or the SYN-ACK (`side` 1), or its answer, can be tried again.
@@ -258,6 +267,34 @@ mod tests {
 
     const MILLISECOND: Nanos = SECOND / 1000;
 
+    fn has_retransmitted(tank: &Harness) -> bool {
+        tank.out.events.iter().any(|event| event.fact == Fact::Retransmitted)
+    }
+
+    #[test]
+    fn what_is_cut_off_again_or_given_up_before_its_retransmission_is_not_sent_again() {
+        let (mut tank, client, _) = Harness::connected();
+        tank.send(client, b"cut");
+        tank.partition(Way::Both);
+        tank.heal();
+        tank.pass(100 * MILLISECOND);
+        tank.partition(Way::Both);
+        tank.pass(200 * MILLISECOND);
+        assert!(!has_retransmitted(&tank), "it is cut off again");
+        tank.heal();
+        tank.abort(client);
+        tank.settle();
+        assert!(!has_retransmitted(&tank), "its sender is dead");
+        let (mut tank, client, _) = Harness::connected();
+        tank.send(client, b"cut");
+        tank.partition(Way::Both);
+        // The next retransmission would come after the sender's patience has ended.
+        tank.pass(900 * SECOND);
+        tank.heal();
+        tank.settle();
+        assert!(!has_retransmitted(&tank), "it is too late");
+    }
+
     #[test]
     fn what_a_partition_holds_comes_with_the_first_retransmission_after_it_heals() {
         for (healed_after, arrives_after) in [(0, 200), (100, 200), (200, 200), (201, 600), (5000, 6200)] {
@@ -270,6 +307,10 @@ mod tests {
             tank.pass(healed_after * MILLISECOND / 2);
             tank.heal();
             tank.send(client, b" third");
+            assert!(!has_retransmitted(&tank), "healing sends nothing");
+            tank.step();
+            assert_eq!(tank.now - began, arrives_after * MILLISECOND);
+            assert!(has_retransmitted(&tank));
             tank.step();
             assert_eq!(tank.now - began, arrives_after * MILLISECOND + LATENCY);
             tank.settle();

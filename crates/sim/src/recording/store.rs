@@ -1,4 +1,4 @@
-//! The folder of a test's recordings: `seeds/<test>/<symptom>.seed`.
+//! The folder of a test's recordings: `seeds/<package>/<test>/<symptom>.seed`.
 //!
 //! # Invariants
 //!
@@ -39,16 +39,12 @@ impl Kept {
 }
 
 impl Store {
-    /// Returns the folder of `test` in the workspace of the crate at `manifest_dir`.
+    /// Returns the folder of `test`, which is `package/module::path` or, of a program's own sweep, anything, in the
+    /// workspace of the crate at `manifest_dir`.
     pub(crate) fn new(manifest_dir: &Path, test: &str) -> Self {
         let root = workspace_root(manifest_dir).to_owned();
-        // A name from a program's own sweep may hold anything; none of it may leave the folder.
-        let name: String = test
-            .replace("::", ".")
-            .chars()
-            .map(|c| if c.is_alphanumeric() || "._-".contains(c) { c } else { '-' })
-            .collect();
-        Self { folder: root.join("seeds").join(name.trim_start_matches('.')), root }
+        let (package, test) = test.split_once('/').unwrap_or(("", test));
+        Self { folder: root.join("seeds").join(folder_name(package)).join(folder_name(test)), root }
     }
 
     /// Returns `path` as people read it: below the workspace's root.
@@ -130,7 +126,8 @@ impl Store {
                     }
                     return Ok(Kept::Untouched(path));
                 }
-                Ok(_) | Err(RecordingError { kind: RecordingErrorKind::Version { .. }, .. }) => number += 1,
+                Ok(_) => number += 1,
+                Err(error) if error.is_of_a_good_file() => number += 1,
                 Err(_) => break path,
             }
         };
@@ -146,6 +143,13 @@ impl Store {
 
 fn is_of(expect: &Expect, key: &str) -> bool {
     matches!(expect, Expect::Fails(symptom) if symptom.key() == key)
+}
+
+/// Makes a part of a name one part of a path, which leads nowhere else.
+fn folder_name(name: &str) -> String {
+    let name = name.replace("::", ".");
+    let allowed = |c: char| if c.is_alphanumeric() || "._-".contains(c) { c } else { '-' };
+    name.trim_start_matches('.').chars().map(allowed).collect()
 }
 
 /// Returns the nearest folder from `manifest_dir` up that holds a `Cargo.lock`, or `manifest_dir`.
@@ -186,20 +190,26 @@ mod tests {
         let member = folder.path().join("crates/member");
         fs::create_dir_all(&member).expect("creates");
         fs::write(folder.path().join("Cargo.lock"), "").expect("writes");
-        let store = Store::new(&member, "member::inner::closes");
+        let store = Store::new(&member, "the-member/member::inner::closes");
         let kept = keep(&store, &recording("client: gone", &[1]));
-        let expected = folder.path().join("seeds/member.inner.closes/panic-client-gone.seed");
+        let expected = folder.path().join("seeds/the-member/member.inner.closes/panic-client-gone.seed");
         assert_eq!(kept, Kept::Written(expected.clone()));
         assert_eq!(store.list().expect("lists"), std::slice::from_ref(&expected));
-        assert_eq!(store.display(&expected).to_string(), "seeds/member.inner.closes/panic-client-gone.seed");
-        let from_root = store.resolve(Path::new("seeds/member.inner.closes/panic-client-gone.seed"));
+        assert_eq!(
+            store.display(&expected).to_string(),
+            "seeds/the-member/member.inner.closes/panic-client-gone.seed"
+        );
+        let from_root =
+            store.resolve(Path::new("seeds/the-member/member.inner.closes/panic-client-gone.seed"));
         assert_eq!(from_root, expected);
     }
 
     #[test]
     fn names_cannot_leave_the_folder() {
         let store = Store::new(Path::new("/w"), "../../etc/x y");
-        assert_eq!(store.folder, Path::new("/w/seeds/-..-etc-x-y"));
+        assert_eq!(store.folder, Path::new("/w/seeds/-etc-x-y"));
+        let store = Store::new(Path::new("/w"), "/..");
+        assert_eq!(store.folder, Path::new("/w/seeds"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! wavetank recording 1
-//! test = chat::close_while_waiting
+//! test = chat-tests/chat::close_while_waiting
 //! expect = fails(panic in client/closer: connection isn't closed yet)
 //! seed = 0x2a
 //! built = linux tokio_unstable
@@ -107,6 +107,12 @@ fn last_line<'a>(choices: usize, lines: impl Iterator<Item = &'a str>) -> String
 ///
 /// The first line that is not what belongs there; see [`RecordingErrorKind`].
 pub(crate) fn parse(text: &str) -> Result<Recording, RecordingErrorKind> {
+    if text.trim().is_empty() {
+        return Err(RecordingErrorKind::Empty);
+    }
+    if text.starts_with('\u{feff}') {
+        return Err(RecordingErrorKind::ByteOrderMark);
+    }
     let first = text.lines().next().unwrap_or_default();
     if first != FIRST_LINE {
         return Err(RecordingErrorKind::Version { found: shorten(first) });
@@ -402,6 +408,19 @@ mod tests {
              replay it with the version of wavetank that wrote it"
         );
         assert!(error_of(&text[..text.find("end ").expect("an end")]).contains("it was cut off"));
+        for empty in ["", "\r\n \n"] {
+            assert_eq!(
+                error_of(empty),
+                format!(
+                    "seeds/a.seed: the file is empty: it was cut off when it was written, copied or checked out; {remedy}"
+                )
+            );
+        }
+        assert_eq!(
+            error_of(&format!("\u{feff}{text}")),
+            "seeds/a.seed, line 1: there is a byte order mark (U+FEFF) before `wavetank recording 1`, which an editor has \
+             put there; save the file as UTF-8 without one, or restore it from version control"
+        );
         assert!(
             error_of(&text.replace("trace = 0x0", "trace = 0x1")).contains("altered after it was written")
         );

@@ -9,14 +9,13 @@ use crate::symptom::{Symptom, SymptomKind};
 use crate::trace::Fact;
 
 use super::clock::{Clock, Jump};
-use super::deferred::Deferred;
 use super::{Run, oracle};
 use crate::net::Nanos;
 
 /// Drives `run` until it has a verdict or all mains have ended and left nothing behind.
 pub(super) async fn drive(run: &Run) {
     let mut clock = Clock::new();
-    let deferred = Deferred::new();
+    let deferred = &run.executor.deferred;
     // Whether a future was polled, or time passed, since tokio last had control. Wake-ups that tokio deferred meanwhile
     // arrive only by returning to it, and so does whatever it has timers or tasks of its own for.
     let mut polled = false;
@@ -96,7 +95,7 @@ async fn pass_time(run: &Run, clock: &mut Clock, leaving: Option<Nanos>) -> bool
     let own = match own {
         // What is still on its way concerns nobody.
         None if run.network.borrow().quiet() => None,
-        own => earlier(own, run.network.borrow().next_event()),
+        own => earlier(own, run.network.borrow_mut().next_event()),
     };
     let foreign = clock.may_have_foreign_timers();
     if own.is_none() && !foreign {

@@ -27,11 +27,13 @@ pub(super) fn nothing_left_since(run: &Run, since: Nanos) -> Symptom {
     let mut detail = format!("nothing can happen after {}", milliseconds(since));
     let (mains, others): (Vec<_>, Vec<_>) =
         stuck.iter().partition(|one| one.main && run.hosts[one.host].client);
-    let first: Vec<String> = mains.iter().map(|main| describe(run, main, Times::Left)).collect();
+    let first: Vec<String> =
+        mains.iter().take(NAMED_MAX).map(|main| describe(run, main, Times::Left)).collect();
     let _ = write!(detail, ": {}", first.join("; "));
-    for one in mains.iter().chain(&others) {
-        let _ = write!(detail, "\n  {}", describe(run, one, Times::Shown));
+    if mains.len() > NAMED_MAX {
+        let _ = write!(detail, "; and {} more clients", mains.len() - NAMED_MAX);
     }
+    detail.push_str(&list(run, mains.iter().chain(&others).copied()));
     if let Some(main) = mains.iter().find(|main| !main.runnable && main.waits.is_empty()) {
         if blocking_threads() > 0 {
             return waits_outside(&main.name);
@@ -123,10 +125,54 @@ pub(crate) fn leak(run: &Run) -> Option<Symptom> {
 
 /// Everything that has not ended, for limits.
 pub(crate) fn unfinished(run: &Run) -> String {
-    let alive = run.executor.stragglers();
-    let lines: Vec<String> =
-        alive.iter().map(|one| format!("\n  {}", describe(run, one, Times::Shown))).collect();
-    format!("still there:{}", lines.concat())
+    format!("still there:{}", list(run, run.executor.stragglers().iter()))
+}
+
+/// Clients that the first line of a deadlock names.
+const NAMED_MAX: usize = 4;
+
+/// Longest list of tasks, in lines.
+const LINES_MAX: usize = 16;
+
+/// Lists tasks, a line each: of those that wait for the same but for numbers, the first. Of the rest it says how many
+/// there are.
+fn list<'a>(run: &Run, tasks: impl Iterator<Item = &'a Straggler>) -> String {
+    let mut groups: Vec<(String, &Straggler, usize)> = Vec::new();
+    let mut count = 0;
+    for one in tasks {
+        count += 1;
+        let alike = alike(&describe(run, one, Times::Left), &one.name);
+        match groups.iter_mut().find(|(known, ..)| *known == alike) {
+            Some((_, _, more)) => *more += 1,
+            None => groups.push((alike, one, 0)),
+        }
+    }
+    let mut text = String::new();
+    for (_, one, more) in groups.iter().take(LINES_MAX) {
+        count -= 1 + more;
+        let _ = write!(text, "\n  {}", describe(run, one, Times::Shown));
+        if *more > 0 {
+            let _ = write!(text, " (and {more} more like it)");
+        }
+    }
+    if count > 0 {
+        let _ = write!(text, "\n  and {count} more tasks and threads");
+    }
+    text
+}
+
+/// What a description has in common with those of tasks that wait alike.
+fn alike(description: &str, name: &str) -> String {
+    let words = description.strip_prefix(name).unwrap_or(description);
+    let is_number = |c: char| c.is_ascii_digit();
+    let whole = name;
+    let name = whole.rsplit_once('#').map_or(
+        whole,
+        |(name, number)| {
+            if number.chars().all(is_number) { name } else { whole }
+        },
+    );
+    format!("{name}{words}").split(is_number).filter(|part| !part.is_empty()).collect::<Vec<_>>().join("#")
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -167,4 +213,51 @@ fn describe(run: &Run, one: &Straggler, times: Times) -> String {
 
 fn words(run: &Run, waiting: &Waiting) -> String {
     describe_wait(&run.executor, waiting.on, &|verb, object| run.describe_object(verb, object))
+}
+
+#[cfg(test)]
+mod tests {
+    use wavetank_runtime::{ListenOptions, Listener, Runtime};
+
+    use crate::host::Host;
+    use crate::run::tests::{seeded, symptom};
+
+    #[test]
+    fn a_deadlock_of_many_tasks_that_wait_alike_is_a_few_lines() {
+        let outcome = seeded(1, |sim| {
+            sim.client("client", async |host: Host| {
+                for number in 0..60 {
+                    let port = 1000 + number;
+                    let listener = Runtime::listen(&host, ([0, 0, 0, 0], port).into(), ListenOptions::new())
+                        .await
+                        .unwrap();
+                    drop(Runtime::spawn(&host, "worker", async move { drop(listener.accept().await) }));
+                }
+                std::future::pending::<()>().await;
+            });
+        });
+        let text = symptom(&outcome);
+        assert!(
+            text.starts_with("deadlock: nothing can happen: client/main waits for something inside"),
+            "{text}"
+        );
+        assert!(text.lines().count() <= 5, "{text}");
+        assert!(text.contains("\n  client/worker waits to accept"), "{text}");
+        assert!(text.contains(" (and 59 more like it)\n"), "{text}");
+    }
+
+    #[test]
+    fn a_deadlock_of_many_clients_that_wait_for_different_things_is_cut_with_a_count() {
+        let outcome = seeded(1, |sim| {
+            for name in (0..60)
+                .map(|number| format!("{}{}", char::from(b'a' + number % 26), "x".repeat(number.into())))
+            {
+                sim.client(&name, async |_| std::future::pending::<()>().await);
+            }
+        });
+        let text = symptom(&outcome);
+        assert!(text.lines().count() <= 20, "{text}");
+        assert!(text.lines().next().is_some_and(|first| first.ends_with("; and 56 more clients")), "{text}");
+        assert!(text.contains("\n  and 44 more tasks and threads\n"), "{text}");
+    }
 }

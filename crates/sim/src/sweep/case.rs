@@ -53,7 +53,7 @@ impl Session {
         let (seed, symptom) = (case.failure.seed, &case.failure.symptom);
         let record = |trace: &Trace, log: &ChoiceLog| {
             let recording =
-                Recording::of_failure(&self.sweep.identity.test, symptom, seed, trace.hash(), log);
+                Recording::of_failure(&self.sweep.identity.name(), symptom, seed, trace.hash(), log);
             self.store.keep(&recording, stale)
         };
         let mut kept = record(&outcome.trace, &outcome.log);

@@ -196,7 +196,10 @@ impl Session {
         } else if canonical(&outcome.log) != **log {
             format!("the run ended before its last recorded choice; it {}", Ended(&outcome))
         } else if outcome.trace.hash() != *trace_hash {
-            "the choices are the recorded ones and the trace is not".to_owned()
+            let hash = outcome.trace.hash();
+            format!(
+                "the choices are the recorded ones and the trace is not: its hash is {hash:#018x}, not {trace_hash:#018x}"
+            )
         } else {
             return Ok(());
         };
@@ -241,8 +244,12 @@ impl Session {
         let recording = self.load(&path).map_err(|error| self.unusable(&error))?;
         let Recording { test, expect, seed, build, trace_hash, log } = recording;
         let origin = self.store.display(&path).to_string();
-        if test != self.sweep.identity.test {
-            let why = format!("{origin} is a recording of `{test}`: run that test with it, or move the file");
+        let name = self.sweep.identity.name();
+        if test != name {
+            let why = format!(
+                "{origin} is a recording of `{test}`, and this test is `{name}`: run that one with it, or, if the test was \
+                 renamed, change the file's second line"
+            );
             return Err(Stop::Failed(self.report("cannot replay").note(&why).to_string()));
         }
         let expect = match expect {

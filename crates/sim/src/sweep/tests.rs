@@ -60,7 +60,7 @@ impl Fixture {
     }
 
     fn recordings(&self) -> Vec<(PathBuf, Recording)> {
-        let store = Store::new(self.folder.path(), "toys::bug");
+        let store = Store::new(self.folder.path(), "toys/toys::bug");
         let paths = store.list().expect("lists");
         paths.into_iter().map(|path| (path.clone(), store.load(&path).expect("loads"))).collect()
     }
@@ -137,7 +137,7 @@ fn the_lowest_failing_seed_is_reported_at_any_parallelism() {
 #[test]
 fn a_failure_is_on_disk_before_it_is_shrunk_and_replaced_by_what_is_shrunk() {
     let fixture = Fixture::new("unshrunk");
-    let folder = fixture.folder.path().join("seeds/toys.bug");
+    let folder = fixture.folder.path().join("seeds/toys/toys.bug");
     let path = folder.join("panic-closer-not-closed.seed");
     let unshrunk = Arc::new(AtomicUsize::new(0));
     let (seen, there) = (Arc::clone(&unshrunk), path.clone());
@@ -155,8 +155,8 @@ fn a_failure_is_on_disk_before_it_is_shrunk_and_replaced_by_what_is_shrunk() {
     assert!(unshrunk.load(Ordering::SeqCst) > 10, "the noise was on disk");
     let (written, recording) = fixture.only_recording();
     assert_eq!(written, path);
-    assert_eq!((recording.log.nonzero(), recording.test.as_str()), (2, "toys::bug"));
-    assert!(report.contains("recording   seeds/toys.bug/panic-closer-not-closed.seed"), "{report}");
+    assert_eq!((recording.log.nonzero(), recording.test.as_str()), (2, "toys/toys::bug"));
+    assert!(report.contains("recording   seeds/toys/toys.bug/panic-closer-not-closed.seed"), "{report}");
     let trace: Vec<&str> =
         report.lines().filter_map(|line| line.split_once("| ")).map(|(_, event)| event).collect();
     assert!(trace.starts_with(&["faults: link break 2", "schedule: closer lock 1", "the end"]), "{report}");
@@ -339,7 +339,10 @@ fn ctrl_c_says_what_was_run_and_found() {
         bug(run)
     });
     let Err(Stop::Interrupted(report)) = result else { panic!("interrupted: {result:?}") };
-    assert!(report.contains("; interrupted)") && report.contains("recording   seeds/toys.bug/"), "{report}");
+    assert!(
+        report.contains("; interrupted)") && report.contains("recording   seeds/toys/toys.bug/"),
+        "{report}"
+    );
     let picks = fixture.only_recording().1.log.nonzero();
     assert!(picks > 0 && report.contains(&format!(" -> {picks} picks")), "the best so far is kept: {report}");
 }
@@ -419,7 +422,24 @@ fn a_file_in_the_settings_is_replayed_alone_if_it_is_of_this_test() {
     fs::write(&path, text::write(&Recording { test: "toys::other".to_owned(), ..recording }))
         .expect("writes");
     let report = report_of(fixture.verify(bug));
-    assert!(report.contains("is a recording of `toys::other`: run that test with it"), "{report}");
+    assert!(
+        report.contains(
+            "is a recording of `toys::other`, and this test is `toys/toys::bug`: run that one with it"
+        ),
+        "{report}"
+    );
+}
+
+#[test]
+fn tests_of_the_same_path_in_two_packages_have_recordings_and_seeds_of_their_own() {
+    let fixture = Fixture::new("packages");
+    let sweep = |package: &str| Sweep::new("it::works", fixture.folder.path()).package(package).seeds(200);
+    let report = report_of(fixture.session(sweep("one"), bug).verify());
+    assert!(report.contains("recording   seeds/one/it.works/panic-closer-not-closed.seed"), "{report}");
+    let passed = |package| fixture.session(sweep(package), |_| None).verify().expect("it passes");
+    let (one, two) = (passed("one"), passed("two"));
+    assert_eq!((one.recordings(), two.recordings()), (1, 0));
+    assert_ne!(one.trace_hash(), two.trace_hash(), "other seeds");
 }
 
 #[test]
@@ -446,7 +466,10 @@ fn a_failure_whose_recording_cannot_be_written_is_still_reported() {
         }
         bug(run)
     }));
-    assert!(report.contains("toys.bug/panic-closer-not-closed.seed: cannot write the recording"), "{report}");
+    assert!(
+        report.contains("toys/toys.bug/panic-closer-not-closed.seed: cannot write the recording"),
+        "{report}"
+    );
     assert!(report.contains("2 picks") && command_of(&report).0 == "WAVETANK_REPLAY", "{report}");
 }
 

@@ -6,10 +6,11 @@
 
 use std::fmt::Write;
 
-use super::{Event, Fact, Trace, label_of};
+use super::{Event, Fact, Next, Trace, label_of};
 use crate::executor::{TaskId, Wait};
 use crate::faults::Transfer;
 use crate::net::{DatagramEvent, Nanos, NetEvent};
+use crate::plain;
 
 /// A rendered trace has at most this many lines.
 pub(crate) const LINES_MAX: usize = 60;
@@ -58,7 +59,7 @@ impl Trace {
     fn write_line(&self, text: &mut String, event: &Event, width: usize) {
         let who = event.task.map_or("", |task| self.name(task));
         let line = format!("{:>12}  {who:<width$}  {}", milliseconds(event.at), self.describe(&event.fact));
-        let _ = writeln!(text, "{}", line.trim_end());
+        let _ = writeln!(text, "{}", plain::line(line.trim_end()));
     }
 
     fn name(&self, task: TaskId) -> &str {
@@ -68,8 +69,10 @@ impl Trace {
     fn detail(&self, event: &Event) -> Detail {
         match &event.fact {
             Fact::Panicked(_) | Fact::Failed(_) | Fact::Fault(_) | Fact::Logged(_) => Detail::Essential,
-            Fact::Preempted { .. } | Fact::Overtakes { .. } | Fact::Withheld { .. } => Detail::Essential,
-            Fact::Deferred { .. } | Fact::WokenForNothing | Fact::Adversary(_) => Detail::Essential,
+            Fact::Preempted { .. } | Fact::Overtakes { .. } => Detail::Essential,
+            Fact::HeldBack { .. } | Fact::Withheld { .. } => Detail::Essential,
+            Fact::OutOfBudget { .. } | Fact::Deferred { .. } | Fact::WokenForNothing => Detail::Essential,
+            Fact::Adversary(_) => Detail::Essential,
             Fact::Broken(_) | Fact::Short { .. } => Detail::Essential,
             Fact::Network(event) if event.is_transfer() => Detail::Everything,
             #[cfg(feature = "turmoil")]
@@ -93,8 +96,16 @@ impl Trace {
             Fact::Preempted { before, by } => {
                 format!("~ is preempted before `{before}` by {}", self.name(*by))
             }
+            Fact::OutOfBudget { operations, before } => {
+                let plural = if *operations == 1 { "" } else { "s" };
+                let before = self.describe_next(*before);
+                format!("~ is preempted after {operations} operation{plural}, before {before}")
+            }
             Fact::Overtakes { first } => {
                 format!("~ runs before {}, which was ready first", self.name(*first))
+            }
+            Fact::HeldBack { before, nanos } => {
+                format!("~ is held back before `{before}` for {}", milliseconds(*nanos))
             }
             Fact::Withheld { nanos } => format!("~ could run, but is held back for {}", milliseconds(*nanos)),
             Fact::Deferred { wait, nanos } => {
@@ -130,6 +141,14 @@ impl Trace {
         let text =
             self.network.as_ref().map_or_else(|| format!("{event:?}"), |network| event.describe(network));
         format!("{mark}{text}")
+    }
+
+    fn describe_next(&self, next: Next) -> String {
+        match next {
+            Next::Wait(wait) => format!("it can {}", self.describe_deferred(wait)),
+            Next::Operation(operation) => format!("it can {operation}"),
+            Next::OfTokio => "the next one on a tokio channel, lock, timer or socket".to_owned(),
+        }
     }
 
     fn describe_deferred(&self, wait: Wait) -> String {

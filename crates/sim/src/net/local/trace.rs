@@ -14,10 +14,11 @@ use super::{LocalId, LocalListenerId};
 
 /// Which directions of an end were shut down: [`Shutdown`] has no hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
 pub(crate) enum Directions {
-    Reading,
-    Writing,
-    Both,
+    Reading = 0,
+    Writing = 1,
+    Both = 2,
 }
 
 impl From<Shutdown> for Directions {
@@ -32,23 +33,24 @@ impl From<Shutdown> for Directions {
 
 /// What happened to an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
 pub(crate) enum LocalFact {
-    Connected,
+    Connected = 0,
     /// Nobody listens on the path any more.
-    Refused,
+    Refused = 1,
     Wrote {
         bytes: u32,
-    },
+    } = 2,
     Read {
         bytes: u32,
-    },
+    } = 3,
     ShutDown {
         how: Directions,
-    },
+    } = 4,
     Closed {
         /// With unread bytes, or before it was accepted: the peer is told.
         reset: bool,
-    },
+    } = 5,
 }
 
 /// A fact about one end of a connection.

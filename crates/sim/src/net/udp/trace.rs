@@ -12,45 +12,46 @@ use crate::trace::milliseconds;
 
 /// What happened to a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
 pub(crate) enum DatagramFact {
     Sent {
         bytes: u32,
-    },
+    } = 0,
     Delivered {
         bytes: u32,
-    },
+    } = 1,
     /// Its fate.
     Lost {
         bytes: u32,
-    },
+    } = 2,
     Late {
         bytes: u32,
         delay: Nanos,
-    },
+    } = 3,
     Twice {
         bytes: u32,
         delay: Nanos,
-    },
+    } = 4,
     /// The link is cut.
     CutOff {
         bytes: u32,
-    },
+    } = 5,
     /// Nobody has the address.
     Nowhere {
         bytes: u32,
-    },
+    } = 6,
     /// Nobody receives at the port.
     Unwanted {
         bytes: u32,
-    },
+    } = 7,
     /// The receive buffer is full.
     Overflowed {
         bytes: u32,
-    },
+    } = 8,
     /// A connected sender learns that nobody receives at the port.
-    Refused,
+    Refused = 9,
     /// It does not learn it.
-    AnswerLost,
+    AnswerLost = 10,
 }
 
 /// A fact about a datagram between two places.
