@@ -5,7 +5,8 @@
 //!
 //! # Threads
 //!
-//! Every connection has two. The *reader* reads, and never writes; the *writer* sends what no caller sends itself
+//! Every connection has two. The *reader* reads while no caller is in `recv`, who would do that for itself, and never
+//! writes; the *writer* sends what no caller sends itself
 //! (pings, pongs, Close frames, what callers left in the write buffer) and keeps the time. Both end with the connection,
 //! however it ends: the stream is shut down, which frees them from any read or write.
 //!
@@ -22,9 +23,10 @@
 //!
 //! # Not here
 //!
-//! The protocol: [`protocol`](crate::protocol). Who reads and writes: `reader`, `writer`; what they share: `shared`.
+//! The protocol: [`protocol`](crate::protocol). Who reads and writes: `eye`, `reader`, `writer`; what they share: `shared`.
 
 mod accept;
+mod eye;
 mod open;
 mod reader;
 mod reconnect;

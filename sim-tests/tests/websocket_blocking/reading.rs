@@ -1,0 +1,187 @@
+//! Callers that read for themselves, and what happens while they do something else: the peer is heard all the same, soon.
+
+use std::time::Duration;
+
+use wavetank::runtime::Runtime;
+use wavetank::{Host, Sim, sometimes};
+use wavetank_sim_tests::websocket::frames::{self, CLOSE, PING, PONG, TEXT};
+use wavetank_sim_tests::websocket::{Peer, manners};
+use wavetank_websocket::{Cause, CloseCode, Error};
+
+use super::world::{
+    Log, MILLISECOND, SECOND, Witness, config, connect, in_time, keepalive, server, slack, sleep, spawn,
+    within,
+};
+
+/// A round trip takes 4 ms at most; for 5 ms nobody reads behind a caller that has received; and timers take 2 ms more.
+const HEARD_WITHIN: Duration = Duration::from_millis(11);
+
+#[wavetank::test(seeds = 300, sometimes = "required")]
+fn what_comes_when_a_caller_has_just_received_is_answered_soon(sim: &mut Sim) {
+    let gap = MILLISECOND / 2 * sim.choose("gap", 30);
+    let closes = sim.choose("closes", 2) == 1;
+    let rounds = 1 + sim.choose("rounds", 4);
+    sim.perturb(false);
+    server(sim, move |mut peer: Peer<Host>| async move {
+        for _ in 0..rounds {
+            let Some(question) = peer.input.frame().await? else { return Ok(()) };
+            assert_eq!(question.opcode, TEXT);
+            peer.output.send(&frames::frame(TEXT, b"answer")).await?;
+        }
+        Runtime::sleep(&peer.host, gap).await;
+        let start = Runtime::now(&peer.host);
+        let last = if closes { frames::close(1000, "") } else { frames::frame(PING, b"heard?") };
+        peer.output.send(&last).await?;
+        let answer = peer.input.frame().await?.expect("an answer");
+        assert_eq!(answer.opcode, if closes { CLOSE } else { PONG });
+        let took = Runtime::now(&peer.host) - start;
+        assert!(took <= HEARD_WITHIN, "answered after {took:?}");
+        sometimes!(took > 5 * MILLISECOND, "nobody has read for a while");
+        sometimes!(took < 5 * MILLISECOND, "somebody has read at once");
+        match answer.opcode {
+            CLOSE => {
+                peer.output.finish().await?;
+                peer.input.end().await
+            }
+            _ => manners::close_first(peer, 1000).await,
+        }
+    });
+    sim.client_thread("client", move |host: Host| {
+        let socket = connect(host, config()).expect("a connection");
+        for _ in 0..rounds {
+            socket.send("question").expect("is open");
+            assert_eq!(socket.recv().expect("is open").as_text(), Some("answer"));
+        }
+        // Busy with something else.
+        sleep(host, SECOND);
+        assert!(socket.outcome().expect("the peer has closed").is_clean());
+    });
+}
+
+#[wavetank::test(seeds = 300, sometimes = "required")]
+fn a_pong_that_is_there_in_time_counts_whatever_its_caller_does_between_receiving(sim: &mut Sim) {
+    // A round trip takes 4 ms at most, so that the pong of a peer that answers at once is always in time.
+    let connection = keepalive(3 * MILLISECOND + MILLISECOND * sim.choose("interval", 10), 6 * MILLISECOND);
+    let pauses = [0, 1].map(|_| MILLISECOND / 2 * sim.choose("pause", 30));
+    let timeout = MILLISECOND * sim.choose("timeout", 60);
+    sim.perturb(false);
+    server(sim, manners::echo);
+    sim.client_thread("client", move |host: Host| {
+        let socket = connect(host, connection).expect("a connection");
+        for round in 0..40 {
+            socket.send("question").expect("is open");
+            loop {
+                match socket.recv_timeout(timeout) {
+                    Ok(message) => break assert_eq!(message.as_text(), Some("question")),
+                    Err(Error::TimedOut) => {
+                        sometimes!(true, "receiving timed out");
+                        sleep(host, MILLISECOND);
+                    }
+                    Err(other) => panic!("{other}"),
+                }
+            }
+            sleep(host, pauses[round % 2]);
+        }
+        assert!(socket.statistics().latency.is_some(), "there were automatic pings");
+        let closed = socket.close(CloseCode::NORMAL, "");
+        assert!(closed.is_clean() && closed.cause == Cause::Local, "{closed}");
+    });
+}
+
+#[wavetank::test(seeds = 400, sometimes = "required")]
+fn a_caller_that_is_in_a_read_learns_the_end_that_others_bring_about(sim: &mut Sim) {
+    let how = sim.choose("how", 4);
+    let rounds = sim.choose("rounds", 4);
+    let pause = MILLISECOND / 2 * sim.choose("pause", 20);
+    let slack = slack(sim);
+    server(sim, move |mut peer: Peer<Host>| async move {
+        while let Some(frame) = peer.input.frame().await? {
+            match frame.opcode {
+                TEXT => peer.output.send(&frames::frame(TEXT, &frame.payload)).await?,
+                CLOSE if how == 0 => return manners::say_goodbye(peer, &frame.payload).await,
+                _ => {}
+            }
+        }
+        Ok(())
+    });
+    sim.client_thread("client", move |host: Host| {
+        let config = if how == 3 { keepalive(SECOND, SECOND) } else { config() };
+        let socket = connect(host, config).expect("a connection");
+        let witness = Witness::new(&socket);
+        for _ in 0..rounds {
+            socket.send("question").expect("is open");
+            match socket.recv() {
+                Ok(message) => assert_eq!(message.as_text(), Some("question")),
+                // Whoever is held back for long finds the keepalive's end.
+                Err(Error::Closed(closed)) => return assert!(slack > SECOND && how == 3, "{closed}"),
+                Err(other) => panic!("{other}"),
+            }
+        }
+        let receiver = witness.clone();
+        let receiving = spawn(host, "receiver", move || {
+            assert!(receiver.hear(receiver.socket.recv()).is_none(), "nothing was said");
+        });
+        sleep(host, pause);
+        let closed = match how {
+            // The peer answers our Close; or is silent; or the network is cut; or keepalive finds out.
+            0 | 1 => in_time(host, slack, || socket.close(CloseCode::NORMAL, "")),
+            2 => {
+                host.weather().partition("client", "server");
+                in_time(host, slack, || socket.close(CloseCode::NORMAL, ""))
+            }
+            _ => within(host, 2 * SECOND + super::world::CLOSE_TIMEOUT + slack, || socket.wait_closed()),
+        };
+        witness.end(&closed);
+        receiving();
+        match how {
+            0 => sometimes!(closed.is_clean(), "a clean end"),
+            3 => assert!(matches!(closed.cause, Cause::KeepaliveTimeout { .. }), "{closed}"),
+            _ => sometimes!(matches!(closed.cause, Cause::CloseTimeout { .. }), "no answer to our Close"),
+        }
+    });
+}
+
+#[wavetank::test(seeds = 300, sometimes = "required")]
+fn conversations_beside_pings_and_timeouts_lose_and_double_nothing(sim: &mut Sim) {
+    const MESSAGES: u32 = 30;
+    let pause = MILLISECOND * sim.choose("pause", 12);
+    let timeout = MILLISECOND * sim.choose("timeout", 50);
+    slack(sim);
+    server(sim, manners::echo);
+    sim.client_thread("client", move |host: Host| {
+        let socket = connect(host, config()).expect("a connection");
+        let (log, pinger) = (Log::new(), socket.clone());
+        let pinging = spawn(host, "pinger", move || {
+            for _ in 0..5 {
+                pinger.ping().expect("a pong");
+                sleep(host, 3 * MILLISECOND);
+            }
+        });
+        for number in 0..MESSAGES {
+            if number % 3 == 0 {
+                socket.feed(&number.to_string()).expect("is open");
+            } else {
+                socket.send(&number.to_string()).expect("is open");
+            }
+            let message = loop {
+                // By turns with a limit, and without one.
+                let received = if number % 2 == 0 { socket.recv_timeout(timeout) } else { socket.recv() };
+                match received {
+                    Ok(message) => break message,
+                    Err(Error::TimedOut) => {
+                        sometimes!(true, "receiving timed out");
+                        sleep(host, MILLISECOND);
+                        socket.flush().expect("is open");
+                    }
+                    Err(other) => panic!("{other}"),
+                }
+            };
+            log.push(message.as_text().expect("a text").parse::<u32>().expect("a number"));
+            sleep(host, pause);
+        }
+        pinging();
+        assert!(log.entries().into_iter().eq(0..MESSAGES), "every message, once");
+        sometimes!(pause > 5 * MILLISECOND, "somebody else reads between");
+        sometimes!(pause < 5 * MILLISECOND, "nobody else reads between");
+    });
+}
