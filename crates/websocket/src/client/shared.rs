@@ -40,7 +40,7 @@ pub(super) struct Shared<R, S> {
 pub(super) struct State<S> {
     pub(super) session: Box<Session>,
     pub(super) line: Line<S>,
-    /// A call of `recv` waits, woken or not.
+    /// A call of `recv` waits, woken or not, and is not just at work.
     pub(super) receiving: bool,
     /// How often receivers have read for themselves: the driver leaves the reading to them while this grows.
     pub(super) receiver_reads: u64,
@@ -160,14 +160,21 @@ where
     }
 
     /// Changes the connection, and then wakes whoever has waited for what changed.
+    #[inline]
     pub(super) fn with<T>(&self, body: impl FnOnce(&mut State<S>, &mut After<S>) -> T) -> T {
+        self.change(self.peek(), body)
+    }
+
+    /// Changes the connection at which somebody has looked, as [`with`](Self::with).
+    pub(super) fn change<T>(
+        &self,
+        mut state: MutexGuard<'_, State<S>>,
+        body: impl FnOnce(&mut State<S>, &mut After<S>) -> T,
+    ) -> T {
         let mut after = After::new();
-        let result = {
-            let mut state = self.peek();
-            let result = body(&mut state, &mut after);
-            self.settle(&mut state, &mut after);
-            result
-        };
+        let result = body(&mut state, &mut after);
+        self.settle(&mut state, &mut after);
+        drop(state);
         after.run();
         result
     }
@@ -187,16 +194,10 @@ where
         .await
     }
 
+    #[inline]
     fn settle(&self, state: &mut State<S>, after: &mut After<S>) {
         if state.session.connection().closed().is_some() {
-            if !state.announced {
-                state.announced = true;
-                after.wake_receiver(&self.signals);
-                after.wake_driver(&self.signals);
-                after.others.extend(state.senders.wake_all());
-                after.others.extend(state.watchers.wake_all());
-            }
-            return;
+            return self.announce(state, after);
         }
         let connection = state.session.connection();
         if connection.state() == protocol::State::Open && !connection.write_buffer_is_full() {
@@ -209,6 +210,17 @@ where
         };
         if sooner || (!state.watched && state.is_unattended(&self.signals)) {
             after.wake_driver(&self.signals);
+        }
+    }
+
+    #[cold]
+    fn announce(&self, state: &mut State<S>, after: &mut After<S>) {
+        if !state.announced {
+            state.announced = true;
+            after.wake_receiver(&self.signals);
+            after.wake_driver(&self.signals);
+            after.others.extend(state.senders.wake_all());
+            after.others.extend(state.watchers.wake_all());
         }
     }
 }
@@ -236,11 +248,13 @@ where
     }
 
     /// The outcome, once there is one.
+    #[inline]
     pub(super) fn closed(&self) -> Option<Closed> {
         self.session.connection().closed().cloned()
     }
 
     /// The outcome as an error, once there is one.
+    #[inline]
     pub(super) fn over(&self) -> Option<Error> {
         self.closed().map(Error::Closed)
     }
@@ -275,7 +289,7 @@ where
         false
     }
 
-    /// Reads once. The clock is only looked at if something came: that costs as much as a short message.
+    /// Reads once. The clock is only looked at if something came that depends on it: that costs as much as a short message.
     pub(super) fn read(
         &mut self,
         signals: &Signals,
@@ -295,7 +309,7 @@ where
                 return Read::Nothing;
             }
             Poll::Ready(Ok(0)) => self.session.end_of_input(now()),
-            Poll::Ready(Ok(_)) => self.session.process(now()),
+            Poll::Ready(Ok(_)) => self.session.process_with(&now),
             Poll::Ready(Err(error)) => self.session.transport_failed(&error, now()),
         }
         self.line.read_armed = false;
@@ -305,7 +319,9 @@ where
         if self.receiving {
             after.wake_receiver(signals);
         }
-        after.others.extend(self.watchers.wake_all());
+        if !self.watchers.is_empty() {
+            after.others.extend(self.watchers.wake_all());
+        }
         Read::Progress
     }
 

@@ -25,6 +25,8 @@ use std::task::{Wake, Waker};
 pub(super) struct Signals {
     /// The stream woke its reader, and nobody has polled it since.
     readable: AtomicBool,
+    /// The receiver's waker is in its place, or was until a moment ago: spares a look under the lock.
+    receiver_waits: AtomicBool,
     slots: Mutex<Slots>,
 }
 
@@ -58,14 +60,22 @@ impl Signals {
         let mut slots = self.slots();
         if !slots.receiver.as_ref().is_some_and(|present| present.will_wake(waker)) {
             slots.receiver = Some(waker.clone());
+            self.receiver_waits.store(true, Ordering::SeqCst);
         }
         // `wake_reader` says `readable` before it takes the lock: it finds the waker, or is seen here.
         !self.is_readable()
     }
 
-    /// Takes the receiver's waker, to wake it or because it has gone; `None` if it is woken already.
+    /// Takes the receiver's waker, to wake it or because it has gone; `None` if it is woken already. Not to be called beside
+    /// [`register_receiver`](Self::register_receiver): both are under the connection's lock.
+    #[inline]
     pub(super) fn take_receiver(&self) -> Option<Waker> {
-        self.slots().receiver.take()
+        if !self.receiver_waits.load(Ordering::SeqCst) {
+            return None;
+        }
+        let mut slots = self.slots();
+        self.receiver_waits.store(false, Ordering::SeqCst);
+        slots.receiver.take()
     }
 
     /// Makes `waker` the driver's.
@@ -92,6 +102,7 @@ impl Signals {
         self.readable.store(true, Ordering::SeqCst);
         let (receiver, driver) = {
             let mut slots = self.slots();
+            self.receiver_waits.store(false, Ordering::SeqCst);
             let receiver = slots.receiver.take();
             (receiver, if slots.watching { None } else { slots.driver.take() })
         };
@@ -190,6 +201,28 @@ mod tests {
         assert_eq!(wakes(&driven), 0);
         write_waker(&signals).wake();
         assert_eq!(wakes(&driven), 1);
+    }
+
+    #[test]
+    fn a_receiver_is_taken_once_and_again_after_it_has_registered_again() {
+        let signals = Arc::new(Signals::default());
+        let (received, receiver) = counter();
+        assert!(signals.take_receiver().is_none());
+        for round in 1..=3 {
+            assert!(signals.register_receiver(&receiver));
+            // Registering twice is waiting once.
+            assert!(signals.register_receiver(&receiver));
+            signals.take_receiver().expect("a receiver").wake();
+            assert!(signals.take_receiver().is_none());
+            signals.begin_read();
+            read_waker(&signals).wake();
+            assert_eq!(wakes(&received), round, "whoever was taken is not woken");
+            signals.begin_read();
+        }
+        assert!(signals.register_receiver(&receiver));
+        read_waker(&signals).wake();
+        assert_eq!(wakes(&received), 4);
+        assert!(signals.take_receiver().is_none(), "whoever was woken is not there");
     }
 
     #[test]

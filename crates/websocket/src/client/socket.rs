@@ -358,15 +358,18 @@ where
         take: fn(&mut Connection) -> Option<T>,
     ) -> Poll<Result<T, Error>> {
         let shared = self.shared;
+        let mut state = shared.peek();
         if !self.waits
-            && let Some(taken) = shared.peek().take_silently(take)
+            && let Some(taken) = state.take_silently(take)
         {
             return Poll::Ready(Ok(taken));
         }
-        shared.with(|state, after| {
+        shared.change(state, |state, after| {
             if state.receiving && !self.waits {
                 return Poll::Ready(Err(Error::ConcurrentRecv));
             }
+            // What is read now it finds without being woken.
+            state.receiving = false;
             if let Some(result) = Self::received(state, take) {
                 self.cease(state);
                 return Poll::Ready(result);
@@ -399,6 +402,7 @@ where
         })
     }
 
+    #[inline]
     fn received<T>(state: &mut State<S>, take: fn(&mut Connection) -> Option<T>) -> Option<Result<T, Error>> {
         match take(state.connection()) {
             Some(message) => Some(Ok(message)),

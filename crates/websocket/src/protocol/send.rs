@@ -71,6 +71,7 @@ impl Sender {
         &self.output[self.head..]
     }
 
+    #[inline]
     pub(super) fn is_full(&self) -> bool {
         self.output().len() >= self.max_output
     }
