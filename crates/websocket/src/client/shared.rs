@@ -62,13 +62,13 @@ pub(super) struct State<S> {
 
 /// The stream, and how far it is.
 pub(super) struct Line<S> {
-    stream: Option<S>,
+    pub(super) stream: Option<S>,
     read_waker: Waker,
-    write_waker: Waker,
+    pub(super) write_waker: Waker,
     /// The stream was last polled for reading in vain: it wakes the reader when there is something.
     read_armed: bool,
     /// Bytes were written since the last flush.
-    unflushed: bool,
+    pub(super) unflushed: bool,
     shut_down: bool,
 }
 
@@ -203,12 +203,7 @@ where
         if connection.state() == protocol::State::Open && !connection.write_buffer_is_full() {
             after.sender = state.senders.wake_first();
         }
-        let sooner = match (state.session.deadline(), state.timer) {
-            (Some(deadline), Some(timer)) => deadline < timer,
-            (deadline, None) => deadline.is_some(),
-            (None, Some(_)) => false,
-        };
-        if sooner || (!state.watched && state.is_unattended(&self.signals)) {
+        if state.has_sooner_deadline() || (!state.watched && state.is_unattended(&self.signals)) {
             after.wake_driver(&self.signals);
         }
     }
@@ -266,6 +261,16 @@ where
             && self.session.wants_read()
     }
 
+    /// Whether there is a deadline before the driver's timer.
+    #[inline]
+    pub(super) fn has_sooner_deadline(&self) -> bool {
+        match (self.session.deadline(), self.timer) {
+            (Some(deadline), Some(timer)) => deadline < timer,
+            (deadline, None) => deadline.is_some(),
+            (None, Some(_)) => false,
+        }
+    }
+
     /// Whether the stream is gone.
     pub(super) fn is_hung_up(&self) -> bool {
         self.line.stream.is_none()
@@ -289,13 +294,31 @@ where
         false
     }
 
-    /// Reads once. The clock is only looked at if something came that depends on it: that costs as much as a short message.
+    /// Reads once, and wakes whoever may have waited for what came.
     pub(super) fn read(
         &mut self,
         signals: &Signals,
         now: impl Fn() -> Instant + Copy,
         after: &mut After<S>,
     ) -> Read {
+        let read = self.read_stream(signals, now);
+        if read == Read::Progress {
+            if self.abandoned {
+                self.discard();
+            }
+            if self.receiving {
+                after.wake_receiver(signals);
+            }
+            if !self.watchers.is_empty() {
+                after.others.extend(self.watchers.wake_all());
+            }
+        }
+        read
+    }
+
+    /// Reads once. The clock is only looked at if something came that depends on it: that costs as much as a short message.
+    #[inline]
+    pub(super) fn read_stream(&mut self, signals: &Signals, now: impl Fn() -> Instant + Copy) -> Read {
         let Some(stream) = self.line.stream.as_mut() else { return Read::Nothing };
         if !self.session.wants_read() {
             return Read::Nothing;
@@ -313,15 +336,6 @@ where
             Poll::Ready(Err(error)) => self.session.transport_failed(&error, now()),
         }
         self.line.read_armed = false;
-        if self.abandoned {
-            self.discard();
-        }
-        if self.receiving {
-            after.wake_receiver(signals);
-        }
-        if !self.watchers.is_empty() {
-            after.others.extend(self.watchers.wake_all());
-        }
         Read::Progress
     }
 
@@ -377,7 +391,7 @@ where
     }
 }
 
-fn write_out<S: AsyncWrite + Unpin>(
+pub(super) fn write_out<S: AsyncWrite + Unpin>(
     stream: &mut S,
     session: &mut Session,
     unflushed: &mut bool,

@@ -44,13 +44,19 @@ impl Signals {
     }
 
     /// Says that the stream is about to be polled for reading.
+    #[inline]
     pub(super) fn begin_read(&self) {
-        self.readable.store(false, Ordering::SeqCst);
+        // Whoever takes back what a wake has said sees what was there before the wake. Where nothing was said yet, or it
+        // cannot be seen yet, it stays said.
+        if self.readable.load(Ordering::Relaxed) {
+            self.readable.swap(false, Ordering::Acquire);
+        }
     }
 
-    /// Whether the stream woke its reader since it was last polled.
+    /// Whether the stream woke its reader since it was last polled. Does not miss a wake that has passed the lock.
+    #[inline]
     pub(super) fn is_readable(&self) -> bool {
-        self.readable.load(Ordering::SeqCst)
+        self.readable.load(Ordering::Acquire)
     }
 
     /// Makes `waker` the receiver's, after it has polled the stream in vain. Returns false if the stream has woken its
@@ -60,7 +66,7 @@ impl Signals {
         let mut slots = self.slots();
         if !slots.receiver.as_ref().is_some_and(|present| present.will_wake(waker)) {
             slots.receiver = Some(waker.clone());
-            self.receiver_waits.store(true, Ordering::SeqCst);
+            self.receiver_waits.store(true, Ordering::Relaxed);
         }
         // `wake_reader` says `readable` before it takes the lock: it finds the waker, or is seen here.
         !self.is_readable()
@@ -70,11 +76,11 @@ impl Signals {
     /// [`register_receiver`](Self::register_receiver): both are under the connection's lock.
     #[inline]
     pub(super) fn take_receiver(&self) -> Option<Waker> {
-        if !self.receiver_waits.load(Ordering::SeqCst) {
+        if !self.receiver_waits.load(Ordering::Relaxed) {
             return None;
         }
         let mut slots = self.slots();
-        self.receiver_waits.store(false, Ordering::SeqCst);
+        self.receiver_waits.store(false, Ordering::Relaxed);
         slots.receiver.take()
     }
 
@@ -99,10 +105,11 @@ impl Signals {
     }
 
     fn wake_reader(&self) {
-        self.readable.store(true, Ordering::SeqCst);
+        // Before the lock, which it shares with all who look afterwards.
+        self.readable.store(true, Ordering::Release);
         let (receiver, driver) = {
             let mut slots = self.slots();
-            self.receiver_waits.store(false, Ordering::SeqCst);
+            self.receiver_waits.store(false, Ordering::Relaxed);
             let receiver = slots.receiver.take();
             (receiver, if slots.watching { None } else { slots.driver.take() })
         };

@@ -201,8 +201,7 @@ impl Work {
         let mut run = async |count, latencies: &mut Vec<u64>| {
             for index in 0..count {
                 let timed = (index % TIMED_EVERY == 0).then(now);
-                socket.feed(&self.payload).await;
-                socket.flush().await;
+                socket.send(&self.payload).await;
                 assert_eq!(
                     socket.receive().await,
                     self.payload.bytes.len(),
