@@ -219,8 +219,11 @@ impl Sender {
         let mask = self.masks.then(|| self.rng.next_u32().to_ne_bytes());
         let mut head = [0; MAX_HEAD];
         let length = frame::write(&mut head, opcode, flags, payload.len(), mask);
-        self.make_room(length + payload.len());
-        self.output.extend_from_slice(&head[..length]);
+        self.make_room(MAX_HEAD + payload.len());
+        // A copy of a length that is known, and cut: cheaper than one that has to ask.
+        let end = self.output.len() + length;
+        self.output.extend_from_slice(&head);
+        self.output.truncate(end);
         match mask {
             Some(mask) => mask::append(&mut self.output, payload, mask),
             None => self.output.extend_from_slice(payload),
