@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::io::DuplexStream;
-use wavetank_runtime::{Runtime as _, TaskHandle as _, Tokio};
+use wavetank_runtime::{Runtime as _, Tokio};
 use wavetank_websocket::client::WebSocket;
 use wavetank_websocket::{Error, Message};
 
