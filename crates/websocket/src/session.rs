@@ -186,6 +186,17 @@ impl Session {
         }
     }
 
+    /// How many bytes of the connection's output are on the wire once the first `count` bytes of
+    /// [`output`](Self::output), all of which were shown, are written.
+    pub fn plain_bytes_in(&self, count: usize) -> usize {
+        match &self.tls {
+            _ if !self.preface.is_empty() => 0,
+            None => count,
+            Some(tls) if count < tls.output().len() => 0,
+            Some(_) => self.encrypted,
+        }
+    }
+
     /// What the driver is to do with the transport once [`output`](Self::output) is written.
     #[inline]
     pub fn transport(&self) -> Transport {

@@ -116,3 +116,30 @@ fn threads_that_send_at_once_whole_and_in_pieces_never_mix_their_messages(sim: &
         sometimes!(received.windows(2).any(|pair| pair[0][0] != pair[1][0]), "senders take turns");
     });
 }
+
+/// Reads one message, and ends the connection at once.
+async fn read_one(mut peer: Peer<Host>) -> std::io::Result<()> {
+    while let Some(frame) = peer.input.frame().await? {
+        if frame.fin {
+            break;
+        }
+    }
+    Ok(())
+}
+
+#[wavetank::test(seeds = 1500, sometimes = "required")]
+fn a_message_that_the_peer_has_read_was_sent_though_the_connection_ends_at_once(sim: &mut Sim) {
+    let in_pieces = sim.choose("in pieces", 2) == 1;
+    server(sim, read_one);
+    sim.client_thread("client", move |host: Host| {
+        let socket = connect_narrow(host, config()).expect("a connection");
+        let sent = if in_pieces {
+            socket.send_fragments(Kind::Text, ["the last ", "word"])
+        } else {
+            socket.send("the last word")
+        };
+        sometimes!(socket.outcome().is_some(), "the connection is over when the call returns");
+        assert_eq!(sent, Ok(()), "the server ends the connection because it has read the message");
+        assert!(matches!(socket.recv(), Err(Error::Closed(_))));
+    });
+}

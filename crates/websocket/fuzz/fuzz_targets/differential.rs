@@ -6,7 +6,7 @@
 use std::io::{self, Cursor, Read, Write};
 
 use libfuzzer_sys::fuzz_target;
-use tungstenite::protocol::{Role as TheirRole, WebSocket};
+use tungstenite::protocol::{Role as TheirRole, WebSocket, WebSocketConfig};
 use wavetank_runtime::Instant;
 use wavetank_websocket::protocol::{Connection, Role};
 use wavetank_websocket::{Cause, Config};
@@ -51,7 +51,9 @@ fn ours(data: &[u8]) -> (Vec<Vec<u8>>, bool) {
 
 /// Messages, and whether they complained of the peer.
 fn theirs(data: &[u8]) -> (Vec<Vec<u8>>, bool) {
-    let mut socket = WebSocket::from_raw_socket(Wire(Cursor::new(data)), TheirRole::Client, None);
+    // Limits are ours alone: where we exceed one we complain, and nothing is compared.
+    let config = WebSocketConfig::default().max_frame_size(None).max_message_size(None);
+    let mut socket = WebSocket::from_raw_socket(Wire(Cursor::new(data)), TheirRole::Client, Some(config));
     let mut messages = Vec::new();
     loop {
         match socket.read() {

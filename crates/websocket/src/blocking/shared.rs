@@ -63,7 +63,7 @@ pub(super) struct State {
     unwritable: bool,
     pub(super) close_timeout: Duration,
     /// Bytes of the connection's output that were written since the opening (as they are before TLS).
-    written: u64,
+    pub(super) written: u64,
     /// Whether a read has brought something since others were woken.
     pub(super) fresh: bool,
     /// Whether a caller is receiving.

@@ -68,10 +68,15 @@ pub(super) fn write<'a, T: Threads>(
                 Some(next.unwrap_or(Duration::MAX).min(guard.close_timeout))
             }
         };
+        let plain = guard.session.plain_bytes_in(pen.chunk.len());
         drop(guard);
         let written = pen.write(timeout);
         guard = shared.lock();
         if guard.closed().is_some() {
+            // The peer may have read this, and ended the connection because it had: the caller is told that it was sent.
+            if written.is_ok_and(|count| count == pen.chunk.len()) {
+                guard.written += plain as u64;
+            }
             break;
         }
         let now = shared.threads.now();

@@ -8,7 +8,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use super::*;
-use crate::error::Stage;
+use crate::error::{RedirectError, Stage};
 use crate::protocol::State;
 use crate::{CloseCode, Kind};
 
@@ -261,4 +261,33 @@ fn after_a_failed_write_nothing_is_shown_to_be_written_and_what_came_is_still_re
     carry(&mut server, &mut client);
     assert_hello(&mut client);
     assert!(client.connection().closed().unwrap().received.is_some());
+}
+
+#[test]
+fn a_redirect_does_not_lead_out_of_tls() {
+    let mut opening = open(request("wss://example.test/").tls(trusting()));
+    let config = server_config(&[]);
+    let mut server = rustls::ServerConnection::new(config).unwrap();
+    let answer = b"HTTP/1.1 302 Found\r\nLocation: ws://example.test/\r\nContent-Length: 0\r\n\r\n";
+    loop {
+        let flight = written(&mut opening);
+        server.read_tls(&mut &flight[..]).unwrap();
+        let state = server.process_new_packets().unwrap();
+        if state.plaintext_bytes_to_read() > 0 {
+            std::io::Write::write_all(&mut server.writer(), answer).unwrap();
+        }
+        let mut flight = Vec::new();
+        while server.wants_write() {
+            server.write_tls(&mut flight).unwrap();
+        }
+        assert!(!flight.is_empty(), "the opening does not end");
+        match feed(&mut opening, &flight) {
+            Step::Continue => {}
+            Step::Failed(OpenError::Redirect { error, .. }) => {
+                assert_eq!(error, RedirectError::Downgrade);
+                return;
+            }
+            step => panic!("{step:?}"),
+        }
+    }
 }
