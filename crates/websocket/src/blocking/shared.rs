@@ -12,8 +12,8 @@
 //!   which began before does not outlast them.
 //! - The pen is the right to write to the stream, the eye the right to read from it. Each is either in the state or with
 //!   one thread.
-//! - Whenever the lock is free and the session wants to read, somebody reads, or the reader thread will, [`LINGER`] from
-//!   now at the latest.
+//! - Whenever the lock is free and the session wants to read, somebody reads, or the reader thread will,
+//!   [`LINGER`](super::eye::LINGER) from now at the latest.
 
 use std::io;
 use std::net::Shutdown;
@@ -23,8 +23,6 @@ use wavetank_runtime::sync::MutexGuard;
 use wavetank_runtime::{Condvar, Instant, Mutex, Threads};
 
 use super::eye::Eye;
-#[cfg(doc)]
-use super::eye::LINGER;
 use super::wire::BoxWire;
 use crate::protocol::{self, Transport};
 use crate::session::Session;
