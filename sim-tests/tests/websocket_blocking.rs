@@ -20,6 +20,8 @@ mod dropping;
 mod keeping_alive;
 #[path = "websocket_blocking/opening.rs"]
 mod opening;
+#[path = "websocket_blocking/reading.rs"]
+mod reading;
 #[path = "websocket_blocking/receiving.rs"]
 mod receiving;
 #[path = "websocket_blocking/reconnecting.rs"]

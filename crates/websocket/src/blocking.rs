@@ -5,9 +5,12 @@
 //!
 //! # Threads
 //!
-//! Every connection has two. The *reader* reads, and never writes; the *writer* sends what no caller sends itself
-//! (pings, pongs, Close frames, what callers left in the write buffer) and keeps the time. Both end with the connection,
-//! however it ends: the stream is shut down, which frees them from any read or write.
+//! Every connection has two. The *reader* reads what no caller reads itself in `recv`, and never writes; the *writer* sends
+//! what no caller sends itself (pings, pongs, Close frames, what callers left in the write buffer) and keeps the time. Both
+//! end with the connection, however it ends: the stream is shut down, which frees them, and callers, from any read or write.
+//!
+//! Behind a caller that has just received something nobody reads for up to 5 ms, as it may come back for more, unless
+//! somebody waits for a pong or the end: so much later may a ping or a Close frame be answered.
 //!
 //! Dropping the last handle closes the connection in the background, with code 1001 ("going away"): it, its threads and
 //! its descriptors are gone after the [close timeout](crate::Config::close_timeout) at the latest. Call
@@ -22,9 +25,10 @@
 //!
 //! # Not here
 //!
-//! The protocol: [`protocol`](crate::protocol). Who reads and writes: `reader`, `writer`; what they share: `shared`.
+//! The protocol: [`protocol`](crate::protocol). Who reads and writes: `eye`, `reader`, `writer`; what they share: `shared`.
 
 mod accept;
+mod eye;
 mod open;
 mod reader;
 mod reconnect;

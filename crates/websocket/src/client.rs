@@ -1,7 +1,7 @@
 //! The client of tasks: opens connections over a [`Runtime`], and hands out [`WebSocket`]s.
 //!
 //! A handle is all that applications see of an open connection. Below it, `shared` is what handles and driver share,
-//! and the I/O that each does when it is its turn; `driver` the task that meets the connection's obligations while
+//! and the I/O that each does when it is its turn, of which `quick` is the short way; `driver` the task that meets the connection's obligations while
 //! nobody calls; `signals` decides whom the stream wakes; `wait` and `sending` keep the order of those who wait.
 //! `open` goes through the opening; `reconnect` makes one connection after another.
 //!
@@ -28,6 +28,7 @@
 
 mod driver;
 pub(crate) mod open;
+mod quick;
 mod reconnect;
 mod sending;
 mod shared;

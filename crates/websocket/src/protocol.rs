@@ -128,6 +128,7 @@ impl Connection {
     }
 
     /// Whether the driver should read: not while the queue of messages is full (unless closing), nor after the end.
+    #[inline]
     #[must_use]
     pub fn wants_read(&self) -> bool {
         match self.state() {
@@ -139,6 +140,7 @@ impl Connection {
 
     /// Where the driver appends what it read. Always has room for a good read (its capacity is reserved), and for the rest of
     /// the frame that is arriving. Bytes that came glued to the opening handshake are appended here first.
+    #[inline]
     pub fn input(&mut self) -> &mut BytesMut {
         self.receiver.input()
     }
@@ -146,6 +148,12 @@ impl Connection {
     /// Parses what [`input`](Self::input) holds. Peer's violations do not surface as errors here: they end the connection
     /// ([`closed`](Self::closed)).
     pub fn process(&mut self, now: Instant) {
+        self.process_with(&|| now);
+    }
+
+    /// As [`process`](Self::process), for drivers to which looking at the clock is dear: `now` is called only if a pong, a Close
+    /// frame or a failure is found, perhaps more than once.
+    pub fn process_with(&mut self, now: &dyn Fn() -> Instant) {
         while !self.closing.ignores_input() {
             if self.held.is_some() {
                 return;
@@ -164,24 +172,32 @@ impl Connection {
                     }
                 }
                 Ok(Step::Pong(pong)) => {
-                    if let Some((id, latency)) = self.pings.pong(pong.payload(), now) {
+                    if let Some((id, latency)) = self.pings.pong(pong.payload(), now()) {
                         self.keepalive.answered(id);
                         self.statistics.latency = Some(latency);
                     }
                 }
-                Ok(Step::Close(close)) => self.close_received(close, now),
+                Ok(Step::Close(close)) => self.close_received(close, now()),
                 Err(failure) if self.closing.is_open() && self.inbox.has_something() => {
-                    self.held = Some((failure.into(), now));
+                    self.held = Some((failure.into(), now()));
                     self.keepalive.reading_is_paused();
                 }
-                Err(failure) => self.fail(failure.into(), now),
+                Err(failure) => self.fail(failure.into(), now()),
             }
         }
         self.receiver.discard_input();
     }
 
     /// Fails the connection for what it was held for, if anything. Without `now`, as if it were when that was found.
+    #[inline]
     fn fail_held(&mut self, now: Option<Instant>) {
+        if self.held.is_some() {
+            self.fail_what_is_held(now);
+        }
+    }
+
+    #[cold]
+    fn fail_what_is_held(&mut self, now: Option<Instant>) {
         if let Some((cause, found)) = self.held.take() {
             self.fail(cause, now.unwrap_or(found));
         }
@@ -328,15 +344,20 @@ impl Connection {
     }
 
     /// Whether senders should wait: [`output`](Self::output) holds as much as [`Limits`](crate::Limits) allow.
+    #[inline]
     #[must_use]
     pub fn write_buffer_is_full(&self) -> bool {
         self.sender.is_full()
     }
 
     /// What is to be done with the transport.
+    #[inline]
     #[must_use]
     pub fn transport(&self) -> Transport {
         let closing = &self.closing;
+        if closing.is_open() {
+            return Transport::Open;
+        }
         // RFC 6455, section 7.1.1: the server closes first, so that it is the server that waits in TIME_WAIT only if it has to.
         let our_turn = closing.failed || (self.role == Role::Server && closing.received.is_some());
         if closing.outcome.is_some() {
@@ -349,6 +370,7 @@ impl Connection {
     }
 
     /// When [`handle_deadline`](Self::handle_deadline) has something to do. Changes with every other call.
+    #[inline]
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         match self.state() {
@@ -406,6 +428,7 @@ impl Connection {
     }
 
     /// Returns the outcome, once the connection is over.
+    #[inline]
     #[must_use]
     pub fn closed(&self) -> Option<&Closed> {
         self.closing.outcome.as_ref()

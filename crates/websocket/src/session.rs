@@ -49,11 +49,13 @@ impl Session {
     }
 
     /// The connection: messages, closing, state.
+    #[inline]
     pub fn connection(&self) -> &Connection {
         &self.connection
     }
 
     /// The connection: messages, closing, state. What is sent on it comes out of [`output`](Self::output).
+    #[inline]
     pub fn connection_mut(&mut self) -> &mut Connection {
         &mut self.connection
     }
@@ -64,11 +66,13 @@ impl Session {
     }
 
     /// Whether the driver should read; see [`Connection::wants_read`].
+    #[inline]
     pub fn wants_read(&self) -> bool {
         self.connection.wants_read()
     }
 
     /// Where the driver appends what it read. There is room for a good read.
+    #[inline]
     pub fn input(&mut self) -> &mut BytesMut {
         match &mut self.tls {
             None => self.connection.input(),
@@ -78,23 +82,28 @@ impl Session {
 
     /// Takes in what [`input`](Self::input) holds.
     pub fn process(&mut self, now: Instant) {
+        self.process_with(&|| now);
+    }
+
+    /// As [`process`](Self::process), with the time only if it is needed; see [`Connection::process_with`].
+    pub fn process_with(&mut self, now: &dyn Fn() -> Instant) {
         let Some(tls) = &mut self.tls else {
-            self.connection.process(now);
+            self.connection.process_with(now);
             return;
         };
         let outcome = tls.decrypt(self.connection.input());
-        self.connection.process(now);
+        self.connection.process_with(now);
         match outcome {
             _ if self.tls_ended => {}
             Ok(()) if !tls.is_closed_by_peer() => {}
             Ok(()) => {
                 self.tls_ended = true;
-                self.connection.end_of_input(now);
+                self.connection.end_of_input(now());
             }
             Err(error) => {
                 self.tls_ended = true;
                 let error = io::Error::new(io::ErrorKind::InvalidData, error);
-                self.connection.transport_failed(&error, now);
+                self.connection.transport_failed(&error, now());
             }
         }
     }
@@ -122,6 +131,7 @@ impl Session {
 
     /// What is to be written. Bytes that were shown stay, until [`output_written`](Self::output_written) counts them off
     /// or the connection is over.
+    #[inline]
     pub fn output(&mut self) -> &[u8] {
         if self.unwritable {
             return &[];
@@ -129,7 +139,11 @@ impl Session {
         if !self.preface.is_empty() {
             return &self.preface;
         }
-        let Some(tls) = &mut self.tls else { return self.connection.output() };
+        if self.tls.is_some() { self.ciphertext() } else { self.connection.output() }
+    }
+
+    fn ciphertext(&mut self) -> &[u8] {
+        let Some(tls) = &mut self.tls else { return &[] };
         if tls.output().is_empty() && self.encrypted == 0 {
             let plain = self.connection.output();
             let batch = &plain[..plain.len().min(BATCH_BYTES)];
@@ -153,6 +167,7 @@ impl Session {
     /// # Panics
     ///
     /// If there were fewer.
+    #[inline]
     pub fn output_written(&mut self, count: usize, now: Instant) {
         if !self.preface.is_empty() {
             self.preface.advance(count);
@@ -183,11 +198,13 @@ impl Session {
     }
 
     /// What the driver is to do with the transport once [`output`](Self::output) is written.
+    #[inline]
     pub fn transport(&self) -> Transport {
         self.connection.transport()
     }
 
     /// When [`handle_deadline`](Self::handle_deadline) is to be called.
+    #[inline]
     pub fn deadline(&self) -> Option<Instant> {
         self.connection.deadline()
     }

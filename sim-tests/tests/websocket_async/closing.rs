@@ -115,6 +115,8 @@ fn a_ping_that_times_out_while_we_close_changes_nothing_and_the_other_way_round(
     // The automatic ping is sent after 1 s and times out after another.
     let close_after =
         2 * SECOND - Duration::from_millis(20) + Duration::from_millis(1) * sim.choose("close", 40);
+    // Who is held back for as long as closing may take cannot write.
+    sim.hold_back_at_most(Duration::from_millis(100));
     server(sim, manners::silent);
     sim.client("client", async move |host| {
         let socket = connect(&host, keepalive(SECOND, SECOND)).await.expect("a connection");

@@ -51,8 +51,11 @@ fn ours(data: &[u8]) -> (Vec<Vec<u8>>, bool) {
 
 /// Messages, and whether they complained of the peer.
 fn theirs(data: &[u8]) -> (Vec<Vec<u8>>, bool) {
-    // Limits are ours alone: where we exceed one we complain, and nothing is compared.
-    let config = WebSocketConfig::default().max_frame_size(None).max_message_size(None);
+    // With the same limits both complain of the same frames.
+    let limits = Config::default().limits;
+    let config = WebSocketConfig::default()
+        .max_frame_size(Some(limits.frame))
+        .max_message_size(Some(limits.message));
     let mut socket = WebSocket::from_raw_socket(Wire(Cursor::new(data)), TheirRole::Client, Some(config));
     let mut messages = Vec::new();
     loop {

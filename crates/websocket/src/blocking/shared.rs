@@ -10,7 +10,10 @@
 //!   it writes has a timeout that ends with it, after the close timeout at most. The deadlines that others bring about
 //!   (a caller that closes, the reader that was sent a Close frame) are at least the close timeout ahead, so that a write
 //!   which began before does not outlast them.
-//! - The pen is the right to write to the stream. It is either in the state or with one thread.
+//! - The pen is the right to write to the stream, the eye the right to read from it. Each is either in the state or with
+//!   one thread.
+//! - Whenever the lock is free and the session wants to read, somebody reads, or the reader thread will,
+//!   [`LINGER`](super::eye::LINGER) from now at the latest.
 
 use std::io;
 use std::net::Shutdown;
@@ -19,6 +22,7 @@ use std::time::Duration;
 use wavetank_runtime::sync::MutexGuard;
 use wavetank_runtime::{Condvar, Instant, Mutex, Threads};
 
+use super::eye::Eye;
 use super::wire::BoxWire;
 use crate::protocol::{self, Transport};
 use crate::session::Session;
@@ -39,7 +43,7 @@ pub(super) struct Shared<T: Threads> {
     pub(super) progress: Condvar<T>,
     /// Waits: the writer thread, for work.
     pub(super) work: Condvar<T>,
-    /// Waits: the reader thread, while it shall not read.
+    /// Waits: the reader thread, while it shall not read, or leaves that to callers.
     pub(super) intake: Condvar<T>,
 }
 
@@ -48,6 +52,8 @@ pub(super) struct State {
     pub(super) session: Session,
     /// `None` while a thread writes, and after the end.
     pub(super) pen: Option<Pen>,
+    /// `None` while a thread reads, and after the end.
+    pub(super) eye: Option<Eye>,
     /// Ends whatever the threads do with the stream. `None` once that has happened.
     control: Option<BoxWire>,
     half_closed: bool,
@@ -56,10 +62,16 @@ pub(super) struct State {
     pub(super) close_timeout: Duration,
     /// Bytes of the connection's output that were written since the opening (as they are before TLS).
     pub(super) written: u64,
-    /// Whether the reader has brought something since others were woken.
+    /// Whether a read has brought something since others were woken.
     pub(super) fresh: bool,
     /// Whether a caller is receiving.
     pub(super) receiving: bool,
+    /// Whether that caller waits for what another thread reads, and has not been woken yet.
+    pub(super) awaits_arrival: bool,
+    /// Whether a caller has read, or was given something to receive, since the reader thread has begun its last read.
+    pub(super) left_to_callers: bool,
+    /// When the last read ended.
+    pub(super) read_at: Instant,
     /// Whether a caller sends a message in pieces.
     pub(super) streaming: bool,
     pub(super) waiting_for_room: usize,
@@ -67,7 +79,7 @@ pub(super) struct State {
     pub(super) piece_waits: bool,
     pub(super) waiting_for_progress: usize,
     pub(super) writer: Writer,
-    pub(super) reader_paused: bool,
+    pub(super) reader: Reader,
 }
 
 /// What the writer thread does.
@@ -75,6 +87,14 @@ pub(super) struct State {
 pub(super) enum Writer {
     Busy,
     /// Waits for work, at most until the given time.
+    Rests(Option<Instant>),
+}
+
+/// What the reader thread does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reader {
+    Busy,
+    /// Does not read, at most until the given time.
     Rests(Option<Instant>),
 }
 
@@ -100,6 +120,8 @@ impl<T: Threads> Shared<T> {
         let state = State {
             session,
             pen: Some(Pen { wire: pen, chunk: Vec::new(), timeout: None }),
+            // The reader thread brings it.
+            eye: None,
             control: Some(control),
             half_closed: false,
             unwritable: false,
@@ -107,12 +129,15 @@ impl<T: Threads> Shared<T> {
             written: 0,
             fresh: false,
             receiving: false,
+            awaits_arrival: false,
+            left_to_callers: false,
+            read_at: threads.now(),
             streaming: false,
             waiting_for_room: 0,
             piece_waits: false,
             waiting_for_progress: 0,
             writer: Writer::Busy,
-            reader_paused: false,
+            reader: Reader::Busy,
         };
         Self {
             state: Mutex::new(&threads, "websocket", state),
@@ -135,7 +160,9 @@ impl<T: Threads> Shared<T> {
         state.drive_transport();
         let over = state.closed().is_some();
         let fresh = std::mem::take(&mut state.fresh);
-        if state.receiving && (over || fresh) {
+        if state.awaits_arrival && (over || fresh) {
+            state.awaits_arrival = false;
+            state.left_to_callers = true;
             self.arrivals.notify_all();
         }
         if state.waiting_for_progress > 0 && (over || fresh) {
@@ -152,7 +179,9 @@ impl<T: Threads> Shared<T> {
         {
             self.work.notify_all();
         }
-        if state.reader_paused && (over || state.session.wants_read()) {
+        if let Reader::Rests(until) = state.reader
+            && (over || state.can_read() && state.wants_reader(until))
+        {
             self.intake.notify_all();
         }
     }
@@ -184,10 +213,21 @@ impl<T: Threads> Shared<T> {
             if deadline.is_some_and(|deadline| deadline <= self.threads.now()) {
                 return Err(Error::TimedOut);
             }
-            guard.waiting_for_progress += 1;
-            guard = self.wait(&self.progress, guard, deadline);
-            guard.waiting_for_progress -= 1;
+            guard = self.wait_for_progress(guard, deadline);
         }
+    }
+
+    /// Waits for a pong, or the end, or `deadline`.
+    pub(super) fn wait_for_progress<'a>(
+        &self,
+        mut guard: Guard<'a, T>,
+        deadline: Option<Instant>,
+    ) -> Guard<'a, T> {
+        guard.waiting_for_progress += 1;
+        self.settle(&mut guard);
+        guard = self.wait(&self.progress, guard, deadline);
+        guard.waiting_for_progress -= 1;
+        guard
     }
 }
 
@@ -246,6 +286,15 @@ impl State {
         self.session.deadline()
     }
 
+    /// Whether the reader thread, which rests until `until`, is to be woken, as there is something to be read for.
+    fn wants_reader(&self, until: Option<Instant>) -> bool {
+        match until {
+            // Whoever is receiving reads, or waits for the thread to do it.
+            None => !self.receiving || self.awaits_arrival,
+            Some(until) => self.needs_reader(until),
+        }
+    }
+
     /// Writing failed for good. What the peer sent before may still be unread, a Close frame even: the reader comes to
     /// its end first, within the close timeout.
     pub(super) fn writing_failed(&mut self, error: &io::Error, now: Instant) {
@@ -275,6 +324,7 @@ impl State {
                 let _gone = control.shutdown(Shutdown::Both);
             }
             self.pen = None;
+            self.eye = None;
         }
     }
 }

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use wavetank_runtime::{Instant, Threads};
 
-use super::shared::Shared;
+use super::eye::{Eye, look, patience};
+use super::shared::{Guard, Shared};
 use super::wire::BoxWire;
 use super::{reader, writer};
 use crate::handshake::{Agreed, Request, Response};
@@ -69,7 +70,7 @@ impl<T: Threads> WebSocket<T> {
         let writing = Arc::clone(&shared);
         // Nobody joins them: they end with the connection, and hold nothing that outlives it.
         drop(threads.spawn("websocket writer", move || writer::run(&writing))?);
-        drop(threads.spawn("websocket reader", move || reader::run(&shared, wire))?);
+        drop(threads.spawn("websocket reader", move || reader::run(&shared, Eye::new(wire)))?);
         Ok(socket)
     }
 
@@ -126,28 +127,26 @@ impl<T: Threads> WebSocket<T> {
         if guard.receiving {
             return Err(Error::ConcurrentRecv);
         }
-        loop {
-            let taken = take(guard.session.connection_mut());
-            // There is room in the queue again, so that the reader may go on; or nothing is left to be taken before a
-            // failure, which is to be told to the peer.
-            shared.settle(&mut guard);
-            if let Some(taken) = taken {
-                return Ok(taken);
+        guard.receiving = true;
+        // A caller that has read in vain for a while does so no more: the rest of its time is kept exactly.
+        let mut reads = true;
+        let received = loop {
+            if let Some(taken) = take(guard.session.connection_mut()) {
+                break Ok(taken);
             }
             if let Some(closed) = guard.closed() {
-                return Err(Error::Closed(closed.clone()));
+                break Err(Error::Closed(closed.clone()));
             }
-            if deadline.is_some_and(|deadline| deadline <= shared.threads.now()) {
-                return Err(Error::TimedOut);
+            let left = deadline.map(|deadline| deadline - shared.threads.now());
+            if left.is_some_and(|left| left.is_zero()) {
+                break Err(Error::TimedOut);
             }
-            if guard.can_write() {
-                // What `feed` left may be what the peer waits for.
-                shared.settle(&mut guard);
-            }
-            guard.receiving = true;
-            guard = shared.wait(&shared.arrivals, guard, deadline);
-            guard.receiving = false;
-        }
+            guard = wait_for_arrival(shared, guard, deadline, left, &mut reads);
+        };
+        guard.receiving = false;
+        // There is room in the queue again, so that the reader may go on.
+        shared.settle(&mut guard);
+        received
     }
 
     /// Sends a ping, waits for its pong, and tells how long that took.
@@ -187,9 +186,7 @@ impl<T: Threads> WebSocket<T> {
             if deadline.is_some_and(|deadline| deadline <= shared.threads.now()) {
                 return Err(Error::TimedOut);
             }
-            guard.waiting_for_progress += 1;
-            guard = shared.wait(&shared.progress, guard, deadline);
-            guard.waiting_for_progress -= 1;
+            guard = shared.wait_for_progress(guard, deadline);
         }
     }
 
@@ -270,6 +267,36 @@ impl<T: Threads> WebSocket<T> {
 
     pub(super) fn deadline_after(&self, timeout: Option<Duration>) -> Option<Instant> {
         timeout.map(|timeout| self.shared().threads.now() + timeout)
+    }
+}
+
+/// Reads, if nobody else does and the time allows it, or waits for what another thread reads.
+fn wait_for_arrival<'a, T: Threads>(
+    shared: &'a Shared<T>,
+    mut guard: Guard<'a, T>,
+    deadline: Option<Instant>,
+    left: Option<Duration>,
+    reads: &mut bool,
+) -> Guard<'a, T> {
+    let patience = left.map(patience);
+    *reads &= patience != Some(None);
+    let eye = if *reads && guard.can_read() { guard.eye.take() } else { None };
+    guard.awaits_arrival = eye.is_none();
+    // What `feed` left may be what the peer waits for; and if nothing is left to be taken before a failure, that is to be
+    // told to the peer.
+    shared.settle(&mut guard);
+    match eye {
+        Some(eye) => {
+            guard.left_to_callers = true;
+            let (guard, in_vain) = look(shared, guard, eye, patience.flatten());
+            *reads = !in_vain || deadline.is_none();
+            guard
+        }
+        None => {
+            guard = shared.wait(&shared.arrivals, guard, deadline);
+            guard.awaits_arrival = false;
+            guard
+        }
     }
 }
 

@@ -5,6 +5,7 @@ mod cutting;
 mod flooding;
 mod opening;
 mod peer;
+mod reading;
 mod receiving;
 mod sending;
 

@@ -12,7 +12,7 @@ use super::shared::{Guard, Pen, Shared, Writer};
 use super::wire::is_temporary;
 
 /// Bytes of a write at most. The lock is held while they are copied.
-const WRITE_BYTES: usize = 128 * 1024;
+const WRITE_BYTES: usize = 512 * 1024;
 
 /// Timeouts are no shorter: the system's timers are no finer, and a timeout of zero is an error.
 const TIMEOUT_MIN: Duration = Duration::from_millis(1);

@@ -50,15 +50,19 @@ where
         send: impl FnOnce(&mut Connection, Instant) -> Result<(), Error>,
     ) -> Poll<Result<(), Error>> {
         let shared = self.shared;
-        if writing == Writing::Later && self.place.is_none() {
+        if self.place.is_none() && !self.lasts {
             let mut state = shared.peek();
             if state.may_send() {
                 let latest = state.latest;
                 let sent = send(state.connection(), latest);
-                // Nobody waits for output, as long as it can grow.
-                if state.session.connection().write_buffer_is_full() {
-                    drop(state);
-                    shared.with(|state, after| state.write(|| shared.runtime.now(), after));
+                let now = || shared.runtime.now();
+                let done = match writing {
+                    // Nobody waits for output, as long as it can grow.
+                    Writing::Later => !state.session.connection().write_buffer_is_full(),
+                    Writing::AtOnce => state.write_quickly(now),
+                };
+                if !done {
+                    shared.change(state, |state, after| state.write(now, after));
                 }
                 return Poll::Ready(sent);
             }

@@ -40,7 +40,7 @@ pub(super) struct Shared<R, S> {
 pub(super) struct State<S> {
     pub(super) session: Box<Session>,
     pub(super) line: Line<S>,
-    /// A call of `recv` waits, woken or not.
+    /// A call of `recv` waits, woken or not, and is not just at work.
     pub(super) receiving: bool,
     /// How often receivers have read for themselves: the driver leaves the reading to them while this grows.
     pub(super) receiver_reads: u64,
@@ -62,13 +62,13 @@ pub(super) struct State<S> {
 
 /// The stream, and how far it is.
 pub(super) struct Line<S> {
-    stream: Option<S>,
+    pub(super) stream: Option<S>,
     read_waker: Waker,
-    write_waker: Waker,
+    pub(super) write_waker: Waker,
     /// The stream was last polled for reading in vain: it wakes the reader when there is something.
     read_armed: bool,
     /// Bytes were written since the last flush.
-    unflushed: bool,
+    pub(super) unflushed: bool,
     shut_down: bool,
 }
 
@@ -160,14 +160,21 @@ where
     }
 
     /// Changes the connection, and then wakes whoever has waited for what changed.
+    #[inline]
     pub(super) fn with<T>(&self, body: impl FnOnce(&mut State<S>, &mut After<S>) -> T) -> T {
+        self.change(self.peek(), body)
+    }
+
+    /// Changes the connection at which somebody has looked, as [`with`](Self::with).
+    pub(super) fn change<T>(
+        &self,
+        mut state: MutexGuard<'_, State<S>>,
+        body: impl FnOnce(&mut State<S>, &mut After<S>) -> T,
+    ) -> T {
         let mut after = After::new();
-        let result = {
-            let mut state = self.peek();
-            let result = body(&mut state, &mut after);
-            self.settle(&mut state, &mut after);
-            result
-        };
+        let result = body(&mut state, &mut after);
+        self.settle(&mut state, &mut after);
+        drop(state);
         after.run();
         result
     }
@@ -187,28 +194,28 @@ where
         .await
     }
 
+    #[inline]
     fn settle(&self, state: &mut State<S>, after: &mut After<S>) {
         if state.session.connection().closed().is_some() {
-            if !state.announced {
-                state.announced = true;
-                after.wake_receiver(&self.signals);
-                after.wake_driver(&self.signals);
-                after.others.extend(state.senders.wake_all());
-                after.others.extend(state.watchers.wake_all());
-            }
-            return;
+            return self.announce(state, after);
         }
         let connection = state.session.connection();
         if connection.state() == protocol::State::Open && !connection.write_buffer_is_full() {
             after.sender = state.senders.wake_first();
         }
-        let sooner = match (state.session.deadline(), state.timer) {
-            (Some(deadline), Some(timer)) => deadline < timer,
-            (deadline, None) => deadline.is_some(),
-            (None, Some(_)) => false,
-        };
-        if sooner || (!state.watched && state.is_unattended(&self.signals)) {
+        if state.has_sooner_deadline() || (!state.watched && state.is_unattended(&self.signals)) {
             after.wake_driver(&self.signals);
+        }
+    }
+
+    #[cold]
+    fn announce(&self, state: &mut State<S>, after: &mut After<S>) {
+        if !state.announced {
+            state.announced = true;
+            after.wake_receiver(&self.signals);
+            after.wake_driver(&self.signals);
+            after.others.extend(state.senders.wake_all());
+            after.others.extend(state.watchers.wake_all());
         }
     }
 }
@@ -236,11 +243,13 @@ where
     }
 
     /// The outcome, once there is one.
+    #[inline]
     pub(super) fn closed(&self) -> Option<Closed> {
         self.session.connection().closed().cloned()
     }
 
     /// The outcome as an error, once there is one.
+    #[inline]
     pub(super) fn over(&self) -> Option<Error> {
         self.closed().map(Error::Closed)
     }
@@ -250,6 +259,16 @@ where
         self.line.stream.is_some()
             && (!self.line.read_armed || signals.is_readable())
             && self.session.wants_read()
+    }
+
+    /// Whether there is a deadline before the driver's timer.
+    #[inline]
+    pub(super) fn has_sooner_deadline(&self) -> bool {
+        match (self.session.deadline(), self.timer) {
+            (Some(deadline), Some(timer)) => deadline < timer,
+            (deadline, None) => deadline.is_some(),
+            (None, Some(_)) => false,
+        }
     }
 
     /// Whether the stream is gone.
@@ -275,13 +294,31 @@ where
         false
     }
 
-    /// Reads once. The clock is only looked at if something came: that costs as much as a short message.
+    /// Reads once, and wakes whoever may have waited for what came.
     pub(super) fn read(
         &mut self,
         signals: &Signals,
         now: impl Fn() -> Instant + Copy,
         after: &mut After<S>,
     ) -> Read {
+        let read = self.read_stream(signals, now);
+        if read == Read::Progress {
+            if self.abandoned {
+                self.discard();
+            }
+            if self.receiving {
+                after.wake_receiver(signals);
+            }
+            if !self.watchers.is_empty() {
+                after.others.extend(self.watchers.wake_all());
+            }
+        }
+        read
+    }
+
+    /// Reads once. The clock is only looked at if something came that depends on it: that costs as much as a short message.
+    #[inline]
+    pub(super) fn read_stream(&mut self, signals: &Signals, now: impl Fn() -> Instant + Copy) -> Read {
         let Some(stream) = self.line.stream.as_mut() else { return Read::Nothing };
         if !self.session.wants_read() {
             return Read::Nothing;
@@ -295,17 +332,10 @@ where
                 return Read::Nothing;
             }
             Poll::Ready(Ok(0)) => self.session.end_of_input(now()),
-            Poll::Ready(Ok(_)) => self.session.process(now()),
+            Poll::Ready(Ok(_)) => self.session.process_with(&now),
             Poll::Ready(Err(error)) => self.session.transport_failed(&error, now()),
         }
         self.line.read_armed = false;
-        if self.abandoned {
-            self.discard();
-        }
-        if self.receiving {
-            after.wake_receiver(signals);
-        }
-        after.others.extend(self.watchers.wake_all());
         Read::Progress
     }
 
@@ -361,7 +391,7 @@ where
     }
 }
 
-fn write_out<S: AsyncWrite + Unpin>(
+pub(super) fn write_out<S: AsyncWrite + Unpin>(
     stream: &mut S,
     session: &mut Session,
     unflushed: &mut bool,

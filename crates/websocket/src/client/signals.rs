@@ -25,6 +25,8 @@ use std::task::{Wake, Waker};
 pub(super) struct Signals {
     /// The stream woke its reader, and nobody has polled it since.
     readable: AtomicBool,
+    /// The receiver's waker is in its place, or was until a moment ago: spares a look under the lock.
+    receiver_waits: AtomicBool,
     slots: Mutex<Slots>,
 }
 
@@ -42,13 +44,19 @@ impl Signals {
     }
 
     /// Says that the stream is about to be polled for reading.
+    #[inline]
     pub(super) fn begin_read(&self) {
-        self.readable.store(false, Ordering::SeqCst);
+        // Whoever takes back what a wake has said sees what was there before the wake. Where nothing was said yet, or it
+        // cannot be seen yet, it stays said.
+        if self.readable.load(Ordering::Relaxed) {
+            self.readable.swap(false, Ordering::Acquire);
+        }
     }
 
-    /// Whether the stream woke its reader since it was last polled.
+    /// Whether the stream woke its reader since it was last polled. Does not miss a wake that has passed the lock.
+    #[inline]
     pub(super) fn is_readable(&self) -> bool {
-        self.readable.load(Ordering::SeqCst)
+        self.readable.load(Ordering::Acquire)
     }
 
     /// Makes `waker` the receiver's, after it has polled the stream in vain. Returns false if the stream has woken its
@@ -58,14 +66,22 @@ impl Signals {
         let mut slots = self.slots();
         if !slots.receiver.as_ref().is_some_and(|present| present.will_wake(waker)) {
             slots.receiver = Some(waker.clone());
+            self.receiver_waits.store(true, Ordering::Relaxed);
         }
         // `wake_reader` says `readable` before it takes the lock: it finds the waker, or is seen here.
         !self.is_readable()
     }
 
-    /// Takes the receiver's waker, to wake it or because it has gone; `None` if it is woken already.
+    /// Takes the receiver's waker, to wake it or because it has gone; `None` if it is woken already. Not to be called beside
+    /// [`register_receiver`](Self::register_receiver): both are under the connection's lock.
+    #[inline]
     pub(super) fn take_receiver(&self) -> Option<Waker> {
-        self.slots().receiver.take()
+        if !self.receiver_waits.load(Ordering::Relaxed) {
+            return None;
+        }
+        let mut slots = self.slots();
+        self.receiver_waits.store(false, Ordering::Relaxed);
+        slots.receiver.take()
     }
 
     /// Makes `waker` the driver's.
@@ -89,9 +105,11 @@ impl Signals {
     }
 
     fn wake_reader(&self) {
-        self.readable.store(true, Ordering::SeqCst);
+        // Before the lock, which it shares with all who look afterwards.
+        self.readable.store(true, Ordering::Release);
         let (receiver, driver) = {
             let mut slots = self.slots();
+            self.receiver_waits.store(false, Ordering::Relaxed);
             let receiver = slots.receiver.take();
             (receiver, if slots.watching { None } else { slots.driver.take() })
         };
@@ -190,6 +208,28 @@ mod tests {
         assert_eq!(wakes(&driven), 0);
         write_waker(&signals).wake();
         assert_eq!(wakes(&driven), 1);
+    }
+
+    #[test]
+    fn a_receiver_is_taken_once_and_again_after_it_has_registered_again() {
+        let signals = Arc::new(Signals::default());
+        let (received, receiver) = counter();
+        assert!(signals.take_receiver().is_none());
+        for round in 1..=3 {
+            assert!(signals.register_receiver(&receiver));
+            // Registering twice is waiting once.
+            assert!(signals.register_receiver(&receiver));
+            signals.take_receiver().expect("a receiver").wake();
+            assert!(signals.take_receiver().is_none());
+            signals.begin_read();
+            read_waker(&signals).wake();
+            assert_eq!(wakes(&received), round, "whoever was taken is not woken");
+            signals.begin_read();
+        }
+        assert!(signals.register_receiver(&receiver));
+        read_waker(&signals).wake();
+        assert_eq!(wakes(&received), 4);
+        assert!(signals.take_receiver().is_none(), "whoever was woken is not there");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use wavetank_runtime::Runtime;
 
 use super::driver::Driver;
+use super::quick::Quick;
 use super::sending::{MessageWriter, Turn, Writing};
 use super::shared::{READS_A_LOOK, Read, Shared, State, Watching};
 use crate::deflate::Parameters;
@@ -151,7 +152,11 @@ where
     /// the background, as after [`send`](Self::send).
     pub fn flush(&self) {
         let shared = self.shared();
-        shared.with(|state, after| state.write(|| shared.runtime.now(), after));
+        let now = || shared.runtime.now();
+        let mut state = shared.peek();
+        if !state.may_send() || !state.write_quickly(now) {
+            shared.change(state, |state, after| state.write(now, after));
+        }
     }
 
     async fn put(&self, message: Outgoing<'_>, writing: Writing) -> Result<(), Error> {
@@ -358,20 +363,38 @@ where
         take: fn(&mut Connection) -> Option<T>,
     ) -> Poll<Result<T, Error>> {
         let shared = self.shared;
+        let mut state = shared.peek();
         if !self.waits
-            && let Some(taken) = shared.peek().take_silently(take)
+            && let Some(taken) = state.take_silently(take)
         {
             return Poll::Ready(Ok(taken));
         }
-        shared.with(|state, after| {
+        let now = || shared.runtime.now();
+        if self.waits || !state.receiving {
+            match state.receive_quickly(&shared.signals, now, take) {
+                Quick::Taken(taken) => {
+                    self.cease(&mut state);
+                    return Poll::Ready(Ok(taken));
+                }
+                Quick::Nothing => {
+                    self.wait(&mut state, context);
+                    return Poll::Pending;
+                }
+                Quick::Left => {}
+            }
+        }
+        shared.change(state, |state, after| {
             if state.receiving && !self.waits {
                 return Poll::Ready(Err(Error::ConcurrentRecv));
             }
+            // What is read now it finds without being woken.
+            state.receiving = false;
             if let Some(result) = Self::received(state, take) {
+                // A pong that came with it does not wait for the next call.
+                state.write(now, after);
                 self.cease(state);
                 return Poll::Ready(result);
             }
-            let now = || shared.runtime.now();
             state.receiver_reads += 1;
             // One read brings a message, or a part of one: what is larger than this many reads lets others go first.
             for _ in 0..READS_A_LOOK {
@@ -384,11 +407,7 @@ where
                     return Poll::Ready(result);
                 }
                 if read == Read::Nothing {
-                    self.waits = true;
-                    state.receiving = true;
-                    if !shared.signals.register_receiver(context.waker()) {
-                        context.waker().wake_by_ref();
-                    }
+                    self.wait(state, context);
                     return Poll::Pending;
                 }
             }
@@ -399,10 +418,20 @@ where
         })
     }
 
+    #[inline]
     fn received<T>(state: &mut State<S>, take: fn(&mut Connection) -> Option<T>) -> Option<Result<T, Error>> {
         match take(state.connection()) {
             Some(message) => Some(Ok(message)),
             None => state.over().map(Err),
+        }
+    }
+
+    /// Waits for the stream.
+    fn wait(&mut self, state: &mut State<S>, context: &Context<'_>) {
+        self.waits = true;
+        state.receiving = true;
+        if !self.shared.signals.register_receiver(context.waker()) {
+            context.waker().wake_by_ref();
         }
     }
 

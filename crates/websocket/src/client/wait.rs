@@ -22,6 +22,12 @@ impl Waiters {
         self.wakers.insert(place.0, Some(waker.clone()));
     }
 
+    /// Whether nobody is in the line.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.wakers.is_empty()
+    }
+
     /// Takes a place behind the others, unless there is one already, without waiting.
     pub(super) fn keep(&mut self, place: &mut Option<Place>) -> Place {
         *place.get_or_insert_with(|| {
@@ -37,6 +43,7 @@ impl Waiters {
     }
 
     /// Whether whoever is at `place` (`None`: has just come) is the first in the line.
+    #[inline]
     pub(super) fn is_first(&self, place: Option<Place>) -> bool {
         match (self.wakers.first_key_value(), place) {
             (None, _) => true,

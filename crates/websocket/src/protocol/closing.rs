@@ -34,6 +34,7 @@ pub(super) struct Closing {
 }
 
 impl Closing {
+    #[inline]
     pub(super) fn is_open(&self) -> bool {
         self.cause.is_none()
     }

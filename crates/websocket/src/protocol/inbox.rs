@@ -42,11 +42,13 @@ impl Inbox {
 
     /// Whether reading is to stop until the application takes something. Never while there is nothing it could take: a message
     /// that exceeds the queue is read to its end, unless it is taken in fragments.
+    #[inline]
     pub(super) fn is_full(&self) -> bool {
         (self.bytes >= self.max_bytes || self.pieces.len() >= self.max_pieces) && self.has_something()
     }
 
     /// Whether there is something that the application could take.
+    #[inline]
     pub(super) fn has_something(&self) -> bool {
         self.complete > 0 || (self.streaming && !self.pieces.is_empty())
     }
@@ -70,6 +72,7 @@ impl Inbox {
     }
 
     /// Takes the next piece.
+    #[inline]
     pub(super) fn pop_fragment(&mut self) -> Option<Fragment> {
         let piece = self.pop()?;
         self.streaming = !piece.last;

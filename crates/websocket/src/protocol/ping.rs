@@ -92,6 +92,7 @@ impl KeepaliveTimer {
     }
 
     /// While a pong is awaited, no further ping is sent.
+    #[inline]
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.awaited.map(|(_, deadline)| deadline).or(self.next)
     }

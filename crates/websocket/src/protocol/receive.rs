@@ -133,6 +133,7 @@ impl Receiver {
     /// For a frame that is longer than a read there is room to its end and no further, so that the next frame begins at the
     /// front of a buffer and does not have to be moved there. While the application drops what it takes, the same memory is
     /// used again, and nothing is allocated.
+    #[inline]
     pub(super) fn input(&mut self) -> &mut BytesMut {
         let room = self.input.capacity() - self.input.len();
         let missing = self.arriving.map_or(0, |frame| frame.length.saturating_sub(self.input.len()));

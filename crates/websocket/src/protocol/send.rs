@@ -15,6 +15,9 @@ use crate::{Compression, Error, Kind, Limits};
 /// Output buffers up to this capacity are kept when they are empty; larger ones are given back.
 const KEPT_CAPACITY: usize = 8 << 20;
 
+/// Frames from this length on get a buffer of their length; for shorter ones it is doubled.
+const LONG_FRAME: usize = 64 << 10;
+
 /// The message that is being sent in fragments.
 #[derive(Debug, Clone, Copy)]
 struct Unfinished {
@@ -71,6 +74,7 @@ impl Sender {
         &self.output[self.head..]
     }
 
+    #[inline]
     pub(super) fn is_full(&self) -> bool {
         self.output().len() >= self.max_output
     }
@@ -215,8 +219,11 @@ impl Sender {
         let mask = self.masks.then(|| self.rng.next_u32().to_ne_bytes());
         let mut head = [0; MAX_HEAD];
         let length = frame::write(&mut head, opcode, flags, payload.len(), mask);
-        self.make_room(length + payload.len());
-        self.output.extend_from_slice(&head[..length]);
+        self.make_room(MAX_HEAD + payload.len());
+        // A copy of a length that is known, and cut: cheaper than one that has to ask.
+        let end = self.output.len() + length;
+        self.output.extend_from_slice(&head);
+        self.output.truncate(end);
         match mask {
             Some(mask) => mask::append(&mut self.output, payload, mask),
             None => self.output.extend_from_slice(payload),
@@ -227,11 +234,22 @@ impl Sender {
     #[inline]
     fn make_room(&mut self, bytes: usize) {
         if self.output.capacity() - self.output.len() < bytes {
-            // What is written makes room if that costs no more than was gained.
-            if self.head > self.output.len() / 2 {
-                self.output.drain(..self.head);
-                self.head = 0;
-            }
+            self.grow(bytes);
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self, bytes: usize) {
+        // What is written makes room if that costs no more than was gained.
+        if self.head > self.output.len() / 2 {
+            self.output.drain(..self.head);
+            self.head = 0;
+        }
+        if bytes >= LONG_FRAME {
+            // No more than there will be room for again: doubling would soon pass what is kept. What may precede the next
+            // frame of this length is as much as lets senders go on.
+            self.output.reserve_exact(bytes.saturating_add(self.max_output.min(LONG_FRAME)));
+        } else {
             self.output.reserve(bytes);
         }
     }

@@ -1,6 +1,7 @@
 //! The client of tasks, against peers that speak in bytes: on pipes with Tokio's paused clock, and on TCP.
 
 mod closing;
+mod conversing;
 mod opening;
 mod raw_peer;
 mod receiving;

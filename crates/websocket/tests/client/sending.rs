@@ -1,11 +1,14 @@
 //! Sending: whole messages or nothing, one after another.
 
+use std::future::Future as _;
+use std::pin::pin;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use wavetank_runtime::{Runtime as _, TaskHandle as _, Tokio};
-use wavetank_websocket::{Cause, CloseCode, Error, Kind};
+use wavetank_websocket::{Cause, CloseCode, Error, Kind, Message};
 
-use crate::raw_peer::{BINARY, CLOSE, Frame, TEXT, close_frame, pair, plain};
+use crate::raw_peer::{BINARY, CLOSE, Frame, TEXT, close_frame, frame, pair, plain};
 
 #[tokio::test(start_paused = true)]
 async fn what_is_sent_is_written_at_once_without_another_task() {
@@ -15,6 +18,61 @@ async fn what_is_sent_is_written_at_once_without_another_task() {
     // Nothing else has run meanwhile: the bytes are in the pipe.
     peer.expect(TEXT, b"hello").await;
     peer.expect(BINARY, b"bytes").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_fed_waits_for_a_flush_or_for_the_next_that_is_sent() {
+    let (socket, mut peer) = pair(plain(), 1024).await;
+    socket.feed("one").await.expect("is open");
+    socket.feed("two").await.expect("is open");
+    // No other task has run meanwhile.
+    let early = pin!(peer.frame()).poll(&mut Context::from_waker(Waker::noop()));
+    assert!(early.is_pending(), "what is fed is not written: {early:?}");
+    socket.flush();
+    peer.expect(TEXT, b"one").await;
+    peer.expect(TEXT, b"two").await;
+    socket.flush();
+    socket.feed("three").await.expect("is open");
+    socket.send("four").await.expect("is open");
+    peer.expect(TEXT, b"three").await;
+    peer.expect(TEXT, b"four").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_fed_goes_out_when_somebody_receives_or_closes() {
+    let (socket, mut peer) = pair(plain(), 1024).await;
+    socket.feed("question").await.expect("is open");
+    let receiver = socket.clone();
+    let receiving = Tokio.spawn("test", async move { receiver.recv().await });
+    peer.expect(TEXT, b"question").await;
+    peer.send(&frame(TEXT, b"answer")).await;
+    assert_eq!(receiving.await.expect("no panic"), Ok(Message::text("answer")));
+    socket.feed("last").await.expect("is open");
+    let closing = Tokio.spawn("test", async move { socket.close(CloseCode::NORMAL, "").await });
+    peer.expect(TEXT, b"last").await;
+    peer.expect(CLOSE, &1000_u16.to_be_bytes()).await;
+    drop(peer);
+    closing.await.expect("no panic");
+}
+
+#[tokio::test(start_paused = true)]
+async fn feeding_more_than_the_write_buffer_holds_writes_and_then_waits_in_order() {
+    let mut config = plain();
+    config.limits.write_buffer = 1024;
+    let (socket, mut peer) = pair(config, 256).await;
+    let feeder = socket.clone();
+    let feeding = Tokio.spawn("test", async move {
+        for number in 0..1000_u32 {
+            feeder.feed(&number.to_be_bytes()).await.expect("is open");
+        }
+        feeder.flush();
+    });
+    Tokio.sleep(Duration::from_secs(1)).await;
+    assert!(!feeding.is_finished(), "there is no room for 10 KB");
+    for number in 0..1000_u32 {
+        peer.expect(BINARY, &number.to_be_bytes()).await;
+    }
+    feeding.await.expect("no panic");
 }
 
 #[tokio::test(start_paused = true)]

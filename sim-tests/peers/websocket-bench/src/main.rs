@@ -14,19 +14,21 @@ mod transport;
 
 use std::process::ExitCode;
 
-use measure::Contender;
+use measure::{Contender, Length};
 
 #[global_allocator]
 static ALLOCATOR: meter::CountingAllocator = meter::CountingAllocator;
 
 const USAGE: &str = "\
-usage: websocket-bench [--quick] [--rounds N] [--time MS] [--only NAME,...] [FILTER...]
+usage: websocket-bench [--quick] [--rounds N] [--time MS | --count N] [--only NAME,...] [FILTER...]
 
   FILTER        run the cells whose name contains one of these (decode/16B/text, duplex/1KiB/binary/w16),
-                or of the tables `masking` and `compression`
+                or of the tables `masking` and `compression`; a `$` stands for the end of a name (w1$, not w16)
   --quick       2 rounds of 2 ms: whether it works, not how fast
   --rounds N    rounds a cell; each measures every contender twice, forward and backward (default 7)
   --time MS     how long one measurement takes, about (default 20)
+  --count N     how many messages one measurement passes, instead, to count instructions: under callgrind, the
+                difference between two counts is that of messages
   --only NAMES  only these contenders
   --list        names the cells";
 
@@ -35,6 +37,7 @@ usage: websocket-bench [--quick] [--rounds N] [--time MS] [--only NAME,...] [FIL
 struct Settings {
     rounds: usize,
     nanoseconds: u64,
+    count: Option<u64>,
     contenders: Vec<Contender>,
     filters: Vec<String>,
     list: bool,
@@ -44,6 +47,7 @@ fn settings(arguments: impl Iterator<Item = String>) -> Result<Settings, String>
     let mut settings = Settings {
         rounds: 7,
         nanoseconds: 20_000_000,
+        count: None,
         contenders: Contender::ALL.to_vec(),
         filters: Vec::new(),
         list: false,
@@ -56,6 +60,7 @@ fn settings(arguments: impl Iterator<Item = String>) -> Result<Settings, String>
             "--quick" => (settings.rounds, settings.nanoseconds) = (2, 2_000_000),
             "--rounds" => settings.rounds = number(value()?)?.max(1) as usize,
             "--time" => settings.nanoseconds = number(value()?)?.max(1) * 1_000_000,
+            "--count" => settings.count = Some(number(value()?)?.max(4)),
             "--only" => {
                 let names = value()?;
                 settings.contenders.retain(|contender| names.split(',').any(|name| name == contender.name()));
@@ -78,7 +83,8 @@ fn main() -> ExitCode {
     };
     let mut cells = cell::all();
     cells.retain(|cell| {
-        let name = cell.to_string();
+        // With its end marked, so that `w1$` does not mean w16 as well.
+        let name = format!("{cell}$");
         settings.filters.is_empty() || settings.filters.iter().any(|filter| name.contains(filter.as_str()))
     });
     if settings.list {
@@ -97,7 +103,8 @@ fn main() -> ExitCode {
     for cell in cells {
         let mut contenders = settings.contenders.clone();
         contenders.retain(|contender| contender.takes_part(&cell));
-        let rounds = measure::rounds(cell, &contenders, settings.rounds, settings.nanoseconds);
+        let length = settings.count.map_or(Length::Nanoseconds(settings.nanoseconds), Length::Messages);
+        let rounds = measure::rounds(cell, &contenders, settings.rounds, length);
         report::print(&cell, &contenders, &rounds);
     }
     ExitCode::SUCCESS

@@ -201,8 +201,7 @@ impl Work {
         let mut run = async |count, latencies: &mut Vec<u64>| {
             for index in 0..count {
                 let timed = (index % TIMED_EVERY == 0).then(now);
-                socket.feed(&self.payload).await;
-                socket.flush().await;
+                socket.send(&self.payload).await;
                 assert_eq!(
                     socket.receive().await,
                     self.payload.bytes.len(),
@@ -280,15 +279,27 @@ impl Work {
     }
 }
 
+/// How long one measurement takes.
+#[derive(Debug, Clone, Copy)]
+pub enum Length {
+    /// About so long.
+    Nanoseconds(u64),
+    /// So many messages.
+    Messages(u64),
+}
+
 /// Measures `contenders` in `rounds` rounds, each forward and backward, and gives for each round the samples in their order.
-pub fn rounds(cell: Cell, contenders: &[Contender], rounds: usize, nanoseconds: u64) -> Vec<Vec<Sample>> {
+pub fn rounds(cell: Cell, contenders: &[Contender], rounds: usize, length: Length) -> Vec<Vec<Sample>> {
     let payload = Payload::new(cell.kind, cell.size);
     let mut work = Work { cell, payload, count: 4, check: Check::Payloads };
     for contender in contenders {
         work.measure(*contender);
     }
     work.check = Check::Lengths;
-    work.count = count_for(&mut work, contenders, nanoseconds);
+    work.count = match length {
+        Length::Nanoseconds(nanoseconds) => count_for(&mut work, contenders, nanoseconds),
+        Length::Messages(count) => count,
+    };
     (0..rounds)
         .map(|_| {
             let mut samples: Vec<Sample> =

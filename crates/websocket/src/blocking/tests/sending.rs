@@ -119,3 +119,65 @@ fn what_one_sender_leaves_behind_the_writer_sends() {
     assert_eq!(peer.read().payload, b"small");
     assert_eq!((sending(), waiting()), (Ok(()), Ok(())));
 }
+
+#[test]
+fn what_is_fed_stays_in_the_write_buffer_until_it_is_flushed() {
+    let (client, mut peer) = connected(quiet(LONG));
+    for round in 0..3_u8 {
+        for number in 0..10_u8 {
+            client.feed(&[round, number]).expect("an open connection");
+        }
+        // A frame of a client with two bytes has eight.
+        assert_eq!(client.shared().lock().session.output().len(), 80);
+        client.flush().expect("an open connection");
+        assert_eq!(client.shared().lock().session.output(), []);
+        for number in 0..10_u8 {
+            assert_eq!(peer.read().payload, [round, number]);
+        }
+    }
+    client.flush().expect("nothing to write is no error");
+}
+
+#[test]
+fn what_is_fed_goes_out_with_what_is_sent_after_it_or_when_its_sender_receives() {
+    let (client, mut peer) = connected(quiet(LONG));
+    client.feed("fed").expect("an open connection");
+    client.send("sent").expect("an open connection");
+    assert_eq!([peer.read().payload, peer.read().payload], [b"fed".to_vec(), b"sent".to_vec()]);
+    for _ in 0..3 {
+        client.feed("question").expect("an open connection");
+        let receiver = client.clone();
+        let receiving = spawn(move || receiver.recv());
+        assert_eq!(peer.read().payload, b"question");
+        peer.send(TEXT, b"answer");
+        assert_eq!(receiving(), Ok(Message::from("answer")));
+    }
+}
+
+#[test]
+fn whoever_feeds_more_than_the_write_buffer_holds_writes_and_loses_nothing() {
+    let mut config = quiet(LONG);
+    config.limits.write_buffer = 1024;
+    let (client, mut peer) = connected(config);
+    let feeding = spawn(move || {
+        for number in 0..20_000_u32 {
+            client.feed(&number.to_be_bytes()).expect("an open connection");
+            assert!(client.shared().lock().session.output().len() < 2048, "what is fed is bounded");
+        }
+        client.flush().expect("an open connection");
+        client
+    });
+    for number in 0..20_000_u32 {
+        assert_eq!(peer.read().payload, number.to_be_bytes());
+    }
+    drop(feeding());
+}
+
+#[test]
+fn feeding_and_flushing_tell_of_the_end() {
+    let (client, peer) = connected(quiet(LONG));
+    client.feed("lost").expect("an open connection");
+    drop(peer);
+    let closed = client.wait_closed();
+    assert_eq!(client.feed("more"), Err(Error::Closed(closed)));
+}

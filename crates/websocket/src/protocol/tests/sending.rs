@@ -105,3 +105,29 @@ fn nothing_can_be_sent_once_closing_and_the_outcome_is_the_error_afterwards() {
     assert_eq!(connection.ping(START), Err(Error::Closed(outcome)));
     assert_eq!(connection.output(), b"");
 }
+
+#[test]
+fn long_messages_that_are_written_one_behind_the_other_share_a_buffer() {
+    let mut connection = client();
+    let message = vec![1; 4 << 20];
+    let mut buffers = Vec::new();
+    for round in 0..4 {
+        connection.send(Kind::Binary, &message, START).unwrap();
+        let long = connection.output().as_ptr();
+        // The next one is put behind the rest of this one, as soon as senders may go on.
+        while connection.write_buffer_is_full() {
+            connection.output_written(60_000, START);
+        }
+        connection.send(Kind::Binary, &message, START).unwrap();
+        let length = connection.output().len();
+        connection.output_written(length, START);
+        connection.send(Kind::Binary, b"next", START).unwrap();
+        let short = connection.output().as_ptr();
+        written(&mut connection);
+        // The buffer finds its size in the first round.
+        if round > 0 {
+            buffers.extend([long, short]);
+        }
+    }
+    assert!(buffers.iter().all(|buffer| *buffer == buffers[0]), "the buffer was given back: {buffers:?}");
+}

@@ -1,0 +1,82 @@
+//! The short way of a closed loop of short messages: reading and writing without working out whom it concerns, where it
+//! concerns nobody.
+//!
+//! Whatever this leaves to others is left as a whole: [`Shared::change`](super::shared::Shared::change) is to follow, which
+//! finds whom to wake. Where it was enough, that would have found nobody:
+//!
+//! - Senders wait for room, and for their turn: there are none, and none comes while the lock is held.
+//! - Others wait for a pong or the end: there are none, or it is open still and nothing was read.
+//! - The driver has a timer for the connection's deadline, unless a pong brings that forward; and while it watches, it looks
+//!   at the stream by itself.
+
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use wavetank_runtime::Instant;
+
+use super::shared::{Read, State, write_out};
+use super::signals::Signals;
+use crate::protocol::{self, Connection};
+
+/// How far the short way led.
+#[derive(Debug)]
+pub(super) enum Quick<T> {
+    /// To a message.
+    Taken(T),
+    /// There is nothing to read: the stream wakes the receiver.
+    Nothing,
+    /// Not to the end.
+    Left,
+}
+
+impl<S> State<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    /// Whether nobody waits but receivers, and nothing waits to be written.
+    fn is_quiet(&mut self) -> bool {
+        self.session.connection().state() == protocol::State::Open
+            && self.senders.is_empty()
+            && self.watchers.is_empty()
+            && !self.line.unflushed
+            && self.session.output().is_empty()
+    }
+
+    /// Takes what the driver has read for a receiver that waited, or reads once.
+    #[inline]
+    pub(super) fn receive_quickly<T>(
+        &mut self,
+        signals: &Signals,
+        now: impl Fn() -> Instant + Copy,
+        take: fn(&mut Connection) -> Option<T>,
+    ) -> Quick<T> {
+        if !self.watched || !self.is_quiet() || !self.session.wants_read() {
+            return Quick::Left;
+        }
+        self.receiver_reads += 1;
+        match self.read_stream(signals, now) {
+            Read::Nothing => Quick::Nothing,
+            // A pong is to be written, an end to be told, a timer to be set.
+            Read::Progress if !self.is_quiet() || self.has_sooner_deadline() => Quick::Left,
+            Read::Progress => take(self.connection()).map_or(Quick::Left, Quick::Taken),
+        }
+    }
+
+    /// Writes what was just sent. Returns whether that was all.
+    #[inline]
+    pub(super) fn write_quickly(&mut self, now: impl Fn() -> Instant) -> bool {
+        if self.session.connection().write_buffer_is_full() {
+            return false;
+        }
+        let Some(stream) = self.line.stream.as_mut() else { return false };
+        let mut context = Context::from_waker(&self.line.write_waker);
+        match write_out(stream, &mut self.session, &mut self.line.unflushed, &mut context, self.latest) {
+            Poll::Ready(Ok(())) => true,
+            Poll::Ready(Err(error)) => {
+                self.session.write_failed(&error, now());
+                false
+            }
+            Poll::Pending => false,
+        }
+    }
+}
