@@ -53,6 +53,10 @@ where
         if !self.watched || !self.is_quiet() || !self.session.wants_read() {
             return Quick::Left;
         }
+        // The driver may have read, and woken the receiver for that; there is room in the queue, so nobody waits for more.
+        if let Some(taken) = take(self.connection()) {
+            return Quick::Taken(taken);
+        }
         self.receiver_reads += 1;
         match self.read_stream(signals, now) {
             Read::Nothing => Quick::Nothing,
