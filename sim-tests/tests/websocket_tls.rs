@@ -174,6 +174,8 @@ mod the_same_seed {
                 .check_every(1)
                 .workers(workers)
                 .run(move |sim| {
+                    // Who is held back for longer finds a deadline past.
+                    sim.hold_back_at_most(Duration::from_millis(100));
                     conversation(sim, client, None, |_, result| {
                         let (echoed, closed) = result.expect("nothing is in the way");
                         assert!(echoed == messages().len() && closed.is_clean(), "{closed}");
