@@ -7,7 +7,7 @@
 use std::fmt::Write;
 
 use super::{Event, Fact, Next, Trace, label_of};
-use crate::executor::{TaskId, Wait};
+use crate::executor::{Operation, TaskId, Wait};
 use crate::faults::Transfer;
 use crate::net::{DatagramEvent, Nanos, NetEvent};
 use crate::plain;
@@ -94,7 +94,7 @@ impl Trace {
             Fact::Ended => "ends".to_owned(),
             Fact::Waits(wait) => format!("waits {}", self.describe_wait(*wait)),
             Fact::Preempted { before, by } => {
-                format!("~ is preempted before `{before}` by {}", self.name(*by))
+                format!("~ is preempted {} by {}", beside(*before), self.name(*by))
             }
             Fact::OutOfBudget { operations, before } => {
                 let plural = if *operations == 1 { "" } else { "s" };
@@ -105,7 +105,7 @@ impl Trace {
                 format!("~ runs before {}, which was ready first", self.name(*first))
             }
             Fact::HeldBack { before, nanos } => {
-                format!("~ is held back before `{before}` for {}", milliseconds(*nanos))
+                format!("~ is held back {} for {}", beside(*before), milliseconds(*nanos))
             }
             Fact::Withheld { nanos } => format!("~ could run, but is held back for {}", milliseconds(*nanos)),
             Fact::Deferred { wait, nanos } => {
@@ -189,6 +189,12 @@ impl Trace {
 /// A time as milliseconds, exact to the microsecond, as all reports show it.
 pub(crate) fn milliseconds(nanos: Nanos) -> String {
     format!("{}.{:03}ms", nanos / 1_000_000, nanos % 1_000_000 / 1_000)
+}
+
+/// Where a thread stopped at an operation, in words: it gives a lock back before others may run.
+fn beside(operation: Operation) -> String {
+    let order = if operation.verb == "unlock" { "after" } else { "before" };
+    format!("{order} `{operation}`")
 }
 
 /// How long after now, in words.
