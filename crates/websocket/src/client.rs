@@ -1,8 +1,8 @@
 //! The client of tasks: opens connections over a [`Runtime`], and hands out [`WebSocket`]s.
 //!
 //! A handle is all that applications see of an open connection. Below it, `shared` is what handles and driver share,
-//! and the I/O that each does when it is its turn, of which `quick` is the short way; `driver` the task that meets the connection's obligations while
-//! nobody calls; `signals` decides whom the stream wakes; `wait` and `sending` keep the order of those who wait.
+//! and the I/O that each does when it is its turn, of which `quick` is the short way; `driver` the task that meets the
+//! connection's obligations while nobody calls; `signals` decides whom the stream wakes; `wait` and `sending` keep the order of those who wait.
 //! `open` goes through the opening; `reconnect` makes one connection after another.
 //!
 //! # Example: say something, and hear what comes back
@@ -105,6 +105,9 @@ impl<R: Runtime> Client<R> {
     ///
     /// Draws 32 bytes of the runtime's entropy, from which keys, masks and pings are derived.
     pub async fn connect(&self, request: ClientRequest) -> Result<WebSocket<R>, OpenError> {
+        if request.is_for_unix() {
+            return Err(OpenError::Setup("the request is for a Unix socket: use `connect_unix`".to_owned()));
+        }
         self.open(request, Opening::new, |endpoint| self.dial_tcp(endpoint)).await
     }
 
@@ -122,6 +125,11 @@ impl<R: Runtime> Client<R> {
     where
         R: LocalSockets,
     {
+        if !request.is_for_unix() {
+            return Err(OpenError::Setup(
+                "the request has no path of a Unix socket: use `connect`".to_owned(),
+            ));
+        }
         let dial = async |endpoint| match endpoint {
             Endpoint::Unix(path) => self.runtime.connect_unix(&path, self.socket_options).await,
             Endpoint::Tcp { .. } => Err(unsupported("the request has no path of a Unix socket")),

@@ -93,6 +93,11 @@ impl<T: Threads> Client<T> {
     /// Why none came about, and whose fault it was; nothing is left open. Where the time is up during the lookup of a
     /// name, the thread that looks it up ends when the system's resolver gives up.
     pub fn connect(&self, request: ClientRequest) -> Result<WebSocket<T>, OpenError> {
+        if request.is_for_unix() && self.dial_unix.is_none() {
+            return Err(OpenError::Setup(
+                "the request is for a Unix socket: make the client with `unix_sockets`".to_owned(),
+            ));
+        }
         let now = self.threads.now();
         let mut opening = Opening::new(request, self.config.clone(), seed(&self.threads), now)?;
         loop {

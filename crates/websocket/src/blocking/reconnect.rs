@@ -151,8 +151,11 @@ impl<T: Threads> Reconnect<T> {
     fn attempt(&mut self) -> Result<WebSocket<T>, Failure> {
         let socket = self.client.connect(self.request.clone()).map_err(Failure::Open)?;
         let since = self.stop.threads.now();
-        // A connection that is dropped here closes in the background.
-        (self.hook)(&socket).map_err(Failure::Resume)?;
+        if let Err(error) = (self.hook)(&socket) {
+            // The hook may have kept a handle.
+            socket.handle.begin_close();
+            return Err(Failure::Resume(error));
+        }
         self.previous = Some((Arc::clone(&socket.handle.shared), since));
         Ok(socket)
     }

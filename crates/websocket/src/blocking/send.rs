@@ -56,7 +56,14 @@ impl<T: Threads> WebSocket<T> {
     /// [`Error::Closed`] if the connection ended before all was written.
     pub fn flush(&self) -> Result<(), Error> {
         let shared = self.shared();
-        write_out(shared, shared.lock(), Writing::Inline)
+        let guard = shared.lock();
+        if guard.is_written(guard.fed_until) {
+            return Ok(());
+        }
+        if guard.is_lost() {
+            return Err(closed_or(shared.wait_closed(guard, None)));
+        }
+        write_out(shared, guard, Writing::Inline)
     }
 
     /// Sends a message if there is room for it in the write buffer within `timeout`; the writer thread writes it.
@@ -140,7 +147,10 @@ fn write_out<'a, T: Threads>(
 ) -> Result<(), Error> {
     let pen = match writing {
         // Nobody waits for output: all that `settle` would do is to wake the writer thread.
-        Writing::Later if !guard.session.connection().write_buffer_is_full() => return Ok(()),
+        Writing::Later if !guard.session.connection().write_buffer_is_full() => {
+            guard.fed_until = guard.end_of_output();
+            return Ok(());
+        }
         Writing::Inline | Writing::Later => guard.pen.take(),
         Writing::Handed => None,
     };

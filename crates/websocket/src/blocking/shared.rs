@@ -34,7 +34,8 @@ pub(super) struct Shared<T: Threads> {
     state: Mutex<T, State>,
     /// Waits: the one caller that receives.
     pub(super) arrivals: Condvar<T>,
-    /// Wait: callers that want to send a message, for room or for the end of another's streamed message.
+    /// Wait: callers that want to send a message, for room or for the end of another's streamed message; and those that
+    /// want to send a ping, for room.
     pub(super) room: Condvar<T>,
     /// Waits: the caller that sends a message in pieces, for room for the next one. Apart from `room`, where nobody may go on
     /// before that message has ended.
@@ -75,6 +76,10 @@ pub(super) struct State {
     /// Whether a caller sends a message in pieces.
     pub(super) streaming: bool,
     pub(super) waiting_for_room: usize,
+    /// Pings that wait for room, which do not mind a message that is sent in pieces.
+    pub(super) pings_waiting_for_room: usize,
+    /// Where what [`feed`](super::WebSocket::feed) left in the write buffer ends, as in `end_of_output`.
+    pub(super) fed_until: u64,
     /// Whether the caller that sends a message in pieces waits for room.
     pub(super) piece_waits: bool,
     pub(super) waiting_for_progress: usize,
@@ -134,6 +139,8 @@ impl<T: Threads> Shared<T> {
             read_at: threads.now(),
             streaming: false,
             waiting_for_room: 0,
+            pings_waiting_for_room: 0,
+            fed_until: 0,
             piece_waits: false,
             waiting_for_progress: 0,
             writer: Writer::Busy,
@@ -168,7 +175,8 @@ impl<T: Threads> Shared<T> {
         if state.waiting_for_progress > 0 && (over || fresh) {
             self.progress.notify_all();
         }
-        if state.waiting_for_room > 0 && !state.must_wait_to_send() {
+        let ping_can_go = state.pings_waiting_for_room > 0 && !state.must_wait_for_room();
+        if ping_can_go || state.waiting_for_room > 0 && !state.must_wait_to_send() {
             self.room.notify_all();
         }
         if state.piece_waits && !state.must_wait_for_room() {
@@ -247,6 +255,11 @@ impl State {
 
     pub(super) fn has_output(&mut self) -> bool {
         !self.unwritable && self.closed().is_none() && !self.session.output().is_empty()
+    }
+
+    /// Whether what is not written yet never will be.
+    pub(super) fn is_lost(&self) -> bool {
+        self.unwritable || self.closed().is_some()
     }
 
     /// Where the connection's output ends now, for [`is_written`](Self::is_written).

@@ -171,6 +171,14 @@ impl<T: Threads> WebSocket<T> {
     fn ping_until(&self, deadline: Option<Instant>) -> Result<Duration, Error> {
         let shared = self.shared();
         let mut guard = shared.lock();
+        while guard.must_wait_for_room() {
+            if deadline.is_some_and(|deadline| deadline <= shared.threads.now()) {
+                return Err(Error::TimedOut);
+            }
+            guard.pings_waiting_for_room += 1;
+            guard = shared.wait(&shared.room, guard, deadline);
+            guard.pings_waiting_for_room -= 1;
+        }
         if !guard.is_open() {
             return Err(closed_or(shared.wait_closed(guard, deadline)));
         }
@@ -322,6 +330,13 @@ impl<T: Threads> fmt::Debug for WebSocket<T> {
 
 impl<T: Threads> Drop for Handle<T> {
     fn drop(&mut self) {
+        self.begin_close();
+    }
+}
+
+impl<T: Threads> Handle<T> {
+    /// Closes the connection in the background.
+    pub(super) fn begin_close(&self) {
         let now = self.shared.threads.now();
         let mut guard = self.shared.lock();
         guard.session.connection_mut().close(CloseCode::GOING_AWAY, "", now);

@@ -17,8 +17,8 @@ use wavetank_runtime::{Instant, Runtime, Sleep as _};
 
 use super::shared::Shared;
 
-/// How long the driver leaves readable bytes to receivers that are at work. This bounds how late a pong or the answer
-/// to a Close frame is when they stop.
+/// How often the driver looks whether receivers that were at work have stopped. A look that finds that they have read since
+/// the last one leaves the stream to them, so twice this bounds how late a pong or the answer to a Close frame is.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Drives one connection to its end.

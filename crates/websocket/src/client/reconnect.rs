@@ -148,32 +148,40 @@ impl<R: Runtime, H: Resume<R>> Reconnect<R, H> {
     /// # Cancel safety
     ///
     /// If the future is dropped while it waits, the next call goes on waiting for the same time. If it is dropped during
-    /// an attempt, that attempt is given up without being counted.
+    /// an attempt, that attempt is given up and counts as failed: the next one comes after its delay.
     pub async fn next(&mut self) -> Result<WebSocket<R>, OpenError> {
         self.previous_is_over().await;
         loop {
             if let Some(due) = self.due {
                 self.client.runtime().sleep_until(due).await;
-                self.due = None;
             }
+            // Whoever drops this future in the middle of an attempt has made one, and waits before the next.
+            let before = self.backoff.clone();
+            let delay = self.wait_before_next();
             let failure = match self.client.connect(self.request.clone()).await {
                 Ok(socket) => match self.hook.resume(socket.clone()).await {
                     Ok(()) => {
                         self.failure = None;
+                        self.backoff = before;
+                        self.due = None;
                         self.previous =
                             Some(Previous { shared: socket.share(), since: self.client.runtime().now() });
                         return Ok(socket);
                     }
-                    Err(error) => Failure::Resume(error),
+                    Err(error) => {
+                        // The hook may have kept a handle.
+                        socket.begin_close();
+                        Failure::Resume(error)
+                    }
                 },
                 Err(error) if !(self.retries)(&error) => {
-                    self.wait_before_next();
+                    self.due = Some(self.client.runtime().now() + delay);
                     return Err(error);
                 }
                 Err(error) => Failure::Open(error),
             };
             self.failure = Some(failure);
-            self.wait_before_next();
+            self.due = Some(self.client.runtime().now() + delay);
         }
     }
 
@@ -186,11 +194,12 @@ impl<R: Runtime, H: Resume<R>> Reconnect<R, H> {
         }
     }
 
-    fn wait_before_next(&mut self) {
+    fn wait_before_next(&mut self) -> Duration {
         let mut entropy = [0; 8];
         self.client.runtime().fill_random(&mut entropy);
         let delay: Duration = self.backoff.next_delay(u64::from_le_bytes(entropy));
         self.due = Some(self.client.runtime().now() + delay);
+        delay
     }
 }
 

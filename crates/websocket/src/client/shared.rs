@@ -236,9 +236,11 @@ where
             && !connection.write_buffer_is_full()
     }
 
-    /// Takes what `take` finds, if others need not be told of it: room in the queue matters to the driver only if there was none.
+    /// Takes what `take` finds, if others need not be told of it (room in the queue matters to the driver only if there was
+    /// none), and nothing that was fed waits to be written.
     pub(super) fn take_silently<T>(&mut self, take: fn(&mut Connection) -> Option<T>) -> Option<T> {
-        let silent = !self.receiving && self.session.wants_read();
+        let silent =
+            !self.receiving && self.session.wants_read() && self.session.connection().output().is_empty();
         if silent { take(self.connection()) } else { None }
     }
 

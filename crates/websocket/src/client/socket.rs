@@ -326,6 +326,22 @@ where
     }
 }
 
+impl<R, S> WebSocket<R, S>
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    /// Closes the connection in the background, whoever has handles to it.
+    pub(super) fn begin_close(&self) {
+        let shared = self.shared();
+        let now = shared.runtime.now();
+        shared.with(|state, after| {
+            state.connection().close(CloseCode::GOING_AWAY, "", now);
+            after.wake_driver(&shared.signals);
+        });
+    }
+}
+
 impl<R, S> Drop for Handle<R, S>
 where
     R: Runtime,

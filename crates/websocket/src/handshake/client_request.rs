@@ -164,6 +164,11 @@ impl ClientRequest {
         Self { unix_path: Some(path.as_ref().to_owned()), ..self }
     }
 
+    /// Whether it names a Unix socket.
+    pub(crate) const fn is_for_unix(&self) -> bool {
+        self.unix_path.is_some()
+    }
+
     /// Takes heads of answers, the server's and the proxy's, of at most this many bytes.
     pub fn head_bytes_max(self, bytes: usize) -> Self {
         Self { head_bytes_max: bytes, ..self }

@@ -8,7 +8,7 @@ use wavetank_runtime::Instant;
 use super::PingId;
 use crate::Keepalive;
 
-/// How many latencies wait for [`Pings::latency_of`]; the oldest are forgotten.
+/// How many pings wait for their pong, and how many latencies for [`Pings::latency_of`]; the oldest are forgotten.
 const KEPT: usize = 1024;
 
 #[derive(Debug)]
@@ -33,6 +33,9 @@ impl Pings {
     pub(super) fn sent(&mut self, payload: [u8; 8], wanted: bool, now: Instant) -> PingId {
         self.last += 1;
         let id = PingId(self.last);
+        if self.waiting.len() == KEPT {
+            self.waiting.pop_front();
+        }
         self.waiting.push_back(Ping { id, payload, sent: now, wanted });
         id
     }

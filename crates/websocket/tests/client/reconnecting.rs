@@ -7,10 +7,11 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 use wavetank_runtime::{Runtime as _, Tokio};
-use wavetank_websocket::BackoffPolicy;
 use wavetank_websocket::client::{Client, Failure, WebSocket};
+use wavetank_websocket::handshake::ClientRequest;
+use wavetank_websocket::{BackoffPolicy, Error, OpenError};
 
-use crate::raw_peer::{RawPeer, TEXT, plain, read_head};
+use crate::raw_peer::{CLOSE, RawPeer, TEXT, plain, read_head};
 
 fn quickly() -> BackoffPolicy {
     let millisecond = Duration::from_millis(1);
@@ -115,7 +116,7 @@ async fn a_hook_that_fails_is_a_failed_attempt() {
                 async move {
                     if attempt == 1 {
                         let closed = socket.close(wavetank_websocket::CloseCode::NORMAL, "not you").await;
-                        return Err(wavetank_websocket::Error::Closed(closed));
+                        return Err(Error::Closed(closed));
                     }
                     socket.send("you").await
                 }
@@ -124,4 +125,63 @@ async fn a_hook_that_fails_is_a_failed_attempt() {
     let _socket = connections.next().await.expect("a connection");
     server.await.expect("no panic");
     assert_eq!(connections.failures(), 1);
+}
+
+#[tokio::test]
+async fn an_attempt_that_is_given_up_counts_and_the_next_one_waits() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let request =
+        format!("ws://{}/", listener.local_addr().expect("an address")).parse().expect("an address");
+    let hour = Duration::from_secs(3600);
+    let slowly = BackoffPolicy {
+        first_delay_max: hour,
+        jitter_percent: 0,
+        delay_base: hour,
+        delay_max: hour,
+        ..BackoffPolicy::default()
+    };
+    // Nobody answers: the attempt is under way when it is given up.
+    let mut connections = Client::new(Tokio).config(plain()).reconnect(request).backoff(slowly);
+    for _ in 0..3 {
+        let given_up = tokio::time::timeout(Duration::from_millis(50), connections.next()).await;
+        assert!(given_up.is_err());
+        assert_eq!(connections.failures(), 1, "one attempt, and then its delay");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_whose_hook_fails_is_closed_though_the_hook_has_kept_a_handle() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let request =
+        format!("ws://{}/", listener.local_addr().expect("an address")).parse().expect("an address");
+    let server = Tokio.spawn("test", async move {
+        let (stream, _) = listener.accept().await.expect("a client");
+        let mut refused = RawPeer::open(stream, b"").await;
+        refused.expect(CLOSE, &1001_u16.to_be_bytes()).await;
+        drop(refused);
+        let (stream, _) = listener.accept().await.expect("a client");
+        RawPeer::open(stream, b"").await.expect(TEXT, b"at last").await;
+    });
+    let mut kept = Vec::new();
+    let mut connections =
+        Client::new(Tokio).config(plain()).reconnect(request).backoff(quickly()).on_connect(
+            move |socket: WebSocket<Tokio>| {
+                kept.push(socket);
+                std::future::ready(if kept.len() == 1 { Err(Error::TimedOut) } else { Ok(()) })
+            },
+        );
+    let socket = connections.next().await.expect("a connection");
+    socket.send("at last").await.expect("is open");
+    server.await.expect("no panic");
+}
+
+#[tokio::test]
+async fn a_request_for_another_kind_of_socket_is_the_callers_fault_and_not_tried_again() {
+    let request = ClientRequest::new("ws://local/").expect("a URL").unix_path("/nowhere");
+    let mut connections = Client::new(Tokio).config(plain()).reconnect(request).backoff(quickly());
+    let error = connections.next().await.expect_err("not over TCP");
+    assert!(matches!(error, OpenError::Setup(_)), "{error}");
+    let tcp = ClientRequest::new("ws://127.0.0.1:1/").expect("a URL");
+    let error = Client::new(Tokio).connect_unix(tcp).await.expect_err("not over Unix sockets");
+    assert!(matches!(error, OpenError::Setup(_)), "{error}");
 }

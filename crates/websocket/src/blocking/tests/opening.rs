@@ -7,7 +7,7 @@ use wavetank_runtime::{
     BlockingListener, BlockingLocalSockets, BlockingUnixListener, ListenOptions, SocketOptions, Std, Threads,
 };
 
-use super::peer::{Listener, Peer, answer, connect, frame, listen};
+use super::peer::{Listener, Peer, TEXT, answer, connect, frame, listen};
 use super::{LONG, millis, quiet, spawn};
 use crate::blocking::{Answer, Client, Server, WebSocket};
 use crate::handshake::{AcceptOptions, ClientRequest};
@@ -149,7 +149,7 @@ fn unix_sockets_and_streams_of_the_callers_carry_connections() {
     });
     let request = ClientRequest::new("ws://local/").expect("a URL").unix_path(&path);
     let refused = Client::new(Std).connect(request.clone());
-    assert!(matches!(refused, Err(OpenError::Connect { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(OpenError::Setup(_))), "{refused:?}");
     let client = Client::new(Std).unix_sockets().connect(request).expect("a connection");
     let server = accepting().expect("a connection");
     echo_and_part(&client, &server);
@@ -212,6 +212,31 @@ fn connections_follow_each_other_through_failures_and_are_resumed_before_they_ar
     }
     assert_eq!(serving(), ["resume 1", "resume 2", "resume 3"]);
     assert_eq!(connections.failures(), 4, "short connections count as failures");
+}
+
+#[test]
+fn a_connection_whose_hook_fails_is_closed_though_the_hook_has_kept_a_handle() {
+    let (listener, address) = listen();
+    let serving = spawn(move || {
+        let mut peer = Peer::accept(&listener);
+        let code = peer.read_to_close().1;
+        drop(peer);
+        let mut peer = Peer::accept(&listener);
+        peer.send(TEXT, b"welcome");
+        peer.read_to_close();
+        code
+    });
+    let request = ClientRequest::new(&format!("ws://{address}/")).expect("a URL");
+    let mut kept = Vec::new();
+    let connections = Client::new(Std).config(quiet(LONG)).reconnect(request).backoff(fast());
+    let mut connections = connections.on_connect(move |socket| {
+        kept.push(socket.clone());
+        if kept.len() == 1 { Err(Error::TimedOut) } else { Ok(()) }
+    });
+    let socket = connections.next().expect("not stopped").expect("a connection");
+    assert_eq!(socket.recv(), Ok(Message::from("welcome")));
+    socket.close(CloseCode::NORMAL, "");
+    assert_eq!(serving(), 1001);
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! Sending: by many threads, in pieces, with a limit of time.
 
+use std::time::Duration;
+
 use wavetank_runtime::{Std, Threads};
 
-use super::peer::{BINARY, TEXT, connected};
+use super::peer::{BINARY, PING, PONG, TEXT, connected};
 use super::{LONG, millis, quiet, spawn};
 use crate::{Error, Kind, Message};
 
@@ -180,4 +182,45 @@ fn feeding_and_flushing_tell_of_the_end() {
     drop(peer);
     let closed = client.wait_closed();
     assert_eq!(client.feed("more"), Err(Error::Closed(closed)));
+}
+
+#[test]
+fn what_was_fed_and_lost_is_told_by_the_flush_and_what_was_written_is_not() {
+    let (client, peer) = connected(quiet(LONG));
+    client.feed("never written").expect("an open connection");
+    drop(peer);
+    let closed = client.wait_closed();
+    assert_eq!(client.flush(), Err(Error::Closed(closed)));
+
+    let (client, mut peer) = connected(quiet(LONG));
+    client.feed("written").expect("an open connection");
+    client.flush().expect("an open connection");
+    assert_eq!(peer.read().payload, b"written");
+    drop(peer);
+    client.wait_closed();
+    assert_eq!(client.flush(), Ok(()));
+}
+
+#[test]
+fn a_ping_waits_while_the_write_buffer_is_full() {
+    let (client, mut peer) = connected(quiet(LONG));
+    let payload = vec![1; 64 * 1024];
+    let mut sent = 0_u32;
+    while client.send_timeout(&payload, millis(100)).is_ok() {
+        sent += 1;
+    }
+    let before = client.statistics().frames_sent;
+    for _ in 0..100 {
+        assert_eq!(client.ping_timeout(Duration::ZERO), Err(Error::TimedOut));
+    }
+    assert_eq!(client.statistics().frames_sent, before, "no ping has found room");
+    let pinging = client.clone();
+    let latency = spawn(move || pinging.ping());
+    for _ in 0..sent {
+        assert_eq!(peer.read().opcode, BINARY);
+    }
+    let ping = peer.read();
+    assert_eq!(ping.opcode, PING);
+    peer.send(PONG, &ping.payload);
+    latency().expect("a pong");
 }
