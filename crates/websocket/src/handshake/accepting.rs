@@ -10,7 +10,7 @@ use wavetank_runtime::Instant;
 use super::accept_options::AcceptOptions;
 use super::head::{HeadError, HeadReader, RequestHead};
 use super::server_request::Request;
-use super::{server_response, upgrade};
+use super::server_response;
 use crate::Config;
 use crate::deflate::{Parameters, negotiation};
 use crate::error::{OpenError, RequestError, Stage};
@@ -278,10 +278,8 @@ impl Accepting {
 
     fn answer(&mut self, subprotocol: Option<String>, headers: &HeaderMap) {
         let Phase::Asked(request) = std::mem::replace(&mut self.phase, Phase::Over) else { return };
-        // A list that cannot be read is an offer of nothing that is known.
-        let offers = upgrade::parse_extensions(&request.headers).unwrap_or_default();
         let chosen = negotiation::wanted(&self.config.compression)
-            .and_then(|wanted| negotiation::choose(wanted, &offers));
+            .and_then(|wanted| negotiation::choose(wanted, &request.offers));
         let extensions = chosen.as_ref().map(|(_, header)| &**header);
         self.write(server_response::accept(&request.key, subprotocol.as_deref(), extensions, headers));
         let compression = chosen.map(|(agreed, _)| agreed);

@@ -6,6 +6,8 @@ use http::{HeaderMap, HeaderName, Method, Uri};
 
 use super::digest;
 use super::head::{RequestHead, has_token, shown, single, tokens};
+use super::upgrade::parse_extensions;
+use crate::deflate::extensions::{self, Extension};
 use crate::error::RequestError;
 
 /// A client's request for a WebSocket. All that RFC 6455 demands of it holds.
@@ -25,6 +27,8 @@ pub struct Request {
     /// Whether it came through TLS.
     pub is_secure: bool,
     pub(super) key: String,
+    /// The extensions that the client offers.
+    pub(super) offers: Vec<Extension>,
 }
 
 impl Request {
@@ -65,7 +69,9 @@ impl Request {
         let key = key.ok_or(RequestError::Header("Sec-WebSocket-Key"))?;
         let uri = target.parse::<Uri>().map_err(|_| RequestError::NotHttp)?;
         let subprotocols = subprotocols(&headers)?;
-        Ok(Self { uri, headers, subprotocols, origin, host, is_secure, key })
+        let offers = parse_extensions(&headers)
+            .map_err(|extensions::Malformed| RequestError::Header("Sec-WebSocket-Extensions"))?;
+        Ok(Self { uri, headers, subprotocols, origin, host, is_secure, key, offers })
     }
 }
 

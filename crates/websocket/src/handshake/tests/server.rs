@@ -117,6 +117,8 @@ fn what_is_no_request_for_a_websocket_is_answered_by_its_status() {
     check("Sec-WebSocket-Key", twice, header("Sec-WebSocket-Key"), "400");
     check("Host", "Content-Length: 3\r\nHost", RequestError::Body, "400");
     check("Host", "Transfer-Encoding: chunked\r\nHost", RequestError::Body, "400");
+    let malformed = "Sec-WebSocket-Extensions: permessage-deflate;;\r\nHost";
+    check("Host", malformed, header("Sec-WebSocket-Extensions"), "400");
     let long = format!("X-Long: {}\r\nHost", "x".repeat(70_000));
     check("Host", &long, RequestError::HeadTooLarge { limit_bytes: 65_536 }, "431");
 }
@@ -183,7 +185,7 @@ fn the_application_refuses_by_a_status() {
 }
 
 #[test]
-fn compression_is_agreed_on_unless_it_is_off_or_the_offer_cannot_be_understood() {
+fn compression_is_agreed_on_unless_it_is_off_or_no_offer_is_acceptable() {
     for (offer, enabled, expected) in [
         ("permessage-deflate; client_max_window_bits", true, Some("permessage-deflate")),
         (
@@ -193,7 +195,7 @@ fn compression_is_agreed_on_unless_it_is_off_or_the_offer_cannot_be_understood()
         ),
         ("permessage-deflate", false, None),
         ("permessage-deflate; nonsense", true, None),
-        ("permessage-deflate;;", true, None),
+        ("x-webkit-deflate-frame", true, None),
     ] {
         let mut config = Config::default();
         config.compression.enabled = enabled;
