@@ -38,20 +38,15 @@ impl TurmoilHost {
     /// Outside of the run, and on another host than this.
     pub(super) fn here(self) -> Rc<Run> {
         let run = self.inner.run();
-        let here = run.executor.entered_domain();
-        assert!(
-            here.is_some(),
-            "a socket of the turmoil host `{}` was used outside of its tasks and threads, such as in a task of \
-             `tokio::spawn`: start it with `Runtime::spawn`, or use turmoil's own sockets there",
-            self.inner.name()
-        );
-        assert_eq!(
-            here,
-            Some(self.inner.index()),
-            "a socket of the turmoil host `{}` was used on another one: turmoil acts on the host that it is running",
-            self.inner.name()
-        );
-        run
+        let problem = match run.executor.entered_domain() {
+            Some(here) if here == self.inner.index() => return run,
+            Some(_) => "on another one: turmoil acts on the host that it is running",
+            None => {
+                "outside of its tasks and threads, such as in a task of `tokio::spawn`: start that with \
+                 `Runtime::spawn`, or use turmoil's own sockets there"
+            }
+        };
+        panic!("a socket of the turmoil host `{}` was used {problem}", self.inner.name());
     }
 
     /// Returns the run, for an operation on turmoil's network from within this very host.
