@@ -4,6 +4,8 @@
 mod argument;
 #[path = "turmoil/datagrams.rs"]
 mod datagrams;
+#[path = "turmoil/reports.rs"]
+mod reports;
 #[path = "turmoil/the_network_is_turmoils.rs"]
 mod the_network_is_turmoils;
 #[path = "turmoil/unix_sockets.rs"]

@@ -63,11 +63,12 @@ impl<T> Drop for Bound<T> {
     }
 }
 
-/// turmoil's errors of binding say an address and not what is wrong with it; the system's do.
-fn in_words(error: io::Error) -> io::Error {
+/// turmoil's errors of binding and connecting say an address and not what is wrong with it; the system's do.
+pub(super) fn in_words(error: io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::AddrInUse => errno(libc::EADDRINUSE),
         io::ErrorKind::AddrNotAvailable => errno(libc::EADDRNOTAVAIL),
+        io::ErrorKind::ConnectionRefused => errno(libc::ECONNREFUSED),
         _ => error,
     }
 }

@@ -23,7 +23,7 @@ use ::turmoil::net::{TcpListener, TcpStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::TurmoilHost;
-use super::ports::Bound;
+use super::ports::{Bound, in_words};
 use crate::executor::{Operation, Wait};
 use crate::net::{Direction, Nanos};
 use crate::run::Run;
@@ -363,27 +363,35 @@ impl std::fmt::Debug for Listening {
 
 /// Connects an async task.
 pub(super) async fn connect(host: TurmoilHost, address: SocketAddr) -> io::Result<Socket> {
-    let object = connecting(host, address)?;
-    let stream = object.wait_for("connect", TcpStream::connect(address)).await?;
-    Socket::new(host, stream, "connected")
+    let (object, label) = connecting(host, address)?;
+    let stream = object.wait_for("connect", TcpStream::connect(address)).await;
+    Socket::new(host, stream.map_err(|error| not_connected(host, &label, error))?, "connected")
 }
 
 /// Connects a thread, within `timeout` nanoseconds unless that is 0.
 pub(super) fn connect_blocking(host: TurmoilHost, address: SocketAddr, timeout: Nanos) -> io::Result<Socket> {
-    let object = connecting(host, address)?;
+    let (object, label) = connecting(host, address)?;
     let mut connect = pin!(TcpStream::connect(address));
     let stream = object.block("connect", timeout, |_, context| connect.as_mut().poll(context));
     let stream = stream.map_err(|error| match error.kind() {
         io::ErrorKind::WouldBlock => io::Error::new(io::ErrorKind::TimedOut, "connection timed out"),
-        _ => error,
+        _ => not_connected(host, &label, error),
     })?;
     Socket::new(host, stream, "connected")
 }
 
-fn connecting(host: TurmoilHost, address: SocketAddr) -> io::Result<Object> {
+fn connecting(host: TurmoilHost, address: SocketAddr) -> io::Result<(Object, String)> {
     // The port of this end is turmoil's choice, and not known before the connection is.
     let label = format!("{} -> {}", host.name(), host.place(address));
     let what = format!("{label} connects").into();
     host.acts()?.executor.fact(Fact::Socket { what, transfer: false });
-    Object::new(host, &label)
+    Ok((Object::new(host, &label)?, label))
+}
+
+fn not_connected(host: TurmoilHost, label: &str, error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::ConnectionRefused {
+        let what = format!("{label} refused").into();
+        host.inner.run().executor.fact(Fact::Socket { what, transfer: false });
+    }
+    in_words(error)
 }
