@@ -130,6 +130,35 @@ fn a_socket_is_dropped_on_its_own_host() {
     assert!(found.symptom().matches(expected), "{}", found.symptom());
 }
 
+#[wavetank::test(seeds = 5)]
+fn a_host_that_crashes_with_a_socket_of_another_is_not_blamed(sim: &mut TurmoilSim) {
+    let passed = Arc::new(StdMutex::new(None));
+    let pass = Arc::clone(&passed);
+    sim.before_each_step(|sim| {
+        if sim.elapsed() == 100 * MILLISECOND {
+            sim.crash("holder");
+        }
+    });
+    sim.host("other", async move |host: TurmoilHost| {
+        let socket = Datagrams::bind_udp(&host, WILDCARD, SocketOptions::new()).await?;
+        *pass.lock().expect("unharmed") = Some(socket);
+        std::future::pending().await
+    });
+    let seen = Arc::new(AtomicU32::new(0));
+    let held = Arc::clone(&seen);
+    sim.host("holder", async move |host: TurmoilHost| {
+        Runtime::sleep(&host, 5 * MILLISECOND).await;
+        let _socket = passed.lock().expect("unharmed").take().expect("the other host has started");
+        held.store(1, Ordering::Relaxed);
+        std::future::pending().await
+    });
+    sim.client("client", async move |host: TurmoilHost| {
+        Runtime::sleep(&host, 200 * MILLISECOND).await;
+        assert_eq!(seen.load(Ordering::Relaxed), 1, "the socket was held when its holder crashed");
+        Ok(())
+    });
+}
+
 #[test]
 #[expect(clippy::disallowed_methods, reason = "a task that bypasses the seam is what is tested")]
 fn a_socket_of_the_seam_in_a_task_that_tokio_runs_is_refused_in_words() {

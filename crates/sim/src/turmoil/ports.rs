@@ -56,7 +56,8 @@ impl<T> Drop for Bound<T> {
         if self.host.is_elsewhere() {
             // Its port stays bound.
             std::mem::forget(self.inner.take());
-            if !std::thread::panicking() {
+            let is_quiet = std::thread::panicking() || self.host.inner.run().executor.is_tearing_down();
+            if !is_quiet {
                 self.host.here();
             }
         }
