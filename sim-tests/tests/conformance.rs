@@ -59,15 +59,19 @@ conformance!(tank_threads);
 conformance!(turmoil_tasks);
 conformance!(turmoil_threads);
 
-// UDP and Unix sockets, in the worlds that have them.
+// UDP and Unix sockets.
 async_udp_behaviours!(udp_on_tokio);
 blocking_udp_behaviours!(udp_on_std);
 async_udp_behaviours!(udp_in_tank_tasks);
 blocking_udp_behaviours!(udp_in_tank_threads);
+async_udp_behaviours!(udp_in_turmoil_tasks);
+blocking_udp_behaviours!(udp_in_turmoil_threads);
 async_unix_behaviours!(unix_on_tokio);
 blocking_unix_behaviours!(unix_on_std);
 async_unix_behaviours!(unix_in_tank_tasks);
 blocking_unix_behaviours!(unix_in_tank_threads);
+async_unix_behaviours!(unix_in_turmoil_tasks);
+blocking_unix_behaviours!(unix_in_turmoil_threads);
 
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr};
@@ -76,8 +80,9 @@ use std::time::Duration;
 
 use conformance::deviations;
 use conformance::extensions::{
-    udp_in_tank_tasks, udp_in_tank_threads, udp_on_std, udp_on_tokio, unix_in_tank_tasks,
-    unix_in_tank_threads, unix_on_std, unix_on_tokio,
+    udp_in_tank_tasks, udp_in_tank_threads, udp_in_turmoil_tasks, udp_in_turmoil_threads, udp_on_std,
+    udp_on_tokio, unix_in_tank_tasks, unix_in_tank_threads, unix_in_turmoil_tasks, unix_in_turmoil_threads,
+    unix_on_std, unix_on_tokio,
 };
 use conformance::world::World;
 use wavetank::turmoil::{TurmoilHost, TurmoilSim};
@@ -213,22 +218,25 @@ fn in_turmoil_threads(name: &str, behaviour: fn(World<TurmoilHost>)) {
 fn every_deviation_names_a_behaviour_and_a_world() {
     let tasks = [on_tokio::NAMES, in_tank_tasks::NAMES, in_turmoil_tasks::NAMES];
     let threads = [on_std::NAMES, in_tank_threads::NAMES, in_turmoil_threads::NAMES];
-    for same in [tasks, threads] {
+    let udp_tasks = [udp_on_tokio::NAMES, udp_in_tank_tasks::NAMES, udp_in_turmoil_tasks::NAMES];
+    let udp_threads = [udp_on_std::NAMES, udp_in_tank_threads::NAMES, udp_in_turmoil_threads::NAMES];
+    let unix_tasks = [unix_on_tokio::NAMES, unix_in_tank_tasks::NAMES, unix_in_turmoil_tasks::NAMES];
+    let unix_threads = [unix_on_std::NAMES, unix_in_tank_threads::NAMES, unix_in_turmoil_threads::NAMES];
+    for same in [tasks, threads, udp_tasks, udp_threads, unix_tasks, unix_threads] {
         assert!(same.iter().all(|names| *names == same[0]), "every world runs the same behaviours");
     }
-    for [linux, tank] in [
-        [udp_on_tokio::NAMES, udp_in_tank_tasks::NAMES],
-        [udp_on_std::NAMES, udp_in_tank_threads::NAMES],
-        [unix_on_tokio::NAMES, unix_in_tank_tasks::NAMES],
-        [unix_on_std::NAMES, unix_in_tank_threads::NAMES],
-    ] {
-        assert_eq!(linux, tank, "every world that has these sockets runs the same behaviours");
-    }
-    let names = [tasks[0], threads[0]].concat();
+    let lists = [("", tasks), ("", threads), ("udp::", udp_tasks), ("udp::", udp_threads)];
+    let lists = lists.into_iter().chain([("unix::", unix_tasks), ("unix::", unix_threads)]);
+    let names: Vec<String> =
+        lists.flat_map(|(of, [names, ..])| names.iter().map(move |name| format!("{of}{name}"))).collect();
     let mut seen = std::collections::BTreeSet::new();
     for deviation in deviations::all() {
         assert_eq!(deviation.world, "turmoil", "the only world that deviates");
-        assert!(names.contains(&deviation.behaviour), "no behaviour is called `{}`", deviation.behaviour);
+        assert!(
+            names.iter().any(|name| name == deviation.behaviour),
+            "no behaviour is called `{}`",
+            deviation.behaviour
+        );
         assert!(seen.insert(deviation.behaviour), "`{}` stands there twice", deviation.behaviour);
     }
     assert!(!seen.is_empty());

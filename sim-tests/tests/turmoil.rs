@@ -2,8 +2,14 @@
 
 #[path = "turmoil/argument.rs"]
 mod argument;
+#[path = "turmoil/datagrams.rs"]
+mod datagrams;
+#[path = "turmoil/reports.rs"]
+mod reports;
 #[path = "turmoil/the_network_is_turmoils.rs"]
 mod the_network_is_turmoils;
+#[path = "turmoil/unix_sockets.rs"]
+mod unix_sockets;
 
 use std::io::{self, Read as _, Write as _};
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -61,7 +61,7 @@ impl Host {
         self.run
     }
 
-    const fn id(self) -> HostId {
+    pub(crate) const fn id(self) -> HostId {
         HostId::new(self.index)
     }
 
@@ -125,7 +125,7 @@ impl Host {
 
     /// Shows in the trace what failed at once, and where, and keeps it for the report of a main that ends with the same
     /// error: an error of the system does not say where.
-    fn cannot(self, what: &str, address: std::net::SocketAddr, error: io::Error) -> io::Error {
+    pub(crate) fn cannot(self, what: &str, address: impl fmt::Display, error: io::Error) -> io::Error {
         let line = format!("cannot {what} {address}: {error}");
         let run = self.run();
         run.executor.fact(Fact::Logged(line.as_str().into()));

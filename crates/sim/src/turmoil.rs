@@ -70,8 +70,9 @@
 //! Faults are optional; whatever outlasts turmoil's limit of simulated time, 10 s unless its builder says otherwise, fails
 //! the test. `tokio::spawn` may stay: such a task runs, outside of the schedule, in tokio's own order. What turmoil's builder sets
 //! is set with [`TurmoilSim::builder`]; what its simulation does by hand goes into [`TurmoilSim::prepare`] and
-//! [`TurmoilSim::before_each_step`]. Code that is written against the seam takes the [`TurmoilHost`], which implements
-//! both of its traits over turmoil's sockets.
+//! [`TurmoilSim::before_each_step`], also that of tests that call `run` or `step` several times and act in between. Code that is written against the seam takes the [`TurmoilHost`], which implements
+//! both of its traits, and those of UDP, over turmoil's sockets. turmoil has no Unix sockets: those of the seam are the
+//! tank's here too.
 //!
 //! # What is turmoil's, and stays as it is
 //!
@@ -79,6 +80,12 @@
 //! - The network: a partition loses what is sent in it for good and refuses connects at once; there are no resets but of
 //!   ends with unread bytes; `connect` ends when the peer accepts; buffers are counted in writes. The table
 //!   `sim-tests/tests/conformance/deviations.md` names each behaviour that deviates from Linux.
+//! - Datagrams are lost in partitions and by `Builder::fail_rate`, which takes down the whole link, and with it what is on
+//!   its way, until `Builder::repair_rate` mends it at a later message. They overtake each other, are never repeated, and
+//!   nobody is told that one was not wanted. The trace shows what is sent and what is received; that turmoil has dropped
+//!   one shows with [`TurmoilSim::trace_level`] at `TRACE`.
+//! - turmoil's own sockets may stay where they are; whoever waits for one is then said to wait for something inside the
+//!   program, and the trace has what they do at the level `TRACE` only. Those of the seam are named.
 //! - A host cannot see that nothing can happen any more, so a deadlock shows as turmoil's limit of simulated time. The
 //!   report names each parked task and what it waits for, as that of a deadlock does.
 //! - Latencies follow turmoil's generator: its seed is one choice of the run, and does not shrink bit by bit.
@@ -86,21 +93,26 @@
 //! # Which file is what
 //!
 //! `sim` is what a body says, `run` one run, `drive` steps the executor in a host, `faults` acts between turmoil's steps,
-//! `host`, `tasks` and `threads` are the seam, `socket` what their streams share.
+//! `host`, `tasks` and `threads` are the seam, `udp` and `local` its extensions, `socket` what streams share, and `ports`
+//! what is bound to one.
 
 pub use faults::TurmoilFaults;
 pub use host::TurmoilHost;
 pub use sim::{Inner, TurmoilSim};
 pub use tasks::{TurmoilListener, TurmoilReadHalf, TurmoilStream, TurmoilWriteHalf};
 pub use threads::{TurmoilBlockingListener, TurmoilBlockingStream};
+pub use udp::{TurmoilBlockingUdpSocket, TurmoilUdpSocket};
 
 pub(crate) use run::{Body, simulate};
 
 mod drive;
 mod faults;
 mod host;
+mod local;
+mod ports;
 mod run;
 mod sim;
 mod socket;
 mod tasks;
 mod threads;
+mod udp;

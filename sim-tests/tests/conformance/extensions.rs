@@ -1,4 +1,4 @@
-//! The lists of behaviours of UDP and of Unix sockets, which not every world has, and how they are run.
+//! The lists of behaviours of UDP and of Unix sockets, which a world need not have, and how they are run.
 //!
 //! Each list is a macro of its own, as in `behaviours`. A behaviour of UDP gets a [`World`], as those of TCP do; one of
 //! Unix sockets a [`Place`]: one machine, and a directory on it.
@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use wavetank::Host;
+use wavetank::turmoil::TurmoilHost;
 use wavetank_runtime::{Std, Tokio};
 
 use super::world::World;
@@ -50,7 +51,7 @@ impl Drop for Temporary {
     }
 }
 
-fn simulated(host: Host) -> Place<Host> {
+fn simulated<R>(host: R) -> Place<R> {
     Place { host, directory: PathBuf::from("/run/app") }
 }
 
@@ -71,6 +72,17 @@ pub(crate) fn udp_in_tank_tasks<F: Future<Output = ()> + 'static>(
 
 pub(crate) fn udp_in_tank_threads(name: &str, behaviour: fn(World<Host>)) {
     crate::in_tank_threads(&format!("udp::{name}"), behaviour);
+}
+
+pub(crate) fn udp_in_turmoil_tasks<F: Future<Output = ()> + 'static>(
+    name: &str,
+    behaviour: impl FnOnce(World<TurmoilHost>) -> F + Copy + Send + Sync + 'static,
+) {
+    crate::in_turmoil_tasks(&format!("udp::{name}"), behaviour);
+}
+
+pub(crate) fn udp_in_turmoil_threads(name: &str, behaviour: fn(World<TurmoilHost>)) {
+    crate::in_turmoil_threads(&format!("udp::{name}"), behaviour);
 }
 
 pub(crate) fn unix_on_tokio<F: Future<Output = ()>>(name: &str, behaviour: impl FnOnce(Place<Tokio>) -> F) {
@@ -99,6 +111,19 @@ pub(crate) fn unix_in_tank_threads(name: &str, behaviour: fn(Place<Host>)) {
     });
 }
 
+pub(crate) fn unix_in_turmoil_tasks<F: Future<Output = ()> + 'static>(
+    name: &str,
+    behaviour: impl FnOnce(Place<TurmoilHost>) -> F + Copy + Send + Sync + 'static,
+) {
+    crate::in_turmoil_tasks(&format!("unix::{name}"), move |world| behaviour(simulated(world.client)));
+}
+
+pub(crate) fn unix_in_turmoil_threads(name: &str, behaviour: fn(Place<TurmoilHost>)) {
+    crate::in_turmoil("turmoil_threads", &format!("unix::{name}"), move |sim| {
+        sim.client_thread("machine", move |host| behaviour(simulated(host)));
+    });
+}
+
 /// Every behaviour of UDP that tasks see.
 macro_rules! async_udp_behaviours {
     ($run:ident) => {
@@ -117,6 +142,7 @@ macro_rules! async_udp_behaviours {
                 a_send_to_port_zero_is_invalid,
                 connecting_settles_both_addresses,
                 a_connected_socket_receives_from_its_peer_alone,
+                to_a_stranger_the_port_of_a_connected_socket_is_closed,
                 a_socket_can_be_connected_to_another_peer,
                 datagrams_from_before_a_connect_are_received,
                 a_connected_sender_learns_once_that_nobody_receives,
@@ -142,7 +168,7 @@ macro_rules! blocking_udp_behaviours {
                 a_datagram_that_is_too_large_or_goes_nowhere_is_an_error,
                 a_port_that_is_bound_is_in_use,
                 a_connected_socket_receives_from_its_peer_alone,
-                a_connected_sender_learns_once_that_nobody_receives,
+                a_send_learns_once_that_nobody_receives,
                 a_thread_that_waits_is_told_of_the_refusal,
                 a_read_timeout_is_would_block_and_the_socket_stays_usable,
                 a_timeout_is_shared_by_all_clones,

@@ -2,6 +2,11 @@
 //!
 //! The scenario, the versions and the judgement are those of the tank. That a reader who has enough keeps its writer
 //! waiting is between the two ends of a stream; all that turmoil's network contributes is the order of arrivals.
+//!
+//! # Where turmoil cannot show a trigger
+//!
+//! That the original sets its writer free after five minutes: they would be 300,000 ticks of turmoil's in each run. So a
+//! writer that waits for 5 s is stuck here, and the tank alone waits to the end.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,5 +1,9 @@
 //! The network of a test inside of turmoil is turmoil's: what it does otherwise than Linux shows.
 
+use std::net::SocketAddr;
+
+use wavetank::runtime::{BlockingDatagrams, BlockingUdpSocket, Datagrams, UdpSocket};
+
 use super::*;
 
 /// Cuts the client from the server between two times.
@@ -101,6 +105,157 @@ fn a_socket_is_used_on_its_own_host() {
         });
     });
     assert!(found.symptom().matches("a socket of the turmoil host `other` was used on another one"));
+}
+
+/// Where turmoil would free the port of the host that it is running.
+#[test]
+fn a_socket_is_dropped_on_its_own_host() {
+    let found = find("a-strange-drop", |sim| {
+        let passed = Arc::new(StdMutex::new(None));
+        let pass = Arc::clone(&passed);
+        sim.host("other", async move |host: TurmoilHost| {
+            let socket = Datagrams::bind_udp(&host, WILDCARD, SocketOptions::new()).await?;
+            *pass.lock().expect("unharmed") = Some(socket);
+            std::future::pending().await
+        });
+        sim.client("client", async move |host: TurmoilHost| {
+            let own = Datagrams::bind_udp(&host, WILDCARD, SocketOptions::new()).await?;
+            Runtime::sleep(&host, 5 * MILLISECOND).await;
+            drop(passed.lock().expect("unharmed").take());
+            own.recv_from(&mut []).await?;
+            Ok(())
+        });
+    });
+    let expected = "panic in client/main: a socket of the turmoil host `other` was used on another one";
+    assert!(found.symptom().matches(expected), "{}", found.symptom());
+}
+
+#[wavetank::test(seeds = 5)]
+fn a_host_that_crashes_with_a_socket_of_another_is_not_blamed(sim: &mut TurmoilSim) {
+    let passed = Arc::new(StdMutex::new(None));
+    let pass = Arc::clone(&passed);
+    sim.before_each_step(|sim| {
+        if sim.elapsed() == 100 * MILLISECOND {
+            sim.crash("holder");
+        }
+    });
+    sim.host("other", async move |host: TurmoilHost| {
+        let socket = Datagrams::bind_udp(&host, WILDCARD, SocketOptions::new()).await?;
+        *pass.lock().expect("unharmed") = Some(socket);
+        std::future::pending().await
+    });
+    let seen = Arc::new(AtomicU32::new(0));
+    let held = Arc::clone(&seen);
+    sim.host("holder", async move |host: TurmoilHost| {
+        Runtime::sleep(&host, 5 * MILLISECOND).await;
+        let _socket = passed.lock().expect("unharmed").take().expect("the other host has started");
+        held.store(1, Ordering::Relaxed);
+        std::future::pending().await
+    });
+    sim.client("client", async move |host: TurmoilHost| {
+        Runtime::sleep(&host, 200 * MILLISECOND).await;
+        assert_eq!(seen.load(Ordering::Relaxed), 1, "the socket was held when its holder crashed");
+        Ok(())
+    });
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a task that bypasses the seam is what is tested")]
+fn a_socket_of_the_seam_in_a_task_that_tokio_runs_is_refused_in_words() {
+    let found = find("a-bare-task", |sim| {
+        sim.client("client", async |host: TurmoilHost| {
+            let socket = Datagrams::bind_udp(&host, WILDCARD, SocketOptions::new()).await?;
+            tokio::spawn(async move { socket.recv_from(&mut []).await }).await??;
+            Ok(())
+        });
+    });
+    let expected = "a socket of the turmoil host `client` was used outside of its tasks and threads";
+    assert!(found.symptom().matches(expected), "{}", found.symptom());
+}
+
+#[test]
+fn a_bind_that_fails_says_where_and_why() {
+    let found = find("a-port-in-use", |sim| {
+        sim.client("client", async |host: TurmoilHost| {
+            let _first = Datagrams::bind_udp(&host, WILDCARD, SocketOptions::new()).await?;
+            let _second = Datagrams::bind_udp(&host, WILDCARD, SocketOptions::new()).await?;
+            Ok(())
+        });
+    });
+    let report = found.symptom().to_string();
+    assert!(report.starts_with("error in client: Address already in use (os error 98)"), "{report}");
+    assert!(report.contains("cannot bind a UDP socket to 0.0.0.0:80"), "{report}");
+}
+
+#[test]
+fn who_waits_for_a_datagram_is_named_with_its_socket() {
+    let found = find("a-silent-peer", |sim| {
+        idle_host(sim, "server");
+        sim.client_thread("client", |host: TurmoilHost| {
+            let server = Threads::resolve(&host, "server", 53)?[0];
+            let socket = BlockingDatagrams::bind_udp(&host, WILDCARD, SocketOptions::new())?;
+            let waiter = {
+                let socket = socket.try_clone()?;
+                Threads::spawn(&host, "waiter", move || socket.recv(&mut []))?
+            };
+            Threads::sleep(&host, MILLISECOND);
+            socket.connect(server)?;
+            socket.send(b"anybody?")?;
+            socket.recv(&mut [])?;
+            waiter.join().map_err(io::Error::other)?
+        });
+    });
+    assert_eq!(found.symptom().kind(), SymptomKind::TimeLimit);
+    let report = found.symptom().to_string();
+    assert!(
+        report.contains("client/main waits to receive from the UDP socket client:80 -> server:53"),
+        "{report}"
+    );
+    assert!(
+        report.contains("client/waiter waits to receive from the UDP socket client:80, since"),
+        "{report}"
+    );
+}
+
+/// Says goodbye when it is dropped.
+struct Farewell(<TurmoilHost as BlockingDatagrams>::UdpSocket, SocketAddr);
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        let _ = self.0.send_to(b"goodbye", self.1);
+    }
+}
+
+#[wavetank::test(seeds = 20)]
+fn the_destructors_of_a_crash_reach_nobody(sim: &mut TurmoilSim) {
+    sim.perturb(false);
+    sim.before_each_step(|sim| match sim.elapsed().as_millis() {
+        100 => sim.crash("server"),
+        200 => sim.bounce("server"),
+        _ => {}
+    });
+    sim.host_thread("server", |host: TurmoilHost| {
+        let client = Threads::resolve(&host, "client", 80)?[0];
+        let own = SocketAddr::new(host.ip(), 80);
+        // Bound again after the crash, because it has freed the port.
+        let socket = BlockingDatagrams::bind_udp(&host, own, SocketOptions::new())?;
+        let _farewells = [Farewell(socket.try_clone()?, client), Farewell(socket.try_clone()?, own)];
+        socket.send_to(b"hello", client)?;
+        socket.recv(&mut [])?;
+        io::Result::Ok(())
+    });
+    sim.client_thread("client", |host: TurmoilHost| {
+        let socket = BlockingDatagrams::bind_udp(&host, WILDCARD, SocketOptions::new())?;
+        socket.set_read_timeout(Some(Duration::from_secs(1)))?;
+        for _ in 0..2 {
+            let mut message = [0; 7];
+            let length = socket.recv(&mut message)?;
+            assert_eq!(&message[..length], b"hello");
+        }
+        let nothing = socket.recv(&mut []).err().map(|error| error.kind());
+        assert_eq!(nothing, Some(io::ErrorKind::WouldBlock));
+        io::Result::Ok(())
+    });
 }
 
 #[wavetank::test(seeds = 100)]

@@ -33,7 +33,8 @@ struct Listening {
 impl Listening {
     fn new(host: Host, path: &Path, options: ListenOptions) -> io::Result<Self> {
         let run = host.run();
-        let id = run.network(|network, _, _| network.local_listen(host.id(), path, options))?;
+        let id = run.network(|network, _, _| network.local_listen(host.id(), path, options));
+        let id = id.map_err(|error| host.cannot("listen on", path.display(), error))?;
         run.made(id.object());
         Ok(Self { run: host.run, id })
     }
@@ -82,14 +83,12 @@ impl Drop for Listening {
 
 impl Host {
     fn connect_now(self, run: &Run, path: &Path, options: SocketOptions) -> io::Result<Poll<Socket>> {
-        let connected = run.network(|network, _, link| {
-            let listener = network.local_find(self.id(), path)?;
-            match network.local_connect(link, listener, options) {
-                Poll::Pending => Ok(Poll::Pending),
-                Poll::Ready(result) => result.map(Poll::Ready),
-            }
-        })?;
-        Ok(connected.map(|id| Socket::new(self.run, EndId::Unix(id))))
+        let listener = run.network(|network, _, _| network.local_find(self.id(), path));
+        let listener = listener.map_err(|error| self.cannot("connect to", path.display(), error))?;
+        match run.network(|network, _, link| network.local_connect(link, listener, options)) {
+            Poll::Pending => Ok(Poll::Pending),
+            Poll::Ready(id) => Ok(Poll::Ready(Socket::new(self.run, EndId::Unix(id?)))),
+        }
     }
 
     fn unlink_now(self, path: &Path) -> io::Result<()> {

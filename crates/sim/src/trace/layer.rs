@@ -93,7 +93,8 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for TankLayer {
     }
 
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
-        context::current().is_some_and(|run| *metadata.level() <= run.trace_level)
+        let asked_for = context::current().is_some_and(|run| *metadata.level() <= run.trace_level);
+        asked_for && !is_tick_of_turmoil(metadata)
     }
 
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
@@ -156,6 +157,14 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for TankLayer {
         }
         run.executor.fact(Fact::Logged(line.into_boxed_str()));
     }
+}
+
+/// Whether it is what turmoil says at each step: a line each millisecond, that would bury what it says of messages.
+fn is_tick_of_turmoil(metadata: &Metadata<'_>) -> bool {
+    *metadata.level() == tracing::Level::TRACE
+        && metadata.target() == "turmoil"
+        && metadata.module_path() == Some("turmoil::sim")
+        && metadata.fields().len() == 1
 }
 
 /// Formats fields: the message apart, the others as ` name=value`.

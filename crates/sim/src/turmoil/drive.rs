@@ -21,6 +21,7 @@ use std::time::Duration;
 use super::sim::Start;
 use crate::context;
 use crate::executor::HostIndex;
+use crate::host::Host;
 use crate::net::Nanos;
 use crate::run::Run;
 use crate::sim::nanos;
@@ -90,6 +91,9 @@ impl Drop for Driver {
         context::with_run(self.run, |run| {
             // Outside of all domains the clock shows the simulation's time.
             let _entered = run.executor.enter_domain(self.host, run.executor.now());
+            // The Unix sockets. Those of turmoil's close as the tasks and threads that have them are dropped.
+            let host = Host::new(self.run, self.host).id();
+            run.network(|network, now, link| network.vanish(now, link, host));
             run.executor.tear_down_domain();
         });
     }

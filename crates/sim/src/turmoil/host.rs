@@ -1,26 +1,26 @@
-//! A host inside of turmoil: both traits of the seam, over turmoil's network.
+//! A host inside of turmoil: both traits of the seam and their extensions, over turmoil's network.
 //!
-//! Tasks, threads, locks, timers and entropy are those of the tank's host, because the executor is the same; names and
-//! sockets are turmoil's.
+//! Tasks, threads, locks, timers and entropy are those of the tank's host, because the executor is the same, and so are
+//! Unix sockets, which turmoil has not; names and all other sockets are turmoil's.
 
 use std::fmt;
-use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 
+use super::ports::at_once;
 use crate::context;
 use crate::host::Host;
 use crate::run::Run;
 
 /// A handle to a host inside of turmoil. It implements [`Runtime`](wavetank_runtime::Runtime) and
-/// [`Threads`](wavetank_runtime::Threads); protocol code runs on it as on any other.
+/// [`Threads`](wavetank_runtime::Threads), and their extensions for UDP and Unix sockets; protocol code runs on it as on
+/// any other.
 ///
-/// Handles are small and may be copied anywhere within their run. Sockets are made and used on their own host, because
-/// turmoil acts on the host that it is running; tasks and threads can be started from any.
+/// Handles are small and may be copied anywhere within their run. Sockets are made, used and dropped on their own host, in
+/// its tasks and threads, because turmoil acts on the host that it is running; tasks and threads can be started from any
+/// host. Elsewhere, and in a task of `tokio::spawn`, using a socket panics and says so.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct TurmoilHost {
     pub(super) inner: Host,
@@ -38,14 +38,15 @@ impl TurmoilHost {
     /// Outside of the run, and on another host than this.
     pub(super) fn here(self) -> Rc<Run> {
         let run = self.inner.run();
-        let here = run.executor.entered_domain();
-        assert_eq!(
-            here,
-            Some(self.inner.index()),
-            "a socket of the turmoil host `{}` was used on another one: turmoil acts on the host that it is running",
-            self.inner.name()
-        );
-        run
+        let problem = match run.executor.entered_domain() {
+            Some(here) if here == self.inner.index() => return run,
+            Some(_) => "on another one: turmoil acts on the host that it is running",
+            None => {
+                "outside of its tasks and threads, such as in a task of `tokio::spawn`: start that with \
+                 `Runtime::spawn`, or use turmoil's own sockets there"
+            }
+        };
+        panic!("a socket of the turmoil host `{}` was used {problem}", self.inner.name());
     }
 
     /// Returns the run, for an operation on turmoil's network from within this very host.
@@ -67,6 +68,13 @@ impl TurmoilHost {
         let run = context::current().filter(|run| run.number == self.inner.run_number());
         run.is_some_and(|run| run.executor.entered_domain() == Some(self.inner.index()))
             && ::turmoil::in_simulation()
+    }
+
+    /// Whether another host of this run is the one that runs.
+    pub(super) fn is_elsewhere(self) -> bool {
+        let run = context::current().filter(|run| run.number == self.inner.run_number());
+        let here = run.and_then(|run| run.executor.entered_domain());
+        here.is_some_and(|here| here != self.inner.index())
     }
 
     /// Returns the host's name.
@@ -105,11 +113,7 @@ impl TurmoilHost {
         if host == "localhost" {
             return Ok(vec![(Ipv4Addr::LOCALHOST, port).into()]);
         }
-        let found = pin!(::turmoil::net::lookup_host((host, port)));
-        match found.poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(found) => Ok(found?.collect()),
-            Poll::Pending => unreachable!("turmoil looks names up without waiting"),
-        }
+        Ok(at_once(::turmoil::net::lookup_host((host, port)))?.collect())
     }
 }
 

@@ -73,7 +73,13 @@ fn simulate_hosts(
 
 /// Builds turmoil's simulation, steps it to its end and takes it down.
 fn run_turmoil(run: &Run, mut plan: TurmoilSim, faults: &mut FaultDriver) {
-    let mut sim: Inner = plan.builder.build();
+    let mut sim: Inner = match catch_unwind(AssertUnwindSafe(|| plan.builder.build())) {
+        Ok(sim) => sim,
+        Err(payload) => {
+            let problem = format!("turmoil's builder: {}", panic_message(&*payload));
+            return run.executor.fail(Symptom::new(SymptomKind::Setup, problem));
+        }
+    };
     let stepped = catch_unwind(AssertUnwindSafe(|| {
         add_hosts(run, &mut plan, &mut sim);
         step(run, &mut plan, &mut sim, faults);

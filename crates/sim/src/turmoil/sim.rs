@@ -1,9 +1,10 @@
 //! What a test's body says when it runs inside of turmoil.
 
 use std::cell::Cell;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
-use std::{fmt, mem};
+use std::{fmt, io, mem};
 
 use super::TurmoilHost;
 use super::faults::TurmoilFaults;
@@ -87,13 +88,14 @@ impl TurmoilSim {
     }
 
     /// Adds a client: a host whose main is an async task and must end. The run ends when the mains of all clients have.
-    /// An error that it returns fails the run.
+    /// An error that it returns fails the run. `name` is no address: turmoil gives hosts theirs in the order in which they
+    /// are added.
     pub fn client(&mut self, name: &str, main: impl AsyncFnOnce(TurmoilHost) -> ::turmoil::Result + 'static) {
         let main = Cell::new(Some(main));
         self.add(name, true, move |run, index| {
             let host = Host::new(run.number, index);
             let Some(main) = main.take() else { return };
-            let future = async move { host.main_ended(main(TurmoilHost::new(host)).await) };
+            let future = async move { host.main_ended(in_words(main(TurmoilHost::new(host)).await)) };
             run.executor.start_task(index, "main", true, future);
         });
     }
@@ -104,7 +106,7 @@ impl TurmoilSim {
         let main = Rc::new(main);
         self.add(name, false, move |run, index| {
             let (host, main) = (Host::new(run.number, index), main.clone());
-            let future = async move { host.main_ended(main(TurmoilHost::new(host)).await) };
+            let future = async move { host.main_ended(in_words(main(TurmoilHost::new(host)).await)) };
             let task = run.executor.start_task(index, "main", false, future);
             run.executor.mark_host_main(task);
         });
@@ -216,7 +218,8 @@ impl TurmoilSim {
         self
     }
 
-    /// Sets the level of `tracing` events that the trace keeps, turmoil's own among them. Default: `INFO`.
+    /// Sets the level of `tracing` events that the trace keeps, turmoil's own among them. Default: `INFO`, at which turmoil
+    /// says what is bound. At `TRACE` it tells of each message how it was sent, held, dropped, delivered and received.
     pub fn trace_level(&mut self, level: tracing::Level) -> &mut Self {
         self.config.trace_level = level;
         self
@@ -252,6 +255,14 @@ impl fmt::Debug for TurmoilSim {
             .field("config", &self.config)
             .finish_non_exhaustive()
     }
+}
+
+/// The errors of turmoil's own sockets say an address alone: here with what is wrong with it.
+fn in_words(result: ::turmoil::Result) -> Result<(), String> {
+    result.map_err(|error| match error.downcast_ref::<io::Error>() {
+        Some(io) if io.to_string().parse::<SocketAddr>().is_ok() => format!("{}: {io}", io.kind()),
+        _ => error.to_string(),
+    })
 }
 
 fn start_thread(run: &Run, index: HostIndex, client: bool, main: impl FnOnce() + 'static) {

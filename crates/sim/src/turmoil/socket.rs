@@ -23,25 +23,26 @@ use ::turmoil::net::{TcpListener, TcpStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::TurmoilHost;
+use super::ports::{Bound, in_words};
 use crate::executor::{Operation, Wait};
 use crate::net::{Direction, Nanos};
 use crate::run::Run;
 use crate::sim::nanos;
 use crate::trace::Fact;
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Something that tasks of a host wait for, by its name in reports.
 #[derive(Clone, Copy, Debug)]
-struct Object {
+pub(super) struct Object {
     host: TurmoilHost,
     number: u64,
 }
 
 impl Object {
-    fn new(host: TurmoilHost, label: &str) -> io::Result<Self> {
+    pub(super) fn new(host: TurmoilHost, label: &str) -> io::Result<Self> {
         Ok(Self { host, number: host.acts()?.label(label.into()) })
     }
 
@@ -50,7 +51,7 @@ impl Object {
     }
 
     /// One attempt of an async task.
-    fn poll<T>(
+    pub(super) fn poll<T>(
         self,
         verb: &'static str,
         context: &mut Context<'_>,
@@ -79,7 +80,7 @@ impl Object {
     }
 
     /// Blocks the running thread until `attempt` is ready, at most for `timeout` nanoseconds unless that is 0.
-    fn block<T>(
+    pub(super) fn block<T>(
         self,
         verb: &'static str,
         timeout: Nanos,
@@ -108,11 +109,11 @@ impl Object {
 
 /// The tasks and threads that wait for one direction of a socket: turmoil remembers one waker.
 #[derive(Debug, Default)]
-struct Waiters(Mutex<Vec<Waker>>);
+pub(super) struct Waiters(Mutex<Vec<Waker>>);
 
 impl Waiters {
     /// Returns a waker that wakes `waker` too.
-    fn with(self: &Arc<Self>, waker: &Waker) -> Waker {
+    pub(super) fn with(self: &Arc<Self>, waker: &Waker) -> Waker {
         let mut waiting = lock(&self.0);
         if !waiting.iter().any(|known| known.will_wake(waker)) {
             waiting.push(waker.clone());
@@ -322,27 +323,17 @@ pub(super) fn refuse_zero(timeout: Option<Duration>) -> io::Result<()> {
 
 /// A listening socket. Dropping it stops listening.
 pub(super) struct Listening {
-    host: TurmoilHost,
     object: Object,
-    inner: TcpListener,
+    inner: Bound<TcpListener>,
     local: SocketAddr,
 }
 
 impl Listening {
-    /// Listens at `address`. turmoil only knows the wildcard and the loopback: the host's own address is the wildcard.
-    pub(super) async fn new(host: TurmoilHost, address: SocketAddr) -> io::Result<Self> {
-        let mut bound = address;
-        if address.ip() == host.ip() {
-            bound.set_ip(if address.is_ipv4() {
-                std::net::Ipv4Addr::UNSPECIFIED.into()
-            } else {
-                std::net::Ipv6Addr::UNSPECIFIED.into()
-            });
-        }
-        let inner = TcpListener::bind(bound).await?;
+    pub(super) fn new(host: TurmoilHost, address: SocketAddr) -> io::Result<Self> {
+        let inner = Bound::new(host, "listen on", address, TcpListener::bind)?;
         let local = SocketAddr::new(address.ip(), inner.local_addr()?.port());
         let object = Object::new(host, &host.place(local))?;
-        Ok(Self { host, object, inner, local })
+        Ok(Self { object, inner, local })
     }
 
     pub(super) const fn local_addr(&self) -> SocketAddr {
@@ -351,20 +342,20 @@ impl Listening {
 
     pub(super) async fn accept(&self) -> io::Result<Socket> {
         let (stream, _) = self.object.wait_for("accept", self.inner.accept()).await?;
-        Socket::new(self.host, stream, "is accepted")
+        Socket::new(self.object.host, stream, "is accepted")
     }
 
     pub(super) fn accept_blocking(&self) -> io::Result<Socket> {
         let mut accept = pin!(self.inner.accept());
         let (stream, _) = self.object.block("accept", 0, |_, context| accept.as_mut().poll(context))?;
-        Socket::new(self.host, stream, "is accepted")
+        Socket::new(self.object.host, stream, "is accepted")
     }
 }
 
 impl std::fmt::Debug for Listening {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Listening")
-            .field("host", &self.host)
+            .field("host", &self.object.host)
             .field("local", &self.local)
             .finish_non_exhaustive()
     }
@@ -372,27 +363,35 @@ impl std::fmt::Debug for Listening {
 
 /// Connects an async task.
 pub(super) async fn connect(host: TurmoilHost, address: SocketAddr) -> io::Result<Socket> {
-    let object = connecting(host, address)?;
-    let stream = object.wait_for("connect", TcpStream::connect(address)).await?;
-    Socket::new(host, stream, "connected")
+    let (object, label) = connecting(host, address)?;
+    let stream = object.wait_for("connect", TcpStream::connect(address)).await;
+    Socket::new(host, stream.map_err(|error| not_connected(host, &label, error))?, "connected")
 }
 
 /// Connects a thread, within `timeout` nanoseconds unless that is 0.
 pub(super) fn connect_blocking(host: TurmoilHost, address: SocketAddr, timeout: Nanos) -> io::Result<Socket> {
-    let object = connecting(host, address)?;
+    let (object, label) = connecting(host, address)?;
     let mut connect = pin!(TcpStream::connect(address));
     let stream = object.block("connect", timeout, |_, context| connect.as_mut().poll(context));
     let stream = stream.map_err(|error| match error.kind() {
         io::ErrorKind::WouldBlock => io::Error::new(io::ErrorKind::TimedOut, "connection timed out"),
-        _ => error,
+        _ => not_connected(host, &label, error),
     })?;
     Socket::new(host, stream, "connected")
 }
 
-fn connecting(host: TurmoilHost, address: SocketAddr) -> io::Result<Object> {
+fn connecting(host: TurmoilHost, address: SocketAddr) -> io::Result<(Object, String)> {
     // The port of this end is turmoil's choice, and not known before the connection is.
     let label = format!("{} -> {}", host.name(), host.place(address));
     let what = format!("{label} connects").into();
     host.acts()?.executor.fact(Fact::Socket { what, transfer: false });
-    Object::new(host, &label)
+    Ok((Object::new(host, &label)?, label))
+}
+
+fn not_connected(host: TurmoilHost, label: &str, error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::ConnectionRefused {
+        let what = format!("{label} refused").into();
+        host.inner.run().executor.fact(Fact::Socket { what, transfer: false });
+    }
+    in_words(error)
 }

@@ -49,7 +49,7 @@ impl Runtime for TurmoilHost {
     /// Listens. The options are without effect, as in [`connect`](Self::connect): the backlog is turmoil's, and a SYN
     /// beyond it panics the simulation.
     async fn listen(&self, address: SocketAddr, _: ListenOptions) -> io::Result<TurmoilListener> {
-        Ok(TurmoilListener { listening: Listening::new(*self, address).await? })
+        Ok(TurmoilListener { listening: Listening::new(*self, address)? })
     }
 
     fn fill_random(&self, buffer: &mut [u8]) {

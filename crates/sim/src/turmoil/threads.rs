@@ -1,11 +1,8 @@
 //! [`Threads`] for a host inside of turmoil: blocking threads, each blocked while its operation is pending.
 
-use std::future::Future;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use wavetank_runtime::{
@@ -69,11 +66,7 @@ impl Threads for TurmoilHost {
     /// beyond it panics the simulation.
     fn listen(&self, address: SocketAddr, _: ListenOptions) -> io::Result<TurmoilBlockingListener> {
         self.acts()?.executor.point(Operation::new("listen"));
-        let listening = pin!(Listening::new(*self, address));
-        match listening.poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(listening) => Ok(TurmoilBlockingListener { listening: listening? }),
-            Poll::Pending => unreachable!("turmoil binds without waiting"),
-        }
+        Ok(TurmoilBlockingListener { listening: Listening::new(*self, address)? })
     }
 
     fn fill_random(&self, buffer: &mut [u8]) {

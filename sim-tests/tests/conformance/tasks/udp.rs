@@ -168,7 +168,13 @@ pub(crate) async fn a_connected_socket_receives_from_its_peer_alone<R: Datagrams
     assert!(nothing_comes(&world, &client).await);
     send(&server, b"hello", client_address).await;
     assert_eq!(receive(&client).await, b"hello");
-    // To a stranger the port is closed.
+}
+
+pub(crate) async fn to_a_stranger_the_port_of_a_connected_socket_is_closed<R: Datagrams>(world: World<R>) {
+    let (client, _server, address) = pair(&world).await;
+    client.connect(address).await.expect("there is a way");
+    let client_address = address_of(&client);
+    let stranger = bind(&world.server, world.any_port()).await;
     stranger.connect(client_address).await.expect("there is a way");
     stranger.send(b"psst").await.expect("a datagram goes out");
     assert_eq!(kind(try_receive(&stranger).await), Some(ErrorKind::ConnectionRefused));

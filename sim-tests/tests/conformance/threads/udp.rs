@@ -92,7 +92,7 @@ pub(crate) fn a_connected_socket_receives_from_its_peer_alone<T: BlockingDatagra
     assert_eq!(&buffer[..5], b"hello");
 }
 
-pub(crate) fn a_connected_sender_learns_once_that_nobody_receives<T: BlockingDatagrams>(world: World<T>) {
+pub(crate) fn a_send_learns_once_that_nobody_receives<T: BlockingDatagrams>(world: World<T>) {
     let (client, server, address) = pair(&world);
     deafen(&server);
     client.connect(address).expect("there is a way");

@@ -1,0 +1,150 @@
+//! UDP under turmoil's loss: a client that buys tickets, one a request, and asks again when no answer comes.
+//!
+//! Written against the seam: the client is a task, the office two threads that receive from one socket. A request that is
+//! repeated because its answer was lost, or was only late, must not buy twice. Three ways to get that wrong are found:
+//! an office that remembers nothing, one that looks into its ledger and writes it in two steps (for which the repetition
+//! has to come to the other thread between the two), and a client that takes any answer for its own.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use wavetank::runtime::{BlockingDatagrams, BlockingUdpSocket, Datagrams, UdpSocket};
+
+use super::*;
+
+const REQUESTS: u8 = 5;
+
+/// How long the client waits for an answer.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// How the office keeps a request from buying twice.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ledger {
+    /// It does not.
+    None,
+    /// It looks whether the request is known, and enters it afterwards.
+    InTwoSteps,
+    /// It does both under one lock.
+    InOneStep,
+}
+
+/// Which answers the client takes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Takes {
+    ItsOwn,
+    Any,
+}
+
+/// What the office has sold: the ticket of each request, and how many there are.
+#[derive(Default)]
+struct Sold {
+    of_request: BTreeMap<u8, u8>,
+    tickets: u8,
+}
+
+impl Sold {
+    fn sell(&mut self, request: u8) -> u8 {
+        let ticket = self.tickets;
+        self.tickets += 1;
+        self.of_request.insert(request, ticket);
+        ticket
+    }
+}
+
+/// Answers requests, for ever.
+fn sell<T: Threads, S: BlockingUdpSocket>(
+    socket: &S,
+    sold: &ThreadsMutex<T, Sold>,
+    ledger: Ledger,
+) -> io::Result<()> {
+    loop {
+        let mut request = [0];
+        let (_, buyer) = socket.recv_from(&mut request)?;
+        let [request] = request;
+        let ticket = match ledger {
+            Ledger::None => sold.lock().sell(request),
+            Ledger::InTwoSteps => {
+                let known = sold.lock().of_request.get(&request).copied();
+                known.unwrap_or_else(|| sold.lock().sell(request))
+            }
+            Ledger::InOneStep => {
+                let mut sold = sold.lock();
+                let known = sold.of_request.get(&request).copied();
+                known.unwrap_or_else(|| sold.sell(request))
+            }
+        };
+        socket.send_to(&[request, ticket], buyer)?;
+    }
+}
+
+/// Buys a ticket with each request, and asks again until it has it.
+async fn buy<R: Datagrams>(runtime: R, office: SocketAddr, takes: Takes) -> io::Result<()> {
+    let socket = runtime.bind_udp(([0, 0, 0, 0], 0).into(), SocketOptions::new()).await?;
+    socket.connect(office).await?;
+    for request in 0..REQUESTS {
+        let ticket = 'asking: loop {
+            socket.send(&[request]).await?;
+            let deadline = runtime.now() + PATIENCE;
+            loop {
+                let mut answer = [0; 2];
+                tokio::select! {
+                    biased;
+                    received = socket.recv(&mut answer) => received?,
+                    () = runtime.sleep_until(deadline) => continue 'asking,
+                };
+                if takes == Takes::Any || answer[0] == request {
+                    break 'asking answer[1];
+                }
+            }
+        };
+        assert_eq!(ticket, request, "each request buys the next ticket, once");
+    }
+    Ok(())
+}
+
+/// A buyer and an office of two threads, on a network that loses.
+fn tickets(sim: &mut TurmoilSim, ledger: Ledger, takes: Takes) {
+    sim.builder().simulation_duration(Duration::from_secs(60)).max_message_latency(20 * MILLISECOND);
+    sim.host_thread("office", move |host: TurmoilHost| {
+        let socket = BlockingDatagrams::bind_udp(&host, WILDCARD, SocketOptions::new())?;
+        let sold = Arc::new(ThreadsMutex::new(&host, "sold", Sold::default()));
+        let (clone, shared) = (socket.try_clone()?, Arc::clone(&sold));
+        let second = Threads::spawn(&host, "second", move || sell(&clone, &shared, ledger))?;
+        sell(&socket, &sold, ledger)?;
+        second.join().map_err(io::Error::other)?
+    });
+    sim.client("buyer", async move |host: TurmoilHost| {
+        let office = Runtime::resolve(&host, "office", 80).await?[0];
+        Ok(buy(host, office, takes).await?)
+    });
+}
+
+/// Spans in which all datagrams between the two are lost, or wait.
+fn interruptions() -> TurmoilFaults {
+    TurmoilFaults::none().partitions().holds().begin_max(500 * MILLISECOND).last_max(Duration::from_secs(2))
+}
+
+#[wavetank::test(seeds = 300)]
+fn a_request_buys_once_although_datagrams_are_lost_and_late(sim: &mut TurmoilSim) {
+    sim.builder().fail_rate(0.2).repair_rate(0.5);
+    sim.faults(interruptions());
+    tickets(sim, Ledger::InOneStep, Takes::ItsOwn);
+}
+
+#[wavetank::test(seeds = 300, finds = "each request buys the next ticket, once")]
+fn an_office_that_remembers_nothing_sells_twice(sim: &mut TurmoilSim) {
+    sim.faults(interruptions());
+    tickets(sim, Ledger::None, Takes::ItsOwn);
+}
+
+#[wavetank::test(seeds = 3000, finds = "each request buys the next ticket, once")]
+fn an_office_that_looks_and_enters_in_two_steps_sells_twice(sim: &mut TurmoilSim) {
+    sim.faults(interruptions());
+    tickets(sim, Ledger::InTwoSteps, Takes::ItsOwn);
+}
+
+#[wavetank::test(seeds = 300, finds = "each request buys the next ticket, once")]
+fn a_buyer_who_takes_any_answer_takes_a_late_one(sim: &mut TurmoilSim) {
+    sim.faults(interruptions());
+    tickets(sim, Ledger::InOneStep, Takes::Any);
+}
