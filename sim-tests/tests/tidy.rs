@@ -1,5 +1,8 @@
 //! The rules of the house that no lint knows, as tests: where what may be named, and how long things may be.
 
+#[path = "tidy/citations.rs"]
+mod citations;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

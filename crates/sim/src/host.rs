@@ -11,12 +11,15 @@ mod tasks;
 mod threads;
 mod udp;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::{fmt, io};
 
+use wavetank_runtime::SocketOptions;
+
+use self::socket::{EndId, Socket};
 use crate::context;
 use crate::faults::Weather;
 use crate::net::{HostId, Nanos};
@@ -49,6 +52,17 @@ impl Host {
     #[track_caller]
     pub(crate) fn run(self) -> Rc<Run> {
         context::expect_run(self.run)
+    }
+
+    /// Returns the run, for what reaches beyond the process: opening a socket, removing its path.
+    ///
+    /// # Errors
+    ///
+    /// On a host that has crashed. Nothing of it runs but destructors, and those of a process that is killed do not.
+    #[track_caller]
+    fn acts(self) -> io::Result<Rc<Run>> {
+        let run = self.run();
+        if run.is_down(self.index) { Err(io::Error::other("the host has crashed")) } else { Ok(run) }
     }
 
     #[cfg(feature = "turmoil")]
@@ -115,7 +129,15 @@ impl Host {
         }
     }
 
-    fn resolve_now(self, host: &str, port: u16) -> io::Result<Vec<std::net::SocketAddr>> {
+    /// Sends the SYN; the socket is not connected yet.
+    fn begin_connect(self, address: SocketAddr, options: SocketOptions) -> io::Result<Socket> {
+        let run = self.acts()?;
+        let id = run.network(|network, now, link| network.connect(now, link, self.id(), address, options));
+        let id = id.map_err(|error| self.cannot("connect to", address, error))?;
+        Ok(Socket::new(self.run, EndId::Tcp(id)))
+    }
+
+    fn resolve_now(self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         let found = self.run().network(|network, _, _| network.resolve(self.id(), host));
         match found {
             Some(ip) => Ok(vec![(ip, port).into()]),

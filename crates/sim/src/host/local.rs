@@ -32,7 +32,7 @@ struct Listening {
 
 impl Listening {
     fn new(host: Host, path: &Path, options: ListenOptions) -> io::Result<Self> {
-        let run = host.run();
+        let run = host.acts()?;
         let id = run.network(|network, _, _| network.local_listen(host.id(), path, options));
         let id = id.map_err(|error| host.cannot("listen on", path.display(), error))?;
         run.made(id.object());
@@ -92,7 +92,7 @@ impl Host {
     }
 
     fn unlink_now(self, path: &Path) -> io::Result<()> {
-        self.run().network(|network, _, _| network.local_unlink(self.id(), path))
+        self.acts()?.network(|network, _, _| network.local_unlink(self.id(), path))
     }
 }
 
@@ -103,7 +103,7 @@ impl LocalSockets for Host {
     async fn connect_unix(&self, path: &Path, options: SocketOptions) -> io::Result<SimUnixStream> {
         let turn = Next::Operation(Operation::new("connect to a Unix socket"));
         poll_fn(|context| self.run().executor.poll_turn(context, turn)).await;
-        match self.connect_now(&self.run(), path, options)? {
+        match self.connect_now(&*self.acts()?, path, options)? {
             Poll::Ready(socket) => Ok(SimUnixStream { socket: Arc::new(socket) }),
             Poll::Pending => Err(io::Error::from_raw_os_error(libc::EAGAIN)),
         }
@@ -159,7 +159,7 @@ impl BlockingLocalSockets for Host {
         timeout: Option<Duration>,
     ) -> io::Result<SimBlockingUnixStream> {
         let timeout = timeout_nanos(timeout)?;
-        let run = self.run();
+        let run = self.acts()?;
         run.executor.point(Operation::new("connect"));
         let until = (timeout > 0).then(|| run.executor.now().saturating_add(timeout));
         loop {

@@ -15,7 +15,7 @@ use wavetank_runtime::{
 
 use super::ending::{Ending, ending};
 use super::local::SimUnixStream;
-use super::socket::{EndId, Listening, Socket};
+use super::socket::{Listening, Socket};
 use super::{Host, context};
 use crate::executor::{TaskId, TimerKey, Wait};
 
@@ -57,16 +57,13 @@ impl Runtime for Host {
     }
 
     async fn connect(&self, address: SocketAddr, options: SocketOptions) -> io::Result<SimStream> {
-        let id =
-            self.run().network(|network, now, link| network.connect(now, link, self.id(), address, options));
-        let id = id.map_err(|error| self.cannot("connect to", address, error))?;
-        let socket = Socket::new(self.run, EndId::Tcp(id));
+        let socket = self.begin_connect(address, options)?;
         poll_fn(|context| socket.poll_connected(context)).await?;
         Ok(SimStream { socket: Arc::new(socket) })
     }
 
     async fn listen(&self, address: SocketAddr, options: ListenOptions) -> io::Result<SimListener> {
-        let run = self.run();
+        let run = self.acts()?;
         let id = run.network(|network, _, _| network.listen(self.id(), address, options));
         let id = id.map_err(|error| self.cannot("listen on", address, error))?;
         Ok(SimListener { listening: Listening::new(&run, id) })

@@ -13,7 +13,7 @@ use wavetank_runtime::{
 
 use super::ending::{Ending, ending};
 use super::locks::{SimCondvar, SimGuard, SimMutex};
-use super::socket::{EndId, Listening, Socket, timeout_nanos};
+use super::socket::{Listening, Socket, timeout_nanos};
 use super::{Host, context};
 use crate::executor::{Operation, TaskId, Wait};
 use crate::net::Direction;
@@ -85,16 +85,13 @@ impl Threads for Host {
         timeout: Option<Duration>,
     ) -> io::Result<SimBlockingStream> {
         let timeout = timeout_nanos(timeout)?;
-        let run = self.run();
-        let id = run.network(|network, now, link| network.connect(now, link, self.id(), address, options));
-        let id = id.map_err(|error| self.cannot("connect to", address, error))?;
-        let socket = Socket::new(self.run, EndId::Tcp(id));
+        let socket = self.begin_connect(address, options)?;
         socket.connected(timeout)?;
         Ok(SimBlockingStream { socket: Arc::new(socket) })
     }
 
     fn listen(&self, address: SocketAddr, options: ListenOptions) -> io::Result<SimBlockingListener> {
-        let run = self.run();
+        let run = self.acts()?;
         run.executor.point(Operation::new("listen"));
         let id = run.network(|network, _, _| network.listen(self.id(), address, options));
         let id = id.map_err(|error| self.cannot("listen on", address, error))?;

@@ -31,7 +31,7 @@ const VERB: &str = "receive from";
 
 impl Socket {
     fn bind(host: Host, address: SocketAddr, options: SocketOptions) -> io::Result<Self> {
-        let run = host.run();
+        let run = host.acts()?;
         let id = run.network(|network, _, _| network.udp_bind(host.id(), address, options));
         let id = id.map_err(|error| host.cannot("bind a UDP socket to", address, error))?;
         run.made(id.object());

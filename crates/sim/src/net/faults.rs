@@ -79,6 +79,8 @@ impl Network {
         for (socket, _) in self.open_sockets(host) {
             self.close(now, out, socket);
         }
+        self.udp_vanish(host);
+        self.local_vanish(out, host);
         self.drop_cancelled();
     }
 

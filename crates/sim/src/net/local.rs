@@ -320,7 +320,7 @@ impl Network {
         ends.chain(listeners.map(|id| id.object())).collect()
     }
 
-    /// All sockets of a machine that is gone. Paths stay, as files do.
+    /// Closes all sockets of a host whose process or machine is gone. Paths stay, as files do.
     pub(super) fn local_vanish(&mut self, out: &mut dyn Outside, host: HostId) {
         let local = &self.local;
         let of_host = |id: &&LocalListenerId| local.places[id.0 as usize].0 == host;

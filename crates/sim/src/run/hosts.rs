@@ -45,6 +45,12 @@ impl Run {
         self.executor.kill_host(host);
     }
 
+    /// Notes that turmoil has crashed a host, or starts it.
+    #[cfg(feature = "turmoil")]
+    pub(crate) fn set_down(&self, host: HostIndex, down: bool) {
+        self.hosts[host].down.set(down);
+    }
+
     /// Whether the main of a host can be started more than once.
     pub(crate) fn can_restart(&self, host: HostIndex) -> bool {
         self.hosts[host].main.borrow().is_some()

@@ -47,6 +47,7 @@ impl Driver {
         executor.budget_is_renewed();
         executor.begin_in_domains();
         if let Some(start) = self.start.take() {
+            run.set_down(self.host, false);
             start(run, self.host);
         }
         executor.fire_timers();
@@ -92,6 +93,7 @@ impl Drop for Driver {
             // Outside of all domains the clock shows the simulation's time.
             let _entered = run.executor.enter_domain(self.host, run.executor.now());
             // The Unix sockets. Those of turmoil's close as the tasks and threads that have them are dropped.
+            run.set_down(self.host, true);
             let host = Host::new(self.run, self.host).id();
             run.network(|network, now, link| network.vanish(now, link, host));
             run.executor.tear_down_domain();

@@ -12,6 +12,7 @@ use wavetank_runtime::{
 
 use super::*;
 use crate::Udp;
+use crate::faults::Crash;
 
 const PATH: &str = "/run/db.sock";
 
@@ -110,6 +111,73 @@ fn udp_and_unix_sockets_that_a_client_leaves_open_are_leaks() {
         "the Unix socket client:/run/db.sock",
     ] {
         assert!(left.starts_with("leak") && left.contains(socket), "{socket} is missing from {left}");
+    }
+}
+
+/// Tidies up when it is dropped, and says goodbye.
+struct Polite<W: BlockingDatagrams + BlockingLocalSockets> {
+    host: W,
+    socket: W::UdpSocket,
+    peer: SocketAddr,
+}
+
+impl<W: BlockingDatagrams + BlockingLocalSockets> Drop for Polite<W> {
+    fn drop(&mut self) {
+        let _ = self.socket.send_to(b"goodbye", self.peer);
+        if let Ok(socket) = self.host.bind_udp(any(0), SocketOptions::new()) {
+            let _ = socket.send_to(b"from another socket", self.peer);
+        }
+        let _ = self.host.connect(self.peer, SocketOptions::new(), None);
+        let _ = self.host.listen(any(80), ListenOptions::new());
+        let _ = self.host.unlink_unix(Path::new(PATH));
+    }
+}
+
+/// A kernel closes the sockets of a process that it kills, and no destructor runs there.
+#[test]
+fn the_destructors_of_a_crashed_host_reach_nobody_and_its_sockets_are_closed() {
+    for how in [Crash::Process, Crash::Machine] {
+        let outcome = seeded(1, move |sim| {
+            sim.perturb(false);
+            sim.server_thread("victim", |host| {
+                let socket = BlockingDatagrams::bind_udp(&host, any(53), SocketOptions::new())?;
+                let peer = Threads::resolve(&host, "observer", 53)?[0];
+                let polite = Polite { host, socket, peer };
+                let listener =
+                    BlockingLocalSockets::listen_unix(&host, Path::new(PATH), ListenOptions::new());
+                // The path is a file, and nobody has removed it.
+                let listener = listener.inspect_err(|error| tracing::info!("starts again: {error}"))?;
+                polite.socket.send_to(b"hello", peer)?;
+                listener.accept().map(drop)
+            });
+            sim.client_thread("observer", move |host| {
+                let socket = BlockingDatagrams::bind_udp(&host, any(53), SocketOptions::new())?;
+                let mut buffer = [0; 16];
+                let (count, from) = socket.recv_from(&mut buffer)?;
+                assert_eq!(&buffer[..count], b"hello");
+                host.weather().crash("victim", how);
+                socket.set_read_timeout(Some(Duration::from_secs(1)))?;
+                let more = socket.recv_from(&mut buffer).map_err(|error| error.kind());
+                assert_eq!(more, Err(std::io::ErrorKind::WouldBlock), "the dead say nothing");
+                // A machine that is there and has nobody at the port refuses; one that is gone is silent.
+                socket.connect(from)?;
+                socket.send(b"anybody?")?;
+                let answer = socket.recv(&mut buffer).map_err(|error| error.kind());
+                let expected = match how {
+                    Crash::Process => std::io::ErrorKind::ConnectionRefused,
+                    Crash::Machine => std::io::ErrorKind::WouldBlock,
+                };
+                assert_eq!(answer, Err(expected), "{how:?}");
+                host.weather().restart("victim");
+                Threads::sleep(&host, Duration::from_secs(1));
+                std::io::Result::Ok(())
+            });
+        });
+        let (symptom, trace) = (symptom(&outcome), outcome.trace.render());
+        assert!(symptom.starts_with("error in victim: Address already in use"), "{symptom}\n{trace}");
+        let (until_it_is_back, _) = trace.split_once("victim is started again").expect("it is");
+        assert_eq!(until_it_is_back.matches("-> observer:53 sends").count(), 1, "{trace}");
+        assert!(!until_it_is_back.contains("connects"), "{trace}");
     }
 }
 
