@@ -233,7 +233,7 @@ mod a_cut_at_any_byte {
 
     fn judge_opening(how: End, error: &OpenError) {
         let stage = match error {
-            OpenError::Ended { stage } if how != End::Reset => stage,
+            OpenError::Ended { stage, .. } if how != End::Reset => stage,
             OpenError::Io { stage, .. } if how != End::Finish => stage,
             other => panic!("the opening fails by the cut: {other:?}"),
         };

@@ -4,6 +4,7 @@ mod open;
 
 use crate::Closed;
 
+pub(crate) use open::{CLIENT, authority};
 pub use open::{Fault, HandshakeError, OpenError, ProxyError, RedirectError, Rejection, RequestError, Stage};
 
 /// The failure of an operation on a connection.

@@ -2,6 +2,7 @@
 
 mod closing;
 mod cutting;
+mod failing;
 mod flooding;
 mod opening;
 mod peer;

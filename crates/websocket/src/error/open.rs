@@ -5,6 +5,7 @@ use std::io;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
+use url::Url;
 
 use crate::deflate::NegotiationError;
 
@@ -26,14 +27,14 @@ impl fmt::Display for Stage {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Connect => "connecting",
-            Self::Proxy => "asking the proxy",
+            Self::Proxy => "the request to the proxy",
             Self::Tls => "the TLS handshake",
             Self::Handshake => "the WebSocket handshake",
         })
     }
 }
 
-/// Whose fault a failed opening is.
+/// Whose fault a failed opening is, or the end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
@@ -72,25 +73,31 @@ pub enum OpenError {
         error: io::Error,
     },
     /// The transport failed on the way. May be tried again.
-    #[error("the transport failed during {stage}: {error}")]
+    #[error("the transport to {peer} failed during {stage}: {error}")]
     Io {
         /// How far the opening was.
         stage: Stage,
+        /// With whom it was under way: see [`peer`](OpenError::peer).
+        peer: String,
         /// Why.
         #[source]
         error: io::Error,
     },
     /// The transport ended on the way, before an answer. May be tried again.
-    #[error("the transport ended during {stage}")]
+    #[error("the transport to {peer} ended during {stage}")]
     Ended {
         /// How far the opening was.
         stage: Stage,
+        /// With whom it was under way: see [`peer`](OpenError::peer).
+        peer: String,
     },
     /// The opening took longer than its timeout. May be tried again.
-    #[error("the opening timed out during {stage}")]
+    #[error("the opening with {peer} timed out during {stage}")]
     TimedOut {
         /// How far it was.
         stage: Stage,
+        /// With whom it was under way: see [`peer`](OpenError::peer).
+        peer: String,
     },
     /// The proxy did not connect us.
     #[error("the proxy {proxy} did not connect to {target}: {error}")]
@@ -114,20 +121,28 @@ pub enum OpenError {
         error: rustls::Error,
     },
     /// The server answered, but not by a WebSocket. Its status says what to do.
-    #[error("the server refused the WebSocket with status {}", .0.status)]
+    #[error("{} was refused with status {}", .0.url, .0.status)]
     Rejected(Box<Rejection>),
     /// The server sent us elsewhere, and we do not go there.
-    #[error("the redirect to {location:?} is not followed: {error}")]
+    #[error("the redirect of {url} to {location:?} is not followed: {error}")]
     Redirect {
-        /// Where to.
+        /// Where from, without user and password.
+        url: Box<Url>,
+        /// Where to, as the server said it.
         location: String,
         /// Why not.
         #[source]
         error: RedirectError,
     },
     /// The server's: its answer is no valid acceptance. Trying again will not help until it is mended.
-    #[error("the server broke the WebSocket handshake: {0}")]
-    Handshake(#[source] HandshakeError),
+    #[error("{peer} broke the WebSocket handshake: {error}")]
+    Handshake {
+        /// The server: see [`peer`](OpenError::peer).
+        peer: String,
+        /// How.
+        #[source]
+        error: HandshakeError,
+    },
     /// The client's (seen from a server): its request is none for a WebSocket. It was answered by a status.
     #[error("the client broke the WebSocket handshake: {0}")]
     Request(#[source] RequestError),
@@ -141,16 +156,38 @@ impl OpenError {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Url { .. } | Self::Setup(_) | Self::Refused(_) => Fault::Caller,
+            Self::Proxy { .. }
+            | Self::Io { stage: Stage::Proxy, .. }
+            | Self::Ended { stage: Stage::Proxy, .. }
+            | Self::TimedOut { stage: Stage::Proxy, .. } => Fault::Proxy,
             Self::Connect { .. } | Self::Io { .. } | Self::Ended { .. } | Self::TimedOut { .. } => {
                 Fault::Network
             }
-            Self::Proxy { .. } => Fault::Proxy,
             Self::Rejected(rejection) if rejection.status.is_client_error() => Fault::Caller,
             Self::Tls { .. }
             | Self::Rejected(_)
             | Self::Redirect { .. }
-            | Self::Handshake(_)
+            | Self::Handshake { .. }
             | Self::Request(_) => Fault::Peer,
+        }
+    }
+
+    /// Returns with whom the opening was under way when it failed, if it had come so far: the server, or the proxy that was
+    /// connected to or asked, as host and port (IPv6 in brackets); the path of a Unix socket; on the accept side, `the client`.
+    #[must_use]
+    pub fn peer(&self) -> Option<String> {
+        match self {
+            Self::Connect { endpoint: peer, .. }
+            | Self::Io { peer, .. }
+            | Self::Ended { peer, .. }
+            | Self::TimedOut { peer, .. }
+            | Self::Proxy { proxy: peer, .. }
+            | Self::Tls { peer, .. }
+            | Self::Handshake { peer, .. } => Some(peer.clone()),
+            Self::Rejected(rejection) => Some(authority(&rejection.url)),
+            Self::Redirect { url, .. } => Some(authority(url)),
+            Self::Request(_) | Self::Refused(_) => Some(CLIENT.to_owned()),
+            Self::Url { .. } | Self::Setup(_) => None,
         }
     }
 
@@ -167,6 +204,15 @@ impl OpenError {
     }
 }
 
+/// Whom the accept side speaks with: it is given a stream, and knows no address.
+pub(crate) const CLIENT: &str = "the client";
+
+/// Host and port, as errors name them.
+pub(crate) fn authority(url: &Url) -> String {
+    let default_port = if url.scheme() == "wss" { 443 } else { 80 };
+    format!("{}:{}", url.host_str().unwrap_or_default(), url.port().unwrap_or(default_port))
+}
+
 fn is_transient_status(status: StatusCode) -> bool {
     matches!(status.as_u16(), 429 | 500 | 502 | 503 | 504)
 }
@@ -175,6 +221,8 @@ fn is_transient_status(status: StatusCode) -> bool {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Rejection {
+    /// What was asked for, at the end of all redirects; without user and password.
+    pub url: Url,
     /// Its status.
     pub status: StatusCode,
     /// Its headers.
@@ -190,9 +238,12 @@ pub struct Rejection {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HandshakeError {
-    /// The answer is no HTTP/1.1.
-    #[error("the answer is no HTTP/1.1")]
-    NotHttp,
+    /// The answer is no HTTP/1: another protocol is spoken there. Known from the first bytes, and not waited for any longer.
+    #[error("the answer is no HTTP/1.1, but begins with \"{beginning}\"{hint}", hint = hint(beginning))]
+    NotHttp {
+        /// What came: at most 32 bytes, of which those that are not printable ASCII are escaped as in Rust's literals.
+        beginning: String,
+    },
     /// The head of the answer is longer than the limit.
     #[error("the head of the answer is longer than {limit_bytes} bytes, or has too many headers")]
     HeadTooLarge {
@@ -224,9 +275,12 @@ pub enum HandshakeError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RequestError {
-    /// This is no HTTP/1.1. Answered by 400.
-    #[error("the request is no HTTP/1.1")]
-    NotHttp,
+    /// This is no HTTP/1.1, perhaps another protocol. Known from the first bytes. Answered by 400.
+    #[error("the request is no HTTP/1.1, but begins with \"{beginning}\"{hint}", hint = hint(beginning))]
+    NotHttp {
+        /// What came: at most 32 bytes, of which those that are not printable ASCII are escaped as in Rust's literals.
+        beginning: String,
+    },
     /// The head is longer than the limit. Answered by 431.
     #[error("the head of the request is longer than {limit_bytes} bytes, or has too many headers")]
     HeadTooLarge {
@@ -269,12 +323,21 @@ pub enum ProxyError {
     /// A SOCKS5 proxy did not take the user and password.
     #[error("it did not take the user and password")]
     Credentials,
-    /// What it sent is not its protocol.
-    #[error("what it sent is not its protocol")]
-    Malformed,
+    /// What it sent is not its protocol. Known from the first bytes.
+    #[error("what it sent is not its protocol, but begins with \"{beginning}\"{hint}", hint = hint(beginning))]
+    Malformed {
+        /// What came: at most 32 bytes, of which those that are not printable ASCII are escaped as in Rust's literals.
+        beginning: String,
+    },
     /// The head of its answer is longer than the limit.
     #[error("the head of its answer is too long")]
     HeadTooLarge,
+}
+
+/// What speaks in `beginning`, where that is known: records of TLS, whose first bytes are 20 to 23 and 3 (RFC 8446, section 5.1).
+fn hint(beginning: &str) -> &'static str {
+    let in_tls = ["\\x14\\x03", "\\x15\\x03", "\\x16\\x03", "\\x17\\x03"];
+    if in_tls.iter().any(|record| beginning.starts_with(record)) { " (this is TLS)" } else { "" }
 }
 
 fn socks_text(code: u8) -> &'static str {

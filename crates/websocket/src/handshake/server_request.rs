@@ -5,7 +5,7 @@ use http::header::{SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, Method, Uri};
 
 use super::digest;
-use super::head::{RequestHead, has_token, shown, single, tokens};
+use super::head::{RequestHead, beginning, has_token, shown, single, tokens};
 use crate::error::RequestError;
 
 /// A client's request for a WebSocket. All that RFC 6455 demands of it holds.
@@ -63,10 +63,15 @@ impl Request {
         let key = only_text(&headers, &SEC_WEBSOCKET_KEY, "Sec-WebSocket-Key")?;
         let key = key.filter(|key| digest::is_key(key.as_bytes()));
         let key = key.ok_or(RequestError::Header("Sec-WebSocket-Key"))?;
-        let uri = target.parse::<Uri>().map_err(|_| RequestError::NotHttp)?;
+        let uri = target.parse::<Uri>().map_err(|_| no_target(&target))?;
         let subprotocols = subprotocols(&headers)?;
         Ok(Self { uri, headers, subprotocols, origin, host, is_secure, key })
     }
+}
+
+/// The request is a `GET` of what cannot be asked for.
+fn no_target(target: &str) -> RequestError {
+    RequestError::NotHttp { beginning: beginning(format!("GET {target}").as_bytes()) }
 }
 
 /// Bytes of a body would be read as frames.

@@ -2,6 +2,7 @@
 
 mod closing;
 mod conversing;
+mod failing;
 mod opening;
 mod raw_peer;
 mod receiving;

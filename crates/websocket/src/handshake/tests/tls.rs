@@ -189,7 +189,7 @@ fn a_server_that_speaks_no_tls_is_told_from_one_that_ends() {
     let mut opening = open(request("wss://example.test/").tls(trusting()));
     written(&mut opening);
     opening.end_of_input();
-    assert!(matches!(failure(opening.process(NOW)), OpenError::Ended { stage: Stage::Tls }));
+    assert!(matches!(failure(opening.process(NOW)), OpenError::Ended { stage: Stage::Tls, .. }));
 }
 
 #[test]
