@@ -64,13 +64,14 @@ impl<T: Threads> WebSocket<T> {
         wire.set_read_timeout(None)?;
         wire.set_write_timeout(None)?;
         let (pen, control) = (wire.duplicate()?, wire.duplicate()?);
+        let eye = Eye::new(wire, session.connection().read_bytes());
         let shared = Arc::new(Shared::new(threads.clone(), session, pen, control, close_timeout));
         // From here on dropping the handle ends whatever has started.
         let socket = Self { handle: Arc::new(Handle { shared: Arc::clone(&shared), opened }) };
         let writing = Arc::clone(&shared);
         // Nobody joins them: they end with the connection, and hold nothing that outlives it.
         drop(threads.spawn("websocket writer", move || writer::run(&writing))?);
-        drop(threads.spawn("websocket reader", move || reader::run(&shared, Eye::new(wire)))?);
+        drop(threads.spawn("websocket reader", move || reader::run(&shared, eye))?);
         Ok(socket)
     }
 
@@ -90,7 +91,8 @@ impl<T: Threads> WebSocket<T> {
     /// # Errors
     ///
     /// Those of [`recv`](Self::recv), and [`Error::TimedOut`]: nothing is lost, not even in the middle of a message that
-    /// comes in fragments.
+    /// comes in fragments, and the call may be repeated. So it may while the connection is closing: messages can come until
+    /// the outcome is there.
     pub fn recv_timeout(&self, timeout: Duration) -> Result<Message, Error> {
         self.receive(Some(timeout), Connection::recv_message)
     }
@@ -163,7 +165,8 @@ impl<T: Threads> WebSocket<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`ping`](Self::ping), and [`Error::TimedOut`]: a pong that comes later does no harm.
+    /// Those of [`ping`](Self::ping), and [`Error::TimedOut`]: a pong that comes later does no harm, and the call may be repeated.
+    /// [`Error::Closing`] if the connection is closing by then, and how it ends is not known yet: no further ping will go out.
     pub fn ping_timeout(&self, timeout: Duration) -> Result<Duration, Error> {
         self.ping_until(self.deadline_after(Some(timeout)))
     }
@@ -192,7 +195,7 @@ impl<T: Threads> WebSocket<T> {
                 return Err(Error::Closed(closed.clone()));
             }
             if deadline.is_some_and(|deadline| deadline <= shared.threads.now()) {
-                return Err(Error::TimedOut);
+                return Err(if guard.is_open() { Error::TimedOut } else { Error::Closing });
             }
             guard = shared.wait_for_progress(guard, deadline);
         }
@@ -312,7 +315,8 @@ fn wait_for_arrival<'a, T: Threads>(
 pub(super) fn closed_or(waited: Result<Closed, Error>) -> Error {
     match waited {
         Ok(closed) => Error::Closed(closed),
-        Err(error) => error,
+        // The time of the call is up before the outcome is there. Nothing can be sent any more, so repeating is of no use.
+        Err(_) => Error::Closing,
     }
 }
 

@@ -6,6 +6,7 @@ mod failing;
 mod flooding;
 mod opening;
 mod peer;
+mod read_sizes;
 mod reading;
 mod receiving;
 mod sending;

@@ -5,6 +5,7 @@ mod conversing;
 mod failing;
 mod opening;
 mod raw_peer;
+mod read_sizes;
 mod receiving;
 mod reconnecting;
 mod sending;
