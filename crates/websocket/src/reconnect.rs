@@ -11,9 +11,13 @@
 //!
 //! # Not here
 //!
-//! The loops that sleep and connect: the async and the blocking client have one each.
+//! The loops that sleep and connect: the async and the blocking client have one each. What they tell: `retry`.
+
+mod retry;
 
 use std::time::Duration;
+
+pub use retry::{Failure, HookError, Reason, Retry};
 
 /// How long to wait between attempts to connect.
 ///

@@ -8,9 +8,9 @@ use http::{HeaderMap, StatusCode};
 use wavetank_runtime::{BlockingStream, BlockingUnixStream, Threads};
 
 use super::open::{read, seed, write};
-use super::socket::{Opened, WebSocket};
+use super::socket::WebSocket;
 use super::wire::{BoxWire, Local, Tcp};
-use crate::handshake::{AcceptOptions, AcceptStep, Accepting, Request};
+use crate::handshake::{AcceptOptions, AcceptStep, Accepting, Opened, Request};
 use crate::{Config, OpenError};
 
 /// Bytes of a read at most.

@@ -12,9 +12,9 @@ use wavetank_runtime::{
 };
 
 use super::reconnect::Reconnect;
-use super::socket::{Opened, WebSocket};
+use super::socket::WebSocket;
 use super::wire::{BoxWire, Local, Tcp, is_temporary};
-use crate::handshake::{ClientRequest, Endpoint, Opening, Response, Step};
+use crate::handshake::{ClientRequest, Endpoint, Opened, Opening, Response, Step};
 use crate::session::Session;
 use crate::{Config, OpenError};
 

@@ -9,13 +9,15 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderMap;
 use wavetank_runtime::{Instant, Threads};
 
 use super::eye::{Eye, look, patience};
 use super::shared::{Guard, Shared};
 use super::wire::BoxWire;
 use super::{reader, writer};
-use crate::handshake::{Agreed, Request, Response};
+use crate::deflate::Parameters;
+use crate::handshake::{Opened, Request, Response};
 use crate::protocol::{Connection, State, Statistics};
 use crate::session::Session;
 use crate::{CloseCode, Closed, Error, Fragment, Message, OpenError};
@@ -31,14 +33,6 @@ pub struct WebSocket<T: Threads> {
 pub(super) struct Handle<T: Threads> {
     pub(super) shared: Arc<Shared<T>>,
     opened: Opened,
-}
-
-/// How the connection was opened.
-pub(super) enum Opened {
-    /// By us; the server's answer.
-    Client(Response),
-    /// By the client; its request, and what we agreed to.
-    Server(Agreed),
 }
 
 impl<T: Threads> WebSocket<T> {
@@ -219,7 +213,7 @@ impl<T: Threads> WebSocket<T> {
         }
     }
 
-    /// Waits until the connection is over, whoever closes it, and tells how it ended.
+    /// Waits for the outcome of the connection. Does not begin to close it. In tasks it is called `closed`.
     pub fn wait_closed(&self) -> Closed {
         match self.shared().wait_closed(self.shared().lock(), None) {
             Ok(closed) => closed,
@@ -227,49 +221,58 @@ impl<T: Threads> WebSocket<T> {
         }
     }
 
-    /// The outcome of the connection, once it is over.
+    /// Returns the outcome of the connection, once it is over.
     #[must_use]
     pub fn outcome(&self) -> Option<Closed> {
         self.shared().lock().closed().cloned()
     }
 
-    /// How far the connection is.
+    /// Returns how far the connection is.
     #[must_use]
     pub fn state(&self) -> State {
         self.shared().lock().session.connection().state()
     }
 
-    /// What has gone over the connection so far, and the latest latency.
+    /// Returns the counts of the connection so far, and the latest latency.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
         self.shared().lock().session.connection().statistics().clone()
     }
 
-    /// The subprotocol that the server chose, if any.
+    /// Returns what was said at the opening: the server's answer on a client, the client's request on a server.
     #[must_use]
-    pub fn subprotocol(&self) -> Option<&str> {
-        match &self.handle.opened {
-            Opened::Client(response) => response.subprotocol.as_deref(),
-            Opened::Server(agreed) => agreed.subprotocol.as_deref(),
-        }
+    pub fn opened(&self) -> &Opened {
+        &self.handle.opened
     }
 
-    /// The server's answer to the opening, if it was we who asked.
+    /// Returns the server's answer to the opening, on a client.
     #[must_use]
     pub fn response(&self) -> Option<&Response> {
-        match &self.handle.opened {
-            Opened::Client(response) => Some(response),
-            Opened::Server(_) => None,
-        }
+        self.opened().response()
     }
 
-    /// The client's request, if it was we who accepted.
+    /// Returns the client's request, on a server.
     #[must_use]
     pub fn request(&self) -> Option<&Request> {
-        match &self.handle.opened {
-            Opened::Client(_) => None,
-            Opened::Server(agreed) => Some(&agreed.request),
-        }
+        self.opened().request()
+    }
+
+    /// Returns the peer's headers at the opening: of the server's answer on a client, of the request on a server.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        self.opened().headers()
+    }
+
+    /// Returns the subprotocol that the server chose, if any.
+    #[must_use]
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.opened().subprotocol()
+    }
+
+    /// Returns the compression that was agreed on, if any.
+    #[must_use]
+    pub fn compression(&self) -> Option<Parameters> {
+        self.opened().compression()
     }
 
     pub(super) fn shared(&self) -> &Shared<T> {
@@ -328,7 +331,7 @@ impl<T: Threads> Clone for WebSocket<T> {
 
 impl<T: Threads> fmt::Debug for WebSocket<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WebSocket").finish_non_exhaustive()
+        f.debug_struct("WebSocket").field("state", &self.state()).finish_non_exhaustive()
     }
 }
 

@@ -9,6 +9,7 @@ mod peer;
 mod read_sizes;
 mod reading;
 mod receiving;
+mod reconnecting;
 mod sending;
 
 use std::sync::{Arc, Weak};

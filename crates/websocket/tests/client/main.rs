@@ -10,3 +10,4 @@ mod receiving;
 mod reconnecting;
 mod sending;
 mod serving;
+mod streaming;
