@@ -161,6 +161,8 @@ mod a_client_that_begins_with_tls {
 
     /// The accept side ends its stream, and the client sees that it was answered.
     fn is_answered_at_once(sim: &mut Sim, side: Side) {
+        let part = [1, 4, HELLO.len()][sim.choose("part", 3) as usize];
+        let pause = Duration::from_millis(1) * sim.choose("pause", 4);
         sim.perturb(false).faults(Faults::none().short_transfers());
         match side {
             Side::Tasks => sim.server("server", async |host: Host| {
@@ -177,14 +179,17 @@ mod a_client_that_begins_with_tls {
                 io::Result::Ok(())
             }),
         }
-        sim.client("client", async |host: Host| {
+        sim.client("client", async move |host: Host| {
             let start = Runtime::now(&host);
             let server = Runtime::resolve(&host, "server", 80).await.expect("a name")[0];
             let stream = Runtime::connect(&host, server, SocketOptions::new()).await;
             let mut stream = stream.expect("somebody listens");
             stream.set_nodelay(true).expect("is open");
-            // One byte says it, and more of them might be answered by a reset.
-            stream.write_all(&HELLO[..1]).await.expect("is open");
+            for part in HELLO.chunks(part) {
+                // What comes after the answer is under way is no reason to take that back.
+                stream.write_all(part).await.expect("is open");
+                Runtime::sleep(&host, pause).await;
+            }
             let mut answer = String::new();
             stream.read_to_string(&mut answer).await.expect("text, and its end");
             assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");

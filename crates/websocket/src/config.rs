@@ -5,7 +5,8 @@ use std::time::Duration;
 /// Limits, keepalive, deadlines and compression of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// How long opening a connection may take in all: name lookup, TCP, proxy, TLS, HTTP, redirects. Default: 10 s.
+    /// How long opening a connection may take in all: name lookup, TCP, proxy, TLS, HTTP, redirects; on the accept side TLS, the
+    /// request, and the answer. Default: 10 s.
     pub open_timeout: Duration,
     /// How long closing may take, from the first Close frame (or failure) to the end of the transport. When it has passed the
     /// connection is over, whatever the peer and the socket do. Default: 10 s.

@@ -6,7 +6,8 @@
 //! [`OpenError`]. [`Accepting`] is the server's side, of the same shape, but for the question that it asks
 //! the application.
 //!
-//! What is asked for: [`ClientRequest`] with its [`Proxies`] and [`TlsOptions`], [`AcceptOptions`] for servers.
+//! What is asked for: [`ClientRequest`] with its [`Proxies`] and [`TlsOptions`], [`AcceptOptions`] for servers. What was said:
+//! [`Opened`].
 //!
 //! # Invariants
 //!

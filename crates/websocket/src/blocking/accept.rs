@@ -99,7 +99,8 @@ impl<T: Threads> Server<T> {
     ///
     /// # Errors
     ///
-    /// Why no connection came about. The client has been told, if it could be, and the stream is closed.
+    /// Why no connection came about. A client that broke the handshake, or was refused, has been told by a status; this waits
+    /// until it has ended its stream, within the open timeout.
     pub fn accept<S: BlockingStream>(&self, stream: S) -> Result<WebSocket<T>, OpenError> {
         self.accept_with(stream, |_| Answer::Accept)
     }

@@ -24,7 +24,11 @@ const READ_BYTES: usize = 16 * 1024;
 /// Connects to a Unix socket; a function, because not every world has them.
 type DialUnix<T> = fn(&T, &Path, SocketOptions, Option<Duration>) -> io::Result<BoxWire>;
 
-/// Opens connections.
+/// Opens connections as a client. Cheap to clone.
+///
+/// # Defaults
+///
+/// [`Config::default`]; the system's [`SocketOptions`]; TCP without Nagle's algorithm; no Unix sockets.
 ///
 /// ```no_run
 /// use wavetank_runtime::Std;

@@ -49,6 +49,9 @@ pub enum Fault {
 }
 
 /// Why no connection came about. Nothing is left open by any of these.
+///
+/// [`peer`](Self::peer) says with whom, [`fault`](Self::fault) whose fault it is, and [`is_transient`](Self::is_transient)
+/// whether it may be tried again as it is. No text of these shows a user or password.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -63,7 +66,7 @@ pub enum OpenError {
     /// The caller's: the request cannot be made with these settings.
     #[error("the request cannot be made: {0}")]
     Setup(String),
-    /// The transport did not connect. May be tried again.
+    /// The transport did not connect: the network's fault. May be tried again.
     #[error("connecting to {endpoint} failed: {error}")]
     Connect {
         /// Where to.
@@ -72,7 +75,7 @@ pub enum OpenError {
         #[source]
         error: io::Error,
     },
-    /// The transport failed on the way. May be tried again.
+    /// The transport failed on the way: the network's fault, or the proxy's while that was asked. May be tried again.
     #[error("the transport to {peer} failed during {stage}: {error}")]
     Io {
         /// How far the opening was.
@@ -83,7 +86,8 @@ pub enum OpenError {
         #[source]
         error: io::Error,
     },
-    /// The transport ended on the way, before an answer. May be tried again.
+    /// The transport ended on the way, before an answer: the network's fault, or the proxy's while that was asked. May be tried
+    /// again.
     #[error("the transport to {peer} ended during {stage}")]
     Ended {
         /// How far the opening was.
@@ -91,7 +95,7 @@ pub enum OpenError {
         /// With whom it was under way: see [`peer`](OpenError::peer).
         peer: String,
     },
-    /// The opening took longer than its timeout. May be tried again.
+    /// The opening took longer than its timeout: the network's fault, or the proxy's while that was asked. May be tried again.
     #[error("the opening with {peer} timed out during {stage}")]
     TimedOut {
         /// How far it was.
@@ -99,7 +103,7 @@ pub enum OpenError {
         /// With whom it was under way: see [`peer`](OpenError::peer).
         peer: String,
     },
-    /// The proxy did not connect us.
+    /// The proxy's: it did not connect us. May be tried again if it says that it is overloaded, or that the network failed.
     #[error("the proxy {proxy} did not connect to {target}: {error}")]
     Proxy {
         /// The proxy: host and port.
@@ -110,7 +114,7 @@ pub enum OpenError {
         #[source]
         error: ProxyError,
     },
-    /// TLS failed: a certificate that is not trusted, no common version, or a violation. Check the roots
+    /// The peer's: TLS failed, by a certificate that is not trusted, no common version, or a violation. Check the roots
     /// ([`TlsOptions::roots`](crate::session::TlsOptions::roots)) and the name before trying again.
     #[error("TLS with {peer} failed: {error}")]
     Tls {
@@ -120,15 +124,16 @@ pub enum OpenError {
         #[source]
         error: rustls::Error,
     },
-    /// The server answered, but not by a WebSocket. Its status says what to do.
+    /// The server answered, but not by a WebSocket. Its status says what to do: 4xx is the caller's fault, any other the server's;
+    /// after 429, 500, 502, 503 and 504 it may be tried again.
     #[error("{} was refused with status {}", .0.url, .0.status)]
     Rejected(Box<Rejection>),
-    /// The server sent us elsewhere, and we do not go there.
+    /// The server's: it sent us elsewhere, and we do not go there.
     #[error("the redirect of {url} to {location:?} is not followed: {error}")]
     Redirect {
         /// Where from, without user and password.
         url: Box<Url>,
-        /// Where to, as the server said it.
+        /// Where to, as the server said it, but without user and password.
         location: String,
         /// Why not.
         #[source]
@@ -152,7 +157,8 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// Whose fault it is.
+    /// Returns whose fault it is.
+    #[must_use]
     pub fn fault(&self) -> Fault {
         match self {
             Self::Url { .. } | Self::Setup(_) | Self::Refused(_) => Fault::Caller,
@@ -191,8 +197,9 @@ impl OpenError {
         }
     }
 
-    /// Whether the same request may well succeed later: the network failed, or the server said that it is overloaded or
+    /// Returns whether the same request may well succeed later: the network failed, or the server said that it is overloaded or
     /// broken for now (429, 500, 502, 503, 504; of a proxy the same, and SOCKS5's network failures).
+    #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Connect { .. } | Self::Io { .. } | Self::Ended { .. } | Self::TimedOut { .. } => true,

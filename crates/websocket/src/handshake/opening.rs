@@ -17,7 +17,7 @@ use super::head::{HeadError, HeadReader, ResponseHead, single};
 use super::proxy::connect::HttpConnect;
 use super::proxy::socks5::Socks5;
 use super::proxy::{Proxy, ProxyKind};
-use super::target::Target;
+use super::target::{Target, without_user_info};
 use super::upgrade::{Agreement, Upgrade};
 use crate::Config;
 use crate::deflate::Parameters;
@@ -456,6 +456,7 @@ impl Opening {
                 Ok(Step::Reconnect)
             }
             Err(error) => {
+                let location = without_user_info(&location);
                 Err(OpenError::Redirect { url: Box::new(self.request.url().clone()), location, error })
             }
         }

@@ -145,9 +145,9 @@ pub(crate) fn take_credentials(url: &mut Url) -> Option<Credentials> {
     Some(credentials)
 }
 
-/// What is no URL, but may have a password where one has it (RFC 3986, section 3.2: between `//` and the last `@` before the
+/// What may be no URL, but have a password where one has it (RFC 3986, section 3.2: between `//` and the last `@` before the
 /// path).
-fn without_user_info(text: &str) -> String {
+pub(super) fn without_user_info(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("//") else { return text.to_owned() };
     let authority = rest.find(['/', '?', '#']).map_or(rest, |end| &rest[..end]);
     match authority.rfind('@') {

@@ -52,10 +52,15 @@ async fn a_client_that_begins_with_tls_is_answered_at_once() {
     let (near, mut far) = tokio::io::duplex(1024);
     far.write_all(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03").await.expect("there is room");
     let start = Tokio.now();
-    let error = Server::new(Tokio).accept(near).await.expect_err("it cannot ask for a WebSocket");
+    let client = async move {
+        let mut answer = String::new();
+        far.read_to_string(&mut answer).await.expect("text, and its end");
+        answer
+    };
+    let server = Server::new(Tokio);
+    let (accepted, answer) = tokio::join!(server.accept(near), client);
+    let error = accepted.expect_err("it cannot ask for a WebSocket");
     assert!(matches!(error, OpenError::Request(RequestError::NotHttp { .. })), "{error}");
-    let mut answer = String::new();
-    far.read_to_string(&mut answer).await.expect("text, and its end");
     assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
     assert_eq!(Tokio.now() - start, Duration::ZERO);
 }
