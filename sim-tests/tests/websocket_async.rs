@@ -26,5 +26,7 @@ mod opening;
 mod receiving;
 #[path = "websocket_async/reconnecting.rs"]
 mod reconnecting;
+#[path = "websocket_async/streaming.rs"]
+mod streaming;
 #[path = "websocket_async/world.rs"]
 mod world;

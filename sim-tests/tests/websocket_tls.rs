@@ -14,7 +14,9 @@ use wavetank_sim_tests::websocket::{Cut, End};
 use wavetank_websocket::handshake::{AcceptOptions, ClientRequest};
 use wavetank_websocket::session::TlsOptions;
 use wavetank_websocket::{
-    Cause, CloseCode, Closed, Config, Error, Message, OpenError, blocking, client, error::Stage, server,
+    Cause, CloseCode, Closed, Config, Error, Message, OpenError, blocking, client,
+    error::{Fault, Stage},
+    server,
 };
 
 /// Longer than all of what is sent here takes, and shorter than any deadline.
@@ -60,22 +62,49 @@ async fn echo(host: Host) -> io::Result<()> {
     Ok(())
 }
 
-/// Passes one connection on to the server, and ends its own stream to the client as `cut` says.
-async fn relay(host: Host, cut: Option<Cut>) -> io::Result<()> {
+/// What a relay does with what the server sends.
+#[derive(Clone, Copy)]
+enum Mischief {
+    None,
+    /// Ends its own stream to the client.
+    Cut(Cut),
+    /// Changes one bit of the byte behind so many.
+    Change(u64),
+}
+
+/// Passes one connection on to the server, and does to what the server sends as `mischief` says.
+async fn relay(host: Host, mischief: Mischief) -> io::Result<()> {
+    let (cut, change) = match mischief {
+        Mischief::None => (None, None),
+        Mischief::Cut(cut) => (Some(cut), None),
+        Mischief::Change(after) => (None, Some(after)),
+    };
     let listener = Runtime::listen(&host, ([0, 0, 0, 0], 443).into(), ListenOptions::new()).await?;
     let server = Runtime::resolve(&host, "server", 443).await?[0];
     let (stream, _) = listener.accept().await?;
     let onwards = Runtime::connect(&host, server, SocketOptions::new()).await?;
     let (from_client, to_client) = tokio::io::split(CutStream::new(stream, cut, None));
     let (from_server, to_server) = tokio::io::split(onwards);
-    tokio::join!(pass("client", from_client, to_server), pass("server", from_server, to_client));
+    tokio::join!(
+        pass("client", from_client, to_server, None),
+        pass("server", from_server, to_client, change)
+    );
     Ok(())
 }
 
 /// Passes bytes on until either side ends, and puts what they were into the trace.
-async fn pass(whose: &str, mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) {
+async fn pass(
+    whose: &str,
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    change: Option<u64>,
+) {
     let (mut seen, mut digest, mut buffer) = (0, Sha1::new(), [0; 4096]);
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
+        let changed = change.and_then(|after| usize::try_from(after).ok()?.checked_sub(seen));
+        if let Some(byte) = changed.and_then(|index| buffer[..count].get_mut(index)) {
+            *byte ^= 1;
+        }
         seen += count;
         digest.update(&buffer[..count]);
         if to.write_all(&buffer[..count]).await.is_err() {
@@ -141,12 +170,12 @@ enum Client {
 fn conversation(
     sim: &mut Sim,
     client: Client,
-    cut: Option<Cut>,
+    mischief: Mischief,
     judge: impl FnOnce(&Host, Result<(usize, Closed), OpenError>) + 'static,
 ) {
     sim.stall_after(Duration::from_secs(60));
     sim.server("server", echo);
-    sim.server("relay", move |host| relay(host, cut));
+    sim.server("relay", move |host| relay(host, mischief));
     match client {
         Client::Tasks => sim.client("client", async move |host: Host| {
             deterministic_tls::draw_from(move |buffer| Runtime::fill_random(&host, buffer));
@@ -176,7 +205,7 @@ mod the_same_seed {
                 .run(move |sim| {
                     // Who is held back for longer finds a deadline past.
                     sim.hold_back_at_most(Duration::from_millis(100));
-                    conversation(sim, client, None, |_, result| {
+                    conversation(sim, client, Mischief::None, |_, result| {
                         let (echoed, closed) = result.expect("nothing is in the way");
                         assert!(echoed == messages().len() && closed.is_clean(), "{closed}");
                     });
@@ -216,7 +245,7 @@ mod a_cut_at_any_byte {
         let how = [End::Finish, End::Close, End::Reset][sim.choose("how", 3) as usize];
         let calm = sim.choose("calm", 2) == 0;
         sim.perturb(!calm);
-        conversation(sim, client, Some(Cut { after, how }), move |host, result| {
+        conversation(sim, client, Mischief::Cut(Cut { after, how }), move |host, result| {
             if calm {
                 assert!(Runtime::now(host) < Instant::from_nanos(0) + SOON, "nothing is waited for");
             }
@@ -233,7 +262,7 @@ mod a_cut_at_any_byte {
 
     fn judge_opening(how: End, error: &OpenError) {
         let stage = match error {
-            OpenError::Ended { stage } if how != End::Reset => stage,
+            OpenError::Ended { stage, .. } if how != End::Reset => stage,
             OpenError::Io { stage, .. } if how != End::Finish => stage,
             other => panic!("the opening fails by the cut: {other:?}"),
         };
@@ -263,5 +292,46 @@ mod a_cut_at_any_byte {
     #[wavetank::test(seeds = 400, sometimes = "required")]
     fn has_a_clear_outcome_for_threads(sim: &mut Sim) {
         has_a_clear_outcome(sim, Client::Threads);
+    }
+}
+
+mod a_bit_that_is_changed_on_the_way {
+    use super::*;
+
+    /// How many bytes the server sends in all, with TLS around them.
+    const SERVER_BYTES: u32 = 41_025;
+
+    fn is_a_failure_of_tls(sim: &mut Sim, client: Client) {
+        // The opening is short, and has the most kinds of bytes.
+        let bytes = [1200, SERVER_BYTES][sim.choose("where", 2) as usize];
+        let after = u64::from(sim.choose("after", bytes));
+        sim.perturb(false);
+        conversation(sim, client, Mischief::Change(after), move |_, result| match result {
+            Err(OpenError::Tls { peer, .. }) => {
+                assert_eq!(peer, "relay:443");
+                sometimes!(true, "the opening fails");
+            }
+            Ok((_, closed)) if matches!(closed.cause, Cause::Tls { .. }) => {
+                assert_eq!(closed.fault(), Some(Fault::Peer), "{closed}");
+                assert!(closed.received.is_none(), "{closed}");
+                sometimes!(true, "the connection fails");
+            }
+            // A record that claims to be longer than it is is waited for.
+            Err(OpenError::TimedOut { .. }) => {}
+            Ok((_, Closed { cause: Cause::KeepaliveTimeout { .. } | Cause::CloseTimeout { .. }, .. })) => {}
+            // The version that a record claims is ignored (RFC 8446, section 5.1), and what follows the Close handshake.
+            Ok((3, closed)) if closed.is_clean() => {}
+            other => panic!("{other:?}"),
+        });
+    }
+
+    #[wavetank::test(seeds = 300, sometimes = "required")]
+    fn is_a_failure_of_tls_for_tasks(sim: &mut Sim) {
+        is_a_failure_of_tls(sim, Client::Tasks);
+    }
+
+    #[wavetank::test(seeds = 300, sometimes = "required")]
+    fn is_a_failure_of_tls_for_threads(sim: &mut Sim) {
+        is_a_failure_of_tls(sim, Client::Threads);
     }
 }

@@ -1,15 +1,16 @@
 //! A chat client that reconnects: `cargo run --example chat -- ws://127.0.0.1:9000/ NAME`, beside the `echo` server.
 //!
 //! Each line of the standard input is a message. When the connection is lost, the next one is opened after a while, and
-//! says hello again; a line whose sending failed is sent on the new connection.
+//! says hello again; a line whose sending failed is sent on the new connection. Why an attempt failed, and when the next
+//! one comes, is said on the standard error.
 
 use std::io::BufRead as _;
 use std::process::ExitCode;
 
 use tokio::sync::mpsc;
 use wavetank_runtime::{Std, Threads as _, Tokio};
-use wavetank_websocket::client::{Client, WebSocket};
-use wavetank_websocket::{CloseCode, Error, Message, OpenError};
+use wavetank_websocket::client::{Client, Failure, WebSocket};
+use wavetank_websocket::{CloseCode, Error, Message};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -27,24 +28,23 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn chat(url: &str, name: &str) -> Result<(), OpenError> {
+async fn chat(url: &str, name: &str) -> Result<(), Failure> {
     let mut lines = standard_input();
     let mut unsent: Option<String> = None;
     let hello = format!("{name} is here");
-    let mut connections =
-        Client::new(Tokio).reconnect(url.parse()?).on_connect(move |socket: WebSocket<Tokio>| {
+    let mut connections = Client::new(Tokio)
+        .reconnect(url.parse()?)
+        .on_connect(move |socket: WebSocket<Tokio>| {
             let hello = hello.clone();
-            async move { socket.send(&hello).await }
-        });
+            async move { Ok(socket.send(&hello).await?) }
+        })
+        .on_retry(|retry| eprintln!("{retry}"));
     loop {
         let socket = connections.next().await?;
         eprintln!("connected");
-        match converse(&socket, name, &mut lines, &mut unsent).await {
-            Ok(()) => {
-                eprintln!("{}", socket.close(CloseCode::NORMAL, "bye").await);
-                return Ok(());
-            }
-            Err(error) => eprintln!("{error}; trying again soon"),
+        if converse(&socket, name, &mut lines, &mut unsent).await.is_ok() {
+            eprintln!("{}", socket.close(CloseCode::NORMAL, "bye").await);
+            return Ok(());
         }
     }
 }

@@ -2,15 +2,16 @@
 //! `echo` server.
 //!
 //! One thread reads lines and sends them, the other receives. When the connection is lost, the next one is opened after a
-//! while, and says hello again; a line whose sending failed is sent on the new connection.
+//! while, and says hello again; a line whose sending failed is sent on the new connection. Why an attempt failed, and when
+//! the next one comes, is said on the standard error.
 
 use std::io::BufRead as _;
 use std::process::ExitCode;
 use std::sync::mpsc::{self, Receiver};
 
 use wavetank_runtime::{Std, Threads as _};
-use wavetank_websocket::blocking::{Client, Stopper, WebSocket};
-use wavetank_websocket::{CloseCode, Error, Message, OpenError};
+use wavetank_websocket::blocking::{Client, Failure, Stopper, WebSocket};
+use wavetank_websocket::{CloseCode, Message};
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -27,32 +28,40 @@ fn main() -> ExitCode {
     }
 }
 
-fn chat(url: &str, name: String) -> Result<(), OpenError> {
+fn chat(url: &str, name: String) -> Result<(), Failure> {
     let hello = format!("{name} is here");
-    let connections = Client::new(Std).reconnect(url.parse()?).on_connect(move |socket| socket.send(&hello));
+    let connections = Client::new(Std)
+        .reconnect(url.parse()?)
+        .on_connect(move |socket| Ok(socket.send(&hello)?))
+        .on_retry(|retry| eprintln!("{retry}"));
     let (connected, sockets) = mpsc::channel();
     let stopper = connections.stopper();
     let typing = Std.spawn("typing", move || send_lines(&name, &sockets, &stopper));
     drop(typing.expect("a thread"));
 
+    let mut end = None;
     for socket in connections {
         let socket = socket?;
         eprintln!("connected");
         if connected.send(socket.clone()).is_err() {
             break;
         }
-        eprintln!("{}", show_messages(&socket));
+        show_messages(&socket);
+        end = socket.outcome();
+    }
+    // After this one there was no other.
+    if let Some(closed) = end {
+        eprintln!("{closed}");
     }
     Ok(())
 }
 
 /// Shows messages until the connection is over.
-fn show_messages(socket: &WebSocket<Std>) -> Error {
-    loop {
-        match socket.recv() {
-            Ok(Message::Text(text)) => println!("{text}"),
-            Ok(Message::Binary(bytes)) => println!("({} bytes)", bytes.len()),
-            Err(error) => return error,
+fn show_messages(socket: &WebSocket<Std>) {
+    while let Ok(message) = socket.recv() {
+        match message {
+            Message::Text(text) => println!("{text}"),
+            Message::Binary(bytes) => println!("({} bytes)", bytes.len()),
         }
     }
 }

@@ -41,10 +41,12 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use crate::handshake::Opened;
 pub use crate::outgoing::Outgoing;
+pub use crate::reconnect::{Failure, Reason, Retry};
 pub use accept::{Answer, Server};
 pub use open::Client;
-pub use reconnect::{Failure, Reconnect, Stopper};
+pub use reconnect::{Reconnect, Stopper};
 pub use send::MessageWriter;
 pub use socket::WebSocket;
 

@@ -3,7 +3,8 @@
 //! A handle is all that applications see of an open connection. Below it, `shared` is what handles and driver share,
 //! and the I/O that each does when it is its turn, of which `quick` is the short way; `driver` the task that meets the
 //! connection's obligations while nobody calls; `signals` decides whom the stream wakes; `wait` and `sending` keep the order of those who wait.
-//! `open` goes through the opening; `reconnect` makes one connection after another.
+//! `open` goes through the opening; `reconnect` makes one connection after another. `messages` and `connections` are both as
+//! a `Stream`.
 //!
 //! # Example: say something, and hear what comes back
 //!
@@ -26,7 +27,9 @@
 //! # }
 //! ```
 
+mod connections;
 mod driver;
+mod messages;
 pub(crate) mod open;
 mod quick;
 mod reconnect;
@@ -36,9 +39,13 @@ mod signals;
 mod socket;
 mod wait;
 
-pub use reconnect::{AsItIs, Failure, Reconnect, Resume};
+pub use crate::handshake::Opened;
+pub use crate::reconnect::{Failure, Reason, Retry};
+pub use connections::Connections;
+pub use messages::Messages;
+pub use reconnect::{AsItIs, Reconnect, Resume};
 pub use sending::MessageWriter;
-pub use socket::{ConnectionState, Opened, Outgoing, WebSocket};
+pub use socket::{ConnectionState, Outgoing, WebSocket};
 
 use std::fmt;
 use std::future::Future;
@@ -166,7 +173,17 @@ impl<R: Runtime> Client<R> {
     /// Opens one connection after another to the same server: see [`Reconnect`].
     #[must_use]
     pub fn reconnect(&self, request: ClientRequest) -> Reconnect<R> {
-        Reconnect::new(self.clone(), request)
+        Reconnect::over_tcp(self.clone(), request)
+    }
+
+    /// Opens one connection after another over the Unix socket that the request names ([`ClientRequest::unix_path`]): see
+    /// [`Reconnect`].
+    #[must_use]
+    pub fn reconnect_unix(&self, request: ClientRequest) -> Reconnect<R, AsItIs, R::UnixStream>
+    where
+        R: LocalSockets,
+    {
+        Reconnect::over_unix(self.clone(), request)
     }
 
     async fn open<S, F, D>(

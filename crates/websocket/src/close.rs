@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::error::Fault;
 pub use crate::protocol::violation::Violation;
 
 /// A close code that may stand in a Close frame: 1000–1003, 1007–1014, 3000–4999.
@@ -118,6 +119,29 @@ impl Closed {
         matches!(self.cause, Cause::Local | Cause::Peer) && self.sent.is_some() && self.received.is_some()
     }
 
+    /// Returns whose fault the end is, if it is one.
+    ///
+    /// `None` where a side closed on purpose: we did; or the peer did, with 1000 (normal), 1001 (going away), 1012 (restart), no
+    /// code, or one that only applications know (3000–4999). Other codes of the peer's say that it is us (1002, 1003, 1007–1010),
+    /// or that it is itself in trouble (1011, 1013, 1014). Each [`Cause`] says what it counts as.
+    #[must_use]
+    pub fn fault(&self) -> Option<Fault> {
+        match &self.cause {
+            Cause::Local => None,
+            Cause::Peer => match self.code() {
+                1002 | 1003 | 1007..=1010 => Some(Fault::Caller),
+                1011 | 1013 | 1014 => Some(Fault::Peer),
+                _ => None,
+            },
+            Cause::Violation { .. } | Cause::LimitExceeded { .. } | Cause::Tls { .. } => Some(Fault::Peer),
+            Cause::KeepaliveTimeout { .. }
+            | Cause::CloseTimeout { .. }
+            | Cause::EndOfInput { .. }
+            | Cause::Io { .. } => Some(Fault::Network),
+            Cause::Dropped => Some(Fault::Caller),
+        }
+    }
+
     /// Returns the peer's code as browsers show it: [`NO_CODE`](Self::NO_CODE) for an empty Close frame,
     /// [`ABNORMAL`](Self::ABNORMAL) if there was none.
     #[must_use]
@@ -144,23 +168,26 @@ impl fmt::Display for Closed {
     }
 }
 
-/// Why a connection ended.
+/// Why a connection ended, and whose fault that is ([`Closed::fault`]). Whatever it is, nothing more can be done with the
+/// connection but to take the messages that came before; what is said here of trying again is about the next one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Cause {
-    /// We closed first.
+    /// We closed first: nobody's fault.
     #[error("we closed the connection")]
     Local,
-    /// The peer closed first.
+    /// The peer closed first. Its code says whose fault it is, if anybody's.
     #[error("the peer closed the connection")]
     Peer,
-    /// The peer violated the protocol; we told it so with the code [`Violation::code`].
+    /// The peer violated the protocol; we told it so with the code [`Violation::code`]. The peer's fault: it is likely to do so
+    /// again until it is mended.
     #[error("the peer violated the protocol: {what} ({})", what.section())]
     Violation {
         /// What it did.
         what: Violation,
     },
-    /// The peer sent more than our configuration allows (1009).
+    /// The peer sent more than our configuration allows (1009). The peer's fault, unless the limit is too low for what it may
+    /// send: raise it ([`Limits`](crate::Limits)), or it happens again.
     #[error("the peer sent more than we accept: {limit} (our limit is {allowed})")]
     LimitExceeded {
         /// Which of our limits.
@@ -168,25 +195,29 @@ pub enum Cause {
         /// The limit, in its unit.
         allowed: usize,
     },
-    /// The peer did not answer an automatic ping in time (1011).
+    /// The peer did not answer an automatic ping in time (1011). The network's fault, or the peer's, which cannot be told: try
+    /// again.
     #[error("the peer did not answer a ping within {timeout:?}")]
     KeepaliveTimeout {
         /// How long it had.
         timeout: Duration,
     },
-    /// We closed, and the peer did not answer our Close in time, or our Close could not be written in time.
+    /// We closed, and the peer did not answer our Close in time, or our Close could not be written in time. The network's fault, or
+    /// the peer's, which cannot be told; whether the peer got what was sent last is not known.
     #[error("we closed the connection, and the peer did not answer within {timeout:?}")]
     CloseTimeout {
         /// How long it had.
         timeout: Duration,
     },
-    /// The transport ended although the peer had sent no Close frame: it crashed, or something between us cut the connection.
+    /// The transport ended although the peer had sent no Close frame: it crashed, or something between us cut the connection,
+    /// which counts as the network's fault. Try again.
     #[error("the peer ended the transport without a Close frame{}", if *inside_message { ", inside a message" } else { "" })]
     EndOfInput {
         /// Whether a frame or a fragmented message was incomplete.
         inside_message: bool,
     },
-    /// The transport failed.
+    /// The transport failed, by a reset or a timeout of the system's as a rule: the network's fault, or the peer's, which cannot be
+    /// told. Try again.
     #[error("the transport failed: {message}")]
     Io {
         /// The kind of the error.
@@ -194,20 +225,26 @@ pub enum Cause {
         /// Its text.
         message: Arc<str>,
     },
-    /// TLS failed.
+    /// TLS failed in the open connection: the peer ended it with an alert, or sent what is no valid record. The peer's fault, or
+    /// of somebody who changed bytes on the way.
     #[error("TLS failed: {message}")]
     Tls {
         /// What it said.
         message: Arc<str>,
     },
-    /// Every handle of the connection was dropped.
-    #[error("every handle of the connection was dropped")]
+    /// The runtime dropped the task that drives the connection, as it does when it is shut down: the caller's fault. Close
+    /// connections first. Does not happen on threads.
+    #[error("the runtime dropped the task of the connection")]
     Dropped,
 }
 
 impl Cause {
     pub(crate) fn io(error: &io::Error) -> Self {
         Self::Io { kind: error.kind(), message: error.to_string().into() }
+    }
+
+    pub(crate) fn tls(error: &rustls::Error) -> Self {
+        Self::Tls { message: error.to_string().into() }
     }
 }
 
@@ -275,6 +312,49 @@ mod tests {
         assert!(!cut.is_clean());
         assert_eq!(cut.code(), 1006);
         assert!(!Closed { sent: None, ..clean }.is_clean());
+    }
+
+    #[test]
+    fn an_end_is_a_fault_only_if_its_cause_or_the_peers_code_says_so() {
+        let of = |cause: Cause, code: Option<u16>| {
+            let code = code.map(|code| CloseCode::new(code).expect("a code"));
+            let received = Some(CloseFrame { code, reason: String::new() });
+            Closed { sent: None, received, cause }.fault()
+        };
+        for code in [None, Some(1000), Some(1001), Some(1012), Some(3000), Some(4999)] {
+            assert_eq!(of(Cause::Peer, code), None, "{code:?}");
+        }
+        for code in [1002, 1003, 1007, 1008, 1009, 1010] {
+            assert_eq!(of(Cause::Peer, Some(code)), Some(Fault::Caller), "{code}");
+        }
+        for code in [1011, 1013, 1014] {
+            assert_eq!(of(Cause::Peer, Some(code)), Some(Fault::Peer), "{code}");
+        }
+        // Whatever the peer answers, it was we who closed.
+        assert_eq!(of(Cause::Local, Some(1002)), None);
+        let second = Duration::from_secs(1);
+        for (cause, fault) in [
+            (Cause::Violation { what: Violation::MaskedFrame }, Fault::Peer),
+            (Cause::LimitExceeded { limit: Limit::Message, allowed: 10 }, Fault::Peer),
+            (Cause::tls(&rustls::Error::DecryptError), Fault::Peer),
+            (Cause::KeepaliveTimeout { timeout: second }, Fault::Network),
+            (Cause::CloseTimeout { timeout: second }, Fault::Network),
+            (Cause::EndOfInput { inside_message: false }, Fault::Network),
+            (Cause::io(&io::ErrorKind::ConnectionReset.into()), Fault::Network),
+            (Cause::Dropped, Fault::Caller),
+        ] {
+            let closed = Closed { sent: None, received: None, cause };
+            assert_eq!(closed.fault(), Some(fault), "{closed}");
+            assert_eq!(crate::Error::Closed(closed).fault(), Some(fault));
+        }
+        for (error, fault) in [
+            (crate::Error::Closing, None),
+            (crate::Error::TimedOut, None),
+            (crate::Error::ConcurrentRecv, Some(Fault::Caller)),
+            (crate::Error::UnfinishedMessage, Some(Fault::Caller)),
+        ] {
+            assert_eq!(error.fault(), fault, "{error}");
+        }
     }
 
     #[test]

@@ -6,7 +6,8 @@
 //! [`OpenError`]. [`Accepting`] is the server's side, of the same shape, but for the question that it asks
 //! the application.
 //!
-//! What is asked for: [`ClientRequest`] with its [`Proxies`] and [`TlsOptions`], [`AcceptOptions`] for servers.
+//! What is asked for: [`ClientRequest`] with its [`Proxies`] and [`TlsOptions`], [`AcceptOptions`] for servers. What was said:
+//! [`Opened`].
 //!
 //! # Invariants
 //!
@@ -21,6 +22,7 @@ mod client_request;
 mod digest;
 mod head;
 mod header_case;
+mod opened;
 mod opening;
 mod proxy;
 mod server_request;
@@ -31,6 +33,7 @@ mod upgrade;
 pub use accept_options::{AcceptOptions, Origins};
 pub use accepting::{AcceptStep, Accepting, Agreed};
 pub use client_request::ClientRequest;
+pub use opened::Opened;
 pub use opening::{Endpoint, Opening, Response, Step};
 pub use proxy::{Proxies, Proxy};
 pub use server_request::Request;

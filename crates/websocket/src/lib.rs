@@ -1,6 +1,21 @@
 //! A WebSocket client (RFC 6455) with compression (RFC 7692), async and blocking, and the accept side, over one core
 //! that does no I/O.
 //!
+//! # Where to begin
+//!
+//! - On Tokio: [`client::Client`] connects, [`server::Server`] accepts, and both give a [`client::WebSocket`].
+//! - On threads: [`blocking::Client`], [`blocking::Server`], [`blocking::WebSocket`].
+//! - What is asked for (headers, subprotocols, TLS, proxies, Unix sockets): [`handshake::ClientRequest`], which an address
+//!   parses to. What may be set on a connection, with its default: [`Config`].
+//! - Why no connection came about: [`OpenError`]. What a call on an open one may say: [`Error`]. How it ended: [`Closed`]. Each
+//!   tells whose fault it is ([`error::Fault`]).
+//! - One connection after another: [`client::Reconnect`], [`blocking::Reconnect`].
+//!
+//! Each client and server is made for the world that it lives in: `Tokio` or `Std` of `wavetank-runtime` in production, a
+//! simulated host in tests.
+//!
+//! # Map
+//!
 //! The module list is a map of the crate. The core: [`protocol`] is a connection once it is open (frames, messages,
 //! closing, keepalive), [`deflate`] its compression, [`handshake`] how it is opened from either side, [`session`] a
 //! connection on its wire (TLS or not). The drivers: [`client`] for tasks, [`blocking`] for threads, [`server`] accepts
@@ -10,8 +25,8 @@
 //!
 //! - The core reads no clock, draws no entropy and does no I/O: `now` and a seed are arguments, output is polled.
 //! - Nothing a peer sends makes the core panic, or take more memory than its configuration says.
-//! - A connection has one outcome ([`Closed`]): every caller sees the same one, and `CLOSED` is visible before anybody
-//!   who waits for it wakes up.
+//! - A connection has one outcome ([`Closed`]): every caller sees the same one, and it can be seen before anybody who
+//!   waits for it wakes up.
 
 pub mod blocking;
 pub mod client;

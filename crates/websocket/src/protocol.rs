@@ -220,9 +220,14 @@ impl Connection {
     /// Reading or writing failed for good: the transport is gone. See [`write_failed`](Self::write_failed) for a transport that
     /// may still be read from.
     pub fn transport_failed(&mut self, error: &io::Error, now: Instant) {
+        self.transport_lost(Cause::io(error), now);
+    }
+
+    /// The transport is gone for this reason.
+    pub(crate) fn transport_lost(&mut self, cause: Cause, now: Instant) {
         self.process(now);
         self.fail_held(Some(now));
-        self.abort(Cause::io(error), now);
+        self.abort(cause, now);
     }
 
     /// Writing failed for good, but what the peer sent before may still be read, its Close frame with its reasons among it: the
@@ -314,7 +319,7 @@ impl Connection {
         }
     }
 
-    /// Ends the connection at once, with `cause` as its outcome (the handles are gone, …), unless the outcome is certain already:
+    /// Ends the connection at once, with `cause` as its outcome (nobody is left to drive it, …), unless the outcome is certain already:
     /// the peer has sent its Close frame, or has been told of a failure.
     pub fn abort(&mut self, cause: Cause, _now: Instant) {
         if self.closing.outcome.is_none() {
@@ -438,6 +443,11 @@ impl Connection {
     #[must_use]
     pub fn statistics(&self) -> &Statistics {
         &self.statistics
+    }
+
+    /// How many bytes are read at once ([`Limits::read_buffer`](crate::Limits::read_buffer)); at least 1.
+    pub(crate) fn read_bytes(&self) -> usize {
+        self.receiver.read_bytes()
     }
 
     #[inline]

@@ -11,9 +11,15 @@
 //!
 //! # Not here
 //!
-//! The loops that sleep and connect: the async and the blocking client have one each.
+//! The loops that sleep and connect: the async and the blocking client have one each
+//! ([`client::Reconnect`](crate::client::Reconnect), [`blocking::Reconnect`](crate::blocking::Reconnect)). What they tell of it,
+//! [`Failure`] and [`Retry`], is in `retry`.
+
+mod retry;
 
 use std::time::Duration;
+
+pub use retry::{Failure, HookError, Reason, Retry};
 
 /// How long to wait between attempts to connect.
 ///

@@ -29,9 +29,10 @@
 //! ```
 
 use std::fmt;
+use std::io;
 
 use http::{HeaderMap, StatusCode};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use wavetank_runtime::Runtime;
 
 use crate::client::open::{exchange, until, write_out};
@@ -78,8 +79,8 @@ impl<R: Runtime> Server<R> {
     ///
     /// # Errors
     ///
-    /// [`OpenError`] where the client breaks the handshake (it was told by a status), goes away, or takes longer than
-    /// [`Config::open_timeout`].
+    /// [`OpenError`] where the client breaks the handshake, goes away, or takes longer than [`Config::open_timeout`]. A client that
+    /// breaks it is told by a status; this waits until it has ended its stream, within the same time.
     ///
     /// # Cancel safety
     ///
@@ -125,7 +126,8 @@ fn exchange_deadline(now: wavetank_runtime::Instant, config: &Config) -> wavetan
     now + config.open_timeout
 }
 
-/// Sends the refusal that is left to write, and ends the stream: whatever becomes of it, the outcome is known.
+/// Sends the refusal that is left to write, ends the stream, and waits for the client to do so: whatever becomes of it, the
+/// outcome is known.
 async fn say_goodbye<R: Runtime, S: AsyncRead + AsyncWrite + Unpin>(
     runtime: &R,
     accepting: &mut Accepting,
@@ -134,7 +136,11 @@ async fn say_goodbye<R: Runtime, S: AsyncRead + AsyncWrite + Unpin>(
     let deadline = accepting.deadline();
     let goodbye = async {
         write_out(accepting, stream).await?;
-        stream.shutdown().await
+        stream.shutdown().await?;
+        // Dropping the stream with bytes unread would reset it, and the answer could be lost.
+        let mut unread = [0; 1024];
+        while stream.read(&mut unread).await? > 0 {}
+        io::Result::Ok(())
     };
     let _ = until(runtime, deadline, goodbye).await;
 }
@@ -197,7 +203,8 @@ where
         self.finish().await
     }
 
-    /// Refuses the request with a status (400 and more), headers and a body, and ends the stream.
+    /// Refuses the request with a status (400 and more), headers and a body, ends the stream, and waits until the client has done
+    /// so, within what is left of [`Config::open_timeout`].
     ///
     /// # Panics
     ///

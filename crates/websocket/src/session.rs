@@ -19,6 +19,7 @@ use std::io;
 use bytes::{Buf as _, BytesMut};
 use wavetank_runtime::Instant;
 
+use crate::Cause;
 use crate::protocol::{Connection, State, Transport};
 
 pub use tls_options::TlsOptions;
@@ -44,7 +45,10 @@ pub struct Session {
 
 impl Session {
     /// `preface` goes out before anything else. In TLS, `preface` has to be encrypted already.
-    pub(crate) fn new(connection: Connection, tls: Option<Box<TlsWire>>, preface: BytesMut) -> Self {
+    pub(crate) fn new(connection: Connection, mut tls: Option<Box<TlsWire>>, preface: BytesMut) -> Self {
+        if let Some(tls) = &mut tls {
+            tls.read_at_once(connection.read_bytes());
+        }
         Self { connection, preface, tls, encrypted: 0, tls_ended: false, unwritable: false }
     }
 
@@ -102,8 +106,7 @@ impl Session {
             }
             Err(error) => {
                 self.tls_ended = true;
-                let error = io::Error::new(io::ErrorKind::InvalidData, error);
-                self.connection.transport_failed(&error, now());
+                self.connection.transport_lost(Cause::tls(&error), now());
             }
         }
     }
@@ -115,6 +118,11 @@ impl Session {
             self.tls_ended = self.tls.is_some();
             self.connection.end_of_input(now);
         }
+    }
+
+    /// Nobody is left to drive the connection.
+    pub(crate) fn driver_dropped(&mut self, now: Instant) {
+        self.connection.transport_lost(Cause::Dropped, now);
     }
 
     /// Reading or writing failed for good.

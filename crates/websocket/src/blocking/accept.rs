@@ -8,9 +8,9 @@ use http::{HeaderMap, StatusCode};
 use wavetank_runtime::{BlockingStream, BlockingUnixStream, Threads};
 
 use super::open::{read, seed, write};
-use super::socket::{Opened, WebSocket};
+use super::socket::WebSocket;
 use super::wire::{BoxWire, Local, Tcp};
-use crate::handshake::{AcceptOptions, AcceptStep, Accepting, Request};
+use crate::handshake::{AcceptOptions, AcceptStep, Accepting, Opened, Request};
 use crate::{Config, OpenError};
 
 /// Bytes of a read at most.
@@ -99,7 +99,8 @@ impl<T: Threads> Server<T> {
     ///
     /// # Errors
     ///
-    /// Why no connection came about. The client has been told, if it could be, and the stream is closed.
+    /// Why no connection came about. A client that broke the handshake, or was refused, has been told by a status; this waits
+    /// until it has ended its stream, within the open timeout.
     pub fn accept<S: BlockingStream>(&self, stream: S) -> Result<WebSocket<T>, OpenError> {
         self.accept_with(stream, |_| Answer::Accept)
     }

@@ -13,9 +13,6 @@ use wavetank_runtime::{Instant, Threads};
 use super::shared::{Guard, Shared, State};
 use super::wire::{BoxWire, is_temporary};
 
-/// Bytes of a read at most.
-const READ_BYTES: usize = 64 * 1024;
-
 /// How long nobody reads after a caller has received something, as it may come back for more. This bounds how late a
 /// pong or the answer to a Close frame is.
 pub(super) const LINGER: Duration = Duration::from_millis(5);
@@ -32,9 +29,9 @@ pub(super) struct Eye {
 }
 
 impl Eye {
-    /// `wire` has no read timeout.
-    pub(super) fn new(wire: BoxWire) -> Self {
-        Self { wire, buffer: vec![0; READ_BYTES], timeout: None }
+    /// `wire` has no read timeout. A read brings `bytes` at most.
+    pub(super) fn new(wire: BoxWire, bytes: usize) -> Self {
+        Self { wire, buffer: vec![0; bytes], timeout: None }
     }
 
     fn read(&mut self, timeout: Option<Duration>) -> io::Result<usize> {

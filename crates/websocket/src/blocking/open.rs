@@ -12,9 +12,9 @@ use wavetank_runtime::{
 };
 
 use super::reconnect::Reconnect;
-use super::socket::{Opened, WebSocket};
+use super::socket::WebSocket;
 use super::wire::{BoxWire, Local, Tcp, is_temporary};
-use crate::handshake::{ClientRequest, Endpoint, Opening, Response, Step};
+use crate::handshake::{ClientRequest, Endpoint, Opened, Opening, Response, Step};
 use crate::session::Session;
 use crate::{Config, OpenError};
 
@@ -24,7 +24,11 @@ const READ_BYTES: usize = 16 * 1024;
 /// Connects to a Unix socket; a function, because not every world has them.
 type DialUnix<T> = fn(&T, &Path, SocketOptions, Option<Duration>) -> io::Result<BoxWire>;
 
-/// Opens connections.
+/// Opens connections as a client. Cheap to clone.
+///
+/// # Defaults
+///
+/// [`Config::default`]; the system's [`SocketOptions`]; TCP without Nagle's algorithm; no Unix sockets.
 ///
 /// ```no_run
 /// use wavetank_runtime::Std;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use wavetank_runtime::{Condvar, Instant, Mutex, Threads};
 
@@ -9,11 +10,13 @@ use super::open::Client;
 use super::shared::Shared;
 use super::socket::WebSocket;
 use crate::handshake::ClientRequest;
-use crate::reconnect::{Backoff, BackoffPolicy};
-use crate::{Error, OpenError};
+use crate::reconnect::{Backoff, BackoffPolicy, Failure, HookError, Reason, Retry};
 
 /// What is done on each new connection before it is given out.
-type Hook<T> = Box<dyn FnMut(&WebSocket<T>) -> Result<(), Error> + Send>;
+type Hook<T> = Box<dyn FnMut(&WebSocket<T>) -> Result<(), HookError> + Send>;
+
+/// What is told of attempts to come.
+type Tell = Box<dyn FnMut(&Retry<'_>) + Send>;
 
 /// An endless iterator of connections to one server, made by [`Client::reconnect`].
 ///
@@ -34,23 +37,14 @@ pub struct Reconnect<T: Threads> {
     request: ClientRequest,
     hook: Hook<T>,
     backoff: Backoff,
-    retries: fn(&OpenError) -> bool,
+    retries: Box<dyn Fn(&Failure) -> bool + Send + Sync>,
+    on_retry: Option<Tell>,
     /// The connection given out last, and since when it is open.
     previous: Option<(Arc<Shared<T>>, Instant)>,
     /// When the next attempt is due, if one is.
     due: Option<Instant>,
     failure: Option<Failure>,
     stop: Arc<Stop<T>>,
-}
-
-/// Why an attempt of [`Reconnect`] failed.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Failure {
-    /// No connection came about.
-    Open(OpenError),
-    /// The hook failed on the new connection.
-    Resume(Error),
 }
 
 /// Ends a [`Reconnect`] from another thread.
@@ -77,7 +71,8 @@ impl<T: Threads> Reconnect<T> {
             request,
             hook: Box::new(|_| Ok(())),
             backoff: Backoff::new(BackoffPolicy::default()),
-            retries: OpenError::is_transient,
+            retries: Box::new(Failure::is_transient),
+            on_retry: None,
             previous: None,
             due: None,
             failure: None,
@@ -88,11 +83,12 @@ impl<T: Threads> Reconnect<T> {
     /// Sets what is done on each new connection before it is given out: authenticate, subscribe again, ask for what was
     /// missed. Nothing by default.
     ///
-    /// If it fails, the connection is closed, and counts as a failed attempt.
+    /// If it fails, the connection is closed, and counts as a failed attempt. `?` makes a [`HookError`] of any error:
+    /// [`Error`](crate::Error), one of the application's, or a text. The next one is opened after a while, unless [`retry_if`](Self::retry_if) decides otherwise.
     #[must_use]
     pub fn on_connect(
         mut self,
-        hook: impl FnMut(&WebSocket<T>) -> Result<(), Error> + Send + 'static,
+        hook: impl FnMut(&WebSocket<T>) -> Result<(), HookError> + Send + 'static,
     ) -> Self {
         self.hook = Box::new(hook);
         self
@@ -105,15 +101,30 @@ impl<T: Threads> Reconnect<T> {
         self
     }
 
-    /// Sets which failures are worth another attempt; the others are errors of the iterator.
-    /// [`OpenError::is_transient`] by default.
+    /// Sets which failures, of openings and of the hook, are worth another attempt; the others are errors of the iterator.
+    /// [`Failure::is_transient`] by default. What a hook said can be told by its type: `error.downcast_ref::<MyError>()`.
     #[must_use]
-    pub fn retry_if(mut self, retries: fn(&OpenError) -> bool) -> Self {
-        self.retries = retries;
+    pub fn retry_if(mut self, retries: impl Fn(&Failure) -> bool + Send + Sync + 'static) -> Self {
+        self.retries = Box::new(retries);
         self
     }
 
-    /// Returns why the latest attempt failed, if it did: `None` once a connection has been given out.
+    /// Sets what is told whenever another attempt is going to be made: why, and when. For a log, or to show that nobody is
+    /// there. Failures that are errors of the iterator are not told here as well. Nothing by default.
+    #[must_use]
+    pub fn on_retry(mut self, tell: impl FnMut(&Retry<'_>) + Send + 'static) -> Self {
+        self.on_retry = Some(Box::new(tell));
+        self
+    }
+
+    /// Returns when the next attempt is due, if the iterator is to wait before it: after an error, that is.
+    #[must_use]
+    pub fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Returns why the latest attempt failed, if it did and another follows: `None` once a connection or an error has been
+    /// given out.
     #[must_use]
     pub fn failure(&self) -> Option<&Failure> {
         self.failure.as_ref()
@@ -137,24 +148,37 @@ impl<T: Threads> Reconnect<T> {
             let over = shared.wait_closed(shared.lock(), None);
             debug_assert!(over.is_ok(), "a wait without a deadline of its own ends with the connection");
             self.backoff.connection_ended(self.stop.threads.now() - since);
-            self.delay_next();
+            let delay = self.delay_next();
+            if let Ok(closed) = over {
+                self.tell(Reason::Closed(&closed), delay);
+            }
         }
     }
 
-    fn delay_next(&mut self) {
+    fn tell(&mut self, reason: Reason<'_>, delay: Duration) {
+        if self.on_retry.is_none() || *self.stop.stopped.lock() {
+            return;
+        }
+        if let Some(tell) = &mut self.on_retry {
+            tell(&Retry { reason, delay, number: self.backoff.failures() });
+        }
+    }
+
+    fn delay_next(&mut self) -> Duration {
         let mut entropy = [0; 8];
         self.stop.threads.fill_random(&mut entropy);
         let delay = self.backoff.next_delay(u64::from_le_bytes(entropy));
         self.due = Some(self.stop.threads.now() + delay);
+        delay
     }
 
     fn attempt(&mut self) -> Result<WebSocket<T>, Failure> {
-        let socket = self.client.connect(self.request.clone()).map_err(Failure::Open)?;
+        let socket = self.client.connect(self.request.clone())?;
         let since = self.stop.threads.now();
         if let Err(error) = (self.hook)(&socket) {
             // The hook may have kept a handle.
             socket.handle.begin_close();
-            return Err(Failure::Resume(error));
+            return Err(Failure::Resume { url: self.request.url().clone(), error });
         }
         self.previous = Some((Arc::clone(&socket.handle.shared), since));
         Ok(socket)
@@ -162,7 +186,7 @@ impl<T: Threads> Reconnect<T> {
 }
 
 impl<T: Threads> Iterator for Reconnect<T> {
-    type Item = Result<WebSocket<T>, OpenError>;
+    type Item = Result<WebSocket<T>, Failure>;
 
     fn next(&mut self) -> Option<Self::Item> {
         self.await_end_of_previous();
@@ -176,11 +200,13 @@ impl<T: Threads> Iterator for Reconnect<T> {
                     return Some(Ok(socket));
                 }
                 Err(failure) => {
-                    self.delay_next();
-                    match failure {
-                        Failure::Open(error) if !(self.retries)(&error) => return Some(Err(error)),
-                        failure => self.failure = Some(failure),
+                    let delay = self.delay_next();
+                    if !(self.retries)(&failure) {
+                        self.failure = None;
+                        return Some(Err(failure));
                     }
+                    self.tell(Reason::Failed(&failure), delay);
+                    self.failure = Some(failure);
                 }
             }
         }

@@ -70,7 +70,9 @@ impl<T: Threads> WebSocket<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`send`](Self::send), and [`Error::TimedOut`]: the message has not been sent, and will not be.
+    /// Those of [`send`](Self::send), and [`Error::TimedOut`]: the message has not been sent, and will not be; the call may be
+    /// repeated. [`Error::Closing`] if the connection is closing, and how it ends is not known within `timeout`: the message has
+    /// not been sent, and no other can be.
     pub fn send_timeout<'a>(&self, message: impl Into<Outgoing<'a>>, timeout: Duration) -> Result<(), Error> {
         self.send_until(message.into(), self.deadline_after(Some(timeout)), Writing::Handed)
     }

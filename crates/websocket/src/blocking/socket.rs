@@ -9,13 +9,15 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderMap;
 use wavetank_runtime::{Instant, Threads};
 
 use super::eye::{Eye, look, patience};
 use super::shared::{Guard, Shared};
 use super::wire::BoxWire;
 use super::{reader, writer};
-use crate::handshake::{Agreed, Request, Response};
+use crate::deflate::Parameters;
+use crate::handshake::{Opened, Request, Response};
 use crate::protocol::{Connection, State, Statistics};
 use crate::session::Session;
 use crate::{CloseCode, Closed, Error, Fragment, Message, OpenError};
@@ -31,14 +33,6 @@ pub struct WebSocket<T: Threads> {
 pub(super) struct Handle<T: Threads> {
     pub(super) shared: Arc<Shared<T>>,
     opened: Opened,
-}
-
-/// How the connection was opened.
-pub(super) enum Opened {
-    /// By us; the server's answer.
-    Client(Response),
-    /// By the client; its request, and what we agreed to.
-    Server(Agreed),
 }
 
 impl<T: Threads> WebSocket<T> {
@@ -64,13 +58,14 @@ impl<T: Threads> WebSocket<T> {
         wire.set_read_timeout(None)?;
         wire.set_write_timeout(None)?;
         let (pen, control) = (wire.duplicate()?, wire.duplicate()?);
+        let eye = Eye::new(wire, session.connection().read_bytes());
         let shared = Arc::new(Shared::new(threads.clone(), session, pen, control, close_timeout));
         // From here on dropping the handle ends whatever has started.
         let socket = Self { handle: Arc::new(Handle { shared: Arc::clone(&shared), opened }) };
         let writing = Arc::clone(&shared);
         // Nobody joins them: they end with the connection, and hold nothing that outlives it.
         drop(threads.spawn("websocket writer", move || writer::run(&writing))?);
-        drop(threads.spawn("websocket reader", move || reader::run(&shared, Eye::new(wire)))?);
+        drop(threads.spawn("websocket reader", move || reader::run(&shared, eye))?);
         Ok(socket)
     }
 
@@ -90,7 +85,8 @@ impl<T: Threads> WebSocket<T> {
     /// # Errors
     ///
     /// Those of [`recv`](Self::recv), and [`Error::TimedOut`]: nothing is lost, not even in the middle of a message that
-    /// comes in fragments.
+    /// comes in fragments, and the call may be repeated. So it may while the connection is closing: messages can come until
+    /// the outcome is there.
     pub fn recv_timeout(&self, timeout: Duration) -> Result<Message, Error> {
         self.receive(Some(timeout), Connection::recv_message)
     }
@@ -163,7 +159,8 @@ impl<T: Threads> WebSocket<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`ping`](Self::ping), and [`Error::TimedOut`]: a pong that comes later does no harm.
+    /// Those of [`ping`](Self::ping), and [`Error::TimedOut`]: a pong that comes later does no harm, and the call may be repeated.
+    /// [`Error::Closing`] if the connection is closing by then, and how it ends is not known yet: no further ping will go out.
     pub fn ping_timeout(&self, timeout: Duration) -> Result<Duration, Error> {
         self.ping_until(self.deadline_after(Some(timeout)))
     }
@@ -192,7 +189,7 @@ impl<T: Threads> WebSocket<T> {
                 return Err(Error::Closed(closed.clone()));
             }
             if deadline.is_some_and(|deadline| deadline <= shared.threads.now()) {
-                return Err(Error::TimedOut);
+                return Err(if guard.is_open() { Error::TimedOut } else { Error::Closing });
             }
             guard = shared.wait_for_progress(guard, deadline);
         }
@@ -216,7 +213,7 @@ impl<T: Threads> WebSocket<T> {
         }
     }
 
-    /// Waits until the connection is over, whoever closes it, and tells how it ended.
+    /// Waits for the outcome of the connection. Does not begin to close it. In tasks it is called `closed`.
     pub fn wait_closed(&self) -> Closed {
         match self.shared().wait_closed(self.shared().lock(), None) {
             Ok(closed) => closed,
@@ -224,49 +221,58 @@ impl<T: Threads> WebSocket<T> {
         }
     }
 
-    /// The outcome of the connection, once it is over.
+    /// Returns the outcome of the connection, once it is over.
     #[must_use]
     pub fn outcome(&self) -> Option<Closed> {
         self.shared().lock().closed().cloned()
     }
 
-    /// How far the connection is.
+    /// Returns how far the connection is.
     #[must_use]
     pub fn state(&self) -> State {
         self.shared().lock().session.connection().state()
     }
 
-    /// What has gone over the connection so far, and the latest latency.
+    /// Returns the counts of the connection so far, and the latest latency.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
         self.shared().lock().session.connection().statistics().clone()
     }
 
-    /// The subprotocol that the server chose, if any.
+    /// Returns what was said at the opening: the server's answer on a client, the client's request on a server.
     #[must_use]
-    pub fn subprotocol(&self) -> Option<&str> {
-        match &self.handle.opened {
-            Opened::Client(response) => response.subprotocol.as_deref(),
-            Opened::Server(agreed) => agreed.subprotocol.as_deref(),
-        }
+    pub fn opened(&self) -> &Opened {
+        &self.handle.opened
     }
 
-    /// The server's answer to the opening, if it was we who asked.
+    /// Returns the server's answer to the opening, on a client.
     #[must_use]
     pub fn response(&self) -> Option<&Response> {
-        match &self.handle.opened {
-            Opened::Client(response) => Some(response),
-            Opened::Server(_) => None,
-        }
+        self.opened().response()
     }
 
-    /// The client's request, if it was we who accepted.
+    /// Returns the client's request, on a server.
     #[must_use]
     pub fn request(&self) -> Option<&Request> {
-        match &self.handle.opened {
-            Opened::Client(_) => None,
-            Opened::Server(agreed) => Some(&agreed.request),
-        }
+        self.opened().request()
+    }
+
+    /// Returns the peer's headers at the opening: of the server's answer on a client, of the request on a server.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        self.opened().headers()
+    }
+
+    /// Returns the subprotocol that the server chose, if any.
+    #[must_use]
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.opened().subprotocol()
+    }
+
+    /// Returns the compression that was agreed on, if any.
+    #[must_use]
+    pub fn compression(&self) -> Option<Parameters> {
+        self.opened().compression()
     }
 
     pub(super) fn shared(&self) -> &Shared<T> {
@@ -312,7 +318,8 @@ fn wait_for_arrival<'a, T: Threads>(
 pub(super) fn closed_or(waited: Result<Closed, Error>) -> Error {
     match waited {
         Ok(closed) => Error::Closed(closed),
-        Err(error) => error,
+        // The time of the call is up before the outcome is there. Nothing can be sent any more, so repeating is of no use.
+        Err(_) => Error::Closing,
     }
 }
 
@@ -324,7 +331,7 @@ impl<T: Threads> Clone for WebSocket<T> {
 
 impl<T: Threads> fmt::Debug for WebSocket<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WebSocket").finish_non_exhaustive()
+        f.debug_struct("WebSocket").field("state", &self.state()).finish_non_exhaustive()
     }
 }
 

@@ -2,11 +2,14 @@
 
 mod closing;
 mod cutting;
+mod failing;
 mod flooding;
 mod opening;
 mod peer;
+mod read_sizes;
 mod reading;
 mod receiving;
+mod reconnecting;
 mod sending;
 
 use std::sync::{Arc, Weak};

@@ -6,7 +6,6 @@
 //! after the stream every [`LOOK`].
 
 use std::future::Future;
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -137,9 +136,7 @@ where
     fn drop(&mut self) {
         let now = self.shared.runtime.now();
         self.shared.with(|state, after| {
-            state
-                .session
-                .transport_failed(&io::Error::other("the runtime dropped the connection's task"), now);
+            state.session.driver_dropped(now);
             state.hang_up(after);
         });
     }

@@ -2,33 +2,42 @@
 
 use std::fmt;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wavetank_runtime::{Instant, Runtime};
+use tokio::io::{AsyncRead, AsyncWrite};
+use wavetank_runtime::{Instant, LocalSockets, Runtime};
 
+use super::connections::Connections;
 use super::shared::Shared;
 use super::{Client, WebSocket};
+use crate::OpenError;
 use crate::handshake::ClientRequest;
-use crate::reconnect::{Backoff, BackoffPolicy};
-use crate::{Error, OpenError};
+use crate::reconnect::{Backoff, BackoffPolicy, Failure, HookError, Reason, Retry};
 
 /// What is done on each new connection before it is handed out: authenticate, subscribe again, ask for what was missed.
 ///
-/// Functions `FnMut(WebSocket<R>) -> impl Future<Output = Result<(), Error>>` are hooks.
-pub trait Resume<R: Runtime>: Send {
-    /// Prepares `socket`. An error, like a connection that could not be opened, counts as a failed attempt: the
-    /// connection is closed, and the next one is opened after a while.
-    fn resume(&mut self, socket: WebSocket<R>) -> impl Future<Output = Result<(), Error>> + Send;
-}
-
-impl<R, F, P> Resume<R> for F
+/// Functions `FnMut(WebSocket<R, S>) -> impl Future<Output = Result<(), HookError>>` are hooks. `?` makes a [`HookError`] of any
+/// error: [`Error`](crate::Error), one of the application's, or a text.
+pub trait Resume<R, S = <R as Runtime>::Stream>: Send
 where
     R: Runtime,
-    F: FnMut(WebSocket<R>) -> P + Send,
-    P: Future<Output = Result<(), Error>> + Send,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    fn resume(&mut self, socket: WebSocket<R>) -> impl Future<Output = Result<(), Error>> + Send {
+    /// Prepares `socket`. An error, like a connection that could not be opened, counts as a failed attempt: the
+    /// connection is closed, and the next one is opened after a while, unless [`Reconnect::retry_if`] decides otherwise.
+    fn resume(&mut self, socket: WebSocket<R, S>) -> impl Future<Output = Result<(), HookError>> + Send;
+}
+
+impl<R, S, F, P> Resume<R, S> for F
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    F: FnMut(WebSocket<R, S>) -> P + Send,
+    P: Future<Output = Result<(), HookError>> + Send,
+{
+    fn resume(&mut self, socket: WebSocket<R, S>) -> impl Future<Output = Result<(), HookError>> + Send {
         self(socket)
     }
 }
@@ -37,57 +46,88 @@ where
 #[derive(Debug, Clone, Copy, Default)]
 pub struct AsItIs;
 
-impl<R: Runtime> Resume<R> for AsItIs {
-    async fn resume(&mut self, _socket: WebSocket<R>) -> Result<(), Error> {
+impl<R, S> Resume<R, S> for AsItIs
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    async fn resume(&mut self, _socket: WebSocket<R, S>) -> Result<(), HookError> {
         Ok(())
     }
 }
 
-/// A stream of connections to one server, made by [`Client::reconnect`].
+/// Connections to one server, one after another: made by [`Client::reconnect`] and [`Client::reconnect_unix`].
 ///
 /// [`next`](Self::next) opens the first connection at once. Each further call waits until the connection it gave before
 /// is over, and for a delay: random up to 5 s the first time, then growing while attempts fail (RFC 6455, section
-/// 7.2.3; see [`BackoffPolicy`]).
+/// 7.2.3; see [`BackoffPolicy`]). [`into_stream`](Self::into_stream) makes it a `Stream`.
 ///
 /// # Determinism
 ///
 /// The delays are drawn from the runtime's entropy, eight bytes each.
-pub struct Reconnect<R: Runtime, H = AsItIs> {
+pub struct Reconnect<R, H = AsItIs, S = <R as Runtime>::Stream>
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     client: Client<R>,
     request: ClientRequest,
+    connect: Connect<R, S>,
     hook: H,
     backoff: Backoff,
-    retries: fn(&OpenError) -> bool,
+    watch: Watch,
     /// The connection handed out last, and when that was.
-    previous: Option<Previous<R>>,
+    previous: Option<Previous<R, S>>,
     /// When the next attempt is due, if one is.
     due: Option<Instant>,
     failure: Option<Failure>,
 }
 
-struct Previous<R: Runtime> {
-    shared: Arc<Shared<R, R::Stream>>,
+/// Opens a connection over one kind of stream.
+type Connect<R, S> =
+    fn(Client<R>, ClientRequest) -> Pin<Box<dyn Future<Output = Result<WebSocket<R, S>, OpenError>> + Send>>;
+
+/// What is told of attempts to come.
+type Tell = Box<dyn FnMut(&Retry<'_>) + Send>;
+
+/// What the application says to failures, and wants to be told.
+struct Watch {
+    retries: Box<dyn Fn(&Failure) -> bool + Send + Sync>,
+    on_retry: Option<Tell>,
+}
+
+struct Previous<R, S> {
+    shared: Arc<Shared<R, S>>,
     since: Instant,
 }
 
-/// Why an attempt of [`Reconnect`] failed.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Failure {
-    /// No connection came about.
-    Open(OpenError),
-    /// The hook failed on the new connection.
-    Resume(Error),
+impl<R: Runtime> Reconnect<R> {
+    pub(super) fn over_tcp(client: Client<R>, request: ClientRequest) -> Self {
+        Self::new(client, request, |client, request| Box::pin(async move { client.connect(request).await }))
+    }
 }
 
-impl<R: Runtime> Reconnect<R> {
-    pub(super) fn new(client: Client<R>, request: ClientRequest) -> Self {
+impl<R: LocalSockets> Reconnect<R, AsItIs, R::UnixStream> {
+    pub(super) fn over_unix(client: Client<R>, request: ClientRequest) -> Self {
+        Self::new(client, request, |client, request| {
+            Box::pin(async move { client.connect_unix(request).await })
+        })
+    }
+}
+
+impl<R, S> Reconnect<R, AsItIs, S>
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    fn new(client: Client<R>, request: ClientRequest, connect: Connect<R, S>) -> Self {
         Self {
             client,
             request,
+            connect,
             hook: AsItIs,
             backoff: Backoff::new(BackoffPolicy::default()),
-            retries: OpenError::is_transient,
+            watch: Watch { retries: Box::new(Failure::is_transient), on_retry: None },
             previous: None,
             due: None,
             failure: None,
@@ -95,12 +135,17 @@ impl<R: Runtime> Reconnect<R> {
     }
 }
 
-impl<R: Runtime, H: Resume<R>> Reconnect<R, H> {
+impl<R, H, S> Reconnect<R, H, S>
+where
+    R: Runtime,
+    H: Resume<R, S>,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     /// Sets what is done on each new connection before it is handed out. Nothing by default.
     #[must_use]
-    pub fn on_connect<G: Resume<R>>(self, hook: G) -> Reconnect<R, G> {
-        let Self { client, request, hook: _, backoff, retries, previous, due, failure } = self;
-        Reconnect { client, request, hook, backoff, retries, previous, due, failure }
+    pub fn on_connect<G: Resume<R, S>>(self, hook: G) -> Reconnect<R, G, S> {
+        let Self { client, request, connect, hook: _, backoff, watch, previous, due, failure } = self;
+        Reconnect { client, request, connect, hook, backoff, watch, previous, due, failure }
     }
 
     /// Sets the delays.
@@ -110,15 +155,25 @@ impl<R: Runtime, H: Resume<R>> Reconnect<R, H> {
         self
     }
 
-    /// Sets which failures are worth another attempt; the others are [`next`](Self::next)'s errors.
-    /// [`OpenError::is_transient`] by default.
+    /// Sets which failures, of openings and of the hook, are worth another attempt; the others are [`next`](Self::next)'s
+    /// errors. [`Failure::is_transient`] by default. What a hook said can be told by its type:
+    /// `error.downcast_ref::<MyError>()`.
     #[must_use]
-    pub fn retry_if(mut self, retries: fn(&OpenError) -> bool) -> Self {
-        self.retries = retries;
+    pub fn retry_if(mut self, retries: impl Fn(&Failure) -> bool + Send + Sync + 'static) -> Self {
+        self.watch.retries = Box::new(retries);
         self
     }
 
-    /// Returns why the latest attempt failed, if it did: `None` once a connection has been handed out.
+    /// Sets what is told whenever another attempt is going to be made: why, and when. For a log, or to show that nobody is
+    /// there. Failures that are [`next`](Self::next)'s errors are not told here as well. Nothing by default.
+    #[must_use]
+    pub fn on_retry(mut self, tell: impl FnMut(&Retry<'_>) + Send + 'static) -> Self {
+        self.watch.on_retry = Some(Box::new(tell));
+        self
+    }
+
+    /// Returns why the latest attempt failed, if it did and another follows: `None` once a connection or an error has been
+    /// handed out.
     #[must_use]
     pub fn failure(&self) -> Option<&Failure> {
         self.failure.as_ref()
@@ -136,6 +191,15 @@ impl<R: Runtime, H: Resume<R>> Reconnect<R, H> {
         self.backoff.failures()
     }
 
+    /// Makes it a `Stream`, whose items are what [`next`](Self::next) gives. It never ends by itself.
+    #[must_use]
+    pub fn into_stream(self) -> Connections<R, H, S>
+    where
+        H: 'static,
+    {
+        Connections::new(self)
+    }
+
     /// Waits until the connection it gave before is over, then for the next one.
     ///
     /// A handle to the connection before may be kept, or dropped, which closes it.
@@ -149,7 +213,7 @@ impl<R: Runtime, H: Resume<R>> Reconnect<R, H> {
     ///
     /// If the future is dropped while it waits, the next call goes on waiting for the same time. If it is dropped during
     /// an attempt, that attempt is given up and counts as failed: the next one comes after its delay.
-    pub async fn next(&mut self) -> Result<WebSocket<R>, OpenError> {
+    pub async fn next(&mut self) -> Result<WebSocket<R, S>, Failure> {
         self.previous_is_over().await;
         loop {
             if let Some(due) = self.due {
@@ -158,39 +222,44 @@ impl<R: Runtime, H: Resume<R>> Reconnect<R, H> {
             // Whoever drops this future in the middle of an attempt has made one, and waits before the next.
             let before = self.backoff.clone();
             let delay = self.wait_before_next();
-            let failure = match self.client.connect(self.request.clone()).await {
-                Ok(socket) => match self.hook.resume(socket.clone()).await {
-                    Ok(()) => {
-                        self.failure = None;
-                        self.backoff = before;
-                        self.due = None;
-                        self.previous =
-                            Some(Previous { shared: socket.share(), since: self.client.runtime().now() });
-                        return Ok(socket);
-                    }
-                    Err(error) => {
-                        // The hook may have kept a handle.
-                        socket.begin_close();
-                        Failure::Resume(error)
-                    }
-                },
-                Err(error) if !(self.retries)(&error) => {
-                    self.due = Some(self.client.runtime().now() + delay);
-                    return Err(error);
+            let failure = match self.attempt().await {
+                Ok(socket) => {
+                    self.failure = None;
+                    self.backoff = before;
+                    self.due = None;
+                    let since = self.client.runtime().now();
+                    self.previous = Some(Previous { shared: socket.share(), since });
+                    return Ok(socket);
                 }
-                Err(error) => Failure::Open(error),
+                Err(failure) => failure,
             };
-            self.failure = Some(failure);
             self.due = Some(self.client.runtime().now() + delay);
+            if !(self.watch.retries)(&failure) {
+                self.failure = None;
+                return Err(failure);
+            }
+            self.watch.tell(Reason::Failed(&failure), delay, &self.backoff);
+            self.failure = Some(failure);
         }
+    }
+
+    async fn attempt(&mut self) -> Result<WebSocket<R, S>, Failure> {
+        let socket = (self.connect)(self.client.clone(), self.request.clone()).await?;
+        if let Err(error) = self.hook.resume(socket.clone()).await {
+            // The hook may have kept a handle.
+            socket.begin_close();
+            return Err(Failure::Resume { url: self.request.url().clone(), error });
+        }
+        Ok(socket)
     }
 
     async fn previous_is_over(&mut self) {
         if let Some(previous) = &self.previous {
-            previous.shared.closed().await;
+            let closed = previous.shared.closed().await;
             self.backoff.connection_ended(self.client.runtime().now() - previous.since);
             self.previous = None;
-            self.wait_before_next();
+            let delay = self.wait_before_next();
+            self.watch.tell(Reason::Closed(&closed), delay, &self.backoff);
         }
     }
 
@@ -203,7 +272,19 @@ impl<R: Runtime, H: Resume<R>> Reconnect<R, H> {
     }
 }
 
-impl<R: Runtime, H> fmt::Debug for Reconnect<R, H> {
+impl Watch {
+    fn tell(&mut self, reason: Reason<'_>, delay: Duration, backoff: &Backoff) {
+        if let Some(tell) = &mut self.on_retry {
+            tell(&Retry { reason, delay, number: backoff.failures() });
+        }
+    }
+}
+
+impl<R, H, S> fmt::Debug for Reconnect<R, H, S>
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reconnect")
             .field("backoff", &self.backoff)

@@ -19,8 +19,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use wavetank_runtime::{Instant, Runtime};
 
 use super::signals::{Signals, read_waker, write_waker};
-use super::socket::Opened;
 use super::wait::{Place, Waiters};
+use crate::handshake::Opened;
 use crate::protocol::{self, Connection, Transport};
 use crate::session::Session;
 use crate::{Closed, Error};

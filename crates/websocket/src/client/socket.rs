@@ -11,11 +11,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use wavetank_runtime::Runtime;
 
 use super::driver::Driver;
+use super::messages::Messages;
 use super::quick::Quick;
 use super::sending::{MessageWriter, Turn, Writing};
 use super::shared::{READS_A_LOOK, Read, Shared, State, Watching};
 use crate::deflate::Parameters;
-use crate::handshake::{Agreed, Response};
+use crate::handshake::{Opened, Request, Response};
 use crate::protocol::{Connection, Statistics};
 use crate::session::Session;
 use crate::{CloseCode, Closed, Error, Fragment, Kind, Message};
@@ -109,6 +110,12 @@ where
     /// No piece is lost if the future is dropped.
     pub async fn recv_fragment(&self) -> Result<Fragment, Error> {
         self.receive(Connection::recv_fragment).await
+    }
+
+    /// Returns the messages as a `Stream`, which is a handle to the connection of its own.
+    #[must_use]
+    pub fn messages(&self) -> Messages<R, S> {
+        Messages::new(self.clone())
     }
 
     async fn receive<T>(&self, take: fn(&mut Connection) -> Option<T>) -> Result<T, Error> {
@@ -242,13 +249,19 @@ where
         self.closed().await
     }
 
-    /// Waits for the outcome of the connection. Does not begin to close it.
+    /// Waits for the outcome of the connection. Does not begin to close it. On threads it is called `wait_closed`.
     ///
     /// # Cancel safety
     ///
     /// Nothing is lost if the future is dropped.
     pub async fn closed(&self) -> Closed {
         self.shared().closed().await
+    }
+
+    /// Returns the outcome of the connection, once it is over.
+    #[must_use]
+    pub fn outcome(&self) -> Option<Closed> {
+        self.shared().peek().closed()
     }
 
     /// Returns how far the connection is.
@@ -269,41 +282,35 @@ where
         &self.shared().opened
     }
 
+    /// Returns the server's answer to the opening, on a client.
+    #[must_use]
+    pub fn response(&self) -> Option<&Response> {
+        self.opened().response()
+    }
+
+    /// Returns the client's request, on a server.
+    #[must_use]
+    pub fn request(&self) -> Option<&Request> {
+        self.opened().request()
+    }
+
     /// Returns the peer's headers at the opening: of the server's answer on a client, of the request on a server.
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
-        match self.opened() {
-            Opened::Client(response) => &response.headers,
-            Opened::Server(agreed) => &agreed.request.headers,
-        }
+        self.opened().headers()
     }
 
     /// Returns the subprotocol that the server chose, if any.
     #[must_use]
     pub fn subprotocol(&self) -> Option<&str> {
-        match self.opened() {
-            Opened::Client(response) => response.subprotocol.as_deref(),
-            Opened::Server(agreed) => agreed.subprotocol.as_deref(),
-        }
+        self.opened().subprotocol()
     }
 
     /// Returns the compression that was agreed on, if any.
     #[must_use]
     pub fn compression(&self) -> Option<Parameters> {
-        match self.opened() {
-            Opened::Client(response) => response.compression,
-            Opened::Server(agreed) => agreed.compression,
-        }
+        self.opened().compression()
     }
-}
-
-/// What was said when a connection was opened.
-#[derive(Debug, Clone)]
-pub enum Opened {
-    /// On a client: what the server answered.
-    Client(Response),
-    /// On a server: what the client asked for, and what was agreed on.
-    Server(Agreed),
 }
 
 impl<R, S> Clone for WebSocket<R, S>
@@ -359,13 +366,13 @@ where
 }
 
 /// A call of `recv`, which gives up its place when it is dropped.
-struct Receiving<'a, R, S>
+pub(super) struct Receiving<'a, R, S>
 where
     R: Runtime,
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    shared: &'a Shared<R, S>,
-    waits: bool,
+    pub(super) shared: &'a Shared<R, S>,
+    pub(super) waits: bool,
 }
 
 impl<R, S> Receiving<'_, R, S>
@@ -373,7 +380,7 @@ where
     R: Runtime,
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    fn poll<T>(
+    pub(super) fn poll<T>(
         &mut self,
         context: &mut Context<'_>,
         take: fn(&mut Connection) -> Option<T>,

@@ -5,6 +5,7 @@ use std::io;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
+use url::Url;
 
 use crate::deflate::NegotiationError;
 
@@ -26,14 +27,14 @@ impl fmt::Display for Stage {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Connect => "connecting",
-            Self::Proxy => "asking the proxy",
+            Self::Proxy => "the request to the proxy",
             Self::Tls => "the TLS handshake",
             Self::Handshake => "the WebSocket handshake",
         })
     }
 }
 
-/// Whose fault a failed opening is.
+/// Whose fault a failed opening is, or the end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
@@ -48,6 +49,9 @@ pub enum Fault {
 }
 
 /// Why no connection came about. Nothing is left open by any of these.
+///
+/// [`peer`](Self::peer) says with whom, [`fault`](Self::fault) whose fault it is, and [`is_transient`](Self::is_transient)
+/// whether it may be tried again as it is. No text of these shows a user or password.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -62,7 +66,7 @@ pub enum OpenError {
     /// The caller's: the request cannot be made with these settings.
     #[error("the request cannot be made: {0}")]
     Setup(String),
-    /// The transport did not connect. May be tried again.
+    /// The transport did not connect: the network's fault. May be tried again.
     #[error("connecting to {endpoint} failed: {error}")]
     Connect {
         /// Where to.
@@ -71,28 +75,35 @@ pub enum OpenError {
         #[source]
         error: io::Error,
     },
-    /// The transport failed on the way. May be tried again.
-    #[error("the transport failed during {stage}: {error}")]
+    /// The transport failed on the way: the network's fault, or the proxy's while that was asked. May be tried again.
+    #[error("the transport to {peer} failed during {stage}: {error}")]
     Io {
         /// How far the opening was.
         stage: Stage,
+        /// With whom it was under way: see [`peer`](OpenError::peer).
+        peer: String,
         /// Why.
         #[source]
         error: io::Error,
     },
-    /// The transport ended on the way, before an answer. May be tried again.
-    #[error("the transport ended during {stage}")]
+    /// The transport ended on the way, before an answer: the network's fault, or the proxy's while that was asked. May be tried
+    /// again.
+    #[error("the transport to {peer} ended during {stage}")]
     Ended {
         /// How far the opening was.
         stage: Stage,
+        /// With whom it was under way: see [`peer`](OpenError::peer).
+        peer: String,
     },
-    /// The opening took longer than its timeout. May be tried again.
-    #[error("the opening timed out during {stage}")]
+    /// The opening took longer than its timeout: the network's fault, or the proxy's while that was asked. May be tried again.
+    #[error("the opening with {peer} timed out during {stage}")]
     TimedOut {
         /// How far it was.
         stage: Stage,
+        /// With whom it was under way: see [`peer`](OpenError::peer).
+        peer: String,
     },
-    /// The proxy did not connect us.
+    /// The proxy's: it did not connect us. May be tried again if it says that it is overloaded, or that the network failed.
     #[error("the proxy {proxy} did not connect to {target}: {error}")]
     Proxy {
         /// The proxy: host and port.
@@ -103,7 +114,7 @@ pub enum OpenError {
         #[source]
         error: ProxyError,
     },
-    /// TLS failed: a certificate that is not trusted, no common version, or a violation. Check the roots
+    /// The peer's: TLS failed, by a certificate that is not trusted, no common version, or a violation. Check the roots
     /// ([`TlsOptions::roots`](crate::session::TlsOptions::roots)) and the name before trying again.
     #[error("TLS with {peer} failed: {error}")]
     Tls {
@@ -113,21 +124,30 @@ pub enum OpenError {
         #[source]
         error: rustls::Error,
     },
-    /// The server answered, but not by a WebSocket. Its status says what to do.
-    #[error("the server refused the WebSocket with status {}", .0.status)]
+    /// The server answered, but not by a WebSocket. Its status says what to do: 4xx is the caller's fault, any other the server's;
+    /// after 429, 500, 502, 503 and 504 it may be tried again.
+    #[error("{} was refused with status {}", .0.url, .0.status)]
     Rejected(Box<Rejection>),
-    /// The server sent us elsewhere, and we do not go there.
-    #[error("the redirect to {location:?} is not followed: {error}")]
+    /// The server's: it sent us elsewhere, and we do not go there.
+    #[error("the redirect of {url} to {location:?} is not followed: {error}")]
     Redirect {
-        /// Where to.
+        /// Where from, without user and password.
+        url: Box<Url>,
+        /// Where to, as the server said it, but without user and password.
         location: String,
         /// Why not.
         #[source]
         error: RedirectError,
     },
     /// The server's: its answer is no valid acceptance. Trying again will not help until it is mended.
-    #[error("the server broke the WebSocket handshake: {0}")]
-    Handshake(#[source] HandshakeError),
+    #[error("{peer} broke the WebSocket handshake: {error}")]
+    Handshake {
+        /// The server: see [`peer`](OpenError::peer).
+        peer: String,
+        /// How.
+        #[source]
+        error: HandshakeError,
+    },
     /// The client's (seen from a server): its request is none for a WebSocket. It was answered by a status.
     #[error("the client broke the WebSocket handshake: {0}")]
     Request(#[source] RequestError),
@@ -137,25 +157,49 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// Whose fault it is.
+    /// Returns whose fault it is.
+    #[must_use]
     pub fn fault(&self) -> Fault {
         match self {
             Self::Url { .. } | Self::Setup(_) | Self::Refused(_) => Fault::Caller,
+            Self::Proxy { .. }
+            | Self::Io { stage: Stage::Proxy, .. }
+            | Self::Ended { stage: Stage::Proxy, .. }
+            | Self::TimedOut { stage: Stage::Proxy, .. } => Fault::Proxy,
             Self::Connect { .. } | Self::Io { .. } | Self::Ended { .. } | Self::TimedOut { .. } => {
                 Fault::Network
             }
-            Self::Proxy { .. } => Fault::Proxy,
             Self::Rejected(rejection) if rejection.status.is_client_error() => Fault::Caller,
             Self::Tls { .. }
             | Self::Rejected(_)
             | Self::Redirect { .. }
-            | Self::Handshake(_)
+            | Self::Handshake { .. }
             | Self::Request(_) => Fault::Peer,
         }
     }
 
-    /// Whether the same request may well succeed later: the network failed, or the server said that it is overloaded or
+    /// Returns with whom the opening was under way when it failed, if it had come so far: the server, or the proxy that was
+    /// connected to or asked, as host and port (IPv6 in brackets); the path of a Unix socket; on the accept side, `the client`.
+    #[must_use]
+    pub fn peer(&self) -> Option<String> {
+        match self {
+            Self::Connect { endpoint: peer, .. }
+            | Self::Io { peer, .. }
+            | Self::Ended { peer, .. }
+            | Self::TimedOut { peer, .. }
+            | Self::Proxy { proxy: peer, .. }
+            | Self::Tls { peer, .. }
+            | Self::Handshake { peer, .. } => Some(peer.clone()),
+            Self::Rejected(rejection) => Some(authority(&rejection.url)),
+            Self::Redirect { url, .. } => Some(authority(url)),
+            Self::Request(_) | Self::Refused(_) => Some(CLIENT.to_owned()),
+            Self::Url { .. } | Self::Setup(_) => None,
+        }
+    }
+
+    /// Returns whether the same request may well succeed later: the network failed, or the server said that it is overloaded or
     /// broken for now (429, 500, 502, 503, 504; of a proxy the same, and SOCKS5's network failures).
+    #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Connect { .. } | Self::Io { .. } | Self::Ended { .. } | Self::TimedOut { .. } => true,
@@ -167,6 +211,15 @@ impl OpenError {
     }
 }
 
+/// Whom the accept side speaks with: it is given a stream, and knows no address.
+pub(crate) const CLIENT: &str = "the client";
+
+/// Host and port, as errors name them.
+pub(crate) fn authority(url: &Url) -> String {
+    let default_port = if url.scheme() == "wss" { 443 } else { 80 };
+    format!("{}:{}", url.host_str().unwrap_or_default(), url.port().unwrap_or(default_port))
+}
+
 fn is_transient_status(status: StatusCode) -> bool {
     matches!(status.as_u16(), 429 | 500 | 502 | 503 | 504)
 }
@@ -175,6 +228,8 @@ fn is_transient_status(status: StatusCode) -> bool {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Rejection {
+    /// What was asked for, at the end of all redirects; without user and password.
+    pub url: Url,
     /// Its status.
     pub status: StatusCode,
     /// Its headers.
@@ -190,9 +245,12 @@ pub struct Rejection {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HandshakeError {
-    /// The answer is no HTTP/1.1.
-    #[error("the answer is no HTTP/1.1")]
-    NotHttp,
+    /// The answer is no HTTP/1: another protocol is spoken there. Known from the first bytes, and not waited for any longer.
+    #[error("the answer is no HTTP/1.1, but begins with \"{beginning}\"{hint}", hint = hint(beginning))]
+    NotHttp {
+        /// What came: at most 32 bytes, of which those that are not printable ASCII are escaped as in Rust's literals.
+        beginning: String,
+    },
     /// The head of the answer is longer than the limit.
     #[error("the head of the answer is longer than {limit_bytes} bytes, or has too many headers")]
     HeadTooLarge {
@@ -224,9 +282,12 @@ pub enum HandshakeError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RequestError {
-    /// This is no HTTP/1.1. Answered by 400.
-    #[error("the request is no HTTP/1.1")]
-    NotHttp,
+    /// This is no HTTP/1.1, perhaps another protocol. Known from the first bytes. Answered by 400.
+    #[error("the request is no HTTP/1.1, but begins with \"{beginning}\"{hint}", hint = hint(beginning))]
+    NotHttp {
+        /// What came: at most 32 bytes, of which those that are not printable ASCII are escaped as in Rust's literals.
+        beginning: String,
+    },
     /// The head is longer than the limit. Answered by 431.
     #[error("the head of the request is longer than {limit_bytes} bytes, or has too many headers")]
     HeadTooLarge {
@@ -269,12 +330,21 @@ pub enum ProxyError {
     /// A SOCKS5 proxy did not take the user and password.
     #[error("it did not take the user and password")]
     Credentials,
-    /// What it sent is not its protocol.
-    #[error("what it sent is not its protocol")]
-    Malformed,
+    /// What it sent is not its protocol. Known from the first bytes.
+    #[error("what it sent is not its protocol, but begins with \"{beginning}\"{hint}", hint = hint(beginning))]
+    Malformed {
+        /// What came: at most 32 bytes, of which those that are not printable ASCII are escaped as in Rust's literals.
+        beginning: String,
+    },
     /// The head of its answer is longer than the limit.
     #[error("the head of its answer is too long")]
     HeadTooLarge,
+}
+
+/// What speaks in `beginning`, where that is known: records of TLS, whose first bytes are 20 to 23 and 3 (RFC 8446, section 5.1).
+fn hint(beginning: &str) -> &'static str {
+    let in_tls = ["\\x14\\x03", "\\x15\\x03", "\\x16\\x03", "\\x17\\x03"];
+    if in_tls.iter().any(|record| beginning.starts_with(record)) { " (this is TLS)" } else { "" }
 }
 
 fn socks_text(code: u8) -> &'static str {

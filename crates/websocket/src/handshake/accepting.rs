@@ -13,7 +13,7 @@ use super::server_request::Request;
 use super::server_response;
 use crate::Config;
 use crate::deflate::{Parameters, negotiation};
-use crate::error::{OpenError, RequestError, Stage};
+use crate::error::{CLIENT, OpenError, RequestError, Stage};
 use crate::protocol::{Connection, Role};
 use crate::session::Session;
 use crate::session::tls_wire::TlsWire;
@@ -101,7 +101,7 @@ impl Accepting {
             options,
             config,
             chance: StdRng::from_seed(seed),
-            phase: Phase::Head(HeadReader::default()),
+            phase: Phase::Head(HeadReader::of_request()),
             input: BytesMut::new(),
             output: BytesMut::new(),
             tls,
@@ -165,7 +165,7 @@ impl Accepting {
         if let Some(tls) = &mut self.tls
             && let Err(error) = tls.decrypt(&mut self.input)
         {
-            return self.fail(OpenError::Tls { peer: "the client".to_owned(), error });
+            return self.fail(OpenError::Tls { peer: CLIENT.to_owned(), error });
         }
         match &mut self.phase {
             Phase::Head(reader) => {
@@ -185,13 +185,15 @@ impl Accepting {
     fn head_taken(&mut self, taken: Result<Option<BytesMut>, HeadError>) -> AcceptStep {
         let head = match taken {
             Ok(Some(head)) => RequestHead::parse(&head),
-            Ok(None) if self.has_ended() => return self.fail(OpenError::Ended { stage: self.stage() }),
+            Ok(None) if self.has_ended() => {
+                return self.fail(OpenError::Ended { stage: self.stage(), peer: CLIENT.to_owned() });
+            }
             Ok(None) => return AcceptStep::Continue,
             Err(error) => Err(error),
         };
         let request = head.map_err(|error| match error {
             HeadError::TooLarge => RequestError::HeadTooLarge { limit_bytes: self.options.head_limit() },
-            HeadError::Malformed => RequestError::NotHttp,
+            HeadError::Malformed(beginning) => RequestError::NotHttp { beginning },
         });
         let request = request.and_then(|head| Request::check(head, self.tls.is_some()));
         let request = request.and_then(|request| {
@@ -268,12 +270,12 @@ impl Accepting {
 
     /// Gives up because the time is over.
     pub fn give_up(self) -> OpenError {
-        OpenError::TimedOut { stage: self.stage() }
+        OpenError::TimedOut { stage: self.stage(), peer: CLIENT.to_owned() }
     }
 
     /// Gives up because the transport failed.
     pub fn transport_failed(self, error: std::io::Error) -> OpenError {
-        OpenError::Io { stage: self.stage(), error }
+        OpenError::Io { stage: self.stage(), peer: CLIENT.to_owned(), error }
     }
 
     fn answer(&mut self, subprotocol: Option<String>, headers: &HeaderMap) {

@@ -17,7 +17,7 @@ use super::head::{HeadError, HeadReader, ResponseHead, single};
 use super::proxy::connect::HttpConnect;
 use super::proxy::socks5::Socks5;
 use super::proxy::{Proxy, ProxyKind};
-use super::target::Target;
+use super::target::{Target, without_user_info};
 use super::upgrade::{Agreement, Upgrade};
 use crate::Config;
 use crate::deflate::Parameters;
@@ -234,13 +234,13 @@ impl Opening {
         if let Some(tls) = &mut self.tls
             && let Err(error) = tls.decrypt(&mut self.input)
         {
-            let peer = self.request.target.authority();
+            let peer = self.server();
             return self.fail(OpenError::Tls { peer, error });
         }
         match self.advance(now) {
             Ok(Some(step)) => step,
             Ok(None) if self.has_ended() && !matches!(self.phase, Phase::Over) => {
-                let error = self.interrupted(|stage| OpenError::Ended { stage });
+                let error = self.interrupted(|stage, peer| OpenError::Ended { stage, peer });
                 self.fail(error)
             }
             Ok(None) => Step::Continue,
@@ -250,7 +250,7 @@ impl Opening {
 
     /// Gives up because the time is over: what is known of the failure by now.
     pub fn give_up(mut self) -> OpenError {
-        self.interrupted(|stage| OpenError::TimedOut { stage })
+        self.interrupted(|stage, peer| OpenError::TimedOut { stage, peer })
     }
 
     /// Gives up because the transport failed: what is known of the failure by now.
@@ -258,7 +258,7 @@ impl Opening {
         if !self.connected {
             return OpenError::Connect { endpoint: self.endpoint().to_string(), error };
         }
-        self.interrupted(|stage| OpenError::Io { stage, error })
+        self.interrupted(|stage, peer| OpenError::Io { stage, peer, error })
     }
 
     fn has_ended(&self) -> bool {
@@ -266,16 +266,16 @@ impl Opening {
     }
 
     /// What an opening that breaks off here came to: a server's refusal without (all of) its body is one.
-    fn interrupted(&mut self, otherwise: impl FnOnce(Stage) -> OpenError) -> OpenError {
+    fn interrupted(&mut self, otherwise: impl FnOnce(Stage, String) -> OpenError) -> OpenError {
         let ended = self.has_ended();
         match &mut self.phase {
             Phase::Refusal { head, body } => {
                 if ended {
                     body.end_of_input();
                 }
-                rejected(head, body)
+                rejected(self.request.url(), head, body)
             }
-            _ => otherwise(self.stage()),
+            _ => otherwise(self.stage(), self.peer()),
         }
     }
 
@@ -291,6 +291,21 @@ impl Opening {
             _ if self.tls.as_ref().is_some_and(|tls| tls.is_handshaking()) => Stage::Tls,
             _ => Stage::Handshake,
         }
+    }
+
+    /// With whom the opening is under way, as errors name it.
+    fn peer(&self) -> String {
+        match self.stage() {
+            Stage::Connect | Stage::Proxy => self.endpoint().to_string(),
+            Stage::Tls | Stage::Handshake => self.server(),
+        }
+    }
+
+    fn server(&self) -> String {
+        if self.request.unix_path.is_some() {
+            return self.endpoint().to_string();
+        }
+        self.request.target.authority()
     }
 
     fn proxy(&self) -> Option<&Proxy> {
@@ -335,7 +350,7 @@ impl Opening {
         } else {
             self.output.extend_from_slice(&text);
         }
-        self.phase = Phase::Upgrade { upgrade, head: HeadReader::default() };
+        self.phase = Phase::Upgrade { upgrade, head: HeadReader::of_response() };
         Ok(())
     }
 
@@ -355,18 +370,19 @@ impl Opening {
                     Err(error) => return Err(self.proxy_failed(error)),
                 },
                 Phase::Upgrade { head, .. } => {
-                    let head = head.take(&mut self.input, limit_bytes);
-                    let Some(head) = head.map_err(|error| head_error(error, limit_bytes))? else {
-                        return Ok(None);
+                    let head = match head.take(&mut self.input, limit_bytes) {
+                        Ok(None) => return Ok(None),
+                        Ok(Some(head)) => ResponseHead::parse(&head),
+                        Err(error) => Err(error),
                     };
-                    let head = ResponseHead::parse(&head).map_err(|error| head_error(error, limit_bytes))?;
+                    let head = head.map_err(|error| self.broken(head_error(error, limit_bytes)))?;
                     if let Some(step) = self.answered(head, now)? {
                         return Ok(Some(step));
                     }
                 }
                 Phase::Refusal { head, body } => {
                     let done = body.read(&mut self.input);
-                    return if done { Err(rejected(head, body)) } else { Ok(None) };
+                    return if done { Err(rejected(self.request.url(), head, body)) } else { Ok(None) };
                 }
                 Phase::Over => return Ok(None),
             }
@@ -375,11 +391,15 @@ impl Opening {
 
     fn tunnel_stands(&mut self) -> Result<(), OpenError> {
         self.begin_upgrade()?;
+        let peer = self.server();
         if let Some(tls) = &mut self.tls {
-            let peer = self.request.target.authority();
             tls.decrypt(&mut self.input).map_err(|error| OpenError::Tls { peer, error })?;
         }
         Ok(())
+    }
+
+    fn broken(&self, error: HandshakeError) -> OpenError {
+        OpenError::Handshake { peer: self.server(), error }
     }
 
     fn proxy_failed(&self, error: ProxyError) -> OpenError {
@@ -409,7 +429,7 @@ impl Opening {
             return Ok(Step::Continue);
         };
         let Agreement { subprotocol, compression } =
-            upgrade.check(&head, &self.request.subprotocols).map_err(OpenError::Handshake)?;
+            upgrade.check(&head, &self.request.subprotocols).map_err(|error| self.broken(error))?;
         let mut connection =
             Connection::new(Role::Client, self.config.clone(), compression, self.chance.random(), now);
         // "Bytes after the 101 belong to the frame stream."
@@ -435,7 +455,10 @@ impl Opening {
                 self.start()?;
                 Ok(Step::Reconnect)
             }
-            Err(error) => Err(OpenError::Redirect { location, error }),
+            Err(error) => {
+                let location = without_user_info(&location);
+                Err(OpenError::Redirect { url: Box::new(self.request.url().clone()), location, error })
+            }
         }
     }
 
@@ -462,17 +485,23 @@ fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
-fn rejected(head: &mut ResponseHead, body: &mut BodyReader) -> OpenError {
+fn rejected(url: &Url, head: &mut ResponseHead, body: &mut BodyReader) -> OpenError {
     let (body, complete) = body.finish();
     let headers = std::mem::take(&mut head.headers);
-    OpenError::Rejected(Box::new(Rejection { status: head.status, headers, body, complete }))
+    OpenError::Rejected(Box::new(Rejection {
+        url: url.clone(),
+        status: head.status,
+        headers,
+        body,
+        complete,
+    }))
 }
 
-fn head_error(error: HeadError, limit_bytes: usize) -> OpenError {
-    OpenError::Handshake(match error {
+fn head_error(error: HeadError, limit_bytes: usize) -> HandshakeError {
+    match error {
         HeadError::TooLarge => HandshakeError::HeadTooLarge { limit_bytes },
-        HeadError::Malformed => HandshakeError::NotHttp,
-    })
+        HeadError::Malformed(beginning) => HandshakeError::NotHttp { beginning },
+    }
 }
 
 fn tls_setup(error: TlsSetupError) -> OpenError {

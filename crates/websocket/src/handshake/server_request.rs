@@ -5,7 +5,7 @@ use http::header::{SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, Method, Uri};
 
 use super::digest;
-use super::head::{RequestHead, has_token, shown, single, tokens};
+use super::head::{RequestHead, beginning, has_token, shown, single, tokens};
 use super::upgrade::parse_extensions;
 use crate::deflate::extensions::{self, Extension};
 use crate::error::RequestError;
@@ -67,12 +67,17 @@ impl Request {
         let key = only_text(&headers, &SEC_WEBSOCKET_KEY, "Sec-WebSocket-Key")?;
         let key = key.filter(|key| digest::is_key(key.as_bytes()));
         let key = key.ok_or(RequestError::Header("Sec-WebSocket-Key"))?;
-        let uri = target.parse::<Uri>().map_err(|_| RequestError::NotHttp)?;
+        let uri = target.parse::<Uri>().map_err(|_| no_target(&target))?;
         let subprotocols = subprotocols(&headers)?;
         let offers = parse_extensions(&headers)
             .map_err(|extensions::Malformed| RequestError::Header("Sec-WebSocket-Extensions"))?;
         Ok(Self { uri, headers, subprotocols, origin, host, is_secure, key, offers })
     }
+}
+
+/// The request is a `GET` of what cannot be asked for.
+fn no_target(target: &str) -> RequestError {
+    RequestError::NotHttp { beginning: beginning(format!("GET {target}").as_bytes()) }
 }
 
 /// Bytes of a body would be read as frames.

@@ -53,7 +53,9 @@ pub(super) fn refuse_broken(error: &RequestError) -> BytesMut {
         }
         RequestError::HeadTooLarge { .. } => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, ""),
         RequestError::Origin(_) => (StatusCode::FORBIDDEN, ""),
-        RequestError::NotHttp | RequestError::Header(_) | RequestError::Body => (StatusCode::BAD_REQUEST, ""),
+        RequestError::NotHttp { .. } | RequestError::Header(_) | RequestError::Body => {
+            (StatusCode::BAD_REQUEST, "")
+        }
     };
     let reason = status.canonical_reason().unwrap_or_default();
     // Section 4.1 has HTTP demand `Connection: Upgrade` beside `Upgrade`.

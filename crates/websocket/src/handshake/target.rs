@@ -5,6 +5,7 @@ use std::fmt;
 use url::{Host, Position, Url};
 
 use crate::OpenError;
+use crate::error::authority;
 
 /// The address of a WebSocket.
 #[derive(Clone, PartialEq, Eq)]
@@ -24,8 +25,8 @@ pub(crate) struct Credentials {
 impl Target {
     /// Takes a URL apart.
     pub(crate) fn parse(text: &str) -> Result<Self, OpenError> {
-        let url =
-            Url::parse(text).map_err(|_| OpenError::Url { url: text.to_owned(), reason: "it is no URL" })?;
+        let url = Url::parse(text)
+            .map_err(|_| OpenError::Url { url: without_user_info(text), reason: "it is no URL" })?;
         Self::from_url(url)
     }
 
@@ -88,7 +89,7 @@ impl Target {
 
     /// Host and port as `CONNECT` and errors name them: IPv6 in brackets.
     pub(crate) fn authority(&self) -> String {
-        format!("{}:{}", self.url.host_str().unwrap_or_default(), self.port())
+        authority(&self.url)
     }
 
     /// Path and query (section 3, "resource-name"): never empty.
@@ -142,6 +143,17 @@ pub(crate) fn take_credentials(url: &mut Url) -> Option<Credentials> {
     let _ = url.set_username("");
     let _ = url.set_password(None);
     Some(credentials)
+}
+
+/// What may be no URL, but have a password where one has it (RFC 3986, section 3.2: between `//` and the last `@` before the
+/// path).
+pub(super) fn without_user_info(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("//") else { return text.to_owned() };
+    let authority = rest.find(['/', '?', '#']).map_or(rest, |end| &rest[..end]);
+    match authority.rfind('@') {
+        Some(at) => format!("{scheme}//{}", &rest[at + 1..]),
+        None => text.to_owned(),
+    }
 }
 
 /// Undoes percent-encoding (RFC 3986, section 2.1); what is no encoding stays.
@@ -223,6 +235,8 @@ mod tests {
             "mailto:a@b",
             "ws://a b",
             "wss://u:secret@a#f",
+            "wss://u:secret@a:70000/b",
+            "wss://u:se@secret@a b/",
         ] {
             let error = Target::parse(url).unwrap_err();
             assert!(matches!(error, OpenError::Url { .. }), "{url}");

@@ -128,6 +128,11 @@ impl Receiver {
         }
     }
 
+    /// How many bytes are read at once: none would be taken for the end.
+    pub(super) fn read_bytes(&self) -> usize {
+        self.read_buffer.max(1)
+    }
+
     /// Where input is appended: room for the rest of the frame that is arriving, or else for a read.
     ///
     /// For a frame that is longer than a read there is room to its end and no further, so that the next frame begins at the

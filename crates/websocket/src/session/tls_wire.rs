@@ -7,7 +7,7 @@ use std::io::{BufRead as _, Write as _};
 use bytes::{Buf as _, BytesMut};
 use rustls::Connection;
 
-/// Room for a read: a record of the greatest size, with a little of the next one.
+/// Room for a read during the handshake: a record of the greatest size, with a little of the next one.
 const READ_BYTES: usize = 20 * 1024;
 
 /// One end of a TLS connection.
@@ -21,6 +21,8 @@ pub(crate) struct TlsWire {
     written: usize,
     closed_by_peer: bool,
     closed: bool,
+    /// Room for a read.
+    read_bytes: usize,
 }
 
 impl TlsWire {
@@ -35,6 +37,7 @@ impl TlsWire {
             written: 0,
             closed_by_peer: false,
             closed: false,
+            read_bytes: READ_BYTES,
         };
         wire.collect_output();
         wire
@@ -50,10 +53,18 @@ impl TlsWire {
     }
 
     pub(crate) fn input(&mut self) -> &mut BytesMut {
-        if self.input.capacity() - self.input.len() < READ_BYTES / 4 {
-            self.input.reserve(READ_BYTES);
+        if self.input.capacity() - self.input.len() < (self.read_bytes / 4).max(1) {
+            self.input.reserve(self.read_bytes);
         }
         &mut self.input
+    }
+
+    /// From now on there is room for reads of so many bytes.
+    pub(crate) fn read_at_once(&mut self, bytes: usize) {
+        self.read_bytes = bytes;
+        // What the handshake needed need not be what a session is to have.
+        let unread = std::mem::take(&mut self.input);
+        self.input.extend_from_slice(&unread);
     }
 
     /// Appends to `plain` what the input holds. What was decrypted before an error is there as well.

@@ -2,9 +2,12 @@
 
 mod closing;
 mod conversing;
+mod failing;
 mod opening;
 mod raw_peer;
+mod read_sizes;
 mod receiving;
 mod reconnecting;
 mod sending;
 mod serving;
+mod streaming;

@@ -1,7 +1,7 @@
 //! One connection after another.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
@@ -11,7 +11,7 @@ use wavetank_websocket::client::{Client, Failure, WebSocket};
 use wavetank_websocket::handshake::ClientRequest;
 use wavetank_websocket::{BackoffPolicy, Error, OpenError};
 
-use crate::raw_peer::{CLOSE, RawPeer, TEXT, plain, read_head};
+use crate::raw_peer::{CLOSE, RawPeer, TEXT, frame, plain, read_head};
 
 fn quickly() -> BackoffPolicy {
     let millisecond = Duration::from_millis(1);
@@ -48,7 +48,7 @@ async fn lost_connections_and_failing_servers_are_followed_by_a_connection_on_wh
         let count = Arc::clone(&count);
         move |socket: WebSocket<Tokio>| {
             let hello = format!("hello {}", count.fetch_add(1, Ordering::SeqCst) + 1);
-            async move { socket.send(&hello).await }
+            async move { Ok(socket.send(&hello).await?) }
         }
     });
     let first = connections.next().await.expect("a connection");
@@ -116,15 +116,102 @@ async fn a_hook_that_fails_is_a_failed_attempt() {
                 async move {
                     if attempt == 1 {
                         let closed = socket.close(wavetank_websocket::CloseCode::NORMAL, "not you").await;
-                        return Err(Error::Closed(closed));
+                        return Err(Error::Closed(closed).into());
                     }
-                    socket.send("you").await
+                    Ok(socket.send("you").await?)
                 }
             },
         );
     let _socket = connections.next().await.expect("a connection");
     server.await.expect("no panic");
     assert_eq!(connections.failures(), 1);
+}
+
+/// Why an application wants none of a connection.
+#[derive(Debug, PartialEq, Eq)]
+enum Unwanted {
+    Full,
+    Gone,
+}
+
+impl std::fmt::Display for Unwanted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if *self == Self::Full { "the room is full" } else { "the room is gone" })
+    }
+}
+
+impl std::error::Error for Unwanted {}
+
+#[tokio::test]
+async fn a_hook_fails_with_an_error_of_its_own_and_the_application_decides_which_is_final() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("ws://{}/", listener.local_addr().expect("an address"));
+    let server = Tokio.spawn("test", async move {
+        for verdict in ["full", "full", "gone", "open"] {
+            let (stream, _) = listener.accept().await.expect("a client");
+            let mut peer = RawPeer::open(stream, &frame(TEXT, verdict.as_bytes())).await;
+            if verdict != "open" {
+                peer.expect(CLOSE, &1001_u16.to_be_bytes()).await;
+            }
+        }
+    });
+    let request = url.parse().expect("an address");
+    let mut connections = Client::new(Tokio)
+        .config(plain())
+        .reconnect(request)
+        .backoff(quickly())
+        .on_connect(async |socket: WebSocket<Tokio>| match socket.recv().await?.as_text() {
+            Some("full") => Err(Unwanted::Full.into()),
+            Some("gone") => Err(Unwanted::Gone.into()),
+            _ => Ok(()),
+        })
+        .retry_if(|failure| match failure {
+            Failure::Resume { error, .. } => error.downcast_ref() != Some(&Unwanted::Gone),
+            other => other.is_transient(),
+        });
+    let failure = connections.next().await.expect_err("the room is gone");
+    assert_eq!(
+        failure.to_string(),
+        format!("the hook failed on the new connection to {url}: the room is gone")
+    );
+    assert!(std::error::Error::source(&failure).is_some_and(|source| source.is::<Unwanted>()));
+    // It can be called again, after a delay.
+    assert!(connections.failure().is_none() && connections.due().is_some());
+    assert_eq!(connections.failures(), 3);
+    connections.next().await.expect("the room is open again");
+    assert!(connections.due().is_none());
+    server.await.expect("no panic");
+}
+
+#[tokio::test]
+async fn every_retry_is_told_with_its_reason_and_delay() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("ws://{}/", listener.local_addr().expect("an address"));
+    let server = Tokio.spawn("test", async move {
+        let (stream, _) = listener.accept().await.expect("a client");
+        drop(RawPeer::open(stream, b"").await);
+        let (mut stream, _) = listener.accept().await.expect("a client");
+        read_head(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n").await.expect("the client reads");
+        let (stream, _) = listener.accept().await.expect("a client");
+        RawPeer::open(stream, b"").await
+    });
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let tell = Arc::clone(&told);
+    let request = url.parse().expect("an address");
+    let mut connections =
+        Client::new(Tokio).config(plain()).reconnect(request).backoff(quickly()).on_retry(move |retry| {
+            assert!(retry.delay <= Duration::from_millis(2));
+            tell.lock().expect("no panic").push((retry.number, retry.to_string()));
+        });
+    let first = connections.next().await.expect("a connection");
+    let closed = first.closed().await;
+    let _second = connections.next().await.expect("a connection");
+    let refused = format!("{url} was refused with status 503 Service Unavailable");
+    let expected =
+        [(1, format!("{closed}; trying again in 0.0 s")), (2, format!("{refused}; trying again in 0.0 s"))];
+    assert_eq!(*told.lock().expect("no panic"), expected);
+    drop(server.await);
 }
 
 #[tokio::test]
@@ -167,7 +254,7 @@ async fn a_connection_whose_hook_fails_is_closed_though_the_hook_has_kept_a_hand
         Client::new(Tokio).config(plain()).reconnect(request).backoff(quickly()).on_connect(
             move |socket: WebSocket<Tokio>| {
                 kept.push(socket);
-                std::future::ready(if kept.len() == 1 { Err(Error::TimedOut) } else { Ok(()) })
+                std::future::ready(if kept.len() == 1 { Err("not this one".into()) } else { Ok(()) })
             },
         );
     let socket = connections.next().await.expect("a connection");
@@ -180,7 +267,10 @@ async fn a_request_for_another_kind_of_socket_is_the_callers_fault_and_not_tried
     let request = ClientRequest::new("ws://local/").expect("a URL").unix_path("/nowhere");
     let mut connections = Client::new(Tokio).config(plain()).reconnect(request).backoff(quickly());
     let error = connections.next().await.expect_err("not over TCP");
-    assert!(matches!(error, OpenError::Setup(_)), "{error}");
+    assert!(matches!(error, Failure::Open(OpenError::Setup(_))), "{error}");
+    let over_unix =
+        Client::new(Tokio).reconnect_unix("ws://127.0.0.1:1/".parse().expect("a URL")).next().await;
+    assert!(matches!(over_unix, Err(Failure::Open(OpenError::Setup(_)))), "{over_unix:?}");
     let tcp = ClientRequest::new("ws://127.0.0.1:1/").expect("a URL");
     let error = Client::new(Tokio).connect_unix(tcp).await.expect_err("not over Unix sockets");
     assert!(matches!(error, OpenError::Setup(_)), "{error}");

@@ -183,7 +183,7 @@ impl Report {
 pub(super) fn tasks(setting: &Setting) -> Report {
     let mut report = Report::default();
     let done = setting.runtime.block_on(async {
-        let ask = async |socket: client::WebSocket<Tokio>| socket.ping().await.map(drop);
+        let ask = async |socket: client::WebSocket<Tokio>| Ok(socket.ping().await.map(drop)?);
         let client = client::Client::new(Tokio).config(config());
         let hook =
             move |socket| -> std::pin::Pin<Box<dyn Future<Output = _> + Send>> { Box::pin(ask(socket)) };
@@ -272,7 +272,7 @@ pub(super) fn threads(setting: &Setting) -> Report {
     let mut report = Report::default();
     let mut work = || -> Result {
         let client = blocking::Client::new(Std).config(config());
-        let hook = |socket: &blocking::WebSocket<Std>| socket.ping().map(drop);
+        let hook = |socket: &blocking::WebSocket<Std>| Ok(socket.ping().map(drop)?);
         let connections = client.reconnect(request(setting)?).backoff(backoff()).on_connect(hook);
         let mut chance = StdRng::seed_from_u64(setting.seed);
         for socket in connections {

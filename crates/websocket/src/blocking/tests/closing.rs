@@ -7,6 +7,7 @@ use wavetank_runtime::{BlockingStream, Std, Threads};
 use super::super::shared::Shared;
 use super::peer::{CLOSE, PING, PONG, TEXT, close_frame, connected};
 use super::{LONG, millis, quiet, spawn, trace_of};
+use crate::blocking::ConnectionState;
 use crate::{Cause, CloseCode, Error, Message};
 
 fn outcome<T: std::fmt::Debug>(result: Result<T, Error>) -> crate::Closed {
@@ -252,6 +253,31 @@ fn a_violation_behind_a_message_that_nobody_takes_ends_the_connection_all_the_sa
     let closed = client.wait_closed();
     assert!(matches!(closed.cause, Cause::Violation { .. }), "{closed}");
     assert_eq!(client.recv(), Ok(Message::from("fine")));
+}
+
+#[test]
+fn calls_whose_time_is_up_while_the_connection_closes_say_that_nothing_can_be_sent_any_more() {
+    let (client, mut peer) = connected(quiet(millis(400)));
+    // This ping was sent before the closing began, and nobody answers it.
+    let pinging = client.clone();
+    let early = spawn(move || pinging.ping_timeout(millis(100)));
+    assert_eq!(peer.read().opcode, PING);
+    let closing = client.clone();
+    let closed = spawn(move || closing.close(CloseCode::NORMAL, ""));
+    assert_eq!(peer.read().opcode, CLOSE);
+    assert_eq!(client.state(), ConnectionState::Closing);
+    assert_eq!(client.send_timeout("late", millis(10)), Err(Error::Closing));
+    assert_eq!(client.ping_timeout(millis(10)), Err(Error::Closing));
+    assert_eq!(client.ping_timeout(millis(0)), Err(Error::Closing));
+    // What the peer had under way can still be received, so this call may be repeated.
+    assert_eq!(client.recv_timeout(millis(10)), Err(Error::TimedOut));
+    peer.send(TEXT, b"under way");
+    assert_eq!(client.recv_timeout(LONG), Ok(Message::from("under way")));
+    assert_eq!(early(), Err(Error::Closing));
+    // With time enough they are told the outcome.
+    let outcome = Error::Closed(closed());
+    assert_eq!(client.send_timeout("late", LONG), Err(outcome.clone()));
+    assert_eq!(client.ping_timeout(LONG), Err(outcome));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::handshake::head::{HeadError, HeadReader, ResponseHead};
 use crate::handshake::target::Target;
 
 /// Waits for the proxy's answer.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::handshake) struct HttpConnect {
     head: HeadReader,
 }
@@ -26,7 +26,7 @@ impl HttpConnect {
         }
         request.push_str("\r\n");
         output.extend_from_slice(request.as_bytes());
-        Self::default()
+        Self { head: HeadReader::of_response() }
     }
 
     /// `true`: the tunnel stands, and all further bytes are the target's.
@@ -54,6 +54,6 @@ impl HttpConnect {
 fn proxy_error(error: HeadError) -> ProxyError {
     match error {
         HeadError::TooLarge => ProxyError::HeadTooLarge,
-        HeadError::Malformed => ProxyError::Malformed,
+        HeadError::Malformed(beginning) => ProxyError::Malformed { beginning },
     }
 }

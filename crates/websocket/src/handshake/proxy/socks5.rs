@@ -6,6 +6,7 @@ use bytes::{Buf as _, BufMut as _, BytesMut};
 
 use super::Proxy;
 use crate::error::ProxyError;
+use crate::handshake::head::beginning;
 use crate::handshake::target::{Credentials, Target};
 
 const VERSION: u8 = 5;
@@ -55,8 +56,9 @@ impl Socks5 {
     ) -> Result<bool, ProxyError> {
         loop {
             match (self.step, &input[..]) {
-                (Step::Method, [version, method, ..]) => {
-                    self.method_chosen(*version, *method, output)?;
+                (Step::Method, [version, ..]) if *version != VERSION => return Err(malformed(input)),
+                (Step::Method, [_version, method, ..]) => {
+                    self.method_chosen(*method, output)?;
                     input.advance(2);
                 }
                 (Step::Verdict, [_version, status, ..]) => {
@@ -77,17 +79,16 @@ impl Socks5 {
         }
     }
 
-    fn method_chosen(&mut self, version: u8, method: u8, output: &mut BytesMut) -> Result<(), ProxyError> {
-        match (version, method, &self.credentials) {
-            (VERSION, NO_AUTHENTICATION, _) => self.request(output),
-            (VERSION, USER_AND_PASSWORD, Some(credentials)) => {
+    fn method_chosen(&mut self, method: u8, output: &mut BytesMut) -> Result<(), ProxyError> {
+        match (method, &self.credentials) {
+            (NO_AUTHENTICATION, _) => self.request(output),
+            (USER_AND_PASSWORD, Some(credentials)) => {
                 output.put_u8(1);
                 put_short(output, &credentials.user);
                 put_short(output, &credentials.password);
                 self.step = Step::Verdict;
             }
-            (VERSION, ..) => return Err(ProxyError::NoAcceptableMethod),
-            _ => return Err(ProxyError::Malformed),
+            _ => return Err(ProxyError::NoAcceptableMethod),
         }
         Ok(())
     }
@@ -117,7 +118,7 @@ impl Socks5 {
 /// How long a reply is, once that much of it is there; its failure as soon as it is known (RFC 1928, section 6).
 fn reply_length(reply: &[u8]) -> Result<Option<usize>, ProxyError> {
     match reply {
-        [version, ..] if *version != VERSION => return Err(ProxyError::Malformed),
+        [version, ..] if *version != VERSION => return Err(malformed(reply)),
         [_, code, ..] if *code != 0 => return Err(ProxyError::Socks(*code)),
         _ => {}
     }
@@ -127,10 +128,14 @@ fn reply_length(reply: &[u8]) -> Result<Option<usize>, ProxyError> {
         [_, _, _, 4, ..] => 16,
         [_, _, _, 3, length, ..] => 1 + usize::from(*length),
         [] | [_] | [_, _] | [_, _, _] | [_, _, _, 3] => return Ok(None),
-        _ => return Err(ProxyError::Malformed),
+        _ => return Err(malformed(reply)),
     };
     let length = 4 + address + 2;
     Ok((reply.len() >= length).then_some(length))
+}
+
+fn malformed(bytes: &[u8]) -> ProxyError {
+    ProxyError::Malformed { beginning: beginning(bytes) }
 }
 
 /// A length of one byte and as many bytes. What is longer was refused when it was set.

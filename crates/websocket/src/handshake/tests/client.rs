@@ -1,8 +1,10 @@
 //! The client's upgrade (RFC 6455, section 4.1).
 
+use std::io::ErrorKind;
+
 use super::*;
 use crate::deflate::NegotiationError;
-use crate::error::{Fault, HandshakeError, Stage};
+use crate::error::{Fault, HandshakeError};
 
 /// The outcome of an answer that is an acceptance but for what `change` did to it.
 fn answered(change: impl Fn(String) -> String) -> Step {
@@ -14,7 +16,7 @@ fn answered(change: impl Fn(String) -> String) -> Step {
 
 fn broken(change: impl Fn(String) -> String) -> HandshakeError {
     match failure(answered(change)) {
-        OpenError::Handshake(error) => error,
+        OpenError::Handshake { error, .. } => error,
         other => panic!("{other}"),
     }
 }
@@ -102,7 +104,7 @@ fn without_compression_none_is_offered() {
     let text = written_text(&mut opening);
     assert_eq!(value(&text, "Sec-WebSocket-Extensions"), None);
     let answer = acceptance(&text, "Sec-WebSocket-Extensions: permessage-deflate\r\n");
-    assert!(matches!(failure(feed(&mut opening, answer.as_bytes())), OpenError::Handshake(_)));
+    assert!(matches!(failure(feed(&mut opening, answer.as_bytes())), OpenError::Handshake { .. }));
 }
 
 #[test]
@@ -145,8 +147,35 @@ fn every_check_of_the_answer_fails_for_its_own_reason() {
     assert!(matches!(broken(wrong), E::Accept(Some(_))));
     let twice = |text: String| text.replace("\r\n\r\n", "\r\nSec-WebSocket-Accept: x\r\n\r\n");
     assert!(matches!(broken(twice), E::Accept(Some(_))));
-    for text in ["SSH-2.0-OpenSSH\r\n\r\n", "HTTP/2 200 OK\r\n\r\n", "HTTP/1.1 x\r\n\r\n", "\r\n\r\n"] {
-        assert_eq!(broken(|_| text.to_owned()), E::NotHttp, "{text}");
+    for (text, beginning) in [
+        ("SSH-2.0-OpenSSH_9.9p1 Debian-3+deb13u1\r\n", "SSH-2.0-OpenSSH_9.9p1 Debian-3+d"),
+        ("HTTP/2 200 OK\r\n\r\n", "HTTP/2 200 OK\\r\\n\\r\\n"),
+        ("HTTP/1.1 x\r\n\r\n", "HTTP/1.1 x\\r\\n\\r\\n"),
+        ("\r\n\r\n", "\\r\\n\\r\\n"),
+    ] {
+        assert_eq!(broken(|_| text.to_owned()), E::NotHttp { beginning: beginning.to_owned() });
+    }
+}
+
+#[test]
+fn a_server_of_another_protocol_is_not_waited_for_and_shown_by_what_it_said() {
+    for (bytes, text) in [
+        (
+            &b"220 mail.example.test ESMTP\r\n"[..],
+            "a:80 broke the WebSocket handshake: the answer is no HTTP/1.1, but begins with \
+             \"220 mail.example.test ESMTP\\r\\n\"",
+        ),
+        (
+            b"\x15\x03\x03\0\x02\x02\n",
+            "a:80 broke the WebSocket handshake: the answer is no HTTP/1.1, but begins with \
+             \"\\x15\\x03\\x03\\x00\\x02\\x02\\n\" (this is TLS)",
+        ),
+    ] {
+        let mut opening = open(request("ws://a/"));
+        // A server may speak before it is asked.
+        let error = failure(feed(&mut opening, bytes));
+        assert_eq!((error.to_string(), error.fault()), (text.to_owned(), Fault::Peer));
+        assert!(!error.is_transient());
     }
 }
 
@@ -225,7 +254,7 @@ fn a_refusal_that_breaks_off_is_still_a_refusal() {
     for (error, complete) in [
         (failure(ended.process(NOW)), true),
         (begun().give_up(), false),
-        (begun().transport_failed(std::io::ErrorKind::ConnectionReset.into()), false),
+        (begun().transport_failed(ErrorKind::ConnectionReset.into()), false),
     ] {
         assert!(error.is_transient());
         assert_eq!(error.fault(), Fault::Peer);
@@ -234,33 +263,87 @@ fn a_refusal_that_breaks_off_is_still_a_refusal() {
     }
 }
 
+/// The text of a failure before anything was written, and after the request was.
+fn texts(url: &str, fail: impl Fn(Opening) -> OpenError) -> [String; 2] {
+    [false, true].map(|asked| {
+        let mut opening = open(request(url));
+        if asked {
+            written(&mut opening);
+        }
+        let error = fail(opening);
+        assert_eq!(error.fault(), Fault::Network);
+        assert!(error.is_transient());
+        error.to_string()
+    })
+}
+
 #[test]
-fn what_ends_or_fails_or_takes_too_long_says_where() {
-    let mut opening = open(request("ws://a/"));
-    assert!(opening.deadline() == NOW + Config::default().open_timeout);
-    opening.end_of_input();
-    assert!(matches!(failure(opening.process(NOW)), OpenError::Ended { stage: Stage::Connect }));
-    let error = open(request("ws://[::1]/")).transport_failed(std::io::ErrorKind::ConnectionRefused.into());
-    assert!(error.to_string().starts_with("connecting to [::1]:80 failed"), "{error}");
-    assert!(matches!(open(request("ws://a/")).give_up(), OpenError::TimedOut { stage: Stage::Connect }));
-    let mut opening = open(request("ws://a/"));
-    written(&mut opening);
-    assert!(matches!(feed(&mut opening, b"HTTP/1.1 101"), Step::Continue));
-    opening.end_of_input();
-    assert!(matches!(failure(opening.process(NOW)), OpenError::Ended { stage: Stage::Handshake }));
-    let mut opening = open(request("ws://a/"));
-    written(&mut opening);
-    assert!(matches!(opening.give_up(), OpenError::TimedOut { stage: Stage::Handshake }));
+fn what_ends_or_fails_or_takes_too_long_says_where_and_with_whom() {
+    assert!(open(request("ws://a/")).deadline() == NOW + Config::default().open_timeout);
+    let ended = texts("ws://user:secret@a/", |mut opening| {
+        opening.end_of_input();
+        failure(opening.process(NOW))
+    });
+    let expected = [
+        "the transport to a:80 ended during connecting",
+        "the transport to a:80 ended during the WebSocket handshake",
+    ];
+    assert_eq!(ended, expected);
+    let timed_out = texts("ws://[::1]:9000/", Opening::give_up);
+    let expected = [
+        "the opening with [::1]:9000 timed out during connecting",
+        "the opening with [::1]:9000 timed out during the WebSocket handshake",
+    ];
+    assert_eq!(timed_out, expected);
+    let failed = texts("wss://a/", |opening| opening.transport_failed(ErrorKind::ConnectionReset.into()));
+    let expected = [
+        "connecting to a:443 failed: connection reset",
+        "the transport to a:443 failed during the TLS handshake: connection reset",
+    ];
+    assert_eq!(failed, expected);
+    let mut over_unix = open(request("ws://a/").unix_path("/run/socket"));
+    written(&mut over_unix);
+    assert_eq!(over_unix.give_up().peer().as_deref(), Some("/run/socket"));
+}
+
+#[test]
+fn an_answer_that_is_no_acceptance_is_told_with_the_address_but_without_the_password() {
+    let answered = |answer: &str| {
+        let mut opening = open(request("ws://user:secret@a:9000/b?c"));
+        written(&mut opening);
+        failure(feed(&mut opening, answer.as_bytes()))
+    };
+    for (answer, text) in [
+        (
+            "HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n",
+            "ws://a:9000/b?c was refused with status 403 Forbidden",
+        ),
+        (
+            "HTTP/1.1 302 X\r\nLocation: ftp://user:secret@d/\r\n\r\n",
+            "the redirect of ws://a:9000/b?c to \"ftp://d/\" is not followed: its location is no address of a WebSocket",
+        ),
+        (
+            "HTTP/1.1 101 X\r\n\r\n",
+            "a:9000 broke the WebSocket handshake: the header Upgrade is None, not websocket (RFC 6455, section 4.1, step 2)",
+        ),
+    ] {
+        let error = answered(answer);
+        assert_eq!(error.to_string(), text);
+        assert_eq!(error.peer().as_deref(), Some("a:9000"));
+    }
 }
 
 #[test]
 fn a_head_that_does_not_end_is_cut_at_its_limit() {
     let mut opening = open(request("ws://a/").head_bytes_max(1000));
     written(&mut opening);
-    assert!(matches!(feed(&mut opening, &[b'x'; 999]), Step::Continue));
+    assert!(matches!(feed(&mut opening, format!("{:x<999}", "HTTP/1.1 101 ").as_bytes()), Step::Continue));
     let error = failure(feed(&mut opening, b"x"));
     assert!(
-        matches!(error, OpenError::Handshake(HandshakeError::HeadTooLarge { limit_bytes: 1000 })),
+        matches!(
+            error,
+            OpenError::Handshake { error: HandshakeError::HeadTooLarge { limit_bytes: 1000 }, .. }
+        ),
         "{error}"
     );
     assert!(matches!(feed(&mut opening, b"x"), Step::Continue));
@@ -278,7 +361,7 @@ fn a_unix_path_is_where_to_connect_and_the_url_what_is_asked_for() {
 fn arbitrary_bytes_never_panic() {
     let mut chance = chance(1);
     let words: [&[u8]; 12] = [
-        b"HTTP/1.1 ",
+        b"1 ",
         b"101 ",
         b"302 ",
         b"200 OK",
@@ -293,6 +376,7 @@ fn arbitrary_bytes_never_panic() {
     ];
     for _ in 0..3_000 {
         let mut opening = open(request("ws://a/").head_bytes_max(200).body_bytes_max(50));
+        feed(&mut opening, b"HTTP/1.");
         for _ in 0..chance.random_range(1..20) {
             let word = words[chance.random_range(0..words.len())];
             let noise = [chance.random::<u8>()];

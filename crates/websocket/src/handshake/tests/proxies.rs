@@ -1,7 +1,7 @@
 //! Openings through proxies.
 
 use super::*;
-use crate::error::{Fault, ProxyError, Stage};
+use crate::error::{Fault, ProxyError};
 
 fn through(url: &str, proxy: &str) -> Opening {
     open(request(url).proxies(Proxies::always(Proxy::parse(proxy).unwrap())))
@@ -15,6 +15,10 @@ fn proxy_error(step: Step) -> ProxyError {
         }
         other => panic!("{other}"),
     }
+}
+
+fn malformed(beginning: &str) -> ProxyError {
+    ProxyError::Malformed { beginning: beginning.to_owned() }
 }
 
 #[test]
@@ -48,14 +52,50 @@ fn an_http_proxy_that_refuses_is_named_with_its_status() {
         ProxyError::Status(http::StatusCode::PROXY_AUTHENTICATION_REQUIRED)
     );
     let mut opening = through("ws://example.com", "proxy:3128");
-    assert_eq!(proxy_error(feed(&mut opening, b"220 smtp\r\n\r\n")), ProxyError::Malformed);
+    assert_eq!(proxy_error(feed(&mut opening, b"220 smtp")), malformed("220 smtp"));
     let mut opening = through("ws://example.com", "proxy:3128");
-    assert_eq!(proxy_error(feed(&mut opening, &[b'x'; 70_000])), ProxyError::HeadTooLarge);
+    let endless = format!("HTTP/1.1 200 {}", "x".repeat(70_000));
+    assert_eq!(proxy_error(feed(&mut opening, endless.as_bytes())), ProxyError::HeadTooLarge);
+}
+
+#[test]
+fn a_proxy_that_is_silent_or_cuts_is_at_fault_and_named() {
+    for proxy in ["http://user:secret@[::1]:3128", "socks5://user:secret@[::1]:3128"] {
+        let asked = || {
+            let mut opening = through("ws://example.com", proxy);
+            written(&mut opening);
+            opening
+        };
+        let mut ended = asked();
+        ended.end_of_input();
+        for (error, text) in [
+            (asked().give_up(), "the opening with [::1]:3128 timed out during the request to the proxy"),
+            (
+                failure(ended.process(NOW)),
+                "the transport to [::1]:3128 ended during the request to the proxy",
+            ),
+            (
+                asked().transport_failed(std::io::ErrorKind::ConnectionReset.into()),
+                "the transport to [::1]:3128 failed during the request to the proxy: connection reset",
+            ),
+        ] {
+            assert_eq!((error.fault(), &*error.to_string()), (Fault::Proxy, text));
+            assert!(error.is_transient());
+        }
+        // That it cannot be reached is the network's.
+        let error = through("ws://example.com", proxy).give_up();
+        assert_eq!(error.fault(), Fault::Network);
+        assert_eq!(error.to_string(), "the opening with [::1]:3128 timed out during connecting");
+    }
+}
+
+#[test]
+fn a_server_that_is_silent_behind_a_proxy_is_named_and_not_the_proxy() {
     let mut opening = through("ws://example.com", "proxy:3128");
     written(&mut opening);
+    assert!(matches!(feed(&mut opening, b"HTTP/1.1 200 OK\r\n\r\n"), Step::Continue));
     let error = opening.give_up();
-    assert!(matches!(error, OpenError::TimedOut { stage: Stage::Proxy }));
-    assert_eq!(error.fault(), Fault::Network);
+    assert_eq!((error.fault(), error.peer().as_deref()), (Fault::Network, Some("example.com:80")));
 }
 
 #[test]
@@ -100,11 +140,12 @@ fn a_socks_proxy_that_refuses_is_named_with_its_reason() {
     for (conversation, expected) in [
         (&[&[5, 0xff][..]][..], ProxyError::NoAcceptableMethod),
         (&[&[5, 1]], ProxyError::NoAcceptableMethod),
-        (&[&[4, 0]], ProxyError::Malformed),
+        (&[&[4]], malformed("\\x04")),
+        (&[b"HTTP/1.1 400 Bad Request\r\n"], malformed("HTTP/1.1 400 Bad Request\\r\\n")),
         (&[&[5, 2], &[1, 1]], ProxyError::Credentials),
         (&[&[5, 0], &[5, 5]], ProxyError::Socks(5)),
-        (&[&[5, 0], &[4]], ProxyError::Malformed),
-        (&[&[5, 0], &[5, 0, 0, 9]], ProxyError::Malformed),
+        (&[&[5, 0], &[4]], malformed("\\x04")),
+        (&[&[5, 0], &[5, 0, 0, 9]], malformed("\\x05\\x00\\x00\\t")),
     ] {
         let mut opening = through("ws://example.com", "socks5://user:pass@proxy:3128");
         let (last, before) = conversation.split_last().unwrap();

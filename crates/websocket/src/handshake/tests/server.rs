@@ -101,8 +101,9 @@ fn what_is_no_request_for_a_websocket_is_answered_by_its_status() {
     let header = RequestError::Header;
     let response = check("GET", "POST", RequestError::Method("POST".to_owned()), "405");
     assert_eq!(value(&response, "Allow"), Some("GET"));
-    check("HTTP/1.1", "HTTP/1.0", RequestError::NotHttp, "400");
-    check("GET", "G ET", RequestError::NotHttp, "400");
+    let not_http = |beginning: &str| RequestError::NotHttp { beginning: beginning.to_owned() };
+    check("HTTP/1.1", "HTTP/1.0", not_http("GET /chat?a=b HTTP/1.0\\r\\nHost: se"), "400");
+    check("GET", "G ET", not_http("G ET /chat?a=b HTTP/1.1\\r\\nHost: s"), "400");
     let response = check("Upgrade: websocket\r\n", "", RequestError::NoUpgrade, "426");
     assert_eq!(value(&response, "Upgrade"), Some("websocket"));
     check("keep-alive, Upgrade", "keep-alive", RequestError::NoUpgrade, "426");
@@ -121,6 +122,24 @@ fn what_is_no_request_for_a_websocket_is_answered_by_its_status() {
     check("Host", malformed, header("Sec-WebSocket-Extensions"), "400");
     let long = format!("X-Long: {}\r\nHost", "x".repeat(70_000));
     check("Host", &long, RequestError::HeadTooLarge { limit_bytes: 65_536 }, "431");
+}
+
+#[test]
+fn a_client_of_another_protocol_is_answered_at_once_and_shown_by_what_it_said() {
+    for (bytes, shown) in [
+        (
+            &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc"[..],
+            "\"\\x16\\x03\\x01\\x02\\x00\\x01\\x00\\x01\\xfc\" (this is TLS)",
+        ),
+        (b"SSH-2.0-client\r\n", "\"SSH-2.0-client\\r\\n\""),
+    ] {
+        let mut accepting = accepting(AcceptOptions::new());
+        let AcceptStep::Failed(error) = give(&mut accepting, bytes) else { panic!("it cannot ask") };
+        let text = "the client broke the WebSocket handshake: the request is no HTTP/1.1, but begins with ";
+        assert_eq!(error.to_string(), format!("{text}{shown}"));
+        assert_eq!(error.peer().as_deref(), Some("the client"));
+        assert!(accepting.output().starts_with(b"HTTP/1.1 400 "));
+    }
 }
 
 #[test]
@@ -216,10 +235,13 @@ fn a_client_that_goes_away_or_is_silent_is_let_go() {
     assert!(matches!(give(&mut gone, b"GET / HT"), AcceptStep::Continue));
     assert!(matches!(
         accepting(AcceptOptions::new()).give_up(),
-        OpenError::TimedOut { stage: Stage::Handshake }
+        OpenError::TimedOut { stage: Stage::Handshake, .. }
     ));
     gone.end_of_input();
-    assert!(matches!(gone.process(NOW), AcceptStep::Failed(OpenError::Ended { stage: Stage::Handshake })));
+    assert!(matches!(
+        gone.process(NOW),
+        AcceptStep::Failed(OpenError::Ended { stage: Stage::Handshake, .. })
+    ));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use super::*;
 use crate::error::{RedirectError, Stage};
 use crate::protocol::State;
-use crate::{CloseCode, Kind};
+use crate::{Cause, CloseCode, Kind};
 
 fn certificate() -> CertificateDer<'static> {
     CertificateDer::from_pem_slice(include_bytes!("../../../testdata/certificate.pem")).unwrap()
@@ -189,7 +189,7 @@ fn a_server_that_speaks_no_tls_is_told_from_one_that_ends() {
     let mut opening = open(request("wss://example.test/").tls(trusting()));
     written(&mut opening);
     opening.end_of_input();
-    assert!(matches!(failure(opening.process(NOW)), OpenError::Ended { stage: Stage::Tls }));
+    assert!(matches!(failure(opening.process(NOW)), OpenError::Ended { stage: Stage::Tls, .. }));
 }
 
 #[test]
@@ -243,9 +243,24 @@ fn damaged_records_end_the_connection_with_tls_as_the_cause() {
     client.input().extend_from_slice(&record);
     client.process(NOW);
     assert_eq!(client.connection().state(), State::Closed);
-    let closed = format!("{:?}", client.connection().closed().unwrap());
-    assert!(closed.contains("InvalidData") && closed.contains("decrypt"), "{closed}");
+    let closed = client.connection().closed().unwrap();
+    assert_eq!(closed.cause, Cause::Tls { message: "cannot decrypt peer's message".into() });
     assert_eq!(client.output(), b"");
+}
+
+#[test]
+fn a_damaged_record_in_place_of_the_peers_close_frame_is_the_end_though_we_had_closed() {
+    let (mut client, mut server) =
+        both(request("wss://example.test/").tls(trusting()), server_config(&[]), 1).unwrap();
+    client.connection_mut().close(CloseCode::NORMAL, "", NOW);
+    carry(&mut client, &mut server);
+    let mut record = server.output().to_vec();
+    record[7] ^= 1;
+    client.input().extend_from_slice(&record);
+    client.process(NOW);
+    let closed = client.connection().closed().unwrap();
+    assert!(matches!(closed.cause, Cause::Tls { .. }) && closed.received.is_none(), "{closed}");
+    assert_eq!(closed.sent.as_ref().and_then(|frame| frame.code), Some(CloseCode::NORMAL));
 }
 
 #[test]

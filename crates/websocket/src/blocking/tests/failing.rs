@@ -1,0 +1,63 @@
+//! Openings that fail: whom they name, and whose fault it is.
+
+use wavetank_runtime::{BlockingListener, SocketOptions, Std, Threads};
+
+use super::peer::{Peer, connect, listen};
+use super::{LONG, millis, quiet, spawn};
+use crate::blocking::{Client, Server};
+use crate::error::{Fault, HandshakeError, RequestError};
+use crate::handshake::{ClientRequest, Proxies, Proxy};
+use crate::{Config, OpenError};
+
+#[test]
+fn a_proxy_that_is_silent_is_at_fault_and_named() {
+    let (listener, address) = listen();
+    let serving = spawn(move || {
+        let mut peer = Peer { stream: listener.accept().expect("a connection").0 };
+        peer.read_until_end()
+    });
+    let proxy = Proxy::parse(&address.to_string()).expect("a proxy");
+    let request = ClientRequest::new("ws://user:secret@example.test/").expect("a URL");
+    let config = Config { open_timeout: millis(100), ..quiet(LONG) };
+    let request = request.proxies(Proxies::always(proxy));
+    let error = Client::new(Std).config(config).connect(request).expect_err("the proxy is silent");
+    assert_eq!((error.fault(), error.peer()), (Fault::Proxy, Some(address.to_string())), "{error}");
+    assert!(serving(), "the stream is closed");
+}
+
+#[test]
+fn a_server_of_another_protocol_is_not_waited_for() {
+    let (listener, address) = listen();
+    let serving = spawn(move || {
+        let mut peer = Peer { stream: listener.accept().expect("a connection").0 };
+        peer.write(b"SSH-2.0-OpenSSH_9.9\r\n");
+        peer.read_until_end()
+    });
+    let began = Std.now();
+    let error = connect(address, quiet(LONG)).expect_err("no WebSocket is spoken there");
+    assert!(Std.now() - began < millis(5000), "well before the open timeout of 10 s");
+    assert_eq!(error.peer(), Some(address.to_string()));
+    let OpenError::Handshake { error: HandshakeError::NotHttp { beginning }, .. } = error else {
+        panic!("{error}")
+    };
+    assert!("SSH-2.0-OpenSSH_9.9\\r\\n".starts_with(&beginning) && !beginning.is_empty(), "{beginning}");
+    assert!(serving(), "the stream is closed");
+}
+
+#[test]
+fn a_client_that_begins_with_tls_is_answered_at_once() {
+    let (listener, address) = listen();
+    let serving = spawn(move || {
+        let stream = listener.accept().expect("a connection").0;
+        Server::new(Std).config(quiet(LONG)).accept(stream).map(drop)
+    });
+    let began = Std.now();
+    let stream = Std.connect(address, SocketOptions::new(), None).expect("a listener");
+    let mut client = Peer { stream };
+    client.write(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03");
+    assert!(client.read_request().starts_with("HTTP/1.1 400 "));
+    drop(client);
+    let error = serving().expect_err("it cannot ask for a WebSocket");
+    assert!(Std.now() - began < millis(5000), "well before the open timeout of 10 s");
+    assert!(matches!(error, OpenError::Request(RequestError::NotHttp { .. })), "{error}");
+}

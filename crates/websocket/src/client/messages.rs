@@ -1,0 +1,100 @@
+//! The messages of a connection as a [`Stream`].
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+use tokio::io::{AsyncRead, AsyncWrite};
+use wavetank_runtime::Runtime;
+
+use super::WebSocket;
+use super::socket::Receiving;
+use crate::protocol::Connection;
+use crate::{Error, Message};
+
+/// The messages of a connection, as a [`Stream`]: made by [`WebSocket::messages`].
+///
+/// It ends (`None`) with the connection: after a clean end ([`Closed::is_clean`](crate::Closed::is_clean)) at once, after any
+/// other with one [`Error::Closed`] before. The outcome can be asked for at the [`WebSocket`] in either case.
+///
+/// It is a handle to the connection, and keeps it open. While it waits it is the one receiver: a call of `recv` fails with
+/// [`Error::ConcurrentRecv`] until the stream has given a message, or is dropped. If it is the stream that comes second, that
+/// error is its item, and it can be polled again.
+///
+/// There is no `Sink`: sends take turns, and one that was granted its turn and never came back would hold up all others.
+/// `futures::sink::unfold` makes one of [`WebSocket::send`].
+///
+/// # Cancel safety
+///
+/// A message is taken when it is given out: a call of `next` or `try_next` on the stream that is dropped loses none.
+pub struct Messages<R, S = <R as Runtime>::Stream>
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    socket: WebSocket<R, S>,
+    /// The place of the receiver is taken.
+    waits: bool,
+    over: bool,
+}
+
+impl<R, S> Messages<R, S>
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    pub(super) fn new(socket: WebSocket<R, S>) -> Self {
+        Self { socket, waits: false, over: false }
+    }
+}
+
+impl<R, S> Stream for Messages<R, S>
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    type Item = Result<Message, Error>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        if this.over {
+            return Poll::Ready(None);
+        }
+        let waits = std::mem::take(&mut this.waits);
+        let mut receiving = Receiving { shared: this.socket.shared(), waits };
+        let received = receiving.poll(context, Connection::recv_message);
+        // The place outlasts this poll.
+        this.waits = std::mem::take(&mut receiving.waits);
+        drop(receiving);
+        match received {
+            Poll::Ready(Err(Error::Closed(closed))) => {
+                this.over = true;
+                Poll::Ready((!closed.is_clean()).then_some(Err(Error::Closed(closed))))
+            }
+            Poll::Ready(received) => Poll::Ready(Some(received)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl<R, S> Drop for Messages<R, S>
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    fn drop(&mut self) {
+        // Gives the place of the receiver up.
+        drop(Receiving { shared: self.socket.shared(), waits: self.waits });
+    }
+}
+
+impl<R, S> fmt::Debug for Messages<R, S>
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Messages").field("socket", &self.socket).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,66 @@
+//! Openings that fail: whom they name, and whose fault it is.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use wavetank_runtime::{Runtime as _, Tokio};
+use wavetank_websocket::client::Client;
+use wavetank_websocket::error::{Fault, HandshakeError, RequestError};
+use wavetank_websocket::handshake::{ClientRequest, Proxies, Proxy};
+use wavetank_websocket::server::Server;
+use wavetank_websocket::{Config, OpenError};
+
+use crate::raw_peer::{plain, read_head};
+
+#[tokio::test]
+async fn a_proxy_that_is_silent_is_at_fault_and_named() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address").to_string();
+    let proxy = Proxy::parse(&address).expect("a proxy");
+    let server = Tokio.spawn("test", async move {
+        let (mut stream, _) = listener.accept().await.expect("a client");
+        read_head(&mut stream).await;
+        stream
+    });
+    let request = ClientRequest::new("ws://user:secret@example.test/").expect("a URL");
+    let config = Config { open_timeout: Duration::from_millis(100), ..plain() };
+    let request = request.proxies(Proxies::always(proxy));
+    let error = Client::new(Tokio).config(config).connect(request).await.expect_err("the proxy is silent");
+    assert_eq!((error.fault(), error.peer()), (Fault::Proxy, Some(address)), "{error}");
+    drop(server.await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_of_another_protocol_is_not_waited_for() {
+    let (near, mut far) = tokio::io::duplex(1024);
+    far.write_all(b"SSH-2.0-OpenSSH_9.9\r\n").await.expect("there is room");
+    let start = Tokio.now();
+    let request = ClientRequest::new("ws://example.test/").expect("a URL");
+    let error =
+        Client::new(Tokio).connect_over(near, request).await.expect_err("no WebSocket is spoken there");
+    assert_eq!(Tokio.now() - start, Duration::ZERO);
+    assert_eq!(error.peer().as_deref(), Some("example.test:80"));
+    let OpenError::Handshake { error: HandshakeError::NotHttp { beginning }, .. } = error else {
+        panic!("{error}")
+    };
+    assert_eq!(beginning, "SSH-2.0-OpenSSH_9.9\\r\\n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_begins_with_tls_is_answered_at_once() {
+    let (near, mut far) = tokio::io::duplex(1024);
+    far.write_all(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03").await.expect("there is room");
+    let start = Tokio.now();
+    let client = async move {
+        let mut answer = String::new();
+        far.read_to_string(&mut answer).await.expect("text, and its end");
+        answer
+    };
+    let server = Server::new(Tokio);
+    let (accepted, answer) = tokio::join!(server.accept(near), client);
+    let error = accepted.expect_err("it cannot ask for a WebSocket");
+    assert!(matches!(error, OpenError::Request(RequestError::NotHttp { .. })), "{error}");
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    assert_eq!(Tokio.now() - start, Duration::ZERO);
+}
