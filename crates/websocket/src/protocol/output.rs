@@ -1,5 +1,7 @@
 //! What waits to be written: frames, put together in place.
 
+use std::fmt;
+
 /// Buffers up to this length are kept when nothing waits in them; larger ones are given back.
 const KEPT_BYTES: usize = 8 << 20;
 
@@ -7,7 +9,6 @@ const KEPT_BYTES: usize = 8 << 20;
 const LONG_FRAME: usize = 64 << 10;
 
 /// A queue of bytes in one piece of memory.
-#[derive(Debug)]
 pub(super) struct Output {
     /// Initialised all over, once when it grows, so that frames need no other pass over it than the one that masks them.
     bytes: Vec<u8>,
@@ -86,6 +87,12 @@ impl Output {
         }
         self.head = 0;
         self.tail = waiting;
+    }
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Output").field("waiting", &self.waiting()).finish_non_exhaustive()
     }
 }
 
