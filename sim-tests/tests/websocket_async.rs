@@ -20,6 +20,8 @@ mod cutting;
 mod dropping;
 #[path = "websocket_async/keeping_alive.rs"]
 mod keeping_alive;
+#[path = "websocket_async/last_waker.rs"]
+mod last_waker;
 #[path = "websocket_async/opening.rs"]
 mod opening;
 #[path = "websocket_async/receiving.rs"]

@@ -1,8 +1,9 @@
 //! An open connection, without I/O: bytes in, messages out, and the other way round.
 //!
 //! The module list is a map of the core: `frame` is heads of frames, `mask` and `utf8` what happens to payloads, `receive`
-//! turns bytes into pieces of messages, which `inbox` queues; `send` turns messages into bytes; `ping` has pings and the
-//! keepalive, `closing` the end; [`violation`] names what peers do wrong, [`statistics`] counts. This file joins them.
+//! turns bytes into pieces of messages, which `inbox` queues; `send` turns messages into bytes, which `output` queues; `ping`
+//! has pings and the keepalive, `closing` the end; [`violation`] names what peers do wrong, [`statistics`] counts. This file
+//! joins them.
 //!
 //! # Invariants
 //!
@@ -26,6 +27,7 @@ mod closing;
 mod frame;
 mod inbox;
 mod mask;
+mod output;
 mod ping;
 mod receive;
 mod send;

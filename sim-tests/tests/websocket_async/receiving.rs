@@ -57,6 +57,41 @@ fn receivers_beside_each_other_share_the_messages_and_every_one_is_delivered_onc
     });
 }
 
+#[wavetank::test(seeds = 750, sometimes = "required")]
+fn a_receiver_is_woken_by_every_message_however_long_it_has_waited(sim: &mut Sim) {
+    // The stream wakes a receiver itself, until the driver, which looks every 5 ms, finds that it has waited for that long.
+    let pauses = [(); MESSAGES as usize].map(|()| Duration::from_millis(1) * sim.choose("pause", 16));
+    let pings = sim.choose("pings", 2) == 1;
+    server(sim, move |mut peer: Peer<Host>| async move {
+        for pause in pauses {
+            peer.host.sleep(pause).await;
+            if pings {
+                peer.output.send(&frames::frame(PING, b"?")).await?;
+            }
+            peer.output.send(&frames::frame(TEXT, b"question")).await?;
+            // The next message does not help a receiver that missed this one.
+            while peer.input.frame().await?.is_some_and(|frame| frame.opcode != TEXT) {}
+        }
+        manners::close_first(peer, 1000).await
+    });
+    sim.client("client", async move |host: Host| {
+        let socket = connect(&host, patient()).await.expect("a connection");
+        let mut answered = 0;
+        let closed = loop {
+            match cancellable("recv", socket.recv()).await {
+                None => sometimes!(true, "a receiver is cancelled"),
+                Some(Ok(_question)) => {
+                    answered += 1;
+                    socket.send("answer").await.expect("is open");
+                }
+                Some(Err(Error::Closed(closed))) => break closed,
+                Some(Err(other)) => panic!("{other}"),
+            }
+        };
+        assert!(closed.is_clean() && answered == MESSAGES, "{answered}: {closed}");
+    });
+}
+
 #[wavetank::test(seeds = 750)]
 fn a_second_receiver_is_refused_at_once_and_the_first_still_gets_its_message(sim: &mut Sim) {
     let by_fragment = sim.choose("by fragment", 2) == 1;

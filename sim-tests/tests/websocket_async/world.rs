@@ -9,8 +9,10 @@ use wavetank_sim_tests::websocket::{Opening, Peer, serve};
 use wavetank_websocket::client::{Client, ConnectionState, WebSocket};
 use wavetank_websocket::{CloseCode, Closed, Config, Error, OpenError};
 
+use super::last_waker::LastWaker;
+
 /// A connection whose stream is as awkward as its contract allows.
-pub(crate) type Socket = WebSocket<Host, Adversary<<Host as Runtime>::Stream>>;
+pub(crate) type Socket = WebSocket<Host, Adversary<LastWaker<<Host as Runtime>::Stream>>>;
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
@@ -74,7 +76,7 @@ pub(crate) async fn connect_with(
     };
     let stream = connecting.await.map_err(|error| OpenError::Connect { endpoint: endpoint(), error })?;
     let client = Client::new(*host).config(config);
-    client.connect_over(Adversary::new("socket", stream), request()).await
+    client.connect_over(Adversary::new("socket", LastWaker::new(stream)), request()).await
 }
 
 /// A request to the host "server".

@@ -71,6 +71,7 @@ where
                 let woken = state.receiving && self.look.is_none();
                 if unattended && !at_work && !woken {
                     done = state.exchange(signals, || now, after);
+                    state.forget_receiver(after);
                     self.look = None;
                 } else {
                     self.look = (unattended || at_work).then(|| now + LOOK);

@@ -15,7 +15,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use wavetank_runtime::Instant;
 
 use super::shared::{Read, State, write_out};
-use super::signals::Signals;
 use crate::protocol::{self, Connection};
 
 /// How far the short way led.
@@ -23,7 +22,7 @@ use crate::protocol::{self, Connection};
 pub(super) enum Quick<T> {
     /// To a message.
     Taken(T),
-    /// There is nothing to read: the stream wakes the receiver.
+    /// There is nothing to read: the stream wakes the receiver, which waits from now on.
     Nothing,
     /// Not to the end.
     Left,
@@ -42,23 +41,26 @@ where
             && self.session.output().is_empty()
     }
 
-    /// Takes what the driver has read for a receiver that waited, or reads once.
+    /// Takes what is there, or reads once.
     #[inline]
     pub(super) fn receive_quickly<T>(
         &mut self,
-        signals: &Signals,
+        context: &mut Context<'_>,
         now: impl Fn() -> Instant + Copy,
         take: fn(&mut Connection) -> Option<T>,
     ) -> Quick<T> {
-        if !self.watched || !self.is_quiet() || !self.session.wants_read() {
+        // Room in the queue matters to the driver only if there was none. What was fed is written before anything is taken.
+        if !self.session.wants_read() || !self.session.output().is_empty() {
             return Quick::Left;
         }
-        // The driver may have read, and woken the receiver for that; there is room in the queue, so nobody waits for more.
         if let Some(taken) = take(self.connection()) {
             return Quick::Taken(taken);
         }
+        if !self.watched || !self.is_quiet() {
+            return Quick::Left;
+        }
         self.receiver_reads += 1;
-        match self.read_stream(signals, now) {
+        match self.read_for_receiver(context, now) {
             Read::Nothing => Quick::Nothing,
             // A pong is to be written, an end to be told, a timer to be set.
             Read::Progress if !self.is_quiet() || self.has_sooner_deadline() => Quick::Left,

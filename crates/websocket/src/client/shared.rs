@@ -7,7 +7,8 @@
 //! - What follows from a change is worked out in one place, [`Shared::with`], under the same lock: whoever waits for it
 //!   is woken after it can be seen.
 //! - Whenever the lock is free and the connection wants to read, the stream knows the waker of [`Signals`], or the driver
-//!   watches, or has been woken.
+//!   watches, or has been woken. While it watches, the stream may know the waker of the receiver's task instead, which
+//!   spares each message the detour over [`Signals`].
 
 use std::future::poll_fn;
 use std::io;
@@ -42,6 +43,8 @@ pub(super) struct State<S> {
     pub(super) line: Line<S>,
     /// A call of `recv` waits, woken or not, and is not just at work.
     pub(super) receiving: bool,
+    /// The receiver that the stream wakes, or has woken: kept behind its message, as the next call is mostly of the same task.
+    receiver: Option<Waker>,
     /// How often receivers have read for themselves: the driver leaves the reading to them while this grows.
     pub(super) receiver_reads: u64,
     /// Those who want to send, in order.
@@ -65,11 +68,21 @@ pub(super) struct Line<S> {
     pub(super) stream: Option<S>,
     read_waker: Waker,
     pub(super) write_waker: Waker,
-    /// The stream was last polled for reading in vain: it wakes the reader when there is something.
-    read_armed: bool,
+    wakes: Wakes,
     /// Bytes were written since the last flush.
     pub(super) unflushed: bool,
     shut_down: bool,
+}
+
+/// Whom the stream wakes when there is something to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wakes {
+    /// Nobody: it was not polled since it has brought something.
+    Nobody,
+    /// Whoever [`Signals`] say.
+    Signals,
+    /// A receiver that waits, or did until it was dropped. Only while the driver watches.
+    Receiver,
 }
 
 /// What one look at the stream led to.
@@ -88,15 +101,13 @@ pub(super) struct After<S> {
     sender: Option<Waker>,
     others: Vec<Waker>,
     stream: Option<S>,
+    /// A waker that is only dropped.
+    forgotten: Option<Waker>,
 }
 
 impl<S> After<S> {
     fn new() -> Self {
-        Self { receiver: None, driver: None, sender: None, others: Vec::new(), stream: None }
-    }
-
-    fn wake_receiver(&mut self, signals: &Signals) {
-        self.receiver = self.receiver.take().or_else(|| signals.take_receiver());
+        Self { receiver: None, driver: None, sender: None, others: Vec::new(), stream: None, forgotten: None }
     }
 
     /// Wakes the driver when the lock is free.
@@ -106,7 +117,7 @@ impl<S> After<S> {
 
     fn run(self) {
         // Nearly always there is nothing to do, and this is done for every short message.
-        drop(self.stream);
+        drop((self.stream, self.forgotten));
         if let Some(receiver) = self.receiver {
             receiver.wake();
         }
@@ -133,7 +144,7 @@ where
             stream: Some(stream),
             read_waker: read_waker(&signals),
             write_waker: write_waker(&signals),
-            read_armed: false,
+            wakes: Wakes::Nobody,
             unflushed: false,
             shut_down: false,
         };
@@ -141,6 +152,7 @@ where
             session,
             line,
             receiving: false,
+            receiver: None,
             receiver_reads: 0,
             senders: Waiters::default(),
             watchers: Waiters::default(),
@@ -212,7 +224,8 @@ where
     fn announce(&self, state: &mut State<S>, after: &mut After<S>) {
         if !state.announced {
             state.announced = true;
-            after.wake_receiver(&self.signals);
+            state.wake_receiver(&self.signals, after);
+            state.forget_receiver(after);
             after.wake_driver(&self.signals);
             after.others.extend(state.senders.wake_all());
             after.others.extend(state.watchers.wake_all());
@@ -236,14 +249,6 @@ where
             && !connection.write_buffer_is_full()
     }
 
-    /// Takes what `take` finds, if others need not be told of it (room in the queue matters to the driver only if there was
-    /// none), and nothing that was fed waits to be written.
-    pub(super) fn take_silently<T>(&mut self, take: fn(&mut Connection) -> Option<T>) -> Option<T> {
-        let silent =
-            !self.receiving && self.session.wants_read() && self.session.connection().output().is_empty();
-        if silent { take(self.connection()) } else { None }
-    }
-
     /// The outcome, once there is one.
     #[inline]
     pub(super) fn closed(&self) -> Option<Closed> {
@@ -259,7 +264,7 @@ where
     /// Whether there may be something to read and nobody is sure to do it.
     pub(super) fn is_unattended(&self, signals: &Signals) -> bool {
         self.line.stream.is_some()
-            && (!self.line.read_armed || signals.is_readable())
+            && (self.line.wakes != Wakes::Signals || signals.is_readable())
             && self.session.wants_read()
     }
 
@@ -308,9 +313,7 @@ where
             if self.abandoned {
                 self.discard();
             }
-            if self.receiving {
-                after.wake_receiver(signals);
-            }
+            self.wake_receiver(signals, after);
             if !self.watchers.is_empty() {
                 after.others.extend(self.watchers.wake_all());
             }
@@ -318,27 +321,63 @@ where
         read
     }
 
-    /// Reads once. The clock is only looked at if something came that depends on it: that costs as much as a short message.
+    /// Reads once; if there is nothing yet, the stream wakes whoever [`Signals`] say.
     #[inline]
     pub(super) fn read_stream(&mut self, signals: &Signals, now: impl Fn() -> Instant + Copy) -> Read {
-        let Some(stream) = self.line.stream.as_mut() else { return Read::Nothing };
         if !self.session.wants_read() {
             return Read::Nothing;
         }
+        if self.line.wakes == Wakes::Receiver
+            && self.receiving
+            && let Some(receiver) = self.receiver.take()
+        {
+            // The stream is about to forget it. Whether to look at once does not matter: that is done here.
+            let _first_look = signals.register_receiver(&receiver);
+        }
+        let Some(stream) = self.line.stream.as_mut() else { return Read::Nothing };
         signals.begin_read();
         let mut context = Context::from_waker(&self.line.read_waker);
-        let read = AsyncReadExt::read_buf(stream, self.session.input());
-        match Future::poll(pin!(read), &mut context) {
-            Poll::Pending => {
-                self.line.read_armed = true;
-                return Read::Nothing;
-            }
-            Poll::Ready(Ok(0)) => self.session.end_of_input(now()),
-            Poll::Ready(Ok(_)) => self.session.process_with(&now),
-            Poll::Ready(Err(error)) => self.session.transport_failed(&error, now()),
+        let read = read_in(stream, &mut self.session, &mut context, now);
+        self.line.wakes = if read == Read::Nothing { Wakes::Signals } else { Wakes::Nobody };
+        read
+    }
+
+    /// Reads once; if there is nothing yet, the stream wakes the receiver without a detour. For a receiver, while the driver
+    /// watches: it alone sees to it that somebody reads if the receiver does not come.
+    #[inline]
+    pub(super) fn read_for_receiver(
+        &mut self,
+        context: &mut Context<'_>,
+        now: impl Fn() -> Instant + Copy,
+    ) -> Read {
+        debug_assert!(self.watched, "the driver looks after the stream");
+        let Some(stream) = self.line.stream.as_mut() else { return Read::Nothing };
+        let read = read_in(stream, &mut self.session, context, now);
+        if read == Read::Progress {
+            self.line.wakes = Wakes::Nobody;
+            return read;
         }
-        self.line.read_armed = false;
-        Read::Progress
+        self.line.wakes = Wakes::Receiver;
+        let waker = context.waker();
+        if !self.receiver.as_ref().is_some_and(|present| present.will_wake(waker)) {
+            self.receiver = Some(waker.clone());
+        }
+        read
+    }
+
+    /// Wakes the receiver that waits, if it was not woken already.
+    fn wake_receiver(&mut self, signals: &Signals, after: &mut After<S>) {
+        if self.receiving && after.receiver.is_none() {
+            let direct = if self.line.wakes == Wakes::Receiver { self.receiver.take() } else { None };
+            after.receiver = direct.or_else(|| signals.take_receiver());
+        }
+    }
+
+    /// Lets go of the waker of a receiver that does not wait: its task may have ended.
+    pub(super) fn forget_receiver(&mut self, after: &mut After<S>) {
+        if !self.receiving {
+            after.forgotten = self.receiver.take();
+        }
     }
 
     /// Writes what the stream takes, and ends the stream if that is due.
@@ -391,6 +430,24 @@ where
     pub(super) fn hang_up(&mut self, after: &mut After<S>) {
         after.stream = self.line.stream.take();
     }
+}
+
+/// Reads once. The clock is only looked at if something came that depends on it: that costs as much as a short message.
+#[inline]
+fn read_in<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    session: &mut Session,
+    context: &mut Context<'_>,
+    now: impl Fn() -> Instant,
+) -> Read {
+    let read = AsyncReadExt::read_buf(stream, session.input());
+    match Future::poll(pin!(read), context) {
+        Poll::Pending => return Read::Nothing,
+        Poll::Ready(Ok(0)) => session.end_of_input(now()),
+        Poll::Ready(Ok(_)) => session.process_with(&now),
+        Poll::Ready(Err(error)) => session.transport_failed(&error, now()),
+    }
+    Read::Progress
 }
 
 pub(super) fn write_out<S: AsyncWrite + Unpin>(

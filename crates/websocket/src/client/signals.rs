@@ -1,13 +1,15 @@
 //! Who is woken when the stream can be read or written again.
 //!
 //! A stream remembers one waker a direction, but several tasks do its I/O: the one that receives, those that send, and
-//! the driver. So the stream is always polled with the same two wakers, and these pass the wake on: reading to the
-//! receiver that waits, which then reads for itself without a detour over another task; writing, and everything that
-//! nobody waits for, to the driver.
+//! the driver. So the stream is polled with the same two wakers, and these pass the wake on: reading to the receiver that
+//! waits, which then reads for itself without a detour over another task; writing, and everything that nobody waits for,
+//! to the driver.
 //!
 //! A receiver that is woken need not come: its future may be dropped, or kept and no longer polled. So the driver has an
 //! eye on it: while it *watches* it looks after the stream at short intervals without being woken; when it does not
-//! watch, a wake goes to it as well.
+//! watch, a wake goes to it as well. So while it watches the wakers of this file are not needed for reading: then a receiver
+//! polls the stream with its own ([`State::read_for_receiver`](super::shared::State::read_for_receiver)), and the driver's
+//! look puts them back.
 //!
 //! # Invariants
 //!

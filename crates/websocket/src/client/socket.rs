@@ -387,20 +387,16 @@ where
     ) -> Poll<Result<T, Error>> {
         let shared = self.shared;
         let mut state = shared.peek();
-        if !self.waits
-            && let Some(taken) = state.take_silently(take)
-        {
-            return Poll::Ready(Ok(taken));
-        }
         let now = || shared.runtime.now();
         if self.waits || !state.receiving {
-            match state.receive_quickly(&shared.signals, now, take) {
+            match state.receive_quickly(context, now, take) {
                 Quick::Taken(taken) => {
                     self.cease(&mut state);
                     return Poll::Ready(Ok(taken));
                 }
                 Quick::Nothing => {
-                    self.wait(&mut state, context);
+                    self.waits = true;
+                    state.receiving = true;
                     return Poll::Pending;
                 }
                 Quick::Left => {}

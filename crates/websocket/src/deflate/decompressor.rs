@@ -1,19 +1,23 @@
 //! Inflates the messages of one direction (RFC 7692, section 7.2.2).
 
+use std::fmt;
+
 use bytes::BytesMut;
 use flate2::{Decompress, FlushDecompress, Status};
 
 use super::compressor::{TAIL, difference};
 
-/// The most that is appended at a time: how far memory may run ahead of what really comes out.
+/// The most that is inflated at a time.
 const CHUNK_BYTES: usize = 64 * 1024;
 
 /// Inflates messages of one direction.
 ///
 /// The window is always 15 bits: it reads what any smaller one wrote.
-#[derive(Debug)]
 pub(crate) struct Decompressor {
     inflate: Decompress,
+    /// Where everything is inflated to first. Ample room makes inflating fast, and copying what came out costs less than
+    /// zeroing such room for every message. Empty before the first message.
+    chunk: Vec<u8>,
     takeover: bool,
     /// The latest byte of the message ended a DEFLATE stream (a block with BFINAL).
     stream_ended: bool,
@@ -33,7 +37,13 @@ pub(crate) enum InflateError {
 impl Decompressor {
     /// `window_bits` is what was agreed on: a peer that uses more is not caught.
     pub(crate) fn new(_window_bits: u8, takeover: bool) -> Self {
-        Self { inflate: new_inflate(), takeover, stream_ended: false, begun: false }
+        Self {
+            inflate: Decompress::new_with_window_bits(false, 15),
+            chunk: Vec::new(),
+            takeover,
+            stream_ended: false,
+            begun: false,
+        }
     }
 
     /// Appends `input` inflated to `output`; `last` ends the message.
@@ -75,6 +85,7 @@ impl Decompressor {
         output: &mut BytesMut,
         limit: usize,
     ) -> Result<(), InflateError> {
+        self.chunk.resize(CHUNK_BYTES, 0);
         loop {
             if self.stream_ended && !input.is_empty() {
                 // RFC 7692, section 7.2.3.4: blocks may follow one with BFINAL. Whoever sets it finished a stream of
@@ -82,25 +93,18 @@ impl Decompressor {
                 self.inflate.reset(false);
                 self.stream_ended = false;
             }
-            let start = output.len();
-            let room = limit.saturating_sub(start).min(input.len().saturating_mul(4).clamp(256, CHUNK_BYTES));
-            let (in_before, out_before) = (self.inflate.total_in(), self.inflate.total_out());
             // At the limit one byte of room tells whether there is more to come.
-            let mut probe = [0; 1];
-            let target = if room == 0 {
-                &mut probe[..]
-            } else {
-                output.resize(start + room, 0);
-                &mut output[start..]
-            };
-            let offered = target.len();
-            let result = self.inflate.decompress(input, target, FlushDecompress::Sync);
+            let allowed = limit.saturating_sub(output.len());
+            let room = self.chunk.len().min(allowed.saturating_add(1));
+            let chunk = &mut self.chunk[..room];
+            let (in_before, out_before) = (self.inflate.total_in(), self.inflate.total_out());
+            let result = self.inflate.decompress(input, chunk, FlushDecompress::Sync);
             let written = difference(self.inflate.total_out(), out_before);
             let read = difference(self.inflate.total_in(), in_before);
-            if room == 0 && written > 0 {
+            if written > allowed {
                 return Err(InflateError::TooLarge);
             }
-            output.truncate(start + if room == 0 { 0 } else { written });
+            output.extend_from_slice(&chunk[..written]);
             input = &input[read..];
             match result.map_err(|_corrupt| InflateError::Corrupt)? {
                 Status::StreamEnd => self.stream_ended = true,
@@ -111,13 +115,15 @@ impl Decompressor {
                 Status::Ok if read == 0 && written == 0 => return Err(InflateError::Corrupt),
                 Status::Ok => {}
             }
-            if input.is_empty() && (written < offered || self.stream_ended) {
+            if input.is_empty() && (written < room || self.stream_ended) {
                 return Ok(());
             }
         }
     }
 }
 
-fn new_inflate() -> Decompress {
-    Decompress::new_with_window_bits(false, 15)
+impl fmt::Debug for Decompressor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decompressor").field("takeover", &self.takeover).finish_non_exhaustive()
+    }
 }

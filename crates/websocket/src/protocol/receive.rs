@@ -337,10 +337,10 @@ impl Receiver {
             return Err(Violation::ReservedBit.into());
         };
         let limit = self.max_message.saturating_sub(message.bytes);
-        // Many short messages share a buffer, as they do where they are not compressed.
-        let likely = length.saturating_mul(8).min(self.read_buffer);
-        if self.inflated.capacity() < likely && !self.inflated.try_reclaim(self.read_buffer) {
-            self.inflated = BytesMut::with_capacity(self.read_buffer);
+        // Many short messages share a buffer, as they do where they are not compressed: one that is full is followed by another
+        // of its size, or used again if nobody has any of its messages.
+        if self.inflated.capacity() == 0 {
+            self.inflated.reserve(self.read_buffer);
         }
         inflate.decompress(&self.input[..length], last, &mut self.inflated, limit).map_err(|error| {
             match error {

@@ -7,16 +7,14 @@ use rand::{Rng as _, SeedableRng as _};
 use super::Role;
 use super::frame::{self, FIN, MAX_HEAD, Opcode, RSV1};
 use super::mask;
+use super::output::Output;
 use super::receive::Control;
 use super::statistics::Statistics;
 use crate::deflate::Compressor;
 use crate::{Compression, Error, Kind, Limits};
 
-/// Output buffers up to this capacity are kept when they are empty; larger ones are given back.
+/// Buffers of deflated payloads up to this capacity are kept; larger ones are given back.
 const KEPT_CAPACITY: usize = 8 << 20;
-
-/// Frames from this length on get a buffer of their length; for shorter ones it is doubled.
-const LONG_FRAME: usize = 64 << 10;
 
 /// The message that is being sent in fragments.
 #[derive(Debug, Clone, Copy)]
@@ -32,9 +30,7 @@ pub(super) struct Sender {
     /// the connection's seed.
     rng: StdRng,
     masks: bool,
-    output: Vec<u8>,
-    /// How much of `output` is written.
-    head: usize,
+    output: Output,
     /// How many bytes have ever left `output`.
     written: u64,
     max_output: usize,
@@ -57,8 +53,7 @@ impl Sender {
         Self {
             rng: StdRng::from_seed(seed),
             masks: role == Role::Client,
-            output: Vec::new(),
-            head: 0,
+            output: Output::new(limits.write_buffer),
             written: 0,
             max_output: limits.write_buffer,
             deflate,
@@ -71,7 +66,7 @@ impl Sender {
 
     #[inline]
     pub(super) fn output(&self) -> &[u8] {
-        &self.output[self.head..]
+        self.output.waiting()
     }
 
     #[inline]
@@ -93,16 +88,9 @@ impl Sender {
     /// If `count` is more than the output: the driver counted wrongly.
     pub(super) fn output_written(&mut self, count: usize, statistics: &mut Statistics) {
         assert!(count <= self.output().len(), "no more is written than the output holds");
-        self.head += count;
+        self.output.written(count);
         self.written += count as u64;
         statistics.bytes_sent += count as u64;
-        if self.head == self.output.len() {
-            self.head = 0;
-            self.output.clear();
-            if self.output.capacity() > KEPT_CAPACITY {
-                self.output = Vec::new();
-            }
-        }
         if !self.is_full() {
             self.flush_pong(statistics);
         }
@@ -110,8 +98,7 @@ impl Sender {
 
     /// Drops all output.
     pub(super) fn discard_output(&mut self) {
-        self.output = Vec::new();
-        self.head = 0;
+        self.output.discard();
         self.pong = None;
     }
 
@@ -217,41 +204,16 @@ impl Sender {
     fn frame(&mut self, opcode: Opcode, flags: u8, payload: &[u8], statistics: &mut Statistics) {
         // RFC 6455, section 5.3: a fresh, unpredictable mask for every frame.
         let mask = self.masks.then(|| self.rng.next_u32().to_ne_bytes());
-        let mut head = [0; MAX_HEAD];
-        let length = frame::write(&mut head, opcode, flags, payload.len(), mask);
-        self.make_room(MAX_HEAD + payload.len());
-        // A copy of a length that is known, and cut: cheaper than one that has to ask.
-        let end = self.output.len() + length;
-        self.output.extend_from_slice(&head);
-        self.output.truncate(end);
+        let room = self.output.room(MAX_HEAD + payload.len());
+        let head = room.first_chunk_mut().expect("the room is longer than a head");
+        let length = frame::write(head, opcode, flags, payload.len(), mask);
+        let room = &mut room[length..][..payload.len()];
         match mask {
-            Some(mask) => mask::append(&mut self.output, payload, mask),
-            None => self.output.extend_from_slice(payload),
+            Some(mask) => mask::copy(room, payload, mask),
+            None => room.copy_from_slice(payload),
         }
+        self.output.filled(length + payload.len());
         statistics.frames_sent += 1;
-    }
-
-    #[inline]
-    fn make_room(&mut self, bytes: usize) {
-        if self.output.capacity() - self.output.len() < bytes {
-            self.grow(bytes);
-        }
-    }
-
-    #[cold]
-    fn grow(&mut self, bytes: usize) {
-        // What is written makes room if that costs no more than was gained.
-        if self.head > self.output.len() / 2 {
-            self.output.drain(..self.head);
-            self.head = 0;
-        }
-        if bytes >= LONG_FRAME {
-            // No more than there will be room for again: doubling would soon pass what is kept. What may precede the next
-            // frame of this length is as much as lets senders go on.
-            self.output.reserve_exact(bytes.saturating_add(self.max_output.min(LONG_FRAME)));
-        } else {
-            self.output.reserve(bytes);
-        }
     }
 }
 

@@ -1,13 +1,19 @@
 //! Receiving, and what is received while nobody receives.
 
-use std::pin::pin;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use futures_poll::poll_once;
+use tokio::io::DuplexStream;
 use wavetank_runtime::{Runtime as _, TaskHandle as _, Tokio};
-use wavetank_websocket::{Error, Kind, Message};
+use wavetank_websocket::client::WebSocket;
+use wavetank_websocket::{CloseCode, Config, Error, Kind, Message};
 
-use crate::raw_peer::{BINARY, PING, PONG, TEXT, frame, pair, plain};
+use crate::raw_peer::{BINARY, PING, PONG, RawPeer, TEXT, frame, pair, plain};
 
 /// Polls a future one time.
 mod futures_poll {
@@ -22,6 +28,34 @@ mod futures_poll {
         })
         .await
     }
+}
+
+/// A task that is only woken.
+#[derive(Default)]
+struct Task(AtomicBool);
+
+impl Wake for Task {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Task {
+    fn was_woken(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    /// Polls a future as this task.
+    fn poll<F: Future>(self: &Arc<Self>, future: Pin<&mut F>) -> Poll<F::Output> {
+        future.poll(&mut Context::from_waker(&Waker::from(Arc::clone(self))))
+    }
+}
+
+/// Receives a message, and lets the driver see it: for a while it leaves the stream to receivers, who are woken by it.
+async fn receive_first(socket: &WebSocket<Tokio, DuplexStream>, peer: &mut RawPeer<DuplexStream>) {
+    peer.send(&frame(TEXT, b"first")).await;
+    assert_eq!(socket.recv().await.expect("a message").as_text(), Some("first"));
+    Tokio.sleep(Duration::from_millis(1)).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -92,6 +126,53 @@ async fn a_second_receiver_is_refused_and_does_not_disturb_the_first() {
     assert_eq!(first.await.expect("a message").as_text(), Some("for the first"));
     peer.send(&frame(TEXT, b"for the next")).await;
     assert_eq!(socket.recv().await.expect("a message").as_text(), Some("for the next"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_is_woken_in_the_task_that_polled_it_last_however_long_it_has_waited() {
+    for waited in [0, 3, 7, 12, 30].map(Duration::from_millis) {
+        let (socket, mut peer) = pair(plain(), 1024).await;
+        receive_first(&socket, &mut peer).await;
+        let tasks = [Arc::<Task>::default(), Arc::default()];
+        let mut receiving = pin!(socket.recv());
+        for task in &tasks {
+            assert!(task.poll(receiving.as_mut()).is_pending());
+        }
+        Tokio.sleep(waited).await;
+        peer.send(&frame(TEXT, b"second")).await;
+        Tokio.sleep(Duration::from_millis(30)).await;
+        assert!(tasks[1].was_woken(), "after {waited:?}");
+        let message = poll_once(receiving).await.expect("is there").expect("is open");
+        assert_eq!(message.as_text(), Some("second"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_waits_between_two_looks_of_the_driver_is_told_of_the_end() {
+    let config = Config { close_timeout: Duration::from_millis(2), ..plain() };
+    let (socket, mut peer) = pair(config, 1024).await;
+    receive_first(&socket, &mut peer).await;
+    let task = Arc::<Task>::default();
+    let mut receiving = pin!(socket.recv());
+    assert!(task.poll(receiving.as_mut()).is_pending());
+    let closed = socket.close(CloseCode::NORMAL, "").await;
+    assert!(task.was_woken(), "the peer has not answered in time");
+    assert_eq!(poll_once(receiving).await, Some(Err(Error::Closed(closed))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_has_received_is_not_held_on_to() {
+    let (socket, mut peer) = pair(plain(), 1024).await;
+    receive_first(&socket, &mut peer).await;
+    let task = Arc::<Task>::default();
+    {
+        let mut receiving = pin!(socket.recv());
+        assert!(task.poll(receiving.as_mut()).is_pending());
+        peer.send(&frame(TEXT, b"second")).await;
+        assert!(task.poll(receiving.as_mut()).is_ready());
+    }
+    Tokio.sleep(Duration::from_millis(30)).await;
+    assert_eq!(Arc::strong_count(&task), 1);
 }
 
 #[tokio::test(start_paused = true)]
