@@ -280,6 +280,17 @@ impl Run {
         }
     }
 
+    /// Has `waker` woken once `ready` may have changed, and nobody who asked before: streams of tokio's remember the last
+    /// who polled them, and code that forgets somebody over it is to be found.
+    pub(crate) fn when_ready_only(&self, ready: Ready, waker: &Waker) {
+        if !self.waiters.borrow_mut().has_only(ready, waker) {
+            // Cloned and dropped without a borrow.
+            let waker = waker.clone();
+            let others = self.waiters.borrow_mut().replace(ready, waker);
+            drop(others);
+        }
+    }
+
     /// Forgets who waits for a socket or listener that is gone.
     pub(crate) fn forget(&self, ready: Ready) {
         let forgotten = self.waiters.borrow_mut().forget(ready);

@@ -63,6 +63,7 @@ macro_rules! async_behaviours {
                 a_writer_is_held_back_by_buffers_of_64_kib,
                 a_stuck_writer_can_write_again_once_its_bytes_were_read,
                 an_abandoned_read_loses_nothing,
+                of_those_who_poll_a_stream_the_last_is_woken,
             }
             time {
                 a_timer_completes_at_its_deadline_or_after_it,

@@ -191,7 +191,7 @@ impl Socket {
         std::task::ready!(run.executor.poll_operation(context, wait));
         let polled = attempt(&run);
         if polled.is_pending() {
-            run.when_ready(self.ready(direction), context.waker());
+            run.when_ready_only(self.ready(direction), context.waker());
             run.executor.note_wait(wait);
         }
         polled

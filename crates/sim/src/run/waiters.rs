@@ -29,6 +29,19 @@ impl Waiters {
         self.list_to_add(ready).push(waker);
     }
 
+    /// Whether `waker`, and nobody else, is woken once `ready` is ready.
+    pub(super) fn has_only(&mut self, ready: Ready, waker: &Waker) -> bool {
+        self.list(ready).is_some_and(|waiting| matches!(&**waiting, [only] if only.will_wake(waker)))
+    }
+
+    /// Has `waker`, and nobody else, woken once `ready` is ready. The caller drops the others, once nothing is borrowed.
+    pub(super) fn replace(&mut self, ready: Ready, waker: Waker) -> Vec<Waker> {
+        let waiting = self.list_to_add(ready);
+        let others = if waiting.is_empty() { Vec::new() } else { std::mem::take(waiting) };
+        waiting.push(waker);
+        others
+    }
+
     /// Moves the wakers of `ready` to the end of `wakers`.
     pub(super) fn take(&mut self, ready: Ready, wakers: &mut Vec<Waker>) {
         if let Some(waiting) = self.list(ready) {

@@ -120,6 +120,14 @@ impl Waiters {
         }
         Waker::from(Arc::clone(self))
     }
+
+    /// Forgets all but `waker`: of the tasks that poll a stream, the last is woken, as with tokio's.
+    fn keep_only(&self, waker: &Waker) {
+        let waiting = std::mem::take(&mut *lock(&self.0));
+        // Dropped without the lock: a waker may be anybody's code.
+        let (kept, _others): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|known| known.will_wake(waker));
+        *lock(&self.0) = kept;
+    }
 }
 
 impl Wake for Waiters {
@@ -254,11 +262,23 @@ impl Socket {
     // Async.
 
     pub(super) fn poll_read(&self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.object.poll("read", context, |run, context| self.try_read(run, context, buffer))
+        self.object.poll("read", context, |run, context| {
+            let read = self.try_read(run, context, buffer);
+            if read.is_pending() {
+                self.readers.keep_only(context.waker());
+            }
+            read
+        })
     }
 
     pub(super) fn poll_write(&self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.object.poll("write", context, |run, context| self.try_write(run, context, bytes))
+        self.object.poll("write", context, |run, context| {
+            let written = self.try_write(run, context, bytes);
+            if written.is_pending() {
+                self.writers.keep_only(context.waker());
+            }
+            written
+        })
     }
 
     // Blocking.

@@ -1,10 +1,15 @@
 //! Backpressure: what a writer can get rid of while nobody reads, and that nothing is lost.
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Wake, Waker};
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use wavetank_runtime::{Runtime, SocketOptions};
 
 use super::super::world::{SETTLE, STUCK, Seen, assert_bounded, assert_pattern, pattern};
-use super::{World, fill, pair_with, read};
+use super::{World, fill, pair_with, read, settle};
 
 pub(crate) async fn a_writer_is_held_back_by_buffers_of_4_kib<R: Runtime>(world: World<R>) {
     a_writer_is_held_back(world, 4 * 1024, 100_000).await;
@@ -58,4 +63,42 @@ pub(crate) async fn an_abandoned_read_loses_nothing<R: Runtime>(world: World<R>)
         seen = read(&mut client) => assert_eq!(seen, Seen::Byte(b'!')),
         () = world.client.sleep(20 * STUCK) => panic!("the byte is lost"),
     }
+}
+
+/// Counts how often it is woken.
+#[derive(Default)]
+struct Bell(AtomicU32);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// Polls `stream` for reading, in vain, until only what arrives wakes the bell: a world may say `Pending` for other reasons.
+async fn wait_with<R: Runtime>(world: &World<R>, stream: &mut R::Stream, bell: &Arc<Bell>) {
+    let waker = Waker::from(Arc::clone(bell));
+    loop {
+        bell.0.store(0, Ordering::SeqCst);
+        let mut buffer = [0];
+        let read = Pin::new(&mut *stream)
+            .poll_read(&mut Context::from_waker(&waker), &mut ReadBuf::new(&mut buffer));
+        assert!(read.is_pending(), "nothing was sent: {read:?}");
+        settle(world).await;
+        if bell.0.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+    }
+}
+
+pub(crate) async fn of_those_who_poll_a_stream_the_last_is_woken<R: Runtime>(world: World<R>) {
+    let (mut client, mut server) = pair_with(&world, SocketOptions::new()).await;
+    let (first, last) = (Arc::default(), Arc::default());
+    wait_with(&world, &mut client, &first).await;
+    wait_with(&world, &mut client, &last).await;
+    server.write_all(b"!").await.expect("a live stream");
+    settle(&world).await;
+    let woken = [&first, &last].map(|bell| bell.0.load(Ordering::SeqCst) > 0);
+    assert_eq!(woken, [false, true]);
+    assert_eq!(read(&mut client).await, Seen::Byte(b'!'));
 }
