@@ -22,6 +22,8 @@ mod dropping;
 mod keeping_alive;
 #[path = "websocket_async/opening.rs"]
 mod opening;
+#[path = "websocket_async/reading.rs"]
+mod reading;
 #[path = "websocket_async/receiving.rs"]
 mod receiving;
 #[path = "websocket_async/reconnecting.rs"]
