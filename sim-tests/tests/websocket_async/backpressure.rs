@@ -319,6 +319,38 @@ fn pings_are_answered_while_nobody_receives(sim: &mut Sim) {
     });
 }
 
+#[wavetank::test(seeds = 900, sometimes = "required")]
+fn time_in_which_the_application_takes_nothing_does_not_count_against_the_peer(sim: &mut Sim) {
+    const MESSAGES: u32 = 40;
+    // Beside the end of a timeout, of which one begins each second.
+    let takes_after = SECOND * (2 + sim.choose("seconds", 4)) - Duration::from_millis(5)
+        + Duration::from_micros(500) * sim.choose("takes", 20);
+    let stops_after = sim.choose("stops", MESSAGES);
+    sim.hold_back_at_most(Duration::from_millis(10));
+    server(sim, |mut peer: Peer<Host>| async move {
+        // More than all buffers hold: what comes behind it, pongs too, is not read before that is taken.
+        let messages: Vec<u8> =
+            (0..MESSAGES).flat_map(|number| frames::frame(BINARY, &numbered(number, 1000))).collect();
+        peer.output.send(&messages).await?;
+        manners::echo(peer).await
+    });
+    sim.client("client", async move |host: Host| {
+        let config = small_buffers(keepalive(SECOND, SECOND));
+        let socket = connect_plainly(&host, config, narrow()).await.expect("a connection");
+        for number in 0..MESSAGES {
+            if number == 0 || number == stops_after {
+                host.sleep(takes_after).await;
+            }
+            let message = socket.recv().await.expect("the peer is there");
+            assert_eq!(number_of(message.as_bytes()), number, "in order, and once");
+        }
+        assert!(socket.ping().await.is_ok());
+        sometimes!(stops_after > 4 && stops_after < 30, "reading is paused twice");
+        let closed = socket.close(CloseCode::NORMAL, "").await;
+        assert!(closed.is_clean() && closed.cause == Cause::Local, "{closed}");
+    });
+}
+
 #[wavetank::test(seeds = 600)]
 fn pings_wait_while_the_write_buffer_is_full_and_go_out_as_soon_as_there_is_room(sim: &mut Sim) {
     const MESSAGES: u32 = 200;
