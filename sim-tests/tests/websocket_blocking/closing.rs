@@ -152,6 +152,18 @@ fn both_sides_close_at_once(sim: &mut Sim) {
     });
 }
 
+#[wavetank::test(seeds = 600, sometimes = "required")]
+fn an_end_is_clean_also_where_the_peer_resets_the_stream_behind_its_close(sim: &mut Sim) {
+    let slack = slack(sim);
+    server(sim, manners::answer_close_and_reset);
+    sim.client_thread("client", move |host: Host| {
+        let socket = connect(host, config()).expect("a connection");
+        let closed = everybody(host, &socket, [SECOND, SECOND], slack);
+        assert!(closed.received.is_none() || closed.is_clean(), "{closed}");
+        sometimes!(closed.is_clean(), "the answer is read before the reset");
+    });
+}
+
 #[wavetank::test(seeds = 300)]
 fn a_close_between_the_fragments_of_a_message_ends_it_and_nothing_of_it_is_delivered(sim: &mut Sim) {
     let whole = sim.choose("messages before", 3) as usize;
