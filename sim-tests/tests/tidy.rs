@@ -6,6 +6,9 @@ mod citations;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+#[path = "tidy/scenarios.rs"]
+mod scenarios;
+
 /// A source file: its path below the workspace's root, with `/`, and its text.
 struct Source {
     path: String,

@@ -1,10 +1,8 @@
 //! The WebSocket client of threads in the tank: what it must do beside peers that are silent, deaf, early, late, cut off or
 //! too fast, on a network that fails, with its threads interleaved at every lock.
 //!
-//! In all of these: every call ends within its own deadline or the connection's; a connection has one outcome, the same
-//! for every caller, which can be seen before anybody hears of it; messages arrive once and in order; the server
-//! ([`wavetank_sim_tests::websocket`]) panics at a byte that no client may send, above all one behind a Close frame; and
-//! no thread, socket or timer is left behind.
+//! `websocket_scenarios.md`, beside this file, says which test is which scenario, under what, and what all of them assert.
+//! The server is [`wavetank_sim_tests::websocket`].
 
 #[path = "websocket_blocking/accepting.rs"]
 mod accepting;

@@ -22,6 +22,9 @@ use wavetank_websocket::{
 /// Longer than all of what is sent here takes, and shorter than any deadline.
 const SOON: Duration = Duration::from_secs(1);
 
+/// Longer than it takes to give up a peer that is silent: an interval of the keepalive, its timeout, and closing.
+const GIVEN_UP: Duration = Duration::from_secs(20 + 20 + 5 + 1);
+
 /// What the client sends: a record, several records, and something that is compressed.
 fn messages() -> [Message; 3] {
     // xorshift: what no compression shortens.
@@ -242,17 +245,19 @@ mod a_cut_at_any_byte {
             _ => (0, SERVER_BYTES),
         };
         let after = u64::from(from + sim.choose("after", bytes));
-        let how = [End::Finish, End::Close, End::Reset][sim.choose("how", 3) as usize];
+        let how = [End::Finish, End::Close, End::Reset, End::Silence][sim.choose("how", 4) as usize];
         let calm = sim.choose("calm", 2) == 0;
         sim.perturb(!calm);
         conversation(sim, client, Mischief::Cut(Cut { after, how }), move |host, result| {
             if calm {
-                assert!(Runtime::now(host) < Instant::from_nanos(0) + SOON, "nothing is waited for");
+                // Silence alone is no end: keepalive, or the timeout of the call, is waited for.
+                let latest = if how == End::Silence { GIVEN_UP } else { SOON };
+                assert!(Runtime::now(host) < Instant::from_nanos(0) + latest, "nothing else is waited for");
             }
             match result {
-                // A host that was held back for seconds may be late for anything.
-                Ok((_, Closed { cause: Cause::CloseTimeout { .. }, .. }))
-                | Err(OpenError::TimedOut { .. })
+                // A host that was held back for seconds may be late for anything, the server for its opening, too.
+                Ok((_, Closed { cause: Cause::CloseTimeout { .. } | Cause::EndOfInput { .. }, .. }))
+                | Err(OpenError::TimedOut { .. } | OpenError::Ended { .. })
                     if !calm => {}
                 Ok((echoed, closed)) => judge_end(how, echoed, &closed),
                 Err(error) => judge_opening(how, &error),
@@ -262,8 +267,9 @@ mod a_cut_at_any_byte {
 
     fn judge_opening(how: End, error: &OpenError) {
         let stage = match error {
-            OpenError::Ended { stage, .. } if how != End::Reset => stage,
-            OpenError::Io { stage, .. } if how != End::Finish => stage,
+            OpenError::Ended { stage, .. } if matches!(how, End::Finish | End::Close) => stage,
+            OpenError::Io { stage, .. } if matches!(how, End::Close | End::Reset) => stage,
+            OpenError::TimedOut { stage, .. } if how == End::Silence => stage,
             other => panic!("the opening fails by the cut: {other:?}"),
         };
         sometimes!(*stage == Stage::Tls, "cut during the TLS handshake");
@@ -278,8 +284,15 @@ mod a_cut_at_any_byte {
         sometimes!(!clean && (1..3).contains(&echoed), "cut inside a message");
         match &closed.cause {
             Cause::Local if clean => assert_eq!(echoed, 3),
-            Cause::EndOfInput { .. } if !clean && how != End::Reset => {}
-            Cause::Io { .. } if !clean && how != End::Finish => {}
+            Cause::EndOfInput { .. } if !clean && matches!(how, End::Finish | End::Close) => {}
+            Cause::Io { .. } if !clean && matches!(how, End::Close | End::Reset) => {}
+            Cause::KeepaliveTimeout { .. } if !clean && how == End::Silence => {
+                sometimes!(true, "keepalive finds that the peer is silent");
+            }
+            Cause::CloseTimeout { .. } if !clean && how == End::Silence => {
+                assert_eq!(echoed, 3);
+                sometimes!(true, "the peer is silent when we close");
+            }
             _ => panic!("the connection ends by the cut: {closed}"),
         }
     }

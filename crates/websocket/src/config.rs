@@ -87,7 +87,8 @@ pub struct Keepalive {
     pub interval: Option<Duration>,
     /// How long the pong may take before the connection fails with 1011; `None`: any time. Default: 20 s.
     ///
-    /// Only time during which we read counts: while the queue of received messages is full, the pong may be behind it.
+    /// Only time during which we read counts: while the queue of received messages is full, the pong may be behind it. A timeout
+    /// during which it was full, be it for a moment, is followed by another.
     pub timeout: Option<Duration>,
 }
 

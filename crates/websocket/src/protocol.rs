@@ -399,14 +399,12 @@ impl Connection {
                 }
             }
             State::Open => {
-                if self.inbox.is_full() {
-                    self.keepalive.reading_is_paused();
-                }
-                match self.keepalive.due(now) {
+                let is_paused = self.inbox.is_full();
+                match self.keepalive.due(is_paused, now) {
                     Due::Nothing => {}
                     Due::Ping => {
                         let payload = self.sender.ping(&mut self.statistics);
-                        self.keepalive.sent(self.pings.sent(payload, false, now), now);
+                        self.keepalive.sent(self.pings.sent(payload, false, now), is_paused, now);
                     }
                     Due::Timeout(timeout) => self.fail(Cause::KeepaliveTimeout { timeout }, now),
                 }

@@ -25,6 +25,8 @@ pub enum End {
     Close,
     /// With RST.
     Reset,
+    /// Not at all: the server reads on, and nothing that it writes from then on goes out.
+    Silence,
 }
 
 /// A stream, as long as it lasts.
@@ -34,18 +36,20 @@ pub struct CutStream<S> {
     cut: Option<Cut>,
     cut_reading: Option<Cut>,
     finished: bool,
+    silent: bool,
 }
 
 impl<S: Stream> CutStream<S> {
     /// Wraps `stream`, to end it after so many bytes written (`cut`) or read (`cut_reading`).
     pub const fn new(stream: S, cut: Option<Cut>, cut_reading: Option<Cut>) -> Self {
-        Self { stream: Some(stream), cut, cut_reading, finished: false }
+        Self { stream: Some(stream), cut, cut_reading, finished: false, silent: false }
     }
 
     /// Ends the stream now.
     pub fn end(&mut self, how: End) {
-        self.finished = true;
+        self.finished = how != End::Silence;
         match how {
+            End::Silence => self.silent = true,
             End::Finish => {
                 if let Some(stream) = &mut self.stream {
                     // A TCP stream shuts down at once; that it is gone already is as well.
@@ -90,7 +94,11 @@ impl<S: Stream> AsyncRead for CutStream<S> {
         if left == 0 {
             this.end(how);
         }
-        Poll::Ready(if after > 0 { Ok(()) } else { Err(gone()) })
+        match (after, how) {
+            (0, End::Silence) => self.poll_read(context, buffer),
+            (0, _) => Poll::Ready(Err(gone())),
+            _ => Poll::Ready(Ok(())),
+        }
     }
 }
 
@@ -104,6 +112,9 @@ impl<S: Stream> AsyncWrite for CutStream<S> {
         let (Some(stream), false) = (&mut this.stream, this.finished) else {
             return Poll::Ready(Err(gone()));
         };
+        if this.silent {
+            return Poll::Ready(Ok(bytes.len()));
+        }
         let Some(Cut { after, how }) = this.cut else { return Pin::new(stream).poll_write(context, bytes) };
         let allowed = bytes.len().min(usize::try_from(after).unwrap_or(usize::MAX));
         let mut written = 0;
@@ -115,7 +126,11 @@ impl<S: Stream> AsyncWrite for CutStream<S> {
         if left == 0 {
             this.end(how);
         }
-        Poll::Ready(if written > 0 { Ok(written) } else { Err(gone()) })
+        match (written, how) {
+            (0, End::Silence) => Poll::Ready(Ok(bytes.len())),
+            (0, _) => Poll::Ready(Err(gone())),
+            _ => Poll::Ready(Ok(written)),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -127,7 +142,9 @@ impl<S: Stream> AsyncWrite for CutStream<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.finished = true;
+        let silent = self.silent;
         match &mut self.stream {
+            Some(_) if silent => Poll::Ready(Ok(())),
             Some(stream) => Pin::new(stream).poll_shutdown(context),
             None => Poll::Ready(Err(gone())),
         }

@@ -6,6 +6,8 @@ pub const CONTINUATION: u8 = 0;
 pub const TEXT: u8 = 1;
 /// The first piece of a binary message.
 pub const BINARY: u8 = 2;
+/// An opcode that means nothing.
+pub const RESERVED: u8 = 3;
 /// The end of the connection.
 pub const CLOSE: u8 = 8;
 /// To be answered by a pong.

@@ -9,8 +9,8 @@ use wavetank_sim_tests::websocket::{Peer, manners};
 use wavetank_websocket::{Cause, CloseCode, Config, Error};
 
 use super::world::{
-    CLOSE_TIMEOUT, Log, SECOND, SLACK, Witness, config, connect, connect_with, in_time, keepalive, server,
-    within,
+    CLOSE_TIMEOUT, Log, SECOND, SLACK, Witness, config, connect, connect_plainly, connect_with, in_time,
+    keepalive, patient, server, within,
 };
 
 /// The number of a message, with enough behind it to fill buffers soon.
@@ -156,6 +156,7 @@ fn closing_while_reading_is_paused_finds_the_answer_behind_all_unread_messages(s
 fn a_close_that_arrives_while_a_sender_is_blocked_ends_it_with_what_the_peer_said(sim: &mut Sim) {
     let close_after = Duration::from_millis(100) * sim.choose("close", 10);
     let reads_again = sim.choose("reads again", 2) == 1;
+    let ends = sim.choose("ends", 2) == 1;
     let log = Log::new();
     let logged = log.clone();
     server(sim, move |mut peer| {
@@ -163,6 +164,10 @@ fn a_close_that_arrives_while_a_sender_is_blocked_ends_it_with_what_the_peer_sai
         async move {
             peer.host.sleep(close_after).await;
             peer.output.send(&frames::close(1001, "going")).await?;
+            if ends {
+                // What it has not read stays where it is: our answer is behind it.
+                peer.output.finish().await?;
+            }
             if !reads_again {
                 return manners::deaf(peer, 1000 * SECOND).await;
             }
@@ -170,7 +175,7 @@ fn a_close_that_arrives_while_a_sender_is_blocked_ends_it_with_what_the_peer_sai
             while let Some(frame) = peer.input.frame().await? {
                 match frame.opcode {
                     BINARY => log.push(number_of(&frame.payload)),
-                    CLOSE => peer.output.finish().await?,
+                    CLOSE if !ends => peer.output.finish().await?,
                     _ => {}
                 }
             }
@@ -194,7 +199,8 @@ fn a_close_that_arrives_while_a_sender_is_blocked_ends_it_with_what_the_peer_sai
         assert_eq!((closed.code(), &closed.cause), (1001, &Cause::Peer), "{closed}");
         let logged = logged.entries();
         assert!(logged.iter().copied().eq(0..logged.len() as u32), "in order, and once: {logged:?}");
-        if closed.is_clean() && reads_again {
+        // Where the peer has ended its direction before, the end is not waited for until it has read.
+        if closed.is_clean() && reads_again && !ends {
             assert_eq!(logged.len() as u32, sent, "what was sent is received before the Close");
         }
         sometimes!(closed.is_clean(), "the peer reads our answer");
@@ -289,5 +295,170 @@ fn a_flood_of_pings_takes_bounded_memory_and_the_latest_is_answered(sim: &mut Si
         let superseded = socket.statistics().pings_superseded;
         assert_eq!(pongs.len() as u64 + superseded, u64::from(PINGS));
         sometimes!(superseded > 0, "pongs collapse to the latest");
+    });
+}
+
+#[wavetank::test(seeds = 600)]
+fn pings_are_answered_while_nobody_receives(sim: &mut Sim) {
+    const PINGS: u32 = 3;
+    let pause = Duration::from_millis(2) * sim.choose("pause", 3);
+    let log = Log::new();
+    let logged = log.clone();
+    server(sim, move |mut peer: Peer<Host>| {
+        let log = log.clone();
+        async move {
+            for number in 0..PINGS {
+                peer.output.send(&frames::frame(PING, &numbered(number, 4))).await?;
+                let Some(frame) = peer.input.frame().await? else { break };
+                assert_eq!(frame.opcode, PONG);
+                log.push(number_of(&frame.payload));
+                peer.host.sleep(pause).await;
+            }
+            peer.input.end().await
+        }
+    });
+    sim.client("client", async move |host: Host| {
+        let socket = connect(&host, config()).await.expect("a connection");
+        host.sleep(SECOND + SLACK).await;
+        assert!(logged.entries().into_iter().eq(0..PINGS));
+        drop(socket);
+    });
+}
+
+#[wavetank::test(seeds = 900, sometimes = "required")]
+fn time_in_which_the_application_takes_nothing_does_not_count_against_the_peer(sim: &mut Sim) {
+    const MESSAGES: u32 = 40;
+    // Beside the end of a timeout, of which one begins each second.
+    let takes_after = SECOND * (2 + sim.choose("seconds", 4)) - Duration::from_millis(5)
+        + Duration::from_micros(500) * sim.choose("takes", 20);
+    let stops_after = sim.choose("stops", MESSAGES);
+    sim.hold_back_at_most(Duration::from_millis(10));
+    server(sim, |mut peer: Peer<Host>| async move {
+        // More than all buffers hold: what comes behind it, pongs too, is not read before that is taken.
+        let messages: Vec<u8> =
+            (0..MESSAGES).flat_map(|number| frames::frame(BINARY, &numbered(number, 1000))).collect();
+        peer.output.send(&messages).await?;
+        manners::echo(peer).await
+    });
+    sim.client("client", async move |host: Host| {
+        let config = small_buffers(keepalive(SECOND, SECOND));
+        let socket = connect_plainly(&host, config, narrow()).await.expect("a connection");
+        for number in 0..MESSAGES {
+            if number == 0 || number == stops_after {
+                host.sleep(takes_after).await;
+            }
+            let message = socket.recv().await.expect("the peer is there");
+            assert_eq!(number_of(message.as_bytes()), number, "in order, and once");
+        }
+        assert!(socket.ping().await.is_ok());
+        sometimes!(stops_after > 4 && stops_after < 30, "reading is paused twice");
+        let closed = socket.close(CloseCode::NORMAL, "").await;
+        assert!(closed.is_clean() && closed.cause == Cause::Local, "{closed}");
+    });
+}
+
+#[wavetank::test(seeds = 600)]
+fn pings_wait_while_the_write_buffer_is_full_and_go_out_as_soon_as_there_is_room(sim: &mut Sim) {
+    const MESSAGES: u32 = 200;
+    sim.hold_back_at_most(Duration::from_millis(10));
+    server(sim, |peer: Peer<Host>| async move {
+        peer.host.sleep(5 * SECOND).await;
+        // It says nothing but what it is asked for.
+        manners::answer_the_latest_ping(peer, 1).await
+    });
+    sim.client("client", async |host: Host| {
+        let config = small_buffers(config());
+        let socket = connect_plainly(&host, config, narrow()).await.expect("a connection");
+        let sender = socket.clone();
+        let sending = host.spawn("sender", async move {
+            for number in 0..MESSAGES {
+                sender.send(&*numbered(number, 1000)).await.expect("is open");
+            }
+        });
+        host.sleep(2 * SECOND).await;
+        let before = socket.statistics().frames_sent;
+        assert!(before < u64::from(MESSAGES), "the buffer is full");
+        let pingers = [(); 5].map(|()| {
+            let pinger = socket.clone();
+            host.spawn("pinger", async move { pinger.ping().await.expect("a pong") })
+        });
+        host.sleep(SECOND).await;
+        assert_eq!(
+            socket.statistics().frames_sent,
+            before,
+            "nothing is put behind what the peer does not read"
+        );
+        for pinger in pingers {
+            within(host, 10 * SECOND, pinger).await.expect("no panic");
+        }
+        sending.await.expect("no panic");
+        let closed = socket.close(CloseCode::NORMAL, "").await;
+        assert!(closed.is_clean(), "{closed}");
+    });
+}
+
+#[wavetank::test(seeds = 600)]
+fn room_in_the_queue_is_enough_for_reading_to_go_on_whoever_receives(sim: &mut Sim) {
+    const MESSAGES: u32 = 9;
+    // The queue holds four, and what one read has brought besides.
+    let taken = 6 + sim.choose("taken", 3);
+    let log: Log<()> = Log::new();
+    let logged = log.clone();
+    server(sim, move |mut peer: Peer<Host>| {
+        let log = log.clone();
+        async move {
+            for number in 0..MESSAGES {
+                peer.output.send(&frames::frame(BINARY, &numbered(number, 4))).await?;
+                peer.host.sleep(Duration::from_millis(1)).await;
+            }
+            peer.output.send(&frames::frame(PING, b"?")).await?;
+            if peer.input.frame().await?.is_some_and(|frame| frame.opcode == PONG) {
+                log.push(());
+            }
+            manners::answer_close(peer).await
+        }
+    });
+    sim.client("client", async move |host: Host| {
+        let socket = connect(&host, small_buffers(patient())).await.expect("a connection");
+        host.sleep(SLACK).await;
+        for number in 0..taken {
+            let message = socket.recv().await.expect("is open");
+            assert_eq!(number_of(message.as_bytes()), number, "in order, and once");
+        }
+        host.sleep(SLACK).await;
+        assert_eq!(logged.entries().len(), 1, "the ping behind the messages is answered");
+        assert!(socket.close(CloseCode::NORMAL, "").await.is_clean());
+    });
+}
+
+#[wavetank::test(seeds = 600, sometimes = "required")]
+fn a_close_that_is_still_unread_when_writing_fails_is_the_end_all_the_same(sim: &mut Sim) {
+    const MESSAGES: u32 = 9;
+    let send_after = Duration::from_millis(2) * sim.choose("send", 8);
+    sim.hold_back_at_most(Duration::from_millis(10));
+    server(sim, |mut peer: Peer<Host>| async move {
+        let mut bytes: Vec<u8> =
+            (0..MESSAGES).flat_map(|number| frames::frame(BINARY, &numbered(number, 4))).collect();
+        bytes.extend(frames::close(1001, "going"));
+        // And hears nothing: what is sent to it from now on is answered with a reset.
+        peer.output.send(&bytes).await
+    });
+    sim.client("client", async move |host: Host| {
+        let socket = connect(&host, small_buffers(config())).await.expect("a connection");
+        let witness = Witness::new(&socket);
+        host.sleep(send_after).await;
+        let mut sent = 0;
+        while witness.hear(socket.send("hello").await).is_some() {
+            sent += 1;
+            host.sleep(Duration::from_millis(2)).await;
+        }
+        sometimes!(sent > 0, "writing fails");
+        let closed = socket.closed().await;
+        assert_eq!((closed.code(), &closed.cause), (1001, &Cause::Peer), "{closed}");
+        for number in 0..MESSAGES {
+            let message = socket.recv().await.expect("was received before the Close");
+            assert_eq!(number_of(message.as_bytes()), number, "in order, and once");
+        }
+        assert_eq!(socket.recv().await, Err(Error::Closed(closed)));
     });
 }

@@ -270,6 +270,8 @@ fn a_message_whose_end_is_cancelled_closes_the_connection_instead_of_running_int
 #[wavetank::test(seeds = 750, sometimes = "required")]
 fn closing_goes_on_when_the_call_is_cancelled_and_pings_that_are_cancelled_are_forgotten(sim: &mut Sim) {
     let silent = sim.choose("silent", 2) == 1;
+    // Who is held back for as long as closing may take says nothing.
+    sim.hold_back_at_most(Duration::from_millis(100));
     server(sim, move |peer: Peer<Host>| async move {
         if silent { manners::silent(peer).await } else { manners::echo(peer).await }
     });

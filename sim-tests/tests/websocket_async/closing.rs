@@ -2,15 +2,19 @@
 
 use std::time::Duration;
 
-use wavetank::runtime::Runtime;
+use wavetank::runtime::{Runtime, SocketOptions};
 use wavetank::{Faults, Host, Sim, sometimes};
 use wavetank_sim_tests::websocket::frames::{self, CONTINUATION, PING, TEXT};
 use wavetank_sim_tests::websocket::manners;
 use wavetank_websocket::{Cause, CloseCode, Error, Kind};
 
 use super::world::{
-    CLOSE_TIMEOUT, SECOND, config, connect, everybody, everybody_held_up, in_time, keepalive, patient, server,
+    CLOSE_TIMEOUT, SECOND, config, connect, connect_plainly, everybody, everybody_held_up, in_time,
+    keepalive, patient, server,
 };
+
+/// As a ping is answered: a round trip takes 4 ms at most, and the driver looks after the stream every 5 ms at least.
+const LET_GO_WITHIN: Duration = Duration::from_millis(14);
 
 /// When the two closers call: at once, together, one a moment or a close timeout later.
 fn closers(sim: &mut Sim) -> [Duration; 2] {
@@ -21,6 +25,8 @@ fn closers(sim: &mut Sim) -> [Duration; 2] {
 #[wavetank::test(seeds = 750, sometimes = "required")]
 fn everybody_learns_the_same_end_in_time_beside_a_silent_peer(sim: &mut Sim) {
     let closers = closers(sim);
+    // Who is held back for as long as closing may take says nothing.
+    sim.hold_back_at_most(Duration::from_millis(100));
     server(sim, manners::silent);
     sim.client("client", async move |host| {
         let socket = connect(&host, config()).await.expect("a connection");
@@ -44,6 +50,8 @@ fn everybody_learns_the_same_clean_end_beside_a_peer_that_answers(sim: &mut Sim)
         let closed = everybody(&host, &socket, closers).await;
         assert!(closed.is_clean() && closed.cause == Cause::Local, "{closed}");
         assert_eq!(closed.sent, closed.received);
+        let statistics = socket.statistics();
+        assert_eq!(statistics.messages_received, statistics.messages_sent, "all that was sent came back");
     });
 }
 
@@ -147,6 +155,17 @@ fn both_sides_close_at_once(sim: &mut Sim) {
     });
 }
 
+#[wavetank::test(seeds = 750, sometimes = "required")]
+fn an_end_is_clean_also_where_the_peer_resets_the_stream_behind_its_close(sim: &mut Sim) {
+    server(sim, manners::answer_close_and_reset);
+    sim.client("client", async |host: Host| {
+        let socket = connect(&host, patient()).await.expect("a connection");
+        let closed = everybody(&host, &socket, [SECOND, SECOND]).await;
+        assert!(closed.received.is_none() || closed.is_clean(), "{closed}");
+        sometimes!(closed.is_clean(), "the answer is read before the reset");
+    });
+}
+
 #[wavetank::test(seeds = 750)]
 fn a_close_between_the_fragments_of_a_message_ends_it_and_nothing_of_it_is_delivered(sim: &mut Sim) {
     let whole = sim.choose("messages before", 3) as usize;
@@ -204,5 +223,51 @@ fn closing_between_the_fragments_that_we_send_ends_the_message_for_its_writer_to
         if let Err(error) = said {
             assert_eq!(error, Error::Closed(closed));
         }
+    });
+}
+
+#[wavetank::test(seeds = 900, sometimes = "required")]
+fn pings_that_come_while_we_close_are_not_answered_behind_our_close(sim: &mut Sim) {
+    let pause = Duration::from_micros(250) * (1 + sim.choose("pause", 8));
+    let longer = Duration::from_millis(1) * sim.choose("longer", 8);
+    let close_after = Duration::from_micros(500) * sim.choose("close", 20);
+    server(sim, move |peer| manners::ping_on(peer, pause, longer));
+    sim.client("client", async move |host: Host| {
+        let socket = connect(&host, patient()).await.expect("a connection");
+        host.sleep(close_after).await;
+        let before = socket.statistics().pings_received;
+        let closed = socket.close(CloseCode::NORMAL, "").await;
+        assert!(closed.is_clean(), "{closed}");
+        sometimes!(before > 2, "pings were answered before");
+    });
+}
+
+#[wavetank::test(seeds = 900, sometimes = "required")]
+fn a_connection_that_ends_lets_go_of_its_stream_soon_whoever_looks_after_it(sim: &mut Sim) {
+    let breaks_rules = sim.choose("breaks rules", 2) == 1;
+    let end_after = Duration::from_micros(500) * sim.choose("end", 20);
+    let receives = sim.choose("receives", 2) == 1;
+    let waits = sim.choose("waits", 2) == 1;
+    sim.perturb(false);
+    server(sim, move |peer| manners::end_and_wait(peer, end_after, breaks_rules, LET_GO_WITHIN));
+    sim.client("client", async move |host: Host| {
+        let config = keepalive(4 * SECOND, 4 * SECOND);
+        let socket = connect_plainly(&host, config, SocketOptions::new()).await.expect("a connection");
+        let (receiver, watcher) = (socket.clone(), socket.clone());
+        let receiving = host.spawn("receiver", async move {
+            if receives { Some(receiver.recv().await.map(drop)) } else { None }
+        });
+        let watching =
+            host.spawn("watcher", async move { if waits { Some(watcher.closed().await) } else { None } });
+        host.sleep(SECOND).await;
+        let closed = in_time(host, socket.closed()).await;
+        match closed.cause {
+            Cause::EndOfInput { inside_message: false } => sometimes!(true, "an end without a Close"),
+            Cause::Violation { .. } => sometimes!(true, "a frame that no server may send"),
+            _ => panic!("{closed}"),
+        }
+        let received = receiving.await.expect("no panic");
+        assert!(received.is_none_or(|received| received == Err(Error::Closed(closed.clone()))));
+        assert!(watching.await.expect("no panic").is_none_or(|told| told == closed));
     });
 }

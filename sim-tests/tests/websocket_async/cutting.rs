@@ -2,15 +2,16 @@
 //! the client sends.
 
 use std::io::ErrorKind;
+use std::time::Duration;
 
 use wavetank::runtime::Runtime;
-use wavetank::{Host, Sim};
+use wavetank::{Host, Sim, sometimes};
 use wavetank_sim_tests::websocket::frames::{self, CONTINUATION, PING, TEXT};
 use wavetank_sim_tests::websocket::opening::answer_length;
 use wavetank_sim_tests::websocket::{Cut, End, Opening, Peer, manners, serve_each};
 use wavetank_websocket::{Cause, CloseCode, Error, OpenError};
 
-use super::world::{SECOND, Socket, Witness, config, connect, in_time};
+use super::world::{CLOSE_TIMEOUT, SECOND, Socket, Witness, config, connect, in_time, within};
 
 /// What the server sends after its answer: frames, and the message that each of them ends.
 fn frames_and_messages() -> Vec<(Vec<u8>, Option<String>)> {
@@ -141,19 +142,60 @@ fn a_reset_at_any_byte_delivers_what_came_before_in_order_and_is_the_outcome_of_
     });
 }
 
-#[wavetank::test(seeds = 12)]
+#[wavetank::test(seeds = 6)]
+fn a_peer_that_falls_silent_at_any_byte_is_given_up_in_time_and_what_was_whole_is_delivered(sim: &mut Sim) {
+    server_that_is_cut(sim, End::Silence);
+    // Who is held back for longer misses what comes in time.
+    sim.hold_back_at_most(Duration::from_millis(100));
+    sim.client("client", async move |host: Host| {
+        let mut config = config();
+        config.open_timeout = 10 * SECOND;
+        for cut in 0..cuts() {
+            let opened = within(host, 11 * SECOND, connect(&host, config.clone())).await;
+            let Some(after) = cut.checked_sub(answer_length()) else {
+                let error = opened.expect_err("the answer is not whole");
+                assert!(matches!(error, OpenError::TimedOut { .. }), "{error}");
+                continue;
+            };
+            let socket = opened.expect("the answer is whole");
+            let receiver = socket.clone();
+            let receiving = host.spawn("receiver", async move { all_of(host, &receiver).await });
+            host.sleep(2 * SECOND).await;
+            let closed = in_time(host, socket.close(CloseCode::GOING_AWAY, "")).await;
+            let (messages, told) = receiving.await.expect("no panic");
+            assert_eq!(told, closed);
+            let (whole, _, close) = arrived(after);
+            assert_eq!(messages, whole);
+            if close {
+                assert_eq!((&closed.cause, closed.code()), (&Cause::Peer, 1000), "{closed}");
+            } else {
+                assert_eq!(closed.cause, Cause::CloseTimeout { timeout: CLOSE_TIMEOUT }, "cut at {after}");
+                assert_eq!(closed.received, None);
+            }
+        }
+    });
+}
+
+#[wavetank::test(seeds = 12, sometimes = "required")]
 fn a_stream_that_ends_at_any_byte_that_we_send_ends_every_call(sim: &mut Sim) {
-    let how = [End::Finish, End::Close, End::Reset][sim.choose("how", 3) as usize];
+    let how = [End::Finish, End::Close, End::Reset, End::Silence][sim.choose("how", 4) as usize];
     sim.server("server", move |host| {
-        let opening = move |number: u64| Opening {
-            cut_reading: Some(Cut { after: 100 + number, how }),
-            ..Opening::default()
-        };
+        let opening = move |after| Opening { cut_reading: Some(Cut { after, how }), ..Opening::default() };
         serve_each(host, opening, manners::echo)
     });
     sim.client("client", async move |host: Host| {
-        for _ in 0..220 {
-            let Ok(socket) = connect(&host, config()).await else { continue };
+        let mut config = config();
+        config.open_timeout = 10 * SECOND;
+        // The request, two messages and the Close frame have fewer.
+        for _ in 0..300 {
+            let socket = match connect(&host, config.clone()).await {
+                Ok(socket) => socket,
+                Err(error) => {
+                    assert!(error.is_transient(), "{error}");
+                    sometimes!(true, "the request is cut");
+                    continue;
+                }
+            };
             let witness = Witness::new(&socket);
             let receiver = witness.clone();
             let receiving = host.spawn("receiver", async move {
@@ -172,6 +214,8 @@ fn a_stream_that_ends_at_any_byte_that_we_send_ends_every_call(sim: &mut Sim) {
             witness.end(&closed);
             let received = receiving.await.expect("no panic");
             assert!(received <= 2 && (received == 2 || !closed.is_clean()), "{closed}");
+            sometimes!(received < 2, "a message is cut");
+            sometimes!(closed.is_clean(), "nothing is cut");
             host.sleep(SECOND).await;
         }
     });

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use wavetank::runtime::{Runtime, SocketOptions, TaskHandle as _};
+use wavetank::runtime::{Instant, Runtime, SocketOptions, TaskHandle as _};
 use wavetank::{Host, Sim, sometimes};
 use wavetank_sim_tests::websocket::frames::{self, TEXT};
 use wavetank_sim_tests::websocket::{Frame, Peer, manners};
-use wavetank_websocket::{CloseCode, Kind};
+use wavetank_websocket::{CloseCode, Error, Kind};
 
-use super::world::{Log, SECOND, config, connect, connect_with, patient, server};
+use super::world::{
+    Log, SECOND, config, connect, connect_plainly, connect_with, in_time, keepalive, patient, server,
+};
 
 /// Logs what ends the connection: the client's Close frame, if it came.
 async fn log_end(mut peer: Peer<Host>, log: Log<Option<Frame>>) -> std::io::Result<()> {
@@ -125,5 +127,78 @@ fn a_client_that_goes_away_while_it_closes_leaves_nothing_behind(sim: &mut Sim) 
         host.sleep(abort_after).await;
         closing.abort();
         drop(closing.await);
+    });
+}
+
+#[wavetank::test(seeds = 600, sometimes = "required")]
+fn a_sender_that_is_stuck_and_a_receiver_that_waits_end_when_the_others_close(sim: &mut Sim) {
+    let close_after = Duration::from_millis(20) * sim.choose("close", 20);
+    server(sim, |peer| manners::deaf(peer, 1000 * SECOND));
+    sim.client("client", async move |host: Host| {
+        let narrow = SocketOptions::new().send_buffer_bytes(4096).receive_buffer_bytes(4096);
+        let mut config = config();
+        config.limits.write_buffer = 1024;
+        let socket = connect_with(&host, config, narrow).await.expect("a connection");
+        let (receiver, sender, writer) = (socket.clone(), socket.clone(), socket.clone());
+        let receiving = host.spawn("receiver", async move { receiver.recv().await.map(drop) });
+        let sending = host.spawn("sender", async move {
+            loop {
+                if let Err(error) = sender.send(&[7; 3000][..]).await {
+                    return error;
+                }
+            }
+        });
+        let writing = host.spawn("writer", async move {
+            let mut writer = writer.send_stream(Kind::Text).await?;
+            loop {
+                writer.write(&[b'x'; 1000]).await?;
+            }
+        });
+        host.sleep(close_after).await;
+        let closed = in_time(host, socket.close(CloseCode::NORMAL, "")).await;
+        let over = Error::Closed(closed.clone());
+        assert_eq!(in_time(host, receiving).await.expect("no panic"), Err(over.clone()));
+        assert_eq!(in_time(host, sending).await.expect("no panic"), over);
+        let written: Result<(), Error> = in_time(host, writing).await.expect("no panic");
+        assert_eq!(written, Err(over));
+        sometimes!(closed.sent.is_none(), "the Close frame is stuck behind what the peer does not read");
+    });
+}
+
+#[wavetank::test(seeds = 600, sometimes = "required")]
+fn a_peer_is_told_at_once_of_a_handle_that_is_dropped_and_of_a_message_that_is(sim: &mut Sim) {
+    let unfinished = sim.choose("unfinished", 2) == 1;
+    let config = if sim.choose("keepalive", 2) == 0 { config() } else { keepalive(SECOND, SECOND) };
+    let drop_after = Duration::from_millis(1) * sim.choose("drop", 12);
+    sim.perturb(false);
+    let log: Log<Instant> = Log::new();
+    let logged = log.clone();
+    server(sim, move |mut peer: Peer<Host>| {
+        let log = log.clone();
+        async move {
+            let Some(close) = peer.input.close().await? else { return Ok(()) };
+            log.push(peer.host.now());
+            manners::say_goodbye(peer, &close.payload).await
+        }
+    });
+    sim.client("client", async move |host: Host| {
+        let socket = connect_plainly(&host, config, SocketOptions::new()).await.expect("a connection");
+        host.sleep(drop_after).await;
+        if unfinished {
+            let mut writer = socket.send_stream(Kind::Text).await.expect("is open");
+            writer.write(b"the beginning").await.expect("is open");
+            host.sleep(drop_after).await;
+            drop(writer);
+        } else {
+            drop(socket.clone());
+            drop(socket);
+        }
+        let dropped = host.now();
+        host.sleep(SECOND).await;
+        let [heard] = logged.entries()[..] else { panic!("the peer is told once") };
+        // A message is under way for 2 ms at most.
+        assert!(heard - dropped <= Duration::from_millis(2), "after {:?}", heard - dropped);
+        sometimes!(unfinished, "a message is left unfinished");
+        sometimes!(!unfinished, "the last handle is dropped");
     });
 }

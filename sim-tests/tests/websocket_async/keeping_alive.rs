@@ -9,7 +9,8 @@ use wavetank_sim_tests::websocket::{Peer, manners};
 use wavetank_websocket::{Cause, CloseCode};
 
 use super::world::{
-    CLOSE_TIMEOUT, SECOND, SLACK, Witness, config, connect, everybody, in_time, keepalive, server, within,
+    CLOSE_TIMEOUT, SECOND, SLACK, Witness, config, connect, everybody, in_time, keepalive, patient, server,
+    within,
 };
 
 #[wavetank::test(seeds = 600, sometimes = "required")]
@@ -113,5 +114,30 @@ fn a_pong_beside_its_timeout_keeps_the_connection_or_comes_too_late_but_nothing_
                 "{closed}"
             );
         }
+    });
+}
+
+#[wavetank::test(seeds = 600, sometimes = "required")]
+fn a_pong_of_the_latest_ping_is_an_answer_to_all_who_have_sent_one_before(sim: &mut Sim) {
+    const PINGERS: u32 = 4;
+    let pause = Duration::from_millis(1) * sim.choose("pause", 8);
+    server(sim, move |peer| manners::answer_the_latest_ping(peer, PINGERS));
+    sim.client("client", async move |host: Host| {
+        let socket = connect(&host, patient()).await.expect("a connection");
+        let mut pingers = Vec::new();
+        for _ in 0..PINGERS {
+            let pinger = socket.clone();
+            pingers.push(host.spawn("pinger", async move { pinger.ping().await.expect("a pong") }));
+            host.sleep(pause).await;
+        }
+        let mut latencies = Vec::new();
+        for pinger in pingers {
+            latencies.push(pinger.await.expect("no panic"));
+        }
+        sometimes!(
+            latencies.is_sorted_by(|first, then| first > then),
+            "each has waited less than the one before"
+        );
+        assert!(socket.close(CloseCode::NORMAL, "").await.is_clean());
     });
 }

@@ -82,6 +82,36 @@ fn an_attempt_that_is_cancelled_anywhere_leaves_nothing_behind_and_the_next_work
     });
 }
 
+#[wavetank::test(seeds = 600, sometimes = "required")]
+fn an_answer_that_refuses_is_an_error_of_its_own_and_leaves_nothing_behind(sim: &mut Sim) {
+    let late = Duration::from_millis(1) * sim.choose("late", 3);
+    sim.faults(Faults::none().short_transfers().tiny_windows());
+    sim.server("server", move |host| {
+        let opening = Opening { late, refusal: Some("503 Service Unavailable"), ..Opening::default() };
+        serve(host, opening, manners::echo)
+    });
+    sim.client("client", async |host: Host| {
+        let start = host.now();
+        let Err(OpenError::Rejected(rejection)) = connect(&host, config()).await else {
+            panic!("is refused")
+        };
+        assert_eq!(rejection.status.as_u16(), 503);
+        sometimes!(host.now() - start > Duration::from_millis(5), "the refusal takes a while");
+    });
+}
+
+#[wavetank::test(seeds = 300)]
+fn a_name_that_nobody_has_is_an_error_at_once(sim: &mut Sim) {
+    sim.client("client", async |host: Host| {
+        let client = Client::new(host).config(hurried());
+        for nowhere in ["ws://nowhere/", "ws://server/"] {
+            let connecting = client.connect(nowhere.parse().expect("an address"));
+            let error = within(host, SLACK, connecting).await.expect_err("nobody is there");
+            assert!(matches!(error, OpenError::Connect { .. }), "{error}");
+        }
+    });
+}
+
 #[wavetank::test(seeds = 900, sometimes = "required")]
 fn frames_that_are_glued_to_the_answer_are_the_first_of_the_connection(sim: &mut Sim) {
     let bytes = [

@@ -190,7 +190,7 @@ fn a_receiver_that_is_kept_and_not_polled_again_holds_up_neither_pongs_nor_the_a
 }
 
 /// Polls a future, and returns what it has come to.
-async fn poll_once<F: Future + Unpin>(mut future: F) -> Option<F::Output> {
+pub(crate) async fn poll_once<F: Future + Unpin>(mut future: F) -> Option<F::Output> {
     std::future::poll_fn(|context| match Pin::new(&mut future).poll(context) {
         Poll::Ready(output) => Poll::Ready(Some(output)),
         Poll::Pending => Poll::Ready(None),

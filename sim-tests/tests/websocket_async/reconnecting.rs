@@ -6,11 +6,11 @@ use wavetank::runtime::{Instant, Runtime};
 use wavetank::{Faults, Host, Sim, cancellable, sometimes};
 use wavetank_sim_tests::websocket::frames::{self, PONG};
 use wavetank_sim_tests::websocket::{Opening, manners, serve, serve_each};
-use wavetank_websocket::client::{Client, WebSocket};
+use wavetank_websocket::client::{Client, ConnectionState, WebSocket};
 use wavetank_websocket::reconnect::BackoffPolicy;
 use wavetank_websocket::{CloseCode, Config, Error};
 
-use super::world::{Log, SECOND, keepalive, request};
+use super::world::{Log, SECOND, SLACK, keepalive, request, within};
 
 /// Finds out within 40 s that a peer is gone, and gives up an attempt after 10 s.
 fn settings() -> Config {
@@ -177,5 +177,105 @@ fn a_hook_prepares_every_connection_before_it_is_handed_out(sim: &mut Sim) {
         sometimes!(cancelled, "an attempt is cancelled");
         sometimes!(connections.failures() > 0, "the hook failed before");
         ask(&socket, 0).await.expect("is prepared");
+    });
+}
+
+#[wavetank::test(seeds = 300, sometimes = "required")]
+fn a_connection_on_which_the_hook_fails_is_closed_also_where_it_has_kept_a_handle(sim: &mut Sim) {
+    sim.server("server", |host| serve(host, Opening::default(), manners::echo));
+    sim.client("client", async |host: Host| {
+        let kept: Log<WebSocket<Host>> = Log::new();
+        let keeps = kept.clone();
+        let hook = move |socket: WebSocket<Host>| {
+            keeps.push(socket);
+            let first = keeps.entries().len() == 1;
+            async move { if first { Err("not this one".into()) } else { Ok(()) } }
+        };
+        let mut connections = Client::new(host).config(settings()).reconnect(request()).on_connect(hook);
+        let socket = connections.next().await.expect("a connection");
+        let first = kept.entries().swap_remove(0);
+        let closed = within(host, settings().close_timeout + SLACK, first.closed()).await;
+        // Whoever is held back for long writes nothing.
+        sometimes!(closed.sent.is_some(), "the peer is told");
+        assert!(closed.sent.is_none_or(|sent| sent.code == Some(CloseCode::GOING_AWAY)));
+        ask(&socket, 0).await.expect("is open");
+    });
+}
+
+#[wavetank::test(seeds = 300)]
+fn the_next_connection_is_not_opened_before_the_one_before_is_over(sim: &mut Sim) {
+    let close_after = Duration::from_millis(200) * sim.choose("close", 10);
+    // Who is held back for longer gives up an attempt that the server sees all the same.
+    sim.hold_back_at_most(SECOND / 10);
+    let log: Log<Instant> = Log::new();
+    let logged = log.clone();
+    sim.server("server", move |host: Host| {
+        let log = log.clone();
+        let opening = move |_| {
+            log.push(host.now());
+            Opening::default()
+        };
+        serve_each(host, opening, manners::echo)
+    });
+    sim.client("client", async move |host: Host| {
+        let mut connections = Client::new(host).config(settings()).reconnect(request());
+        let first = connections.next().await.expect("a connection");
+        let closer = first.clone();
+        let closing = host.spawn("closer", async move {
+            host.sleep(close_after).await;
+            let begun = host.now();
+            closer.close(CloseCode::NORMAL, "").await;
+            begun
+        });
+        let second = connections.next().await.expect("a connection");
+        assert_eq!(first.state(), ConnectionState::Closed);
+        let begun = closing.await.expect("no panic");
+        assert!(logged.entries()[1..].iter().all(|came| *came > begun), "nobody comes before");
+        ask(&second, 0).await.expect("is open");
+    });
+}
+
+/// Drops three connections at once, one after it has lasted, and keeps the others; logs when each came, and was dropped.
+fn server_that_drops(sim: &mut Sim) -> Log<(Instant, Instant)> {
+    let log = Log::new();
+    let logged = log.clone();
+    sim.server("server", move |host: Host| {
+        let log = log.clone();
+        serve(host, Opening::default(), move |peer| {
+            let log = log.clone();
+            async move {
+                let came = peer.host.now();
+                let number = log.entries().len();
+                peer.host.sleep(if number == 3 { 35 * SECOND } else { Duration::ZERO }).await;
+                log.push((came, peer.host.now()));
+                if number < 4 { manners::close_first(peer, 1013).await } else { manners::echo(peer).await }
+            }
+        })
+    });
+    logged
+}
+
+#[wavetank::test(seeds = 300, sometimes = "required")]
+fn a_connection_that_lasted_starts_the_delays_again_and_a_short_one_does_not(sim: &mut Sim) {
+    sim.perturb(false);
+    let logged = server_that_drops(sim);
+    sim.client("client", async move |host: Host| {
+        let mut connections = Client::new(host).config(settings()).reconnect(request());
+        for _ in 0..4 {
+            let socket = connections.next().await.expect("a connection");
+            assert_eq!(socket.closed().await.code(), 1013);
+        }
+        let socket = connections.next().await.expect("a connection");
+        ask(&socket, 0).await.expect("is open");
+        let comings: Vec<(Instant, Instant)> = logged.entries();
+        let delays: Vec<Duration> = comings.windows(2).map(|pair| pair[1].0 - pair[0].1).collect();
+        // What opening and closing take, besides.
+        let moment = Duration::from_millis(20);
+        for (delay, (least, most)) in delays.iter().zip([(0, 5000), (2500, 5000), (5000, 10_000), (0, 5000)])
+        {
+            let (least, most) = (Duration::from_millis(least), Duration::from_millis(most) + moment);
+            assert!((least..=most).contains(delay), "{delays:?}");
+        }
+        sometimes!(delays[3] < Duration::from_millis(2500), "a short delay after a long connection");
     });
 }

@@ -9,10 +9,8 @@ use wavetank_sim_tests::websocket::{Opening, Peer, serve};
 use wavetank_websocket::client::{Client, ConnectionState, WebSocket};
 use wavetank_websocket::{CloseCode, Closed, Config, Error, OpenError};
 
-use super::last_waker::LastWaker;
-
 /// A connection whose stream is as awkward as its contract allows.
-pub(crate) type Socket = WebSocket<Host, Adversary<LastWaker<<Host as Runtime>::Stream>>>;
+pub(crate) type Socket = WebSocket<Host, Adversary<<Host as Runtime>::Stream>>;
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
@@ -76,7 +74,17 @@ pub(crate) async fn connect_with(
     };
     let stream = connecting.await.map_err(|error| OpenError::Connect { endpoint: endpoint(), error })?;
     let client = Client::new(*host).config(config);
-    client.connect_over(Adversary::new("socket", LastWaker::new(stream)), request()).await
+    client.connect_over(Adversary::new("socket", stream), request()).await
+}
+
+/// As [`connect_with`], over the stream as it is. One that is [awkward](Adversary) may make wait for a second at any time,
+/// which is too long where a test is about less.
+pub(crate) async fn connect_plainly(
+    host: &Host,
+    config: Config,
+    options: SocketOptions,
+) -> Result<WebSocket<Host>, OpenError> {
+    Client::new(*host).config(config).socket_options(options).connect(request()).await
 }
 
 /// A request to the host "server".
@@ -141,7 +149,8 @@ impl Witness {
 }
 
 /// One task for each kind of call, and two that close after these delays, until the connection is over: as a busy
-/// application would. Every call ends with the same outcome, and in time.
+/// application would. Every call ends with the same outcome, and in time. What the peer sends back is received in order,
+/// and all of it.
 pub(crate) async fn everybody(host: &Host, socket: &Socket, close_after: [Duration; 2]) -> Closed {
     everybody_held_up(host, socket, close_after, Duration::ZERO).await
 }
@@ -156,10 +165,19 @@ pub(crate) async fn everybody_held_up(
     let witness = Witness::new(socket);
     let (host, hear) = (*host, || witness.clone());
     let (receiver, sender, pinger, watcher) = (hear(), hear(), hear(), hear());
+    let receiving = host.spawn("receiver", async move {
+        let mut received = 0_u64;
+        while let Some(message) = receiver.hear(receiver.socket.recv().await) {
+            assert_eq!(message.as_text(), Some(received.to_string().as_str()), "in order, and once");
+            received += 1;
+        }
+        received
+    });
     let mut tasks = vec![
-        host.spawn("receiver", async move { while receiver.hear(receiver.socket.recv().await).is_some() {} }),
         host.spawn("sender", async move {
-            while sender.hear(sender.socket.send("hello").await).is_some() {
+            let mut sent = 0_u64;
+            while sender.hear(sender.socket.send(sent.to_string().as_str()).await).is_some() {
+                sent += 1;
                 host.sleep(SECOND / 3).await;
             }
         }),
@@ -179,12 +197,14 @@ pub(crate) async fn everybody_held_up(
         }));
     }
     let start = host.now();
+    let received = receiving.await.expect("no panic");
     for task in tasks {
         task.await.expect("no panic");
     }
     let took = host.now() - start;
     let latest = close_after[0].min(close_after[1]) + CLOSE_TIMEOUT + SLACK + at_most;
     assert!(took <= latest, "a caller was told of the end after {took:?}, and not within {latest:?}");
+    assert_eq!(received, socket.statistics().messages_received, "what came before the end is delivered");
     socket.closed().await
 }
 

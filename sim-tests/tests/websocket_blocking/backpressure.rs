@@ -40,23 +40,36 @@ async fn log_all(mut peer: Peer<Host>, log: Log<u32>) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Who writes what is sent, and so is stuck where the peer does not read: the sender, or the thread that keeps the time.
+#[derive(Clone, Copy)]
+enum Writes {
+    Sender,
+    Thread,
+}
+
+fn writes(sim: &mut Sim) -> Writes {
+    [Writes::Sender, Writes::Thread][sim.choose("who writes", 2) as usize]
+}
+
 /// Sends numbered messages until the end, `most` at most, and returns how many were sent.
-fn send_all(witness: &Witness, most: u32) -> u32 {
-    let sent =
-        (0..most).take_while(|&number| witness.hear(witness.socket.send(&numbered(number, 1000))).is_some());
-    sent.count() as u32
+fn send_all(witness: &Witness, most: u32, writes: Writes) -> u32 {
+    let send = |number| match writes {
+        Writes::Sender => witness.socket.send(&numbered(number, 1000)),
+        Writes::Thread => witness.socket.send_timeout(&numbered(number, 1000), 5000 * SECOND),
+    };
+    (0..most).take_while(|&number| witness.hear(send(number)).is_some()).count() as u32
 }
 
 #[wavetank::test(seeds = 300, sometimes = "required")]
 fn a_peer_that_stops_reading_is_found_by_keepalive_and_everybody_is_told(sim: &mut Sim) {
-    let slack = slack(sim);
+    let (writes, slack) = (writes(sim), slack(sim));
     server(sim, |peer| manners::deaf(peer, 1000 * SECOND));
     sim.client_thread("client", move |host: Host| {
         let config = small_buffers(keepalive(SECOND, SECOND));
         let socket = connect_narrow(host, config).expect("a connection");
         let witness = Witness::new(&socket);
         let (sender, pinger) = (witness.clone(), witness.clone());
-        let sending = spawn(host, "sender", move || send_all(&sender, 1000));
+        let sending = spawn(host, "sender", move || send_all(&sender, 1000, writes));
         let pinging = spawn(host, "pinger", move || pinger.hear(pinger.socket.ping()));
         let closed = within(host, 3 * SECOND + CLOSE_TIMEOUT + slack, || socket.wait_closed());
         witness.end(&closed);
@@ -72,7 +85,7 @@ fn closing_ends_in_time_while_a_sender_is_blocked_by_a_peer_that_does_not_read(s
     // It may read on before the close timeout, or not.
     let deaf = SECOND * [1000, 2, 8][sim.choose("deaf", 3) as usize];
     let close_after = SECOND / 2 * sim.choose("close", 5);
-    let slack = slack(sim);
+    let (writes, slack) = (writes(sim), slack(sim));
     let log = Log::new();
     let logged = log.clone();
     server(sim, move |peer| {
@@ -86,7 +99,7 @@ fn closing_ends_in_time_while_a_sender_is_blocked_by_a_peer_that_does_not_read(s
         let socket = connect_narrow(host, small_buffers(config())).expect("a connection");
         let witness = Witness::new(&socket);
         let sender = witness.clone();
-        let sending = spawn(host, "sender", move || send_all(&sender, 100));
+        let sending = spawn(host, "sender", move || send_all(&sender, 100, writes));
         sleep(host, close_after);
         let closed = in_time(host, slack, || socket.close(CloseCode::NORMAL, ""));
         witness.end(&closed);
@@ -116,8 +129,11 @@ fn closing_while_reading_is_paused_finds_the_answer_behind_all_unread_messages(s
         };
         let (flooded, close) = tokio::join!(flooding, input.close());
         flooded?;
-        let close = close?.expect("a Close frame");
-        manners::say_goodbye(Peer { host, input, output }, &close.payload).await
+        match close? {
+            Some(close) => manners::say_goodbye(Peer { host, input, output }, &close.payload).await,
+            // A writer that is held back beyond the close timeout says nothing.
+            None => Ok(()),
+        }
     });
     sim.client_thread("client", move |host: Host| {
         let socket = connect_narrow(host, small_buffers(config())).expect("a connection");
@@ -142,6 +158,8 @@ fn closing_while_reading_is_paused_finds_the_answer_behind_all_unread_messages(s
 fn a_close_that_arrives_while_a_sender_is_blocked_ends_it_with_what_the_peer_said(sim: &mut Sim) {
     let close_after = SECOND / 10 * sim.choose("close", 10);
     let reads_again = sim.choose("reads again", 2) == 1;
+    let ends = sim.choose("ends", 2) == 1;
+    let writes = writes(sim);
     let log = Log::new();
     let logged = log.clone();
     server(sim, move |mut peer| {
@@ -149,6 +167,10 @@ fn a_close_that_arrives_while_a_sender_is_blocked_ends_it_with_what_the_peer_sai
         async move {
             Runtime::sleep(&peer.host, close_after).await;
             peer.output.send(&frames::close(1001, "going")).await?;
+            if ends {
+                // What it has not read stays where it is: our answer is behind it.
+                peer.output.finish().await?;
+            }
             if !reads_again {
                 return manners::deaf(peer, 1000 * SECOND).await;
             }
@@ -156,7 +178,7 @@ fn a_close_that_arrives_while_a_sender_is_blocked_ends_it_with_what_the_peer_sai
             while let Some(frame) = peer.input.frame().await? {
                 match frame.opcode {
                     BINARY => drop(log.push(number_of(&frame.payload))),
-                    CLOSE => peer.output.finish().await?,
+                    CLOSE if !ends => peer.output.finish().await?,
                     _ => {}
                 }
             }
@@ -171,13 +193,14 @@ fn a_close_that_arrives_while_a_sender_is_blocked_ends_it_with_what_the_peer_sai
         let witness = Witness::new(&socket);
         let receiver = witness.clone();
         let receiving = spawn(host, "receiver", move || receiver.hear(receiver.socket.recv()));
-        let sent = send_all(&witness, u32::MAX);
+        let sent = send_all(&witness, u32::MAX, writes);
         assert_eq!(receiving(), None);
         let closed = socket.wait_closed();
         assert_eq!((closed.code(), &closed.cause), (1001, &Cause::Peer), "{closed}");
         let logged = logged.entries();
         assert!(logged.iter().copied().eq(0..logged.len() as u32), "in order, and once: {logged:?}");
-        if closed.is_clean() && reads_again {
+        // Where the peer has ended its direction before, the end is not waited for until it has read.
+        if closed.is_clean() && reads_again && !ends {
             assert!(logged.len() as u32 >= sent, "what was sent is received before our Close");
         }
         sometimes!(closed.is_clean(), "our Close gets through");
@@ -188,7 +211,7 @@ fn a_close_that_arrives_while_a_sender_is_blocked_ends_it_with_what_the_peer_sai
 #[wavetank::test(seeds = 300, sometimes = "required")]
 fn where_both_sides_flood_and_neither_reads_memory_is_bounded_and_closing_ends_in_time(sim: &mut Sim) {
     let reads = sim.choose("the peer reads in the end", 2) == 1;
-    let slack = slack(sim);
+    let (writes, slack) = (writes(sim), slack(sim));
     server(sim, move |peer: Peer<Host>| async move {
         let Peer { host, mut input, mut output } = peer;
         let flooding = async {
@@ -212,7 +235,7 @@ fn where_both_sides_flood_and_neither_reads_memory_is_bounded_and_closing_ends_i
         let socket = connect_narrow(host, small_buffers(config())).expect("a connection");
         let witness = Witness::new(&socket);
         let sender = witness.clone();
-        let sending = spawn(host, "sender", move || send_all(&sender, 500));
+        let sending = spawn(host, "sender", move || send_all(&sender, 500, writes));
         sleep(host, 3 * SECOND);
         let unread = socket.statistics().messages_received;
         // The queue of four, and what one read brought besides.
@@ -296,5 +319,146 @@ fn pings_are_answered_while_nobody_receives(sim: &mut Sim) {
         sleep(host, 10 * MILLISECOND + slack);
         assert_eq!(logged.entries(), [b"?"]);
         drop(socket);
+    });
+}
+
+#[wavetank::test(seeds = 400, sometimes = "required")]
+fn time_in_which_the_application_takes_nothing_does_not_count_against_the_peer(sim: &mut Sim) {
+    const MESSAGES: u32 = 150;
+    // Beside the end of a timeout, of which one begins each second.
+    let takes_after =
+        SECOND * (2 + sim.choose("seconds", 4)) - 5 * MILLISECOND + MILLISECOND / 2 * sim.choose("takes", 20);
+    let stops_after = sim.choose("stops", MESSAGES);
+    sim.hold_back_at_most(10 * MILLISECOND);
+    server(sim, |mut peer: Peer<Host>| async move {
+        // More than all buffers hold: what comes behind it, pongs too, is not read before that is taken.
+        let messages: Vec<u8> =
+            (0..MESSAGES).flat_map(|number| frames::frame(BINARY, &numbered(number, 1000))).collect();
+        peer.output.send(&messages).await?;
+        manners::echo(peer).await
+    });
+    sim.client_thread("client", move |host: Host| {
+        let config = small_buffers(keepalive(SECOND, SECOND));
+        let socket = connect_narrow(host, config).expect("a connection");
+        for number in 0..MESSAGES {
+            if number == 0 || number == stops_after {
+                sleep(host, takes_after);
+            }
+            let message = socket.recv().expect("the peer is there");
+            assert_eq!(number_of(message.as_bytes()), number, "in order, and once");
+        }
+        assert!(socket.ping().is_ok());
+        sometimes!(stops_after > 4 && stops_after < 80, "reading is paused twice");
+        let closed = socket.close(CloseCode::NORMAL, "");
+        assert!(closed.is_clean() && closed.cause == Cause::Local, "{closed}");
+    });
+}
+
+#[wavetank::test(seeds = 300)]
+fn pings_wait_while_the_write_buffer_is_full_and_go_out_as_soon_as_there_is_room(sim: &mut Sim) {
+    const MESSAGES: u32 = 200;
+    sim.hold_back_at_most(10 * MILLISECOND);
+    server(sim, |peer: Peer<Host>| async move {
+        Runtime::sleep(&peer.host, 5 * SECOND).await;
+        // It says nothing but what it is asked for.
+        manners::answer_the_latest_ping(peer, 1).await
+    });
+    sim.client_thread("client", |host: Host| {
+        let socket = connect_narrow(host, small_buffers(config())).expect("a connection");
+        let sender = socket.clone();
+        let sending = spawn(host, "sender", move || {
+            for number in 0..MESSAGES {
+                // The writer thread writes: this one is not stuck in the stream, but waits for room.
+                sender.send_timeout(&numbered(number, 1000), 100 * SECOND).expect("is open");
+            }
+        });
+        sleep(host, 2 * SECOND);
+        let before = socket.statistics().frames_sent;
+        assert!(before < u64::from(MESSAGES), "the buffer is full");
+        let pingers = [(); 5].map(|()| {
+            let pinger = socket.clone();
+            spawn(host, "pinger", move || pinger.ping().expect("a pong"))
+        });
+        sleep(host, SECOND);
+        assert_eq!(
+            socket.statistics().frames_sent,
+            before,
+            "nothing is put behind what the peer does not read"
+        );
+        for pinger in pingers {
+            within(host, 10 * SECOND, pinger);
+        }
+        sending();
+        let closed = socket.close(CloseCode::NORMAL, "");
+        assert!(closed.is_clean(), "{closed}");
+    });
+}
+
+#[wavetank::test(seeds = 300)]
+fn room_in_the_queue_is_enough_for_reading_to_go_on_whoever_receives(sim: &mut Sim) {
+    const MESSAGES: u32 = 9;
+    // The queue holds four, and what one read has brought besides.
+    let taken = 6 + sim.choose("taken", 3);
+    let slack = slack(sim);
+    let log: Log<()> = Log::new();
+    let logged = log.clone();
+    server(sim, move |mut peer: Peer<Host>| {
+        let log = log.clone();
+        async move {
+            for number in 0..MESSAGES {
+                peer.output.send(&frames::frame(BINARY, &numbered(number, 4))).await?;
+                Runtime::sleep(&peer.host, MILLISECOND).await;
+            }
+            peer.output.send(&frames::frame(PING, b"?")).await?;
+            if peer.input.frame().await?.is_some_and(|frame| frame.opcode == PONG) {
+                log.push(());
+            }
+            manners::answer_close(peer).await
+        }
+    });
+    sim.client_thread("client", move |host: Host| {
+        let socket = connect(host, small_buffers(config())).expect("a connection");
+        sleep(host, SECOND + slack);
+        for number in 0..taken {
+            let message = socket.recv().expect("is open");
+            assert_eq!(number_of(message.as_bytes()), number, "in order, and once");
+        }
+        // A round trip, and for how long nobody reads behind a caller that has received.
+        sleep(host, 9 * MILLISECOND + slack);
+        assert_eq!(logged.entries().len(), 1, "the ping behind the messages is answered");
+        let closed = in_time(host, slack, || socket.close(CloseCode::NORMAL, ""));
+        assert!(closed.is_clean() || slack > SECOND, "{closed}");
+    });
+}
+
+#[wavetank::test(seeds = 300, sometimes = "required")]
+fn a_close_that_is_still_unread_when_writing_fails_is_the_end_all_the_same(sim: &mut Sim) {
+    const MESSAGES: u32 = 9;
+    let send_after = 2 * MILLISECOND * sim.choose("send", 8);
+    sim.hold_back_at_most(10 * MILLISECOND);
+    server(sim, |mut peer: Peer<Host>| async move {
+        let mut bytes: Vec<u8> =
+            (0..MESSAGES).flat_map(|number| frames::frame(BINARY, &numbered(number, 4))).collect();
+        bytes.extend(frames::close(1001, "going"));
+        // And hears nothing: what is sent to it from now on is answered with a reset.
+        peer.output.send(&bytes).await
+    });
+    sim.client_thread("client", move |host: Host| {
+        let socket = connect(host, small_buffers(config())).expect("a connection");
+        let witness = Witness::new(&socket);
+        sleep(host, send_after);
+        let mut sent = 0;
+        while witness.hear(socket.send("hello")).is_some() {
+            sent += 1;
+            sleep(host, 2 * MILLISECOND);
+        }
+        sometimes!(sent > 0, "writing fails");
+        let closed = socket.wait_closed();
+        assert_eq!((closed.code(), &closed.cause), (1001, &Cause::Peer), "{closed}");
+        for number in 0..MESSAGES {
+            let message = socket.recv().expect("was received before the Close");
+            assert_eq!(number_of(message.as_bytes()), number, "in order, and once");
+        }
+        assert_eq!(socket.recv(), Err(Error::Closed(closed)));
     });
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use wavetank::{Faults, Sim, sometimes};
+use wavetank::{Faults, Host, Sim, sometimes};
 use wavetank_sim_tests::websocket::frames::{self, CONTINUATION, PING, TEXT};
 use wavetank_sim_tests::websocket::manners;
 use wavetank_websocket::{Cause, CloseCode, Error, Kind};
@@ -11,6 +11,9 @@ use super::world::{
     CLOSE_TIMEOUT, MILLISECOND, SECOND, config, connect, everybody, in_time, keepalive, server, slack, sleep,
     spawn,
 };
+
+/// As a ping is answered: a round trip takes 4 ms at most, for 5 ms nobody may read, and timers take 2 ms more.
+const LET_GO_WITHIN: Duration = Duration::from_millis(11);
 
 /// When the two closers call: at once, together, one a moment or a close timeout later.
 fn closers(sim: &mut Sim) -> [Duration; 2] {
@@ -47,6 +50,8 @@ fn everybody_learns_the_same_clean_end_beside_a_peer_that_answers(sim: &mut Sim)
         let closed = everybody(host, &socket, closers, 2 * MILLISECOND);
         assert!(closed.is_clean() && closed.cause == Cause::Local, "{closed}");
         assert_eq!(closed.sent, closed.received);
+        let statistics = socket.statistics();
+        assert_eq!(statistics.messages_received, statistics.messages_sent, "all that was sent came back");
     });
 }
 
@@ -61,6 +66,24 @@ fn everybody_learns_the_same_end_in_time_on_a_network_that_is_interrupted(sim: &
         let closed = everybody(host, &socket, closers, slack);
         sometimes!(closed.is_clean(), "a clean end");
         sometimes!(matches!(closed.cause, Cause::CloseTimeout { .. }), "no answer to our Close");
+        sometimes!(matches!(closed.cause, Cause::Io { .. }), "a reset");
+    });
+}
+
+#[wavetank::test(seeds = 500, sometimes = "required")]
+fn everybody_learns_the_same_end_in_any_weather(sim: &mut Sim) {
+    let (closers, slack) = (closers(sim), slack(sim));
+    let calm = 60 * SECOND;
+    sim.faults(Faults::all().half_open().crashes().begin_max(6 * SECOND).until(calm));
+    server(sim, manners::echo);
+    sim.client_thread("client", move |host| {
+        let Ok(socket) = connect(host, keepalive(SECOND, SECOND)) else { return };
+        // The host itself may be held up until then.
+        let closed = everybody(host, &socket, closers, slack + calm);
+        sometimes!(closed.is_clean(), "a clean end");
+        sometimes!(matches!(closed.cause, Cause::CloseTimeout { .. }), "no answer to our Close");
+        sometimes!(matches!(closed.cause, Cause::KeepaliveTimeout { .. }), "no answer to a ping");
+        sometimes!(matches!(closed.cause, Cause::EndOfInput { .. }), "a server that is killed");
         sometimes!(matches!(closed.cause, Cause::Io { .. }), "a reset");
     });
 }
@@ -129,6 +152,18 @@ fn both_sides_close_at_once(sim: &mut Sim) {
     });
 }
 
+#[wavetank::test(seeds = 600, sometimes = "required")]
+fn an_end_is_clean_also_where_the_peer_resets_the_stream_behind_its_close(sim: &mut Sim) {
+    let slack = slack(sim);
+    server(sim, manners::answer_close_and_reset);
+    sim.client_thread("client", move |host: Host| {
+        let socket = connect(host, config()).expect("a connection");
+        let closed = everybody(host, &socket, [SECOND, SECOND], slack);
+        assert!(closed.received.is_none() || closed.is_clean(), "{closed}");
+        sometimes!(closed.is_clean(), "the answer is read before the reset");
+    });
+}
+
 #[wavetank::test(seeds = 300)]
 fn a_close_between_the_fragments_of_a_message_ends_it_and_nothing_of_it_is_delivered(sim: &mut Sim) {
     let whole = sim.choose("messages before", 3) as usize;
@@ -184,5 +219,47 @@ fn closing_between_the_fragments_that_we_send_ends_the_message_for_its_writer_to
         if let Err(error) = said {
             assert_eq!(error, Error::Closed(closed));
         }
+    });
+}
+
+#[wavetank::test(seeds = 300, sometimes = "required")]
+fn pings_that_come_while_we_close_are_not_answered_behind_our_close(sim: &mut Sim) {
+    let pause = MILLISECOND / 4 * (1 + sim.choose("pause", 8));
+    let longer = MILLISECOND * sim.choose("longer", 8);
+    let close_after = MILLISECOND / 2 * sim.choose("close", 20);
+    let slack = slack(sim);
+    server(sim, move |peer| manners::ping_on(peer, pause, longer));
+    sim.client_thread("client", move |host: Host| {
+        let socket = connect(host, config()).expect("a connection");
+        sleep(host, close_after);
+        let before = socket.statistics().pings_received;
+        let closed = in_time(host, slack, || socket.close(CloseCode::NORMAL, ""));
+        assert!(closed.is_clean() || slack > SECOND, "{closed}");
+        sometimes!(before > 2, "pings were answered before");
+    });
+}
+
+#[wavetank::test(seeds = 300, sometimes = "required")]
+fn a_connection_that_ends_lets_go_of_its_stream_soon_whoever_looks_after_it(sim: &mut Sim) {
+    let breaks_rules = sim.choose("breaks rules", 2) == 1;
+    let end_after = MILLISECOND / 2 * sim.choose("end", 20);
+    let receives = sim.choose("receives", 2) == 1;
+    let waits = sim.choose("waits", 2) == 1;
+    sim.perturb(false);
+    server(sim, move |peer| manners::end_and_wait(peer, end_after, breaks_rules, LET_GO_WITHIN));
+    sim.client_thread("client", move |host: Host| {
+        let socket = connect(host, keepalive(4 * SECOND, 4 * SECOND)).expect("a connection");
+        let (receiver, watcher) = (socket.clone(), socket.clone());
+        let receiving = spawn(host, "receiver", move || receives.then(|| receiver.recv().map(drop)));
+        let watching = spawn(host, "watcher", move || waits.then(|| watcher.wait_closed()));
+        sleep(host, SECOND);
+        let closed = in_time(host, 2 * MILLISECOND, || socket.wait_closed());
+        match closed.cause {
+            Cause::EndOfInput { inside_message: false } => sometimes!(true, "an end without a Close"),
+            Cause::Violation { .. } => sometimes!(true, "a frame that no server may send"),
+            _ => panic!("{closed}"),
+        }
+        assert!(receiving().is_none_or(|received| received == Err(Error::Closed(closed.clone()))));
+        assert!(watching().is_none_or(|told| told == closed));
     });
 }

@@ -1,13 +1,14 @@
 //! Handles that are dropped in the middle of what they do: the connection says goodbye, and nothing is left of it.
 
-use wavetank::runtime::Runtime;
+use wavetank::runtime::{Instant, Runtime};
 use wavetank::{Host, Sim, sometimes};
 use wavetank_sim_tests::websocket::frames::{self, TEXT};
 use wavetank_sim_tests::websocket::{Frame, Peer, manners};
 use wavetank_websocket::{CloseCode, Error, Kind};
 
 use super::world::{
-    Log, MILLISECOND, SECOND, config, connect, connect_narrow, in_time, server, slack, sleep, spawn,
+    Log, MILLISECOND, SECOND, config, connect, connect_narrow, in_time, keepalive, now, server, slack, sleep,
+    spawn,
 };
 
 /// Logs what ends the connection: the client's Close frame, if it came.
@@ -178,5 +179,43 @@ fn a_handle_that_is_dropped_while_another_thread_closes_leaves_nothing_behind(si
         let closed = closing();
         // The drop, which would say 1001, came second.
         assert!(closed.sent.is_none_or(|sent| sent.code == Some(CloseCode::NORMAL)));
+    });
+}
+
+#[wavetank::test(seeds = 300, sometimes = "required")]
+fn a_peer_is_told_at_once_of_a_handle_that_is_dropped_and_of_a_message_that_is(sim: &mut Sim) {
+    let unfinished = sim.choose("unfinished", 2) == 1;
+    let config = if sim.choose("keepalive", 2) == 0 { config() } else { keepalive(SECOND, SECOND) };
+    let drop_after = MILLISECOND * sim.choose("drop", 12);
+    sim.perturb(false);
+    let log: Log<Instant> = Log::new();
+    let logged = log.clone();
+    server(sim, move |mut peer: Peer<Host>| {
+        let log = log.clone();
+        async move {
+            let Some(close) = peer.input.close().await? else { return Ok(()) };
+            log.push(Runtime::now(&peer.host));
+            manners::say_goodbye(peer, &close.payload).await
+        }
+    });
+    sim.client_thread("client", move |host: Host| {
+        let socket = connect(host, config).expect("a connection");
+        sleep(host, drop_after);
+        if unfinished {
+            let mut writer = socket.send_stream(Kind::Text).expect("is open");
+            writer.write(b"the beginning").expect("is open");
+            sleep(host, drop_after);
+            drop(writer);
+        } else {
+            drop(socket.clone());
+            drop(socket);
+        }
+        let dropped = now(host);
+        sleep(host, SECOND);
+        let [heard] = logged.entries()[..] else { panic!("the peer is told once") };
+        // A message is under way for 2 ms at most.
+        assert!(heard - dropped <= 2 * MILLISECOND, "after {:?}", heard - dropped);
+        sometimes!(unfinished, "a message is left unfinished");
+        sometimes!(!unfinished, "the last handle is dropped");
     });
 }

@@ -122,3 +122,27 @@ fn a_pong_beside_its_timeout_keeps_the_connection_or_comes_too_late_but_nothing_
         }
     });
 }
+
+#[wavetank::test(seeds = 300, sometimes = "required")]
+fn a_pong_of_the_latest_ping_is_an_answer_to_all_who_have_sent_one_before(sim: &mut Sim) {
+    const PINGERS: u32 = 4;
+    let pause = MILLISECOND * sim.choose("pause", 8);
+    let slack = slack(sim);
+    server(sim, move |peer| manners::answer_the_latest_ping(peer, PINGERS));
+    sim.client_thread("client", move |host: Host| {
+        let socket = connect(host, config()).expect("a connection");
+        let mut pingers = Vec::new();
+        for _ in 0..PINGERS {
+            let pinger = socket.clone();
+            pingers.push(spawn(host, "pinger", move || pinger.ping().expect("a pong")));
+            sleep(host, pause);
+        }
+        let latencies: Vec<_> = pingers.into_iter().map(|pinger| pinger()).collect();
+        sometimes!(
+            latencies.is_sorted_by(|first, then| first > then),
+            "each has waited less than the one before"
+        );
+        let closed = in_time(host, slack, || socket.close(CloseCode::NORMAL, ""));
+        assert!(closed.is_clean() || slack > SECOND, "{closed}");
+    });
+}

@@ -13,6 +13,9 @@ use super::world::{
     within,
 };
 
+/// How long a message and its answer take, at most.
+const ROUND_TRIP: Duration = Duration::from_millis(4);
+
 /// A round trip takes 4 ms at most; for 5 ms nobody reads behind a caller that has received; and timers take 2 ms more.
 const HEARD_WITHIN: Duration = Duration::from_millis(11);
 
@@ -85,6 +88,33 @@ fn a_pong_that_is_there_in_time_counts_whatever_its_caller_does_between_receivin
         assert!(socket.statistics().latency.is_some(), "there were automatic pings");
         let closed = socket.close(CloseCode::NORMAL, "");
         assert!(closed.is_clean() && closed.cause == Cause::Local, "{closed}");
+    });
+}
+
+#[wavetank::test(seeds = 300)]
+fn pongs_and_messages_that_somebody_waits_for_are_read_at_once_behind_a_caller_that_has_received(
+    sim: &mut Sim,
+) {
+    let pings = sim.choose("pings", 2) == 1;
+    let pause = MILLISECOND / 2 * sim.choose("pause", 12);
+    sim.perturb(false);
+    server(sim, manners::echo);
+    sim.client_thread("client", move |host: Host| {
+        let socket = connect(host, config()).expect("a connection");
+        for _ in 0..5 {
+            socket.send("question").expect("is open");
+            assert_eq!(socket.recv().expect("is open").as_text(), Some("question"));
+            sleep(host, pause);
+            if pings {
+                let latency = socket.ping().expect("is open");
+                assert!(latency <= ROUND_TRIP, "{latency:?}");
+            } else {
+                socket.send("another").expect("is open");
+                // Too little time to read for itself.
+                let answer = socket.recv_timeout(ROUND_TRIP).expect("is there in time");
+                assert_eq!(answer.as_text(), Some("another"));
+            }
+        }
     });
 }
 
@@ -183,4 +213,65 @@ fn conversations_beside_pings_and_timeouts_lose_and_double_nothing(sim: &mut Sim
         sometimes!(pause > 5 * MILLISECOND, "somebody else reads between");
         sometimes!(pause < 5 * MILLISECOND, "nobody else reads between");
     });
+}
+
+#[wavetank::test(seeds = 400, sometimes = "required")]
+fn what_was_fed_goes_out_before_or_with_the_next_call_that_sends_waits_or_closes(sim: &mut Sim) {
+    let how = sim.choose("how", 6);
+    let pause = MILLISECOND * [0, 1, 100][sim.choose("pause", 3) as usize];
+    let log: Log<(u8, Vec<u8>)> = Log::new();
+    let logged = log.clone();
+    sim.hold_back_at_most(MILLISECOND);
+    server(sim, move |peer| {
+        let log = log.clone();
+        manners::greet(peer, move |frame| {
+            log.push((frame.opcode, frame.payload.clone()));
+        })
+    });
+    sim.client_thread("client", move |host: Host| {
+        let socket = connect(host, config()).expect("a connection");
+        assert_eq!(socket.recv().expect("is open").as_text(), Some("welcome"));
+        sleep(host, pause);
+        socket.feed("fed").expect("is open");
+        let behind = match how {
+            0 => {
+                socket.flush().expect("is open");
+                None
+            }
+            1 => {
+                assert_eq!(socket.recv().expect("is open").as_text(), Some("welcome"));
+                assert_eq!(socket.recv_timeout(20 * MILLISECOND), Err(Error::TimedOut), "nothing more comes");
+                None
+            }
+            2 => {
+                socket.send("sent").expect("is open");
+                Some(TEXT)
+            }
+            3 => {
+                socket.ping().expect("is open");
+                Some(PING)
+            }
+            4 => {
+                socket.close(CloseCode::NORMAL, "");
+                Some(CLOSE)
+            }
+            _ => {
+                drop(socket);
+                return everything(host, &logged, Some(CLOSE));
+            }
+        };
+        everything(host, &logged, behind);
+        let closed = socket.close(CloseCode::NORMAL, "");
+        assert!(closed.is_clean(), "{closed}");
+    });
+}
+
+/// Waits longer than anything may take here, and asserts that the message has come, and what came behind it.
+fn everything(host: Host, logged: &Log<(u8, Vec<u8>)>, behind: Option<u8>) {
+    sleep(host, SECOND);
+    let came = logged.entries();
+    assert_eq!(came.first(), Some(&(TEXT, b"fed".to_vec())), "what was fed");
+    assert_eq!(came.get(1).map(|(opcode, _)| *opcode), behind);
+    sometimes!(behind.is_none(), "nothing is sent behind it");
+    sometimes!(behind.is_some(), "something is sent behind it");
 }

@@ -77,6 +77,51 @@ fn receiving_with_a_timeout_at_every_byte_loses_and_doubles_nothing(sim: &mut Si
     });
 }
 
+#[wavetank::test(seeds = 300, sometimes = "required")]
+fn fragments_and_whole_messages_that_are_taken_in_turns_with_timeouts_lose_nothing(sim: &mut Sim) {
+    let pause = MILLISECOND / 4 * sim.choose("pause", 8);
+    let timeout = MILLISECOND / 4 * sim.choose("timeout", 8);
+    let by_fragment: Vec<bool> = (0..4).map(|_| sim.choose("by fragment", 2) == 1).collect();
+    server(sim, move |mut peer| async move {
+        peer.output.dribble(&bytes(), pause).await?;
+        manners::close_first(peer, 1000).await
+    });
+    sim.client_thread("client", move |host: Host| {
+        let socket = connect(host, config()).expect("a connection");
+        let long = "x".repeat(200);
+        for (expected, by_fragment) in ["first", "second", &long, ""].into_iter().zip(by_fragment) {
+            let mut received = Vec::new();
+            let mut begun = false;
+            let mut last = false;
+            while !last {
+                // Until a message that was begun by the piece has ended, there is no other way to take it.
+                let answer = if by_fragment || begun {
+                    socket
+                        .recv_fragment_timeout(timeout)
+                        .map(|piece| (piece.data.to_vec(), piece.first, piece.last))
+                } else {
+                    socket.recv_timeout(timeout).map(|message| (message.as_bytes().to_vec(), true, true))
+                };
+                match answer {
+                    Ok((data, is_first, is_last)) => {
+                        assert_eq!(is_first, !begun);
+                        received.extend(data);
+                        (begun, last) = (true, is_last);
+                    }
+                    Err(Error::TimedOut) => {
+                        sometimes!(begun, "time is up between two fragments");
+                        sleep(host, MILLISECOND / 4);
+                    }
+                    Err(other) => panic!("{other}"),
+                }
+            }
+            assert_eq!(String::from_utf8(received).expect("a text"), expected);
+        }
+        let Err(Error::Closed(closed)) = socket.recv() else { panic!("nothing is left") };
+        assert_eq!(closed.code(), 1000, "{closed}");
+    });
+}
+
 #[wavetank::test(seeds = 200, sometimes = "required")]
 fn fragments_are_taken_one_by_one_with_timeouts_between_them(sim: &mut Sim) {
     let pause = MILLISECOND * sim.choose("pause", 5);

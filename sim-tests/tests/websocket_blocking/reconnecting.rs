@@ -182,3 +182,102 @@ fn stopping_ends_a_delay_at_once_and_an_attempt_when_it_is_done(sim: &mut Sim) {
         sometimes!(connections.failures() > 1, "a delay was under way");
     });
 }
+
+#[wavetank::test(seeds = 200, sometimes = "required")]
+fn a_connection_on_which_the_hook_fails_is_closed_also_where_it_has_kept_a_handle(sim: &mut Sim) {
+    let slack = slack(sim);
+    sim.server("server", |host| serve(host, Opening::default(), manners::echo));
+    sim.client_thread("client", move |host: Host| {
+        let kept: Log<Socket> = Log::new();
+        let keeps = kept.clone();
+        let hook = move |socket: &Socket| {
+            if keeps.push(socket.clone()) == 1 { Err("not this one".into()) } else { Ok(()) }
+        };
+        let mut connections = Client::new(host).config(patient()).reconnect(request()).on_connect(hook);
+        let socket = connections.next().expect("never stopped").expect("a connection");
+        let first = kept.entries().swap_remove(0);
+        let closed = within(host, patient().close_timeout + slack, || first.wait_closed());
+        // Whoever is held back for long writes nothing.
+        sometimes!(closed.sent.is_some(), "the peer is told");
+        assert!(closed.sent.is_none_or(|sent| sent.code == Some(CloseCode::GOING_AWAY)));
+        ask(&socket, 0).expect("is open");
+    });
+}
+
+#[wavetank::test(seeds = 200)]
+fn the_next_connection_is_not_opened_before_the_one_before_is_over(sim: &mut Sim) {
+    let close_after = SECOND / 5 * sim.choose("close", 10);
+    // Who is held back for longer gives up an attempt that the server sees all the same.
+    sim.hold_back_at_most(SECOND / 10);
+    let log: Log<Instant> = Log::new();
+    let logged = log.clone();
+    sim.server("server", move |host: Host| {
+        let log = log.clone();
+        let opening = move |_| {
+            log.push(Runtime::now(&host));
+            Opening::default()
+        };
+        serve_each(host, opening, manners::echo)
+    });
+    sim.client_thread("client", move |host: Host| {
+        let mut connections = Client::new(host).config(patient()).reconnect(request());
+        let first = connections.next().expect("never stopped").expect("a connection");
+        let closer = first.clone();
+        let closing = spawn(host, "closer", move || {
+            sleep(host, close_after);
+            let begun = now(host);
+            closer.close(CloseCode::NORMAL, "");
+            begun
+        });
+        let second = connections.next().expect("never stopped").expect("a connection");
+        assert!(first.outcome().is_some());
+        let begun = closing();
+        assert!(logged.entries()[1..].iter().all(|came| *came > begun), "nobody comes before");
+        ask(&second, 0).expect("is open");
+    });
+}
+
+/// Drops three connections at once, one after it has lasted, and keeps the others; logs when each came, and was dropped.
+fn server_that_drops(sim: &mut Sim) -> Log<(Instant, Instant)> {
+    let log = Log::new();
+    let logged = log.clone();
+    sim.server("server", move |host: Host| {
+        let log = log.clone();
+        serve(host, Opening::default(), move |peer| {
+            let log = log.clone();
+            async move {
+                let came = Runtime::now(&peer.host);
+                let number = log.entries().len();
+                Runtime::sleep(&peer.host, if number == 3 { 35 * SECOND } else { Duration::ZERO }).await;
+                log.push((came, Runtime::now(&peer.host)));
+                if number < 4 { manners::close_first(peer, 1013).await } else { manners::echo(peer).await }
+            }
+        })
+    });
+    logged
+}
+
+#[wavetank::test(seeds = 200, sometimes = "required")]
+fn a_connection_that_lasted_starts_the_delays_again_and_a_short_one_does_not(sim: &mut Sim) {
+    sim.perturb(false);
+    let logged = server_that_drops(sim);
+    sim.client_thread("client", move |host: Host| {
+        let mut connections = Client::new(host).config(patient()).reconnect(request());
+        for _ in 0..4 {
+            let socket = connections.next().expect("never stopped").expect("a connection");
+            assert_eq!(socket.wait_closed().code(), 1013);
+        }
+        let socket = connections.next().expect("never stopped").expect("a connection");
+        ask(&socket, 0).expect("is open");
+        let comings: Vec<(Instant, Instant)> = logged.entries();
+        let delays: Vec<Duration> = comings.windows(2).map(|pair| pair[1].0 - pair[0].1).collect();
+        // What opening and closing take, besides.
+        let moment = Duration::from_millis(20);
+        for (delay, (least, most)) in delays.iter().zip([(0, 5000), (2500, 5000), (5000, 10_000), (0, 5000)])
+        {
+            let (least, most) = (Duration::from_millis(least), Duration::from_millis(most) + moment);
+            assert!((least..=most).contains(delay), "{delays:?}");
+        }
+        sometimes!(delays[3] < Duration::from_millis(2500), "a short delay after a long connection");
+    });
+}

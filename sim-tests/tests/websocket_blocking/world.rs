@@ -150,15 +150,25 @@ impl Witness {
 }
 
 /// One thread for each kind of call, and two that close after these delays, until the connection is over: as a busy
-/// application would. Every call ends with the same outcome, and `slack` after its deadline at the latest.
+/// application would. Every call ends with the same outcome, and `slack` after its deadline at the latest. What the peer sends
+/// back is received in order, and all of it.
 pub(crate) fn everybody(host: Host, socket: &Socket, close_after: [Duration; 2], slack: Duration) -> Closed {
     let witness = Witness::new(socket);
     let hear = || witness.clone();
     let (receiver, sender, pinger, watcher) = (hear(), hear(), hear(), hear());
     let start = now(host);
-    let receiving = spawn(host, "receiver", move || while receiver.hear(receiver.socket.recv()).is_some() {});
+    let receiving = spawn(host, "receiver", move || {
+        let mut received = 0_u64;
+        while let Some(message) = receiver.hear(receiver.socket.recv()) {
+            assert_eq!(message.as_text(), Some(received.to_string().as_str()), "in order, and once");
+            received += 1;
+        }
+        received
+    });
     let sending = spawn(host, "sender", move || {
-        while sender.hear(sender.socket.send("hello")).is_some() {
+        let mut sent = 0_u64;
+        while sender.hear(sender.socket.send(&sent.to_string())).is_some() {
+            sent += 1;
             sleep(host, SECOND / 3);
         }
     });
@@ -176,7 +186,7 @@ pub(crate) fn everybody(host: Host, socket: &Socket, close_after: [Duration; 2],
             closer.end(&in_time(host, slack, || closer.socket.close(code, "")));
         })
     });
-    receiving();
+    let received = receiving();
     watching();
     pinging();
     let latest = close_after[0].min(close_after[1]) + CLOSE_TIMEOUT + slack;
@@ -190,6 +200,7 @@ pub(crate) fn everybody(host: Host, socket: &Socket, close_after: [Duration; 2],
     for closed in closing {
         closed();
     }
+    assert_eq!(received, socket.statistics().messages_received, "what came before the end is delivered");
     socket.outcome().expect("everybody was told")
 }
 

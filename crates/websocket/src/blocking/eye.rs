@@ -88,14 +88,29 @@ impl State {
                 self.session.input().extend_from_slice(bytes);
                 self.session.process(now);
             }
-            Err(error) => self.session.transport_failed(&error, now),
+            Err(error) => {
+                self.read_error = Some(error);
+                if self.is_open() || self.pen.is_some() {
+                    self.reading_failed(now);
+                }
+                return;
+            }
         }
         self.fresh = true;
     }
 
+    /// Tells the session that reading has failed, if it has. The peer may have reset the stream because it had read our Close
+    /// frame: whoever is writing that counts it first, and calls this then. No write to such a stream lasts.
+    pub(super) fn reading_failed(&mut self, now: Instant) {
+        if let Some(error) = self.read_error.take() {
+            self.session.transport_failed(&error, now);
+            self.fresh = true;
+        }
+    }
+
     /// Whether there is something to be read for, and nobody who reads.
     pub(super) fn can_read(&self) -> bool {
-        self.eye.is_some() && self.session.wants_read()
+        self.eye.is_some() && self.read_error.is_none() && self.session.wants_read()
     }
 
     /// Until when the reader thread leaves the reading to callers, if it does.

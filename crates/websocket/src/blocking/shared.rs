@@ -55,6 +55,8 @@ pub(super) struct State {
     pub(super) pen: Option<Pen>,
     /// `None` while a thread reads, and after the end.
     pub(super) eye: Option<Eye>,
+    /// How reading failed while a thread was writing what may be our Close frame: whether that went out is to be known first.
+    pub(super) read_error: Option<io::Error>,
     /// Ends whatever the threads do with the stream. `None` once that has happened.
     control: Option<BoxWire>,
     half_closed: bool,
@@ -127,6 +129,7 @@ impl<T: Threads> Shared<T> {
             pen: Some(Pen { wire: pen, chunk: Vec::new(), timeout: None }),
             // The reader thread brings it.
             eye: None,
+            read_error: None,
             control: Some(control),
             half_closed: false,
             unwritable: false,

@@ -85,6 +85,7 @@ pub(super) fn write<'a, T: Threads>(
             Err(error) if is_temporary(&error) => {}
             Err(error) => guard.writing_failed(&error, now),
         }
+        guard.reading_failed(now);
         shared.settle(&mut guard);
     }
     if guard.closed().is_none() {

@@ -449,7 +449,9 @@ where
     fn wait(&mut self, state: &mut State<S>, context: &Context<'_>) {
         self.waits = true;
         state.receiving = true;
-        if !self.shared.signals.register_receiver(context.waker()) {
+        let looks_again = !self.shared.signals.register_receiver(context.waker());
+        // At the end of the stream nothing is read any more, and a stray wake is never taken back.
+        if looks_again && state.session.wants_read() {
             context.waker().wake_by_ref();
         }
     }

@@ -79,7 +79,8 @@ pub(super) struct KeepaliveTimer {
     timeout: Option<Duration>,
     next: Option<Instant>,
     awaited: Option<(PingId, Instant)>,
-    /// Whether reading was paused since the awaited ping was sent: the pong may be waiting behind what was not read.
+    /// Whether reading was paused at any time of the timeout that is running: the pong may be waiting behind what was not read
+    /// then.
     paused: bool,
 }
 
@@ -100,11 +101,11 @@ impl KeepaliveTimer {
         self.awaited.map(|(_, deadline)| deadline).or(self.next)
     }
 
-    /// A ping of the keepalive is sent now.
-    pub(super) fn sent(&mut self, id: PingId, now: Instant) {
+    /// A ping of the keepalive is sent now, while reading `is_paused` or not.
+    pub(super) fn sent(&mut self, id: PingId, is_paused: bool, now: Instant) {
         self.next = self.interval.map(|interval| now + interval);
         self.awaited = self.timeout.map(|timeout| (id, now + timeout));
-        self.paused = false;
+        self.paused = is_paused;
     }
 
     /// A pong answered `id` and all earlier pings.
@@ -119,10 +120,12 @@ impl KeepaliveTimer {
         self.paused = true;
     }
 
-    pub(super) fn due(&mut self, now: Instant) -> Due {
+    /// What is to be done now, while reading `is_paused` or not.
+    pub(super) fn due(&mut self, is_paused: bool, now: Instant) -> Due {
         match (self.awaited, self.timeout) {
             (Some((id, deadline)), Some(timeout)) if now >= deadline => {
-                if std::mem::take(&mut self.paused) {
+                // A pause that goes on is a part of the next timeout, too, even if it ends a moment later.
+                if std::mem::replace(&mut self.paused, is_paused) || is_paused {
                     self.awaited = Some((id, now + timeout));
                     Due::Nothing
                 } else {
@@ -177,24 +180,40 @@ mod tests {
         let config = Keepalive { interval: Some(seconds(10)), timeout: Some(seconds(30)) };
         let mut timer = KeepaliveTimer::new(&config, at(0));
         assert_eq!(timer.deadline(), Some(at(10)));
-        assert_eq!(timer.due(at(9)), Due::Nothing);
-        assert_eq!(timer.due(at(10)), Due::Ping);
-        timer.sent(PingId(1), at(10));
-        assert_eq!(timer.due(at(20)), Due::Nothing);
+        assert_eq!(timer.due(false, at(9)), Due::Nothing);
+        assert_eq!(timer.due(false, at(10)), Due::Ping);
+        timer.sent(PingId(1), false, at(10));
+        assert_eq!(timer.due(false, at(20)), Due::Nothing);
         timer.answered(PingId(2));
-        assert_eq!(timer.due(at(21)), Due::Ping);
-        timer.sent(PingId(3), at(21));
-        assert_eq!(timer.due(at(51)), Due::Timeout(seconds(30)));
+        assert_eq!(timer.due(false, at(21)), Due::Ping);
+        timer.sent(PingId(3), false, at(21));
+        timer.answered(PingId(2));
+        assert_eq!(
+            timer.due(false, at(51)),
+            Due::Timeout(seconds(30)),
+            "the pong of an earlier ping says nothing"
+        );
     }
 
     #[test]
     fn time_in_which_nothing_is_read_does_not_count_against_the_peer() {
         let config = Keepalive { interval: Some(seconds(10)), timeout: Some(seconds(5)) };
         let mut timer = KeepaliveTimer::new(&config, at(0));
-        timer.sent(PingId(1), at(10));
+        timer.sent(PingId(1), false, at(10));
         timer.reading_is_paused();
-        assert_eq!(timer.due(at(15)), Due::Nothing);
+        assert_eq!(timer.due(false, at(15)), Due::Nothing);
         assert_eq!(timer.deadline(), Some(at(20)));
-        assert_eq!(timer.due(at(20)), Due::Timeout(seconds(5)));
+        assert_eq!(timer.due(false, at(20)), Due::Timeout(seconds(5)));
+    }
+
+    #[test]
+    fn a_pause_that_began_before_a_timeout_does_not_count_either_however_soon_it_ends() {
+        let config = Keepalive { interval: Some(seconds(10)), timeout: Some(seconds(5)) };
+        let mut timer = KeepaliveTimer::new(&config, at(0));
+        timer.sent(PingId(1), true, at(10));
+        // It goes on at 15 s, and ends before 20 s.
+        assert_eq!(timer.due(true, at(15)), Due::Nothing);
+        assert_eq!(timer.due(false, at(20)), Due::Nothing);
+        assert_eq!(timer.due(false, at(25)), Due::Timeout(seconds(5)));
     }
 }

@@ -116,8 +116,11 @@ fn a_pong_that_may_be_behind_unread_messages_is_waited_for() {
     feed(&mut connection, &frame(TEXT, b"unread"));
     connection.handle_deadline(at(40));
     assert_eq!((connection.state(), connection.deadline()), (State::Open, Some(at(60))));
+    // Whenever before 60 s that is: a moment before, the pong would not have had time to come.
     connection.recv_message();
     connection.handle_deadline(at(60));
+    assert_eq!((connection.state(), connection.deadline()), (State::Open, Some(at(80))));
+    connection.handle_deadline(at(80));
     assert_eq!(connection.state(), State::Closing, "reading went on, and no pong came");
 }
 
