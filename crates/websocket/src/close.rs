@@ -45,6 +45,15 @@ impl CloseCode {
     #[must_use]
     pub const fn new(code: u16) -> Option<Self> {
         match code {
+            //= https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1
+            //# 1005 is a reserved value and MUST NOT be set as a status code in a Close control frame by an
+            //# endpoint.
+            //= https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1
+            //# 1006 is a reserved value and MUST NOT be set as a status code in a Close control frame by an
+            //# endpoint.
+            //= https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1
+            //# 1015 is a reserved value and MUST NOT be set as a status code in a Close control frame by an
+            //# endpoint.
             1000..=1003 | 1007..=1014 | 3000..=4999 => Some(Self(code)),
             _ => None,
         }
@@ -116,6 +125,9 @@ impl Closed {
     /// Returns whether either side closed, and both Close frames were exchanged (RFC 6455, section 7.1.4).
     #[must_use]
     pub fn is_clean(&self) -> bool {
+        //= https://www.rfc-editor.org/rfc/rfc6455#section-7.1.4
+        //# If the TCP connection was closed after the WebSocket closing handshake was completed, the WebSocket
+        //# connection is said to have been closed _cleanly_.
         matches!(self.cause, Cause::Local | Cause::Peer) && self.sent.is_some() && self.received.is_some()
     }
 
@@ -148,6 +160,9 @@ impl Closed {
     pub fn code(&self) -> u16 {
         match &self.received {
             Some(CloseFrame { code: Some(code), .. }) => code.get(),
+            //= https://www.rfc-editor.org/rfc/rfc6455#section-7.1.5
+            //# If this Close control frame contains no status code, _The WebSocket Connection Close Code_ is
+            //# considered to be 1005.
             Some(CloseFrame { code: None, .. }) => Self::NO_CODE,
             None => Self::ABNORMAL,
         }
@@ -293,6 +308,14 @@ mod tests {
         assert_eq!(CloseFrame::new(CloseCode::NORMAL, "short").reason, "short");
     }
 
+    //= https://www.rfc-editor.org/rfc/rfc6455#section-7.1.4
+    //= type=test
+    //# If the TCP connection was closed after the WebSocket closing handshake was completed, the WebSocket
+    //# connection is said to have been closed _cleanly_.
+    //= https://www.rfc-editor.org/rfc/rfc6455#section-7.1.5
+    //= type=test
+    //# If this Close control frame contains no status code, _The WebSocket Connection Close Code_ is considered
+    //# to be 1005.
     #[test]
     fn an_outcome_is_clean_only_with_both_close_frames_and_names_its_code_as_browsers_do() {
         let normal = CloseFrame::new(CloseCode::NORMAL, "done");

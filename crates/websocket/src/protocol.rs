@@ -167,6 +167,9 @@ impl Connection {
                     }
                     return;
                 }
+                //= https://www.rfc-editor.org/rfc/rfc6455#section-5.5.2
+                //# Upon receipt of a Ping frame, an endpoint MUST send a Pong frame in response, unless it
+                //# already received a Close frame.
                 // Nothing is sent after our Close frame, no pong either.
                 Ok(Step::Ping(ping)) => {
                     if self.closing.is_open() {
@@ -214,6 +217,9 @@ impl Connection {
         self.closing.end_of_input = true;
         // A failed write that came before says more.
         if !self.closing.unwritable {
+            //= https://www.rfc-editor.org/rfc/rfc6455#section-7.2.1
+            //# If at any point the underlying transport layer connection is unexpectedly lost, the client MUST
+            //# _Fail the WebSocket Connection_.
             self.closing.decide(Cause::EndOfInput { inside_message: self.receiver.is_inside_message() });
         }
         self.settle();
@@ -365,7 +371,11 @@ impl Connection {
         if closing.is_open() {
             return Transport::Open;
         }
-        // RFC 6455, section 7.1.1: the server closes first, so that it is the server that waits in TIME_WAIT only if it has to.
+        //= https://www.rfc-editor.org/rfc/rfc6455#section-5.5.1
+        //# The server MUST close the underlying TCP connection immediately; the client SHOULD wait for the
+        //# server to close the connection but MAY close the connection at any time after sending and receiving
+        //# a Close message, e.g., if it has not received a TCP Close from the server in a reasonable time
+        //# period.
         let our_turn = closing.failed || (self.role == Role::Server && closing.received.is_some());
         if closing.outcome.is_some() {
             Transport::Drop
@@ -450,6 +460,8 @@ impl Connection {
         self.receiver.read_bytes()
     }
 
+    //= https://www.rfc-editor.org/rfc/rfc6455#section-5.5.1
+    //# The application MUST NOT send any more data frames after sending a Close frame.
     #[inline]
     fn check_open(&self) -> Result<(), Error> {
         if self.closing.is_open() {
@@ -467,7 +479,9 @@ impl Connection {
         if self.closing.cause != Some(Cause::Local) {
             self.closing.decide(Cause::Peer);
         }
-        // RFC 6455, section 5.5.1: a Close is answered by a Close, which typically echoes the code.
+        //= https://www.rfc-editor.org/rfc/rfc6455#section-5.5.1
+        //# If an endpoint receives a Close frame and did not previously send a Close frame, the endpoint MUST
+        //# send a Close frame in response.
         let answer = CloseFrame { code: frame.code, reason: String::new() };
         self.closing.received = Some(frame);
         self.send_close(answer, now);
@@ -476,6 +490,9 @@ impl Connection {
 
     /// Fails the connection (RFC 6455, section 7.1.7): says why, and processes nothing more.
     fn fail(&mut self, cause: Cause, now: Instant) {
+        //= https://www.rfc-editor.org/rfc/rfc6455#section-7.1.7
+        //# the endpoint SHOULD send a Close frame with an appropriate status code (Section 7.4) before
+        //# proceeding to _Close the WebSocket Connection_.
         let close = CloseFrame::new(closing::code_of(&cause), &cause.to_string());
         self.closing.decide(cause);
         self.closing.failed = true;

@@ -87,10 +87,15 @@ impl Backoff {
     /// `entropy` is 8 fresh random bytes; see [`Threads::fill_random`](wavetank_runtime::Threads::fill_random).
     pub fn next_delay(&mut self, entropy: u64) -> Duration {
         let policy = &self.policy;
-        // RFC 6455, section 7.2.3: the first delay is random, 0 to 5 s; then comes truncated exponential backoff.
+        //= https://www.rfc-editor.org/rfc/rfc6455#section-7.2.3
+        //# The first reconnect attempt SHOULD be delayed by a random amount of time.
         let (shortest, longest) = if self.failures == 0 {
             (Duration::ZERO, policy.first_delay_max.min(policy.delay_max))
         } else {
+            //= https://www.rfc-editor.org/rfc/rfc6455#section-7.2.3
+            //# Should the first reconnect attempt fail, subsequent reconnect attempts SHOULD be delayed by
+            //# increasingly longer amounts of time, using a method such as truncated binary exponential
+            //# backoff.
             let doublings = (self.failures - 1).min(31);
             let longest = policy.delay_base.saturating_mul(1 << doublings).min(policy.delay_max);
             (longest - longest / 100 * u32::from(policy.jitter_percent.min(100)), longest)
@@ -132,6 +137,13 @@ mod tests {
         (0..count).map(|_| (lowest.next_delay(0), highest.next_delay(u64::MAX))).collect()
     }
 
+    //= https://www.rfc-editor.org/rfc/rfc6455#section-7.2.3
+    //= type=test
+    //# The first reconnect attempt SHOULD be delayed by a random amount of time.
+    //= https://www.rfc-editor.org/rfc/rfc6455#section-7.2.3
+    //= type=test
+    //# Should the first reconnect attempt fail, subsequent reconnect attempts SHOULD be delayed by increasingly
+    //# longer amounts of time, using a method such as truncated binary exponential backoff.
     #[test]
     fn the_first_delay_is_anything_from_0_to_5_s_and_later_ones_double_up_to_the_cap() {
         let expected = [(0, 5000), (2500, 5000), (5000, 10_000), (10_000, 20_000), (20_000, 40_000)]

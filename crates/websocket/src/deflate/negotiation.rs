@@ -79,8 +79,10 @@ pub(crate) fn check_response(
     chosen: &[Extension],
 ) -> Result<Option<Parameters>, NegotiationError> {
     let Some(first) = chosen.first() else { return Ok(None) };
-    // RFC 6455, section 4.1: fail if the response "indicates the use of an extension that was not present in the
-    // client's handshake".
+    //= https://www.rfc-editor.org/rfc/rfc6455#section-4.1
+    //# If the response includes a |Sec-WebSocket-Extensions| header field and this header field indicates the
+    //# use of an extension that was not present in the client's handshake (the server has indicated an
+    //# extension not requested by the client), the client MUST _Fail the WebSocket Connection_.
     if let Some(other) = chosen.iter().find(|extension| !is_deflate(extension) || wanted.is_none()) {
         return Err(NegotiationError::NotOffered(other.name.clone()));
     }

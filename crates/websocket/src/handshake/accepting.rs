@@ -197,6 +197,9 @@ impl Accepting {
         });
         let request = request.and_then(|head| Request::check(head, self.tls.is_some()));
         let request = request.and_then(|request| {
+            //= https://www.rfc-editor.org/rfc/rfc6455#section-4.2.2
+            //# If the server does not wish to accept this connection, it MUST return an appropriate HTTP error
+            //# code (e.g., 403 Forbidden) and abort the WebSocket handshake described in this section.
             if self.options.origins.allow(request.origin.as_deref()) {
                 Ok(request)
             } else {
@@ -209,6 +212,9 @@ impl Accepting {
                 AcceptStep::Request
             }
             Err(error) => {
+                //= https://www.rfc-editor.org/rfc/rfc6455#section-4.2.1
+                //# the server MUST stop processing the client's handshake and return an HTTP response with an
+                //# appropriate error code (such as 400 Bad Request).
                 let refusal = server_response::refuse_broken(&error);
                 self.write(refusal);
                 self.fail(OpenError::Request(error))
@@ -239,7 +245,10 @@ impl Accepting {
     /// If there is no request to be answered.
     pub fn accept_with(&mut self, subprotocol: Option<&str>, headers: &HeaderMap) -> Result<(), OpenError> {
         let request = self.request().expect("there is no request to be answered");
-        // Section 4.2.2, step 5.5: the value is "derived from the client's handshake".
+        //= https://www.rfc-editor.org/rfc/rfc6455#section-4.2.2
+        //# The value chosen MUST be derived from the client's handshake, specifically by selecting one of the
+        //# values from the |Sec-WebSocket-Protocol| field that the server is willing to use for this connection
+        //# (if any).
         if let Some(name) = subprotocol
             && !request.subprotocols.iter().any(|offered| offered == name)
         {
@@ -280,6 +289,8 @@ impl Accepting {
 
     fn answer(&mut self, subprotocol: Option<String>, headers: &HeaderMap) {
         let Phase::Asked(request) = std::mem::replace(&mut self.phase, Phase::Over) else { return };
+        //= https://www.rfc-editor.org/rfc/rfc6455#section-4.2.2
+        //# Extensions not listed by the client MUST NOT be listed.
         let chosen = negotiation::wanted(&self.config.compression)
             .and_then(|wanted| negotiation::choose(wanted, &request.offers));
         let extensions = chosen.as_ref().map(|(_, header)| &**header);

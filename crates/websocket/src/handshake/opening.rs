@@ -341,6 +341,9 @@ impl Opening {
         let target = &self.request.target;
         let upgrade = Upgrade::new(self.chance.random(), negotiation::wanted(&self.config.compression));
         let text = upgrade.write(&self.request);
+        //= https://www.rfc-editor.org/rfc/rfc6455#section-4.1
+        //# If /secure/ is true, the client MUST perform a TLS handshake over the connection after opening the
+        //# connection and before sending the handshake data
         if target.is_secure() {
             let mut tls = self.request.tls.connect(&target.host()).map_err(tls_setup)?;
             // What a proxy let through with its answer.
@@ -402,6 +405,10 @@ impl Opening {
         OpenError::Handshake { peer: self.server(), error }
     }
 
+    //= https://www.rfc-editor.org/rfc/rfc6455#section-4.1
+    //# If the connection could not be opened, either because a direct connection failed or because any proxy
+    //# used returned an error, then the client MUST _Fail the WebSocket Connection_ and abort the connection
+    //# attempt.
     fn proxy_failed(&self, error: ProxyError) -> OpenError {
         let proxy = self.proxy().map(Proxy::authority).unwrap_or_default();
         OpenError::Proxy { proxy, target: self.request.target.authority(), error }

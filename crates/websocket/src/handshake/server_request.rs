@@ -69,6 +69,10 @@ impl Request {
         let key = key.ok_or(RequestError::Header("Sec-WebSocket-Key"))?;
         let uri = target.parse::<Uri>().map_err(|_| no_target(&target))?;
         let subprotocols = subprotocols(&headers)?;
+        //= https://www.rfc-editor.org/rfc/rfc6455#section-9.1
+        //# If a value is received by either the client or the server during negotiation that does not conform
+        //# to the ABNF below, the recipient of such malformed data MUST immediately _Fail the WebSocket
+        //# Connection_.
         let offers = parse_extensions(&headers)
             .map_err(|extensions::Malformed| RequestError::Header("Sec-WebSocket-Extensions"))?;
         Ok(Self { uri, headers, subprotocols, origin, host, is_secure, key, offers })

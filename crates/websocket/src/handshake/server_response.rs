@@ -14,6 +14,9 @@ pub(super) fn accept(
     extensions: Option<&str>,
     headers: &HeaderMap,
 ) -> BytesMut {
+    //= https://www.rfc-editor.org/rfc/rfc6455#section-4.2.2
+    //# If the server chooses to accept the incoming connection, it MUST reply with a valid HTTP response
+    //# indicating the following.
     let accept = digest::accept(key.as_bytes());
     let mut text = format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -47,11 +50,18 @@ pub(super) fn refuse_broken(error: &RequestError) -> BytesMut {
     let (status, header) = match error {
         RequestError::Method(_) => (StatusCode::METHOD_NOT_ALLOWED, "Allow: GET\r\n"),
         RequestError::NoUpgrade => (StatusCode::UPGRADE_REQUIRED, "Upgrade: websocket\r\n"),
-        // Section 4.4: "... an HTTP 426 with |Sec-WebSocket-Version| headers indicating versions it is willing to use".
+        //= https://www.rfc-editor.org/rfc/rfc6455#section-4.2.2
+        //# If this version does not match a version understood by the server, the server MUST abort the
+        //# WebSocket handshake described in this section and instead send an appropriate HTTP error code (such
+        //# as 426 Upgrade Required) and a |Sec-WebSocket-Version| header field indicating the version(s) the
+        //# server is capable of understanding.
         RequestError::Version(_) => {
             (StatusCode::UPGRADE_REQUIRED, "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n")
         }
         RequestError::HeadTooLarge { .. } => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, ""),
+        //= https://www.rfc-editor.org/rfc/rfc6455#section-10.2
+        //# If the origin indicated is unacceptable to the server, then it SHOULD respond to the WebSocket
+        //# handshake with a reply containing HTTP 403 Forbidden status code.
         RequestError::Origin(_) => (StatusCode::FORBIDDEN, ""),
         RequestError::NotHttp { .. } | RequestError::Header(_) | RequestError::Body => {
             (StatusCode::BAD_REQUEST, "")

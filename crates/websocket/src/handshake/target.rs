@@ -38,6 +38,9 @@ impl Target {
         }
         // RFC 6455, section 3: "Fragment identifiers are meaningless in the context of WebSocket URIs and MUST NOT be used".
         if url.fragment().is_some() {
+            //= https://www.rfc-editor.org/rfc/rfc6455#section-3
+            //# Fragment identifiers are meaningless in the context of WebSocket URIs and MUST NOT be used on
+            //# these URIs.
             return refuse("it has a fragment");
         }
         if url.host_str().is_none_or(str::is_empty) {
@@ -188,6 +191,10 @@ mod tests {
         Target::parse(url).unwrap()
     }
 
+    //= https://www.rfc-editor.org/rfc/rfc6455#section-4.1
+    //= type=test
+    //# The request MUST contain a |Host| header field whose value contains /host/ plus optionally ":" followed
+    //# by /port/ (when not using the default port).
     #[test]
     fn ports_default_to_80_and_443_and_are_left_out_of_the_host_header() {
         for (url, port, header) in [
@@ -219,6 +226,10 @@ mod tests {
         }
     }
 
+    //= https://www.rfc-editor.org/rfc/rfc6455#section-3
+    //= type=test
+    //# Fragment identifiers are meaningless in the context of WebSocket URIs and MUST NOT be used on these
+    //# URIs.
     #[test]
     fn what_is_no_address_of_a_websocket_is_refused_without_showing_a_password() {
         for url in [

@@ -28,6 +28,10 @@ pub(super) struct Agreement {
 impl Upgrade {
     /// `nonce` is fresh for each request (section 4.1, step 7 of the requirements on the request).
     pub(super) fn new(nonce: [u8; 16], compression: Option<Parameters>) -> Self {
+        //= https://www.rfc-editor.org/rfc/rfc6455#section-4.1
+        //# The value of this header field MUST be a nonce consisting of a randomly selected 16-byte value that
+        //# has been base64-encoded (see Section 4 of [RFC4648]). The nonce MUST be selected randomly for each
+        //# connection.
         Self { key: digest::encode_key(nonce), compression }
     }
 
@@ -39,13 +43,25 @@ impl Upgrade {
             output.extend_from_slice(b"\r\n");
         };
         let target = &request.target;
+        //= https://www.rfc-editor.org/rfc/rfc6455#section-4.1
+        //# The method of the request MUST be GET, and the HTTP version MUST be at least 1.1.
         line(&["GET ", target.resource_name(), " HTTP/1.1"]);
+        //= https://www.rfc-editor.org/rfc/rfc6455#section-4.1
+        //# The request MUST contain a |Host| header field whose value contains /host/ plus optionally ":"
+        //# followed by /port/ (when not using the default port).
         if !request.headers.contains_key(HOST) {
             line(&["Host: ", &target.host_header()]);
         }
+        //= https://www.rfc-editor.org/rfc/rfc6455#section-4.1
+        //# The request MUST contain an |Upgrade| header field whose value MUST include the "websocket" keyword.
         line(&["Upgrade: websocket"]);
+        //= https://www.rfc-editor.org/rfc/rfc6455#section-4.1
+        //# The request MUST contain a |Connection| header field whose value MUST include the "Upgrade" token.
         line(&["Connection: Upgrade"]);
         line(&["Sec-WebSocket-Key: ", &self.key]);
+        //= https://www.rfc-editor.org/rfc/rfc6455#section-4.1
+        //# The request MUST include a header field with the name |Sec-WebSocket-Version|. The value of this
+        //# header field MUST be 13.
         line(&["Sec-WebSocket-Version: 13"]);
         if !request.subprotocols.is_empty() {
             line(&["Sec-WebSocket-Protocol: ", &request.subprotocols.join(", ")]);
@@ -72,16 +88,26 @@ impl Upgrade {
         subprotocols: &[String],
     ) -> Result<Agreement, HandshakeError> {
         let headers = &head.headers;
-        // 2. "... an |Upgrade| header field ... an ASCII case-insensitive match for the value 'websocket'".
+        //= https://www.rfc-editor.org/rfc/rfc6455#section-4.1
+        //# If the response lacks an |Upgrade| header field or the |Upgrade| header field contains a value that
+        //# is not an ASCII case-insensitive match for the value "websocket", the client MUST _Fail the
+        //# WebSocket Connection_.
         let upgrade = single(headers, &UPGRADE).ok().flatten();
         if !upgrade.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket")) {
             return Err(HandshakeError::Upgrade(shown(headers, &UPGRADE)));
         }
-        // 3. "... a |Connection| header field ... a token that is an ASCII case-insensitive match for 'Upgrade'".
+        //= https://www.rfc-editor.org/rfc/rfc6455#section-4.1
+        //# If the response lacks a |Connection| header field or the |Connection| header field doesn't contain a
+        //# token that is an ASCII case-insensitive match for the value "Upgrade", the client MUST _Fail the
+        //# WebSocket Connection_.
         if !has_token(headers, &CONNECTION, "Upgrade") {
             return Err(HandshakeError::Connection(shown(headers, &CONNECTION)));
         }
-        // 4. "... ignoring any leading and trailing whitespace".
+        //= https://www.rfc-editor.org/rfc/rfc6455#section-4.1
+        //# If the response lacks a |Sec-WebSocket-Accept| header field or the |Sec-WebSocket-Accept| contains a
+        //# value other than the base64-encoded SHA-1 of the concatenation of the |Sec-WebSocket-Key| (as a
+        //# string, not base64-decoded) with the string "258EAFA5-E914-47DA-95CA-C5AB0DC85B11" but ignoring any
+        //# leading and trailing whitespace, the client MUST _Fail the WebSocket Connection_.
         let accept = single(headers, &SEC_WEBSOCKET_ACCEPT).ok().flatten();
         let expected = digest::accept(self.key.as_bytes());
         if accept.is_none_or(|value| value.as_bytes().trim_ascii() != expected.as_bytes()) {
@@ -98,6 +124,9 @@ fn check_extensions(
     headers: &HeaderMap,
     wanted: Option<Parameters>,
 ) -> Result<Option<Parameters>, NegotiationError> {
+    //= https://www.rfc-editor.org/rfc/rfc6455#section-9.1
+    //# If a value is received by either the client or the server during negotiation that does not conform to
+    //# the ABNF below, the recipient of such malformed data MUST immediately _Fail the WebSocket Connection_.
     let chosen = parse_extensions(headers).map_err(|extensions::Malformed| NegotiationError::Malformed)?;
     negotiation::check_response(wanted, &chosen)
 }
@@ -116,6 +145,10 @@ fn check_subprotocol(headers: &HeaderMap, offered: &[String]) -> Result<Option<S
     if !headers.contains_key(NAME) {
         return Ok(None);
     }
+    //= https://www.rfc-editor.org/rfc/rfc6455#section-4.1
+    //# If the response includes a |Sec-WebSocket-Protocol| header field and this header field indicates the use
+    //# of a subprotocol that was not present in the client's handshake (the server has indicated a subprotocol
+    //# not requested by the client), the client MUST _Fail the WebSocket Connection_.
     let mut chosen = tokens(headers, NAME);
     let known = chosen.next().and_then(|name| offered.iter().find(|offer| offer.as_bytes() == name));
     match (known, chosen.next()) {

@@ -42,6 +42,9 @@ impl Closing {
     /// Whether input is dropped unprocessed: behind a Close frame (RFC 6455, section 1.4: "any further data received is
     /// discarded") and after failing (section 7.1.7).
     pub(super) fn ignores_input(&self) -> bool {
+        //= https://www.rfc-editor.org/rfc/rfc6455#section-7.1.7
+        //# An endpoint MUST NOT continue to attempt to process data (including a responding Close frame) from
+        //# the remote endpoint after being instructed to _Fail the WebSocket Connection_.
         self.failed || self.received.is_some() || self.outcome.is_some()
     }
 
@@ -108,6 +111,9 @@ pub(super) fn code_of(cause: &Cause) -> CloseCode {
 pub(super) fn parse(body: &[u8]) -> Result<CloseFrame, Violation> {
     match body {
         [] => Ok(CloseFrame { code: None, reason: String::new() }),
+        //= https://www.rfc-editor.org/rfc/rfc6455#section-5.5.1
+        //# If there is a body, the first two bytes of the body MUST be a 2-byte unsigned integer (in network
+        //# byte order) representing a status code with value /code/ defined in Section 7.4.
         [_] => Err(Violation::CloseOneByte),
         [high, low, reason @ ..] => {
             let code = u16::from_be_bytes([*high, *low]);

@@ -102,11 +102,14 @@ pub(super) fn parse(bytes: &[u8], expected: Expected) -> Result<Option<Head>, Vi
 
 #[inline]
 fn check_first(first: u8, expected: Expected) -> Result<Opcode, Violation> {
-    // RFC 6455, section 5.2: a nonzero reserved bit that no extension defines fails the connection.
+    //= https://www.rfc-editor.org/rfc/rfc6455#section-5.2
+    //# If a nonzero value is received and none of the negotiated extensions defines the meaning of such a
+    //# nonzero value, the receiving endpoint MUST _Fail the WebSocket Connection_.
     if first & RSV2_AND_3 != 0 {
         return Err(Violation::ReservedBit);
     }
-    // RFC 6455, section 5.2: an unknown opcode fails the connection.
+    //= https://www.rfc-editor.org/rfc/rfc6455#section-5.2
+    //# If an unknown opcode is received, the receiving endpoint MUST _Fail the WebSocket Connection_.
     let bits = first & 0x0f;
     let opcode = Opcode::from_bits(bits).ok_or(Violation::ReservedOpcode(bits))?;
     if first & RSV1 != 0 {
@@ -119,12 +122,15 @@ fn check_first(first: u8, expected: Expected) -> Result<Opcode, Violation> {
         }
     }
     if opcode.is_control() {
-        // RFC 6455, section 5.5: control frames must not be fragmented.
+        //= https://www.rfc-editor.org/rfc/rfc6455#section-5.5
+        //# All control frames MUST have a payload length of 125 bytes or less and MUST NOT be fragmented.
         if first & FIN == 0 {
             return Err(Violation::FragmentedControl);
         }
     } else if (opcode == Opcode::Continuation) != expected.inside_message {
-        // RFC 6455, section 5.4: the fragments of one message must not be interleaved with those of another.
+        //= https://www.rfc-editor.org/rfc/rfc6455#section-5.4
+        //# The fragments of one message MUST NOT be interleaved between the fragments of another message unless
+        //# an extension has been negotiated that can interpret the interleaving.
         return Err(if expected.inside_message {
             Violation::UnfinishedMessage
         } else {
@@ -136,7 +142,10 @@ fn check_first(first: u8, expected: Expected) -> Result<Opcode, Violation> {
 
 #[inline]
 fn check_second(second: u8, opcode: Opcode, role: Role) -> Result<(), Violation> {
-    // RFC 6455, section 5.1: a server fails the connection at an unmasked frame, a client at a masked one.
+    //= https://www.rfc-editor.org/rfc/rfc6455#section-5.1
+    //# The server MUST close the connection upon receiving a frame that is not masked.
+    //= https://www.rfc-editor.org/rfc/rfc6455#section-5.1
+    //# A client MUST close a connection if it detects a masked frame.
     match (role, second & MASKED != 0) {
         (Role::Server, false) => return Err(Violation::UnmaskedFrame),
         (Role::Client, true) => return Err(Violation::MaskedFrame),
@@ -151,7 +160,8 @@ fn check_second(second: u8, opcode: Opcode, role: Role) -> Result<(), Violation>
 /// Returns the length of the payload, and that of the head without a mask.
 #[inline]
 fn parse_length(bytes: &[u8], short: u8) -> Result<Option<(u64, usize)>, Violation> {
-    // RFC 6455, section 5.2: the minimal number of bytes must be used, and the most significant bit of 64 must be 0.
+    //= https://www.rfc-editor.org/rfc/rfc6455#section-5.2
+    //# in all cases, the minimal number of bytes MUST be used to encode the length
     match short {
         126 => {
             let Some(&long) = bytes.get(2..).and_then(<[u8]>::first_chunk) else { return Ok(None) };
@@ -164,6 +174,8 @@ fn parse_length(bytes: &[u8], short: u8) -> Result<Option<(u64, usize)>, Violati
             let Some(&long) = bytes.get(2..).and_then(<[u8]>::first_chunk) else { return Ok(None) };
             match u64::from_be_bytes(long) {
                 ..65_536 => Err(Violation::LengthNotMinimal),
+                //= https://www.rfc-editor.org/rfc/rfc6455#section-5.2
+                //# the most significant bit MUST be 0
                 0x8000_0000_0000_0000.. => Err(Violation::LengthOutOfRange),
                 long => Ok(Some((long, 10))),
             }
@@ -183,6 +195,8 @@ pub(super) fn write(
 ) -> usize {
     let masked = if mask.is_some() { MASKED } else { 0 };
     head[0] = flags | opcode.bits();
+    //= https://www.rfc-editor.org/rfc/rfc6455#section-5.2
+    //# in all cases, the minimal number of bytes MUST be used to encode the length
     let length = if payload < 126 {
         head[1] = masked | payload as u8;
         2

@@ -188,6 +188,9 @@ impl Receiver {
                 Opcode::Text => Some(Kind::Text),
                 Opcode::Binary => Some(Kind::Binary),
                 Opcode::Continuation => None,
+                //= https://www.rfc-editor.org/rfc/rfc6455#section-5.4
+                //# An endpoint MUST be capable of handling control frames in the middle of a fragmented
+                //# message.
                 control => {
                     let Some(payload) = self.take_control(head, statistics) else { return Ok(Step::Starved) };
                     return Ok(match control {
@@ -205,6 +208,8 @@ impl Receiver {
             {
                 self.take_whole(kind, head, length, inbox, statistics)?;
             } else {
+                //= https://www.rfc-editor.org/rfc/rfc6455#section-5.4
+                //# Clients and servers MUST support receiving both fragmented and unfragmented messages.
                 self.begin_payload(kind, head, length, statistics);
             }
         }
@@ -225,7 +230,9 @@ impl Receiver {
         if let Some(mask) = head.mask {
             mask::apply(payload, mask);
         }
-        // RFC 6455, section 8.1: text that is not UTF-8 fails the connection.
+        //= https://www.rfc-editor.org/rfc/rfc6455#section-8.1
+        //# When an endpoint is to interpret a byte stream as UTF-8 but finds that the byte stream is not, in
+        //# fact, a valid UTF-8 stream, that endpoint MUST _Fail the WebSocket Connection_.
         if kind == Kind::Text && simdutf8::basic::from_utf8(payload).is_err() {
             return Err(Violation::TextNotUtf8.into());
         }
@@ -268,6 +275,10 @@ impl Receiver {
     #[inline]
     fn check_limits(&self, head: Head) -> Result<usize, Failure> {
         let length = usize::try_from(head.payload).unwrap_or(usize::MAX);
+        //= https://www.rfc-editor.org/rfc/rfc6455#section-10.4
+        //# Implementations that have implementation- and/or platform-specific limitations regarding the frame
+        //# size or total message size after reassembly from multiple frames MUST protect themselves against
+        //# exceeding those limits.
         if length > self.max_frame {
             return Err(Failure::Limit { limit: Limit::Frame, allowed: self.max_frame });
         }
@@ -304,6 +315,8 @@ impl Receiver {
         let (Some(frame), Some(message)) = (&mut self.arriving, &mut self.message) else { return Ok(false) };
         let available = self.input.len().min(frame.length);
         let fresh = &mut self.input[frame.seen..available];
+        //= https://www.rfc-editor.org/rfc/rfc6455#section-6.2
+        //# A server MUST remove masking for data frames received from a client as described in Section 5.3.
         if let Some(mask) = frame.mask {
             mask::apply(fresh, mask::at_offset(mask, frame.seen));
         }
@@ -321,6 +334,8 @@ impl Receiver {
         if fin {
             self.message = None;
             if kind == Kind::Text {
+                //= https://www.rfc-editor.org/rfc/rfc6455#section-5.6
+                //# the whole message MUST contain valid UTF-8.
                 self.utf8.finish().map_err(|_| Violation::TextNotUtf8)?;
             }
         }

@@ -139,6 +139,9 @@ impl Sender {
                 (Unfinished { kind, compressed }, opcode(kind), if compressed { RSV1 } else { 0 })
             }
         };
+        //= https://www.rfc-editor.org/rfc/rfc6455#section-6.1
+        //# The FIN bit (frame-fin) of the last frame containing the data MUST be set to 1 as defined in Section
+        //# 5.2.
         let flags = rsv1 | if last { FIN } else { 0 };
         if message.compressed {
             self.compressed_frame(opcode, flags, payload, last, statistics);
@@ -161,6 +164,10 @@ impl Sender {
     /// 5.5.3: an endpoint may answer the latest ping only), so that a flood of pings takes no memory.
     pub(super) fn pong(&mut self, ping: Control, statistics: &mut Statistics) {
         statistics.pings_received += 1;
+        //= https://www.rfc-editor.org/rfc/rfc6455#section-5.5.3
+        //# If an endpoint receives a Ping frame and has not yet sent Pong frame(s) in response to previous Ping
+        //# frame(s), the endpoint MAY elect to send a Pong frame for only the most recently processed Ping
+        //# frame.
         statistics.pings_superseded += u64::from(self.pong.replace(ping).is_some());
         if !self.is_full() {
             self.flush_pong(statistics);
@@ -173,6 +180,9 @@ impl Sender {
         self.frame(Opcode::Close, FIN, payload, statistics);
     }
 
+    //= https://www.rfc-editor.org/rfc/rfc6455#section-5.5.3
+    //# A Pong frame sent in response to a Ping frame must have identical "Application data" as found in the
+    //# message body of the Ping frame being replied to.
     fn flush_pong(&mut self, statistics: &mut Statistics) {
         if let Some(pong) = self.pong.take() {
             self.frame(Opcode::Pong, FIN, pong.payload(), statistics);
@@ -202,7 +212,13 @@ impl Sender {
 
     #[inline]
     fn frame(&mut self, opcode: Opcode, flags: u8, payload: &[u8], statistics: &mut Statistics) {
-        // RFC 6455, section 5.3: a fresh, unpredictable mask for every frame.
+        //= https://www.rfc-editor.org/rfc/rfc6455#section-5.1
+        //# a client MUST mask all frames that it sends to the server
+        //= https://www.rfc-editor.org/rfc/rfc6455#section-5.1
+        //# A server MUST NOT mask any frames that it sends to the client.
+        //= https://www.rfc-editor.org/rfc/rfc6455#section-5.3
+        //# When preparing a masked frame, the client MUST pick a fresh masking key from the set of allowed
+        //# 32-bit values.
         let mask = self.masks.then(|| self.rng.next_u32().to_ne_bytes());
         let room = self.output.room(MAX_HEAD + payload.len());
         let head = room.first_chunk_mut().expect("the room is longer than a head");
@@ -217,6 +233,9 @@ impl Sender {
     }
 }
 
+//= https://www.rfc-editor.org/rfc/rfc6455#section-6.1
+//# The opcode (frame-opcode) of the first frame containing the data MUST be set to the appropriate value from
+//# Section 5.2 for data that is to be interpreted by the recipient as text or binary data.
 const fn opcode(kind: Kind) -> Opcode {
     match kind {
         Kind::Text => Opcode::Text,

@@ -55,6 +55,8 @@ impl TlsOptions {
 
     /// Begins a connection to `host`, as a URL gives it (IPv6 without brackets).
     pub(crate) fn connect(&self, host: &str) -> Result<TlsWire, TlsSetupError> {
+        //= https://www.rfc-editor.org/rfc/rfc6455#section-4.1
+        //# Clients MUST use the Server Name Indication extension in the TLS handshake
         let name = self.server_name.as_deref().unwrap_or(host);
         let server =
             ServerName::try_from(name.to_owned()).map_err(|_| TlsSetupError::Name(name.to_owned()))?;

@@ -21,6 +21,23 @@ fn broken(change: impl Fn(String) -> String) -> HandshakeError {
     }
 }
 
+//= https://www.rfc-editor.org/rfc/rfc6455#section-4.1
+//= type=test
+//# The method of the request MUST be GET, and the HTTP version MUST be at least 1.1.
+//= https://www.rfc-editor.org/rfc/rfc6455#section-4.1
+//= type=test
+//# The request MUST contain a |Host| header field whose value contains /host/ plus optionally ":" followed by
+//# /port/ (when not using the default port).
+//= https://www.rfc-editor.org/rfc/rfc6455#section-4.1
+//= type=test
+//# The request MUST contain an |Upgrade| header field whose value MUST include the "websocket" keyword.
+//= https://www.rfc-editor.org/rfc/rfc6455#section-4.1
+//= type=test
+//# The request MUST contain a |Connection| header field whose value MUST include the "Upgrade" token.
+//= https://www.rfc-editor.org/rfc/rfc6455#section-4.1
+//= type=test
+//# The request MUST include a header field with the name |Sec-WebSocket-Version|. The value of this header
+//# field MUST be 13.
 #[test]
 fn the_request_is_what_the_rfc_demands() {
     let mut opening = open(
@@ -47,6 +64,10 @@ fn the_request_is_what_the_rfc_demands() {
     assert_eq!(text, expected);
 }
 
+//= https://www.rfc-editor.org/rfc/rfc6455#section-4.1
+//= type=test
+//# The value of this header field MUST be a nonce consisting of a randomly selected 16-byte value that has been
+//# base64-encoded (see Section 4 of [RFC4648]). The nonce MUST be selected randomly for each connection.
 #[test]
 fn keys_are_sixteen_bytes_fresh_for_each_seed_and_the_same_for_the_same_seed() {
     let key = |seed| {
@@ -132,6 +153,21 @@ fn compression_is_what_the_server_says_in_headers_that_may_be_repeated_and_quote
     assert_eq!((parameters.client_max_window_bits, parameters.server_no_context_takeover), (10, true));
 }
 
+//= https://www.rfc-editor.org/rfc/rfc6455#section-4.1
+//= type=test
+//# If the response lacks an |Upgrade| header field or the |Upgrade| header field contains a value that is not
+//# an ASCII case-insensitive match for the value "websocket", the client MUST _Fail the WebSocket Connection_.
+//= https://www.rfc-editor.org/rfc/rfc6455#section-4.1
+//= type=test
+//# If the response lacks a |Connection| header field or the |Connection| header field doesn't contain a token
+//# that is an ASCII case-insensitive match for the value "Upgrade", the client MUST _Fail the WebSocket
+//# Connection_.
+//= https://www.rfc-editor.org/rfc/rfc6455#section-4.1
+//= type=test
+//# If the response lacks a |Sec-WebSocket-Accept| header field or the |Sec-WebSocket-Accept| contains a value
+//# other than the base64-encoded SHA-1 of the concatenation of the |Sec-WebSocket-Key| (as a string, not
+//# base64-decoded) with the string "258EAFA5-E914-47DA-95CA-C5AB0DC85B11" but ignoring any leading and trailing
+//# whitespace, the client MUST _Fail the WebSocket Connection_.
 #[test]
 fn every_check_of_the_answer_fails_for_its_own_reason() {
     use HandshakeError as E;
@@ -179,6 +215,20 @@ fn a_server_of_another_protocol_is_not_waited_for_and_shown_by_what_it_said() {
     }
 }
 
+//= https://www.rfc-editor.org/rfc/rfc6455#section-4.1
+//= type=test
+//# If the response includes a |Sec-WebSocket-Extensions| header field and this header field indicates the use
+//# of an extension that was not present in the client's handshake (the server has indicated an extension not
+//# requested by the client), the client MUST _Fail the WebSocket Connection_.
+//= https://www.rfc-editor.org/rfc/rfc6455#section-4.1
+//= type=test
+//# If the response includes a |Sec-WebSocket-Protocol| header field and this header field indicates the use of
+//# a subprotocol that was not present in the client's handshake (the server has indicated a subprotocol not
+//# requested by the client), the client MUST _Fail the WebSocket Connection_.
+//= https://www.rfc-editor.org/rfc/rfc6455#section-9.1
+//= type=test
+//# If a value is received by either the client or the server during negotiation that does not conform to the
+//# ABNF below, the recipient of such malformed data MUST immediately _Fail the WebSocket Connection_.
 #[test]
 fn unrequested_extensions_and_subprotocols_fail() {
     let with = |header: &str| broken(|text| text.replace("\r\n\r\n", &format!("\r\n{header}\r\n\r\n")));

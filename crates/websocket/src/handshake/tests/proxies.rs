@@ -42,6 +42,10 @@ fn an_http_proxy_is_asked_for_a_tunnel_and_then_the_server_through_it() {
     }
 }
 
+//= https://www.rfc-editor.org/rfc/rfc6455#section-4.1
+//= type=test
+//# If the connection could not be opened, either because a direct connection failed or because any proxy used
+//# returned an error, then the client MUST _Fail the WebSocket Connection_ and abort the connection attempt.
 #[test]
 fn an_http_proxy_that_refuses_is_named_with_its_status() {
     let mut opening = through("ws://example.com", "proxy:3128");

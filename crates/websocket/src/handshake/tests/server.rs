@@ -40,6 +40,10 @@ fn refused(options: AcceptOptions, change: impl Fn(&str) -> String) -> (RequestE
     }
 }
 
+//= https://www.rfc-editor.org/rfc/rfc6455#section-4.2.2
+//= type=test
+//# If the server chooses to accept the incoming connection, it MUST reply with a valid HTTP response indicating
+//# the following.
 #[test]
 fn the_example_of_the_rfc_is_accepted_however_it_is_split() {
     for seed in 0..200 {
@@ -89,6 +93,20 @@ fn the_session_writes_the_response_before_anything_else() {
     assert!(wire.ends_with(&[b"\r\n\r\n", HELLO].concat()));
 }
 
+//= https://www.rfc-editor.org/rfc/rfc6455#section-4.2.1
+//= type=test
+//# the server MUST stop processing the client's handshake and return an HTTP response with an appropriate error
+//# code (such as 400 Bad Request).
+//= https://www.rfc-editor.org/rfc/rfc6455#section-4.2.2
+//= type=test
+//# If this version does not match a version understood by the server, the server MUST abort the WebSocket
+//# handshake described in this section and instead send an appropriate HTTP error code (such as 426 Upgrade
+//# Required) and a |Sec-WebSocket-Version| header field indicating the version(s) the server is capable of
+//# understanding.
+//= https://www.rfc-editor.org/rfc/rfc6455#section-9.1
+//= type=test
+//# If a value is received by either the client or the server during negotiation that does not conform to the
+//# ABNF below, the recipient of such malformed data MUST immediately _Fail the WebSocket Connection_.
 #[test]
 fn what_is_no_request_for_a_websocket_is_answered_by_its_status() {
     let check = |from: &str, to: &str, expected: RequestError, status: &str| {
@@ -142,6 +160,14 @@ fn a_client_of_another_protocol_is_answered_at_once_and_shown_by_what_it_said() 
     }
 }
 
+//= https://www.rfc-editor.org/rfc/rfc6455#section-4.2.2
+//= type=test
+//# If the server does not wish to accept this connection, it MUST return an appropriate HTTP error code (e.g.,
+//# 403 Forbidden) and abort the WebSocket handshake described in this section.
+//= https://www.rfc-editor.org/rfc/rfc6455#section-10.2
+//= type=test
+//# If the origin indicated is unacceptable to the server, then it SHOULD respond to the WebSocket handshake
+//# with a reply containing HTTP 403 Forbidden status code.
 #[test]
 fn pages_of_other_origins_may_not_connect() {
     let listed = || vec!["HTTPS://example.com".to_owned()];
@@ -168,6 +194,10 @@ fn pages_of_other_origins_may_not_connect() {
     }
 }
 
+//= https://www.rfc-editor.org/rfc/rfc6455#section-4.2.2
+//= type=test
+//# The value chosen MUST be derived from the client's handshake, specifically by selecting one of the values
+//# from the |Sec-WebSocket-Protocol| field that the server is willing to use for this connection (if any).
 #[test]
 fn the_application_chooses_subprotocol_and_headers() {
     let mut accepting = accepting(AcceptOptions::new());
@@ -203,6 +233,9 @@ fn the_application_refuses_by_a_status() {
     );
 }
 
+//= https://www.rfc-editor.org/rfc/rfc6455#section-4.2.2
+//= type=test
+//# Extensions not listed by the client MUST NOT be listed.
 #[test]
 fn compression_is_agreed_on_unless_it_is_off_or_no_offer_is_acceptable() {
     for (offer, enabled, expected) in [

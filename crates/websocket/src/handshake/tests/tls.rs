@@ -100,6 +100,10 @@ fn carry(from: &mut Session, to: &mut Session) -> usize {
     output.len()
 }
 
+//= https://www.rfc-editor.org/rfc/rfc6455#section-4.1
+//= type=test
+//# If /secure/ is true, the client MUST perform a TLS handshake over the connection after opening the
+//# connection and before sending the handshake data
 #[test]
 fn a_client_and_a_server_speak_through_tls_however_the_bytes_are_split() {
     for seed in 0..20 {
@@ -149,6 +153,9 @@ fn a_certificate_that_is_not_trusted_fails_and_the_server_is_told() {
     assert!(!error.is_transient());
 }
 
+//= https://www.rfc-editor.org/rfc/rfc6455#section-4.1
+//= type=test
+//# Clients MUST use the Server Name Indication extension in the TLS handshake
 #[test]
 fn a_certificate_for_another_name_fails_unless_that_name_is_asked_for() {
     let error = both(request("wss://other.test/").tls(trusting()), server_config(&[]), 1).unwrap_err();

@@ -11,6 +11,11 @@ fn closed(connection: &Connection) -> &Closed {
     connection.closed().expect("the connection is over")
 }
 
+//= https://www.rfc-editor.org/rfc/rfc6455#section-5.5.1
+//= type=test
+//# The server MUST close the underlying TCP connection immediately; the client SHOULD wait for the server to
+//# close the connection but MAY close the connection at any time after sending and receiving a Close message,
+//# e.g., if it has not received a TCP Close from the server in a reasonable time period.
 #[test]
 fn a_client_that_closes_waits_for_the_answer_and_then_for_the_server_to_end_the_transport() {
     let mut connection = client();
@@ -30,6 +35,11 @@ fn a_client_that_closes_waits_for_the_answer_and_then_for_the_server_to_end_the_
     assert_eq!(connection.transport(), Transport::Drop);
 }
 
+//= https://www.rfc-editor.org/rfc/rfc6455#section-5.5.1
+//= type=test
+//# The server MUST close the underlying TCP connection immediately; the client SHOULD wait for the server to
+//# close the connection but MAY close the connection at any time after sending and receiving a Close message,
+//# e.g., if it has not received a TCP Close from the server in a reasonable time period.
 #[test]
 fn a_server_shuts_the_transport_down_first_once_both_close_frames_are_through() {
     let mut connection = server();
@@ -42,6 +52,10 @@ fn a_server_shuts_the_transport_down_first_once_both_close_frames_are_through() 
     assert_eq!((closed.cause, closed.received.unwrap().reason), (Cause::Peer, "done".to_owned()));
 }
 
+//= https://www.rfc-editor.org/rfc/rfc6455#section-5.5.1
+//= type=test
+//# If an endpoint receives a Close frame and did not previously send a Close frame, the endpoint MUST send a
+//# Close frame in response.
 #[test]
 fn a_close_is_answered_once_without_further_calls_and_without_a_code_if_it_had_none() {
     let mut connection = client();
@@ -54,6 +68,15 @@ fn a_close_is_answered_once_without_further_calls_and_without_a_code_if_it_had_n
     assert_eq!((closed.code(), closed.cause.clone(), closed.is_clean()), (1005, Cause::Peer, true));
 }
 
+//= https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1
+//= type=test
+//# 1005 is a reserved value and MUST NOT be set as a status code in a Close control frame by an endpoint.
+//= https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1
+//= type=test
+//# 1006 is a reserved value and MUST NOT be set as a status code in a Close control frame by an endpoint.
+//= https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1
+//= type=test
+//# 1015 is a reserved value and MUST NOT be set as a status code in a Close control frame by an endpoint.
 #[test]
 fn every_valid_code_is_echoed_and_every_other_fails_the_connection() {
     for code in
@@ -69,6 +92,10 @@ fn every_valid_code_is_echoed_and_every_other_fails_the_connection() {
     }
 }
 
+//= https://www.rfc-editor.org/rfc/rfc6455#section-5.5.1
+//= type=test
+//# If there is a body, the first two bytes of the body MUST be a 2-byte unsigned integer (in network byte
+//# order) representing a status code with value /code/ defined in Section 7.4.
 #[test]
 fn a_close_of_one_byte_or_with_a_reason_that_is_not_utf8_fails_the_connection() {
     assert_violation(&frame(CLOSE, &[3]), Violation::CloseOneByte);
@@ -115,6 +142,10 @@ fn the_answer_to_our_close_is_found_behind_any_number_of_unread_messages() {
     assert_eq!(connection.statistics().messages_discarded, 3994);
 }
 
+//= https://www.rfc-editor.org/rfc/rfc6455#section-7.2.1
+//= type=test
+//# If at any point the underlying transport layer connection is unexpectedly lost, the client MUST _Fail the
+//# WebSocket Connection_.
 #[test]
 fn the_end_of_the_transport_without_a_close_is_no_clean_end() {
     for (bytes, inside_message) in [
@@ -218,6 +249,14 @@ fn a_violation_while_closing_is_the_cause_and_sends_no_second_close() {
     assert_eq!(outcome(&mut connection).cause, Cause::Violation { what: Violation::ReservedOpcode(3) });
 }
 
+//= https://www.rfc-editor.org/rfc/rfc6455#section-7.1.7
+//= type=test
+//# the endpoint SHOULD send a Close frame with an appropriate status code (Section 7.4) before proceeding to
+//# _Close the WebSocket Connection_.
+//= https://www.rfc-editor.org/rfc/rfc6455#section-7.1.7
+//= type=test
+//# An endpoint MUST NOT continue to attempt to process data (including a responding Close frame) from the
+//# remote endpoint after being instructed to _Fail the WebSocket Connection_.
 #[test]
 fn after_failing_we_shut_the_transport_down_and_ignore_the_peer_until_it_ends_or_the_deadline() {
     for role in [Role::Client, Role::Server] {

@@ -2,6 +2,14 @@
 
 use super::*;
 
+//= https://www.rfc-editor.org/rfc/rfc6455#section-5.5.2
+//= type=test
+//# Upon receipt of a Ping frame, an endpoint MUST send a Pong frame in response, unless it already received a
+//# Close frame.
+//= https://www.rfc-editor.org/rfc/rfc6455#section-5.5.3
+//= type=test
+//# A Pong frame sent in response to a Ping frame must have identical "Application data" as found in the message
+//# body of the Ping frame being replied to.
 #[test]
 fn pings_are_answered_in_order_with_their_payload() {
     let mut connection = server();
@@ -12,6 +20,10 @@ fn pings_are_answered_in_order_with_their_payload() {
     assert_eq!(written(&mut connection), pongs);
 }
 
+//= https://www.rfc-editor.org/rfc/rfc6455#section-5.5.3
+//= type=test
+//# If an endpoint receives a Ping frame and has not yet sent Pong frame(s) in response to previous Ping
+//# frame(s), the endpoint MAY elect to send a Pong frame for only the most recently processed Ping frame.
 #[test]
 fn a_flood_of_pings_whose_pongs_are_not_read_takes_bounded_memory_and_the_latest_is_answered() {
     let mut connection = client();

@@ -17,6 +17,11 @@ fn assert_exceeds(connection: &mut Connection, bytes: &[u8], limit: Limit, allow
     assert_eq!(outcome(connection).cause, Cause::LimitExceeded { limit, allowed });
 }
 
+//= https://www.rfc-editor.org/rfc/rfc6455#section-10.4
+//= type=test
+//# Implementations that have implementation- and/or platform-specific limitations regarding the frame size or
+//# total message size after reassembly from multiple frames MUST protect themselves against exceeding those
+//# limits.
 #[test]
 fn a_frame_that_is_too_long_fails_by_its_head_before_memory_is_reserved() {
     let mut connection = limited(Limits { frame: 1000, ..Limits::default() });
@@ -30,6 +35,11 @@ fn a_frame_that_is_too_long_fails_by_its_head_before_memory_is_reserved() {
     assert!(connection.input().capacity() < 1 << 20);
 }
 
+//= https://www.rfc-editor.org/rfc/rfc6455#section-10.4
+//= type=test
+//# Implementations that have implementation- and/or platform-specific limitations regarding the frame size or
+//# total message size after reassembly from multiple frames MUST protect themselves against exceeding those
+//# limits.
 #[test]
 fn a_message_that_is_too_long_fails_by_the_head_of_the_frame_that_makes_it_so() {
     let limits = Limits { message: 100, ..Limits::default() };

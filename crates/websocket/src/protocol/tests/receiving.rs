@@ -2,6 +2,9 @@
 
 use super::*;
 
+//= https://www.rfc-editor.org/rfc/rfc6455#section-6.2
+//= type=test
+//# A server MUST remove masking for data frames received from a client as described in Section 5.3.
 #[test]
 fn messages_of_every_length_encoding_arrive_in_order_on_either_side() {
     for length in [0, 1, 125, 126, 127, 65_535, 65_536, 70_000] {
@@ -15,6 +18,12 @@ fn messages_of_every_length_encoding_arrive_in_order_on_either_side() {
     }
 }
 
+//= https://www.rfc-editor.org/rfc/rfc6455#section-5.4
+//= type=test
+//# An endpoint MUST be capable of handling control frames in the middle of a fragmented message.
+//= https://www.rfc-editor.org/rfc/rfc6455#section-5.4
+//= type=test
+//# Clients and servers MUST support receiving both fragmented and unfragmented messages.
 #[test]
 fn a_fragmented_message_arrives_whole_and_controls_between_its_fragments_are_handled_at_once() {
     let mut connection = client();
@@ -39,6 +48,12 @@ fn fragments_are_handed_out_as_their_frames_come() {
     assert_eq!((&*last.data, last.first, last.last), (&text[1..], false, true));
 }
 
+//= https://www.rfc-editor.org/rfc/rfc6455#section-5.1
+//= type=test
+//# The server MUST close the connection upon receiving a frame that is not masked.
+//= https://www.rfc-editor.org/rfc/rfc6455#section-5.1
+//= type=test
+//# A client MUST close a connection if it detects a masked frame.
 #[test]
 fn masks_on_the_wrong_side_fail_the_connection() {
     assert_violation(&masked(TEXT, b"")[..2], Violation::MaskedFrame);
@@ -50,6 +65,19 @@ fn masks_on_the_wrong_side_fail_the_connection() {
     }
 }
 
+//= https://www.rfc-editor.org/rfc/rfc6455#section-5.2
+//= type=test
+//# If a nonzero value is received and none of the negotiated extensions defines the meaning of such a nonzero
+//# value, the receiving endpoint MUST _Fail the WebSocket Connection_.
+//= https://www.rfc-editor.org/rfc/rfc6455#section-5.2
+//= type=test
+//# If an unknown opcode is received, the receiving endpoint MUST _Fail the WebSocket Connection_.
+//= https://www.rfc-editor.org/rfc/rfc6455#section-5.2
+//= type=test
+//# in all cases, the minimal number of bytes MUST be used to encode the length
+//= https://www.rfc-editor.org/rfc/rfc6455#section-5.2
+//= type=test
+//# the most significant bit MUST be 0
 #[test]
 fn reserved_bits_opcodes_and_lengths_fail_the_connection_at_the_byte_that_shows_them() {
     assert_violation(&[TEXT | 0x40], Violation::ReservedBit);
@@ -62,6 +90,13 @@ fn reserved_bits_opcodes_and_lengths_fail_the_connection_at_the_byte_that_shows_
     assert_violation(&[BINARY, 127, 255, 0, 0, 0, 0, 0, 0, 0], Violation::LengthOutOfRange);
 }
 
+//= https://www.rfc-editor.org/rfc/rfc6455#section-5.4
+//= type=test
+//# The fragments of one message MUST NOT be interleaved between the fragments of another message unless an
+//# extension has been negotiated that can interpret the interleaving.
+//= https://www.rfc-editor.org/rfc/rfc6455#section-5.5
+//= type=test
+//# All control frames MUST have a payload length of 125 bytes or less and MUST NOT be fragmented.
 #[test]
 fn fragments_out_of_order_and_broken_controls_fail_the_connection() {
     assert_violation(&[GOES_ON], Violation::StrayContinuation);
@@ -75,6 +110,13 @@ fn fragments_out_of_order_and_broken_controls_fail_the_connection() {
     assert_violation(&[PONG, 126], Violation::ControlTooLong);
 }
 
+//= https://www.rfc-editor.org/rfc/rfc6455#section-5.6
+//= type=test
+//# the whole message MUST contain valid UTF-8.
+//= https://www.rfc-editor.org/rfc/rfc6455#section-8.1
+//= type=test
+//# When an endpoint is to interpret a byte stream as UTF-8 but finds that the byte stream is not, in fact, a
+//# valid UTF-8 stream, that endpoint MUST _Fail the WebSocket Connection_.
 #[test]
 fn text_that_is_not_utf8_fails_at_its_first_impossible_byte_though_frame_and_message_are_incomplete() {
     // The cases 6.4 of Autobahn: U+110000 in the middle of one frame, and of a fragment.

@@ -3,6 +3,16 @@
 use super::*;
 use crate::Error;
 
+//= https://www.rfc-editor.org/rfc/rfc6455#section-5.1
+//= type=test
+//# a client MUST mask all frames that it sends to the server
+//= https://www.rfc-editor.org/rfc/rfc6455#section-5.1
+//= type=test
+//# A server MUST NOT mask any frames that it sends to the client.
+//= https://www.rfc-editor.org/rfc/rfc6455#section-5.3
+//= type=test
+//# When preparing a masked frame, the client MUST pick a fresh masking key from the set of allowed 32-bit
+//# values.
 #[test]
 fn clients_mask_every_frame_with_a_fresh_mask_and_servers_none() {
     let mut client = client();
@@ -33,6 +43,9 @@ fn masks_are_a_function_of_the_seed_alone() {
     assert_ne!(output(SEED), output([8; 32]));
 }
 
+//= https://www.rfc-editor.org/rfc/rfc6455#section-5.2
+//= type=test
+//# in all cases, the minimal number of bytes MUST be used to encode the length
 #[test]
 fn every_length_is_encoded_in_the_fewest_bytes() {
     for (length, head) in [
@@ -48,6 +61,13 @@ fn every_length_is_encoded_in_the_fewest_bytes() {
     }
 }
 
+//= https://www.rfc-editor.org/rfc/rfc6455#section-6.1
+//= type=test
+//# The opcode (frame-opcode) of the first frame containing the data MUST be set to the appropriate value from
+//# Section 5.2 for data that is to be interpreted by the recipient as text or binary data.
+//= https://www.rfc-editor.org/rfc/rfc6455#section-6.1
+//= type=test
+//# The FIN bit (frame-fin) of the last frame containing the data MUST be set to 1 as defined in Section 5.2.
 #[test]
 fn fragments_are_continuations_between_which_only_controls_go_out() {
     let mut connection = client();
@@ -92,6 +112,9 @@ fn senders_are_told_to_wait_while_the_output_is_full() {
     assert!(!connection.write_buffer_is_full());
 }
 
+//= https://www.rfc-editor.org/rfc/rfc6455#section-5.5.1
+//= type=test
+//# The application MUST NOT send any more data frames after sending a Close frame.
 #[test]
 fn nothing_can_be_sent_once_closing_and_the_outcome_is_the_error_afterwards() {
     let mut connection = client();
