@@ -286,28 +286,29 @@ impl Sim {
     }
 
     /// Sets how long a segment takes from host to host. Each draws from the range; the dull choice is its beginning.
-    /// Default: 0.5 to 2 ms. A range of one value asks no choice.
+    /// At most 30 s. Default: 0.5 to 2 ms. A range of one value asks no choice.
     ///
     /// # Panics
     ///
-    /// Where the range ends before it begins.
+    /// Where the range ends before it begins, or beyond 30 s: TCP would give up on what is on its way for so long, and
+    /// that is not simulated.
     pub fn latency(&mut self, range: RangeInclusive<Duration>) -> &mut Self {
         self.config.latency = latency_range(range);
         self
     }
 
-    /// Sets how long a segment takes between two hosts, both ways.
+    /// Sets how long a segment takes between two hosts, both ways; otherwise as [`latency`](Self::latency).
     ///
     /// # Panics
     ///
-    /// Where the range ends before it begins.
+    /// As [`latency`](Self::latency).
     pub fn link_latency(&mut self, a: &str, b: &str, range: RangeInclusive<Duration>) -> &mut Self {
         self.config.link_latencies.push((a.to_owned(), b.to_owned(), latency_range(range)));
         self
     }
 
     /// Sets how long sent data may stay unacknowledged before its connection fails with `TimedOut`. Default: Linux's,
-    /// about 15 minutes (924.6 s).
+    /// about 15 minutes (924.6 s). What is merely on its way, however slowly, does not count: keep it above a round trip.
     pub fn user_timeout(&mut self, timeout: Duration) -> &mut Self {
         self.config.user_timeout = Some(timeout);
         self
@@ -432,8 +433,16 @@ fn start_thread<O: MainResult>(
     run.executor.mark_host_main(task.expect("memory for the stack of a main"));
 }
 
+/// The longest latency, and by how much a link may be slowed: a round trip of both stays below the 127 s after which Linux
+/// gives up on a SYN.
+pub(crate) const LATENCY_MAX: Duration = Duration::from_secs(30);
+
 fn latency_range(range: RangeInclusive<Duration>) -> LatencyRange {
     let (min, max) = range.into_inner();
     assert!(min <= max, "a latency range begins at its shortest latency: {min:?} is longer than {max:?}");
+    assert!(
+        max <= LATENCY_MAX,
+        "a latency of {max:?}: at most {LATENCY_MAX:?}, as TCP gives up on longer ones"
+    );
     LatencyRange { min, max }
 }

@@ -9,7 +9,7 @@ use super::what::{Crash, What};
 use crate::context;
 use crate::net::HostId;
 use crate::run::Run;
-use crate::sim::nanos;
+use crate::sim::{LATENCY_MAX, nanos};
 
 /// Makes faults by hand: what happens in a run when a test's task or thread says so, beside what is drawn.
 ///
@@ -100,9 +100,18 @@ impl Weather {
         undo(&run, |what| what == What::Hold { a, b } || what == What::Hold { a: b, b: a });
     }
 
-    /// Makes segments between two hosts take longer, by `by`, until [`heal`](Self::heal).
+    /// Makes segments between two hosts take longer, by `by` of at most 30 s, until [`heal`](Self::heal).
+    ///
+    /// # Panics
+    ///
+    /// Where `by` is longer: TCP would give up on what is on its way for so long, and that is not simulated. A link on
+    /// which nothing arrives is [`hold`](Self::hold).
     #[track_caller]
     pub fn slow(&self, a: &str, b: &str, by: Duration) {
+        assert!(
+            by <= LATENCY_MAX,
+            "`Weather::slow` by {by:?}: at most {LATENCY_MAX:?}; for longer, use `hold`"
+        );
         self.between(a, b, |a, b| What::Slow { a, b, by: nanos(by) });
     }
 

@@ -11,19 +11,18 @@ use std::time::Duration;
 use rand_chacha::ChaCha8Rng;
 
 use super::driver::{Spell, State};
+use super::scale::Scale;
 use super::what::{Crash, What};
 use super::{Faults, Kind};
 use crate::choices::{Choices, LaneId, below};
 use crate::net::{HostId, Nanos};
 use crate::sim::{HostPlan, nanos};
 
-/// Times are drawn in steps of a factor of about 1.19 (a quarter of an octave), so that shrinking has small numbers to
-/// work on: pick 0 is the shortest.
-const STEPS_PER_OCTAVE: u32 = 4;
-const SHORTEST: Nanos = 50_000;
+/// When faults begin and how long they last.
+const TIMES: Scale = Scale::from(50_000);
 
-/// Times between the hosts of a swizzle: up to 6.5 s.
-const SWIZZLE_STEPS: u32 = 17 * STEPS_PER_OCTAVE + 1;
+/// In a swizzle, hosts are clogged within this time, and let go within another.
+const SWIZZLE_MAX: Duration = Duration::from_millis(6_554);
 
 /// By how much a slow link is slower: 1.6 ms, times 4 each.
 const DELAYS: [Nanos; 7] =
@@ -148,9 +147,9 @@ impl Draft<'_> {
         let begins = self.begins();
         let lasts = match what.is_sudden() {
             true => 0,
-            false => time(self.asking.ask("lasts", steps(self.faults.last_max))),
+            false => TIMES.time(self.asking.ask("lasts", TIMES.steps(self.faults.last_max))),
         };
-        vec![self.spell(what, begins, begins + lasts)]
+        vec![self.spell(what, begins, begins.saturating_add(lasts))]
     }
 
     fn what(&mut self, kind: Kind) -> What {
@@ -198,7 +197,7 @@ impl Draft<'_> {
 
     fn begins(&mut self) -> Nanos {
         let max = self.faults.until.map_or(self.faults.begin_max, |until| until.min(self.faults.begin_max));
-        time(self.asking.ask("begins", steps(max)))
+        TIMES.time(self.asking.ask("begins", TIMES.steps(max)))
     }
 
     fn spell(&self, what: What, begins: Nanos, ends: Nanos) -> Spell {
@@ -206,34 +205,28 @@ impl Draft<'_> {
         Spell { what, begins, ends: ends.max(begins), state: State::Coming }
     }
 
-    /// Clogs a part of the hosts, one after the other, and then lets them go in another order.
+    /// Clogs a part of the hosts, one after the other, and then lets them go in another order: each in half of the time that
+    /// faults last at most.
     fn swizzle(mut self) -> Vec<Spell> {
         let clogged: Vec<usize> = (0..self.hosts.len())
             .filter(|&host| self.asking.ask(&format!("clogs {}", self.hosts[host].name), 2) == 1)
             .collect();
         let begins = self.begins();
+        let steps = TIMES.steps((self.faults.last_max / 2).min(SWIZZLE_MAX));
         let mut after = |what: &str, host: usize| {
-            time(self.asking.ask(&format!("{what} {}", self.hosts[host].name), SWIZZLE_STEPS))
+            TIMES.time(self.asking.ask(&format!("{what} {}", self.hosts[host].name), steps))
         };
-        let stops: Vec<Nanos> = clogged.iter().map(|&host| begins + after("stops", host)).collect();
+        let stops: Vec<Nanos> =
+            clogged.iter().map(|&host| begins.saturating_add(after("stops", host))).collect();
         let last = stops.iter().copied().max().unwrap_or(begins);
-        let goes_on: Vec<Nanos> = clogged.iter().map(|&host| last + after("restores", host)).collect();
+        let goes_on: Vec<Nanos> =
+            clogged.iter().map(|&host| last.saturating_add(after("restores", host))).collect();
         let times = stops.into_iter().zip(goes_on);
         let spells = clogged.into_iter().zip(times).map(|(host, (stops, goes_on))| {
             self.spell(What::Clog { host: HostId::new(host) }, stops, goes_on)
         });
         spells.collect()
     }
-}
-
-fn steps(max: Duration) -> u32 {
-    let octaves = (nanos(max).max(SHORTEST) / SHORTEST).ilog2();
-    octaves * STEPS_PER_OCTAVE + 1
-}
-
-fn time(step: u32) -> Nanos {
-    let octave = SHORTEST << (step / STEPS_PER_OCTAVE);
-    octave + octave * Nanos::from(step % STEPS_PER_OCTAVE) / Nanos::from(STEPS_PER_OCTAVE)
 }
 
 #[cfg(test)]
@@ -312,6 +305,34 @@ mod tests {
     }
 
     #[test]
+    fn no_fault_begins_later_or_lasts_longer_than_was_said() {
+        let (begin, last) = (Duration::from_millis(10), Duration::from_millis(20));
+        for seed in 0..300 {
+            let faults = Faults::all().half_open().crashes().begin_max(begin).last_max(last);
+            let spells = seeded(&faults, seed).spells;
+            let is_clog = |spell: &&Spell| matches!(spell.what, What::Clog { .. });
+            for spell in spells.iter().filter(|spell| !is_clog(spell)) {
+                assert!(
+                    spell.begins <= nanos(begin) && spell.ends - spell.begins <= nanos(last),
+                    "{spell:?}"
+                );
+            }
+            // The hosts of a swizzle are clogged one by one: it is a fault as a whole.
+            for spell in spells.iter().filter(is_clog) {
+                assert!(spell.ends <= nanos(begin + last), "{spell:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_longest_times_there_are_can_be_drawn() {
+        let faults = Faults::all().half_open().crashes().begin_max(Duration::MAX).last_max(Duration::MAX);
+        for seed in 0..1000 {
+            assert!(seeded(&faults, seed).spells.iter().all(|spell| spell.begins <= spell.ends));
+        }
+    }
+
+    #[test]
     fn only_servers_crash() {
         for seed in 0..100 {
             for spell in seeded(&Faults::none().crashes(), seed).spells {
@@ -328,15 +349,5 @@ mod tests {
         let alone = sim.into_parts().2;
         let spells = (0..50).flat_map(|seed| draw(&faults, &mut Choices::seeded(seed), &alone).spells);
         assert!(spells.into_iter().all(|spell| matches!(spell.what, What::Pause { .. })));
-    }
-
-    #[test]
-    fn times_grow_with_their_pick_and_stay_below_the_bound() {
-        let max = Duration::from_secs(30);
-        let times: Vec<Nanos> = (0..steps(max)).map(time).collect();
-        assert!(times.is_sorted());
-        assert_eq!(times[0], SHORTEST);
-        assert!(*times.last().expect("at least one") <= nanos(max));
-        assert!(*times.last().expect("at least one") > nanos(max) / 2);
     }
 }

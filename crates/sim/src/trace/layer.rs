@@ -16,7 +16,7 @@ use std::sync::OnceLock;
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
-use tracing::subscriber::Interest;
+use tracing::subscriber::{Interest, NoSubscriber};
 use tracing::{Dispatch, Event, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, SubscriberExt};
@@ -58,8 +58,14 @@ fn formatting(format: impl FnOnce(&mut Fields)) -> Fields {
 
 /// The process's subscriber for runs.
 pub(crate) fn dispatch() -> &'static Dispatch {
-    static DISPATCH: OnceLock<Dispatch> = OnceLock::new();
-    DISPATCH.get_or_init(|| Dispatch::new(tracing_subscriber::registry().with(TankLayer)))
+    static DISPATCH: OnceLock<(Dispatch, Dispatch)> = OnceLock::new();
+    // Where there is one dispatcher only, `tracing` asks the one of the thread that comes by a call site first, once and for
+    // all: a thread that simulates nothing has none, and the call site would be off in every later run. Of two it asks both.
+    let make = || {
+        let tank = Dispatch::new(tracing_subscriber::registry().with(TankLayer));
+        (tank, Dispatch::new(NoSubscriber::new()))
+    };
+    &DISPATCH.get_or_init(make).0
 }
 
 /// Leaves `spans`, the innermost first: their thread suspends.
