@@ -1,0 +1,33 @@
+//! Events of `tracing` in the trace of a run, whoever came by their call sites before. A process of its own: `tracing` asks
+//! once a process whether a call site is on.
+
+use std::fs;
+use std::path::Path;
+
+use wavetank::{Sim, Sweep};
+
+fn code_under_test(number: u32) {
+    tracing::info!(number, "works");
+}
+
+/// A sweep whose recordings lie in a workspace of their own.
+fn sweep(name: &str) -> Sweep {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("call_sites");
+    fs::create_dir_all(&folder).expect("writable");
+    fs::write(folder.join("Cargo.lock"), "").expect("writable");
+    Sweep::new(format!("call_sites::{name}"), folder).seeds(1)
+}
+
+#[test]
+fn a_call_site_that_was_reached_outside_of_a_run_first_is_in_the_trace_of_a_later_run() {
+    sweep("something_else").run(|sim: &mut Sim| sim.client("client", async |_| {}));
+    code_under_test(1);
+    let found = sweep("the_code_under_test").finds("look at the trace").find(|sim: &mut Sim| {
+        sim.client("client", async |_| {
+            code_under_test(2);
+            panic!("look at the trace");
+        });
+    });
+    let trace = found.trace().render();
+    assert!(trace.contains("| works number=2"), "{trace}");
+}
