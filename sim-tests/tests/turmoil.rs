@@ -61,8 +61,8 @@ mod migration {
 
     #[test]
     #[expect(clippy::disallowed_methods, reason = "a test as people write them for turmoil")]
-    fn turmoil_alone_finds_nothing_in_a_hundred_seeds() {
-        for seed in 0..100 {
+    fn turmoil_alone_finds_nothing_in_a_thousand_seeds() {
+        for seed in 0..1000 {
             let mut builder = turmoil::Builder::new();
             let mut sim = builder.max_message_latency(LATENCY).rng_seed(seed).build();
             sim.host("bank", || async {
@@ -408,5 +408,18 @@ mod oracles {
         let report = report.downcast_ref::<String>().expect("a report");
         assert!(report.contains("no-client is not set up to run"), "{report}");
         assert!(report.contains("the test has no client"), "{report}");
+    }
+
+    #[test]
+    fn a_hook_that_steps_the_simulation_is_refused() {
+        let steps = |sim: &mut TurmoilSim| {
+            idle_host(sim, "server");
+            sim.client("client", async |_: TurmoilHost| Ok(()));
+            sim.before_each_step(|turmoil| drop(turmoil.step()));
+        };
+        let found = std::panic::catch_unwind(|| find("steps", steps));
+        let report = found.expect_err("a mistake of the test, and no bug that it finds");
+        let report = report.downcast_ref::<String>().expect("a report");
+        assert!(report.contains("a hook of `before_each_step` stepped turmoil's simulation"), "{report}");
     }
 }

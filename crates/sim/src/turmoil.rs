@@ -79,7 +79,7 @@
 //! - Time passes in ticks (1 ms), and timers fire on whole milliseconds; idle time is simulated tick by tick.
 //! - The network: a partition loses what is sent in it for good and refuses connects at once; there are no resets but of
 //!   ends with unread bytes; `connect` ends when the peer accepts; buffers are counted in writes. The table
-//!   `sim-tests/tests/conformance/deviations.md` names each behaviour that deviates from Linux.
+//!   `sim-tests/tests/conformance/deviations.md` names what deviates from Linux.
 //! - Datagrams are lost in partitions and by `Builder::fail_rate`, which takes down the whole link, and with it what is on
 //!   its way, until `Builder::repair_rate` mends it at a later message. They overtake each other, are never repeated, and
 //!   nobody is told that one was not wanted. The trace shows what is sent and what is received; that turmoil has dropped

@@ -11,8 +11,10 @@ pub(crate) struct Deviation {
 
 /// Every row, in order.
 pub(crate) fn all() -> impl Iterator<Item = Deviation> {
+    // The first table; the second is of what the suite does not run.
+    let first = include_str!("deviations.md").split("\n## ").next().unwrap_or_default();
     // Below the head of the table and the line under it.
-    let rows = include_str!("deviations.md").lines().filter(|line| line.starts_with('|')).skip(2);
+    let rows = first.lines().filter(|line| line.starts_with('|')).skip(2);
     rows.map(|row| {
         let mut cells = row.trim_matches('|').split(" | ").map(|cell| cell.trim().trim_matches('`'));
         let mut cell = || cells.next().expect("a row has four cells");

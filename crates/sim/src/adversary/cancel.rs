@@ -17,8 +17,8 @@ use crate::trace::{Fact, after};
 /// The latest await at which a future is cancelled.
 const AWAITS_MAX: u32 = 16;
 
-/// Makes `future` one that may be cancelled: the run chooses whether, at which of its awaits, and how long after it.
-/// `None` if it was.
+/// Makes `future` one that may be cancelled: the run chooses whether, at which of its first 16 awaits, and how long after
+/// it. `None` if it was.
 ///
 /// An await counts when a poll of the future returns `Pending`. The future is dropped right there, or when it is next
 /// polled (it was woken: something had been handed to it), or some time later, as by a timeout. The test then says what

@@ -8,6 +8,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use wavetank_runtime::join::panic_message;
 
@@ -104,7 +105,17 @@ fn add_hosts(run: &Run, plan: &mut TurmoilSim, sim: &mut Inner) {
         }
     }
     for prepare in plan.prepare.drain(..) {
+        let before = sim.elapsed();
         prepare(sim);
+        must_not_step(run, "prepare", before, sim);
+    }
+}
+
+/// Fails the run as one that is not set up to run, if a hook has stepped the simulation.
+fn must_not_step(run: &Run, hook: &str, before: Duration, sim: &Inner) {
+    if sim.elapsed() != before {
+        let problem = format!("a hook of `{hook}` stepped turmoil's simulation, which the run does");
+        run.executor.fail(Symptom::new(SymptomKind::Setup, problem));
     }
 }
 
@@ -113,8 +124,13 @@ fn step(run: &Run, plan: &mut TurmoilSim, sim: &mut Inner, faults: &mut FaultDri
     let mut leaving = None;
     loop {
         faults.act(run, sim);
+        let before = sim.elapsed();
         for hook in &mut plan.before_step {
             hook(sim);
+        }
+        must_not_step(run, "before_each_step", before, sim);
+        if run.executor.must_stop() {
+            return;
         }
         run.executor.progress.tick();
         let stepped = sim.step();
