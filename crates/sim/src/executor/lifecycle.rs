@@ -40,6 +40,8 @@ pub(crate) struct Straggler {
     pub(crate) host: HostIndex,
     pub(crate) main: bool,
     pub(crate) runnable: bool,
+    /// It could run, and its host is paused.
+    pub(crate) paused: bool,
     pub(crate) waits: Vec<Waiting>,
     pub(crate) parked_since: Nanos,
 }
@@ -284,6 +286,7 @@ impl Executor {
                 host: slot.host,
                 main: slot.main,
                 runnable: slot.state != State::Parked || slot.withheld_until.is_some(),
+                paused: slot.state == State::Frozen,
                 waits: slot.waits.clone(),
                 parked_since: slot.parked_since,
             })

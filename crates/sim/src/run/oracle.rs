@@ -182,6 +182,9 @@ enum Times {
 }
 
 fn describe(run: &Run, one: &Straggler, times: Times) -> String {
+    if one.paused {
+        return format!("{} could run, but its host is paused", one.name);
+    }
     if one.runnable {
         return format!("{} is able to run", one.name);
     }

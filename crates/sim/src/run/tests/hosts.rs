@@ -485,3 +485,17 @@ fn a_second_run_of_any_weather_is_the_same_run() {
 }
 
 const SEEDS_TWICE: u64 = 300;
+
+#[test]
+fn whoever_could_run_but_for_a_pause_is_reported_so() {
+    let outcome = seeded(1, |sim| {
+        sim.time_limit(Duration::from_secs(60));
+        sim.client("sleeper", async |host: Host| Runtime::sleep(&host, Duration::from_secs(1)).await);
+        sim.server("other", async |host: Host| {
+            host.weather().pause("sleeper");
+            Runtime::sleep(&host, Duration::from_secs(3600)).await;
+        });
+    });
+    let text = symptom(&outcome);
+    assert!(text.contains("sleeper/main could run, but its host is paused"), "{text}");
+}
