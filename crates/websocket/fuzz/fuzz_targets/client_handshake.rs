@@ -3,8 +3,9 @@
 
 use libfuzzer_sys::fuzz_target;
 use wavetank_runtime::Instant;
-use wavetank_websocket::Config;
+use wavetank_websocket::error::{HandshakeError, ProxyError};
 use wavetank_websocket::handshake::{ClientRequest, Opening, Proxies, Proxy, Step};
+use wavetank_websocket::{Config, OpenError};
 
 const NOW: Instant = Instant::from_nanos(1);
 
@@ -40,6 +41,13 @@ fn outcome(way: u8, answer: &[u8], piece: usize) -> String {
             Step::Continue => {}
             Step::Reconnect => return format!("reconnect to {}", opening.endpoint()),
             Step::Done(_, response) => return format!("{response:?}"),
+            // How much of it had come is told too, and differs.
+            Step::Failed(OpenError::Handshake { error: HandshakeError::NotHttp { .. }, .. }) => {
+                return "no HTTP".to_owned();
+            }
+            Step::Failed(OpenError::Proxy { error: ProxyError::Malformed { .. }, .. }) => {
+                return "no proxy".to_owned();
+            }
             Step::Failed(error) => return format!("{error:?}"),
         }
     }

@@ -53,9 +53,8 @@ fn ours(data: &[u8]) -> (Vec<Vec<u8>>, bool) {
 fn theirs(data: &[u8]) -> (Vec<Vec<u8>>, bool) {
     // With the same limits both complain of the same frames.
     let limits = Config::default().limits;
-    let config = WebSocketConfig::default()
-        .max_frame_size(Some(limits.frame))
-        .max_message_size(Some(limits.message));
+    let config =
+        WebSocketConfig::default().max_frame_size(Some(limits.frame)).max_message_size(Some(limits.message));
     let mut socket = WebSocket::from_raw_socket(Wire(Cursor::new(data)), TheirRole::Client, Some(config));
     let mut messages = Vec::new();
     loop {

@@ -3,8 +3,9 @@
 
 use libfuzzer_sys::fuzz_target;
 use wavetank_runtime::Instant;
-use wavetank_websocket::Config;
+use wavetank_websocket::error::RequestError;
 use wavetank_websocket::handshake::{AcceptOptions, AcceptStep, Accepting};
+use wavetank_websocket::{Config, OpenError};
 
 const NOW: Instant = Instant::from_nanos(1);
 
@@ -34,6 +35,11 @@ fn outcome(request: &[u8], piece: usize) -> (String, Vec<u8>) {
                     let output = session.output();
                     let end = output.windows(4).position(|window| window == b"\r\n\r\n");
                     return (format!("{agreed:?}"), output[..end.unwrap() + 4].to_vec());
+                }
+                // How much of it had come is told too, and differs.
+                AcceptStep::Failed(OpenError::Request(RequestError::NotHttp { .. })) => {
+                    let status = accepting.output().split(|byte| *byte == b'\r').next();
+                    return ("no HTTP".to_owned(), status.unwrap_or_default().to_vec());
                 }
                 AcceptStep::Failed(error) => return (format!("{error:?}"), accepting.output().to_vec()),
             }
