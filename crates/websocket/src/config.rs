@@ -53,7 +53,7 @@ pub struct Limits {
     /// behind the data it had in flight. Data beyond is discarded and counted. Default: 16 MiB.
     pub closing_queue_bytes: usize,
     /// How many bytes may wait for the transport before senders have to wait. A message is put there as a whole, so that one
-    /// message may overshoot it. Default: 64 KiB.
+    /// message may overshoot it. 0 counts as 1. Default: 64 KiB.
     pub write_buffer: usize,
     /// How many bytes are read at once. 0 counts as 1. Default: 64 KiB.
     ///
@@ -82,8 +82,8 @@ impl Default for Limits {
 /// Automatic pings, which keep middleboxes awake and find peers that are gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keepalive {
-    /// How long after the opening, or after the previous automatic ping, the next is sent; `None`: never. One is outstanding at
-    /// a time. Default: 20 s.
+    /// How long after the opening, or after the previous automatic ping, the next is sent; `None`: never. Less than 1 ms counts
+    /// as 1 ms. If there is a timeout, one is outstanding at a time. Default: 20 s.
     pub interval: Option<Duration>,
     /// How long the pong may take before the connection fails with 1011; `None`: any time. Default: 20 s.
     ///

@@ -78,9 +78,12 @@ pub enum Transport {
     Drop,
 }
 
-/// A ping that waits for its pong.
+/// A ping that was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct PingId(u64);
+pub struct PingId {
+    number: u64,
+    sent: Instant,
+}
 
 /// An open connection.
 ///
@@ -309,11 +312,13 @@ impl Connection {
     pub fn ping(&mut self, now: Instant) -> Result<PingId, Error> {
         self.check_open()?;
         let payload = self.sender.ping(&mut self.statistics);
-        Ok(self.pings.sent(payload, true, now))
+        Ok(self.pings.sent(payload, now))
     }
 
-    /// Takes the latency of a ping once its pong (or that of a later ping) has come. The latest 1024 are kept until taken.
-    pub fn latency_of(&mut self, ping: PingId) -> Option<Duration> {
+    /// Returns the latency of a ping once its pong, or that of a later ping, has come. If more than 1024 pings are under way, some
+    /// are answered by the pong of a later one only; if more than 1024 pongs have come since, the time of a later one is taken.
+    #[must_use]
+    pub fn latency_of(&self, ping: PingId) -> Option<Duration> {
         self.pings.latency_of(ping)
     }
 
@@ -414,7 +419,7 @@ impl Connection {
                     Due::Nothing => {}
                     Due::Ping => {
                         let payload = self.sender.ping(&mut self.statistics);
-                        self.keepalive.sent(self.pings.sent(payload, false, now), is_paused, now);
+                        self.keepalive.sent(self.pings.sent(payload, now), is_paused, now);
                     }
                     Due::Timeout(timeout) => self.fail(Cause::KeepaliveTimeout { timeout }, now),
                 }

@@ -225,3 +225,23 @@ async fn a_ping_resolves_with_the_time_that_its_pong_took() {
     assert!(latency >= Duration::from_millis(30) && latency < Duration::from_millis(40), "{latency:?}");
     assert_eq!(socket.statistics().latency, Some(latency));
 }
+
+#[tokio::test(start_paused = true)]
+async fn more_pings_than_are_known_by_their_payload_are_all_answered_by_the_pong_of_the_latest() {
+    const PINGS: usize = 1500;
+    let (socket, mut peer) = pair(plain(), 1 << 20).await;
+    let pinging: Vec<_> = (0..PINGS)
+        .map(|_| {
+            let pinger = socket.clone();
+            Tokio.spawn("test", async move { pinger.ping().await })
+        })
+        .collect();
+    let mut latest = Vec::new();
+    for _ in 0..PINGS {
+        latest = peer.frame().await.expect("a ping").payload;
+    }
+    peer.send(&frame(PONG, &latest)).await;
+    for pinging in pinging {
+        pinging.await.expect("no panic").expect("this or a later ping was answered");
+    }
+}

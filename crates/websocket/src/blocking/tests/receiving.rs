@@ -136,3 +136,21 @@ fn pings_tell_the_latency_and_give_up_when_told_to() {
     let closed = client.close(CloseCode::NORMAL, "");
     assert_eq!(pinging(), Err(Error::Closed(closed)));
 }
+
+#[test]
+fn more_pings_than_are_known_by_their_payload_are_all_answered_by_the_pong_of_the_latest() {
+    const PINGS: usize = 1500;
+    let (client, mut peer) = connected(quiet(LONG));
+    let pinger = client.clone();
+    let pinging = spawn(move || pinger.ping());
+    peer.read();
+    for _ in 0..PINGS {
+        assert_eq!(client.ping_timeout(millis(0)), Err(Error::TimedOut));
+    }
+    let mut latest = Vec::new();
+    for _ in 0..PINGS {
+        latest = peer.read().payload;
+    }
+    peer.send(PONG, &latest);
+    pinging().expect("a later ping was answered");
+}

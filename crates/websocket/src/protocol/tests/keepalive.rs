@@ -161,3 +161,16 @@ fn closing_stops_the_keepalive() {
     connection.handle_deadline(at(49));
     assert_eq!(connection.closed().unwrap().cause, Cause::CloseTimeout { timeout: Duration::from_secs(10) });
 }
+
+#[test]
+fn an_interval_of_nothing_is_one_of_a_millisecond() {
+    let keepalive = crate::Keepalive { interval: Some(Duration::ZERO), timeout: None };
+    let mut connection = with(Role::Client, Config { keepalive, ..Config::default() });
+    let mut now = START;
+    for millisecond in 1..100 {
+        now = connection.deadline().expect("a ping is to come");
+        assert_eq!(now, START + Duration::from_millis(millisecond));
+        connection.handle_deadline(now);
+    }
+    assert!(connection.deadline() > Some(now));
+}

@@ -87,3 +87,11 @@ fn a_long_frame_that_is_arriving_gets_a_buffer_of_its_size() {
     let message = connection.recv_message().unwrap();
     assert_eq!((message.as_bytes().len(), message.as_bytes().as_ptr()), (1 << 20, before));
 }
+
+#[test]
+fn a_write_buffer_of_nothing_is_one_of_a_byte() {
+    let mut connection = limited(Limits { write_buffer: 0, ..Limits::default() });
+    assert!(!connection.write_buffer_is_full());
+    connection.ping(START).unwrap();
+    assert!(connection.write_buffer_is_full());
+}
