@@ -34,7 +34,9 @@ impl Default for Config {
 /// Bounds of memory.
 ///
 /// The peer can make a connection hold about `read_buffer + frame` unparsed bytes, and `receive_queue_bytes + message` parsed
-/// ones (one message may exceed the queue: it is read to its end, as nobody could take it otherwise).
+/// ones (one message may exceed the queue: it is read to its end, as nobody could take it otherwise), or
+/// `closing_queue_bytes + message` once it is closing or its transport has ended. Messages are views of the buffers that were
+/// read, some of which are not full: in memory it may be twice that. Each fragment of a message takes up to 256 bytes more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// The longest message to receive, in bytes, after inflating. A longer one fails the connection with 1009, before memory is
@@ -45,15 +47,16 @@ pub struct Limits {
     /// The most fragments of one message to receive. Default: 131,072.
     pub fragments: usize,
     /// How many received pieces (messages, or fragments of them) may wait for the application before reading stops and TCP
-    /// slows the peer down. One read may overshoot it. Default: 1024.
+    /// slows the peer down. What the last read brought beyond it waits unparsed, control frames behind data too. Default: 1024.
     pub receive_queue_messages: usize,
-    /// How many received bytes may wait likewise. Default: 1 MiB.
+    /// How many received bytes, inflated, may wait likewise. The last message may overshoot it. Default: 1 MiB.
     pub receive_queue_bytes: usize,
     /// How many received bytes may wait while the connection is closing: then reading goes on, so that the peer's Close is found
-    /// behind the data it had in flight. Data beyond is discarded and counted. Default: 16 MiB.
+    /// behind the data it had in flight. Each message, or fragment of one, counts as its length and 256 bytes. Data beyond is
+    /// discarded and counted. Default: 16 MiB.
     pub closing_queue_bytes: usize,
     /// How many bytes may wait for the transport before senders have to wait. A message is put there as a whole, so that one
-    /// message may overshoot it. Default: 64 KiB.
+    /// message may overshoot it. 0 counts as 1. Default: 64 KiB.
     pub write_buffer: usize,
     /// How many bytes are read at once. 0 counts as 1. Default: 64 KiB.
     ///
@@ -82,8 +85,8 @@ impl Default for Limits {
 /// Automatic pings, which keep middleboxes awake and find peers that are gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keepalive {
-    /// How long after the opening, or after the previous automatic ping, the next is sent; `None`: never. One is outstanding at
-    /// a time. Default: 20 s.
+    /// How long after the opening, or after the previous automatic ping, the next is sent; `None`: never. Less than 1 ms counts
+    /// as 1 ms. If there is a timeout, one is outstanding at a time. Default: 20 s.
     pub interval: Option<Duration>,
     /// How long the pong may take before the connection fails with 1011; `None`: any time. Default: 20 s.
     ///

@@ -78,15 +78,19 @@ pub enum Transport {
     Drop,
 }
 
-/// A ping that waits for its pong.
+/// A ping that was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct PingId(u64);
+pub struct PingId {
+    number: u64,
+    sent: Instant,
+}
 
 /// An open connection.
 ///
 /// The driver appends what it read to [`input`](Self::input), calls [`process`](Self::process), takes messages out, writes
 /// [`output`](Self::output), and calls [`handle_deadline`](Self::handle_deadline) when [`deadline`](Self::deadline) has come.
-/// After each of these it looks at all others again, and at [`transport`](Self::transport).
+/// After each of these it looks at all others again, and at [`transport`](Self::transport). After it took something out it
+/// calls `process` again if [`has_input_left`](Self::has_input_left).
 #[derive(Debug)]
 pub struct Connection {
     role: Role,
@@ -99,6 +103,8 @@ pub struct Connection {
     closing: Closing,
     /// A failure behind messages that the application has not taken yet, and when it was found. Nothing is read meanwhile.
     held: Option<(Cause, Instant)>,
+    /// Input was left unprocessed, as the inbox was full. Nothing is read meanwhile.
+    left: bool,
     statistics: Statistics,
 }
 
@@ -125,6 +131,7 @@ impl Connection {
             keepalive: KeepaliveTimer::new(&config.keepalive, now),
             closing: Closing::default(),
             held: None,
+            left: false,
             statistics: Statistics::default(),
         }
     }
@@ -134,10 +141,24 @@ impl Connection {
     #[must_use]
     pub fn wants_read(&self) -> bool {
         match self.state() {
-            State::Open => !self.inbox.is_full() && self.held.is_none(),
+            State::Open => !self.inbox.is_full() && !self.left && self.held.is_none(),
             State::Closing => !self.closing.end_of_input,
             State::Closed => false,
         }
+    }
+
+    /// Whether [`process`](Self::process) is to be called although nothing was read: it left input, control frames behind data
+    /// among it, because the queue of messages was full, and now there is room again (for a sixteenth of it).
+    #[inline]
+    #[must_use]
+    pub fn has_input_left(&self) -> bool {
+        self.left && self.inbox.has_room_again()
+    }
+
+    /// Whether input is left unprocessed, be there room for it or not.
+    #[inline]
+    pub(crate) fn is_behind(&self) -> bool {
+        self.left
     }
 
     /// Where the driver appends what it read. Always has room for a good read (its capacity is reserved), and for the rest of
@@ -147,7 +168,7 @@ impl Connection {
         self.receiver.input()
     }
 
-    /// Parses what [`input`](Self::input) holds. Peer's violations do not surface as errors here: they end the connection
+    /// Parses what [`input`](Self::input) holds, up to the first data frame for which the queue of messages has no room. Peer's violations do not surface as errors here: they end the connection
     /// ([`closed`](Self::closed)).
     pub fn process(&mut self, now: Instant) {
         self.process_with(&|| now);
@@ -156,6 +177,7 @@ impl Connection {
     /// As [`process`](Self::process), for drivers to which looking at the clock is dear: `now` is called only if a pong, a Close
     /// frame or a failure is found, perhaps more than once.
     pub fn process_with(&mut self, now: &dyn Fn() -> Instant) {
+        self.left = false;
         while !self.closing.ignores_input() {
             if self.held.is_some() {
                 return;
@@ -165,6 +187,11 @@ impl Connection {
                     if self.inbox.is_full() {
                         self.keepalive.reading_is_paused();
                     }
+                    return;
+                }
+                Ok(Step::Full) => {
+                    self.left = true;
+                    self.keepalive.reading_is_paused();
                     return;
                 }
                 //= https://www.rfc-editor.org/rfc/rfc6455#section-5.5.2
@@ -193,6 +220,13 @@ impl Connection {
         self.receiver.discard_input();
     }
 
+    /// Processes all that the input holds, as nothing more is to be waited for: from now on the rules of closing hold.
+    fn process_to_the_end(&mut self, now: Instant) {
+        self.inbox.begin_closing();
+        self.process(now);
+        self.fail_held(Some(now));
+    }
+
     /// Fails the connection for what it was held for, if anything. Without `now`, as if it were when that was found.
     #[inline]
     fn fail_held(&mut self, now: Option<Instant>) {
@@ -212,8 +246,7 @@ impl Connection {
     ///
     /// Without its Close frame that is no clean end (RFC 6455, section 7.1.5).
     pub fn end_of_input(&mut self, now: Instant) {
-        self.process(now);
-        self.fail_held(Some(now));
+        self.process_to_the_end(now);
         self.closing.end_of_input = true;
         // A failed write that came before says more.
         if !self.closing.unwritable {
@@ -233,16 +266,14 @@ impl Connection {
 
     /// The transport is gone for this reason.
     pub(crate) fn transport_lost(&mut self, cause: Cause, now: Instant) {
-        self.process(now);
-        self.fail_held(Some(now));
+        self.process_to_the_end(now);
         self.abort(cause, now);
     }
 
     /// Writing failed for good, but what the peer sent before may still be read, its Close frame with its reasons among it: the
     /// driver goes on reading until the end of the transport, an error, or the close deadline.
     pub fn write_failed(&mut self, error: &io::Error, now: Instant) {
-        self.process(now);
-        self.fail_held(Some(now));
+        self.process_to_the_end(now);
         self.closing.unwritable = true;
         self.closing.decide(Cause::io(error));
         self.begin_closing(now);
@@ -309,11 +340,13 @@ impl Connection {
     pub fn ping(&mut self, now: Instant) -> Result<PingId, Error> {
         self.check_open()?;
         let payload = self.sender.ping(&mut self.statistics);
-        Ok(self.pings.sent(payload, true, now))
+        Ok(self.pings.sent(payload, now))
     }
 
-    /// Takes the latency of a ping once its pong (or that of a later ping) has come. The latest 1024 are kept until taken.
-    pub fn latency_of(&mut self, ping: PingId) -> Option<Duration> {
+    /// Returns the latency of a ping once its pong, or that of a later ping, has come. If more than 1024 pings are under way, some
+    /// are answered by the pong of a later one only; if more than 1024 pongs have come since, the time of a later one is taken.
+    #[must_use]
+    pub fn latency_of(&self, ping: PingId) -> Option<Duration> {
         self.pings.latency_of(ping)
     }
 
@@ -324,6 +357,10 @@ impl Connection {
         if self.closing.is_open() {
             self.closing.cause = Some(Cause::Local);
             self.send_close(CloseFrame::new(code, reason), now);
+            if self.left {
+                // The peer's Close may be there already.
+                self.process(now);
+            }
         }
     }
 
@@ -409,12 +446,12 @@ impl Connection {
                 }
             }
             State::Open => {
-                let is_paused = self.inbox.is_full();
+                let is_paused = self.left || self.inbox.is_full();
                 match self.keepalive.due(is_paused, now) {
                     Due::Nothing => {}
                     Due::Ping => {
                         let payload = self.sender.ping(&mut self.statistics);
-                        self.keepalive.sent(self.pings.sent(payload, false, now), is_paused, now);
+                        self.keepalive.sent(self.pings.sent(payload, now), is_paused, now);
                     }
                     Due::Timeout(timeout) => self.fail(Cause::KeepaliveTimeout { timeout }, now),
                 }

@@ -100,6 +100,8 @@ impl Session {
         match outcome {
             _ if self.tls_ended => {}
             Ok(()) if !tls.is_closed_by_peer() => {}
+            // What was received before the end is taken before it.
+            Ok(()) if self.connection.is_behind() => {}
             Ok(()) => {
                 self.tls_ended = true;
                 self.connection.end_of_input(now());

@@ -210,13 +210,19 @@ fn a_close_that_arrives_while_a_sender_is_blocked_ends_it_with_what_the_peer_sai
 
 #[wavetank::test(seeds = 300, sometimes = "required")]
 fn where_both_sides_flood_and_neither_reads_memory_is_bounded_and_closing_ends_in_time(sim: &mut Sim) {
+    const CLOSING_QUEUE: usize = 64 << 10;
     let reads = sim.choose("the peer reads in the end", 2) == 1;
+    let short = sim.choose("short messages", 2) == 1;
     let (writes, slack) = (writes(sim), slack(sim));
     server(sim, move |peer: Peer<Host>| async move {
         let Peer { host, mut input, mut output } = peer;
         let flooding = async {
             for number in 0..500 {
-                output.send(&frames::frame(BINARY, &numbered(number, 1000))).await?;
+                let messages = if short { number * 20..(number + 1) * 20 } else { number..number + 1 };
+                let length = if short { 4 } else { 1000 };
+                let bytes: Vec<u8> =
+                    messages.flat_map(|number| frames::frame(BINARY, &numbered(number, length))).collect();
+                output.send(&bytes).await?;
             }
             std::io::Result::Ok(())
         };
@@ -232,14 +238,15 @@ fn where_both_sides_flood_and_neither_reads_memory_is_bounded_and_closing_ends_i
         }
     });
     sim.client_thread("client", move |host: Host| {
-        let socket = connect_narrow(host, small_buffers(config())).expect("a connection");
+        let mut config = small_buffers(config());
+        config.limits.closing_queue_bytes = CLOSING_QUEUE;
+        let socket = connect_narrow(host, config).expect("a connection");
         let witness = Witness::new(&socket);
         let sender = witness.clone();
         let sending = spawn(host, "sender", move || send_all(&sender, 500, writes));
         sleep(host, 3 * SECOND);
         let unread = socket.statistics().messages_received;
-        // The queue of four, and what one read brought besides.
-        assert!(unread <= 4 + 65, "reading pauses at the queue's limit: {unread} are unread");
+        assert!(unread <= 4, "reading pauses at the queue's limit: {unread} are unread");
         sometimes!(unread >= 4, "reading is paused");
         let closed = in_time(host, slack, || socket.close(CloseCode::NORMAL, ""));
         witness.end(&closed);
@@ -252,6 +259,12 @@ fn where_both_sides_flood_and_neither_reads_memory_is_bounded_and_closing_ends_i
             number += 1;
         }
         assert!(u64::from(number) >= unread, "what was received is delivered");
+        let kept = CLOSING_QUEUE / if short { 4 + 256 } else { 1000 + 256 };
+        assert!(number as usize <= kept + 1, "more than the closing queue holds: {number}");
+        let statistics = socket.statistics();
+        assert_eq!(u64::from(number) + statistics.messages_discarded, statistics.messages_received);
+        sometimes!(short && statistics.messages_discarded > 0, "short messages are discarded");
+        sometimes!(!short && statistics.messages_discarded > 0, "long messages are discarded");
     });
 }
 
@@ -329,12 +342,18 @@ fn time_in_which_the_application_takes_nothing_does_not_count_against_the_peer(s
     let takes_after =
         SECOND * (2 + sim.choose("seconds", 4)) - 5 * MILLISECOND + MILLISECOND / 2 * sim.choose("takes", 20);
     let stops_after = sim.choose("stops", MESSAGES);
+    // The queue is full before the first ping is sent, or is filled when its timeout runs.
+    let fills_late = sim.choose("fills late", 2) == 1;
     sim.hold_back_at_most(10 * MILLISECOND);
-    server(sim, |mut peer: Peer<Host>| async move {
+    server(sim, move |mut peer: Peer<Host>| async move {
+        let ping = if fills_late { peer.input.frame().await? } else { None };
         // More than all buffers hold: what comes behind it, pongs too, is not read before that is taken.
         let messages: Vec<u8> =
             (0..MESSAGES).flat_map(|number| frames::frame(BINARY, &numbered(number, 1000))).collect();
         peer.output.send(&messages).await?;
+        if let Some(ping) = ping {
+            peer.output.send(&frames::frame(PONG, &ping.payload)).await?;
+        }
         manners::echo(peer).await
     });
     sim.client_thread("client", move |host: Host| {
@@ -397,7 +416,7 @@ fn pings_wait_while_the_write_buffer_is_full_and_go_out_as_soon_as_there_is_room
 #[wavetank::test(seeds = 300)]
 fn room_in_the_queue_is_enough_for_reading_to_go_on_whoever_receives(sim: &mut Sim) {
     const MESSAGES: u32 = 9;
-    // The queue holds four, and what one read has brought besides.
+    // The queue holds four.
     let taken = 6 + sim.choose("taken", 3);
     let slack = slack(sim);
     let log: Log<()> = Log::new();

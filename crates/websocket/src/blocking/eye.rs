@@ -87,6 +87,9 @@ impl State {
             Ok(bytes) => {
                 self.session.input().extend_from_slice(bytes);
                 self.session.process(now);
+                if self.abandoned {
+                    self.discard();
+                }
             }
             Err(error) => {
                 self.read_error = Some(error);
@@ -97,6 +100,14 @@ impl State {
             }
         }
         self.fresh = true;
+    }
+
+    /// Goes on with input that was left while the queue was full, if there is room again.
+    pub(super) fn catch_up(&mut self, now: impl Fn() -> Instant) {
+        if self.session.connection().has_input_left() {
+            self.session.process_with(&now);
+            self.fresh = true;
+        }
     }
 
     /// Tells the session that reading has failed, if it has. The peer may have reset the stream because it had read our Close

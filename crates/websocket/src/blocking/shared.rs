@@ -67,6 +67,8 @@ pub(super) struct State {
     pub(super) written: u64,
     /// Whether a read has brought something since others were woken.
     pub(super) fresh: bool,
+    /// Every handle is gone: what is received is of interest to nobody.
+    pub(super) abandoned: bool,
     /// Whether a caller is receiving.
     pub(super) receiving: bool,
     /// Whether that caller waits for what another thread reads, and has not been woken yet.
@@ -136,6 +138,7 @@ impl<T: Threads> Shared<T> {
             close_timeout,
             written: 0,
             fresh: false,
+            abandoned: false,
             receiving: false,
             awaits_arrival: false,
             left_to_callers: false,
@@ -300,6 +303,16 @@ impl State {
             return None;
         }
         self.session.deadline()
+    }
+
+    /// Discards what is received from now on, because every handle is gone.
+    pub(super) fn abandon(&mut self) {
+        self.abandoned = true;
+        self.discard();
+    }
+
+    pub(super) fn discard(&mut self) {
+        while self.session.connection_mut().recv_fragment().is_some() {}
     }
 
     /// Whether the reader thread, which rests until `until`, is to be woken, as there is something to be read for.

@@ -13,7 +13,7 @@ use http::HeaderMap;
 use wavetank_runtime::{Instant, Threads};
 
 use super::eye::{Eye, look, patience};
-use super::shared::{Guard, Shared};
+use super::shared::{self, Guard, Shared};
 use super::wire::BoxWire;
 use super::{reader, writer};
 use crate::deflate::Parameters;
@@ -128,6 +128,7 @@ impl<T: Threads> WebSocket<T> {
         let mut reads = true;
         let received = loop {
             if let Some(taken) = take(guard.session.connection_mut()) {
+                guard.catch_up(|| shared.threads.now());
                 break Ok(taken);
             }
             if let Some(closed) = guard.closed() {
@@ -337,16 +338,21 @@ impl<T: Threads> fmt::Debug for WebSocket<T> {
 
 impl<T: Threads> Drop for Handle<T> {
     fn drop(&mut self) {
-        self.begin_close();
+        self.close_and(shared::State::abandon);
     }
 }
 
 impl<T: Threads> Handle<T> {
     /// Closes the connection in the background.
     pub(super) fn begin_close(&self) {
+        self.close_and(|_state| {});
+    }
+
+    fn close_and(&self, then: impl FnOnce(&mut shared::State)) {
         let now = self.shared.threads.now();
         let mut guard = self.shared.lock();
         guard.session.connection_mut().close(CloseCode::GOING_AWAY, "", now);
+        then(&mut guard);
         self.shared.settle(&mut guard);
     }
 }

@@ -22,6 +22,8 @@ use crate::protocol::{self, Connection};
 pub(super) enum Quick<T> {
     /// To a message.
     Taken(T),
+    /// To a message that made room for input that was left: that is to be processed.
+    TakenBehind(T),
     /// There is nothing to read: the stream wakes the receiver, which waits from now on.
     Nothing,
     /// Not to the end.
@@ -49,14 +51,16 @@ where
         now: impl Fn() -> Instant + Copy,
         take: fn(&mut Connection) -> Option<T>,
     ) -> Quick<T> {
-        // Room in the queue matters to the driver only if there was none. What was fed is written before anything is taken.
-        if !self.session.wants_read() || !self.session.output().is_empty() {
+        // Room in the queue matters to the driver only if there was none, and no input is left to fill it. What was fed is written
+        // before anything is taken.
+        let reading = self.session.wants_read() || self.session.connection().is_behind();
+        if !reading || !self.session.output().is_empty() {
             return Quick::Left;
         }
         if let Some(taken) = take(self.connection()) {
-            return Quick::Taken(taken);
+            return self.taken(taken);
         }
-        if !self.watched || !self.is_quiet() {
+        if !self.watched || !self.is_quiet() || !self.session.wants_read() {
             return Quick::Left;
         }
         self.receiver_reads += 1;
@@ -64,7 +68,19 @@ where
             Read::Nothing => Quick::Nothing,
             // A pong is to be written, an end to be told, a timer to be set.
             Read::Progress if !self.is_quiet() || self.has_sooner_deadline() => Quick::Left,
-            Read::Progress => take(self.connection()).map_or(Quick::Left, Quick::Taken),
+            Read::Progress => match take(self.connection()) {
+                Some(taken) => self.taken(taken),
+                None => Quick::Left,
+            },
+        }
+    }
+
+    #[inline]
+    fn taken<T>(&self, taken: T) -> Quick<T> {
+        if self.session.connection().has_input_left() {
+            Quick::TakenBehind(taken)
+        } else {
+            Quick::Taken(taken)
         }
     }
 

@@ -321,6 +321,16 @@ where
         read
     }
 
+    /// Goes on with input that was left while the queue was full, if there is room again, and wakes whoever may have waited for
+    /// what it holds. What it has to be answered is to be written.
+    #[inline]
+    pub(super) fn catch_up(&mut self, now: impl Fn() -> Instant, after: &mut After<S>) {
+        if self.session.connection().has_input_left() {
+            self.session.process_with(&now);
+            after.others.extend(self.watchers.wake_all());
+        }
+    }
+
     /// Reads once; if there is nothing yet, the stream wakes whoever [`Signals`] say.
     #[inline]
     pub(super) fn read_stream(&mut self, signals: &Signals, now: impl Fn() -> Instant + Copy) -> Read {

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use tokio::io::{AsyncRead, AsyncWrite};
-use wavetank_runtime::Runtime;
+use wavetank_runtime::{Instant, Runtime};
 
 use super::driver::Driver;
 use super::messages::Messages;
 use super::quick::Quick;
 use super::sending::{MessageWriter, Turn, Writing};
-use super::shared::{READS_A_LOOK, Read, Shared, State, Watching};
+use super::shared::{After, READS_A_LOOK, Read, Shared, State, Watching};
 use crate::deflate::Parameters;
 use crate::handshake::{Opened, Request, Response};
 use crate::protocol::{Connection, Statistics};
@@ -394,6 +394,14 @@ where
                     self.cease(&mut state);
                     return Poll::Ready(Ok(taken));
                 }
+                Quick::TakenBehind(taken) => {
+                    shared.change(state, |state, after| {
+                        state.catch_up(now, after);
+                        state.write(now, after);
+                        self.cease(state);
+                    });
+                    return Poll::Ready(Ok(taken));
+                }
                 Quick::Nothing => {
                     self.waits = true;
                     state.receiving = true;
@@ -408,7 +416,7 @@ where
             }
             // What is read now it finds without being woken.
             state.receiving = false;
-            if let Some(result) = Self::received(state, take) {
+            if let Some(result) = Self::received(state, after, now, take) {
                 // A pong that came with it does not wait for the next call.
                 state.write(now, after);
                 self.cease(state);
@@ -419,7 +427,7 @@ where
             for _ in 0..READS_A_LOOK {
                 state.write(now, after);
                 let read = state.read(&shared.signals, now, after);
-                if let Some(result) = Self::received(state, take) {
+                if let Some(result) = Self::received(state, after, now, take) {
                     // Pongs do not wait for the next call.
                     state.write(now, after);
                     self.cease(state);
@@ -438,9 +446,17 @@ where
     }
 
     #[inline]
-    fn received<T>(state: &mut State<S>, take: fn(&mut Connection) -> Option<T>) -> Option<Result<T, Error>> {
+    fn received<T>(
+        state: &mut State<S>,
+        after: &mut After<S>,
+        now: impl Fn() -> Instant,
+        take: fn(&mut Connection) -> Option<T>,
+    ) -> Option<Result<T, Error>> {
         match take(state.connection()) {
-            Some(message) => Some(Ok(message)),
+            Some(message) => {
+                state.catch_up(now, after);
+                Some(Ok(message))
+            }
             None => state.over().map(Err),
         }
     }

@@ -6,6 +6,10 @@ use bytes::{Bytes, BytesMut};
 
 use crate::{Fragment, Kind, Limits, Message, Text};
 
+/// What a piece takes besides its payload, at most: its place in the queue, and what a view of a buffer keeps alive beside it.
+/// While closing each piece counts with so much more, as else a peer could send empty messages without end.
+const PIECE_BYTES: usize = 256;
+
 /// The queue. Bounded: see [`is_full`](Self::is_full) and [`begin_closing`](Self::begin_closing).
 #[derive(Debug)]
 pub(super) struct Inbox {
@@ -44,7 +48,17 @@ impl Inbox {
     /// that exceeds the queue is read to its end, unless it is taken in fragments.
     #[inline]
     pub(super) fn is_full(&self) -> bool {
-        (self.bytes >= self.max_bytes || self.pieces.len() >= self.max_pieces) && self.has_something()
+        (self.bytes >= self.max_bytes || self.pieces.len() >= self.max_pieces)
+            && self.has_something()
+            && !self.closing
+    }
+
+    /// Whether a queue that was full has room for more than a piece or two, so that it is worth going on with input that is left:
+    /// for a sixteenth of what it holds.
+    #[inline]
+    pub(super) fn has_room_again(&self) -> bool {
+        let (bytes, pieces) = (self.max_bytes - self.max_bytes / 16, self.max_pieces - self.max_pieces / 16);
+        (self.bytes < bytes && self.pieces.len() < pieces) || !self.has_something() || self.closing
     }
 
     /// Whether there is something that the application could take.
@@ -61,7 +75,7 @@ impl Inbox {
     /// Takes a piece; returns whether it had to be dropped.
     #[inline]
     pub(super) fn push(&mut self, piece: Fragment) -> bool {
-        if self.closing && (self.discarding || self.bytes >= self.closing_bytes) {
+        if self.closing && (self.discarding || self.takes() >= self.closing_bytes) {
             self.discarding = true;
             return true;
         }
@@ -69,6 +83,11 @@ impl Inbox {
         self.complete += usize::from(piece.last);
         self.pieces.push_back(piece);
         false
+    }
+
+    /// How much memory the pieces keep alive, about.
+    fn takes(&self) -> usize {
+        self.bytes.saturating_add(self.pieces.len().saturating_mul(PIECE_BYTES))
     }
 
     /// Takes the next piece.
@@ -132,7 +151,7 @@ mod tests {
         Inbox::new(&Limits {
             receive_queue_messages: max_pieces,
             receive_queue_bytes: max_bytes,
-            closing_queue_bytes: 2 * max_bytes,
+            closing_queue_bytes: 2 * (max_bytes + PIECE_BYTES),
             ..Limits::default()
         })
     }
@@ -186,6 +205,34 @@ mod tests {
         inbox.pop_fragment();
         inbox.push(piece(b"def", false, false));
         assert!(inbox.is_full());
+    }
+
+    #[test]
+    fn room_again_is_a_sixteenth_of_the_queue_or_its_end() {
+        let mut inbox = inbox(32, 1000);
+        for _ in 0..32 {
+            inbox.push(piece(b"abc", true, true));
+        }
+        inbox.pop_message();
+        inbox.pop_message();
+        assert!(!inbox.is_full() && !inbox.has_room_again());
+        inbox.pop_message();
+        assert!(inbox.has_room_again());
+
+        let mut long = self::inbox(32, 3);
+        long.push(piece(b"abcd", true, true));
+        long.push(piece(b"efgh", true, false));
+        long.pop_message();
+        assert!(long.has_room_again(), "nothing can be taken before more comes");
+    }
+
+    #[test]
+    fn while_closing_a_queue_is_never_full_and_pieces_without_payload_count_too() {
+        let mut inbox = inbox(4, 1000);
+        inbox.begin_closing();
+        let dropped = (0..100).filter(|_| inbox.push(piece(b"", true, true))).count();
+        assert!(!inbox.is_full());
+        assert_eq!(100 - dropped, (2 * (1000 + PIECE_BYTES)).div_ceil(PIECE_BYTES));
     }
 
     #[test]

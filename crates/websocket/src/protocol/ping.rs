@@ -8,35 +8,45 @@ use wavetank_runtime::Instant;
 use super::PingId;
 use crate::Keepalive;
 
-/// How many pings wait for their pong, and how many latencies for [`Pings::latency_of`]; the oldest are forgotten.
+/// How many pings are known by their payload, and how many pongs by their time.
 const KEPT: usize = 1024;
+
+/// A shorter interval counts as this one: pings would come without end, all at one instant if it were zero.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(1);
 
 #[derive(Debug)]
 struct Ping {
     id: PingId,
     payload: [u8; 8],
-    sent: Instant,
-    /// Whether somebody asks for its latency.
-    wanted: bool,
 }
 
-/// The pings that wait for a pong.
+/// A pong that came, for this ping and all earlier ones.
+#[derive(Debug)]
+struct Pong {
+    answers: PingId,
+    came: Instant,
+}
+
+/// The pings that wait for a pong, and the pongs that came.
+///
+/// However many pings are under way each of them is answered: the latest is always known, and its pong answers all.
 #[derive(Debug, Default)]
 pub(super) struct Pings {
     last: u64,
     waiting: VecDeque<Ping>,
-    answered: VecDeque<(PingId, Duration)>,
+    pongs: VecDeque<Pong>,
 }
 
 impl Pings {
-    /// Remembers a ping that is sent now.
-    pub(super) fn sent(&mut self, payload: [u8; 8], wanted: bool, now: Instant) -> PingId {
+    /// Remembers a ping that is sent now. If too many wait it takes the place of the one before, so that the earliest, whose
+    /// pongs are to come first, stay known.
+    pub(super) fn sent(&mut self, payload: [u8; 8], now: Instant) -> PingId {
         self.last += 1;
-        let id = PingId(self.last);
+        let id = PingId { number: self.last, sent: now };
         if self.waiting.len() == KEPT {
-            self.waiting.pop_front();
+            self.waiting.pop_back();
         }
-        self.waiting.push_back(Ping { id, payload, sent: now, wanted });
+        self.waiting.push_back(Ping { id, payload });
         id
     }
 
@@ -44,22 +54,19 @@ impl Pings {
     /// Returns the latest ping that it answers, and its latency; `None` for a pong that nobody asked for, which is ignored.
     pub(super) fn pong(&mut self, payload: &[u8], now: Instant) -> Option<(PingId, Duration)> {
         let index = self.waiting.iter().position(|ping| ping.payload == payload)?;
-        let mut latest = None;
-        for ping in self.waiting.drain(..=index) {
-            let latency = now - ping.sent;
-            latest = Some((ping.id, latency));
-            if ping.wanted {
-                self.answered.push_back((ping.id, latency));
-            }
+        let answers = self.waiting.drain(..=index).next_back()?.id;
+        if self.pongs.len() == KEPT {
+            self.pongs.pop_front();
         }
-        let excess = self.answered.len().saturating_sub(KEPT);
-        self.answered.drain(..excess);
-        latest
+        self.pongs.push_back(Pong { answers, came: now });
+        Some((answers, now - answers.sent))
     }
 
-    pub(super) fn latency_of(&mut self, id: PingId) -> Option<Duration> {
-        let index = self.answered.iter().position(|(answered, _)| *answered == id)?;
-        self.answered.remove(index).map(|(_, latency)| latency)
+    /// How long it took until the ping was answered, if it was. Once more than so many later pongs have come, the time of the
+    /// earliest that is known counts.
+    pub(super) fn latency_of(&self, id: PingId) -> Option<Duration> {
+        let first = self.pongs.partition_point(|pong| pong.answers < id);
+        self.pongs.get(first).map(|pong| pong.came - id.sent)
     }
 }
 
@@ -86,10 +93,11 @@ pub(super) struct KeepaliveTimer {
 
 impl KeepaliveTimer {
     pub(super) fn new(config: &Keepalive, now: Instant) -> Self {
+        let interval = config.interval.map(|interval| interval.max(SHORTEST_INTERVAL));
         Self {
-            interval: config.interval,
+            interval,
             timeout: config.timeout,
-            next: config.interval.map(|interval| now + interval),
+            next: interval.map(|interval| now + interval),
             awaited: None,
             paused: false,
         }
@@ -150,29 +158,59 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
+    fn ping(number: u64) -> PingId {
+        PingId { number, sent: at(0) }
+    }
+
     #[test]
     fn a_pong_answers_its_ping_and_all_earlier_ones() {
         let mut pings = Pings::default();
-        let ids = [1, 2, 3].map(|n| pings.sent([n; 8], true, at(u64::from(n))));
+        let ids = [1, 2, 3].map(|n| pings.sent([n; 8], at(u64::from(n))));
         assert_eq!(pings.pong(&[9; 8], at(5)), None);
         assert_eq!(pings.pong(&[2; 8], at(5)), Some((ids[1], seconds(3))));
         assert_eq!(pings.latency_of(ids[0]), Some(seconds(4)));
         assert_eq!(pings.latency_of(ids[1]), Some(seconds(3)));
-        assert_eq!(pings.latency_of(ids[1]), None, "taken");
         assert_eq!(pings.latency_of(ids[2]), None, "not answered");
         assert_eq!(pings.pong(&[1; 8], at(6)), None, "answered already");
+        assert_eq!(pings.pong(&[3; 8], at(7)), Some((ids[2], seconds(4))));
+        assert_eq!(pings.latency_of(ids[0]), Some(seconds(4)), "the first pong is what counts");
     }
 
     #[test]
-    fn latencies_that_nobody_asks_for_do_not_pile_up() {
+    fn however_many_pings_are_under_way_all_are_answered_and_few_are_kept() {
         let mut pings = Pings::default();
-        for wanted in [true, false] {
-            for _ in 0..3 * KEPT {
-                pings.sent([1; 8], wanted, at(0));
-                pings.pong(&[1; 8], at(0));
-            }
+        let payload = |n: usize| (n as u64).to_be_bytes();
+        let ids: Vec<PingId> = (0..3 * KEPT).map(|n| pings.sent(payload(n), at(0))).collect();
+        assert_eq!(pings.waiting.len(), KEPT);
+        for n in 0..3 * KEPT {
+            pings.pong(&payload(n), at(1 + n as u64));
+            let answered = ids.iter().filter(|id| pings.latency_of(**id).is_some()).count();
+            assert_eq!(
+                answered,
+                if n + 1 < KEPT {
+                    n + 1
+                } else if n + 1 < ids.len() {
+                    KEPT - 1
+                } else {
+                    ids.len()
+                }
+            );
         }
-        assert_eq!((pings.answered.len(), pings.waiting.len()), (KEPT, 0));
+        assert_eq!(pings.latency_of(ids[7]), Some(seconds(8)));
+        assert_eq!(pings.latency_of(ids[2 * KEPT]), Some(seconds(3 * KEPT as u64)));
+    }
+
+    #[test]
+    fn pongs_whose_time_nobody_asks_for_do_not_pile_up_and_the_earliest_that_is_known_stands_for_them() {
+        let mut pings = Pings::default();
+        let first = pings.sent([1; 8], at(0));
+        pings.pong(&[1; 8], at(1));
+        for _ in 0..KEPT {
+            pings.sent([1; 8], at(2));
+            pings.pong(&[1; 8], at(5));
+        }
+        assert_eq!((pings.pongs.len(), pings.waiting.len()), (KEPT, 0));
+        assert_eq!(pings.latency_of(first), Some(seconds(5)));
     }
 
     #[test]
@@ -182,12 +220,12 @@ mod tests {
         assert_eq!(timer.deadline(), Some(at(10)));
         assert_eq!(timer.due(false, at(9)), Due::Nothing);
         assert_eq!(timer.due(false, at(10)), Due::Ping);
-        timer.sent(PingId(1), false, at(10));
+        timer.sent(ping(1), false, at(10));
         assert_eq!(timer.due(false, at(20)), Due::Nothing);
-        timer.answered(PingId(2));
+        timer.answered(ping(2));
         assert_eq!(timer.due(false, at(21)), Due::Ping);
-        timer.sent(PingId(3), false, at(21));
-        timer.answered(PingId(2));
+        timer.sent(ping(3), false, at(21));
+        timer.answered(ping(2));
         assert_eq!(
             timer.due(false, at(51)),
             Due::Timeout(seconds(30)),
@@ -199,7 +237,7 @@ mod tests {
     fn time_in_which_nothing_is_read_does_not_count_against_the_peer() {
         let config = Keepalive { interval: Some(seconds(10)), timeout: Some(seconds(5)) };
         let mut timer = KeepaliveTimer::new(&config, at(0));
-        timer.sent(PingId(1), false, at(10));
+        timer.sent(ping(1), false, at(10));
         timer.reading_is_paused();
         assert_eq!(timer.due(false, at(15)), Due::Nothing);
         assert_eq!(timer.deadline(), Some(at(20)));
@@ -210,7 +248,7 @@ mod tests {
     fn a_pause_that_began_before_a_timeout_does_not_count_either_however_soon_it_ends() {
         let config = Keepalive { interval: Some(seconds(10)), timeout: Some(seconds(5)) };
         let mut timer = KeepaliveTimer::new(&config, at(0));
-        timer.sent(PingId(1), true, at(10));
+        timer.sent(ping(1), true, at(10));
         // It goes on at 15 s, and ends before 20 s.
         assert_eq!(timer.due(true, at(15)), Due::Nothing);
         assert_eq!(timer.due(false, at(20)), Due::Nothing);

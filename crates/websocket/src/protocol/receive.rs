@@ -66,6 +66,8 @@ impl Control {
 pub(super) enum Step {
     /// The input holds nothing more that is complete.
     Starved,
+    /// The inbox is full, and a data frame is in front of the input.
+    Full,
     /// A control frame, which the connection has to handle before it goes on.
     Ping(Control),
     Pong(Control),
@@ -200,6 +202,11 @@ impl Receiver {
                     });
                 }
             };
+            // What one read brought may be inflated to any number of messages: those that
+            // exceed the queue stay where they are.
+            if inbox.is_full() {
+                return Ok(Step::Full);
+            }
             let length = self.check_limits(head)?;
             if let Some(kind) = kind
                 && head.fin
@@ -245,11 +252,11 @@ impl Receiver {
     /// Takes the payload in front out of the input.
     ///
     /// It is a view of the input's buffer, unless many bytes of control frames lie before it: a peer could make a queue of
-    /// short messages keep buffers alive that are full of pings.
+    /// short messages keep buffers alive that are full of pings. The limit is what the inbox reckons with for each piece.
     #[inline]
     fn view(&mut self, length: usize) -> Bytes {
         let skipped = std::mem::take(&mut self.skipped);
-        if skipped <= 512 + length {
+        if skipped <= 128 + length / 8 {
             return self.input.split_to(length).freeze();
         }
         let copy = Bytes::copy_from_slice(&self.input[..length]);

@@ -55,7 +55,8 @@ impl Sender {
             masks: role == Role::Client,
             output: Output::new(limits.write_buffer),
             written: 0,
-            max_output: limits.write_buffer,
+            // Nothing could be sent if none at all were too much.
+            max_output: limits.write_buffer.max(1),
             deflate,
             deflated: BytesMut::new(),
             threshold: compression.threshold,

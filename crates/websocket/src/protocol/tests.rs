@@ -113,8 +113,18 @@ fn parsed(mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
     frames
 }
 
+/// Takes all messages as a driver does it.
 fn messages(connection: &mut Connection) -> Vec<Message> {
-    std::iter::from_fn(|| connection.recv_message()).collect()
+    std::iter::from_fn(|| take(connection, Connection::recv_message)).collect()
+}
+
+/// Takes what there is, and goes on with input for which there is room then.
+fn take<T>(connection: &mut Connection, take: fn(&mut Connection) -> Option<T>) -> Option<T> {
+    let taken = take(connection);
+    if connection.has_input_left() {
+        connection.process(START);
+    }
+    taken
 }
 
 /// The code of the only frame in the output, which is a Close.

@@ -225,3 +225,64 @@ async fn a_ping_resolves_with_the_time_that_its_pong_took() {
     assert!(latency >= Duration::from_millis(30) && latency < Duration::from_millis(40), "{latency:?}");
     assert_eq!(socket.statistics().latency, Some(latency));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_one_read_brought_beyond_a_full_queue_is_received_and_answered_without_another_read() {
+    let mut config = plain();
+    config.limits.receive_queue_messages = 1;
+    let (socket, mut peer) = pair(config, 1024).await;
+    let pinger = socket.clone();
+    let pinging = Tokio.spawn("test", async move { pinger.ping().await });
+    let ours = peer.frame().await.expect("a ping").payload;
+    let frames =
+        [(TEXT, &b"1"[..]), (TEXT, b"2"), (PING, b"behind 2"), (TEXT, b"3"), (PONG, &ours), (TEXT, b"4")];
+    let bytes: Vec<u8> = frames.iter().flat_map(|(opcode, payload)| frame(*opcode, payload)).collect();
+    peer.send(&bytes).await;
+    // Whether the driver has read them, or the receiver does: nothing but the calls of `recv` makes room.
+    assert_eq!(socket.recv().await, Ok(Message::text("1")));
+    peer.expect(PONG, b"behind 2").await;
+    assert_eq!(socket.recv().await, Ok(Message::text("2")));
+    pinging.await.expect("no panic").expect("the pong was read long ago");
+    for text in ["3", "4"] {
+        assert_eq!(socket.recv().await, Ok(Message::text(text)));
+    }
+    peer.send(&frame(TEXT, b"5")).await;
+    assert_eq!(socket.recv().await, Ok(Message::text("5")), "reading goes on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_drains_a_queue_which_one_read_has_filled_gets_all_of_it_and_pings_behind_are_answered()
+ {
+    const MESSAGES: u32 = 5000;
+    let (socket, mut peer) = pair(plain(), 1 << 20).await;
+    // The short way as well: while the driver leaves the stream to receivers.
+    receive_first(&socket, &mut peer).await;
+    let mut bytes: Vec<u8> = (0..MESSAGES).flat_map(|number| frame(BINARY, &number.to_be_bytes())).collect();
+    bytes.extend(frame(PING, b"?"));
+    peer.send(&bytes).await;
+    for number in 0..MESSAGES {
+        let message = socket.recv().await.expect("is open");
+        assert_eq!(message.as_bytes(), number.to_be_bytes());
+    }
+    peer.expect(PONG, b"?").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_pings_than_are_known_by_their_payload_are_all_answered_by_the_pong_of_the_latest() {
+    const PINGS: usize = 1500;
+    let (socket, mut peer) = pair(plain(), 1 << 20).await;
+    let pinging: Vec<_> = (0..PINGS)
+        .map(|_| {
+            let pinger = socket.clone();
+            Tokio.spawn("test", async move { pinger.ping().await })
+        })
+        .collect();
+    let mut latest = Vec::new();
+    for _ in 0..PINGS {
+        latest = peer.frame().await.expect("a ping").payload;
+    }
+    peer.send(&frame(PONG, &latest)).await;
+    for pinging in pinging {
+        pinging.await.expect("no panic").expect("this or a later ping was answered");
+    }
+}

@@ -5,7 +5,7 @@ use std::sync::Weak;
 use wavetank_runtime::{BlockingStream, Std, Threads};
 
 use super::super::shared::Shared;
-use super::peer::{CLOSE, PING, PONG, TEXT, close_frame, connected};
+use super::peer::{BINARY, CLOSE, PING, PONG, TEXT, close_frame, connected};
 use super::{LONG, millis, quiet, spawn, trace_of};
 use crate::blocking::ConnectionState;
 use crate::{Cause, CloseCode, Error, Message};
@@ -294,4 +294,24 @@ fn the_client_waits_for_the_server_to_end_the_stream_but_not_for_ever() {
     assert!(closed.is_clean(), "{closed}");
     assert!(Std.now() - began >= millis(90) && Std.now() - began < millis(1500));
     answering();
+}
+
+#[test]
+fn what_comes_after_the_last_handle_is_dropped_is_not_kept() {
+    let (client, mut peer) = connected(quiet(LONG));
+    peer.send(BINARY, b"before");
+    while client.statistics().messages_received == 0 {
+        Std.yield_now();
+    }
+    let shared = trace_of(&client).upgrade().expect("its threads run");
+    drop(client);
+    // The peer does not answer, so that reading goes on.
+    peer.read_to_close();
+    let mut received = 0;
+    while received < 1000 {
+        peer.send(BINARY, b"");
+        let mut guard = shared.lock();
+        assert_eq!(guard.session.connection_mut().recv_fragment(), None);
+        received = guard.session.connection().statistics().messages_received;
+    }
 }

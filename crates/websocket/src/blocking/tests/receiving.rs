@@ -136,3 +136,45 @@ fn pings_tell_the_latency_and_give_up_when_told_to() {
     let closed = client.close(CloseCode::NORMAL, "");
     assert_eq!(pinging(), Err(Error::Closed(closed)));
 }
+
+#[test]
+fn what_one_read_brought_beyond_a_full_queue_is_received_and_answered_without_another_read() {
+    let mut config = quiet(LONG);
+    config.limits.receive_queue_messages = 1;
+    let (client, mut peer) = connected(config);
+    let pinger = client.clone();
+    let pinging = spawn(move || pinger.ping());
+    let ours = peer.read().payload;
+    let mut bytes = Vec::new();
+    for (opcode, payload) in
+        [(TEXT, &b"1"[..]), (TEXT, b"2"), (PING, b"behind 2"), (TEXT, b"3"), (PONG, &ours), (TEXT, b"4")]
+    {
+        bytes.extend(frame(opcode, payload));
+    }
+    peer.write(&bytes);
+    assert_eq!(client.recv(), Ok(Message::from("1")));
+    assert_eq!(peer.read().payload, b"behind 2");
+    assert_eq!(client.recv(), Ok(Message::from("2")));
+    pinging().expect("the pong was read long ago");
+    assert_eq!([client.recv(), client.recv()], ["3", "4"].map(|text| Ok(Message::from(text))));
+    peer.send(TEXT, b"5");
+    assert_eq!(client.recv(), Ok(Message::from("5")), "reading goes on");
+}
+
+#[test]
+fn more_pings_than_are_known_by_their_payload_are_all_answered_by_the_pong_of_the_latest() {
+    const PINGS: usize = 1500;
+    let (client, mut peer) = connected(quiet(LONG));
+    let pinger = client.clone();
+    let pinging = spawn(move || pinger.ping());
+    peer.read();
+    for _ in 0..PINGS {
+        assert_eq!(client.ping_timeout(millis(0)), Err(Error::TimedOut));
+    }
+    let mut latest = Vec::new();
+    for _ in 0..PINGS {
+        latest = peer.read().payload;
+    }
+    peer.send(PONG, &latest);
+    pinging().expect("a later ping was answered");
+}

@@ -124,7 +124,8 @@ fn messages_in_flight_when_we_close_are_delivered_and_their_pings_not_answered()
 
 #[test]
 fn the_answer_to_our_close_is_found_behind_any_number_of_unread_messages() {
-    let limits = Limits { receive_queue_messages: 4, closing_queue_bytes: 1000, ..Limits::default() };
+    // Each message takes 256 bytes besides its payload.
+    let limits = Limits { receive_queue_messages: 4, closing_queue_bytes: 3560, ..Limits::default() };
     let mut connection = with(Role::Client, Config { limits, ..Config::default() });
     for _ in 0..4 {
         feed(&mut connection, &frame(BINARY, &[0; 100]));
@@ -140,6 +141,69 @@ fn the_answer_to_our_close_is_found_behind_any_number_of_unread_messages() {
     assert!(outcome(&mut connection).is_clean());
     assert_eq!(messages(&mut connection).len(), 10);
     assert_eq!(connection.statistics().messages_discarded, 3994);
+}
+
+#[test]
+fn while_we_close_short_messages_are_discarded_beyond_the_limit_too_and_so_are_those_among_pongs() {
+    let pong = frame(PONG, &[0; 125]);
+    for (message, pongs) in [(&b""[..], 0), (b"", 1), (b"x", 0), (b"x", 1), (b"x", 4)] {
+        let bytes = [pong.repeat(pongs), frame(BINARY, message)].concat();
+        let mut connection = client();
+        connection.close(BYE, "", START);
+        written(&mut connection);
+        for _ in 0..700 {
+            assert!(connection.wants_read());
+            feed(&mut connection, &bytes.repeat(100));
+        }
+        let discarded = connection.statistics().messages_discarded;
+        assert!(
+            discarded >= 70_000 - (16 << 20) / 256,
+            "{discarded} of {} bytes and {pongs} pongs",
+            message.len()
+        );
+        feed(&mut connection, &frame(CLOSE, &close_body(1001, "")));
+        assert!(outcome(&mut connection).is_clean());
+        assert_eq!(messages(&mut connection).len() as u64, 70_000 - discarded);
+    }
+}
+
+#[test]
+fn a_short_message_that_was_received_among_pongs_does_not_keep_their_buffer() {
+    let mut connection = client();
+    feed(&mut connection, &[frame(PONG, &[0; 125]).repeat(4), frame(BINARY, b"x")].concat());
+    let input = connection.input();
+    assert!(input.try_reclaim(input.capacity() + 4 * 127), "the message is a copy");
+    assert_eq!(messages(&mut connection), [Message::binary(&b"x"[..])]);
+}
+
+#[test]
+fn a_close_that_was_read_behind_a_full_queue_is_found_when_we_close() {
+    let limits = Limits { receive_queue_messages: 1, ..Limits::default() };
+    let mut connection = with(Role::Client, Config { limits, ..Config::default() });
+    feed(&mut connection, &frames([(TEXT, b"1"), (TEXT, b"2"), (CLOSE, &close_body(4000, "theirs"))]));
+    assert_eq!((connection.state(), connection.wants_read()), (State::Open, false));
+    connection.close(BYE, "ours", START);
+    assert_eq!(close_code_written(&mut connection), 1001);
+    let closed = outcome(&mut connection);
+    assert_eq!((closed.received.unwrap().reason, closed.cause), ("theirs".to_owned(), Cause::Local));
+    assert_eq!(messages(&mut connection), [Message::text("1"), Message::text("2")]);
+}
+
+#[test]
+fn what_was_read_behind_a_full_queue_is_delivered_when_the_transport_ends_or_fails() {
+    let limits = Limits { receive_queue_messages: 1, ..Limits::default() };
+    let ends: [fn(&mut Connection); 3] = [
+        |connection| connection.end_of_input(START),
+        |connection| connection.transport_failed(&io::ErrorKind::ConnectionReset.into(), START),
+        |connection| connection.write_failed(&io::ErrorKind::BrokenPipe.into(), START),
+    ];
+    for end in ends {
+        let mut connection = with(Role::Client, Config { limits: limits.clone(), ..Config::default() });
+        feed(&mut connection, &frames([(TEXT, b"1"), (TEXT, b"2"), (TEXT, b"3")]));
+        assert!(connection.statistics().messages_received == 1 && !connection.has_input_left());
+        end(&mut connection);
+        assert_eq!(messages(&mut connection), ["1", "2", "3"].map(Message::text));
+    }
 }
 
 //= https://www.rfc-editor.org/rfc/rfc6455#section-7.2.1

@@ -125,3 +125,25 @@ fn bytes_that_do_not_inflate_fail_the_connection() {
     assert_eq!(close_code_written(&mut client), 1007);
     assert_eq!(outcome(&mut client).cause, Cause::Violation { what: Violation::CorruptCompression });
 }
+
+#[test]
+fn one_read_is_not_inflated_beyond_the_queue_and_a_message_however_many_messages_it_holds() {
+    const LENGTH: usize = 1 << 20;
+    let mut config = eager();
+    config.limits.message = LENGTH;
+    let (mut client, mut server) = pair(&config);
+    for _ in 0..60 {
+        server.send(Kind::Binary, &[0; LENGTH], START).unwrap();
+    }
+    assert!(server.output().len() < 65_536, "one read");
+    transfer(&mut server, &mut client);
+    let mut taken = 0;
+    while let Some(message) = client.recv_message() {
+        assert_eq!(message.as_bytes().len(), LENGTH);
+        taken += 1;
+        assert_eq!(client.statistics().messages_received, taken, "one waits, which is as much as may");
+        assert!(!client.wants_read() || taken == 60);
+        client.process(START);
+    }
+    assert_eq!(taken, 60);
+}

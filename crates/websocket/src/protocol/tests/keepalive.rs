@@ -137,6 +137,55 @@ fn a_pong_that_may_be_behind_unread_messages_is_waited_for() {
 }
 
 #[test]
+fn a_queue_that_was_full_for_a_moment_of_a_timeout_makes_another_follow_it() {
+    let mut config = Config::default();
+    config.limits.receive_queue_messages = 1;
+    // The whole message; and with a second one behind it in the same read, which waits for room.
+    for bytes in [frame(TEXT, b"1"), frames([(TEXT, b"1"), (TEXT, b"2")])] {
+        let mut connection = with(Role::Client, config.clone());
+        connection.handle_deadline(at(20));
+        feed(&mut connection, &bytes);
+        assert!(!connection.wants_read());
+        messages(&mut connection);
+        assert!(connection.wants_read());
+        connection.handle_deadline(at(40));
+        assert_eq!((connection.state(), connection.deadline()), (State::Open, Some(at(60))));
+        connection.handle_deadline(at(60));
+        assert_eq!(connection.state(), State::Closing, "reading went on, and no pong came");
+    }
+}
+
+#[test]
+fn a_pong_that_was_read_behind_a_full_queue_counts_once_there_is_room() {
+    let mut config = Config::default();
+    config.limits.receive_queue_messages = 1;
+    let mut connection = with(Role::Client, config);
+    connection.handle_deadline(at(20));
+    let (_, payload) = written(&mut connection).pop().unwrap();
+    feed(&mut connection, &frames([(TEXT, b"1"), (TEXT, b"2"), (PONG, &payload), (PING, b"?")]));
+    connection.handle_deadline(at(40));
+    assert_eq!((connection.state(), connection.statistics().latency), (State::Open, None));
+    connection.recv_message();
+    assert!(connection.has_input_left() && !connection.wants_read(), "what was read comes first");
+    connection.process(at(41));
+    assert_eq!(connection.statistics().latency, Some(Duration::from_secs(21)));
+    assert_eq!(written(&mut connection), [(PONG, b"?".to_vec())]);
+}
+
+#[test]
+fn an_interval_of_nothing_is_one_of_a_millisecond() {
+    let keepalive = crate::Keepalive { interval: Some(Duration::ZERO), timeout: None };
+    let mut connection = with(Role::Client, Config { keepalive, ..Config::default() });
+    let mut now = START;
+    for millisecond in 1..100 {
+        now = connection.deadline().expect("a ping is to come");
+        assert_eq!(now, START + Duration::from_millis(millisecond));
+        connection.handle_deadline(now);
+    }
+    assert!(connection.deadline() > Some(now));
+}
+
+#[test]
 fn without_an_interval_there_are_no_pings_and_without_a_timeout_no_failure() {
     let mut config = Config::default();
     config.keepalive.interval = None;

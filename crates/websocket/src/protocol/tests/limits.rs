@@ -77,6 +77,24 @@ fn the_defaults_admit_the_largest_messages_and_most_fragments_that_autobahn_send
 }
 
 #[test]
+fn what_one_read_brings_does_not_exceed_the_queue_however_many_messages_it_holds() {
+    let limits = Limits { receive_queue_messages: 3, ..Limits::default() };
+    let mut connection = limited(limits);
+    feed(&mut connection, &frame(BINARY, b"").repeat(30_000));
+    assert_eq!(connection.statistics().messages_received, 3);
+    assert_eq!(messages(&mut connection).len(), 30_000, "all of them come, and are not read anew");
+    assert!(connection.wants_read() && !connection.has_input_left());
+}
+
+#[test]
+fn a_write_buffer_of_nothing_is_one_of_a_byte() {
+    let mut connection = limited(Limits { write_buffer: 0, ..Limits::default() });
+    assert!(!connection.write_buffer_is_full());
+    connection.ping(START).unwrap();
+    assert!(connection.write_buffer_is_full());
+}
+
+#[test]
 fn a_long_frame_that_is_arriving_gets_a_buffer_of_its_size() {
     let mut connection = client();
     feed(&mut connection, &frame(BINARY, &vec![1; 1 << 20])[..1000]);

@@ -78,7 +78,7 @@ fn run(mut connection: Connection, bytes: &[u8], cuts: impl IntoIterator<Item = 
     for cut in cuts.into_iter().chain([bytes.len()]) {
         feed(&mut connection, &bytes[start..cut]);
         start = cut;
-        messages.extend(std::iter::from_fn(|| connection.recv_message()));
+        messages.extend(super::messages(&mut connection));
         output.extend_from_slice(connection.output());
         connection.output_written(connection.output().len(), START);
     }
@@ -109,6 +109,46 @@ fn however_input_is_cut_into_reads_messages_answers_and_outcome_are_the_same() {
     }
 }
 
+/// Feeds `bytes` in reads while reading is wanted, and takes messages one by one between.
+fn run_slowly(mut connection: Connection, bytes: &[u8], rng: &mut StdRng) -> Seen {
+    let (mut messages, mut output, mut start) = (Vec::new(), Vec::new(), 0);
+    while start < bytes.len() {
+        if connection.wants_read() && rng.random() {
+            let end = rng.random_range(start..=bytes.len());
+            feed(&mut connection, &bytes[start..end]);
+            start = end;
+        } else {
+            let could_read = connection.wants_read();
+            let taken = take(&mut connection, Connection::recv_message);
+            assert!(taken.is_some() || could_read || connection.wants_read(), "nothing is going on");
+            messages.extend(taken);
+        }
+        output.extend_from_slice(connection.output());
+        connection.output_written(connection.output().len(), START);
+    }
+    messages.extend(super::messages(&mut connection));
+    output.extend_from_slice(connection.output());
+    connection.output_written(connection.output().len(), START);
+    let closed = outcome(&mut connection);
+    Seen { messages, output, closed }
+}
+
+#[test]
+fn however_slowly_messages_are_taken_out_of_a_short_queue_they_and_the_answers_are_the_same() {
+    for seed in 0..ROUNDS {
+        let rng = &mut StdRng::seed_from_u64(seed);
+        let role = if rng.random() { Role::Client } else { Role::Server };
+        let compressed = rng.random();
+        let bytes = stream(role, compressed, rng);
+        let whole = run(connection(role, compressed), &bytes, []);
+        let mut config = Config { limits: limits(), ..Config::default() };
+        config.limits.receive_queue_messages = rng.random_range(0..4);
+        config.limits.receive_queue_bytes = [0, 1, 100, 1 << 20][rng.random_range(0..4)];
+        let connection = Connection::new(role, config, compressed.then(Parameters::default), SEED, START);
+        assert_eq!(whole, run_slowly(connection, &bytes, rng), "seed {seed}");
+    }
+}
+
 #[test]
 fn fragments_make_up_the_messages() {
     for seed in 0..ROUNDS / 3 {
@@ -121,7 +161,7 @@ fn fragments_make_up_the_messages() {
         let (mut messages, mut unfinished) = (Vec::new(), Vec::new());
         for byte in bytes {
             feed(&mut connection, &[byte]);
-            while let Some(fragment) = connection.recv_fragment() {
+            while let Some(fragment) = take(&mut connection, Connection::recv_fragment) {
                 assert_eq!(fragment.first, unfinished.is_empty());
                 unfinished.push(fragment.data);
                 if fragment.last {

@@ -77,7 +77,9 @@ impl Socket for Core {
             if let Some(message) = self.connection.recv_message() {
                 return message.as_bytes().len();
             }
-            self.memory.read_buf(self.connection.input()).await.expect("memory gives for ever");
+            if !self.connection.has_input_left() {
+                self.memory.read_buf(self.connection.input()).await.expect("memory gives for ever");
+            }
             self.connection.process(NOW);
         }
     }
