@@ -1,7 +1,7 @@
 //! The accept side of tasks: reads a client's request, lets the application answer it, and hands out a
 //! [`WebSocket`] in the server role.
 //!
-//! [`Server`] takes any stream, accepted from a [`Listener`](wavetank_runtime::Listener) or not. Threads have the same in
+//! [`Server`] takes streams that a [`Listener`](wavetank_runtime::Listener) accepted, and any others. Threads have the same in
 //! [`blocking`](crate::blocking).
 //!
 //! # Example: send back what comes
@@ -33,7 +33,7 @@ use std::io;
 
 use http::{HeaderMap, StatusCode};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use wavetank_runtime::Runtime;
+use wavetank_runtime::{Runtime, Stream};
 
 use crate::client::open::{exchange, until, write_out};
 use crate::client::{Opened, WebSocket};
@@ -45,7 +45,8 @@ use crate::{Config, OpenError};
 ///
 /// # Defaults
 ///
-/// [`Config::default`] and [`AcceptOptions::new`]: no TLS, any origin, no subprotocols.
+/// [`Config::default`] and [`AcceptOptions::new`]: no TLS, any origin, no subprotocols; TCP without Nagle's algorithm, which
+/// [`accept`](Self::accept) and [`request`](Self::request) turn off.
 #[derive(Clone)]
 pub struct Server<R> {
     runtime: R,
@@ -74,7 +75,7 @@ impl<R: Runtime> Server<R> {
         self
     }
 
-    /// Opens a connection over a stream that was accepted: TLS, if there is any, the request, and the answer, which takes
+    /// Opens a connection over a TCP stream that was accepted: TLS, if there is any, the request, and the answer, which takes
     /// the first of our subprotocols that the client offers.
     ///
     /// # Errors
@@ -85,14 +86,12 @@ impl<R: Runtime> Server<R> {
     /// # Cancel safety
     ///
     /// Dropping the future drops the stream.
-    pub async fn accept<S>(&self, stream: S) -> Result<WebSocket<R, S>, OpenError>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
+    pub async fn accept<S: Stream>(&self, stream: S) -> Result<WebSocket<R, S>, OpenError> {
         self.request(stream).await?.accept().await
     }
 
-    /// Reads a client's request, for the application to look at and to answer: [`Incoming`].
+    /// Opens a connection over any other stream, as it is: a Unix socket, a pipe, what a library of one's own accepted.
+    /// Otherwise as [`accept`](Self::accept).
     ///
     /// # Errors
     ///
@@ -101,7 +100,38 @@ impl<R: Runtime> Server<R> {
     /// # Cancel safety
     ///
     /// Dropping the future drops the stream.
-    pub async fn request<S>(&self, mut stream: S) -> Result<Incoming<R, S>, OpenError>
+    pub async fn accept_over<S>(&self, stream: S) -> Result<WebSocket<R, S>, OpenError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        self.request_over(stream).await?.accept().await
+    }
+
+    /// Reads a client's request on a TCP stream that was accepted, for the application to look at and to answer: [`Incoming`].
+    ///
+    /// # Errors
+    ///
+    /// As [`accept`](Self::accept).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the stream.
+    pub async fn request<S: Stream>(&self, stream: S) -> Result<Incoming<R, S>, OpenError> {
+        // Messages are written whole: there is nothing to wait for. A stream that is gone already shows it soon.
+        let _gone = stream.set_nodelay(true);
+        self.request_over(stream).await
+    }
+
+    /// Reads a client's request on any other stream, as it is; otherwise as [`request`](Self::request).
+    ///
+    /// # Errors
+    ///
+    /// As [`accept`](Self::accept).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the stream.
+    pub async fn request_over<S>(&self, mut stream: S) -> Result<Incoming<R, S>, OpenError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {

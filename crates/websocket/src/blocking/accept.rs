@@ -16,7 +16,13 @@ use crate::{Config, OpenError};
 /// Bytes of a read at most.
 const READ_BYTES: usize = 8 * 1024;
 
-/// Makes connections of accepted streams.
+/// Makes connections of accepted streams. Cheap to clone.
+///
+/// # Defaults
+///
+/// [`Config::default`] and [`AcceptOptions::new`]: no TLS, any origin, no subprotocols; TCP without Nagle's algorithm.
+///
+/// # Example: send back what comes
 ///
 /// [`accept`](Self::accept) waits for the client, at most for the [open timeout](Config::open_timeout): call it in a
 /// thread of the connection's own, or one slow client keeps all others waiting.

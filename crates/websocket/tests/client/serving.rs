@@ -158,7 +158,7 @@ async fn unix_sockets_carry_connections_too() {
     let listener = Tokio.listen_unix(&path, ListenOptions::new()).await.expect("a path");
     let serving = Tokio.spawn("test", async move {
         let stream = listener.accept().await.expect("a client");
-        echo(Server::new(Tokio).accept(stream).await.expect("a connection")).await
+        echo(Server::new(Tokio).accept_over(stream).await.expect("a connection")).await
     });
     let request = ClientRequest::new("ws://localhost/").expect("a request").unix_path(&path);
     let client = Client::new(Tokio).socket_options(SocketOptions::new());
@@ -175,7 +175,7 @@ async fn unix_sockets_carry_connections_too() {
 async fn a_client_that_asks_for_nothing_is_given_up() {
     let (near, mut far) = tokio::io::duplex(1024);
     let start = Tokio.now();
-    let error = Server::new(Tokio).accept(near).await.expect_err("nobody asks");
+    let error = Server::new(Tokio).accept_over(near).await.expect_err("nobody asks");
     assert!(matches!(error, OpenError::TimedOut { .. }), "{error}");
     assert!(Tokio.now() - start < Duration::from_secs(11));
     let mut rest = Vec::new();
@@ -187,7 +187,7 @@ async fn a_client_that_asks_for_nothing_is_given_up() {
 async fn a_request_that_is_no_websocket_is_answered_by_a_status() {
     let (near, mut far) = tokio::io::duplex(1024);
     let server = Server::new(Tokio);
-    let (result, answer) = tokio::join!(server.accept(near), async {
+    let (result, answer) = tokio::join!(server.accept_over(near), async {
         tokio::io::AsyncWriteExt::write_all(&mut far, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
             .await
             .expect("an open pipe");
