@@ -371,9 +371,9 @@ pub enum RedirectError {
     /// It leads from TLS to none.
     #[error("it leads from wss to ws")]
     Downgrade,
-    /// Its location is missing, or no address of a WebSocket.
-    #[error("its location is no address of a WebSocket")]
-    Location,
+    /// Its location is missing, or no address of a WebSocket, for this reason.
+    #[error("its location is no address of a WebSocket: {0}")]
+    Location(&'static str),
     /// It leads away from the Unix socket, or the stream, that was given.
     #[error("it leads away from the transport that was given")]
     OtherTransport,

@@ -474,8 +474,10 @@ impl Opening {
         if self.redirects >= self.request.redirects_max {
             return Err(RedirectError::TooMany(self.redirects));
         }
-        let target = Some(location).filter(|text| !text.is_empty()).and_then(|location| from.join(location));
-        let target = target.ok_or(RedirectError::Location)?;
+        if location.is_empty() {
+            return Err(RedirectError::Location("there is none"));
+        }
+        let target = from.join(location).map_err(RedirectError::Location)?;
         if from.is_secure() && !target.is_secure() {
             return Err(RedirectError::Downgrade);
         }
