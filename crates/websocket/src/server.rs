@@ -218,8 +218,8 @@ where
     ///
     /// # Errors
     ///
-    /// [`OpenError::Setup`] where the client does not offer the subprotocol, or a header is the handshake's own;
-    /// otherwise as [`accept`](Self::accept).
+    /// [`OpenError::Setup`] where the client does not offer the subprotocol, or a header is the handshake's own: then the client
+    /// is answered by 500, and this waits for its end as [`refuse`](Self::refuse) does. Otherwise as [`accept`](Self::accept).
     ///
     /// # Cancel safety
     ///
@@ -229,23 +229,38 @@ where
         subprotocol: Option<&str>,
         headers: &HeaderMap,
     ) -> Result<WebSocket<R, S>, OpenError> {
-        self.accepting.accept_with(subprotocol, headers)?;
+        if let Err(error) = self.accepting.accept_with(subprotocol, headers) {
+            self.accepting.refuse_for_setup(error);
+        }
         self.finish().await
     }
 
     /// Refuses the request with a status (400 and more), headers and a body, ends the stream, and waits until the client has done
     /// so, within what is left of [`Config::open_timeout`].
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// Where the status is an informational one (below 200).
+    /// [`OpenError::Setup`] where the status is an informational one (below 200): then the client is answered by 500. What becomes
+    /// of the answer on its way is no error.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future drops the stream, and the client may not see the answer.
-    pub async fn refuse(mut self, status: StatusCode, headers: &HeaderMap, body: &[u8]) {
-        self.accepting.refuse(status, headers, body);
+    pub async fn refuse(
+        mut self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<(), OpenError> {
+        if let Err(error) = self.accepting.refuse(status, headers, body) {
+            self.accepting.refuse_for_setup(error);
+        }
+        let outcome = self.accepting.process(self.runtime.now());
         say_goodbye(&self.runtime, &mut self.accepting, &mut self.stream).await;
+        match outcome {
+            AcceptStep::Failed(error @ OpenError::Setup(_)) => Err(error),
+            _ => Ok(()),
+        }
     }
 
     async fn finish(mut self) -> Result<WebSocket<R, S>, OpenError> {
@@ -255,7 +270,10 @@ where
             None => Err(self.accepting.give_up()),
             Some(Err(error)) => Err(self.accepting.transport_failed(error)),
             Some(Ok(AcceptStep::Done(session, agreed))) => Ok(self.start(session, agreed)),
-            Some(Ok(AcceptStep::Failed(error))) => Err(error),
+            Some(Ok(AcceptStep::Failed(error))) => {
+                say_goodbye(&self.runtime, &mut self.accepting, &mut self.stream).await;
+                Err(error)
+            }
             Some(Ok(AcceptStep::Request | AcceptStep::Continue)) => {
                 unreachable!("the request is answered, and there is no other")
             }

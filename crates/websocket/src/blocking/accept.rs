@@ -61,7 +61,8 @@ pub enum Answer {
     /// Yes, with the first of the server's subprotocols that the client offers, or with none.
     #[default]
     Accept,
-    /// Yes, with this subprotocol, which the client must have offered (or none), and with these further headers.
+    /// Yes, with this subprotocol, which the client must have offered (or none), and with these further headers, none of them
+    /// the handshake's own.
     AcceptWith {
         /// The subprotocol.
         subprotocol: Option<String>,
@@ -116,7 +117,7 @@ impl<T: Threads> Server<T> {
     /// # Errors
     ///
     /// Those of [`accept`](Self::accept); [`OpenError::Refused`] where `decide` refuses, and [`OpenError::Setup`] where its
-    /// answer cannot be given.
+    /// answer cannot be given: then the client is answered by 500.
     pub fn accept_with<S: BlockingStream>(
         &self,
         stream: S,
@@ -155,7 +156,9 @@ impl<T: Threads> Server<T> {
                 AcceptStep::Continue => {}
                 AcceptStep::Request => {
                     let decide = decide.take().expect("a request is shown once");
-                    answer(&mut accepting, decide)?;
+                    if let Err(error) = answer(&mut accepting, decide) {
+                        accepting.refuse_for_setup(error);
+                    }
                     continue;
                 }
                 AcceptStep::Done(session, agreed) => {
@@ -209,13 +212,15 @@ impl<T: Threads> Server<T> {
 fn answer(accepting: &mut Accepting, decide: impl FnOnce(&Request) -> Answer) -> Result<(), OpenError> {
     let answer = decide(accepting.request().expect("a request waits for its answer"));
     match answer {
-        Answer::Accept => accepting.accept(),
+        Answer::Accept => {
+            accepting.accept();
+            Ok(())
+        }
         Answer::AcceptWith { subprotocol, headers } => {
-            accepting.accept_with(subprotocol.as_deref(), &headers)?;
+            accepting.accept_with(subprotocol.as_deref(), &headers)
         }
         Answer::Refuse { status, headers, body } => accepting.refuse(status, &headers, &body),
     }
-    Ok(())
 }
 
 impl<T: Threads> fmt::Debug for Server<T> {

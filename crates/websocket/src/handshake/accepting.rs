@@ -71,8 +71,8 @@ enum Phase {
     Asked(Box<Request>),
     /// The application accepted.
     Answered(Box<Agreed>),
-    /// The application refused.
-    Refused(StatusCode),
+    /// The application refused, or gave an answer that cannot be given.
+    Refused(OpenError),
     Over,
 }
 
@@ -174,10 +174,7 @@ impl Accepting {
             }
             Phase::Asked(_) => AcceptStep::Request,
             Phase::Answered(_) => self.done(now),
-            Phase::Refused(status) => {
-                let status = *status;
-                self.fail(OpenError::Refused(status))
-            }
+            Phase::Refused(_) => self.refused(),
             Phase::Over => AcceptStep::Continue,
         }
     }
@@ -267,14 +264,31 @@ impl Accepting {
 
     /// Refuses the request with a status, headers and a body. The transport is to be closed after that.
     ///
+    /// # Errors
+    ///
+    /// [`OpenError::Setup`], and the request still waits for an answer, if the status is an informational one (below 200).
+    ///
     /// # Panics
     ///
-    /// If there is no request to be answered, or if the status is an informational one.
-    pub fn refuse(&mut self, status: StatusCode, headers: &HeaderMap, body: &[u8]) {
+    /// If there is no request to be answered.
+    pub fn refuse(&mut self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<(), OpenError> {
         assert!(self.request().is_some(), "there is no request to be answered");
-        assert!(!status.is_informational(), "{status} refuses nothing");
+        if status.is_informational() {
+            return Err(OpenError::Setup(format!("the status {status} refuses nothing")));
+        }
+        self.refuse_because(OpenError::Refused(status), status, headers, body);
+        Ok(())
+    }
+
+    /// Answers the request by 500: the application's own answer cannot be given, for the reason of `error`, which
+    /// [`process`](Self::process) returns.
+    pub(crate) fn refuse_for_setup(&mut self, error: OpenError) {
+        self.refuse_because(error, StatusCode::INTERNAL_SERVER_ERROR, &HeaderMap::new(), b"");
+    }
+
+    fn refuse_because(&mut self, error: OpenError, status: StatusCode, headers: &HeaderMap, body: &[u8]) {
         self.write(server_response::refuse(status, headers, body));
-        self.phase = Phase::Refused(status);
+        self.phase = Phase::Refused(error);
     }
 
     /// Gives up because the time is over.
@@ -313,6 +327,13 @@ impl Accepting {
             session.end_of_input(now);
         }
         AcceptStep::Done(Box::new(session), *agreed)
+    }
+
+    fn refused(&mut self) -> AcceptStep {
+        let Phase::Refused(error) = std::mem::replace(&mut self.phase, Phase::Over) else {
+            return AcceptStep::Continue;
+        };
+        self.fail(error)
     }
 
     fn write(&mut self, text: BytesMut) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -127,7 +127,8 @@ async fn a_server_may_refuse_and_may_choose() {
         let (stream, _) = listener.accept().await.expect("a client");
         let incoming = server.request(stream).await.expect("a request");
         assert_eq!(incoming.request().path(), "/secret");
-        incoming.refuse(StatusCode::FORBIDDEN, &HeaderMap::new(), b"not for you").await;
+        let refused = incoming.refuse(StatusCode::FORBIDDEN, &HeaderMap::new(), b"not for you").await;
+        refused.expect("a status that refuses");
         let (stream, _) = listener.accept().await.expect("a client");
         let incoming = server.request(stream).await.expect("a request");
         let mut headers = HeaderMap::new();
@@ -148,6 +149,35 @@ async fn a_server_may_refuse_and_may_choose() {
     assert_eq!(socket.headers().get("x-room").and_then(|value| value.to_str().ok()), Some("5"));
     assert!(socket.close(CloseCode::NORMAL, "").await.is_clean());
     serving.await.expect("no panic");
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_given_is_an_error_and_the_client_is_told_that_the_server_failed() {
+    for (status, subprotocol, header) in [
+        (Some(100), None, None),
+        (Some(101), None, None),
+        (None, Some("not offered"), None),
+        (None, None, Some("upgrade")),
+    ] {
+        let (near, far) = tokio::io::duplex(1024);
+        let serving = async {
+            let incoming = Server::new(Tokio).request_over(far).await.expect("a request");
+            if let Some(status) = status {
+                let status = StatusCode::from_u16(status).expect("a status");
+                return incoming.refuse(status, &HeaderMap::new(), b"").await;
+            }
+            let mut headers = HeaderMap::new();
+            headers.extend(header.map(|name| (HeaderName::from_static(name), HeaderValue::from_static("x"))));
+            incoming.accept_with(subprotocol, &headers).await.map(drop)
+        };
+        let request = ClientRequest::new("ws://server.test/").expect("a URL");
+        let client = Client::new(Tokio);
+        let (served, connected) = tokio::join!(serving, client.connect_over(near, request));
+        let error = served.expect_err("the answer cannot be given");
+        assert!(matches!(error, OpenError::Setup(_)), "{error}");
+        let Err(OpenError::Rejected(rejection)) = connected else { panic!("no answer") };
+        assert_eq!((rejection.status, rejection.complete), (StatusCode::INTERNAL_SERVER_ERROR, true));
+    }
 }
 
 #[tokio::test]
