@@ -2,7 +2,9 @@
 //! [`WebSocket`] in the server role.
 //!
 //! [`Server`] takes streams that a [`Listener`](wavetank_runtime::Listener) accepted, and any others. Threads have the same in
-//! [`blocking`](crate::blocking).
+//! [`blocking`](crate::blocking), but for the way in which an application looks at a request: here it is given an [`Incoming`],
+//! and may await what decides, a database or another task, before it answers; there it gives a closure, for its thread waits
+//! anyway, and every request is answered.
 //!
 //! # Example: send back what comes
 //!

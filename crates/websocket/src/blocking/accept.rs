@@ -114,6 +114,9 @@ impl<T: Threads> Server<T> {
 
     /// Goes through the opening with the client on `stream`; `decide` sees its request, and answers.
     ///
+    /// `decide` runs in the caller's thread and may block, but not be interrupted: its time counts towards the open timeout. Tasks
+    /// are given the request instead, to await what decides: [`server::Incoming`](crate::server::Incoming).
+    ///
     /// # Errors
     ///
     /// Those of [`accept`](Self::accept); [`OpenError::Refused`] where `decide` refuses, and [`OpenError::Setup`] where its
