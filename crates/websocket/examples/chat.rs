@@ -2,15 +2,19 @@
 //!
 //! Each line of the standard input is a message. When the connection is lost, the next one is opened after a while, and
 //! says hello again; a line whose sending failed is sent on the new connection. Why an attempt failed, and when the next
-//! one comes, is said on the standard error.
+//! one comes, is said on the standard error. Where the input ends, what comes within a second is shown, before it closes.
 
 use std::io::BufRead as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use wavetank_runtime::{Std, Threads as _, Tokio};
 use wavetank_websocket::client::{Client, Failure, WebSocket};
 use wavetank_websocket::{CloseCode, Error, Message};
+
+/// How long answers to the last lines are waited for: a peer that has seen our Close frame sends none.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -43,6 +47,7 @@ async fn chat(url: &str, name: &str) -> Result<(), Failure> {
         let socket = connections.next().await?;
         eprintln!("connected");
         if converse(&socket, name, &mut lines, &mut unsent).await.is_ok() {
+            let _time_is_up = tokio::time::timeout(LAST_WORDS, show_messages(&socket)).await;
             eprintln!("{}", socket.close(CloseCode::NORMAL, "bye").await);
             return Ok(());
         }
@@ -63,15 +68,26 @@ async fn converse(
         }
         // Both are cancel-safe: whichever is not ready has neither taken nor lost anything.
         tokio::select! {
-            message = socket.recv() => match message? {
-                Message::Text(text) => println!("{}", text.as_str()),
-                Message::Binary(bytes) => println!("({} bytes)", bytes.len()),
-            },
+            message = socket.recv() => show(&message?),
             line = lines.recv() => match line {
                 Some(line) => *unsent = Some(format!("{name}: {line}")),
                 None => return Ok(()),
             },
         }
+    }
+}
+
+/// Shows messages until the connection is over.
+async fn show_messages(socket: &WebSocket<Tokio>) {
+    while let Ok(message) = socket.recv().await {
+        show(&message);
+    }
+}
+
+fn show(message: &Message) {
+    match message {
+        Message::Text(text) => println!("{text}"),
+        Message::Binary(bytes) => println!("({} bytes)", bytes.len()),
     }
 }
 

@@ -3,15 +3,20 @@
 //!
 //! One thread reads lines and sends them, the other receives. When the connection is lost, the next one is opened after a
 //! while, and says hello again; a line whose sending failed is sent on the new connection. Why an attempt failed, and when
-//! the next one comes, is said on the standard error.
+//! the next one comes, is said on the standard error. Where the input ends, what comes within a second is shown, before it
+//! closes.
 
 use std::io::BufRead as _;
 use std::process::ExitCode;
 use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
 
 use wavetank_runtime::{Std, Threads as _};
 use wavetank_websocket::blocking::{Client, Failure, Stopper, WebSocket};
 use wavetank_websocket::{CloseCode, Message};
+
+/// How long answers to the last lines are waited for: a peer that has seen our Close frame sends none.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -78,6 +83,7 @@ fn send_lines(name: &str, sockets: &Receiver<WebSocket<Std>>, stopper: &Stopper<
             }
         }
     }
+    Std.sleep(LAST_WORDS);
     stopper.stop();
     socket.close(CloseCode::NORMAL, "bye");
 }

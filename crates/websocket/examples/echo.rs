@@ -27,7 +27,6 @@ async fn serve(
     server: &Server<Tokio>,
     stream: impl Stream,
 ) -> Result<wavetank_websocket::Closed, Box<dyn Error + Send + Sync>> {
-    stream.set_nodelay(true)?;
     let socket = server.accept(stream).await?;
     while let Ok(message) = socket.recv().await {
         if socket.send(&message).await.is_err() {

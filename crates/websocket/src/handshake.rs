@@ -29,6 +29,7 @@ mod server_request;
 mod server_response;
 mod target;
 mod upgrade;
+mod wire;
 
 pub use accept_options::{AcceptOptions, Origins};
 pub use accepting::{AcceptStep, Accepting, Agreed};

@@ -1,8 +1,10 @@
 //! The accept side of tasks: reads a client's request, lets the application answer it, and hands out a
 //! [`WebSocket`] in the server role.
 //!
-//! [`Server`] takes any stream, accepted from a [`Listener`](wavetank_runtime::Listener) or not. Threads have the same in
-//! [`blocking`](crate::blocking).
+//! [`Server`] takes streams that a [`Listener`](wavetank_runtime::Listener) accepted, and any others. Threads have the same in
+//! [`blocking`](crate::blocking), but for the way in which an application looks at a request: here it is given an [`Incoming`],
+//! and may await what decides, a database or another task, before it answers; there it gives a closure, for its thread waits
+//! anyway, and every request is answered.
 //!
 //! # Example: send back what comes
 //!
@@ -33,7 +35,7 @@ use std::io;
 
 use http::{HeaderMap, StatusCode};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use wavetank_runtime::Runtime;
+use wavetank_runtime::{Runtime, Stream};
 
 use crate::client::open::{exchange, until, write_out};
 use crate::client::{Opened, WebSocket};
@@ -45,7 +47,8 @@ use crate::{Config, OpenError};
 ///
 /// # Defaults
 ///
-/// [`Config::default`] and [`AcceptOptions::new`]: no TLS, any origin, no subprotocols.
+/// [`Config::default`] and [`AcceptOptions::new`]: no TLS, any origin, no subprotocols; TCP without Nagle's algorithm, which
+/// [`accept`](Self::accept) and [`request`](Self::request) turn off.
 #[derive(Clone)]
 pub struct Server<R> {
     runtime: R,
@@ -74,7 +77,7 @@ impl<R: Runtime> Server<R> {
         self
     }
 
-    /// Opens a connection over a stream that was accepted: TLS, if there is any, the request, and the answer, which takes
+    /// Opens a connection over a TCP stream that was accepted: TLS, if there is any, the request, and the answer, which takes
     /// the first of our subprotocols that the client offers.
     ///
     /// # Errors
@@ -85,14 +88,12 @@ impl<R: Runtime> Server<R> {
     /// # Cancel safety
     ///
     /// Dropping the future drops the stream.
-    pub async fn accept<S>(&self, stream: S) -> Result<WebSocket<R, S>, OpenError>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
+    pub async fn accept<S: Stream>(&self, stream: S) -> Result<WebSocket<R, S>, OpenError> {
         self.request(stream).await?.accept().await
     }
 
-    /// Reads a client's request, for the application to look at and to answer: [`Incoming`].
+    /// Opens a connection over any other stream, as it is: a Unix socket, a pipe, what a library of one's own accepted.
+    /// Otherwise as [`accept`](Self::accept).
     ///
     /// # Errors
     ///
@@ -101,7 +102,38 @@ impl<R: Runtime> Server<R> {
     /// # Cancel safety
     ///
     /// Dropping the future drops the stream.
-    pub async fn request<S>(&self, mut stream: S) -> Result<Incoming<R, S>, OpenError>
+    pub async fn accept_over<S>(&self, stream: S) -> Result<WebSocket<R, S>, OpenError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        self.request_over(stream).await?.accept().await
+    }
+
+    /// Reads a client's request on a TCP stream that was accepted, for the application to look at and to answer: [`Incoming`].
+    ///
+    /// # Errors
+    ///
+    /// As [`accept`](Self::accept).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the stream.
+    pub async fn request<S: Stream>(&self, stream: S) -> Result<Incoming<R, S>, OpenError> {
+        // Messages are written whole: there is nothing to wait for. A stream that is gone already shows it soon.
+        let _gone = stream.set_nodelay(true);
+        self.request_over(stream).await
+    }
+
+    /// Reads a client's request on any other stream, as it is; otherwise as [`request`](Self::request).
+    ///
+    /// # Errors
+    ///
+    /// As [`accept`](Self::accept).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the stream.
+    pub async fn request_over<S>(&self, mut stream: S) -> Result<Incoming<R, S>, OpenError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -188,8 +220,8 @@ where
     ///
     /// # Errors
     ///
-    /// [`OpenError::Setup`] where the client does not offer the subprotocol, or a header is the handshake's own;
-    /// otherwise as [`accept`](Self::accept).
+    /// [`OpenError::Setup`] where the client does not offer the subprotocol, or a header is the handshake's own: then the client
+    /// is answered by 500, and this waits for its end as [`refuse`](Self::refuse) does. Otherwise as [`accept`](Self::accept).
     ///
     /// # Cancel safety
     ///
@@ -199,23 +231,38 @@ where
         subprotocol: Option<&str>,
         headers: &HeaderMap,
     ) -> Result<WebSocket<R, S>, OpenError> {
-        self.accepting.accept_with(subprotocol, headers)?;
+        if let Err(error) = self.accepting.accept_with(subprotocol, headers) {
+            self.accepting.refuse_for_setup(error);
+        }
         self.finish().await
     }
 
     /// Refuses the request with a status (400 and more), headers and a body, ends the stream, and waits until the client has done
     /// so, within what is left of [`Config::open_timeout`].
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// Where the status is an informational one (below 200).
+    /// [`OpenError::Setup`] where the status is an informational one (below 200): then the client is answered by 500. What becomes
+    /// of the answer on its way is no error.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future drops the stream, and the client may not see the answer.
-    pub async fn refuse(mut self, status: StatusCode, headers: &HeaderMap, body: &[u8]) {
-        self.accepting.refuse(status, headers, body);
+    pub async fn refuse(
+        mut self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<(), OpenError> {
+        if let Err(error) = self.accepting.refuse(status, headers, body) {
+            self.accepting.refuse_for_setup(error);
+        }
+        let outcome = self.accepting.process(self.runtime.now());
         say_goodbye(&self.runtime, &mut self.accepting, &mut self.stream).await;
+        match outcome {
+            AcceptStep::Failed(error @ OpenError::Setup(_)) => Err(error),
+            _ => Ok(()),
+        }
     }
 
     async fn finish(mut self) -> Result<WebSocket<R, S>, OpenError> {
@@ -225,7 +272,10 @@ where
             None => Err(self.accepting.give_up()),
             Some(Err(error)) => Err(self.accepting.transport_failed(error)),
             Some(Ok(AcceptStep::Done(session, agreed))) => Ok(self.start(session, agreed)),
-            Some(Ok(AcceptStep::Failed(error))) => Err(error),
+            Some(Ok(AcceptStep::Failed(error))) => {
+                say_goodbye(&self.runtime, &mut self.accepting, &mut self.stream).await;
+                Err(error)
+            }
             Some(Ok(AcceptStep::Request | AcceptStep::Continue)) => {
                 unreachable!("the request is answered, and there is no other")
             }

@@ -17,7 +17,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use wavetank_runtime::{
-    ListenOptions, Listener as _, Runtime as _, Std, Stream as _, ThreadHandle as _, Threads as _, Tokio,
+    ListenOptions, Listener as _, Runtime as _, Std, ThreadHandle as _, Threads as _, Tokio,
 };
 use wavetank_websocket::server::Server;
 
@@ -117,7 +117,6 @@ async fn serve() -> Result<SocketAddr> {
         while let Ok((stream, _)) = listener.accept().await {
             let server = server.clone();
             drop(Tokio.spawn("session", async move {
-                let _ = stream.set_nodelay(true);
                 let Ok(socket) = server.accept(stream).await else { return };
                 while let Ok(message) = socket.recv().await {
                     if socket.send(&message).await.is_err() {

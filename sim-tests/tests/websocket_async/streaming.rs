@@ -108,7 +108,7 @@ fn connections_over_a_unix_socket_follow_each_other(sim: &mut Sim) {
                 let listener = host.listen_unix("/run/service".as_ref(), ListenOptions::new()).await;
                 let stream = listener.expect("a free path").accept().await.expect("a client");
                 let server = Server::new(host).config(patient());
-                let Ok(socket) = server.accept(stream).await else { panic!("nothing is in the way") };
+                let Ok(socket) = server.accept_over(stream).await else { panic!("nothing is in the way") };
                 socket.send(number.to_string().as_str()).await.expect("is open");
                 socket.close(CloseCode::SERVICE_RESTART, "").await;
             }

@@ -16,7 +16,13 @@ use crate::{Config, OpenError};
 /// Bytes of a read at most.
 const READ_BYTES: usize = 8 * 1024;
 
-/// Makes connections of accepted streams.
+/// Makes connections of accepted streams. Cheap to clone.
+///
+/// # Defaults
+///
+/// [`Config::default`] and [`AcceptOptions::new`]: no TLS, any origin, no subprotocols; TCP without Nagle's algorithm.
+///
+/// # Example: send back what comes
 ///
 /// [`accept`](Self::accept) waits for the client, at most for the [open timeout](Config::open_timeout): call it in a
 /// thread of the connection's own, or one slow client keeps all others waiting.
@@ -55,7 +61,8 @@ pub enum Answer {
     /// Yes, with the first of the server's subprotocols that the client offers, or with none.
     #[default]
     Accept,
-    /// Yes, with this subprotocol, which the client must have offered (or none), and with these further headers.
+    /// Yes, with this subprotocol, which the client must have offered (or none), and with these further headers, none of them
+    /// the handshake's own.
     AcceptWith {
         /// The subprotocol.
         subprotocol: Option<String>,
@@ -107,10 +114,13 @@ impl<T: Threads> Server<T> {
 
     /// Goes through the opening with the client on `stream`; `decide` sees its request, and answers.
     ///
+    /// `decide` runs in the caller's thread and may block, but not be interrupted: its time counts towards the open timeout. Tasks
+    /// are given the request instead, to await what decides: [`server::Incoming`](crate::server::Incoming).
+    ///
     /// # Errors
     ///
     /// Those of [`accept`](Self::accept); [`OpenError::Refused`] where `decide` refuses, and [`OpenError::Setup`] where its
-    /// answer cannot be given.
+    /// answer cannot be given: then the client is answered by 500.
     pub fn accept_with<S: BlockingStream>(
         &self,
         stream: S,
@@ -149,7 +159,9 @@ impl<T: Threads> Server<T> {
                 AcceptStep::Continue => {}
                 AcceptStep::Request => {
                     let decide = decide.take().expect("a request is shown once");
-                    answer(&mut accepting, decide)?;
+                    if let Err(error) = answer(&mut accepting, decide) {
+                        accepting.refuse_for_setup(error);
+                    }
                     continue;
                 }
                 AcceptStep::Done(session, agreed) => {
@@ -203,13 +215,15 @@ impl<T: Threads> Server<T> {
 fn answer(accepting: &mut Accepting, decide: impl FnOnce(&Request) -> Answer) -> Result<(), OpenError> {
     let answer = decide(accepting.request().expect("a request waits for its answer"));
     match answer {
-        Answer::Accept => accepting.accept(),
+        Answer::Accept => {
+            accepting.accept();
+            Ok(())
+        }
         Answer::AcceptWith { subprotocol, headers } => {
-            accepting.accept_with(subprotocol.as_deref(), &headers)?;
+            accepting.accept_with(subprotocol.as_deref(), &headers)
         }
         Answer::Refuse { status, headers, body } => accepting.refuse(status, &headers, &body),
     }
-    Ok(())
 }
 
 impl<T: Threads> fmt::Debug for Server<T> {

@@ -26,8 +26,8 @@ impl<T: Threads> WebSocket<T> {
     /// Sends a whole message: a `&str`, a `&[u8]`, or a [`Message`](crate::Message).
     ///
     /// Returns when the message has been handed to the system, or stands in the write buffer because another thread
-    /// writes. Waits while the write buffer is full, and while another thread sends a message in pieces. The message is
-    /// sent whole or not at all.
+    /// writes. Waits while the write buffer is full, and while another thread sends a message in pieces; of several threads that
+    /// wait, any may be the next. The message is sent whole or not at all.
     ///
     /// # Errors
     ///
@@ -50,6 +50,9 @@ impl<T: Threads> WebSocket<T> {
     }
 
     /// Writes what [`feed`](Self::feed) has left in the write buffer, unless another thread writes it.
+    ///
+    /// This writes in the caller's thread, waits for the system to take all, and sees whether it did: hence a result, which the
+    /// [`flush`](crate::client::WebSocket::flush) of tasks, which waits for nothing, has not.
     ///
     /// # Errors
     ///

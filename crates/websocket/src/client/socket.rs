@@ -157,6 +157,9 @@ where
 
     /// Writes what [`feed`](Self::feed) has left in the write buffer, as much as the stream takes at once; the rest follows in
     /// the background, as after [`send`](Self::send).
+    ///
+    /// This waits for nothing, and so has nothing to return: that the connection is over, any other call tells. On threads
+    /// [`flush`](crate::blocking::WebSocket::flush) writes all before it returns, and can fail.
     pub fn flush(&self) {
         let shared = self.shared();
         let now = || shared.runtime.now();

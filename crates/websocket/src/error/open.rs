@@ -258,14 +258,18 @@ pub enum HandshakeError {
         limit_bytes: usize,
     },
     /// `Upgrade` is missing, or is not `websocket`.
-    #[error("the header Upgrade is {0:?}, not websocket (RFC 6455, section 4.1, step 2)")]
+    #[error("{found} (RFC 6455, section 4.1, step 2)", found = header("Upgrade", .0, "not websocket"))]
     Upgrade(Option<String>),
     /// `Connection` is missing, or has no token `Upgrade`.
-    #[error("the header Connection is {0:?}, and has no token Upgrade (RFC 6455, section 4.1, step 3)")]
+    #[error(
+        "{found} (RFC 6455, section 4.1, step 3)",
+        found = header("Connection", .0, "and has no token Upgrade")
+    )]
     Connection(Option<String>),
     /// `Sec-WebSocket-Accept` is missing, repeated, or not the digest of our key: something answered that did not understand.
     #[error(
-        "the header Sec-WebSocket-Accept is {0:?}, not the digest of our key (RFC 6455, section 4.1, step 4)"
+        "{found} (RFC 6455, section 4.1, step 4)",
+        found = header("Sec-WebSocket-Accept", .0, "not the digest of our key")
     )]
     Accept(Option<String>),
     /// An extension was chosen that we did not offer, or with parameters that cannot be.
@@ -301,7 +305,7 @@ pub enum RequestError {
     #[error("the request asks for no upgrade to websocket")]
     NoUpgrade,
     /// The version is not 13. Answered by 426 and the version that is spoken (section 4.4).
-    #[error("the header Sec-WebSocket-Version is {0:?}, not 13")]
+    #[error("{found}", found = header("Sec-WebSocket-Version", .0, "not 13"))]
     Version(Option<String>),
     /// A header is missing, repeated, or has a value that it cannot have. Answered by 400.
     #[error("the header {0} is missing, repeated or malformed")]
@@ -310,8 +314,23 @@ pub enum RequestError {
     #[error("the request has a body")]
     Body,
     /// The page's origin is not among those that may connect (section 10.2). Answered by 403.
-    #[error("the origin {0:?} may not connect")]
+    #[error("{who} may not connect", who = origin(.0))]
     Origin(Option<String>),
+}
+
+/// What a header was, and what is wrong with that; or that there is none.
+fn header(name: &str, value: &Option<String>, judgement: &str) -> String {
+    match value {
+        Some(value) => format!("the header {name} is {value:?}, {judgement}"),
+        None => format!("there is no header {name}"),
+    }
+}
+
+fn origin(origin: &Option<String>) -> String {
+    match origin {
+        Some(origin) => format!("the origin {origin:?}"),
+        None => "a client that says no origin".to_owned(),
+    }
 }
 
 /// What a proxy said instead of connecting.
@@ -371,10 +390,50 @@ pub enum RedirectError {
     /// It leads from TLS to none.
     #[error("it leads from wss to ws")]
     Downgrade,
-    /// Its location is missing, or no address of a WebSocket.
-    #[error("its location is no address of a WebSocket")]
-    Location,
+    /// Its location is missing, or no address of a WebSocket, for this reason.
+    #[error("its location is no address of a WebSocket: {0}")]
+    Location(&'static str),
     /// It leads away from the Unix socket, or the stream, that was given.
     #[error("it leads away from the transport that was given")]
     OtherTransport,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_that_is_missing_is_said_to_be_missing() {
+        let upgrade = HandshakeError::Upgrade;
+        assert_eq!(upgrade(None).to_string(), "there is no header Upgrade (RFC 6455, section 4.1, step 2)");
+        assert_eq!(
+            upgrade(Some("h2c".to_owned())).to_string(),
+            "the header Upgrade is \"h2c\", not websocket (RFC 6455, section 4.1, step 2)"
+        );
+        let texts = |value: Option<&str>| {
+            let value = || value.map(str::to_owned);
+            let answers = [HandshakeError::Connection(value()), HandshakeError::Accept(value())];
+            let requests = [RequestError::Version(value()), RequestError::Origin(value())];
+            answers.iter().map(ToString::to_string).chain(requests.iter().map(ToString::to_string)).collect()
+        };
+        let missing: Vec<_> = texts(None);
+        assert_eq!(
+            missing,
+            [
+                "there is no header Connection (RFC 6455, section 4.1, step 3)",
+                "there is no header Sec-WebSocket-Accept (RFC 6455, section 4.1, step 4)",
+                "there is no header Sec-WebSocket-Version",
+                "a client that says no origin may not connect",
+            ]
+        );
+        assert_eq!(
+            texts(Some("x")),
+            [
+                "the header Connection is \"x\", and has no token Upgrade (RFC 6455, section 4.1, step 3)",
+                "the header Sec-WebSocket-Accept is \"x\", not the digest of our key (RFC 6455, section 4.1, step 4)",
+                "the header Sec-WebSocket-Version is \"x\", not 13",
+                "the origin \"x\" may not connect",
+            ]
+        );
+    }
 }

@@ -1,6 +1,6 @@
 //! The server's side of the opening: TLS, the request, the application's answer.
 
-use bytes::{Buf as _, BytesMut};
+use bytes::BytesMut;
 use http::{HeaderMap, StatusCode};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -11,6 +11,7 @@ use super::accept_options::AcceptOptions;
 use super::head::{HeadError, HeadReader, RequestHead};
 use super::server_request::Request;
 use super::server_response;
+use super::wire::Wire;
 use crate::Config;
 use crate::deflate::{Parameters, negotiation};
 use crate::error::{CLIENT, OpenError, RequestError, Stage};
@@ -56,12 +57,7 @@ pub struct Accepting {
     chance: StdRng,
     deadline: Instant,
     phase: Phase,
-    /// Plain text that arrived; without TLS, what the driver reads.
-    input: BytesMut,
-    /// What is to be written without TLS.
-    output: BytesMut,
-    tls: Option<Box<TlsWire>>,
-    input_ended: bool,
+    wire: Wire,
 }
 
 #[derive(Debug)]
@@ -71,8 +67,8 @@ enum Phase {
     Asked(Box<Request>),
     /// The application accepted.
     Answered(Box<Agreed>),
-    /// The application refused.
-    Refused(StatusCode),
+    /// The application refused, or gave an answer that cannot be given.
+    Refused(OpenError),
     Over,
 }
 
@@ -88,24 +84,19 @@ impl Accepting {
         seed: [u8; 32],
         now: Instant,
     ) -> Result<Self, OpenError> {
-        let tls = match &options.tls {
-            None => None,
-            Some(server) => {
-                let tls = ServerConnection::new(server.clone())
-                    .map_err(|error| OpenError::Setup(format!("TLS cannot be set up: {error}")))?;
-                Some(Box::new(TlsWire::new(tls)))
-            }
-        };
+        let mut wire = Wire::new(READ_BYTES);
+        if let Some(server) = &options.tls {
+            let tls = ServerConnection::new(server.clone())
+                .map_err(|error| OpenError::Setup(format!("TLS cannot be set up: {error}")))?;
+            wire.begin_tls(TlsWire::new(tls));
+        }
         Ok(Self {
             deadline: now + config.open_timeout,
             options,
             config,
             chance: StdRng::from_seed(seed),
             phase: Phase::Head(HeadReader::of_request()),
-            input: BytesMut::new(),
-            output: BytesMut::new(),
-            tls,
-            input_ended: false,
+            wire,
         })
     }
 
@@ -116,28 +107,17 @@ impl Accepting {
 
     /// Where the driver appends what it read. There is room for a good read.
     pub fn input(&mut self) -> &mut BytesMut {
-        match &mut self.tls {
-            Some(tls) => tls.input(),
-            None => {
-                if self.input.capacity() - self.input.len() < READ_BYTES / 4 {
-                    self.input.reserve(READ_BYTES);
-                }
-                &mut self.input
-            }
-        }
+        self.wire.input()
     }
 
     /// The transport has reached its end; [`process`](Self::process) says what that means.
     pub fn end_of_input(&mut self) {
-        self.input_ended = true;
+        self.wire.end_of_input();
     }
 
     /// What is to be written.
     pub fn output(&self) -> &[u8] {
-        match &self.tls {
-            Some(tls) => tls.output(),
-            None => &self.output,
-        }
+        self.wire.output()
     }
 
     /// The first `count` bytes of [`output`](Self::output) are written.
@@ -146,10 +126,7 @@ impl Accepting {
     ///
     /// If there were fewer.
     pub fn output_written(&mut self, count: usize) {
-        match &mut self.tls {
-            Some(tls) => tls.output_written(count),
-            None => self.output.advance(count),
-        }
+        self.wire.output_written(count);
     }
 
     /// The request, once [`AcceptStep::Request`] says that it is there, until it is answered.
@@ -162,22 +139,17 @@ impl Accepting {
 
     /// Takes in what [`input`](Self::input) holds.
     pub fn process(&mut self, now: Instant) -> AcceptStep {
-        if let Some(tls) = &mut self.tls
-            && let Err(error) = tls.decrypt(&mut self.input)
-        {
+        if let Err(error) = self.wire.decrypt() {
             return self.fail(OpenError::Tls { peer: CLIENT.to_owned(), error });
         }
         match &mut self.phase {
             Phase::Head(reader) => {
-                let taken = reader.take(&mut self.input, self.options.head_limit());
+                let taken = reader.take(&mut self.wire.arrived, self.options.head_limit());
                 self.head_taken(taken)
             }
             Phase::Asked(_) => AcceptStep::Request,
             Phase::Answered(_) => self.done(now),
-            Phase::Refused(status) => {
-                let status = *status;
-                self.fail(OpenError::Refused(status))
-            }
+            Phase::Refused(_) => self.refused(),
             Phase::Over => AcceptStep::Continue,
         }
     }
@@ -185,7 +157,7 @@ impl Accepting {
     fn head_taken(&mut self, taken: Result<Option<BytesMut>, HeadError>) -> AcceptStep {
         let head = match taken {
             Ok(Some(head)) => RequestHead::parse(&head),
-            Ok(None) if self.has_ended() => {
+            Ok(None) if self.wire.has_ended() => {
                 return self.fail(OpenError::Ended { stage: self.stage(), peer: CLIENT.to_owned() });
             }
             Ok(None) => return AcceptStep::Continue,
@@ -195,7 +167,7 @@ impl Accepting {
             HeadError::TooLarge => RequestError::HeadTooLarge { limit_bytes: self.options.head_limit() },
             HeadError::Malformed(beginning) => RequestError::NotHttp { beginning },
         });
-        let request = request.and_then(|head| Request::check(head, self.tls.is_some()));
+        let request = request.and_then(|head| Request::check(head, self.wire.is_in_tls()));
         let request = request.and_then(|request| {
             //= https://www.rfc-editor.org/rfc/rfc6455#section-4.2.2
             //# If the server does not wish to accept this connection, it MUST return an appropriate HTTP error
@@ -216,7 +188,7 @@ impl Accepting {
                 //# the server MUST stop processing the client's handshake and return an HTTP response with an
                 //# appropriate error code (such as 400 Bad Request).
                 let refusal = server_response::refuse_broken(&error);
-                self.write(refusal);
+                self.wire.write(&refusal);
                 self.fail(OpenError::Request(error))
             }
         }
@@ -267,14 +239,31 @@ impl Accepting {
 
     /// Refuses the request with a status, headers and a body. The transport is to be closed after that.
     ///
+    /// # Errors
+    ///
+    /// [`OpenError::Setup`], and the request still waits for an answer, if the status is an informational one (below 200).
+    ///
     /// # Panics
     ///
-    /// If there is no request to be answered, or if the status is an informational one.
-    pub fn refuse(&mut self, status: StatusCode, headers: &HeaderMap, body: &[u8]) {
+    /// If there is no request to be answered.
+    pub fn refuse(&mut self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<(), OpenError> {
         assert!(self.request().is_some(), "there is no request to be answered");
-        assert!(!status.is_informational(), "{status} refuses nothing");
-        self.write(server_response::refuse(status, headers, body));
-        self.phase = Phase::Refused(status);
+        if status.is_informational() {
+            return Err(OpenError::Setup(format!("the status {status} refuses nothing")));
+        }
+        self.refuse_because(OpenError::Refused(status), status, headers, body);
+        Ok(())
+    }
+
+    /// Answers the request by 500: the application's own answer cannot be given, for the reason of `error`, which
+    /// [`process`](Self::process) returns.
+    pub(crate) fn refuse_for_setup(&mut self, error: OpenError) {
+        self.refuse_because(error, StatusCode::INTERNAL_SERVER_ERROR, &HeaderMap::new(), b"");
+    }
+
+    fn refuse_because(&mut self, error: OpenError, status: StatusCode, headers: &HeaderMap, body: &[u8]) {
+        self.wire.write(&server_response::refuse(status, headers, body));
+        self.phase = Phase::Refused(error);
     }
 
     /// Gives up because the time is over.
@@ -294,7 +283,8 @@ impl Accepting {
         let chosen = negotiation::wanted(&self.config.compression)
             .and_then(|wanted| negotiation::choose(wanted, &request.offers));
         let extensions = chosen.as_ref().map(|(_, header)| &**header);
-        self.write(server_response::accept(&request.key, subprotocol.as_deref(), extensions, headers));
+        let response = server_response::accept(&request.key, subprotocol.as_deref(), extensions, headers);
+        self.wire.write(&response);
         let compression = chosen.map(|(agreed, _)| agreed);
         self.phase = Phase::Answered(Box::new(Agreed { request: *request, subprotocol, compression }));
     }
@@ -304,37 +294,26 @@ impl Accepting {
             return AcceptStep::Continue;
         };
         let seed = self.chance.random();
-        let mut connection =
-            Connection::new(Role::Server, self.config.clone(), agreed.compression, seed, now);
-        connection.input().extend_from_slice(&self.input.split());
-        let mut session = Session::new(connection, self.tls.take(), self.output.split());
-        session.process(now);
-        if self.input_ended {
-            session.end_of_input(now);
-        }
+        let connection = Connection::new(Role::Server, self.config.clone(), agreed.compression, seed, now);
+        let wire = std::mem::replace(&mut self.wire, Wire::new(READ_BYTES));
+        let session = wire.into_session(connection, now);
         AcceptStep::Done(Box::new(session), *agreed)
     }
 
-    fn write(&mut self, text: BytesMut) {
-        match &mut self.tls {
-            Some(tls) => tls.encrypt(&text),
-            None => self.output.unsplit(text),
-        }
+    fn refused(&mut self) -> AcceptStep {
+        let Phase::Refused(error) = std::mem::replace(&mut self.phase, Phase::Over) else {
+            return AcceptStep::Continue;
+        };
+        self.fail(error)
     }
 
     fn fail(&mut self, error: OpenError) -> AcceptStep {
-        if let Some(tls) = &mut self.tls {
-            tls.close();
-        }
+        self.wire.close();
         self.phase = Phase::Over;
         AcceptStep::Failed(error)
     }
 
-    fn has_ended(&self) -> bool {
-        self.input_ended || self.tls.as_ref().is_some_and(|tls| tls.is_closed_by_peer())
-    }
-
     fn stage(&self) -> Stage {
-        if self.tls.as_ref().is_some_and(|tls| tls.is_handshaking()) { Stage::Tls } else { Stage::Handshake }
+        if self.wire.is_in_tls_handshake() { Stage::Tls } else { Stage::Handshake }
     }
 }

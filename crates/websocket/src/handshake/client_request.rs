@@ -154,7 +154,8 @@ impl ClientRequest {
         Self { redirects_max: count, ..self }
     }
 
-    /// Does TLS like this.
+    /// Does TLS like this. The [name to ask for](TlsOptions::server_name) does not follow a redirect to another origin; all else
+    /// does.
     pub fn tls(self, tls: TlsOptions) -> Self {
         Self { tls, ..self }
     }
@@ -190,6 +191,7 @@ impl ClientRequest {
             for name in [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, HOST] {
                 self.headers.remove(name);
             }
+            self.tls = std::mem::take(&mut self.tls).for_another_origin();
         } else if target.credentials().is_none() {
             self.target = target.with_credentials_of(&self.target);
             return;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use bytes::{Buf as _, BytesMut};
+use bytes::BytesMut;
 use http::header::LOCATION;
 use http::{HeaderMap, StatusCode};
 use rand::rngs::StdRng;
@@ -19,6 +19,7 @@ use super::proxy::socks5::Socks5;
 use super::proxy::{Proxy, ProxyKind};
 use super::target::{Target, without_user_info};
 use super::upgrade::{Agreement, Upgrade};
+use super::wire::Wire;
 use crate::Config;
 use crate::deflate::Parameters;
 use crate::deflate::negotiation;
@@ -26,7 +27,6 @@ use crate::error::{HandshakeError, OpenError, ProxyError, RedirectError, Rejecti
 use crate::protocol::{Connection, Role};
 use crate::session::Session;
 use crate::session::tls_options::TlsSetupError;
-use crate::session::tls_wire::TlsWire;
 
 /// How much room a read is offered.
 const READ_BYTES: usize = 8 * 1024;
@@ -93,14 +93,9 @@ pub struct Opening {
     /// The transport was given by the caller, who cannot connect again.
     transport_is_given: bool,
     phase: Phase,
-    /// Plain text that arrived; without TLS, what the driver reads.
-    input: BytesMut,
-    /// What is to be written without TLS.
-    output: BytesMut,
-    tls: Option<Box<TlsWire>>,
+    wire: Wire,
     /// The transport has carried something.
     connected: bool,
-    input_ended: bool,
 }
 
 #[derive(Debug)]
@@ -143,11 +138,8 @@ impl Opening {
             redirects: 0,
             transport_is_given: false,
             phase: Phase::Over,
-            input: BytesMut::new(),
-            output: BytesMut::new(),
-            tls: None,
+            wire: Wire::new(READ_BYTES),
             connected: false,
-            input_ended: false,
         };
         opening.start()?;
         Ok(opening)
@@ -191,29 +183,17 @@ impl Opening {
 
     /// Where the driver appends what it read. There is room for a good read.
     pub fn input(&mut self) -> &mut BytesMut {
-        match &mut self.tls {
-            Some(tls) => tls.input(),
-            None => {
-                if self.input.capacity() - self.input.len() < READ_BYTES / 4 {
-                    self.input.reserve(READ_BYTES);
-                }
-                &mut self.input
-            }
-        }
+        self.wire.input()
     }
 
     /// The transport has reached its end; [`process`](Self::process) says what that means.
     pub fn end_of_input(&mut self) {
-        self.input_ended = true;
+        self.wire.end_of_input();
     }
 
     /// What is to be written.
     pub fn output(&self) -> &[u8] {
-        // Before TLS begins, a proxy is asked in plain text.
-        match &self.tls {
-            Some(tls) if self.output.is_empty() => tls.output(),
-            _ => &self.output,
-        }
+        self.wire.output()
     }
 
     /// The first `count` bytes of [`output`](Self::output) are written.
@@ -223,23 +203,18 @@ impl Opening {
     /// If there were fewer.
     pub fn output_written(&mut self, count: usize) {
         self.connected |= count > 0;
-        match &mut self.tls {
-            Some(tls) if self.output.is_empty() => tls.output_written(count),
-            _ => self.output.advance(count),
-        }
+        self.wire.output_written(count);
     }
 
     /// Takes in what [`input`](Self::input) holds.
     pub fn process(&mut self, now: Instant) -> Step {
-        if let Some(tls) = &mut self.tls
-            && let Err(error) = tls.decrypt(&mut self.input)
-        {
+        if let Err(error) = self.wire.decrypt() {
             let peer = self.server();
             return self.fail(OpenError::Tls { peer, error });
         }
         match self.advance(now) {
             Ok(Some(step)) => step,
-            Ok(None) if self.has_ended() && !matches!(self.phase, Phase::Over) => {
+            Ok(None) if self.wire.has_ended() && !matches!(self.phase, Phase::Over) => {
                 let error = self.interrupted(|stage, peer| OpenError::Ended { stage, peer });
                 self.fail(error)
             }
@@ -261,13 +236,9 @@ impl Opening {
         self.interrupted(|stage, peer| OpenError::Io { stage, peer, error })
     }
 
-    fn has_ended(&self) -> bool {
-        self.input_ended || self.tls.as_ref().is_some_and(|tls| tls.is_closed_by_peer())
-    }
-
     /// What an opening that breaks off here came to: a server's refusal without (all of) its body is one.
     fn interrupted(&mut self, otherwise: impl FnOnce(Stage, String) -> OpenError) -> OpenError {
-        let ended = self.has_ended();
+        let ended = self.wire.has_ended();
         match &mut self.phase {
             Phase::Refusal { head, body } => {
                 if ended {
@@ -288,7 +259,7 @@ impl Opening {
         match &self.phase {
             _ if !self.connected => Stage::Connect,
             Phase::HttpProxy(_) | Phase::Socks(_) => Stage::Proxy,
-            _ if self.tls.as_ref().is_some_and(|tls| tls.is_handshaking()) => Stage::Tls,
+            _ if self.wire.is_in_tls_handshake() => Stage::Tls,
             _ => Stage::Handshake,
         }
     }
@@ -317,18 +288,15 @@ impl Opening {
 
     /// Begins anew, on a new transport.
     fn start(&mut self) -> Result<(), OpenError> {
-        self.input = BytesMut::new();
-        self.output = BytesMut::new();
-        self.tls = None;
+        self.wire = Wire::new(READ_BYTES);
         self.connected = false;
-        self.input_ended = false;
         let target = &self.request.target;
         let mut output = BytesMut::new();
         let phase = self.proxy().map(|proxy| match proxy.kind {
             ProxyKind::Http => Phase::HttpProxy(HttpConnect::start(proxy, target, &mut output)),
             ProxyKind::Socks5 => Phase::Socks(Socks5::start(proxy, target, &mut output)),
         });
-        self.output = output;
+        self.wire.plain = output;
         match phase {
             Some(phase) => self.phase = phase,
             None => self.begin_upgrade()?,
@@ -345,14 +313,10 @@ impl Opening {
         //# If /secure/ is true, the client MUST perform a TLS handshake over the connection after opening the
         //# connection and before sending the handshake data
         if target.is_secure() {
-            let mut tls = self.request.tls.connect(&target.host()).map_err(tls_setup)?;
-            // What a proxy let through with its answer.
-            tls.input().extend_from_slice(&self.input.split());
-            tls.encrypt(&text);
-            self.tls = Some(Box::new(tls));
-        } else {
-            self.output.extend_from_slice(&text);
+            // A proxy may have let something through with its answer.
+            self.wire.begin_tls(self.request.tls.connect(&target.host()).map_err(tls_setup)?);
         }
+        self.wire.write(&text);
         self.phase = Phase::Upgrade { upgrade, head: HeadReader::of_response() };
         Ok(())
     }
@@ -362,18 +326,18 @@ impl Opening {
         let limit_bytes = self.request.head_bytes_max;
         loop {
             match &mut self.phase {
-                Phase::HttpProxy(connect) => match connect.process(&mut self.input, limit_bytes) {
+                Phase::HttpProxy(connect) => match connect.process(&mut self.wire.arrived, limit_bytes) {
                     Ok(true) => self.tunnel_stands()?,
                     Ok(false) => return Ok(None),
                     Err(error) => return Err(self.proxy_failed(error)),
                 },
-                Phase::Socks(socks) => match socks.process(&mut self.input, &mut self.output) {
+                Phase::Socks(socks) => match socks.process(&mut self.wire.arrived, &mut self.wire.plain) {
                     Ok(true) => self.tunnel_stands()?,
                     Ok(false) => return Ok(None),
                     Err(error) => return Err(self.proxy_failed(error)),
                 },
                 Phase::Upgrade { head, .. } => {
-                    let head = match head.take(&mut self.input, limit_bytes) {
+                    let head = match head.take(&mut self.wire.arrived, limit_bytes) {
                         Ok(None) => return Ok(None),
                         Ok(Some(head)) => ResponseHead::parse(&head),
                         Err(error) => Err(error),
@@ -384,7 +348,7 @@ impl Opening {
                     }
                 }
                 Phase::Refusal { head, body } => {
-                    let done = body.read(&mut self.input);
+                    let done = body.read(&mut self.wire.arrived);
                     return if done { Err(rejected(self.request.url(), head, body)) } else { Ok(None) };
                 }
                 Phase::Over => return Ok(None),
@@ -394,11 +358,7 @@ impl Opening {
 
     fn tunnel_stands(&mut self) -> Result<(), OpenError> {
         self.begin_upgrade()?;
-        let peer = self.server();
-        if let Some(tls) = &mut self.tls {
-            tls.decrypt(&mut self.input).map_err(|error| OpenError::Tls { peer, error })?;
-        }
-        Ok(())
+        self.wire.decrypt().map_err(|error| OpenError::Tls { peer: self.server(), error })
     }
 
     fn broken(&self, error: HandshakeError) -> OpenError {
@@ -437,15 +397,10 @@ impl Opening {
         };
         let Agreement { subprotocol, compression } =
             upgrade.check(&head, &self.request.subprotocols).map_err(|error| self.broken(error))?;
-        let mut connection =
+        let connection =
             Connection::new(Role::Client, self.config.clone(), compression, self.chance.random(), now);
-        // "Bytes after the 101 belong to the frame stream."
-        connection.input().extend_from_slice(&self.input.split());
-        let mut session = Session::new(connection, self.tls.take(), self.output.split());
-        session.process(now);
-        if self.input_ended {
-            session.end_of_input(now);
-        }
+        let wire = std::mem::replace(&mut self.wire, Wire::new(READ_BYTES));
+        let session = wire.into_session(connection, now);
         let url = self.request.url().clone();
         let response = Response { url, headers: head.headers, subprotocol, compression };
         Ok(Step::Done(Box::new(session), response))
@@ -474,8 +429,10 @@ impl Opening {
         if self.redirects >= self.request.redirects_max {
             return Err(RedirectError::TooMany(self.redirects));
         }
-        let target = Some(location).filter(|text| !text.is_empty()).and_then(|location| from.join(location));
-        let target = target.ok_or(RedirectError::Location)?;
+        if location.is_empty() {
+            return Err(RedirectError::Location("there is none"));
+        }
+        let target = from.join(location).map_err(RedirectError::Location)?;
         if from.is_secure() && !target.is_secure() {
             return Err(RedirectError::Downgrade);
         }

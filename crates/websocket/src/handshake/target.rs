@@ -7,6 +7,10 @@ use url::{Host, Position, Url};
 use crate::OpenError;
 use crate::error::authority;
 
+/// The longest name of a host in bytes, without the dot that may end it: as text, two bytes shorter than the 255 of RFC 1035,
+/// section 2.3.4. SOCKS5 has no room for a name of more than 255.
+const HOST_BYTES_MAX: usize = 253;
+
 /// The address of a WebSocket.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Target {
@@ -32,38 +36,27 @@ impl Target {
 
     pub(crate) fn from_url(mut url: Url) -> Result<Self, OpenError> {
         let credentials = take_credentials(&mut url);
-        let refuse = |reason| Err(OpenError::Url { url: url.to_string(), reason });
-        if !matches!(url.scheme(), "ws" | "wss") {
-            return refuse("its scheme is neither ws nor wss");
+        match check(&url) {
+            Ok(()) => Ok(Self { url, credentials }),
+            Err(reason) => Err(OpenError::Url { url: url.to_string(), reason }),
         }
-        // RFC 6455, section 3: "Fragment identifiers are meaningless in the context of WebSocket URIs and MUST NOT be used".
-        if url.fragment().is_some() {
-            //= https://www.rfc-editor.org/rfc/rfc6455#section-3
-            //# Fragment identifiers are meaningless in the context of WebSocket URIs and MUST NOT be used on
-            //# these URIs.
-            return refuse("it has a fragment");
-        }
-        if url.host_str().is_none_or(str::is_empty) {
-            return refuse("it has no host");
-        }
-        if url.port() == Some(0) {
-            return refuse("its port is 0");
-        }
-        Ok(Self { url, credentials })
     }
 
-    /// Where a redirect leads from here. `http` and `https` mean `ws` and `wss`; a fragment is of no use to us.
-    pub(crate) fn join(&self, location: &str) -> Option<Self> {
-        let mut url = self.url.join(location).ok()?;
+    /// Where a redirect leads from here, or what is wrong with it. `http` and `https` mean `ws` and `wss`; a fragment is of no
+    /// use to us.
+    pub(crate) fn join(&self, location: &str) -> Result<Self, &'static str> {
+        let mut url = self.url.join(location).map_err(|_| "it is no URL")?;
         let scheme = match url.scheme() {
             "http" | "ws" => "ws",
             "https" | "wss" => "wss",
-            _ => return None,
+            _ => return Err("its scheme is none of ws, wss, http and https"),
         };
         // Does not fail between these four; and drops a port that is the default of the new scheme.
-        url.set_scheme(scheme).ok()?;
+        url.set_scheme(scheme).map_err(|()| "it is no URL")?;
         url.set_fragment(None);
-        Self::from_url(url).ok()
+        let credentials = take_credentials(&mut url);
+        check(&url)?;
+        Ok(Self { url, credentials })
     }
 
     pub(crate) fn is_secure(&self) -> bool {
@@ -131,6 +124,30 @@ impl fmt::Debug for Credentials {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Credentials")
     }
+}
+
+/// Whether a WebSocket can have this address; if not, why.
+fn check(url: &Url) -> Result<(), &'static str> {
+    if !matches!(url.scheme(), "ws" | "wss") {
+        return Err("its scheme is neither ws nor wss");
+    }
+    if url.fragment().is_some() {
+        //= https://www.rfc-editor.org/rfc/rfc6455#section-3
+        //# Fragment identifiers are meaningless in the context of WebSocket URIs and MUST NOT be used on
+        //# these URIs.
+        return Err("it has a fragment");
+    }
+    let host = url.host_str().unwrap_or_default();
+    if host.is_empty() {
+        return Err("it has no host");
+    }
+    if host.strip_suffix('.').unwrap_or(host).len() > HOST_BYTES_MAX {
+        return Err("its host is longer than 253 bytes");
+    }
+    if url.port() == Some(0) {
+        return Err("its port is 0");
+    }
+    Ok(())
 }
 
 /// Moves user and password out of a URL.
@@ -256,6 +273,15 @@ mod tests {
     }
 
     #[test]
+    fn hosts_are_as_long_as_names_can_be() {
+        for (bytes, dot, taken) in [(253, "", true), (253, ".", true), (254, "", false), (255, ".", false)] {
+            let host = format!("{}{dot}", &"abc.".repeat(64)[..bytes]);
+            assert_eq!(Target::parse(&format!("ws://{host}/")).is_ok(), taken, "{bytes}");
+            assert_eq!(target("ws://a/").join(&format!("//{host}/")).is_ok(), taken, "{bytes}");
+        }
+    }
+
+    #[test]
     fn user_info_is_decoded_and_not_shown() {
         let target = target("ws://us%65r:p%40ss%3A%zz@a/");
         let credentials = target.credentials().unwrap();
@@ -279,7 +305,7 @@ mod tests {
             assert_eq!(from.join(location).unwrap().url().as_str(), url, "{location}");
         }
         for location in ["ftp://a", "ws://", "mailto:a"] {
-            assert_eq!(from.join(location), None, "{location}");
+            assert!(from.join(location).is_err(), "{location}");
         }
         assert!(from.has_origin_of(&target("ws://a:80/x")));
         assert!(!from.has_origin_of(&target("wss://a:80/x")));

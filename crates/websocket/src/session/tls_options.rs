@@ -39,6 +39,10 @@ impl TlsOptions {
 
     /// Uses this configuration as it is: versions, provider, clock, verifier, client certificate. The protocol `http/1.1`
     /// is announced (ALPN) unless the configuration announces something itself.
+    ///
+    /// It goes along when a redirect leads to another origin, and so does a client certificate that it has: any server that
+    /// asks for one is shown it. If only one server is to see it, follow no redirects
+    /// ([`ClientRequest::redirects_max`](crate::handshake::ClientRequest::redirects_max)).
     pub fn config(self, config: Arc<ClientConfig>) -> Self {
         Self { config: Some(config), ..self }
     }
@@ -49,8 +53,15 @@ impl TlsOptions {
     }
 
     /// Asks for the server by this name (SNI), and expects a certificate for it, instead of for the host of the URL.
+    ///
+    /// The name is one for that URL's origin: after a redirect to another, the host there is asked for by its own.
     pub fn server_name(self, name: impl Into<String>) -> Self {
         Self { server_name: Some(name.into()), ..self }
+    }
+
+    /// The same, but for the name, which is the old origin's alone.
+    pub(crate) fn for_another_origin(self) -> Self {
+        Self { server_name: None, ..self }
     }
 
     /// Begins a connection to `host`, as a URL gives it (IPv6 without brackets).

@@ -58,7 +58,7 @@ async fn a_client_that_begins_with_tls_is_answered_at_once() {
         answer
     };
     let server = Server::new(Tokio);
-    let (accepted, answer) = tokio::join!(server.accept(near), client);
+    let (accepted, answer) = tokio::join!(server.accept_over(near), client);
     let error = accepted.expect_err("it cannot ask for a WebSocket");
     assert!(matches!(error, OpenError::Request(RequestError::NotHttp { .. })), "{error}");
     assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");

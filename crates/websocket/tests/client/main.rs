@@ -3,6 +3,7 @@
 mod closing;
 mod conversing;
 mod failing;
+mod nodelay;
 mod opening;
 mod raw_peer;
 mod read_sizes;

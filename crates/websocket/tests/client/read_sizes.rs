@@ -81,7 +81,7 @@ async fn pair(secure: bool, config: Config) -> ([WebSocket<Tokio, Measured>; 2],
     let (request, options) = options(secure);
     let client = Client::new(Tokio).config(config.clone());
     let server = Server::new(Tokio).config(config).options(options);
-    let (client, server) = tokio::join!(client.connect_over(near, request), server.accept(far));
+    let (client, server) = tokio::join!(client.connect_over(near, request), server.accept_over(far));
     ([client.expect("a connection"), server.expect("a connection")], longest)
 }
 

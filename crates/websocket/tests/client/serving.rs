@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -127,7 +127,8 @@ async fn a_server_may_refuse_and_may_choose() {
         let (stream, _) = listener.accept().await.expect("a client");
         let incoming = server.request(stream).await.expect("a request");
         assert_eq!(incoming.request().path(), "/secret");
-        incoming.refuse(StatusCode::FORBIDDEN, &HeaderMap::new(), b"not for you").await;
+        let refused = incoming.refuse(StatusCode::FORBIDDEN, &HeaderMap::new(), b"not for you").await;
+        refused.expect("a status that refuses");
         let (stream, _) = listener.accept().await.expect("a client");
         let incoming = server.request(stream).await.expect("a request");
         let mut headers = HeaderMap::new();
@@ -151,6 +152,35 @@ async fn a_server_may_refuse_and_may_choose() {
 }
 
 #[tokio::test]
+async fn an_answer_that_cannot_be_given_is_an_error_and_the_client_is_told_that_the_server_failed() {
+    for (status, subprotocol, header) in [
+        (Some(100), None, None),
+        (Some(101), None, None),
+        (None, Some("not offered"), None),
+        (None, None, Some("upgrade")),
+    ] {
+        let (near, far) = tokio::io::duplex(1024);
+        let serving = async {
+            let incoming = Server::new(Tokio).request_over(far).await.expect("a request");
+            if let Some(status) = status {
+                let status = StatusCode::from_u16(status).expect("a status");
+                return incoming.refuse(status, &HeaderMap::new(), b"").await;
+            }
+            let mut headers = HeaderMap::new();
+            headers.extend(header.map(|name| (HeaderName::from_static(name), HeaderValue::from_static("x"))));
+            incoming.accept_with(subprotocol, &headers).await.map(drop)
+        };
+        let request = ClientRequest::new("ws://server.test/").expect("a URL");
+        let client = Client::new(Tokio);
+        let (served, connected) = tokio::join!(serving, client.connect_over(near, request));
+        let error = served.expect_err("the answer cannot be given");
+        assert!(matches!(error, OpenError::Setup(_)), "{error}");
+        let Err(OpenError::Rejected(rejection)) = connected else { panic!("no answer") };
+        assert_eq!((rejection.status, rejection.complete), (StatusCode::INTERNAL_SERVER_ERROR, true));
+    }
+}
+
+#[tokio::test]
 async fn unix_sockets_carry_connections_too() {
     let folder = std::env::temp_dir().join(format!("wavetank-websocket-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder for temporary files");
@@ -158,7 +188,7 @@ async fn unix_sockets_carry_connections_too() {
     let listener = Tokio.listen_unix(&path, ListenOptions::new()).await.expect("a path");
     let serving = Tokio.spawn("test", async move {
         let stream = listener.accept().await.expect("a client");
-        echo(Server::new(Tokio).accept(stream).await.expect("a connection")).await
+        echo(Server::new(Tokio).accept_over(stream).await.expect("a connection")).await
     });
     let request = ClientRequest::new("ws://localhost/").expect("a request").unix_path(&path);
     let client = Client::new(Tokio).socket_options(SocketOptions::new());
@@ -175,7 +205,7 @@ async fn unix_sockets_carry_connections_too() {
 async fn a_client_that_asks_for_nothing_is_given_up() {
     let (near, mut far) = tokio::io::duplex(1024);
     let start = Tokio.now();
-    let error = Server::new(Tokio).accept(near).await.expect_err("nobody asks");
+    let error = Server::new(Tokio).accept_over(near).await.expect_err("nobody asks");
     assert!(matches!(error, OpenError::TimedOut { .. }), "{error}");
     assert!(Tokio.now() - start < Duration::from_secs(11));
     let mut rest = Vec::new();
@@ -187,7 +217,7 @@ async fn a_client_that_asks_for_nothing_is_given_up() {
 async fn a_request_that_is_no_websocket_is_answered_by_a_status() {
     let (near, mut far) = tokio::io::duplex(1024);
     let server = Server::new(Tokio);
-    let (result, answer) = tokio::join!(server.accept(near), async {
+    let (result, answer) = tokio::join!(server.accept_over(near), async {
         tokio::io::AsyncWriteExt::write_all(&mut far, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
             .await
             .expect("an open pipe");

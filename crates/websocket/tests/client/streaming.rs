@@ -139,7 +139,7 @@ async fn connections_over_a_unix_socket_follow_each_other() {
     let server = Tokio.spawn("test", async move {
         for number in 0..3_u8 {
             let stream = listener.accept().await.expect("a client");
-            let socket = Server::new(Tokio).accept(stream).await.expect("a client");
+            let socket = Server::new(Tokio).accept_over(stream).await.expect("a client");
             socket.send(&[number]).await.expect("is open");
             socket.close(CloseCode::SERVICE_RESTART, "").await;
         }

@@ -101,6 +101,25 @@ fn a_server_that_refuses_is_heard() {
 }
 
 #[test]
+fn an_answer_that_cannot_be_given_is_an_error_and_the_client_is_told_that_the_server_failed() {
+    let own = HeaderMap::from_iter([(http::header::UPGRADE, "h2c".parse().expect("a value"))]);
+    let refuse = |status| Answer::Refuse { status, headers: HeaderMap::new(), body: Vec::new() };
+    for answer in [
+        refuse(StatusCode::CONTINUE),
+        refuse(StatusCode::SWITCHING_PROTOCOLS),
+        Answer::AcceptWith { subprotocol: Some("not offered".to_owned()), headers: HeaderMap::new() },
+        Answer::AcceptWith { subprotocol: None, headers: own },
+    ] {
+        let (listener, address) = listen();
+        let accepting = accept_one(listener, |_| answer);
+        let Err(OpenError::Rejected(rejection)) = connect(address, quiet(LONG)) else { panic!("no answer") };
+        assert_eq!((rejection.status, rejection.complete), (StatusCode::INTERNAL_SERVER_ERROR, true));
+        let error = accepting().expect_err("the answer cannot be given");
+        assert!(matches!(error, OpenError::Setup(_)), "{error}");
+    }
+}
+
+#[test]
 fn a_redirect_is_followed_to_another_server() {
     let ((here, from), (there, to)) = (listen(), listen());
     let redirecting = spawn(move || {

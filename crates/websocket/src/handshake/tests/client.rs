@@ -370,11 +370,11 @@ fn an_answer_that_is_no_acceptance_is_told_with_the_address_but_without_the_pass
         ),
         (
             "HTTP/1.1 302 X\r\nLocation: ftp://user:secret@d/\r\n\r\n",
-            "the redirect of ws://a:9000/b?c to \"ftp://d/\" is not followed: its location is no address of a WebSocket",
+            "the redirect of ws://a:9000/b?c to \"ftp://d/\" is not followed: its location is no address of a WebSocket: its scheme is none of ws, wss, http and https",
         ),
         (
             "HTTP/1.1 101 X\r\n\r\n",
-            "a:9000 broke the WebSocket handshake: the header Upgrade is None, not websocket (RFC 6455, section 4.1, step 2)",
+            "a:9000 broke the WebSocket handshake: there is no header Upgrade (RFC 6455, section 4.1, step 2)",
         ),
     ] {
         let error = answered(answer);

@@ -85,12 +85,22 @@ fn redirects_are_counted() {
 
 #[test]
 fn a_redirect_to_no_websocket_is_refused() {
-    for location in ["", "ftp://a", "mailto:a", "ws://"] {
-        assert_eq!(refused(redirected(&mut open(request("ws://a/")), location)), RedirectError::Location);
+    let too_long = format!("ws://{}.example/", "abc.".repeat(63));
+    for (location, reason) in [
+        ("", "there is none"),
+        ("ftp://a", "its scheme is none of ws, wss, http and https"),
+        ("mailto:a", "its scheme is none of ws, wss, http and https"),
+        ("ws://", "it is no URL"),
+        ("ws://a:0/", "its port is 0"),
+        (&too_long, "its host is longer than 253 bytes"),
+    ] {
+        let error = refused(redirected(&mut open(request("ws://a/")), location));
+        assert_eq!(error, RedirectError::Location(reason), "{location}");
     }
     let mut opening = open(request("ws://a/"));
     written(&mut opening);
-    assert_eq!(refused(feed(&mut opening, b"HTTP/1.1 301 X\r\n\r\n")), RedirectError::Location);
+    let nowhere = refused(feed(&mut opening, b"HTTP/1.1 301 X\r\n\r\n"));
+    assert_eq!(nowhere, RedirectError::Location("there is none"));
     let mut opening = open(request("ws://a/"));
     written(&mut opening);
     assert!(matches!(

@@ -223,7 +223,11 @@ fn the_application_refuses_by_a_status() {
     give(&mut accepting, GOOD.as_bytes());
     let mut headers = HeaderMap::new();
     headers.insert("www-authenticate", HeaderValue::from_static("Basic"));
-    accepting.refuse(StatusCode::UNAUTHORIZED, &headers, b"who are you?");
+    for informational in [StatusCode::CONTINUE, StatusCode::SWITCHING_PROTOCOLS] {
+        let refused = accepting.refuse(informational, &headers, b"");
+        assert!(matches!(refused, Err(OpenError::Setup(_))), "{refused:?}");
+    }
+    accepting.refuse(StatusCode::UNAUTHORIZED, &headers, b"who are you?").unwrap();
     let AcceptStep::Failed(OpenError::Refused(StatusCode::UNAUTHORIZED)) = accepting.process(NOW) else {
         panic!()
     };

@@ -285,31 +285,57 @@ fn after_a_failed_write_nothing_is_shown_to_be_written_and_what_came_is_still_re
     assert!(client.connection().closed().unwrap().received.is_some());
 }
 
-#[test]
-fn a_redirect_does_not_lead_out_of_tls() {
-    let mut opening = open(request("wss://example.test/").tls(trusting()));
-    let config = server_config(&[]);
-    let mut server = rustls::ServerConnection::new(config).unwrap();
-    let answer = b"HTTP/1.1 302 Found\r\nLocation: ws://example.test/\r\nContent-Length: 0\r\n\r\n";
+/// What an opening does when the server, in TLS, sends it to `location`.
+fn redirected_in_tls(opening: &mut Opening, location: &str) -> Step {
+    let mut server = rustls::ServerConnection::new(server_config(&[])).unwrap();
+    let answer = format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n");
     loop {
-        let flight = written(&mut opening);
+        let flight = written(opening);
         server.read_tls(&mut &flight[..]).unwrap();
         let state = server.process_new_packets().unwrap();
         if state.plaintext_bytes_to_read() > 0 {
-            std::io::Write::write_all(&mut server.writer(), answer).unwrap();
+            std::io::Write::write_all(&mut server.writer(), answer.as_bytes()).unwrap();
         }
         let mut flight = Vec::new();
         while server.wants_write() {
             server.write_tls(&mut flight).unwrap();
         }
         assert!(!flight.is_empty(), "the opening does not end");
-        match feed(&mut opening, &flight) {
+        match feed(opening, &flight) {
             Step::Continue => {}
-            Step::Failed(OpenError::Redirect { error, .. }) => {
-                assert_eq!(error, RedirectError::Downgrade);
-                return;
-            }
-            step => panic!("{step:?}"),
+            step => return step,
         }
+    }
+}
+
+#[test]
+fn a_redirect_does_not_lead_out_of_tls() {
+    let mut opening = open(request("wss://example.test/").tls(trusting()));
+    match redirected_in_tls(&mut opening, "ws://example.test/") {
+        Step::Failed(OpenError::Redirect { error, .. }) => assert_eq!(error, RedirectError::Downgrade),
+        step => panic!("{step:?}"),
+    }
+}
+
+/// The name that the beginning of TLS asks for (SNI).
+fn name_asked_for(opening: &mut Opening) -> String {
+    let hello = written(opening);
+    let mut acceptor = rustls::server::Acceptor::default();
+    acceptor.read_tls(&mut &hello[..]).unwrap();
+    acceptor.accept().unwrap().expect("a whole hello").client_hello().server_name().unwrap().to_owned()
+}
+
+#[test]
+fn another_name_to_ask_for_stays_with_its_origin() {
+    let request = || request("wss://front.test/").tls(trusting().server_name("example.test"));
+    assert_eq!(name_asked_for(&mut open(request())), "example.test");
+    for (location, name) in [
+        ("/elsewhere", "example.test"),
+        ("wss://other.test/", "other.test"),
+        ("https://front.test:444/", "front.test"),
+    ] {
+        let mut opening = open(request());
+        assert!(matches!(redirected_in_tls(&mut opening, location), Step::Reconnect));
+        assert_eq!(name_asked_for(&mut opening), name, "{location}");
     }
 }
