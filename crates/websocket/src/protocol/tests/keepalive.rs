@@ -139,12 +139,12 @@ fn a_pong_that_may_be_behind_unread_messages_is_waited_for() {
 #[test]
 fn a_queue_that_was_full_for_a_moment_of_a_timeout_makes_another_follow_it() {
     let mut config = Config::default();
-    config.limits.receive_queue_messages = 1;
-    // The whole message; and with a second one behind it in the same read, which waits for room.
-    for bytes in [frame(TEXT, b"1"), frames([(TEXT, b"1"), (TEXT, b"2")])] {
+    config.limits.receive_queue_messages = 16;
+    // As many as the queue holds; and one behind them in the same read, which waits until there is room for it and more.
+    for count in [16, 17] {
         let mut connection = with(Role::Client, config.clone());
         connection.handle_deadline(at(20));
-        feed(&mut connection, &bytes);
+        feed(&mut connection, &frame(TEXT, b"unread").repeat(count));
         assert!(!connection.wants_read());
         messages(&mut connection);
         assert!(connection.wants_read());
