@@ -132,6 +132,8 @@ fn a_socket_is_dropped_on_its_own_host() {
 
 #[wavetank::test(seeds = 5)]
 fn a_host_that_crashes_with_a_socket_of_another_is_not_blamed(sim: &mut TurmoilSim) {
+    // The holder has the socket when it crashes.
+    sim.perturb(false);
     let passed = Arc::new(StdMutex::new(None));
     let pass = Arc::clone(&passed);
     sim.before_each_step(|sim| {
@@ -240,6 +242,8 @@ fn the_destructors_of_a_crash_reach_nobody(sim: &mut TurmoilSim) {
         // Bound again after the crash, because it has freed the port.
         let socket = BlockingDatagrams::bind_udp(&host, own, SocketOptions::new())?;
         let _farewells = [Farewell(socket.try_clone()?, client), Farewell(socket.try_clone()?, own)];
+        // The client has bound its port by then.
+        Threads::sleep(&host, 5 * MILLISECOND);
         socket.send_to(b"hello", client)?;
         socket.recv(&mut [])?;
         io::Result::Ok(())
