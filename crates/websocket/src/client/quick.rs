@@ -20,10 +20,8 @@ use crate::protocol::{self, Connection};
 /// How far the short way led.
 #[derive(Debug)]
 pub(super) enum Quick<T> {
-    /// To a message.
+    /// To a message. If it made room for input that was left, that is to be processed.
     Taken(T),
-    /// To a message that made room for input that was left: that is to be processed.
-    TakenBehind(T),
     /// There is nothing to read: the stream wakes the receiver, which waits from now on.
     Nothing,
     /// Not to the end.
@@ -58,7 +56,7 @@ where
             return Quick::Left;
         }
         if let Some(taken) = take(self.connection()) {
-            return self.taken(taken);
+            return Quick::Taken(taken);
         }
         if !self.watched || !self.is_quiet() || !self.session.wants_read() {
             return Quick::Left;
@@ -68,19 +66,7 @@ where
             Read::Nothing => Quick::Nothing,
             // A pong is to be written, an end to be told, a timer to be set.
             Read::Progress if !self.is_quiet() || self.has_sooner_deadline() => Quick::Left,
-            Read::Progress => match take(self.connection()) {
-                Some(taken) => self.taken(taken),
-                None => Quick::Left,
-            },
-        }
-    }
-
-    #[inline]
-    fn taken<T>(&self, taken: T) -> Quick<T> {
-        if self.session.connection().has_input_left() {
-            Quick::TakenBehind(taken)
-        } else {
-            Quick::Taken(taken)
+            Read::Progress => take(self.connection()).map_or(Quick::Left, Quick::Taken),
         }
     }
 

@@ -326,9 +326,14 @@ where
     #[inline]
     pub(super) fn catch_up(&mut self, now: impl Fn() -> Instant, after: &mut After<S>) {
         if self.session.connection().has_input_left() {
-            self.session.process_with(&now);
-            after.others.extend(self.watchers.wake_all());
+            self.process_what_is_left(now, after);
         }
+    }
+
+    #[cold]
+    fn process_what_is_left(&mut self, now: impl Fn() -> Instant, after: &mut After<S>) {
+        self.session.process_with(&now);
+        after.others.extend(self.watchers.wake_all());
     }
 
     /// Reads once; if there is nothing yet, the stream wakes whoever [`Signals`] say.

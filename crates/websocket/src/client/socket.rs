@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -395,14 +395,9 @@ where
             match state.receive_quickly(context, now, take) {
                 Quick::Taken(taken) => {
                     self.cease(&mut state);
-                    return Poll::Ready(Ok(taken));
-                }
-                Quick::TakenBehind(taken) => {
-                    shared.change(state, |state, after| {
-                        state.catch_up(now, after);
-                        state.write(now, after);
-                        self.cease(state);
-                    });
+                    if state.session.connection().has_input_left() {
+                        self.catch_up(state);
+                    }
                     return Poll::Ready(Ok(taken));
                 }
                 Quick::Nothing => {
@@ -462,6 +457,16 @@ where
             }
             None => state.over().map(Err),
         }
+    }
+
+    /// Goes on with input for which what was taken has made room. Apart, as it is seldom.
+    #[cold]
+    fn catch_up(&self, state: MutexGuard<'_, State<S>>) {
+        let now = || self.shared.runtime.now();
+        self.shared.change(state, |state, after| {
+            state.catch_up(now, after);
+            state.write(now, after);
+        });
     }
 
     /// Waits for the stream.
