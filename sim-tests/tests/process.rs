@@ -12,6 +12,9 @@ fn misbehave(how: &str) -> Command {
     misbehave_in(Path::new(env!("CARGO_TARGET_TMPDIR")), how)
 }
 
+/// How a command says in which profile this was built.
+const PROFILE: &str = if cfg!(debug_assertions) { "" } else { " --release" };
+
 fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
@@ -39,7 +42,8 @@ fn a_destructor_that_panics_in_teardown_is_named_before_the_process_ends() {
     assert_eq!(said.matches("wavetank: ").count(), 1, "{said}");
     assert!(said.contains("Rust ends the process for that: dropped before it was finished"), "{said}");
     assert!(said.contains("test:  misbehave::panic-in-teardown, in its warm-up: the dull run"), "{said}");
-    assert!(said.contains("\ncargo test panic-in-teardown -- --exact --nocapture\n"), "{said}");
+    let command = format!("\ncargo test{PROFILE} panic-in-teardown -- --exact --nocapture\n");
+    assert!(said.contains(&command), "{said}");
 }
 
 #[test]
@@ -51,7 +55,7 @@ fn a_destructor_that_panics_in_teardown_under_one_seed_is_named_with_the_seed() 
     let (_, seed) =
         said.split_once("test:  misbehave::panic-in-teardown-of-a-seed, seed ").expect("the seed");
     let seed = seed.lines().next().expect("a line");
-    let command = format!("WAVETANK_SEED={seed} cargo test panic-in-teardown-of-a-seed -- --exact");
+    let command = format!("WAVETANK_SEED={seed} cargo test{PROFILE} panic-in-teardown-of-a-seed -- --exact");
     assert!(said.contains(&command), "{said}");
 }
 
