@@ -226,13 +226,7 @@ impl Accepting {
         {
             return Err(OpenError::Setup(format!("the client does not offer the subprotocol {name:?}")));
         }
-        let own = |name: &str| {
-            name.starts_with("sec-websocket-")
-                || ["upgrade", "connection", "content-length", "transfer-encoding"].contains(&name)
-        };
-        if let Some(name) = headers.keys().find(|name| own(name.as_str())) {
-            return Err(OpenError::Setup(format!("the header {name} is the handshake's own")));
-        }
+        refuse_own(headers, |name| name.starts_with("sec-websocket-") || name == "upgrade")?;
         self.answer(subprotocol.map(str::to_owned), headers);
         Ok(())
     }
@@ -241,7 +235,8 @@ impl Accepting {
     ///
     /// # Errors
     ///
-    /// [`OpenError::Setup`], and the request still waits for an answer, if the status is an informational one (below 200).
+    /// [`OpenError::Setup`], and the request still waits for an answer, if the status is an informational one (below 200), or
+    /// if a header is one that the answer has of itself: `Connection`, or how long the body is.
     ///
     /// # Panics
     ///
@@ -251,6 +246,7 @@ impl Accepting {
         if status.is_informational() {
             return Err(OpenError::Setup(format!("the status {status} refuses nothing")));
         }
+        refuse_own(headers, |_name| false)?;
         self.refuse_because(OpenError::Refused(status), status, headers, body);
         Ok(())
     }
@@ -315,5 +311,15 @@ impl Accepting {
 
     fn stage(&self) -> Stage {
         if self.wire.is_in_tls_handshake() { Stage::Tls } else { Stage::Handshake }
+    }
+}
+
+/// Refuses headers of the application's that every answer has of itself, and those that are `also` the handshake's.
+fn refuse_own(headers: &HeaderMap, also: impl Fn(&str) -> bool) -> Result<(), OpenError> {
+    let own =
+        |name: &str| ["connection", "content-length", "transfer-encoding"].contains(&name) || also(name);
+    match headers.keys().find(|name| own(name.as_str())) {
+        Some(name) => Err(OpenError::Setup(format!("the header {name} is the handshake's own"))),
+        None => Ok(()),
     }
 }

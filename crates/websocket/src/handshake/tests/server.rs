@@ -1,5 +1,6 @@
 //! The server's side (RFC 6455, section 4.2).
 
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::*;
@@ -225,6 +226,11 @@ fn the_application_refuses_by_a_status() {
     headers.insert("www-authenticate", HeaderValue::from_static("Basic"));
     for informational in [StatusCode::CONTINUE, StatusCode::SWITCHING_PROTOCOLS] {
         let refused = accepting.refuse(informational, &headers, b"");
+        assert!(matches!(refused, Err(OpenError::Setup(_))), "{refused:?}");
+    }
+    for own in [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING] {
+        let twice = HeaderMap::from_iter([(own, HeaderValue::from_static("7"))]);
+        let refused = accepting.refuse(StatusCode::UNAUTHORIZED, &twice, b"who are you?");
         assert!(matches!(refused, Err(OpenError::Setup(_))), "{refused:?}");
     }
     accepting.refuse(StatusCode::UNAUTHORIZED, &headers, b"who are you?").unwrap();
