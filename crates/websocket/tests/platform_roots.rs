@@ -73,7 +73,7 @@ fn a_certificate_that_the_system_does_not_know_is_refused() {
 #[test]
 fn a_system_without_roots_is_said_so_before_anything_is_sent() {
     let said = client_where_the_roots_are("/dev/null");
-    assert!(said.contains("failed: the request cannot be made: TLS cannot be set up"), "{said}");
+    assert!(said.contains("failed: the opening cannot be set up: TLS cannot be set up"), "{said}");
     assert!(said.contains("No CA certificates"), "{said}");
 }
 

@@ -63,8 +63,8 @@ pub enum OpenError {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// The caller's: the request cannot be made with these settings.
-    #[error("the request cannot be made: {0}")]
+    /// The caller's: the request, or the answer to one, cannot be made with these settings.
+    #[error("the opening cannot be set up: {0}")]
     Setup(String),
     /// The transport did not connect: the network's fault. May be tried again.
     #[error("connecting to {endpoint} failed: {error}")]
