@@ -247,7 +247,7 @@ impl Faults {
     }
 
     /// Sets how long faults last at most. Default 30 minutes, which outlasts every timeout. Drawn on a log scale. A
-    /// swizzle-clog lasts 13 s at most, from its beginning until its last host is let go.
+    /// swizzle-clog lasts about 13 s at most, from its beginning until its last host is let go.
     #[must_use]
     pub const fn last_max(mut self, last: Duration) -> Self {
         self.last_max = last;

@@ -168,8 +168,8 @@ impl Connection {
         self.receiver.input()
     }
 
-    /// Parses what [`input`](Self::input) holds, up to the first data frame for which the queue of messages has no room. Peer's violations do not surface as errors here: they end the connection
-    /// ([`closed`](Self::closed)).
+    /// Parses what [`input`](Self::input) holds, up to the first data frame for which the queue of messages has no room. Peer's
+    /// violations do not surface as errors here: they end the connection ([`closed`](Self::closed)).
     pub fn process(&mut self, now: Instant) {
         self.process_with(&|| now);
     }

@@ -72,6 +72,12 @@ struct Seen {
     closed: Closed,
 }
 
+/// Writes all there is to write.
+fn write(connection: &mut Connection, written: &mut Vec<u8>) {
+    written.extend_from_slice(connection.output());
+    connection.output_written(connection.output().len(), START);
+}
+
 /// Feeds `bytes` in reads that end at `cuts`, and takes out all there is after each.
 fn run(mut connection: Connection, bytes: &[u8], cuts: impl IntoIterator<Item = usize>) -> Seen {
     let (mut messages, mut output, mut start) = (Vec::new(), Vec::new(), 0);
@@ -79,8 +85,7 @@ fn run(mut connection: Connection, bytes: &[u8], cuts: impl IntoIterator<Item = 
         feed(&mut connection, &bytes[start..cut]);
         start = cut;
         messages.extend(super::messages(&mut connection));
-        output.extend_from_slice(connection.output());
-        connection.output_written(connection.output().len(), START);
+        write(&mut connection, &mut output);
     }
     let closed = outcome(&mut connection);
     assert_eq!(connection.output(), b"", "nothing is written after the end");
@@ -123,12 +128,10 @@ fn run_slowly(mut connection: Connection, bytes: &[u8], rng: &mut StdRng) -> See
             assert!(taken.is_some() || could_read || connection.wants_read(), "nothing is going on");
             messages.extend(taken);
         }
-        output.extend_from_slice(connection.output());
-        connection.output_written(connection.output().len(), START);
+        write(&mut connection, &mut output);
     }
     messages.extend(super::messages(&mut connection));
-    output.extend_from_slice(connection.output());
-    connection.output_written(connection.output().len(), START);
+    write(&mut connection, &mut output);
     let closed = outcome(&mut connection);
     Seen { messages, output, closed }
 }
