@@ -305,6 +305,11 @@ impl Executor {
         self.current.get().map(|task| self.name(task))
     }
 
+    /// The host of the task that runs now.
+    pub(crate) fn running_host(&self) -> Option<HostIndex> {
+        self.current.get().map(|task| self.slots.borrow()[task.index()].host)
+    }
+
     pub(crate) fn waker(&self, task: TaskId) -> Waker {
         self.slots.borrow()[task.index()].waker.clone()
     }

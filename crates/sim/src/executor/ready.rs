@@ -20,7 +20,13 @@ impl Executor {
             return;
         }
         self.inbox.borrow_mut().push_back(task);
-        if let Some(root) = self.root.borrow_mut().take() {
+        self.wake_root();
+    }
+
+    /// Wakes the root future if it has parked in tokio.
+    pub(crate) fn wake_root(&self) {
+        let root = self.root.borrow_mut().take();
+        if let Some(root) = root {
             root.wake();
         }
     }
@@ -99,9 +105,7 @@ impl Executor {
             self.make_ready(task, slot);
         }
         drop(slots);
-        if let Some(root) = self.root.borrow_mut().take() {
-            root.wake();
-        }
+        self.wake_root();
     }
 
     /// Makes every withheld task ready.

@@ -13,6 +13,7 @@ use super::*;
 use crate::executor::Strategy;
 use crate::host::Host;
 
+mod foreign;
 mod hosts;
 mod network;
 mod unwinding;
