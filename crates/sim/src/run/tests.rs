@@ -15,6 +15,7 @@ use crate::host::Host;
 
 mod foreign;
 mod hosts;
+mod mixture;
 mod network;
 mod unwinding;
 mod weather;
