@@ -18,6 +18,7 @@
 //! - No `RefCell` of this module is borrowed while code under test runs.
 
 mod advice;
+mod allowance;
 mod budget;
 mod coroutine;
 mod deferred;
@@ -54,6 +55,8 @@ use crate::progress::Progress;
 use crate::symptom::{Symptom, SymptomKind};
 use crate::trace::{Fact, Next, Trace};
 
+pub(crate) use allowance::DELAY_TOTAL_MAX;
+use allowance::Spent;
 use budget::{BUDGETS, Budgets};
 use coroutine::{Resumed, Suspender, ThreadBody};
 use deferred::Deferred;
@@ -94,6 +97,8 @@ pub(crate) struct Settings {
     pub(crate) perturb: bool,
     /// How long a ready task may be withheld at most.
     pub(crate) withhold_max: Nanos,
+    /// Below what all delays of the run stay together.
+    pub(crate) delay_total_max: Nanos,
     /// Whether a panic fails the run only if it is a main's.
     pub(crate) tolerate_panics: bool,
 }
@@ -194,6 +199,7 @@ pub(crate) struct Executor {
     wakes_for_nothing: bool,
     /// What is preempted may be held back.
     holds: Option<Holds>,
+    spent: Spent,
     budgets: RefCell<Budgets>,
     /// No task was polled since tokio renewed its budget.
     budget_is_whole: Cell<bool>,
@@ -271,6 +277,7 @@ impl Executor {
             defers,
             wakes_for_nothing,
             holds,
+            spent: Spent::default(),
             budgets: RefCell::new(Budgets::new()),
             budget_is_whole: Cell::new(false),
             operations_left: Cell::new(u32::MAX),

@@ -208,6 +208,7 @@ impl Run {
             steps_max: config.steps_max,
             perturb: config.perturb,
             withhold_max: config.withhold_max,
+            delay_total_max: config.delay_total_max,
             tolerate_panics: config.tolerate_panics,
         };
         let executor = Executor::new(number, settings, choices, progress);

@@ -202,6 +202,22 @@ impl Trace {
         self.preempted
     }
 
+    /// The longest delay of a task or thread, and whose it was; of equals the first.
+    pub(crate) fn longest_delay(&self) -> Option<(Nanos, &str)> {
+        let mut longest: Option<(Nanos, &str)> = None;
+        for event in self.events() {
+            let (Fact::HeldBack { nanos, .. } | Fact::Withheld { nanos } | Fact::Deferred { nanos, .. }) =
+                event.fact
+            else {
+                continue;
+            };
+            if longest.is_none_or(|(known, _)| nanos > known) {
+                longest = Some((nanos, event.task.map_or("a task", |task| self.name(task))));
+            }
+        }
+        longest
+    }
+
     /// Records nothing any more: what follows is teardown.
     pub(crate) fn close(&mut self) {
         self.closed = true;

@@ -84,11 +84,12 @@ impl Executor {
         }
         let site = self.site(self.lanes.get().withhold, task, Operation::new("wake-up"));
         let bound = self.withheld_bound();
+        let affordable = self.affordable(&WITHHELD[..bound as usize]);
         let pick = self
             .choices
             .borrow_mut()
-            .pick(site, bound, |rng| if below(rng, 24) == 0 { below(rng, bound) } else { 0 });
-        WITHHELD[pick as usize]
+            .pick(site, bound, |rng| if below(rng, 24) == 0 { below(rng, affordable) } else { 0 });
+        self.spend(WITHHELD[pick as usize])
     }
 
     /// Counts the stretches that the test allows.
