@@ -38,10 +38,10 @@ macro_rules! conformance {
     (std) => {
         blocking_behaviours!(on_std);
     };
-    (tank_tasks) => {
+    (sim_tasks) => {
         async_behaviours!(in_tank_tasks);
     };
-    (tank_threads) => {
+    (sim_threads) => {
         blocking_behaviours!(in_tank_threads);
     };
     (turmoil_tasks) => {
@@ -54,8 +54,8 @@ macro_rules! conformance {
 
 conformance!(tokio);
 conformance!(std);
-conformance!(tank_tasks);
-conformance!(tank_threads);
+conformance!(sim_tasks);
+conformance!(sim_threads);
 conformance!(turmoil_tasks);
 conformance!(turmoil_threads);
 
@@ -120,13 +120,13 @@ fn on_std(name: &'static str, behaviour: impl FnOnce(World<Std>) + Send + 'stati
     thread.join().expect("the behaviour is as on Linux");
 }
 
-/// Seeds of each behaviour in the tank: schedules differ, what is observed must not.
+/// Seeds of each behaviour in the simulator: schedules differ, what is observed must not.
 const SEEDS: u64 = 30;
 
 /// Runs a behaviour on two hosts and, again, on the loopback of one.
-fn in_tank(name: &str, body: impl Fn(&mut Sim, bool) + Copy + Send + Sync + 'static) {
+fn in_simulation(name: &str, body: impl Fn(&mut Sim, bool) + Copy + Send + Sync + 'static) {
     for (place, one_host) in [("two_hosts", false), ("one_host", true)] {
-        sweep_in_tank(place, name, move |sim| {
+        sweep_in_simulation(place, name, move |sim| {
             if !one_host {
                 sim.server("server", async |_| {});
             }
@@ -135,7 +135,7 @@ fn in_tank(name: &str, body: impl Fn(&mut Sim, bool) + Copy + Send + Sync + 'sta
     }
 }
 
-fn sweep_in_tank(place: &str, name: &str, body: impl Fn(&mut Sim) + Send + Sync + 'static) {
+fn sweep_in_simulation(place: &str, name: &str, body: impl Fn(&mut Sim) + Send + Sync + 'static) {
     let sweep = Sweep::new(format!("conformance::{place}::{name}"), env!("CARGO_MANIFEST_DIR"));
     sweep.seeds(SEEDS).run(move |sim| {
         // The behaviours order events by pauses of tens of milliseconds, as a real machine would keep them.
@@ -156,13 +156,13 @@ fn in_tank_tasks<F>(name: &str, behaviour: impl FnOnce(World<Host>) -> F + Copy 
 where
     F: Future<Output = ()> + 'static,
 {
-    in_tank(name, move |sim, one_host| {
+    in_simulation(name, move |sim, one_host| {
         sim.client("client", async move |client: Host| behaviour(world(client, one_host)).await);
     });
 }
 
 fn in_tank_threads(name: &str, behaviour: fn(World<Host>)) {
-    in_tank(name, move |sim, one_host| {
+    in_simulation(name, move |sim, one_host| {
         sim.client_thread("client", move |client| behaviour(world(client, one_host)))
     });
 }

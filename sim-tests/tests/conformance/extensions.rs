@@ -100,13 +100,13 @@ pub(crate) fn unix_in_tank_tasks<F: Future<Output = ()> + 'static>(
     name: &str,
     behaviour: impl FnOnce(Place<Host>) -> F + Copy + Send + Sync + 'static,
 ) {
-    crate::sweep_in_tank("one_host", &format!("unix::{name}"), move |sim| {
+    crate::sweep_in_simulation("one_host", &format!("unix::{name}"), move |sim| {
         sim.client("client", async move |host: Host| behaviour(simulated(host)).await);
     });
 }
 
 pub(crate) fn unix_in_tank_threads(name: &str, behaviour: fn(Place<Host>)) {
-    crate::sweep_in_tank("one_host", &format!("unix::{name}"), move |sim| {
+    crate::sweep_in_simulation("one_host", &format!("unix::{name}"), move |sim| {
         sim.client_thread("client", move |host| behaviour(simulated(host)));
     });
 }
