@@ -75,7 +75,7 @@ impl Injector {
         let (a, b) = (host(&run, a), host(&run, b));
         let link = crate::net::LinkId { from: a, to: b };
         undo(&run, |what| {
-            let touches = |link| what.conditions(link) != crate::net::Weather::default();
+            let touches = |link| what.conditions(link) != crate::net::Conditions::default();
             !matches!(what, Fault::Clog { .. }) && (touches(link) || touches(link.reverse()))
         });
     }

@@ -9,7 +9,7 @@ use super::Faults;
 use super::draw::{Drawn, draw};
 use super::what::{Crash, Fault};
 use crate::choices::Choices;
-use crate::net::{HostId, LinkId, Nanos, Weather};
+use crate::net::{Conditions, HostId, LinkId, Nanos};
 use crate::run::Run;
 use crate::sim::HostPlan;
 use crate::trace::TraceEvent;
@@ -86,14 +86,14 @@ impl Driver {
     }
 
     /// What every link is like now.
-    fn sky(&self) -> Vec<(LinkId, Weather)> {
+    fn sky(&self) -> Vec<(LinkId, Conditions)> {
         let hosts = || (0..self.drawn.short.len()).map(HostId::new);
         let links = hosts().flat_map(|from| hosts().map(move |to| LinkId { from, to }));
         links.map(|link| (link, self.conditions(link))).collect()
     }
 
-    fn conditions(&self, link: LinkId) -> Weather {
-        self.active().fold(Weather::default(), |conditions, what| conditions.and(what.conditions(link)))
+    fn conditions(&self, link: LinkId) -> Conditions {
+        self.active().fold(Conditions::default(), |conditions, what| conditions.and(what.conditions(link)))
     }
 
     fn is_silent(&self, host: HostId) -> bool {
@@ -107,8 +107,8 @@ impl Driver {
     /// Whether something active still does what `ended` did to a part of what that touched.
     fn lingers(&self, ended: Fault) -> bool {
         let touched = |link: &LinkId| {
-            ended.conditions(*link) != Weather::default()
-                || ended.conditions(link.reverse()) != Weather::default()
+            ended.conditions(*link) != Conditions::default()
+                || ended.conditions(link.reverse()) != Conditions::default()
         };
         match ended {
             Fault::Silence { host } => self.is_silent(host),
@@ -219,7 +219,8 @@ fn begin(run: &Run, what: Fault, lasts: Option<Nanos>) {
     let line = what.beginning(name, lasts);
     match what {
         Fault::HalfOpen { a, b, ways, index } => {
-            let severed = run.network(|network, now, link| network.sever(now, link, [a, b], ways, index));
+            let severed =
+                run.network(|network, now, outside| network.sever(now, outside, [a, b], ways, index));
             match severed {
                 Some(connection) => {
                     tell(run, format!("something forgets the connection {connection}, {line}"));
@@ -241,11 +242,11 @@ fn begin(run: &Run, what: Fault, lasts: Option<Nanos>) {
         }
         Fault::Reset { a, b } => {
             tell(run, line);
-            run.network(|network, now, link| network.reset_connections(now, link, a, b));
+            run.network(|network, now, outside| network.reset_connections(now, outside, a, b));
         }
         Fault::Silence { host } => {
             tell(run, line);
-            run.network(|network, now, link| network.silence(now, link, host));
+            run.network(|network, now, outside| network.silence(now, outside, host));
         }
         _ => {
             tell(run, line);
@@ -281,11 +282,11 @@ fn end(run: &Run, what: Fault) {
 
 fn hear(run: &Run, host: HostId) {
     if !run.faults().borrow().is_silent(host) {
-        run.network(|network, now, link| network.unsilence(now, link, host));
+        run.network(|network, now, outside| network.unsilence(now, outside, host));
     }
 }
 
 fn apply_sky(run: &Run) {
     let sky = run.faults().borrow().sky();
-    run.network(|network, now, link| network.set_weather(now, link, &sky));
+    run.network(|network, now, outside| network.set_conditions(now, outside, &sky));
 }

@@ -1,6 +1,6 @@
 //! What a fault is, what it makes of links while it lasts, and how a trace tells it.
 
-use crate::net::{HostId, LinkId, Nanos, Weather};
+use crate::net::{Conditions, HostId, LinkId, Nanos};
 use crate::trace::milliseconds;
 
 /// How a host crashes.
@@ -78,27 +78,31 @@ impl Fault {
     }
 
     /// What it makes of `link` while it lasts.
-    pub(super) fn conditions(self, link: LinkId) -> Weather {
-        let fair = Weather::default();
+    pub(super) fn conditions(self, link: LinkId) -> Conditions {
+        let fair = Conditions::default();
         let LinkId { from, to } = link;
         let between = |a, b| (from, to) == (a, b) || (to, from) == (a, b);
         match self {
-            Self::Partition { a, b } if between(a, b) => Weather { cut: true, ..fair },
-            Self::OneWayPartition { from: a, to: b } if (from, to) == (a, b) => Weather { cut: true, ..fair },
-            Self::PausedLink { a, b } if between(a, b) => Weather { held: true, ..fair },
-            Self::Clog { host } if from == host || to == host => Weather { held: true, ..fair },
-            Self::Slow { a, b, by } if between(a, b) => Weather { delay: by, ..fair },
-            Self::Lossy { a, b, one_in } if between(a, b) => Weather { one_lost_in: one_in, ..fair },
-            Self::Narrow { a, b, bytes_per_second } if between(a, b) => Weather { bytes_per_second, ..fair },
+            Self::Partition { a, b } if between(a, b) => Conditions { cut: true, ..fair },
+            Self::OneWayPartition { from: a, to: b } if (from, to) == (a, b) => {
+                Conditions { cut: true, ..fair }
+            }
+            Self::PausedLink { a, b } if between(a, b) => Conditions { paused: true, ..fair },
+            Self::Clog { host } if from == host || to == host => Conditions { paused: true, ..fair },
+            Self::Slow { a, b, by } if between(a, b) => Conditions { delay: by, ..fair },
+            Self::Lossy { a, b, one_in } if between(a, b) => Conditions { one_lost_in: one_in, ..fair },
+            Self::Narrow { a, b, bytes_per_second } if between(a, b) => {
+                Conditions { bytes_per_second, ..fair }
+            }
             _ => fair,
         }
     }
 
     /// Whether `conditions`, of a link that it touched, still suffers from what it did.
-    pub(super) const fn lingers_in(self, conditions: &Weather) -> bool {
+    pub(super) const fn lingers_in(self, conditions: &Conditions) -> bool {
         match self {
             Self::Partition { .. } | Self::OneWayPartition { .. } => conditions.cut,
-            Self::PausedLink { .. } | Self::Clog { .. } => conditions.held,
+            Self::PausedLink { .. } | Self::Clog { .. } => conditions.paused,
             Self::Slow { .. } => conditions.delay > 0,
             Self::Lossy { .. } => conditions.one_lost_in > 0,
             Self::Narrow { .. } => conditions.bytes_per_second > 0,
