@@ -37,14 +37,14 @@ use crate::probes::{Points, Probes};
 pub(crate) use crate::progress::Progress;
 use crate::sim::{Config, HostPlan, Sim, Start};
 use crate::symptom::{Symptom, SymptomKind};
-use crate::trace::{self, Fact, Trace};
+use crate::trace::{self, Trace, TraceEvent};
 
 #[cfg(feature = "turmoil")]
 pub(crate) use drive::fail;
 use foreign::Foreign;
 use hosts::HostRole;
 pub(crate) use hosts::Main;
-use link::{Link, LinkSites};
+use link::{LinkPoints, RunOutside};
 use makers::Makers;
 use refusals::Refusals;
 use waiters::Waiters;
@@ -68,7 +68,7 @@ pub(crate) struct Outcome {
     pub(crate) trace: Trace,
     /// Where a strict replay left its recording.
     pub(crate) divergence: Option<Divergence>,
-    /// How many recorded picks did not fit, in a lenient replay.
+    /// How many recorded values did not fit, in a lenient replay.
     pub(crate) mismatches: usize,
     pub(crate) steps: u64,
     pub(crate) virtual_time: Duration,
@@ -88,11 +88,11 @@ pub(crate) struct Run {
     pub(crate) probes: Probes,
     network: RefCell<Network>,
     faults: RefCell<Driver>,
-    link_sites: RefCell<LinkSites>,
+    link_points: RefCell<LinkPoints>,
     waiters: RefCell<Waiters>,
     /// Room for wakers on their way from `waiters`, kept from call to call.
     woken: Cell<Vec<Waker>>,
-    /// Names of what tasks wait for outside of the tank's network.
+    /// Names of what tasks wait for outside of the simulator's network.
     labels: RefCell<Vec<Arc<str>>>,
     foreign: Foreign,
     makers: Makers,
@@ -207,7 +207,7 @@ impl Run {
             stack_bytes: config.stack_bytes,
             steps_max: config.steps_max,
             perturb: config.perturb,
-            withhold_max: config.withhold_max,
+            delay_max: config.delay_max,
             delay_total_max: config.delay_total_max,
             tolerate_panics: config.tolerate_panics,
         };
@@ -239,7 +239,7 @@ impl Run {
             network: RefCell::new(network),
             may_shorten: faults.may_shorten(),
             faults: RefCell::new(faults),
-            link_sites: RefCell::default(),
+            link_points: RefCell::default(),
             waiters: RefCell::default(),
             woken: Cell::default(),
             labels: RefCell::default(),
@@ -261,7 +261,7 @@ impl Run {
             };
             if let Err(payload) = catch_unwind(AssertUnwindSafe(start)) {
                 let message = panic_message(&*payload);
-                self.executor.fact(Fact::Failed(message.as_str().into()));
+                self.executor.trace_event(TraceEvent::Failed(message.as_str().into()));
                 let detail = format!("{}, when it was started: {message}", plan.name);
                 self.executor.fail(Symptom::new(SymptomKind::Panic, detail));
             }
@@ -274,9 +274,9 @@ impl Run {
     }
 
     /// Calls into the network and wakes whom the call made ready.
-    pub(crate) fn network<T>(&self, f: impl FnOnce(&mut Network, Nanos, &mut Link<'_>) -> T) -> T {
+    pub(crate) fn network<T>(&self, f: impl FnOnce(&mut Network, Nanos, &mut RunOutside<'_>) -> T) -> T {
         let mut network = self.network.borrow_mut();
-        let result = f(&mut network, self.executor.now(), &mut Link { run: self });
+        let result = f(&mut network, self.executor.now(), &mut RunOutside { run: self });
         if network.has_ready() {
             self.wake_ready(network);
         }
@@ -328,7 +328,7 @@ impl Run {
         format!("to {verb} {}", self.network.borrow().describe_object(object))
     }
 
-    /// Names something outside of the tank's network that tasks may wait for.
+    /// Names something outside of the simulator's network that tasks may wait for.
     #[cfg(feature = "turmoil")]
     pub(crate) fn label(&self, label: Arc<str>) -> u64 {
         let mut labels = self.labels.borrow_mut();
