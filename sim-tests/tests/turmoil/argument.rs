@@ -19,7 +19,7 @@ mod under_the_name_of_another {
     use wavetank::Sim as TurmoilSim;
 
     #[wavetank::test(seeds = 2)]
-    fn the_tanks_simulation_runs_in_the_tank(sim: &mut TurmoilSim) {
+    fn the_tanks_simulation_runs_in_the_simulator(sim: &mut TurmoilSim) {
         sim.client("client", async |_: wavetank::Host| {});
     }
 }

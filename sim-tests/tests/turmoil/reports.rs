@@ -17,7 +17,7 @@ fn an_error_of_turmoils_own_sockets_says_what_is_wrong_with_the_address() {
 
 #[test]
 fn a_refused_connect_stands_in_the_trace_and_says_so() {
-    let found = find("refused-at-the-seam", |sim| {
+    let found = find("refused-by-the-runtime", |sim| {
         idle_host(sim, "server");
         sim.client_thread("client", |host: TurmoilHost| {
             let server = Threads::resolve(&host, "server", 80)?[0];

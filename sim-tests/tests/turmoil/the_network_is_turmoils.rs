@@ -162,8 +162,8 @@ fn a_host_that_crashes_with_a_socket_of_another_is_not_blamed(sim: &mut TurmoilS
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "a task that bypasses the seam is what is tested")]
-fn a_socket_of_the_seam_in_a_task_that_tokio_runs_is_refused_in_words() {
+#[expect(clippy::disallowed_methods, reason = "a task that bypasses the runtime traits is what is tested")]
+fn a_socket_of_the_runtime_traits_in_a_task_that_tokio_runs_is_refused_in_words() {
     let found = find("a-bare-task", |sim| {
         sim.client("client", async |host: TurmoilHost| {
             let socket = Datagrams::bind_udp(&host, WILDCARD, SocketOptions::new()).await?;
@@ -265,7 +265,7 @@ fn the_destructors_of_a_crash_reach_nobody(sim: &mut TurmoilSim) {
 #[wavetank::test(seeds = 100)]
 fn a_held_link_delays_and_loses_nothing(sim: &mut TurmoilSim) {
     let last = Duration::from_secs(2);
-    sim.faults(TurmoilFaults::none().holds().begin_max(100 * MILLISECOND).last_max(last));
+    sim.faults(TurmoilFaults::none().paused_links().begin_max(100 * MILLISECOND).last_max(last));
     server_that_reads(sim);
     sim.client_thread("client", |host: TurmoilHost| {
         let server = Threads::resolve(&host, "server", 80)?[0];

@@ -290,7 +290,7 @@ pub(super) fn block<T>(
     wait: impl Fn(Option<Nanos>) -> Wait,
     mut attempt: impl FnMut(&Run) -> Poll<io::Result<T>>,
 ) -> io::Result<T> {
-    run.executor.point(Operation::new(verb));
+    run.executor.scheduling_point(Operation::new(verb));
     let until = (timeout > 0).then(|| run.executor.now().saturating_add(timeout));
     loop {
         if let Poll::Ready(result) = attempt(run) {

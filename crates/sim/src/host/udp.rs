@@ -88,7 +88,7 @@ impl Socket {
 
     /// A scheduling point of a thread.
     fn point(&self, verb: &'static str) {
-        self.run().executor.point(Operation::new(verb));
+        self.run().executor.scheduling_point(Operation::new(verb));
     }
 
     fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
@@ -164,7 +164,7 @@ impl BlockingDatagrams for Host {
     type UdpSocket = SimBlockingUdpSocket;
 
     fn bind_udp(&self, address: SocketAddr, options: SocketOptions) -> io::Result<SimBlockingUdpSocket> {
-        self.run().executor.point(Operation::new("bind"));
+        self.run().executor.scheduling_point(Operation::new("bind"));
         Ok(SimBlockingUdpSocket { socket: Arc::new(Socket::bind(*self, address, options)?) })
     }
 }
