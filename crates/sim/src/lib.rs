@@ -65,6 +65,8 @@ pub use udp::Udp;
 /// # Options
 ///
 /// - `seeds = NUMBER`: how many seeds to run, by default 100.
+/// - `base_seed = NUMBER`: the first seed, from 0 to 2^64 - 1; the others follow it. By default a hash of the package's
+///   name and the test's path, so renaming a test changes its seeds. Set it to keep the seeds of the old name.
 /// - `finds = "PART OF A SYMPTOM"`: the test passes if it *finds* this bug. Some seed must show a symptom that contains
 ///   the text (numbers aside), none before it another; the recordings must still fail; and the trace of the shrunk run
 ///   must equal the reviewed `insta` snapshot under `snapshots/`, beside the test's file.
