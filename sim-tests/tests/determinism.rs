@@ -50,7 +50,7 @@ fn are_the_usual_seeds() -> bool {
 }
 
 #[test]
-fn of_threads_that_close_a_websocket_on_an_interrupted_network() {
+fn of_threads_that_close_a_websocket() {
     fn build(sim: &mut Sim) {
         sim.faults(Faults::none().partitions().resets().silence());
         let is_pair = sim.choose("closers", 2) == 1;
@@ -65,7 +65,7 @@ fn of_threads_that_close_a_websocket_on_an_interrupted_network() {
             }
         });
     }
-    always_gives_the_same("of_threads_that_close_a_websocket_on_an_interrupted_network", 0x6dd060066a0b2fec, build);
+    always_gives_the_same("of_threads_that_close_a_websocket", 0x6dd060066a0b2fec, build);
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn of_everything_at_once() {
 /// What the code under test initialises once per process is there before the first seed, with the same contents in
 /// every process: the warm-up has been there.
 #[test]
-fn of_code_with_a_static_that_its_first_run_initialises() {
+fn of_code_with_a_lazy_static() {
     #[expect(clippy::disallowed_types, reason = "a map whose order is entropy is what is tested")]
     type Map = std::collections::HashMap<u32, ()>;
     static SHARED: LazyLock<Map> = LazyLock::new(|| (0..20).map(|key| (key, ())).collect());
@@ -103,5 +103,5 @@ fn of_code_with_a_static_that_its_first_run_initialises() {
             tracing::info!(?shared, ?own);
         });
     }
-    always_gives_the_same("of_code_with_a_static_that_its_first_run_initialises", 0xfbfe080539b2c758, build);
+    always_gives_the_same("of_code_with_a_lazy_static", 0xfbfe080539b2c758, build);
 }

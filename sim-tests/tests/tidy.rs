@@ -79,7 +79,7 @@ fn every_file_begins_by_saying_what_it_is() {
 }
 
 #[test]
-fn files_are_short_and_modules_are_named_after_themselves() {
+fn files_are_short_and_never_called_mod() {
     let mut wrong = Vec::new();
     for source in files("rs") {
         let lines = source.text.lines().count();
@@ -105,7 +105,7 @@ fn snapshots_can_be_read_at_a_glance() {
 }
 
 #[test]
-fn nothing_is_left_undone_ignored_or_allowed_without_a_reason() {
+fn nothing_is_left_undone_or_ignored() {
     // In two parts, so that this file does not contain them.
     let marks =
         ["FIX|ME", "X|XX", "TO|DO", "todo|!(", "unimplemented|!(", "#[ig|nore", "#[all|ow(", "#![all|ow("];
@@ -128,7 +128,7 @@ const TANK: [&str; 2] = ["crates/sim/", "crates/macros/"];
 const MUSEUM: &str = "sim-tests/src/museum/";
 
 #[test]
-fn code_that_is_simulated_reaches_the_world_through_the_seam_alone() {
+fn simulated_code_uses_only_the_runtime_traits() {
     let words = [
         "std::time::Instant",
         "SystemTime",
@@ -179,7 +179,7 @@ fn only_choices_make_random_number_generators() {
 }
 
 #[test]
-fn nothing_is_kept_in_an_order_that_changes_from_run_to_run() {
+fn no_collection_has_a_random_order() {
     // A program that draws on every source of chance, and a published crate that is shown to.
     let exempt = ["sim-tests/src/mixture.rs", "sim-tests/zoo/"];
     let judged = files("rs")
@@ -207,7 +207,7 @@ fn doc_examples(text: &str) -> Vec<Vec<String>> {
 }
 
 #[test]
-fn the_readme_shows_the_examples_that_the_docs_of_turmoil_run_as_a_diff() {
+fn the_readme_shows_turmoils_examples_as_a_diff() {
     let docs = fs::read_to_string(root().join("crates/sim/src/turmoil.rs")).expect("text");
     let readme = fs::read_to_string(root().join("README.md")).expect("text");
     let diff = readme.split("```diff\n").nth(1).expect("a diff").split("```").next().expect("its end");

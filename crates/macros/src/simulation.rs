@@ -121,7 +121,10 @@ impl Parse for Options {
                     set(&mut options.base_seed, number.base10_parse()?, &name)?;
                 }
                 ("base_seed", Value::Text(text)) => {
-                    return Err(Error::new(text.span(), "`base_seed` is a number: the first seed of the test"));
+                    return Err(Error::new(
+                        text.span(),
+                        "`base_seed` is a number: the first seed of the test",
+                    ));
                 }
                 ("finds", Value::Text(text)) => {
                     if text.value().trim().is_empty() {
@@ -271,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_simulation_becomes_a_test_that_sweeps_and_keeps_its_attributes() {
+    fn a_simulation_becomes_a_test_with_its_attributes() {
         let function =
             "#[should_panic(expected = \"x\")] /// Doc.\n pub(crate) fn closes(sim: &mut Sim) { body(sim) }";
         same(
@@ -323,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn a_test_that_finds_reviews_the_trace_under_its_own_name() {
+    fn a_finding_test_reviews_its_trace() {
         same(
             expand_text("finds = \"not closed\", seeds = 5_000,", "fn r#loop(_: &mut wavetank::Sim) {}"),
             quote! {
@@ -371,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_option_is_pointed_at_with_what_is_allowed() {
+    fn a_bad_option_is_refused_at_its_span() {
         let allowed = ALLOWED_OPTIONS;
         for (options, message, pointed_at) in [
             ("seeds = 5, speed = 3", format!("unknown option `speed`: {allowed}"), "speed"),
@@ -416,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_signature_is_pointed_at_with_the_good_one() {
+    fn a_bad_signature_is_refused_at_its_span() {
         for (function, why, pointed_at) in [
             ("async fn a(sim: &mut Sim) {}", "hosts are what is async; remove `async`", "async"),
             ("const fn a(sim: &mut Sim) {}", "remove `const`", "const"),

@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn fifo_always_takes_the_dull_candidate() {
+    fn fifo_always_takes_the_default_candidate() {
         assert_eq!(proposals(Strategy::Fifo, 20), vec![0; 20]);
     }
 
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn pct_changes_its_favourite_at_most_depth_minus_one_times() {
+    fn pct_changes_priority_less_than_depth_times() {
         let taken = proposals(Strategy::Pct { depth: 3 }, 5_000);
         let changes = taken.windows(2).filter(|pair| pair[0] != pair[1]).count();
         assert!(changes <= 2, "{changes} changes");
