@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 #[path = "tidy/scenarios.rs"]
 mod scenarios;
+#[path = "tidy/words.rs"]
+mod words;
 
 /// A source file: its path below the workspace's root, with `/`, and its text.
 struct Source {
