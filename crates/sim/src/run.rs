@@ -42,7 +42,7 @@ use crate::trace::{self, Fact, Trace};
 pub(crate) use drive::fail;
 use hosts::HostRole;
 pub(crate) use hosts::Main;
-use link::{Link, LinkSites};
+use link::{LinkSites, RunOutside};
 use makers::Makers;
 use refusals::Refusals;
 use waiters::Waiters;
@@ -251,9 +251,9 @@ impl Run {
     }
 
     /// Calls into the network and wakes whom the call made ready.
-    pub(crate) fn network<T>(&self, f: impl FnOnce(&mut Network, Nanos, &mut Link<'_>) -> T) -> T {
+    pub(crate) fn network<T>(&self, f: impl FnOnce(&mut Network, Nanos, &mut RunOutside<'_>) -> T) -> T {
         let mut network = self.network.borrow_mut();
-        let result = f(&mut network, self.executor.now(), &mut Link { run: self });
+        let result = f(&mut network, self.executor.now(), &mut RunOutside { run: self });
         if network.has_ready() {
             self.wake_ready(network);
         }

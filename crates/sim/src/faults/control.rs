@@ -75,7 +75,7 @@ impl Weather {
         let (a, b) = (host(&run, a), host(&run, b));
         let link = crate::net::LinkId { from: a, to: b };
         undo(&run, |what| {
-            let touches = |link| what.weather(link) != crate::net::Weather::default();
+            let touches = |link| what.weather(link) != crate::net::Conditions::default();
             !matches!(what, What::Clog { .. }) && (touches(link) || touches(link.reverse()))
         });
     }

@@ -9,7 +9,7 @@ use super::Faults;
 use super::draw::{Drawn, draw};
 use super::what::{Crash, What};
 use crate::choices::Choices;
-use crate::net::{HostId, LinkId, Nanos, Weather};
+use crate::net::{Conditions as Weather, HostId, LinkId, Nanos};
 use crate::run::Run;
 use crate::sim::HostPlan;
 use crate::trace::Fact;
@@ -213,7 +213,8 @@ fn begin(run: &Run, what: What, lasts: Option<Nanos>) {
     let line = what.beginning(name, lasts);
     match what {
         What::HalfOpen { a, b, ways, index } => {
-            let severed = run.network(|network, now, link| network.sever(now, link, [a, b], ways, index));
+            let severed =
+                run.network(|network, now, outside| network.sever(now, outside, [a, b], ways, index));
             match severed {
                 Some(connection) => {
                     tell(run, format!("something forgets the connection {connection}, {line}"));
@@ -235,11 +236,11 @@ fn begin(run: &Run, what: What, lasts: Option<Nanos>) {
         }
         What::Reset { a, b } => {
             tell(run, line);
-            run.network(|network, now, link| network.reset_connections(now, link, a, b));
+            run.network(|network, now, outside| network.reset_connections(now, outside, a, b));
         }
         What::Silence { host } => {
             tell(run, line);
-            run.network(|network, now, link| network.silence(now, link, host));
+            run.network(|network, now, outside| network.silence(now, outside, host));
         }
         _ => {
             tell(run, line);
@@ -275,11 +276,11 @@ fn end(run: &Run, what: What) {
 
 fn hear(run: &Run, host: HostId) {
     if !run.faults().borrow().is_silent(host) {
-        run.network(|network, now, link| network.unsilence(now, link, host));
+        run.network(|network, now, outside| network.unsilence(now, outside, host));
     }
 }
 
 fn apply_sky(run: &Run) {
     let sky = run.faults().borrow().sky();
-    run.network(|network, now, link| network.set_weather(now, link, &sky));
+    run.network(|network, now, outside| network.set_conditions(now, outside, &sky));
 }

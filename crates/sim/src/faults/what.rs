@@ -1,6 +1,6 @@
 //! What a fault is, what it makes of links while it lasts, and how a trace tells it.
 
-use crate::net::{HostId, LinkId, Nanos, Weather};
+use crate::net::{Conditions as Weather, HostId, LinkId, Nanos};
 use crate::trace::milliseconds;
 
 /// How a host crashes.
@@ -85,8 +85,8 @@ impl What {
         match self {
             Self::Partition { a, b } if between(a, b) => Weather { cut: true, ..fair },
             Self::OneWayPartition { from: a, to: b } if (from, to) == (a, b) => Weather { cut: true, ..fair },
-            Self::Hold { a, b } if between(a, b) => Weather { held: true, ..fair },
-            Self::Clog { host } if from == host || to == host => Weather { held: true, ..fair },
+            Self::Hold { a, b } if between(a, b) => Weather { paused: true, ..fair },
+            Self::Clog { host } if from == host || to == host => Weather { paused: true, ..fair },
             Self::Slow { a, b, by } if between(a, b) => Weather { delay: by, ..fair },
             Self::Lossy { a, b, one_in } if between(a, b) => Weather { one_lost_in: one_in, ..fair },
             Self::Narrow { a, b, bytes_per_second } if between(a, b) => Weather { bytes_per_second, ..fair },
@@ -98,7 +98,7 @@ impl What {
     pub(super) const fn lingers_in(self, weather: &Weather) -> bool {
         match self {
             Self::Partition { .. } | Self::OneWayPartition { .. } => weather.cut,
-            Self::Hold { .. } | Self::Clog { .. } => weather.held,
+            Self::Hold { .. } | Self::Clog { .. } => weather.paused,
             Self::Slow { .. } => weather.delay > 0,
             Self::Lossy { .. } => weather.one_lost_in > 0,
             Self::Narrow { .. } => weather.bytes_per_second > 0,

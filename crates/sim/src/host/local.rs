@@ -72,7 +72,7 @@ impl Listening {
 impl Drop for Listening {
     fn drop(&mut self) {
         context::with_run(self.run, |run| {
-            run.network(|network, _, link| network.local_close_listener(link, self.id));
+            run.network(|network, _, outside| network.local_close_listener(outside, self.id));
             run.unmade(self.id.object());
             // Those who wait for room in the backlog have been woken: they find it closed.
             run.forget(Ready::LocalListener(self.id));
@@ -85,7 +85,7 @@ impl Host {
     fn connect_now(self, run: &Run, path: &Path, options: SocketOptions) -> io::Result<Poll<Socket>> {
         let listener = run.network(|network, _, _| network.local_find(self.id(), path));
         let listener = listener.map_err(|error| self.cannot("connect to", path.display(), error))?;
-        match run.network(|network, _, link| network.local_connect(link, listener, options)) {
+        match run.network(|network, _, outside| network.local_connect(outside, listener, options)) {
             Poll::Pending => Ok(Poll::Pending),
             Poll::Ready(id) => Ok(Poll::Ready(Socket::new(self.run, EndId::Unix(id?)))),
         }

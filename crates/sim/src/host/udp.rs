@@ -47,7 +47,7 @@ impl Socket {
     }
 
     fn send(&self, bytes: &[u8], target: Option<SocketAddr>) -> io::Result<usize> {
-        self.run().network(|network, now, link| network.udp_send(now, link, self.id, bytes, target))
+        self.run().network(|network, now, outside| network.udp_send(now, outside, self.id, bytes, target))
     }
 
     fn try_receive(&self, run: &Run, buffer: &mut [u8]) -> Poll<io::Result<(usize, SocketAddr)>> {

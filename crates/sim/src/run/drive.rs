@@ -110,7 +110,7 @@ async fn pass_time(run: &Run, clock: &mut Clock, leaving: Option<Nanos>) -> bool
     if clock.jump(run, target).await == Jump::Interrupted {
         // What was left out above, because it concerns nobody, may be over by now. It must not be what time passes to
         // next: time does not go back.
-        run.network(|network, now, link| network.process(now, link));
+        run.network(|network, now, outside| network.process(now, outside));
         return true;
     }
     if stall_at.is_some()
@@ -134,7 +134,7 @@ async fn pass_time(run: &Run, clock: &mut Clock, leaving: Option<Nanos>) -> bool
         fail(run, Symptom::new(SymptomKind::TimeLimit, detail));
         return false;
     }
-    run.network(|network, now, link| network.process(now, link));
+    run.network(|network, now, outside| network.process(now, outside));
     executor.fire_timers();
     crate::faults::act(run);
     true

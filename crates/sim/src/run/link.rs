@@ -31,11 +31,11 @@ fn grown<T: Default>(list: &mut Vec<T>, index: usize) -> &mut T {
 }
 
 /// What the network needs from outside: the lanes of its links and the trace.
-pub(crate) struct Link<'a> {
+pub(crate) struct RunOutside<'a> {
     pub(super) run: &'a Run,
 }
 
-impl Link<'_> {
+impl RunOutside<'_> {
     fn site(&self, link: LinkId, question: Question) -> SiteId {
         let mut sites = self.run.link_sites.borrow_mut();
         *sites.of(link, question).get_or_insert_with(|| {
@@ -52,7 +52,7 @@ impl Link<'_> {
     }
 }
 
-impl Outside for Link<'_> {
+impl Outside for RunOutside<'_> {
     fn pick_latency(&mut self, link: LinkId, bound: u32) -> u32 {
         let site = self.site(link, Question::Latency);
         self.run.executor.choices.borrow_mut().pick_uniform(site, bound)
