@@ -40,7 +40,7 @@ fn a_client_that_initialises_is_acknowledged() {
 }
 
 #[test]
-fn a_client_that_says_nothing_or_only_pings_is_timed_out() {
+fn a_silent_or_pinging_client_times_out() {
     for version in VERSIONS {
         let settings = Settings::new(version).connection_init_wait_timeout(SHORT);
         let answers = answers(settings, &[PeerScript::IsSilent, PeerScript::Pings]);
@@ -57,7 +57,7 @@ fn a_client_that_initialises_twice_is_sent_away() {
 }
 
 #[test]
-fn a_client_that_initialised_in_time_may_wait_for_on_connect_for_longer() {
+fn on_connect_may_outlast_the_initialisation_timeout() {
     for version in VERSIONS {
         let settings =
             Settings::new(version).connection_init_wait_timeout(SHORT).on_connect_takes(SHORT + SHORT / 2);

@@ -55,13 +55,21 @@ mod recv_while_another_thread_closes {
         websockets(sim, Faults::none().partitions().silence(), version, echo_peer, recv_while_closing);
     }
 
-    #[wavetank::test(seeds = 1000, finds = "panic in client/receiver: connection isn't closed yet")]
-    fn reads_the_state_before_it_is_published_when_the_peer_is_silent(sim: &mut Sim) {
+    #[wavetank::test(
+        seeds = 1000,
+        finds = "panic in client/receiver: connection isn't closed yet",
+        base_seed = 0x4de7cbd8b1f86ae4
+    )]
+    fn reads_unpublished_state_with_a_silent_peer(sim: &mut Sim) {
         beside_a_silent_peer(sim, Version::V13_0_1);
     }
 
-    #[wavetank::test(seeds = 1000, finds = "panic in client/receiver: connection isn't closed yet")]
-    fn reads_the_state_before_it_is_published_when_the_network_is_interrupted(sim: &mut Sim) {
+    #[wavetank::test(
+        seeds = 1000,
+        finds = "panic in client/receiver: connection isn't closed yet",
+        base_seed = 0xdec2d271c6e5ae49
+    )]
+    fn reads_unpublished_state_on_an_interrupted_network(sim: &mut Sim) {
         on_an_interrupted_network(sim, Version::V13_0_1);
     }
 
@@ -85,8 +93,12 @@ mod two_threads_close_at_once {
         websockets(sim, Faults::none(), Version::V13_1, silent_peer, two_closers);
     }
 
-    #[wavetank::test(seeds = 2000, reaches = "the connection ends as it should")]
-    fn are_serialised_by_the_lock_of_the_second_fix(sim: &mut Sim) {
+    #[wavetank::test(
+        seeds = 2000,
+        reaches = "the connection ends as it should",
+        base_seed = 0x6395d5877f9d1e0b
+    )]
+    fn are_serialised_by_the_second_fix(sim: &mut Sim) {
         websockets(sim, Faults::none(), Version::V14_2, silent_peer, two_closers);
     }
 }

@@ -63,13 +63,21 @@ fn on_an_interrupted_network(sim: &mut TurmoilSim, version: Version) {
     websockets(sim, faults, version, echo_peer, recv_while_closing);
 }
 
-#[wavetank::test(seeds = 1000, finds = "panic in client/receiver: connection isn't closed yet")]
-fn recv_reads_the_state_before_it_is_published_when_the_peer_is_silent(sim: &mut TurmoilSim) {
+#[wavetank::test(
+    seeds = 1000,
+    finds = "panic in client/receiver: connection isn't closed yet",
+    base_seed = 0xed217103d77fbb2d
+)]
+fn recv_reads_unpublished_state_with_a_silent_peer(sim: &mut TurmoilSim) {
     websockets(sim, TurmoilFaults::none(), Version::V13_0_1, silent_peer, recv_while_closing);
 }
 
-#[wavetank::test(seeds = 1000, finds = "panic in client/receiver: connection isn't closed yet")]
-fn recv_reads_the_state_before_it_is_published_when_the_network_is_interrupted(sim: &mut TurmoilSim) {
+#[wavetank::test(
+    seeds = 1000,
+    finds = "panic in client/receiver: connection isn't closed yet",
+    base_seed = 0xeb73414c5b263428
+)]
+fn recv_reads_unpublished_state_on_an_interrupted_network(sim: &mut TurmoilSim) {
     on_an_interrupted_network(sim, Version::V13_0_1);
 }
 
@@ -92,8 +100,12 @@ mod two_threads_close_at_once {
         websockets(sim, TurmoilFaults::none(), Version::V13_1, silent_peer, two_closers);
     }
 
-    #[wavetank::test(seeds = 2000, reaches = "the connection ends as it should")]
-    fn are_serialised_by_the_lock_of_the_second_fix(sim: &mut TurmoilSim) {
+    #[wavetank::test(
+        seeds = 2000,
+        reaches = "the connection ends as it should",
+        base_seed = 0x8aea504784d1a808
+    )]
+    fn are_serialised_by_the_second_fix(sim: &mut TurmoilSim) {
         websockets(sim, TurmoilFaults::none(), Version::V14_2, silent_peer, two_closers);
     }
 }

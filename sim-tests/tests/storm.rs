@@ -85,7 +85,7 @@ fn found(name: &str, faults: &Faults) -> Option<String> {
 }
 
 #[test]
-fn every_fault_breaks_an_impatient_client_shrinks_to_itself_and_reads_well() {
+fn every_fault_breaks_an_impatient_client() {
     let none = Faults::none;
     let kinds = [
         ("partitions", none().partitions()),

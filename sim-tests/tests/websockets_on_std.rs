@@ -37,7 +37,7 @@ fn closed(outcome: &Outcome) -> &ConnectionClosed {
 }
 
 #[test]
-fn texts_come_back_in_order_and_both_ends_close_cleanly() {
+fn texts_return_in_order_and_closing_is_clean() {
     for version in VERSIONS {
         let (server, peer) = start_peer(PeerScript::Echo);
         let connection = Connection::connect(&Std, server, Settings::new(version)).expect("the peer answers");
@@ -56,7 +56,7 @@ fn texts_come_back_in_order_and_both_ends_close_cleanly() {
 }
 
 #[test]
-fn a_peer_that_answers_ends_recv_and_close_long_before_the_timeout() {
+fn an_answering_peer_ends_recv_and_close() {
     for version in VERSIONS {
         let (server, peer) = start_peer(PeerScript::Echo);
         let outcome = recv_while_closing(Std, server, Settings::new(version)).expect("the peer answers");
@@ -91,7 +91,7 @@ fn the_fixed_version_survives_a_silent_peer() {
 }
 
 #[test]
-fn a_server_that_is_no_websocket_server_is_refused() {
+fn a_refusing_http_server_is_an_error() {
     let listener = Std.listen(ANY_PORT, ListenOptions::new()).expect("loopback has a free port");
     let server = BlockingListener::local_addr(&listener).expect("the listener is open");
     let peer = Std.spawn("peer", move || -> io::Result<()> {
@@ -114,7 +114,7 @@ fn a_server_that_is_no_websocket_server_is_refused() {
 }
 
 #[test]
-fn a_server_that_never_answers_costs_the_open_timeout() {
+fn a_silent_server_ends_in_the_open_timeout() {
     let listener = Std.listen(ANY_PORT, ListenOptions::new()).expect("loopback has a free port");
     let server = BlockingListener::local_addr(&listener).expect("the listener is open");
     let settings = Settings::new(Version::V14_2).open_timeout(Duration::from_millis(20));
@@ -123,7 +123,7 @@ fn a_server_that_never_answers_costs_the_open_timeout() {
 }
 
 #[test]
-fn a_close_code_that_may_not_be_sent_leaves_the_connection_open() {
+fn an_invalid_close_code_keeps_the_connection_open() {
     let (server, peer) = start_peer(PeerScript::Echo);
     let settings = Settings::new(Version::V14_2);
     let connection = Connection::connect(&Std, server, settings).expect("the peer answers");

@@ -177,7 +177,7 @@ mod tests {
     use super::path_around;
 
     #[test]
-    fn outside_of_a_run_a_probe_does_nothing_and_looks_at_nothing() {
+    fn probes_outside_a_run_do_not_evaluate_conditions() {
         let mut looked = 0;
         let mut look = || {
             looked += 1;
@@ -190,9 +190,9 @@ mod tests {
     }
 
     #[test]
-    fn a_point_is_called_by_the_path_of_its_function() {
+    fn a_point_has_the_path_of_its_function() {
         fn here() {}
-        let path = "wavetank_runtime::probe::tests::a_point_is_called_by_the_path_of_its_function";
+        let path = "wavetank_runtime::probe::tests::a_point_has_the_path_of_its_function";
         assert_eq!(path_around(&here), path);
     }
 }

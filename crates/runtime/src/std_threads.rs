@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_whose_holder_panicked_is_handed_on_as_it_is() {
+    fn a_panic_does_not_poison_the_lock() {
         let state = Arc::new(crate::Mutex::new(&Std, "state", 1));
         let shared = Arc::clone(&state);
         let faulty = Std.spawn("faulty", move || {

@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_in_one_lane_changes_no_answer_of_another() {
+    fn an_extra_choice_never_shifts_other_lanes() {
         let mut alone = Choices::seeded(7);
         let mut beside = Choices::seeded(7);
         draw_three(&mut beside, "faults");
@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn lenient_replay_keeps_each_points_values_when_others_vanish() {
+    fn lenient_replay_keeps_the_values_of_remaining_points() {
         let mut first = Choices::seeded(7);
         let lane = first.lane("schedule");
         let (a, b) = (first.point(lane, "a x"), first.point(lane, "b x"));

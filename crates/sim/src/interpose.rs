@@ -187,7 +187,7 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     #[expect(clippy::disallowed_types, reason = "the real clock is what is tested")]
-    fn std_clocks_follow_the_virtual_clock_inside_and_the_real_one_outside() {
+    fn std_clocks_are_virtual_only_inside_a_run() {
         use std::time::{Instant, SystemTime, UNIX_EPOCH};
         let real = SystemTime::now();
         {
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn only_a_clock_read_by_code_under_test_is_noted() {
+    fn only_clock_reads_of_tested_code_are_noted() {
         #[expect(clippy::disallowed_types, reason = "the read is what is tested")]
         fn read() {
             let _ = std::time::Instant::now();

@@ -137,14 +137,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_comes_back_with_its_message_and_place() {
+    fn a_caught_panic_has_its_message_and_place() {
         let message = catch(|| panic!("the hull is {}", "open")).expect_err("it panics");
         assert!(message.contains("the hull is open") && message.contains("panics.rs"), "{message}");
         assert_eq!(catch(|| 7), Ok(7));
     }
 
     #[test]
-    fn a_payload_that_went_round_the_hook_is_read_too() {
+    fn a_payload_that_bypassed_the_hook_is_read() {
         let message = catch(|| panic::resume_unwind(Box::new("quietly".to_owned())));
         assert_eq!(message, Err::<(), _>("quietly".to_owned()));
     }

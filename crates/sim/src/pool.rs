@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn never_more_runs_at_once_than_permits_whoever_asks() {
+    fn parallel_runs_never_exceed_the_permits() {
         let pool = pool(2);
         let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let runner = Toy::runner({
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_without_steps_is_given_up_with_its_last_place_and_frees_its_permit() {
+    fn a_stuck_run_frees_its_permit() {
         let pool = pool(1);
         let never = Arc::new(Barrier::new(2));
         let runner = Toy::runner({
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_run_that_makes_steps_is_not_given_up() {
+    fn a_slow_run_with_steps_is_not_stuck() {
         let ran = pool(1).run(
             &Toy::runner(|run| {
                 let (_sender, nothing) = mpsc::channel::<()>();
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_of_the_simulator_itself_is_reported_as_such() {
+    fn a_panic_of_the_simulator_is_a_crash() {
         let ran = pool(1).run(&Toy::runner(|_| panic!("a bug of the simulator")), Job::Seed(1), PATIENCE);
         let Ran::Crashed { message } = ran else { panic!("crashed: {ran:?}") };
         assert!(message.contains("a bug of the simulator"), "{message}");

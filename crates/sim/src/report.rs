@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_tells_what_failed_and_ends_with_the_command() {
+    fn a_report_ends_with_the_replay_command() {
         let identity = identity();
         let outcome = outcome(3);
         let symptom = outcome.symptom.clone().expect("it fails");
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_too_long_for_a_command_is_replayed_from_its_seed() {
+    fn a_long_failure_is_replayed_from_its_seed() {
         let identity = identity();
         let symptom = Symptom::new(SymptomKind::Panic, "a");
         let last_line = |log| {
@@ -419,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn tests_of_the_same_path_in_two_packages_or_targets_have_two_names() {
+    fn equal_paths_in_different_targets_have_different_names() {
         let other = Identity { package: Some("chat-tests-2".to_owned()), ..identity() };
         assert_eq!(identity().name(), "chat-tests/chat_tests::close::while_waiting");
         assert_eq!(other.name(), "chat-tests-2/chat_tests::close::while_waiting");

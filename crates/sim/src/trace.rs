@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_holds_the_number_of_a_variant_and_not_its_place_among_the_others() {
+    fn hashes_use_explicit_variant_numbers() {
         fn hash(value: impl Hash) -> u64 {
             let mut hasher = StableHasher::default();
             value.hash(&mut hasher);
@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_run_keeps_its_beginning_and_its_end_and_hashes_all() {
+    fn a_long_trace_hashes_what_it_drops() {
         let times: Vec<Nanos> = (0..250_000).collect();
         let mut other = times.clone();
         other[150_000] = 0;

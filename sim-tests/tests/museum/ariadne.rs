@@ -90,17 +90,19 @@ mod a_message_in_flight_when_the_timer_closes {
 
     #[wavetank::test(
         seeds = 5_000,
-        finds = "panic in server/app: exception in ASGI application, handling connection_init: RuntimeError"
+        finds = "panic in server/app: exception in ASGI application, handling connection_init: RuntimeError",
+        base_seed = 0x89b960150e798984
     )]
-    fn reaches_on_connect_on_a_closed_socket_in_the_first_fix(sim: &mut Sim) {
+    fn reaches_on_connect_in_the_first_fix(sim: &mut Sim) {
         ariadne(sim, Version::V0_26_1, PeerScript::Initialises, is_acknowledged_or_timed_out);
     }
 
     #[wavetank::test(
         seeds = 5_000,
-        finds = "panic in server/app: exception in ASGI application, handling ping: RuntimeError"
+        finds = "panic in server/app: exception in ASGI application, handling ping: RuntimeError",
+        base_seed = 0x382436773edf054e
     )]
-    fn is_a_ping_that_cannot_be_answered_in_the_first_fix(sim: &mut Sim) {
+    fn is_an_unanswerable_ping_in_the_first_fix(sim: &mut Sim) {
         ariadne(sim, Version::V0_26_1, PeerScript::Pings, is_timed_out);
     }
 
@@ -113,17 +115,18 @@ mod a_message_in_flight_when_the_timer_closes {
         ariadne(sim, Version::Fixed, PeerScript::Initialises, is_acknowledged_or_timed_out);
     }
 
-    #[wavetank::test(seeds = 5_000)]
-    fn is_dropped_in_the_fixed_version_if_it_is_a_ping(sim: &mut Sim) {
+    #[wavetank::test(seeds = 5_000, base_seed = 0xbe8573ea9f1a2b15)]
+    fn is_a_dropped_ping_in_the_fixed_version(sim: &mut Sim) {
         ariadne(sim, Version::Fixed, PeerScript::Pings, is_timed_out);
     }
 
     #[wavetank::test(
         seeds = 2_000,
         reaches = "the init is acknowledged",
-        reaches = "the timer closes the connection"
+        reaches = "the timer closes the connection",
+        base_seed = 0xb5a9c55fbe9f72e5
     )]
-    fn is_no_error_of_the_fixed_version_if_the_connection_is_reset_either(sim: &mut Sim) {
+    fn survives_resets_in_the_fixed_version(sim: &mut Sim) {
         let resets = Faults::none().resets().begin_max(Duration::from_secs(1));
         ariadne_with(sim, resets, Version::Fixed, PeerScript::Initialises, |_| true);
     }

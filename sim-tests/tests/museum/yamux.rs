@@ -62,19 +62,19 @@ mod the_reported_program {
         reported(sim, Version::Upstream, PeerScript::Closes);
     }
 
-    #[wavetank::test(seeds = 1000)]
-    fn goes_on_if_the_server_reads_to_the_end_before_it_closes(sim: &mut Sim) {
+    #[wavetank::test(seeds = 1000, base_seed = 0x4149538d7a5fdddf)]
+    fn goes_on_if_the_server_drains_before_closing(sim: &mut Sim) {
         sim.stall_after(PATIENCE);
         yamux(sim, Version::Upstream, Workload::REPORTED, PeerScript::DrainsThenCloses, is_read_to_the_end);
     }
 
-    #[wavetank::test(seeds = 1000)]
-    fn is_told_to_stop_by_the_second_remedy(sim: &mut Sim) {
+    #[wavetank::test(seeds = 1000, base_seed = 0x86035278aa98fcc8)]
+    fn is_stopped_by_the_second_remedy(sim: &mut Sim) {
         reported(sim, Version::StopsSending, PeerScript::Closes);
     }
 
-    #[wavetank::test(seeds = 20)]
-    fn is_set_free_by_the_original_after_five_minutes(sim: &mut Sim) {
+    #[wavetank::test(seeds = 20, base_seed = 0xfd810d8cdef4ec19)]
+    fn is_released_by_the_original_after_five_minutes(sim: &mut Sim) {
         yamux(sim, Version::Upstream, Workload::REPORTED, PeerScript::Closes, |outcome| {
             let five_minutes = Duration::from_secs(300);
             let late = outcome.elapsed >= five_minutes && outcome.elapsed < five_minutes + PATIENCE;
@@ -88,7 +88,7 @@ mod the_reported_program {
     }
 }
 
-mod a_writer_and_a_reader_who_has_enough {
+mod a_writer_and_a_reader_that_stops {
     use super::*;
 
     fn some(sim: &mut Sim, version: Version, script: PeerScript) {
@@ -97,22 +97,30 @@ mod a_writer_and_a_reader_who_has_enough {
         yamux(sim, version, workload, script, ends_well);
     }
 
-    #[wavetank::test(seeds = 1000, finds = "stall: client/main waits for a notification on `credit granted`")]
+    #[wavetank::test(
+        seeds = 1000,
+        finds = "stall: client/main waits for a notification on `credit granted`",
+        base_seed = 0x0679905c149c3edf
+    )]
     fn stall_in_the_original(sim: &mut Sim) {
         some(sim, Version::Upstream, PeerScript::Closes);
     }
 
-    #[wavetank::test(seeds = 1000)]
-    fn get_on_if_the_reader_reads_to_the_end_before_it_closes(sim: &mut Sim) {
+    #[wavetank::test(seeds = 1000, base_seed = 0x89dbf6624df3d931)]
+    fn get_on_if_the_reader_drains_before_closing(sim: &mut Sim) {
         some(sim, Version::Upstream, PeerScript::DrainsThenCloses);
     }
 
-    #[wavetank::test(seeds = 1000, finds = "stall: client/main waits for a notification on `credit granted`")]
-    fn stall_in_the_first_remedy_if_the_window_was_used_up_before_the_close(sim: &mut Sim) {
+    #[wavetank::test(
+        seeds = 1000,
+        finds = "stall: client/main waits for a notification on `credit granted`",
+        base_seed = 0x155985f591b4c343
+    )]
+    fn stall_in_the_first_remedy_once_windows_fill(sim: &mut Sim) {
         some(sim, Version::AnswersData, PeerScript::Closes);
     }
 
-    #[wavetank::test(seeds = 1000)]
+    #[wavetank::test(seeds = 1000, base_seed = 0x98fd67e3fee10d59)]
     fn get_on_in_the_second_remedy(sim: &mut Sim) {
         some(sim, Version::StopsSending, PeerScript::Closes);
     }

@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_without_preemption_renews_the_whole_budget_only() {
+    fn without_preemption_every_budget_is_whole() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let mut budgets = Budgets::new();

@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_by_much_later_still_comes_between_a_check_and_its_act() {
+    fn long_delays_hit_between_check_and_act() {
         for (who, body) in
             [("threads", threads_check_then_act as fn(&mut Sim)), ("tasks", tasks_check_then_act)]
         {
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_held_back_at_the_start_nor_for_longer_than_the_test_allows() {
+    fn delays_start_late_and_respect_the_maximum() {
         let held = held_back(|_| ());
         assert!(held.iter().all(|&(at, _)| at > 0.0), "{held:?}");
         assert!(held.iter().any(|&(_, long)| long >= 1_000.0), "{held:?}");

@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn every_operation_may_be_told_to_wait_and_none_is_lost() {
+    fn every_operation_survives_a_spurious_pending() {
         let mut seen = BTreeSet::new();
         for seed in 0..400 {
             let outcome = seeded(seed, reads_a_greeting);
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_is_woken_for_nothing_in_some_runs_and_in_none_without_perturbation() {
+    fn only_perturbed_runs_have_spurious_wake_ups() {
         let waits = |perturb: bool| {
             move |sim: &mut Sim| {
                 sim.perturb(perturb).client("client", async |host: Host| {
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_whose_budget_ends_is_preempted_in_the_trace_before_what_it_was_about_to_do() {
+    fn the_trace_shows_preemption_before_the_next_operation() {
         let sends = |sim: &mut Sim| {
             reads_a_greeting(sim);
             sim.client("other", async |_| {
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timer_of_the_simulator_is_nobodys_leak_and_delays_no_deadlock_for_ever() {
+    fn perturbation_timers_neither_leak_nor_hide_deadlocks() {
         for seed in 0..200 {
             let stuck =
                 seeded(seed, |sim| sim.client("client", async |_| std::future::pending::<()>().await));

@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn pct_changes_its_favourite_at_most_depth_minus_one_times() {
+    fn pct_changes_priority_less_than_depth_times() {
         let taken = proposals(Strategy::Pct { depth: 3 }, 5_000);
         let changes = taken.windows(2).filter(|pair| pair[0] != pair[1]).count();
         assert!(changes <= 2, "{changes} changes");

@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replay_draws_the_same_faults_without_knowing_the_mix() {
+    fn a_replay_draws_the_same_faults() {
         for seed in 0..200 {
             let faults = Faults::all().half_open().crashes();
             let mut choices = Choices::seeded(seed);
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_seed_uses_a_part_of_the_kinds_and_all_seeds_together_use_all() {
+    fn one_seed_uses_some_kinds_many_use_all() {
         let faults = Faults::all().half_open().crashes().count_max(16);
         let mut seen = Vec::new();
         for seed in 0..300 {
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn no_fault_begins_later_or_lasts_longer_than_was_said() {
+    fn faults_respect_the_latest_begin_and_longest_duration() {
         let (begin, last) = (Duration::from_millis(10), Duration::from_millis(20));
         for seed in 0..300 {
             let faults = Faults::all().half_open().crashes().begin_max(begin).last_max(last);

@@ -10,7 +10,7 @@ use crate::sim::Sim;
 use crate::symptom::SymptomKind;
 
 #[test]
-fn an_always_that_does_not_hold_ends_the_run_with_its_text_and_place() {
+fn a_broken_always_ends_the_run() {
     let outcome = seeded(1, |sim| {
         sim.perturb(false).client("client", async |host: Host| {
             always!(1 + 1 == 2, "arithmetic holds");
@@ -26,7 +26,7 @@ fn an_always_that_does_not_hold_ends_the_run_with_its_text_and_place() {
 }
 
 #[test]
-fn a_thread_stops_at_an_always_that_does_not_hold() {
+fn a_thread_stops_at_a_broken_always() {
     let outcome = seeded(1, |sim| {
         sim.client_thread("client", |host| {
             let child = Threads::spawn(&host, "child", || {
@@ -41,7 +41,7 @@ fn a_thread_stops_at_an_always_that_does_not_hold() {
 }
 
 #[test]
-fn what_is_dropped_after_the_end_breaks_and_reaches_nothing() {
+fn probes_in_destructors_after_the_run_do_nothing() {
     struct Last;
     impl Drop for Last {
         fn drop(&mut self) {
@@ -62,7 +62,7 @@ fn what_is_dropped_after_the_end_breaks_and_reaches_nothing() {
 }
 
 #[test]
-fn a_point_is_known_once_it_was_evaluated_and_reached_once_it_was_true() {
+fn a_true_sometimes_point_counts_as_reached() {
     let outcome = seeded(1, |sim| {
         sim.client("client", async |_| {
             for turn in 0..3 {
@@ -86,7 +86,7 @@ fn buggified(sim: &mut Sim) {
 }
 
 #[test]
-fn a_buggify_is_enabled_in_one_run_of_four_and_then_true_as_often_as_it_says() {
+fn buggify_fires_as_often_as_documented() {
     let path = "wavetank::probes::tests::buggified";
     let (mut runs, mut first, mut second, mut named) = (BTreeSet::new(), 0, 0, 0);
     for seed in 0..400 {

@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_smaller_recording_replaces_one_of_the_same_symptom() {
+    fn only_a_smaller_recording_replaces_another() {
         let folder = TestFolder::new("smaller");
         let store = Store::new(folder.path(), "t::x");
         let first = keep(&store, &recording("a: b 1", &[5, 5]));
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn another_symptom_an_edited_expectation_and_a_newer_version_keep_their_files() {
+    fn foreign_recordings_are_never_overwritten() {
         let folder = TestFolder::new("foreign");
         let store = Store::new(folder.path(), "t::x");
         let first = keep(&store, &recording("a: b?", &[5])).path().to_owned();

@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn only_hosts_that_may_crash_are_drawn_for_crashes() {
+    fn only_hosts_that_may_crash_are_chosen() {
         let only_crashes = TurmoilFaults::none().crashes();
         for seed in 0..50 {
             let driver = FaultDriver::new(&only_crashes, &mut Choices::seeded(seed), &hosts());
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_waits_for_no_other_of_its_link_or_host() {
+    fn only_overlapping_faults_collide() {
         let fault = |kind, a, b, state| Fault { kind, a, b, begins: 0, ends: 1, state };
         let names = vec!["a".to_owned(), "b".to_owned(), "c".to_owned()];
         let active = vec![

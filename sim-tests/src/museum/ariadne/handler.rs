@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timer_that_was_started_first_refuses_a_client_whose_connect_event_is_late() {
+    fn an_early_timer_refuses_a_late_connect_event() {
         let (ended, sent) = handle(at_once(Version::V0_26_0), &[Step::Connect, Step::Disconnect]);
         assert_eq!(ended, Err(Uncaught { during: "accepting", exception: TOO_LATE }));
         assert_eq!(sent, [Packet::Refuse]);
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_on_its_way_when_the_timer_closes_is_an_error_until_the_state_is_looked_at() {
+    fn only_the_fix_ignores_messages_after_closing() {
         for (text, during) in
             [(message::CONNECTION_INIT, "handling connection_init"), (message::PING, "handling ping")]
         {
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_the_protocol_does_not_know_is_4400() {
+    fn an_unknown_message_closes_with_4400() {
         let steps = [Step::Connect, Step::Receive("{}")];
         let (ended, sent) = handle(Settings::new(Version::Fixed), &steps);
         assert_eq!((ended, sent), (Ok(()), vec![Packet::Accept, Packet::Close(4400)]));

@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_shows_medians_and_what_was_not_always_found() {
+    fn a_cell_shows_medians_and_partial_finds() {
         assert_eq!(measured(&[Some(2); 20]).to_string(), "2, 11 ms");
         let mut runs = [Some(7); 20];
         runs[15..].fill(None);
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_median_has_half_of_the_bases_at_or_below_it() {
+    fn the_median_of_twenty_is_the_eleventh() {
         let runs: Vec<_> = (1..=20).map(Some).collect();
         assert_eq!(measured(&runs).median_runs(), Some(11));
     }

@@ -51,7 +51,7 @@ mod tests {
     ];
 
     #[test]
-    fn every_bug_is_found_and_its_shrunk_trace_is_as_reviewed() {
+    fn every_bug_is_found_with_its_reviewed_trace() {
         for bug in BUGS {
             if let Some(trace) = bug.verify(env!("CARGO_MANIFEST_DIR")) {
                 insta::assert_snapshot!(bug.name(), trace);

@@ -31,7 +31,7 @@ async fn sleep(host: Host, milliseconds: u64) {
 }
 
 #[test]
-fn a_crash_drops_all_tasks_and_threads_of_its_host_and_none_of_another() {
+fn a_crash_drops_everything_of_its_host_only() {
     passes(50, |sim| {
         let dropped: Arc<AtomicU32> = Arc::default();
         let inside = dropped.clone();
@@ -74,7 +74,7 @@ fn a_crash_drops_all_tasks_and_threads_of_its_host_and_none_of_another() {
 }
 
 #[test]
-fn destructors_of_a_killed_thread_find_its_locks_free_and_reach_nobody() {
+fn destructors_after_a_crash_find_free_locks() {
     struct Goodbye(Host, Arc<Mutex<Host, u32>>);
     impl Drop for Goodbye {
         fn drop(&mut self) {
@@ -112,7 +112,7 @@ fn destructors_of_a_killed_thread_find_its_locks_free_and_reach_nobody() {
 }
 
 #[test]
-fn whoever_crashes_its_own_host_runs_no_further() {
+fn a_task_that_crashes_its_host_stops() {
     fn after() -> ! {
         unreachable!("its host is dead")
     }
@@ -152,7 +152,7 @@ fn whoever_crashes_its_own_host_runs_no_further() {
 }
 
 #[test]
-fn a_join_across_hosts_learns_that_what_it_waits_for_was_killed() {
+fn joining_a_crashed_hosts_task_yields_cancelled() {
     passes(30, |sim| {
         sim.server("server", async |_| {});
         sim.client("client", async |host| {
@@ -166,7 +166,7 @@ fn a_join_across_hosts_learns_that_what_it_waits_for_was_killed() {
 }
 
 #[test]
-fn a_crash_in_the_same_instant_as_a_wake_up_wins_or_loses_and_breaks_nothing() {
+fn a_crash_may_race_with_a_wake_up() {
     let woken: Arc<AtomicU32> = Arc::default();
     let seen = woken.clone();
     passes(60, move |sim| {
@@ -194,7 +194,7 @@ fn a_crash_in_the_same_instant_as_a_wake_up_wins_or_loses_and_breaks_nothing() {
 }
 
 #[test]
-fn a_killed_process_resets_where_it_had_not_read_and_ends_where_it_had() {
+fn a_killed_process_resets_only_unread_connections() {
     passes(30, |sim| {
         sim.server("server", async |host: Host| -> std::io::Result<()> {
             let listener = Runtime::listen(&host, PORT.parse().unwrap(), ListenOptions::new()).await?;
@@ -224,7 +224,7 @@ fn a_killed_process_resets_where_it_had_not_read_and_ends_where_it_had() {
 }
 
 #[test]
-fn a_lost_machine_is_silent_and_answers_with_reset_when_it_is_back() {
+fn a_crashed_machine_resets_only_after_its_restart() {
     passes(30, |sim| {
         sim.server_thread("server", |host: Host| -> std::io::Result<()> {
             let listener = Threads::listen(&host, PORT.parse().unwrap(), ListenOptions::new())?;
@@ -253,7 +253,7 @@ fn a_lost_machine_is_silent_and_answers_with_reset_when_it_is_back() {
 }
 
 #[test]
-fn a_server_that_is_started_again_has_lost_its_memory_and_kept_its_disk() {
+fn a_restart_loses_memory_and_keeps_the_disk() {
     passes(30, |sim| {
         let disk: Arc<AtomicU32> = Arc::default();
         let on_disk = disk.clone();
@@ -285,7 +285,7 @@ fn a_server_that_is_started_again_has_lost_its_memory_and_kept_its_disk() {
 }
 
 #[test]
-fn the_main_of_a_crashed_client_counts_as_ended_and_cannot_be_started_again() {
+fn a_crashed_client_has_ended_and_cannot_restart() {
     passes(10, |sim| {
         sim.client("victim", async |_| std::future::pending::<()>().await);
         sim.client("other", async |host| {
@@ -304,7 +304,7 @@ fn the_main_of_a_crashed_client_counts_as_ended_and_cannot_be_started_again() {
 }
 
 #[test]
-fn a_paused_host_does_not_run_its_kernel_does_and_its_timers_are_found_late() {
+fn a_paused_hosts_kernel_still_accepts() {
     passes(50, |sim| {
         let ticks: Arc<AtomicU32> = Arc::default();
         let (by_task, by_thread) = (ticks.clone(), ticks.clone());
@@ -338,7 +338,7 @@ fn a_paused_host_does_not_run_its_kernel_does_and_its_timers_are_found_late() {
 }
 
 #[test]
-fn threads_that_pause_their_own_host_stop_until_another_host_lets_them_go_on() {
+fn a_host_that_pauses_itself_needs_another() {
     passes(50, |sim| {
         sim.client_thread("host", |host| {
             let lock = Arc::new(Mutex::new(&host, "lock", 0));
@@ -370,7 +370,7 @@ fn threads_that_pause_their_own_host_stop_until_another_host_lets_them_go_on() {
 }
 
 #[test]
-fn a_host_that_is_crashed_while_it_is_paused_leaves_nothing_to_resume() {
+fn resuming_a_host_crashed_in_pause_does_nothing() {
     passes(50, |sim| {
         sim.server("server", async |host: Host| {
             let _ticks = Threads::spawn(&host, "ticks", move || {
@@ -395,7 +395,7 @@ fn a_host_that_is_crashed_while_it_is_paused_leaves_nothing_to_resume() {
 }
 
 #[test]
-fn a_lock_that_hosts_share_and_a_crash_would_have_to_break_is_reported() {
+fn a_crash_that_would_break_a_lock_fails() {
     type Shared = Arc<StdMutex<Option<Arc<Mutex<Host, ()>>>>>;
     struct Locks(Shared);
     impl Drop for Locks {
@@ -464,7 +464,7 @@ fn stubborn_echo(sim: &mut Sim) {
 }
 
 #[test]
-fn a_second_run_of_any_weather_is_the_same_run() {
+fn replays_with_every_fault_are_equal() {
     fn stormy(sim: &mut Sim) {
         sim.faults(Faults::all().half_open().crashes().until(Duration::from_secs(100)));
         stubborn_echo(sim);
@@ -487,7 +487,7 @@ fn a_second_run_of_any_weather_is_the_same_run() {
 const SEEDS_TWICE: u64 = 300;
 
 #[test]
-fn whoever_could_run_but_for_a_pause_is_reported_so() {
+fn the_report_names_tasks_of_paused_hosts() {
     let outcome = seeded(1, |sim| {
         sim.time_limit(Duration::from_secs(60));
         sim.client("sleeper", async |host: Host| Runtime::sleep(&host, Duration::from_secs(1)).await);

@@ -58,7 +58,7 @@ fn fault_lines(outcome: &Outcome) -> Vec<String> {
 }
 
 #[test]
-fn every_fault_by_hand_has_its_effect_and_its_lines_in_the_trace() {
+fn every_injected_fault_shows_in_the_trace() {
     let outcome = seeded(1, |sim| {
         echo(sim);
         sim.client("client", async |host: Host| -> std::io::Result<()> {
@@ -150,7 +150,7 @@ fn every_fault_by_hand_has_its_effect_and_its_lines_in_the_trace() {
 }
 
 #[test]
-fn faults_overlap_and_the_worse_counts_until_the_last_has_ended() {
+fn overlapping_faults_end_with_the_last() {
     let outcome = seeded(1, |sim| {
         echo(sim);
         sim.client("client", async |host: Host| -> std::io::Result<()> {
@@ -203,7 +203,7 @@ fn waits_in_a_hold(sim: &mut Sim, ends: bool) {
 }
 
 #[test]
-fn a_stall_is_judged_from_when_the_last_fault_ended() {
+fn a_stall_counts_from_the_last_fault() {
     let judged = seeded(1, |sim| waits_in_a_hold(sim, true));
     let expected = "stall: client/main waits to read client:49152 -> server:80 for more than 30000.000ms";
     assert_eq!(symptom(&judged), expected);
@@ -213,7 +213,7 @@ fn a_stall_is_judged_from_when_the_last_fault_ended() {
 }
 
 #[test]
-fn a_test_can_wait_until_everything_has_healed_and_then_ask_for_liveness() {
+fn everything_works_again_after_the_faults() {
     let mut faults = 0;
     for seed in 0..100 {
         let outcome = seeded(seed, |sim| {
@@ -236,7 +236,7 @@ fn a_test_can_wait_until_everything_has_healed_and_then_ask_for_liveness() {
 }
 
 #[test]
-fn short_transfers_and_tiny_windows_hold_for_a_run_and_are_told() {
+fn the_trace_shows_short_transfers_and_tiny_windows() {
     fn large(sim: &mut Sim) {
         sim.faults(Faults::none().short_transfers().tiny_windows());
         sim.server_thread("server", |host: Host| -> std::io::Result<()> {
