@@ -98,9 +98,7 @@ fn broken(what: &'static str, place: &'static str) {
         run.probes.broken_at.set(Some(place));
     }
     executor.trace_event(TraceEvent::Broken(what));
-    let who =
-        executor.current().map_or_else(|| "code outside of all tasks".into(), |task| executor.name(task));
-    executor.fail(Symptom::new(SymptomKind::Invariant, format!("{who}: {what}")));
+    executor.fail(Symptom::new(SymptomKind::Invariant, format!("{}: {what}", run.who_runs())));
     // A thread stops here; a task can only be stopped between polls.
     executor.scheduling_point(Operation::new("always"));
 }

@@ -5,6 +5,7 @@
 
 mod clock;
 mod drive;
+mod foreign;
 #[cfg(test)]
 mod hostile;
 mod hosts;
@@ -40,6 +41,7 @@ use crate::trace::{self, Trace, TraceEvent};
 
 #[cfg(feature = "turmoil")]
 pub(crate) use drive::fail;
+use foreign::Foreign;
 use hosts::HostRole;
 pub(crate) use hosts::Main;
 use link::{LinkPoints, RunOutside};
@@ -92,6 +94,7 @@ pub(crate) struct Run {
     woken: Cell<Vec<Waker>>,
     /// Names of what tasks wait for outside of the simulator's network.
     labels: RefCell<Vec<Arc<str>>>,
+    foreign: Foreign,
     makers: Makers,
     pub(crate) refusals: Refusals,
     config: Config,
@@ -131,24 +134,38 @@ fn simulate(
     setup: Option<String>,
     progress: &Arc<Progress>,
 ) -> Outcome {
-    let runtime = tokio_runtime(choices.seed());
+    let runtime = tokio_runtime(choices.seed(), config.tolerate_panics);
     // Hosts that the test cannot have are not made.
     let plans = if setup.is_some() { Vec::new() } else { plans };
     let run = Rc::new(Run::new(number, choices, config, &plans, progress.clone()));
     let entered = context::enter(run.clone());
-    runtime.block_on(async {
-        match setup {
-            Some(problem) => run.executor.fail(Symptom::new(SymptomKind::Setup, problem)),
-            None => {
-                run.start(plans);
-                drive::drive(&run).await;
+    let driven = catch_unwind(AssertUnwindSafe(|| {
+        runtime.block_on(async {
+            match setup {
+                Some(problem) => run.executor.fail(Symptom::new(SymptomKind::Setup, problem)),
+                None => {
+                    run.start(plans);
+                    drive::drive(&run).await;
+                }
             }
-        }
-        run.executor.tear_down();
-        run.forget_mains();
-    });
+            run.tear_down();
+        });
+    }));
+    if driven.is_err() {
+        run.fail_by_foreign_panic();
+        // What is dropped may ask for the runtime, although it runs nothing any more.
+        let _inside = runtime.enter();
+        run.tear_down();
+    }
+    let passed = !run.executor.stopped();
+    if passed {
+        panics::forget();
+    }
     // Tasks that third-party code spawned on tokio die here, while their sockets still find their run.
     drop(runtime);
+    if passed {
+        run.fail_by_panic_at_the_end();
+    }
     // What their destructors have started.
     run.executor.tear_down();
     drop(entered);
@@ -156,18 +173,17 @@ fn simulate(
     run.into_outcome()
 }
 
-fn tokio_runtime(seed: u64) -> tokio::runtime::Runtime {
+fn tokio_runtime(seed: u64, tolerate_panics: bool) -> tokio::runtime::Runtime {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     builder.enable_time().start_paused(!interpose::INTERPOSED);
     seed_select(&mut builder, seed);
+    foreign::watch(&mut builder, tolerate_panics);
     builder.build().expect("a runtime without I/O takes nothing from the system")
 }
 
 #[cfg(tokio_unstable)]
 fn seed_select(builder: &mut tokio::runtime::Builder, seed: u64) {
     builder.rng_seed(tokio::runtime::RngSeed::from_bytes(&seed.to_le_bytes()));
-    // Tasks that bypass the runtime traits may arm timers at any time.
-    builder.on_task_spawn(|_| interpose::observe());
 }
 
 #[cfg(not(tokio_unstable))]
@@ -192,6 +208,7 @@ impl Run {
             steps_max: config.steps_max,
             perturb: config.perturb,
             delay_max: config.delay_max,
+            delay_total_max: config.delay_total_max,
             tolerate_panics: config.tolerate_panics,
         };
         let executor = Executor::new(number, settings, choices, progress);
@@ -226,6 +243,7 @@ impl Run {
             waiters: RefCell::default(),
             woken: Cell::default(),
             labels: RefCell::default(),
+            foreign: Foreign::default(),
             makers: Makers::default(),
             refusals: Refusals::default(),
             config,
@@ -248,6 +266,11 @@ impl Run {
                 self.executor.fail(Symptom::new(SymptomKind::Panic, detail));
             }
         }
+    }
+
+    fn tear_down(&self) {
+        self.executor.tear_down();
+        self.forget_mains();
     }
 
     /// Calls into the network and wakes whom the call made ready.

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::choices::Choices;
-use crate::executor::Strategy;
+use crate::executor::{DELAY_TOTAL_MAX, Strategy};
 use crate::faults::Faults;
 use crate::host::Host;
 use crate::net::{LatencyRange, Nanos, Network};
@@ -125,6 +125,7 @@ pub(crate) struct Config {
     pub(crate) strategy: Strategy,
     pub(crate) perturb: bool,
     pub(crate) delay_max: Nanos,
+    pub(crate) delay_total_max: Nanos,
     pub(crate) tolerate_panics: bool,
     pub(crate) stack_bytes: usize,
     pub(crate) time_limit: Nanos,
@@ -148,6 +149,7 @@ impl Default for Config {
             strategy: Strategy::Swarm,
             perturb: true,
             delay_max: Nanos::MAX,
+            delay_total_max: DELAY_TOTAL_MAX,
             tolerate_panics: false,
             stack_bytes: 1 << 20,
             time_limit: nanos(Duration::from_secs(3600)),
@@ -348,11 +350,19 @@ impl Sim {
         self
     }
 
-    /// Sets how long a ready task, or an operation that could go on, may be delayed at a time, at most. Default: no bound;
-    /// what is drawn is up to ten seconds, for what is preempted up to one, and ten of those in a run. For protocols that
-    /// break, rightly, when a peer does not answer for so long. 0 delays nothing.
+    /// Sets how long a ready task, or an operation that could go on, may be delayed at a time, at most. Default: no bound
+    /// but that of [`delay_total_max`](Self::delay_total_max). For protocols that break, rightly, when a peer does not answer
+    /// for so long. 0 delays nothing.
     pub fn delay_max(&mut self, longest: Duration) -> &mut Self {
         self.config.delay_max = nanos(longest);
+        self
+    }
+
+    /// Sets below what all delays of a run stay together: ready tasks and threads that are held back, late wake-ups, and
+    /// operations that are told to wait. Default: 400 ms, so that timeouts of half a second and more hold where no fault is
+    /// injected. Of a larger total a single delay may last up to ten seconds; of what is preempted, up to one.
+    pub fn delay_total_max(&mut self, total: Duration) -> &mut Self {
+        self.config.delay_total_max = nanos(total);
         self
     }
 

@@ -13,8 +13,10 @@ use super::*;
 use crate::executor::Strategy;
 use crate::host::Host;
 
+mod foreign;
 mod hosts;
 mod injecting;
+mod mixture;
 mod network;
 mod unwinding;
 
