@@ -88,11 +88,9 @@ impl LocalReset {
     pub(crate) fn code(self) -> ResetCode {
         match self {
             Self::Caller(code) => code,
-            Self::OpenTimeout
-            | Self::NoCredit
-            | Self::DrainBudget
-            | Self::Linger
-            | Self::ReceiveBudget => ResetCode::NONE,
+            Self::OpenTimeout | Self::NoCredit | Self::DrainBudget | Self::Linger | Self::ReceiveBudget => {
+                ResetCode::NONE
+            }
         }
     }
 }

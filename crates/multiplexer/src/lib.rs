@@ -1,5 +1,6 @@
 //! A stream multiplexer that speaks yamux, async and blocking, over one core that does no I/O.
 
+pub mod blocking;
 pub mod closed;
 pub mod config;
 pub mod error;

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 
 /// Pieces of this many bytes or more are not copied.
 pub(crate) const SHARE_BYTES: usize = 16 * 1024;
@@ -88,9 +88,9 @@ impl ReceiveBuffer {
         self.length
     }
 
-    /// Takes the first `count` bytes of `input`, which are at least as many.
+    /// Takes the first `count` bytes of `input`, which its first chunk holds.
     #[inline]
-    pub(crate) fn push(&mut self, input: &mut BytesMut, count: usize, spares: &mut Spares) {
+    pub(crate) fn push(&mut self, input: &mut impl Buf, count: usize, spares: &mut Spares) {
         if count == 0 {
             return;
         }
@@ -101,14 +101,15 @@ impl ReceiveBuffer {
         }
         self.length += count;
         if count >= SHARE_BYTES {
-            self.chunks.push_back(Chunk::Shared(input.split_to(count).freeze()));
+            self.chunks.push_back(Chunk::Shared(input.copy_to_bytes(count)));
             return;
         }
-        if let Some(Chunk::Copied { bytes, .. }) = self.chunks.back_mut().filter(|last| last.has_room(count)) {
-            bytes.extend_from_slice(&input[..count]);
+        if let Some(Chunk::Copied { bytes, .. }) = self.chunks.back_mut().filter(|last| last.has_room(count))
+        {
+            bytes.extend_from_slice(&input.chunk()[..count]);
         } else {
             let mut bytes = spares.take_chunk(count);
-            bytes.extend_from_slice(&input[..count]);
+            bytes.extend_from_slice(&input.chunk()[..count]);
             self.chunks.push_back(Chunk::Copied { bytes, taken: 0 });
         }
         input.advance(count);
@@ -186,6 +187,8 @@ impl ReceiveBuffer {
 
 #[cfg(test)]
 mod tests {
+    use bytes::BytesMut;
+
     use super::*;
 
     fn push(buffer: &mut ReceiveBuffer, spares: &mut Spares, bytes: &[u8]) {

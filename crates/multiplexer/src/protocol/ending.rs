@@ -14,9 +14,15 @@ use crate::closed::{Cause, Closed, GoAwayCode};
 pub(crate) enum Ending {
     Open,
     /// The transport cannot be written to any more; what the peer sent before may still be read, until `deadline`.
-    Unwritable { closed: Closed, deadline: Instant },
+    Unwritable {
+        closed: Closed,
+        deadline: Instant,
+    },
     /// The outcome is decided. What is in the output goes out, and the peer ends the transport, until `deadline`.
-    Closing { closed: Closed, deadline: Instant },
+    Closing {
+        closed: Closed,
+        deadline: Instant,
+    },
     Closed(Closed),
 }
 
@@ -31,7 +37,9 @@ impl Ending {
     pub(crate) fn closed(&self) -> Option<&Closed> {
         match self {
             Self::Open => None,
-            Self::Unwritable { closed, .. } | Self::Closing { closed, .. } | Self::Closed(closed) => Some(closed),
+            Self::Unwritable { closed, .. } | Self::Closing { closed, .. } | Self::Closed(closed) => {
+                Some(closed)
+            }
         }
     }
 

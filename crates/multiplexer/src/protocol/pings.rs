@@ -56,7 +56,9 @@ impl Pings {
 
     /// Takes in a pong. Returns `false` if it answers nothing.
     pub(crate) fn pong(&mut self, opaque: u32, now: Instant) -> bool {
-        let Some(index) = self.under_way.iter().position(|(id, _)| number(*id) == opaque) else { return false };
+        let Some(index) = self.under_way.iter().position(|(id, _)| number(*id) == opaque) else {
+            return false;
+        };
         // A peer may have answered only the latest of several pings.
         for (id, sent) in self.under_way.drain(..=index) {
             let latency = now - sent;

@@ -195,6 +195,15 @@ impl Connection {
         }
     }
 
+    /// Returns until when a reader waits.
+    ///
+    /// # Panics
+    ///
+    /// If both halves of the stream were dropped.
+    pub fn read_deadline(&mut self, key: StreamKey) -> Option<Instant> {
+        self.streams.get(key).receive.deadline
+    }
+
     /// The window that the peer is told of with SYN or ACK, beyond the initial one.
     pub(crate) fn first_grant(&mut self, index: u32) -> u32 {
         let receive = &mut self.streams.at(index).receive;

@@ -1,6 +1,6 @@
 //! Taking in what the peer sends, as it comes: a frame of any length takes no memory ahead of its bytes.
 
-use bytes::{Buf as _, BytesMut};
+use bytes::Buf;
 use wavetank_runtime::Instant;
 
 use super::ending::Ending;
@@ -34,18 +34,17 @@ struct Payload {
 impl Parser {
     /// Takes the next header from the input, once all of it is there.
     #[inline]
-    fn header(&mut self, input: &mut BytesMut) -> Option<Result<Header, Violation>> {
+    fn header(&mut self, input: &mut impl Buf) -> Option<Result<Header, Violation>> {
         if self.filled == 0
-            && let Some(header) = input.first_chunk::<HEADER_BYTES>()
+            && let Some(header) = input.chunk().first_chunk::<HEADER_BYTES>()
         {
             let header = *header;
             input.advance(HEADER_BYTES);
             return Some(Header::decode(header));
         }
-        let count = input.len().min(HEADER_BYTES - self.filled);
-        self.partial[self.filled..self.filled + count].copy_from_slice(&input[..count]);
+        let count = input.remaining().min(HEADER_BYTES - self.filled);
+        input.copy_to_slice(&mut self.partial[self.filled..self.filled + count]);
         self.filled += count;
-        input.advance(count);
         if self.filled < HEADER_BYTES {
             return None;
         }
@@ -56,16 +55,18 @@ impl Parser {
 
 impl Connection {
     /// Takes in what was read from the transport: all of `input`. Once the session is ending, it is discarded.
-    pub fn receive(&mut self, input: &mut BytesMut, now: Instant) {
-        if input.is_empty() {
+    ///
+    /// Of `BytesMut` and `Bytes`, large pieces of payload are kept without a copy.
+    pub fn receive(&mut self, input: &mut impl Buf, now: Instant) {
+        if !input.has_remaining() {
             return;
         }
         self.latest = now;
         self.liveness.alive(now);
-        self.statistics.bytes_received += input.len() as u64;
-        while !input.is_empty() {
+        self.statistics.bytes_received += input.remaining() as u64;
+        while input.has_remaining() {
             if matches!(self.ending, Ending::Closing { .. } | Ending::Closed(_)) {
-                input.clear();
+                input.advance(input.remaining());
                 return;
             }
             if self.parser.payload.remaining > 0 {
@@ -176,9 +177,9 @@ impl Connection {
 
     /// Takes as much of the payload as there is.
     #[inline]
-    fn take_payload(&mut self, input: &mut BytesMut) {
+    fn take_payload(&mut self, input: &mut impl Buf) {
         let mut payload = self.parser.payload;
-        let count = input.len().min(payload.remaining as usize);
+        let count = input.chunk().len().min(payload.remaining as usize);
         payload.remaining -= u32::try_from(count).unwrap_or(u32::MAX);
         self.parser.payload = payload;
         let live = payload.stream.filter(|key| self.streams.contains(*key) && self.streams.get(*key).on_wire);
@@ -202,7 +203,11 @@ impl Connection {
                 self.reset_here(key.index, LocalReset::ReceiveBudget);
             }
         }
-        if payload.remaining == 0 && payload.fin && self.streams.contains(key) && self.streams.get(key).on_wire {
+        if payload.remaining == 0
+            && payload.fin
+            && self.streams.contains(key)
+            && self.streams.get(key).on_wire
+        {
             self.finish_receiving(key.index);
         }
     }

@@ -227,7 +227,14 @@ pub(crate) struct Streams {
 
 impl Streams {
     pub(crate) fn new() -> Self {
-        Self { slab: Slab::new(), by_id: BTreeMap::new(), latest: None, inbound: 0, outbound: 0, unacknowledged: 0 }
+        Self {
+            slab: Slab::new(),
+            by_id: BTreeMap::new(),
+            latest: None,
+            inbound: 0,
+            outbound: 0,
+            unacknowledged: 0,
+        }
     }
 
     pub(crate) fn insert(&mut self, stream: Stream) -> StreamKey {

@@ -56,7 +56,13 @@ pub(crate) struct Turns {
 
 impl Turns {
     pub(crate) fn new(quantum: u32, room: usize) -> Self {
-        Self { queue: VecDeque::new(), quantum: quantum.max(1024), room: room.max(1024), round: 0, contended: false }
+        Self {
+            queue: VecDeque::new(),
+            quantum: quantum.max(1024),
+            room: room.max(1024),
+            round: 0,
+            contended: false,
+        }
     }
 
     /// How much a stream may write now in one frame, with `pending` bytes in the output. 0: it has to wait.
@@ -67,7 +73,13 @@ impl Turns {
         }
         match share.turn {
             Turn::Waiting => 0,
-            Turn::Woken => if pending < self.room { share.amount } else { 0 },
+            Turn::Woken => {
+                if pending < self.room {
+                    share.amount
+                } else {
+                    0
+                }
+            }
             // Beyond the room, too: the others that do so are few, and each of them once in a round.
             Turn::Idle if pending < 2 * self.room => {
                 let used = if share.round == self.round { share.amount } else { 0 };

@@ -37,7 +37,11 @@ impl Connection {
     ///
     /// If both halves of the stream were dropped.
     #[inline]
-    pub fn write_vectored(&mut self, key: StreamKey, slices: &[IoSlice<'_>]) -> Poll<Result<usize, WriteError>> {
+    pub fn write_vectored(
+        &mut self,
+        key: StreamKey,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<Result<usize, WriteError>> {
         let stream = self.streams.get(key);
         if stream.send.state != SendState::Open || !self.ending.is_open() {
             return Poll::Ready(Err(self.write_failure(key)));
@@ -104,7 +108,9 @@ impl Connection {
             (None, SendState::Stopped, _) => WriteError::Stopped,
             (None, SendState::Finished | SendState::Reset, _) => WriteError::Finished,
             (None, SendState::Open, Some(closed)) => WriteError::Closed(closed),
-            (None, SendState::Open, None) => unreachable!("an open stream of an open session can be written to"),
+            (None, SendState::Open, None) => {
+                unreachable!("an open stream of an open session can be written to")
+            }
         }
     }
 
@@ -189,6 +195,15 @@ impl Connection {
         } else if let Some(deadline) = deadline {
             self.timers.set(deadline, key.index, Timer::Write);
         }
+    }
+
+    /// Returns until when a writer waits.
+    ///
+    /// # Panics
+    ///
+    /// If both halves of the stream were dropped.
+    pub fn write_deadline(&mut self, key: StreamKey) -> Option<Instant> {
+        self.streams.get(key).send.deadline
     }
 
     /// Moves what waits for the transport into `transmit`, which has to be empty. Returns whether there is anything.

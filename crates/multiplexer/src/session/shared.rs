@@ -39,6 +39,8 @@ pub(super) struct State {
     pub(super) stop_watchers: StreamWaiters,
     /// How many `Session` handles there are.
     pub(super) handles: usize,
+    /// Wakers that are to be dropped once the lock is free.
+    forgotten: Vec<Waker>,
 }
 
 /// The wakers of a stream.
@@ -53,6 +55,8 @@ struct Slot {
 pub(super) struct Wakes {
     driver: Option<Waker>,
     others: Vec<Waker>,
+    /// These are only dropped: the last reference to a task may drop streams, which need the lock.
+    forgotten: Vec<Waker>,
 }
 
 impl Wakes {
@@ -64,6 +68,7 @@ impl Wakes {
         for waker in self.others.drain(..) {
             waker.wake();
         }
+        self.forgotten.clear();
     }
 }
 
@@ -79,6 +84,7 @@ impl<R: Runtime> Shared<R> {
             watchers: Waiters::default(),
             stop_watchers: StreamWaiters::default(),
             handles: 1,
+            forgotten: Vec::new(),
         };
         Self { runtime, state: Mutex::new(state) }
     }
@@ -129,26 +135,23 @@ impl<R: Runtime> Waiting<'_, R> {
         poll: &mut impl FnMut(&mut State, bool) -> Poll<T>,
     ) -> Poll<T> {
         let (waiters, place) = (self.waiters, &mut self.place);
-        self.shared.with(|state| {
+        let (result, _forgotten) = self.shared.with(|state| {
             let first = waiters(state).is_first(*place);
             let result = poll(state, first);
-            match &result {
+            let forgotten = match &result {
                 Poll::Pending => waiters(state).wait(place, context.waker()),
-                Poll::Ready(_) => {
-                    if let Some(place) = place.take() {
-                        waiters(state).leave(place);
-                    }
-                }
-            }
-            result
-        })
+                Poll::Ready(_) => place.take().and_then(|place| waiters(state).leave(place)),
+            };
+            (result, forgotten)
+        });
+        result
     }
 }
 
 impl<R: Runtime> Drop for Waiting<'_, R> {
     fn drop(&mut self) {
         if let Some(place) = self.place.take() {
-            self.shared.with(|state| (self.waiters)(state).leave(place));
+            drop(self.shared.with(|state| (self.waiters)(state).leave(place)));
         }
     }
 }
@@ -159,27 +162,36 @@ impl State {
         if self.slots.len() <= key.index() {
             self.slots.resize_with(key.index() + 1, Slot::default);
         }
-        self.slots[key.index()] = Slot::default();
+    }
+
+    /// The reader of the stream has gone.
+    pub(super) fn forget_reader(&mut self, key: StreamKey) {
+        self.forgotten.extend(self.slots[key.index()].reader.take());
+    }
+
+    /// The writer of the stream has gone.
+    pub(super) fn forget_writer(&mut self, key: StreamKey) {
+        self.forgotten.extend(self.slots[key.index()].writer.take());
     }
 
     pub(super) fn wait_readable(&mut self, key: StreamKey, waker: &Waker) {
         self.connection.wait_readable(key);
-        register(&mut self.slots[key.index()].reader, waker);
+        register(&mut self.slots[key.index()].reader, waker, &mut self.forgotten);
     }
 
     pub(super) fn wait_writable(&mut self, key: StreamKey, waker: &Waker, now: Instant) {
-        register(&mut self.slots[key.index()].writer, waker);
+        register(&mut self.slots[key.index()].writer, waker, &mut self.forgotten);
         self.connection.wait_writable(key, now);
     }
 
     pub(super) fn wait_flushed(&mut self, key: StreamKey, waker: &Waker) {
-        register(&mut self.slots[key.index()].writer, waker);
+        register(&mut self.slots[key.index()].writer, waker, &mut self.forgotten);
         self.connection.wait_flushed(key);
     }
 
     /// Has the driver be woken by `waker`.
     pub(super) fn register_driver(&mut self, waker: &Waker) {
-        register(&mut self.driver, waker);
+        register(&mut self.driver, waker, &mut self.forgotten);
     }
 
     /// Collects the tasks that are to be woken, and the driver, if there is something for it to do.
@@ -202,6 +214,9 @@ impl State {
         }
         if !self.acceptors.is_empty() && self.connection.may_accept() {
             wakes.others.extend(self.acceptors.wake_first());
+        }
+        if !self.forgotten.is_empty() {
+            wakes.forgotten.append(&mut self.forgotten);
         }
     }
 
@@ -246,9 +261,8 @@ impl State {
     }
 }
 
-fn register(place: &mut Option<Waker>, waker: &Waker) {
-    match place {
-        Some(present) if present.will_wake(waker) => {}
-        _ => *place = Some(waker.clone()),
+fn register(place: &mut Option<Waker>, waker: &Waker, forgotten: &mut Vec<Waker>) {
+    if !place.as_ref().is_some_and(|present| present.will_wake(waker)) {
+        forgotten.extend(place.replace(waker.clone()));
     }
 }

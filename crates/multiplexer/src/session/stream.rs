@@ -91,7 +91,11 @@ impl<R: Runtime> Half<R> {
         Poll::Ready(result.map(|_count| ()))
     }
 
-    fn poll_read_chunk(&self, context: &mut Context<'_>, max: usize) -> Poll<Result<Option<Bytes>, ReadError>> {
+    fn poll_read_chunk(
+        &self,
+        context: &mut Context<'_>,
+        max: usize,
+    ) -> Poll<Result<Option<Bytes>, ReadError>> {
         let budget = ready!(poll_proceed(context));
         let result = self.shared.with(|state| {
             let read = state.connection.read_chunk(self.key, max.max(1));
@@ -105,7 +109,11 @@ impl<R: Runtime> Half<R> {
         Poll::Ready(Ok((!chunk.is_empty()).then_some(chunk)))
     }
 
-    fn poll_write(&self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<Result<usize, WriteError>> {
+    fn poll_write(
+        &self,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<Result<usize, WriteError>> {
         let budget = ready!(poll_proceed(context));
         let result = self.shared.with(|state| {
             let written = state.connection.write_vectored(self.key, slices);
@@ -173,14 +181,14 @@ struct WaitsForEnd<R: Runtime> {
 impl<R: Runtime> WaitsForEnd<R> {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<WriteEnd> {
         let (key, place) = (self.half.key, &mut self.place);
-        self.half.shared.with(|state| {
+        let (result, _forgotten) = self.half.shared.with(|state| {
             if let Some(end) = state.connection.write_end(key) {
-                return Poll::Ready(end);
+                return (Poll::Ready(end), None);
             }
             state.connection.wait_write_end(key);
-            state.stop_watchers.wait(key, place, context.waker());
-            Poll::Pending
-        })
+            (Poll::Pending, state.stop_watchers.wait(key, place, context.waker()))
+        });
+        result
     }
 }
 
@@ -188,7 +196,7 @@ impl<R: Runtime> Drop for WaitsForEnd<R> {
     fn drop(&mut self) {
         if let Some(place) = self.place.take() {
             let key = self.half.key;
-            self.half.shared.with(|state| state.stop_watchers.leave(key, place));
+            drop(self.half.shared.with(|state| state.stop_watchers.leave(key, place)));
         }
     }
 }
@@ -369,20 +377,30 @@ impl<R: Runtime> Drop for Stream<R> {
             return;
         }
         let half = &self.half;
-        half.shared.with(|state| state.connection.drop_stream(half.key, half.now()));
+        half.shared.with(|state| {
+            state.forget_reader(half.key);
+            state.forget_writer(half.key);
+            state.connection.drop_stream(half.key, half.now());
+        });
     }
 }
 
 impl<R: Runtime> Drop for ReadHalf<R> {
     fn drop(&mut self) {
         let half = &self.half;
-        half.shared.with(|state| state.connection.drop_receiver(half.key, half.now()));
+        half.shared.with(|state| {
+            state.forget_reader(half.key);
+            state.connection.drop_receiver(half.key, half.now());
+        });
     }
 }
 
 impl<R: Runtime> Drop for WriteHalf<R> {
     fn drop(&mut self) {
         let half = &self.half;
-        half.shared.with(|state| state.connection.drop_sender(half.key, half.now()));
+        half.shared.with(|state| {
+            state.forget_writer(half.key);
+            state.connection.drop_sender(half.key, half.now());
+        });
     }
 }

@@ -19,17 +19,19 @@ pub(super) struct Place(u64);
 
 impl Waiters {
     /// Waits at `place` if there is one, otherwise behind the others.
-    pub(super) fn wait(&mut self, place: &mut Option<Place>, waker: &Waker) {
+    ///
+    /// Returns a waker that is to be dropped without the lock.
+    pub(super) fn wait(&mut self, place: &mut Option<Place>, waker: &Waker) -> Option<Waker> {
         let place = *place.get_or_insert_with(|| {
             self.next += 1;
             Place(self.next)
         });
-        self.wakers.insert(place.0, Some(waker.clone()));
+        self.wakers.insert(place.0, Some(waker.clone())).flatten()
     }
 
-    /// Gives up `place`.
-    pub(super) fn leave(&mut self, place: Place) {
-        self.wakers.remove(&place.0);
+    /// Gives up `place`. Returns a waker that is to be dropped without the lock.
+    pub(super) fn leave(&mut self, place: Place) -> Option<Waker> {
+        self.wakers.remove(&place.0).flatten()
     }
 
     #[inline]
@@ -66,17 +68,19 @@ pub(super) struct StreamWaiters {
 
 impl StreamWaiters {
     /// Waits at `place` if there is one, otherwise at a new one.
-    pub(super) fn wait(&mut self, key: StreamKey, place: &mut Option<Place>, waker: &Waker) {
+    ///
+    /// Returns a waker that is to be dropped without the lock.
+    pub(super) fn wait(&mut self, key: StreamKey, place: &mut Option<Place>, waker: &Waker) -> Option<Waker> {
         let place = *place.get_or_insert_with(|| {
             self.next += 1;
             Place(self.next)
         });
-        self.wakers.insert((key, place.0), waker.clone());
+        self.wakers.insert((key, place.0), waker.clone())
     }
 
-    /// Gives up `place`.
-    pub(super) fn leave(&mut self, key: StreamKey, place: Place) {
-        self.wakers.remove(&(key, place.0));
+    /// Gives up `place`. Returns a waker that is to be dropped without the lock.
+    pub(super) fn leave(&mut self, key: StreamKey, place: Place) -> Option<Waker> {
+        self.wakers.remove(&(key, place.0))
     }
 
     /// The wakers of all that wait for the stream.

@@ -43,7 +43,9 @@ async fn received_bytes_are_read_after_the_end() {
     let mut read = Vec::new();
     let error = tokio::io::AsyncReadExt::read_to_end(&mut far, &mut read).await.unwrap_err();
     assert_eq!(read, b"unread");
-    assert!(matches!(ReadError::from_io(&error), Some(ReadError::Closed(closed)) if closed.cause == Cause::Peer));
+    assert!(
+        matches!(ReadError::from_io(&error), Some(ReadError::Closed(closed)) if closed.cause == Cause::Peer)
+    );
 }
 
 #[tokio::test]
@@ -51,7 +53,10 @@ async fn the_last_handle_closes_the_session() {
     let (client, server) = pair();
     let (near, far) = streams(&client, &server).await;
     drop((client, far));
-    assert!(tokio::time::timeout(Duration::from_millis(50), server.closed()).await.is_err() || server.closed().await.is_clean());
+    assert!(
+        tokio::time::timeout(Duration::from_millis(50), server.closed()).await.is_err()
+            || server.closed().await.is_clean()
+    );
     drop(near);
     assert!(server.closed().await.is_clean());
 }

@@ -71,6 +71,7 @@ async fn a_writer_learns_that_its_reader_stopped() {
     far.shutdown().await.unwrap();
     writer.await.unwrap();
     drop(far);
+    server.shutdown(Duration::from_secs(60)).await;
     assert_eq!((client.statistics().streams_held, server.statistics().streams_held), (0, 0));
 }
 
@@ -82,7 +83,10 @@ async fn a_reset_is_seen_after_the_data_before_it() {
     near.reset(ResetCode::new(7));
     let mut read = Vec::new();
     let error = far.read_to_end(&mut read).await.unwrap_err();
-    assert_eq!((read.as_slice(), ReadError::from_io(&error)), (&b"some"[..], Some(&ReadError::Reset(ResetCode::new(7)))));
+    assert_eq!(
+        (read.as_slice(), ReadError::from_io(&error)),
+        (&b"some"[..], Some(&ReadError::Reset(ResetCode::new(7))))
+    );
     let error = far.write_all(b"more").await.unwrap_err();
     assert_eq!(WriteError::from_io(&error), Some(&WriteError::Reset(ResetCode::new(7))));
 }
