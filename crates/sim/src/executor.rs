@@ -203,8 +203,8 @@ pub(crate) struct Executor {
     budgets: RefCell<Budgets>,
     /// No task was polled since tokio renewed its budget.
     budget_is_whole: Cell<bool>,
-    /// Operations of the runtime traits that the running task may still finish in this step.
-    operations_left: Cell<u32>,
+    /// Whether the budget of the running step is less than the whole.
+    is_budget_limited: Cell<bool>,
     /// How many it was granted; 0 if that is no limit, or it was already told that there are no more.
     operations_granted: Cell<u32>,
     /// How often the mark of `deferred` lay there when the step began, if operations were granted.
@@ -281,7 +281,7 @@ impl Executor {
             spent: Spent::default(),
             budgets: RefCell::new(Budgets::new()),
             budget_is_whole: Cell::new(false),
-            operations_left: Cell::new(u32::MAX),
+            is_budget_limited: Cell::new(false),
             operations_granted: Cell::new(0),
             marks_before: Cell::new(0),
             deferred: Deferred::new(),
@@ -359,7 +359,7 @@ impl Executor {
         self.grant_budget(task);
         let mut context = Context::from_waker(&body.waker);
         let polled = lifecycle::caught(|| body.future.as_mut().poll(&mut context));
-        self.operations_left.set(u32::MAX);
+        self.is_budget_limited.set(false);
         self.end_budget(matches!(polled, Ok(Poll::Pending)));
         self.keep_since(task);
         self.last.set(Some((task, Operation::new("step"))));
@@ -418,7 +418,7 @@ impl Executor {
         let held_after = self.plan_delay(task);
         let value = if held_after == 0 { self.draw_budget(task) } else { held_after };
         if value != 0 {
-            self.operations_left.set(BUDGETS[value]);
+            self.is_budget_limited.set(true);
             self.operations_granted.set(BUDGETS[value]);
             self.marks_before.set(self.deferred.lay());
         }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker, ready};
 
 use rand_chacha::ChaCha8Rng;
+use tokio::task::coop::{has_budget_remaining, poll_proceed};
 
 use super::{Executor, HostIndex, Operation, State, TaskId, Wait};
 use crate::choices::{PointId, below};
@@ -67,18 +68,19 @@ impl Executor {
 
     /// Begins one async operation that has nothing to wait for: the running task may be preempted before it.
     pub(crate) fn poll_turn(&self, context: &Context<'_>, operation: Next) -> Poll<()> {
-        match self.operations_left.get() {
-            u32::MAX => Poll::Ready(()),
-            0 => {
-                self.out_of_budget(operation);
-                context.waker().wake_by_ref();
-                Poll::Pending
-            }
-            left => {
-                self.operations_left.set(left - 1);
-                Poll::Ready(())
-            }
+        if !self.is_budget_limited.get() {
+            return Poll::Ready(());
         }
+        // Operations of tokio spend the same budget. So a task is also preempted between one of tokio's and one of these.
+        if has_budget_remaining()
+            && let Poll::Ready(spent) = poll_proceed(&mut Context::from_waker(Waker::noop()))
+        {
+            spent.made_progress();
+            return Poll::Ready(());
+        }
+        self.out_of_budget(operation);
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Whether code under test may still be hindered: not once every main has ended.
