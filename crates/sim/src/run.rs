@@ -103,6 +103,8 @@ pub(crate) struct Run {
     healed_at: Cell<Nanos>,
     /// Whether reads and writes of any host may be short.
     may_shorten: bool,
+    /// Whether a write may succeed before the socket has woken its writer.
+    pub(crate) writes_early: bool,
 }
 
 /// Simulates `body` once. Must be called on an OS thread that simulates nothing else, before or after.
@@ -238,6 +240,7 @@ impl Run {
             probes: Probes::default(),
             network: RefCell::new(network),
             may_shorten: faults.may_shorten(),
+            writes_early: faults.writes_early(),
             faults: RefCell::new(faults),
             link_points: RefCell::default(),
             waiters: RefCell::default(),

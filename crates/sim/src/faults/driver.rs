@@ -74,6 +74,11 @@ impl Driver {
         self.drawn.short.contains(&true)
     }
 
+    /// Whether a write may succeed before the socket has woken its writer.
+    pub(crate) const fn writes_early(&self) -> bool {
+        self.drawn.writes_early
+    }
+
     /// Whether transfers of `host` may be short.
     pub(super) fn is_short(&self, host: HostId) -> bool {
         self.drawn.short.get(host.index()).is_some_and(|&short| short)
