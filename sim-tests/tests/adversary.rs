@@ -193,7 +193,7 @@ mod halves_that_two_tasks_poll {
     const MILLISECOND: std::time::Duration = std::time::Duration::from_millis(1);
 
     /// One task sends a number each millisecond, another receives them; there is room enough for a peer that is not
-    /// held back.
+    /// delayed.
     fn sent_and_received<P: Parking>(sim: &mut Sim) {
         sim.client("client", async |host: Host| {
             let duplex = Arc::new(Duplex::<P>::default());
@@ -237,19 +237,19 @@ mod how_long_delays_last {
         Runtime::now(&host) - start - Duration::from_millis(10)
     }
 
-    #[wavetank::test(seeds = 1000, reaches = "held back for seconds", base_seed = 0x67e3ecbe5c325668)]
+    #[wavetank::test(seeds = 1000, reaches = "delayed for seconds")]
     fn is_seconds_by_default(sim: &mut Sim) {
         sim.client("client", async |host| {
-            wavetank::sometimes!(lateness(host).await > Duration::from_secs(2), "held back for seconds");
+            wavetank::sometimes!(lateness(host).await > Duration::from_secs(2), "delayed for seconds");
         });
     }
 
-    #[wavetank::test(seeds = 1000, reaches = "held back for a millisecond", base_seed = 0x0e15f0f38886c379)]
+    #[wavetank::test(seeds = 1000, reaches = "delayed for a millisecond")]
     fn is_what_the_test_says(sim: &mut Sim) {
-        sim.hold_back_at_most(Duration::from_millis(1));
+        sim.delay_max(Duration::from_millis(1));
         sim.client("client", async |host| {
             let late = lateness(host).await;
-            wavetank::sometimes!(late >= Duration::from_millis(1), "held back for a millisecond");
+            wavetank::sometimes!(late >= Duration::from_millis(1), "delayed for a millisecond");
             // The operation and the task, each now and then more than once.
             assert!(late < Duration::from_millis(100), "{late:?}");
         });

@@ -1,5 +1,5 @@
 //! What people get wrong when they write a test: each mistake fails it with a report that says what, where, and what to
-//! do. (Bad settings, and what ends a process, are in `process`; recordings in the tank's own tests.)
+//! do. (Bad settings, and what ends a process, are in `process`; recordings in the simulator's own tests.)
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -150,12 +150,12 @@ mod network {
     }
 
     #[test]
-    fn a_fault_for_an_unknown_host_is_located() {
+    fn injecting_at_an_unknown_host_names_it_with_those_that_there_are_and_the_call() {
         let symptom =
             "panic in client/main: no host of this simulation is called `sevrer`; its hosts: server, client";
-        fails("weather", symptom, &[concat!("  at          ", file!(), ":")], |sim| {
+        fails("injector", symptom, &[concat!("  at          ", file!(), ":")], |sim| {
             sim.server("server", async |_| {});
-            sim.client("client", async |host: Host| host.weather().partition("client", "sevrer"));
+            sim.client("client", async |host: Host| host.inject().partition("client", "sevrer"));
         });
     }
 
@@ -377,7 +377,7 @@ mod real_os_threads {
     #[test]
     fn are_a_hint_in_deadlock_reports() {
         let also = [
-            "If it waits for a real OS thread (`std::thread`, a runtime of its own): the tank knows nothing",
+            "If it waits for a real OS thread (`std::thread`, a runtime of its own): the simulator knows nothing",
         ];
         let symptom = "deadlock: nothing can happen: client/main waits for something inside the program (a channel, a \
                        task, a notification)";

@@ -1,7 +1,7 @@
 //! A tiny protocol over UDP that loses, repeats and reorders: stop and wait.
 //!
 //! The sender numbers its messages and repeats each until it is acknowledged; the receiver delivers what it has not
-//! delivered before, and acknowledges all the same. Written once against the seam: the sender is a task, the receiver a
+//! delivered before, and acknowledges all the same. Written once against the runtime traits: the sender is a task, the receiver a
 //! thread. Two ways to get it wrong are found by a sweep: not to look for repetitions, and to look at one bit of the
 //! number only, which is enough on a line that keeps its order (a disk, a wire) and not on UDP.
 

@@ -1,4 +1,4 @@
-//! The museum: historical bugs, found from seeds alone, and the same sweeps passing on what mended them.
+//! The museum: historical bugs, found from seeds alone, and the same sweeps passing on what fixed them.
 //!
 //! Run it with its output to see a bug being found, shrunk and replayed:
 //! `cargo test -p wavetank-sim-tests --test museum -- --nocapture`.
@@ -34,7 +34,7 @@ fn websockets(
                 sometimes!(outcome.surprise().is_none(), "the connection ends as it should");
                 outcome.surprise().map_or(Ok(()), Err)
             }
-            // The network may be interrupted before the connection is open, and whoever is held back is late for anything.
+            // The network may be interrupted before the connection is open, and whoever is delayed is late for anything.
             Err(_) if is_interrupted => Ok(()),
             Err(OpenError::TimedOut) => Ok(()),
             Err(error) => Err(error.to_string()),
@@ -51,7 +51,7 @@ mod recv_while_another_thread_closes {
 
     fn on_an_interrupted_network(sim: &mut Sim, version: Version) {
         // What keeps the peer's answer back for ten seconds is the network, and no slow processor.
-        sim.hold_back_at_most(Duration::from_secs(1));
+        sim.delay_max(Duration::from_secs(1));
         websockets(sim, Faults::none().partitions().silence(), version, echo_peer, recv_while_closing);
     }
 
@@ -73,21 +73,13 @@ mod recv_while_another_thread_closes {
         on_an_interrupted_network(sim, Version::V13_0_1);
     }
 
-    #[wavetank::test(
-        seeds = 1000,
-        reaches = "the connection ends as it should",
-        base_seed = 0x7781a6b705680857
-    )]
-    fn is_fixed_with_a_silent_peer(sim: &mut Sim) {
+    #[wavetank::test(seeds = 1000, reaches = "the connection ends as it should")]
+    fn is_fixed_when_the_peer_is_silent(sim: &mut Sim) {
         beside_a_silent_peer(sim, Version::V14_2);
     }
 
-    #[wavetank::test(
-        seeds = 1000,
-        reaches = "the connection ends as it should",
-        base_seed = 0xa732821d9b1da15e
-    )]
-    fn is_fixed_on_an_interrupted_network(sim: &mut Sim) {
+    #[wavetank::test(seeds = 1000, reaches = "the connection ends as it should")]
+    fn is_fixed_when_the_network_is_interrupted(sim: &mut Sim) {
         on_an_interrupted_network(sim, Version::V14_2);
     }
 }

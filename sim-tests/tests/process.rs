@@ -29,7 +29,7 @@ fn a_stack_overflow_names_thread_test_and_setting() {
         "{said}"
     );
     assert!(said.contains("`Sim::stack_bytes`"), "{said}");
-    assert!(said.contains("test:  misbehave::overflow, in its warm-up: the dull run"), "{said}");
+    assert!(said.contains("test:  misbehave::overflow, in its warm-up: the default run"), "{said}");
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn a_panicking_destructor_in_teardown_is_named() {
     assert_eq!(said.matches(whose).count(), 1, "{said}");
     assert_eq!(said.matches("wavetank: ").count(), 1, "{said}");
     assert!(said.contains("Rust ends the process for that: dropped before it was finished"), "{said}");
-    assert!(said.contains("test:  misbehave::panic-in-teardown, in its warm-up: the dull run"), "{said}");
+    assert!(said.contains("test:  misbehave::panic-in-teardown, in its warm-up: the default run"), "{said}");
     let command = format!("\ncargo test{PROFILE} panic-in-teardown -- --exact --nocapture\n");
     assert!(said.contains(&command), "{said}");
 }
@@ -79,7 +79,7 @@ fn the_watchdog_names_a_thread_stuck_outside() {
     assert!(said.contains("  symptom     stuck in client/waits\n"), "{said}");
     assert!(said.contains("no step for 1s of real time"), "{said}");
     assert!(
-        said.contains("the dull run of the test (every pick is 0), which comes before all seeds"),
+        said.contains("the default run of the test (every value is 0), which comes before all seeds"),
         "{said}"
     );
 }
@@ -141,7 +141,7 @@ fn a_thread_that_catches_its_end_is_named() {
     let said = stderr(&output);
     assert!(!output.status.success());
     assert!(said.contains("server/main catches every panic and goes on"), "{said}");
-    assert!(said.contains("test:  misbehave::catches-all, in its warm-up: the dull run"), "{said}");
+    assert!(said.contains("test:  misbehave::catches-all, in its warm-up: the default run"), "{said}");
 }
 
 #[test]

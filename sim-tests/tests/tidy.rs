@@ -121,14 +121,14 @@ fn nothing_is_left_undone_or_ignored() {
 /// Parts of the production runtime that are the only places to touch the real world.
 const REAL: [&str; 4] = ["tokio_runtime", "std_threads", "clock", "entropy"];
 
-/// Crates that are the tank.
-const TANK: [&str; 2] = ["crates/sim/", "crates/macros/"];
+/// Crates that are the simulator.
+const SIMULATOR: [&str; 2] = ["crates/sim/", "crates/macros/"];
 
 /// Simulated code that lies beside its simulations.
 const MUSEUM: &str = "sim-tests/src/museum/";
 
 #[test]
-fn simulated_code_uses_only_the_runtime_traits() {
+fn code_that_is_simulated_reaches_the_world_through_the_runtime_traits_alone() {
     let words = [
         "std::time::Instant",
         "SystemTime",
@@ -148,15 +148,15 @@ fn simulated_code_uses_only_the_runtime_traits() {
     ];
     let judged = files("rs").into_iter().filter(|source| {
         let is_real = |module: &&str| source.path.starts_with(&format!("crates/runtime/src/{module}"));
-        let of_tank = TANK.iter().any(|folder| source.path.starts_with(folder));
-        let of_crates = source.path.starts_with("crates/") && source.path.contains("/src/") && !of_tank;
+        let of_simulator = SIMULATOR.iter().any(|folder| source.path.starts_with(folder));
+        let of_crates = source.path.starts_with("crates/") && source.path.contains("/src/") && !of_simulator;
         (of_crates || source.path.starts_with(MUSEUM)) && !source.is_test() && !REAL.iter().any(is_real)
     });
     let judged: Vec<Source> = judged.collect();
     for folder in ["crates/runtime/", "crates/websocket/", MUSEUM] {
         assert!(judged.iter().any(|source| source.path.starts_with(folder)), "{folder} is looked at");
     }
-    for folder in TANK {
+    for folder in SIMULATOR {
         assert!(root().join(folder).is_dir(), "{folder} exists");
     }
     none(

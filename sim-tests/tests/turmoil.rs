@@ -349,8 +349,11 @@ mod oracles {
     }
 
     #[test]
-    #[expect(clippy::disallowed_methods, reason = "a task that bypasses the seam is what is tested")]
-    fn a_panic_of_a_tokio_task_is_found() {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a task that bypasses the runtime traits is what is tested"
+    )]
+    fn a_panic_of_a_task_that_tokio_runs_is_found_with_its_message() {
         let found = find("a-bare-panic", |sim| {
             sim.client("client", async |host: TurmoilHost| {
                 tokio::spawn(async { panic!("out of cheese") });

@@ -1,4 +1,4 @@
-//! The seam: everything protocol code may ask of the world.
+//! The runtime traits: everything protocol code may ask of the world.
 //!
 //! Two traits, because there are two kinds of protocol code: [`Runtime`] for async tasks and [`Threads`] for
 //! blocking threads. Code that is written against them runs on Tokio ([`Tokio`]) or on plain threads ([`Std`])

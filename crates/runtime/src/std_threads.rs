@@ -34,7 +34,7 @@ impl Threads for Std {
         clock::now()
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the seam's own implementation")]
+    #[expect(clippy::disallowed_methods, reason = "the runtime's own implementation")]
     fn sleep(&self, duration: Duration) {
         thread::sleep(duration);
     }
@@ -76,7 +76,7 @@ impl Threads for Std {
         crate::entropy::fill(buffer);
     }
 
-    // std has no place for the names of locks: they are for the tank.
+    // std has no place for the names of locks: they are for the simulator.
     fn raw_mutex<T: Send>(&self, _name: &'static str, value: T) -> Mutex<T> {
         Mutex::new(value)
     }

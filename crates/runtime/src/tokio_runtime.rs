@@ -52,7 +52,7 @@ impl Runtime for Tokio {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        #[expect(clippy::disallowed_methods, reason = "the seam's own implementation")]
+        #[expect(clippy::disallowed_methods, reason = "the runtime's own implementation")]
         TaskHandle { task: tokio::spawn(future) }
     }
 

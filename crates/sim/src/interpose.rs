@@ -63,17 +63,17 @@ pub(crate) fn set_clock(now: Nanos) {
     }
 }
 
-/// Tells whether code under test runs now, as opposed to the tank or tokio's own driver.
+/// Tells whether code under test runs now, as opposed to the simulator or tokio's own driver.
 pub(crate) fn set_polling(polling: bool) {
     POLLING.set(polling);
 }
 
-/// Whether code under test may have read a clock other than the seam's, and so may have armed a tokio timer.
+/// Whether code under test may have read a clock other than the runtime's, and so may have armed a tokio timer.
 pub(crate) fn observed() -> bool {
     !INTERPOSED || OBSERVED.get()
 }
 
-/// Notes that timers may exist of which the tank does not know.
+/// Notes that timers may exist of which the simulator does not know.
 #[cfg_attr(not(tokio_unstable), expect(dead_code, reason = "sweeps refuse such a build"))]
 pub(crate) fn observe() {
     OBSERVED.set(true);

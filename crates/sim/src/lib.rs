@@ -45,7 +45,7 @@ mod wall_clock;
 
 pub use adversary::{Adversary, Cancellable, cancellable};
 pub use executor::Strategy;
-pub use faults::{Crash, Faults, Weather};
+pub use faults::{Crash, Faults, Injector};
 pub use host::Host;
 pub use report::Counts;
 pub use shrink::PassStatistics;

@@ -11,7 +11,7 @@ use std::sync::Once;
 pub(crate) use wavetank_runtime::join::panic_message as message_of;
 
 use crate::run::Run;
-use crate::trace::Fact;
+use crate::trace::TraceEvent;
 
 thread_local! {
     static IS_RUN_THREAD: Cell<bool> = const { Cell::new(false) };
@@ -81,7 +81,7 @@ fn note(info: &PanicHookInfo<'_>) {
         last_words();
     } else if let Some(run) = crate::context::current() {
         // Now and not when the unwind has ended: what destructors do comes after it.
-        run.executor.fact(Fact::Panicked(message.as_str().into()));
+        run.executor.trace_event(TraceEvent::Panicked(message.as_str().into()));
         warn_of_abort(&run, &message, &place);
     }
     let whole = info.to_string();

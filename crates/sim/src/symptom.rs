@@ -42,7 +42,7 @@ pub enum SymptomKind {
     TimeLimit,
     /// The run reached its limit of steps.
     StepLimit,
-    /// The run made no progress in real time: it blocks in something the tank does not control, or loops.
+    /// The run made no progress in real time: it blocks in something the simulator does not control, or loops.
     Stuck,
     /// An OS thread from outside the run woke one of its tasks.
     ForeignWake,

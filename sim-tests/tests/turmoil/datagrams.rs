@@ -1,6 +1,6 @@
 //! UDP under turmoil's loss: a client that buys tickets, one a request, and asks again when no answer comes.
 //!
-//! Written against the seam: the client is a task, the office two threads that receive from one socket. A request that is
+//! Written against the runtime traits: the client is a task, the office two threads that receive from one socket. A request that is
 //! repeated because its answer was lost, or was only late, must not buy twice. Three ways to get that wrong are found:
 //! an office that remembers nothing, one that looks into its ledger and writes it in two steps (for which the repetition
 //! has to come to the other thread between the two), and a client that takes any answer for its own.
@@ -121,7 +121,11 @@ fn tickets(sim: &mut TurmoilSim, ledger: Ledger, takes: Takes) {
 
 /// Spans in which all datagrams between the two are lost, or wait.
 fn interruptions() -> TurmoilFaults {
-    TurmoilFaults::none().partitions().holds().begin_max(500 * MILLISECOND).last_max(Duration::from_secs(2))
+    TurmoilFaults::none()
+        .partitions()
+        .paused_links()
+        .begin_max(500 * MILLISECOND)
+        .last_max(Duration::from_secs(2))
 }
 
 #[wavetank::test(seeds = 300, base_seed = 0x6119137aca4436d5)]

@@ -16,8 +16,8 @@ fn errors_of_turmoils_sockets_name_the_address() {
 }
 
 #[test]
-fn a_refused_connect_is_in_the_trace() {
-    let found = find("refused-at-the-seam", |sim| {
+fn a_refused_connect_stands_in_the_trace_and_says_so() {
+    let found = find("refused-by-the-runtime", |sim| {
         idle_host(sim, "server");
         sim.client_thread("client", |host: TurmoilHost| {
             let server = Threads::resolve(&host, "server", 80)?[0];

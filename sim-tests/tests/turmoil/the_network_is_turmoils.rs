@@ -162,8 +162,8 @@ fn crashing_with_another_hosts_socket_is_allowed(sim: &mut TurmoilSim) {
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "a task that bypasses the seam is what is tested")]
-fn a_socket_in_a_tokio_task_is_refused() {
+#[expect(clippy::disallowed_methods, reason = "a task that bypasses the runtime traits is what is tested")]
+fn a_socket_of_the_runtime_traits_in_a_task_that_tokio_runs_is_refused_in_words() {
     let found = find("a-bare-task", |sim| {
         sim.client("client", async |host: TurmoilHost| {
             let socket = Datagrams::bind_udp(&host, WILDCARD, SocketOptions::new()).await?;
@@ -265,7 +265,7 @@ fn destructors_in_a_crash_send_nothing(sim: &mut TurmoilSim) {
 #[wavetank::test(seeds = 100)]
 fn a_held_link_delays_and_loses_nothing(sim: &mut TurmoilSim) {
     let last = Duration::from_secs(2);
-    sim.faults(TurmoilFaults::none().holds().begin_max(100 * MILLISECOND).last_max(last));
+    sim.faults(TurmoilFaults::none().paused_links().begin_max(100 * MILLISECOND).last_max(last));
     server_that_reads(sim);
     sim.client_thread("client", |host: TurmoilHost| {
         let server = Threads::resolve(&host, "server", 80)?[0];

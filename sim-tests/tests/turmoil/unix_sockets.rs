@@ -1,4 +1,4 @@
-//! Unix sockets inside of turmoil: they are the tank's, on a host that is turmoil's.
+//! Unix sockets inside of turmoil: they are the simulator's, on a host that is turmoil's.
 //!
 //! A server keeps its secret in an agent, a thread that is asked through a Unix socket. A crash leaves the path of the
 //! socket, as it does on Linux: a server that does not remove it before it listens does not start again.

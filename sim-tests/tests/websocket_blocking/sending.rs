@@ -6,7 +6,7 @@ use std::time::Duration;
 use wavetank::runtime::Runtime;
 use wavetank::{Faults, Host, Sim, sometimes};
 use wavetank_sim_tests::websocket::frames::{BINARY, CLOSE, CONTINUATION};
-use wavetank_sim_tests::websocket::{Peer, manners};
+use wavetank_sim_tests::websocket::{Peer, scripts};
 use wavetank_websocket::{CloseCode, Error, Kind};
 
 use super::world::{Log, MILLISECOND, SECOND, config, connect_narrow, server, slack, sleep, spawn, within};
@@ -22,7 +22,7 @@ async fn log_slowly(mut peer: Peer<Host>, pause: Duration, log: Log<Vec<u8>>) ->
                     log.push(std::mem::take(&mut message));
                 }
             }
-            CLOSE => return manners::say_goodbye(peer, &frame.payload).await,
+            CLOSE => return scripts::say_goodbye(peer, &frame.payload).await,
             _ => {}
         }
         Runtime::sleep(&peer.host, pause).await;

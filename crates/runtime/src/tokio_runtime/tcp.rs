@@ -1,4 +1,4 @@
-//! Tokio's TCP streams and listeners, with the options of the seam.
+//! Tokio's TCP streams and listeners, with the options of the runtime traits.
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;

@@ -75,12 +75,12 @@ fn a_true_sometimes_point_counts_as_reached() {
     assert_eq!(points, [("the fourth turn", false), ("the second turn", true)]);
 }
 
-/// Two sites in one function, evaluated often.
+/// Two points in one function, evaluated often.
 fn buggified(sim: &mut Sim) {
     sim.client("client", async |_| {
         for _ in 0..40 {
             let (first, second) = (buggify!(), buggify!(0.9));
-            tracing::info!("first {first}, second {second}, named {}", buggify!(1.0, "named site"));
+            tracing::info!("first {first}, second {second}, named {}", buggify!(1.0, "named point"));
         }
     });
 }
@@ -94,13 +94,13 @@ fn buggify_fires_as_often_as_documented() {
         assert_eq!(symptom(&outcome), "", "seed {seed}");
         let again = strictly_again(seed, &outcome, buggified);
         assert_eq!(again.trace.first_difference(&outcome.trace), None);
-        let fired = |site: &str| {
-            let is_site = |choice: &&crate::choices::Choice| {
-                choice.pick == 1 && outcome.log.site(choice.site).site == format!("{site} happens")
+        let fired = |point: &str| {
+            let is_point = |choice: &&crate::choices::Choice| {
+                choice.value == 1 && outcome.log.point(choice.point).point == format!("{point} happens")
             };
-            outcome.log.choices.iter().filter(is_site).count()
+            outcome.log.choices.iter().filter(is_point).count()
         };
-        let fired = [fired(path), fired(&format!("{path}#2")), fired("named-site")];
+        let fired = [fired(path), fired(&format!("{path}#2")), fired("named-point")];
         first += fired[0];
         second += fired[1];
         named += fired[2];
@@ -113,9 +113,9 @@ fn buggify_fires_as_often_as_documented() {
     assert!((600..1_400).contains(&first), "{first}");
     assert!((2_400..4_800).contains(&second), "{second}");
     assert!(named % 40 == 0 && named > 0, "{named}: always true where it is enabled");
-    let dull = seeded(1, |sim| {
+    let default = seeded(1, |sim| {
         sim.perturb(false);
         buggified(sim);
     });
-    assert!(dull.log.sites.iter().all(|site| site.lane != "buggify"), "perturbation turns it off");
+    assert!(default.log.points.iter().all(|point| point.lane != "buggify"), "perturbation turns it off");
 }

@@ -175,8 +175,8 @@ mod tests {
     use crate::symptom::{Symptom, SymptomKind};
     use crate::test_folder::TestFolder;
 
-    fn recording(detail: &str, picks: &[u32]) -> Recording {
-        let choices: Vec<_> = picks.iter().map(|pick| ("schedule", "a yield", 100, *pick)).collect();
+    fn recording(detail: &str, values: &[u32]) -> Recording {
+        let choices: Vec<_> = values.iter().map(|value| ("schedule", "a yield", 100, *value)).collect();
         Recording::of_failure("t::x", &Symptom::new(SymptomKind::Panic, detail), 1, 2, &log_of(&choices))
     }
 
@@ -219,7 +219,7 @@ mod tests {
         let first = keep(&store, &recording("a: b 1", &[5, 5]));
         let path = first.path().to_owned();
         assert_eq!(keep(&store, &recording("a: b 2", &[5, 6])), Kept::Untouched(path.clone()));
-        assert_eq!(store.load(&path).expect("loads").log.choices[1].pick, 5);
+        assert_eq!(store.load(&path).expect("loads").log.choices[1].value, 5);
         assert_eq!(keep(&store, &recording("a: b 3", &[5])), Kept::Written(path.clone()));
         assert_eq!(store.load(&path).expect("loads").log.choices.len(), 1);
         // No longer failing, it makes room even for a larger one.

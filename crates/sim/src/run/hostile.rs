@@ -1,4 +1,4 @@
-//! Code under test that does what no tutorial does: wakers, destructors and formatters that call back into the seam,
+//! Code under test that does what no tutorial does: wakers, destructors and formatters that call back into the runtime traits,
 //! threads that outlive their end, tasks that abort themselves.
 
 use std::future::Future;
@@ -85,7 +85,7 @@ fn dropping_a_waker_may_close_a_socket() {
 }
 
 #[test]
-fn a_panicking_waker_fails_the_run() {
+fn a_waker_that_panics_fails_the_run_and_not_the_simulator() {
     struct Panics;
     impl Wake for Panics {
         fn wake(self: Arc<Self>) {
@@ -289,12 +289,15 @@ fn a_locking_formatter_loses_no_events() {
 }
 
 #[test]
-fn a_bare_tokio_task_wakes_at_its_nanosecond() {
+fn a_task_beside_the_runtime_traits_runs_at_the_nanosecond_that_wakes_it() {
     let outcome = seeded(1, |sim| {
         sim.perturb(false);
         sim.client("host", async |host: Host| {
             let (sender, receiver) = tokio::sync::oneshot::channel();
-            #[expect(clippy::disallowed_methods, reason = "a task beside the seam is what is tested")]
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "a task beside the runtime traits is what is tested"
+            )]
             let beside = tokio::spawn(async move {
                 Runtime::sleep(&host, Duration::from_micros(300)).await;
                 let _ = sender.send(Runtime::now(&host).as_nanos());

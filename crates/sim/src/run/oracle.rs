@@ -39,7 +39,7 @@ pub(super) fn nothing_left_since(run: &Run, since: Nanos) -> Symptom {
             return waits_outside(&main.name);
         }
         detail.push_str(
-            "\nIf it waits for a real OS thread (`std::thread`, a runtime of its own): the tank knows nothing of those. \
+            "\nIf it waits for a real OS thread (`std::thread`, a runtime of its own): the simulator knows nothing of those. \
              Start threads with `Threads::spawn`",
         );
     }

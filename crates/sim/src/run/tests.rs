@@ -14,9 +14,9 @@ use crate::executor::Strategy;
 use crate::host::Host;
 
 mod hosts;
+mod injecting;
 mod network;
 mod unwinding;
-mod weather;
 
 /// Runs `body` as `plan` says, on an OS thread of its own.
 #[expect(clippy::disallowed_methods, reason = "a run needs an OS thread of its own")]
@@ -69,7 +69,7 @@ fn lost_update(sim: &mut Sim) {
 }
 
 #[test]
-fn only_some_schedules_show_a_lost_update() {
+fn a_lost_update_between_two_locks_is_found_and_the_default_schedule_does_not_show_it() {
     let failure = first_failure(lost_update);
     assert!(symptom(&failure).contains("an update was lost"), "{}", symptom(&failure));
     let fifo = seeded(1, |sim| {
@@ -116,7 +116,7 @@ fn a_deadlock_names_its_waiters_and_holders() {
 }
 
 #[test]
-fn runtime_timers_are_exact_and_skip_idle_time() {
+fn runtime_timers_wake_at_their_nanosecond_and_idle_time_is_skipped() {
     let outcome = seeded(1, |sim| {
         sim.perturb(false);
         sim.client("host", async |host| {
@@ -131,7 +131,7 @@ fn runtime_timers_are_exact_and_skip_idle_time() {
 }
 
 #[test]
-fn tokio_timers_fire_on_whole_milliseconds() {
+fn tokio_timers_fire_in_step_with_the_runtimes_on_whole_milliseconds() {
     let outcome = seeded(1, |sim| {
         sim.perturb(false);
         sim.client("host", async |host: Host| {
@@ -148,16 +148,16 @@ fn tokio_timers_fire_on_whole_milliseconds() {
             };
             let own = async {
                 Runtime::sleep(&host, Duration::from_micros(1_500)).await;
-                note("seam at 3.4", &fired);
+                note("runtime at 3.4", &fired);
                 Runtime::sleep(&host, Duration::from_micros(2_000)).await;
-                note("seam at 5.4", &fired);
+                note("runtime at 5.4", &fired);
             };
             tokio::join!(foreign, own);
             let fired = fired.lock().unwrap().clone();
             let expected = [
-                ("seam at 3.4", 3_400_000),
+                ("runtime at 3.4", 3_400_000),
                 ("tokio at 4.1", 5_000_000),
-                ("seam at 5.4", 5_400_000),
+                ("runtime at 5.4", 5_400_000),
                 ("tokio 20 later", 25_000_000),
             ];
             assert_eq!(fired, expected);
@@ -194,7 +194,7 @@ fn reading_a_clock_does_not_hide_a_deadlock() {
 }
 
 #[test]
-fn perturbation_preempts_tokio_channels() {
+fn the_coop_trick_preempts_tokio_channels_and_the_default_choice_does_not() {
     fn polls_of_a_hundred_receives(sim: &mut Sim, polls: &Arc<AtomicUsize>) {
         let polls = polls.clone();
         sim.client("host", async move |_| {
@@ -212,13 +212,13 @@ fn perturbation_preempts_tokio_channels() {
             .await;
         });
     }
-    let dull: Arc<AtomicUsize> = Arc::default();
-    let counted = dull.clone();
+    let default: Arc<AtomicUsize> = Arc::default();
+    let counted = default.clone();
     seeded(1, move |sim| {
         sim.perturb(false);
         polls_of_a_hundred_receives(sim, &counted);
     });
-    assert_eq!(dull.load(Ordering::Relaxed), 1);
+    assert_eq!(default.load(Ordering::Relaxed), 1);
     let all: Arc<AtomicUsize> = Arc::default();
     for seed in 0..100 {
         let counted = all.clone();

@@ -6,14 +6,14 @@ use crate::choices::{Choices, Replay};
 /// A toy program: asks questions, and tells whether the symptom appeared.
 type Program = fn(&mut Ask<'_>) -> bool;
 
-/// Asks one question: lane, site, bound.
+/// Asks one question: lane, point, bound.
 type Ask<'a> = dyn FnMut(&str, &str, u32) -> u32 + 'a;
 
 fn run(program: Program, mut choices: Choices) -> Option<ChoiceLog> {
-    let failed = program(&mut |lane, site, bound| {
+    let failed = program(&mut |lane, point, bound| {
         let lane = choices.lane(lane);
-        let site = choices.site(lane, site);
-        choices.pick_uniform(site, bound)
+        let point = choices.point(lane, point);
+        choices.choose_uniform(point, bound)
     });
     failed.then(|| choices.into_log())
 }
@@ -40,25 +40,26 @@ fn shrunk_within(program: Program, limits: Limits<'_>) -> Shrunk {
     shrunk
 }
 
-/// Returns the picks that are not 0 as (site, ordinal within the site, pick).
-fn picks(log: &ChoiceLog) -> Vec<(String, usize, u32)> {
-    let nonzero = log.choices.iter().enumerate().filter(|(_, choice)| choice.pick != 0);
+/// Returns the values that are not 0 as (point, ordinal within the point, value).
+fn values(log: &ChoiceLog) -> Vec<(String, usize, u32)> {
+    let nonzero = log.choices.iter().enumerate().filter(|(_, choice)| choice.value != 0);
     nonzero
         .map(|(index, choice)| {
-            let ordinal = log.choices[..index].iter().filter(|other| other.site == choice.site).count();
-            (log.site(choice.site).site.clone(), ordinal, choice.pick)
+            let ordinal = log.choices[..index].iter().filter(|other| other.point == choice.point).count();
+            (log.point(choice.point).point.clone(), ordinal, choice.value)
         })
         .collect()
 }
 
 fn expect(shrunk: &Shrunk, expected: &[(&str, usize, u32)]) {
-    let found = picks(&shrunk.best);
-    let found: Vec<_> = found.iter().map(|(site, ordinal, pick)| (site.as_str(), *ordinal, *pick)).collect();
+    let found = values(&shrunk.best);
+    let found: Vec<_> =
+        found.iter().map(|(point, ordinal, value)| (point.as_str(), *ordinal, *value)).collect();
     assert_eq!(found, expected, "{:#?}", shrunk.passes);
 }
 
 #[test]
-fn a_failure_of_defaults_shrinks_in_one_run() {
+fn a_failure_without_values_shrinks_to_none_in_one_run() {
     let shrunk = shrunk_within(
         |ask| {
             (0..50).for_each(|_| _ = ask("schedule", "a yield", 9));
@@ -71,7 +72,7 @@ fn a_failure_of_defaults_shrinks_in_one_run() {
 }
 
 #[test]
-fn shrinking_removes_300_irrelevant_values() {
+fn noise_of_300_values_vanishes_from_a_failure_of_two() {
     let shrunk = shrunk_within(
         |ask| {
             let mut seen = (false, false);
@@ -131,14 +132,14 @@ fn a_failure_without_faults_is_preferred() {
         broken || switched
     };
     let both = (0..).filter_map(|seed| run(program, Choices::seeded(seed))).find(|log| log.nonzero() == 2);
-    let shrunk = shrink(both.expect("some seed picks both"), limits(), &mut |candidate| {
+    let shrunk = shrink(both.expect("some seed chooses both"), limits(), &mut |candidate| {
         run(program, Choices::replayed(0, candidate, Replay::Lenient))
     });
     expect(&shrunk, &[("a yield", 0, 1)]);
 }
 
 #[test]
-fn a_longer_run_without_the_fault_is_smaller() {
+fn a_run_that_goes_on_without_the_value_still_counts_as_smaller() {
     let shrunk = shrunk_within(
         |ask| {
             // A fault cuts the run short; without it there is more to choose.
@@ -153,7 +154,7 @@ fn a_longer_run_without_the_fault_is_smaller() {
 }
 
 #[test]
-fn late_faults_move_to_the_first_failing_choice() {
+fn a_late_value_moves_to_the_first_question_that_fails() {
     let shrunk =
         shrunk_within(|ask| (0..60).any(|turn| turn >= 5 && ask("faults", "a break", 20) == 7), limits());
     expect(&shrunk, &[("a break", 0, 7)]);

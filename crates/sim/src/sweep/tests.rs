@@ -72,7 +72,7 @@ impl Fixture {
     }
 }
 
-/// Fails in about one of nine seeds, by two picks among much noise.
+/// Fails in about one of nine seeds, by two values among much noise.
 fn bug(run: &mut ToyRun) -> Option<Symptom> {
     for turn in 0..20 {
         run.ask("schedule", &format!("noise{} yield", turn % 3), 5);
@@ -146,8 +146,8 @@ fn a_failure_is_recorded_before_and_after_shrinking() {
         if run.is_replay() {
             // The first replay, of the failure itself, comes before there is anything to record.
             if let Ok(text) = fs::read_to_string(&there) {
-                let picks = text::parse(&text).expect("a whole file").log.nonzero();
-                seen.fetch_max(picks, Ordering::SeqCst);
+                let values = text::parse(&text).expect("a whole file").log.nonzero();
+                seen.fetch_max(values, Ordering::SeqCst);
             }
         }
         symptom
@@ -214,8 +214,8 @@ fn a_recording_that_expects_to_pass_must_pass() {
 fn an_expected_bug_is_found_shrunk_and_proven() {
     let fixture = Fixture::new("find");
     let found = fixture.find("closer: not closed", bug).expect("finds it");
-    assert_eq!((found.after().picks(), found.after().faults(), found.after().switches()), (2, 1, 1));
-    assert!(found.before().picks() > 10 && found.runs() > 1 && found.shrink_runs() > 3);
+    assert_eq!((found.after().nondefault(), found.after().faults(), found.after().switches()), (2, 1, 1));
+    assert!(found.before().nondefault() > 10 && found.runs() > 1 && found.shrink_runs() > 3);
     assert_eq!(found.seed(), found.runs() - 1, "the base is 0");
     let trace = found.trace().render();
     let events: Vec<&str> =
@@ -240,7 +240,7 @@ fn a_smaller_committed_recording_is_shown() {
     let found = fixture.session(without_shrinking, bug).find().expect("finds it");
     assert_eq!((found.shrink_runs(), found.after()), (0, committed.after()));
     assert_eq!(found.trace(), committed.trace());
-    assert!(found.before().picks() > 10);
+    assert!(found.before().nondefault() > 10);
 }
 
 #[test]
@@ -343,8 +343,11 @@ fn ctrl_c_says_what_was_run_and_found() {
         report.contains("; interrupted)") && report.contains("recording   seeds/toys/toys.bug/"),
         "{report}"
     );
-    let picks = fixture.only_recording().1.log.nonzero();
-    assert!(picks > 0 && report.contains(&format!(" -> {picks} picks")), "the best so far is kept: {report}");
+    let values = fixture.only_recording().1.log.nonzero();
+    assert!(
+        values > 0 && report.contains(&format!(" -> {values} non-default")),
+        "the best so far is kept: {report}"
+    );
 }
 
 #[test]
@@ -470,7 +473,7 @@ fn a_failure_is_reported_even_if_not_recorded() {
         report.contains("toys/toys.bug/panic-closer-not-closed.seed: cannot write the recording"),
         "{report}"
     );
-    assert!(report.contains("2 picks") && command_of(&report).0 == "WAVETANK_REPLAY", "{report}");
+    assert!(report.contains("2 non-default") && command_of(&report).0 == "WAVETANK_REPLAY", "{report}");
 }
 
 #[test]

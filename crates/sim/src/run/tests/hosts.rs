@@ -65,7 +65,7 @@ fn a_crash_drops_everything_of_its_host_only() {
             let other = host.host("server").expect("it is there");
             let survives = Runtime::spawn(&host, "survives", async move { sleep(other, 100_000).await });
             sleep(host, 50_000).await;
-            host.weather().crash("server", Crash::Process);
+            host.inject().crash("server", Crash::Process);
             assert_eq!(dropped.load(Ordering::Relaxed), 4);
             survives.await.expect("it is of another host, though it sleeps by the clock of the server");
             assert_eq!(Runtime::now(&host).as_nanos() / 1_000_000_000 / 50, 2);
@@ -104,7 +104,7 @@ fn destructors_after_a_crash_find_free_locks() {
         sim.client("client", async |host| {
             let listener = Runtime::listen(&host, PORT.parse().unwrap(), ListenOptions::new()).await.unwrap();
             sleep(host, 60_000).await;
-            host.weather().crash("server", Crash::Process);
+            host.inject().crash("server", Crash::Process);
             sleep(host, 1_000).await;
             drop(listener);
         });
@@ -129,7 +129,7 @@ fn a_task_that_crashes_its_host_stops() {
                 Threads::sleep(&host, Duration::from_secs(3600));
             });
             Threads::sleep(&host, Duration::from_millis(1));
-            host.weather().crash("thread", Crash::Process);
+            host.inject().crash("thread", Crash::Process);
             after();
         });
         sim.server("task", async move |host| {
@@ -138,7 +138,7 @@ fn a_task_that_crashes_its_host_stops() {
             let spawned = Runtime::spawn(&host, "suicide", async move {
                 let _counted = inner;
                 sleep(host, 1).await;
-                host.weather().crash("task", Crash::Machine);
+                host.inject().crash("task", Crash::Machine);
                 after();
             });
             let _: Result<(), JoinError> = spawned.await;
@@ -159,7 +159,7 @@ fn joining_a_crashed_hosts_task_yields_cancelled() {
             let server = host.host("server").expect("it is there");
             let task = Runtime::spawn(&server, "task", std::future::pending::<()>());
             sleep(host, 1).await;
-            host.weather().crash("server", Crash::Process);
+            host.inject().crash("server", Crash::Process);
             assert_eq!(task.await, Err(JoinError::Cancelled));
         });
     });
@@ -183,9 +183,9 @@ fn a_crash_may_race_with_a_wake_up() {
                 sleep(host, 1).await;
                 sender.send_replace(number);
                 tokio::task::yield_now().await;
-                host.weather().crash("server", Crash::Process);
+                host.inject().crash("server", Crash::Process);
                 sender.send_replace(number);
-                host.weather().restart("server");
+                host.inject().restart("server");
             }
         });
     });
@@ -211,7 +211,7 @@ fn a_killed_process_resets_only_unread_connections() {
             let mut unread = Runtime::connect(&host, server, SocketOptions::new()).await?;
             unread.write_u8(1).await?;
             sleep(host, 20_000).await;
-            host.weather().crash("server", Crash::Process);
+            host.inject().crash("server", Crash::Process);
             assert_eq!(read.read(&mut [0; 9]).await?, 0);
             let reset = unread.read(&mut [0; 9]).await.expect_err("it has not read what we wrote");
             assert_eq!(reset.kind(), std::io::ErrorKind::ConnectionReset);
@@ -239,11 +239,11 @@ fn a_crashed_machine_resets_only_after_its_restart() {
             let mut old = Runtime::connect(&host, server, SocketOptions::new()).await?;
             let mut hello = [0; 5];
             old.read_exact(&mut hello).await?;
-            host.weather().crash("server", Crash::Machine);
+            host.inject().crash("server", Crash::Machine);
             old.write_u8(1).await?;
             let silent = tokio::time::timeout(Duration::from_secs(60), old.read_u8()).await;
             assert!(silent.is_err(), "{silent:?}");
-            host.weather().restart("server");
+            host.inject().restart("server");
             let reset = old.read_u8().await.expect_err("it has forgotten us");
             assert_eq!(reset.kind(), std::io::ErrorKind::ConnectionReset);
             let mut new = Runtime::connect(&host, server, SocketOptions::new()).await?;
@@ -274,8 +274,8 @@ fn a_restart_loses_memory_and_keeps_the_disk() {
                     let mut stream = Runtime::connect(&host, server, SocketOptions::new()).await?;
                     assert_eq!(stream.read_u8().await?, served);
                 }
-                host.weather().crash("server", Crash::Process);
-                host.weather().restart("server");
+                host.inject().crash("server", Crash::Process);
+                host.inject().restart("server");
                 sleep(host, 30_000).await;
             }
             assert_eq!(disk.load(Ordering::Relaxed), 4);
@@ -289,15 +289,15 @@ fn a_crashed_client_has_ended_and_cannot_restart() {
     passes(10, |sim| {
         sim.client("victim", async |_| std::future::pending::<()>().await);
         sim.client("other", async |host| {
-            host.weather().crash("victim", Crash::Process);
-            host.weather().heal_all();
+            host.inject().crash("victim", Crash::Process);
+            host.inject().heal_all();
         });
     });
     let outcome = seeded(1, |sim| {
         sim.client("victim", async |_| std::future::pending::<()>().await);
         sim.client("other", async |host| {
-            host.weather().crash("victim", Crash::Process);
-            host.weather().restart("victim");
+            host.inject().crash("victim", Crash::Process);
+            host.inject().restart("victim");
         });
     });
     assert!(symptom(&outcome).contains("make it a server"), "{}", symptom(&outcome));
@@ -325,13 +325,13 @@ fn a_paused_hosts_kernel_still_accepts() {
         });
         sim.client("client", async move |host| -> std::io::Result<()> {
             sleep(host, 30_000).await;
-            host.weather().pause("server");
+            host.inject().pause_host("server");
             let before = ticks.load(Ordering::Relaxed);
             let server = Runtime::resolve(&host, "server", 80).await?[0];
             let mut stream = Runtime::connect(&host, server, SocketOptions::new()).await?;
             sleep(host, 60_000).await;
             assert_eq!(ticks.load(Ordering::Relaxed), before);
-            host.weather().resume("server");
+            host.inject().resume_host("server");
             stream.read_u8().await.map(drop)
         });
     });
@@ -346,7 +346,7 @@ fn a_host_that_pauses_itself_needs_another() {
                 .map(|name| {
                     let lock = lock.clone();
                     Threads::spawn(&host, name, move || {
-                        host.weather().pause("host");
+                        host.inject().pause_host("host");
                         let before = Threads::now(&host);
                         Threads::yield_now(&host);
                         *lock.lock() += 1;
@@ -363,7 +363,7 @@ fn a_host_that_pauses_itself_needs_another() {
         sim.client("other", async |host| {
             for _ in 0..3 {
                 sleep(host, 30_000).await;
-                host.weather().resume("host");
+                host.inject().resume_host("host");
             }
         });
     });
@@ -383,12 +383,12 @@ fn resuming_a_host_crashed_in_pause_does_nothing() {
         sim.client("client", async |host| {
             for _ in 0..5 {
                 sleep(host, 20).await;
-                host.weather().pause("server");
+                host.inject().pause_host("server");
                 sleep(host, 20).await;
-                host.weather().crash("server", Crash::Process);
-                host.weather().resume("server");
+                host.inject().crash("server", Crash::Process);
+                host.inject().resume_host("server");
                 sleep(host, 20).await;
-                host.weather().restart("server");
+                host.inject().restart("server");
             }
         });
     });
@@ -420,7 +420,7 @@ fn a_crash_that_would_break_a_lock_fails() {
         });
         sim.client("client", async |host| {
             sleep(host, 1_000).await;
-            host.weather().crash("server", Crash::Process);
+            host.inject().crash("server", Crash::Process);
         });
     });
     assert!(symptom(&outcome).contains("hosts must not share locks"), "{}", symptom(&outcome));
@@ -492,7 +492,7 @@ fn the_report_names_tasks_of_paused_hosts() {
         sim.time_limit(Duration::from_secs(60));
         sim.client("sleeper", async |host: Host| Runtime::sleep(&host, Duration::from_secs(1)).await);
         sim.server("other", async |host: Host| {
-            host.weather().pause("sleeper");
+            host.inject().pause_host("sleeper");
             Runtime::sleep(&host, Duration::from_secs(3600)).await;
         });
     });

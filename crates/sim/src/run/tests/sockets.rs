@@ -155,7 +155,7 @@ fn a_crashed_host_sends_nothing_from_destructors() {
                 let mut buffer = [0; 16];
                 let (count, from) = socket.recv_from(&mut buffer)?;
                 assert_eq!(&buffer[..count], b"hello");
-                host.weather().crash("victim", how);
+                host.inject().crash("victim", how);
                 socket.set_read_timeout(Some(Duration::from_secs(1)))?;
                 let more = socket.recv_from(&mut buffer).map_err(|error| error.kind());
                 assert_eq!(more, Err(std::io::ErrorKind::WouldBlock), "the dead say nothing");
@@ -168,7 +168,7 @@ fn a_crashed_host_sends_nothing_from_destructors() {
                     Crash::Machine => std::io::ErrorKind::WouldBlock,
                 };
                 assert_eq!(answer, Err(expected), "{how:?}");
-                host.weather().restart("victim");
+                host.inject().restart("victim");
                 Threads::sleep(&host, Duration::from_secs(1));
                 std::io::Result::Ok(())
             });
@@ -240,7 +240,7 @@ fn each_udp_fault_does_only_its_own_damage() {
 }
 
 #[test]
-fn default_values_deliver_every_datagram() {
+fn the_default_values_deliver_every_datagram_and_replays_agree() {
     let body = |sim: &mut Sim| ten_datagrams(sim, Udp::unreliable());
     let outcome = seeded(7, body);
     let (log, trace) = (outcome.log.clone(), outcome.trace.clone());
@@ -249,9 +249,9 @@ fn default_values_deliver_every_datagram() {
         run(&body, &plan, &Arc::default())
     });
     assert!(again.divergence.is_none() && again.trace == trace, "{:?}", again.divergence);
-    let dull = simulate_plan(move || {
+    let default = simulate_plan(move || {
         let plan = Plan::Replay { seed: 7, log: &ChoiceLog::default(), mode: Replay::Lenient };
         run(&body, &plan, &Arc::default())
     });
-    assert_eq!(received(&dull), (0..10).collect::<Vec<u32>>());
+    assert_eq!(received(&default), (0..10).collect::<Vec<u32>>());
 }

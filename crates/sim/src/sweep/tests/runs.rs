@@ -1,4 +1,4 @@
-//! Runs that differ from time to time, hang, or crash the tank.
+//! Runs that differ from time to time, hang, or crash the simulator.
 
 use super::*;
 use crate::symptom::SymptomKind;
@@ -41,7 +41,7 @@ fn late_initialisation_is_named_as_the_nondeterminism() {
     let verify = |check_every| {
         let cold = AtomicBool::new(true);
         let program = move |run: &mut ToyRun| {
-            // As if the dull run of the warm-up did not come here.
+            // As if the default run of the warm-up did not come here.
             let is_first = run.seed() == 5 && cold.swap(false, Ordering::SeqCst);
             run.event(if is_first { "initialises" } else { "finds it initialised" });
             None
@@ -93,11 +93,11 @@ fn a_crash_while_shrinking_keeps_the_failure() {
     let replays = AtomicUsize::new(0);
     let report = report_of(fixture.verify(move |run| {
         // After the warm-up, the second runs of the first seed and of the failure are the last that work.
-        assert!(!run.is_replay() || replays.fetch_add(1, Ordering::SeqCst) < 3, "a bug of the tank");
+        assert!(!run.is_replay() || replays.fetch_add(1, Ordering::SeqCst) < 3, "a bug of the simulator");
         bug(run)
     }));
     assert!(report.contains("note: the shrunk run does not replay strictly"), "{report}");
-    assert!(report.contains("a bug of the tank"), "{report}");
+    assert!(report.contains("a bug of the simulator"), "{report}");
     assert!(fixture.only_recording().1.log.nonzero() > 10);
     let seed = fixture.only_recording().1.seed;
     assert!(report.contains(&format!("seed        {seed:#x}, after {seed} that passed")), "{report}");

@@ -1,4 +1,4 @@
-//! Behaviours of a run in which a test makes the weather by hand, and of its oracles while faults come and go.
+//! Behaviours of a run in which a test injects faults, and of its oracles while faults come and go.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use wavetank_runtime::{ListenOptions, Listener, SocketOptions};
@@ -44,10 +44,10 @@ async fn round_trip(host: Host, stream: &mut Stream) -> Option<u64> {
 }
 
 /// Ends what was begun after `delay`, from another task.
-fn later(host: Host, delay: Duration, end: impl FnOnce(crate::Weather) + Send + 'static) {
+fn later(host: Host, delay: Duration, end: impl FnOnce(crate::Injector) + Send + 'static) {
     drop(Runtime::spawn(&host, "later", async move {
         Runtime::sleep(&host, delay).await;
-        end(host.weather());
+        end(host.inject());
     }));
 }
 
@@ -62,59 +62,59 @@ fn every_injected_fault_shows_in_the_trace() {
     let outcome = seeded(1, |sim| {
         echo(sim);
         sim.client("client", async |host: Host| -> std::io::Result<()> {
-            let weather = host.weather();
+            let injector = host.inject();
             let (a, b) = ("client", "server");
             let stream = &mut connect(host).await?;
             assert_eq!(round_trip(host, stream).await, Some(2));
 
-            weather.hold(a, b);
-            later(host, 100 * MILLISECOND, move |weather| weather.release(b, a));
+            injector.pause_link(a, b);
+            later(host, 100 * MILLISECOND, move |injector| injector.resume_link(b, a));
             assert_eq!(round_trip(host, stream).await, Some(101), "it waited right before the server");
 
-            weather.partition(a, b);
-            later(host, 100 * MILLISECOND, move |weather| weather.heal(a, b));
+            injector.partition(a, b);
+            later(host, 100 * MILLISECOND, move |injector| injector.heal(a, b));
             assert_eq!(round_trip(host, stream).await, Some(202), "with the first retransmission");
 
-            weather.partition_one_way(b, a);
-            later(host, 300 * MILLISECOND, move |weather| weather.heal(a, b));
+            injector.partition_one_way(b, a);
+            later(host, 300 * MILLISECOND, move |injector| injector.heal(a, b));
             assert_eq!(round_trip(host, stream).await, Some(602), "the answer, with its second");
 
-            weather.slow(a, b, 20 * MILLISECOND);
+            injector.slow(a, b, 20 * MILLISECOND);
             assert_eq!(round_trip(host, stream).await, Some(42));
-            weather.heal(b, a);
+            injector.heal(b, a);
 
-            weather.narrow(a, b, 10);
+            injector.narrow(a, b, 10);
             assert_eq!(round_trip(host, stream).await, Some(202), "a tenth of a second each way");
-            weather.heal(a, b);
+            injector.heal(a, b);
 
-            weather.lose(a, b, 1);
+            injector.lose(a, b, 1);
             assert_eq!(round_trip(host, stream).await, Some(2 * 12_600 + 2), "as often as it can be");
-            weather.heal_all();
+            injector.heal_all();
 
-            weather.silence(b);
-            later(host, SECOND, move |weather| weather.unsilence(b));
+            injector.silence(b);
+            later(host, SECOND, move |injector| injector.unsilence(b));
             assert_eq!(round_trip(host, stream).await, Some(1_402));
 
-            weather.pause(b);
-            later(host, SECOND, move |weather| weather.resume(b));
+            injector.pause_host(b);
+            later(host, SECOND, move |injector| injector.resume_host(b));
             assert_eq!(round_trip(host, stream).await, Some(1_001));
 
-            weather.forget_one_way(a, b);
+            injector.forget_one_way(a, b);
             assert_eq!(round_trip(host, stream).await, None);
             let stream = &mut connect(host).await?;
             assert_eq!(round_trip(host, stream).await, Some(2), "another connection");
-            weather.forget(a, b);
+            injector.forget(a, b);
             assert_eq!(round_trip(host, stream).await, None);
 
             let stream = &mut connect(host).await?;
-            weather.reset(a, b);
+            injector.reset(a, b);
             assert_eq!(round_trip(host, stream).await, None);
             let stream = &mut connect(host).await?;
-            weather.crash(b, Crash::Process);
+            injector.crash(b, Crash::Process);
             assert_eq!(round_trip(host, stream).await, None);
-            weather.restart(b);
-            weather.crash(b, Crash::Machine);
-            weather.heal_all();
+            injector.restart(b);
+            injector.crash(b, Crash::Machine);
+            injector.heal_all();
             Ok(())
         });
     });
@@ -154,16 +154,16 @@ fn overlapping_faults_end_with_the_last() {
     let outcome = seeded(1, |sim| {
         echo(sim);
         sim.client("client", async |host: Host| -> std::io::Result<()> {
-            let weather = host.weather();
+            let injector = host.inject();
             let stream = &mut connect(host).await?;
-            weather.partition("client", "server");
-            weather.partition_one_way("client", "server");
-            weather.silence("server");
-            weather.heal("client", "server");
-            later(host, SECOND, |weather| weather.unsilence("server"));
+            injector.partition("client", "server");
+            injector.partition_one_way("client", "server");
+            injector.silence("server");
+            injector.heal("client", "server");
+            later(host, SECOND, |injector| injector.unsilence("server"));
             assert_eq!(round_trip(host, stream).await, Some(1_402));
-            weather.slow("client", "server", 50 * MILLISECOND);
-            weather.slow("server", "client", 20 * MILLISECOND);
+            injector.slow("client", "server", 50 * MILLISECOND);
+            injector.slow("server", "client", 20 * MILLISECOND);
             assert_eq!(round_trip(host, stream).await, Some(102));
             Ok(())
         });
@@ -176,7 +176,7 @@ fn overlapping_faults_end_with_the_last() {
 #[test]
 fn a_name_that_no_host_has_is_named() {
     let outcome = seeded(1, |sim| {
-        sim.client("client", async |host: Host| host.weather().partition("client", "servre"));
+        sim.client("client", async |host: Host| host.inject().partition("client", "servre"));
     });
     assert!(symptom(&outcome).contains("no host of this simulation is called `servre`"));
 }
@@ -188,10 +188,10 @@ fn waits_in_a_hold(sim: &mut Sim, ends: bool) {
     sim.client("client", async move |host: Host| -> std::io::Result<()> {
         let mut stream = connect(host).await?;
         // The handshake is over at the server too: it would give up otherwise, and reset.
-        round_trip(host, &mut stream).await.expect("the weather is fine");
-        host.weather().hold("client", "server");
+        round_trip(host, &mut stream).await.expect("nothing is wrong yet");
+        host.inject().pause_link("client", "server");
         if ends {
-            later(host, 100 * SECOND, |weather| weather.release("client", "server"));
+            later(host, 100 * SECOND, |injector| injector.resume_link("client", "server"));
         }
         stream.read_u8().await.map(drop)
     });
@@ -221,11 +221,11 @@ fn everything_works_again_after_the_faults() {
             echo(sim);
             sim.perturb(true);
             sim.client("client", async |host: Host| -> std::io::Result<()> {
-                let heals_at = host.weather().heals_at();
+                let heals_at = host.inject().heals_at();
                 assert!(heals_at.as_nanos() <= 50_000_000_000);
                 Runtime::sleep_until(&host, heals_at).await;
                 let mut stream = tokio::time::timeout(10 * SECOND, connect(host)).await.expect("in time")?;
-                round_trip(host, &mut stream).await.expect("the weather is fine");
+                round_trip(host, &mut stream).await.expect("nothing is wrong yet");
                 Ok(())
             });
         });

@@ -1,50 +1,50 @@
-//! Holding back what is preempted: a task or thread stops between two operations, and others run whole sections before
+//! Delays of what is preempted: a task or thread stops between two operations, and others run whole sections before
 //! it goes on.
 //!
 //! That is what finds a check and an act that another one comes between, when the other one comes by only much later:
-//! a switch alone does not do it, because nobody else is there to switch to. A thread is held back before an operation;
-//! a task gets so many operations in a step, and is held back when it could go on.
+//! a switch alone does not do it, because nobody else is there to switch to. A thread is delayed before an operation;
+//! a task gets so many operations in a step, and is delayed when it could go on.
 //!
 //! # Invariants
 //!
 //! - In a run without it nothing is asked.
-//! - Whoever is held back goes on when its time is over, or when every main has ended.
-//! - All that a run holds back lasts [`HELD_MAX`] together at most: a run in which everything is late shows nothing but
+//! - Whoever is delayed goes on when its time is over, or when every main has ended.
+//! - All that a run delays lasts [`DELAYS_MAX`] together at most: a run in which everything is late shows nothing but
 //!   timeouts.
-//! - While a task is held back it counts as woken: wake-ups tell it nothing, and it is in no list.
+//! - While a task is delayed it counts as woken: wake-ups tell it nothing, and it is in no list.
 
 use std::cell::Cell;
 use std::ops::Range;
 
 use super::budget::BUDGETS;
-use super::{Executor, Operation, Slot, State, TaskId, WITHHELD, waker};
+use super::{DELAYS, Executor, Operation, State, TaskEntry, TaskId, waker};
 use crate::choices::{Choices, below};
 use crate::net::Nanos;
-use crate::trace::Fact;
+use crate::trace::TraceEvent;
 
 /// How rare it is in a run, as the power of two that is drawn: at one point in 2 to one in 64. A short run needs it often,
-/// in a long one most of what is held back only hides what would have happened.
+/// in a long one most of what is delayed only hides what would have happened.
 const ONE_IN_LOG2: Range<u32> = 1..7;
 
-/// How many of [`WITHHELD`] are for this: up to a second, which is less than most timeouts.
+/// How many of [`DELAYS`] are for this: up to a second, which is less than most timeouts.
 const STRETCHES: u32 = 7;
 
-/// How long a run holds back what it preempts, all stretches together.
-const HELD_MAX: Nanos = 10_000_000_000;
+/// How long a run delays what it preempts, all stretches together.
+const DELAYS_MAX: Nanos = 10_000_000_000;
 
-/// How far a task gets in the step after which it is held back, as indices of [`BUDGETS`]: few operations mostly, because
+/// How far a task gets in the step after which it is delayed, as indices of [`BUDGETS`]: few operations mostly, because
 /// few stand between a wake-up and what is done about it.
 const AFTER: [u32; 8] = [1, 1, 1, 2, 2, 3, 3, 0];
 
-/// What a run holds back.
+/// What a run delays.
 #[derive(Debug)]
-pub(super) struct Holds {
+pub(super) struct Delays {
     one_in: u32,
     /// How long so far, all together.
     held: Cell<Nanos>,
 }
 
-impl Holds {
+impl Delays {
     pub(super) fn draw(choices: &Choices) -> Self {
         let Range { start, end } = ONE_IN_LOG2;
         let log2 = start + below(&mut choices.side_stream("hold"), end - start);
@@ -53,73 +53,73 @@ impl Holds {
 }
 
 impl Executor {
-    /// Draws whether the running or beginning `task` is held back, and for how long; 0: not at all.
-    fn held_for(&self, task: TaskId) -> Nanos {
-        // As for what is withheld: servers listen before the first client's segment arrives, and what is merely slow is no
+    /// Draws whether the running or beginning `task` is delayed, and for how long; 0: not at all.
+    fn delay_after_preemption(&self, task: TaskId) -> Nanos {
+        // As for what is delayed: servers listen before the first client's segment arrives, and what is merely slow is no
         // leak.
-        let Some(Holds { one_in, held }) = &self.holds else { return 0 };
+        let Some(Delays { one_in, held }) = &self.delays else { return 0 };
         if self.now() == 0 || !self.is_fair_game() {
             return 0;
         }
-        let site = self.site(self.lanes.get().hold, task, Operation::new("hold"));
-        let bound = self.withheld_bound().min(STRETCHES);
+        let point = self.point(self.lanes.get().preempted, task, Operation::new("hold"));
+        let bound = self.delay_bound().min(STRETCHES);
         let draw = |rng: &mut _| match bound {
             2.. if below(rng, *one_in) == 0 => {
-                let pick = 1 + below(rng, bound - 1);
-                if held.get() + WITHHELD[pick as usize] <= HELD_MAX { pick } else { 0 }
+                let value = 1 + below(rng, bound - 1);
+                if held.get() + DELAYS[value as usize] <= DELAYS_MAX { value } else { 0 }
             }
             _ => 0,
         };
-        let nanos = WITHHELD[self.choices.borrow_mut().pick(site, bound, draw) as usize];
+        let nanos = DELAYS[self.choices.borrow_mut().choose(point, bound, draw) as usize];
         held.set(held.get() + nanos);
         nanos
     }
 
-    /// Holds the running thread back before an operation, perhaps. Returns whether it was, once it goes on.
-    pub(super) fn hold_thread(&self, task: TaskId, before: Operation) -> bool {
-        let nanos = self.held_for(task);
+    /// Delays the running thread before an operation, perhaps. Returns whether it was, once it goes on.
+    pub(super) fn delay_thread(&self, task: TaskId, before: Operation) -> bool {
+        let nanos = self.delay_after_preemption(task);
         if nanos == 0 {
             return false;
         }
-        self.fact_of(task, Fact::HeldBack { before, nanos });
-        self.hold(task, nanos);
+        self.trace_event_of(task, TraceEvent::DelayedAt { before, nanos });
+        self.delay(task, nanos);
         self.suspend(task);
         true
     }
 
-    /// Plans to hold `task`, whose step begins, back at the end of the step: returns after how many operations the step
+    /// Plans to delay `task`, whose step begins, at the end of the step: returns after how many operations the step
     /// is to end, as an index of [`BUDGETS`], or 0.
-    pub(super) fn plan_to_hold(&self, task: TaskId) -> usize {
-        let nanos = self.held_for(task);
-        self.slots.borrow_mut()[task.index()].held_next = nanos;
+    pub(super) fn plan_delay(&self, task: TaskId) -> usize {
+        let nanos = self.delay_after_preemption(task);
+        self.tasks.borrow_mut()[task.index()].delay_next = nanos;
         if nanos == 0 {
             return 0;
         }
-        let site = self.site(self.lanes.get().hold, task, Operation::new("hold-after"));
+        let point = self.point(self.lanes.get().preempted, task, Operation::new("hold-after"));
         let bound = BUDGETS.len() as u32;
         let draw = |rng: &mut _| AFTER[below(rng, AFTER.len() as u32) as usize];
-        self.choices.borrow_mut().pick(site, bound, draw) as usize
+        self.choices.borrow_mut().choose(point, bound, draw) as usize
     }
 
     /// Withholds `task` from now on; it is parked, or will be at the end of its step.
-    pub(super) fn hold(&self, task: TaskId, nanos: Nanos) {
-        let host = self.slots.borrow()[task.index()].host;
+    pub(super) fn delay(&self, task: TaskId, nanos: Nanos) {
+        let host = self.tasks.borrow()[task.index()].host;
         let timer = self.arm(self.now().saturating_add(nanos), host, waker::late(self.run, task));
-        let slot = &mut self.slots.borrow_mut()[task.index()];
-        slot.withheld_until = Some(timer);
-        slot.woken = true;
+        let entry = &mut self.tasks.borrow_mut()[task.index()];
+        entry.delayed_until = Some(timer);
+        entry.woken = true;
     }
 }
 
-impl Slot {
-    /// Parks it if it was held back in its step: its time has not come.
-    pub(super) fn park_if_held(&mut self) -> bool {
-        let is_held = self.withheld_until.is_some();
-        if is_held {
+impl TaskEntry {
+    /// Parks it if it was delayed in its step: its time has not come.
+    pub(super) fn park_if_delayed(&mut self) -> bool {
+        let is_delayed = self.delayed_until.is_some();
+        if is_delayed {
             self.state = State::Parked;
             self.woken = true;
         }
-        is_held
+        is_delayed
     }
 }
 
@@ -190,14 +190,14 @@ mod tests {
             });
             let (seed, outcome) = found.unwrap_or_else(|| panic!("a seed finds that of {who}"));
             let trace = outcome.trace.render();
-            let said = ["~ is held back before `", "~ could run, but is held back for"];
+            let said = ["~ is delayed before `", "~ could run, but is delayed for"];
             assert!(said.iter().any(|line| trace.contains(line)), "{trace}");
             let again = strictly_again(seed, &outcome, body);
             assert_eq!(again.trace.first_difference(&outcome.trace), None);
         }
     }
 
-    /// Milliseconds and stretches of what is held back in so many runs.
+    /// Milliseconds and stretches of what is delayed in so many runs.
     fn held_back(set_up: fn(&mut Sim)) -> Vec<(f64, f64)> {
         let milliseconds = |word: &str| word.trim_end_matches("ms").parse::<f64>().expect("milliseconds");
         let mut held = Vec::new();
@@ -207,7 +207,7 @@ mod tests {
                 set_up(sim);
             });
             let trace = outcome.trace.render();
-            let lines = trace.lines().filter(|line| line.contains("is held back"));
+            let lines = trace.lines().filter(|line| line.contains("is delayed"));
             held.extend(lines.filter_map(|line| line.rsplit_once(" for ")).map(|(before, long)| {
                 let at = before.split_whitespace().next().expect("a time");
                 (milliseconds(at), milliseconds(long.split_whitespace().next().expect("a stretch")))
@@ -222,12 +222,12 @@ mod tests {
         assert!(held.iter().all(|&(at, _)| at > 0.0), "{held:?}");
         assert!(held.iter().any(|&(_, long)| long >= 1_000.0), "{held:?}");
         let shortly = held_back(|sim| {
-            sim.hold_back_at_most(MS);
+            sim.delay_max(MS);
         });
         assert!(!shortly.is_empty() && shortly.iter().all(|&(_, long)| long <= 1.0), "{shortly:?}");
         let allowed: [fn(&mut Sim); 2] = [
             |sim| {
-                sim.hold_back_at_most(Duration::ZERO);
+                sim.delay_max(Duration::ZERO);
             },
             |sim| {
                 sim.perturb(false);

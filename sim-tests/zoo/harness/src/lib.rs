@@ -1,11 +1,11 @@
 //! The zoo's table: published crates with known bugs, and what it takes to find them.
 //!
 //! Every version of a crate is a workspace of its own with a lock file of its own, so its `main` is a program of its
-//! own. It calls [`show`] with its [`Exhibit`]s, and each becomes one row of the Markdown table on standard output.
+//! own. It calls [`show`] with its [`Entry`]s, and each becomes one row of the Markdown table on standard output.
 //!
 //! # Invariants
 //!
-//! - A bug that no strategy finds, another symptom than the expected one, and a failure of a mended version end the
+//! - A bug that no strategy finds, another symptom than the expected one, and a failure of a fixed version end the
 //!   program with an error: the table cannot be made up.
 //! - Runs follow one another (one worker), so that the CPU time of the process is that of the sweep.
 //!
@@ -35,16 +35,16 @@ pub const STRATEGIES: [Strategy; 5] = [
     Strategy::Swarm,
 ];
 
-/// A bug of a published version, or its absence in the version that mended it.
+/// A bug of a published version, or its absence in the version that fixed it.
 #[derive(Clone, Copy, Debug)]
-pub struct Exhibit {
+pub struct Entry {
     name: &'static str,
     bug: &'static str,
     body: fn(&mut Sim),
     finds: Option<&'static str>,
 }
 
-impl Exhibit {
+impl Entry {
     /// A version that has the bug. `name` names its recordings, `bug` the row of the table, and `symptom` is the part
     /// of a symptom that every strategy must find, see [`Sweep::finds`].
     pub const fn bad(
@@ -56,7 +56,7 @@ impl Exhibit {
         Self { name, bug, body, finds: Some(symptom) }
     }
 
-    /// A version in which the bug is mended: `body` must pass.
+    /// A version in which the bug is fixed: `body` must pass.
     pub const fn fixed(name: &'static str, bug: &'static str, body: fn(&mut Sim)) -> Self {
         Self { name, bug, body, finds: None }
     }
@@ -67,7 +67,7 @@ impl Exhibit {
     }
 
     /// Verifies it quickly, for a test: a bug is found and its recording replayed, and what it shrinks to is returned for
-    /// review (`None` if the environment chose what is run); a body of a mended version passes 100 seeds.
+    /// review (`None` if the environment chose what is run); a body of a fixed version passes 100 seeds.
     ///
     /// # Panics
     ///
@@ -146,8 +146,8 @@ impl Exhibit {
             found.trace().render()
         );
         let (before, after) = (found.before(), found.after());
-        cells.push(format!("{} of {}", before.picks(), before.choices()));
-        cells.push(format!("{} of {}", after.picks(), after.choices()));
+        cells.push(format!("{} of {}", before.nondefault(), before.choices()));
+        cells.push(format!("{} of {}", after.nondefault(), after.choices()));
         Ok(cells)
     }
 
@@ -172,7 +172,7 @@ impl Exhibit {
 ///
 /// Arguments of the program: `--check`, for a line that says whether the bug is found and no measurement, and a part of
 /// the names of the exhibits that are wanted.
-pub fn show(manifest_dir: &str, version: &str, exhibits: &[Exhibit]) -> ExitCode {
+pub fn show(manifest_dir: &str, version: &str, exhibits: &[Entry]) -> ExitCode {
     let (options, names): (Vec<_>, Vec<_>) = std::env::args().skip(1).partition(|word| word.starts_with('-'));
     let only_checks = match options.as_slice() {
         [] => false,
@@ -182,7 +182,7 @@ pub fn show(manifest_dir: &str, version: &str, exhibits: &[Exhibit]) -> ExitCode
             return ExitCode::FAILURE;
         }
     };
-    let is_wanted = |exhibit: &&Exhibit| names.iter().all(|name| exhibit.name.contains(name));
+    let is_wanted = |exhibit: &&Entry| names.iter().all(|name| exhibit.name.contains(name));
     let mut shown = 0;
     for exhibit in exhibits.iter().filter(is_wanted) {
         shown += 1;

@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn every_base_searches_its_own_seeds() {
-        let sweep = || Sweep::new("exhibit::measure", env!("CARGO_MANIFEST_DIR")).workers(1);
+        let sweep = || Sweep::new("harness::measure", env!("CARGO_MANIFEST_DIR")).workers(1);
         let measured = measure(sweep, |sweep| {
             sweep.first_failure(|sim| {
                 let is_found = sim.choose("is found", 4) == 3;
