@@ -150,7 +150,7 @@ mod network {
     }
 
     #[test]
-    fn injecting_at_an_unknown_host_names_it_with_those_that_there_are_and_the_call() {
+    fn a_fault_for_an_unknown_host_is_located() {
         let symptom =
             "panic in client/main: no host of this simulation is called `sevrer`; its hosts: server, client";
         fails("injector", symptom, &[concat!("  at          ", file!(), ":")], |sim| {

@@ -128,7 +128,7 @@ const SIMULATOR: [&str; 2] = ["crates/sim/", "crates/macros/"];
 const MUSEUM: &str = "sim-tests/src/museum/";
 
 #[test]
-fn code_that_is_simulated_reaches_the_world_through_the_runtime_traits_alone() {
+fn simulated_code_uses_only_the_runtime_traits() {
     let words = [
         "std::time::Instant",
         "SystemTime",

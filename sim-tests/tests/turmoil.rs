@@ -353,7 +353,7 @@ mod oracles {
         clippy::disallowed_methods,
         reason = "a task that bypasses the runtime traits is what is tested"
     )]
-    fn a_panic_of_a_task_that_tokio_runs_is_found_with_its_message() {
+    fn a_panic_of_a_tokio_task_is_found() {
         let found = find("a-bare-panic", |sim| {
             sim.client("client", async |host: TurmoilHost| {
                 tokio::spawn(async { panic!("out of cheese") });

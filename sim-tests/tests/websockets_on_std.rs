@@ -123,7 +123,7 @@ fn a_silent_server_ends_in_the_open_timeout() {
 }
 
 #[test]
-fn a_close_code_that_may_not_be_sent_leaves_the_connection_open() {
+fn an_invalid_close_code_keeps_the_connection_open() {
     let (server, peer) = start_peer(PeerScript::Echo);
     let settings = Settings::new(Version::V14_2);
     let connection = Connection::connect(&Std, server, settings).expect("the peer answers");

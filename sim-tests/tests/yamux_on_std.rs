@@ -133,7 +133,7 @@ fn upstream_a_writer_waits_for_the_close_timeout() {
 }
 
 #[test]
-fn a_writer_is_never_kept_waiting_by_a_server_that_drains_or_stops_it() {
+fn draining_or_stopping_servers_never_block_the_writer() {
     let drained = write_to(Config::new(Version::Upstream), Workload::REPORTED, PeerScript::DrainsThenCloses);
     assert_eq!((drained.written, drained.end), (10, Ok(())));
     let stopped = write_to(Config::new(Version::StopsSending), Workload::REPORTED, PeerScript::Closes);

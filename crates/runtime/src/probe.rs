@@ -190,9 +190,9 @@ mod tests {
     }
 
     #[test]
-    fn a_point_is_called_by_the_path_of_its_function() {
+    fn a_point_has_the_path_of_its_function() {
         fn here() {}
-        let path = "wavetank_runtime::probe::tests::a_point_is_called_by_the_path_of_its_function";
+        let path = "wavetank_runtime::probe::tests::a_point_has_the_path_of_its_function";
         assert_eq!(path_around(&here), path);
     }
 }

@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn lenient_replay_keeps_each_points_values_when_others_vanish() {
+    fn lenient_replay_keeps_the_values_of_remaining_points() {
         let mut first = Choices::seeded(7);
         let lane = first.lane("schedule");
         let (a, b) = (first.point(lane, "a x"), first.point(lane, "b x"));

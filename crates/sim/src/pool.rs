@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_of_the_simulator_itself_is_reported_as_such() {
+    fn a_panic_of_the_simulator_is_a_crash() {
         let ran = pool(1).run(&Toy::runner(|_| panic!("a bug of the simulator")), Job::Seed(1), PATIENCE);
         let Ran::Crashed { message } = ran else { panic!("crashed: {ran:?}") };
         assert!(message.contains("a bug of the simulator"), "{message}");

@@ -93,7 +93,7 @@ mod a_message_in_flight_when_the_timer_closes {
         finds = "panic in server/app: exception in ASGI application, handling connection_init: RuntimeError",
         base_seed = 0x89b960150e798984
     )]
-    fn reaches_on_connect_on_a_closed_socket_in_the_first_fix(sim: &mut Sim) {
+    fn reaches_on_connect_in_the_first_fix(sim: &mut Sim) {
         ariadne(sim, Version::V0_26_1, PeerScript::Initialises, is_acknowledged_or_timed_out);
     }
 
@@ -102,7 +102,7 @@ mod a_message_in_flight_when_the_timer_closes {
         finds = "panic in server/app: exception in ASGI application, handling ping: RuntimeError",
         base_seed = 0x382436773edf054e
     )]
-    fn is_a_ping_that_cannot_be_answered_in_the_first_fix(sim: &mut Sim) {
+    fn is_an_unanswerable_ping_in_the_first_fix(sim: &mut Sim) {
         ariadne(sim, Version::V0_26_1, PeerScript::Pings, is_timed_out);
     }
 
@@ -116,8 +116,8 @@ mod a_message_in_flight_when_the_timer_closes {
         ariadne(sim, Version::Fixed, PeerScript::Initialises, is_acknowledged_or_timed_out);
     }
 
-    #[wavetank::test(seeds = 5_000)]
-    fn is_dropped_in_the_fixed_version_if_it_is_a_ping(sim: &mut Sim) {
+    #[wavetank::test(seeds = 5_000, base_seed = 0xa6cd37612bfe7ff6)]
+    fn is_a_dropped_ping_in_the_fixed_version(sim: &mut Sim) {
         ariadne(sim, Version::Fixed, PeerScript::Pings, is_timed_out);
     }
 
@@ -127,7 +127,7 @@ mod a_message_in_flight_when_the_timer_closes {
         reaches = "the timer closes the connection",
         base_seed = 0x9e9392f9a5c0fe2a
     )]
-    fn is_no_error_of_the_fixed_version_if_the_connection_is_reset_either(sim: &mut Sim) {
+    fn survives_resets_in_the_fixed_version(sim: &mut Sim) {
         let resets = Faults::none().resets().begin_max(Duration::from_secs(1));
         ariadne_with(sim, resets, Version::Fixed, PeerScript::Initialises, |_| true);
     }

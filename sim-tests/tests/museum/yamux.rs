@@ -68,13 +68,13 @@ mod the_reported_program {
         yamux(sim, Version::Upstream, Workload::REPORTED, PeerScript::DrainsThenCloses, is_read_to_the_end);
     }
 
-    #[wavetank::test(seeds = 1000)]
-    fn is_told_to_stop_by_the_second_remedy(sim: &mut Sim) {
+    #[wavetank::test(seeds = 1000, base_seed = 0x86035278aa98fcc8)]
+    fn is_stopped_by_the_second_remedy(sim: &mut Sim) {
         reported(sim, Version::StopsSending, PeerScript::Closes);
     }
 
-    #[wavetank::test(seeds = 20)]
-    fn is_set_free_by_the_original_after_five_minutes(sim: &mut Sim) {
+    #[wavetank::test(seeds = 20, base_seed = 0xfd810d8cdef4ec19)]
+    fn is_released_by_the_original_after_five_minutes(sim: &mut Sim) {
         yamux(sim, Version::Upstream, Workload::REPORTED, PeerScript::Closes, |outcome| {
             let five_minutes = Duration::from_secs(300);
             let late = outcome.elapsed >= five_minutes && outcome.elapsed < five_minutes + PATIENCE;
@@ -106,13 +106,17 @@ mod a_writer_and_a_reader_that_stops {
         some(sim, Version::Upstream, PeerScript::Closes);
     }
 
-    #[wavetank::test(seeds = 1000)]
-    fn get_on_if_the_reader_reads_to_the_end_before_it_closes(sim: &mut Sim) {
+    #[wavetank::test(seeds = 1000, base_seed = 0x89dbf6624df3d931)]
+    fn get_on_if_the_reader_drains_before_closing(sim: &mut Sim) {
         some(sim, Version::Upstream, PeerScript::DrainsThenCloses);
     }
 
-    #[wavetank::test(seeds = 1000, finds = "stall: client/main waits for a notification on `credit granted`")]
-    fn stall_in_the_first_remedy_if_the_window_was_used_up_before_the_close(sim: &mut Sim) {
+    #[wavetank::test(
+        seeds = 1000,
+        finds = "stall: client/main waits for a notification on `credit granted`",
+        base_seed = 0x155985f591b4c343
+    )]
+    fn stall_in_the_first_remedy_once_windows_fill(sim: &mut Sim) {
         some(sim, Version::AnswersData, PeerScript::Closes);
     }
 

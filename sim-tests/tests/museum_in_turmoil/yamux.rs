@@ -57,13 +57,17 @@ mod a_writer_and_a_reader_that_stops {
         yamux(sim, Version::Upstream, PeerScript::Closes);
     }
 
-    #[wavetank::test(seeds = 500)]
-    fn get_on_if_the_reader_reads_to_the_end_before_it_closes(sim: &mut TurmoilSim) {
+    #[wavetank::test(seeds = 500, base_seed = 0xa0f3159763b7281a)]
+    fn get_on_if_the_reader_drains_before_closing(sim: &mut TurmoilSim) {
         yamux(sim, Version::Upstream, PeerScript::DrainsThenCloses);
     }
 
-    #[wavetank::test(seeds = 500, finds = "stall: client/main waits for a notification on `credit granted`")]
-    fn stall_in_the_first_remedy_if_the_window_was_used_up_before_the_close(sim: &mut TurmoilSim) {
+    #[wavetank::test(
+        seeds = 500,
+        finds = "stall: client/main waits for a notification on `credit granted`",
+        base_seed = 0xe66178fd453f87d0
+    )]
+    fn stall_in_the_first_remedy_once_windows_fill(sim: &mut TurmoilSim) {
         yamux(sim, Version::AnswersData, PeerScript::Closes);
     }
 

@@ -16,7 +16,7 @@ fn errors_of_turmoils_sockets_name_the_address() {
 }
 
 #[test]
-fn a_refused_connect_stands_in_the_trace_and_says_so() {
+fn a_refused_connect_is_in_the_trace() {
     let found = find("refused-by-the-runtime", |sim| {
         idle_host(sim, "server");
         sim.client_thread("client", |host: TurmoilHost| {

@@ -163,7 +163,7 @@ fn crashing_with_another_hosts_socket_is_allowed(sim: &mut TurmoilSim) {
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "a task that bypasses the runtime traits is what is tested")]
-fn a_socket_of_the_runtime_traits_in_a_task_that_tokio_runs_is_refused_in_words() {
+fn a_socket_in_a_tokio_task_is_refused() {
     let found = find("a-bare-task", |sim| {
         sim.client("client", async |host: TurmoilHost| {
             let socket = Datagrams::bind_udp(&host, WILDCARD, SocketOptions::new()).await?;

@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timer_of_the_simulator_is_nobodys_leak_and_delays_no_deadlock_for_ever() {
+    fn perturbation_timers_neither_leak_nor_hide_deadlocks() {
         for seed in 0..200 {
             let stuck =
                 seeded(seed, |sim| sim.client("client", async |_| std::future::pending::<()>().await));

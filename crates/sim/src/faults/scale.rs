@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_grow_with_their_value_and_stay_below_the_bound() {
+    fn times_grow_with_the_value_and_are_bounded() {
         for shortest in [50_000, 1_000_000] {
             let scale = Scale::from(shortest);
             for max in

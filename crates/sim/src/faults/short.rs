@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_higher_value_is_never_longer_and_the_default_one_is_everything() {
+    fn higher_values_never_lengthen_a_short_transfer() {
         for could in 2..100 {
             let lengths = lengths(could);
             assert_eq!((lengths[0], lengths[5]), (could, 1));

@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lenient_replay_of_the_form_values_what_the_run_picked() {
+    fn the_inline_form_replays_the_same_values() {
         let word = write(42, 0xbeef, &log());
         let inline = parse(&word).expect("reads back");
         assert_eq!((inline.seed, inline.symptom_hash), (42, 0xbeef));

@@ -85,7 +85,7 @@ fn dropping_a_waker_may_close_a_socket() {
 }
 
 #[test]
-fn a_waker_that_panics_fails_the_run_and_not_the_simulator() {
+fn a_panicking_waker_fails_the_run() {
     struct Panics;
     impl Wake for Panics {
         fn wake(self: Arc<Self>) {
@@ -289,7 +289,7 @@ fn a_locking_formatter_loses_no_events() {
 }
 
 #[test]
-fn a_task_beside_the_runtime_traits_runs_at_the_nanosecond_that_wakes_it() {
+fn a_bare_tokio_task_wakes_at_its_nanosecond() {
     let outcome = seeded(1, |sim| {
         sim.perturb(false);
         sim.client("host", async |host: Host| {

@@ -69,7 +69,7 @@ fn lost_update(sim: &mut Sim) {
 }
 
 #[test]
-fn a_lost_update_between_two_locks_is_found_and_the_default_schedule_does_not_show_it() {
+fn only_some_schedules_show_a_lost_update() {
     let failure = first_failure(lost_update);
     assert!(symptom(&failure).contains("an update was lost"), "{}", symptom(&failure));
     let fifo = seeded(1, |sim| {
@@ -116,7 +116,7 @@ fn a_deadlock_names_its_waiters_and_holders() {
 }
 
 #[test]
-fn runtime_timers_wake_at_their_nanosecond_and_idle_time_is_skipped() {
+fn runtime_timers_are_exact_and_skip_idle_time() {
     let outcome = seeded(1, |sim| {
         sim.perturb(false);
         sim.client("host", async |host| {
@@ -131,7 +131,7 @@ fn runtime_timers_wake_at_their_nanosecond_and_idle_time_is_skipped() {
 }
 
 #[test]
-fn tokio_timers_fire_in_step_with_the_runtimes_on_whole_milliseconds() {
+fn tokio_timers_fire_on_whole_milliseconds() {
     let outcome = seeded(1, |sim| {
         sim.perturb(false);
         sim.client("host", async |host: Host| {
@@ -194,7 +194,7 @@ fn reading_a_clock_does_not_hide_a_deadlock() {
 }
 
 #[test]
-fn the_coop_trick_preempts_tokio_channels_and_the_default_choice_does_not() {
+fn perturbation_preempts_tokio_channels() {
     fn polls_of_a_hundred_receives(sim: &mut Sim, polls: &Arc<AtomicUsize>) {
         let polls = polls.clone();
         sim.client("host", async move |_| {

@@ -59,7 +59,7 @@ fn expect(shrunk: &Shrunk, expected: &[(&str, usize, u32)]) {
 }
 
 #[test]
-fn a_failure_without_values_shrinks_to_none_in_one_run() {
+fn a_failure_of_defaults_shrinks_in_one_run() {
     let shrunk = shrunk_within(
         |ask| {
             (0..50).for_each(|_| _ = ask("schedule", "a yield", 9));
@@ -72,7 +72,7 @@ fn a_failure_without_values_shrinks_to_none_in_one_run() {
 }
 
 #[test]
-fn noise_of_300_values_vanishes_from_a_failure_of_two() {
+fn shrinking_removes_300_irrelevant_values() {
     let shrunk = shrunk_within(
         |ask| {
             let mut seen = (false, false);
@@ -139,7 +139,7 @@ fn a_failure_without_faults_is_preferred() {
 }
 
 #[test]
-fn a_run_that_goes_on_without_the_value_still_counts_as_smaller() {
+fn a_longer_run_without_the_fault_is_smaller() {
     let shrunk = shrunk_within(
         |ask| {
             // A fault cuts the run short; without it there is more to choose.
@@ -154,7 +154,7 @@ fn a_run_that_goes_on_without_the_value_still_counts_as_smaller() {
 }
 
 #[test]
-fn a_late_value_moves_to_the_first_question_that_fails() {
+fn late_faults_move_to_the_first_failing_choice() {
     let shrunk =
         shrunk_within(|ask| (0..60).any(|turn| turn >= 5 && ask("faults", "a break", 20) == 7), limits());
     expect(&shrunk, &[("a break", 0, 7)]);

@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn every_perturbation_of_the_simulator_happens_here_too_and_none_loses_anything() {
+    fn perturbations_in_turmoil_lose_nothing() {
         let mut seen = BTreeSet::new();
         for seed in 0..200 {
             let outcome = simulate(&asks_and_is_answered, &Plan::Seed(seed), &Arc::default());

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_panic_in_a_thread_fails_the_run_and_its_destructors_may_use_the_runtime_traits() {
+fn a_panicking_threads_destructors_may_use_the_runtime() {
     struct LocksInDrop(Arc<Mutex<Host, ()>>, Host);
     impl Drop for LocksInDrop {
         fn drop(&mut self) {
