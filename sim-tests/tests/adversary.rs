@@ -237,14 +237,14 @@ mod how_long_delays_last {
         Runtime::now(&host) - start - Duration::from_millis(10)
     }
 
-    #[wavetank::test(seeds = 1000, reaches = "delayed for seconds")]
+    #[wavetank::test(seeds = 1000, reaches = "delayed for seconds", base_seed = 0x67e3ecbe5c325668)]
     fn is_seconds_by_default(sim: &mut Sim) {
         sim.client("client", async |host| {
             wavetank::sometimes!(lateness(host).await > Duration::from_secs(2), "delayed for seconds");
         });
     }
 
-    #[wavetank::test(seeds = 1000, reaches = "delayed for a millisecond")]
+    #[wavetank::test(seeds = 1000, reaches = "delayed for a millisecond", base_seed = 0x0e15f0f38886c379)]
     fn is_what_the_test_says(sim: &mut Sim) {
         sim.delay_max(Duration::from_millis(1));
         sim.client("client", async |host| {

@@ -79,7 +79,7 @@ mod the_timer_of_a_silent_client {
         ariadne(sim, Version::V0_26_1, PeerScript::IsSilent, is_timed_out);
     }
 
-    #[wavetank::test(seeds = 10_000)]
+    #[wavetank::test(seeds = 10_000, base_seed = 0xe2152f660abd908e)]
     fn says_4408_in_the_fixed_version(sim: &mut Sim) {
         ariadne(sim, Version::Fixed, PeerScript::IsSilent, is_timed_out);
     }
