@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 #[path = "tidy/scenarios.rs"]
 mod scenarios;
+#[path = "tidy/words.rs"]
+mod words;
 
 /// A source file: its path below the workspace's root, with `/`, and its text.
 struct Source {
@@ -207,10 +209,10 @@ fn doc_examples(text: &str) -> Vec<Vec<String>> {
 }
 
 #[test]
-fn the_readme_shows_turmoils_examples_as_a_diff() {
+fn the_page_on_turmoil_shows_tested_examples() {
     let docs = fs::read_to_string(root().join("crates/sim/src/turmoil.rs")).expect("text");
-    let readme = fs::read_to_string(root().join("README.md")).expect("text");
-    let diff = readme.split("```diff\n").nth(1).expect("a diff").split("```").next().expect("its end");
+    let page = fs::read_to_string(root().join("crates/sim/docs/turmoil.md")).expect("text");
+    let diff = page.split("```diff\n").nth(1).expect("a diff").split("```").next().expect("its end");
     let side = |mark: char| -> Vec<String> {
         let of_side = diff.lines().filter(|line| line.starts_with([' ', mark]));
         of_side.map(|line| line[1..].to_owned()).collect()
@@ -218,9 +220,20 @@ fn the_readme_shows_turmoils_examples_as_a_diff() {
     assert_eq!(doc_examples(&docs), [side('-'), side('+')], "before and after");
 }
 
+/// The bodies of the README's two tests, as `sim-tests/tests/readme.rs` runs them.
 #[test]
-fn the_readme_has_the_table_of_settings() {
+fn the_readme_shows_tested_code() {
+    let tests = fs::read_to_string(root().join("sim-tests/tests/readme.rs")).expect("text");
     let readme = fs::read_to_string(root().join("README.md")).expect("text");
-    let settings = fs::read_to_string(root().join("crates/sim/src/settings.md")).expect("text");
-    assert!(readme.contains(&settings), "word by word");
+    let bodies: Vec<String> = tests
+        .split("(sim: &mut Sim) {\n")
+        .skip(1)
+        .map(|rest| rest.split("\n    }\n").next().expect("its end"))
+        .map(|body| body.lines().map(|line| line.strip_prefix("    ").unwrap_or(line)).collect::<Vec<_>>())
+        .map(|lines| lines.join("\n"))
+        .collect();
+    assert_eq!(bodies.len(), 2, "one with tasks, one with threads");
+    for body in bodies {
+        assert!(readme.contains(&body), "the README shows:\n{body}");
+    }
 }

@@ -77,3 +77,8 @@ pub use std_threads::Std;
 pub use sync::{Condvar, Mutex, WaitOutcome};
 pub use threads::{BlockingListener, BlockingStream, ThreadHandle, Threads};
 pub use tokio_runtime::Tokio;
+
+/// The README's code is compiled with the doc tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

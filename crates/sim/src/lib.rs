@@ -89,6 +89,33 @@ pub use wavetank_macros::test;
 pub use wavetank_runtime as runtime;
 pub use wavetank_runtime::{always, buggify, sometimes};
 
+/// Returns `value` as a success, with an error type that takes any error: the last line of a main that uses `?`.
+///
+/// A closure that ends with a bare `Ok(())` does not say which error it returns, so it does not compile.
+///
+/// # Example
+///
+/// ```
+/// #[wavetank::test]
+/// fn client_resolves_server(sim: &mut wavetank::Sim) {
+///     use wavetank::runtime::Runtime;
+///
+///     sim.server("server", async |_| {});
+///     sim.client("client", async |host| {
+///         host.resolve("server", 80).await?;
+///         wavetank::Ok(())
+///     });
+/// }
+/// ```
+///
+/// # Errors
+///
+/// None: the result is always `Ok`.
+#[expect(non_snake_case, reason = "it stands for the variant")]
+pub fn Ok<T>(value: T) -> Result<T, Box<dyn std::error::Error + Send + Sync>> {
+    Result::Ok(value)
+}
+
 /// What the expansion of [`macro@test`] names. No part of the interface.
 #[doc(hidden)]
 pub mod __private {
