@@ -124,7 +124,7 @@ mod a_message_in_flight_when_the_timer_closes {
         seeds = 2_000,
         reaches = "the init is acknowledged",
         reaches = "the timer closes the connection",
-        base_seed = 0xb5a9c55fbe9f72e5
+        base_seed = 0x9e9392f9a5c0fe2a
     )]
     fn survives_resets_in_the_fixed_version(sim: &mut Sim) {
         let resets = Faults::none().resets().begin_max(Duration::from_secs(1));
