@@ -109,7 +109,8 @@ mod a_message_in_flight_when_the_timer_closes {
     #[wavetank::test(
         seeds = 5_000,
         reaches = "the init is acknowledged",
-        reaches = "the timer closes the connection"
+        reaches = "the timer closes the connection",
+        base_seed = 0x1c7cb78c2bdfc4ae
     )]
     fn is_dropped_in_the_fixed_version(sim: &mut Sim) {
         ariadne(sim, Version::Fixed, PeerScript::Initialises, is_acknowledged_or_timed_out);
