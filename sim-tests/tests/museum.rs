@@ -73,13 +73,21 @@ mod recv_while_another_thread_closes {
         on_an_interrupted_network(sim, Version::V13_0_1);
     }
 
-    #[wavetank::test(seeds = 1000, reaches = "the connection ends as it should")]
-    fn is_fixed_when_the_peer_is_silent(sim: &mut Sim) {
+    #[wavetank::test(
+        seeds = 1000,
+        reaches = "the connection ends as it should",
+        base_seed = 0x7781a6b705680857
+    )]
+    fn is_fixed_with_a_silent_peer(sim: &mut Sim) {
         beside_a_silent_peer(sim, Version::V14_2);
     }
 
-    #[wavetank::test(seeds = 1000, reaches = "the connection ends as it should")]
-    fn is_fixed_when_the_network_is_interrupted(sim: &mut Sim) {
+    #[wavetank::test(
+        seeds = 1000,
+        reaches = "the connection ends as it should",
+        base_seed = 0xa732821d9b1da15e
+    )]
+    fn is_fixed_on_an_interrupted_network(sim: &mut Sim) {
         on_an_interrupted_network(sim, Version::V14_2);
     }
 }

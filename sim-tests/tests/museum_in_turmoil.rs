@@ -81,13 +81,13 @@ fn recv_reads_unpublished_state_on_an_interrupted_network(sim: &mut TurmoilSim) 
     on_an_interrupted_network(sim, Version::V13_0_1);
 }
 
-#[wavetank::test(seeds = 1000, reaches = "the connection ends as it should")]
-fn recv_is_fixed_when_the_peer_is_silent(sim: &mut TurmoilSim) {
+#[wavetank::test(seeds = 1000, reaches = "the connection ends as it should", base_seed = 0xc9cd4ea20a558d68)]
+fn recv_is_fixed_with_a_silent_peer(sim: &mut TurmoilSim) {
     websockets(sim, TurmoilFaults::none(), Version::V14_2, silent_peer, recv_while_closing);
 }
 
-#[wavetank::test(seeds = 1000, reaches = "the connection ends as it should")]
-fn recv_is_fixed_when_the_network_is_interrupted(sim: &mut TurmoilSim) {
+#[wavetank::test(seeds = 1000, reaches = "the connection ends as it should", base_seed = 0x8d5727d6c0afbd3d)]
+fn recv_is_fixed_on_an_interrupted_network(sim: &mut TurmoilSim) {
     on_an_interrupted_network(sim, Version::V14_2);
 }
 

@@ -170,16 +170,16 @@ fn any_faults(sim: &mut Sim) {
     sim.stall_after(Duration::from_secs(300)).time_limit(Duration::from_secs(1000));
 }
 
-#[wavetank::test(seeds = 1500)]
-fn stubborn_tasks_get_every_answer_under_any_faults(sim: &mut Sim) {
+#[wavetank::test(seeds = 1500, base_seed = 0xa12bb260dfb23be4)]
+fn stubborn_tasks_get_every_answer(sim: &mut Sim) {
     any_faults(sim);
     sim.server("server", echo);
     sim.client("client", stubborn);
     sim.client("other", stubborn);
 }
 
-#[wavetank::test(seeds = 1500)]
-fn stubborn_threads_get_every_answer_under_any_faults(sim: &mut Sim) {
+#[wavetank::test(seeds = 1500, base_seed = 0x7064e0dab4d18287)]
+fn stubborn_threads_get_every_answer(sim: &mut Sim) {
     any_faults(sim);
     sim.server_thread("server", echo_thread);
     sim.client_thread("client", stubborn_thread);

@@ -79,7 +79,7 @@ mod the_timer_of_a_silent_client {
         ariadne(sim, Version::V0_26_1, PeerScript::IsSilent, is_timed_out);
     }
 
-    #[wavetank::test(seeds = 10_000)]
+    #[wavetank::test(seeds = 10_000, base_seed = 0xe2152f660abd908e)]
     fn says_4408_in_the_fixed_version(sim: &mut Sim) {
         ariadne(sim, Version::Fixed, PeerScript::IsSilent, is_timed_out);
     }
@@ -109,13 +109,14 @@ mod a_message_in_flight_when_the_timer_closes {
     #[wavetank::test(
         seeds = 5_000,
         reaches = "the init is acknowledged",
-        reaches = "the timer closes the connection"
+        reaches = "the timer closes the connection",
+        base_seed = 0x1c7cb78c2bdfc4ae
     )]
     fn is_dropped_in_the_fixed_version(sim: &mut Sim) {
         ariadne(sim, Version::Fixed, PeerScript::Initialises, is_acknowledged_or_timed_out);
     }
 
-    #[wavetank::test(seeds = 5_000, base_seed = 0xbe8573ea9f1a2b15)]
+    #[wavetank::test(seeds = 5_000, base_seed = 0xa6cd37612bfe7ff6)]
     fn is_a_dropped_ping_in_the_fixed_version(sim: &mut Sim) {
         ariadne(sim, Version::Fixed, PeerScript::Pings, is_timed_out);
     }
@@ -124,7 +125,7 @@ mod a_message_in_flight_when_the_timer_closes {
         seeds = 2_000,
         reaches = "the init is acknowledged",
         reaches = "the timer closes the connection",
-        base_seed = 0xb5a9c55fbe9f72e5
+        base_seed = 0x9e9392f9a5c0fe2a
     )]
     fn survives_resets_in_the_fixed_version(sim: &mut Sim) {
         let resets = Faults::none().resets().begin_max(Duration::from_secs(1));

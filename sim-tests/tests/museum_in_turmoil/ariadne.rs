@@ -64,7 +64,7 @@ mod the_timer_of_a_silent_client {
         ariadne(sim, Version::V0_26_1, PeerScript::IsSilent, is_timed_out);
     }
 
-    #[wavetank::test(seeds = 2_000)]
+    #[wavetank::test(seeds = 2_000, base_seed = 0x8d365c33cac910c3)]
     fn says_4408_in_the_fixed_version(sim: &mut TurmoilSim) {
         ariadne(sim, Version::Fixed, PeerScript::IsSilent, is_timed_out);
     }
@@ -91,12 +91,12 @@ mod a_message_in_flight_when_the_timer_closes {
         ariadne(sim, Version::V0_26_1, PeerScript::Pings, is_timed_out);
     }
 
-    #[wavetank::test(seeds = 2_000)]
+    #[wavetank::test(seeds = 2_000, base_seed = 0x2176737b891663e3)]
     fn is_dropped_in_the_fixed_version(sim: &mut TurmoilSim) {
         ariadne(sim, Version::Fixed, PeerScript::Initialises, is_acknowledged_or_timed_out);
     }
 
-    #[wavetank::test(seeds = 2_000, base_seed = 0xb05c85945a6fcdce)]
+    #[wavetank::test(seeds = 2_000, base_seed = 0x26b7a54caf606347)]
     fn is_a_dropped_ping_in_the_fixed_version(sim: &mut TurmoilSim) {
         ariadne(sim, Version::Fixed, PeerScript::Pings, is_timed_out);
     }
