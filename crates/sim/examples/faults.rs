@@ -1,7 +1,8 @@
 //! A fault in the network: a client sends a payment again when its answer is late, and the server takes it twice.
 //!
 //! ```console
-//! $ cargo test -p wavetank --example faults -- --nocapture
+//! $ cargo run -p wavetank --example faults    # shows the failure
+//! $ cargo test -p wavetank --example faults   # a test that expects it
 //! ```
 //!
 //! Without faults every seed passes. A partition that ends in time, or a reset after the payment arrived, shows the bug.
@@ -42,9 +43,7 @@ async fn pay(host: &Host) -> std::io::Result<()> {
     stream.read_u8().await.map(|_| ())
 }
 
-/// Remove `finds` to see the failure as `cargo test` reports it.
-#[wavetank::test(seeds = 200, finds = "the payment was taken twice")]
-fn a_payment_is_taken_once(sim: &mut Sim) {
+fn impatient_payment(sim: &mut Sim) {
     let payments = Arc::new(AtomicU32::new(0));
     let taken = payments.clone();
     sim.faults(Faults::all().begin_max(Duration::from_secs(1)).until(Duration::from_secs(10)));
@@ -56,6 +55,12 @@ fn a_payment_is_taken_once(sim: &mut Sim) {
     });
 }
 
+/// In a test of your own leave `finds` out: then the failure is printed and the test fails.
+#[wavetank::test(seeds = 200, finds = "the payment was taken twice")]
+fn a_payment_is_taken_once(sim: &mut Sim) {
+    impatient_payment(sim);
+}
+
 fn main() {
-    println!("This example is a test: cargo test -p wavetank --example faults -- --nocapture");
+    wavetank::Sweep::new("faults", std::env::temp_dir()).run(impatient_payment);
 }

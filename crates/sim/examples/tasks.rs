@@ -1,7 +1,8 @@
 //! A race between two tasks: an echo server keeps the message of every connection in one shared place.
 //!
 //! ```console
-//! $ cargo test -p wavetank --example tasks -- --nocapture
+//! $ cargo run -p wavetank --example tasks    # shows the failure
+//! $ cargo test -p wavetank --example tasks   # a test that expects it
 //! ```
 //!
 //! One connection may store its message while the other waits for the permit. Tokio's semaphore is ready here, so the
@@ -45,14 +46,18 @@ async fn ask(host: Host, messages: std::ops::Range<u8>) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Remove `finds` to see the failure as `cargo test` reports it.
-#[wavetank::test(finds = "the message of another connection")]
-fn each_client_gets_its_own_message(sim: &mut Sim) {
+fn race_between_connections(sim: &mut Sim) {
     sim.server("server", serve);
     sim.client("one", async |host| ask(host, 0..100).await);
     sim.client("two", async |host| ask(host, 100..200).await);
 }
 
+/// In a test of your own leave `finds` out: then the failure is printed and the test fails.
+#[wavetank::test(finds = "the message of another connection")]
+fn each_client_gets_its_own_message(sim: &mut Sim) {
+    race_between_connections(sim);
+}
+
 fn main() {
-    println!("This example is a test: cargo test -p wavetank --example tasks -- --nocapture");
+    wavetank::Sweep::new("tasks", std::env::temp_dir()).run(race_between_connections);
 }

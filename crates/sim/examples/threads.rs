@@ -1,7 +1,8 @@
 //! A deadlock between two threads: transfers lock their two accounts in the order in which they are given.
 //!
 //! ```console
-//! $ cargo test -p wavetank --example threads -- --nocapture
+//! $ cargo run -p wavetank --example threads    # shows the failure
+//! $ cargo test -p wavetank --example threads   # a test that expects it
 //! ```
 //!
 //! The report names both threads, the lock that each holds and the lock that each waits for.
@@ -20,9 +21,7 @@ fn transfer(from: &Account, to: &Account, amount: u64) {
     *to += amount;
 }
 
-/// Remove `finds` to see the failure as `cargo test` reports it.
-#[wavetank::test(finds = "deadlock")]
-fn transfers_in_both_directions_end(sim: &mut Sim) {
+fn opposite_transfers(sim: &mut Sim) {
     sim.client_thread("bank", |host| {
         let alice = Arc::new(Account::new(&host, "alice", 100));
         let bob = Arc::new(Account::new(&host, "bob", 100));
@@ -37,6 +36,12 @@ fn transfers_in_both_directions_end(sim: &mut Sim) {
     });
 }
 
+/// In a test of your own leave `finds` out: then the failure is printed and the test fails.
+#[wavetank::test(finds = "deadlock")]
+fn transfers_in_both_directions_end(sim: &mut Sim) {
+    opposite_transfers(sim);
+}
+
 fn main() {
-    println!("This example is a test: cargo test -p wavetank --example threads -- --nocapture");
+    wavetank::Sweep::new("threads", std::env::temp_dir()).run(opposite_transfers);
 }
