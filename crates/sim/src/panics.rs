@@ -35,6 +35,7 @@ struct LastPanic {
 /// The message and place of the panic that ended `f`.
 pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T, String> {
     static INSTALL: Once = Once::new();
+    crate::last_words::install();
     INSTALL.call_once(|| {
         let outer = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
@@ -44,11 +45,13 @@ pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T, String> {
     IS_RUN_THREAD.set(true);
     let result = panic::catch_unwind(AssertUnwindSafe(f));
     IS_RUN_THREAD.set(false);
+    crate::last_words::clear();
     result.map_err(|payload| LAST_PANIC.take().map_or_else(|| message_of(&*payload), |last| last.whole))
 }
 
 /// Says which run this OS thread does, in lines for its last words.
 pub(crate) fn name_run(name: String) {
+    crate::last_words::set_name(&name);
     RUN_NAME.set(name);
 }
 
@@ -129,6 +132,7 @@ pub(crate) fn take_place() -> Option<String> {
 
 /// Prints a last word before the process ends.
 pub(crate) fn complain(message: &str) {
+    crate::last_words::said();
     eprintln!("{}", crate::plain::lines(message));
 }
 
