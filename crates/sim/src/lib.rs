@@ -19,6 +19,7 @@ mod faults;
 pub mod host;
 mod interpose;
 mod interrupt;
+mod last_words;
 mod net;
 mod panics;
 mod plain;
@@ -127,3 +128,18 @@ pub mod __private {
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 mod readme {}
+
+/// Calls `f`, in which code under test may open real sockets, look up real names and start OS threads.
+///
+/// Everywhere else in a run those fail the test, because what is real cannot be replayed. Whoever uses this answers for
+/// the same results in every run of a seed; what `f` starts must not touch the simulation.
+///
+/// # Example: an address of this machine
+///
+/// ```
+/// let any = wavetank::unsimulated(|| std::net::UdpSocket::bind("127.0.0.1:0"));
+/// # drop(any);
+/// ```
+pub fn unsimulated<T>(f: impl FnOnce() -> T) -> T {
+    interpose::unsimulated(f)
+}

@@ -11,6 +11,7 @@ mod tests;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::fmt;
 
 use wavetank_runtime::probe::{self, BuggifyPoint, Hooks};
 
@@ -91,13 +92,13 @@ fn is_simulating() -> bool {
     context::current().is_some_and(|run| !run.executor.is_tearing_down())
 }
 
-fn broken(what: &'static str, place: &'static str) {
+fn broken(what: fmt::Arguments<'_>, place: &'static str) {
     let Some(run) = context::current() else { return };
     let executor = &run.executor;
     if run.probes.broken_at.get().is_none() {
         run.probes.broken_at.set(Some(place));
     }
-    executor.trace_event(TraceEvent::Broken(what));
+    executor.trace_event(TraceEvent::Broken(what.to_string().into()));
     executor.fail(Symptom::new(SymptomKind::Invariant, format!("{}: {what}", run.who_runs())));
     // A thread stops here; a task can only be stopped between polls.
     executor.scheduling_point(Operation::new("always"));

@@ -12,6 +12,7 @@ mod hosts;
 mod link;
 mod makers;
 pub(crate) mod oracle;
+mod real;
 mod refusals;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -95,6 +96,7 @@ pub(crate) struct Run {
     /// Names of what tasks wait for outside of the simulator's network.
     labels: RefCell<Vec<Arc<str>>>,
     foreign: Foreign,
+    os_threads: real::OsThreads,
     makers: Makers,
     pub(crate) refusals: Refusals,
     config: Config,
@@ -112,6 +114,7 @@ pub(crate) fn run(body: &Body, plan: &Plan<'_>, progress: &Arc<Progress>) -> Out
         Plan::Replay { seed, log, mode } => Choices::replayed(seed, log, mode),
     };
     Probes::install();
+    interpose::on_real(real::asked_for);
     let _interposed = interpose::enter(choices.side_stream("libc"));
     let number = context::next_run_number();
     let mut sim = Sim::new(choices);
@@ -244,6 +247,7 @@ impl Run {
             woken: Cell::default(),
             labels: RefCell::default(),
             foreign: Foreign::default(),
+            os_threads: real::OsThreads::default(),
             makers: Makers::default(),
             refusals: Refusals::default(),
             config,
@@ -380,7 +384,9 @@ impl Run {
         let symptom = self.executor.verdict();
         let steps = self.executor.steps();
         let virtual_time = Duration::from_nanos(self.executor.now());
-        let (points, broken_at) = self.probes.into_parts();
+        let (mut points, broken_at) = self.probes.into_parts();
+        let faults = self.faults.into_inner();
+        points.extend(faults.met());
         let is_broken = symptom.as_ref().is_some_and(|symptom| symptom.kind() == SymptomKind::Invariant);
         let panicked_at = self.executor.panicked_at().or_else(panics::take_place);
         let failed_at = if is_broken { broken_at.map(str::to_owned) } else { panicked_at };
@@ -396,7 +402,7 @@ impl Run {
             trace,
             steps,
             virtual_time,
-            faults: self.faults.into_inner().happened(),
+            faults: faults.happened(),
             failed_at,
             points,
         }

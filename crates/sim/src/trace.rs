@@ -71,7 +71,7 @@ pub(crate) enum TraceEvent {
     Adversary(Box<str>) = 8,
     Panicked(Box<str>) = 9,
     /// An `always!` that did not hold.
-    Broken(&'static str) = 10,
+    Broken(Arc<str>) = 10,
     /// A host's main returned an error.
     Failed(Box<str>) = 11,
     Network(NetEvent) = 12,

@@ -5,6 +5,8 @@
 //! - What hosts and links suffer from is what the active faults say now: [`Driver::sky`], and the like for hosts.
 //! - The driver is not borrowed while a fault acts: what it does may run code under test.
 
+use std::collections::BTreeMap;
+
 use super::Faults;
 use super::draw::{Drawn, draw};
 use super::what::{Crash, Fault};
@@ -36,13 +38,23 @@ pub(crate) struct Driver {
     drawn: Drawn,
     /// What the test does itself.
     by_hand: Vec<Fault>,
+    /// What happens now and is over at once.
+    sudden: Option<Fault>,
     happened: usize,
+    /// What was to meet something, and whether it did.
+    met: BTreeMap<&'static str, bool>,
 }
 
 impl Driver {
     /// Draws the faults of a run with these hosts.
     pub(crate) fn new(faults: &Faults, choices: &mut Choices, hosts: &[HostPlan]) -> Self {
-        Self { drawn: draw(faults, choices, hosts), by_hand: Vec::new(), happened: 0 }
+        Self {
+            drawn: draw(faults, choices, hosts),
+            by_hand: Vec::new(),
+            sudden: None,
+            happened: 0,
+            met: BTreeMap::new(),
+        }
     }
 
     /// When the next fault begins or ends.
@@ -53,6 +65,29 @@ impl Driver {
             State::Over => None,
         });
         times.min()
+    }
+
+    /// Notes that something passes on `link`, or would but for a fault.
+    pub(crate) fn meet(&mut self, link: LinkId) {
+        if self.met.values().all(|&met| met) {
+            return;
+        }
+        let touching = self.active().chain(self.sudden).filter(|what| what.touches(link));
+        let met: Vec<&str> = touching.filter_map(Fault::meets).collect();
+        self.met.extend(met.into_iter().map(|what| (what, true)));
+    }
+
+    /// What the faults that happened should have met, and whether they did.
+    pub(crate) const fn met(&self) -> &BTreeMap<&'static str, bool> {
+        &self.met
+    }
+
+    /// Notes that a fault begins.
+    fn begins(&mut self, what: Fault) {
+        if let Some(meets) = what.meets() {
+            self.met.entry(meets).or_default();
+        }
+        self.sudden = Some(what).filter(|what| what.is_sudden());
     }
 
     /// When the last fault that was drawn ends.
@@ -215,6 +250,7 @@ fn tell(run: &Run, line: String) {
 }
 
 fn begin(run: &Run, what: Fault, lasts: Option<Nanos>) {
+    run.faults().borrow_mut().begins(what);
     let name = |host: HostId| run.host_name(host.index()).to_string();
     let line = what.beginning(name, lasts);
     match what {
@@ -253,6 +289,7 @@ fn begin(run: &Run, what: Fault, lasts: Option<Nanos>) {
             apply_sky(run);
         }
     }
+    run.faults().borrow_mut().sudden = None;
     run.note_heal();
 }
 

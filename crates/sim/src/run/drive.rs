@@ -38,6 +38,7 @@ pub(super) async fn drive(run: &Run) {
             }
         }
         polled = false;
+        run.refuse_os_threads();
         if run.executor.must_stop() {
             return;
         }
