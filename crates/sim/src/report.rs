@@ -6,11 +6,11 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::choices::ChoiceLog;
+use crate::choice::ChoiceLog;
+use crate::order::Rank;
 use crate::plain;
 use crate::recording::inline;
 use crate::run::Outcome;
-use crate::shrink::order::Rank;
 use crate::shrink::{End, Shrunk};
 use crate::symptom::{Symptom, SymptomKind};
 

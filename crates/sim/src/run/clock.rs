@@ -13,7 +13,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::interpose;
-use crate::net::Nanos;
+use crate::time::Nanos;
 
 use super::Run;
 
@@ -53,32 +53,32 @@ impl Clock {
     /// Moves the clock to `target`, or to the first tokio timer before it that makes something ready.
     pub(super) async fn jump(&mut self, run: &Run, target: Nanos) -> Jump {
         if !self.may_have_foreign_timers() {
-            run.executor.set_now(target);
+            run.scheduler.set_now(target);
             return Jump::Arrived;
         }
-        let now = run.executor.now();
+        let now = run.scheduler.now();
         let grid = now.div_ceil(GRID) * GRID;
         if grid > now {
             self.advance(run, grid.min(target)).await;
-            if run.executor.has_mail() || grid >= target {
+            if run.scheduler.has_mail() || grid >= target {
                 return Self::ended(run, target);
             }
         }
         let floor = target / GRID * GRID;
-        if floor > run.executor.now() {
+        if floor > run.scheduler.now() {
             self.park(run, floor).await;
-            if run.executor.has_mail() {
+            if run.scheduler.has_mail() {
                 return Self::ended(run, target);
             }
         }
-        if target > run.executor.now() {
+        if target > run.scheduler.now() {
             self.advance(run, target).await;
         }
         Self::ended(run, target)
     }
 
     fn ended(run: &Run, target: Nanos) -> Jump {
-        if run.executor.now() == target { Jump::Arrived } else { Jump::Interrupted }
+        if run.scheduler.now() == target { Jump::Arrived } else { Jump::Interrupted }
     }
 
     fn paused(&mut self, run: &Run) -> &mut Paused {
@@ -86,15 +86,15 @@ impl Clock {
             if interpose::INTERPOSED {
                 tokio::time::pause();
             }
-            let start = tokio::time::Instant::now() - Duration::from_nanos(run.executor.now());
+            let start = tokio::time::Instant::now() - Duration::from_nanos(run.scheduler.now());
             Paused { start, sentinel: Box::pin(tokio::time::sleep_until(start)) }
         })
     }
 
     async fn advance(&mut self, run: &Run, to: Nanos) {
         self.paused(run);
-        let by = Duration::from_nanos(to - run.executor.now());
-        run.executor.set_now(to);
+        let by = Duration::from_nanos(to - run.scheduler.now());
+        run.scheduler.set_now(to);
         tokio::time::advance(by).await;
     }
 
@@ -104,16 +104,16 @@ impl Clock {
         let until = paused.start + Duration::from_nanos(to);
         paused.sentinel.as_mut().reset(until);
         poll_fn(|context| {
-            if run.executor.has_mail() || paused.sentinel.as_mut().poll(context).is_ready() {
+            if run.scheduler.has_mail() || paused.sentinel.as_mut().poll(context).is_ready() {
                 return Poll::Ready(());
             }
-            run.executor.park_root(Some(context.waker().clone()));
+            run.scheduler.park_root(Some(context.waker().clone()));
             Poll::Pending
         })
         .await;
-        run.executor.park_root(None);
+        run.scheduler.park_root(None);
         let now = tokio::time::Instant::now() - paused.start;
-        run.executor.set_now(Nanos::try_from(now.as_nanos()).unwrap_or(Nanos::MAX));
+        run.scheduler.set_now(Nanos::try_from(now.as_nanos()).unwrap_or(Nanos::MAX));
     }
 }
 
