@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::fault::{Faults, HostLabel};
 use crate::net::{LatencyRange, Network};
-use crate::sched::Strategy;
+use crate::sched::{DELAY_TOTAL_MAX, Strategy};
 use crate::time::{Nanos, nanos};
 use crate::udp::Udp;
 
@@ -20,6 +20,7 @@ pub(crate) struct RunOptions {
     pub(crate) strategy: Strategy,
     pub(crate) perturb: bool,
     pub(crate) delay_max: Nanos,
+    pub(crate) delay_total_max: Nanos,
     pub(crate) tolerate_panics: bool,
     pub(crate) stack_bytes: usize,
     pub(crate) time_limit: Nanos,
@@ -43,6 +44,7 @@ impl Default for RunOptions {
             strategy: Strategy::Swarm,
             perturb: true,
             delay_max: Nanos::MAX,
+            delay_total_max: DELAY_TOTAL_MAX,
             tolerate_panics: false,
             stack_bytes: 1 << 20,
             time_limit: nanos(Duration::from_secs(3600)),

@@ -32,10 +32,6 @@ thread_local! {
 
 struct LastPanic {
     place: String,
-    #[cfg_attr(
-        not(feature = "turmoil"),
-        expect(dead_code, reason = "only turmoil swallows what it catches")
-    )]
     message: String,
     whole: String,
 }
@@ -84,8 +80,7 @@ pub(crate) fn run_name() -> String {
 /// How a tokio runtime ends that shuts down when a task panics, as turmoil's do: the panic before this one is the news.
 const TOKIO_SHUTS_DOWN: &str = "configured to shut down on unhandled panic";
 
-/// Returns the message of the last panic on this OS thread.
-#[cfg(feature = "turmoil")]
+/// Returns the message of the last panic on this OS thread that nobody has asked for.
 pub(crate) fn last_message() -> Option<String> {
     LAST_PANIC.try_with(|last| last.borrow().as_ref().map(|last| last.message.clone())).ok().flatten()
 }
@@ -112,6 +107,11 @@ fn note(info: &PanicHookInfo<'_>) {
 
 /// How Rust begins to end a process in which a destructor panicked in an unwind: nothing can be caught any more.
 const DURING_CLEANUP: &str = "panic in a destructor during cleanup";
+
+/// Forgets the last panic on this OS thread: it was caught.
+pub(crate) fn forget() {
+    drop(LAST_PANIC.take());
+}
 
 /// Returns the source place of the last panic on this OS thread, for a report (never for a trace: lines move).
 pub(crate) fn take_place() -> Option<String> {

@@ -72,9 +72,7 @@ fn broken(what: &'static str, place: &'static str) {
         run.probes.broken_at.set(Some(place));
     }
     scheduler.trace_event(TraceEvent::Broken(what));
-    let who =
-        scheduler.current().map_or_else(|| "code outside of all tasks".into(), |task| scheduler.name(task));
-    scheduler.fail(Symptom::new(SymptomKind::Invariant, format!("{who}: {what}")));
+    scheduler.fail(Symptom::new(SymptomKind::Invariant, format!("{}: {what}", run.who_runs())));
     // A thread stops here; a task can only be stopped between polls.
     scheduler.scheduling_point(Operation::new("always"));
 }

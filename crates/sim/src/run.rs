@@ -24,7 +24,7 @@ use crate::symptom::{Symptom, SymptomKind};
 use crate::trace::TraceEvent;
 pub(crate) use crate::world::Outcome;
 use crate::world::{self, HostPlan, Run, Start, context};
-use crate::{inject, interpose, probe};
+use crate::{inject, interpose, panics, probe};
 
 #[cfg(feature = "turmoil")]
 pub(crate) use drive::fail;
@@ -62,24 +62,38 @@ pub(crate) fn simulate(
 ) -> Outcome {
     let number = context::next_run_number();
     tracing::dispatcher::with_default(world::dispatch(), || {
-        let runtime = tokio_runtime(choices.seed());
+        let runtime = tokio_runtime(choices.seed(), options.tolerate_panics);
         // Hosts that the test cannot have are not made.
         let plans = if setup.is_some() { Vec::new() } else { plans };
         let run = Rc::new(Run::new(number, choices, options, &plans, progress.clone()));
         let entered = context::enter(run.clone());
-        runtime.block_on(async {
-            match setup {
-                Some(problem) => run.scheduler.fail(Symptom::new(SymptomKind::Setup, problem)),
-                None => {
-                    start(&run, plans);
-                    drive::drive(&run).await;
+        let driven = catch_unwind(AssertUnwindSafe(|| {
+            runtime.block_on(async {
+                match setup {
+                    Some(problem) => run.scheduler.fail(Symptom::new(SymptomKind::Setup, problem)),
+                    None => {
+                        start(&run, plans);
+                        drive::drive(&run).await;
+                    }
                 }
-            }
-            run.scheduler.tear_down();
-            run.forget_mains();
-        });
+                run.tear_down();
+            });
+        }));
+        if driven.is_err() {
+            run.fail_by_foreign_panic();
+            // What is dropped may ask for the runtime, although it runs nothing any more.
+            let _inside = runtime.enter();
+            run.tear_down();
+        }
+        let passed = !run.scheduler.stopped();
+        if passed {
+            panics::forget();
+        }
         // Tasks that third-party code spawned on tokio die here, while their sockets still find their run.
         drop(runtime);
+        if passed {
+            run.fail_by_panic_at_the_end();
+        }
         // What their destructors have started.
         run.scheduler.tear_down();
         drop(entered);
@@ -88,18 +102,17 @@ pub(crate) fn simulate(
     })
 }
 
-fn tokio_runtime(seed: u64) -> tokio::runtime::Runtime {
+fn tokio_runtime(seed: u64, tolerate_panics: bool) -> tokio::runtime::Runtime {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     builder.enable_time().start_paused(!interpose::INTERPOSED);
     seed_select(&mut builder, seed);
+    world::foreign::watch(&mut builder, tolerate_panics);
     builder.build().expect("a runtime without I/O takes nothing from the system")
 }
 
 #[cfg(tokio_unstable)]
 fn seed_select(builder: &mut tokio::runtime::Builder, seed: u64) {
     builder.rng_seed(tokio::runtime::RngSeed::from_bytes(&seed.to_le_bytes()));
-    // Tasks that bypass the runtime traits may arm timers at any time.
-    builder.on_task_spawn(|_| interpose::observe());
 }
 
 #[cfg(not(tokio_unstable))]

@@ -18,6 +18,7 @@
 //! - No `RefCell` of this module is borrowed while code under test runs.
 
 mod advice;
+mod allowance;
 mod budget;
 mod coroutine;
 mod current;
@@ -55,6 +56,8 @@ use crate::time::Nanos;
 use crate::trace::{Next, Trace, TraceEvent};
 use crate::wait::{HostIndex, Operation, TaskId, Wait, Waiting};
 
+pub(crate) use allowance::DELAY_TOTAL_MAX;
+use allowance::Spent;
 use budget::{BUDGETS, Budgets};
 use coroutine::{Resumed, Suspender, ThreadBody};
 pub(crate) use current::enter;
@@ -78,6 +81,8 @@ pub(crate) struct Settings {
     pub(crate) perturb: bool,
     /// How long a ready task may be delayed at most.
     pub(crate) delay_max: Nanos,
+    /// Below what all delays of the run stay together.
+    pub(crate) delay_total_max: Nanos,
     /// Whether a panic fails the run only if it is a main's.
     pub(crate) tolerate_panics: bool,
 }
@@ -171,6 +176,7 @@ pub(crate) struct Scheduler {
     wakes_spuriously: bool,
     /// What is preempted may be delayed.
     delays: Option<Delays>,
+    spent: Spent,
     budgets: RefCell<Budgets>,
     /// No task was polled since tokio renewed its budget.
     budget_is_whole: Cell<bool>,
@@ -249,6 +255,7 @@ impl Scheduler {
             gives_spurious_pending,
             wakes_spuriously,
             delays,
+            spent: Spent::default(),
             budgets: RefCell::new(Budgets::new()),
             budget_is_whole: Cell::new(false),
             operations_left: Cell::new(u32::MAX),
@@ -281,6 +288,11 @@ impl Scheduler {
     /// The name of the task that runs now.
     pub(crate) fn running_name(&self) -> Option<Arc<str>> {
         self.current.get().map(|task| self.name(task))
+    }
+
+    /// The host of the task that runs now.
+    pub(crate) fn running_host(&self) -> Option<HostIndex> {
+        self.current.get().map(|task| self.tasks.borrow()[task.index()].host)
     }
 
     pub(crate) fn waker(&self, task: TaskId) -> Waker {

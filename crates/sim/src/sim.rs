@@ -201,11 +201,19 @@ impl Sim {
         self
     }
 
-    /// Sets how long a ready task, or an operation that could go on, may be delayed at a time, at most. Default: no bound;
-    /// what is drawn is up to ten seconds, for what is preempted up to one, and ten of those in a run. For protocols that
-    /// break, rightly, when a peer does not answer for so long. 0 delays nothing.
+    /// Sets how long a ready task, or an operation that could go on, may be delayed at a time, at most. Default: no bound
+    /// but that of [`delay_total_max`](Self::delay_total_max). For protocols that break, rightly, when a peer does not answer
+    /// for so long. 0 delays nothing.
     pub fn delay_max(&mut self, longest: Duration) -> &mut Self {
         self.options.delay_max = nanos(longest);
+        self
+    }
+
+    /// Sets below what all delays of a run stay together: ready tasks and threads that are held back, late wake-ups, and
+    /// operations that are told to wait. Default: 400 ms, so that timeouts of half a second and more hold where no fault is
+    /// injected. Of a larger total a single delay may last up to ten seconds; of what is preempted, up to one.
+    pub fn delay_total_max(&mut self, total: Duration) -> &mut Self {
+        self.options.delay_total_max = nanos(total);
         self
     }
 

@@ -212,6 +212,23 @@ impl Trace {
         self.preempted
     }
 
+    /// The longest delay of a task or thread, and whose it was; of equals the first.
+    pub(crate) fn longest_delay(&self) -> Option<(Nanos, &str)> {
+        let mut longest: Option<(Nanos, &str)> = None;
+        for record in self.records() {
+            let (TraceEvent::DelayedAt { nanos, .. }
+            | TraceEvent::Delayed { nanos }
+            | TraceEvent::SpuriousPending { nanos, .. }) = record.event
+            else {
+                continue;
+            };
+            if longest.is_none_or(|(known, _)| nanos > known) {
+                longest = Some((nanos, record.task.map_or("a task", |task| self.name(task))));
+            }
+        }
+        longest
+    }
+
     /// Records nothing any more: what follows is teardown.
     pub(crate) fn close(&mut self) {
         self.closed = true;

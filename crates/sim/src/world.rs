@@ -5,6 +5,7 @@
 //! What drives a run (`run`); how faults act (`inject`); what hosts offer to code under test (`host`).
 
 pub(crate) mod context;
+pub(crate) mod foreign;
 mod hosts;
 mod layer;
 mod makers;
@@ -30,6 +31,7 @@ use crate::time::Nanos;
 use crate::trace;
 use crate::wait::HostIndex;
 
+use foreign::Foreign;
 use hosts::HostRole;
 pub(crate) use hosts::{HostPlan, Start};
 pub(crate) use layer::dispatch;
@@ -54,6 +56,7 @@ pub(crate) struct Run {
     woken: Cell<Vec<Waker>>,
     /// Names of what tasks wait for outside of the simulator's network.
     labels: RefCell<Vec<Arc<str>>>,
+    pub(crate) foreign: Foreign,
     makers: Makers,
     pub(crate) refusals: Refusals,
     pub(crate) options: RunOptions,
@@ -81,6 +84,7 @@ impl Run {
             steps_max: options.steps_max,
             perturb: options.perturb,
             delay_max: options.delay_max,
+            delay_total_max: options.delay_total_max,
             tolerate_panics: options.tolerate_panics,
         };
         let scheduler = Rc::new(Scheduler::new(number, settings, choices, progress));
@@ -115,12 +119,19 @@ impl Run {
             waiters: RefCell::default(),
             woken: Cell::default(),
             labels: RefCell::default(),
+            foreign: Foreign::default(),
             makers: Makers::default(),
             refusals: Refusals::default(),
             options,
             hosts,
             healed_at: Cell::new(0),
         }
+    }
+
+    /// Drops what is left of tasks and threads, and what mains have captured.
+    pub(crate) fn tear_down(&self) {
+        self.scheduler.tear_down();
+        self.forget_mains();
     }
 
     /// Calls into the network and wakes whom the call made ready.

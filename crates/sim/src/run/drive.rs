@@ -11,6 +11,7 @@ use crate::trace::TraceEvent;
 use super::clock::{Clock, Jump};
 use super::{Run, oracle};
 use crate::time::Nanos;
+use crate::world::foreign::ROUNDS_MAX;
 
 /// Drives `run` until it has a verdict or all mains have ended and left nothing behind.
 pub(super) async fn drive(run: &Run) {
@@ -20,12 +21,17 @@ pub(super) async fn drive(run: &Run) {
     // arrive only by returning to it, and so does whatever it has timers or tasks of its own for.
     let mut polled = false;
     let mut leaving = None;
+    // How often in a row tokio was given control because it may still have had something to run at this moment.
+    let mut rounds = 0;
     run.scheduler.begin();
     deferred.watch();
     loop {
         let foreign = clock.may_have_foreign_timers();
+        let mut is_quiet = !foreign;
         if polled && (foreign || deferred.any()) {
+            let before = run.foreign.polls();
             return_to_tokio().await;
+            is_quiet |= run.foreign.polls() == before;
             run.scheduler.budget_is_renewed();
             if !foreign {
                 deferred.watch();
@@ -38,6 +44,12 @@ pub(super) async fn drive(run: &Run) {
         if let Some(task) = run.scheduler.next() {
             polled = run.scheduler.is_async(task);
             run.scheduler.step(task);
+            rounds = 0;
+            continue;
+        }
+        if !is_quiet && rounds < ROUNDS_MAX {
+            rounds += 1;
+            polled = true;
             continue;
         }
         if run.scheduler.mains_left() == 0 {
@@ -53,9 +65,10 @@ pub(super) async fn drive(run: &Run) {
                 Some(_) => {}
             }
         }
-        if !pass_time(run, &mut clock, leaving).await {
+        if !pass_time(run, &mut clock, leaving, rounds == ROUNDS_MAX).await {
             return;
         }
+        rounds = 0;
         // What this instant has woken beside the runtime traits runs before time passes again.
         polled = clock.may_have_foreign_timers();
     }
@@ -68,7 +81,7 @@ pub(crate) fn fail(run: &Run, symptom: Symptom) {
 }
 
 /// Gives control to tokio once: it renews the budget, delivers deferred wake-ups, and runs tasks of its own.
-async fn return_to_tokio() {
+pub(super) async fn return_to_tokio() {
     let returned = Cell::new(false);
     poll_fn(|context| {
         if returned.replace(true) {
@@ -88,7 +101,7 @@ fn earlier(one: Option<Nanos>, other: Option<Nanos>) -> Option<Nanos> {
 }
 
 /// Lets time pass until something happens. Returns `false` when the run has ended.
-async fn pass_time(run: &Run, clock: &mut Clock, leaving: Option<Nanos>) -> bool {
+async fn pass_time(run: &Run, clock: &mut Clock, leaving: Option<Nanos>, spins: bool) -> bool {
     let limit = run.options.time_limit;
     let scheduler = &run.scheduler;
     let own = earlier(scheduler.next_timer(), run.faults.borrow().next());
@@ -107,7 +120,7 @@ async fn pass_time(run: &Run, clock: &mut Clock, leaving: Option<Nanos>) -> bool
     let stall_at = oracle::stall_at(run).filter(|&at| at < target);
     let target = stall_at.map_or(target, |at| at.max(scheduler.now()));
     let quiet_since = scheduler.now();
-    if clock.jump(run, target).await == Jump::Interrupted {
+    if clock.jump(run, target, spins).await == Jump::Interrupted {
         // What was left out above, because it concerns nobody, may be over by now. It must not be what time passes to
         // next: time does not go back.
         run.network(|network, now, outside| network.process(now, outside));

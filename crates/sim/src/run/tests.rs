@@ -15,8 +15,10 @@ use crate::panics;
 use crate::sched::Strategy;
 use crate::sim::{Sim, run};
 
+mod foreign;
 mod hosts;
 mod injecting;
+mod mixture;
 mod network;
 mod unwinding;
 

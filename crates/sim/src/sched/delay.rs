@@ -9,11 +9,8 @@
 //!
 //! - In a run without it nothing is asked.
 //! - Whoever is delayed goes on when its time is over, or when every main has ended.
-//! - All that a run delays lasts [`DELAYS_MAX`] together at most: a run in which everything is late shows nothing but
-//!   timeouts.
 //! - While a task is delayed it counts as woken: wake-ups tell it nothing, and it is in no list.
 
-use std::cell::Cell;
 use std::ops::Range;
 
 use super::budget::BUDGETS;
@@ -29,9 +26,6 @@ const ONE_IN_LOG2: Range<u32> = 1..7;
 /// How many of [`DELAYS`] are for this: up to a second, which is less than most timeouts.
 const STRETCHES: u32 = 7;
 
-/// How long a run delays what it preempts, all stretches together.
-const DELAYS_MAX: Nanos = 10_000_000_000;
-
 /// How far a task gets in the step after which it is delayed, as indices of [`BUDGETS`]: few operations mostly, because
 /// few stand between a wake-up and what is done about it.
 const AFTER: [u32; 8] = [1, 1, 1, 2, 2, 3, 3, 0];
@@ -40,15 +34,13 @@ const AFTER: [u32; 8] = [1, 1, 1, 2, 2, 3, 3, 0];
 #[derive(Debug)]
 pub(super) struct Delays {
     one_in: u32,
-    /// How long so far, all together.
-    held: Cell<Nanos>,
 }
 
 impl Delays {
     pub(super) fn draw(choices: &Choices) -> Self {
         let Range { start, end } = ONE_IN_LOG2;
         let log2 = start + below(&mut choices.side_stream("hold"), end - start);
-        Self { one_in: 1 << log2, held: Cell::new(0) }
+        Self { one_in: 1 << log2 }
     }
 }
 
@@ -57,22 +49,19 @@ impl Scheduler {
     fn delay_after_preemption(&self, task: TaskId) -> Nanos {
         // As for what is delayed: servers listen before the first client's segment arrives, and what is merely slow is no
         // leak.
-        let Some(Delays { one_in, held }) = &self.delays else { return 0 };
+        let Some(Delays { one_in }) = &self.delays else { return 0 };
         if self.now() == 0 || !self.is_fair_game() {
             return 0;
         }
         let point = self.point(self.lanes.get().preempted, task, Operation::new("hold"));
         let bound = self.delay_bound().min(STRETCHES);
-        let draw = |rng: &mut _| match bound {
-            2.. if below(rng, *one_in) == 0 => {
-                let value = 1 + below(rng, bound - 1);
-                if held.get() + DELAYS[value as usize] <= DELAYS_MAX { value } else { 0 }
-            }
+        let affordable = self.affordable(&DELAYS[..bound as usize]);
+        let draw = |rng: &mut _| match affordable {
+            2.. if below(rng, *one_in) == 0 => 1 + below(rng, affordable - 1),
             _ => 0,
         };
-        let nanos = DELAYS[self.choices.borrow_mut().choose(point, bound, draw) as usize];
-        held.set(held.get() + nanos);
-        nanos
+        let value = self.choices.borrow_mut().choose(point, bound, draw);
+        self.spend(DELAYS[value as usize])
     }
 
     /// Delays the running thread before an operation, perhaps. Returns whether it was, once it goes on.
@@ -203,6 +192,7 @@ mod tests {
         let mut held = Vec::new();
         for seed in 0..100 {
             let outcome = seeded(seed, move |sim| {
+                sim.delay_total_max(Duration::from_secs(10));
                 threads_check_then_act(sim);
                 set_up(sim);
             });

@@ -352,11 +352,9 @@ impl Scheduler {
     /// A destructor of `task` panicked as it was dropped. At the end of a run that is the failure of one that had none;
     /// a process that was killed runs no destructors.
     fn panicked_in_teardown(&self, task: TaskId, message: &str) {
-        let place = crate::panics::take_place();
-        if self.tearing_down.get() && !self.stopped() {
-            *self.panicked_at.borrow_mut() = place;
+        if self.tearing_down.get() {
             let detail = format!("{}, when it was dropped at the end of the run: {message}", self.name(task));
-            *self.verdict.borrow_mut() = Some(Symptom::new(SymptomKind::Panic, detail));
+            self.fail_at_the_end(Symptom::new(SymptomKind::Panic, detail));
         }
     }
 

@@ -33,12 +33,13 @@ pub(crate) fn later(value: u32) -> Option<Nanos> {
     (value != 0).then(|| LATER[value as usize])
 }
 
-/// Draws for [`later`]: once in `one_in` something happens, half of the time at once.
-pub(crate) fn draw_later(rng: &mut ChaCha8Rng, one_in: u32) -> u32 {
+/// Draws one of the first `bound` alternatives of [`later`], two or more: once in `one_in` something happens, half of the
+/// time at once.
+pub(crate) fn draw_later(rng: &mut ChaCha8Rng, one_in: u32, bound: u32) -> u32 {
     if below(rng, one_in) != 0 {
         return 0;
     }
-    if below(rng, 2) == 0 { 1 } else { 2 + below(rng, LATER_BOUND - 2) }
+    if below(rng, 2) == 0 || bound == 2 { 1 } else { 2 + below(rng, bound - 2) }
 }
 
 impl Scheduler {
@@ -54,8 +55,10 @@ impl Scheduler {
         let point = self.point(self.lanes.get().pending, task, Operation::on("pending", wait.verb()));
         // No later than a task may be delayed: both are time that the test's limits must have room for.
         let bound = LATER.partition_point(|&nanos| nanos <= self.settings.delay_max) as u32;
-        let value = self.choices.borrow_mut().choose(point, bound, |rng| draw_later(rng, 12).min(bound - 1));
+        let affordable = self.affordable(&LATER[..bound as usize]);
+        let value = self.choices.borrow_mut().choose(point, bound, |rng| draw_later(rng, 12, affordable));
         let Some(nanos) = later(value) else { return Poll::Ready(()) };
+        self.spend(nanos);
         self.trace_event(TraceEvent::SpuriousPending { wait, nanos });
         self.wake_later(nanos, context.waker());
         Poll::Pending
@@ -97,7 +100,8 @@ impl Scheduler {
             return;
         }
         let point = self.point(self.lanes.get().spurious, task, Operation::new("spurious-wake"));
-        let value = self.choices.borrow_mut().choose(point, LATER_BOUND, |rng| draw_later(rng, 24));
+        let value =
+            self.choices.borrow_mut().choose(point, LATER_BOUND, |rng| draw_later(rng, 24, LATER_BOUND));
         match later(value) {
             None => {}
             Some(0) => self.wake_spuriously(task),

@@ -20,7 +20,13 @@ impl Scheduler {
             return;
         }
         self.inbox.borrow_mut().push_back(task);
-        if let Some(root) = self.root.borrow_mut().take() {
+        self.wake_root();
+    }
+
+    /// Wakes the root future if it has parked in tokio.
+    pub(crate) fn wake_root(&self) {
+        let root = self.root.borrow_mut().take();
+        if let Some(root) = root {
             root.wake();
         }
     }
@@ -78,11 +84,12 @@ impl Scheduler {
         }
         let point = self.point(self.lanes.get().woken, task, Operation::new("wake-up"));
         let bound = self.delay_bound();
+        let affordable = self.affordable(&DELAYS[..bound as usize]);
         let value = self
             .choices
             .borrow_mut()
-            .choose(point, bound, |rng| if below(rng, 24) == 0 { below(rng, bound) } else { 0 });
-        DELAYS[value as usize]
+            .choose(point, bound, |rng| if below(rng, 24) == 0 { below(rng, affordable) } else { 0 });
+        self.spend(DELAYS[value as usize])
     }
 
     /// Counts the stretches that the test allows.
@@ -99,9 +106,7 @@ impl Scheduler {
             self.make_ready(task, entry);
         }
         drop(tasks);
-        if let Some(root) = self.root.borrow_mut().take() {
-            root.wake();
-        }
+        self.wake_root();
     }
 
     /// Makes every delayed task ready.

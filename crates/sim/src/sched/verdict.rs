@@ -18,13 +18,21 @@ impl Scheduler {
         self.verdict.borrow_mut().get_or_insert(symptom);
     }
 
+    /// Has a run without a verdict end with `symptom`, although what is left of it is already dropped.
+    pub(crate) fn fail_at_the_end(&self, symptom: Symptom) {
+        if !self.stopped() {
+            *self.panicked_at.borrow_mut() = crate::panics::take_place();
+            *self.verdict.borrow_mut() = Some(symptom);
+        }
+    }
+
     /// Ends the run with `symptom` after this step, unless the step itself fails.
     pub(super) fn fail_later(&self, symptom: Symptom) {
         self.pending_verdict.borrow_mut().get_or_insert(symptom);
     }
 
     /// Ends the run with the panic that has just happened.
-    pub(super) fn fail_by_panic(&self, who: &str, message: &str) {
+    pub(crate) fn fail_by_panic(&self, who: &str, message: &str) {
         let place = crate::panics::take_place();
         if !self.stopped() && !self.tearing_down.get() {
             *self.panicked_at.borrow_mut() = place;
@@ -42,7 +50,7 @@ impl Scheduler {
         self.verdict.borrow().clone()
     }
 
-    pub(super) fn stopped(&self) -> bool {
+    pub(crate) fn stopped(&self) -> bool {
         self.verdict.borrow().is_some()
     }
 
@@ -55,6 +63,18 @@ impl Scheduler {
         let steps = self.steps.get() + 1;
         self.steps.set(steps);
         self.progress.step(steps, task.index() as u32);
+        self.limit_steps(steps);
+    }
+
+    /// Counts a step of a task that tokio runs by itself.
+    pub(crate) fn count_foreign_step(&self) {
+        let steps = self.steps.get() + 1;
+        self.steps.set(steps);
+        self.progress.step_of_tokio(steps);
+        self.limit_steps(steps);
+    }
+
+    fn limit_steps(&self, steps: u64) {
         if steps > self.settings.steps_max {
             let still = self.still_running();
             let detail = format!(

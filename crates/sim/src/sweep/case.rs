@@ -151,7 +151,7 @@ impl<'a> Case<'a> {
         let mut report =
             Report::new(self.identity, headline).symptom(&self.failure.symptom, self.failure.seed);
         if let (Some(found), Some(proof), Some(shrunk)) = (&self.failure.outcome, &self.proof, &self.shrunk) {
-            report = report.shrunk(Counts::of(found), Counts::of(proof), shrunk);
+            report = report.shrunk(Counts::of(found), Counts::of(proof), shrunk).needs(proof);
         }
         if let Some(outcome) = self.shown() {
             let inline = self.failure.is_repeatable().then_some(&outcome.log);

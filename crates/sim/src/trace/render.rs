@@ -68,7 +68,7 @@ impl Trace {
         let _ = writeln!(text, "{}", plain::line(line.trim_end()));
     }
 
-    fn name(&self, task: TaskId) -> &str {
+    pub(super) fn name(&self, task: TaskId) -> &str {
         self.names.get(task.index()).map_or("?", |name| name)
     }
 

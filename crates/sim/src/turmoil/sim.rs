@@ -181,6 +181,13 @@ impl TurmoilSim {
         self
     }
 
+    /// Sets below what all delays of a run stay together; see [`Sim::delay_total_max`](crate::Sim::delay_total_max). Default:
+    /// 400 ms.
+    pub fn delay_total_max(&mut self, total: Duration) -> &mut Self {
+        self.options.delay_total_max = nanos(total);
+        self
+    }
+
     /// Says whether a panic of a spawned task or thread is only a result for whoever joins it; see
     /// [`Sim::tolerate_panics`](crate::Sim::tolerate_panics). Default: no.
     pub fn tolerate_panics(&mut self, tolerate: bool) -> &mut Self {
