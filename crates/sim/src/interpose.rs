@@ -21,7 +21,7 @@ use std::sync::OnceLock;
 
 use rand_chacha::ChaCha8Rng;
 
-use crate::net::Nanos;
+use crate::time::Nanos;
 
 /// The virtual time at which a run begins, as the realtime clock shows it: 2024-01-01T00:00:00Z, in seconds.
 #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only interposed on Linux"))]
@@ -236,7 +236,7 @@ mod linux {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::choices::Choices;
+    use crate::choice::Choices;
 
     #[test]
     #[cfg(target_os = "linux")]

@@ -11,7 +11,7 @@
 
 use std::fmt;
 
-use crate::choices::fnv1a;
+use crate::choice::fnv1a;
 
 /// What failed in a run.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -131,7 +131,7 @@ unsafe extern "C" fn sysconf(name: c_int) -> c_long {
 mod tests {
     use super::super::{enter, set_clock};
     use super::*;
-    use crate::choices::Choices;
+    use crate::choice::Choices;
 
     #[test]
     fn answers_are_the_same_on_every_machine_inside_a_run() {

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use super::examine::{Ended, Failure, first_difference};
 use super::{Found, Session};
-use crate::choices::{ChoiceLog, Replay};
+use crate::choice::{ChoiceLog, Replay};
 use crate::panics::message_of;
 use crate::pool::{Job, Ran};
 use crate::recording::Recording;

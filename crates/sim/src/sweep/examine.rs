@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Session;
-use crate::choices::Replay;
+use crate::choice::Replay;
 use crate::pool::{Job, Ran};
 use crate::recording::canonical;
 use crate::run::Outcome;
