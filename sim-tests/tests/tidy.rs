@@ -6,6 +6,8 @@ mod citations;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+#[path = "tidy/modules.rs"]
+mod modules;
 #[path = "tidy/scenarios.rs"]
 mod scenarios;
 #[path = "tidy/words.rs"]
@@ -168,16 +170,14 @@ fn simulated_code_uses_only_the_runtime_traits() {
 }
 
 #[test]
-fn only_choices_make_random_number_generators() {
+fn only_choice_makes_random_number_generators() {
     let words = ["SeedableRng", "seed_from_u64", "from_seed", "from_rng", "set_stream"];
-    // What drives the network with random calls, and is a test although no file says so.
-    let is_test = |source: &Source| {
-        let helpers = ["net/chaos.rs", "net/harness.rs", "net/property.rs"];
-        source.is_test() || helpers.iter().any(|helper| source.path.ends_with(helper))
-    };
-    let tank = files("rs").into_iter().filter(|source| source.path.starts_with("crates/sim/src/"));
-    let others = tank.filter(|source| !is_test(source) && source.path != "crates/sim/src/choices.rs");
-    none(others.flat_map(|source| source.naming(&words)), "all chance comes from `choices`");
+    let tests = modules::test_only_files();
+    assert!(tests.contains("crates/sim/src/net/chaos.rs"), "test-only modules are found");
+    let simulator = files("rs").into_iter().filter(|source| source.path.starts_with("crates/sim/src/"));
+    let others =
+        simulator.filter(|source| !tests.contains(&source.path) && source.path != "crates/sim/src/choice.rs");
+    none(others.flat_map(|source| source.naming(&words)), "all chance comes from `choice`");
 }
 
 #[test]

@@ -6,11 +6,11 @@
 
 use std::fmt::Write;
 
-use super::{Next, Record, Trace, TraceEvent, label_of};
-use crate::executor::{Operation, TaskId, Wait};
-use crate::faults::Transfer;
-use crate::net::{DatagramEvent, Nanos, NetEvent};
+use super::{Next, Record, Trace, TraceEvent, Transfer, label_of};
+use crate::net::{DatagramEvent, NetEvent};
 use crate::plain;
+use crate::time::{after, milliseconds};
+use crate::wait::{Operation, TaskId, Wait};
 
 /// A rendered trace has at most this many lines.
 pub(crate) const LINES_MAX: usize = 60;
@@ -195,7 +195,7 @@ impl Trace {
             }
             Wait::Sleep { until } => format!("until {}", milliseconds(until)),
             Wait::Join { task } => format!("for the end of {}", self.name(task)),
-            Wait::Outside { verb, object, until } => {
+            Wait::Io { verb, object, until } => {
                 let object = self.describe_object(object);
                 match until {
                     None => format!("to {verb} {object}"),
@@ -206,20 +206,10 @@ impl Trace {
     }
 }
 
-/// A time as milliseconds, exact to the microsecond, as all reports show it.
-pub(crate) fn milliseconds(nanos: Nanos) -> String {
-    format!("{}.{:03}ms", nanos / 1_000_000, nanos % 1_000_000 / 1_000)
-}
-
 /// Where a thread stopped at an operation, in words: it gives a lock back before others may run.
 fn beside(operation: Operation) -> String {
     let order = if operation.verb == "unlock" { "after" } else { "before" };
     format!("{order} `{operation}`")
-}
-
-/// How long after now, in words.
-pub(crate) fn after(nanos: Nanos) -> String {
-    if nanos == 0 { "at once".to_owned() } else { format!("after {}", milliseconds(nanos)) }
 }
 
 fn first_line(text: &str) -> &str {
