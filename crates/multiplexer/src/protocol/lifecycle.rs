@@ -164,9 +164,10 @@ impl Connection {
     /// If both halves of the stream were dropped.
     pub fn reset(&mut self, key: StreamKey, code: ResetCode, now: Instant) {
         self.latest = now;
-        self.streams.get(key);
-        self.clear(key.index);
-        self.reset_here(key.index, LocalReset::Caller(code));
+        if self.streams.get(key).on_wire {
+            self.clear(key.index);
+            self.reset_here(key.index, LocalReset::Caller(code));
+        }
     }
 
     /// Closes the sending half and stops reading.

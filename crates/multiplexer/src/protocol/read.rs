@@ -137,7 +137,7 @@ impl Connection {
     /// By how much the window grows: to twice its size if half of it was emptied within two round trips.
     fn tune(&mut self, index: u32) -> u32 {
         let largest = self.config.window.last();
-        let (latest, tuned) = (self.latest, self.tuned);
+        let (latest, windows) = (self.latest, self.windows());
         let budget = u64::try_from(self.config.limits.receive_budget_bytes).unwrap_or(u64::MAX);
         let receive = &self.streams.at(index).receive;
         if receive.window >= largest || receive.stopped {
@@ -151,8 +151,13 @@ impl Connection {
         if since_grant > 2 * round_trip {
             return 0;
         }
-        let left = u32::try_from(budget.saturating_sub(tuned)).unwrap_or(u32::MAX);
+        let left = u32::try_from(budget.saturating_sub(windows)).unwrap_or(u32::MAX);
         window.min(largest - window).min(left)
+    }
+
+    /// The windows of all streams together, in bytes.
+    fn windows(&self) -> u64 {
+        self.streams.on_wire() as u64 * u64::from(INITIAL_WINDOW_BYTES) + self.tuned
     }
 
     /// Payload came for a stream that is not read any more.
