@@ -372,4 +372,24 @@ impl Connection {
             receive_window: stream.receive.window,
         }
     }
+
+    /// Asserts what must hold between calls, whatever the peer has sent. For tests and fuzzing.
+    ///
+    /// # Panics
+    ///
+    /// If an invariant is broken.
+    #[doc(hidden)]
+    pub fn assert_invariants(&self) {
+        if self.ending.is_open() {
+            self.streams.assert_invariants();
+            let (buffered, tuned) = self.streams.sums();
+            assert_eq!(self.buffered, buffered, "bytes that wait are counted");
+            assert_eq!(self.tuned, tuned, "windows are counted");
+        }
+        let limits = &self.config.limits;
+        assert!(self.buffered <= limits.receive_budget_bytes, "reading is bounded");
+        assert!(self.backlog.len() <= limits.accept_backlog as usize, "the backlog is bounded");
+        assert!(self.streams.inbound <= limits.inbound_streams, "inbound streams are bounded");
+        assert!(self.streams.outbound <= limits.outbound_streams, "outbound streams are bounded");
+    }
 }

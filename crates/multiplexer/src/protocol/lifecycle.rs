@@ -165,6 +165,8 @@ impl Connection {
     pub fn reset(&mut self, key: StreamKey, code: ResetCode, now: Instant) {
         self.latest = now;
         if self.streams.get(key).on_wire {
+            // Readers must not take what they got for the whole, although FIN may have come.
+            self.streams.get(key).receive.state = ReceiveState::Reset;
             self.clear(key.index);
             self.reset_here(key.index, LocalReset::Caller(code));
         }

@@ -107,14 +107,16 @@ impl Connection {
     /// Grants credit if half of the window or more is free.
     #[inline]
     pub(crate) fn replenish(&mut self, index: u32) {
+        let under_way = self.parser.under_way(index);
         let stream = self.streams.at(index);
         let receive = &stream.receive;
         if receive.state != ReceiveState::Open {
             return;
         }
-        // No more is buffered than was granted, and no more granted than the window.
+        // What waits, what is still to come of the current frame, and what the peer may send beyond it fill the window.
         let buffered = u32::try_from(receive.buffer.len()).unwrap_or(u32::MAX);
-        let free = receive.window.saturating_sub(buffered).saturating_sub(receive.credit);
+        let used = buffered.saturating_add(receive.credit).saturating_add(under_way);
+        let free = receive.window.saturating_sub(used);
         // Inbound streams that wait to be accepted get their first credit with the acknowledgement.
         let acknowledged = stream.outbound || stream.acknowledged;
         if free >= receive.window / 2 && acknowledged && self.ending.is_open() {

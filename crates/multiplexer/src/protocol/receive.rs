@@ -37,6 +37,15 @@ struct Payload {
 }
 
 impl Parser {
+    /// What is still to come of a frame for the stream, in bytes.
+    #[inline]
+    pub(crate) fn under_way(&self, index: u32) -> u32 {
+        match self.payload.stream {
+            Some(key) if key.index == index => self.payload.remaining,
+            _ => 0,
+        }
+    }
+
     /// Takes the next header from the input, once all of it is there.
     #[inline]
     fn header(&mut self, input: &mut impl Buf) -> Option<Result<Header, Violation>> {

@@ -5,6 +5,7 @@ mod flow;
 mod hostile;
 mod keepalive;
 mod opening;
+mod properties;
 mod sending;
 mod stopping;
 
