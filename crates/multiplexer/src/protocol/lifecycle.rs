@@ -79,7 +79,7 @@ impl Connection {
     #[inline]
     #[must_use]
     pub fn may_accept(&self) -> bool {
-        !self.backlog.is_empty() && !(self.output.is_congested() && self.ending.is_open())
+        !(self.backlog.is_empty() || self.output.is_congested() && self.ending.is_open())
     }
 
     /// No stream is accepted any more: those that wait are reset, and new ones refused.

@@ -181,8 +181,7 @@ fn time_forgives_frames_without_effect() {
 
 #[test]
 fn memory_follows_received_bytes_not_declared_lengths() {
-    let mut config = Config::default();
-    config.window = crate::Window::Fixed(1 << 30);
+    let config = Config { window: crate::Window::Fixed(1 << 30), ..Config::default() };
     let mut lab = Lab::with(Role::Server, config);
     lab.receive(Frame::Window(SYN, 1, 0));
     lab.connection.accept().expect("a stream waits");

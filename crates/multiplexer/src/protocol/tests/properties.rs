@@ -183,10 +183,8 @@ impl World {
         let choice = self.rng.random_range(0..7);
         let (connection, now) = (&mut self.sides[side].connection, self.now);
         match choice {
-            0..2 => {
-                if !half.dropped_writer && connection.close_write(key, now).is_ok() {
-                    self.finished(side, key);
-                }
+            0..2 if !half.dropped_writer && connection.close_write(key, now).is_ok() => {
+                self.finished(side, key);
             }
             2 if !half.dropped_reader => connection.stop(key, now),
             3 => connection.reset(key, ResetCode::new(4), now),
