@@ -114,7 +114,8 @@ fn test_names_have_at_most_eight_words() {
         let mut long = Vec::new();
         for (index, line) in source.text.lines().enumerate() {
             let line = line.trim();
-            if line.starts_with("#[test]") || line.starts_with("#[wavetank::test") || line.contains("::test]") {
+            if line.starts_with("#[test]") || line.starts_with("#[wavetank::test") || line.contains("::test]")
+            {
                 is_test = true;
             }
             let function = line.strip_prefix("async fn ").or_else(|| line.strip_prefix("fn "));
