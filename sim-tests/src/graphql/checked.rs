@@ -67,6 +67,11 @@ impl Rules {
                     asked[0].stopped = true;
                 }
             }
+            // In the legacy protocol that is answered with `error`.
+            (_, Some(id)) if self.legacy => {
+                let asked = self.asked.entry(id).or_default();
+                asked.push_back(Asked { single: true, results: 0, stopped: false });
+            }
             _ => {}
         }
     }

@@ -152,6 +152,10 @@ fn websocket_config() -> WebSocketConfig {
     let mut config = WebSocketConfig { open_timeout: 1000 * SECOND, ..WebSocketConfig::default() };
     config.keepalive.interval = None;
     config.close_timeout = 300 * SECOND;
+    // What a client does not take stays with the server, at its size.
+    config.limits.receive_queue_messages = 4;
+    config.limits.read_buffer = 4 << 10;
+    config.compression.enabled = false;
     config
 }
 

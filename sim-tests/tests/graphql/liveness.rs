@@ -139,6 +139,8 @@ const GONE: Duration = Duration::from_secs(22 + 20 + 100);
 
 #[wavetank::test(seeds = 300)]
 fn a_half_open_peer_is_found(sim: &mut Sim) {
+    // The client learns nothing, and closes until its own timeout.
+    sim.leak_grace(400 * SECOND);
     let (one_way, busy) = (sim.choose("one way", 3), sim.choose("busy", 2) == 1);
     let setup = Setup::default().keepalive(20 * SECOND, 20 * SECOND);
     World::run(sim, On::WebSocket, setup, async move |world: World| {
@@ -168,6 +170,7 @@ fn a_half_open_peer_is_found(sim: &mut Sim) {
 
 #[wavetank::test(seeds = 300)]
 fn a_partitioned_client_is_released(sim: &mut Sim) {
+    sim.leak_grace(400 * SECOND);
     let aborts = sim.choose("aborts", 2) == 1;
     let setup = Setup::default().keepalive(20 * SECOND, 20 * SECOND);
     World::run(sim, On::WebSocket, setup, async move |world: World| {
@@ -226,6 +229,8 @@ fn resets_end_everything(sim: &mut Sim) {
 #[wavetank::test(seeds = 600, sometimes = "required")]
 fn stubborn_clients_get_every_answer(sim: &mut Sim) {
     sim.faults(Faults::all().half_open().until(100 * SECOND));
+    // A client that dropped its socket closes until its own timeout.
+    sim.leak_grace(400 * SECOND);
     let setup = Setup::default().keepalive(20 * SECOND, 20 * SECOND).config(|config| {
         config.init_timeout(20 * SECOND).write_timeout(20 * SECOND).close_timeout(10 * SECOND)
     });
@@ -238,7 +243,6 @@ fn stubborn_clients_get_every_answer(sim: &mut Sim) {
             };
             connections += 1;
             peer.init(&connections.to_string()).await;
-            peer.subscribe("stream", "subscription { count(everyMs: 300) }").await;
             answered = converse(&world, &mut peer, answered).await;
             drop(peer);
         }
@@ -252,7 +256,9 @@ async fn converse(world: &World, peer: &mut Peer, mut answered: u32) -> u32 {
     loop {
         let Some(got) = peer.hear_within(60 * SECOND).await else { return answered };
         match (got.kind(), got.id()) {
-            (Some("connection_ack"), _) => {}
+            (Some("connection_ack"), _) => {
+                peer.subscribe("stream", "subscription { count(everyMs: 300) }").await;
+            }
             (Some("next"), Some("stream")) => {}
             (Some("complete"), Some(_)) => answered += 1,
             (Some("next"), Some(_)) => continue,
