@@ -240,6 +240,20 @@ impl Keepalive {
     pub fn new(interval: Duration, timeout: Duration) -> Self {
         Self { interval, timeout, ..Self::default() }
     }
+
+    /// Sets how far intervals vary, in percent.
+    #[must_use]
+    pub const fn jitter_percent(mut self, percent: u8) -> Self {
+        self.jitter_percent = percent;
+        self
+    }
+
+    /// Sets which ping is sent.
+    #[must_use]
+    pub const fn ping(mut self, ping: PingKind) -> Self {
+        self.ping = ping;
+        self
+    }
 }
 
 /// Which ping the server sends.

@@ -211,7 +211,7 @@ where
     /// Writes as much as the transport takes. Returns `true` if that made room for what waited for it.
     fn transmit(&mut self, context: &mut Context<'_>, now: Instant) -> bool {
         let Some(transport) = &mut self.transport else { return false };
-        let was_full = !self.connection.may_read() || self.jobs.has_stalled();
+        let (could_read, has_stalled) = (self.connection.may_read(), self.jobs.has_stalled());
         let written =
             transmit(transport, &mut self.connection, &mut self.closing, &mut self.unflushed, context, now);
         if let Err(error) = written {
@@ -226,8 +226,7 @@ where
             self.handle_events(now);
             return true;
         }
-        let stalled = self.jobs.has_stalled() && self.connection.wants_results();
-        was_full && self.connection.is_open() && (stalled || self.connection.may_read())
+        (!could_read && self.connection.may_read()) || (has_stalled && self.connection.wants_results())
     }
 
     /// Waits for the next deadline.

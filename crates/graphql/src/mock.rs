@@ -119,6 +119,12 @@ impl Context {
     pub fn new(token: Option<&str>) -> Self {
         Self { token: token.map(str::to_owned) }
     }
+
+    /// Returns the token.
+    #[must_use]
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
 }
 
 fn data(field: &str, value: impl fmt::Display) -> String {

@@ -46,7 +46,8 @@ impl Trace {
             return text;
         }
         // The beginning says what the scene is, the end how it failed: the end gets more room.
-        let (first, last) = (LINES_MAX / 3, LINES_MAX - LINES_MAX / 3 - 1);
+        let first = (LINES_MAX / 3).min(shown.len());
+        let last = (LINES_MAX - LINES_MAX / 3 - 1).min(shown.len() - first);
         shown[..first].iter().for_each(|record| self.write_line(&mut text, record, width));
         let left_out = shown.len().saturating_sub(first + last) + self.dropped;
         let _ = writeln!(text, "{:>14}  … {left_out} events …", "");
