@@ -1,4 +1,4 @@
-//! Ariadne: a timer closes a WebSocket that was not accepted yet, and, once that was fixed, one that is being used.
+//! Ariadne: a timer closes a WebSocket that is not yet accepted, and, after the first fix, one that is in use.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -9,10 +9,10 @@ use wavetank::{Faults, Sim, sometimes};
 use wavetank_sim_tests::museum::ariadne::scenarios::converse;
 use wavetank_sim_tests::museum::ariadne::{Answer, Handler, PeerScript, Settings, Version, serve};
 
-/// How long the server waits for `connection_init`: the original's default, or what the seed draws.
+/// How long the server waits for `connection_init`, as the seed draws. The first is the original's default.
 const TIMEOUTS_MS: [u64; 6] = [60_000, 5_000, 500, 50, 5, 0];
 
-/// A server and a client that behaves as `script` say; `is_allowed` judges the answer that the client gets.
+/// Builds a server and a client that follows `script`. `is_allowed` checks the answer that the client gets.
 fn ariadne(sim: &mut Sim, version: Version, script: PeerScript, is_allowed: fn(Answer) -> bool) {
     ariadne_with(sim, Faults::none(), version, script, is_allowed);
 }
@@ -69,7 +69,7 @@ mod the_timer_of_a_silent_client {
         finds = "panic in server/app: exception in ASGI application, accepting: RuntimeError"
     )]
     fn closes_the_socket_before_it_is_accepted(sim: &mut Sim) {
-        // That a server refuses it is not for the client to judge, so it is the server's error that is found.
+        // The client accepts a refusal, so that the sweep finds the server's error.
         let is_answered = |answer| is_timed_out(answer) || answer == Answer::Refused;
         ariadne(sim, Version::V0_26_0, PeerScript::IsSilent, is_answered);
     }

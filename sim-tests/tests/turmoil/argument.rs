@@ -1,4 +1,4 @@
-//! Where a test runs is said by the type of its argument, however that is written.
+//! The type of a test's argument decides where the test runs, in whatever way the type is written.
 
 use wavetank::turmoil::TurmoilHost;
 
