@@ -39,6 +39,11 @@ pub(crate) fn config() -> Config {
     config
 }
 
+/// With a close timeout that is longer than anything is held back: for ends that are to be clean.
+pub(crate) fn patient() -> Config {
+    Config { close_timeout: 300 * SECOND, ..config() }
+}
+
 /// With an automatic ping every `interval`, to be answered within `timeout`.
 pub(crate) fn keepalive(interval: Duration, timeout: Duration) -> Config {
     let mut config = config();

@@ -47,7 +47,7 @@ fn settle(connection: &mut Connection, messages: &mut Vec<Message>) {
             messages.push(message);
         }
         let written = connection.output().len();
-        connection.output_written(written, NOW);
+        connection.output_written(written, &|| NOW);
         connection.process(NOW);
         if messages.len() == before && written == 0 {
             return;

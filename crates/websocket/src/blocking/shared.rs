@@ -62,9 +62,12 @@ pub(super) struct State {
     half_closed: bool,
     /// Writing has failed.
     unwritable: bool,
-    pub(super) close_timeout: Duration,
     /// Bytes of the connection's output that were written since the opening (as they are before TLS).
     pub(super) written: u64,
+    /// When the stream last took bytes: senders that wait for room measure their timeout from here.
+    pub(super) taken_at: Instant,
+    /// How long a write waits at most for a stream that takes nothing, before it says so.
+    pub(super) write_step_max: Duration,
     /// Whether a read has brought something since others were woken.
     pub(super) fresh: bool,
     /// Every handle is gone: what is received is of interest to nobody.
@@ -79,6 +82,8 @@ pub(super) struct State {
     pub(super) read_at: Instant,
     /// Whether a caller sends a message in pieces.
     pub(super) streaming: bool,
+    /// Whether a caller compresses, without the lock, what it sends next.
+    pub(super) deflating: bool,
     pub(super) waiting_for_room: usize,
     /// Pings that wait for room, which do not mind a message that is sent in pieces.
     pub(super) pings_waiting_for_room: usize,
@@ -114,6 +119,14 @@ pub(super) struct Pen {
     pub(super) chunk: Vec<u8>,
     /// The write timeout that the stream has.
     pub(super) timeout: Option<Duration>,
+    /// How long the next write waits for room: twice as long after each that took nothing.
+    pub(super) step: Duration,
+}
+
+/// How long a write waits at most: what the stream takes meanwhile is known only afterwards, and is a sign of life.
+fn write_step_max(keepalive_timeout: Option<Duration>, close_timeout: Duration) -> Duration {
+    let longest = close_timeout.min(Duration::from_secs(1));
+    keepalive_timeout.map_or(longest, |timeout| longest.min(timeout / 16)).max(Duration::from_millis(1))
 }
 
 pub(super) type Guard<'a, T> = MutexGuard<'a, T, State>;
@@ -126,17 +139,19 @@ impl<T: Threads> Shared<T> {
         control: BoxWire,
         close_timeout: Duration,
     ) -> Self {
+        let write_step_max = write_step_max(session.connection().keepalive_timeout(), close_timeout);
         let state = State {
             session,
-            pen: Some(Pen { wire: pen, chunk: Vec::new(), timeout: None }),
+            pen: Some(Pen::new(pen, write_step_max)),
             // The reader thread brings it.
             eye: None,
             read_error: None,
             control: Some(control),
             half_closed: false,
             unwritable: false,
-            close_timeout,
             written: 0,
+            taken_at: threads.now(),
+            write_step_max,
             fresh: false,
             abandoned: false,
             receiving: false,
@@ -144,6 +159,7 @@ impl<T: Threads> Shared<T> {
             left_to_callers: false,
             read_at: threads.now(),
             streaming: false,
+            deflating: false,
             waiting_for_room: 0,
             pings_waiting_for_room: 0,
             fed_until: 0,
@@ -282,14 +298,16 @@ impl State {
     pub(super) fn output_written(&mut self, count: usize, now: Instant) {
         // TLS puts whole records on the wire: what they contain counts once they are out.
         let before = self.session.connection().output().len();
-        self.session.output_written(count, now);
+        self.session.output_written(count, &|| now);
+        self.taken_at = now;
         let after = self.session.connection().output().len();
         self.written += before.saturating_sub(after) as u64;
     }
 
     /// Whether a caller that sends has to wait. It has not once the connection is closing: it is told so.
     pub(super) fn must_wait_to_send(&self) -> bool {
-        self.is_open() && (self.streaming || self.session.connection().write_buffer_is_full())
+        self.is_open()
+            && (self.streaming || self.deflating || self.session.connection().write_buffer_is_full())
     }
 
     /// Whether a caller that sends a message in pieces has to wait before the next one.

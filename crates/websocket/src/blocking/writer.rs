@@ -9,13 +9,17 @@ use std::time::Duration;
 use wavetank_runtime::{Instant, Threads};
 
 use super::shared::{Guard, Pen, Shared, Writer};
-use super::wire::is_temporary;
+use super::wire::{BoxWire, is_temporary};
 
 /// Bytes of a write at most. The lock is held while they are copied.
 const WRITE_BYTES: usize = 512 * 1024;
 
 /// Timeouts are no shorter: the system's timers are no finer, and a timeout of zero is an error.
 const TIMEOUT_MIN: Duration = Duration::from_millis(1);
+
+/// How long a write waits for room at first. A write of a blocking stream returns what it has taken when its timeout is up: so
+/// it is seen that a slow peer reads.
+const STEP_MIN: Duration = Duration::from_millis(50);
 
 /// The body of the writer thread. It ends with the connection.
 pub(super) fn run<T: Threads>(shared: &Shared<T>) {
@@ -61,11 +65,10 @@ pub(super) fn write<'a, T: Threads>(
     while guard.has_output() && goes_on(shared, &guard, until) {
         pen.load(guard.session.output());
         let timeout = match until {
-            Until::Written(_) => None,
-            // No longer than a deadline that another thread brings about meanwhile is ahead.
+            Until::Written(_) => pen.step,
             Until::Deadline => {
                 let next = guard.deadline().map(|deadline| deadline - shared.threads.now());
-                Some(next.unwrap_or(Duration::MAX).min(guard.close_timeout))
+                next.unwrap_or(Duration::MAX).min(pen.step)
             }
         };
         let plain = guard.session.plain_bytes_in(pen.chunk.len());
@@ -81,8 +84,17 @@ pub(super) fn write<'a, T: Threads>(
         }
         let now = shared.threads.now();
         match written {
-            Ok(count) => guard.output_written(count, now),
-            Err(error) if is_temporary(&error) => {}
+            Ok(count) => {
+                pen.step = STEP_MIN.min(guard.write_step_max);
+                guard.output_written(count, now);
+                if count < pen.chunk.len() {
+                    guard.session.output_refused(now);
+                }
+            }
+            Err(error) if is_temporary(&error) => {
+                pen.step = (pen.step * 2).min(guard.write_step_max);
+                guard.session.output_refused(now);
+            }
             Err(error) => guard.writing_failed(&error, now),
         }
         guard.reading_failed(now);
@@ -107,13 +119,17 @@ fn is_ahead(deadline: Option<Instant>, now: Instant) -> bool {
 }
 
 impl Pen {
+    pub(super) fn new(wire: BoxWire, step_max: Duration) -> Self {
+        Self { wire, chunk: Vec::new(), timeout: None, step: STEP_MIN.min(step_max) }
+    }
+
     fn load(&mut self, output: &[u8]) {
         self.chunk.clear();
         self.chunk.extend_from_slice(&output[..output.len().min(WRITE_BYTES)]);
     }
 
-    fn write(&mut self, timeout: Option<Duration>) -> std::io::Result<usize> {
-        let timeout = timeout.map(|timeout| timeout.max(TIMEOUT_MIN));
+    fn write(&mut self, timeout: Duration) -> std::io::Result<usize> {
+        let timeout = Some(timeout.max(TIMEOUT_MIN));
         if self.timeout != timeout {
             self.wire.set_write_timeout(timeout)?;
             self.timeout = timeout;

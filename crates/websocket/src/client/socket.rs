@@ -3,11 +3,12 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::{Arc, MutexGuard};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::HeaderMap;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::coop;
 use wavetank_runtime::{Instant, Runtime};
 
 use super::driver::Driver;
@@ -171,10 +172,7 @@ where
 
     async fn put(&self, message: Outgoing<'_>, writing: Writing) -> Result<(), Error> {
         let mut turn = Turn::new(self.shared());
-        poll_fn(|context| {
-            turn.poll(context, writing, |connection, now| connection.send(message.kind, message.payload, now))
-        })
-        .await
+        poll_fn(|context| turn.poll(context, writing, Some(message.whole()))).await
     }
 
     /// Waits until it is this call's turn to send, and begins a message whose pieces are sent as they come, each in a
@@ -383,7 +381,23 @@ where
     R: Runtime,
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    #[inline]
     pub(super) fn poll<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        take: fn(&mut Connection) -> Option<T>,
+    ) -> Poll<Result<T, Error>> {
+        // A task that never waits, as its peer sends more than it takes, lets others run, too.
+        let budget = ready!(coop::poll_proceed(context));
+        let received = self.poll_now(context, take);
+        if received.is_ready() {
+            budget.made_progress();
+        }
+        received
+    }
+
+    #[inline]
+    fn poll_now<T>(
         &mut self,
         context: &mut Context<'_>,
         take: fn(&mut Connection) -> Option<T>,

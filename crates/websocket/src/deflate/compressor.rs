@@ -37,7 +37,7 @@ impl Compressor {
                 output.extend_from_slice(&[0x00]);
             }
         } else {
-            self.deflate_all(input, output);
+            self.deflate_all(input, output, FlushCompress::Sync);
             // RFC 7692, section 7.2.1: "Remove 4 octets (that are 0x00 0x00 0xff 0xff) from the tail end."
             if last && output[start..].ends_with(&TAIL) {
                 output.truncate(output.len() - TAIL.len());
@@ -48,8 +48,19 @@ impl Compressor {
         }
     }
 
-    /// Compresses all of `input` and flushes it to a byte's boundary.
-    fn deflate_all(&mut self, mut input: &[u8], output: &mut BytesMut) {
+    /// Compresses a part of a piece, whose rest follows: appends to `output` what is ready.
+    pub(crate) fn feed(&mut self, input: &[u8], output: &mut BytesMut) {
+        self.deflate_all(input, output, FlushCompress::None);
+    }
+
+    /// Forgets everything that was compressed: after this, nothing that was appended to an output needs to be sent. Messages that
+    /// the peer has may be forgotten at any time (RFC 7692, section 7.1.1.1).
+    pub(crate) fn forget(&mut self) {
+        self.deflate.reset();
+    }
+
+    /// Compresses all of `input`.
+    fn deflate_all(&mut self, mut input: &[u8], output: &mut BytesMut, flush: FlushCompress) {
         loop {
             let start = output.len();
             // Enough for the flush's own bytes: with less, zlib would repeat its marker.
@@ -58,7 +69,7 @@ impl Compressor {
             let (in_before, out_before) = (self.deflate.total_in(), self.deflate.total_out());
             let status = self
                 .deflate
-                .compress(input, &mut output[start..], FlushCompress::Sync)
+                .compress(input, &mut output[start..], flush)
                 .expect("deflate fails only when it is misused");
             let written = difference(self.deflate.total_out(), out_before);
             input = &input[difference(self.deflate.total_in(), in_before)..];

@@ -273,8 +273,8 @@ fn a_silent_peer_cannot_hold_a_close_beyond_its_deadline() {
 #[test]
 fn a_close_that_cannot_be_written_ends_by_the_deadline_and_was_not_sent() {
     let mut connection = client();
-    connection.send(Kind::Binary, &[0; 100_000], START).unwrap();
-    connection.output_written(50_000, START);
+    connection.send(Kind::Binary, &[0; 100_000]).unwrap();
+    connection.output_written(50_000, &|| START);
     connection.close(BYE, "", START);
     connection.handle_deadline(at(10));
     assert_eq!(closed(&connection).sent, None);
@@ -370,7 +370,7 @@ fn when_only_writing_fails_the_close_that_explains_it_is_still_read() {
     let pipe = io::Error::from(io::ErrorKind::BrokenPipe);
 
     let mut explained = client();
-    explained.send(Kind::Text, b"x", START).unwrap();
+    explained.send(Kind::Text, b"x").unwrap();
     explained.write_failed(&pipe, START);
     assert_eq!(
         (explained.state(), explained.output(), explained.wants_read()),
@@ -389,11 +389,11 @@ fn when_only_writing_fails_the_close_that_explains_it_is_still_read() {
 #[test]
 fn an_abort_ends_at_once_and_does_not_change_an_outcome() {
     let mut connection = client();
-    connection.send(Kind::Text, b"x", START).unwrap();
-    connection.abort(Cause::Dropped, START);
+    connection.send(Kind::Text, b"x").unwrap();
+    connection.abort(Cause::Dropped);
     assert_eq!(connection.output(), b"");
     assert_eq!(closed(&connection).cause, Cause::Dropped);
-    connection.abort(Cause::Local, START);
+    connection.abort(Cause::Local);
     connection.end_of_input(START);
     connection.handle_deadline(at(100));
     feed(&mut connection, &frame(CLOSE, &close_body(1000, "")));
