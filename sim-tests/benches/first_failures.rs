@@ -68,17 +68,17 @@ const BUGS: &[Bug] = &[
         );
     }),
     ("museum: ariadne before accept", |sim| {
-        ariadne_with(sim, ariadne::Version::V0_26_0, ariadne::Manners::IsSilent, |answer| {
+        ariadne_with(sim, ariadne::Version::V0_26_0, ariadne::PeerScript::IsSilent, |answer| {
             matches!(answer, ariadne::Answer::Closed(4408) | ariadne::Answer::Refused)
         });
     }),
     ("museum: ariadne initialises", |sim| {
-        ariadne_with(sim, ariadne::Version::V0_26_1, ariadne::Manners::Initialises, |answer| {
+        ariadne_with(sim, ariadne::Version::V0_26_1, ariadne::PeerScript::Initialises, |answer| {
             matches!(answer, ariadne::Answer::Acknowledged | ariadne::Answer::Closed(4408))
         });
     }),
     ("museum: ariadne pings", |sim| {
-        ariadne_with(sim, ariadne::Version::V0_26_1, ariadne::Manners::Pings, |answer| {
+        ariadne_with(sim, ariadne::Version::V0_26_1, ariadne::PeerScript::Pings, |answer| {
             answer == ariadne::Answer::Closed(4408)
         });
     }),
@@ -226,7 +226,7 @@ fn websockets_with(sim: &mut Sim, version: websockets::Version, peer: Peer, scen
 fn ariadne_with(
     sim: &mut Sim,
     version: ariadne::Version,
-    manners: ariadne::Manners,
+    script: ariadne::PeerScript,
     is_allowed: fn(ariadne::Answer) -> bool,
 ) {
     let timeout = [60_000, 5_000, 500, 50, 5, 0][sim.choose("connection_init_wait_timeout", 6) as usize];
@@ -238,7 +238,7 @@ fn ariadne_with(
     });
     sim.client("client", async move |host| {
         let server = Runtime::resolve(&host, "server", 80).await.map_err(|error| error.to_string())?[0];
-        match ariadne::scenarios::converse(&host, server, manners).await {
+        match ariadne::scenarios::converse(&host, server, script).await {
             Ok(answer) if !is_allowed(answer) => Err(format!("the server's answer is {answer:?}")),
             _ => Ok(()),
         }
@@ -256,7 +256,7 @@ fn yamux_with(sim: &mut Sim, version: yamux::Version, workload: yamux::Workload)
     sim.stall_after(PATIENCE);
     let config = yamux::Config::new(version).connection_write_timeout(PATIENCE / 2);
     sim.server_thread("server", move |host| {
-        yamux::scenarios::serve(&host, ANYWHERE, config, workload, yamux::Manners::Closes)
+        yamux::scenarios::serve(&host, ANYWHERE, config, workload, yamux::PeerScript::Closes)
     });
     sim.client_thread("client", move |host| {
         let server = Threads::resolve(&host, "server", 80).map_err(|error| error.to_string())?[0];

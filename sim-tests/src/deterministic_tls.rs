@@ -1,4 +1,4 @@
-//! TLS whose every byte follows from the seed: a provider of cryptography for rustls that draws from the tank.
+//! TLS whose every byte follows from the seed: a provider of cryptography for rustls that draws from the simulator.
 //!
 //! Three things in rustls with ring are not the seed's: what rustls itself draws (`secure_random`), the secrets of key
 //! exchanges, which ring draws behind its back, and the clock. [`client_config`] and [`server_config`] replace them. The

@@ -1,7 +1,7 @@
-//! A program that takes its chances everywhere at once: what the tank claims to control, in one run.
+//! A program that takes its chances everywhere at once: what the simulator claims to control, in one run.
 //!
-//! Branch order of `tokio::select!`, order of a `HashMap`, `tokio` channels and timers beside the seam's, a task that
-//! bypasses the seam, std's clocks, entropy, threads with a lock and a condition variable, and a network with faults.
+//! Branch order of `tokio::select!`, order of a `HashMap`, `tokio` channels and timers beside the runtime's, a task that
+//! bypasses the runtime traits, std's clocks, entropy, threads with a lock and a condition variable, and a network with faults.
 //! Everything that could differ is logged, so that it is a part of the trace.
 
 use std::io::{Read, Write};
@@ -96,7 +96,7 @@ async fn races(host: &Host, workers: u32) {
 }
 
 /// As third-party code would: a task that no scheduler of ours knows.
-#[expect(clippy::disallowed_methods, reason = "a task and a timer beside the seam")]
+#[expect(clippy::disallowed_methods, reason = "a task and a timer beside the runtime traits")]
 fn bypass(sender: mpsc::Sender<(u32, u32)>) {
     tokio::spawn(async move {
         tokio::time::sleep(Duration::from_millis(2)).await;

@@ -1,7 +1,7 @@
 //! Scripted servers for simulations of WebSocket clients: they speak in bytes, and are strict with what they hear.
 //!
 //! [`serve`] opens connections ([`Opening`]: late, cut off after so many bytes, with frames glued to the answer) and
-//! hands each, as a [`Peer`], to a script; [`manners`] has the scripts that many tests share. [`wire`] judges the
+//! hands each, as a [`Peer`], to a script; [`scripts`] has the scripts that many tests share. [`wire`] judges the
 //! client's bytes, [`frames`] makes the server's.
 //!
 //! # Invariants
@@ -17,9 +17,9 @@
 
 pub mod cut;
 pub mod frames;
-pub mod manners;
 pub mod opening;
 pub mod peer;
+pub mod scripts;
 pub mod slow_link;
 pub mod wire;
 

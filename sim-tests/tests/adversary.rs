@@ -106,8 +106,12 @@ mod a_receive_that_is_cancelled {
         });
     }
 
-    #[wavetank::test(seeds = 500, finds = "error in client: a message of absurd length")]
-    fn loses_the_half_of_a_message_that_it_had_read(sim: &mut Sim) {
+    #[wavetank::test(
+        seeds = 500,
+        finds = "error in client: a message of absurd length",
+        base_seed = 0xbb7106ebd83e0293
+    )]
+    fn loses_the_half_message_it_had_read(sim: &mut Sim) {
         receives_every_message(sim, async |host| {
             let mut frames = Frames::new(connect(&host).await?);
             let mut received = Vec::new();
@@ -189,7 +193,7 @@ mod halves_that_two_tasks_poll {
     const MILLISECOND: std::time::Duration = std::time::Duration::from_millis(1);
 
     /// One task sends a number each millisecond, another receives them; there is room enough for a peer that is not
-    /// held back.
+    /// delayed.
     fn sent_and_received<P: Parking>(sim: &mut Sim) {
         sim.client("client", async |host: Host| {
             let duplex = Arc::new(Duplex::<P>::default());
@@ -207,18 +211,22 @@ mod halves_that_two_tasks_poll {
         });
     }
 
-    #[wavetank::test(seeds = 500, finds = "deadlock: nothing can happen: client/main waits")]
-    fn lose_a_waker_where_there_is_one_place_for_both(sim: &mut Sim) {
+    #[wavetank::test(
+        seeds = 500,
+        finds = "deadlock: nothing can happen: client/main waits",
+        base_seed = 0xbb64aebf50947a52
+    )]
+    fn lose_a_waker_with_one_place_for_both(sim: &mut Sim) {
         sent_and_received::<OnePlace>(sim);
     }
 
-    #[wavetank::test(seeds = 500)]
-    fn are_both_woken_where_each_has_its_own_place(sim: &mut Sim) {
+    #[wavetank::test(seeds = 500, base_seed = 0xa0589fe973875321)]
+    fn are_both_woken_with_a_place_each(sim: &mut Sim) {
         sent_and_received::<PlaceForEach>(sim);
     }
 }
 
-mod how_long_things_are_held_back {
+mod how_long_delays_last {
     use super::*;
     use std::time::Duration;
 
@@ -229,19 +237,19 @@ mod how_long_things_are_held_back {
         Runtime::now(&host) - start - Duration::from_millis(10)
     }
 
-    #[wavetank::test(seeds = 1000, reaches = "held back for seconds")]
+    #[wavetank::test(seeds = 1000, reaches = "delayed for seconds", base_seed = 0x67e3ecbe5c325668)]
     fn is_seconds_by_default(sim: &mut Sim) {
         sim.client("client", async |host| {
-            wavetank::sometimes!(lateness(host).await > Duration::from_secs(2), "held back for seconds");
+            wavetank::sometimes!(lateness(host).await > Duration::from_secs(2), "delayed for seconds");
         });
     }
 
-    #[wavetank::test(seeds = 1000, reaches = "held back for a millisecond")]
+    #[wavetank::test(seeds = 1000, reaches = "delayed for a millisecond", base_seed = 0x0e15f0f38886c379)]
     fn is_what_the_test_says(sim: &mut Sim) {
-        sim.hold_back_at_most(Duration::from_millis(1));
+        sim.delay_max(Duration::from_millis(1));
         sim.client("client", async |host| {
             let late = lateness(host).await;
-            wavetank::sometimes!(late >= Duration::from_millis(1), "held back for a millisecond");
+            wavetank::sometimes!(late >= Duration::from_millis(1), "delayed for a millisecond");
             // The operation and the task, each now and then more than once.
             assert!(late < Duration::from_millis(100), "{late:?}");
         });

@@ -19,7 +19,7 @@ fn sweep(name: &str) -> Sweep {
 }
 
 #[test]
-fn a_call_site_that_was_reached_outside_of_a_run_first_is_in_the_trace_of_a_later_run() {
+fn call_sites_reached_before_a_run_are_traced() {
     sweep("something_else").run(|sim: &mut Sim| sim.client("client", async |_| {}));
     code_under_test(1);
     let found = sweep("the_code_under_test").finds("look at the trace").find(|sim: &mut Sim| {

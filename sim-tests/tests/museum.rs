@@ -1,4 +1,4 @@
-//! The museum: historical bugs, found from seeds alone, and the same sweeps passing on what mended them.
+//! The museum: historical bugs, found from seeds alone, and the same sweeps passing on what fixed them.
 //!
 //! Run it with its output to see a bug being found, shrunk and replayed:
 //! `cargo test -p wavetank-sim-tests --test museum -- --nocapture`.
@@ -34,7 +34,7 @@ fn websockets(
                 sometimes!(outcome.surprise().is_none(), "the connection ends as it should");
                 outcome.surprise().map_or(Ok(()), Err)
             }
-            // The network may be interrupted before the connection is open, and whoever is held back is late for anything.
+            // The network may be interrupted before the connection is open, and whoever is delayed is late for anything.
             Err(_) if is_interrupted => Ok(()),
             Err(OpenError::TimedOut) => Ok(()),
             Err(error) => Err(error.to_string()),
@@ -51,27 +51,35 @@ mod recv_while_another_thread_closes {
 
     fn on_an_interrupted_network(sim: &mut Sim, version: Version) {
         // What keeps the peer's answer back for ten seconds is the network, and no slow processor.
-        sim.hold_back_at_most(Duration::from_secs(1));
+        sim.delay_max(Duration::from_secs(1));
         websockets(sim, Faults::none().partitions().silence(), version, echo_peer, recv_while_closing);
     }
 
-    #[wavetank::test(seeds = 1000, finds = "panic in client/receiver: connection isn't closed yet")]
-    fn reads_the_state_before_it_is_published_when_the_peer_is_silent(sim: &mut Sim) {
+    #[wavetank::test(
+        seeds = 1000,
+        finds = "panic in client/receiver: connection isn't closed yet",
+        base_seed = 0x4de7cbd8b1f86ae4
+    )]
+    fn reads_unpublished_state_with_a_silent_peer(sim: &mut Sim) {
         beside_a_silent_peer(sim, Version::V13_0_1);
     }
 
-    #[wavetank::test(seeds = 1000, finds = "panic in client/receiver: connection isn't closed yet")]
-    fn reads_the_state_before_it_is_published_when_the_network_is_interrupted(sim: &mut Sim) {
+    #[wavetank::test(
+        seeds = 1000,
+        finds = "panic in client/receiver: connection isn't closed yet",
+        base_seed = 0xdec2d271c6e5ae49
+    )]
+    fn reads_unpublished_state_on_an_interrupted_network(sim: &mut Sim) {
         on_an_interrupted_network(sim, Version::V13_0_1);
     }
 
     #[wavetank::test(seeds = 1000, reaches = "the connection ends as it should")]
-    fn is_mended_when_the_peer_is_silent(sim: &mut Sim) {
+    fn is_fixed_when_the_peer_is_silent(sim: &mut Sim) {
         beside_a_silent_peer(sim, Version::V14_2);
     }
 
     #[wavetank::test(seeds = 1000, reaches = "the connection ends as it should")]
-    fn is_mended_when_the_network_is_interrupted(sim: &mut Sim) {
+    fn is_fixed_when_the_network_is_interrupted(sim: &mut Sim) {
         on_an_interrupted_network(sim, Version::V14_2);
     }
 }
@@ -85,8 +93,12 @@ mod two_threads_close_at_once {
         websockets(sim, Faults::none(), Version::V13_1, silent_peer, two_closers);
     }
 
-    #[wavetank::test(seeds = 2000, reaches = "the connection ends as it should")]
-    fn are_serialised_by_the_lock_of_the_second_fix(sim: &mut Sim) {
+    #[wavetank::test(
+        seeds = 2000,
+        reaches = "the connection ends as it should",
+        base_seed = 0x6395d5877f9d1e0b
+    )]
+    fn are_serialised_by_the_second_fix(sim: &mut Sim) {
         websockets(sim, Faults::none(), Version::V14_2, silent_peer, two_closers);
     }
 }

@@ -1,8 +1,8 @@
 //! The museum's bugs, found inside of turmoil: the same code and the same scenarios, over turmoil's network.
 //!
 //! All three are races of tasks, threads and timers that need nothing of the network but that bytes arrive, so they are
-//! found there as in the tank: the first one's three triggers here, yamux's and Ariadne's in `yamux` and `ariadne`. An
-//! interruption shows the first one too, but another one: where the tank's partition delays what is sent, turmoil's loses
+//! found there as in the simulator: the first one's three triggers here, yamux's and Ariadne's in `yamux` and `ariadne`. An
+//! interruption shows the first one too, but another one: where the simulator's partition delays what is sent, turmoil's loses
 //! it for good, and the connection stalls until `close()` gives up on its peer.
 //!
 //! # Where turmoil cannot show a trigger
@@ -11,7 +11,7 @@
 //!   unread bytes, and has no fault that does. Its crash of a host looks like an orderly end.
 //! - *A user timeout* (data that stays unacknowledged for minutes) does not exist: a write into a partition succeeds.
 //! - *A long wait* costs real time, a tick for each millisecond. So the timeouts here are a tenth to a hundredth of the
-//!   originals', and that the original of yamux sets its writer free after five minutes is shown in the tank alone.
+//!   originals', and that the original of yamux sets its writer free after five minutes is shown in the simulator alone.
 
 #[path = "museum_in_turmoil/ariadne.rs"]
 mod ariadne;
@@ -50,7 +50,7 @@ fn websockets(
                 sometimes!(outcome.surprise().is_none(), "the connection ends as it should");
                 outcome.surprise().map_or(Ok(()), Err)
             }
-            // The network may be interrupted before the connection is open, and whoever is held back is late for anything.
+            // The network may be interrupted before the connection is open, and whoever is delayed is late for anything.
             Err(_) if is_interrupted => Ok(()),
             Err(OpenError::TimedOut) => Ok(()),
             Err(error) => Err(error.to_string()),
@@ -59,27 +59,35 @@ fn websockets(
 }
 
 fn on_an_interrupted_network(sim: &mut TurmoilSim, version: Version) {
-    let faults = TurmoilFaults::none().holds().partitions().begin_max(Duration::from_millis(100));
+    let faults = TurmoilFaults::none().paused_links().partitions().begin_max(Duration::from_millis(100));
     websockets(sim, faults, version, echo_peer, recv_while_closing);
 }
 
-#[wavetank::test(seeds = 1000, finds = "panic in client/receiver: connection isn't closed yet")]
-fn recv_reads_the_state_before_it_is_published_when_the_peer_is_silent(sim: &mut TurmoilSim) {
+#[wavetank::test(
+    seeds = 1000,
+    finds = "panic in client/receiver: connection isn't closed yet",
+    base_seed = 0xed217103d77fbb2d
+)]
+fn recv_reads_unpublished_state_with_a_silent_peer(sim: &mut TurmoilSim) {
     websockets(sim, TurmoilFaults::none(), Version::V13_0_1, silent_peer, recv_while_closing);
 }
 
-#[wavetank::test(seeds = 1000, finds = "panic in client/receiver: connection isn't closed yet")]
-fn recv_reads_the_state_before_it_is_published_when_the_network_is_interrupted(sim: &mut TurmoilSim) {
+#[wavetank::test(
+    seeds = 1000,
+    finds = "panic in client/receiver: connection isn't closed yet",
+    base_seed = 0xeb73414c5b263428
+)]
+fn recv_reads_unpublished_state_on_an_interrupted_network(sim: &mut TurmoilSim) {
     on_an_interrupted_network(sim, Version::V13_0_1);
 }
 
 #[wavetank::test(seeds = 1000, reaches = "the connection ends as it should")]
-fn recv_is_mended_when_the_peer_is_silent(sim: &mut TurmoilSim) {
+fn recv_is_fixed_when_the_peer_is_silent(sim: &mut TurmoilSim) {
     websockets(sim, TurmoilFaults::none(), Version::V14_2, silent_peer, recv_while_closing);
 }
 
 #[wavetank::test(seeds = 1000, reaches = "the connection ends as it should")]
-fn recv_is_mended_when_the_network_is_interrupted(sim: &mut TurmoilSim) {
+fn recv_is_fixed_when_the_network_is_interrupted(sim: &mut TurmoilSim) {
     on_an_interrupted_network(sim, Version::V14_2);
 }
 
@@ -92,8 +100,12 @@ mod two_threads_close_at_once {
         websockets(sim, TurmoilFaults::none(), Version::V13_1, silent_peer, two_closers);
     }
 
-    #[wavetank::test(seeds = 2000, reaches = "the connection ends as it should")]
-    fn are_serialised_by_the_lock_of_the_second_fix(sim: &mut TurmoilSim) {
+    #[wavetank::test(
+        seeds = 2000,
+        reaches = "the connection ends as it should",
+        base_seed = 0x8aea504784d1a808
+    )]
+    fn are_serialised_by_the_second_fix(sim: &mut TurmoilSim) {
         websockets(sim, TurmoilFaults::none(), Version::V14_2, silent_peer, two_closers);
     }
 }

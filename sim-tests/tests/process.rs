@@ -20,7 +20,7 @@ fn stderr(output: &Output) -> String {
 }
 
 #[test]
-fn a_stack_overflow_names_the_thread_the_test_and_the_setting() {
+fn a_stack_overflow_names_thread_test_and_setting() {
     let output = misbehave("overflow").output().expect("the child starts");
     let said = stderr(&output);
     assert!(!output.status.success());
@@ -29,11 +29,11 @@ fn a_stack_overflow_names_the_thread_the_test_and_the_setting() {
         "{said}"
     );
     assert!(said.contains("`Sim::stack_bytes`"), "{said}");
-    assert!(said.contains("test:  misbehave::overflow, in its warm-up: the dull run"), "{said}");
+    assert!(said.contains("test:  misbehave::overflow, in its warm-up: the default run"), "{said}");
 }
 
 #[test]
-fn a_destructor_that_panics_in_teardown_is_named_before_the_process_ends() {
+fn a_panicking_destructor_in_teardown_is_named() {
     let output = misbehave("panic-in-teardown").output().expect("the child starts");
     let said = stderr(&output);
     assert!(!output.status.success());
@@ -41,13 +41,13 @@ fn a_destructor_that_panics_in_teardown_is_named_before_the_process_ends() {
     assert_eq!(said.matches(whose).count(), 1, "{said}");
     assert_eq!(said.matches("wavetank: ").count(), 1, "{said}");
     assert!(said.contains("Rust ends the process for that: dropped before it was finished"), "{said}");
-    assert!(said.contains("test:  misbehave::panic-in-teardown, in its warm-up: the dull run"), "{said}");
+    assert!(said.contains("test:  misbehave::panic-in-teardown, in its warm-up: the default run"), "{said}");
     let command = format!("\ncargo test{PROFILE} panic-in-teardown -- --exact --nocapture\n");
     assert!(said.contains(&command), "{said}");
 }
 
 #[test]
-fn a_destructor_that_panics_in_teardown_under_one_seed_is_named_with_the_seed() {
+fn a_destructor_panicking_under_one_seed_names_it() {
     let output = misbehave("panic-in-teardown-of-a-seed").output().expect("the child starts");
     let said = stderr(&output);
     assert!(!output.status.success());
@@ -60,7 +60,7 @@ fn a_destructor_that_panics_in_teardown_under_one_seed_is_named_with_the_seed() 
 }
 
 #[test]
-fn a_panic_in_the_unwind_of_another_shows_both_and_whose_they_are_before_the_process_ends() {
+fn a_panic_during_unwinding_shows_both_panics() {
     let output = misbehave("panic-in-unwind").output().expect("the child starts");
     let said = stderr(&output);
     assert!(!output.status.success());
@@ -71,7 +71,7 @@ fn a_panic_in_the_unwind_of_another_shows_both_and_whose_they_are_before_the_pro
 }
 
 #[test]
-fn a_thread_stuck_on_a_real_lock_is_named_by_the_watchdog() {
+fn the_watchdog_names_a_thread_stuck_outside() {
     let output = misbehave("real-lock").output().expect("the child starts");
     let said = stderr(&output);
     assert!(!output.status.success());
@@ -79,13 +79,13 @@ fn a_thread_stuck_on_a_real_lock_is_named_by_the_watchdog() {
     assert!(said.contains("  symptom     stuck in client/waits\n"), "{said}");
     assert!(said.contains("no step for 1s of real time"), "{said}");
     assert!(
-        said.contains("the dull run of the test (every pick is 0), which comes before all seeds"),
+        said.contains("the default run of the test (every value is 0), which comes before all seeds"),
         "{said}"
     );
 }
 
 #[test]
-fn a_sweep_that_runs_none_of_its_seeds_says_so_and_a_spent_budget_fails_it() {
+fn a_sweep_that_ran_no_seed_says_so() {
     let folder = workspace("no-seeds");
     let none = |name: &str, value: &str| {
         let output = misbehave_in(&folder, "passes").env(name, value).output().expect("the child starts");
@@ -136,16 +136,16 @@ fn recording(folder: &Path) -> (PathBuf, String) {
 }
 
 #[test]
-fn a_thread_that_catches_even_its_end_is_named_before_the_process_ends() {
+fn a_thread_that_catches_its_end_is_named() {
     let output = misbehave("catches-all").output().expect("the child starts");
     let said = stderr(&output);
     assert!(!output.status.success());
     assert!(said.contains("server/main catches every panic and goes on"), "{said}");
-    assert!(said.contains("test:  misbehave::catches-all, in its warm-up: the dull run"), "{said}");
+    assert!(said.contains("test:  misbehave::catches-all, in its warm-up: the default run"), "{said}");
 }
 
 #[test]
-fn a_setting_that_is_not_understood_fails_with_what_is_allowed() {
+fn an_invalid_setting_fails_naming_allowed_ones() {
     for (variable, value, allowed) in [
         ("WAVETANK_SEEDS", "1e3", "WAVETANK_SEEDS=1e3 is not understood: allowed is a count of seeds"),
         ("WAVETANK_SEEED", "1", "there is no variable WAVETANK_SEEED: the variables are WAVETANK_SEED, "),
@@ -162,7 +162,7 @@ fn a_setting_that_is_not_understood_fails_with_what_is_allowed() {
 }
 
 #[test]
-fn a_recording_of_other_code_is_named_and_left_alone_and_fails_a_strict_replay() {
+fn an_outdated_recording_fails_only_strict_replay() {
     let folder = workspace("other-code");
     let output = misbehave_in(&folder, "bug").output().expect("the child starts");
     assert_eq!(output.status.code(), Some(101), "{}", stderr(&output));
@@ -184,7 +184,7 @@ fn a_recording_of_other_code_is_named_and_left_alone_and_fails_a_strict_replay()
 }
 
 #[test]
-fn a_recording_that_was_cut_off_fails_with_its_place_and_is_left_alone() {
+fn a_truncated_recording_fails_and_is_kept() {
     let folder = workspace("cut-off");
     misbehave_in(&folder, "bug").output().expect("the child starts");
     let (path, text) = recording(&folder);
@@ -199,7 +199,7 @@ fn a_recording_that_was_cut_off_fails_with_its_place_and_is_left_alone() {
 }
 
 #[test]
-fn ctrl_c_ends_a_sweep_and_says_how_far_it_came() {
+fn ctrl_c_ends_a_sweep_with_its_count() {
     let begun = Std.now();
     let (status, said) = interrupted(misbehave("never-ends"), "sweeping");
     let took = Std.now() - begun;
@@ -212,7 +212,7 @@ fn ctrl_c_ends_a_sweep_and_says_how_far_it_came() {
 }
 
 #[test]
-fn ctrl_c_ends_shrinking_and_keeps_what_was_found() {
+fn ctrl_c_ends_shrinking_and_keeps_the_recording() {
     let folder = workspace("shrinking");
     let begun = Std.now();
     let (status, said) = interrupted(misbehave_in(&folder, "slow-bug"), "shrinking");

@@ -1,5 +1,5 @@
 //! The weather: every fault is found, shrinks as a whole and reads well, and code that keeps its promises keeps them in
-//! any weather.
+//! any faults.
 #![expect(clippy::expect_used, reason = "these are tests")]
 
 use std::fmt::Write;
@@ -85,17 +85,17 @@ fn found(name: &str, faults: &Faults) -> Option<String> {
 }
 
 #[test]
-fn every_fault_breaks_an_impatient_client_shrinks_to_itself_and_reads_well() {
+fn every_fault_breaks_an_impatient_client() {
     let none = Faults::none;
     let kinds = [
         ("partitions", none().partitions()),
         ("resets", none().resets()),
         ("silence", none().silence()),
-        ("holds", none().holds()),
+        ("holds", none().paused_links()),
         ("slow links", none().slow_links()),
         ("lossy links", none().lossy_links()),
         ("narrow links", none().narrow_links()),
-        ("pauses", none().pauses()),
+        ("pauses", none().paused_hosts()),
         ("swizzles", none().swizzles()),
         ("half-open", none().half_open()),
         ("crashes", none().crashes()),
@@ -165,22 +165,22 @@ fn echo_thread(host: Host) -> std::io::Result<()> {
 }
 
 /// Every fault there is, and from the hundredth second on none.
-fn any_weather(sim: &mut Sim) {
+fn any_faults(sim: &mut Sim) {
     sim.faults(Faults::all().half_open().crashes().until(Duration::from_secs(100)));
     sim.stall_after(Duration::from_secs(300)).time_limit(Duration::from_secs(1000));
 }
 
 #[wavetank::test(seeds = 1500)]
-fn stubborn_tasks_get_every_answer_in_any_weather(sim: &mut Sim) {
-    any_weather(sim);
+fn stubborn_tasks_get_every_answer_under_any_faults(sim: &mut Sim) {
+    any_faults(sim);
     sim.server("server", echo);
     sim.client("client", stubborn);
     sim.client("other", stubborn);
 }
 
 #[wavetank::test(seeds = 1500)]
-fn stubborn_threads_get_every_answer_in_any_weather(sim: &mut Sim) {
-    any_weather(sim);
+fn stubborn_threads_get_every_answer_under_any_faults(sim: &mut Sim) {
+    any_faults(sim);
     sim.server_thread("server", echo_thread);
     sim.client_thread("client", stubborn_thread);
     sim.client_thread("other", stubborn_thread);

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 #[path = "tidy/scenarios.rs"]
 mod scenarios;
+#[path = "tidy/words.rs"]
+mod words;
 
 /// A source file: its path below the workspace's root, with `/`, and its text.
 struct Source {
@@ -79,7 +81,7 @@ fn every_file_begins_by_saying_what_it_is() {
 }
 
 #[test]
-fn files_are_short_and_modules_are_named_after_themselves() {
+fn files_are_short_and_never_called_mod() {
     let mut wrong = Vec::new();
     for source in files("rs") {
         let lines = source.text.lines().count();
@@ -105,7 +107,7 @@ fn snapshots_can_be_read_at_a_glance() {
 }
 
 #[test]
-fn nothing_is_left_undone_ignored_or_allowed_without_a_reason() {
+fn nothing_is_left_undone_or_ignored() {
     // In two parts, so that this file does not contain them.
     let marks =
         ["FIX|ME", "X|XX", "TO|DO", "todo|!(", "unimplemented|!(", "#[ig|nore", "#[all|ow(", "#![all|ow("];
@@ -121,14 +123,14 @@ fn nothing_is_left_undone_ignored_or_allowed_without_a_reason() {
 /// Parts of the production runtime that are the only places to touch the real world.
 const REAL: [&str; 4] = ["tokio_runtime", "std_threads", "clock", "entropy"];
 
-/// Crates that are the tank.
-const TANK: [&str; 2] = ["crates/sim/", "crates/macros/"];
+/// Crates that are the simulator.
+const SIMULATOR: [&str; 2] = ["crates/sim/", "crates/macros/"];
 
 /// Simulated code that lies beside its simulations.
 const MUSEUM: &str = "sim-tests/src/museum/";
 
 #[test]
-fn code_that_is_simulated_reaches_the_world_through_the_seam_alone() {
+fn simulated_code_uses_only_the_runtime_traits() {
     let words = [
         "std::time::Instant",
         "SystemTime",
@@ -148,15 +150,15 @@ fn code_that_is_simulated_reaches_the_world_through_the_seam_alone() {
     ];
     let judged = files("rs").into_iter().filter(|source| {
         let is_real = |module: &&str| source.path.starts_with(&format!("crates/runtime/src/{module}"));
-        let of_tank = TANK.iter().any(|folder| source.path.starts_with(folder));
-        let of_crates = source.path.starts_with("crates/") && source.path.contains("/src/") && !of_tank;
+        let of_simulator = SIMULATOR.iter().any(|folder| source.path.starts_with(folder));
+        let of_crates = source.path.starts_with("crates/") && source.path.contains("/src/") && !of_simulator;
         (of_crates || source.path.starts_with(MUSEUM)) && !source.is_test() && !REAL.iter().any(is_real)
     });
     let judged: Vec<Source> = judged.collect();
     for folder in ["crates/runtime/", "crates/websocket/", MUSEUM] {
         assert!(judged.iter().any(|source| source.path.starts_with(folder)), "{folder} is looked at");
     }
-    for folder in TANK {
+    for folder in SIMULATOR {
         assert!(root().join(folder).is_dir(), "{folder} exists");
     }
     none(
@@ -179,7 +181,7 @@ fn only_choices_make_random_number_generators() {
 }
 
 #[test]
-fn nothing_is_kept_in_an_order_that_changes_from_run_to_run() {
+fn no_collection_has_a_random_order() {
     // A program that draws on every source of chance, and a published crate that is shown to.
     let exempt = ["sim-tests/src/mixture.rs", "sim-tests/zoo/"];
     let judged = files("rs")
@@ -207,10 +209,10 @@ fn doc_examples(text: &str) -> Vec<Vec<String>> {
 }
 
 #[test]
-fn the_readme_shows_the_examples_that_the_docs_of_turmoil_run_as_a_diff() {
+fn the_page_on_turmoil_shows_tested_examples() {
     let docs = fs::read_to_string(root().join("crates/sim/src/turmoil.rs")).expect("text");
-    let readme = fs::read_to_string(root().join("README.md")).expect("text");
-    let diff = readme.split("```diff\n").nth(1).expect("a diff").split("```").next().expect("its end");
+    let page = fs::read_to_string(root().join("crates/sim/docs/turmoil.md")).expect("text");
+    let diff = page.split("```diff\n").nth(1).expect("a diff").split("```").next().expect("its end");
     let side = |mark: char| -> Vec<String> {
         let of_side = diff.lines().filter(|line| line.starts_with([' ', mark]));
         of_side.map(|line| line[1..].to_owned()).collect()
@@ -218,9 +220,20 @@ fn the_readme_shows_the_examples_that_the_docs_of_turmoil_run_as_a_diff() {
     assert_eq!(doc_examples(&docs), [side('-'), side('+')], "before and after");
 }
 
+/// The bodies of the README's two tests, as `sim-tests/tests/readme.rs` runs them.
 #[test]
-fn the_readme_has_the_table_of_settings() {
+fn the_readme_shows_tested_code() {
+    let tests = fs::read_to_string(root().join("sim-tests/tests/readme.rs")).expect("text");
     let readme = fs::read_to_string(root().join("README.md")).expect("text");
-    let settings = fs::read_to_string(root().join("crates/sim/src/settings.md")).expect("text");
-    assert!(readme.contains(&settings), "word by word");
+    let bodies: Vec<String> = tests
+        .split("(sim: &mut Sim) {\n")
+        .skip(1)
+        .map(|rest| rest.split("\n    }\n").next().expect("its end"))
+        .map(|body| body.lines().map(|line| line.strip_prefix("    ").unwrap_or(line)).collect::<Vec<_>>())
+        .map(|lines| lines.join("\n"))
+        .collect();
+    assert_eq!(bodies.len(), 2, "one with tasks, one with threads");
+    for body in bodies {
+        assert!(readme.contains(&body), "the README shows:\n{body}");
+    }
 }

@@ -1,4 +1,4 @@
-//! The WebSocket client of tasks in the tank: what it must do beside peers that are silent, deaf, early, late, cut off or
+//! The WebSocket client of tasks in the simulator: what it must do beside peers that are silent, deaf, early, late, cut off or
 //! too fast, on a network that fails, wherever it is cancelled.
 //!
 //! `websocket_scenarios.md`, beside this file, says which test is which scenario, under what, and what all of them assert.

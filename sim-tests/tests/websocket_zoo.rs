@@ -76,7 +76,7 @@ fn a_cancelled_send_leaves_the_stream_whole(sim: &mut Sim) {
 
 #[wavetank::test]
 fn pings_of_a_peer_that_does_not_read_cost_little(sim: &mut Sim) {
-    // Who is held back for as long as closing may take leaves a frame unfinished.
-    sim.hold_back_at_most(Duration::from_millis(100));
+    // Who is delayed for as long as closing may take leaves a frame unfinished.
+    sim.delay_max(Duration::from_millis(100));
     pings::pings_of_a_peer_that_does_not_read_cost_little::<Ours>(sim);
 }

@@ -15,8 +15,8 @@ use crate::features::Features;
 /// How many seeds a test runs if it does not say.
 const SEEDS: u64 = 100;
 
-const ALLOWED_OPTIONS: &str = "allowed are `seeds = NUMBER`, `finds = \"PART OF A SYMPTOM\"`, \
-     `sometimes = \"required\"` and `reaches = \"POINT\"`";
+const ALLOWED_OPTIONS: &str = "allowed are `seeds = NUMBER`, `base_seed = NUMBER`, \
+     `finds = \"PART OF A SYMPTOM\"`, `sometimes = \"required\"` and `reaches = \"POINT\"`";
 
 /// Returns the test.
 ///
@@ -28,7 +28,7 @@ pub(crate) fn expand(
     function: TokenStream,
     features: &Features,
 ) -> Result<TokenStream> {
-    let Options { seeds, finds, sometimes_required, reaches } = syn::parse2(options)?;
+    let Options { seeds, base_seed, finds, sometimes_required, reaches } = syn::parse2(options)?;
     let mut body: ItemFn = syn::parse2(function)?;
     check_signature(&body.sig)?;
     // The harness sees the outer function; lints that the user set on it hold for what is nested in it, too.
@@ -53,6 +53,7 @@ pub(crate) fn expand(
             }
         }
     });
+    let base_seed = base_seed.map(|base_seed| quote! { .base_seed(#base_seed) });
     let sweep = quote! {
         ::wavetank::Sweep::new(
             ::core::concat!(::core::module_path!(), "::", #name_text),
@@ -65,6 +66,7 @@ pub(crate) fn expand(
             features: &[#(#features),*],
         })
         .seeds(#seeds)
+        #base_seed
     };
     let required = sometimes_required.map(|()| quote! { .sometimes_required() });
     let run = match finds {
@@ -90,6 +92,7 @@ pub(crate) fn expand(
 #[derive(Debug, Default)]
 struct Options {
     seeds: Option<u64>,
+    base_seed: Option<u64>,
     finds: Option<String>,
     sometimes_required: Option<()>,
     reaches: Vec<String>,
@@ -113,6 +116,15 @@ impl Parse for Options {
                 }
                 ("seeds", Value::Text(text)) => {
                     return Err(Error::new(text.span(), "`seeds` is a number: how many seeds the test runs"));
+                }
+                ("base_seed", Value::Number(number)) => {
+                    set(&mut options.base_seed, number.base10_parse()?, &name)?;
+                }
+                ("base_seed", Value::Text(text)) => {
+                    return Err(Error::new(
+                        text.span(),
+                        "`base_seed` is a number: the first seed of the test",
+                    ));
                 }
                 ("finds", Value::Text(text)) => {
                     if text.value().trim().is_empty() {
@@ -262,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_simulation_becomes_a_test_that_sweeps_and_keeps_its_attributes() {
+    fn a_simulation_becomes_a_test_with_its_attributes() {
         let function =
             "#[should_panic(expected = \"x\")] /// Doc.\n pub(crate) fn closes(sim: &mut Sim) { body(sim) }";
         same(
@@ -314,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn a_test_that_finds_reviews_the_trace_under_its_own_name() {
+    fn a_finding_test_reviews_its_trace() {
         same(
             expand_text("finds = \"not closed\", seeds = 5_000,", "fn r#loop(_: &mut wavetank::Sim) {}"),
             quote! {
@@ -343,6 +355,16 @@ mod tests {
     }
 
     #[test]
+    fn a_test_may_set_its_first_seed() {
+        for base_seed in ["0xff", "0x0000_00ff", "255"] {
+            let options = format!("seeds = 5, base_seed = {base_seed}");
+            let expanded = expand_text(&options, "fn closes(sim: &mut Sim) {}").expect("it expands");
+            let calls = quote! { .seeds(5u64).base_seed(255u64).run_simulated(closes) };
+            assert!(expanded.to_string().contains(&calls.to_string()), "{expanded}");
+        }
+    }
+
+    #[test]
     fn a_test_says_which_points_it_must_reach() {
         let options = "seeds = 5, sometimes = \"required\", reaches = \"a\", reaches = \"b\"";
         let expanded = expand_text(options, "fn closes(sim: &mut Sim) {}").expect("it expands").to_string();
@@ -352,11 +374,18 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_option_is_pointed_at_with_what_is_allowed() {
+    fn a_bad_option_is_refused_at_its_span() {
         let allowed = ALLOWED_OPTIONS;
         for (options, message, pointed_at) in [
             ("seeds = 5, speed = 3", format!("unknown option `speed`: {allowed}"), "speed"),
             ("seeds = \"5\"", "`seeds` is a number: how many seeds the test runs".to_owned(), "\"5\""),
+            ("base_seed = \"1\"", "`base_seed` is a number: the first seed of the test".to_owned(), "\"1\""),
+            ("base_seed = 1, base_seed = 1", "`base_seed` is set twice".to_owned(), "base_seed"),
+            (
+                "base_seed = 0x1_0000_0000_0000_0000",
+                "number too large to fit in target type".to_owned(),
+                "0x1_0000_0000_0000_0000",
+            ),
             ("finds = 5", "`finds` is a text: a part of the symptom that is expected".to_owned(), "5"),
             ("finds = \" \"", "`finds` names a part of the symptom that is expected".to_owned(), "\" \""),
             (
@@ -390,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_signature_is_pointed_at_with_the_good_one() {
+    fn a_bad_signature_is_refused_at_its_span() {
         for (function, why, pointed_at) in [
             ("async fn a(sim: &mut Sim) {}", "hosts are what is async; remove `async`", "async"),
             ("const fn a(sim: &mut Sim) {}", "remove `const`", "const"),

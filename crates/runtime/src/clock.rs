@@ -67,14 +67,14 @@ mod tests {
     }
 
     #[test]
-    fn a_time_before_the_anchor_is_earlier_than_the_anchor() {
+    fn times_before_the_anchor_convert() {
         let anchor = anchor();
         let before = from_std(anchor - Duration::from_millis(3));
         assert_eq!(from_std(anchor) - before, Duration::from_millis(3));
     }
 
     #[test]
-    fn the_end_of_time_converts_to_a_far_future() {
+    fn the_last_instant_converts_to_the_far_future() {
         assert!(to_std(Instant::from_nanos(u64::MAX)) > StdInstant::now() + Duration::from_secs(3600));
     }
 

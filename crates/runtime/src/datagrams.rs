@@ -1,4 +1,4 @@
-//! UDP: what a task ([`Datagrams`]) or a thread ([`BlockingDatagrams`]) may ask beyond the two traits of the seam.
+//! UDP: what a task ([`Datagrams`]) or a thread ([`BlockingDatagrams`]) may ask beyond the two runtime traits.
 //!
 //! Extensions, and not parts of [`Runtime`] and [`Threads`]: a world that has no UDP does not implement them, and code
 //! that needs UDP says so in its bounds (`R: Datagrams`).

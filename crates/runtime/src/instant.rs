@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_instant_minus_an_earlier_one_is_the_time_between() {
+    fn subtracting_instants_gives_the_time_between_them() {
         let start = Instant::from_nanos(1_000);
         assert_eq!((start + Duration::from_millis(3)) - start, Duration::from_millis(3));
     }

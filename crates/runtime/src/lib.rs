@@ -1,4 +1,4 @@
-//! The seam: everything protocol code may ask of the world.
+//! The runtime traits: everything protocol code may ask of the world.
 //!
 //! Two traits, because there are two kinds of protocol code: [`Runtime`] for async tasks and [`Threads`] for
 //! blocking threads. Code that is written against them runs on Tokio ([`Tokio`]) or on plain threads ([`Std`])
@@ -77,3 +77,8 @@ pub use std_threads::Std;
 pub use sync::{Condvar, Mutex, WaitOutcome};
 pub use threads::{BlockingListener, BlockingStream, ThreadHandle, Threads};
 pub use tokio_runtime::Tokio;
+
+/// The README's code is compiled with the doc tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -1,5 +1,5 @@
 //! Unix stream sockets: what a task ([`LocalSockets`]) or a thread ([`BlockingLocalSockets`]) may ask beyond the two
-//! traits of the seam.
+//! runtime traits.
 //!
 //! Extensions, and not parts of [`Runtime`] and [`Threads`]: a world without them (another system than Unix, a simulated
 //! network of packets) does not implement them, and code that needs them says so in its bounds (`R: LocalSockets`).

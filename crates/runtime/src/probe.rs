@@ -26,16 +26,16 @@ pub struct Hooks {
     /// A `sometimes!` that was evaluated.
     pub sometimes: fn(what: &'static str, reached: bool),
     /// A `buggify!` that was evaluated.
-    pub buggify: fn(site: BuggifySite, probability: f64) -> bool,
+    pub buggify: fn(point: BuggifyPoint, probability: f64) -> bool,
 }
 
 /// Which `buggify!` asks.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
-pub struct BuggifySite {
+pub struct BuggifyPoint {
     /// Its name, or the path of the function it stands in.
     pub name: &'static str,
-    /// The source place, which tells sites of one name apart within a run. Never shown or recorded: lines move.
+    /// The source place, which tells points of one name apart within a run. Never shown or recorded: lines move.
     pub place: &'static str,
 }
 
@@ -120,7 +120,7 @@ macro_rules! sometimes {
 /// Tells whether to do a rare but allowed thing now: give up early, take the small buffer, answer late.
 /// `buggify!()`, `buggify!(PROBABILITY)`, `buggify!(PROBABILITY, "NAME")`.
 ///
-/// In two phases: a run first chooses whether the site is enabled at all (one run in four), and an enabled site is true
+/// In two phases: a run first chooses whether the point is enabled at all (one run in four), and an enabled point is true
 /// with the given probability, by default 25 %, each time it is evaluated. So a run has few odd things in earnest instead
 /// of all of them a little.
 ///
@@ -130,9 +130,9 @@ macro_rules! sometimes {
 ///
 /// # Determinism
 ///
-/// A choice for each site and for each evaluation of an enabled one, in the lane `buggify`; the dull answer is `false`.
-/// A site is called by its name, or by the path of its function (a second one in the same function has `#2`, in the order
-/// in which the run came by); never by its line, so recordings survive edits. Name a site that recordings should keep
+/// A choice for each point and for each evaluation of an enabled one, in the lane `buggify`; the default answer is `false`.
+/// A point is called by its name, or by the path of its function (a second one in the same function has `#2`, in the order
+/// in which the run came by); never by its line, so recordings survive edits. Name a point that recordings should keep
 /// when its function is renamed.
 ///
 /// # Example: a batch that is cut short
@@ -155,8 +155,8 @@ macro_rules! buggify {
     ($probability:expr, $name:expr $(,)?) => {
         match $crate::probe::hooks() {
             ::core::option::Option::Some(hooks) => {
-                let site = $crate::probe::BuggifySite { name: $name, place: $crate::__place!() };
-                (hooks.buggify)(site, $probability)
+                let point = $crate::probe::BuggifyPoint { name: $name, place: $crate::__place!() };
+                (hooks.buggify)(point, $probability)
             }
             ::core::option::Option::None => false,
         }
@@ -177,7 +177,7 @@ mod tests {
     use super::path_around;
 
     #[test]
-    fn outside_of_a_run_a_probe_does_nothing_and_looks_at_nothing() {
+    fn probes_outside_a_run_do_not_evaluate_conditions() {
         let mut looked = 0;
         let mut look = || {
             looked += 1;
@@ -190,9 +190,9 @@ mod tests {
     }
 
     #[test]
-    fn a_site_is_called_by_the_path_of_its_function() {
+    fn a_point_has_the_path_of_its_function() {
         fn here() {}
-        let path = "wavetank_runtime::probe::tests::a_site_is_called_by_the_path_of_its_function";
+        let path = "wavetank_runtime::probe::tests::a_point_has_the_path_of_its_function";
         assert_eq!(path_around(&here), path);
     }
 }

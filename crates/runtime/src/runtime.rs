@@ -1,4 +1,4 @@
-//! The async seam: what a task may ask of the world.
+//! The async runtime trait: what a task may ask of the world.
 
 use std::future::Future;
 use std::io;

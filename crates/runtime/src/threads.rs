@@ -1,4 +1,4 @@
-//! The blocking seam: what a thread may ask of the world.
+//! The blocking runtime trait: what a thread may ask of the world.
 
 use std::io;
 use std::net::{Shutdown, SocketAddr};

@@ -52,7 +52,7 @@ impl Runtime for Tokio {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        #[expect(clippy::disallowed_methods, reason = "the seam's own implementation")]
+        #[expect(clippy::disallowed_methods, reason = "the runtime's own implementation")]
         TaskHandle { task: tokio::spawn(future) }
     }
 
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_paused_before_the_anchor_was_set_still_moves() {
+    fn a_clock_paused_before_the_anchor_still_advances() {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .start_paused(true)
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_timer_tells_its_deadline_and_can_be_reset_before_and_after_it_completes() {
+    async fn a_timer_can_be_reset_at_any_time() {
         let start = Tokio.now();
         let mut timer = pin!(Tokio.sleep(Duration::from_secs(1)));
         assert_eq!(timer.deadline(), start + Duration::from_secs(1));
@@ -188,13 +188,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_deadline_at_the_end_of_time_waits_and_does_not_panic() {
+    async fn a_sleep_of_the_longest_duration_waits() {
         let forever = Tokio.sleep(Duration::MAX);
         assert!(tokio::time::timeout(Duration::from_secs(1), forever).await.is_err());
     }
 
     #[tokio::test]
-    async fn a_panic_yields_its_message_and_an_abort_yields_cancelled() {
+    async fn join_reports_the_panic_message_or_cancelled() {
         let task = Tokio.spawn("faulty", async { panic!("out of {}", "cheese") });
         let result: Result<(), JoinError> = task.await;
         assert_eq!(result, Err(JoinError::Panicked("out of cheese".to_owned())));

@@ -43,7 +43,7 @@ pin_project! {
     ///
     /// # Determinism
     ///
-    /// Asks in the lane `adversary`, under the name, numbered (`socket#2`) where several have the same; the dull answers
+    /// Asks in the lane `adversary`, under the name, numbered (`socket#2`) where several have the same; the default answers
     /// pass everything through. It is independent of [`Sim::perturb`](crate::Sim::perturb): the test has asked for it.
     ///
     /// # Example: a message that comes in pieces

@@ -1,19 +1,19 @@
 //! The choices of a run: which of `bound` alternatives each source of chance took.
 //!
-//! A run repeats one question: "which of these `bound` alternatives?" A *site* asks it (host and task name, then the
-//! operation), a *lane* answers it (one ChaCha stream a lane, or a recording), and the *pick* is written down.
+//! A run repeats one question: "which of these `bound` alternatives?" A *choice point* asks it (host and task name, then the
+//! operation), a *lane* answers it (one ChaCha stream a lane, or a recording), and the *value* is written down.
 //! Replaying the log replays the run; shrinking the log shrinks the run.
 //!
 //! # Invariants
 //!
 //! - Nothing else in this crate draws random numbers.
-//! - Pick 0 is the dullest (keep running the same task, base latency, no fault): lowering a pick makes a run more
+//! - Value 0 is the default (keep running the same task, base latency, no fault): lowering a value makes a run more
 //!   ordinary, and an exhausted recording goes on with 0.
 //! - Lanes are independent: a question more or fewer in one lane changes no answer of another.
 //!
 //! # Not here
 //!
-//! The file format of recordings (`recording`), what to ask (`executor`, `net`, `faults`), which picks to try when
+//! The file format of recordings (`recording`), what to ask (`executor`, `net`, `faults`), which values to try when
 //! shrinking (`shrink`).
 
 use std::collections::BTreeMap;
@@ -26,34 +26,34 @@ use rand_core::{Rng, SeedableRng};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct LaneId(u32);
 
-/// One site in one lane: who asks, and about what.
+/// One choice point in one lane: who asks, and about what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct SiteId(u32);
+pub(crate) struct PointId(u32);
 
 /// One answered question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Choice {
-    pub(crate) site: SiteId,
+    pub(crate) point: PointId,
     pub(crate) bound: u32,
-    pub(crate) pick: u32,
+    pub(crate) value: u32,
 }
 
-/// A site as recordings name it. The text is "SCOPE OPERATION"; all choices of a scope in a lane form a span, which
+/// A choice point as recordings name it. The text is "SCOPE OPERATION"; all choices of a scope in a lane form a span, which
 /// shrinks as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct SiteName {
+pub(crate) struct PointName {
     pub(crate) lane: String,
-    pub(crate) site: String,
+    pub(crate) point: String,
 }
 
-/// What a run chose: its sites, and its choices in the order in which they were made.
+/// What a run chose: its points, and its choices in the order in which they were made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ChoiceLog {
-    pub(crate) sites: Vec<SiteName>,
+    pub(crate) points: Vec<PointName>,
     pub(crate) choices: Vec<Choice>,
 }
 
-impl SiteId {
+impl PointId {
     pub(crate) const fn new(index: usize) -> Self {
         Self(index as u32)
     }
@@ -64,13 +64,13 @@ impl SiteId {
 }
 
 impl ChoiceLog {
-    /// Counts the choices that are not dull.
+    /// Counts the choices that are not the default.
     pub(crate) fn nonzero(&self) -> usize {
-        self.choices.iter().filter(|choice| choice.pick != 0).count()
+        self.choices.iter().filter(|choice| choice.value != 0).count()
     }
 
-    pub(crate) fn site(&self, site: SiteId) -> &SiteName {
-        &self.sites[site.index()]
+    pub(crate) fn point(&self, point: PointId) -> &PointName {
+        &self.points[point.index()]
     }
 }
 
@@ -79,7 +79,7 @@ impl ChoiceLog {
 pub(crate) enum Replay {
     /// The run must ask exactly the recorded questions, lane by lane, in order; the first other question ends it.
     Strict,
-    /// Every site answers with its own recorded picks, in order; a question that was not recorded is answered with 0
+    /// Every point answers with its own recorded values, in order; a question that was not recorded is answered with 0
     /// and counted.
     Lenient,
 }
@@ -90,7 +90,7 @@ pub(crate) struct Divergence {
     pub(crate) lane: String,
     /// 0-based position in the lane.
     pub(crate) position: usize,
-    /// The recorded question, as (site, bound).
+    /// The recorded question, as (point, bound).
     pub(crate) recorded: (String, u32),
     pub(crate) asked: (String, u32),
 }
@@ -116,13 +116,13 @@ struct Lane {
     /// Strict replay: the lane's recorded questions, in order.
     expected: Vec<(String, u32, u32)>,
     asked: usize,
-    sites: BTreeMap<String, SiteId>,
+    points: BTreeMap<String, PointId>,
 }
 
-struct Site {
+struct Point {
     lane: LaneId,
     name: String,
-    /// Lenient replay: this site's recorded (bound, pick)s, in order.
+    /// Lenient replay: this point's recorded (bound, value)s, in order.
     expected: Vec<(u32, u32)>,
     asked: usize,
 }
@@ -134,12 +134,12 @@ const USUAL: usize = 512;
 pub(crate) struct Choices {
     seed: u64,
     replay: Option<Replay>,
-    /// The recording by (lane, site), until the site is first named.
-    recorded: BTreeMap<SiteName, Vec<(u32, u32)>>,
+    /// The recording by (lane, point), until the point is first named.
+    recorded: BTreeMap<PointName, Vec<(u32, u32)>>,
     recorded_lanes: BTreeMap<String, Vec<(String, u32, u32)>>,
     lanes: Vec<Lane>,
     lane_ids: BTreeMap<String, LaneId>,
-    sites: Vec<Site>,
+    points: Vec<Point>,
     log: Vec<Choice>,
     mismatches: usize,
     divergence: Option<Divergence>,
@@ -155,7 +155,7 @@ impl Choices {
             recorded_lanes: BTreeMap::new(),
             lanes: Vec::new(),
             lane_ids: BTreeMap::new(),
-            sites: Vec::new(),
+            points: Vec::new(),
             log: Vec::with_capacity(USUAL),
             mismatches: 0,
             divergence: None,
@@ -167,15 +167,15 @@ impl Choices {
         let mut choices = Self::seeded(seed);
         choices.replay = Some(replay);
         for choice in &log.choices {
-            let name = log.site(choice.site);
+            let name = log.point(choice.point);
             match replay {
                 Replay::Lenient => {
-                    choices.recorded.entry(name.clone()).or_default().push((choice.bound, choice.pick))
+                    choices.recorded.entry(name.clone()).or_default().push((choice.bound, choice.value))
                 }
                 Replay::Strict => choices.recorded_lanes.entry(name.lane.clone()).or_default().push((
-                    name.site.clone(),
+                    name.point.clone(),
                     choice.bound,
-                    choice.pick,
+                    choice.value,
                 )),
             }
         }
@@ -193,50 +193,50 @@ impl Choices {
             rng: stream(self.seed, name),
             expected: self.recorded_lanes.remove(name).unwrap_or_default(),
             asked: 0,
-            sites: BTreeMap::new(),
+            points: BTreeMap::new(),
         });
         self.lane_ids.insert(name.to_owned(), lane);
         lane
     }
 
-    /// Names a site of a lane: "SCOPE OPERATION".
-    pub(crate) fn site(&mut self, lane: LaneId, name: &str) -> SiteId {
-        let Lane { name: lane_name, sites, .. } = &mut self.lanes[lane.0 as usize];
-        if let Some(&site) = sites.get(name) {
-            return site;
+    /// Names a point of a lane: "SCOPE OPERATION".
+    pub(crate) fn point(&mut self, lane: LaneId, name: &str) -> PointId {
+        let Lane { name: lane_name, points, .. } = &mut self.lanes[lane.0 as usize];
+        if let Some(&point) = points.get(name) {
+            return point;
         }
-        let site = SiteId::new(self.sites.len());
-        sites.insert(name.to_owned(), site);
+        let point = PointId::new(self.points.len());
+        points.insert(name.to_owned(), point);
         let expected = if self.recorded.is_empty() {
             Vec::new()
         } else {
-            let recorded = SiteName { lane: lane_name.clone(), site: name.to_owned() };
+            let recorded = PointName { lane: lane_name.clone(), point: name.to_owned() };
             self.recorded.remove(&recorded).unwrap_or_default()
         };
-        self.sites.push(Site { lane, name: name.to_owned(), expected, asked: 0 });
-        site
+        self.points.push(Point { lane, name: name.to_owned(), expected, asked: 0 });
+        point
     }
 
-    /// Picks one of `bound` alternatives at `site` and writes the pick down.
+    /// Chooses one of `bound` alternatives at `point` and writes the value down.
     ///
     /// `draw` takes the lane's stream when the answer is to come from the seed; it is not called in a replay.
     ///
     /// # Panics
     ///
     /// Only on a bug here: no alternatives, or a draw outside the bound.
-    pub(crate) fn pick(
+    pub(crate) fn choose(
         &mut self,
-        site: SiteId,
+        point: PointId,
         bound: u32,
         draw: impl FnOnce(&mut ChaCha8Rng) -> u32,
     ) -> u32 {
         assert!(bound > 0, "a question has at least one alternative");
-        let asked = &mut self.sites[site.index()];
+        let asked = &mut self.points[point.index()];
         let lane = &mut self.lanes[asked.lane.0 as usize];
-        let pick = match self.replay {
+        let value = match self.replay {
             None => draw(&mut lane.rng),
             Some(Replay::Lenient) => match asked.expected.get(asked.asked) {
-                Some(&(_, pick)) if pick < bound => pick,
+                Some(&(_, value)) if value < bound => value,
                 Some(_) => {
                     self.mismatches += 1;
                     0
@@ -244,8 +244,8 @@ impl Choices {
                 None => 0,
             },
             Some(Replay::Strict) => match lane.expected.get(lane.asked) {
-                Some((name, recorded_bound, pick)) if *name == asked.name && *recorded_bound == bound => {
-                    *pick
+                Some((name, recorded_bound, value)) if *name == asked.name && *recorded_bound == bound => {
+                    *value
                 }
                 Some((name, recorded_bound, _)) => {
                     self.divergence.get_or_insert_with(|| Divergence {
@@ -259,16 +259,16 @@ impl Choices {
                 None => 0,
             },
         };
-        assert!(pick < bound, "a pick is below the bound of its question");
+        assert!(value < bound, "a value is below the bound of its question");
         asked.asked += 1;
         lane.asked += 1;
-        self.log.push(Choice { site, bound, pick });
-        pick
+        self.log.push(Choice { point, bound, value });
+        value
     }
 
-    /// Picks uniformly.
-    pub(crate) fn pick_uniform(&mut self, site: SiteId, bound: u32) -> u32 {
-        self.pick(site, bound, |rng| below(rng, bound))
+    /// Chooses uniformly.
+    pub(crate) fn choose_uniform(&mut self, point: PointId, bound: u32) -> u32 {
+        self.choose(point, bound, |rng| below(rng, bound))
     }
 
     /// Fills `buffer` from the entropy stream of `name`. Entropy is no choice: it is not recorded and does not shrink.
@@ -277,7 +277,7 @@ impl Choices {
         self.lanes[lane.0 as usize].rng.fill_bytes(buffer);
     }
 
-    /// A private stream for decisions that lead to picks but are none themselves (a strategy's priorities).
+    /// A private stream for decisions that lead to values but are none themselves (a strategy's priorities).
     pub(crate) fn side_stream(&self, name: &str) -> ChaCha8Rng {
         stream(self.seed, name)
     }
@@ -297,7 +297,7 @@ impl Choices {
         self.divergence.as_ref()
     }
 
-    /// Counts the lenient answers whose recorded pick did not fit the question.
+    /// Counts the lenient answers whose recorded value did not fit the question.
     pub(crate) const fn mismatches(&self) -> usize {
         self.mismatches
     }
@@ -305,12 +305,12 @@ impl Choices {
     /// Ends the run and returns what it chose.
     pub(crate) fn into_log(self) -> ChoiceLog {
         let lanes = self.lanes;
-        let sites = self
-            .sites
+        let points = self
+            .points
             .into_iter()
-            .map(|site| SiteName { lane: lanes[site.lane.0 as usize].name.clone(), site: site.name })
+            .map(|point| PointName { lane: lanes[point.lane.0 as usize].name.clone(), point: point.name })
             .collect();
-        ChoiceLog { sites, choices: self.log }
+        ChoiceLog { points, choices: self.log }
     }
 }
 
@@ -349,12 +349,12 @@ mod tests {
 
     fn draw_three(choices: &mut Choices, lane: &str) -> [u32; 3] {
         let lane = choices.lane(lane);
-        let site = choices.site(lane, "host/task operation");
-        [(); 3].map(|()| choices.pick_uniform(site, 1_000_000))
+        let point = choices.point(lane, "host/task operation");
+        [(); 3].map(|()| choices.choose_uniform(point, 1_000_000))
     }
 
     #[test]
-    fn a_question_in_one_lane_changes_no_answer_of_another() {
+    fn an_extra_choice_never_shifts_other_lanes() {
         let mut alone = Choices::seeded(7);
         let mut beside = Choices::seeded(7);
         draw_three(&mut beside, "faults");
@@ -364,11 +364,11 @@ mod tests {
     #[test]
     fn both_replays_give_back_what_was_picked() {
         let mut first = Choices::seeded(7);
-        let picks = draw_three(&mut first, "schedule");
+        let values = draw_three(&mut first, "schedule");
         let log = first.into_log();
         for replay in [Replay::Strict, Replay::Lenient] {
             let mut again = Choices::replayed(7, &log, replay);
-            assert_eq!(draw_three(&mut again, "schedule"), picks);
+            assert_eq!(draw_three(&mut again, "schedule"), values);
             assert_eq!((again.divergence(), again.mismatches()), (None, 0));
             assert_eq!(again.into_log(), log);
         }
@@ -388,9 +388,9 @@ mod tests {
         let log = first.into_log();
         let mut again = Choices::replayed(7, &log, Replay::Strict);
         let lane = again.lane("schedule");
-        let site = again.site(lane, "host/other operation");
-        assert_eq!(again.pick_uniform(site, 5), 0);
-        let named = again.divergence().expect("another site asked").to_string();
+        let point = again.point(lane, "host/other operation");
+        assert_eq!(again.choose_uniform(point, 5), 0);
+        let named = again.divergence().expect("another point asked").to_string();
         assert_eq!(
             named,
             "choice 1 of lane `schedule`: the recording has `host/task operation` (1000000 alternatives), \
@@ -399,22 +399,22 @@ mod tests {
     }
 
     #[test]
-    fn lenient_replay_keeps_each_sites_picks_when_others_vanish() {
+    fn lenient_replay_keeps_the_values_of_remaining_points() {
         let mut first = Choices::seeded(7);
         let lane = first.lane("schedule");
-        let (a, b) = (first.site(lane, "a x"), first.site(lane, "b x"));
-        first.pick(a, 3, |_| 2);
-        first.pick(b, 3, |_| 1);
+        let (a, b) = (first.point(lane, "a x"), first.point(lane, "b x"));
+        first.choose(a, 3, |_| 2);
+        first.choose(b, 3, |_| 1);
         let mut log = first.into_log();
         log.choices.remove(0);
         let mut again = Choices::replayed(7, &log, Replay::Lenient);
         let lane = again.lane("schedule");
-        let (a, b) = (again.site(lane, "a x"), again.site(lane, "b x"));
-        assert_eq!((again.pick_uniform(a, 3), again.pick_uniform(b, 3)), (0, 1));
-        // A pick that no longer fits is answered with the dull one, and counted.
+        let (a, b) = (again.point(lane, "a x"), again.point(lane, "b x"));
+        assert_eq!((again.choose_uniform(a, 3), again.choose_uniform(b, 3)), (0, 1));
+        // A value that no longer fits is answered with the default, and counted.
         let mut narrow = Choices::replayed(7, &log, Replay::Lenient);
         let lane = narrow.lane("schedule");
-        let b = narrow.site(lane, "b x");
-        assert_eq!((narrow.pick_uniform(b, 1), narrow.mismatches()), (0, 1));
+        let b = narrow.point(lane, "b x");
+        assert_eq!((narrow.choose_uniform(b, 1), narrow.mismatches()), (0, 1));
     }
 }

@@ -1,4 +1,4 @@
-//! The executor: tasks and threads of all hosts in one ready list, from which a seed picks.
+//! The executor: tasks and threads of all hosts in one ready list, from which a seed chooses.
 //!
 //! A host's async tasks are boxed futures; its threads are coroutines that suspend wherever production code would
 //! block. The executor steps one of them at a time and knows nothing of networks: what a parked task waits for is told
@@ -14,16 +14,16 @@
 //! # Invariants
 //!
 //! - One task runs at a time; nothing runs but by [`Executor::step`].
-//! - Every decision is a pick in a lane; pick 0 keeps running the same task, or takes the one that is ready longest.
+//! - Every decision is a value in a lane; value 0 keeps running the same task, or takes the one that is ready longest.
 //! - No `RefCell` of this module is borrowed while code under test runs.
 
 mod advice;
 mod budget;
 mod coroutine;
 mod deferred;
+mod delay;
 #[cfg(feature = "turmoil")]
 mod domain;
-mod hold;
 mod hosts;
 mod lifecycle;
 mod locks;
@@ -47,17 +47,17 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::task::coop::has_budget_remaining;
 
-use crate::choices::{Choices, LaneId, SiteId, below};
+use crate::choices::{Choices, LaneId, PointId, below};
 use crate::interpose;
 use crate::net::Nanos;
 use crate::progress::Progress;
 use crate::symptom::{Symptom, SymptomKind};
-use crate::trace::{Fact, Next, Trace};
+use crate::trace::{Next, Trace, TraceEvent};
 
 use budget::{BUDGETS, Budgets};
 use coroutine::{Resumed, Suspender, ThreadBody};
 use deferred::Deferred;
-use hold::Holds;
+use delay::Delays;
 pub(crate) use lifecycle::{Straggler, describe_wait};
 pub(crate) use perturb::{LATER_BOUND, NOBODY, draw_later, later};
 use strategy::Chooser;
@@ -92,8 +92,8 @@ pub(crate) struct Settings {
     pub(crate) steps_max: u64,
     /// Whether seeds may withhold ready tasks, preempt and defer operations, and wake tasks for nothing.
     pub(crate) perturb: bool,
-    /// How long a ready task may be withheld at most.
-    pub(crate) withhold_max: Nanos,
+    /// How long a ready task may be delayed at most.
+    pub(crate) delay_max: Nanos,
     /// Whether a panic fails the run only if it is a main's.
     pub(crate) tolerate_panics: bool,
 }
@@ -125,7 +125,7 @@ pub(crate) struct Waiting {
     pub(crate) since: Nanos,
 }
 
-struct Slot {
+struct TaskEntry {
     name: Arc<str>,
     host: HostIndex,
     state: State,
@@ -142,24 +142,24 @@ struct Slot {
     /// What an async task waited for before its present step.
     waits_before: Vec<Waiting>,
     parked_since: Nanos,
-    sites: Vec<(Operation, SiteId)>,
+    points: Vec<(Operation, PointId)>,
     overflow_message: Arc<str>,
     spans: Vec<tracing::Id>,
     locks_held: u32,
-    /// The timer that ends the stretch for which it is withheld.
-    withheld_until: Option<TimerKey>,
-    /// For how long it is withheld when it could go on after its present step.
-    held_next: Nanos,
+    /// The timer that ends the stretch for which it is delayed.
+    delayed_until: Option<TimerKey>,
+    /// For how long it is delayed when it could go on after its present step.
+    delay_next: Nanos,
 }
 
 #[derive(Clone, Copy)]
 struct Lanes {
     schedule: LaneId,
-    withhold: LaneId,
+    woken: LaneId,
     budget: LaneId,
     pending: LaneId,
     spurious: LaneId,
-    hold: LaneId,
+    preempted: LaneId,
 }
 
 /// See the module.
@@ -173,7 +173,7 @@ pub(crate) struct Executor {
     chooser: RefCell<Chooser>,
     hosts: RefCell<Vec<Arc<str>>>,
     names: RefCell<BTreeMap<String, u32>>,
-    slots: RefCell<Vec<Slot>>,
+    tasks: RefCell<Vec<TaskEntry>>,
     ready: RefCell<VecDeque<TaskId>>,
     inbox: RefCell<VecDeque<TaskId>>,
     timers: RefCell<BTreeMap<TimerKey, Timer>>,
@@ -186,18 +186,18 @@ pub(crate) struct Executor {
     /// The time it was when the clock last moved, and the steps by then.
     instant: Cell<(Nanos, u64)>,
     mains_left: Cell<usize>,
-    withholds: bool,
+    delays_wake_ups: bool,
     preempts: bool,
     /// Operations of tasks may be told `Pending` though they could go on.
-    defers: bool,
+    gives_spurious_pending: bool,
     /// Parked tasks may be woken for nothing.
-    wakes_for_nothing: bool,
-    /// What is preempted may be held back.
-    holds: Option<Holds>,
+    wakes_spuriously: bool,
+    /// What is preempted may be delayed.
+    delays: Option<Delays>,
     budgets: RefCell<Budgets>,
     /// No task was polled since tokio renewed its budget.
     budget_is_whole: Cell<bool>,
-    /// Seam operations that the running task may still finish in this step.
+    /// Operations of the runtime traits that the running task may still finish in this step.
     operations_left: Cell<u32>,
     /// How many it was granted; 0 if that is no limit, or it was already told that there are no more.
     operations_granted: Cell<u32>,
@@ -220,29 +220,30 @@ pub(crate) struct Executor {
     pub(crate) progress: Arc<Progress>,
 }
 
-/// Stretches for which a ready task may be withheld: a slow CPU, a page fault, a GC pause.
-const WITHHELD: [Nanos; 8] =
+/// Stretches for which a ready task may be delayed: a slow CPU, a page fault, a GC pause.
+const DELAYS: [Nanos; 8] =
     [0, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000, 10_000_000_000];
 
 impl Executor {
     pub(crate) fn new(run: u64, settings: Settings, mut choices: Choices, progress: Arc<Progress>) -> Self {
         let lanes = Lanes {
             schedule: choices.lane("schedule"),
-            withhold: choices.lane("withhold"),
+            woken: choices.lane("withhold"),
             budget: choices.lane("budget"),
             pending: choices.lane("pending"),
             spurious: choices.lane("spurious"),
-            hold: choices.lane("hold"),
+            preempted: choices.lane("hold"),
         };
         // Which perturbations a run has is a choice of its own, so that a replay asks the same questions.
         let swarm = choices.lane("swarm");
         let mut drawn = |name: &str, one_in: u32| {
-            let site = choices.site(swarm, name);
-            settings.perturb && choices.pick(site, 2, |rng| u32::from(below(rng, one_in) == 0)) == 1
+            let point = choices.point(swarm, name);
+            settings.perturb && choices.choose(point, 2, |rng| u32::from(below(rng, one_in) == 0)) == 1
         };
-        let (withholds, preempts) = (drawn("swarm withhold", 3), drawn("swarm preempt", 3));
-        let (defers, wakes_for_nothing) = (drawn("swarm pending", 3), drawn("swarm spurious", 3));
-        let holds = drawn("swarm hold", 2).then(|| Holds::draw(&choices));
+        let (delays_wake_ups, preempts) = (drawn("swarm withhold", 3), drawn("swarm preempt", 3));
+        let (gives_spurious_pending, wakes_spuriously) =
+            (drawn("swarm pending", 3), drawn("swarm spurious", 3));
+        let delays = drawn("swarm hold", 2).then(|| Delays::draw(&choices));
         let chooser = Chooser::new(settings.strategy, choices.side_stream("strategy"));
         Self {
             run,
@@ -254,7 +255,7 @@ impl Executor {
             chooser: RefCell::new(chooser),
             hosts: RefCell::default(),
             names: RefCell::default(),
-            slots: RefCell::default(),
+            tasks: RefCell::default(),
             ready: RefCell::default(),
             inbox: RefCell::default(),
             timers: RefCell::default(),
@@ -266,11 +267,11 @@ impl Executor {
             steps: Cell::new(0),
             instant: Cell::new((0, 0)),
             mains_left: Cell::new(0),
-            withholds,
+            delays_wake_ups,
             preempts,
-            defers,
-            wakes_for_nothing,
-            holds,
+            gives_spurious_pending,
+            wakes_spuriously,
+            delays,
             budgets: RefCell::new(Budgets::new()),
             budget_is_whole: Cell::new(false),
             operations_left: Cell::new(u32::MAX),
@@ -297,7 +298,7 @@ impl Executor {
     }
 
     pub(crate) fn name(&self, task: TaskId) -> Arc<str> {
-        self.slots.borrow()[task.index()].name.clone()
+        self.tasks.borrow()[task.index()].name.clone()
     }
 
     /// The name of the task that runs now.
@@ -306,25 +307,25 @@ impl Executor {
     }
 
     pub(crate) fn waker(&self, task: TaskId) -> Waker {
-        self.slots.borrow()[task.index()].waker.clone()
+        self.tasks.borrow()[task.index()].waker.clone()
     }
 
     // Steps.
 
     /// Tells whether stepping `task` polls a future (which may use up tokio's budget).
     pub(crate) fn is_async(&self, task: TaskId) -> bool {
-        matches!(self.slots.borrow()[task.index()].body, Some(Body::Task(_)))
+        matches!(self.tasks.borrow()[task.index()].body, Some(Body::Task(_)))
     }
 
     /// Runs `task` until it parks, ends or is preempted.
     pub(crate) fn step(&self, task: TaskId) {
         self.count_step(task);
         let body = {
-            let mut slots = self.slots.borrow_mut();
-            let slot = &mut slots[task.index()];
-            slot.state = State::Running;
-            slot.woken = false;
-            slot.body.take().expect("a ready task has a body")
+            let mut tasks = self.tasks.borrow_mut();
+            let entry = &mut tasks[task.index()];
+            entry.state = State::Running;
+            entry.woken = false;
+            entry.body.take().expect("a ready task has a body")
         };
         self.current.set(Some(task));
         interpose::set_polling(true);
@@ -351,7 +352,7 @@ impl Executor {
         self.keep_since(task);
         self.last.set(Some((task, Operation::new("step"))));
         match polled {
-            Ok(Poll::Pending) if !self.slots.borrow()[task.index()].aborted => Some(body),
+            Ok(Poll::Pending) if !self.tasks.borrow()[task.index()].aborted => Some(body),
             Ok(Poll::Pending) => {
                 self.drop_body(task, Body::Task(body));
                 None
@@ -371,16 +372,16 @@ impl Executor {
 
     /// A step begins: the task will say again what it waits for.
     fn begin_waits(&self, task: TaskId) {
-        let mut slots = self.slots.borrow_mut();
-        let slot = &mut slots[task.index()];
-        std::mem::swap(&mut slot.waits, &mut slot.waits_before);
-        slot.waits.clear();
+        let mut tasks = self.tasks.borrow_mut();
+        let entry = &mut tasks[task.index()];
+        std::mem::swap(&mut entry.waits, &mut entry.waits_before);
+        entry.waits.clear();
     }
 
     /// A wait that a task has taken up again in this step began when it was first taken up.
     fn keep_since(&self, task: TaskId) {
-        let mut slots = self.slots.borrow_mut();
-        let Slot { waits, waits_before, .. } = &mut slots[task.index()];
+        let mut tasks = self.tasks.borrow_mut();
+        let TaskEntry { waits, waits_before, .. } = &mut tasks[task.index()];
         for waiting in waits {
             if let Some(earlier) = waits_before.iter().find(|earlier| earlier.on == waiting.on) {
                 waiting.since = earlier.since;
@@ -390,7 +391,7 @@ impl Executor {
 
     /// Makes ready for steps. Must be called within tokio, before the first.
     pub(crate) fn begin(&self) {
-        self.budgets.borrow_mut().prepare(self.preempts || self.holds.is_some());
+        self.budgets.borrow_mut().prepare(self.preempts || self.delays.is_some());
         self.budget_is_whole.set(false);
     }
 
@@ -399,18 +400,18 @@ impl Executor {
         self.budget_is_whole.set(true);
     }
 
-    /// Draws how many operations a task may finish in this step, of the seam and of tokio.
+    /// Draws how many operations a task may finish in this step, of the runtime traits and of tokio.
     fn grant_budget(&self, task: TaskId) {
         let is_whole = self.budget_is_whole.take();
-        let held_after = self.plan_to_hold(task);
-        let pick = if held_after == 0 { self.draw_budget(task) } else { held_after };
-        if pick != 0 {
-            self.operations_left.set(BUDGETS[pick]);
-            self.operations_granted.set(BUDGETS[pick]);
+        let held_after = self.plan_delay(task);
+        let value = if held_after == 0 { self.draw_budget(task) } else { held_after };
+        if value != 0 {
+            self.operations_left.set(BUDGETS[value]);
+            self.operations_granted.set(BUDGETS[value]);
             self.marks_before.set(self.deferred.lay());
         }
-        if pick != 0 || !is_whole {
-            self.budgets.borrow_mut().grant(pick);
+        if value != 0 || !is_whole {
+            self.budgets.borrow_mut().grant(value);
         }
     }
 
@@ -419,10 +420,10 @@ impl Executor {
         if !self.preempts {
             return 0;
         }
-        let site = self.site(self.lanes.get().budget, task, Operation::new("budget"));
+        let point = self.point(self.lanes.get().budget, task, Operation::new("budget"));
         let bound = BUDGETS.len() as u32;
         let draw = |rng: &mut _| if below(rng, 2) == 0 { below(rng, bound) } else { 0 };
-        self.choices.borrow_mut().pick(site, bound, draw) as usize
+        self.choices.borrow_mut().choose(point, bound, draw) as usize
     }
 
     /// Tells the trace that the budget of the running task has ended before what it was about to do: once a step.
@@ -448,8 +449,8 @@ impl Executor {
     pub(crate) fn note_wait(&self, on: Wait) {
         let Some(task) = self.current.get() else { return };
         let since = self.now();
-        let mut slots = self.slots.borrow_mut();
-        let waits = &mut slots[task.index()].waits;
+        let mut tasks = self.tasks.borrow_mut();
+        let waits = &mut tasks[task.index()].waits;
         if !waits.iter().any(|waiting| waiting.on == on) {
             waits.push(Waiting { on, since });
         }
@@ -457,13 +458,13 @@ impl Executor {
 
     fn resume(&self, task: TaskId, mut thread: ThreadBody) -> Option<ThreadBody> {
         let (message, spans) = {
-            let slots = self.slots.borrow();
-            let slot = &slots[task.index()];
-            (slot.overflow_message.clone(), slot.spans.clone())
+            let tasks = self.tasks.borrow();
+            let entry = &tasks[task.index()];
+            (entry.overflow_message.clone(), entry.spans.clone())
         };
         crate::trace::reenter_spans(&spans);
         let resumed = overflow::watched(thread.guard(), &message, || thread.resume());
-        let spans = self.slots.borrow()[task.index()].spans.clone();
+        let spans = self.tasks.borrow()[task.index()].spans.clone();
         crate::trace::leave_spans(&spans);
         match resumed {
             Resumed::Suspended => Some(thread),
@@ -478,27 +479,27 @@ impl Executor {
     /// Remembers the spans that the running task has entered.
     pub(crate) fn with_spans<T>(&self, f: impl FnOnce(&mut Vec<tracing::Id>) -> T) -> Option<T> {
         let task = self.current.get()?;
-        Some(f(&mut self.slots.borrow_mut()[task.index()].spans))
+        Some(f(&mut self.tasks.borrow_mut()[task.index()].spans))
     }
 
     /// Puts a task back after a step: ready again if it was handed off or woken meanwhile, else parked.
     fn park(&self, task: TaskId, body: Body) {
-        let mut slots = self.slots.borrow_mut();
-        let slot = &mut slots[task.index()];
-        slot.body = Some(body);
-        if matches!(slot.state, State::Ready | State::Frozen) {
+        let mut tasks = self.tasks.borrow_mut();
+        let entry = &mut tasks[task.index()];
+        entry.body = Some(body);
+        if matches!(entry.state, State::Ready | State::Frozen) {
             // Preempted: it stands at the head of the ready list, or among the frozen.
             return;
         }
-        slot.parked_since = self.now();
-        if slot.park_if_held() {
+        entry.parked_since = self.now();
+        if entry.park_if_delayed() {
             return;
         }
-        slot.state = State::Parked;
-        let (woken, is_async) = (slot.woken, slot.suspender.is_none());
-        drop(slots);
+        entry.state = State::Parked;
+        let (woken, is_async) = (entry.woken, entry.suspender.is_none());
+        drop(tasks);
         if !woken && is_async {
-            self.perhaps_wake_for_nothing(task);
+            self.perhaps_wake_spuriously(task);
         } else if woken {
             // Its mail may have been collected while it ran.
             let mut inbox = self.inbox.borrow_mut();

@@ -2,12 +2,12 @@
 //!
 //! A test says which kinds may happen ([`Faults`]); the fault lane draws how many, which, between whom, when, and for how
 //! long (`draw`). All choices about one fault share a scope, so that shrinking drops a whole fault at once. What a fault
-//! is and says stands in `what`; `driver` begins and ends the faults of a run; with [`Weather`] (`control`) a test makes
+//! is and says stands in `what`; `driver` begins and ends the faults of a run; with [`Injector`] (`control`) a test makes
 //! faults of its own; `short` cuts reads and writes.
 //!
 //! # Invariants
 //!
-//! - The dull choice is no fault.
+//! - The default choice is no fault.
 //! - What links are like follows from the faults that are active now, whatever began or ended before: faults overlap
 //!   freely, and of two the worse counts.
 //!
@@ -24,7 +24,7 @@ mod what;
 
 use std::time::Duration;
 
-pub use control::Weather;
+pub use control::Injector;
 pub(crate) use driver::{Driver, act, set_up};
 pub(crate) use short::{Transfer, shortened};
 pub use what::Crash;
@@ -46,7 +46,7 @@ pub use what::Crash;
 /// [`Faults::none`] has none. A run has up to 3 faults ([`Faults::all`]: 6), beginning within 30 s of virtual time and
 /// lasting up to 30 minutes.
 ///
-/// # Example: any weather, and peers that crash
+/// # Example: any faults, and peers that crash
 ///
 /// ```
 /// use std::time::Duration;
@@ -74,11 +74,11 @@ enum Kind {
     OneWayPartition,
     Reset,
     Silence,
-    Hold,
+    PausedLink,
     Slow,
     Lossy,
     Narrow,
-    Pause,
+    PausedHost,
     Swizzle,
     HalfOpen,
     ProcessCrash,
@@ -104,8 +104,8 @@ impl Faults {
     /// of its ends learns that it does not as soon as it sends something.
     ///
     /// That is [`partitions`](Self::partitions), [`resets`](Self::resets), [`silence`](Self::silence),
-    /// [`holds`](Self::holds), [`slow_links`](Self::slow_links), [`lossy_links`](Self::lossy_links),
-    /// [`narrow_links`](Self::narrow_links), [`pauses`](Self::pauses), [`swizzles`](Self::swizzles),
+    /// [`paused_links`](Self::paused_links), [`slow_links`](Self::slow_links), [`lossy_links`](Self::lossy_links),
+    /// [`narrow_links`](Self::narrow_links), [`paused_hosts`](Self::paused_hosts), [`swizzles`](Self::swizzles),
     /// [`short_transfers`](Self::short_transfers) and [`tiny_windows`](Self::tiny_windows). A correct implementation of a
     /// protocol keeps its promises under all of them; an operation may fail, and a peer that only reads may wait for ever.
     ///
@@ -117,11 +117,11 @@ impl Faults {
             .partitions()
             .resets()
             .silence()
-            .holds()
+            .paused_links()
             .slow_links()
             .lossy_links()
             .narrow_links()
-            .pauses()
+            .paused_hosts()
             .swizzles()
             .short_transfers()
             .tiny_windows()
@@ -150,8 +150,8 @@ impl Faults {
     /// Adds holds: segments between two hosts wait for a while, and go on at once when released, without the delay of a
     /// retransmission. What is held for longer than the user timeout times out.
     #[must_use]
-    pub fn holds(self) -> Self {
-        self.with(Kind::Hold)
+    pub fn paused_links(self) -> Self {
+        self.with(Kind::PausedLink)
     }
 
     /// Adds slow links: segments between two hosts take longer for a while, by up to 6.5 s.
@@ -178,8 +178,8 @@ impl Faults {
     /// Adds pauses: the tasks and threads of a host do not run for a while (a suspended process, a long collection of
     /// garbage); its kernel goes on, and its timers are found late.
     #[must_use]
-    pub fn pauses(self) -> Self {
-        self.with(Kind::Pause)
+    pub fn paused_hosts(self) -> Self {
+        self.with(Kind::PausedHost)
     }
 
     /// Adds swizzle-clogs: all segments from and to a random part of the hosts are held, one host after the other, and then
@@ -202,7 +202,7 @@ impl Faults {
     /// answers its old connections with RST. In both, all tasks and threads of the host are gone, and its main starts
     /// again when the fault ends. Hosts with a main that is a client are not crashed.
     ///
-    /// Tasks that code of a host has started with `tokio::spawn` and not through the seam survive.
+    /// Tasks that code of a host has started with `tokio::spawn` and not through the runtime traits survive.
     #[must_use]
     pub fn crashes(self) -> Self {
         self.with(Kind::ProcessCrash).with(Kind::MachineCrash)
@@ -255,7 +255,7 @@ impl Faults {
     }
 
     /// Sets when everything heals: no fault begins or lasts beyond this much virtual time. By default each run draws it:
-    /// it is the end of the fault that happens to last longest. [`Weather::heals_at`] tells it.
+    /// it is the end of the fault that happens to last longest. [`Injector::heals_at`] tells it.
     ///
     /// What has no end stays: forgotten connections, short transfers, tiny windows, and what a test has done by hand.
     #[must_use]

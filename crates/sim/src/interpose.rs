@@ -63,17 +63,17 @@ pub(crate) fn set_clock(now: Nanos) {
     }
 }
 
-/// Tells whether code under test runs now, as opposed to the tank or tokio's own driver.
+/// Tells whether code under test runs now, as opposed to the simulator or tokio's own driver.
 pub(crate) fn set_polling(polling: bool) {
     POLLING.set(polling);
 }
 
-/// Whether code under test may have read a clock other than the seam's, and so may have armed a tokio timer.
+/// Whether code under test may have read a clock other than the runtime's, and so may have armed a tokio timer.
 pub(crate) fn observed() -> bool {
     !INTERPOSED || OBSERVED.get()
 }
 
-/// Notes that timers may exist of which the tank does not know.
+/// Notes that timers may exist of which the simulator does not know.
 #[cfg_attr(not(tokio_unstable), expect(dead_code, reason = "sweeps refuse such a build"))]
 pub(crate) fn observe() {
     OBSERVED.set(true);
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     #[expect(clippy::disallowed_types, reason = "the real clock is what is tested")]
-    fn std_clocks_follow_the_virtual_clock_inside_and_the_real_one_outside() {
+    fn std_clocks_are_virtual_only_inside_a_run() {
         use std::time::{Instant, SystemTime, UNIX_EPOCH};
         let real = SystemTime::now();
         {
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn only_a_clock_read_by_code_under_test_is_noted() {
+    fn only_clock_reads_of_tested_code_are_noted() {
         #[expect(clippy::disallowed_types, reason = "the read is what is tested")]
         fn read() {
             let _ = std::time::Instant::now();

@@ -45,7 +45,7 @@ mod wall_clock;
 
 pub use adversary::{Adversary, Cancellable, cancellable};
 pub use executor::Strategy;
-pub use faults::{Crash, Faults, Weather};
+pub use faults::{Crash, Faults, Injector};
 pub use host::Host;
 pub use report::Counts;
 pub use shrink::PassStatistics;
@@ -65,6 +65,8 @@ pub use udp::Udp;
 /// # Options
 ///
 /// - `seeds = NUMBER`: how many seeds to run, by default 100.
+/// - `base_seed = NUMBER`: the first seed, from 0 to 2^64 - 1; the others follow it. By default a hash of the package's
+///   name and the test's path, so renaming a test changes its seeds. Set it to keep the seeds of the old name.
 /// - `finds = "PART OF A SYMPTOM"`: the test passes if it *finds* this bug. Some seed must show a symptom that contains
 ///   the text (numbers aside), none before it another; the recordings must still fail; and the trace of the shrunk run
 ///   must equal the reviewed `insta` snapshot under `snapshots/`, beside the test's file.
@@ -86,6 +88,33 @@ pub use udp::Udp;
 pub use wavetank_macros::test;
 pub use wavetank_runtime as runtime;
 pub use wavetank_runtime::{always, buggify, sometimes};
+
+/// Returns `value` as a success, with an error type that takes any error: the last line of a main that uses `?`.
+///
+/// A closure that ends with a bare `Ok(())` does not say which error it returns, so it does not compile.
+///
+/// # Example
+///
+/// ```
+/// #[wavetank::test]
+/// fn client_resolves_server(sim: &mut wavetank::Sim) {
+///     use wavetank::runtime::Runtime;
+///
+///     sim.server("server", async |_| {});
+///     sim.client("client", async |host| {
+///         host.resolve("server", 80).await?;
+///         wavetank::Ok(())
+///     });
+/// }
+/// ```
+///
+/// # Errors
+///
+/// None: the result is always `Ok`.
+#[expect(non_snake_case, reason = "it stands for the variant")]
+pub fn Ok<T>(value: T) -> Result<T, Box<dyn std::error::Error + Send + Sync>> {
+    Result::Ok(value)
+}
 
 /// What the expansion of [`macro@test`] names. No part of the interface.
 #[doc(hidden)]

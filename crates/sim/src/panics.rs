@@ -11,7 +11,7 @@ use std::sync::Once;
 pub(crate) use wavetank_runtime::join::panic_message as message_of;
 
 use crate::run::Run;
-use crate::trace::Fact;
+use crate::trace::TraceEvent;
 
 thread_local! {
     static IS_RUN_THREAD: Cell<bool> = const { Cell::new(false) };
@@ -81,7 +81,7 @@ fn note(info: &PanicHookInfo<'_>) {
         last_words();
     } else if let Some(run) = crate::context::current() {
         // Now and not when the unwind has ended: what destructors do comes after it.
-        run.executor.fact(Fact::Panicked(message.as_str().into()));
+        run.executor.trace_event(TraceEvent::Panicked(message.as_str().into()));
         warn_of_abort(&run, &message, &place);
     }
     let whole = info.to_string();
@@ -137,14 +137,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_comes_back_with_its_message_and_place() {
+    fn a_caught_panic_has_its_message_and_place() {
         let message = catch(|| panic!("the hull is {}", "open")).expect_err("it panics");
         assert!(message.contains("the hull is open") && message.contains("panics.rs"), "{message}");
         assert_eq!(catch(|| 7), Ok(7));
     }
 
     #[test]
-    fn a_payload_that_went_round_the_hook_is_read_too() {
+    fn a_payload_that_bypassed_the_hook_is_read() {
         let message = catch(|| panic::resume_unwind(Box::new("quietly".to_owned())));
         assert_eq!(message, Err::<(), _>("quietly".to_owned()));
     }

@@ -4,7 +4,7 @@
 //! # Invariants
 //!
 //! - A probe finds its run by the OS thread it is called on; during teardown there is none.
-//! - Points and sites are few and known by static texts: their memory does not grow with a run's length.
+//! - Points and points are few and known by static texts: their memory does not grow with a run's length.
 
 #[cfg(test)]
 mod tests;
@@ -12,13 +12,13 @@ mod tests;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
-use wavetank_runtime::probe::{self, BuggifySite, Hooks};
+use wavetank_runtime::probe::{self, BuggifyPoint, Hooks};
 
-use crate::choices::{SiteId, below};
+use crate::choices::{PointId, below};
 use crate::context;
 use crate::executor::{Executor, Operation};
 use crate::symptom::{Symptom, SymptomKind};
-use crate::trace::Fact;
+use crate::trace::TraceEvent;
 
 /// The points of a run: whether each was reached.
 pub(crate) type Points = BTreeMap<&'static str, bool>;
@@ -43,7 +43,7 @@ pub(crate) struct Probes {
 struct Buggified {
     name: String,
     /// Where it asks, if this run has it enabled.
-    fires: Option<SiteId>,
+    fires: Option<PointId>,
 }
 
 impl Probes {
@@ -60,30 +60,30 @@ impl Probes {
         *self.points.borrow_mut().entry(what).or_default() |= reached;
     }
 
-    fn buggify(&self, executor: &Executor, site: BuggifySite, probability: f64) -> bool {
-        let known = self.buggified.borrow().get(&(site.name, site.place)).cloned();
-        let Buggified { name, fires } = known.unwrap_or_else(|| self.first_buggify(executor, site));
+    fn buggify(&self, executor: &Executor, point: BuggifyPoint, probability: f64) -> bool {
+        let known = self.buggified.borrow().get(&(point.name, point.place)).cloned();
+        let Buggified { name, fires } = known.unwrap_or_else(|| self.first_buggify(executor, point));
         let Some(fires) = fires else { return false };
         let likely = (probability.clamp(0.0, 1.0) * f64::from(PROBABILITY_STEPS)) as u32;
-        let pick = executor.pick(fires, 2, |rng| u32::from(below(rng, PROBABILITY_STEPS) < likely));
-        if pick == 1 {
-            executor.fact(Fact::Adversary(format!("buggify: {name}").into()));
+        let value = executor.choose(fires, 2, |rng| u32::from(below(rng, PROBABILITY_STEPS) < likely));
+        if value == 1 {
+            executor.trace_event(TraceEvent::Adversary(format!("buggify: {name}").into()));
         }
-        pick == 1
+        value == 1
     }
 
-    fn first_buggify(&self, executor: &Executor, site: BuggifySite) -> Buggified {
+    fn first_buggify(&self, executor: &Executor, point: BuggifyPoint) -> Buggified {
         let mut buggified = self.buggified.borrow_mut();
-        let namesakes = buggified.keys().filter(|(name, _)| *name == site.name).count();
+        let namesakes = buggified.keys().filter(|(name, _)| *name == point.name).count();
         // Closures and async bodies are no names that anybody wrote; a blank would end the scope.
-        let mut name = site.name.replace("::{{closure}}", "").replace(' ', "-");
+        let mut name = point.name.replace("::{{closure}}", "").replace(' ', "-");
         if namesakes > 0 {
             name = format!("{name}#{}", namesakes + 1);
         }
-        let enabled = executor.named_site("buggify", &format!("{name} enabled"));
-        let is_enabled = executor.pick(enabled, 2, |rng| u32::from(below(rng, ENABLED_ONE_IN) == 0)) == 1;
-        let fires = is_enabled.then(|| executor.named_site("buggify", &format!("{name} happens")));
-        buggified.entry((site.name, site.place)).or_insert(Buggified { name, fires }).clone()
+        let enabled = executor.named_point("buggify", &format!("{name} enabled"));
+        let is_enabled = executor.choose(enabled, 2, |rng| u32::from(below(rng, ENABLED_ONE_IN) == 0)) == 1;
+        let fires = is_enabled.then(|| executor.named_point("buggify", &format!("{name} happens")));
+        buggified.entry((point.name, point.place)).or_insert(Buggified { name, fires }).clone()
     }
 }
 
@@ -97,12 +97,12 @@ fn broken(what: &'static str, place: &'static str) {
     if run.probes.broken_at.get().is_none() {
         run.probes.broken_at.set(Some(place));
     }
-    executor.fact(Fact::Broken(what));
+    executor.trace_event(TraceEvent::Broken(what));
     let who =
         executor.current().map_or_else(|| "code outside of all tasks".into(), |task| executor.name(task));
     executor.fail(Symptom::new(SymptomKind::Invariant, format!("{who}: {what}")));
     // A thread stops here; a task can only be stopped between polls.
-    executor.point(Operation::new("always"));
+    executor.scheduling_point(Operation::new("always"));
 }
 
 fn sometimes(what: &'static str, reached: bool) {
@@ -111,7 +111,7 @@ fn sometimes(what: &'static str, reached: bool) {
     }
 }
 
-fn buggify(site: BuggifySite, probability: f64) -> bool {
+fn buggify(point: BuggifyPoint, probability: f64) -> bool {
     context::current()
-        .is_some_and(|run| run.buggifies() && run.probes.buggify(&run.executor, site, probability))
+        .is_some_and(|run| run.buggifies() && run.probes.buggify(&run.executor, point, probability))
 }

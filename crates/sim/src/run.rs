@@ -36,13 +36,13 @@ use crate::probes::{Points, Probes};
 pub(crate) use crate::progress::Progress;
 use crate::sim::{Config, HostPlan, Sim, Start};
 use crate::symptom::{Symptom, SymptomKind};
-use crate::trace::{self, Fact, Trace};
+use crate::trace::{self, Trace, TraceEvent};
 
 #[cfg(feature = "turmoil")]
 pub(crate) use drive::fail;
 use hosts::HostRole;
 pub(crate) use hosts::Main;
-use link::{Link, LinkSites};
+use link::{LinkPoints, RunOutside};
 use makers::Makers;
 use refusals::Refusals;
 use waiters::Waiters;
@@ -66,7 +66,7 @@ pub(crate) struct Outcome {
     pub(crate) trace: Trace,
     /// Where a strict replay left its recording.
     pub(crate) divergence: Option<Divergence>,
-    /// How many recorded picks did not fit, in a lenient replay.
+    /// How many recorded values did not fit, in a lenient replay.
     pub(crate) mismatches: usize,
     pub(crate) steps: u64,
     pub(crate) virtual_time: Duration,
@@ -86,11 +86,11 @@ pub(crate) struct Run {
     pub(crate) probes: Probes,
     network: RefCell<Network>,
     faults: RefCell<Driver>,
-    link_sites: RefCell<LinkSites>,
+    link_points: RefCell<LinkPoints>,
     waiters: RefCell<Waiters>,
     /// Room for wakers on their way from `waiters`, kept from call to call.
     woken: Cell<Vec<Waker>>,
-    /// Names of what tasks wait for outside of the tank's network.
+    /// Names of what tasks wait for outside of the simulator's network.
     labels: RefCell<Vec<Arc<str>>>,
     makers: Makers,
     pub(crate) refusals: Refusals,
@@ -166,7 +166,7 @@ fn tokio_runtime(seed: u64) -> tokio::runtime::Runtime {
 #[cfg(tokio_unstable)]
 fn seed_select(builder: &mut tokio::runtime::Builder, seed: u64) {
     builder.rng_seed(tokio::runtime::RngSeed::from_bytes(&seed.to_le_bytes()));
-    // Tasks that bypass the seam may arm timers at any time.
+    // Tasks that bypass the runtime traits may arm timers at any time.
     builder.on_task_spawn(|_| interpose::observe());
 }
 
@@ -191,7 +191,7 @@ impl Run {
             stack_bytes: config.stack_bytes,
             steps_max: config.steps_max,
             perturb: config.perturb,
-            withhold_max: config.withhold_max,
+            delay_max: config.delay_max,
             tolerate_panics: config.tolerate_panics,
         };
         let executor = Executor::new(number, settings, choices, progress);
@@ -222,7 +222,7 @@ impl Run {
             network: RefCell::new(network),
             may_shorten: faults.may_shorten(),
             faults: RefCell::new(faults),
-            link_sites: RefCell::default(),
+            link_points: RefCell::default(),
             waiters: RefCell::default(),
             woken: Cell::default(),
             labels: RefCell::default(),
@@ -243,7 +243,7 @@ impl Run {
             };
             if let Err(payload) = catch_unwind(AssertUnwindSafe(start)) {
                 let message = panic_message(&*payload);
-                self.executor.fact(Fact::Failed(message.as_str().into()));
+                self.executor.trace_event(TraceEvent::Failed(message.as_str().into()));
                 let detail = format!("{}, when it was started: {message}", plan.name);
                 self.executor.fail(Symptom::new(SymptomKind::Panic, detail));
             }
@@ -251,9 +251,9 @@ impl Run {
     }
 
     /// Calls into the network and wakes whom the call made ready.
-    pub(crate) fn network<T>(&self, f: impl FnOnce(&mut Network, Nanos, &mut Link<'_>) -> T) -> T {
+    pub(crate) fn network<T>(&self, f: impl FnOnce(&mut Network, Nanos, &mut RunOutside<'_>) -> T) -> T {
         let mut network = self.network.borrow_mut();
-        let result = f(&mut network, self.executor.now(), &mut Link { run: self });
+        let result = f(&mut network, self.executor.now(), &mut RunOutside { run: self });
         if network.has_ready() {
             self.wake_ready(network);
         }
@@ -305,7 +305,7 @@ impl Run {
         format!("to {verb} {}", self.network.borrow().describe_object(object))
     }
 
-    /// Names something outside of the tank's network that tasks may wait for.
+    /// Names something outside of the simulator's network that tasks may wait for.
     #[cfg(feature = "turmoil")]
     pub(crate) fn label(&self, label: Arc<str>) -> u64 {
         let mut labels = self.labels.borrow_mut();

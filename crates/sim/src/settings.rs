@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_that_begins_as_ours_do_and_is_none_is_refused() {
+    fn an_unknown_wavetank_variable_is_refused() {
         let check = |names: &[&str]| refuse_unknown(names.iter().map(|&name| name.to_owned()));
         assert_eq!(check(&["WAVETANK_SEED", "WAVETANKS", "PATH"]), Ok(()));
         let error = check(&["PATH", "WAVETANK_SEEED"]).expect_err("misspelt").to_string();
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_build_without_tokio_unstable_says_where_to_put_it() {
+    fn a_build_without_tokio_unstable_is_explained() {
         assert_eq!(problem_of_build(true), None);
         let problem = problem_of_build(false).expect("something to say");
         for part in ["--cfg tokio_unstable", ".cargo/config.toml", "RUSTFLAGS variable"] {
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_value_is_refused_with_what_is_allowed() {
+    fn a_bad_value_is_refused_naming_allowed_ones() {
         let error = |variable, value| parse(&[(variable, value)]).expect_err("not allowed").to_string();
         assert_eq!(
             error("WAVETANK_SHARD", "0/3"),

@@ -124,7 +124,7 @@ pub(crate) struct Config {
     pub(crate) faults: Faults,
     pub(crate) strategy: Strategy,
     pub(crate) perturb: bool,
-    pub(crate) withhold_max: Nanos,
+    pub(crate) delay_max: Nanos,
     pub(crate) tolerate_panics: bool,
     pub(crate) stack_bytes: usize,
     pub(crate) time_limit: Nanos,
@@ -147,7 +147,7 @@ impl Default for Config {
             faults: Faults::none(),
             strategy: Strategy::Swarm,
             perturb: true,
-            withhold_max: Nanos::MAX,
+            delay_max: Nanos::MAX,
             tolerate_panics: false,
             stack_bytes: 1 << 20,
             time_limit: nanos(Duration::from_secs(3600)),
@@ -285,7 +285,7 @@ impl Sim {
         self.hosts.push(HostPlan { name: name.to_owned(), client, start });
     }
 
-    /// Sets how long a segment takes from host to host. Each draws from the range; the dull choice is its beginning.
+    /// Sets how long a segment takes from host to host. Each draws from the range; the default choice is its beginning.
     /// At most 30 s. Default: 0.5 to 2 ms. A range of one value asks no choice.
     ///
     /// # Panics
@@ -334,9 +334,9 @@ impl Sim {
 
     /// Says whether seeds may perturb what code under test must not rely on. Default: yes. In a run that has it,
     ///
-    /// - ready tasks and threads are held back for a while (a slow CPU);
+    /// - ready tasks and threads are delayed for a while (a slow CPU);
     /// - tasks are preempted between operations that are ready (tokio's own `sync` and `time` operations too);
-    /// - tasks and threads are preempted there and then held back, so that what others do much later still comes between;
+    /// - tasks and threads are preempted there and then delayed, so that what others do much later still comes between;
     /// - an operation of a task (connect, accept, read, write, sleep) is told `Pending` first, and woken at once or late;
     /// - parked tasks are woken for nothing;
     /// - [`buggify!`](crate::buggify) is true now and then.
@@ -348,11 +348,11 @@ impl Sim {
         self
     }
 
-    /// Sets how long a ready task, or an operation that could go on, may be held back at a time, at most. Default: no bound;
+    /// Sets how long a ready task, or an operation that could go on, may be delayed at a time, at most. Default: no bound;
     /// what is drawn is up to ten seconds, for what is preempted up to one, and ten of those in a run. For protocols that
-    /// break, rightly, when a peer does not answer for so long. 0 holds nothing back.
-    pub fn hold_back_at_most(&mut self, longest: Duration) -> &mut Self {
-        self.config.withhold_max = nanos(longest);
+    /// break, rightly, when a peer does not answer for so long. 0 delays nothing.
+    pub fn delay_max(&mut self, longest: Duration) -> &mut Self {
+        self.config.delay_max = nanos(longest);
         self
     }
 
@@ -404,7 +404,7 @@ impl Sim {
         self
     }
 
-    /// Draws a number below `bound` for the test itself: a size, an order, a variant. The dull choice is 0.
+    /// Draws a number below `bound` for the test itself: a size, an order, a variant. The default choice is 0.
     ///
     /// # Panics
     ///
@@ -412,12 +412,12 @@ impl Sim {
     ///
     /// # Determinism
     ///
-    /// Asks the site `name` of the lane `test`.
+    /// Asks the point `name` of the lane `test`.
     pub fn choose(&mut self, name: &str, bound: u32) -> u32 {
         assert!(bound > 0, "`Sim::choose(\"{name}\", 0)`: there is no number below 0");
         let lane = self.choices.lane("test");
-        let site = self.choices.site(lane, &format!("test {name}"));
-        self.choices.pick_uniform(site, bound)
+        let point = self.choices.point(lane, &format!("test {name}"));
+        self.choices.choose_uniform(point, bound)
     }
 }
 

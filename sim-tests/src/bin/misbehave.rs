@@ -116,7 +116,7 @@ fn catches_all(sim: &mut Sim) {
     sim.client_thread("client", |host: Host| host.sleep(Duration::from_millis(1)));
 }
 
-/// Two threads lose an update of each other; a third one mends it, so to speak.
+/// Two threads lose an update of each other; a third one fixes it, so to speak.
 fn bug(sim: &mut Sim, names: &'static [&str]) {
     sim.client_thread("client", move |host: Host| {
         let number = std::sync::Arc::new(Mutex::new(&host, "number", 0));

@@ -16,7 +16,7 @@
 //!   acknowledgement cannot be sent, closing again cannot either, and the same error leaves the handler uncaught. A
 //!   `ping` meets the same. (Nor is the timer ever cancelled: it outlives its connection.)
 //!
-//! Both need a timer that beats work that is ready: short timeouts, or a slow machine. [`Version::Mended`], which is
+//! Both need a timer that beats work that is ready: short timeouts, or a slow machine. [`Version::Fixed`], which is
 //! no release, accepts first, looks at the state before it handles a message, cancels the timer when `connection_init`
 //! has come, and does not close what is closed.
 //!
@@ -43,7 +43,7 @@ mod websocket;
 mod wire;
 
 pub use handler::{Handler, Settings};
-pub use scenarios::{Answer, Manners};
+pub use scenarios::{Answer, PeerScript};
 pub use server::serve;
 
 /// Which release's order of operations the handler follows.
@@ -54,5 +54,5 @@ pub enum Version {
     /// Accepts, then starts the timer. The order of 1.1.1, too.
     V0_26_1,
     /// Accepts first, and handles no message on a socket that the timer has closed.
-    Mended,
+    Fixed,
 }

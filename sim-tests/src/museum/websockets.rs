@@ -48,7 +48,7 @@ pub use connection::{Connection, Settings};
 pub use exceptions::{Cause, ConnectionClosed, InternalError, OpenError, RecvError, Violation};
 pub use frames::Close;
 pub use handshake::HandshakeError;
-pub use peers::{Manners, Peer, echo_peer, silent_peer};
+pub use peers::{Peer, PeerScript, echo_peer, silent_peer};
 
 /// Which release's order of operations a connection follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

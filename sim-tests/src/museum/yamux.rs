@@ -10,7 +10,7 @@
 //! Issue #133, "writes to a half-closed stream stall for five minutes": a client writes 10 messages of 100 KiB, the
 //! server reads 5 and closes; the 7th write blocks. It is open, and no remedy was merged: pull requests #84, #124, #125
 //! and #155 propose a `CloseWrite`, so that `Close` may mean both halves, and libp2p/specs #627 a frame that stops the
-//! sender. A user's way out is to read on to the end before closing ([`Manners::DrainsThenCloses`]).
+//! sender. A user's way out is to read on to the end before closing ([`PeerScript::DrainsThenCloses`]).
 //!
 //! # The remedies
 //!
@@ -60,7 +60,7 @@ pub mod stream;
 
 pub use error::Error;
 pub use frame::INITIAL_STREAM_WINDOW;
-pub use scenarios::{Manners, Workload};
+pub use scenarios::{PeerScript, Workload};
 pub use session::{Config, Session};
 pub use stream::Stream;
 

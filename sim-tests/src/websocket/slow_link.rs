@@ -5,8 +5,8 @@ use std::time::Duration;
 use wavetank_runtime::{Runtime, SocketOptions};
 
 use super::frames::{self, BINARY, CLOSE, PING, PONG};
-use super::manners::say_goodbye;
 use super::peer::Peer;
+use super::scripts::say_goodbye;
 
 /// Bytes that socket buffers of these tests hold, at most: what is behind them waits so long at the link's rate.
 pub const BUFFERED: u64 = 16 * 1024;

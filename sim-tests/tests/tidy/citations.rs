@@ -42,7 +42,7 @@ impl Citations {
 }
 
 #[test]
-fn every_sentence_of_a_specification_that_is_cited_is_both_followed_and_tested() {
+fn every_cited_sentence_is_followed_and_tested() {
     let Citations { followed, tested } = Citations::of_all_files();
     assert!(followed.len() > 50, "the citations are found");
     let sentences: BTreeSet<_> = followed.keys().chain(tested.keys()).collect();

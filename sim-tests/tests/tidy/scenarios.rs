@@ -38,7 +38,7 @@ fn written(folder: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_list_of_scenarios_names_every_simulation_of_the_websocket_clients_and_no_other() {
+fn the_scenario_list_names_every_websocket_simulation() {
     for (client, folder) in CLIENTS {
         let (listed, written) = (listed(LIST, client), written(folder));
         assert!(written.len() > 40, "the simulations below {folder} are found");

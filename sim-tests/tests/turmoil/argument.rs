@@ -5,8 +5,8 @@ use wavetank::turmoil::TurmoilHost;
 /// An alias.
 type Inside = wavetank::turmoil::TurmoilSim;
 
-#[wavetank::test(seeds = 2)]
-fn an_alias_of_turmoils_simulation_runs_inside_of_turmoil(sim: &mut Inside) {
+#[wavetank::test(seeds = 2, base_seed = 0x2da948afa7463009)]
+fn an_alias_of_turmoils_simulation_runs_in_turmoil(sim: &mut Inside) {
     sim.client("client", async |_: TurmoilHost| Ok(()));
 }
 
@@ -19,7 +19,7 @@ mod under_the_name_of_another {
     use wavetank::Sim as TurmoilSim;
 
     #[wavetank::test(seeds = 2)]
-    fn the_tanks_simulation_runs_in_the_tank(sim: &mut TurmoilSim) {
+    fn the_tanks_simulation_runs_in_the_simulator(sim: &mut TurmoilSim) {
         sim.client("client", async |_: wavetank::Host| {});
     }
 }

@@ -1,4 +1,4 @@
-//! Unix sockets inside of turmoil: they are the tank's, on a host that is turmoil's.
+//! Unix sockets inside of turmoil: they are the simulator's, on a host that is turmoil's.
 //!
 //! A server keeps its secret in an agent, a thread that is asked through a Unix socket. A crash leaves the path of the
 //! socket, as it does on Linux: a server that does not remove it before it listens does not start again.
@@ -69,8 +69,12 @@ fn secrets(sim: &mut TurmoilSim, predecessor: Predecessor) {
     });
 }
 
-#[wavetank::test(seeds = 200, finds = "error in server: Address already in use")]
-fn a_server_that_ignores_the_socket_of_its_predecessor_does_not_start_again(sim: &mut TurmoilSim) {
+#[wavetank::test(
+    seeds = 200,
+    finds = "error in server: Address already in use",
+    base_seed = 0x4d616a84b0dcadc4
+)]
+fn a_server_ignoring_an_old_socket_cannot_restart(sim: &mut TurmoilSim) {
     secrets(sim, Predecessor::Ignored);
 }
 
@@ -79,8 +83,8 @@ fn a_server_that_removes_it_starts_again(sim: &mut TurmoilSim) {
     secrets(sim, Predecessor::Removed);
 }
 
-#[wavetank::test(seeds = 20)]
-fn tasks_and_threads_of_a_host_meet_at_a_path_and_no_time_passes(sim: &mut TurmoilSim) {
+#[wavetank::test(seeds = 20, base_seed = 0x9e851004b624f269)]
+fn tasks_and_threads_meet_at_a_path(sim: &mut TurmoilSim) {
     sim.perturb(false);
     idle_host(sim, "another");
     sim.client("client", async |host: TurmoilHost| {
@@ -120,8 +124,8 @@ fn a_path_is_of_one_host_alone(sim: &mut TurmoilSim) {
 }
 
 /// Also what somebody outside of the host still has.
-#[wavetank::test(seeds = 20)]
-fn a_crash_closes_the_sockets_of_its_host_and_leaves_their_paths(sim: &mut TurmoilSim) {
+#[wavetank::test(seeds = 20, base_seed = 0x3f3681d28d2819c3)]
+fn a_crash_closes_sockets_but_keeps_paths(sim: &mut TurmoilSim) {
     sim.perturb(false);
     let kept = Arc::new(StdMutex::new(None));
     let (starts, starts_seen) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
@@ -151,7 +155,7 @@ fn a_crash_closes_the_sockets_of_its_host_and_leaves_their_paths(sim: &mut Turmo
 }
 
 #[test]
-fn a_task_that_waits_for_a_unix_socket_is_named_with_its_path() {
+fn a_unix_socket_is_named_by_its_path() {
     let found = find("a-silent-agent", |sim| {
         sim.client("client", async |host: TurmoilHost| {
             let path = Path::new(AGENT);
@@ -167,7 +171,7 @@ fn a_task_that_waits_for_a_unix_socket_is_named_with_its_path() {
 }
 
 #[test]
-fn a_unix_socket_that_outlives_its_client_is_a_leak() {
+fn a_unix_socket_without_client_is_a_leak() {
     let found = find("a-kept-listener", |sim| {
         sim.leak_grace(100 * MILLISECOND);
         let kept = Arc::new(StdMutex::new(None));

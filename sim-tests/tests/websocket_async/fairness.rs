@@ -7,7 +7,7 @@ use std::time::Duration;
 use wavetank::runtime::{ListenOptions, Listener as _, Runtime};
 use wavetank::{Host, Sim, Strategy};
 use wavetank_sim_tests::websocket::frames::{self, BINARY};
-use wavetank_sim_tests::websocket::manners;
+use wavetank_sim_tests::websocket::scripts;
 use wavetank_websocket::server::Server;
 use wavetank_websocket::{CloseCode, Config};
 
@@ -61,7 +61,7 @@ fn receiving_a_flood_lets_other_tasks_run(sim: &mut Sim) {
     sim.perturb(false).strategy(Strategy::Fifo);
     server(sim, |peer| async move {
         let flood = frames::frame(BINARY, b"x").repeat(4000);
-        manners::flood(peer, &flood, 5).await
+        scripts::flood(peer, &flood, 5).await
     });
     sim.client("client", async move |host: Host| {
         let socket = connect_plainly(&host, patient(), Default::default()).await.expect("a connection");

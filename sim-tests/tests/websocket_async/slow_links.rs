@@ -32,7 +32,7 @@ fn live_connections_outlast_transfers_on_narrow_links(sim: &mut Sim) {
     sim.client("client", async move |host: Host| {
         let timeout = config.keepalive.timeout.expect("a timeout");
         let socket = connect_plainly(&host, config, narrow()).await.expect("a connection");
-        host.weather().narrow("client", "server", rate);
+        host.inject().narrow("client", "server", rate);
         let start = host.now();
         let length = if way == Way::Down { 4 } else { bytes as usize };
         socket.send(&vec![7; length]).await.expect("the peer reads");
@@ -58,7 +58,7 @@ fn silence_during_a_transfer_is_found_in_time(sim: &mut Sim) {
         let wait =
             config.keepalive.interval.expect("an interval") + config.keepalive.timeout.expect("a timeout");
         let socket = connect_plainly(&host, config, narrow()).await.expect("a connection");
-        host.weather().narrow("client", "server", rate);
+        host.inject().narrow("client", "server", rate);
         let sender = socket.clone();
         let sending = host.spawn("sender", async move {
             let length = if way == Way::Down { 4 } else { bytes as usize };
@@ -69,7 +69,7 @@ fn silence_during_a_transfer_is_found_in_time(sim: &mut Sim) {
             }
         });
         host.sleep(after).await;
-        host.weather().forget("client", "server");
+        host.inject().forget("client", "server");
         let start = host.now();
         let closed = socket.closed().await;
         let took = host.now() - start;

@@ -17,11 +17,11 @@ pub(crate) const SECOND: Duration = Duration::from_secs(1);
 /// How long closing may take by the configuration of these tests.
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How much later than a deadline something may be noticed where tasks are withheld (up to 10 s at a time), and operations
+/// How much later than a deadline something may be noticed where tasks are delayed (up to 10 s at a time), and operations
 /// told to wait.
 pub(crate) const SLACK: Duration = Duration::from_secs(60);
 
-/// Without automatic pings, and in no hurry to open: tasks may be withheld for longer than the default takes.
+/// Without automatic pings, and in no hurry to open: tasks may be delayed for longer than the default takes.
 pub(crate) fn config() -> Config {
     let mut config =
         Config { open_timeout: 1000 * SECOND, close_timeout: CLOSE_TIMEOUT, ..Config::default() };
@@ -29,7 +29,7 @@ pub(crate) fn config() -> Config {
     config
 }
 
-/// With a close timeout that is longer than anything is withheld: for ends that are to be clean.
+/// With a close timeout that is longer than anything is delayed: for ends that are to be clean.
 pub(crate) fn patient() -> Config {
     let mut config = config();
     config.close_timeout = 300 * SECOND;

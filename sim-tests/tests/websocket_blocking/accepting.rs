@@ -1,4 +1,4 @@
-//! The blocking client against our own accept side, of threads: two ends of the same core, in weather.
+//! The blocking client against our own accept side, of threads: two ends of the same core, under faults.
 
 use wavetank::runtime::{BlockingListener as _, ListenOptions, Threads};
 use wavetank::{Faults, Host, Sim, sometimes};
@@ -35,7 +35,7 @@ fn message(number: u32, bytes: usize) -> Message {
 }
 
 #[wavetank::test(seeds = 300, sometimes = "required")]
-fn stubborn_clients_get_every_answer_in_any_weather(sim: &mut Sim) {
+fn stubborn_clients_get_every_answer_under_any_faults(sim: &mut Sim) {
     sim.faults(Faults::all().half_open().crashes().until(100 * SECOND)).time_limit(5000 * SECOND);
     let mut config = keepalive(20 * SECOND, 20 * SECOND);
     config.open_timeout = 20 * SECOND;
@@ -102,7 +102,9 @@ fn many_messages_arrive_whole_and_in_order_through_awkward_streams(sim: &mut Sim
 fn where_one_side_says_that_the_end_is_clean_the_other_has_said_its_close_too(sim: &mut Sim) {
     let closers = ["first", "second"].map(|name| [0, 1, 1000][sim.choose(name, 3) as usize] * MILLISECOND);
     let slack = slack(sim);
-    sim.faults(Faults::none().partitions().holds().resets().begin_max(2 * SECOND).last_max(20 * SECOND));
+    sim.faults(
+        Faults::none().partitions().paused_links().resets().begin_max(2 * SECOND).last_max(20 * SECOND),
+    );
     let log = Log::new();
     let logged = log.clone();
     sim.server_thread("server", move |host| echo(host, config(), log.clone()));

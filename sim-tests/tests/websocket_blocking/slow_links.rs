@@ -37,7 +37,7 @@ fn live_connections_outlast_transfers_on_narrow_links(sim: &mut Sim) {
     sim.client_thread("client", move |host: Host| {
         let timeout = config.keepalive.timeout.expect("a timeout");
         let socket = connect_narrowly(host, config);
-        host.weather().narrow("client", "server", rate);
+        host.inject().narrow("client", "server", rate);
         let start = now(host);
         let length = if way == Way::Down { 4 } else { bytes as usize };
         socket.send(&vec![7; length]).expect("the peer reads");
@@ -63,7 +63,7 @@ fn silence_during_a_transfer_is_found_in_time(sim: &mut Sim) {
         let timeout = config.keepalive.timeout.expect("a timeout");
         let wait = config.keepalive.interval.expect("an interval") + timeout;
         let socket = connect_narrowly(host, config);
-        host.weather().narrow("client", "server", rate);
+        host.inject().narrow("client", "server", rate);
         let sender = socket.clone();
         let sending = spawn(host, "sender", move || {
             let length = if way == Way::Down { 4 } else { bytes as usize };
@@ -74,7 +74,7 @@ fn silence_during_a_transfer_is_found_in_time(sim: &mut Sim) {
             }
         });
         sleep(host, after);
-        host.weather().forget("client", "server");
+        host.inject().forget("client", "server");
         let start = now(host);
         let closed = socket.wait_closed();
         let took = now(host) - start;

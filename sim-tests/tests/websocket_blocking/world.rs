@@ -19,7 +19,7 @@ pub(crate) const MILLISECOND: Duration = Duration::from_millis(1);
 /// How long closing may take by the configuration of these tests.
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How much later than a deadline something may be noticed where threads are held back, for up to 10 s at a time.
+/// How much later than a deadline something may be noticed where threads are delayed, for up to 10 s at a time.
 pub(crate) const SLACK: Duration = Duration::from_secs(60);
 
 /// Holds threads back in half of the runs; the others show how long something takes by itself. Returns how much later than a

@@ -1,4 +1,4 @@
-//! std's TCP streams and listeners, with the options of the seam.
+//! std's TCP streams and listeners, with the options of the runtime traits.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Shutdown, SocketAddr};
@@ -146,7 +146,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn both_ends_get_the_buffers_that_were_asked_for() {
+    fn both_ends_get_the_requested_buffer_sizes() {
         let options = SocketOptions::new().send_buffer_bytes(8192).receive_buffer_bytes(16_384);
         let (client, server) = connected(options);
         for stream in [&client.inner, &server.inner] {
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connected_stream_blocks_although_its_connect_did_not() {
+    fn a_stream_blocks_after_a_nonblocking_connect() {
         let (mut client, mut server) = connected(SocketOptions::new());
         let writer = std::thread::Builder::new().spawn(move || {
             crate::Threads::sleep(&crate::Std, Duration::from_millis(20));
@@ -172,7 +172,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_connect_timeout_of_zero_is_invalid_and_one_in_a_full_backlog_times_out() {
+    fn connect_timeouts_reject_zero_and_expire_when_full() {
         let listener = listen(ANY, ListenOptions::new().backlog(1)).expect("a free port");
         let address = listener.local_addr().expect("an address");
         let zero = connect(address, SocketOptions::new(), Some(Duration::ZERO)).expect_err("zero");
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn abort_waits_for_the_last_clone_and_then_resets() {
+    fn an_aborted_stream_resets_with_its_last_clone() {
         let (client, mut server) = connected(SocketOptions::new());
         let mut clone = client.try_clone().expect("a descriptor");
         client.abort();

@@ -1,4 +1,4 @@
-//! std's UDP sockets, with the options of the seam.
+//! std's UDP sockets, with the options of the runtime traits.
 
 use std::io;
 use std::net::SocketAddr;

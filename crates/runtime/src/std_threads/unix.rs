@@ -1,4 +1,4 @@
-//! std's Unix streams and listeners, with the options of the seam.
+//! std's Unix streams and listeners, with the options of the runtime traits.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::Shutdown;

@@ -1,4 +1,4 @@
-//! Tokio's TCP streams and listeners, with the options of the seam.
+//! Tokio's TCP streams and listeners, with the options of the runtime traits.
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -148,7 +148,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn both_ends_get_the_buffers_that_were_asked_for() {
+    async fn both_ends_get_the_requested_buffer_sizes() {
         let options = SocketOptions::new().send_buffer_bytes(8192).receive_buffer_bytes(16_384);
         let (client, server) = connected(options).await;
         for stream in [&client.inner, &server.inner] {

@@ -1,4 +1,4 @@
-//! Tokio's UDP sockets, with the options of the seam.
+//! Tokio's UDP sockets, with the options of the runtime traits.
 
 use std::io;
 use std::net::SocketAddr;

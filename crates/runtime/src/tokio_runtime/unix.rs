@@ -1,4 +1,4 @@
-//! Tokio's Unix streams and listeners, with the options of the seam.
+//! Tokio's Unix streams and listeners, with the options of the runtime traits.
 
 use std::io::{self, IoSlice};
 use std::path::Path;

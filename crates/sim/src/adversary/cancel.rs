@@ -12,7 +12,7 @@ use crate::context;
 use crate::executor::{LATER_BOUND, NOBODY, TimerKey, later};
 use crate::net::Nanos;
 use crate::run::Run;
-use crate::trace::{Fact, after};
+use crate::trace::{TraceEvent, after};
 
 /// The latest await at which a future is cancelled.
 const AWAITS_MAX: u32 = 16;
@@ -30,7 +30,7 @@ const AWAITS_MAX: u32 = 16;
 ///
 /// # Determinism
 ///
-/// Asks in the lane `cancel`, for the running task under `name`; the dull answer is not to cancel. It is independent of
+/// Asks in the lane `cancel`, for the running task under `name`; the default answer is not to cancel. It is independent of
 /// [`Sim::perturb`](crate::Sim::perturb): the test has asked for it.
 ///
 /// # Example: a receive that loses nothing
@@ -81,7 +81,7 @@ enum Plan {
     Undecided,
     /// It runs to its end.
     Left,
-    /// It is cancelled once so many more polls were `Pending`; `delay` is a pick.
+    /// It is cancelled once so many more polls were `Pending`; `delay` is a value.
     Counting { left: u32, at: u32, delay: u32 },
     /// It is cancelled when it is next polled.
     WhenPolled { at: u32 },
@@ -108,8 +108,8 @@ impl Plan {
         let mut scope =
             executor.current().map_or_else(|| "outside".to_owned(), |task| executor.name(task).to_string());
         let _ = write!(scope, "/{}", name.replace(' ', "-"));
-        let site = executor.named_site("cancel", &format!("{scope} at"));
-        let at = executor.pick(site, AWAITS_MAX + 1, |rng| {
+        let point = executor.named_point("cancel", &format!("{scope} at"));
+        let at = executor.choose(point, AWAITS_MAX + 1, |rng| {
             // Early awaits are the likelier ones to exist.
             let nearest = 1 << below(rng, 1 + AWAITS_MAX.ilog2());
             if below(rng, 2) == 0 { 0 } else { 1 + below(rng, nearest) }
@@ -117,9 +117,9 @@ impl Plan {
         if at == 0 {
             return Self::Left;
         }
-        let site = executor.named_site("cancel", &format!("{scope} delay"));
+        let point = executor.named_point("cancel", &format!("{scope} delay"));
         // Right there, when polled again, and later: as likely as each other.
-        let delay = executor.pick(site, LATER_BOUND, |rng| match below(rng, 3) {
+        let delay = executor.choose(point, LATER_BOUND, |rng| match below(rng, 3) {
             2 => 2 + below(rng, LATER_BOUND - 2),
             soon => soon,
         });
@@ -187,7 +187,7 @@ impl<F: Future> Future for Cancellable<F> {
         }
         let (Some(run), Some((at, when))) = (run, cancelled) else { return Poll::Pending };
         let what = format!("cancels `{}` at its {} await{when}", this.name, ordinal(at));
-        run.executor.fact(Fact::Adversary(what.into()));
+        run.executor.trace_event(TraceEvent::Adversary(what.into()));
         *this.plan = Plan::Left;
         // The destructors of the future may use the run.
         drop(run);

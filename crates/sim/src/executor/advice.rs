@@ -14,7 +14,7 @@ pub(super) fn on(message: &str) -> Option<&'static str> {
         (
             "Cannot block the current thread from within a runtime",
             "All threads of a simulation share one OS thread, which tokio must not block: let threads talk through \
-             `Mutex` and `Condvar` of the seam, or make them tasks",
+             `Mutex` and `Condvar` of the runtime traits, or make them tasks",
         ),
         (
             "Cannot start a runtime from within a runtime",

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::task::coop::{RestoreOnPending, poll_proceed};
 
-/// Operations that a task may finish in a step, by pick: all of tokio's own budget but one, which is what can be set
+/// Operations that a task may finish in a step, by value: all of tokio's own budget but one, which is what can be set
 /// again without returning to tokio, or fewer, ascending.
 pub(super) const BUDGETS: [u32; 5] = [127, 1, 2, 4, 16];
 
@@ -42,11 +42,11 @@ impl Budgets {
         }
     }
 
-    /// Leaves `BUDGETS[pick]` operations to the task that is polled next.
-    pub(super) fn grant(&mut self, pick: usize) {
-        if let Some(guard) = self.guards[pick].take() {
+    /// Leaves `BUDGETS[value]` operations to the task that is polled next.
+    pub(super) fn grant(&mut self, value: usize) {
+        if let Some(guard) = self.guards[value].take() {
             drop(guard);
-            self.guards[pick] = Some(take());
+            self.guards[value] = Some(take());
         }
     }
 }
@@ -86,9 +86,9 @@ mod tests {
         runtime.block_on(async {
             let mut budgets = Budgets::new();
             budgets.prepare(true);
-            for pick in [0, 1, 4, 0, 0, 2, 2, 3, 4, 1] {
-                budgets.grant(pick);
-                assert_eq!(operations_left(), BUDGETS[pick]);
+            for value in [0, 1, 4, 0, 0, 2, 2, 3, 4, 1] {
+                budgets.grant(value);
+                assert_eq!(operations_left(), BUDGETS[value]);
             }
             drop(budgets);
             assert_eq!(operations_left(), 0, "the budget is left alone");
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_without_preemption_renews_the_whole_budget_only() {
+    fn without_preemption_every_budget_is_whole() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let mut budgets = Budgets::new();

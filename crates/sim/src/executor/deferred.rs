@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deferred_wake_up_shows_until_it_is_delivered() {
+    fn a_deferred_wake_up_shows_until_delivery() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let deferred = Deferred::new();
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn laying_the_mark_again_tells_what_was_deferred_in_between() {
+    fn a_deferred_wake_up_changes_the_mark() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let deferred = Deferred::new();

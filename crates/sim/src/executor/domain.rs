@@ -9,7 +9,7 @@
 //!
 //! - At most one domain is entered. Code under test of a host runs only while its host's is.
 //! - A wake-up reaches the domain of the task's host, entered or not.
-//! - In the tank nobody enters a domain, and none of this costs anything but one look at an empty map.
+//! - In the simulator nobody enters a domain, and none of this costs anything but one look at an empty map.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -43,7 +43,7 @@ impl Executor {
     pub(super) fn wake_in_domain(&self, task: TaskId) -> bool {
         let root = {
             let mut parked = self.domains.parked.borrow_mut();
-            let host = self.slots.borrow()[task.index()].host;
+            let host = self.tasks.borrow()[task.index()].host;
             let Some(domain) = parked.get_mut(&host) else { return false };
             domain.inbox.push_back(task);
             domain.root.take()
@@ -62,8 +62,8 @@ impl Executor {
         for locks in [true, false] {
             let mut index = 0;
             // Destructors may start tasks: the list is walked as it grows.
-            while index < self.slots.borrow().len() {
-                if self.slots.borrow()[index].host == host {
+            while index < self.tasks.borrow().len() {
+                if self.tasks.borrow()[index].host == host {
                     self.tear_down_one(TaskId::new(index), locks);
                 }
                 index += 1;
@@ -84,11 +84,11 @@ impl Executor {
             let mut lane = |what: &str| choices.lane(&format!("{what} {name}"));
             Lanes {
                 schedule: lane("schedule"),
-                withhold: lane("withhold"),
+                woken: lane("withhold"),
                 budget: lane("budget"),
                 pending: lane("pending"),
                 spurious: lane("spurious"),
-                hold: lane("hold"),
+                preempted: lane("hold"),
             }
         };
         let domain = Domain {

@@ -13,7 +13,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::panic::resume_unwind;
 
-use super::{Body, Executor, HostIndex, Slot, State, TaskId, lifecycle, overflow};
+use super::{Body, Executor, HostIndex, State, TaskEntry, TaskId, lifecycle, overflow};
 
 /// Which hosts do not run now.
 #[derive(Debug, Default)]
@@ -33,24 +33,24 @@ impl Executor {
     /// runs now stops at its next scheduling point.
     pub(crate) fn pause_host(&self, host: HostIndex) {
         self.halted.paused.borrow_mut().insert(host);
-        let of_host = |task: &TaskId| self.slots.borrow()[task.index()].host == host;
+        let of_host = |task: &TaskId| self.tasks.borrow()[task.index()].host == host;
         let (stopped, others): (Vec<TaskId>, Vec<TaskId>) =
             self.handoff.take().into_iter().chain(self.ready.take()).partition(of_host);
         *self.ready.borrow_mut() = others.into();
         for task in stopped {
-            self.freeze(task, &mut self.slots.borrow_mut()[task.index()]);
+            self.freeze(task, &mut self.tasks.borrow_mut()[task.index()]);
         }
     }
 
     /// Lets the tasks and threads of a paused host go on.
     pub(crate) fn resume_host(&self, host: HostIndex) {
         self.halted.paused.borrow_mut().remove(&host);
-        let of_host = |task: &TaskId| self.slots.borrow()[task.index()].host == host;
+        let of_host = |task: &TaskId| self.tasks.borrow()[task.index()].host == host;
         let (thawed, others): (Vec<TaskId>, Vec<TaskId>) =
             self.halted.frozen.take().into_iter().partition(of_host);
         *self.halted.frozen.borrow_mut() = others;
         for task in thawed {
-            self.make_ready(task, &mut self.slots.borrow_mut()[task.index()]);
+            self.make_ready(task, &mut self.tasks.borrow_mut()[task.index()]);
         }
         if let Some(root) = self.root.borrow_mut().take() {
             root.wake();
@@ -58,31 +58,31 @@ impl Executor {
     }
 
     /// Puts a task that is able to run on the ready list, or among the frozen if its host is paused.
-    pub(super) fn make_ready(&self, task: TaskId, slot: &mut Slot) {
-        if self.halted.paused.borrow().contains(&slot.host) {
-            return self.freeze(task, slot);
+    pub(super) fn make_ready(&self, task: TaskId, entry: &mut TaskEntry) {
+        if self.halted.paused.borrow().contains(&entry.host) {
+            return self.freeze(task, entry);
         }
-        slot.state = State::Ready;
-        slot.woken = false;
+        entry.state = State::Ready;
+        entry.woken = false;
         self.ready.borrow_mut().push_back(task);
     }
 
-    fn freeze(&self, task: TaskId, slot: &mut Slot) {
-        slot.state = State::Frozen;
+    fn freeze(&self, task: TaskId, entry: &mut TaskEntry) {
+        entry.state = State::Frozen;
         // Wake-ups tell it nothing: it is able to run.
-        slot.woken = true;
+        entry.woken = true;
         self.halted.frozen.borrow_mut().push(task);
     }
 
     /// Freezes the running thread if its host is paused. Returns whether it was, once it goes on.
     pub(super) fn stop_if_paused(&self, task: TaskId) -> bool {
         {
-            let mut slots = self.slots.borrow_mut();
-            let slot = &mut slots[task.index()];
-            if !self.halted.paused.borrow().contains(&slot.host) {
+            let mut tasks = self.tasks.borrow_mut();
+            let entry = &mut tasks[task.index()];
+            if !self.halted.paused.borrow().contains(&entry.host) {
                 return false;
             }
-            self.freeze(task, slot);
+            self.freeze(task, entry);
         }
         self.suspend(task);
         true
@@ -132,11 +132,11 @@ impl Executor {
 
     /// Whether a task that has a step to finish was killed in it.
     pub(super) fn was_killed(&self, task: TaskId) -> bool {
-        self.slots.borrow()[task.index()].state == State::Ended
+        self.tasks.borrow()[task.index()].state == State::Ended
     }
 
     fn is_of(&self, task: TaskId, host: HostIndex) -> bool {
-        self.slots.borrow()[task.index()].host == host
+        self.tasks.borrow()[task.index()].host == host
     }
 
     fn kill_tasks_of(&self, host: HostIndex) {
@@ -144,13 +144,15 @@ impl Executor {
         for holders_only in [true, false] {
             let mut index = 0;
             // Destructors may start tasks: the list is walked as it grows.
-            while index < self.slots.borrow().len() {
+            while index < self.tasks.borrow().len() {
                 let task = TaskId::new(index);
                 index += 1;
                 let spared = {
-                    let slots = self.slots.borrow();
-                    let slot = &slots[task.index()];
-                    slot.host != host || slot.state == State::Ended || (holders_only && slot.locks_held == 0)
+                    let tasks = self.tasks.borrow();
+                    let entry = &tasks[task.index()];
+                    entry.host != host
+                        || entry.state == State::Ended
+                        || (holders_only && entry.locks_held == 0)
                 };
                 if !spared {
                     self.kill_task(task);
@@ -169,7 +171,7 @@ impl Executor {
     fn kill_task(&self, task: TaskId) {
         self.bury(task);
         // One that runs further out on this very stack has its body there; the end of its step drops it.
-        let body = self.slots.borrow_mut()[task.index()].body.take();
+        let body = self.tasks.borrow_mut()[task.index()].body.take();
         if let Some(body) = body {
             self.drop_killed(task, body);
         }
@@ -177,17 +179,17 @@ impl Executor {
 
     /// Counts a task as ended, while it still has what its destructors need.
     fn bury(&self, task: TaskId) {
-        let (main, withheld) = {
-            let mut slots = self.slots.borrow_mut();
-            let slot = &mut slots[task.index()];
-            slot.state = State::Ended;
-            slot.waits = Vec::new();
-            (slot.main, slot.withheld_until.take())
+        let (main, delayed) = {
+            let mut tasks = self.tasks.borrow_mut();
+            let entry = &mut tasks[task.index()];
+            entry.state = State::Ended;
+            entry.waits = Vec::new();
+            (entry.main, entry.delayed_until.take())
         };
         if main {
             self.mains_left.set(self.mains_left.get() - 1);
         }
-        if let Some(timer) = withheld {
+        if let Some(timer) = delayed {
             self.disarm(timer);
         }
     }
@@ -196,21 +198,21 @@ impl Executor {
     /// ends the run's process by Rust's own rules, as in all teardown.
     fn drop_killed(&self, task: TaskId, body: Body) {
         let outer = self.current.replace(Some(task));
-        let spans = self.slots.borrow()[task.index()].spans.clone();
+        let spans = self.tasks.borrow()[task.index()].spans.clone();
         match body {
             Body::Task(future) => drop(lifecycle::caught(|| drop(future))),
             Body::Thread(thread) => {
-                let message = self.slots.borrow()[task.index()].overflow_message.clone();
+                let message = self.tasks.borrow()[task.index()].overflow_message.clone();
                 crate::trace::reenter_spans(&spans);
                 let _ = overflow::watched(thread.guard(), &message, || lifecycle::caught(|| drop(thread)));
-                crate::trace::leave_spans(&self.slots.borrow()[task.index()].spans);
+                crate::trace::leave_spans(&self.tasks.borrow()[task.index()].spans);
             }
         }
         self.current.set(outer);
-        let mut slots = self.slots.borrow_mut();
-        let slot = &mut slots[task.index()];
-        slot.suspender = None;
-        slot.sites = Vec::new();
-        slot.spans = Vec::new();
+        let mut tasks = self.tasks.borrow_mut();
+        let entry = &mut tasks[task.index()];
+        entry.suspender = None;
+        entry.points = Vec::new();
+        entry.spans = Vec::new();
     }
 }

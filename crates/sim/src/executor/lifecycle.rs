@@ -1,6 +1,6 @@
 //! How tasks and threads start and end, and how a run is torn down.
 //!
-//! Teardown drops what is still alive. A suspended thread unwinds then: its destructors run, and every seam call they
+//! Teardown drops what is still alive. A suspended thread unwinds then: its destructors run, and every runtime call they
 //! make fails or acts at once, because nothing may suspend during an unwind. A lock that such a destructor wants and
 //! another suspended thread holds is freed by tearing that thread down first.
 
@@ -13,11 +13,11 @@ use std::task::Waker;
 use wavetank_runtime::join::panic_message;
 
 use super::coroutine::ThreadBody;
-use super::{Body, Executor, HostIndex, Slot, State, TaskBody, TaskId, TaskWaker, Wait, Waiting};
+use super::{Body, Executor, HostIndex, State, TaskBody, TaskEntry, TaskId, TaskWaker, Wait, Waiting};
 use crate::choices::Choices;
 use crate::net::Nanos;
 use crate::symptom::{Symptom, SymptomKind};
-use crate::trace::{Fact, Trace};
+use crate::trace::{Trace, TraceEvent};
 
 /// What a panic left: its message.
 pub(super) struct Panic(String);
@@ -89,7 +89,7 @@ impl Executor {
         main: bool,
         body: impl FnOnce(&Waker) -> std::io::Result<Body>,
     ) -> std::io::Result<TaskId> {
-        let task = TaskId::new(self.slots.borrow().len());
+        let task = TaskId::new(self.tasks.borrow().len());
         let waker = TaskWaker::waker(self.run, task, self.mailbox.clone());
         let body = body(&waker)?;
         let name: Arc<str> = self.unique_name(host, name).into();
@@ -98,7 +98,7 @@ impl Executor {
             Body::Thread(thread) => (Some(thread.suspender()), self.overflow_message(&name, thread).into()),
         };
         self.progress.name(task.0, &name);
-        self.slots.borrow_mut().push(Slot {
+        self.tasks.borrow_mut().push(TaskEntry {
             name,
             host,
             state: State::Parked,
@@ -112,17 +112,17 @@ impl Executor {
             waits: Vec::new(),
             waits_before: Vec::new(),
             parked_since: self.now(),
-            sites: Vec::new(),
+            points: Vec::new(),
             overflow_message,
             spans: Vec::new(),
             locks_held: 0,
-            withheld_until: None,
-            held_next: 0,
+            delayed_until: None,
+            delay_next: 0,
         });
         if main {
             self.mains_left.set(self.mains_left.get() + 1);
         }
-        self.fact(Fact::Started { task });
+        self.trace_event(TraceEvent::Started { task });
         self.wake(task);
         Ok(task)
     }
@@ -152,29 +152,29 @@ impl Executor {
     /// Says that `task` is the main of its host: nobody joins it, so its panics are never tolerated. Of a client's main
     /// that goes without saying.
     pub(crate) fn mark_host_main(&self, task: TaskId) {
-        self.slots.borrow_mut()[task.index()].host_main = true;
+        self.tasks.borrow_mut()[task.index()].host_main = true;
     }
 
     pub(super) fn end(&self, task: TaskId) {
-        let withheld = self.slots.borrow_mut()[task.index()].withheld_until.take();
-        if let Some(timer) = withheld {
+        let delayed = self.tasks.borrow_mut()[task.index()].delayed_until.take();
+        if let Some(timer) = delayed {
             self.disarm(timer);
         }
         let main = {
-            let mut slots = self.slots.borrow_mut();
-            let slot = &mut slots[task.index()];
-            slot.state = State::Ended;
-            slot.suspender = None;
-            slot.waits = Vec::new();
-            slot.waits_before = Vec::new();
-            slot.sites = Vec::new();
-            slot.spans = Vec::new();
-            slot.main
+            let mut tasks = self.tasks.borrow_mut();
+            let entry = &mut tasks[task.index()];
+            entry.state = State::Ended;
+            entry.suspender = None;
+            entry.waits = Vec::new();
+            entry.waits_before = Vec::new();
+            entry.points = Vec::new();
+            entry.spans = Vec::new();
+            entry.main
         };
         if main {
             self.mains_left.set(self.mains_left.get() - 1);
         }
-        self.fact_of(task, Fact::Ended);
+        self.trace_event_of(task, TraceEvent::Ended);
     }
 
     /// Drops the future or coroutine of a task; a panic in a destructor counts as the task's.
@@ -191,8 +191,8 @@ impl Executor {
     /// Records that `task` panicked: a failure of the run.
     pub(crate) fn panicked_with(&self, task: TaskId, message: &str) {
         let (name, is_main) = {
-            let slots = self.slots.borrow();
-            (slots[task.index()].name.clone(), slots[task.index()].host_main)
+            let tasks = self.tasks.borrow();
+            (tasks[task.index()].name.clone(), tasks[task.index()].host_main)
         };
         if is_main || !self.settings.tolerate_panics {
             self.fail_by_panic(&name, message);
@@ -213,22 +213,22 @@ impl Executor {
 
     /// Whether the running task or thread is torn down: what runs are its destructors.
     pub(crate) fn being_torn_down(&self) -> bool {
-        self.current.get().is_some_and(|task| self.slots.borrow()[task.index()].state == State::Ended)
+        self.current.get().is_some_and(|task| self.tasks.borrow()[task.index()].state == State::Ended)
     }
 
     /// Aborts a task: drops its future, at once or, if it runs now, when it suspends. Returns `false` if it has ended
     /// or runs now.
     pub(crate) fn abort(&self, task: TaskId) -> bool {
         let body = {
-            let mut slots = self.slots.borrow_mut();
-            let slot = &mut slots[task.index()];
-            slot.aborted = true;
-            if !matches!(slot.state, State::Ready | State::Parked | State::Frozen)
-                || !matches!(slot.body, Some(Body::Task(_)))
+            let mut tasks = self.tasks.borrow_mut();
+            let entry = &mut tasks[task.index()];
+            entry.aborted = true;
+            if !matches!(entry.state, State::Ready | State::Parked | State::Frozen)
+                || !matches!(entry.body, Some(Body::Task(_)))
             {
                 return false;
             }
-            slot.body.take()
+            entry.body.take()
         };
         self.ready.borrow_mut().retain(|&ready| ready != task);
         self.thaw(task);
@@ -278,17 +278,17 @@ impl Executor {
 
     /// Everything that has not ended, in the order of starts.
     pub(crate) fn stragglers(&self) -> Vec<Straggler> {
-        let slots = self.slots.borrow();
-        let alive = slots.iter().filter(|slot| slot.state != State::Ended);
+        let tasks = self.tasks.borrow();
+        let alive = tasks.iter().filter(|entry| entry.state != State::Ended);
         alive
-            .map(|slot| Straggler {
-                name: slot.name.clone(),
-                host: slot.host,
-                main: slot.main,
-                runnable: slot.state != State::Parked || slot.withheld_until.is_some(),
-                paused: slot.state == State::Frozen,
-                waits: slot.waits.clone(),
-                parked_since: slot.parked_since,
+            .map(|entry| Straggler {
+                name: entry.name.clone(),
+                host: entry.host,
+                main: entry.main,
+                runnable: entry.state != State::Parked || entry.delayed_until.is_some(),
+                paused: entry.state == State::Frozen,
+                waits: entry.waits.clone(),
+                parked_since: entry.parked_since,
             })
             .collect()
     }
@@ -323,7 +323,7 @@ impl Executor {
 
     /// The names of all tasks, by number.
     pub(crate) fn task_names(&self) -> Vec<Arc<str>> {
-        self.slots.borrow().iter().map(|slot| slot.name.clone()).collect()
+        self.tasks.borrow().iter().map(|entry| entry.name.clone()).collect()
     }
 
     /// Ends the executor and returns what outlives it.
@@ -340,7 +340,7 @@ impl Executor {
         for locks in [true, false] {
             let mut index = 0;
             // Destructors may start tasks: the list is walked as it grows.
-            while index < self.slots.borrow().len() {
+            while index < self.tasks.borrow().len() {
                 self.tear_down_one(TaskId::new(index), locks);
                 index += 1;
             }
@@ -362,13 +362,13 @@ impl Executor {
 
     pub(super) fn tear_down_one(&self, task: TaskId, holders_only: bool) {
         let body = {
-            let mut slots = self.slots.borrow_mut();
-            let slot = &mut slots[task.index()];
-            if holders_only && slot.locks_held == 0 {
+            let mut tasks = self.tasks.borrow_mut();
+            let entry = &mut tasks[task.index()];
+            if holders_only && entry.locks_held == 0 {
                 return;
             }
-            slot.state = State::Ended;
-            slot.body.take()
+            entry.state = State::Ended;
+            entry.body.take()
         };
         let Some(body) = body else { return };
         self.current.set(Some(task));

@@ -17,8 +17,8 @@ impl Executor {
 
     fn count_lock(&self, change: i32) {
         if let Some(task) = self.current.get() {
-            let mut slots = self.slots.borrow_mut();
-            let held = &mut slots[task.index()].locks_held;
+            let mut tasks = self.tasks.borrow_mut();
+            let held = &mut tasks[task.index()].locks_held;
             *held = held.saturating_add_signed(change);
         }
     }
@@ -32,7 +32,7 @@ impl Executor {
     /// neither can be suspended.
     pub(crate) fn free_by_force(&self, holder: TaskId, lock: &str) {
         self.complain_of_shared_lock(holder, lock);
-        let body = self.slots.borrow_mut()[holder.index()].body.take();
+        let body = self.tasks.borrow_mut()[holder.index()].body.take();
         let Some(body) = body else {
             let (holder, waiter) = (self.name(holder), self.current.get().map(|task| self.name(task)));
             crate::panics::complain(&format!(
@@ -43,7 +43,7 @@ impl Executor {
             ));
             std::process::abort();
         };
-        self.slots.borrow_mut()[holder.index()].state = State::Ended;
+        self.tasks.borrow_mut()[holder.index()].state = State::Ended;
         self.ready.borrow_mut().retain(|&ready| ready != holder);
         self.thaw(holder);
         let outer = self.current.replace(Some(holder));
@@ -86,7 +86,7 @@ impl Executor {
 
     /// Notes that the lock `name`, for which `task` waits, has another holder.
     pub(crate) fn lock_changed_hands(&self, task: TaskId, name: &str, holder: TaskId) {
-        for waiting in &mut self.slots.borrow_mut()[task.index()].waits {
+        for waiting in &mut self.tasks.borrow_mut()[task.index()].waits {
             if let Wait::Lock { name: lock, holder: old } = &mut waiting.on
                 && *lock == name
             {
@@ -100,8 +100,8 @@ impl Executor {
     fn complain_of_shared_lock(&self, holder: TaskId, lock: &str) {
         let Some(task) = self.current.get() else { return };
         let (own, other) = {
-            let slots = self.slots.borrow();
-            (slots[task.index()].host, slots[holder.index()].host)
+            let tasks = self.tasks.borrow();
+            (tasks[task.index()].host, tasks[holder.index()].host)
         };
         if own != other && self.being_torn_down() {
             let (task, holder) = (self.name(task), self.name(holder));

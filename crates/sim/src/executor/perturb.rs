@@ -1,5 +1,5 @@
 //! What a run may do to async tasks that no promise of `Future` forbids: `Pending` where an operation could go on, and
-//! wake-ups for nothing. (Withheld tasks and small budgets are in `executor`.)
+//! wake-ups for nothing. (Delays and small budgets are in `executor`.)
 //!
 //! # Invariants
 //!
@@ -14,24 +14,24 @@ use std::task::{Context, Poll, Wake, Waker, ready};
 use rand_chacha::ChaCha8Rng;
 
 use super::{Executor, HostIndex, Operation, State, TaskId, Wait};
-use crate::choices::{SiteId, below};
+use crate::choices::{PointId, below};
 use crate::context;
 use crate::net::Nanos;
-use crate::trace::{Fact, Next};
+use crate::trace::{Next, TraceEvent};
 
 /// The host of timers that no host set.
 pub(crate) const NOBODY: HostIndex = HostIndex::MAX;
 
-/// How much later something comes, by pick. Pick 0 is "not at all", which has no delay; pick 1 is "at once". Well below
+/// How much later something comes, by value. Value 0 is "not at all", which has no delay; value 1 is "at once". Well below
 /// the time that a test grants to clients when it looks for leaks.
 const LATER: [Nanos; 6] = [0, 0, 10_000, 1_000_000, 100_000_000, 1_000_000_000];
 
 /// The alternatives of [`later`].
 pub(crate) const LATER_BOUND: u32 = LATER.len() as u32;
 
-/// What a pick among [`LATER_BOUND`] means: `None` for not at all, else the delay.
-pub(crate) fn later(pick: u32) -> Option<Nanos> {
-    (pick != 0).then(|| LATER[pick as usize])
+/// What a value among [`LATER_BOUND`] means: `None` for not at all, else the delay.
+pub(crate) fn later(value: u32) -> Option<Nanos> {
+    (value != 0).then(|| LATER[value as usize])
 }
 
 /// Draws for [`later`]: once in `one_in` something happens, half of the time at once.
@@ -49,15 +49,15 @@ impl Executor {
     /// budget, or readiness comes late to it.
     pub(crate) fn poll_operation(&self, context: &Context<'_>, wait: Wait) -> Poll<()> {
         ready!(self.poll_turn(context, Next::Wait(wait)));
-        let Some(task) = self.current().filter(|_| self.defers && self.is_fair_game()) else {
+        let Some(task) = self.current().filter(|_| self.gives_spurious_pending && self.is_fair_game()) else {
             return Poll::Ready(());
         };
-        let site = self.site(self.lanes.get().pending, task, Operation::on("pending", wait.verb()));
-        // No later than a task may be withheld: both are time that the test's limits must have room for.
-        let bound = LATER.partition_point(|&nanos| nanos <= self.settings.withhold_max) as u32;
-        let pick = self.choices.borrow_mut().pick(site, bound, |rng| draw_later(rng, 12).min(bound - 1));
-        let Some(nanos) = later(pick) else { return Poll::Ready(()) };
-        self.fact(Fact::Deferred { wait, nanos });
+        let point = self.point(self.lanes.get().pending, task, Operation::on("pending", wait.verb()));
+        // No later than a task may be delayed: both are time that the test's limits must have room for.
+        let bound = LATER.partition_point(|&nanos| nanos <= self.settings.delay_max) as u32;
+        let value = self.choices.borrow_mut().choose(point, bound, |rng| draw_later(rng, 12).min(bound - 1));
+        let Some(nanos) = later(value) else { return Poll::Ready(()) };
+        self.trace_event(TraceEvent::SpuriousPending { wait, nanos });
         self.wake_later(nanos, context.waker());
         Poll::Pending
     }
@@ -92,57 +92,62 @@ impl Executor {
         }
     }
 
-    /// Decides whether a task that has just parked is woken for nothing, and when.
-    pub(super) fn perhaps_wake_for_nothing(&self, task: TaskId) {
-        if !self.wakes_for_nothing || !self.is_fair_game() {
+    /// Decides whether a task that has just parked is woken spuriously, and when.
+    pub(super) fn perhaps_wake_spuriously(&self, task: TaskId) {
+        if !self.wakes_spuriously || !self.is_fair_game() {
             return;
         }
-        let site = self.site(self.lanes.get().spurious, task, Operation::new("spurious-wake"));
-        let pick = self.choices.borrow_mut().pick(site, LATER_BOUND, |rng| draw_later(rng, 24));
-        match later(pick) {
+        let point = self.point(self.lanes.get().spurious, task, Operation::new("spurious-wake"));
+        let value = self.choices.borrow_mut().choose(point, LATER_BOUND, |rng| draw_later(rng, 24));
+        match later(value) {
             None => {}
-            Some(0) => self.wake_for_nothing(task),
+            Some(0) => self.wake_spuriously(task),
             Some(nanos) => {
-                let waker = Waker::from(Arc::new(ForNothing { run: self.run, task }));
+                let waker = Waker::from(Arc::new(Spurious { run: self.run, task }));
                 self.arm(self.now() + nanos, NOBODY, waker);
             }
         }
     }
 
-    fn wake_for_nothing(&self, task: TaskId) {
+    fn wake_spuriously(&self, task: TaskId) {
         let is_idle = {
-            let slot = &self.slots.borrow()[task.index()];
-            slot.state == State::Parked && !slot.woken
+            let entry = &self.tasks.borrow()[task.index()];
+            entry.state == State::Parked && !entry.woken
         };
         if is_idle {
-            self.fact_of(task, Fact::WokenForNothing);
+            self.trace_event_of(task, TraceEvent::SpuriousWakeUp);
             self.wake(task);
         }
     }
 
     // For wrappers of the code under test (`adversary`, `probes`).
 
-    /// Names the site "SCOPE OPERATION" of the lane `lane`.
-    pub(crate) fn named_site(&self, lane: &str, name: &str) -> SiteId {
+    /// Names the point "SCOPE OPERATION" of the lane `lane`.
+    pub(crate) fn named_point(&self, lane: &str, name: &str) -> PointId {
         let mut choices = self.choices.borrow_mut();
         let lane = choices.lane(lane);
-        choices.site(lane, name)
+        choices.point(lane, name)
     }
 
     /// Asks a question.
-    pub(crate) fn pick(&self, site: SiteId, bound: u32, draw: impl FnOnce(&mut ChaCha8Rng) -> u32) -> u32 {
-        self.choices.borrow_mut().pick(site, bound, draw)
+    pub(crate) fn choose(
+        &self,
+        point: PointId,
+        bound: u32,
+        draw: impl FnOnce(&mut ChaCha8Rng) -> u32,
+    ) -> u32 {
+        self.choices.borrow_mut().choose(point, bound, draw)
     }
 }
 
-struct ForNothing {
+struct Spurious {
     run: u64,
     task: TaskId,
 }
 
-impl Wake for ForNothing {
+impl Wake for Spurious {
     fn wake(self: Arc<Self>) {
-        context::with_run(self.run, |run| run.executor.wake_for_nothing(self.task));
+        context::with_run(self.run, |run| run.executor.wake_spuriously(self.task));
     }
 }
 
@@ -179,14 +184,16 @@ mod tests {
     }
 
     #[test]
-    fn every_operation_may_be_told_to_wait_and_none_is_lost() {
+    fn every_operation_survives_a_spurious_pending() {
         let mut seen = BTreeSet::new();
         for seed in 0..400 {
             let outcome = seeded(seed, reads_a_greeting);
             let trace = outcome.trace.render();
             assert_eq!(symptom(&outcome), "", "seed {seed}\n{trace}");
-            let told =
-                trace.lines().filter_map(|line| line.split_once("~ is not let ")).map(|(_, what)| what);
+            let told = trace
+                .lines()
+                .filter_map(|line| line.split_once("~ gets a spurious Pending before it can "))
+                .map(|(_, what)| what);
             seen.extend(told.filter_map(|what| what.split_once(' ')).map(|(verb, _)| verb.to_owned()));
             let again = strictly_again(seed, &outcome, reads_a_greeting);
             assert_eq!(again.trace.first_difference(&outcome.trace), None);
@@ -195,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_is_woken_for_nothing_in_some_runs_and_in_none_without_perturbation() {
+    fn only_perturbed_runs_have_spurious_wake_ups() {
         let waits = |perturb: bool| {
             move |sim: &mut Sim| {
                 sim.perturb(perturb).client("client", async |host: Host| {
@@ -205,14 +212,14 @@ mod tests {
         };
         let woken = |perturb| {
             let traces = (0..300).map(|seed| seeded(seed, waits(perturb)).trace.render());
-            traces.filter(|trace| trace.contains("~ is woken for nothing")).count()
+            traces.filter(|trace| trace.contains("~ is woken spuriously")).count()
         };
         assert!((1..100).contains(&woken(true)), "{} runs", woken(true));
         assert_eq!(woken(false), 0);
     }
 
     #[test]
-    fn a_task_whose_budget_ends_is_preempted_in_the_trace_before_what_it_was_about_to_do() {
+    fn the_trace_shows_preemption_before_the_next_operation() {
         let sends = |sim: &mut Sim| {
             reads_a_greeting(sim);
             sim.client("other", async |_| {
@@ -246,15 +253,15 @@ mod tests {
             "{seen:#?}"
         );
         assert!(has("client/main 1 operation, before it can read client:49152 -> server:80"), "{seen:#?}");
-        let dull = seeded(1, move |sim| {
+        let default = seeded(1, move |sim| {
             sim.perturb(false);
             sends(sim);
         });
-        assert_eq!(dull.trace.preempted(), 0);
+        assert_eq!(default.trace.preempted(), 0);
     }
 
     #[test]
-    fn a_timer_of_the_tank_is_nobodys_leak_and_delays_no_deadlock_for_ever() {
+    fn perturbation_timers_neither_leak_nor_hide_deadlocks() {
         for seed in 0..200 {
             let stuck =
                 seeded(seed, |sim| sim.client("client", async |_| std::future::pending::<()>().await));

@@ -1,19 +1,19 @@
-//! How tasks become ready: wake-ups, and stretches for which a task that could run is withheld.
+//! How tasks become ready: wake-ups, and stretches for which a task that could run is delayed.
 
 use std::task::Waker;
 
-use super::{Executor, Fact, Nanos, Operation, State, TaskId, TimerKey, WITHHELD, below};
+use super::{DELAYS, Executor, Nanos, Operation, State, TaskId, TimerKey, TraceEvent, below};
 
 impl Executor {
     /// Notes that `task` was woken. It becomes ready when the executor next looks.
     pub(crate) fn wake(&self, task: TaskId) {
         {
-            let mut slots = self.slots.borrow_mut();
-            let slot = &mut slots[task.index()];
-            if slot.woken || slot.state == State::Ended {
+            let mut tasks = self.tasks.borrow_mut();
+            let entry = &mut tasks[task.index()];
+            if entry.woken || entry.state == State::Ended {
                 return;
             }
-            slot.woken = true;
+            entry.woken = true;
         }
         #[cfg(feature = "turmoil")]
         if self.wake_in_domain(task) {
@@ -33,7 +33,7 @@ impl Executor {
         *self.root.borrow_mut() = waker;
     }
 
-    /// Moves woken tasks to the ready list, or withholds them for a while.
+    /// Moves woken tasks to the ready list, or delays them for a while.
     pub(super) fn collect(&self) {
         if self.has_mail() {
             self.collect_mail();
@@ -42,22 +42,22 @@ impl Executor {
 
     fn collect_mail(&self) {
         while let Some(task) = self.next_mail() {
-            let withheld = self.withheld_for(task);
-            let mut slots = self.slots.borrow_mut();
-            let slot = &mut slots[task.index()];
-            if slot.state != State::Parked || slot.withheld_until.is_some() {
-                // Running or ready already: `woken` stays set and its next park returns at once. Or held back.
+            let delayed = self.delay_of_wake_up(task);
+            let mut tasks = self.tasks.borrow_mut();
+            let entry = &mut tasks[task.index()];
+            if entry.state != State::Parked || entry.delayed_until.is_some() {
+                // Running or ready already: `woken` stays set and its next park returns at once. Or delayed.
                 continue;
             }
-            let held_next = std::mem::take(&mut slot.held_next);
-            let withheld = if self.is_fair_game() { withheld.max(held_next) } else { withheld };
-            if withheld == 0 {
-                self.make_ready(task, slot);
+            let delay_next = std::mem::take(&mut entry.delay_next);
+            let delayed = if self.is_fair_game() { delayed.max(delay_next) } else { delayed };
+            if delayed == 0 {
+                self.make_ready(task, entry);
             } else {
-                // The timer's wake-up counts as a new one; it is not withheld again.
-                drop(slots);
-                self.fact_of(task, Fact::Withheld { nanos: withheld });
-                self.hold(task, withheld);
+                // The timer's wake-up counts as a new one; it is not delayed again.
+                drop(tasks);
+                self.trace_event_of(task, TraceEvent::Delayed { nanos: delayed });
+                self.delay(task, delayed);
             }
         }
     }
@@ -66,55 +66,55 @@ impl Executor {
         self.inbox.borrow_mut().pop_front()
     }
 
-    pub(super) fn fact_of(&self, task: TaskId, fact: Fact) {
-        self.trace.borrow_mut().record(self.now(), Some(task), fact);
+    pub(super) fn trace_event_of(&self, task: TaskId, event: TraceEvent) {
+        self.trace.borrow_mut().record(self.now(), Some(task), event);
     }
 
-    fn withheld_for(&self, task: TaskId) -> Nanos {
+    fn delay_of_wake_up(&self, task: TaskId) -> Nanos {
         // Nobody is late at the start: servers listen before the first client's segment arrives. Nor at the end: what
         // is merely slow is no leak.
-        if !self.withholds || self.now() == 0 || !self.is_fair_game() {
+        if !self.delays_wake_ups || self.now() == 0 || !self.is_fair_game() {
             return 0;
         }
-        let site = self.site(self.lanes.get().withhold, task, Operation::new("wake-up"));
-        let bound = self.withheld_bound();
-        let pick = self
+        let point = self.point(self.lanes.get().woken, task, Operation::new("wake-up"));
+        let bound = self.delay_bound();
+        let value = self
             .choices
             .borrow_mut()
-            .pick(site, bound, |rng| if below(rng, 24) == 0 { below(rng, bound) } else { 0 });
-        WITHHELD[pick as usize]
+            .choose(point, bound, |rng| if below(rng, 24) == 0 { below(rng, bound) } else { 0 });
+        DELAYS[value as usize]
     }
 
     /// Counts the stretches that the test allows.
-    pub(super) fn withheld_bound(&self) -> u32 {
-        WITHHELD.partition_point(|&nanos| nanos <= self.settings.withhold_max) as u32
+    pub(super) fn delay_bound(&self) -> u32 {
+        DELAYS.partition_point(|&nanos| nanos <= self.settings.delay_max) as u32
     }
 
-    /// Makes a withheld task ready: its stretch is over.
-    pub(crate) fn release(&self, task: TaskId) {
-        let mut slots = self.slots.borrow_mut();
-        let slot = &mut slots[task.index()];
-        slot.withheld_until = None;
-        if slot.state == State::Parked {
-            self.make_ready(task, slot);
+    /// Makes a delayed task ready: its stretch is over.
+    pub(crate) fn end_delay(&self, task: TaskId) {
+        let mut tasks = self.tasks.borrow_mut();
+        let entry = &mut tasks[task.index()];
+        entry.delayed_until = None;
+        if entry.state == State::Parked {
+            self.make_ready(task, entry);
         }
-        drop(slots);
+        drop(tasks);
         if let Some(root) = self.root.borrow_mut().take() {
             root.wake();
         }
     }
 
-    /// Makes every withheld task ready.
-    pub(crate) fn release_all(&self) {
-        let withheld: Vec<(TaskId, TimerKey)> = {
-            let slots = self.slots.borrow();
-            let withheld =
-                slots.iter().enumerate().filter_map(|(index, slot)| Some((index, slot.withheld_until?)));
-            withheld.map(|(index, timer)| (TaskId::new(index), timer)).collect()
+    /// Makes every delayed task ready.
+    pub(crate) fn end_all_delays(&self) {
+        let delayed: Vec<(TaskId, TimerKey)> = {
+            let tasks = self.tasks.borrow();
+            let delayed =
+                tasks.iter().enumerate().filter_map(|(index, entry)| Some((index, entry.delayed_until?)));
+            delayed.map(|(index, timer)| (TaskId::new(index), timer)).collect()
         };
-        for (task, timer) in withheld {
+        for (task, timer) in delayed {
             self.disarm(timer);
-            self.release(task);
+            self.end_delay(task);
         }
     }
 

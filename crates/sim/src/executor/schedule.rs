@@ -1,6 +1,6 @@
 //! Who runs next, of those who are ready: a question to the schedule lane.
 
-use super::{Executor, Fact, LaneId, Operation, SiteId, Strategy, TaskId, below};
+use super::{Executor, LaneId, Operation, PointId, Strategy, TaskId, TraceEvent, below};
 
 impl Executor {
     /// Takes the next task to step off the ready list.
@@ -15,9 +15,9 @@ impl Executor {
             1 => 0,
             _ => {
                 let (task, operation) = self.last.get().unwrap_or((TaskId(0), Operation::new("start")));
-                let site = self.site(self.lanes.get().schedule, task, operation);
+                let point = self.point(self.lanes.get().schedule, task, operation);
                 let ready = self.ready.borrow();
-                self.choose(site, ready.as_slices().0, ready.as_slices().1, None)
+                self.choose_next(point, ready.as_slices().0, ready.as_slices().1, None)
             }
         };
         if index == 0 {
@@ -25,13 +25,13 @@ impl Executor {
         }
         let first = self.ready.borrow()[0];
         let chosen = self.ready.borrow_mut().remove(index)?;
-        self.fact_of(chosen, Fact::Overtakes { first });
+        self.trace_event_of(chosen, TraceEvent::Overtakes { first });
         Some(chosen)
     }
 
-    pub(super) fn choose(
+    pub(super) fn choose_next(
         &self,
-        site: SiteId,
+        point: PointId,
         front: &[TaskId],
         back: &[TaskId],
         running: Option<TaskId>,
@@ -39,31 +39,32 @@ impl Executor {
         let candidates: Vec<TaskId> = running.iter().chain(front).chain(back).copied().collect();
         let bound = u32::try_from(candidates.len()).expect("fewer than 2^32 tasks");
         let mut chooser = self.chooser.borrow_mut();
-        let pick = self.choices.borrow_mut().pick(site, bound, |lane| chooser.propose(&candidates, lane));
-        pick as usize
+        let value = self.choices.borrow_mut().choose(point, bound, |lane| chooser.propose(&candidates, lane));
+        value as usize
     }
 
-    /// The site of `task` at `operation` in `lane`.
-    pub(super) fn site(&self, lane: LaneId, task: TaskId, operation: Operation) -> SiteId {
-        let mut slots = self.slots.borrow_mut();
-        let slot = &mut slots[task.index()];
+    /// The point of `task` at `operation` in `lane`.
+    pub(super) fn point(&self, lane: LaneId, task: TaskId, operation: Operation) -> PointId {
+        let mut tasks = self.tasks.borrow_mut();
+        let entry = &mut tasks[task.index()];
         // An operation has one lane, so the operation alone is the key.
-        let known = slot.sites.iter().find(|(known, _)| known.is_same_text(operation));
-        let known = known.or_else(|| slot.sites.iter().find(|(known, _)| *known == operation));
-        if let Some(&(_, site)) = known {
-            return site;
+        let known = entry.points.iter().find(|(known, _)| known.is_same_text(operation));
+        let known = known.or_else(|| entry.points.iter().find(|(known, _)| *known == operation));
+        if let Some(&(_, point)) = known {
+            return point;
         }
-        let site = self.choices.borrow_mut().site(lane, &format!("{} {operation}", slot.name));
-        slot.sites.push((operation, site));
-        site
+        let point = self.choices.borrow_mut().point(lane, &format!("{} {operation}", entry.name));
+        entry.points.push((operation, point));
+        point
     }
 
     /// Asks a question of `bound` alternatives for the running thread about `operation`, in the schedule lane.
-    pub(crate) fn pick_waiter(&self, operation: Operation, bound: usize) -> usize {
+    pub(crate) fn choose_waiter(&self, operation: Operation, bound: usize) -> usize {
         let Some(task) = self.current.get().filter(|_| bound > 1) else { return 0 };
-        let site = self.site(self.lanes.get().schedule, task, operation);
+        let point = self.point(self.lanes.get().schedule, task, operation);
         let fifo = self.settings.strategy == Strategy::Fifo;
         let bound = u32::try_from(bound).expect("fewer than 2^32 waiters");
-        self.choices.borrow_mut().pick(site, bound, |rng| if fifo { 0 } else { below(rng, bound) }) as usize
+        self.choices.borrow_mut().choose(point, bound, |rng| if fifo { 0 } else { below(rng, bound) })
+            as usize
     }
 }

@@ -1,7 +1,7 @@
 //! Strategies: how the schedule lane is drawn when the seed decides.
 //!
-//! A strategy only proposes picks. What was picked is recorded, so a replay needs no strategy, and shrinking may turn
-//! any pick into 0 whatever proposed it.
+//! A strategy only proposes values. What was chosen is recorded, so a replay needs no strategy, and shrinking may turn
+//! any value into 0 whatever proposed it.
 
 use std::collections::BTreeMap;
 
@@ -72,7 +72,7 @@ impl Chooser {
         Self { strategy, rng, priorities: BTreeMap::new(), change_points, points: 0, lowest: u64::MAX / 2 }
     }
 
-    /// Proposes one of `candidates`. The first is the dull one.
+    /// Proposes one of `candidates`. The first is the default.
     pub(super) fn propose(&mut self, candidates: &[TaskId], lane: &mut ChaCha8Rng) -> u32 {
         let bound = u32::try_from(candidates.len()).expect("fewer than 2^32 candidates");
         match self.strategy {
@@ -107,7 +107,7 @@ impl Chooser {
 
     fn highest(&self, candidates: &[TaskId]) -> usize {
         let priority = |index: &usize| self.priorities[&candidates[*index]];
-        // Of equals the first, which is the dull one.
+        // Of equals the first, which is the default.
         (0..candidates.len()).rev().max_by_key(priority).unwrap_or(0)
     }
 }
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn fifo_always_takes_the_dull_candidate() {
+    fn fifo_always_takes_the_default_candidate() {
         assert_eq!(proposals(Strategy::Fifo, 20), vec![0; 20]);
     }
 
@@ -139,12 +139,12 @@ mod tests {
     #[test]
     fn sticky_mostly_keeps_running_the_same_task() {
         let switches =
-            proposals(Strategy::Sticky { every: 16 }, 320).iter().filter(|&&pick| pick != 0).count();
+            proposals(Strategy::Sticky { every: 16 }, 320).iter().filter(|&&value| value != 0).count();
         assert!((5..60).contains(&switches), "{switches} switches");
     }
 
     #[test]
-    fn pct_changes_its_favourite_at_most_depth_minus_one_times() {
+    fn pct_changes_priority_less_than_depth_times() {
         let taken = proposals(Strategy::Pct { depth: 3 }, 5_000);
         let changes = taken.windows(2).filter(|pair| pair[0] != pair[1]).count();
         assert!(changes <= 2, "{changes} changes");

@@ -8,14 +8,14 @@
 
 use super::{Executor, Operation, State, TaskId, TimerKey, Wait, Waiting};
 use crate::net::Nanos;
-use crate::trace::Fact;
+use crate::trace::TraceEvent;
 
 impl Executor {
     /// A scheduling point of the running thread: another one may run before `operation`.
     ///
     /// Does nothing in an async task, outside of tasks, while a thread unwinds, and while `tracing` formats an event
     /// (which would swallow the events of other threads).
-    pub(crate) fn point(&self, operation: Operation) {
+    pub(crate) fn scheduling_point(&self, operation: Operation) {
         let Some(task) = self.running_thread() else { return };
         if self.may_not_suspend() || crate::trace::is_formatting() {
             return;
@@ -26,27 +26,27 @@ impl Executor {
             self.suspend(task);
             return;
         }
-        if self.stop_if_paused(task) || self.hold_thread(task, operation) {
+        if self.stop_if_paused(task) || self.delay_thread(task, operation) {
             return;
         }
         self.collect();
         if self.ready.borrow().is_empty() {
             return;
         }
-        let site = self.site(self.lanes.get().schedule, task, operation);
-        let pick = {
+        let point = self.point(self.lanes.get().schedule, task, operation);
+        let value = {
             let ready = self.ready.borrow();
-            self.choose(site, ready.as_slices().0, ready.as_slices().1, Some(task))
+            self.choose_next(point, ready.as_slices().0, ready.as_slices().1, Some(task))
         };
-        if pick == 0 {
+        if value == 0 {
             return;
         }
-        let next = self.ready.borrow_mut().remove(pick - 1).expect("a pick is below its bound");
-        self.fact(Fact::Preempted { before: operation, by: next });
+        let next = self.ready.borrow_mut().remove(value - 1).expect("a value is below its bound");
+        self.trace_event(TraceEvent::Preempted { before: operation, by: next });
         self.handoff.set(Some(next));
-        // At the head: once the others block, this thread goes on, so that a dull schedule has few switches.
+        // At the head: once the others block, this thread goes on, so that a default schedule has few switches.
         self.ready.borrow_mut().push_front(task);
-        self.slots.borrow_mut()[task.index()].state = State::Ready;
+        self.tasks.borrow_mut()[task.index()].state = State::Ready;
         self.suspend(task);
     }
 
@@ -64,7 +64,7 @@ impl Executor {
         self.collect();
         if !self.ready.borrow().is_empty() || self.stopped() {
             self.ready.borrow_mut().push_back(task);
-            self.slots.borrow_mut()[task.index()].state = State::Ready;
+            self.tasks.borrow_mut()[task.index()].state = State::Ready;
             self.suspend(task);
         }
     }
@@ -89,18 +89,18 @@ impl Executor {
             );
         };
         let timer = until.map(|until| {
-            let host = self.slots.borrow()[task.index()].host;
+            let host = self.tasks.borrow()[task.index()].host;
             self.arm(until, host, self.waker(task))
         });
         let now = self.now();
         {
-            let mut slots = self.slots.borrow_mut();
-            let waits = &mut slots[task.index()].waits;
+            let mut tasks = self.tasks.borrow_mut();
+            let waits = &mut tasks[task.index()].waits;
             waits.retain(|waiting| waiting.on == on);
             if waits.is_empty() {
                 waits.push(Waiting { on, since: now });
-                drop(slots);
-                self.fact(Fact::Waits(on));
+                drop(tasks);
+                self.trace_event(TraceEvent::Waits(on));
             }
         }
         self.last.set(Some((task, Operation::new("block"))));
@@ -112,7 +112,7 @@ impl Executor {
     /// The running thread has what it waited for.
     pub(crate) fn unblocked(&self) {
         if let Some(task) = self.current.get() {
-            self.slots.borrow_mut()[task.index()].waits.clear();
+            self.tasks.borrow_mut()[task.index()].waits.clear();
         }
     }
 
@@ -125,13 +125,13 @@ impl Executor {
     /// and is unwound again.
     fn has_caught_its_end(&self) -> bool {
         let suspender =
-            self.current.get().and_then(|task| self.slots.borrow()[task.index()].suspender.clone());
+            self.current.get().and_then(|task| self.tasks.borrow()[task.index()].suspender.clone());
         suspender.is_some_and(|suspender| suspender.is_inside())
     }
 
     pub(super) fn running_thread(&self) -> Option<TaskId> {
         let task = self.current.get()?;
-        self.slots.borrow()[task.index()].suspender.is_some().then_some(task)
+        self.tasks.borrow()[task.index()].suspender.is_some().then_some(task)
     }
 
     /// Whether a thread runs now: only threads may block.
@@ -148,7 +148,7 @@ impl Executor {
 
     /// Gives control back from the running thread `task` to the executor.
     pub(super) fn switch(&self, task: TaskId) {
-        let suspender = self.slots.borrow()[task.index()].suspender.clone();
+        let suspender = self.tasks.borrow()[task.index()].suspender.clone();
         let formats = crate::trace::set_formatting(false);
         suspender.expect("only threads suspend").suspend();
         crate::trace::set_formatting(formats);

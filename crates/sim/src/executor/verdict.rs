@@ -1,12 +1,12 @@
 //! What ends a run: the first failure, and the limits of steps.
 
-use super::{Executor, Fact, Symptom, SymptomKind, TaskId, advice};
+use super::{Executor, Symptom, SymptomKind, TaskId, TraceEvent, advice};
 
 impl Executor {
-    pub(crate) fn fact(&self, fact: Fact) {
+    pub(crate) fn trace_event(&self, event: TraceEvent) {
         let task = self.current.get();
         if let Ok(mut trace) = self.trace.try_borrow_mut() {
-            trace.record(self.now(), task, fact);
+            trace.record(self.now(), task, event);
         }
     }
 

@@ -3,7 +3,7 @@
 use super::TaskId;
 use crate::net::Nanos;
 
-/// The operation at which a task stands: the second half of a site's name.
+/// The operation at which a task stands: the second half of a point's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Operation {
     pub(crate) verb: &'static str,

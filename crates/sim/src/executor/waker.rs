@@ -74,7 +74,7 @@ impl Wake for TaskWaker {
     }
 }
 
-/// Ends the stretch for which a task was withheld.
+/// Ends the stretch for which a task was delayed.
 struct LateWaker {
     run: u64,
     task: TaskId,
@@ -82,11 +82,11 @@ struct LateWaker {
 
 impl Wake for LateWaker {
     fn wake(self: Arc<Self>) {
-        context::with_run(self.run, |run| run.executor.release(self.task));
+        context::with_run(self.run, |run| run.executor.end_delay(self.task));
     }
 }
 
-/// A waker that makes a withheld task ready. Only the executor's own timers hold one.
+/// A waker that makes a delayed task ready. Only the executor's own timers hold one.
 pub(super) fn late(run: u64, task: TaskId) -> Waker {
     Waker::from(Arc::new(LateWaker { run, task }))
 }

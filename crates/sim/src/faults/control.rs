@@ -5,7 +5,7 @@ use std::time::Duration;
 use wavetank_runtime::Instant;
 
 use super::driver::{by_hand, undo};
-use super::what::{Crash, What};
+use super::what::{Crash, Fault};
 use crate::context;
 use crate::net::HostId;
 use crate::run::Run;
@@ -13,7 +13,7 @@ use crate::sim::{LATENCY_MAX, nanos};
 
 /// Makes faults by hand: what happens in a run when a test's task or thread says so, beside what is drawn.
 ///
-/// From [`Host::weather`](crate::Host::weather). Hosts are named; every method acts at once, is shown in the trace as a
+/// From [`Host::inject`](crate::Host::inject). Hosts are named; every method acts at once, is shown in the trace as a
 /// line with `*`, and is no scheduling point. What was begun by hand lasts until it is ended by hand, and nothing here
 /// ends a fault that was drawn. While anything begun by hand lasts, [`Sim::stall_after`](crate::Sim::stall_after) does not
 /// judge.
@@ -35,23 +35,23 @@ use crate::sim::{LATENCY_MAX, nanos};
 ///     listener.accept().await.map(drop)
 /// });
 /// sim.client("client", async |host| {
-///     let weather = host.weather();
-///     weather.partition("client", "server");
+///     let inject = host.inject();
+///     inject.partition("client", "server");
 ///     let server = host.resolve("server", 80).await?[0];
 ///     let connecting = host.spawn("connecting", async move { host.connect(server, SocketOptions::new()).await });
 ///     host.sleep(Duration::from_secs(5)).await;
-///     weather.heal("client", "server");
+///     inject.heal("client", "server");
 ///     connecting.await.expect("no panic")?.read_u8().await.expect_err("the server has closed it");
 ///     std::io::Result::Ok(())
 /// });
 /// # });
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Weather {
+pub struct Injector {
     run: u64,
 }
 
-impl Weather {
+impl Injector {
     pub(crate) const fn new(run: u64) -> Self {
         Self { run }
     }
@@ -59,13 +59,13 @@ impl Weather {
     /// Cuts two hosts off from each other. What is on its way is lost, and retransmitted once they are healed.
     #[track_caller]
     pub fn partition(&self, a: &str, b: &str) {
-        self.between(a, b, |a, b| What::Partition { a, b });
+        self.between(a, b, |a, b| Fault::Partition { a, b });
     }
 
     /// Loses everything that goes from one host to another; the other way stays open.
     #[track_caller]
     pub fn partition_one_way(&self, from: &str, to: &str) {
-        self.between(from, to, |from, to| What::OneWayPartition { from, to });
+        self.between(from, to, |from, to| Fault::OneWayPartition { from, to });
     }
 
     /// Ends all that was begun by hand between two hosts: partitions, holds, slow, lossy and narrow links.
@@ -75,8 +75,8 @@ impl Weather {
         let (a, b) = (host(&run, a), host(&run, b));
         let link = crate::net::LinkId { from: a, to: b };
         undo(&run, |what| {
-            let touches = |link| what.weather(link) != crate::net::Weather::default();
-            !matches!(what, What::Clog { .. }) && (touches(link) || touches(link.reverse()))
+            let touches = |link| what.conditions(link) != crate::net::Conditions::default();
+            !matches!(what, Fault::Clog { .. }) && (touches(link) || touches(link.reverse()))
         });
     }
 
@@ -86,18 +86,18 @@ impl Weather {
         undo(&context::expect_run(self.run), |_| true);
     }
 
-    /// Holds the segments between two hosts until [`release`](Self::release): they wait on the way, and are not lost.
+    /// Holds the segments between two hosts until [`resume_link`](Self::resume_link): they wait on the way, and are not lost.
     #[track_caller]
-    pub fn hold(&self, a: &str, b: &str) {
-        self.between(a, b, |a, b| What::Hold { a, b });
+    pub fn pause_link(&self, a: &str, b: &str) {
+        self.between(a, b, |a, b| Fault::PausedLink { a, b });
     }
 
-    /// Lets the segments go on that [`hold`](Self::hold) holds, at once.
+    /// Lets the segments go on that [`pause_link`](Self::pause_link) holds, at once.
     #[track_caller]
-    pub fn release(&self, a: &str, b: &str) {
+    pub fn resume_link(&self, a: &str, b: &str) {
         let run = context::expect_run(self.run);
         let (a, b) = (host(&run, a), host(&run, b));
-        undo(&run, |what| what == What::Hold { a, b } || what == What::Hold { a: b, b: a });
+        undo(&run, |what| what == Fault::PausedLink { a, b } || what == Fault::PausedLink { a: b, b: a });
     }
 
     /// Makes segments between two hosts take longer, by `by` of at most 30 s, until [`heal`](Self::heal).
@@ -105,52 +105,52 @@ impl Weather {
     /// # Panics
     ///
     /// Where `by` is longer: TCP would give up on what is on its way for so long, and that is not simulated. A link on
-    /// which nothing arrives is [`hold`](Self::hold).
+    /// which nothing arrives is [`pause_link`](Self::pause_link).
     #[track_caller]
     pub fn slow(&self, a: &str, b: &str, by: Duration) {
         assert!(
             by <= LATENCY_MAX,
-            "`Weather::slow` by {by:?}: at most {LATENCY_MAX:?}; for longer, use `hold`"
+            "`Injector::slow` by {by:?}: at most {LATENCY_MAX:?}; for longer, use `pause_link`"
         );
-        self.between(a, b, |a, b| What::Slow { a, b, by: nanos(by) });
+        self.between(a, b, |a, b| Fault::Slow { a, b, by: nanos(by) });
     }
 
     /// Loses one segment in `one_in` between two hosts until [`heal`](Self::heal). 0 counts as 1, which loses each
     /// segment up to six times.
     #[track_caller]
     pub fn lose(&self, a: &str, b: &str, one_in: u32) {
-        self.between(a, b, |a, b| What::Lossy { a, b, one_in: one_in.max(1) });
+        self.between(a, b, |a, b| Fault::Lossy { a, b, one_in: one_in.max(1) });
     }
 
     /// Lets only so many bytes a second pass between two hosts, each way, until [`heal`](Self::heal). 0 counts as 1.
     #[track_caller]
     pub fn narrow(&self, a: &str, b: &str, bytes_per_second: u64) {
-        self.between(a, b, |a, b| What::Narrow { a, b, bytes_per_second: bytes_per_second.max(1) });
+        self.between(a, b, |a, b| Fault::Narrow { a, b, bytes_per_second: bytes_per_second.max(1) });
     }
 
     /// Ends all connections between two hosts with RST, as something on the way might.
     #[track_caller]
     pub fn reset(&self, a: &str, b: &str) {
-        self.between(a, b, |a, b| What::Reset { a, b });
+        self.between(a, b, |a, b| Fault::Reset { a, b });
     }
 
     /// Forgets the youngest connection between two hosts, somewhere on the way and for good: its segments are lost from
     /// now on, and nobody is told. Without a connection nothing happens.
     #[track_caller]
     pub fn forget(&self, a: &str, b: &str) {
-        self.between(a, b, |a, b| What::HalfOpen { a, b, ways: [true; 2], index: 0 });
+        self.between(a, b, |a, b| Fault::HalfOpen { a, b, ways: [true; 2], index: 0 });
     }
 
     /// As [`forget`](Self::forget), for segments from `from` to `to` alone; the others still arrive.
     #[track_caller]
     pub fn forget_one_way(&self, from: &str, to: &str) {
-        self.between(from, to, |a, b| What::HalfOpen { a, b, ways: [true, false], index: 0 });
+        self.between(from, to, |a, b| Fault::HalfOpen { a, b, ways: [true, false], index: 0 });
     }
 
     /// Silences a host until [`unsilence`](Self::unsilence): it neither sends nor receives; its programs run on.
     #[track_caller]
     pub fn silence(&self, name: &str) {
-        self.at(name, |host| What::Silence { host });
+        self.at(name, |host| Fault::Silence { host });
     }
 
     /// Ends [`silence`](Self::silence).
@@ -158,22 +158,22 @@ impl Weather {
     pub fn unsilence(&self, name: &str) {
         let run = context::expect_run(self.run);
         let host = host(&run, name);
-        undo(&run, |what| what == What::Silence { host });
+        undo(&run, |what| what == Fault::Silence { host });
     }
 
-    /// Stops all tasks and threads of a host until [`resume`](Self::resume); its kernel goes on. A host that pauses
+    /// Stops all tasks and threads of a host until [`resume_host`](Self::resume_host); its kernel goes on. A host that pauses
     /// itself stops at its next scheduling point.
     #[track_caller]
-    pub fn pause(&self, name: &str) {
-        self.at(name, |host| What::Pause { host });
+    pub fn pause_host(&self, name: &str) {
+        self.at(name, |host| Fault::PausedHost { host });
     }
 
     /// Lets a paused host run on.
     #[track_caller]
-    pub fn resume(&self, name: &str) {
+    pub fn resume_host(&self, name: &str) {
         let run = context::expect_run(self.run);
         let host = host(&run, name);
-        undo(&run, |what| what == What::Pause { host });
+        undo(&run, |what| what == Fault::PausedHost { host });
     }
 
     /// Crashes a host: all its tasks and threads are gone, without running another line but their destructors, whose
@@ -183,7 +183,7 @@ impl Weather {
     /// A host that is down already stays as it is.
     #[track_caller]
     pub fn crash(&self, name: &str, how: Crash) {
-        self.at(name, |host| What::Crash { host, how });
+        self.at(name, |host| Fault::Crash { host, how });
     }
 
     /// Starts the main of a crashed host again, on an empty memory.
@@ -199,7 +199,7 @@ impl Weather {
             !run.is_down(host.index()) || run.can_restart(host.index()),
             "`{name}` is a client, and its main can run only once: make it a server to start it again"
         );
-        undo(&run, |what| matches!(what, What::Crash { host: crashed, .. } if crashed == host));
+        undo(&run, |what| matches!(what, Fault::Crash { host: crashed, .. } if crashed == host));
     }
 
     /// Returns when the last fault that was drawn for this run has ended: from then on a test may ask for liveness.
@@ -210,14 +210,14 @@ impl Weather {
     }
 
     #[track_caller]
-    fn at(&self, name: &str, what: impl FnOnce(HostId) -> What) {
+    fn at(&self, name: &str, what: impl FnOnce(HostId) -> Fault) {
         let run = context::expect_run(self.run);
         let host = host(&run, name);
         by_hand(&run, what(host));
     }
 
     #[track_caller]
-    fn between(&self, a: &str, b: &str, what: impl FnOnce(HostId, HostId) -> What) {
+    fn between(&self, a: &str, b: &str, what: impl FnOnce(HostId, HostId) -> Fault) {
         let run = context::expect_run(self.run);
         let (a, b) = (host(&run, a), host(&run, b));
         by_hand(&run, what(a, b));

@@ -4,15 +4,15 @@
 //!
 //! - Everything about one fault is asked in its scope, "fault#N"; a fault that does not happen asks nothing more.
 //! - Which kinds a seed uses (the swarm) only says what is drawn, as a strategy does for the schedule: what happened is in
-//!   the picks, and a replay needs no mix.
+//!   the values, and a replay needs no mix.
 
 use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
 
-use super::driver::{Spell, State};
+use super::driver::{ScheduledFault, State};
 use super::scale::Scale;
-use super::what::{Crash, What};
+use super::what::{Crash, Fault};
 use super::{Faults, Kind};
 use crate::choices::{Choices, LaneId, below};
 use crate::net::{HostId, Nanos};
@@ -43,7 +43,7 @@ const MODES_ONE_IN: u32 = 4;
 /// What was drawn.
 #[derive(Debug, Default)]
 pub(super) struct Drawn {
-    pub(super) spells: Vec<Spell>,
+    pub(super) scheduled: Vec<ScheduledFault>,
     pub(super) buffer_bytes_max: Option<u32>,
     /// By host.
     pub(super) short: Vec<bool>,
@@ -61,7 +61,7 @@ pub(super) fn draw(faults: &Faults, choices: &mut Choices, hosts: &[HostPlan]) -
         for number in 1..=faults.count_max {
             let scope = format!("fault#{number}");
             let asking = Asking { choices, lane, scope: &scope };
-            drawn.spells.extend(Draft { faults, hosts, servers: &servers, asking }.draw(&kinds, &mix));
+            drawn.scheduled.extend(Draft { faults, hosts, servers: &servers, asking }.draw(&kinds, &mix));
         }
     }
     if faults.short_transfers {
@@ -91,7 +91,7 @@ fn mix(kinds: usize, rng: &mut ChaCha8Rng) -> Vec<u32> {
 impl Kind {
     const fn is_possible(self, hosts: usize, servers: usize) -> bool {
         match self {
-            Self::Pause => true,
+            Self::PausedHost => true,
             Self::ProcessCrash | Self::MachineCrash => servers > 0,
             _ => hosts > 1,
         }
@@ -107,8 +107,8 @@ struct Asking<'a> {
 
 impl Asking<'_> {
     fn ask_with(&mut self, what: &str, bound: u32, draw: impl FnOnce(&mut ChaCha8Rng) -> u32) -> u32 {
-        let site = self.choices.site(self.lane, &format!("{} {what}", self.scope));
-        self.choices.pick(site, bound, draw)
+        let point = self.choices.point(self.lane, &format!("{} {what}", self.scope));
+        self.choices.choose(point, bound, draw)
     }
 
     fn ask(&mut self, what: &str, bound: u32) -> u32 {
@@ -130,8 +130,8 @@ struct Draft<'a> {
 }
 
 impl Draft<'_> {
-    fn draw(mut self, kinds: &[Kind], mix: &[u32]) -> Vec<Spell> {
-        // A fault that does not happen is the dull one, so each can be dropped alone.
+    fn draw(mut self, kinds: &[Kind], mix: &[u32]) -> Vec<ScheduledFault> {
+        // A fault that does not happen is the default, so each can be dropped alone.
         if self.asking.ask("happens", 2) == 0 {
             return Vec::new();
         }
@@ -149,35 +149,35 @@ impl Draft<'_> {
             true => 0,
             false => TIMES.time(self.asking.ask("lasts", TIMES.steps(self.faults.last_max))),
         };
-        vec![self.spell(what, begins, begins.saturating_add(lasts))]
+        vec![self.scheduled_fault(what, begins, begins.saturating_add(lasts))]
     }
 
-    fn what(&mut self, kind: Kind) -> What {
+    fn what(&mut self, kind: Kind) -> Fault {
         match kind {
-            Kind::Pause => return What::Pause { host: self.host() },
-            Kind::ProcessCrash => return What::Crash { host: self.server(), how: Crash::Process },
-            Kind::MachineCrash => return What::Crash { host: self.server(), how: Crash::Machine },
+            Kind::PausedHost => return Fault::PausedHost { host: self.host() },
+            Kind::ProcessCrash => return Fault::Crash { host: self.server(), how: Crash::Process },
+            Kind::MachineCrash => return Fault::Crash { host: self.server(), how: Crash::Machine },
             _ => {}
         }
         let a = self.host();
         let other = self.asking.ask("peer", self.count() - 1) as usize;
         let b = HostId::new(if other >= a.index() { other + 1 } else { other });
         match kind {
-            Kind::Partition => What::Partition { a, b },
-            Kind::OneWayPartition => What::OneWayPartition { from: a, to: b },
-            Kind::Reset => What::Reset { a, b },
-            Kind::Silence => What::Silence { host: a },
-            Kind::Hold => What::Hold { a, b },
-            Kind::Slow => What::Slow { a, b, by: self.asking.one_of("delay", &DELAYS) },
-            Kind::Lossy => What::Lossy { a, b, one_in: self.asking.one_of("loses one in", &ONE_LOST_IN) },
+            Kind::Partition => Fault::Partition { a, b },
+            Kind::OneWayPartition => Fault::OneWayPartition { from: a, to: b },
+            Kind::Reset => Fault::Reset { a, b },
+            Kind::Silence => Fault::Silence { host: a },
+            Kind::PausedLink => Fault::PausedLink { a, b },
+            Kind::Slow => Fault::Slow { a, b, by: self.asking.one_of("delay", &DELAYS) },
+            Kind::Lossy => Fault::Lossy { a, b, one_in: self.asking.one_of("loses one in", &ONE_LOST_IN) },
             Kind::Narrow => {
-                What::Narrow { a, b, bytes_per_second: self.asking.one_of("bytes a second", &RATES) }
+                Fault::Narrow { a, b, bytes_per_second: self.asking.one_of("bytes a second", &RATES) }
             }
             Kind::HalfOpen => {
                 let ways = self.asking.one_of("ways", &[[true, true], [true, false], [false, true]]);
-                What::HalfOpen { a, b, ways, index: self.asking.ask("connection", 4) as usize }
+                Fault::HalfOpen { a, b, ways, index: self.asking.ask("connection", 4) as usize }
             }
-            Kind::Pause | Kind::ProcessCrash | Kind::MachineCrash | Kind::Swizzle => {
+            Kind::PausedHost | Kind::ProcessCrash | Kind::MachineCrash | Kind::Swizzle => {
                 unreachable!("drawn elsewhere")
             }
         }
@@ -200,14 +200,14 @@ impl Draft<'_> {
         TIMES.time(self.asking.ask("begins", TIMES.steps(max)))
     }
 
-    fn spell(&self, what: What, begins: Nanos, ends: Nanos) -> Spell {
+    fn scheduled_fault(&self, what: Fault, begins: Nanos, ends: Nanos) -> ScheduledFault {
         let ends = self.faults.until.map_or(ends, |until| ends.min(nanos(until)));
-        Spell { what, begins, ends: ends.max(begins), state: State::Coming }
+        ScheduledFault { what, begins, ends: ends.max(begins), state: State::Coming }
     }
 
     /// Clogs a part of the hosts, one after the other, and then lets them go in another order: each in half of the time that
     /// faults last at most.
-    fn swizzle(mut self) -> Vec<Spell> {
+    fn swizzle(mut self) -> Vec<ScheduledFault> {
         let clogged: Vec<usize> = (0..self.hosts.len())
             .filter(|&host| self.asking.ask(&format!("clogs {}", self.hosts[host].name), 2) == 1)
             .collect();
@@ -222,10 +222,10 @@ impl Draft<'_> {
         let goes_on: Vec<Nanos> =
             clogged.iter().map(|&host| last.saturating_add(after("restores", host))).collect();
         let times = stops.into_iter().zip(goes_on);
-        let spells = clogged.into_iter().zip(times).map(|(host, (stops, goes_on))| {
-            self.spell(What::Clog { host: HostId::new(host) }, stops, goes_on)
+        let scheduled = clogged.into_iter().zip(times).map(|(host, (stops, goes_on))| {
+            self.scheduled_fault(Fault::Clog { host: HostId::new(host) }, stops, goes_on)
         });
-        spells.collect()
+        scheduled.collect()
     }
 }
 
@@ -249,15 +249,15 @@ mod tests {
     }
 
     #[test]
-    fn the_dull_choice_is_no_fault() {
+    fn the_default_choice_is_no_fault() {
         let mut choices = Choices::replayed(0, &ChoiceLog::default(), Replay::Lenient);
         let drawn = draw(&Faults::all().half_open().crashes(), &mut choices, &hosts());
-        assert!(drawn.spells.is_empty() && drawn.buffer_bytes_max.is_none());
+        assert!(drawn.scheduled.is_empty() && drawn.buffer_bytes_max.is_none());
         assert_eq!(drawn.short, [false; 3]);
     }
 
     #[test]
-    fn a_replay_draws_the_same_faults_without_knowing_the_mix() {
+    fn a_replay_draws_the_same_faults() {
         for seed in 0..200 {
             let faults = Faults::all().half_open().crashes();
             let mut choices = Choices::seeded(seed);
@@ -272,14 +272,14 @@ mod tests {
     }
 
     #[test]
-    fn a_seed_uses_a_part_of_the_kinds_and_all_seeds_together_use_all() {
+    fn one_seed_uses_some_kinds_many_use_all() {
         let faults = Faults::all().half_open().crashes().count_max(16);
         let mut seen = Vec::new();
         for seed in 0..300 {
             let mut of_seed: Vec<_> = seeded(&faults, seed)
-                .spells
+                .scheduled
                 .iter()
-                .map(|spell| std::mem::discriminant(&spell.what))
+                .map(|scheduled_fault| std::mem::discriminant(&scheduled_fault.what))
                 .collect();
             of_seed.dedup();
             assert!(of_seed.len() < 12, "seed {seed} uses every kind");
@@ -291,35 +291,40 @@ mod tests {
                 },
             );
         }
-        assert_eq!(seen.len(), 12, "both crashes are one kind of `What`");
+        assert_eq!(seen.len(), 12, "both crashes are one kind of `Fault`");
     }
 
     #[test]
     fn everything_heals_at_the_time_that_was_set() {
         let until = Duration::from_secs(3);
         for seed in 0..200 {
-            for spell in seeded(&Faults::all().crashes().until(until), seed).spells {
-                assert!(spell.begins <= spell.ends && spell.ends <= nanos(until).max(spell.begins));
+            for scheduled_fault in seeded(&Faults::all().crashes().until(until), seed).scheduled {
+                assert!(
+                    scheduled_fault.begins <= scheduled_fault.ends
+                        && scheduled_fault.ends <= nanos(until).max(scheduled_fault.begins)
+                );
             }
         }
     }
 
     #[test]
-    fn no_fault_begins_later_or_lasts_longer_than_was_said() {
+    fn faults_respect_the_latest_begin_and_longest_duration() {
         let (begin, last) = (Duration::from_millis(10), Duration::from_millis(20));
         for seed in 0..300 {
             let faults = Faults::all().half_open().crashes().begin_max(begin).last_max(last);
-            let spells = seeded(&faults, seed).spells;
-            let is_clog = |spell: &&Spell| matches!(spell.what, What::Clog { .. });
-            for spell in spells.iter().filter(|spell| !is_clog(spell)) {
+            let scheduled = seeded(&faults, seed).scheduled;
+            let is_clog =
+                |scheduled_fault: &&ScheduledFault| matches!(scheduled_fault.what, Fault::Clog { .. });
+            for scheduled_fault in scheduled.iter().filter(|scheduled_fault| !is_clog(scheduled_fault)) {
                 assert!(
-                    spell.begins <= nanos(begin) && spell.ends - spell.begins <= nanos(last),
-                    "{spell:?}"
+                    scheduled_fault.begins <= nanos(begin)
+                        && scheduled_fault.ends - scheduled_fault.begins <= nanos(last),
+                    "{scheduled_fault:?}"
                 );
             }
             // The hosts of a swizzle are clogged one by one: it is a fault as a whole.
-            for spell in spells.iter().filter(is_clog) {
-                assert!(spell.ends <= nanos(begin + last), "{spell:?}");
+            for scheduled_fault in scheduled.iter().filter(is_clog) {
+                assert!(scheduled_fault.ends <= nanos(begin + last), "{scheduled_fault:?}");
             }
         }
     }
@@ -328,15 +333,23 @@ mod tests {
     fn the_longest_times_there_are_can_be_drawn() {
         let faults = Faults::all().half_open().crashes().begin_max(Duration::MAX).last_max(Duration::MAX);
         for seed in 0..1000 {
-            assert!(seeded(&faults, seed).spells.iter().all(|spell| spell.begins <= spell.ends));
+            assert!(
+                seeded(&faults, seed)
+                    .scheduled
+                    .iter()
+                    .all(|scheduled_fault| scheduled_fault.begins <= scheduled_fault.ends)
+            );
         }
     }
 
     #[test]
     fn only_servers_crash() {
         for seed in 0..100 {
-            for spell in seeded(&Faults::none().crashes(), seed).spells {
-                assert!(matches!(spell.what, What::Crash { host, .. } if host.index() > 0), "{spell:?}");
+            for scheduled_fault in seeded(&Faults::none().crashes(), seed).scheduled {
+                assert!(
+                    matches!(scheduled_fault.what, Fault::Crash { host, .. } if host.index() > 0),
+                    "{scheduled_fault:?}"
+                );
             }
         }
     }
@@ -347,7 +360,11 @@ mod tests {
         let mut sim = Sim::new(Choices::seeded(0));
         sim.client("client", async |_: Host| {});
         let alone = sim.into_parts().2;
-        let spells = (0..50).flat_map(|seed| draw(&faults, &mut Choices::seeded(seed), &alone).spells);
-        assert!(spells.into_iter().all(|spell| matches!(spell.what, What::Pause { .. })));
+        let scheduled = (0..50).flat_map(|seed| draw(&faults, &mut Choices::seeded(seed), &alone).scheduled);
+        assert!(
+            scheduled
+                .into_iter()
+                .all(|scheduled_fault| matches!(scheduled_fault.what, Fault::PausedHost { .. }))
+        );
     }
 }

@@ -7,17 +7,17 @@
 
 use super::Faults;
 use super::draw::{Drawn, draw};
-use super::what::{Crash, What};
+use super::what::{Crash, Fault};
 use crate::choices::Choices;
-use crate::net::{HostId, LinkId, Nanos, Weather};
+use crate::net::{Conditions, HostId, LinkId, Nanos};
 use crate::run::Run;
 use crate::sim::HostPlan;
-use crate::trace::Fact;
+use crate::trace::TraceEvent;
 
 /// One thing that goes wrong, from when to when.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Spell {
-    pub(super) what: What,
+pub(super) struct ScheduledFault {
+    pub(super) what: Fault,
     pub(super) begins: Nanos,
     pub(super) ends: Nanos,
     pub(super) state: State,
@@ -35,7 +35,7 @@ pub(super) enum State {
 pub(crate) struct Driver {
     drawn: Drawn,
     /// What the test does itself.
-    by_hand: Vec<What>,
+    by_hand: Vec<Fault>,
     happened: usize,
 }
 
@@ -47,9 +47,9 @@ impl Driver {
 
     /// When the next fault begins or ends.
     pub(crate) fn next(&self) -> Option<Nanos> {
-        let times = self.drawn.spells.iter().filter_map(|spell| match spell.state {
-            State::Coming => Some(spell.begins),
-            State::Active => Some(spell.ends),
+        let times = self.drawn.scheduled.iter().filter_map(|scheduled_fault| match scheduled_fault.state {
+            State::Coming => Some(scheduled_fault.begins),
+            State::Active => Some(scheduled_fault.ends),
             State::Over => None,
         });
         times.min()
@@ -57,7 +57,7 @@ impl Driver {
 
     /// When the last fault that was drawn ends.
     pub(super) fn heals_at(&self) -> Nanos {
-        self.drawn.spells.iter().map(|spell| spell.ends).max().unwrap_or(0)
+        self.drawn.scheduled.iter().map(|scheduled_fault| scheduled_fault.ends).max().unwrap_or(0)
     }
 
     pub(crate) fn is_active(&self) -> bool {
@@ -79,20 +79,21 @@ impl Driver {
         self.drawn.short.get(host.index()).is_some_and(|&short| short)
     }
 
-    fn active(&self) -> impl Iterator<Item = What> {
-        let drawn = self.drawn.spells.iter().filter(|spell| spell.state == State::Active);
-        drawn.map(|spell| spell.what).chain(self.by_hand.iter().copied())
+    fn active(&self) -> impl Iterator<Item = Fault> {
+        let drawn =
+            self.drawn.scheduled.iter().filter(|scheduled_fault| scheduled_fault.state == State::Active);
+        drawn.map(|scheduled_fault| scheduled_fault.what).chain(self.by_hand.iter().copied())
     }
 
     /// What every link is like now.
-    fn sky(&self) -> Vec<(LinkId, Weather)> {
+    fn sky(&self) -> Vec<(LinkId, Conditions)> {
         let hosts = || (0..self.drawn.short.len()).map(HostId::new);
         let links = hosts().flat_map(|from| hosts().map(move |to| LinkId { from, to }));
-        links.map(|link| (link, self.weather(link))).collect()
+        links.map(|link| (link, self.conditions(link))).collect()
     }
 
-    fn weather(&self, link: LinkId) -> Weather {
-        self.active().fold(Weather::default(), |weather, what| weather.and(what.weather(link)))
+    fn conditions(&self, link: LinkId) -> Conditions {
+        self.active().fold(Conditions::default(), |conditions, what| conditions.and(what.conditions(link)))
     }
 
     fn is_silent(&self, host: HostId) -> bool {
@@ -100,51 +101,55 @@ impl Driver {
     }
 
     fn is_paused(&self, host: HostId) -> bool {
-        self.active().any(|what| what == What::Pause { host })
+        self.active().any(|what| what == Fault::PausedHost { host })
     }
 
     /// Whether something active still does what `ended` did to a part of what that touched.
-    fn lingers(&self, ended: What) -> bool {
+    fn lingers(&self, ended: Fault) -> bool {
         let touched = |link: &LinkId| {
-            ended.weather(*link) != Weather::default() || ended.weather(link.reverse()) != Weather::default()
+            ended.conditions(*link) != Conditions::default()
+                || ended.conditions(link.reverse()) != Conditions::default()
         };
         match ended {
-            What::Silence { host } => self.is_silent(host),
-            What::Pause { host } => self.is_paused(host),
-            _ => self.sky().iter().any(|(link, weather)| touched(link) && ended.lingers_in(weather)),
+            Fault::Silence { host } => self.is_silent(host),
+            Fault::PausedHost { host } => self.is_paused(host),
+            _ => self.sky().iter().any(|(link, conditions)| touched(link) && ended.lingers_in(conditions)),
         }
     }
 
     /// Takes the next change that is due.
     fn due(&mut self, now: Nanos) -> Option<Change> {
-        let spell = self.drawn.spells.iter_mut().find(|spell| match spell.state {
-            State::Coming => spell.begins <= now,
-            State::Active => spell.ends <= now,
-            State::Over => false,
-        })?;
-        if spell.state == State::Active {
-            spell.state = State::Over;
-            return Some(Change::Ends(spell.what));
+        let scheduled_fault =
+            self.drawn.scheduled.iter_mut().find(|scheduled_fault| match scheduled_fault.state {
+                State::Coming => scheduled_fault.begins <= now,
+                State::Active => scheduled_fault.ends <= now,
+                State::Over => false,
+            })?;
+        if scheduled_fault.state == State::Active {
+            scheduled_fault.state = State::Over;
+            return Some(Change::Ends(scheduled_fault.what));
         }
-        spell.state = if spell.what.is_sudden() { State::Over } else { State::Active };
+        scheduled_fault.state = if scheduled_fault.what.is_sudden() { State::Over } else { State::Active };
         self.happened += 1;
-        Some(Change::Begins(spell.what, spell.ends - spell.begins))
+        Some(Change::Begins(scheduled_fault.what, scheduled_fault.ends - scheduled_fault.begins))
     }
 
     /// A crash of a host that is down already does not happen.
-    fn drop_crash(&mut self, crash: What) {
+    fn drop_crash(&mut self, crash: Fault) {
         let found =
-            self.drawn.spells.iter_mut().rfind(|spell| spell.state == State::Active && spell.what == crash);
-        if let Some(spell) = found {
-            spell.state = State::Over;
+            self.drawn.scheduled.iter_mut().rfind(|scheduled_fault| {
+                scheduled_fault.state == State::Active && scheduled_fault.what == crash
+            });
+        if let Some(scheduled_fault) = found {
+            scheduled_fault.state = State::Over;
             self.happened -= 1;
         }
     }
 }
 
 enum Change {
-    Begins(What, Nanos),
-    Ends(What),
+    Begins(Fault, Nanos),
+    Ends(Fault),
 }
 
 /// Says, and makes so, what holds for the whole of a run.
@@ -155,10 +160,11 @@ pub(crate) fn set_up(run: &Run) {
     };
     for (host, _) in short.into_iter().enumerate().filter(|(_, short)| *short) {
         let name = run.host_name(host);
-        run.executor.fact(Fact::Fault(format!("reads and writes of {name} may be short").into()));
+        run.executor
+            .trace_event(TraceEvent::Fault(format!("reads and writes of {name} may be short").into()));
     }
     if let Some(bytes) = buffer_bytes_max {
-        run.executor.fact(Fact::Fault(format!("no socket buffers more than {bytes} B").into()));
+        run.executor.trace_event(TraceEvent::Fault(format!("no socket buffers more than {bytes} B").into()));
         run.network(|network, _, _| network.set_buffer_bytes_max(bytes));
     }
 }
@@ -176,8 +182,8 @@ pub(crate) fn act(run: &Run) {
 }
 
 /// Does by hand what lasts until [`undo`].
-pub(super) fn by_hand(run: &Run, what: What) {
-    let is_down = matches!(what, What::Crash { host, .. } if run.is_down(host.index()));
+pub(super) fn by_hand(run: &Run, what: Fault) {
+    let is_down = matches!(what, Fault::Crash { host, .. } if run.is_down(host.index()));
     if is_down {
         return;
     }
@@ -193,7 +199,7 @@ pub(super) fn by_hand(run: &Run, what: What) {
 }
 
 /// Ends what was done by hand and is meant.
-pub(super) fn undo(run: &Run, is_meant: impl Fn(What) -> bool) {
+pub(super) fn undo(run: &Run, is_meant: impl Fn(Fault) -> bool) {
     loop {
         let ended = {
             let by_hand = &mut run.faults().borrow_mut().by_hand;
@@ -205,15 +211,16 @@ pub(super) fn undo(run: &Run, is_meant: impl Fn(What) -> bool) {
 }
 
 fn tell(run: &Run, line: String) {
-    run.executor.fact(Fact::Fault(line.into()));
+    run.executor.trace_event(TraceEvent::Fault(line.into()));
 }
 
-fn begin(run: &Run, what: What, lasts: Option<Nanos>) {
+fn begin(run: &Run, what: Fault, lasts: Option<Nanos>) {
     let name = |host: HostId| run.host_name(host.index()).to_string();
     let line = what.beginning(name, lasts);
     match what {
-        What::HalfOpen { a, b, ways, index } => {
-            let severed = run.network(|network, now, link| network.sever(now, link, [a, b], ways, index));
+        Fault::HalfOpen { a, b, ways, index } => {
+            let severed =
+                run.network(|network, now, outside| network.sever(now, outside, [a, b], ways, index));
             match severed {
                 Some(connection) => {
                     tell(run, format!("something forgets the connection {connection}, {line}"));
@@ -221,25 +228,25 @@ fn begin(run: &Run, what: What, lasts: Option<Nanos>) {
                 None => run.faults().borrow_mut().happened -= 1,
             }
         }
-        What::Crash { host, .. } if run.is_down(host.index()) => {
+        Fault::Crash { host, .. } if run.is_down(host.index()) => {
             run.faults().borrow_mut().drop_crash(what);
         }
-        What::Crash { host, how } => {
+        Fault::Crash { host, how } => {
             tell(run, line);
             run.note_heal();
             run.crash(host.index(), how);
         }
-        What::Pause { host } => {
+        Fault::PausedHost { host } => {
             tell(run, line);
             run.executor.pause_host(host.index());
         }
-        What::Reset { a, b } => {
+        Fault::Reset { a, b } => {
             tell(run, line);
-            run.network(|network, now, link| network.reset_connections(now, link, a, b));
+            run.network(|network, now, outside| network.reset_connections(now, outside, a, b));
         }
-        What::Silence { host } => {
+        Fault::Silence { host } => {
             tell(run, line);
-            run.network(|network, now, link| network.silence(now, link, host));
+            run.network(|network, now, outside| network.silence(now, outside, host));
         }
         _ => {
             tell(run, line);
@@ -249,21 +256,21 @@ fn begin(run: &Run, what: What, lasts: Option<Nanos>) {
     run.note_heal();
 }
 
-fn end(run: &Run, what: What) {
+fn end(run: &Run, what: Fault) {
     let name = |host: HostId| run.host_name(host.index()).to_string();
-    let stays_down = matches!(what, What::Crash { host, .. } if !run.can_restart(host.index()));
+    let stays_down = matches!(what, Fault::Crash { host, .. } if !run.can_restart(host.index()));
     if !stays_down && !run.faults().borrow().lingers(what) {
         tell(run, what.end(name));
     }
     run.note_heal();
     match what {
-        What::Silence { host } => hear(run, host),
-        What::Pause { host } => {
+        Fault::Silence { host } => hear(run, host),
+        Fault::PausedHost { host } => {
             if !run.faults().borrow().is_paused(host) {
                 run.executor.resume_host(host.index());
             }
         }
-        What::Crash { host, how } => {
+        Fault::Crash { host, how } => {
             if how == Crash::Machine && !stays_down {
                 hear(run, host);
             }
@@ -275,11 +282,11 @@ fn end(run: &Run, what: What) {
 
 fn hear(run: &Run, host: HostId) {
     if !run.faults().borrow().is_silent(host) {
-        run.network(|network, now, link| network.unsilence(now, link, host));
+        run.network(|network, now, outside| network.unsilence(now, outside, host));
     }
 }
 
 fn apply_sky(run: &Run) {
     let sky = run.faults().borrow().sky();
-    run.network(|network, now, link| network.set_weather(now, link, &sky));
+    run.network(|network, now, outside| network.set_conditions(now, outside, &sky));
 }

@@ -8,7 +8,7 @@ use crate::sim::nanos;
 
 const STEPS_PER_OCTAVE: u32 = 4;
 
-/// A scale that begins with a shortest time, which is pick 0.
+/// A scale that begins with a shortest time, which is value 0.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scale {
     shortest: Nanos,
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_grow_with_their_pick_and_stay_below_the_bound() {
+    fn times_grow_with_the_value_and_are_bounded() {
         for shortest in [50_000, 1_000_000] {
             let scale = Scale::from(shortest);
             for max in

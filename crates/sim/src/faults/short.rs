@@ -3,7 +3,7 @@
 use crate::choices::below;
 use crate::net::HostId;
 use crate::run::Run;
-use crate::trace::Fact;
+use crate::trace::TraceEvent;
 
 /// What is cut short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,7 +36,7 @@ pub(crate) fn shortened(run: &Run, transfer: Transfer, host: HostId, could: usiz
     }
     let lengths = lengths(could);
     let bound = lengths.len() as u32;
-    let pick = {
+    let value = {
         let name = run.host_name(host.index());
         let who = run.executor.current().map_or_else(|| name.clone(), |task| run.executor.name(task));
         let operation = match transfer {
@@ -45,12 +45,12 @@ pub(crate) fn shortened(run: &Run, transfer: Transfer, host: HostId, could: usiz
         };
         let mut choices = run.executor.choices.borrow_mut();
         let lane = choices.lane(&format!("short {name}"));
-        let site = choices.site(lane, &format!("{who} {operation}"));
-        choices.pick(site, bound, |rng| if below(rng, SHORT_ONE_IN) == 0 { below(rng, bound) } else { 0 })
+        let point = choices.point(lane, &format!("{who} {operation}"));
+        choices.choose(point, bound, |rng| if below(rng, SHORT_ONE_IN) == 0 { below(rng, bound) } else { 0 })
     };
-    let short = lengths[pick as usize];
+    let short = lengths[value as usize];
     if short < could {
-        run.executor.fact(Fact::Short { transfer, could, short });
+        run.executor.trace_event(TraceEvent::Short { transfer, could, short });
     }
     short
 }
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_higher_pick_is_never_longer_and_the_dull_one_is_everything() {
+    fn higher_values_never_lengthen_a_short_transfer() {
         for could in 2..100 {
             let lengths = lengths(could);
             assert_eq!((lengths[0], lengths[5]), (could, 1));

@@ -1,6 +1,6 @@
 //! What a fault is, what it makes of links while it lasts, and how a trace tells it.
 
-use crate::net::{HostId, LinkId, Nanos, Weather};
+use crate::net::{Conditions, HostId, LinkId, Nanos};
 use crate::trace::milliseconds;
 
 /// How a host crashes.
@@ -16,7 +16,7 @@ pub enum Crash {
 
 /// One thing that is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum What {
+pub(super) enum Fault {
     Partition {
         a: HostId,
         b: HostId,
@@ -25,7 +25,7 @@ pub(super) enum What {
         from: HostId,
         to: HostId,
     },
-    Hold {
+    PausedLink {
         a: HostId,
         b: HostId,
     },
@@ -51,7 +51,7 @@ pub(super) enum What {
     Silence {
         host: HostId,
     },
-    Pause {
+    PausedHost {
         host: HostId,
     },
     Crash {
@@ -71,37 +71,41 @@ pub(super) enum What {
     },
 }
 
-impl What {
+impl Fault {
     /// Whether it is over as soon as it has happened.
     pub(super) const fn is_sudden(self) -> bool {
         matches!(self, Self::Reset { .. } | Self::HalfOpen { .. })
     }
 
     /// What it makes of `link` while it lasts.
-    pub(super) fn weather(self, link: LinkId) -> Weather {
-        let fair = Weather::default();
+    pub(super) fn conditions(self, link: LinkId) -> Conditions {
+        let fair = Conditions::default();
         let LinkId { from, to } = link;
         let between = |a, b| (from, to) == (a, b) || (to, from) == (a, b);
         match self {
-            Self::Partition { a, b } if between(a, b) => Weather { cut: true, ..fair },
-            Self::OneWayPartition { from: a, to: b } if (from, to) == (a, b) => Weather { cut: true, ..fair },
-            Self::Hold { a, b } if between(a, b) => Weather { held: true, ..fair },
-            Self::Clog { host } if from == host || to == host => Weather { held: true, ..fair },
-            Self::Slow { a, b, by } if between(a, b) => Weather { delay: by, ..fair },
-            Self::Lossy { a, b, one_in } if between(a, b) => Weather { one_lost_in: one_in, ..fair },
-            Self::Narrow { a, b, bytes_per_second } if between(a, b) => Weather { bytes_per_second, ..fair },
+            Self::Partition { a, b } if between(a, b) => Conditions { cut: true, ..fair },
+            Self::OneWayPartition { from: a, to: b } if (from, to) == (a, b) => {
+                Conditions { cut: true, ..fair }
+            }
+            Self::PausedLink { a, b } if between(a, b) => Conditions { paused: true, ..fair },
+            Self::Clog { host } if from == host || to == host => Conditions { paused: true, ..fair },
+            Self::Slow { a, b, by } if between(a, b) => Conditions { delay: by, ..fair },
+            Self::Lossy { a, b, one_in } if between(a, b) => Conditions { one_lost_in: one_in, ..fair },
+            Self::Narrow { a, b, bytes_per_second } if between(a, b) => {
+                Conditions { bytes_per_second, ..fair }
+            }
             _ => fair,
         }
     }
 
-    /// Whether `weather`, of a link that it touched, still suffers from what it did.
-    pub(super) const fn lingers_in(self, weather: &Weather) -> bool {
+    /// Whether `conditions`, of a link that it touched, still suffers from what it did.
+    pub(super) const fn lingers_in(self, conditions: &Conditions) -> bool {
         match self {
-            Self::Partition { .. } | Self::OneWayPartition { .. } => weather.cut,
-            Self::Hold { .. } | Self::Clog { .. } => weather.held,
-            Self::Slow { .. } => weather.delay > 0,
-            Self::Lossy { .. } => weather.one_lost_in > 0,
-            Self::Narrow { .. } => weather.bytes_per_second > 0,
+            Self::Partition { .. } | Self::OneWayPartition { .. } => conditions.cut,
+            Self::PausedLink { .. } | Self::Clog { .. } => conditions.paused,
+            Self::Slow { .. } => conditions.delay > 0,
+            Self::Lossy { .. } => conditions.one_lost_in > 0,
+            Self::Narrow { .. } => conditions.bytes_per_second > 0,
             _ => false,
         }
     }
@@ -128,7 +132,7 @@ impl What {
             Self::OneWayPartition { from, to } => {
                 format!("nothing from {} reaches {}{during}", name(from), name(to))
             }
-            Self::Hold { a, b } => format!("segments {} are held{during}", pair(a, b)),
+            Self::PausedLink { a, b } => format!("segments {} are held{during}", pair(a, b)),
             Self::Clog { host } => format!("all segments from and to {} are held{during}", name(host)),
             Self::Slow { a, b, by } => {
                 format!("segments {} take {} longer{during}", pair(a, b), milliseconds(by))
@@ -138,7 +142,7 @@ impl What {
                 format!("only {bytes_per_second} B a second pass {}{during}", pair(a, b))
             }
             Self::Silence { host } => format!("{} falls silent{during}", name(host)),
-            Self::Pause { host } => format!("{} is paused{during}", name(host)),
+            Self::PausedHost { host } => format!("{} is paused{during}", name(host)),
             Self::Crash { host, how: Crash::Process } => {
                 format!("the process of {} is killed{again}", name(host))
             }
@@ -161,13 +165,13 @@ impl What {
             Self::Partition { a, b } | Self::OneWayPartition { from: a, to: b } => {
                 format!("{} and {} reach each other again", name(a), name(b))
             }
-            Self::Hold { a, b } => format!("segments {} go on", pair(a, b)),
+            Self::PausedLink { a, b } => format!("segments {} go on", pair(a, b)),
             Self::Clog { host } => format!("all segments from and to {} go on", name(host)),
             Self::Slow { a, b, .. } => format!("segments {} are as fast as before", pair(a, b)),
             Self::Lossy { a, b, .. } => format!("no more segments {} are lost", pair(a, b)),
             Self::Narrow { a, b, .. } => format!("the link {} is as wide as before", pair(a, b)),
             Self::Silence { host } => format!("{} is heard again", name(host)),
-            Self::Pause { host } => format!("{} runs on", name(host)),
+            Self::PausedHost { host } => format!("{} runs on", name(host)),
             Self::Crash { host, .. } => format!("{} is started again", name(host)),
             Self::Reset { .. } | Self::HalfOpen { .. } => unreachable!("what is sudden has no end"),
         }

@@ -72,7 +72,7 @@ impl Listening {
 impl Drop for Listening {
     fn drop(&mut self) {
         context::with_run(self.run, |run| {
-            run.network(|network, _, link| network.local_close_listener(link, self.id));
+            run.network(|network, _, outside| network.local_close_listener(outside, self.id));
             run.unmade(self.id.object());
             // Those who wait for room in the backlog have been woken: they find it closed.
             run.forget(Ready::LocalListener(self.id));
@@ -85,7 +85,7 @@ impl Host {
     fn connect_now(self, run: &Run, path: &Path, options: SocketOptions) -> io::Result<Poll<Socket>> {
         let listener = run.network(|network, _, _| network.local_find(self.id(), path));
         let listener = listener.map_err(|error| self.cannot("connect to", path.display(), error))?;
-        match run.network(|network, _, link| network.local_connect(link, listener, options)) {
+        match run.network(|network, _, outside| network.local_connect(outside, listener, options)) {
             Poll::Pending => Ok(Poll::Pending),
             Poll::Ready(id) => Ok(Poll::Ready(Socket::new(self.run, EndId::Unix(id?)))),
         }
@@ -160,7 +160,7 @@ impl BlockingLocalSockets for Host {
     ) -> io::Result<SimBlockingUnixStream> {
         let timeout = timeout_nanos(timeout)?;
         let run = self.acts()?;
-        run.executor.point(Operation::new("connect"));
+        run.executor.scheduling_point(Operation::new("connect"));
         let until = (timeout > 0).then(|| run.executor.now().saturating_add(timeout));
         loop {
             // A new look at the path each time: it may be another listener's by now.
@@ -178,12 +178,12 @@ impl BlockingLocalSockets for Host {
     }
 
     fn listen_unix(&self, path: &Path, options: ListenOptions) -> io::Result<SimBlockingUnixListener> {
-        self.run().executor.point(Operation::new("listen"));
+        self.run().executor.scheduling_point(Operation::new("listen"));
         Ok(SimBlockingUnixListener { listening: Listening::new(*self, path, options)? })
     }
 
     fn unlink_unix(&self, path: &Path) -> io::Result<()> {
-        self.run().executor.point(Operation::new("unlink"));
+        self.run().executor.scheduling_point(Operation::new("unlink"));
         self.unlink_now(path)
     }
 }
@@ -224,7 +224,7 @@ impl BlockingUnixStream for SimBlockingUnixStream {
     }
 
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        self.socket.run().executor.point(Operation::new("shutdown"));
+        self.socket.run().executor.scheduling_point(Operation::new("shutdown"));
         self.socket.shutdown(how)
     }
 

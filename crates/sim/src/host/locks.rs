@@ -53,7 +53,7 @@ impl<T: Send> SimMutex<T> {
     #[track_caller]
     pub(super) fn lock(&self) -> SimGuard<'_, T> {
         let run = self.run();
-        run.executor.point(Operation::on("lock", self.name));
+        run.executor.scheduling_point(Operation::on("lock", self.name));
         self.lock_now(&run)
     }
 
@@ -100,7 +100,7 @@ impl<T: Send> SimMutex<T> {
 
     pub(super) fn try_lock(&self) -> Option<SimGuard<'_, T>> {
         let run = self.run();
-        run.executor.point(Operation::on("try_lock", self.name));
+        run.executor.scheduling_point(Operation::on("try_lock", self.name));
         let note = self.note();
         if note.holder.is_some() {
             return None;
@@ -128,7 +128,7 @@ impl<T: Send> SimMutex<T> {
         }
         // Outside of the run nobody waits any more.
         let Some(run) = run else { return };
-        let index = run.executor.pick_waiter(Operation::on("hand on", self.name), count);
+        let index = run.executor.choose_waiter(Operation::on("hand on", self.name), count);
         let next = note.waiting.remove(index);
         drop(note);
         if let Some(next) = next {
@@ -176,7 +176,7 @@ impl<T: Send> Drop for SimGuard<'_, T> {
         self.unlock(run.as_deref());
         // What follows the release may run late: the state is published, its author has not gone on.
         if let Some(run) = run {
-            run.executor.point(Operation::on("unlock", self.mutex.name));
+            run.executor.scheduling_point(Operation::on("unlock", self.mutex.name));
         }
     }
 }
@@ -230,7 +230,7 @@ impl SimCondvar {
         timeout: Option<Nanos>,
     ) -> (SimGuard<'a, T>, WaitOutcome) {
         let run = context::expect_run(self.run);
-        run.executor.point(Operation::on("wait", self.name));
+        run.executor.scheduling_point(Operation::on("wait", self.name));
         let until = timeout.map(|timeout| run.executor.now().saturating_add(timeout));
         let mutex = guard.mutex;
         let Some(task) = run.executor.current() else { return (guard, WaitOutcome::Notified) };
@@ -267,19 +267,19 @@ impl SimCondvar {
 
     pub(super) fn notify_one(&self) {
         let run = context::expect_run(self.run);
-        run.executor.point(Operation::on("notify", self.name));
+        run.executor.scheduling_point(Operation::on("notify", self.name));
         let count = self.state().waiting.len();
         if count == 0 {
             return;
         }
-        let index = run.executor.pick_waiter(Operation::on("notify one of", self.name), count);
+        let index = run.executor.choose_waiter(Operation::on("notify one of", self.name), count);
         let (_, waker) = self.state().waiting.remove(index);
         waker.wake();
     }
 
     pub(super) fn notify_all(&self) {
         let run = context::expect_run(self.run);
-        run.executor.point(Operation::on("notify", self.name));
+        run.executor.scheduling_point(Operation::on("notify", self.name));
         let waiting = std::mem::take(&mut self.state().waiting);
         waiting.into_iter().for_each(|(_, waker)| waker.wake());
     }

@@ -71,10 +71,10 @@ impl Socket {
     }
 
     pub(super) fn shutdown(&self, how: std::net::Shutdown) -> io::Result<()> {
-        self.run().network(|network, now, link| match self.id {
-            EndId::Tcp(id) => network.shutdown(now, link, id, how),
+        self.run().network(|network, now, outside| match self.id {
+            EndId::Tcp(id) => network.shutdown(now, outside, id, how),
             EndId::Unix(id) => {
-                network.local_shutdown(link, id, how);
+                network.local_shutdown(outside, id, how);
                 Ok(())
             }
         })
@@ -90,17 +90,17 @@ impl Socket {
 
     fn try_read(&self, run: &Run, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let buffer = self.shortened_to_content(run, buffer);
-        run.network(|network, now, link| match self.id {
-            EndId::Tcp(id) => network.read(now, link, id, buffer),
-            EndId::Unix(id) => network.local_read(link, id, buffer),
+        run.network(|network, now, outside| match self.id {
+            EndId::Tcp(id) => network.read(now, outside, id, buffer),
+            EndId::Unix(id) => network.local_read(outside, id, buffer),
         })
     }
 
     /// Writes what there is room for. `waited` says that this call has found no room before.
     fn try_write(&self, run: &Run, bytes: &[u8], waited: bool) -> Poll<io::Result<usize>> {
-        run.network(|network, now, link| match self.id {
-            EndId::Tcp(id) => network.write(now, link, id, bytes),
-            EndId::Unix(id) => network.local_write(link, id, bytes, waited),
+        run.network(|network, now, outside| match self.id {
+            EndId::Tcp(id) => network.write(now, outside, id, bytes),
+            EndId::Unix(id) => network.local_write(outside, id, bytes, waited),
         })
     }
 
@@ -290,7 +290,7 @@ pub(super) fn block<T>(
     wait: impl Fn(Option<Nanos>) -> Wait,
     mut attempt: impl FnMut(&Run) -> Poll<io::Result<T>>,
 ) -> io::Result<T> {
-    run.executor.point(Operation::new(verb));
+    run.executor.scheduling_point(Operation::new(verb));
     let until = (timeout > 0).then(|| run.executor.now().saturating_add(timeout));
     loop {
         if let Poll::Ready(result) = attempt(run) {
@@ -325,9 +325,9 @@ impl Drop for Socket {
     fn drop(&mut self) {
         // A socket may outlive its run, in a destructor of the test's own; there is nothing left to close then.
         context::with_run(self.run, |run| {
-            run.network(|network, now, link| match self.id {
-                EndId::Tcp(id) => network.close(now, link, id),
-                EndId::Unix(id) => network.local_close(link, id),
+            run.network(|network, now, outside| match self.id {
+                EndId::Tcp(id) => network.close(now, outside, id),
+                EndId::Unix(id) => network.local_close(outside, id),
             });
             for direction in [Direction::Read, Direction::Write, Direction::Connect] {
                 run.forget(self.ready(direction));
@@ -390,7 +390,7 @@ impl Listening {
 impl Drop for Listening {
     fn drop(&mut self) {
         context::with_run(self.run, |run| {
-            run.network(|network, now, link| network.close_listener(now, link, self.id));
+            run.network(|network, now, outside| network.close_listener(now, outside, self.id));
             run.unmade(self.id.object());
             run.forget(Ready::Listener(self.id));
         });

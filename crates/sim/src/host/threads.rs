@@ -34,7 +34,7 @@ impl Threads for Host {
     #[track_caller]
     fn sleep(&self, duration: Duration) {
         let run = self.run();
-        run.executor.point(Operation::new("sleep"));
+        run.executor.scheduling_point(Operation::new("sleep"));
         let until = run.executor.now().saturating_add(nanos(duration));
         while run.executor.now() < until {
             if !run.executor.block(Wait::Sleep { until }, Some(until)) {
@@ -51,7 +51,7 @@ impl Threads for Host {
         T: Send + 'static,
     {
         let run = self.run();
-        run.executor.point(Operation::new("spawn"));
+        run.executor.scheduling_point(Operation::new("spawn"));
         let (end, ending) = ending();
         let number = self.run;
         let entry = move || {
@@ -74,7 +74,7 @@ impl Threads for Host {
     }
 
     fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-        self.run().executor.point(Operation::new("resolve"));
+        self.run().executor.scheduling_point(Operation::new("resolve"));
         self.resolve_now(host, port)
     }
 
@@ -92,7 +92,7 @@ impl Threads for Host {
 
     fn listen(&self, address: SocketAddr, options: ListenOptions) -> io::Result<SimBlockingListener> {
         let run = self.acts()?;
-        run.executor.point(Operation::new("listen"));
+        run.executor.scheduling_point(Operation::new("listen"));
         let id = run.network(|network, _, _| network.listen(self.id(), address, options));
         let id = id.map_err(|error| self.cannot("listen on", address, error))?;
         Ok(SimBlockingListener { listening: Listening::new(&run, id) })
@@ -155,7 +155,7 @@ pub struct SimThreadHandle<T> {
 impl<T: Send + 'static> ThreadHandle<T> for SimThreadHandle<T> {
     fn join(self) -> Result<T, JoinError> {
         let run = context::expect_run(self.run);
-        run.executor.point(Operation::new("join"));
+        run.executor.scheduling_point(Operation::new("join"));
         loop {
             let waker = run.executor.current().map(|task| run.executor.waker(task));
             if let Some(output) = self.ending.take_or_wake(waker.as_ref()) {
@@ -201,7 +201,7 @@ pub struct SimBlockingStream {
 
 impl SimBlockingStream {
     fn point(&self, verb: &'static str) {
-        self.socket.run().executor.point(Operation::new(verb));
+        self.socket.run().executor.scheduling_point(Operation::new(verb));
     }
 }
 

@@ -47,7 +47,7 @@ impl Socket {
     }
 
     fn send(&self, bytes: &[u8], target: Option<SocketAddr>) -> io::Result<usize> {
-        self.run().network(|network, now, link| network.udp_send(now, link, self.id, bytes, target))
+        self.run().network(|network, now, outside| network.udp_send(now, outside, self.id, bytes, target))
     }
 
     fn try_receive(&self, run: &Run, buffer: &mut [u8]) -> Poll<io::Result<(usize, SocketAddr)>> {
@@ -88,7 +88,7 @@ impl Socket {
 
     /// A scheduling point of a thread.
     fn point(&self, verb: &'static str) {
-        self.run().executor.point(Operation::new(verb));
+        self.run().executor.scheduling_point(Operation::new(verb));
     }
 
     fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
@@ -164,7 +164,7 @@ impl BlockingDatagrams for Host {
     type UdpSocket = SimBlockingUdpSocket;
 
     fn bind_udp(&self, address: SocketAddr, options: SocketOptions) -> io::Result<SimBlockingUdpSocket> {
-        self.run().executor.point(Operation::new("bind"));
+        self.run().executor.scheduling_point(Operation::new("bind"));
         Ok(SimBlockingUdpSocket { socket: Arc::new(Socket::bind(*self, address, options)?) })
     }
 }

@@ -20,16 +20,16 @@ use super::{Cx, Direction, Nanos, Network, Outside};
 
 impl Network {
     /// Runs all events that are due at or before `now`.
-    pub(crate) fn process(&mut self, now: Nanos, out: &mut dyn Outside) {
+    pub(crate) fn process(&mut self, now: Nanos, outside: &mut dyn Outside) {
         loop {
             let segment = self.wire.queue.peek().filter(|event| event.at <= now).copied();
             let datagram = self.udp.next_arrival().filter(|&at| at <= now);
             match (segment, datagram) {
                 (Some(event), at) if at.is_none_or(|at| event.at <= at) => {
                     self.wire.queue.pop();
-                    self.happen(&event, out);
+                    self.happen(&event, outside);
                 }
-                (_, Some(at)) => self.datagram_arrives(at, out),
+                (_, Some(at)) => self.datagram_arrives(at, outside),
                 (_, None) => break,
             }
         }
@@ -37,14 +37,14 @@ impl Network {
         self.drop_cancelled();
     }
 
-    fn happen(&mut self, event: &Event, out: &mut dyn Outside) {
+    fn happen(&mut self, event: &Event, outside: &mut dyn Outside) {
         let Self { connections, listeners, wire, .. } = self;
         let (index, side) = (event.socket.connection(), event.socket.side());
         let Some(connection) = connections.get_mut(index) else { return };
         if !connection.expects(side, event) {
             return;
         }
-        let cx = &mut Cx { now: event.at, wire, out };
+        let cx = &mut Cx { now: event.at, wire, outside };
         match event.due {
             Due::Segment => connection.segment_arrives(side, listeners, cx),
             Due::Ack => connection.ack_arrives(side, cx),
@@ -99,7 +99,7 @@ impl Connection {
             return self.schedule_line(0, cx);
         }
         self.flows[0].line.push_front(segment);
-        self.resume(0, cx.now + 1, cx);
+        self.retry_lost(0, cx.now + 1, cx);
     }
 
     /// RFC 9293 section 3.10.7.3.

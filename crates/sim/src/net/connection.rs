@@ -13,11 +13,11 @@
 use std::io;
 use std::net::SocketAddr;
 
+use super::conditions::Passage;
 use super::event::{Due, Event, Token};
 use super::flow::{Fin, Flow};
 use super::link::{LinkId, Links, SECOND};
 use super::trace::{Fact, Path};
-use super::weather::Road;
 use super::{Cx, Direction, HostId, ListenerId, Nanos, NetEvent, Ready, SocketId};
 
 /// How long an orphan waits for its peer's FIN (`tcp_fin_timeout`).
@@ -46,7 +46,7 @@ pub(super) const ORPHAN_STALL_TIMEOUT: Nanos = 204_600_000_000;
 ///
 /// RST, a timeout and a refusal lead from every state to `Closed`. A state changes when the application acts or a
 /// segment arrives; acknowledgements are looked at lazily, so an end may be in `FinWait1`, `Closing` or `LastAck` a
-/// little longer than a kernel would say, until somebody asks.
+/// little longer than a kernel would say, until they are looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     SynSent,
@@ -75,18 +75,18 @@ impl State {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Owner {
-    Nobody,
+    Kernel,
     /// Waits to be accepted.
     Listener,
     Application,
 }
 
-/// An error as a socket keeps it until somebody asks: an `errno`.
+/// An error that a socket keeps until a call takes it: an `errno`.
 pub(super) type Errno = i32;
 
 #[derive(Debug)]
 pub(super) struct End {
-    /// None: nobody has the address.
+    /// `None`: no host has the address.
     pub(super) host: Option<HostId>,
     pub(super) addr: SocketAddr,
     pub(super) state: State,
@@ -144,22 +144,22 @@ impl Connection {
         SocketId::new(self.index, side)
     }
 
-    /// The link that segments of `side` take. None if nobody has the peer's address.
+    /// The link that segments of `side` take. `None` if no host has the peer's address.
     pub(super) fn link(&self, side: usize) -> Option<LinkId> {
         Some(LinkId { from: self.ends[side].host?, to: self.ends[1 - side].host? })
     }
 
     /// Tells what happens to a segment of `side` that sets out now.
-    pub(super) fn road(&self, side: usize, links: &Links) -> Road {
+    pub(super) fn passage(&self, side: usize, links: &Links) -> Passage {
         match self.link(side) {
-            Some(link) if !self.severed[side] => links.road(link),
-            _ => Road::Cut,
+            Some(link) if !self.severed[side] => links.passage(link),
+            _ => Passage::Lost,
         }
     }
 
-    /// Tells whether a segment of `side` that sets out now arrives without waiting for a fault to end.
+    /// Returns `true` if a segment of `side` that sets out now arrives without waiting for a fault to end.
     pub(super) fn passes(&self, side: usize, cx: &Cx<'_>) -> bool {
-        self.road(side, &cx.wire.links) == Road::Open
+        self.passage(side, &cx.wire.links) == Passage::Open
     }
 
     /// The least time a segment of `side` takes.
@@ -167,7 +167,7 @@ impl Connection {
         self.link(side).map_or(0, |link| cx.wire.links.min_latency(link))
     }
 
-    /// Tells whether `event` of `side` still stands.
+    /// Returns `true` if `event` of `side` still stands.
     pub(super) fn expects(&self, side: usize, event: &Event) -> bool {
         let kept = match event.due {
             Due::Segment => self.flows[side].line_event,
@@ -180,14 +180,14 @@ impl Connection {
         kept == Some(event.token)
     }
 
-    /// Tells whether anything that comes can still be seen by an application.
-    pub(super) fn concerns_somebody(&self) -> bool {
-        self.ends[1].state == State::SynReceived || self.ends.iter().any(|end| end.owner != Owner::Nobody)
+    /// Returns `true` if an application can still see anything that comes.
+    pub(super) fn concerns_application(&self) -> bool {
+        self.ends[1].state == State::SynReceived || self.ends.iter().any(|end| end.owner != Owner::Kernel)
     }
 
-    /// Tells whether nothing of the connection is left but memory.
+    /// Returns `true` if nothing of the connection is left but memory.
     pub(super) fn is_over(&self) -> bool {
-        self.ends.iter().all(|end| end.owner == Owner::Nobody) && self.flows.iter().all(Flow::is_exhausted)
+        self.ends.iter().all(|end| end.owner == Owner::Kernel) && self.flows.iter().all(Flow::is_exhausted)
     }
 
     /// Reports that `side` may be ready.
@@ -227,7 +227,7 @@ impl Connection {
             to: target.host,
             to_port: target.addr.port(),
         };
-        cx.out.event(NetEvent { path, fact });
+        cx.outside.event(NetEvent { path, fact });
     }
 
     /// Takes arrived acknowledgements of what `side` sent, and moves its state on if its FIN was among them.
@@ -239,7 +239,7 @@ impl Connection {
         let end = &mut self.ends[side];
         end.state = match end.state {
             State::FinWait1 => {
-                if end.owner == Owner::Nobody {
+                if end.owner == Owner::Kernel {
                     end.orphan_until = at.saturating_add(FIN_TIMEOUT);
                 }
                 State::FinWait2
@@ -257,7 +257,7 @@ impl Connection {
         end.error = error.or(end.error);
         end.handshake_event = None;
         self.flows[side].abandon();
-        if self.ends[side].owner == Owner::Nobody {
+        if self.ends[side].owner == Owner::Kernel {
             self.flows[1 - side].discard_readable();
         }
         self.report_all(side, cx);
@@ -280,7 +280,7 @@ pub(super) struct Connections {
     places: Vec<[Place; 2]>,
 }
 
-/// A host, None if nobody has the address, and a port.
+/// A host, `None` if no host has the address, and a port.
 pub(super) type Place = (Option<HostId>, u16);
 
 impl Connections {

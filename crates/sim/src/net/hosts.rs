@@ -23,7 +23,7 @@ pub(super) struct Host {
 pub(super) struct Route {
     pub(super) destination: IpAddr,
     pub(super) source: IpAddr,
-    /// None if nobody has the address.
+    /// `None` if no host has the address.
     pub(super) host: Option<HostId>,
 }
 
@@ -71,7 +71,7 @@ impl Network {
         name.parse().ok().or_else(|| self.host_by_name(name).map(|host| self.host_ip(host)))
     }
 
-    /// Tells whether a socket of `host` can have this address.
+    /// Returns `true` if a socket of `host` can have this address.
     pub(super) fn is_own_address(&self, host: HostId, ip: IpAddr) -> bool {
         match ip {
             IpAddr::V4(v4) => v4.is_loopback() || ip == self.host_ip(host),
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_get_addresses_in_order_and_keep_their_names() {
+    fn hosts_get_addresses_in_order() {
         let mut network = Network::new();
         let hosts: Vec<HostId> =
             (0..255).map(|index| network.add_host(&format!("host-{index}")).unwrap()).collect();
@@ -146,43 +146,55 @@ mod tests {
 
     #[test]
     fn names_addresses_and_localhost_resolve() {
-        let tank = Harness::new();
-        let resolve = |name: &str| tank.network.resolve(tank.client, name).map(|ip| ip.to_string());
+        let harness = Harness::new();
+        let resolve = |name: &str| harness.network.resolve(harness.client, name).map(|ip| ip.to_string());
         assert_eq!(resolve("server").as_deref(), Some("192.168.0.2"));
         assert_eq!(resolve("localhost").as_deref(), Some("127.0.0.1"));
         assert_eq!(resolve("10.1.2.3").as_deref(), Some("10.1.2.3"));
-        assert_eq!(resolve("nobody"), None);
+        assert_eq!(resolve("unknown"), None);
     }
 
     #[test]
-    fn addresses_that_nobody_has_are_unreachable() {
-        let mut tank = Harness::new();
+    fn addresses_without_a_host_are_unreachable() {
+        let mut harness = Harness::new();
         let mut connect = |addr: &str| {
             let addr = addr.parse().unwrap();
-            tank.network.connect(tank.now, &mut tank.out, tank.client, addr, SocketOptions::new())
+            harness.network.connect(
+                harness.now,
+                &mut harness.outside,
+                harness.client,
+                addr,
+                SocketOptions::new(),
+            )
         };
-        for outside in ["10.0.0.1:80", "[2001:db8::1]:80"] {
-            assert_eq!(connect(outside).unwrap_err().kind(), NetworkUnreachable);
+        for address in ["10.0.0.1:80", "[2001:db8::1]:80"] {
+            assert_eq!(connect(address).unwrap_err().kind(), NetworkUnreachable);
         }
         let client = connect("192.168.7.7:80").unwrap();
-        tank.settle();
-        assert_eq!(tank.now, 3 * SECOND);
-        assert_eq!(outcome(tank.network.poll_connected(client)), fails(HostUnreachable));
-        tank.close(client);
-        assert!(tank.is_empty());
+        harness.settle();
+        assert_eq!(harness.now, 3 * SECOND);
+        assert_eq!(outcome(harness.network.poll_connected(client)), fails(HostUnreachable));
+        harness.close(client);
+        assert!(harness.is_empty());
     }
 
     #[test]
     fn ephemeral_ports_count_up_and_run_out() {
-        let mut tank = Harness::new();
-        let sockets: Vec<SocketId> = (EPHEMERAL_FIRST..=u16::MAX).map(|_| tank.connect()).collect();
-        assert_eq!(tank.network.local_addr(sockets[5]).unwrap().port(), EPHEMERAL_FIRST + 5);
-        let addr = tank.server_addr();
-        let another = tank.network.connect(tank.now, &mut tank.out, tank.client, addr, SocketOptions::new());
+        let mut harness = Harness::new();
+        let sockets: Vec<SocketId> = (EPHEMERAL_FIRST..=u16::MAX).map(|_| harness.connect()).collect();
+        assert_eq!(harness.network.local_addr(sockets[5]).unwrap().port(), EPHEMERAL_FIRST + 5);
+        let addr = harness.server_addr();
+        let another = harness.network.connect(
+            harness.now,
+            &mut harness.outside,
+            harness.client,
+            addr,
+            SocketOptions::new(),
+        );
         assert_eq!(another.unwrap_err().kind(), AddrNotAvailable);
-        tank.settle();
-        tank.close(sockets[5]);
-        let again = tank.connect();
-        assert_eq!(tank.network.local_addr(again).unwrap().port(), EPHEMERAL_FIRST + 5);
+        harness.settle();
+        harness.close(sockets[5]);
+        let again = harness.connect();
+        assert_eq!(harness.network.local_addr(again).unwrap().port(), EPHEMERAL_FIRST + 5);
     }
 }

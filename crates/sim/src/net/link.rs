@@ -11,7 +11,7 @@
 
 use std::time::Duration;
 
-use super::weather::{Road, Weather};
+use super::conditions::{Conditions, Passage};
 use super::{HostId, Nanos, Outside};
 
 pub(super) const SECOND: Nanos = 1_000_000_000;
@@ -43,7 +43,7 @@ impl LinkId {
     }
 }
 
-/// The time a segment takes: `min` for the dull pick, `max` for the last one. A `max` below `min` counts as `min`.
+/// The time a segment takes: `min` for value 0, `max` for the last one. A `max` below `min` counts as `min`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LatencyRange {
     pub(crate) min: Duration,
@@ -74,7 +74,7 @@ impl From<LatencyRange> for Latency {
 struct Link {
     /// None: the network's default.
     latency: Option<Latency>,
-    weather: Weather,
+    conditions: Conditions,
     /// When everything that a narrow link has taken will have left.
     free_at: Nanos,
 }
@@ -109,20 +109,20 @@ impl Links {
         self.link_mut(link).latency = Some(range.into());
     }
 
-    pub(super) fn set_weather(&mut self, link: LinkId, weather: Weather) {
+    pub(super) fn set_conditions(&mut self, link: LinkId, conditions: Conditions) {
         if link.from == link.to {
             return;
         }
-        let narrow = weather.bytes_per_second > 0;
+        let narrow = conditions.bytes_per_second > 0;
         let link = self.link_mut(link);
-        link.weather = weather;
+        link.conditions = conditions;
         if !narrow {
             link.free_at = 0;
         }
     }
 
-    pub(super) fn weather(&self, link: LinkId) -> &Weather {
-        &self.link(link).weather
+    pub(super) fn conditions(&self, link: LinkId) -> &Conditions {
+        &self.link(link).conditions
     }
 
     pub(super) fn free_at(&mut self, link: LinkId) -> &mut Nanos {
@@ -134,13 +134,13 @@ impl Links {
     }
 
     /// Tells what happens to a segment that sets out now.
-    pub(super) fn road(&self, link: LinkId) -> Road {
+    pub(super) fn passage(&self, link: LinkId) -> Passage {
         if link.from == link.to {
-            Road::Open
+            Passage::Open
         } else if self.silent[link.from.index()] || self.silent[link.to.index()] {
-            Road::Cut
+            Passage::Lost
         } else {
-            self.weather(link).road()
+            self.conditions(link).passage()
         }
     }
 
@@ -149,7 +149,7 @@ impl Links {
         if link.from == link.to {
             return LOOPBACK_LATENCY;
         }
-        self.latency(link).min.saturating_add(self.weather(link).delay)
+        self.latency(link).min.saturating_add(self.conditions(link).delay)
     }
 
     /// The time one segment takes. Asks `outside` unless there is only one answer.
@@ -158,7 +158,7 @@ impl Links {
             return LOOPBACK_LATENCY;
         }
         let Latency { min, spread } = self.latency(link);
-        let min = min.saturating_add(self.weather(link).delay);
+        let min = min.saturating_add(self.conditions(link).delay);
         if spread == 0 {
             return min;
         }
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_handshake_is_retried_after_1_3_7_seconds_and_given_up_after_127() {
+    fn handshake_retries_follow_linux() {
         let retries: Vec<Nanos> =
             [0, 2, 4, 8].map(|second| next_handshake_retry(0, second * SECOND) / SECOND).into();
         assert_eq!(retries, [1, 3, 7, 15]);
@@ -253,7 +253,7 @@ mod tests {
                 self.0
             }
             fn pick_losses(&mut self, _: LinkId, _: u32, _: u32) -> u32 {
-                unreachable!("fair weather loses nothing")
+                unreachable!("fair conditions loses nothing")
             }
             fn event(&mut self, _: super::super::NetEvent) {}
             fn pick_datagram(&mut self, _: LinkId, _: super::super::Chance, _: u32) -> u32 {

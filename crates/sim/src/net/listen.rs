@@ -43,7 +43,7 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
-    /// Tells whether any address of the port is listened on.
+    /// Returns `true` if any address of the port is listened on.
     pub(super) fn has_port(&self, host: HostId, port: u16) -> bool {
         self.addresses.contains_key(&(host, port))
     }
@@ -156,22 +156,22 @@ impl Network {
     }
 
     /// Closes a listener and resets the connections it has not accepted.
-    pub(crate) fn close_listener(&mut self, now: Nanos, out: &mut dyn Outside, id: ListenerId) {
+    pub(crate) fn close_listener(&mut self, now: Nanos, outside: &mut dyn Outside, id: ListenerId) {
         let Some(listener) = self.listeners.remove(id) else { return };
         if !listener.reported {
             self.wire.ready.push(Ready::Listener(id));
         }
         for socket in listener.queue {
-            self.with(socket, now, out, |connection, side, cx| {
-                connection.ends[side].owner = Owner::Nobody;
+            self.with(socket, now, outside, |connection, side, cx| {
+                connection.ends[side].owner = Owner::Kernel;
                 connection.listener = None;
                 connection.reset(side, None, cx);
             });
         }
-        // Half-open connections vanish; the client's next segment finds nobody.
+        // Half-open connections vanish; the client's next segment is answered with RST.
         for index in self.connections.indices() {
             let socket = SocketId::new(index, 1);
-            self.with(socket, now, out, |connection, side, cx| {
+            self.with(socket, now, outside, |connection, side, cx| {
                 if connection.listener == Some(id) {
                     connection.listener = None;
                     connection.die(side, None, cx);
@@ -226,7 +226,7 @@ impl Connection {
         self.listener = Some(id);
         self.handshake_began[1] = cx.now;
         // Afresh: an earlier try may have been given up or reset.
-        self.ends[1] = End::new(self.ends[1].host, self.ends[1].addr, State::SynReceived, Owner::Nobody);
+        self.ends[1] = End::new(self.ends[1].host, self.ends[1].addr, State::SynReceived, Owner::Kernel);
         self.flows[0].receive_buffer_bytes =
             buffer_bytes(listener.accepted.receive_buffer_bytes, cx.wire.buffer_bytes_max);
         self.flows[1].send_buffer_bytes =
@@ -274,157 +274,157 @@ mod tests {
 
     /// `backlog` + 1 clients are connected, one more waits.
     fn full(backlog: u32) -> (Harness, ListenerId, SocketId) {
-        let mut tank = Harness::new();
-        let listener = tank.listen(ListenOptions::new().backlog(backlog));
+        let mut harness = Harness::new();
+        let listener = harness.listen(ListenOptions::new().backlog(backlog));
         for _ in 0..=backlog {
-            let client = tank.connect();
-            tank.pass(SECOND / 100);
-            assert_eq!(outcome(tank.network.poll_connected(client)), Poll::Ready(Ok(())));
-            tank.send(client, b"early");
+            let client = harness.connect();
+            harness.pass(SECOND / 100);
+            assert_eq!(outcome(harness.network.poll_connected(client)), Poll::Ready(Ok(())));
+            harness.send(client, b"early");
         }
-        let late = tank.connect();
-        tank.pass(SECOND / 10);
-        assert!(tank.network.poll_connected(late).is_pending());
-        (tank, listener, late)
+        let late = harness.connect();
+        harness.pass(SECOND / 10);
+        assert!(harness.network.poll_connected(late).is_pending());
+        (harness, listener, late)
     }
 
     #[test]
-    fn a_full_backlog_drops_syns_until_one_is_accepted() {
+    fn a_full_backlog_drops_syns() {
         for backlog in [0, 1, 5] {
-            let (mut tank, listener, late) = full(backlog);
-            let began = tank.now;
-            let server = tank.accept(listener);
-            tank.settle();
-            assert_eq!(outcome(tank.read(server, 99)), gives(b"early"));
-            assert_eq!(outcome(tank.network.poll_connected(late)), Poll::Ready(Ok(())));
-            assert_eq!((tank.now - began) / 100_000_000, 9, "the SYN is tried again after a second");
+            let (mut harness, listener, late) = full(backlog);
+            let began = harness.now;
+            let server = harness.accept(listener);
+            harness.settle();
+            assert_eq!(outcome(harness.read(server, 99)), gives(b"early"));
+            assert_eq!(outcome(harness.network.poll_connected(late)), Poll::Ready(Ok(())));
+            assert_eq!((harness.now - began) / 100_000_000, 9, "the SYN is tried again after a second");
         }
     }
 
     #[test]
-    fn a_client_that_waits_for_the_backlog_is_refused_when_the_listener_goes() {
-        let (mut tank, listener, late) = full(1);
-        tank.network.close_listener(tank.now, &mut tank.out, listener);
-        tank.settle();
-        assert_eq!(outcome(tank.network.poll_connected(late)), fails(ConnectionRefused));
-        assert_eq!(tank.now / SECOND, 1);
+    fn closing_a_listener_refuses_clients_waiting_for_room() {
+        let (mut harness, listener, late) = full(1);
+        harness.network.close_listener(harness.now, &mut harness.outside, listener);
+        harness.settle();
+        assert_eq!(outcome(harness.network.poll_connected(late)), fails(ConnectionRefused));
+        assert_eq!(harness.now / SECOND, 1);
     }
 
     #[test]
-    fn a_client_that_is_never_accepted_times_out_after_127_seconds() {
-        let (mut tank, _, late) = full(0);
-        let began = tank.now - SECOND / 10;
-        tank.settle();
-        assert_eq!(outcome(tank.network.poll_connected(late)), fails(TimedOut));
-        assert_eq!(tank.now - began, 127 * SECOND);
+    fn a_client_without_room_times_out() {
+        let (mut harness, _, late) = full(0);
+        let began = harness.now - SECOND / 10;
+        harness.settle();
+        assert_eq!(outcome(harness.network.poll_connected(late)), fails(TimedOut));
+        assert_eq!(harness.now - began, 127 * SECOND);
     }
 
     /// Two clients whose SYNs are answered before either handshake completes, at a backlog for one.
     fn overtaken() -> (Harness, ListenerId, [SocketId; 2]) {
-        let mut tank = Harness::new();
-        let listener = tank.listen(ListenOptions::new().backlog(0));
-        let clients = [tank.connect(), tank.connect()];
-        tank.pass(SECOND / 100);
+        let mut harness = Harness::new();
+        let listener = harness.listen(ListenOptions::new().backlog(0));
+        let clients = [harness.connect(), harness.connect()];
+        harness.pass(SECOND / 100);
         for client in clients {
-            assert_eq!(outcome(tank.network.poll_connected(client)), Poll::Ready(Ok(())));
+            assert_eq!(outcome(harness.network.poll_connected(client)), Poll::Ready(Ok(())));
         }
-        (tank, listener, clients)
+        (harness, listener, clients)
     }
 
     #[test]
-    fn a_client_whose_handshake_finds_the_backlog_full_gets_in_later_with_its_data() {
-        let (mut tank, listener, [_, second]) = overtaken();
-        tank.send(second, b"patience");
-        tank.pass(SECOND / 2);
-        tank.accept(listener);
-        assert!(tank.network.accept(listener).is_pending());
-        tank.settle();
-        let server = tank.accept(listener);
-        assert_eq!(outcome(tank.read(server, 99)), gives(b"patience"));
-        assert_eq!(tank.now / 100_000_000, 6, "with the data's second retransmission");
+    fn a_late_handshake_completes_with_the_clients_data() {
+        let (mut harness, listener, [_, second]) = overtaken();
+        harness.send(second, b"ack_timeout");
+        harness.pass(SECOND / 2);
+        harness.accept(listener);
+        assert!(harness.network.accept(listener).is_pending());
+        harness.settle();
+        let server = harness.accept(listener);
+        assert_eq!(outcome(harness.read(server, 99)), gives(b"ack_timeout"));
+        assert_eq!(harness.now / 100_000_000, 6, "with the data's second retransmission");
     }
 
     #[test]
-    fn a_silent_client_gets_in_with_the_next_syn_ack() {
-        let (mut tank, listener, [_, second]) = overtaken();
-        tank.pass(SECOND / 2);
-        tank.accept(listener);
-        tank.settle();
-        let server = tank.accept(listener);
-        assert_eq!(tank.now / SECOND, 1);
-        tank.send(server, b"welcome");
-        tank.settle();
-        assert_eq!(outcome(tank.read(second, 99)), gives(b"welcome"));
+    fn a_silent_client_is_queued_after_another_syn_ack() {
+        let (mut harness, listener, [_, second]) = overtaken();
+        harness.pass(SECOND / 2);
+        harness.accept(listener);
+        harness.settle();
+        let server = harness.accept(listener);
+        assert_eq!(harness.now / SECOND, 1);
+        harness.send(server, b"welcome");
+        harness.settle();
+        assert_eq!(outcome(harness.read(second, 99)), gives(b"welcome"));
     }
 
     #[test]
-    fn a_client_that_has_sent_all_and_closed_gets_in_later() {
-        let (mut tank, listener, [first, second]) = overtaken();
-        tank.send(second, b"all");
-        tank.close(second);
-        tank.close(first);
-        tank.pass(SECOND / 2);
-        tank.accept(listener);
-        assert!(!tank.network.quiet(), "the listener will see it");
-        tank.settle();
-        let server = tank.accept(listener);
-        assert_eq!(outcome(tank.read(server, 99)), gives(b"all"));
-        assert_eq!(outcome(tank.read(server, 99)), gives(b""));
+    fn a_client_that_closed_is_queued_later() {
+        let (mut harness, listener, [first, second]) = overtaken();
+        harness.send(second, b"all");
+        harness.close(second);
+        harness.close(first);
+        harness.pass(SECOND / 2);
+        harness.accept(listener);
+        assert!(!harness.network.quiet(), "the listener will see it");
+        harness.settle();
+        let server = harness.accept(listener);
+        assert_eq!(outcome(harness.read(server, 99)), gives(b"all"));
+        assert_eq!(outcome(harness.read(server, 99)), gives(b""));
     }
 
     #[test]
-    fn a_client_that_timed_out_before_it_got_in_never_does() {
-        let (mut tank, listener, [_, second]) = overtaken();
-        tank.network.set_user_timeout(std::time::Duration::from_secs(2));
-        tank.send(second, b"impatient");
-        tank.pass(5 * SECOND / 2);
-        assert_eq!(outcome(tank.read(second, 9)), fails(TimedOut));
-        tank.accept(listener);
-        tank.settle();
-        assert!(tank.network.accept(listener).is_pending());
+    fn a_client_that_timed_out_is_never_queued() {
+        let (mut harness, listener, [_, second]) = overtaken();
+        harness.network.set_user_timeout(std::time::Duration::from_secs(2));
+        harness.send(second, b"impatient");
+        harness.pass(5 * SECOND / 2);
+        assert_eq!(outcome(harness.read(second, 9)), fails(TimedOut));
+        harness.accept(listener);
+        harness.settle();
+        assert!(harness.network.accept(listener).is_pending());
     }
 
     #[test]
-    fn a_handshake_that_never_gets_in_is_given_up_and_its_client_is_reset_when_it_writes() {
-        let (mut tank, listener, [_, second]) = overtaken();
-        tank.pass(100 * SECOND);
-        assert!(tank.network.quiet());
-        tank.accept(listener);
-        tank.settle();
-        assert!(tank.network.accept(listener).is_pending());
-        tank.send(second, b"too late");
-        tank.settle();
-        assert_eq!(outcome(tank.read(second, 9)), fails(ConnectionReset));
+    fn a_client_of_an_abandoned_handshake_is_reset() {
+        let (mut harness, listener, [_, second]) = overtaken();
+        harness.pass(100 * SECOND);
+        assert!(harness.network.quiet());
+        harness.accept(listener);
+        harness.settle();
+        assert!(harness.network.accept(listener).is_pending());
+        harness.send(second, b"too late");
+        harness.settle();
+        assert_eq!(outcome(harness.read(second, 9)), fails(ConnectionReset));
     }
 
     #[test]
     fn a_listener_is_ready_once_for_many_connections() {
-        let mut tank = Harness::new();
-        let listener = tank.listen(ListenOptions::new());
-        tank.connect();
-        tank.connect();
-        tank.settle();
-        let ready = tank.ready();
+        let mut harness = Harness::new();
+        let listener = harness.listen(ListenOptions::new());
+        harness.connect();
+        harness.connect();
+        harness.settle();
+        let ready = harness.ready();
         assert_eq!(ready.iter().filter(|ready| **ready == Ready::Listener(listener)).count(), 1);
-        tank.accept(listener);
-        tank.accept(listener);
-        assert!(tank.network.accept(listener).is_pending());
-        tank.connect();
-        tank.settle();
-        assert!(tank.ready().contains(&Ready::Listener(listener)));
-        tank.network.close_listener(tank.now, &mut tank.out, listener);
-        assert_eq!(tank.ready(), [Ready::Listener(listener)], "whoever waits must notice");
-        assert!(matches!(tank.network.accept(listener), Poll::Ready(Err(_))));
-        assert!(tank.network.listener_addr(listener).is_err());
+        harness.accept(listener);
+        harness.accept(listener);
+        assert!(harness.network.accept(listener).is_pending());
+        harness.connect();
+        harness.settle();
+        assert!(harness.ready().contains(&Ready::Listener(listener)));
+        harness.network.close_listener(harness.now, &mut harness.outside, listener);
+        assert_eq!(harness.ready(), [Ready::Listener(listener)], "a task that waits must notice");
+        assert!(matches!(harness.network.accept(listener), Poll::Ready(Err(_))));
+        assert!(harness.network.listener_addr(listener).is_err());
     }
 
     #[test]
-    fn port_zero_is_a_free_port_of_its_own() {
-        let mut tank = Harness::new();
+    fn port_zero_gives_a_free_port() {
+        let mut harness = Harness::new();
         let any = "0.0.0.0:0".parse().unwrap();
         let [first, second] =
-            [0, 1].map(|_| tank.network.listen(tank.server, any, ListenOptions::new()).unwrap());
-        assert_eq!(tank.network.listener_addr(first).unwrap().to_string(), "0.0.0.0:49152");
-        assert_eq!(tank.network.listener_addr(second).unwrap().to_string(), "0.0.0.0:49153");
+            [0, 1].map(|_| harness.network.listen(harness.server, any, ListenOptions::new()).unwrap());
+        assert_eq!(harness.network.listener_addr(first).unwrap().to_string(), "0.0.0.0:49152");
+        assert_eq!(harness.network.listener_addr(second).unwrap().to_string(), "0.0.0.0:49153");
     }
 }

@@ -33,7 +33,7 @@ use super::{HostId, Nanos, Network, Outside, Ready};
 use flight::Flights;
 use trace::DatagramFact;
 
-/// What a receive buffer holds that nobody has set: half of Linux's 212,992, which counts book-keeping as large as the
+/// The default size of a receive buffer: half of Linux's 212,992, which counts book-keeping as large as the
 /// payload.
 const BUFFER_BYTES: u32 = 106_496;
 
@@ -65,7 +65,7 @@ struct UdpSocket {
     /// Linux's `sk_err`: the first call to see it takes it.
     error: Option<Errno>,
     queue: VecDeque<Received>,
-    held_bytes: u64,
+    queued_bytes: u64,
     buffer_bytes: u64,
     /// Its readiness was reported and not yet taken.
     reported: bool,
@@ -109,7 +109,7 @@ impl Udp {
             .map(|(_, id)| id)
     }
 
-    /// The socket at `local` that is connected to `peer`: it alone learns that nobody receives there.
+    /// The socket at `local` that is connected to `peer`: only this socket is told that the port is closed.
     fn find_connected(&self, host: HostId, local: SocketAddr, peer: SocketAddr) -> Option<UdpId> {
         let candidates = self.ports.get(&(host, local.port()))?;
         let connected = |id: &&UdpId| {
@@ -199,7 +199,7 @@ impl Network {
                 peer: None,
                 error: None,
                 queue: VecDeque::new(),
-                held_bytes: 0,
+                queued_bytes: 0,
                 buffer_bytes: options.receive_buffer_bytes.unwrap_or(BUFFER_BYTES).into(),
                 reported: false,
             },
@@ -215,7 +215,7 @@ impl Network {
     /// `EAFNOSUPPORT` for another family.
     pub(crate) fn udp_connect(&mut self, id: UdpId, peer: SocketAddr) -> io::Result<()> {
         let (source, peer, target) = self.udp_route(id, peer)?;
-        let name = target.map_or("nobody", |host| self.host_name(host));
+        let name = target.map_or("unknown", |host| self.host_name(host));
         self.udp.places[id.0 as usize].peer = Some(format!("{name}:{}", peer.port()));
         let socket = self.udp.open.get_mut(&id).expect("the route began there");
         socket.addr = source;
@@ -232,7 +232,7 @@ impl Network {
     pub(crate) fn udp_send(
         &mut self,
         now: Nanos,
-        out: &mut dyn Outside,
+        outside: &mut dyn Outside,
         id: UdpId,
         bytes: &[u8],
         target: Option<SocketAddr>,
@@ -252,7 +252,7 @@ impl Network {
         }
         let from = socket.host;
         self.now = self.now.max(now);
-        self.launch(now, out, (from, source), (host, to), bytes);
+        self.launch(now, outside, (from, source), (host, to), bytes);
         Ok(bytes.len())
     }
 
@@ -271,7 +271,7 @@ impl Network {
             return Poll::Ready(Err(errno(error)));
         }
         let Some(received) = socket.queue.pop_front() else { return Poll::Pending };
-        socket.held_bytes -= received.cost();
+        socket.queued_bytes -= received.cost();
         let count = received.bytes.len().min(buffer.len());
         buffer[..count].copy_from_slice(&received.bytes[..count]);
         Poll::Ready(Ok((count, received.from)))

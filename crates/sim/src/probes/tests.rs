@@ -10,7 +10,7 @@ use crate::sim::Sim;
 use crate::symptom::SymptomKind;
 
 #[test]
-fn an_always_that_does_not_hold_ends_the_run_with_its_text_and_place() {
+fn a_broken_always_ends_the_run() {
     let outcome = seeded(1, |sim| {
         sim.perturb(false).client("client", async |host: Host| {
             always!(1 + 1 == 2, "arithmetic holds");
@@ -26,7 +26,7 @@ fn an_always_that_does_not_hold_ends_the_run_with_its_text_and_place() {
 }
 
 #[test]
-fn a_thread_stops_at_an_always_that_does_not_hold() {
+fn a_thread_stops_at_a_broken_always() {
     let outcome = seeded(1, |sim| {
         sim.client_thread("client", |host| {
             let child = Threads::spawn(&host, "child", || {
@@ -41,7 +41,7 @@ fn a_thread_stops_at_an_always_that_does_not_hold() {
 }
 
 #[test]
-fn what_is_dropped_after_the_end_breaks_and_reaches_nothing() {
+fn probes_in_destructors_after_the_run_do_nothing() {
     struct Last;
     impl Drop for Last {
         fn drop(&mut self) {
@@ -62,7 +62,7 @@ fn what_is_dropped_after_the_end_breaks_and_reaches_nothing() {
 }
 
 #[test]
-fn a_point_is_known_once_it_was_evaluated_and_reached_once_it_was_true() {
+fn a_true_sometimes_point_counts_as_reached() {
     let outcome = seeded(1, |sim| {
         sim.client("client", async |_| {
             for turn in 0..3 {
@@ -75,18 +75,18 @@ fn a_point_is_known_once_it_was_evaluated_and_reached_once_it_was_true() {
     assert_eq!(points, [("the fourth turn", false), ("the second turn", true)]);
 }
 
-/// Two sites in one function, evaluated often.
+/// Two points in one function, evaluated often.
 fn buggified(sim: &mut Sim) {
     sim.client("client", async |_| {
         for _ in 0..40 {
             let (first, second) = (buggify!(), buggify!(0.9));
-            tracing::info!("first {first}, second {second}, named {}", buggify!(1.0, "named site"));
+            tracing::info!("first {first}, second {second}, named {}", buggify!(1.0, "named point"));
         }
     });
 }
 
 #[test]
-fn a_buggify_is_enabled_in_one_run_of_four_and_then_true_as_often_as_it_says() {
+fn buggify_fires_as_often_as_documented() {
     let path = "wavetank::probes::tests::buggified";
     let (mut runs, mut first, mut second, mut named) = (BTreeSet::new(), 0, 0, 0);
     for seed in 0..400 {
@@ -94,13 +94,13 @@ fn a_buggify_is_enabled_in_one_run_of_four_and_then_true_as_often_as_it_says() {
         assert_eq!(symptom(&outcome), "", "seed {seed}");
         let again = strictly_again(seed, &outcome, buggified);
         assert_eq!(again.trace.first_difference(&outcome.trace), None);
-        let fired = |site: &str| {
-            let is_site = |choice: &&crate::choices::Choice| {
-                choice.pick == 1 && outcome.log.site(choice.site).site == format!("{site} happens")
+        let fired = |point: &str| {
+            let is_point = |choice: &&crate::choices::Choice| {
+                choice.value == 1 && outcome.log.point(choice.point).point == format!("{point} happens")
             };
-            outcome.log.choices.iter().filter(is_site).count()
+            outcome.log.choices.iter().filter(is_point).count()
         };
-        let fired = [fired(path), fired(&format!("{path}#2")), fired("named-site")];
+        let fired = [fired(path), fired(&format!("{path}#2")), fired("named-point")];
         first += fired[0];
         second += fired[1];
         named += fired[2];
@@ -113,9 +113,9 @@ fn a_buggify_is_enabled_in_one_run_of_four_and_then_true_as_often_as_it_says() {
     assert!((600..1_400).contains(&first), "{first}");
     assert!((2_400..4_800).contains(&second), "{second}");
     assert!(named % 40 == 0 && named > 0, "{named}: always true where it is enabled");
-    let dull = seeded(1, |sim| {
+    let default = seeded(1, |sim| {
         sim.perturb(false);
         buggified(sim);
     });
-    assert!(dull.log.sites.iter().all(|site| site.lane != "buggify"), "perturbation turns it off");
+    assert!(default.log.points.iter().all(|point| point.lane != "buggify"), "perturbation turns it off");
 }

@@ -1,6 +1,6 @@
 //! The clock: virtual nanoseconds, and tokio's clock in step with them.
 //!
-//! Where libc's clock is interposed, tokio's clock starts unpaused and simply reads ours. As long as nobody but the seam
+//! Where libc's clock is interposed, tokio's clock starts unpaused and simply reads ours. As long as nobody but the runtime traits
 //! reads a clock, no tokio timer can exist (making one reads the clock), and time jumps freely. The first foreign
 //! reading pauses tokio's clock, for good: from then on each jump parks in tokio, so that its timers fire in order.
 //!

@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use crate::symptom::{Symptom, SymptomKind};
-use crate::trace::Fact;
+use crate::trace::TraceEvent;
 
 use super::clock::{Clock, Jump};
 use super::{Run, oracle};
@@ -42,7 +42,7 @@ pub(super) async fn drive(run: &Run) {
         }
         if run.executor.mains_left() == 0 {
             if leaving.is_none() {
-                run.executor.release_all();
+                run.executor.end_all_delays();
                 leaving = Some(run.executor.now().saturating_add(run.config.leak_grace));
                 continue;
             }
@@ -56,14 +56,14 @@ pub(super) async fn drive(run: &Run) {
         if !pass_time(run, &mut clock, leaving).await {
             return;
         }
-        // What this instant has woken beside the seam runs before time passes again.
+        // What this instant has woken beside the runtime traits runs before time passes again.
         polled = clock.may_have_foreign_timers();
     }
 }
 
 /// Ends the run with what an oracle saw. No task does anything wrong at that moment, so the trace has to say it.
 pub(crate) fn fail(run: &Run, symptom: Symptom) {
-    run.executor.fact(Fact::Failed(symptom.to_string().into()));
+    run.executor.trace_event(TraceEvent::Failed(symptom.to_string().into()));
     run.executor.fail(symptom);
 }
 
@@ -110,7 +110,7 @@ async fn pass_time(run: &Run, clock: &mut Clock, leaving: Option<Nanos>) -> bool
     if clock.jump(run, target).await == Jump::Interrupted {
         // What was left out above, because it concerns nobody, may be over by now. It must not be what time passes to
         // next: time does not go back.
-        run.network(|network, now, link| network.process(now, link));
+        run.network(|network, now, outside| network.process(now, outside));
         return true;
     }
     if stall_at.is_some()
@@ -134,7 +134,7 @@ async fn pass_time(run: &Run, clock: &mut Clock, leaving: Option<Nanos>) -> bool
         fail(run, Symptom::new(SymptomKind::TimeLimit, detail));
         return false;
     }
-    run.network(|network, now, link| network.process(now, link));
+    run.network(|network, now, outside| network.process(now, outside));
     executor.fire_timers();
     crate::faults::act(run);
     true

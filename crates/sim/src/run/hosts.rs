@@ -35,11 +35,11 @@ impl Run {
     pub(crate) fn crash(&self, host: HostIndex, how: Crash) {
         self.hosts[host].down.set(true);
         let id = HostId::new(host);
-        self.network(|network, now, link| match how {
-            Crash::Process => network.kill(now, link, id),
+        self.network(|network, now, outside| match how {
+            Crash::Process => network.kill(now, outside, id),
             Crash::Machine => {
-                network.silence(now, link, id);
-                network.vanish(now, link, id);
+                network.silence(now, outside, id);
+                network.vanish(now, outside, id);
             }
         });
         self.executor.kill_host(host);

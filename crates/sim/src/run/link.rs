@@ -1,9 +1,9 @@
 //! What the network asks of its run: the choices of its links, and lines in the trace.
 
 use super::Run;
-use crate::choices::{SiteId, below};
+use crate::choices::{PointId, below};
 use crate::net::{Chance, DatagramEvent, HostId, LinkId, LocalEvent, NetEvent, Outside};
-use crate::trace::Fact;
+use crate::trace::TraceEvent;
 
 /// What a link asks about every segment.
 #[derive(Clone, Copy)]
@@ -12,12 +12,12 @@ enum Question {
     Losses,
 }
 
-/// The sites of links that have asked: by source, then by target, then by question.
+/// The points of links that have asked: by source, then by target, then by question.
 #[derive(Debug, Default)]
-pub(super) struct LinkSites(Vec<Vec<[Option<SiteId>; 2]>>);
+pub(super) struct LinkPoints(Vec<Vec<[Option<PointId>; 2]>>);
 
-impl LinkSites {
-    fn of(&mut self, link: LinkId, question: Question) -> &mut Option<SiteId> {
+impl LinkPoints {
+    fn of(&mut self, link: LinkId, question: Question) -> &mut Option<PointId> {
         let targets = grown(&mut self.0, link.from.index());
         &mut grown(targets, link.to.index())[question as usize]
     }
@@ -31,14 +31,14 @@ fn grown<T: Default>(list: &mut Vec<T>, index: usize) -> &mut T {
 }
 
 /// What the network needs from outside: the lanes of its links and the trace.
-pub(crate) struct Link<'a> {
+pub(crate) struct RunOutside<'a> {
     pub(super) run: &'a Run,
 }
 
-impl Link<'_> {
-    fn site(&self, link: LinkId, question: Question) -> SiteId {
-        let mut sites = self.run.link_sites.borrow_mut();
-        *sites.of(link, question).get_or_insert_with(|| {
+impl RunOutside<'_> {
+    fn point(&self, link: LinkId, question: Question) -> PointId {
+        let mut points = self.run.link_points.borrow_mut();
+        *points.of(link, question).get_or_insert_with(|| {
             let mut choices = self.run.executor.choices.borrow_mut();
             let LinkId { from, to } = link;
             let name = |host: HostId| &self.run.hosts[host.index()].name;
@@ -47,25 +47,25 @@ impl Link<'_> {
                 Question::Latency => "latency",
                 Question::Losses => "losses",
             };
-            choices.site(lane, &format!("{}>{} {what}", name(from), name(to)))
+            choices.point(lane, &format!("{}>{} {what}", name(from), name(to)))
         })
     }
 }
 
-impl Outside for Link<'_> {
+impl Outside for RunOutside<'_> {
     fn pick_latency(&mut self, link: LinkId, bound: u32) -> u32 {
-        let site = self.site(link, Question::Latency);
-        self.run.executor.choices.borrow_mut().pick_uniform(site, bound)
+        let point = self.point(link, Question::Latency);
+        self.run.executor.choices.borrow_mut().choose_uniform(point, bound)
     }
 
     fn pick_losses(&mut self, link: LinkId, bound: u32, one_in: u32) -> u32 {
-        let site = self.site(link, Question::Losses);
+        let point = self.point(link, Question::Losses);
         let lost = |rng: &mut _| (1..bound).find(|_| below(rng, one_in) != 0).unwrap_or(bound) - 1;
-        self.run.executor.choices.borrow_mut().pick(site, bound, lost)
+        self.run.executor.choices.borrow_mut().choose(point, bound, lost)
     }
 
     fn event(&mut self, event: NetEvent) {
-        self.run.executor.fact(Fact::Network(event));
+        self.run.executor.trace_event(TraceEvent::Network(event));
     }
 
     fn pick_datagram(&mut self, link: LinkId, chance: Chance, bound: u32) -> u32 {
@@ -75,12 +75,12 @@ impl Outside for Link<'_> {
         let lane = choices.lane(&format!("datagrams {scope}"));
         match chance {
             Chance::Delay => {
-                let site = choices.site(lane, &format!("{scope} delay"));
-                choices.pick_uniform(site, bound)
+                let point = choices.point(lane, &format!("{scope} delay"));
+                choices.choose_uniform(point, bound)
             }
             Chance::Fate { one_in } => {
-                let site = choices.site(lane, &format!("{scope} fate"));
-                choices.pick(site, bound, |rng| match below(rng, one_in) {
+                let point = choices.point(lane, &format!("{scope} fate"));
+                choices.choose(point, bound, |rng| match below(rng, one_in) {
                     0 => 1 + below(rng, bound - 1),
                     _ => 0,
                 })
@@ -89,10 +89,10 @@ impl Outside for Link<'_> {
     }
 
     fn datagram_event(&mut self, event: DatagramEvent) {
-        self.run.executor.fact(Fact::Datagram(event));
+        self.run.executor.trace_event(TraceEvent::Datagram(event));
     }
 
     fn local_event(&mut self, event: LocalEvent) {
-        self.run.executor.fact(Fact::Local(event));
+        self.run.executor.trace_event(TraceEvent::Local(event));
     }
 }

@@ -39,7 +39,7 @@ pub(super) fn nothing_left_since(run: &Run, since: Nanos) -> Symptom {
             return waits_outside(&main.name);
         }
         detail.push_str(
-            "\nIf it waits for a real OS thread (`std::thread`, a runtime of its own): the tank knows nothing of those. \
+            "\nIf it waits for a real OS thread (`std::thread`, a runtime of its own): the simulator knows nothing of those. \
              Start threads with `Threads::spawn`",
         );
     }
@@ -226,7 +226,7 @@ mod tests {
     use crate::run::tests::{seeded, symptom};
 
     #[test]
-    fn a_deadlock_of_many_tasks_that_wait_alike_is_a_few_lines() {
+    fn tasks_waiting_alike_share_one_line() {
         let outcome = seeded(1, |sim| {
             sim.client("client", async |host: Host| {
                 for number in 0..60 {
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deadlock_of_many_clients_that_wait_for_different_things_is_cut_with_a_count() {
+    fn long_deadlock_reports_are_cut_with_a_count() {
         let outcome = seeded(1, |sim| {
             for name in (0..60)
                 .map(|number| format!("{}{}", char::from(b'a' + number % 26), "x".repeat(number.into())))

@@ -2,7 +2,7 @@
 
 use crate::choices::ChoiceLog;
 
-/// Lanes by how much their picks ask of a reader, the most first. Where one of two picks must stay, the shrinker
+/// Lanes by how much their values ask of a reader, the most first. Where one of two values must stay, the shrinker
 /// keeps the one of the later rank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Rank {
@@ -32,12 +32,12 @@ impl Rank {
 
 /// The size of a log, to be compared. In this order:
 ///
-/// 1. fewer picks that are not 0: each is something to understand;
+/// 1. fewer values that are not 0: each is something to understand;
 /// 2. among as many, fewer in the lanes of the first [`Rank`]s;
-/// 3. smaller picks (their sum), again by rank: a pick nearer to 0 is more ordinary;
+/// 3. smaller values (their sum), again by rank: a value nearer to 0 is more ordinary;
 /// 4. fewer choices: a shorter run.
 ///
-/// The length comes last, unlike in Hypothesis, because removing a pick often makes a run *longer* (what it broke off
+/// The length comes last, unlike in Hypothesis, because removing a value often makes a run *longer* (what it broke off
 /// now goes on), and must still count as progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Size {
@@ -49,18 +49,18 @@ pub(crate) struct Size {
 
 impl Size {
     pub(crate) fn of(log: &ChoiceLog) -> Self {
-        let ranks: Vec<usize> = log.sites.iter().map(|site| Rank::of(&site.lane) as usize).collect();
+        let ranks: Vec<usize> = log.points.iter().map(|point| Rank::of(&point.lane) as usize).collect();
         let mut size = Self {
             nonzero: 0,
             nonzero_by_rank: [0; Rank::COUNT],
             sum_by_rank: [0; Rank::COUNT],
             choices: log.choices.len(),
         };
-        for choice in log.choices.iter().filter(|choice| choice.pick != 0) {
-            let rank = ranks[choice.site.index()];
+        for choice in log.choices.iter().filter(|choice| choice.value != 0) {
+            let rank = ranks[choice.point.index()];
             size.nonzero += 1;
             size.nonzero_by_rank[rank] += 1;
-            size.sum_by_rank[rank] += u64::from(choice.pick);
+            size.sum_by_rank[rank] += u64::from(choice.value);
         }
         size
     }

@@ -160,7 +160,7 @@ impl<'a> Case<'a> {
             report = report.replay(self.failure.seed, &self.failure.symptom, None);
         }
         if let Some(path) = &self.recording_shown {
-            report = report.fact("recording", path);
+            report = report.field("recording", path);
         }
         self.notes.iter().fold(report, |report, note| report.note(note))
     }

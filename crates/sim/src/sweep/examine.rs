@@ -74,7 +74,7 @@ impl Session {
         match ran {
             Ran::Stuck { running } => {
                 let patience = self.sweep.patience;
-                let what = "it blocks in something that the tank does not control, or loops without end";
+                let what = "it blocks in something that the simulator does not control, or loops without end";
                 Symptom::new(
                     SymptomKind::Stuck,
                     format!("{running}\nno step for {patience:?} of real time: {what}"),

@@ -22,7 +22,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::Fact;
+use super::TraceEvent;
 use crate::context;
 
 thread_local! {
@@ -42,7 +42,7 @@ pub(crate) fn set_formatting(formatting: bool) -> bool {
     FORMATTING.replace(formatting)
 }
 
-/// Runs code under test that formats fields. It may call the seam, and is not preempted.
+/// Runs code under test that formats fields. It may call the runtime traits, and is not preempted.
 fn formatting(format: impl FnOnce(&mut Fields)) -> Fields {
     struct Reset(bool);
     impl Drop for Reset {
@@ -62,8 +62,8 @@ pub(crate) fn dispatch() -> &'static Dispatch {
     // Where there is one dispatcher only, `tracing` asks the one of the thread that comes by a call site first, once and for
     // all: a thread that simulates nothing has none, and the call site would be off in every later run. Of two it asks both.
     let make = || {
-        let tank = Dispatch::new(tracing_subscriber::registry().with(TankLayer));
-        (tank, Dispatch::new(NoSubscriber::new()))
+        let recording = Dispatch::new(tracing_subscriber::registry().with(TraceLayer));
+        (recording, Dispatch::new(NoSubscriber::new()))
     };
     &DISPATCH.get_or_init(make).0
 }
@@ -87,12 +87,12 @@ fn switch<'a>(spans: impl ExactSizeIterator<Item = &'a Id>, f: impl Fn(&Dispatch
     SWITCHING.set(false);
 }
 
-struct TankLayer;
+struct TraceLayer;
 
 /// What a span shows in front of its events: `name{field=value}`.
 struct Label(String);
 
-impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for TankLayer {
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for TraceLayer {
     fn register_callsite(&self, _: &'static Metadata<'static>) -> Interest {
         // Asked once a process, perhaps by a thread that simulates nothing: `enabled` must be asked each time.
         Interest::sometimes()
@@ -161,7 +161,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for TankLayer {
         if *event.metadata().level() < tracing::Level::INFO {
             line.insert_str(0, &format!("{}: ", event.metadata().level()));
         }
-        run.executor.fact(Fact::Logged(line.into_boxed_str()));
+        run.executor.trace_event(TraceEvent::Logged(line.into_boxed_str()));
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::fmt::Write;
 
-use super::{Event, Fact, Next, Trace, label_of};
+use super::{Next, Record, Trace, TraceEvent, label_of};
 use crate::executor::{Operation, TaskId, Wait};
 use crate::faults::Transfer;
 use crate::net::{DatagramEvent, Nanos, NetEvent};
@@ -29,36 +29,42 @@ impl Trace {
     #[must_use]
     pub fn render(&self) -> String {
         let levels = [Detail::Everything, Detail::Waits, Detail::Connections, Detail::Essential];
-        let fits =
-            |detail: Detail| self.events().filter(|event| self.detail(event) <= detail).count() <= LINES_MAX;
+        let fits = |detail: Detail| {
+            self.records().filter(|record| self.detail(record) <= detail).count() <= LINES_MAX
+        };
         let detail = levels.into_iter().find(|&level| fits(level)).unwrap_or(Detail::Essential);
-        let shown: Vec<&Event> = self.events().filter(|event| self.detail(event) <= detail).collect();
-        let width =
-            shown.iter().filter_map(|event| event.task).map(|task| self.name(task).len()).max().unwrap_or(0);
+        let shown: Vec<&Record> = self.records().filter(|record| self.detail(record) <= detail).collect();
+        let width = shown
+            .iter()
+            .filter_map(|record| record.task)
+            .map(|task| self.name(task).len())
+            .max()
+            .unwrap_or(0);
         let mut text = String::new();
         if shown.len() <= LINES_MAX && self.dropped == 0 {
-            shown.iter().for_each(|event| self.write_line(&mut text, event, width));
+            shown.iter().for_each(|record| self.write_line(&mut text, record, width));
             return text;
         }
         // The beginning says what the scene is, the end how it failed: the end gets more room.
         let (first, last) = (LINES_MAX / 3, LINES_MAX - LINES_MAX / 3 - 1);
-        shown[..first].iter().for_each(|event| self.write_line(&mut text, event, width));
+        shown[..first].iter().for_each(|record| self.write_line(&mut text, record, width));
         let left_out = shown.len().saturating_sub(first + last) + self.dropped;
         let _ = writeln!(text, "{:>14}  … {left_out} events …", "");
-        shown[shown.len() - last..].iter().for_each(|event| self.write_line(&mut text, event, width));
+        shown[shown.len() - last..].iter().for_each(|record| self.write_line(&mut text, record, width));
         text
     }
 
     /// Renders one event, for a comparison.
-    pub(super) fn line(&self, event: &Event) -> String {
+    pub(super) fn line(&self, record: &Record) -> String {
         let mut text = String::new();
-        self.write_line(&mut text, event, 0);
+        self.write_line(&mut text, record, 0);
         text.trim().to_owned()
     }
 
-    fn write_line(&self, text: &mut String, event: &Event, width: usize) {
-        let who = event.task.map_or("", |task| self.name(task));
-        let line = format!("{:>12}  {who:<width$}  {}", milliseconds(event.at), self.describe(&event.fact));
+    fn write_line(&self, text: &mut String, record: &Record, width: usize) {
+        let who = record.task.map_or("", |task| self.name(task));
+        let line =
+            format!("{:>12}  {who:<width$}  {}", milliseconds(record.at), self.describe(&record.event));
         let _ = writeln!(text, "{}", plain::line(line.trim_end()));
     }
 
@@ -66,69 +72,83 @@ impl Trace {
         self.names.get(task.index()).map_or("?", |name| name)
     }
 
-    fn detail(&self, event: &Event) -> Detail {
-        match &event.fact {
-            Fact::Panicked(_) | Fact::Failed(_) | Fact::Fault(_) | Fact::Logged(_) => Detail::Essential,
-            Fact::Preempted { .. } | Fact::Overtakes { .. } => Detail::Essential,
-            Fact::HeldBack { .. } | Fact::Withheld { .. } => Detail::Essential,
-            Fact::OutOfBudget { .. } | Fact::Deferred { .. } | Fact::WokenForNothing => Detail::Essential,
-            Fact::Adversary(_) => Detail::Essential,
-            Fact::Broken(_) | Fact::Short { .. } => Detail::Essential,
-            Fact::Network(event) if event.is_transfer() => Detail::Everything,
+    fn detail(&self, record: &Record) -> Detail {
+        match &record.event {
+            TraceEvent::Panicked(_)
+            | TraceEvent::Failed(_)
+            | TraceEvent::Fault(_)
+            | TraceEvent::Logged(_) => Detail::Essential,
+            TraceEvent::Preempted { .. } | TraceEvent::Overtakes { .. } => Detail::Essential,
+            TraceEvent::DelayedAt { .. } | TraceEvent::Delayed { .. } => Detail::Essential,
+            TraceEvent::OutOfBudget { .. }
+            | TraceEvent::SpuriousPending { .. }
+            | TraceEvent::SpuriousWakeUp => Detail::Essential,
+            TraceEvent::Adversary(_) => Detail::Essential,
+            TraceEvent::Broken(_) | TraceEvent::Short { .. } => Detail::Essential,
+            TraceEvent::Network(event) if event.is_transfer() => Detail::Everything,
             #[cfg(feature = "turmoil")]
-            Fact::Socket { transfer: true, .. } => Detail::Everything,
+            TraceEvent::Socket { transfer: true, .. } => Detail::Everything,
             #[cfg(feature = "turmoil")]
-            Fact::Socket { .. } => Detail::Connections,
-            Fact::Datagram(event) if event.is_transfer() => Detail::Everything,
-            Fact::Datagram(event) if event.is_fate() => Detail::Essential,
-            Fact::Local(event) if event.is_transfer() => Detail::Everything,
-            Fact::Local(_) => Detail::Connections,
-            Fact::Network(_) | Fact::Datagram(_) | Fact::Started { .. } | Fact::Ended => Detail::Connections,
-            Fact::Waits(_) => Detail::Waits,
+            TraceEvent::Socket { .. } => Detail::Connections,
+            TraceEvent::Datagram(event) if event.is_transfer() => Detail::Everything,
+            TraceEvent::Datagram(event) if event.is_fate() => Detail::Essential,
+            TraceEvent::Local(event) if event.is_transfer() => Detail::Everything,
+            TraceEvent::Local(_) => Detail::Connections,
+            TraceEvent::Network(_)
+            | TraceEvent::Datagram(_)
+            | TraceEvent::Started { .. }
+            | TraceEvent::Ended => Detail::Connections,
+            TraceEvent::Waits(_) => Detail::Waits,
         }
     }
 
-    fn describe(&self, fact: &Fact) -> String {
-        match fact {
-            Fact::Started { task } => format!("starts {}", self.name(*task)),
-            Fact::Ended => "ends".to_owned(),
-            Fact::Waits(wait) => format!("waits {}", self.describe_wait(*wait)),
-            Fact::Preempted { before, by } => {
+    fn describe(&self, event: &TraceEvent) -> String {
+        match event {
+            TraceEvent::Started { task } => format!("starts {}", self.name(*task)),
+            TraceEvent::Ended => "ends".to_owned(),
+            TraceEvent::Waits(wait) => format!("waits {}", self.describe_wait(*wait)),
+            TraceEvent::Preempted { before, by } => {
                 format!("~ is preempted {} by {}", beside(*before), self.name(*by))
             }
-            Fact::OutOfBudget { operations, before } => {
+            TraceEvent::OutOfBudget { operations, before } => {
                 let plural = if *operations == 1 { "" } else { "s" };
                 let before = self.describe_next(*before);
                 format!("~ is preempted after {operations} operation{plural}, before {before}")
             }
-            Fact::Overtakes { first } => {
+            TraceEvent::Overtakes { first } => {
                 format!("~ runs before {}, which was ready first", self.name(*first))
             }
-            Fact::HeldBack { before, nanos } => {
-                format!("~ is held back {} for {}", beside(*before), milliseconds(*nanos))
+            TraceEvent::DelayedAt { before, nanos } => {
+                format!("~ is delayed {} for {}", beside(*before), milliseconds(*nanos))
             }
-            Fact::Withheld { nanos } => format!("~ could run, but is held back for {}", milliseconds(*nanos)),
-            Fact::Deferred { wait, nanos } => {
-                format!("~ is not let {} yet: woken {}", self.describe_deferred(*wait), after(*nanos))
+            TraceEvent::Delayed { nanos } => {
+                format!("~ could run, but is delayed for {}", milliseconds(*nanos))
             }
-            Fact::WokenForNothing => "~ is woken for nothing".to_owned(),
-            Fact::Adversary(what) => format!("~ {what}"),
-            Fact::Broken(what) => format!("! broken: {what}"),
-            Fact::Short { transfer, could, short } => match transfer {
+            TraceEvent::SpuriousPending { wait, nanos } => {
+                format!(
+                    "~ gets a spurious Pending before it can {}: woken {}",
+                    self.describe_operation(*wait),
+                    after(*nanos)
+                )
+            }
+            TraceEvent::SpuriousWakeUp => "~ is woken spuriously".to_owned(),
+            TraceEvent::Adversary(what) => format!("~ {what}"),
+            TraceEvent::Broken(what) => format!("! broken: {what}"),
+            TraceEvent::Short { transfer, could, short } => match transfer {
                 Transfer::Read => format!("~ reads {short} B of {could}"),
                 Transfer::Write => format!("~ writes {short} B of {could}"),
             },
-            Fact::Panicked(message) => format!("! panics: {}", first_line(message)),
-            Fact::Failed(message) => format!("! fails: {}", first_line(message)),
-            Fact::Network(event) => self.describe_network(event),
+            TraceEvent::Panicked(message) => format!("! panics: {}", first_line(message)),
+            TraceEvent::Failed(message) => format!("! fails: {}", first_line(message)),
+            TraceEvent::Network(event) => self.describe_network(event),
             #[cfg(feature = "turmoil")]
-            Fact::Socket { what, .. } => what.to_string(),
-            Fact::Datagram(event) => self.describe_datagram(event),
-            Fact::Local(event) => {
+            TraceEvent::Socket { what, .. } => what.to_string(),
+            TraceEvent::Datagram(event) => self.describe_datagram(event),
+            TraceEvent::Local(event) => {
                 self.network.as_ref().map_or_else(|| format!("{event:?}"), |network| event.describe(network))
             }
-            Fact::Fault(what) => format!("* {what}"),
-            Fact::Logged(line) => format!("| {}", first_line(line)),
+            TraceEvent::Fault(what) => format!("* {what}"),
+            TraceEvent::Logged(line) => format!("| {}", first_line(line)),
         }
     }
 
@@ -145,13 +165,13 @@ impl Trace {
 
     fn describe_next(&self, next: Next) -> String {
         match next {
-            Next::Wait(wait) => format!("it can {}", self.describe_deferred(wait)),
+            Next::Wait(wait) => format!("it can {}", self.describe_operation(wait)),
             Next::Operation(operation) => format!("it can {operation}"),
             Next::OfTokio => "the next one on a tokio channel, lock, timer or socket".to_owned(),
         }
     }
 
-    fn describe_deferred(&self, wait: Wait) -> String {
+    fn describe_operation(&self, wait: Wait) -> String {
         match wait {
             Wait::Sleep { until } => format!("see whether it is {}", milliseconds(until)),
             other => self.describe_wait(other).trim_start_matches("to ").to_owned(),

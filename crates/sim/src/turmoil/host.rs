@@ -1,6 +1,6 @@
-//! A host inside of turmoil: both traits of the seam and their extensions, over turmoil's network.
+//! A host inside of turmoil: both runtime traits and their extensions, over turmoil's network.
 //!
-//! Tasks, threads, locks, timers and entropy are those of the tank's host, because the executor is the same, and so are
+//! Tasks, threads, locks, timers and entropy are those of the simulator's host, because the executor is the same, and so are
 //! Unix sockets, which turmoil has not; names and all other sockets are turmoil's.
 
 use std::fmt;

@@ -15,8 +15,8 @@ use crate::net::Nanos;
 use crate::run::Run;
 use crate::sim::{self, Config, HostPlan, MainResult, nanos};
 
-/// See [`TurmoilSim::hold_back_at_most`].
-const WITHHOLD_MAX: Nanos = 100_000_000;
+/// See [`TurmoilSim::delay_max`].
+const DELAY_MAX: Nanos = 100_000_000;
 
 /// turmoil's simulation, as hooks see it.
 pub type Inner = ::turmoil::Sim<'static>;
@@ -66,13 +66,13 @@ impl TurmoilPlan {
 impl TurmoilSim {
     pub(super) fn new(mut choices: Choices) -> Self {
         let mut builder = ::turmoil::Builder::new();
-        // A choice, so that a recording says all; which of turmoil's seeds is the dull one makes no difference.
+        // A choice, so that a recording says all; which of turmoil's seeds is the default makes no difference.
         let lane = choices.lane("turmoil");
-        let site = choices.site(lane, "turmoil rng-seed");
-        builder.rng_seed(choices.pick_uniform(site, 1 << 31).into());
+        let point = choices.point(lane, "turmoil rng-seed");
+        builder.rng_seed(choices.choose_uniform(point, 1 << 31).into());
         Self {
             choices,
-            config: Config { withhold_max: WITHHOLD_MAX, ..Config::default() },
+            config: Config { delay_max: DELAY_MAX, ..Config::default() },
             builder,
             faults: TurmoilFaults::none(),
             hosts: Vec::new(),
@@ -169,18 +169,18 @@ impl TurmoilSim {
         self
     }
 
-    /// Says whether seeds may hold back ready tasks and preempt tasks between operations; see
+    /// Says whether seeds may delay ready tasks and preempt tasks between operations; see
     /// [`Sim::perturb`](crate::Sim::perturb). Default: yes.
     pub fn perturb(&mut self, perturb: bool) -> &mut Self {
         self.config.perturb = perturb;
         self
     }
 
-    /// Sets how long a ready task, or an operation that could go on, may be held back at most. Default 100 ms, as long as
+    /// Sets how long a ready task, or an operation that could go on, may be delayed at most. Default 100 ms, as long as
     /// turmoil's longest latency: in the 10 s that a simulation has by default, longer stretches would fail tests that
-    /// only need more time. 0 holds no task back.
-    pub fn hold_back_at_most(&mut self, longest: Duration) -> &mut Self {
-        self.config.withhold_max = nanos(longest);
+    /// only need more time. 0 delays no task.
+    pub fn delay_max(&mut self, longest: Duration) -> &mut Self {
+        self.config.delay_max = nanos(longest);
         self
     }
 
@@ -225,7 +225,7 @@ impl TurmoilSim {
         self
     }
 
-    /// Draws a number below `bound` for the test itself. The dull choice is 0.
+    /// Draws a number below `bound` for the test itself. The default choice is 0.
     ///
     /// # Panics
     ///
@@ -233,12 +233,12 @@ impl TurmoilSim {
     ///
     /// # Determinism
     ///
-    /// Asks the site `name` of the lane `test`.
+    /// Asks the point `name` of the lane `test`.
     pub fn choose(&mut self, name: &str, bound: u32) -> u32 {
         assert!(bound > 0, "`TurmoilSim::choose(\"{name}\", 0)`: there is no number below 0");
         let lane = self.choices.lane("test");
-        let site = self.choices.site(lane, &format!("test {name}"));
-        self.choices.pick_uniform(site, bound)
+        let point = self.choices.point(lane, &format!("test {name}"));
+        self.choices.choose_uniform(point, bound)
     }
 
     /// Takes the choices out, for the run; the rest stays.

@@ -28,7 +28,7 @@ use crate::executor::{Operation, Wait};
 use crate::net::{Direction, Nanos};
 use crate::run::Run;
 use crate::sim::nanos;
-use crate::trace::Fact;
+use crate::trace::TraceEvent;
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -87,7 +87,7 @@ impl Object {
         mut attempt: impl FnMut(&Run, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> io::Result<T> {
         let run = self.host.acts()?;
-        run.executor.point(Operation::new(verb));
+        run.executor.scheduling_point(Operation::new(verb));
         let until = (timeout > 0).then(|| run.executor.now().saturating_add(timeout));
         loop {
             let waker =
@@ -185,12 +185,13 @@ impl Socket {
             write_timeout: AtomicU64::new(0),
             deferred: Mutex::new(None),
         };
-        socket.fact(&*host.acts()?, verb, false);
+        socket.record(&*host.acts()?, verb, false);
         Ok(socket)
     }
 
-    fn fact(&self, run: &Run, what: &str, transfer: bool) {
-        run.executor.fact(Fact::Socket { what: format!("{} {what}", self.label).into(), transfer });
+    fn record(&self, run: &Run, what: &str, transfer: bool) {
+        run.executor
+            .trace_event(TraceEvent::Socket { what: format!("{} {what}", self.label).into(), transfer });
     }
 
     /// Whether the socket's host is the one that runs: only then may it act.
@@ -220,9 +221,9 @@ impl Socket {
         };
         let result = ready!(read).map(|()| buffer.filled().len());
         match &result {
-            Ok(0) if buffer.capacity() > 0 => self.fact(run, "reads the end", false),
-            Ok(bytes) => self.fact(run, &format!("reads {bytes} B"), true),
-            Err(error) => self.fact(run, &format!("cannot read: {}", error.kind()), false),
+            Ok(0) if buffer.capacity() > 0 => self.record(run, "reads the end", false),
+            Ok(bytes) => self.record(run, &format!("reads {bytes} B"), true),
+            Err(error) => self.record(run, &format!("cannot read: {}", error.kind()), false),
         }
         Poll::Ready(result)
     }
@@ -232,8 +233,8 @@ impl Socket {
         let mut context = Context::from_waker(&waker);
         let result = ready!(Pin::new(&mut *lock(&self.writer)).poll_write(&mut context, bytes));
         match &result {
-            Ok(bytes) => self.fact(run, &format!("sends {bytes} B"), true),
-            Err(error) => self.fact(run, &format!("cannot send: {}", error.kind()), false),
+            Ok(bytes) => self.record(run, &format!("sends {bytes} B"), true),
+            Err(error) => self.record(run, &format!("cannot send: {}", error.kind()), false),
         }
         Poll::Ready(result)
     }
@@ -248,7 +249,7 @@ impl Socket {
         if matches!(how, Shutdown::Write | Shutdown::Both) {
             let mut context = Context::from_waker(Waker::noop());
             match Pin::new(&mut *lock(&self.writer)).poll_shutdown(&mut context) {
-                Poll::Ready(Ok(())) => self.fact(&run, "sends FIN", false),
+                Poll::Ready(Ok(())) => self.record(&run, "sends FIN", false),
                 // Shut down before, which is fine as long as the peer has not closed; turmoil does not say whether.
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::NotConnected => {}
                 Poll::Ready(Err(error)) => return Err(error),
@@ -285,7 +286,7 @@ impl Socket {
 
     pub(super) fn point(&self, verb: &'static str) {
         if let Ok(run) = self.object.host.acts() {
-            run.executor.point(Operation::new(verb));
+            run.executor.scheduling_point(Operation::new(verb));
         }
     }
 
@@ -404,14 +405,14 @@ fn connecting(host: TurmoilHost, address: SocketAddr) -> io::Result<(Object, Str
     // The port of this end is turmoil's choice, and not known before the connection is.
     let label = format!("{} -> {}", host.name(), host.place(address));
     let what = format!("{label} connects").into();
-    host.acts()?.executor.fact(Fact::Socket { what, transfer: false });
+    host.acts()?.executor.trace_event(TraceEvent::Socket { what, transfer: false });
     Ok((Object::new(host, &label)?, label))
 }
 
 fn not_connected(host: TurmoilHost, label: &str, error: io::Error) -> io::Error {
     if error.kind() == io::ErrorKind::ConnectionRefused {
         let what = format!("{label} refused").into();
-        host.inner.run().executor.fact(Fact::Socket { what, transfer: false });
+        host.inner.run().executor.trace_event(TraceEvent::Socket { what, transfer: false });
     }
     in_words(error)
 }

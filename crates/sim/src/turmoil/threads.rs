@@ -45,7 +45,7 @@ impl Threads for TurmoilHost {
     }
 
     fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-        self.acts()?.executor.point(Operation::new("resolve"));
+        self.acts()?.executor.scheduling_point(Operation::new("resolve"));
         self.resolve_now(host, port)
     }
 
@@ -65,7 +65,7 @@ impl Threads for TurmoilHost {
     /// Listens. The options are without effect, as in [`connect`](Self::connect): the backlog is turmoil's, and a SYN
     /// beyond it panics the simulation.
     fn listen(&self, address: SocketAddr, _: ListenOptions) -> io::Result<TurmoilBlockingListener> {
-        self.acts()?.executor.point(Operation::new("listen"));
+        self.acts()?.executor.scheduling_point(Operation::new("listen"));
         Ok(TurmoilBlockingListener { listening: Listening::new(*self, address)? })
     }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::{Arc, MutexGuard};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -388,12 +388,19 @@ where
         take: fn(&mut Connection) -> Option<T>,
     ) -> Poll<Result<T, Error>> {
         // A task that never waits, as its peer sends more than it takes, lets others run, too.
-        let budget = ready!(coop::poll_proceed(context));
+        let Poll::Ready(budget) = coop::poll_proceed(context) else { return self.poll_later() };
         let received = self.poll_now(context, take);
         if received.is_ready() {
             budget.made_progress();
         }
         received
+    }
+
+    /// The task has to let others run, which wakes it afterwards. A refusal does not wait for that.
+    #[cold]
+    fn poll_later<T>(&self) -> Poll<Result<T, Error>> {
+        let refused = !self.waits && self.shared.peek().receiving;
+        if refused { Poll::Ready(Err(Error::ConcurrentRecv)) } else { Poll::Pending }
     }
 
     #[inline]

@@ -108,13 +108,13 @@ impl<R: Runtime> Handler<R> {
                 websocket.accept().await.map_err(accepting)?;
                 timer
             }
-            Version::V0_26_1 | Version::Mended => {
+            Version::V0_26_1 | Version::Fixed => {
                 websocket.accept().await.map_err(accepting)?;
                 self.start_timer(&websocket, &context)
             }
         };
         let served = self.handle_messages(&websocket, &context, &mut timer).await;
-        if self.settings.version == Version::Mended {
+        if self.settings.version == Version::Fixed {
             timer.abort();
         }
         served
@@ -158,8 +158,8 @@ impl<R: Runtime> Handler<R> {
             match self.settings.version {
                 // The second bug: the timer may have closed the socket while the message was on its way here.
                 Version::V0_26_0 | Version::V0_26_1 => {}
-                Version::Mended if websocket.is_disconnected() => break,
-                Version::Mended => {}
+                Version::Fixed if websocket.is_disconnected() => break,
+                Version::Fixed => {}
             }
             self.handle_message(websocket, &message, context, timer).await?;
         }
@@ -199,7 +199,7 @@ impl<R: Runtime> Handler<R> {
         if context.connection_init_received.swap(true, Ordering::Relaxed) {
             return websocket.close(code::TOO_MANY_INITS);
         }
-        if self.settings.version == Version::Mended {
+        if self.settings.version == Version::Fixed {
             timer.abort();
         }
         tracing::info!(
@@ -213,7 +213,7 @@ impl<R: Runtime> Handler<R> {
             Ok(()) => Ok(()),
             Err(_) => {
                 tracing::info!("cannot send connection_ack, closes");
-                if self.settings.version == Version::Mended && websocket.is_disconnected() {
+                if self.settings.version == Version::Fixed && websocket.is_disconnected() {
                     return Ok(());
                 }
                 websocket.close(code::NORMAL)
@@ -272,18 +272,18 @@ mod tests {
     }
 
     #[test]
-    fn a_timer_that_was_started_first_refuses_a_client_whose_connect_event_is_late() {
+    fn an_early_timer_refuses_a_late_connect_event() {
         let (ended, sent) = handle(at_once(Version::V0_26_0), &[Step::Connect, Step::Disconnect]);
         assert_eq!(ended, Err(Uncaught { during: "accepting", exception: TOO_LATE }));
         assert_eq!(sent, [Packet::Refuse]);
-        for version in [Version::V0_26_1, Version::Mended] {
+        for version in [Version::V0_26_1, Version::Fixed] {
             let (ended, sent) = handle(at_once(version), &[Step::Connect, Step::Disconnect]);
             assert_eq!((ended, sent), (Ok(()), vec![Packet::Accept, Packet::Close(4408)]), "{version:?}");
         }
     }
 
     #[test]
-    fn a_message_on_its_way_when_the_timer_closes_is_an_error_until_the_state_is_looked_at() {
+    fn only_the_fix_ignores_messages_after_closing() {
         for (text, during) in
             [(message::CONNECTION_INIT, "handling connection_init"), (message::PING, "handling ping")]
         {
@@ -291,15 +291,15 @@ mod tests {
             let (ended, sent) = handle(at_once(Version::V0_26_1), &steps);
             assert_eq!(ended, Err(Uncaught { during, exception: TOO_LATE }));
             assert_eq!(sent, [Packet::Accept, Packet::Close(4408)]);
-            let (ended, sent) = handle(at_once(Version::Mended), &steps);
+            let (ended, sent) = handle(at_once(Version::Fixed), &steps);
             assert_eq!((ended, sent), (Ok(()), vec![Packet::Accept, Packet::Close(4408)]));
         }
     }
 
     #[test]
-    fn a_message_that_the_protocol_does_not_know_is_4400() {
+    fn an_unknown_message_closes_with_4400() {
         let steps = [Step::Connect, Step::Receive("{}")];
-        let (ended, sent) = handle(Settings::new(Version::Mended), &steps);
+        let (ended, sent) = handle(Settings::new(Version::Fixed), &steps);
         assert_eq!((ended, sent), (Ok(()), vec![Packet::Accept, Packet::Close(4400)]));
     }
 }

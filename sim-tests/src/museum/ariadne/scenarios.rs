@@ -13,7 +13,7 @@ use super::wire::{self, Packet};
 
 /// What a client does once its socket is accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Manners {
+pub enum PeerScript {
     /// Sends `connection_init`.
     Initialises,
     /// Sends `ping`, and after the answer nothing more.
@@ -37,15 +37,15 @@ pub enum Answer {
     Lost,
 }
 
-/// Opens a socket at `server`, does as `manners` say until the server has answered, and closes the socket.
+/// Opens a socket at `server`, does as `script` say until the server has answered, and closes the socket.
 ///
 /// # Errors
 ///
 /// The system's for connecting, and `InvalidData` for an answer that the protocol does not know. That the connection is
 /// lost afterwards is an [`Answer`].
-pub async fn converse<R: Runtime>(runtime: &R, server: SocketAddr, manners: Manners) -> io::Result<Answer> {
+pub async fn converse<R: Runtime>(runtime: &R, server: SocketAddr, script: PeerScript) -> io::Result<Answer> {
     let mut stream = runtime.connect(server, SocketOptions::new()).await?;
-    let mut asked = if manners == Manners::InitialisesTwice { 2 } else { 1 };
+    let mut asked = if script == PeerScript::InitialisesTwice { 2 } else { 1 };
     let mut say = Some(Packet::Open);
     let answer = loop {
         if let Some(packet) = &say {
@@ -53,13 +53,13 @@ pub async fn converse<R: Runtime>(runtime: &R, server: SocketAddr, manners: Mann
             let _ = wire::write(&mut stream, packet).await;
         }
         say = match wire::read(&mut stream).await {
-            Ok(Some(Packet::Accept)) => match manners {
-                Manners::IsSilent => None,
-                Manners::Pings => {
+            Ok(Some(Packet::Accept)) => match script {
+                PeerScript::IsSilent => None,
+                PeerScript::Pings => {
                     tracing::info!("client: sends ping");
                     Some(Packet::Text(message::PING.into()))
                 }
-                Manners::Initialises | Manners::InitialisesTwice => Some(init()),
+                PeerScript::Initialises | PeerScript::InitialisesTwice => Some(init()),
             },
             Ok(Some(Packet::Text(text))) => match text.as_str() {
                 message::PONG => None,

@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_is_accepted_after_the_connect_event_and_then_carries_texts() {
+    fn an_accepted_socket_carries_texts() {
         let sent = sent(async |socket, events| {
             let (accepted, ()) = tokio::join!(socket.accept(), queue(&events, Event::Connect));
             assert_eq!(accepted, Ok(()));
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn closing_before_accepting_refuses_the_client_and_makes_accepting_an_error() {
+    fn closing_before_accepting_refuses_the_client() {
         let sent = sent(async |socket, events| {
             assert_eq!(socket.close(4408), Ok(()));
             queue(&events, Event::Connect).await;
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_being_received_when_the_socket_is_closed_arrives_and_cannot_be_answered() {
+    fn a_closed_socket_receives_but_cannot_answer() {
         let sent = sent(async |socket, events| {
             queue(&events, Event::Connect).await;
             socket.accept().await.expect("the first");
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_has_gone_is_an_exception_of_its_own() {
+    fn a_disconnected_client_raises_disconnect() {
         let sent = sent(async |socket, events| {
             queue(&events, Event::Connect).await;
             socket.accept().await.expect("the first");

@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_packet_that_is_cut_unknown_or_too_long_is_an_error() {
+    fn malformed_packets_are_errors() {
         for bytes in
             [&b"t\0\0\0\x02{"[..], b"x\0\0\0\0", b"c\0\0\0\x01\0", b"t\0\x01\0\x01", b"t\0\0\0\x01\xff"]
         {

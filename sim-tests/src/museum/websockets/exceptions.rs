@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_closure_is_ok_only_if_both_ends_closed_with_success() {
+    fn a_closure_needs_success_from_both_ends() {
         let close = |code| Some(Close { code, reason: String::new() });
         let closed = |received, sent| ConnectionClosed { received, sent, cause: None };
         assert!(closed(close(1000), close(1001)).is_ok());

@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn every_length_comes_back_masked_or_not_and_leaves_what_follows() {
+    fn frames_of_every_length_round_trip() {
         for length in [0, 1, 125, 126, 127, 0xffff, 0x1_0000] {
             for mask in [None, Some(MASK)] {
                 let frame = Frame::new(Opcode::Text, vec![b'x'; length]);
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_that_is_cut_anywhere_waits_for_more() {
+    fn an_incomplete_frame_waits_for_more() {
         for mask in [None, Some(MASK)] {
             let bytes = Frame::new(Opcode::Text, vec![b'x'; 200]).serialize(mask);
             for cut in 0..bytes.len() {

@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_reads_the_key_and_its_answer_satisfies_the_client() {
+    fn the_servers_answer_satisfies_the_client() {
         let mut wire = [request("example.com:80", KEY), b"\x81".to_vec()].concat();
         assert_eq!(parse_request(&mut wire), Ok(Some(KEY.to_owned())));
         assert_eq!(wire, b"\x81");
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_that_is_cut_anywhere_waits_for_more() {
+    fn an_incomplete_head_waits_for_more() {
         let whole = response(KEY);
         for cut in 0..whole.len() {
             let mut wire = whole[..cut].to_vec();

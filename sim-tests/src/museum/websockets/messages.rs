@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn fragments_become_one_message_and_messages_keep_their_order() {
+    fn fragments_become_messages_in_order() {
         let assembler = Arc::new(Assembler::new(&Std));
         let putter = in_thread(&assembler, |assembler| {
             assembler.put(text(false, "gr"))?;
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn get_gives_up_at_its_timeout_and_can_be_called_again() {
+    fn get_times_out_repeatedly() {
         let assembler = Assembler::new(&Std);
         for _ in 0..2 {
             assert_eq!(assembler.get(Some(Duration::from_millis(1))), Err(GetError::TimedOut));

@@ -11,7 +11,7 @@ use super::protocol::{Event, Outgoing, Protocol, State};
 
 /// How a peer behaves after the opening handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Manners {
+pub enum PeerScript {
     /// Sends nothing more, and drops what it receives, until the connection ends.
     Silent,
     /// Sends every text back, and answers pings and closes.
@@ -21,7 +21,7 @@ pub enum Manners {
 /// A server for one connection.
 pub struct Peer<R: Threads> {
     listener: R::Listener,
-    manners: Manners,
+    script: PeerScript,
 }
 
 /// Listens at `address` and serves one connection with silence: the main of a host.
@@ -30,7 +30,7 @@ pub struct Peer<R: Threads> {
 ///
 /// The system's, for listening and accepting. That the connection is lost is no error.
 pub fn silent_peer<R: Threads>(host: R, address: SocketAddr) -> io::Result<()> {
-    Peer::listen(&host, address, Manners::Silent)?.serve()
+    Peer::listen(&host, address, PeerScript::Silent)?.serve()
 }
 
 /// Listens at `address` and echoes one connection's texts: the main of a host.
@@ -39,7 +39,7 @@ pub fn silent_peer<R: Threads>(host: R, address: SocketAddr) -> io::Result<()> {
 ///
 /// As [`silent_peer`].
 pub fn echo_peer<R: Threads>(host: R, address: SocketAddr) -> io::Result<()> {
-    Peer::listen(&host, address, Manners::Echo)?.serve()
+    Peer::listen(&host, address, PeerScript::Echo)?.serve()
 }
 
 impl<R: Threads> Peer<R> {
@@ -48,8 +48,8 @@ impl<R: Threads> Peer<R> {
     /// # Errors
     ///
     /// The system's.
-    pub fn listen(host: &R, address: SocketAddr, manners: Manners) -> io::Result<Self> {
-        Ok(Self { listener: host.listen(address, ListenOptions::new())?, manners })
+    pub fn listen(host: &R, address: SocketAddr, script: PeerScript) -> io::Result<Self> {
+        Ok(Self { listener: host.listen(address, ListenOptions::new())?, script })
     }
 
     /// Returns the address it listens on.
@@ -71,11 +71,11 @@ impl<R: Threads> Peer<R> {
         let mut protocol = Protocol::server();
         let mut buffer = vec![0; 4096];
         while let Ok(length @ 1..) = stream.read(&mut buffer) {
-            if self.manners == Manners::Silent && protocol.state() != State::Connecting {
+            if self.script == PeerScript::Silent && protocol.state() != State::Connecting {
                 continue;
             }
             protocol.receive_data(&buffer[..length]).map_err(io::Error::other)?;
-            if self.manners == Manners::Echo {
+            if self.script == PeerScript::Echo {
                 echo(&mut protocol);
             }
             if flush(&mut stream, &mut protocol).is_err() {
@@ -111,6 +111,6 @@ fn flush<S: BlockingStream>(stream: &mut S, protocol: &mut Protocol) -> io::Resu
 
 impl<R: Threads> fmt::Debug for Peer<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Peer").field("manners", &self.manners).finish_non_exhaustive()
+        f.debug_struct("Peer").field("script", &self.script).finish_non_exhaustive()
     }
 }

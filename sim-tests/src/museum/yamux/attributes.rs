@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_frame_of_each_end_carries_the_handshake() {
+    fn first_frames_carry_the_handshake() {
         let mut opener = Attributes::new(State::Init);
         assert_eq!(opener.window_update(), Some((Flags::SYN, 0)));
         let mut acceptor = Attributes::new(State::SynReceived);
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn credit_is_granted_once_half_a_window_was_read() {
+    fn reading_half_a_window_grants_credit() {
         let mut stream = established();
         assert_eq!(stream.receive(Version::Upstream, &vec![0; WINDOW]), Received::Kept);
         assert_eq!(stream.admit(1), Err(Error::Protocol("recv window exceeded")));
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn upstream_a_close_is_half_a_close_and_the_data_of_the_peer_is_kept_for_nobody() {
+    fn upstream_keeps_data_after_a_close() {
         let mut stream = established();
         assert_eq!(stream.close(Version::Upstream, Half::Both), Farewell::Fin);
         assert_eq!(stream.state, State::LocalClose);
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_remedy_answers_data_but_says_nothing_to_a_peer_that_waits_already() {
+    fn the_first_remedy_forgets_a_waiting_peer() {
         let version = Version::AnswersData;
         let mut early = established();
         assert_eq!(early.close(version, Half::Both), Farewell::Fin);
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn the_second_remedy_resets_at_the_moment_the_peer_has_no_credit_left() {
+    fn the_second_remedy_resets_when_credit_is_spent() {
         let version = Version::StopsSending;
         let mut early = established();
         assert_eq!(early.close(version, Half::Both), Farewell::Fin);
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn every_version_goes_on_reading_after_closing_the_writing_half() {
+    fn every_version_reads_after_closing_its_writer() {
         for version in Version::ALL {
             let mut stream = established();
             assert_eq!(stream.close(version, Half::Write), Farewell::Fin);
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_may_be_abandoned_after_the_writing_half_was_closed() {
+    fn a_reader_may_close_after_the_writer() {
         let mut stream = established();
         stream.receive(Version::StopsSending, &vec![0; WINDOW]);
         assert_eq!(stream.close(Version::StopsSending, Half::Write), Farewell::Fin);
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn closing_after_the_peer_has_closed_ends_the_stream() {
+    fn closing_after_the_peer_ends_the_stream() {
         for version in Version::ALL {
             let mut stream = established();
             stream.receive(version, &vec![0; WINDOW]);

@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_data_frame_says_how_long_its_body_is() {
+    fn a_data_frame_states_its_length() {
         assert_eq!(Frame::data(3, Flags::NONE, vec![1, 2, 3]).header.length, 3);
     }
 }

@@ -30,7 +30,7 @@ impl Workload {
 
 /// What the server does when it has read enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Manners {
+pub enum PeerScript {
     /// Closes the stream, and takes it that this is all there is to do.
     Closes,
     /// Reads on to the end, throws that away, and then closes: what users had to do instead.
@@ -58,10 +58,10 @@ pub fn serve<R: Threads>(
     address: SocketAddr,
     config: Config,
     workload: Workload,
-    manners: Manners,
+    script: PeerScript,
 ) -> io::Result<()> {
     let listener = host.listen(address, ListenOptions::new())?;
-    serve_listener(host, &listener, config, workload, manners)
+    serve_listener(host, &listener, config, workload, script)
 }
 
 /// Serves one session of those that come to `listener`.
@@ -74,25 +74,29 @@ pub fn serve_listener<R: Threads>(
     listener: &R::Listener,
     config: Config,
     workload: Workload,
-    manners: Manners,
+    script: PeerScript,
 ) -> io::Result<()> {
     let (conn, _) = listener.accept()?;
     let session = Session::server(host, conn, config).map_err(io::Error::other)?;
     while let Ok(stream) = session.accept() {
         // That the session ends amid it shows in the next accept.
-        let _ = read_and_close(&stream, workload, manners);
+        let _ = read_and_close(&stream, workload, script);
     }
     session.close();
     Ok(())
 }
 
-fn read_and_close<R: Threads>(stream: &Stream<R>, workload: Workload, manners: Manners) -> Result<(), Error> {
+fn read_and_close<R: Threads>(
+    stream: &Stream<R>,
+    workload: Workload,
+    script: PeerScript,
+) -> Result<(), Error> {
     let mut message = vec![0; workload.message_bytes];
     let mut messages = 0;
     while messages < workload.reads && stream.read_full(&mut message)? == message.len() {
         messages += 1;
     }
-    if manners == Manners::DrainsThenCloses {
+    if script == PeerScript::DrainsThenCloses {
         while stream.read(&mut message)? > 0 {}
     }
     tracing::info!("server: has read {messages} messages, and closes the stream");

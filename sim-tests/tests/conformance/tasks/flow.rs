@@ -1,4 +1,4 @@
-//! Backpressure: what a writer can get rid of while nobody reads, and that nothing is lost.
+//! Backpressure: how many bytes a writer can send without a reader, and that none is lost.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use wavetank_runtime::{Runtime, SocketOptions};
 use super::super::world::{SETTLE, STUCK, Seen, assert_bounded, assert_pattern, pattern};
 use super::{World, fill, pair_with, read, settle};
 
-pub(crate) async fn a_writer_is_held_back_by_buffers_of_4_kib<R: Runtime>(world: World<R>) {
+pub(crate) async fn buffers_of_4_kib_bound_a_writer<R: Runtime>(world: World<R>) {
     a_writer_is_held_back(world, 4 * 1024, 100_000).await;
 }
 
-pub(crate) async fn a_writer_is_held_back_by_buffers_of_64_kib<R: Runtime>(world: World<R>) {
+pub(crate) async fn buffers_of_64_kib_bound_a_writer<R: Runtime>(world: World<R>) {
     a_writer_is_held_back(world, 64 * 1024, 1_000_000).await;
 }
 
@@ -39,7 +39,7 @@ async fn a_writer_is_held_back<R: Runtime>(world: World<R>, buffer_bytes: u32, t
     assert_pattern(&received, total);
 }
 
-pub(crate) async fn a_stuck_writer_can_write_again_once_its_bytes_were_read<R: Runtime>(world: World<R>) {
+pub(crate) async fn reading_unblocks_a_stuck_writer<R: Runtime>(world: World<R>) {
     let options = SocketOptions::new().send_buffer_bytes(4096).receive_buffer_bytes(4096);
     let (mut client, mut server) = pair_with(&world, options).await;
     let accepted = fill(&world.client, &mut client).await;
@@ -75,7 +75,7 @@ impl Wake for Bell {
     }
 }
 
-/// Polls `stream` for reading, in vain, until only what arrives wakes the bell: a world may say `Pending` for other reasons.
+/// Polls `stream` for reading, without result, until only what arrives wakes the bell: a world may say `Pending` for other reasons.
 async fn wait_with<R: Runtime>(world: &World<R>, stream: &mut R::Stream, bell: &Arc<Bell>) {
     let waker = Waker::from(Arc::clone(bell));
     loop {
@@ -91,7 +91,7 @@ async fn wait_with<R: Runtime>(world: &World<R>, stream: &mut R::Stream, bell: &
     }
 }
 
-pub(crate) async fn of_those_who_poll_a_stream_the_last_is_woken<R: Runtime>(world: World<R>) {
+pub(crate) async fn only_the_most_recent_poller_is_woken<R: Runtime>(world: World<R>) {
     let (mut client, mut server) = pair_with(&world, SocketOptions::new()).await;
     let (first, last) = (Arc::default(), Arc::default());
     wait_with(&world, &mut client, &first).await;

@@ -8,11 +8,11 @@ use wavetank_runtime::{BlockingStream, SocketOptions, Threads};
 use super::super::world::{SETTLE, Seen, assert_bounded, assert_pattern, assert_waited, pattern};
 use super::{World, expect, fill, join, pair, pair_with, read, send, spawn};
 
-pub(crate) fn a_writer_is_held_back_by_buffers_of_4_kib<T: Threads>(world: World<T>) {
+pub(crate) fn buffers_of_4_kib_bound_a_writer<T: Threads>(world: World<T>) {
     a_writer_is_held_back(&world, 4 * 1024, 100_000);
 }
 
-pub(crate) fn a_writer_is_held_back_by_buffers_of_64_kib<T: Threads>(world: World<T>) {
+pub(crate) fn buffers_of_64_kib_bound_a_writer<T: Threads>(world: World<T>) {
     a_writer_is_held_back(&world, 64 * 1024, 1_000_000);
 }
 
@@ -36,7 +36,7 @@ fn a_writer_is_held_back<T: Threads>(world: &World<T>, buffer_bytes: u32, total:
     assert_pattern(&received, total);
 }
 
-pub(crate) fn a_read_timeout_is_would_block_and_the_stream_stays_usable<T: Threads>(world: World<T>) {
+pub(crate) fn a_read_timeout_leaves_the_stream_usable<T: Threads>(world: World<T>) {
     let (mut client, mut server) = pair(&world);
     client.set_read_timeout(Some(SETTLE)).expect("a live stream");
     let began = world.client.now();
@@ -49,7 +49,7 @@ pub(crate) fn a_read_timeout_is_would_block_and_the_stream_stays_usable<T: Threa
     expect(&mut server, "thanks");
 }
 
-pub(crate) fn a_write_timeout_is_would_block_and_the_stream_stays_usable<T: Threads>(world: World<T>) {
+pub(crate) fn a_write_timeout_leaves_the_stream_usable<T: Threads>(world: World<T>) {
     let small = SocketOptions::new().send_buffer_bytes(4096).receive_buffer_bytes(4096);
     let (mut client, mut server) = pair_with(&world, small);
     // Ends with a timeout.

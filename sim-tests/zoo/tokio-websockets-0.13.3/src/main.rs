@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use wavetank_zoo_exhibit::{Exhibit, show};
+use wavetank_zoo_harness::{Entry, show};
 use wavetank_zoo_websocket::{close, pings, receive};
 
 use crate::client::TokioWebsockets;
@@ -10,32 +10,32 @@ use crate::client::TokioWebsockets;
 mod client;
 
 /// The bodies that fail.
-const BUGS: &[Exhibit] = &[
-    Exhibit::bad(
+const BUGS: &[Entry] = &[
+    Entry::bad(
         "end_without_close",
         "a connection that ends without a Close frame looks like a clean end",
         "an end without a Close frame is an error",
         receive::an_end_without_a_close_frame_is_an_error::<TokioWebsockets>,
     ),
-    Exhibit::bad(
+    Entry::bad(
         "close_twice",
         "`close` beside a peer that does not answer never returns, nor does it when called again",
         "client/main waits to read client",
         close::closing_twice_sends_one_close_frame_and_ends::<TokioWebsockets>,
     ),
-    Exhibit::bad(
+    Entry::bad(
         "close_under_way",
         "`close` swallows the messages that are under way",
         "messages before the peer's Close are received after our close",
         receive::messages_under_way_are_received_after_close::<TokioWebsockets>,
     ),
-    Exhibit::bad(
+    Entry::bad(
         "close_stuck",
         "`close` behind a write that is stuck never returns",
         "client/main waits to write client",
         close::closing_ends_when_a_write_is_stuck::<TokioWebsockets>,
     ),
-    Exhibit::bad(
+    Entry::bad(
         "pings",
         "20,000 pings of a peer that does not read: 20,000 pongs are kept for it",
         "panic in server/main: on the wire: a pong for every ping, kept while nobody read",
@@ -54,14 +54,14 @@ mod tests {
     use super::*;
 
     /// The other bodies.
-    const SOUND: &[Exhibit] = &[
-        Exhibit::fixed("cancelled_recv", "", receive::cancelled_receives_lose_nothing::<TokioWebsockets>),
-        Exhibit::fixed(
+    const SOUND: &[Entry] = &[
+        Entry::fixed("cancelled_recv", "", receive::cancelled_receives_lose_nothing::<TokioWebsockets>),
+        Entry::fixed(
             "send_after_close",
             "",
             close::no_message_is_sent_after_the_peers_close::<TokioWebsockets>,
         ),
-        Exhibit::fixed(
+        Entry::fixed(
             "cancelled_send",
             "",
             send::a_cancelled_send_leaves_the_stream_whole::<TokioWebsockets>,
@@ -69,7 +69,7 @@ mod tests {
     ];
 
     #[test]
-    fn every_bug_is_found_and_its_shrunk_trace_is_as_reviewed() {
+    fn every_bug_is_found_with_its_reviewed_trace() {
         for bug in BUGS {
             if let Some(trace) = bug.verify(env!("CARGO_MANIFEST_DIR")) {
                 insta::assert_snapshot!(bug.name(), trace);

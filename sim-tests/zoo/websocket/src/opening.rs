@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_sample_nonce_has_the_accept_value_of_the_rfc() {
+    fn the_sample_key_has_the_rfcs_accept_value() {
         assert!(response(KEY).contains("\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"));
     }
 }

@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_of_every_length_are_read_back_byte_by_byte() {
+    fn frames_of_every_length_parse() {
         for length in [0, 1, 125, 126, 65_535, 65_536] {
             let payload = vec![7; length];
             let expected = Frame { opcode: Opcode::Binary, is_final: true, payload: payload.clone() };
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_may_come_in_fragments_with_control_frames_between() {
+    fn control_frames_may_come_between_fragments() {
         let mut bytes = sent(Opcode::Text, b"ti");
         bytes[0] &= 0x7f;
         bytes.extend(sent(Opcode::Ping, b""));
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_must_not_send_is_told() {
+    fn client_violations_are_reported() {
         let whole = sent(Opcode::Text, b"tide");
         let with_first = |first: u8| [&[first], &whole[1..]].concat();
         assert_eq!(parse(&with_first(0xc1)), Err(Violation::ReservedBit));

@@ -17,7 +17,7 @@ const WRITES: usize = 256;
 /// The body of the test.
 pub fn both_ends_stream_through_split_halves(sim: &mut Sim) {
     // Longer, and the exchange goes on when the first ping is sent after 10 s. It has a bug of its own (`ping_under_load`).
-    sim.hold_back_at_most(Duration::from_millis(1));
+    sim.delay_max(Duration::from_millis(1));
     client_and_server(
         sim,
         small_buffers(),

@@ -17,12 +17,12 @@ use super::super::connection::Errno;
 use super::super::{Direction, Ready};
 use super::{LocalId, errno};
 
-/// A send buffer that nobody has set.
+/// The default size of a send buffer.
 const BUFFER_BYTES: u32 = 64 * 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Owner {
-    Nobody,
+    Kernel,
     /// Waits to be accepted.
     Listener,
     Application,
@@ -136,23 +136,23 @@ impl Pair {
     /// `unix_release_sock`. Returns whether the peer was reset, or `None` if the end was closed before.
     pub(super) fn close(&mut self, side: usize, ready: &mut Vec<Ready>) -> Option<bool> {
         let end = &mut self.ends[side];
-        if end.owner == Owner::Nobody {
+        if end.owner == Owner::Kernel {
             return None;
         }
         let reset = !end.unread.is_empty() || end.owner == Owner::Listener;
         self.report_all(ready);
         let end = &mut self.ends[side];
-        end.owner = Owner::Nobody;
+        end.owner = Owner::Kernel;
         end.unread.clear();
         if reset {
             self.ends[1 - side].error = Some(libc::ECONNRESET);
         }
         self.shutdown(side, Shutdown::Both, ready);
-        Some(reset && self.ends[1 - side].owner != Owner::Nobody)
+        Some(reset && self.ends[1 - side].owner != Owner::Kernel)
     }
 
     pub(super) fn is_over(&self) -> bool {
-        self.ends.iter().all(|end| end.owner == Owner::Nobody)
+        self.ends.iter().all(|end| end.owner == Owner::Kernel)
     }
 
     fn report(&mut self, side: usize, direction: Direction, ready: &mut Vec<Ready>) {
