@@ -65,7 +65,8 @@ pub enum State {
     Open,
     /// A Close frame was sent or received (or the connection failed and says so to the peer). Messages may still come.
     Closing,
-    /// Over; [`Connection::closed`] says how.
+    /// Over; [`Connection::closed`] says how. After a complete closing handshake the transport may still be looked after:
+    /// [`Connection::transport`].
     Closed,
 }
 
@@ -148,7 +149,7 @@ impl Connection {
         match self.state() {
             State::Open => !self.inbox.is_full() && !self.left && self.held.is_none(),
             State::Closing => !self.closing.end_of_input,
-            State::Closed => false,
+            State::Closed => self.closing.lingers.is_some(),
         }
     }
 
@@ -269,6 +270,7 @@ impl Connection {
     pub fn end_of_input(&mut self, now: Instant) {
         self.process_to_the_end(now);
         self.closing.end_of_input = true;
+        self.closing.lingers = None;
         // A failed write that came before says more.
         if !self.closing.unwritable {
             //= https://www.rfc-editor.org/rfc/rfc6455#section-7.2.1
@@ -296,6 +298,7 @@ impl Connection {
     pub fn write_failed(&mut self, error: &io::Error, now: Instant) {
         self.process_to_the_end(now);
         self.closing.unwritable = true;
+        self.closing.lingers = None;
         self.closing.decide(Cause::io(error));
         self.begin_closing(now);
         self.sender.discard_output();
@@ -419,6 +422,7 @@ impl Connection {
             self.closing.decide(cause);
             self.finish();
         }
+        self.closing.lingers = None;
     }
 
     /// What is to be written.
@@ -482,10 +486,9 @@ impl Connection {
         //# server to close the connection but MAY close the connection at any time after sending and receiving
         //# a Close message, e.g., if it has not received a TCP Close from the server in a reasonable time
         //# period.
-        let our_turn = closing.failed || (self.role == Role::Server && closing.received.is_some());
         if closing.outcome.is_some() {
-            Transport::Drop
-        } else if our_turn && closing.close_is_written(self.sender.written()) {
+            closing.lingers.unwrap_or(Transport::Drop)
+        } else if self.is_our_turn() && closing.close_is_written(self.sender.written()) {
             Transport::ShutDown
         } else {
             Transport::Open
@@ -502,7 +505,7 @@ impl Connection {
                 None => self.keepalive.deadline(),
             },
             State::Closing => self.closing.deadline,
-            State::Closed => None,
+            State::Closed => self.closing.lingers.and(self.closing.deadline),
         }
     }
 
@@ -519,6 +522,8 @@ impl Connection {
                 match self.keepalive.due(is_paused, now) {
                     Due::Nothing => {}
                     Due::Ping => {
+                        self.sender.rest();
+                        self.receiver.rest();
                         let payload = self.sender.ping(&mut self.statistics);
                         let id = self.pings.sent(payload, now);
                         self.keepalive.sent(id, self.sender.end(), is_paused, now);
@@ -532,7 +537,11 @@ impl Connection {
                     self.finish();
                 }
             }
-            State::Closed => {}
+            State::Closed => {
+                if self.closing.deadline.is_some_and(|deadline| now >= deadline) {
+                    self.closing.lingers = None;
+                }
+            }
         }
     }
 
@@ -635,8 +644,14 @@ impl Connection {
         }
     }
 
+    /// Whether it is this side that ends the transport first.
+    fn is_our_turn(&self) -> bool {
+        self.closing.failed || (self.role == Role::Server && self.closing.received.is_some())
+    }
+
     fn finish(&mut self) {
-        self.closing.finish(self.sender.written());
+        let kept = if self.is_our_turn() { Transport::ShutDown } else { Transport::Open };
+        self.closing.finish(self.sender.written(), kept);
         self.sender.discard_output();
         self.receiver.discard_input();
     }

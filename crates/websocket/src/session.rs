@@ -20,7 +20,7 @@ use bytes::{Buf as _, BytesMut};
 use wavetank_runtime::Instant;
 
 use crate::Cause;
-use crate::protocol::{Connection, State, Transport};
+use crate::protocol::{Connection, Transport};
 
 pub use tls_options::TlsOptions;
 use tls_wire::TlsWire;
@@ -172,7 +172,7 @@ impl Session {
         // RFC 6455 knows nothing to be said after the end; what TLS has left would be an answer to nobody. Nor does
         // anything go out of which the connection has let go.
         let is_void =
-            self.connection.state() == State::Closed || self.encrypted > self.connection.output().len();
+            self.connection.transport() == Transport::Drop || self.encrypted > self.connection.output().len();
         if is_void { &[] } else { tls.output() }
     }
 

@@ -106,7 +106,7 @@ fn deflating_a_long_message_lets_other_tasks_run(sim: &mut Sim) {
     sim.client("client", async move |host: Host| {
         let socket = connect_plainly(&host, patient(), Default::default()).await.expect("a connection");
         assert!(socket.compression().is_some());
-        let message: Vec<u8> = (0..BYTES).map(|index| (index * index >> 7) as u8).collect();
+        let message: Vec<u8> = (0..BYTES).map(|index| ((index * index) >> 7) as u8).collect();
         let neighbour = Neighbour::start(&host);
         tokio::task::yield_now().await;
         let before = neighbour.turns();

@@ -46,8 +46,8 @@ fn a_message_whose_time_is_up_is_not_sent_and_every_other_is_sent_once(sim: &mut
     server(sim, move |peer| log_slowly(peer, pause, log.clone()));
     sim.client_thread("client", move |host: Host| {
         let mut config = config();
-        config.limits.write_buffer = 2048;
-        config.close_timeout = 1000 * SECOND;
+        config.limits().write_buffer(2048);
+        config.close_timeout(1000 * SECOND);
         let socket = connect_narrow(host, config).expect("a connection");
         let senders = [1, 2].map(|sender: u8| {
             let socket = socket.clone();
@@ -92,8 +92,8 @@ fn threads_that_send_at_once_whole_and_in_pieces_never_mix_their_messages(sim: &
     server(sim, move |peer| log_slowly(peer, pause, log.clone()));
     sim.client_thread("client", move |host: Host| {
         let mut config = config();
-        config.limits.write_buffer = 1024;
-        config.close_timeout = 1000 * SECOND;
+        config.limits().write_buffer(1024);
+        config.close_timeout(1000 * SECOND);
         let socket = connect_narrow(host, config).expect("a connection");
         let senders = [1_u8, 2, 3].map(|sender| {
             let socket = socket.clone();

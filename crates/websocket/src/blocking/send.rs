@@ -179,22 +179,22 @@ fn write_out<'a, T: Threads>(
     mut guard: Guard<'a, T>,
     writing: Writing,
 ) -> Result<(), Error> {
-    let pen = match writing {
+    let permit = match writing {
         // Nobody waits for output: all that `settle` would do is to wake the writer thread.
         Writing::Later if !guard.session.connection().write_buffer_is_full() => {
             guard.fed_until = guard.end_of_output();
             return Ok(());
         }
-        Writing::Inline | Writing::Later => guard.pen.take(),
+        Writing::Inline | Writing::Later => guard.write_permit.take(),
         Writing::Handed => None,
     };
-    let Some(pen) = pen else {
-        // Whoever has the pen hands it on with what is left; if nobody has it, the writer is woken.
+    let Some(permit) = permit else {
+        // Whoever has the write permit hands it on with what is left; if nobody has it, the writer is woken.
         shared.settle(&mut guard);
         return Ok(());
     };
     let end = guard.end_of_output();
-    let guard = writer::write(shared, guard, pen, Until::Written(end));
+    let guard = writer::write(shared, guard, permit, Until::Written(end));
     if guard.is_written(end) { Ok(()) } else { Err(closed_or(shared.wait_closed(guard, None))) }
 }
 

@@ -10,10 +10,10 @@
 //!   it writes has a timeout that ends with it, after the close timeout at most. The deadlines that others bring about
 //!   (a caller that closes, the reader that was sent a Close frame) are at least the close timeout ahead, so that a write
 //!   which began before does not outlast them.
-//! - The pen is the right to write to the stream, the eye the right to read from it. Each is either in the state or with
+//! - The write permit is the right to write to the stream, the read permit the right to read from it. Each is either in the state or with
 //!   one thread.
 //! - Whenever the lock is free and the session wants to read, somebody reads, or the reader thread will,
-//!   [`LINGER`](super::eye::LINGER) from now at the latest.
+//!   [`LINGER`](super::reading::LINGER) from now at the latest.
 
 use std::io;
 use std::net::Shutdown;
@@ -22,7 +22,7 @@ use std::time::Duration;
 use wavetank_runtime::sync::MutexGuard;
 use wavetank_runtime::{Condvar, Instant, Mutex, Threads};
 
-use super::eye::Eye;
+use super::reading::ReadPermit;
 use super::wire::BoxWire;
 use crate::protocol::{self, Transport};
 use crate::session::Session;
@@ -52,9 +52,9 @@ pub(super) struct Shared<T: Threads> {
 pub(super) struct State {
     pub(super) session: Session,
     /// `None` while a thread writes, and after the end.
-    pub(super) pen: Option<Pen>,
+    pub(super) write_permit: Option<WritePermit>,
     /// `None` while a thread reads, and after the end.
-    pub(super) eye: Option<Eye>,
+    pub(super) read_permit: Option<ReadPermit>,
     /// How reading failed while a thread was writing what may be our Close frame: whether that went out is to be known first.
     pub(super) read_error: Option<io::Error>,
     /// Ends whatever the threads do with the stream. `None` once that has happened.
@@ -113,7 +113,7 @@ pub(super) enum Reader {
 }
 
 /// The right to write, and what writing needs.
-pub(super) struct Pen {
+pub(super) struct WritePermit {
     pub(super) wire: BoxWire,
     /// What is being written: the state may be changed by others meanwhile.
     pub(super) chunk: Vec<u8>,
@@ -135,16 +135,16 @@ impl<T: Threads> Shared<T> {
     pub(super) fn new(
         threads: T,
         session: Session,
-        pen: BoxWire,
+        writing: BoxWire,
         control: BoxWire,
         close_timeout: Duration,
     ) -> Self {
         let write_step_max = write_step_max(session.connection().keepalive_timeout(), close_timeout);
         let state = State {
             session,
-            pen: Some(Pen::new(pen, write_step_max)),
+            write_permit: Some(WritePermit::new(writing, write_step_max)),
             // The reader thread brings it.
-            eye: None,
+            read_permit: None,
             read_error: None,
             control: Some(control),
             half_closed: false,
@@ -266,17 +266,22 @@ impl State {
         self.session.connection().closed()
     }
 
+    /// Whether the stream is of no use any more: the connection is over, and nothing is left to be waited for.
+    pub(super) fn is_gone(&self) -> bool {
+        self.session.transport() == Transport::Drop
+    }
+
     pub(super) fn is_open(&self) -> bool {
         self.session.connection().state() == protocol::State::Open
     }
 
     /// Whether there is something to write, and nobody who writes.
     pub(super) fn can_write(&mut self) -> bool {
-        self.pen.is_some() && self.has_output()
+        self.write_permit.is_some() && self.has_output()
     }
 
     pub(super) fn has_output(&mut self) -> bool {
-        !self.unwritable && self.closed().is_none() && !self.session.output().is_empty()
+        !self.unwritable && !self.is_gone() && !self.session.output().is_empty()
     }
 
     /// Whether what is not written yet never will be.
@@ -317,9 +322,6 @@ impl State {
 
     /// When the writer thread has something to do by the clock.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        if self.closed().is_some() {
-            return None;
-        }
         self.session.deadline()
     }
 
@@ -351,11 +353,15 @@ impl State {
 
     /// Does to the stream what [`Transport`] says, each once.
     fn drive_transport(&mut self) {
-        let over = self.closed().is_some();
+        let over = self.is_gone();
         match self.session.transport() {
             Transport::Open => {}
             Transport::ShutDown => {
-                if !self.half_closed && !over && self.pen.is_some() && self.session.output().is_empty() {
+                if !self.half_closed
+                    && !over
+                    && self.write_permit.is_some()
+                    && self.session.output().is_empty()
+                {
                     self.half_closed = true;
                     if let Some(control) = &self.control {
                         // It fails only where the connection is gone, and the reader is told that too.
@@ -370,8 +376,8 @@ impl State {
             if let Some(control) = self.control.take() {
                 let _gone = control.shutdown(Shutdown::Both);
             }
-            self.pen = None;
-            self.eye = None;
+            self.write_permit = None;
+            self.read_permit = None;
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Writing, by whoever has the pen, and the writer thread.
+//! Writing, by whoever has the write permit, and the writer thread.
 //!
-//! A caller that sends takes the pen, if it is free, and writes its own message: no other thread has to run. Everything
+//! A caller that sends takes the write permit, if it is free, and writes its own message: no other thread has to run. Everything
 //! else is left to the writer thread: pings, pongs, Close frames, what callers leave behind. It is also the one that
 //! keeps the time. Callers that must not be stuck (`close`, `ping`) never write.
 
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use wavetank_runtime::{Instant, Threads};
 
-use super::shared::{Guard, Pen, Shared, Writer};
+use super::shared::{Guard, Shared, WritePermit, Writer};
 use super::wire::{BoxWire, is_temporary};
 
 /// Bytes of a write at most. The lock is held while they are copied.
@@ -30,13 +30,13 @@ pub(super) fn run<T: Threads>(shared: &Shared<T>) {
             guard.session.handle_deadline(now);
             shared.settle(&mut guard);
         }
-        if guard.closed().is_some() {
+        if guard.is_gone() {
             return;
         }
         if guard.has_output()
-            && let Some(pen) = guard.pen.take()
+            && let Some(permit) = guard.write_permit.take()
         {
-            guard = write(shared, guard, pen, Until::Deadline);
+            guard = write(shared, guard, permit, Until::Deadline);
         } else {
             let until = guard.deadline();
             guard.writer = Writer::Rests(until);
@@ -55,29 +55,29 @@ pub(super) enum Until {
     Deadline,
 }
 
-/// Writes what there is to write, one chunk after the other, and puts the pen back.
+/// Writes what there is to write, one chunk after the other, and puts the write permit back.
 pub(super) fn write<'a, T: Threads>(
     shared: &'a Shared<T>,
     mut guard: Guard<'a, T>,
-    mut pen: Pen,
+    mut permit: WritePermit,
     until: Until,
 ) -> Guard<'a, T> {
     while guard.has_output() && goes_on(shared, &guard, until) {
-        pen.load(guard.session.output());
+        permit.load(guard.session.output());
         let timeout = match until {
-            Until::Written(_) => pen.step,
+            Until::Written(_) => permit.step,
             Until::Deadline => {
                 let next = guard.deadline().map(|deadline| deadline - shared.threads.now());
-                next.unwrap_or(Duration::MAX).min(pen.step)
+                next.unwrap_or(Duration::MAX).min(permit.step)
             }
         };
-        let plain = guard.session.plain_bytes_in(pen.chunk.len());
+        let plain = guard.session.plain_bytes_in(permit.chunk.len());
         drop(guard);
-        let written = pen.write(timeout);
+        let written = permit.write(timeout);
         guard = shared.lock();
         if guard.closed().is_some() {
             // The peer may have read this, and ended the connection because it had: the caller is told that it was sent.
-            if written.is_ok_and(|count| count == pen.chunk.len()) {
+            if written.is_ok_and(|count| count == permit.chunk.len()) {
                 guard.written += plain as u64;
             }
             break;
@@ -85,14 +85,14 @@ pub(super) fn write<'a, T: Threads>(
         let now = shared.threads.now();
         match written {
             Ok(count) => {
-                pen.step = STEP_MIN.min(guard.write_step_max);
+                permit.step = STEP_MIN.min(guard.write_step_max);
                 guard.output_written(count, now);
-                if count < pen.chunk.len() {
+                if count < permit.chunk.len() {
                     guard.session.output_refused(now);
                 }
             }
             Err(error) if is_temporary(&error) => {
-                pen.step = (pen.step * 2).min(guard.write_step_max);
+                permit.step = (permit.step * 2).min(guard.write_step_max);
                 guard.session.output_refused(now);
             }
             Err(error) => guard.writing_failed(&error, now),
@@ -100,8 +100,8 @@ pub(super) fn write<'a, T: Threads>(
         guard.reading_failed(now);
         shared.settle(&mut guard);
     }
-    if guard.closed().is_none() {
-        guard.pen = Some(pen);
+    if !guard.is_gone() {
+        guard.write_permit = Some(permit);
     }
     shared.settle(&mut guard);
     guard
@@ -118,7 +118,7 @@ fn is_ahead(deadline: Option<Instant>, now: Instant) -> bool {
     deadline.is_none_or(|deadline| now < deadline)
 }
 
-impl Pen {
+impl WritePermit {
     pub(super) fn new(wire: BoxWire, step_max: Duration) -> Self {
         Self { wire, chunk: Vec::new(), timeout: None, step: STEP_MIN.min(step_max) }
     }

@@ -171,6 +171,19 @@ impl Receiver {
         self.known = self.input.len();
     }
 
+    /// Gives memory back that holds nothing.
+    pub(super) fn rest(&mut self) {
+        if self.input.is_empty() {
+            self.input = BytesMut::new();
+        }
+        if self.inflated.is_empty() {
+            self.inflated = BytesMut::new();
+        }
+        if let Some(inflate) = &mut self.inflate {
+            inflate.rest();
+        }
+    }
+
     /// Drops all input.
     pub(super) fn discard_input(&mut self) {
         self.input.clear();

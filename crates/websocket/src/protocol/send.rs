@@ -199,6 +199,17 @@ impl Sender {
         self.deflate = Some(deflating.compressor);
     }
 
+    /// Gives memory back that was not used since the last call.
+    pub(super) fn rest(&mut self) {
+        if self.message.is_none()
+            && let Some(deflate) = &mut self.deflate
+        {
+            deflate.rest();
+        }
+        self.deflated = BytesMut::new();
+        self.output.rest();
+    }
+
     /// How `piece` is sent (RFC 6455, section 5.4: the first fragment has the message's opcode, the others are continuations, the
     /// last has FIN).
     #[inline]

@@ -17,14 +17,11 @@ fn closed(connection: &Connection) -> &Closed {
 //# close the connection but MAY close the connection at any time after sending and receiving a Close message,
 //# e.g., if it has not received a TCP Close from the server in a reasonable time period.
 #[test]
-fn a_client_that_closes_waits_for_the_answer_and_then_for_the_server_to_end_the_transport() {
+fn a_client_leaves_the_transport_to_its_server() {
     let mut connection = client();
     connection.close(BYE, "enough", START);
     assert_eq!(written(&mut connection), [(CLOSE, close_body(1001, "enough"))]);
     feed(&mut connection, &frame(CLOSE, &close_body(1001, "")));
-    assert_eq!((connection.state(), connection.transport()), (State::Closing, Transport::Open));
-    assert!(connection.wants_read());
-    connection.end_of_input(START);
     let expected = Closed {
         sent: Some(CloseFrame::new(BYE, "enough")),
         received: Some(CloseFrame::new(BYE, "")),
@@ -32,7 +29,26 @@ fn a_client_that_closes_waits_for_the_answer_and_then_for_the_server_to_end_the_
     };
     assert_eq!(closed(&connection), &expected);
     assert!(expected.is_clean());
-    assert_eq!(connection.transport(), Transport::Drop);
+    assert_eq!((connection.state(), connection.transport()), (State::Closed, Transport::Open));
+    assert!(connection.wants_read());
+    connection.end_of_input(START);
+    assert_eq!((connection.transport(), connection.deadline()), (Transport::Drop, None));
+}
+
+#[test]
+fn a_transport_that_does_not_end_is_dropped_at_the_deadline() {
+    let mut connection = client();
+    connection.close(BYE, "", START);
+    written(&mut connection);
+    feed(&mut connection, &frame(CLOSE, &close_body(1001, "")));
+    let deadline = connection.deadline().unwrap();
+    assert_eq!(deadline, START + Duration::from_secs(10));
+    // What follows a Close frame is dropped.
+    feed(&mut connection, &frame(TEXT, b"late"));
+    assert_eq!(connection.recv_message(), None);
+    connection.handle_deadline(deadline);
+    assert_eq!((connection.transport(), connection.deadline()), (Transport::Drop, None));
+    assert!(!connection.wants_read());
 }
 
 //= https://www.rfc-editor.org/rfc/rfc6455#section-5.5.1
