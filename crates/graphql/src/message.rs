@@ -9,8 +9,6 @@
 
 mod frame;
 mod json;
-#[cfg(test)]
-mod tests;
 
 use std::borrow::Cow;
 
