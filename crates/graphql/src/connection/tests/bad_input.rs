@@ -18,7 +18,7 @@ fn check_malformed(text: &str) {
 }
 
 #[test]
-fn text_that_is_not_a_message_closes_with_4400() {
+fn text_without_a_message_closes_with_4400() {
     for text in [
         "",
         " ",

@@ -21,7 +21,7 @@ fn l1_an_init_is_acknowledged_and_kept_alive() {
 }
 
 #[test]
-fn l1_a_rejected_init_is_an_error_and_1011() {
+fn l1_a_rejected_init_closes_with_1011() {
     let mut pair = Pair::legacy();
     pair.hear(r#"{"type":"connection_init"}"#);
     pair.connection.reject("no", pair.now);
@@ -104,7 +104,7 @@ fn l8_keepalives_do_not_stop() {
 }
 
 #[test]
-fn l9_a_start_before_the_init_closes_with_4401() {
+fn l9_a_start_before_init_closes_with_4401() {
     let mut pair = Pair::legacy();
     pair.hear(r#"{"type":"start","id":"1","payload":{"query":"{a}"}}"#);
     assert!(pair.started.is_empty());

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn t1_every_message_is_an_object_with_a_type() {
+fn t1_every_message_is_a_typed_object() {
     let mut pair = Pair::transport().acknowledged();
     let key = pair.subscribe("a\\u0000\\\"é");
     pair.next(key, r#"{"data":{}}"#);
@@ -39,7 +39,7 @@ fn t3_no_init_in_time_closes_with_4408() {
 }
 
 #[test]
-fn t3_the_timer_is_cancelled_by_the_init_not_by_the_ack() {
+fn t3_the_init_cancels_the_timer() {
     let mut pair = Pair::transport();
     pair.hear(r#"{"type":"connection_init"}"#);
     pair.wait(Duration::from_secs(1000));
@@ -109,7 +109,7 @@ fn t8_an_unsolicited_pong_is_ignored() {
 }
 
 #[test]
-fn t9_a_subscribe_before_the_ack_closes_with_4401() {
+fn t9_subscribe_before_the_ack_closes_with_4401() {
     for inits in [false, true] {
         let mut pair = Pair::transport();
         if inits {
@@ -196,7 +196,7 @@ fn t14_nothing_follows_the_complete_of_a_client() {
 }
 
 #[test]
-fn t15_a_complete_of_an_unknown_id_is_ignored() {
+fn t15_complete_of_an_unknown_id_is_ignored() {
     let mut pair = Pair::transport().acknowledged();
     pair.hear(r#"{"type":"complete","id":"1"}"#);
     let key = pair.subscribe("1");
@@ -281,7 +281,7 @@ fn draining_ends_at_its_deadline() {
 }
 
 #[test]
-fn a_payload_that_is_not_text_fails_its_operation() {
+fn a_binary_payload_fails_its_operation() {
     struct Bytes;
     impl crate::Payload for Bytes {
         fn append_to(&self, frame: &mut Vec<u8>) {
