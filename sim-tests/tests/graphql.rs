@@ -1,8 +1,8 @@
 //! The GraphQL handler in simulation: what must hold whatever clients, hooks, engines and networks do.
 //!
-//! `graphql_scenarios.md`, beside this file, says which test is which scenario. Every run also checks the invariants of
-//! [`Checked`](wavetank_sim_tests::graphql::Checked), and that nothing is left behind. Each module has its tests twice:
-//! over the transport in memory, and over a WebSocket on the simulated network.
+//! `graphql_scenarios.md`, beside this file, says which test is which scenario. Every run also checks the
+//! invariants of [`Checked`](wavetank_sim_tests::graphql::Checked), and that nothing is left behind. Each module
+//! has its tests twice: over the transport in memory, and over a WebSocket on the simulated network.
 
 #[path = "graphql/ariadne.rs"]
 mod ariadne;

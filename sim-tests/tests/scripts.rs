@@ -33,7 +33,9 @@ const TIMES: usize = 3;
 
 #[expect(clippy::disallowed_methods, reason = "the environment says how many scripts to play")]
 fn setting(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name}={value} is no number")))
+    std::env::var(name)
+        .ok()
+        .map(|value| value.parse().unwrap_or_else(|_| panic!("{name}={value} is no number")))
 }
 
 fn play_on_linux(scripts: &[Script]) -> Vec<Outcomes> {
@@ -43,7 +45,8 @@ fn play_on_linux(scripts: &[Script]) -> Vec<Outcomes> {
 /// Which of the scripts differ three times out of three, and how.
 fn differing(scripts: &[Script]) -> Vec<(usize, Vec<String>)> {
     let simulated: Vec<Outcomes> = scripts.iter().map(simulated::run).collect();
-    let mut suspects: Vec<(usize, Vec<String>)> = (0..scripts.len()).map(|index| (index, Vec::new())).collect();
+    let mut suspects: Vec<(usize, Vec<String>)> =
+        (0..scripts.len()).map(|index| (index, Vec::new())).collect();
     for _ in 0..TIMES {
         let mut still = Vec::new();
         for chunk in suspects.chunks(AT_ONCE) {
@@ -65,7 +68,8 @@ fn shrunk(script: &Script) -> (Script, Vec<String>) {
     let mut smallest = script.clone();
     let mut found = Vec::new();
     for _ in 0..40 {
-        let candidates: Vec<Script> = (0..smallest.steps.len()).map(|index| smallest.without(index)).collect();
+        let candidates: Vec<Script> =
+            (0..smallest.steps.len()).map(|index| smallest.without(index)).collect();
         // The last step that can go, so that what shows the difference at the end goes first.
         let Some((index, differences)) = differing(&candidates).pop() else { break };
         smallest = candidates[index].clone();

@@ -6,6 +6,8 @@ mod citations;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+#[path = "tidy/graphql_scenarios.rs"]
+mod graphql_scenarios;
 #[path = "tidy/modules.rs"]
 mod modules;
 #[path = "tidy/scenarios.rs"]
@@ -157,7 +159,7 @@ fn simulated_code_uses_only_the_runtime_traits() {
         (of_crates || source.path.starts_with(MUSEUM)) && !source.is_test() && !REAL.iter().any(is_real)
     });
     let judged: Vec<Source> = judged.collect();
-    for folder in ["crates/runtime/", "crates/websocket/", MUSEUM] {
+    for folder in ["crates/runtime/", "crates/websocket/", "crates/graphql/", MUSEUM] {
         assert!(judged.iter().any(|source| source.path.starts_with(folder)), "{folder} is looked at");
     }
     for folder in SIMULATOR {

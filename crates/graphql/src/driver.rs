@@ -1,8 +1,9 @@
 //! The one task of a connection: owns its state and its transport, and polls everything that it waits for.
 //!
-//! A round reads, handles what is due, polls the jobs that were woken, and writes, in this order: a client's `complete` that is
-//! there counts before another result does, and a `connection_init` that is there before its deadline. Operations take
-//! turns: each gives one result before the next is asked. A round is bounded, and spends tokio's cooperative budget.
+//! A round reads, handles what is due, polls the jobs that were woken, and writes, in this order: a client's
+//! `complete` that is there counts before another result does, and a `connection_init` that is there before its
+//! deadline. Operations take turns: each gives one result before the next is asked. A round is bounded, and spends
+//! tokio's cooperative budget.
 //!
 //! # Not here
 //!

@@ -79,7 +79,8 @@ impl Recorder {
         self.logs().get(token).cloned().unwrap_or_default()
     }
 
-    /// Checks that `on_complete` was called once for each `on_operation`, and `on_disconnect` once for each of `connections`.
+    /// Checks that `on_complete` was called once for each `on_operation`, and `on_disconnect` once for each of
+    /// `connections`.
     pub fn check(&self, connections: usize) {
         let logs = self.logs();
         let mut disconnects = 0;

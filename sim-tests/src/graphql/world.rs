@@ -170,8 +170,8 @@ pub struct World {
 }
 
 impl World {
-    /// Adds a server, and a client that does what `script` says. When that has ended, every connection has to end as well,
-    /// and to leave nothing behind.
+    /// Adds a server, and a client that does what `script` says. When that has ended, every connection has to end
+    /// as well, and to leave nothing behind.
     pub fn run<F>(sim: &mut Sim, on: On, setup: Setup, script: impl FnOnce(Self) -> F + 'static)
     where
         F: Future<Output = ()> + 'static,
@@ -282,7 +282,8 @@ impl World {
     /// Waits until every connection has ended, at most as long as the configuration allows.
     async fn is_left_clean(&self) {
         let start = self.host.now();
-        // The longest of what may be configured, for what a client that is gone may have left: writing, closing, two hooks.
+        // The longest of what may be configured, for what a client that is gone may have left: writing, closing,
+        // two hooks.
         let longest = 200 * SECOND + SLACK;
         loop {
             let (served, ended) = {

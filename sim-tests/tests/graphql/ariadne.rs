@@ -1,5 +1,5 @@
-//! The museum's scenario of Ariadne against this handler: a timer for `connection_init` beside the handshake, and a message
-//! that is on its way when the timer closes.
+//! The museum's scenario of Ariadne against this handler: a timer for `connection_init` beside the handshake, and a
+//! message that is on its way when the timer closes.
 
 use std::time::Duration;
 

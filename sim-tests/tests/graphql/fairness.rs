@@ -17,8 +17,8 @@ on_both_transports! {
     100: a_flood_of_pings_is_bounded;
 }
 
-/// Memory of a direction of a connection on the simulated network, beside what the handler is told to hold: both sockets'
-/// buffers and the write buffer of the WebSocket.
+/// Memory of a direction of a connection on the simulated network, beside what the handler is told to hold: both
+/// sockets' buffers and the write buffer of the WebSocket.
 const NETWORK_BYTES: usize = 2 * (64 << 10) + (64 << 10);
 
 async fn acknowledged(world: &World, token: &str) -> Peer {

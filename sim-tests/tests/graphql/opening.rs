@@ -184,7 +184,7 @@ fn pings_are_answered_at_any_time(sim: &mut Sim, on: On) {
                     json!({"type": "pong", "payload": payload})
                 };
                 assert_eq!(peer.hear().await, Got::Message(expected));
-                // Nobody asked for this one.
+                // An unsolicited one.
                 peer.send(json!({"type": "pong", "payload": {"unsolicited": true}})).await;
             }
             if round == 0 {

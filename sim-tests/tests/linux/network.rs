@@ -56,7 +56,8 @@ impl Network {
         let partitions = Arc::new(Partitions { cut, over: AtomicBool::new(false), delay });
         let [a, b] = machines.clone();
         let shared = Arc::clone(&partitions);
-        let relay = std::thread::Builder::new().name("relay".to_owned()).spawn(move || relay([&a, &b], &shared))?;
+        let relay =
+            std::thread::Builder::new().name("relay".to_owned()).spawn(move || relay([&a, &b], &shared))?;
         Ok(Self { machines, partitions, relay: Some(relay) })
     }
 

@@ -208,7 +208,8 @@ impl Running {
     fn write(&mut self, host: usize, at: usize, bytes: usize) -> Outcome {
         let end = &mut self.ends[host][at];
         let Some(stream) = &end.stream else { return Outcome::Skipped };
-        let message: Vec<u8> = (end.written..end.written + bytes).map(|position| byte_at(host, position)).collect();
+        let message: Vec<u8> =
+            (end.written..end.written + bytes).map(|position| byte_at(host, position)).collect();
         // Not tokio's: that waits until the socket says that it is writable.
         let written = SockRef::from(&**stream).send(&message);
         end.written += written.as_ref().copied().unwrap_or(0);

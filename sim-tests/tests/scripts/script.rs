@@ -28,19 +28,43 @@ pub(crate) enum How {
 /// A call. `host` is the host whose end of connection `at` it concerns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Call {
-    Listen { backlog: u32 },
+    Listen {
+        backlog: u32,
+    },
     CloseListener,
-    Connect { at: usize },
+    Connect {
+        at: usize,
+    },
     Accept,
-    Write { host: usize, at: usize, bytes: usize },
+    Write {
+        host: usize,
+        at: usize,
+        bytes: usize,
+    },
     /// Reads until so many bytes, the end or an error have come.
-    Read { host: usize, at: usize, bytes: usize },
-    Shutdown { host: usize, at: usize, how: How },
-    Close { host: usize, at: usize },
+    Read {
+        host: usize,
+        at: usize,
+        bytes: usize,
+    },
+    Shutdown {
+        host: usize,
+        at: usize,
+        how: How,
+    },
+    Close {
+        host: usize,
+        at: usize,
+    },
     /// Closes with a linger time of zero.
-    Abort { host: usize, at: usize },
+    Abort {
+        host: usize,
+        at: usize,
+    },
     /// Loses what the hosts send, each or not.
-    Cut { from: [bool; 2] },
+    Cut {
+        from: [bool; 2],
+    },
     Heal,
 }
 
@@ -95,7 +119,8 @@ impl Script {
         for _ in 0..3 + random.below(12) {
             match (random.below(30), cut) {
                 (0..3, None) => {
-                    let from = [[true, true], [true, true], [true, false], [false, true]][random.below(4) as usize];
+                    let from =
+                        [[true, true], [true, true], [true, false], [false, true]][random.below(4) as usize];
                     add(GAP_MS, Call::Cut { from });
                     cut = Some(0);
                 }
@@ -167,7 +192,9 @@ fn call(random: &mut Random) -> Call {
         3..5 => Call::Accept,
         5..10 => Call::Write { host, at, bytes: [1, 3, 10, 500, 1460, 4000][random.below(6) as usize] },
         10..15 => Call::Read { host, at, bytes: [1, 5, 100, 5000][random.below(4) as usize] },
-        15..18 => Call::Shutdown { host, at, how: [How::Read, How::Write, How::Both][random.below(3) as usize] },
+        15..18 => {
+            Call::Shutdown { host, at, how: [How::Read, How::Write, How::Both][random.below(3) as usize] }
+        }
         18..20 => Call::Close { host, at },
         20..22 => Call::Abort { host, at },
         22 => Call::CloseListener,

@@ -77,7 +77,8 @@ fn play(clock: Host, hosts: [Host; 2], script: &Script) -> Outcomes {
     player.shared.lock().outcomes = vec![(Outcome::Waits(0), 0); script.steps.len()];
     let began = Threads::now(&clock);
     let (times, end) = script.times_ms();
-    let until = |at: u32| Threads::sleep(&clock, began + Duration::from_millis(at.into()) - Threads::now(&clock));
+    let until =
+        |at: u32| Threads::sleep(&clock, began + Duration::from_millis(at.into()) - Threads::now(&clock));
     for (index, step) in script.steps.iter().enumerate() {
         until(times[index]);
         let made = Threads::now(&clock);
@@ -273,7 +274,14 @@ impl Player {
 }
 
 /// Reads until `bytes`, the end or an error have come.
-fn read_all(shared: &Shared, index: usize, host: usize, at: usize, stream: &mut Stream, bytes: usize) -> Outcome {
+fn read_all(
+    shared: &Shared,
+    index: usize,
+    host: usize,
+    at: usize,
+    stream: &mut Stream,
+    bytes: usize,
+) -> Outcome {
     let mut count = 0;
     let mut buffer = vec![0; bytes];
     while count < bytes {

@@ -15,9 +15,12 @@ use crate::error::RequestErrors;
 use crate::hooks::{Accepted, OperationInfo, Rejection};
 use crate::registry::OperationPermit;
 
+/// What `on_connect` says.
+pub(super) type Decision<C> = Result<Accepted<C>, Rejection>;
+
 /// One thing that is polled. In futures of hooks `None` is a hook that took too long.
 pub(super) enum Job<C, P> {
-    Connect(BoxFuture<Option<Result<Accepted<C>, Rejection>>>),
+    Connect(BoxFuture<Option<Decision<C>>>),
     Ping(BoxFuture<Option<Option<Box<RawValue>>>>),
     Operation(Running<P>),
     /// `on_complete`.
@@ -258,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_in_a_queued_place_is_polled_once() {
+    fn a_job_in_a_queued_place_runs_once() {
         let mut jobs = Jobs::new(&Arc::default());
         let first = jobs.add("first");
         jobs.remove(first);
