@@ -180,8 +180,8 @@ pub struct Limits {
     pub accept_backlog: u32,
     /// Streams that we open ahead of the peer's acknowledgement; `open` waits beyond. Default 256, from the protocol.
     pub unacknowledged_opens: u32,
-    /// Bytes of all streams together that may wait for our readers. What would exceed it resets the stream it came on. It is
-    /// also the sum to which windows are tuned. Default 64 MiB, far below streams times window.
+    /// Bytes of all streams together that may wait for our readers. What exceeds it resets the stream it came on. Windows are
+    /// tuned only as long as all of them together are below it. Default 64 MiB, far below streams times window.
     pub receive_budget_bytes: usize,
     /// Bytes of a stream on which we have stopped reading but still write, and whose unmodified peer goes on sending, that are
     /// discarded before the stream is reset. Default 16 MiB.
@@ -200,8 +200,8 @@ pub struct Limits {
     /// Streams that the peer may open and reset before they are accepted, beyond the number of those accepted; more end the
     /// session. Default 1024.
     pub early_resets: u32,
-    /// Frames without effect (empty data, zero credit, unknown streams, pings), beyond the number of useful ones; more end
-    /// the session. Default 100,000.
+    /// Frames without effect (empty data, zero credit, unknown streams, pings), beyond the number of useful ones; more within
+    /// about a minute end the session. Default 100,000.
     pub idle_frames: u32,
     /// Closed streams that are remembered. Default 256.
     pub tombstones: u32,

@@ -191,8 +191,10 @@ pub struct Connection {
     tuned: u64,
     /// Streams that the peer reset before they were accepted, less those accepted.
     early_resets: u32,
-    /// Frames without effect, less those with.
+    /// Frames without effect, less those with, and less what time forgives.
     idle: u32,
+    /// Up to when time has forgiven.
+    idle_since: Instant,
     /// No streams are opened or accepted any more.
     draining: bool,
     go_away_said: bool,
@@ -236,6 +238,7 @@ impl Connection {
             tuned: 0,
             early_resets: 0,
             idle: 0,
+            idle_since: now,
             draining: false,
             go_away_said: false,
             peer_away: None,
@@ -268,7 +271,7 @@ impl Connection {
     #[inline]
     #[must_use]
     pub fn has_output(&self) -> bool {
-        !self.output.is_empty() || self.pings.is_queued()
+        self.ending.writes() && (!self.output.is_empty() || self.pings.is_queued())
     }
 
     /// Returns when [`handle_deadline`](Self::handle_deadline) has something to do. Changes with every other call.
@@ -336,11 +339,6 @@ impl Connection {
         }
     }
 
-    /// What follows from the transport having taken everything.
-    fn settle(&mut self, now: Instant) {
-        self.latest = now;
-    }
-
     /// Returns the counts.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
@@ -373,5 +371,25 @@ impl Connection {
             receive_credit: stream.receive.credit,
             receive_window: stream.receive.window,
         }
+    }
+
+    /// Asserts what must hold between calls, whatever the peer has sent. For tests and fuzzing.
+    ///
+    /// # Panics
+    ///
+    /// If an invariant is broken.
+    #[doc(hidden)]
+    pub fn assert_invariants(&self) {
+        if self.ending.is_open() {
+            self.streams.assert_invariants();
+            let (buffered, tuned) = self.streams.sums();
+            assert_eq!(self.buffered, buffered, "bytes that wait are counted");
+            assert_eq!(self.tuned, tuned, "windows are counted");
+        }
+        let limits = &self.config.limits;
+        assert!(self.buffered <= limits.receive_budget_bytes, "reading is bounded");
+        assert!(self.backlog.len() <= limits.accept_backlog as usize, "the backlog is bounded");
+        assert!(self.streams.inbound <= limits.inbound_streams, "inbound streams are bounded");
+        assert!(self.streams.outbound <= limits.outbound_streams, "outbound streams are bounded");
     }
 }

@@ -79,7 +79,7 @@ impl Connection {
     #[inline]
     #[must_use]
     pub fn may_accept(&self) -> bool {
-        !self.backlog.is_empty() && !(self.output.is_congested() && self.ending.is_open())
+        !(self.backlog.is_empty() || self.output.is_congested() && self.ending.is_open())
     }
 
     /// No stream is accepted any more: those that wait are reset, and new ones refused.
@@ -164,9 +164,12 @@ impl Connection {
     /// If both halves of the stream were dropped.
     pub fn reset(&mut self, key: StreamKey, code: ResetCode, now: Instant) {
         self.latest = now;
-        self.streams.get(key);
-        self.clear(key.index);
-        self.reset_here(key.index, LocalReset::Caller(code));
+        if self.streams.get(key).on_wire {
+            // Readers must not take what they got for the whole, although FIN may have come.
+            self.streams.get(key).receive.state = ReceiveState::Reset;
+            self.clear(key.index);
+            self.reset_here(key.index, LocalReset::Caller(code));
+        }
     }
 
     /// Closes the sending half and stops reading.

@@ -107,14 +107,16 @@ impl Connection {
     /// Grants credit if half of the window or more is free.
     #[inline]
     pub(crate) fn replenish(&mut self, index: u32) {
+        let under_way = self.parser.under_way(index);
         let stream = self.streams.at(index);
         let receive = &stream.receive;
         if receive.state != ReceiveState::Open {
             return;
         }
-        // No more is buffered than was granted, and no more granted than the window.
+        // What waits, what is still to come of the current frame, and what the peer may send beyond it fill the window.
         let buffered = u32::try_from(receive.buffer.len()).unwrap_or(u32::MAX);
-        let free = receive.window.saturating_sub(buffered).saturating_sub(receive.credit);
+        let used = buffered.saturating_add(receive.credit).saturating_add(under_way);
+        let free = receive.window.saturating_sub(used);
         // Inbound streams that wait to be accepted get their first credit with the acknowledgement.
         let acknowledged = stream.outbound || stream.acknowledged;
         if free >= receive.window / 2 && acknowledged && self.ending.is_open() {
@@ -137,7 +139,7 @@ impl Connection {
     /// By how much the window grows: to twice its size if half of it was emptied within two round trips.
     fn tune(&mut self, index: u32) -> u32 {
         let largest = self.config.window.last();
-        let (latest, tuned) = (self.latest, self.tuned);
+        let (latest, windows) = (self.latest, self.windows());
         let budget = u64::try_from(self.config.limits.receive_budget_bytes).unwrap_or(u64::MAX);
         let receive = &self.streams.at(index).receive;
         if receive.window >= largest || receive.stopped {
@@ -151,8 +153,13 @@ impl Connection {
         if since_grant > 2 * round_trip {
             return 0;
         }
-        let left = u32::try_from(budget.saturating_sub(tuned)).unwrap_or(u32::MAX);
+        let left = u32::try_from(budget.saturating_sub(windows)).unwrap_or(u32::MAX);
         window.min(largest - window).min(left)
+    }
+
+    /// The windows of all streams together, in bytes.
+    fn windows(&self) -> u64 {
+        self.streams.on_wire() as u64 * u64::from(INITIAL_WINDOW_BYTES) + self.tuned
     }
 
     /// Payload came for a stream that is not read any more.

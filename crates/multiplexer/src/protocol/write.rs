@@ -5,6 +5,7 @@ use std::task::Poll;
 
 use wavetank_runtime::Instant;
 
+use super::frame::{Flags, Kind};
 use super::output::Transmit;
 use super::stream::{ReceiveState, SendState};
 use super::timers::Timer;
@@ -208,13 +209,11 @@ impl Connection {
 
     /// Moves what waits for the transport into `transmit`, which has to be empty. Returns whether there is anything.
     pub fn take_output(&mut self, transmit: &mut Transmit, now: Instant) -> bool {
+        if !self.ending.writes() {
+            return false;
+        }
         if let Some(opaque) = self.pings.take_queued(now) {
-            self.output.control(
-                super::frame::Kind::Ping,
-                super::frame::Flags::SYN.and(super::frame::Flags::STOP),
-                0,
-                opaque,
-            );
+            self.output.control(Kind::Ping, Flags::SYN.and(Flags::STOP), 0, opaque);
         }
         if self.output.is_empty() {
             return false;
@@ -263,7 +262,6 @@ impl Connection {
         if !self.flushing.is_empty() {
             self.tell_flushed();
         }
-        self.settle(now);
     }
 
     /// The transport takes nothing more for now, and something is left of the transmit.
