@@ -2,6 +2,7 @@
 
 pub mod deterministic_tls;
 pub mod mixture;
+pub mod multiplexer;
 pub mod museum;
 pub mod websocket;
 pub mod yamux_echo;
