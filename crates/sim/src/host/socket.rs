@@ -195,6 +195,8 @@ impl Socket {
         if polled.is_pending() {
             run.when_ready_only(self.ready(direction), context.waker());
             run.scheduler.note_wait(wait);
+        } else {
+            run.scheduler.after_effect(Operation::new(wait.verb()));
         }
         polled
     }
@@ -379,6 +381,8 @@ impl Listening {
         if accepted.is_pending() {
             run.when_ready(Ready::Listener(self.id), context.waker());
             run.scheduler.note_wait(self.wait());
+        } else {
+            run.scheduler.after_effect(Operation::new("accept"));
         }
         accepted
     }
