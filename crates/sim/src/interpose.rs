@@ -13,6 +13,7 @@
 //! On systems other than Linux nothing is interposed: simulation works, but `std::time::Instant` is the real clock
 //! there and `HashMap` order is not reproducible.
 
+mod futex;
 mod machine;
 mod real;
 
@@ -100,6 +101,23 @@ static ON_REAL: OnceLock<fn(Real)> = OnceLock::new();
 /// Has `on_real` called, on the OS thread of a run, when code under test asks for something real.
 pub(crate) fn on_real(on_real: fn(Real)) {
     let _ = ON_REAL.set(on_real);
+}
+
+/// What is done when code under test is about to wait for a real lock. Returns `true` if the lock may be free now; asked
+/// `false`, it only tells whether there is something to do.
+static ON_LOCK: OnceLock<fn(bool) -> bool> = OnceLock::new();
+
+/// Has `on_lock` called, on the OS thread of a run, when code under test is about to wait for a real lock.
+pub(crate) fn on_lock(on_lock: fn(bool) -> bool) {
+    let _ = ON_LOCK.set(on_lock);
+}
+
+/// Asks what [`on_lock`] has set, if code under test runs now.
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only interposed on Linux"))]
+fn free_lock(really: bool) -> bool {
+    inside().is_some()
+        && POLLING.try_with(Cell::get).unwrap_or(false)
+        && ON_LOCK.get().is_some_and(|on_lock| on_lock(really))
 }
 
 /// Runs `f`, which may ask for real things.

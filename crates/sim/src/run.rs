@@ -50,6 +50,7 @@ impl Plan<'_> {
 pub(crate) fn in_libc<T>(choices: Choices, f: impl FnOnce(Choices) -> T) -> T {
     probe::install();
     interpose::on_real(world::real::asked_for);
+    interpose::on_lock(world::real::free_lock);
     let _interposed = interpose::enter(choices.side_stream("libc"));
     f(choices)
 }

@@ -33,6 +33,7 @@ mod overflow;
 mod perturb;
 mod ready;
 mod schedule;
+mod stacks;
 mod strategy;
 mod threads;
 mod timers;
@@ -41,8 +42,6 @@ mod waker;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -65,6 +64,7 @@ use deferred::Deferred;
 use delay::Delays;
 pub(crate) use lifecycle::{Straggler, describe_wait};
 pub(crate) use perturb::{LATER_BOUND, NOBODY, draw_later, later};
+use stacks::{Interrupted, Polled, Stacks, TaskFuture};
 use strategy::Chooser;
 pub use strategy::Strategy;
 use timers::Timer;
@@ -93,8 +93,10 @@ enum Body {
 }
 
 struct TaskBody {
-    future: Pin<Box<dyn Future<Output = ()>>>,
+    /// None while it is polled on a stack of its own.
+    future: Option<TaskFuture>,
     waker: Waker,
+    interrupted: Option<Interrupted>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,6 +120,10 @@ struct TaskEntry {
     woken: bool,
     /// It aborted itself: its future is dropped when it suspends.
     aborted: bool,
+    /// Its poll is interrupted.
+    interrupted: bool,
+    /// It was woken meanwhile.
+    woken_meanwhile: bool,
     /// The main of a host, which nobody joins.
     host_main: bool,
     waits: Vec<Waiting>,
@@ -177,6 +183,7 @@ pub(crate) struct Scheduler {
     /// What is preempted may be delayed.
     delays: Option<Delays>,
     spent: Spent,
+    stacks: Stacks,
     budgets: RefCell<Budgets>,
     /// No task was polled since tokio renewed its budget.
     budget_is_whole: Cell<bool>,
@@ -226,6 +233,7 @@ impl Scheduler {
         let (delays_wake_ups, preempts) = (drawn("swarm withhold", 3), drawn("swarm preempt", 3));
         let (gives_spurious_pending, wakes_spuriously) =
             (drawn("swarm pending", 3), drawn("swarm spurious", 3));
+        let is_on_stacks = drawn("swarm stacks", 3);
         let delays = drawn("swarm hold", 2).then(|| Delays::draw(&choices));
         let chooser = Chooser::new(settings.strategy, choices.side_stream("strategy"));
         Self {
@@ -256,6 +264,7 @@ impl Scheduler {
             wakes_spuriously,
             delays,
             spent: Spent::default(),
+            stacks: Stacks::new(is_on_stacks),
             budgets: RefCell::new(Budgets::new()),
             budget_is_whole: Cell::new(false),
             is_budget_limited: Cell::new(false),
@@ -332,10 +341,16 @@ impl Scheduler {
     }
 
     fn poll(&self, task: TaskId, mut body: TaskBody) -> Option<TaskBody> {
-        self.begin_waits(task);
-        self.grant_budget(task);
-        let mut context = Context::from_waker(&body.waker);
-        let polled = lifecycle::caught(|| body.future.as_mut().poll(&mut context));
+        let polled = match body.interrupted.take() {
+            Some(interrupted) => self.go_on(task, &mut body, interrupted),
+            None => {
+                self.begin_waits(task);
+                self.grant_budget(task);
+                self.poll_once(task, &mut body)
+            }
+        };
+        let Some(polled) = polled else { return Some(body) };
+        self.count_meanwhile(task);
         self.is_budget_limited.set(false);
         self.end_budget(matches!(polled, Ok(Poll::Pending)));
         self.keep_since(task);
@@ -357,6 +372,22 @@ impl Scheduler {
                 None
             }
         }
+    }
+
+    /// Polls the future of a task. `None`: its poll was interrupted.
+    fn poll_once(&self, task: TaskId, body: &mut TaskBody) -> Option<Polled> {
+        if self.stacks.are_on() {
+            return self.poll_on_stack(task, body);
+        }
+        let mut context = Context::from_waker(&body.waker);
+        let future = body.future.as_mut().expect("a task that is not polled has its future");
+        Some(lifecycle::caught(|| future.as_mut().poll(&mut context)))
+    }
+
+    /// Counts a wake-up that came while the poll was interrupted.
+    fn count_meanwhile(&self, task: TaskId) {
+        let entry = &mut self.tasks.borrow_mut()[task.index()];
+        entry.woken |= std::mem::take(&mut entry.woken_meanwhile);
     }
 
     /// A step begins: the task will say again what it waits for.

@@ -61,6 +61,8 @@ impl Listening {
         if accepted.is_pending() {
             run.when_ready(Ready::LocalListener(self.id), context.waker());
             run.scheduler.note_wait(self.wait());
+        } else {
+            run.scheduler.after_effect(Operation::new("accept"));
         }
         accepted
     }

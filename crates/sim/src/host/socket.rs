@@ -221,6 +221,8 @@ impl Socket {
         if polled.is_pending() {
             run.when_ready_only(self.ready(direction), context.waker());
             run.scheduler.note_wait(wait);
+        } else {
+            run.scheduler.after_effect(Operation::new(wait.verb()));
         }
         polled
     }
@@ -426,6 +428,8 @@ impl Listening {
         if accepted.is_pending() {
             run.when_ready(Ready::Listener(self.id), context.waker());
             run.scheduler.note_wait(self.wait());
+        } else {
+            run.scheduler.after_effect(Operation::new("accept"));
         }
         accepted
     }

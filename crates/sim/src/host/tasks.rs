@@ -18,7 +18,7 @@ use super::local::SimUnixStream;
 use super::socket::{Listening, Socket};
 use super::{Host, context};
 use crate::sched::TimerKey;
-use crate::wait::{TaskId, Wait};
+use crate::wait::{Operation, TaskId, Wait};
 
 impl Runtime for Host {
     type Stream = SimStream;
@@ -49,7 +49,9 @@ impl Runtime for Host {
             }
             end.set(output);
         };
-        let task = self.run().scheduler.start_task(self.index, name, false, task);
+        let run = self.run();
+        let task = run.scheduler.start_task(self.index, name, false, task);
+        run.scheduler.after_effect(Operation::new("spawn"));
         SimTaskHandle { run: self.run, task, ending }
     }
 

@@ -13,6 +13,7 @@ use std::task::Waker;
 use wavetank_runtime::join::panic_message;
 
 use super::coroutine::ThreadBody;
+use super::stacks::TaskFuture;
 use super::{Body, HostIndex, Scheduler, State, TaskBody, TaskEntry, TaskId, TaskWaker, Wait, Waiting};
 use crate::choice::Choices;
 use crate::symptom::{Symptom, SymptomKind};
@@ -23,6 +24,10 @@ use crate::trace::{Trace, TraceEvent};
 pub(super) struct Panic(String);
 
 impl Panic {
+    pub(super) const fn new(message: String) -> Self {
+        Self(message)
+    }
+
     pub(super) fn message(&self) -> &str {
         &self.0
     }
@@ -61,9 +66,11 @@ impl Scheduler {
         main: bool,
         future: impl Future<Output = ()> + 'static,
     ) -> TaskId {
-        let future = Box::pin(future);
-        self.start(host, name, main, |waker| Ok(Body::Task(TaskBody { future, waker: waker.clone() })))
-            .expect("only threads need memory from the system")
+        let future: TaskFuture = Box::pin(future);
+        let body = |waker: &Waker| {
+            Ok(Body::Task(TaskBody { future: Some(future), waker: waker.clone(), interrupted: None }))
+        };
+        self.start(host, name, main, body).expect("only threads need memory from the system")
     }
 
     /// Starts a thread. `entry` must not unwind unless it is torn down.
@@ -108,6 +115,8 @@ impl Scheduler {
             waker,
             woken: false,
             aborted: false,
+            interrupted: false,
+            woken_meanwhile: false,
             host_main: main,
             waits: Vec::new(),
             waits_before: Vec::new(),
@@ -127,7 +136,7 @@ impl Scheduler {
         Ok(task)
     }
 
-    fn overflow_message(&self, name: &str, thread: &ThreadBody) -> String {
+    pub(super) fn overflow_message(&self, name: &str, thread: &ThreadBody) -> String {
         format!(
             "\nwavetank: the simulated thread `{name}` overflowed its stack of {} bytes.\n\
              Give threads more with `Sim::stack_bytes`, or recurse less. The process ends here.\n{}\n",
@@ -223,7 +232,9 @@ impl Scheduler {
             let mut tasks = self.tasks.borrow_mut();
             let entry = &mut tasks[task.index()];
             entry.aborted = true;
-            if !matches!(entry.state, State::Ready | State::Parked | State::Frozen)
+            // A poll that is interrupted goes on to its end, as on any runtime.
+            if entry.interrupted
+                || !matches!(entry.state, State::Ready | State::Parked | State::Frozen)
                 || !matches!(entry.body, Some(Body::Task(_)))
             {
                 return false;

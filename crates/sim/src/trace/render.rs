@@ -80,7 +80,9 @@ impl Trace {
             | TraceEvent::Fault(_)
             | TraceEvent::Logged(_) => Detail::Essential,
             TraceEvent::Preempted { .. } | TraceEvent::Overtakes { .. } => Detail::Essential,
-            TraceEvent::DelayedAt { .. } | TraceEvent::Delayed { .. } => Detail::Essential,
+            TraceEvent::DelayedAt { .. } | TraceEvent::DelayedAfter { .. } | TraceEvent::Delayed { .. } => {
+                Detail::Essential
+            }
             TraceEvent::OutOfBudget { .. }
             | TraceEvent::SpuriousPending { .. }
             | TraceEvent::SpuriousWakeUp => Detail::Essential,
@@ -118,6 +120,9 @@ impl Trace {
             }
             TraceEvent::Overtakes { first } => {
                 format!("~ runs before {}, which was ready first", self.name(*first))
+            }
+            TraceEvent::DelayedAfter { after, nanos } => {
+                format!("~ is delayed after `{after}` for {}", milliseconds(*nanos))
             }
             TraceEvent::DelayedAt { before, nanos } => {
                 format!("~ is delayed {} for {}", beside(*before), milliseconds(*nanos))

@@ -20,6 +20,12 @@ pub(crate) struct OsThreads {
 pub(crate) const MEANT: &str =
     "what is real cannot be replayed. `wavetank::unsimulated` is for those who mean it";
 
+/// Code under test is about to wait for a real lock, which a task may hold whose poll is interrupted.
+pub(crate) fn free_lock(really: bool) -> bool {
+    let Some(run) = context::current() else { return false };
+    if really { run.scheduler.finish_interrupted() } else { run.scheduler.has_interrupted() }
+}
+
 /// Code under test asks for something real.
 pub(crate) fn asked_for(what: Real) {
     let Some(run) = context::current() else { return };
