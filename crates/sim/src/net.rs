@@ -66,8 +66,7 @@ use local::Local;
 use tuples::Tuples;
 use udp::Udp;
 
-/// Simulated time in nanoseconds since the start of the run.
-pub(crate) type Nanos = u64;
+pub(crate) use crate::time::Nanos;
 
 /// Linux's `tcp_retries2` = 15: a segment is tried for 924.6 s.
 const USER_TIMEOUT: Nanos = 924_600_000_000;

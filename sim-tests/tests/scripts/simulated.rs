@@ -130,13 +130,13 @@ impl Player {
             Call::Cut { from } => {
                 for (cuts, from, to) in [(from[0], client, server), (from[1], server, client)] {
                     if cuts {
-                        client.weather().partition_one_way(&from.name(), &to.name());
+                        client.inject().partition_one_way(&from.name(), &to.name());
                     }
                 }
                 Some(Outcome::Done(0))
             }
             Call::Heal => {
-                client.weather().heal_all();
+                client.inject().heal_all();
                 Some(Outcome::Done(0))
             }
         }

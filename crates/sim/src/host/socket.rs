@@ -9,12 +9,14 @@ use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::context;
-use crate::executor::{Operation, Wait};
-use crate::faults::{Transfer, shortened};
-use crate::net::{Direction, ListenerId, LocalId, Nanos, Ready, SocketId};
-use crate::run::Run;
-use crate::sim::nanos;
+use crate::inject::shortened;
+use crate::net::{Direction, ListenerId, LocalId, Ready, SocketId};
+use crate::time::Nanos;
+use crate::time::nanos;
+use crate::trace::Transfer;
+use crate::wait::{Operation, Wait};
+use crate::world::Run;
+use crate::world::context;
 
 /// What the network knows an end of a connection by.
 #[derive(Clone, Copy, Debug)]
@@ -166,7 +168,7 @@ impl Socket {
             EndId::Tcp(id) => id.object(),
             EndId::Unix(id) => id.object(),
         };
-        Wait::Outside { verb, object, until }
+        Wait::Io { verb, object, until }
     }
 
     // Async.
@@ -214,11 +216,13 @@ impl Socket {
     ) -> Poll<io::Result<T>> {
         let run = self.run();
         let wait = self.wait(direction, None);
-        std::task::ready!(run.executor.poll_operation(context, wait));
+        std::task::ready!(run.scheduler.poll_operation(context, wait));
         let polled = attempt(&run);
         if polled.is_pending() {
             run.when_ready_only(self.ready(direction), context.waker());
-            run.executor.note_wait(wait);
+            run.scheduler.note_wait(wait);
+        } else {
+            run.scheduler.after_effect(Operation::new(wait.verb()));
         }
         polled
     }
@@ -327,21 +331,21 @@ pub(super) fn block<T>(
     wait: impl Fn(Option<Nanos>) -> Wait,
     mut attempt: impl FnMut(&Run) -> Poll<io::Result<T>>,
 ) -> io::Result<T> {
-    run.executor.point(Operation::new(verb));
-    let until = (timeout > 0).then(|| run.executor.now().saturating_add(timeout));
+    run.scheduler.scheduling_point(Operation::new(verb));
+    let until = (timeout > 0).then(|| run.scheduler.now().saturating_add(timeout));
     loop {
         if let Poll::Ready(result) = attempt(run) {
-            run.executor.unblocked();
+            run.scheduler.unblocked();
             return result;
         }
-        if until.is_some_and(|until| run.executor.now() >= until) {
-            run.executor.unblocked();
+        if until.is_some_and(|until| run.scheduler.now() >= until) {
+            run.scheduler.unblocked();
             return Err(io::Error::from_raw_os_error(libc::EAGAIN));
         }
-        if let Some(task) = run.executor.current() {
-            run.when_ready(ready, &run.executor.waker(task));
+        if let Some(task) = run.scheduler.current() {
+            run.when_ready(ready, &run.scheduler.waker(task));
         }
-        if !run.executor.block(wait(until), until) {
+        if !run.scheduler.block(wait(until), until) {
             return Err(super::unwinding(verb));
         }
     }
@@ -409,7 +413,7 @@ impl Listening {
     }
 
     fn wait(&self) -> Wait {
-        Wait::Outside { verb: "accept", object: self.id.object(), until: None }
+        Wait::Io { verb: "accept", object: self.id.object(), until: None }
     }
 
     fn try_accept(&self, run: &Run) -> Poll<io::Result<(Socket, SocketAddr)>> {
@@ -419,11 +423,13 @@ impl Listening {
 
     pub(super) fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<(Socket, SocketAddr)>> {
         let run = self.run();
-        std::task::ready!(run.executor.poll_operation(context, self.wait()));
+        std::task::ready!(run.scheduler.poll_operation(context, self.wait()));
         let accepted = self.try_accept(&run);
         if accepted.is_pending() {
             run.when_ready(Ready::Listener(self.id), context.waker());
-            run.executor.note_wait(self.wait());
+            run.scheduler.note_wait(self.wait());
+        } else {
+            run.scheduler.after_effect(Operation::new("accept"));
         }
         accepted
     }

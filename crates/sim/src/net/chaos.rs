@@ -17,7 +17,7 @@ use super::faults::Way;
 use super::harness::{Harness, any_conditions};
 use super::link::SECOND;
 use super::*;
-use crate::choices::below;
+use crate::choice::below;
 
 const SEEDS: u64 = 150;
 const STEPS: u32 = 600;

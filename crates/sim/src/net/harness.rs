@@ -255,7 +255,7 @@ impl Harness {
 
 /// Draws link conditions: each kind has probability one half.
 pub(super) fn any_conditions(rng: &mut rand_chacha::ChaCha8Rng) -> Conditions {
-    let mut maybe = |value: u64| value * u64::from(crate::choices::below(rng, 2));
+    let mut maybe = |value: u64| value * u64::from(crate::choice::below(rng, 2));
     Conditions {
         cut: maybe(1) * maybe(1) == 1,
         paused: maybe(1) == 1,
