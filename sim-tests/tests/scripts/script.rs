@@ -9,7 +9,7 @@
 
 use std::fmt;
 
-/// Connections of a script at most.
+/// Connections of a drawn script at most.
 pub(crate) const CONNECTIONS: usize = 3;
 
 /// Between two calls.
@@ -32,6 +32,10 @@ pub(crate) enum Call {
         backlog: u32,
     },
     CloseListener,
+    /// Listens for a moment where client `at` had its port.
+    ListenAsClient {
+        at: usize,
+    },
     Connect {
         at: usize,
     },
@@ -153,6 +157,21 @@ impl Script {
         }
     }
 
+    /// A script of these calls, each so many milliseconds after the one before. It ends after `tail_ms`.
+    pub(crate) fn of(steps: &[(u32, Call)], tail_ms: u32) -> Self {
+        let steps = steps.iter().map(|&(after_ms, call)| Step { after_ms, call }).collect();
+        Self { steps, tail_ms }
+    }
+
+    /// How many connections it has room for.
+    pub(crate) fn connections(&self) -> usize {
+        let last = self.steps.iter().filter_map(|step| match step.call {
+            Call::Connect { at } => Some(at),
+            _ => None,
+        });
+        last.max().map_or(CONNECTIONS, |last| CONNECTIONS.max(last + 1))
+    }
+
     /// The script without one of its steps; those after it keep their times.
     pub(crate) fn without(&self, index: usize) -> Self {
         let mut shorter = self.clone();
@@ -208,6 +227,7 @@ impl fmt::Display for Call {
         match *self {
             Self::Listen { backlog } => write!(f, "listen with a backlog of {backlog}"),
             Self::CloseListener => f.write_str("close the listener"),
+            Self::ListenAsClient { at } => write!(f, "listen on the port of client {at}"),
             Self::Connect { at } => write!(f, "client {at} connects"),
             Self::Accept => f.write_str("accept"),
             Self::Write { host, at, bytes } => write!(f, "{} {at} writes {bytes} B", name(host)),
