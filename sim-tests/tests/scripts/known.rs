@@ -83,7 +83,8 @@ fn nagle() -> Known {
         (100, Call::Cut { from: [false, true] }),
         (60, Call::Write { host: 0, at: 0, bytes: 5 }),
         (60, Call::Read { host: 1, at: 0, bytes: 5 }),
-        (60, Call::Write { host: 0, at: 0, bytes: 6 }),
+        // Earlier it would go as a tail loss probe.
+        (500, Call::Write { host: 0, at: 0, bytes: 6 }),
         (60, Call::Read { host: 1, at: 0, bytes: 6 }),
         (2000, Call::Heal),
     ];
@@ -105,7 +106,7 @@ fn cookies() -> Known {
     steps.extend((0..CLIENTS).map(|at| (if at == 0 { 60 } else { 0 }, Call::Connect { at })));
     let writing = (1..CLIENTS).step_by(2);
     steps.extend(writing.map(|at| (if at == 1 { 500 } else { 0 }, Call::Write { host: 0, at, bytes: 10 })));
-    steps.extend((0..50).map(|number| (if number == 0 { 1000 } else { 100 }, Call::Accept)));
+    steps.extend((0..160).map(|number| (if number == 0 { 1000 } else { 100 }, Call::Accept)));
     Known {
         name: "SYN cookies connect more clients than the backlog holds",
         script: Script::of(&steps, 10_000),

@@ -182,6 +182,42 @@ impl Script {
         shorter
     }
 
+    /// The script with a partition that ends a little earlier or later, or with the calls of a partition from one of them on a
+    /// little later, each within what timers may differ: which of two timers is first may be another.
+    pub(crate) fn variants(&self) -> Vec<Self> {
+        let (times, _) = self.times_ms();
+        let mut variants = Vec::new();
+        let mut began = None;
+        for (index, step) in self.steps.iter().enumerate() {
+            match (step.call, began) {
+                (Call::Cut { .. }, None) => began = Some(index),
+                (Call::Heal, Some(cut)) => {
+                    let room_ms = step.after_ms.saturating_sub(20);
+                    variants.push(self.moved(index, index + 1, i64::from(room_ms.min(80)) * -1));
+                    variants.push(self.moved(index, index + 1, 80));
+                    for moved in cut + 1..index {
+                        let tolerance_ms = 80 + (times[index] - times[moved]) / 12;
+                        variants.push(self.moved(moved, index, tolerance_ms.min(room_ms).into()));
+                    }
+                    began = None;
+                }
+                _ => {}
+            }
+        }
+        variants
+    }
+
+    /// The script with the steps from `first` to before `last` moved in time.
+    fn moved(&self, first: usize, last: usize, by_ms: i64) -> Self {
+        let shifted = |ms: u32, by_ms: i64| u32::try_from(i64::from(ms) + by_ms).unwrap_or(0);
+        let mut moved = self.clone();
+        moved.steps[first].after_ms = shifted(moved.steps[first].after_ms, by_ms);
+        if let Some(next) = moved.steps.get_mut(last) {
+            next.after_ms = shifted(next.after_ms, -by_ms);
+        }
+        moved
+    }
+
     /// When each step's call is made, in milliseconds, and when the script ends.
     pub(crate) fn times_ms(&self) -> (Vec<u32>, u32) {
         let mut now = 0;
