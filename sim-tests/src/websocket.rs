@@ -1,14 +1,14 @@
 //! Scripted servers for simulations of WebSocket clients: they speak in bytes, and are strict with what they hear.
 //!
 //! [`serve`] opens connections ([`Opening`]: late, cut off after so many bytes, with frames glued to the answer) and
-//! hands each, as a [`Peer`], to a script; [`manners`] has the scripts that many tests share. [`wire`] judges the
+//! hands each, as a [`Peer`], to a script; [`scripts`] has the scripts that many tests share. [`wire`] judges the
 //! client's bytes, [`frames`] makes the server's.
 //!
 //! # Invariants
 //!
 //! - Whatever a script does with what it reads, [`Wire`] has judged it: the request is one for a WebSocket, nothing
-//!   precedes the answer, every frame is masked and in order, at most one Close comes, and nothing after it. A violation
-//!   panics, which fails the run.
+//!   precedes the answer, every frame is masked and in order, at most one Close comes, and nothing after it. A
+//!   violation panics, which fails the run.
 //! - That a connection is lost is no failure: scripts end with an error of their stream, and nobody minds.
 //!
 //! # Not here
@@ -17,9 +17,10 @@
 
 pub mod cut;
 pub mod frames;
-pub mod manners;
 pub mod opening;
 pub mod peer;
+pub mod scripts;
+pub mod slow_link;
 pub mod wire;
 
 pub use cut::{Cut, End};

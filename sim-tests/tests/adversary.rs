@@ -1,5 +1,6 @@
-//! Small drivers with the bugs that async code has most: a lost waker, halves that take each other's, a cancelled receive,
-//! a short write, a wake-up taken for granted. Sweeps with an adversary find each, and pass on the driver that is right.
+//! Small drivers with frequent bugs of async code: a lost waker, halves that overwrite each other's waker, a cancelled
+//! receive, a short write, a wake-up without a check. Sweeps with an adversary find each bug and pass on the correct
+//! driver.
 
 mod adversary {
     pub(crate) mod drivers;
@@ -31,7 +32,7 @@ async fn accept(host: &Host) -> std::io::Result<<Host as Runtime>::Stream> {
 mod a_slot_that_hands_over_one_value {
     use super::*;
 
-    /// One task fills the slot; the future that takes the value is polled with more than one waker.
+    /// One task fills the slot. The future that takes the value is polled with several wakers.
     fn filled_and_taken<P: Taking>(sim: &mut Sim) {
         sim.client("client", async |host| {
             let slot = Arc::new(Slot::<P>::default());
@@ -54,7 +55,7 @@ mod a_slot_that_hands_over_one_value {
         filled_and_taken::<LatestWaker>(sim);
     }
 
-    /// Nobody wraps anything: the run itself wakes tasks for nothing.
+    /// Wraps nothing: the run itself has spurious wake-ups.
     fn filled_late_and_taken<P: Taking>(sim: &mut Sim) {
         sim.client("client", async |host: Host| {
             let slot = Arc::new(Slot::<P>::default());
@@ -106,8 +107,12 @@ mod a_receive_that_is_cancelled {
         });
     }
 
-    #[wavetank::test(seeds = 500, finds = "error in client: a message of absurd length")]
-    fn loses_the_half_of_a_message_that_it_had_read(sim: &mut Sim) {
+    #[wavetank::test(
+        seeds = 500,
+        finds = "error in client: a message of absurd length",
+        base_seed = 0xbb7106ebd83e0293
+    )]
+    fn loses_the_half_message_it_had_read(sim: &mut Sim) {
         receives_every_message(sim, async |host| {
             let mut frames = Frames::new(connect(&host).await?);
             let mut received = Vec::new();
@@ -147,7 +152,7 @@ mod a_message_that_is_written {
 
     const MESSAGE: &[u8] = b"all hands on deck";
 
-    /// A server that wants the whole message, and a client whose stream is as awkward as it may be.
+    /// A server that expects the whole message, and a client whose stream shows every legal awkward behaviour.
     fn arrives_whole(
         sim: &mut Sim,
         write: impl AsyncFnOnce(&mut Adversary<<Host as Runtime>::Stream>) -> std::io::Result<()> + 'static,
@@ -163,7 +168,7 @@ mod a_message_that_is_written {
             let mut stream = Adversary::new("socket", connect(&host).await?);
             write(&mut stream).await?;
             stream.shutdown().await?;
-            // The server's end of the connection.
+            // Waits until the server closes the connection.
             stream.read_to_end(&mut Vec::new()).await
         });
     }
@@ -188,8 +193,8 @@ mod halves_that_two_tasks_poll {
     const NUMBERS: u32 = 8;
     const MILLISECOND: std::time::Duration = std::time::Duration::from_millis(1);
 
-    /// One task sends a number each millisecond, another receives them; there is room enough for a peer that is not
-    /// held back.
+    /// One task sends a number each millisecond, and another receives them. The room suffices if the peer is not
+    /// delayed.
     fn sent_and_received<P: Parking>(sim: &mut Sim) {
         sim.client("client", async |host: Host| {
             let duplex = Arc::new(Duplex::<P>::default());
@@ -207,42 +212,46 @@ mod halves_that_two_tasks_poll {
         });
     }
 
-    #[wavetank::test(seeds = 500, finds = "deadlock: nothing can happen: client/main waits")]
-    fn lose_a_waker_where_there_is_one_place_for_both(sim: &mut Sim) {
+    #[wavetank::test(
+        seeds = 500,
+        finds = "deadlock: nothing can happen: client/main waits",
+        base_seed = 0xbb64aebf50947a52
+    )]
+    fn lose_a_waker_with_one_place_for_both(sim: &mut Sim) {
         sent_and_received::<OnePlace>(sim);
     }
 
-    #[wavetank::test(seeds = 500)]
-    fn are_both_woken_where_each_has_its_own_place(sim: &mut Sim) {
+    #[wavetank::test(seeds = 500, base_seed = 0xa0589fe973875321)]
+    fn are_both_woken_with_a_place_each(sim: &mut Sim) {
         sent_and_received::<PlaceForEach>(sim);
     }
 }
 
-mod how_long_things_are_held_back {
+mod how_long_delays_last {
     use super::*;
     use std::time::Duration;
 
-    /// Sleeps for 10 ms, and returns how late it woke up.
+    /// Sleeps for 10 ms and returns how late it woke up.
     async fn lateness(host: Host) -> Duration {
         let start = Runtime::now(&host);
         Runtime::sleep(&host, Duration::from_millis(10)).await;
         Runtime::now(&host) - start - Duration::from_millis(10)
     }
 
-    #[wavetank::test(seeds = 1000, reaches = "held back for seconds")]
+    #[wavetank::test(seeds = 1000, reaches = "delayed for seconds", base_seed = 0x67e3ecbe5c325668)]
     fn is_seconds_by_default(sim: &mut Sim) {
         sim.client("client", async |host| {
-            wavetank::sometimes!(lateness(host).await > Duration::from_secs(2), "held back for seconds");
+            wavetank::sometimes!(lateness(host).await > Duration::from_secs(2), "delayed for seconds");
         });
     }
 
-    #[wavetank::test(seeds = 1000, reaches = "held back for a millisecond")]
+    #[wavetank::test(seeds = 1000, reaches = "delayed for a millisecond", base_seed = 0x0e15f0f38886c379)]
     fn is_what_the_test_says(sim: &mut Sim) {
-        sim.hold_back_at_most(Duration::from_millis(1));
+        sim.delay_max(Duration::from_millis(1));
         sim.client("client", async |host| {
             let late = lateness(host).await;
-            wavetank::sometimes!(late >= Duration::from_millis(1), "held back for a millisecond");
-            // The operation and the task, each now and then more than once.
+            wavetank::sometimes!(late >= Duration::from_millis(1), "delayed for a millisecond");
+            // The operation and the task may both be delayed, sometimes more than once.
             assert!(late < Duration::from_millis(100), "{late:?}");
         });
     }

@@ -1,5 +1,6 @@
-//! What people get wrong when they write a test: each mistake fails it with a report that says what, where, and what to
-//! do. (Bad settings, and what ends a process, are in `process`; recordings in the tank's own tests.)
+//! Mistakes in tests: each one fails the test with a report that says what is wrong, where, and what to do.
+//!
+//! Invalid settings and crashes of the process are in `process`; recordings are in the simulator's own tests.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -14,7 +15,7 @@ use wavetank::runtime::{
 };
 use wavetank::{Host, Sim, Sweep};
 
-/// A test's folder of recordings, in a workspace of its own.
+/// Returns a folder for the recordings of a test, in a workspace of its own.
 fn folder(name: &str) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("bad_input").join(name);
     let _ = fs::remove_dir_all(&folder);
@@ -23,7 +24,7 @@ fn folder(name: &str) -> PathBuf {
     folder
 }
 
-/// Runs a test that must fail, and returns what it reports.
+/// Runs a test that must fail, and returns its report.
 #[track_caller]
 fn report(name: &str, body: impl Fn(&mut Sim) + Send + Sync + 'static) -> String {
     let sweep = Sweep::new(format!("bad_input::{name}"), folder(name)).seeds(20);
@@ -31,7 +32,7 @@ fn report(name: &str, body: impl Fn(&mut Sim) + Send + Sync + 'static) -> String
     *failure.downcast::<String>().expect("a report")
 }
 
-/// Runs a test that must fail with this symptom, and with this in its report.
+/// Runs a test that must fail with this symptom and with these texts in its report.
 #[track_caller]
 fn fails(name: &str, symptom: &str, also: &[&str], body: impl Fn(&mut Sim) + Send + Sync + 'static) {
     let report = report(name, body);
@@ -46,7 +47,7 @@ fn fails(name: &str, symptom: &str, also: &[&str], body: impl Fn(&mut Sim) + Sen
 mod set_up {
     use super::*;
 
-    /// A mistake in the set-up is named, and leaves no recording.
+    /// Checks that a mistake in the set-up is named and leaves no recording.
     #[track_caller]
     fn refused(name: &str, problem: &str, body: impl Fn(&mut Sim) + Send + Sync + 'static) {
         let report = report(name, body);
@@ -67,7 +68,7 @@ mod set_up {
     }
 
     #[test]
-    fn with_a_host_name_that_is_taken_or_none_names_it() {
+    fn refuses_a_taken_or_invalid_host_name() {
         refused("taken", "the host name `a` is taken: every host needs one of its own", |sim| {
             sim.client("a", async |_| {});
             sim.server("a", async |_| {});
@@ -80,7 +81,7 @@ mod set_up {
     }
 
     #[test]
-    fn with_links_or_numbers_that_cannot_be_says_which() {
+    fn refuses_invalid_links_and_numbers() {
         let second = Duration::from_secs(1);
         refused("link", "`Sim::link_latency` names the host `b`, which the test does not have", move |sim| {
             sim.link_latency("a", "b", second..=second).client("a", async |_| {});
@@ -114,7 +115,7 @@ mod network {
     use super::*;
 
     #[test]
-    fn an_unknown_host_is_named_with_those_that_there_are() {
+    fn an_unknown_host_is_reported_with_known_ones() {
         let symptom =
             "error in client: no host of this simulation is called `sevrer`; its hosts: server, client";
         fails("unknown-host", symptom, &[], |sim| {
@@ -124,7 +125,7 @@ mod network {
     }
 
     #[test]
-    fn an_address_that_is_refused_at_once_is_named_beside_the_error_and_in_the_trace() {
+    fn a_refused_address_is_in_report_and_trace() {
         let taken = "cannot listen on 0.0.0.0:80: Address already in use (os error 98)";
         let also = [&format!("\n              {taken}\n") as &str, &format!("client/main  | {taken}")];
         fails("port", "error in client: Address already in use (os error 98)", &also, |sim| {
@@ -150,17 +151,46 @@ mod network {
     }
 
     #[test]
-    fn weather_for_an_unknown_host_names_it_with_those_that_there_are_and_the_call() {
+    fn a_fault_for_an_unknown_host_is_located() {
         let symptom =
             "panic in client/main: no host of this simulation is called `sevrer`; its hosts: server, client";
-        fails("weather", symptom, &[concat!("  at          ", file!(), ":")], |sim| {
+        fails("injector", symptom, &[concat!("  at          ", file!(), ":")], |sim| {
             sim.server("server", async |_| {});
-            sim.client("client", async |host: Host| host.weather().partition("client", "sevrer"));
+            sim.client("client", async |host: Host| host.inject().partition("client", "sevrer"));
         });
     }
 
     #[test]
-    fn a_real_socket_says_that_it_has_no_place_here() {
+    fn real_sockets_and_names_of_std_are_refused() {
+        let also = ["`Threads`, `Datagrams` or `LocalSockets`: what is real cannot be replayed."];
+        let symptom = "uncontrolled: client/main opens a real socket";
+        fails("std-tcp", symptom, &also, |sim| {
+            sim.client("client", async |_| std::net::TcpStream::connect("127.0.0.1:1").map(drop));
+        });
+        fails("std-udp", symptom, &also, |sim| {
+            sim.client_thread("client", |_| std::net::UdpSocket::bind("127.0.0.1:0").map(drop));
+        });
+        fails("std-unix", symptom, &also, |sim| {
+            sim.client_thread("client", |_| std::os::unix::net::UnixStream::pair().map(drop));
+        });
+        let symptom = "uncontrolled: client/main looks up a name in the real network";
+        fails("std-name", symptom, &["Use `Runtime::resolve` or `Threads::resolve`"], |sim| {
+            use std::net::ToSocketAddrs;
+            sim.client("client", async |_| "localhost:80".to_socket_addrs().map(drop));
+        });
+    }
+
+    #[test]
+    fn an_invariant_shows_its_values_as_they_are_in_the_shrunk_run() {
+        let symptom = "invariant broken in client/main: 3 is below 3";
+        fails("values", symptom, &["! broken: 3 is below 3"], |sim| {
+            let count = sim.choose("count", 1 << 20);
+            sim.client("client", async move |_| wavetank::always!(count < 3, "{count} is below {}", 3));
+        });
+    }
+
+    #[test]
+    fn a_real_socket_is_refused_with_an_explanation() {
         let also = ["Real sockets have no place in a simulation: connect and listen through `Runtime`"];
         let symptom = "panic in client/main: A Tokio 1.x context was found, but IO is disabled. Call `enable_io` \
                        on the runtime builder to enable IO.";
@@ -174,7 +204,7 @@ mod a_test_that_never_ends {
     use super::*;
 
     #[test]
-    fn says_what_still_ran_when_its_steps_were_used_up() {
+    fn names_what_still_ran_at_the_step_limit() {
         let hint = "`Sim::steps_max` sets the limit";
         fails("steps", "step limit: 1000 steps and no end; able to run: client/main", &[hint], |sim| {
             sim.steps_max(1000).client("client", async |_| {
@@ -193,10 +223,10 @@ mod a_test_that_never_ends {
     }
 
     #[test]
-    fn and_whose_time_does_not_pass_is_stopped_by_its_warm_up_within_seconds() {
+    fn with_frozen_time_ends_in_its_warm_up() {
         let begun = Threads::now(&Std);
-        let symptom = "step limit: 1000000 steps at one moment, and time does not pass while something can run; able to \
-                       run: client/main";
+        let symptom = "step limit: 1000000 steps at one moment, and time does not pass while something can run; \
+                       able to run: client/main";
         let also =
             ["bad_input::moment failed in its warm-up\n", "note: no seed has run yet: this was the warm-up"];
         fails("moment", symptom, &also, |sim| {
@@ -208,11 +238,11 @@ mod a_test_that_never_ends {
             });
         });
         let took = Threads::now(&Std) - begun;
-        assert!(took < Duration::from_secs(30), "{took:?}: a few seconds, where nothing else goes on");
+        assert!(took < Duration::from_secs(30), "{took:?}: a few seconds on an idle machine");
     }
 
     #[test]
-    fn says_what_was_waited_for_when_its_time_was_up() {
+    fn names_what_still_waited_at_the_time_limit() {
         let also = ["  client/main waits for a timer, since ", "`Sim::time_limit` sets the limit"];
         fails("time", "time limit: 60s of virtual time and no end; still there:", &also, |sim| {
             sim.time_limit(Duration::from_secs(60)).client("client", async |host: Host| {
@@ -230,7 +260,7 @@ mod what_is_forgotten {
     const ANYWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 80);
 
     #[test]
-    fn is_a_leak_that_is_named_with_its_address_and_whoever_made_it() {
+    fn is_a_leak_named_with_its_creator() {
         let leak = |what: &str| format!("leak: left after every main had ended: {what}");
         let listener = leak("the listener client:80, made by client/accepting");
         fails("listener", &listener, &[], |sim| {
@@ -267,7 +297,7 @@ mod what_is_forgotten {
     }
 
     #[test]
-    fn is_no_leak_of_a_server_nor_once_it_is_closed() {
+    fn is_no_leak_of_servers_or_once_closed() {
         let sweep = Sweep::new("bad_input::closed", folder("closed")).seeds(5);
         sweep.run(|sim| {
             sim.server("server", async |host: Host| {
@@ -284,7 +314,7 @@ mod a_panic {
     use super::*;
 
     #[test]
-    fn in_a_thread_is_the_threads_whoever_joins_it() {
+    fn in_a_joined_thread_fails_the_run() {
         fails("thread", "panic in client/worker: the worker broke", &["bad_input.rs:"], |sim| {
             sim.client_thread("client", |host: Host| {
                 let worker =
@@ -295,7 +325,7 @@ mod a_panic {
     }
 
     #[test]
-    fn in_a_destructor_is_that_of_the_task_it_belongs_to() {
+    fn in_a_destructor_is_attributed_to_its_task() {
         struct Fragile;
         impl Drop for Fragile {
             fn drop(&mut self) {
@@ -316,7 +346,7 @@ mod a_panic {
     }
 
     #[test]
-    fn whose_payload_is_no_text_says_so() {
+    fn without_a_text_is_reported_as_such() {
         fails("any", "panic in client/main: a panic whose payload is no text", &["bad_input.rs:"], |sim| {
             sim.client_thread("client", |_| std::panic::panic_any(7_u32));
         });
@@ -327,7 +357,7 @@ mod blocking {
     use super::*;
 
     #[test]
-    fn in_an_async_task_points_at_the_call_and_says_what_to_do() {
+    fn in_an_async_task_points_at_the_call() {
         let symptom = "panic in client/main: a blocking call in client/main, which is no thread: start one with \
                        `Threads::spawn`, or use `Runtime`";
         let place = [concat!(file!(), ":")];
@@ -349,7 +379,7 @@ mod blocking {
     }
 
     #[test]
-    fn of_tokios_kind_in_a_thread_says_what_to_use_instead() {
+    fn through_tokio_in_a_thread_names_the_alternative() {
         let also = ["share one OS thread, which tokio must not block: let threads talk through `Mutex`"];
         let symptom = "panic in client/main: Cannot block the current thread from within a runtime. This happens \
                        because a function attempted to block the current thread while the thread is being used to \
@@ -366,7 +396,7 @@ mod real_os_threads {
     use super::*;
 
     #[test]
-    fn of_spawn_blocking_are_named_as_what_is_waited_for() {
+    fn of_spawn_blocking_are_named() {
         let symptom = "foreign wake: client/main waits, and `spawn_blocking` has started a real OS thread: what runs \
                        outside of the simulation cannot be replayed";
         fails("spawn-blocking", symptom, &["on a thread of `Threads::spawn`"], |sim| {
@@ -375,9 +405,40 @@ mod real_os_threads {
     }
 
     #[test]
-    fn may_be_what_a_deadlock_waits_for_and_the_report_says_so() {
+    fn that_code_under_test_starts_are_named() {
+        let symptom = "uncontrolled: client/main starts a real OS thread (`std::thread`)";
+        let also =
+            ["Start threads with `Threads::spawn`", "`wavetank::unsimulated` is for those who mean it"];
+        fails("std-thread", symptom, &also, |sim| {
+            sim.client("client", async |host: Host| {
+                drop(std::thread::spawn(|| ()));
+                Runtime::sleep(&host, Duration::from_secs(1)).await;
+            });
+        });
+        let symptom = "uncontrolled: client/tokio-task starts a real OS thread (`std::thread`)";
+        fails("std-thread-of-tokio-task", symptom, &also, |sim| {
+            sim.client("client", async |_| {
+                tokio::spawn(async { drop(std::thread::spawn(|| ())) }).await.expect("no panic");
+            });
+        });
+    }
+
+    #[test]
+    fn may_be_meant() {
+        let sweep = Sweep::new("bad_input::meant", folder("meant")).seeds(3);
+        sweep.run(|sim| {
+            sim.client("client", async |_| {
+                let three = wavetank::unsimulated(|| std::thread::spawn(|| 3).join().expect("no panic"));
+                let bound = wavetank::unsimulated(|| std::net::UdpSocket::bind("127.0.0.1:0"));
+                assert_eq!((three, bound.is_ok()), (3, true));
+            });
+        });
+    }
+
+    #[test]
+    fn are_a_hint_in_deadlock_reports() {
         let also = [
-            "If it waits for a real OS thread (`std::thread`, a runtime of its own): the tank knows nothing",
+            "If it waits for a real OS thread (`std::thread`, a runtime of its own): the simulator knows nothing",
         ];
         let symptom = "deadlock: nothing can happen: client/main waits for something inside the program (a channel, a \
                        task, a notification)";
@@ -390,7 +451,7 @@ mod real_os_threads {
     }
 
     #[test]
-    fn that_use_a_simulated_host_are_told_their_name() {
+    fn that_use_a_simulated_host_are_named() {
         let said =
             "a simulated host, socket or lock was used on a real OS thread (`mine`): start threads with";
         fails("outside", "error in client: it panicked", &[said], |sim| {
@@ -425,7 +486,7 @@ mod a_handle_of_another_run {
     }
 
     #[test]
-    fn is_refused_for_a_lock_too_and_its_drop_is_harmless() {
+    fn is_refused_for_locks_but_may_be_dropped() {
         static LOCK: StdMutex<Option<Arc<Mutex<Host, u32>>>> = StdMutex::new(None);
         fails("kept-lock", SYMPTOM, &[concat!(file!(), ":")], |sim| {
             sim.client_thread("client", |host: Host| {

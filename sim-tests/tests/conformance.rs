@@ -38,11 +38,11 @@ macro_rules! conformance {
     (std) => {
         blocking_behaviours!(on_std);
     };
-    (tank_tasks) => {
-        async_behaviours!(in_tank_tasks);
+    (simulation_tasks) => {
+        async_behaviours!(in_simulation_tasks);
     };
-    (tank_threads) => {
-        blocking_behaviours!(in_tank_threads);
+    (simulation_threads) => {
+        blocking_behaviours!(in_simulation_threads);
     };
     (turmoil_tasks) => {
         async_behaviours!(in_turmoil_tasks);
@@ -54,22 +54,22 @@ macro_rules! conformance {
 
 conformance!(tokio);
 conformance!(std);
-conformance!(tank_tasks);
-conformance!(tank_threads);
+conformance!(simulation_tasks);
+conformance!(simulation_threads);
 conformance!(turmoil_tasks);
 conformance!(turmoil_threads);
 
 // UDP and Unix sockets.
 async_udp_behaviours!(udp_on_tokio);
 blocking_udp_behaviours!(udp_on_std);
-async_udp_behaviours!(udp_in_tank_tasks);
-blocking_udp_behaviours!(udp_in_tank_threads);
+async_udp_behaviours!(udp_in_simulation_tasks);
+blocking_udp_behaviours!(udp_in_simulation_threads);
 async_udp_behaviours!(udp_in_turmoil_tasks);
 blocking_udp_behaviours!(udp_in_turmoil_threads);
 async_unix_behaviours!(unix_on_tokio);
 blocking_unix_behaviours!(unix_on_std);
-async_unix_behaviours!(unix_in_tank_tasks);
-blocking_unix_behaviours!(unix_in_tank_threads);
+async_unix_behaviours!(unix_in_simulation_tasks);
+blocking_unix_behaviours!(unix_in_simulation_threads);
 async_unix_behaviours!(unix_in_turmoil_tasks);
 blocking_unix_behaviours!(unix_in_turmoil_threads);
 
@@ -80,9 +80,9 @@ use std::time::Duration;
 
 use conformance::deviations;
 use conformance::extensions::{
-    udp_in_tank_tasks, udp_in_tank_threads, udp_in_turmoil_tasks, udp_in_turmoil_threads, udp_on_std,
-    udp_on_tokio, unix_in_tank_tasks, unix_in_tank_threads, unix_in_turmoil_tasks, unix_in_turmoil_threads,
-    unix_on_std, unix_on_tokio,
+    udp_in_simulation_tasks, udp_in_simulation_threads, udp_in_turmoil_tasks, udp_in_turmoil_threads,
+    udp_on_std, udp_on_tokio, unix_in_simulation_tasks, unix_in_simulation_threads, unix_in_turmoil_tasks,
+    unix_in_turmoil_threads, unix_on_std, unix_on_tokio,
 };
 use conformance::world::World;
 use wavetank::turmoil::{TurmoilHost, TurmoilSim};
@@ -120,13 +120,13 @@ fn on_std(name: &'static str, behaviour: impl FnOnce(World<Std>) + Send + 'stati
     thread.join().expect("the behaviour is as on Linux");
 }
 
-/// Seeds of each behaviour in the tank: schedules differ, what is observed must not.
+/// Seeds of each behaviour in the simulation: schedules differ, results must not.
 const SEEDS: u64 = 30;
 
 /// Runs a behaviour on two hosts and, again, on the loopback of one.
-fn in_tank(name: &str, body: impl Fn(&mut Sim, bool) + Copy + Send + Sync + 'static) {
+fn in_simulation(name: &str, body: impl Fn(&mut Sim, bool) + Copy + Send + Sync + 'static) {
     for (place, one_host) in [("two_hosts", false), ("one_host", true)] {
-        sweep_in_tank(place, name, move |sim| {
+        sweep_in_simulation(place, name, move |sim| {
             if !one_host {
                 sim.server("server", async |_| {});
             }
@@ -135,7 +135,7 @@ fn in_tank(name: &str, body: impl Fn(&mut Sim, bool) + Copy + Send + Sync + 'sta
     }
 }
 
-fn sweep_in_tank(place: &str, name: &str, body: impl Fn(&mut Sim) + Send + Sync + 'static) {
+fn sweep_in_simulation(place: &str, name: &str, body: impl Fn(&mut Sim) + Send + Sync + 'static) {
     let sweep = Sweep::new(format!("conformance::{place}::{name}"), env!("CARGO_MANIFEST_DIR"));
     sweep.seeds(SEEDS).run(move |sim| {
         // The behaviours order events by pauses of tens of milliseconds, as a real machine would keep them.
@@ -152,17 +152,17 @@ fn world(client: Host, one_host: bool) -> World<Host> {
     World { server, client, server_ip: server.ip() }
 }
 
-fn in_tank_tasks<F>(name: &str, behaviour: impl FnOnce(World<Host>) -> F + Copy + Send + Sync + 'static)
+fn in_simulation_tasks<F>(name: &str, behaviour: impl FnOnce(World<Host>) -> F + Copy + Send + Sync + 'static)
 where
     F: Future<Output = ()> + 'static,
 {
-    in_tank(name, move |sim, one_host| {
+    in_simulation(name, move |sim, one_host| {
         sim.client("client", async move |client: Host| behaviour(world(client, one_host)).await);
     });
 }
 
-fn in_tank_threads(name: &str, behaviour: fn(World<Host>)) {
-    in_tank(name, move |sim, one_host| {
+fn in_simulation_threads(name: &str, behaviour: fn(World<Host>)) {
+    in_simulation(name, move |sim, one_host| {
         sim.client_thread("client", move |client| behaviour(world(client, one_host)))
     });
 }
@@ -216,12 +216,13 @@ fn in_turmoil_threads(name: &str, behaviour: fn(World<TurmoilHost>)) {
 
 #[test]
 fn every_deviation_names_a_behaviour_and_a_world() {
-    let tasks = [on_tokio::NAMES, in_tank_tasks::NAMES, in_turmoil_tasks::NAMES];
-    let threads = [on_std::NAMES, in_tank_threads::NAMES, in_turmoil_threads::NAMES];
-    let udp_tasks = [udp_on_tokio::NAMES, udp_in_tank_tasks::NAMES, udp_in_turmoil_tasks::NAMES];
-    let udp_threads = [udp_on_std::NAMES, udp_in_tank_threads::NAMES, udp_in_turmoil_threads::NAMES];
-    let unix_tasks = [unix_on_tokio::NAMES, unix_in_tank_tasks::NAMES, unix_in_turmoil_tasks::NAMES];
-    let unix_threads = [unix_on_std::NAMES, unix_in_tank_threads::NAMES, unix_in_turmoil_threads::NAMES];
+    let tasks = [on_tokio::NAMES, in_simulation_tasks::NAMES, in_turmoil_tasks::NAMES];
+    let threads = [on_std::NAMES, in_simulation_threads::NAMES, in_turmoil_threads::NAMES];
+    let udp_tasks = [udp_on_tokio::NAMES, udp_in_simulation_tasks::NAMES, udp_in_turmoil_tasks::NAMES];
+    let udp_threads = [udp_on_std::NAMES, udp_in_simulation_threads::NAMES, udp_in_turmoil_threads::NAMES];
+    let unix_tasks = [unix_on_tokio::NAMES, unix_in_simulation_tasks::NAMES, unix_in_turmoil_tasks::NAMES];
+    let unix_threads =
+        [unix_on_std::NAMES, unix_in_simulation_threads::NAMES, unix_in_turmoil_threads::NAMES];
     for same in [tasks, threads, udp_tasks, udp_threads, unix_tasks, unix_threads] {
         assert!(same.iter().all(|names| *names == same[0]), "every world runs the same behaviours");
     }

@@ -1,4 +1,4 @@
-//! What ends or hangs a whole process: each case is a child process, judged by what it prints and how it ends.
+//! Tests that abort or hang a whole process. Each case is a child process; its output and its status are checked.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -12,7 +12,7 @@ fn misbehave(how: &str) -> Command {
     misbehave_in(Path::new(env!("CARGO_TARGET_TMPDIR")), how)
 }
 
-/// How a command says in which profile this was built.
+/// The option by which a replay command names the profile of this build.
 const PROFILE: &str = if cfg!(debug_assertions) { "" } else { " --release" };
 
 fn stderr(output: &Output) -> String {
@@ -20,7 +20,7 @@ fn stderr(output: &Output) -> String {
 }
 
 #[test]
-fn a_stack_overflow_names_the_thread_the_test_and_the_setting() {
+fn a_stack_overflow_names_thread_test_and_setting() {
     let output = misbehave("overflow").output().expect("the child starts");
     let said = stderr(&output);
     assert!(!output.status.success());
@@ -29,11 +29,11 @@ fn a_stack_overflow_names_the_thread_the_test_and_the_setting() {
         "{said}"
     );
     assert!(said.contains("`Sim::stack_bytes`"), "{said}");
-    assert!(said.contains("test:  misbehave::overflow, in its warm-up: the dull run"), "{said}");
+    assert!(said.contains("test:  misbehave::overflow, in its warm-up: the default run"), "{said}");
 }
 
 #[test]
-fn a_destructor_that_panics_in_teardown_is_named_before_the_process_ends() {
+fn a_panicking_destructor_in_teardown_is_named() {
     let output = misbehave("panic-in-teardown").output().expect("the child starts");
     let said = stderr(&output);
     assert!(!output.status.success());
@@ -41,13 +41,13 @@ fn a_destructor_that_panics_in_teardown_is_named_before_the_process_ends() {
     assert_eq!(said.matches(whose).count(), 1, "{said}");
     assert_eq!(said.matches("wavetank: ").count(), 1, "{said}");
     assert!(said.contains("Rust ends the process for that: dropped before it was finished"), "{said}");
-    assert!(said.contains("test:  misbehave::panic-in-teardown, in its warm-up: the dull run"), "{said}");
+    assert!(said.contains("test:  misbehave::panic-in-teardown, in its warm-up: the default run"), "{said}");
     let command = format!("\ncargo test{PROFILE} panic-in-teardown -- --exact --nocapture\n");
     assert!(said.contains(&command), "{said}");
 }
 
 #[test]
-fn a_destructor_that_panics_in_teardown_under_one_seed_is_named_with_the_seed() {
+fn a_destructor_panicking_under_one_seed_names_it() {
     let output = misbehave("panic-in-teardown-of-a-seed").output().expect("the child starts");
     let said = stderr(&output);
     assert!(!output.status.success());
@@ -60,7 +60,7 @@ fn a_destructor_that_panics_in_teardown_under_one_seed_is_named_with_the_seed() 
 }
 
 #[test]
-fn a_panic_in_the_unwind_of_another_shows_both_and_whose_they_are_before_the_process_ends() {
+fn a_panic_during_unwinding_shows_both_panics() {
     let output = misbehave("panic-in-unwind").output().expect("the child starts");
     let said = stderr(&output);
     assert!(!output.status.success());
@@ -71,7 +71,7 @@ fn a_panic_in_the_unwind_of_another_shows_both_and_whose_they_are_before_the_pro
 }
 
 #[test]
-fn a_thread_stuck_on_a_real_lock_is_named_by_the_watchdog() {
+fn the_watchdog_names_a_thread_stuck_outside() {
     let output = misbehave("real-lock").output().expect("the child starts");
     let said = stderr(&output);
     assert!(!output.status.success());
@@ -79,13 +79,13 @@ fn a_thread_stuck_on_a_real_lock_is_named_by_the_watchdog() {
     assert!(said.contains("  symptom     stuck in client/waits\n"), "{said}");
     assert!(said.contains("no step for 1s of real time"), "{said}");
     assert!(
-        said.contains("the dull run of the test (every pick is 0), which comes before all seeds"),
+        said.contains("the default run of the test (every value is 0), which comes before all seeds"),
         "{said}"
     );
 }
 
 #[test]
-fn a_sweep_that_runs_none_of_its_seeds_says_so_and_a_spent_budget_fails_it() {
+fn a_sweep_that_ran_no_seed_says_so() {
     let folder = workspace("no-seeds");
     let none = |name: &str, value: &str| {
         let output = misbehave_in(&folder, "passes").env(name, value).output().expect("the child starts");
@@ -103,7 +103,7 @@ fn a_sweep_that_runs_none_of_its_seeds_says_so_and_a_spent_budget_fails_it() {
     }
 }
 
-/// A folder that is a workspace of its own, for what `test` records.
+/// Makes a folder that is a workspace of its own, for the recordings of `test`.
 fn workspace(test: &str) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("process").join(test);
     let _ = fs::remove_dir_all(&folder);
@@ -112,7 +112,7 @@ fn workspace(test: &str) -> PathBuf {
     folder
 }
 
-/// A child that misbehaves in a workspace at `folder`, without the settings that these tests may run under.
+/// Makes a child that misbehaves in a workspace at `folder`. It does not inherit the settings of these tests.
 fn misbehave_in(folder: &Path, how: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_misbehave"));
     command.arg(how).arg(folder).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -124,7 +124,7 @@ fn misbehave_in(folder: &Path, how: &str) -> Command {
     command
 }
 
-/// The one recording in a workspace.
+/// Returns the path and the text of the only recording in a workspace.
 fn recording(folder: &Path) -> (PathBuf, String) {
     let mut folders = fs::read_dir(folder.join("seeds")).expect("there are recordings");
     let of_test = folders.next().expect("of one test").expect("readable").path();
@@ -136,16 +136,16 @@ fn recording(folder: &Path) -> (PathBuf, String) {
 }
 
 #[test]
-fn a_thread_that_catches_even_its_end_is_named_before_the_process_ends() {
+fn a_thread_that_catches_its_end_is_named() {
     let output = misbehave("catches-all").output().expect("the child starts");
     let said = stderr(&output);
     assert!(!output.status.success());
     assert!(said.contains("server/main catches every panic and goes on"), "{said}");
-    assert!(said.contains("test:  misbehave::catches-all, in its warm-up: the dull run"), "{said}");
+    assert!(said.contains("test:  misbehave::catches-all, in its warm-up: the default run"), "{said}");
 }
 
 #[test]
-fn a_setting_that_is_not_understood_fails_with_what_is_allowed() {
+fn an_invalid_setting_fails_naming_allowed_ones() {
     for (variable, value, allowed) in [
         ("WAVETANK_SEEDS", "1e3", "WAVETANK_SEEDS=1e3 is not understood: allowed is a count of seeds"),
         ("WAVETANK_SEEED", "1", "there is no variable WAVETANK_SEEED: the variables are WAVETANK_SEED, "),
@@ -162,7 +162,7 @@ fn a_setting_that_is_not_understood_fails_with_what_is_allowed() {
 }
 
 #[test]
-fn a_recording_of_other_code_is_named_and_left_alone_and_fails_a_strict_replay() {
+fn an_outdated_recording_fails_only_strict_replay() {
     let folder = workspace("other-code");
     let output = misbehave_in(&folder, "bug").output().expect("the child starts");
     assert_eq!(output.status.code(), Some(101), "{}", stderr(&output));
@@ -184,7 +184,7 @@ fn a_recording_of_other_code_is_named_and_left_alone_and_fails_a_strict_replay()
 }
 
 #[test]
-fn a_recording_that_was_cut_off_fails_with_its_place_and_is_left_alone() {
+fn a_truncated_recording_fails_and_is_kept() {
     let folder = workspace("cut-off");
     misbehave_in(&folder, "bug").output().expect("the child starts");
     let (path, text) = recording(&folder);
@@ -199,7 +199,7 @@ fn a_recording_that_was_cut_off_fails_with_its_place_and_is_left_alone() {
 }
 
 #[test]
-fn ctrl_c_ends_a_sweep_and_says_how_far_it_came() {
+fn ctrl_c_ends_a_sweep_with_its_count() {
     let begun = Std.now();
     let (status, said) = interrupted(misbehave("never-ends"), "sweeping");
     let took = Std.now() - begun;
@@ -207,12 +207,12 @@ fn ctrl_c_ends_a_sweep_and_says_how_far_it_came() {
     assert_eq!(status, Some(130), "{said}");
     let seeds = said.trim().strip_prefix("wavetank: misbehave::never-ends interrupted after ");
     let seeds = seeds.and_then(|rest| rest.strip_suffix(" seeds, all passed")).map(str::parse::<u64>);
-    // The child speaks in its 100th run; one in 64 is done twice, and some are under way.
+    // The child prints its line in the 100th run. One seed in 64 runs twice, and some runs are unfinished.
     assert!(matches!(seeds, Some(Ok(80..))), "{said}");
 }
 
 #[test]
-fn ctrl_c_ends_shrinking_and_keeps_what_was_found() {
+fn ctrl_c_ends_shrinking_and_keeps_the_recording() {
     let folder = workspace("shrinking");
     let begun = Std.now();
     let (status, said) = interrupted(misbehave_in(&folder, "slow-bug"), "shrinking");
@@ -227,14 +227,14 @@ fn ctrl_c_ends_shrinking_and_keeps_what_was_found() {
     assert!(text.contains("expect = fails(panic in client/main: an update was lost)"), "{text}");
 }
 
-/// Well below what the sweeps of these tests would take if nobody interrupted them (for ever; 20 s of shrinking).
+/// Well below the time that these sweeps take without an interrupt (without end, and 20 s of shrinking).
 const PROMPTLY: Duration = Duration::from_secs(15);
 
-/// Interrupts a child when it says `word`, and returns its status and what it said before it ended.
+/// Interrupts a child when it prints `word`. Returns its status and its error output.
 fn interrupted(mut command: Command, word: &str) -> (Option<i32>, String) {
     let mut child: Child = command.spawn().expect("the child starts");
     let mut first = String::new();
-    BufReader::new(child.stdout.take().expect("piped")).read_line(&mut first).expect("the child speaks");
+    BufReader::new(child.stdout.take().expect("piped")).read_line(&mut first).expect("the child prints");
     assert_eq!(first.trim_end(), word);
     let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
     assert!(killed.success());
@@ -242,4 +242,25 @@ fn interrupted(mut command: Command, word: &str) -> (Option<i32>, String) {
     let mut said = String::new();
     child.stderr.take().expect("piped").read_to_string(&mut said).expect("text");
     (status.code(), said)
+}
+
+#[test]
+fn what_ends_the_process_names_test_and_seed() {
+    let exit = "code under test ended the process (`std::process::exit`), and with it all other tests";
+    for (how, status, what) in [
+        ("exits", Some(101), exit),
+        ("exits-in-a-thread", Some(101), exit),
+        ("aborts", None, "code under test ended the process by SIGABRT"),
+        ("faults", None, "code under test ended the process by SIGSEGV"),
+        ("overflow-in-a-task", None, "code under test ended the process by SIG"),
+        ("overflow-in-the-body", None, "code under test ended the process by SIG"),
+    ] {
+        let output = misbehave_in(&workspace(how), how).output().expect("the child starts");
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), status, "{how}: {said}");
+        assert!(said.contains(&format!("wavetank: {what}")), "{how}: {said}");
+        let run = if how == "exits" { ", seed 0x" } else { ", in its warm-up" };
+        assert!(said.contains(&format!("test:  misbehave::{how}{run}")), "{how}: {said}");
+        assert_eq!(said.matches("to see it again:").count(), 1, "{how}: {said}");
+    }
 }

@@ -1,4 +1,4 @@
-//! The WebSocket client of tasks in the tank: what it must do beside peers that are silent, deaf, early, late, cut off or
+//! The WebSocket client of tasks in the simulator: what it must do beside peers that are silent, deaf, early, late, cut off or
 //! too fast, on a network that fails, wherever it is cancelled.
 //!
 //! `websocket_scenarios.md`, beside this file, says which test is which scenario, under what, and what all of them assert.
@@ -16,6 +16,8 @@ mod closing;
 mod cutting;
 #[path = "websocket_async/dropping.rs"]
 mod dropping;
+#[path = "websocket_async/fairness.rs"]
+mod fairness;
 #[path = "websocket_async/keeping_alive.rs"]
 mod keeping_alive;
 #[path = "websocket_async/opening.rs"]
@@ -26,6 +28,8 @@ mod reading;
 mod receiving;
 #[path = "websocket_async/reconnecting.rs"]
 mod reconnecting;
+#[path = "websocket_async/slow_links.rs"]
+mod slow_links;
 #[path = "websocket_async/streaming.rs"]
 mod streaming;
 #[path = "websocket_async/world.rs"]

@@ -1,4 +1,4 @@
-//! The WebSocket client of threads in the tank: what it must do beside peers that are silent, deaf, early, late, cut off or
+//! The WebSocket client of threads in the simulator: what it must do beside peers that are silent, deaf, early, late, cut off or
 //! too fast, on a network that fails, with its threads interleaved at every lock.
 //!
 //! `websocket_scenarios.md`, beside this file, says which test is which scenario, under what, and what all of them assert.
@@ -26,5 +26,7 @@ mod receiving;
 mod reconnecting;
 #[path = "websocket_blocking/sending.rs"]
 mod sending;
+#[path = "websocket_blocking/slow_links.rs"]
+mod slow_links;
 #[path = "websocket_blocking/world.rs"]
 mod world;

@@ -10,7 +10,7 @@ use wavetank::runtime::{
     ThreadHandle as _, Threads,
 };
 use wavetank::{Faults, Host, Sim, sometimes};
-use wavetank_sim_tests::websocket::{Opening, manners, serve};
+use wavetank_sim_tests::websocket::{Opening, scripts, serve};
 use wavetank_websocket::error::{Fault, HandshakeError, ProxyError, RequestError};
 use wavetank_websocket::handshake::{ClientRequest, Proxies, Proxy};
 use wavetank_websocket::{CloseCode, Config, Error, OpenError, blocking, client, server};
@@ -215,11 +215,12 @@ mod calls_with_a_timeout {
     fn never_invite_to_be_repeated_once_nothing_can_be_sent(sim: &mut Sim) {
         let timeout = Duration::from_millis(1) * [0, 1, 50, 8000][sim.choose("timeout", 4) as usize];
         let pause = Duration::from_millis(1) * sim.choose("pause", 5);
-        sim.server("server", |host| serve(host, Opening::default(), manners::silent));
+        sim.server("server", |host| serve(host, Opening::default(), scripts::silent));
         sim.client_thread("client", move |host: Host| {
-            let mut config = Config { close_timeout: Duration::from_secs(5), ..Config::default() };
-            config.open_timeout = Duration::from_secs(1000);
-            config.keepalive.interval = None;
+            let mut config = Config::default();
+            config.close_timeout(Duration::from_secs(5));
+            config.open_timeout(Duration::from_secs(1000));
+            config.keepalive().interval(None);
             let request = "ws://server/".parse().expect("an address");
             let socket = blocking::Client::new(host).config(config).connect(request).expect("a connection");
             let callers = ["sender", "pinger"].map(|name| {

@@ -1,4 +1,4 @@
-//! `wss://` in the tank: both clients against our own accept side over TLS, through a relay that sees the ciphertext and may
+//! `wss://` in the simulator: both clients against our own accept side over TLS, through a relay that sees the ciphertext and may
 //! cut it anywhere.
 
 use std::io;
@@ -41,7 +41,7 @@ fn messages() -> [Message; 3] {
 }
 
 fn config() -> Config {
-    Config { close_timeout: Duration::from_secs(5), ..Config::default() }
+    Config::default().close_timeout(Duration::from_secs(5)).clone()
 }
 
 fn request() -> ClientRequest {
@@ -206,8 +206,8 @@ mod the_same_seed {
                 .check_every(1)
                 .workers(workers)
                 .run(move |sim| {
-                    // Who is held back for longer finds a deadline past.
-                    sim.hold_back_at_most(Duration::from_millis(100));
+                    // Who is delayed for longer finds a deadline past.
+                    sim.delay_max(Duration::from_millis(100));
                     conversation(sim, client, Mischief::None, |_, result| {
                         let (echoed, closed) = result.expect("nothing is in the way");
                         assert!(echoed == messages().len() && closed.is_clean(), "{closed}");
@@ -255,7 +255,7 @@ mod a_cut_at_any_byte {
                 assert!(Runtime::now(host) < Instant::from_nanos(0) + latest, "nothing else is waited for");
             }
             match result {
-                // A host that was held back for seconds may be late for anything, the server for its opening, too.
+                // A host that was delayed for seconds may be late for anything, the server for its opening, too.
                 Ok((_, Closed { cause: Cause::CloseTimeout { .. } | Cause::EndOfInput { .. }, .. }))
                 | Err(OpenError::TimedOut { .. } | OpenError::Ended { .. })
                     if !calm => {}

@@ -16,7 +16,7 @@ impl Client for Ours {
         let stream = connect(host, socket).await?;
         let request = "ws://server/".parse().map_err(text)?;
         // A run may hold the server back for longer than the default, and the opening is not the question here.
-        let config = Config { open_timeout: Duration::from_secs(600), ..Config::default() };
+        let config = Config::default().open_timeout(Duration::from_secs(600)).clone();
         Ok(Self(Opens::new(host).config(config).connect_over(stream, request).await.map_err(text)?))
     }
 
@@ -76,7 +76,7 @@ fn a_cancelled_send_leaves_the_stream_whole(sim: &mut Sim) {
 
 #[wavetank::test]
 fn pings_of_a_peer_that_does_not_read_cost_little(sim: &mut Sim) {
-    // Who is held back for as long as closing may take leaves a frame unfinished.
-    sim.hold_back_at_most(Duration::from_millis(100));
+    // Who is delayed for as long as closing may take leaves a frame unfinished.
+    sim.delay_max(Duration::from_millis(100));
     pings::pings_of_a_peer_that_does_not_read_cost_little::<Ours>(sim);
 }

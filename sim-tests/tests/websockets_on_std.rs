@@ -1,7 +1,6 @@
 //! The re-created websockets connection on real threads and real sockets.
 //!
-//! What holds on every schedule, so it holds here. The races themselves are for the simulation to find: nothing here
-//! waits for one.
+//! These tests show what holds on every schedule. The simulation finds the races.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -10,7 +9,7 @@ use std::time::Duration;
 use wavetank_runtime::{BlockingListener, ListenOptions, Std, ThreadHandle as _, Threads};
 use wavetank_sim_tests::museum::websockets::scenarios::{Outcome, recv_while_closing, two_closers};
 use wavetank_sim_tests::museum::websockets::{
-    Cause, Connection, ConnectionClosed, HandshakeError, Manners, OpenError, Peer, RecvError, Settings,
+    Cause, Connection, ConnectionClosed, HandshakeError, OpenError, Peer, PeerScript, RecvError, Settings,
     Version,
 };
 
@@ -19,10 +18,10 @@ const VERSIONS: [Version; 3] = [Version::V13_0_1, Version::V13_1, Version::V14_2
 
 type PeerThread = <Std as Threads>::ThreadHandle<io::Result<()>>;
 
-fn start_peer(manners: Manners) -> (SocketAddr, PeerThread) {
-    let peer = Peer::listen(&Std, ANY_PORT, manners).expect("loopback has a free port");
+fn start_peer(script: PeerScript) -> (SocketAddr, PeerThread) {
+    let peer = Peer::listen(&Std, ANY_PORT, script).expect("loopback has a free port");
     let address = peer.local_addr().expect("the listener is open");
-    (address, Std.spawn("peer", move || peer.serve()).expect("a thread can be had"))
+    (address, Std.spawn("peer", move || peer.serve()).expect("a thread starts"))
 }
 
 fn join_peer(peer: PeerThread) {
@@ -37,9 +36,9 @@ fn closed(outcome: &Outcome) -> &ConnectionClosed {
 }
 
 #[test]
-fn texts_come_back_in_order_and_both_ends_close_cleanly() {
+fn texts_return_in_order_and_closing_is_clean() {
     for version in VERSIONS {
-        let (server, peer) = start_peer(Manners::Echo);
+        let (server, peer) = start_peer(PeerScript::Echo);
         let connection = Connection::connect(&Std, server, Settings::new(version)).expect("the peer answers");
         for text in ["", "hello", &"long ".repeat(40_000)] {
             connection.send(text).expect("the connection is open");
@@ -56,9 +55,9 @@ fn texts_come_back_in_order_and_both_ends_close_cleanly() {
 }
 
 #[test]
-fn a_peer_that_answers_ends_recv_and_close_long_before_the_timeout() {
+fn an_answering_peer_ends_recv_and_close() {
     for version in VERSIONS {
-        let (server, peer) = start_peer(Manners::Echo);
+        let (server, peer) = start_peer(PeerScript::Echo);
         let outcome = recv_while_closing(Std, server, Settings::new(version)).expect("the peer answers");
         assert_eq!(outcome.surprise(), None, "{version:?}");
         assert!(closed(&outcome).is_ok(), "{version:?}: {}", closed(&outcome));
@@ -68,17 +67,17 @@ fn a_peer_that_answers_ends_recv_and_close_long_before_the_timeout() {
 }
 
 #[test]
-fn the_mended_version_survives_a_silent_peer() {
+fn the_fixed_version_survives_a_silent_peer() {
     let close_timeout = Duration::from_millis(20);
     let settings = Settings::new(Version::V14_2).close_timeout(close_timeout);
     for scenario in [recv_while_closing::<Std>, two_closers::<Std>] {
         for _ in 0..10 {
-            let (server, peer) = start_peer(Manners::Silent);
+            let (server, peer) = start_peer(PeerScript::Silent);
             let outcome = scenario(Std, server, settings).expect("the peer answers the opening handshake");
             assert_eq!(outcome.surprise(), None);
             let closed = closed(&outcome);
             assert_eq!(closed.to_string(), "sent 1000; no close frame received");
-            // Which of the two waits first notices the deadline is a race, and no bug.
+            // Either of the two waits may notice the deadline first.
             assert!(
                 matches!(closed.cause, Some(Cause::CloseTimedOut | Cause::Socket(_))),
                 "{:?}",
@@ -91,12 +90,12 @@ fn the_mended_version_survives_a_silent_peer() {
 }
 
 #[test]
-fn a_server_that_is_no_websocket_server_is_refused() {
+fn a_refusing_http_server_is_an_error() {
     let listener = Std.listen(ANY_PORT, ListenOptions::new()).expect("loopback has a free port");
     let server = BlockingListener::local_addr(&listener).expect("the listener is open");
     let peer = Std.spawn("peer", move || -> io::Result<()> {
         let (mut stream, _) = BlockingListener::accept(&listener)?;
-        // All of the request is read, or else the answer would be lost to a reset.
+        // Read the whole request. Otherwise a reset would lose the answer.
         let mut request = Vec::new();
         while !request.ends_with(b"\r\n\r\n") {
             let mut byte = [0];
@@ -110,21 +109,21 @@ fn a_server_that_is_no_websocket_server_is_refused() {
         Err(OpenError::Handshake(error)) => assert_eq!(error, HandshakeError::Status(404)),
         other => panic!("connect returned {other:?}"),
     }
-    join_peer(peer.expect("a thread can be had"));
+    join_peer(peer.expect("a thread starts"));
 }
 
 #[test]
-fn a_server_that_never_answers_costs_the_open_timeout() {
+fn a_silent_server_ends_in_the_open_timeout() {
     let listener = Std.listen(ANY_PORT, ListenOptions::new()).expect("loopback has a free port");
     let server = BlockingListener::local_addr(&listener).expect("the listener is open");
     let settings = Settings::new(Version::V14_2).open_timeout(Duration::from_millis(20));
-    let refused = Connection::connect(&Std, server, settings).expect_err("nobody answers");
+    let refused = Connection::connect(&Std, server, settings).expect_err("no answer");
     assert!(matches!(refused, OpenError::TimedOut), "{refused:?}");
 }
 
 #[test]
-fn a_close_code_that_may_not_be_sent_leaves_the_connection_open() {
-    let (server, peer) = start_peer(Manners::Echo);
+fn an_invalid_close_code_keeps_the_connection_open() {
+    let (server, peer) = start_peer(PeerScript::Echo);
     let settings = Settings::new(Version::V14_2);
     let connection = Connection::connect(&Std, server, settings).expect("the peer answers");
     assert!(connection.close(1006, "").is_err());

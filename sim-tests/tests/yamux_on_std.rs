@@ -1,6 +1,6 @@
 //! The re-created yamux on real threads and real sockets.
 //!
-//! The bug needs no luck, so it shows here, too: with a close timeout short enough to wait for.
+//! The bug does not depend on the schedule, so these tests show it too, with a short close timeout.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -9,37 +9,37 @@ use std::time::Duration;
 use wavetank_runtime::{BlockingListener, ListenOptions, SocketOptions, Std, ThreadHandle as _, Threads};
 use wavetank_sim_tests::museum::yamux::scenarios::{Outcome, serve_listener, write_messages};
 use wavetank_sim_tests::museum::yamux::{
-    Config, Error, INITIAL_STREAM_WINDOW, Manners, Session, Version, Workload,
+    Config, Error, INITIAL_STREAM_WINDOW, PeerScript, Session, Version, Workload,
 };
 
 const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-/// Two ends of a session.
+/// Opens a session and returns its two ends.
 fn sessions(client: Config, server: Config) -> (Session<Std>, Session<Std>) {
     let listener = Std.listen(ANY_PORT, ListenOptions::new()).expect("loopback has a free port");
     let address = BlockingListener::local_addr(&listener).expect("the listener is open");
-    let conn = Std.connect(address, SocketOptions::new(), None).expect("somebody listens");
-    let (accepted, _) = BlockingListener::accept(&listener).expect("somebody connects");
-    let client = Session::client(&Std, conn, client).expect("threads can be had");
-    (client, Session::server(&Std, accepted, server).expect("threads can be had"))
+    let conn = Std.connect(address, SocketOptions::new(), None).expect("the listener is open");
+    let (accepted, _) = BlockingListener::accept(&listener).expect("the client connects");
+    let client = Session::client(&Std, conn, client).expect("the threads start");
+    (client, Session::server(&Std, accepted, server).expect("the threads start"))
 }
 
-/// Runs the scenario, and returns what the client met.
-fn write_to(config: Config, workload: Workload, manners: Manners) -> Outcome {
+/// Runs the scenario and returns the client's outcome.
+fn write_to(config: Config, workload: Workload, script: PeerScript) -> Outcome {
     let listener = Std.listen(ANY_PORT, ListenOptions::new()).expect("loopback has a free port");
     let address = BlockingListener::local_addr(&listener).expect("the listener is open");
     let server = Std
         .spawn("server", move || -> io::Result<()> {
-            serve_listener(&Std, &listener, config, workload, manners)
+            serve_listener(&Std, &listener, config, workload, script)
         })
-        .expect("a thread can be had");
+        .expect("a thread starts");
     let outcome = write_messages(&Std, address, config, workload).expect("the server listens");
     server.join().expect("the server does not panic").expect("the server could accept");
     outcome
 }
 
 #[test]
-fn what_is_written_is_read_in_order_across_many_windows_and_streams() {
+fn streams_carry_many_windows_in_order() {
     for version in Version::ALL {
         let (client, server) = sessions(Config::new(version), Config::new(version));
         let data: Vec<u8> = (0..3 * INITIAL_STREAM_WINDOW).map(|i| (i % 251) as u8).collect();
@@ -49,7 +49,7 @@ fn what_is_written_is_read_in_order_across_many_windows_and_streams() {
             .map(|stream| {
                 let data = data.clone();
                 let body = move || stream.write(&data).and_then(|()| stream.close_write()).map(|()| stream);
-                Std.spawn("writer", body).expect("a thread can be had")
+                Std.spawn("writer", body).expect("a thread starts")
             })
             .collect();
         let readers: Vec<_> = (0..3)
@@ -61,7 +61,7 @@ fn what_is_written_is_read_in_order_across_many_windows_and_streams() {
                     read.truncate(length);
                     stream.close().map(|()| read)
                 };
-                Std.spawn("reader", body).expect("a thread can be had")
+                Std.spawn("reader", body).expect("a thread starts")
             })
             .collect();
         for reader in readers {
@@ -76,7 +76,7 @@ fn what_is_written_is_read_in_order_across_many_windows_and_streams() {
 }
 
 #[test]
-fn an_end_that_has_closed_its_writing_half_still_reads_the_answer() {
+fn closing_the_writing_half_keeps_the_answer_readable() {
     for version in Version::ALL {
         let (client, server) = sessions(Config::new(version), Config::new(version));
         let question = client.open().expect("the session is open");
@@ -96,12 +96,12 @@ fn an_end_that_has_closed_its_writing_half_still_reads_the_answer() {
 }
 
 #[test]
-fn pings_are_answered_and_an_ended_session_tells_everyone() {
+fn ending_a_session_ends_all_its_calls() {
     let (client, server) = sessions(Config::new(Version::Upstream), Config::new(Version::Upstream));
     assert!(client.ping().is_ok());
     let stream = client.open().expect("the session is open");
     let accepted = server.accept().expect("the session is open");
-    let reader = Std.spawn("reader", move || accepted.read(&mut [0])).expect("a thread can be had");
+    let reader = Std.spawn("reader", move || accepted.read(&mut [0])).expect("a thread starts");
     client.close();
     assert_eq!(reader.join().expect("no panic"), Ok(0));
     assert_eq!(stream.write(b"late"), Err(Error::StreamClosed));
@@ -115,7 +115,7 @@ fn a_stream_beyond_the_backlog_is_reset() {
     let config = Config::new(Version::Upstream);
     let (client, server) = sessions(config, config.accept_backlog(1));
     let first = client.open().expect("the session is open");
-    let second = client.open().expect("nothing waits for the peer's consent");
+    let second = client.open().expect("opening does not wait for the peer");
     assert_eq!(second.read(&mut [0]), Err(Error::ConnectionReset));
     server.accept().expect("the first one waits").close().expect("the session is open");
     assert_eq!(first.read(&mut [0]), Ok(0));
@@ -124,19 +124,19 @@ fn a_stream_beyond_the_backlog_is_reset() {
 }
 
 #[test]
-fn upstream_a_writer_waits_for_the_close_timeout_of_a_reader_that_has_enough() {
+fn upstream_a_writer_waits_for_the_close_timeout() {
     let timeout = Duration::from_millis(300);
     let config = Config::new(Version::Upstream).stream_close_timeout(timeout);
-    let outcome = write_to(config, Workload::REPORTED, Manners::Closes);
+    let outcome = write_to(config, Workload::REPORTED, PeerScript::Closes);
     assert_eq!(outcome.end, Err(Error::ConnectionReset));
     assert!(outcome.elapsed >= timeout && outcome.written < 10, "{outcome:?}");
 }
 
 #[test]
-fn a_writer_is_never_kept_waiting_by_a_server_that_drains_or_stops_it() {
-    let drained = write_to(Config::new(Version::Upstream), Workload::REPORTED, Manners::DrainsThenCloses);
+fn draining_or_stopping_servers_never_block_the_writer() {
+    let drained = write_to(Config::new(Version::Upstream), Workload::REPORTED, PeerScript::DrainsThenCloses);
     assert_eq!((drained.written, drained.end), (10, Ok(())));
-    let stopped = write_to(Config::new(Version::StopsSending), Workload::REPORTED, Manners::Closes);
+    let stopped = write_to(Config::new(Version::StopsSending), Workload::REPORTED, PeerScript::Closes);
     assert_eq!(stopped.end, Err(Error::ConnectionReset));
     assert!(stopped.elapsed < Duration::from_secs(60), "{stopped:?}");
 }

@@ -18,7 +18,7 @@ use std::time::Duration;
 use crate::join::panic_message;
 use crate::{Instant, JoinError, ListenOptions, SocketOptions, Threads, WaitOutcome, clock};
 
-/// Production's blocking world: OS threads, `std::sync`, `std::net`.
+/// The blocking runtime for production: OS threads, `std::sync`, `std::net`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Std;
 
@@ -34,7 +34,7 @@ impl Threads for Std {
         clock::now()
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the seam's own implementation")]
+    #[expect(clippy::disallowed_methods, reason = "the runtime's own implementation")]
     fn sleep(&self, duration: Duration) {
         thread::sleep(duration);
     }
@@ -76,7 +76,7 @@ impl Threads for Std {
         crate::entropy::fill(buffer);
     }
 
-    // std has no place for the names of locks: they are for the tank.
+    // The locks of std have no names. The simulator uses them.
     fn raw_mutex<T: Send>(&self, _name: &'static str, value: T) -> Mutex<T> {
         Mutex::new(value)
     }
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_whose_holder_panicked_is_handed_on_as_it_is() {
+    fn a_panic_does_not_poison_the_lock() {
         let state = Arc::new(crate::Mutex::new(&Std, "state", 1));
         let shared = Arc::clone(&state);
         let faulty = Std.spawn("faulty", move || {

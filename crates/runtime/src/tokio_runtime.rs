@@ -2,8 +2,8 @@
 //!
 //! # Invariants
 //!
-//! - The clock and the timers are those of `tokio::time`: a paused Tokio clock pauses everything here.
-//! - Nothing is kept between calls: the handle is empty, and every call uses the Tokio runtime it is made on.
+//! - The clock and the timers are those of `tokio::time`: pausing Tokio's clock pauses them.
+//! - The handle is empty: every call uses the Tokio runtime of the calling task.
 //!
 //! # Not here
 //!
@@ -26,9 +26,9 @@ use tokio::task::JoinHandle;
 use crate::join::panic_message;
 use crate::{Instant, JoinError, ListenOptions, Runtime, SocketOptions, clock};
 
-/// Production's async runtime: the Tokio runtime that the calling task runs on.
+/// The async runtime for production: the Tokio runtime of the calling task.
 ///
-/// Every method but `fill_random` panics where there is no such runtime, or where it was built without time or I/O.
+/// Every method except `fill_random` panics if there is no such runtime, or if it was built without time or I/O.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tokio;
 
@@ -46,13 +46,13 @@ impl Runtime for Tokio {
         Sleep { timer: tokio::time::sleep_until(to_tokio(deadline)) }
     }
 
-    // Tokio keeps names only with its `tracing` feature, which would cost every production build.
+    // Tokio keeps names only with its `tracing` feature, which would slow down every production build.
     fn spawn<F>(&self, _name: &str, future: F) -> TaskHandle<F::Output>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        #[expect(clippy::disallowed_methods, reason = "the seam's own implementation")]
+        #[expect(clippy::disallowed_methods, reason = "the runtime's own implementation")]
         TaskHandle { task: tokio::spawn(future) }
     }
 
@@ -82,7 +82,7 @@ fn to_tokio(instant: Instant) -> tokio::time::Instant {
 }
 
 pin_project! {
-    /// A timer of Tokio's: resolution one millisecond, rounded up.
+    /// A Tokio timer. Its resolution is one millisecond, rounded up.
     #[derive(Debug)]
     #[must_use = "a timer does nothing unless it is polled"]
     pub struct Sleep {
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_paused_before_the_anchor_was_set_still_moves() {
+    fn a_clock_paused_before_the_anchor_still_advances() {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .start_paused(true)
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_timer_tells_its_deadline_and_can_be_reset_before_and_after_it_completes() {
+    async fn a_timer_can_be_reset_at_any_time() {
         let start = Tokio.now();
         let mut timer = pin!(Tokio.sleep(Duration::from_secs(1)));
         assert_eq!(timer.deadline(), start + Duration::from_secs(1));
@@ -188,13 +188,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_deadline_at_the_end_of_time_waits_and_does_not_panic() {
+    async fn a_sleep_of_the_longest_duration_waits() {
         let forever = Tokio.sleep(Duration::MAX);
         assert!(tokio::time::timeout(Duration::from_secs(1), forever).await.is_err());
     }
 
     #[tokio::test]
-    async fn a_panic_yields_its_message_and_an_abort_yields_cancelled() {
+    async fn join_reports_the_panic_message_or_cancelled() {
         let task = Tokio.spawn("faulty", async { panic!("out of {}", "cheese") });
         let result: Result<(), JoinError> = task.await;
         assert_eq!(result, Err(JoinError::Panicked("out of cheese".to_owned())));

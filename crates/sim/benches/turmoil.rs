@@ -1,13 +1,13 @@
-//! The tank against turmoil, side by side in one binary.
+//! The simulator against turmoil, side by side in one binary.
 //!
 //! `cargo bench -p wavetank --bench turmoil` runs everything and prints one table. Rounds of both contenders alternate,
 //! and the figure is the median of their ratios, so that a noisy machine disturbs both alike. It does not quite: a run of
-//! the tank changes threads, for which a busy machine lets it queue, so CPU time stands beside the time that passed. An
+//! the simulator changes threads, for which a busy machine lets it queue, so CPU time stands beside the time that passed. An
 //! argument runs only the parts whose name contains it: `cargo bench -p wavetank --bench turmoil -- hosts`.
 //!
-//! Both hold the same conversation, and every run has a seed of its own. The tank runs with everything on that a test has
+//! Both hold the same conversation, and every run has a seed of its own. The simulator runs with everything on that a test has
 //! by default: perturbations, the trace, choices written down, every 64th seed run a second time, a fresh OS thread a run.
-//! Within 1 to 10 ms the tank draws latencies uniformly (5.5 ms on average), turmoil from a truncated exponential
+//! Within 1 to 10 ms the simulator draws latencies uniformly (5.5 ms on average), turmoil from a truncated exponential
 //! distribution whose default curve makes 2.3 ms: less simulated time, and so fewer of its ticks. Targets are judged
 //! against that default; a line with a curve that also makes 5.5 ms shows what equal latencies come to.
 
@@ -27,7 +27,7 @@ fn main() {
     let wanted: Vec<String> =
         std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     let asked_for = |name: &str| wanted.is_empty() || wanted.iter().any(|part| name.contains(part.as_str()));
-    println!("medians of {ROUNDS} interleaved rounds; the tank runs with one worker\n");
+    println!("medians of {ROUNDS} interleaved rounds; the simulator runs with one worker\n");
     if asked_for("against turmoil") {
         against_turmoil();
     }
@@ -44,8 +44,8 @@ fn main() {
         memory(1_000_000);
     }
     if wanted.iter().any(|part| part == "profile") {
-        // Nothing but the tank, for a profiler that counts instructions.
-        tank_echo(500, 0);
+        // Nothing but the simulator, for a profiler that counts instructions.
+        wavetank_echo(500, 0);
     }
 }
 
@@ -114,13 +114,13 @@ fn compare(runs: [usize; 2], mut first: impl FnMut(usize), mut second: impl FnMu
     [a, b, ratios].map(|times| Time::medians(&times))
 }
 
-fn show(name: &str, [tank, turmoil, ratio]: [Time; 3], target: f64) {
+fn show(name: &str, [wavetank, turmoil, ratio]: [Time; 3], target: f64) {
     let verdict = if ratio.passed <= target { "met" } else { "MISSED" };
     println!(
-        "{name:<44} tank {:>8.1} µs ({:.1} CPU)   turmoil {:>10.1} µs ({:.1})   ratio {:.6} ({:.6})   target {target}   \
+        "{name:<44} wavetank {:>8.1} µs ({:.1} CPU)   turmoil {:>10.1} µs ({:.1})   ratio {:.6} ({:.6})   target {target}   \
          {verdict}",
-        tank.passed * 1e6,
-        tank.used * 1e6,
+        wavetank.passed * 1e6,
+        wavetank.used * 1e6,
         turmoil.passed * 1e6,
         turmoil.used * 1e6,
         ratio.passed,
@@ -130,13 +130,14 @@ fn show(name: &str, [tank, turmoil, ratio]: [Time; 3], target: f64) {
 
 fn against_turmoil() {
     println!("against turmoil: time a run, and CPU time");
-    let times = compare([2000, 150], |runs| tank_echo(runs, 0), |runs| turmoil_echo(runs, 0, Curve::Default));
+    let times =
+        compare([2000, 150], |runs| wavetank_echo(runs, 0), |runs| turmoil_echo(runs, 0, Curve::Default));
     show("2 hosts, connect, 100 round trips of 64 B", times, 0.1);
     let times =
-        compare([2000, 150], |runs| tank_echo(runs, 0), |runs| turmoil_echo(runs, 0, Curve::SameMean));
+        compare([2000, 150], |runs| wavetank_echo(runs, 0), |runs| turmoil_echo(runs, 0, Curve::SameMean));
     show("the same, latencies with the same mean", times, 0.1);
     let times =
-        compare([2000, 1], |runs| tank_echo(runs, 300), |runs| turmoil_echo(runs, 300, Curve::Default));
+        compare([2000, 1], |runs| wavetank_echo(runs, 300), |runs| turmoil_echo(runs, 300, Curve::Default));
     show("the same, and 300 idle simulated seconds", times, 0.001);
     println!();
 }
@@ -151,20 +152,20 @@ fn hosts() {
         let mut first = None;
         for (count, lines) in COUNTS.iter().zip(&mut rounds) {
             let (runs, turmoil_runs) = (2000 / count, 100 / count);
-            let tank = seconds(|| tank_ring(runs, *count)) / runs as f64;
+            let wavetank = seconds(|| wavetank_ring(runs, *count)) / runs as f64;
             let turmoil = seconds(|| turmoil_ring(turmoil_runs, *count)) / turmoil_runs as f64;
-            let each = tank / *count as f64;
-            lines.push([tank, turmoil, each / *first.get_or_insert(each)]);
+            let each = wavetank / *count as f64;
+            lines.push([wavetank, turmoil, each / *first.get_or_insert(each)]);
         }
     }
     for (count, lines) in COUNTS.iter().zip(rounds) {
         let of = |f: fn(&[f64; 3]) -> f64| median(lines.iter().map(f).collect());
-        let (tank, growth) = (of(|line| line[0]), of(|line| line[2]));
+        let (wavetank, growth) = (of(|line| line[0]), of(|line| line[2]));
         println!(
-            "{count:>4} hosts: tank {:>9.1} µs, {:>6.1} µs a host, {growth:.2} of the first line   turmoil {:>11.1} µs   \
+            "{count:>4} hosts: wavetank {:>9.1} µs, {:>6.1} µs a host, {growth:.2} of the first line   turmoil {:>11.1} µs   \
              ratio {:.4}   target {LINEAR}   {}",
-            tank * 1e6,
-            tank * 1e6 / *count as f64,
+            wavetank * 1e6,
+            wavetank * 1e6 / *count as f64,
             of(|line| line[1]) * 1e6,
             of(|line| line[0] / line[1]),
             if growth <= LINEAR { "met" } else { "MISSED" },
@@ -236,7 +237,7 @@ async fn ask(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> std::io::Result
     Ok(())
 }
 
-// The tank.
+// The simulator.
 
 async fn serve(host: Host) -> std::io::Result<()> {
     let listener = host.listen(([0, 0, 0, 0], 80).into(), ListenOptions::new()).await?;
@@ -261,17 +262,17 @@ fn echo(sim: &mut Sim, idle_seconds: u64) {
     });
 }
 
-fn tank_echo(runs: usize, idle_seconds: u64) {
+fn wavetank_echo(runs: usize, idle_seconds: u64) {
     Sweep::new("bench", env!("CARGO_MANIFEST_DIR"))
         .seeds(runs as u64)
         .workers(1)
         .run(move |sim| echo(sim, idle_seconds));
 }
 
-fn tank_ring(runs: usize, count: usize) {
+fn wavetank_ring(runs: usize, count: usize) {
     Sweep::new("bench", env!("CARGO_MANIFEST_DIR")).seeds(runs as u64).workers(1).run(move |sim| {
         sim.latency(Duration::from_millis(1)..=Duration::from_millis(10));
-        // The other end of a connection sees its end a little after the mains have ended, and may be held back for 10 s.
+        // The other end of a connection sees its end a little after the mains have ended, and may be delayed for 10 s.
         sim.leak_grace(Duration::from_secs(60));
         let through = Arc::new(Barrier::new(count));
         for index in 0..count {
@@ -298,7 +299,7 @@ fn tank_ring(runs: usize, count: usize) {
 enum Curve {
     /// 2.3 ms on average.
     Default,
-    /// 5.5 ms on average, as in the tank: the root of 10 e^-λ + Σ (k + 1)(e^(-λk/9) - e^(-λ(k+1)/9)) = 5.5, k = 0..9.
+    /// 5.5 ms on average, as in the simulator: the root of 10 e^-λ + Σ (k + 1)(e^(-λk/9) - e^(-λ(k+1)/9)) = 5.5, k = 0..9.
     SameMean,
 }
 

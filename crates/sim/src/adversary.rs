@@ -6,7 +6,7 @@
 //!
 //! # Not here
 //!
-//! What a run does to every task without being asked (`executor`): preemption, late and spurious wake-ups.
+//! What a run does to every task without being asked (`sched`): preemption, late and spurious wake-ups.
 
 mod cancel;
 mod stream;
@@ -43,7 +43,7 @@ pin_project! {
     ///
     /// # Determinism
     ///
-    /// Asks in the lane `adversary`, under the name, numbered (`socket#2`) where several have the same; the dull answers
+    /// Asks in the lane `adversary`, under the name, numbered (`socket#2`) where several have the same; the default answers
     /// pass everything through. It is independent of [`Sim::perturb`](crate::Sim::perturb): the test has asked for it.
     ///
     /// # Example: a message that comes in pieces

@@ -105,8 +105,8 @@ mod tests {
     }
 
     #[test]
-    fn the_first_ctrl_c_is_a_flag_and_leaving_says_what_was_found() {
-        let Some(output) = in_child("the_first_ctrl_c_is_a_flag_and_leaving_says_what_was_found") else {
+    fn an_interrupt_waits_for_all_sweeps_to_report() {
+        let Some(output) = in_child("an_interrupt_waits_for_all_sweeps_to_report") else {
             let (one, other) = (RunningSweep::start(), RunningSweep::start());
             signal_hook::low_level::raise(SIGINT).expect("raises");
             assert!(one.interrupt().is_raised());

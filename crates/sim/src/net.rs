@@ -1,14 +1,14 @@
 //! The simulated network: TCP between hosts, as Linux does it, without any I/O.
 //!
 //! Hosts have a name and an address. Their sockets exchange segments over links that take time and can break. Bytes are
-//! counted, not packets: a message costs one event, and an acknowledgement none unless somebody waits for it. The
+//! counted, not packets: a message costs one event, and an acknowledgement none unless the sender waits for it. The
 //! network neither waits nor wakes: time is an argument, [`Network::next_event`] says when it wants to be called again,
-//! and [`Network::take_ready`] whom to ask again.
+//! and [`Network::take_ready`] which calls to try again.
 //!
 //! The module list is a map: [`connection`] is a connection's state, [`flow`] one direction of it; [`socket`] and
-//! [`listen`] are the calls of applications, [`transmit`] sends, [`arrival`] receives, [`ack`] answers; [`link`] is what
-//! lies between and [`weather`] what it is like, [`faults`] changes it; [`hosts`] is who has which address, [`udp`] is datagrams, [`local`] Unix sockets;
-//! [`event`] orders what is to come, [`trace`] tells what was.
+//! [`listen`] are the calls of applications, [`transmit`] sends, [`arrival`] receives, [`ack`] answers; [`link`] is the
+//! way between hosts, [`conditions`] its state, [`faults`] changes it; [`hosts`] has names and addresses, [`udp`]
+//! datagrams, [`local`] Unix sockets; [`event`] is the queue, [`trace`] the facts for the trace.
 //!
 //! # Invariants
 //!
@@ -23,8 +23,10 @@
 
 mod ack;
 mod arrival;
+mod buffers;
 #[cfg(test)]
 mod chaos;
+mod conditions;
 mod connection;
 mod event;
 mod faults;
@@ -43,18 +45,17 @@ mod property;
 mod socket;
 mod trace;
 mod transmit;
+mod tuples;
 mod udp;
-mod weather;
 
-use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+pub(crate) use conditions::Conditions;
 pub(crate) use link::{LatencyRange, LinkId};
 pub(crate) use local::{LocalEvent, LocalId, LocalListenerId};
 pub(crate) use trace::NetEvent;
 pub(crate) use udp::{Chance, DatagramEvent, Fate, Fates, UdpId};
-pub(crate) use weather::Weather;
 
 use connection::{Connection, Connections};
 use event::EventQueue;
@@ -62,10 +63,10 @@ use hosts::Host;
 use link::Links;
 use listen::Listeners;
 use local::Local;
+use tuples::Tuples;
 use udp::Udp;
 
-/// Simulated time in nanoseconds since the start of the run.
-pub(crate) type Nanos = u64;
+pub(crate) use crate::time::Nanos;
 
 /// Linux's `tcp_retries2` = 15: a segment is tried for 924.6 s.
 const USER_TIMEOUT: Nanos = 924_600_000_000;
@@ -130,7 +131,7 @@ pub(crate) trait Outside {
     /// Takes a fact worth a line in the trace.
     fn event(&mut self, event: NetEvent);
 
-    /// Picks one of `bound` answers about a datagram on `link`; 0 is the dull one.
+    /// Picks one of `bound` answers about a datagram on `link`; 0 is the default.
     fn pick_datagram(&mut self, link: LinkId, chance: Chance, bound: u32) -> u32;
 
     /// Takes a fact about a datagram.
@@ -152,7 +153,7 @@ impl Direction {
     pub(crate) const COUNT: usize = 3;
 }
 
-/// Whom it may be worth asking again.
+/// A call that may be worth another try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Ready {
     Socket(SocketId, Direction),
@@ -173,27 +174,31 @@ struct Wire {
     user_timeout: Nanos,
     /// No socket's buffers are larger.
     buffer_bytes_max: u32,
+    /// Handshakes that each listener keeps a state for.
+    handshakes: BTreeMap<ListenerId, usize>,
 }
 
 /// What a step of a connection works with.
 struct Cx<'a> {
     now: Nanos,
     wire: &'a mut Wire,
-    out: &'a mut dyn Outside,
+    outside: &'a mut dyn Outside,
 }
 
 /// The simulated network of one run.
 #[derive(Debug)]
 pub(crate) struct Network {
     hosts: Vec<Host>,
+    /// Names of hosts, in lower case.
+    by_lower_name: BTreeMap<String, HostId>,
     connections: Connections,
     listeners: Listeners,
     udp: Udp,
     local: Local,
-    /// Sockets that connected: host, port, own address, peer.
-    tuples: BTreeSet<(HostId, u16, IpAddr, SocketAddr)>,
+    /// Ports of sockets that connected.
+    tuples: Tuples,
     wire: Wire,
-    /// The latest time anybody has named.
+    /// The latest time that any call has named.
     now: Nanos,
 }
 
@@ -201,17 +206,19 @@ impl Network {
     pub(crate) fn new() -> Self {
         Self {
             hosts: Vec::new(),
+            by_lower_name: BTreeMap::new(),
             connections: Connections::default(),
             listeners: Listeners::default(),
             udp: Udp::default(),
             local: Local::default(),
-            tuples: BTreeSet::new(),
+            tuples: Tuples::default(),
             wire: Wire {
                 links: Links::new(),
                 queue: EventQueue::default(),
                 ready: Vec::new(),
                 user_timeout: USER_TIMEOUT,
                 buffer_bytes_max: u32::MAX,
+                handshakes: BTreeMap::new(),
             },
             now: 0,
         }
@@ -251,22 +258,25 @@ impl Network {
         [segment, self.udp.next_arrival()].into_iter().flatten().min()
     }
 
-    /// Tells whether nothing is on its way that an application could ever notice.
+    /// Returns `true` if nothing is on its way that an application could ever notice.
     pub(crate) fn quiet(&self) -> bool {
         let segments = self.wire.queue.unordered().any(|event| {
             self.stands(event)
-                && self.connections.get(event.socket.connection()).is_some_and(Connection::concerns_somebody)
+                && self
+                    .connections
+                    .get(event.socket.connection())
+                    .is_some_and(Connection::concerns_application)
         });
-        !segments && !self.datagrams_concern_somebody()
+        !segments && !self.datagrams_concern_application()
     }
 
-    /// Tells whether there is anybody for [`take_ready`](Self::take_ready) to take.
+    /// Returns `true` if [`take_ready`](Self::take_ready) has something to take.
     pub(crate) const fn has_ready(&self) -> bool {
         !self.wire.ready.is_empty()
     }
 
-    /// Takes whom it may be worth asking again since the last call: each once, in order of occurrence. Some are asked in
-    /// vain; nobody is forgotten.
+    /// Takes the calls that may be worth another try since the last take: each once, in order of occurrence. Some are
+    /// spurious; none is missing.
     pub(crate) fn take_ready(&mut self) -> std::vec::Drain<'_, Ready> {
         for ready in &self.wire.ready {
             match *ready {
@@ -307,21 +317,20 @@ impl Network {
         &mut self,
         socket: SocketId,
         now: Nanos,
-        out: &mut dyn Outside,
+        outside: &mut dyn Outside,
         step: impl FnOnce(&mut Connection, usize, &mut Cx<'_>) -> R,
     ) -> Option<R> {
         self.now = self.now.max(now);
         let connection = self.connections.get_mut(socket.connection())?;
-        let result = step(connection, socket.side(), &mut Cx { now, wire: &mut self.wire, out });
+        let result = step(connection, socket.side(), &mut Cx { now, wire: &mut self.wire, outside });
         self.forget_if_over(socket.connection());
         Some(result)
     }
 
     fn forget_if_over(&mut self, index: u32) {
         if let Some(connection) = self.connections.get(index).filter(|connection| connection.is_over()) {
-            let [client, server] = &connection.ends;
-            if let Some(host) = client.host {
-                self.tuples.remove(&(host, client.addr.port(), client.addr.ip(), server.addr));
+            if let Some(tuple) = connection.tuple() {
+                self.tuples.leave(tuple, index, connection.time_wait(self.now), self.now);
             }
             self.connections.remove(index);
         }
@@ -346,55 +355,55 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_closed_socket_is_nobodys_and_answers_so() {
-        let (mut tank, client, server) = Harness::connected();
-        tank.close(client);
-        tank.close(client);
+    fn a_closed_socket_is_a_bad_descriptor() {
+        let (mut harness, client, server) = Harness::connected();
+        harness.close(client);
+        harness.close(client);
         let bad = Some(libc::EBADF);
-        let Poll::Ready(Err(error)) = tank.read(client, 9) else { panic!("closed") };
+        let Poll::Ready(Err(error)) = harness.read(client, 9) else { panic!("closed") };
         assert_eq!(error.raw_os_error(), bad);
-        let Poll::Ready(Err(error)) = tank.write(client, b"x") else { panic!("closed") };
+        let Poll::Ready(Err(error)) = harness.write(client, b"x") else { panic!("closed") };
         assert_eq!(error.raw_os_error(), bad);
-        tank.settle();
-        tank.close(server);
-        tank.settle();
-        assert!(tank.network.local_addr(client).is_err() && tank.network.peer_addr(client).is_err());
-        tank.network.set_linger_zero(client);
+        harness.settle();
+        harness.close(server);
+        harness.settle();
+        assert!(harness.network.local_addr(client).is_err() && harness.network.peer_addr(client).is_err());
+        harness.network.set_linger_zero(client);
     }
 
     #[test]
     fn ready_names_each_once() {
-        let (mut tank, client, server) = Harness::connected();
+        let (mut harness, client, server) = Harness::connected();
         for _ in 0..3 {
-            tank.send(client, b"x");
-            tank.settle();
+            harness.send(client, b"x");
+            harness.settle();
         }
-        assert_eq!(tank.ready(), [Ready::Socket(server, Direction::Read)]);
-        assert_eq!(tank.ready(), []);
-        tank.send(client, b"x");
-        tank.settle();
-        assert_eq!(tank.ready(), [Ready::Socket(server, Direction::Read)]);
+        assert_eq!(harness.ready(), [Ready::Socket(server, Direction::Read)]);
+        assert_eq!(harness.ready(), []);
+        harness.send(client, b"x");
+        harness.settle();
+        assert_eq!(harness.ready(), [Ready::Socket(server, Direction::Read)]);
     }
 
     #[test]
-    fn a_message_costs_one_event_and_its_acknowledgement_none() {
-        let (mut tank, client, server) = Harness::connected();
+    fn a_message_costs_one_event() {
+        let (mut harness, client, server) = Harness::connected();
         for _ in 0..5000 {
-            tank.send(client, &[1; 64]);
-            assert!(tank.step());
-            tank.receive(server);
-            assert!(tank.network.next_event().is_none());
+            harness.send(client, &[1; 64]);
+            assert!(harness.step());
+            harness.receive(server);
+            assert!(harness.network.next_event().is_none());
         }
     }
 
     #[test]
-    fn a_connecting_socket_that_is_closed_leaves_nothing_behind() {
-        let mut tank = Harness::new();
-        let listener = tank.listen(ListenOptions::new());
-        let client = tank.connect();
-        tank.close(client);
-        tank.settle();
-        assert!(tank.network.accept(listener).is_pending());
-        assert!(tank.is_empty());
+    fn closing_a_connecting_socket_leaves_nothing_behind() {
+        let mut harness = Harness::new();
+        let listener = harness.listen(ListenOptions::new());
+        let client = harness.connect();
+        harness.close(client);
+        harness.settle();
+        assert!(harness.network.accept(listener).is_pending());
+        assert!(harness.is_empty());
     }
 }

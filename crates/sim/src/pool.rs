@@ -16,21 +16,22 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use crate::choices::{ChoiceLog, Replay};
+use crate::choice::{ChoiceLog, Replay};
 use crate::panics;
-use crate::run::{self, Body, Outcome, Plan, Progress};
+use crate::run::{Outcome, Plan, Progress};
+use crate::sim::{self, Body};
 
-/// Runs a test once. [`BodyRunner`] does so in the tank; there is another for simulations inside of turmoil.
+/// Runs a test once. [`BodyRunner`] does so in the simulator; there is another for simulations inside of turmoil.
 pub(crate) trait Runner: Send + Sync {
     fn run(&self, plan: &Plan<'_>, progress: &Arc<Progress>) -> Outcome;
 }
 
-/// Runs a test's body in the tank.
+/// Runs a test's body in the simulator.
 pub(crate) struct BodyRunner(pub(crate) Box<Body>);
 
 impl Runner for BodyRunner {
     fn run(&self, plan: &Plan<'_>, progress: &Arc<Progress>) -> Outcome {
-        run::run(&*self.0, plan, progress)
+        sim::run(&*self.0, plan, progress)
     }
 }
 
@@ -68,7 +69,7 @@ pub(crate) enum Ran {
     Stuck {
         running: String,
     },
-    /// The code around the test panicked: a bug of the tank.
+    /// The code around the test panicked: a bug of the simulator.
     Crashed {
         message: String,
     },
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn never_more_runs_at_once_than_permits_whoever_asks() {
+    fn parallel_runs_never_exceed_the_permits() {
         let pool = pool(2);
         let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let runner = Toy::runner({
@@ -245,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_without_steps_is_given_up_with_its_last_place_and_frees_its_permit() {
+    fn a_stuck_run_frees_its_permit() {
         let pool = pool(1);
         let never = Arc::new(Barrier::new(2));
         let runner = Toy::runner({
@@ -264,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_run_that_makes_steps_is_not_given_up() {
+    fn a_slow_run_with_steps_is_not_stuck() {
         let ran = pool(1).run(
             &Toy::runner(|run| {
                 let (_sender, nothing) = mpsc::channel::<()>();
@@ -281,9 +282,9 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_of_the_tank_itself_is_reported_as_such() {
-        let ran = pool(1).run(&Toy::runner(|_| panic!("a bug of the tank")), Job::Seed(1), PATIENCE);
+    fn a_panic_of_the_simulator_is_a_crash() {
+        let ran = pool(1).run(&Toy::runner(|_| panic!("a bug of the simulator")), Job::Seed(1), PATIENCE);
         let Ran::Crashed { message } = ran else { panic!("crashed: {ran:?}") };
-        assert!(message.contains("a bug of the tank"), "{message}");
+        assert!(message.contains("a bug of the simulator"), "{message}");
     }
 }

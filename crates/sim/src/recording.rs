@@ -1,15 +1,15 @@
 //! Recordings: the choices of a run, kept to be replayed.
 //!
-//! A recording has two forms. The *file* ([`text`]) holds every question of the run up to the last pick of each lane
-//! that is not dull, so it replays strictly or leniently; it is reviewed and committed, so its lines are short and
-//! stable. The *inline form* ([`inline`]) holds the picks that are not dull and nothing else; it is short enough for a
+//! A recording has two forms. The *file* ([`text`]) holds every question of the run up to the last value of each lane
+//! that is not the default, so it replays strictly or leniently; it is reviewed and committed, so its lines are short and
+//! stable. The *inline form* ([`inline`]) holds the values that are not the default and nothing else; it is short enough for a
 //! command line, and replays leniently only.
 //!
 //! # Invariants
 //!
 //! - A recording's log is in its canonical order: lane by lane, by name; within a lane in the order of the run. The
 //!   order between lanes is not kept, because lanes are independent.
-//! - Nothing after a lane's last pick that is not dull is kept: an exhausted recording goes on with 0.
+//! - Nothing after a lane's last value that is not the default is kept: an exhausted recording goes on with 0.
 //! - What was written reads back equal; what was truncated or altered does not read.
 //!
 //! # Not here
@@ -19,12 +19,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::choices::{Choice, ChoiceLog, SiteId};
+use crate::choice::{Choice, ChoiceLog, PointId};
 use crate::symptom::Symptom;
 
 pub(crate) mod inline;
 pub(crate) mod store;
 pub(crate) mod text;
+
+pub(crate) use text::parse_number;
 
 /// A run that was recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +55,7 @@ pub(crate) enum Expect {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Build {
     pub(crate) os: String,
-    /// Whether `--cfg tokio_unstable` was set: without it `tokio::select!` picks its branches at random.
+    /// Whether `--cfg tokio_unstable` was set: without it `tokio::select!` values its branches at random.
     pub(crate) tokio_unstable: bool,
 }
 
@@ -91,23 +93,23 @@ impl Recording {
     }
 }
 
-/// Brings a log into the order that recordings keep: lane by lane, without the dull end of each lane and without the
-/// sites that nothing is left of. Two runs with equal canonical logs chose the same.
+/// Brings a log into the order that recordings keep: lane by lane, without the default end of each lane and without the
+/// points that nothing is left of. Two runs with equal canonical logs chose the same.
 pub(crate) fn canonical(log: &ChoiceLog) -> ChoiceLog {
     let mut lanes: BTreeMap<&str, Vec<&Choice>> = BTreeMap::new();
     for choice in &log.choices {
-        lanes.entry(&log.site(choice.site).lane).or_default().push(choice);
+        lanes.entry(&log.point(choice.point).lane).or_default().push(choice);
     }
     let mut kept = ChoiceLog::default();
-    let mut sites: BTreeMap<SiteId, SiteId> = BTreeMap::new();
+    let mut points: BTreeMap<PointId, PointId> = BTreeMap::new();
     for choices in lanes.values() {
-        let end = choices.iter().rposition(|choice| choice.pick != 0).map_or(0, |last| last + 1);
+        let end = choices.iter().rposition(|choice| choice.value != 0).map_or(0, |last| last + 1);
         for choice in &choices[..end] {
-            let site = *sites.entry(choice.site).or_insert_with(|| {
-                kept.sites.push(log.site(choice.site).clone());
-                SiteId::new(kept.sites.len() - 1)
+            let point = *points.entry(choice.point).or_insert_with(|| {
+                kept.points.push(log.point(choice.point).clone());
+                PointId::new(kept.points.len() - 1)
             });
-            kept.choices.push(Choice { site, ..**choice });
+            kept.choices.push(Choice { point, ..**choice });
         }
     }
     kept
@@ -218,19 +220,19 @@ impl std::error::Error for RecordingError {
     }
 }
 
-/// Builds logs by hand: `[(lane, site, bound, pick)]`.
+/// Builds logs by hand: `[(lane, point, bound, value)]`.
 #[cfg(test)]
 pub(crate) fn log_of(choices: &[(&str, &str, u32, u32)]) -> ChoiceLog {
-    use crate::choices::SiteName;
+    use crate::choice::PointName;
 
     let mut log = ChoiceLog::default();
-    for &(lane, site, bound, pick) in choices {
-        let name = SiteName { lane: lane.to_owned(), site: site.to_owned() };
-        let index = log.sites.iter().position(|known| *known == name).unwrap_or_else(|| {
-            log.sites.push(name);
-            log.sites.len() - 1
+    for &(lane, point, bound, value) in choices {
+        let name = PointName { lane: lane.to_owned(), point: point.to_owned() };
+        let index = log.points.iter().position(|known| *known == name).unwrap_or_else(|| {
+            log.points.push(name);
+            log.points.len() - 1
         });
-        log.choices.push(Choice { site: SiteId::new(index), bound, pick });
+        log.choices.push(Choice { point: PointId::new(index), bound, value });
     }
     log
 }
@@ -240,7 +242,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_canonical_log_goes_lane_by_lane_and_ends_each_with_its_last_pick() {
+    fn canonical_lanes_end_with_their_last_nondefault_value() {
         let log = log_of(&[
             ("schedule", "b run", 3, 1),
             ("faults", "a break", 2, 0),

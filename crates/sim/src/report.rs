@@ -5,18 +5,23 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use crate::choices::ChoiceLog;
+use crate::choice::ChoiceLog;
+use crate::order::Rank;
 use crate::plain;
 use crate::recording::inline;
 use crate::run::Outcome;
-use crate::shrink::order::Rank;
 use crate::shrink::{End, Shrunk};
 use crate::symptom::{Symptom, SymptomKind};
+use crate::time::Nanos;
 
 pub use command::{Built, Feature};
 
 mod command;
+
+/// Shorter delays happen on every machine: 10 ms.
+const WORTH_SAYING: Nanos = 10_000_000;
 
 /// Longest inline form in a command. A longer failure is replayed from its seed.
 const INLINE_MAX: usize = 1_500;
@@ -24,7 +29,7 @@ const INLINE_MAX: usize = 1_500;
 /// What a run chose, in numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Counts {
-    picks: usize,
+    nondefault: usize,
     choices: usize,
     faults: usize,
     switches: usize,
@@ -35,25 +40,25 @@ pub struct Counts {
 impl Counts {
     pub(crate) fn of(outcome: &Outcome) -> Self {
         let log = &outcome.log;
-        let picks_in = |is_meant: fn(&str) -> bool| {
-            let picks = log.choices.iter().filter(|choice| choice.pick != 0);
-            picks.filter(|choice| is_meant(&log.site(choice.site).lane)).count()
+        let values_in = |is_meant: fn(&str) -> bool| {
+            let values = log.choices.iter().filter(|choice| choice.value != 0);
+            values.filter(|choice| is_meant(&log.point(choice.point).lane)).count()
         };
         let is_delay =
             |lane: &str| matches!(lane.split(' ').next(), Some("withhold" | "hold" | "pending" | "spurious"));
         Self {
-            picks: log.nonzero(),
+            nondefault: log.nonzero(),
             choices: log.choices.len(),
             faults: outcome.faults,
-            switches: picks_in(|lane| Rank::of(lane) == Rank::Schedule),
+            switches: values_in(|lane| Rank::of(lane) == Rank::Schedule),
             preemptions: outcome.trace.preempted(),
-            delays: picks_in(is_delay),
+            delays: values_in(is_delay),
         }
     }
 
-    /// Counts the choices that were not the dull one: what a reader has to follow.
-    pub const fn picks(&self) -> usize {
-        self.picks
+    /// Counts the choices that were not the default: what a reader has to follow.
+    pub const fn nondefault(&self) -> usize {
+        self.nondefault
     }
 
     /// Counts all choices.
@@ -76,7 +81,7 @@ impl Counts {
         self.preemptions
     }
 
-    /// Counts the wake-ups that came late (the task was held back, or an operation was not let go on at first) and those
+    /// Counts the wake-ups that came late (the task was delayed, or an operation was not let go on at first) and those
     /// that came for nothing.
     pub const fn delays_and_needless_wake_ups(&self) -> usize {
         self.delays
@@ -140,7 +145,7 @@ impl Identity {
 pub(crate) struct Report<'a> {
     identity: &'a Identity,
     headline: String,
-    facts: Vec<(&'static str, String)>,
+    fields: Vec<(&'static str, String)>,
     notes: Vec<String>,
     trace: Option<String>,
     command: Option<String>,
@@ -150,11 +155,11 @@ impl<'a> Report<'a> {
     /// Starts a report: "`test` HEADLINE".
     pub(crate) fn new(identity: &'a Identity, headline: &str) -> Self {
         let headline = headline.to_owned();
-        Self { identity, headline, facts: Vec::new(), notes: Vec::new(), trace: None, command: None }
+        Self { identity, headline, fields: Vec::new(), notes: Vec::new(), trace: None, command: None }
     }
 
-    pub(crate) fn fact(mut self, label: &'static str, value: &str) -> Self {
-        self.facts.push((label, value.to_owned()));
+    pub(crate) fn field(mut self, label: &'static str, value: &str) -> Self {
+        self.fields.push((label, value.to_owned()));
         self
     }
 
@@ -164,7 +169,7 @@ impl<'a> Report<'a> {
     }
 
     pub(crate) fn symptom(self, symptom: &Symptom, seed: u64) -> Self {
-        self.fact("symptom", &symptom.to_string()).fact("seed", &format!("{seed:#x}"))
+        self.field("symptom", &symptom.to_string()).field("seed", &format!("{seed:#x}"))
     }
 
     /// Says how many seeds passed before the one that failed.
@@ -174,7 +179,7 @@ impl<'a> Report<'a> {
             1 => "after 1 that passed".to_owned(),
             count => format!("after {count} that passed"),
         };
-        if let Some((_, seed)) = self.facts.iter_mut().find(|(label, _)| *label == "seed") {
+        if let Some((_, seed)) = self.fields.iter_mut().find(|(label, _)| *label == "seed") {
             *seed += &format!(", {passed}");
         }
         self
@@ -188,24 +193,39 @@ impl<'a> Report<'a> {
         };
         let has_place = outcome.symptom.as_ref().is_some_and(has_place);
         if let Some(place) = outcome.failed_at.as_ref().filter(|_| has_place) {
-            self = self.fact("at", place);
+            self = self.field("at", place);
         }
-        self.fact("ran for", &format!("{:?} of virtual time, {} steps", outcome.virtual_time, outcome.steps))
+        self.field("ran for", &format!("{:?} of virtual time, {} steps", outcome.virtual_time, outcome.steps))
+    }
+
+    /// Says how long a delay the shrunk run needs, if it needs one that a machine seldom has.
+    pub(crate) fn needs(self, outcome: &Outcome) -> Self {
+        let Some((nanos, whose)) = outcome.trace.longest_delay().filter(|(nanos, _)| *nanos >= WORTH_SAYING)
+        else {
+            return self;
+        };
+        let needed = Duration::from_nanos(nanos);
+        let shorter = Duration::from_nanos(nanos / 10).as_millis();
+        let text = format!(
+            "a delay of {needed:?} of {whose}; if that cannot happen, \
+             `sim.delay_max(Duration::from_millis({shorter}))`"
+        );
+        self.field("needs", &text)
     }
 
     /// Says that the shrunk run was replayed: every finding of a bug that is expected has to be.
     pub(crate) fn replayed(self) -> Self {
-        self.fact("replayed", "twice, strictly: the same symptom, the same trace")
+        self.field("replayed", "twice, strictly: the same symptom, the same trace")
     }
 
     /// Shows what shrinking did.
     pub(crate) fn shrunk(self, before: Counts, after: Counts, shrunk: &Shrunk) -> Self {
         let end = if shrunk.end == End::Fixpoint { String::new() } else { format!("; {}", shrunk.end) };
         let counts = format!(
-            "{} -> {} picks in {} -> {} choices (in {} runs{end})\n\
+            "{} -> {} non-default of {} -> {} choices (in {} runs{end})\n\
              faults {} -> {}, context switches {} -> {}, preemptions by budget {} -> {}, delays and needless wake-ups {} -> {}",
-            before.picks,
-            after.picks,
+            before.nondefault,
+            after.nondefault,
             before.choices,
             after.choices,
             shrunk.runs,
@@ -218,10 +238,10 @@ impl<'a> Report<'a> {
             before.delays,
             after.delays,
         );
-        self.fact("shrunk", &counts)
+        self.field("shrunk", &counts)
     }
 
-    /// Adds the command that replays the failure: by what it picked, or by its seed if that is too long or not known.
+    /// Adds the command that replays the failure: by what it chose, or by its seed if that is too long or not known.
     pub(crate) fn replay(mut self, seed: u64, symptom: &Symptom, log: Option<&ChoiceLog>) -> Self {
         let word = log.map(|log| inline::write(seed, symptom.key_hash(), log));
         let variable = match word.filter(|word| word.len() <= INLINE_MAX) {
@@ -244,10 +264,10 @@ impl fmt::Display for Report<'_> {
 impl Report<'_> {
     fn write(&self, f: &mut impl fmt::Write) -> fmt::Result {
         write!(f, "wavetank: {} {}", self.identity.test, self.headline)?;
-        if !self.facts.is_empty() {
+        if !self.fields.is_empty() {
             writeln!(f)?;
         }
-        for (label, value) in &self.facts {
+        for (label, value) in &self.fields {
             let mut lines = value.lines();
             write!(f, "\n  {label:<11} {}", lines.next().unwrap_or_default())?;
             for line in lines {
@@ -300,27 +320,27 @@ mod tests {
             panic_in("client/closer: connection isn't closed yet\nleft: 1")
         });
         let pool = Pool::new(std::num::NonZeroUsize::MIN);
-        match pool.run(&runner, Job::Seed(6), std::time::Duration::from_secs(20)) {
+        match pool.run(&runner, Job::Seed(6), Duration::from_secs(20)) {
             Ran::Ended(outcome) => outcome,
             other => panic!("the toy ends: {other:?}"),
         }
     }
 
     #[test]
-    fn a_report_tells_what_failed_and_ends_with_the_command() {
+    fn a_report_ends_with_the_replay_command() {
         let identity = identity();
         let outcome = outcome(3);
         let symptom = outcome.symptom.clone().expect("it fails");
         let shrunk =
             Shrunk { best: ChoiceLog::default(), runs: 214, passes: Vec::new(), end: End::TimeSpent };
         let before =
-            Counts { picks: 312, choices: 1_204, faults: 6, switches: 80, preemptions: 5, delays: 7 };
+            Counts { nondefault: 312, choices: 1_204, faults: 6, switches: 80, preemptions: 5, delays: 7 };
         let report = Report::new(&identity, "failed")
             .symptom(&symptom, 6)
             .after(16)
             .shrunk(before, Counts::of(&outcome), &shrunk)
             .run(&outcome)
-            .fact("recording", "seeds/chat_tests.close.while_waiting/panic-client-closer.seed")
+            .field("recording", "seeds/chat_tests.close.while_waiting/panic-client-closer.seed")
             .note("the code has changed since it was recorded")
             .replay(6, &symptom, Some(&outcome.log));
         insta::assert_snapshot!(report, @r"
@@ -329,7 +349,7 @@ mod tests {
           symptom     panic in client/closer: connection isn't closed yet
                       left: 1
           seed        0x6, after 16 that passed
-          shrunk      312 -> 4 picks in 1204 -> 4 choices (in 214 runs; limit of time reached)
+          shrunk      312 -> 4 non-default of 1204 -> 4 choices (in 214 runs; limit of time reached)
                       faults 6 -> 1, context switches 80 -> 3, preemptions by budget 5 -> 0, delays and needless wake-ups 7 -> 0
           ran for     6ms of virtual time, 0 steps
           recording   seeds/chat_tests.close.while_waiting/panic-client-closer.seed
@@ -350,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_too_long_for_a_command_is_replayed_from_its_seed() {
+    fn a_long_failure_is_replayed_from_its_seed() {
         let identity = identity();
         let symptom = Symptom::new(SymptomKind::Panic, "a");
         let last_line = |log| {
@@ -399,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn tests_of_the_same_path_in_two_packages_or_targets_have_two_names() {
+    fn equal_paths_in_different_targets_have_different_names() {
         let other = Identity { package: Some("chat-tests-2".to_owned()), ..identity() };
         assert_eq!(identity().name(), "chat-tests/chat_tests::close::while_waiting");
         assert_eq!(other.name(), "chat-tests-2/chat_tests::close::while_waiting");

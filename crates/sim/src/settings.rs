@@ -12,7 +12,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::recording::inline;
+use crate::recording::{inline, parse_number};
 
 /// What the environment asks of every sweep of the process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -198,15 +198,6 @@ fn parse_shard(value: &str) -> Option<Shard> {
     (1..=count).contains(&number).then(|| Shard { index: number - 1, count })
 }
 
-/// Reads decimal or `0x` hexadecimal digits, without a sign.
-pub(crate) fn parse_number(text: &str) -> Option<u64> {
-    let (digits, radix) = text.strip_prefix("0x").map_or((text, 10), |hex| (hex, 16));
-    if digits.starts_with('+') {
-        return None;
-    }
-    u64::from_str_radix(digits, radix).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -273,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_that_begins_as_ours_do_and_is_none_is_refused() {
+    fn an_unknown_wavetank_variable_is_refused() {
         let check = |names: &[&str]| refuse_unknown(names.iter().map(|&name| name.to_owned()));
         assert_eq!(check(&["WAVETANK_SEED", "WAVETANKS", "PATH"]), Ok(()));
         let error = check(&["PATH", "WAVETANK_SEEED"]).expect_err("misspelt").to_string();
@@ -281,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_build_without_tokio_unstable_says_where_to_put_it() {
+    fn a_build_without_tokio_unstable_is_explained() {
         assert_eq!(problem_of_build(true), None);
         let problem = problem_of_build(false).expect("something to say");
         for part in ["--cfg tokio_unstable", ".cargo/config.toml", "RUSTFLAGS variable"] {
@@ -290,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_value_is_refused_with_what_is_allowed() {
+    fn a_bad_value_is_refused_naming_allowed_ones() {
         let error = |variable, value| parse(&[(variable, value)]).expect_err("not allowed").to_string();
         assert_eq!(
             error("WAVETANK_SHARD", "0/3"),

@@ -1,8 +1,8 @@
 //! The shrinker: from the choices of a failing run to the few that matter, in the manner of Hypothesis.
 //!
-//! A candidate is the best log so far with some picks lowered, most of them to 0. It is replayed leniently; if the
+//! A candidate is the best log so far with some values lowered, most of them to 0. It is replayed leniently; if the
 //! same symptom comes back, the choices that this run *actually* made are the new best, provided they are smaller in
-//! the one [`order`]. The [`passes`] propose candidates, from the boldest (no picks at all) to the finest (one pick
+//! the one [`order`]. The [`passes`] propose candidates, from the boldest (no values at all) to the finest (one value
 //! lower by one), again and again until none of them helps.
 //!
 //! # Invariants
@@ -19,12 +19,11 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
-use crate::choices::{ChoiceLog, fnv1a};
+use crate::choice::{ChoiceLog, fnv1a};
+use crate::order::{self, Size};
 use crate::recording::inline;
 use crate::wall_clock::WallClock;
-use order::Size;
 
-pub(crate) mod order;
 mod passes;
 
 /// How much work shrinking may be.
@@ -73,7 +72,7 @@ pub struct PassStatistics {
     name: &'static str,
     runs: usize,
     better: usize,
-    picks_removed: usize,
+    values_removed: usize,
 }
 
 impl PassStatistics {
@@ -92,16 +91,16 @@ impl PassStatistics {
         self.better
     }
 
-    /// Counts the picks that became 0.
-    pub const fn picks_removed(&self) -> usize {
-        self.picks_removed
+    /// Counts the values that became 0.
+    pub const fn values_removed(&self) -> usize {
+        self.values_removed
     }
 }
 
 impl fmt::Display for PassStatistics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, runs, better, picks_removed } = self;
-        write!(f, "{name}: {better} of {runs} runs gave something smaller, {picks_removed} picks removed")
+        let Self { name, runs, better, values_removed } = self;
+        write!(f, "{name}: {better} of {runs} runs gave something smaller, {values_removed} values removed")
     }
 }
 
@@ -115,7 +114,7 @@ pub(crate) fn shrink(
     let mut shrinker = Shrinker::new(first, limits, attempt);
     let mut passes: Vec<PassStatistics> = passes::ALL
         .iter()
-        .map(|(name, _)| PassStatistics { name, runs: 0, better: 0, picks_removed: 0 })
+        .map(|(name, _)| PassStatistics { name, runs: 0, better: 0, values_removed: 0 })
         .collect();
     let end = 'rounds: loop {
         let before_round = shrinker.size;
@@ -124,7 +123,7 @@ pub(crate) fn shrink(
             let ended = pass(&mut shrinker);
             statistics.runs += shrinker.runs - before.0;
             statistics.better += shrinker.better - before.1;
-            statistics.picks_removed += before.2 - shrinker.best.nonzero();
+            statistics.values_removed += before.2 - shrinker.best.nonzero();
             if let Err(end) = ended {
                 break 'rounds end;
             }
@@ -190,28 +189,28 @@ impl<'a> Shrinker<'a> {
         Ok(true)
     }
 
-    /// Tries the best log with the picks at these indices set to 0.
+    /// Tries the best log with the values at these indices set to 0.
     fn try_without(&mut self, indices: &[usize]) -> Result<bool, End> {
         let mut candidate = self.best.clone();
         for &index in indices {
-            candidate.choices[index].pick = 0;
+            candidate.choices[index].value = 0;
         }
         self.try_log(&candidate)
     }
 
-    /// Returns the indices of the picks that are not 0: by the rank of their lane, by lane, in the order of the run.
+    /// Returns the indices of the values that are not 0: by the rank of their lane, by lane, in the order of the run.
     fn nonzero(&self) -> Vec<usize> {
         let choices = &self.best.choices;
-        let mut indices: Vec<usize> = (0..choices.len()).filter(|&index| choices[index].pick != 0).collect();
+        let mut indices: Vec<usize> = (0..choices.len()).filter(|&index| choices[index].value != 0).collect();
         indices.sort_by_key(|&index| {
-            let lane = &self.best.site(choices[index].site).lane;
+            let lane = &self.best.point(choices[index].point).lane;
             (order::Rank::of(lane), lane, index)
         });
         indices
     }
 }
 
-/// Hashes what a lenient replay of the log depends on: each site's picks and their ordinals.
+/// Hashes what a lenient replay of the log depends on: each point's values and their ordinals.
 fn identity(log: &ChoiceLog) -> u64 {
     fnv1a(inline::write(0, 0, log).as_bytes())
 }

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::choices::fnv1a;
+use crate::choice::fnv1a;
 use crate::interrupt::{Interrupt, RunningSweep};
 use crate::pool::{BodyRunner, Pool, Runner};
 use crate::recording::store::Store;
@@ -60,7 +60,7 @@ mod warm_up;
 ///
 /// # Determinism
 ///
-/// A sweep begins with one run that is not looked at, unless it does not end: the dull one (every pick is 0) of seed 0. It
+/// A sweep begins with one run that is not looked at, unless it does not end: the default run (every value is 0) of seed 0. It
 /// initialises what the code under test has once per process (a `LazyLock`, a cached table), so that the first seed meets
 /// what all others meet. What only some seeds reach stays for the first of them to initialise; if that changes the run, it is reported
 /// as nondeterminism. Initialise such a static in the test's body, before the hosts.

@@ -11,7 +11,7 @@
 
 use std::fmt;
 
-use crate::choices::fnv1a;
+use crate::choice::fnv1a;
 
 /// What failed in a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,10 +42,12 @@ pub enum SymptomKind {
     TimeLimit,
     /// The run reached its limit of steps.
     StepLimit,
-    /// The run made no progress in real time: it blocks in something the tank does not control, or loops.
+    /// The run made no progress in real time: it blocks in something the simulator does not control, or loops.
     Stuck,
     /// An OS thread from outside the run woke one of its tasks.
     ForeignWake,
+    /// Code under test used something real: a socket, a name service, an OS thread.
+    Uncontrolled,
     /// The test's body panicked, outside every host.
     Setup,
     /// A strict replay left its recording.
@@ -55,7 +57,7 @@ pub enum SymptomKind {
 impl SymptomKind {
     /// Every kind, with the words that begin its symptoms and what stands between them and the detail. Recordings
     /// hold these words: changing one orphans recordings.
-    const WORDS: [(Self, &'static str, &'static str); 13] = [
+    const WORDS: [(Self, &'static str, &'static str); 14] = [
         (Self::Invariant, "invariant broken", " in "),
         (Self::Panic, "panic", " in "),
         (Self::HostError, "error", " in "),
@@ -67,6 +69,7 @@ impl SymptomKind {
         (Self::StepLimit, "step limit", ": "),
         (Self::Stuck, "stuck", " in "),
         (Self::ForeignWake, "foreign wake", ": "),
+        (Self::Uncontrolled, "uncontrolled", ": "),
         (Self::Setup, "setup", ": "),
         (Self::Diverged, "diverged", ": "),
     ];
@@ -232,14 +235,14 @@ mod tests {
     }
 
     #[test]
-    fn a_symptom_reads_as_a_sentence_and_names_a_file() {
+    fn a_symptom_gives_a_sentence_and_a_slug() {
         let symptom = panic("client/closer: connection isn't closed yet");
         assert_eq!(symptom.to_string(), "panic in client/closer: connection isn't closed yet");
         assert_eq!(symptom.slug(), "panic-client-closer-connection-isn-t-closed-yet");
     }
 
     #[test]
-    fn numbers_addresses_folders_and_later_lines_do_not_make_another_symptom() {
+    fn volatile_details_do_not_change_the_key() {
         let here = panic("/home/a/src/lib.rs:10:5: left 17, peer 10.0.0.1:80 at 0x7ffd12\nleft: 1");
         let there = panic("C:\\work\\src\\lib.rs:9:44: left 3, peer 10.0.0.12:8080 at 0x1\nleft: 2");
         assert_eq!(here.key(), "panic in lib.rs:#:#: left #, peer #.#.#.#:# at <address>");
@@ -258,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_reads_back_as_a_symptom_with_that_key() {
+    fn parsing_a_key_restores_the_symptom() {
         for detail in [
             "",
             "a",
@@ -282,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wanted_symptom_is_a_part_of_the_key_whatever_its_numbers() {
+    fn matching_a_symptom_ignores_its_numbers() {
         let symptom = panic("server/main: 5 bytes left");
         assert!(symptom.matches("server/main: 12 bytes"));
         assert!(symptom.matches("panic"));

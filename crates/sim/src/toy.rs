@@ -1,14 +1,14 @@
-//! A toy in place of the tank, for the tests of what surrounds a run: a program asks questions and says what failed.
+//! A toy in place of the simulator, for the tests of what surrounds a run: a program asks questions and says what failed.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::choices::Choices;
+use crate::choice::Choices;
 use crate::pool::Runner;
-use crate::probes::Points;
 use crate::run::{Outcome, Plan, Progress};
 use crate::symptom::{Symptom, SymptomKind};
 use crate::trace::Trace;
+use crate::world::Points;
 
 pub(crate) struct Toy<P>(P);
 
@@ -29,15 +29,15 @@ impl<P: Fn(&mut ToyRun) -> Option<Symptom> + Send + Sync + 'static> Toy<P> {
 
 impl ToyRun {
     /// Asks a question, and traces the answer unless it is 0.
-    pub(crate) fn ask(&mut self, lane: &str, site: &str, bound: u32) -> u32 {
+    pub(crate) fn ask(&mut self, lane: &str, point: &str, bound: u32) -> u32 {
         let lane_id = self.choices.lane(lane);
-        let site_id = self.choices.site(lane_id, site);
-        let pick = self.choices.pick_uniform(site_id, bound);
-        if pick != 0 {
-            self.event(format!("{lane}: {site} {pick}"));
+        let point_id = self.choices.point(lane_id, point);
+        let value = self.choices.choose_uniform(point_id, bound);
+        if value != 0 {
+            self.event(format!("{lane}: {point} {value}"));
             self.faults += usize::from(lane == "faults");
         }
-        pick
+        value
     }
 
     pub(crate) fn event(&mut self, line: impl Into<String>) {

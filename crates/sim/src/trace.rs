@@ -1,6 +1,6 @@
 //! The trace: what happened in a run, event by event.
 //!
-//! Facts of the executor and the network, and the `tracing` events of the code under test (`layer`), in the order in
+//! Events of the scheduler and the network, and the `tracing` events of the code under test (`world`), in the order in
 //! which they happened, with virtual time and task. Recording is cheap, because every run of a sweep records; rendering
 //! (`render`) happens for failures only.
 //!
@@ -9,27 +9,28 @@
 //! - The hash covers every event, also those that a long run no longer holds.
 //! - Nothing in an event depends on the machine: no address, no wall time, no source line.
 
-mod layer;
 mod render;
+mod spans;
 
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use crate::executor::{Operation, TaskId, Wait};
-use crate::faults::Transfer;
-use crate::net::{DatagramEvent, LocalEvent, Nanos, NetEvent, Network};
+use crate::net::{DatagramEvent, LocalEvent, NetEvent, Network};
+use crate::time::Nanos;
+use crate::wait::{Operation, TaskId, Wait};
 
-pub(crate) use layer::{dispatch, is_formatting, leave_spans, reenter_spans, set_formatting};
-pub(crate) use render::{after, milliseconds};
+pub(crate) use spans::{
+    dispatch_or_init, is_formatting, is_switching, leave_spans, reenter_spans, set_formatting,
+};
 
 /// Something that happened.
 ///
-/// Hashes of traces hold the number of a variant, so every variant has one of its own for good, here and in all enums
-/// that facts hold: a new one takes the next free number, wherever it stands, and changes no hash of what was before.
+/// Hashes of traces contain the number of a variant. So every variant keeps its number for good, here and in all enums
+/// that events contain. A new variant takes the next free number; that changes no hash of older traces.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
-pub(crate) enum Fact {
+pub(crate) enum TraceEvent {
     /// The running task (or the set-up) started another.
     Started {
         task: TaskId,
@@ -52,26 +53,31 @@ pub(crate) enum Fact {
         first: TaskId,
     } = 4,
     /// A thread could have gone on, but stays off the processor for a while.
-    HeldBack {
+    DelayedAt {
         before: Operation,
         nanos: Nanos,
     } = 20,
+    /// A task has done something and could go on, but stays off the processor for a while.
+    DelayedAfter {
+        after: Operation,
+        nanos: Nanos,
+    } = 21,
     /// A woken task stays off the processor for a while.
-    Withheld {
+    Delayed {
         nanos: Nanos,
     } = 5,
     /// An operation of a task was told `Pending` before it was tried, and is woken after `nanos`.
-    Deferred {
+    SpuriousPending {
         wait: Wait,
         nanos: Nanos,
     } = 6,
     /// A parked task was woken though nothing had happened.
-    WokenForNothing = 7,
+    SpuriousWakeUp = 7,
     /// An adversary of the test did something: a wrapper, a cancellation, a `buggify!`.
     Adversary(Box<str>) = 8,
     Panicked(Box<str>) = 9,
     /// An `always!` that did not hold.
-    Broken(&'static str) = 10,
+    Broken(Arc<str>) = 10,
     /// A host's main returned an error.
     Failed(Box<str>) = 11,
     Network(NetEvent) = 12,
@@ -86,12 +92,20 @@ pub(crate) enum Fact {
     Logged(Box<str>) = 15,
     Datagram(DatagramEvent) = 16,
     Local(LocalEvent) = 17,
-    /// What happened to a socket of another network than the tank's.
+    /// What happened to a socket of another network than the simulator's.
     #[cfg(feature = "turmoil")]
     Socket {
         what: Box<str>,
         transfer: bool,
     } = 18,
+}
+
+/// What was cut short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub(crate) enum Transfer {
+    Read = 0,
+    Write = 1,
 }
 
 /// What a task was about to do when its budget ended.
@@ -106,14 +120,15 @@ pub(crate) enum Next {
     OfTokio = 2,
 }
 
+/// An event with its time and its task.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Event {
+pub(crate) struct Record {
     pub(crate) at: Nanos,
     pub(crate) task: Option<TaskId>,
-    pub(crate) fact: Fact,
+    pub(crate) event: TraceEvent,
 }
 
-/// Objects from here on are labels; below, they are numbers that the tank's network gave.
+/// Objects from here on are labels; below, they are numbers that the simulator's network gave.
 pub(crate) const FIRST_LABEL: u64 = 1 << 63;
 
 /// The label of an object, if it is one.
@@ -130,8 +145,8 @@ const KEPT_EACH: usize = 100_000;
 /// The events of one run.
 #[derive(Clone)]
 pub struct Trace {
-    head: Vec<Event>,
-    tail: VecDeque<Event>,
+    head: Vec<Record>,
+    tail: VecDeque<Record>,
     dropped: usize,
     preempted: usize,
     hasher: StableHasher,
@@ -163,26 +178,26 @@ impl Trace {
     pub(crate) fn from_lines(lines: Vec<String>) -> Self {
         let mut trace = Self::new();
         for line in lines {
-            trace.record(0, None, Fact::Logged(line.into_boxed_str()));
+            trace.record(0, None, TraceEvent::Logged(line.into_boxed_str()));
         }
         trace
     }
 
-    pub(crate) fn record(&mut self, at: Nanos, task: Option<TaskId>, fact: Fact) {
+    pub(crate) fn record(&mut self, at: Nanos, task: Option<TaskId>, event: TraceEvent) {
         if self.closed {
             return;
         }
-        let event = Event { at, task, fact };
-        event.hash(&mut self.hasher);
+        let record = Record { at, task, event };
+        record.hash(&mut self.hasher);
         if self.head.len() < KEPT_EACH {
-            self.head.push(event);
+            self.head.push(record);
             return;
         }
         if self.tail.len() == KEPT_EACH {
             self.tail.pop_front();
             self.dropped += 1;
         }
-        self.tail.push_back(event);
+        self.tail.push_back(record);
     }
 
     /// Records that the budget of `task` ended.
@@ -194,12 +209,30 @@ impl Trace {
         before: Next,
     ) {
         self.preempted += usize::from(!self.closed);
-        self.record(at, task, Fact::OutOfBudget { operations, before });
+        self.record(at, task, TraceEvent::OutOfBudget { operations, before });
     }
 
     /// How often the budget of a task ended.
     pub(crate) const fn preempted(&self) -> usize {
         self.preempted
+    }
+
+    /// The longest delay of a task or thread, and whose it was; of equals the first.
+    pub(crate) fn longest_delay(&self) -> Option<(Nanos, &str)> {
+        let mut longest: Option<(Nanos, &str)> = None;
+        for record in self.records() {
+            let (TraceEvent::DelayedAt { nanos, .. }
+            | TraceEvent::DelayedAfter { nanos, .. }
+            | TraceEvent::Delayed { nanos }
+            | TraceEvent::SpuriousPending { nanos, .. }) = record.event
+            else {
+                continue;
+            };
+            if longest.is_none_or(|(known, _)| nanos > known) {
+                longest = Some((nanos, record.task.map_or("a task", |task| self.name(task))));
+            }
+        }
+        longest
     }
 
     /// Records nothing any more: what follows is teardown.
@@ -213,7 +246,7 @@ impl Trace {
         self.network = Some(Arc::new(network));
     }
 
-    /// Keeps the names of what lies outside of the tank's network; see [`label_of`].
+    /// Keeps the names of what lies outside of the simulator's network; see [`label_of`].
     pub(crate) fn keep_labels(&mut self, labels: Vec<Arc<str>>) {
         self.labels = labels;
     }
@@ -230,14 +263,14 @@ impl Trace {
             return None;
         }
         let mut position = 0;
-        let (mut mine, mut theirs) = (self.events(), other.events());
+        let (mut mine, mut theirs) = (self.records(), other.records());
         loop {
             position += 1;
             match (mine.next(), theirs.next()) {
                 (Some(a), Some(b)) if a == b => {}
                 (None, None) => return Some("the runs differ in events that are no longer held".to_owned()),
                 (a, b) => {
-                    let line = |trace: &Self, event: Option<&Event>| {
+                    let line = |trace: &Self, event: Option<&Record>| {
                         event.map_or_else(|| "the end of the run".to_owned(), |event| trace.line(event))
                     };
                     return Some(format!(
@@ -250,7 +283,7 @@ impl Trace {
         }
     }
 
-    fn events(&self) -> impl Iterator<Item = &Event> {
+    fn records(&self) -> impl Iterator<Item = &Record> {
         self.head.iter().chain(&self.tail)
     }
 }
@@ -321,7 +354,7 @@ mod tests {
     fn trace(times: &[Nanos]) -> Trace {
         let mut trace = Trace::new();
         for &at in times {
-            trace.record(at, None, Fact::Ended);
+            trace.record(at, None, TraceEvent::Ended);
         }
         trace
     }
@@ -333,18 +366,18 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_holds_the_number_of_a_variant_and_not_its_place_among_the_others() {
+    fn hashes_use_explicit_variant_numbers() {
         fn hash(value: impl Hash) -> u64 {
             let mut hasher = StableHasher::default();
             value.hash(&mut hasher);
             hasher.finish()
         }
-        let out_of_budget = Fact::OutOfBudget { operations: 4, before: Next::OfTokio };
-        assert_eq!(hash(Fact::Ended), hash(1_u8));
+        let out_of_budget = TraceEvent::OutOfBudget { operations: 4, before: Next::OfTokio };
+        assert_eq!(hash(TraceEvent::Ended), hash(1_u8));
         assert_eq!(hash(out_of_budget), hash((19_u8, 4_u32, 2_u8)));
-        assert_eq!(hash(Fact::Overtakes { first: TaskId::new(5) }), hash((4_u8, 5_u32)));
-        assert_eq!(hash(Fact::Waits(Wait::Sleep { until: 7 })), hash((2_u8, 2_u8, 7_u64)));
-        assert_eq!(hash(Fact::Logged("ahoy".into())), hash((15_u8, "ahoy")));
+        assert_eq!(hash(TraceEvent::Overtakes { first: TaskId::new(5) }), hash((4_u8, 5_u32)));
+        assert_eq!(hash(TraceEvent::Waits(Wait::Sleep { until: 7 })), hash((2_u8, 2_u8, 7_u64)));
+        assert_eq!(hash(TraceEvent::Logged("ahoy".into())), hash((15_u8, "ahoy")));
     }
 
     #[test]
@@ -356,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_run_keeps_its_beginning_and_its_end_and_hashes_all() {
+    fn a_long_trace_hashes_what_it_drops() {
         let times: Vec<Nanos> = (0..250_000).collect();
         let mut other = times.clone();
         other[150_000] = 0;

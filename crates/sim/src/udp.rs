@@ -71,7 +71,7 @@ impl Udp {
 
     fn with(mut self, fate: Fate) -> Self {
         self.fates.kinds.push(fate);
-        // Lower picks are more ordinary, and the same kinds are the same questions.
+        // Lower values are more ordinary, and the same kinds are the same questions.
         self.fates.kinds.sort();
         self.fates.kinds.dedup();
         self

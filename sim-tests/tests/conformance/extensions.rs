@@ -52,7 +52,7 @@ impl Drop for Temporary {
 }
 
 fn simulated<R>(host: R) -> Place<R> {
-    Place { host, directory: PathBuf::from("/run/app") }
+    Place { host, directory: PathBuf::from("/run") }
 }
 
 pub(crate) fn udp_on_tokio<F: Future<Output = ()>>(name: &str, behaviour: impl FnOnce(World<Tokio>) -> F) {
@@ -63,15 +63,15 @@ pub(crate) fn udp_on_std(name: &'static str, behaviour: fn(World<Std>)) {
     crate::on_std(name, behaviour);
 }
 
-pub(crate) fn udp_in_tank_tasks<F: Future<Output = ()> + 'static>(
+pub(crate) fn udp_in_simulation_tasks<F: Future<Output = ()> + 'static>(
     name: &str,
     behaviour: impl FnOnce(World<Host>) -> F + Copy + Send + Sync + 'static,
 ) {
-    crate::in_tank_tasks(&format!("udp::{name}"), behaviour);
+    crate::in_simulation_tasks(&format!("udp::{name}"), behaviour);
 }
 
-pub(crate) fn udp_in_tank_threads(name: &str, behaviour: fn(World<Host>)) {
-    crate::in_tank_threads(&format!("udp::{name}"), behaviour);
+pub(crate) fn udp_in_simulation_threads(name: &str, behaviour: fn(World<Host>)) {
+    crate::in_simulation_threads(&format!("udp::{name}"), behaviour);
 }
 
 pub(crate) fn udp_in_turmoil_tasks<F: Future<Output = ()> + 'static>(
@@ -96,17 +96,17 @@ pub(crate) fn unix_on_std(name: &'static str, behaviour: fn(Place<Std>)) {
     crate::on_std(name, move |_| behaviour(place));
 }
 
-pub(crate) fn unix_in_tank_tasks<F: Future<Output = ()> + 'static>(
+pub(crate) fn unix_in_simulation_tasks<F: Future<Output = ()> + 'static>(
     name: &str,
     behaviour: impl FnOnce(Place<Host>) -> F + Copy + Send + Sync + 'static,
 ) {
-    crate::sweep_in_tank("one_host", &format!("unix::{name}"), move |sim| {
+    crate::sweep_in_simulation("one_host", &format!("unix::{name}"), move |sim| {
         sim.client("client", async move |host: Host| behaviour(simulated(host)).await);
     });
 }
 
-pub(crate) fn unix_in_tank_threads(name: &str, behaviour: fn(Place<Host>)) {
-    crate::sweep_in_tank("one_host", &format!("unix::{name}"), move |sim| {
+pub(crate) fn unix_in_simulation_threads(name: &str, behaviour: fn(Place<Host>)) {
+    crate::sweep_in_simulation("one_host", &format!("unix::{name}"), move |sim| {
         sim.client_thread("client", move |host| behaviour(simulated(host)));
     });
 }
@@ -131,27 +131,29 @@ macro_rules! async_udp_behaviours {
             $run, tasks,
             udp {
                 datagrams_travel_both_ways_and_name_their_sender,
-                each_datagram_is_received_by_itself_even_an_empty_one,
-                what_does_not_fit_into_the_buffer_is_lost,
-                the_largest_datagram_arrives_and_a_larger_one_is_refused,
+                each_datagram_is_received_by_itself,
+                bytes_beyond_the_buffer_are_lost,
+                the_largest_datagram_arrives_a_larger_fails,
                 a_port_that_is_bound_is_in_use,
-                a_port_can_be_bound_again_once_its_socket_is_dropped,
+                dropping_a_socket_frees_its_port,
                 an_address_of_another_machine_is_not_available,
-                a_socket_on_the_wildcard_receives_on_every_address,
+                a_wildcard_socket_receives_on_every_address,
                 a_send_without_a_peer_is_an_error,
                 a_send_to_port_zero_is_invalid,
                 connecting_settles_both_addresses,
                 a_connected_socket_receives_from_its_peer_alone,
-                to_a_stranger_the_port_of_a_connected_socket_is_closed,
+                a_connected_sockets_port_is_closed_to_others,
                 a_socket_can_be_connected_to_another_peer,
                 datagrams_from_before_a_connect_are_received,
-                a_connected_sender_learns_once_that_nobody_receives,
+                a_connected_sender_sees_one_refusal,
                 a_send_takes_the_refusal_and_sends_nothing,
-                a_receiver_that_waits_is_told_of_the_refusal,
+                a_waiting_receiver_sees_the_refusal,
                 a_refusal_comes_before_datagrams_that_wait,
                 a_sender_that_is_not_connected_learns_nothing,
-                a_receiver_that_does_not_keep_up_loses_the_newest,
+                a_full_receive_buffer_loses_the_newest,
                 an_abandoned_receive_loses_nothing,
+                datagrams_fill_buffers_by_memory,
+                a_socket_may_connect_to_port_zero,
             }
         }
     };
@@ -164,16 +166,18 @@ macro_rules! blocking_udp_behaviours {
             $run, threads,
             udp {
                 datagrams_travel_both_ways_and_name_their_sender,
-                each_datagram_is_received_by_itself_even_an_empty_one,
-                a_datagram_that_is_too_large_or_goes_nowhere_is_an_error,
+                each_datagram_is_received_by_itself,
+                oversized_or_unaddressed_datagrams_are_errors,
                 a_port_that_is_bound_is_in_use,
                 a_connected_socket_receives_from_its_peer_alone,
-                a_send_learns_once_that_nobody_receives,
-                a_thread_that_waits_is_told_of_the_refusal,
-                a_read_timeout_is_would_block_and_the_socket_stays_usable,
+                a_send_sees_one_refusal,
+                a_waiting_thread_sees_the_refusal,
+                a_read_timeout_leaves_the_socket_usable,
                 a_timeout_is_shared_by_all_clones,
                 a_timeout_of_zero_is_invalid,
-                a_socket_is_open_until_its_last_clone_is_dropped,
+                dropping_the_last_clone_frees_the_port,
+                a_socket_may_connect_to_port_zero,
+                a_read_timeout_reports_eagain,
             }
         }
     };
@@ -185,16 +189,16 @@ macro_rules! async_unix_behaviours {
         behaviours! {
             $run, tasks,
             unix {
-                a_path_that_nobody_has_made_is_not_found,
-                a_path_that_is_listened_on_is_in_use,
-                a_path_stays_when_its_listener_is_gone_until_it_is_unlinked,
+                a_missing_path_is_not_found,
+                a_listening_path_is_in_use,
+                a_path_stays_until_it_is_unlinked,
                 unlinking_a_path_leaves_the_connections_that_wait,
-                a_path_that_no_socket_can_have_is_invalid,
-                messages_travel_both_ways_until_one_side_half_closes,
-                a_client_may_write_before_it_is_accepted_and_close,
+                impossible_paths_are_invalid,
+                messages_travel_both_ways_until_half_close,
+                a_client_may_write_and_close_before_acceptance,
                 a_full_backlog_would_block,
-                the_end_of_a_listener_resets_the_connections_that_were_not_accepted,
-                a_write_after_the_peer_has_closed_is_a_broken_pipe_at_once,
+                closing_a_listener_resets_connections_not_accepted,
+                writing_to_a_closed_peer_fails_at_once,
                 closing_with_unread_bytes_resets_the_peer,
                 a_writer_leaves_the_reset_to_the_reader,
                 a_reader_that_waits_meets_the_reset,
@@ -202,8 +206,11 @@ macro_rules! async_unix_behaviours {
                 shutting_down_is_always_fine,
                 dropping_the_writing_half_half_closes,
                 dropping_the_reading_half_does_nothing,
-                a_writer_is_held_back_by_its_send_buffer,
+                the_send_buffer_bounds_a_writer,
                 an_abandoned_read_loses_nothing,
+                small_messages_fill_buffers_by_number,
+                vectored_writes_are_taken_whole,
+                a_missing_directory_is_not_found,
             }
         }
     };
@@ -215,22 +222,25 @@ macro_rules! blocking_unix_behaviours {
         behaviours! {
             $run, threads,
             unix {
-                messages_travel_both_ways_until_one_side_half_closes,
-                a_path_stays_when_its_listener_is_gone_until_it_is_unlinked,
+                messages_travel_both_ways_until_half_close,
+                a_path_stays_until_it_is_unlinked,
                 a_full_backlog_blocks_until_there_is_room,
-                a_client_that_waits_for_room_is_refused_once_the_listener_is_gone,
+                closing_the_listener_refuses_a_waiting_client,
                 a_connect_without_room_for_it_times_out,
                 a_timeout_of_zero_is_invalid,
-                shutting_down_reading_breaks_the_pipe_of_the_peer,
-                shutting_down_reading_wakes_readers_and_the_writers_of_the_peer,
+                shutting_down_reading_breaks_the_peers_pipe,
+                shutting_down_reading_wakes_the_peers_writers,
                 bytes_are_readable_although_reading_was_shut_down,
                 closing_with_unread_bytes_resets_the_peer,
                 a_writer_that_waits_meets_the_reset,
-                a_writer_that_waits_for_an_orderly_close_meets_the_broken_pipe,
-                a_writer_that_got_rid_of_some_is_told_how_much_and_then_of_the_broken_pipe,
-                a_connection_closes_when_its_last_clone_is_dropped,
-                a_writer_is_held_back_by_its_send_buffer,
-                timeouts_are_would_block_and_the_stream_stays_usable,
+                an_orderly_close_breaks_a_waiting_writers_pipe,
+                a_partial_write_comes_before_the_broken_pipe,
+                dropping_the_last_clone_closes,
+                the_send_buffer_bounds_a_writer,
+                timeouts_leave_the_stream_usable,
+                a_message_counts_until_it_is_read,
+                an_empty_read_times_out,
+                a_missing_directory_is_not_found,
             }
         }
     };

@@ -25,7 +25,7 @@ async fn listen<R: Runtime>(world: &World<R>, options: ListenOptions) -> (R::Lis
 }
 
 async fn connect<R: Runtime>(runtime: &R, address: SocketAddr) -> R::Stream {
-    runtime.connect(address, SocketOptions::new()).await.expect("somebody listens")
+    runtime.connect(address, SocketOptions::new()).await.expect("a listener accepts")
 }
 
 async fn accept<L: Listener>(listener: &L) -> L::Stream {
@@ -52,7 +52,7 @@ async fn meet<R: Runtime>(
     options: SocketOptions,
 ) -> (R::Stream, (R::Stream, SocketAddr)) {
     let (client, server) = tokio::join!(world.client.connect(address, options), listener.accept());
-    (client.expect("somebody listens"), server.expect("somebody connects"))
+    (client.expect("a listener accepts"), server.expect("a client connects"))
 }
 
 async fn settle<R: Runtime>(world: &World<R>) {

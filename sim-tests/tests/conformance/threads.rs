@@ -29,7 +29,7 @@ fn listen<T: Threads>(world: &World<T>, options: ListenOptions) -> (T::Listener,
 }
 
 fn connect<T: Threads>(threads: &T, address: SocketAddr) -> T::Stream {
-    threads.connect(address, SocketOptions::new(), None).expect("somebody listens")
+    threads.connect(address, SocketOptions::new(), None).expect("a listener accepts")
 }
 
 fn accept<L: BlockingListener>(listener: &L) -> L::Stream {
@@ -56,8 +56,8 @@ fn meet<T: Threads>(
     options: SocketOptions,
 ) -> (T::Stream, (T::Stream, SocketAddr)) {
     let listener = Arc::clone(listener);
-    let server = spawn(&world.server, "acceptor", move || listener.accept().expect("somebody connects"));
-    let client = world.client.connect(address, options, None).expect("somebody listens");
+    let server = spawn(&world.server, "acceptor", move || listener.accept().expect("a client connects"));
+    let client = world.client.connect(address, options, None).expect("a listener accepts");
     (client, join(server))
 }
 

@@ -2,8 +2,8 @@
 //!
 //! # Invariants
 //!
-//! - Reads and writes are judged a byte at a time, or by what they add up to: how many bytes one call moves is nobody's
-//!   promise.
+//! - Reads and writes are judged a byte at a time, or by what they add up to: how many bytes one call moves is not
+//!   specified.
 //! - Waits only give the other side time; what a behaviour asserts is true however long they take in the end.
 
 use std::io::{self, ErrorKind};
@@ -58,7 +58,7 @@ pub(crate) enum Seen {
     Failed(ErrorKind),
 }
 
-/// The connection was reset, and nobody had been told.
+/// The connection was reset, and no call had reported it yet.
 pub(crate) const RESET: Seen = Seen::Failed(ErrorKind::ConnectionReset);
 
 /// The connection is over for writers.
@@ -99,7 +99,7 @@ pub(crate) fn assert_pattern(received: &[u8], length: usize) {
     assert_eq!(wrong, None, "the first byte out of order");
 }
 
-/// Checks how many bytes a writer got rid of while nobody read, with both buffers given as `buffer_bytes`.
+/// Checks how many bytes a writer sent without a reader, with both buffers given as `buffer_bytes`.
 ///
 /// Linux doubles the sizes it is given and counts its book-keeping against them, so the numbers vary with the sizes of
 /// the writes. A TCP that takes less than the larger buffer or more than four times both is not one to trust.
@@ -110,7 +110,7 @@ pub(crate) fn assert_bounded(accepted: usize, buffer_bytes: u32) {
     assert!(accepted <= 8 * buffer_bytes, "took {accepted} B with buffers of {buffer_bytes} B");
 }
 
-/// Checks how many bytes a writer got rid of through a Unix socket while nobody read. Linux counts its book-keeping against
+/// Checks how many bytes a writer sent through a Unix socket without a reader. Linux counts its book-keeping against
 /// the send buffer: with 4 KiB and writes of 1000 B it takes 4000 B.
 #[track_caller]
 pub(crate) fn assert_bounded_locally(accepted: usize, send_buffer_bytes: u32) {
@@ -118,6 +118,15 @@ pub(crate) fn assert_bounded_locally(accepted: usize, send_buffer_bytes: u32) {
     assert!(accepted >= buffer_bytes / 2, "stuck after {accepted} B with a send buffer of {buffer_bytes} B");
     assert!(accepted <= 4 * buffer_bytes, "took {accepted} B with a send buffer of {buffer_bytes} B");
 }
+
+/// A port near that of a client, without a listener, that clients may get too: Linux gives them even ports while it has any.
+pub(crate) fn near_port(of_client: u16) -> SocketAddr {
+    let port = if of_client < 50_000 { of_client + 64 } else { of_client - 64 };
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+/// Linux's number of "try again", which timeouts give.
+pub(crate) const EAGAIN: i32 = 11;
 
 /// Linux's number of "message too long", which has no kind.
 pub(crate) const EMSGSIZE: i32 = 90;

@@ -1,4 +1,4 @@
-//! Ariadne: a timer closes a WebSocket that was not accepted yet, and, once that was mended, one that is being used.
+//! Ariadne: a timer closes a WebSocket that is not yet accepted, and, after the first fix, one that is in use.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -7,21 +7,21 @@ use std::time::Duration;
 use wavetank::runtime::{ListenOptions, Runtime};
 use wavetank::{Faults, Sim, sometimes};
 use wavetank_sim_tests::museum::ariadne::scenarios::converse;
-use wavetank_sim_tests::museum::ariadne::{Answer, Handler, Manners, Settings, Version, serve};
+use wavetank_sim_tests::museum::ariadne::{Answer, Handler, PeerScript, Settings, Version, serve};
 
-/// How long the server waits for `connection_init`: the original's default, or what the seed draws.
+/// How long the server waits for `connection_init`, as the seed draws. The first is the original's default.
 const TIMEOUTS_MS: [u64; 6] = [60_000, 5_000, 500, 50, 5, 0];
 
-/// A server and a client that behaves as `manners` say; `is_allowed` judges the answer that the client gets.
-fn ariadne(sim: &mut Sim, version: Version, manners: Manners, is_allowed: fn(Answer) -> bool) {
-    ariadne_with(sim, Faults::none(), version, manners, is_allowed);
+/// Builds a server and a client that follows `script`. `is_allowed` checks the answer that the client gets.
+fn ariadne(sim: &mut Sim, version: Version, script: PeerScript, is_allowed: fn(Answer) -> bool) {
+    ariadne_with(sim, Faults::none(), version, script, is_allowed);
 }
 
 fn ariadne_with(
     sim: &mut Sim,
     faults: Faults,
     version: Version,
-    manners: Manners,
+    script: PeerScript,
     is_allowed: fn(Answer) -> bool,
 ) {
     let is_interrupted = faults != Faults::none();
@@ -35,7 +35,7 @@ fn ariadne_with(
     });
     sim.client("client", async move |host| {
         let server = Runtime::resolve(&host, "server", 80).await.map_err(|error| error.to_string())?[0];
-        match converse(&host, server, manners).await {
+        match converse(&host, server, script).await {
             Ok(answer) => {
                 sometimes!(answer == Answer::Acknowledged, "the init is acknowledged");
                 sometimes!(answer == Answer::Closed(4408), "the timer closes the connection");
@@ -69,19 +69,19 @@ mod the_timer_of_a_silent_client {
         finds = "panic in server/app: exception in ASGI application, accepting: RuntimeError"
     )]
     fn closes_the_socket_before_it_is_accepted(sim: &mut Sim) {
-        // That a server refuses it is not for the client to judge, so it is the server's error that is found.
+        // The client accepts a refusal, so that the sweep finds the server's error.
         let is_answered = |answer| is_timed_out(answer) || answer == Answer::Refused;
-        ariadne(sim, Version::V0_26_0, Manners::IsSilent, is_answered);
+        ariadne(sim, Version::V0_26_0, PeerScript::IsSilent, is_answered);
     }
 
     #[wavetank::test(seeds = 10_000)]
     fn says_4408_if_the_socket_is_accepted_first(sim: &mut Sim) {
-        ariadne(sim, Version::V0_26_1, Manners::IsSilent, is_timed_out);
+        ariadne(sim, Version::V0_26_1, PeerScript::IsSilent, is_timed_out);
     }
 
-    #[wavetank::test(seeds = 10_000)]
-    fn says_4408_in_the_mended_version(sim: &mut Sim) {
-        ariadne(sim, Version::Mended, Manners::IsSilent, is_timed_out);
+    #[wavetank::test(seeds = 10_000, base_seed = 0xe2152f660abd908e)]
+    fn says_4408_in_the_fixed_version(sim: &mut Sim) {
+        ariadne(sim, Version::Fixed, PeerScript::IsSilent, is_timed_out);
     }
 }
 
@@ -90,41 +90,45 @@ mod a_message_in_flight_when_the_timer_closes {
 
     #[wavetank::test(
         seeds = 5_000,
-        finds = "panic in server/app: exception in ASGI application, handling connection_init: RuntimeError"
+        finds = "panic in server/app: exception in ASGI application, handling connection_init: RuntimeError",
+        base_seed = 0x89b960150e798984
     )]
-    fn reaches_on_connect_on_a_closed_socket_in_the_first_fix(sim: &mut Sim) {
-        ariadne(sim, Version::V0_26_1, Manners::Initialises, is_acknowledged_or_timed_out);
+    fn reaches_on_connect_in_the_first_fix(sim: &mut Sim) {
+        ariadne(sim, Version::V0_26_1, PeerScript::Initialises, is_acknowledged_or_timed_out);
     }
 
     #[wavetank::test(
         seeds = 5_000,
-        finds = "panic in server/app: exception in ASGI application, handling ping: RuntimeError"
+        finds = "panic in server/app: exception in ASGI application, handling ping: RuntimeError",
+        base_seed = 0x382436773edf054e
     )]
-    fn is_a_ping_that_cannot_be_answered_in_the_first_fix(sim: &mut Sim) {
-        ariadne(sim, Version::V0_26_1, Manners::Pings, is_timed_out);
+    fn is_an_unanswerable_ping_in_the_first_fix(sim: &mut Sim) {
+        ariadne(sim, Version::V0_26_1, PeerScript::Pings, is_timed_out);
     }
 
     #[wavetank::test(
         seeds = 5_000,
         reaches = "the init is acknowledged",
-        reaches = "the timer closes the connection"
+        reaches = "the timer closes the connection",
+        base_seed = 0x1c7cb78c2bdfc4ae
     )]
-    fn is_dropped_in_the_mended_version(sim: &mut Sim) {
-        ariadne(sim, Version::Mended, Manners::Initialises, is_acknowledged_or_timed_out);
+    fn is_dropped_in_the_fixed_version(sim: &mut Sim) {
+        ariadne(sim, Version::Fixed, PeerScript::Initialises, is_acknowledged_or_timed_out);
     }
 
-    #[wavetank::test(seeds = 5_000)]
-    fn is_dropped_in_the_mended_version_if_it_is_a_ping(sim: &mut Sim) {
-        ariadne(sim, Version::Mended, Manners::Pings, is_timed_out);
+    #[wavetank::test(seeds = 5_000, base_seed = 0xa6cd37612bfe7ff6)]
+    fn is_a_dropped_ping_in_the_fixed_version(sim: &mut Sim) {
+        ariadne(sim, Version::Fixed, PeerScript::Pings, is_timed_out);
     }
 
     #[wavetank::test(
         seeds = 2_000,
         reaches = "the init is acknowledged",
-        reaches = "the timer closes the connection"
+        reaches = "the timer closes the connection",
+        base_seed = 0x9e9392f9a5c0fe2a
     )]
-    fn is_no_error_of_the_mended_version_if_the_connection_is_reset_either(sim: &mut Sim) {
+    fn survives_resets_in_the_fixed_version(sim: &mut Sim) {
         let resets = Faults::none().resets().begin_max(Duration::from_secs(1));
-        ariadne_with(sim, resets, Version::Mended, Manners::Initialises, |_| true);
+        ariadne_with(sim, resets, Version::Fixed, PeerScript::Initialises, |_| true);
     }
 }

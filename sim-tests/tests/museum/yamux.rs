@@ -1,4 +1,4 @@
-//! yamux: a writer waits for five minutes, because the reader closed its stream and cannot say that it will not read.
+//! yamux: a writer waits for five minutes, because a reader that closes cannot say that it reads no more.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -6,23 +6,23 @@ use std::time::Duration;
 use wavetank::Sim;
 use wavetank::runtime::Threads;
 use wavetank_sim_tests::museum::yamux::scenarios::{Outcome, serve, write_messages};
-use wavetank_sim_tests::museum::yamux::{Config, Error, Manners, Version, Workload};
+use wavetank_sim_tests::museum::yamux::{Config, Error, PeerScript, Version, Workload};
 
-/// No healthy connection keeps a writer waiting for longer.
+/// A writer never waits longer on a healthy connection.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A client that writes and a server that has enough before the end; `check` judges what the client met.
+/// Builds a client that writes and a server that closes before the end. `check` judges the client's outcome.
 fn yamux(
     sim: &mut Sim,
     version: Version,
     workload: Workload,
-    manners: Manners,
+    script: PeerScript,
     check: fn(Outcome) -> Result<(), String>,
 ) {
-    // A simulated machine may stand still for 10 s, the original's default. That would end the session: another story.
+    // A simulated host may be delayed for 10 s, the original's default. That would end the session and hide the bug.
     let config = Config::new(version).connection_write_timeout(PATIENCE / 2);
     sim.server_thread("server", move |host| {
-        serve(&host, SocketAddr::from(([0, 0, 0, 0], 80)), config, workload, manners)
+        serve(&host, SocketAddr::from(([0, 0, 0, 0], 80)), config, workload, script)
     });
     sim.client_thread("client", move |host| {
         let server = Threads::resolve(&host, "server", 80).map_err(|error| error.to_string())?[0];
@@ -30,7 +30,7 @@ fn yamux(
     });
 }
 
-/// Either the server took everything, or it said that it would not.
+/// Checks that the server read everything or reset the stream.
 fn ends_well(outcome: Outcome) -> Result<(), String> {
     match outcome.end {
         Ok(()) | Err(Error::ConnectionReset) => Ok(()),
@@ -42,7 +42,7 @@ fn is_read_to_the_end(outcome: Outcome) -> Result<(), String> {
     outcome.end.map_err(|_| format!("{outcome:?}"))
 }
 
-/// How much is written and read is drawn from the seed, up to twice what the reporter of the bug did.
+/// Draws how much is written and read, up to twice the workload of the bug report.
 fn some_workload(sim: &mut Sim) -> Workload {
     let messages = 1 + sim.choose("messages", 20);
     let reads = sim.choose("reads", 11);
@@ -52,30 +52,30 @@ fn some_workload(sim: &mut Sim) -> Workload {
 mod the_reported_program {
     use super::*;
 
-    fn reported(sim: &mut Sim, version: Version, manners: Manners) {
+    fn reported(sim: &mut Sim, version: Version, script: PeerScript) {
         sim.stall_after(PATIENCE);
-        yamux(sim, version, Workload::REPORTED, manners, ends_well);
+        yamux(sim, version, Workload::REPORTED, script, ends_well);
     }
 
     #[wavetank::test(seeds = 1000, finds = "stall: client/main waits for a notification on `credit granted`")]
     fn stalls_though_the_connection_is_healthy(sim: &mut Sim) {
-        reported(sim, Version::Upstream, Manners::Closes);
+        reported(sim, Version::Upstream, PeerScript::Closes);
     }
 
-    #[wavetank::test(seeds = 1000)]
-    fn goes_on_if_the_server_reads_to_the_end_before_it_closes(sim: &mut Sim) {
+    #[wavetank::test(seeds = 1000, base_seed = 0x4149538d7a5fdddf)]
+    fn goes_on_if_the_server_drains_before_closing(sim: &mut Sim) {
         sim.stall_after(PATIENCE);
-        yamux(sim, Version::Upstream, Workload::REPORTED, Manners::DrainsThenCloses, is_read_to_the_end);
+        yamux(sim, Version::Upstream, Workload::REPORTED, PeerScript::DrainsThenCloses, is_read_to_the_end);
     }
 
-    #[wavetank::test(seeds = 1000)]
-    fn is_told_to_stop_by_the_second_remedy(sim: &mut Sim) {
-        reported(sim, Version::StopsSending, Manners::Closes);
+    #[wavetank::test(seeds = 1000, base_seed = 0x86035278aa98fcc8)]
+    fn is_stopped_by_the_second_remedy(sim: &mut Sim) {
+        reported(sim, Version::StopsSending, PeerScript::Closes);
     }
 
-    #[wavetank::test(seeds = 20)]
-    fn is_set_free_by_the_original_after_five_minutes(sim: &mut Sim) {
-        yamux(sim, Version::Upstream, Workload::REPORTED, Manners::Closes, |outcome| {
+    #[wavetank::test(seeds = 20, base_seed = 0xfd810d8cdef4ec19)]
+    fn is_released_by_the_original_after_five_minutes(sim: &mut Sim) {
+        yamux(sim, Version::Upstream, Workload::REPORTED, PeerScript::Closes, |outcome| {
             let five_minutes = Duration::from_secs(300);
             let late = outcome.elapsed >= five_minutes && outcome.elapsed < five_minutes + PATIENCE;
             // How far the writer gets depends on how often the server granted credit.
@@ -88,32 +88,40 @@ mod the_reported_program {
     }
 }
 
-mod a_writer_and_a_reader_who_has_enough {
+mod a_writer_and_a_reader_that_stops {
     use super::*;
 
-    fn some(sim: &mut Sim, version: Version, manners: Manners) {
+    fn some(sim: &mut Sim, version: Version, script: PeerScript) {
         sim.stall_after(PATIENCE);
         let workload = some_workload(sim);
-        yamux(sim, version, workload, manners, ends_well);
+        yamux(sim, version, workload, script, ends_well);
     }
 
-    #[wavetank::test(seeds = 1000, finds = "stall: client/main waits for a notification on `credit granted`")]
+    #[wavetank::test(
+        seeds = 1000,
+        finds = "stall: client/main waits for a notification on `credit granted`",
+        base_seed = 0x0679905c149c3edf
+    )]
     fn stall_in_the_original(sim: &mut Sim) {
-        some(sim, Version::Upstream, Manners::Closes);
+        some(sim, Version::Upstream, PeerScript::Closes);
     }
 
-    #[wavetank::test(seeds = 1000)]
-    fn get_on_if_the_reader_reads_to_the_end_before_it_closes(sim: &mut Sim) {
-        some(sim, Version::Upstream, Manners::DrainsThenCloses);
+    #[wavetank::test(seeds = 1000, base_seed = 0x89dbf6624df3d931)]
+    fn get_on_if_the_reader_drains_before_closing(sim: &mut Sim) {
+        some(sim, Version::Upstream, PeerScript::DrainsThenCloses);
     }
 
-    #[wavetank::test(seeds = 1000, finds = "stall: client/main waits for a notification on `credit granted`")]
-    fn stall_in_the_first_remedy_if_the_window_was_used_up_before_the_close(sim: &mut Sim) {
-        some(sim, Version::AnswersData, Manners::Closes);
+    #[wavetank::test(
+        seeds = 1000,
+        finds = "stall: client/main waits for a notification on `credit granted`",
+        base_seed = 0x155985f591b4c343
+    )]
+    fn stall_in_the_first_remedy_once_windows_fill(sim: &mut Sim) {
+        some(sim, Version::AnswersData, PeerScript::Closes);
     }
 
-    #[wavetank::test(seeds = 1000)]
+    #[wavetank::test(seeds = 1000, base_seed = 0x98fd67e3fee10d59)]
     fn get_on_in_the_second_remedy(sim: &mut Sim) {
-        some(sim, Version::StopsSending, Manners::Closes);
+        some(sim, Version::StopsSending, PeerScript::Closes);
     }
 }

@@ -1,11 +1,11 @@
-//! Sentences of specifications that code cites, in the form of [duvet](https://github.com/awslabs/duvet):
+//! Sentences of specifications that code cites, in the format of [duvet](https://github.com/awslabs/duvet):
 //!
 //! ```text
 //! //= https://www.rfc-editor.org/rfc/rfc6455#section-5.1
 //! //# A client MUST close a connection if it detects a masked frame.
 //! ```
 //!
-//! stands where the sentence is followed, and with a line `//= type=test` behind the first where that is tested.
+//! marks the code that follows the sentence. With the line `//= type=test` after the first, it marks a test.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use super::{files, none};
 /// A section, and a sentence of it.
 type Sentence = (String, String);
 
-/// Where sentences are cited: the code that follows them, and the tests.
+/// The places that cite sentences: code that follows them, and tests.
 #[derive(Default)]
 struct Citations {
     followed: BTreeMap<Sentence, String>,
@@ -42,7 +42,7 @@ impl Citations {
 }
 
 #[test]
-fn every_sentence_of_a_specification_that_is_cited_is_both_followed_and_tested() {
+fn every_cited_sentence_is_followed_and_tested() {
     let Citations { followed, tested } = Citations::of_all_files();
     assert!(followed.len() > 50, "the citations are found");
     let sentences: BTreeSet<_> = followed.keys().chain(tested.keys()).collect();

@@ -1,9 +1,9 @@
-//! What is said of a run inside of turmoil where turmoil's own words do not say it.
+//! Reports of runs inside turmoil: they add what turmoil's own messages do not say.
 
 use super::*;
 
 #[test]
-fn an_error_of_turmoils_own_sockets_says_what_is_wrong_with_the_address() {
+fn errors_of_turmoils_sockets_name_the_address() {
     let found = find("refused-by-turmoil", |sim| {
         idle_host(sim, "server");
         sim.client("client", async |_: TurmoilHost| {
@@ -16,8 +16,8 @@ fn an_error_of_turmoils_own_sockets_says_what_is_wrong_with_the_address() {
 }
 
 #[test]
-fn a_refused_connect_stands_in_the_trace_and_says_so() {
-    let found = find("refused-at-the-seam", |sim| {
+fn a_refused_connect_is_in_the_trace() {
+    let found = find("refused-by-the-runtime", |sim| {
         idle_host(sim, "server");
         sim.client_thread("client", |host: TurmoilHost| {
             let server = Threads::resolve(&host, "server", 80)?[0];
@@ -31,7 +31,7 @@ fn a_refused_connect_stands_in_the_trace_and_says_so() {
 }
 
 #[test]
-fn at_the_finest_level_turmoil_tells_what_it_drops_and_not_each_tick() {
+fn the_trace_shows_drops_but_not_ticks() {
     let found = find("a-drop", |sim| {
         sim.trace_level(tracing::Level::TRACE);
         sim.builder().simulation_duration(Duration::from_secs(1));
@@ -50,14 +50,14 @@ fn at_the_finest_level_turmoil_tells_what_it_drops_and_not_each_tick() {
 }
 
 #[test]
-fn what_turmoils_builder_refuses_is_a_mistake_of_the_test() {
+fn invalid_builder_settings_are_a_set_up_error() {
     let found = std::panic::catch_unwind(|| {
         find("latencies", |sim| {
             sim.builder().min_message_latency(Duration::from_secs(1));
             sim.client("client", async |_: TurmoilHost| Ok(()));
         })
     });
-    let report = found.expect_err("a mistake of the test, and no bug that it finds");
+    let report = found.expect_err("a mistake of the test, not a bug that it finds");
     let report = report.downcast_ref::<String>().expect("a report");
     assert!(report.contains("latencies is not set up to run"), "{report}");
     let expected = "turmoil's builder: Maximum message latency must be greater than minimum.";

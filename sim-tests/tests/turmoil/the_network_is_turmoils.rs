@@ -1,4 +1,4 @@
-//! The network of a test inside of turmoil is turmoil's: what it does otherwise than Linux shows.
+//! The network of a test inside turmoil is turmoil's, with its differences from Linux.
 
 use std::net::SocketAddr;
 
@@ -6,7 +6,7 @@ use wavetank::runtime::{BlockingDatagrams, BlockingUdpSocket, Datagrams, UdpSock
 
 use super::*;
 
-/// Cuts the client from the server between two times.
+/// Partitions client and server between two times.
 fn partition(sim: &mut TurmoilSim, from: Duration, to: Duration) {
     sim.before_each_step(move |sim| {
         if sim.elapsed() == from {
@@ -27,8 +27,8 @@ fn server_that_reads(sim: &mut TurmoilSim) {
     });
 }
 
-#[wavetank::test(seeds = 20)]
-fn a_connect_in_a_partition_is_refused_at_once(sim: &mut TurmoilSim) {
+#[wavetank::test(seeds = 20, base_seed = 0x2a34f0db467e0a6f)]
+fn connecting_through_a_partition_is_refused(sim: &mut TurmoilSim) {
     partition(sim, Duration::ZERO, 50 * MILLISECOND);
     sim.perturb(false);
     idle_host(sim, "server");
@@ -42,7 +42,7 @@ fn a_connect_in_a_partition_is_refused_at_once(sim: &mut TurmoilSim) {
 }
 
 #[test]
-fn what_is_sent_in_a_partition_never_arrives_and_the_stream_stalls_behind_it() {
+fn bytes_lost_in_a_partition_stall_the_stream() {
     let found = find("a-partition-loses", |sim| {
         sim.builder().max_message_latency(MILLISECOND);
         sim.perturb(false).stall_after(Duration::from_secs(2));
@@ -68,7 +68,7 @@ fn what_is_sent_in_a_partition_never_arrives_and_the_stream_stalls_behind_it() {
 }
 
 #[test]
-fn one_syn_more_than_the_backlog_holds_panics_the_simulation() {
+fn overflowing_the_backlog_panics_the_simulation() {
     let found = find("a-full-backlog", |sim| {
         sim.host("server", async |_: TurmoilHost| {
             let _listener = TcpListener::bind("0.0.0.0:80").await?;
@@ -107,7 +107,7 @@ fn a_socket_is_used_on_its_own_host() {
     assert!(found.symptom().matches("a socket of the turmoil host `other` was used on another one"));
 }
 
-/// Where turmoil would free the port of the host that it is running.
+/// turmoil would free the port of the host that is running.
 #[test]
 fn a_socket_is_dropped_on_its_own_host() {
     let found = find("a-strange-drop", |sim| {
@@ -130,8 +130,8 @@ fn a_socket_is_dropped_on_its_own_host() {
     assert!(found.symptom().matches(expected), "{}", found.symptom());
 }
 
-#[wavetank::test(seeds = 5)]
-fn a_host_that_crashes_with_a_socket_of_another_is_not_blamed(sim: &mut TurmoilSim) {
+#[wavetank::test(seeds = 5, base_seed = 0x6bd6d2ebaac07be8)]
+fn crashing_with_another_hosts_socket_is_allowed(sim: &mut TurmoilSim) {
     // The holder has the socket when it crashes.
     sim.perturb(false);
     let passed = Arc::new(StdMutex::new(None));
@@ -162,8 +162,8 @@ fn a_host_that_crashes_with_a_socket_of_another_is_not_blamed(sim: &mut TurmoilS
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "a task that bypasses the seam is what is tested")]
-fn a_socket_of_the_seam_in_a_task_that_tokio_runs_is_refused_in_words() {
+#[expect(clippy::disallowed_methods, reason = "a task that bypasses the runtime traits is what is tested")]
+fn a_socket_in_a_tokio_task_is_refused() {
     let found = find("a-bare-task", |sim| {
         sim.client("client", async |host: TurmoilHost| {
             let socket = Datagrams::bind_udp(&host, WILDCARD, SocketOptions::new()).await?;
@@ -190,7 +190,7 @@ fn a_bind_that_fails_says_where_and_why() {
 }
 
 #[test]
-fn who_waits_for_a_datagram_is_named_with_its_socket() {
+fn a_datagram_waiter_is_named_with_its_socket() {
     let found = find("a-silent-peer", |sim| {
         idle_host(sim, "server");
         sim.client_thread("client", |host: TurmoilHost| {
@@ -202,7 +202,7 @@ fn who_waits_for_a_datagram_is_named_with_its_socket() {
             };
             Threads::sleep(&host, MILLISECOND);
             socket.connect(server)?;
-            socket.send(b"anybody?")?;
+            socket.send(b"hello?")?;
             socket.recv(&mut [])?;
             waiter.join().map_err(io::Error::other)?
         });
@@ -219,7 +219,7 @@ fn who_waits_for_a_datagram_is_named_with_its_socket() {
     );
 }
 
-/// Says goodbye when it is dropped.
+/// Sends a datagram when it is dropped.
 struct Farewell(<TurmoilHost as BlockingDatagrams>::UdpSocket, SocketAddr);
 
 impl Drop for Farewell {
@@ -228,8 +228,8 @@ impl Drop for Farewell {
     }
 }
 
-#[wavetank::test(seeds = 20)]
-fn the_destructors_of_a_crash_reach_nobody(sim: &mut TurmoilSim) {
+#[wavetank::test(seeds = 20, base_seed = 0xb03be868b3186ff4)]
+fn destructors_in_a_crash_send_nothing(sim: &mut TurmoilSim) {
     sim.perturb(false);
     sim.before_each_step(|sim| match sim.elapsed().as_millis() {
         100 => sim.crash("server"),
@@ -239,10 +239,10 @@ fn the_destructors_of_a_crash_reach_nobody(sim: &mut TurmoilSim) {
     sim.host_thread("server", |host: TurmoilHost| {
         let client = Threads::resolve(&host, "client", 80)?[0];
         let own = SocketAddr::new(host.ip(), 80);
-        // Bound again after the crash, because it has freed the port.
+        // The crash has freed the port, so it can be bound again.
         let socket = BlockingDatagrams::bind_udp(&host, own, SocketOptions::new())?;
         let _farewells = [Farewell(socket.try_clone()?, client), Farewell(socket.try_clone()?, own)];
-        // The client has bound its port by then.
+        // By then the client has bound its port.
         Threads::sleep(&host, 5 * MILLISECOND);
         socket.send_to(b"hello", client)?;
         socket.recv(&mut [])?;
@@ -265,7 +265,7 @@ fn the_destructors_of_a_crash_reach_nobody(sim: &mut TurmoilSim) {
 #[wavetank::test(seeds = 100)]
 fn a_held_link_delays_and_loses_nothing(sim: &mut TurmoilSim) {
     let last = Duration::from_secs(2);
-    sim.faults(TurmoilFaults::none().holds().begin_max(100 * MILLISECOND).last_max(last));
+    sim.faults(TurmoilFaults::none().paused_links().begin_max(100 * MILLISECOND).last_max(last));
     server_that_reads(sim);
     sim.client_thread("client", |host: TurmoilHost| {
         let server = Threads::resolve(&host, "server", 80)?[0];

@@ -1,7 +1,7 @@
-//! Unix sockets inside of turmoil: they are the tank's, on a host that is turmoil's.
+//! Unix sockets inside turmoil: the sockets are the simulator's, the host is turmoil's.
 //!
-//! A server keeps its secret in an agent, a thread that is asked through a Unix socket. A crash leaves the path of the
-//! socket, as it does on Linux: a server that does not remove it before it listens does not start again.
+//! A server keeps its secret in an agent, a thread that answers on a Unix socket. A crash leaves the path of the
+//! socket, as on Linux. A server that does not remove the path before it listens cannot restart.
 
 use std::path::Path;
 
@@ -15,14 +15,14 @@ const AGENT: &str = "/run/agent.sock";
 
 const SECRET: u32 = 0x5ec_4e7;
 
-/// What a server does about a socket of its predecessor.
+/// What a server does with a socket of its predecessor.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Predecessor {
     Ignored,
     Removed,
 }
 
-/// Answers each connection with the secret, for ever.
+/// Answers each connection with the secret, without end.
 fn agent(
     host: TurmoilHost,
     predecessor: Predecessor,
@@ -42,7 +42,7 @@ fn agent(
     })
 }
 
-/// A server that asks its agent for each client, and a client that asks until it is answered.
+/// Builds a server that asks its agent for each client, and a client that repeats its request until it gets an answer.
 fn secrets(sim: &mut TurmoilSim, predecessor: Predecessor) {
     sim.faults(TurmoilFaults::none().crashes().begin_max(500 * MILLISECOND).last_max(500 * MILLISECOND));
     sim.host("server", async move |host: TurmoilHost| {
@@ -51,7 +51,7 @@ fn secrets(sim: &mut TurmoilSim, predecessor: Predecessor) {
         loop {
             let (mut client, _) = listener.accept().await?;
             let mut agent = LocalSockets::connect_unix(&host, Path::new(AGENT), SocketOptions::new()).await?;
-            // Fails if the client has gone.
+            // An error means that the client has closed.
             let _ = client.write_u32(agent.read_u32().await?).await;
         }
     });
@@ -69,8 +69,12 @@ fn secrets(sim: &mut TurmoilSim, predecessor: Predecessor) {
     });
 }
 
-#[wavetank::test(seeds = 200, finds = "error in server: Address already in use")]
-fn a_server_that_ignores_the_socket_of_its_predecessor_does_not_start_again(sim: &mut TurmoilSim) {
+#[wavetank::test(
+    seeds = 200,
+    finds = "error in server: Address already in use",
+    base_seed = 0x4d616a84b0dcadc4
+)]
+fn a_server_ignoring_an_old_socket_cannot_restart(sim: &mut TurmoilSim) {
     secrets(sim, Predecessor::Ignored);
 }
 
@@ -79,8 +83,8 @@ fn a_server_that_removes_it_starts_again(sim: &mut TurmoilSim) {
     secrets(sim, Predecessor::Removed);
 }
 
-#[wavetank::test(seeds = 20)]
-fn tasks_and_threads_of_a_host_meet_at_a_path_and_no_time_passes(sim: &mut TurmoilSim) {
+#[wavetank::test(seeds = 20, base_seed = 0x9e851004b624f269)]
+fn tasks_and_threads_meet_at_a_path(sim: &mut TurmoilSim) {
     sim.perturb(false);
     idle_host(sim, "another");
     sim.client("client", async |host: TurmoilHost| {
@@ -119,9 +123,9 @@ fn a_path_is_of_one_host_alone(sim: &mut TurmoilSim) {
     });
 }
 
-/// Also what somebody outside of the host still has.
-#[wavetank::test(seeds = 20)]
-fn a_crash_closes_the_sockets_of_its_host_and_leaves_their_paths(sim: &mut TurmoilSim) {
+/// Also sockets that code outside the host still owns.
+#[wavetank::test(seeds = 20, base_seed = 0x3f3681d28d2819c3)]
+fn a_crash_closes_sockets_but_keeps_paths(sim: &mut TurmoilSim) {
     sim.perturb(false);
     let kept = Arc::new(StdMutex::new(None));
     let (starts, starts_seen) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
@@ -151,7 +155,7 @@ fn a_crash_closes_the_sockets_of_its_host_and_leaves_their_paths(sim: &mut Turmo
 }
 
 #[test]
-fn a_task_that_waits_for_a_unix_socket_is_named_with_its_path() {
+fn a_unix_socket_is_named_by_its_path() {
     let found = find("a-silent-agent", |sim| {
         sim.client("client", async |host: TurmoilHost| {
             let path = Path::new(AGENT);
@@ -167,7 +171,7 @@ fn a_task_that_waits_for_a_unix_socket_is_named_with_its_path() {
 }
 
 #[test]
-fn a_unix_socket_that_outlives_its_client_is_a_leak() {
+fn a_unix_socket_without_client_is_a_leak() {
     let found = find("a-kept-listener", |sim| {
         sim.leak_grace(100 * MILLISECOND);
         let kept = Arc::new(StdMutex::new(None));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use wavetank::runtime::{Runtime, SocketOptions, TaskHandle as _};
 use wavetank::{Faults, Host, Sim, sometimes};
 use wavetank_sim_tests::websocket::frames::{self, BINARY, CLOSE, PING, PONG};
-use wavetank_sim_tests::websocket::{Peer, manners};
+use wavetank_sim_tests::websocket::{Peer, scripts};
 use wavetank_websocket::{Cause, CloseCode, Config, Error};
 
 use super::world::{
@@ -30,9 +30,9 @@ fn narrow() -> SocketOptions {
 }
 
 fn small_buffers(mut config: Config) -> Config {
-    config.limits.write_buffer = 2048;
-    config.limits.receive_queue_messages = 4;
-    config.limits.read_buffer = 1024;
+    config.limits().write_buffer(2048);
+    config.limits().receive_queue_messages(4);
+    config.limits().read_buffer(1024);
     config
 }
 
@@ -41,7 +41,7 @@ async fn log_all(mut peer: Peer<Host>, log: Log<u32>) -> std::io::Result<()> {
     while let Some(frame) = peer.input.frame().await? {
         match frame.opcode {
             BINARY => log.push(number_of(&frame.payload)),
-            CLOSE => return manners::say_goodbye(peer, &frame.payload).await,
+            CLOSE => return scripts::say_goodbye(peer, &frame.payload).await,
             _ => {}
         }
     }
@@ -50,7 +50,7 @@ async fn log_all(mut peer: Peer<Host>, log: Log<u32>) -> std::io::Result<()> {
 
 #[wavetank::test(seeds = 600, sometimes = "required")]
 fn a_peer_that_stops_reading_is_found_by_keepalive_and_everybody_is_told(sim: &mut Sim) {
-    server(sim, |peer| manners::deaf(peer, 1000 * SECOND));
+    server(sim, |peer| scripts::deaf(peer, 1000 * SECOND));
     sim.client("client", async |host: Host| {
         let config = small_buffers(keepalive(SECOND, SECOND));
         let socket = connect_with(&host, config, narrow()).await.expect("a connection");
@@ -130,12 +130,12 @@ fn closing_while_reading_is_paused_finds_the_answer_behind_all_unread_messages(s
         let (flooded, close) = tokio::join!(flooding, input.close());
         flooded?;
         let close = close?.expect("a Close frame");
-        manners::say_goodbye(Peer { host, input, output }, &close.payload).await
+        scripts::say_goodbye(Peer { host, input, output }, &close.payload).await
     });
     sim.client("client", async move |host: Host| {
         let mut config = small_buffers(config());
         // Byte by byte, and each of them held up: it takes its time.
-        config.close_timeout = 1000 * SECOND;
+        config.close_timeout(1000 * SECOND);
         let socket = connect(&host, config).await.expect("a connection");
         socket.send("go").await.expect("is open");
         host.sleep(close_after).await;
@@ -169,7 +169,7 @@ fn a_close_that_arrives_while_a_sender_is_blocked_ends_it_with_what_the_peer_sai
                 peer.output.finish().await?;
             }
             if !reads_again {
-                return manners::deaf(peer, 1000 * SECOND).await;
+                return scripts::deaf(peer, 1000 * SECOND).await;
             }
             peer.host.sleep(SECOND).await;
             while let Some(frame) = peer.input.frame().await? {
@@ -184,8 +184,8 @@ fn a_close_that_arrives_while_a_sender_is_blocked_ends_it_with_what_the_peer_sai
     });
     sim.client("client", async move |host: Host| {
         let mut config = small_buffers(config());
-        // Long enough for a peer that is withheld to read everything.
-        config.close_timeout = 200 * SECOND;
+        // Long enough for a peer that is delayed to read everything.
+        config.close_timeout(200 * SECOND);
         let socket = connect_with(&host, config, narrow()).await.expect("a connection");
         let witness = Witness::new(&socket);
         let receiver = witness.clone();
@@ -233,13 +233,13 @@ fn where_both_sides_flood_and_neither_reads_memory_is_bounded_and_closing_ends_i
         let (flooded, close) = tokio::join!(flooding, reading);
         flooded?;
         match close? {
-            Some(close) => manners::say_goodbye(Peer { host, input, output }, &close.payload).await,
+            Some(close) => scripts::say_goodbye(Peer { host, input, output }, &close.payload).await,
             None => Ok(()),
         }
     });
     sim.client("client", async move |host: Host| {
         let mut config = small_buffers(config());
-        config.limits.closing_queue_bytes = CLOSING_QUEUE;
+        config.limits().closing_queue_bytes(CLOSING_QUEUE);
         let socket = connect_with(&host, config, narrow()).await.expect("a connection");
         let witness = Witness::new(&socket);
         let sender = witness.clone();
@@ -287,7 +287,7 @@ fn a_flood_of_pings_takes_bounded_memory_and_the_latest_is_answered(sim: &mut Si
             while let Some(frame) = peer.input.frame().await? {
                 match frame.opcode {
                     PONG => log.push(number_of(&frame.payload)),
-                    CLOSE => return manners::say_goodbye(peer, &frame.payload).await,
+                    CLOSE => return scripts::say_goodbye(peer, &frame.payload).await,
                     _ => {}
                 }
             }
@@ -296,7 +296,7 @@ fn a_flood_of_pings_takes_bounded_memory_and_the_latest_is_answered(sim: &mut Si
     });
     sim.client("client", async move |host: Host| {
         let mut config = small_buffers(config());
-        config.close_timeout = 1000 * SECOND;
+        config.close_timeout(1000 * SECOND);
         let socket = connect_with(&host, config, narrow()).await.expect("a connection");
         while socket.statistics().pings_received < u64::from(PINGS) {
             host.sleep(SECOND).await;
@@ -348,7 +348,7 @@ fn time_in_which_the_application_takes_nothing_does_not_count_against_the_peer(s
     let stops_after = sim.choose("stops", MESSAGES);
     // The queue is full before the first ping is sent, or is filled when its timeout runs.
     let fills_late = sim.choose("fills late", 2) == 1;
-    sim.hold_back_at_most(Duration::from_millis(10));
+    sim.delay_max(Duration::from_millis(10));
     server(sim, move |mut peer: Peer<Host>| async move {
         let ping = if fills_late { peer.input.frame().await? } else { None };
         // More than all buffers hold: what comes behind it, pongs too, is not read before that is taken.
@@ -358,7 +358,7 @@ fn time_in_which_the_application_takes_nothing_does_not_count_against_the_peer(s
         if let Some(ping) = ping {
             peer.output.send(&frames::frame(PONG, &ping.payload)).await?;
         }
-        manners::echo(peer).await
+        scripts::echo(peer).await
     });
     sim.client("client", async move |host: Host| {
         let config = small_buffers(keepalive(SECOND, SECOND));
@@ -380,11 +380,11 @@ fn time_in_which_the_application_takes_nothing_does_not_count_against_the_peer(s
 #[wavetank::test(seeds = 600)]
 fn pings_wait_while_the_write_buffer_is_full_and_go_out_as_soon_as_there_is_room(sim: &mut Sim) {
     const MESSAGES: u32 = 200;
-    sim.hold_back_at_most(Duration::from_millis(10));
+    sim.delay_max(Duration::from_millis(10));
     server(sim, |peer: Peer<Host>| async move {
         peer.host.sleep(5 * SECOND).await;
         // It says nothing but what it is asked for.
-        manners::answer_the_latest_ping(peer, 1).await
+        scripts::answer_the_latest_ping(peer, 1).await
     });
     sim.client("client", async |host: Host| {
         let config = small_buffers(config());
@@ -435,7 +435,7 @@ fn room_in_the_queue_is_enough_for_reading_to_go_on_whoever_receives(sim: &mut S
             if peer.input.frame().await?.is_some_and(|frame| frame.opcode == PONG) {
                 log.push(());
             }
-            manners::answer_close(peer).await
+            scripts::answer_close(peer).await
         }
     });
     sim.client("client", async move |host: Host| {
@@ -455,7 +455,7 @@ fn room_in_the_queue_is_enough_for_reading_to_go_on_whoever_receives(sim: &mut S
 fn a_close_that_is_still_unread_when_writing_fails_is_the_end_all_the_same(sim: &mut Sim) {
     const MESSAGES: u32 = 9;
     let send_after = Duration::from_millis(2) * sim.choose("send", 8);
-    sim.hold_back_at_most(Duration::from_millis(10));
+    sim.delay_max(Duration::from_millis(10));
     server(sim, |mut peer: Peer<Host>| async move {
         let mut bytes: Vec<u8> =
             (0..MESSAGES).flat_map(|number| frames::frame(BINARY, &numbered(number, 4))).collect();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use wavetank::runtime::{Runtime, SocketOptions};
 use wavetank::{Faults, Host, Sim, cancellable, sometimes};
 use wavetank_sim_tests::websocket::frames::{self, CLOSE, CONTINUATION, PING, PONG, TEXT};
-use wavetank_sim_tests::websocket::{Peer, manners};
+use wavetank_sim_tests::websocket::{Peer, scripts};
 use wavetank_websocket::{Cause, CloseCode, Error, Kind};
 
 use super::world::{Log, SECOND, Socket, Witness, config, connect, connect_with, in_time, patient, server};
@@ -123,7 +123,7 @@ async fn read_slowly(mut peer: Peer<Host>, log: Log<String>, pause: Duration) ->
     let mut message = Vec::new();
     while let Some(frame) = peer.input.frame().await? {
         match frame.opcode {
-            CLOSE => return manners::say_goodbye(peer, &frame.payload).await,
+            CLOSE => return scripts::say_goodbye(peer, &frame.payload).await,
             PING => peer.output.send(&frames::frame(PONG, &frame.payload)).await?,
             PONG => {}
             _ => {
@@ -141,8 +141,8 @@ async fn read_slowly(mut peer: Peer<Host>, log: Log<String>, pause: Duration) ->
 /// A connection on which a few messages fill every buffer.
 async fn connect_narrow(host: &Host) -> Socket {
     let mut config = config();
-    config.limits.write_buffer = 1024;
-    config.close_timeout = 1000 * SECOND;
+    config.limits().write_buffer(1024);
+    config.close_timeout(1000 * SECOND);
     let narrow = SocketOptions::new().send_buffer_bytes(4096).receive_buffer_bytes(4096);
     connect_with(host, config, narrow).await.expect("a connection")
 }
@@ -270,10 +270,10 @@ fn a_message_whose_end_is_cancelled_closes_the_connection_instead_of_running_int
 #[wavetank::test(seeds = 750, sometimes = "required")]
 fn closing_goes_on_when_the_call_is_cancelled_and_pings_that_are_cancelled_are_forgotten(sim: &mut Sim) {
     let silent = sim.choose("silent", 2) == 1;
-    // Who is held back for as long as closing may take says nothing.
-    sim.hold_back_at_most(Duration::from_millis(100));
+    // Who is delayed for as long as closing may take says nothing.
+    sim.delay_max(Duration::from_millis(100));
     server(sim, move |peer: Peer<Host>| async move {
-        if silent { manners::silent(peer).await } else { manners::echo(peer).await }
+        if silent { scripts::silent(peer).await } else { scripts::echo(peer).await }
     });
     sim.client("client", async move |host: Host| {
         let socket = connect(&host, config()).await.expect("a connection");
@@ -306,7 +306,7 @@ fn closing_goes_on_when_the_call_is_cancelled_and_pings_that_are_cancelled_are_f
 #[wavetank::test(seeds = 750, sometimes = "required")]
 fn an_application_that_selects_between_receiving_and_sending_loses_nothing(sim: &mut Sim) {
     const MESSAGES: u32 = 10;
-    server(sim, manners::echo);
+    server(sim, scripts::echo);
     sim.client("client", async |host: Host| {
         let socket = connect_narrow(&host).await;
         let (mut sent, mut received) = (0, 0);

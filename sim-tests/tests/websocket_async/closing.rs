@@ -5,7 +5,7 @@ use std::time::Duration;
 use wavetank::runtime::{Runtime, SocketOptions};
 use wavetank::{Faults, Host, Sim, sometimes};
 use wavetank_sim_tests::websocket::frames::{self, CONTINUATION, PING, TEXT};
-use wavetank_sim_tests::websocket::manners;
+use wavetank_sim_tests::websocket::scripts;
 use wavetank_websocket::{Cause, CloseCode, Error, Kind};
 
 use super::world::{
@@ -25,9 +25,9 @@ fn closers(sim: &mut Sim) -> [Duration; 2] {
 #[wavetank::test(seeds = 750, sometimes = "required")]
 fn everybody_learns_the_same_end_in_time_beside_a_silent_peer(sim: &mut Sim) {
     let closers = closers(sim);
-    // Who is held back for as long as closing may take says nothing.
-    sim.hold_back_at_most(Duration::from_millis(100));
-    server(sim, manners::silent);
+    // Who is delayed for as long as closing may take says nothing.
+    sim.delay_max(Duration::from_millis(100));
+    server(sim, scripts::silent);
     sim.client("client", async move |host| {
         let socket = connect(&host, config()).await.expect("a connection");
         let closed = everybody(&host, &socket, closers).await;
@@ -42,9 +42,9 @@ fn everybody_learns_the_same_end_in_time_beside_a_silent_peer(sim: &mut Sim) {
 #[wavetank::test(seeds = 750)]
 fn everybody_learns_the_same_clean_end_beside_a_peer_that_answers(sim: &mut Sim) {
     let closers = closers(sim);
-    // What was withheld for long may answer after the close timeout: here nothing is.
+    // What was delayed for long may answer after the close timeout: here nothing is.
     sim.perturb(false);
-    server(sim, manners::echo);
+    server(sim, scripts::echo);
     sim.client("client", async move |host| {
         let socket = connect(&host, config()).await.expect("a connection");
         let closed = everybody(&host, &socket, closers).await;
@@ -58,8 +58,10 @@ fn everybody_learns_the_same_clean_end_beside_a_peer_that_answers(sim: &mut Sim)
 #[wavetank::test(seeds = 1200, sometimes = "required")]
 fn everybody_learns_the_same_end_in_time_on_a_network_that_is_interrupted(sim: &mut Sim) {
     let closers = closers(sim);
-    sim.faults(Faults::none().partitions().silence().holds().resets().half_open().begin_max(6 * SECOND));
-    server(sim, manners::echo);
+    sim.faults(
+        Faults::none().partitions().silence().paused_links().resets().half_open().begin_max(6 * SECOND),
+    );
+    server(sim, scripts::echo);
     sim.client("client", async move |host| {
         // It may be interrupted before the connection is open.
         let Ok(socket) = connect(&host, config()).await else { return };
@@ -76,11 +78,11 @@ fn everybody_learns_the_same_end_in_time_on_a_network_that_is_interrupted(sim: &
 }
 
 #[wavetank::test(seeds = 900, sometimes = "required")]
-fn everybody_learns_the_same_end_in_any_weather(sim: &mut Sim) {
+fn everybody_learns_the_same_end_under_any_faults(sim: &mut Sim) {
     let closers = closers(sim);
     let calm = 60 * SECOND;
     sim.faults(Faults::all().half_open().crashes().begin_max(6 * SECOND).until(calm));
-    server(sim, manners::echo);
+    server(sim, scripts::echo);
     sim.client("client", async move |host| {
         let Ok(socket) = connect(&host, keepalive(SECOND, SECOND)).await else { return };
         let closed = everybody_held_up(&host, &socket, closers, calm).await;
@@ -97,16 +99,16 @@ fn closing_ends_in_time_whenever_the_network_is_cut_before_or_after_our_close(si
     // Around the moment at which we close, in steps of half a latency.
     let cut_after = SECOND - Duration::from_millis(5) + Duration::from_micros(500) * sim.choose("cut", 30);
     let heals = sim.choose("heals", 2) == 1;
-    server(sim, manners::echo);
+    server(sim, scripts::echo);
     sim.client("client", async move |host| {
         let socket = connect(&host, config()).await.expect("a connection");
         let opened = host.now();
         let cut = host.spawn("cut", async move {
             host.sleep_until(opened + cut_after).await;
-            host.weather().partition("client", "server");
+            host.inject().partition("client", "server");
             if heals {
                 host.sleep(2 * SECOND).await;
-                host.weather().heal("client", "server");
+                host.inject().heal("client", "server");
             }
         });
         let closed = everybody(&host, &socket, [SECOND, SECOND]).await;
@@ -123,9 +125,9 @@ fn a_ping_that_times_out_while_we_close_changes_nothing_and_the_other_way_round(
     // The automatic ping is sent after 1 s and times out after another.
     let close_after =
         2 * SECOND - Duration::from_millis(20) + Duration::from_millis(1) * sim.choose("close", 40);
-    // Who is held back for as long as closing may take cannot write.
-    sim.hold_back_at_most(Duration::from_millis(100));
-    server(sim, manners::silent);
+    // Who is delayed for as long as closing may take cannot write.
+    sim.delay_max(Duration::from_millis(100));
+    server(sim, scripts::silent);
     sim.client("client", async move |host| {
         let socket = connect(&host, keepalive(SECOND, SECOND)).await.expect("a connection");
         let closed = everybody(&host, &socket, [close_after, close_after]).await;
@@ -143,7 +145,7 @@ fn both_sides_close_at_once(sim: &mut Sim) {
     let apart = Duration::from_micros(250) * sim.choose("apart", 16);
     server(sim, move |peer| async move {
         peer.host.sleep(apart).await;
-        manners::close_first(peer, 4000).await
+        scripts::close_first(peer, 4000).await
     });
     sim.client("client", async move |host| {
         let socket = connect(&host, patient()).await.expect("a connection");
@@ -157,7 +159,7 @@ fn both_sides_close_at_once(sim: &mut Sim) {
 
 #[wavetank::test(seeds = 750, sometimes = "required")]
 fn an_end_is_clean_also_where_the_peer_resets_the_stream_behind_its_close(sim: &mut Sim) {
-    server(sim, manners::answer_close_and_reset);
+    server(sim, scripts::answer_close_and_reset);
     sim.client("client", async |host: Host| {
         let socket = connect(&host, patient()).await.expect("a connection");
         let closed = everybody(&host, &socket, [SECOND, SECOND]).await;
@@ -177,7 +179,7 @@ fn a_close_between_the_fragments_of_a_message_ends_it_and_nothing_of_it_is_deliv
         bytes.extend(frames::fragment(CONTINUATION, false, b" and the middle"));
         peer.output.send(&bytes).await?;
         peer.host.sleep(pause).await;
-        manners::close_first(peer, 1001).await
+        scripts::close_first(peer, 1001).await
     });
     sim.client("client", async move |host: Host| {
         let socket = connect(&host, patient()).await.expect("a connection");
@@ -195,7 +197,7 @@ fn a_close_between_the_fragments_of_a_message_ends_it_and_nothing_of_it_is_deliv
 fn closing_between_the_fragments_that_we_send_ends_the_message_for_its_writer_too(sim: &mut Sim) {
     let close_after = Duration::from_millis(1) * sim.choose("close", 8);
     sim.perturb(false);
-    server(sim, manners::echo);
+    server(sim, scripts::echo);
     sim.client("client", async move |host: Host| {
         let socket = connect(&host, config()).await.expect("a connection");
         let closer = socket.clone();
@@ -231,7 +233,7 @@ fn pings_that_come_while_we_close_are_not_answered_behind_our_close(sim: &mut Si
     let pause = Duration::from_micros(250) * (1 + sim.choose("pause", 8));
     let longer = Duration::from_millis(1) * sim.choose("longer", 8);
     let close_after = Duration::from_micros(500) * sim.choose("close", 20);
-    server(sim, move |peer| manners::ping_on(peer, pause, longer));
+    server(sim, move |peer| scripts::ping_on(peer, pause, longer));
     sim.client("client", async move |host: Host| {
         let socket = connect(&host, patient()).await.expect("a connection");
         host.sleep(close_after).await;
@@ -249,7 +251,7 @@ fn a_connection_that_ends_lets_go_of_its_stream_soon_whoever_looks_after_it(sim:
     let receives = sim.choose("receives", 2) == 1;
     let waits = sim.choose("waits", 2) == 1;
     sim.perturb(false);
-    server(sim, move |peer| manners::end_and_wait(peer, end_after, breaks_rules, LET_GO_WITHIN));
+    server(sim, move |peer| scripts::end_and_wait(peer, end_after, breaks_rules, LET_GO_WITHIN));
     sim.client("client", async move |host: Host| {
         let config = keepalive(4 * SECOND, 4 * SECOND);
         let socket = connect_plainly(&host, config, SocketOptions::new()).await.expect("a connection");

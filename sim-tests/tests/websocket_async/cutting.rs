@@ -8,7 +8,7 @@ use wavetank::runtime::Runtime;
 use wavetank::{Host, Sim, sometimes};
 use wavetank_sim_tests::websocket::frames::{self, CONTINUATION, PING, TEXT};
 use wavetank_sim_tests::websocket::opening::answer_length;
-use wavetank_sim_tests::websocket::{Cut, End, Opening, Peer, manners, serve_each};
+use wavetank_sim_tests::websocket::{Cut, End, Opening, Peer, scripts, serve_each};
 use wavetank_websocket::{Cause, CloseCode, Error, OpenError};
 
 use super::world::{CLOSE_TIMEOUT, SECOND, Socket, Witness, config, connect, in_time, within};
@@ -145,11 +145,11 @@ fn a_reset_at_any_byte_delivers_what_came_before_in_order_and_is_the_outcome_of_
 #[wavetank::test(seeds = 6)]
 fn a_peer_that_falls_silent_at_any_byte_is_given_up_in_time_and_what_was_whole_is_delivered(sim: &mut Sim) {
     server_that_is_cut(sim, End::Silence);
-    // Who is held back for longer misses what comes in time.
-    sim.hold_back_at_most(Duration::from_millis(100));
+    // Who is delayed for longer misses what comes in time.
+    sim.delay_max(Duration::from_millis(100));
     sim.client("client", async move |host: Host| {
         let mut config = config();
-        config.open_timeout = 10 * SECOND;
+        config.open_timeout(10 * SECOND);
         for cut in 0..cuts() {
             let opened = within(host, 11 * SECOND, connect(&host, config.clone())).await;
             let Some(after) = cut.checked_sub(answer_length()) else {
@@ -181,11 +181,11 @@ fn a_stream_that_ends_at_any_byte_that_we_send_ends_every_call(sim: &mut Sim) {
     let how = [End::Finish, End::Close, End::Reset, End::Silence][sim.choose("how", 4) as usize];
     sim.server("server", move |host| {
         let opening = move |after| Opening { cut_reading: Some(Cut { after, how }), ..Opening::default() };
-        serve_each(host, opening, manners::echo)
+        serve_each(host, opening, scripts::echo)
     });
     sim.client("client", async move |host: Host| {
         let mut config = config();
-        config.open_timeout = 10 * SECOND;
+        config.open_timeout(10 * SECOND);
         // The request, two messages and the Close frame have fewer.
         for _ in 0..300 {
             let socket = match connect(&host, config.clone()).await {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use wavetank::runtime::{Instant, Runtime, SocketOptions, TaskHandle as _};
 use wavetank::{Host, Sim, sometimes};
 use wavetank_sim_tests::websocket::frames::{self, TEXT};
-use wavetank_sim_tests::websocket::{Frame, Peer, manners};
+use wavetank_sim_tests::websocket::{Frame, Peer, scripts};
 use wavetank_websocket::{CloseCode, Error, Kind};
 
 use super::world::{
@@ -17,7 +17,7 @@ async fn log_end(mut peer: Peer<Host>, log: Log<Option<Frame>>) -> std::io::Resu
     let close = peer.input.close().await?;
     log.push(close.clone());
     match close {
-        Some(close) => manners::say_goodbye(peer, &close.payload).await,
+        Some(close) => scripts::say_goodbye(peer, &close.payload).await,
         None => Ok(()),
     }
 }
@@ -34,18 +34,18 @@ fn tasks_that_are_aborted_in_any_call_leave_nothing_behind_and_the_peer_is_told(
         async move {
             match manner {
                 0 => log_end(peer, log).await,
-                1 => manners::silent(peer).await,
-                2 => manners::deaf(peer, 1000 * SECOND).await,
-                _ => manners::flood(peer, &frames::frame(TEXT, &[b'x'; 500]), 10_000).await,
+                1 => scripts::silent(peer).await,
+                2 => scripts::deaf(peer, 1000 * SECOND).await,
+                _ => scripts::flood(peer, &frames::frame(TEXT, &[b'x'; 500]), 10_000).await,
             }
         }
     });
     sim.client("client", async move |host: Host| {
         let narrow = SocketOptions::new().send_buffer_bytes(4096).receive_buffer_bytes(4096);
-        // The peer that answers is told, however long anything is withheld; for the others there is a leak to find.
+        // The peer that answers is told, however long anything is delayed; for the others there is a leak to find.
         let mut config = if manner == 0 { patient() } else { config() };
-        config.limits.write_buffer = 1024;
-        config.limits.receive_queue_messages = 4;
+        config.limits().write_buffer(1024);
+        config.limits().receive_queue_messages(4);
         let socket = connect_with(&host, config, narrow).await.expect("a connection");
         let (a, b, c, d) = (socket.clone(), socket.clone(), socket.clone(), socket.clone());
         let tasks = [
@@ -95,7 +95,7 @@ fn what_was_sent_before_the_last_handle_is_dropped_still_arrives(sim: &mut Sim) 
                     texts.push(frame.payload.len());
                 } else {
                     log.push(frame.close_code());
-                    return manners::say_goodbye(peer, &frame.payload).await;
+                    return scripts::say_goodbye(peer, &frame.payload).await;
                 }
             }
             Ok(())
@@ -119,7 +119,7 @@ fn a_client_that_goes_away_while_it_closes_leaves_nothing_behind(sim: &mut Sim) 
     let silent = sim.choose("silent", 2) == 1;
     let abort_after = Duration::from_millis(1) * sim.choose("abort", 5);
     server(sim, move |peer: Peer<Host>| async move {
-        if silent { manners::silent(peer).await } else { manners::echo(peer).await }
+        if silent { scripts::silent(peer).await } else { scripts::echo(peer).await }
     });
     sim.client("client", async move |host: Host| {
         let socket = connect(&host, config()).await.expect("a connection");
@@ -133,11 +133,11 @@ fn a_client_that_goes_away_while_it_closes_leaves_nothing_behind(sim: &mut Sim) 
 #[wavetank::test(seeds = 600, sometimes = "required")]
 fn a_sender_that_is_stuck_and_a_receiver_that_waits_end_when_the_others_close(sim: &mut Sim) {
     let close_after = Duration::from_millis(20) * sim.choose("close", 20);
-    server(sim, |peer| manners::deaf(peer, 1000 * SECOND));
+    server(sim, |peer| scripts::deaf(peer, 1000 * SECOND));
     sim.client("client", async move |host: Host| {
         let narrow = SocketOptions::new().send_buffer_bytes(4096).receive_buffer_bytes(4096);
         let mut config = config();
-        config.limits.write_buffer = 1024;
+        config.limits().write_buffer(1024);
         let socket = connect_with(&host, config, narrow).await.expect("a connection");
         let (receiver, sender, writer) = (socket.clone(), socket.clone(), socket.clone());
         let receiving = host.spawn("receiver", async move { receiver.recv().await.map(drop) });
@@ -178,7 +178,7 @@ fn a_peer_is_told_at_once_of_a_handle_that_is_dropped_and_of_a_message_that_is(s
         async move {
             let Some(close) = peer.input.close().await? else { return Ok(()) };
             log.push(peer.host.now());
-            manners::say_goodbye(peer, &close.payload).await
+            scripts::say_goodbye(peer, &close.payload).await
         }
     });
     sim.client("client", async move |host: Host| {

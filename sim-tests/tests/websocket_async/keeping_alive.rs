@@ -5,7 +5,7 @@ use std::time::Duration;
 use wavetank::runtime::Runtime;
 use wavetank::{Host, Sim, sometimes};
 use wavetank_sim_tests::websocket::frames::{self, CLOSE, PING, PONG};
-use wavetank_sim_tests::websocket::{Peer, manners};
+use wavetank_sim_tests::websocket::{Peer, scripts};
 use wavetank_websocket::{Cause, CloseCode};
 
 use super::world::{
@@ -18,7 +18,7 @@ fn keepalive_finds_a_half_open_connection_idle_or_busy_and_tells_everybody(sim: 
     let one_way = sim.choose("one way", 3);
     let forget_after = Duration::from_millis(500) * sim.choose("forget", 12);
     let busy = sim.choose("busy", 2) == 1;
-    server(sim, manners::echo);
+    server(sim, scripts::echo);
     sim.client("client", async move |host: Host| {
         let socket = connect(&host, keepalive(2 * SECOND, 2 * SECOND)).await.expect("a connection");
         let witness = Witness::new(&socket);
@@ -32,9 +32,9 @@ fn keepalive_finds_a_half_open_connection_idle_or_busy_and_tells_everybody(sim: 
         });
         host.sleep(forget_after).await;
         match one_way {
-            0 => host.weather().forget("client", "server"),
-            1 => host.weather().forget_one_way("client", "server"),
-            _ => host.weather().forget_one_way("server", "client"),
+            0 => host.inject().forget("client", "server"),
+            1 => host.inject().forget_one_way("client", "server"),
+            _ => host.inject().forget_one_way("server", "client"),
         }
         let closed = within(host, 6 * SECOND + CLOSE_TIMEOUT + SLACK, socket.closed()).await;
         witness.end(&closed);
@@ -48,14 +48,14 @@ fn keepalive_finds_a_half_open_connection_idle_or_busy_and_tells_everybody(sim: 
 #[wavetank::test(seeds = 450)]
 fn without_keepalive_a_sender_learns_of_a_half_open_connection_by_the_systems_timeout(sim: &mut Sim) {
     sim.user_timeout(30 * SECOND);
-    server(sim, manners::echo);
+    server(sim, scripts::echo);
     sim.client("client", async move |host: Host| {
         let socket = connect(&host, config()).await.expect("a connection");
         let witness = Witness::new(&socket);
         let receiver = witness.clone();
         let receiving = host
             .spawn("receiver", async move { while receiver.hear(receiver.socket.recv().await).is_some() {} });
-        host.weather().forget("client", "server");
+        host.inject().forget("client", "server");
         let start = host.now();
         while witness.hear(socket.send("hello").await).is_some() {
             host.sleep(SECOND).await;
@@ -81,7 +81,7 @@ fn a_pong_beside_its_timeout_keeps_the_connection_or_comes_too_late_but_nothing_
                     peer.host.sleep(late).await;
                     peer.output.send(&frames::frame(PONG, &frame.payload)).await?;
                 }
-                CLOSE => return manners::say_goodbye(peer, &frame.payload).await,
+                CLOSE => return scripts::say_goodbye(peer, &frame.payload).await,
                 _ => {}
             }
         }
@@ -121,7 +121,7 @@ fn a_pong_beside_its_timeout_keeps_the_connection_or_comes_too_late_but_nothing_
 fn a_pong_of_the_latest_ping_is_an_answer_to_all_who_have_sent_one_before(sim: &mut Sim) {
     const PINGERS: u32 = 4;
     let pause = Duration::from_millis(1) * sim.choose("pause", 8);
-    server(sim, move |peer| manners::answer_the_latest_ping(peer, PINGERS));
+    server(sim, move |peer| scripts::answer_the_latest_ping(peer, PINGERS));
     sim.client("client", async move |host: Host| {
         let socket = connect(&host, patient()).await.expect("a connection");
         let mut pingers = Vec::new();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use wavetank::runtime::Runtime;
 use wavetank::{Faults, Host, Sim, cancellable, sometimes};
 use wavetank_sim_tests::websocket::frames::{self, CONTINUATION, PING, TEXT};
-use wavetank_sim_tests::websocket::{Opening, manners, serve};
+use wavetank_sim_tests::websocket::{Opening, scripts, serve};
 use wavetank_websocket::client::Client;
 use wavetank_websocket::{CloseCode, Config, Error, OpenError};
 
@@ -13,14 +13,14 @@ use super::world::{CLOSE_TIMEOUT, SECOND, SLACK, config, connect, in_time, patie
 
 /// With the default open timeout of 10 s.
 fn hurried() -> Config {
-    Config { close_timeout: CLOSE_TIMEOUT, ..Config::default() }
+    Config::default().close_timeout(CLOSE_TIMEOUT).clone()
 }
 
 #[wavetank::test(seeds = 900, sometimes = "required")]
 fn an_answer_beside_the_open_timeout_opens_the_connection_or_comes_too_late(sim: &mut Sim) {
     // The open timeout is 10 s; connecting and asking takes 1.5 to 8 ms.
     let late = 10 * SECOND - Duration::from_millis(12) + Duration::from_millis(1) * sim.choose("late", 14);
-    sim.server("server", move |host| serve(host, Opening { late, ..Opening::default() }, manners::echo));
+    sim.server("server", move |host| serve(host, Opening { late, ..Opening::default() }, scripts::echo));
     sim.client("client", async move |host: Host| {
         let client = Client::new(host).config(hurried());
         match within(host, 10 * SECOND + SLACK, client.connect(request())).await {
@@ -44,12 +44,12 @@ fn opening_ends_in_time_on_a_network_that_fails_and_leaves_nothing_behind(sim: &
             .partitions()
             .silence()
             .resets()
-            .holds()
+            .paused_links()
             .lossy_links()
             .half_open()
             .begin_max(3 * SECOND),
     );
-    sim.server("server", move |host| serve(host, Opening { late, ..Opening::default() }, manners::echo));
+    sim.server("server", move |host| serve(host, Opening { late, ..Opening::default() }, scripts::echo));
     sim.client("client", async move |host: Host| {
         let client = Client::new(host).config(hurried());
         match within(host, 10 * SECOND + SLACK, client.connect(request())).await {
@@ -66,7 +66,7 @@ fn opening_ends_in_time_on_a_network_that_fails_and_leaves_nothing_behind(sim: &
 #[wavetank::test(seeds = 900, sometimes = "required")]
 fn an_attempt_that_is_cancelled_anywhere_leaves_nothing_behind_and_the_next_works(sim: &mut Sim) {
     let late = Duration::from_millis(1) * sim.choose("late", 3);
-    sim.server("server", move |host| serve(host, Opening { late, ..Opening::default() }, manners::echo));
+    sim.server("server", move |host| serve(host, Opening { late, ..Opening::default() }, scripts::echo));
     sim.client("client", async move |host: Host| {
         let client = Client::new(host).config(config());
         let mut attempts = 0;
@@ -88,7 +88,7 @@ fn an_answer_that_refuses_is_an_error_of_its_own_and_leaves_nothing_behind(sim: 
     sim.faults(Faults::none().short_transfers().tiny_windows());
     sim.server("server", move |host| {
         let opening = Opening { late, refusal: Some("503 Service Unavailable"), ..Opening::default() };
-        serve(host, opening, manners::echo)
+        serve(host, opening, scripts::echo)
     });
     sim.client("client", async |host: Host| {
         let start = host.now();

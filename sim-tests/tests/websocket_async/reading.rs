@@ -6,7 +6,7 @@ use std::time::Duration;
 use wavetank::runtime::{Runtime, SocketOptions};
 use wavetank::{Host, Sim, cancellable, sometimes};
 use wavetank_sim_tests::websocket::frames::{self, CLOSE, PING, PONG, TEXT};
-use wavetank_sim_tests::websocket::{Peer, manners};
+use wavetank_sim_tests::websocket::{Peer, scripts};
 use wavetank_websocket::{Cause, CloseCode};
 
 use super::receiving::poll_once;
@@ -53,7 +53,7 @@ fn a_ping_or_close_is_answered_within_two_looks_whatever_the_receivers_do(sim: &
                 peer.output.finish().await?;
                 peer.input.end().await
             }
-            _ => manners::close_first(peer, 1000).await,
+            _ => scripts::close_first(peer, 1000).await,
         }
     });
     sim.client("client", async move |host: Host| {
@@ -85,7 +85,7 @@ fn a_pong_that_is_there_in_time_counts_whatever_its_caller_does_between_receivin
     let pauses = [0, 1].map(|_| MILLISECOND / 2 * sim.choose("pause", 30));
     let patience = MILLISECOND * sim.choose("patience", 60);
     sim.perturb(false);
-    server(sim, manners::echo);
+    server(sim, scripts::echo);
     sim.client("client", async move |host: Host| {
         let socket = connect_plainly(&host, connection, SocketOptions::new()).await.expect("a connection");
         for round in 0..40 {
@@ -118,7 +118,7 @@ fn a_caller_that_waits_for_a_message_learns_the_end_that_others_bring_about(sim:
         while let Some(frame) = peer.input.frame().await? {
             match frame.opcode {
                 TEXT => peer.output.send(&frames::frame(TEXT, &frame.payload)).await?,
-                CLOSE if how == 0 => return manners::say_goodbye(peer, &frame.payload).await,
+                CLOSE if how == 0 => return scripts::say_goodbye(peer, &frame.payload).await,
                 _ => {}
             }
         }
@@ -130,7 +130,7 @@ fn a_caller_that_waits_for_a_message_learns_the_end_that_others_bring_about(sim:
         let witness = Witness::new(&socket);
         for _ in 0..rounds {
             if witness.hear(socket.send("question").await).is_none() {
-                // Whoever is held back for long finds the keepalive's end.
+                // Whoever is delayed for long finds the keepalive's end.
                 return assert_eq!(how, 3);
             }
             match witness.hear(socket.recv().await) {
@@ -147,7 +147,7 @@ fn a_caller_that_waits_for_a_message_learns_the_end_that_others_bring_about(sim:
             // The peer answers our Close; or is silent; or the network is cut; or keepalive finds out.
             0 | 1 => in_time(host, socket.close(CloseCode::NORMAL, "")).await,
             2 => {
-                host.weather().partition("client", "server");
+                host.inject().partition("client", "server");
                 in_time(host, socket.close(CloseCode::NORMAL, "")).await
             }
             _ => within(host, 2 * SECOND + CLOSE_TIMEOUT + SLACK, socket.closed()).await,
@@ -166,7 +166,7 @@ fn a_caller_that_waits_for_a_message_learns_the_end_that_others_bring_about(sim:
 fn conversations_beside_pings_and_cancelled_receives_lose_and_double_nothing(sim: &mut Sim) {
     const MESSAGES: u32 = 30;
     let pause = MILLISECOND * sim.choose("pause", 12);
-    server(sim, manners::echo);
+    server(sim, scripts::echo);
     sim.client("client", async move |host: Host| {
         let socket = connect(&host, config()).await.expect("a connection");
         let pinger = socket.clone();
@@ -208,10 +208,10 @@ fn what_was_fed_goes_out_before_or_with_the_next_call_whatever_that_is(sim: &mut
     let pause = MILLISECOND * [0, 1, 100][sim.choose("pause", 3) as usize];
     let log: Log<(u8, Vec<u8>)> = Log::new();
     let logged = log.clone();
-    sim.hold_back_at_most(MILLISECOND);
+    sim.delay_max(MILLISECOND);
     server(sim, move |peer| {
         let log = log.clone();
-        manners::greet(peer, move |frame| log.push((frame.opcode, frame.payload.clone())))
+        scripts::greet(peer, move |frame| log.push((frame.opcode, frame.payload.clone())))
     });
     sim.client("client", async move |host: Host| {
         let socket = connect_plainly(&host, config(), SocketOptions::new()).await.expect("a connection");

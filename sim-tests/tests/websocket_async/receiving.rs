@@ -7,7 +7,7 @@ use std::time::Duration;
 use wavetank::runtime::Runtime;
 use wavetank::{Host, Sim, cancellable, sometimes};
 use wavetank_sim_tests::websocket::frames::{self, PING, PONG, TEXT};
-use wavetank_sim_tests::websocket::{Peer, manners};
+use wavetank_sim_tests::websocket::{Peer, scripts};
 use wavetank_websocket::{CloseCode, Error};
 
 use super::world::{Log, connect, patient, server};
@@ -22,7 +22,7 @@ fn receivers_beside_each_other_share_the_messages_and_every_one_is_delivered_onc
             peer.output.send(&frames::frame(TEXT, number.to_string().as_bytes())).await?;
             peer.host.sleep(pause).await;
         }
-        manners::close_first(peer, 1000).await
+        scripts::close_first(peer, 1000).await
     });
     sim.client("client", async move |host: Host| {
         let socket = connect(&host, patient()).await.expect("a connection");
@@ -72,7 +72,7 @@ fn a_receiver_is_woken_by_every_message_however_long_it_has_waited(sim: &mut Sim
             // The next message does not help a receiver that missed this one.
             while peer.input.frame().await?.is_some_and(|frame| frame.opcode != TEXT) {}
         }
-        manners::close_first(peer, 1000).await
+        scripts::close_first(peer, 1000).await
     });
     sim.client("client", async move |host: Host| {
         let socket = connect(&host, patient()).await.expect("a connection");
@@ -95,7 +95,7 @@ fn a_receiver_is_woken_by_every_message_however_long_it_has_waited(sim: &mut Sim
 #[wavetank::test(seeds = 750)]
 fn a_second_receiver_is_refused_at_once_and_the_first_still_gets_its_message(sim: &mut Sim) {
     let by_fragment = sim.choose("by fragment", 2) == 1;
-    server(sim, manners::echo);
+    server(sim, scripts::echo);
     sim.client("client", async move |host: Host| {
         let socket = connect(&host, patient()).await.expect("a connection");
         let first = socket.clone();

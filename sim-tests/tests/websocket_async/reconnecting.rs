@@ -5,17 +5,17 @@ use std::time::Duration;
 use wavetank::runtime::{Instant, Runtime};
 use wavetank::{Faults, Host, Sim, cancellable, sometimes};
 use wavetank_sim_tests::websocket::frames::{self, PONG};
-use wavetank_sim_tests::websocket::{Opening, manners, serve, serve_each};
+use wavetank_sim_tests::websocket::{Opening, scripts, serve, serve_each};
 use wavetank_websocket::client::{Client, ConnectionState, WebSocket};
 use wavetank_websocket::reconnect::BackoffPolicy;
 use wavetank_websocket::{CloseCode, Config, Error};
 
-use super::world::{Log, SECOND, SLACK, keepalive, request, within};
+use super::world::{CLOSE_TIMEOUT, Log, SECOND, SLACK, keepalive, request, within};
 
 /// Finds out within 40 s that a peer is gone, and gives up an attempt after 10 s.
 fn settings() -> Config {
     let mut config = keepalive(20 * SECOND, 20 * SECOND);
-    config.open_timeout = 10 * SECOND;
+    config.open_timeout(10 * SECOND);
     config
 }
 
@@ -29,9 +29,9 @@ async fn ask(socket: &WebSocket<Host>, number: u32) -> Result<(), Error> {
 }
 
 #[wavetank::test(seeds = 900, sometimes = "required")]
-fn a_client_that_reconnects_gets_every_answer_in_any_weather(sim: &mut Sim) {
+fn a_client_that_reconnects_gets_every_answer_under_any_faults(sim: &mut Sim) {
     sim.faults(Faults::all().half_open().crashes().until(100 * SECOND)).time_limit(5000 * SECOND);
-    sim.server("server", |host| serve(host, Opening::default(), manners::echo));
+    sim.server("server", |host| serve(host, Opening::default(), scripts::echo));
     sim.client("client", async |host: Host| {
         let mut connections = Client::new(host).config(settings()).reconnect(request());
         let (mut number, mut opened) = (0, 0);
@@ -55,19 +55,19 @@ fn a_client_that_reconnects_gets_every_answer_in_any_weather(sim: &mut Sim) {
 #[wavetank::test(seeds = 600, sometimes = "required")]
 fn attempts_during_a_partition_back_off_and_the_connection_comes_back_soon_after_it(sim: &mut Sim) {
     const PARTITION: Duration = Duration::from_secs(600);
-    // What is withheld would be another failed attempt, and another delay.
+    // What is delayed would be another failed attempt, and another delay.
     sim.perturb(false);
-    sim.server("server", |host| serve(host, Opening::default(), manners::echo));
+    sim.server("server", |host| serve(host, Opening::default(), scripts::echo));
     sim.client("client", async move |host: Host| {
         let policy = BackoffPolicy::default();
         let mut connections = Client::new(host).config(settings()).reconnect(request()).backoff(policy);
         let socket = connections.next().await.expect("a connection");
         ask(&socket, 0).await.expect("is open");
-        host.weather().partition("client", "server");
+        host.inject().partition("client", "server");
         let cut_at = host.now();
         let heal = host.spawn("heal", async move {
             host.sleep(PARTITION).await;
-            host.weather().heal("client", "server");
+            host.inject().heal("client", "server");
         });
         // Keepalive finds it.
         socket.closed().await;
@@ -75,7 +75,7 @@ fn attempts_during_a_partition_back_off_and_the_connection_comes_back_soon_after
         let socket = connections.next().await.expect("a connection");
         let back = host.now() - cut_at;
         // Nothing comes through before; then one delay at most passes, and an attempt that was under way, and one more.
-        let soon = PARTITION + policy.delay_max + 2 * settings().open_timeout;
+        let soon = PARTITION + policy.delay_max + 20 * SECOND;
         assert!(back <= soon, "back after {back:?}, not within {soon:?}");
         sometimes!(back > PARTITION, "the partition outlasts the attempts");
         assert!(connections.failures() <= 20, "{} failures: no backoff", connections.failures());
@@ -104,9 +104,9 @@ fn delays_grow_while_a_server_refuses_or_drops_every_connection(sim: &mut Sim) {
                 opened.push(());
                 // Accepts, and drops at once: that is no good connection either.
                 if !refuses && opened.entries().len() <= 7 {
-                    manners::close_first(peer, 1013).await
+                    scripts::close_first(peer, 1013).await
                 } else {
-                    manners::echo(peer).await
+                    scripts::echo(peer).await
                 }
             }
         })
@@ -152,11 +152,11 @@ fn a_hook_prepares_every_connection_before_it_is_handed_out(sim: &mut Sim) {
             async move {
                 let hello = peer.input.frame().await?;
                 if !greets || hello.is_none() {
-                    return manners::close_first(peer, 1013).await;
+                    return scripts::close_first(peer, 1013).await;
                 }
                 peer.output.send(&frames::frame(PONG, b"unasked for")).await?;
                 peer.output.send(&frames::frame(frames::TEXT, b"welcome")).await?;
-                manners::echo(peer).await
+                scripts::echo(peer).await
             }
         })
     });
@@ -182,7 +182,7 @@ fn a_hook_prepares_every_connection_before_it_is_handed_out(sim: &mut Sim) {
 
 #[wavetank::test(seeds = 300, sometimes = "required")]
 fn a_connection_on_which_the_hook_fails_is_closed_also_where_it_has_kept_a_handle(sim: &mut Sim) {
-    sim.server("server", |host| serve(host, Opening::default(), manners::echo));
+    sim.server("server", |host| serve(host, Opening::default(), scripts::echo));
     sim.client("client", async |host: Host| {
         let kept: Log<WebSocket<Host>> = Log::new();
         let keeps = kept.clone();
@@ -194,8 +194,8 @@ fn a_connection_on_which_the_hook_fails_is_closed_also_where_it_has_kept_a_handl
         let mut connections = Client::new(host).config(settings()).reconnect(request()).on_connect(hook);
         let socket = connections.next().await.expect("a connection");
         let first = kept.entries().swap_remove(0);
-        let closed = within(host, settings().close_timeout + SLACK, first.closed()).await;
-        // Whoever is held back for long writes nothing.
+        let closed = within(host, CLOSE_TIMEOUT + SLACK, first.closed()).await;
+        // Whoever is delayed for long writes nothing.
         sometimes!(closed.sent.is_some(), "the peer is told");
         assert!(closed.sent.is_none_or(|sent| sent.code == Some(CloseCode::GOING_AWAY)));
         ask(&socket, 0).await.expect("is open");
@@ -205,8 +205,8 @@ fn a_connection_on_which_the_hook_fails_is_closed_also_where_it_has_kept_a_handl
 #[wavetank::test(seeds = 300)]
 fn the_next_connection_is_not_opened_before_the_one_before_is_over(sim: &mut Sim) {
     let close_after = Duration::from_millis(200) * sim.choose("close", 10);
-    // Who is held back for longer gives up an attempt that the server sees all the same.
-    sim.hold_back_at_most(SECOND / 10);
+    // Who is delayed for longer gives up an attempt that the server sees all the same.
+    sim.delay_max(SECOND / 10);
     let log: Log<Instant> = Log::new();
     let logged = log.clone();
     sim.server("server", move |host: Host| {
@@ -215,7 +215,7 @@ fn the_next_connection_is_not_opened_before_the_one_before_is_over(sim: &mut Sim
             log.push(host.now());
             Opening::default()
         };
-        serve_each(host, opening, manners::echo)
+        serve_each(host, opening, scripts::echo)
     });
     sim.client("client", async move |host: Host| {
         let mut connections = Client::new(host).config(settings()).reconnect(request());
@@ -248,7 +248,7 @@ fn server_that_drops(sim: &mut Sim) -> Log<(Instant, Instant)> {
                 let number = log.entries().len();
                 peer.host.sleep(if number == 3 { 35 * SECOND } else { Duration::ZERO }).await;
                 log.push((came, peer.host.now()));
-                if number < 4 { manners::close_first(peer, 1013).await } else { manners::echo(peer).await }
+                if number < 4 { scripts::close_first(peer, 1013).await } else { scripts::echo(peer).await }
             }
         })
     });

@@ -6,7 +6,7 @@ use futures::StreamExt as _;
 use wavetank::runtime::{ListenOptions, LocalSockets as _, Runtime, UnixListener as _};
 use wavetank::{Faults, Host, Sim, cancellable, sometimes};
 use wavetank_sim_tests::websocket::frames::{self, TEXT};
-use wavetank_sim_tests::websocket::{Opening, manners, serve};
+use wavetank_sim_tests::websocket::{Opening, scripts, serve};
 use wavetank_websocket::client::{Client, Reason, WebSocket};
 use wavetank_websocket::handshake::ClientRequest;
 use wavetank_websocket::server::Server;
@@ -25,7 +25,7 @@ fn every_message_comes_out_once_and_in_order_wherever_the_stream_is_given_up(sim
             peer.output.send(&frames::frame(TEXT, number.to_string().as_bytes())).await?;
             peer.host.sleep(pause).await;
         }
-        if clean { manners::close_first(peer, 1000).await } else { Ok(()) }
+        if clean { scripts::close_first(peer, 1000).await } else { Ok(()) }
     });
     sim.client("client", async move |host: Host| {
         let socket = connect(&host, patient()).await.expect("a connection");
@@ -55,12 +55,12 @@ fn every_message_comes_out_once_and_in_order_wherever_the_stream_is_given_up(sim
 }
 
 #[wavetank::test(seeds = 300, sometimes = "required")]
-fn connections_of_a_stream_get_every_answer_in_any_weather_and_every_retry_is_told(sim: &mut Sim) {
+fn connections_of_a_stream_get_every_answer_under_any_faults_and_every_retry_is_told(sim: &mut Sim) {
     sim.faults(Faults::all().half_open().crashes().until(100 * SECOND)).time_limit(5000 * SECOND);
-    sim.server("server", |host| serve(host, Opening::default(), manners::echo));
+    sim.server("server", |host| serve(host, Opening::default(), scripts::echo));
     sim.client("client", async move |host: Host| {
         let mut config = keepalive(20 * SECOND, 20 * SECOND);
-        config.open_timeout = 10 * SECOND;
+        config.open_timeout(10 * SECOND);
         let (lost, failed) = (Log::new(), Log::new());
         let (tell_lost, tell_failed) = (lost.clone(), failed.clone());
         let reconnect = Client::new(host).config(config).reconnect(request()).on_retry(move |retry| {

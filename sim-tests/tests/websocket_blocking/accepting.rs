@@ -1,4 +1,4 @@
-//! The blocking client against our own accept side, of threads: two ends of the same core, in weather.
+//! The blocking client against our own accept side, of threads: two ends of the same core, under faults.
 
 use wavetank::runtime::{BlockingListener as _, ListenOptions, Threads};
 use wavetank::{Faults, Host, Sim, sometimes};
@@ -35,13 +35,13 @@ fn message(number: u32, bytes: usize) -> Message {
 }
 
 #[wavetank::test(seeds = 300, sometimes = "required")]
-fn stubborn_clients_get_every_answer_in_any_weather(sim: &mut Sim) {
+fn stubborn_clients_get_every_answer_under_any_faults(sim: &mut Sim) {
     sim.faults(Faults::all().half_open().crashes().until(100 * SECOND)).time_limit(5000 * SECOND);
     let mut config = keepalive(20 * SECOND, 20 * SECOND);
-    config.open_timeout = 20 * SECOND;
-    config.compression.enabled = sim.choose("compression", 2) == 0;
-    config.compression.client_no_context_takeover = sim.choose("forgetful client", 2) == 1;
-    config.compression.server_no_context_takeover = sim.choose("forgetful server", 2) == 1;
+    config.open_timeout(20 * SECOND);
+    config.compression().enabled(sim.choose("compression", 2) == 0);
+    config.compression().client_no_context_takeover(sim.choose("forgetful client", 2) == 1);
+    config.compression().server_no_context_takeover(sim.choose("forgetful server", 2) == 1);
     let of_server = config.clone();
     sim.server_thread("server", move |host| echo(host, of_server.clone(), Log::new()));
     for name in ["client", "other"] {
@@ -74,9 +74,9 @@ fn many_messages_arrive_whole_and_in_order_through_awkward_streams(sim: &mut Sim
     const MESSAGES: u32 = 20;
     sim.faults(Faults::none().short_transfers().tiny_windows());
     let mut config = config();
-    config.close_timeout = 1000 * SECOND;
-    config.limits.write_buffer = [64 << 10, 512][sim.choose("write buffer", 2) as usize];
-    config.limits.receive_queue_messages = [1024, 2][sim.choose("queue", 2) as usize];
+    config.close_timeout(1000 * SECOND);
+    config.limits().write_buffer([64 << 10, 512][sim.choose("write buffer", 2) as usize]);
+    config.limits().receive_queue_messages([1024, 2][sim.choose("queue", 2) as usize]);
     let of_server = config.clone();
     sim.server_thread("server", move |host| echo(host, of_server.clone(), Log::new()));
     sim.client_thread("client", move |host: Host| {
@@ -102,7 +102,9 @@ fn many_messages_arrive_whole_and_in_order_through_awkward_streams(sim: &mut Sim
 fn where_one_side_says_that_the_end_is_clean_the_other_has_said_its_close_too(sim: &mut Sim) {
     let closers = ["first", "second"].map(|name| [0, 1, 1000][sim.choose(name, 3) as usize] * MILLISECOND);
     let slack = slack(sim);
-    sim.faults(Faults::none().partitions().holds().resets().begin_max(2 * SECOND).last_max(20 * SECOND));
+    sim.faults(
+        Faults::none().partitions().paused_links().resets().begin_max(2 * SECOND).last_max(20 * SECOND),
+    );
     let log = Log::new();
     let logged = log.clone();
     sim.server_thread("server", move |host| echo(host, config(), log.clone()));

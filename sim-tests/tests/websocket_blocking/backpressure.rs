@@ -3,7 +3,7 @@
 use wavetank::runtime::Runtime;
 use wavetank::{Faults, Host, Sim, sometimes};
 use wavetank_sim_tests::websocket::frames::{self, BINARY, CLOSE, PING, PONG};
-use wavetank_sim_tests::websocket::{Peer, manners};
+use wavetank_sim_tests::websocket::{Peer, scripts};
 use wavetank_websocket::{Cause, CloseCode, Config, Error};
 
 use super::world::{
@@ -23,8 +23,8 @@ fn number_of(message: &[u8]) -> u32 {
 }
 
 fn small_buffers(mut config: Config) -> Config {
-    config.limits.write_buffer = 2048;
-    config.limits.receive_queue_messages = 4;
+    config.limits().write_buffer(2048);
+    config.limits().receive_queue_messages(4);
     config
 }
 
@@ -33,7 +33,7 @@ async fn log_all(mut peer: Peer<Host>, log: Log<u32>) -> std::io::Result<()> {
     while let Some(frame) = peer.input.frame().await? {
         match frame.opcode {
             BINARY => drop(log.push(number_of(&frame.payload))),
-            CLOSE => return manners::say_goodbye(peer, &frame.payload).await,
+            CLOSE => return scripts::say_goodbye(peer, &frame.payload).await,
             _ => {}
         }
     }
@@ -63,7 +63,7 @@ fn send_all(witness: &Witness, most: u32, writes: Writes) -> u32 {
 #[wavetank::test(seeds = 300, sometimes = "required")]
 fn a_peer_that_stops_reading_is_found_by_keepalive_and_everybody_is_told(sim: &mut Sim) {
     let (writes, slack) = (writes(sim), slack(sim));
-    server(sim, |peer| manners::deaf(peer, 1000 * SECOND));
+    server(sim, |peer| scripts::deaf(peer, 1000 * SECOND));
     sim.client_thread("client", move |host: Host| {
         let config = small_buffers(keepalive(SECOND, SECOND));
         let socket = connect_narrow(host, config).expect("a connection");
@@ -130,8 +130,8 @@ fn closing_while_reading_is_paused_finds_the_answer_behind_all_unread_messages(s
         let (flooded, close) = tokio::join!(flooding, input.close());
         flooded?;
         match close? {
-            Some(close) => manners::say_goodbye(Peer { host, input, output }, &close.payload).await,
-            // A writer that is held back beyond the close timeout says nothing.
+            Some(close) => scripts::say_goodbye(Peer { host, input, output }, &close.payload).await,
+            // A writer that is delayed beyond the close timeout says nothing.
             None => Ok(()),
         }
     });
@@ -142,7 +142,7 @@ fn closing_while_reading_is_paused_finds_the_answer_behind_all_unread_messages(s
         assert!(unread < u64::from(MESSAGES), "reading pauses at the queue's limit: {unread} are unread");
         sometimes!(unread >= 4 && !close_after.is_zero(), "reading is paused");
         let closed = in_time(host, slack, || socket.close(CloseCode::NORMAL, "enough"));
-        // A peer that is held back may answer too late.
+        // A peer that is delayed may answer too late.
         assert!(closed.is_clean() && closed.code() == 1000 || slack > SECOND, "{closed}");
         let mut number = 0;
         while let Ok(message) = socket.recv() {
@@ -172,7 +172,7 @@ fn a_close_that_arrives_while_a_sender_is_blocked_ends_it_with_what_the_peer_sai
                 peer.output.finish().await?;
             }
             if !reads_again {
-                return manners::deaf(peer, 1000 * SECOND).await;
+                return scripts::deaf(peer, 1000 * SECOND).await;
             }
             Runtime::sleep(&peer.host, SECOND).await;
             while let Some(frame) = peer.input.frame().await? {
@@ -187,8 +187,8 @@ fn a_close_that_arrives_while_a_sender_is_blocked_ends_it_with_what_the_peer_sai
     });
     sim.client_thread("client", move |host: Host| {
         let mut config = small_buffers(config());
-        // Long enough for a peer that is held back to read everything.
-        config.close_timeout = 200 * SECOND;
+        // Long enough for a peer that is delayed to read everything.
+        config.close_timeout(200 * SECOND);
         let socket = connect_narrow(host, config).expect("a connection");
         let witness = Witness::new(&socket);
         let receiver = witness.clone();
@@ -233,13 +233,13 @@ fn where_both_sides_flood_and_neither_reads_memory_is_bounded_and_closing_ends_i
         let (flooded, close) = tokio::join!(flooding, reading);
         flooded?;
         match close? {
-            Some(close) => manners::say_goodbye(Peer { host, input, output }, &close.payload).await,
+            Some(close) => scripts::say_goodbye(Peer { host, input, output }, &close.payload).await,
             None => Ok(()),
         }
     });
     sim.client_thread("client", move |host: Host| {
         let mut config = small_buffers(config());
-        config.limits.closing_queue_bytes = CLOSING_QUEUE;
+        config.limits().closing_queue_bytes(CLOSING_QUEUE);
         let socket = connect_narrow(host, config).expect("a connection");
         let witness = Witness::new(&socket);
         let sender = witness.clone();
@@ -283,7 +283,7 @@ fn a_flood_of_pings_takes_bounded_memory_and_the_latest_is_answered(sim: &mut Si
             while let Some(frame) = peer.input.frame().await? {
                 match frame.opcode {
                     PONG => drop(log.push(number_of(&frame.payload))),
-                    CLOSE => return manners::say_goodbye(peer, &frame.payload).await,
+                    CLOSE => return scripts::say_goodbye(peer, &frame.payload).await,
                     _ => {}
                 }
             }
@@ -292,7 +292,7 @@ fn a_flood_of_pings_takes_bounded_memory_and_the_latest_is_answered(sim: &mut Si
     });
     sim.client_thread("client", move |host: Host| {
         let mut config = small_buffers(config());
-        config.close_timeout = 1000 * SECOND;
+        config.close_timeout(1000 * SECOND);
         let socket = connect_narrow(host, config).expect("a connection");
         while socket.statistics().pings_received < u64::from(PINGS) {
             sleep(host, SECOND);
@@ -320,7 +320,7 @@ fn pings_are_answered_while_nobody_receives(sim: &mut Sim) {
             while let Some(frame) = peer.input.frame().await? {
                 match frame.opcode {
                     PONG => drop(answered.push(frame.payload)),
-                    CLOSE => return manners::say_goodbye(peer, &frame.payload).await,
+                    CLOSE => return scripts::say_goodbye(peer, &frame.payload).await,
                     _ => {}
                 }
             }
@@ -344,7 +344,7 @@ fn time_in_which_the_application_takes_nothing_does_not_count_against_the_peer(s
     let stops_after = sim.choose("stops", MESSAGES);
     // The queue is full before the first ping is sent, or is filled when its timeout runs.
     let fills_late = sim.choose("fills late", 2) == 1;
-    sim.hold_back_at_most(10 * MILLISECOND);
+    sim.delay_max(10 * MILLISECOND);
     server(sim, move |mut peer: Peer<Host>| async move {
         let ping = if fills_late { peer.input.frame().await? } else { None };
         // More than all buffers hold: what comes behind it, pongs too, is not read before that is taken.
@@ -354,7 +354,7 @@ fn time_in_which_the_application_takes_nothing_does_not_count_against_the_peer(s
         if let Some(ping) = ping {
             peer.output.send(&frames::frame(PONG, &ping.payload)).await?;
         }
-        manners::echo(peer).await
+        scripts::echo(peer).await
     });
     sim.client_thread("client", move |host: Host| {
         let config = small_buffers(keepalive(SECOND, SECOND));
@@ -376,11 +376,11 @@ fn time_in_which_the_application_takes_nothing_does_not_count_against_the_peer(s
 #[wavetank::test(seeds = 300)]
 fn pings_wait_while_the_write_buffer_is_full_and_go_out_as_soon_as_there_is_room(sim: &mut Sim) {
     const MESSAGES: u32 = 200;
-    sim.hold_back_at_most(10 * MILLISECOND);
+    sim.delay_max(10 * MILLISECOND);
     server(sim, |peer: Peer<Host>| async move {
         Runtime::sleep(&peer.host, 5 * SECOND).await;
         // It says nothing but what it is asked for.
-        manners::answer_the_latest_ping(peer, 1).await
+        scripts::answer_the_latest_ping(peer, 1).await
     });
     sim.client_thread("client", |host: Host| {
         let socket = connect_narrow(host, small_buffers(config())).expect("a connection");
@@ -432,7 +432,7 @@ fn room_in_the_queue_is_enough_for_reading_to_go_on_whoever_receives(sim: &mut S
             if peer.input.frame().await?.is_some_and(|frame| frame.opcode == PONG) {
                 log.push(());
             }
-            manners::answer_close(peer).await
+            scripts::answer_close(peer).await
         }
     });
     sim.client_thread("client", move |host: Host| {
@@ -454,7 +454,7 @@ fn room_in_the_queue_is_enough_for_reading_to_go_on_whoever_receives(sim: &mut S
 fn a_close_that_is_still_unread_when_writing_fails_is_the_end_all_the_same(sim: &mut Sim) {
     const MESSAGES: u32 = 9;
     let send_after = 2 * MILLISECOND * sim.choose("send", 8);
-    sim.hold_back_at_most(10 * MILLISECOND);
+    sim.delay_max(10 * MILLISECOND);
     server(sim, |mut peer: Peer<Host>| async move {
         let mut bytes: Vec<u8> =
             (0..MESSAGES).flat_map(|number| frames::frame(BINARY, &numbered(number, 4))).collect();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use wavetank::{Faults, Host, Sim, sometimes};
 use wavetank_sim_tests::websocket::frames::{self, CONTINUATION, PING, TEXT};
-use wavetank_sim_tests::websocket::manners;
+use wavetank_sim_tests::websocket::scripts;
 use wavetank_websocket::{Cause, CloseCode, Error, Kind};
 
 use super::world::{
@@ -24,13 +24,13 @@ fn closers(sim: &mut Sim) -> [Duration; 2] {
 #[wavetank::test(seeds = 400, sometimes = "required")]
 fn everybody_learns_the_same_end_in_time_beside_a_silent_peer(sim: &mut Sim) {
     let (closers, slack) = (closers(sim), slack(sim));
-    server(sim, manners::silent);
+    server(sim, scripts::silent);
     sim.client_thread("client", move |host| {
         let socket = connect(host, config()).expect("a connection");
         let closed = everybody(host, &socket, closers, slack);
         assert_eq!(closed.cause, Cause::CloseTimeout { timeout: CLOSE_TIMEOUT });
         assert_eq!(closed.received, None);
-        // A writer that is held back beyond the deadline writes nothing.
+        // A writer that is delayed beyond the deadline writes nothing.
         let Some(sent) = closed.sent else {
             return assert!(slack > SECOND, "nothing hinders our Close frame");
         };
@@ -42,9 +42,9 @@ fn everybody_learns_the_same_end_in_time_beside_a_silent_peer(sim: &mut Sim) {
 #[wavetank::test(seeds = 300)]
 fn everybody_learns_the_same_clean_end_beside_a_peer_that_answers(sim: &mut Sim) {
     let closers = closers(sim);
-    // What is held back for long may answer after the close timeout: here nothing is.
+    // What is delayed for long may answer after the close timeout: here nothing is.
     sim.perturb(false);
-    server(sim, manners::echo);
+    server(sim, scripts::echo);
     sim.client_thread("client", move |host| {
         let socket = connect(host, config()).expect("a connection");
         let closed = everybody(host, &socket, closers, 2 * MILLISECOND);
@@ -58,8 +58,10 @@ fn everybody_learns_the_same_clean_end_beside_a_peer_that_answers(sim: &mut Sim)
 #[wavetank::test(seeds = 500, sometimes = "required")]
 fn everybody_learns_the_same_end_in_time_on_a_network_that_is_interrupted(sim: &mut Sim) {
     let (closers, slack) = (closers(sim), slack(sim));
-    sim.faults(Faults::none().partitions().silence().holds().resets().half_open().begin_max(6 * SECOND));
-    server(sim, manners::echo);
+    sim.faults(
+        Faults::none().partitions().silence().paused_links().resets().half_open().begin_max(6 * SECOND),
+    );
+    server(sim, scripts::echo);
     sim.client_thread("client", move |host| {
         // It may be interrupted before the connection is open.
         let Ok(socket) = connect(host, config()) else { return };
@@ -71,11 +73,11 @@ fn everybody_learns_the_same_end_in_time_on_a_network_that_is_interrupted(sim: &
 }
 
 #[wavetank::test(seeds = 500, sometimes = "required")]
-fn everybody_learns_the_same_end_in_any_weather(sim: &mut Sim) {
+fn everybody_learns_the_same_end_under_any_faults(sim: &mut Sim) {
     let (closers, slack) = (closers(sim), slack(sim));
     let calm = 60 * SECOND;
     sim.faults(Faults::all().half_open().crashes().begin_max(6 * SECOND).until(calm));
-    server(sim, manners::echo);
+    server(sim, scripts::echo);
     sim.client_thread("client", move |host| {
         let Ok(socket) = connect(host, keepalive(SECOND, SECOND)) else { return };
         // The host itself may be held up until then.
@@ -94,15 +96,15 @@ fn closing_ends_in_time_whenever_the_network_is_cut_before_or_after_our_close(si
     let cut_after = SECOND - 5 * MILLISECOND + MILLISECOND / 2 * sim.choose("cut", 30);
     let heals = sim.choose("heals", 2) == 1;
     let slack = slack(sim);
-    server(sim, manners::echo);
+    server(sim, scripts::echo);
     sim.client_thread("client", move |host| {
         let socket = connect(host, config()).expect("a connection");
         let cut = spawn(host, "cut", move || {
             sleep(host, cut_after);
-            host.weather().partition("client", "server");
+            host.inject().partition("client", "server");
             if heals {
                 sleep(host, 2 * SECOND);
-                host.weather().heal("client", "server");
+                host.inject().heal("client", "server");
             }
         });
         let closed = everybody(host, &socket, [SECOND, SECOND], slack);
@@ -119,7 +121,7 @@ fn a_ping_that_times_out_while_we_close_changes_nothing_and_the_other_way_round(
     // The automatic ping is sent after 1 s and times out after another.
     let close_after = 2 * SECOND - 20 * MILLISECOND + MILLISECOND * sim.choose("close", 40);
     let slack = slack(sim);
-    server(sim, manners::silent);
+    server(sim, scripts::silent);
     sim.client_thread("client", move |host| {
         let socket = connect(host, keepalive(SECOND, SECOND)).expect("a connection");
         let closed = everybody(host, &socket, [close_after, close_after], slack);
@@ -140,7 +142,7 @@ fn both_sides_close_at_once(sim: &mut Sim) {
     sim.perturb(false);
     server(sim, move |peer| async move {
         wavetank::runtime::Runtime::sleep(&peer.host, apart).await;
-        manners::close_first(peer, 4000).await
+        scripts::close_first(peer, 4000).await
     });
     sim.client_thread("client", move |host| {
         let socket = connect(host, config()).expect("a connection");
@@ -155,7 +157,7 @@ fn both_sides_close_at_once(sim: &mut Sim) {
 #[wavetank::test(seeds = 600, sometimes = "required")]
 fn an_end_is_clean_also_where_the_peer_resets_the_stream_behind_its_close(sim: &mut Sim) {
     let slack = slack(sim);
-    server(sim, manners::answer_close_and_reset);
+    server(sim, scripts::answer_close_and_reset);
     sim.client_thread("client", move |host: Host| {
         let socket = connect(host, config()).expect("a connection");
         let closed = everybody(host, &socket, [SECOND, SECOND], slack);
@@ -176,7 +178,7 @@ fn a_close_between_the_fragments_of_a_message_ends_it_and_nothing_of_it_is_deliv
         bytes.extend(frames::fragment(CONTINUATION, false, b" and the middle"));
         peer.output.send(&bytes).await?;
         wavetank::runtime::Runtime::sleep(&peer.host, pause).await;
-        manners::close_first(peer, 1001).await
+        scripts::close_first(peer, 1001).await
     });
     sim.client_thread("client", move |host| {
         let socket = connect(host, config()).expect("a connection");
@@ -195,7 +197,7 @@ fn a_close_between_the_fragments_of_a_message_ends_it_and_nothing_of_it_is_deliv
 fn closing_between_the_fragments_that_we_send_ends_the_message_for_its_writer_too(sim: &mut Sim) {
     let close_after = MILLISECOND * sim.choose("close", 8);
     sim.perturb(false);
-    server(sim, manners::echo);
+    server(sim, scripts::echo);
     sim.client_thread("client", move |host| {
         let socket = connect(host, config()).expect("a connection");
         let closer = socket.clone();
@@ -228,7 +230,7 @@ fn pings_that_come_while_we_close_are_not_answered_behind_our_close(sim: &mut Si
     let longer = MILLISECOND * sim.choose("longer", 8);
     let close_after = MILLISECOND / 2 * sim.choose("close", 20);
     let slack = slack(sim);
-    server(sim, move |peer| manners::ping_on(peer, pause, longer));
+    server(sim, move |peer| scripts::ping_on(peer, pause, longer));
     sim.client_thread("client", move |host: Host| {
         let socket = connect(host, config()).expect("a connection");
         sleep(host, close_after);
@@ -246,7 +248,7 @@ fn a_connection_that_ends_lets_go_of_its_stream_soon_whoever_looks_after_it(sim:
     let receives = sim.choose("receives", 2) == 1;
     let waits = sim.choose("waits", 2) == 1;
     sim.perturb(false);
-    server(sim, move |peer| manners::end_and_wait(peer, end_after, breaks_rules, LET_GO_WITHIN));
+    server(sim, move |peer| scripts::end_and_wait(peer, end_after, breaks_rules, LET_GO_WITHIN));
     sim.client_thread("client", move |host: Host| {
         let socket = connect(host, keepalive(4 * SECOND, 4 * SECOND)).expect("a connection");
         let (receiver, watcher) = (socket.clone(), socket.clone());

@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use wavetank::{Host, Sim, sometimes};
 use wavetank_sim_tests::websocket::frames::{self, CONTINUATION, PING, TEXT};
 use wavetank_sim_tests::websocket::opening::answer_length;
-use wavetank_sim_tests::websocket::{Cut, End, Opening, Peer, manners, serve_each};
+use wavetank_sim_tests::websocket::{Cut, End, Opening, Peer, scripts, serve_each};
 use wavetank_websocket::{Cause, CloseCode, Closed, Error, OpenError};
 
 use super::world::{
@@ -147,11 +147,11 @@ fn a_reset_at_any_byte_delivers_what_came_before_in_order_and_is_the_outcome_of_
 #[wavetank::test(seeds = 6)]
 fn a_peer_that_falls_silent_at_any_byte_is_given_up_in_time_and_what_was_whole_is_delivered(sim: &mut Sim) {
     server_that_is_cut(sim, End::Silence);
-    // Who is held back for longer misses what comes in time.
-    sim.hold_back_at_most(100 * MILLISECOND);
+    // Who is delayed for longer misses what comes in time.
+    sim.delay_max(100 * MILLISECOND);
     sim.client_thread("client", move |host: Host| {
         let mut config = config();
-        config.open_timeout = 10 * SECOND;
+        config.open_timeout(10 * SECOND);
         for cut in 0..cuts() {
             let opened = within(host, 11 * SECOND, || connect(host, config.clone()));
             let Some(after) = cut.checked_sub(answer_length()) else {
@@ -183,11 +183,11 @@ fn a_stream_that_ends_at_any_byte_that_we_send_ends_every_call(sim: &mut Sim) {
     let how = [End::Finish, End::Close, End::Reset, End::Silence][sim.choose("how", 4) as usize];
     sim.server("server", move |host| {
         let opening = move |after| Opening { cut_reading: Some(Cut { after, how }), ..Opening::default() };
-        serve_each(host, opening, manners::echo)
+        serve_each(host, opening, scripts::echo)
     });
     sim.client_thread("client", move |host: Host| {
         let mut config = config();
-        config.open_timeout = 10 * SECOND;
+        config.open_timeout(10 * SECOND);
         // The request, two messages and the Close frame have fewer.
         for _ in 0..300 {
             let socket = match connect(host, config.clone()) {

@@ -3,7 +3,7 @@
 use wavetank::runtime::{Instant, Runtime};
 use wavetank::{Host, Sim, sometimes};
 use wavetank_sim_tests::websocket::frames::{self, TEXT};
-use wavetank_sim_tests::websocket::{Frame, Peer, manners};
+use wavetank_sim_tests::websocket::{Frame, Peer, scripts};
 use wavetank_websocket::{CloseCode, Error, Kind};
 
 use super::world::{
@@ -16,7 +16,7 @@ async fn log_end(mut peer: Peer<Host>, log: Log<Option<Frame>>) -> std::io::Resu
     let close = peer.input.close().await?;
     log.push(close.clone());
     match close {
-        Some(close) => manners::say_goodbye(peer, &close.payload).await,
+        Some(close) => scripts::say_goodbye(peer, &close.payload).await,
         None => Ok(()),
     }
 }
@@ -35,16 +35,16 @@ fn threads_that_let_go_between_or_within_calls_leave_nothing_behind_and_the_peer
         async move {
             match manner {
                 0 => log_end(peer, log).await,
-                1 => manners::silent(peer).await,
-                2 => manners::deaf(peer, 1000 * SECOND).await,
-                _ => manners::flood(peer, &frames::frame(TEXT, &[b'x'; 500]), 10_000).await,
+                1 => scripts::silent(peer).await,
+                2 => scripts::deaf(peer, 1000 * SECOND).await,
+                _ => scripts::flood(peer, &frames::frame(TEXT, &[b'x'; 500]), 10_000).await,
             }
         }
     });
     sim.client_thread("client", move |host: Host| {
         let mut config = config();
-        config.limits.write_buffer = 1024;
-        config.limits.receive_queue_messages = 4;
+        config.limits().write_buffer(1024);
+        config.limits().receive_queue_messages(4);
         let socket = connect_narrow(host, config).expect("a connection");
         let (a, b, c, d) = (socket.clone(), socket.clone(), socket.clone(), socket.clone());
         let receiving = spawn(host, "receiver", move || {
@@ -76,12 +76,12 @@ fn threads_that_let_go_between_or_within_calls_leave_nothing_behind_and_the_peer
         pinging();
         writing();
         if manner == 0 {
-            // Longer than the close timeout, and than anything is held back.
+            // Longer than the close timeout, and than anything is delayed.
             sleep(host, 100 * SECOND);
             let ends = logged.entries();
             let code = match ends.as_slice() {
                 [Some(close)] => close.close_code(),
-                // A writer that is held back beyond the close timeout says nothing.
+                // A writer that is delayed beyond the close timeout says nothing.
                 [None] if slack > SECOND => return,
                 _ => panic!("the peer is told of the end: {ends:?}"),
             };
@@ -103,16 +103,16 @@ fn what_was_sent_before_the_last_handle_is_dropped_still_arrives(sim: &mut Sim) 
             while let Some(frame) = peer.input.frame().await? {
                 log.push((frame.opcode, frame.payload.len()));
                 if frame.close_code() == Some(1001) {
-                    return manners::say_goodbye(peer, &frame.payload).await;
+                    return scripts::say_goodbye(peer, &frame.payload).await;
                 }
             }
             Ok(())
         }
     });
     sim.client_thread("client", move |host: Host| {
-        // What is held back for long would not be written within the close timeout.
+        // What is delayed for long would not be written within the close timeout.
         let mut config = config();
-        config.close_timeout = 200 * SECOND;
+        config.close_timeout(200 * SECOND);
         let socket = connect(host, config).expect("a connection");
         for _ in 0..messages {
             socket.send(&"x".repeat(1000)).expect("is open");
@@ -131,10 +131,10 @@ fn a_sender_that_is_stuck_and_a_receiver_that_waits_end_when_the_others_close(si
     // Handles are gone but for those of the threads inside of calls.
     let close_after = 20 * MILLISECOND * sim.choose("close", 20);
     let slack = slack(sim);
-    server(sim, |peer| manners::deaf(peer, 1000 * SECOND));
+    server(sim, |peer| scripts::deaf(peer, 1000 * SECOND));
     sim.client_thread("client", move |host: Host| {
         let mut config = config();
-        config.limits.write_buffer = 1024;
+        config.limits().write_buffer(1024);
         let socket = connect_narrow(host, config).expect("a connection");
         let (receiver, sender, writer) = (socket.clone(), socket.clone(), socket.clone());
         let receiving = spawn(host, "receiver", move || receiver.recv().map(drop));
@@ -168,7 +168,7 @@ fn a_handle_that_is_dropped_while_another_thread_closes_leaves_nothing_behind(si
     let drop_after = MILLISECOND * sim.choose("drop", 5);
     server(sim, move |peer: Peer<Host>| async move {
         Runtime::sleep(&peer.host, MILLISECOND).await;
-        if silent { manners::silent(peer).await } else { manners::echo(peer).await }
+        if silent { scripts::silent(peer).await } else { scripts::echo(peer).await }
     });
     sim.client_thread("client", move |host: Host| {
         let socket = connect(host, config()).expect("a connection");
@@ -195,7 +195,7 @@ fn a_peer_is_told_at_once_of_a_handle_that_is_dropped_and_of_a_message_that_is(s
         async move {
             let Some(close) = peer.input.close().await? else { return Ok(()) };
             log.push(Runtime::now(&peer.host));
-            manners::say_goodbye(peer, &close.payload).await
+            scripts::say_goodbye(peer, &close.payload).await
         }
     });
     sim.client_thread("client", move |host: Host| {

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use wavetank::runtime::Runtime;
 use wavetank::{Host, Sim, sometimes};
 use wavetank_sim_tests::websocket::frames::{self, CLOSE, PING, PONG};
-use wavetank_sim_tests::websocket::{Peer, manners};
+use wavetank_sim_tests::websocket::{Peer, scripts};
 use wavetank_websocket::{Cause, CloseCode};
 
 use super::world::{
@@ -19,7 +19,7 @@ fn keepalive_finds_a_half_open_connection_idle_or_busy_and_tells_everybody(sim: 
     let forget_after = SECOND / 2 * sim.choose("forget", 12);
     let busy = sim.choose("busy", 2) == 1;
     let slack = slack(sim);
-    server(sim, manners::echo);
+    server(sim, scripts::echo);
     sim.client_thread("client", move |host: Host| {
         let socket = connect(host, keepalive(2 * SECOND, 2 * SECOND)).expect("a connection");
         let witness = Witness::new(&socket);
@@ -33,9 +33,9 @@ fn keepalive_finds_a_half_open_connection_idle_or_busy_and_tells_everybody(sim: 
         });
         sleep(host, forget_after);
         match one_way {
-            0 => host.weather().forget("client", "server"),
-            1 => host.weather().forget_one_way("client", "server"),
-            _ => host.weather().forget_one_way("server", "client"),
+            0 => host.inject().forget("client", "server"),
+            1 => host.inject().forget_one_way("client", "server"),
+            _ => host.inject().forget_one_way("server", "client"),
         }
         let closed = within(host, 6 * SECOND + CLOSE_TIMEOUT + slack, || socket.wait_closed());
         witness.end(&closed);
@@ -49,14 +49,14 @@ fn keepalive_finds_a_half_open_connection_idle_or_busy_and_tells_everybody(sim: 
 #[wavetank::test(seeds = 200, sometimes = "required")]
 fn without_keepalive_a_sender_learns_of_a_half_open_connection_by_the_systems_timeout(sim: &mut Sim) {
     sim.user_timeout(30 * SECOND);
-    server(sim, manners::echo);
+    server(sim, scripts::echo);
     sim.client_thread("client", move |host: Host| {
         let socket = connect(host, config()).expect("a connection");
         let witness = Witness::new(&socket);
         let receiver = witness.clone();
         let receiving =
             spawn(host, "receiver", move || while receiver.hear(receiver.socket.recv()).is_some() {});
-        host.weather().forget("client", "server");
+        host.inject().forget("client", "server");
         let start = now(host);
         while witness.hear(socket.send("hello")).is_some() {
             sleep(host, SECOND);
@@ -88,7 +88,7 @@ fn a_pong_beside_its_timeout_keeps_the_connection_or_comes_too_late_but_nothing_
                     Runtime::sleep(&peer.host, late).await;
                     peer.output.send(&frames::frame(PONG, &frame.payload)).await?;
                 }
-                CLOSE => return manners::say_goodbye(peer, &frame.payload).await,
+                CLOSE => return scripts::say_goodbye(peer, &frame.payload).await,
                 _ => {}
             }
         }
@@ -128,7 +128,7 @@ fn a_pong_of_the_latest_ping_is_an_answer_to_all_who_have_sent_one_before(sim: &
     const PINGERS: u32 = 4;
     let pause = MILLISECOND * sim.choose("pause", 8);
     let slack = slack(sim);
-    server(sim, move |peer| manners::answer_the_latest_ping(peer, PINGERS));
+    server(sim, move |peer| scripts::answer_the_latest_ping(peer, PINGERS));
     sim.client_thread("client", move |host: Host| {
         let socket = connect(host, config()).expect("a connection");
         let mut pingers = Vec::new();

@@ -5,14 +5,14 @@ use std::time::Duration;
 use wavetank::runtime::Runtime;
 use wavetank::{Faults, Host, Sim, sometimes};
 use wavetank_sim_tests::websocket::frames::{self, CONTINUATION, PING, TEXT};
-use wavetank_sim_tests::websocket::{Opening, manners, serve};
+use wavetank_sim_tests::websocket::{Opening, scripts, serve};
 use wavetank_websocket::{CloseCode, Config, Error, OpenError};
 
 use super::world::{CLOSE_TIMEOUT, MILLISECOND, SECOND, config, connect, in_time, request, slack, within};
 
 /// With the default open timeout of 10 s.
 fn hurried() -> Config {
-    Config { close_timeout: CLOSE_TIMEOUT, ..Config::default() }
+    Config::default().close_timeout(CLOSE_TIMEOUT).clone()
 }
 
 #[wavetank::test(seeds = 300, sometimes = "required")]
@@ -20,7 +20,7 @@ fn an_answer_beside_the_open_timeout_opens_the_connection_or_comes_too_late(sim:
     // The open timeout is 10 s; connecting and asking takes 1.5 to 8 ms.
     let late = 10 * SECOND - 12 * MILLISECOND + MILLISECOND * sim.choose("late", 14);
     let slack = slack(sim);
-    sim.server("server", move |host| serve(host, Opening { late, ..Opening::default() }, manners::echo));
+    sim.server("server", move |host| serve(host, Opening { late, ..Opening::default() }, scripts::echo));
     sim.client_thread("client", move |host: Host| {
         match within(host, 10 * SECOND + slack, || connect(host, hurried())) {
             Ok(socket) => {
@@ -40,9 +40,9 @@ fn an_answer_beside_the_open_timeout_opens_the_connection_or_comes_too_late(sim:
 fn opening_ends_in_time_on_a_network_that_fails_and_leaves_nothing_behind(sim: &mut Sim) {
     let late = SECOND * sim.choose("late", 3);
     let slack = slack(sim);
-    let faults = Faults::none().partitions().silence().resets().holds().lossy_links().half_open();
+    let faults = Faults::none().partitions().silence().resets().paused_links().lossy_links().half_open();
     sim.faults(faults.begin_max(3 * SECOND));
-    sim.server("server", move |host| serve(host, Opening { late, ..Opening::default() }, manners::echo));
+    sim.server("server", move |host| serve(host, Opening { late, ..Opening::default() }, scripts::echo));
     sim.client_thread("client", move |host: Host| {
         match within(host, 10 * SECOND + slack, || connect(host, hurried())) {
             Ok(_) => sometimes!(true, "a connection"),
@@ -64,7 +64,7 @@ fn an_answer_that_refuses_is_an_error_of_its_own_and_leaves_nothing_behind(sim: 
     sim.faults(Faults::none().short_transfers().tiny_windows());
     sim.server("server", move |host| {
         let opening = Opening { late, refusal: Some("503 Service Unavailable"), ..Opening::default() };
-        serve(host, opening, manners::echo)
+        serve(host, opening, scripts::echo)
     });
     sim.client_thread("client", |host: Host| {
         let Err(OpenError::Rejected(rejection)) = connect(host, config()) else { panic!("is refused") };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use wavetank::runtime::Runtime;
 use wavetank::{Host, Sim, sometimes};
 use wavetank_sim_tests::websocket::frames::{self, CLOSE, PING, PONG, TEXT};
-use wavetank_sim_tests::websocket::{Peer, manners};
+use wavetank_sim_tests::websocket::{Peer, scripts};
 use wavetank_websocket::{Cause, CloseCode, Error};
 
 use super::world::{
@@ -46,7 +46,7 @@ fn what_comes_when_a_caller_has_just_received_is_answered_soon(sim: &mut Sim) {
                 peer.output.finish().await?;
                 peer.input.end().await
             }
-            _ => manners::close_first(peer, 1000).await,
+            _ => scripts::close_first(peer, 1000).await,
         }
     });
     sim.client_thread("client", move |host: Host| {
@@ -68,7 +68,7 @@ fn a_pong_that_is_there_in_time_counts_whatever_its_caller_does_between_receivin
     let pauses = [0, 1].map(|_| MILLISECOND / 2 * sim.choose("pause", 30));
     let timeout = MILLISECOND * sim.choose("timeout", 60);
     sim.perturb(false);
-    server(sim, manners::echo);
+    server(sim, scripts::echo);
     sim.client_thread("client", move |host: Host| {
         let socket = connect(host, connection).expect("a connection");
         for round in 0..40 {
@@ -98,7 +98,7 @@ fn pongs_and_messages_that_somebody_waits_for_are_read_at_once_behind_a_caller_t
     let pings = sim.choose("pings", 2) == 1;
     let pause = MILLISECOND / 2 * sim.choose("pause", 12);
     sim.perturb(false);
-    server(sim, manners::echo);
+    server(sim, scripts::echo);
     sim.client_thread("client", move |host: Host| {
         let socket = connect(host, config()).expect("a connection");
         for _ in 0..5 {
@@ -128,7 +128,7 @@ fn a_caller_that_is_in_a_read_learns_the_end_that_others_bring_about(sim: &mut S
         while let Some(frame) = peer.input.frame().await? {
             match frame.opcode {
                 TEXT => peer.output.send(&frames::frame(TEXT, &frame.payload)).await?,
-                CLOSE if how == 0 => return manners::say_goodbye(peer, &frame.payload).await,
+                CLOSE if how == 0 => return scripts::say_goodbye(peer, &frame.payload).await,
                 _ => {}
             }
         }
@@ -141,7 +141,7 @@ fn a_caller_that_is_in_a_read_learns_the_end_that_others_bring_about(sim: &mut S
         for _ in 0..rounds {
             match socket.send("question").and_then(|()| socket.recv()) {
                 Ok(message) => assert_eq!(message.as_text(), Some("question")),
-                // Whoever is held back for long finds the keepalive's end.
+                // Whoever is delayed for long finds the keepalive's end.
                 Err(Error::Closed(closed)) => return assert!(slack > SECOND && how == 3, "{closed}"),
                 Err(other) => panic!("{other}"),
             }
@@ -155,7 +155,7 @@ fn a_caller_that_is_in_a_read_learns_the_end_that_others_bring_about(sim: &mut S
             // The peer answers our Close; or is silent; or the network is cut; or keepalive finds out.
             0 | 1 => in_time(host, slack, || socket.close(CloseCode::NORMAL, "")),
             2 => {
-                host.weather().partition("client", "server");
+                host.inject().partition("client", "server");
                 in_time(host, slack, || socket.close(CloseCode::NORMAL, ""))
             }
             _ => within(host, 2 * SECOND + super::world::CLOSE_TIMEOUT + slack, || socket.wait_closed()),
@@ -176,7 +176,7 @@ fn conversations_beside_pings_and_timeouts_lose_and_double_nothing(sim: &mut Sim
     let pause = MILLISECOND * sim.choose("pause", 12);
     let timeout = MILLISECOND * sim.choose("timeout", 50);
     slack(sim);
-    server(sim, manners::echo);
+    server(sim, scripts::echo);
     sim.client_thread("client", move |host: Host| {
         let socket = connect(host, config()).expect("a connection");
         let (log, pinger) = (Log::new(), socket.clone());
@@ -221,10 +221,10 @@ fn what_was_fed_goes_out_before_or_with_the_next_call_that_sends_waits_or_closes
     let pause = MILLISECOND * [0, 1, 100][sim.choose("pause", 3) as usize];
     let log: Log<(u8, Vec<u8>)> = Log::new();
     let logged = log.clone();
-    sim.hold_back_at_most(MILLISECOND);
+    sim.delay_max(MILLISECOND);
     server(sim, move |peer| {
         let log = log.clone();
-        manners::greet(peer, move |frame| {
+        scripts::greet(peer, move |frame| {
             log.push((frame.opcode, frame.payload.clone()));
         })
     });

@@ -3,7 +3,7 @@
 use wavetank::runtime::Runtime;
 use wavetank::{Host, Sim, sometimes};
 use wavetank_sim_tests::websocket::frames::{self, CONTINUATION, PING, PONG, TEXT};
-use wavetank_sim_tests::websocket::manners;
+use wavetank_sim_tests::websocket::scripts;
 use wavetank_websocket::{CloseCode, Error, Message};
 
 use super::world::{
@@ -52,7 +52,7 @@ fn receiving_with_a_timeout_at_every_byte_loses_and_doubles_nothing(sim: &mut Si
     });
     sim.client_thread("client", move |host: Host| {
         let mut config = config();
-        config.close_timeout = 200 * SECOND;
+        config.close_timeout(200 * SECOND);
         let socket = connect(host, config).expect("a connection");
         let (mut received, mut timeouts) = (Vec::new(), 0);
         let closed = loop {
@@ -84,7 +84,7 @@ fn fragments_and_whole_messages_that_are_taken_in_turns_with_timeouts_lose_nothi
     let by_fragment: Vec<bool> = (0..4).map(|_| sim.choose("by fragment", 2) == 1).collect();
     server(sim, move |mut peer| async move {
         peer.output.dribble(&bytes(), pause).await?;
-        manners::close_first(peer, 1000).await
+        scripts::close_first(peer, 1000).await
     });
     sim.client_thread("client", move |host: Host| {
         let socket = connect(host, config()).expect("a connection");
@@ -133,7 +133,7 @@ fn fragments_are_taken_one_by_one_with_timeouts_between_them(sim: &mut Sim) {
             peer.output.send(&frames::frame(PING, b"between")).await?;
             Runtime::sleep(&peer.host, pause).await;
         }
-        manners::close_first(peer, 1000).await
+        scripts::close_first(peer, 1000).await
     });
     sim.client_thread("client", move |host: Host| {
         let socket = connect(host, config()).expect("a connection");
@@ -161,7 +161,7 @@ fn receivers_beside_each_other_share_the_messages_and_every_one_is_delivered_onc
             peer.output.send(&frames::frame(TEXT, number.to_string().as_bytes())).await?;
             Runtime::sleep(&peer.host, pause).await;
         }
-        manners::close_first(peer, 1000).await
+        scripts::close_first(peer, 1000).await
     });
     sim.client_thread("client", move |host: Host| {
         let socket = connect(host, config()).expect("a connection");
@@ -197,7 +197,7 @@ fn receivers_beside_each_other_share_the_messages_and_every_one_is_delivered_onc
 fn a_second_receiver_is_refused_at_once_and_the_first_still_gets_its_message(sim: &mut Sim) {
     let how = sim.choose("how", 3);
     let slack = slack(sim);
-    server(sim, manners::echo);
+    server(sim, scripts::echo);
     sim.client_thread("client", move |host: Host| {
         let socket = connect(host, config()).expect("a connection");
         let first = socket.clone();

@@ -4,17 +4,22 @@ use std::time::Duration;
 
 use wavetank::runtime::{Instant, Runtime};
 use wavetank::{Faults, Host, Sim, sometimes};
-use wavetank_sim_tests::websocket::{Opening, manners, serve, serve_each};
+use wavetank_sim_tests::websocket::{Opening, scripts, serve, serve_each};
 use wavetank_websocket::blocking::Client;
 use wavetank_websocket::reconnect::BackoffPolicy;
 use wavetank_websocket::{CloseCode, Config, Error};
 
-use super::world::{Log, SECOND, Socket, keepalive, now, request, slack, sleep, spawn, within};
+use super::world::{
+    CLOSE_TIMEOUT, Log, SECOND, Socket, keepalive, now, request, slack, sleep, spawn, within,
+};
+
+/// How long an attempt may take.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Finds out within a minute that a peer is gone.
 fn patient() -> Config {
     let mut config = keepalive(20 * SECOND, 20 * SECOND);
-    config.open_timeout = 10 * SECOND;
+    config.open_timeout(OPEN_TIMEOUT);
     config
 }
 
@@ -27,9 +32,9 @@ fn ask(socket: &Socket, number: u32) -> Result<(), Error> {
 }
 
 #[wavetank::test(seeds = 300, sometimes = "required")]
-fn a_client_that_reconnects_gets_every_answer_in_any_weather(sim: &mut Sim) {
+fn a_client_that_reconnects_gets_every_answer_under_any_faults(sim: &mut Sim) {
     sim.faults(Faults::all().half_open().crashes().until(100 * SECOND)).time_limit(5000 * SECOND);
-    sim.server("server", |host| serve(host, Opening::default(), manners::echo));
+    sim.server("server", |host| serve(host, Opening::default(), scripts::echo));
     sim.client_thread("client", |host: Host| {
         let (mut number, mut opened) = (0, 0);
         for socket in Client::new(host).config(patient()).reconnect(request()) {
@@ -51,7 +56,7 @@ fn a_client_that_reconnects_gets_every_answer_in_any_weather(sim: &mut Sim) {
 fn attempts_during_a_partition_back_off_and_the_connection_comes_back_soon_after_it(sim: &mut Sim) {
     const PARTITION: Duration = Duration::from_secs(600);
     let slack = slack(sim);
-    sim.server("server", |host| serve(host, Opening::default(), manners::echo));
+    sim.server("server", |host| serve(host, Opening::default(), scripts::echo));
     sim.client_thread("client", move |host: Host| {
         let policy = BackoffPolicy::default();
         let mut connections = Client::new(host).config(patient()).reconnect(request()).backoff(policy);
@@ -61,20 +66,20 @@ fn attempts_during_a_partition_back_off_and_the_connection_comes_back_soon_after
         };
         let (socket, _) = next();
         ask(&socket, 0).expect("is open");
-        host.weather().partition("client", "server");
+        host.inject().partition("client", "server");
         let cut_at = now(host);
         let heal = spawn(host, "heal", move || {
             sleep(host, PARTITION);
-            host.weather().heal("client", "server");
+            host.inject().heal("client", "server");
         });
         // Keepalive finds it.
         within(host, 45 * SECOND + slack, || socket.wait_closed());
         let (socket, failures) = next();
         let back = now(host) - cut_at;
         // One delay at most passes, and an attempt that was under way, and one more.
-        let mut soon = PARTITION + policy.delay_max + 2 * patient().open_timeout + slack;
+        let mut soon = PARTITION + policy.delay_max + 2 * OPEN_TIMEOUT + slack;
         if slack > SECOND {
-            // The attempt after the partition may be held back beyond its timeout.
+            // The attempt after the partition may be delayed beyond its timeout.
             soon += policy.delay_max;
         }
         assert!(back <= soon, "back after {back:?}, not within {soon:?}");
@@ -103,7 +108,7 @@ fn delays_grow_while_a_server_refuses_or_drops_every_connection(sim: &mut Sim) {
             // Accepts, and drops at once: that is no good connection either.
             let drops = !refuses && opened.push(()) <= 7;
             async move {
-                if drops { manners::close_first(peer, 1013).await } else { manners::echo(peer).await }
+                if drops { scripts::close_first(peer, 1013).await } else { scripts::echo(peer).await }
             }
         })
     });
@@ -134,7 +139,7 @@ fn a_hook_prepares_every_connection_before_it_is_handed_out(sim: &mut Sim) {
         serve(host, Opening::default(), move |peer| {
             let greets = seen.push(()) > broken;
             async move {
-                if greets { manners::echo(peer).await } else { manners::close_first(peer, 1013).await }
+                if greets { scripts::echo(peer).await } else { scripts::close_first(peer, 1013).await }
             }
         })
     });
@@ -164,7 +169,7 @@ fn stopping_ends_a_delay_at_once_and_an_attempt_when_it_is_done(sim: &mut Sim) {
     sim.server("server", async |_host: Host| std::future::pending::<()>().await);
     sim.client_thread("client", move |host: Host| {
         if silent {
-            host.weather().partition("client", "server");
+            host.inject().partition("client", "server");
         }
         let mut connections = Client::new(host).config(patient()).reconnect(request());
         let stopper = connections.stopper();
@@ -176,7 +181,7 @@ fn stopping_ends_a_delay_at_once_and_an_attempt_when_it_is_done(sim: &mut Sim) {
         assert!(connections.next().is_none(), "nobody is there to connect to");
         let took = now(host) - stopping();
         // Nobody listens: that takes a round trip.
-        let latest = if silent { patient().open_timeout } else { Duration::from_millis(4) };
+        let latest = if silent { OPEN_TIMEOUT } else { Duration::from_millis(4) };
         assert!(took <= latest + slack, "{took:?}");
         sometimes!(took > SECOND, "an attempt was under way");
         sometimes!(connections.failures() > 1, "a delay was under way");
@@ -186,7 +191,7 @@ fn stopping_ends_a_delay_at_once_and_an_attempt_when_it_is_done(sim: &mut Sim) {
 #[wavetank::test(seeds = 200, sometimes = "required")]
 fn a_connection_on_which_the_hook_fails_is_closed_also_where_it_has_kept_a_handle(sim: &mut Sim) {
     let slack = slack(sim);
-    sim.server("server", |host| serve(host, Opening::default(), manners::echo));
+    sim.server("server", |host| serve(host, Opening::default(), scripts::echo));
     sim.client_thread("client", move |host: Host| {
         let kept: Log<Socket> = Log::new();
         let keeps = kept.clone();
@@ -196,8 +201,8 @@ fn a_connection_on_which_the_hook_fails_is_closed_also_where_it_has_kept_a_handl
         let mut connections = Client::new(host).config(patient()).reconnect(request()).on_connect(hook);
         let socket = connections.next().expect("never stopped").expect("a connection");
         let first = kept.entries().swap_remove(0);
-        let closed = within(host, patient().close_timeout + slack, || first.wait_closed());
-        // Whoever is held back for long writes nothing.
+        let closed = within(host, CLOSE_TIMEOUT + slack, || first.wait_closed());
+        // Whoever is delayed for long writes nothing.
         sometimes!(closed.sent.is_some(), "the peer is told");
         assert!(closed.sent.is_none_or(|sent| sent.code == Some(CloseCode::GOING_AWAY)));
         ask(&socket, 0).expect("is open");
@@ -207,8 +212,8 @@ fn a_connection_on_which_the_hook_fails_is_closed_also_where_it_has_kept_a_handl
 #[wavetank::test(seeds = 200)]
 fn the_next_connection_is_not_opened_before_the_one_before_is_over(sim: &mut Sim) {
     let close_after = SECOND / 5 * sim.choose("close", 10);
-    // Who is held back for longer gives up an attempt that the server sees all the same.
-    sim.hold_back_at_most(SECOND / 10);
+    // Who is delayed for longer gives up an attempt that the server sees all the same.
+    sim.delay_max(SECOND / 10);
     let log: Log<Instant> = Log::new();
     let logged = log.clone();
     sim.server("server", move |host: Host| {
@@ -217,7 +222,7 @@ fn the_next_connection_is_not_opened_before_the_one_before_is_over(sim: &mut Sim
             log.push(Runtime::now(&host));
             Opening::default()
         };
-        serve_each(host, opening, manners::echo)
+        serve_each(host, opening, scripts::echo)
     });
     sim.client_thread("client", move |host: Host| {
         let mut connections = Client::new(host).config(patient()).reconnect(request());
@@ -250,7 +255,7 @@ fn server_that_drops(sim: &mut Sim) -> Log<(Instant, Instant)> {
                 let number = log.entries().len();
                 Runtime::sleep(&peer.host, if number == 3 { 35 * SECOND } else { Duration::ZERO }).await;
                 log.push((came, Runtime::now(&peer.host)));
-                if number < 4 { manners::close_first(peer, 1013).await } else { manners::echo(peer).await }
+                if number < 4 { scripts::close_first(peer, 1013).await } else { scripts::echo(peer).await }
             }
         })
     });

@@ -1,11 +1,11 @@
-//! Tokio's UDP sockets, with the options of the seam.
+//! Tokio's UDP sockets, with the options of the runtime traits.
 
 use std::io;
 use std::net::SocketAddr;
 
 use crate::{Datagrams, SocketOptions, Tokio, std_threads};
 
-/// A UDP socket of Tokio's.
+/// A UDP socket of Tokio.
 #[derive(Debug)]
 pub struct UdpSocket {
     inner: tokio::net::UdpSocket,

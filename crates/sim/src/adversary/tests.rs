@@ -48,7 +48,7 @@ fn seven_after(mut pendings: u32) -> impl Future<Output = u32> {
 }
 
 #[test]
-fn outside_of_a_run_nothing_is_cancelled_and_nothing_is_awkward() {
+fn outside_a_run_the_adversary_does_nothing() {
     let mut context = Context::from_waker(Waker::noop());
     for _ in 0..100 {
         assert_eq!(pin!(cancellable("wait", ready(7))).poll(&mut context), Poll::Ready(Some(7)));
@@ -58,7 +58,7 @@ fn outside_of_a_run_nothing_is_cancelled_and_nothing_is_awkward() {
 }
 
 #[test]
-fn a_future_is_cancelled_at_each_of_its_awaits_at_once_when_polled_and_later_or_not_at_all() {
+fn a_future_is_cancelled_at_every_await() {
     let (cancelled, ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let counts = (cancelled.clone(), ended.clone());
     let traces = traces(
@@ -92,7 +92,7 @@ fn a_future_is_cancelled_at_each_of_its_awaits_at_once_when_polled_and_later_or_
 }
 
 #[test]
-fn a_future_that_never_ends_is_cancelled_later_and_its_destructor_may_use_the_run() {
+fn a_cancelled_futures_destructor_may_use_the_run() {
     struct Notes(Host);
     impl Drop for Notes {
         fn drop(&mut self) {
@@ -120,7 +120,7 @@ fn a_future_that_never_ends_is_cancelled_later_and_its_destructor_may_use_the_ru
 }
 
 #[test]
-fn a_wrapped_stream_carries_every_byte_in_order_however_awkward_it_is() {
+fn a_wrapped_stream_carries_every_byte_in_order() {
     let traces = traces(
         200,
         client(|_| async {
@@ -151,7 +151,7 @@ fn a_wrapped_stream_carries_every_byte_in_order_however_awkward_it_is() {
 }
 
 #[test]
-fn halves_are_as_awkward_as_the_stream_was_and_namesakes_are_numbered() {
+fn halves_stay_wrapped_and_equal_names_get_numbers() {
     use wavetank_runtime::{ListenOptions, Listener, SocketOptions, Stream};
     let body = |sim: &mut Sim| {
         sim.server("server", async |host| {
@@ -179,7 +179,7 @@ fn halves_are_as_awkward_as_the_stream_was_and_namesakes_are_numbered() {
 }
 
 #[test]
-fn the_wrapper_of_a_future_polls_it_with_the_tasks_waker_last() {
+fn the_last_poll_uses_the_tasks_waker() {
     let wakers: Arc<Mutex<Vec<bool>>> = Arc::default();
     let seen = wakers.clone();
     traces(

@@ -1,9 +1,9 @@
 //! Acknowledgements, windows, and what becomes of senders that miss them.
 //!
-//! A receiver acknowledges what arrives, but nobody handles the acknowledgement unless the sender waits for it: for room
+//! A receiver acknowledges what arrives, but the acknowledgement has no event unless the sender waits for it: for room
 //! in its buffer or for window. One that cannot pass is *missed*: it comes with the answer to the first retransmission
-//! that gets through. While something is held (`transmit`) or missed a timeout runs, and only then: undisturbed
-//! connections need no timer. One that was stopped on the way by a hold is neither; it waits in its queue.
+//! that gets through. While something is lost (`transmit`) or missed a timeout runs, and only then: undisturbed
+//! connections need no timer. A paused one is neither; it waits in its queue.
 //!
 //! # Invariants
 //!
@@ -14,21 +14,21 @@
 //!
 //! The arithmetic of windows (`flow`), and what moves segments (`transmit`).
 
+use super::conditions::Passage;
 use super::connection::{Connection, ORPHAN_STALL_TIMEOUT, ORPHAN_TIMEOUT, Owner, State};
 use super::event::Due;
 use super::flow::Fin;
 use super::link::next_retry;
 use super::trace::Fact;
-use super::weather::Road;
 use super::{Cx, Direction, Nanos};
 
 impl Connection {
     /// The sender met the edge of the window. What the reader made free since it last told the sender was, in a real
-    /// TCP, told at the time of the read; here it is only told to somebody who waits for it.
+    /// TCP, told at the time of the read; here it is only told to a sender that waits for it.
     pub(super) fn wait_for_window(&mut self, side: usize, cx: &mut Cx<'_>) {
-        let answered = [side, 1 - side].iter().all(|&way| self.road(way, &cx.wire.links) != Road::Cut);
+        let answered = [side, 1 - side].iter().all(|&way| self.passage(way, &cx.wire.links) != Passage::Lost);
         if !answered || self.ends[1 - side].state == State::Closed {
-            // Probes of the closed window (RFC 9293 section 3.8.6.1) find nobody, or the way barred.
+            // Probes of the closed window (RFC 9293 section 3.8.6.1) find no peer, or cannot pass.
             self.flows[side].missed_ack.get_or_insert(cx.now);
             self.watch(side, cx);
             self.recover_ack(side, cx);
@@ -51,14 +51,14 @@ impl Connection {
         if self.ends[side].state == State::Closed {
             return;
         }
-        if self.road(1 - side, &cx.wire.links) == Road::Cut {
+        if self.passage(1 - side, &cx.wire.links) == Passage::Lost {
             let missed = &mut self.flows[side].missed_ack;
             *missed = Some(missed.map_or(first_sent, |since| since.min(first_sent)));
             return self.watch(side, cx);
         }
         let at = cx.now.saturating_add(self.min_latency(1 - side, cx));
         self.flows[side].queue_ack(at, first_sent);
-        if self.flows[side].timeout.is_some() || self.flows[side].acks_stopped {
+        if self.flows[side].timeout.is_some() || self.flows[side].acks_paused {
             self.watch(side, cx);
         }
         self.want_ack(side, cx);
@@ -98,7 +98,7 @@ impl Connection {
             return;
         }
         let retried = next_retry(missed, cx.now);
-        if retried >= missed.saturating_add(self.patience(side, cx)) {
+        if retried >= missed.saturating_add(self.ack_timeout(side, cx)) {
             return;
         }
         if self.ends[1 - side].state == State::Closed {
@@ -168,7 +168,7 @@ impl Connection {
         let socket = self.socket(side);
         let flow = &mut self.flows[side];
         if flow.ack_event.is_none() {
-            // What a call in passing has absorbed, or what came while nobody waited, is acted upon as if it arrived now.
+            // What a call in passing has absorbed, or what came while no writer waited, is handled as if it arrived now.
             let at = if flow.can_go_on() { Some(cx.now) } else { flow.useful_ack() };
             let at = at.map(|at| at.max(cx.now));
             flow.ack_event = at.map(|at| cx.wire.queue.push(at, Due::Ack, socket));
@@ -179,8 +179,8 @@ impl Connection {
     pub(super) fn ack_arrives(&mut self, side: usize, cx: &mut Cx<'_>) {
         self.flows[side].ack_event = None;
         let stalled_for = cx.now - self.flows[side].stalled_since;
-        if self.ends[side].owner == Owner::Nobody && stalled_for >= ORPHAN_STALL_TIMEOUT {
-            // The peer's news finds nobody any more.
+        if self.ends[side].owner == Owner::Kernel && stalled_for >= ORPHAN_STALL_TIMEOUT {
+            // The orphan is gone by now.
             return self.reset(side, None, cx);
         }
         self.absorb_acks(side, cx.now);
@@ -194,11 +194,11 @@ impl Connection {
 
     /// Sets, moves or stops the timeout of `side`.
     pub(super) fn watch(&mut self, side: usize, cx: &mut Cx<'_>) {
-        let Some(since) = self.flows[side].troubled_since() else {
+        let Some(since) = self.flows[side].unanswered_since() else {
             self.flows[side].timeout = None;
             return;
         };
-        let at = since.saturating_add(self.patience(side, cx)).max(cx.now);
+        let at = since.saturating_add(self.ack_timeout(side, cx)).max(cx.now);
         let socket = self.socket(side);
         let flow = &mut self.flows[side];
         if flow.timeout.is_none_or(|(set, _)| set != at) {
@@ -211,7 +211,7 @@ impl Connection {
     pub(super) fn time_out(&mut self, side: usize, cx: &mut Cx<'_>) {
         self.flows[side].timeout = None;
         self.absorb_acks(side, cx.now);
-        if self.flows[side].troubled_since().is_none() || self.ends[side].state == State::Closed {
+        if self.flows[side].unanswered_since().is_none() || self.ends[side].state == State::Closed {
             return;
         }
         self.sent_fact(side, Fact::TimedOut, cx);
@@ -219,9 +219,9 @@ impl Connection {
     }
 
     /// How long `side` waits for an acknowledgement.
-    pub(super) fn patience(&self, side: usize, cx: &Cx<'_>) -> Nanos {
+    pub(super) fn ack_timeout(&self, side: usize, cx: &Cx<'_>) -> Nanos {
         match self.ends[side].owner {
-            Owner::Nobody => cx.wire.user_timeout.min(ORPHAN_TIMEOUT),
+            Owner::Kernel => cx.wire.user_timeout.min(ORPHAN_TIMEOUT),
             Owner::Listener | Owner::Application => cx.wire.user_timeout,
         }
     }

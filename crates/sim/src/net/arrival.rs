@@ -12,24 +12,23 @@
 use super::connection::{Connection, State};
 use super::event::{Due, Event};
 use super::flow::{Content, Fin, Segment};
-use super::link::handshake_end;
+use super::link::{SYN_ACK_RETRIES, SYN_RETRIES};
 use super::listen::Listeners;
 use super::trace::Fact;
-use super::transmit::{SYN_ACK_RETRIES, SYN_RETRIES};
 use super::{Cx, Direction, Nanos, Network, Outside};
 
 impl Network {
     /// Runs all events that are due at or before `now`.
-    pub(crate) fn process(&mut self, now: Nanos, out: &mut dyn Outside) {
+    pub(crate) fn process(&mut self, now: Nanos, outside: &mut dyn Outside) {
         loop {
             let segment = self.wire.queue.peek().filter(|event| event.at <= now).copied();
             let datagram = self.udp.next_arrival().filter(|&at| at <= now);
             match (segment, datagram) {
                 (Some(event), at) if at.is_none_or(|at| event.at <= at) => {
                     self.wire.queue.pop();
-                    self.happen(&event, out);
+                    self.happen(&event, outside);
                 }
-                (_, Some(at)) => self.datagram_arrives(at, out),
+                (_, Some(at)) => self.datagram_arrives(at, outside),
                 (_, None) => break,
             }
         }
@@ -37,14 +36,14 @@ impl Network {
         self.drop_cancelled();
     }
 
-    fn happen(&mut self, event: &Event, out: &mut dyn Outside) {
+    fn happen(&mut self, event: &Event, outside: &mut dyn Outside) {
         let Self { connections, listeners, wire, .. } = self;
         let (index, side) = (event.socket.connection(), event.socket.side());
         let Some(connection) = connections.get_mut(index) else { return };
         if !connection.expects(side, event) {
             return;
         }
-        let cx = &mut Cx { now: event.at, wire, out };
+        let cx = &mut Cx { now: event.at, wire, outside };
         match event.due {
             Due::Segment => connection.segment_arrives(side, listeners, cx),
             Due::Ack => connection.ack_arrives(side, cx),
@@ -75,8 +74,15 @@ impl Connection {
         let to = 1 - from;
         let awaits_room =
             segment.content != Content::Rst && to == 1 && self.ends[1].state == State::SynReceived;
-        if awaits_room && segment.content != Content::Syn && !self.complete_handshake(listeners, cx) {
-            return self.drop_for_backlog(segment, cx);
+        if awaits_room && segment.content != Content::Syn {
+            if self.has_stale_cookie(cx.now) {
+                self.schedule_line(from, cx);
+                self.die(1, None, cx);
+                return self.answer_with_reset(1, cx);
+            }
+            if !self.complete_handshake(listeners, cx) {
+                return self.drop_for_backlog(segment, cx);
+            }
         }
         self.schedule_line(from, cx);
         match segment.content {
@@ -99,7 +105,7 @@ impl Connection {
             return self.schedule_line(0, cx);
         }
         self.flows[0].line.push_front(segment);
-        self.resume(0, cx.now + 1, cx);
+        self.retry_lost(0, cx.now + 1, cx);
     }
 
     /// RFC 9293 section 3.10.7.3.
@@ -159,7 +165,10 @@ impl Connection {
         receiver.state = match receiver.state {
             State::Established => State::CloseWait,
             State::FinWait1 => State::Closing,
-            State::FinWait2 => State::TimeWait,
+            State::FinWait2 => {
+                receiver.time_wait_since = cx.now;
+                State::TimeWait
+            }
             other => other,
         };
         self.flows[from].fin = Fin::Delivered;
@@ -200,7 +209,7 @@ impl Connection {
     fn retry_handshake(&mut self, side: usize, cx: &mut Cx<'_>) {
         self.ends[side].handshake_event = None;
         let retries = [SYN_RETRIES, SYN_ACK_RETRIES][side];
-        let over = cx.now >= handshake_end(self.handshake_began[side], retries);
+        let over = cx.now >= retries.end(self.handshake_began[side]);
         if self.ends[1 - side].host.is_none() {
             self.sent_fact(side, Fact::Unreachable, cx);
             return self.die(side, Some(libc::EHOSTUNREACH), cx);

@@ -1,7 +1,7 @@
-//! Applications and fault drivers without manners: any call at any time, on sockets open or closed, in any weather.
+//! Random calls of applications and fault drivers: any call at any time, on any socket, under any link conditions.
 //!
-//! Nothing may panic or break an invariant, no error may come twice, a direction may only give a prefix of what was
-//! written into it, and once everybody is gone and every fault is healed nothing may be left.
+//! Nothing may panic or break an invariant. No error may come twice. A direction may only give a prefix of what was
+//! written into it. Once all sockets are closed and all faults are healed, nothing may be left.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
@@ -14,10 +14,10 @@ use rand_core::SeedableRng;
 use wavetank_runtime::{ListenOptions, SocketOptions};
 
 use super::faults::Way;
-use super::harness::{Harness, any_weather};
+use super::harness::{Harness, any_conditions};
 use super::link::SECOND;
 use super::*;
-use crate::choices::below;
+use crate::choice::below;
 
 const SEEDS: u64 = 150;
 const STEPS: u32 = 600;
@@ -31,7 +31,7 @@ struct Story {
 }
 
 struct Chaos {
-    tank: Harness,
+    harness: Harness,
     rng: ChaCha8Rng,
     listeners: Vec<ListenerId>,
     sockets: Vec<SocketId>,
@@ -40,48 +40,49 @@ struct Chaos {
 
 impl Chaos {
     fn new(seed: u64) -> Self {
-        let mut tank = Harness::new();
+        let mut harness = Harness::new();
         let mut latencies = ChaCha8Rng::seed_from_u64(!seed);
-        tank.out.losses = (0..200).map(|_| below(&mut latencies, 7) * below(&mut latencies, 2)).collect();
-        tank.out.pick = Box::new(move |bound| below(&mut latencies, bound));
-        tank.network.set_latency(LatencyRange { min: Duration::ZERO, max: Duration::from_millis(300) });
+        harness.outside.losses =
+            (0..200).map(|_| below(&mut latencies, 7) * below(&mut latencies, 2)).collect();
+        harness.outside.pick = Box::new(move |bound| below(&mut latencies, bound));
+        harness.network.set_latency(LatencyRange { min: Duration::ZERO, max: Duration::from_millis(300) });
         let rng = ChaCha8Rng::seed_from_u64(seed);
-        Self { tank, rng, listeners: Vec::new(), sockets: Vec::new(), stories: BTreeMap::new() }
+        Self { harness, rng, listeners: Vec::new(), sockets: Vec::new(), stories: BTreeMap::new() }
     }
 
     fn run(mut self) {
         for _ in 0..STEPS {
             self.step();
-            self.tank.network.check();
+            self.harness.network.check();
         }
         self.check_stories();
-        let (a, b) = (self.tank.client, self.tank.server);
+        let (a, b) = (self.harness.client, self.harness.server);
         for socket in self.sockets {
-            self.tank.close(socket);
+            self.harness.close(socket);
         }
         for listener in self.listeners {
-            self.tank.network.close_listener(self.tank.now, &mut self.tank.out, listener);
+            self.harness.network.close_listener(self.harness.now, &mut self.harness.outside, listener);
         }
-        self.tank.heal();
+        self.harness.heal();
         for host in [a, b] {
-            self.tank.network.unsilence(self.tank.now, &mut self.tank.out, host);
+            self.harness.network.unsilence(self.harness.now, &mut self.harness.outside, host);
         }
-        assert!(self.tank.network.quiet(), "nobody is left to notice anything");
-        self.tank.settle();
-        assert!(self.tank.is_empty(), "{:?}", self.tank.network.connections.iter().collect::<Vec<_>>());
-        assert!(self.tank.network.tuples.is_empty());
-        assert!([a, b].iter().all(|&host| self.tank.network.open_sockets(host).is_empty()));
+        assert!(self.harness.network.quiet(), "no application is left to notice anything");
+        self.harness.settle();
+        assert!(self.harness.is_empty(), "{:?}", self.harness.network.connections.iter().collect::<Vec<_>>());
+        assert!(self.harness.network.tuples.is_empty());
+        assert!([a, b].iter().all(|&host| self.harness.network.open_sockets(host).is_empty()));
     }
 
     fn step(&mut self) {
-        let Self { tank, rng, .. } = self;
-        let (a, b) = (tank.client, tank.server);
+        let Self { harness, rng, .. } = self;
+        let (a, b) = (harness.client, harness.server);
         match below(rng, 100) {
             0..20 => {
-                tank.step();
+                harness.step();
             }
-            20..24 => tank.pass(u64::from(below(rng, 3_000)) * SECOND / 1000),
-            24 => tank.pass(u64::from(below(rng, 200)) * SECOND),
+            20..24 => harness.pass(u64::from(below(rng, 3_000)) * SECOND / 1000),
+            24 => harness.pass(u64::from(below(rng, 200)) * SECOND),
             25..28 => self.listen(),
             28..36 => self.connect(),
             36..44 => self.accept(),
@@ -92,30 +93,38 @@ impl Chaos {
             86 if !self.listeners.is_empty() => {
                 let index = below(rng, self.listeners.len() as u32) as usize;
                 let listener = self.listeners.swap_remove(index);
-                tank.network.close_listener(tank.now, &mut tank.out, listener);
+                harness.network.close_listener(harness.now, &mut harness.outside, listener);
             }
-            87 => tank.partition(Way::Both),
-            88 => tank.partition(Way::OneWay),
+            87 => harness.partition(Way::Both),
+            88 => harness.partition(Way::OneWay),
             89 => {
                 let from_client = below(rng, 2) == 0;
-                let weather = any_weather(rng);
-                tank.weather_one_way(from_client, weather);
+                let conditions = any_conditions(rng);
+                harness.change_one_way(from_client, conditions);
             }
-            90..94 => tank.heal(),
-            94 => tank.network.silence(tank.now, &mut tank.out, b),
-            95..97 => tank.network.unsilence(tank.now, &mut tank.out, b),
-            97 if below(rng, 4) == 0 => tank.network.reset_connections(tank.now, &mut tank.out, a, b),
+            90..94 => harness.heal(),
+            94 => harness.network.silence(harness.now, &mut harness.outside, b),
+            95..97 => harness.network.unsilence(harness.now, &mut harness.outside, b),
+            97 if below(rng, 4) == 0 => {
+                harness.network.reset_connections(harness.now, &mut harness.outside, a, b)
+            }
             98 => match below(rng, 12) {
-                0..3 => tank.network.vanish(tank.now, &mut tank.out, b),
-                3 => tank.network.kill(tank.now, &mut tank.out, a),
+                0..3 => harness.network.vanish(harness.now, &mut harness.outside, b),
+                3 => harness.network.kill(harness.now, &mut harness.outside, a),
                 4 => {
                     let ways = [below(rng, 2) == 0, below(rng, 2) == 0];
-                    tank.network.sever(tank.now, &mut tank.out, [a, b], ways, below(rng, 3) as usize);
+                    harness.network.sever(
+                        harness.now,
+                        &mut harness.outside,
+                        [a, b],
+                        ways,
+                        below(rng, 3) as usize,
+                    );
                 }
-                _ => tank.weather(any_weather(rng)),
+                _ => harness.conditions(any_conditions(rng)),
             },
-            99 => tank.network.set_user_timeout(Duration::from_secs(u64::from(below(rng, 100)))),
-            _ => drop(tank.ready()),
+            99 => harness.network.set_user_timeout(Duration::from_secs(u64::from(below(rng, 100)))),
+            _ => drop(harness.ready()),
         }
     }
 
@@ -132,21 +141,23 @@ impl Chaos {
     fn listen(&mut self) {
         let accepted = self.options();
         let options = ListenOptions::new().backlog(below(&mut self.rng, 3)).accepted(accepted);
-        let addr = self.tank.server_addr();
-        if let Ok(listener) = self.tank.network.listen(self.tank.server, addr, options) {
+        let addr = self.harness.server_addr();
+        if let Ok(listener) =
+            self.harness.network.listen(self.harness.now, self.harness.server, addr, options)
+        {
             self.listeners.push(listener);
         }
     }
 
     fn connect(&mut self) {
         let options = self.options();
-        let socket = self.tank.connect_with(options);
+        let socket = self.harness.connect_with(options);
         self.sockets.push(socket);
     }
 
     fn accept(&mut self) {
         for &listener in &self.listeners {
-            if let Poll::Ready(Ok((socket, _))) = self.tank.network.accept(listener) {
+            if let Poll::Ready(Ok((socket, _))) = self.harness.network.accept(listener) {
                 self.sockets.push(socket);
             }
         }
@@ -156,7 +167,7 @@ impl Chaos {
         let Some(socket) = self.any_socket() else { return };
         let bytes: Vec<u8> =
             (0..below(&mut self.rng, 4000)).map(|_| below(&mut self.rng, 256) as u8).collect();
-        let result = self.tank.write(socket, &bytes);
+        let result = self.harness.write(socket, &bytes);
         let story = self.stories.entry(socket).or_default();
         match result {
             Poll::Ready(Ok(count)) => story.written.extend(&bytes[..count]),
@@ -168,7 +179,7 @@ impl Chaos {
     fn read(&mut self) {
         let Some(socket) = self.any_socket() else { return };
         let size = below(&mut self.rng, 4000) as usize;
-        let result = self.tank.read(socket, size);
+        let result = self.harness.read(socket, size);
         let story = self.stories.entry(socket).or_default();
         match result {
             Poll::Ready(Ok(bytes)) => story.read.extend(bytes),
@@ -180,7 +191,7 @@ impl Chaos {
     fn shutdown(&mut self) {
         let Some(socket) = self.any_socket() else { return };
         let how = [Shutdown::Read, Shutdown::Write, Shutdown::Both][below(&mut self.rng, 3) as usize];
-        if let Err(error) = self.tank.shutdown(socket, how) {
+        if let Err(error) = self.harness.shutdown(socket, how) {
             assert!(matches!(error.raw_os_error(), Some(libc::ENOTCONN | libc::EBADF)), "{error}");
         }
     }
@@ -188,9 +199,9 @@ impl Chaos {
     fn close(&mut self) {
         let Some(socket) = self.any_socket() else { return };
         if below(&mut self.rng, 2) == 0 {
-            self.tank.network.set_linger_zero(socket);
+            self.harness.network.set_linger_zero(socket);
         }
-        self.tank.close(socket);
+        self.harness.close(socket);
         // Sometimes the application goes on calling.
         if below(&mut self.rng, 4) != 0 {
             self.sockets.retain(|&open| open != socket);

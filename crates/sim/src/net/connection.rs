@@ -13,11 +13,11 @@
 use std::io;
 use std::net::SocketAddr;
 
+use super::conditions::Passage;
 use super::event::{Due, Event, Token};
 use super::flow::{Fin, Flow};
 use super::link::{LinkId, Links, SECOND};
 use super::trace::{Fact, Path};
-use super::weather::Road;
 use super::{Cx, Direction, HostId, ListenerId, Nanos, NetEvent, Ready, SocketId};
 
 /// How long an orphan waits for its peer's FIN (`tcp_fin_timeout`).
@@ -46,7 +46,7 @@ pub(super) const ORPHAN_STALL_TIMEOUT: Nanos = 204_600_000_000;
 ///
 /// RST, a timeout and a refusal lead from every state to `Closed`. A state changes when the application acts or a
 /// segment arrives; acknowledgements are looked at lazily, so an end may be in `FinWait1`, `Closing` or `LastAck` a
-/// little longer than a kernel would say, until somebody asks.
+/// little longer than a kernel would say, until they are looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     SynSent,
@@ -75,18 +75,18 @@ impl State {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Owner {
-    Nobody,
+    Kernel,
     /// Waits to be accepted.
     Listener,
     Application,
 }
 
-/// An error as a socket keeps it until somebody asks: an `errno`.
+/// An error that a socket keeps until a call takes it: an `errno`.
 pub(super) type Errno = i32;
 
 #[derive(Debug)]
 pub(super) struct End {
-    /// None: nobody has the address.
+    /// `None`: no host has the address.
     pub(super) host: Option<HostId>,
     pub(super) addr: SocketAddr,
     pub(super) state: State,
@@ -99,6 +99,8 @@ pub(super) struct End {
     pub(super) linger_zero: bool,
     /// When an orphan stops waiting for its peer's FIN.
     pub(super) orphan_until: Nanos,
+    /// When it entered TIME-WAIT, if it has.
+    pub(super) time_wait_since: Nanos,
     pub(super) handshake_event: Option<Token>,
     /// Readiness that was reported and not yet taken, by [`Direction`].
     pub(super) reported: [bool; 3],
@@ -116,6 +118,7 @@ impl End {
             read_shut: false,
             linger_zero: false,
             orphan_until: Nanos::MAX,
+            time_wait_since: 0,
             handshake_event: None,
             reported: [false; 3],
         }
@@ -137,6 +140,12 @@ pub(super) struct Connection {
     pub(super) handshake_began: [Nanos; 2],
     /// Something on the way has forgotten the connection: segments of this side are lost for good.
     pub(super) severed: [bool; 2],
+    /// The server's half of the handshake is a SYN cookie: the listener keeps no state and sends nothing again.
+    pub(super) is_cookie: bool,
+    /// The server's end has IPv4 addresses mapped to IPv6, because its listener is at `::`.
+    pub(super) is_mapped: bool,
+    /// The socket connected to itself: both ends are the client's. It writes by end 0 and reads by end 1.
+    pub(super) is_loop: bool,
 }
 
 impl Connection {
@@ -144,22 +153,27 @@ impl Connection {
         SocketId::new(self.index, side)
     }
 
-    /// The link that segments of `side` take. None if nobody has the peer's address.
+    /// The end by which the socket of `side` reads.
+    pub(super) const fn reader(&self, side: usize) -> usize {
+        if self.is_loop { 1 } else { side }
+    }
+
+    /// The link that segments of `side` take. `None` if no host has the peer's address.
     pub(super) fn link(&self, side: usize) -> Option<LinkId> {
         Some(LinkId { from: self.ends[side].host?, to: self.ends[1 - side].host? })
     }
 
     /// Tells what happens to a segment of `side` that sets out now.
-    pub(super) fn road(&self, side: usize, links: &Links) -> Road {
+    pub(super) fn passage(&self, side: usize, links: &Links) -> Passage {
         match self.link(side) {
-            Some(link) if !self.severed[side] => links.road(link),
-            _ => Road::Cut,
+            Some(link) if !self.severed[side] => links.passage(link),
+            _ => Passage::Lost,
         }
     }
 
-    /// Tells whether a segment of `side` that sets out now arrives without waiting for a fault to end.
+    /// Returns `true` if a segment of `side` that sets out now arrives without waiting for a fault to end.
     pub(super) fn passes(&self, side: usize, cx: &Cx<'_>) -> bool {
-        self.road(side, &cx.wire.links) == Road::Open
+        self.passage(side, &cx.wire.links) == Passage::Open
     }
 
     /// The least time a segment of `side` takes.
@@ -167,7 +181,7 @@ impl Connection {
         self.link(side).map_or(0, |link| cx.wire.links.min_latency(link))
     }
 
-    /// Tells whether `event` of `side` still stands.
+    /// Returns `true` if `event` of `side` still stands.
     pub(super) fn expects(&self, side: usize, event: &Event) -> bool {
         let kept = match event.due {
             Due::Segment => self.flows[side].line_event,
@@ -180,18 +194,20 @@ impl Connection {
         kept == Some(event.token)
     }
 
-    /// Tells whether anything that comes can still be seen by an application.
-    pub(super) fn concerns_somebody(&self) -> bool {
-        self.ends[1].state == State::SynReceived || self.ends.iter().any(|end| end.owner != Owner::Nobody)
+    /// Returns `true` if an application can still see anything that comes.
+    pub(super) fn concerns_application(&self) -> bool {
+        self.ends[1].state == State::SynReceived || self.ends.iter().any(|end| end.owner != Owner::Kernel)
     }
 
-    /// Tells whether nothing of the connection is left but memory.
+    /// Returns `true` if nothing of the connection is left but memory.
     pub(super) fn is_over(&self) -> bool {
-        self.ends.iter().all(|end| end.owner == Owner::Nobody) && self.flows.iter().all(Flow::is_exhausted)
+        self.ends.iter().all(|end| end.owner == Owner::Kernel) && self.flows.iter().all(Flow::is_exhausted)
     }
 
     /// Reports that `side` may be ready.
     pub(super) fn report(&mut self, side: usize, direction: Direction, cx: &mut Cx<'_>) {
+        // The socket of a loop has both ends.
+        let side = if self.is_loop { 0 } else { side };
         let socket = self.socket(side);
         let end = &mut self.ends[side];
         if end.owner == Owner::Application && !end.reported[direction as usize] {
@@ -227,7 +243,7 @@ impl Connection {
             to: target.host,
             to_port: target.addr.port(),
         };
-        cx.out.event(NetEvent { path, fact });
+        cx.outside.event(NetEvent { path, fact });
     }
 
     /// Takes arrived acknowledgements of what `side` sent, and moves its state on if its FIN was among them.
@@ -239,12 +255,15 @@ impl Connection {
         let end = &mut self.ends[side];
         end.state = match end.state {
             State::FinWait1 => {
-                if end.owner == Owner::Nobody {
+                if end.owner == Owner::Kernel {
                     end.orphan_until = at.saturating_add(FIN_TIMEOUT);
                 }
                 State::FinWait2
             }
-            State::Closing => State::TimeWait,
+            State::Closing => {
+                end.time_wait_since = at;
+                State::TimeWait
+            }
             State::LastAck => State::Closed,
             other => other,
         };
@@ -253,11 +272,14 @@ impl Connection {
     /// Ends `side` at once, without a word to its peer. Its application sees `error`.
     pub(super) fn die(&mut self, side: usize, error: Option<Errno>, cx: &mut Cx<'_>) {
         let end = &mut self.ends[side];
-        end.state = State::Closed;
+        let was = std::mem::replace(&mut end.state, State::Closed);
         end.error = error.or(end.error);
         end.handshake_event = None;
+        if was == State::SynReceived {
+            self.end_handshake(cx);
+        }
         self.flows[side].abandon();
-        if self.ends[side].owner == Owner::Nobody {
+        if self.ends[side].owner == Owner::Kernel {
             self.flows[1 - side].discard_readable();
         }
         self.report_all(side, cx);
@@ -280,7 +302,7 @@ pub(super) struct Connections {
     places: Vec<[Place; 2]>,
 }
 
-/// A host, None if nobody has the address, and a port.
+/// A host, `None` if no host has the address, and a port.
 pub(super) type Place = (Option<HostId>, u16);
 
 impl Connections {

@@ -9,58 +9,64 @@
 //!
 //! Which fault happens when: that is the driver's choice.
 
+use super::conditions::{Conditions, Passage};
 use super::connection::{Connection, Owner, State};
 use super::link::LinkId;
-use super::weather::{Road, Weather};
 use super::{Cx, HostId, Nanos, Network, Outside, SocketId};
 
 impl Network {
     /// Changes what links are like, all at once.
-    pub(crate) fn set_weather(&mut self, now: Nanos, out: &mut dyn Outside, links: &[(LinkId, Weather)]) {
-        self.change_links(now, out, |network| {
-            for &(link, weather) in links {
-                network.wire.links.set_weather(link, weather);
+    pub(crate) fn set_conditions(
+        &mut self,
+        now: Nanos,
+        outside: &mut dyn Outside,
+        links: &[(LinkId, Conditions)],
+    ) {
+        self.change_links(now, outside, |network| {
+            for &(link, conditions) in links {
+                network.wire.links.set_conditions(link, conditions);
             }
         });
     }
 
     /// Silences a host: its kernel neither sends nor receives, while its applications go on.
-    pub(crate) fn silence(&mut self, now: Nanos, out: &mut dyn Outside, host: HostId) {
-        self.change_links(now, out, |network| network.wire.links.set_silent(host, true));
+    pub(crate) fn silence(&mut self, now: Nanos, outside: &mut dyn Outside, host: HostId) {
+        self.change_links(now, outside, |network| network.wire.links.set_silent(host, true));
     }
 
     /// Ends [`silence`](Self::silence).
-    pub(crate) fn unsilence(&mut self, now: Nanos, out: &mut dyn Outside, host: HostId) {
-        self.change_links(now, out, |network| network.wire.links.set_silent(host, false));
+    pub(crate) fn unsilence(&mut self, now: Nanos, outside: &mut dyn Outside, host: HostId) {
+        self.change_links(now, outside, |network| network.wire.links.set_silent(host, false));
     }
 
     /// Both ends of every connection between two hosts receive a RST, as from a middlebox.
-    pub(crate) fn reset_connections(&mut self, now: Nanos, out: &mut dyn Outside, a: HostId, b: HostId) {
-        self.for_each(now, out, |connection, cx| {
+    pub(crate) fn reset_connections(&mut self, now: Nanos, outside: &mut dyn Outside, a: HostId, b: HostId) {
+        self.for_each(now, outside, |connection, cx| {
             if connection.is_between(a, b) {
                 for side in [0, 1] {
                     connection.reset_arrives(side, cx);
-                    connection.flows[side].lose_line();
+                    connection.flows[side].drop_line();
                 }
             }
         });
     }
 
-    /// The host's machine is gone with all its sockets and listeners; nobody is told. Segments that still come are
-    /// lost if the host is silent, and answered with RST if it is not. What its applications still hold is dead.
-    pub(crate) fn vanish(&mut self, now: Nanos, out: &mut dyn Outside, host: HostId) {
+    /// The host's machine is gone with all its sockets and listeners, without a segment to its peers. Segments that still come are
+    /// lost if the host is silent, and answered with RST if it is not. Sockets that its applications still own are dead.
+    pub(crate) fn vanish(&mut self, now: Nanos, outside: &mut dyn Outside, host: HostId) {
         for listener in self.listeners.of_host(host) {
             self.forget_listener(listener);
         }
+        self.tuples.vanish(host);
         self.udp_vanish(host);
-        self.local_vanish(out, host);
-        self.for_each(now, out, |connection, cx| {
+        self.local_vanish(outside, host);
+        self.for_each(now, outside, |connection, cx| {
             for side in [0, 1] {
                 if connection.ends[side].host == Some(host) {
                     connection.die(side, None, cx);
-                    connection.flows[side].lose_line();
+                    connection.flows[side].drop_line();
                     if connection.ends[side].owner == Owner::Listener {
-                        connection.ends[side].owner = Owner::Nobody;
+                        connection.ends[side].owner = Owner::Kernel;
                     }
                     if side == 1 {
                         connection.listener = None;
@@ -71,26 +77,26 @@ impl Network {
     }
 
     /// The host's process is killed: its kernel closes what it had open, with RST where something was not yet read and
-    /// with FIN elsewhere. What its applications still hold is dead.
-    pub(crate) fn kill(&mut self, now: Nanos, out: &mut dyn Outside, host: HostId) {
+    /// with FIN elsewhere. Sockets that its applications still own are dead.
+    pub(crate) fn kill(&mut self, now: Nanos, outside: &mut dyn Outside, host: HostId) {
         for listener in self.listeners.of_host(host) {
-            self.close_listener(now, out, listener);
+            self.close_listener(now, outside, listener);
         }
         for (socket, _) in self.open_sockets(host) {
-            self.close(now, out, socket);
+            self.close(now, outside, socket);
         }
         self.udp_vanish(host);
-        self.local_vanish(out, host);
+        self.local_vanish(outside, host);
         self.drop_cancelled();
     }
 
     /// Something on the way forgets a connection between two hosts: from now on segments from `a` to `b` are lost if
-    /// `from_a`, and those from `b` to `a` if `from_b`, for good. Nobody is told. Of several connections the `index`-th,
+    /// `from_a`, and those from `b` to `a` if `from_b`, for good, without notice. Of several connections the `index`-th,
     /// the youngest first, is meant, counted round. Returns what it was between; `None` if there is no connection.
     pub(crate) fn sever(
         &mut self,
         now: Nanos,
-        out: &mut dyn Outside,
+        outside: &mut dyn Outside,
         [a, b]: [HostId; 2],
         [from_a, from_b]: [bool; 2],
         index: usize,
@@ -105,7 +111,7 @@ impl Network {
         let chosen = *found.get(found.len().checked_sub(1 + index % found.len().max(1))?)?;
         let connection = self.connections.get(chosen)?;
         let described = self.describe_socket(connection, 0);
-        self.change_links(now, out, |network| {
+        self.change_links(now, outside, |network| {
             if let Some(connection) = network.connections.get_mut(chosen) {
                 let client_is_a = connection.ends[0].host == Some(a);
                 let cut = if client_is_a { [from_a, from_b] } else { [from_b, from_a] };
@@ -116,32 +122,32 @@ impl Network {
     }
 
     /// Changes links, then makes every connection notice what its segments now meet.
-    fn change_links(&mut self, now: Nanos, out: &mut dyn Outside, change: impl FnOnce(&mut Self)) {
-        let roads = |network: &Self| -> Vec<[Road; 2]> {
-            let road =
-                |connection: &Connection| [0, 1].map(|side| connection.road(side, &network.wire.links));
-            network.connections.iter().map(road).collect()
+    fn change_links(&mut self, now: Nanos, outside: &mut dyn Outside, change: impl FnOnce(&mut Self)) {
+        let passages = |network: &Self| -> Vec<[Passage; 2]> {
+            let passage =
+                |connection: &Connection| [0, 1].map(|side| connection.passage(side, &network.wire.links));
+            network.connections.iter().map(passage).collect()
         };
-        let before = roads(self);
+        let before = passages(self);
         change(self);
-        let after = roads(self);
+        let after = passages(self);
         let mut changes = before.into_iter().zip(after);
-        self.for_each(now, out, |connection, cx| {
+        self.for_each(now, outside, |connection, cx| {
             let (before, after) = changes.next().expect("one entry a connection");
             connection.notice(before, after, cx);
         });
-        self.datagrams_meet_the_links(now, out);
+        self.datagrams_meet_the_links(now, outside);
         self.drop_cancelled();
     }
 
     fn for_each(
         &mut self,
         now: Nanos,
-        out: &mut dyn Outside,
+        outside: &mut dyn Outside,
         mut visit: impl FnMut(&mut Connection, &mut Cx<'_>),
     ) {
         for index in self.connections.indices() {
-            self.with(SocketId::new(index, 0), now, out, |connection, _, cx| visit(connection, cx));
+            self.with(SocketId::new(index, 0), now, outside, |connection, _, cx| visit(connection, cx));
         }
         self.drop_cancelled();
     }
@@ -154,32 +160,32 @@ impl Connection {
     }
 
     /// A new connection meets the links as they are.
-    pub(super) fn enter_weather(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn meet_links(&mut self, cx: &mut Cx<'_>) {
         for side in [0, 1] {
-            let held = self.road(side, &cx.wire.links) == Road::Held;
-            self.flows[side].stopped = held;
-            self.flows[1 - side].acks_stopped = held;
+            let paused = self.passage(side, &cx.wire.links) == Passage::Paused;
+            self.flows[side].paused = paused;
+            self.flows[1 - side].acks_paused = paused;
         }
     }
 
     /// The links changed: what each side's segments met before, and meet now.
-    fn notice(&mut self, before: [Road; 2], after: [Road; 2], cx: &mut Cx<'_>) {
+    fn notice(&mut self, before: [Passage; 2], after: [Passage; 2], cx: &mut Cx<'_>) {
         for side in [0, 1] {
-            if before[side] != Road::Cut && after[side] == Road::Cut {
+            if before[side] != Passage::Lost && after[side] == Passage::Lost {
                 self.cut(side, cx);
             }
         }
         for side in [0, 1] {
             match (before[side], after[side]) {
-                (Road::Held, Road::Open) => self.release(side, cx),
-                (Road::Open | Road::Cut, Road::Held) => self.stop(side, cx),
+                (Passage::Paused, Passage::Open) => self.resume(side, cx),
+                (Passage::Open | Passage::Lost, Passage::Paused) => self.pause(side, cx),
                 _ => {}
             }
-            if before[side] == Road::Cut && after[side] != Road::Cut && self.flows[side].held {
-                self.resume(side, cx.now, cx);
+            if before[side] == Passage::Lost && after[side] != Passage::Lost && self.flows[side].lost {
+                self.retry_lost(side, cx.now, cx);
             }
         }
-        if before != after && after == [Road::Open; 2] {
+        if before != after && after == [Passage::Open; 2] {
             self.recover_ack(0, cx);
             self.recover_ack(1, cx);
         }
@@ -187,11 +193,11 @@ impl Connection {
 
     /// Loses the segments of `side` and the acknowledgements that go the same way.
     fn cut(&mut self, side: usize, cx: &mut Cx<'_>) {
-        self.flows[side].stopped = false;
-        self.hold(side, cx);
-        // Those that were stopped have not come: they are lost before the stop is lifted.
+        self.flows[side].paused = false;
+        self.lose_line(side, cx);
+        // Paused acknowledgements have not come: they are lost before the pause ends.
         self.miss_acks(1 - side, cx);
-        self.flows[1 - side].acks_stopped = false;
+        self.flows[1 - side].acks_paused = false;
         self.watch(1 - side, cx);
         if self.flows[side].is_stalled() {
             self.miss_acks(side, cx);
@@ -212,19 +218,30 @@ pub(crate) enum Way {
 #[cfg(test)]
 impl Network {
     /// Cuts the links between two hosts. What is on its way is lost, what is sent from now on too.
-    pub(super) fn partition(&mut self, now: Nanos, out: &mut dyn Outside, a: HostId, b: HostId, way: Way) {
+    pub(super) fn partition(
+        &mut self,
+        now: Nanos,
+        outside: &mut dyn Outside,
+        a: HostId,
+        b: HostId,
+        way: Way,
+    ) {
         let link = LinkId { from: a, to: b };
-        let cut = Weather { cut: true, ..Weather::default() };
+        let cut = Conditions { cut: true, ..Conditions::default() };
         match way {
-            Way::Both => self.set_weather(now, out, &[(link, cut), (link.reverse(), cut)]),
-            Way::OneWay => self.set_weather(now, out, &[(link, cut)]),
+            Way::Both => self.set_conditions(now, outside, &[(link, cut), (link.reverse(), cut)]),
+            Way::OneWay => self.set_conditions(now, outside, &[(link, cut)]),
         }
     }
 
     /// Mends both links between two hosts.
-    pub(super) fn heal(&mut self, now: Nanos, out: &mut dyn Outside, a: HostId, b: HostId) {
+    pub(super) fn heal(&mut self, now: Nanos, outside: &mut dyn Outside, a: HostId, b: HostId) {
         let link = LinkId { from: a, to: b };
-        self.set_weather(now, out, &[(link, Weather::default()), (link.reverse(), Weather::default())]);
+        self.set_conditions(
+            now,
+            outside,
+            &[(link, Conditions::default()), (link.reverse(), Conditions::default())],
+        );
     }
 }
 
@@ -240,221 +257,228 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_one_way_partition_lets_the_other_way_pass() {
-        let (mut tank, client, server) = Harness::connected();
-        tank.partition(Way::OneWay);
-        tank.send(client, b"held");
-        tank.send(server, b"passes");
-        tank.pass(LATENCY);
-        assert_eq!(outcome(tank.read(client, 9)), gives(b"passes"));
-        tank.pass(SECOND);
-        assert!(tank.read(server, 9).is_pending());
+    fn a_one_way_partition_passes_the_other_way() {
+        let (mut harness, client, server) = Harness::connected();
+        harness.partition(Way::OneWay);
+        harness.send(client, b"lost");
+        harness.send(server, b"passes");
+        harness.pass(LATENCY);
+        assert_eq!(outcome(harness.read(client, 9)), gives(b"passes"));
+        harness.pass(SECOND);
+        assert!(harness.read(server, 9).is_pending());
     }
 
     #[test]
-    fn a_syn_lost_in_a_partition_is_tried_after_1_3_7_seconds_and_given_up_after_127() {
-        for (healed_after, connected_after) in [(0, 1), (2, 3), (4, 7), (40, 63)] {
-            let mut tank = Harness::new();
-            tank.listen(ListenOptions::new());
-            tank.partition(Way::Both);
-            let client = tank.connect();
-            tank.pass(healed_after * SECOND);
-            tank.heal();
-            tank.settle();
-            assert_eq!(tank.now / SECOND, connected_after);
-            assert_eq!(outcome(tank.network.poll_connected(client)), Poll::Ready(Ok(())));
+    fn a_syn_lost_in_a_partition_is_retried() {
+        for (healed_after, connected_after) in [(0, 1), (2, 3), (4, 5), (40, 67)] {
+            let mut harness = Harness::new();
+            harness.listen(ListenOptions::new());
+            harness.partition(Way::Both);
+            let client = harness.connect();
+            harness.pass(healed_after * SECOND);
+            harness.heal();
+            harness.settle();
+            assert_eq!(harness.now / SECOND, connected_after);
+            assert_eq!(outcome(harness.network.poll_connected(client)), Poll::Ready(Ok(())));
         }
         for from_client in [true, false] {
-            let mut tank = Harness::new();
-            tank.listen(ListenOptions::new());
+            let mut harness = Harness::new();
+            harness.listen(ListenOptions::new());
             if from_client {
-                tank.partition(Way::OneWay)
+                harness.partition(Way::OneWay)
             } else {
-                tank.partition_from_server()
+                harness.partition_from_server()
             }
-            let client = tank.connect();
-            tank.pass(126 * SECOND);
-            assert!(tank.network.poll_connected(client).is_pending());
-            tank.settle();
-            assert_eq!(outcome(tank.network.poll_connected(client)), fails(TimedOut));
-            assert_eq!(tank.now, 127 * SECOND);
-            tank.close(client);
-            tank.settle();
-            assert!(tank.is_empty());
+            let client = harness.connect();
+            harness.pass(130 * SECOND);
+            assert!(harness.network.poll_connected(client).is_pending());
+            harness.settle();
+            assert_eq!(outcome(harness.network.poll_connected(client)), fails(TimedOut));
+            assert_eq!(harness.now, 131 * SECOND);
+            harness.close(client);
+            harness.settle();
+            assert!(harness.is_empty());
         }
     }
 
     #[test]
-    fn a_handshake_cut_off_at_its_last_segment_completes_after_healing() {
-        let mut tank = Harness::new();
-        let listener = tank.listen(ListenOptions::new());
-        let client = tank.connect();
-        tank.pass(2 * LATENCY + LATENCY / 2);
-        assert_eq!(outcome(tank.network.poll_connected(client)), Poll::Ready(Ok(())));
-        tank.partition(Way::Both);
-        tank.pass(2 * SECOND);
-        assert!(tank.network.accept(listener).is_pending());
-        tank.heal();
-        tank.settle();
-        let server = tank.accept(listener);
-        assert_eq!(tank.now / SECOND, 3);
-        tank.send(client, b"here");
-        tank.settle();
-        assert_eq!(outcome(tank.read(server, 9)), gives(b"here"));
+    fn a_lost_handshake_ack_completes_after_healing() {
+        let mut harness = Harness::new();
+        let listener = harness.listen(ListenOptions::new());
+        let client = harness.connect();
+        harness.pass(2 * LATENCY + LATENCY / 2);
+        assert_eq!(outcome(harness.network.poll_connected(client)), Poll::Ready(Ok(())));
+        harness.partition(Way::Both);
+        harness.pass(2 * SECOND);
+        assert!(harness.network.accept(listener).is_pending());
+        harness.heal();
+        harness.settle();
+        let server = harness.accept(listener);
+        assert_eq!(harness.now / SECOND, 3);
+        harness.send(client, b"here");
+        harness.settle();
+        assert_eq!(outcome(harness.read(server, 9)), gives(b"here"));
     }
 
     #[test]
-    fn a_lost_syn_ack_is_sent_again_by_the_server() {
-        let mut tank = Harness::new();
-        tank.listen(ListenOptions::new());
-        let client = tank.connect();
-        tank.pass(LATENCY + LATENCY / 2);
-        tank.partition_from_server();
-        tank.heal();
-        tank.partition(Way::OneWay);
-        tank.pass(SECOND + 2 * LATENCY);
-        assert_eq!(outcome(tank.network.poll_connected(client)), Poll::Ready(Ok(())));
+    fn a_lost_syn_ack_is_sent_again() {
+        let mut harness = Harness::new();
+        harness.listen(ListenOptions::new());
+        let client = harness.connect();
+        harness.pass(LATENCY + LATENCY / 2);
+        harness.partition_from_server();
+        harness.heal();
+        harness.partition(Way::OneWay);
+        harness.pass(SECOND + 2 * LATENCY);
+        assert_eq!(outcome(harness.network.poll_connected(client)), Poll::Ready(Ok(())));
     }
 
     #[test]
-    fn a_client_whose_refusal_is_lost_or_held_asks_again_and_gives_up_after_127_seconds() {
-        let unreachable: [fn(&mut Harness); 2] = [Harness::partition_from_server, |tank| {
-            tank.weather_one_way(false, Weather { held: true, ..Weather::default() })
+    fn a_lost_or_paused_refusal_is_asked_for_again() {
+        let unreachable: [fn(&mut Harness); 2] = [Harness::partition_from_server, |harness| {
+            harness.change_one_way(false, Conditions { paused: true, ..Conditions::default() })
         }];
         for cut in unreachable {
             for healed_after in [2, 1000] {
-                let mut tank = Harness::new();
-                cut(&mut tank);
-                let client = tank.connect();
-                tank.pass(healed_after * SECOND);
-                let before = outcome(tank.network.poll_connected(client));
-                tank.heal();
-                tank.weather(Weather::default());
-                tank.settle();
-                if healed_after < 127 {
+                let mut harness = Harness::new();
+                cut(&mut harness);
+                let client = harness.connect();
+                harness.pass(healed_after * SECOND);
+                let before = outcome(harness.network.poll_connected(client));
+                harness.heal();
+                harness.conditions(Conditions::default());
+                harness.settle();
+                if healed_after < 131 {
                     assert_eq!(before, Poll::Pending);
-                    assert_eq!(outcome(tank.network.poll_connected(client)), fails(ConnectionRefused));
+                    assert_eq!(outcome(harness.network.poll_connected(client)), fails(ConnectionRefused));
                 } else {
                     assert_eq!(before, fails(TimedOut));
                 }
-                tank.close(client);
-                tank.settle();
-                assert!(tank.is_empty());
+                harness.close(client);
+                harness.settle();
+                assert!(harness.is_empty());
             }
         }
     }
 
     #[test]
-    fn a_partition_cuts_off_a_reset_and_the_data_before_it() {
-        let (mut tank, client, server) = Harness::connected();
-        tank.send(client, b"in flight");
-        tank.abort(client);
-        tank.partition(Way::OneWay);
-        tank.heal();
-        tank.settle();
-        assert!(tank.read(server, 9).is_pending());
-        assert!(tank.network.next_event().is_none());
+    fn a_partition_loses_a_reset_with_its_data() {
+        let (mut harness, client, server) = Harness::connected();
+        harness.send(client, b"in flight");
+        harness.abort(client);
+        harness.partition(Way::OneWay);
+        harness.heal();
+        harness.settle();
+        assert!(harness.read(server, 9).is_pending());
+        assert!(harness.network.next_event().is_none());
     }
 
     #[test]
-    fn a_reset_in_a_partition_is_lost_for_good() {
-        let (mut tank, client, server) = Harness::connected();
-        tank.send(client, b"in flight");
-        tank.partition(Way::Both);
-        tank.abort(client);
-        tank.heal();
-        tank.settle();
-        assert!(tank.read(server, 9).is_pending());
-        assert!(tank.network.quiet());
-        tank.send(server, b"anyone?");
-        tank.settle();
-        assert_eq!(outcome(tank.read(server, 9)), fails(ConnectionReset));
+    fn a_reset_sent_in_a_partition_is_lost() {
+        let (mut harness, client, server) = Harness::connected();
+        harness.send(client, b"in flight");
+        harness.partition(Way::Both);
+        harness.abort(client);
+        harness.heal();
+        harness.settle();
+        assert!(harness.read(server, 9).is_pending());
+        assert!(harness.network.quiet());
+        harness.send(server, b"anyone?");
+        harness.settle();
+        assert_eq!(outcome(harness.read(server, 9)), fails(ConnectionReset));
     }
 
     #[test]
-    fn the_kernel_delivers_for_a_socket_that_was_closed_in_a_partition() {
-        let (mut tank, client, server) = Harness::connected();
-        tank.partition(Way::Both);
-        tank.send(client, b"last words");
-        tank.close(client);
-        tank.pass(50 * SECOND);
-        tank.heal();
-        tank.settle();
-        assert_eq!(outcome(tank.read(server, 99)), gives(b"last words"));
-        assert_eq!(outcome(tank.read(server, 99)), gives(b""));
-        tank.close(server);
-        tank.settle();
-        assert!(tank.is_empty());
+    fn an_orphan_delivers_its_bytes_after_a_partition() {
+        let (mut harness, client, server) = Harness::connected();
+        harness.partition(Way::Both);
+        harness.send(client, b"last words");
+        harness.close(client);
+        harness.pass(50 * SECOND);
+        harness.heal();
+        harness.settle();
+        assert_eq!(outcome(harness.read(server, 99)), gives(b"last words"));
+        assert_eq!(outcome(harness.read(server, 99)), gives(b""));
+        harness.close(server);
+        harness.settle();
+        assert!(harness.is_empty());
     }
 
     #[test]
     fn injected_resets_hit_both_ends() {
-        let (mut tank, client, server) = Harness::connected();
-        tank.send(client, b"read");
-        tank.settle();
-        tank.send(client, b"cut");
-        tank.network.reset_connections(tank.now, &mut tank.out, tank.server, tank.client);
-        tank.settle();
-        assert_eq!(outcome(tank.read(server, 9)), gives(b"read"));
-        assert_eq!(outcome(tank.read(server, 9)), fails(ConnectionReset));
-        assert_eq!(outcome(tank.read(client, 9)), fails(ConnectionReset));
-        tank.close(client);
-        tank.close(server);
-        assert!(tank.is_empty());
+        let (mut harness, client, server) = Harness::connected();
+        harness.send(client, b"read");
+        harness.settle();
+        harness.send(client, b"cut");
+        harness.network.reset_connections(harness.now, &mut harness.outside, harness.server, harness.client);
+        harness.settle();
+        assert_eq!(outcome(harness.read(server, 9)), gives(b"read"));
+        assert_eq!(outcome(harness.read(server, 9)), fails(ConnectionReset));
+        assert_eq!(outcome(harness.read(client, 9)), fails(ConnectionReset));
+        harness.close(client);
+        harness.close(server);
+        assert!(harness.is_empty());
     }
 
     #[test]
-    fn a_silent_host_is_heard_again_with_all_it_had_to_say() {
-        let (mut tank, client, server) = Harness::connected();
-        tank.network.silence(tank.now, &mut tank.out, tank.server);
-        tank.send(client, b"question");
-        tank.send(server, b"answer");
-        tank.close(server);
-        tank.pass(SECOND);
-        assert!(tank.read(client, 9).is_pending());
-        tank.network.unsilence(tank.now, &mut tank.out, tank.server);
-        tank.settle();
-        assert_eq!(outcome(tank.read(client, 9)), gives(b"answer"));
-        assert_eq!(outcome(tank.read(client, 9)), gives(b""));
-        assert_eq!(outcome(tank.write(client, b"x")), fails(BrokenPipe), "its question met a closed socket");
+    fn ending_silence_delivers_everything_sent_during_it() {
+        let (mut harness, client, server) = Harness::connected();
+        harness.network.silence(harness.now, &mut harness.outside, harness.server);
+        harness.send(client, b"question");
+        harness.send(server, b"answer");
+        harness.close(server);
+        harness.pass(SECOND);
+        assert!(harness.read(client, 9).is_pending());
+        harness.network.unsilence(harness.now, &mut harness.outside, harness.server);
+        harness.settle();
+        assert_eq!(outcome(harness.read(client, 9)), gives(b"answer"));
+        assert_eq!(outcome(harness.read(client, 9)), gives(b""));
+        assert_eq!(
+            outcome(harness.write(client, b"x")),
+            fails(BrokenPipe),
+            "its question met a closed socket"
+        );
     }
 
     #[test]
     fn a_silent_host_still_reaches_itself() {
-        let mut tank = Harness::new();
-        let listener = tank.network.listen(tank.server, tank.loopback(), ListenOptions::new()).unwrap();
-        tank.network.silence(0, &mut tank.out, tank.server);
-        tank.network.partition(0, &mut tank.out, tank.server, tank.server, Way::Both);
-        let target = tank.loopback();
-        tank.network.connect(0, &mut tank.out, tank.server, target, Default::default()).unwrap();
-        tank.settle();
-        tank.accept(listener);
-        assert!(tank.now < LATENCY);
+        let mut harness = Harness::new();
+        let listener = harness
+            .network
+            .listen(harness.now, harness.server, harness.loopback(), ListenOptions::new())
+            .unwrap();
+        harness.network.silence(0, &mut harness.outside, harness.server);
+        harness.network.partition(0, &mut harness.outside, harness.server, harness.server, Way::Both);
+        let target = harness.loopback();
+        harness.network.connect(0, &mut harness.outside, harness.server, target, Default::default()).unwrap();
+        harness.settle();
+        harness.accept(listener);
+        assert!(harness.now < LATENCY);
     }
 
     #[test]
-    fn a_vanished_host_answers_with_reset_once_it_is_back() {
-        let mut tank = Harness::new();
-        let listener = tank.listen(ListenOptions::new());
-        let client = tank.connect();
-        let queued = tank.connect();
-        tank.settle();
-        let server = tank.accept(listener);
-        tank.send(server, b"gone with the machine");
-        tank.network.silence(tank.now, &mut tank.out, tank.server);
-        tank.network.vanish(tank.now, &mut tank.out, tank.server);
-        tank.close(server);
-        assert!(tank.network.open_sockets(tank.server).is_empty());
-        tank.send(client, b"hello?");
-        tank.pass(5 * SECOND);
-        assert!(tank.read(client, 9).is_pending());
-        tank.network.unsilence(tank.now, &mut tank.out, tank.server);
-        tank.listen(ListenOptions::new());
-        tank.settle();
-        assert_eq!(outcome(tank.read(client, 9)), fails(ConnectionReset));
-        assert!(tank.read(queued, 9).is_pending(), "nothing was sent, nothing was answered");
-        tank.send(queued, b"hello?");
-        tank.settle();
-        assert_eq!(outcome(tank.read(queued, 9)), fails(ConnectionReset));
+    fn a_host_that_vanished_and_returned_answers_resets() {
+        let mut harness = Harness::new();
+        let listener = harness.listen(ListenOptions::new());
+        let client = harness.connect();
+        let queued = harness.connect();
+        harness.settle();
+        let server = harness.accept(listener);
+        harness.send(server, b"gone with the machine");
+        harness.network.silence(harness.now, &mut harness.outside, harness.server);
+        harness.network.vanish(harness.now, &mut harness.outside, harness.server);
+        harness.close(server);
+        assert!(harness.network.open_sockets(harness.server).is_empty());
+        harness.send(client, b"hello?");
+        harness.pass(5 * SECOND);
+        assert!(harness.read(client, 9).is_pending());
+        harness.network.unsilence(harness.now, &mut harness.outside, harness.server);
+        harness.listen(ListenOptions::new());
+        harness.settle();
+        assert_eq!(outcome(harness.read(client, 9)), fails(ConnectionReset));
+        assert!(harness.read(queued, 9).is_pending(), "nothing was sent, nothing was answered");
+        harness.send(queued, b"hello?");
+        harness.settle();
+        assert_eq!(outcome(harness.read(queued, 9)), fails(ConnectionReset));
     }
 }

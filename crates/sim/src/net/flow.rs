@@ -14,8 +14,8 @@
 //! - The counters keep these orders and never decrease, except that `written` falls to `sent` when the sender dies.
 //! - `line` is in order of arrival, and so is `acks`. One event stands for the first of each; an acknowledgement has
 //!   one only while the sender waits for it.
-//! - If `held`, the line was lost and nothing of it arrives before it is sent again. If `stopped`, the line waits on the
-//!   way and nothing of it arrives before it is released; if `acks_stopped`, neither do acknowledgements.
+//! - If `lost`, nothing of the line arrives before it is sent again. If `paused`, the line waits on the way and nothing
+//!   of it arrives before the pause ends; if `acks_paused`, neither do acknowledgements.
 //!
 //! # Not here
 //!
@@ -97,19 +97,24 @@ pub(super) struct Flow {
     pub(super) line: VecDeque<Segment>,
     pub(super) line_event: Option<Token>,
     pub(super) last_arrival: Nanos,
-    pub(super) held: bool,
-    pub(super) stopped: bool,
+    pub(super) lost: bool,
+    pub(super) paused: bool,
     /// The sender is dead: it retransmits nothing and waits for nothing.
     pub(super) abandoned: bool,
 
     pub(super) acks: VecDeque<Ack>,
     pub(super) ack_event: Option<Token>,
-    pub(super) acks_stopped: bool,
+    pub(super) acks_paused: bool,
     /// An acknowledgement or window update was lost; since when the sender misses it.
     pub(super) missed_ack: Option<Nanos>,
     pub(super) probe_event: Option<Token>,
     /// The line was lost and is yet to be sent again.
     pub(super) retransmission_event: Option<Token>,
+
+    /// `TCP_NODELAY`.
+    pub(super) nodelay: bool,
+    /// Nagle's algorithm keeps a small segment back until everything before this byte is acknowledged.
+    pub(super) kept_back: Option<u64>,
 
     /// When the sender gives up.
     pub(super) timeout: Option<(Nanos, Token)>,
@@ -135,15 +140,17 @@ impl Flow {
             line: VecDeque::new(),
             line_event: None,
             last_arrival: 0,
-            held: false,
-            stopped: false,
+            lost: false,
+            paused: false,
             abandoned: false,
             acks: VecDeque::new(),
             ack_event: None,
-            acks_stopped: false,
+            acks_paused: false,
             missed_ack: None,
             probe_event: None,
             retransmission_event: None,
+            nodelay: false,
+            kept_back: None,
             timeout: None,
             writer_waits: false,
         }
@@ -183,7 +190,7 @@ impl Flow {
         count
     }
 
-    /// Drops what nobody will read.
+    /// Drops what will not be read.
     pub(super) fn discard_readable(&mut self) {
         self.bytes.drain(..self.readable() as usize);
         self.read = self.delivered;
@@ -192,8 +199,8 @@ impl Flow {
     /// Drops what was not yet sent, and what was sent and lost: the sender is dead.
     pub(super) fn abandon(&mut self) {
         self.abandoned = true;
-        if self.held || self.retransmission_event.is_some() {
-            self.lose_line();
+        if self.lost || self.retransmission_event.is_some() {
+            self.drop_line();
         }
         self.bytes.truncate((self.sent - self.read) as usize);
         self.written = self.sent;
@@ -205,15 +212,16 @@ impl Flow {
         self.missed_ack = None;
         self.probe_event = None;
         self.timeout = None;
+        self.kept_back = None;
         self.writer_waits = false;
     }
 
     /// Loses what is on its way, for good: both ends are dead, or the sender is.
-    pub(super) fn lose_line(&mut self) {
+    pub(super) fn drop_line(&mut self) {
         self.line.clear();
         self.line_event = None;
         self.retransmission_event = None;
-        self.held = false;
+        self.lost = false;
     }
 
     /// Everything the receiver can acknowledge; a FIN counts as one.
@@ -223,6 +231,12 @@ impl Flow {
 
     pub(super) fn fin_acked(&self) -> bool {
         self.fin == Fin::Delivered && self.acked > self.written
+    }
+
+    /// When the acknowledgement of the FIN came that the sender has not looked at yet.
+    pub(super) fn fin_acked_at(&self, now: Nanos) -> Option<Nanos> {
+        let of_fin = |ack: &&Ack| ack.at <= now && self.fin == Fin::Delivered && ack.acked > self.written;
+        self.acks.iter().filter(|_| !self.acks_paused).find(of_fin).map(|ack| ack.at)
     }
 
     /// Nothing is left that the sender would ever send by itself.
@@ -263,7 +277,7 @@ impl Flow {
 
     /// Takes the acknowledgements that have arrived. Returns when the FIN's was among them.
     pub(super) fn absorb_acks(&mut self, now: Nanos) -> Option<Nanos> {
-        if self.acks_stopped {
+        if self.acks_paused {
             return None;
         }
         let mut fin_acked_at = None;
@@ -282,19 +296,32 @@ impl Flow {
 
     /// The time at which the first acknowledgement arrives that lets the sender go on, if it is waiting.
     pub(super) fn useful_ack(&self) -> Option<Nanos> {
-        let stalled = self.sent < self.written;
-        if (!stalled && !self.writer_waits) || self.acks_stopped {
+        let unsent = self.sent < self.written;
+        if (!unsent && !self.writer_waits) || self.acks_paused {
             return None;
         }
+        let frees = |ack: &&Ack| self.kept_back.is_some_and(|until| ack.acked >= until);
         let useful = |ack: &&Ack| {
-            (stalled && ack.edge > self.edge) || (self.writer_waits && self.room_is_ample(ack.acked))
+            (unsent && (ack.edge > self.edge || frees(ack)))
+                || (self.writer_waits && self.room_is_ample(ack.acked))
         };
         self.acks.iter().find(useful).map(|ack| ack.at)
     }
 
     /// The sender knows enough to send more or to wake its writer.
     pub(super) fn can_go_on(&self) -> bool {
-        (self.sent < self.written && self.sent < self.edge) || self.wakes_writer()
+        self.sendable() > 0 || self.wakes_writer()
+    }
+
+    /// Bytes that the sender may send now: what the window allows, but for a small segment that Nagle's algorithm keeps back
+    /// (RFC 9293 section 3.7.4). The last bytes before a FIN are never kept back.
+    pub(super) fn sendable(&self) -> u64 {
+        let bytes = self.written.min(self.edge).saturating_sub(self.sent);
+        let keeps = self.kept_back.is_some_and(|until| self.acked < until);
+        if !keeps || self.nodelay || self.fin == Fin::Queued {
+            return bytes;
+        }
+        bytes - bytes % SEGMENT_MAX_BYTES
     }
 
     /// A waiting writer is woken when a third of its buffer is free, as Linux does (`sk_stream_is_writeable`).
@@ -308,20 +335,20 @@ impl Flow {
     }
 
     /// Since when the sender has waited for an acknowledgement that a fault keeps from it.
-    pub(super) fn troubled_since(&self) -> Option<Nanos> {
+    pub(super) fn unanswered_since(&self) -> Option<Nanos> {
         if self.abandoned {
             return None;
         }
-        let held = self.line.front().filter(|_| self.held).map(|segment| segment.first_sent);
-        let stopped = self.line.iter().find(|segment| segment.content.is_retransmitted());
-        let stopped = stopped.filter(|_| self.stopped).map(|segment| segment.first_sent);
-        let acks = self.acks.iter().map(|ack| ack.first_sent).min().filter(|_| self.acks_stopped);
-        [held, stopped, acks, self.missed_ack].into_iter().flatten().min()
+        let lost = self.line.front().filter(|_| self.lost).map(|segment| segment.first_sent);
+        let paused = self.line.iter().find(|segment| segment.content.is_retransmitted());
+        let paused = paused.filter(|_| self.paused).map(|segment| segment.first_sent);
+        let acks = self.acks.iter().map(|ack| ack.first_sent).min().filter(|_| self.acks_paused);
+        [lost, paused, acks, self.missed_ack].into_iter().flatten().min()
     }
 
-    /// Lets the acknowledgements go on that were stopped: those that would have come by now come now.
-    pub(super) fn release_acks(&mut self, now: Nanos) {
-        self.acks_stopped = false;
+    /// Ends the pause of acknowledgements: those that would have come by now come now.
+    pub(super) fn resume_acks(&mut self, now: Nanos) {
+        self.acks_paused = false;
         let mut first_sent = Nanos::MAX;
         let mut last = None;
         while let Some(ack) = self.acks.front().filter(|ack| ack.at <= now) {
@@ -356,8 +383,8 @@ impl Flow {
             "{self:?}"
         );
         assert!(self.acks.iter().zip(self.acks.iter().skip(1)).all(|(a, b)| a.at < b.at), "{self:?}");
-        let moves = !self.line.is_empty() && !self.held && !self.stopped;
+        let moves = !self.line.is_empty() && !self.lost && !self.paused;
         assert_eq!(self.line_event.is_some(), moves, "{self:?}");
-        assert_eq!(self.timeout.is_some(), self.troubled_since().is_some(), "{self:?}");
+        assert_eq!(self.timeout.is_some(), self.unanswered_since().is_some(), "{self:?}");
     }
 }

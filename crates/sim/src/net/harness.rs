@@ -1,7 +1,7 @@
 //! Drives a network by hand, for tests: two hosts, a clock that jumps from event to event, and short calls.
 
 use std::io::{self, ErrorKind};
-use std::net::{Ipv4Addr, Shutdown};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ impl Outside for Recorder {
 
 pub(super) struct Harness {
     pub(super) network: Network,
-    pub(super) out: Recorder,
+    pub(super) outside: Recorder,
     pub(super) now: Nanos,
     pub(super) client: HostId,
     pub(super) server: HostId,
@@ -73,7 +73,7 @@ impl Harness {
         let client = network.add_host("client").unwrap();
         let server = network.add_host("server").unwrap();
         network.set_latency(fixed(Duration::from_nanos(LATENCY)));
-        let out = Recorder {
+        let outside = Recorder {
             pick: Box::new(|_| 0),
             losses: Vec::new(),
             events: Vec::new(),
@@ -81,7 +81,7 @@ impl Harness {
             datagrams: Vec::new(),
             locals: Vec::new(),
         };
-        Self { network, out, now: 0, client, server }
+        Self { network, outside, now: 0, client, server }
     }
 
     pub(super) fn server_addr(&self) -> SocketAddr {
@@ -90,7 +90,7 @@ impl Harness {
 
     pub(super) fn listen(&mut self, options: ListenOptions) -> ListenerId {
         let addr = self.server_addr();
-        self.network.listen(self.server, addr, options).unwrap()
+        self.network.listen(self.now, self.server, addr, options).unwrap()
     }
 
     pub(super) fn connect(&mut self) -> SocketId {
@@ -99,7 +99,7 @@ impl Harness {
 
     pub(super) fn connect_with(&mut self, options: SocketOptions) -> SocketId {
         let addr = self.server_addr();
-        self.network.connect(self.now, &mut self.out, self.client, addr, options).unwrap()
+        self.network.connect(self.now, &mut self.outside, self.client, addr, options).unwrap()
     }
 
     /// A connection with default buffers: the client's end and the server's.
@@ -114,9 +114,9 @@ impl Harness {
         harness.settle();
         assert!(matches!(harness.network.poll_connected(near), Poll::Ready(Ok(()))));
         let far = harness.accept(listener);
-        harness.network.close_listener(harness.now, &mut harness.out, listener);
+        harness.network.close_listener(harness.now, &mut harness.outside, listener);
         let _ = harness.network.take_ready();
-        harness.out.events.clear();
+        harness.outside.events.clear();
         (harness, near, far)
     }
 
@@ -132,7 +132,7 @@ impl Harness {
         let Some(at) = self.network.next_event() else { return false };
         assert!(at >= self.now, "events lie in the future");
         self.now = at;
-        self.network.process(at, &mut self.out);
+        self.network.process(at, &mut self.outside);
         true
     }
 
@@ -148,11 +148,11 @@ impl Harness {
             self.step();
         }
         self.now = end;
-        self.network.process(end, &mut self.out);
+        self.network.process(end, &mut self.outside);
     }
 
     pub(super) fn write(&mut self, socket: SocketId, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.network.write(self.now, &mut self.out, socket, bytes)
+        self.network.write(self.now, &mut self.outside, socket, bytes)
     }
 
     /// Writes what must fit.
@@ -163,9 +163,13 @@ impl Harness {
         }
     }
 
+    pub(super) fn nodelay(&mut self, socket: SocketId) {
+        self.network.set_nodelay(self.now, &mut self.outside, socket, true);
+    }
+
     pub(super) fn read(&mut self, socket: SocketId, size: usize) -> Poll<io::Result<Vec<u8>>> {
         let mut buffer = vec![0; size];
-        self.network.read(self.now, &mut self.out, socket, &mut buffer).map_ok(|count| {
+        self.network.read(self.now, &mut self.outside, socket, &mut buffer).map_ok(|count| {
             buffer.truncate(count);
             buffer
         })
@@ -180,11 +184,11 @@ impl Harness {
     }
 
     pub(super) fn shutdown(&mut self, socket: SocketId, how: Shutdown) -> io::Result<()> {
-        self.network.shutdown(self.now, &mut self.out, socket, how)
+        self.network.shutdown(self.now, &mut self.outside, socket, how)
     }
 
     pub(super) fn close(&mut self, socket: SocketId) {
-        self.network.close(self.now, &mut self.out, socket);
+        self.network.close(self.now, &mut self.outside, socket);
     }
 
     pub(super) fn abort(&mut self, socket: SocketId) {
@@ -192,29 +196,33 @@ impl Harness {
         self.close(socket);
     }
 
-    /// Changes the weather between the two hosts, both ways.
-    pub(super) fn weather(&mut self, weather: Weather) {
+    /// Changes the link conditions between the two hosts, both ways.
+    pub(super) fn conditions(&mut self, conditions: Conditions) {
         let link = LinkId { from: self.client, to: self.server };
-        self.network.set_weather(self.now, &mut self.out, &[(link, weather), (link.reverse(), weather)]);
+        self.network.set_conditions(
+            self.now,
+            &mut self.outside,
+            &[(link, conditions), (link.reverse(), conditions)],
+        );
     }
 
-    /// Changes the weather from the client to the server, or from the server to the client.
-    pub(super) fn weather_one_way(&mut self, from_client: bool, weather: Weather) {
+    /// Changes the link conditions one way.
+    pub(super) fn change_one_way(&mut self, from_client: bool, conditions: Conditions) {
         let link = LinkId { from: self.client, to: self.server };
         let link = if from_client { link } else { link.reverse() };
-        self.network.set_weather(self.now, &mut self.out, &[(link, weather)]);
+        self.network.set_conditions(self.now, &mut self.outside, &[(link, conditions)]);
     }
 
     pub(super) fn partition(&mut self, way: Way) {
-        self.network.partition(self.now, &mut self.out, self.client, self.server, way);
+        self.network.partition(self.now, &mut self.outside, self.client, self.server, way);
     }
 
     pub(super) fn partition_from_server(&mut self) {
-        self.network.partition(self.now, &mut self.out, self.server, self.client, Way::OneWay);
+        self.network.partition(self.now, &mut self.outside, self.server, self.client, Way::OneWay);
     }
 
     pub(super) fn heal(&mut self) {
-        self.network.heal(self.now, &mut self.out, self.client, self.server);
+        self.network.heal(self.now, &mut self.outside, self.client, self.server);
     }
 
     pub(super) fn ready(&mut self) -> Vec<Ready> {
@@ -223,7 +231,7 @@ impl Harness {
 
     /// The trace so far, described.
     pub(super) fn trace(&self) -> Vec<String> {
-        self.out.events.iter().map(|event| event.describe(&self.network)).collect()
+        self.outside.events.iter().map(|event| event.describe(&self.network)).collect()
     }
 
     /// Bytes that a writer can write before it has to wait.
@@ -245,12 +253,12 @@ impl Harness {
     }
 }
 
-/// Draws a weather: each of its kinds is as likely as not.
-pub(super) fn any_weather(rng: &mut rand_chacha::ChaCha8Rng) -> Weather {
-    let mut maybe = |value: u64| value * u64::from(crate::choices::below(rng, 2));
-    Weather {
+/// Draws link conditions: each kind has probability one half.
+pub(super) fn any_conditions(rng: &mut rand_chacha::ChaCha8Rng) -> Conditions {
+    let mut maybe = |value: u64| value * u64::from(crate::choice::below(rng, 2));
+    Conditions {
         cut: maybe(1) * maybe(1) == 1,
-        held: maybe(1) == 1,
+        paused: maybe(1) == 1,
         delay: maybe(700_000_000),
         one_lost_in: maybe(4) as u32,
         bytes_per_second: maybe(20_000),

@@ -3,413 +3,643 @@
 //! The observer is `client`, and `server` the other end, where a test has both.
 
 use std::io::ErrorKind::*;
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::task::Poll;
 
 use wavetank_runtime::{ListenOptions, SocketOptions};
 
 use super::harness::{Harness, SERVER_PORT, fails, gives, outcome};
+use super::hosts::EPHEMERAL_FIRST;
 use super::link::SECOND;
 use super::*;
 
 /// What every socket says of a connection that is over.
-fn check_is_over(tank: &mut Harness, socket: SocketId) {
+fn check_is_over(harness: &mut Harness, socket: SocketId) {
     for _ in 0..2 {
-        assert_eq!(outcome(tank.read(socket, 9)), gives(b""));
-        assert_eq!(outcome(tank.write(socket, b"x")), fails(BrokenPipe));
-        assert_eq!(outcome(tank.write(socket, b"")), fails(BrokenPipe));
+        assert_eq!(outcome(harness.read(socket, 9)), gives(b""));
+        assert_eq!(outcome(harness.write(socket, b"x")), fails(BrokenPipe));
+        assert_eq!(outcome(harness.write(socket, b"")), fails(BrokenPipe));
     }
-    assert_eq!(tank.network.peer_addr(socket).unwrap_err().kind(), NotConnected);
-    assert!(tank.network.local_addr(socket).is_ok());
+    assert_eq!(harness.network.peer_addr(socket).unwrap_err().kind(), NotConnected);
+    assert!(harness.network.local_addr(socket).is_ok());
     for how in [Shutdown::Read, Shutdown::Write, Shutdown::Both] {
-        assert_eq!(tank.shutdown(socket, how).unwrap_err().kind(), NotConnected);
+        assert_eq!(harness.shutdown(socket, how).unwrap_err().kind(), NotConnected);
     }
 }
 
 /// Five bytes from the server, then its RST.
 fn reset_after_five_bytes() -> (Harness, SocketId) {
-    let (mut tank, client, server) = Harness::connected();
-    tank.send(server, b"12345");
-    tank.abort(server);
-    tank.settle();
-    (tank, client)
+    let (mut harness, client, server) = Harness::connected();
+    harness.send(server, b"12345");
+    harness.abort(server);
+    harness.settle();
+    (harness, client)
 }
 
 #[test]
-fn bytes_before_a_reset_are_read_then_one_error_then_the_end() {
-    let (mut tank, client) = reset_after_five_bytes();
-    assert_eq!(outcome(tank.read(client, 2)), gives(b"12"));
-    assert_eq!(outcome(tank.read(client, 9)), gives(b"345"));
-    assert_eq!(outcome(tank.read(client, 9)), fails(ConnectionReset));
-    check_is_over(&mut tank, client);
+fn readers_see_bytes_then_reset_then_end() {
+    let (mut harness, client) = reset_after_five_bytes();
+    assert_eq!(outcome(harness.read(client, 2)), gives(b"12"));
+    assert_eq!(outcome(harness.read(client, 9)), gives(b"345"));
+    assert_eq!(outcome(harness.read(client, 9)), fails(ConnectionReset));
+    check_is_over(&mut harness, client);
 }
 
 #[test]
-fn the_writer_may_take_the_error_of_a_reset_and_the_bytes_stay_readable() {
-    let (mut tank, client) = reset_after_five_bytes();
-    assert_eq!(outcome(tank.write(client, b"x")), fails(ConnectionReset));
-    assert_eq!(outcome(tank.write(client, b"x")), fails(BrokenPipe));
-    assert_eq!(outcome(tank.read(client, 9)), gives(b"12345"));
-    check_is_over(&mut tank, client);
+fn a_writer_may_take_the_resets_error() {
+    let (mut harness, client) = reset_after_five_bytes();
+    assert_eq!(outcome(harness.write(client, b"x")), fails(ConnectionReset));
+    assert_eq!(outcome(harness.write(client, b"x")), fails(BrokenPipe));
+    assert_eq!(outcome(harness.read(client, 9)), gives(b"12345"));
+    check_is_over(&mut harness, client);
 }
 
 #[test]
-fn a_shutdown_after_a_reset_fails_and_leaves_the_error() {
-    let (mut tank, client) = reset_after_five_bytes();
-    assert_eq!(tank.shutdown(client, Shutdown::Both).unwrap_err().kind(), NotConnected);
-    assert_eq!(tank.network.peer_addr(client).unwrap_err().kind(), NotConnected);
-    assert_eq!(outcome(tank.write(client, b"")), fails(ConnectionReset));
+fn a_failed_shutdown_keeps_the_reset_error() {
+    let (mut harness, client) = reset_after_five_bytes();
+    assert_eq!(harness.shutdown(client, Shutdown::Both).unwrap_err().kind(), NotConnected);
+    assert_eq!(harness.network.peer_addr(client).unwrap_err().kind(), NotConnected);
+    assert_eq!(outcome(harness.write(client, b"")), fails(ConnectionReset));
 }
 
 #[test]
 fn a_close_with_unread_bytes_is_a_reset() {
     for shut_before in [false, true] {
-        let (mut tank, client, server) = Harness::connected();
-        tank.send(client, b"unread");
-        tank.settle();
+        let (mut harness, client, server) = Harness::connected();
+        harness.send(client, b"unread");
+        harness.settle();
         if shut_before {
-            tank.shutdown(server, Shutdown::Read).unwrap();
+            harness.shutdown(server, Shutdown::Read).unwrap();
         }
-        tank.send(server, b"12345");
-        tank.close(server);
-        tank.settle();
-        assert_eq!(outcome(tank.read(client, 9)), gives(b"12345"));
-        assert_eq!(outcome(tank.read(client, 9)), fails(ConnectionReset));
-        check_is_over(&mut tank, client);
+        harness.send(server, b"12345");
+        harness.close(server);
+        harness.settle();
+        assert_eq!(outcome(harness.read(client, 9)), gives(b"12345"));
+        assert_eq!(outcome(harness.read(client, 9)), fails(ConnectionReset));
+        check_is_over(&mut harness, client);
     }
 }
 
 #[test]
-fn a_reset_wakes_a_blocked_reader_and_a_blocked_writer() {
-    let (mut tank, client, server) = Harness::connected();
-    assert!(tank.read(client, 9).is_pending());
-    tank.fill(client);
-    tank.settle();
-    tank.fill(client);
-    tank.ready();
-    tank.abort(server);
-    tank.settle();
-    let ready = tank.ready();
+fn a_reset_wakes_blocked_readers_and_writers() {
+    let (mut harness, client, server) = Harness::connected();
+    assert!(harness.read(client, 9).is_pending());
+    harness.fill(client);
+    harness.settle();
+    harness.fill(client);
+    harness.ready();
+    harness.abort(server);
+    harness.settle();
+    let ready = harness.ready();
     assert!(ready.contains(&Ready::Socket(client, Direction::Read)));
     assert!(ready.contains(&Ready::Socket(client, Direction::Write)));
-    assert_eq!(outcome(tank.write(client, b"x")), fails(ConnectionReset));
-    check_is_over(&mut tank, client);
+    assert_eq!(outcome(harness.write(client, b"x")), fails(ConnectionReset));
+    check_is_over(&mut harness, client);
 }
 
 #[test]
 fn a_reset_in_fin_wait_is_an_error() {
-    let (mut tank, client, server) = Harness::connected();
-    tank.shutdown(client, Shutdown::Write).unwrap();
-    tank.settle();
-    tank.abort(server);
-    tank.settle();
-    assert_eq!(outcome(tank.read(client, 9)), fails(ConnectionReset));
-    check_is_over(&mut tank, client);
+    let (mut harness, client, server) = Harness::connected();
+    harness.shutdown(client, Shutdown::Write).unwrap();
+    harness.settle();
+    harness.abort(server);
+    harness.settle();
+    assert_eq!(outcome(harness.read(client, 9)), fails(ConnectionReset));
+    check_is_over(&mut harness, client);
 }
 
 #[test]
-fn a_write_after_shutdown_takes_the_error_of_a_reset() {
-    let (mut tank, client, server) = Harness::connected();
-    tank.shutdown(client, Shutdown::Write).unwrap();
-    tank.abort(server);
-    tank.settle();
-    assert_eq!(outcome(tank.write(client, b"x")), fails(ConnectionReset));
-    check_is_over(&mut tank, client);
+fn writing_after_shutdown_reports_a_reset() {
+    let (mut harness, client, server) = Harness::connected();
+    harness.shutdown(client, Shutdown::Write).unwrap();
+    harness.abort(server);
+    harness.settle();
+    assert_eq!(outcome(harness.write(client, b"x")), fails(ConnectionReset));
+    check_is_over(&mut harness, client);
 }
 
 #[test]
-fn a_reset_after_fin_is_a_broken_pipe_and_never_disturbs_the_reader() {
-    let (mut tank, client, server) = Harness::connected();
-    tank.send(server, b"12345");
-    tank.shutdown(server, Shutdown::Write).unwrap();
-    tank.abort(server);
-    tank.settle();
-    assert_eq!(outcome(tank.read(client, 9)), gives(b"12345"));
-    check_is_over(&mut tank, client);
+fn a_reset_after_fin_breaks_writes_only() {
+    let (mut harness, client, server) = Harness::connected();
+    harness.send(server, b"12345");
+    harness.shutdown(server, Shutdown::Write).unwrap();
+    harness.abort(server);
+    harness.settle();
+    assert_eq!(outcome(harness.read(client, 9)), gives(b"12345"));
+    check_is_over(&mut harness, client);
 }
 
 #[test]
-fn the_first_write_to_a_closed_peer_succeeds_and_the_next_is_a_broken_pipe() {
-    let (mut tank, client, server) = Harness::connected();
-    tank.send(server, b"12345");
-    tank.close(server);
-    tank.settle();
-    tank.send(client, b"into the void");
-    tank.settle();
-    assert_eq!(outcome(tank.write(client, b"x")), fails(BrokenPipe));
-    assert_eq!(outcome(tank.read(client, 9)), gives(b"12345"));
-    check_is_over(&mut tank, client);
+fn the_second_write_to_a_closed_peer_fails() {
+    let (mut harness, client, server) = Harness::connected();
+    harness.send(server, b"12345");
+    harness.close(server);
+    harness.settle();
+    harness.send(client, b"into the void");
+    harness.settle();
+    assert_eq!(outcome(harness.write(client, b"x")), fails(BrokenPipe));
+    assert_eq!(outcome(harness.read(client, 9)), gives(b"12345"));
+    check_is_over(&mut harness, client);
 }
 
 #[test]
-fn after_the_peers_fin_this_end_still_has_a_peer_until_it_ends_too() {
-    let (mut tank, client, server) = Harness::connected();
-    tank.shutdown(server, Shutdown::Write).unwrap();
-    tank.settle();
-    assert_eq!(outcome(tank.read(client, 9)), gives(b""));
-    assert_eq!(tank.network.peer_addr(client).unwrap(), tank.network.local_addr(server).unwrap());
-    tank.shutdown(client, Shutdown::Write).unwrap();
-    tank.pass(SECOND);
-    check_is_over(&mut tank, client);
-    check_is_over(&mut tank, server);
+fn the_peer_is_known_until_both_ends_finish() {
+    let (mut harness, client, server) = Harness::connected();
+    harness.shutdown(server, Shutdown::Write).unwrap();
+    harness.settle();
+    assert_eq!(outcome(harness.read(client, 9)), gives(b""));
+    assert_eq!(harness.network.peer_addr(client).unwrap(), harness.network.local_addr(server).unwrap());
+    harness.shutdown(client, Shutdown::Write).unwrap();
+    harness.pass(SECOND);
+    check_is_over(&mut harness, client);
+    check_is_over(&mut harness, server);
 }
 
 #[test]
-fn shutdown_of_writing_may_be_repeated_while_the_peer_goes_on() {
-    let (mut tank, client, server) = Harness::connected();
+fn shutting_down_writing_may_be_repeated() {
+    let (mut harness, client, server) = Harness::connected();
     for how in [Shutdown::Write, Shutdown::Write, Shutdown::Both] {
-        tank.shutdown(client, how).unwrap();
-        tank.settle();
-        assert_eq!(outcome(tank.write(client, b"x")), fails(BrokenPipe));
-        assert_eq!(outcome(tank.write(client, b"")), fails(BrokenPipe));
+        harness.shutdown(client, how).unwrap();
+        harness.settle();
+        assert_eq!(outcome(harness.write(client, b"x")), fails(BrokenPipe));
+        assert_eq!(outcome(harness.write(client, b"")), fails(BrokenPipe));
     }
-    assert!(tank.network.peer_addr(client).is_ok());
-    assert_eq!(outcome(tank.read(server, 9)), gives(b""));
+    assert!(harness.network.peer_addr(client).is_ok());
+    assert_eq!(outcome(harness.read(server, 9)), gives(b""));
 }
 
 #[test]
-fn shutdown_of_writing_wakes_a_blocked_writer_and_leaves_the_reader_blocked() {
-    let (mut tank, client, _) = Harness::connected();
-    tank.fill(client);
-    assert!(tank.read(client, 9).is_pending());
-    tank.ready();
-    tank.shutdown(client, Shutdown::Write).unwrap();
-    assert!(tank.ready().contains(&Ready::Socket(client, Direction::Write)));
-    assert_eq!(outcome(tank.write(client, b"x")), fails(BrokenPipe));
-    assert!(tank.read(client, 9).is_pending());
+fn shutting_down_writing_wakes_only_the_writer() {
+    let (mut harness, client, _) = Harness::connected();
+    harness.fill(client);
+    assert!(harness.read(client, 9).is_pending());
+    harness.ready();
+    harness.shutdown(client, Shutdown::Write).unwrap();
+    assert!(harness.ready().contains(&Ready::Socket(client, Direction::Write)));
+    assert_eq!(outcome(harness.write(client, b"x")), fails(BrokenPipe));
+    assert!(harness.read(client, 9).is_pending());
 }
 
 #[test]
-fn after_shutdown_of_reading_what_is_there_or_still_comes_is_readable() {
-    let (mut tank, client, server) = Harness::connected();
-    tank.send(server, b"before");
-    tank.settle();
-    assert!(tank.read(client, 0).is_ready());
-    tank.shutdown(client, Shutdown::Read).unwrap();
-    assert_eq!(outcome(tank.read(client, 9)), gives(b"before"));
-    assert_eq!(outcome(tank.read(client, 9)), gives(b""));
-    tank.send(server, b"after");
-    tank.settle();
-    assert_eq!(outcome(tank.read(client, 9)), gives(b"after"));
-    assert_eq!(outcome(tank.read(client, 9)), gives(b""));
-    tank.send(client, b"unaffected");
-    tank.settle();
-    assert_eq!(outcome(tank.read(server, 99)), gives(b"unaffected"));
-    tank.send(server, b"unaffected");
+fn bytes_are_readable_after_shutting_down_reading() {
+    let (mut harness, client, server) = Harness::connected();
+    harness.send(server, b"before");
+    harness.settle();
+    assert!(harness.read(client, 0).is_ready());
+    harness.shutdown(client, Shutdown::Read).unwrap();
+    assert_eq!(outcome(harness.read(client, 9)), gives(b"before"));
+    assert_eq!(outcome(harness.read(client, 9)), gives(b""));
+    harness.send(server, b"after");
+    harness.settle();
+    assert_eq!(outcome(harness.read(client, 9)), gives(b"after"));
+    assert_eq!(outcome(harness.read(client, 9)), gives(b""));
+    harness.send(client, b"unaffected");
+    harness.settle();
+    assert_eq!(outcome(harness.read(server, 99)), gives(b"unaffected"));
+    harness.send(server, b"unaffected");
 }
 
 #[test]
-fn shutdown_of_reading_wakes_a_blocked_reader_with_the_end() {
+fn shutting_down_reading_wakes_a_reader() {
     for how in [Shutdown::Read, Shutdown::Both] {
-        let (mut tank, client, _) = Harness::connected();
-        assert!(tank.read(client, 9).is_pending());
-        tank.shutdown(client, how).unwrap();
-        assert!(tank.ready().contains(&Ready::Socket(client, Direction::Read)));
-        assert_eq!(outcome(tank.read(client, 9)), gives(b""));
+        let (mut harness, client, _) = Harness::connected();
+        assert!(harness.read(client, 9).is_pending());
+        harness.shutdown(client, how).unwrap();
+        assert!(harness.ready().contains(&Ready::Socket(client, Direction::Read)));
+        assert_eq!(outcome(harness.read(client, 9)), gives(b""));
     }
 }
 
 #[test]
-fn data_for_an_end_that_shut_both_down_resets_both_ends() {
-    let (mut tank, client, server) = Harness::connected();
-    tank.shutdown(client, Shutdown::Both).unwrap();
-    tank.settle();
-    assert_eq!(outcome(tank.read(server, 9)), gives(b""));
-    tank.send(server, b"late");
-    tank.settle();
-    assert_eq!(outcome(tank.read(client, 9)), fails(ConnectionReset));
-    check_is_over(&mut tank, client);
-    assert_eq!(outcome(tank.write(server, b"x")), fails(BrokenPipe));
-    check_is_over(&mut tank, server);
+fn data_after_shutting_down_both_resets_both_ends() {
+    let (mut harness, client, server) = Harness::connected();
+    harness.shutdown(client, Shutdown::Both).unwrap();
+    harness.settle();
+    assert_eq!(outcome(harness.read(server, 9)), gives(b""));
+    harness.send(server, b"late");
+    harness.settle();
+    assert_eq!(outcome(harness.read(client, 9)), fails(ConnectionReset));
+    check_is_over(&mut harness, client);
+    assert_eq!(outcome(harness.write(server, b"x")), fails(BrokenPipe));
+    check_is_over(&mut harness, server);
 }
 
 #[test]
-fn an_empty_read_waits_like_any_other_and_an_empty_write_does_not() {
-    let (mut tank, client, server) = Harness::connected();
-    assert!(tank.read(client, 0).is_pending());
-    assert_eq!(outcome(tank.write(client, b"")), Poll::Ready(Ok(0)));
-    tank.send(server, b"x");
-    tank.settle();
-    assert_eq!(outcome(tank.read(client, 0)), gives(b""));
-    assert_eq!(outcome(tank.read(client, 9)), gives(b"x"));
-    tank.fill(client);
-    assert_eq!(outcome(tank.write(client, b"")), Poll::Ready(Ok(0)));
+fn empty_reads_wait_and_empty_writes_do_not() {
+    let (mut harness, client, server) = Harness::connected();
+    assert!(harness.read(client, 0).is_pending());
+    assert_eq!(outcome(harness.write(client, b"")), Poll::Ready(Ok(0)));
+    harness.send(server, b"x");
+    harness.settle();
+    assert_eq!(outcome(harness.read(client, 0)), gives(b""));
+    assert_eq!(outcome(harness.read(client, 9)), gives(b"x"));
+    harness.fill(client);
+    assert_eq!(outcome(harness.write(client, b"")), Poll::Ready(Ok(0)));
 }
 
 #[test]
-fn where_nobody_listens_a_connect_is_refused() {
-    let mut tank = Harness::new();
+fn connecting_without_a_listener_is_refused() {
+    let mut harness = Harness::new();
     for port in [SERVER_PORT, 0] {
-        let addr = SocketAddr::new(tank.server_addr().ip(), port);
-        let client =
-            tank.network.connect(tank.now, &mut tank.out, tank.client, addr, SocketOptions::new()).unwrap();
-        assert!(outcome(tank.network.poll_connected(client)).is_pending());
-        tank.settle();
-        assert!(tank.ready().contains(&Ready::Socket(client, Direction::Connect)));
-        assert_eq!(outcome(tank.network.poll_connected(client)), fails(ConnectionRefused));
-        check_is_over(&mut tank, client);
+        let addr = SocketAddr::new(harness.server_addr().ip(), port);
+        let client = harness
+            .network
+            .connect(harness.now, &mut harness.outside, harness.client, addr, SocketOptions::new())
+            .unwrap();
+        assert!(outcome(harness.network.poll_connected(client)).is_pending());
+        harness.settle();
+        assert!(harness.ready().contains(&Ready::Socket(client, Direction::Connect)));
+        assert_eq!(outcome(harness.network.poll_connected(client)), fails(ConnectionRefused));
+        check_is_over(&mut harness, client);
     }
 }
 
 #[test]
-fn a_dropped_listener_resets_what_it_has_not_accepted() {
+fn a_dropped_listener_resets_connections_not_accepted() {
     for sent in [&b""[..], b"data"] {
         for finished in [false, true] {
-            let mut tank = Harness::new();
-            let listener = tank.listen(ListenOptions::new());
-            let client = tank.connect();
-            tank.settle();
-            tank.send(client, sent);
+            let mut harness = Harness::new();
+            let listener = harness.listen(ListenOptions::new());
+            let client = harness.connect();
+            harness.settle();
+            harness.send(client, sent);
             if finished {
-                tank.shutdown(client, Shutdown::Write).unwrap();
+                harness.shutdown(client, Shutdown::Write).unwrap();
             }
-            tank.settle();
-            tank.network.close_listener(tank.now, &mut tank.out, listener);
-            tank.settle();
-            assert_eq!(outcome(tank.read(client, 9)), fails(ConnectionReset));
-            check_is_over(&mut tank, client);
-            tank.close(client);
-            assert!(tank.is_empty());
+            harness.settle();
+            harness.network.close_listener(harness.now, &mut harness.outside, listener);
+            harness.settle();
+            assert_eq!(outcome(harness.read(client, 9)), fails(ConnectionReset));
+            check_is_over(&mut harness, client);
+            harness.close(client);
+            assert!(harness.is_empty());
         }
     }
 }
 
 #[test]
-fn accepted_connections_outlive_their_listener_and_leave_its_port_free() {
-    let mut tank = Harness::new();
-    let first = tank.listen(ListenOptions::new());
-    let client = tank.connect();
-    tank.settle();
-    let server = tank.accept(first);
-    tank.network.close_listener(tank.now, &mut tank.out, first);
-    let second = tank.listen(ListenOptions::new());
-    tank.connect();
-    tank.settle();
-    tank.accept(second);
-    tank.send(client, b"still here");
-    tank.settle();
-    assert_eq!(outcome(tank.read(server, 99)), gives(b"still here"));
-    tank.close(server);
-    tank.close(client);
-    tank.settle();
-    tank.network.close_listener(tank.now, &mut tank.out, second);
-    tank.listen(ListenOptions::new());
+fn accepted_connections_outlive_their_listener() {
+    let mut harness = Harness::new();
+    let first = harness.listen(ListenOptions::new());
+    let client = harness.connect();
+    harness.settle();
+    let server = harness.accept(first);
+    harness.network.close_listener(harness.now, &mut harness.outside, first);
+    let second = harness.listen(ListenOptions::new());
+    harness.connect();
+    harness.settle();
+    harness.accept(second);
+    harness.send(client, b"still here");
+    harness.settle();
+    assert_eq!(outcome(harness.read(server, 99)), gives(b"still here"));
+    harness.close(server);
+    harness.close(client);
+    harness.settle();
+    harness.network.close_listener(harness.now, &mut harness.outside, second);
+    harness.listen(ListenOptions::new());
 }
 
 #[test]
 fn addresses_of_listeners_exclude_each_other() {
-    let mut tank = Harness::new();
-    let listen = |tank: &mut Harness, addr: &str| {
-        tank.network.listen(tank.server, addr.parse().unwrap(), ListenOptions::new()).map_err(|e| e.kind())
+    let mut harness = Harness::new();
+    let listen = |harness: &mut Harness, addr: &str| {
+        harness
+            .network
+            .listen(harness.now, harness.server, addr.parse().unwrap(), ListenOptions::new())
+            .map_err(|e| e.kind())
     };
-    let specific = listen(&mut tank, "192.168.0.2:80").unwrap();
-    assert_eq!(listen(&mut tank, "192.168.0.2:80"), Err(AddrInUse));
-    assert_eq!(listen(&mut tank, "0.0.0.0:80"), Err(AddrInUse));
-    listen(&mut tank, "127.0.0.1:80").unwrap();
-    listen(&mut tank, "0.0.0.0:81").unwrap();
-    assert_eq!(listen(&mut tank, "192.168.0.2:81"), Err(AddrInUse));
-    assert_eq!(listen(&mut tank, "192.168.0.1:82"), Err(AddrNotAvailable));
-    tank.network.close_listener(0, &mut tank.out, specific);
-    listen(&mut tank, "192.168.0.2:80").unwrap();
+    let specific = listen(&mut harness, "192.168.0.2:80").unwrap();
+    assert_eq!(listen(&mut harness, "192.168.0.2:80"), Err(AddrInUse));
+    assert_eq!(listen(&mut harness, "0.0.0.0:80"), Err(AddrInUse));
+    listen(&mut harness, "127.0.0.1:80").unwrap();
+    listen(&mut harness, "0.0.0.0:81").unwrap();
+    assert_eq!(listen(&mut harness, "192.168.0.2:81"), Err(AddrInUse));
+    assert_eq!(listen(&mut harness, "192.168.0.1:82"), Err(AddrNotAvailable));
+    harness.network.close_listener(0, &mut harness.outside, specific);
+    listen(&mut harness, "192.168.0.2:80").unwrap();
 }
 
 #[test]
-fn the_port_of_a_connected_socket_cannot_be_listened_on() {
-    let (mut tank, client, server) = Harness::connected();
-    let taken = tank.network.local_addr(client).unwrap();
-    let listen = |tank: &mut Harness| {
-        tank.network.listen(tank.client, taken, ListenOptions::new()).map_err(|e| e.kind())
+fn a_connected_sockets_port_cannot_be_listened_on() {
+    let (mut harness, client, server) = Harness::connected();
+    let taken = harness.network.local_addr(client).unwrap();
+    let listen = |harness: &mut Harness| {
+        harness.network.listen(harness.now, harness.client, taken, ListenOptions::new()).map_err(|e| e.kind())
     };
-    assert_eq!(listen(&mut tank), Err(AddrInUse));
-    tank.close(client);
-    tank.close(server);
-    tank.settle();
-    assert!(listen(&mut tank).is_ok());
+    assert_eq!(listen(&mut harness), Err(AddrInUse));
+    harness.close(client);
+    harness.close(server);
+    harness.settle();
+    harness.pass(59 * SECOND);
+    assert_eq!(listen(&mut harness), Err(AddrInUse), "the port is in TIME-WAIT");
+    harness.pass(2 * SECOND);
+    assert!(listen(&mut harness).is_ok());
 }
 
 #[test]
-fn a_connection_whose_client_has_gone_is_accepted_all_the_same() {
-    let mut tank = Harness::new();
-    let listener = tank.listen(ListenOptions::new());
-    let client = tank.connect();
-    tank.settle();
-    let client_addr = tank.network.local_addr(client).unwrap();
-    tank.send(client, b"12345");
-    tank.close(client);
-    tank.settle();
-    let Poll::Ready(Ok((server, peer))) = tank.network.accept(listener) else { panic!("it waits") };
-    assert_eq!(peer, client_addr);
-    assert_eq!(tank.network.peer_addr(server).unwrap(), client_addr);
-    assert_eq!(outcome(tank.read(server, 9)), gives(b"12345"));
-    assert_eq!(outcome(tank.read(server, 9)), gives(b""));
-    tank.send(server, b"into the void");
-    tank.settle();
-    assert_eq!(outcome(tank.write(server, b"x")), fails(BrokenPipe));
+fn the_end_that_closes_last_frees_its_port() {
+    let (mut harness, client, server) = Harness::connected();
+    let own = harness.network.local_addr(client).unwrap();
+    harness.close(server);
+    harness.settle();
+    harness.close(client);
+    harness.settle();
+    harness.network.listen(harness.now, harness.client, own, ListenOptions::new()).unwrap();
 }
 
 #[test]
-fn a_connection_that_was_reset_is_accepted_and_then_fails() {
-    for sent in [&b""[..], b"12345"] {
-        let mut tank = Harness::new();
-        let listener = tank.listen(ListenOptions::new());
-        let client = tank.connect();
-        tank.settle();
-        tank.send(client, sent);
-        tank.abort(client);
-        tank.settle();
-        let server = tank.accept(listener);
-        assert_eq!(tank.network.peer_addr(server).unwrap_err().kind(), NotConnected);
-        if !sent.is_empty() {
-            assert_eq!(outcome(tank.read(server, 9)), gives(sent));
+fn time_wait_uses_up_ephemeral_ports() {
+    // Of two addresses of the server only the loopback's ports are free again after a second.
+    for (loopback, free_after) in [(false, 60), (true, 1)] {
+        let mut harness = Harness::new();
+        let any = "0.0.0.0:80".parse().unwrap();
+        let listener = harness.network.listen(0, harness.server, any, ListenOptions::new()).unwrap();
+        let ip = harness.network.host_ip(harness.server);
+        let (host, ip) =
+            if loopback { (harness.server, [127, 0, 0, 1].into()) } else { (harness.client, ip) };
+        let target = SocketAddr::new(ip, SERVER_PORT);
+        let connect = |harness: &mut Harness| {
+            let connected = harness.network.connect(
+                harness.now,
+                &mut harness.outside,
+                host,
+                target,
+                SocketOptions::new(),
+            );
+            connected.map_err(|error| error.raw_os_error())
+        };
+        let clients: Vec<SocketId> = std::iter::from_fn(|| connect(&mut harness).ok()).collect();
+        assert_eq!(clients.len(), usize::from(u16::MAX - EPHEMERAL_FIRST) + 1);
+        harness.pass(SECOND / 10);
+        let mut servers = Vec::new();
+        while let Poll::Ready(accepted) = harness.network.accept(listener) {
+            servers.push(accepted.unwrap().0);
         }
-        assert_eq!(outcome(tank.read(server, 9)), fails(ConnectionReset));
-        check_is_over(&mut tank, server);
+        assert!(servers.len() > 1000);
+        clients.iter().for_each(|&client| harness.close(client));
+        harness.pass(SECOND / 10);
+        servers.iter().for_each(|&server| harness.close(server));
+        harness.pass(SECOND / 2);
+        let more: Vec<SocketId> = std::iter::from_fn(|| connect(&mut harness).ok()).collect();
+        assert!(more.len() < clients.len(), "those that were accepted are in TIME-WAIT");
+        assert_eq!(connect(&mut harness), Err(Some(libc::EADDRNOTAVAIL)));
+        harness.pass(free_after * SECOND);
+        connect(&mut harness).unwrap();
+    }
+}
+
+#[test]
+fn a_socket_may_connect_to_itself() {
+    let mut harness = Harness::new();
+    let target = SocketAddr::new([127, 0, 0, 1].into(), EPHEMERAL_FIRST + 3);
+    let connect = |harness: &mut Harness| {
+        let (now, host) = (harness.now, harness.client);
+        harness.network.connect(now, &mut harness.outside, host, target, SocketOptions::new()).unwrap()
+    };
+    for _ in 0..3 {
+        let refused = connect(&mut harness);
+        harness.settle();
+        assert_eq!(outcome(harness.network.poll_connected(refused)), fails(ConnectionRefused));
+        harness.close(refused);
+    }
+    let socket = connect(&mut harness);
+    harness.settle();
+    assert_eq!(outcome(harness.network.poll_connected(socket)), Poll::Ready(Ok(())));
+    assert_eq!(harness.network.local_addr(socket).unwrap(), target);
+    assert_eq!(harness.network.peer_addr(socket).unwrap(), target);
+    assert_eq!(harness.network.open_sockets(harness.client).len(), 1);
+    assert!(harness.read(socket, 9).is_pending());
+    harness.ready();
+    harness.send(socket, b"to myself");
+    harness.settle();
+    assert!(harness.ready().contains(&Ready::Socket(socket, Direction::Read)));
+    assert_eq!(outcome(harness.read(socket, 99)), gives(b"to myself"));
+    harness.shutdown(socket, Shutdown::Write).unwrap();
+    harness.pass(SECOND / 10);
+    check_is_over(&mut harness, socket);
+    harness.close(socket);
+    harness.settle();
+    assert!(harness.is_empty());
+}
+
+#[test]
+fn closing_a_loop_with_unread_bytes_leaves_nothing() {
+    let mut harness = Harness::new();
+    let target = SocketAddr::new([127, 0, 0, 1].into(), EPHEMERAL_FIRST);
+    let options = SocketOptions::new();
+    let socket = harness.network.connect(0, &mut harness.outside, harness.client, target, options).unwrap();
+    harness.settle();
+    harness.fill(socket);
+    harness.settle();
+    harness.close(socket);
+    harness.settle();
+    assert!(harness.is_empty());
+    harness.network.listen(harness.now, harness.client, target, ListenOptions::new()).unwrap();
+}
+
+#[test]
+fn syns_beyond_the_backlog_are_answered_with_cookies() {
+    let mut harness = Harness::new();
+    let listener = harness.listen(ListenOptions::new().backlog(8));
+    let clients: Vec<SocketId> = (0..60).map(|_| harness.connect()).collect();
+    harness.pass(SECOND / 10);
+    for &client in &clients {
+        assert_eq!(outcome(harness.network.poll_connected(client)), Poll::Ready(Ok(())));
+    }
+    for &client in clients.iter().skip(1).step_by(2) {
+        harness.send(client, b"here");
+    }
+    harness.pass(SECOND);
+    let mut accepted = Vec::new();
+    for _ in 0..1000 {
+        while let Poll::Ready(Ok((_, peer))) = harness.network.accept(listener) {
+            accepted.push(usize::from(peer.port() - EPHEMERAL_FIRST));
+        }
+        harness.pass(SECOND / 50);
+    }
+    let (wrote, silent): (Vec<usize>, Vec<usize>) = accepted.iter().partition(|&client| client % 2 == 1);
+    assert_eq!(wrote.len(), 30);
+    assert_eq!(silent, [0, 2, 4, 6, 8], "the backlog had room for nine");
+    harness.send(clients[20], b"at last");
+    harness.pass(SECOND);
+    accept_one(&mut harness, listener);
+    harness.pass(60 * SECOND);
+    harness.send(clients[22], b"too late");
+    harness.pass(SECOND);
+    accept_one(&mut harness, listener);
+    harness.pass(60 * SECOND);
+    harness.send(clients[24], b"far too late");
+    harness.settle();
+    assert_eq!(outcome(harness.read(clients[24], 9)), fails(ConnectionReset));
+}
+
+fn accept_one(harness: &mut Harness, listener: ListenerId) {
+    harness.accept(listener);
+    assert!(harness.network.accept(listener).is_pending());
+}
+
+#[test]
+fn families_of_addresses_are_separate() {
+    let mut harness = Harness::new();
+    let listen = |harness: &mut Harness, addr: &str| {
+        let addr = addr.parse().unwrap();
+        harness.network.listen(0, harness.server, addr, ListenOptions::new()).map_err(|error| error.kind())
+    };
+    listen(&mut harness, "0.0.0.0:80").unwrap();
+    listen(&mut harness, "[::1]:80").unwrap();
+    assert_eq!(listen(&mut harness, "[::]:80"), Err(AddrInUse));
+    listen(&mut harness, "0.0.0.0:81").unwrap();
+    let connect = |harness: &mut Harness, addr: &str| {
+        let (now, host) = (harness.now, harness.server);
+        let addr = addr.parse().unwrap();
+        let client =
+            harness.network.connect(now, &mut harness.outside, host, addr, SocketOptions::new()).unwrap();
+        harness.settle();
+        (client, outcome(harness.network.poll_connected(client)))
+    };
+    assert_eq!(connect(&mut harness, "[::1]:81").1, fails(ConnectionRefused));
+    let both = listen(&mut harness, "[::]:82").unwrap();
+    for addr in ["127.0.0.1:82", "0.0.0.0:82", "[::1]:82"] {
+        assert_eq!(listen(&mut harness, addr), Err(AddrInUse));
+    }
+    let (client, connected) = connect(&mut harness, "127.0.0.1:82");
+    assert_eq!(connected, Poll::Ready(Ok(())));
+    let own = harness.network.local_addr(client).unwrap();
+    let Poll::Ready(Ok((server, peer))) = harness.network.accept(both) else { panic!("it waits") };
+    assert_eq!(peer.to_string(), format!("[::ffff:127.0.0.1]:{}", own.port()));
+    assert_eq!(harness.network.peer_addr(server).unwrap(), peer);
+    assert_eq!(harness.network.local_addr(server).unwrap().to_string(), "[::ffff:127.0.0.1]:82");
+}
+
+#[test]
+fn small_writes_wait_for_lost_acknowledgements() {
+    let (mut harness, client, server) = Harness::connected();
+    harness.partition_from_server();
+    harness.send(client, b"first");
+    harness.pass(SECOND / 10);
+    assert_eq!(outcome(harness.read(server, 99)), gives(b"first"));
+    harness.send(client, b"second");
+    harness.pass(SECOND);
+    assert!(harness.read(server, 99).is_pending());
+    // A whole segment goes at once, and so does the rest before the end.
+    harness.send(client, &[7; 1460]);
+    harness.pass(SECOND / 10);
+    assert_eq!(harness.receive(server).len(), 1460);
+    harness.shutdown(client, Shutdown::Write).unwrap();
+    harness.pass(SECOND / 10);
+    assert_eq!(harness.receive(server).len(), 6);
+    harness.heal();
+    harness.settle();
+    assert_eq!(outcome(harness.read(server, 9)), gives(b""));
+}
+
+#[test]
+fn kept_back_writes_go_once_acknowledgements_come() {
+    for by_nodelay in [false, true] {
+        let (mut harness, client, server) = Harness::connected();
+        harness.partition_from_server();
+        harness.send(client, b"first");
+        harness.pass(SECOND / 10);
+        harness.send(client, b", second");
+        harness.send(client, b", third");
+        harness.pass(SECOND);
+        assert_eq!(outcome(harness.read(server, 99)), gives(b"first"));
+        if by_nodelay {
+            harness.nodelay(client);
+            harness.pass(SECOND / 10);
+        } else {
+            harness.heal();
+            harness.pass(2 * SECOND);
+        }
+        assert_eq!(outcome(harness.read(server, 99)), gives(b", second, third"));
+    }
+}
+
+#[test]
+fn a_connection_closed_by_its_client_is_accepted() {
+    let mut harness = Harness::new();
+    let listener = harness.listen(ListenOptions::new());
+    let client = harness.connect();
+    harness.settle();
+    let client_addr = harness.network.local_addr(client).unwrap();
+    harness.send(client, b"12345");
+    harness.close(client);
+    harness.settle();
+    let Poll::Ready(Ok((server, peer))) = harness.network.accept(listener) else { panic!("it waits") };
+    assert_eq!(peer, client_addr);
+    assert_eq!(harness.network.peer_addr(server).unwrap(), client_addr);
+    assert_eq!(outcome(harness.read(server, 9)), gives(b"12345"));
+    assert_eq!(outcome(harness.read(server, 9)), gives(b""));
+    harness.send(server, b"into the void");
+    harness.settle();
+    assert_eq!(outcome(harness.write(server, b"x")), fails(BrokenPipe));
+}
+
+#[test]
+fn a_reset_connection_is_accepted_then_fails() {
+    for sent in [&b""[..], b"12345"] {
+        let mut harness = Harness::new();
+        let listener = harness.listen(ListenOptions::new());
+        let client = harness.connect();
+        harness.settle();
+        harness.send(client, sent);
+        harness.abort(client);
+        harness.settle();
+        let server = harness.accept(listener);
+        assert_eq!(harness.network.peer_addr(server).unwrap_err().kind(), NotConnected);
+        if !sent.is_empty() {
+            assert_eq!(outcome(harness.read(server, 9)), gives(sent));
+        }
+        assert_eq!(outcome(harness.read(server, 9)), fails(ConnectionReset));
+        check_is_over(&mut harness, server);
     }
 }
 
 #[test]
 fn the_loopback_has_its_own_addresses() {
-    let mut tank = Harness::new();
+    let mut harness = Harness::new();
     let any = "0.0.0.0:80".parse().unwrap();
-    let listener = tank.network.listen(tank.server, any, ListenOptions::new()).unwrap();
+    let listener = harness.network.listen(harness.now, harness.server, any, ListenOptions::new()).unwrap();
     for (target, source, peer) in [
         ("127.0.0.1:80", "127.0.0.1:49152", "127.0.0.1:80"),
         ("127.0.0.5:80", "127.0.0.1:49153", "127.0.0.5:80"),
         ("0.0.0.0:80", "127.0.0.1:49154", "127.0.0.1:80"),
         ("192.168.0.2:80", "192.168.0.2:49155", "192.168.0.2:80"),
     ] {
-        let began = tank.now;
+        let began = harness.now;
         let target = target.parse().unwrap();
-        let client =
-            tank.network.connect(tank.now, &mut tank.out, tank.server, target, SocketOptions::new()).unwrap();
-        tank.settle();
-        assert_eq!(tank.now - began, 3 * link::LOOPBACK_LATENCY);
-        assert_eq!(tank.network.local_addr(client).unwrap().to_string(), source);
-        assert_eq!(tank.network.peer_addr(client).unwrap().to_string(), peer);
-        let server = tank.accept(listener);
-        assert_eq!(tank.network.peer_addr(server).unwrap().to_string(), source);
-        assert_eq!(tank.network.local_addr(server).unwrap().to_string(), peer);
+        let client = harness
+            .network
+            .connect(harness.now, &mut harness.outside, harness.server, target, SocketOptions::new())
+            .unwrap();
+        harness.settle();
+        assert_eq!(harness.now - began, 3 * link::LOOPBACK_LATENCY);
+        assert_eq!(harness.network.local_addr(client).unwrap().to_string(), source);
+        assert_eq!(harness.network.peer_addr(client).unwrap().to_string(), peer);
+        let server = harness.accept(listener);
+        assert_eq!(harness.network.peer_addr(server).unwrap().to_string(), source);
+        assert_eq!(harness.network.local_addr(server).unwrap().to_string(), peer);
     }
 }
 
 #[test]
-fn buffers_take_what_the_two_sizes_hold_and_a_reader_frees_them() {
+fn reading_frees_both_buffers() {
     for (send, receive) in [(4096, 4096), (65536, 4096), (4096, 65536), (1024, 1024)] {
         let options = SocketOptions::new().send_buffer_bytes(send).receive_buffer_bytes(receive);
-        let (mut tank, client, server) = Harness::connected_with(options, options);
+        let (mut harness, client, server) = Harness::connected_with(options, options);
         let mut accepted = 0;
         for _ in 0..100 {
-            accepted += tank.fill(client);
-            tank.settle();
+            accepted += harness.fill(client);
+            harness.settle();
         }
         assert!(accepted >= send.max(receive) as usize && accepted <= 4 * (send + receive) as usize);
-        tank.ready();
+        harness.ready();
         let mut read = 0;
         while read < accepted {
-            read += tank.receive(server).len();
-            tank.settle();
+            read += harness.receive(server).len();
+            harness.settle();
         }
-        assert!(tank.ready().contains(&Ready::Socket(client, Direction::Write)));
-        assert!(tank.fill(client) > 0);
+        assert!(harness.ready().contains(&Ready::Socket(client, Direction::Write)));
+        assert!(harness.fill(client) > 0);
     }
 }

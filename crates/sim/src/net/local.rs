@@ -7,18 +7,20 @@
 //!
 //! - A call that returns `Pending` is followed by a [`Ready`] when it is worth another try.
 //! - Every host has paths of its own. A path stays when its listener is gone, until it is unlinked.
+//! - Every host has the directories `/`, `/dev/shm`, `/run`, `/tmp` and `/var/run`, the working directory, and what
+//!   is [made](Network::local_make_directory) in them. A socket is no directory.
 //! - A backlog of `n` keeps `n + 1` connections, as with TCP.
 //!
 //! # Not here
 //!
-//! One connection (`pair`). Directories and permissions: any path exists that is valid.
+//! One connection (`pair`). Permissions.
 
 mod pair;
 #[cfg(test)]
 mod tests;
 mod trace;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::net::Shutdown;
 use std::path::{Path, PathBuf};
@@ -33,6 +35,9 @@ use super::connection::Errno;
 use super::{HostId, Network, Outside, Ready};
 use pair::{Owner, Pair};
 use trace::LocalFact;
+
+/// The directories that every host has, beside the working directory.
+const DIRECTORIES: [&str; 7] = ["/", "/dev", "/dev/shm", "/run", "/tmp", "/var", "/var/run"];
 
 /// One end of a connection. Not used twice in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -94,6 +99,8 @@ impl LocalListener {
 pub(super) struct Local {
     /// What is at each path: a listener that is open or not.
     paths: BTreeMap<(HostId, PathBuf), LocalListenerId>,
+    /// Directories beyond those that every host has.
+    directories: BTreeSet<(HostId, PathBuf)>,
     listeners: BTreeMap<LocalListenerId, LocalListener>,
     /// Where each listener listens or listened.
     places: Vec<(HostId, PathBuf)>,
@@ -126,17 +133,49 @@ impl Local {
         }
     }
 
+    /// Checks that the directories of `path` exist.
+    fn check_directories(&self, host: HostId, path: &Path) -> io::Result<()> {
+        for directory in path.ancestors().skip(1).filter(|directory| directory.parent().is_some()) {
+            let place = (host, directory.to_owned());
+            if self.paths.contains_key(&place) {
+                return Err(errno(libc::ENOTDIR));
+            }
+            let stands = directory.file_name().is_none()
+                || DIRECTORIES.iter().any(|known| directory == Path::new(known));
+            if !stands && !self.directories.contains(&place) {
+                return Err(errno(libc::ENOENT));
+            }
+        }
+        Ok(())
+    }
+
     fn host_of(&self, pair: u32) -> HostId {
         self.places[self.births[pair as usize].0.0 as usize].0
     }
 }
 
 impl Network {
+    /// Makes a directory of `host`, with those above it.
+    ///
+    /// # Errors
+    ///
+    /// `NotADirectory` where a socket is at the path or above it.
+    pub(crate) fn local_make_directory(&mut self, host: HostId, path: &Path) -> io::Result<()> {
+        for directory in path.ancestors().filter(|directory| directory.file_name().is_some()) {
+            let place = (host, directory.to_owned());
+            if self.local.paths.contains_key(&place) {
+                return Err(errno(libc::ENOTDIR));
+            }
+            self.local.directories.insert(place);
+        }
+        Ok(())
+    }
+
     /// Creates a socket at `path` of `host` and listens on it.
     ///
     /// # Errors
     ///
-    /// `AddrInUse` where anything is at the path, and those of [`check_path`].
+    /// `AddrInUse` where anything is at the path, `NotFound` where its directory is missing, and those of [`check_path`].
     pub(crate) fn local_listen(
         &mut self,
         host: HostId,
@@ -144,8 +183,11 @@ impl Network {
         options: ListenOptions,
     ) -> io::Result<LocalListenerId> {
         check_path(path)?;
+        self.local.check_directories(host, path)?;
         let place = (host, path.to_owned());
-        if self.local.paths.contains_key(&place) {
+        let is_directory = self.local.directories.contains(&place)
+            || DIRECTORIES.iter().any(|known| path == Path::new(known));
+        if self.local.paths.contains_key(&place) || is_directory {
             return Err(errno(libc::EADDRINUSE));
         }
         let id = LocalListenerId(u32::try_from(self.local.places.len()).expect("fewer than 2^32 listeners"));
@@ -181,6 +223,7 @@ impl Network {
     /// `NotFound` where nothing is there, and those of [`check_path`].
     pub(crate) fn local_find(&self, host: HostId, path: &Path) -> io::Result<LocalListenerId> {
         check_path(path)?;
+        self.local.check_directories(host, path)?;
         self.local.paths.get(&(host, path.to_owned())).copied().ok_or_else(|| errno(libc::ENOENT))
     }
 
@@ -191,7 +234,7 @@ impl Network {
     /// `ConnectionRefused` if it is closed.
     pub(crate) fn local_connect(
         &mut self,
-        out: &mut dyn Outside,
+        outside: &mut dyn Outside,
         id: LocalListenerId,
         options: SocketOptions,
     ) -> Poll<io::Result<LocalId>> {
@@ -199,7 +242,7 @@ impl Network {
         let index = u32::try_from(local.births.len()).expect("fewer than 2^32 connections");
         let host = local.places[id.0 as usize].0;
         let Some(listener) = local.listeners.get_mut(&id) else {
-            out.local_event(LocalEvent { listener: id, number: None, from: 0, fact: LocalFact::Refused });
+            outside.local_event(LocalEvent { listener: id, number: None, from: 0, fact: LocalFact::Refused });
             return Poll::Ready(Err(errno(libc::ECONNREFUSED)));
         };
         if listener.is_full() {
@@ -216,7 +259,7 @@ impl Network {
         }
         local.pairs.insert(index, pair);
         let socket = LocalId::new(index, 0);
-        self.tell_local(out, socket, LocalFact::Connected);
+        self.tell_local(outside, socket, LocalFact::Connected);
         Poll::Ready(Ok(socket))
     }
 
@@ -241,11 +284,11 @@ impl Network {
     }
 
     /// Closes a listener and resets the connections that it has not accepted. The path stays.
-    pub(crate) fn local_close_listener(&mut self, out: &mut dyn Outside, id: LocalListenerId) {
+    pub(crate) fn local_close_listener(&mut self, outside: &mut dyn Outside, id: LocalListenerId) {
         let Some(listener) = self.local.listeners.remove(&id) else { return };
         self.wire.ready.extend([Ready::LocalListener(id), Ready::LocalRoom(id)]);
         for socket in listener.queue {
-            self.end_local(out, socket);
+            self.end_local(outside, socket);
         }
     }
 
@@ -256,7 +299,7 @@ impl Network {
     /// After everything has been read: `ConnectionReset`, once, if the peer was closed with unread bytes.
     pub(crate) fn local_read(
         &mut self,
-        out: &mut dyn Outside,
+        outside: &mut dyn Outside,
         id: LocalId,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
@@ -266,7 +309,7 @@ impl Network {
         let polled = pair.read(id.side(), buffer, &mut self.wire.ready);
         if let Poll::Ready(Ok(count @ 1..)) = polled {
             let bytes = u32::try_from(count).unwrap_or(u32::MAX);
-            self.tell_local(out, id, LocalFact::Read { bytes });
+            self.tell_local(outside, id, LocalFact::Read { bytes });
         }
         polled
     }
@@ -275,11 +318,11 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// `BrokenPipe` once nobody will read; `ConnectionReset`, once, if that comes while the call waits and is due to
+    /// `BrokenPipe` once the peer reads no more; `ConnectionReset`, once, if that comes while the call waits and is due to
     /// unread bytes.
     pub(crate) fn local_write(
         &mut self,
-        out: &mut dyn Outside,
+        outside: &mut dyn Outside,
         id: LocalId,
         bytes: &[u8],
         waited: bool,
@@ -290,22 +333,27 @@ impl Network {
         let polled = pair.write(id.side(), bytes, waited, &mut self.wire.ready);
         if let Poll::Ready(Ok(count @ 1..)) = polled {
             let bytes = u32::try_from(count).unwrap_or(u32::MAX);
-            self.tell_local(out, id, LocalFact::Wrote { bytes });
+            self.tell_local(outside, id, LocalFact::Wrote { bytes });
         }
         polled
     }
 
+    /// Returns `true` if a write found no room, and the socket has not woken its writer since.
+    pub(crate) fn local_awaits_room(&self, id: LocalId) -> bool {
+        self.local.pairs.get(&id.pair()).is_some_and(|pair| pair.ends[id.side()].writer_waits)
+    }
+
     /// Shuts down reading, writing or both.
-    pub(crate) fn local_shutdown(&mut self, out: &mut dyn Outside, id: LocalId, how: Shutdown) {
+    pub(crate) fn local_shutdown(&mut self, outside: &mut dyn Outside, id: LocalId, how: Shutdown) {
         if let Some(pair) = self.local.pairs.get_mut(&id.pair()) {
             pair.shutdown(id.side(), how, &mut self.wire.ready);
-            self.tell_local(out, id, LocalFact::ShutDown { how: how.into() });
+            self.tell_local(outside, id, LocalFact::ShutDown { how: how.into() });
         }
     }
 
     /// The last handle of an end was dropped.
-    pub(crate) fn local_close(&mut self, out: &mut dyn Outside, id: LocalId) {
-        self.end_local(out, id);
+    pub(crate) fn local_close(&mut self, outside: &mut dyn Outside, id: LocalId) {
+        self.end_local(outside, id);
     }
 
     /// Describes the sockets that the applications of `host` hold: connections, then listeners.
@@ -313,41 +361,41 @@ impl Network {
         let local = &self.local;
         let pairs = local.pairs.iter().filter(|(index, _)| local.host_of(**index) == host);
         let ends = pairs.flat_map(|(&index, pair)| {
-            let held = (0..2).filter(|&side| pair.ends[side].owner == Owner::Application);
-            held.map(move |side| LocalId::new(index, side).object())
+            let lost = (0..2).filter(|&side| pair.ends[side].owner == Owner::Application);
+            lost.map(move |side| LocalId::new(index, side).object())
         });
         let listeners = local.listeners.keys().filter(|id| local.places[id.0 as usize].0 == host);
         ends.chain(listeners.map(|id| id.object())).collect()
     }
 
     /// Closes all sockets of a host whose process or machine is gone. Paths stay, as files do.
-    pub(super) fn local_vanish(&mut self, out: &mut dyn Outside, host: HostId) {
+    pub(super) fn local_vanish(&mut self, outside: &mut dyn Outside, host: HostId) {
         let local = &self.local;
         let of_host = |id: &&LocalListenerId| local.places[id.0 as usize].0 == host;
         let listeners: Vec<LocalListenerId> = local.listeners.keys().filter(of_host).copied().collect();
         let pairs: Vec<u32> =
             local.pairs.keys().copied().filter(|&index| local.host_of(index) == host).collect();
-        listeners.into_iter().for_each(|id| self.local_close_listener(out, id));
+        listeners.into_iter().for_each(|id| self.local_close_listener(outside, id));
         for index in pairs {
             for side in [0, 1] {
-                self.end_local(out, LocalId::new(index, side));
+                self.end_local(outside, LocalId::new(index, side));
             }
         }
     }
 
-    fn end_local(&mut self, out: &mut dyn Outside, id: LocalId) {
+    fn end_local(&mut self, outside: &mut dyn Outside, id: LocalId) {
         let Some(pair) = self.local.pairs.get_mut(&id.pair()) else { return };
         let Some(reset) = pair.close(id.side(), &mut self.wire.ready) else { return };
         let over = pair.is_over();
-        self.tell_local(out, id, LocalFact::Closed { reset });
+        self.tell_local(outside, id, LocalFact::Closed { reset });
         if over {
             self.local.pairs.remove(&id.pair());
         }
     }
 
-    fn tell_local(&self, out: &mut dyn Outside, id: LocalId, fact: LocalFact) {
+    fn tell_local(&self, outside: &mut dyn Outside, id: LocalId, fact: LocalFact) {
         let (listener, number) = self.local.births[id.pair() as usize];
-        out.local_event(LocalEvent { listener, number: Some(number), from: id.side() as u8, fact });
+        outside.local_event(LocalEvent { listener, number: Some(number), from: id.side() as u8, fact });
     }
 }
 

@@ -79,6 +79,6 @@ impl Network {
     }
 
     fn describe_place(&self, (host, port): Place) -> String {
-        format!("{}:{port}", host.map_or("nobody", |host| self.host_name(host)))
+        format!("{}:{port}", host.map_or("unknown", |host| self.host_name(host)))
     }
 }

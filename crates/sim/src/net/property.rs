@@ -1,4 +1,4 @@
-//! Random runs: applications that only act when they are told to, in random weather, under silence and with small
+//! Random runs: applications that act only when they are ready, under random link conditions and silence, with small
 //! buffers.
 //!
 //! Every run must end with every byte read once, in order, and every direction ended; the same seed must give the same
@@ -13,12 +13,12 @@ use rand_core::SeedableRng;
 use wavetank_runtime::{ListenOptions, SocketOptions};
 
 use super::faults::Way;
-use super::harness::{Harness, any_weather};
+use super::harness::{Harness, any_conditions};
 use super::hosts::EPHEMERAL_FIRST;
 use super::link::SECOND;
 use super::trace::Fact;
 use super::*;
-use crate::choices::below;
+use crate::choice::below;
 
 const SEEDS: u64 = 64;
 const FAULTS_MAX: u32 = 6;
@@ -87,18 +87,18 @@ impl Application {
         self.socket.is_some() && !self.connecting && !self.read_blocked && !self.read_all
     }
 
-    fn write(&mut self, tank: &mut Harness, rng: &mut ChaCha8Rng) {
+    fn write(&mut self, harness: &mut Harness, rng: &mut ChaCha8Rng) {
         let socket = self.socket.unwrap();
         if self.written < self.writes {
             let count = u64::from(1 + below(rng, self.chunk)).min(self.writes - self.written);
             let bytes: Vec<u8> =
                 (self.written..self.written + count).map(|at| byte_at(self.direction, at)).collect();
-            match tank.write(socket, &bytes) {
+            match harness.write(socket, &bytes) {
                 Poll::Ready(result) => self.written += result.expect("the connection is open") as u64,
                 Poll::Pending => self.write_blocked = true,
             }
         } else if self.goodbye == Goodbye::Shutdown {
-            tank.shutdown(socket, Shutdown::Write).expect("the connection is open");
+            harness.shutdown(socket, Shutdown::Write).expect("the connection is open");
             self.wrote_all = true;
         } else if self.read_all {
             self.wrote_all = true;
@@ -106,12 +106,12 @@ impl Application {
             // The peer must end first; two that wait for each other would wait for ever.
             self.goodbye = Goodbye::Shutdown;
         }
-        self.close_if_done(tank);
+        self.close_if_done(harness);
     }
 
-    fn read(&mut self, tank: &mut Harness, rng: &mut ChaCha8Rng) {
+    fn read(&mut self, harness: &mut Harness, rng: &mut ChaCha8Rng) {
         let size = 1 + below(rng, self.chunk) as usize;
-        match tank.read(self.socket.unwrap(), size) {
+        match harness.read(self.socket.unwrap(), size) {
             Poll::Ready(result) => {
                 let bytes = result.expect("nothing is reset");
                 for (at, byte) in (self.read..).zip(&bytes) {
@@ -125,21 +125,21 @@ impl Application {
             }
             Poll::Pending => self.read_blocked = true,
         }
-        self.close_if_done(tank);
+        self.close_if_done(harness);
     }
 
-    fn close_if_done(&mut self, tank: &mut Harness) {
+    fn close_if_done(&mut self, harness: &mut Harness) {
         if self.wrote_all
             && self.read_all
             && let Some(socket) = self.socket.take()
         {
-            tank.close(socket);
+            harness.close(socket);
         }
     }
 }
 
 struct Run {
-    tank: Harness,
+    harness: Harness,
     rng: ChaCha8Rng,
     listener: ListenerId,
     /// Client and server of each connection.
@@ -153,11 +153,11 @@ struct Run {
 impl Run {
     fn new(seed: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let mut tank = Harness::new();
+        let mut harness = Harness::new();
         let mut latencies = ChaCha8Rng::seed_from_u64(seed ^ 0xa5a5);
-        tank.out.pick = Box::new(move |bound| below(&mut latencies, bound));
-        tank.out.losses = (0..200).map(|_| below(&mut rng, 5) * below(&mut rng, 2)).collect();
-        tank.network.set_latency(LatencyRange {
+        harness.outside.pick = Box::new(move |bound| below(&mut latencies, bound));
+        harness.outside.losses = (0..200).map(|_| below(&mut rng, 5) * below(&mut rng, 2)).collect();
+        harness.network.set_latency(LatencyRange {
             min: Duration::from_micros(u64::from(below(&mut rng, 500))),
             max: Duration::from_micros(u64::from(below(&mut rng, 80_000))),
         });
@@ -166,20 +166,20 @@ impl Run {
             SocketOptions::new().send_buffer_bytes(size()).receive_buffer_bytes(size())
         };
         let accepted = options(&mut rng);
-        let listener = tank.listen(ListenOptions::new().backlog(below(&mut rng, 3)).accepted(accepted));
+        let listener = harness.listen(ListenOptions::new().backlog(below(&mut rng, 3)).accepted(accepted));
         let mut applications = Vec::new();
         for connection in 0..u64::from(1 + below(&mut rng, 4)) {
             let mut pair = [0, 1].map(|side| Application::new(connection << 1 | side, &mut rng));
             [pair[0].reads, pair[1].reads] = [pair[1].writes, pair[0].writes];
             let client_options = options(&mut rng);
-            pair[0].socket = Some(tank.connect_with(client_options));
+            pair[0].socket = Some(harness.connect_with(client_options));
             pair[0].connecting = true;
             applications.push(pair);
         }
         let next_fault = u64::from(below(&mut rng, 300)) * 1_000_000;
         let faults_left = below(&mut rng, FAULTS_MAX);
         Self {
-            tank,
+            harness,
             rng,
             listener,
             applications,
@@ -193,22 +193,22 @@ impl Run {
     fn run(mut self) -> (Nanos, Vec<NetEvent>) {
         for _ in 0..3_000_000 {
             self.wake();
-            self.tank.network.check();
+            self.harness.network.check();
             if self.applications.iter().flatten().all(Application::is_done) && !self.broken {
-                self.tank.settle();
-                assert!(self.tank.network.quiet());
-                assert!(self.tank.is_empty());
-                return (self.tank.now, self.tank.out.events);
+                self.harness.settle();
+                assert!(self.harness.network.quiet());
+                assert!(self.harness.is_empty());
+                return (self.harness.now, self.harness.outside.events);
             }
             if below(&mut self.rng, 4) == 0 || !self.act() {
                 self.advance();
             }
         }
-        panic!("the run does not end: {:?}\n{:#?}", self.applications, self.tank.network.connections);
+        panic!("the run does not end: {:?}\n{:#?}", self.applications, self.harness.network.connections);
     }
 
     fn wake(&mut self) {
-        for ready in self.tank.ready() {
+        for ready in self.harness.ready() {
             match ready {
                 Ready::Listener(_) => self.accept_blocked = false,
                 Ready::Socket(socket, direction) => {
@@ -220,7 +220,7 @@ impl Run {
                     let Some(application) = application else { continue };
                     match direction {
                         Direction::Connect => {
-                            let result = self.tank.network.poll_connected(socket);
+                            let result = self.harness.network.poll_connected(socket);
                             assert!(matches!(result, Poll::Ready(Ok(()))), "{result:?}");
                             application.connecting = false;
                         }
@@ -249,14 +249,18 @@ impl Run {
         let pick = below(&mut self.rng, bound) as usize;
         match able.get(pick) {
             None => self.accept(),
-            Some(&(index, side, true)) => self.applications[index][side].write(&mut self.tank, &mut self.rng),
-            Some(&(index, side, false)) => self.applications[index][side].read(&mut self.tank, &mut self.rng),
+            Some(&(index, side, true)) => {
+                self.applications[index][side].write(&mut self.harness, &mut self.rng)
+            }
+            Some(&(index, side, false)) => {
+                self.applications[index][side].read(&mut self.harness, &mut self.rng)
+            }
         }
         true
     }
 
     fn accept(&mut self) {
-        match self.tank.network.accept(self.listener) {
+        match self.harness.network.accept(self.listener) {
             Poll::Pending => self.accept_blocked = true,
             Poll::Ready(result) => {
                 let (socket, peer) = result.expect("the listener is open");
@@ -278,53 +282,53 @@ impl Run {
     /// Goes to the next event or the next fault, whichever comes first.
     fn advance(&mut self) {
         let fault = (self.faults_left > 0 || self.broken).then_some(self.next_fault);
-        match (self.tank.network.next_event(), fault) {
+        match (self.harness.network.next_event(), fault) {
             (Some(event), Some(fault)) if fault < event => self.fault(),
             (None, Some(_)) => self.fault(),
             (Some(_), _) => {
-                self.tank.step();
+                self.harness.step();
             }
             (None, None) => {
                 let able = |a: &Application| a.can_read() || a.can_write();
                 let able = !self.accept_blocked || self.applications.iter().flatten().any(able);
-                assert!(able, "stuck: {:?}\n{:#?}", self.applications, self.tank.network.connections);
+                assert!(able, "stuck: {:?}\n{:#?}", self.applications, self.harness.network.connections);
             }
         }
     }
 
     fn fault(&mut self) {
-        let Self { tank, rng, .. } = self;
-        tank.now = self.next_fault;
+        let Self { harness, rng, .. } = self;
+        harness.now = self.next_fault;
         self.next_fault += 1 + u64::from(below(rng, 2_500)) * 1_000_000;
         if self.broken {
-            tank.heal();
-            let (client, server) = (tank.client, tank.server);
-            tank.network.unsilence(tank.now, &mut tank.out, client);
-            tank.network.unsilence(tank.now, &mut tank.out, server);
+            harness.heal();
+            let (client, server) = (harness.client, harness.server);
+            harness.network.unsilence(harness.now, &mut harness.outside, client);
+            harness.network.unsilence(harness.now, &mut harness.outside, server);
             self.broken = false;
             return;
         }
         self.faults_left -= 1;
         self.broken = true;
         match below(rng, 6) {
-            4 => tank.weather(any_weather(rng)),
+            4 => harness.conditions(any_conditions(rng)),
             5 => {
-                let weather = any_weather(rng);
-                tank.weather_one_way(below(rng, 2) == 0, weather);
+                let conditions = any_conditions(rng);
+                harness.change_one_way(below(rng, 2) == 0, conditions);
             }
-            0 => tank.partition(Way::Both),
-            1 => tank.partition(Way::OneWay),
-            2 => tank.partition_from_server(),
+            0 => harness.partition(Way::Both),
+            1 => harness.partition(Way::OneWay),
+            2 => harness.partition_from_server(),
             _ => {
-                let host = if below(rng, 2) == 0 { tank.client } else { tank.server };
-                tank.network.silence(tank.now, &mut tank.out, host);
+                let host = if below(rng, 2) == 0 { harness.client } else { harness.server };
+                harness.network.silence(harness.now, &mut harness.outside, host);
             }
         }
     }
 }
 
 #[test]
-fn no_fault_loses_reorders_or_repeats_a_byte_and_every_run_ends() {
+fn faults_never_lose_reorder_or_repeat_bytes() {
     for seed in 0..SEEDS {
         Run::new(seed).run();
     }

@@ -11,7 +11,7 @@
 //! Listeners (`listen`), and everything that happens by itself (`arrival`).
 
 use std::io;
-use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::net::{Shutdown, SocketAddr};
 use std::task::Poll;
 
 use wavetank_runtime::SocketOptions;
@@ -21,7 +21,7 @@ use super::flow::{Content, Flow};
 use super::trace::Fact;
 use super::{Cx, HostId, Nanos, Network, Outside, SocketId};
 
-/// Send and receive buffers that nobody has set.
+/// The default size of send and receive buffers.
 const BUFFER_BYTES: u32 = 64 * 1024;
 
 /// The size of a buffer that was set, or not, where none is larger than `max`.
@@ -39,7 +39,7 @@ impl Network {
     pub(crate) fn connect(
         &mut self,
         now: Nanos,
-        out: &mut dyn Outside,
+        outside: &mut dyn Outside,
         host: HostId,
         addr: SocketAddr,
         options: SocketOptions,
@@ -48,17 +48,18 @@ impl Network {
         let peer = SocketAddr::new(route.destination, addr.port());
         let source = route.source;
         let port = self.take_port(host, |network, port| {
-            !network.listeners.has_port(host, port) && !network.tuples.contains(&(host, port, source, peer))
+            !network.listeners.has_port(host, port)
+                && !network.is_connected_as(now, (host, port, source, peer))
         })?;
         let socket = SocketId::new(self.connections.next_index(), 0);
         let local = SocketAddr::new(source, port);
         let max = self.wire.buffer_bytes_max;
-        self.tuples.insert((host, port, source, peer));
+        self.tuples.enter((host, port, source, peer), socket.connection());
         self.connections.push(Connection {
             index: self.connections.next_index(),
             ends: [
                 End::new(Some(host), local, State::SynSent, Owner::Application),
-                End::new(route.host, peer, State::Closed, Owner::Nobody),
+                End::new(route.host, peer, State::Closed, Owner::Kernel),
             ],
             flows: [
                 Flow::new(buffer_bytes(options.send_buffer_bytes, max), 0),
@@ -67,20 +68,23 @@ impl Network {
             listener: None,
             handshake_began: [now; 2],
             severed: [false; 2],
+            is_cookie: false,
+            is_mapped: false,
+            is_loop: local == peer,
         });
-        self.with(socket, now, out, |connection, side, cx| {
-            connection.enter_weather(cx);
+        self.with(socket, now, outside, |connection, side, cx| {
+            connection.meet_links(cx);
             connection.sent_fact(side, Fact::Connecting, cx);
             connection.push(side, Content::Syn, cx);
         });
         Ok(socket)
     }
 
-    /// Tells whether a connecting socket has become open.
+    /// Returns `true` if a connecting socket has become open.
     ///
     /// # Errors
     ///
-    /// `ConnectionRefused`, `TimedOut`, or `HostUnreachable` if nobody has the address.
+    /// `ConnectionRefused`, `TimedOut`, or `HostUnreachable` if no host has the address.
     pub(crate) fn poll_connected(&mut self, socket: SocketId) -> Poll<io::Result<()>> {
         let Some(end) = self.open_end(socket) else { return Poll::Ready(Err(bad_descriptor())) };
         if let Some(error) = end.take_error() {
@@ -100,12 +104,14 @@ impl Network {
     pub(crate) fn read(
         &mut self,
         now: Nanos,
-        out: &mut dyn Outside,
+        outside: &mut dyn Outside,
         socket: SocketId,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        self.application(socket, now, out, |connection, side, cx| connection.read(side, buffer, cx))
-            .unwrap_or_else(|| Poll::Ready(Err(bad_descriptor())))
+        self.application(socket, now, outside, |connection, side, cx| {
+            connection.read(connection.reader(side), buffer, cx)
+        })
+        .unwrap_or_else(|| Poll::Ready(Err(bad_descriptor())))
     }
 
     /// Writes as much of `bytes` as the send buffer has room for.
@@ -116,11 +122,11 @@ impl Network {
     pub(crate) fn write(
         &mut self,
         now: Nanos,
-        out: &mut dyn Outside,
+        outside: &mut dyn Outside,
         socket: SocketId,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.application(socket, now, out, |connection, side, cx| connection.write(side, bytes, cx))
+        self.application(socket, now, outside, |connection, side, cx| connection.write(side, bytes, cx))
             .unwrap_or_else(|| Poll::Ready(Err(bad_descriptor())))
     }
 
@@ -132,11 +138,11 @@ impl Network {
     pub(crate) fn shutdown(
         &mut self,
         now: Nanos,
-        out: &mut dyn Outside,
+        outside: &mut dyn Outside,
         socket: SocketId,
         how: Shutdown,
     ) -> io::Result<()> {
-        self.application(socket, now, out, |connection, side, cx| connection.shutdown(side, how, cx))
+        self.application(socket, now, outside, |connection, side, cx| connection.shutdown(side, how, cx))
             .unwrap_or_else(|| Err(bad_descriptor()))
     }
 
@@ -147,16 +153,36 @@ impl Network {
         }
     }
 
+    /// Switches Nagle's algorithm off (`TCP_NODELAY`) or on. What it has kept back is sent when it is switched off.
+    pub(crate) fn set_nodelay(
+        &mut self,
+        now: Nanos,
+        outside: &mut dyn Outside,
+        socket: SocketId,
+        nodelay: bool,
+    ) {
+        self.application(socket, now, outside, |connection, side, cx| {
+            connection.flows[side].nodelay = nodelay;
+            connection.send_more(side, cx);
+        });
+    }
+
+    /// Returns `true` if a write found no room, and the socket has not woken its writer since.
+    pub(crate) fn awaits_room(&self, socket: SocketId) -> bool {
+        let connection = self.connections.get(socket.connection());
+        connection.is_some_and(|connection| connection.flows[socket.side()].writer_waits)
+    }
+
     /// The last handle of the socket was dropped. The kernel still sends what was written, and a FIN.
-    pub(crate) fn close(&mut self, now: Nanos, out: &mut dyn Outside, socket: SocketId) {
-        self.application(socket, now, out, Connection::close);
+    pub(crate) fn close(&mut self, now: Nanos, outside: &mut dyn Outside, socket: SocketId) {
+        self.application(socket, now, outside, Connection::close);
     }
 
     /// Tells whose socket this is, and how many bytes it could give to a read now.
     pub(crate) fn readable(&self, socket: SocketId) -> Option<(HostId, u64)> {
         let connection = self.connections.get(socket.connection())?;
         let side = socket.side();
-        Some((connection.ends[side].host?, connection.flows[1 - side].readable()))
+        Some((connection.ends[side].host?, connection.flows[1 - connection.reader(side)].readable()))
     }
 
     /// Tells whose socket this is, and for how many bytes its send buffer has room now.
@@ -173,7 +199,7 @@ impl Network {
     /// `EBADF` if the socket is closed.
     pub(crate) fn local_addr(&self, socket: SocketId) -> io::Result<SocketAddr> {
         let connection = self.connections.get(socket.connection()).ok_or_else(bad_descriptor)?;
-        Ok(connection.ends[socket.side()].addr)
+        Ok(connection.seen_by(socket.side(), connection.ends[socket.side()].addr))
     }
 
     /// Returns the address of the other end.
@@ -189,7 +215,7 @@ impl Network {
         if state == State::SynSent || state.is_over() {
             return Err(io::Error::from_raw_os_error(libc::ENOTCONN));
         }
-        Ok(connection.ends[1 - socket.side()].addr)
+        Ok(connection.seen_by(socket.side(), connection.ends[1 - socket.side()].addr))
     }
 
     /// Lists the sockets that the applications of `host` hold, as "client:49152 -> server:80".
@@ -207,18 +233,10 @@ impl Network {
 
     pub(super) fn describe_socket(&self, connection: &Connection, side: usize) -> String {
         let [local, peer] = [&connection.ends[side], &connection.ends[1 - side]].map(|end| {
-            let name = end.host.map_or("nobody", |host| self.host_name(host));
+            let name = end.host.map_or("unknown", |host| self.host_name(host));
             format!("{name}:{}", end.addr.port())
         });
         format!("{local} -> {peer}")
-    }
-
-    /// Tells whether a socket has connected from this port and would be in a listener's way.
-    pub(super) fn connects_from(&self, host: HostId, ip: IpAddr, port: u16) -> bool {
-        let lowest = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
-        let from = (host, port, lowest, SocketAddr::new(lowest, 0));
-        let of_port = self.tuples.range(from..).take_while(|tuple| (tuple.0, tuple.1) == (host, port));
-        of_port.into_iter().any(|(_, _, source, _)| ip.is_unspecified() || *source == ip)
     }
 
     fn open_end(&mut self, socket: SocketId) -> Option<&mut End> {
@@ -231,11 +249,11 @@ impl Network {
         &mut self,
         socket: SocketId,
         now: Nanos,
-        out: &mut dyn Outside,
+        outside: &mut dyn Outside,
         call: impl FnOnce(&mut Connection, usize, &mut Cx<'_>) -> R,
     ) -> Option<R> {
         self.open_end(socket)?;
-        self.with(socket, now, out, call)
+        self.with(socket, now, outside, call)
     }
 }
 
@@ -283,6 +301,11 @@ impl Connection {
         }
         flow.write(&bytes[..count]);
         self.send_more(side, cx);
+        if count < bytes.len() {
+            // Linux notes that there was no room for the rest.
+            self.flows[side].writer_waits = true;
+            self.want_ack(side, cx);
+        }
         Poll::Ready(Ok(count))
     }
 
@@ -293,10 +316,14 @@ impl Connection {
             return Err(io::Error::from_raw_os_error(libc::ENOTCONN));
         }
         if matches!(how, Shutdown::Read | Shutdown::Both) {
-            self.ends[side].read_shut = true;
+            self.ends[self.reader(side)].read_shut = true;
         }
         if matches!(how, Shutdown::Write | Shutdown::Both) {
+            self.flows[side].writer_waits = false;
             self.finish(side, cx);
+            if self.is_loop {
+                self.finish(1 - side, cx);
+            }
         }
         self.report_all(side, cx);
         Ok(())
@@ -306,10 +333,12 @@ impl Connection {
     fn close(&mut self, side: usize, cx: &mut Cx<'_>) {
         self.absorb_acks(side, cx.now);
         self.report_all(side, cx);
-        self.ends[side].owner = Owner::Nobody;
+        self.ends[side].owner = Owner::Kernel;
         self.ends[side].read_shut = true;
-        let unread = self.flows[1 - side].readable() > 0;
-        self.flows[1 - side].discard_readable();
+        let reader = self.reader(side);
+        let unread = self.flows[1 - reader].readable() > 0;
+        self.ends[reader].read_shut = true;
+        self.flows[1 - reader].discard_readable();
         if self.ends[side].state.is_over() {
             return;
         }
@@ -318,6 +347,9 @@ impl Connection {
             return self.reset(side, None, cx);
         }
         self.finish(side, cx);
+        if self.is_loop {
+            self.finish(1 - side, cx);
+        }
         if self.ends[side].state == State::FinWait2 {
             self.ends[side].orphan_until = cx.now.saturating_add(FIN_TIMEOUT);
         }
@@ -353,55 +385,55 @@ mod tests {
     const NOTHING: Poll<Result<Vec<u8>, io::ErrorKind>> = Poll::Pending;
 
     #[test]
-    fn bytes_arrive_after_the_latency_in_the_order_of_writing() {
-        let (mut tank, client, server) = Harness::connected();
-        let began = tank.now;
-        tank.send(client, b"hello ");
-        tank.send(client, b"world");
-        assert_eq!(outcome(tank.read(server, 100)), NOTHING);
-        tank.settle();
-        assert_eq!(tank.now, began + LATENCY);
-        assert_eq!(outcome(tank.read(server, 3)), gives(b"hel"));
-        assert_eq!(outcome(tank.read(server, 100)), gives(b"lo world"));
-        assert_eq!(outcome(tank.read(server, 100)), NOTHING);
+    fn bytes_arrive_in_order_after_the_latency() {
+        let (mut harness, client, server) = Harness::connected();
+        let began = harness.now;
+        harness.send(client, b"hello ");
+        harness.send(client, b"world");
+        assert_eq!(outcome(harness.read(server, 100)), NOTHING);
+        harness.settle();
+        assert_eq!(harness.now, began + LATENCY);
+        assert_eq!(outcome(harness.read(server, 3)), gives(b"hel"));
+        assert_eq!(outcome(harness.read(server, 100)), gives(b"lo world"));
+        assert_eq!(outcome(harness.read(server, 100)), NOTHING);
     }
 
     #[test]
-    fn a_writer_fills_both_buffers_then_waits_for_its_reader() {
-        let (mut tank, client, server) = Harness::connected();
-        assert_eq!(tank.fill(client), 64 << 10, "the send buffer, until something is acknowledged");
-        tank.settle();
-        assert_eq!(tank.fill(client), 64 << 10, "once more, with the receive buffer full");
-        tank.settle();
-        assert!(outcome(tank.write(client, b"x")).is_pending());
-        tank.ready();
-        let mut received = tank.receive(server).len();
+    fn a_writer_fills_both_buffers_then_waits() {
+        let (mut harness, client, server) = Harness::connected();
+        assert_eq!(harness.fill(client), 64 << 10, "the send buffer, until something is acknowledged");
+        harness.settle();
+        assert_eq!(harness.fill(client), 64 << 10, "once more, with the receive buffer full");
+        harness.settle();
+        assert!(outcome(harness.write(client, b"x")).is_pending());
+        harness.ready();
+        let mut received = harness.receive(server).len();
         assert_eq!(received, 64 << 10);
-        tank.settle();
-        assert!(tank.ready().contains(&Ready::Socket(client, super::super::Direction::Write)));
-        received += tank.receive(server).len();
-        tank.settle();
+        harness.settle();
+        assert!(harness.ready().contains(&Ready::Socket(client, super::super::Direction::Write)));
+        received += harness.receive(server).len();
+        harness.settle();
         assert_eq!(received, 128 << 10);
-        assert_eq!(tank.fill(client), 64 << 10);
+        assert_eq!(harness.fill(client), 64 << 10);
     }
 
     #[test]
     fn each_direction_ends_by_itself() {
-        let (mut tank, client, server) = Harness::connected();
-        tank.send(client, b"last");
-        tank.shutdown(client, Shutdown::Write).unwrap();
-        assert_eq!(outcome(tank.write(client, b"more")), fails(BrokenPipe));
-        tank.settle();
-        assert_eq!(outcome(tank.read(server, 100)), gives(b"last"));
-        assert_eq!(outcome(tank.read(server, 100)), gives(b""));
-        tank.send(server, b"answer");
-        tank.close(server);
-        tank.settle();
-        assert_eq!(outcome(tank.read(client, 100)), gives(b"answer"));
-        assert_eq!(outcome(tank.read(client, 100)), gives(b""));
-        tank.close(client);
-        tank.settle();
-        assert!(tank.is_empty());
-        assert!(tank.network.tuples.is_empty());
+        let (mut harness, client, server) = Harness::connected();
+        harness.send(client, b"last");
+        harness.shutdown(client, Shutdown::Write).unwrap();
+        assert_eq!(outcome(harness.write(client, b"more")), fails(BrokenPipe));
+        harness.settle();
+        assert_eq!(outcome(harness.read(server, 100)), gives(b"last"));
+        assert_eq!(outcome(harness.read(server, 100)), gives(b""));
+        harness.send(server, b"answer");
+        harness.close(server);
+        harness.settle();
+        assert_eq!(outcome(harness.read(client, 100)), gives(b"answer"));
+        assert_eq!(outcome(harness.read(client, 100)), gives(b""));
+        harness.close(client);
+        harness.settle();
+        assert!(harness.is_empty());
+        assert!(harness.network.tuples.is_empty());
     }
 }

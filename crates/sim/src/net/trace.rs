@@ -16,7 +16,7 @@ pub(crate) struct Path {
     pub(crate) socket: SocketId,
     pub(crate) from: HostId,
     pub(crate) from_port: u16,
-    /// None if nobody has the address.
+    /// `None` if no host has the address.
     pub(crate) to: Option<HostId>,
     pub(crate) to_port: u16,
 }
@@ -49,13 +49,13 @@ pub(crate) enum Fact {
     Lost = 11,
     /// Lost segments, or a lost SYN, were sent again.
     Retransmitted = 12,
-    /// Nobody has the address.
+    /// No host has the address.
     Unreachable = 13,
     /// The socket gave up waiting for an acknowledgement.
     TimedOut = 14,
 }
 
-/// A fact worth a line in the trace. What faults do to links is for whoever drives the faults to say.
+/// A line of the trace. The fault driver reports what faults do to links.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct NetEvent {
     pub(crate) path: Path,
@@ -71,7 +71,7 @@ impl NetEvent {
     /// Says it in plain words: "client:49152 -> server:80 sends 64 B".
     pub(crate) fn describe(&self, network: &Network) -> String {
         let Self { path, fact } = self;
-        let to = path.to.map_or("nobody", |host| network.host_name(host));
+        let to = path.to.map_or("unknown", |host| network.host_name(host));
         format!("{}:{} -> {to}:{} {fact}", network.host_name(path.from), path.from_port, path.to_port)
     }
 }
@@ -106,25 +106,25 @@ mod tests {
     use super::super::harness::{Harness, LATENCY};
 
     #[test]
-    fn a_trace_tells_the_life_of_a_connection_in_plain_words() {
-        let mut tank = Harness::new();
-        let listener = tank.listen(ListenOptions::new());
-        let client = tank.connect();
-        tank.settle();
-        let server = tank.accept(listener);
+    fn the_trace_shows_each_step_of_a_connection() {
+        let mut harness = Harness::new();
+        let listener = harness.listen(ListenOptions::new());
+        let client = harness.connect();
+        harness.settle();
+        let server = harness.accept(listener);
         assert_eq!(
-            tank.network.open_sockets(tank.server),
+            harness.network.open_sockets(harness.server),
             [(server, "server:80 -> client:49152".to_owned())]
         );
-        tank.send(client, &[0; 64]);
-        tank.pass(2 * LATENCY);
-        tank.partition(Way::Both);
-        tank.close(server);
-        tank.heal();
-        tank.settle();
-        tank.close(client);
+        harness.send(client, &[0; 64]);
+        harness.pass(2 * LATENCY);
+        harness.partition(Way::Both);
+        harness.close(server);
+        harness.heal();
+        harness.settle();
+        harness.close(client);
         assert_eq!(
-            tank.trace(),
+            harness.trace(),
             [
                 "client:49152 -> server:80 connects",
                 "client:49152 -> server:80 connected",
@@ -136,6 +136,6 @@ mod tests {
                 "client:49152 -> server:80 sends FIN",
             ]
         );
-        assert!(tank.network.open_sockets(tank.client).is_empty());
+        assert!(harness.network.open_sockets(harness.client).is_empty());
     }
 }

@@ -1,8 +1,8 @@
 //! Sending: what an end puts on its line, when it arrives, and what happens to it if the line is broken.
 //!
-//! A segment that cannot pass is *held*: it stays at the head of its line, as if each retransmission were lost, until a
+//! A segment that cannot pass is *lost*: it stays at the head of its line, as if each retransmission were lost, until a
 //! fault heals; then it arrives with the first retransmission after that, and everything behind it at the same time. A
-//! line that is *stopped* has lost nothing: it waits on the way, and goes on where it was.
+//! line that is *paused* has lost nothing: it waits on the way, and goes on where it was.
 //!
 //! # Invariants
 //!
@@ -13,17 +13,13 @@
 //!
 //! What arriving segments do (`arrival`), how they are acknowledged (`ack`), and who breaks links (`faults`).
 
+use super::conditions::Passage;
 use super::connection::{Connection, State};
 use super::event::Due;
 use super::flow::{Content, Fin, Segment};
-use super::link::{LinkId, SECOND, handshake_end, next_handshake_retry, next_retry, retry_after};
+use super::link::{LinkId, SECOND, SYN_ACK_RETRIES, SYN_RETRIES, next_retry, retry_after};
 use super::trace::Fact;
-use super::weather::Road;
 use super::{Cx, Nanos};
-
-/// How often a SYN and a SYN-ACK are tried again (`tcp_syn_retries`, `tcp_synack_retries`).
-pub(super) const SYN_RETRIES: u32 = 6;
-pub(super) const SYN_ACK_RETRIES: u32 = 5;
 
 /// How long a host looks for the owner of an address on its network before it says there is none: three ARP requests.
 const NEIGHBOUR_TIMEOUT: Nanos = 3 * SECOND;
@@ -33,21 +29,21 @@ impl Connection {
     pub(super) fn push(&mut self, side: usize, content: Content, cx: &mut Cx<'_>) {
         let token = cx.wire.queue.token();
         let mut segment = Segment { content, first_sent: cx.now, arrives: Nanos::MAX, token };
-        let road = self.road(side, &cx.wire.links);
-        let link = self.link(side).filter(|_| road != Road::Cut);
+        let passage = self.passage(side, &cx.wire.links);
+        let link = self.link(side).filter(|_| passage != Passage::Lost);
         let flow = &mut self.flows[side];
         let Some(link) = link else {
             flow.line.push_back(segment);
-            if flow.held && content != Content::Rst {
+            if flow.lost && content != Content::Rst {
                 return;
             }
-            return self.hold(side, cx);
+            return self.lose_line(side, cx);
         };
-        if flow.held {
+        if flow.lost {
             flow.line.push_back(segment);
             return;
         }
-        let losses = cx.wire.links.pick_losses(link, cx.out);
+        let losses = cx.wire.links.pick_losses(link, cx.outside);
         if losses > 0 {
             self.sent_fact(side, Fact::Lost, cx);
             if !content.is_retransmitted() {
@@ -55,7 +51,7 @@ impl Connection {
             }
         }
         let leaves = self.leaves(side, link, content, losses, cx);
-        let arrives = leaves.saturating_add(cx.wire.links.pick_latency(link, cx.out));
+        let arrives = leaves.saturating_add(cx.wire.links.pick_latency(link, cx.outside));
         let flow = &mut self.flows[side];
         flow.last_arrival = flow.last_arrival.max(arrives);
         segment.arrives = flow.last_arrival;
@@ -63,7 +59,7 @@ impl Connection {
         if flow.line.len() == 1 {
             self.schedule_line(side, cx);
         }
-        if road == Road::Held {
+        if passage == Passage::Paused {
             self.await_answer(content, cx);
             self.watch(side, cx);
         }
@@ -72,10 +68,10 @@ impl Connection {
     /// When the try of a segment that gets through has left: after the retransmissions that were lost, and behind what
     /// a narrow link has to carry first.
     fn leaves(&self, side: usize, link: LinkId, content: Content, losses: u32, cx: &mut Cx<'_>) -> Nanos {
-        let patience = self.patience(side, cx);
+        let ack_timeout = self.ack_timeout(side, cx);
         // The last try comes in time: giving up is for links that are cut.
         let delays = (0..=losses).rev().map(retry_after);
-        let delay = delays.into_iter().find(|&delay| delay < patience).unwrap_or(0);
+        let delay = delays.into_iter().find(|&delay| delay < ack_timeout).unwrap_or(0);
         let bytes = match content {
             Content::Data { end } => end - self.sent_before(side),
             _ => 0,
@@ -97,7 +93,7 @@ impl Connection {
     pub(super) fn schedule_line(&mut self, side: usize, cx: &mut Cx<'_>) {
         let socket = self.socket(side);
         let flow = &mut self.flows[side];
-        flow.line_event = flow.line.front().filter(|_| !flow.stopped).map(|head| {
+        flow.line_event = flow.line.front().filter(|_| !flow.paused).map(|head| {
             cx.wire.queue.push_as(head.token, head.arrives, Due::Segment, socket);
             head.token
         });
@@ -106,8 +102,9 @@ impl Connection {
     /// Sends what was written, as far as the window allows, and the FIN after the last byte
     /// (RFC 9293 section 3.8.6).
     pub(super) fn send_more(&mut self, side: usize, cx: &mut Cx<'_>) {
+        self.keep_back(side);
         let flow = &mut self.flows[side];
-        let end = flow.written.min(flow.edge);
+        let end = flow.sent + flow.sendable();
         if end > flow.sent {
             let bytes = u32::try_from(end - flow.sent).unwrap_or(u32::MAX);
             flow.sent = end;
@@ -126,8 +123,21 @@ impl Connection {
         }
     }
 
+    /// Nagle's algorithm, where it matters: while a fault keeps acknowledgements from `side`, small segments wait for them.
+    /// Without a fault the acknowledgement comes within a round trip, and nothing is kept back.
+    fn keep_back(&mut self, side: usize) {
+        let between_hosts = self.ends[0].host != self.ends[1].host;
+        let flow = &mut self.flows[side];
+        if flow.kept_back.is_some_and(|until| flow.acked >= until) {
+            flow.kept_back = None;
+        }
+        if between_hosts && flow.unanswered_since().is_some() {
+            flow.kept_back = Some(flow.sent);
+        }
+    }
+
     /// Breaks the line of `side`: nothing of it arrives until [`resume`](Self::resume).
-    pub(super) fn hold(&mut self, side: usize, cx: &mut Cx<'_>) {
+    pub(super) fn lose_line(&mut self, side: usize, cx: &mut Cx<'_>) {
         let dead = self.ends[side].state == State::Closed;
         let flow = &mut self.flows[side];
         if flow.line.is_empty() {
@@ -138,7 +148,7 @@ impl Connection {
         if dead {
             flow.line.clear();
         }
-        flow.held = !flow.line.is_empty();
+        flow.lost = !flow.line.is_empty();
         flow.line_event = None;
         flow.retransmission_event = None;
         flow.last_arrival = cx.now;
@@ -149,7 +159,7 @@ impl Connection {
         }
     }
 
-    /// A segment of `side` is lost that nobody keeps for a retransmission.
+    /// Loses a segment of `side` that is never retransmitted from the line.
     fn lose(&mut self, side: usize, content: Content, cx: &mut Cx<'_>) {
         match content {
             Content::Rst => {
@@ -160,7 +170,7 @@ impl Connection {
         }
     }
 
-    /// Whoever needs this segment of a handshake tries again in time.
+    /// Schedules the next try of the handshake step that needs this segment.
     fn await_answer(&mut self, content: Content, cx: &mut Cx<'_>) {
         match content {
             Content::Syn => self.await_handshake(0, cx),
@@ -177,12 +187,12 @@ impl Connection {
 
     /// Stops the line of `side` on its way, and the acknowledgements that go the same way, until
     /// [`release`](Self::release).
-    pub(super) fn stop(&mut self, side: usize, cx: &mut Cx<'_>) {
+    pub(super) fn pause(&mut self, side: usize, cx: &mut Cx<'_>) {
         self.absorb_acks(1 - side, cx.now);
-        self.flows[1 - side].acks_stopped = true;
+        self.flows[1 - side].acks_paused = true;
         self.flows[1 - side].ack_event = None;
         self.want_ack(1 - side, cx);
-        self.flows[side].stopped = true;
+        self.flows[side].paused = true;
         self.flows[side].line_event = None;
         let waiting: Vec<Content> = self.flows[side].line.iter().map(|segment| segment.content).collect();
         for content in waiting {
@@ -192,13 +202,13 @@ impl Connection {
         self.watch(1 - side, cx);
     }
 
-    /// Lets a stopped line go on: what would have arrived by now arrives now.
-    pub(super) fn release(&mut self, side: usize, cx: &mut Cx<'_>) {
-        self.flows[1 - side].release_acks(cx.now);
+    /// Ends a pause: what would have arrived by now arrives now.
+    pub(super) fn resume(&mut self, side: usize, cx: &mut Cx<'_>) {
+        self.flows[1 - side].resume_acks(cx.now);
         self.want_ack(1 - side, cx);
         let flow = &mut self.flows[side];
-        flow.stopped = false;
-        if !flow.held {
+        flow.paused = false;
+        if !flow.lost {
             for segment in &mut flow.line {
                 segment.arrives = segment.arrives.max(cx.now);
                 segment.token = cx.wire.queue.token();
@@ -210,21 +220,21 @@ impl Connection {
         self.watch(1 - side, cx);
     }
 
-    /// Lets the held line of `side` go on with the first retransmission at or after `not_before`.
-    pub(super) fn resume(&mut self, side: usize, not_before: Nanos, cx: &mut Cx<'_>) {
+    /// Sends the lost line of `side` again with the first retransmission at or after `not_before`.
+    pub(super) fn retry_lost(&mut self, side: usize, not_before: Nanos, cx: &mut Cx<'_>) {
         let Some(link) = self.link(side) else { return };
         let Some(head) = self.flows[side].line.front() else { return };
         let retried = next_retry(head.first_sent, not_before);
-        if retried >= head.first_sent.saturating_add(self.patience(side, cx)) {
-            self.flows[side].held = true;
+        if retried >= head.first_sent.saturating_add(self.ack_timeout(side, cx)) {
+            self.flows[side].lost = true;
             self.flows[side].line_event = None;
             return self.watch(side, cx);
         }
-        let arrives = retried.saturating_add(cx.wire.links.pick_latency(link, cx.out));
+        let arrives = retried.saturating_add(cx.wire.links.pick_latency(link, cx.outside));
         let retransmission = cx.wire.queue.push(retried, Due::Retransmission, self.socket(side));
         let flow = &mut self.flows[side];
         flow.retransmission_event = Some(retransmission);
-        flow.held = false;
+        flow.lost = false;
         flow.last_arrival = arrives;
         for segment in &mut flow.line {
             segment.arrives = arrives;
@@ -243,12 +253,13 @@ impl Connection {
     /// Waits until the SYN (`side` 0) or the SYN-ACK (`side` 1), or its answer, can be tried again.
     pub(super) fn await_handshake(&mut self, side: usize, cx: &mut Cx<'_>) {
         let (waiting, retries) = [(State::SynSent, SYN_RETRIES), (State::SynReceived, SYN_ACK_RETRIES)][side];
-        if self.ends[side].state != waiting || self.ends[side].handshake_event.is_some() {
+        let stateless = side == 1 && self.is_cookie;
+        if self.ends[side].state != waiting || self.ends[side].handshake_event.is_some() || stateless {
             return;
         }
         let began = self.handshake_began[side];
         let at = match self.ends[1 - side].host {
-            Some(_) => next_handshake_retry(began, cx.now + 1).min(handshake_end(began, retries)),
+            Some(_) => retries.next(began, cx.now + 1),
             None => began.saturating_add(NEIGHBOUR_TIMEOUT),
         };
         let at = at.max(cx.now);
@@ -267,81 +278,81 @@ mod tests {
 
     const MILLISECOND: Nanos = SECOND / 1000;
 
-    fn has_retransmitted(tank: &Harness) -> bool {
-        tank.out.events.iter().any(|event| event.fact == Fact::Retransmitted)
+    fn has_retransmitted(harness: &Harness) -> bool {
+        harness.outside.events.iter().any(|event| event.fact == Fact::Retransmitted)
     }
 
     #[test]
-    fn what_is_cut_off_again_or_given_up_before_its_retransmission_is_not_sent_again() {
-        let (mut tank, client, _) = Harness::connected();
-        tank.send(client, b"cut");
-        tank.partition(Way::Both);
-        tank.heal();
-        tank.pass(100 * MILLISECOND);
-        tank.partition(Way::Both);
-        tank.pass(200 * MILLISECOND);
-        assert!(!has_retransmitted(&tank), "it is cut off again");
-        tank.heal();
-        tank.abort(client);
-        tank.settle();
-        assert!(!has_retransmitted(&tank), "its sender is dead");
-        let (mut tank, client, _) = Harness::connected();
-        tank.send(client, b"cut");
-        tank.partition(Way::Both);
+    fn segments_cut_off_again_are_not_retransmitted() {
+        let (mut harness, client, _) = Harness::connected();
+        harness.send(client, b"cut");
+        harness.partition(Way::Both);
+        harness.heal();
+        harness.pass(100 * MILLISECOND);
+        harness.partition(Way::Both);
+        harness.pass(200 * MILLISECOND);
+        assert!(!has_retransmitted(&harness), "it is cut off again");
+        harness.heal();
+        harness.abort(client);
+        harness.settle();
+        assert!(!has_retransmitted(&harness), "its sender is dead");
+        let (mut harness, client, _) = Harness::connected();
+        harness.send(client, b"cut");
+        harness.partition(Way::Both);
         // The next retransmission would come after the sender's patience has ended.
-        tank.pass(900 * SECOND);
-        tank.heal();
-        tank.settle();
-        assert!(!has_retransmitted(&tank), "it is too late");
+        harness.pass(900 * SECOND);
+        harness.heal();
+        harness.settle();
+        assert!(!has_retransmitted(&harness), "it is too late");
     }
 
     #[test]
-    fn what_a_partition_holds_comes_with_the_first_retransmission_after_it_heals() {
+    fn the_first_retransmission_after_healing_delivers() {
         for (healed_after, arrives_after) in [(0, 200), (100, 200), (200, 200), (201, 600), (5000, 6200)] {
-            let (mut tank, client, server) = Harness::connected();
-            tank.partition(Way::Both);
-            let began = tank.now;
-            tank.send(client, b"first ");
-            tank.pass(healed_after * MILLISECOND / 2);
-            tank.send(client, b"second");
-            tank.pass(healed_after * MILLISECOND / 2);
-            tank.heal();
-            tank.send(client, b" third");
-            assert!(!has_retransmitted(&tank), "healing sends nothing");
-            tank.step();
-            assert_eq!(tank.now - began, arrives_after * MILLISECOND);
-            assert!(has_retransmitted(&tank));
-            tank.step();
-            assert_eq!(tank.now - began, arrives_after * MILLISECOND + LATENCY);
-            tank.settle();
-            assert_eq!(outcome(tank.read(server, 99)), gives(b"first second third"));
+            let (mut harness, client, server) = Harness::connected();
+            harness.partition(Way::Both);
+            let began = harness.now;
+            harness.send(client, b"first ");
+            harness.pass(healed_after * MILLISECOND / 2);
+            harness.send(client, b"second");
+            harness.pass(healed_after * MILLISECOND / 2);
+            harness.heal();
+            harness.send(client, b" third");
+            assert!(!has_retransmitted(&harness), "healing sends nothing");
+            harness.step();
+            assert_eq!(harness.now - began, arrives_after * MILLISECOND);
+            assert!(has_retransmitted(&harness));
+            harness.step();
+            assert_eq!(harness.now - began, arrives_after * MILLISECOND + LATENCY);
+            harness.settle();
+            assert_eq!(outcome(harness.read(server, 99)), gives(b"first second third"));
         }
     }
 
     #[test]
-    fn what_was_on_its_way_when_a_partition_began_is_sent_again() {
-        let (mut tank, client, server) = Harness::connected();
-        let began = tank.now;
-        tank.send(client, b"cut");
-        tank.pass(LATENCY / 2);
-        tank.partition(Way::OneWay);
-        tank.pass(LATENCY);
-        assert!(tank.read(server, 9).is_pending());
-        tank.heal();
-        tank.settle();
-        assert_eq!(outcome(tank.read(server, 9)), gives(b"cut"));
-        assert_eq!(tank.now - began, 200 * MILLISECOND + LATENCY);
+    fn a_partition_loses_segments_on_their_way() {
+        let (mut harness, client, server) = Harness::connected();
+        let began = harness.now;
+        harness.send(client, b"cut");
+        harness.pass(LATENCY / 2);
+        harness.partition(Way::OneWay);
+        harness.pass(LATENCY);
+        assert!(harness.read(server, 9).is_pending());
+        harness.heal();
+        harness.settle();
+        assert_eq!(outcome(harness.read(server, 9)), gives(b"cut"));
+        assert_eq!(harness.now - began, 200 * MILLISECOND + LATENCY);
     }
 
     #[test]
-    fn a_short_cut_delays_what_was_on_its_way_just_the_same() {
-        let (mut tank, client, server) = Harness::connected();
-        tank.send(client, b"cut");
-        tank.partition(Way::OneWay);
-        tank.heal();
-        tank.pass(100 * MILLISECOND);
-        assert!(tank.read(server, 9).is_pending());
-        tank.pass(101 * MILLISECOND);
-        assert_eq!(outcome(tank.read(server, 9)), gives(b"cut"));
+    fn a_short_cut_delays_segments_on_their_way() {
+        let (mut harness, client, server) = Harness::connected();
+        harness.send(client, b"cut");
+        harness.partition(Way::OneWay);
+        harness.heal();
+        harness.pass(100 * MILLISECOND);
+        assert!(harness.read(server, 9).is_pending());
+        harness.pass(101 * MILLISECOND);
+        assert_eq!(outcome(harness.read(server, 9)), gives(b"cut"));
     }
 }

@@ -1,8 +1,8 @@
 //! The inline form of a recording: one word for a command line, `v1:SEED:SYMPTOM:LANE...:CHECK`.
 //!
 //! SEED is hexadecimal, SYMPTOM the 32-bit hash of the symptom's key. A LANE is its name and then, after commas, its
-//! sites as `NAME=PICKS`: the picks that are not 0, joined by `_`, each as `ORDINAL` or `ORDINAL-PICK` (a pick of 1 is
-//! left out), where the ordinal counts the site's questions from 0. CHECK notices a word that was not copied whole.
+//! points as `NAME=PICKS`: the values that are not 0, joined by `_`, each as `ORDINAL` or `ORDINAL-VALUE` (a value of 1 is
+//! left out), where the ordinal counts the point's questions from 0. CHECK notices a word that was not copied whole.
 //!
 //! # Invariants
 //!
@@ -13,12 +13,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::RecordingErrorKind;
-use crate::choices::{Choice, ChoiceLog, SiteId, SiteName, fnv1a};
+use crate::choice::{Choice, ChoiceLog, PointId, PointName, fnv1a};
 
 /// What the form begins with.
 pub(crate) const VERSION: &str = "v1";
 
-/// Most questions of one site between two picks: an ordinal is memory.
+/// Most questions of one point between two values: an ordinal is memory.
 const ORDINAL_MAX: usize = 1 << 24;
 
 /// A recording as a command line carries it.
@@ -37,31 +37,31 @@ pub(crate) fn is_inline(text: &str) -> bool {
     version.is_some_and(|version| !version.is_empty() && version.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// Writes the picks of `log` that are not 0.
+/// Writes the values of `log` that are not 0.
 pub(crate) fn write(seed: u64, symptom_hash: u32, log: &ChoiceLog) -> String {
     let mut word = format!("{VERSION}:{seed:x}:{symptom_hash:x}");
     let mut lanes: BTreeMap<&str, BTreeMap<&str, String>> = BTreeMap::new();
-    let mut asked = vec![0_usize; log.sites.len()];
+    let mut asked = vec![0_usize; log.points.len()];
     for choice in &log.choices {
-        let ordinal = asked[choice.site.index()];
-        asked[choice.site.index()] += 1;
-        if choice.pick == 0 {
+        let ordinal = asked[choice.point.index()];
+        asked[choice.point.index()] += 1;
+        if choice.value == 0 {
             continue;
         }
-        let SiteName { lane, site } = log.site(choice.site);
-        let picks = lanes.entry(lane).or_default().entry(site).or_default();
-        if !picks.is_empty() {
-            picks.push('_');
+        let PointName { lane, point } = log.point(choice.point);
+        let values = lanes.entry(lane).or_default().entry(point).or_default();
+        if !values.is_empty() {
+            values.push('_');
         }
-        let _ = write!(picks, "{ordinal}");
-        if choice.pick != 1 {
-            let _ = write!(picks, "-{}", choice.pick);
+        let _ = write!(values, "{ordinal}");
+        if choice.value != 1 {
+            let _ = write!(values, "-{}", choice.value);
         }
     }
-    for (lane, sites) in lanes {
+    for (lane, points) in lanes {
         let _ = write!(word, ":{}", escape(lane));
-        for (site, picks) in sites {
-            let _ = write!(word, ",{}={picks}", escape(site));
+        for (point, values) in points {
+            let _ = write!(word, ",{}={values}", escape(point));
         }
     }
     let check = check(&word);
@@ -98,28 +98,28 @@ pub(crate) fn parse(word: &str) -> Result<Inline, RecordingErrorKind> {
         .map_err(|_| unexpected(2, "the hash of a symptom in hexadecimal"))?;
     let mut log = ChoiceLog::default();
     for (index, part) in parts.iter().enumerate().skip(3) {
-        read_lane(part, &mut log).ok_or_else(|| unexpected(index, "`LANE,SITE=ORDINAL-PICK_...,...`"))?;
+        read_lane(part, &mut log).ok_or_else(|| unexpected(index, "`LANE,POINT=ORDINAL-PICK_...,...`"))?;
     }
     Ok(Inline { seed, symptom_hash, log })
 }
 
 fn read_lane(part: &str, log: &mut ChoiceLog) -> Option<()> {
-    let mut sites = part.split(',');
-    let lane = unescape(sites.next()?)?;
-    for site in sites {
-        let (name, picks) = site.split_once('=')?;
-        let id = SiteId::new(log.sites.len());
-        log.sites.push(SiteName { lane: lane.clone(), site: unescape(name)? });
+    let mut points = part.split(',');
+    let lane = unescape(points.next()?)?;
+    for point in points {
+        let (name, values) = point.split_once('=')?;
+        let id = PointId::new(log.points.len());
+        log.points.push(PointName { lane: lane.clone(), point: unescape(name)? });
         let mut asked = 0;
-        for pick in picks.split('_') {
-            let (ordinal, pick) = match pick.split_once('-') {
-                Some((ordinal, pick)) => (ordinal.parse::<usize>().ok()?, pick.parse::<u32>().ok()?),
-                None => (pick.parse::<usize>().ok()?, 1),
+        for value in values.split('_') {
+            let (ordinal, value) = match value.split_once('-') {
+                Some((ordinal, value)) => (ordinal.parse::<usize>().ok()?, value.parse::<u32>().ok()?),
+                None => (value.parse::<usize>().ok()?, 1),
             };
-            let dull = ordinal.checked_sub(asked).filter(|dull| *dull <= ORDINAL_MAX)?;
-            // Lenient replay asks for picks, not for bounds: the smallest that fits stands in.
-            log.choices.extend(std::iter::repeat_n(Choice { site: id, bound: 1, pick: 0 }, dull));
-            log.choices.push(Choice { site: id, bound: pick.checked_add(1)?, pick });
+            let default = ordinal.checked_sub(asked).filter(|default| *default <= ORDINAL_MAX)?;
+            // Lenient replay asks for values, not for bounds: the smallest that fits stands in.
+            log.choices.extend(std::iter::repeat_n(Choice { point: id, bound: 1, value: 0 }, default));
+            log.choices.push(Choice { point: id, bound: value.checked_add(1)?, value });
             asked = ordinal + 1;
         }
     }
@@ -163,7 +163,7 @@ fn unescape(name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::choices::{Choices, Replay};
+    use crate::choice::{Choices, Replay};
     use crate::recording::{RecordingError, log_of};
 
     fn log() -> ChoiceLog {
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn the_form_is_one_short_word_that_no_shell_touches() {
+    fn the_inline_form_needs_no_shell_quoting() {
         let word = write(42, 0xbeef, &log());
         assert_eq!(
             word,
@@ -190,16 +190,16 @@ mod tests {
     }
 
     #[test]
-    fn a_lenient_replay_of_the_form_picks_what_the_run_picked() {
+    fn the_inline_form_replays_the_same_values() {
         let word = write(42, 0xbeef, &log());
         let inline = parse(&word).expect("reads back");
         assert_eq!((inline.seed, inline.symptom_hash), (42, 0xbeef));
         let mut choices = Choices::replayed(inline.seed, &inline.log, Replay::Lenient);
         for choice in &log().choices {
-            let SiteName { lane, site } = log().site(choice.site).clone();
+            let PointName { lane, point } = log().point(choice.point).clone();
             let lane = choices.lane(&lane);
-            let site = choices.site(lane, &site);
-            assert_eq!(choices.pick_uniform(site, choice.bound), choice.pick);
+            let point = choices.point(lane, &point);
+            assert_eq!(choices.choose_uniform(point, choice.bound), choice.value);
         }
         assert_eq!(choices.mismatches(), 0);
         assert_eq!(write(42, 0xbeef, &inline.log), word);
@@ -235,7 +235,7 @@ mod tests {
         );
         assert_eq!(
             error_of(&checked("v1:1:1:schedule,a=3_1")),
-            "WAVETANK_REPLAY, part 4: expected `LANE,SITE=ORDINAL-PICK_...,...`, found `schedule,a=3_1`; \
+            "WAVETANK_REPLAY, part 4: expected `LANE,POINT=ORDINAL-PICK_...,...`, found `schedule,a=3_1`; \
              copy the whole value again"
         );
         assert!(error_of(&write(42, 1, &log())[..60]).contains("altered after it was written"));

@@ -13,7 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{Expect, Recording, RecordingError, RecordingErrorKind, text};
-use crate::shrink::order::Size;
+use crate::order::Size;
 
 /// The recordings of one test.
 #[derive(Clone, Debug)]
@@ -175,8 +175,8 @@ mod tests {
     use crate::symptom::{Symptom, SymptomKind};
     use crate::test_folder::TestFolder;
 
-    fn recording(detail: &str, picks: &[u32]) -> Recording {
-        let choices: Vec<_> = picks.iter().map(|pick| ("schedule", "a yield", 100, *pick)).collect();
+    fn recording(detail: &str, values: &[u32]) -> Recording {
+        let choices: Vec<_> = values.iter().map(|value| ("schedule", "a yield", 100, *value)).collect();
         Recording::of_failure("t::x", &Symptom::new(SymptomKind::Panic, detail), 1, 2, &log_of(&choices))
     }
 
@@ -213,13 +213,13 @@ mod tests {
     }
 
     #[test]
-    fn only_a_smaller_recording_replaces_one_of_the_same_symptom() {
+    fn only_a_smaller_recording_replaces_another() {
         let folder = TestFolder::new("smaller");
         let store = Store::new(folder.path(), "t::x");
         let first = keep(&store, &recording("a: b 1", &[5, 5]));
         let path = first.path().to_owned();
         assert_eq!(keep(&store, &recording("a: b 2", &[5, 6])), Kept::Untouched(path.clone()));
-        assert_eq!(store.load(&path).expect("loads").log.choices[1].pick, 5);
+        assert_eq!(store.load(&path).expect("loads").log.choices[1].value, 5);
         assert_eq!(keep(&store, &recording("a: b 3", &[5])), Kept::Written(path.clone()));
         assert_eq!(store.load(&path).expect("loads").log.choices.len(), 1);
         // No longer failing, it makes room even for a larger one.
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn another_symptom_an_edited_expectation_and_a_newer_version_keep_their_files() {
+    fn foreign_recordings_are_never_overwritten() {
         let folder = TestFolder::new("foreign");
         let store = Store::new(folder.path(), "t::x");
         let first = keep(&store, &recording("a: b?", &[5])).path().to_owned();

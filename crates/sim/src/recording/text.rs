@@ -15,15 +15,14 @@
 //! end 16 choices, checksum 0x9ae16a3b2f90404f
 //! ```
 //!
-//! A token is `SITE/BOUND`, with `=PICK` unless the pick is 0, and `xCOUNT` if it repeats. Sites are numbered within
+//! A token is `POINT/BOUND`, with `=VALUE` unless the value is 0, and `xCOUNT` if it repeats. Points are numbered within
 //! their lane. `expect` may be edited by hand (`fails(...)` or `passes`); the checksum covers every other line but the
 //! first three.
 
 use std::fmt::Write as _;
 
 use super::{Build, Expect, Recording, RecordingErrorKind};
-use crate::choices::{Choice, ChoiceLog, SiteId, SiteName, fnv1a};
-use crate::settings::parse_number;
+use crate::choice::{Choice, ChoiceLog, PointId, PointName, fnv1a};
 use crate::symptom::Symptom;
 
 /// The first line, with the version of the format.
@@ -51,8 +50,8 @@ pub(crate) fn write(recording: &Recording) -> String {
     );
     let mut rest = &log.choices[..];
     while let Some(first) = rest.first() {
-        let lane = &log.site(first.site).lane;
-        let length = rest.iter().take_while(|choice| log.site(choice.site).lane == *lane).count();
+        let lane = &log.point(first.point).lane;
+        let length = rest.iter().take_while(|choice| log.point(choice.point).lane == *lane).count();
         let (choices, others) = rest.split_at(length);
         write_lane(&mut text, lane, choices, log);
         rest = others;
@@ -64,23 +63,23 @@ pub(crate) fn write(recording: &Recording) -> String {
 }
 
 fn write_lane(text: &mut String, lane: &str, choices: &[Choice], log: &ChoiceLog) {
-    let mut sites: Vec<SiteId> = Vec::new();
+    let mut points: Vec<PointId> = Vec::new();
     for choice in choices {
-        if !sites.contains(&choice.site) {
-            sites.push(choice.site);
+        if !points.contains(&choice.point) {
+            points.push(choice.point);
         }
     }
     let _ = writeln!(text, "lane {}", escape(lane));
-    for (number, site) in sites.iter().enumerate() {
-        let _ = writeln!(text, "site {number} = {}", escape(&log.site(*site).site));
+    for (number, point) in points.iter().enumerate() {
+        let _ = writeln!(text, "site {number} = {}", escape(&log.point(*point).point));
     }
     let mut column = 0;
     for run in choices.chunk_by(|one, next| one == next) {
-        let Choice { site, bound, pick } = run[0];
-        let number = sites.iter().position(|known| *known == site).expect("the table has every site");
+        let Choice { point, bound, value } = run[0];
+        let number = points.iter().position(|known| *known == point).expect("the table has every point");
         let mut token = format!("{number}/{bound}");
-        if pick != 0 {
-            let _ = write!(token, "={pick}");
+        if value != 0 {
+            let _ = write!(token, "={value}");
         }
         if run.len() > 1 {
             let _ = write!(token, "x{}", run.len());
@@ -197,22 +196,24 @@ impl<'a> Reader<'a> {
             let lane = line.strip_prefix("lane ").and_then(unescape);
             let lane =
                 lane.ok_or_else(|| self.unexpected("`lane NAME` or `end N choices, checksum NUMBER`"))?;
-            let first_site = log.sites.len();
-            while let Some(site) = self.peek().and_then(|line| line.strip_prefix("site ")) {
+            let first_point = log.points.len();
+            while let Some(point) = self.peek().and_then(|line| line.strip_prefix("site ")) {
                 self.at += 1;
-                let name = site.split_once(" = ").and_then(|(number, name)| {
-                    (parse_number(number)? == (log.sites.len() - first_site) as u64)
+                let name = point.split_once(" = ").and_then(|(number, name)| {
+                    (parse_number(number)? == (log.points.len() - first_point) as u64)
                         .then(|| unescape(name))?
                 });
-                let site = name.ok_or_else(|| self.unexpected("`site N = NAME`, numbered from 0"))?;
-                log.sites.push(SiteName { lane: lane.clone(), site });
+                let point = name.ok_or_else(|| self.unexpected("`site N = NAME`, numbered from 0"))?;
+                log.points.push(PointName { lane: lane.clone(), point });
             }
             while let Some(tokens) = self.peek().filter(|line| line.starts_with("  ")) {
                 self.at += 1;
                 for token in tokens.split_whitespace() {
-                    let sites = first_site..log.sites.len();
-                    read_token(token, sites, &mut log.choices).ok_or_else(|| {
-                        self.unexpected("choices as `SITE/BOUND`, `SITE/BOUND=PICK` or either with `xCOUNT`")
+                    let points = first_point..log.points.len();
+                    read_token(token, points, &mut log.choices).ok_or_else(|| {
+                        self.unexpected(
+                            "choices as `POINT/BOUND`, `POINT/BOUND=VALUE` or either with `xCOUNT`",
+                        )
                     })?;
                 }
             }
@@ -236,27 +237,36 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn read_token(token: &str, sites: std::ops::Range<usize>, choices: &mut Vec<Choice>) -> Option<()> {
+fn read_token(token: &str, points: std::ops::Range<usize>, choices: &mut Vec<Choice>) -> Option<()> {
     let (choice, count) = match token.split_once('x') {
         Some((choice, count)) => (choice, usize::try_from(parse_number(count)?).ok()?),
         None => (token, 1),
     };
-    let (question, pick) = match choice.split_once('=') {
-        Some((question, pick)) => (question, u32::try_from(parse_number(pick)?).ok()?),
+    let (question, value) = match choice.split_once('=') {
+        Some((question, value)) => (question, u32::try_from(parse_number(value)?).ok()?),
         None => (choice, 0),
     };
-    let (site, bound) = question.split_once('/')?;
-    let site = sites.start.checked_add(usize::try_from(parse_number(site)?).ok()?)?;
+    let (point, bound) = question.split_once('/')?;
+    let point = points.start.checked_add(usize::try_from(parse_number(point)?).ok()?)?;
     let bound = u32::try_from(parse_number(bound)?).ok()?;
-    if site >= sites.end
-        || pick >= bound
+    if point >= points.end
+        || value >= bound
         || count == 0
         || count > CHOICES_MAX - choices.len().min(CHOICES_MAX)
     {
         return None;
     }
-    choices.extend(std::iter::repeat_n(Choice { site: SiteId::new(site), bound, pick }, count));
+    choices.extend(std::iter::repeat_n(Choice { point: PointId::new(point), bound, value }, count));
     Some(())
+}
+
+/// Reads decimal or `0x` hexadecimal digits, without a sign.
+pub(crate) fn parse_number(text: &str) -> Option<u64> {
+    let (digits, radix) = text.strip_prefix("0x").map_or((text, 10), |hex| (hex, 16));
+    if digits.starts_with('+') {
+        return None;
+    }
+    u64::from_str_radix(digits, radix).ok()
 }
 
 /// Keeps names on one line.
@@ -398,7 +408,7 @@ mod tests {
         assert_eq!(
             error_of(&text.replace("  0/5=4", "  0/5=5")),
             format!(
-                "seeds/a.seed, line 10: expected choices as `SITE/BOUND`, `SITE/BOUND=PICK` or either with `xCOUNT`, \
+                "seeds/a.seed, line 10: expected choices as `POINT/BOUND`, `POINT/BOUND=VALUE` or either with `xCOUNT`, \
                  found `  0/5=5`; {remedy}"
             )
         );

@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn the_target_of_a_test_is_what_its_compiler_knew() {
+    fn the_command_names_the_compiled_target() {
         let folder = folder_of_targets("built");
         let target = |built, executable: &str, crate_name| {
             target(Some(built), Path::new(executable), folder.path(), "chat-tests", crate_name)
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn the_target_of_a_sweep_without_macro_is_told_by_the_folder_or_not_at_all() {
+    fn without_macro_the_folder_gives_the_target() {
         let folder = folder_of_targets("target");
         let target = |crate_name| {
             target(None, Path::new("/w/target/debug/deps/x"), folder.path(), "chat-tests", crate_name)
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn the_folder_of_the_executable_tells_profile_and_platform() {
+    fn the_executables_folder_gives_profile_and_platform() {
         let arch = std::env::consts::ARCH;
         let options = |path: &str| build_options(Path::new(path), true).join(" ");
         assert_eq!(options("/w/target/debug/deps/x-0123"), "");
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn features_are_named_as_far_as_they_are_not_implied() {
+    fn implied_features_are_not_named() {
         let options = |on: &[&str]| {
             let features = [
                 ("default", &["std", "tls"][..]),

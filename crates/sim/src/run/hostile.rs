@@ -1,4 +1,4 @@
-//! Code under test that does what no tutorial does: wakers, destructors and formatters that call back into the seam,
+//! Code under test that does what no tutorial does: wakers, destructors and formatters that call back into the runtime traits,
 //! threads that outlive their end, tasks that abort themselves.
 
 use std::future::Future;
@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex as StdMutex};
-use std::task::{Context, Poll, Wake};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
@@ -17,9 +17,8 @@ use wavetank_runtime::{
 };
 
 use super::tests::{seeded, symptom};
-use super::*;
-use crate::executor::Strategy;
 use crate::host::{Host, SimSleep};
+use crate::sched::Strategy;
 
 /// A waker that owns whatever a test gives it, and drops it with its last clone.
 struct Owns<T>(T);
@@ -42,7 +41,7 @@ fn armed(host: &Host) -> StdMutex<Pin<Box<SimSleep>>> {
 }
 
 #[test]
-fn a_waker_whose_drop_disarms_a_timer_may_be_dropped_by_a_timer() {
+fn dropping_a_waker_may_disarm_a_timer() {
     let outcome = seeded(1, |sim| {
         sim.perturb(false);
         sim.client("host", async |host: Host| {
@@ -64,7 +63,7 @@ fn a_waker_whose_drop_disarms_a_timer_may_be_dropped_by_a_timer() {
 }
 
 #[test]
-fn a_waker_whose_drop_closes_a_socket_may_be_dropped_by_a_socket() {
+fn dropping_a_waker_may_close_a_socket() {
     let outcome = seeded(1, |sim| {
         sim.perturb(false);
         sim.client("host", async |host: Host| {
@@ -85,7 +84,7 @@ fn a_waker_whose_drop_closes_a_socket_may_be_dropped_by_a_socket() {
 }
 
 #[test]
-fn a_waker_that_panics_fails_the_run_and_not_the_tank() {
+fn a_panicking_waker_fails_the_run() {
     struct Panics;
     impl Wake for Panics {
         fn wake(self: Arc<Self>) {
@@ -104,7 +103,7 @@ fn a_waker_that_panics_fails_the_run_and_not_the_tank() {
 }
 
 #[test]
-fn a_task_that_aborts_itself_ends_at_its_next_suspension() {
+fn a_task_aborting_itself_ends_when_it_suspends() {
     let outcome = seeded(1, |sim| {
         sim.client("host", async |host: Host| {
             let own = Arc::new(StdMutex::new(None));
@@ -126,7 +125,7 @@ fn a_task_that_aborts_itself_ends_at_its_next_suspension() {
 }
 
 #[test]
-fn an_aborted_task_that_is_withheld_leaves_nothing_behind() {
+fn a_delayed_aborted_task_leaves_nothing_behind() {
     for seed in 0..300 {
         let outcome = seeded(seed, |sim| {
             sim.client("host", async |host: Host| {
@@ -146,7 +145,7 @@ fn an_aborted_task_that_is_withheld_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_client_that_is_slow_to_end_is_not_called_a_leak() {
+fn a_slowly_ending_client_is_not_a_leak() {
     for seed in 0..500 {
         let outcome = seeded(seed, |sim| {
             sim.client("other", async |_| {});
@@ -164,7 +163,7 @@ fn a_client_that_is_slow_to_end_is_not_called_a_leak() {
 }
 
 #[test]
-fn a_timer_that_is_reset_wakes_at_its_new_time_without_being_polled_again() {
+fn a_reset_timer_wakes_without_another_poll() {
     for (first, second) in [(5, 2), (2, 5)] {
         let outcome = seeded(1, move |sim| {
             sim.perturb(false);
@@ -190,7 +189,7 @@ fn a_timer_that_is_reset_wakes_at_its_new_time_without_being_polled_again() {
 }
 
 #[test]
-fn the_panic_of_a_servers_main_fails_the_run_whatever_is_tolerated() {
+fn a_panic_in_a_servers_main_always_fails() {
     for is_thread in [false, true] {
         let outcome = seeded(1, move |sim| {
             sim.tolerate_panics(true);
@@ -219,7 +218,7 @@ impl Drop for LocksInDrop {
 }
 
 #[test]
-fn a_thread_whose_lock_an_unwinding_one_took_by_force_ends_the_run_in_any_state() {
+fn unwinding_threads_may_take_locks_of_others() {
     for seed in 0..100 {
         let outcome = seeded(seed, |sim| {
             sim.strategy(Strategy::Random).tolerate_panics(true);
@@ -249,7 +248,7 @@ fn a_thread_whose_lock_an_unwinding_one_took_by_force_ends_the_run_in_any_state(
 }
 
 #[test]
-fn a_worker_that_catches_panics_is_torn_down_all_the_same() {
+fn a_worker_that_catches_panics_is_torn_down() {
     let outcome = seeded(1, |sim| {
         sim.server_thread("server", |host: Host| {
             loop {
@@ -264,7 +263,7 @@ fn a_worker_that_catches_panics_is_torn_down_all_the_same() {
 }
 
 #[test]
-fn a_formatter_that_takes_a_lock_does_not_swallow_the_events_of_others() {
+fn a_locking_formatter_loses_no_events() {
     struct Locked(Arc<Mutex<Host, u32>>);
     impl std::fmt::Debug for Locked {
         fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -289,12 +288,15 @@ fn a_formatter_that_takes_a_lock_does_not_swallow_the_events_of_others() {
 }
 
 #[test]
-fn a_task_beside_the_seam_runs_at_the_nanosecond_that_wakes_it() {
+fn a_bare_tokio_task_wakes_at_its_nanosecond() {
     let outcome = seeded(1, |sim| {
         sim.perturb(false);
         sim.client("host", async |host: Host| {
             let (sender, receiver) = tokio::sync::oneshot::channel();
-            #[expect(clippy::disallowed_methods, reason = "a task beside the seam is what is tested")]
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "a task beside the runtime traits is what is tested"
+            )]
             let beside = tokio::spawn(async move {
                 Runtime::sleep(&host, Duration::from_micros(300)).await;
                 let _ = sender.send(Runtime::now(&host).as_nanos());
@@ -308,7 +310,7 @@ fn a_task_beside_the_seam_runs_at_the_nanosecond_that_wakes_it() {
 }
 
 #[test]
-fn a_wait_that_a_tokio_timeout_ends_is_no_stall() {
+fn a_tokio_timeout_prevents_a_stall() {
     let read_for = |timeout: Duration| {
         seeded(1, move |sim| {
             sim.stall_after(Duration::from_secs(10));
@@ -339,7 +341,7 @@ impl Drop for PanicsInDrop {
 }
 
 #[test]
-fn a_destructor_that_panics_when_the_run_has_passed_fails_it() {
+fn a_panicking_destructor_fails_a_passed_run() {
     let outcome = seeded(1, |sim| {
         sim.server("server", async |_| {
             let _guard = PanicsInDrop;
@@ -353,7 +355,7 @@ fn a_destructor_that_panics_when_the_run_has_passed_fails_it() {
 }
 
 #[test]
-fn the_place_of_a_failure_is_not_that_of_a_destructor_in_teardown() {
+fn a_failure_keeps_its_place_through_teardown() {
     let outcome = seeded(1, |sim| {
         sim.server("server", async |_| {
             let _guard = PanicsInDrop;

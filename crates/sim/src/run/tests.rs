@@ -1,22 +1,26 @@
-//! Behaviours of a single run: the executor, the clock, the oracles and teardown, without a network.
+//! Behaviours of a single run: the scheduler, the clock, the oracles and teardown, without a network.
 
 mod sockets;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex as StdMutex};
-use std::task::Poll;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use wavetank_runtime::{Condvar, Mutex, Runtime, TaskHandle, ThreadHandle, Threads, WaitOutcome};
 
 use super::*;
-use crate::executor::Strategy;
 use crate::host::Host;
+use crate::panics;
+use crate::sched::Strategy;
+use crate::sim::{Sim, run};
 
+mod foreign;
 mod hosts;
+mod injecting;
+mod mixture;
 mod network;
 mod unwinding;
-mod weather;
 
 /// Runs `body` as `plan` says, on an OS thread of its own.
 #[expect(clippy::disallowed_methods, reason = "a run needs an OS thread of its own")]
@@ -69,7 +73,7 @@ fn lost_update(sim: &mut Sim) {
 }
 
 #[test]
-fn a_lost_update_between_two_locks_is_found_and_the_dull_schedule_does_not_show_it() {
+fn only_some_schedules_show_a_lost_update() {
     let failure = first_failure(lost_update);
     assert!(symptom(&failure).contains("an update was lost"), "{}", symptom(&failure));
     let fifo = seeded(1, |sim| {
@@ -80,7 +84,7 @@ fn a_lost_update_between_two_locks_is_found_and_the_dull_schedule_does_not_show_
 }
 
 #[test]
-fn strict_replay_of_a_runs_own_choices_gives_its_trace_byte_for_byte() {
+fn strict_replay_gives_the_same_trace() {
     for seed in 0..50 {
         let first = seeded(seed, lost_update);
         let log = first.log.clone();
@@ -93,7 +97,7 @@ fn strict_replay_of_a_runs_own_choices_gives_its_trace_byte_for_byte() {
 }
 
 #[test]
-fn a_deadlock_names_who_waits_for_what_and_who_holds_it() {
+fn a_deadlock_names_its_waiters_and_holders() {
     let outcome = first_failure(|sim| {
         sim.client_thread("host", |host| {
             let (a, b) = (Arc::new(Mutex::new(&host, "a", ())), Arc::new(Mutex::new(&host, "b", ())));
@@ -116,7 +120,7 @@ fn a_deadlock_names_who_waits_for_what_and_who_holds_it() {
 }
 
 #[test]
-fn seam_timers_wake_at_their_nanosecond_and_idle_time_is_skipped() {
+fn runtime_timers_are_exact_and_skip_idle_time() {
     let outcome = seeded(1, |sim| {
         sim.perturb(false);
         sim.client("host", async |host| {
@@ -131,7 +135,7 @@ fn seam_timers_wake_at_their_nanosecond_and_idle_time_is_skipped() {
 }
 
 #[test]
-fn tokio_timers_fire_in_step_with_the_seams_on_whole_milliseconds() {
+fn tokio_timers_fire_on_whole_milliseconds() {
     let outcome = seeded(1, |sim| {
         sim.perturb(false);
         sim.client("host", async |host: Host| {
@@ -148,16 +152,16 @@ fn tokio_timers_fire_in_step_with_the_seams_on_whole_milliseconds() {
             };
             let own = async {
                 Runtime::sleep(&host, Duration::from_micros(1_500)).await;
-                note("seam at 3.4", &fired);
+                note("runtime at 3.4", &fired);
                 Runtime::sleep(&host, Duration::from_micros(2_000)).await;
-                note("seam at 5.4", &fired);
+                note("runtime at 5.4", &fired);
             };
             tokio::join!(foreign, own);
             let fired = fired.lock().unwrap().clone();
             let expected = [
-                ("seam at 3.4", 3_400_000),
+                ("runtime at 3.4", 3_400_000),
                 ("tokio at 4.1", 5_000_000),
-                ("seam at 5.4", 5_400_000),
+                ("runtime at 5.4", 5_400_000),
                 ("tokio 20 later", 25_000_000),
             ];
             assert_eq!(fired, expected);
@@ -167,7 +171,7 @@ fn tokio_timers_fire_in_step_with_the_seams_on_whole_milliseconds() {
 }
 
 #[test]
-fn a_tokio_timeout_of_five_minutes_costs_one_jump() {
+fn a_long_tokio_timeout_takes_few_steps() {
     let outcome = seeded(1, |sim| {
         sim.client("host", async |_| {
             let never = std::future::pending::<()>();
@@ -179,7 +183,7 @@ fn a_tokio_timeout_of_five_minutes_costs_one_jump() {
 }
 
 #[test]
-fn code_that_reads_a_clock_and_then_waits_for_ever_is_a_deadlock_from_when_it_went_quiet() {
+fn reading_a_clock_does_not_hide_a_deadlock() {
     #[expect(clippy::disallowed_types, reason = "a foreign clock is what is tested")]
     fn read() {
         let _ = std::time::Instant::now();
@@ -194,7 +198,7 @@ fn code_that_reads_a_clock_and_then_waits_for_ever_is_a_deadlock_from_when_it_we
 }
 
 #[test]
-fn the_coop_trick_preempts_tokio_channels_and_the_dull_choice_does_not() {
+fn perturbation_preempts_tokio_channels() {
     fn polls_of_a_hundred_receives(sim: &mut Sim, polls: &Arc<AtomicUsize>) {
         let polls = polls.clone();
         sim.client("host", async move |_| {
@@ -212,13 +216,13 @@ fn the_coop_trick_preempts_tokio_channels_and_the_dull_choice_does_not() {
             .await;
         });
     }
-    let dull: Arc<AtomicUsize> = Arc::default();
-    let counted = dull.clone();
+    let default: Arc<AtomicUsize> = Arc::default();
+    let counted = default.clone();
     seeded(1, move |sim| {
         sim.perturb(false);
         polls_of_a_hundred_receives(sim, &counted);
     });
-    assert_eq!(dull.load(Ordering::Relaxed), 1);
+    assert_eq!(default.load(Ordering::Relaxed), 1);
     let all: Arc<AtomicUsize> = Arc::default();
     for seed in 0..100 {
         let counted = all.clone();
@@ -229,7 +233,7 @@ fn the_coop_trick_preempts_tokio_channels_and_the_dull_choice_does_not() {
 }
 
 #[test]
-fn a_ready_task_can_be_withheld_until_a_timer_has_beaten_it() {
+fn a_delayed_task_can_lose_to_a_timer() {
     let failure = first_failure(|sim| {
         sim.client("host", async |host: Host| {
             let (sender, receiver) = tokio::sync::oneshot::channel();
@@ -276,7 +280,7 @@ fn condition_variables_wake_and_time_out() {
 }
 
 #[test]
-fn hash_maps_select_and_std_clocks_follow_the_seed() {
+fn maps_select_and_clocks_follow_the_seed() {
     /// Keys in the order of a map, branches that `select!` took, the clock.
     type Observed = (Vec<u32>, Vec<u32>, u128);
     #[expect(clippy::disallowed_types, reason = "iteration order and the clock are what is tested")]
@@ -315,7 +319,7 @@ fn an_error_of_a_main_fails_the_run() {
 }
 
 #[test]
-fn what_a_client_leaves_behind_is_a_leak_and_what_a_server_leaves_is_not() {
+fn only_what_a_client_leaves_is_a_leak() {
     let leaks = |client: bool| {
         seeded(1, move |sim| {
             let main = async |host: Host| {
@@ -352,7 +356,7 @@ fn limits_name_what_was_still_running() {
 }
 
 #[test]
-fn a_wake_up_from_a_real_os_thread_is_reported() {
+fn a_wake_up_from_an_os_thread_fails() {
     fn wake_from_outside(waker: Waker) {
         std::thread::Builder::new()
             .name("outsider".into())
@@ -378,7 +382,7 @@ fn a_wake_up_from_a_real_os_thread_is_reported() {
 }
 
 #[test]
-fn a_blocking_call_in_an_async_task_says_what_to_do() {
+fn a_blocking_call_in_a_task_is_explained() {
     let outcome = seeded(1, |sim| {
         sim.client("host", async |host: Host| Threads::sleep(&host, Duration::from_secs(1)));
     });
@@ -417,7 +421,7 @@ fn spans_belong_to_the_thread_that_entered_them() {
 }
 
 #[test]
-fn aborting_a_task_cancels_it_and_its_handle_says_so() {
+fn joining_an_aborted_task_yields_cancelled() {
     let outcome = seeded(1, |sim| {
         sim.client("host", async |host: Host| {
             let task = Runtime::spawn(&host, "endless", std::future::pending::<()>());

@@ -1,12 +1,12 @@
 //! The passes of the shrinker: which candidates to try, the boldest first.
 //!
-//! Every pass looks the picks up anew after a success, because the run that succeeded made choices of its own. All
+//! Every pass looks the values up anew after a success, because the run that succeeded made choices of its own. All
 //! end: a success makes the log smaller, and a failure moves on.
 
 use std::collections::BTreeMap;
 
-use super::order::Rank;
 use super::{End, Shrinker};
+use crate::order::Rank;
 
 /// A pass proposes candidates until it has none left or a limit is reached.
 type Pass = fn(&mut Shrinker<'_>) -> Result<(), End>;
@@ -17,10 +17,10 @@ pub(super) const ALL: [(&str, Pass); 8] = [
     ("lanes", lanes),
     ("spans", spans),
     ("blocks", blocks),
-    ("single picks", single_picks),
+    ("single values", single_values),
     ("pairs of context switches", switch_pairs),
-    ("lower picks", lower_picks),
-    ("earlier picks", earlier_picks),
+    ("lower values", lower_values),
+    ("earlier values", earlier_values),
 ];
 
 /// Most context switches of which every pair is tried; of more, only neighbours are.
@@ -37,20 +37,20 @@ fn lanes(shrinker: &mut Shrinker<'_>) -> Result<(), End> {
 
 /// A span is what one scope chose in a lane: a fault, a connection, a thread.
 fn spans(shrinker: &mut Shrinker<'_>) -> Result<(), End> {
-    groups(shrinker, |lane, site| {
-        let scope = site.split_once(' ').map_or(site, |(scope, _)| scope);
+    groups(shrinker, |lane, point| {
+        let scope = point.split_once(' ').map_or(point, |(scope, _)| scope);
         format!("{lane}\n{scope}")
     })
 }
 
-/// Tries to do without each group of picks, by rank and name.
+/// Tries to do without each group of values, by rank and name.
 fn groups(shrinker: &mut Shrinker<'_>, group_of: impl Fn(&str, &str) -> String) -> Result<(), End> {
     let mut done = None;
     loop {
         let mut groups: BTreeMap<(Rank, String), Vec<usize>> = BTreeMap::new();
         for index in shrinker.nonzero() {
-            let name = shrinker.best.site(shrinker.best.choices[index].site);
-            groups.entry((Rank::of(&name.lane), group_of(&name.lane, &name.site))).or_default().push(index);
+            let name = shrinker.best.point(shrinker.best.choices[index].point);
+            groups.entry((Rank::of(&name.lane), group_of(&name.lane, &name.point))).or_default().push(index);
         }
         let Some((group, indices)) = groups.into_iter().find(|(group, _)| Some(group) > done.as_ref()) else {
             return Ok(());
@@ -70,19 +70,19 @@ fn blocks(shrinker: &mut Shrinker<'_>) -> Result<(), End> {
     Ok(())
 }
 
-fn single_picks(shrinker: &mut Shrinker<'_>) -> Result<(), End> {
+fn single_values(shrinker: &mut Shrinker<'_>) -> Result<(), End> {
     blocks_of(shrinker, 1)
 }
 
 fn blocks_of(shrinker: &mut Shrinker<'_>, size: usize) -> Result<(), End> {
     let mut start = 0;
     loop {
-        let picks = shrinker.nonzero();
-        if start >= picks.len() {
+        let values = shrinker.nonzero();
+        if start >= values.len() {
             return Ok(());
         }
-        let end = picks.len().min(start + size);
-        if !shrinker.try_without(&picks[start..end])? {
+        let end = values.len().min(start + size);
+        if !shrinker.try_without(&values[start..end])? {
             start = end;
         }
     }
@@ -96,8 +96,8 @@ fn switch_pairs(shrinker: &mut Shrinker<'_>) -> Result<(), End> {
         loop {
             let mut switches = shrinker.nonzero();
             switches.retain(|&index| {
-                let site = shrinker.best.choices[index].site;
-                Rank::of(&shrinker.best.site(site).lane) == Rank::Schedule
+                let point = shrinker.best.choices[index].point;
+                Rank::of(&shrinker.best.point(point).lane) == Rank::Schedule
             });
             let furthest = if switches.len() > PAIRS_OF_ALL_MAX { 1 } else { switches.len() };
             if distance > furthest {
@@ -112,27 +112,27 @@ fn switch_pairs(shrinker: &mut Shrinker<'_>) -> Result<(), End> {
     }
 }
 
-/// Lowers each pick: to 1, then by halves towards the lowest that still fails.
-fn lower_picks(shrinker: &mut Shrinker<'_>) -> Result<(), End> {
+/// Lowers each value: to 1, then by halves towards the lowest that still fails.
+fn lower_values(shrinker: &mut Shrinker<'_>) -> Result<(), End> {
     let mut position = 0;
     loop {
-        let picks = shrinker.nonzero();
-        if position >= picks.len() {
+        let values = shrinker.nonzero();
+        if position >= values.len() {
             return Ok(());
         }
-        // Single picks were tried before: 0 does not fail.
+        // Single values were tried before: 0 does not fail.
         let mut too_low = 0;
         loop {
             let now = shrinker.nonzero();
-            // A lowered pick can make others vanish; the next round sees to what then stands here.
-            let Some(&index) = now.get(position).filter(|_| now.len() == picks.len()) else { break };
-            let pick = shrinker.best.choices[index].pick;
-            if pick - too_low <= 1 {
+            // A lowered value can make others vanish; the next round sees to what then stands here.
+            let Some(&index) = now.get(position).filter(|_| now.len() == values.len()) else { break };
+            let value = shrinker.best.choices[index].value;
+            if value - too_low <= 1 {
                 break;
             }
-            let lower = if too_low == 0 { 1 } else { too_low + (pick - too_low) / 2 };
+            let lower = if too_low == 0 { 1 } else { too_low + (value - too_low) / 2 };
             let mut candidate = shrinker.best.clone();
-            candidate.choices[index].pick = lower;
+            candidate.choices[index].value = lower;
             if !shrinker.try_log(&candidate)? {
                 too_low = lower;
             }
@@ -141,27 +141,27 @@ fn lower_picks(shrinker: &mut Shrinker<'_>) -> Result<(), End> {
     }
 }
 
-/// Moves each pick to an earlier question of its site, where it may end the run sooner: the loop that had to turn
+/// Moves each value to an earlier question of its point, where it may end the run sooner: the loop that had to turn
 /// fifty times before its fault may only need one turn.
-fn earlier_picks(shrinker: &mut Shrinker<'_>) -> Result<(), End> {
+fn earlier_values(shrinker: &mut Shrinker<'_>) -> Result<(), End> {
     for position in 0..shrinker.nonzero().len() {
         let mut too_early = None;
         loop {
             let Some(&index) = shrinker.nonzero().get(position) else { return Ok(()) };
             let choice = shrinker.best.choices[index];
-            let same_site: Vec<usize> =
-                (0..=index).filter(|&other| shrinker.best.choices[other].site == choice.site).collect();
-            let ordinal = same_site.len() - 1;
+            let same_point: Vec<usize> =
+                (0..=index).filter(|&other| shrinker.best.choices[other].point == choice.point).collect();
+            let ordinal = same_point.len() - 1;
             let earlier = too_early.map_or(0, |tried: usize| tried.midpoint(ordinal));
             if earlier >= ordinal || Some(earlier) == too_early {
                 break;
             }
-            let target = same_site[earlier];
+            let target = same_point[earlier];
             let mut candidate = shrinker.best.clone();
             let there = &mut candidate.choices[target];
-            let fits = there.pick == 0 && choice.pick < there.bound;
-            there.pick = choice.pick;
-            candidate.choices[index].pick = 0;
+            let fits = there.value == 0 && choice.value < there.bound;
+            there.value = choice.value;
+            candidate.choices[index].value = 0;
             if !fits || !shrinker.try_log(&candidate)? {
                 too_early = Some(earlier);
             }

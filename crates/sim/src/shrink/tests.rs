@@ -1,19 +1,19 @@
 //! Shrinking of logs that a predicate judges.
 
 use super::*;
-use crate::choices::{Choices, Replay};
+use crate::choice::{Choices, Replay};
 
 /// A toy program: asks questions, and tells whether the symptom appeared.
 type Program = fn(&mut Ask<'_>) -> bool;
 
-/// Asks one question: lane, site, bound.
+/// Asks one question: lane, point, bound.
 type Ask<'a> = dyn FnMut(&str, &str, u32) -> u32 + 'a;
 
 fn run(program: Program, mut choices: Choices) -> Option<ChoiceLog> {
-    let failed = program(&mut |lane, site, bound| {
+    let failed = program(&mut |lane, point, bound| {
         let lane = choices.lane(lane);
-        let site = choices.site(lane, site);
-        choices.pick_uniform(site, bound)
+        let point = choices.point(lane, point);
+        choices.choose_uniform(point, bound)
     });
     failed.then(|| choices.into_log())
 }
@@ -40,25 +40,26 @@ fn shrunk_within(program: Program, limits: Limits<'_>) -> Shrunk {
     shrunk
 }
 
-/// Returns the picks that are not 0 as (site, ordinal within the site, pick).
-fn picks(log: &ChoiceLog) -> Vec<(String, usize, u32)> {
-    let nonzero = log.choices.iter().enumerate().filter(|(_, choice)| choice.pick != 0);
+/// Returns the values that are not 0 as (point, ordinal within the point, value).
+fn values(log: &ChoiceLog) -> Vec<(String, usize, u32)> {
+    let nonzero = log.choices.iter().enumerate().filter(|(_, choice)| choice.value != 0);
     nonzero
         .map(|(index, choice)| {
-            let ordinal = log.choices[..index].iter().filter(|other| other.site == choice.site).count();
-            (log.site(choice.site).site.clone(), ordinal, choice.pick)
+            let ordinal = log.choices[..index].iter().filter(|other| other.point == choice.point).count();
+            (log.point(choice.point).point.clone(), ordinal, choice.value)
         })
         .collect()
 }
 
 fn expect(shrunk: &Shrunk, expected: &[(&str, usize, u32)]) {
-    let found = picks(&shrunk.best);
-    let found: Vec<_> = found.iter().map(|(site, ordinal, pick)| (site.as_str(), *ordinal, *pick)).collect();
+    let found = values(&shrunk.best);
+    let found: Vec<_> =
+        found.iter().map(|(point, ordinal, value)| (point.as_str(), *ordinal, *value)).collect();
     assert_eq!(found, expected, "{:#?}", shrunk.passes);
 }
 
 #[test]
-fn a_failure_without_picks_shrinks_to_none_in_one_run() {
+fn a_failure_of_defaults_shrinks_in_one_run() {
     let shrunk = shrunk_within(
         |ask| {
             (0..50).for_each(|_| _ = ask("schedule", "a yield", 9));
@@ -71,7 +72,7 @@ fn a_failure_without_picks_shrinks_to_none_in_one_run() {
 }
 
 #[test]
-fn noise_of_300_picks_vanishes_from_a_failure_of_two() {
+fn shrinking_removes_300_irrelevant_values() {
     let shrunk = shrunk_within(
         |ask| {
             let mut seen = (false, false);
@@ -91,7 +92,7 @@ fn noise_of_300_picks_vanishes_from_a_failure_of_two() {
 }
 
 #[test]
-fn needles_in_one_busy_lane_are_found_by_halving() {
+fn halving_finds_needles_in_one_busy_lane() {
     let shrunk = shrunk_within(
         |ask| {
             let all: Vec<u32> = (0..300).map(|_| ask("schedule", "a yield", 4)).collect();
@@ -104,14 +105,14 @@ fn needles_in_one_busy_lane_are_found_by_halving() {
 }
 
 #[test]
-fn a_pick_is_lowered_to_its_threshold() {
+fn a_value_is_lowered_to_its_threshold() {
     let shrunk = shrunk_within(|ask| ask("link a -> b", "a deliver", 1_000_000) >= 17, limits());
     expect(&shrunk, &[("a deliver", 0, 17)]);
     assert!(shrunk.runs < 60, "{} runs", shrunk.runs);
 }
 
 #[test]
-fn two_switches_that_go_only_together_are_cut_together() {
+fn two_dependent_switches_are_removed_together() {
     let shrunk = shrunk_within(
         |ask| {
             let noise: Vec<u32> = (0..10).map(|_| ask("schedule", "a yield", 2)).collect();
@@ -124,21 +125,21 @@ fn two_switches_that_go_only_together_are_cut_together() {
 }
 
 #[test]
-fn of_two_ways_to_fail_the_one_without_a_fault_stays() {
+fn a_failure_without_faults_is_preferred() {
     let program: Program = |ask| {
         let broken = ask("faults", "a break", 2) != 0;
         let switched = ask("schedule", "a yield", 2) != 0;
         broken || switched
     };
     let both = (0..).filter_map(|seed| run(program, Choices::seeded(seed))).find(|log| log.nonzero() == 2);
-    let shrunk = shrink(both.expect("some seed picks both"), limits(), &mut |candidate| {
+    let shrunk = shrink(both.expect("some seed chooses both"), limits(), &mut |candidate| {
         run(program, Choices::replayed(0, candidate, Replay::Lenient))
     });
     expect(&shrunk, &[("a yield", 0, 1)]);
 }
 
 #[test]
-fn a_run_that_goes_on_without_the_pick_still_counts_as_smaller() {
+fn a_longer_run_without_the_fault_is_smaller() {
     let shrunk = shrunk_within(
         |ask| {
             // A fault cuts the run short; without it there is more to choose.
@@ -153,7 +154,7 @@ fn a_run_that_goes_on_without_the_pick_still_counts_as_smaller() {
 }
 
 #[test]
-fn a_late_pick_moves_to_the_first_question_that_fails() {
+fn late_faults_move_to_the_first_failing_choice() {
     let shrunk =
         shrunk_within(|ask| (0..60).any(|turn| turn >= 5 && ask("faults", "a break", 20) == 7), limits());
     expect(&shrunk, &[("a break", 0, 7)]);

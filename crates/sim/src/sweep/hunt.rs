@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_of_a_sweep_tells_which_seed_had_which_trace() {
+    fn the_sweeps_hash_ties_traces_to_seeds() {
         let sum = |pairs: [(u64, u64); 2]| {
             pairs.into_iter().map(|(seed, trace)| trace_hash_of(seed, trace)).fold(0, u64::wrapping_add)
         };

@@ -17,7 +17,7 @@ impl Runner for TurmoilRunner {
 }
 
 impl Sweep {
-    /// Runs a test inside of turmoil that is to pass, as [`run`](Self::run) does in the tank.
+    /// Runs a test inside of turmoil that is to pass, as [`run`](Self::run) does in the simulator.
     ///
     /// # Panics
     ///
@@ -26,7 +26,7 @@ impl Sweep {
         self.in_process(Arc::new(TurmoilRunner(Box::new(body))), |session| session.verify())
     }
 
-    /// Runs a test inside of turmoil that is to find a bug, as [`find`](Self::find) does in the tank.
+    /// Runs a test inside of turmoil that is to find a bug, as [`find`](Self::find) does in the simulator.
     ///
     /// # Panics
     ///

@@ -8,8 +8,8 @@
 use std::collections::BTreeMap;
 
 use super::{Session, Stop};
-use crate::probes::Points;
 use crate::report::Report;
+use crate::world::Points;
 
 /// The points of a sweep, by name.
 #[derive(Clone, Debug, Default)]
@@ -80,8 +80,8 @@ impl Session {
             return Ok(never);
         }
         let report = Report::new(&self.sweep.identity, "passed, but never reached what it must reach")
-            .fact("seeds", &seeds.to_string())
-            .fact("missed", &missed.join("\n"))
+            .field("seeds", &seeds.to_string())
+            .field("missed", &missed.join("\n"))
             .note("a point counts by its text, and is known from its first evaluation");
         Err(Stop::Failed(report.to_string()))
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::examine::{Ended, Failure, SecondRun};
 use super::{Found, Session, Stop};
-use crate::choices::{ChoiceLog, Replay};
+use crate::choice::{ChoiceLog, Replay};
 use crate::pool::{Job, Ran};
 use crate::recording::{Build, Expect, Recording, RecordingError, RecordingErrorKind, canonical, inline};
 use crate::report::{Counts, Report};
@@ -215,9 +215,9 @@ impl Session {
     fn failed(&self, recording: &Replayable, failure: &Failure, headline: &str) -> Stop {
         let mut report = self.report(headline).symptom(&failure.symptom, recording.seed);
         if !recording.expect.is(&failure.symptom) {
-            report = report.fact("recorded as", &recording.expect.describe());
+            report = report.field("recorded as", &recording.expect.describe());
         }
-        report = report.fact("recording", &recording.origin);
+        report = report.field("recording", &recording.origin);
         let log = match &failure.outcome {
             Some(outcome) => {
                 if outcome.mismatches > 0 {

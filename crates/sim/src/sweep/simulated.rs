@@ -5,7 +5,7 @@ use crate::sim::Sim;
 #[cfg(feature = "turmoil")]
 use crate::turmoil::TurmoilSim;
 
-/// A simulation that a test sets up: in the tank, or inside of turmoil.
+/// A simulation that a test sets up: in the simulator, or inside of turmoil.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no simulation that a test can set up",

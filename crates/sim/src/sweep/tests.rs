@@ -72,7 +72,7 @@ impl Fixture {
     }
 }
 
-/// Fails in about one of nine seeds, by two picks among much noise.
+/// Fails in about one of nine seeds, by two values among much noise.
 fn bug(run: &mut ToyRun) -> Option<Symptom> {
     for turn in 0..20 {
         run.ask("schedule", &format!("noise{} yield", turn % 3), 5);
@@ -106,7 +106,7 @@ fn command_of(report: &str) -> (&str, &str) {
 }
 
 #[test]
-fn a_test_without_failures_runs_every_seed_once_and_samples_some_twice() {
+fn a_passing_test_reruns_one_seed_in_64() {
     let runs = Arc::new(AtomicUsize::new(0));
     let fixture = Fixture { workers: 3, ..Fixture::new("passes") };
     let count = Arc::clone(&runs);
@@ -120,7 +120,7 @@ fn a_test_without_failures_runs_every_seed_once_and_samples_some_twice() {
 }
 
 #[test]
-fn the_lowest_failing_seed_is_reported_at_any_parallelism() {
+fn any_parallelism_reports_the_lowest_failing_seed() {
     for workers in [1, 2, 8] {
         let fixture = Fixture { workers, ..Fixture::new("lowest") };
         let report = report_of(fixture.verify(|run| {
@@ -135,7 +135,7 @@ fn the_lowest_failing_seed_is_reported_at_any_parallelism() {
 }
 
 #[test]
-fn a_failure_is_on_disk_before_it_is_shrunk_and_replaced_by_what_is_shrunk() {
+fn a_failure_is_recorded_before_and_after_shrinking() {
     let fixture = Fixture::new("unshrunk");
     let folder = fixture.folder.path().join("seeds/toys/toys.bug");
     let path = folder.join("panic-closer-not-closed.seed");
@@ -146,8 +146,8 @@ fn a_failure_is_on_disk_before_it_is_shrunk_and_replaced_by_what_is_shrunk() {
         if run.is_replay() {
             // The first replay, of the failure itself, comes before there is anything to record.
             if let Ok(text) = fs::read_to_string(&there) {
-                let picks = text::parse(&text).expect("a whole file").log.nonzero();
-                seen.fetch_max(picks, Ordering::SeqCst);
+                let values = text::parse(&text).expect("a whole file").log.nonzero();
+                seen.fetch_max(values, Ordering::SeqCst);
             }
         }
         symptom
@@ -163,7 +163,7 @@ fn a_failure_is_on_disk_before_it_is_shrunk_and_replaced_by_what_is_shrunk() {
 }
 
 #[test]
-fn the_command_of_a_report_fails_again_with_the_same_symptom() {
+fn the_replay_command_shows_the_same_symptom() {
     let first = Fixture::new("command");
     let report = report_of(first.verify(bug));
     let (variable, word) = command_of(&report);
@@ -182,7 +182,7 @@ fn the_command_of_a_report_fails_again_with_the_same_symptom() {
 }
 
 #[test]
-fn recordings_are_replayed_before_seeds_and_may_pass_once_the_bug_is_fixed() {
+fn recordings_run_first_and_may_pass() {
     let fixture = Fixture::new("regression");
     report_of(fixture.verify(bug));
     let before = fixture.only_recording();
@@ -214,8 +214,8 @@ fn a_recording_that_expects_to_pass_must_pass() {
 fn an_expected_bug_is_found_shrunk_and_proven() {
     let fixture = Fixture::new("find");
     let found = fixture.find("closer: not closed", bug).expect("finds it");
-    assert_eq!((found.after().picks(), found.after().faults(), found.after().switches()), (2, 1, 1));
-    assert!(found.before().picks() > 10 && found.runs() > 1 && found.shrink_runs() > 3);
+    assert_eq!((found.after().nondefault(), found.after().faults(), found.after().switches()), (2, 1, 1));
+    assert!(found.before().nondefault() > 10 && found.runs() > 1 && found.shrink_runs() > 3);
     assert_eq!(found.seed(), found.runs() - 1, "the base is 0");
     let trace = found.trace().render();
     let events: Vec<&str> =
@@ -233,18 +233,18 @@ fn an_expected_bug_is_found_shrunk_and_proven() {
 }
 
 #[test]
-fn a_committed_recording_that_is_smaller_is_the_one_that_is_shown() {
+fn a_smaller_committed_recording_is_shown() {
     let fixture = Fixture::new("committed");
     let committed = fixture.find("closer", bug).expect("finds it");
     let without_shrinking = fixture.sweep().finds("closer").shrink_at_most(0, Duration::from_secs(1));
     let found = fixture.session(without_shrinking, bug).find().expect("finds it");
     assert_eq!((found.shrink_runs(), found.after()), (0, committed.after()));
     assert_eq!(found.trace(), committed.trace());
-    assert!(found.before().picks() > 10);
+    assert!(found.before().nondefault() > 10);
 }
 
 #[test]
-fn a_museum_recording_that_no_longer_fails_is_an_error() {
+fn an_expected_failure_must_still_fail() {
     let fixture = Fixture::new("museum");
     fixture.find("closer", bug).expect("finds it");
     let report = report_of(fixture.find("closer", fixed));
@@ -258,7 +258,7 @@ fn a_museum_recording_that_no_longer_fails_is_an_error() {
 }
 
 #[test]
-fn an_expected_bug_that_is_not_there_or_comes_second_is_a_failure() {
+fn missing_an_expected_bug_is_a_failure() {
     let fixture = Fixture::new("not-found");
     let report = report_of(fixture.find("closer", fixed));
     assert!(report.contains("200 seeds ran and all passed; this test is to find `closer`"), "{report}");
@@ -272,7 +272,7 @@ fn an_expected_bug_that_is_not_there_or_comes_second_is_a_failure() {
 }
 
 #[test]
-fn a_strict_replay_of_other_code_names_the_first_divergence_and_changes_no_file() {
+fn strict_replay_names_the_first_divergence() {
     let mut fixture = Fixture::new("strict");
     report_of(fixture.verify(bug));
     let before = fixture.only_recording();
@@ -306,7 +306,7 @@ fn a_strict_replay_of_other_code_names_the_first_divergence_and_changes_no_file(
 }
 
 #[test]
-fn choices_that_no_longer_fit_are_counted_and_mentioned() {
+fn a_report_counts_choices_that_no_longer_fit() {
     let fixture = Fixture::new("mismatch");
     report_of(fixture.verify(bug));
     let report = report_of(fixture.verify(|run| {
@@ -343,8 +343,11 @@ fn ctrl_c_says_what_was_run_and_found() {
         report.contains("; interrupted)") && report.contains("recording   seeds/toys/toys.bug/"),
         "{report}"
     );
-    let picks = fixture.only_recording().1.log.nonzero();
-    assert!(picks > 0 && report.contains(&format!(" -> {picks} picks")), "the best so far is kept: {report}");
+    let values = fixture.only_recording().1.log.nonzero();
+    assert!(
+        values > 0 && report.contains(&format!(" -> {values} non-default")),
+        "the best so far is kept: {report}"
+    );
 }
 
 #[test]
@@ -401,7 +404,7 @@ fn settings_choose_how_many_seeds_are_run_twice() {
 }
 
 #[test]
-fn a_test_that_finds_keeps_all_its_seeds_in_every_shard() {
+fn a_finding_test_runs_all_seeds_when_sharded() {
     let mut fixture = Fixture::new("find-shard");
     fixture.settings.seeds = Some(1);
     fixture.settings.shard = Shard { index: 1, count: 2 };
@@ -410,7 +413,7 @@ fn a_test_that_finds_keeps_all_its_seeds_in_every_shard() {
 }
 
 #[test]
-fn a_file_in_the_settings_is_replayed_alone_if_it_is_of_this_test() {
+fn a_named_recording_runs_alone() {
     let mut fixture = Fixture::new("only-file");
     report_of(fixture.verify(bug));
     let (path, recording) = fixture.only_recording();
@@ -431,7 +434,7 @@ fn a_file_in_the_settings_is_replayed_alone_if_it_is_of_this_test() {
 }
 
 #[test]
-fn tests_of_the_same_path_in_two_packages_have_recordings_and_seeds_of_their_own() {
+fn packages_do_not_share_recordings_or_seeds() {
     let fixture = Fixture::new("packages");
     let sweep = |package: &str| Sweep::new("it::works", fixture.folder.path()).package(package).seeds(200);
     let report = report_of(fixture.session(sweep("one"), bug).verify());
@@ -443,7 +446,7 @@ fn tests_of_the_same_path_in_two_packages_have_recordings_and_seeds_of_their_own
 }
 
 #[test]
-fn a_broken_recording_is_an_error_with_its_line_and_stays() {
+fn a_broken_recording_fails_naming_its_line() {
     let fixture = Fixture::new("broken-file");
     report_of(fixture.verify(bug));
     let (path, _) = fixture.only_recording();
@@ -456,7 +459,7 @@ fn a_broken_recording_is_an_error_with_its_line_and_stays() {
 }
 
 #[test]
-fn a_failure_whose_recording_cannot_be_written_is_still_reported() {
+fn a_failure_is_reported_even_if_not_recorded() {
     let fixture = Fixture::new("read-only");
     let in_the_way = fixture.folder.path().join("seeds");
     let report = report_of(fixture.verify(move |run| {
@@ -470,11 +473,11 @@ fn a_failure_whose_recording_cannot_be_written_is_still_reported() {
         report.contains("toys/toys.bug/panic-closer-not-closed.seed: cannot write the recording"),
         "{report}"
     );
-    assert!(report.contains("2 picks") && command_of(&report).0 == "WAVETANK_REPLAY", "{report}");
+    assert!(report.contains("2 non-default") && command_of(&report).0 == "WAVETANK_REPLAY", "{report}");
 }
 
 #[test]
-fn the_first_failure_is_the_one_that_a_test_finds_and_leaves_nothing_behind() {
+fn the_first_failure_leaves_no_recording() {
     let fixture = Fixture::new("first-failure");
     let first = fixture.session(fixture.sweep(), bug).first_failure().expect("no interrupt").expect("fails");
     assert_eq!(fixture.recordings(), []);

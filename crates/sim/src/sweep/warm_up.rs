@@ -1,13 +1,13 @@
 //! The warm-up: one run before all others, for what code under test initialises once per process.
 
 use super::{Session, Stop};
-use crate::choices::{ChoiceLog, Replay};
+use crate::choice::{ChoiceLog, Replay};
 use crate::pool::{Job, Ran};
 use crate::report::Report;
 use crate::symptom::{Symptom, SymptomKind};
 
 impl Session {
-    /// Runs the dull run of seed 0, for what code under test initialises once per process.
+    /// Runs the default run of seed 0, for what code under test initialises once per process.
     ///
     /// Always this one: a replay in a new process then finds such state as the sweep found it, contents included.
     ///
@@ -34,7 +34,7 @@ impl Session {
         if let Some(outcome) = &outcome {
             report = report.run(outcome);
         }
-        let what = "no seed has run yet: this was the warm-up, the dull run of the test (every pick is 0), which comes before \
+        let what = "no seed has run yet: this was the warm-up, the default run of the test (every value is 0), which comes before \
                     all seeds and recordings";
         Err(Stop::Failed(report.note(what).replay(seed, &symptom, None).to_string()))
     }

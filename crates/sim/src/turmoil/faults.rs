@@ -9,11 +9,12 @@ use std::time::Duration;
 use rand_chacha::ChaCha8Rng;
 
 use super::sim::Inner;
-use crate::choices::{Choices, below};
-use crate::faults::scale::Scale;
-use crate::net::Nanos;
-use crate::run::Run;
-use crate::trace::{Fact, milliseconds};
+use crate::choice::{Choices, below};
+use crate::fault::scale::Scale;
+use crate::time::Nanos;
+use crate::time::milliseconds;
+use crate::trace::TraceEvent;
+use crate::world::Run;
 
 /// Which of turmoil's faults may happen in a run.
 ///
@@ -31,7 +32,7 @@ pub struct TurmoilFaults {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    Hold,
+    PausedLink,
     Partition,
     OneWayPartition,
     Crash,
@@ -53,13 +54,13 @@ impl TurmoilFaults {
     /// Every kind of fault.
     #[must_use]
     pub fn all() -> Self {
-        Self::none().holds().partitions().crashes()
+        Self::none().paused_links().partitions().crashes()
     }
 
     /// Adds held links (`hold`, `release`): what is sent between two hosts waits, and arrives when they are released.
     #[must_use]
-    pub fn holds(self) -> Self {
-        self.with(Kind::Hold)
+    pub fn paused_links(self) -> Self {
+        self.with(Kind::PausedLink)
     }
 
     /// Adds partitions (`partition`, `partition_oneway`, `repair`): what is sent between two hosts is lost for good, also
@@ -147,8 +148,8 @@ impl FaultDriver {
         let lane = choices.lane("fault");
         for number in 1..=faults.count_max {
             let mut ask = |what: &str, bound: u32| {
-                let site = choices.site(lane, &format!("fault#{number} {what}"));
-                choices.pick(site, bound, |rng: &mut ChaCha8Rng| below(rng, bound))
+                let point = choices.point(lane, &format!("fault#{number} {what}"));
+                choices.choose(point, bound, |rng: &mut ChaCha8Rng| below(rng, bound))
             };
             if ask("happens", 2) == 0 {
                 continue;
@@ -161,7 +162,7 @@ impl FaultDriver {
             let begins = TIMES.time(ask("begins", TIMES.steps(faults.begin_max)));
             let ends = begins.saturating_add(TIMES.time(ask("lasts", TIMES.steps(faults.last_max))));
             let crashes = matches!(kind, Kind::Crash | Kind::Bounce);
-            // A pick that names a client crashes the first host that may crash: every pick means something.
+            // A value that names a client crashes the first host that may crash: every value means something.
             let Some(a) = (if crashes && !hosts[a as usize].1 {
                 hosts.iter().position(|(_, may_crash)| *may_crash)
             } else {
@@ -185,7 +186,7 @@ impl FaultDriver {
 
     /// Begins and ends the faults that are due.
     pub(super) fn act(&mut self, run: &Run, sim: &mut Inner) {
-        let now = run.executor.now();
+        let now = run.scheduler.now();
         for index in 0..self.faults.len() {
             let fault = self.faults[index];
             if fault.state == State::Active && fault.ends <= now {
@@ -222,15 +223,15 @@ impl FaultDriver {
         let (a, b) = (self.names[fault.a].as_str(), self.names[fault.b].as_str());
         let lasts = milliseconds(fault.ends - fault.begins);
         let what = match fault.kind {
-            Kind::Hold => format!("what {a} and {b} send each other is held for {lasts}"),
+            Kind::PausedLink => format!("what {a} and {b} send each other is held for {lasts}"),
             Kind::Partition => format!("{a} and {b} are cut off from each other for {lasts}"),
             Kind::OneWayPartition => format!("what {a} sends to {b} is lost for {lasts}"),
             Kind::Crash => format!("{a} crashes, and restarts after {lasts}"),
             Kind::Bounce => format!("{a} crashes and restarts"),
         };
-        run.executor.fact(Fact::Fault(what.into()));
+        run.scheduler.trace_event(TraceEvent::Fault(what.into()));
         match fault.kind {
-            Kind::Hold => sim.hold(a, b),
+            Kind::PausedLink => sim.hold(a, b),
             Kind::Partition => sim.partition(a, b),
             Kind::OneWayPartition => sim.partition_oneway(a, b),
             Kind::Crash => sim.crash(a),
@@ -242,14 +243,14 @@ impl FaultDriver {
     fn end(&self, run: &Run, sim: &mut Inner, fault: Fault) {
         let (a, b) = (self.names[fault.a].as_str(), self.names[fault.b].as_str());
         let what = match fault.kind {
-            Kind::Hold => format!("what {a} and {b} sent each other is released"),
+            Kind::PausedLink => format!("what {a} and {b} sent each other is released"),
             Kind::Partition => format!("{a} and {b} reach each other again"),
             Kind::OneWayPartition => format!("{a} reaches {b} again"),
             Kind::Crash | Kind::Bounce => format!("{a} restarts"),
         };
-        run.executor.fact(Fact::Fault(what.into()));
+        run.scheduler.trace_event(TraceEvent::Fault(what.into()));
         match fault.kind {
-            Kind::Hold => sim.release(a, b),
+            Kind::PausedLink => sim.release(a, b),
             Kind::Partition => sim.repair(a, b),
             Kind::OneWayPartition => sim.repair_oneway(a, b),
             Kind::Crash | Kind::Bounce => sim.bounce(a),
@@ -261,21 +262,21 @@ impl FaultDriver {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::choices::Replay;
+    use crate::choice::Replay;
 
     fn hosts() -> Vec<(String, bool)> {
         vec![("client".to_owned(), false), ("server".to_owned(), true)]
     }
 
     #[test]
-    fn the_dull_choice_is_no_fault() {
+    fn the_default_choice_is_no_fault() {
         let mut choices = Choices::replayed(0, &Default::default(), Replay::Lenient);
         let driver = FaultDriver::new(&TurmoilFaults::all(), &mut choices, &hosts());
         assert!(driver.faults.is_empty());
     }
 
     #[test]
-    fn only_hosts_that_may_crash_are_drawn_for_crashes() {
+    fn only_hosts_that_may_crash_are_chosen() {
         let only_crashes = TurmoilFaults::none().crashes();
         for seed in 0..50 {
             let driver = FaultDriver::new(&only_crashes, &mut Choices::seeded(seed), &hosts());
@@ -287,11 +288,11 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_waits_for_no_other_of_its_link_or_host() {
+    fn only_overlapping_faults_collide() {
         let fault = |kind, a, b, state| Fault { kind, a, b, begins: 0, ends: 1, state };
         let names = vec!["a".to_owned(), "b".to_owned(), "c".to_owned()];
         let active = vec![
-            fault(Kind::Hold, 0, 1, State::Active),
+            fault(Kind::PausedLink, 0, 1, State::Active),
             fault(Kind::Crash, 2, 0, State::Active),
             fault(Kind::Partition, 1, 2, State::Over),
         ];
@@ -299,7 +300,9 @@ mod tests {
         let collides = |kind, a, b| driver.collides(fault(kind, a, b, State::Coming));
         assert!(collides(Kind::Partition, 1, 0) && collides(Kind::Bounce, 2, 1));
         assert!(
-            !collides(Kind::Partition, 1, 2) && !collides(Kind::Crash, 0, 1) && !collides(Kind::Hold, 2, 0)
+            !collides(Kind::Partition, 1, 2)
+                && !collides(Kind::Crash, 0, 1)
+                && !collides(Kind::PausedLink, 2, 0)
         );
     }
 }

@@ -32,7 +32,7 @@ pub(crate) async fn messages_travel_both_ways<R: Runtime>(world: World<R>) {
     assert_eq!(echo.await, Ok(()));
 }
 
-pub(crate) async fn an_answer_arrives_whole_after_the_client_has_half_closed<R: Runtime>(world: World<R>) {
+pub(crate) async fn an_answer_arrives_whole_after_half_close<R: Runtime>(world: World<R>) {
     let (mut client, mut server) = pair(&world).await;
     send(&mut client, "question").await;
     client.shutdown().await.expect("a live stream");
@@ -48,7 +48,7 @@ pub(crate) async fn an_answer_arrives_whole_after_the_client_has_half_closed<R: 
     assert_eq!(answering.await, Ok(()));
 }
 
-pub(crate) async fn a_client_may_go_on_sending_after_the_server_has_half_closed<R: Runtime>(world: World<R>) {
+pub(crate) async fn a_client_may_send_after_the_servers_fin<R: Runtime>(world: World<R>) {
     let (mut client, mut server) = pair(&world).await;
     server.shutdown().await.expect("a live stream");
     assert_eq!(read(&mut client).await, Seen::End);
@@ -61,7 +61,7 @@ pub(crate) async fn a_client_may_go_on_sending_after_the_server_has_half_closed<
     assert_eq!(sending.await, Ok(()));
 }
 
-pub(crate) async fn the_end_of_a_stream_is_read_again_and_again<R: Runtime>(world: World<R>) {
+pub(crate) async fn the_end_is_read_again_and_again<R: Runtime>(world: World<R>) {
     let (mut client, mut server) = pair(&world).await;
     send(&mut server, "bye").await;
     server.shutdown().await.expect("a live stream");
@@ -69,7 +69,7 @@ pub(crate) async fn the_end_of_a_stream_is_read_again_and_again<R: Runtime>(worl
     assert_eq!([read(&mut client).await, read(&mut client).await, read(&mut client).await], [Seen::End; 3]);
 }
 
-pub(crate) async fn an_end_in_the_middle_of_a_message_is_unexpected<R: Runtime>(world: World<R>) {
+pub(crate) async fn an_end_within_a_message_is_unexpected<R: Runtime>(world: World<R>) {
     let (mut client, mut server) = pair(&world).await;
     send(&mut server, "half").await;
     drop(server);
@@ -77,7 +77,7 @@ pub(crate) async fn an_end_in_the_middle_of_a_message_is_unexpected<R: Runtime>(
     assert_eq!(error.map(|error| error.kind()), Some(ErrorKind::UnexpectedEof));
 }
 
-pub(crate) async fn a_write_after_a_half_close_is_a_broken_pipe<R: Runtime>(world: World<R>) {
+pub(crate) async fn writing_after_half_close_is_a_broken_pipe<R: Runtime>(world: World<R>) {
     let (mut client, mut server) = pair(&world).await;
     client.shutdown().await.expect("a live stream");
     assert_eq!([write(&mut client).await, write(&mut client).await], [BROKEN; 2]);
@@ -86,7 +86,7 @@ pub(crate) async fn a_write_after_a_half_close_is_a_broken_pipe<R: Runtime>(worl
     expect(&mut client, "still here").await;
 }
 
-pub(crate) async fn a_connection_is_over_once_both_ends_have_half_closed<R: Runtime>(world: World<R>) {
+pub(crate) async fn a_connection_ends_after_two_half_closes<R: Runtime>(world: World<R>) {
     let (mut client, mut server) = pair(&world).await;
     let address = client.local_addr().expect("a live stream");
     client.shutdown().await.expect("a live stream");

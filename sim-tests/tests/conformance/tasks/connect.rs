@@ -20,7 +20,7 @@ pub(crate) async fn both_ends_agree_on_their_addresses<R: Runtime>(world: World<
     assert_ne!(client_address, address);
 }
 
-pub(crate) async fn port_zero_gives_each_listener_a_port_of_its_own<R: Runtime>(world: World<R>) {
+pub(crate) async fn port_zero_gives_each_listener_a_port<R: Runtime>(world: World<R>) {
     let (_first, one) = listen(&world, ListenOptions::new()).await;
     let (_second, other) = listen(&world, ListenOptions::new()).await;
     assert_eq!((one.ip(), other.ip()), (world.server_ip, world.server_ip));
@@ -29,17 +29,15 @@ pub(crate) async fn port_zero_gives_each_listener_a_port_of_its_own<R: Runtime>(
     assert_ne!(one.port(), other.port());
 }
 
-pub(crate) async fn a_connect_to_a_port_without_a_listener_is_refused<R: Runtime>(world: World<R>) {
+pub(crate) async fn connecting_without_a_listener_is_refused<R: Runtime>(world: World<R>) {
     let (client, _server) = pair(&world).await;
-    // A client's own port: taken, so that no other test can listen on it, and nobody listens.
+    // A client's own port: taken, so that no other test can listen on it, and without a listener.
     let address = client.local_addr().expect("a live stream");
     let refused = world.server.connect(address, SocketOptions::new()).await.err();
     assert_eq!(refused.map(|error| error.kind()), Some(ErrorKind::ConnectionRefused));
 }
 
-pub(crate) async fn connections_are_accepted_in_the_order_in_which_they_were_made<R: Runtime>(
-    world: World<R>,
-) {
+pub(crate) async fn connections_are_accepted_in_order<R: Runtime>(world: World<R>) {
     let (listener, address) = listen(&world, ListenOptions::new()).await;
     let mut clients = Vec::new();
     for _ in 0..3 {
@@ -60,9 +58,7 @@ pub(crate) async fn a_client_may_write_before_it_is_accepted<R: Runtime>(world: 
     expect(&mut accept(&listener).await, "early").await;
 }
 
-pub(crate) async fn a_backlog_of_one_completes_two_connects_and_the_third_waits_for_its_retry<R: Runtime>(
-    world: World<R>,
-) {
+pub(crate) async fn a_backlog_of_one_completes_two_connects<R: Runtime>(world: World<R>) {
     let (listener, address) = listen(&world, ListenOptions::new().backlog(1)).await;
     let _first = connect(&world.client, address).await;
     let _second = connect(&world.client, address).await;
@@ -83,9 +79,7 @@ pub(crate) async fn a_backlog_of_one_completes_two_connects_and_the_third_waits_
     assert_eq!(from, third.local_addr().expect("a live stream"));
 }
 
-pub(crate) async fn a_client_that_waits_for_room_is_refused_once_the_listener_is_gone<R: Runtime>(
-    world: World<R>,
-) {
+pub(crate) async fn closing_the_listener_refuses_a_waiting_client<R: Runtime>(world: World<R>) {
     let (listener, address) = listen(&world, ListenOptions::new().backlog(1)).await;
     let _first = connect(&world.client, address).await;
     // Lives on, so that no other test is given the port.
@@ -119,5 +113,38 @@ pub(crate) async fn localhost_resolves_to_this_machine<R: Runtime>(world: World<
 
 pub(crate) async fn an_unknown_name_is_an_error<R: Runtime>(world: World<R>) {
     // The error's kind is the resolver's: it tells an unknown name from a server that does not answer.
-    assert!(world.client.resolve("nobody.invalid", 80).await.is_err());
+    assert!(world.client.resolve("missing.invalid", 80).await.is_err());
+}
+
+pub(crate) async fn capitals_and_short_addresses_resolve<R: Runtime>(world: World<R>) {
+    for name in ["LOCALHOST", "127.1", "0x7f.0.0.1", "127.0.0.01"] {
+        let addresses = world.client.resolve(name, 80).await.expect("a name of this machine");
+        assert!(addresses.contains(&([127, 0, 0, 1], 80).into()), "{name} is {addresses:?}");
+    }
+    for name in ["127.0.0.1.", "256.1"] {
+        assert!(world.client.resolve(name, 80).await.is_err(), "{name}");
+    }
+}
+
+pub(crate) async fn a_client_may_connect_to_itself<R: Runtime>(world: World<R>) {
+    let (client, server) = pair(&world).await;
+    let own = client.local_addr().expect("a live stream").port();
+    // The end that closes first keeps the port.
+    drop(server);
+    settle(&world).await;
+    drop(client);
+    let target = super::super::world::near_port(own);
+    for _ in 0..100_000 {
+        match world.client.connect(target, SocketOptions::new()).await {
+            Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionRefused),
+            Ok(mut stream) => {
+                assert_eq!(stream.local_addr().expect("a live stream"), target);
+                assert_eq!(stream.peer_addr().expect("a live stream"), target);
+                send(&mut stream, "to myself").await;
+                expect(&mut stream, "to myself").await;
+                return;
+            }
+        }
+    }
+    panic!("no client got the port {target}");
 }

@@ -26,7 +26,7 @@ pub(crate) async fn abort_resets_the_connection<R: Runtime>(world: World<R>) {
     );
 }
 
-pub(crate) async fn a_reset_is_reported_once_even_if_a_writer_meets_it_first<R: Runtime>(world: World<R>) {
+pub(crate) async fn a_reset_is_reported_once<R: Runtime>(world: World<R>) {
     let (mut client, server) = pair(&world).await;
     server.abort();
     settle(&world).await;
@@ -41,7 +41,7 @@ pub(crate) async fn a_reset_is_reported_once_even_if_a_writer_meets_it_first<R: 
     );
 }
 
-pub(crate) async fn bytes_that_came_before_a_reset_are_read_first<R: Runtime>(world: World<R>) {
+pub(crate) async fn bytes_before_a_reset_are_read_first<R: Runtime>(world: World<R>) {
     let (mut client, mut server) = pair(&world).await;
     send(&mut server, "hello").await;
     settle(&world).await;
@@ -55,9 +55,7 @@ pub(crate) async fn bytes_that_came_before_a_reset_are_read_first<R: Runtime>(wo
     );
 }
 
-pub(crate) async fn bytes_that_came_before_a_reset_survive_a_writer_that_meets_it_first<R: Runtime>(
-    world: World<R>,
-) {
+pub(crate) async fn bytes_before_a_reset_survive_a_failed_write<R: Runtime>(world: World<R>) {
     let (mut client, mut server) = pair(&world).await;
     send(&mut server, "hello").await;
     settle(&world).await;
@@ -82,7 +80,7 @@ pub(crate) async fn closing_with_unread_bytes_resets_the_peer<R: Runtime>(world:
     );
 }
 
-pub(crate) async fn a_writer_meets_the_reset_of_a_close_with_unread_bytes_too<R: Runtime>(world: World<R>) {
+pub(crate) async fn a_writer_sees_the_reset_of_unread_bytes<R: Runtime>(world: World<R>) {
     let (mut client, server) = pair(&world).await;
     send(&mut client, "unread").await;
     settle(&world).await;
@@ -94,14 +92,12 @@ pub(crate) async fn a_writer_meets_the_reset_of_a_close_with_unread_bytes_too<R:
     );
 }
 
-pub(crate) async fn the_first_write_to_a_closed_reader_is_taken_and_the_next_is_a_broken_pipe<R: Runtime>(
-    world: World<R>,
-) {
+pub(crate) async fn the_second_write_to_a_closed_reader_fails<R: Runtime>(world: World<R>) {
     let (mut client, mut server) = pair(&world).await;
     send(&mut server, "hello").await;
     drop(server);
     settle(&world).await;
-    // The end has come, but not that nobody reads: only the answer to the first byte says that.
+    // The end has come, but the client does not know that the server reads no more: only the answer to the first byte says so.
     assert_eq!(write(&mut client).await, Seen::Written);
     settle(&world).await;
     assert_eq!([write(&mut client).await, write(&mut client).await], [BROKEN; 2]);
@@ -110,9 +106,7 @@ pub(crate) async fn the_first_write_to_a_closed_reader_is_taken_and_the_next_is_
     assert_eq!([read(&mut client).await, read(&mut client).await], [Seen::End; 2]);
 }
 
-pub(crate) async fn a_reader_that_has_seen_the_end_sees_it_again_after_the_reset<R: Runtime>(
-    world: World<R>,
-) {
+pub(crate) async fn a_reset_after_the_end_stays_unseen<R: Runtime>(world: World<R>) {
     let (mut client, server) = pair(&world).await;
     drop(server);
     assert_eq!([read(&mut client).await, write(&mut client).await], [Seen::End, Seen::Written]);
@@ -123,7 +117,7 @@ pub(crate) async fn a_reader_that_has_seen_the_end_sees_it_again_after_the_reset
     );
 }
 
-pub(crate) async fn a_reset_after_the_end_of_a_stream_is_no_reset_to_its_reader<R: Runtime>(world: World<R>) {
+pub(crate) async fn a_reader_at_the_end_never_sees_resets<R: Runtime>(world: World<R>) {
     let (mut client, mut server) = pair(&world).await;
     send(&mut server, "hello").await;
     server.shutdown().await.expect("a live stream");
@@ -142,7 +136,7 @@ pub(crate) async fn a_reset_after_the_end_of_a_stream_is_no_reset_to_its_reader<
     );
 }
 
-pub(crate) async fn a_client_that_has_half_closed_still_meets_a_reset<R: Runtime>(world: World<R>) {
+pub(crate) async fn a_half_closed_client_still_sees_a_reset<R: Runtime>(world: World<R>) {
     let (mut client, server) = pair(&world).await;
     client.shutdown().await.expect("a live stream");
     settle(&world).await;
@@ -154,7 +148,7 @@ pub(crate) async fn a_client_that_has_half_closed_still_meets_a_reset<R: Runtime
     );
 }
 
-pub(crate) async fn after_a_reset_only_the_own_address_is_known<R: Runtime>(world: World<R>) {
+pub(crate) async fn after_a_reset_the_peer_is_unknown<R: Runtime>(world: World<R>) {
     let (mut client, server) = pair(&world).await;
     let address = client.local_addr().expect("a live stream");
     server.abort();

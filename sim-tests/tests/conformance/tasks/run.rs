@@ -15,7 +15,7 @@ pub(crate) async fn a_task_yields_its_result<R: Runtime>(world: World<R>) {
     assert_eq!(task.await, Ok(42));
 }
 
-pub(crate) async fn a_panic_reaches_whoever_joins_the_task<R: Runtime>(world: World<R>) {
+pub(crate) async fn joining_a_task_reports_its_panic<R: Runtime>(world: World<R>) {
     let task = world.client.spawn("faulty", async {
         if true {
             panic!("out of {}", "cheese");
@@ -29,7 +29,7 @@ pub(crate) async fn an_aborted_task_is_dropped_and_yields_cancelled<R: Runtime>(
     let (started, running) = oneshot::channel();
     let task = world.client.spawn("patient", async move {
         let _held = held;
-        started.send(()).expect("somebody waits");
+        started.send(()).expect("a receiver waits");
         pending::<()>().await;
     });
     running.await.expect("the task starts");
@@ -42,7 +42,7 @@ pub(crate) async fn an_aborted_task_is_dropped_and_yields_cancelled<R: Runtime>(
 pub(crate) async fn aborting_a_task_that_has_ended_changes_nothing<R: Runtime>(world: World<R>) {
     let (ending, ended) = oneshot::channel();
     let task = world.client.spawn("quick", async move {
-        ending.send(()).expect("somebody waits");
+        ending.send(()).expect("a receiver waits");
         7
     });
     ended.await.expect("the task runs");
@@ -58,7 +58,7 @@ pub(crate) async fn a_task_whose_handle_is_dropped_runs_on<R: Runtime>(world: Wo
     let runtime = world.client.clone();
     drop(world.client.spawn("detached", async move {
         runtime.sleep(super::SETTLE).await;
-        sender.send("done").expect("somebody waits");
+        sender.send("done").expect("a receiver waits");
     }));
     assert_eq!(receiver.await, Ok("done"));
 }

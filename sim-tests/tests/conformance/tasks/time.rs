@@ -8,7 +8,7 @@ use wavetank_runtime::{Runtime, Sleep};
 use super::super::world::{NEVER, SETTLE};
 use super::World;
 
-pub(crate) async fn a_timer_completes_at_its_deadline_or_after_it<R: Runtime>(world: World<R>) {
+pub(crate) async fn a_timer_never_completes_early<R: Runtime>(world: World<R>) {
     let runtime = world.client;
     let timer = runtime.sleep(SETTLE);
     let deadline = timer.deadline();
@@ -38,7 +38,7 @@ pub(crate) async fn the_earlier_of_two_timers_completes_first<R: Runtime>(world:
     }
 }
 
-pub(crate) async fn a_timer_can_be_set_to_an_earlier_deadline<R: Runtime>(world: World<R>) {
+pub(crate) async fn a_timer_can_be_set_earlier<R: Runtime>(world: World<R>) {
     let runtime = world.client;
     let began = runtime.now();
     let mut timer = pin!(runtime.sleep(NEVER));
@@ -50,9 +50,7 @@ pub(crate) async fn a_timer_can_be_set_to_an_earlier_deadline<R: Runtime>(world:
     assert!(runtime.now() - began < NEVER);
 }
 
-pub(crate) async fn a_timer_can_be_set_to_a_later_deadline_and_again_after_it_completed<R: Runtime>(
-    world: World<R>,
-) {
+pub(crate) async fn a_timer_can_be_set_later_and_again<R: Runtime>(world: World<R>) {
     let runtime = world.client;
     let began = runtime.now();
     let mut timer = pin!(runtime.sleep(SETTLE));

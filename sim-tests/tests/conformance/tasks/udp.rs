@@ -66,7 +66,7 @@ pub(crate) async fn datagrams_travel_both_ways_and_name_their_sender<R: Datagram
     assert_eq!(try_receive(&client).await.expect("a datagram comes"), (b"answer".to_vec(), address));
 }
 
-pub(crate) async fn each_datagram_is_received_by_itself_even_an_empty_one<R: Datagrams>(world: World<R>) {
+pub(crate) async fn each_datagram_is_received_by_itself<R: Datagrams>(world: World<R>) {
     let (client, server, address) = pair(&world).await;
     for bytes in [&b"one"[..], b"", b"three"] {
         send(&client, bytes, address).await;
@@ -76,7 +76,7 @@ pub(crate) async fn each_datagram_is_received_by_itself_even_an_empty_one<R: Dat
     assert_eq!(receive(&server).await, b"three");
 }
 
-pub(crate) async fn what_does_not_fit_into_the_buffer_is_lost<R: Datagrams>(world: World<R>) {
+pub(crate) async fn bytes_beyond_the_buffer_are_lost<R: Datagrams>(world: World<R>) {
     let (client, server, address) = pair(&world).await;
     send(&client, b"too long", address).await;
     send(&client, b"next", address).await;
@@ -86,7 +86,7 @@ pub(crate) async fn what_does_not_fit_into_the_buffer_is_lost<R: Datagrams>(worl
     assert_eq!(receive(&server).await, b"next");
 }
 
-pub(crate) async fn the_largest_datagram_arrives_and_a_larger_one_is_refused<R: Datagrams>(world: World<R>) {
+pub(crate) async fn the_largest_datagram_arrives_a_larger_fails<R: Datagrams>(world: World<R>) {
     let (client, server, address) = pair(&world).await;
     let large = vec![7; DATAGRAM_BYTES_MAX + 1];
     let error = client.send_to(&large, address).await.expect_err("it is too large");
@@ -104,7 +104,7 @@ pub(crate) async fn a_port_that_is_bound_is_in_use<R: Datagrams>(world: World<R>
     }
 }
 
-pub(crate) async fn a_port_can_be_bound_again_once_its_socket_is_dropped<R: Datagrams>(world: World<R>) {
+pub(crate) async fn dropping_a_socket_frees_its_port<R: Datagrams>(world: World<R>) {
     // Elsewhere than other tests, which would be given the port meanwhile. Outside of loopback there are no others.
     let host = if world.server_ip.is_loopback() { IpAddr::from([127, 0, 53, 1]) } else { world.server_ip };
     let first = bind(&world.server, SocketAddr::new(host, 0)).await;
@@ -124,7 +124,7 @@ pub(crate) async fn an_address_of_another_machine_is_not_available<R: Datagrams>
     assert_eq!(kind(result), Some(ErrorKind::AddrNotAvailable));
 }
 
-pub(crate) async fn a_socket_on_the_wildcard_receives_on_every_address<R: Datagrams>(world: World<R>) {
+pub(crate) async fn a_wildcard_socket_receives_on_every_address<R: Datagrams>(world: World<R>) {
     let server = bind(&world.server, SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))).await;
     let (client, _, _) = pair(&world).await;
     let address = SocketAddr::new(world.server_ip, address_of(&server).port());
@@ -138,7 +138,7 @@ pub(crate) async fn a_socket_on_the_wildcard_receives_on_every_address<R: Datagr
 
 pub(crate) async fn a_send_without_a_peer_is_an_error<R: Datagrams>(world: World<R>) {
     let (client, _server, _) = pair(&world).await;
-    let error = client.send(b"to whom?").await.expect_err("there is no peer");
+    let error = client.send(b"to no peer").await.expect_err("there is no peer");
     assert_eq!(error.raw_os_error(), Some(EDESTADDRREQ));
     assert_eq!(kind(client.peer_addr()), Some(ErrorKind::NotConnected));
 }
@@ -170,7 +170,7 @@ pub(crate) async fn a_connected_socket_receives_from_its_peer_alone<R: Datagrams
     assert_eq!(receive(&client).await, b"hello");
 }
 
-pub(crate) async fn to_a_stranger_the_port_of_a_connected_socket_is_closed<R: Datagrams>(world: World<R>) {
+pub(crate) async fn a_connected_sockets_port_is_closed_to_others<R: Datagrams>(world: World<R>) {
     let (client, _server, address) = pair(&world).await;
     client.connect(address).await.expect("there is a way");
     let client_address = address_of(&client);
@@ -204,11 +204,11 @@ pub(crate) async fn datagrams_from_before_a_connect_are_received<R: Datagrams>(w
     assert_eq!(receive(&client).await, b"early");
 }
 
-pub(crate) async fn a_connected_sender_learns_once_that_nobody_receives<R: Datagrams>(world: World<R>) {
+pub(crate) async fn a_connected_sender_sees_one_refusal<R: Datagrams>(world: World<R>) {
     let (client, server, address) = pair(&world).await;
     deafen(&server).await;
     client.connect(address).await.expect("there is a way");
-    client.send(b"hello?").await.expect("nobody knows yet");
+    client.send(b"hello?").await.expect("the refusal has not come yet");
     settle(&world).await;
     assert_eq!(kind(client.recv(&mut [0]).await), Some(ErrorKind::ConnectionRefused));
     assert!(nothing_comes(&world, &client).await);
@@ -218,7 +218,7 @@ pub(crate) async fn a_send_takes_the_refusal_and_sends_nothing<R: Datagrams>(wor
     let (client, server, address) = pair(&world).await;
     deafen(&server).await;
     client.connect(address).await.expect("there is a way");
-    client.send(b"hello?").await.expect("nobody knows yet");
+    client.send(b"hello?").await.expect("the refusal has not come yet");
     settle(&world).await;
     server.connect(address_of(&client)).await.expect("there is a way");
     assert_eq!(kind(client.send(b"not sent").await), Some(ErrorKind::ConnectionRefused));
@@ -226,14 +226,14 @@ pub(crate) async fn a_send_takes_the_refusal_and_sends_nothing<R: Datagrams>(wor
     assert_eq!(receive(&server).await, b"sent");
 }
 
-pub(crate) async fn a_receiver_that_waits_is_told_of_the_refusal<R: Datagrams>(world: World<R>) {
+pub(crate) async fn a_waiting_receiver_sees_the_refusal<R: Datagrams>(world: World<R>) {
     let (client, server, address) = pair(&world).await;
     deafen(&server).await;
     client.connect(address).await.expect("there is a way");
     let mut buffer = [0];
     let (refused, ()) = tokio::join!(client.recv(&mut buffer), async {
         settle(&world).await;
-        client.send(b"hello?").await.expect("nobody knows yet");
+        client.send(b"hello?").await.expect("the refusal has not come yet");
     });
     assert_eq!(kind(refused), Some(ErrorKind::ConnectionRefused));
 }
@@ -244,7 +244,7 @@ pub(crate) async fn a_refusal_comes_before_datagrams_that_wait<R: Datagrams>(wor
     send(&server, b"waits", address_of(&client)).await;
     settle(&world).await;
     deafen(&server).await;
-    client.send(b"hello?").await.expect("nobody knows yet");
+    client.send(b"hello?").await.expect("the refusal has not come yet");
     settle(&world).await;
     assert_eq!(kind(try_receive(&client).await), Some(ErrorKind::ConnectionRefused));
     assert_eq!(receive(&client).await, b"waits");
@@ -258,7 +258,7 @@ pub(crate) async fn a_sender_that_is_not_connected_learns_nothing<R: Datagrams>(
     send(&client, b"hello?", address).await;
 }
 
-pub(crate) async fn a_receiver_that_does_not_keep_up_loses_the_newest<R: Datagrams>(world: World<R>) {
+pub(crate) async fn a_full_receive_buffer_loses_the_newest<R: Datagrams>(world: World<R>) {
     let (client, _, _) = pair(&world).await;
     let small = SocketOptions::new().receive_buffer_bytes(16 * 1024);
     let server = world.server.bind_udp(world.any_port(), small).await.expect("a free port");
@@ -286,4 +286,37 @@ pub(crate) async fn an_abandoned_receive_loses_nothing<R: Datagrams>(world: Worl
     assert!(nothing_comes(&world, &server).await);
     send(&client, b"now", address).await;
     assert_eq!(receive(&server).await, b"now");
+}
+
+pub(crate) async fn datagrams_fill_buffers_by_memory<R: Datagrams>(world: World<R>) {
+    let options = [SocketOptions::new(), SocketOptions::new().receive_buffer_bytes(4096)];
+    for (options, bytes, held) in [(options[0], 1, 256), (options[0], 1000, 92), (options[1], 1, 9)] {
+        // On one machine, where nothing of a network is in between.
+        let client = bind(&world.server, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await;
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let server = world.server.bind_udp(any, options).await.expect("a free port");
+        for _ in 0..300 {
+            send(&client, &vec![0; bytes], address_of(&server)).await;
+        }
+        settle(&world).await;
+        let mut received = 0;
+        while received < 300 {
+            tokio::select! {
+                biased;
+                datagram = receive(&server) => assert_eq!(datagram.len(), bytes),
+                () = world.client.sleep(SETTLE) => break,
+            }
+            received += 1;
+        }
+        assert_eq!(received, held, "{bytes} B, {options:?}");
+    }
+}
+
+pub(crate) async fn a_socket_may_connect_to_port_zero<R: Datagrams>(world: World<R>) {
+    let (client, _, address) = pair(&world).await;
+    client.connect((address.ip(), 0).into()).await.expect("Linux takes it");
+    assert_eq!(kind(client.peer_addr()), Some(ErrorKind::NotConnected));
+    assert_eq!(client.send(b"x").await.expect("the refusal has not come yet"), 1);
+    settle(&world).await;
+    assert_eq!(kind(client.send(b"x").await), Some(ErrorKind::ConnectionRefused));
 }

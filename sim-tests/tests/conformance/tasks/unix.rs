@@ -3,7 +3,7 @@
 //! The differences from TCP are the point: a peer that has closed breaks the pipe at once, and a pending reset is left to
 //! the reader.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, IoSlice};
 use std::path::Path;
 
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -20,7 +20,7 @@ async fn listen<R: LocalSockets>(place: &Place<R>, options: ListenOptions) -> R:
 }
 
 async fn connect<R: LocalSockets>(place: &Place<R>) -> R::UnixStream {
-    try_connect(place).await.expect("somebody listens")
+    try_connect(place).await.expect("a listener accepts")
 }
 
 async fn try_connect<R: LocalSockets>(place: &Place<R>) -> Result<R::UnixStream, ErrorKind> {
@@ -42,7 +42,7 @@ async fn pair_with<R: LocalSockets>(
     options: SocketOptions,
 ) -> (R::UnixStream, R::UnixStream) {
     let listener = listen(place, ListenOptions::new().accepted(options)).await;
-    let client = place.host.connect_unix(&place.path("socket"), options).await.expect("somebody listens");
+    let client = place.host.connect_unix(&place.path("socket"), options).await.expect("a listener accepts");
     (client, accept(&listener).await)
 }
 
@@ -63,22 +63,20 @@ async fn fill<R: Runtime>(runtime: &R, stream: &mut (impl AsyncWrite + Unpin)) -
     }
 }
 
-pub(crate) async fn a_path_that_nobody_has_made_is_not_found<R: LocalSockets>(place: Place<R>) {
+pub(crate) async fn a_missing_path_is_not_found<R: LocalSockets>(place: Place<R>) {
     assert_eq!(try_connect(&place).await.err(), Some(ErrorKind::NotFound));
     let unlinked = place.host.unlink_unix(&place.path("socket"));
     assert_eq!(unlinked.map_err(|error| error.kind()), Err(ErrorKind::NotFound));
 }
 
-pub(crate) async fn a_path_that_is_listened_on_is_in_use<R: LocalSockets>(place: Place<R>) {
+pub(crate) async fn a_listening_path_is_in_use<R: LocalSockets>(place: Place<R>) {
     let _listener = listen(&place, ListenOptions::new()).await;
     let again = place.host.listen_unix(&place.path("socket"), ListenOptions::new()).await;
     assert_eq!(again.err().map(|error| error.kind()), Some(ErrorKind::AddrInUse));
     place.host.listen_unix(&place.path("another"), ListenOptions::new()).await.expect("a free path");
 }
 
-pub(crate) async fn a_path_stays_when_its_listener_is_gone_until_it_is_unlinked<R: LocalSockets>(
-    place: Place<R>,
-) {
+pub(crate) async fn a_path_stays_until_it_is_unlinked<R: LocalSockets>(place: Place<R>) {
     let path = place.path("socket");
     drop(listen(&place, ListenOptions::new()).await);
     assert_eq!(try_connect(&place).await.err(), Some(ErrorKind::ConnectionRefused));
@@ -103,7 +101,7 @@ pub(crate) async fn unlinking_a_path_leaves_the_connections_that_wait<R: LocalSo
     expect(&mut accept(&old).await, "old").await;
 }
 
-pub(crate) async fn a_path_that_no_socket_can_have_is_invalid<R: LocalSockets>(place: Place<R>) {
+pub(crate) async fn impossible_paths_are_invalid<R: LocalSockets>(place: Place<R>) {
     let long = "x".repeat(108);
     for path in ["", "\0abstract", &long] {
         let path = Path::new(path);
@@ -114,7 +112,7 @@ pub(crate) async fn a_path_that_no_socket_can_have_is_invalid<R: LocalSockets>(p
     }
 }
 
-pub(crate) async fn messages_travel_both_ways_until_one_side_half_closes<R: LocalSockets>(place: Place<R>) {
+pub(crate) async fn messages_travel_both_ways_until_half_close<R: LocalSockets>(place: Place<R>) {
     let (mut client, mut server) = pair(&place).await;
     send(&mut client, "question").await;
     expect(&mut server, "question").await;
@@ -127,7 +125,7 @@ pub(crate) async fn messages_travel_both_ways_until_one_side_half_closes<R: Loca
     assert_eq!([read(&mut client).await, read(&mut client).await], [Seen::End; 2]);
 }
 
-pub(crate) async fn a_client_may_write_before_it_is_accepted_and_close<R: LocalSockets>(place: Place<R>) {
+pub(crate) async fn a_client_may_write_and_close_before_acceptance<R: LocalSockets>(place: Place<R>) {
     let listener = listen(&place, ListenOptions::new()).await;
     let mut client = connect(&place).await;
     send(&mut client, "early").await;
@@ -149,9 +147,7 @@ pub(crate) async fn a_full_backlog_would_block<R: LocalSockets>(place: Place<R>)
     let _third = connect(&place).await;
 }
 
-pub(crate) async fn the_end_of_a_listener_resets_the_connections_that_were_not_accepted<R: LocalSockets>(
-    place: Place<R>,
-) {
+pub(crate) async fn closing_a_listener_resets_connections_not_accepted<R: LocalSockets>(place: Place<R>) {
     let listener = listen(&place, ListenOptions::new()).await;
     let mut accepted = connect(&place).await;
     let mut server = accept(&listener).await;
@@ -166,9 +162,7 @@ pub(crate) async fn the_end_of_a_listener_resets_the_connections_that_were_not_a
     expect(&mut accepted, "alive").await;
 }
 
-pub(crate) async fn a_write_after_the_peer_has_closed_is_a_broken_pipe_at_once<R: LocalSockets>(
-    place: Place<R>,
-) {
+pub(crate) async fn writing_to_a_closed_peer_fails_at_once<R: LocalSockets>(place: Place<R>) {
     let (mut client, server) = pair(&place).await;
     drop(server);
     let seen = [write(&mut client).await, read(&mut client).await, write(&mut client).await];
@@ -248,7 +242,7 @@ pub(crate) async fn dropping_the_reading_half_does_nothing<R: LocalSockets>(plac
     assert_eq!([read(&mut server).await, write(&mut server).await], [RESET, BROKEN]);
 }
 
-pub(crate) async fn a_writer_is_held_back_by_its_send_buffer<R: LocalSockets>(place: Place<R>) {
+pub(crate) async fn the_send_buffer_bounds_a_writer<R: LocalSockets>(place: Place<R>) {
     const TOTAL: usize = 300_000;
     for buffer_bytes in [4 * 1024, 64 * 1024] {
         let options = SocketOptions::new().send_buffer_bytes(buffer_bytes);
@@ -274,4 +268,54 @@ pub(crate) async fn an_abandoned_read_loses_nothing<R: LocalSockets>(place: Plac
     }
     send(&mut server, "!").await;
     assert_eq!(read(&mut client).await, Seen::Byte(b'!'));
+}
+
+/// Writes messages of `bytes` until the writer is stuck, and returns their number.
+async fn count_messages<R: Runtime>(
+    runtime: &R,
+    stream: &mut (impl AsyncWrite + Unpin),
+    bytes: usize,
+) -> usize {
+    let message = vec![0; bytes];
+    let mut count = 0;
+    loop {
+        tokio::select! {
+            biased;
+            written = stream.write(&message) => assert_eq!(written.expect("a live stream"), bytes),
+            () = runtime.sleep(STUCK) => return count,
+        }
+        count += 1;
+    }
+}
+
+pub(crate) async fn small_messages_fill_buffers_by_number<R: LocalSockets>(place: Place<R>) {
+    let expected = [(None, 1, 278), (None, 500, 167), (Some(64 * 1024), 1, 171), (Some(4096), 1, 11)];
+    for (send_buffer_bytes, bytes, messages) in expected {
+        let mut options = SocketOptions::new();
+        options.send_buffer_bytes = send_buffer_bytes;
+        let (mut client, _server) = pair_with(&place, options).await;
+        let counted = count_messages(&place.host, &mut client, bytes).await;
+        assert_eq!(counted, messages, "{bytes} B with a send buffer of {send_buffer_bytes:?}");
+        place.host.unlink_unix(&place.path("socket")).expect("it is there");
+    }
+}
+
+pub(crate) async fn vectored_writes_are_taken_whole<R: LocalSockets>(place: Place<R>) {
+    let (mut client, mut server) = pair(&place).await;
+    assert!(client.is_write_vectored());
+    let slices = [IoSlice::new(b"head"), IoSlice::new(b" and body")];
+    assert_eq!(client.write_vectored(&slices).await.expect("a live stream"), 13);
+    expect(&mut server, "head and body").await;
+}
+
+pub(crate) async fn a_missing_directory_is_not_found<R: LocalSockets>(place: Place<R>) {
+    let path = place.path("missing").join("socket");
+    let listened = place.host.listen_unix(&path, ListenOptions::new()).await;
+    assert_eq!(listened.err().map(|error| error.kind()), Some(ErrorKind::NotFound));
+    let connected = place.host.connect_unix(&path, SocketOptions::new()).await;
+    assert_eq!(connected.err().map(|error| error.kind()), Some(ErrorKind::NotFound));
+    let _listener = listen(&place, ListenOptions::new()).await;
+    let below = place.path("socket").join("below");
+    let listened = place.host.listen_unix(&below, ListenOptions::new()).await;
+    assert_eq!(listened.err().map(|error| error.kind()), Some(ErrorKind::NotADirectory));
 }

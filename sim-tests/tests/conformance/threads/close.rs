@@ -31,7 +31,7 @@ pub(crate) fn messages_travel_both_ways<T: Threads>(world: World<T>) {
     join(echo);
 }
 
-pub(crate) fn an_answer_arrives_whole_after_the_client_has_half_closed<T: Threads>(world: World<T>) {
+pub(crate) fn an_answer_arrives_whole_after_half_close<T: Threads>(world: World<T>) {
     let (mut client, mut server) = pair(&world);
     send(&mut client, "question");
     client.shutdown(Shutdown::Write).expect("a live stream");
@@ -47,7 +47,7 @@ pub(crate) fn an_answer_arrives_whole_after_the_client_has_half_closed<T: Thread
     join(answering);
 }
 
-pub(crate) fn a_client_may_go_on_sending_after_the_server_has_half_closed<T: Threads>(world: World<T>) {
+pub(crate) fn a_client_may_send_after_the_servers_fin<T: Threads>(world: World<T>) {
     let (mut client, mut server) = pair(&world);
     server.shutdown(Shutdown::Write).expect("a live stream");
     assert_eq!(read(&mut client), Seen::End);
@@ -60,7 +60,7 @@ pub(crate) fn a_client_may_go_on_sending_after_the_server_has_half_closed<T: Thr
     join(sending);
 }
 
-pub(crate) fn the_end_of_a_stream_is_read_again_and_again<T: Threads>(world: World<T>) {
+pub(crate) fn the_end_is_read_again_and_again<T: Threads>(world: World<T>) {
     let (mut client, mut server) = pair(&world);
     send(&mut server, "bye");
     server.shutdown(Shutdown::Write).expect("a live stream");
@@ -68,7 +68,7 @@ pub(crate) fn the_end_of_a_stream_is_read_again_and_again<T: Threads>(world: Wor
     assert_eq!([read(&mut client), read(&mut client), read(&mut client)], [Seen::End; 3]);
 }
 
-pub(crate) fn an_end_in_the_middle_of_a_message_is_unexpected<T: Threads>(world: World<T>) {
+pub(crate) fn an_end_within_a_message_is_unexpected<T: Threads>(world: World<T>) {
     let (mut client, mut server) = pair(&world);
     send(&mut server, "half");
     drop(server);
@@ -76,7 +76,7 @@ pub(crate) fn an_end_in_the_middle_of_a_message_is_unexpected<T: Threads>(world:
     assert_eq!(error.map(|error| error.kind()), Some(ErrorKind::UnexpectedEof));
 }
 
-pub(crate) fn a_write_after_a_half_close_is_a_broken_pipe<T: Threads>(world: World<T>) {
+pub(crate) fn writing_after_half_close_is_a_broken_pipe<T: Threads>(world: World<T>) {
     let (mut client, mut server) = pair(&world);
     client.shutdown(Shutdown::Write).expect("a live stream");
     assert_eq!([write(&mut client), write(&mut client)], [BROKEN; 2]);
@@ -85,7 +85,7 @@ pub(crate) fn a_write_after_a_half_close_is_a_broken_pipe<T: Threads>(world: Wor
     expect(&mut client, "still here");
 }
 
-pub(crate) fn a_connection_is_over_once_both_ends_have_half_closed<T: Threads>(world: World<T>) {
+pub(crate) fn a_connection_ends_after_two_half_closes<T: Threads>(world: World<T>) {
     let (mut client, mut server) = pair(&world);
     let address = client.local_addr().expect("a live stream");
     client.shutdown(Shutdown::Write).expect("a live stream");
@@ -103,7 +103,7 @@ pub(crate) fn a_connection_is_over_once_both_ends_have_half_closed<T: Threads>(w
     assert_eq!(client.local_addr().expect("its own address stays"), address);
 }
 
-pub(crate) fn a_connection_closes_when_its_last_clone_is_dropped<T: Threads>(world: World<T>) {
+pub(crate) fn dropping_the_last_clone_closes<T: Threads>(world: World<T>) {
     let (mut client, mut server) = pair(&world);
     let clone = client.try_clone().expect("a descriptor is free");
     assert_eq!(clone.local_addr().ok(), client.local_addr().ok());

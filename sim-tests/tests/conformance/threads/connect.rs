@@ -24,7 +24,7 @@ pub(crate) fn both_ends_agree_on_their_addresses<T: Threads>(world: World<T>) {
     assert_ne!(client_address, address);
 }
 
-pub(crate) fn port_zero_gives_each_listener_a_port_of_its_own<T: Threads>(world: World<T>) {
+pub(crate) fn port_zero_gives_each_listener_a_port<T: Threads>(world: World<T>) {
     let (_first, one) = listen(&world, ListenOptions::new());
     let (_second, other) = listen(&world, ListenOptions::new());
     assert_eq!((one.ip(), other.ip()), (world.server_ip, world.server_ip));
@@ -33,15 +33,15 @@ pub(crate) fn port_zero_gives_each_listener_a_port_of_its_own<T: Threads>(world:
     assert_ne!(one.port(), other.port());
 }
 
-pub(crate) fn a_connect_to_a_port_without_a_listener_is_refused<T: Threads>(world: World<T>) {
+pub(crate) fn connecting_without_a_listener_is_refused<T: Threads>(world: World<T>) {
     let (client, _server) = pair(&world);
-    // A client's own port: taken, so that no other test can listen on it, and nobody listens.
+    // A client's own port: taken, so that no other test can listen on it, and without a listener.
     let address = client.local_addr().expect("a live stream");
     let refused = world.server.connect(address, SocketOptions::new(), None).err();
     assert_eq!(refused.map(|error| error.kind()), Some(ErrorKind::ConnectionRefused));
 }
 
-pub(crate) fn connections_are_accepted_in_the_order_in_which_they_were_made<T: Threads>(world: World<T>) {
+pub(crate) fn connections_are_accepted_in_order<T: Threads>(world: World<T>) {
     let (listener, address) = listen(&world, ListenOptions::new());
     let mut clients = Vec::new();
     for _ in 0..3 {
@@ -62,9 +62,7 @@ pub(crate) fn a_client_may_write_before_it_is_accepted<T: Threads>(world: World<
     expect(&mut accept(&listener), "early");
 }
 
-pub(crate) fn a_backlog_of_one_completes_two_connects_and_the_third_waits_for_its_retry<T: Threads>(
-    world: World<T>,
-) {
+pub(crate) fn a_backlog_of_one_completes_two_connects<T: Threads>(world: World<T>) {
     let (listener, address) = listen(&world, ListenOptions::new().backlog(1));
     let _first = connect(&world.client, address);
     let _second = connect(&world.client, address);
@@ -85,7 +83,7 @@ pub(crate) fn a_backlog_of_one_completes_two_connects_and_the_third_waits_for_it
     assert_eq!(from, third.local_addr().expect("a live stream"));
 }
 
-pub(crate) fn a_client_that_waits_for_room_is_refused_once_the_listener_is_gone<T: Threads>(world: World<T>) {
+pub(crate) fn closing_the_listener_refuses_a_waiting_client<T: Threads>(world: World<T>) {
     let (listener, address) = listen(&world, ListenOptions::new().backlog(1));
     let _first = connect(&world.client, address);
     // Lives on, so that no other test is given the port.
@@ -136,5 +134,38 @@ pub(crate) fn localhost_resolves_to_this_machine<T: Threads>(world: World<T>) {
 
 pub(crate) fn an_unknown_name_is_an_error<T: Threads>(world: World<T>) {
     // The error's kind is the resolver's: it tells an unknown name from a server that does not answer.
-    assert!(world.client.resolve("nobody.invalid", 80).is_err());
+    assert!(world.client.resolve("missing.invalid", 80).is_err());
+}
+
+pub(crate) fn capitals_and_short_addresses_resolve<T: Threads>(world: World<T>) {
+    for name in ["LOCALHOST", "127.1", "0x7f.0.0.1", "127.0.0.01"] {
+        let addresses = world.client.resolve(name, 80).expect("a name of this machine");
+        assert!(addresses.contains(&([127, 0, 0, 1], 80).into()), "{name} is {addresses:?}");
+    }
+    for name in ["127.0.0.1.", "256.1"] {
+        assert!(world.client.resolve(name, 80).is_err(), "{name}");
+    }
+}
+
+pub(crate) fn a_client_may_connect_to_itself<T: Threads>(world: World<T>) {
+    let (client, server) = pair(&world);
+    let own = client.local_addr().expect("a live stream").port();
+    // The end that closes first keeps the port.
+    drop(server);
+    settle(&world);
+    drop(client);
+    let target = super::super::world::near_port(own);
+    for _ in 0..100_000 {
+        match world.client.connect(target, SocketOptions::new(), None) {
+            Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionRefused),
+            Ok(mut stream) => {
+                assert_eq!(stream.local_addr().expect("a live stream"), target);
+                assert_eq!(stream.peer_addr().expect("a live stream"), target);
+                send(&mut stream, "to myself");
+                expect(&mut stream, "to myself");
+                return;
+            }
+        }
+    }
+    panic!("no client got the port {target}");
 }

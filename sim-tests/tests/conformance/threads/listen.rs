@@ -1,7 +1,7 @@
 //! Listeners: ports in use, rebinding, connections whose client has gone, and the end of a listener.
 
-use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use wavetank_runtime::{BlockingListener, BlockingStream, ListenOptions, SocketOptions, Threads};
@@ -9,7 +9,7 @@ use wavetank_runtime::{BlockingListener, BlockingStream, ListenOptions, SocketOp
 use super::super::world::{BROKEN, RESET, Seen};
 use super::{World, accept, connect, expect, listen, meet, read, send, settle, write};
 
-pub(crate) fn a_port_that_is_listened_on_is_in_use<T: Threads>(world: World<T>) {
+pub(crate) fn a_listening_port_is_in_use<T: Threads>(world: World<T>) {
     let (_listener, address) = listen(&world, ListenOptions::new());
     let wildcard = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
     for taken in [address, wildcard] {
@@ -24,7 +24,7 @@ pub(crate) fn an_address_of_another_machine_is_not_available<T: Threads>(world: 
     assert_eq!(error.map(|error| error.kind()), Some(ErrorKind::AddrNotAvailable));
 }
 
-pub(crate) fn a_listener_on_the_wildcard_accepts_on_every_address<T: Threads>(world: World<T>) {
+pub(crate) fn a_wildcard_listener_accepts_on_every_address<T: Threads>(world: World<T>) {
     let wildcard = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
     let listener = world.server.listen(wildcard, ListenOptions::new()).expect("a free port");
     let bound = listener.local_addr().expect("a listener has an address");
@@ -34,9 +34,7 @@ pub(crate) fn a_listener_on_the_wildcard_accepts_on_every_address<T: Threads>(wo
     assert_eq!(server.local_addr().expect("a live stream"), address);
 }
 
-pub(crate) fn a_port_can_be_listened_on_again_while_an_accepted_connection_lives<T: Threads>(
-    world: World<T>,
-) {
+pub(crate) fn an_accepted_connection_does_not_block_its_port<T: Threads>(world: World<T>) {
     let (listener, address) = listen(&world, ListenOptions::new());
     let listener = Arc::new(listener);
     let (mut old_client, (mut old_server, _)) = meet(&world, &listener, address, SocketOptions::new());
@@ -51,7 +49,7 @@ pub(crate) fn a_port_can_be_listened_on_again_while_an_accepted_connection_lives
     expect(&mut old_server, "old");
 }
 
-pub(crate) fn a_port_can_be_listened_on_again_after_its_connections_were_closed<T: Threads>(world: World<T>) {
+pub(crate) fn a_closed_listeners_port_can_be_reused<T: Threads>(world: World<T>) {
     let (listener, address) = listen(&world, ListenOptions::new());
     let listener = Arc::new(listener);
     let (mut client, (server, _)) = meet(&world, &listener, address, SocketOptions::new());
@@ -69,9 +67,7 @@ pub(crate) fn a_port_can_be_listened_on_again_after_its_connections_were_closed<
     expect(&mut server, "new");
 }
 
-pub(crate) fn the_end_of_a_listener_resets_the_connections_that_were_not_accepted<T: Threads>(
-    world: World<T>,
-) {
+pub(crate) fn closing_a_listener_resets_connections_not_accepted<T: Threads>(world: World<T>) {
     let (listener, address) = listen(&world, ListenOptions::new());
     let mut accepted = connect(&world.client, address);
     let mut server = accept(&listener);
@@ -91,7 +87,7 @@ pub(crate) fn the_end_of_a_listener_resets_the_connections_that_were_not_accepte
     expect(&mut accepted, "alive");
 }
 
-pub(crate) fn a_connection_whose_client_has_closed_is_accepted_with_its_bytes<T: Threads>(world: World<T>) {
+pub(crate) fn a_closed_connection_is_accepted_with_its_bytes<T: Threads>(world: World<T>) {
     let (listener, address) = listen(&world, ListenOptions::new());
     let mut client = connect(&world.client, address);
     let client_address = client.local_addr().expect("a live stream");
@@ -108,7 +104,7 @@ pub(crate) fn a_connection_whose_client_has_closed_is_accepted_with_its_bytes<T:
     assert_eq!([write(&mut server), read(&mut server)], [BROKEN, Seen::End]);
 }
 
-pub(crate) fn a_connection_whose_client_has_reset_it_is_accepted_with_its_bytes<T: Threads>(world: World<T>) {
+pub(crate) fn a_reset_connection_is_accepted_with_its_bytes<T: Threads>(world: World<T>) {
     let (listener, address) = listen(&world, ListenOptions::new());
     let mut client = connect(&world.client, address);
     let client_address = client.local_addr().expect("a live stream");
@@ -122,4 +118,39 @@ pub(crate) fn a_connection_whose_client_has_reset_it_is_accepted_with_its_bytes<
     assert_eq!(server.peer_addr().map_err(|error| error.kind()), Err(ErrorKind::NotConnected));
     expect(&mut server, "bye");
     assert_eq!([read(&mut server), read(&mut server), write(&mut server)], [RESET, Seen::End, BROKEN]);
+}
+
+/// Listens on a port of `ip` on the server.
+fn listen_at<T: Threads>(world: &World<T>, ip: impl Into<IpAddr>, port: u16) -> io::Result<T::Listener> {
+    world.server.listen((ip.into(), port).into(), ListenOptions::new())
+}
+
+fn kind<O>(result: io::Result<O>) -> Option<ErrorKind> {
+    result.err().map(|error| error.kind())
+}
+
+pub(crate) fn listeners_of_ipv4_refuse_ipv6_clients<T: Threads>(world: World<T>) {
+    let listener = listen_at(&world, Ipv4Addr::UNSPECIFIED, 0).expect("a free port");
+    let port = listener.local_addr().expect("a listener has an address").port();
+    let target = (Ipv6Addr::LOCALHOST, port).into();
+    let refused = kind(world.server.connect(target, SocketOptions::new(), None));
+    assert_eq!(refused, Some(ErrorKind::ConnectionRefused));
+    let other = listen_at(&world, Ipv6Addr::LOCALHOST, port).expect("a port of the other family");
+    let _client = connect(&world.server, target);
+    accept(&other);
+}
+
+pub(crate) fn a_listener_of_both_families_maps_addresses<T: Threads>(world: World<T>) {
+    let listener = listen_at(&world, Ipv6Addr::UNSPECIFIED, 0).expect("a free port");
+    let port = listener.local_addr().expect("a listener has an address").port();
+    for ip in [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::LOCALHOST.into()] {
+        assert_eq!(kind(listen_at(&world, ip, port)), Some(ErrorKind::AddrInUse), "{ip}");
+    }
+    let client = connect(&world.server, (Ipv4Addr::LOCALHOST, port).into());
+    let (server, from) = listener.accept().expect("a connection waits or will come");
+    let own = client.local_addr().expect("a live stream");
+    assert_eq!(from, (Ipv4Addr::LOCALHOST.to_ipv6_mapped(), own.port()).into());
+    assert_eq!(server.peer_addr().expect("a live stream"), from);
+    let at = server.local_addr().expect("a live stream");
+    assert_eq!(at, (Ipv4Addr::LOCALHOST.to_ipv6_mapped(), port).into());
 }

@@ -63,7 +63,7 @@ pub(crate) fn a_waiter_wakes_when_it_is_notified<T: Threads>(world: World<T>) {
     assert_eq!(join(waiter), "woken");
 }
 
-pub(crate) fn notify_one_is_enough_for_each_of_several_waiters<T: Threads>(world: World<T>) {
+pub(crate) fn notify_one_wakes_each_waiter_in_turn<T: Threads>(world: World<T>) {
     let tickets = watched(&world, 0);
     let waiters = [(); 3].map(|()| {
         let shared = Arc::clone(&tickets);
@@ -101,7 +101,7 @@ pub(crate) fn notify_all_wakes_every_waiter<T: Threads>(world: World<T>) {
     waiters.into_iter().for_each(join);
 }
 
-pub(crate) fn a_waiter_releases_the_lock_and_takes_it_again<T: Threads>(world: World<T>) {
+pub(crate) fn waiting_releases_and_retakes_the_lock<T: Threads>(world: World<T>) {
     let steps = watched(&world, Vec::new());
     let shared = Arc::clone(&steps);
     let waiter = spawn(&world.client, "waiter", move || {
@@ -127,7 +127,7 @@ pub(crate) fn a_waiter_releases_the_lock_and_takes_it_again<T: Threads>(world: W
     assert_eq!(*steps.value.lock(), ["waits", "notifies", "releases", "goes on"]);
 }
 
-pub(crate) fn a_wait_that_nobody_ends_times_out<T: Threads>(world: World<T>) {
+pub(crate) fn a_wait_without_notification_times_out<T: Threads>(world: World<T>) {
     let flag = watched(&world, false);
     let began = world.client.now();
     let mut set = flag.value.lock();
@@ -142,7 +142,7 @@ pub(crate) fn a_wait_that_nobody_ends_times_out<T: Threads>(world: World<T>) {
     assert!(world.client.now() - began >= SETTLE);
 }
 
-pub(crate) fn a_wait_with_a_timeout_ends_when_it_is_notified<T: Threads>(world: World<T>) {
+pub(crate) fn notifying_ends_a_wait_with_timeout<T: Threads>(world: World<T>) {
     let flag = watched(&world, false);
     let shared = Arc::clone(&flag);
     let waiter = spawn(&world.client, "waiter", move || {

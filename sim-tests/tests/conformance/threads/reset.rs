@@ -20,7 +20,7 @@ pub(crate) fn abort_resets_the_connection<T: Threads>(world: World<T>) {
     );
 }
 
-pub(crate) fn a_reset_is_reported_once_even_if_a_writer_meets_it_first<T: Threads>(world: World<T>) {
+pub(crate) fn a_reset_is_reported_once<T: Threads>(world: World<T>) {
     let (mut client, server) = pair(&world);
     server.abort();
     settle(&world);
@@ -30,7 +30,7 @@ pub(crate) fn a_reset_is_reported_once_even_if_a_writer_meets_it_first<T: Thread
     );
 }
 
-pub(crate) fn bytes_that_came_before_a_reset_are_read_first<T: Threads>(world: World<T>) {
+pub(crate) fn bytes_before_a_reset_are_read_first<T: Threads>(world: World<T>) {
     let (mut client, mut server) = pair(&world);
     send(&mut server, "hello");
     settle(&world);
@@ -41,9 +41,7 @@ pub(crate) fn bytes_that_came_before_a_reset_are_read_first<T: Threads>(world: W
     assert_eq!([read(&mut client), read(&mut client), write(&mut client)], [RESET, Seen::End, BROKEN]);
 }
 
-pub(crate) fn bytes_that_came_before_a_reset_survive_a_writer_that_meets_it_first<T: Threads>(
-    world: World<T>,
-) {
+pub(crate) fn bytes_before_a_reset_survive_a_failed_write<T: Threads>(world: World<T>) {
     let (mut client, mut server) = pair(&world);
     send(&mut server, "hello");
     settle(&world);
@@ -65,7 +63,7 @@ pub(crate) fn closing_with_unread_bytes_resets_the_peer<T: Threads>(world: World
     assert_eq!([read(&mut client), read(&mut client), write(&mut client)], [RESET, Seen::End, BROKEN]);
 }
 
-pub(crate) fn a_writer_meets_the_reset_of_a_close_with_unread_bytes_too<T: Threads>(world: World<T>) {
+pub(crate) fn a_writer_sees_the_reset_of_unread_bytes<T: Threads>(world: World<T>) {
     let (mut client, server) = pair(&world);
     send(&mut client, "unread");
     settle(&world);
@@ -74,14 +72,12 @@ pub(crate) fn a_writer_meets_the_reset_of_a_close_with_unread_bytes_too<T: Threa
     assert_eq!([write(&mut client), write(&mut client), read(&mut client)], [RESET, BROKEN, Seen::End]);
 }
 
-pub(crate) fn the_first_write_to_a_closed_reader_is_taken_and_the_next_is_a_broken_pipe<T: Threads>(
-    world: World<T>,
-) {
+pub(crate) fn the_second_write_to_a_closed_reader_fails<T: Threads>(world: World<T>) {
     let (mut client, mut server) = pair(&world);
     send(&mut server, "hello");
     drop(server);
     settle(&world);
-    // The end has come, but not that nobody reads: only the answer to the first byte says that.
+    // The end has come, but the client does not know that the server reads no more: only the answer to the first byte says so.
     assert_eq!(write(&mut client), Seen::Written);
     settle(&world);
     assert_eq!([write(&mut client), write(&mut client)], [BROKEN; 2]);
@@ -90,7 +86,7 @@ pub(crate) fn the_first_write_to_a_closed_reader_is_taken_and_the_next_is_a_brok
     assert_eq!([read(&mut client), read(&mut client)], [Seen::End; 2]);
 }
 
-pub(crate) fn a_reader_that_has_seen_the_end_sees_it_again_after_the_reset<T: Threads>(world: World<T>) {
+pub(crate) fn a_reset_after_the_end_stays_unseen<T: Threads>(world: World<T>) {
     let (mut client, server) = pair(&world);
     drop(server);
     assert_eq!([read(&mut client), write(&mut client)], [Seen::End, Seen::Written]);
@@ -98,7 +94,7 @@ pub(crate) fn a_reader_that_has_seen_the_end_sees_it_again_after_the_reset<T: Th
     assert_eq!([read(&mut client), write(&mut client), read(&mut client)], [Seen::End, BROKEN, Seen::End]);
 }
 
-pub(crate) fn a_reset_after_the_end_of_a_stream_is_no_reset_to_its_reader<T: Threads>(world: World<T>) {
+pub(crate) fn a_reader_at_the_end_never_sees_resets<T: Threads>(world: World<T>) {
     let (mut client, mut server) = pair(&world);
     send(&mut server, "hello");
     server.shutdown(Shutdown::Write).expect("a live stream");
@@ -112,7 +108,7 @@ pub(crate) fn a_reset_after_the_end_of_a_stream_is_no_reset_to_its_reader<T: Thr
     );
 }
 
-pub(crate) fn a_client_that_has_half_closed_still_meets_a_reset<T: Threads>(world: World<T>) {
+pub(crate) fn a_half_closed_client_still_sees_a_reset<T: Threads>(world: World<T>) {
     let (mut client, server) = pair(&world);
     client.shutdown(Shutdown::Write).expect("a live stream");
     settle(&world);
@@ -121,7 +117,7 @@ pub(crate) fn a_client_that_has_half_closed_still_meets_a_reset<T: Threads>(worl
     assert_eq!([read(&mut client), read(&mut client), write(&mut client)], [RESET, Seen::End, BROKEN]);
 }
 
-pub(crate) fn after_a_reset_only_the_own_address_is_known<T: Threads>(world: World<T>) {
+pub(crate) fn after_a_reset_the_peer_is_unknown<T: Threads>(world: World<T>) {
     let (mut client, server) = pair(&world);
     let address = client.local_addr().expect("a live stream");
     server.abort();
@@ -166,7 +162,7 @@ pub(crate) fn one_of_two_clones_meets_the_reset<T: Threads>(world: World<T>) {
     assert_eq!([write(&mut client), read(&mut clone)], [RESET, Seen::End]);
 }
 
-pub(crate) fn abort_of_a_clone_resets_when_the_last_clone_is_dropped<T: Threads>(world: World<T>) {
+pub(crate) fn an_aborted_clone_resets_after_the_last_drop<T: Threads>(world: World<T>) {
     let (mut client, server) = pair(&world);
     let mut clone = server.try_clone().expect("a descriptor is free");
     server.abort();

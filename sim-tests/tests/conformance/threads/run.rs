@@ -46,7 +46,7 @@ pub(crate) fn a_thread_is_finished_once_it_has_ended<T: Threads>(world: World<T>
     join(thread);
 }
 
-pub(crate) fn a_panic_reaches_whoever_joins_the_thread<T: Threads>(world: World<T>) {
+pub(crate) fn joining_a_thread_reports_its_panic<T: Threads>(world: World<T>) {
     let thread = spawn(&world.client, "faulty", || {
         if true {
             panic!("out of {}", "cheese");

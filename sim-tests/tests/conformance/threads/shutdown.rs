@@ -8,11 +8,11 @@ use wavetank_runtime::{BlockingStream, SocketOptions, ThreadHandle, Threads};
 use super::super::world::{BROKEN, RESET, SETTLE, Seen, pattern};
 use super::{World, expect, fill, join, pair, pair_with, read, send, settle, spawn, write};
 
-pub(crate) fn shutting_down_reading_wakes_a_reader_with_the_end<T: Threads>(world: World<T>) {
+pub(crate) fn shutting_down_reading_wakes_a_reader<T: Threads>(world: World<T>) {
     wakes_a_reader(&world, Shutdown::Read);
 }
 
-pub(crate) fn shutting_down_both_directions_wakes_a_reader_with_the_end<T: Threads>(world: World<T>) {
+pub(crate) fn shutting_down_both_ways_wakes_a_reader<T: Threads>(world: World<T>) {
     wakes_a_reader(&world, Shutdown::Both);
 }
 
@@ -39,7 +39,7 @@ pub(crate) fn shutting_down_writing_leaves_a_reader_waiting<T: Threads>(world: W
     assert_eq!(join(reader), Seen::Byte(b'w'));
 }
 
-pub(crate) fn shutting_down_writing_wakes_a_writer_with_a_broken_pipe<T: Threads>(world: World<T>) {
+pub(crate) fn shutting_down_writing_wakes_a_writer<T: Threads>(world: World<T>) {
     let small = SocketOptions::new().send_buffer_bytes(4096).receive_buffer_bytes(4096);
     let (mut client, _server) = pair_with(&world, small);
     fill(&mut client);
@@ -49,12 +49,12 @@ pub(crate) fn shutting_down_writing_wakes_a_writer_with_a_broken_pipe<T: Threads
         error.map(|error| Seen::Failed(error.kind()))
     });
     settle(&world);
-    assert!(!writer.is_finished(), "nobody reads");
+    assert!(!writer.is_finished(), "there is no reader");
     clone.shutdown(Shutdown::Write).expect("a live stream");
     assert_eq!(join(writer), Some(BROKEN));
 }
 
-pub(crate) fn the_peer_does_not_notice_that_reading_was_shut_down<T: Threads>(world: World<T>) {
+pub(crate) fn the_peer_does_not_notice_shut_down_reading<T: Threads>(world: World<T>) {
     let (mut client, mut server) = pair(&world);
     client.shutdown(Shutdown::Read).expect("a live stream");
     settle(&world);
@@ -79,7 +79,7 @@ pub(crate) fn bytes_are_readable_although_reading_was_shut_down<T: Threads>(worl
     assert_eq!([read(&mut client), read(&mut client)], [Seen::End; 2]);
 }
 
-pub(crate) fn closing_with_unread_bytes_resets_even_if_reading_was_shut_down<T: Threads>(world: World<T>) {
+pub(crate) fn closing_with_unread_bytes_resets_despite_shutdown<T: Threads>(world: World<T>) {
     let (client, mut server) = pair(&world);
     client.shutdown(Shutdown::Read).expect("a live stream");
     send(&mut server, "unread");
@@ -89,7 +89,7 @@ pub(crate) fn closing_with_unread_bytes_resets_even_if_reading_was_shut_down<T: 
     assert_eq!([read(&mut server), read(&mut server), write(&mut server)], [RESET, Seen::End, BROKEN]);
 }
 
-pub(crate) fn bytes_for_a_stream_that_was_shut_down_both_ways_reset_both_ends<T: Threads>(world: World<T>) {
+pub(crate) fn bytes_after_shutting_down_both_reset_both_ends<T: Threads>(world: World<T>) {
     let (mut client, mut server) = pair(&world);
     client.shutdown(Shutdown::Both).expect("a live stream");
     assert_eq!([read(&mut client), write(&mut client)], [Seen::End, BROKEN]);
@@ -99,7 +99,7 @@ pub(crate) fn bytes_for_a_stream_that_was_shut_down_both_ways_reset_both_ends<T:
     assert_eq!([write(&mut server), write(&mut server), read(&mut server)], [BROKEN, BROKEN, Seen::End]);
 }
 
-pub(crate) fn a_second_shutdown_is_fine_while_the_peer_has_not_closed<T: Threads>(world: World<T>) {
+pub(crate) fn a_second_shutdown_succeeds_while_the_peer_lives<T: Threads>(world: World<T>) {
     let (client, _server) = pair(&world);
     for how in [Shutdown::Write, Shutdown::Write, Shutdown::Both, Shutdown::Read] {
         client.shutdown(how).expect("the peer has not closed");

@@ -7,7 +7,7 @@ use std::time::Duration;
 use wavetank_runtime::datagrams::DATAGRAM_BYTES_MAX;
 use wavetank_runtime::{BlockingDatagrams, BlockingUdpSocket, SocketOptions};
 
-use super::super::world::{EDESTADDRREQ, EMSGSIZE, SETTLE, assert_waited};
+use super::super::world::{EAGAIN, EDESTADDRREQ, EMSGSIZE, SETTLE, assert_waited};
 use super::{World, join, settle, spawn};
 
 fn bind<T: BlockingDatagrams>(threads: &T, address: SocketAddr) -> T::UdpSocket {
@@ -54,7 +54,7 @@ pub(crate) fn datagrams_travel_both_ways_and_name_their_sender<T: BlockingDatagr
     assert_eq!(try_receive(&client).expect("a datagram comes"), (b"answer".to_vec(), address));
 }
 
-pub(crate) fn each_datagram_is_received_by_itself_even_an_empty_one<T: BlockingDatagrams>(world: World<T>) {
+pub(crate) fn each_datagram_is_received_by_itself<T: BlockingDatagrams>(world: World<T>) {
     let (client, server, address) = pair(&world);
     for bytes in [&b"one"[..], b"", b"three"] {
         assert_eq!(client.send_to(bytes, address).expect("a datagram goes out"), bytes.len());
@@ -62,9 +62,7 @@ pub(crate) fn each_datagram_is_received_by_itself_even_an_empty_one<T: BlockingD
     assert_eq!([receive(&server), receive(&server), receive(&server)], [&b"one"[..], b"", b"three"]);
 }
 
-pub(crate) fn a_datagram_that_is_too_large_or_goes_nowhere_is_an_error<T: BlockingDatagrams>(
-    world: World<T>,
-) {
+pub(crate) fn oversized_or_unaddressed_datagrams_are_errors<T: BlockingDatagrams>(world: World<T>) {
     let (client, _server, address) = pair(&world);
     let large = client.send_to(&[0; DATAGRAM_BYTES_MAX + 1], address).expect_err("it is too large");
     assert_eq!(large.raw_os_error(), Some(EMSGSIZE));
@@ -92,31 +90,29 @@ pub(crate) fn a_connected_socket_receives_from_its_peer_alone<T: BlockingDatagra
     assert_eq!(&buffer[..5], b"hello");
 }
 
-pub(crate) fn a_send_learns_once_that_nobody_receives<T: BlockingDatagrams>(world: World<T>) {
+pub(crate) fn a_send_sees_one_refusal<T: BlockingDatagrams>(world: World<T>) {
     let (client, server, address) = pair(&world);
     deafen(&server);
     client.connect(address).expect("there is a way");
-    client.send(b"hello?").expect("nobody knows yet");
+    client.send(b"hello?").expect("the refusal has not come yet");
     settle(&world);
     assert_eq!(kind(client.send(b"hello?")), Some(ErrorKind::ConnectionRefused));
     client.set_read_timeout(Some(SETTLE)).expect("a live socket");
     assert_eq!(kind(try_receive(&client)), Some(ErrorKind::WouldBlock));
 }
 
-pub(crate) fn a_thread_that_waits_is_told_of_the_refusal<T: BlockingDatagrams>(world: World<T>) {
+pub(crate) fn a_waiting_thread_sees_the_refusal<T: BlockingDatagrams>(world: World<T>) {
     let (client, server, address) = pair(&world);
     deafen(&server);
     client.connect(address).expect("there is a way");
     let clone = client.try_clone().expect("a descriptor is free");
     let receiver = spawn(&world.client, "receiver", move || kind(try_receive(&clone)));
     settle(&world);
-    client.send(b"hello?").expect("nobody knows yet");
+    client.send(b"hello?").expect("the refusal has not come yet");
     assert_eq!(join(receiver), Some(ErrorKind::ConnectionRefused));
 }
 
-pub(crate) fn a_read_timeout_is_would_block_and_the_socket_stays_usable<T: BlockingDatagrams>(
-    world: World<T>,
-) {
+pub(crate) fn a_read_timeout_leaves_the_socket_usable<T: BlockingDatagrams>(world: World<T>) {
     let (client, server, address) = pair(&world);
     server.set_read_timeout(Some(SETTLE)).expect("a live socket");
     let began = world.client.now();
@@ -139,11 +135,27 @@ pub(crate) fn a_timeout_of_zero_is_invalid<T: BlockingDatagrams>(world: World<T>
     assert_eq!(kind(client.set_read_timeout(Some(Duration::ZERO))), Some(ErrorKind::InvalidInput));
 }
 
-pub(crate) fn a_socket_is_open_until_its_last_clone_is_dropped<T: BlockingDatagrams>(world: World<T>) {
+pub(crate) fn dropping_the_last_clone_frees_the_port<T: BlockingDatagrams>(world: World<T>) {
     let (client, server, address) = pair(&world);
     let clone = server.try_clone().expect("a descriptor is free");
     drop(server);
     client.send_to(b"still there?", address).expect("a datagram goes out");
     assert_eq!(receive(&clone), b"still there?");
     assert_eq!(address_of(&clone), address);
+}
+
+pub(crate) fn a_socket_may_connect_to_port_zero<T: BlockingDatagrams>(world: World<T>) {
+    let (client, _, address) = pair(&world);
+    client.connect((address.ip(), 0).into()).expect("Linux takes it");
+    assert_eq!(kind(client.peer_addr()), Some(ErrorKind::NotConnected));
+    assert_eq!(client.send(b"x").expect("the refusal has not come yet"), 1);
+    settle(&world);
+    assert_eq!(kind(client.send(b"x")), Some(ErrorKind::ConnectionRefused));
+}
+
+pub(crate) fn a_read_timeout_reports_eagain<T: BlockingDatagrams>(world: World<T>) {
+    let (client, ..) = pair(&world);
+    client.set_read_timeout(Some(SETTLE)).expect("a live socket");
+    let error = client.recv(&mut []).expect_err("nothing was sent");
+    assert_eq!(error.raw_os_error(), Some(EAGAIN));
 }

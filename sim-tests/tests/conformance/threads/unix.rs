@@ -11,7 +11,8 @@ use wavetank_runtime::{
 
 use super::super::extensions::Place;
 use super::super::world::{
-    BROKEN, RESET, SETTLE, STUCK, Seen, assert_bounded_locally, assert_pattern, assert_waited, pattern,
+    BROKEN, EAGAIN, RESET, SETTLE, STUCK, Seen, assert_bounded_locally, assert_pattern, assert_waited,
+    pattern,
 };
 use super::{expect, join, read, send, spawn, write};
 
@@ -20,7 +21,7 @@ fn listen<T: BlockingLocalSockets>(place: &Place<T>, options: ListenOptions) -> 
 }
 
 fn connect<T: BlockingLocalSockets>(place: &Place<T>) -> T::UnixStream {
-    try_connect(place, None).expect("somebody listens")
+    try_connect(place, None).expect("a listener accepts")
 }
 
 fn try_connect<T: BlockingLocalSockets>(
@@ -45,7 +46,7 @@ fn pair_with<T: BlockingLocalSockets>(
     options: SocketOptions,
 ) -> (T::UnixStream, T::UnixStream) {
     let listener = listen(place, ListenOptions::new().accepted(options));
-    let client = place.host.connect_unix(&place.path("socket"), options, None).expect("somebody listens");
+    let client = place.host.connect_unix(&place.path("socket"), options, None).expect("a listener accepts");
     (client, accept(&listener))
 }
 
@@ -77,7 +78,7 @@ fn stuck<T: BlockingLocalSockets>(place: &Place<T>) -> (T::UnixStream, T::UnixSt
     (client, server)
 }
 
-pub(crate) fn messages_travel_both_ways_until_one_side_half_closes<T: BlockingLocalSockets>(place: Place<T>) {
+pub(crate) fn messages_travel_both_ways_until_half_close<T: BlockingLocalSockets>(place: Place<T>) {
     let (mut client, mut server) = pair(&place);
     send(&mut client, "question");
     expect(&mut server, "question");
@@ -93,9 +94,7 @@ pub(crate) fn messages_travel_both_ways_until_one_side_half_closes<T: BlockingLo
     }
 }
 
-pub(crate) fn a_path_stays_when_its_listener_is_gone_until_it_is_unlinked<T: BlockingLocalSockets>(
-    place: Place<T>,
-) {
+pub(crate) fn a_path_stays_until_it_is_unlinked<T: BlockingLocalSockets>(place: Place<T>) {
     let path = place.path("socket");
     assert_eq!(try_connect(&place, None).err(), Some(ErrorKind::NotFound));
     drop(listen(&place, ListenOptions::new()));
@@ -122,9 +121,7 @@ pub(crate) fn a_full_backlog_blocks_until_there_is_room<T: BlockingLocalSockets>
     expect(&mut accept(&listener), "third");
 }
 
-pub(crate) fn a_client_that_waits_for_room_is_refused_once_the_listener_is_gone<T: BlockingLocalSockets>(
-    place: Place<T>,
-) {
+pub(crate) fn closing_the_listener_refuses_a_waiting_client<T: BlockingLocalSockets>(place: Place<T>) {
     let listener = listen(&place, ListenOptions::new().backlog(0));
     let _first = connect(&place);
     let late = place.clone();
@@ -152,7 +149,7 @@ pub(crate) fn a_timeout_of_zero_is_invalid<T: BlockingLocalSockets>(place: Place
     assert_eq!(try_connect(&place, zero).err(), Some(ErrorKind::InvalidInput));
 }
 
-pub(crate) fn shutting_down_reading_breaks_the_pipe_of_the_peer<T: BlockingLocalSockets>(place: Place<T>) {
+pub(crate) fn shutting_down_reading_breaks_the_peers_pipe<T: BlockingLocalSockets>(place: Place<T>) {
     let (mut client, mut server) = pair(&place);
     client.shutdown(Shutdown::Read).expect("a live stream");
     assert_eq!([write(&mut server), read(&mut client)], [BROKEN, Seen::End]);
@@ -160,16 +157,14 @@ pub(crate) fn shutting_down_reading_breaks_the_pipe_of_the_peer<T: BlockingLocal
     expect(&mut server, "still here");
 }
 
-pub(crate) fn shutting_down_reading_wakes_readers_and_the_writers_of_the_peer<T: BlockingLocalSockets>(
-    place: Place<T>,
-) {
+pub(crate) fn shutting_down_reading_wakes_the_peers_writers<T: BlockingLocalSockets>(place: Place<T>) {
     let (mut client, mut server) = stuck(&place);
     let clone = server.try_clone().expect("a descriptor is free");
     let writer = spawn(&place.host, "writer", move || write(&mut client));
     let mut reader_end = clone.try_clone().expect("a descriptor is free");
     let mut rest = Vec::new();
     pause(&place);
-    assert!(!writer.is_finished(), "nobody reads");
+    assert!(!writer.is_finished(), "there is no reader");
     clone.shutdown(Shutdown::Read).expect("a live stream");
     assert_eq!(join(writer), BROKEN);
     reader_end.read_to_end(&mut rest).expect("what was written before is there");
@@ -208,36 +203,30 @@ pub(crate) fn a_writer_that_waits_meets_the_reset<T: BlockingLocalSockets>(place
     let writer =
         spawn(&place.host, "writer", move || [write(&mut client), write(&mut client), read(&mut client)]);
     pause(&place);
-    assert!(!writer.is_finished(), "nobody reads");
+    assert!(!writer.is_finished(), "there is no reader");
     // With unread bytes, so this is a reset.
     drop(server);
     assert_eq!(join(writer), [RESET, BROKEN, Seen::End]);
 }
 
-pub(crate) fn a_writer_that_waits_for_an_orderly_close_meets_the_broken_pipe<T: BlockingLocalSockets>(
-    place: Place<T>,
-) {
+pub(crate) fn an_orderly_close_breaks_a_waiting_writers_pipe<T: BlockingLocalSockets>(place: Place<T>) {
     let (mut client, _server) = stuck(&place);
     let clone = client.try_clone().expect("a descriptor is free");
     let writer = spawn(&place.host, "writer", move || write(&mut client));
     pause(&place);
-    assert!(!writer.is_finished(), "nobody reads");
+    assert!(!writer.is_finished(), "there is no reader");
     clone.shutdown(Shutdown::Write).expect("a live stream");
     assert_eq!(join(writer), BROKEN);
 }
 
-pub(crate) fn a_writer_that_got_rid_of_some_is_told_how_much_and_then_of_the_broken_pipe<
-    T: BlockingLocalSockets,
->(
-    place: Place<T>,
-) {
+pub(crate) fn a_partial_write_comes_before_the_broken_pipe<T: BlockingLocalSockets>(place: Place<T>) {
     let (mut client, server) = pair_with(&place, SocketOptions::new().send_buffer_bytes(4096));
     let writer = spawn(&place.host, "writer", move || {
         let count = client.write(&pattern(0, 100_000)).expect("some of it is taken");
         (count, [write(&mut client), read(&mut client)])
     });
     pause(&place);
-    assert!(!writer.is_finished(), "nobody reads");
+    assert!(!writer.is_finished(), "there is no reader");
     drop(server);
     let (count, then) = join(writer);
     assert!((1..100_000).contains(&count), "{count}");
@@ -245,7 +234,7 @@ pub(crate) fn a_writer_that_got_rid_of_some_is_told_how_much_and_then_of_the_bro
     assert_eq!(then, [BROKEN, Seen::End]);
 }
 
-pub(crate) fn a_connection_closes_when_its_last_clone_is_dropped<T: BlockingLocalSockets>(place: Place<T>) {
+pub(crate) fn dropping_the_last_clone_closes<T: BlockingLocalSockets>(place: Place<T>) {
     let (client, mut server) = pair(&place);
     let mut clone = client.try_clone().expect("a descriptor is free");
     drop(client);
@@ -255,7 +244,7 @@ pub(crate) fn a_connection_closes_when_its_last_clone_is_dropped<T: BlockingLoca
     assert_eq!([read(&mut server), write(&mut server)], [Seen::End, BROKEN]);
 }
 
-pub(crate) fn a_writer_is_held_back_by_its_send_buffer<T: BlockingLocalSockets>(place: Place<T>) {
+pub(crate) fn the_send_buffer_bounds_a_writer<T: BlockingLocalSockets>(place: Place<T>) {
     const TOTAL: usize = 100_000;
     let options = SocketOptions::new().send_buffer_bytes(4096);
     let (mut client, mut server) = pair_with(&place, options);
@@ -269,7 +258,7 @@ pub(crate) fn a_writer_is_held_back_by_its_send_buffer<T: BlockingLocalSockets>(
     assert_pattern(&received, TOTAL);
 }
 
-pub(crate) fn timeouts_are_would_block_and_the_stream_stays_usable<T: BlockingLocalSockets>(place: Place<T>) {
+pub(crate) fn timeouts_leave_the_stream_usable<T: BlockingLocalSockets>(place: Place<T>) {
     // Filling ends with a write timeout.
     let (mut client, mut server) = stuck(&place);
     client.set_read_timeout(Some(SETTLE)).expect("a live stream");
@@ -282,4 +271,47 @@ pub(crate) fn timeouts_are_would_block_and_the_stream_stays_usable<T: BlockingLo
     server.read_exact(&mut received).expect("a live stream");
     assert_pattern(&received, 2000);
     send(&mut client, "more");
+}
+
+/// Writes messages of `bytes` until the writer is stuck, and returns their number. The write timeout stays.
+fn count_messages<S: BlockingUnixStream>(stream: &mut S, bytes: usize) -> usize {
+    stream.set_write_timeout(Some(STUCK)).expect("a live stream");
+    let message = vec![0; bytes];
+    let mut count = 0;
+    loop {
+        match stream.write(&message) {
+            Ok(written) => assert_eq!(written, bytes),
+            Err(error) => {
+                assert_eq!(error.raw_os_error(), Some(EAGAIN));
+                return count;
+            }
+        }
+        count += 1;
+    }
+}
+
+pub(crate) fn a_message_counts_until_it_is_read<T: BlockingLocalSockets>(place: Place<T>) {
+    let (mut client, mut server) = pair_with(&place, SocketOptions::new().send_buffer_bytes(4096));
+    assert_eq!(count_messages(&mut client, 1000), 4);
+    let mut received = [0; 1000];
+    server.read_exact(&mut received[..999]).expect("a live stream");
+    let full = client.write(b"x").expect_err("the message is not read whole");
+    assert_eq!(full.kind(), ErrorKind::WouldBlock);
+    server.read_exact(&mut received[999..]).expect("a live stream");
+    assert_eq!(client.write(b"x").expect("a live stream"), 1);
+}
+
+pub(crate) fn an_empty_read_times_out<T: BlockingLocalSockets>(place: Place<T>) {
+    let (mut client, _server) = pair(&place);
+    client.set_read_timeout(Some(SETTLE)).expect("a live stream");
+    let error = client.read(&mut []).expect_err("nothing was sent");
+    assert_eq!(error.raw_os_error(), Some(EAGAIN));
+}
+
+pub(crate) fn a_missing_directory_is_not_found<T: BlockingLocalSockets>(place: Place<T>) {
+    let path = place.path("missing").join("socket");
+    let listened = place.host.listen_unix(&path, ListenOptions::new());
+    assert_eq!(listened.err().map(|error| error.kind()), Some(ErrorKind::NotFound));
+    let connected = place.host.connect_unix(&path, SocketOptions::new(), None);
+    assert_eq!(connected.err().map(|error| error.kind()), Some(ErrorKind::NotFound));
 }

@@ -1,8 +1,8 @@
-//! async-graphql 7.2.1, whose `http::WebSocket` starves operations beside a busy subscription.
+//! async-graphql 7.2.1: `http::WebSocket` starves operations beside a busy subscription.
 
 use std::process::ExitCode;
 
-use wavetank_zoo_exhibit::{Exhibit, show};
+use wavetank_zoo_harness::{Entry, show};
 
 mod busy_subscription;
 
@@ -10,7 +10,7 @@ fn main() -> ExitCode {
     show(
         env!("CARGO_MANIFEST_DIR"),
         "async-graphql 7.2.1",
-        &[Exhibit::bad(
+        &[Entry::bad(
             "busy_subscription",
             "`http::WebSocket` polls its operations from the first of a `HashMap`: a busy one starves the others \
              (compare async-graphql#892)",

@@ -1,49 +1,49 @@
-//! fastwebsockets 0.10.0: cancelling corrupts the stream both ways, and closing is left to its caller.
+//! fastwebsockets 0.10.0: cancelling corrupts the stream in both directions, and the caller must do the closing.
 
 use std::process::ExitCode;
 
-use wavetank_zoo_exhibit::{Exhibit, show};
+use wavetank_zoo_harness::{Entry, show};
 use wavetank_zoo_websocket::{close, pings, receive, send};
 
 use crate::client::Fastwebsockets;
 
 mod client;
 
-/// The bodies that fail.
-const BUGS: &[Exhibit] = &[
-    Exhibit::bad(
+/// The bodies that fail with this client.
+const BUGS: &[Entry] = &[
+    Entry::bad(
         "cancelled_recv",
-        "`read_frame` that is cancelled behind a header loses its place in the stream (fastwebsockets#64)",
+        "a `read_frame` cancelled after a header loses its place in the stream (fastwebsockets#64)",
         "every message is received, once and whole",
         receive::cancelled_receives_lose_nothing::<Fastwebsockets>,
     ),
-    Exhibit::bad(
+    Entry::bad(
         "cancelled_send",
-        "`write_frame` that is cancelled leaves half a frame: the next one goes into it",
+        "a cancelled `write_frame` leaves half a frame, and the next one is written into it",
         "panic in server/main: on the wire: ",
         send::a_cancelled_send_leaves_the_stream_whole::<Fastwebsockets>,
     ),
-    Exhibit::bad(
+    Entry::bad(
         "close_twice",
         "closing twice sends two Close frames (fastwebsockets#116)",
         "panic in server/main: on the wire: a frame after the Close frame",
         close::closing_twice_sends_one_close_frame_and_ends::<Fastwebsockets>,
     ),
-    Exhibit::bad(
+    Entry::bad(
         "close_under_way",
-        "messages under way to who closes are thrown away: `read_frame` is an error",
+        "messages on their way to a closing client are lost: `read_frame` fails",
         "messages before the peer's Close are received after our close",
         receive::messages_under_way_are_received_after_close::<Fastwebsockets>,
     ),
-    Exhibit::bad(
+    Entry::bad(
         "close_stuck",
-        "`close` behind a write that is stuck never returns",
+        "`close` after a stuck write never returns",
         "client/main waits to write client",
         close::closing_ends_when_a_write_is_stuck::<Fastwebsockets>,
     ),
-    Exhibit::bad(
+    Entry::bad(
         "pings",
-        "20,000 pings of a peer that does not read: `read_frame` waits to write a pong, and reads no more: deadlock",
+        "20,000 pings from a peer that does not read: `read_frame` waits to write a pong and stops reading: deadlock",
         "client/main waits to write client",
         pings::pings_of_a_peer_that_does_not_read_cost_little::<Fastwebsockets>,
     ),
@@ -57,14 +57,14 @@ fn main() -> ExitCode {
 mod tests {
     use super::*;
 
-    /// The other bodies.
-    const SOUND: &[Exhibit] = &[
-        Exhibit::fixed(
+    /// The bodies that pass.
+    const SOUND: &[Entry] = &[
+        Entry::fixed(
             "end_without_close",
             "",
             receive::an_end_without_a_close_frame_is_an_error::<Fastwebsockets>,
         ),
-        Exhibit::fixed(
+        Entry::fixed(
             "send_after_close",
             "",
             close::no_message_is_sent_after_the_peers_close::<Fastwebsockets>,
@@ -72,7 +72,7 @@ mod tests {
     ];
 
     #[test]
-    fn every_bug_is_found_and_its_shrunk_trace_is_as_reviewed() {
+    fn every_bug_is_found_with_its_reviewed_trace() {
         for bug in BUGS {
             if let Some(trace) = bug.verify(env!("CARGO_MANIFEST_DIR")) {
                 insta::assert_snapshot!(bug.name(), trace);

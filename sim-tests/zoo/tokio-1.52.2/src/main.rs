@@ -1,8 +1,8 @@
-//! tokio 1.52.2, where `OwnedPermit::release` does not wake a receiver that waits for a closed channel to empty.
+//! tokio 1.52.2: `OwnedPermit::release` does not wake a receiver that waits until a closed channel is empty.
 
 use std::process::ExitCode;
 
-use wavetank_zoo_exhibit::{Exhibit, show};
+use wavetank_zoo_harness::{Entry, show};
 
 mod release_after_close;
 
@@ -11,7 +11,7 @@ fn main() -> ExitCode {
     show(
         env!("CARGO_MANIFEST_DIR"),
         "tokio 1.52.2",
-        &[Exhibit::bad(
+        &[Entry::bad(
             "release_after_close",
             "`mpsc::OwnedPermit::release` after `close`: the receiver hangs (tokio#8075)",
             "deadlock: nothing can happen: client/main",

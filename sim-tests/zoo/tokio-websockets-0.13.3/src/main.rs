@@ -1,43 +1,43 @@
-//! tokio-websockets 0.13.3: closing swallows messages and never ends, and an end without a Close frame looks clean.
+//! tokio-websockets 0.13.3: `close` loses messages and may never return, and an end without a Close frame looks clean.
 
 use std::process::ExitCode;
 
-use wavetank_zoo_exhibit::{Exhibit, show};
+use wavetank_zoo_harness::{Entry, show};
 use wavetank_zoo_websocket::{close, pings, receive};
 
 use crate::client::TokioWebsockets;
 
 mod client;
 
-/// The bodies that fail.
-const BUGS: &[Exhibit] = &[
-    Exhibit::bad(
+/// The bodies that fail with this client.
+const BUGS: &[Entry] = &[
+    Entry::bad(
         "end_without_close",
         "a connection that ends without a Close frame looks like a clean end",
         "an end without a Close frame is an error",
         receive::an_end_without_a_close_frame_is_an_error::<TokioWebsockets>,
     ),
-    Exhibit::bad(
+    Entry::bad(
         "close_twice",
-        "`close` beside a peer that does not answer never returns, nor does it when called again",
+        "`close` never returns if the peer does not answer, nor does a second call",
         "client/main waits to read client",
         close::closing_twice_sends_one_close_frame_and_ends::<TokioWebsockets>,
     ),
-    Exhibit::bad(
+    Entry::bad(
         "close_under_way",
-        "`close` swallows the messages that are under way",
+        "`close` loses the messages that are on their way",
         "messages before the peer's Close are received after our close",
         receive::messages_under_way_are_received_after_close::<TokioWebsockets>,
     ),
-    Exhibit::bad(
+    Entry::bad(
         "close_stuck",
-        "`close` behind a write that is stuck never returns",
+        "`close` after a stuck write never returns",
         "client/main waits to write client",
         close::closing_ends_when_a_write_is_stuck::<TokioWebsockets>,
     ),
-    Exhibit::bad(
+    Entry::bad(
         "pings",
-        "20,000 pings of a peer that does not read: 20,000 pongs are kept for it",
+        "20,000 pings from a peer that does not read: the client keeps 20,000 pongs",
         "panic in server/main: on the wire: a pong for every ping, kept while nobody read",
         pings::pings_of_a_peer_that_does_not_read_cost_little::<TokioWebsockets>,
     ),
@@ -53,23 +53,19 @@ mod tests {
 
     use super::*;
 
-    /// The other bodies.
-    const SOUND: &[Exhibit] = &[
-        Exhibit::fixed("cancelled_recv", "", receive::cancelled_receives_lose_nothing::<TokioWebsockets>),
-        Exhibit::fixed(
+    /// The bodies that pass.
+    const SOUND: &[Entry] = &[
+        Entry::fixed("cancelled_recv", "", receive::cancelled_receives_lose_nothing::<TokioWebsockets>),
+        Entry::fixed(
             "send_after_close",
             "",
             close::no_message_is_sent_after_the_peers_close::<TokioWebsockets>,
         ),
-        Exhibit::fixed(
-            "cancelled_send",
-            "",
-            send::a_cancelled_send_leaves_the_stream_whole::<TokioWebsockets>,
-        ),
+        Entry::fixed("cancelled_send", "", send::a_cancelled_send_leaves_the_stream_whole::<TokioWebsockets>),
     ];
 
     #[test]
-    fn every_bug_is_found_and_its_shrunk_trace_is_as_reviewed() {
+    fn every_bug_is_found_with_its_reviewed_trace() {
         for bug in BUGS {
             if let Some(trace) = bug.verify(env!("CARGO_MANIFEST_DIR")) {
                 insta::assert_snapshot!(bug.name(), trace);

@@ -1,12 +1,13 @@
-//! tokio-yamux 0.3.20: split streams are mended; who only writes hangs, and so does the writer to a half-closed stream.
+//! tokio-yamux 0.3.20: split streams are fixed, but a task that only writes hangs, and so does a writer to a
+//! half-closed stream.
 
 use std::process::ExitCode;
 
-use wavetank_zoo_exhibit::{Exhibit, show};
+use wavetank_zoo_harness::{Entry, show};
 
 mod half_close;
 mod write_only;
-// The same bodies as for the version that has the bug.
+// The same bodies as for the version with the bug.
 #[path = "../../tokio-yamux-0.3.17/src/session.rs"]
 mod session;
 #[path = "../../tokio-yamux-0.3.17/src/split_streams.rs"]
@@ -17,18 +18,18 @@ fn main() -> ExitCode {
         env!("CARGO_MANIFEST_DIR"),
         "tokio-yamux 0.3.20",
         &[
-            Exhibit::fixed(
+            Entry::fixed(
                 "split_streams",
-                "split halves, mended",
+                "split halves, fixed",
                 split_streams::a_client_writes_and_reads_in_two_tasks,
             ),
-            Exhibit::bad(
+            Entry::bad(
                 "write_only",
-                "a writer that nobody reads beside is never told that the window opens (tentacle#33, #455)",
+                "a writer without a reader beside it is not woken when the window opens (tentacle#33, #455)",
                 "deadlock: nothing can happen: client/main",
                 write_only::a_client_sends_a_megabyte_and_reads_nothing,
             ),
-            Exhibit::bad(
+            Entry::bad(
                 "half_close",
                 "the reader closes a stream and drops it: its peer's write never ends (as hashicorp/yamux#133)",
                 "deadlock: nothing can happen: client/main",

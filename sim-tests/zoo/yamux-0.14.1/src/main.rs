@@ -1,12 +1,12 @@
-//! yamux 0.14.1: split streams are mended; a ping still stops two loaded ends, and a half-closed stream its writer.
+//! yamux 0.14.1: split streams are fixed, but a ping stops two loaded ends, and a half-closed stream stops its writer.
 
 use std::process::ExitCode;
 
-use wavetank_zoo_exhibit::{Exhibit, show};
+use wavetank_zoo_harness::{Entry, show};
 
 mod half_close;
 mod ping_under_load;
-// The same bodies as for the version that has the bug.
+// The same bodies as for the version with the bug.
 #[path = "../../yamux-0.14.0/src/both_ways.rs"]
 mod both_ways;
 #[path = "../../yamux-0.14.0/src/session.rs"]
@@ -21,23 +21,23 @@ fn main() -> ExitCode {
         env!("CARGO_MANIFEST_DIR"),
         "yamux 0.14.1",
         &[
-            Exhibit::fixed(
+            Entry::fixed(
                 "split_streams",
-                "split halves over small buffers, mended",
+                "split halves over small buffers, fixed",
                 split_streams::both_ends_stream_through_split_halves,
             ),
-            Exhibit::fixed(
+            Entry::fixed(
                 "split_bursts",
-                "split halves in bursts, mended",
+                "split halves in bursts, fixed",
                 split_bursts::both_ends_send_bursts_through_split_halves,
             ),
-            Exhibit::bad(
+            Entry::bad(
                 "ping_under_load",
-                "a pong that waits to be written stops reading: two loaded ends deadlock (rust-yamux#227)",
+                "while a pong waits to be written, reading stops: two loaded ends deadlock (rust-yamux#227)",
                 "deadlock: nothing can happen: client/",
                 ping_under_load::both_ends_stream_for_longer_than_a_ping_interval,
             ),
-            Exhibit::bad(
+            Entry::bad(
                 "half_close",
                 "the reader closes a stream and drops it: its peer's write never ends (as hashicorp/yamux#133)",
                 "deadlock: nothing can happen: client/",

@@ -9,9 +9,9 @@ use wavetank_runtime::{
     WaitOutcome,
 };
 
-use crate::executor::Strategy;
 use crate::host::Host;
 use crate::run::tests::{seeded, symptom};
+use crate::sched::Strategy;
 use crate::sim::Sim;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -54,14 +54,14 @@ fn woken_out_of_turn(sim: &mut Sim) {
 }
 
 #[test]
-fn a_waiter_that_takes_the_lock_out_of_turn_does_not_swallow_the_turn_of_another() {
+fn overtaking_a_waiter_loses_no_wake_up() {
     for seed in 0..200 {
         assert_eq!(symptom(&seeded(seed, woken_out_of_turn)), "", "seed {seed}");
     }
 }
 
 #[test]
-fn a_notification_is_not_spent_on_a_waiter_that_has_timed_out() {
+fn a_timed_out_waiter_consumes_no_notification() {
     for seed in 0..200 {
         let outcome = seeded(seed, |sim| {
             sim.strategy(Strategy::Random);
@@ -92,7 +92,7 @@ fn a_notification_is_not_spent_on_a_waiter_that_has_timed_out() {
 }
 
 #[test]
-fn a_deadlock_names_who_holds_the_lock_now_and_not_who_held_it_when_the_wait_began() {
+fn a_deadlock_names_the_current_lock_holder() {
     let outcome = seeded(1, |sim| {
         sim.strategy(Strategy::Fifo).perturb(false);
         sim.client_thread("host", |host: Host| {

@@ -36,7 +36,7 @@ impl From<Shutdown> for Directions {
 #[repr(u8)]
 pub(crate) enum LocalFact {
     Connected = 0,
-    /// Nobody listens on the path any more.
+    /// The listener of the path is closed.
     Refused = 1,
     Wrote {
         bytes: u32,

@@ -1,29 +1,29 @@
-//! Datagrams on their way: how long they take, what befalls them, what they meet.
+//! Datagrams on their way: latency, datagram faults, delivery.
 //!
 //! A datagram takes its link's latency and keeps the order of its link, as on one path through a network. If fates are
 //! set, each may instead be late (so that later ones overtake it), come twice, or not at all; a host always reaches
-//! itself. A datagram for a port where nobody receives is answered with ICMP's "port unreachable", which may get lost
+//! itself. A datagram for a port without a socket is answered with ICMP's "port unreachable", which may get lost
 //! like any other.
 //!
 //! # Invariants
 //!
 //! - Flights arrive in the order of (time, launch).
-//! - A link that is cut loses what is on it at that moment, and what is launched until it is mended. Nothing is sent
+//! - A link that is cut loses what is on it at that moment, and what is launched until it is healed. Nothing is sent
 //!   again.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::super::conditions::Passage;
 use super::super::link::{Links, nanos};
-use super::super::weather::Road;
 use super::super::{HostId, LinkId, Nanos, Network, Outside};
 use super::{DatagramEvent, DatagramFact, Received};
 
 /// Alternatives of the question how late a datagram is: each is twice the one before.
 const DELAY_STEPS: u32 = 10;
 
-/// What may befall a datagram.
+/// A datagram fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Fate {
     /// It is late, and others overtake it.
@@ -48,17 +48,17 @@ impl Fates {
         Self { kinds: Vec::new(), one_in: 8, delay_max: Duration::from_millis(200) }
     }
 
-    fn ask(&self, link: LinkId, out: &mut dyn Outside) -> Option<Fate> {
+    fn ask(&self, link: LinkId, outside: &mut dyn Outside) -> Option<Fate> {
         if self.kinds.is_empty() || link.from == link.to {
             return None;
         }
         let bound = u32::try_from(self.kinds.len() + 1).expect("a handful of fates");
-        let pick = out.pick_datagram(link, Chance::Fate { one_in: self.one_in }, bound);
+        let pick = outside.pick_datagram(link, Chance::Fate { one_in: self.one_in }, bound);
         (pick > 0).then(|| self.kinds[pick as usize - 1])
     }
 
-    fn ask_delay(&self, link: LinkId, out: &mut dyn Outside) -> Nanos {
-        let pick = out.pick_datagram(link, Chance::Delay, DELAY_STEPS);
+    fn ask_delay(&self, link: LinkId, outside: &mut dyn Outside) -> Nanos {
+        let pick = outside.pick_datagram(link, Chance::Delay, DELAY_STEPS);
         (nanos(self.delay_max) >> (DELAY_STEPS - 1 - pick)).max(1)
     }
 }
@@ -66,13 +66,13 @@ impl Fates {
 /// What is asked about a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Chance {
-    /// What befalls it: 0 in all but one of `one_in` cases.
+    /// Which fault it has: 0 (none) in all but one of `one_in` cases.
     Fate { one_in: u32 },
     /// How late it is.
     Delay,
 }
 
-/// What one datagram was sent between. A host is None if nobody has the address.
+/// What one datagram was sent between. A host is `None` if no host has the address.
 #[derive(Clone, Copy, Debug)]
 struct Course {
     from: (HostId, SocketAddr),
@@ -80,8 +80,8 @@ struct Course {
 }
 
 impl Course {
-    fn tell(&self, fact: DatagramFact, out: &mut dyn Outside) {
-        out.datagram_event(DatagramEvent {
+    fn tell(&self, fact: DatagramFact, outside: &mut dyn Outside) {
+        outside.datagram_event(DatagramEvent {
             from: self.from.0,
             from_port: self.from.1.port(),
             to: self.to.0,
@@ -111,7 +111,7 @@ pub(super) struct Flights {
     on_the_way: BTreeMap<(Nanos, u64), Flight>,
     launched: u64,
     /// Those that wait until their link lets them go, in the order of sending.
-    held: Vec<Flight>,
+    paused: Vec<Flight>,
     /// When the last one in order arrives, by link.
     last_arrivals: BTreeMap<LinkId, Nanos>,
     fates: Fates,
@@ -122,7 +122,7 @@ impl Default for Flights {
         Self {
             on_the_way: BTreeMap::new(),
             launched: 0,
-            held: Vec::new(),
+            paused: Vec::new(),
             last_arrivals: BTreeMap::new(),
             fates: Fates::none(),
         }
@@ -140,20 +140,26 @@ impl Flights {
     }
 
     /// When a flight that keeps the order of its link arrives.
-    fn in_order(&mut self, now: Nanos, link: LinkId, links: &Links, out: &mut dyn Outside) -> Nanos {
+    fn in_order(&mut self, now: Nanos, link: LinkId, links: &Links, outside: &mut dyn Outside) -> Nanos {
         let last = self.last_arrivals.entry(link).or_default();
-        *last = now.saturating_add(links.pick_latency(link, out)).max(*last);
+        *last = now.saturating_add(links.pick_latency(link, outside)).max(*last);
         *last
     }
 
-    fn out_of_order(&self, now: Nanos, link: LinkId, links: &Links, out: &mut dyn Outside) -> (Nanos, Nanos) {
-        let delay = self.fates.ask_delay(link, out);
-        (now.saturating_add(links.pick_latency(link, out)).saturating_add(delay), delay)
+    fn out_of_order(
+        &self,
+        now: Nanos,
+        link: LinkId,
+        links: &Links,
+        outside: &mut dyn Outside,
+    ) -> (Nanos, Nanos) {
+        let delay = self.fates.ask_delay(link, outside);
+        (now.saturating_add(links.pick_latency(link, outside)).saturating_add(delay), delay)
     }
 }
 
 impl Network {
-    /// Sets what may befall datagrams between hosts. Default: nothing.
+    /// Sets the datagram faults between hosts. Default: none.
     pub(crate) fn set_fates(&mut self, fates: Fates) {
         self.udp.flights.fates = fates;
     }
@@ -161,63 +167,63 @@ impl Network {
     pub(super) fn launch(
         &mut self,
         now: Nanos,
-        out: &mut dyn Outside,
+        outside: &mut dyn Outside,
         from: (HostId, SocketAddr),
         to: (Option<HostId>, SocketAddr),
         bytes: &[u8],
     ) {
         let course = Course { from, to };
         let size = u32::try_from(bytes.len()).expect("a datagram is small");
-        course.tell(DatagramFact::Sent { bytes: size }, out);
+        course.tell(DatagramFact::Sent { bytes: size }, outside);
         let Some(target) = to.0 else {
-            return course.tell(DatagramFact::Nowhere { bytes: size }, out);
+            return course.tell(DatagramFact::Nowhere { bytes: size }, outside);
         };
         let link = LinkId { from: from.0, to: target };
         let flight = || Flight { link, course, content: Content::Datagram(bytes.to_vec()) };
-        match self.wire.links.road(link) {
-            Road::Cut => return course.tell(DatagramFact::CutOff { bytes: size }, out),
-            Road::Held => return self.udp.flights.held.push(flight()),
-            Road::Open => {}
+        match self.wire.links.passage(link) {
+            Passage::Lost => return course.tell(DatagramFact::CutOff { bytes: size }, outside),
+            Passage::Paused => return self.udp.flights.paused.push(flight()),
+            Passage::Open => {}
         }
-        if self.wire.links.pick_losses(link, out) > 0 {
-            // Nobody sends a datagram again.
-            return course.tell(DatagramFact::Lost { bytes: size }, out);
+        if self.wire.links.pick_losses(link, outside) > 0 {
+            // Datagrams are never sent again.
+            return course.tell(DatagramFact::Lost { bytes: size }, outside);
         }
         let now = self.wire.links.squeeze(link, now, bytes.len() as u64);
         let links = &self.wire.links;
         let flights = &mut self.udp.flights;
-        let fate = flights.fates.ask(link, out);
+        let fate = flights.fates.ask(link, outside);
         match fate {
-            Some(Fate::Lost) => return course.tell(DatagramFact::Lost { bytes: size }, out),
+            Some(Fate::Lost) => return course.tell(DatagramFact::Lost { bytes: size }, outside),
             Some(Fate::Late) => {
-                let (arrives, delay) = flights.out_of_order(now, link, links, out);
-                course.tell(DatagramFact::Late { bytes: size, delay }, out);
+                let (arrives, delay) = flights.out_of_order(now, link, links, outside);
+                course.tell(DatagramFact::Late { bytes: size, delay }, outside);
                 flights.push(arrives, flight());
             }
             Some(Fate::Twice) | None => {
-                let arrives = flights.in_order(now, link, links, out);
+                let arrives = flights.in_order(now, link, links, outside);
                 flights.push(arrives, flight());
             }
         }
         if fate == Some(Fate::Twice) {
-            let (arrives, delay) = flights.out_of_order(now, link, links, out);
-            course.tell(DatagramFact::Twice { bytes: size, delay }, out);
+            let (arrives, delay) = flights.out_of_order(now, link, links, outside);
+            course.tell(DatagramFact::Twice { bytes: size, delay }, outside);
             flights.push(arrives, flight());
         }
     }
 
     /// The next flight arrives, at `now`.
-    pub(in super::super) fn datagram_arrives(&mut self, now: Nanos, out: &mut dyn Outside) {
+    pub(in super::super) fn datagram_arrives(&mut self, now: Nanos, outside: &mut dyn Outside) {
         let Some((_, Flight { course, content, .. })) = self.udp.flights.on_the_way.pop_first() else {
             return;
         };
         self.now = self.now.max(now);
         match content {
-            Content::Datagram(bytes) => self.deliver(now, out, course, bytes),
+            Content::Datagram(bytes) => self.deliver(now, outside, course, bytes),
             Content::Unreachable => {
                 let (host, local) = course.from;
                 if let Some(id) = self.udp.find_connected(host, local, course.to.1) {
-                    course.tell(DatagramFact::Refused, out);
+                    course.tell(DatagramFact::Refused, outside);
                     self.udp.open.get_mut(&id).expect("it was just found").error = Some(libc::ECONNREFUSED);
                     self.udp.report(id, &mut self.wire.ready);
                 }
@@ -225,56 +231,54 @@ impl Network {
         }
     }
 
-    fn deliver(&mut self, now: Nanos, out: &mut dyn Outside, course: Course, bytes: Vec<u8>) {
+    fn deliver(&mut self, now: Nanos, outside: &mut dyn Outside, course: Course, bytes: Vec<u8>) {
         let (Some(host), to) = course.to else { return };
         let size = u32::try_from(bytes.len()).expect("a datagram is small");
         let Some(id) = self.udp.find(host, to, course.from.1) else {
-            course.tell(DatagramFact::Unwanted { bytes: size }, out);
-            return self.answer_unreachable(now, out, course, host);
+            course.tell(DatagramFact::Unwanted { bytes: size }, outside);
+            return self.answer_unreachable(now, outside, course, host);
         };
         let socket = self.udp.open.get_mut(&id).expect("it was just found");
-        // As Linux counts: what comes while there is any room is taken whole.
-        if socket.held_bytes > socket.buffer_bytes {
-            return course.tell(DatagramFact::Overflowed { bytes: size }, out);
-        }
         let received = Received { from: course.from.1, bytes };
-        socket.held_bytes += received.cost();
-        socket.queue.push_back(received);
-        course.tell(DatagramFact::Delivered { bytes: size }, out);
+        if !socket.has_room(&received) {
+            return course.tell(DatagramFact::Overflowed { bytes: size }, outside);
+        }
+        socket.put(received);
+        course.tell(DatagramFact::Delivered { bytes: size }, outside);
         self.udp.report(id, &mut self.wire.ready);
     }
 
     /// RFC 1122 section 4.1.3.1: an ICMP "port unreachable" should be sent.
-    fn answer_unreachable(&mut self, now: Nanos, out: &mut dyn Outside, course: Course, host: HostId) {
-        // Nobody else hears of it, so no question is asked about it.
+    fn answer_unreachable(&mut self, now: Nanos, outside: &mut dyn Outside, course: Course, host: HostId) {
+        // Only a connected sender is told, so no question is asked for others.
         if self.udp.find_connected(course.from.0, course.from.1, course.to.1).is_none() {
             return;
         }
         let link = LinkId { from: host, to: course.from.0 };
         let links = &self.wire.links;
         let flights = &mut self.udp.flights;
-        if links.road(link) == Road::Cut || flights.fates.ask(link, out) == Some(Fate::Lost) {
-            return course.tell(DatagramFact::AnswerLost, out);
+        if links.passage(link) == Passage::Lost || flights.fates.ask(link, outside) == Some(Fate::Lost) {
+            return course.tell(DatagramFact::AnswerLost, outside);
         }
-        let arrives = flights.in_order(now, link, links, out);
+        let arrives = flights.in_order(now, link, links, outside);
         flights.push(arrives, Flight { link, course, content: Content::Unreachable });
     }
 
-    /// Links have changed: what is on one that is cut is lost, what one held goes on.
-    pub(in super::super) fn datagrams_meet_the_links(&mut self, now: Nanos, out: &mut dyn Outside) {
+    /// Links have changed: datagrams on a cut link are lost, those of a pause that ended go on.
+    pub(in super::super) fn datagrams_meet_the_links(&mut self, now: Nanos, outside: &mut dyn Outside) {
         let links = &self.wire.links;
         let flights = &mut self.udp.flights;
-        for flight in std::mem::take(&mut flights.held) {
-            if links.road(flight.link) == Road::Held {
-                flights.held.push(flight);
+        for flight in std::mem::take(&mut flights.paused) {
+            if links.passage(flight.link) == Passage::Paused {
+                flights.paused.push(flight);
             } else {
                 // One that is cut now is lost below, with the others on the way.
-                let arrives = flights.in_order(now, flight.link, links, out);
+                let arrives = flights.in_order(now, flight.link, links, outside);
                 flights.push(arrives, flight);
             }
         }
         self.udp.flights.on_the_way.retain(|_, flight| {
-            let passes = links.road(flight.link) != Road::Cut;
+            let passes = links.passage(flight.link) != Passage::Lost;
             if !passes {
                 let fact = match &flight.content {
                     Content::Datagram(bytes) => DatagramFact::CutOff {
@@ -282,15 +286,15 @@ impl Network {
                     },
                     Content::Unreachable => DatagramFact::AnswerLost,
                 };
-                flight.course.tell(fact, out);
+                flight.course.tell(fact, outside);
             }
             passes
         });
     }
 
-    /// Tells whether an application could notice that a datagram arrives.
-    pub(in super::super) fn datagrams_concern_somebody(&self) -> bool {
-        self.udp.flights.on_the_way.values().chain(&self.udp.flights.held).any(|flight| {
+    /// Returns `true` if an application could notice that a datagram arrives.
+    pub(in super::super) fn datagrams_concern_application(&self) -> bool {
+        self.udp.flights.on_the_way.values().chain(&self.udp.flights.paused).any(|flight| {
             let Course { from, to } = flight.course;
             let heard = match (&flight.content, to.0) {
                 (Content::Datagram(_), Some(host)) => self.udp.find(host, to.1, from.1).is_some(),

@@ -4,7 +4,7 @@ use std::io::ErrorKind::*;
 use std::net::Ipv4Addr;
 
 use super::super::faults::Way;
-use super::super::harness::{Harness, LATENCY, fixed};
+use super::super::harness::{Harness, LATENCY, fails, fixed};
 use super::*;
 
 type Outcome = Poll<Result<Vec<u8>, io::ErrorKind>>;
@@ -15,28 +15,28 @@ fn any(port: u16) -> SocketAddr {
 
 /// A client's socket and the server's at port 53.
 fn sockets() -> (Harness, UdpId, UdpId) {
-    let mut tank = Harness::new();
-    let client = tank.network.udp_bind(tank.client, any(0), SocketOptions::new()).unwrap();
-    let server = tank.network.udp_bind(tank.server, any(53), SocketOptions::new()).unwrap();
-    (tank, client, server)
+    let mut harness = Harness::new();
+    let client = harness.network.udp_bind(harness.client, any(0), SocketOptions::new()).unwrap();
+    let server = harness.network.udp_bind(harness.server, any(53), SocketOptions::new()).unwrap();
+    (harness, client, server)
 }
 
-fn server_addr(tank: &Harness) -> SocketAddr {
-    SocketAddr::new(tank.network.host_ip(tank.server), 53)
+fn server_addr(harness: &Harness) -> SocketAddr {
+    SocketAddr::new(harness.network.host_ip(harness.server), 53)
 }
 
-fn try_send(tank: &mut Harness, from: UdpId, bytes: &[u8]) -> io::Result<usize> {
-    let target = server_addr(tank);
-    tank.network.udp_send(tank.now, &mut tank.out, from, bytes, Some(target))
+fn try_send(harness: &mut Harness, from: UdpId, bytes: &[u8]) -> io::Result<usize> {
+    let target = server_addr(harness);
+    harness.network.udp_send(harness.now, &mut harness.outside, from, bytes, Some(target))
 }
 
-fn send(tank: &mut Harness, from: UdpId, bytes: &[u8]) {
-    assert_eq!(try_send(tank, from, bytes).unwrap(), bytes.len());
+fn send(harness: &mut Harness, from: UdpId, bytes: &[u8]) {
+    assert_eq!(try_send(harness, from, bytes).unwrap(), bytes.len());
 }
 
-fn receive(tank: &mut Harness, id: UdpId) -> Outcome {
+fn receive(harness: &mut Harness, id: UdpId) -> Outcome {
     let mut buffer = [0; 64];
-    let received = tank.network.udp_receive(id, &mut buffer);
+    let received = harness.network.udp_receive(id, &mut buffer);
     received.map(|result| result.map(|(count, _)| buffer[..count].to_vec()).map_err(|error| error.kind()))
 }
 
@@ -44,68 +44,71 @@ fn gives(bytes: &[u8]) -> Outcome {
     Poll::Ready(Ok(bytes.to_vec()))
 }
 
-fn lines(tank: &Harness) -> Vec<String> {
-    tank.out.datagrams.iter().map(|event| event.describe(&tank.network)).collect()
+fn lines(harness: &Harness) -> Vec<String> {
+    harness.outside.datagrams.iter().map(|event| event.describe(&harness.network)).collect()
 }
 
 /// Answers the questions about datagrams in turn, then with 0.
-fn answers(tank: &mut Harness, answers: &[u32]) {
+fn answers(harness: &mut Harness, answers: &[u32]) {
     let answers = answers.to_vec();
     let mut answers = answers.into_iter();
-    tank.out.chance = Box::new(move |_, _| answers.next().unwrap_or(0));
+    harness.outside.chance = Box::new(move |_, _| answers.next().unwrap_or(0));
 }
 
 #[test]
-fn datagrams_arrive_after_the_latency_whole_and_in_order() {
-    let (mut tank, client, server) = sockets();
-    send(&mut tank, client, b"one");
-    send(&mut tank, client, b"");
-    assert!(receive(&mut tank, server).is_pending());
-    tank.settle();
-    assert_eq!(tank.now, LATENCY);
-    assert_eq!(tank.ready(), [Ready::Datagram(server)], "said once");
-    assert_eq!([receive(&mut tank, server), receive(&mut tank, server)], [gives(b"one"), gives(b"")]);
-    assert!(receive(&mut tank, server).is_pending());
+fn datagrams_arrive_whole_and_in_order() {
+    let (mut harness, client, server) = sockets();
+    send(&mut harness, client, b"one");
+    send(&mut harness, client, b"");
+    assert!(receive(&mut harness, server).is_pending());
+    harness.settle();
+    assert_eq!(harness.now, LATENCY);
+    assert_eq!(harness.ready(), [Ready::Datagram(server)], "said once");
+    assert_eq!([receive(&mut harness, server), receive(&mut harness, server)], [gives(b"one"), gives(b"")]);
+    assert!(receive(&mut harness, server).is_pending());
 }
 
 #[test]
-fn the_order_of_a_link_is_kept_whatever_the_latencies_are() {
-    let (mut tank, client, server) = sockets();
+fn latencies_never_reorder_a_link() {
+    let (mut harness, client, server) = sockets();
     let range =
         super::super::LatencyRange { max: std::time::Duration::from_secs(1), ..fixed(Default::default()) };
-    tank.network.set_latency(range);
+    harness.network.set_latency(range);
     let mut picks = [1000, 3].into_iter();
-    tank.out.pick = Box::new(move |_| picks.next().unwrap_or(0));
-    send(&mut tank, client, b"slow");
-    send(&mut tank, client, b"quick");
-    tank.settle();
-    assert_eq!([receive(&mut tank, server), receive(&mut tank, server)], [gives(b"slow"), gives(b"quick")]);
+    harness.outside.pick = Box::new(move |_| picks.next().unwrap_or(0));
+    send(&mut harness, client, b"slow");
+    send(&mut harness, client, b"quick");
+    harness.settle();
+    assert_eq!(
+        [receive(&mut harness, server), receive(&mut harness, server)],
+        [gives(b"slow"), gives(b"quick")]
+    );
 }
 
 #[test]
 fn no_question_is_asked_without_fates() {
-    let (mut tank, client, _server) = sockets();
-    tank.out.chance = Box::new(|_, _| panic!("a question"));
-    send(&mut tank, client, b"x");
-    tank.settle();
+    let (mut harness, client, _server) = sockets();
+    harness.outside.chance = Box::new(|_, _| panic!("a question"));
+    send(&mut harness, client, b"x");
+    harness.settle();
 }
 
 #[test]
 fn fates_lose_delay_and_repeat_datagrams() {
-    let (mut tank, client, server) = sockets();
+    let (mut harness, client, server) = sockets();
     let fates = Fates { kinds: vec![Fate::Late, Fate::Twice, Fate::Lost], ..Fates::none() };
-    tank.network.set_fates(fates);
+    harness.network.set_fates(fates);
     // Fates and, for those that are late, delays: 1/2 and all of the longest.
-    answers(&mut tank, &[3, 1, 8, 2, 9, 0]);
-    for bytes in [b"lost", b"late", b"dupl", b"dull"] {
-        send(&mut tank, client, bytes);
+    answers(&mut harness, &[3, 1, 8, 2, 9, 0]);
+    for bytes in [b"lost", b"late", b"dupl", b"last"] {
+        send(&mut harness, client, bytes);
     }
-    tank.settle();
-    let received: Vec<Outcome> = (0..4).map(|_| receive(&mut tank, server)).collect();
-    assert_eq!(received, [gives(b"dupl"), gives(b"dull"), gives(b"late"), gives(b"dupl")]);
-    assert_eq!(tank.now, 200_000_000 + LATENCY);
+    harness.settle();
+    let received: Vec<Outcome> = (0..4).map(|_| receive(&mut harness, server)).collect();
+    assert_eq!(received, [gives(b"dupl"), gives(b"last"), gives(b"late"), gives(b"dupl")]);
+    assert_eq!(harness.now, 200_000_000 + LATENCY);
     assert_eq!(
-        lines(&tank)[..7],
+        lines(&harness)[..7],
         [
             "client:49152 -> server:53 sends a datagram of 4 B",
             "client:49152 -> server:53 loses a datagram of 4 B",
@@ -120,118 +123,155 @@ fn fates_lose_delay_and_repeat_datagrams() {
 
 #[test]
 fn a_host_reaches_itself_whatever_the_fates() {
-    let (mut tank, _, server) = sockets();
-    tank.network.set_fates(Fates { kinds: vec![Fate::Lost], ..Fates::none() });
-    tank.out.chance = Box::new(|_, _| 1);
-    tank.network.silence(0, &mut tank.out, tank.server);
-    send(&mut tank, server, b"me");
-    tank.settle();
-    assert_eq!(receive(&mut tank, server), gives(b"me"));
+    let (mut harness, _, server) = sockets();
+    harness.network.set_fates(Fates { kinds: vec![Fate::Lost], ..Fates::none() });
+    harness.outside.chance = Box::new(|_, _| 1);
+    harness.network.silence(0, &mut harness.outside, harness.server);
+    send(&mut harness, server, b"me");
+    harness.settle();
+    assert_eq!(receive(&mut harness, server), gives(b"me"));
 }
 
 #[test]
-fn a_cut_link_loses_what_is_on_it_and_what_is_sent() {
-    let (mut tank, client, server) = sockets();
-    send(&mut tank, client, b"on its way");
-    tank.partition(Way::OneWay);
-    send(&mut tank, client, b"too late");
-    tank.heal();
-    send(&mut tank, client, b"healed");
-    tank.settle();
-    assert_eq!(receive(&mut tank, server), gives(b"healed"));
-    assert!(receive(&mut tank, server).is_pending());
-    assert_eq!(lines(&tank)[1], "client:49152 -> server:53 is cut off and loses a datagram of 10 B");
+fn a_cut_link_loses_all_its_datagrams() {
+    let (mut harness, client, server) = sockets();
+    send(&mut harness, client, b"on its way");
+    harness.partition(Way::OneWay);
+    send(&mut harness, client, b"too late");
+    harness.heal();
+    send(&mut harness, client, b"healed");
+    harness.settle();
+    assert_eq!(receive(&mut harness, server), gives(b"healed"));
+    assert!(receive(&mut harness, server).is_pending());
+    assert_eq!(lines(&harness)[1], "client:49152 -> server:53 is cut off and loses a datagram of 10 B");
 }
 
 #[test]
-fn only_a_connected_sender_learns_that_nobody_receives() {
-    let (mut tank, client, server) = sockets();
-    tank.network.udp_close(server);
-    send(&mut tank, client, b"?");
-    tank.settle();
-    assert!(receive(&mut tank, client).is_pending());
-    tank.network.udp_connect(client, server_addr(&tank)).unwrap();
-    send(&mut tank, client, b"?");
-    tank.settle();
-    assert_eq!(tank.now, 3 * LATENCY, "there, there and back");
-    assert!(tank.ready().contains(&Ready::Datagram(client)));
-    assert_eq!(receive(&mut tank, client), Poll::Ready(Err(ConnectionRefused)));
-    assert!(receive(&mut tank, client).is_pending(), "once");
+fn only_a_connected_sender_sees_a_refusal() {
+    let (mut harness, client, server) = sockets();
+    harness.network.udp_close(server);
+    send(&mut harness, client, b"?");
+    harness.settle();
+    assert!(receive(&mut harness, client).is_pending());
+    harness.network.udp_connect(client, server_addr(&harness)).unwrap();
+    send(&mut harness, client, b"?");
+    harness.settle();
+    assert_eq!(harness.now, 3 * LATENCY, "there, there and back");
+    assert!(harness.ready().contains(&Ready::Datagram(client)));
+    assert_eq!(receive(&mut harness, client), Poll::Ready(Err(ConnectionRefused)));
+    assert!(receive(&mut harness, client).is_pending(), "once");
 }
 
 #[test]
-fn a_partition_hides_that_nobody_receives() {
-    let (mut tank, client, server) = sockets();
-    tank.network.udp_close(server);
-    tank.network.udp_connect(client, server_addr(&tank)).unwrap();
-    send(&mut tank, client, b"?");
-    tank.partition_from_server();
-    assert!(!tank.network.quiet(), "it may still learn it");
-    tank.settle();
-    assert!(receive(&mut tank, client).is_pending());
-    assert_eq!(lines(&tank)[2], "client:49152 -> server:53 is refused, but does not hear of it");
+fn a_partition_hides_a_refusal() {
+    let (mut harness, client, server) = sockets();
+    harness.network.udp_close(server);
+    harness.network.udp_connect(client, server_addr(&harness)).unwrap();
+    send(&mut harness, client, b"?");
+    harness.partition_from_server();
+    assert!(!harness.network.quiet(), "it may still learn it");
+    harness.settle();
+    assert!(receive(&mut harness, client).is_pending());
+    assert_eq!(lines(&harness)[2], "client:49152 -> server:53 is refused, but does not hear of it");
 }
 
 #[test]
-fn a_datagram_that_nobody_can_notice_is_quiet() {
-    let (mut tank, client, server) = sockets();
-    send(&mut tank, client, b"x");
-    assert!(!tank.network.quiet());
-    tank.network.udp_close(server);
-    assert!(tank.network.quiet());
+fn an_unnoticed_datagram_is_quiet() {
+    let (mut harness, client, server) = sockets();
+    send(&mut harness, client, b"x");
+    assert!(!harness.network.quiet());
+    harness.network.udp_close(server);
+    assert!(harness.network.quiet());
 }
 
 #[test]
-fn a_full_buffer_drops_what_comes_even_if_it_is_empty() {
-    let (mut tank, client, _) = sockets();
+fn a_full_buffer_drops_empty_datagrams_too() {
+    let (mut harness, client, _) = sockets();
     let options = SocketOptions::new().receive_buffer_bytes(1000);
-    let small = tank.network.udp_bind(tank.client, any(9), options).unwrap();
-    let target = SocketAddr::new(tank.network.host_ip(tank.client), 9);
+    let small = harness.network.udp_bind(harness.client, any(9), options).unwrap();
+    let target = SocketAddr::new(harness.network.host_ip(harness.client), 9);
     for _ in 0..20 {
-        tank.network.udp_send(tank.now, &mut tank.out, client, b"", Some(target)).unwrap();
+        harness.network.udp_send(harness.now, &mut harness.outside, client, b"", Some(target)).unwrap();
     }
-    tank.settle();
-    let received = (0..20).filter(|_| receive(&mut tank, small) == gives(b"")).count();
-    assert_eq!(received, 4, "256 B each: three fit, and one more while there is room");
+    harness.settle();
+    let received = (0..20).filter(|_| receive(&mut harness, small) == gives(b"")).count();
+    assert_eq!(received, 2, "832 B each, in a buffer of 2304 B");
 }
 
 #[test]
-fn an_address_that_nobody_has_swallows_datagrams() {
-    let (mut tank, client, _) = sockets();
-    let nobody = "192.168.9.9:53".parse().unwrap();
-    tank.network.udp_send(0, &mut tank.out, client, b"x", Some(nobody)).unwrap();
+fn a_full_buffer_has_room_after_a_quarter_is_received() {
+    let (mut harness, client, _) = sockets();
+    let full = harness.network.udp_bind(harness.client, any(9), SocketOptions::new()).unwrap();
+    let target = SocketAddr::new(harness.network.host_ip(harness.client), 9);
+    let send = |harness: &mut Harness, count| {
+        for _ in 0..count {
+            harness.network.udp_send(harness.now, &mut harness.outside, client, b"x", Some(target)).unwrap();
+        }
+        harness.settle();
+    };
+    send(&mut harness, 300);
+    for _ in 0..63 {
+        assert_eq!(receive(&mut harness, full), gives(b"x"));
+    }
+    send(&mut harness, 100);
+    assert_eq!(receive(&mut harness, full), gives(b"x"));
+    send(&mut harness, 100);
+    let received = (0..1000).take_while(|_| receive(&mut harness, full) == gives(b"x")).count();
+    assert_eq!(received, 256 - 64 + 64, "none of the first hundred had room");
+}
+
+#[test]
+fn a_socket_may_be_connected_to_port_zero() {
+    let (mut harness, client, server) = sockets();
+    let to = SocketAddr::new(harness.network.host_ip(harness.server), 0);
+    harness.network.udp_connect(client, to).unwrap();
+    assert_eq!(harness.network.udp_peer_addr(client).unwrap_err().kind(), NotConnected);
+    assert_eq!(harness.network.udp_send(harness.now, &mut harness.outside, client, b"x", None).unwrap(), 1);
+    harness.settle();
+    assert_eq!(receive(&mut harness, client), fails(ConnectionRefused));
+    let _ = server;
+}
+
+#[test]
+fn an_address_without_a_host_swallows_datagrams() {
+    let (mut harness, client, _) = sockets();
+    let unused = "192.168.9.9:53".parse().unwrap();
+    harness.network.udp_send(0, &mut harness.outside, client, b"x", Some(unused)).unwrap();
     let outside = "10.0.0.1:53".parse().unwrap();
-    let error = tank.network.udp_send(0, &mut tank.out, client, b"x", Some(outside)).unwrap_err();
+    let error = harness.network.udp_send(0, &mut harness.outside, client, b"x", Some(outside)).unwrap_err();
     assert_eq!(error.kind(), NetworkUnreachable);
-    assert_eq!(lines(&tank)[1], "client:49152 -> nobody:53 drops a datagram of 1 B: nobody has the address");
+    assert_eq!(
+        lines(&harness)[1],
+        "client:49152 -> unknown:53 drops a datagram of 1 B: no host has the address"
+    );
 }
 
 #[test]
-fn loopback_addresses_reach_no_other_host_and_families_do_not_mix() {
-    let (mut tank, _, _) = sockets();
+fn loopback_addresses_and_families_are_separate() {
+    let (mut harness, _, _) = sockets();
     let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let local = tank.network.udp_bind(tank.client, loopback, SocketOptions::new()).unwrap();
-    assert_eq!(try_send(&mut tank, local, b"x").unwrap_err().raw_os_error(), Some(libc::EINVAL));
-    let v6 = tank.network.udp_connect(local, "[::1]:53".parse().unwrap()).unwrap_err();
+    let local = harness.network.udp_bind(harness.client, loopback, SocketOptions::new()).unwrap();
+    assert_eq!(try_send(&mut harness, local, b"x").unwrap_err().raw_os_error(), Some(libc::EINVAL));
+    let v6 = harness.network.udp_connect(local, "[::1]:53".parse().unwrap()).unwrap_err();
     assert_eq!(v6.raw_os_error(), Some(libc::EAFNOSUPPORT));
 }
 
 #[test]
 fn a_vanished_host_has_no_sockets() {
-    let (mut tank, client, server) = sockets();
-    tank.network.vanish(0, &mut tank.out, tank.server);
-    assert!(tank.network.open_udp_sockets(tank.server).is_empty());
-    assert_eq!(tank.network.open_udp_sockets(tank.client), [client]);
-    assert!(matches!(receive(&mut tank, server), Poll::Ready(Err(_))));
-    send(&mut tank, client, b"hello?");
-    tank.settle();
+    let (mut harness, client, server) = sockets();
+    harness.network.vanish(0, &mut harness.outside, harness.server);
+    assert!(harness.network.open_udp_sockets(harness.server).is_empty());
+    assert_eq!(harness.network.open_udp_sockets(harness.client), [client]);
+    assert!(matches!(receive(&mut harness, server), Poll::Ready(Err(_))));
+    send(&mut harness, client, b"hello?");
+    harness.settle();
 }
 
 #[test]
 fn sockets_are_described_when_they_are_gone_too() {
-    let (mut tank, client, server) = sockets();
-    tank.network.udp_connect(client, server_addr(&tank)).unwrap();
-    tank.network.udp_close(client);
-    let described = [client, server].map(|id| tank.network.describe_object(id.object()));
+    let (mut harness, client, server) = sockets();
+    harness.network.udp_connect(client, server_addr(&harness)).unwrap();
+    harness.network.udp_close(client);
+    let described = [client, server].map(|id| harness.network.describe_object(id.object()));
     assert_eq!(described, ["the UDP socket client:49152 -> server:53", "the UDP socket server:53"]);
 }

@@ -8,7 +8,7 @@
 use std::fmt;
 
 use super::super::{HostId, Nanos, Network};
-use crate::trace::milliseconds;
+use crate::time::milliseconds;
 
 /// What happened to a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,11 +36,11 @@ pub(crate) enum DatagramFact {
     CutOff {
         bytes: u32,
     } = 5,
-    /// Nobody has the address.
+    /// No host has the address.
     Nowhere {
         bytes: u32,
     } = 6,
-    /// Nobody receives at the port.
+    /// No socket is bound to the port.
     Unwanted {
         bytes: u32,
     } = 7,
@@ -48,7 +48,7 @@ pub(crate) enum DatagramFact {
     Overflowed {
         bytes: u32,
     } = 8,
-    /// A connected sender learns that nobody receives at the port.
+    /// A connected sender is told that no socket is bound to the port.
     Refused = 9,
     /// It does not learn it.
     AnswerLost = 10,
@@ -59,7 +59,7 @@ pub(crate) enum DatagramFact {
 pub(crate) struct DatagramEvent {
     pub(crate) from: HostId,
     pub(crate) from_port: u16,
-    /// None if nobody has the address.
+    /// `None` if no host has the address.
     pub(crate) to: Option<HostId>,
     pub(crate) to_port: u16,
     pub(crate) fact: DatagramFact,
@@ -81,7 +81,7 @@ impl DatagramEvent {
 
     /// Says it in plain words: "client:49152 -> server:53 sends a datagram of 64 B".
     pub(crate) fn describe(&self, network: &Network) -> String {
-        let to = self.to.map_or("nobody", |host| network.host_name(host));
+        let to = self.to.map_or("unknown", |host| network.host_name(host));
         let from = network.host_name(self.from);
         format!("{from}:{} -> {to}:{} {}", self.from_port, self.to_port, self.fact)
     }
@@ -101,10 +101,10 @@ impl fmt::Display for DatagramFact {
             }
             Self::CutOff { bytes } => write!(f, "is cut off and loses a datagram of {bytes} B"),
             Self::Nowhere { bytes } => {
-                write!(f, "drops a datagram of {bytes} B: nobody has the address")
+                write!(f, "drops a datagram of {bytes} B: no host has the address")
             }
             Self::Unwanted { bytes } => {
-                write!(f, "drops a datagram of {bytes} B: nobody receives at the port")
+                write!(f, "drops a datagram of {bytes} B: no socket is bound to the port")
             }
             Self::Overflowed { bytes } => {
                 write!(f, "drops a datagram of {bytes} B: the receive buffer is full")

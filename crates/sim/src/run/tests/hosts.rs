@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use wavetank_runtime::{BlockingListener, JoinError, ListenOptions, Listener, SocketOptions};
 
 use super::*;
-use crate::faults::{Crash, Faults};
+use crate::fault::{Crash, Faults};
 
 const PORT: &str = "0.0.0.0:80";
 
@@ -31,7 +31,7 @@ async fn sleep(host: Host, milliseconds: u64) {
 }
 
 #[test]
-fn a_crash_drops_all_tasks_and_threads_of_its_host_and_none_of_another() {
+fn a_crash_drops_everything_of_its_host_only() {
     passes(50, |sim| {
         let dropped: Arc<AtomicU32> = Arc::default();
         let inside = dropped.clone();
@@ -65,7 +65,7 @@ fn a_crash_drops_all_tasks_and_threads_of_its_host_and_none_of_another() {
             let other = host.host("server").expect("it is there");
             let survives = Runtime::spawn(&host, "survives", async move { sleep(other, 100_000).await });
             sleep(host, 50_000).await;
-            host.weather().crash("server", Crash::Process);
+            host.inject().crash("server", Crash::Process);
             assert_eq!(dropped.load(Ordering::Relaxed), 4);
             survives.await.expect("it is of another host, though it sleeps by the clock of the server");
             assert_eq!(Runtime::now(&host).as_nanos() / 1_000_000_000 / 50, 2);
@@ -74,7 +74,7 @@ fn a_crash_drops_all_tasks_and_threads_of_its_host_and_none_of_another() {
 }
 
 #[test]
-fn destructors_of_a_killed_thread_find_its_locks_free_and_reach_nobody() {
+fn destructors_after_a_crash_find_free_locks() {
     struct Goodbye(Host, Arc<Mutex<Host, u32>>);
     impl Drop for Goodbye {
         fn drop(&mut self) {
@@ -104,7 +104,7 @@ fn destructors_of_a_killed_thread_find_its_locks_free_and_reach_nobody() {
         sim.client("client", async |host| {
             let listener = Runtime::listen(&host, PORT.parse().unwrap(), ListenOptions::new()).await.unwrap();
             sleep(host, 60_000).await;
-            host.weather().crash("server", Crash::Process);
+            host.inject().crash("server", Crash::Process);
             sleep(host, 1_000).await;
             drop(listener);
         });
@@ -112,7 +112,7 @@ fn destructors_of_a_killed_thread_find_its_locks_free_and_reach_nobody() {
 }
 
 #[test]
-fn whoever_crashes_its_own_host_runs_no_further() {
+fn a_task_that_crashes_its_host_stops() {
     fn after() -> ! {
         unreachable!("its host is dead")
     }
@@ -129,7 +129,7 @@ fn whoever_crashes_its_own_host_runs_no_further() {
                 Threads::sleep(&host, Duration::from_secs(3600));
             });
             Threads::sleep(&host, Duration::from_millis(1));
-            host.weather().crash("thread", Crash::Process);
+            host.inject().crash("thread", Crash::Process);
             after();
         });
         sim.server("task", async move |host| {
@@ -138,7 +138,7 @@ fn whoever_crashes_its_own_host_runs_no_further() {
             let spawned = Runtime::spawn(&host, "suicide", async move {
                 let _counted = inner;
                 sleep(host, 1).await;
-                host.weather().crash("task", Crash::Machine);
+                host.inject().crash("task", Crash::Machine);
                 after();
             });
             let _: Result<(), JoinError> = spawned.await;
@@ -152,21 +152,21 @@ fn whoever_crashes_its_own_host_runs_no_further() {
 }
 
 #[test]
-fn a_join_across_hosts_learns_that_what_it_waits_for_was_killed() {
+fn joining_a_crashed_hosts_task_yields_cancelled() {
     passes(30, |sim| {
         sim.server("server", async |_| {});
         sim.client("client", async |host| {
             let server = host.host("server").expect("it is there");
             let task = Runtime::spawn(&server, "task", std::future::pending::<()>());
             sleep(host, 1).await;
-            host.weather().crash("server", Crash::Process);
+            host.inject().crash("server", Crash::Process);
             assert_eq!(task.await, Err(JoinError::Cancelled));
         });
     });
 }
 
 #[test]
-fn a_crash_in_the_same_instant_as_a_wake_up_wins_or_loses_and_breaks_nothing() {
+fn a_crash_may_race_with_a_wake_up() {
     let woken: Arc<AtomicU32> = Arc::default();
     let seen = woken.clone();
     passes(60, move |sim| {
@@ -183,9 +183,9 @@ fn a_crash_in_the_same_instant_as_a_wake_up_wins_or_loses_and_breaks_nothing() {
                 sleep(host, 1).await;
                 sender.send_replace(number);
                 tokio::task::yield_now().await;
-                host.weather().crash("server", Crash::Process);
+                host.inject().crash("server", Crash::Process);
                 sender.send_replace(number);
-                host.weather().restart("server");
+                host.inject().restart("server");
             }
         });
     });
@@ -194,7 +194,7 @@ fn a_crash_in_the_same_instant_as_a_wake_up_wins_or_loses_and_breaks_nothing() {
 }
 
 #[test]
-fn a_killed_process_resets_where_it_had_not_read_and_ends_where_it_had() {
+fn a_killed_process_resets_only_unread_connections() {
     passes(30, |sim| {
         sim.server("server", async |host: Host| -> std::io::Result<()> {
             let listener = Runtime::listen(&host, PORT.parse().unwrap(), ListenOptions::new()).await?;
@@ -211,7 +211,7 @@ fn a_killed_process_resets_where_it_had_not_read_and_ends_where_it_had() {
             let mut unread = Runtime::connect(&host, server, SocketOptions::new()).await?;
             unread.write_u8(1).await?;
             sleep(host, 20_000).await;
-            host.weather().crash("server", Crash::Process);
+            host.inject().crash("server", Crash::Process);
             assert_eq!(read.read(&mut [0; 9]).await?, 0);
             let reset = unread.read(&mut [0; 9]).await.expect_err("it has not read what we wrote");
             assert_eq!(reset.kind(), std::io::ErrorKind::ConnectionReset);
@@ -224,7 +224,7 @@ fn a_killed_process_resets_where_it_had_not_read_and_ends_where_it_had() {
 }
 
 #[test]
-fn a_lost_machine_is_silent_and_answers_with_reset_when_it_is_back() {
+fn a_crashed_machine_resets_only_after_its_restart() {
     passes(30, |sim| {
         sim.server_thread("server", |host: Host| -> std::io::Result<()> {
             let listener = Threads::listen(&host, PORT.parse().unwrap(), ListenOptions::new())?;
@@ -239,11 +239,11 @@ fn a_lost_machine_is_silent_and_answers_with_reset_when_it_is_back() {
             let mut old = Runtime::connect(&host, server, SocketOptions::new()).await?;
             let mut hello = [0; 5];
             old.read_exact(&mut hello).await?;
-            host.weather().crash("server", Crash::Machine);
+            host.inject().crash("server", Crash::Machine);
             old.write_u8(1).await?;
             let silent = tokio::time::timeout(Duration::from_secs(60), old.read_u8()).await;
             assert!(silent.is_err(), "{silent:?}");
-            host.weather().restart("server");
+            host.inject().restart("server");
             let reset = old.read_u8().await.expect_err("it has forgotten us");
             assert_eq!(reset.kind(), std::io::ErrorKind::ConnectionReset);
             let mut new = Runtime::connect(&host, server, SocketOptions::new()).await?;
@@ -253,7 +253,7 @@ fn a_lost_machine_is_silent_and_answers_with_reset_when_it_is_back() {
 }
 
 #[test]
-fn a_server_that_is_started_again_has_lost_its_memory_and_kept_its_disk() {
+fn a_restart_loses_memory_and_keeps_the_disk() {
     passes(30, |sim| {
         let disk: Arc<AtomicU32> = Arc::default();
         let on_disk = disk.clone();
@@ -274,8 +274,8 @@ fn a_server_that_is_started_again_has_lost_its_memory_and_kept_its_disk() {
                     let mut stream = Runtime::connect(&host, server, SocketOptions::new()).await?;
                     assert_eq!(stream.read_u8().await?, served);
                 }
-                host.weather().crash("server", Crash::Process);
-                host.weather().restart("server");
+                host.inject().crash("server", Crash::Process);
+                host.inject().restart("server");
                 sleep(host, 30_000).await;
             }
             assert_eq!(disk.load(Ordering::Relaxed), 4);
@@ -285,26 +285,26 @@ fn a_server_that_is_started_again_has_lost_its_memory_and_kept_its_disk() {
 }
 
 #[test]
-fn the_main_of_a_crashed_client_counts_as_ended_and_cannot_be_started_again() {
+fn a_crashed_client_has_ended_and_cannot_restart() {
     passes(10, |sim| {
         sim.client("victim", async |_| std::future::pending::<()>().await);
         sim.client("other", async |host| {
-            host.weather().crash("victim", Crash::Process);
-            host.weather().heal_all();
+            host.inject().crash("victim", Crash::Process);
+            host.inject().heal_all();
         });
     });
     let outcome = seeded(1, |sim| {
         sim.client("victim", async |_| std::future::pending::<()>().await);
         sim.client("other", async |host| {
-            host.weather().crash("victim", Crash::Process);
-            host.weather().restart("victim");
+            host.inject().crash("victim", Crash::Process);
+            host.inject().restart("victim");
         });
     });
     assert!(symptom(&outcome).contains("make it a server"), "{}", symptom(&outcome));
 }
 
 #[test]
-fn a_paused_host_does_not_run_its_kernel_does_and_its_timers_are_found_late() {
+fn a_paused_hosts_kernel_still_accepts() {
     passes(50, |sim| {
         let ticks: Arc<AtomicU32> = Arc::default();
         let (by_task, by_thread) = (ticks.clone(), ticks.clone());
@@ -325,20 +325,20 @@ fn a_paused_host_does_not_run_its_kernel_does_and_its_timers_are_found_late() {
         });
         sim.client("client", async move |host| -> std::io::Result<()> {
             sleep(host, 30_000).await;
-            host.weather().pause("server");
+            host.inject().pause_host("server");
             let before = ticks.load(Ordering::Relaxed);
             let server = Runtime::resolve(&host, "server", 80).await?[0];
             let mut stream = Runtime::connect(&host, server, SocketOptions::new()).await?;
             sleep(host, 60_000).await;
             assert_eq!(ticks.load(Ordering::Relaxed), before);
-            host.weather().resume("server");
+            host.inject().resume_host("server");
             stream.read_u8().await.map(drop)
         });
     });
 }
 
 #[test]
-fn threads_that_pause_their_own_host_stop_until_another_host_lets_them_go_on() {
+fn a_host_that_pauses_itself_needs_another() {
     passes(50, |sim| {
         sim.client_thread("host", |host| {
             let lock = Arc::new(Mutex::new(&host, "lock", 0));
@@ -346,7 +346,7 @@ fn threads_that_pause_their_own_host_stop_until_another_host_lets_them_go_on() {
                 .map(|name| {
                     let lock = lock.clone();
                     Threads::spawn(&host, name, move || {
-                        host.weather().pause("host");
+                        host.inject().pause_host("host");
                         let before = Threads::now(&host);
                         Threads::yield_now(&host);
                         *lock.lock() += 1;
@@ -363,14 +363,14 @@ fn threads_that_pause_their_own_host_stop_until_another_host_lets_them_go_on() {
         sim.client("other", async |host| {
             for _ in 0..3 {
                 sleep(host, 30_000).await;
-                host.weather().resume("host");
+                host.inject().resume_host("host");
             }
         });
     });
 }
 
 #[test]
-fn a_host_that_is_crashed_while_it_is_paused_leaves_nothing_to_resume() {
+fn resuming_a_host_crashed_in_pause_does_nothing() {
     passes(50, |sim| {
         sim.server("server", async |host: Host| {
             let _ticks = Threads::spawn(&host, "ticks", move || {
@@ -383,19 +383,19 @@ fn a_host_that_is_crashed_while_it_is_paused_leaves_nothing_to_resume() {
         sim.client("client", async |host| {
             for _ in 0..5 {
                 sleep(host, 20).await;
-                host.weather().pause("server");
+                host.inject().pause_host("server");
                 sleep(host, 20).await;
-                host.weather().crash("server", Crash::Process);
-                host.weather().resume("server");
+                host.inject().crash("server", Crash::Process);
+                host.inject().resume_host("server");
                 sleep(host, 20).await;
-                host.weather().restart("server");
+                host.inject().restart("server");
             }
         });
     });
 }
 
 #[test]
-fn a_lock_that_hosts_share_and_a_crash_would_have_to_break_is_reported() {
+fn a_crash_that_would_break_a_lock_fails() {
     type Shared = Arc<StdMutex<Option<Arc<Mutex<Host, ()>>>>>;
     struct Locks(Shared);
     impl Drop for Locks {
@@ -420,7 +420,7 @@ fn a_lock_that_hosts_share_and_a_crash_would_have_to_break_is_reported() {
         });
         sim.client("client", async |host| {
             sleep(host, 1_000).await;
-            host.weather().crash("server", Crash::Process);
+            host.inject().crash("server", Crash::Process);
         });
     });
     assert!(symptom(&outcome).contains("hosts must not share locks"), "{}", symptom(&outcome));
@@ -464,7 +464,7 @@ fn stubborn_echo(sim: &mut Sim) {
 }
 
 #[test]
-fn a_second_run_of_any_weather_is_the_same_run() {
+fn replays_with_every_fault_are_equal() {
     fn stormy(sim: &mut Sim) {
         sim.faults(Faults::all().half_open().crashes().until(Duration::from_secs(100)));
         stubborn_echo(sim);
@@ -487,12 +487,12 @@ fn a_second_run_of_any_weather_is_the_same_run() {
 const SEEDS_TWICE: u64 = 300;
 
 #[test]
-fn whoever_could_run_but_for_a_pause_is_reported_so() {
+fn the_report_names_tasks_of_paused_hosts() {
     let outcome = seeded(1, |sim| {
         sim.time_limit(Duration::from_secs(60));
         sim.client("sleeper", async |host: Host| Runtime::sleep(&host, Duration::from_secs(1)).await);
         sim.server("other", async |host: Host| {
-            host.weather().pause("sleeper");
+            host.inject().pause_host("sleeper");
             Runtime::sleep(&host, Duration::from_secs(3600)).await;
         });
     });

@@ -4,7 +4,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use wavetank_runtime::{BlockingListener, ListenOptions, Listener, SocketOptions};
 
 use super::*;
-use crate::faults::Faults;
+use crate::fault::Faults;
 
 fn echo(sim: &mut Sim) {
     sim.server("server", async |host: Host| -> std::io::Result<()> {
@@ -47,7 +47,7 @@ fn tasks_echo_over_the_simulated_network() {
 }
 
 #[test]
-fn a_reset_on_the_way_reaches_the_client_as_an_error() {
+fn an_injected_reset_reaches_the_client() {
     let failure = first_failure(|sim| {
         sim.faults(Faults::none().resets().begin_max(Duration::from_millis(20)));
         echo(sim);
@@ -85,7 +85,7 @@ fn a_thread_talks_to_a_task() {
 }
 
 #[test]
-fn a_silent_server_is_a_deadlock_of_the_client_that_reads() {
+fn reading_from_a_silent_server_is_a_deadlock() {
     let outcome = seeded(5, |sim| {
         sim.server("server", async |host: Host| {
             let listener =

@@ -12,7 +12,7 @@ use wavetank_runtime::{
 
 use super::*;
 use crate::Udp;
-use crate::faults::Crash;
+use crate::fault::Crash;
 
 const PATH: &str = "/run/db.sock";
 
@@ -21,7 +21,7 @@ fn any(port: u16) -> SocketAddr {
 }
 
 #[test]
-fn a_deadlock_names_the_sockets_that_tasks_and_threads_wait_for() {
+fn a_deadlock_names_the_sockets_waited_for() {
     let outcome = seeded(1, |sim| {
         sim.client("asker", async |host: Host| {
             let socket = Datagrams::bind_udp(&host, any(0), SocketOptions::new()).await?;
@@ -71,7 +71,7 @@ fn a_deadlock_names_the_sockets_that_tasks_and_threads_wait_for() {
 /// beyond.
 #[test]
 #[expect(clippy::disallowed_methods, reason = "a timer that only tokio knows is what is tested")]
-fn what_arrives_for_nobody_while_tokio_alone_has_a_timer_does_not_stop_time() {
+fn late_segments_do_not_stop_time() {
     let outcome = seeded(1, |sim| {
         sim.perturb(false).latency(Duration::from_secs(1)..=Duration::from_secs(1));
         sim.server("server", async |host: Host| {
@@ -94,7 +94,7 @@ fn what_arrives_for_nobody_while_tokio_alone_has_a_timer_does_not_stop_time() {
 }
 
 #[test]
-fn udp_and_unix_sockets_that_a_client_leaves_open_are_leaks() {
+fn sockets_left_open_by_a_client_are_leaks() {
     let outcome = seeded(1, |sim| {
         sim.client("client", async |host: Host| {
             let socket = Datagrams::bind_udp(&host, any(0), SocketOptions::new()).await.unwrap();
@@ -135,7 +135,7 @@ impl<W: BlockingDatagrams + BlockingLocalSockets> Drop for Polite<W> {
 
 /// A kernel closes the sockets of a process that it kills, and no destructor runs there.
 #[test]
-fn the_destructors_of_a_crashed_host_reach_nobody_and_its_sockets_are_closed() {
+fn a_crashed_host_sends_nothing_from_destructors() {
     for how in [Crash::Process, Crash::Machine] {
         let outcome = seeded(1, move |sim| {
             sim.perturb(false);
@@ -155,7 +155,7 @@ fn the_destructors_of_a_crashed_host_reach_nobody_and_its_sockets_are_closed() {
                 let mut buffer = [0; 16];
                 let (count, from) = socket.recv_from(&mut buffer)?;
                 assert_eq!(&buffer[..count], b"hello");
-                host.weather().crash("victim", how);
+                host.inject().crash("victim", how);
                 socket.set_read_timeout(Some(Duration::from_secs(1)))?;
                 let more = socket.recv_from(&mut buffer).map_err(|error| error.kind());
                 assert_eq!(more, Err(std::io::ErrorKind::WouldBlock), "the dead say nothing");
@@ -168,7 +168,7 @@ fn the_destructors_of_a_crashed_host_reach_nobody_and_its_sockets_are_closed() {
                     Crash::Machine => std::io::ErrorKind::WouldBlock,
                 };
                 assert_eq!(answer, Err(expected), "{how:?}");
-                host.weather().restart("victim");
+                host.inject().restart("victim");
                 Threads::sleep(&host, Duration::from_secs(1));
                 std::io::Result::Ok(())
             });
@@ -215,7 +215,7 @@ fn received(outcome: &Outcome) -> Vec<u32> {
 }
 
 #[test]
-fn each_kind_of_unreliability_does_what_it_says_and_no_other() {
+fn each_udp_fault_does_only_its_own_damage() {
     let ordered: Vec<u32> = (0..10).collect();
     assert_eq!(received(&seeded(1, |sim| ten_datagrams(sim, Udp::reliable()))), ordered);
     let (mut lost, mut repeated, mut reordered) = (0, 0, 0);
@@ -240,7 +240,7 @@ fn each_kind_of_unreliability_does_what_it_says_and_no_other() {
 }
 
 #[test]
-fn the_dull_picks_deliver_every_datagram_and_replays_agree() {
+fn default_values_deliver_every_datagram() {
     let body = |sim: &mut Sim| ten_datagrams(sim, Udp::unreliable());
     let outcome = seeded(7, body);
     let (log, trace) = (outcome.log.clone(), outcome.trace.clone());
@@ -249,9 +249,9 @@ fn the_dull_picks_deliver_every_datagram_and_replays_agree() {
         run(&body, &plan, &Arc::default())
     });
     assert!(again.divergence.is_none() && again.trace == trace, "{:?}", again.divergence);
-    let dull = simulate_plan(move || {
+    let default = simulate_plan(move || {
         let plan = Plan::Replay { seed: 7, log: &ChoiceLog::default(), mode: Replay::Lenient };
         run(&body, &plan, &Arc::default())
     });
-    assert_eq!(received(&dull), (0..10).collect::<Vec<u32>>());
+    assert_eq!(received(&default), (0..10).collect::<Vec<u32>>());
 }

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_panic_in_a_thread_fails_the_run_and_its_destructors_may_use_the_seam() {
+fn a_panicking_threads_destructors_may_use_the_runtime() {
     struct LocksInDrop(Arc<Mutex<Host, ()>>, Host);
     impl Drop for LocksInDrop {
         fn drop(&mut self) {
@@ -58,7 +58,7 @@ fn tearing_down_suspended_threads_runs_their_destructors_once() {
 }
 
 #[test]
-fn a_panic_in_a_task_its_drop_or_a_hosts_set_up_fails_the_run() {
+fn a_panic_anywhere_fails_the_run() {
     struct PanicsInDrop;
     impl Drop for PanicsInDrop {
         fn drop(&mut self) {

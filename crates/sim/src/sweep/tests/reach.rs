@@ -19,7 +19,7 @@ fn passes(run: &mut ToyRun) -> Option<Symptom> {
 }
 
 #[test]
-fn points_that_no_seed_reached_are_in_the_result_at_any_parallelism() {
+fn any_parallelism_reports_the_points_never_reached() {
     for workers in [1, 2, 8] {
         let passed = Fixture { workers, ..Fixture::new("reach") }.verify(passes).expect("it passes");
         assert_eq!(passed.never_reached(), ["the impossible"]);
@@ -27,7 +27,7 @@ fn points_that_no_seed_reached_are_in_the_result_at_any_parallelism() {
 }
 
 #[test]
-fn a_test_that_requires_its_points_fails_without_one_of_them() {
+fn a_required_point_must_be_reached() {
     let fixture = Fixture::new("required");
     let run = |sweep| fixture.session(sweep, passes).verify();
     insta::assert_snapshot!(report_of(run(fixture.sweep().sometimes_required())), @r"
@@ -44,7 +44,7 @@ fn a_test_that_requires_its_points_fails_without_one_of_them() {
 }
 
 #[test]
-fn a_sweep_that_is_cut_short_is_not_held_to_its_points() {
+fn a_shortened_sweep_may_miss_required_points() {
     let cut = [
         Settings { seeds: Some(10), ..Settings::default() },
         Settings { shard: Shard { index: 0, count: 2 }, ..Settings::default() },
@@ -58,7 +58,7 @@ fn a_sweep_that_is_cut_short_is_not_held_to_its_points() {
 }
 
 #[test]
-fn a_find_counts_the_seeds_up_to_the_one_that_found_at_any_parallelism() {
+fn a_find_ignores_points_beyond_its_seed() {
     for workers in [1, 2, 8] {
         let fixture = Fixture { workers, ..Fixture::new("found") };
         let found = fixture.find("late", |run| {
@@ -76,7 +76,7 @@ fn a_find_counts_the_seeds_up_to_the_one_that_found_at_any_parallelism() {
 }
 
 #[test]
-fn a_bug_that_is_not_found_is_reported_with_what_was_not_reached() {
+fn a_missing_bug_is_reported_with_missed_points() {
     let report = report_of(Fixture::new("not-found").find("not closed", passes));
     assert!(report.contains("note: never reached: the impossible"), "{report}");
 }

@@ -1,10 +1,10 @@
-//! Runs that differ from time to time, hang, or crash the tank.
+//! Runs that differ from time to time, hang, or crash the simulator.
 
 use super::*;
 use crate::symptom::SymptomKind;
 
 #[test]
-fn a_run_that_goes_another_way_the_second_time_is_nondeterminism() {
+fn a_different_second_run_is_nondeterminism() {
     for fails in [false, true] {
         let fixture = Fixture::new("nondeterminism");
         let runs = AtomicU64::new(0);
@@ -24,7 +24,7 @@ fn a_run_that_goes_another_way_the_second_time_is_nondeterminism() {
 }
 
 #[test]
-fn what_only_the_first_run_of_all_does_is_left_to_a_warm_up() {
+fn the_warm_up_initialises_what_is_static() {
     let fixture = Fixture::new("warm-up");
     let cold = AtomicBool::new(true);
     let program = move |run: &mut ToyRun| {
@@ -36,12 +36,12 @@ fn what_only_the_first_run_of_all_does_is_left_to_a_warm_up() {
 }
 
 #[test]
-fn what_a_seed_is_the_first_to_initialise_is_nondeterminism_and_named_as_such() {
+fn late_initialisation_is_named_as_the_nondeterminism() {
     let fixture = Fixture::new("cold");
     let verify = |check_every| {
         let cold = AtomicBool::new(true);
         let program = move |run: &mut ToyRun| {
-            // As if the dull run of the warm-up did not come here.
+            // As if the default run of the warm-up did not come here.
             let is_first = run.seed() == 5 && cold.swap(false, Ordering::SeqCst);
             run.event(if is_first { "initialises" } else { "finds it initialised" });
             None
@@ -55,7 +55,7 @@ fn what_a_seed_is_the_first_to_initialise_is_nondeterminism_and_named_as_such() 
 }
 
 #[test]
-fn a_stuck_run_fails_the_test_and_names_what_was_running() {
+fn a_stuck_run_names_what_was_running() {
     let fixture = Fixture::new("stuck");
     let (sender, released) = mpsc::channel::<()>();
     let released = std::sync::Mutex::new(released);
@@ -73,7 +73,7 @@ fn a_stuck_run_fails_the_test_and_names_what_was_running() {
 }
 
 #[test]
-fn a_warm_up_that_does_not_end_is_the_failure_unless_the_test_is_to_find_that() {
+fn an_endless_warm_up_fails_unless_expected() {
     let endless = |_: &mut ToyRun| Some(Symptom::new(SymptomKind::StepLimit, "9 steps and no end"));
     let fixture = Fixture::new("endless");
     let in_warm_up =
@@ -88,16 +88,16 @@ fn a_warm_up_that_does_not_end_is_the_failure_unless_the_test_is_to_find_that() 
 }
 
 #[test]
-fn a_run_that_crashes_the_tank_while_shrinking_leaves_the_failure_as_found() {
+fn a_crash_while_shrinking_keeps_the_failure() {
     let fixture = Fixture::new("crash");
     let replays = AtomicUsize::new(0);
     let report = report_of(fixture.verify(move |run| {
         // After the warm-up, the second runs of the first seed and of the failure are the last that work.
-        assert!(!run.is_replay() || replays.fetch_add(1, Ordering::SeqCst) < 3, "a bug of the tank");
+        assert!(!run.is_replay() || replays.fetch_add(1, Ordering::SeqCst) < 3, "a bug of the simulator");
         bug(run)
     }));
     assert!(report.contains("note: the shrunk run does not replay strictly"), "{report}");
-    assert!(report.contains("a bug of the tank"), "{report}");
+    assert!(report.contains("a bug of the simulator"), "{report}");
     assert!(fixture.only_recording().1.log.nonzero() > 10);
     let seed = fixture.only_recording().1.seed;
     assert!(report.contains(&format!("seed        {seed:#x}, after {seed} that passed")), "{report}");

@@ -51,7 +51,7 @@ impl<S: Transport> Socket for Fastwebsockets<S> {
     }
 
     async fn flush(&mut self) {
-        // Nothing is held back.
+        // Nothing is delayed.
     }
 
     async fn receive(&mut self) -> usize {

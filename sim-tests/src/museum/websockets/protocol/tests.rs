@@ -1,4 +1,4 @@
-//! Two protocols, or a protocol and hand-written bytes, without a network between.
+//! Two protocols, or one protocol and hand-written bytes, without a network.
 
 use super::*;
 
@@ -6,7 +6,7 @@ fn client() -> Protocol {
     Protocol::client(Box::new(|buffer| buffer.fill(7)))
 }
 
-/// Gives `to` all that `from` has to send.
+/// Delivers everything that `from` has to send to `to`.
 fn deliver(from: &mut Protocol, to: &mut Protocol) {
     for outgoing in from.data_to_send() {
         let received = match outgoing {
@@ -38,7 +38,7 @@ fn texts(protocol: &mut Protocol) -> Vec<String> {
         .collect()
 }
 
-/// The code of the close frame that a client sends when a server sends these bytes.
+/// Returns the code of the close frame with which a client answers these bytes.
 fn code_answered_to(bytes: &[u8]) -> Option<u16> {
     let (mut client, _) = opened();
     client.receive_data(bytes).expect("the stream goes on");
@@ -63,7 +63,7 @@ fn texts_arrive_in_order_whatever_the_pieces() {
 }
 
 #[test]
-fn a_closing_handshake_ends_both_sides_with_the_same_code() {
+fn a_closing_handshake_closes_both_sides() {
     let (mut client, mut server) = opened();
     client.send_close(1000, "bye").expect("the connection is open");
     assert!(client.close_expected());
@@ -80,7 +80,7 @@ fn a_closing_handshake_ends_both_sides_with_the_same_code() {
 }
 
 #[test]
-fn an_end_of_stream_before_the_peers_close_is_abnormal() {
+fn an_early_end_of_stream_is_abnormal() {
     let (mut client, _) = opened();
     client.send_close(1000, "").expect("the connection is open");
     client.receive_eof().expect("the stream ends once");
@@ -91,14 +91,14 @@ fn an_end_of_stream_before_the_peers_close_is_abnormal() {
 
 #[test]
 #[should_panic(expected = "connection isn't closed yet")]
-fn how_a_connection_ended_cannot_be_told_while_it_is_closing() {
+fn a_closing_connection_has_no_exception_yet() {
     let (mut client, _) = opened();
     client.send_close(1000, "").expect("the connection is open");
     client.close_exc();
 }
 
 #[test]
-fn the_end_of_the_stream_may_be_received_twice_but_not_fed_twice() {
+fn only_receive_eof_may_be_called_twice() {
     let (mut client, _) = opened();
     client.receive_eof().expect("the first time");
     client.receive_eof().expect("the second time");
@@ -107,11 +107,11 @@ fn the_end_of_the_stream_may_be_received_twice_but_not_fed_twice() {
 }
 
 #[test]
-fn between_the_steps_of_receive_eof_the_end_is_known_and_the_state_is_not_closed() {
+fn eof_is_fed_before_the_state_closes() {
     let (mut client, _) = opened();
     client.send_close(1000, "").expect("the connection is open");
     client.feed_eof().expect("the first time");
-    client.receive_eof().expect("it holds the end for received");
+    client.receive_eof().expect("the end counts as received");
     assert_eq!(client.state(), State::Closing);
 }
 
@@ -141,7 +141,7 @@ fn a_ping_is_answered_with_its_payload() {
 }
 
 #[test]
-fn violations_are_answered_with_their_code_and_end_the_parsing() {
+fn violations_are_answered_with_their_code() {
     assert_eq!(code_answered_to(&[0x83, 0]), Some(1002), "unknown opcode");
     assert_eq!(code_answered_to(&[0x80, 0]), Some(1002), "stray continuation");
     assert_eq!(code_answered_to(&[0x01, 0, 0x81, 0]), Some(1002), "text amid a message");

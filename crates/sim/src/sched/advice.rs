@@ -1,0 +1,25 @@
+//! What to do about panics of others whose text does not know of simulations.
+
+/// Returns a remark on a panic's message, if it is one that code in a simulation typically meets.
+pub(super) fn on(message: &str) -> Option<&'static str> {
+    let known = [
+        (
+            "IO is disabled",
+            "Real sockets have no place in a simulation: connect and listen through `Runtime` or `Threads`",
+        ),
+        (
+            "there is no reactor running",
+            "A real OS thread has no simulated time: start threads with `Threads::spawn`",
+        ),
+        (
+            "Cannot block the current thread from within a runtime",
+            "All threads of a simulation share one OS thread, which tokio must not block: let threads talk through \
+             `Mutex` and `Condvar` of the runtime traits, or make them tasks",
+        ),
+        (
+            "Cannot start a runtime from within a runtime",
+            "A simulated host brings its runtime along: start tasks with `Runtime::spawn`",
+        ),
+    ];
+    known.into_iter().find(|(text, _)| message.contains(text)).map(|(_, advice)| advice)
+}

@@ -1,0 +1,110 @@
+//! tokio's cooperative budget, set to what a preempted task may use up.
+//!
+//! tokio gives a task 128 operations whenever it polls the root future, and has no call that sets another number. But a
+//! guard of [`poll_proceed`] that is dropped without progress sets the budget back to what it was when the guard was
+//! taken, however long ago. So a guard that was taken when `n + 1` operations were left can make it `n` at any later
+//! time: dropped, it makes `n + 1`; taking the guard for the next time uses up the one.
+
+use std::task::{Context, Poll, Waker};
+
+use tokio::task::coop::{RestoreOnPending, poll_proceed};
+
+/// Operations that a task may finish in a step, by value: all of tokio's own budget but one, which is what can be set
+/// again without returning to tokio, or fewer, ascending.
+pub(super) const BUDGETS: [u32; 5] = [127, 1, 2, 4, 16];
+
+/// The budgets of a run.
+pub(super) struct Budgets {
+    /// For each of [`BUDGETS`] a guard that was taken when one more operation was left; for all but the first only in a
+    /// run in which tasks are preempted.
+    guards: [Option<RestoreOnPending>; BUDGETS.len()],
+}
+
+impl Budgets {
+    pub(super) const fn new() -> Self {
+        Self { guards: [const { None }; BUDGETS.len()] }
+    }
+
+    /// Takes the guards: of the first of [`BUDGETS`], or of all. Must be called where all of tokio's budget is left.
+    pub(super) fn prepare(&mut self, all: bool) {
+        self.guards[0] = Some(take());
+        if !all {
+            return;
+        }
+        let mut left = BUDGETS[0];
+        for (budget, guard) in BUDGETS.iter().zip(&mut self.guards).skip(1).rev() {
+            while left > budget + 1 {
+                take().made_progress();
+                left -= 1;
+            }
+            *guard = Some(take());
+            left -= 1;
+        }
+    }
+
+    /// Leaves `BUDGETS[value]` operations to the task that is polled next.
+    pub(super) fn grant(&mut self, value: usize) {
+        if let Some(guard) = self.guards[value].take() {
+            drop(guard);
+            self.guards[value] = Some(take());
+        }
+    }
+}
+
+impl Drop for Budgets {
+    fn drop(&mut self) {
+        // What was set aside concerns nobody any more, and the budget is none of ours.
+        self.guards.iter().flatten().for_each(RestoreOnPending::made_progress);
+    }
+}
+
+/// Uses up one operation, unless the guard is dropped.
+fn take() -> RestoreOnPending {
+    match poll_proceed(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(guard) => guard,
+        Poll::Pending => unreachable!("guards are taken where operations are left"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Counts the operations that are left, and uses them up.
+    fn operations_left() -> u32 {
+        let mut count = 0;
+        while let Poll::Ready(guard) = poll_proceed(&mut Context::from_waker(Waker::noop())) {
+            guard.made_progress();
+            count += 1;
+        }
+        count
+    }
+
+    #[test]
+    fn every_budget_can_be_granted_again_and_again() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let mut budgets = Budgets::new();
+            budgets.prepare(true);
+            for value in [0, 1, 4, 0, 0, 2, 2, 3, 4, 1] {
+                budgets.grant(value);
+                assert_eq!(operations_left(), BUDGETS[value]);
+            }
+            drop(budgets);
+            assert_eq!(operations_left(), 0, "the budget is left alone");
+        });
+    }
+
+    #[test]
+    fn without_preemption_every_budget_is_whole() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let mut budgets = Budgets::new();
+            budgets.prepare(false);
+            for _ in 0..3 {
+                budgets.grant(0);
+                assert_eq!(operations_left(), BUDGETS[0]);
+            }
+        });
+    }
+}

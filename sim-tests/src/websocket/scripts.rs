@@ -1,0 +1,220 @@
+//! What servers do that many tests meet: each function is the script of one connection, or the end of one.
+
+use std::io;
+use std::pin::pin;
+use std::time::Duration;
+
+use wavetank_runtime::Runtime;
+
+use super::frames::{self, CLOSE, Frame, PING, PONG, RESERVED, TEXT};
+use super::peer::Peer;
+
+/// Sends every frame of a message back as it came, answers pings and the Close, and ends the stream after it.
+///
+/// It answers before it reads on: a client that does not read is not read from either.
+///
+/// # Errors
+///
+/// The stream's.
+pub async fn echo<R: Runtime>(mut peer: Peer<R>) -> io::Result<()> {
+    while let Some(frame) = peer.input.frame().await? {
+        let Frame { fin, opcode, payload } = frame;
+        match opcode {
+            CLOSE => return say_goodbye(peer, &payload).await,
+            PING => peer.output.send(&frames::frame(PONG, &payload)).await?,
+            PONG => {}
+            opcode => peer.output.send(&frames::fragment(opcode, fin, &payload)).await?,
+        }
+    }
+    Ok(())
+}
+
+/// Reads until the end of the stream, and says nothing.
+///
+/// # Errors
+///
+/// The stream's.
+pub async fn silent<R: Runtime>(mut peer: Peer<R>) -> io::Result<()> {
+    peer.input.end().await
+}
+
+/// Neither reads nor says anything for `time`, then reads on in silence.
+///
+/// # Errors
+///
+/// The stream's.
+pub async fn deaf<R: Runtime>(peer: Peer<R>, time: Duration) -> io::Result<()> {
+    peer.host.sleep(time).await;
+    silent(peer).await
+}
+
+/// Closes with `code`, waits for the client's Close, and ends the stream.
+///
+/// # Errors
+///
+/// The stream's.
+pub async fn close_first<R: Runtime>(mut peer: Peer<R>, code: u16) -> io::Result<()> {
+    peer.output.send(&frames::close(code, "")).await?;
+    if peer.input.close().await?.is_some() {
+        peer.output.finish().await?;
+    }
+    peer.input.end().await
+}
+
+/// Waits for the client's Close, which it answers, and drops all that comes before.
+///
+/// # Errors
+///
+/// The stream's.
+pub async fn answer_close<R: Runtime>(mut peer: Peer<R>) -> io::Result<()> {
+    match peer.input.close().await? {
+        Some(close) => say_goodbye(peer, &close.payload).await,
+        None => Ok(()),
+    }
+}
+
+/// Answers the client's Close, and everything before it not at all; then resets the stream.
+///
+/// # Errors
+///
+/// The stream's.
+pub async fn answer_close_and_reset<R: Runtime>(mut peer: Peer<R>) -> io::Result<()> {
+    if let Some(close) = peer.input.close().await? {
+        peer.output.send(&frames::frame(CLOSE, &close.payload)).await?;
+        peer.reset();
+    }
+    Ok(())
+}
+
+/// Sends a Close frame with `body`, ends the stream (RFC 6455, section 7.1.1: the server's part), and waits for the
+/// client to do so.
+///
+/// # Errors
+///
+/// The stream's.
+pub async fn say_goodbye<R: Runtime>(mut peer: Peer<R>, body: &[u8]) -> io::Result<()> {
+    peer.output.send(&frames::frame(CLOSE, body)).await?;
+    peer.output.finish().await?;
+    peer.input.end().await
+}
+
+/// Sends the text "welcome" twice, then shows `heard` each frame that comes; answers pings and the Close.
+///
+/// # Errors
+///
+/// The stream's.
+pub async fn greet<R: Runtime>(mut peer: Peer<R>, heard: impl Fn(&Frame)) -> io::Result<()> {
+    peer.output.send(&frames::frame(TEXT, b"welcome").repeat(2)).await?;
+    while let Some(frame) = peer.input.frame().await? {
+        heard(&frame);
+        match frame.opcode {
+            PING => peer.output.send(&frames::frame(PONG, &frame.payload)).await?,
+            CLOSE => return say_goodbye(peer, &frame.payload).await,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Answers one of `of` pings, the latest, as a peer may (RFC 6455, section 5.5.3); and the Close.
+///
+/// # Errors
+///
+/// The stream's.
+pub async fn answer_the_latest_ping<R: Runtime>(mut peer: Peer<R>, of: u32) -> io::Result<()> {
+    let mut pings = 0;
+    while let Some(frame) = peer.input.frame().await? {
+        match frame.opcode {
+            PING => {
+                pings += 1;
+                if pings % of == 0 {
+                    peer.output.send(&frames::frame(PONG, &frame.payload)).await?;
+                }
+            }
+            CLOSE => return say_goodbye(peer, &frame.payload).await,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// After `time`, ends its direction without a Close, or sends a frame that `breaks_rules`; then waits for the end of
+/// the client's.
+///
+/// # Errors
+///
+/// The stream's.
+///
+/// # Panics
+///
+/// If that comes later than `at_most`.
+pub async fn end_and_wait<R: Runtime>(
+    mut peer: Peer<R>,
+    time: Duration,
+    breaks_rules: bool,
+    at_most: Duration,
+) -> io::Result<()> {
+    peer.host.sleep(time).await;
+    let ended = peer.host.now();
+    if breaks_rules {
+        peer.output.send(&frames::frame(RESERVED, b"")).await?;
+    } else {
+        peer.output.finish().await?;
+    }
+    peer.input.end().await?;
+    let took = peer.host.now() - ended;
+    assert!(took <= at_most, "the client ends the stream after {took:?}, and not within {at_most:?}");
+    Ok(())
+}
+
+/// Sends a ping every `pause` while it reads, for `longer` after the client's Close too, which it answers only then.
+///
+/// # Errors
+///
+/// The stream's.
+///
+/// # Panics
+///
+/// At anything that the client sends behind its Close, an answer to the pings above all.
+pub async fn ping_on<R: Runtime>(peer: Peer<R>, pause: Duration, longer: Duration) -> io::Result<()> {
+    let Peer { host, mut input, mut output } = peer;
+    let close = {
+        let mut closing = pin!(async {
+            let close = input.close().await?;
+            host.sleep(longer).await;
+            io::Result::Ok(close)
+        });
+        loop {
+            output.send(&frames::frame(PING, b"still there?")).await?;
+            tokio::select! {
+                close = &mut closing => break close?,
+                () = host.sleep(pause) => {}
+            }
+        }
+    };
+    match close {
+        Some(close) => say_goodbye(Peer { host, input, output }, &close.payload).await,
+        None => Ok(()),
+    }
+}
+
+/// Sends `bytes` over and over while it reads, until the client's Close, which it answers; `times` over at most.
+///
+/// # Errors
+///
+/// The stream's.
+pub async fn flood<R: Runtime>(peer: Peer<R>, bytes: &[u8], times: usize) -> io::Result<()> {
+    let Peer { host, mut input, mut output } = peer;
+    let flooding = async {
+        for _ in 0..times {
+            output.send(bytes).await?;
+        }
+        io::Result::Ok(())
+    };
+    let (flooded, close) = tokio::join!(flooding, input.close());
+    flooded?;
+    match close? {
+        Some(close) => say_goodbye(Peer { host, input, output }, &close.payload).await,
+        None => Ok(()),
+    }
+}

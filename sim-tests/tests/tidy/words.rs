@@ -1,0 +1,137 @@
+//! One word for one thing: home-made and archaic words, each with the word to use instead.
+
+use std::fs;
+
+use super::{Source, files, none, root};
+
+/// A phrase that is not used, and what to write instead. A phrase is matched word by word, without regard to case.
+const REPLACED: [(&str, &str); 27] = [
+    ("tank", "simulation, simulator"),
+    ("in-tank", "simulated"),
+    ("seam", "runtime traits"),
+    ("dull", "default"),
+    ("dull one", "default"),
+    ("mended", "fixed"),
+    ("mend", "fix"),
+    ("withhold", "delay"),
+    ("withheld", "delayed"),
+    ("held back", "delayed"),
+    ("manners", "peer scripts"),
+    ("whom", "that, which"),
+    ("whoever", "the task that, the thread that"),
+    ("somebody", "a task, a peer, a thread"),
+    ("nobody", "no task, no peer, no thread"),
+    ("anybody", "any task, any peer"),
+    ("in vain", "without result"),
+    ("befalls", "happens to"),
+    ("so that it be", "so that it is"),
+    ("be it", "whether"),
+    ("in peace", "cleanly"),
+    ("is dear", "is expensive"),
+    ("are dear", "are expensive"),
+    ("it is told", "it learns"),
+    ("has it end", "ends it"),
+    ("who waits", "the task that waits"),
+    ("who reads", "the task that reads"),
+];
+
+/// Symptoms of recordings, which keep their text.
+const RECORDED: [&str; 1] = ["a pong for every ping, kept while nobody read"];
+
+/// Files whose subject is these words.
+const EXEMPT: [&str; 1] = ["sim-tests/tests/tidy/words.rs"];
+
+fn words(line: &str) -> Vec<String> {
+    let separate = |c: char| !(c.is_alphanumeric() || c == '\'' || c == '-');
+    line.split(separate).filter(|word| !word.is_empty()).map(str::to_lowercase).collect()
+}
+
+/// The phrases of `REPLACED` that a line contains, each with its replacement.
+fn replaced(line: &str) -> impl Iterator<Item = (&'static str, &'static str)> + use<> {
+    // Identifiers count too: `seam_is_dull` is three words.
+    let words = words(&line.replace('_', " "));
+    REPLACED.into_iter().filter(move |(phrase, _)| {
+        let phrase: Vec<&str> = phrase.split(' ').collect();
+        words.windows(phrase.len()).any(|window| window.iter().zip(&phrase).all(|(word, part)| word == part))
+    })
+}
+
+/// All prose and code of the project: sources, Markdown, manifests and scripts.
+fn texts() -> Vec<Source> {
+    let mut texts: Vec<Source> = ["rs", "md", "toml"].into_iter().flat_map(files).collect();
+    let loose = [
+        "README.md",
+        "Cargo.toml",
+        ".clippy.toml",
+        ".cargo/config.toml",
+        ".ci/run",
+        ".github/CONTRIBUTING.md",
+        "sim-tests/zoo/run",
+        "sim-tests/peers/run",
+    ];
+    texts.extend(loose.map(|path| Source {
+        path: path.to_owned(),
+        text: fs::read_to_string(root().join(path)).expect("text"),
+    }));
+    texts
+}
+
+#[test]
+fn one_word_stands_for_one_thing() {
+    let found = texts().into_iter().filter(|text| !EXEMPT.contains(&text.path.as_str())).flat_map(|text| {
+        let is_recorded = |line: &str| RECORDED.iter().any(|symptom| line.contains(symptom));
+        let lines = text.text.lines().enumerate().filter(|(_, line)| !is_recorded(line));
+        let found = lines.flat_map(|(index, line)| {
+            let place = format!("{}:{}", text.path, index + 1);
+            replaced(line).map(move |(phrase, instead)| format!("{place}: `{phrase}`: write `{instead}`"))
+        });
+        found.collect::<Vec<_>>()
+    });
+    none(found, "words of the glossary");
+}
+
+#[test]
+fn phrases_match_whole_words_only() {
+    let found = |line| replaced(line).map(|(phrase, _)| phrase).collect::<Vec<_>>();
+    assert_eq!(found("use wavetank::Sim;"), [""; 0]);
+    assert_eq!(found("fn tells_nobody_of_it()"), ["nobody"]);
+    assert_eq!(found("/// The Tank."), ["tank"]);
+    assert_eq!(found("a seamless, dullness"), [""; 0]);
+}
+
+#[test]
+fn lines_fit_a_screen() {
+    let long = files("rs").into_iter().flat_map(|source| {
+        let lines = source.text.lines().enumerate();
+        // A line without a space in its text (a long address, data) cannot be wrapped.
+        let long = lines.filter(|(_, line)| line.chars().count() > 120 && line.trim().contains(' '));
+        long.map(|(index, line)| format!("{}:{}: {} columns", source.path, index + 1, line.chars().count()))
+            .collect::<Vec<_>>()
+    });
+    none(long, "at most 120 columns, comments included");
+}
+
+#[test]
+fn test_names_have_at_most_eight_words() {
+    let long = files("rs").into_iter().flat_map(|source| {
+        let mut is_test = false;
+        let mut long = Vec::new();
+        for (index, line) in source.text.lines().enumerate() {
+            let line = line.trim();
+            if line.starts_with("#[test]") || line.starts_with("#[wavetank::test") || line.contains("::test]")
+            {
+                is_test = true;
+            }
+            let function = line.strip_prefix("async fn ").or_else(|| line.strip_prefix("fn "));
+            if let (true, Some(function)) = (is_test, function) {
+                let name = function.split(['(', '<']).next().unwrap_or_default();
+                if name.split('_').count() > 8 {
+                    long.push(format!("{}:{}: {name}", source.path, index + 1));
+                }
+                is_test = false;
+            }
+        }
+        long
+    });
+    none(long, "at most eight words, saying what holds");
+}
