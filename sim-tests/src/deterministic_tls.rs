@@ -1,15 +1,15 @@
-//! TLS whose every byte follows from the seed: a provider of cryptography for rustls that draws from the simulator.
+//! Deterministic TLS: a crypto provider for rustls that takes all entropy from the simulator.
 //!
-//! Three things in rustls with ring are not the seed's: what rustls itself draws (`secure_random`), the secrets of key
-//! exchanges, which ring draws behind its back, and the clock. [`client_config`] and [`server_config`] replace them. The
-//! certificate's key is Ed25519, whose signatures need no nonce (with ECDSA every handshake would differ), and sessions are
-//! not resumed: caches of tickets would carry something from one run into the next.
+//! With ring, three things in rustls do not follow the seed: what rustls draws itself (`secure_random`), the secrets of
+//! key exchanges, which ring draws without asking rustls, and the clock. [`client_config`] and [`server_config`]
+//! replace them. The certificate's key is Ed25519, whose signatures need no nonce; with ECDSA every handshake would
+//! differ. Sessions are not resumed, because a ticket cache would carry state from one run into the next.
 //!
 //! # Invariants
 //!
-//! - Entropy comes from the thread-local source that [`draw_from`] has set in this run. rustls' hooks are statics that know no
-//!   run; a run has an OS thread to itself. Without a source, handshakes fail rather than draw from elsewhere.
-//! - TLS 1.3 with X25519 alone.
+//! - Entropy comes only from the thread-local source that this run set with [`draw_from`]. The source is thread-local
+//!   because rustls' hooks are statics and each run has an OS thread of its own. Without a source, handshakes fail.
+//! - Only TLS 1.3 with X25519.
 //!
 //! # Not here
 //!
@@ -30,21 +30,21 @@ use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, NamedGroup, PeerMisbehaved, RootCertStore, ServerConfig};
 use x25519_dalek::{PublicKey, StaticSecret};
 
-/// The name that the certificate is for; see `testdata` of the websocket crate.
+/// The host name in the certificate; see `testdata` of the websocket crate.
 pub const SERVER_NAME: &str = "example.test";
 
 const CERTIFICATE: &[u8] = include_bytes!("../../crates/websocket/testdata/certificate.pem");
 const KEY: &[u8] = include_bytes!("../../crates/websocket/testdata/key.pem");
 
-/// What fills a buffer with entropy.
+/// Fills a buffer with entropy.
 type Source = Box<dyn Fn(&mut [u8])>;
 
 thread_local! {
     static SOURCE: RefCell<Option<Source>> = const { RefCell::new(None) };
 }
 
-/// Draws all entropy of TLS from `source` from now on, on this OS thread: a host's `fill_random`. Every run has to say it; a
-/// host of an earlier run panics when it is asked.
+/// Takes all entropy of TLS on this OS thread from `source`: a host's `fill_random`. Every run must call this, because
+/// a host of an earlier run panics.
 pub fn draw_from(source: impl Fn(&mut [u8]) + 'static) {
     SOURCE.with_borrow_mut(|slot| *slot = Some(Box::new(source)));
 }

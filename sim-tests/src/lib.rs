@@ -1,6 +1,7 @@
 //! Simulations of the protocol crates, and the museum of historical bugs.
 
 pub mod deterministic_tls;
+pub mod graphql;
 pub mod mixture;
 pub mod multiplexer;
 pub mod museum;

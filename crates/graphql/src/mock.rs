@@ -1,4 +1,5 @@
-//! A small engine written by hand, for simulations, tests and examples: no schema language, no validation beyond names.
+//! A small engine written by hand, for simulations, tests and examples: no schema language, no validation beyond
+//! names.
 //!
 //! It knows one field an operation:
 //!
@@ -6,8 +7,9 @@
 //!   `parts(count: Int, everyMs: Int) @defer`, several results in the form of incremental delivery;
 //!   `token`, the `token` of the payload of `connection_init`.
 //! - `mutation`: `publish(channel: String, text: String)`, how many subscribers it reached.
-//! - `subscription`: `count(to: Int, everyMs: Int, pad: Int)`, from 1, without end if there is no `to`, and always ready if there is
-//!   no `everyMs`; `one`; `channel(name: String)`; `silent`; `fails`, whose source cannot be made.
+//! - `subscription`: `count(to: Int, everyMs: Int, pad: Int)`, from 1, without end if there is no `to`, and always
+//!   ready if there is no `everyMs`; `one`; `channel(name: String)`; `silent`; `fails`, whose source cannot be
+//!   made.
 //!
 //! Each field also takes `prepareMs: Int`, how long its preparation takes. Arguments may be variables.
 
@@ -118,6 +120,12 @@ impl Context {
     #[must_use]
     pub fn new(token: Option<&str>) -> Self {
         Self { token: token.map(str::to_owned) }
+    }
+
+    /// Returns the token.
+    #[must_use]
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_deref()
     }
 }
 

@@ -1,8 +1,8 @@
 //! The transport over this project's own WebSocket.
 //!
-//! A [`WebSocketTransport`] is made of a `WebSocket` that `wavetank_websocket::server::Server` has accepted. The WebSocket has a
-//! keepalive of its own, which counts bytes and not messages; with it, that of this crate may be switched off
-//! ([`Config::keepalive`](crate::Config::keepalive)).
+//! A [`WebSocketTransport`] is made of a `WebSocket` that `wavetank_websocket::server::Server` has accepted. The
+//! WebSocket has a keepalive of its own, which counts bytes and not messages; with it, that of this crate may be
+//! switched off ([`Config::keepalive`](crate::Config::keepalive)).
 
 use std::fmt;
 use std::future::Future;

@@ -7,14 +7,14 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::choices::ChoiceLog;
-use crate::net::Nanos;
+use crate::choice::ChoiceLog;
+use crate::order::Rank;
 use crate::plain;
 use crate::recording::inline;
 use crate::run::Outcome;
-use crate::shrink::order::Rank;
 use crate::shrink::{End, Shrunk};
 use crate::symptom::{Symptom, SymptomKind};
+use crate::time::Nanos;
 
 pub use command::{Built, Feature};
 

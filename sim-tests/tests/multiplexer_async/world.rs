@@ -87,6 +87,14 @@ impl End {
                 assert_eq!(counts.buffered_bytes, 0, "bytes are left of streams that have ended");
                 assert_eq!(counts.backlog, 0);
                 assert_eq!(counts.tuned_bytes, 0, "windows are counted that have ended");
+<<<<<<< HEAD
+=======
+                assert!(
+                    self.monitor.is_quiescent(),
+                    "a stream has not ended on the wire: {:?}",
+                    self.monitor
+                );
+>>>>>>> main
                 return;
             }
             assert!(
@@ -139,7 +147,10 @@ pub(crate) fn finish_writing(stream: &mut Stream<Host>) {
 pub(crate) fn inspect(stream: &Stream<Host>) {
     let counts = stream.statistics();
     assert!(counts.buffered_bytes <= counts.receive_window as usize, "{counts:?}");
-    assert!(counts.receive_credit as usize + counts.buffered_bytes <= counts.receive_window as usize, "{counts:?}");
+    assert!(
+        counts.receive_credit as usize + counts.buffered_bytes <= counts.receive_window as usize,
+        "{counts:?}"
+    );
 }
 
 /// A value that one host sets and another reads. Clones are the same.

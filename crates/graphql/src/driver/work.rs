@@ -12,12 +12,12 @@ use wavetank_runtime::join::panic_message;
 use wavetank_runtime::{Instant, Runtime};
 
 use super::Driver;
-use super::jobs::{Job, Running, Stage};
+use super::jobs::{Decision, Job, Running, Stage};
 use crate::close::{CloseCode, CloseFrame};
 use crate::connection::{Event, OperationKey};
 use crate::engine::{BoxFuture, Engine, Operation, Request};
 use crate::error::{GraphqlError, RequestErrors};
-use crate::hooks::{Accepted, Completion, Hooks, OperationInfo, Rejection};
+use crate::hooks::{Accepted, Completion, Hooks, OperationInfo};
 use crate::server::Server;
 use crate::transport::MessageTransport;
 
@@ -79,7 +79,7 @@ where
             match event {
                 Event::Init(payload) => self.connect(payload),
                 Event::Ping(payload) => self.ping(payload),
-                Event::Start { key, info, request } => self.start(key, info, request, now),
+                Event::Start { key, info, request } => self.start(key, info, *request, now),
                 Event::Cancel(key) => self.cancel(key),
                 Event::End => self.drop_everything(),
             }
@@ -88,7 +88,7 @@ where
 
     fn connect(&mut self, payload: Option<Box<RawValue>>) {
         let (server, info) = (self.server.clone(), Arc::clone(&self.info));
-        let deciding: BoxFuture<Option<Result<Accepted<E::Context>, Rejection>>> = Box::pin(async move {
+        let deciding: BoxFuture<Option<Decision<E::Context>>> = Box::pin(async move {
             let hook = server.hooks.on_connect(&info, payload.as_deref());
             within(&server.runtime, server.config.hook_timeout, hook).await
         });
@@ -103,7 +103,7 @@ where
         })));
     }
 
-    fn start(&mut self, key: OperationKey, info: OperationInfo, request: Box<Request>, now: Instant) {
+    fn start(&mut self, key: OperationKey, info: OperationInfo, request: Request, now: Instant) {
         let Some(context) = &self.context else { return };
         let Some(permit) = self.server.registry.start_operation(self.server.config.operations_overall_max)
         else {
@@ -111,7 +111,7 @@ where
             return self.fail(key, error.into(), now);
         };
         let span = tracing::debug_span!("graphql_operation", id = info.id(), name = info.name());
-        let preparing = prepare(self.server.clone(), Arc::clone(context), info.clone(), *request);
+        let preparing = prepare(self.server.clone(), Arc::clone(context), info.clone(), request);
         let stage = Stage::Preparing(Box::pin(preparing));
         let number =
             self.jobs.add(Job::Operation(Running { key, info, started: false, stage, span, permit }));
@@ -214,11 +214,7 @@ where
         }
     }
 
-    fn connected(
-        &mut self,
-        decision: Result<Option<Result<Accepted<E::Context>, Rejection>>, String>,
-        now: Instant,
-    ) {
+    fn connected(&mut self, decision: Result<Option<Decision<E::Context>>, String>, now: Instant) {
         match decision {
             Ok(Some(Ok(Accepted { context, payload }))) => {
                 self.context = Some(Arc::new(context));

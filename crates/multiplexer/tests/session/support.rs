@@ -2,7 +2,7 @@
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use wavetank_multiplexer::{Config, Session, Stream};
-use wavetank_runtime::Tokio;
+use wavetank_runtime::{Runtime, Tokio};
 
 /// Two sides over a pipe that holds `pipe` bytes.
 pub(crate) fn pair_with(pipe: usize, client: Config, server: Config) -> (Session<Tokio>, Session<Tokio>) {
@@ -33,7 +33,7 @@ pub(crate) fn body(length: usize, seed: usize) -> Vec<u8> {
 /// Sends back what comes, on every stream, until the session ends.
 pub(crate) async fn echo(session: Session<Tokio>) {
     while let Ok(stream) = session.accept().await {
-        tokio::task::spawn(async move {
+        Tokio.spawn("task", async move {
             let (mut read, mut write) = stream.into_split();
             if tokio::io::copy(&mut read, &mut write).await.is_ok() {
                 let _ = write.shutdown().await;

@@ -13,7 +13,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::interpose;
-use crate::net::Nanos;
+use crate::time::Nanos;
 
 use super::Run;
 use super::drive::return_to_tokio;
@@ -56,12 +56,12 @@ impl Clock {
     /// tokio always has something to run, so that it would never get there by itself.
     pub(super) async fn jump(&mut self, run: &Run, target: Nanos, spins: bool) -> Jump {
         if !self.may_have_foreign_timers() {
-            run.executor.set_now(target);
+            run.scheduler.set_now(target);
             return Jump::Arrived;
         }
         let before = run.foreign.polls();
-        let is_disturbed = || run.executor.has_mail() || run.foreign.polls() != before;
-        let now = run.executor.now();
+        let is_disturbed = || run.scheduler.has_mail() || run.foreign.polls() != before;
+        let now = run.scheduler.now();
         let grid = now.div_ceil(GRID) * GRID;
         if grid > now {
             self.advance(run, grid.min(target)).await;
@@ -70,10 +70,10 @@ impl Clock {
             }
         }
         let floor = target / GRID * GRID;
-        if floor > run.executor.now() {
+        if floor > run.scheduler.now() {
             if spins {
                 // tokio moves its clock only while it has nothing to run.
-                self.advance(run, run.executor.now() + GRID).await;
+                self.advance(run, run.scheduler.now() + GRID).await;
             } else {
                 self.park(run, floor).await;
             }
@@ -81,14 +81,14 @@ impl Clock {
                 return Self::ended(run, target);
             }
         }
-        if target > run.executor.now() {
+        if target > run.scheduler.now() {
             self.advance(run, target).await;
         }
         Self::ended(run, target)
     }
 
     fn ended(run: &Run, target: Nanos) -> Jump {
-        if run.executor.now() == target { Jump::Arrived } else { Jump::Interrupted }
+        if run.scheduler.now() == target { Jump::Arrived } else { Jump::Interrupted }
     }
 
     fn paused(&mut self, run: &Run) -> &mut Paused {
@@ -96,15 +96,15 @@ impl Clock {
             if interpose::INTERPOSED {
                 tokio::time::pause();
             }
-            let start = tokio::time::Instant::now() - Duration::from_nanos(run.executor.now());
+            let start = tokio::time::Instant::now() - Duration::from_nanos(run.scheduler.now());
             Paused { start, sentinel: Box::pin(tokio::time::sleep_until(start)) }
         })
     }
 
     async fn advance(&mut self, run: &Run, to: Nanos) {
         self.paused(run);
-        let by = Duration::from_nanos(to - run.executor.now());
-        run.executor.set_now(to);
+        let by = Duration::from_nanos(to - run.scheduler.now());
+        run.scheduler.set_now(to);
         tokio::time::advance(by).await;
         // That only fires timers: what they have woken runs now.
         return_to_tokio().await;
@@ -118,18 +118,18 @@ impl Clock {
         let before = run.foreign.polls();
         run.foreign.set_clock(Some(paused.start));
         poll_fn(|context| {
-            let is_disturbed = run.executor.has_mail() || run.foreign.polls() != before;
+            let is_disturbed = run.scheduler.has_mail() || run.foreign.polls() != before;
             if is_disturbed || paused.sentinel.as_mut().poll(context).is_ready() {
                 return Poll::Ready(());
             }
-            run.executor.park_root(Some(context.waker().clone()));
+            run.scheduler.park_root(Some(context.waker().clone()));
             Poll::Pending
         })
         .await;
-        run.executor.park_root(None);
+        run.scheduler.park_root(None);
         run.foreign.set_clock(None);
         let now = tokio::time::Instant::now() - paused.start;
-        run.executor.set_now(Nanos::try_from(now.as_nanos()).unwrap_or(Nanos::MAX));
+        run.scheduler.set_now(Nanos::try_from(now.as_nanos()).unwrap_or(Nanos::MAX));
     }
 }
 

@@ -1,4 +1,5 @@
-//! tokio-yamux 0.3.20: split streams are fixed; who only writes hangs, and so does the writer to a half-closed stream.
+//! tokio-yamux 0.3.20: split streams are fixed, but a task that only writes hangs, and so does a writer to a
+//! half-closed stream.
 
 use std::process::ExitCode;
 
@@ -7,7 +8,7 @@ use wavetank_zoo_harness::{Entry, show};
 mod half_close;
 mod head_of_line;
 mod write_only;
-// The same bodies as for the version that has the bug.
+// The same bodies as for the version with the bug.
 #[path = "../../tokio-yamux-0.3.17/src/session.rs"]
 mod session;
 #[path = "../../tokio-yamux-0.3.17/src/split_streams.rs"]
@@ -32,7 +33,7 @@ fn main() -> ExitCode {
             ),
             Entry::bad(
                 "write_only",
-                "a writer that nobody reads beside is never told that the window opens (tentacle#33, #455)",
+                "a writer without a reader beside it is not woken when the window opens (tentacle#33, #455)",
                 "deadlock: nothing can happen: client/main",
                 write_only::a_client_sends_a_megabyte_and_reads_nothing,
             ),

@@ -1,5 +1,5 @@
-//! yamux 0.14.1: split streams are fixed; a ping still stops two loaded ends, a half-closed stream its writer, and the
-//! local limit of streams everything.
+//! yamux 0.14.1: split streams are fixed, but a ping stops two loaded ends, a half-closed stream stops its writer, and the
+//! local limit of streams ends the connection.
 
 use std::process::ExitCode;
 
@@ -8,7 +8,7 @@ use wavetank_zoo_harness::{Entry, show};
 mod half_close;
 mod ping_under_load;
 mod stream_limit;
-// The same bodies as for the version that has the bug.
+// The same bodies as for the version with the bug.
 #[path = "../../yamux-0.14.0/src/both_ways.rs"]
 mod both_ways;
 #[path = "../../yamux-0.14.0/src/session.rs"]
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
             ),
             Entry::bad(
                 "ping_under_load",
-                "a pong that waits to be written stops reading: two loaded ends deadlock (rust-yamux#227)",
+                "while a pong waits to be written, reading stops: two loaded ends deadlock (rust-yamux#227)",
                 "deadlock: nothing can happen: client/",
                 ping_under_load::both_ends_stream_for_longer_than_a_ping_interval,
             ),

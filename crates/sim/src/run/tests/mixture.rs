@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use wavetank_runtime::{ListenOptions, Listener, SocketOptions};
 
 use super::*;
-use crate::choices::below;
+use crate::choice::below;
 
 /// Whose function is called: tokio's or the runtime trait's.
 #[derive(Clone, Copy, Debug)]
