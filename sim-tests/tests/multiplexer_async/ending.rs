@@ -219,6 +219,27 @@ fn every_waiting_call_ends_with_the_session(sim: &mut Sim) {
             let stream = end.session.open().await.expect("a stream");
             let stopped = stream.stopped();
             let (mut reader, mut writer) = stream.into_split();
+<<<<<<< HEAD
+            let (accepting, watching) = (end.session.clone(), end.session.clone());
+            let mut tasks = vec![
+                end.host.spawn("accept", async move { drop(accepting.accept().await.expect_err("the end")) }),
+                end.host.spawn("closed", async move { drop(watching.closed().await) }),
+                end.host.spawn("stopped", async move {
+                    let seen = stopped.await;
+                    assert!(matches!(seen, WriteEnd::Failed(WriteError::Closed(_))), "{seen:?}");
+                }),
+            ];
+            let reading = end.host.spawn("reader", async move {
+                let error = body::read(&mut reader, 1, 0, 1).await.1.expect_err("the end");
+                assert!(matches!(read_error(&error), ReadError::Closed(_)), "{error}");
+                reader
+            });
+            let writing = end.host.spawn("writer", async move {
+                let error = body::write(&mut writer, 0, 0..1 << 20, 50_000).await.1.expect_err("the end");
+                assert!(matches!(write_error(&error), WriteError::Closed(_)), "{error}");
+                writer
+            });
+=======
             let mut tasks = Vec::new();
             let spawn = |name: &str, task: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
                 end.host.spawn(name, task)
@@ -251,18 +272,21 @@ fn every_waiting_call_ends_with_the_session(sim: &mut Sim) {
                     assert!(matches!(seen, WriteEnd::Failed(WriteError::Closed(_))), "{seen:?}");
                 }),
             ));
+>>>>>>> main
             end.sleep(2 * SECOND).await;
             if crashes {
                 end.host.inject().reset("client", "server");
             } else {
-                let closing = session();
-                tasks.push(spawn("closer", Box::pin(async move { drop(closing.close().await) })));
+                let closing = end.session.clone();
+                tasks.push(end.host.spawn("closer", async move { drop(closing.close().await) }));
             }
             let start = end.now();
             for task in tasks {
                 task.await.expect("no panic");
             }
+            let halves = (reading.await.expect("no panic"), writing.await.expect("no panic"));
             assert!(end.now() - start <= 6 * SECOND, "within the close timeout");
+            drop(halves);
             assert_eq!(end.session.statistics().streams_held, 0);
         },
         async |end| {

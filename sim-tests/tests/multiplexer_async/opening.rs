@@ -92,7 +92,7 @@ fn openers_wait_for_acknowledgements_and_go_on(sim: &mut Sim) {
             end.sleep(6 * SECOND).await;
             for _ in 0..300 {
                 let mut stream = end.session.accept().await.expect("a stream");
-                stream.close_write().expect("the stream is open");
+                super::world::finish_writing(&mut stream);
             }
             end.is_ended().await;
         },
@@ -110,11 +110,11 @@ fn an_open_timeout_fails_the_stream_alone(sim: &mut Sim) {
             let mut stream = end.session.open().await.expect("a stream");
             let (start, result) = (end.now(), body::read(&mut stream, 0, 0, 1).await.1);
             let error = read_error(&result.expect_err("nobody accepts"));
-            assert_eq!(error.to_string().is_empty(), false);
             assert!(matches!(error, ReadError::ResetHere(_)), "{error}");
             let waited = end.now() - start;
             assert!(waited >= 4 * SECOND && waited <= 5 * SECOND + SOON, "{waited:?}");
             drop(stream);
+            end.sleep(6 * SECOND).await;
             end.ask().await;
             end.finish(SOON).await;
         },
@@ -158,7 +158,7 @@ fn cancelled_opens_and_accepts_lose_no_stream(sim: &mut Sim) {
                 let mut stream = stream.expect("a stream");
                 let (read, result) = body::read(&mut stream, accepted, 0, 51).await;
                 assert!(read == 50 && result.is_ok(), "stream {accepted} is the next one: {read} {result:?}");
-                stream.close().expect("the stream is open");
+                let _may_be_stopped = stream.close();
                 accepted += 1;
             }
             end.is_ended().await;

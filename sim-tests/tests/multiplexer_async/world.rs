@@ -79,18 +79,29 @@ impl End {
         let start = self.now();
         loop {
             let counts = self.session.statistics();
-            if counts.streams_held == 0 && counts.streams == 0 && counts.pending_bytes == 0 {
+            if counts.streams_held == 0
+                && counts.streams == 0
+                && counts.pending_bytes == 0
+                && self.monitor.is_quiescent()
+            {
                 assert_eq!(counts.buffered_bytes, 0, "bytes are left of streams that have ended");
                 assert_eq!(counts.backlog, 0);
                 assert_eq!(counts.tuned_bytes, 0, "windows are counted that have ended");
+<<<<<<< HEAD
+=======
                 assert!(
                     self.monitor.is_quiescent(),
                     "a stream has not ended on the wire: {:?}",
                     self.monitor
                 );
+>>>>>>> main
                 return;
             }
-            assert!(self.now() - start <= longest, "streams are left after {longest:?}: {counts:?}");
+            assert!(
+                self.now() - start <= longest,
+                "streams are left after {longest:?}: {counts:?}, {:?}",
+                self.monitor
+            );
             self.sleep(SECOND / 10).await;
         }
     }
@@ -124,6 +135,12 @@ impl End {
         let counts = self.session.statistics();
         assert_eq!((counts.streams, counts.streams_held), (0, 0), "{counts:?}");
     }
+}
+
+/// Ends the sending half of a stream whose peer may have stopped reading.
+pub(crate) fn finish_writing(stream: &mut Stream<Host>) {
+    let result = stream.close_write();
+    assert!(matches!(result, Ok(()) | Err(WriteError::Stopped)), "{result:?}");
 }
 
 /// Checks what must hold of a stream at any time.
