@@ -20,6 +20,7 @@ pub mod frames;
 pub mod opening;
 pub mod peer;
 pub mod scripts;
+pub mod slow_link;
 pub mod wire;
 
 pub use cut::{Cut, End};

@@ -161,6 +161,35 @@ mod network {
     }
 
     #[test]
+    fn real_sockets_and_names_of_std_are_refused() {
+        let also = ["`Threads`, `Datagrams` or `LocalSockets`: what is real cannot be replayed."];
+        let symptom = "uncontrolled: client/main opens a real socket";
+        fails("std-tcp", symptom, &also, |sim| {
+            sim.client("client", async |_| std::net::TcpStream::connect("127.0.0.1:1").map(drop));
+        });
+        fails("std-udp", symptom, &also, |sim| {
+            sim.client_thread("client", |_| std::net::UdpSocket::bind("127.0.0.1:0").map(drop));
+        });
+        fails("std-unix", symptom, &also, |sim| {
+            sim.client_thread("client", |_| std::os::unix::net::UnixStream::pair().map(drop));
+        });
+        let symptom = "uncontrolled: client/main looks up a name in the real network";
+        fails("std-name", symptom, &["Use `Runtime::resolve` or `Threads::resolve`"], |sim| {
+            use std::net::ToSocketAddrs;
+            sim.client("client", async |_| "localhost:80".to_socket_addrs().map(drop));
+        });
+    }
+
+    #[test]
+    fn an_invariant_shows_its_values_as_they_are_in_the_shrunk_run() {
+        let symptom = "invariant broken in client/main: 3 is below 3";
+        fails("values", symptom, &["! broken: 3 is below 3"], |sim| {
+            let count = sim.choose("count", 1 << 20);
+            sim.client("client", async move |_| wavetank::always!(count < 3, "{count} is below {}", 3));
+        });
+    }
+
+    #[test]
     fn a_real_socket_is_refused_with_an_explanation() {
         let also = ["Real sockets have no place in a simulation: connect and listen through `Runtime`"];
         let symptom = "panic in client/main: A Tokio 1.x context was found, but IO is disabled. Call `enable_io` \
@@ -372,6 +401,37 @@ mod real_os_threads {
                        outside of the simulation cannot be replayed";
         fails("spawn-blocking", symptom, &["on a thread of `Threads::spawn`"], |sim| {
             sim.client("client", async |_| tokio::task::spawn_blocking(std::thread::yield_now).await);
+        });
+    }
+
+    #[test]
+    fn that_code_under_test_starts_are_named() {
+        let symptom = "uncontrolled: client/main starts a real OS thread (`std::thread`)";
+        let also =
+            ["Start threads with `Threads::spawn`", "`wavetank::unsimulated` is for those who mean it"];
+        fails("std-thread", symptom, &also, |sim| {
+            sim.client("client", async |host: Host| {
+                drop(std::thread::spawn(|| ()));
+                Runtime::sleep(&host, Duration::from_secs(1)).await;
+            });
+        });
+        let symptom = "uncontrolled: client/tokio-task starts a real OS thread (`std::thread`)";
+        fails("std-thread-of-tokio-task", symptom, &also, |sim| {
+            sim.client("client", async |_| {
+                tokio::spawn(async { drop(std::thread::spawn(|| ())) }).await.expect("no panic");
+            });
+        });
+    }
+
+    #[test]
+    fn may_be_meant() {
+        let sweep = Sweep::new("bad_input::meant", folder("meant")).seeds(3);
+        sweep.run(|sim| {
+            sim.client("client", async |_| {
+                let three = wavetank::unsimulated(|| std::thread::spawn(|| 3).join().expect("no panic"));
+                let bound = wavetank::unsimulated(|| std::net::UdpSocket::bind("127.0.0.1:0"));
+                assert_eq!((three, bound.is_ok()), (3, true));
+            });
         });
     }
 

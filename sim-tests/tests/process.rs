@@ -243,3 +243,24 @@ fn interrupted(mut command: Command, word: &str) -> (Option<i32>, String) {
     child.stderr.take().expect("piped").read_to_string(&mut said).expect("text");
     (status.code(), said)
 }
+
+#[test]
+fn what_ends_the_process_names_test_and_seed() {
+    let exit = "code under test ended the process (`std::process::exit`), and with it all other tests";
+    for (how, status, what) in [
+        ("exits", Some(101), exit),
+        ("exits-in-a-thread", Some(101), exit),
+        ("aborts", None, "code under test ended the process by SIGABRT"),
+        ("faults", None, "code under test ended the process by SIGSEGV"),
+        ("overflow-in-a-task", None, "code under test ended the process by SIG"),
+        ("overflow-in-the-body", None, "code under test ended the process by SIG"),
+    ] {
+        let output = misbehave_in(&workspace(how), how).output().expect("the child starts");
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), status, "{how}: {said}");
+        assert!(said.contains(&format!("wavetank: {what}")), "{how}: {said}");
+        let run = if how == "exits" { ", seed 0x" } else { ", in its warm-up" };
+        assert!(said.contains(&format!("test:  misbehave::{how}{run}")), "{how}: {said}");
+        assert_eq!(said.matches("to see it again:").count(), 1, "{how}: {said}");
+    }
+}

@@ -6,6 +6,10 @@ mod citations;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+#[path = "tidy/graphql_scenarios.rs"]
+mod graphql_scenarios;
+#[path = "tidy/modules.rs"]
+mod modules;
 #[path = "tidy/scenarios.rs"]
 mod scenarios;
 #[path = "tidy/words.rs"]
@@ -155,7 +159,7 @@ fn simulated_code_uses_only_the_runtime_traits() {
         (of_crates || source.path.starts_with(MUSEUM)) && !source.is_test() && !REAL.iter().any(is_real)
     });
     let judged: Vec<Source> = judged.collect();
-    for folder in ["crates/runtime/", "crates/websocket/", MUSEUM] {
+    for folder in ["crates/runtime/", "crates/websocket/", "crates/graphql/", MUSEUM] {
         assert!(judged.iter().any(|source| source.path.starts_with(folder)), "{folder} is looked at");
     }
     for folder in SIMULATOR {
@@ -168,16 +172,14 @@ fn simulated_code_uses_only_the_runtime_traits() {
 }
 
 #[test]
-fn only_choices_make_random_number_generators() {
+fn only_choice_makes_random_number_generators() {
     let words = ["SeedableRng", "seed_from_u64", "from_seed", "from_rng", "set_stream"];
-    // Test helpers that drive the network with random calls.
-    let is_test = |source: &Source| {
-        let helpers = ["net/chaos.rs", "net/harness.rs", "net/property.rs"];
-        source.is_test() || helpers.iter().any(|helper| source.path.ends_with(helper))
-    };
+    let tests = modules::test_only_files();
+    assert!(tests.contains("crates/sim/src/net/chaos.rs"), "test-only modules are found");
     let simulator = files("rs").into_iter().filter(|source| source.path.starts_with("crates/sim/src/"));
-    let others = simulator.filter(|source| !is_test(source) && source.path != "crates/sim/src/choices.rs");
-    none(others.flat_map(|source| source.naming(&words)), "all randomness comes from `choices`");
+    let others =
+        simulator.filter(|source| !tests.contains(&source.path) && source.path != "crates/sim/src/choice.rs");
+    none(others.flat_map(|source| source.naming(&words)), "all randomness comes from `choice`");
 }
 
 #[test]

@@ -13,6 +13,7 @@
 //!
 //! What a simulation does with probes: crate `wavetank`.
 
+use std::fmt;
 use std::sync::OnceLock;
 
 /// What a simulation does with probes. The functions find their run by the thread that calls them.
@@ -22,7 +23,7 @@ pub struct Hooks {
     /// Whether the calling thread simulates a run.
     pub is_simulating: fn() -> bool,
     /// An `always!` that does not hold.
-    pub broken: fn(what: &'static str, place: &'static str),
+    pub broken: fn(what: fmt::Arguments<'_>, place: &'static str),
     /// A `sometimes!` that was evaluated.
     pub sometimes: fn(what: &'static str, reached: bool),
     /// A `buggify!` that was evaluated.
@@ -64,7 +65,8 @@ pub fn path_around<T>(_inner: &T) -> &'static str {
     path.rsplit_once("::").map_or(path, |(around, _)| around)
 }
 
-/// States what must hold whenever it is evaluated: `always!(CONDITION, "WHAT")`.
+/// States what must hold whenever it is evaluated: `always!(CONDITION, "WHAT")`,
+/// or with the values that show why: `always!(CONDITION, "WHAT {}", VALUE)`. Numbers do not tell two symptoms apart.
 ///
 /// In a simulated run, the first condition that does not hold fails the run, in any build, with a symptom that names
 /// it. It does not panic, as production code would not either: a thread stops there, and a task runs on to its next
@@ -80,14 +82,15 @@ pub fn path_around<T>(_inner: &T) -> &'static str {
 /// ```
 /// # let (in_flight, window) = (3, 8);
 /// wavetank_runtime::always!(in_flight <= window, "no more than the window is in flight");
+/// wavetank_runtime::always!(in_flight <= window, "{in_flight} B in flight, in a window of {window} B");
 /// ```
 #[macro_export]
 macro_rules! always {
-    ($condition:expr, $what:literal $(,)?) => {
-        // Nested, because the user's edition may not have let chains.
+    ($condition:expr, $($what:tt)+) => {
+        // Nested, because a user's edition may have no let chains.
         if let ::core::option::Option::Some(hooks) = $crate::probe::hooks() {
             if !$condition {
-                (hooks.broken)($what, $crate::__place!());
+                (hooks.broken)(::core::format_args!($($what)+), $crate::__place!());
             }
         }
     };

@@ -16,9 +16,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use crate::choices::{ChoiceLog, Replay};
+use crate::choice::{ChoiceLog, Replay};
 use crate::panics;
-use crate::run::{self, Body, Outcome, Plan, Progress};
+use crate::run::{Outcome, Plan, Progress};
+use crate::sim::{self, Body};
 
 /// Runs a test once. [`BodyRunner`] does so in the simulator; there is another for simulations inside of turmoil.
 pub(crate) trait Runner: Send + Sync {
@@ -30,7 +31,7 @@ pub(crate) struct BodyRunner(pub(crate) Box<Body>);
 
 impl Runner for BodyRunner {
     fn run(&self, plan: &Plan<'_>, progress: &Arc<Progress>) -> Outcome {
-        run::run(&*self.0, plan, progress)
+        sim::run(&*self.0, plan, progress)
     }
 }
 

@@ -3,6 +3,9 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+/// The number of every task that tokio runs by itself.
+const OF_TOKIO: u32 = u32::MAX;
+
 /// How far a run has come, and who runs.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
@@ -17,6 +20,11 @@ impl Progress {
     pub(crate) fn step(&self, steps: u64, task: u32) {
         self.steps.store(steps, Ordering::Relaxed);
         self.running.store(task, Ordering::Relaxed);
+    }
+
+    /// Notes that a step of a task begins that tokio runs by itself.
+    pub(crate) fn step_of_tokio(&self, steps: u64) {
+        self.step(steps, OF_TOKIO);
     }
 
     /// Names task number `task`. Tasks are named in the order of their numbers.
@@ -48,7 +56,10 @@ impl Progress {
     /// Names the task that ran last.
     pub(crate) fn running(&self) -> String {
         let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        let running = self.running.load(Ordering::Relaxed) as usize;
-        names.get(running).cloned().unwrap_or_else(|| "the test's own set-up".to_owned())
+        let running = self.running.load(Ordering::Relaxed);
+        if running == OF_TOKIO {
+            return "a task that tokio runs by itself".to_owned();
+        }
+        names.get(running as usize).cloned().unwrap_or_else(|| "the test's own set-up".to_owned())
     }
 }

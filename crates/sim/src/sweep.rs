@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::choices::fnv1a;
+use crate::choice::fnv1a;
 use crate::interrupt::{Interrupt, RunningSweep};
 use crate::pool::{BodyRunner, Pool, Runner};
 use crate::recording::store::Store;

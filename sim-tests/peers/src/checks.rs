@@ -79,7 +79,8 @@ impl Peer<'_> {
     }
 
     fn connect_with(&self, path: &str, compression: Compression) -> Result<Box<dyn Socket>> {
-        let config = Config { compression, ..Config::default() };
+        let mut config = Config::default();
+        *config.compression() = compression;
         Ok(self.client.connect(self.request(path)?, config)?)
     }
 }
@@ -154,7 +155,7 @@ fn messages_of_all_sizes_come_back(peer: &Peer<'_>) -> Result {
 }
 
 fn without_compression_messages_come_back(peer: &Peer<'_>) -> Result {
-    let socket = peer.connect_with("/echo", Compression { enabled: false, ..Compression::default() })?;
+    let socket = peer.connect_with("/echo", Compression::default().enabled(false).clone())?;
     expect(socket.compression().is_none(), || "compression was agreed on".to_owned())?;
     exchange(&*socket)
 }
@@ -175,14 +176,9 @@ fn compression_saves_bytes_both_ways(peer: &Peer<'_>) -> Result {
 fn every_window_and_takeover_is_agreed_on(peer: &Peer<'_>) -> Result {
     for bits in 9..=15 {
         for forgetful in [false, true] {
-            let compression = Compression {
-                server_max_window_bits: bits,
-                client_max_window_bits: bits,
-                server_no_context_takeover: forgetful,
-                client_no_context_takeover: forgetful,
-                threshold: 0,
-                ..Compression::default()
-            };
+            let mut compression = Compression::default();
+            compression.server_max_window_bits(bits).client_max_window_bits(bits).threshold(0);
+            compression.server_no_context_takeover(forgetful).client_no_context_takeover(forgetful);
             let socket = peer.connect_with("/echo", compression)?;
             let agreed = socket.compression().ok_or("no compression was agreed on")?;
             let fits = agreed.server_max_window_bits <= bits
@@ -216,7 +212,7 @@ fn sixteen_mebibytes_come_back(peer: &Peer<'_>) -> Result {
 
 fn their_fragments_are_one_message(peer: &Peer<'_>) -> Result {
     let mut chance = StdRng::seed_from_u64(3);
-    for compression in [Compression::default(), Compression { enabled: false, ..Compression::default() }] {
+    for compression in [Compression::default(), Compression::default().enabled(false).clone()] {
         let socket = peer.connect_with("/fragments", compression)?;
         for length in [3, 1000, 300_000] {
             for kind in [Kind::Text, Kind::Binary] {
@@ -243,7 +239,7 @@ fn their_fragments_are_one_message(peer: &Peer<'_>) -> Result {
 
 fn our_fragments_are_one_message(peer: &Peer<'_>) -> Result {
     let text = "wé€𝄞".repeat(1000);
-    for compression in [Compression::default(), Compression { enabled: false, ..Compression::default() }] {
+    for compression in [Compression::default(), Compression::default().enabled(false).clone()] {
         let socket = peer.connect_with("/echo", compression)?;
         // 999 is inside a character.
         let pieces: Vec<&[u8]> = text.as_bytes().chunks(999).collect();

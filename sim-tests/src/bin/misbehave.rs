@@ -10,8 +10,9 @@ use std::time::Duration;
 use wavetank::runtime::{Mutex, ThreadHandle, Threads};
 use wavetank::{Host, Sim, Sweep};
 
-const WAYS: &str = "overflow, panic-in-unwind, panic-in-teardown, panic-in-teardown-of-a-seed, passes, never-ends, \
-                    real-lock, catches-all, bug, changed-bug, slow-bug";
+const WAYS: &str = "overflow, overflow-in-a-task, overflow-in-the-body, exits, exits-in-a-thread, aborts, faults, \
+                    panic-in-unwind, panic-in-teardown, panic-in-teardown-of-a-seed, passes, never-ends, real-lock, \
+                    catches-all, bug, changed-bug, slow-bug";
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -20,6 +21,16 @@ fn main() {
     let sweep = |name: &str| Sweep::new(format!("misbehave::{name}"), folder);
     match how {
         "overflow" => sweep(how).seeds(1).run(overflow),
+        "overflow-in-a-task" => {
+            sweep(how).seeds(1).run(|sim| sim.client("client", async |_| assert!(recurse(0) > 0)))
+        }
+        "overflow-in-the-body" => sweep(how).seeds(1).run(|_| assert!(recurse(0) > 0)),
+        "exits" => sweep(how).seeds(5).run(exits),
+        "exits-in-a-thread" => sweep(how).seeds(1).run(|sim| {
+            sim.client_thread("client", |_| std::process::exit(0));
+        }),
+        "aborts" => sweep(how).seeds(1).run(|sim| sim.client("client", async |_| std::process::abort())),
+        "faults" => sweep(how).seeds(1).run(|sim| sim.client("client", async |_| fault())),
         "panic-in-unwind" => sweep(how).seeds(1).run(panic_in_unwind),
         "panic-in-teardown" => sweep(how).seeds(1).run(panic_in_teardown),
         "panic-in-teardown-of-a-seed" => sweep(how).seeds(1).run(|sim| {
@@ -55,12 +66,32 @@ fn passes(sim: &mut Sim) {
     sim.client_thread("client", |host: Host| host.sleep(Duration::from_secs(1)));
 }
 
+fn recurse(depth: u64) -> u64 {
+    let frame = std::hint::black_box([depth; 64]);
+    if depth == u64::MAX { 0 } else { recurse(depth + 1) + frame[63] }
+}
+
+/// Ends the process as if all were well, in a seed other than the first.
+fn exits(sim: &mut Sim) {
+    let seed = sim.choose("seed", 1 << 20);
+    sim.client("client", async move |_| {
+        if seed > 0 {
+            std::process::exit(0);
+        }
+    });
+}
+
+/// Reads where nothing is.
+#[expect(unsafe_code, reason = "safe code has no such fault")]
+fn fault() {
+    // SAFETY: none: that it faults is what is tested. Volatile, so that the read happens.
+    unsafe {
+        std::ptr::read_volatile(std::hint::black_box(16) as *const u8);
+    }
+}
+
 /// A thread recurses until its stack is full.
 fn overflow(sim: &mut Sim) {
-    fn recurse(depth: u64) -> u64 {
-        let frame = std::hint::black_box([depth; 64]);
-        if depth == u64::MAX { 0 } else { recurse(depth + 1) + frame[63] }
-    }
     sim.client_thread("client", |host: Host| {
         let deep = Threads::spawn(&host, "deep", || recurse(0)).expect("a thread");
         deep.join().expect("never ends");

@@ -200,22 +200,40 @@ pub(super) fn retry_after(retries: u32) -> Nanos {
     (0..retries).map(|retry| RETRY_FIRST.saturating_mul(1 << retry.min(32)).min(RETRY_MAX)).sum()
 }
 
-/// When a SYN or SYN-ACK that was first sent at `first` is sent again, at or after `not_before`: after 1, 3, 7, ... s.
-pub(super) fn next_handshake_retry(first: Nanos, not_before: Nanos) -> Nanos {
-    let mut at = first;
-    let mut timeout = HANDSHAKE_RETRY_FIRST;
-    loop {
-        at = at.saturating_add(timeout);
-        if at >= not_before {
-            return at;
-        }
-        timeout = timeout.saturating_mul(2);
-    }
+/// How the segments of a handshake are sent again until they are answered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HandshakeRetries {
+    count: u32,
+    /// So many timeouts, after the first, last 1 s. Each later one is twice the one before.
+    linear: u32,
 }
 
-/// When a handshake that began at `first` is given up: one timeout after the last of `retries`.
-pub(super) const fn handshake_end(first: Nanos, retries: u32) -> Nanos {
-    first.saturating_add(((1 << (retries + 1)) - 1) * HANDSHAKE_RETRY_FIRST)
+/// The retries of a SYN: `tcp_syn_retries` = 6 after `tcp_syn_linear_timeouts` = 4. It is sent again after 1, 2, 3, 4, 5,
+/// 7, 11, 19, 35 and 67 s, and given up after 131 s.
+pub(super) const SYN_RETRIES: HandshakeRetries = HandshakeRetries { count: 10, linear: 4 };
+
+/// The retries of a SYN-ACK: `tcp_synack_retries` = 5. It is sent again after 1, 3, 7, 15 and 31 s, and given up after 63 s.
+pub(super) const SYN_ACK_RETRIES: HandshakeRetries = HandshakeRetries { count: 5, linear: 0 };
+
+impl HandshakeRetries {
+    /// Times since the first try: of each retry, and at last of giving up.
+    fn times(self) -> impl Iterator<Item = Nanos> {
+        (0..=self.count).scan(0, move |at, retry| {
+            *at += HANDSHAKE_RETRY_FIRST << retry.saturating_sub(self.linear);
+            Some(*at)
+        })
+    }
+
+    /// When a segment that was first sent at `first` is sent again, or given up, at or after `not_before`.
+    pub(super) fn next(self, first: Nanos, not_before: Nanos) -> Nanos {
+        let end = self.end(first);
+        self.times().map(|time| first.saturating_add(time)).find(|&at| at >= not_before).unwrap_or(end)
+    }
+
+    /// When a handshake that began at `first` is given up.
+    pub(super) fn end(self, first: Nanos) -> Nanos {
+        first.saturating_add(self.times().last().unwrap_or(0))
+    }
 }
 
 /// A duration in nanoseconds; half of the range of time (292 years) stands for everything longer.
@@ -238,10 +256,11 @@ mod tests {
 
     #[test]
     fn handshake_retries_follow_linux() {
-        let retries: Vec<Nanos> =
-            [0, 2, 4, 8].map(|second| next_handshake_retry(0, second * SECOND) / SECOND).into();
-        assert_eq!(retries, [1, 3, 7, 15]);
-        assert_eq!(handshake_end(SECOND, 6), 128 * SECOND);
+        let times = |retries: HandshakeRetries| retries.times().map(|at| at / SECOND).collect::<Vec<_>>();
+        assert_eq!(times(SYN_RETRIES), [1, 2, 3, 4, 5, 7, 11, 19, 35, 67, 131]);
+        assert_eq!(times(SYN_ACK_RETRIES), [1, 3, 7, 15, 31, 63]);
+        assert_eq!(SYN_RETRIES.next(SECOND, 6 * SECOND + 1), 8 * SECOND);
+        assert_eq!(SYN_RETRIES.end(SECOND), 132 * SECOND);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{Expect, Recording, RecordingError, RecordingErrorKind, text};
-use crate::shrink::order::Size;
+use crate::order::Size;
 
 /// The recordings of one test.
 #[derive(Clone, Debug)]

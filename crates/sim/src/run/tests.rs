@@ -1,20 +1,24 @@
-//! Behaviours of a single run: the executor, the clock, the oracles and teardown, without a network.
+//! Behaviours of a single run: the scheduler, the clock, the oracles and teardown, without a network.
 
 mod sockets;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex as StdMutex};
-use std::task::Poll;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use wavetank_runtime::{Condvar, Mutex, Runtime, TaskHandle, ThreadHandle, Threads, WaitOutcome};
 
 use super::*;
-use crate::executor::Strategy;
 use crate::host::Host;
+use crate::panics;
+use crate::sched::Strategy;
+use crate::sim::{Sim, run};
 
+mod foreign;
 mod hosts;
 mod injecting;
+mod mixture;
 mod network;
 mod unwinding;
 

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use super::examine::{Ended, Failure, first_difference};
 use super::{Found, Session};
-use crate::choices::{ChoiceLog, Replay};
+use crate::choice::{ChoiceLog, Replay};
 use crate::panics::message_of;
 use crate::pool::{Job, Ran};
 use crate::recording::Recording;
@@ -147,11 +147,16 @@ impl<'a> Case<'a> {
         self.proof.as_deref().or(self.failure.outcome.as_deref())
     }
 
+    /// Returns the symptom of the run to show, with its numbers.
+    fn symptom(&self) -> &Symptom {
+        let proven = self.proof.as_ref().and_then(|proof| proof.symptom.as_ref());
+        proven.unwrap_or(&self.failure.symptom)
+    }
+
     pub(super) fn report(&self, headline: &str) -> Report<'a> {
-        let mut report =
-            Report::new(self.identity, headline).symptom(&self.failure.symptom, self.failure.seed);
+        let mut report = Report::new(self.identity, headline).symptom(self.symptom(), self.failure.seed);
         if let (Some(found), Some(proof), Some(shrunk)) = (&self.failure.outcome, &self.proof, &self.shrunk) {
-            report = report.shrunk(Counts::of(found), Counts::of(proof), shrunk);
+            report = report.shrunk(Counts::of(found), Counts::of(proof), shrunk).needs(proof);
         }
         if let Some(outcome) = self.shown() {
             let inline = self.failure.is_repeatable().then_some(&outcome.log);
@@ -177,7 +182,7 @@ impl<'a> Case<'a> {
             seed,
             runs,
             passes: self.shrunk.map(|shrunk| shrunk.passes).unwrap_or_default(),
-            symptom: self.failure.symptom,
+            symptom: proof.symptom.clone().unwrap_or(self.failure.symptom),
             before: Counts::of(&found),
             after: Counts::of(&proof),
             trace: proof.trace,

@@ -42,7 +42,7 @@ fn ours(data: &[u8]) -> (Vec<Vec<u8>>, bool) {
     }
     connection.end_of_input(NOW);
     let written = connection.output().len();
-    connection.output_written(written, NOW);
+    connection.output_written(written, &|| NOW);
     let fine = connection
         .closed()
         .is_some_and(|closed| matches!(closed.cause, Cause::Peer | Cause::EndOfInput { .. }));

@@ -25,8 +25,8 @@ fn outcome(way: u8, bytes: &[u8], piece: usize) -> (Vec<Message>, Option<Closed>
         ..Parameters::default()
     });
     let mut config = Config::default();
-    config.limits.message = 4096;
-    config.limits.frame = 4096;
+    config.limits().message(4096);
+    config.limits().frame(4096);
     let mut connection = Connection::new(role, config, compression, [7; 32], NOW);
     let mut messages = Vec::new();
     for piece in bytes.chunks(piece) {
@@ -47,7 +47,7 @@ fn settle(connection: &mut Connection, messages: &mut Vec<Message>) {
             messages.push(message);
         }
         let written = connection.output().len();
-        connection.output_written(written, NOW);
+        connection.output_written(written, &|| NOW);
         connection.process(NOW);
         if messages.len() == before && written == 0 {
             return;

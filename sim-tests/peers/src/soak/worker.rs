@@ -18,7 +18,7 @@ use tokio::runtime::Handle;
 use wavetank_runtime::{Instant, Std, ThreadHandle as _, Threads as _, Tokio};
 use wavetank_websocket::handshake::ClientRequest;
 use wavetank_websocket::{
-    BackoffPolicy, Cause, CloseCode, Closed, Config, Error, Keepalive, Message, OpenError, blocking, client,
+    BackoffPolicy, Cause, CloseCode, Closed, Config, Error, Message, OpenError, blocking, client,
 };
 
 use crate::Result;
@@ -144,12 +144,10 @@ fn request(setting: &Setting) -> std::result::Result<ClientRequest, OpenError> {
 
 fn config() -> Config {
     let second = Duration::from_secs(1);
-    Config {
-        open_timeout: 2 * second,
-        close_timeout: second,
-        keepalive: Keepalive { interval: Some(second), timeout: Some(second) },
-        ..Config::default()
-    }
+    let mut config = Config::default();
+    config.open_timeout(2 * second).close_timeout(second);
+    config.keepalive().interval(Some(second)).timeout(Some(second));
+    config
 }
 
 fn backoff() -> BackoffPolicy {

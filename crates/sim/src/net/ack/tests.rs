@@ -117,6 +117,7 @@ fn a_later_acknowledgement_replaces_a_lost_one() {
 fn new_data_saves_a_sender_from_timing_out() {
     let (mut harness, client, server) = Harness::connected();
     harness.network.set_user_timeout(Duration::from_secs(10));
+    harness.nodelay(client);
     harness.partition_from_server();
     harness.send(client, b"once ");
     harness.pass(7 * SECOND);
