@@ -201,7 +201,8 @@ async fn forward(listener: TcpListener, target: String, current: Current) {
         tokio::spawn(async move {
             let opened = timeout(PATIENCE, async {
                 loop {
-                    let session = current.wait_for(Option::is_some).await.ok().and_then(|session| session.clone());
+                    let session =
+                        current.wait_for(Option::is_some).await.ok().and_then(|session| session.clone());
                     if let Ok(stream) = session?.open().await {
                         return Some(stream);
                     }

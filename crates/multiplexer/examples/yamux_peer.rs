@@ -390,4 +390,3 @@ async fn read_end(reader: &mut (impl AsyncRead + Unpin)) -> Outcome {
         _ => Err("there is more than there should be".to_owned()),
     }
 }
-

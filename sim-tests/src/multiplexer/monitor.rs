@@ -56,8 +56,7 @@ struct Direction {
 
 impl Default for Ledger {
     fn default() -> Self {
-        let direction =
-            || Direction { credit: u64::from(INITIAL_WINDOW), bytes: 0, fin: false, rst: false };
+        let direction = || Direction { credit: u64::from(INITIAL_WINDOW), bytes: 0, fin: false, rst: false };
         Self { sent: direction(), received: direction(), acknowledged: false }
     }
 }
@@ -194,7 +193,10 @@ impl Seen {
         }
         if header.has(SYN) {
             assert!(stream > self.opened, "{name} opens {stream} behind {}", self.opened);
-            assert!(self.opened == 0 || (stream - self.opened).is_multiple_of(2), "{name}: the parity of {stream}");
+            assert!(
+                self.opened == 0 || (stream - self.opened).is_multiple_of(2),
+                "{name}: the parity of {stream}"
+            );
             self.opened = stream;
         }
         if header.has(STOP) {
@@ -216,7 +218,11 @@ impl Seen {
         if kind == DATA {
             let length = u64::from(length);
             assert!(!sent.fin, "{name} sends {header:?} behind its FIN");
-            assert!(length <= sent.credit, "{name} sends {length} bytes on {stream}, and may send {}", sent.credit);
+            assert!(
+                length <= sent.credit,
+                "{name} sends {length} bytes on {stream}, and may send {}",
+                sent.credit
+            );
             sent.credit -= length;
             sent.bytes += length;
         } else {

@@ -132,7 +132,9 @@ fn a_session_close_delivers_what_was_written(sim: &mut Sim) {
             assert_eq!(read, 200_000);
             match result {
                 Ok(()) => assert!(finishes, "an end without FIN"),
-                Err(error) => assert!(!finishes && matches!(read_error(&error), ReadError::Closed(_)), "{error}"),
+                Err(error) => {
+                    assert!(!finishes && matches!(read_error(&error), ReadError::Closed(_)), "{error}")
+                }
             }
             assert!(end.session.accept().await.is_err());
         },
@@ -223,20 +225,32 @@ fn every_waiting_call_ends_with_the_session(sim: &mut Sim) {
             };
             let session = || end.session.clone();
             let (accepting, watching) = (session(), session());
-            tasks.push(spawn("accept", Box::pin(async move { drop(accepting.accept().await.expect_err("the end")) })));
+            tasks.push(spawn(
+                "accept",
+                Box::pin(async move { drop(accepting.accept().await.expect_err("the end")) }),
+            ));
             tasks.push(spawn("closed", Box::pin(async move { drop(watching.closed().await) })));
-            tasks.push(spawn("reader", Box::pin(async move {
-                let error = body::read(&mut reader, 1, 0, 1).await.1.expect_err("the end");
-                assert!(matches!(read_error(&error), ReadError::Closed(_)), "{error}");
-            })));
-            tasks.push(spawn("writer", Box::pin(async move {
-                let error = body::write(&mut writer, 0, 0..1 << 20, 50_000).await.1.expect_err("the end");
-                assert!(matches!(write_error(&error), WriteError::Closed(_)), "{error}");
-            })));
-            tasks.push(spawn("stopped", Box::pin(async move {
-                let seen = stopped.await;
-                assert!(matches!(seen, WriteEnd::Failed(WriteError::Closed(_))), "{seen:?}");
-            })));
+            tasks.push(spawn(
+                "reader",
+                Box::pin(async move {
+                    let error = body::read(&mut reader, 1, 0, 1).await.1.expect_err("the end");
+                    assert!(matches!(read_error(&error), ReadError::Closed(_)), "{error}");
+                }),
+            ));
+            tasks.push(spawn(
+                "writer",
+                Box::pin(async move {
+                    let error = body::write(&mut writer, 0, 0..1 << 20, 50_000).await.1.expect_err("the end");
+                    assert!(matches!(write_error(&error), WriteError::Closed(_)), "{error}");
+                }),
+            ));
+            tasks.push(spawn(
+                "stopped",
+                Box::pin(async move {
+                    let seen = stopped.await;
+                    assert!(matches!(seen, WriteEnd::Failed(WriteError::Closed(_))), "{seen:?}");
+                }),
+            ));
             end.sleep(2 * SECOND).await;
             if crashes {
                 end.host.inject().reset("client", "server");

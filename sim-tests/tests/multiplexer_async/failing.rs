@@ -6,8 +6,8 @@ use tokio::io::AsyncWriteExt as _;
 use wavetank::runtime::{Runtime, SocketOptions};
 use wavetank::{Faults, Host, Sim, sometimes};
 use wavetank_multiplexer::{Cause, Config, ReadError};
-use wavetank_sim_tests::multiplexer::network::{self, Side};
 use wavetank_sim_tests::multiplexer::body;
+use wavetank_sim_tests::multiplexer::network::{self, Side};
 
 use super::world::{End, SECOND, SOON, end, pair, read_error};
 
@@ -43,10 +43,8 @@ fn a_partition_delays_or_ends_a_transfer(sim: &mut Sim) {
             } else {
                 assert!(written < LARGE && result.is_err(), "{written}");
                 let closed = end.session.closed().await;
-                let expected = matches!(
-                    closed.cause,
-                    Cause::KeepaliveTimeout { .. } | Cause::TransportStall { .. }
-                );
+                let expected =
+                    matches!(closed.cause, Cause::KeepaliveTimeout { .. } | Cause::TransportStall { .. });
                 assert!(expected, "{closed}");
                 // The interval, the timeout, and the progress that was made until the partition began.
                 assert!(end.now() - start <= 75 * SECOND, "{:?}", end.now() - start);
@@ -158,7 +156,9 @@ fn sessions_work_after_any_faults(sim: &mut Sim) {
 /// The same where the server crashes and forgets, and connections are half-open for good.
 #[wavetank::test(seeds = 300, sometimes = "required")]
 fn sessions_work_after_crashes_and_forgotten_connections(sim: &mut Sim) {
-    sim.faults(Faults::none().crashes().half_open().lossy_links().begin_max(5 * SECOND).last_max(100 * SECOND));
+    sim.faults(
+        Faults::none().crashes().half_open().lossy_links().begin_max(5 * SECOND).last_max(100 * SECOND),
+    );
     sim.time_limit(Duration::from_secs(20_000));
     sessions_until_one_works(sim);
 }

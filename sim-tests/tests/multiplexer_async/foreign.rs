@@ -137,7 +137,11 @@ async fn leave_a_writer(end: End, how: Leave, left: Cell<wavetank::runtime::Inst
     drop(stream);
     end.sleep(SOON).await;
     assert!(end.monitor.has_reset(id), "{how:?}: the writer is told by RST once its credit is used up");
-    assert_eq!(end.monitor.has_finished(id), how != Leave::Drop, "RST instead of FIN where nothing was closed");
+    assert_eq!(
+        end.monitor.has_finished(id),
+        how != Leave::Drop,
+        "RST instead of FIN where nothing was closed"
+    );
     end.answer().await;
     end.is_ended().await;
 }
@@ -200,9 +204,8 @@ fn tokio_yamux_is_deaf_behind_our_fin(sim: &mut Sim) {
         async move |host, session| {
             let (mut reader, mut writer) = tokio::io::split(session.open().await.expect("a stream"));
             let reading = host.spawn("reader", async move { reader.read(&mut [0]).await });
-            let writing = host.spawn("writer", async move {
-                body::write(&mut writer, 0, 0..WRITTEN, MESSAGE).await
-            });
+            let writing =
+                host.spawn("writer", async move { body::write(&mut writer, 0, 0..WRITTEN, MESSAGE).await });
             Runtime::sleep(&host, 100 * SECOND).await;
             assert!(!wavetank::runtime::TaskHandle::is_finished(&writing), "it was told after all");
             ask(&session).await;
@@ -232,7 +235,12 @@ fn the_published_crates_and_ours_understand_each_other(sim: &mut Sim) {
     // The published writer hangs unless a task reads, which it does here; the published session ends after 10 s without
     // progress.
     sim.faults(
-        Faults::none().partitions().slow_links().lossy_links().begin_max(SECOND).last_max(Duration::from_secs(5)),
+        Faults::none()
+            .partitions()
+            .slow_links()
+            .lossy_links()
+            .begin_max(SECOND)
+            .last_max(Duration::from_secs(5)),
     );
     let start = async move |host: Host, at: Side, any: AnySession<Host>| {
         if (at == Side::Client) == client_opens {

@@ -9,7 +9,8 @@ use wavetank::runtime::{Runtime, SocketOptions};
 use wavetank::{Host, Sim};
 use wavetank_multiplexer::{Cause, Config, GoAwayCode, ReadError, ResetCode};
 use wavetank_sim_tests::multiplexer::frames::{
-    self, ACK, DATA, FIN, GO_AWAY, HEADER_BYTES, Header, INITIAL_WINDOW, PING, RST, SYN, WINDOW_UPDATE, control,
+    self, ACK, DATA, FIN, GO_AWAY, HEADER_BYTES, Header, INITIAL_WINDOW, PING, RST, SYN, WINDOW_UPDATE,
+    control,
 };
 use wavetank_sim_tests::multiplexer::network;
 
@@ -137,7 +138,10 @@ fn oddities() -> Vec<(&'static str, Vec<u8>)> {
         ("a pong that nobody asked for", control(PING, ACK, 0, 1234)),
         ("empty data", frames::data(0, 1, b"").repeat(1000)),
         ("no credit", control(WINDOW_UPDATE, 0, 1, 0).repeat(1000)),
-        ("a second FIN", [control(WINDOW_UPDATE, SYN, 3, 0), control(WINDOW_UPDATE, FIN, 3, 0).repeat(2)].concat()),
+        (
+            "a second FIN",
+            [control(WINDOW_UPDATE, SYN, 3, 0), control(WINDOW_UPDATE, FIN, 3, 0).repeat(2)].concat(),
+        ),
         ("RST behind FIN", [control(DATA, SYN | FIN, 3, 0), control(WINDOW_UPDATE, RST, 3, 5)].concat()),
         ("RST on data", [control(WINDOW_UPDATE, SYN, 3, 0), frames::data(RST, 3, b"gone")].concat()),
     ]
@@ -200,7 +204,10 @@ fn fin_and_rst_on_window_updates_count(sim: &mut Sim) {
                 let mut bytes = Vec::new();
                 let result = stream.read_to_end(&mut bytes).await;
                 if stream.id() == 3 {
-                    assert_eq!(read_error(&result.expect_err("a reset is no end")), ReadError::Reset(ResetCode::new(7)));
+                    assert_eq!(
+                        read_error(&result.expect_err("a reset is no end")),
+                        ReadError::Reset(ResetCode::new(7))
+                    );
                 } else {
                     assert!(result.is_ok(), "{result:?}");
                     stream.shutdown().await.expect("finished");

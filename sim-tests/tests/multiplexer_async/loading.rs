@@ -32,7 +32,9 @@ fn saturated_ends_answer_pings_and_finish(sim: &mut Sim) {
     let side = async |end: End, opens: bool| {
         let mut tasks = Vec::new();
         for _ in 0..3 {
-            let stream = if opens { end.session.open().await.expect("a stream") } else {
+            let stream = if opens {
+                end.session.open().await.expect("a stream")
+            } else {
                 end.session.accept().await.expect("a stream")
             };
             let copy = end.clone();
@@ -205,7 +207,8 @@ fn cancelled_reads_and_writes_lose_no_byte(sim: &mut Sim) {
             let mut stream = end.session.accept().await.expect("a stream");
             let (mut offset, mut buffer) = (0, vec![0; 30_000]);
             loop {
-                match cancellable("read", stream.read(&mut buffer)).await.map(|read| read.expect("no error")) {
+                match cancellable("read", stream.read(&mut buffer)).await.map(|read| read.expect("no error"))
+                {
                     None => sometimes!(true, "a read is cancelled"),
                     Some(0) => break,
                     Some(count) => {
@@ -235,7 +238,10 @@ fn deadlines_end_waits_and_nothing_else(sim: &mut Sim) {
             reader.set_read_deadline(Some(end.now() + 3 * SECOND));
             let start = end.now();
             let error = reader.read(&mut [0; 10]).await.expect_err("nothing comes");
-            assert_eq!((read_error(&error), error.kind()), (ReadError::TimedOut, std::io::ErrorKind::TimedOut));
+            assert_eq!(
+                (read_error(&error), error.kind()),
+                (ReadError::TimedOut, std::io::ErrorKind::TimedOut)
+            );
             writer.set_write_deadline(Some(end.now() + 3 * SECOND));
             let (written, result) = body::write(&mut writer, 0, 0..LARGE, 30_000).await;
             assert_eq!(write_error(&result.expect_err("nobody reads")), WriteError::TimedOut);
@@ -327,7 +333,10 @@ fn keepalive_pings_are_spread(sim: &mut Sim) {
             }
             // Nobody reads what the pipes hold: each session has sent its first ping, and the next says that it is time.
             end.sleep(Duration::from_secs(14)).await;
-            assert!(others.iter().all(|(other, _)| other.monitor.pings_sent() == 1), "not before three quarters");
+            assert!(
+                others.iter().all(|(other, _)| other.monitor.pings_sent() == 1),
+                "not before three quarters"
+            );
             let mut moments = Vec::new();
             while others.iter().any(|(other, _)| other.monitor.pings_sent() == 1) {
                 end.sleep(Duration::from_millis(100)).await;

@@ -55,7 +55,9 @@ fn a_storm_of_refused_opens_leaves_nothing(sim: &mut Sim) {
         async |end| {
             let mut echoing = Vec::new();
             while let Ok(mut stream) = end.session.accept().await {
-                echoing.push(end.host.spawn("echo", async move { body::echo(&mut stream).await.expect("echoed") }));
+                echoing.push(
+                    end.host.spawn("echo", async move { body::echo(&mut stream).await.expect("echoed") }),
+                );
                 end.sleep(Duration::from_millis(1)).await;
             }
             for task in echoing {

@@ -83,7 +83,11 @@ impl End {
                 assert_eq!(counts.buffered_bytes, 0, "bytes are left of streams that have ended");
                 assert_eq!(counts.backlog, 0);
                 assert_eq!(counts.tuned_bytes, 0, "windows are counted that have ended");
-                assert!(self.monitor.is_quiescent(), "a stream has not ended on the wire: {:?}", self.monitor);
+                assert!(
+                    self.monitor.is_quiescent(),
+                    "a stream has not ended on the wire: {:?}",
+                    self.monitor
+                );
                 return;
             }
             assert!(self.now() - start <= longest, "streams are left after {longest:?}: {counts:?}");
@@ -126,7 +130,10 @@ impl End {
 pub(crate) fn inspect(stream: &Stream<Host>) {
     let counts = stream.statistics();
     assert!(counts.buffered_bytes <= counts.receive_window as usize, "{counts:?}");
-    assert!(counts.receive_credit as usize + counts.buffered_bytes <= counts.receive_window as usize, "{counts:?}");
+    assert!(
+        counts.receive_credit as usize + counts.buffered_bytes <= counts.receive_window as usize,
+        "{counts:?}"
+    );
 }
 
 /// A value that one host sets and another reads. Clones are the same.

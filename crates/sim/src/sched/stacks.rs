@@ -172,14 +172,14 @@ impl Scheduler {
         self.delay(task, nanos);
         self.tasks.borrow_mut()[task.index()].interrupted = true;
         self.stacks.interrupted.set(Some(task));
-        let operations = (self.operations_left.replace(u32::MAX), self.operations_granted.replace(0));
+        let operations = (self.is_budget_limited.replace(false), self.operations_granted.replace(0));
         let formats = crate::trace::set_formatting(false);
         // Also when the task is torn down: nothing is interrupted then.
         let gone_on = GoneOn { scheduler: self, task };
         suspender.suspend();
         drop(gone_on);
         crate::trace::set_formatting(formats);
-        self.operations_left.set(operations.0);
+        self.is_budget_limited.set(operations.0);
         self.operations_granted.set(operations.1);
         if operations.1 != 0 {
             self.marks_before.set(self.deferred.lay());
@@ -200,14 +200,14 @@ impl Scheduler {
         };
         if let Some(Interrupted::Suspended(poll)) = body.interrupted.take() {
             let outer = self.current.replace(Some(task));
-            let operations = (self.operations_left.get(), self.operations_granted.get());
+            let operations = (self.is_budget_limited.get(), self.operations_granted.get());
             let marks = self.marks_before.get();
             self.stacks.finishing.set(true);
             if let Some(polled) = self.run_poll(task, &mut body, poll) {
                 body.interrupted = Some(Interrupted::Finished(polled));
             }
             self.stacks.finishing.set(false);
-            self.operations_left.set(operations.0);
+            self.is_budget_limited.set(operations.0);
             self.operations_granted.set(operations.1);
             self.marks_before.set(marks);
             self.current.set(outer);
