@@ -89,7 +89,7 @@ fn certificate() -> CertificateDer<'static> {
     CertificateDer::from_pem_slice(CERTIFICATE).expect("the certificate is PEM")
 }
 
-/// ring, but for what it would draw itself.
+/// Returns the provider of ring with these sources of entropy.
 fn provider() -> CryptoProvider {
     CryptoProvider { kx_groups: vec![&X25519], secure_random: &Drawn, ..ring::default_provider() }
 }
