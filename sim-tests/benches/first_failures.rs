@@ -5,8 +5,8 @@
 //! change of strategies or perturbations.
 //!
 //! With `--shrink` it prints instead how small the failures of ten first seeds become: the sums of the choices that are
-//! not the default, before and after shrinking, of faults, context switches and delays among those that are left, and of
-//! the runs that shrinking took. Compare a change of the shrinker by this.
+//! not the default, before and after shrinking, of faults, context switches and delays among those that are left, and
+//! of the runs that shrinking took. Compare a change of the shrinker by this.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
