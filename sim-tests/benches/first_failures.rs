@@ -5,8 +5,8 @@
 //! change of strategies or perturbations.
 //!
 //! With `--shrink` it prints instead how small the failures of ten first seeds become: the sums of the choices that are
-//! not the default, before and after shrinking, of faults, context switches and delays among those that are left, and of
-//! the runs that shrinking took. Compare a change of the shrinker by this.
+//! not the default, before and after shrinking, of faults, context switches and delays among those that are left, and
+//! of the runs that shrinking took. Compare a change of the shrinker by this.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -51,7 +51,7 @@ fn first_failure(name: &str, base: u64, body: fn(&mut Sim)) -> u64 {
 fn shrunk(name: &str, body: fn(&mut Sim)) -> String {
     let mut sums = [0; 7];
     for base in 0..10 {
-        // Where the recordings go: a workspace of its own.
+        // The folder of the recordings, in a workspace of its own.
         let folder = std::env::temp_dir().join(format!("wavetank-shrunk-{}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder");
         std::fs::write(folder.join("Cargo.lock"), "").expect("a file");
