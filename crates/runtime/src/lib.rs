@@ -1,21 +1,24 @@
-//! The runtime traits: everything protocol code may ask of the world.
+//! The runtime traits: clock, tasks, threads, locks, sockets and entropy for protocol code.
 //!
-//! Two traits, because there are two kinds of protocol code: [`Runtime`] for async tasks and [`Threads`] for
-//! blocking threads. Code that is written against them runs on Tokio ([`Tokio`]) or on plain threads ([`Std`])
-//! in production, and inside Wavetank's simulation in tests, unchanged.
+//! There are two traits: [`Runtime`] for async tasks and [`Threads`] for blocking threads. Code that uses only these
+//! traits runs unchanged on Tokio ([`Tokio`]) or on OS threads ([`Std`]) in production, and in Wavetank's simulation in
+//! tests.
 //!
-//! The module list is a map of the crate: [`instant`] is time, [`runtime`] and [`threads`] are the two traits,
-//! [`datagrams`] and [`local`] extend both by UDP and by Unix sockets, [`socket`] is what they say of sockets, [`sync`]
-//! the locks of blocking code, [`join`] how a task or thread ends; [`tokio_runtime`] and [`std_threads`] are production.
-//! [`probe`] has what code may tell a simulation of itself: [`always!`], [`sometimes!`], [`buggify!`].
+//! The modules:
+//!
+//! - [`runtime`] and [`threads`] are the two traits; [`datagrams`] and [`local`] extend them with UDP and Unix sockets.
+//! - [`instant`] is time, [`socket`] has the options of sockets, [`sync`] the locks of blocking code, and [`join`] says
+//!   how a task or thread ended.
+//! - [`tokio_runtime`] and [`std_threads`] are the implementations for production.
+//! - [`probe`] has the macros by which code reports to a simulation: [`always!`], [`sometimes!`], [`buggify!`].
 //!
 //! # Invariants
 //!
 //! - No trait method has a default body that reaches the real world.
-//! - `tokio_runtime` and `std_threads`, with their private helpers `clock` and `entropy`, are the only modules of the
-//!   workspace that touch real clocks, sockets, threads and entropy.
+//! - Only `tokio_runtime`, `std_threads`, and their private helpers `clock` and `entropy` use real clocks, sockets,
+//!   threads and entropy.
 //!
-//! # Example: a question and an answer, wherever they run
+//! # Example: a question and an answer on any runtime
 //!
 //! ```
 //! use std::io;
@@ -37,7 +40,7 @@
 //!     });
 //!
 //!     let mut stream = world.connect(address, SocketOptions::new()).await?;
-//!     stream.write_all(b"Anybody there").await?;
+//!     stream.write_all(b"Are you there").await?;
 //!     stream.shutdown().await?;
 //!     let mut answer = String::new();
 //!     stream.read_to_string(&mut answer).await?;
@@ -47,7 +50,7 @@
 //!
 //! # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
 //! // In production; in a test the same function takes a host of the simulation.
-//! assert_eq!(runtime.block_on(ask(Tokio))?, "Anybody there? Yes.");
+//! assert_eq!(runtime.block_on(ask(Tokio))?, "Are you there? Yes.");
 //! # io::Result::Ok(())
 //! ```
 

@@ -18,7 +18,7 @@ use std::time::Duration;
 use crate::join::panic_message;
 use crate::{Instant, JoinError, ListenOptions, SocketOptions, Threads, WaitOutcome, clock};
 
-/// Production's blocking world: OS threads, `std::sync`, `std::net`.
+/// The blocking runtime for production: OS threads, `std::sync`, `std::net`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Std;
 
@@ -76,7 +76,7 @@ impl Threads for Std {
         crate::entropy::fill(buffer);
     }
 
-    // std has no place for the names of locks: they are for the simulator.
+    // The locks of std have no names. The simulator uses them.
     fn raw_mutex<T: Send>(&self, _name: &'static str, value: T) -> Mutex<T> {
         Mutex::new(value)
     }

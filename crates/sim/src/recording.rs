@@ -19,12 +19,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::choices::{Choice, ChoiceLog, PointId};
+use crate::choice::{Choice, ChoiceLog, PointId};
 use crate::symptom::Symptom;
 
 pub(crate) mod inline;
 pub(crate) mod store;
 pub(crate) mod text;
+
+pub(crate) use text::parse_number;
 
 /// A run that was recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -221,7 +223,7 @@ impl std::error::Error for RecordingError {
 /// Builds logs by hand: `[(lane, point, bound, value)]`.
 #[cfg(test)]
 pub(crate) fn log_of(choices: &[(&str, &str, u32, u32)]) -> ChoiceLog {
-    use crate::choices::PointName;
+    use crate::choice::PointName;
 
     let mut log = ChoiceLog::default();
     for &(lane, point, bound, value) in choices {
@@ -240,7 +242,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn canonical_lanes_end_with_their_last_nonzero_value() {
+    fn canonical_lanes_end_with_their_last_nondefault_value() {
         let log = log_of(&[
             ("schedule", "b run", 3, 1),
             ("faults", "a break", 2, 0),

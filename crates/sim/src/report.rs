@@ -5,18 +5,23 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use crate::choices::ChoiceLog;
+use crate::choice::ChoiceLog;
+use crate::order::Rank;
 use crate::plain;
 use crate::recording::inline;
 use crate::run::Outcome;
-use crate::shrink::order::Rank;
 use crate::shrink::{End, Shrunk};
 use crate::symptom::{Symptom, SymptomKind};
+use crate::time::Nanos;
 
 pub use command::{Built, Feature};
 
 mod command;
+
+/// Shorter delays happen on every machine: 10 ms.
+const WORTH_SAYING: Nanos = 10_000_000;
 
 /// Longest inline form in a command. A longer failure is replayed from its seed.
 const INLINE_MAX: usize = 1_500;
@@ -193,6 +198,21 @@ impl<'a> Report<'a> {
         self.field("ran for", &format!("{:?} of virtual time, {} steps", outcome.virtual_time, outcome.steps))
     }
 
+    /// Says how long a delay the shrunk run needs, if it needs one that a machine seldom has.
+    pub(crate) fn needs(self, outcome: &Outcome) -> Self {
+        let Some((nanos, whose)) = outcome.trace.longest_delay().filter(|(nanos, _)| *nanos >= WORTH_SAYING)
+        else {
+            return self;
+        };
+        let needed = Duration::from_nanos(nanos);
+        let shorter = Duration::from_nanos(nanos / 10).as_millis();
+        let text = format!(
+            "a delay of {needed:?} of {whose}; if that cannot happen, \
+             `sim.delay_max(Duration::from_millis({shorter}))`"
+        );
+        self.field("needs", &text)
+    }
+
     /// Says that the shrunk run was replayed: every finding of a bug that is expected has to be.
     pub(crate) fn replayed(self) -> Self {
         self.field("replayed", "twice, strictly: the same symptom, the same trace")
@@ -300,7 +320,7 @@ mod tests {
             panic_in("client/closer: connection isn't closed yet\nleft: 1")
         });
         let pool = Pool::new(std::num::NonZeroUsize::MIN);
-        match pool.run(&runner, Job::Seed(6), std::time::Duration::from_secs(20)) {
+        match pool.run(&runner, Job::Seed(6), Duration::from_secs(20)) {
             Ran::Ended(outcome) => outcome,
             other => panic!("the toy ends: {other:?}"),
         }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::choices::Choices;
+use crate::choice::Choices;
 use crate::pool::Runner;
-use crate::probes::Points;
 use crate::run::{Outcome, Plan, Progress};
 use crate::symptom::{Symptom, SymptomKind};
 use crate::trace::Trace;
+use crate::world::Points;
 
 pub(crate) struct Toy<P>(P);
 

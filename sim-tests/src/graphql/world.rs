@@ -128,10 +128,9 @@ impl Shared {
     async fn accept(self, host: Host, setup: Setup) -> io::Result<()> {
         let handler = self.start(host, &setup);
         let mut config = websocket_config();
-        config.limits.message = 1 << 20;
-        config.limits.write_buffer = setup.write_buffer;
+        config.limits().message(1 << 20).write_buffer(setup.write_buffer);
         // One that takes too long to close is dropped by the handler.
-        config.close_timeout = 1000 * SECOND;
+        config.close_timeout(1000 * SECOND);
         let options = AcceptOptions::new().subprotocols(handler.subprotocols().iter().copied());
         let server = WebSocketServer::new(host).config(config).options(options);
         let listener = Runtime::listen(&host, ([0, 0, 0, 0], 80).into(), ListenOptions::new()).await?;
@@ -149,13 +148,12 @@ impl Shared {
 }
 
 fn websocket_config() -> WebSocketConfig {
-    let mut config = WebSocketConfig { open_timeout: 1000 * SECOND, ..WebSocketConfig::default() };
-    config.keepalive.interval = None;
-    config.close_timeout = 300 * SECOND;
+    let mut config = WebSocketConfig::default();
+    config.open_timeout(1000 * SECOND).close_timeout(300 * SECOND);
+    config.keepalive().interval(None);
     // What a client does not take stays with the server, at its size.
-    config.limits.receive_queue_messages = 4;
-    config.limits.read_buffer = 4 << 10;
-    config.compression.enabled = false;
+    config.limits().receive_queue_messages(4).read_buffer(4 << 10);
+    config.compression().enabled(false);
     config
 }
 

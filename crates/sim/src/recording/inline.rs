@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::RecordingErrorKind;
-use crate::choices::{Choice, ChoiceLog, PointId, PointName, fnv1a};
+use crate::choice::{Choice, ChoiceLog, PointId, PointName, fnv1a};
 
 /// What the form begins with.
 pub(crate) const VERSION: &str = "v1";
@@ -163,7 +163,7 @@ fn unescape(name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::choices::{Choices, Replay};
+    use crate::choice::{Choices, Replay};
     use crate::recording::{RecordingError, log_of};
 
     fn log() -> ChoiceLog {

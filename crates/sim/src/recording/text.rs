@@ -22,8 +22,7 @@
 use std::fmt::Write as _;
 
 use super::{Build, Expect, Recording, RecordingErrorKind};
-use crate::choices::{Choice, ChoiceLog, PointId, PointName, fnv1a};
-use crate::settings::parse_number;
+use crate::choice::{Choice, ChoiceLog, PointId, PointName, fnv1a};
 use crate::symptom::Symptom;
 
 /// The first line, with the version of the format.
@@ -259,6 +258,15 @@ fn read_token(token: &str, points: std::ops::Range<usize>, choices: &mut Vec<Cho
     }
     choices.extend(std::iter::repeat_n(Choice { point: PointId::new(point), bound, value }, count));
     Some(())
+}
+
+/// Reads decimal or `0x` hexadecimal digits, without a sign.
+pub(crate) fn parse_number(text: &str) -> Option<u64> {
+    let (digits, radix) = text.strip_prefix("0x").map_or((text, 10), |hex| (hex, 16));
+    if digits.starts_with('+') {
+        return None;
+    }
+    u64::from_str_radix(digits, radix).ok()
 }
 
 /// Keeps names on one line.

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use super::order::Rank;
 use super::{End, Shrinker};
+use crate::order::Rank;
 
 /// A pass proposes candidates until it has none left or a limit is reached.
 type Pass = fn(&mut Shrinker<'_>) -> Result<(), End>;

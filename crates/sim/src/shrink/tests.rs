@@ -1,7 +1,7 @@
 //! Shrinking of logs that a predicate judges.
 
 use super::*;
-use crate::choices::{Choices, Replay};
+use crate::choice::{Choices, Replay};
 
 /// A toy program: asks questions, and tells whether the symptom appeared.
 type Program = fn(&mut Ask<'_>) -> bool;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::examine::{Ended, Failure, SecondRun};
 use super::{Found, Session, Stop};
-use crate::choices::{ChoiceLog, Replay};
+use crate::choice::{ChoiceLog, Replay};
 use crate::pool::{Job, Ran};
 use crate::recording::{Build, Expect, Recording, RecordingError, RecordingErrorKind, canonical, inline};
 use crate::report::{Counts, Report};

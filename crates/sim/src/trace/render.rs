@@ -6,11 +6,11 @@
 
 use std::fmt::Write;
 
-use super::{Next, Record, Trace, TraceEvent, label_of};
-use crate::executor::{Operation, TaskId, Wait};
-use crate::faults::Transfer;
-use crate::net::{DatagramEvent, Nanos, NetEvent};
+use super::{Next, Record, Trace, TraceEvent, Transfer, label_of};
+use crate::net::{DatagramEvent, NetEvent};
 use crate::plain;
+use crate::time::{after, milliseconds};
+use crate::wait::{Operation, TaskId, Wait};
 
 /// A rendered trace has at most this many lines.
 pub(crate) const LINES_MAX: usize = 60;
@@ -69,7 +69,7 @@ impl Trace {
         let _ = writeln!(text, "{}", plain::line(line.trim_end()));
     }
 
-    fn name(&self, task: TaskId) -> &str {
+    pub(super) fn name(&self, task: TaskId) -> &str {
         self.names.get(task.index()).map_or("?", |name| name)
     }
 
@@ -80,7 +80,9 @@ impl Trace {
             | TraceEvent::Fault(_)
             | TraceEvent::Logged(_) => Detail::Essential,
             TraceEvent::Preempted { .. } | TraceEvent::Overtakes { .. } => Detail::Essential,
-            TraceEvent::DelayedAt { .. } | TraceEvent::Delayed { .. } => Detail::Essential,
+            TraceEvent::DelayedAt { .. } | TraceEvent::DelayedAfter { .. } | TraceEvent::Delayed { .. } => {
+                Detail::Essential
+            }
             TraceEvent::OutOfBudget { .. }
             | TraceEvent::SpuriousPending { .. }
             | TraceEvent::SpuriousWakeUp => Detail::Essential,
@@ -118,6 +120,9 @@ impl Trace {
             }
             TraceEvent::Overtakes { first } => {
                 format!("~ runs before {}, which was ready first", self.name(*first))
+            }
+            TraceEvent::DelayedAfter { after, nanos } => {
+                format!("~ is delayed after `{after}` for {}", milliseconds(*nanos))
             }
             TraceEvent::DelayedAt { before, nanos } => {
                 format!("~ is delayed {} for {}", beside(*before), milliseconds(*nanos))
@@ -196,7 +201,7 @@ impl Trace {
             }
             Wait::Sleep { until } => format!("until {}", milliseconds(until)),
             Wait::Join { task } => format!("for the end of {}", self.name(task)),
-            Wait::Outside { verb, object, until } => {
+            Wait::Io { verb, object, until } => {
                 let object = self.describe_object(object);
                 match until {
                     None => format!("to {verb} {object}"),
@@ -207,20 +212,10 @@ impl Trace {
     }
 }
 
-/// A time as milliseconds, exact to the microsecond, as all reports show it.
-pub(crate) fn milliseconds(nanos: Nanos) -> String {
-    format!("{}.{:03}ms", nanos / 1_000_000, nanos % 1_000_000 / 1_000)
-}
-
 /// Where a thread stopped at an operation, in words: it gives a lock back before others may run.
 fn beside(operation: Operation) -> String {
     let order = if operation.verb == "unlock" { "after" } else { "before" };
     format!("{order} `{operation}`")
-}
-
-/// How long after now, in words.
-pub(crate) fn after(nanos: Nanos) -> String {
-    if nanos == 0 { "at once".to_owned() } else { format!("after {}", milliseconds(nanos)) }
 }
 
 fn first_line(text: &str) -> &str {

@@ -11,10 +11,10 @@ use wavetank_runtime::{
 
 use super::TurmoilHost;
 use super::socket::{self, Listening, Socket, refuse_zero};
-use crate::executor::Operation;
 use crate::host::{Host, SimCondvar, SimGuard, SimMutex, SimThreadHandle};
 use crate::net::Direction;
-use crate::sim::nanos;
+use crate::time::nanos;
+use crate::wait::Operation;
 
 impl Threads for TurmoilHost {
     type Stream = TurmoilBlockingStream;
@@ -45,7 +45,7 @@ impl Threads for TurmoilHost {
     }
 
     fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-        self.acts()?.executor.scheduling_point(Operation::new("resolve"));
+        self.acts()?.scheduler.scheduling_point(Operation::new("resolve"));
         self.resolve_now(host, port)
     }
 
@@ -65,7 +65,7 @@ impl Threads for TurmoilHost {
     /// Listens. The options are without effect, as in [`connect`](Self::connect): the backlog is turmoil's, and a SYN
     /// beyond it panics the simulation.
     fn listen(&self, address: SocketAddr, _: ListenOptions) -> io::Result<TurmoilBlockingListener> {
-        self.acts()?.executor.scheduling_point(Operation::new("listen"));
+        self.acts()?.scheduler.scheduling_point(Operation::new("listen"));
         Ok(TurmoilBlockingListener { listening: Listening::new(*self, address)? })
     }
 

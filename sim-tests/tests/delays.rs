@@ -1,0 +1,95 @@
+//! Delays of tasks and threads have a total bound: ordinary timeouts hold on a network without faults, and a failure that
+//! needs a longer delay says so.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use wavetank::runtime::{ListenOptions, Listener, Runtime, SocketOptions, Threads};
+use wavetank::{Sim, Sweep};
+
+/// A client that gives its server half a second for each of ten answers, over and over on new connections.
+fn is_answered_within_half_a_second(sim: &mut Sim) {
+    sim.server("server", async |host| {
+        let listener = Runtime::listen(&host, ([0, 0, 0, 0], 80).into(), ListenOptions::new()).await?;
+        loop {
+            let (mut stream, _) = listener.accept().await?;
+            drop(Runtime::spawn(&host, "answers", async move {
+                while let Ok(question) = stream.read_u8().await {
+                    if stream.write_u8(question).await.is_err() {
+                        break;
+                    }
+                }
+            }));
+        }
+        #[expect(unreachable_code, reason = "says what the type of an error is")]
+        std::io::Result::Ok(())
+    });
+    sim.client("client", async |host| {
+        let server = Runtime::resolve(&host, "server", 80).await?[0];
+        for _ in 0..3 {
+            let mut stream = Runtime::connect(&host, server, SocketOptions::new()).await?;
+            let asks = async {
+                for question in 0..10 {
+                    stream.write_u8(question).await?;
+                    assert_eq!(stream.read_u8().await?, question);
+                }
+                std::io::Result::Ok(())
+            };
+            tokio::time::timeout(Duration::from_millis(500), asks).await.expect("no answer in time")?;
+        }
+        std::io::Result::Ok(())
+    });
+}
+
+/// How many seeds these tests run.
+const SEEDS: u64 = 3_000;
+
+#[wavetank::test(seeds = SEEDS)]
+fn a_timeout_of_half_a_second_holds_without_faults(sim: &mut Sim) {
+    is_answered_within_half_a_second(sim);
+}
+
+#[test]
+fn a_failure_that_needs_a_delay_says_how_long_and_how_to_exclude_it() {
+    let name = "delays::needs-a-delay";
+    let sweep = Sweep::new(name, env!("CARGO_TARGET_TMPDIR")).seeds(3000);
+    let failure = catch_unwind(AssertUnwindSafe(|| {
+        sweep.run(|sim| {
+            sim.delay_total_max(Duration::from_secs(5));
+            is_answered_within_half_a_second(sim);
+        })
+    }));
+    let report = failure.expect_err("it fails").downcast::<String>().expect("a report");
+    let needs =
+        report.lines().find(|line| line.starts_with("  needs ")).unwrap_or_else(|| panic!("{report}"));
+    let said = ["  needs       a delay of 1s of ", "; if that cannot happen, `sim."];
+    assert!(said.iter().all(|said| needs.contains(said)), "{report}");
+    assert!(needs.ends_with("(Duration::from_millis(100))`"), "{report}");
+}
+
+#[wavetank::test(seeds = 200)]
+fn a_thread_whose_timeout_is_half_a_second_is_served_in_time(sim: &mut Sim) {
+    use std::io::{Read, Write};
+    sim.server("server", async |host| {
+        let listener = Runtime::listen(&host, ([0, 0, 0, 0], 80).into(), ListenOptions::new()).await?;
+        let (mut stream, _) = listener.accept().await?;
+        while let Ok(question) = stream.read_u8().await {
+            stream.write_u8(question).await?;
+        }
+        std::io::Result::Ok(())
+    });
+    sim.client_thread("client", |host| {
+        use wavetank::runtime::BlockingStream;
+        let server = Threads::resolve(&host, "server", 80)?[0];
+        let mut stream = Threads::connect(&host, server, SocketOptions::new(), None)?;
+        stream.set_read_timeout(Some(Duration::from_millis(500)))?;
+        for question in 0..10 {
+            stream.write_all(&[question])?;
+            let mut answer = [0];
+            stream.read_exact(&mut answer)?;
+            assert_eq!(answer, [question]);
+        }
+        std::io::Result::Ok(())
+    });
+}
