@@ -4,9 +4,9 @@
 //! median number of seeds over 20 base seeds, and all 20 numbers (`-`: not found in 3000). Run it before and after a
 //! change of strategies or perturbations.
 //!
-//! With `--shrink` it prints how small the failures of ten base seeds become: the sums of the non-default choices before
-//! and after shrinking, of the faults, context switches and delays left, and of the runs that shrinking took. Run it
-//! before and after a change of the shrinker.
+//! With `--shrink` it prints how small the failures of ten base seeds become: the sums of the non-default choices
+//! before and after shrinking, of the faults, context switches and delays left, and of the runs that shrinking took.
+//! Run it before and after a change of the shrinker.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
