@@ -42,7 +42,10 @@ fn is_answered_within_half_a_second(sim: &mut Sim) {
     });
 }
 
-#[wavetank::test(seeds = 3000)]
+/// How many seeds these tests run.
+const SEEDS: u64 = 3_000;
+
+#[wavetank::test(seeds = SEEDS)]
 fn a_timeout_of_half_a_second_holds_without_faults(sim: &mut Sim) {
     is_answered_within_half_a_second(sim);
 }

@@ -62,7 +62,8 @@ fn a_partition_that_traffic_met_is_not() {
 #[test]
 fn drawn_faults_of_every_kind_meet_traffic() {
     let passed = sweep("drawn").seeds(300).run(|sim| {
-        sim.faults(Faults::none().partitions().paused_links().begin_max(Duration::from_secs(2)));
+        let faults = Faults::none().partitions().paused_links();
+        sim.faults(faults.begin_max(Duration::from_secs(2)).last_max(Duration::from_secs(2)));
         talks_to_one_server(sim);
     });
     assert_eq!(passed.never_reached(), [""; 0]);

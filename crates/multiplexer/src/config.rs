@@ -186,7 +186,8 @@ pub struct Limits {
     /// Bytes of a stream on which we have stopped reading but still write, and whose unmodified peer goes on sending, that are
     /// discarded before the stream is reset. Default 16 MiB.
     pub drain_budget_bytes: u64,
-    /// Bytes that wait for the transport before writers wait, from 1 KiB. Default 64 KiB: one large write.
+    /// Bytes that wait for the transport before writers wait, from 1 KiB. Default 128 KiB: two of the largest frames, so that a
+    /// bulk writer fills one while the other is written.
     pub write_buffer_bytes: usize,
     /// Bytes of one read of the transport, from 1 KiB. Default 64 KiB.
     pub read_buffer_bytes: usize,
@@ -216,7 +217,7 @@ impl Default for Limits {
             unacknowledged_opens: 256,
             receive_budget_bytes: 64 * 1024 * 1024,
             drain_budget_bytes: 16 * 1024 * 1024,
-            write_buffer_bytes: 64 * 1024,
+            write_buffer_bytes: 128 * 1024,
             read_buffer_bytes: 64 * 1024,
             frame_bytes: 16 * 1024,
             pending_pongs: 8,

@@ -80,8 +80,10 @@ impl Liveness {
     /// The transport has taken something; `all`: there is nothing left that it has not taken.
     #[inline]
     pub(crate) fn transport_took(&mut self, all: bool, now: Instant) {
-        if self.stalled.is_some() {
-            self.stalled = if all { None } else { Some(now) };
+        let Some(since) = self.stalled else { return };
+        self.stalled = (!all).then_some(now);
+        // Behind a ping only a transport counts that was full before it: taking the ping says nothing of the peer.
+        if self.pinged.is_none_or(|pinged| since < pinged) {
             self.alive(now);
         }
     }
@@ -173,6 +175,15 @@ mod tests {
         }
         assert_eq!(liveness.due(at(1058)), Due::Ping);
         assert_eq!(liveness.due(at(1059)), Due::Stalled(SECOND * 60));
+    }
+
+    #[test]
+    fn a_transport_that_takes_the_ping_late_proves_nothing() {
+        let mut liveness = liveness(1);
+        liveness.pinged(at(30));
+        liveness.transport_full(at(30));
+        liveness.transport_took(true, at(31));
+        assert_eq!(liveness.due(at(60)), Due::Dead(SECOND * 30));
     }
 
     #[test]
