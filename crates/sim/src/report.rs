@@ -213,6 +213,16 @@ impl<'a> Report<'a> {
         self.field("needs", &text)
     }
 
+    /// Writes every event of a run that is replayed to a file, and says where.
+    pub(crate) fn whole_trace(self, outcome: &Outcome, seed: u64) -> Self {
+        let name = self.identity.test.replace("::", ".");
+        let path = std::env::temp_dir().join(format!("wavetank-{name}-{seed:x}.trace"));
+        match std::fs::write(&path, outcome.trace.render_whole()) {
+            Ok(()) => self.field("whole trace", &path.display().to_string()),
+            Err(error) => self.note(&format!("{}: cannot write the whole trace: {error}", path.display())),
+        }
+    }
+
     /// Says that the shrunk run was replayed: every finding of a bug that is expected has to be.
     pub(crate) fn replayed(self) -> Self {
         self.field("replayed", "twice, strictly: the same symptom, the same trace")
