@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::sync::Once;
 
-pub(crate) use wavetank_runtime::join::panic_message as message_of;
+pub(crate) use wavetank_runtime::panic_message as message_of;
 
 /// What a run does when code under test panics.
 #[derive(Clone, Copy)]
