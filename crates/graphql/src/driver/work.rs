@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use serde_json::value::RawValue;
-use wavetank_runtime::join::panic_message;
+use wavetank_runtime::panic_message;
 use wavetank_runtime::{Instant, Runtime};
 
 use super::Driver;

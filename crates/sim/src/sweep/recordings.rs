@@ -229,7 +229,7 @@ impl Session {
                     report = report
                         .note(&format!("the code has changed since it was recorded{}", mismatches(outcome)));
                 }
-                report = report.run(outcome);
+                report = report.needs(outcome).run(outcome);
                 &outcome.log
             }
             None => &*recording.log,
