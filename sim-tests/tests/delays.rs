@@ -52,8 +52,8 @@ fn ordinary_timeouts_of_tasks_hold_without_faults(sim: &mut Sim) {
 
 #[test]
 fn the_report_states_the_delay_a_failure_needs() {
-    let name = "delays::needs-a-delay";
-    let sweep = Sweep::new(name, env!("CARGO_TARGET_TMPDIR")).seeds(3000);
+    let name = "delays::needs-a-long-delay";
+    let sweep = Sweep::new(name, env!("CARGO_TARGET_TMPDIR")).seeds(SEEDS).without_recordings();
     let failure = catch_unwind(AssertUnwindSafe(|| {
         sweep.run(|sim| {
             sim.delay_total_max(Duration::from_secs(5));
