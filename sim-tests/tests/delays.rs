@@ -1,5 +1,5 @@
-//! Delays of tasks and threads have a total bound: ordinary timeouts hold on a network without faults, and a failure that
-//! needs a longer delay says so.
+//! Delays of tasks and threads have a total limit. Ordinary timeouts hold on a network without faults. A failure that
+//! needs a longer delay says so in its report.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use wavetank::runtime::{ListenOptions, Listener, Runtime, SocketOptions, Threads};
 use wavetank::{Sim, Sweep};
 
-/// A client that gives its server half a second for each of ten answers, over and over on new connections.
+/// Builds a client that waits half a second for each of ten answers, and starts again on a new connection.
 fn is_answered_within_half_a_second(sim: &mut Sim) {
     sim.server("server", async |host| {
         let listener = Runtime::listen(&host, ([0, 0, 0, 0], 80).into(), ListenOptions::new()).await?;

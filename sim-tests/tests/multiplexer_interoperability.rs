@@ -149,7 +149,8 @@ mod over_tls {
             let connector = TlsConnector::from(Arc::clone(&deterministic_tls::client_config()));
             let acceptor_of_tls = TlsAcceptor::from(deterministic_tls::server_config());
             let name = ServerName::try_from(SERVER_NAME).expect("a name");
-            let (client, server) = tokio::join!(connector.connect(name, client), acceptor_of_tls.accept(server));
+            let (client, server) =
+                tokio::join!(connector.connect(name, client), acceptor_of_tls.accept(server));
             let (client, server) = (client.expect("a handshake"), server.expect("a handshake"));
             let one = AnySession::Ours(Session::client(Tokio, client, Config::default()));
             let other = AnySession::Ours(Session::server(Tokio, server, Config::default()));

@@ -225,19 +225,14 @@ async fn is_cut(stream: &mut AnyStream, from: u64, is_ours: bool) {
     let (read, result) = body::read(stream, 0, from, 1).await;
     assert_eq!(read, 0);
     if is_ours {
-<<<<<<< HEAD
-        let error = wavetank_multiplexer::ReadError::from_io(&result.expect_err("a reset is no end")).cloned();
+        let error =
+            wavetank_multiplexer::ReadError::from_io(&result.expect_err("a reset is no end")).cloned();
         // A stream that the peer drops before it has acknowledged it is refused.
         let is_told = matches!(
             error,
             Some(wavetank_multiplexer::ReadError::Reset(_) | wavetank_multiplexer::ReadError::Refused)
         );
         assert!(is_told, "{error:?}");
-=======
-        let error =
-            wavetank_multiplexer::ReadError::from_io(&result.expect_err("a reset is no end")).cloned();
-        assert!(matches!(error, Some(wavetank_multiplexer::ReadError::Reset(_))), "{error:?}");
->>>>>>> main
     }
 }
 

@@ -8,7 +8,7 @@ use wavetank::{Sim, cancellable, sometimes};
 use wavetank_multiplexer::{Config, Limits, OpenError, ReadError, Timeouts};
 use wavetank_sim_tests::multiplexer::body;
 
-use super::world::{SECOND, SOON, pair, read_error};
+use super::world::{LATE, SECOND, SOON, awkward, finish_writing, pair, pair_with, read_error};
 
 fn limits(change: impl FnOnce(&mut Limits)) -> Config {
     let mut config = Config::default();
@@ -20,9 +20,10 @@ fn limits(change: impl FnOnce(&mut Limits)) -> Config {
 #[wavetank::test(seeds = 200, sometimes = "required")]
 fn a_storm_of_refused_opens_leaves_nothing(sim: &mut Sim) {
     let config = limits(|limits| limits.accept_backlog = 4);
-    pair(
+    pair_with(
         sim,
         config,
+        awkward(),
         async |end| {
             let mut tasks = Vec::new();
             for seed in 0..300 {
@@ -50,7 +51,7 @@ fn a_storm_of_refused_opens_leaves_nothing(sim: &mut Sim) {
             assert!(served > 0, "at least the first is served");
             sometimes!(served < 300, "some are refused");
             end.ask().await;
-            end.finish(SOON).await;
+            end.finish(LATE).await;
         },
         async |end| {
             let mut echoing = Vec::new();
@@ -82,7 +83,7 @@ fn openers_wait_for_acknowledgements_and_go_on(sim: &mut Sim) {
             }
             assert!(end.now() - start >= 5 * SECOND, "the peer accepts only then");
             for mut stream in streams {
-                stream.close_write().expect("the stream is open");
+                finish_writing(&mut stream);
                 let (read, result) = body::read(&mut stream, 0, 0, 1).await;
                 assert!(read == 0 && result.is_ok(), "{result:?}");
             }
@@ -92,7 +93,7 @@ fn openers_wait_for_acknowledgements_and_go_on(sim: &mut Sim) {
             end.sleep(6 * SECOND).await;
             for _ in 0..300 {
                 let mut stream = end.session.accept().await.expect("a stream");
-                super::world::finish_writing(&mut stream);
+                finish_writing(&mut stream);
             }
             end.is_ended().await;
         },
@@ -129,9 +130,10 @@ fn an_open_timeout_fails_the_stream_alone(sim: &mut Sim) {
 /// An open, an accept and a ping that are dropped at any await have done nothing, and the next one works.
 #[wavetank::test(seeds = 400, sometimes = "required")]
 fn cancelled_opens_and_accepts_lose_no_stream(sim: &mut Sim) {
-    pair(
+    pair_with(
         sim,
         limits(|limits| limits.unacknowledged_opens = 2),
+        awkward(),
         async |end| {
             let mut opened = 0;
             while opened < 12 {
@@ -146,7 +148,7 @@ fn cancelled_opens_and_accepts_lose_no_stream(sim: &mut Sim) {
                 drop(stream);
                 opened += 1;
             }
-            end.finish(60 * SECOND).await;
+            end.finish(LATE).await;
         },
         async |end| {
             let mut accepted = 0;

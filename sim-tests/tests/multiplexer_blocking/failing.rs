@@ -42,10 +42,8 @@ fn a_partition_delays_or_ends_a_transfer(sim: &mut Sim) {
             } else {
                 assert!(written < LARGE && result.is_err(), "{written}");
                 let closed = end.session.wait_closed();
-                let expected = matches!(
-                    closed.cause,
-                    Cause::KeepaliveTimeout { .. } | Cause::TransportStall { .. }
-                );
+                let expected =
+                    matches!(closed.cause, Cause::KeepaliveTimeout { .. } | Cause::TransportStall { .. });
                 assert!(expected, "{closed}");
                 // Two intervals with their timeouts: a ping that had to wait for the transport counts as progress.
                 assert!(end.now() - start <= 125 * SECOND, "{:?}", end.now() - start);
@@ -81,7 +79,8 @@ fn use_a_session(end: &End) -> bool {
         let Ok(stream) = end.session.open() else { break };
         let (mut reader, mut writer) = stream.into_split();
         let writing = spawn(end.host, "writer", move || {
-            body::write_blocking(&mut writer, seed, 0..150_000, 9000).1.is_ok() && writer.close_write().is_ok()
+            body::write_blocking(&mut writer, seed, 0..150_000, 9000).1.is_ok()
+                && writer.close_write().is_ok()
         });
         streams.push(move || {
             let (read, result) = body::read_blocking(&mut reader, seed, 0, 150_001);
@@ -157,7 +156,9 @@ fn sessions_work_after_any_faults(sim: &mut Sim) {
 /// The same where the server crashes and forgets, and connections are half-open for good.
 #[wavetank::test(seeds = 200, sometimes = "required")]
 fn sessions_work_after_crashes_and_forgotten_connections(sim: &mut Sim) {
-    sim.faults(Faults::none().crashes().half_open().lossy_links().begin_max(5 * SECOND).last_max(100 * SECOND));
+    sim.faults(
+        Faults::none().crashes().half_open().lossy_links().begin_max(5 * SECOND).last_max(100 * SECOND),
+    );
     sessions_until_one_works(sim);
 }
 

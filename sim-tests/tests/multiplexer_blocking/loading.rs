@@ -79,6 +79,8 @@ fn an_unread_stream_does_not_stop_others(sim: &mut Sim) {
             }
             assert!(end.now() - start < 20 * SECOND, "held up for {:?}", end.now() - start);
             fast.close_write().expect("the stream is open");
+            let (read, result) = body::read_blocking(&mut fast, 2, 5000, 1);
+            assert!(read == 0 && result.is_ok());
             drop(fast);
             writing();
             end.finish(60 * SECOND);

@@ -6,7 +6,7 @@ use wavetank::{Sim, sometimes};
 use wavetank_multiplexer::{Config, Limits, OpenError, ReadError, Timeouts};
 use wavetank_sim_tests::multiplexer::body;
 
-use super::world::{SECOND, SOON, pair, read_error, spawn};
+use super::world::{SECOND, SOON, finish_writing, pair, read_error, spawn};
 
 fn limits(change: impl FnOnce(&mut Limits)) -> Config {
     let mut config = Config::default();
@@ -72,7 +72,7 @@ fn openers_wait_for_acknowledgements_and_go_on(sim: &mut Sim) {
             let streams: Vec<_> = (0..300).map(|_| end.session.open().expect("a stream")).collect();
             assert!(end.now() - start >= 5 * SECOND, "the peer accepts only then");
             for mut stream in streams {
-                stream.close_write().expect("the stream is open");
+                finish_writing(&stream);
                 let (read, result) = body::read_blocking(&mut stream, 0, 0, 1);
                 assert!(read == 0 && result.is_ok(), "{result:?}");
             }
@@ -82,7 +82,7 @@ fn openers_wait_for_acknowledgements_and_go_on(sim: &mut Sim) {
             end.sleep(6 * SECOND);
             for _ in 0..300 {
                 let stream = end.session.accept().expect("a stream");
-                super::world::finish_writing(&stream);
+                finish_writing(&stream);
             }
             end.is_ended();
         },

@@ -14,7 +14,11 @@ fn run(scenario: &str) -> [Vec<Value>; 2] {
     [&mut connector, &mut listener].map(|process| {
         let events: Vec<Value> = std::iter::from_fn(|| process.line()).map(|line| parse(&line)).collect();
         let done = events.last().expect("an event");
-        assert_eq!((done["event"].as_str(), done["ok"].as_bool()), (Some("done"), Some(true)), "{scenario}: {done}");
+        assert_eq!(
+            (done["event"].as_str(), done["ok"].as_bool()),
+            (Some("done"), Some(true)),
+            "{scenario}: {done}"
+        );
         assert_eq!(process.code(), Some(0), "{scenario}");
         events
     })

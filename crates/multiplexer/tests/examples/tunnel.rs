@@ -37,7 +37,8 @@ impl Tunnel {
         let forward = format!("127.0.0.1:0={target_address}");
         let mut client = Process::start("tunnel", &["connect", &server_address, "--forward", &forward]);
         let line = client.line().expect("it forwards");
-        let local = line.strip_prefix("forwarding ").and_then(|line| line.split_once(" to ")).expect("an address");
+        let local =
+            line.strip_prefix("forwarding ").and_then(|line| line.split_once(" to ")).expect("an address");
         let local = local.0.to_owned();
         Self { server, client, server_address, target_address, local }
     }
@@ -145,7 +146,8 @@ fn a_target_that_is_not_allowed_resets() {
     let forward = format!("127.0.0.1:0={}", target.local_addr().expect("it is bound"));
     let mut client = Process::start("tunnel", &["connect", &server_address, "--forward", &forward]);
     let line = client.line().expect("it forwards");
-    let local = line.strip_prefix("forwarding ").and_then(|line| line.split_once(" to ")).expect("an address").0;
+    let local =
+        line.strip_prefix("forwarding ").and_then(|line| line.split_once(" to ")).expect("an address").0;
     let mut stream = patient(TcpStream::connect(local).expect("the tunnel listens"));
     let error = stream.read(&mut [0]).expect_err("nothing is forwarded");
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
