@@ -342,7 +342,7 @@ impl Connection {
     }
 
     /// Forgets a stream that has ended on the wire, once the application has dropped it.
-    fn forget_if_done(&mut self, key: StreamKey) {
+    pub(crate) fn forget_if_done(&mut self, key: StreamKey) {
         if !self.streams.contains(key) {
             return;
         }
