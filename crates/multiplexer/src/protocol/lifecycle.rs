@@ -56,10 +56,12 @@ impl Connection {
             return None;
         }
         let key = self.backlog.pop_front()?;
-        self.streams.get(key).acknowledged = true;
+        let stream = self.streams.get(key);
+        stream.acknowledged = true;
+        let on_wire = stream.on_wire;
         self.early_resets = self.early_resets.saturating_sub(1);
         self.statistics.accepted += 1;
-        if self.ending.is_open() {
+        if self.ending.is_open() && on_wire {
             let extra = self.first_grant(key.index);
             self.output.control(Kind::WindowUpdate, Flags::ACK, key.id, extra);
         }
@@ -85,11 +87,14 @@ impl Connection {
     /// No stream is accepted any more: those that wait are reset, and new ones refused.
     pub fn refuse_all(&mut self, now: Instant) {
         self.drain(now);
-        while let Some(key) = self.backlog.front().copied() {
-            if self.ending.is_open() {
+        while let Some(key) = self.backlog.pop_front() {
+            let stream = self.streams.get(key);
+            stream.send.released = true;
+            stream.receive.released = true;
+            if self.ending.is_open() && stream.on_wire {
                 self.reset_here(key.index, LocalReset::Caller(ResetCode::NONE));
             } else {
-                self.backlog.pop_front();
+                self.forget_if_done(key);
             }
         }
     }
@@ -319,6 +324,7 @@ impl Connection {
         let was_reset_here = matches!(stream.reset, Some(Reset::Here(_)));
         let (id, excess) = (stream.id, stream.receive.window - INITIAL_WINDOW_BYTES);
         let unaccepted = !stream.outbound && !stream.acknowledged;
+        let is_whole = stream.receive.state == ReceiveState::Finished;
         let opened = stream.outbound;
         if opened || !unaccepted {
             // The window of a stream that waits to be accepted was not announced yet.
@@ -331,7 +337,8 @@ impl Connection {
         if opened {
             self.tell_openers();
         }
-        if unaccepted {
+        // What the peer has finished still waits to be accepted: its bytes are for a reader.
+        if unaccepted && !is_whole {
             self.backlog.retain(|waiting| *waiting != key);
             let stream = self.streams.at(index);
             stream.send.released = true;
