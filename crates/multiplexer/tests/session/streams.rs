@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use wavetank_multiplexer::{ReadError, ResetCode, WriteEnd, WriteError};
+use wavetank_multiplexer::{LocalReset, ReadError, ResetCode, WriteEnd, WriteError};
 use wavetank_runtime::{Runtime, Tokio};
 
 use crate::support::{body, echo, pair, pair_with, read_to_end, streams};
@@ -77,7 +77,26 @@ async fn a_writer_learns_that_its_reader_stopped() {
 }
 
 #[tokio::test]
-async fn a_reset_is_seen_after_the_data_before_it() {
+async fn stopped_outlives_the_stream() {
+    let (client, server) = pair();
+    let (near, mut far) = streams(&client, &server).await;
+    let stopped = near.stopped();
+    drop(near);
+    let reset = WriteError::ResetHere(LocalReset::Caller(ResetCode::NONE));
+    assert_eq!(stopped.await, WriteEnd::Failed(reset));
+    let stopped = far.stopped();
+    assert!(read_to_end(&mut far).await.is_err());
+    drop(far);
+    assert_eq!(stopped.await, WriteEnd::Failed(WriteError::Reset(ResetCode::NONE)));
+    let (near, _far) = streams(&client, &server).await;
+    let stopped = near.stopped();
+    let closed = client.close().await;
+    drop(near);
+    assert_eq!(stopped.await, WriteEnd::Failed(WriteError::Closed(closed)));
+}
+
+#[tokio::test]
+async fn data_arrives_before_a_later_reset() {
     let (client, server) = pair();
     let (mut near, mut far) = streams(&client, &server).await;
     near.write_all(b"some").await.unwrap();

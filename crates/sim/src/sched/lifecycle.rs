@@ -10,8 +10,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::task::Waker;
 
-use wavetank_runtime::join::panic_message;
-
 use super::coroutine::ThreadBody;
 use super::stacks::TaskFuture;
 use super::{Body, HostIndex, Scheduler, State, TaskBody, TaskEntry, TaskId, TaskWaker, Wait, Waiting};
@@ -35,7 +33,7 @@ impl Panic {
 
 /// Runs `f` and catches its panic, if it panics.
 pub(super) fn caught<T>(f: impl FnOnce() -> T) -> Result<T, Panic> {
-    catch_unwind(AssertUnwindSafe(f)).map_err(|payload| Panic(panic_message(&*payload)))
+    catch_unwind(AssertUnwindSafe(f)).map_err(|payload| Panic(crate::panics::take_message(payload)))
 }
 
 /// A task of a report: who it is and what it waits for.
@@ -105,7 +103,7 @@ impl Scheduler {
             Body::Thread(thread) => (Some(thread.suspender()), self.overflow_message(&name, thread).into()),
         };
         self.progress.name(task.index() as u32, &name);
-        self.tasks.borrow_mut().push(TaskEntry {
+        self.tasks.push(TaskEntry {
             name,
             host,
             state: State::Parked,
@@ -128,9 +126,6 @@ impl Scheduler {
             delayed_until: None,
             delay_next: 0,
         });
-        if main {
-            self.mains_left.set(self.mains_left.get() + 1);
-        }
         self.trace_event(TraceEvent::Started { task });
         self.wake(task);
         Ok(task)
@@ -152,10 +147,7 @@ impl Scheduler {
 
     /// "name", and "name#2" for the second of that name in the run.
     pub(crate) fn numbered(&self, name: &str) -> String {
-        let mut names = self.names.borrow_mut();
-        let count = names.entry(name.to_owned()).or_insert(0);
-        *count += 1;
-        if *count == 1 { name.to_owned() } else { format!("{name}#{count}") }
+        self.tasks.numbered(name)
     }
 
     /// Says that `task` is the main of its host: nobody joins it, so its panics are never tolerated. Of a client's main
@@ -181,7 +173,7 @@ impl Scheduler {
             entry.main
         };
         if main {
-            self.mains_left.set(self.mains_left.get() - 1);
+            self.tasks.main_ended();
         }
         self.trace_event_of(task, TraceEvent::Ended);
     }
@@ -213,7 +205,7 @@ impl Scheduler {
         if self.tearing_down.get() || self.being_torn_down() {
             resume_unwind(payload);
         }
-        let message = panic_message(&*payload);
+        let message = crate::panics::take_message(payload);
         if let Some(task) = self.current.get() {
             self.panicked_with(task, &message);
         }
@@ -241,7 +233,7 @@ impl Scheduler {
             }
             entry.body.take()
         };
-        self.ready.borrow_mut().retain(|&ready| ready != task);
+        self.queue().forget_ready(task);
         self.thaw(task);
         let outer = self.current.replace(Some(task));
         if let Some(body) = body {
@@ -253,13 +245,13 @@ impl Scheduler {
     }
 
     pub(crate) fn mains_left(&self) -> usize {
-        self.mains_left.get()
+        self.tasks.mains_left()
     }
 
     /// Whether the run is to end: it has a verdict, or was asked to stop.
     pub(crate) fn must_stop(&self) -> bool {
         let is_noted = !self.mailbox.is_offended()
-            && self.pending_verdict.borrow().is_none()
+            && self.verdict.pending.borrow().is_none()
             && self.choices.borrow().divergence().is_none();
         if !is_noted {
             self.note_reasons_to_stop();
@@ -276,7 +268,7 @@ impl Scheduler {
             );
             self.fail(Symptom::new(SymptomKind::ForeignWake, detail));
         }
-        let pending = self.pending_verdict.borrow_mut().take();
+        let pending = self.verdict.pending.borrow_mut().take();
         if let Some(symptom) = pending {
             self.fail(symptom);
         }
@@ -356,8 +348,7 @@ impl Scheduler {
                 index += 1;
             }
         }
-        let timers = std::mem::take(&mut *self.timers.borrow_mut());
-        drop(timers);
+        self.processor().timers.clear();
     }
 
     /// A destructor of `task` panicked as it was dropped. At the end of a run that is the failure of one that had none;
@@ -381,6 +372,8 @@ impl Scheduler {
         };
         let Some(body) = body else { return };
         self.current.set(Some(task));
+        // One that loops is what the watchdog names.
+        self.progress.step(self.steps(), task.index() as u32);
         // A destructor that panics while its thread is torn down ends the process by Rust's own rules.
         let dropped = caught(|| drop(body));
         self.current.set(None);
