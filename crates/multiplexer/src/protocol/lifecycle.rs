@@ -103,7 +103,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// If the peer had stopped reading, the stream was reset, or the session ended before.
+    /// If the stream was reset or the session ended before, or if the peer had stopped reading what was written.
     ///
     /// # Panics
     ///
@@ -117,6 +117,8 @@ impl Connection {
         }
         match (stream.send.state, closed) {
             (SendState::Finished, _) => return Ok(()),
+            // Nothing was written that the peer has not read.
+            (SendState::Stopped, _) if stream.send.bytes == 0 => return Ok(()),
             (SendState::Stopped | SendState::Reset, _) => return Err(WriteError::Stopped),
             (SendState::Open, Some(closed)) => return Err(WriteError::Closed(closed)),
             (SendState::Open, None) => {}
@@ -322,9 +324,8 @@ impl Connection {
         let was_reset_here = matches!(stream.reset, Some(Reset::Here(_)));
         let (id, excess) = (stream.id, stream.receive.window - INITIAL_WINDOW_BYTES);
         let unaccepted = !stream.outbound && !stream.acknowledged;
+        let is_whole = stream.receive.state == ReceiveState::Finished;
         let opened = stream.outbound;
-        let was_reset = stream.reset.is_some();
-        let end_waits = std::mem::take(&mut stream.send.end_waits);
         if opened || !unaccepted {
             // The window of a stream that waits to be accepted was not announced yet.
             self.tuned = self.tuned.saturating_sub(u64::from(excess));
@@ -332,14 +333,12 @@ impl Connection {
         self.streams.take_off_wire(index);
         self.tombstones.insert(id, was_reset_here, self.latest);
         let key = StreamKey { index, id };
-        if end_waits {
-            self.events.push_back(Event::SendingEnded(key));
-        }
+        self.tell_end(index);
         if opened {
             self.tell_openers();
         }
-        // One that has ended well still waits to be accepted: its bytes are for a reader.
-        if unaccepted && was_reset {
+        // What the peer has finished still waits to be accepted: its bytes are for a reader.
+        if unaccepted && !is_whole {
             self.backlog.retain(|waiting| *waiting != key);
             let stream = self.streams.at(index);
             stream.send.released = true;
@@ -350,7 +349,7 @@ impl Connection {
     }
 
     /// Forgets a stream that has ended on the wire, once the application has dropped it.
-    fn forget_if_done(&mut self, key: StreamKey) {
+    pub(crate) fn forget_if_done(&mut self, key: StreamKey) {
         if !self.streams.contains(key) {
             return;
         }
@@ -387,10 +386,16 @@ impl Connection {
         let stream = self.streams.at(index);
         self.turns.leave(&mut stream.send.share, index);
         self.tell_writer(index);
+        self.tell_end(index);
+    }
+
+    fn tell_end(&mut self, index: u32) {
         let stream = self.streams.at(index);
-        if stream.send.state != SendState::Finished && std::mem::take(&mut stream.send.end_waits) {
+        if let Some(end) = stream.sending_end()
+            && std::mem::take(&mut stream.send.end_waits)
+        {
             let key = self.streams.key(index);
-            self.events.push_back(Event::SendingEnded(key));
+            self.events.push_back(Event::SendingEnded(key, end));
         }
     }
 

@@ -164,7 +164,14 @@ impl<R: Runtime> Half<R> {
     }
 
     fn stopped(&self) -> impl Future<Output = WriteEnd> + Send + use<R> {
-        let mut waiting = WaitsForEnd { half: self.clone(), place: None };
+        let place = self.shared.with(|state| {
+            let end = state.connection.write_end(self.key);
+            if end.is_none() {
+                state.connection.wait_write_end(self.key);
+            }
+            state.stop_watchers.enter(self.key, end)
+        });
+        let waiting = WaitsForEnd { half: self.clone(), place };
         poll_fn(move |context| waiting.poll(context))
     }
 
@@ -181,32 +188,25 @@ impl<R: Runtime> Half<R> {
     }
 }
 
-/// A task that waits for the end of a sending half.
+/// A task that waits for the end of a sending half, or will.
 struct WaitsForEnd<R: Runtime> {
     half: Half<R>,
-    place: Option<Place>,
+    place: Place,
 }
 
 impl<R: Runtime> WaitsForEnd<R> {
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<WriteEnd> {
-        let (key, place) = (self.half.key, &mut self.place);
-        let (result, _forgotten) = self.half.shared.with(|state| {
-            if let Some(end) = state.connection.write_end(key) {
-                return (Poll::Ready(end), None);
-            }
-            state.connection.wait_write_end(key);
-            (Poll::Pending, state.stop_watchers.wait(key, place, context.waker()))
-        });
+    fn poll(&self, context: &mut Context<'_>) -> Poll<WriteEnd> {
+        let (key, place) = (self.half.key, self.place);
+        let (result, _forgotten) =
+            self.half.shared.with(|state| state.stop_watchers.poll(key, place, context.waker()));
         result
     }
 }
 
 impl<R: Runtime> Drop for WaitsForEnd<R> {
     fn drop(&mut self) {
-        if let Some(place) = self.place.take() {
-            let key = self.half.key;
-            drop(self.half.shared.with(|state| state.stop_watchers.leave(key, place)));
-        }
+        let (key, place) = (self.half.key, self.place);
+        drop(self.half.shared.with(|state| state.stop_watchers.leave(key, place)));
     }
 }
 

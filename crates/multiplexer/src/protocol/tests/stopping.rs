@@ -163,8 +163,8 @@ fn the_announcement_may_come_after_the_stop() {
     let key = lab.accept(1);
     lab.connection.stop(key, lab.now);
     assert_eq!(lab.sent(), []);
-    lab.receive(Frame::Ping(SYN.and(STOP), 5));
-    assert_eq!(lab.sent(), [Frame::Window(STOP, 1, 0), Frame::Ping(ACK, 5)]);
+    lab.receive(Frame::Ping(SYN, ANNOUNCEMENT));
+    assert_eq!(lab.sent(), [Frame::Window(STOP, 1, 0), Frame::Ping(ACK, ANNOUNCEMENT)]);
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn a_stopped_writer_fails_at_once_and_sends_one_fin() {
     lab.connection.wait_write_end(key);
     lab.events();
     lab.receive(Frame::Window(STOP, 1, 0));
-    assert_eq!(lab.events(), [Event::Writable(key), Event::SendingEnded(key)]);
+    assert_eq!(lab.events(), [Event::Writable(key), Event::SendingEnded(key, SendingEnd::Stopped)]);
     assert_eq!(lab.write(key, 1), Poll::Ready(Err(WriteError::Stopped)));
     assert_eq!(lab.connection.write_end(key), Some(WriteEnd::Failed(WriteError::Stopped)));
     assert_eq!(lab.connection.close_write(key, lab.now), Err(WriteError::Stopped));
@@ -192,7 +192,7 @@ fn the_flag_of_a_peer_that_has_not_announced_it_is_ignored() {
     let key = lab.opened();
     lab.receive(Frame::Window(STOP, 1, 0));
     // A pong may be an echo of our ping.
-    lab.receive(Frame::Ping(ACK.and(STOP), 1));
+    lab.receive(Frame::Ping(ACK, ANNOUNCEMENT));
     lab.receive(Frame::Window(STOP, 1, 0));
     assert_eq!(lab.write(key, 1), Poll::Ready(Ok(1)));
 }
@@ -208,7 +208,10 @@ fn a_reset_wakes_both_halves_and_keeps_received_bytes() {
     lab.receive(Frame::Data(NONE, 1, 5));
     assert_eq!(lab.events(), [Event::Readable(key)]);
     lab.receive(Frame::Window(RST, 1, 0));
-    assert_eq!(lab.events(), [Event::Writable(key), Event::SendingEnded(key), Event::MayOpen]);
+    assert_eq!(
+        lab.events(),
+        [Event::Writable(key), Event::SendingEnded(key, SendingEnd::Reset(ResetCode::NONE)), Event::MayOpen]
+    );
     assert_eq!(lab.read(key, 100), Poll::Ready(Ok(5)));
     assert_eq!(lab.read(key, 100), Poll::Ready(Err(ReadError::Reset(ResetCode::NONE))));
     assert_eq!(lab.write(key, 1), Poll::Ready(Err(WriteError::Reset(ResetCode::NONE))));
@@ -234,7 +237,7 @@ fn a_reset_on_data_discards_its_payload() {
     assert_eq!(lab.read(key, 100), Poll::Ready(Err(ReadError::Reset(ResetCode::NONE))));
     // The input is at the next frame.
     lab.receive(Frame::Ping(SYN, 5));
-    assert_eq!(lab.sent(), [Frame::Ping(ACK, 5)]);
+    assert_eq!(lab.sent(), [Frame::Ping(ACK, ANNOUNCEMENT)]);
 }
 
 #[test]
