@@ -76,7 +76,7 @@ fn far_lab(config: Config) -> Lab {
     let mut lab = Lab { connection: Connection::new(Role::Server, config, 1, now), now };
     assert_eq!(lab.sent(), [Frame::Ping(SYN, ANNOUNCEMENT)]);
     lab.pass(Duration::from_millis(50));
-    lab.receive(Frame::Ping(ACK, 1));
+    lab.receive(Frame::Ping(ACK, ANNOUNCEMENT));
     lab
 }
 
