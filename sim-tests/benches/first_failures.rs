@@ -67,7 +67,7 @@ fn shrunk(name: &str, body: fn(&mut Sim)) -> String {
             after.faults(),
             after.switches(),
             after.preemptions(),
-            after.delays_and_needless_wake_ups(),
+            after.delays(),
             found.shrink_runs(),
         ];
         sums.iter_mut().zip(of_base).for_each(|(sum, one)| *sum += one);

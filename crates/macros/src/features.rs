@@ -1,8 +1,8 @@
 //! The features of the package that is being compiled, as its manifest declares them.
 //!
-//! Whether a feature is on is asked in the code that the macro returns (`cfg!`): the names are all that is needed here. So
-//! the manifest is read line by line, and what is written in an unusual way is merely not seen: the command that replays
-//! a failure then does not name it.
+//! Whether a feature is on is asked in the code that the macro returns (`cfg!`): the names are all that is needed
+//! here. So the manifest is read line by line, and what is written in an unusual way is merely not seen: the command
+//! that replays a failure then does not name it.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! The real clock, as [`Instant`]: nanoseconds since a process-wide anchor.
 //!
 //! Std and Tokio share the anchor, so their instants can be compared. The anchor itself reads as [`ANCHOR_NANOS`]
-//! instead of zero: a Tokio clock that was paused before anybody asked for the time stands before the anchor, and must
+//! instead of zero: a Tokio clock that was paused before code asked for the time stands before the anchor, and must
 //! not be flattened to zero, where it would appear to stand still.
 #![expect(clippy::disallowed_types, reason = "the real clock is read here, and only here")]
 

@@ -3,8 +3,8 @@
 //! Extensions, and not parts of [`Runtime`] and [`Threads`]: a world that has no UDP does not implement them, and code
 //! that needs UDP says so in its bounds (`R: Datagrams`).
 //!
-//! A datagram arrives whole, at most [`DATAGRAM_BYTES_MAX`] bytes of it, or not at all: the network may lose, repeat and
-//! reorder datagrams, and a receiver that does not read fast enough loses what comes while its buffer is full.
+//! A datagram arrives whole, at most [`DATAGRAM_BYTES_MAX`] bytes of it, or not at all: the network may lose, repeat
+//! and reorder datagrams, and a receiver that does not read fast enough loses what comes while its buffer is full.
 //!
 //! # Not here
 //!
@@ -46,8 +46,8 @@ pub trait Datagrams: Runtime {
 ///
 /// # Errors
 ///
-/// On a connected socket any call may fail once with `ConnectionRefused`: an earlier datagram met a host where nobody
-/// receives at that port. The socket stays usable. A socket that is not connected is never told.
+/// On a connected socket any call may fail once with `ConnectionRefused`: an earlier datagram met a host where no
+/// socket receives at that port. The socket stays usable. A socket that is not connected is never told.
 pub trait UdpSocket: Send + Sync + 'static {
     /// Makes `peer` the one address that [`send`](Self::send) sends to, and from which datagrams are received from now
     /// on. May be called again. Nothing is sent.
@@ -68,8 +68,8 @@ pub trait UdpSocket: Send + Sync + 'static {
     /// If the future is dropped before it completes, nothing was sent.
     fn send_to(&self, bytes: &[u8], target: SocketAddr) -> impl Future<Output = io::Result<usize>> + Send;
 
-    /// Waits for a datagram, copies as much of it as `buffer` holds, and returns that size in bytes and the sender. What
-    /// does not fit is lost. A datagram may be empty: 0 is no end.
+    /// Waits for a datagram, copies as much of it as `buffer` holds, and returns that size in bytes and the sender.
+    /// What does not fit is lost. A datagram may be empty: 0 is no end.
     ///
     /// # Errors
     ///
@@ -135,8 +135,8 @@ pub trait BlockingDatagrams: Threads {
 ///
 /// # Errors
 ///
-/// On a connected socket any call may fail once with `ConnectionRefused`: an earlier datagram met a host where nobody
-/// receives at that port. The socket stays usable. A socket that is not connected is never told.
+/// On a connected socket any call may fail once with `ConnectionRefused`: an earlier datagram met a host where no
+/// socket receives at that port. The socket stays usable. A socket that is not connected is never told.
 pub trait BlockingUdpSocket: Send + Sync + Sized + 'static {
     /// Makes a second handle to the same socket, for another thread.
     ///
@@ -168,8 +168,8 @@ pub trait BlockingUdpSocket: Send + Sync + Sized + 'static {
     /// The system's `EMSGSIZE` beyond [`DATAGRAM_BYTES_MAX`], `NetworkUnreachable`, `InvalidInput` for port 0.
     fn send_to(&self, bytes: &[u8], target: SocketAddr) -> io::Result<usize>;
 
-    /// Waits for a datagram, copies as much of it as `buffer` holds, and returns that size in bytes and the sender. What
-    /// does not fit is lost. A datagram may be empty: 0 is no end.
+    /// Waits for a datagram, copies as much of it as `buffer` holds, and returns that size in bytes and the sender.
+    /// What does not fit is lost. A datagram may be empty: 0 is no end.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! How a task or a thread ended, as seen by whoever waits for it.
+//! How a task or a thread ended, as its handle reports it.
 
 use std::fmt;
 

@@ -1,12 +1,13 @@
 //! Unix stream sockets: what a task ([`LocalSockets`]) or a thread ([`BlockingLocalSockets`]) may ask beyond the two
 //! runtime traits.
 //!
-//! Extensions, and not parts of [`Runtime`] and [`Threads`]: a world without them (another system than Unix, a simulated
-//! network of packets) does not implement them, and code that needs them says so in its bounds (`R: LocalSockets`).
+//! Extensions, and not parts of [`Runtime`] and [`Threads`]: a world without them (another system than Unix, a
+//! simulated network of packets) does not implement them, and code that needs them says so in its bounds (`R:
+//! LocalSockets`).
 //!
 //! Both ends are on one host, so nothing takes time and nothing gets lost, and the differences from TCP show: a write
-//! finds out at once that nobody will read, shutting down reading breaks the peer's pipe, and a listener's path stays in
-//! the file system when the listener is gone, until [`unlink`](LocalSockets::unlink_unix) removes it.
+//! finds out at once that no one will read, shutting down reading breaks the peer's pipe, and a listener's path stays
+//! in the file system when the listener is gone, until [`unlink`](LocalSockets::unlink_unix) removes it.
 //!
 //! # Not here
 //!
@@ -57,7 +58,7 @@ pub trait LocalSockets: Runtime {
     ///
     /// # Errors
     ///
-    /// `NotFound` where nothing is at the path, `ConnectionRefused` where a socket is there and nobody listens on it,
+    /// `NotFound` where nothing is at the path, `ConnectionRefused` where a socket is there that does not listen,
     /// `WouldBlock` where the listener's backlog is full (Linux completes the connection at once or not at all; a
     /// blocking [`connect_unix`](BlockingLocalSockets::connect_unix) waits), and those of [`check_path`].
     ///
@@ -74,7 +75,7 @@ pub trait LocalSockets: Runtime {
     ///
     /// # Errors
     ///
-    /// `AddrInUse` where anything is at the path, be it a socket that nobody listens on any more
+    /// `AddrInUse` where anything is at the path, also a socket that no longer listens
     /// ([`unlink_unix`](Self::unlink_unix) it first), and those of [`check_path`].
     fn listen_unix(
         &self,
@@ -134,7 +135,7 @@ pub trait BlockingLocalSockets: Threads {
     ///
     /// # Errors
     ///
-    /// `NotFound` where nothing is at the path, `ConnectionRefused` where a socket is there and nobody listens on it
+    /// `NotFound` where nothing is at the path, `ConnectionRefused` where a socket is there that does not listen
     /// (or does so no longer), `TimedOut` after `timeout`, `InvalidInput` for a timeout of zero, and those of
     /// [`check_path`].
     fn connect_unix(
@@ -148,7 +149,7 @@ pub trait BlockingLocalSockets: Threads {
     ///
     /// # Errors
     ///
-    /// `AddrInUse` where anything is at the path, be it a socket that nobody listens on any more
+    /// `AddrInUse` where anything is at the path, also a socket that no longer listens
     /// ([`unlink_unix`](Self::unlink_unix) it first), and those of [`check_path`].
     fn listen_unix(&self, path: &Path, options: ListenOptions) -> io::Result<Self::UnixListener>;
 

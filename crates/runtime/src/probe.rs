@@ -120,9 +120,9 @@ macro_rules! sometimes {
 /// Tells whether to do a rare but allowed thing now: give up early, take the small buffer, answer late.
 /// `buggify!()`, `buggify!(PROBABILITY)`, `buggify!(PROBABILITY, "NAME")`.
 ///
-/// In two phases: a run first chooses whether the point is enabled at all (one run in four), and an enabled point is true
-/// with the given probability, by default 25 %, each time it is evaluated. So a run has few odd things in earnest instead
-/// of all of them a little.
+/// In two phases: a run first chooses whether the point is enabled at all (one run in four), and an enabled point is
+/// true with the given probability, by default 25 %, each time it is evaluated. So a run has few odd things in
+/// earnest instead of all of them a little.
 ///
 /// # Outside of a simulated run
 ///
@@ -130,10 +130,10 @@ macro_rules! sometimes {
 ///
 /// # Determinism
 ///
-/// A choice for each point and for each evaluation of an enabled one, in the lane `buggify`; the default answer is `false`.
-/// A point is called by its name, or by the path of its function (a second one in the same function has `#2`, in the order
-/// in which the run came by); never by its line, so recordings survive edits. Name a point that recordings should keep
-/// when its function is renamed.
+/// A choice for each point and for each evaluation of an enabled one, in the lane `buggify`; the default answer is
+/// `false`. A point is called by its name, or by the path of its function (a second one in the same function has
+/// `#2`, in the order in which the run came by); never by its line, so recordings survive edits. Name a point that
+/// recordings should keep when its function is renamed.
 ///
 /// # Example: a batch that is cut short
 ///

@@ -1,8 +1,8 @@
 //! Locks of blocking code: `std::sync` in production, aware of the scheduler in a simulation.
 //!
 //! The wrappers are thin and cost nothing. They do not poison: a lock whose holder panicked is handed on as it is,
-//! because a panic is already a failure of the whole run in the simulator, and in production the value behind a lock must
-//! hold its invariants whenever the lock is free.
+//! because a panic is already a failure of the whole run in the simulator, and in production the value behind a lock
+//! must hold its invariants whenever the lock is free.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};

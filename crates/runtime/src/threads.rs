@@ -25,7 +25,8 @@ pub trait Threads: RawLocks {
     /// Blocks this thread for `duration`.
     fn sleep(&self, duration: Duration);
 
-    /// Starts a thread. `name` appears in traces and panics; it should be constant (`"reader"`), and need not be unique.
+    /// Starts a thread. `name` appears in traces and panics; it should be constant (`"reader"`), and need not be
+    /// unique.
     ///
     /// Dropping the handle detaches the thread.
     ///

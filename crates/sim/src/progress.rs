@@ -10,7 +10,8 @@ const OF_TOKIO: u32 = u32::MAX;
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     steps: AtomicU64,
-    ticks: AtomicU64,
+    /// Ticks of a simulation that idles in steps: it is not stuck.
+    pub(crate) ticks: AtomicU64,
     running: AtomicU32,
     names: Mutex<Vec<String>>,
 }
@@ -45,12 +46,6 @@ impl Progress {
     /// for something real, or loops.
     pub(crate) fn steps(&self) -> u64 {
         self.steps.load(Ordering::Relaxed).wrapping_add(self.ticks.load(Ordering::Relaxed))
-    }
-
-    /// Notes that time passes although nobody runs: a simulation in ticks is not stuck while it idles.
-    #[cfg(feature = "turmoil")]
-    pub(crate) fn tick(&self) {
-        self.ticks.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Names the task that ran last.

@@ -1,8 +1,8 @@
 //! The scheduler: tasks and threads of all hosts in one ready list, from which a seed chooses.
 //!
-//! A host's async tasks are boxed futures. Its threads are coroutines that suspend wherever production code would block.
-//! The scheduler steps one of them at a time. It knows no network: it learns what a parked task waits for as a [`Wait`],
-//! and what drives the scheduler decides when time passes.
+//! A host's async tasks are boxed futures. Its threads are coroutines that suspend wherever production code would
+//! block. The scheduler steps one of them at a time. It knows no network: it learns what a parked task waits for as a
+//! [`Wait`], and what drives the scheduler decides when time passes.
 //!
 //! # Parts
 //!
@@ -16,9 +16,9 @@
 //! - `grant`: how many operations a task may finish in a step (`budget` sets tokio's, `deferred` sees what tokio kept).
 //! - `verdict`: the first failure, and the limits of steps.
 //!
-//! What is done with them: `ready` and `schedule` (how tasks become ready, and which one is next), `coroutine`, `threads`
-//! and `overflow` (threads), `lifecycle` and `locks` (start, end, teardown), `hosts` (what happens to all tasks of one
-//! host), `waker` and `current` (how wake-ups find the scheduler).
+//! What is done with them: `ready` and `schedule` (how tasks become ready, and which one is next), `coroutine`,
+//! `threads` and `overflow` (threads), `lifecycle` and `locks` (start, end, teardown), `hosts` (what happens to all
+//! tasks of one host), `waker` and `current` (how wake-ups find the scheduler).
 //!
 //! # Invariants
 //!
@@ -70,9 +70,9 @@ use coroutine::{Resumed, ThreadBody};
 pub(crate) use current::enter;
 use deferred::Deferred;
 use grant::Grant;
-pub(crate) use lifecycle::{Straggler, describe_wait};
+pub(crate) use lifecycle::Straggler;
 use perturb::Perturber;
-pub(crate) use perturb::{LATER_BOUND, NOBODY, draw_later, later};
+pub(crate) use perturb::{LATER_BOUND, NO_HOST, draw_later, later};
 use policy::{Policy, policy};
 use processor::{Processor, Processors};
 use queue::RunQueue;
@@ -88,7 +88,7 @@ pub(crate) struct Settings {
     pub(crate) strategy: Strategy,
     pub(crate) stack_bytes: usize,
     pub(crate) steps_max: u64,
-    /// Whether seeds may withhold ready tasks, preempt and defer operations, and wake tasks for nothing.
+    /// Whether seeds may delay ready tasks, preempt tasks, and make spurious `Pending` and wake-ups.
     pub(crate) perturb: bool,
     /// How long a ready task may be delayed at most.
     pub(crate) delay_max: Nanos,
@@ -142,8 +142,6 @@ pub(crate) struct Scheduler {
     tearing_down: Cell<bool>,
     /// How often threads that are torn down have caught the unwind and gone on.
     unwinds_caught: Cell<u32>,
-    #[cfg(feature = "turmoil")]
-    begun: Cell<bool>,
     pub(crate) deferred: Deferred,
     mailbox: Arc<Mailbox>,
     pub(crate) progress: Arc<Progress>,
@@ -176,8 +174,6 @@ impl Scheduler {
             current: Cell::new(None),
             tearing_down: Cell::new(false),
             unwinds_caught: Cell::new(0),
-            #[cfg(feature = "turmoil")]
-            begun: Cell::new(false),
             deferred: Deferred::new(),
             mailbox: Arc::default(),
             progress,

@@ -12,7 +12,7 @@ use crate::wait::{Operation, TaskId};
 
 /// What the running task was granted.
 pub(super) struct Grant {
-    budgets: RefCell<Budgets>,
+    pub(super) budgets: RefCell<Budgets>,
     /// No task was polled since tokio renewed its budget.
     is_whole: Cell<bool>,
     /// Operations of the runtime traits that the running task may still finish in this step.
@@ -84,9 +84,9 @@ impl Scheduler {
         }
     }
 
-    /// Takes the budget back after a step. Tokio does not tell that it had an operation wait for the next step, but it
-    /// has budget left otherwise, and defers a wake-up then. (So does `yield_now`: a task that yields by itself just when
-    /// its budget has ended counts as preempted.)
+    /// Takes the budget back after a step. Tokio does not tell that it had an operation wait for the next step, but
+    /// it has budget left otherwise, and defers a wake-up then. (So does `yield_now`: a task that yields by itself
+    /// just when its budget has ended counts as preempted.)
     pub(super) fn end_budget(&self, is_pending: bool) {
         let is_spent = self.grant.granted.get() != 0 && is_pending && !has_budget_remaining();
         if is_spent && self.deferred.lay() != self.grant.marks_before.get() {

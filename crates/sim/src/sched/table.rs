@@ -44,7 +44,7 @@ pub(super) struct TaskEntry {
     pub(super) woken: bool,
     /// It aborted itself: its future is dropped when it suspends.
     pub(super) aborted: bool,
-    /// The main of a host, which nobody joins.
+    /// The main of a host, which no task joins.
     pub(super) host_main: bool,
     pub(super) waits: Vec<Waiting>,
     /// What an async task waited for before its present step.

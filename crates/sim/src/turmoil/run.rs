@@ -8,6 +8,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use wavetank_runtime::panic_message;
@@ -16,7 +17,8 @@ use super::drive::Driver;
 use super::faults::FaultDriver;
 use super::sim::{Inner, TurmoilPlan, TurmoilSim};
 use crate::panics;
-use crate::run::{self, Outcome, Plan, Progress, fail, oracle};
+use crate::run::drive::fail;
+use crate::run::{self, Outcome, Plan, Progress, oracle};
 use crate::symptom::{Symptom, SymptomKind};
 use crate::time::{Nanos, nanos};
 use crate::world::{self, HostPlan, Run, context};
@@ -126,7 +128,7 @@ fn step(run: &Run, plan: &mut TurmoilSim, sim: &mut Inner, faults: &mut FaultDri
         if run.scheduler.must_stop() {
             return;
         }
-        run.scheduler.progress.tick();
+        run.scheduler.progress.ticks.fetch_add(1, Ordering::Relaxed);
         let stepped = sim.step();
         run.scheduler.set_now(nanos(sim.elapsed()));
         if has_ended(run, faults, &mut leaving) {
@@ -148,7 +150,7 @@ fn has_ended(run: &Run, faults: &FaultDriver, leaving: &mut Option<Nanos>) -> bo
     }
     let now = run.scheduler.now();
     if run.scheduler.mains_left() == 0 {
-        let until = *leaving.get_or_insert(now + run.leak_grace());
+        let until = *leaving.get_or_insert(now + run.options.leak_grace);
         match oracle::leak(run) {
             None => return true,
             Some(leak) if now >= until => fail(run, leak),
