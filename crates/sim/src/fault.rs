@@ -57,6 +57,7 @@ pub struct Faults {
     kinds: Vec<Kind>,
     short_transfers: bool,
     tiny_windows: bool,
+    early_writes: bool,
     count_max: u32,
     begin_max: Duration,
     last_max: Duration,
@@ -96,6 +97,7 @@ impl Faults {
             kinds: Vec::new(),
             short_transfers: false,
             tiny_windows: false,
+            early_writes: false,
             count_max: 3,
             begin_max: Duration::from_secs(30),
             last_max: Duration::from_secs(1800),
@@ -227,6 +229,19 @@ impl Faults {
     pub const fn tiny_windows(mut self) -> Self {
         self.tiny_windows = true;
         self
+    }
+
+    /// Adds early writes, on all hosts: a task's write that is polled again after `Pending` succeeds as soon as there is any
+    /// room, before the socket has woken its writer. Tokio's sockets wait until a third of the buffer is free; other streams
+    /// need not, and code that takes a later poll for a proof of the wake-up breaks on them. Not in [`all`](Self::all).
+    #[must_use]
+    pub const fn early_writes(mut self) -> Self {
+        self.early_writes = true;
+        self
+    }
+
+    pub(crate) const fn writes_early(&self) -> bool {
+        self.early_writes
     }
 
     fn with(mut self, kind: Kind) -> Self {

@@ -1,4 +1,5 @@
-//! The clock and the entropy of libc, interposed inside of a run.
+//! The clock and the entropy of libc, interposed inside of a run; what else depends on the machine (`machine`), and what
+//! would leave the simulation (`real`).
 //!
 //! std reads the time with `clock_gettime` and seeds `HashMap` with `getrandom`. This library defines both symbols,
 //! so that inside of a run they answer from the virtual clock and the seed; everywhere else they pass the call on.
@@ -12,7 +13,12 @@
 //! On systems other than Linux nothing is interposed: simulation works, but `std::time::Instant` is the real clock
 //! there and `HashMap` order is not reproducible.
 
+mod futex;
+mod machine;
+mod real;
+
 use std::cell::{Cell, RefCell};
+use std::sync::OnceLock;
 
 use rand_chacha::ChaCha8Rng;
 
@@ -32,6 +38,7 @@ thread_local! {
     static POLLING: Cell<bool> = const { Cell::new(false) };
     static OBSERVED: Cell<bool> = const { Cell::new(false) };
     static ENTROPY: RefCell<Option<ChaCha8Rng>> = const { RefCell::new(None) };
+    static UNSIMULATED: Cell<u32> = const { Cell::new(0) };
 }
 
 /// Whether this platform's libc is interposed.
@@ -77,6 +84,71 @@ pub(crate) fn observed() -> bool {
 #[cfg_attr(not(tokio_unstable), expect(dead_code, reason = "sweeps refuse such a build"))]
 pub(crate) fn observe() {
     OBSERVED.set(true);
+}
+
+/// Something real that code under test asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only interposed on Linux"))]
+pub(crate) enum Real {
+    Socket,
+    Name,
+    Thread,
+}
+
+/// What is done when code under test asks for something real.
+static ON_REAL: OnceLock<fn(Real)> = OnceLock::new();
+
+/// Has `on_real` called, on the OS thread of a run, when code under test asks for something real.
+pub(crate) fn on_real(on_real: fn(Real)) {
+    let _ = ON_REAL.set(on_real);
+}
+
+/// What is done when code under test is about to wait for a real lock. Returns `true` if the lock may be free now; asked
+/// `false`, it only tells whether there is something to do.
+static ON_LOCK: OnceLock<fn(bool) -> bool> = OnceLock::new();
+
+/// Has `on_lock` called, on the OS thread of a run, when code under test is about to wait for a real lock.
+pub(crate) fn on_lock(on_lock: fn(bool) -> bool) {
+    let _ = ON_LOCK.set(on_lock);
+}
+
+/// Asks what [`on_lock`] has set, if code under test runs now.
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only interposed on Linux"))]
+fn free_lock(really: bool) -> bool {
+    inside().is_some()
+        && POLLING.try_with(Cell::get).unwrap_or(false)
+        && ON_LOCK.get().is_some_and(|on_lock| on_lock(really))
+}
+
+/// Runs `f`, which may ask for real things.
+pub(crate) fn unsimulated<T>(f: impl FnOnce() -> T) -> T {
+    struct Leave;
+    impl Drop for Leave {
+        fn drop(&mut self) {
+            UNSIMULATED.set(UNSIMULATED.get() - 1);
+        }
+    }
+    UNSIMULATED.set(UNSIMULATED.get() + 1);
+    let _leave = Leave;
+    f()
+}
+
+/// Tells whether code under test, which runs now, must not have something real. Says so to the run.
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only interposed on Linux"))]
+fn is_refused(what: Real) -> bool {
+    let is_simulated = inside().is_some()
+        && POLLING.try_with(Cell::get).unwrap_or(false)
+        && UNSIMULATED.try_with(Cell::get).unwrap_or(1) == 0;
+    if is_simulated && let Some(on_real) = ON_REAL.get() {
+        on_real(what);
+    }
+    is_simulated
+}
+
+/// The virtual time of this OS thread, inside of a run.
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only interposed on Linux"))]
+fn inside() -> Option<Nanos> {
+    CLOCK.try_with(Cell::get).ok().flatten()
 }
 
 #[cfg(all(target_os = "linux", not(miri)))]

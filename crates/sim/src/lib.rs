@@ -21,7 +21,8 @@
 //! choice, order          the only source of randomness: lanes, choice points, values; which of two logs is simpler
 //! symptom                what failed, normalised
 //! interrupt, progress    Ctrl-C; what the watchdog sees of a run
-//! wall_clock, panics     how long shrinking may take; panics are noted and not printed
+//! wall_clock, last_words  how long shrinking may take; what a process says that a run ends
+//! panics                 panics are noted and not printed
 //! interpose              the clock and the entropy of libc
 //! net, udp               sans-I/O TCP, UDP and Unix sockets, links and their conditions. Knows no scheduler
 //! wait, trace            what a task waits for; events, and how they are rendered
@@ -45,6 +46,7 @@ pub mod host;
 mod inject;
 mod interpose;
 mod interrupt;
+mod last_words;
 mod net;
 mod options;
 mod order;
@@ -160,3 +162,18 @@ pub mod __private {
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 mod readme {}
+
+/// Calls `f`, in which code under test may open real sockets, look up real names and start OS threads.
+///
+/// Everywhere else in a run those fail the test, because what is real cannot be replayed. Whoever uses this answers for
+/// the same results in every run of a seed; what `f` starts must not touch the simulation.
+///
+/// # Example: an address of this machine
+///
+/// ```
+/// let any = wavetank::unsimulated(|| std::net::UdpSocket::bind("127.0.0.1:0"));
+/// # drop(any);
+/// ```
+pub fn unsimulated<T>(f: impl FnOnce() -> T) -> T {
+    interpose::unsimulated(f)
+}

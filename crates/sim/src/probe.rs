@@ -9,6 +9,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
+
 use wavetank_runtime::probe::{self, BuggifyPoint, Hooks};
 
 use crate::choice::{LaneKind, below};
@@ -65,13 +67,13 @@ fn is_simulating() -> bool {
     context::current().is_some_and(|run| !run.scheduler.is_tearing_down())
 }
 
-fn broken(what: &'static str, place: &'static str) {
+fn broken(what: fmt::Arguments<'_>, place: &'static str) {
     let Some(run) = context::current() else { return };
     let scheduler = &run.scheduler;
     if run.probes.broken_at.get().is_none() {
         run.probes.broken_at.set(Some(place));
     }
-    scheduler.trace_event(TraceEvent::Broken(what));
+    scheduler.trace_event(TraceEvent::Broken(what.to_string().into()));
     scheduler.fail(Symptom::new(SymptomKind::Invariant, format!("{}: {what}", run.who_runs())));
     // A thread stops here; a task can only be stopped between polls.
     scheduler.scheduling_point(Operation::new("always"));

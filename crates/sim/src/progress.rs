@@ -1,6 +1,6 @@
 //! What a run's OS thread shows to the watchdog, which looks on from another OS thread.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// The number of every task that tokio runs by itself.
@@ -10,9 +10,10 @@ const OF_TOKIO: u32 = u32::MAX;
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     steps: AtomicU64,
-    /// Ticks of a simulation that idles in steps: it is not stuck.
-    pub(crate) ticks: AtomicU64,
+    ticks: AtomicU64,
     running: AtomicU32,
+    /// The system's number of the OS thread, or 0.
+    thread: AtomicI32,
     names: Mutex<Vec<String>>,
 }
 
@@ -46,6 +47,24 @@ impl Progress {
     /// for something real, or loops.
     pub(crate) fn steps(&self) -> u64 {
         self.steps.load(Ordering::Relaxed).wrapping_add(self.ticks.load(Ordering::Relaxed))
+    }
+
+    /// Notes that something goes on although no task runs: a host is set up, or a simulation in ticks idles.
+    pub(crate) fn tick(&self) {
+        self.ticks.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that the run is on this OS thread.
+    #[cfg_attr(target_os = "linux", expect(unsafe_code, reason = "std does not tell the system's number"))]
+    pub(crate) fn runs_here(&self) {
+        // SAFETY: the call takes nothing and never fails.
+        #[cfg(target_os = "linux")]
+        self.thread.store(unsafe { libc::gettid() }, Ordering::Relaxed);
+    }
+
+    /// The system's number of the run's OS thread, or 0.
+    pub(crate) fn thread(&self) -> i32 {
+        self.thread.load(Ordering::Relaxed)
     }
 
     /// Names the task that ran last.

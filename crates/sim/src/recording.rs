@@ -243,7 +243,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn canonical_lanes_end_with_their_last_nonzero_value() {
+    fn canonical_lanes_end_with_their_last_nondefault_value() {
         let log = log_of(&[
             ("schedule", "b run", 3, 1),
             ("fault", "a break", 2, 0),

@@ -8,6 +8,7 @@ pub(crate) mod drive;
 #[cfg(test)]
 mod hostile;
 pub(crate) mod oracle;
+mod real;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -45,6 +46,8 @@ impl Plan<'_> {
 /// Calls `f` with the clock and the entropy of libc, and the probes, made the run's.
 pub(crate) fn in_libc<T>(choices: Choices, f: impl FnOnce(Choices) -> T) -> T {
     probe::install();
+    interpose::on_real(world::real::asked_for);
+    interpose::on_lock(world::real::free_lock);
     let _interposed = interpose::enter(choices.side_stream("libc"));
     f(choices)
 }
@@ -120,6 +123,7 @@ fn seed_select(_: &mut tokio::runtime::Builder, _: u64) {
 fn start(run: &Run, plans: Vec<HostPlan>) {
     inject::set_up(run);
     for (index, plan) in plans.into_iter().enumerate() {
+        run.scheduler.progress.tick();
         let start = || match plan.start {
             Start::Once(main) => main(run, index),
             Start::Again(main) => main(run, index),

@@ -46,6 +46,7 @@ mod processor;
 mod queue;
 mod ready;
 mod schedule;
+mod stacks;
 mod strategy;
 mod table;
 mod threads;
@@ -76,6 +77,7 @@ pub(crate) use perturb::{LATER_BOUND, NO_HOST, draw_later, later};
 use policy::{Policy, policy};
 use processor::{Processor, Processors};
 use queue::RunQueue;
+use stacks::{Polled, Stacks};
 pub use strategy::Strategy;
 use table::{Body, State, TaskBody, TaskEntry, TaskTable};
 pub(crate) use timers::TimerKey;
@@ -134,6 +136,7 @@ pub(crate) struct Scheduler {
     policy: RefCell<Box<dyn Policy>>,
     perturber: Perturber,
     grant: Grant,
+    stacks: Stacks,
     halted: hosts::Halted,
     limits: Limits,
     verdict: Verdict,
@@ -155,6 +158,7 @@ impl Scheduler {
     pub(crate) fn new(run: u64, settings: Settings, mut choices: Choices, progress: Arc<Progress>) -> Self {
         let lanes = Lanes::of(&mut choices, "");
         let perturber = Perturber::draw(&mut choices, settings.perturb);
+        let is_on_stacks = perturber.stacks;
         let policy = policy(settings.strategy, choices.side_stream("strategy"));
         Self {
             run,
@@ -167,6 +171,7 @@ impl Scheduler {
             policy: RefCell::new(policy),
             perturber,
             grant: Grant::new(),
+            stacks: Stacks::new(is_on_stacks),
             halted: hosts::Halted::default(),
             limits: Limits::default(),
             verdict: Verdict::default(),
@@ -251,11 +256,17 @@ impl Scheduler {
     }
 
     fn poll(&self, task: TaskId, mut body: TaskBody) -> Option<TaskBody> {
-        self.begin_waits(task);
-        self.grant_budget(task);
-        let mut context = Context::from_waker(&body.waker);
-        let polled = lifecycle::caught(|| body.future.as_mut().poll(&mut context));
-        self.grant.left.set(u32::MAX);
+        let polled = match body.interrupted.take() {
+            Some(interrupted) => self.go_on(task, &mut body, interrupted),
+            None => {
+                self.begin_waits(task);
+                self.grant_budget(task);
+                self.poll_once(task, &mut body)
+            }
+        };
+        let Some(polled) = polled else { return Some(body) };
+        self.count_meanwhile(task);
+        self.grant.is_limited.set(false);
         self.end_budget(matches!(polled, Ok(Poll::Pending)));
         self.keep_since(task);
         self.queue().set_last(task, Operation::new("step"));
@@ -276,6 +287,23 @@ impl Scheduler {
                 None
             }
         }
+    }
+
+    /// Polls the future of a task. `None`: its poll was interrupted.
+    fn poll_once(&self, task: TaskId, body: &mut TaskBody) -> Option<Polled> {
+        if self.stacks.are_on() {
+            return self.poll_on_stack(task, body);
+        }
+        let mut context = Context::from_waker(&body.waker);
+        let future = body.future.as_mut().expect("a task that is not polled has its future");
+        Some(lifecycle::caught(|| future.as_mut().poll(&mut context)))
+    }
+
+    /// The poll has ended: counts a wake-up that came while it was interrupted.
+    fn count_meanwhile(&self, task: TaskId) {
+        let entry = &mut self.tasks.borrow_mut()[task.index()];
+        entry.interrupted = false;
+        entry.woken |= std::mem::take(&mut entry.woken_meanwhile);
     }
 
     /// A step begins: the task will say again what it waits for.

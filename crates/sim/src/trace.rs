@@ -57,6 +57,11 @@ pub(crate) enum TraceEvent {
         before: Operation,
         nanos: Nanos,
     } = 20,
+    /// A task has done something and could go on, but stays off the processor for a while.
+    DelayedAfter {
+        after: Operation,
+        nanos: Nanos,
+    } = 21,
     /// A woken task stays off the processor for a while.
     Delayed {
         nanos: Nanos,
@@ -72,7 +77,7 @@ pub(crate) enum TraceEvent {
     Adversary(Box<str>) = 8,
     Panicked(Box<str>) = 9,
     /// An `always!` that did not hold.
-    Broken(&'static str) = 10,
+    Broken(Arc<str>) = 10,
     /// A host's main returned an error.
     Failed(Box<str>) = 11,
     Network(NetEvent) = 12,
@@ -217,6 +222,7 @@ impl Trace {
         let mut longest: Option<(Nanos, &str)> = None;
         for record in self.records() {
             let (TraceEvent::DelayedAt { nanos, .. }
+            | TraceEvent::DelayedAfter { nanos, .. }
             | TraceEvent::Delayed { nanos }
             | TraceEvent::SpuriousPending { nanos, .. }) = record.event
             else {

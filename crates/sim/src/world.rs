@@ -14,10 +14,12 @@ mod outcome;
 mod outside;
 mod panics;
 mod probes;
+pub(crate) mod real;
 mod refusals;
 mod waiters;
 
 use std::cell::{Cell, RefCell, RefMut};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
@@ -58,14 +60,19 @@ pub(crate) struct Run {
     /// Names of what tasks wait for outside of the simulator's network.
     pub(crate) labels: RefCell<Vec<Arc<str>>>,
     pub(crate) foreign: Foreign,
+    pub(crate) os_threads: real::OsThreads,
     makers: Makers,
     pub(crate) refusals: Refusals,
     pub(crate) options: RunOptions,
     pub(crate) hosts: Vec<HostRole>,
+    /// Of `hosts`, by name.
+    host_indices: BTreeMap<Arc<str>, HostIndex>,
     /// When the last fault ended: a stall counts from here.
     pub(crate) healed_at: Cell<Nanos>,
     /// Whether reads and writes of any host may be short.
     may_shorten: bool,
+    /// Whether a write may succeed before the socket has woken its writer.
+    pub(crate) writes_early: bool,
 }
 
 impl Run {
@@ -91,6 +98,7 @@ impl Run {
         let scheduler = Rc::new(Scheduler::new(number, settings, choices, progress));
         let mut hosts = Vec::new();
         for plan in plans {
+            scheduler.progress.tick();
             scheduler.add_host(&plan.name);
             network.add_host(&plan.name).expect("names were checked when the set-up ended");
             hosts.push(HostRole {
@@ -115,15 +123,18 @@ impl Run {
             probes: Probes::default(),
             network: RefCell::new(network),
             may_shorten: faults.may_shorten(),
+            writes_early: faults.writes_early(),
             faults: RefCell::new(faults),
             link_points: RefCell::default(),
             waiters: RefCell::default(),
             woken: Cell::default(),
             labels: RefCell::default(),
             foreign: Foreign::default(),
+            os_threads: real::OsThreads::default(),
             makers: Makers::default(),
             refusals: Refusals::default(),
             options,
+            host_indices: hosts.iter().enumerate().map(|(index, host)| (host.name.clone(), index)).collect(),
             hosts,
             healed_at: Cell::new(0),
         }
@@ -196,7 +207,7 @@ impl Run {
     }
 
     pub(crate) fn host_index(&self, name: &str) -> Option<HostIndex> {
-        self.hosts.iter().position(|host| *host.name == *name)
+        self.host_indices.get(name).copied()
     }
 
     pub(crate) fn faults(&self) -> &RefCell<RunFaults> {

@@ -95,6 +95,7 @@ pub(crate) struct SwarmPoints {
     pub(crate) preempts: &'static str,
     pub(crate) pending: &'static str,
     pub(crate) spurious: &'static str,
+    pub(crate) stacks: &'static str,
     pub(crate) preempted: &'static str,
 }
 
@@ -103,6 +104,7 @@ pub(crate) const SWARM: SwarmPoints = SwarmPoints {
     preempts: "swarm preempt",
     pending: "swarm pending",
     spurious: "swarm spurious",
+    stacks: "swarm stacks",
     preempted: "swarm hold",
 };
 

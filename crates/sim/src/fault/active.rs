@@ -4,6 +4,8 @@
 //!
 //! - What hosts and links suffer from is what the active faults say now: [`RunFaults::sky`], and the like for hosts.
 
+use std::collections::BTreeMap;
+
 use super::draw::{Drawn, draw};
 use super::what::Fault;
 use super::{Faults, HostLabel};
@@ -33,13 +35,23 @@ pub(crate) struct RunFaults {
     drawn: Drawn,
     /// What the test does itself.
     by_hand: Vec<Fault>,
+    /// What happens now and is over at once.
+    sudden: Option<Fault>,
     happened: usize,
+    /// What was to meet something, and whether it did.
+    met: BTreeMap<&'static str, bool>,
 }
 
 impl RunFaults {
     /// Draws the faults of a run with these hosts.
     pub(crate) fn new(faults: &Faults, choices: &mut Choices, hosts: &[HostLabel<'_>]) -> Self {
-        Self { drawn: draw(faults, choices, hosts), by_hand: Vec::new(), happened: 0 }
+        Self {
+            drawn: draw(faults, choices, hosts),
+            by_hand: Vec::new(),
+            sudden: None,
+            happened: 0,
+            met: BTreeMap::new(),
+        }
     }
 
     /// When the next fault begins or ends.
@@ -50,6 +62,34 @@ impl RunFaults {
             State::Over => None,
         });
         times.min()
+    }
+
+    /// Notes that something passes on `link`, or would but for a fault.
+    pub(crate) fn meet(&mut self, link: LinkId) {
+        if self.met.values().all(|&met| met) {
+            return;
+        }
+        let touching = self.active().chain(self.sudden).filter(|what| what.touches(link));
+        let met: Vec<&str> = touching.filter_map(Fault::meets).collect();
+        self.met.extend(met.into_iter().map(|what| (what, true)));
+    }
+
+    /// What the faults that happened should have met, and whether they did.
+    pub(crate) const fn met(&self) -> &BTreeMap<&'static str, bool> {
+        &self.met
+    }
+
+    /// Notes that a fault begins.
+    pub(crate) fn begins(&mut self, what: Fault) {
+        if let Some(meets) = what.meets() {
+            self.met.entry(meets).or_default();
+        }
+        self.sudden = Some(what).filter(|what| what.is_sudden());
+    }
+
+    /// Notes that what was sudden has happened.
+    pub(crate) fn has_begun(&mut self) {
+        self.sudden = None;
     }
 
     /// When the last fault that was drawn ends.
@@ -64,6 +104,11 @@ impl RunFaults {
     /// Counts the faults that have begun.
     pub(crate) const fn happened(&self) -> usize {
         self.happened
+    }
+
+    /// Whether a write may succeed before the socket has woken its writer.
+    pub(crate) const fn writes_early(&self) -> bool {
+        self.drawn.writes_early
     }
 
     /// Whether transfers of any host may be short.

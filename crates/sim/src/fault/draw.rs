@@ -48,11 +48,14 @@ pub(super) struct Drawn {
     pub(super) buffer_bytes_max: Option<u32>,
     /// By host.
     pub(super) short: Vec<bool>,
+    /// Whether writes may succeed early.
+    pub(super) writes_early: bool,
 }
 
 /// Draws the faults of a run with these hosts.
 pub(super) fn draw(faults: &Faults, choices: &mut Choices, hosts: &[HostLabel<'_>]) -> Drawn {
-    let mut drawn = Drawn { short: vec![false; hosts.len()], ..Drawn::default() };
+    let mut drawn =
+        Drawn { short: vec![false; hosts.len()], writes_early: faults.writes_early(), ..Drawn::default() };
     let servers: Vec<usize> = (0..hosts.len()).filter(|&host| !hosts[host].client).collect();
     let kinds: Vec<Kind> =
         faults.kinds.iter().copied().filter(|kind| kind.is_possible(hosts.len(), servers.len())).collect();

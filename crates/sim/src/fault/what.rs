@@ -73,6 +73,31 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
+    /// What some run of a sweep should see of it: otherwise it tested nothing.
+    pub(crate) const fn meets(self) -> Option<&'static str> {
+        match self {
+            Self::Partition { .. } | Self::OneWayPartition { .. } => Some("a partition meets traffic"),
+            Self::PausedLink { .. } | Self::Clog { .. } => Some("a paused link meets traffic"),
+            Self::Slow { .. } => Some("a slow link meets traffic"),
+            Self::Lossy { .. } => Some("a link that loses segments meets traffic"),
+            Self::Narrow { .. } => Some("a narrow link meets traffic"),
+            Self::Silence { .. } => Some("a silent host meets traffic"),
+            Self::Reset { .. } => Some("a reset meets a connection"),
+            // It happens to something or not at all.
+            Self::PausedHost { .. } | Self::Crash { .. } | Self::HalfOpen { .. } => None,
+        }
+    }
+
+    /// Whether what passes on `link` while this lasts meets it.
+    pub(crate) fn touches(self, link: LinkId) -> bool {
+        let of_host = |host| link.from == host || link.to == host;
+        match self {
+            Self::Silence { host } => of_host(host),
+            Self::Reset { a, b } => (link.from, link.to) == (a, b) || (link.from, link.to) == (b, a),
+            _ => self.conditions(link) != Conditions::default(),
+        }
+    }
+
     /// Whether it is over as soon as it has happened.
     pub(crate) const fn is_sudden(self) -> bool {
         matches!(self, Self::Reset { .. } | Self::HalfOpen { .. })

@@ -1,14 +1,13 @@
 //! [`Runtime`] for a simulated host: async tasks.
 
 use std::future::{Future, poll_fn};
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use wavetank_runtime::panic_message;
 use wavetank_runtime::{
     Instant, JoinError, ListenOptions, Listener, Runtime, Sleep, SocketOptions, Stream, TaskHandle,
 };
@@ -17,8 +16,9 @@ use super::ending::{Ending, ending};
 use super::local::SimUnixStream;
 use super::socket::{Listening, Socket};
 use super::{Host, context};
+use crate::panics;
 use crate::sched::TimerKey;
-use crate::wait::{TaskId, Wait};
+use crate::wait::{Operation, TaskId, Wait};
 
 impl Runtime for Host {
     type Stream = SimStream;
@@ -49,7 +49,9 @@ impl Runtime for Host {
             }
             end.set(output);
         };
-        let task = self.run().scheduler.start_task(self.index, name, false, task);
+        let run = self.run();
+        let task = run.scheduler.start_task(self.index, name, false, task);
+        run.scheduler.after_effect(Operation::new("spawn"));
         SimTaskHandle { run: self.run, task, ending }
     }
 
@@ -65,7 +67,7 @@ impl Runtime for Host {
 
     async fn listen(&self, address: SocketAddr, options: ListenOptions) -> io::Result<SimListener> {
         let run = self.acts()?;
-        let id = run.network(|network, _, _| network.listen(self.id(), address, options));
+        let id = run.network(|network, now, _| network.listen(now, self.id(), address, options));
         let id = id.map_err(|error| self.cannot("listen on", address, error))?;
         Ok(SimListener { listening: Listening::new(&run, id) })
     }
@@ -86,7 +88,7 @@ async fn caught<F: Future>(future: F) -> Result<F::Output, JoinError> {
             Err(payload) if context::current().is_some_and(|run| run.scheduler.being_torn_down()) => {
                 std::panic::resume_unwind(payload)
             }
-            Err(payload) => Poll::Ready(Err(JoinError::Panicked(panic_message(&*payload)))),
+            Err(payload) => Poll::Ready(Err(JoinError::Panicked(panics::take_message(payload)))),
         }
     })
     .await
@@ -233,8 +235,8 @@ impl Stream for SimStream {
         (SimReadHalf { socket: self.socket.clone() }, SimWriteHalf { socket: self.socket })
     }
 
-    /// Accepted and without effect: the simulated network never holds small segments back.
-    fn set_nodelay(&self, _: bool) -> io::Result<()> {
+    fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+        self.socket.set_nodelay(nodelay);
         Ok(())
     }
 
@@ -281,6 +283,18 @@ macro_rules! writes {
         impl AsyncWrite for $stream {
             fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
                 self.socket.poll_write(context, bytes)
+            }
+
+            fn poll_write_vectored(
+                self: Pin<&mut Self>,
+                context: &mut Context<'_>,
+                slices: &[IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                self.socket.poll_write_vectored(context, slices)
+            }
+
+            fn is_write_vectored(&self) -> bool {
+                true
             }
 
             fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -83,6 +83,8 @@ impl Socket {
         if polled.is_pending() {
             run.when_ready(Ready::Datagram(self.id), context.waker());
             run.scheduler.note_wait(self.wait(None));
+        } else {
+            run.scheduler.after_effect(Operation::new(VERB));
         }
         polled
     }
@@ -127,7 +129,9 @@ pub struct SimUdpSocket {
 impl SimUdpSocket {
     async fn send_now(&self, bytes: &[u8], target: Option<SocketAddr>) -> io::Result<usize> {
         poll_fn(|context| self.socket.poll_point(context)).await;
-        self.socket.send(bytes, target)
+        let sent = self.socket.send(bytes, target);
+        self.socket.run().scheduler.after_effect(Operation::new("send a datagram"));
+        sent
     }
 }
 

@@ -66,6 +66,7 @@ fn tell(run: &Run, line: String) {
 }
 
 fn begin(run: &Run, what: Fault, lasts: Option<Nanos>) {
+    run.faults().borrow_mut().begins(what);
     let name = |host: HostId| run.host_name(host.index()).to_string();
     let line = what.beginning(name, lasts);
     match what {
@@ -104,6 +105,7 @@ fn begin(run: &Run, what: Fault, lasts: Option<Nanos>) {
             apply_sky(run);
         }
     }
+    run.faults().borrow_mut().has_begun();
     run.note_heal();
 }
 

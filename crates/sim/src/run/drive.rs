@@ -9,6 +9,7 @@ use crate::symptom::{Symptom, SymptomKind};
 use crate::trace::TraceEvent;
 
 use super::clock::{Clock, Jump};
+use super::real::refuse_os_threads;
 use super::{Run, oracle};
 use crate::time::Nanos;
 use crate::world::foreign::ROUNDS_MAX;
@@ -38,6 +39,7 @@ pub(super) async fn drive(run: &Run) {
             }
         }
         polled = false;
+        refuse_os_threads(run);
         if run.scheduler.must_stop() {
             return;
         }

@@ -53,12 +53,12 @@ fn waits_outside(main: &str) -> Symptom {
 
 /// Counts the OS threads that tokio has started for blocking calls.
 #[cfg(tokio_unstable)]
-fn blocking_threads() -> usize {
+pub(super) fn blocking_threads() -> usize {
     tokio::runtime::Handle::try_current().map_or(0, |handle| handle.metrics().num_blocking_threads())
 }
 
 #[cfg(not(tokio_unstable))]
-const fn blocking_threads() -> usize {
+pub(super) const fn blocking_threads() -> usize {
     0
 }
 

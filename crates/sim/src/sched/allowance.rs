@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn all_delays_together_stay_below_what_the_test_allows() {
+    fn all_delays_together_respect_the_maximum() {
         let usual = longest(|_| ());
         assert!((200..400).contains(&usual), "{usual} ms");
         let long = longest(|sim| {

@@ -24,7 +24,7 @@ use crate::trace::TraceEvent;
 const ONE_IN_LOG2: Range<u32> = 1..7;
 
 /// How many of [`DELAYS`] are for this: up to a second, which is less than most timeouts.
-const STRETCHES: u32 = 7;
+pub(super) const STRETCHES: u32 = 7;
 
 /// How far a task gets in the step after which it is delayed, as indices of [`BUDGETS`]: few operations mostly, because
 /// few stand between a wake-up and what is done about it.

@@ -14,13 +14,13 @@ use crate::wait::{Operation, TaskId};
 pub(super) struct Grant {
     pub(super) budgets: RefCell<Budgets>,
     /// No task was polled since tokio renewed its budget.
-    is_whole: Cell<bool>,
-    /// Operations of the runtime traits that the running task may still finish in this step.
-    pub(super) left: Cell<u32>,
+    pub(super) is_whole: Cell<bool>,
+    /// Whether the budget of the running step is less than the whole.
+    pub(super) is_limited: Cell<bool>,
     /// How many it was granted; 0 if that is no limit, or the trace shows already that there are no more.
-    granted: Cell<u32>,
+    pub(super) granted: Cell<u32>,
     /// How often the mark of `deferred` lay there when the step began, if operations were granted.
-    marks_before: Cell<usize>,
+    pub(super) marks_before: Cell<usize>,
 }
 
 impl Grant {
@@ -28,7 +28,7 @@ impl Grant {
         Self {
             budgets: RefCell::new(Budgets::new()),
             is_whole: Cell::new(false),
-            left: Cell::new(u32::MAX),
+            is_limited: Cell::new(false),
             granted: Cell::new(0),
             marks_before: Cell::new(0),
         }
@@ -56,7 +56,7 @@ impl Scheduler {
         let held_after = self.plan_delay(task);
         let value = if held_after == 0 { self.draw_budget(task) } else { held_after };
         if value != 0 {
-            self.grant.left.set(BUDGETS[value]);
+            self.grant.is_limited.set(true);
             self.grant.granted.set(BUDGETS[value]);
             self.grant.marks_before.set(self.deferred.lay());
         }

@@ -10,9 +10,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::task::Waker;
 
-use wavetank_runtime::panic_message;
-
 use super::coroutine::ThreadBody;
+use super::stacks::TaskFuture;
 use super::{Body, HostIndex, Scheduler, State, TaskBody, TaskEntry, TaskId, TaskWaker, Waiting};
 use crate::choice::Choices;
 use crate::symptom::{Symptom, SymptomKind};
@@ -23,6 +22,10 @@ use crate::trace::{Trace, TraceEvent};
 pub(super) struct Panic(String);
 
 impl Panic {
+    pub(super) const fn new(message: String) -> Self {
+        Self(message)
+    }
+
     pub(super) fn message(&self) -> &str {
         &self.0
     }
@@ -30,7 +33,7 @@ impl Panic {
 
 /// Runs `f` and catches its panic, if it panics.
 pub(super) fn caught<T>(f: impl FnOnce() -> T) -> Result<T, Panic> {
-    catch_unwind(AssertUnwindSafe(f)).map_err(|payload| Panic(panic_message(&*payload)))
+    catch_unwind(AssertUnwindSafe(f)).map_err(|payload| Panic(crate::panics::take_message(payload)))
 }
 
 /// A task of a report: who it is and what it waits for.
@@ -61,9 +64,11 @@ impl Scheduler {
         main: bool,
         future: impl Future<Output = ()> + 'static,
     ) -> TaskId {
-        let future = Box::pin(future);
-        self.start(host, name, main, |waker| Ok(Body::Task(TaskBody { future, waker: waker.clone() })))
-            .expect("only threads need memory from the system")
+        let future: TaskFuture = Box::pin(future);
+        let body = |waker: &Waker| {
+            Ok(Body::Task(TaskBody { future: Some(future), waker: waker.clone(), interrupted: None }))
+        };
+        self.start(host, name, main, body).expect("only threads need memory from the system")
     }
 
     /// Starts a thread. `entry` must not unwind unless it is torn down.
@@ -108,6 +113,8 @@ impl Scheduler {
             waker,
             woken: false,
             aborted: false,
+            interrupted: false,
+            woken_meanwhile: false,
             host_main: main,
             waits: Vec::new(),
             waits_before: Vec::new(),
@@ -124,7 +131,7 @@ impl Scheduler {
         Ok(task)
     }
 
-    fn overflow_message(&self, name: &str, thread: &ThreadBody) -> String {
+    pub(super) fn overflow_message(&self, name: &str, thread: &ThreadBody) -> String {
         format!(
             "\nwavetank: the simulated thread `{name}` overflowed its stack of {} bytes.\n\
              Give threads more with `Sim::stack_bytes`, or recurse less. The process ends here.\n{}\n",
@@ -198,7 +205,7 @@ impl Scheduler {
         if self.tearing_down.get() || self.being_torn_down() {
             resume_unwind(payload);
         }
-        let message = panic_message(&*payload);
+        let message = crate::panics::take_message(payload);
         if let Some(task) = self.current.get() {
             self.panicked_with(task, &message);
         }
@@ -217,7 +224,9 @@ impl Scheduler {
             let mut tasks = self.tasks.borrow_mut();
             let entry = &mut tasks[task.index()];
             entry.aborted = true;
-            if !matches!(entry.state, State::Ready | State::Parked | State::Frozen)
+            // A poll that is interrupted goes on to its end, as on any runtime.
+            if entry.interrupted
+                || !matches!(entry.state, State::Ready | State::Parked | State::Frozen)
                 || !matches!(entry.body, Some(Body::Task(_)))
             {
                 return false;
@@ -363,6 +372,8 @@ impl Scheduler {
         };
         let Some(body) = body else { return };
         self.current.set(Some(task));
+        // One that loops is what the watchdog names.
+        self.progress.step(self.steps(), task.index() as u32);
         // A destructor that panics while its thread is torn down ends the process by Rust's own rules.
         let dropped = caught(|| drop(body));
         self.current.set(None);

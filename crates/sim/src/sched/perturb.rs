@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker, ready};
 
 use rand_chacha::ChaCha8Rng;
+use tokio::task::coop::{has_budget_remaining, poll_proceed};
 
 use super::allowance::Spent;
 use super::delay::Delays;
@@ -55,6 +56,8 @@ pub(super) struct Perturber {
     pub(super) preempts: bool,
     /// Operations of tasks may be told `Pending` though they could go on.
     pending: bool,
+    /// Tasks are polled on stacks of their own, and may be delayed after an effect.
+    pub(super) stacks: bool,
     /// Parked tasks may be woken without cause.
     spurious: bool,
     /// What is preempted may be delayed.
@@ -71,8 +74,9 @@ impl Perturber {
         };
         let (woken, preempts) = (drawn(SWARM.woken, 3), drawn(SWARM.preempts, 3));
         let (pending, spurious) = (drawn(SWARM.pending, 3), drawn(SWARM.spurious, 3));
+        let stacks = drawn(SWARM.stacks, 3);
         let preempted = drawn(SWARM.preempted, 2).then(|| Delays::draw(choices));
-        Self { woken, preempts, pending, spurious, preempted, spent: Spent::default() }
+        Self { woken, preempts, pending, stacks, spurious, preempted, spent: Spent::default() }
     }
 }
 
@@ -100,18 +104,19 @@ impl Scheduler {
 
     /// Begins one async operation that has nothing to wait for: the running task may be preempted before it.
     pub(crate) fn poll_turn(&self, context: &Context<'_>, operation: Next) -> Poll<()> {
-        match self.grant.left.get() {
-            u32::MAX => Poll::Ready(()),
-            0 => {
-                self.out_of_budget(operation);
-                context.waker().wake_by_ref();
-                Poll::Pending
-            }
-            left => {
-                self.grant.left.set(left - 1);
-                Poll::Ready(())
-            }
+        if !self.grant.is_limited.get() {
+            return Poll::Ready(());
         }
+        // Operations of tokio spend the same budget. So a task is also preempted between one of tokio's and one of these.
+        if has_budget_remaining()
+            && let Poll::Ready(spent) = poll_proceed(&mut Context::from_waker(Waker::noop()))
+        {
+            spent.made_progress();
+            return Poll::Ready(());
+        }
+        self.out_of_budget(operation);
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Whether code under test may still be hindered: not once every main has ended.

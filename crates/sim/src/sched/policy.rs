@@ -5,8 +5,6 @@
 //!
 //! To add a strategy, add a variant to [`Strategy`], a type here that implements [`Policy`], and an arm to [`policy`].
 
-use std::collections::BTreeMap;
-
 use rand_chacha::ChaCha8Rng;
 use rand_core::Rng;
 
@@ -59,8 +57,8 @@ struct Random;
 /// Priorities that fall at random points.
 struct Pct {
     rng: ChaCha8Rng,
-    /// Higher runs first.
-    priorities: BTreeMap<TaskId, u64>,
+    /// By number of the task: higher runs first.
+    priorities: Vec<Option<u64>>,
     /// Scheduling points at which the running task falls behind all others, ascending.
     change_points: Vec<u64>,
     points: u64,
@@ -93,11 +91,11 @@ impl Pct {
         let mut change_points: Vec<u64> =
             (1..depth.min(8)).map(|_| u64::from(below(&mut rng, horizon))).collect();
         change_points.sort_unstable();
-        Self { rng, priorities: BTreeMap::new(), change_points, points: 0, lowest: u64::MAX / 2 }
+        Self { rng, priorities: Vec::new(), change_points, points: 0, lowest: u64::MAX / 2 }
     }
 
     fn highest(&self, candidates: &[TaskId]) -> usize {
-        let priority = |index: &usize| self.priorities[&candidates[*index]];
+        let priority = |index: &usize| self.priorities[candidates[*index].index()];
         // Of equals the first, which is the default.
         (0..candidates.len()).rev().max_by_key(priority).unwrap_or(0)
     }
@@ -107,13 +105,16 @@ impl Policy for Pct {
     fn propose(&mut self, candidates: &[TaskId], _: &mut ChaCha8Rng) -> u32 {
         for &task in candidates {
             // The upper half: above every priority that a change point hands out.
-            self.priorities.entry(task).or_insert_with(|| self.rng.next_u64() | (1 << 63));
+            if task.index() >= self.priorities.len() {
+                self.priorities.resize(task.index() + 1, None);
+            }
+            self.priorities[task.index()].get_or_insert_with(|| self.rng.next_u64() | (1 << 63));
         }
         let mut best = self.highest(candidates);
         while self.change_points.first().is_some_and(|&point| point <= self.points) {
             self.change_points.remove(0);
             self.lowest -= 1;
-            self.priorities.insert(candidates[best], self.lowest);
+            self.priorities[candidates[best].index()] = Some(self.lowest);
             best = self.highest(candidates);
         }
         self.points += 1;

@@ -10,6 +10,10 @@ impl Scheduler {
         let host = {
             let mut tasks = self.tasks.borrow_mut();
             let entry = &mut tasks[task.index()];
+            if entry.interrupted {
+                entry.woken_meanwhile = true;
+                return;
+            }
             if entry.woken || entry.state == State::Ended {
                 return;
             }

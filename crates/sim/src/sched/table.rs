@@ -2,12 +2,11 @@
 
 use std::cell::{Cell, Ref, RefCell, RefMut};
 use std::collections::BTreeMap;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Waker;
 
 use super::coroutine::{Suspender, ThreadBody};
+use super::stacks::{Interrupted, TaskFuture};
 use super::timers::TimerKey;
 use crate::choice::PointId;
 use crate::time::Nanos;
@@ -19,8 +18,10 @@ pub(super) enum Body {
 }
 
 pub(super) struct TaskBody {
-    pub(super) future: Pin<Box<dyn Future<Output = ()>>>,
+    /// None while it is polled on a stack of its own.
+    pub(super) future: Option<TaskFuture>,
     pub(super) waker: Waker,
+    pub(super) interrupted: Option<Interrupted>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +45,10 @@ pub(super) struct TaskEntry {
     pub(super) woken: bool,
     /// It aborted itself: its future is dropped when it suspends.
     pub(super) aborted: bool,
+    /// Its poll is interrupted, or was, and has not ended.
+    pub(super) interrupted: bool,
+    /// It was woken meanwhile.
+    pub(super) woken_meanwhile: bool,
     /// The main of a host, which no task joins.
     pub(super) host_main: bool,
     pub(super) waits: Vec<Waiting>,

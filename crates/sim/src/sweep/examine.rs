@@ -74,7 +74,9 @@ impl Session {
         match ran {
             Ran::Stuck { running } => {
                 let patience = self.sweep.patience;
-                let what = "it blocks in something that the simulator does not control, or loops without end";
+                let what = "it blocks in something that the simulator does not control, or loops without end\n\
+                            A lock or channel of std blocks the OS thread that all tasks and threads of a run share: use \
+                            `Mutex` and `Condvar` of `wavetank::runtime`";
                 Symptom::new(
                     SymptomKind::Stuck,
                     format!("{running}\nno step for {patience:?} of real time: {what}"),

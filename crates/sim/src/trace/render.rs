@@ -47,7 +47,8 @@ impl Trace {
             return text;
         }
         // The beginning says what the scene is, the end how it failed: the end gets more room.
-        let (first, last) = (LINES_MAX / 3, LINES_MAX - LINES_MAX / 3 - 1);
+        let first = (LINES_MAX / 3).min(shown.len());
+        let last = (LINES_MAX - LINES_MAX / 3 - 1).min(shown.len() - first);
         shown[..first].iter().for_each(|record| self.write_line(&mut text, record, width));
         let left_out = shown.len().saturating_sub(first + last) + self.dropped;
         let _ = writeln!(text, "{:>14}  … {left_out} events …", "");
@@ -80,7 +81,9 @@ impl Trace {
             | TraceEvent::Fault(_)
             | TraceEvent::Logged(_) => Detail::Essential,
             TraceEvent::Preempted { .. } | TraceEvent::Overtakes { .. } => Detail::Essential,
-            TraceEvent::DelayedAt { .. } | TraceEvent::Delayed { .. } => Detail::Essential,
+            TraceEvent::DelayedAt { .. } | TraceEvent::DelayedAfter { .. } | TraceEvent::Delayed { .. } => {
+                Detail::Essential
+            }
             TraceEvent::OutOfBudget { .. }
             | TraceEvent::SpuriousPending { .. }
             | TraceEvent::SpuriousWakeUp => Detail::Essential,
@@ -116,6 +119,9 @@ impl Trace {
             }
             TraceEvent::Overtakes { first } => {
                 format!("~ runs before {}, which was ready first", self.name(*first))
+            }
+            TraceEvent::DelayedAfter { after, nanos } => {
+                format!("~ is delayed after `{after}` for {}", milliseconds(*nanos))
             }
             TraceEvent::DelayedAt { before, nanos } => {
                 format!("~ is delayed {} for {}", beside(*before), milliseconds(*nanos))

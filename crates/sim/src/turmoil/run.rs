@@ -8,7 +8,6 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use wavetank_runtime::panic_message;
@@ -128,7 +127,7 @@ fn step(run: &Run, plan: &mut TurmoilSim, sim: &mut Inner, faults: &mut FaultDri
         if run.scheduler.must_stop() {
             return;
         }
-        run.scheduler.progress.ticks.fetch_add(1, Ordering::Relaxed);
+        run.scheduler.progress.tick();
         let stepped = sim.step();
         run.scheduler.set_now(nanos(sim.elapsed()));
         if has_ended(run, faults, &mut leaving) {

@@ -103,11 +103,13 @@ impl Run {
         self.foreign.polled.set(Some(id));
         self.foreign.last.set(Some(id));
         self.scheduler.count_foreign_step();
+        interpose::set_polling(true);
     }
 
     #[cfg_attr(not(tokio_unstable), expect(dead_code, reason = "sweeps refuse such a build"))]
     fn after_poll(&self) {
         self.foreign.polled.set(None);
+        interpose::set_polling(false);
         self.foreign.polls.set(self.foreign.polls.get() + 1);
         // The poll may have changed what time would pass to next.
         self.scheduler.wake_root();

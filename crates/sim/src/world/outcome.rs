@@ -35,7 +35,9 @@ impl Run {
         let symptom = self.scheduler.verdict();
         let steps = self.scheduler.steps();
         let virtual_time = Duration::from_nanos(self.scheduler.now());
-        let (points, broken_at) = self.probes.into_parts();
+        let (mut points, broken_at) = self.probes.into_parts();
+        let faults = self.faults.into_inner();
+        points.extend(faults.met());
         let is_broken = symptom.as_ref().is_some_and(|symptom| symptom.kind() == SymptomKind::Invariant);
         let panicked_at = self.scheduler.panicked_at().or_else(panics::take_place);
         let failed_at = if is_broken { broken_at.map(str::to_owned) } else { panicked_at };
@@ -53,7 +55,7 @@ impl Run {
             trace,
             steps,
             virtual_time,
-            faults: self.faults.into_inner().happened(),
+            faults: faults.happened(),
             failed_at,
             points,
         }

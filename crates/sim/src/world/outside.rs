@@ -52,6 +52,15 @@ impl RunOutside<'_> {
     }
 }
 
+impl RunOutside<'_> {
+    /// Notes for the faults that something passes on a link.
+    fn meet(&self, link: LinkId) {
+        if let Ok(mut faults) = self.run.faults.try_borrow_mut() {
+            faults.meet(link);
+        }
+    }
+}
+
 impl Outside for RunOutside<'_> {
     fn pick_latency(&mut self, link: LinkId, bound: u32) -> u32 {
         let point = self.point(link, Question::Latency);
@@ -65,6 +74,9 @@ impl Outside for RunOutside<'_> {
     }
 
     fn event(&mut self, event: NetEvent) {
+        if let Some(to) = event.path.to {
+            self.meet(LinkId { from: event.path.from, to });
+        }
         self.run.scheduler.trace_event(TraceEvent::Network(event));
     }
 
@@ -89,6 +101,9 @@ impl Outside for RunOutside<'_> {
     }
 
     fn datagram_event(&mut self, event: DatagramEvent) {
+        if let Some(to) = event.to {
+            self.meet(LinkId { from: event.from, to });
+        }
         self.run.scheduler.trace_event(TraceEvent::Datagram(event));
     }
 
