@@ -7,8 +7,8 @@
 //! # Invariants
 //!
 //! - Whatever a script does with what it reads, [`Wire`] has judged it: the request is one for a WebSocket, nothing
-//!   precedes the answer, every frame is masked and in order, at most one Close comes, and nothing after it. A violation
-//!   panics, which fails the run.
+//!   precedes the answer, every frame is masked and in order, at most one Close comes, and nothing after it. A
+//!   violation panics, which fails the run.
 //! - That a connection is lost is no failure: scripts end with an error of their stream, and nobody minds.
 //!
 //! # Not here
@@ -20,6 +20,7 @@ pub mod frames;
 pub mod opening;
 pub mod peer;
 pub mod scripts;
+pub mod slow_link;
 pub mod wire;
 
 pub use cut::{Cut, End};

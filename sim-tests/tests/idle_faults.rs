@@ -1,4 +1,4 @@
-//! A sweep whose faults touched nothing says so: its partitions tested nothing.
+//! A sweep reports that its faults had no effect, because then its partitions tested nothing.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use tokio::io::AsyncWriteExt;
 use wavetank::runtime::{ListenOptions, Listener, Runtime, SocketOptions};
 use wavetank::{Faults, Sim, Sweep};
 
-/// A client that talks to one server for three seconds, and has nothing to do with another.
+/// Builds a client that talks to one server for three seconds and never to the other.
 fn talks_to_one_server(sim: &mut Sim) {
     sim.server("idle", async |_| {});
     sim.server("server", async |host| {
@@ -31,7 +31,7 @@ fn sweep(name: &str) -> Sweep {
     Sweep::new(format!("idle_faults::{name}"), env!("CARGO_TARGET_TMPDIR")).seeds(50)
 }
 
-/// Cuts a link for a second, by hand.
+/// Injects a partition of one second.
 fn cut(sim: &mut Sim, a: &'static str, b: &'static str) {
     sim.client("operator", async move |host| {
         Runtime::sleep(&host, Duration::from_millis(500)).await;
@@ -42,7 +42,7 @@ fn cut(sim: &mut Sim, a: &'static str, b: &'static str) {
 }
 
 #[test]
-fn a_partition_of_a_link_without_traffic_is_reported() {
+fn a_partition_without_traffic_is_reported() {
     let passed = sweep("idle").run(|sim| {
         talks_to_one_server(sim);
         cut(sim, "client", "idle");
@@ -70,7 +70,7 @@ fn drawn_faults_of_every_kind_meet_traffic() {
 }
 
 #[test]
-fn a_sweep_that_must_reach_all_its_points_fails_by_an_idle_fault() {
+fn an_idle_fault_fails_a_strict_sweep() {
     let failure = catch_unwind(AssertUnwindSafe(|| {
         sweep("required").sometimes_required().run(|sim| {
             talks_to_one_server(sim);

@@ -16,6 +16,8 @@ mod closing;
 mod cutting;
 #[path = "websocket_async/dropping.rs"]
 mod dropping;
+#[path = "websocket_async/fairness.rs"]
+mod fairness;
 #[path = "websocket_async/keeping_alive.rs"]
 mod keeping_alive;
 #[path = "websocket_async/opening.rs"]
@@ -26,6 +28,8 @@ mod reading;
 mod receiving;
 #[path = "websocket_async/reconnecting.rs"]
 mod reconnecting;
+#[path = "websocket_async/slow_links.rs"]
+mod slow_links;
 #[path = "websocket_async/streaming.rs"]
 mod streaming;
 #[path = "websocket_async/world.rs"]

@@ -26,5 +26,7 @@ mod receiving;
 mod reconnecting;
 #[path = "websocket_blocking/sending.rs"]
 mod sending;
+#[path = "websocket_blocking/slow_links.rs"]
+mod slow_links;
 #[path = "websocket_blocking/world.rs"]
 mod world;

@@ -217,9 +217,10 @@ mod calls_with_a_timeout {
         let pause = Duration::from_millis(1) * sim.choose("pause", 5);
         sim.server("server", |host| serve(host, Opening::default(), scripts::silent));
         sim.client_thread("client", move |host: Host| {
-            let mut config = Config { close_timeout: Duration::from_secs(5), ..Config::default() };
-            config.open_timeout = Duration::from_secs(1000);
-            config.keepalive.interval = None;
+            let mut config = Config::default();
+            config.close_timeout(Duration::from_secs(5));
+            config.open_timeout(Duration::from_secs(1000));
+            config.keepalive().interval(None);
             let request = "ws://server/".parse().expect("an address");
             let socket = blocking::Client::new(host).config(config).connect(request).expect("a connection");
             let callers = ["sender", "pinger"].map(|name| {

@@ -27,7 +27,7 @@ fn websockets(
     let slack = if calm { Duration::from_millis(1) } else { Duration::from_secs(60) };
     sim.server_thread("server", move |host| peer(host, SocketAddr::from(([0, 0, 0, 0], 80))));
     sim.client_thread("client", move |host| {
-        let config = Config { close_timeout: CLOSE_TIMEOUT, ..Config::default() };
+        let config = Config::default().close_timeout(CLOSE_TIMEOUT).clone();
         let request = "ws://server/".parse().expect("an address");
         // The network may be interrupted before the connection is open.
         let Ok(socket) = Client::new(host).config(config).connect(request) else { return };

@@ -41,7 +41,7 @@ fn messages() -> [Message; 3] {
 }
 
 fn config() -> Config {
-    Config { close_timeout: Duration::from_secs(5), ..Config::default() }
+    Config::default().close_timeout(Duration::from_secs(5)).clone()
 }
 
 fn request() -> ClientRequest {

@@ -6,8 +6,8 @@ use crate::transport::TransportError;
 
 /// A WebSocket close code, as this crate sends it.
 ///
-/// What npm's `graphql-ws` client does with a code is in the documentation of each: it *retries*, or the code is *fatal* for
-/// its subscriptions.
+/// What npm's `graphql-ws` client does with a code is in the documentation of each: it *retries*, or the code is
+/// *fatal* for its subscriptions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CloseCode(u16);
 

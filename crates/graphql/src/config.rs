@@ -78,9 +78,9 @@ impl Config {
         Self::default()
     }
 
-    /// Sets how long a client may take until its `connection_init` has come, from the moment at which the handler got the
-    /// accepted transport. Later it is closed with 4408. What was received by then counts: with zero, a client is served whose
-    /// message is already there.
+    /// Sets how long a client may take until its `connection_init` has come, from the moment at which the handler
+    /// got the accepted transport. Later it is closed with 4408. What was received by then counts: with zero, a
+    /// client is served whose message is already there.
     #[must_use]
     pub const fn init_timeout(mut self, timeout: Duration) -> Self {
         self.init_timeout = timeout;
@@ -94,23 +94,25 @@ impl Config {
         self
     }
 
-    /// Sets how long an acknowledged connection may be without operations before it is closed with 3008. Pings do not count.
+    /// Sets how long an acknowledged connection may be without operations before it is closed with 3008. Pings do
+    /// not count.
     #[must_use]
     pub const fn idle_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.idle_timeout = timeout;
         self
     }
 
-    /// Sets how old a connection may become, less up to 10 %, which differ from connection to connection. Then it is drained as
-    /// by a shutdown with 1001: running queries and mutations have [`close_timeout`](Self::close_timeout) to end.
+    /// Sets how old a connection may become, less up to 10 %, which differ from connection to connection. Then it
+    /// is drained as by a shutdown with 1001: running queries and mutations have
+    /// [`close_timeout`](Self::close_timeout) to end.
     #[must_use]
     pub const fn age_max(mut self, age: Option<Duration>) -> Self {
         self.age_max = age;
         self
     }
 
-    /// Sets how long a client may take nothing of what is sent. Any progress starts the time anew, so the deadline does not
-    /// depend on the size of messages, as far as the transport counts its bytes
+    /// Sets how long a client may take nothing of what is sent. Any progress starts the time anew, so the deadline
+    /// does not depend on the size of messages, as far as the transport counts its bytes
     /// ([`MessageTransport::progress`](crate::MessageTransport::progress)). Then the connection is dropped.
     #[must_use]
     pub const fn write_timeout(mut self, timeout: Duration) -> Self {
@@ -125,16 +127,16 @@ impl Config {
         self
     }
 
-    /// Sets how long a hook may take. An `on_connect` that takes longer closes the connection with 1013, an `on_operation` or
-    /// `persisted_query` fails the operation, an `on_ping` leaves the ping without an answer.
+    /// Sets how long a hook may take. An `on_connect` that takes longer closes the connection with 1013, an
+    /// `on_operation` or `persisted_query` fails the operation, an `on_ping` leaves the ping without an answer.
     #[must_use]
     pub const fn hook_timeout(mut self, timeout: Duration) -> Self {
         self.hook_timeout = timeout;
         self
     }
 
-    /// Sets the longest message of a client, in bytes. A longer one closes the connection with 1009. The transport should have a
-    /// limit of its own, before it allocates memory.
+    /// Sets the longest message of a client, in bytes. A longer one closes the connection with 1009. The transport
+    /// should have a limit of its own, before it allocates memory.
     #[must_use]
     pub const fn message_bytes_max(mut self, bytes: usize) -> Self {
         self.message_bytes_max = bytes;
@@ -155,15 +157,17 @@ impl Config {
         self
     }
 
-    /// Sets how many arrays and objects of a message may lie in each other. More close the connection with 4400. Values above
-    /// 120 leave it to parsers with a recursion limit of 128, serde_json's among them, to refuse variables.
+    /// Sets how many arrays and objects of a message may lie in each other. More close the connection with 4400.
+    /// Values above 120 leave it to parsers with a recursion limit of 128, serde_json's among them, to refuse
+    /// variables.
     #[must_use]
     pub const fn nesting_max(mut self, depth: usize) -> Self {
         self.nesting_max = depth;
         self
     }
 
-    /// Sets how many operations a connection may have at a time. A further one is answered with `error`; the connection stays.
+    /// Sets how many operations a connection may have at a time. A further one is answered with `error`; the
+    /// connection stays.
     #[must_use]
     pub const fn operations_max(mut self, operations: usize) -> Self {
         self.operations_max = operations;
@@ -184,8 +188,8 @@ impl Config {
         self
     }
 
-    /// Sets how many bytes may wait for the transport before operations are no longer polled for results. One result may
-    /// overshoot it. With twice as many waiting, nothing is read from the client either. 0 counts as 1.
+    /// Sets how many bytes may wait for the transport before operations are no longer polled for results. One
+    /// result may overshoot it. With twice as many waiting, nothing is read from the client either. 0 counts as 1.
     #[must_use]
     pub const fn write_buffer_bytes(mut self, bytes: usize) -> Self {
         self.write_buffer_bytes = if bytes == 0 { 1 } else { bytes };
@@ -211,11 +215,11 @@ impl Config {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Keepalive {
-    /// How long after the connection began, or after the previous ping, the next is sent. Less than 1 ms counts as 1 ms.
-    /// In the legacy protocol `ka` is sent as often.
+    /// How long after the connection began, or after the previous ping, the next is sent. Less than 1 ms counts as
+    /// 1 ms. In the legacy protocol `ka` is sent as often.
     pub interval: Duration,
-    /// How long a client may be silent after a ping. Anything that comes from it is an answer. Time in which the handler does
-    /// not read does not count.
+    /// How long a client may be silent after a ping. Anything that comes from it is an answer. Time in which the
+    /// handler does not read does not count.
     pub timeout: Duration,
     /// How far intervals vary, in percent of the interval, 0 to 100: spreads the pings of many connections.
     pub jitter_percent: u8,
@@ -240,12 +244,27 @@ impl Keepalive {
     pub fn new(interval: Duration, timeout: Duration) -> Self {
         Self { interval, timeout, ..Self::default() }
     }
+
+    /// Sets how far intervals vary, in percent.
+    #[must_use]
+    pub const fn jitter_percent(mut self, percent: u8) -> Self {
+        self.jitter_percent = percent;
+        self
+    }
+
+    /// Sets which ping is sent.
+    #[must_use]
+    pub const fn ping(mut self, ping: PingKind) -> Self {
+        self.ping = ping;
+        self
+    }
 }
 
 /// Which ping the server sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PingKind {
-    /// The protocol's `ping` message. The legacy protocol has none: there it is a frame, if the transport can send any.
+    /// The protocol's `ping` message. The legacy protocol has none: there it is a frame, if the transport can send
+    /// any.
     Message,
     /// A WebSocket ping frame, where the transport can send any; otherwise a message.
     Frame,
@@ -258,8 +277,8 @@ pub enum Legacy {
     Off,
     /// Where it was agreed on.
     On,
-    /// Where it was agreed on, and also with a client that agreed on `graphql-transport-ws` and then sends `start`. Python's
-    /// `gql` does so where the server writes the name of a header in small letters.
+    /// Where it was agreed on, and also with a client that agreed on `graphql-transport-ws` and then sends `start`.
+    /// Python's `gql` does so where the server writes the name of a header in small letters.
     Tolerated,
 }
 
@@ -324,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_host_is_compared_with_its_default_port() {
+    fn default_ports_belong_to_the_same_host() {
         let allowed = |origin, host| Origins::SameHost.allow(&headers(&[origin], host));
         assert!(allowed("http://a.example", Some("A.example")));
         assert!(allowed("https://a.example", Some("a.example:443")));
@@ -336,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_allows_what_is_on_it_and_never_two() {
+    fn a_list_allows_its_origins_alone() {
         let list = Origins::List(vec!["https://a.example".into()]);
         assert!(list.allow(&headers(&["https://A.example"], None)));
         assert!(!list.allow(&headers(&["https://b.example"], None)));

@@ -5,20 +5,21 @@
 //! - Give it what comes: [`handle_text`](Connection::handle_text), [`handle_binary`](Connection::handle_binary),
 //!   [`handle_control`](Connection::handle_control), [`handle_closed`](Connection::handle_closed),
 //!   [`handle_failure`](Connection::handle_failure), each while [`may_read`](Connection::may_read) is true.
-//! - After each of these, and after every other call that takes `now`, take the [`Event`]s: [`poll_event`](Connection::poll_event).
-//!   Do what they say at once.
+//! - After each of these, and after every other call that takes `now`, take the [`Event`]s:
+//!   [`poll_event`](Connection::poll_event). Do what they say at once.
 //! - Give it results while [`wants_results`](Connection::wants_results) is true.
 //! - Send what [`poll_transmit`](Connection::poll_transmit) gives, and report [`sent`](Connection::sent) and
 //!   [`flushed`](Connection::flushed).
-//! - Call [`handle_timeout`](Connection::handle_timeout) when the time of [`poll_timeout`](Connection::poll_timeout) has come. Every
-//!   other call may change that time.
+//! - Call [`handle_timeout`](Connection::handle_timeout) when the time of
+//!   [`poll_timeout`](Connection::poll_timeout) has come. Every other call may change that time.
 //!
 //! # Invariants
 //!
 //! - A connection closes once. After that it sends nothing, and starts nothing.
-//! - For each operation it sends `next* (complete | error)?`, and nothing after the client's `complete`, not even what waited
-//!   to be sent.
-//! - The id of an operation is free before its last message goes out. A key of an operation that has ended does nothing.
+//! - For each operation it sends `next* (complete | error)?`, and nothing after the client's `complete`, not even
+//!   what waited to be sent.
+//! - The id of an operation is free before its last message goes out. A key of an operation that has ended does
+//!   nothing.
 //! - Nothing that a client sends makes it panic, or hold more memory than the configuration says.
 //! - Each call takes constant time, or logarithmic time in the operations of the connection, apart from copying.
 
@@ -114,8 +115,8 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Makes a connection of a transport that was just accepted, with the subprotocol that was agreed on. Without one that is
-    /// served it closes with 4406. `seed` spreads the times of many connections, and nothing else.
+    /// Makes a connection of a transport that was just accepted, with the subprotocol that was agreed on. Without
+    /// one that is served it closes with 4406. `seed` spreads the times of many connections, and nothing else.
     #[must_use]
     pub fn new(config: Arc<Config>, subprotocol: Option<&str>, seed: u64, now: Instant) -> Self {
         let protocol = subprotocol.and_then(Protocol::from_name);
@@ -156,8 +157,8 @@ impl Connection {
         self.events.pop_front()
     }
 
-    /// Returns `true` while messages of the client may be handled: not while too much waits to be sent or answered, and not
-    /// once the connection is over.
+    /// Returns `true` while messages of the client may be handled: not while too much waits to be sent or answered,
+    /// and not once the connection is over.
     #[must_use]
     pub fn may_read(&self) -> bool {
         self.is_open()
@@ -192,7 +193,14 @@ impl Connection {
         self.operations.len()
     }
 
-    /// Accepts the connection, with the payload of `connection_ack`. Does nothing unless [`Event::Init`] waits for it.
+    /// Returns about how many bytes wait to be sent.
+    #[must_use]
+    pub fn waiting_bytes(&self) -> usize {
+        self.outbox.bytes()
+    }
+
+    /// Accepts the connection, with the payload of `connection_ack`. Does nothing unless [`Event::Init`] waits for
+    /// it.
     pub fn accept(&mut self, payload: Option<&RawValue>, now: Instant) {
         if !matches!(self.phase, Phase::Connecting) {
             return;
@@ -242,8 +250,9 @@ impl Connection {
         }
     }
 
-    /// Begins to drain the connection: no operation is started any more, and when no query or mutation is running, or after
-    /// `timeout`, it closes with `frame`. What a client asks for meanwhile is ignored: it asks again on its next connection.
+    /// Begins to drain the connection: no operation is started any more, and when no query or mutation is running,
+    /// or after `timeout`, it closes with `frame`. What a client asks for meanwhile is ignored: it asks again on
+    /// its next connection.
     pub fn drain(&mut self, frame: CloseFrame, timeout: Duration, now: Instant) {
         if !self.is_open() || self.draining.is_some() {
             return;
@@ -287,8 +296,8 @@ impl Connection {
         self.phase = Phase::Ended(ended);
     }
 
-    /// The client has closed, with this code if it gave one. What waits to be sent is dropped; a close frame that answers is
-    /// left to send.
+    /// The client has closed, with this code if it gave one. What waits to be sent is dropped; a close frame that
+    /// answers is left to send.
     pub fn handle_closed(&mut self, code: Option<u16>, now: Instant) {
         if self.is_open() {
             self.outbox.clear();

@@ -1,8 +1,9 @@
 //! The one task of a connection: owns its state and its transport, and polls everything that it waits for.
 //!
-//! A round reads, handles what is due, polls the jobs that were woken, and writes, in this order: a client's `complete` that is
-//! there counts before another result does, and a `connection_init` that is there before its deadline. Operations take
-//! turns: each gives one result before the next is asked. A round is bounded, and spends tokio's cooperative budget.
+//! A round reads, handles what is due, polls the jobs that were woken, and writes, in this order: a client's
+//! `complete` that is there counts before another result does, and a `connection_init` that is there before its
+//! deadline. Operations take turns: each gives one result before the next is asked. A round is bounded, and spends
+//! tokio's cooperative budget.
 //!
 //! # Not here
 //!
@@ -211,7 +212,7 @@ where
     /// Writes as much as the transport takes. Returns `true` if that made room for what waited for it.
     fn transmit(&mut self, context: &mut Context<'_>, now: Instant) -> bool {
         let Some(transport) = &mut self.transport else { return false };
-        let was_full = !self.connection.may_read() || self.jobs.has_stalled();
+        let (could_read, has_stalled) = (self.connection.may_read(), self.jobs.has_stalled());
         let written =
             transmit(transport, &mut self.connection, &mut self.closing, &mut self.unflushed, context, now);
         if let Err(error) = written {
@@ -226,8 +227,7 @@ where
             self.handle_events(now);
             return true;
         }
-        let stalled = self.jobs.has_stalled() && self.connection.wants_results();
-        was_full && self.connection.is_open() && (stalled || self.connection.may_read())
+        (!could_read && self.connection.may_read()) || (has_stalled && self.connection.wants_results())
     }
 
     /// Waits for the next deadline.

@@ -1,8 +1,8 @@
 //! What executes operations: a GraphQL engine behind one trait.
 //!
-//! An engine is given a [`Request`] and prepares it: parses, validates, and finds out what it is. Either the request is
-//! wrong, and [`RequestErrors`] say why, or there is an [`Operation`]: one result, or a stream of them. Results are JSON
-//! that the engine writes itself, straight into the frame that is sent ([`Payload`]).
+//! An engine is given a [`Request`] and prepares it: parses, validates, and finds out what it is. Either the
+//! request is wrong, and [`RequestErrors`] say why, or there is an [`Operation`]: one result, or a stream of them.
+//! Results are JSON that the engine writes itself, straight into the frame that is sent ([`Payload`]).
 
 use std::future::Future;
 use std::pin::Pin;
@@ -77,8 +77,8 @@ pub type BoxStream<T> = Pin<Box<dyn Stream<Item = T> + Send>>;
 pub enum Operation<P> {
     /// A query or a mutation: one result, sent as one `next` and `complete`.
     Single(BoxFuture<P>),
-    /// A query or a mutation with `@defer` or `@stream`: several results, passed on as they are. A graceful shutdown waits for
-    /// it, as for a single result.
+    /// A query or a mutation with `@defer` or `@stream`: several results, passed on as they are. A graceful
+    /// shutdown waits for it, as for a single result.
     Incremental(BoxStream<P>),
     /// A subscription. A graceful shutdown does not wait for it.
     Subscription(BoxStream<P>),
@@ -96,8 +96,8 @@ impl<P> std::fmt::Debug for Operation<P> {
 
 /// A GraphQL engine.
 ///
-/// It is polled by the task of the connection. What takes the processor for long belongs into a task or thread of its own.
-/// A panic ends the operation with an error, and nothing else.
+/// It is polled by the task of the connection. What takes the processor for long belongs into a task or thread of
+/// its own. A panic ends the operation with an error, and nothing else.
 pub trait Engine: Send + Sync + 'static {
     /// What operations know of their connection: made by [`Hooks::on_connect`](crate::Hooks::on_connect).
     type Context: Send + Sync + 'static;
@@ -108,13 +108,14 @@ pub trait Engine: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`RequestErrors`] for a request that is not executed: a syntax error, a failed validation, an unknown operation name, a
-    /// source stream that cannot be made. The client is told with `error`. Errors of execution are part of a result instead.
+    /// [`RequestErrors`] for a request that is not executed: a syntax error, a failed validation, an unknown
+    /// operation name, a source stream that cannot be made. The client is told with `error`. Errors of execution
+    /// are part of a result instead.
     ///
     /// # Cancel safety
     ///
-    /// The future is dropped when the client cancels the operation or the connection ends. Whatever was made by then must end
-    /// with it.
+    /// The future is dropped when the client cancels the operation or the connection ends. Whatever was made by
+    /// then must end with it.
     fn prepare(
         &self,
         request: Request,

@@ -4,14 +4,14 @@
 //!
 //! - `on_connect` is called once for each connection whose client sends `connection_init`.
 //! - `on_ping` is called once for each `ping` message.
-//! - `on_operation` is called once for each operation that is started, and `on_complete` once for each operation whose
-//!   `on_operation` was called, after it.
+//! - `on_operation` is called once for each operation that is started, and `on_complete` once for each operation
+//!   whose `on_operation` was called, after it.
 //! - `on_disconnect` is called once for each connection that was served, after everything else of it has ended.
 //! - A hook that waits holds up nothing but what needs its answer. One that takes longer than
 //!   [`Config::hook_timeout`](crate::Config::hook_timeout) is dropped. A hook that is no longer needed is dropped.
 //! - A hook that panics fails what it was asked for, and nothing else.
-//! - Dropping the future of [`Server::serve`](crate::Server::serve) drops the connection, and no hook is called any more:
-//!   what has to happen in any case belongs into `Drop` of the context.
+//! - Dropping the future of [`Server::serve`](crate::Server::serve) drops the connection, and no hook is called any
+//!   more: what has to happen in any case belongs into `Drop` of the context.
 
 use std::future::{Future, ready};
 use std::marker::PhantomData;
@@ -110,8 +110,8 @@ impl<C> Accepted<C> {
     }
 }
 
-/// A connection that was not accepted: closed with 4403, in the legacy protocol told with `connection_error` and closed with
-/// 1011.
+/// A connection that was not accepted: closed with 4403, in the legacy protocol told with `connection_error` and
+/// closed with 1011.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
     pub(crate) reason: String,
@@ -137,8 +137,8 @@ pub trait Hooks: Send + Sync + 'static {
     /// What operations know of their connection. It must be what the engine takes.
     type Context: Send + Sync + 'static;
 
-    /// Accepts or rejects a connection whose `connection_init` has come, and makes its context of what is known: the upgrade,
-    /// and the payload.
+    /// Accepts or rejects a connection whose `connection_init` has come, and makes its context of what is known:
+    /// the upgrade, and the payload.
     ///
     /// # Errors
     ///
@@ -149,8 +149,8 @@ pub trait Hooks: Send + Sync + 'static {
         payload: Option<&RawValue>,
     ) -> impl Future<Output = Result<Accepted<Self::Context>, Rejection>> + Send;
 
-    /// Answers a `ping` message with the payload of its `pong`. The context is there after the acknowledgement. Default: the
-    /// payload of the ping.
+    /// Answers a `ping` message with the payload of its `pong`. The context is there after the acknowledgement.
+    /// Default: the payload of the ping.
     fn on_ping(
         &self,
         context: Option<&Self::Context>,
@@ -175,8 +175,8 @@ pub trait Hooks: Send + Sync + 'static {
         ready(Ok(()))
     }
 
-    /// Replaces a request that has an empty document, or `persistedQuery` among its extensions, by the one to execute. Called
-    /// after `on_operation`. Default: lets a request with a document pass, and refuses one without.
+    /// Replaces a request that has an empty document, or `persistedQuery` among its extensions, by the one to
+    /// execute. Called after `on_operation`. Default: lets a request with a document pass, and refuses one without.
     ///
     /// # Errors
     ///
@@ -187,11 +187,7 @@ pub trait Hooks: Send + Sync + 'static {
         request: Request,
     ) -> impl Future<Output = Result<Request, RequestErrors>> + Send {
         let _ = context;
-        ready(if request.query.is_empty() {
-            Err(GraphqlError::new("PersistedQueryNotSupported").code("PERSISTED_QUERY_NOT_SUPPORTED").into())
-        } else {
-            Ok(request)
-        })
+        ready(no_persisted_query(request))
     }
 
     /// Observes the end of an operation. Default: does nothing.
@@ -216,11 +212,27 @@ pub trait Hooks: Send + Sync + 'static {
         ready(())
     }
 
-    /// Changes an error before it is sent in an `error` message. Errors of execution are the engine's. Default: nothing.
+    /// Changes an error before it is sent in an `error` message. Errors of execution are the engine's. Default:
+    /// nothing.
     fn format_error(&self, context: &Self::Context, error: GraphqlError) -> GraphqlError {
         let _ = context;
         error
     }
+}
+
+/// Whether the request is one for [`Hooks::persisted_query`].
+pub(crate) fn is_persisted(request: &Request) -> bool {
+    let has_hash = |extensions: &RawValue| extensions.get().contains("\"persistedQuery\"");
+    request.query.is_empty() || request.extensions.as_deref().is_some_and(has_hash)
+}
+
+/// What a server without persisted queries does: executes a document that is there.
+pub(crate) fn no_persisted_query(request: Request) -> Result<Request, RequestErrors> {
+    if request.query.is_empty() {
+        let error = GraphqlError::new("PersistedQueryNotSupported").code("PERSISTED_QUERY_NOT_SUPPORTED");
+        return Err(error.into());
+    }
+    Ok(request)
 }
 
 /// Hooks that accept every connection, with a default context.

@@ -144,8 +144,8 @@ pub struct Client {
     outgoing: Arc<Pipe<Incoming<String>>>,
 }
 
-/// Makes both ends of a connection with this subprotocol. Each direction holds `capacity` messages (at least 1) before its
-/// sender has to wait.
+/// Makes both ends of a connection with this subprotocol. Each direction holds `capacity` messages (at least 1)
+/// before its sender has to wait.
 #[must_use]
 pub fn pair(subprotocol: Option<&str>, capacity: usize) -> (Memory, Client) {
     let (to_server, to_client) = (Pipe::new(capacity), Pipe::new(capacity));

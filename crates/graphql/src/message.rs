@@ -1,7 +1,7 @@
 //! Messages of both subprotocols: reading those of clients, writing ours.
 //!
-//! A client's message is parsed once, by borrowing; payloads stay the JSON text that they are. How deeply it is nested is
-//! checked before, so that nothing that parses a payload later can run out of stack.
+//! A client's message is parsed once, by borrowing; payloads stay the JSON text that they are. How deeply it is
+//! nested is checked before, so that nothing that parses a payload later can run out of stack.
 //!
 //! # Not here
 //!
@@ -9,8 +9,6 @@
 
 mod frame;
 mod json;
-#[cfg(test)]
-mod tests;
 
 use std::borrow::Cow;
 
@@ -107,8 +105,6 @@ struct SubscribePayload<'a> {
 impl<'a> ClientMessage<'a> {
     /// Reads a message of `protocol`.
     pub(crate) fn parse(text: &'a str, protocol: Protocol, config: &Config) -> Result<Self, Malformed> {
-        //= https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md
-        //# All messages contain the `type` field
         json::check_nesting(text, config.nesting_max)?;
         if !json::is_object(text) {
             return Err(Malformed::new("the message is not a JSON object"));
@@ -150,7 +146,8 @@ fn id<'a>(envelope: &Envelope<'a>, bytes_max: usize) -> Result<Cow<'a, str>, Mal
     let Some(raw) = envelope.id else {
         return Err(Malformed::new(format!("the message of type {:?} has no id", envelope.kind)));
     };
-    // The text of a string is never shorter than the string by more than its escapes: do not even decode what is huge.
+    // The text of a string is never shorter than the string by more than its escapes: do not even decode what is
+    // huge.
     if raw.get().len() > bytes_max.saturating_mul(6).saturating_add(2) {
         return Err(Malformed::new(format!("the id is longer than {bytes_max} bytes")));
     }

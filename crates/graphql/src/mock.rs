@@ -1,4 +1,5 @@
-//! A small engine written by hand, for simulations, tests and examples: no schema language, no validation beyond names.
+//! A small engine written by hand, for simulations, tests and examples: no schema language, no validation beyond
+//! names.
 //!
 //! It knows one field an operation:
 //!
@@ -6,11 +7,13 @@
 //!   `parts(count: Int, everyMs: Int) @defer`, several results in the form of incremental delivery;
 //!   `token`, the `token` of the payload of `connection_init`.
 //! - `mutation`: `publish(channel: String, text: String)`, how many subscribers it reached.
-//! - `subscription`: `count(to: Int, everyMs: Int, pad: Int)`, from 1, without end if there is no `to`, and always ready if there is
-//!   no `everyMs`; `one`; `channel(name: String)`; `silent`; `fails`, whose source cannot be made.
+//! - `subscription`: `count(to: Int, everyMs: Int, pad: Int)`, from 1, without end if there is no `to`, and always
+//!   ready if there is no `everyMs`; `one`; `channel(name: String)`; `silent`; `fails`, whose source cannot be
+//!   made.
 //!
 //! Each field also takes `prepareMs: Int`, how long its preparation takes. Arguments may be variables.
 
+mod blocking;
 mod channels;
 mod document;
 mod streams;
@@ -118,6 +121,12 @@ impl Context {
     #[must_use]
     pub fn new(token: Option<&str>) -> Self {
         Self { token: token.map(str::to_owned) }
+    }
+
+    /// Returns the token.
+    #[must_use]
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_deref()
     }
 }
 
@@ -257,6 +266,17 @@ impl<W> fmt::Debug for Mock<W> {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TokenHooks;
 
+impl TokenHooks {
+    fn decide(payload: Option<&RawValue>) -> Result<Accepted<Context>, Rejection> {
+        let payload = payload.and_then(|raw| serde_json::from_str::<serde_json::Value>(raw.get()).ok());
+        let token = payload.as_ref().and_then(|payload| payload.get("token")?.as_str());
+        if token == Some("wrong") {
+            return Err(Rejection::default());
+        }
+        Ok(Accepted::new(Context::new(token)))
+    }
+}
+
 impl Hooks for TokenHooks {
     type Context = Context;
 
@@ -265,11 +285,6 @@ impl Hooks for TokenHooks {
         _connection: &ConnectionInfo,
         payload: Option<&RawValue>,
     ) -> Result<Accepted<Context>, Rejection> {
-        let payload = payload.and_then(|raw| serde_json::from_str::<serde_json::Value>(raw.get()).ok());
-        let token = payload.as_ref().and_then(|payload| payload.get("token")?.as_str());
-        if token == Some("wrong") {
-            return Err(Rejection::default());
-        }
-        Ok(Accepted::new(Context::new(token)))
+        Self::decide(payload)
     }
 }

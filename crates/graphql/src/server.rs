@@ -46,6 +46,12 @@ impl Upgrade {
     }
 }
 
+/// The names of the subprotocols that are served, best first.
+pub(crate) fn subprotocols(config: &Config) -> &'static [&'static str] {
+    const BOTH: [&str; 2] = [Protocol::Transport.name(), Protocol::Legacy.name()];
+    if config.legacy == crate::Legacy::Off { &BOTH[..1] } else { &BOTH }
+}
+
 /// Serves GraphQL over WebSockets. Cheap to clone; clones are one server, with common limits and one shutdown.
 pub struct Server<R, E, H> {
     pub(crate) runtime: R,
@@ -96,12 +102,11 @@ where
     /// Returns the names of the subprotocols that are served, best first: what a host agrees on.
     #[must_use]
     pub fn subprotocols(&self) -> &'static [&'static str] {
-        const BOTH: [&str; 2] = [Protocol::Transport.name(), Protocol::Legacy.name()];
-        if self.config.legacy == crate::Legacy::Off { &BOTH[..1] } else { &BOTH }
+        subprotocols(&self.config)
     }
 
-    /// Returns `true` if a request with these headers may connect, by its `Origin`. A host may ask before it accepts, and
-    /// refuse with 403; otherwise the connection is closed with 4403.
+    /// Returns `true` if a request with these headers may connect, by its `Origin`. A host may ask before it
+    /// accepts, and refuse with 403; otherwise the connection is closed with 4403.
     #[must_use]
     pub fn allows_origin(&self, headers: &HeaderMap) -> bool {
         self.config.origins.allow(headers)
@@ -119,15 +124,15 @@ where
         self.registry.operations()
     }
 
-    /// Serves a WebSocket that was accepted, until it has ended and every hook was called. The time for `connection_init`
-    /// begins with this call.
+    /// Serves a WebSocket that was accepted, until it has ended and every hook was called. The time for
+    /// `connection_init` begins with this call.
     ///
     /// The future does all the work of the connection: have a task of its own poll it.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future drops the transport without a Close frame, and all operations; hooks that were not called yet are
-    /// not called any more.
+    /// Dropping the future drops the transport without a Close frame, and all operations; hooks that were not
+    /// called yet are not called any more.
     pub fn serve<T: MessageTransport>(
         &self,
         transport: T,
@@ -136,8 +141,8 @@ where
         Driver::new(self.clone(), transport, upgrade)
     }
 
-    /// Begins to shut down: drains and closes every connection, upgraded ones included, and every one that comes. The first
-    /// call counts.
+    /// Begins to shut down: drains and closes every connection, upgraded ones included, and every one that comes.
+    /// The first call counts.
     pub fn begin_shutdown(&self, shutdown: Shutdown) {
         self.registry.begin_shutdown(shutdown);
     }

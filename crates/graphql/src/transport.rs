@@ -24,8 +24,8 @@ pub enum Incoming<T> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransportError {
-    /// A message is longer than the transport takes. The client's fault; it is told with 1009, by the transport or by the
-    /// handler.
+    /// A message is longer than the transport takes. The client's fault. The transport or the handler closes with
+    /// 1009.
     #[error("a message is longer than the transport takes")]
     MessageTooBig,
     /// The client breaks the WebSocket protocol. The transport has told it so.
@@ -49,8 +49,8 @@ pub struct Progress {
 
 /// One accepted WebSocket, or anything else that carries messages both ways and in order.
 ///
-/// One task owns it and polls it. All methods that take a context follow the rules of futures: `Pending` promises a wake-up of
-/// the task that polled last, for reading and for writing independently.
+/// One task owns it and polls it. All methods that take a context follow the rules of futures: `Pending` promises a
+/// wake-up of the task that polled last, for reading and for writing independently.
 pub trait MessageTransport: Send + Unpin + 'static {
     /// A text that was received.
     type Text: AsRef<str> + Send;
@@ -80,8 +80,8 @@ pub trait MessageTransport: Send + Unpin + 'static {
     /// As [`poll_ready`](Self::poll_ready).
     fn start_send(&mut self, text: String) -> Result<(), TransportError>;
 
-    /// Takes a WebSocket ping, under the same rule. Returns `false` where the transport cannot send any, which is the default;
-    /// the handler then sends the protocol's own ping.
+    /// Takes a WebSocket ping, under the same rule. Returns `false` where the transport cannot send any, which is
+    /// the default; the handler then sends the protocol's own ping.
     ///
     /// # Errors
     ///
@@ -97,9 +97,10 @@ pub trait MessageTransport: Send + Unpin + 'static {
     /// As [`poll_ready`](Self::poll_ready).
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), TransportError>>;
 
-    /// Sends what was taken and then `frame`, and does the rest of the closing handshake: reads and drops what still comes.
-    /// Called again with the same frame until it is ready, and from the first call on nothing else is called. The handler
-    /// waits at most [`Config::close_timeout`](crate::Config::close_timeout), and then drops the transport.
+    /// Sends what was taken and then `frame`, and does the rest of the closing handshake: reads and drops what
+    /// still comes. Called again with the same frame until it is ready, and from the first call on nothing else is
+    /// called. The handler waits at most [`Config::close_timeout`](crate::Config::close_timeout), and then drops
+    /// the transport.
     fn poll_close(&mut self, context: &mut Context<'_>, frame: &CloseFrame) -> Poll<()>;
 
     /// Returns how much was moved so far.

@@ -95,7 +95,7 @@ use wavetank_runtime::Instant;
 
 use crate::closed::{Cause, GoAwayCode};
 use crate::config::Config;
-use crate::error::LocalReset;
+use crate::error::{LocalReset, ResetCode, WriteEnd, WriteError};
 use buffer::Spares;
 use ending::Ending;
 use ids::RemoteIds;
@@ -143,6 +143,34 @@ impl StreamKey {
     }
 }
 
+/// How the sending half of a stream ended, while the session lives. Becomes a [`WriteEnd`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendingEnd {
+    /// The stream has ended in both directions, as both sides wanted.
+    Complete,
+    /// The peer has stopped reading.
+    Stopped,
+    /// The peer reset the stream.
+    Reset(ResetCode),
+    /// The peer refused the stream.
+    Refused,
+    /// This side reset the stream.
+    ResetHere(LocalReset),
+}
+
+impl From<SendingEnd> for WriteEnd {
+    fn from(end: SendingEnd) -> Self {
+        match end {
+            SendingEnd::Complete => Self::Complete,
+            SendingEnd::Stopped => Self::Failed(WriteError::Stopped),
+            SendingEnd::Reset(code) => Self::Failed(WriteError::Reset(code)),
+            SendingEnd::Refused => Self::Failed(WriteError::Refused),
+            SendingEnd::ResetHere(reason) => Self::Failed(WriteError::ResetHere(reason)),
+        }
+    }
+}
+
 /// Which waiting call may go on. Events about streams come only after a `wait_…` asked for them, once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
@@ -150,8 +178,8 @@ pub enum Event {
     Readable(StreamKey),
     /// Writing to the stream, or flushing it, may have another result.
     Writable(StreamKey),
-    /// The end of the stream's sending half is known.
-    SendingEnded(StreamKey),
+    /// The end of the stream's sending half is known. The stream may be forgotten already.
+    SendingEnded(StreamKey, SendingEnd),
     /// A stream may wait to be accepted.
     Acceptable,
     /// Opening a stream may have another result.
@@ -191,8 +219,10 @@ pub struct Connection {
     tuned: u64,
     /// Streams that the peer reset before they were accepted, less those accepted.
     early_resets: u32,
-    /// Frames without effect, less those with.
+    /// Frames without effect, less those with, and less what time forgives.
     idle: u32,
+    /// Up to when time has forgiven.
+    idle_since: Instant,
     /// No streams are opened or accepted any more.
     draining: bool,
     go_away_said: bool,
@@ -227,7 +257,7 @@ impl Connection {
             output: Output::new(limits.pending_pongs),
             turns: Turns::new(limits.frame_bytes, limits.write_buffer_bytes),
             timers: Timers::default(),
-            liveness: Liveness::new(config.keepalive, config.timeouts.transport_stall, seed, now),
+            liveness: Liveness::new(config.keepalive.clone(), config.timeouts.transport_stall, seed, now),
             pings,
             spares: Spares::default(),
             flushing: Vec::new(),
@@ -236,6 +266,7 @@ impl Connection {
             tuned: 0,
             early_resets: 0,
             idle: 0,
+            idle_since: now,
             draining: false,
             go_away_said: false,
             peer_away: None,
@@ -268,7 +299,7 @@ impl Connection {
     #[inline]
     #[must_use]
     pub fn has_output(&self) -> bool {
-        !self.output.is_empty() || self.pings.is_queued()
+        self.ending.writes() && (!self.output.is_empty() || self.pings.is_queued())
     }
 
     /// Returns when [`handle_deadline`](Self::handle_deadline) has something to do. Changes with every other call.
@@ -336,11 +367,6 @@ impl Connection {
         }
     }
 
-    /// What follows from the transport having taken everything.
-    fn settle(&mut self, now: Instant) {
-        self.latest = now;
-    }
-
     /// Returns the counts.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
@@ -373,5 +399,25 @@ impl Connection {
             receive_credit: stream.receive.credit,
             receive_window: stream.receive.window,
         }
+    }
+
+    /// Asserts what must hold between calls, whatever the peer has sent. For tests and fuzzing.
+    ///
+    /// # Panics
+    ///
+    /// If an invariant is broken.
+    #[doc(hidden)]
+    pub fn assert_invariants(&self) {
+        if self.ending.is_open() {
+            self.streams.assert_invariants();
+            let (buffered, tuned) = self.streams.sums();
+            assert_eq!(self.buffered, buffered, "bytes that wait are counted");
+            assert_eq!(self.tuned, tuned, "windows are counted");
+        }
+        let limits = &self.config.limits;
+        assert!(self.buffered <= limits.receive_budget_bytes, "reading is bounded");
+        assert!(self.backlog.len() <= limits.accept_backlog as usize, "the backlog is bounded");
+        assert!(self.streams.inbound <= limits.inbound_streams, "inbound streams are bounded");
+        assert!(self.streams.outbound <= limits.outbound_streams, "outbound streams are bounded");
     }
 }

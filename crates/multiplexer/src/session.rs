@@ -140,9 +140,7 @@ impl<R: Runtime> Session<R> {
                         return Poll::Ready(Ok(Stream::new(Arc::clone(&self.shared), key)));
                     }
                     match state.connection.closed() {
-                        Some(closed) if state.connection.statistics().backlog == 0 => {
-                            Poll::Ready(Err(closed.clone()))
-                        }
+                        Some(closed) if !state.connection.may_accept() => Poll::Ready(Err(closed.clone())),
                         _ => Poll::Pending,
                     }
                 },

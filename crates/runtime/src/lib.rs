@@ -1,21 +1,21 @@
-//! The runtime traits: everything protocol code may ask of the world.
+//! The runtime traits: clock, tasks, threads, locks, sockets and entropy for protocol code.
 //!
-//! Two traits, because there are two kinds of protocol code: [`Runtime`] for async tasks and [`Threads`] for
-//! blocking threads. Code that is written against them runs on Tokio ([`Tokio`]) or on plain threads ([`Std`])
-//! in production, and inside Wavetank's simulation in tests, unchanged.
+//! There are two traits: [`Runtime`] for async tasks and [`Threads`] for blocking threads. Code that uses only these
+//! traits runs unchanged on Tokio ([`Tokio`]) or on OS threads ([`Std`]) in production, and in Wavetank's simulation in
+//! tests.
 //!
 //! Extensions of both traits cover UDP ([`Datagrams`], [`BlockingDatagrams`]) and Unix sockets ([`LocalSockets`],
-//! [`BlockingLocalSockets`]). Blocking code locks with [`Mutex`] and [`Condvar`]. [`tokio_runtime`] and [`std_threads`]
-//! have the types of production. [`probe`] has what code may say of itself to a simulation: [`always!`], [`sometimes!`],
-//! [`buggify!`].
+//! [`BlockingLocalSockets`]). Blocking code locks with [`Mutex`] and [`Condvar`]. [`tokio_runtime`] and
+//! [`std_threads`] have the types of production. [`probe`] has what code may say of itself to a simulation:
+//! [`always!`], [`sometimes!`], [`buggify!`].
 //!
 //! # Invariants
 //!
 //! - No trait method has a default body that reaches the real world.
-//! - `tokio_runtime` and `std_threads`, with their private helpers `clock` and `entropy`, are the only modules of the
-//!   workspace that touch real clocks, sockets, threads and entropy.
+//! - Only `tokio_runtime`, `std_threads`, and their private helpers `clock` and `entropy` use real clocks, sockets,
+//!   threads and entropy.
 //!
-//! # Example: a question and an answer, wherever they run
+//! # Example: a question and an answer on any runtime
 //!
 //! ```
 //! use std::io;

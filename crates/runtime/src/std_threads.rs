@@ -19,7 +19,7 @@ use crate::join::panic_message;
 use crate::raw_locks::RawLocks;
 use crate::{Instant, JoinError, ListenOptions, SocketOptions, Threads, WaitOutcome, clock};
 
-/// Production's blocking world: OS threads, `std::sync`, `std::net`.
+/// The blocking runtime for production: OS threads, `std::sync`, `std::net`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Std;
 
@@ -80,7 +80,7 @@ impl RawLocks for Std {
     type RawGuard<'a, T: Send + 'a> = MutexGuard<'a, T>;
     type RawCondvar = Condvar;
 
-    // std has no place for the names of locks: they are for the simulator.
+    // The locks of std have no names. The simulator uses them.
     fn raw_mutex<T: Send>(&self, _name: &'static str, value: T) -> Mutex<T> {
         Mutex::new(value)
     }

@@ -25,12 +25,13 @@
 //!
 //! # Not here
 //!
-//! The protocol: [`protocol`](crate::protocol). Who reads and writes: `eye`, `reader`, `writer`; what they share: `shared`.
+//! The protocol: [`protocol`](crate::protocol). Who reads and writes: `reading`, `reader`, `writer`; what they share: `shared`.
 
 mod accept;
-mod eye;
+mod dial;
 mod open;
 mod reader;
+mod reading;
 mod reconnect;
 mod send;
 mod shared;

@@ -1,22 +1,30 @@
-//! Everything that can be set on a connection, with its default.
+//! Everything that can be set on a connection.
+//!
+//! # Example: no automatic pings, no compression, messages of at most 1 MiB
+//!
+//! ```
+//! use wavetank_websocket::Config;
+//!
+//! let mut config = Config::default();
+//! config.keepalive().interval(None);
+//! config.compression().enabled(false);
+//! config.limits().message(1 << 20);
+//! ```
 
 use std::time::Duration;
 
-/// Limits, keepalive, deadlines and compression of a connection.
+/// Deadlines, limits, keepalive and compression of a connection.
+///
+/// # Defaults
+///
+/// Opening and closing take at most 10 s each. The parts: [`Limits`], [`Keepalive`], [`Compression`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// How long opening a connection may take in all: name lookup, TCP, proxy, TLS, HTTP, redirects; on the accept side TLS, the
-    /// request, and the answer. Default: 10 s.
-    pub open_timeout: Duration,
-    /// How long closing may take, from the first Close frame (or failure) to the end of the transport. When it has passed the
-    /// connection is over, whatever the peer and the socket do. Default: 10 s.
-    pub close_timeout: Duration,
-    /// Bounds of memory.
-    pub limits: Limits,
-    /// Automatic pings.
-    pub keepalive: Keepalive,
-    /// permessage-deflate.
-    pub compression: Compression,
+    pub(crate) open_timeout: Duration,
+    pub(crate) close_timeout: Duration,
+    pub(crate) limits: Limits,
+    pub(crate) keepalive: Keepalive,
+    pub(crate) compression: Compression,
 }
 
 impl Default for Config {
@@ -31,40 +39,58 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// Sets how long opening a connection may take in all. A client counts name lookup, TCP, proxy, TLS, HTTP and redirects; a
+    /// server counts TLS, the request and the answer. Default: 10 s.
+    ///
+    /// Zero fails every attempt. A very long time lets a silent peer hold the attempt, and its socket, for so long.
+    pub fn open_timeout(&mut self, timeout: Duration) -> &mut Self {
+        self.open_timeout = timeout;
+        self
+    }
+
+    /// Sets how long closing may take, from the first Close frame, or failure, to the end of the transport. Afterwards the
+    /// connection is over, whatever the peer and the socket do. Default: 10 s.
+    ///
+    /// Zero ends a connection without waiting for the peer's Close frame: the end is never clean, and what is not yet written is
+    /// lost. A very long time lets a silent peer hold a call of `close` for so long.
+    pub fn close_timeout(&mut self, timeout: Duration) -> &mut Self {
+        self.close_timeout = timeout;
+        self
+    }
+
+    /// Returns the bounds of memory, to set them.
+    pub fn limits(&mut self) -> &mut Limits {
+        &mut self.limits
+    }
+
+    /// Returns the automatic pings, to set them.
+    pub fn keepalive(&mut self) -> &mut Keepalive {
+        &mut self.keepalive
+    }
+
+    /// Returns the compression, to set it.
+    pub fn compression(&mut self) -> &mut Compression {
+        &mut self.compression
+    }
+}
+
 /// Bounds of memory.
 ///
 /// The peer can make a connection hold about `read_buffer + frame` unparsed bytes, and `receive_queue_bytes + message` parsed
-/// ones (one message may exceed the queue: it is read to its end, as nobody could take it otherwise), or
-/// `closing_queue_bytes + message` once it is closing or its transport has ended. Messages are views of the buffers that were
-/// read, some of which are not full: in memory it may be twice that. Each fragment of a message takes up to 256 bytes more.
+/// bytes: one message may exceed the queue, because it can only be taken once it is complete. Once the connection is closing, or
+/// its transport has ended, that is `closing_queue_bytes + message`. Messages are views of the buffers that were read, and some
+/// of these are not full: in memory it may be twice as much. Each fragment of a message takes up to 256 bytes more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// The longest message to receive, in bytes, after inflating. A longer one fails the connection with 1009, before memory is
-    /// allocated for it. Holds for messages that are taken in fragments, too. Default: 64 MiB.
-    pub message: usize,
-    /// The longest data frame to receive, in bytes, as it comes from the wire. Default: 64 MiB.
-    pub frame: usize,
-    /// The most fragments of one message to receive. Default: 131,072.
-    pub fragments: usize,
-    /// How many received pieces (messages, or fragments of them) may wait for the application before reading stops and TCP
-    /// slows the peer down. What the last read brought beyond it waits unparsed, control frames behind data too. Default: 1024.
-    pub receive_queue_messages: usize,
-    /// How many received bytes, inflated, may wait likewise. The last message may overshoot it. Default: 1 MiB.
-    pub receive_queue_bytes: usize,
-    /// How many received bytes may wait while the connection is closing: then reading goes on, so that the peer's Close is found
-    /// behind the data it had in flight. Each message, or fragment of one, counts as its length and 256 bytes. Data beyond is
-    /// discarded and counted. Default: 16 MiB.
-    pub closing_queue_bytes: usize,
-    /// How many bytes may wait for the transport before senders have to wait. A message is put there as a whole, so that one
-    /// message may overshoot it. 0 counts as 1. Default: 64 KiB.
-    pub write_buffer: usize,
-    /// How many bytes are read at once. 0 counts as 1. Default: 64 KiB.
-    ///
-    /// What it costs: so much memory a connection once something has come, on threads twice that (from the beginning, for the half
-    /// of it), and once more in TLS. What it brings: fewer calls of the system where much comes. For many connections that are
-    /// mostly idle, 4 KiB will do. Tasks read longer frames straight into a buffer of their size; threads never read more than
-    /// this at once.
-    pub read_buffer: usize,
+    pub(crate) message: usize,
+    pub(crate) frame: usize,
+    pub(crate) fragments: usize,
+    pub(crate) receive_queue_messages: usize,
+    pub(crate) receive_queue_bytes: usize,
+    pub(crate) closing_queue_bytes: usize,
+    pub(crate) write_buffer: usize,
+    pub(crate) read_buffer: usize,
 }
 
 impl Default for Limits {
@@ -82,17 +108,95 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// Sets the longest message to receive, in bytes, after inflating. Also holds for messages that are taken in fragments.
+    /// Default: 64 MiB.
+    ///
+    /// A longer message fails the connection with 1009 before memory is allocated for it. 0 allows empty messages only. With
+    /// `usize::MAX` a peer can make the process run out of memory.
+    pub fn message(&mut self, bytes: usize) -> &mut Self {
+        self.message = bytes;
+        self
+    }
+
+    /// Sets the longest data frame to receive, in bytes, as it comes from the wire. Default: 64 MiB.
+    ///
+    /// A longer frame fails the connection with 1009. 0 allows empty frames only. A value above that of
+    /// [`message`](Self::message) matters for compressed frames only.
+    pub fn frame(&mut self, bytes: usize) -> &mut Self {
+        self.frame = bytes;
+        self
+    }
+
+    /// Sets how many fragments one message may have. Default: 131,072.
+    ///
+    /// A message of more fails the connection with 1009; 0 fails it at the first message. Each fragment takes up to 256 bytes
+    /// beside its payload.
+    pub fn fragments(&mut self, count: usize) -> &mut Self {
+        self.fragments = count;
+        self
+    }
+
+    /// Sets how many received pieces, messages or fragments of them, may wait for the application. When so many wait, reading
+    /// stops, and TCP slows the peer down. What the last read brought beyond it waits unparsed, control frames behind data too.
+    /// Default: 1024.
+    ///
+    /// With 0 or 1 each message is taken before the next is parsed, and pings behind it wait for that. A very large value leaves
+    /// the bound to [`receive_queue_bytes`](Self::receive_queue_bytes).
+    pub fn receive_queue_messages(&mut self, count: usize) -> &mut Self {
+        self.receive_queue_messages = count;
+        self
+    }
+
+    /// Sets how many received bytes, inflated, may wait for the application before reading stops. The last message may overshoot
+    /// it. Default: 1 MiB.
+    ///
+    /// With 0 one message waits at a time. A very large value lets a fast peer fill the memory while the application is busy.
+    pub fn receive_queue_bytes(&mut self, bytes: usize) -> &mut Self {
+        self.receive_queue_bytes = bytes;
+        self
+    }
+
+    /// Sets how many received bytes may wait while the connection is closing. Reading then goes on, to find the peer's Close
+    /// frame behind the data that it had in flight. Each message, or fragment of one, counts as its length and 256 bytes.
+    /// Default: 16 MiB.
+    ///
+    /// Data beyond is discarded and counted; with 0 all of it is.
+    pub fn closing_queue_bytes(&mut self, bytes: usize) -> &mut Self {
+        self.closing_queue_bytes = bytes;
+        self
+    }
+
+    /// Sets how many bytes may wait for the transport before senders have to wait. A message is put there as a whole, so that
+    /// one message may overshoot it. 0 counts as 1. Default: 64 KiB.
+    ///
+    /// With 1, each sender waits until the message before it is written. A very large value lets senders fill the memory while
+    /// the peer does not read.
+    pub fn write_buffer(&mut self, bytes: usize) -> &mut Self {
+        self.write_buffer = bytes;
+        self
+    }
+
+    /// Sets how many bytes are read at once. 0 counts as 1. Default: 64 KiB.
+    ///
+    /// A connection holds a buffer of this size while something is received, and TLS another one. A large value saves calls
+    /// of the system where much is received; 4 KiB is enough for many connections that are mostly idle. Tasks read longer frames
+    /// straight into a buffer of their size; threads never read more than this at once.
+    pub fn read_buffer(&mut self, bytes: usize) -> &mut Self {
+        self.read_buffer = bytes;
+        self
+    }
+}
+
 /// Automatic pings, which keep middleboxes awake and find peers that are gone.
+///
+/// # Defaults
+///
+/// A ping every 20 s; the connection fails after 20 s without a sign of life.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keepalive {
-    /// How long after the opening, or after the previous automatic ping, the next is sent; `None`: never. Less than 1 ms counts
-    /// as 1 ms. If there is a timeout, one is outstanding at a time. Default: 20 s.
-    pub interval: Option<Duration>,
-    /// How long the pong may take before the connection fails with 1011; `None`: any time. Default: 20 s.
-    ///
-    /// Only time during which we read counts: while the queue of received messages is full, the pong may be behind it. A timeout
-    /// during which it was full, be it for a moment, is followed by another.
-    pub timeout: Option<Duration>,
+    pub(crate) interval: Option<Duration>,
+    pub(crate) timeout: Option<Duration>,
 }
 
 impl Default for Keepalive {
@@ -101,24 +205,51 @@ impl Default for Keepalive {
     }
 }
 
+impl Keepalive {
+    /// Sets how long after the opening, or after the previous automatic ping, the next is sent; `None`: never. Less than 1 ms
+    /// counts as 1 ms. While a pong is awaited, no further ping is sent. Default: 20 s.
+    ///
+    /// A short interval costs traffic, and wakes devices that would sleep. With a long one, or `None`, a peer that is gone is
+    /// noticed late, or only when the system gives up on what was sent.
+    pub fn interval(&mut self, interval: Option<Duration>) -> &mut Self {
+        self.interval = interval;
+        self
+    }
+
+    /// Sets how long the peer may give no sign of life while a pong is awaited; then the connection fails with 1011. `None`: any
+    /// time. Default: 20 s.
+    ///
+    /// The time is that of no progress, and never depends on how much is being sent or received. It runs from when the ping has
+    /// left, and starts again with each sign of life: bytes received, and bytes that the transport takes although it had been
+    /// full. So a slow link keeps its connection, and a peer that is gone is found within interval and timeout. On threads this
+    /// is exact to a sixteenth of the timeout.
+    ///
+    /// A short timeout ends connections whose peer is slow to answer. It should be longer than the round trip, and longer than
+    /// what the buffers of the systems on the way hold takes: at 10 kB/s, 64 KiB take 6.6 s.
+    ///
+    /// Only time in which we read counts: while the queue of received messages is full, the pong may be behind it. A timeout
+    /// during which the queue was full, even for a moment, is followed by another.
+    pub fn timeout(&mut self, timeout: Option<Duration>) -> &mut Self {
+        self.timeout = timeout;
+        self
+    }
+}
+
 /// permessage-deflate (RFC 7692).
+///
+/// # Defaults
+///
+/// Offered and accepted, at level 6, for messages of at least 256 bytes, with whole windows that are kept from message to message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Compression {
-    /// Whether a client offers it and a server accepts it. Default: `true`.
-    pub enabled: bool,
-    /// From 0 (store) to 9 (smallest). Default: 6.
-    pub level: u32,
-    /// Messages of fewer bytes are sent uncompressed; of a message that is sent in fragments, the first decides. Default: 256.
-    pub threshold: usize,
-    /// Asks (client) or promises (server) that the server forgets what it sent before at each message: saves memory here, costs
-    /// size. Default: `false`.
-    pub server_no_context_takeover: bool,
-    /// The same for what the client sends. Default: `false`.
-    pub client_no_context_takeover: bool,
-    /// The base-2 logarithm of the window that the server compresses with: 9 to 15. Default: 15.
-    pub server_max_window_bits: u8,
-    /// The same for the client. Default: 15.
-    pub client_max_window_bits: u8,
+    pub(crate) enabled: bool,
+    pub(crate) level: u32,
+    pub(crate) threshold: usize,
+    pub(crate) server_no_context_takeover: bool,
+    pub(crate) client_no_context_takeover: bool,
+    pub(crate) server_max_window_bits: u8,
+    pub(crate) client_max_window_bits: u8,
+    pub(crate) require_limits: bool,
 }
 
 impl Default for Compression {
@@ -131,6 +262,77 @@ impl Default for Compression {
             client_no_context_takeover: false,
             server_max_window_bits: 15,
             client_max_window_bits: 15,
+            require_limits: true,
         }
+    }
+}
+
+impl Compression {
+    /// Sets whether a client offers compression, and a server accepts it. Default: `true`.
+    ///
+    /// Without it, messages are longer on the wire, and cost less time and memory.
+    pub fn enabled(&mut self, enabled: bool) -> &mut Self {
+        self.enabled = enabled;
+        self
+    }
+
+    /// Sets the level, from 0 (stored, fast) to 9 (smallest, slow); more counts as 9. Default: 6.
+    pub fn level(&mut self, level: u32) -> &mut Self {
+        self.level = level;
+        self
+    }
+
+    /// Sets how many bytes a message needs at least to be sent compressed. Of a message that is sent in fragments, the first
+    /// decides. Default: 256.
+    ///
+    /// 0 compresses everything, and makes some short messages longer. `usize::MAX` compresses nothing that is sent.
+    pub fn threshold(&mut self, bytes: usize) -> &mut Self {
+        self.threshold = bytes;
+        self
+    }
+
+    /// Sets whether the server forgets, at each message, what it sent before: a client asks for it, a server promises it.
+    /// Default: `false`.
+    ///
+    /// Forgetting saves memory between messages and costs size, most with short messages that resemble each other.
+    pub fn server_no_context_takeover(&mut self, forget: bool) -> &mut Self {
+        self.server_no_context_takeover = forget;
+        self
+    }
+
+    /// Sets whether the client forgets, at each message, what it sent before: a client promises it, a server asks for it.
+    /// Default: `false`.
+    ///
+    /// As [`server_no_context_takeover`](Self::server_no_context_takeover).
+    pub fn client_no_context_takeover(&mut self, forget: bool) -> &mut Self {
+        self.client_no_context_takeover = forget;
+        self
+    }
+
+    /// Sets the base-2 logarithm of the window that the server compresses with, 9 to 15; other values count as the nearest of
+    /// these. Default: 15.
+    ///
+    /// 9 is a window of 512 bytes: little memory, and little is found in it. 15 is one of 32 KiB.
+    pub fn server_max_window_bits(&mut self, bits: u8) -> &mut Self {
+        self.server_max_window_bits = bits;
+        self
+    }
+
+    /// Sets the base-2 logarithm of the window that the client compresses with, as
+    /// [`server_max_window_bits`](Self::server_max_window_bits). Default: 15.
+    pub fn client_max_window_bits(&mut self, bits: u8) -> &mut Self {
+        self.client_max_window_bits = bits;
+        self
+    }
+
+    /// Sets whether a client insists that the server confirms the limits that it asks for: `server_no_context_takeover` and
+    /// `server_max_window_bits`. Default: `true`, as RFC 7692 has it (sections 7.1.1.1 and 7.1.2.1).
+    ///
+    /// Some servers accept an offer and do not confirm its limits. With `true` such a handshake fails; with `false` the connection
+    /// goes on without them, and takes more memory. [`compression`](crate::client::WebSocket::compression) tells what was agreed
+    /// on.
+    pub fn require_limits(&mut self, require: bool) -> &mut Self {
+        self.require_limits = require;
+        self
     }
 }

@@ -72,8 +72,8 @@ impl Parameters {
             Role::Client => Role::Server,
             Role::Server => Role::Client,
         };
-        let (bits, takeover) = self.sending(peer);
-        Decompressor::new(bits, takeover)
+        let (_, takeover) = self.sending(peer);
+        Decompressor::new(takeover)
     }
 
     /// Window bits of what `role` sends, and whether it keeps its context.

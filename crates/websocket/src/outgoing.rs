@@ -1,5 +1,6 @@
 //! What the `send` of both clients takes.
 
+use crate::protocol::{Part, Piece};
 use crate::{Kind, Message};
 
 /// What the clients send: a `&str`, a `&[u8]`, or a [`Message`], borrowed.
@@ -7,6 +8,13 @@ use crate::{Kind, Message};
 pub struct Outgoing<'a> {
     pub(crate) kind: Kind,
     pub(crate) payload: &'a [u8],
+}
+
+impl<'a> Outgoing<'a> {
+    /// As a data frame that is a whole message.
+    pub(crate) fn whole(self) -> Piece<'a> {
+        Piece { kind: self.kind, payload: self.payload, part: Part::Whole }
+    }
 }
 
 impl<'a> From<&'a str> for Outgoing<'a> {

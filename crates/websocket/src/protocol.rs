@@ -1,8 +1,8 @@
 //! An open connection, without I/O: bytes in, messages out, and the other way round.
 //!
 //! The module list is a map of the core: `frame` is heads of frames, `mask` and `utf8` what happens to payloads, `receive`
-//! turns bytes into pieces of messages, which `inbox` queues; `send` turns messages into bytes, which `output` queues; `ping`
-//! has pings and the keepalive, `closing` the end; [`violation`] names what peers do wrong, [`statistics`] counts. This file
+//! turns bytes into pieces of messages, which `inbox` queues; `send` turns messages into bytes, which `output` queues; `flow`
+//! knows whether the transport is full; `ping` has pings and the keepalive, `closing` the end; [`violation`] names what peers do wrong, [`statistics`] counts. This file
 //! joins them.
 //!
 //! # Invariants
@@ -24,6 +24,7 @@ use crate::deflate::Parameters;
 use crate::{Cause, CloseCode, CloseFrame, Closed, Config, Error, Fragment, Kind, Message};
 
 mod closing;
+mod flow;
 mod frame;
 mod inbox;
 mod mask;
@@ -39,10 +40,12 @@ pub mod violation;
 mod tests;
 
 use closing::Closing;
+use flow::Flow;
 use inbox::Inbox;
 use ping::{Due, KeepaliveTimer, Pings};
 use receive::{Control, Receiver, Step};
 use send::Sender;
+pub(crate) use send::{Deflating, Part, Piece};
 pub use statistics::Statistics;
 pub use violation::Violation;
 
@@ -62,7 +65,8 @@ pub enum State {
     Open,
     /// A Close frame was sent or received (or the connection failed and says so to the peer). Messages may still come.
     Closing,
-    /// Over; [`Connection::closed`] says how.
+    /// Over; [`Connection::closed`] says how. After a complete closing handshake the transport may still be looked after:
+    /// [`Connection::transport`].
     Closed,
 }
 
@@ -100,6 +104,7 @@ pub struct Connection {
     sender: Sender,
     pings: Pings,
     keepalive: KeepaliveTimer,
+    flow: Flow,
     closing: Closing,
     /// A failure behind messages that the application has not taken yet, and when it was found. Nothing is read meanwhile.
     held: Option<(Cause, Instant)>,
@@ -129,6 +134,7 @@ impl Connection {
             sender: Sender::new(role, &config.limits, &config.compression, deflate, seed),
             pings: Pings::default(),
             keepalive: KeepaliveTimer::new(&config.keepalive, now),
+            flow: Flow::new(&config.keepalive),
             closing: Closing::default(),
             held: None,
             left: false,
@@ -143,7 +149,7 @@ impl Connection {
         match self.state() {
             State::Open => !self.inbox.is_full() && !self.left && self.held.is_none(),
             State::Closing => !self.closing.end_of_input,
-            State::Closed => false,
+            State::Closed => self.closing.lingers.is_some(),
         }
     }
 
@@ -175,9 +181,25 @@ impl Connection {
     }
 
     /// As [`process`](Self::process), for drivers to which looking at the clock is dear: `now` is called only if a pong, a Close
-    /// frame or a failure is found, perhaps more than once.
+    /// frame or a failure is found, or while a pong is awaited, perhaps more than once.
     pub fn process_with(&mut self, now: &dyn Fn() -> Instant) {
+        if self.keepalive.is_awaiting() && self.receiver.has_news() {
+            self.keepalive.heard(now());
+        }
         self.left = false;
+        self.parse(now);
+        self.receiver.note_what_is_known();
+    }
+
+    /// The transport brought bytes that are not in [`input`](Self::input) yet.
+    #[inline]
+    pub(crate) fn heard(&mut self, now: &dyn Fn() -> Instant) {
+        if self.keepalive.is_awaiting() {
+            self.keepalive.heard(now());
+        }
+    }
+
+    fn parse(&mut self, now: &dyn Fn() -> Instant) {
         while !self.closing.ignores_input() {
             if self.held.is_some() {
                 return;
@@ -248,6 +270,7 @@ impl Connection {
     pub fn end_of_input(&mut self, now: Instant) {
         self.process_to_the_end(now);
         self.closing.end_of_input = true;
+        self.closing.lingers = None;
         // A failed write that came before says more.
         if !self.closing.unwritable {
             //= https://www.rfc-editor.org/rfc/rfc6455#section-7.2.1
@@ -267,7 +290,7 @@ impl Connection {
     /// The transport is gone for this reason.
     pub(crate) fn transport_lost(&mut self, cause: Cause, now: Instant) {
         self.process_to_the_end(now);
-        self.abort(cause, now);
+        self.abort(cause);
     }
 
     /// Writing failed for good, but what the peer sent before may still be read, its Close frame with its reasons among it: the
@@ -275,6 +298,7 @@ impl Connection {
     pub fn write_failed(&mut self, error: &io::Error, now: Instant) {
         self.process_to_the_end(now);
         self.closing.unwritable = true;
+        self.closing.lingers = None;
         self.closing.decide(Cause::io(error));
         self.begin_closing(now);
         self.sender.discard_output();
@@ -310,9 +334,8 @@ impl Connection {
     /// [`Error::Closed`] after the end, [`Error::Closing`] once it has begun, [`Error::UnfinishedMessage`] between the fragments
     /// of [`send_fragment`](Self::send_fragment).
     #[inline]
-    pub fn send(&mut self, kind: Kind, payload: &[u8], _now: Instant) -> Result<(), Error> {
-        self.check_open()?;
-        self.sender.message(kind, payload, &mut self.statistics)
+    pub fn send(&mut self, kind: Kind, payload: &[u8]) -> Result<(), Error> {
+        self.put(Piece { kind, payload, part: Part::Whole })
     }
 
     /// Puts a fragment of a message into [`output`](Self::output), all of it or nothing. Other frames than control frames cannot
@@ -321,15 +344,43 @@ impl Connection {
     /// # Errors
     ///
     /// As for [`send`](Self::send); [`Error::UnfinishedMessage`] if `kind` is not that of the first fragment.
-    pub fn send_fragment(
-        &mut self,
-        kind: Kind,
-        payload: &[u8],
-        last: bool,
-        _now: Instant,
-    ) -> Result<(), Error> {
+    pub fn send_fragment(&mut self, kind: Kind, payload: &[u8], last: bool) -> Result<(), Error> {
+        self.put(Piece { kind, payload, part: Part::Fragment { last } })
+    }
+
+    /// Puts a data frame into [`output`](Self::output), as [`send`](Self::send) and [`send_fragment`](Self::send_fragment).
+    #[inline]
+    pub(crate) fn put(&mut self, piece: Piece<'_>) -> Result<(), Error> {
         self.check_open()?;
-        self.sender.fragment(kind, payload, last, &mut self.statistics)
+        self.sender.put(piece, &mut self.statistics)
+    }
+
+    /// Begins to compress the payload of `piece` outside the connection, if it is long and to be compressed. Pings, pongs and Close
+    /// frames may be sent meanwhile; the driver sends no data before it calls [`put_deflated`](Self::put_deflated) or
+    /// [`give_up`](Self::give_up).
+    #[inline]
+    pub(crate) fn begin_deflating(&mut self, piece: Piece<'_>) -> Option<Deflating> {
+        if self.closing.is_open() { self.sender.begin_deflating(piece) } else { None }
+    }
+
+    /// Puts a data frame into [`output`](Self::output) whose payload is compressed.
+    ///
+    /// # Errors
+    ///
+    /// As for [`send`](Self::send), and nothing is sent.
+    pub(crate) fn put_deflated(&mut self, piece: Piece<'_>, deflating: Deflating) -> Result<(), Error> {
+        match self.check_open() {
+            Ok(()) => self.sender.put_deflated(piece, deflating, &mut self.statistics),
+            Err(error) => {
+                self.give_up(deflating);
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes back what [`begin_deflating`](Self::begin_deflating) has lent; nothing is sent.
+    pub(crate) fn give_up(&mut self, deflating: Deflating) {
+        self.sender.give_up(deflating);
     }
 
     /// Puts a ping into [`output`](Self::output). Its payload is drawn, so that no peer can answer what it has not received.
@@ -366,11 +417,12 @@ impl Connection {
 
     /// Ends the connection at once, with `cause` as its outcome (nobody is left to drive it, …), unless the outcome is certain already:
     /// the peer has sent its Close frame, or has been told of a failure.
-    pub fn abort(&mut self, cause: Cause, _now: Instant) {
+    pub fn abort(&mut self, cause: Cause) {
         if self.closing.outcome.is_none() {
             self.closing.decide(cause);
             self.finish();
         }
+        self.closing.lingers = None;
     }
 
     /// What is to be written.
@@ -380,17 +432,38 @@ impl Connection {
         self.sender.output()
     }
 
-    /// The first `count` bytes of [`output`](Self::output) are written.
+    /// The transport took the first `count` bytes of [`output`](Self::output). `now` is called only if the keepalive has to know.
     ///
     /// # Panics
     ///
     /// If that is more than there is.
     #[inline]
-    pub fn output_written(&mut self, count: usize, _now: Instant) {
+    pub fn output_written(&mut self, count: usize, now: &dyn Fn() -> Instant) {
         self.sender.output_written(count, &mut self.statistics);
+        self.output_taken(now);
         if !self.closing.is_open() {
             self.settle();
         }
+    }
+
+    /// The transport took bytes that do not end a part of [`output`](Self::output) yet: those of an unfinished batch of TLS.
+    #[inline]
+    pub(crate) fn output_taken(&mut self, now: &dyn Fn() -> Instant) {
+        if self.flow.is_full() || self.keepalive.is_awaiting() {
+            self.note_progress(now());
+        }
+    }
+
+    #[cold]
+    fn note_progress(&mut self, now: Instant) {
+        let was_full = self.flow.taken(now);
+        self.keepalive.taken(self.sender.written(), was_full, now);
+    }
+
+    /// The transport has no room for all of [`output`](Self::output) now. What it takes later is a sign of life, which the
+    /// keepalive counts as an answer.
+    pub fn output_refused(&mut self, now: Instant) {
+        self.flow.refused(now);
     }
 
     /// Whether senders should wait: [`output`](Self::output) holds as much as [`Limits`](crate::Limits) allow.
@@ -413,10 +486,9 @@ impl Connection {
         //# server to close the connection but MAY close the connection at any time after sending and receiving
         //# a Close message, e.g., if it has not received a TCP Close from the server in a reasonable time
         //# period.
-        let our_turn = closing.failed || (self.role == Role::Server && closing.received.is_some());
         if closing.outcome.is_some() {
-            Transport::Drop
-        } else if our_turn && closing.close_is_written(self.sender.written()) {
+            closing.lingers.unwrap_or(Transport::Drop)
+        } else if self.is_our_turn() && closing.close_is_written(self.sender.written()) {
             Transport::ShutDown
         } else {
             Transport::Open
@@ -433,7 +505,7 @@ impl Connection {
                 None => self.keepalive.deadline(),
             },
             State::Closing => self.closing.deadline,
-            State::Closed => None,
+            State::Closed => self.closing.lingers.and(self.closing.deadline),
         }
     }
 
@@ -450,8 +522,11 @@ impl Connection {
                 match self.keepalive.due(is_paused, now) {
                     Due::Nothing => {}
                     Due::Ping => {
+                        self.sender.rest();
+                        self.receiver.rest();
                         let payload = self.sender.ping(&mut self.statistics);
-                        self.keepalive.sent(self.pings.sent(payload, now), is_paused, now);
+                        let id = self.pings.sent(payload, now);
+                        self.keepalive.sent(id, self.sender.end(), is_paused, now);
                     }
                     Due::Timeout(timeout) => self.fail(Cause::KeepaliveTimeout { timeout }, now),
                 }
@@ -462,7 +537,11 @@ impl Connection {
                     self.finish();
                 }
             }
-            State::Closed => {}
+            State::Closed => {
+                if self.closing.deadline.is_some_and(|deadline| now >= deadline) {
+                    self.closing.lingers = None;
+                }
+            }
         }
     }
 
@@ -490,6 +569,11 @@ impl Connection {
     #[must_use]
     pub fn statistics(&self) -> &Statistics {
         &self.statistics
+    }
+
+    /// How long the keepalive waits for a sign of life, if it does ([`Keepalive::timeout`](crate::Keepalive::timeout)).
+    pub(crate) fn keepalive_timeout(&self) -> Option<Duration> {
+        self.keepalive.timeout()
     }
 
     /// How many bytes are read at once ([`Limits::read_buffer`](crate::Limits::read_buffer)); at least 1.
@@ -560,8 +644,14 @@ impl Connection {
         }
     }
 
+    /// Whether it is this side that ends the transport first.
+    fn is_our_turn(&self) -> bool {
+        self.closing.failed || (self.role == Role::Server && self.closing.received.is_some())
+    }
+
     fn finish(&mut self) {
-        self.closing.finish(self.sender.written());
+        let kept = if self.is_our_turn() { Transport::ShutDown } else { Transport::Open };
+        self.closing.finish(self.sender.written(), kept);
         self.sender.discard_output();
         self.receiver.discard_input();
     }

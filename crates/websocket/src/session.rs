@@ -20,7 +20,7 @@ use bytes::{Buf as _, BytesMut};
 use wavetank_runtime::Instant;
 
 use crate::Cause;
-use crate::protocol::{Connection, State, Transport};
+use crate::protocol::{Connection, Transport};
 
 pub use tls_options::TlsOptions;
 use tls_wire::TlsWire;
@@ -95,6 +95,10 @@ impl Session {
             self.connection.process_with(now);
             return;
         };
+        // A part of a record is a sign of life before it can be decrypted.
+        if tls.has_input() {
+            self.connection.heard(now);
+        }
         let outcome = tls.decrypt(self.connection.input());
         self.connection.process_with(now);
         match outcome {
@@ -168,7 +172,7 @@ impl Session {
         // RFC 6455 knows nothing to be said after the end; what TLS has left would be an answer to nobody. Nor does
         // anything go out of which the connection has let go.
         let is_void =
-            self.connection.state() == State::Closed || self.encrypted > self.connection.output().len();
+            self.connection.transport() == Transport::Drop || self.encrypted > self.connection.output().len();
         if is_void { &[] } else { tls.output() }
     }
 
@@ -178,7 +182,7 @@ impl Session {
     ///
     /// If there were fewer.
     #[inline]
-    pub fn output_written(&mut self, count: usize, now: Instant) {
+    pub fn output_written(&mut self, count: usize, now: &dyn Fn() -> Instant) {
         if !self.preface.is_empty() {
             self.preface.advance(count);
             return;
@@ -187,6 +191,7 @@ impl Session {
             self.connection.output_written(count, now);
             return;
         };
+        self.connection.output_taken(now);
         tls.output_written(count);
         if tls.output().is_empty() && self.encrypted > 0 {
             // A connection that ended meanwhile may have let go of its output.
@@ -194,6 +199,11 @@ impl Session {
             self.encrypted = 0;
             self.connection.output_written(written, now);
         }
+    }
+
+    /// The transport has no room for all of [`output`](Self::output) now; see [`Connection::output_refused`].
+    pub fn output_refused(&mut self, now: Instant) {
+        self.connection.output_refused(now);
     }
 
     /// How many bytes of the connection's output are on the wire once the first `count` bytes of

@@ -30,9 +30,9 @@ fn narrow() -> SocketOptions {
 }
 
 fn small_buffers(mut config: Config) -> Config {
-    config.limits.write_buffer = 2048;
-    config.limits.receive_queue_messages = 4;
-    config.limits.read_buffer = 1024;
+    config.limits().write_buffer(2048);
+    config.limits().receive_queue_messages(4);
+    config.limits().read_buffer(1024);
     config
 }
 
@@ -135,7 +135,7 @@ fn closing_while_reading_is_paused_finds_the_answer_behind_all_unread_messages(s
     sim.client("client", async move |host: Host| {
         let mut config = small_buffers(config());
         // Byte by byte, and each of them held up: it takes its time.
-        config.close_timeout = 1000 * SECOND;
+        config.close_timeout(1000 * SECOND);
         let socket = connect(&host, config).await.expect("a connection");
         socket.send("go").await.expect("is open");
         host.sleep(close_after).await;
@@ -185,7 +185,7 @@ fn a_close_that_arrives_while_a_sender_is_blocked_ends_it_with_what_the_peer_sai
     sim.client("client", async move |host: Host| {
         let mut config = small_buffers(config());
         // Long enough for a peer that is delayed to read everything.
-        config.close_timeout = 200 * SECOND;
+        config.close_timeout(200 * SECOND);
         let socket = connect_with(&host, config, narrow()).await.expect("a connection");
         let witness = Witness::new(&socket);
         let receiver = witness.clone();
@@ -239,7 +239,7 @@ fn where_both_sides_flood_and_neither_reads_memory_is_bounded_and_closing_ends_i
     });
     sim.client("client", async move |host: Host| {
         let mut config = small_buffers(config());
-        config.limits.closing_queue_bytes = CLOSING_QUEUE;
+        config.limits().closing_queue_bytes(CLOSING_QUEUE);
         let socket = connect_with(&host, config, narrow()).await.expect("a connection");
         let witness = Witness::new(&socket);
         let sender = witness.clone();
@@ -296,7 +296,7 @@ fn a_flood_of_pings_takes_bounded_memory_and_the_latest_is_answered(sim: &mut Si
     });
     sim.client("client", async move |host: Host| {
         let mut config = small_buffers(config());
-        config.close_timeout = 1000 * SECOND;
+        config.close_timeout(1000 * SECOND);
         let socket = connect_with(&host, config, narrow()).await.expect("a connection");
         while socket.statistics().pings_received < u64::from(PINGS) {
             host.sleep(SECOND).await;

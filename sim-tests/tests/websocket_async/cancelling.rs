@@ -141,8 +141,8 @@ async fn read_slowly(mut peer: Peer<Host>, log: Log<String>, pause: Duration) ->
 /// A connection on which a few messages fill every buffer.
 async fn connect_narrow(host: &Host) -> Socket {
     let mut config = config();
-    config.limits.write_buffer = 1024;
-    config.close_timeout = 1000 * SECOND;
+    config.limits().write_buffer(1024);
+    config.close_timeout(1000 * SECOND);
     let narrow = SocketOptions::new().send_buffer_bytes(4096).receive_buffer_bytes(4096);
     connect_with(host, config, narrow).await.expect("a connection")
 }

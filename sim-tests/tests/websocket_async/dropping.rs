@@ -44,8 +44,8 @@ fn tasks_that_are_aborted_in_any_call_leave_nothing_behind_and_the_peer_is_told(
         let narrow = SocketOptions::new().send_buffer_bytes(4096).receive_buffer_bytes(4096);
         // The peer that answers is told, however long anything is delayed; for the others there is a leak to find.
         let mut config = if manner == 0 { patient() } else { config() };
-        config.limits.write_buffer = 1024;
-        config.limits.receive_queue_messages = 4;
+        config.limits().write_buffer(1024);
+        config.limits().receive_queue_messages(4);
         let socket = connect_with(&host, config, narrow).await.expect("a connection");
         let (a, b, c, d) = (socket.clone(), socket.clone(), socket.clone(), socket.clone());
         let tasks = [
@@ -137,7 +137,7 @@ fn a_sender_that_is_stuck_and_a_receiver_that_waits_end_when_the_others_close(si
     sim.client("client", async move |host: Host| {
         let narrow = SocketOptions::new().send_buffer_bytes(4096).receive_buffer_bytes(4096);
         let mut config = config();
-        config.limits.write_buffer = 1024;
+        config.limits().write_buffer(1024);
         let socket = connect_with(&host, config, narrow).await.expect("a connection");
         let (receiver, sender, writer) = (socket.clone(), socket.clone(), socket.clone());
         let receiving = host.spawn("receiver", async move { receiver.recv().await.map(drop) });

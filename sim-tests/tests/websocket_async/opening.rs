@@ -13,7 +13,7 @@ use super::world::{CLOSE_TIMEOUT, SECOND, SLACK, config, connect, in_time, patie
 
 /// With the default open timeout of 10 s.
 fn hurried() -> Config {
-    Config { close_timeout: CLOSE_TIMEOUT, ..Config::default() }
+    Config::default().close_timeout(CLOSE_TIMEOUT).clone()
 }
 
 #[wavetank::test(seeds = 900, sometimes = "required")]

@@ -10,12 +10,12 @@ use wavetank_websocket::client::{Client, ConnectionState, WebSocket};
 use wavetank_websocket::reconnect::BackoffPolicy;
 use wavetank_websocket::{CloseCode, Config, Error};
 
-use super::world::{Log, SECOND, SLACK, keepalive, request, within};
+use super::world::{CLOSE_TIMEOUT, Log, SECOND, SLACK, keepalive, request, within};
 
 /// Finds out within 40 s that a peer is gone, and gives up an attempt after 10 s.
 fn settings() -> Config {
     let mut config = keepalive(20 * SECOND, 20 * SECOND);
-    config.open_timeout = 10 * SECOND;
+    config.open_timeout(10 * SECOND);
     config
 }
 
@@ -75,7 +75,7 @@ fn attempts_during_a_partition_back_off_and_the_connection_comes_back_soon_after
         let socket = connections.next().await.expect("a connection");
         let back = host.now() - cut_at;
         // Nothing comes through before; then one delay at most passes, and an attempt that was under way, and one more.
-        let soon = PARTITION + policy.delay_max + 2 * settings().open_timeout;
+        let soon = PARTITION + policy.delay_max + 20 * SECOND;
         assert!(back <= soon, "back after {back:?}, not within {soon:?}");
         sometimes!(back > PARTITION, "the partition outlasts the attempts");
         assert!(connections.failures() <= 20, "{} failures: no backoff", connections.failures());
@@ -194,7 +194,7 @@ fn a_connection_on_which_the_hook_fails_is_closed_also_where_it_has_kept_a_handl
         let mut connections = Client::new(host).config(settings()).reconnect(request()).on_connect(hook);
         let socket = connections.next().await.expect("a connection");
         let first = kept.entries().swap_remove(0);
-        let closed = within(host, settings().close_timeout + SLACK, first.closed()).await;
+        let closed = within(host, CLOSE_TIMEOUT + SLACK, first.closed()).await;
         // Whoever is delayed for long writes nothing.
         sometimes!(closed.sent.is_some(), "the peer is told");
         assert!(closed.sent.is_none_or(|sent| sent.code == Some(CloseCode::GOING_AWAY)));

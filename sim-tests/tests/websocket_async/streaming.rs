@@ -60,7 +60,7 @@ fn connections_of_a_stream_get_every_answer_under_any_faults_and_every_retry_is_
     sim.server("server", |host| serve(host, Opening::default(), scripts::echo));
     sim.client("client", async move |host: Host| {
         let mut config = keepalive(20 * SECOND, 20 * SECOND);
-        config.open_timeout = 10 * SECOND;
+        config.open_timeout(10 * SECOND);
         let (lost, failed) = (Log::new(), Log::new());
         let (tell_lost, tell_failed) = (lost.clone(), failed.clone());
         let reconnect = Client::new(host).config(config).reconnect(request()).on_retry(move |retry| {

@@ -23,24 +23,23 @@ pub(crate) const SLACK: Duration = Duration::from_secs(60);
 
 /// Without automatic pings, and in no hurry to open: tasks may be delayed for longer than the default takes.
 pub(crate) fn config() -> Config {
-    let mut config =
-        Config { open_timeout: 1000 * SECOND, close_timeout: CLOSE_TIMEOUT, ..Config::default() };
-    config.keepalive.interval = None;
+    let mut config = Config::default();
+    config.open_timeout(1000 * SECOND).close_timeout(CLOSE_TIMEOUT);
+    config.keepalive().interval(None);
     config
 }
 
 /// With a close timeout that is longer than anything is delayed: for ends that are to be clean.
 pub(crate) fn patient() -> Config {
     let mut config = config();
-    config.close_timeout = 300 * SECOND;
+    config.close_timeout(300 * SECOND);
     config
 }
 
 /// With an automatic ping every `interval`, to be answered within `timeout`.
 pub(crate) fn keepalive(interval: Duration, timeout: Duration) -> Config {
     let mut config = config();
-    config.keepalive.interval = Some(interval);
-    config.keepalive.timeout = Some(timeout);
+    config.keepalive().interval(Some(interval)).timeout(Some(timeout));
     config
 }
 

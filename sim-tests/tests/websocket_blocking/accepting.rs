@@ -38,10 +38,10 @@ fn message(number: u32, bytes: usize) -> Message {
 fn stubborn_clients_get_every_answer_under_any_faults(sim: &mut Sim) {
     sim.faults(Faults::all().half_open().crashes().until(100 * SECOND)).time_limit(5000 * SECOND);
     let mut config = keepalive(20 * SECOND, 20 * SECOND);
-    config.open_timeout = 20 * SECOND;
-    config.compression.enabled = sim.choose("compression", 2) == 0;
-    config.compression.client_no_context_takeover = sim.choose("forgetful client", 2) == 1;
-    config.compression.server_no_context_takeover = sim.choose("forgetful server", 2) == 1;
+    config.open_timeout(20 * SECOND);
+    config.compression().enabled(sim.choose("compression", 2) == 0);
+    config.compression().client_no_context_takeover(sim.choose("forgetful client", 2) == 1);
+    config.compression().server_no_context_takeover(sim.choose("forgetful server", 2) == 1);
     let of_server = config.clone();
     sim.server_thread("server", move |host| echo(host, of_server.clone(), Log::new()));
     for name in ["client", "other"] {
@@ -74,9 +74,9 @@ fn many_messages_arrive_whole_and_in_order_through_awkward_streams(sim: &mut Sim
     const MESSAGES: u32 = 20;
     sim.faults(Faults::none().short_transfers().tiny_windows());
     let mut config = config();
-    config.close_timeout = 1000 * SECOND;
-    config.limits.write_buffer = [64 << 10, 512][sim.choose("write buffer", 2) as usize];
-    config.limits.receive_queue_messages = [1024, 2][sim.choose("queue", 2) as usize];
+    config.close_timeout(1000 * SECOND);
+    config.limits().write_buffer([64 << 10, 512][sim.choose("write buffer", 2) as usize]);
+    config.limits().receive_queue_messages([1024, 2][sim.choose("queue", 2) as usize]);
     let of_server = config.clone();
     sim.server_thread("server", move |host| echo(host, of_server.clone(), Log::new()));
     sim.client_thread("client", move |host: Host| {

@@ -23,8 +23,8 @@ fn number_of(message: &[u8]) -> u32 {
 }
 
 fn small_buffers(mut config: Config) -> Config {
-    config.limits.write_buffer = 2048;
-    config.limits.receive_queue_messages = 4;
+    config.limits().write_buffer(2048);
+    config.limits().receive_queue_messages(4);
     config
 }
 
@@ -188,7 +188,7 @@ fn a_close_that_arrives_while_a_sender_is_blocked_ends_it_with_what_the_peer_sai
     sim.client_thread("client", move |host: Host| {
         let mut config = small_buffers(config());
         // Long enough for a peer that is delayed to read everything.
-        config.close_timeout = 200 * SECOND;
+        config.close_timeout(200 * SECOND);
         let socket = connect_narrow(host, config).expect("a connection");
         let witness = Witness::new(&socket);
         let receiver = witness.clone();
@@ -239,7 +239,7 @@ fn where_both_sides_flood_and_neither_reads_memory_is_bounded_and_closing_ends_i
     });
     sim.client_thread("client", move |host: Host| {
         let mut config = small_buffers(config());
-        config.limits.closing_queue_bytes = CLOSING_QUEUE;
+        config.limits().closing_queue_bytes(CLOSING_QUEUE);
         let socket = connect_narrow(host, config).expect("a connection");
         let witness = Witness::new(&socket);
         let sender = witness.clone();
@@ -292,7 +292,7 @@ fn a_flood_of_pings_takes_bounded_memory_and_the_latest_is_answered(sim: &mut Si
     });
     sim.client_thread("client", move |host: Host| {
         let mut config = small_buffers(config());
-        config.close_timeout = 1000 * SECOND;
+        config.close_timeout(1000 * SECOND);
         let socket = connect_narrow(host, config).expect("a connection");
         while socket.statistics().pings_received < u64::from(PINGS) {
             sleep(host, SECOND);

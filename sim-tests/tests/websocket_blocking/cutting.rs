@@ -151,7 +151,7 @@ fn a_peer_that_falls_silent_at_any_byte_is_given_up_in_time_and_what_was_whole_i
     sim.delay_max(100 * MILLISECOND);
     sim.client_thread("client", move |host: Host| {
         let mut config = config();
-        config.open_timeout = 10 * SECOND;
+        config.open_timeout(10 * SECOND);
         for cut in 0..cuts() {
             let opened = within(host, 11 * SECOND, || connect(host, config.clone()));
             let Some(after) = cut.checked_sub(answer_length()) else {
@@ -187,7 +187,7 @@ fn a_stream_that_ends_at_any_byte_that_we_send_ends_every_call(sim: &mut Sim) {
     });
     sim.client_thread("client", move |host: Host| {
         let mut config = config();
-        config.open_timeout = 10 * SECOND;
+        config.open_timeout(10 * SECOND);
         // The request, two messages and the Close frame have fewer.
         for _ in 0..300 {
             let socket = match connect(host, config.clone()) {

@@ -43,8 +43,8 @@ fn threads_that_let_go_between_or_within_calls_leave_nothing_behind_and_the_peer
     });
     sim.client_thread("client", move |host: Host| {
         let mut config = config();
-        config.limits.write_buffer = 1024;
-        config.limits.receive_queue_messages = 4;
+        config.limits().write_buffer(1024);
+        config.limits().receive_queue_messages(4);
         let socket = connect_narrow(host, config).expect("a connection");
         let (a, b, c, d) = (socket.clone(), socket.clone(), socket.clone(), socket.clone());
         let receiving = spawn(host, "receiver", move || {
@@ -112,7 +112,7 @@ fn what_was_sent_before_the_last_handle_is_dropped_still_arrives(sim: &mut Sim) 
     sim.client_thread("client", move |host: Host| {
         // What is delayed for long would not be written within the close timeout.
         let mut config = config();
-        config.close_timeout = 200 * SECOND;
+        config.close_timeout(200 * SECOND);
         let socket = connect(host, config).expect("a connection");
         for _ in 0..messages {
             socket.send(&"x".repeat(1000)).expect("is open");
@@ -134,7 +134,7 @@ fn a_sender_that_is_stuck_and_a_receiver_that_waits_end_when_the_others_close(si
     server(sim, |peer| scripts::deaf(peer, 1000 * SECOND));
     sim.client_thread("client", move |host: Host| {
         let mut config = config();
-        config.limits.write_buffer = 1024;
+        config.limits().write_buffer(1024);
         let socket = connect_narrow(host, config).expect("a connection");
         let (receiver, sender, writer) = (socket.clone(), socket.clone(), socket.clone());
         let receiving = spawn(host, "receiver", move || receiver.recv().map(drop));

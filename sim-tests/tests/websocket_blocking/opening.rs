@@ -12,7 +12,7 @@ use super::world::{CLOSE_TIMEOUT, MILLISECOND, SECOND, config, connect, in_time,
 
 /// With the default open timeout of 10 s.
 fn hurried() -> Config {
-    Config { close_timeout: CLOSE_TIMEOUT, ..Config::default() }
+    Config::default().close_timeout(CLOSE_TIMEOUT).clone()
 }
 
 #[wavetank::test(seeds = 300, sometimes = "required")]

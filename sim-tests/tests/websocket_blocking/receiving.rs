@@ -52,7 +52,7 @@ fn receiving_with_a_timeout_at_every_byte_loses_and_doubles_nothing(sim: &mut Si
     });
     sim.client_thread("client", move |host: Host| {
         let mut config = config();
-        config.close_timeout = 200 * SECOND;
+        config.close_timeout(200 * SECOND);
         let socket = connect(host, config).expect("a connection");
         let (mut received, mut timeouts) = (Vec::new(), 0);
         let closed = loop {

@@ -9,12 +9,17 @@ use wavetank_websocket::blocking::Client;
 use wavetank_websocket::reconnect::BackoffPolicy;
 use wavetank_websocket::{CloseCode, Config, Error};
 
-use super::world::{Log, SECOND, Socket, keepalive, now, request, slack, sleep, spawn, within};
+use super::world::{
+    CLOSE_TIMEOUT, Log, SECOND, Socket, keepalive, now, request, slack, sleep, spawn, within,
+};
+
+/// How long an attempt may take.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Finds out within a minute that a peer is gone.
 fn patient() -> Config {
     let mut config = keepalive(20 * SECOND, 20 * SECOND);
-    config.open_timeout = 10 * SECOND;
+    config.open_timeout(OPEN_TIMEOUT);
     config
 }
 
@@ -72,7 +77,7 @@ fn attempts_during_a_partition_back_off_and_the_connection_comes_back_soon_after
         let (socket, failures) = next();
         let back = now(host) - cut_at;
         // One delay at most passes, and an attempt that was under way, and one more.
-        let mut soon = PARTITION + policy.delay_max + 2 * patient().open_timeout + slack;
+        let mut soon = PARTITION + policy.delay_max + 2 * OPEN_TIMEOUT + slack;
         if slack > SECOND {
             // The attempt after the partition may be delayed beyond its timeout.
             soon += policy.delay_max;
@@ -176,7 +181,7 @@ fn stopping_ends_a_delay_at_once_and_an_attempt_when_it_is_done(sim: &mut Sim) {
         assert!(connections.next().is_none(), "nobody is there to connect to");
         let took = now(host) - stopping();
         // Nobody listens: that takes a round trip.
-        let latest = if silent { patient().open_timeout } else { Duration::from_millis(4) };
+        let latest = if silent { OPEN_TIMEOUT } else { Duration::from_millis(4) };
         assert!(took <= latest + slack, "{took:?}");
         sometimes!(took > SECOND, "an attempt was under way");
         sometimes!(connections.failures() > 1, "a delay was under way");
@@ -196,7 +201,7 @@ fn a_connection_on_which_the_hook_fails_is_closed_also_where_it_has_kept_a_handl
         let mut connections = Client::new(host).config(patient()).reconnect(request()).on_connect(hook);
         let socket = connections.next().expect("never stopped").expect("a connection");
         let first = kept.entries().swap_remove(0);
-        let closed = within(host, patient().close_timeout + slack, || first.wait_closed());
+        let closed = within(host, CLOSE_TIMEOUT + slack, || first.wait_closed());
         // Whoever is delayed for long writes nothing.
         sometimes!(closed.sent.is_some(), "the peer is told");
         assert!(closed.sent.is_none_or(|sent| sent.code == Some(CloseCode::GOING_AWAY)));

@@ -3,13 +3,17 @@
 
 use std::time::Duration;
 
-use wavetank::runtime::Runtime;
+use wavetank::runtime::{BlockingListener as _, ListenOptions, Runtime, Threads};
 use wavetank::{Faults, Host, Sim, sometimes};
 use wavetank_sim_tests::websocket::frames::{BINARY, CLOSE, CONTINUATION};
 use wavetank_sim_tests::websocket::{Peer, scripts};
+use wavetank_websocket::blocking::Server;
 use wavetank_websocket::{CloseCode, Error, Kind};
 
-use super::world::{Log, MILLISECOND, SECOND, config, connect_narrow, server, slack, sleep, spawn, within};
+use super::world::{
+    Log, MILLISECOND, SECOND, SLACK, config, connect, connect_narrow, now, patient, server, slack, sleep,
+    spawn, within,
+};
 
 /// Reads messages into `log`, with a pause after each frame; the Close is answered.
 async fn log_slowly(mut peer: Peer<Host>, pause: Duration, log: Log<Vec<u8>>) -> std::io::Result<()> {
@@ -34,15 +38,16 @@ async fn log_slowly(mut peer: Peer<Host>, pause: Duration, log: Log<Vec<u8>>) ->
 fn a_message_whose_time_is_up_is_not_sent_and_every_other_is_sent_once(sim: &mut Sim) {
     let pause = MILLISECOND * [0, 20, 200][sim.choose("pause", 3) as usize];
     let timeout = MILLISECOND * [0, 1, 50][sim.choose("timeout", 3) as usize];
-    let slack = slack(sim);
+    // The peer reads on while it pauses now and then: in this time it has read everything.
+    let longest = timeout + slack(sim) + 30 * (pause + 60 * MILLISECOND);
     sim.faults(Faults::none().short_transfers().tiny_windows());
     let log = Log::new();
     let logged = log.clone();
     server(sim, move |peer| log_slowly(peer, pause, log.clone()));
     sim.client_thread("client", move |host: Host| {
         let mut config = config();
-        config.limits.write_buffer = 2048;
-        config.close_timeout = 1000 * SECOND;
+        config.limits().write_buffer(2048);
+        config.close_timeout(1000 * SECOND);
         let socket = connect_narrow(host, config).expect("a connection");
         let senders = [1, 2].map(|sender: u8| {
             let socket = socket.clone();
@@ -50,9 +55,11 @@ fn a_message_whose_time_is_up_is_not_sent_and_every_other_is_sent_once(sim: &mut
                 let mut sent = Vec::new();
                 for number in 0..15 {
                     let message = [sender, number].repeat(400);
-                    match within(host, timeout + slack, || socket.send_timeout(&message, timeout)) {
+                    let start = now(host);
+                    match within(host, longest, || socket.send_timeout(&message, timeout)) {
                         Ok(()) => sent.push(message),
                         Err(Error::TimedOut) => {
+                            assert!(now(host) - start >= timeout, "the stream gets its time");
                             sometimes!(true, "a message is not sent in time");
                             sleep(host, 10 * MILLISECOND);
                         }
@@ -85,8 +92,8 @@ fn threads_that_send_at_once_whole_and_in_pieces_never_mix_their_messages(sim: &
     server(sim, move |peer| log_slowly(peer, pause, log.clone()));
     sim.client_thread("client", move |host: Host| {
         let mut config = config();
-        config.limits.write_buffer = 1024;
-        config.close_timeout = 1000 * SECOND;
+        config.limits().write_buffer(1024);
+        config.close_timeout(1000 * SECOND);
         let socket = connect_narrow(host, config).expect("a connection");
         let senders = [1_u8, 2, 3].map(|sender| {
             let socket = socket.clone();
@@ -141,5 +148,50 @@ fn a_message_that_the_peer_has_read_was_sent_though_the_connection_ends_at_once(
         sometimes!(socket.outcome().is_some(), "the connection is over when the call returns");
         assert_eq!(sent, Ok(()), "the server ends the connection because it has read the message");
         assert!(matches!(socket.recv(), Err(Error::Closed(_))));
+    });
+}
+
+/// Accepts one connection, and returns the messages that come.
+fn take_all(host: Host, log: &Log<usize>) -> std::io::Result<()> {
+    let listener = Threads::listen(&host, ([0, 0, 0, 0], 80).into(), ListenOptions::new())?;
+    let (stream, _) = listener.accept()?;
+    let socket = Server::new(host).config(config()).accept(stream).expect("a client");
+    while let Ok(message) = socket.recv() {
+        log.push(message.as_bytes().len());
+    }
+    socket.wait_closed();
+    Ok(())
+}
+
+#[wavetank::test(seeds = 300, sometimes = "required")]
+fn calls_are_answered_while_a_message_is_deflated(sim: &mut Sim) {
+    let log = Log::new();
+    let (logged, looks) = (log.clone(), 1 + sim.choose("looks", 20));
+    sim.server_thread("server", move |host| take_all(host, &log));
+    sim.client_thread("client", move |host: Host| {
+        let socket = connect(host, patient()).expect("a connection");
+        assert!(socket.compression().is_some());
+        let sender = socket.clone();
+        let sending = spawn(host, "sender", move || sender.send(&[7; 100_000]).expect("is open"));
+        let mut sent = 0;
+        for _ in 0..looks {
+            // There is room in the write buffer: what this waits for is the turn of the other.
+            match socket.send_timeout("short", Duration::ZERO) {
+                Ok(()) => sent += 1,
+                Err(Error::TimedOut) => {
+                    let nothing_yet = socket.statistics().messages_sent == sent;
+                    sometimes!(nothing_yet, "the connection answers while a message is deflated");
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+        sending();
+        assert!(socket.close(CloseCode::NORMAL, "").is_clean());
+        // The server takes what has come.
+        sleep(host, SLACK);
+        let mut lengths = logged.entries();
+        lengths.sort_unstable();
+        assert_eq!(lengths.len() as u64, sent + 1);
+        assert_eq!(lengths.last(), Some(&100_000));
     });
 }

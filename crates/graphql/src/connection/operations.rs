@@ -1,13 +1,13 @@
 //! The operations of a connection: which ids are taken, and by which operation.
 //!
-//! An operation is called by a key, which names a slot and a generation of it. Whoever holds the key of an operation that has
-//! ended holds a key of no other.
+//! An operation is called by a key, which names a slot and a generation of it. The key of an operation that has
+//! ended is the key of no other.
 //!
 //! # Invariants
 //!
 //! - An id is taken from the start of its operation until it ends, and no longer.
-//! - The slot of an operation that has ended stays until the last of its messages was taken by the transport, so that the
-//!   client's `complete` finds them.
+//! - The slot of an operation that has ended stays until the last of its messages was taken by the transport, so
+//!   that the client's `complete` finds them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -77,7 +77,8 @@ impl Operations {
         self.active.get(id).copied()
     }
 
-    /// Returns the operation of this id that has ended and whose messages wait: at most those of the outbox are looked at.
+    /// Returns the operation of this id that has ended and whose messages wait: at most those of the outbox are
+    /// looked at.
     pub(super) fn ended(&self, id: &str) -> Vec<OperationKey> {
         let of_id =
             |key: &&OperationKey| self.get(**key).is_some_and(|operation| operation.id.as_str() == id);

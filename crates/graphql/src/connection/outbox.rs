@@ -10,7 +10,8 @@ use crate::CloseFrame;
 pub enum Transmit {
     /// A text message.
     Text(String),
-    /// A WebSocket ping. Where the transport has none, call [`Connection::ping_unsupported`](super::Connection::ping_unsupported).
+    /// A WebSocket ping. Where the transport has none, call
+    /// [`Connection::ping_unsupported`](super::Connection::ping_unsupported).
     Ping,
     /// The close frame, behind which nothing is sent. When the closing handshake is done, call
     /// [`Connection::handle_close_done`](super::Connection::handle_close_done).

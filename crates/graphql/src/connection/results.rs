@@ -24,8 +24,8 @@ impl Connection {
         }
     }
 
-    /// Queues a result of an operation. Does nothing for one that has ended. Returns `false`, and fails the operation, if the
-    /// payload is not UTF-8.
+    /// Queues a result of an operation. Does nothing for one that has ended. Returns `false`, and fails the
+    /// operation, if the payload is not UTF-8.
     pub fn next(&mut self, key: OperationKey, payload: &impl Payload, now: Instant) -> bool {
         let Some(id) = self.operations.active_id(key) else { return true };
         match message::write_result(self.protocol, id, payload) {

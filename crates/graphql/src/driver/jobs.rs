@@ -15,9 +15,12 @@ use crate::error::RequestErrors;
 use crate::hooks::{Accepted, OperationInfo, Rejection};
 use crate::registry::OperationPermit;
 
+/// What `on_connect` says.
+pub(super) type Decision<C> = Result<Accepted<C>, Rejection>;
+
 /// One thing that is polled. In futures of hooks `None` is a hook that took too long.
 pub(super) enum Job<C, P> {
-    Connect(BoxFuture<Option<Result<Accepted<C>, Rejection>>>),
+    Connect(BoxFuture<Option<Decision<C>>>),
     Ping(BoxFuture<Option<Option<Box<RawValue>>>>),
     Operation(Running<P>),
     /// `on_complete`.
@@ -59,6 +62,8 @@ pub(super) enum Stage<P> {
 
 struct Place<J> {
     job: Option<J>,
+    /// The job waits for room for its result. Then it counts as queued, so that wakes do not queue it.
+    stalled: bool,
     waker: Waker,
     queued: Arc<JobWaker>,
 }
@@ -95,7 +100,7 @@ impl<J> Jobs<J> {
         let number = self.free.pop().unwrap_or_else(|| {
             let number = u32::try_from(self.places.len()).unwrap_or(u32::MAX);
             let queued = JobWaker::new(number, &self.ready);
-            self.places.push(Place { job: None, waker: Arc::clone(&queued).into(), queued });
+            self.places.push(Place { job: None, stalled: false, waker: Arc::clone(&queued).into(), queued });
             number
         });
         let place = &mut self.places[number as usize];
@@ -108,7 +113,12 @@ impl<J> Jobs<J> {
 
     /// Takes a job out, which is gone with that.
     pub(super) fn remove(&mut self, number: u32) -> Option<J> {
-        let job = self.places.get_mut(number as usize)?.job.take()?;
+        let place = self.places.get_mut(number as usize)?;
+        let job = place.job.take()?;
+        if std::mem::take(&mut place.stalled) {
+            // What takes its place does not wait for room.
+            place.queued.dequeue();
+        }
         self.free.push(number);
         Some(job)
     }
@@ -163,13 +173,17 @@ impl<J> Jobs<J> {
 
     /// Lets a job that [`next`](Self::next) gave wait until there is room.
     pub(super) fn stall(&mut self, number: u32) {
+        self.places[number as usize].stalled = true;
         self.stalled.push_back(number);
     }
 
     /// There is room: what waited for it comes first.
     pub(super) fn unstall(&mut self) {
         while let Some(number) = self.stalled.pop_back() {
-            self.queue.push_front(number);
+            // One that is gone has left its number behind.
+            if std::mem::take(&mut self.places[number as usize].stalled) {
+                self.queue.push_front(number);
+            }
         }
     }
 
@@ -187,5 +201,72 @@ impl<J> Jobs<J> {
 impl<J> fmt::Debug for Jobs<J> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Jobs").field("places", &self.places.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn polled(jobs: &mut Jobs<&'static str>) -> Vec<&'static str> {
+        let mut polled = Vec::new();
+        while let Some(number) = jobs.next() {
+            match jobs.poll(number) {
+                Some((job, _)) => polled.push(*job),
+                None => jobs.skip(number),
+            }
+        }
+        polled
+    }
+
+    #[test]
+    fn jobs_are_polled_once_after_they_were_added() {
+        let mut jobs = Jobs::new(&Arc::default());
+        let first = jobs.add("first");
+        jobs.add("second");
+        assert_eq!(polled(&mut jobs), ["first", "second"]);
+        assert_eq!(polled(&mut jobs), [""; 0]);
+        jobs.again(first);
+        jobs.again(first);
+        assert_eq!(polled(&mut jobs), ["first"]);
+    }
+
+    #[test]
+    fn stalled_jobs_come_first_and_in_order() {
+        let mut jobs = Jobs::new(&Arc::default());
+        for job in ["first", "second", "third"] {
+            jobs.add(job);
+        }
+        for _ in 0..2 {
+            let number = jobs.next().expect("a job");
+            jobs.stall(number);
+            jobs.again(number);
+        }
+        assert_eq!(polled(&mut jobs), ["third"]);
+        jobs.unstall();
+        assert_eq!(polled(&mut jobs), ["first", "second"]);
+    }
+
+    #[test]
+    fn a_job_in_a_stalled_place_is_polled() {
+        let mut jobs = Jobs::new(&Arc::default());
+        let stalled = jobs.add("stalled");
+        let number = jobs.next().expect("a job");
+        jobs.stall(number);
+        assert_eq!(jobs.remove(stalled), Some("stalled"));
+        assert_eq!(jobs.add("hook"), stalled);
+        assert_eq!(polled(&mut jobs), ["hook"]);
+        jobs.unstall();
+        assert_eq!(polled(&mut jobs), [""; 0]);
+    }
+
+    #[test]
+    fn a_job_in_a_queued_place_runs_once() {
+        let mut jobs = Jobs::new(&Arc::default());
+        let first = jobs.add("first");
+        jobs.remove(first);
+        assert!(jobs.is_empty());
+        jobs.add("second");
+        assert_eq!(polled(&mut jobs), ["second"]);
     }
 }

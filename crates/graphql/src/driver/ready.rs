@@ -1,7 +1,7 @@
 //! Which jobs of a connection are to be polled, in the order in which they were woken.
 //!
-//! A job is polled when its own waker was called and at no other time, so an event costs the same beside any number of jobs
-//! that wait.
+//! A job is polled when its own waker was called and at no other time, so an event costs the same beside any number
+//! of jobs that wait.
 //!
 //! # Invariants
 //!
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn jobs_come_in_the_order_of_their_wakes_and_once() {
+    fn jobs_come_in_the_order_of_wakes() {
         let ready = Arc::new(Ready::default());
         let wakers: Vec<Waker> = (0..3).map(|job| JobWaker::new(job, &ready).into()).collect();
         for job in [2, 0, 2, 1, 0] {
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wake_during_a_poll_keeps_the_task_awake() {
+    fn a_wake_during_a_poll_is_seen() {
         let ready = Arc::new(Ready::default());
         ready.begin(Waker::noop());
         JobWaker::new(0, &ready).wake();

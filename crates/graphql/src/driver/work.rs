@@ -1,23 +1,22 @@
 //! What hooks and operations lead to: starting them, polling them, and what their answers mean to the connection.
 
 use std::future::{Future, poll_fn};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use serde_json::value::RawValue;
-use wavetank_runtime::panic_message;
 use wavetank_runtime::{Instant, Runtime};
 
 use super::Driver;
-use super::jobs::{Job, Running, Stage};
+use super::jobs::{Decision, Job, Running, Stage};
 use crate::close::{CloseCode, CloseFrame};
 use crate::connection::{Event, OperationKey};
+use crate::contained::{contained, internal_error};
 use crate::engine::{BoxFuture, Engine, Operation, Request};
 use crate::error::{GraphqlError, RequestErrors};
-use crate::hooks::{Accepted, Completion, Hooks, OperationInfo, Rejection};
+use crate::hooks::{Accepted, Completion, Hooks, OperationInfo, is_persisted};
 use crate::server::Server;
 use crate::transport::MessageTransport;
 
@@ -35,27 +34,8 @@ async fn within<R: Runtime, F: Future>(runtime: &R, timeout: Duration, hook: F) 
     .await
 }
 
-/// Calls foreign code. `Err` is the message of its panic.
-fn contained<T>(call: impl FnOnce() -> T) -> Result<T, String> {
-    // What panicked is dropped, and not looked at again.
-    catch_unwind(AssertUnwindSafe(call)).map_err(|payload| panic_message(&*payload))
-}
-
-fn internal_error() -> RequestErrors {
-    GraphqlError::new("Internal server error").code("INTERNAL_SERVER_ERROR").into()
-}
-
 fn hook_timed_out() -> RequestErrors {
     GraphqlError::new("The server took too long.").code("TIMEOUT").into()
-}
-
-/// Whether the request is one for [`Hooks::persisted_query`].
-fn is_persisted(request: &Request) -> bool {
-    request.query.is_empty()
-        || request
-            .extensions
-            .as_ref()
-            .is_some_and(|extensions| extensions.get().contains("\"persistedQuery\""))
 }
 
 /// What polling an operation led to.
@@ -79,7 +59,7 @@ where
             match event {
                 Event::Init(payload) => self.connect(payload),
                 Event::Ping(payload) => self.ping(payload),
-                Event::Start { key, info, request } => self.start(key, info, request, now),
+                Event::Start { key, info, request } => self.start(key, info, *request, now),
                 Event::Cancel(key) => self.cancel(key),
                 Event::End => self.drop_everything(),
             }
@@ -88,7 +68,7 @@ where
 
     fn connect(&mut self, payload: Option<Box<RawValue>>) {
         let (server, info) = (self.server.clone(), Arc::clone(&self.info));
-        let deciding: BoxFuture<Option<Result<Accepted<E::Context>, Rejection>>> = Box::pin(async move {
+        let deciding: BoxFuture<Option<Decision<E::Context>>> = Box::pin(async move {
             let hook = server.hooks.on_connect(&info, payload.as_deref());
             within(&server.runtime, server.config.hook_timeout, hook).await
         });
@@ -103,7 +83,7 @@ where
         })));
     }
 
-    fn start(&mut self, key: OperationKey, info: OperationInfo, request: Box<Request>, now: Instant) {
+    fn start(&mut self, key: OperationKey, info: OperationInfo, request: Request, now: Instant) {
         let Some(context) = &self.context else { return };
         let Some(permit) = self.server.registry.start_operation(self.server.config.operations_overall_max)
         else {
@@ -111,7 +91,7 @@ where
             return self.fail(key, error.into(), now);
         };
         let span = tracing::debug_span!("graphql_operation", id = info.id(), name = info.name());
-        let preparing = prepare(self.server.clone(), Arc::clone(context), info.clone(), *request);
+        let preparing = prepare(self.server.clone(), Arc::clone(context), info.clone(), request);
         let stage = Stage::Preparing(Box::pin(preparing));
         let number =
             self.jobs.add(Job::Operation(Running { key, info, started: false, stage, span, permit }));
@@ -214,11 +194,7 @@ where
         }
     }
 
-    fn connected(
-        &mut self,
-        decision: Result<Option<Result<Accepted<E::Context>, Rejection>>, String>,
-        now: Instant,
-    ) {
+    fn connected(&mut self, decision: Result<Option<Decision<E::Context>>, String>, now: Instant) {
         match decision {
             Ok(Some(Ok(Accepted { context, payload }))) => {
                 self.context = Some(Arc::new(context));

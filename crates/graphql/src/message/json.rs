@@ -7,8 +7,8 @@ use super::Malformed;
 /// A JSON object as text, or nothing.
 pub(crate) type Json = Option<Box<RawValue>>;
 
-/// Checks that no value lies in more than `depth_max` arrays and objects. Looks at each byte once; whether the rest is JSON
-/// does not matter.
+/// Checks that no value lies in more than `depth_max` arrays and objects. Looks at each byte once; whether the rest
+/// is JSON does not matter.
 pub(super) fn check_nesting(text: &str, depth_max: usize) -> Result<(), Malformed> {
     let mut depth = 0_usize;
     let mut in_string = false;

@@ -60,6 +60,12 @@ impl Ending {
         }
     }
 
+    /// Whether anything is written any more.
+    #[inline]
+    pub(crate) fn writes(&self) -> bool {
+        matches!(self, Self::Open | Self::Closing { .. })
+    }
+
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match self {
             Self::Unwritable { deadline, .. } | Self::Closing { deadline, .. } => Some(*deadline),

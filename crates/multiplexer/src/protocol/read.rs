@@ -72,6 +72,18 @@ impl Connection {
         Poll::Ready(Ok(chunk))
     }
 
+    /// Takes the next bytes, up to `max`, if that needs no copy: the caller can copy them without a lock.
+    ///
+    /// # Panics
+    ///
+    /// If both halves of the stream were dropped.
+    #[inline]
+    pub fn read_shared(&mut self, key: StreamKey, max: usize) -> Option<Bytes> {
+        let shared = self.streams.get(key).receive.buffer.take_shared(max, &mut self.spares)?;
+        self.was_read(key, shared.len());
+        Some(shared)
+    }
+
     /// The end, an error, or nothing yet.
     fn nothing_to_read(&mut self, key: StreamKey) -> Poll<Result<(), ReadError>> {
         let closed = self.ending.deaf();
@@ -107,14 +119,16 @@ impl Connection {
     /// Grants credit if half of the window or more is free.
     #[inline]
     pub(crate) fn replenish(&mut self, index: u32) {
+        let under_way = self.parser.under_way(index);
         let stream = self.streams.at(index);
         let receive = &stream.receive;
         if receive.state != ReceiveState::Open {
             return;
         }
-        // No more is buffered than was granted, and no more granted than the window.
+        // What waits, what is still to come of the current frame, and what the peer may send beyond it fill the window.
         let buffered = u32::try_from(receive.buffer.len()).unwrap_or(u32::MAX);
-        let free = receive.window.saturating_sub(buffered).saturating_sub(receive.credit);
+        let used = buffered.saturating_add(receive.credit).saturating_add(under_way);
+        let free = receive.window.saturating_sub(used);
         // Inbound streams that wait to be accepted get their first credit with the acknowledgement.
         let acknowledged = stream.outbound || stream.acknowledged;
         if free >= receive.window / 2 && acknowledged && self.ending.is_open() {
@@ -137,7 +151,7 @@ impl Connection {
     /// By how much the window grows: to twice its size if half of it was emptied within two round trips.
     fn tune(&mut self, index: u32) -> u32 {
         let largest = self.config.window.last();
-        let (latest, tuned) = (self.latest, self.tuned);
+        let (latest, windows) = (self.latest, self.windows());
         let budget = u64::try_from(self.config.limits.receive_budget_bytes).unwrap_or(u64::MAX);
         let receive = &self.streams.at(index).receive;
         if receive.window >= largest || receive.stopped {
@@ -151,8 +165,13 @@ impl Connection {
         if since_grant > 2 * round_trip {
             return 0;
         }
-        let left = u32::try_from(budget.saturating_sub(tuned)).unwrap_or(u32::MAX);
+        let left = u32::try_from(budget.saturating_sub(windows)).unwrap_or(u32::MAX);
         window.min(largest - window).min(left)
+    }
+
+    /// The windows of all streams together, in bytes.
+    fn windows(&self) -> u64 {
+        self.streams.on_wire() as u64 * u64::from(INITIAL_WINDOW_BYTES) + self.tuned
     }
 
     /// Payload came for a stream that is not read any more.

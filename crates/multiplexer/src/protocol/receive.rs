@@ -1,5 +1,7 @@
 //! Taking in what the peer sends, as it comes: a frame of any length takes no memory ahead of its bytes.
 
+use std::time::Duration;
+
 use bytes::Buf;
 use wavetank_runtime::Instant;
 
@@ -11,6 +13,9 @@ use super::violation::Violation;
 use super::{Connection, Event, StreamKey};
 use crate::closed::Cause;
 use crate::error::{LocalReset, ResetCode};
+
+/// In which time frames without effect are forgiven.
+const IDLE_TIME: Duration = Duration::from_secs(60);
 
 /// Where in a frame the input is.
 #[derive(Debug, Default)]
@@ -32,6 +37,15 @@ struct Payload {
 }
 
 impl Parser {
+    /// What is still to come of a frame for the stream, in bytes.
+    #[inline]
+    pub(crate) fn under_way(&self, index: u32) -> u32 {
+        match self.payload.stream {
+            Some(key) if key.index == index => self.payload.remaining,
+            _ => 0,
+        }
+    }
+
     /// Takes the next header from the input, once all of it is there.
     #[inline]
     fn header(&mut self, input: &mut impl Buf) -> Option<Result<Header, Violation>> {
@@ -337,11 +351,16 @@ impl Connection {
         Ok(Some(key.index))
     }
 
-    /// Counts a frame without effect.
+    /// Counts a frame without effect. The count falls with useful frames, and with time: the whole limit in a minute.
     fn count_idle(&mut self) -> Result<(), Violation> {
         self.statistics.idle_frames += 1;
-        self.idle += 1;
         let limit = self.config.limits.idle_frames;
+        let elapsed = (self.latest - self.idle_since).as_nanos() * u128::from(limit) / IDLE_TIME.as_nanos();
+        if elapsed > 0 {
+            self.idle = self.idle.saturating_sub(u32::try_from(elapsed).unwrap_or(u32::MAX));
+            self.idle_since = self.latest;
+        }
+        self.idle += 1;
         if self.idle > limit { Err(Violation::IdleFrames(limit)) } else { Ok(()) }
     }
 }

@@ -16,10 +16,10 @@ use std::collections::BTreeMap;
 use slab::Slab;
 use wavetank_runtime::Instant;
 
-use super::StreamKey;
 use super::buffer::ReceiveBuffer;
 use super::timers::{Timer, Timers};
 use super::turns::Share;
+use super::{SendingEnd, StreamKey};
 use crate::config::INITIAL_WINDOW_BYTES;
 use crate::error::{LocalReset, ReadError, ResetCode, WriteError};
 
@@ -182,6 +182,18 @@ impl Stream {
         matches!(self.send.state, SendState::Finished | SendState::Stopped)
     }
 
+    /// How the sending half ended, once it is known.
+    pub(crate) fn sending_end(&self) -> Option<SendingEnd> {
+        match self.reset {
+            Some(Reset::Peer(code)) => Some(SendingEnd::Reset(code)),
+            Some(Reset::Refused) => Some(SendingEnd::Refused),
+            Some(Reset::Here(reason)) => Some(SendingEnd::ResetHere(reason)),
+            None if self.send.state == SendState::Stopped => Some(SendingEnd::Stopped),
+            None if self.has_ended() => Some(SendingEnd::Complete),
+            None => None,
+        }
+    }
+
     /// Whether nothing more is to come or to go.
     pub(crate) fn has_ended(&self) -> bool {
         self.send.state != SendState::Open && self.receive.state != ReceiveState::Open
@@ -331,8 +343,37 @@ impl Streams {
         self.by_id.values().copied().collect()
     }
 
-    /// All of them, for checks.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Stream> {
-        self.slab.iter().map(|(_, stream)| stream)
+    /// Asserts what must hold between calls; see [`Connection::assert_invariants`](super::Connection::assert_invariants).
+    pub(crate) fn assert_invariants(&self) {
+        let (mut inbound, mut outbound, mut unacknowledged) = (0, 0, 0);
+        for (index, stream) in &self.slab {
+            let found = self.by_id.get(&stream.id).is_some_and(|found| *found as usize == index);
+            assert_eq!(found, stream.on_wire, "the map holds the streams on the wire");
+            assert_eq!(stream.has_ended(), !stream.on_wire, "a stream that has ended is off the wire");
+            let buffered = u32::try_from(stream.receive.buffer.len()).expect("a window is below 2^31");
+            let ahead = stream.receive.credit.saturating_add(buffered);
+            assert!(ahead <= stream.receive.window, "no more is granted and buffered than the window");
+            assert!(!stream.receive.stopped || buffered == 0, "a stopped reader holds nothing");
+            if stream.outbound && stream.on_wire {
+                outbound += 1;
+                unacknowledged += u32::from(!stream.acknowledged);
+            }
+            inbound += u32::from(!stream.outbound);
+            let released = stream.send.released && stream.receive.released;
+            assert!(stream.on_wire || !released, "a stream that has ended and was dropped is forgotten");
+            assert!(stream.on_wire || stream.timer.is_none(), "a stream that has ended has no timer");
+        }
+        let counted = (self.inbound, self.outbound, self.unacknowledged);
+        assert_eq!(counted, (inbound, outbound, unacknowledged), "streams are counted");
+    }
+
+    /// Received bytes that wait, and by how much announced windows exceed the initial one, on all streams.
+    pub(crate) fn sums(&self) -> (usize, u64) {
+        let buffered = self.slab.iter().map(|(_, stream)| stream.receive.buffer.len()).sum();
+        let announced = |stream: &Stream| stream.on_wire && (stream.outbound || stream.acknowledged);
+        let excess = |stream: &Stream| u64::from(stream.receive.window - INITIAL_WINDOW_BYTES);
+        let tuned =
+            self.slab.iter().filter(|(_, stream)| announced(stream)).map(|(_, stream)| excess(stream)).sum();
+        (buffered, tuned)
     }
 }

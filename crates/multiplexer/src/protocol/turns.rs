@@ -1,8 +1,8 @@
 //! Whose turn it is to write: deficit round-robin between streams.
 //!
 //! Writers put their frames straight into the output, one copy and no queue. When the output is full, or others wait, they
-//! wait for a turn. Each turn is worth `quantum` bytes; what a turn did not use up is kept until the stream waits again. A
-//! *round* is the time between two takings of the output by the driver.
+//! wait for a turn. Each turn is worth `quantum` bytes, or more if few streams share the room of a round; what a turn did not
+//! use up is kept until the stream waits again. A *round* is the time between two takings of the output by the driver.
 //!
 //! A stream that does not wait may write a little in each round ahead of those that do ([`FRESH_BYTES`]), so that a stream of
 //! few small messages is not held up by bulk streams, and cannot hold them up either.
@@ -50,8 +50,10 @@ pub(crate) struct Turns {
     /// The output takes more while it is shorter than this.
     room: usize,
     round: u32,
-    /// Whether streams waited when this round began.
+    /// Whether several streams waited when this round began.
     contended: bool,
+    /// What a turn of this round is worth.
+    worth: u32,
 }
 
 impl Turns {
@@ -62,6 +64,7 @@ impl Turns {
             room: room.max(1024),
             round: 0,
             contended: false,
+            worth: quantum,
         }
     }
 
@@ -129,7 +132,9 @@ impl Turns {
     #[inline]
     pub(crate) fn next_round(&mut self) {
         self.round = self.round.wrapping_add(1);
-        self.contended = !self.queue.is_empty();
+        self.contended = self.queue.len() > 1;
+        let share = self.room / self.queue.len().max(1);
+        self.worth = u32::try_from(share).unwrap_or(u32::MAX).max(self.quantum);
     }
 
     /// Whether streams wait.
@@ -151,7 +156,7 @@ impl Turns {
     pub(crate) fn grant(&self, share: &mut Share) {
         share.turn = Turn::Woken;
         if share.amount == 0 {
-            share.amount = self.quantum;
+            share.amount = self.worth;
         }
     }
 

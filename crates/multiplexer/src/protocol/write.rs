@@ -5,6 +5,7 @@ use std::task::Poll;
 
 use wavetank_runtime::Instant;
 
+use super::frame::{Flags, Kind};
 use super::output::Transmit;
 use super::stream::{ReceiveState, SendState};
 use super::timers::Timer;
@@ -114,30 +115,24 @@ impl Connection {
         }
     }
 
-    /// Returns why a writer need not go on, once that is so: see [`WriteEnd`]. A key whose stream is forgotten has ended.
+    /// Returns why a writer need not go on, once that is so: see [`WriteEnd`].
+    ///
+    /// # Panics
+    ///
+    /// If both halves of the stream were dropped.
     pub fn write_end(&mut self, key: StreamKey) -> Option<WriteEnd> {
-        if !self.streams.contains(key) {
-            return Some(WriteEnd::Complete);
-        }
         let closed = self.ending.closed().cloned();
-        let stream = self.streams.get(key);
-        if let Some(reset) = stream.reset {
-            return Some(WriteEnd::Failed(reset.write_error()));
-        }
-        if stream.send.state == SendState::Stopped {
-            return Some(WriteEnd::Failed(WriteError::Stopped));
-        }
-        if stream.has_ended() {
-            return Some(WriteEnd::Complete);
-        }
-        closed.map(|closed| WriteEnd::Failed(WriteError::Closed(closed)))
+        let ended = self.streams.get(key).sending_end().map(Into::into);
+        ended.or_else(|| closed.map(|closed| WriteEnd::Failed(WriteError::Closed(closed))))
     }
 
-    /// Asks for [`Event::SendingEnded`] once [`write_end`](Self::write_end) has another result.
+    /// Asks for [`Event::SendingEnded`] once [`write_end`](Self::write_end) has a result.
+    ///
+    /// # Panics
+    ///
+    /// If both halves of the stream were dropped.
     pub fn wait_write_end(&mut self, key: StreamKey) {
-        if self.streams.contains(key) {
-            self.streams.get(key).send.end_waits = true;
-        }
+        self.streams.get(key).send.end_waits = true;
     }
 
     /// Whether everything that was written to the stream has been taken by the transport. After `Pending`,
@@ -208,13 +203,11 @@ impl Connection {
 
     /// Moves what waits for the transport into `transmit`, which has to be empty. Returns whether there is anything.
     pub fn take_output(&mut self, transmit: &mut Transmit, now: Instant) -> bool {
+        if !self.ending.writes() {
+            return false;
+        }
         if let Some(opaque) = self.pings.take_queued(now) {
-            self.output.control(
-                super::frame::Kind::Ping,
-                super::frame::Flags::SYN.and(super::frame::Flags::STOP),
-                0,
-                opaque,
-            );
+            self.output.control(Kind::Ping, Flags::SYN.and(Flags::STOP), 0, opaque);
         }
         if self.output.is_empty() {
             return false;
@@ -263,7 +256,6 @@ impl Connection {
         if !self.flushing.is_empty() {
             self.tell_flushed();
         }
-        self.settle(now);
     }
 
     /// The transport takes nothing more for now, and something is left of the transmit.

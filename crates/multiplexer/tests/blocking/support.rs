@@ -30,7 +30,9 @@ pub(crate) fn streams(client: &Session<Std>, server: &Session<Std>) -> (Stream<S
 
 /// Body bytes that differ from place to place.
 pub(crate) fn body(length: usize, seed: usize) -> Vec<u8> {
-    (0..length).map(|at| u8::try_from((at + (at >> 8) + (at >> 16) + 13 * seed) & 0xff).unwrap()).collect()
+    (0..length)
+        .map(|at| u8::try_from((at + (at >> 8) + (at >> 16) + 13 * seed) & 0xff).expect("a byte"))
+        .collect()
 }
 
 /// Sends back what comes, on every stream, until the session ends.

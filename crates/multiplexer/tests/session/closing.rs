@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use wavetank_multiplexer::{Cause, OpenError, ReadError};
+use wavetank_runtime::{Runtime, TaskHandle, Tokio};
 
 use crate::support::{pair, read_to_end, streams};
 
 #[tokio::test]
 async fn both_sides_see_a_clean_close() {
     let (client, server) = pair();
-    let far = tokio::task::spawn(async move { (server.accept().await.unwrap_err(), server.closed().await) });
+    let far = Tokio.spawn("task", async move { (server.accept().await.unwrap_err(), server.closed().await) });
     assert_eq!(client.close().await.cause, Cause::Local);
     let (accept, closed) = far.await.unwrap();
     assert_eq!((accept.cause, closed.cause), (Cause::Peer, Cause::Peer));
@@ -21,7 +22,7 @@ async fn both_sides_see_a_clean_close() {
 async fn shutdown_lets_streams_end() {
     let (client, server) = pair();
     let (mut near, mut far) = streams(&client, &server).await;
-    let shutdown = tokio::task::spawn(async move { server.shutdown(Duration::from_secs(60)).await });
+    let shutdown = Tokio.spawn("task", async move { server.shutdown(Duration::from_secs(60)).await });
     while client.open().await.is_ok() {
         tokio::task::yield_now().await;
     }

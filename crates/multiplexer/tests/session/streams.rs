@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use wavetank_multiplexer::{ReadError, ResetCode, WriteEnd, WriteError};
+use wavetank_multiplexer::{LocalReset, ReadError, ResetCode, WriteEnd, WriteError};
+use wavetank_runtime::{Runtime, Tokio};
 
 use crate::support::{body, echo, pair, pair_with, read_to_end, streams};
 
@@ -11,15 +12,15 @@ use crate::support::{body, echo, pair, pair_with, read_to_end, streams};
 async fn many_streams_echo_at_once() {
     for pipe in [64, 4096, 256 * 1024] {
         let (client, server) = pair_with(pipe, Default::default(), Default::default());
-        let echo = tokio::task::spawn(echo(server));
+        let echo = Tokio.spawn("task", echo(server));
         let mut tasks = Vec::new();
         for seed in 0..20 {
             let stream = client.open().await.expect("an open session");
-            tasks.push(tokio::task::spawn(async move {
+            tasks.push(Tokio.spawn("task", async move {
                 let body = body(300_000 / (1 + seed % 4) / if pipe == 64 { 20 } else { 1 }, seed);
                 let (mut read, mut write) = stream.into_split();
                 let sent = body.clone();
-                let writer = tokio::task::spawn(async move {
+                let writer = Tokio.spawn("task", async move {
                     write.write_all(&sent).await.expect("an open stream");
                     write.shutdown().await.expect("an open stream");
                 });
@@ -52,8 +53,8 @@ async fn half_closed_stream_still_reads() {
 async fn a_writer_learns_that_its_reader_stopped() {
     let (client, server) = pair();
     let (mut near, mut far) = streams(&client, &server).await;
-    let watcher = tokio::task::spawn(near.stopped());
-    let writer = tokio::task::spawn(async move {
+    let watcher = Tokio.spawn("task", near.stopped());
+    let writer = Tokio.spawn("task", async move {
         let error = loop {
             if let Err(error) = near.write_all(&[7; 100_000]).await {
                 break error;
@@ -76,7 +77,26 @@ async fn a_writer_learns_that_its_reader_stopped() {
 }
 
 #[tokio::test]
-async fn a_reset_is_seen_after_the_data_before_it() {
+async fn stopped_outlives_the_stream() {
+    let (client, server) = pair();
+    let (near, mut far) = streams(&client, &server).await;
+    let stopped = near.stopped();
+    drop(near);
+    let reset = WriteError::ResetHere(LocalReset::Caller(ResetCode::NONE));
+    assert_eq!(stopped.await, WriteEnd::Failed(reset));
+    let stopped = far.stopped();
+    assert!(read_to_end(&mut far).await.is_err());
+    drop(far);
+    assert_eq!(stopped.await, WriteEnd::Failed(WriteError::Reset(ResetCode::NONE)));
+    let (near, _far) = streams(&client, &server).await;
+    let stopped = near.stopped();
+    let closed = client.close().await;
+    drop(near);
+    assert_eq!(stopped.await, WriteEnd::Failed(WriteError::Closed(closed)));
+}
+
+#[tokio::test]
+async fn data_arrives_before_a_later_reset() {
     let (client, server) = pair();
     let (mut near, mut far) = streams(&client, &server).await;
     near.write_all(b"some").await.unwrap();

@@ -2,7 +2,7 @@
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use wavetank_multiplexer::{Config, Session, Stream};
-use wavetank_runtime::Tokio;
+use wavetank_runtime::{Runtime, Tokio};
 
 /// Two sides over a pipe that holds `pipe` bytes.
 pub(crate) fn pair_with(pipe: usize, client: Config, server: Config) -> (Session<Tokio>, Session<Tokio>) {
@@ -25,13 +25,15 @@ pub(crate) async fn streams(
 
 /// Body bytes that differ from place to place.
 pub(crate) fn body(length: usize, seed: usize) -> Vec<u8> {
-    (0..length).map(|at| u8::try_from((at + (at >> 8) + (at >> 16) + 13 * seed) & 0xff).unwrap()).collect()
+    (0..length)
+        .map(|at| u8::try_from((at + (at >> 8) + (at >> 16) + 13 * seed) & 0xff).expect("a byte"))
+        .collect()
 }
 
 /// Sends back what comes, on every stream, until the session ends.
 pub(crate) async fn echo(session: Session<Tokio>) {
     while let Ok(stream) = session.accept().await {
-        tokio::task::spawn(async move {
+        Tokio.spawn("task", async move {
             let (mut read, mut write) = stream.into_split();
             if tokio::io::copy(&mut read, &mut write).await.is_ok() {
                 let _ = write.shutdown().await;

@@ -106,6 +106,11 @@ impl RunFaults {
         self.happened
     }
 
+    /// Whether a write may succeed before the socket has woken its writer.
+    pub(crate) const fn writes_early(&self) -> bool {
+        self.drawn.writes_early
+    }
+
     /// Whether transfers of any host may be short.
     pub(crate) fn may_shorten(&self) -> bool {
         self.drawn.short.contains(&true)

@@ -3,8 +3,8 @@
 //! # Invariants
 //!
 //! - Everything about one fault is asked in its scope, "fault#N"; a fault that does not happen asks nothing more.
-//! - Which kinds a seed uses (the swarm) only says what is drawn, as a strategy does for the schedule: what happened is in
-//!   the values, and a replay needs no mix.
+//! - Which kinds a seed uses (the swarm) only says what is drawn, as a strategy does for the schedule: what happened
+//!   is in the values, and a replay needs no mix.
 
 use std::time::Duration;
 
@@ -48,11 +48,14 @@ pub(super) struct Drawn {
     pub(super) buffer_bytes_max: Option<u32>,
     /// By host.
     pub(super) short: Vec<bool>,
+    /// Whether writes may succeed early.
+    pub(super) writes_early: bool,
 }
 
 /// Draws the faults of a run with these hosts.
 pub(super) fn draw(faults: &Faults, choices: &mut Choices, hosts: &[HostLabel<'_>]) -> Drawn {
-    let mut drawn = Drawn { short: vec![false; hosts.len()], ..Drawn::default() };
+    let mut drawn =
+        Drawn { short: vec![false; hosts.len()], writes_early: faults.writes_early(), ..Drawn::default() };
     let servers: Vec<usize> = (0..hosts.len()).filter(|&host| !hosts[host].client).collect();
     let kinds: Vec<Kind> =
         faults.kinds.iter().copied().filter(|kind| kind.is_possible(hosts.len(), servers.len())).collect();
@@ -206,8 +209,8 @@ impl Draft<'_> {
         ScheduledFault { what, begins, ends: ends.max(begins), state: State::Coming }
     }
 
-    /// Clogs a part of the hosts, one after the other, and then lets them go in another order: each in half of the time that
-    /// faults last at most.
+    /// Clogs a part of the hosts, one after the other, and then lets them go in another order: each in half of the
+    /// time that faults last at most.
     fn swizzle(mut self) -> Vec<ScheduledFault> {
         let clogged: Vec<usize> = (0..self.hosts.len())
             .filter(|&host| self.asking.ask(&format!("clogs {}", self.hosts[host].name), 2) == 1)

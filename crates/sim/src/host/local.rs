@@ -1,9 +1,10 @@
 //! Unix stream sockets for a simulated host: [`LocalSockets`] for tasks, [`BlockingLocalSockets`] for threads.
 //!
-//! A host has paths of its own, and all directories exist.
+//! A host has paths of its own, and few directories: `/`, `/dev/shm`, `/run`, `/tmp`, `/var/run`, and what
+//! [`Host::create_dir_all`] makes.
 
 use std::future::poll_fn;
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
 use std::path::Path;
 use std::rc::Rc;
@@ -92,6 +93,23 @@ impl Host {
             Poll::Pending => Ok(Poll::Pending),
             Poll::Ready(id) => Ok(Poll::Ready(Socket::new(self.run, EndId::Unix(id?)))),
         }
+    }
+
+    /// Creates a directory for Unix sockets on the simulated host, with those above it, as `std::fs::create_dir_all` does on
+    /// a real one.
+    ///
+    /// Every host has the directories `/`, `/dev/shm`, `/run`, `/tmp` and `/var/run`, and a working directory that relative
+    /// paths begin at. They survive crashes.
+    ///
+    /// # Errors
+    ///
+    /// `NotADirectory` where a socket is at the path or above it; any error on a host that has crashed.
+    ///
+    /// # Panics
+    ///
+    /// Outside of the run that the host belongs to.
+    pub fn create_dir_all(&self, path: impl AsRef<Path>) -> io::Result<()> {
+        self.acts()?.network(|network, _, _| network.local_make_directory(self.id(), path.as_ref()))
     }
 
     fn unlink_now(self, path: &Path) -> io::Result<()> {
@@ -249,6 +267,10 @@ impl Read for SimBlockingUnixStream {
 impl Write for SimBlockingUnixStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.socket.write(bytes)
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.socket.write_vectored(slices)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -1,6 +1,7 @@
 //! A stream socket, TCP's or Unix's, as its handles share it: streams, halves and clones of one connection.
 
-use std::io;
+use std::borrow::Cow;
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -72,6 +73,11 @@ impl Socket {
         self.run().network(|network, _, _| network.set_linger_zero(id));
     }
 
+    pub(super) fn set_nodelay(&self, nodelay: bool) {
+        let id = self.tcp();
+        self.run().network(|network, now, outside| network.set_nodelay(now, outside, id, nodelay));
+    }
+
     pub(super) fn shutdown(&self, how: std::net::Shutdown) -> io::Result<()> {
         self.run().network(|network, now, outside| match self.id {
             EndId::Tcp(id) => network.shutdown(now, outside, id, how),
@@ -106,7 +112,8 @@ impl Socket {
         })
     }
 
-    /// The part of `buffer` that a read may fill, which could fill what has been received. Unix sockets are not shortened.
+    /// The part of `buffer` that a read may fill, which could fill what has been received. Unix sockets are not
+    /// shortened.
     fn shortened_to_content<'a>(&self, run: &Run, buffer: &'a mut [u8]) -> &'a mut [u8] {
         if let Some(id) = self.shortened_tcp(run)
             && let Some((host, could @ 1..)) = run.network(|network, _, _| network.readable(id))
@@ -173,7 +180,27 @@ impl Socket {
 
     pub(super) fn poll_write(&self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.poll(context, Direction::Write, |run| {
+            if !run.writes_early && self.awaits_room(run) {
+                return Poll::Pending;
+            }
             self.try_write(run, self.shortened_to_room(run, bytes), false)
+        })
+    }
+
+    pub(super) fn poll_write_vectored(
+        &self,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write(context, &gathered(slices))
+    }
+
+    /// Returns `true` if a write found no room and the socket has not become writable since. Tokio does not try again before
+    /// that, even where there is some room.
+    fn awaits_room(&self, run: &Run) -> bool {
+        run.network(|network, _, _| match self.id {
+            EndId::Tcp(id) => network.awaits_room(id),
+            EndId::Unix(id) => network.local_awaits_room(id),
         })
     }
 
@@ -215,10 +242,17 @@ impl Socket {
     pub(super) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let timeout = self.read_timeout.load(Ordering::Relaxed);
         match self.block("read", Direction::Read, timeout, |run| self.try_read(run, buffer)) {
+            // `tcp_recvmsg` waits once for an empty buffer, and then has read all that it was asked for.
+            Err(error) if self.is_empty_timeout(&error, buffer) => Ok(0),
             // Received bytes come before an error, and an error before the end.
             Ok(0) if !buffer.is_empty() => self.take_deferred().map_or(Ok(0), Err),
             result => result,
         }
+    }
+
+    fn is_empty_timeout(&self, error: &io::Error, buffer: &[u8]) -> bool {
+        let is_tcp = matches!(self.id, EndId::Tcp(_));
+        is_tcp && buffer.is_empty() && error.kind() == io::ErrorKind::WouldBlock
     }
 
     /// Writes until all bytes are taken, as a blocking `write(2)` does, or something ends it: then the count so far is
@@ -254,6 +288,10 @@ impl Socket {
                 Ok(written)
             }
         }
+    }
+
+    pub(super) fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.write(&gathered(slices))
     }
 
     fn take_deferred(&self) -> Option<io::Error> {
@@ -303,7 +341,7 @@ pub(super) fn block<T>(
         }
         if until.is_some_and(|until| run.scheduler.now() >= until) {
             run.scheduler.unblocked();
-            return Err(io::ErrorKind::WouldBlock.into());
+            return Err(io::Error::from_raw_os_error(libc::EAGAIN));
         }
         if let Some(task) = run.scheduler.current() {
             run.when_ready(ready, &run.scheduler.waker(task));
@@ -337,6 +375,16 @@ impl Drop for Socket {
                 run.forget(self.ready(direction));
             }
         });
+    }
+}
+
+/// The bytes of several slices, in one piece unless only one has any.
+fn gathered<'a>(slices: &'a [IoSlice<'_>]) -> Cow<'a, [u8]> {
+    let mut filled = slices.iter().filter(|slice| !slice.is_empty());
+    match (filled.next(), filled.next()) {
+        (None, _) => Cow::Borrowed(&[]),
+        (Some(only), None) => Cow::Borrowed(only),
+        _ => Cow::Owned(slices.iter().flat_map(|slice| slice.iter().copied()).collect()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! [`Runtime`] for a simulated host: async tasks.
 
 use std::future::{Future, poll_fn};
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -67,7 +67,7 @@ impl Runtime for Host {
 
     async fn listen(&self, address: SocketAddr, options: ListenOptions) -> io::Result<SimListener> {
         let run = self.acts()?;
-        let id = run.network(|network, _, _| network.listen(self.id(), address, options));
+        let id = run.network(|network, now, _| network.listen(now, self.id(), address, options));
         let id = id.map_err(|error| self.cannot("listen on", address, error))?;
         Ok(SimListener { listening: Listening::new(&run, id) })
     }
@@ -94,7 +94,7 @@ async fn caught<F: Future>(future: F) -> Result<F::Output, JoinError> {
     .await
 }
 
-/// A panic of a spawned task fails the run, whether or not somebody looks at its handle.
+/// A panic of a spawned task fails the run, whether or not its handle is used.
 fn report_panic(message: &str) {
     let Some(run) = context::current() else { return };
     if let Some(task) = run.scheduler.current().filter(|_| !run.scheduler.being_torn_down()) {
@@ -235,8 +235,8 @@ impl Stream for SimStream {
         (SimReadHalf { socket: self.socket.clone() }, SimWriteHalf { socket: self.socket })
     }
 
-    /// Accepted and without effect: the simulated network never holds small segments back.
-    fn set_nodelay(&self, _: bool) -> io::Result<()> {
+    fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+        self.socket.set_nodelay(nodelay);
         Ok(())
     }
 
@@ -283,6 +283,18 @@ macro_rules! writes {
         impl AsyncWrite for $stream {
             fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
                 self.socket.poll_write(context, bytes)
+            }
+
+            fn poll_write_vectored(
+                self: Pin<&mut Self>,
+                context: &mut Context<'_>,
+                slices: &[IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                self.socket.poll_write_vectored(context, slices)
+            }
+
+            fn is_write_vectored(&self) -> bool {
+                true
             }
 
             fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,6 +1,6 @@
 //! [`Threads`] for a simulated host: blocking threads.
 
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -90,7 +90,7 @@ impl Threads for Host {
     fn listen(&self, address: SocketAddr, options: ListenOptions) -> io::Result<SimBlockingListener> {
         let run = self.acts()?;
         run.scheduler.scheduling_point(Operation::new("listen"));
-        let id = run.network(|network, _, _| network.listen(self.id(), address, options));
+        let id = run.network(|network, now, _| network.listen(now, self.id(), address, options));
         let id = id.map_err(|error| self.cannot("listen on", address, error))?;
         Ok(SimBlockingListener { listening: Listening::new(&run, id) })
     }
@@ -226,8 +226,8 @@ impl BlockingStream for SimBlockingStream {
         self.socket.set_timeout(Direction::Write, timeout)
     }
 
-    /// Accepted and without effect: the simulated network never holds small segments back.
-    fn set_nodelay(&self, _: bool) -> io::Result<()> {
+    fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+        self.socket.set_nodelay(nodelay);
         Ok(())
     }
 
@@ -254,6 +254,10 @@ impl Read for SimBlockingStream {
 impl Write for SimBlockingStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.socket.write(bytes)
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.socket.write_vectored(slices)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -11,6 +11,7 @@ use wavetank_runtime::{
     BlockingLocalSockets, BlockingStream, Condvar, Instant, Mutex, SocketOptions, Threads,
 };
 
+use super::dial;
 use super::reconnect::Reconnect;
 use super::socket::WebSocket;
 use super::wire::{BoxWire, Local, Tcp, is_temporary};
@@ -171,19 +172,11 @@ impl<T: Threads> Client<T> {
         }
     }
 
-    /// Connects to the first address that answers. Each has an equal share of the time that is left: one that is silent
-    /// does not use up the time of the others.
+    /// Connects to the first address that answers.
     fn dial_first(&self, addresses: &[SocketAddr], deadline: Instant) -> io::Result<T::Stream> {
-        let mut failure = io::Error::from(io::ErrorKind::NotFound);
-        for (index, address) in addresses.iter().enumerate() {
-            let still = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
-            let share = (self.left(deadline)? / still).max(Duration::from_millis(1));
-            match self.threads.connect(*address, self.options, Some(share)) {
-                Ok(stream) => return Ok(stream),
-                Err(error) => failure = error,
-            }
-        }
-        Err(failure)
+        let (threads, options) = (self.threads.clone(), self.options);
+        let connect = move |address, timeout| threads.connect(address, options, Some(timeout));
+        dial::first(&self.threads, addresses, deadline, connect)
     }
 
     fn left(&self, deadline: Instant) -> io::Result<Duration> {
@@ -289,7 +282,7 @@ fn within<T: Threads>(
 }
 
 /// The time until `deadline`, at least a millisecond: no timer is finer, and zero is no timeout. `None`: it is up.
-fn left<T: Threads>(threads: &T, deadline: Instant) -> Option<Duration> {
+pub(super) fn left<T: Threads>(threads: &T, deadline: Instant) -> Option<Duration> {
     let left = deadline - threads.now();
     (!left.is_zero()).then(|| left.max(Duration::from_millis(1)))
 }

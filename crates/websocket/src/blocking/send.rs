@@ -3,12 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
-use wavetank_runtime::{Instant, Threads};
+use wavetank_runtime::Threads;
 
 use super::shared::{Guard, Shared};
 use super::socket::{WebSocket, closed_or};
 use super::writer::{self, Until};
 use crate::outgoing::Outgoing;
+use crate::protocol::{Part, Piece};
 use crate::{CloseCode, Error, Kind};
 
 /// Who writes what a caller sends.
@@ -69,7 +70,8 @@ impl<T: Threads> WebSocket<T> {
         write_out(shared, guard, Writing::Inline)
     }
 
-    /// Sends a message if there is room for it in the write buffer within `timeout`; the writer thread writes it.
+    /// Sends a message once there is room for it in the write buffer; the writer thread writes it. Gives up when the stream has
+    /// taken nothing for `timeout`: a peer that reads slowly is waited for, however much is sent before. Zero does not wait.
     ///
     /// # Errors
     ///
@@ -77,7 +79,7 @@ impl<T: Threads> WebSocket<T> {
     /// repeated. [`Error::Closing`] if the connection is closing, and how it ends is not known within `timeout`: the message has
     /// not been sent, and no other can be.
     pub fn send_timeout<'a>(&self, message: impl Into<Outgoing<'a>>, timeout: Duration) -> Result<(), Error> {
-        self.send_until(message.into(), self.deadline_after(Some(timeout)), Writing::Handed)
+        self.send_until(message.into(), Some(timeout), Writing::Handed)
     }
 
     /// Sends one message in pieces, each as a frame of its own; an iterator of no pieces is an empty message.
@@ -118,21 +120,23 @@ impl<T: Threads> WebSocket<T> {
     fn send_until(
         &self,
         message: Outgoing<'_>,
-        deadline: Option<Instant>,
+        timeout: Option<Duration>,
         writing: Writing,
     ) -> Result<(), Error> {
         let shared = self.shared();
-        let mut guard = self.wait_to_send(deadline)?;
-        let now = shared.threads.now();
-        guard.session.connection_mut().send(message.kind, message.payload, now)?;
-        write_out(shared, guard, writing)
+        let guard = self.wait_to_send(timeout)?;
+        write_out(shared, put(shared, guard, message.whole())?, writing)
     }
 
-    /// Waits until this thread may send.
-    fn wait_to_send(&self, deadline: Option<Instant>) -> Result<Guard<'_, T>, Error> {
+    /// Waits until this thread may send, at most until the stream has taken nothing for `timeout`.
+    fn wait_to_send(&self, timeout: Option<Duration>) -> Result<Guard<'_, T>, Error> {
         let shared = self.shared();
+        let limit = timeout.map(|timeout| (shared.threads.now(), timeout));
         let mut guard = shared.lock();
+        let deadline_of =
+            |guard: &Guard<'_, T>| limit.map(|(start, timeout)| start.max(guard.taken_at) + timeout);
         while guard.must_wait_to_send() {
+            let deadline = deadline_of(&guard);
             if deadline.is_some_and(|deadline| deadline <= shared.threads.now()) {
                 return Err(Error::TimedOut);
             }
@@ -140,7 +144,32 @@ impl<T: Threads> WebSocket<T> {
             guard = shared.wait(&shared.room, guard, deadline);
             guard.waiting_for_room -= 1;
         }
-        if guard.is_open() { Ok(guard) } else { Err(closed_or(shared.wait_closed(guard, deadline))) }
+        if guard.is_open() {
+            return Ok(guard);
+        }
+        let deadline = deadline_of(&guard);
+        Err(closed_or(shared.wait_closed(guard, deadline)))
+    }
+}
+
+/// Puts a data frame into the session. A long payload is compressed without the lock, while other senders wait.
+fn put<'a, T: Threads>(
+    shared: &'a Shared<T>,
+    mut guard: Guard<'a, T>,
+    piece: Piece<'_>,
+) -> Result<Guard<'a, T>, Error> {
+    let Some(mut deflating) = guard.session.connection_mut().begin_deflating(piece) else {
+        guard.session.connection_mut().put(piece)?;
+        return Ok(guard);
+    };
+    guard.deflating = true;
+    drop(guard);
+    while !deflating.advance(piece) {}
+    guard = shared.lock();
+    guard.deflating = false;
+    match guard.session.connection_mut().put_deflated(piece, deflating) {
+        Ok(()) => Ok(guard),
+        Err(_) => Err(closed_or(shared.wait_closed(guard, None))),
     }
 }
 
@@ -150,22 +179,22 @@ fn write_out<'a, T: Threads>(
     mut guard: Guard<'a, T>,
     writing: Writing,
 ) -> Result<(), Error> {
-    let pen = match writing {
+    let permit = match writing {
         // Nobody waits for output: all that `settle` would do is to wake the writer thread.
         Writing::Later if !guard.session.connection().write_buffer_is_full() => {
             guard.fed_until = guard.end_of_output();
             return Ok(());
         }
-        Writing::Inline | Writing::Later => guard.pen.take(),
+        Writing::Inline | Writing::Later => guard.write_permit.take(),
         Writing::Handed => None,
     };
-    let Some(pen) = pen else {
-        // Whoever has the pen hands it on with what is left; if nobody has it, the writer is woken.
+    let Some(permit) = permit else {
+        // Whoever has the write permit hands it on with what is left; if nobody has it, the writer is woken.
         shared.settle(&mut guard);
         return Ok(());
     };
     let end = guard.end_of_output();
-    let guard = writer::write(shared, guard, pen, Until::Written(end));
+    let guard = writer::write(shared, guard, permit, Until::Written(end));
     if guard.is_written(end) { Ok(()) } else { Err(closed_or(shared.wait_closed(guard, None))) }
 }
 
@@ -211,8 +240,8 @@ impl<T: Threads> MessageWriter<T> {
         if !guard.is_open() {
             return Err(closed_or(shared.wait_closed(guard, None)));
         }
-        let now = shared.threads.now();
-        guard.session.connection_mut().send_fragment(self.kind, piece, last, now)?;
+        let piece = Piece { kind: self.kind, payload: piece, part: Part::Fragment { last } };
+        let guard = put(shared, guard, piece)?;
         self.unfinished = !last;
         write_out(shared, guard, Writing::Inline)
     }

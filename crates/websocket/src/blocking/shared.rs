@@ -10,10 +10,10 @@
 //!   it writes has a timeout that ends with it, after the close timeout at most. The deadlines that others bring about
 //!   (a caller that closes, the reader that was sent a Close frame) are at least the close timeout ahead, so that a write
 //!   which began before does not outlast them.
-//! - The pen is the right to write to the stream, the eye the right to read from it. Each is either in the state or with
+//! - The write permit is the right to write to the stream, the read permit the right to read from it. Each is either in the state or with
 //!   one thread.
 //! - Whenever the lock is free and the session wants to read, somebody reads, or the reader thread will,
-//!   [`LINGER`](super::eye::LINGER) from now at the latest.
+//!   [`LINGER`](super::reading::LINGER) from now at the latest.
 
 use std::io;
 use std::net::Shutdown;
@@ -22,7 +22,7 @@ use std::time::Duration;
 use wavetank_runtime::MutexGuard;
 use wavetank_runtime::{Condvar, Instant, Mutex, Threads};
 
-use super::eye::Eye;
+use super::reading::ReadPermit;
 use super::wire::BoxWire;
 use crate::protocol::{self, Transport};
 use crate::session::Session;
@@ -52,9 +52,9 @@ pub(super) struct Shared<T: Threads> {
 pub(super) struct State {
     pub(super) session: Session,
     /// `None` while a thread writes, and after the end.
-    pub(super) pen: Option<Pen>,
+    pub(super) write_permit: Option<WritePermit>,
     /// `None` while a thread reads, and after the end.
-    pub(super) eye: Option<Eye>,
+    pub(super) read_permit: Option<ReadPermit>,
     /// How reading failed while a thread was writing what may be our Close frame: whether that went out is to be known first.
     pub(super) read_error: Option<io::Error>,
     /// Ends whatever the threads do with the stream. `None` once that has happened.
@@ -62,9 +62,12 @@ pub(super) struct State {
     half_closed: bool,
     /// Writing has failed.
     unwritable: bool,
-    pub(super) close_timeout: Duration,
     /// Bytes of the connection's output that were written since the opening (as they are before TLS).
     pub(super) written: u64,
+    /// When the stream last took bytes: senders that wait for room measure their timeout from here.
+    pub(super) taken_at: Instant,
+    /// How long a write waits at most for a stream that takes nothing, before it says so.
+    pub(super) write_step_max: Duration,
     /// Whether a read has brought something since others were woken.
     pub(super) fresh: bool,
     /// Every handle is gone: what is received is of interest to nobody.
@@ -79,6 +82,8 @@ pub(super) struct State {
     pub(super) read_at: Instant,
     /// Whether a caller sends a message in pieces.
     pub(super) streaming: bool,
+    /// Whether a caller compresses, without the lock, what it sends next.
+    pub(super) deflating: bool,
     pub(super) waiting_for_room: usize,
     /// Pings that wait for room, which do not mind a message that is sent in pieces.
     pub(super) pings_waiting_for_room: usize,
@@ -108,12 +113,20 @@ pub(super) enum Reader {
 }
 
 /// The right to write, and what writing needs.
-pub(super) struct Pen {
+pub(super) struct WritePermit {
     pub(super) wire: BoxWire,
     /// What is being written: the state may be changed by others meanwhile.
     pub(super) chunk: Vec<u8>,
     /// The write timeout that the stream has.
     pub(super) timeout: Option<Duration>,
+    /// How long the next write waits for room: twice as long after each that took nothing.
+    pub(super) step: Duration,
+}
+
+/// How long a write waits at most: what the stream takes meanwhile is known only afterwards, and is a sign of life.
+fn write_step_max(keepalive_timeout: Option<Duration>, close_timeout: Duration) -> Duration {
+    let longest = close_timeout.min(Duration::from_secs(1));
+    keepalive_timeout.map_or(longest, |timeout| longest.min(timeout / 16)).max(Duration::from_millis(1))
 }
 
 pub(super) type Guard<'a, T> = MutexGuard<'a, T, State>;
@@ -122,21 +135,23 @@ impl<T: Threads> Shared<T> {
     pub(super) fn new(
         threads: T,
         session: Session,
-        pen: BoxWire,
+        writing: BoxWire,
         control: BoxWire,
         close_timeout: Duration,
     ) -> Self {
+        let write_step_max = write_step_max(session.connection().keepalive_timeout(), close_timeout);
         let state = State {
             session,
-            pen: Some(Pen { wire: pen, chunk: Vec::new(), timeout: None }),
+            write_permit: Some(WritePermit::new(writing, write_step_max)),
             // The reader thread brings it.
-            eye: None,
+            read_permit: None,
             read_error: None,
             control: Some(control),
             half_closed: false,
             unwritable: false,
-            close_timeout,
             written: 0,
+            taken_at: threads.now(),
+            write_step_max,
             fresh: false,
             abandoned: false,
             receiving: false,
@@ -144,6 +159,7 @@ impl<T: Threads> Shared<T> {
             left_to_callers: false,
             read_at: threads.now(),
             streaming: false,
+            deflating: false,
             waiting_for_room: 0,
             pings_waiting_for_room: 0,
             fed_until: 0,
@@ -250,17 +266,22 @@ impl State {
         self.session.connection().closed()
     }
 
+    /// Whether the stream is of no use any more: the connection is over, and nothing is left to be waited for.
+    pub(super) fn is_gone(&self) -> bool {
+        self.session.transport() == Transport::Drop
+    }
+
     pub(super) fn is_open(&self) -> bool {
         self.session.connection().state() == protocol::State::Open
     }
 
     /// Whether there is something to write, and nobody who writes.
     pub(super) fn can_write(&mut self) -> bool {
-        self.pen.is_some() && self.has_output()
+        self.write_permit.is_some() && self.has_output()
     }
 
     pub(super) fn has_output(&mut self) -> bool {
-        !self.unwritable && self.closed().is_none() && !self.session.output().is_empty()
+        !self.unwritable && !self.is_gone() && !self.session.output().is_empty()
     }
 
     /// Whether what is not written yet never will be.
@@ -282,14 +303,16 @@ impl State {
     pub(super) fn output_written(&mut self, count: usize, now: Instant) {
         // TLS puts whole records on the wire: what they contain counts once they are out.
         let before = self.session.connection().output().len();
-        self.session.output_written(count, now);
+        self.session.output_written(count, &|| now);
+        self.taken_at = now;
         let after = self.session.connection().output().len();
         self.written += before.saturating_sub(after) as u64;
     }
 
     /// Whether a caller that sends has to wait. It has not once the connection is closing: it is told so.
     pub(super) fn must_wait_to_send(&self) -> bool {
-        self.is_open() && (self.streaming || self.session.connection().write_buffer_is_full())
+        self.is_open()
+            && (self.streaming || self.deflating || self.session.connection().write_buffer_is_full())
     }
 
     /// Whether a caller that sends a message in pieces has to wait before the next one.
@@ -299,9 +322,6 @@ impl State {
 
     /// When the writer thread has something to do by the clock.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        if self.closed().is_some() {
-            return None;
-        }
         self.session.deadline()
     }
 
@@ -333,11 +353,15 @@ impl State {
 
     /// Does to the stream what [`Transport`] says, each once.
     fn drive_transport(&mut self) {
-        let over = self.closed().is_some();
+        let over = self.is_gone();
         match self.session.transport() {
             Transport::Open => {}
             Transport::ShutDown => {
-                if !self.half_closed && !over && self.pen.is_some() && self.session.output().is_empty() {
+                if !self.half_closed
+                    && !over
+                    && self.write_permit.is_some()
+                    && self.session.output().is_empty()
+                {
                     self.half_closed = true;
                     if let Some(control) = &self.control {
                         // It fails only where the connection is gone, and the reader is told that too.
@@ -352,8 +376,8 @@ impl State {
             if let Some(control) = self.control.take() {
                 let _gone = control.shutdown(Shutdown::Both);
             }
-            self.pen = None;
-            self.eye = None;
+            self.write_permit = None;
+            self.read_permit = None;
         }
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use wavetank_runtime::{Instant, Threads};
 
-use super::eye::{Eye, look, patience};
+use super::reading::{ReadPermit, look, patience};
 use super::shared::{self, Guard, Shared};
 use super::wire::BoxWire;
 use super::{reader, writer};
@@ -57,15 +57,15 @@ impl<T: Threads> WebSocket<T> {
     ) -> io::Result<Self> {
         wire.set_read_timeout(None)?;
         wire.set_write_timeout(None)?;
-        let (pen, control) = (wire.duplicate()?, wire.duplicate()?);
-        let eye = Eye::new(wire, session.connection().read_bytes());
-        let shared = Arc::new(Shared::new(threads.clone(), session, pen, control, close_timeout));
+        let (writing, control) = (wire.duplicate()?, wire.duplicate()?);
+        let reading = ReadPermit::new(wire, session.connection().read_bytes());
+        let shared = Arc::new(Shared::new(threads.clone(), session, writing, control, close_timeout));
         // From here on dropping the handle ends whatever has started.
         let socket = Self { handle: Arc::new(Handle { shared: Arc::clone(&shared), opened }) };
         let writing = Arc::clone(&shared);
         // Nobody joins them: they end with the connection, and hold nothing that outlives it.
         drop(threads.spawn("websocket writer", move || writer::run(&writing))?);
-        drop(threads.spawn("websocket reader", move || reader::run(&shared, eye))?);
+        drop(threads.spawn("websocket reader", move || reader::run(&shared, reading))?);
         Ok(socket)
     }
 
@@ -295,15 +295,15 @@ fn wait_for_arrival<'a, T: Threads>(
 ) -> Guard<'a, T> {
     let patience = left.map(patience);
     *reads &= patience != Some(None);
-    let eye = if *reads && guard.can_read() { guard.eye.take() } else { None };
-    guard.awaits_arrival = eye.is_none();
+    let permit = if *reads && guard.can_read() { guard.read_permit.take() } else { None };
+    guard.awaits_arrival = permit.is_none();
     // What `feed` left may be what the peer waits for; and if nothing is left to be taken before a failure, that is to be
     // told to the peer.
     shared.settle(&mut guard);
-    match eye {
-        Some(eye) => {
+    match permit {
+        Some(permit) => {
             guard.left_to_callers = true;
-            let (guard, in_vain) = look(shared, guard, eye, patience.flatten());
+            let (guard, in_vain) = look(shared, guard, permit, patience.flatten());
             *reads = !in_vain || deadline.is_none();
             guard
         }

@@ -1,6 +1,6 @@
-//! Writing, by whoever has the pen, and the writer thread.
+//! Writing, by whoever has the write permit, and the writer thread.
 //!
-//! A caller that sends takes the pen, if it is free, and writes its own message: no other thread has to run. Everything
+//! A caller that sends takes the write permit, if it is free, and writes its own message: no other thread has to run. Everything
 //! else is left to the writer thread: pings, pongs, Close frames, what callers leave behind. It is also the one that
 //! keeps the time. Callers that must not be stuck (`close`, `ping`) never write.
 
@@ -8,14 +8,18 @@ use std::time::Duration;
 
 use wavetank_runtime::{Instant, Threads};
 
-use super::shared::{Guard, Pen, Shared, Writer};
-use super::wire::is_temporary;
+use super::shared::{Guard, Shared, WritePermit, Writer};
+use super::wire::{BoxWire, is_temporary};
 
 /// Bytes of a write at most. The lock is held while they are copied.
 const WRITE_BYTES: usize = 512 * 1024;
 
 /// Timeouts are no shorter: the system's timers are no finer, and a timeout of zero is an error.
 const TIMEOUT_MIN: Duration = Duration::from_millis(1);
+
+/// How long a write waits for room at first. A write of a blocking stream returns what it has taken when its timeout is up: so
+/// it is seen that a slow peer reads.
+const STEP_MIN: Duration = Duration::from_millis(50);
 
 /// The body of the writer thread. It ends with the connection.
 pub(super) fn run<T: Threads>(shared: &Shared<T>) {
@@ -26,13 +30,13 @@ pub(super) fn run<T: Threads>(shared: &Shared<T>) {
             guard.session.handle_deadline(now);
             shared.settle(&mut guard);
         }
-        if guard.closed().is_some() {
+        if guard.is_gone() {
             return;
         }
         if guard.has_output()
-            && let Some(pen) = guard.pen.take()
+            && let Some(permit) = guard.write_permit.take()
         {
-            guard = write(shared, guard, pen, Until::Deadline);
+            guard = write(shared, guard, permit, Until::Deadline);
         } else {
             let until = guard.deadline();
             guard.writer = Writer::Rests(until);
@@ -51,45 +55,53 @@ pub(super) enum Until {
     Deadline,
 }
 
-/// Writes what there is to write, one chunk after the other, and puts the pen back.
+/// Writes what there is to write, one chunk after the other, and puts the write permit back.
 pub(super) fn write<'a, T: Threads>(
     shared: &'a Shared<T>,
     mut guard: Guard<'a, T>,
-    mut pen: Pen,
+    mut permit: WritePermit,
     until: Until,
 ) -> Guard<'a, T> {
     while guard.has_output() && goes_on(shared, &guard, until) {
-        pen.load(guard.session.output());
+        permit.load(guard.session.output());
         let timeout = match until {
-            Until::Written(_) => None,
-            // No longer than a deadline that another thread brings about meanwhile is ahead.
+            Until::Written(_) => permit.step,
             Until::Deadline => {
                 let next = guard.deadline().map(|deadline| deadline - shared.threads.now());
-                Some(next.unwrap_or(Duration::MAX).min(guard.close_timeout))
+                next.unwrap_or(Duration::MAX).min(permit.step)
             }
         };
-        let plain = guard.session.plain_bytes_in(pen.chunk.len());
+        let plain = guard.session.plain_bytes_in(permit.chunk.len());
         drop(guard);
-        let written = pen.write(timeout);
+        let written = permit.write(timeout);
         guard = shared.lock();
         if guard.closed().is_some() {
             // The peer may have read this, and ended the connection because it had: the caller is told that it was sent.
-            if written.is_ok_and(|count| count == pen.chunk.len()) {
+            if written.is_ok_and(|count| count == permit.chunk.len()) {
                 guard.written += plain as u64;
             }
             break;
         }
         let now = shared.threads.now();
         match written {
-            Ok(count) => guard.output_written(count, now),
-            Err(error) if is_temporary(&error) => {}
+            Ok(count) => {
+                permit.step = STEP_MIN.min(guard.write_step_max);
+                guard.output_written(count, now);
+                if count < permit.chunk.len() {
+                    guard.session.output_refused(now);
+                }
+            }
+            Err(error) if is_temporary(&error) => {
+                permit.step = (permit.step * 2).min(guard.write_step_max);
+                guard.session.output_refused(now);
+            }
             Err(error) => guard.writing_failed(&error, now),
         }
         guard.reading_failed(now);
         shared.settle(&mut guard);
     }
-    if guard.closed().is_none() {
-        guard.pen = Some(pen);
+    if !guard.is_gone() {
+        guard.write_permit = Some(permit);
     }
     shared.settle(&mut guard);
     guard
@@ -106,14 +118,18 @@ fn is_ahead(deadline: Option<Instant>, now: Instant) -> bool {
     deadline.is_none_or(|deadline| now < deadline)
 }
 
-impl Pen {
+impl WritePermit {
+    pub(super) fn new(wire: BoxWire, step_max: Duration) -> Self {
+        Self { wire, chunk: Vec::new(), timeout: None, step: STEP_MIN.min(step_max) }
+    }
+
     fn load(&mut self, output: &[u8]) {
         self.chunk.clear();
         self.chunk.extend_from_slice(&output[..output.len().min(WRITE_BYTES)]);
     }
 
-    fn write(&mut self, timeout: Option<Duration>) -> std::io::Result<usize> {
-        let timeout = timeout.map(|timeout| timeout.max(TIMEOUT_MIN));
+    fn write(&mut self, timeout: Duration) -> std::io::Result<usize> {
+        let timeout = Some(timeout.max(TIMEOUT_MIN));
         if self.timeout != timeout {
             self.wire.set_write_timeout(timeout)?;
             self.timeout = timeout;

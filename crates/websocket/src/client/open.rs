@@ -46,6 +46,8 @@ pub(crate) trait Handshake {
     fn output_written(&mut self, count: usize);
     /// `None`: goes on.
     fn process(&mut self, now: Instant) -> Option<Self::Outcome>;
+    /// When to give up.
+    fn deadline(&self) -> Instant;
 }
 
 impl Handshake for Opening {
@@ -72,6 +74,10 @@ impl Handshake for Opening {
             Step::Continue => None,
             step => Some(step),
         }
+    }
+
+    fn deadline(&self) -> Instant {
+        self.deadline()
     }
 }
 
@@ -100,20 +106,39 @@ impl Handshake for Accepting {
             step => Some(step),
         }
     }
+
+    fn deadline(&self) -> Instant {
+        self.deadline()
+    }
 }
 
-/// Moves bytes until something comes of the handshake.
+/// Moves bytes until something comes of the handshake. Fails with `TimedOut` if its deadline came closer, and has passed.
 pub(crate) async fn exchange<R: Runtime, H: Handshake>(
     runtime: &R,
     handshake: &mut H,
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
 ) -> io::Result<H::Outcome> {
+    let first = handshake.deadline();
     loop {
         write_out(handshake, stream).await?;
         if let Some(outcome) = handshake.process(runtime.now()) {
             return Ok(outcome);
         }
-        if handshake.output().is_empty() && stream.read_buf(handshake.input()).await? == 0 {
+        if !handshake.output().is_empty() {
+            continue;
+        }
+        // The caller watches the deadline that there was at first.
+        let deadline = handshake.deadline();
+        let reading = stream.read_buf(handshake.input());
+        let read = if deadline < first {
+            match until(runtime, deadline, reading).await {
+                Some(read) => read,
+                None => return Err(io::ErrorKind::TimedOut.into()),
+            }
+        } else {
+            reading.await
+        };
+        if read? == 0 {
             handshake.end_of_input();
         }
     }
@@ -155,7 +180,9 @@ where
         match until(runtime, deadline, connected).await {
             None => return Err(opening.give_up()),
             Some(Err(error)) => return Err(opening.transport_failed(error)),
-            Some(Ok((stream, Step::Done(session, response)))) => return Ok((stream, session, response)),
+            Some(Ok((stream, Step::Done(session, response)))) => {
+                return Ok((stream, session, response));
+            }
             Some(Ok((mut stream, Step::Failed(error)))) => {
                 // TLS may have a parting word. The error is known, whatever becomes of it.
                 let _ = until(runtime, deadline, write_out(&mut opening, &mut stream)).await;

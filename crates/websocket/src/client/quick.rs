@@ -78,7 +78,7 @@ where
         }
         let Some(stream) = self.line.stream.as_mut() else { return false };
         let mut context = Context::from_waker(&self.line.write_waker);
-        match write_out(stream, &mut self.session, &mut self.line.unflushed, &mut context, self.latest) {
+        match write_out(stream, &mut self.session, &mut self.line.unflushed, &mut context, &now) {
             Poll::Ready(Ok(())) => true,
             Poll::Ready(Err(error)) => {
                 self.session.write_failed(&error, now());

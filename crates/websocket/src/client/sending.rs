@@ -2,14 +2,15 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use wavetank_runtime::{Instant, Runtime};
+use tokio::task::coop;
+use wavetank_runtime::Runtime;
 
-use super::shared::Shared;
+use super::shared::{After, Shared, State as ConnectionParts};
 use super::wait::Place;
-use crate::protocol::{Connection, State};
+use crate::protocol::{Connection, Deflating, Part, Piece, State};
 use crate::{CloseCode, Error, Kind};
 
 /// When what is sent is written.
@@ -30,6 +31,16 @@ where
     place: Option<Place>,
     /// Whether the turn lasts beyond one success.
     lasts: bool,
+    /// The payload that is being compressed, in this call's turn.
+    deflating: Option<Deflating>,
+}
+
+/// How far a look of a sender led.
+enum Look {
+    Done(Result<(), Error>),
+    Waits,
+    /// It is this call's turn, and a long payload has to be compressed first.
+    Deflates(Deflating),
 }
 
 impl<'a, R, S> Turn<'a, R, S>
@@ -38,59 +49,144 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     pub(super) fn new(shared: &'a Shared<R, S>) -> Self {
-        Self { shared, place: None, lasts: false }
+        Self { shared, place: None, lasts: false, deflating: None }
     }
 
-    /// Waits for the turn and for room in the write buffer; then sends, and writes what the stream takes, if that is not left
-    /// to others.
+    /// Waits for the turn and for room in the write buffer; then sends `piece`, and writes what the stream takes, if that is not
+    /// left to others. `None` waits for the turn alone.
+    #[inline]
     pub(super) fn poll(
         &mut self,
         context: &mut Context<'_>,
         writing: Writing,
-        send: impl FnOnce(&mut Connection, Instant) -> Result<(), Error>,
+        piece: Option<Piece<'_>>,
     ) -> Poll<Result<(), Error>> {
+        // A task that sends and never waits lets others run, too.
+        let budget = ready!(coop::poll_proceed(context));
+        let sent = self.poll_turn(context, writing, piece);
+        if sent.is_ready() {
+            budget.made_progress();
+        }
+        sent
+    }
+
+    #[inline]
+    fn poll_turn(
+        &mut self,
+        context: &mut Context<'_>,
+        writing: Writing,
+        piece: Option<Piece<'_>>,
+    ) -> Poll<Result<(), Error>> {
+        if let (Some(deflating), Some(piece)) = (self.deflating.take(), piece) {
+            return self.go_on_deflating(context, writing, piece, deflating);
+        }
+        match self.look(context, writing, piece) {
+            Look::Done(sent) => Poll::Ready(sent),
+            Look::Waits => Poll::Pending,
+            Look::Deflates(deflating) => match piece {
+                Some(piece) => self.go_on_deflating(context, writing, piece, deflating),
+                None => unreachable!("there is a payload"),
+            },
+        }
+    }
+
+    #[inline]
+    fn look(&mut self, context: &mut Context<'_>, writing: Writing, piece: Option<Piece<'_>>) -> Look {
         let shared = self.shared;
         if self.place.is_none() && !self.lasts {
             let mut state = shared.peek();
             if state.may_send() {
-                let latest = state.latest;
-                let sent = send(state.connection(), latest);
+                if let Some(deflating) = begin_deflating(state.connection(), piece) {
+                    state.senders.keep(&mut self.place);
+                    return Look::Deflates(deflating);
+                }
+                let sent = piece.map_or(Ok(()), |piece| state.connection().put(piece));
                 let now = || shared.runtime.now();
                 let done = match writing {
-                    // Nobody waits for output, as long as it can grow.
+                    // No task waits for output, as long as it can grow.
                     Writing::Later => !state.session.connection().write_buffer_is_full(),
                     Writing::AtOnce => state.write_quickly(now),
                 };
                 if !done {
                     shared.change(state, |state, after| state.write(now, after));
                 }
-                return Poll::Ready(sent);
+                return Look::Done(sent);
             }
         }
         shared.with(|state, after| {
             if let Some(over) = state.over() {
-                return Poll::Ready(Err(over));
+                return Look::Done(Err(over));
             }
             let connection = state.session.connection();
             let open = connection.state() == State::Open;
             if !open || !state.senders.is_first(self.place) || connection.write_buffer_is_full() {
                 // Once the connection is closing, this waits for the outcome that is to be reported.
                 state.senders.wait(&mut self.place, context.waker());
-                return Poll::Pending;
+                return Look::Waits;
             }
-            let latest = state.latest;
-            let sent = send(state.connection(), latest);
-            if writing == Writing::AtOnce || state.session.connection().write_buffer_is_full() {
-                state.write(|| shared.runtime.now(), after);
-            }
-            if self.lasts {
+            if let Some(deflating) = begin_deflating(state.connection(), piece) {
                 state.senders.keep(&mut self.place);
-            } else if let Some(place) = self.place.take() {
-                state.senders.leave(place);
+                return Look::Deflates(deflating);
             }
-            Poll::Ready(sent)
+            let sent = piece.map_or(Ok(()), |piece| state.connection().put(piece));
+            Look::Done(self.sent(state, after, writing, sent))
         })
     }
+
+    /// Compresses a part of the payload, and sends it after the last one.
+    #[cold]
+    fn go_on_deflating(
+        &mut self,
+        context: &mut Context<'_>,
+        writing: Writing,
+        piece: Piece<'_>,
+        mut deflating: Deflating,
+    ) -> Poll<Result<(), Error>> {
+        let shared = self.shared;
+        let done = deflating.advance(piece);
+        shared.with(|state, after| {
+            if state.session.connection().state() != State::Open {
+                state.connection().give_up(deflating);
+                if let Some(over) = state.over() {
+                    return Poll::Ready(Err(over));
+                }
+                state.senders.wait(&mut self.place, context.waker());
+                return Poll::Pending;
+            }
+            if !done {
+                self.deflating = Some(deflating);
+                // Others run before the next part.
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let sent = state.connection().put_deflated(piece, deflating);
+            Poll::Ready(self.sent(state, after, writing, sent))
+        })
+    }
+
+    /// Writes what was sent, and gives up the turn, if it does not last.
+    fn sent(
+        &mut self,
+        state: &mut ConnectionParts<S>,
+        after: &mut After<S>,
+        writing: Writing,
+        sent: Result<(), Error>,
+    ) -> Result<(), Error> {
+        if writing == Writing::AtOnce || state.session.connection().write_buffer_is_full() {
+            state.write(|| self.shared.runtime.now(), after);
+        }
+        if self.lasts {
+            state.senders.keep(&mut self.place);
+        } else if let Some(place) = self.place.take() {
+            state.senders.leave(place);
+        }
+        sent
+    }
+}
+
+#[inline]
+fn begin_deflating(connection: &mut Connection, piece: Option<Piece<'_>>) -> Option<Deflating> {
+    connection.begin_deflating(piece?)
 }
 
 impl<R, S> Drop for Turn<'_, R, S>
@@ -100,7 +196,34 @@ where
 {
     fn drop(&mut self) {
         if let Some(place) = self.place {
-            self.shared.with(|state, _| state.senders.leave(place));
+            let deflating = self.deflating.take();
+            self.shared.with(|state, _| {
+                if let Some(deflating) = deflating {
+                    state.connection().give_up(deflating);
+                }
+                state.senders.leave(place);
+            });
+        }
+    }
+}
+
+/// A call that sends a fragment in a turn that outlasts it.
+struct Sending<'t, 'a, R, S>
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    turn: &'t mut Turn<'a, R, S>,
+}
+
+impl<R, S> Drop for Sending<'_, '_, R, S>
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    fn drop(&mut self) {
+        if let Some(deflating) = self.turn.deflating.take() {
+            self.turn.shared.with(|state, _| state.connection().give_up(deflating));
         }
     }
 }
@@ -126,8 +249,9 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     pub(super) async fn begin(shared: &'a Shared<R, S>, kind: Kind) -> Result<Self, Error> {
-        let mut turn = Turn { shared, place: None, lasts: true };
-        poll_fn(|context| turn.poll(context, Writing::AtOnce, |_, _| Ok(()))).await?;
+        let mut turn = Turn::new(shared);
+        turn.lasts = true;
+        poll_fn(|context| turn.poll(context, Writing::AtOnce, None)).await?;
         Ok(Self { turn, kind, unfinished: false })
     }
 
@@ -162,13 +286,10 @@ where
     }
 
     async fn fragment(&mut self, piece: &[u8], last: bool) -> Result<(), Error> {
-        let kind = self.kind;
-        let turn = &mut self.turn;
-        poll_fn(|context| {
-            let send = |connection: &mut Connection, now| connection.send_fragment(kind, piece, last, now);
-            turn.poll(context, Writing::AtOnce, send)
-        })
-        .await?;
+        let piece = Piece { kind: self.kind, payload: piece, part: Part::Fragment { last } };
+        let sending = Sending { turn: &mut self.turn };
+        poll_fn(|context| sending.turn.poll(context, Writing::AtOnce, Some(piece))).await?;
+        drop(sending);
         self.unfinished = !last;
         Ok(())
     }

@@ -408,7 +408,7 @@ where
         let Some(stream) = self.line.stream.as_mut() else { return };
         let was_full = self.session.connection().write_buffer_is_full();
         let mut context = Context::from_waker(&self.line.write_waker);
-        match write_out(stream, &mut self.session, &mut self.line.unflushed, &mut context, self.latest) {
+        match write_out(stream, &mut self.session, &mut self.line.unflushed, &mut context, &now) {
             Poll::Ready(Ok(()))
                 if self.session.transport() == Transport::ShutDown && !self.line.shut_down =>
             {
@@ -470,17 +470,20 @@ pub(super) fn write_out<S: AsyncWrite + Unpin>(
     session: &mut Session,
     unflushed: &mut bool,
     context: &mut Context<'_>,
-    now: Instant,
+    now: impl Fn() -> Instant,
 ) -> Poll<io::Result<()>> {
     while !session.output().is_empty() {
         match Pin::new(&mut *stream).poll_write(context, session.output()) {
             Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
             Poll::Ready(Ok(count)) => {
-                session.output_written(count, now);
+                session.output_written(count, &now);
                 *unflushed = true;
             }
             Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-            Poll::Pending => return Poll::Pending,
+            Poll::Pending => {
+                session.output_refused(now());
+                return Poll::Pending;
+            }
         }
     }
     if *unflushed {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::coop;
 use wavetank_runtime::{Instant, Runtime};
 
 use super::driver::Driver;
@@ -171,10 +172,7 @@ where
 
     async fn put(&self, message: Outgoing<'_>, writing: Writing) -> Result<(), Error> {
         let mut turn = Turn::new(self.shared());
-        poll_fn(|context| {
-            turn.poll(context, writing, |connection, now| connection.send(message.kind, message.payload, now))
-        })
-        .await
+        poll_fn(|context| turn.poll(context, writing, Some(message.whole()))).await
     }
 
     /// Waits until it is this call's turn to send, and begins a message whose pieces are sent as they come, each in a
@@ -383,7 +381,30 @@ where
     R: Runtime,
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    #[inline]
     pub(super) fn poll<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        take: fn(&mut Connection) -> Option<T>,
+    ) -> Poll<Result<T, Error>> {
+        // A task that never waits, as its peer sends more than it takes, lets others run, too.
+        let Poll::Ready(budget) = coop::poll_proceed(context) else { return self.poll_later() };
+        let received = self.poll_now(context, take);
+        if received.is_ready() {
+            budget.made_progress();
+        }
+        received
+    }
+
+    /// The task has to let others run, which wakes it afterwards. A refusal does not wait for that.
+    #[cold]
+    fn poll_later<T>(&self) -> Poll<Result<T, Error>> {
+        let refused = !self.waits && self.shared.peek().receiving;
+        if refused { Poll::Ready(Err(Error::ConcurrentRecv)) } else { Poll::Pending }
+    }
+
+    #[inline]
+    fn poll_now<T>(
         &mut self,
         context: &mut Context<'_>,
         take: fn(&mut Connection) -> Option<T>,

@@ -12,11 +12,12 @@ const CHUNK_BYTES: usize = 64 * 1024;
 
 /// Inflates messages of one direction.
 ///
-/// The window is always 15 bits: it reads what any smaller one wrote.
+/// The window is always 15 bits: it reads what any smaller one wrote. A peer that uses more than was agreed on is not caught.
 pub(crate) struct Decompressor {
-    inflate: Decompress,
+    /// `None` while there is nothing to remember: before the first message, and between messages without takeover.
+    inflate: Option<Decompress>,
     /// Where everything is inflated to first. Ample room makes inflating fast, and copying what came out costs less than
-    /// zeroing such room for every message. Empty before the first message.
+    /// zeroing such room for every message. Empty while there is nothing to remember.
     chunk: Vec<u8>,
     takeover: bool,
     /// The latest byte of the message ended a DEFLATE stream (a block with BFINAL).
@@ -35,15 +36,14 @@ pub(crate) enum InflateError {
 }
 
 impl Decompressor {
-    /// `window_bits` is what was agreed on: a peer that uses more is not caught.
-    pub(crate) fn new(_window_bits: u8, takeover: bool) -> Self {
-        Self {
-            inflate: Decompress::new_with_window_bits(false, 15),
-            chunk: Vec::new(),
-            takeover,
-            stream_ended: false,
-            begun: false,
-        }
+    /// Without `takeover` each message starts with an empty window.
+    pub(crate) fn new(takeover: bool) -> Self {
+        Self { inflate: None, chunk: Vec::new(), takeover, stream_ended: false, begun: false }
+    }
+
+    /// Gives memory back that holds nothing. The window stays: the peer may refer to it.
+    pub(crate) fn rest(&mut self) {
+        self.chunk = Vec::new();
     }
 
     /// Appends `input` inflated to `output`; `last` ends the message.
@@ -71,7 +71,8 @@ impl Decompressor {
                 self.inflate_all(&TAIL, output, limit)?;
             }
             if !self.takeover || self.stream_ended {
-                self.inflate.reset(false);
+                self.inflate = None;
+                self.chunk = Vec::new();
             }
             self.stream_ended = false;
             self.begun = false;
@@ -86,21 +87,22 @@ impl Decompressor {
         limit: usize,
     ) -> Result<(), InflateError> {
         self.chunk.resize(CHUNK_BYTES, 0);
+        let inflate = self.inflate.get_or_insert_with(|| Decompress::new_with_window_bits(false, 15));
         loop {
             if self.stream_ended && !input.is_empty() {
-                // RFC 7692, section 7.2.3.4: blocks may follow one with BFINAL. Whoever sets it finished a stream of
+                // RFC 7692, section 7.2.3.4: blocks may follow one with BFINAL. A peer that sets it finished a stream of
                 // zlib, and began the next one without a window.
-                self.inflate.reset(false);
+                inflate.reset(false);
                 self.stream_ended = false;
             }
             // At the limit one byte of room tells whether there is more to come.
             let allowed = limit.saturating_sub(output.len());
             let room = self.chunk.len().min(allowed.saturating_add(1));
             let chunk = &mut self.chunk[..room];
-            let (in_before, out_before) = (self.inflate.total_in(), self.inflate.total_out());
-            let result = self.inflate.decompress(input, chunk, FlushDecompress::Sync);
-            let written = difference(self.inflate.total_out(), out_before);
-            let read = difference(self.inflate.total_in(), in_before);
+            let (in_before, out_before) = (inflate.total_in(), inflate.total_out());
+            let result = inflate.decompress(input, chunk, FlushDecompress::Sync);
+            let written = difference(inflate.total_out(), out_before);
+            let read = difference(inflate.total_in(), in_before);
             if written > allowed {
                 return Err(InflateError::TooLarge);
             }

@@ -43,8 +43,11 @@ pub enum NegotiationError {
         /// Its value, if it has one.
         value: Option<String>,
     },
-    /// The server did not confirm what was demanded of it.
-    #[error("the server did not confirm {0}")]
+    /// The server accepted the offer without confirming this limit.
+    #[error(
+        "the server did not confirm {0}: `Compression::require_limits(false)` goes on without the limit, \
+         `Compression::enabled(false)` without compression"
+    )]
     Unconfirmed(&'static str),
 }
 
@@ -73,9 +76,11 @@ pub(crate) fn offer(wanted: Parameters) -> String {
     header
 }
 
-/// Checks what a server chose (`None`: no compression) against what was offered (`None`: nothing).
+/// Checks what a server chose (`None`: no compression) against what was offered (`None`: nothing). If it confirms fewer limits
+/// than were offered, that is an error where they are required; else there are fewer.
 pub(crate) fn check_response(
     wanted: Option<Parameters>,
+    requires_limits: bool,
     chosen: &[Extension],
 ) -> Result<Option<Parameters>, NegotiationError> {
     let Some(first) = chosen.first() else { return Ok(None) };
@@ -92,12 +97,12 @@ pub(crate) fn check_response(
     let wanted = wanted.unwrap_or_default().in_range();
     let found = Found::read(first, Side::Response)?;
     // Section 7.1.1.1: a server accepts by including the parameter in its response.
-    if wanted.server_no_context_takeover && !found.server_no_context_takeover {
+    if requires_limits && wanted.server_no_context_takeover && !found.server_no_context_takeover {
         return Err(NegotiationError::Unconfirmed("server_no_context_takeover"));
     }
     // Section 7.1.2.1: a server that accepts includes the parameter "with the same or smaller value as the offer".
     let server_max_window_bits = found.server_max_window_bits.unwrap_or(15);
-    if server_max_window_bits > wanted.server_max_window_bits {
+    if requires_limits && server_max_window_bits > wanted.server_max_window_bits {
         return Err(NegotiationError::Unconfirmed("server_max_window_bits"));
     }
     Ok(Some(Parameters {
@@ -235,7 +240,7 @@ mod tests {
     }
 
     fn answer(wanted: Parameters, header: &str) -> Result<Option<Parameters>, NegotiationError> {
-        check_response(Some(wanted), &parsed(header))
+        check_response(Some(wanted), true, &parsed(header))
     }
 
     fn narrow() -> Parameters {
@@ -318,6 +323,20 @@ mod tests {
     }
 
     #[test]
+    fn a_client_may_go_on_without_limits() {
+        let found = check_response(Some(narrow()), false, &parsed("permessage-deflate"));
+        let expected = Parameters {
+            server_no_context_takeover: false,
+            server_max_window_bits: 15,
+            // What it said of itself holds.
+            ..narrow()
+        };
+        assert_eq!(found, Ok(Some(expected)));
+        let unknown = check_response(Some(narrow()), false, &parsed("permessage-deflate; unknown"));
+        assert!(unknown.is_err());
+    }
+
+    #[test]
     fn extensions_that_were_not_offered_and_repeated_ones_fail() {
         let other = NegotiationError::NotOffered("x-other".to_owned());
         assert_eq!(answer(Parameters::default(), "x-other"), Err(other.clone()));
@@ -327,7 +346,7 @@ mod tests {
             Err(NegotiationError::Repeated)
         );
         assert_eq!(
-            check_response(None, &parsed("permessage-deflate")),
+            check_response(None, true, &parsed("permessage-deflate")),
             Err(NegotiationError::NotOffered("permessage-deflate".to_owned()))
         );
     }

@@ -47,7 +47,7 @@ fn every_level_and_window_with_and_without_takeover_survives_a_round_trip() {
         for level in 0..=9 {
             for takeover in [false, true] {
                 let mut compressor = Compressor::new(bits, takeover, level);
-                let mut decompressor = Decompressor::new(bits, takeover);
+                let mut decompressor = Decompressor::new(takeover);
                 for length in [0, 1, 31, 32, 33, 63, 64, 65, 127, 1000, 0, 70_000] {
                     let message = message(&mut chance, length);
                     let payload = compressed(&mut compressor, &message);
@@ -88,7 +88,7 @@ fn the_examples_of_the_rfc_inflate_and_compress() {
     let mut compressor = Compressor::new(15, true, 6);
     assert_eq!(compressed(&mut compressor, b"Hello")[..], hello);
     assert_eq!(compressed(&mut compressor, b"Hello")[..], again);
-    let mut decompressor = Decompressor::new(15, true);
+    let mut decompressor = Decompressor::new(true);
     assert_eq!(inflated(&mut decompressor, &hello).unwrap(), &b"Hello"[..]);
     assert_eq!(inflated(&mut decompressor, &again).unwrap(), &b"Hello"[..]);
     // 7.2.3.3: without compression; 7.2.3.5: two blocks.
@@ -110,7 +110,7 @@ fn an_empty_message_is_one_zero_octet() {
     // RFC 7692, section 7.2.3.6.
     let mut compressor = Compressor::new(15, true, 6);
     assert_eq!(compressed(&mut compressor, b"")[..], [0x00]);
-    let mut decompressor = Decompressor::new(15, true);
+    let mut decompressor = Decompressor::new(true);
     assert_eq!(inflated(&mut decompressor, &[0x00]).unwrap(), &b""[..]);
     let hello = compressed(&mut compressor, b"Hello");
     assert_eq!(inflated(&mut decompressor, &hello).unwrap(), &b"Hello"[..]);
@@ -122,7 +122,7 @@ fn blocks_with_bfinal_inflate_and_the_next_message_too() {
     let by_the_book = [0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x00];
     for takeover in [false, true] {
         for payload in [&by_the_book[..], &by_the_book[..7]] {
-            let mut decompressor = Decompressor::new(15, takeover);
+            let mut decompressor = Decompressor::new(takeover);
             for _ in 0..3 {
                 assert_eq!(inflated(&mut decompressor, payload).unwrap(), &b"Hello"[..]);
                 let hello = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
@@ -134,7 +134,7 @@ fn blocks_with_bfinal_inflate_and_the_next_message_too() {
 
 #[test]
 fn a_payload_without_any_octet_is_an_empty_message_and_costs_no_later_one() {
-    let mut decompressor = Decompressor::new(15, true);
+    let mut decompressor = Decompressor::new(true);
     assert_eq!(inflated(&mut decompressor, b"").unwrap(), &b""[..]);
     let hello = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
     assert_eq!(inflated(&mut decompressor, &hello).unwrap(), &b"Hello"[..]);
@@ -144,7 +144,7 @@ fn a_payload_without_any_octet_is_an_empty_message_and_costs_no_later_one() {
 fn pieces_of_a_message_can_be_inflated_as_they_come() {
     let mut chance = StdRng::seed_from_u64(3);
     let mut compressor = Compressor::new(12, true, 6);
-    let mut decompressor = Decompressor::new(12, true);
+    let mut decompressor = Decompressor::new(true);
     for _ in 0..20 {
         let pieces = (0..chance.random_range(1..5)).map(|_| {
             let length = chance.random_range(0..3_000);
@@ -169,7 +169,7 @@ fn frames_may_cut_compressed_data_anywhere() {
     let mut chance = StdRng::seed_from_u64(4);
     let text = message(&mut chance, 2_000);
     let payload = compressed(&mut Compressor::new(15, true, 6), &text);
-    let mut decompressor = Decompressor::new(15, true);
+    let mut decompressor = Decompressor::new(true);
     for cut in 0..=payload.len() {
         let mut output = BytesMut::new();
         decompressor.decompress(&payload[..cut], false, &mut output, PLENTY).unwrap();
@@ -185,13 +185,13 @@ fn inflating_stops_at_the_limit_before_memory_is_taken() {
     assert!(bomb.len() < 8_192);
     for limit in [0, 1, 1_000, (1 << 22) - 1] {
         let mut output = BytesMut::new();
-        let result = Decompressor::new(15, true).decompress(&bomb, true, &mut output, limit);
+        let result = Decompressor::new(true).decompress(&bomb, true, &mut output, limit);
         assert_eq!(result, Err(InflateError::TooLarge), "{limit}");
         assert!(output.len() <= limit);
         assert!(output.capacity() <= 2 * limit + 65_536, "{limit}: {}", output.capacity());
     }
     let mut output = BytesMut::new();
-    Decompressor::new(15, true).decompress(&bomb, true, &mut output, 1 << 22).unwrap();
+    Decompressor::new(true).decompress(&bomb, true, &mut output, 1 << 22).unwrap();
     assert_eq!(output, zeros);
 }
 
@@ -202,7 +202,7 @@ fn noise_never_panics_and_is_called_corrupt() {
     for _ in 0..5_000 {
         let noise = (0..chance.random_range(0..200)).map(|_| chance.random::<u8>()).collect::<Vec<_>>();
         let mut output = BytesMut::new();
-        let mut decompressor = Decompressor::new(15, chance.random::<bool>());
+        let mut decompressor = Decompressor::new(chance.random::<bool>());
         match decompressor.decompress(&noise, true, &mut output, 10_000) {
             Err(InflateError::Corrupt) => corrupt += 1,
             Err(InflateError::TooLarge) | Ok(()) => {}

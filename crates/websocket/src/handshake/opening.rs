@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use http::header::LOCATION;
@@ -22,7 +23,6 @@ use super::upgrade::{Agreement, Upgrade};
 use super::wire::Wire;
 use crate::Config;
 use crate::deflate::Parameters;
-use crate::deflate::negotiation;
 use crate::error::{HandshakeError, OpenError, ProxyError, RedirectError, Rejection, Stage};
 use crate::protocol::{Connection, Role};
 use crate::session::Session;
@@ -30,6 +30,9 @@ use crate::session::tls_options::TlsSetupError;
 
 /// How much room a read is offered.
 const READ_BYTES: usize = 8 * 1024;
+
+/// How long the body of a refusal is waited for after its head.
+const REFUSAL_BODY: Duration = Duration::from_secs(1);
 
 /// Where to connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,7 +93,9 @@ pub struct Opening {
     chance: StdRng,
     deadline: Instant,
     redirects: u32,
-    /// The transport was given by the caller, who cannot connect again.
+    /// What the transport leads to first, if it is not the target itself.
+    proxy: Option<Proxy>,
+    /// The transport was given by the caller: there is no other.
     transport_is_given: bool,
     phase: Phase,
     wire: Wire,
@@ -136,6 +141,7 @@ impl Opening {
             chance: StdRng::from_seed(seed),
             deadline,
             redirects: 0,
+            proxy: None,
             transport_is_given: false,
             phase: Phase::Over,
             wire: Wire::new(READ_BYTES),
@@ -176,7 +182,7 @@ impl Opening {
         }
     }
 
-    /// When the driver is to [give up](Self::give_up).
+    /// When the driver is to [give up](Self::give_up). May come closer with [`process`](Self::process).
     pub fn deadline(&self) -> Instant {
         self.deadline
     }
@@ -280,10 +286,7 @@ impl Opening {
     }
 
     fn proxy(&self) -> Option<&Proxy> {
-        if self.request.unix_path.is_some() {
-            return None;
-        }
-        self.request.proxies.choose(&self.request.target)
+        self.proxy.as_ref()
     }
 
     /// Begins anew, on a new transport.
@@ -291,6 +294,10 @@ impl Opening {
         self.wire = Wire::new(READ_BYTES);
         self.connected = false;
         let target = &self.request.target;
+        self.proxy = match &self.request.unix_path {
+            Some(_) => None,
+            None => self.request.proxies.choose(target)?,
+        };
         let mut output = BytesMut::new();
         let phase = self.proxy().map(|proxy| match proxy.kind {
             ProxyKind::Http => Phase::HttpProxy(HttpConnect::start(proxy, target, &mut output)),
@@ -307,7 +314,7 @@ impl Opening {
     /// The target is at the other end of the transport: TLS if it is to be, and the request.
     fn begin_upgrade(&mut self) -> Result<(), OpenError> {
         let target = &self.request.target;
-        let upgrade = Upgrade::new(self.chance.random(), negotiation::wanted(&self.config.compression));
+        let upgrade = Upgrade::new(self.chance.random(), &self.config.compression);
         let text = upgrade.write(&self.request);
         //= https://www.rfc-editor.org/rfc/rfc6455#section-4.1
         //# If /secure/ is true, the client MUST perform a TLS handshake over the connection after opening the
@@ -386,6 +393,8 @@ impl Opening {
             _ => {
                 let body = BodyReader::new(&head, self.request.body_bytes_max);
                 self.phase = Phase::Refusal { head, body };
+                // The body only explains. Without a length it lasts until the end of a transport that may stay open.
+                self.deadline = self.deadline.min(now + REFUSAL_BODY);
                 Ok(None)
             }
         }

@@ -10,7 +10,7 @@ use std::fmt;
 
 use url::Url;
 
-use super::target::{Credentials, Target, take_credentials};
+use super::target::{Credentials, Target, take_credentials, without_user_info};
 use crate::OpenError;
 
 /// Which proxy is used for what.
@@ -42,14 +42,11 @@ impl Proxies {
 
     /// What the process's environment says; see [`from_lookup`](Self::from_lookup).
     ///
-    /// # Errors
-    ///
-    /// [`OpenError::Url`] if a variable is set to what is no proxy.
-    ///
     /// # Determinism
     ///
     /// This reads the environment, once, here and nowhere else in this crate. A simulation uses `from_lookup`.
-    pub fn from_env() -> Result<Self, OpenError> {
+    #[must_use]
+    pub fn from_env() -> Self {
         #[expect(
             clippy::disallowed_methods,
             reason = "the one place that reads the environment, and says so"
@@ -66,17 +63,16 @@ impl Proxies {
     /// header. `NO_PROXY` lists, separated by commas, hosts that are connected to directly: names with all that end in
     /// them (`example.com`, `.example.com`), addresses, networks (`10.0.0.0/8`), each maybe with a port; or `*`.
     ///
-    /// # Errors
-    ///
-    /// [`OpenError::Url`] if a variable is set to what is no proxy.
-    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, OpenError> {
-        environment::Environment::read(lookup).map(|environment| Self(Choice::Environment(environment)))
+    /// A value that is not the address of a proxy fails the attempts that would use it, with [`OpenError::Url`]; others do not
+    /// read it.
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Self {
+        Self(Choice::Environment(environment::Environment::read(lookup)))
     }
 
-    pub(super) fn choose(&self, target: &Target) -> Option<&Proxy> {
+    pub(super) fn choose(&self, target: &Target) -> Result<Option<Proxy>, OpenError> {
         match &self.0 {
-            Choice::None => None,
-            Choice::Always(proxy) => Some(proxy),
+            Choice::None => Ok(None),
+            Choice::Always(proxy) => Ok(Some(proxy.clone())),
             Choice::Environment(environment) => environment.choose(target),
         }
     }
@@ -113,7 +109,7 @@ impl Proxy {
     /// [`OpenError::Url`] if this is no proxy. TLS to the proxy itself (`https://`) is not supported.
     pub fn parse(text: &str) -> Result<Self, OpenError> {
         let with_scheme = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-        let refuse = |reason| OpenError::Url { url: "the proxy".to_owned(), reason };
+        let refuse = |reason| OpenError::Url { url: without_user_info(&with_scheme), reason };
         let mut url = Url::parse(&with_scheme).map_err(|_| refuse("it is no URL"))?;
         let credentials = take_credentials(&mut url);
         let refuse = |reason| OpenError::Url { url: url.to_string(), reason };

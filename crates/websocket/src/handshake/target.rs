@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use percent_encoding::percent_decode_str;
 use url::{Host, Position, Url};
 
 use crate::OpenError;
@@ -29,8 +30,14 @@ pub(crate) struct Credentials {
 impl Target {
     /// Takes a URL apart.
     pub(crate) fn parse(text: &str) -> Result<Self, OpenError> {
-        let url = Url::parse(text)
-            .map_err(|_| OpenError::Url { url: without_user_info(text), reason: "it is no URL" })?;
+        let refuse = |reason| OpenError::Url { url: without_user_info(text), reason };
+        let url = Url::parse(text).map_err(|_| refuse("it is no URL"))?;
+        // `url` reads `ws:host/` and `ws:\\host/` as it reads `ws://host/`, as browsers do.
+        //= https://www.rfc-editor.org/rfc/rfc6455#section-3
+        //# ws-URI = "ws:" "//" host [ ":" port ] path [ "?" query ]
+        if !text.trim_start().split_once(':').is_some_and(|(_, rest)| rest.starts_with("//")) {
+            return Err(refuse("its scheme is not followed by `//`"));
+        }
         Self::from_url(url)
     }
 
@@ -156,8 +163,8 @@ pub(crate) fn take_credentials(url: &mut Url) -> Option<Credentials> {
         return None;
     }
     let credentials = Credentials {
-        user: percent_decoded(url.username()),
-        password: percent_decoded(url.password().unwrap_or_default()),
+        user: percent_decode_str(url.username()).collect(),
+        password: percent_decode_str(url.password().unwrap_or_default()).collect(),
     };
     // These fail for URLs that have no host, and those have no credentials either.
     let _ = url.set_username("");
@@ -173,30 +180,6 @@ pub(super) fn without_user_info(text: &str) -> String {
     match authority.rfind('@') {
         Some(at) => format!("{scheme}//{}", &rest[at + 1..]),
         None => text.to_owned(),
-    }
-}
-
-/// Undoes percent-encoding (RFC 3986, section 2.1); what is no encoding stays.
-fn percent_decoded(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, tail)) = rest.split_first() {
-        rest = tail;
-        match (byte, tail) {
-            (b'%', [high, low, tail @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
-                bytes.push(hex_digit(*high) << 4 | hex_digit(*low));
-                rest = tail;
-            }
-            _ => bytes.push(byte),
-        }
-    }
-    bytes
-}
-
-fn hex_digit(byte: u8) -> u8 {
-    match byte {
-        b'0'..=b'9' => byte - b'0',
-        _ => (byte | 0x20) - b'a' + 10,
     }
 }
 

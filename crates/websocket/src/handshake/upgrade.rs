@@ -8,6 +8,7 @@ use super::client_request::ClientRequest;
 use super::head::{has_token, shown, single, tokens};
 use super::header_case::write_header;
 use super::{digest, head::ResponseHead};
+use crate::Compression;
 use crate::deflate::{NegotiationError, Parameters, extensions, negotiation};
 use crate::error::HandshakeError;
 
@@ -16,6 +17,8 @@ use crate::error::HandshakeError;
 pub(super) struct Upgrade {
     key: String,
     compression: Option<Parameters>,
+    /// Whether the server has to confirm the limits of `compression`.
+    requires_limits: bool,
 }
 
 /// What client and server agreed on.
@@ -27,12 +30,16 @@ pub(super) struct Agreement {
 
 impl Upgrade {
     /// `nonce` is fresh for each request (section 4.1, step 7 of the requirements on the request).
-    pub(super) fn new(nonce: [u8; 16], compression: Option<Parameters>) -> Self {
+    pub(super) fn new(nonce: [u8; 16], compression: &Compression) -> Self {
         //= https://www.rfc-editor.org/rfc/rfc6455#section-4.1
         //# The value of this header field MUST be a nonce consisting of a randomly selected 16-byte value that
         //# has been base64-encoded (see Section 4 of [RFC4648]). The nonce MUST be selected randomly for each
         //# connection.
-        Self { key: digest::encode_key(nonce), compression }
+        Self {
+            key: digest::encode_key(nonce),
+            compression: negotiation::wanted(compression),
+            requires_limits: compression.require_limits,
+        }
     }
 
     /// The request as it goes on the wire.
@@ -113,7 +120,8 @@ impl Upgrade {
         if accept.is_none_or(|value| value.as_bytes().trim_ascii() != expected.as_bytes()) {
             return Err(HandshakeError::Accept(shown(headers, &SEC_WEBSOCKET_ACCEPT)));
         }
-        let compression = check_extensions(headers, self.compression).map_err(HandshakeError::Extensions)?;
+        let compression = check_extensions(headers, self.compression, self.requires_limits)
+            .map_err(HandshakeError::Extensions)?;
         let subprotocol = check_subprotocol(headers, subprotocols)?;
         Ok(Agreement { subprotocol, compression })
     }
@@ -123,12 +131,13 @@ impl Upgrade {
 fn check_extensions(
     headers: &HeaderMap,
     wanted: Option<Parameters>,
+    requires_limits: bool,
 ) -> Result<Option<Parameters>, NegotiationError> {
     //= https://www.rfc-editor.org/rfc/rfc6455#section-9.1
     //# If a value is received by either the client or the server during negotiation that does not conform to
     //# the ABNF below, the recipient of such malformed data MUST immediately _Fail the WebSocket Connection_.
     let chosen = parse_extensions(headers).map_err(|extensions::Malformed| NegotiationError::Malformed)?;
-    negotiation::check_response(wanted, &chosen)
+    negotiation::check_response(wanted, requires_limits, &chosen)
 }
 
 /// All of `Sec-WebSocket-Extensions`.

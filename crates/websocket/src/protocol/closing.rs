@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use wavetank_runtime::Instant;
 
-use super::Violation;
 use super::frame::MAX_CONTROL;
+use super::{Transport, Violation};
 use crate::{Cause, CloseCode, CloseFrame, Closed};
 
 /// The end of a connection, as far as it is known.
@@ -31,6 +31,9 @@ pub(super) struct Closing {
     /// The transport is at its end.
     pub(super) end_of_input: bool,
     pub(super) outcome: Option<Closed>,
+    /// What is to be done with the transport although the outcome is known: after a complete closing handshake its end is waited
+    /// for in the background, until the deadline.
+    pub(super) lingers: Option<Transport>,
 }
 
 impl Closing {
@@ -79,19 +82,28 @@ impl Closing {
         if self.unwritable && self.is_decided() {
             return true;
         }
+        //= https://www.rfc-editor.org/rfc/rfc6455#section-7.1.4
+        //# If the TCP connection was closed after the WebSocket closing handshake was completed, the WebSocket
+        //# connection is said to have been closed _cleanly_.
+        // Both Close frames are there: how TCP ends changes nothing for the application.
+        if written && self.received.is_some() {
+            return true;
+        }
         if self.end_of_input {
             return written || self.sent.is_none() || !self.is_decided();
         }
-        // Whoever does not answer pings does not answer a Close: there is nothing to wait for once it is written.
+        // A peer that does not answer pings does not answer a Close: there is nothing to wait for once it is written.
         written && matches!(self.cause, Some(Cause::KeepaliveTimeout { .. }))
     }
 
-    /// Sets the outcome.
-    pub(super) fn finish(&mut self, written: u64) {
+    /// Sets the outcome. Afterwards the transport is to be `kept` so, if both sides have said Close and it is not at its end.
+    pub(super) fn finish(&mut self, written: u64, kept: Transport) {
         if self.outcome.is_none()
             && let Some(cause) = self.cause.clone()
         {
             let written = self.close_is_written(written);
+            let complete = written && self.received.is_some();
+            self.lingers = (complete && !self.end_of_input && !self.unwritable).then_some(kept);
             let sent = self.sent.take().filter(|_| written).map(|(frame, _)| frame);
             self.outcome = Some(Closed { sent, received: self.received.clone(), cause });
         }

@@ -59,6 +59,13 @@ impl Output {
         }
     }
 
+    /// Gives memory back, if nothing waits.
+    pub(super) fn rest(&mut self) {
+        if self.head == self.tail {
+            self.discard();
+        }
+    }
+
     /// Drops all that waits, and its memory.
     pub(super) fn discard(&mut self) {
         self.bytes = Vec::new();

@@ -79,13 +79,31 @@ pub(super) enum Due {
     Timeout(Duration),
 }
 
-/// When to ping, and until when the pong has to come.
+/// A ping of the keepalive whose pong is awaited.
+#[derive(Debug, Clone, Copy)]
+struct Awaited {
+    ping: PingId,
+    /// How many bytes have been written once the ping has.
+    end: u64,
+    /// The transport has taken the ping.
+    has_left: bool,
+    /// When the ping left, or the peer last gave a sign of life: the timeout runs from here.
+    since: Instant,
+}
+
+/// When to ping, and how long the peer may give no sign of life afterwards.
+///
+/// The timeout measures lack of progress, never the size of what waits before the ping. These are signs of life:
+///
+/// - bytes that are received;
+/// - bytes that the transport takes while the ping still waits behind them;
+/// - bytes that it takes later, after it had been full. Bytes that vanish into a roomy send buffer prove nothing.
 #[derive(Debug)]
 pub(super) struct KeepaliveTimer {
     interval: Option<Duration>,
     timeout: Option<Duration>,
     next: Option<Instant>,
-    awaited: Option<(PingId, Instant)>,
+    awaited: Option<Awaited>,
     /// Whether reading was paused at any time of the timeout that is running: the pong may be waiting behind what was not read
     /// then.
     paused: bool,
@@ -106,19 +124,51 @@ impl KeepaliveTimer {
     /// While a pong is awaited, no further ping is sent.
     #[inline]
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.awaited.map(|(_, deadline)| deadline).or(self.next)
+        match (self.awaited, self.timeout) {
+            (Some(awaited), Some(timeout)) => Some(awaited.since + timeout),
+            _ => self.next,
+        }
     }
 
-    /// A ping of the keepalive is sent now, while reading `is_paused` or not.
-    pub(super) fn sent(&mut self, id: PingId, is_paused: bool, now: Instant) {
+    /// How long the peer may give no sign of life, if pings are sent at all.
+    pub(super) fn timeout(&self) -> Option<Duration> {
+        self.interval.and(self.timeout)
+    }
+
+    /// Whether a pong is awaited: signs of life count.
+    #[inline]
+    pub(super) fn is_awaiting(&self) -> bool {
+        self.awaited.is_some()
+    }
+
+    /// A ping of the keepalive was put into the output now, while reading `is_paused` or not. It has left once `end` bytes are
+    /// written.
+    pub(super) fn sent(&mut self, ping: PingId, end: u64, is_paused: bool, now: Instant) {
         self.next = self.interval.map(|interval| now + interval);
-        self.awaited = self.timeout.map(|timeout| (id, now + timeout));
+        self.awaited = self.timeout.map(|_| Awaited { ping, end, has_left: false, since: now });
         self.paused = is_paused;
     }
 
-    /// A pong answered `id` and all earlier pings.
-    pub(super) fn answered(&mut self, id: PingId) {
-        if self.awaited.is_some_and(|(awaited, _)| awaited <= id) {
+    /// Bytes were received.
+    pub(super) fn heard(&mut self, now: Instant) {
+        if let Some(awaited) = &mut self.awaited {
+            awaited.since = awaited.since.max(now);
+        }
+    }
+
+    /// The transport took bytes, `written` in all so far; it `was_full` before or not.
+    pub(super) fn taken(&mut self, written: u64, was_full: bool, now: Instant) {
+        if let Some(awaited) = &mut self.awaited {
+            if !awaited.has_left || was_full {
+                awaited.since = awaited.since.max(now);
+            }
+            awaited.has_left |= written >= awaited.end;
+        }
+    }
+
+    /// A pong answered `ping` and all earlier ones.
+    pub(super) fn answered(&mut self, ping: PingId) {
+        if self.awaited.is_some_and(|awaited| awaited.ping <= ping) {
             self.awaited = None;
         }
     }
@@ -130,17 +180,19 @@ impl KeepaliveTimer {
 
     /// What is to be done now, while reading `is_paused` or not.
     pub(super) fn due(&mut self, is_paused: bool, now: Instant) -> Due {
-        match (self.awaited, self.timeout) {
-            (Some((id, deadline)), Some(timeout)) if now >= deadline => {
-                // A pause that goes on is a part of the next timeout, too, even if it ends a moment later.
-                if std::mem::replace(&mut self.paused, is_paused) || is_paused {
-                    self.awaited = Some((id, now + timeout));
+        match (&mut self.awaited, self.timeout) {
+            (Some(awaited), Some(timeout)) => {
+                if now < awaited.since + timeout {
+                    Due::Nothing
+                } else if std::mem::replace(&mut self.paused, is_paused) || is_paused {
+                    // A pause that goes on is a part of the next timeout, too, even if it ends a moment later.
+                    awaited.since = now;
                     Due::Nothing
                 } else {
                     Due::Timeout(timeout)
                 }
             }
-            (None, _) if self.next.is_some_and(|next| now >= next) => Due::Ping,
+            _ if self.next.is_some_and(|next| now >= next) => Due::Ping,
             _ => Due::Nothing,
         }
     }
@@ -220,11 +272,11 @@ mod tests {
         assert_eq!(timer.deadline(), Some(at(10)));
         assert_eq!(timer.due(false, at(9)), Due::Nothing);
         assert_eq!(timer.due(false, at(10)), Due::Ping);
-        timer.sent(ping(1), false, at(10));
+        timer.sent(ping(1), 0, false, at(10));
         assert_eq!(timer.due(false, at(20)), Due::Nothing);
         timer.answered(ping(2));
         assert_eq!(timer.due(false, at(21)), Due::Ping);
-        timer.sent(ping(3), false, at(21));
+        timer.sent(ping(3), 0, false, at(21));
         timer.answered(ping(2));
         assert_eq!(
             timer.due(false, at(51)),
@@ -237,7 +289,7 @@ mod tests {
     fn time_in_which_nothing_is_read_does_not_count_against_the_peer() {
         let config = Keepalive { interval: Some(seconds(10)), timeout: Some(seconds(5)) };
         let mut timer = KeepaliveTimer::new(&config, at(0));
-        timer.sent(ping(1), false, at(10));
+        timer.sent(ping(1), 0, false, at(10));
         timer.reading_is_paused();
         assert_eq!(timer.due(false, at(15)), Due::Nothing);
         assert_eq!(timer.deadline(), Some(at(20)));
@@ -248,10 +300,47 @@ mod tests {
     fn a_pause_that_began_before_a_timeout_does_not_count_either_however_soon_it_ends() {
         let config = Keepalive { interval: Some(seconds(10)), timeout: Some(seconds(5)) };
         let mut timer = KeepaliveTimer::new(&config, at(0));
-        timer.sent(ping(1), true, at(10));
+        timer.sent(ping(1), 0, true, at(10));
         // It goes on at 15 s, and ends before 20 s.
         assert_eq!(timer.due(true, at(15)), Due::Nothing);
         assert_eq!(timer.due(false, at(20)), Due::Nothing);
         assert_eq!(timer.due(false, at(25)), Due::Timeout(seconds(5)));
+    }
+
+    #[test]
+    fn bytes_received_put_the_timeout_off() {
+        let config = Keepalive { interval: Some(seconds(10)), timeout: Some(seconds(5)) };
+        let mut timer = KeepaliveTimer::new(&config, at(0));
+        timer.heard(at(9));
+        assert_eq!(timer.due(false, at(10)), Due::Ping);
+        timer.sent(ping(1), 100, false, at(10));
+        timer.taken(100, false, at(10));
+        timer.heard(at(14));
+        assert_eq!(timer.deadline(), Some(at(19)));
+        assert_eq!(timer.due(false, at(15)), Due::Nothing);
+        assert_eq!(timer.due(false, at(19)), Due::Timeout(seconds(5)));
+    }
+
+    #[test]
+    fn a_timeout_begins_when_its_ping_has_left() {
+        let config = Keepalive { interval: Some(seconds(10)), timeout: Some(seconds(5)) };
+        let mut timer = KeepaliveTimer::new(&config, at(0));
+        timer.sent(ping(1), 100, false, at(10));
+        timer.taken(50, false, at(14));
+        assert_eq!(timer.deadline(), Some(at(19)));
+        timer.taken(100, false, at(18));
+        assert_eq!(timer.deadline(), Some(at(23)));
+        timer.taken(200, false, at(20));
+        assert_eq!(timer.deadline(), Some(at(23)), "a roomy buffer proves nothing");
+        timer.taken(300, true, at(22));
+        assert_eq!(timer.deadline(), Some(at(27)), "there was none before");
+    }
+
+    #[test]
+    fn a_ping_that_never_leaves_times_out() {
+        let config = Keepalive { interval: Some(seconds(10)), timeout: Some(seconds(5)) };
+        let mut timer = KeepaliveTimer::new(&config, at(0));
+        timer.sent(ping(1), 100, false, at(10));
+        assert_eq!(timer.due(false, at(15)), Due::Timeout(seconds(5)));
     }
 }

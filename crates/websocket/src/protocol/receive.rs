@@ -99,6 +99,8 @@ struct Arriving {
 pub(super) struct Receiver {
     role: Role,
     input: BytesMut,
+    /// How much of the input was there when it was last looked at.
+    known: usize,
     arriving: Option<Arriving>,
     message: Option<Unfinished>,
     utf8: Utf8,
@@ -117,6 +119,7 @@ impl Receiver {
         Self {
             role,
             input: BytesMut::new(),
+            known: 0,
             arriving: None,
             message: None,
             utf8: Utf8::default(),
@@ -156,9 +159,35 @@ impl Receiver {
         &mut self.input
     }
 
+    /// Whether bytes came since the input was last looked at.
+    #[inline]
+    pub(super) fn has_news(&self) -> bool {
+        self.input.len() > self.known
+    }
+
+    /// What the input holds now is news no longer.
+    #[inline]
+    pub(super) fn note_what_is_known(&mut self) {
+        self.known = self.input.len();
+    }
+
+    /// Gives memory back that holds nothing.
+    pub(super) fn rest(&mut self) {
+        if self.input.is_empty() {
+            self.input = BytesMut::new();
+        }
+        if self.inflated.is_empty() {
+            self.inflated = BytesMut::new();
+        }
+        if let Some(inflate) = &mut self.inflate {
+            inflate.rest();
+        }
+    }
+
     /// Drops all input.
     pub(super) fn discard_input(&mut self) {
         self.input.clear();
+        self.known = 0;
         self.arriving = None;
     }
 

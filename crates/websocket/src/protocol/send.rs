@@ -16,6 +16,57 @@ use crate::{Compression, Error, Kind, Limits};
 /// Buffers of deflated payloads up to this capacity are kept; larger ones are given back.
 const KEPT_CAPACITY: usize = 8 << 20;
 
+/// Payloads up to this length are compressed while the connection waits; of longer ones, so much at a time.
+const DEFLATED_AT_ONCE: usize = 32 << 10;
+
+/// A data frame to send: a whole message, or a fragment of one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Piece<'a> {
+    pub(crate) kind: Kind,
+    pub(crate) payload: &'a [u8],
+    pub(crate) part: Part,
+}
+
+/// What a [`Piece`] is of its message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    Whole,
+    Fragment { last: bool },
+}
+
+/// How a [`Piece`] is sent.
+#[derive(Debug, Clone, Copy)]
+struct Plan {
+    opcode: Opcode,
+    flags: u8,
+    compressed: bool,
+}
+
+/// A payload that is being compressed outside the connection, a bounded part at a time.
+#[derive(Debug)]
+pub(crate) struct Deflating {
+    compressor: Compressor,
+    deflated: BytesMut,
+    /// How much of the payload is compressed.
+    taken: usize,
+}
+
+impl Deflating {
+    /// Compresses the next part of the payload of `piece`, which is the same at each call. Returns whether that was the last.
+    pub(crate) fn advance(&mut self, piece: Piece<'_>) -> bool {
+        let rest = &piece.payload[self.taken..];
+        let (part, rest) = rest.split_at(rest.len().min(DEFLATED_AT_ONCE));
+        self.taken += part.len();
+        if !rest.is_empty() {
+            self.compressor.feed(part, &mut self.deflated);
+            return false;
+        }
+        let ends_message = piece.part != (Part::Fragment { last: false });
+        self.compressor.compress(part, ends_message, &mut self.deflated);
+        true
+    }
+}
+
 /// The message that is being sent in fragments.
 #[derive(Debug, Clone, Copy)]
 struct Unfinished {
@@ -103,55 +154,91 @@ impl Sender {
         self.pong = None;
     }
 
-    /// Puts a message into the output.
+    /// Puts a data frame into the output.
     #[inline]
-    pub(super) fn message(
-        &mut self,
-        kind: Kind,
-        payload: &[u8],
-        statistics: &mut Statistics,
-    ) -> Result<(), Error> {
-        if self.message.is_some() {
-            return Err(Error::UnfinishedMessage);
-        }
-        if payload.len() >= self.threshold && self.deflate.is_some() {
-            self.compressed_frame(opcode(kind), FIN | RSV1, payload, true, statistics);
+    pub(super) fn put(&mut self, piece: Piece<'_>, statistics: &mut Statistics) -> Result<(), Error> {
+        let plan = self.plan(piece)?;
+        if plan.compressed {
+            self.compressed_frame(plan, piece, statistics);
         } else {
-            self.frame(opcode(kind), FIN, payload, statistics);
+            self.frame(plan.opcode, plan.flags, piece.payload, statistics);
         }
-        statistics.messages_sent += 1;
+        self.was_put(piece, plan, statistics);
         Ok(())
     }
 
-    /// Puts a fragment of a message into the output (RFC 6455, section 5.4: the first has the message's opcode, the others are
-    /// continuations, the last has FIN).
-    pub(super) fn fragment(
+    /// Takes the compressor out, to compress a long payload without the connection; `None` if `piece` is not to be compressed, or
+    /// is short. Nothing else may be sent until [`put_deflated`](Self::put_deflated) or [`give_up`](Self::give_up).
+    #[inline]
+    pub(super) fn begin_deflating(&mut self, piece: Piece<'_>) -> Option<Deflating> {
+        if piece.payload.len() <= DEFLATED_AT_ONCE || !self.plan(piece).is_ok_and(|plan| plan.compressed) {
+            return None;
+        }
+        Some(Deflating { compressor: self.deflate.take()?, deflated: BytesMut::new(), taken: 0 })
+    }
+
+    /// Puts a data frame into the output that was compressed without the connection.
+    pub(super) fn put_deflated(
         &mut self,
-        kind: Kind,
-        payload: &[u8],
-        last: bool,
+        piece: Piece<'_>,
+        deflating: Deflating,
         statistics: &mut Statistics,
     ) -> Result<(), Error> {
-        let (message, opcode, rsv1) = match self.message {
-            Some(message) if message.kind != kind => return Err(Error::UnfinishedMessage),
-            Some(message) => (message, Opcode::Continuation, 0),
-            None => {
-                let compressed = self.deflate.is_some() && payload.len() >= self.threshold;
-                (Unfinished { kind, compressed }, opcode(kind), if compressed { RSV1 } else { 0 })
-            }
-        };
+        debug_assert_eq!(deflating.taken, piece.payload.len(), "all of the payload is compressed");
+        // The compressor is there for the plan, as it was when this began.
+        self.deflate = Some(deflating.compressor);
+        let plan = self.plan(piece)?;
+        self.frame(plan.opcode, plan.flags, &deflating.deflated, statistics);
+        self.was_put(piece, plan, statistics);
+        Ok(())
+    }
+
+    /// Takes the compressor back, and sends nothing.
+    pub(super) fn give_up(&mut self, mut deflating: Deflating) {
+        deflating.compressor.forget();
+        self.deflate = Some(deflating.compressor);
+    }
+
+    /// Gives memory back that was not used since the last call.
+    pub(super) fn rest(&mut self) {
+        if self.message.is_none()
+            && let Some(deflate) = &mut self.deflate
+        {
+            deflate.rest();
+        }
+        self.deflated = BytesMut::new();
+        self.output.rest();
+    }
+
+    /// How `piece` is sent (RFC 6455, section 5.4: the first fragment has the message's opcode, the others are continuations, the
+    /// last has FIN).
+    #[inline]
+    fn plan(&self, piece: Piece<'_>) -> Result<Plan, Error> {
         //= https://www.rfc-editor.org/rfc/rfc6455#section-6.1
         //# The FIN bit (frame-fin) of the last frame containing the data MUST be set to 1 as defined in Section
         //# 5.2.
-        let flags = rsv1 | if last { FIN } else { 0 };
-        if message.compressed {
-            self.compressed_frame(opcode, flags, payload, last, statistics);
-        } else {
-            self.frame(opcode, flags, payload, statistics);
+        let fin = if piece.part == (Part::Fragment { last: false }) { 0 } else { FIN };
+        match self.message {
+            Some(message) if piece.part != Part::Whole && message.kind == piece.kind => {
+                Ok(Plan { opcode: Opcode::Continuation, flags: fin, compressed: message.compressed })
+            }
+            Some(_) => Err(Error::UnfinishedMessage),
+            None => {
+                let compressed = piece.payload.len() >= self.threshold && self.deflate.is_some();
+                let rsv1 = if compressed { RSV1 } else { 0 };
+                Ok(Plan { opcode: opcode(piece.kind), flags: fin | rsv1, compressed })
+            }
         }
-        self.message = if last { None } else { Some(message) };
-        statistics.messages_sent += u64::from(last);
-        Ok(())
+    }
+
+    #[inline]
+    fn was_put(&mut self, piece: Piece<'_>, plan: Plan, statistics: &mut Statistics) {
+        if plan.flags & FIN != 0 {
+            self.message = None;
+            statistics.messages_sent += 1;
+        } else {
+            self.message = Some(Unfinished { kind: piece.kind, compressed: plan.compressed });
+        }
     }
 
     /// Puts a ping into the output, and returns its payload.
@@ -191,21 +278,14 @@ impl Sender {
     }
 
     #[cold]
-    fn compressed_frame(
-        &mut self,
-        opcode: Opcode,
-        flags: u8,
-        payload: &[u8],
-        last: bool,
-        statistics: &mut Statistics,
-    ) {
+    fn compressed_frame(&mut self, plan: Plan, piece: Piece<'_>, statistics: &mut Statistics) {
         let mut deflated = std::mem::take(&mut self.deflated);
         deflated.clear();
         if let Some(deflate) = &mut self.deflate {
             // Sent even if it came out longer: the peer's window has to follow ours.
-            deflate.compress(payload, last, &mut deflated);
+            deflate.compress(piece.payload, plan.flags & FIN != 0, &mut deflated);
         }
-        self.frame(opcode, flags, &deflated, statistics);
+        self.frame(plan.opcode, plan.flags, &deflated, statistics);
         if deflated.capacity() <= KEPT_CAPACITY {
             self.deflated = deflated;
         }

@@ -91,7 +91,7 @@ fn feed(connection: &mut Connection, bytes: &[u8]) {
 /// Writes all output, and returns its frames: first byte and unmasked payload.
 fn written(connection: &mut Connection) -> Vec<(u8, Vec<u8>)> {
     let bytes = connection.output().to_vec();
-    connection.output_written(bytes.len(), START);
+    connection.output_written(bytes.len(), &|| START);
     parsed(&bytes)
 }
 

@@ -52,6 +52,11 @@ impl TlsWire {
         self.closed_by_peer
     }
 
+    /// Whether ciphertext is there that was not looked at.
+    pub(crate) fn has_input(&self) -> bool {
+        !self.input.is_empty()
+    }
+
     pub(crate) fn input(&mut self) -> &mut BytesMut {
         if self.input.capacity() - self.input.len() < (self.read_bytes / 4).max(1) {
             self.input.reserve(self.read_bytes);

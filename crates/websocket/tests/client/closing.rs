@@ -16,7 +16,7 @@ const SECOND: Duration = Duration::from_secs(1);
 #[tokio::test(start_paused = true)]
 async fn closing_against_a_silent_peer_ends_with_the_close_timeout_and_one_outcome_for_all() {
     let mut config = plain();
-    config.close_timeout = 3 * SECOND;
+    config.close_timeout(3 * SECOND);
     let (socket, _peer) = pair(config, 1024).await;
     let start = Tokio.now();
     let (received, first, second, sent, pinged) = tokio::join!(
@@ -75,7 +75,7 @@ async fn what_the_peer_had_in_flight_when_we_close_can_still_be_received() {
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_does_not_read_cannot_hold_up_closing() {
     let mut config = plain();
-    config.close_timeout = 2 * SECOND;
+    config.close_timeout(2 * SECOND);
     let (socket, _peer) = pair(config, 1024).await;
     socket.send(&vec![7; 100_000]).await.expect("the buffer takes a whole message");
     let sender = socket.clone();
@@ -90,9 +90,9 @@ async fn a_peer_that_does_not_read_cannot_hold_up_closing() {
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_does_not_read_cannot_hold_up_keepalive() {
     let mut config = plain();
-    config.keepalive.interval = Some(SECOND);
-    config.keepalive.timeout = Some(SECOND);
-    config.close_timeout = SECOND;
+    config.keepalive().interval(Some(SECOND));
+    config.keepalive().timeout(Some(SECOND));
+    config.close_timeout(SECOND);
     let (socket, _peer) = pair(config, 1024).await;
     socket.send(&vec![7; 100_000]).await.expect("the buffer takes a whole message");
     let start = Tokio.now();
@@ -177,8 +177,8 @@ async fn keepalive_finds_a_peer_that_is_gone_and_tells_everybody() {
     let (socket, mut peer) = pair(
         {
             let mut config = plain();
-            config.keepalive.interval = Some(20 * SECOND);
-            config.keepalive.timeout = Some(20 * SECOND);
+            config.keepalive().interval(Some(20 * SECOND));
+            config.keepalive().timeout(Some(20 * SECOND));
             config
         },
         1024,

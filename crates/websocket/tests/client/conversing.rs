@@ -128,8 +128,8 @@ async fn a_pong_that_comes_with_a_message_is_told_to_whoever_pinged() {
 #[tokio::test(start_paused = true)]
 async fn an_automatic_ping_comes_when_it_is_due_although_its_predecessor_was_answered_in_a_conversation() {
     let mut config = plain();
-    config.keepalive.interval = Some(Duration::from_millis(7));
-    config.keepalive.timeout = Some(Duration::from_secs(10));
+    config.keepalive().interval(Some(Duration::from_millis(7)));
+    config.keepalive().timeout(Some(Duration::from_secs(10)));
     let (socket, mut peer) = pair(config, 1024).await;
     let mut last = None;
     for _ in 0..5 {

@@ -5,11 +5,11 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use wavetank_runtime::{Runtime as _, Tokio};
+use wavetank_websocket::OpenError;
 use wavetank_websocket::client::Client;
 use wavetank_websocket::error::{Fault, HandshakeError, RequestError};
 use wavetank_websocket::handshake::{ClientRequest, Proxies, Proxy};
 use wavetank_websocket::server::Server;
-use wavetank_websocket::{Config, OpenError};
 
 use crate::raw_peer::{plain, read_head};
 
@@ -24,7 +24,7 @@ async fn a_proxy_that_is_silent_is_at_fault_and_named() {
         stream
     });
     let request = ClientRequest::new("ws://user:secret@example.test/").expect("a URL");
-    let config = Config { open_timeout: Duration::from_millis(100), ..plain() };
+    let config = plain().open_timeout(Duration::from_millis(100)).clone();
     let request = request.proxies(Proxies::always(proxy));
     let error = Client::new(Tokio).config(config).connect(request).await.expect_err("the proxy is silent");
     assert_eq!((error.fault(), error.peer()), (Fault::Proxy, Some(address)), "{error}");

@@ -117,8 +117,8 @@ pub(crate) fn close_frame(code: u16) -> Vec<u8> {
 /// A configuration without compression and without automatic pings.
 pub(crate) fn plain() -> Config {
     let mut config = Config::default();
-    config.compression.enabled = false;
-    config.keepalive.interval = None;
+    config.compression().enabled(false);
+    config.keepalive().interval(None);
     config
 }
 

@@ -89,7 +89,7 @@ async fn pair(secure: bool, config: Config) -> ([WebSocket<Tokio, Measured>; 2],
 async fn reads_are_as_long_as_the_configuration_says_on_both_sides_and_in_tls() {
     for (secure, configured) in [(false, 1000), (false, 300_000), (true, 1000), (true, 300_000)] {
         let mut config = plain();
-        config.limits.read_buffer = configured;
+        config.limits().read_buffer(configured);
         let ([client, server], longest) = pair(secure, config).await;
         // The opening is over, and has read as it likes.
         longest.iter().for_each(|longest| longest.store(0, Ordering::SeqCst));
@@ -112,7 +112,7 @@ async fn reads_are_as_long_as_the_configuration_says_on_both_sides_and_in_tls() 
 async fn even_the_shortest_reads_bring_messages() {
     for (secure, read_buffer) in [(false, 0), (false, 1), (true, 0), (true, 1)] {
         let mut config = plain();
-        config.limits.read_buffer = read_buffer;
+        config.limits().read_buffer(read_buffer);
         let ([client, server], _) = pair(secure, config).await;
         let message = Message::from(vec![7; 5000]);
         client.send(&message).await.expect("is open");

@@ -11,7 +11,7 @@ use futures_poll::poll_once;
 use tokio::io::DuplexStream;
 use wavetank_runtime::{Runtime as _, TaskHandle as _, Tokio};
 use wavetank_websocket::client::WebSocket;
-use wavetank_websocket::{CloseCode, Config, Error, Kind, Message};
+use wavetank_websocket::{CloseCode, Error, Kind, Message};
 
 use crate::raw_peer::{BINARY, PING, PONG, RawPeer, TEXT, frame, pair, plain};
 
@@ -149,7 +149,7 @@ async fn a_receiver_is_woken_in_the_task_that_polled_it_last_however_long_it_has
 
 #[tokio::test(start_paused = true)]
 async fn a_receiver_that_waits_between_two_looks_of_the_driver_is_told_of_the_end() {
-    let config = Config { close_timeout: Duration::from_millis(2), ..plain() };
+    let config = plain().close_timeout(Duration::from_millis(2)).clone();
     let (socket, mut peer) = pair(config, 1024).await;
     receive_first(&socket, &mut peer).await;
     let task = Arc::<Task>::default();
@@ -194,8 +194,8 @@ async fn a_message_can_be_received_in_fragments_before_it_is_complete() {
 #[tokio::test(start_paused = true)]
 async fn a_full_queue_slows_the_peer_down_and_taking_messages_lets_it_go_on() {
     let mut config = plain();
-    config.limits.receive_queue_messages = 4;
-    config.limits.read_buffer = 64;
+    config.limits().receive_queue_messages(4);
+    config.limits().read_buffer(64);
     let (socket, mut peer) = pair(config, 256).await;
     let sending = Tokio.spawn("test", async move {
         for count in 0..1000_u32 {
@@ -229,7 +229,7 @@ async fn a_ping_resolves_with_the_time_that_its_pong_took() {
 #[tokio::test(start_paused = true)]
 async fn what_one_read_brought_beyond_a_full_queue_is_received_and_answered_without_another_read() {
     let mut config = plain();
-    config.limits.receive_queue_messages = 1;
+    config.limits().receive_queue_messages(1);
     let (socket, mut peer) = pair(config, 1024).await;
     let pinger = socket.clone();
     let pinging = Tokio.spawn("test", async move { pinger.ping().await });

@@ -58,7 +58,7 @@ async fn what_is_fed_goes_out_when_somebody_receives_or_closes() {
 #[tokio::test(start_paused = true)]
 async fn feeding_more_than_the_write_buffer_holds_writes_and_then_waits_in_order() {
     let mut config = plain();
-    config.limits.write_buffer = 1024;
+    config.limits().write_buffer(1024);
     let (socket, mut peer) = pair(config, 256).await;
     let feeder = socket.clone();
     let feeding = Tokio.spawn("test", async move {
@@ -78,7 +78,7 @@ async fn feeding_more_than_the_write_buffer_holds_writes_and_then_waits_in_order
 #[tokio::test(start_paused = true)]
 async fn a_blocked_sender_that_is_dropped_has_sent_nothing_and_leaves_its_place() {
     let mut config = plain();
-    config.limits.write_buffer = 1024;
+    config.limits().write_buffer(1024);
     let (socket, mut peer) = pair(config, 256).await;
     socket.send(&vec![1; 5000]).await.expect("is open");
     let waits = |text: &'static str| {
@@ -99,7 +99,7 @@ async fn a_blocked_sender_that_is_dropped_has_sent_nothing_and_leaves_its_place(
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_senders_at_once_send_whole_messages_each_in_its_own_order() {
     let mut config = plain();
-    config.limits.write_buffer = 4096;
+    config.limits().write_buffer(4096);
     let (socket, mut peer) = pair(config, 512).await;
     let senders: Vec<_> = (0..8_u8)
         .map(|sender| {
@@ -175,7 +175,7 @@ async fn a_message_that_is_left_unfinished_closes_the_connection() {
 #[tokio::test(start_paused = true)]
 async fn a_close_frame_that_comes_during_a_blocked_send_ends_it_and_the_message_is_not_sent() {
     let mut config = plain();
-    config.limits.write_buffer = 1024;
+    config.limits().write_buffer(1024);
     let (socket, mut peer) = pair(config, 256).await;
     socket.send(&vec![1; 5000]).await.expect("is open");
     let sender = socket.clone();

@@ -7,7 +7,7 @@
 use wavetank_runtime::Instant;
 use wavetank_websocket::deflate::Parameters;
 use wavetank_websocket::protocol::{Connection, Role};
-use wavetank_websocket::{Compression, Config, Kind};
+use wavetank_websocket::{Config, Kind};
 use yawc::{CompressionLevel, DeflateOptions};
 
 use crate::contenders::ours::{Core, config};
@@ -22,8 +22,9 @@ use crate::transport::Memory;
 const CYCLE: usize = 256 * 1024;
 
 fn compressing() -> Config {
-    let compression = Compression { enabled: true, level: 6, threshold: 0, ..Compression::default() };
-    Config { compression, ..config() }
+    let mut config = config();
+    config.compression().enabled(true).level(6).threshold(0);
+    config
 }
 
 fn messages(size: usize) -> Vec<Payload> {

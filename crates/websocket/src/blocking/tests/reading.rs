@@ -10,7 +10,7 @@ use crate::{Cause, CloseCode, Error, Message};
 /// Has the client receive messages until it has read one for itself.
 fn until_it_reads(client: &WebSocket<Std>, peer: &mut Peer) {
     // It finds the eye free, unless it comes too late once the reader thread has left it.
-    while client.shared().lock().eye.is_none() {
+    while client.shared().lock().read_permit.is_none() {
         peer.send(TEXT, b"hello");
         assert_eq!(client.recv(), Ok(Message::from("hello")));
     }
@@ -22,7 +22,7 @@ fn until_it_reads(client: &WebSocket<Std>, peer: &mut Peer) {
 fn until_a_caller_is_in_a_read(client: &WebSocket<Std>, peer: &mut Peer) {
     loop {
         let guard = client.shared().lock();
-        if guard.receiving && !guard.awaits_arrival && guard.eye.is_none() {
+        if guard.receiving && !guard.awaits_arrival && guard.read_permit.is_none() {
             return;
         }
         let came_too_late = guard.awaits_arrival;

@@ -109,7 +109,7 @@ fn what_one_sender_leaves_behind_the_writer_sends() {
     // The first is in its write, the others put theirs behind it and return.
     let big = client.clone();
     let sending = spawn(move || big.send(&vec![0_u8; 8 << 20]));
-    while client.shared().lock().pen.is_some() {
+    while client.shared().lock().write_permit.is_some() {
         Std.yield_now();
     }
     let message = Message::from("small");
@@ -126,11 +126,11 @@ fn what_one_sender_leaves_behind_the_writer_sends() {
 fn what_is_fed_stays_in_the_write_buffer_until_it_is_flushed() {
     let (client, mut peer) = connected(quiet(LONG));
     for round in 0..3_u8 {
-        // The threads of the connection may be about to write: not while the pen is here.
-        let pen = loop {
-            let pen = client.shared().lock().pen.take();
-            match pen {
-                Some(pen) => break pen,
+        // The threads of the connection may be about to write: not while the write permit is here.
+        let permit = loop {
+            let permit = client.shared().lock().write_permit.take();
+            match permit {
+                Some(permit) => break permit,
                 None => Std.yield_now(),
             }
         };
@@ -139,7 +139,7 @@ fn what_is_fed_stays_in_the_write_buffer_until_it_is_flushed() {
         }
         // A frame of a client with two bytes has eight.
         assert_eq!(client.shared().lock().session.output().len(), 80);
-        client.shared().lock().pen = Some(pen);
+        client.shared().lock().write_permit = Some(permit);
         client.flush().expect("an open connection");
         for number in 0..10_u8 {
             assert_eq!(peer.read().payload, [round, number]);
@@ -196,7 +196,7 @@ fn feeding_and_flushing_tell_of_the_end() {
 fn what_was_fed_and_lost_is_told_by_the_flush_and_what_was_written_is_not() {
     let (client, peer) = connected(quiet(LONG));
     // Nobody else writes it.
-    let _pen = client.shared().lock().pen.take().expect("nobody writes");
+    let _permit = client.shared().lock().write_permit.take().expect("nobody writes");
     client.feed("never written").expect("an open connection");
     drop(peer);
     let closed = client.wait_closed();

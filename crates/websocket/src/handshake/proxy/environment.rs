@@ -9,14 +9,39 @@ use crate::handshake::target::Target;
 /// What the environment says about proxies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Environment {
-    secure: Option<Proxy>,
-    plain: Option<Proxy>,
+    secure: Option<Setting>,
+    plain: Option<Setting>,
     /// Elements of `NO_PROXY`, in small letters.
     except: Vec<String>,
 }
 
+/// A variable that names a proxy. It is read when it is needed: what no connection needs is no mistake.
+#[derive(Clone, PartialEq, Eq)]
+struct Setting {
+    variable: &'static str,
+    text: String,
+}
+
+impl Setting {
+    fn proxy(&self) -> Result<Proxy, OpenError> {
+        Proxy::parse(&in_scheme_of(self.variable, &self.text)).map_err(|error| match error {
+            OpenError::Url { url, reason } => {
+                OpenError::Url { url: format!("{url}` in the variable `{}", self.variable), reason }
+            }
+            other => other,
+        })
+    }
+}
+
+impl std::fmt::Debug for Setting {
+    /// The text may have a password.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_tuple("Setting").field(&self.variable).finish()
+    }
+}
+
 impl Environment {
-    pub(super) fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, OpenError> {
+    pub(super) fn read(lookup: impl Fn(&str) -> Option<String>) -> Self {
         let value = |name: &str| {
             let in_cgi = name == "HTTP_PROXY" && lookup("REQUEST_METHOD").is_some();
             let capitals = || if in_cgi { None } else { lookup(name) };
@@ -26,33 +51,32 @@ impl Environment {
                 .or_else(capitals)
                 .filter(|value| !value.is_empty())
         };
-        let first = |names: &[&str]| {
-            let found = names.iter().find_map(|name| Some((name, value(name)?)));
-            found.map(|(name, text)| Proxy::parse(&in_scheme_of(name, text))).transpose()
+        let first = |names: &[&'static str]| {
+            names.iter().find_map(|variable| Some(Setting { variable, text: value(variable)? }))
         };
-        Ok(Self {
-            secure: first(&["WSS_PROXY", "SOCKS_PROXY", "HTTPS_PROXY", "ALL_PROXY"])?,
-            plain: first(&["WS_PROXY", "SOCKS_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"])?,
+        Self {
+            secure: first(&["WSS_PROXY", "SOCKS_PROXY", "HTTPS_PROXY", "ALL_PROXY"]),
+            plain: first(&["WS_PROXY", "SOCKS_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"]),
             except: value("NO_PROXY")
                 .unwrap_or_default()
                 .split(',')
                 .map(|element| element.trim().to_ascii_lowercase())
                 .filter(|element| !element.is_empty())
                 .collect(),
-        })
+        }
     }
 
-    pub(super) fn choose(&self, target: &Target) -> Option<&Proxy> {
-        let proxy = if target.is_secure() { &self.secure } else { &self.plain };
+    pub(super) fn choose(&self, target: &Target) -> Result<Option<Proxy>, OpenError> {
+        let setting = if target.is_secure() { &self.secure } else { &self.plain };
         let host = target.host();
         let direct = self.except.iter().any(|element| matches(element, &host, target.port()));
-        proxy.as_ref().filter(|_| !direct)
+        setting.as_ref().filter(|_| !direct).map(Setting::proxy).transpose()
     }
 }
 
 /// A proxy that is given without scheme speaks what its variable is named after.
-fn in_scheme_of(name: &str, text: String) -> String {
-    if name == "SOCKS_PROXY" && !text.contains("://") { format!("socks5://{text}") } else { text }
+fn in_scheme_of(name: &str, text: &str) -> String {
+    if name == "SOCKS_PROXY" && !text.contains("://") { format!("socks5://{text}") } else { text.to_owned() }
 }
 
 /// Whether an element of `NO_PROXY` means a host (in small letters; IPv6 without brackets) and port.
@@ -117,12 +141,12 @@ mod tests {
 
     fn environment(variables: &[(&str, &str)]) -> Environment {
         let find = |name: &str| variables.iter().find(|(known, _)| *known == name);
-        Environment::read(|name| find(name).map(|(_, value)| (*value).to_owned())).unwrap()
+        Environment::read(|name| find(name).map(|(_, value)| (*value).to_owned()))
     }
 
     fn chosen(environment: &Environment, url: &str) -> Option<String> {
         let target = Target::parse(url).unwrap();
-        environment.choose(&target).map(|proxy| format!("{proxy:?}"))
+        environment.choose(&target).unwrap().map(|proxy| format!("{proxy:?}"))
     }
 
     #[test]
@@ -139,7 +163,19 @@ mod tests {
         let socks = environment(&[("SOCKS_PROXY", "h:9"), ("HTTPS_PROXY", "x:1")]);
         assert_eq!(chosen(&socks, "wss://a").unwrap(), "Proxy(Socks5, h:9)");
         assert_eq!(chosen(&environment(&[]), "ws://a"), None);
-        assert!(Environment::read(|_| Some("ftp://x".to_owned())).is_err());
+    }
+
+    #[test]
+    fn only_values_that_are_used_can_be_wrong() {
+        let target = Target::parse("wss://a.b").unwrap();
+        let unused = environment(&[("https_proxy", "https://x"), ("NO_PROXY", "*")]);
+        assert_eq!(unused.choose(&target).unwrap(), None);
+        let plain = environment(&[("HTTP_PROXY", "ftp://x"), ("WSS_PROXY", "p:1")]);
+        assert!(plain.choose(&target).unwrap().is_some());
+        let used = environment(&[("https_proxy", "https://user:secret@x")]);
+        let error = used.choose(&target).unwrap_err().to_string();
+        assert!(error.contains("HTTPS_PROXY") && error.contains("TLS to a proxy"), "{error}");
+        assert!(!error.contains("secret") && !format!("{used:?}").contains("secret"), "{error}");
     }
 
     #[test]

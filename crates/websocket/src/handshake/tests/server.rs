@@ -70,7 +70,7 @@ fn the_example_of_the_rfc_is_accepted_however_it_is_split() {
         let expected = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
             Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: superchat\r\n\r\n";
         assert_eq!(response, expected);
-        session.output_written(response.len(), NOW);
+        session.output_written(response.len(), &|| NOW);
         for piece in pieces {
             session.input().extend_from_slice(&piece);
         }
@@ -84,11 +84,11 @@ fn the_session_writes_the_response_before_anything_else() {
     give(&mut accepting, GOOD.as_bytes());
     accepting.accept();
     let (mut session, _) = agreed(accepting.process(NOW));
-    session.connection_mut().send(crate::Kind::Text, b"Hello", NOW).unwrap();
+    session.connection_mut().send(crate::Kind::Text, b"Hello").unwrap();
     let mut wire = Vec::new();
     while let Some(&byte) = session.output().first() {
         wire.push(byte);
-        session.output_written(1, NOW);
+        session.output_written(1, &|| NOW);
     }
     assert!(wire.starts_with(b"HTTP/1.1 101 "));
     assert!(wire.ends_with(&[b"\r\n\r\n", HELLO].concat()));
@@ -296,12 +296,12 @@ fn what_a_client_opens_its_server_accepts() {
     accepting.accept();
     let (mut server, agreed) = agreed(accepting.process(NOW));
     let response = server.output().to_vec();
-    server.output_written(response.len(), NOW);
+    server.output_written(response.len(), &|| NOW);
     let (mut client, response) = done(feed(&mut opening, &response));
     assert_eq!(response.subprotocol.as_deref(), Some("a"));
     assert_eq!(response.compression, agreed.compression);
     assert!(response.compression.is_some());
-    client.connection_mut().send(crate::Kind::Text, b"Hello", NOW).unwrap();
+    client.connection_mut().send(crate::Kind::Text, b"Hello").unwrap();
     let frame = client.output().to_vec();
     server.input().extend_from_slice(&frame);
     assert_hello(&mut server);

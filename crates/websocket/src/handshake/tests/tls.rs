@@ -64,7 +64,7 @@ fn both(
         let output = match &mut accepted {
             Some(session) => {
                 let output = session.output().to_vec();
-                session.output_written(output.len(), NOW);
+                session.output_written(output.len(), &|| NOW);
                 output
             }
             None => {
@@ -94,7 +94,7 @@ fn both(
 
 fn carry(from: &mut Session, to: &mut Session) -> usize {
     let output = from.output().to_vec();
-    from.output_written(output.len(), NOW);
+    from.output_written(output.len(), &|| NOW);
     to.input().extend_from_slice(&output);
     to.process(NOW);
     output.len()
@@ -110,11 +110,11 @@ fn a_client_and_a_server_speak_through_tls_however_the_bytes_are_split() {
         let (mut client, mut server) =
             both(request("wss://example.test/").tls(trusting()), server_config(&["http/1.1"]), seed).unwrap();
         assert!(client.is_secure() && server.is_secure());
-        client.connection_mut().send(Kind::Text, b"Hello", NOW).unwrap();
+        client.connection_mut().send(Kind::Text, b"Hello").unwrap();
         assert!(!client.output().windows(5).any(|window| window == b"Hello"));
         carry(&mut client, &mut server);
         assert_hello(&mut server);
-        server.connection_mut().send(Kind::Text, b"Hello", NOW).unwrap();
+        server.connection_mut().send(Kind::Text, b"Hello").unwrap();
         carry(&mut server, &mut client);
         assert_hello(&mut client);
     }
@@ -125,7 +125,7 @@ fn what_is_encrypted_ahead_of_the_wire_is_bounded() {
     let (mut client, mut server) =
         both(request("wss://example.test/").tls(trusting()), server_config(&[]), 1).unwrap();
     let big = (0..1_000_000_u32).map(|index| index.wrapping_mul(2_654_435_761) as u8).collect::<Vec<_>>();
-    client.connection_mut().send(Kind::Binary, &big, NOW).unwrap();
+    client.connection_mut().send(Kind::Binary, &big).unwrap();
     let waiting = client.connection().output().len();
     let mut total = 0;
     loop {
@@ -182,7 +182,7 @@ fn a_configuration_of_the_callers_own_is_used_as_it_is() {
     let own = TlsOptions::new().config(config).roots(RootCertStore::empty());
     let (mut client, mut server) =
         both(request("wss://example.test/").tls(own), server_config(&["h2", "http/1.1"]), 1).unwrap();
-    client.connection_mut().send(Kind::Text, b"Hello", NOW).unwrap();
+    client.connection_mut().send(Kind::Text, b"Hello").unwrap();
     carry(&mut client, &mut server);
     assert_hello(&mut server);
 }
@@ -243,7 +243,7 @@ fn a_server_says_close_notify_before_it_shuts_down() {
 fn damaged_records_end_the_connection_with_tls_as_the_cause() {
     let (mut client, mut server) =
         both(request("wss://example.test/").tls(trusting()), server_config(&[]), 1).unwrap();
-    server.connection_mut().send(Kind::Text, b"Hello", NOW).unwrap();
+    server.connection_mut().send(Kind::Text, b"Hello").unwrap();
     let mut record = server.output().to_vec();
     let last = record.len() - 1;
     record[last] ^= 1;
@@ -274,11 +274,11 @@ fn a_damaged_record_in_place_of_the_peers_close_frame_is_the_end_though_we_had_c
 fn after_a_failed_write_nothing_is_shown_to_be_written_and_what_came_is_still_received() {
     let (mut client, mut server) =
         both(request("wss://example.test/").tls(trusting()), server_config(&[]), 1).unwrap();
-    client.connection_mut().send(Kind::Text, b"lost", NOW).unwrap();
+    client.connection_mut().send(Kind::Text, b"lost").unwrap();
     assert!(!client.output().is_empty());
     client.write_failed(&std::io::ErrorKind::BrokenPipe.into(), NOW);
     assert_eq!(client.output(), b"");
-    server.connection_mut().send(Kind::Text, b"Hello", NOW).unwrap();
+    server.connection_mut().send(Kind::Text, b"Hello").unwrap();
     server.connection_mut().close(CloseCode::NORMAL, "", NOW);
     carry(&mut server, &mut client);
     assert_hello(&mut client);

@@ -17,14 +17,11 @@ fn closed(connection: &Connection) -> &Closed {
 //# close the connection but MAY close the connection at any time after sending and receiving a Close message,
 //# e.g., if it has not received a TCP Close from the server in a reasonable time period.
 #[test]
-fn a_client_that_closes_waits_for_the_answer_and_then_for_the_server_to_end_the_transport() {
+fn a_client_leaves_the_transport_to_its_server() {
     let mut connection = client();
     connection.close(BYE, "enough", START);
     assert_eq!(written(&mut connection), [(CLOSE, close_body(1001, "enough"))]);
     feed(&mut connection, &frame(CLOSE, &close_body(1001, "")));
-    assert_eq!((connection.state(), connection.transport()), (State::Closing, Transport::Open));
-    assert!(connection.wants_read());
-    connection.end_of_input(START);
     let expected = Closed {
         sent: Some(CloseFrame::new(BYE, "enough")),
         received: Some(CloseFrame::new(BYE, "")),
@@ -32,7 +29,26 @@ fn a_client_that_closes_waits_for_the_answer_and_then_for_the_server_to_end_the_
     };
     assert_eq!(closed(&connection), &expected);
     assert!(expected.is_clean());
-    assert_eq!(connection.transport(), Transport::Drop);
+    assert_eq!((connection.state(), connection.transport()), (State::Closed, Transport::Open));
+    assert!(connection.wants_read());
+    connection.end_of_input(START);
+    assert_eq!((connection.transport(), connection.deadline()), (Transport::Drop, None));
+}
+
+#[test]
+fn a_transport_that_does_not_end_is_dropped_at_the_deadline() {
+    let mut connection = client();
+    connection.close(BYE, "", START);
+    written(&mut connection);
+    feed(&mut connection, &frame(CLOSE, &close_body(1001, "")));
+    let deadline = connection.deadline().unwrap();
+    assert_eq!(deadline, START + Duration::from_secs(10));
+    // What follows a Close frame is dropped.
+    feed(&mut connection, &frame(TEXT, b"late"));
+    assert_eq!(connection.recv_message(), None);
+    connection.handle_deadline(deadline);
+    assert_eq!((connection.transport(), connection.deadline()), (Transport::Drop, None));
+    assert!(!connection.wants_read());
 }
 
 //= https://www.rfc-editor.org/rfc/rfc6455#section-5.5.1
@@ -273,8 +289,8 @@ fn a_silent_peer_cannot_hold_a_close_beyond_its_deadline() {
 #[test]
 fn a_close_that_cannot_be_written_ends_by_the_deadline_and_was_not_sent() {
     let mut connection = client();
-    connection.send(Kind::Binary, &[0; 100_000], START).unwrap();
-    connection.output_written(50_000, START);
+    connection.send(Kind::Binary, &[0; 100_000]).unwrap();
+    connection.output_written(50_000, &|| START);
     connection.close(BYE, "", START);
     connection.handle_deadline(at(10));
     assert_eq!(closed(&connection).sent, None);
@@ -370,7 +386,7 @@ fn when_only_writing_fails_the_close_that_explains_it_is_still_read() {
     let pipe = io::Error::from(io::ErrorKind::BrokenPipe);
 
     let mut explained = client();
-    explained.send(Kind::Text, b"x", START).unwrap();
+    explained.send(Kind::Text, b"x").unwrap();
     explained.write_failed(&pipe, START);
     assert_eq!(
         (explained.state(), explained.output(), explained.wants_read()),
@@ -389,11 +405,11 @@ fn when_only_writing_fails_the_close_that_explains_it_is_still_read() {
 #[test]
 fn an_abort_ends_at_once_and_does_not_change_an_outcome() {
     let mut connection = client();
-    connection.send(Kind::Text, b"x", START).unwrap();
-    connection.abort(Cause::Dropped, START);
+    connection.send(Kind::Text, b"x").unwrap();
+    connection.abort(Cause::Dropped);
     assert_eq!(connection.output(), b"");
     assert_eq!(closed(&connection).cause, Cause::Dropped);
-    connection.abort(Cause::Local, START);
+    connection.abort(Cause::Local);
     connection.end_of_input(START);
     connection.handle_deadline(at(100));
     feed(&mut connection, &frame(CLOSE, &close_body(1000, "")));

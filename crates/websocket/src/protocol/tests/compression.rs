@@ -17,7 +17,7 @@ fn eager() -> Config {
 
 fn transfer(from: &mut Connection, to: &mut Connection) {
     let bytes = from.output().to_vec();
-    from.output_written(bytes.len(), START);
+    from.output_written(bytes.len(), &|| START);
     feed(to, &bytes);
 }
 
@@ -26,7 +26,7 @@ fn messages_are_compressed_from_the_threshold_on_and_arrive_as_they_were() {
     let (mut client, mut server) = pair(&Config::default());
     let long = "abcdefgh".repeat(32);
     for text in ["", "short", &long[1..], &long] {
-        client.send(Kind::Text, text.as_bytes(), START).unwrap();
+        client.send(Kind::Text, text.as_bytes()).unwrap();
     }
     let sent = parsed(client.output());
     assert_eq!(sent.iter().map(|(first, _)| *first).collect::<Vec<_>>(), [TEXT, TEXT, TEXT, TEXT | 0x40]);
@@ -39,7 +39,7 @@ fn messages_are_compressed_from_the_threshold_on_and_arrive_as_they_were() {
 fn every_fragment_of_a_compressed_message_but_the_first_is_without_rsv1() {
     let (mut client, mut server) = pair(&eager());
     for (piece, last) in [(&b"one "[..], false), (b"", false), ("dré".as_bytes(), true)] {
-        client.send_fragment(Kind::Text, piece, last, START).unwrap();
+        client.send_fragment(Kind::Text, piece, last).unwrap();
     }
     let firsts: Vec<u8> = parsed(client.output()).iter().map(|(first, _)| *first).collect();
     assert_eq!(firsts, [TEXT_BEGINS | 0x40, GOES_ON, ENDS]);
@@ -55,7 +55,7 @@ fn compressed_and_uncompressed_messages_in_turn_share_no_window() {
     let mut expected = Vec::new();
     for round in 0..50usize {
         let message = format!("{{\"round\":{round}}}").repeat(1 + round % 7);
-        server.send(Kind::Text, message.as_bytes(), START).unwrap();
+        server.send(Kind::Text, message.as_bytes()).unwrap();
         expected.push(Message::from(message));
     }
     transfer(&mut server, &mut client);
@@ -66,7 +66,7 @@ fn compressed_and_uncompressed_messages_in_turn_share_no_window() {
 fn an_empty_message_survives_compression() {
     let (mut client, mut server) = pair(&eager());
     for payload in [&b""[..], b"x", b""] {
-        client.send(Kind::Binary, payload, START).unwrap();
+        client.send(Kind::Binary, payload).unwrap();
     }
     assert_eq!(parsed(client.output())[0], (BINARY | 0x40, vec![0]));
     transfer(&mut client, &mut server);
@@ -91,9 +91,9 @@ fn the_message_limit_holds_for_what_is_inflated_over_all_fragments() {
     config.limits.message = 1000;
     for pieces in [vec![1001], vec![600, 401]] {
         let (mut client, mut server) = pair(&config);
-        client.send(Kind::Binary, &[0; 1000], START).unwrap();
+        client.send(Kind::Binary, &[0; 1000]).unwrap();
         for (index, piece) in pieces.iter().enumerate() {
-            client.send_fragment(Kind::Binary, &vec![0; *piece], index + 1 == pieces.len(), START).unwrap();
+            client.send_fragment(Kind::Binary, &vec![0; *piece], index + 1 == pieces.len()).unwrap();
         }
         transfer(&mut client, &mut server);
         assert_eq!(messages(&mut server).len(), 1);
@@ -108,8 +108,8 @@ fn inflated_text_is_validated_across_fragments() {
         [(&b"a\xc3"[..], &b"\xa9"[..], true), (b"a\xc3", b"b", false), (b"", b"\xc3", false)]
     {
         let (mut client, mut server) = pair(&eager());
-        client.send_fragment(Kind::Text, first, false, START).unwrap();
-        client.send_fragment(Kind::Text, second, true, START).unwrap();
+        client.send_fragment(Kind::Text, first, false).unwrap();
+        client.send_fragment(Kind::Text, second, true).unwrap();
         transfer(&mut client, &mut server);
         assert_eq!(server.state() == State::Open, valid);
         if !valid {
@@ -133,7 +133,7 @@ fn one_read_is_not_inflated_beyond_the_queue_and_a_message_however_many_messages
     config.limits.message = LENGTH;
     let (mut client, mut server) = pair(&config);
     for _ in 0..60 {
-        server.send(Kind::Binary, &[0; LENGTH], START).unwrap();
+        server.send(Kind::Binary, &[0; LENGTH]).unwrap();
     }
     assert!(server.output().len() < 65_536, "one read");
     transfer(&mut server, &mut client);

@@ -97,7 +97,7 @@ fn a_peer_that_does_not_answer_is_told_1011_and_the_connection_is_over_once_that
 #[test]
 fn a_stuck_write_delays_neither_the_keepalive_nor_the_end() {
     let mut connection = client();
-    connection.send(Kind::Binary, &[0; 1 << 20], START).unwrap();
+    connection.send(Kind::Binary, &[0; 1 << 20]).unwrap();
     connection.handle_deadline(at(20));
     connection.handle_deadline(at(40));
     assert_eq!((connection.state(), connection.deadline()), (State::Closing, Some(at(50))));

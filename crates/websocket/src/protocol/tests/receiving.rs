@@ -159,7 +159,7 @@ fn what_came_before_a_violation_can_be_answered_until_the_application_asks_for_m
     feed(&mut connection, &frames([(TEXT, b"one"), (0x83, b"")]));
     assert!(!connection.wants_read(), "nothing that follows could be processed");
     assert!(connection.recv_message().is_some());
-    connection.send(Kind::Text, b"echo", START).unwrap();
+    connection.send(Kind::Text, b"echo").unwrap();
     assert_eq!(connection.recv_message(), None);
     assert_eq!(connection.state(), State::Closing);
     let sent = written(&mut connection);
@@ -251,7 +251,7 @@ fn short_messages_between_many_pings_do_not_keep_the_pings_alive() {
 fn statistics_count_what_came_and_went() {
     let mut connection = client();
     feed(&mut connection, &frames([(TEXT_BEGINS, b"a"), (PING, b""), (ENDS, b"b"), (BINARY, b"xyz")]));
-    connection.send(Kind::Text, b"hello", START).unwrap();
+    connection.send(Kind::Text, b"hello").unwrap();
     written(&mut connection);
     let statistics = connection.statistics().clone();
     assert_eq!((statistics.bytes_received, statistics.frames_received), (3 + 2 + 3 + 5, 4));

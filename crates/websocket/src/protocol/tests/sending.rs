@@ -17,7 +17,7 @@ use crate::Error;
 fn clients_mask_every_frame_with_a_fresh_mask_and_servers_none() {
     let mut client = client();
     for payload in [&b""[..], b"hello", b"hello"] {
-        client.send(Kind::Text, payload, START).unwrap();
+        client.send(Kind::Text, payload).unwrap();
     }
     client.ping(START).unwrap();
     client.close(CloseCode::NORMAL, "", START);
@@ -28,7 +28,7 @@ fn clients_mask_every_frame_with_a_fresh_mask_and_servers_none() {
     assert_eq!(parsed(&output)[1], (TEXT, b"hello".to_vec()));
 
     let mut server = server();
-    server.send(Kind::Binary, b"hello", START).unwrap();
+    server.send(Kind::Binary, b"hello").unwrap();
     assert_eq!(server.output(), b"\x82\x05hello");
 }
 
@@ -36,7 +36,7 @@ fn clients_mask_every_frame_with_a_fresh_mask_and_servers_none() {
 fn masks_are_a_function_of_the_seed_alone() {
     let output = |seed| {
         let mut connection = Connection::new(Role::Client, Config::default(), None, seed, START);
-        connection.send(Kind::Binary, &[0; 64], START).unwrap();
+        connection.send(Kind::Binary, &[0; 64]).unwrap();
         connection.output().to_vec()
     };
     assert_eq!(output(SEED), output(SEED));
@@ -55,7 +55,7 @@ fn every_length_is_encoded_in_the_fewest_bytes() {
         (65_536, &[BINARY, 127, 0, 0, 0, 0, 0, 1, 0, 0]),
     ] {
         let mut connection = server();
-        connection.send(Kind::Binary, &vec![9; length], START).unwrap();
+        connection.send(Kind::Binary, &vec![9; length]).unwrap();
         assert_eq!(connection.output().len(), head.len() + length);
         assert!(connection.output().starts_with(head));
     }
@@ -71,13 +71,13 @@ fn every_length_is_encoded_in_the_fewest_bytes() {
 #[test]
 fn fragments_are_continuations_between_which_only_controls_go_out() {
     let mut connection = client();
-    connection.send_fragment(Kind::Text, b"a", false, START).unwrap();
-    assert_eq!(connection.send(Kind::Text, b"x", START), Err(Error::UnfinishedMessage));
-    assert_eq!(connection.send_fragment(Kind::Binary, b"x", true, START), Err(Error::UnfinishedMessage));
+    connection.send_fragment(Kind::Text, b"a", false).unwrap();
+    assert_eq!(connection.send(Kind::Text, b"x"), Err(Error::UnfinishedMessage));
+    assert_eq!(connection.send_fragment(Kind::Binary, b"x", true), Err(Error::UnfinishedMessage));
     feed(&mut connection, &frame(PING, b"p"));
-    connection.send_fragment(Kind::Text, b"", false, START).unwrap();
-    connection.send_fragment(Kind::Text, b"b", true, START).unwrap();
-    connection.send_fragment(Kind::Binary, b"c", true, START).unwrap();
+    connection.send_fragment(Kind::Text, b"", false).unwrap();
+    connection.send_fragment(Kind::Text, b"b", true).unwrap();
+    connection.send_fragment(Kind::Binary, b"c", true).unwrap();
     let expected: [(u8, &[u8]); 5] =
         [(TEXT_BEGINS, b"a"), (PONG, b"p"), (GOES_ON, b""), (ENDS, b"b"), (BINARY, b"c")];
     assert_eq!(written(&mut connection), expected.map(|(first, payload)| (first, payload.to_vec())));
@@ -89,10 +89,10 @@ fn output_is_written_in_any_pieces_and_stays_in_order() {
     let mut connection = client();
     let mut wire = Vec::new();
     for round in 0..200u8 {
-        connection.send(Kind::Binary, &vec![round; usize::from(round) * 5], START).unwrap();
+        connection.send(Kind::Binary, &vec![round; usize::from(round) * 5]).unwrap();
         let count = (usize::from(round) * 37 % 900).min(connection.output().len());
         wire.extend_from_slice(&connection.output()[..count]);
-        connection.output_written(count, START);
+        connection.output_written(count, &|| START);
     }
     wire.extend_from_slice(connection.output());
     let frames = parsed(&wire);
@@ -106,9 +106,9 @@ fn output_is_written_in_any_pieces_and_stays_in_order() {
 fn senders_are_told_to_wait_while_the_output_is_full() {
     let mut connection = client();
     assert!(!connection.write_buffer_is_full());
-    connection.send(Kind::Binary, &[0; 64 << 10], START).unwrap();
+    connection.send(Kind::Binary, &[0; 64 << 10]).unwrap();
     assert!(connection.write_buffer_is_full());
-    connection.output_written(100, START);
+    connection.output_written(100, &|| START);
     assert!(!connection.write_buffer_is_full());
 }
 
@@ -120,11 +120,11 @@ fn nothing_can_be_sent_once_closing_and_the_outcome_is_the_error_afterwards() {
     let mut connection = client();
     connection.close(CloseCode::NORMAL, "", START);
     written(&mut connection);
-    assert_eq!(connection.send(Kind::Text, b"", START), Err(Error::Closing));
-    assert_eq!(connection.send_fragment(Kind::Text, b"", true, START), Err(Error::Closing));
+    assert_eq!(connection.send(Kind::Text, b""), Err(Error::Closing));
+    assert_eq!(connection.send_fragment(Kind::Text, b"", true), Err(Error::Closing));
     assert_eq!(connection.ping(START), Err(Error::Closing));
     let outcome = outcome(&mut connection);
-    assert_eq!(connection.send(Kind::Text, b"", START), Err(Error::Closed(outcome.clone())));
+    assert_eq!(connection.send(Kind::Text, b""), Err(Error::Closed(outcome.clone())));
     assert_eq!(connection.ping(START), Err(Error::Closed(outcome)));
     assert_eq!(connection.output(), b"");
 }
@@ -135,16 +135,16 @@ fn long_messages_that_are_written_one_behind_the_other_share_a_buffer() {
     let message = vec![1; 4 << 20];
     let mut buffers = Vec::new();
     for round in 0..4 {
-        connection.send(Kind::Binary, &message, START).unwrap();
+        connection.send(Kind::Binary, &message).unwrap();
         let long = connection.output().as_ptr();
         // The next one is put behind the rest of this one, as soon as senders may go on.
         while connection.write_buffer_is_full() {
-            connection.output_written(60_000, START);
+            connection.output_written(60_000, &|| START);
         }
-        connection.send(Kind::Binary, &message, START).unwrap();
+        connection.send(Kind::Binary, &message).unwrap();
         let length = connection.output().len();
-        connection.output_written(length, START);
-        connection.send(Kind::Binary, b"next", START).unwrap();
+        connection.output_written(length, &|| START);
+        connection.send(Kind::Binary, b"next").unwrap();
         let short = connection.output().as_ptr();
         written(&mut connection);
         // The buffer finds its size in the first round.

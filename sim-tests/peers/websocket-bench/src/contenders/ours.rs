@@ -14,7 +14,7 @@ use wavetank_websocket::client::Outgoing;
 use wavetank_websocket::deflate::Parameters;
 use wavetank_websocket::handshake::ClientRequest;
 use wavetank_websocket::protocol::{Connection, Role};
-use wavetank_websocket::{Compression, Config, Keepalive, blocking, client};
+use wavetank_websocket::{Config, blocking, client};
 
 use crate::payload::{Kind, Payload};
 use crate::socket::{Pipelined, Socket};
@@ -22,11 +22,10 @@ use crate::transport::{Memory, Transport};
 
 /// The configuration that stands for all: no compression, no pings. Buffers of 64 KiB are the default.
 pub fn config() -> Config {
-    Config {
-        compression: Compression { enabled: false, ..Compression::default() },
-        keepalive: Keepalive { interval: None, timeout: None },
-        ..Config::default()
-    }
+    let mut config = Config::default();
+    config.compression().enabled(false);
+    config.keepalive().interval(None).timeout(None);
+    config
 }
 
 /// The kind in our words.

@@ -1,9 +1,9 @@
-//! Reading, by whoever has the eye.
+//! Reading, by the thread that holds the read permit.
 //!
-//! The eye is the right to read from the stream; like the pen, it is either in the state or with one thread. A caller
-//! that receives takes it, if it is free, and reads for itself: no other thread has to run before it has its message.
-//! While callers do so, the reader thread leaves the reading to them, and takes the eye back [`LINGER`] after the last
-//! one has gone, or sooner if something depends on it ([`State::needs_reader`]).
+//! The read permit is the right to read from the stream. Like the write permit, it is either in the state or with one thread. A
+//! caller that receives takes it, if it is free, and reads for itself: no other thread has to run before it has its message.
+//! While callers do so, the reader thread leaves the reading to them. It takes the permit back [`LINGER`] after the last caller
+//! has gone, or sooner if something depends on it ([`State::needs_reader`]).
 
 use std::io;
 use std::time::Duration;
@@ -21,14 +21,14 @@ pub(super) const LINGER: Duration = Duration::from_millis(5);
 const SHORTEST: Duration = Duration::from_millis(16);
 
 /// The right to read, and what reading needs.
-pub(super) struct Eye {
+pub(super) struct ReadPermit {
     wire: BoxWire,
     buffer: Vec<u8>,
     /// The read timeout that the stream has.
     timeout: Option<Duration>,
 }
 
-impl Eye {
+impl ReadPermit {
     /// `wire` has no read timeout. A read brings `bytes` at most.
     pub(super) fn new(wire: BoxWire, bytes: usize) -> Self {
         Self { wire, buffer: vec![0; bytes], timeout: None }
@@ -54,26 +54,26 @@ pub(super) fn patience(left: Duration) -> Option<Duration> {
     Some(Duration::from_millis(1 << half.ilog2()))
 }
 
-/// Reads once, for `timeout` at most, hands the session what that brought, and puts the eye back. Returns whether the
+/// Reads once, for `timeout` at most, hands the session what that brought, and puts the read permit back. Returns whether the
 /// timeout was up.
 pub(super) fn look<'a, T: Threads>(
     shared: &'a Shared<T>,
     guard: Guard<'a, T>,
-    mut eye: Eye,
+    mut permit: ReadPermit,
     timeout: Option<Duration>,
 ) -> (Guard<'a, T>, bool) {
     drop(guard);
-    let read = eye.read(timeout);
+    let read = permit.read(timeout);
     let mut guard = shared.lock();
-    if guard.closed().is_some() {
+    if guard.is_gone() {
         return (guard, false);
     }
     guard.read_at = shared.threads.now();
     let in_vain = matches!(&read, Err(error) if is_temporary(error));
     if !in_vain {
-        guard.take_in(read.map(|count| &eye.buffer[..count]));
+        guard.take_in(read.map(|count| &permit.buffer[..count]));
     }
-    guard.eye = Some(eye);
+    guard.read_permit = Some(permit);
     shared.settle(&mut guard);
     (guard, in_vain)
 }
@@ -93,7 +93,7 @@ impl State {
             }
             Err(error) => {
                 self.read_error = Some(error);
-                if self.is_open() || self.pen.is_some() {
+                if self.is_open() || self.write_permit.is_some() {
                     self.reading_failed(now);
                 }
                 return;
@@ -121,7 +121,7 @@ impl State {
 
     /// Whether there is something to be read for, and nobody who reads.
     pub(super) fn can_read(&self) -> bool {
-        self.eye.is_some() && self.read_error.is_none() && self.session.wants_read()
+        self.read_permit.is_some() && self.read_error.is_none() && self.session.wants_read()
     }
 
     /// Until when the reader thread leaves the reading to callers, if it does.

@@ -1,0 +1,57 @@
+//! Narrow links, and what a peer behind one does.
+
+use std::time::Duration;
+
+use wavetank_runtime::{Runtime, SocketOptions};
+
+use super::frames::{self, BINARY, CLOSE, PING, PONG};
+use super::peer::Peer;
+use super::scripts::say_goodbye;
+
+/// Bytes that socket buffers of these tests hold, at most: what is behind them waits so long at the link's rate.
+pub const BUFFERED: u64 = 16 * 1024;
+
+/// Round trips and timers take no longer than this.
+pub const ROUND_TRIP: Duration = Duration::from_millis(20);
+
+/// Returns options of small buffers: what they hold passes the link within a timeout.
+#[must_use]
+pub const fn narrow() -> SocketOptions {
+    SocketOptions::new().send_buffer_bytes(4096).receive_buffer_bytes(4096)
+}
+
+/// Returns how long `bytes` take at `rate` bytes a second.
+#[must_use]
+pub const fn time_of(bytes: u64, rate: u64) -> Duration {
+    Duration::from_millis(bytes * 1000 / rate)
+}
+
+/// What a peer on a narrow link does with a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// The client sends, and the peer reads.
+    Up,
+    /// The peer sends, once it is asked to.
+    Down,
+    /// The peer sends the client's message back.
+    Both,
+}
+
+/// Sends the client a message, takes one, or sends one back, as `way` says; answers pings and the Close.
+///
+/// # Errors
+///
+/// The stream's.
+pub async fn transfer<R: Runtime>(mut peer: Peer<R>, way: Way, bytes: usize) -> std::io::Result<()> {
+    while let Some(frame) = peer.input.frame().await? {
+        match frame.opcode {
+            BINARY if way == Way::Up => peer.output.send(&frames::frame(BINARY, b"thanks")).await?,
+            BINARY if way == Way::Down => peer.output.send(&frames::frame(BINARY, &vec![7; bytes])).await?,
+            BINARY => peer.output.send(&frames::frame(BINARY, &frame.payload)).await?,
+            PING => peer.output.send(&frames::frame(PONG, &frame.payload)).await?,
+            CLOSE => return say_goodbye(peer, &frame.payload).await,
+            _ => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! One connection must not keep the tasks beside it from running, whatever its peer sends and however long its messages are.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use wavetank::runtime::{ListenOptions, Listener as _, Runtime};
+use wavetank::{Host, Sim, Strategy};
+use wavetank_sim_tests::websocket::frames::{self, BINARY};
+use wavetank_sim_tests::websocket::scripts;
+use wavetank_websocket::server::Server;
+use wavetank_websocket::{CloseCode, Config};
+
+use super::world::{SECOND, config, connect_plainly, patient, server};
+
+/// A task that always wants the next turn, as long as the one beside it is at work.
+#[derive(Default)]
+struct Neighbour {
+    turns: AtomicU64,
+    /// The messages that the task beside it has taken.
+    work: AtomicU64,
+    /// It does not want a turn now.
+    sleeps: AtomicBool,
+}
+
+impl Neighbour {
+    fn start(host: &Host) -> Arc<Self> {
+        let neighbour = Arc::new(Self::default());
+        let (ticking, host) = (Arc::clone(&neighbour), *host);
+        let _detached = host.clone().spawn("neighbour", async move {
+            while Arc::strong_count(&ticking) > 1 {
+                let (work, mut idle) = (ticking.work.load(Ordering::Relaxed), 0);
+                // Time stands still while a task is able to run, and nothing arrives.
+                while idle < 200 && work == ticking.work.load(Ordering::Relaxed) {
+                    idle += 1;
+                    ticking.turns.fetch_add(1, Ordering::Relaxed);
+                    tokio::task::yield_now().await;
+                }
+                if idle == 200 {
+                    ticking.sleeps.store(true, Ordering::Relaxed);
+                    host.sleep(Duration::from_micros(500)).await;
+                    ticking.sleeps.store(false, Ordering::Relaxed);
+                }
+            }
+        });
+        neighbour
+    }
+
+    fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
+    }
+}
+
+/// How many messages a receiver may take in one turn.
+const TURN: u64 = 256;
+
+#[wavetank::test(seeds = 40)]
+fn receiving_a_flood_lets_other_tasks_run(sim: &mut Sim) {
+    let fragments = sim.choose("fragments", 2) == 1;
+    let queued = sim.choose("queued", 2) == 1;
+    sim.perturb(false).strategy(Strategy::Fifo);
+    server(sim, |peer| async move {
+        let flood = frames::frame(BINARY, b"x").repeat(4000);
+        scripts::flood(peer, &flood, 5).await
+    });
+    sim.client("client", async move |host: Host| {
+        let socket = connect_plainly(&host, patient(), Default::default()).await.expect("a connection");
+        let neighbour = Neighbour::start(&host);
+        if queued {
+            host.sleep(SECOND).await;
+        }
+        let (mut run, mut last) = (0, neighbour.turns());
+        for _ in 0..20_000 {
+            if fragments {
+                socket.recv_fragment().await.expect("is open");
+            } else {
+                socket.recv().await.expect("is open");
+            }
+            neighbour.work.fetch_add(1, Ordering::Relaxed);
+            let now = neighbour.turns();
+            let waits = !neighbour.sleeps.load(Ordering::Relaxed);
+            run = if now == last && waits { run + 1 } else { 0 };
+            last = now;
+            assert!(run <= TURN, "one task took {run} messages while another waited for its turn");
+        }
+        assert!(socket.close(CloseCode::NORMAL, "").await.is_clean());
+    });
+}
+
+/// Accepts one connection and takes what comes.
+async fn take_all(host: Host, config: Config) -> std::io::Result<()> {
+    let listener = host.listen(([0, 0, 0, 0], 80).into(), ListenOptions::new()).await?;
+    let (stream, _) = listener.accept().await?;
+    let socket = Server::new(host).config(config).accept(stream).await.expect("a client");
+    while socket.recv().await.is_ok() {}
+    socket.closed().await;
+    Ok(())
+}
+
+#[wavetank::test(seeds = 20)]
+fn deflating_a_long_message_lets_other_tasks_run(sim: &mut Sim) {
+    const BYTES: usize = 1 << 20;
+    let pieces = sim.choose("pieces", 2) == 1;
+    sim.perturb(false).strategy(Strategy::Fifo);
+    sim.server("server", |host| take_all(host, config()));
+    sim.client("client", async move |host: Host| {
+        let socket = connect_plainly(&host, patient(), Default::default()).await.expect("a connection");
+        assert!(socket.compression().is_some());
+        let message: Vec<u8> = (0..BYTES).map(|index| ((index * index) >> 7) as u8).collect();
+        let neighbour = Neighbour::start(&host);
+        tokio::task::yield_now().await;
+        let before = neighbour.turns();
+        if pieces {
+            let writer = socket.send_stream(wavetank_websocket::Kind::Binary).await.expect("is open");
+            writer.finish(&message).await.expect("is open");
+        } else {
+            socket.feed(&message).await.expect("is open");
+        }
+        let turns = neighbour.turns() - before;
+        // At most 128 KiB between two turns.
+        assert!(
+            turns >= (BYTES >> 17) as u64,
+            "{turns} turns of another task while {BYTES} bytes are deflated"
+        );
+        assert!(socket.close(CloseCode::NORMAL, "").await.is_clean());
+    });
+}

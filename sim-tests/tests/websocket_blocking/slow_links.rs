@@ -1,0 +1,90 @@
+//! Links so narrow that one message takes several timeouts: progress is life, and silence is still found.
+
+use std::time::Duration;
+
+use wavetank::{Host, Sim, sometimes};
+use wavetank_sim_tests::websocket::slow_link::{BUFFERED, ROUND_TRIP, Way, narrow, time_of, transfer};
+use wavetank_websocket::blocking::Client;
+use wavetank_websocket::{Cause, CloseCode, Config, Keepalive};
+
+use super::world::{SECOND, Socket, now, patient, request, server, sleep, spawn};
+
+fn connect_narrowly(host: Host, config: Config) -> Socket {
+    let client = Client::new(host).config(config).socket_options(narrow());
+    client.connect(request()).expect("a connection")
+}
+
+/// A keepalive whose timeout is a quarter of a transfer, or the default; with its interval and timeout.
+fn hurried(sim: &mut Sim, bytes: u64, rate: u64) -> (Config, Duration, Duration) {
+    let mut config = patient();
+    config.limits().write_buffer(2048);
+    if sim.choose("default keepalive", 2) == 1 && time_of(BUFFERED, rate) < 15 * SECOND {
+        *config.keepalive() = Keepalive::default();
+        return (config, 20 * SECOND, 20 * SECOND);
+    }
+    let timeout = time_of(bytes / 4, rate).max(time_of(BUFFERED, rate) + ROUND_TRIP);
+    let interval = timeout / (1 << sim.choose("interval", 3));
+    config.keepalive().interval(Some(interval)).timeout(Some(timeout));
+    (config, interval, timeout)
+}
+
+#[wavetank::test(seeds = 120, sometimes = "required")]
+fn live_connections_outlast_transfers_on_narrow_links(sim: &mut Sim) {
+    let rate = 10_u64.pow(3 + sim.choose("rate", 4));
+    let way = [Way::Up, Way::Down, Way::Both][sim.choose("way", 3) as usize];
+    let bytes = (64 * 1024) << sim.choose("bytes", 2);
+    let (config, _, timeout) = hurried(sim, bytes, rate);
+    sim.perturb(false).time_limit(10_000 * SECOND);
+    server(sim, move |peer| transfer(peer, way, bytes as usize));
+    sim.client_thread("client", move |host: Host| {
+        let socket = connect_narrowly(host, config);
+        host.inject().narrow("client", "server", rate);
+        let start = now(host);
+        let length = if way == Way::Down { 4 } else { bytes as usize };
+        socket.send(&vec![7; length]).expect("the peer reads");
+        let answer = socket.recv().expect("the peer is there");
+        assert_eq!(answer.as_bytes().len(), if way == Way::Up { 6 } else { bytes as usize });
+        sometimes!(now(host) - start > 2 * timeout, "a transfer takes several timeouts");
+        assert!(socket.close(CloseCode::NORMAL, "").is_clean());
+    });
+}
+
+#[wavetank::test(seeds = 120, sometimes = "required")]
+fn silence_during_a_transfer_is_found_in_time(sim: &mut Sim) {
+    let rate = 10_u64.pow(3 + sim.choose("rate", 4));
+    let way = [Way::Up, Way::Down, Way::Both][sim.choose("way", 3) as usize];
+    let bytes = 64 * 1024;
+    let (mut config, interval, timeout) = hurried(sim, bytes, rate);
+    config.close_timeout(ROUND_TRIP);
+    let after = time_of(bytes, rate) * sim.choose("after", 8) / 4;
+    let chatty = sim.choose("chatty", 2) == 1;
+    sim.perturb(false).time_limit(10_000 * SECOND);
+    server(sim, move |peer| transfer(peer, way, bytes as usize));
+    sim.client_thread("client", move |host: Host| {
+        let wait = interval + timeout;
+        let socket = connect_narrowly(host, config);
+        host.inject().narrow("client", "server", rate);
+        let sender = socket.clone();
+        let sending = spawn(host, "sender", move || {
+            let length = if way == Way::Down { 4 } else { bytes as usize };
+            let mut sent = sender.send(&vec![7; length]);
+            while sent.is_ok() && chatty {
+                sleep(host, wait / 50);
+                sent = sender.send(&[7; 4]);
+            }
+        });
+        sleep(host, after);
+        host.inject().forget("client", "server");
+        let start = now(host);
+        let closed = socket.wait_closed();
+        let took = now(host) - start;
+        assert!(matches!(closed.cause, Cause::KeepaliveTimeout { .. }), "{closed}");
+        sometimes!(chatty && way == Way::Up, "small messages follow the long one");
+        // Writes of a blocking stream are looked at a sixteenth of the timeout later; closing takes its time, too.
+        assert!(
+            took <= wait + timeout / 16 + 3 * ROUND_TRIP,
+            "found after {took:?}, and not within {wait:?}"
+        );
+        sending();
+    });
+}
