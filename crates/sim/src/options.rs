@@ -19,6 +19,7 @@ pub(crate) struct RunOptions {
     pub(crate) faults: Faults,
     pub(crate) strategy: Strategy,
     pub(crate) perturb: bool,
+    pub(crate) interrupt_polls: bool,
     pub(crate) delay_max: Nanos,
     pub(crate) delay_total_max: Nanos,
     pub(crate) tolerate_panics: bool,
@@ -43,6 +44,7 @@ impl Default for RunOptions {
             faults: Faults::none(),
             strategy: Strategy::Swarm,
             perturb: true,
+            interrupt_polls: true,
             delay_max: Nanos::MAX,
             delay_total_max: DELAY_TOTAL_MAX,
             tolerate_panics: false,
@@ -150,6 +152,15 @@ macro_rules! shared_options {
             /// [`choose`](Self::choose)) does not depend on it.
             pub fn perturb(&mut self, perturb: bool) -> &mut Self {
                 self.options.perturb = perturb;
+                self
+            }
+
+            /// Sets whether a task may be delayed between an effect (a write, a spawn) and its next statement, as on a
+            /// runtime with several threads. Default: `true`, in a third of the runs that are perturbed. `false` is for
+            /// tasks that share one thread in production (tokio's current-thread runtime, a `LocalSet`): there nothing
+            /// else runs between two awaits.
+            pub fn interrupt_polls(&mut self, interrupt: bool) -> &mut Self {
+                self.options.interrupt_polls = interrupt;
                 self
             }
 

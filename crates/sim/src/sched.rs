@@ -92,6 +92,8 @@ pub(crate) struct Settings {
     pub(crate) steps_max: u64,
     /// Whether seeds may delay ready tasks, preempt tasks, and make spurious `Pending` and wake-ups.
     pub(crate) perturb: bool,
+    /// Whether a task may be delayed between an effect and its next statement.
+    pub(crate) interrupt_polls: bool,
     /// How long a ready task may be delayed at most.
     pub(crate) delay_max: Nanos,
     /// Below what all delays of the run stay together.
@@ -158,7 +160,7 @@ impl Scheduler {
     pub(crate) fn new(run: u64, settings: Settings, mut choices: Choices, progress: Arc<Progress>) -> Self {
         let lanes = Lanes::of(&mut choices, "");
         let perturber = Perturber::draw(&mut choices, settings.perturb);
-        let is_on_stacks = perturber.stacks;
+        let is_on_stacks = perturber.stacks && settings.interrupt_polls;
         let policy = policy(settings.strategy, choices.side_stream("strategy"));
         Self {
             run,

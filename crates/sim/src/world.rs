@@ -91,6 +91,7 @@ impl Run {
             stack_bytes: options.stack_bytes,
             steps_max: options.steps_max,
             perturb: options.perturb,
+            interrupt_polls: options.interrupt_polls,
             delay_max: options.delay_max,
             delay_total_max: options.delay_total_max,
             tolerate_panics: options.tolerate_panics,
