@@ -176,6 +176,7 @@ async fn both_halves_of_a_stream_are_used_at_once() {
     sink.feed(Message::from("three")).await.expect("is open");
     peer.send(&frame(TEXT, b"answer")).await;
     assert_eq!(stream.next().await, Some(Ok(Message::from("answer"))));
+    sink.flush().await.expect("is open");
     peer.expect(TEXT, b"three").await;
     let closing = tokio::spawn(async move { sink.close().await });
     peer.expect(CLOSE, &1000_u16.to_be_bytes()).await;
