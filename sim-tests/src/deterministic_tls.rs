@@ -1,15 +1,15 @@
-//! TLS whose every byte follows from the seed: a provider of cryptography for rustls that draws from the simulator.
+//! Deterministic TLS: a crypto provider for rustls that takes all entropy from the simulator.
 //!
-//! Three things in rustls with ring are not the seed's: what rustls itself draws (`secure_random`), the secrets of key
-//! exchanges, which ring draws behind its back, and the clock. [`client_config`] and [`server_config`] replace them. The
-//! certificate's key is Ed25519, whose signatures need no nonce (with ECDSA every handshake would differ), and sessions are
-//! not resumed: caches of tickets would carry something from one run into the next.
+//! With ring, three things in rustls do not follow the seed: what rustls draws itself (`secure_random`), the secrets of
+//! key exchanges, which ring draws without asking rustls, and the clock. [`client_config`] and [`server_config`]
+//! replace them. The certificate's key is Ed25519, whose signatures need no nonce; with ECDSA every handshake would
+//! differ. Sessions are not resumed, because a ticket cache would carry state from one run into the next.
 //!
 //! # Invariants
 //!
-//! - Entropy comes from the thread-local source that [`draw_from`] has set in this run. rustls' hooks are statics that know no
-//!   run; a run has an OS thread to itself. Without a source, handshakes fail rather than draw from elsewhere.
-//! - TLS 1.3 with X25519 alone.
+//! - Entropy comes only from the thread-local source that this run set with [`draw_from`]. The source is thread-local
+//!   because rustls' hooks are statics and each run has an OS thread of its own. Without a source, handshakes fail.
+//! - Only TLS 1.3 with X25519.
 //!
 //! # Not here
 //!
@@ -30,21 +30,21 @@ use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, NamedGroup, PeerMisbehaved, RootCertStore, ServerConfig};
 use x25519_dalek::{PublicKey, StaticSecret};
 
-/// The name that the certificate is for; see `testdata` of the websocket crate.
+/// The host name in the certificate; see `testdata` of the websocket crate.
 pub const SERVER_NAME: &str = "example.test";
 
 const CERTIFICATE: &[u8] = include_bytes!("../../crates/websocket/testdata/certificate.pem");
 const KEY: &[u8] = include_bytes!("../../crates/websocket/testdata/key.pem");
 
-/// What fills a buffer with entropy.
+/// Fills a buffer with entropy.
 type Source = Box<dyn Fn(&mut [u8])>;
 
 thread_local! {
     static SOURCE: RefCell<Option<Source>> = const { RefCell::new(None) };
 }
 
-/// Draws all entropy of TLS from `source` from now on, on this OS thread: a host's `fill_random`. Every run has to say it; a
-/// host of an earlier run panics when it is asked.
+/// Takes all entropy of TLS on this OS thread from `source`: a host's `fill_random`. Every run must call this, because
+/// a host of an earlier run panics.
 pub fn draw_from(source: impl Fn(&mut [u8]) + 'static) {
     SOURCE.with_borrow_mut(|slot| *slot = Some(Box::new(source)));
 }
@@ -89,12 +89,12 @@ fn certificate() -> CertificateDer<'static> {
     CertificateDer::from_pem_slice(CERTIFICATE).expect("the certificate is PEM")
 }
 
-/// ring, but for what it would draw itself.
+/// Returns the provider of ring with these sources of entropy.
 fn provider() -> CryptoProvider {
     CryptoProvider { kx_groups: vec![&X25519], secure_random: &Drawn, ..ring::default_provider() }
 }
 
-/// What rustls draws itself: randoms and session numbers of its hellos.
+/// The entropy that rustls draws itself: randoms and session ids of its hellos.
 #[derive(Debug)]
 struct Drawn;
 
@@ -110,7 +110,7 @@ impl SecureRandom for Drawn {
     }
 }
 
-/// The beginning of every run, as its realtime clock shows it: 2024-01-01T00:00:00Z.
+/// The time of the realtime clock at the beginning of every run: 2024-01-01T00:00:00Z.
 #[derive(Debug)]
 struct FixedTime;
 
@@ -120,7 +120,7 @@ impl TimeProvider for FixedTime {
     }
 }
 
-/// Diffie and Hellman on Curve25519 (RFC 7748), with secrets from the source.
+/// Diffie-Hellman on Curve25519 (RFC 7748), with secrets from the source.
 #[derive(Debug)]
 struct X25519;
 
@@ -138,7 +138,7 @@ impl SupportedKxGroup for X25519 {
     }
 }
 
-/// A key exchange whose public half is on its way.
+/// A key exchange that has sent its public key.
 struct Exchange {
     secret: StaticSecret,
     public: PublicKey,
@@ -148,7 +148,7 @@ impl ActiveKeyExchange for Exchange {
     fn complete(self: Box<Self>, peer: &[u8]) -> Result<SharedSecret, rustls::Error> {
         let peer = <[u8; 32]>::try_from(peer).map_err(|_| PeerMisbehaved::InvalidKeyShare)?;
         let shared = self.secret.diffie_hellman(&PublicKey::from(peer));
-        // RFC 8446, section 7.4.2: a result of nothing but zeros ends the handshake.
+        // RFC 8446, section 7.4.2: a result of all zeros ends the handshake.
         if !shared.was_contributory() {
             return Err(PeerMisbehaved::InvalidKeyShare.into());
         }

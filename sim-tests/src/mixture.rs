@@ -1,8 +1,8 @@
-//! A program that takes its chances everywhere at once: what the simulator claims to control, in one run.
+//! A program that uses every source of nondeterminism that the simulator controls, in one run.
 //!
-//! Branch order of `tokio::select!`, order of a `HashMap`, `tokio` channels and timers beside the runtime's, a task that
-//! bypasses the runtime traits, std's clocks, entropy, threads with a lock and a condition variable, and a network with faults.
-//! Everything that could differ is logged, so that it is a part of the trace.
+//! It uses the branch order of `tokio::select!`, the order of a `HashMap`, tokio's channels and timers, a task that
+//! bypasses the runtime traits, std's clocks, entropy, threads with a lock and a condition variable, and a network with
+//! faults. It logs everything that could differ, so the trace contains it.
 
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub fn build(sim: &mut Sim) {
     });
 }
 
-/// Echoes every connection on a thread of its own, two at a time.
+/// Echoes each connection on its own thread, at most two at a time.
 fn serve(host: Host) -> std::io::Result<()> {
     let listener = Threads::listen(&host, ([0, 0, 0, 0], 80).into(), ListenOptions::new())?;
     let free = Arc::new((Mutex::new(&host, "free", 2_u32), Condvar::new(&host, "freed")));
@@ -64,7 +64,7 @@ fn order_of_a_map(host: &Host) {
     tracing::info!(?order, ?since, ?entropy, "draws");
 }
 
-/// Tasks that race for a channel, a semaphore and timers of both clocks.
+/// Starts tasks that race for a channel, a semaphore and timers of both clocks.
 async fn races(host: &Host, workers: u32) {
     let (sender, mut receiver) = mpsc::channel(2);
     let slots = Arc::new(Semaphore::new(1));
@@ -95,7 +95,7 @@ async fn races(host: &Host, workers: u32) {
     }
 }
 
-/// As third-party code would: a task that no scheduler of ours knows.
+/// Starts a task that the simulator's scheduler does not know, as third-party code does.
 #[expect(clippy::disallowed_methods, reason = "a task and a timer beside the runtime traits")]
 fn bypass(sender: mpsc::Sender<(u32, u32)>) {
     tokio::spawn(async move {
@@ -104,7 +104,7 @@ fn bypass(sender: mpsc::Sender<(u32, u32)>) {
     });
 }
 
-/// Three connections at once, each of which asks and is answered.
+/// Opens three connections at once. Each sends a request and reads the answer.
 async fn exchange(host: &Host) -> Result<(), String> {
     let server = Runtime::resolve(host, "server", 80).await.map_err(|error| error.to_string())?[0];
     let asking: Vec<_> = (1..=3_u8)

@@ -7,8 +7,8 @@
 //! # Invariants
 //!
 //! - Whatever a script does with what it reads, [`Wire`] has judged it: the request is one for a WebSocket, nothing
-//!   precedes the answer, every frame is masked and in order, at most one Close comes, and nothing after it. A violation
-//!   panics, which fails the run.
+//!   precedes the answer, every frame is masked and in order, at most one Close comes, and nothing after it. A
+//!   violation panics, which fails the run.
 //! - That a connection is lost is no failure: scripts end with an error of their stream, and that is fine.
 //!
 //! # Not here

@@ -1,4 +1,4 @@
-//! The published `yamux`, unmodified, over simulated streams: a server that echoes and a client that checks.
+//! The published `yamux` crate over simulated streams: a server that echoes and a client that checks the echo.
 
 use std::task::Poll;
 
@@ -8,12 +8,12 @@ use tokio_util::compat::TokioAsyncReadCompatExt;
 use wavetank_runtime::{ListenOptions, Listener, Runtime, SocketOptions, TaskHandle};
 use yamux::{Config, Connection, ConnectionError, Mode};
 
-/// The `index`-th byte that the client sends: no two windows of 64 KiB look alike.
+/// The `index`-th byte that the client sends. No two windows of 64 KiB are equal.
 fn byte(index: usize) -> u8 {
     (index ^ (index >> 8) ^ (index >> 16)) as u8
 }
 
-/// Accepts one yamux connection on port 80 and sends back what comes in on its streams, until the client has gone.
+/// Accepts one yamux connection on port 80 and echoes all its streams until the client closes.
 ///
 /// # Errors
 ///
@@ -28,7 +28,7 @@ pub async fn server<R: Runtime>(host: R) -> Result<(), String> {
     while let Some(Ok(stream)) = poll_fn(|context| connection.poll_next_inbound(context)).await {
         drop(host.spawn("echo", async move {
             let (reader, mut writer) = stream.split();
-            // The client may have gone.
+            // An error means that the client has closed.
             let _ = futures::io::copy(reader, &mut writer).await;
             let _ = writer.close().await;
         }));

@@ -1,5 +1,6 @@
-//! Small drivers with the bugs that async code has most: a lost waker, halves that take each other's, a cancelled receive,
-//! a short write, a wake-up taken for granted. Sweeps with an adversary find each, and pass on the driver that is right.
+//! Small drivers with frequent bugs of async code: a lost waker, halves that overwrite each other's waker, a cancelled
+//! receive, a short write, a wake-up without a check. Sweeps with an adversary find each bug and pass on the correct
+//! driver.
 
 mod adversary {
     pub(crate) mod drivers;
@@ -31,7 +32,7 @@ async fn accept(host: &Host) -> std::io::Result<<Host as Runtime>::Stream> {
 mod a_slot_that_hands_over_one_value {
     use super::*;
 
-    /// One task fills the slot; the future that takes the value is polled with more than one waker.
+    /// One task fills the slot. The future that takes the value is polled with several wakers.
     fn filled_and_taken<P: Taking>(sim: &mut Sim) {
         sim.client("client", async |host| {
             let slot = Arc::new(Slot::<P>::default());
@@ -54,7 +55,7 @@ mod a_slot_that_hands_over_one_value {
         filled_and_taken::<LatestWaker>(sim);
     }
 
-    /// Nobody wraps anything: the run itself wakes tasks for nothing.
+    /// Wraps nothing: the run itself has spurious wake-ups.
     fn filled_late_and_taken<P: Taking>(sim: &mut Sim) {
         sim.client("client", async |host: Host| {
             let slot = Arc::new(Slot::<P>::default());
@@ -151,7 +152,7 @@ mod a_message_that_is_written {
 
     const MESSAGE: &[u8] = b"all hands on deck";
 
-    /// A server that wants the whole message, and a client whose stream is as awkward as it may be.
+    /// A server that expects the whole message, and a client whose stream shows every legal awkward behaviour.
     fn arrives_whole(
         sim: &mut Sim,
         write: impl AsyncFnOnce(&mut Adversary<<Host as Runtime>::Stream>) -> std::io::Result<()> + 'static,
@@ -167,7 +168,7 @@ mod a_message_that_is_written {
             let mut stream = Adversary::new("socket", connect(&host).await?);
             write(&mut stream).await?;
             stream.shutdown().await?;
-            // The server's end of the connection.
+            // Waits until the server closes the connection.
             stream.read_to_end(&mut Vec::new()).await
         });
     }
@@ -192,7 +193,7 @@ mod halves_that_two_tasks_poll {
     const NUMBERS: u32 = 8;
     const MILLISECOND: std::time::Duration = std::time::Duration::from_millis(1);
 
-    /// One task sends a number each millisecond, another receives them; there is room enough for a peer that is not
+    /// One task sends a number each millisecond, and another receives them. The room suffices if the peer is not
     /// delayed.
     fn sent_and_received<P: Parking>(sim: &mut Sim) {
         sim.client("client", async |host: Host| {
@@ -230,7 +231,7 @@ mod how_long_delays_last {
     use super::*;
     use std::time::Duration;
 
-    /// Sleeps for 10 ms, and returns how late it woke up.
+    /// Sleeps for 10 ms and returns how late it woke up.
     async fn lateness(host: Host) -> Duration {
         let start = Runtime::now(&host);
         Runtime::sleep(&host, Duration::from_millis(10)).await;
@@ -250,7 +251,7 @@ mod how_long_delays_last {
         sim.client("client", async |host| {
             let late = lateness(host).await;
             wavetank::sometimes!(late >= Duration::from_millis(1), "delayed for a millisecond");
-            // The operation and the task, each now and then more than once.
+            // The operation and the task may both be delayed, sometimes more than once.
             assert!(late < Duration::from_millis(100), "{late:?}");
         });
     }

@@ -1,6 +1,6 @@
 //! The re-created Ariadne handler on Tokio and real sockets.
 //!
-//! What holds where no timer is early. The races are for the simulation to find: nothing here waits for one.
+//! These tests show what holds without races. The simulation finds the races.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -11,14 +11,14 @@ use wavetank_sim_tests::museum::ariadne::{Answer, Handler, PeerScript, Settings,
 
 const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const VERSIONS: [Version; 3] = [Version::V0_26_0, Version::V0_26_1, Version::Fixed];
-/// Long for a connection on loopback, short for a test.
+/// Long enough for a connection on loopback, short enough for a test.
 const SHORT: Duration = Duration::from_millis(200);
 
-/// Returns the answer of a server with `settings` to each of `clients`.
+/// Returns how a server with `settings` answers each of `clients`.
 fn answers(settings: Settings, clients: &[PeerScript]) -> Vec<Answer> {
-    // asyncio is one thread, and so is this.
+    // One thread, like asyncio.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.expect("a runtime can be had").block_on(async {
+    runtime.expect("a runtime").block_on(async {
         let listener = Tokio.listen(ANY_PORT, ListenOptions::new()).await.expect("loopback has a free port");
         let address = listener.local_addr().expect("the listener is open");
         let server = Tokio.spawn("server", serve(Tokio, listener, Handler::new(&Tokio, settings)));

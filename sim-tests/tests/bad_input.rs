@@ -1,5 +1,6 @@
-//! What people get wrong when they write a test: each mistake fails it with a report that says what, where, and what to
-//! do. (Bad settings, and what ends a process, are in `process`; recordings in the simulator's own tests.)
+//! Mistakes in tests: each one fails the test with a report that says what is wrong, where, and what to do.
+//!
+//! Invalid settings and crashes of the process are in `process`; recordings are in the simulator's own tests.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -14,7 +15,7 @@ use wavetank::runtime::{
 };
 use wavetank::{Host, Sim, Sweep};
 
-/// A test's folder of recordings, in a workspace of its own.
+/// Returns a folder for the recordings of a test, in a workspace of its own.
 fn folder(name: &str) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("bad_input").join(name);
     let _ = fs::remove_dir_all(&folder);
@@ -23,7 +24,7 @@ fn folder(name: &str) -> PathBuf {
     folder
 }
 
-/// Runs a test that must fail, and returns what it reports.
+/// Runs a test that must fail, and returns its report.
 #[track_caller]
 fn report(name: &str, body: impl Fn(&mut Sim) + Send + Sync + 'static) -> String {
     let sweep = Sweep::new(format!("bad_input::{name}"), folder(name)).seeds(20);
@@ -31,7 +32,7 @@ fn report(name: &str, body: impl Fn(&mut Sim) + Send + Sync + 'static) -> String
     *failure.downcast::<String>().expect("a report")
 }
 
-/// Runs a test that must fail with this symptom, and with this in its report.
+/// Runs a test that must fail with this symptom and with these texts in its report.
 #[track_caller]
 fn fails(name: &str, symptom: &str, also: &[&str], body: impl Fn(&mut Sim) + Send + Sync + 'static) {
     let report = report(name, body);
@@ -46,7 +47,7 @@ fn fails(name: &str, symptom: &str, also: &[&str], body: impl Fn(&mut Sim) + Sen
 mod set_up {
     use super::*;
 
-    /// A mistake in the set-up is named, and leaves no recording.
+    /// Checks that a mistake in the set-up is named and leaves no recording.
     #[track_caller]
     fn refused(name: &str, problem: &str, body: impl Fn(&mut Sim) + Send + Sync + 'static) {
         let report = report(name, body);
@@ -160,6 +161,35 @@ mod network {
     }
 
     #[test]
+    fn real_sockets_and_names_of_std_are_refused() {
+        let also = ["`Threads`, `Datagrams` or `LocalSockets`: what is real cannot be replayed."];
+        let symptom = "uncontrolled: client/main opens a real socket";
+        fails("std-tcp", symptom, &also, |sim| {
+            sim.client("client", async |_| std::net::TcpStream::connect("127.0.0.1:1").map(drop));
+        });
+        fails("std-udp", symptom, &also, |sim| {
+            sim.client_thread("client", |_| std::net::UdpSocket::bind("127.0.0.1:0").map(drop));
+        });
+        fails("std-unix", symptom, &also, |sim| {
+            sim.client_thread("client", |_| std::os::unix::net::UnixStream::pair().map(drop));
+        });
+        let symptom = "uncontrolled: client/main looks up a name in the real network";
+        fails("std-name", symptom, &["Use `Runtime::resolve` or `Threads::resolve`"], |sim| {
+            use std::net::ToSocketAddrs;
+            sim.client("client", async |_| "localhost:80".to_socket_addrs().map(drop));
+        });
+    }
+
+    #[test]
+    fn an_invariant_shows_the_shrunk_values() {
+        let symptom = "invariant broken in client/main: 3 is below 3";
+        fails("values", symptom, &["! broken: 3 is below 3"], |sim| {
+            let count = sim.choose("count", 1 << 20);
+            sim.client("client", async move |_| wavetank::always!(count < 3, "{count} is below {}", 3));
+        });
+    }
+
+    #[test]
     fn a_real_socket_is_refused_with_an_explanation() {
         let also = ["Real sockets have no place in a simulation: connect and listen through `Runtime`"];
         let symptom = "panic in client/main: A Tokio 1.x context was found, but IO is disabled. Call `enable_io` \
@@ -195,8 +225,8 @@ mod a_test_that_never_ends {
     #[test]
     fn with_frozen_time_ends_in_its_warm_up() {
         let begun = Threads::now(&Std);
-        let symptom = "step limit: 1000000 steps at one moment, and time does not pass while something can run; able to \
-                       run: client/main";
+        let symptom = "step limit: 1000000 steps at one moment, and time does not pass while something can run; \
+                       able to run: client/main";
         let also =
             ["bad_input::moment failed in its warm-up\n", "note: no seed has run yet: this was the warm-up"];
         fails("moment", symptom, &also, |sim| {
@@ -208,7 +238,7 @@ mod a_test_that_never_ends {
             });
         });
         let took = Threads::now(&Std) - begun;
-        assert!(took < Duration::from_secs(30), "{took:?}: a few seconds, where nothing else goes on");
+        assert!(took < Duration::from_secs(30), "{took:?}: a few seconds on an idle machine");
     }
 
     #[test]
@@ -371,6 +401,37 @@ mod real_os_threads {
                        outside of the simulation cannot be replayed";
         fails("spawn-blocking", symptom, &["on a thread of `Threads::spawn`"], |sim| {
             sim.client("client", async |_| tokio::task::spawn_blocking(std::thread::yield_now).await);
+        });
+    }
+
+    #[test]
+    fn that_code_under_test_starts_are_named() {
+        let symptom = "uncontrolled: client/main starts a real OS thread (`std::thread`)";
+        let also =
+            ["Start threads with `Threads::spawn`", "`wavetank::unsimulated` is for those who mean it"];
+        fails("std-thread", symptom, &also, |sim| {
+            sim.client("client", async |host: Host| {
+                drop(std::thread::spawn(|| ()));
+                Runtime::sleep(&host, Duration::from_secs(1)).await;
+            });
+        });
+        let symptom = "uncontrolled: client/tokio-task starts a real OS thread (`std::thread`)";
+        fails("std-thread-of-tokio-task", symptom, &also, |sim| {
+            sim.client("client", async |_| {
+                tokio::spawn(async { drop(std::thread::spawn(|| ())) }).await.expect("no panic");
+            });
+        });
+    }
+
+    #[test]
+    fn may_be_meant() {
+        let sweep = Sweep::new("bad_input::meant", folder("meant")).seeds(3);
+        sweep.run(|sim| {
+            sim.client("client", async |_| {
+                let three = wavetank::unsimulated(|| std::thread::spawn(|| 3).join().expect("no panic"));
+                let bound = wavetank::unsimulated(|| std::net::UdpSocket::bind("127.0.0.1:0"));
+                assert_eq!((three, bound.is_ok()), (3, true));
+            });
         });
     }
 

@@ -1,5 +1,6 @@
-//! Events of `tracing` in the trace of a run, whoever came by their call sites before. A process of its own: `tracing` asks
-//! once a process whether a call site is on.
+//! Events of `tracing` reach the trace of a run even if code outside a run used their call sites first.
+//!
+//! The test needs its own process: `tracing` asks only once per process whether a call site is enabled.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +11,7 @@ fn code_under_test(number: u32) {
     tracing::info!(number, "works");
 }
 
-/// A sweep whose recordings lie in a workspace of their own.
+/// Makes a sweep whose recordings are in a workspace of their own.
 fn sweep(name: &str) -> Sweep {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("call_sites");
     fs::create_dir_all(&folder).expect("writable");

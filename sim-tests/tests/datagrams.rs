@@ -1,9 +1,10 @@
-//! A tiny protocol over UDP that loses, repeats and reorders: stop and wait.
+//! A small protocol over UDP that loses, repeats and reorders: stop and wait.
 //!
-//! The sender numbers its messages and repeats each until it is acknowledged; the receiver delivers what it has not
-//! delivered before, and acknowledges all the same. Written once against the runtime traits: the sender is a task, the receiver a
-//! thread. Two ways to get it wrong are found by a sweep: not to look for repetitions, and to look at one bit of the
-//! number only, which is enough on a line that keeps its order (a disk, a wire) and not on UDP.
+//! The sender numbers its messages and repeats each one until it is acknowledged. The receiver acknowledges every
+//! message and delivers only new ones. The code uses the runtime traits: the sender is a task, the receiver a thread.
+//!
+//! A sweep finds two wrong versions. One does not check for repetitions. The other checks only one bit of the number,
+//! which suffices on a line that keeps the order (a wire), but not on UDP.
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,12 +21,12 @@ const MESSAGES: u8 = 5;
 /// How long the sender waits for an acknowledgement.
 const PATIENCE: Duration = Duration::from_millis(50);
 
-/// How the two tell a message from the one before.
+/// How the receiver distinguishes a message from the one before.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Label {
     Number,
     Bit,
-    /// Every message is taken for a new one.
+    /// Every message counts as new.
     None,
 }
 
@@ -38,7 +39,7 @@ impl Label {
     }
 }
 
-/// Sends the messages 0, 1, 2, ... to `receiver`, each until it is acknowledged.
+/// Sends the messages 0, 1, 2, ... to `receiver`, and repeats each until it is acknowledged.
 async fn send_all<R: Datagrams>(world: R, receiver: SocketAddr, label: Label) -> io::Result<()> {
     let socket = world.bind_udp(SocketAddr::from(([0, 0, 0, 0], 0)), SocketOptions::new()).await?;
     for message in 0..MESSAGES {
@@ -62,7 +63,7 @@ async fn send_all<R: Datagrams>(world: R, receiver: SocketAddr, label: Label) ->
     Ok(())
 }
 
-/// Acknowledges messages and delivers each that is new, until `deliver` says that it was the last.
+/// Acknowledges messages and delivers each new one, until `deliver` says that it was the last.
 fn receive_all<S: BlockingUdpSocket>(
     socket: &S,
     label: Label,
@@ -83,7 +84,7 @@ fn receive_all<S: BlockingUdpSocket>(
     }
 }
 
-/// A sender and a receiver that checks what it is given, on two hosts.
+/// A sender and a receiver that checks its messages, on two hosts.
 fn stop_and_wait(sim: &mut Sim, label: Label) {
     sim.server_thread("receiver", move |host| {
         let any = SocketAddr::from(([0, 0, 0, 0], 7));
@@ -102,7 +103,7 @@ fn stop_and_wait(sim: &mut Sim, label: Label) {
     });
 }
 
-/// Nothing of a number is lost, repeated or exchanged, whatever the network does.
+/// No number is lost, repeated or reordered, whatever the network does.
 #[wavetank::test(seeds = 1000, base_seed = 0x28e591da96ad96b3)]
 fn numbered_messages_are_delivered_exactly_once(sim: &mut Sim) {
     sim.udp(Udp::unreliable().one_in(3));

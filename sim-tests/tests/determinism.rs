@@ -1,11 +1,12 @@
-//! The same seeds give the same traces: in debug and release builds, on every machine, alone and beside other tests, and
-//! at any number of workers.
+//! The same seeds give the same traces: in debug and release builds, on every machine, alone and beside other tests,
+//! and with any number of workers.
 //!
-//! The expected hashes are committed snapshots, so that every build on every machine is held to the same ones. Code that
-//! changes what happens in a run changes them, rightly; one that only some builds or machines change is a bug.
+//! The expected hashes are committed snapshots, so every build on every machine must give the same ones. A change of
+//! what happens in a run changes them. A hash that changes only in some builds or on some machines is a bug.
 //!
-//! More seeds, each run twice: `WAVETANK_SEEDS=10000 cargo test -p wavetank-sim-tests --test determinism -- --nocapture`
-//! prints the hash of each scenario instead of comparing it; with `--release`, the same.
+//! For more seeds, each run twice:
+//! `WAVETANK_SEEDS=10000 cargo test -p wavetank-sim-tests --test determinism -- --nocapture` prints the hash of each
+//! scenario instead of comparing it. `--release` must print the same hashes.
 
 use std::net::SocketAddr;
 use std::sync::LazyLock;
@@ -17,7 +18,7 @@ use wavetank_sim_tests::museum::websockets::scenarios::{recv_while_closing, two_
 use wavetank_sim_tests::museum::websockets::{Settings, Version, echo_peer};
 use wavetank_sim_tests::{mixture, yamux_echo};
 
-/// Seeds in a sweep, unless the environment asks for others.
+/// The number of seeds in a sweep, unless the environment sets another.
 const SEEDS: u64 = 100;
 
 /// Sweeps with one worker and with two, every seed twice, and compares the hash of all traces.
@@ -88,8 +89,7 @@ fn of_everything_at_once() {
     always_gives_the_same("of_everything_at_once", 0x26ab657224bc55ff, mixture::build);
 }
 
-/// What the code under test initialises once per process is there before the first seed, with the same contents in
-/// every process: the warm-up has been there.
+/// The warm-up initialises statics before the first seed, with the same contents in every process.
 #[test]
 fn of_code_with_a_lazy_static() {
     #[expect(clippy::disallowed_types, reason = "a map whose order is entropy is what is tested")]
@@ -98,7 +98,7 @@ fn of_code_with_a_lazy_static() {
     fn build(sim: &mut Sim) {
         sim.client_thread("client", |_| {
             let shared: Vec<u32> = SHARED.keys().copied().collect();
-            // The keys of a thread's maps are numbered: initialising the static takes the first.
+            // The hash keys of a thread's maps are numbered. Initialising the static uses the first number.
             let own: Vec<u32> = (0..20).map(|key| (key, ())).collect::<Map>().into_keys().collect();
             tracing::info!(?shared, ?own);
         });

@@ -1,17 +1,18 @@
-//! The museum's bugs, found inside of turmoil: the same code and the same scenarios, over turmoil's network.
+//! The museum's bugs inside turmoil: the same code and the same scenarios, over turmoil's network.
 //!
-//! All three are races of tasks, threads and timers that need nothing of the network but that bytes arrive, so they are
-//! found there as in the simulator: the first one's three triggers here, yamux's and Ariadne's in `yamux` and `ariadne`. An
-//! interruption shows the first one too, but another one: where the simulator's partition delays what is sent, turmoil's loses
-//! it for good, and the connection stalls until `close()` gives up on its peer.
+//! All three bugs are races of tasks, threads and timers. They need only a network that delivers bytes, so turmoil
+//! shows them too. This file has the three triggers of the first bug; `yamux` and `ariadne` have the others. An
+//! interruption also shows the first bug, but in another way: the simulator's partition delays data, while turmoil's
+//! loses it for good, so the connection stalls until `close()` times out.
 //!
-//! # Where turmoil cannot show a trigger
+//! # Triggers that turmoil cannot show
 //!
-//! - *A reset by the peer or by something on the way.* turmoil resets a connection only when an end is dropped with
-//!   unread bytes, and has no fault that does. Its crash of a host looks like an orderly end.
-//! - *A user timeout* (data that stays unacknowledged for minutes) does not exist: a write into a partition succeeds.
-//! - *A long wait* costs real time, a tick for each millisecond. So the timeouts here are a tenth to a hundredth of the
-//!   originals', and that the original of yamux sets its writer free after five minutes is shown in the simulator alone.
+//! - *A reset by the peer or on the way.* turmoil resets a connection only when an end is dropped with unread bytes. It
+//!   has no such fault, and its crash of a host looks like an orderly end.
+//! - *A user timeout* (data that stays unacknowledged for minutes). turmoil has none: a write into a partition
+//!   succeeds.
+//! - *A long wait.* It costs real time, a tick for each millisecond. So the timeouts here are a tenth to a hundredth of
+//!   the originals'. Only the simulator shows that the original yamux releases its writer after five minutes.
 
 #[path = "museum_in_turmoil/ariadne.rs"]
 mod ariadne;
@@ -27,7 +28,7 @@ use wavetank::turmoil::{TurmoilFaults, TurmoilHost, TurmoilSim};
 use wavetank_sim_tests::museum::websockets::scenarios::{Outcome, recv_while_closing, two_closers};
 use wavetank_sim_tests::museum::websockets::{OpenError, Settings, Version, echo_peer, silent_peer};
 
-/// websockets' threaded client and a peer; the client's host runs `scenario`.
+/// Builds a peer and the threaded client of websockets. The client's host runs `scenario`.
 fn websockets(
     sim: &mut TurmoilSim,
     faults: TurmoilFaults,
@@ -35,8 +36,8 @@ fn websockets(
     peer: fn(TurmoilHost, SocketAddr) -> std::io::Result<()>,
     scenario: fn(TurmoilHost, SocketAddr, Settings) -> Result<Outcome, OpenError>,
 ) {
-    // turmoil simulates each millisecond, whether or not something happens in it: the original's timeouts of 10 s would
-    // make a run a hundred times longer and no different.
+    // turmoil simulates every millisecond, even if nothing happens in it. The original's timeouts of 10 s would only
+    // make a run much longer.
     let timeout = Duration::from_millis(500);
     sim.builder().simulation_duration(Duration::from_secs(10)).max_message_latency(Duration::from_millis(20));
     let is_interrupted = faults != TurmoilFaults::none();
@@ -50,7 +51,7 @@ fn websockets(
                 sometimes!(outcome.surprise().is_none(), "the connection ends as it should");
                 outcome.surprise().map_or(Ok(()), Err)
             }
-            // The network may be interrupted before the connection is open, and whoever is delayed is late for anything.
+            // The network may be interrupted, or a thread delayed, before the connection is open.
             Err(_) if is_interrupted => Ok(()),
             Err(OpenError::TimedOut) => Ok(()),
             Err(error) => Err(error.to_string()),
@@ -81,20 +82,20 @@ fn recv_reads_unpublished_state_on_an_interrupted_network(sim: &mut TurmoilSim) 
     on_an_interrupted_network(sim, Version::V13_0_1);
 }
 
-#[wavetank::test(seeds = 1000, reaches = "the connection ends as it should")]
-fn recv_is_fixed_when_the_peer_is_silent(sim: &mut TurmoilSim) {
+#[wavetank::test(seeds = 1000, reaches = "the connection ends as it should", base_seed = 0xc9cd4ea20a558d68)]
+fn recv_is_fixed_with_a_silent_peer(sim: &mut TurmoilSim) {
     websockets(sim, TurmoilFaults::none(), Version::V14_2, silent_peer, recv_while_closing);
 }
 
-#[wavetank::test(seeds = 1000, reaches = "the connection ends as it should")]
-fn recv_is_fixed_when_the_network_is_interrupted(sim: &mut TurmoilSim) {
+#[wavetank::test(seeds = 1000, reaches = "the connection ends as it should", base_seed = 0x8d5727d6c0afbd3d)]
+fn recv_is_fixed_on_an_interrupted_network(sim: &mut TurmoilSim) {
     on_an_interrupted_network(sim, Version::V14_2);
 }
 
 mod two_threads_close_at_once {
     use super::*;
 
-    // `close_socket` finds that the other has got half as far: by its assertion, or by a stream that has ended.
+    // `close_socket` detects that the other thread is half done: by its assertion, or by a stream that has ended.
     #[wavetank::test(seeds = 2000, finds = "close_socket")]
     fn run_into_each_other_in_the_first_fix(sim: &mut TurmoilSim) {
         websockets(sim, TurmoilFaults::none(), Version::V13_1, silent_peer, two_closers);

@@ -1,4 +1,4 @@
-//! What ends or hangs a whole process: each case is a child process, judged by what it prints and how it ends.
+//! Tests that abort or hang a whole process. Each case is a child process; its output and its status are checked.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -12,7 +12,7 @@ fn misbehave(how: &str) -> Command {
     misbehave_in(Path::new(env!("CARGO_TARGET_TMPDIR")), how)
 }
 
-/// How a command says in which profile this was built.
+/// The option by which a replay command names the profile of this build.
 const PROFILE: &str = if cfg!(debug_assertions) { "" } else { " --release" };
 
 fn stderr(output: &Output) -> String {
@@ -103,7 +103,7 @@ fn a_sweep_that_ran_no_seed_says_so() {
     }
 }
 
-/// A folder that is a workspace of its own, for what `test` records.
+/// Makes a folder that is a workspace of its own, for the recordings of `test`.
 fn workspace(test: &str) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("process").join(test);
     let _ = fs::remove_dir_all(&folder);
@@ -112,7 +112,7 @@ fn workspace(test: &str) -> PathBuf {
     folder
 }
 
-/// A child that misbehaves in a workspace at `folder`, without the settings that these tests may run under.
+/// Makes a child that misbehaves in a workspace at `folder`. It does not inherit the settings of these tests.
 fn misbehave_in(folder: &Path, how: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_misbehave"));
     command.arg(how).arg(folder).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -124,7 +124,7 @@ fn misbehave_in(folder: &Path, how: &str) -> Command {
     command
 }
 
-/// The one recording in a workspace.
+/// Returns the path and the text of the only recording in a workspace.
 fn recording(folder: &Path) -> (PathBuf, String) {
     let mut folders = fs::read_dir(folder.join("seeds")).expect("there are recordings");
     let of_test = folders.next().expect("of one test").expect("readable").path();
@@ -149,6 +149,7 @@ fn an_invalid_setting_fails_naming_allowed_ones() {
     for (variable, value, allowed) in [
         ("WAVETANK_SEEDS", "1e3", "WAVETANK_SEEDS=1e3 is not understood: allowed is a count of seeds"),
         ("WAVETANK_SEEED", "1", "there is no variable WAVETANK_SEEED: the variables are WAVETANK_SEED, "),
+        ("WAVE_TANK_SEED", "1", "there is no variable WAVE_TANK_SEED: the variables are WAVETANK_SEED, "),
         ("WAVETANK_REPLAY", "seeds/none.seed", "seeds/none.seed: cannot read the recording: No such file"),
         ("WAVETANK_REPLAY", "v1:2a", "WAVETANK_REPLAY: expected "),
     ] {
@@ -205,9 +206,14 @@ fn ctrl_c_ends_a_sweep_with_its_count() {
     let took = Std.now() - begun;
     assert!(took < PROMPTLY, "{took:?}");
     assert_eq!(status, Some(130), "{said}");
+    for (signal, status) in [("-TERM", 143), ("-HUP", 129)] {
+        let (ended, said) = ended_by(misbehave("never-ends"), "sweeping", signal);
+        assert_eq!(ended, Some(status), "{said}");
+        assert!(said.contains("wavetank: misbehave::never-ends interrupted after "), "{said}");
+    }
     let seeds = said.trim().strip_prefix("wavetank: misbehave::never-ends interrupted after ");
     let seeds = seeds.and_then(|rest| rest.strip_suffix(" seeds, all passed")).map(str::parse::<u64>);
-    // The child speaks in its 100th run; one in 64 is done twice, and some are under way.
+    // The child prints its line in the 100th run. One seed in 64 runs twice, and some runs are unfinished.
     assert!(matches!(seeds, Some(Ok(80..))), "{said}");
 }
 
@@ -227,19 +233,45 @@ fn ctrl_c_ends_shrinking_and_keeps_the_recording() {
     assert!(text.contains("expect = fails(panic in client/main: an update was lost)"), "{text}");
 }
 
-/// Well below what the sweeps of these tests would take if nobody interrupted them (for ever; 20 s of shrinking).
+/// Well below the time that these sweeps take without an interrupt (without end, and 20 s of shrinking).
 const PROMPTLY: Duration = Duration::from_secs(15);
 
-/// Interrupts a child when it says `word`, and returns its status and what it said before it ended.
-fn interrupted(mut command: Command, word: &str) -> (Option<i32>, String) {
+/// Interrupts a child when it prints `word`. Returns its status and its error output.
+fn interrupted(command: Command, word: &str) -> (Option<i32>, String) {
+    ended_by(command, word, "-INT")
+}
+
+/// Sends a child this signal when it prints `word`. Returns its status and its error output.
+fn ended_by(mut command: Command, word: &str, signal: &str) -> (Option<i32>, String) {
     let mut child: Child = command.spawn().expect("the child starts");
     let mut first = String::new();
-    BufReader::new(child.stdout.take().expect("piped")).read_line(&mut first).expect("the child speaks");
+    BufReader::new(child.stdout.take().expect("piped")).read_line(&mut first).expect("the child prints");
     assert_eq!(first.trim_end(), word);
-    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
+    let killed = Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill runs");
     assert!(killed.success());
     let status = child.wait().expect("the child ends");
     let mut said = String::new();
     child.stderr.take().expect("piped").read_to_string(&mut said).expect("text");
     (status.code(), said)
+}
+
+#[test]
+fn what_ends_the_process_names_test_and_seed() {
+    let exit = "code under test ended the process (`std::process::exit`), and with it all other tests";
+    for (how, status, what) in [
+        ("exits", Some(101), exit),
+        ("exits-in-a-thread", Some(101), exit),
+        ("aborts", None, "code under test ended the process by SIGABRT"),
+        ("faults", None, "code under test ended the process by SIGSEGV"),
+        ("overflow-in-a-task", None, "code under test ended the process by SIG"),
+        ("overflow-in-the-body", None, "code under test ended the process by SIG"),
+    ] {
+        let output = misbehave_in(&workspace(how), how).output().expect("the child starts");
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), status, "{how}: {said}");
+        assert!(said.contains(&format!("wavetank: {what}")), "{how}: {said}");
+        let run = if how == "exits" { ", seed 0x" } else { ", in its warm-up" };
+        assert!(said.contains(&format!("test:  misbehave::{how}{run}")), "{how}: {said}");
+        assert_eq!(said.matches("to see it again:").count(), 1, "{how}: {said}");
+    }
 }

@@ -1,4 +1,4 @@
-//! The README's two tests: a client that skips a slow answer takes it for the answer to its next question.
+//! The README's two tests: a client that skips a slow answer later reads it as the answer to its next question.
 
 mod tasks {
     use std::time::Duration;

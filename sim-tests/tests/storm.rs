@@ -1,4 +1,4 @@
-//! The weather: every fault is found, shrinks as a whole and reads well, and code that keeps its promises keeps them in
+//! All faults: each one is found, shrinks to one fault and has a readable trace. Correct code keeps its promises under
 //! any faults.
 #![expect(clippy::expect_used, reason = "these are tests")]
 
@@ -15,7 +15,7 @@ fn any_address() -> std::net::SocketAddr {
     "0.0.0.0:80".parse().expect("an address")
 }
 
-/// Echoes messages, one connection after the other.
+/// Echoes messages, one connection after another.
 async fn echo(host: Host) -> std::io::Result<()> {
     let listener = Runtime::listen(&host, any_address(), ListenOptions::new()).await?;
     loop {
@@ -31,8 +31,8 @@ async fn echo(host: Host) -> std::io::Result<()> {
     }
 }
 
-/// A client without patience: it panics if an answer is late, takes what a read gives for a whole message, and believes
-/// that a write takes one.
+/// A client without patience: it panics if an answer is late, and expects that one read or one write transfers a whole
+/// message.
 async fn impatient(host: Host) -> std::io::Result<()> {
     let server = Runtime::resolve(&host, "server", 80).await?[0];
     let connecting = Runtime::connect(&host, server, SocketOptions::new());
@@ -52,22 +52,22 @@ async fn impatient(host: Host) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Finds what one kind of fault does to an impatient client, and returns what the shrunk trace says of faults and of the
-/// failure. `None` where the environment chose the seeds: then it is another run than the one that is reviewed.
+/// Finds a failure of the impatient client under one kind of fault. Returns the lines of the shrunk trace about faults
+/// and about the failure, or `None` if the environment chose the seeds, because then the run is not the reviewed one.
 fn found(name: &str, faults: &Faults) -> Option<String> {
     let faults = faults.clone().begin_max(Duration::from_secs(4)).last_max(Duration::from_secs(60));
-    // Recordings of these sweeps are not kept: a folder outside of the workspace.
+    // Recordings of these sweeps are not kept, so the folder is outside the workspace.
     let folder = std::env::temp_dir().join(format!("wavetank-storm-{}-{name}", std::process::id()));
     let sweep = Sweep::new(format!("storm::{name}"), &folder).seeds(500);
     let found = sweep.find(move |sim| {
-        // Nothing else is to chance.
+        // Nothing else is random.
         sim.strategy(Strategy::Fifo).perturb(false);
         sim.latency(Duration::from_millis(1)..=Duration::from_millis(1));
         sim.faults(faults.clone());
         sim.server("server", echo);
         sim.client("client", impatient);
     });
-    // Where nothing could be recorded there is nothing to remove.
+    // An error means that there was nothing to remove.
     let _ = std::fs::remove_dir_all(&folder);
     let mut said = String::new();
     let _ = writeln!(said, "{name}: {}", found.symptom());
@@ -108,7 +108,7 @@ fn every_fault_breaks_an_impatient_client() {
     }
 }
 
-/// A client that asks again until it is answered, on a new connection each time.
+/// A client that repeats its request on a new connection until it gets an answer.
 async fn stubborn(host: Host) {
     async fn ask(host: Host, number: u8) -> std::io::Result<()> {
         let server = Runtime::resolve(&host, "server", 80).await?[0];
@@ -127,7 +127,7 @@ async fn stubborn(host: Host) {
     }
 }
 
-/// As [`stubborn`], with a thread that blocks.
+/// The same as [`stubborn`] with a blocking thread.
 fn stubborn_thread(host: Host) {
     use std::io::{Read, Write};
     use wavetank::runtime::BlockingStream;
@@ -164,22 +164,22 @@ fn echo_thread(host: Host) -> std::io::Result<()> {
     }
 }
 
-/// Every fault there is, and from the hundredth second on none.
+/// Enables every fault, and no faults after 100 seconds.
 fn any_faults(sim: &mut Sim) {
     sim.faults(Faults::all().half_open().crashes().until(Duration::from_secs(100)));
     sim.stall_after(Duration::from_secs(300)).time_limit(Duration::from_secs(1000));
 }
 
-#[wavetank::test(seeds = 1500)]
-fn stubborn_tasks_get_every_answer_under_any_faults(sim: &mut Sim) {
+#[wavetank::test(seeds = 1500, base_seed = 0xa12bb260dfb23be4)]
+fn stubborn_tasks_get_every_answer(sim: &mut Sim) {
     any_faults(sim);
     sim.server("server", echo);
     sim.client("client", stubborn);
     sim.client("other", stubborn);
 }
 
-#[wavetank::test(seeds = 1500)]
-fn stubborn_threads_get_every_answer_under_any_faults(sim: &mut Sim) {
+#[wavetank::test(seeds = 1500, base_seed = 0x7064e0dab4d18287)]
+fn stubborn_threads_get_every_answer(sim: &mut Sim) {
     any_faults(sim);
     sim.server_thread("server", echo_thread);
     sim.client_thread("client", stubborn_thread);

@@ -1,4 +1,4 @@
-//! Published crates, unmodified, in the simulator.
+//! Published crates run unmodified in the simulator.
 
 use std::time::Duration;
 

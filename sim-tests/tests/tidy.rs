@@ -1,4 +1,4 @@
-//! The rules of the house that no lint knows, as tests: where what may be named, and how long things may be.
+//! Rules of this repository that no lint checks: which code may name what, and how long files and lines may be.
 
 #[path = "tidy/citations.rs"]
 mod citations;
@@ -6,12 +6,16 @@ mod citations;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+#[path = "tidy/graphql_scenarios.rs"]
+mod graphql_scenarios;
+#[path = "tidy/modules.rs"]
+mod modules;
 #[path = "tidy/scenarios.rs"]
 mod scenarios;
 #[path = "tidy/words.rs"]
 mod words;
 
-/// A source file: its path below the workspace's root, with `/`, and its text.
+/// A source file: its path below the workspace's root, with `/` as separator, and its text.
 struct Source {
     path: String,
     text: String,
@@ -23,7 +27,7 @@ impl Source {
         self.path.split('/').any(in_tests)
     }
 
-    /// Lines of code with their numbers: without comments, and without what follows a `#[cfg(test)]` module.
+    /// Returns the lines of code with their numbers, without comments and without the `#[cfg(test)]` module at the end.
     fn code(&self) -> impl Iterator<Item = (usize, &str)> {
         let before_tests = match self.text.find("#[cfg(test)]\nmod tests {") {
             Some(end) => &self.text[..end],
@@ -33,7 +37,7 @@ impl Source {
         lines.filter(|(_, line)| !line.starts_with("//"))
     }
 
-    /// Where code names one of `words`, for a failure.
+    /// Returns the places where code names one of `words`.
     fn naming(&self, words: &[&str]) -> Vec<String> {
         let named = self.code().filter(|(_, line)| words.iter().any(|word| line.contains(word)));
         named.map(|(number, line)| format!("{}:{number}: {line}", self.path)).collect()
@@ -44,7 +48,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the workspace")
 }
 
-/// Files below `crates` and `sim-tests` with one of these extensions, in order.
+/// Returns the files below `crates` and `sim-tests` with this extension, in order.
 fn files(extension: &str) -> Vec<Source> {
     let mut folders = vec![root().join("crates"), root().join("sim-tests")];
     let mut paths: Vec<PathBuf> = Vec::new();
@@ -98,7 +102,7 @@ fn files_are_short_and_never_called_mod() {
 #[test]
 fn snapshots_can_be_read_at_a_glance() {
     let long = files("snap").into_iter().filter_map(|snapshot| {
-        // The header stands between two lines of dashes.
+        // The header is between two lines of dashes.
         let body = snapshot.text.splitn(3, "---\n").nth(2).unwrap_or(&snapshot.text);
         let lines = body.lines().count();
         (lines > 60).then(|| format!("{}: {lines} lines", snapshot.path))
@@ -120,13 +124,13 @@ fn nothing_is_left_undone_or_ignored() {
     none(left, "nothing is promised for later");
 }
 
-/// Parts of the production runtime that are the only places to touch the real world.
+/// The only modules of the production runtime that may use real clocks, sockets, threads and entropy.
 const REAL: [&str; 4] = ["tokio_runtime", "std_threads", "clock", "entropy"];
 
 /// Crates that are the simulator.
 const SIMULATOR: [&str; 2] = ["crates/sim/", "crates/macros/"];
 
-/// Simulated code that lies beside its simulations.
+/// Simulated code that is in the same crate as its simulations.
 const MUSEUM: &str = "sim-tests/src/museum/";
 
 #[test]
@@ -155,7 +159,7 @@ fn simulated_code_uses_only_the_runtime_traits() {
         (of_crates || source.path.starts_with(MUSEUM)) && !source.is_test() && !REAL.iter().any(is_real)
     });
     let judged: Vec<Source> = judged.collect();
-    for folder in ["crates/runtime/", "crates/websocket/", MUSEUM] {
+    for folder in ["crates/runtime/", "crates/websocket/", "crates/graphql/", MUSEUM] {
         assert!(judged.iter().any(|source| source.path.starts_with(folder)), "{folder} is looked at");
     }
     for folder in SIMULATOR {
@@ -168,21 +172,19 @@ fn simulated_code_uses_only_the_runtime_traits() {
 }
 
 #[test]
-fn only_choices_make_random_number_generators() {
+fn only_choice_makes_random_number_generators() {
     let words = ["SeedableRng", "seed_from_u64", "from_seed", "from_rng", "set_stream"];
-    // What drives the network with random calls, and is a test although no file says so.
-    let is_test = |source: &Source| {
-        let helpers = ["net/chaos.rs", "net/harness.rs", "net/property.rs"];
-        source.is_test() || helpers.iter().any(|helper| source.path.ends_with(helper))
-    };
-    let tank = files("rs").into_iter().filter(|source| source.path.starts_with("crates/sim/src/"));
-    let others = tank.filter(|source| !is_test(source) && source.path != "crates/sim/src/choices.rs");
-    none(others.flat_map(|source| source.naming(&words)), "all chance comes from `choices`");
+    let tests = modules::test_only_files();
+    assert!(tests.contains("crates/sim/src/net/chaos.rs"), "test-only modules are found");
+    let simulator = files("rs").into_iter().filter(|source| source.path.starts_with("crates/sim/src/"));
+    let others =
+        simulator.filter(|source| !tests.contains(&source.path) && source.path != "crates/sim/src/choice.rs");
+    none(others.flat_map(|source| source.naming(&words)), "all randomness comes from `choice`");
 }
 
 #[test]
 fn no_collection_has_a_random_order() {
-    // A program that draws on every source of chance, and a published crate that is shown to.
+    // A program that uses every source of randomness, and published crates.
     let exempt = ["sim-tests/src/mixture.rs", "sim-tests/zoo/"];
     let judged = files("rs")
         .into_iter()
@@ -190,7 +192,7 @@ fn no_collection_has_a_random_order() {
     none(judged.flat_map(|source| source.naming(&["HashMap", "HashSet"])), "`BTreeMap` and `BTreeSet`");
 }
 
-/// The code blocks of module docs that begin with "```", without hidden lines, in order.
+/// Returns the code blocks of module docs that begin with "```", without hidden lines, in order.
 fn doc_examples(text: &str) -> Vec<Vec<String>> {
     let mut examples = Vec::new();
     let mut inside: Option<Vec<String>> = None;
@@ -200,7 +202,7 @@ fn doc_examples(text: &str) -> Vec<Vec<String>> {
             (true, None) => inside = Some(Vec::new()),
             (true, Some(_)) => examples.extend(inside.take()),
             (false, Some(_)) if line.starts_with("# ") => {}
-            // An attribute that a doc test cannot have.
+            // A doc test cannot have an attribute, so it is commented out there.
             (false, Some(lines)) => lines.push(line.replace("// #[", "#[")),
             (false, None) => {}
         }

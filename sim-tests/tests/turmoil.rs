@@ -1,4 +1,4 @@
-//! Tests inside of turmoil: what a suite that lives there gains, and what turmoil's network and faults look like.
+//! Tests inside turmoil: what Wavetank adds to a turmoil suite, and how turmoil's network and faults behave.
 
 #[path = "turmoil/argument.rs"]
 mod argument;
@@ -26,7 +26,7 @@ use wavetank::runtime::{
 use wavetank::turmoil::{TurmoilFaults, TurmoilHost, TurmoilSim};
 use wavetank::{Found, Sweep, SymptomKind};
 
-/// A test as it stands in a suite of turmoil's, and what becomes of it.
+/// A test from a turmoil suite, before and after its migration.
 mod migration {
     use super::*;
 
@@ -34,8 +34,8 @@ mod migration {
 
     type Balance = Arc<Mutex<u32>>;
 
-    /// Pays out what was asked for, once. Another task may run while this one reports to the audit: then both have seen
-    /// the balance before either has changed it.
+    /// Pays out the requested amount. Another task may run while this one reports to the audit. Then both have read the
+    /// balance before either has changed it.
     async fn withdraw(mut stream: TcpStream, balance: Balance, audit: mpsc::Sender<u32>) -> turmoil::Result {
         let amount = stream.read_u32().await?;
         let left = *balance.lock().await;
@@ -60,7 +60,7 @@ mod migration {
     }
 
     #[test]
-    #[expect(clippy::disallowed_methods, reason = "a test as people write them for turmoil")]
+    #[expect(clippy::disallowed_methods, reason = "a typical test for turmoil")]
     fn turmoil_alone_finds_nothing_in_a_thousand_seeds() {
         for seed in 0..1000 {
             let mut builder = turmoil::Builder::new();
@@ -112,7 +112,7 @@ const WILDCARD: std::net::SocketAddr =
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
-/// Finds what fails in `body`, out of the way of the recordings that people look at.
+/// Finds a failure of `body`. Its recordings are not among those of the repository.
 fn find(name: &str, body: impl Fn(&mut TurmoilSim) + Send + Sync + 'static) -> Found {
     let folder = std::env::temp_dir().join(format!("wavetank-turmoil-{name}-{}", std::process::id()));
     let found =
@@ -121,7 +121,7 @@ fn find(name: &str, body: impl Fn(&mut TurmoilSim) + Send + Sync + 'static) -> F
     found
 }
 
-/// A host whose main waits for ever.
+/// Adds a host whose main never ends.
 fn idle_host(sim: &mut TurmoilSim, name: &str) {
     sim.host(name, async |_: TurmoilHost| std::future::pending().await);
 }
@@ -129,7 +129,7 @@ fn idle_host(sim: &mut TurmoilSim, name: &str) {
 mod both_traits_over_two_hosts {
     use super::*;
 
-    /// Answers each message of ten bytes with itself, on a task of its own.
+    /// Echoes messages of ten bytes, with a task for each connection.
     async fn echo(host: TurmoilHost) -> turmoil::Result {
         let listener = Runtime::listen(&host, WILDCARD, ListenOptions::new()).await?;
         loop {
@@ -211,7 +211,7 @@ mod both_traits_over_two_hosts {
         sim.host("sender", async move |host: TurmoilHost| {
             Runtime::sleep(&host, 7 * MILLISECOND).await;
             if let Some(sender) = taken(&sender) {
-                sender.send(42).map_err(|_| "nobody receives")?;
+                sender.send(42).map_err(|_| "the receiver is gone")?;
             }
             std::future::pending().await
         });
@@ -246,7 +246,7 @@ mod both_traits_over_two_hosts {
 mod hosts_crash {
     use super::*;
 
-    /// Counts its starts, tells each client which start it was, and has a task that never ends.
+    /// Adds a server that counts its starts, sends the count to each client, and has a task that never ends.
     fn server(sim: &mut TurmoilSim) {
         let starts = Arc::new(AtomicU32::new(0));
         sim.host("server", async move |host: TurmoilHost| {
@@ -261,7 +261,7 @@ mod hosts_crash {
             loop {
                 let (mut stream, _) = listener.accept().await?;
                 stream.write_u32(start).await?;
-                // Holds the connection until the client goes, or this host crashes.
+                // Keeps the connection open until the client closes or this host crashes.
                 let _ = stream.read_u8().await;
             }
         });
@@ -407,7 +407,7 @@ mod oracles {
     #[test]
     fn a_test_without_a_client_is_refused() {
         let found = std::panic::catch_unwind(|| find("no-client", |sim| idle_host(sim, "server")));
-        let report = found.expect_err("a mistake of the test, and no bug that it finds");
+        let report = found.expect_err("a mistake of the test, not a bug that it finds");
         let report = report.downcast_ref::<String>().expect("a report");
         assert!(report.contains("no-client is not set up to run"), "{report}");
         assert!(report.contains("the test has no client"), "{report}");
@@ -421,7 +421,7 @@ mod oracles {
             sim.before_each_step(|turmoil| drop(turmoil.step()));
         };
         let found = std::panic::catch_unwind(|| find("steps", steps));
-        let report = found.expect_err("a mistake of the test, and no bug that it finds");
+        let report = found.expect_err("a mistake of the test, not a bug that it finds");
         let report = report.downcast_ref::<String>().expect("a report");
         assert!(report.contains("a hook of `before_each_step` stepped turmoil's simulation"), "{report}");
     }

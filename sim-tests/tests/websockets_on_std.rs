@@ -1,7 +1,6 @@
 //! The re-created websockets connection on real threads and real sockets.
 //!
-//! What holds on every schedule, so it holds here. The races themselves are for the simulation to find: nothing here
-//! waits for one.
+//! These tests show what holds on every schedule. The simulation finds the races.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -22,7 +21,7 @@ type PeerThread = <Std as Threads>::ThreadHandle<io::Result<()>>;
 fn start_peer(script: PeerScript) -> (SocketAddr, PeerThread) {
     let peer = Peer::listen(&Std, ANY_PORT, script).expect("loopback has a free port");
     let address = peer.local_addr().expect("the listener is open");
-    (address, Std.spawn("peer", move || peer.serve()).expect("a thread can be had"))
+    (address, Std.spawn("peer", move || peer.serve()).expect("a thread starts"))
 }
 
 fn join_peer(peer: PeerThread) {
@@ -78,7 +77,7 @@ fn the_fixed_version_survives_a_silent_peer() {
             assert_eq!(outcome.surprise(), None);
             let closed = closed(&outcome);
             assert_eq!(closed.to_string(), "sent 1000; no close frame received");
-            // Which of the two waits first notices the deadline is a race, and no bug.
+            // Either of the two waits may notice the deadline first.
             assert!(
                 matches!(closed.cause, Some(Cause::CloseTimedOut | Cause::Socket(_))),
                 "{:?}",
@@ -96,7 +95,7 @@ fn a_refusing_http_server_is_an_error() {
     let server = BlockingListener::local_addr(&listener).expect("the listener is open");
     let peer = Std.spawn("peer", move || -> io::Result<()> {
         let (mut stream, _) = BlockingListener::accept(&listener)?;
-        // All of the request is read, or else the answer would be lost to a reset.
+        // Read the whole request. Otherwise a reset would lose the answer.
         let mut request = Vec::new();
         while !request.ends_with(b"\r\n\r\n") {
             let mut byte = [0];
@@ -110,7 +109,7 @@ fn a_refusing_http_server_is_an_error() {
         Err(OpenError::Handshake(error)) => assert_eq!(error, HandshakeError::Status(404)),
         other => panic!("connect returned {other:?}"),
     }
-    join_peer(peer.expect("a thread can be had"));
+    join_peer(peer.expect("a thread starts"));
 }
 
 #[test]
@@ -118,7 +117,7 @@ fn a_silent_server_ends_in_the_open_timeout() {
     let listener = Std.listen(ANY_PORT, ListenOptions::new()).expect("loopback has a free port");
     let server = BlockingListener::local_addr(&listener).expect("the listener is open");
     let settings = Settings::new(Version::V14_2).open_timeout(Duration::from_millis(20));
-    let refused = Connection::connect(&Std, server, settings).expect_err("nobody answers");
+    let refused = Connection::connect(&Std, server, settings).expect_err("no answer");
     assert!(matches!(refused, OpenError::TimedOut), "{refused:?}");
 }
 

@@ -1,6 +1,6 @@
 //! The re-created yamux on real threads and real sockets.
 //!
-//! The bug needs no luck, so it shows here, too: with a close timeout short enough to wait for.
+//! The bug does not depend on the schedule, so these tests show it too, with a short close timeout.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -14,17 +14,17 @@ use wavetank_sim_tests::museum::yamux::{
 
 const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-/// Two ends of a session.
+/// Opens a session and returns its two ends.
 fn sessions(client: Config, server: Config) -> (Session<Std>, Session<Std>) {
     let listener = Std.listen(ANY_PORT, ListenOptions::new()).expect("loopback has a free port");
     let address = BlockingListener::local_addr(&listener).expect("the listener is open");
-    let conn = Std.connect(address, SocketOptions::new(), None).expect("somebody listens");
-    let (accepted, _) = BlockingListener::accept(&listener).expect("somebody connects");
-    let client = Session::client(&Std, conn, client).expect("threads can be had");
-    (client, Session::server(&Std, accepted, server).expect("threads can be had"))
+    let conn = Std.connect(address, SocketOptions::new(), None).expect("the listener is open");
+    let (accepted, _) = BlockingListener::accept(&listener).expect("the client connects");
+    let client = Session::client(&Std, conn, client).expect("the threads start");
+    (client, Session::server(&Std, accepted, server).expect("the threads start"))
 }
 
-/// Runs the scenario, and returns what the client met.
+/// Runs the scenario and returns the client's outcome.
 fn write_to(config: Config, workload: Workload, script: PeerScript) -> Outcome {
     let listener = Std.listen(ANY_PORT, ListenOptions::new()).expect("loopback has a free port");
     let address = BlockingListener::local_addr(&listener).expect("the listener is open");
@@ -32,7 +32,7 @@ fn write_to(config: Config, workload: Workload, script: PeerScript) -> Outcome {
         .spawn("server", move || -> io::Result<()> {
             serve_listener(&Std, &listener, config, workload, script)
         })
-        .expect("a thread can be had");
+        .expect("a thread starts");
     let outcome = write_messages(&Std, address, config, workload).expect("the server listens");
     server.join().expect("the server does not panic").expect("the server could accept");
     outcome
@@ -49,7 +49,7 @@ fn streams_carry_many_windows_in_order() {
             .map(|stream| {
                 let data = data.clone();
                 let body = move || stream.write(&data).and_then(|()| stream.close_write()).map(|()| stream);
-                Std.spawn("writer", body).expect("a thread can be had")
+                Std.spawn("writer", body).expect("a thread starts")
             })
             .collect();
         let readers: Vec<_> = (0..3)
@@ -61,7 +61,7 @@ fn streams_carry_many_windows_in_order() {
                     read.truncate(length);
                     stream.close().map(|()| read)
                 };
-                Std.spawn("reader", body).expect("a thread can be had")
+                Std.spawn("reader", body).expect("a thread starts")
             })
             .collect();
         for reader in readers {
@@ -101,7 +101,7 @@ fn ending_a_session_ends_all_its_calls() {
     assert!(client.ping().is_ok());
     let stream = client.open().expect("the session is open");
     let accepted = server.accept().expect("the session is open");
-    let reader = Std.spawn("reader", move || accepted.read(&mut [0])).expect("a thread can be had");
+    let reader = Std.spawn("reader", move || accepted.read(&mut [0])).expect("a thread starts");
     client.close();
     assert_eq!(reader.join().expect("no panic"), Ok(0));
     assert_eq!(stream.write(b"late"), Err(Error::StreamClosed));
@@ -115,7 +115,7 @@ fn a_stream_beyond_the_backlog_is_reset() {
     let config = Config::new(Version::Upstream);
     let (client, server) = sessions(config, config.accept_backlog(1));
     let first = client.open().expect("the session is open");
-    let second = client.open().expect("nothing waits for the peer's consent");
+    let second = client.open().expect("opening does not wait for the peer");
     assert_eq!(second.read(&mut [0]), Err(Error::ConnectionReset));
     server.accept().expect("the first one waits").close().expect("the session is open");
     assert_eq!(first.read(&mut [0]), Ok(0));

@@ -1,20 +1,20 @@
 //! The features of the package that is being compiled, as its manifest declares them.
 //!
-//! Whether a feature is on is asked in the code that the macro returns (`cfg!`): the names are all that is needed here. So
-//! the manifest is read line by line, and what is written in an unusual way is merely not seen: the command that replays
-//! a failure then does not name it.
+//! Only the names are needed: the code that the macro returns asks whether a feature is on (`cfg!`). So the manifest is
+//! read line by line. A feature written in an unusual way is missed, and the command that replays a failure then does
+//! not name it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The features by name, each with those of the same package that it turns on.
+/// The features by name, each with the features of the same package that it turns on.
 pub(crate) type Features = BTreeMap<String, Vec<String>>;
 
-/// Returns the features of the package that cargo is compiling. None if the manifest cannot be read.
+/// Returns the features of the package that cargo is compiling, or none if the manifest cannot be read.
 pub(crate) fn of_this_package() -> Features {
     #[expect(
         clippy::disallowed_methods,
-        reason = "cargo tells a macro in its environment which package it compiles"
+        reason = "cargo names the package that it compiles in the environment"
     )]
     let folder = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
     std::fs::read_to_string(Path::new(&folder).join("Cargo.toml"))
@@ -29,7 +29,7 @@ fn parse(manifest: &str) -> Features {
     for line in manifest.lines().map(without_comment) {
         let line = line.trim();
         if let Some(name) = open.take() {
-            // The list of a feature goes on.
+            // The list of a feature continues.
             features.entry(name.clone()).or_default().extend(texts(line));
             open = (!line.contains(']')).then_some(name);
             continue;
@@ -49,7 +49,7 @@ fn parse(manifest: &str) -> Features {
             optional.extend(section.rsplit_once("dependencies.").map(|(_, name)| name.to_owned()));
         }
     }
-    // An optional dependency is a feature, unless a feature names it as a mere dependency.
+    // An optional dependency is a feature, unless a feature names it with `dep:`.
     let named: Vec<String> =
         features.values().flatten().filter_map(|name| name.strip_prefix("dep:").map(str::to_owned)).collect();
     for name in optional {
@@ -66,7 +66,7 @@ fn parse(manifest: &str) -> Features {
     features
 }
 
-/// Cuts off a comment. A `#` in a text is none.
+/// Removes a comment. A `#` inside quotes does not begin one.
 fn without_comment(line: &str) -> &str {
     let mut quote = None;
     for (at, c) in line.char_indices() {
@@ -80,12 +80,12 @@ fn without_comment(line: &str) -> &str {
     line
 }
 
-/// The texts in quotes of a line.
+/// Returns the quoted texts of a line.
 fn texts(line: &str) -> impl Iterator<Item = String> {
     line.split(['"', '\'']).skip(1).step_by(2).map(str::to_owned)
 }
 
-/// Whether an inline table says `optional = true`.
+/// Returns `true` if an inline table says `optional = true`.
 fn is_optional(table: &str) -> bool {
     let entries = table.trim().trim_matches(['{', '}']).split(',');
     entries

@@ -1,4 +1,4 @@
-//! The `#[wavetank::test]` attribute. Documented where it is used: in the `wavetank` crate.
+//! The `#[wavetank::test]` attribute. Its documentation is in the `wavetank` crate, which re-exports it.
 
 use proc_macro::TokenStream;
 

@@ -1,6 +1,6 @@
-//! From `#[wavetank::test] fn name(sim: &mut Sim) { .. }` to a `#[test]` that sweeps.
+//! Turns `#[wavetank::test] fn name(sim: &mut Sim) { .. }` into a `#[test]` that sweeps.
 //!
-//! Works on tokens, not on compiler values, so that it is tested without a compiler.
+//! Works on tokens, not on compiler values, so tests need no compiler.
 
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
@@ -12,17 +12,17 @@ use syn::{Error, FnArg, Ident, ItemFn, LitInt, LitStr, Result, ReturnType, Signa
 
 use crate::features::Features;
 
-/// How many seeds a test runs if it does not say.
+/// The number of seeds of a test without the option `seeds`.
 const SEEDS: u64 = 100;
 
 const ALLOWED_OPTIONS: &str = "allowed are `seeds = NUMBER`, `base_seed = NUMBER`, \
      `finds = \"PART OF A SYMPTOM\"`, `sometimes = \"required\"` and `reaches = \"POINT\"`";
 
-/// Returns the test.
+/// Returns the `#[test]` function.
 ///
 /// # Errors
 ///
-/// With the span of what is wrong: an option, or a part of the signature.
+/// If an option or a part of the signature is wrong; the error has its span.
 pub(crate) fn expand(
     options: TokenStream,
     function: TokenStream,
@@ -31,7 +31,7 @@ pub(crate) fn expand(
     let Options { seeds, base_seed, finds, sometimes_required, reaches } = syn::parse2(options)?;
     let mut body: ItemFn = syn::parse2(function)?;
     check_signature(&body.sig)?;
-    // The harness sees the outer function; lints that the user set on it hold for what is nested in it, too.
+    // The attributes go to the outer function, which the harness sees. Lints among them also apply to what is nested.
     let attributes = std::mem::take(&mut body.attrs);
     if let Some(test) = attributes.iter().find(|attribute| attribute.path().is_ident("test")) {
         return Err(Error::new(
@@ -42,8 +42,8 @@ pub(crate) fn expand(
     let visibility = std::mem::replace(&mut body.vis, syn::Visibility::Inherited);
     let name = body.sig.ident.clone();
     let name_text = name.unraw().to_string();
-    let seeds = seeds.unwrap_or(SEEDS);
-    // What a command needs to build the same again: only the compiler of the user's crate knows it.
+    let seeds = seeds.unwrap_or_else(|| quote! { #SEEDS });
+    // The replay command needs these to build the same again. Only the compiler of the user's crate knows them.
     let features = features.iter().map(|(name, implied)| {
         quote! {
             ::wavetank::__private::Feature {
@@ -68,10 +68,12 @@ pub(crate) fn expand(
         .seeds(#seeds)
         #base_seed
     };
+    let is_to_panic = attributes.iter().any(|attribute| attribute.path().is_ident("should_panic"));
+    let unrecorded = is_to_panic.then(|| quote! { .without_recordings() });
     let required = sometimes_required.map(|()| quote! { .sometimes_required() });
     let run = match finds {
-        None => quote! { #sweep #required #(.reaches(#reaches))*.run_simulated(#name); },
-        // The snapshot's macro must expand in the user's crate: that is how it lands beside the user's file.
+        None => quote! { #sweep #unrecorded #required #(.reaches(#reaches))*.run_simulated(#name); },
+        // The snapshot's macro must expand in the user's crate, so that the snapshot is stored beside the user's file.
         Some(symptom) => quote! {
             let found = #sweep.finds(#symptom).find_simulated(#name);
             if let ::core::option::Option::Some(trace) = found.trace_to_review() {
@@ -91,7 +93,7 @@ pub(crate) fn expand(
 
 #[derive(Debug, Default)]
 struct Options {
-    seeds: Option<u64>,
+    seeds: Option<TokenStream>,
     base_seed: Option<u64>,
     finds: Option<String>,
     sometimes_required: Option<()>,
@@ -110,12 +112,16 @@ impl Parse for Options {
             match (name.to_string().as_str(), value) {
                 ("seeds", Value::Number(number)) => {
                     if number.base10_digits() == "0" {
-                        return Err(Error::new(number.span(), "a test that runs no seed tests nothing"));
+                        return Err(Error::new(number.span(), "`seeds = 0` tests nothing: use at least 1"));
                     }
-                    set(&mut options.seeds, number.base10_parse()?, &name)?;
+                    let count: u64 = number.base10_parse()?;
+                    set(&mut options.seeds, quote! { #count }, &name)?;
                 }
                 ("seeds", Value::Text(text)) => {
                     return Err(Error::new(text.span(), "`seeds` is a number: how many seeds the test runs"));
+                }
+                ("seeds", Value::Constant(path)) => {
+                    set(&mut options.seeds, quote! { #path }, &name)?;
                 }
                 ("base_seed", Value::Number(number)) => {
                     set(&mut options.base_seed, number.base10_parse()?, &name)?;
@@ -130,7 +136,7 @@ impl Parse for Options {
                     if text.value().trim().is_empty() {
                         return Err(Error::new(
                             text.span(),
-                            "`finds` names a part of the symptom that is expected",
+                            "`finds` is empty: give a part of the expected symptom",
                         ));
                     }
                     set(&mut options.finds, text.value(), &name)?;
@@ -138,7 +144,7 @@ impl Parse for Options {
                 ("finds", Value::Number(number)) => {
                     return Err(Error::new(
                         number.span(),
-                        "`finds` is a text: a part of the symptom that is expected",
+                        "`finds` is a text: a part of the expected symptom",
                     ));
                 }
                 ("sometimes", Value::Text(text)) if text.value() == "required" => {
@@ -154,7 +160,7 @@ impl Parse for Options {
                 ("reaches", Value::Number(number)) => {
                     return Err(Error::new(
                         number.span(),
-                        "`reaches` is a text: that of a `sometimes!` which some seed must reach",
+                        "`reaches` is a text: the text of a `sometimes!` that some seed must reach",
                     ));
                 }
                 (other, _) => {
@@ -168,7 +174,7 @@ impl Parse for Options {
         if let Some(demand) = demand.filter(|_| options.finds.is_some()) {
             return Err(Error::new(
                 demand.span(),
-                format!("`{demand}` is for tests that pass: one that `finds` a bug ends with it"),
+                format!("`{demand}` is for passing tests: a test that `finds` a bug ends at the bug"),
             ));
         }
         Ok(options)
@@ -182,7 +188,7 @@ fn set<T>(option: &mut Option<T>, value: T, name: &Ident) -> Result<()> {
     }
 }
 
-/// One option, as it is written.
+/// One option as written: a name and its value.
 struct Pair {
     name: Ident,
     value: Value,
@@ -191,6 +197,8 @@ struct Pair {
 enum Value {
     Number(LitInt),
     Text(LitStr),
+    /// Of a number that stands elsewhere.
+    Constant(syn::Path),
 }
 
 impl Parse for Pair {
@@ -202,6 +210,8 @@ impl Parse for Pair {
             Value::Number(input.parse()?)
         } else if input.peek(LitStr) {
             Value::Text(input.parse()?)
+        } else if name == "seeds" && input.peek(Ident) {
+            Value::Constant(input.parse()?)
         } else {
             return Err(input.error(format!("expected a number or a text in quotes: {ALLOWED_OPTIONS}")));
         };
@@ -209,14 +219,14 @@ impl Parse for Pair {
     }
 }
 
-/// Refuses every signature but `fn name(sim: &mut Sim)`.
+/// Refuses every signature except `fn name(sim: &mut Sim)`.
 fn check_signature(signature: &Signature) -> Result<()> {
-    const WANTED: &str = "a simulation is `fn name(sim: &mut Sim)`";
+    const WANTED: &str = "a simulation must be `fn name(sim: &mut Sim)`";
     let refuse = |span: Span, why: &str| Err(Error::new(span, format!("{WANTED}: {why}")));
     if let Some(keyword) = &signature.asyncness {
         return refuse(
             keyword.span(),
-            "it builds the hosts, and the hosts are what is async; remove `async`",
+            "remove `async`: this function builds the hosts, and the hosts are async",
         );
     }
     if let Some(keyword) = &signature.constness {
@@ -226,20 +236,20 @@ fn check_signature(signature: &Signature) -> Result<()> {
         return refuse(abi.span(), "remove `extern`");
     }
     if !signature.generics.params.is_empty() {
-        return refuse(signature.generics.span(), "nothing would say what its parameters are; remove them");
+        return refuse(signature.generics.span(), "remove its parameters: nothing could choose them");
     }
     if let ReturnType::Type(_, returned) = &signature.output {
-        return refuse(returned.span(), "it returns nothing; an error belongs to the host that meets it");
+        return refuse(returned.span(), "remove the return type: a host reports an error by its own result");
     }
     let mut arguments = signature.inputs.iter();
     match (arguments.next(), arguments.next()) {
         (Some(FnArg::Typed(argument)), None) => match &*argument.ty {
             Type::Reference(reference) if reference.mutability.is_some() => Ok(()),
-            other => refuse(other.span(), "its argument is `&mut Sim`"),
+            other => refuse(other.span(), "its argument must be `&mut Sim`"),
         },
-        (Some(FnArg::Receiver(receiver)), _) => refuse(receiver.span(), "it is no method"),
-        (_, Some(second)) => refuse(second.span(), "it has one argument"),
-        (None, _) => refuse(signature.ident.span(), "it has one argument"),
+        (Some(FnArg::Receiver(receiver)), _) => refuse(receiver.span(), "it must not be a method"),
+        (_, Some(second)) => refuse(second.span(), "it must have exactly one argument"),
+        (None, _) => refuse(signature.ident.span(), "it must have exactly one argument"),
     }
 }
 
@@ -247,12 +257,12 @@ fn check_signature(signature: &Signature) -> Result<()> {
 mod tests {
     use super::*;
 
-    /// Expands what stands in the two texts.
+    /// Expands the function in the second text with the options in the first.
     fn expand_text(options: &str, function: &str) -> Result<TokenStream> {
         expand(options.parse().expect("tokens"), function.parse().expect("tokens"), &Features::new())
     }
 
-    /// Returns the message and what of `text` it points at.
+    /// Returns the message and the part of `text` that it points at.
     fn error_in(text: &str, result: Result<TokenStream>) -> (String, String) {
         let error = result.expect_err("it is refused");
         let (start, end) = (error.span().start(), error.span().end());
@@ -386,8 +396,8 @@ mod tests {
                 "number too large to fit in target type".to_owned(),
                 "0x1_0000_0000_0000_0000",
             ),
-            ("finds = 5", "`finds` is a text: a part of the symptom that is expected".to_owned(), "5"),
-            ("finds = \" \"", "`finds` names a part of the symptom that is expected".to_owned(), "\" \""),
+            ("finds = 5", "`finds` is a text: a part of the expected symptom".to_owned(), "5"),
+            ("finds = \" \"", "`finds` is empty: give a part of the expected symptom".to_owned(), "\" \""),
             (
                 "sometimes = \"often\"",
                 "`sometimes` can be \"required\": the test fails unless it reaches every point".to_owned(),
@@ -395,16 +405,16 @@ mod tests {
             ),
             (
                 "reaches = 3",
-                "`reaches` is a text: that of a `sometimes!` which some seed must reach".to_owned(),
+                "`reaches` is a text: the text of a `sometimes!` that some seed must reach".to_owned(),
                 "3",
             ),
             (
                 "reaches = \"a\", finds = \"b\"",
-                "`reaches` is for tests that pass: one that `finds` a bug ends with it".to_owned(),
+                "`reaches` is for passing tests: a test that `finds` a bug ends at the bug".to_owned(),
                 "reaches",
             ),
             ("seeds = 1, seeds = 2", "`seeds` is set twice".to_owned(), "seeds"),
-            ("seeds = 0", "a test that runs no seed tests nothing".to_owned(), "0"),
+            ("seeds = 0", "`seeds = 0` tests nothing: use at least 1".to_owned(), "0"),
             ("seeds = x", format!("expected a number or a text in quotes: {allowed}"), "x"),
             ("seeds(5)", format!("not an option: {allowed}"), "seeds"),
             ("5", format!("not an option: {allowed}"), "5"),
@@ -421,19 +431,19 @@ mod tests {
     #[test]
     fn a_bad_signature_is_refused_at_its_span() {
         for (function, why, pointed_at) in [
-            ("async fn a(sim: &mut Sim) {}", "hosts are what is async; remove `async`", "async"),
+            ("async fn a(sim: &mut Sim) {}", "remove `async`: this function builds the hosts", "async"),
             ("const fn a(sim: &mut Sim) {}", "remove `const`", "const"),
             ("extern \"C\" fn a(sim: &mut Sim) {}", "remove `extern`", "extern \"C\""),
-            ("fn a<T>(sim: &mut Sim) {}", "remove them", "<T>"),
-            ("fn a(sim: &mut Sim) -> io::Result<()> {}", "it returns nothing", "io::Result<()>"),
-            ("fn a() {}", "it has one argument", "a"),
-            ("fn a(sim: &mut Sim, more: u32) {}", "it has one argument", "more: u32"),
-            ("fn a(sim: &Sim) {}", "its argument is `&mut Sim`", "&Sim"),
-            ("fn a(sim: Sim) {}", "its argument is `&mut Sim`", "Sim"),
-            ("fn a(&mut self) {}", "it is no method", "&mut self"),
+            ("fn a<T>(sim: &mut Sim) {}", "remove its parameters", "<T>"),
+            ("fn a(sim: &mut Sim) -> io::Result<()> {}", "remove the return type", "io::Result<()>"),
+            ("fn a() {}", "it must have exactly one argument", "a"),
+            ("fn a(sim: &mut Sim, more: u32) {}", "it must have exactly one argument", "more: u32"),
+            ("fn a(sim: &Sim) {}", "its argument must be `&mut Sim`", "&Sim"),
+            ("fn a(sim: Sim) {}", "its argument must be `&mut Sim`", "Sim"),
+            ("fn a(&mut self) {}", "it must not be a method", "&mut self"),
         ] {
             let (message, found) = refused_function(function);
-            assert!(message.starts_with("a simulation is `fn name(sim: &mut Sim)`: "), "{message}");
+            assert!(message.starts_with("a simulation must be `fn name(sim: &mut Sim)`: "), "{message}");
             assert!(message.contains(why), "{message}");
             assert_eq!(found, pointed_at, "{function}");
         }

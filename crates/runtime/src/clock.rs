@@ -1,8 +1,8 @@
 //! The real clock, as [`Instant`]: nanoseconds since a process-wide anchor.
 //!
-//! Std and Tokio share the anchor, so their instants can be compared. The anchor itself reads as [`ANCHOR_NANOS`]
-//! instead of zero: a Tokio clock that was paused before anybody asked for the time stands before the anchor, and must
-//! not be flattened to zero, where it would appear to stand still.
+//! Std and Tokio share the anchor, so their instants can be compared. The anchor reads as [`ANCHOR_NANOS`], not as
+//! zero. A Tokio clock that was paused before the first reading stands before the anchor. With an anchor of zero its
+//! instants would all become zero, and the clock would appear to stand still.
 #![expect(clippy::disallowed_types, reason = "the real clock is read here, and only here")]
 
 use std::sync::OnceLock;
@@ -11,10 +11,10 @@ use std::time::Instant as StdInstant;
 
 use crate::Instant;
 
-/// What the anchor reads as: a day. Clocks that were paused longer than that before the anchor are out of range.
+/// The reading at the anchor: one day. Instants more than a day before the anchor are out of range.
 const ANCHOR_NANOS: u64 = 24 * 60 * 60 * 1_000_000_000;
 
-/// The furthest future that is asked of a platform whose clock cannot count 584 years.
+/// The furthest future for platforms whose clock cannot count 584 years.
 const FAR_FUTURE: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
 fn anchor() -> StdInstant {
@@ -24,7 +24,7 @@ fn anchor() -> StdInstant {
 
 /// Reads the system's monotonic clock.
 pub(crate) fn now() -> Instant {
-    // The anchor first, or the first instant of the process would stand before it.
+    // The anchor comes first. Otherwise the first instant of the process would be before it.
     let anchor = anchor();
     from_anchor(StdInstant::now(), anchor)
 }
@@ -42,7 +42,7 @@ fn from_anchor(time: StdInstant, anchor: StdInstant) -> Instant {
     }
 }
 
-/// Converts to a time of the system's clock, which may have a nearer end than [`Instant`].
+/// Converts to a time of the system's clock, whose range may be shorter than that of [`Instant`].
 pub(crate) fn to_std(instant: Instant) -> StdInstant {
     let (anchor, zero) = (anchor(), Instant::from_nanos(ANCHOR_NANOS));
     if instant >= zero {

@@ -1,10 +1,10 @@
-//! UDP: what a task ([`Datagrams`]) or a thread ([`BlockingDatagrams`]) may ask beyond the two runtime traits.
+//! UDP for tasks ([`Datagrams`]) and for threads ([`BlockingDatagrams`]).
 //!
-//! Extensions, and not parts of [`Runtime`] and [`Threads`]: a world that has no UDP does not implement them, and code
-//! that needs UDP says so in its bounds (`R: Datagrams`).
+//! Both are extensions of [`Runtime`] and [`Threads`]. A runtime without UDP does not implement them. Code that needs
+//! UDP says so in its bounds (`R: Datagrams`).
 //!
-//! A datagram arrives whole, at most [`DATAGRAM_BYTES_MAX`] bytes of it, or not at all: the network may lose, repeat and
-//! reorder datagrams, and a receiver that does not read fast enough loses what comes while its buffer is full.
+//! A datagram has at most [`DATAGRAM_BYTES_MAX`] bytes. It arrives whole or not at all. The network may lose, repeat
+//! and reorder datagrams. A receiver loses the datagrams that arrive while its buffer is full.
 //!
 //! # Not here
 //!
@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use crate::{Runtime, SocketOptions, Threads};
 
-/// The largest payload of a datagram over IPv4, in bytes. Sending more fails with the system's `EMSGSIZE`.
+/// The largest payload of a datagram over IPv4, in bytes. Sending more fails with the error `EMSGSIZE`.
 pub const DATAGRAM_BYTES_MAX: usize = 65_507;
 
 /// A runtime that offers UDP to tasks.
@@ -29,7 +29,7 @@ pub trait Datagrams: Runtime {
     ///
     /// # Errors
     ///
-    /// `AddrInUse`, or `AddrNotAvailable` where the address is not this host's.
+    /// `AddrInUse`. `AddrNotAvailable` if the address is not this host's.
     ///
     /// # Cancel safety
     ///
@@ -41,35 +41,35 @@ pub trait Datagrams: Runtime {
     ) -> impl Future<Output = io::Result<Self::UdpSocket>> + Send;
 }
 
-/// A UDP socket of tasks. Several may use it at once, by reference. Dropping it closes it; datagrams that were not
-/// received are lost.
+/// A UDP socket of tasks. Several tasks may use it at once, by reference. Dropping it closes it and loses the datagrams
+/// that were not received.
 ///
 /// # Errors
 ///
-/// On a connected socket any call may fail once with `ConnectionRefused`: an earlier datagram met a host where nobody
-/// receives at that port. The socket stays usable. A socket that is not connected is never told.
+/// On a connected socket any call may fail once with `ConnectionRefused`: no socket was open at the port that an
+/// earlier datagram reached. The socket stays usable. A socket that is not connected does not report this.
 pub trait UdpSocket: Send + Sync + 'static {
-    /// Makes `peer` the one address that [`send`](Self::send) sends to, and from which datagrams are received from now
+    /// Connects the socket to `peer`: [`send`](Self::send) sends to it, and only its datagrams are received from now
     /// on. May be called again. Nothing is sent.
     ///
     /// # Errors
     ///
-    /// `NetworkUnreachable` where there is no way to the address.
+    /// `NetworkUnreachable` if there is no route to the address.
     fn connect(&self, peer: SocketAddr) -> impl Future<Output = io::Result<()>> + Send;
 
     /// Sends a datagram to `target` and returns its size in bytes.
     ///
     /// # Errors
     ///
-    /// The system's `EMSGSIZE` beyond [`DATAGRAM_BYTES_MAX`], `NetworkUnreachable`, `InvalidInput` for port 0.
+    /// `EMSGSIZE` beyond [`DATAGRAM_BYTES_MAX`], `NetworkUnreachable`, `InvalidInput` for port 0.
     ///
     /// # Cancel safety
     ///
     /// If the future is dropped before it completes, nothing was sent.
     fn send_to(&self, bytes: &[u8], target: SocketAddr) -> impl Future<Output = io::Result<usize>> + Send;
 
-    /// Waits for a datagram, copies as much of it as `buffer` holds, and returns that size in bytes and the sender. What
-    /// does not fit is lost. A datagram may be empty: 0 is no end.
+    /// Waits for a datagram and copies it into `buffer`. Returns the number of bytes copied, and the sender. Bytes that
+    /// do not fit are lost. A datagram may be empty, so 0 does not mean an end.
     ///
     /// # Errors
     ///
@@ -80,18 +80,18 @@ pub trait UdpSocket: Send + Sync + 'static {
     /// No datagram is lost if the future is dropped.
     fn recv_from(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<(usize, SocketAddr)>> + Send;
 
-    /// Sends a datagram to the connected peer, as [`send_to`](Self::send_to).
+    /// Sends a datagram to the connected peer, as [`send_to`](Self::send_to) does.
     ///
     /// # Errors
     ///
-    /// The system's `EDESTADDRREQ` where the socket is not connected; otherwise as `send_to`.
+    /// `EDESTADDRREQ` if the socket is not connected; otherwise those of `send_to`.
     ///
     /// # Cancel safety
     ///
     /// If the future is dropped before it completes, nothing was sent.
     fn send(&self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>> + Send;
 
-    /// Waits for a datagram, as [`recv_from`](Self::recv_from), without telling its sender.
+    /// Waits for a datagram, as [`recv_from`](Self::recv_from) does, and returns only its size.
     ///
     /// # Errors
     ///
@@ -106,7 +106,7 @@ pub trait UdpSocket: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// The system's, where the socket is no longer usable.
+    /// The system's, if the socket is no longer usable.
     fn local_addr(&self) -> io::Result<SocketAddr>;
 
     /// Returns the connected peer's address.
@@ -117,7 +117,7 @@ pub trait UdpSocket: Send + Sync + 'static {
     fn peer_addr(&self) -> io::Result<SocketAddr>;
 }
 
-/// A world that offers UDP to threads.
+/// A runtime that offers UDP to threads.
 pub trait BlockingDatagrams: Threads {
     /// A UDP socket.
     type UdpSocket: BlockingUdpSocket;
@@ -126,35 +126,35 @@ pub trait BlockingDatagrams: Threads {
     ///
     /// # Errors
     ///
-    /// `AddrInUse`, or `AddrNotAvailable` where the address is not this host's.
+    /// `AddrInUse`. `AddrNotAvailable` if the address is not this host's.
     fn bind_udp(&self, address: SocketAddr, options: SocketOptions) -> io::Result<Self::UdpSocket>;
 }
 
-/// A UDP socket of threads. All clones are one socket; it closes when the last of them is dropped, and datagrams that
-/// were not received are lost.
+/// A UDP socket of threads. All clones are one socket. Dropping the last clone closes it and loses the datagrams that
+/// were not received.
 ///
 /// # Errors
 ///
-/// On a connected socket any call may fail once with `ConnectionRefused`: an earlier datagram met a host where nobody
-/// receives at that port. The socket stays usable. A socket that is not connected is never told.
+/// On a connected socket any call may fail once with `ConnectionRefused`: no socket was open at the port that an
+/// earlier datagram reached. The socket stays usable. A socket that is not connected does not report this.
 pub trait BlockingUdpSocket: Send + Sync + Sized + 'static {
     /// Makes a second handle to the same socket, for another thread.
     ///
     /// # Errors
     ///
-    /// The system's, where no descriptor is free.
+    /// The system's, if no descriptor is free.
     fn try_clone(&self) -> io::Result<Self>;
 
-    /// Makes `peer` the one address that [`send`](Self::send) sends to, and from which datagrams are received from now
+    /// Connects the socket to `peer`: [`send`](Self::send) sends to it, and only its datagrams are received from now
     /// on. May be called again. Nothing is sent.
     ///
     /// # Errors
     ///
-    /// `NetworkUnreachable` where there is no way to the address.
+    /// `NetworkUnreachable` if there is no route to the address.
     fn connect(&self, peer: SocketAddr) -> io::Result<()>;
 
-    /// Sets how long receiving may block: `None` is for ever. Afterwards a call that has waited this long fails with
-    /// `WouldBlock` and may be tried again. Shared by all clones.
+    /// Sets how long receiving may block; `None` means without limit. A call that waited this long fails with
+    /// `WouldBlock` and may be repeated. All clones share the setting.
     ///
     /// # Errors
     ///
@@ -165,36 +165,36 @@ pub trait BlockingUdpSocket: Send + Sync + Sized + 'static {
     ///
     /// # Errors
     ///
-    /// The system's `EMSGSIZE` beyond [`DATAGRAM_BYTES_MAX`], `NetworkUnreachable`, `InvalidInput` for port 0.
+    /// `EMSGSIZE` beyond [`DATAGRAM_BYTES_MAX`], `NetworkUnreachable`, `InvalidInput` for port 0.
     fn send_to(&self, bytes: &[u8], target: SocketAddr) -> io::Result<usize>;
 
-    /// Waits for a datagram, copies as much of it as `buffer` holds, and returns that size in bytes and the sender. What
-    /// does not fit is lost. A datagram may be empty: 0 is no end.
+    /// Waits for a datagram and copies it into `buffer`. Returns the number of bytes copied, and the sender. Bytes that
+    /// do not fit are lost. A datagram may be empty, so 0 does not mean an end.
     ///
     /// # Errors
     ///
-    /// `WouldBlock` after the read timeout; and see the trait.
+    /// `WouldBlock` after the read timeout, and those of the trait.
     fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)>;
 
-    /// Sends a datagram to the connected peer, as [`send_to`](Self::send_to).
+    /// Sends a datagram to the connected peer, as [`send_to`](Self::send_to) does.
     ///
     /// # Errors
     ///
-    /// The system's `EDESTADDRREQ` where the socket is not connected; otherwise as `send_to`.
+    /// `EDESTADDRREQ` if the socket is not connected; otherwise those of `send_to`.
     fn send(&self, bytes: &[u8]) -> io::Result<usize>;
 
-    /// Waits for a datagram, as [`recv_from`](Self::recv_from), without telling its sender.
+    /// Waits for a datagram, as [`recv_from`](Self::recv_from) does, and returns only its size.
     ///
     /// # Errors
     ///
-    /// `WouldBlock` after the read timeout; and see the trait.
+    /// `WouldBlock` after the read timeout, and those of the trait.
     fn recv(&self, buffer: &mut [u8]) -> io::Result<usize>;
 
     /// Returns the socket's address, with the port the system chose.
     ///
     /// # Errors
     ///
-    /// The system's, where the socket is no longer usable.
+    /// The system's, if the socket is no longer usable.
     fn local_addr(&self) -> io::Result<SocketAddr>;
 
     /// Returns the connected peer's address.

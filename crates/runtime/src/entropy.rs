@@ -4,7 +4,7 @@
 ///
 /// # Panics
 ///
-/// Where the system has none to give, which no caller could survive with safe keys.
+/// If the system has no entropy: no caller could make safe keys without it.
 #[expect(clippy::expect_used, reason = "the documented panic")]
 pub(crate) fn fill(buffer: &mut [u8]) {
     getrandom::fill(buffer).expect("the system gives entropy");

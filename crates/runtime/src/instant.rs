@@ -6,15 +6,15 @@ use std::time::Duration;
 
 /// A point in time: nanoseconds since an epoch that the runtime chooses.
 ///
-/// Instants of one runtime (one process in production, one run in a simulation) can be compared; instants of
-/// different runtimes cannot, and nothing detects it. Arithmetic saturates: the range is about 584 years.
+/// Compare only instants of one runtime: of one process in production, of one run in a simulation. Nothing detects a
+/// comparison of instants of different runtimes. Arithmetic saturates. The range is about 584 years.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant {
     nanos: u64,
 }
 
 impl Instant {
-    /// Makes an instant from nanoseconds since the runtime's epoch. For implementations of the two traits.
+    /// Makes an instant from nanoseconds since the runtime's epoch. For implementations of the runtime traits.
     #[must_use]
     pub const fn from_nanos(nanos: u64) -> Self {
         Self { nanos }
@@ -26,7 +26,7 @@ impl Instant {
         self.nanos
     }
 
-    /// Returns the time from `earlier` to `self`, zero if `earlier` is later.
+    /// Returns the time from `earlier` to `self`, or zero if `earlier` is later.
     #[must_use]
     pub const fn duration_since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.nanos.saturating_sub(earlier.nanos))

@@ -1,4 +1,4 @@
-//! How a task or a thread ended, as seen by whoever waits for it.
+//! How a task or a thread ended, as its handle reports it.
 
 use std::fmt;
 
@@ -6,9 +6,9 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum JoinError {
-    /// It panicked; the panic's message. Its own fault.
+    /// It panicked, with this message.
     Panicked(String),
-    /// It was aborted by its handle, or its runtime was shut down, before it ended.
+    /// Its handle aborted it, or its runtime shut down, before it ended.
     Cancelled,
 }
 
@@ -23,7 +23,7 @@ impl fmt::Display for JoinError {
 
 impl std::error::Error for JoinError {}
 
-/// The message of a panic payload: what `panic!` was given, or a placeholder for a payload of another type.
+/// Returns the message of a panic payload: the text given to `panic!`, or a placeholder for other types.
 #[must_use]
 pub fn panic_message(payload: &dyn std::any::Any) -> String {
     if let Some(text) = payload.downcast_ref::<&'static str>() {

@@ -1,21 +1,21 @@
-//! The runtime traits: everything protocol code may ask of the world.
+//! The runtime traits: clock, tasks, threads, locks, sockets and entropy for protocol code.
 //!
-//! Two traits, because there are two kinds of protocol code: [`Runtime`] for async tasks and [`Threads`] for
-//! blocking threads. Code that is written against them runs on Tokio ([`Tokio`]) or on plain threads ([`Std`])
-//! in production, and inside Wavetank's simulation in tests, unchanged.
+//! There are two traits: [`Runtime`] for async tasks and [`Threads`] for blocking threads. Code that uses only these
+//! traits runs unchanged on Tokio ([`Tokio`]) or on OS threads ([`Std`]) in production, and in Wavetank's simulation in
+//! tests.
 //!
-//! The module list is a map of the crate: [`instant`] is time, [`runtime`] and [`threads`] are the two traits,
-//! [`datagrams`] and [`local`] extend both by UDP and by Unix sockets, [`socket`] is what they say of sockets, [`sync`]
-//! the locks of blocking code, [`join`] how a task or thread ends; [`tokio_runtime`] and [`std_threads`] are production.
-//! [`probe`] has what code may tell a simulation of itself: [`always!`], [`sometimes!`], [`buggify!`].
+//! Extensions of both traits cover UDP ([`Datagrams`], [`BlockingDatagrams`]) and Unix sockets ([`LocalSockets`],
+//! [`BlockingLocalSockets`]). Blocking code locks with [`Mutex`] and [`Condvar`]. [`tokio_runtime`] and [`std_threads`]
+//! have the types of production. [`probe`] has what code may say of itself to a simulation: [`always!`], [`sometimes!`],
+//! [`buggify!`].
 //!
 //! # Invariants
 //!
 //! - No trait method has a default body that reaches the real world.
-//! - `tokio_runtime` and `std_threads`, with their private helpers `clock` and `entropy`, are the only modules of the
-//!   workspace that touch real clocks, sockets, threads and entropy.
+//! - Only `tokio_runtime`, `std_threads`, and their private helpers `clock` and `entropy` use real clocks, sockets,
+//!   threads and entropy.
 //!
-//! # Example: a question and an answer, wherever they run
+//! # Example: a question and an answer on any runtime
 //!
 //! ```
 //! use std::io;
@@ -37,7 +37,7 @@
 //!     });
 //!
 //!     let mut stream = world.connect(address, SocketOptions::new()).await?;
-//!     stream.write_all(b"Anybody there").await?;
+//!     stream.write_all(b"Are you there").await?;
 //!     stream.shutdown().await?;
 //!     let mut answer = String::new();
 //!     stream.read_to_string(&mut answer).await?;
@@ -47,34 +47,42 @@
 //!
 //! # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
 //! // In production; in a test the same function takes a host of the simulation.
-//! assert_eq!(runtime.block_on(ask(Tokio))?, "Anybody there? Yes.");
+//! assert_eq!(runtime.block_on(ask(Tokio))?, "Are you there? Yes.");
 //! # io::Result::Ok(())
 //! ```
 
 mod clock;
-pub mod datagrams;
+mod datagrams;
 mod entropy;
-pub mod instant;
-pub mod join;
-pub mod local;
+mod instant;
+mod join;
+mod local;
 pub mod probe;
-pub mod runtime;
-pub mod socket;
+mod raw_locks;
+mod runtime;
+mod socket;
 pub mod std_threads;
-pub mod sync;
-pub mod threads;
+mod sync;
+mod threads;
 pub mod tokio_runtime;
 
-pub use datagrams::{BlockingDatagrams, BlockingUdpSocket, Datagrams, UdpSocket};
+pub use datagrams::{BlockingDatagrams, BlockingUdpSocket, DATAGRAM_BYTES_MAX, Datagrams, UdpSocket};
 pub use instant::Instant;
 pub use join::JoinError;
+#[doc(hidden)]
+pub use join::panic_message;
 pub use local::{
     BlockingLocalSockets, BlockingUnixListener, BlockingUnixStream, LocalSockets, UnixListener, UnixStream,
 };
+#[doc(hidden)]
+pub use local::{PATH_BYTES_MAX, check_path};
+#[doc(hidden)]
+pub use raw_locks::RawLocks;
+pub use raw_locks::WaitOutcome;
 pub use runtime::{Listener, Runtime, Sleep, Stream, TaskHandle};
 pub use socket::{ListenOptions, SocketOptions};
 pub use std_threads::Std;
-pub use sync::{Condvar, Mutex, WaitOutcome};
+pub use sync::{Condvar, Mutex, MutexGuard};
 pub use threads::{BlockingListener, BlockingStream, ThreadHandle, Threads};
 pub use tokio_runtime::Tokio;
 

@@ -1,12 +1,14 @@
-//! Unix stream sockets: what a task ([`LocalSockets`]) or a thread ([`BlockingLocalSockets`]) may ask beyond the two
-//! runtime traits.
+//! Unix stream sockets for tasks ([`LocalSockets`]) and for threads ([`BlockingLocalSockets`]).
 //!
-//! Extensions, and not parts of [`Runtime`] and [`Threads`]: a world without them (another system than Unix, a simulated
-//! network of packets) does not implement them, and code that needs them says so in its bounds (`R: LocalSockets`).
+//! Both are extensions of [`Runtime`] and [`Threads`]. A runtime without Unix sockets does not implement them. Code
+//! that needs them says so in its bounds (`R: LocalSockets`).
 //!
-//! Both ends are on one host, so nothing takes time and nothing gets lost, and the differences from TCP show: a write
-//! finds out at once that nobody will read, shutting down reading breaks the peer's pipe, and a listener's path stays in
-//! the file system when the listener is gone, until [`unlink`](LocalSockets::unlink_unix) removes it.
+//! Both ends are on one host: data takes no time and is never lost. Unix sockets differ from TCP in these points:
+//!
+//! - A write fails as soon as the peer has closed.
+//! - Shutting down reading breaks the peer's pipe.
+//! - A listener's path stays in the file system after the listener is dropped. Remove it with
+//!   [`unlink_unix`](LocalSockets::unlink_unix).
 //!
 //! # Not here
 //!
@@ -22,15 +24,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{ListenOptions, Runtime, SocketOptions, Threads};
 
-/// The longest path of a socket in bytes, on Linux. Other systems have less room (macOS 103).
+/// The longest path of a socket on Linux, in bytes. Other systems allow less (macOS: 103).
 pub const PATH_BYTES_MAX: usize = 107;
 
-/// Checks what every implementation refuses in a path, before it asks its system.
+/// Checks a path as every implementation does before it calls its system.
 ///
 /// # Errors
 ///
-/// `InvalidInput` where the path is empty, has a NUL byte (which would make it an abstract address), or is longer than
-/// [`PATH_BYTES_MAX`].
+/// `InvalidInput` if the path is empty, contains a NUL byte (which would make it an abstract address), or is longer
+/// than [`PATH_BYTES_MAX`].
 pub fn check_path(path: &Path) -> io::Result<()> {
     let bytes = path.as_os_str().as_encoded_bytes();
     let problem = if bytes.is_empty() {
@@ -52,14 +54,16 @@ pub trait LocalSockets: Runtime {
     /// A listener.
     type UnixListener: UnixListener<Stream = Self::UnixStream>;
 
-    /// Connects to the listener at `path`. Of `options` the send buffer counts alone: it holds what the peer has not
+    /// Connects to the listener at `path`. Only the send buffer of `options` is used: it holds what the peer has not
     /// yet read.
     ///
     /// # Errors
     ///
-    /// `NotFound` where nothing is at the path, `ConnectionRefused` where a socket is there and nobody listens on it,
-    /// `WouldBlock` where the listener's backlog is full (Linux completes the connection at once or not at all; a
-    /// blocking [`connect_unix`](BlockingLocalSockets::connect_unix) waits), and those of [`check_path`].
+    /// - `NotFound` if nothing is at the path.
+    /// - `ConnectionRefused` if the socket there has no listener.
+    /// - `WouldBlock` if the listener's backlog is full. Linux completes the connection at once or not at all; the
+    ///   blocking [`connect_unix`](BlockingLocalSockets::connect_unix) waits.
+    /// - Those of [`check_path`].
     ///
     /// # Cancel safety
     ///
@@ -70,29 +74,29 @@ pub trait LocalSockets: Runtime {
         options: SocketOptions,
     ) -> impl Future<Output = io::Result<Self::UnixStream>> + Send;
 
-    /// Creates a socket at `path` and listens on it. Of the accepted streams' options the send buffer counts alone.
+    /// Creates a socket at `path` and listens on it. Accepted streams use only the send buffer of their options.
     ///
     /// # Errors
     ///
-    /// `AddrInUse` where anything is at the path, be it a socket that nobody listens on any more
-    /// ([`unlink_unix`](Self::unlink_unix) it first), and those of [`check_path`].
+    /// `AddrInUse` if anything is at the path, also a socket without listener ([`unlink_unix`](Self::unlink_unix) it
+    /// first). Those of [`check_path`].
     fn listen_unix(
         &self,
         path: &Path,
         options: ListenOptions,
     ) -> impl Future<Output = io::Result<Self::UnixListener>> + Send;
 
-    /// Removes the socket at `path` from the file system. A listener keeps the connections that wait for it, and gets
-    /// no more.
+    /// Removes the socket at `path` from the file system. Its listener keeps the connections that are waiting, and gets
+    /// no new ones.
     ///
     /// # Errors
     ///
-    /// `NotFound` where nothing is at the path, `InvalidInput` where something else than a socket is.
+    /// `NotFound` if nothing is at the path. `InvalidInput` if it is not a socket.
     fn unlink_unix(&self, path: &Path) -> io::Result<()>;
 }
 
-/// A Unix stream of tasks. `AsyncWrite::poll_shutdown` half-closes it; dropping it closes both directions, and if bytes
-/// for it were not read, the peer's next read after what it has received fails once with `ConnectionReset`.
+/// A Unix stream of tasks. `AsyncWrite::poll_shutdown` half-closes it. Dropping it closes both directions. If it is
+/// dropped with unread bytes, the peer's next read fails once with `ConnectionReset`, after the bytes it has received.
 ///
 /// A write fails with `BrokenPipe` as soon as the peer has closed.
 pub trait UnixStream: AsyncRead + AsyncWrite + Unpin + Send + Sync + 'static {
@@ -105,9 +109,9 @@ pub trait UnixStream: AsyncRead + AsyncWrite + Unpin + Send + Sync + 'static {
     fn into_split(self) -> (Self::ReadHalf, Self::WriteHalf);
 }
 
-/// A Unix listener of tasks. Dropping it resets the connections that were not accepted, and leaves its path.
+/// A Unix listener of tasks. Dropping it resets the connections that were not accepted. Its path stays.
 pub trait UnixListener: Send + Sync + 'static {
-    /// The streams it yields.
+    /// The accepted streams.
     type Stream: UnixStream;
 
     /// Waits for the next connection.
@@ -122,21 +126,22 @@ pub trait UnixListener: Send + Sync + 'static {
     fn accept(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 }
 
-/// A world that offers Unix stream sockets to threads.
+/// A runtime that offers Unix stream sockets to threads.
 pub trait BlockingLocalSockets: Threads {
     /// A connected stream.
     type UnixStream: BlockingUnixStream;
     /// A listener.
     type UnixListener: BlockingUnixListener<Stream = Self::UnixStream>;
 
-    /// Connects to the listener at `path`, and waits for room in its backlog, within `timeout` if there is one. Of
-    /// `options` the send buffer counts alone: it holds what the peer has not yet read.
+    /// Connects to the listener at `path`. Waits for room in its backlog, at most for `timeout` if there is one. Only
+    /// the send buffer of `options` is used: it holds what the peer has not yet read.
     ///
     /// # Errors
     ///
-    /// `NotFound` where nothing is at the path, `ConnectionRefused` where a socket is there and nobody listens on it
-    /// (or does so no longer), `TimedOut` after `timeout`, `InvalidInput` for a timeout of zero, and those of
-    /// [`check_path`].
+    /// - `NotFound` if nothing is at the path.
+    /// - `ConnectionRefused` if the socket there has no listener, or loses it while this call waits.
+    /// - `TimedOut` after `timeout`; `InvalidInput` for a timeout of zero.
+    /// - Those of [`check_path`].
     fn connect_unix(
         &self,
         path: &Path,
@@ -144,25 +149,25 @@ pub trait BlockingLocalSockets: Threads {
         timeout: Option<Duration>,
     ) -> io::Result<Self::UnixStream>;
 
-    /// Creates a socket at `path` and listens on it. Of the accepted streams' options the send buffer counts alone.
+    /// Creates a socket at `path` and listens on it. Accepted streams use only the send buffer of their options.
     ///
     /// # Errors
     ///
-    /// `AddrInUse` where anything is at the path, be it a socket that nobody listens on any more
-    /// ([`unlink_unix`](Self::unlink_unix) it first), and those of [`check_path`].
+    /// `AddrInUse` if anything is at the path, also a socket without listener ([`unlink_unix`](Self::unlink_unix) it
+    /// first). Those of [`check_path`].
     fn listen_unix(&self, path: &Path, options: ListenOptions) -> io::Result<Self::UnixListener>;
 
-    /// Removes the socket at `path` from the file system. A listener keeps the connections that wait for it, and gets
-    /// no more.
+    /// Removes the socket at `path` from the file system. Its listener keeps the connections that are waiting, and gets
+    /// no new ones.
     ///
     /// # Errors
     ///
-    /// `NotFound` where nothing is at the path, `InvalidInput` where something else than a socket is.
+    /// `NotFound` if nothing is at the path. `InvalidInput` if it is not a socket.
     fn unlink_unix(&self, path: &Path) -> io::Result<()>;
 }
 
-/// A blocking Unix stream. All clones are one connection; it closes when the last of them is dropped, and if bytes for
-/// it were not read, the peer's next read after what it has received fails once with `ConnectionReset`.
+/// A blocking Unix stream. All clones are one connection. Dropping the last clone closes it. If bytes are then unread,
+/// the peer's next read fails once with `ConnectionReset`, after the bytes it has received.
 ///
 /// A write fails with `BrokenPipe` as soon as the peer has closed.
 pub trait BlockingUnixStream: io::Read + io::Write + Send + Sync + Sized + 'static {
@@ -170,26 +175,27 @@ pub trait BlockingUnixStream: io::Read + io::Write + Send + Sync + Sized + 'stat
     ///
     /// # Errors
     ///
-    /// The system's, where no descriptor is free.
+    /// The system's, if no descriptor is free.
     fn try_clone(&self) -> io::Result<Self>;
 
-    /// Shuts down reading, writing or both, for all clones. Threads blocked in the affected direction wake up: readers
-    /// with an end of file, writers with `BrokenPipe`. So do the peer's: it can no longer write what is not read here.
+    /// Shuts down reading, writing or both, for all clones. Blocked threads of that direction wake up: readers with an
+    /// end of file, writers with `BrokenPipe`. The peer's threads wake up too: it can no longer write after reading was
+    /// shut down here.
     ///
     /// # Errors
     ///
-    /// None on Linux. Elsewhere `NotConnected` where the connection is gone.
+    /// None on Linux. Elsewhere `NotConnected` if the connection is gone.
     fn shutdown(&self, how: Shutdown) -> io::Result<()>;
 
-    /// Sets how long a read may block: `None` is for ever. Afterwards a read that has waited this long fails with
-    /// `WouldBlock` and may be tried again. Shared by all clones.
+    /// Sets how long a read may block; `None` means without limit. A read that waited this long fails with `WouldBlock`
+    /// and may be repeated. All clones share the setting.
     ///
     /// # Errors
     ///
     /// `InvalidInput` for a timeout of zero.
     fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()>;
 
-    /// Sets how long a write may block, as [`set_read_timeout`](Self::set_read_timeout).
+    /// Sets how long a write may block, as [`set_read_timeout`](Self::set_read_timeout) does for reads.
     ///
     /// # Errors
     ///
@@ -197,9 +203,9 @@ pub trait BlockingUnixStream: io::Read + io::Write + Send + Sync + Sized + 'stat
     fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()>;
 }
 
-/// A blocking Unix listener. Dropping it resets the connections that were not accepted, and leaves its path.
+/// A blocking Unix listener. Dropping it resets the connections that were not accepted. Its path stays.
 pub trait BlockingUnixListener: Send + Sync + 'static {
-    /// The streams it yields.
+    /// The accepted streams.
     type Stream: BlockingUnixStream;
 
     /// Waits for the next connection.

@@ -1,47 +1,49 @@
-//! Probes: what code says of itself to a simulation that may be watching.
+//! Probes: macros by which code reports to a simulation, if one is running.
 //!
-//! [`always!`](crate::always) states what must hold, [`sometimes!`](crate::sometimes) what some run of a test should
-//! reach, [`buggify!`](crate::buggify) asks whether to do a rare but allowed thing now. Protocol code carries them in
-//! production at next to no cost, and needs no dependency on the simulation: that one installs its [`Hooks`] here.
+//! [`always!`](crate::always) states what must hold. [`sometimes!`](crate::sometimes) states what some run of a test
+//! should reach. [`buggify!`](crate::buggify) asks whether to do a rare but allowed thing now. Protocol code keeps them
+//! in production: they cost next to nothing and need no dependency on the simulator, which installs its [`Hooks`] here.
 //!
 //! # Invariants
 //!
-//! - Without hooks a probe is one load of a static and one branch. Its condition is not even evaluated.
-//! - Outside of a simulated run a probe does nothing, and `buggify!` is `false`, hooks or not.
+//! - Without hooks a probe is one load of a static and one branch. Its condition is not evaluated.
+//! - Outside a simulated run a probe does nothing and `buggify!` is `false`, with or without hooks.
 //!
 //! # Not here
 //!
-//! What a simulation makes of probes: crate `wavetank`.
+//! What a simulation does with probes: crate `wavetank`.
 
+use std::fmt;
 use std::sync::OnceLock;
 
-/// What a simulation does with probes. Plain functions: they find their run, if any, by the thread they are called on.
+/// What a simulation does with probes. The functions find their run by the thread that calls them.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Hooks {
     /// Whether the calling thread simulates a run.
     pub is_simulating: fn() -> bool,
     /// An `always!` that does not hold.
-    pub broken: fn(what: &'static str, place: &'static str),
+    pub broken: fn(what: fmt::Arguments<'_>, place: &'static str),
     /// A `sometimes!` that was evaluated.
     pub sometimes: fn(what: &'static str, reached: bool),
     /// A `buggify!` that was evaluated.
     pub buggify: fn(point: BuggifyPoint, probability: f64) -> bool,
 }
 
-/// Which `buggify!` asks.
+/// The `buggify!` that asks.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
 pub struct BuggifyPoint {
-    /// Its name, or the path of the function it stands in.
+    /// Its name, or the path of the function that contains it.
     pub name: &'static str,
-    /// The source place, which tells points of one name apart within a run. Never shown or recorded: lines move.
+    /// The place in the source. It distinguishes points of one name within a run. It is never shown or recorded,
+    /// because lines move.
     pub place: &'static str,
 }
 
 static HOOKS: OnceLock<Hooks> = OnceLock::new();
 
-/// Has probes report to `hooks`. The first call of a process counts.
+/// Makes probes report to `hooks`. Only the first call in a process has an effect.
 #[doc(hidden)]
 pub fn install(hooks: Hooks) {
     let _ = HOOKS.set(hooks);
@@ -63,46 +65,50 @@ pub fn path_around<T>(_inner: &T) -> &'static str {
     path.rsplit_once("::").map_or(path, |(around, _)| around)
 }
 
-/// States what must hold whenever it is evaluated: in a simulated run, the first time it does not fails the run, in any
-/// build, with a symptom that names it. `always!(CONDITION, "WHAT")`.
+/// States what must hold whenever it is evaluated: `always!(CONDITION, "WHAT")`,
+/// or with the values that show why: `always!(CONDITION, "WHAT {}", VALUE)`. Numbers do not tell two symptoms apart.
 ///
-/// The run ends there for a thread; a task runs on to its next suspension, so code after it must not rely on the
-/// condition. (It does not panic: production code would not either.)
+/// In a simulated run, the first condition that does not hold fails the run, in any build, with a symptom that names
+/// it. It does not panic, as production code would not either: a thread stops there, and a task runs on to its next
+/// suspension. Code after it must not rely on the condition.
 ///
-/// # Outside of a simulated run
+/// # Outside a simulated run
 ///
-/// Does nothing, and does not evaluate the condition, which therefore must have no effect of its own. Use `assert!` for
-/// what must stop production, too.
+/// Does nothing and does not evaluate the condition. The condition must therefore have no side effect. Use `assert!`
+/// for what must also stop production.
 ///
 /// # Example: a window that is never exceeded
 ///
 /// ```
 /// # let (in_flight, window) = (3, 8);
 /// wavetank_runtime::always!(in_flight <= window, "no more than the window is in flight");
+/// wavetank_runtime::always!(in_flight <= window, "{in_flight} B in flight, in a window of {window} B");
 /// ```
 #[macro_export]
 macro_rules! always {
-    ($condition:expr, $what:literal $(,)?) => {
+    ($condition:expr, $($what:tt)+) => {
         // Nested, because a user's edition may have no let chains.
         if let ::core::option::Option::Some(hooks) = $crate::probe::hooks() {
             if !$condition {
-                (hooks.broken)($what, $crate::__place!());
+                (hooks.broken)(::core::format_args!($($what)+), $crate::__place!());
             }
         }
     };
 }
 
-/// States what some run of a sweep should reach: `sometimes!(CONDITION, "WHAT")`. A test that never sees the condition
-/// true in any of its seeds says so when it ends, or fails, as it likes.
+/// States what some run of a sweep should reach: `sometimes!(CONDITION, "WHAT")`.
 ///
-/// Points are told apart by their text. A point is known from its first evaluation, true or not: one on a line that no
-/// run executes is unknown, and a test that wants it reached has to name it.
+/// If the condition is false in all seeds of a test, the test prints a note when it ends, or fails if its options
+/// require the point.
 ///
-/// # Outside of a simulated run
+/// The text identifies the point. A test knows a point after its first evaluation, true or false. It does not know a
+/// point on a line that no run executes, so a test that requires such a point must name it.
 ///
-/// Does nothing, and does not evaluate the condition, which therefore must have no effect of its own.
+/// # Outside a simulated run
 ///
-/// # Example: the rare path, taken
+/// Does nothing and does not evaluate the condition. The condition must therefore have no side effect.
+///
+/// # Example: a rare path is taken
 ///
 /// ```
 /// # let attempts = 2;
@@ -117,23 +123,23 @@ macro_rules! sometimes {
     };
 }
 
-/// Tells whether to do a rare but allowed thing now: give up early, take the small buffer, answer late.
+/// Returns `true` to do a rare but allowed thing now: give up early, take the small buffer, answer late.
 /// `buggify!()`, `buggify!(PROBABILITY)`, `buggify!(PROBABILITY, "NAME")`.
 ///
-/// In two phases: a run first chooses whether the point is enabled at all (one run in four), and an enabled point is true
-/// with the given probability, by default 25 %, each time it is evaluated. So a run has few odd things in earnest instead
-/// of all of them a little.
+/// A run first chooses whether the point is enabled at all; one run in four enables it. An enabled point is true with
+/// the given probability, by default 25 %, each time it is evaluated. So a run does a few odd things often instead of
+/// all of them rarely.
 ///
-/// # Outside of a simulated run
+/// # Outside a simulated run
 ///
-/// `false`.
+/// Returns `false`.
 ///
 /// # Determinism
 ///
-/// A choice for each point and for each evaluation of an enabled one, in the lane `buggify`; the default answer is `false`.
-/// A point is called by its name, or by the path of its function (a second one in the same function has `#2`, in the order
-/// in which the run came by); never by its line, so recordings survive edits. Name a point that recordings should keep
-/// when its function is renamed.
+/// Chooses in the lane `buggify`, once for each point and once for each evaluation of an enabled point. The default
+/// value is `false`. The point has the given name, or the path of its function; further points of one function get
+/// `#2`, `#3`, in the order in which the run reaches them. Its line does not matter, so recordings survive edits. Name
+/// a point to keep recordings valid when its function is renamed.
 ///
 /// # Example: a batch that is cut short
 ///
@@ -163,7 +169,7 @@ macro_rules! buggify {
     };
 }
 
-/// The source place of a probe.
+/// The place of a probe in the source.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __place {

@@ -1,4 +1,4 @@
-//! The async runtime trait: what a task may ask of the world.
+//! The async runtime trait: clock, timers, tasks, sockets, names and entropy for async code.
 
 use std::future::Future;
 use std::io;
@@ -34,7 +34,7 @@ pub trait Runtime: Clone + Send + Sync + 'static {
         self.sleep_until(self.now() + duration)
     }
 
-    /// Starts a task. `name` appears in traces and panics; it should be constant (`"reader"`), and need not be unique.
+    /// Starts a task. `name` appears in traces and panics. It should be constant (`"reader"`) and need not be unique.
     ///
     /// Dropping the handle detaches the task.
     fn spawn<F>(&self, name: &str, future: F) -> Self::TaskHandle<F::Output>
@@ -42,11 +42,11 @@ pub trait Runtime: Clone + Send + Sync + 'static {
         F: Future + Send + 'static,
         F::Output: Send + 'static;
 
-    /// Finds the addresses of `host`, a name or the text of an address, each with `port`. Never returns an empty list.
+    /// Resolves `host`, a name or the text of an address, to addresses with `port`. Never returns an empty list.
     ///
     /// # Errors
     ///
-    /// `NotFound` or the resolver's own error where the name is unknown.
+    /// `NotFound`, or the resolver's own error, if the name is unknown.
     ///
     /// # Cancel safety
     ///
@@ -57,7 +57,7 @@ pub trait Runtime: Clone + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// `ConnectionRefused` where nothing listens, `TimedOut` after the system's SYN retries (about two minutes).
+    /// `ConnectionRefused` if there is no listener. `TimedOut` after the system's SYN retries (about two minutes).
     ///
     /// # Cancel safety
     ///
@@ -68,12 +68,12 @@ pub trait Runtime: Clone + Send + Sync + 'static {
         options: SocketOptions,
     ) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 
-    /// Listens for TCP connections. Port 0 asks for a free port. The address may be taken over from connections of an
-    /// earlier listener (`SO_REUSEADDR`), not from a listener.
+    /// Listens for TCP connections. Port 0 asks for a free port. Connections of an earlier listener may still use the
+    /// address (`SO_REUSEADDR`); another listener may not.
     ///
     /// # Errors
     ///
-    /// `AddrInUse`, or `AddrNotAvailable` where the address is not this host's.
+    /// `AddrInUse`. `AddrNotAvailable` if the address is not this host's.
     fn listen(
         &self,
         address: SocketAddr,
@@ -84,32 +84,32 @@ pub trait Runtime: Clone + Send + Sync + 'static {
     ///
     /// # Panics
     ///
-    /// Where the system has no entropy to give.
+    /// If the system has no entropy.
     fn fill_random(&self, buffer: &mut [u8]);
 }
 
-/// A timer that a driver can store, poll and set again.
+/// A timer that can be stored, polled and reset.
 pub trait Sleep: Future<Output = ()> + Send + 'static {
     /// Returns when the timer completes.
     fn deadline(&self) -> Instant;
 
-    /// Sets the timer again, whether or not it has completed.
+    /// Sets a new deadline, also after the timer has completed.
     fn reset(self: std::pin::Pin<&mut Self>, deadline: Instant);
 }
 
 /// A handle to a task: a future of its result.
 pub trait TaskHandle<T>: Future<Output = Result<T, JoinError>> + Send + Unpin + 'static {
-    /// Drops the task's future at its next suspension; the handle then yields [`JoinError::Cancelled`]. Does nothing if
+    /// Drops the task's future at its next suspension. The handle then yields [`JoinError::Cancelled`]. Does nothing if
     /// the task has ended.
     fn abort(&self);
 
-    /// Tells whether the task has ended.
+    /// Returns `true` if the task has ended.
     fn is_finished(&self) -> bool;
 }
 
-/// A TCP stream. `AsyncWrite::poll_shutdown` half-closes it (FIN); dropping it closes both directions.
+/// A TCP stream. `AsyncWrite::poll_shutdown` half-closes it (FIN). Dropping it closes both directions.
 pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send + Sync + 'static {
-    /// The reading half. Dropping it alone does nothing on the wire.
+    /// The reading half. Dropping only this half sends nothing.
     type ReadHalf: AsyncRead + Unpin + Send + Sync + 'static;
     /// The writing half. Dropping it half-closes the stream (FIN).
     type WriteHalf: AsyncWrite + Unpin + Send + Sync + 'static;
@@ -121,37 +121,37 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// The system's, where the socket is no longer usable.
+    /// The system's, if the socket is no longer usable.
     fn set_nodelay(&self, nodelay: bool) -> io::Result<()>;
 
-    /// Closes the stream at once with RST and drops what was not yet sent (linger 0).
+    /// Closes the stream at once with RST and discards unsent bytes (linger 0).
     fn abort(self);
 
     /// Returns this end's address.
     ///
     /// # Errors
     ///
-    /// The system's, where the socket is no longer usable.
+    /// The system's, if the socket is no longer usable.
     fn local_addr(&self) -> io::Result<SocketAddr>;
 
     /// Returns the peer's address.
     ///
     /// # Errors
     ///
-    /// `NotConnected` where the connection is gone.
+    /// `NotConnected` if the connection is gone.
     fn peer_addr(&self) -> io::Result<SocketAddr>;
 }
 
 /// A TCP listener. Dropping it resets the connections that were not accepted.
 pub trait Listener: Send + Sync + 'static {
-    /// The streams it yields.
+    /// The accepted streams.
     type Stream: Stream;
 
     /// Waits for the next connection.
     ///
     /// # Errors
     ///
-    /// The system's: `ConnectionAborted`, or no free descriptors. The listener stays usable.
+    /// The system's, such as `ConnectionAborted` or no free descriptors. The listener stays usable.
     ///
     /// # Cancel safety
     ///
@@ -162,6 +162,6 @@ pub trait Listener: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// The system's, where the socket is no longer usable.
+    /// The system's, if the socket is no longer usable.
     fn local_addr(&self) -> io::Result<SocketAddr>;
 }

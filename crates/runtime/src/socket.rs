@@ -1,22 +1,23 @@
-//! What both traits say of sockets.
+//! Options of sockets, for both runtime traits.
 
-/// Settings of a TCP stream, given when it is connected or, for accepted streams, to its listener.
+/// Options of a TCP stream. Connecting takes them; a listener takes those of its accepted streams.
 ///
 /// # Defaults
 ///
-/// Both buffers are the system's choice (in a simulation 64 KiB).
+/// The system chooses the size of both buffers (64 KiB in a simulation).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SocketOptions {
     /// Bytes the stream takes from its writer before the peer has acknowledged them (`SO_SNDBUF`). A hint: Linux
-    /// doubles it and has a floor of about 4 KiB. Small values bring backpressure early, large ones hide a slow peer.
+    /// doubles it and uses at least about 4 KiB. A small buffer makes the writer wait early; a large one hides a slow
+    /// peer.
     pub send_buffer_bytes: Option<u32>,
     /// Bytes the stream holds for its reader before the peer must wait (`SO_RCVBUF`). A hint, as above.
     pub receive_buffer_bytes: Option<u32>,
 }
 
 impl SocketOptions {
-    /// The system's choice for everything.
+    /// Leaves everything to the system.
     #[must_use]
     pub const fn new() -> Self {
         Self { send_buffer_bytes: None, receive_buffer_bytes: None }
@@ -37,7 +38,7 @@ impl SocketOptions {
     }
 }
 
-/// Settings of a listener.
+/// Options of a listener.
 ///
 /// # Defaults
 ///
@@ -45,10 +46,10 @@ impl SocketOptions {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ListenOptions {
-    /// Connections the system completes before they are accepted, 1 to 4096. Linux keeps one more than this; further
-    /// clients wait in their handshake and try again after 1, 3, 7… seconds.
+    /// Connections that the system completes before they are accepted, 1 to 4096. Linux keeps one more. Further clients
+    /// wait in their handshake and retry after 1, 3, 7… seconds.
     pub backlog: u32,
-    /// Settings of the accepted streams.
+    /// Options of the accepted streams.
     pub accepted: SocketOptions,
 }
 

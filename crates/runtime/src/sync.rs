@@ -1,16 +1,17 @@
 //! Locks of blocking code: `std::sync` in production, aware of the scheduler in a simulation.
 //!
-//! The wrappers are thin and cost nothing. They do not poison: a lock whose holder panicked is handed on as it is,
-//! because a panic is already a failure of the whole run in the simulator, and in production the value behind a lock must
-//! hold its invariants whenever the lock is free.
+//! The wrappers are thin and cost nothing. Locks are not poisoned: if the holder panics, the next thread gets the lock
+//! as usual. In the simulator a panic already fails the whole run. In production, keep the invariants of the value
+//! whenever code may panic.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use crate::Threads;
+use crate::raw_locks::WaitOutcome;
+use crate::threads::Threads;
 
-/// A lock around a value, as `std::sync::Mutex`.
+/// A lock around a value, like `std::sync::Mutex`.
 ///
 /// # Example: a flag that one thread waits for
 ///
@@ -86,9 +87,9 @@ impl<R: Threads, T: Send + fmt::Debug> fmt::Debug for MutexGuard<'_, R, T> {
     }
 }
 
-/// A condition variable, as `std::sync::Condvar`.
+/// A condition variable, like `std::sync::Condvar`.
 ///
-/// Waits may end without a notification: always wait in a loop that looks at the state.
+/// A wait may end without a notification. Always wait in a loop that checks the state.
 pub struct Condvar<R: Threads> {
     raw: R::RawCondvar,
 }
@@ -104,7 +105,7 @@ impl<R: Threads> Condvar<R> {
         MutexGuard { raw: R::raw_wait(&self.raw, guard.raw) }
     }
 
-    /// Waits as [`wait`](Self::wait) does, at most for `timeout`, and tells how the wait ended.
+    /// Waits as [`wait`](Self::wait) does, at most for `timeout`, and returns how the wait ended.
     pub fn wait_timeout<'a, T: Send>(
         &self,
         guard: MutexGuard<'a, R, T>,
@@ -129,13 +130,4 @@ impl<R: Threads> fmt::Debug for Condvar<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Condvar").finish_non_exhaustive()
     }
-}
-
-/// How a wait with a bound ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WaitOutcome {
-    /// Somebody notified, or the wait ended for no reason: look at the state.
-    Notified,
-    /// The time was up.
-    TimedOut,
 }

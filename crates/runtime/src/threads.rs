@@ -1,29 +1,23 @@
-//! The blocking runtime trait: what a thread may ask of the world.
+//! The blocking runtime trait: clock, threads, locks, sockets, names and entropy for blocking code.
 
 use std::io;
 use std::net::{Shutdown, SocketAddr};
-use std::ops::DerefMut;
 use std::time::Duration;
 
-use crate::{Instant, JoinError, ListenOptions, SocketOptions, WaitOutcome};
+use crate::raw_locks::RawLocks;
+use crate::{Instant, JoinError, ListenOptions, SocketOptions};
 
 /// Blocking threads: clock, threads, locks, sockets, names and entropy.
 ///
 /// Handles are cheap to clone. Implementations: [`Std`](crate::Std) in production, the host of a simulation in tests.
 /// Locks are used through [`Mutex`](crate::Mutex) and [`Condvar`](crate::Condvar).
-pub trait Threads: Clone + Send + Sync + 'static {
+pub trait Threads: RawLocks {
     /// A TCP stream.
     type Stream: BlockingStream;
     /// A TCP listener.
     type Listener: BlockingListener<Stream = Self::Stream>;
     /// A handle to a spawned thread.
     type ThreadHandle<T: Send + 'static>: ThreadHandle<T>;
-    /// The lock behind [`Mutex`](crate::Mutex).
-    type RawMutex<T: Send>: Send + Sync;
-    /// The guard behind [`MutexGuard`](crate::sync::MutexGuard).
-    type RawGuard<'a, T: Send + 'a>: DerefMut<Target = T>;
-    /// The condition variable behind [`Condvar`](crate::Condvar).
-    type RawCondvar: Send + Sync;
 
     /// Reads the clock.
     fn now(&self) -> Instant;
@@ -31,13 +25,13 @@ pub trait Threads: Clone + Send + Sync + 'static {
     /// Blocks this thread for `duration`.
     fn sleep(&self, duration: Duration);
 
-    /// Starts a thread. `name` appears in traces and panics; it should be constant (`"reader"`), and need not be unique.
+    /// Starts a thread. `name` appears in traces and panics. It should be constant (`"reader"`) and need not be unique.
     ///
     /// Dropping the handle detaches the thread.
     ///
     /// # Errors
     ///
-    /// The system's, where no more threads can be had.
+    /// The system's, if it cannot start another thread.
     fn spawn<T, F>(&self, name: &str, body: F) -> io::Result<Self::ThreadHandle<T>>
     where
         F: FnOnce() -> T + Send + 'static,
@@ -46,19 +40,19 @@ pub trait Threads: Clone + Send + Sync + 'static {
     /// Lets other threads run.
     fn yield_now(&self);
 
-    /// Finds the addresses of `host`, a name or the text of an address, each with `port`. Never returns an empty list.
+    /// Resolves `host`, a name or the text of an address, to addresses with `port`. Never returns an empty list.
     ///
     /// # Errors
     ///
-    /// `NotFound` or the resolver's own error where the name is unknown.
+    /// `NotFound`, or the resolver's own error, if the name is unknown.
     fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>>;
 
-    /// Opens a TCP connection, within `timeout` if there is one.
+    /// Opens a TCP connection, waiting at most for `timeout` if there is one.
     ///
     /// # Errors
     ///
-    /// `ConnectionRefused` where nothing listens; `TimedOut` after `timeout` or the system's SYN retries (about two
-    /// minutes); `InvalidInput` for a timeout of zero.
+    /// `ConnectionRefused` if there is no listener. `TimedOut` after `timeout` or the system's SYN retries (about two
+    /// minutes). `InvalidInput` for a timeout of zero.
     fn connect(
         &self,
         address: SocketAddr,
@@ -66,54 +60,20 @@ pub trait Threads: Clone + Send + Sync + 'static {
         timeout: Option<Duration>,
     ) -> io::Result<Self::Stream>;
 
-    /// Listens for TCP connections. Port 0 asks for a free port. The address may be taken over from connections of an
-    /// earlier listener (`SO_REUSEADDR`), not from a listener.
+    /// Listens for TCP connections. Port 0 asks for a free port. Connections of an earlier listener may still use the
+    /// address (`SO_REUSEADDR`); another listener may not.
     ///
     /// # Errors
     ///
-    /// `AddrInUse`, or `AddrNotAvailable` where the address is not this host's.
+    /// `AddrInUse`. `AddrNotAvailable` if the address is not this host's.
     fn listen(&self, address: SocketAddr, options: ListenOptions) -> io::Result<Self::Listener>;
 
     /// Fills `buffer` with entropy fit for keys.
     ///
     /// # Panics
     ///
-    /// Where the system has no entropy to give.
+    /// If the system has no entropy.
     fn fill_random(&self, buffer: &mut [u8]);
-
-    /// Makes the lock behind [`Mutex::new`](crate::Mutex::new).
-    fn raw_mutex<T: Send>(&self, name: &'static str, value: T) -> Self::RawMutex<T>;
-
-    /// Locks; see [`Mutex::lock`](crate::Mutex::lock).
-    fn raw_lock<T: Send>(mutex: &Self::RawMutex<T>) -> Self::RawGuard<'_, T>;
-
-    /// Locks if nobody holds the lock; see [`Mutex::try_lock`](crate::Mutex::try_lock).
-    fn raw_try_lock<T: Send>(mutex: &Self::RawMutex<T>) -> Option<Self::RawGuard<'_, T>>;
-
-    /// Takes the value out of the lock.
-    fn raw_into_inner<T: Send>(mutex: Self::RawMutex<T>) -> T;
-
-    /// Makes the condition variable behind [`Condvar::new`](crate::Condvar::new).
-    fn raw_condvar(&self, name: &'static str) -> Self::RawCondvar;
-
-    /// Waits; see [`Condvar::wait`](crate::Condvar::wait).
-    fn raw_wait<'a, T: Send + 'a>(
-        condvar: &Self::RawCondvar,
-        guard: Self::RawGuard<'a, T>,
-    ) -> Self::RawGuard<'a, T>;
-
-    /// Waits with a bound; see [`Condvar::wait_timeout`](crate::Condvar::wait_timeout).
-    fn raw_wait_timeout<'a, T: Send + 'a>(
-        condvar: &Self::RawCondvar,
-        guard: Self::RawGuard<'a, T>,
-        timeout: Duration,
-    ) -> (Self::RawGuard<'a, T>, WaitOutcome);
-
-    /// Wakes one waiter.
-    fn raw_notify_one(condvar: &Self::RawCondvar);
-
-    /// Wakes all waiters.
-    fn raw_notify_all(condvar: &Self::RawCondvar);
 }
 
 /// A handle to a thread.
@@ -122,39 +82,39 @@ pub trait ThreadHandle<T>: Send + 'static {
     ///
     /// # Errors
     ///
-    /// [`JoinError::Panicked`] where the thread panicked.
+    /// [`JoinError::Panicked`] if the thread panicked.
     fn join(self) -> Result<T, JoinError>;
 
-    /// Tells whether the thread has ended.
+    /// Returns `true` if the thread has ended.
     fn is_finished(&self) -> bool;
 }
 
-/// A blocking TCP stream. All clones are one connection; it closes when the last of them is dropped.
+/// A blocking TCP stream. All clones are one connection. Dropping the last clone closes it.
 pub trait BlockingStream: io::Read + io::Write + Send + Sync + Sized + 'static {
     /// Makes a second handle to the same connection, for another thread.
     ///
     /// # Errors
     ///
-    /// The system's, where no descriptor is free.
+    /// The system's, if no descriptor is free.
     fn try_clone(&self) -> io::Result<Self>;
 
-    /// Shuts down reading, writing (FIN) or both, for all clones. Threads blocked in the affected direction wake up:
-    /// readers with an end of file.
+    /// Shuts down reading, writing (FIN) or both, for all clones. Blocked threads of that direction wake up: readers
+    /// with an end of file.
     ///
     /// # Errors
     ///
-    /// `NotConnected` where the connection is gone.
+    /// `NotConnected` if the connection is gone.
     fn shutdown(&self, how: Shutdown) -> io::Result<()>;
 
-    /// Sets how long a read may block: `None` is for ever. Afterwards a read that has waited this long fails with
-    /// `WouldBlock` and may be tried again. Shared by all clones.
+    /// Sets how long a read may block; `None` means without limit. A read that waited this long fails with `WouldBlock`
+    /// and may be repeated. All clones share the setting.
     ///
     /// # Errors
     ///
     /// `InvalidInput` for a timeout of zero.
     fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()>;
 
-    /// Sets how long a write may block, as [`set_read_timeout`](Self::set_read_timeout).
+    /// Sets how long a write may block, as [`set_read_timeout`](Self::set_read_timeout) does for reads.
     ///
     /// # Errors
     ///
@@ -165,44 +125,44 @@ pub trait BlockingStream: io::Read + io::Write + Send + Sync + Sized + 'static {
     ///
     /// # Errors
     ///
-    /// The system's, where the socket is no longer usable.
+    /// The system's, if the socket is no longer usable.
     fn set_nodelay(&self, nodelay: bool) -> io::Result<()>;
 
-    /// Arms linger 0 and drops this handle: when the last clone is dropped the connection ends with RST and what was
-    /// not yet sent is discarded.
+    /// Sets linger 0 and drops this handle. Dropping the last clone then ends the connection with RST and discards
+    /// unsent bytes.
     fn abort(self);
 
     /// Returns this end's address.
     ///
     /// # Errors
     ///
-    /// The system's, where the socket is no longer usable.
+    /// The system's, if the socket is no longer usable.
     fn local_addr(&self) -> io::Result<SocketAddr>;
 
     /// Returns the peer's address.
     ///
     /// # Errors
     ///
-    /// `NotConnected` where the connection is gone.
+    /// `NotConnected` if the connection is gone.
     fn peer_addr(&self) -> io::Result<SocketAddr>;
 }
 
 /// A blocking TCP listener. Dropping it resets the connections that were not accepted.
 pub trait BlockingListener: Send + Sync + 'static {
-    /// The streams it yields.
+    /// The accepted streams.
     type Stream: BlockingStream;
 
     /// Waits for the next connection.
     ///
     /// # Errors
     ///
-    /// The system's: `ConnectionAborted`, or no free descriptors. The listener stays usable.
+    /// The system's, such as `ConnectionAborted` or no free descriptors. The listener stays usable.
     fn accept(&self) -> io::Result<(Self::Stream, SocketAddr)>;
 
     /// Returns the address it listens on, with the port the system chose.
     ///
     /// # Errors
     ///
-    /// The system's, where the socket is no longer usable.
+    /// The system's, if the socket is no longer usable.
     fn local_addr(&self) -> io::Result<SocketAddr>;
 }

@@ -2,8 +2,8 @@
 //!
 //! # Invariants
 //!
-//! - The clock and the timers are those of `tokio::time`: a paused Tokio clock pauses everything here.
-//! - Nothing is kept between calls: the handle is empty, and every call uses the Tokio runtime it is made on.
+//! - The clock and the timers are those of `tokio::time`: pausing Tokio's clock pauses them.
+//! - The handle is empty: every call uses the Tokio runtime of the calling task.
 //!
 //! # Not here
 //!
@@ -26,9 +26,9 @@ use tokio::task::JoinHandle;
 use crate::join::panic_message;
 use crate::{Instant, JoinError, ListenOptions, Runtime, SocketOptions, clock};
 
-/// Production's async runtime: the Tokio runtime that the calling task runs on.
+/// The async runtime for production: the Tokio runtime of the calling task.
 ///
-/// Every method but `fill_random` panics where there is no such runtime, or where it was built without time or I/O.
+/// Every method except `fill_random` panics if there is no such runtime, or if it was built without time or I/O.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tokio;
 
@@ -46,7 +46,7 @@ impl Runtime for Tokio {
         Sleep { timer: tokio::time::sleep_until(to_tokio(deadline)) }
     }
 
-    // Tokio keeps names only with its `tracing` feature, which would cost every production build.
+    // Tokio keeps names only with its `tracing` feature, which would slow down every production build.
     fn spawn<F>(&self, _name: &str, future: F) -> TaskHandle<F::Output>
     where
         F: Future + Send + 'static,
@@ -82,7 +82,7 @@ fn to_tokio(instant: Instant) -> tokio::time::Instant {
 }
 
 pin_project! {
-    /// A timer of Tokio's: resolution one millisecond, rounded up.
+    /// A Tokio timer. Its resolution is one millisecond, rounded up.
     #[derive(Debug)]
     #[must_use = "a timer does nothing unless it is polled"]
     pub struct Sleep {

@@ -6,7 +6,7 @@
 //!
 //! # Not here
 //!
-//! What a run does to every task without being asked (`executor`): preemption, late and spurious wake-ups.
+//! What a run does to every task without being asked (`sched`): preemption, late and spurious wake-ups.
 
 mod cancel;
 mod stream;

@@ -6,6 +6,7 @@
 mod ending;
 mod local;
 mod locks;
+mod main;
 mod socket;
 mod tasks;
 mod threads;
@@ -20,16 +21,16 @@ use std::{fmt, io};
 use wavetank_runtime::SocketOptions;
 
 use self::socket::{EndId, Socket};
-use crate::context;
-use crate::faults::Injector;
-use crate::net::{HostId, Nanos};
-use crate::run::Run;
-use crate::sim::MainResult;
+use crate::inject::Injector;
+use crate::net::HostId;
 use crate::symptom::{Symptom, SymptomKind};
+use crate::time::Nanos;
 use crate::trace::TraceEvent;
+use crate::world::{Run, context};
 
 pub use local::{SimBlockingUnixListener, SimBlockingUnixStream, SimUnixListener, SimUnixStream};
 pub use locks::{SimCondvar, SimGuard, SimMutex};
+pub use main::{MainResult, Returns};
 pub use tasks::{SimListener, SimReadHalf, SimSleep, SimStream, SimTaskHandle, SimWriteHalf};
 pub use threads::{SimBlockingListener, SimBlockingStream, SimThreadHandle};
 pub use udp::{SimBlockingUdpSocket, SimUdpSocket};
@@ -122,10 +123,10 @@ impl Host {
     pub(crate) fn main_ended(self, result: impl MainResult) {
         if let Some(failure) = result.failure() {
             let run = self.run();
-            run.executor.trace_event(TraceEvent::Failed(failure.as_str().into()));
+            run.scheduler.trace_event(TraceEvent::Failed(failure.as_str().into()));
             let where_it_was = run.refusals.last(self.index, &failure);
             let detail = format!("{}: {failure}{where_it_was}", self.name());
-            run.executor.fail(Symptom::new(SymptomKind::HostError, detail));
+            run.scheduler.fail(Symptom::new(SymptomKind::HostError, detail));
         }
     }
 
@@ -150,19 +151,18 @@ impl Host {
     pub(crate) fn cannot(self, what: &str, address: impl fmt::Display, error: io::Error) -> io::Error {
         let line = format!("cannot {what} {address}: {error}");
         let run = self.run();
-        run.executor.trace_event(TraceEvent::Logged(line.as_str().into()));
+        run.scheduler.trace_event(TraceEvent::Logged(line.as_str().into()));
         run.refusals.note(self.index, error.to_string(), line);
         error
     }
 
     fn fill(self, buffer: &mut [u8]) {
         let run = self.run();
-        let lane = format!("entropy {}", run.host_name(self.index));
-        run.executor.choices.borrow_mut().entropy(&lane, buffer);
+        run.scheduler.choices.borrow_mut().entropy(&run.host_name(self.index), buffer);
     }
 
     fn now_nanos(self) -> Nanos {
-        self.run().executor.now()
+        self.run().scheduler.now()
     }
 }
 
@@ -179,7 +179,7 @@ impl fmt::Debug for Host {
 pub(crate) fn thread_entry(run: u64, body: impl FnOnce() + 'static) -> impl FnOnce() + 'static {
     move || {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(body)) {
-            context::expect_run(run).executor.thread_panicked(payload);
+            context::expect_run(run).scheduler.thread_panicked(payload);
         }
     }
 }

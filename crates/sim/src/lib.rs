@@ -10,24 +10,55 @@
 //! These variables of the environment change how every test runs:
 //!
 #![doc = include_str!("settings.md")]
+//!
+//! # Modules
+//!
+//! For those who change this crate. Each module imports only from those that are listed before it; a test holds the
+//! crate to that.
+//!
+//! ```text
+//! plain, time            text on one line; nanoseconds
+//! choice, order          the only source of randomness: lanes, choice points, values; which of two logs is simpler
+//! symptom                what failed, normalised
+//! interrupt, progress    Ctrl-C; what the watchdog sees of a run
+//! wall_clock, last_words  how long shrinking may take; what a process says that a run ends
+//! panics                 panics are noted and not printed
+//! interpose              the clock and the entropy of libc
+//! net, udp               sans-I/O TCP, UDP and Unix sockets, links and their conditions. Knows no scheduler
+//! wait, trace            what a task waits for; events, and how they are rendered
+//! sched                  tasks and threads, which of them runs next, timers, delays. Knows no network
+//! fault, options         kinds of faults and how they are drawn; what a test says of its run
+//! world                  the state of one run, and how code under test finds it
+//! inject                 faults begin and end; the handle that injects them
+//! host                   the runtime traits of a simulated host
+//! probe, adversary       always!, sometimes!, buggify!; awkward streams and futures
+//! run                    the main loop, the clock, the oracles, teardown
+//! sim, turmoil           what a test sets up: on our network, inside of turmoil
+//! recording, shrink      recordings on disk; smaller ones
+//! report, settings       what a failure prints; the environment
+//! pool, sweep            the workers; many seeds
+//! ```
 
 mod adversary;
-mod choices;
-mod context;
-mod executor;
-mod faults;
+mod choice;
+mod fault;
 pub mod host;
+mod inject;
 mod interpose;
 mod interrupt;
+mod last_words;
 mod net;
+mod options;
+mod order;
 mod panics;
 mod plain;
 mod pool;
-mod probes;
+mod probe;
 mod progress;
 mod recording;
 mod report;
 mod run;
+mod sched;
 mod settings;
 mod shrink;
 mod sim;
@@ -35,21 +66,25 @@ mod sweep;
 mod symptom;
 #[cfg(test)]
 mod test_folder;
+mod time;
 #[cfg(test)]
 mod toy;
 mod trace;
 #[cfg(feature = "turmoil")]
 pub mod turmoil;
 mod udp;
+mod wait;
 mod wall_clock;
+mod world;
 
 pub use adversary::{Adversary, Cancellable, cancellable};
-pub use executor::Strategy;
-pub use faults::{Crash, Faults, Injector};
-pub use host::Host;
+pub use fault::{Crash, Faults};
+pub use host::{Host, MainResult};
+pub use inject::Injector;
 pub use report::Counts;
+pub use sched::Strategy;
 pub use shrink::PassStatistics;
-pub use sim::{MainResult, Sim};
+pub use sim::Sim;
 pub use sweep::{FirstFailure, Found, Passed, Sweep};
 pub use symptom::{Symptom, SymptomKind};
 pub use trace::Trace;
@@ -127,3 +162,18 @@ pub mod __private {
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 mod readme {}
+
+/// Calls `f`, in which code under test may open real sockets, look up real names and start OS threads.
+///
+/// Everywhere else in a run those fail the test, because what is real cannot be replayed. Whoever uses this answers for
+/// the same results in every run of a seed; what `f` starts must not touch the simulation.
+///
+/// # Example: an address of this machine
+///
+/// ```
+/// let any = wavetank::unsimulated(|| std::net::UdpSocket::bind("127.0.0.1:0"));
+/// # drop(any);
+/// ```
+pub fn unsimulated<T>(f: impl FnOnce() -> T) -> T {
+    interpose::unsimulated(f)
+}

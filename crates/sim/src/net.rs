@@ -23,6 +23,7 @@
 
 mod ack;
 mod arrival;
+mod buffers;
 #[cfg(test)]
 mod chaos;
 mod conditions;
@@ -44,10 +45,10 @@ mod property;
 mod socket;
 mod trace;
 mod transmit;
+mod tuples;
 mod udp;
 
-use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub(crate) use conditions::Conditions;
@@ -62,10 +63,10 @@ use hosts::Host;
 use link::Links;
 use listen::Listeners;
 use local::Local;
+use tuples::Tuples;
 use udp::Udp;
 
-/// Simulated time in nanoseconds since the start of the run.
-pub(crate) type Nanos = u64;
+pub(crate) use crate::time::Nanos;
 
 /// Linux's `tcp_retries2` = 15: a segment is tried for 924.6 s.
 const USER_TIMEOUT: Nanos = 924_600_000_000;
@@ -173,6 +174,8 @@ struct Wire {
     user_timeout: Nanos,
     /// No socket's buffers are larger.
     buffer_bytes_max: u32,
+    /// Handshakes that each listener keeps a state for.
+    handshakes: BTreeMap<ListenerId, usize>,
 }
 
 /// What a step of a connection works with.
@@ -186,12 +189,14 @@ struct Cx<'a> {
 #[derive(Debug)]
 pub(crate) struct Network {
     hosts: Vec<Host>,
+    /// Names of hosts, in lower case.
+    by_lower_name: BTreeMap<String, HostId>,
     connections: Connections,
     listeners: Listeners,
     udp: Udp,
     local: Local,
-    /// Sockets that connected: host, port, own address, peer.
-    tuples: BTreeSet<(HostId, u16, IpAddr, SocketAddr)>,
+    /// Ports of sockets that connected.
+    tuples: Tuples,
     wire: Wire,
     /// The latest time that any call has named.
     now: Nanos,
@@ -201,17 +206,19 @@ impl Network {
     pub(crate) fn new() -> Self {
         Self {
             hosts: Vec::new(),
+            by_lower_name: BTreeMap::new(),
             connections: Connections::default(),
             listeners: Listeners::default(),
             udp: Udp::default(),
             local: Local::default(),
-            tuples: BTreeSet::new(),
+            tuples: Tuples::default(),
             wire: Wire {
                 links: Links::new(),
                 queue: EventQueue::default(),
                 ready: Vec::new(),
                 user_timeout: USER_TIMEOUT,
                 buffer_bytes_max: u32::MAX,
+                handshakes: BTreeMap::new(),
             },
             now: 0,
         }
@@ -322,9 +329,8 @@ impl Network {
 
     fn forget_if_over(&mut self, index: u32) {
         if let Some(connection) = self.connections.get(index).filter(|connection| connection.is_over()) {
-            let [client, server] = &connection.ends;
-            if let Some(host) = client.host {
-                self.tuples.remove(&(host, client.addr.port(), client.addr.ip(), server.addr));
+            if let Some(tuple) = connection.tuple() {
+                self.tuples.leave(tuple, index, connection.time_wait(self.now), self.now);
             }
             self.connections.remove(index);
         }

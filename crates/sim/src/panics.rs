@@ -4,30 +4,50 @@
 //! under backtraces. So one hook, installed over whatever hook the process has, notes the panics of run threads and
 //! hands all others on.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::sync::Once;
 
-pub(crate) use wavetank_runtime::join::panic_message as message_of;
+use crate::plain;
 
-use crate::run::Run;
-use crate::trace::TraceEvent;
+/// The message of a panic payload, cut if it is very long.
+pub(crate) fn message_of(payload: &dyn Any) -> String {
+    plain::cut(wavetank_runtime::panic_message(payload))
+}
+
+/// The message of a panic payload, which is dropped. A payload that panics when it is dropped is no fault of the simulator.
+pub(crate) fn take_message(payload: Box<dyn Any + Send>) -> String {
+    let message = message_of(&*payload);
+    // What the second panic left may do the same.
+    if let Err(second) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(second);
+    }
+    message
+}
+
+/// What a run does when code under test panics.
+#[derive(Clone, Copy)]
+pub(crate) struct Watch {
+    /// Takes the message and the source place of a panic that has just begun.
+    pub(crate) panicked: fn(&str, &str),
+    /// Called when a second panic is about to end the process.
+    pub(crate) last_words: fn(),
+}
 
 thread_local! {
     static IS_RUN_THREAD: Cell<bool> = const { Cell::new(false) };
     static LAST_PANIC: RefCell<Option<LastPanic>> = const { RefCell::new(None) };
     /// Which run this is, and how to see it again.
     static RUN_NAME: RefCell<String> = const { RefCell::new(String::new()) };
+    /// The run of this OS thread.
+    static WATCH: Cell<Option<Watch>> = const { Cell::new(None) };
     /// The whole text of the one before.
     static BEFORE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
 struct LastPanic {
     place: String,
-    #[cfg_attr(
-        not(feature = "turmoil"),
-        expect(dead_code, reason = "only turmoil swallows what it catches")
-    )]
     message: String,
     whole: String,
 }
@@ -39,6 +59,7 @@ struct LastPanic {
 /// The message and place of the panic that ended `f`.
 pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T, String> {
     static INSTALL: Once = Once::new();
+    crate::last_words::install();
     INSTALL.call_once(|| {
         let outer = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
@@ -48,11 +69,25 @@ pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T, String> {
     IS_RUN_THREAD.set(true);
     let result = panic::catch_unwind(AssertUnwindSafe(f));
     IS_RUN_THREAD.set(false);
+    crate::last_words::clear();
     result.map_err(|payload| LAST_PANIC.take().map_or_else(|| message_of(&*payload), |last| last.whole))
+}
+
+/// Sets what is called when code under test panics on this OS thread.
+pub(crate) fn watch(watch: Option<Watch>) {
+    WATCH.set(watch);
+}
+
+/// Takes the texts of the last two panics of this OS thread, the earlier one first.
+pub(crate) fn take_last_two() -> [String; 2] {
+    let first = BEFORE.try_with(RefCell::take).ok().flatten().unwrap_or_default();
+    let second = LAST_PANIC.try_with(RefCell::take).ok().flatten();
+    [first, second.map_or_else(String::new, |last| last.whole)]
 }
 
 /// Says which run this OS thread does, in lines for its last words.
 pub(crate) fn name_run(name: String) {
+    crate::last_words::set_name(&name);
     RUN_NAME.set(name);
 }
 
@@ -64,8 +99,7 @@ pub(crate) fn run_name() -> String {
 /// How a tokio runtime ends that shuts down when a task panics, as turmoil's do: the panic before this one is the news.
 const TOKIO_SHUTS_DOWN: &str = "configured to shut down on unhandled panic";
 
-/// Returns the message of the last panic on this OS thread.
-#[cfg(feature = "turmoil")]
+/// Returns the message of the last panic on this OS thread that nobody has asked for.
 pub(crate) fn last_message() -> Option<String> {
     LAST_PANIC.try_with(|last| last.borrow().as_ref().map(|last| last.message.clone())).ok().flatten()
 }
@@ -77,14 +111,15 @@ fn note(info: &PanicHookInfo<'_>) {
     if is_echo && LAST_PANIC.try_with(|last| last.borrow().is_some()).unwrap_or(false) {
         return;
     }
-    if message.starts_with(DURING_CLEANUP) {
-        last_words();
-    } else if let Some(run) = crate::context::current() {
-        // Now and not when the unwind has ended: what destructors do comes after it.
-        run.executor.trace_event(TraceEvent::Panicked(message.as_str().into()));
-        warn_of_abort(&run, &message, &place);
+    if let Ok(Some(watch)) = WATCH.try_with(Cell::get) {
+        if message.starts_with(DURING_CLEANUP) {
+            (watch.last_words)();
+        } else {
+            // Now and not when the unwind has ended: what destructors do comes after it.
+            (watch.panicked)(&message, &place);
+        }
     }
-    let whole = info.to_string();
+    let whole = plain::cut(info.to_string());
     let before = LAST_PANIC.try_with(|last| last.replace(Some(LastPanic { place, message, whole })));
     let _ = BEFORE.try_with(|one| one.replace(before.ok().flatten().map(|last| last.whole)));
 }
@@ -92,34 +127,9 @@ fn note(info: &PanicHookInfo<'_>) {
 /// How Rust begins to end a process in which a destructor panicked in an unwind: nothing can be caught any more.
 const DURING_CLEANUP: &str = "panic in a destructor during cleanup";
 
-/// Says what no report will: the two panics that end the process, and whose they are. Of a thread in teardown that was
-/// said when its destructor panicked.
-fn last_words() {
-    let Some(run) = crate::context::current() else { return };
-    if run.executor.is_tearing_down_a_thread() {
-        return;
-    }
-    let whose = run.executor.running_name().map_or_else(String::new, |name| format!(" of {name}"));
-    let first = BEFORE.try_with(RefCell::take).ok().flatten().unwrap_or_default();
-    let second =
-        LAST_PANIC.try_with(RefCell::take).ok().flatten().map_or_else(String::new, |last| last.whole);
-    complain(&format!(
-        "wavetank: a destructor{whose} panicked while the stack was unwound by another panic, and Rust ends the process for \
-         that.\nfirst: {first}\nthen:  {second}\n{}",
-        run_name(),
-    ));
-}
-
-/// Says what nobody else can say any more: a second panic in a forced unwind ends the process.
-fn warn_of_abort(run: &Run, message: &str, place: &str) {
-    if run.executor.is_tearing_down_a_thread() {
-        let whose = run.executor.running_name().unwrap_or_default();
-        complain(&format!(
-            "wavetank: a destructor of the thread {whose} panicked at {place} while the thread was torn down, by an unwind, \
-             and Rust ends the process for that: {message}\n{}",
-            run_name(),
-        ));
-    }
+/// Forgets the last panic on this OS thread: it was caught.
+pub(crate) fn forget() {
+    drop(LAST_PANIC.take());
 }
 
 /// Returns the source place of the last panic on this OS thread, for a report (never for a trace: lines move).
@@ -129,7 +139,8 @@ pub(crate) fn take_place() -> Option<String> {
 
 /// Prints a last word before the process ends.
 pub(crate) fn complain(message: &str) {
-    eprintln!("{}", crate::plain::lines(message));
+    crate::last_words::said();
+    eprintln!("{}", plain::lines(message));
 }
 
 #[cfg(test)]

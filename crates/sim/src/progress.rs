@@ -1,7 +1,10 @@
 //! What a run's OS thread shows to the watchdog, which looks on from another OS thread.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+
+/// The number of every task that tokio runs by itself.
+const OF_TOKIO: u32 = u32::MAX;
 
 /// How far a run has come, and who runs.
 #[derive(Debug, Default)]
@@ -9,6 +12,8 @@ pub(crate) struct Progress {
     steps: AtomicU64,
     ticks: AtomicU64,
     running: AtomicU32,
+    /// The system's number of the OS thread, or 0.
+    thread: AtomicI32,
     names: Mutex<Vec<String>>,
 }
 
@@ -17,6 +22,11 @@ impl Progress {
     pub(crate) fn step(&self, steps: u64, task: u32) {
         self.steps.store(steps, Ordering::Relaxed);
         self.running.store(task, Ordering::Relaxed);
+    }
+
+    /// Notes that a step of a task begins that tokio runs by itself.
+    pub(crate) fn step_of_tokio(&self, steps: u64) {
+        self.step(steps, OF_TOKIO);
     }
 
     /// Names task number `task`. Tasks are named in the order of their numbers.
@@ -39,16 +49,31 @@ impl Progress {
         self.steps.load(Ordering::Relaxed).wrapping_add(self.ticks.load(Ordering::Relaxed))
     }
 
-    /// Notes that time passes although nobody runs: a simulation in ticks is not stuck while it idles.
-    #[cfg(feature = "turmoil")]
+    /// Notes that something goes on although no task runs: a host is set up, or a simulation in ticks idles.
     pub(crate) fn tick(&self) {
         self.ticks.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that the run is on this OS thread.
+    #[cfg_attr(target_os = "linux", expect(unsafe_code, reason = "std does not tell the system's number"))]
+    pub(crate) fn runs_here(&self) {
+        // SAFETY: the call takes nothing and never fails.
+        #[cfg(target_os = "linux")]
+        self.thread.store(unsafe { libc::gettid() }, Ordering::Relaxed);
+    }
+
+    /// The system's number of the run's OS thread, or 0.
+    pub(crate) fn thread(&self) -> i32 {
+        self.thread.load(Ordering::Relaxed)
     }
 
     /// Names the task that ran last.
     pub(crate) fn running(&self) -> String {
         let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        let running = self.running.load(Ordering::Relaxed) as usize;
-        names.get(running).cloned().unwrap_or_else(|| "the test's own set-up".to_owned())
+        let running = self.running.load(Ordering::Relaxed);
+        if running == OF_TOKIO {
+            return "a task that tokio runs by itself".to_owned();
+        }
+        names.get(running as usize).cloned().unwrap_or_else(|| "the test's own set-up".to_owned())
     }
 }

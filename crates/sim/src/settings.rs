@@ -12,7 +12,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::recording::inline;
+use crate::recording::{inline, parse_number};
 
 /// What the environment asks of every sweep of the process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -165,7 +165,9 @@ const VARIABLES: [&str; 9] = [
 ];
 
 fn refuse_unknown(names: impl Iterator<Item = String>) -> Result<(), SettingsError> {
-    for name in names.filter(|name| name.starts_with("WAVETANK_")) {
+    // Also with an underscore too many, or in small letters.
+    let is_meant = |name: &String| name.replace('_', "").to_ascii_uppercase().starts_with("WAVETANK");
+    for name in names.filter(is_meant) {
         if !VARIABLES.contains(&name.as_str()) {
             return Err(SettingsError::UnknownName(name));
         }
@@ -196,15 +198,6 @@ fn parse_shard(value: &str) -> Option<Shard> {
     let (number, count) = value.split_once('/')?;
     let (number, count) = (number.parse::<u64>().ok()?, count.parse::<u64>().ok()?);
     (1..=count).contains(&number).then(|| Shard { index: number - 1, count })
-}
-
-/// Reads decimal or `0x` hexadecimal digits, without a sign.
-pub(crate) fn parse_number(text: &str) -> Option<u64> {
-    let (digits, radix) = text.strip_prefix("0x").map_or((text, 10), |hex| (hex, 16));
-    if digits.starts_with('+') {
-        return None;
-    }
-    u64::from_str_radix(digits, radix).ok()
 }
 
 #[cfg(test)]

@@ -19,12 +19,11 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
-use crate::choices::{ChoiceLog, fnv1a};
+use crate::choice::{ChoiceLog, fnv1a};
+use crate::order::{self, Size};
 use crate::recording::inline;
 use crate::wall_clock::WallClock;
-use order::Size;
 
-pub(crate) mod order;
 mod passes;
 
 /// How much work shrinking may be.

@@ -11,7 +11,7 @@
 
 use std::fmt;
 
-use crate::choices::fnv1a;
+use crate::choice::fnv1a;
 
 /// What failed in a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +46,8 @@ pub enum SymptomKind {
     Stuck,
     /// An OS thread from outside the run woke one of its tasks.
     ForeignWake,
+    /// Code under test used something real: a socket, a name service, an OS thread.
+    Uncontrolled,
     /// The test's body panicked, outside every host.
     Setup,
     /// A strict replay left its recording.
@@ -55,7 +57,7 @@ pub enum SymptomKind {
 impl SymptomKind {
     /// Every kind, with the words that begin its symptoms and what stands between them and the detail. Recordings
     /// hold these words: changing one orphans recordings.
-    const WORDS: [(Self, &'static str, &'static str); 13] = [
+    const WORDS: [(Self, &'static str, &'static str); 14] = [
         (Self::Invariant, "invariant broken", " in "),
         (Self::Panic, "panic", " in "),
         (Self::HostError, "error", " in "),
@@ -67,6 +69,7 @@ impl SymptomKind {
         (Self::StepLimit, "step limit", ": "),
         (Self::Stuck, "stuck", " in "),
         (Self::ForeignWake, "foreign wake", ": "),
+        (Self::Uncontrolled, "uncontrolled", ": "),
         (Self::Setup, "setup", ": "),
         (Self::Diverged, "diverged", ": "),
     ];
@@ -87,7 +90,7 @@ impl fmt::Display for SymptomKind {
 impl Symptom {
     /// Makes a symptom. Only the first line of `detail` counts when symptoms are compared.
     pub fn new(kind: SymptomKind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into() }
+        Self { kind, detail: crate::plain::cut(detail.into()) }
     }
 
     /// Returns the oracle that saw it.

@@ -1,6 +1,6 @@
 //! The trace: what happened in a run, event by event.
 //!
-//! Events of the executor and the network, and the `tracing` events of the code under test (`layer`), in the order in
+//! Events of the scheduler and the network, and the `tracing` events of the code under test (`world`), in the order in
 //! which they happened, with virtual time and task. Recording is cheap, because every run of a sweep records; rendering
 //! (`render`) happens for failures only.
 //!
@@ -9,19 +9,20 @@
 //! - The hash covers every event, also those that a long run no longer holds.
 //! - Nothing in an event depends on the machine: no address, no wall time, no source line.
 
-mod layer;
 mod render;
+mod spans;
 
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use crate::executor::{Operation, TaskId, Wait};
-use crate::faults::Transfer;
-use crate::net::{DatagramEvent, LocalEvent, Nanos, NetEvent, Network};
+use crate::net::{DatagramEvent, LocalEvent, NetEvent, Network};
+use crate::time::Nanos;
+use crate::wait::{Operation, TaskId, Wait};
 
-pub(crate) use layer::{dispatch, is_formatting, leave_spans, reenter_spans, set_formatting};
-pub(crate) use render::{after, milliseconds};
+pub(crate) use spans::{
+    dispatch_or_init, is_formatting, is_switching, leave_spans, reenter_spans, set_formatting,
+};
 
 /// Something that happened.
 ///
@@ -56,6 +57,11 @@ pub(crate) enum TraceEvent {
         before: Operation,
         nanos: Nanos,
     } = 20,
+    /// A task has done something and could go on, but stays off the processor for a while.
+    DelayedAfter {
+        after: Operation,
+        nanos: Nanos,
+    } = 21,
     /// A woken task stays off the processor for a while.
     Delayed {
         nanos: Nanos,
@@ -71,7 +77,7 @@ pub(crate) enum TraceEvent {
     Adversary(Box<str>) = 8,
     Panicked(Box<str>) = 9,
     /// An `always!` that did not hold.
-    Broken(&'static str) = 10,
+    Broken(Arc<str>) = 10,
     /// A host's main returned an error.
     Failed(Box<str>) = 11,
     Network(NetEvent) = 12,
@@ -92,6 +98,14 @@ pub(crate) enum TraceEvent {
         what: Box<str>,
         transfer: bool,
     } = 18,
+}
+
+/// What was cut short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub(crate) enum Transfer {
+    Read = 0,
+    Write = 1,
 }
 
 /// What a task was about to do when its budget ended.
@@ -201,6 +215,24 @@ impl Trace {
     /// How often the budget of a task ended.
     pub(crate) const fn preempted(&self) -> usize {
         self.preempted
+    }
+
+    /// The longest delay of a task or thread, and whose it was; of equals the first.
+    pub(crate) fn longest_delay(&self) -> Option<(Nanos, &str)> {
+        let mut longest: Option<(Nanos, &str)> = None;
+        for record in self.records() {
+            let (TraceEvent::DelayedAt { nanos, .. }
+            | TraceEvent::DelayedAfter { nanos, .. }
+            | TraceEvent::Delayed { nanos }
+            | TraceEvent::SpuriousPending { nanos, .. }) = record.event
+            else {
+                continue;
+            };
+            if longest.is_none_or(|(known, _)| nanos > known) {
+                longest = Some((nanos, record.task.map_or("a task", |task| self.name(task))));
+            }
+        }
+        longest
     }
 
     /// Records nothing any more: what follows is teardown.

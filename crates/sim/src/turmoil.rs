@@ -1,7 +1,7 @@
 //! The same tests inside of turmoil, for everyone whose suite already lives there.
 //!
 //! turmoil 0.7 steps its hosts one after the other, and within a host runs tasks first come, first served: a thousand of
-//! its seeds are a thousand sets of latencies and one order of tasks. Here our executor runs inside of each of its hosts.
+//! its seeds are a thousand sets of latencies and one order of tasks. Here our scheduler runs inside of each of its hosts.
 //! Time, latency and topology stay turmoil's; what is new is that a seed also chooses which task runs next, preempts
 //! tasks between operations that are ready (tokio's own too), delays ready tasks, and drives turmoil's hold, release,
 //! partition, repair, crash and bounce. Blocking threads run there as well. All that the simulator does around a run, it does
@@ -92,7 +92,7 @@
 //!
 //! # Which file is what
 //!
-//! `sim` is what a body says, `run` one run, `drive` steps the executor in a host, `faults` acts between turmoil's steps,
+//! `sim` is what a body says, `run` one run, `drive` steps the scheduler in a host, `faults` acts between turmoil's steps,
 //! `host`, `tasks` and `threads` are the runtime traits, `udp` and `local` its extensions, `socket` what streams share, and `ports`
 //! what is bound to one.
 

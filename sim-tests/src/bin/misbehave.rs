@@ -1,4 +1,4 @@
-//! Programs that go wrong in ways which end or hang their process: `tests/process.rs` runs them as children.
+//! Programs that abort or hang their process. `tests/process.rs` runs them as child processes.
 //!
 //! `misbehave HOW FOLDER-FOR-RECORDINGS`, where HOW is one of [`WAYS`].
 
@@ -10,7 +10,9 @@ use std::time::Duration;
 use wavetank::runtime::{Mutex, ThreadHandle, Threads};
 use wavetank::{Host, Sim, Sweep};
 
-const WAYS: &str = "overflow, panic-in-unwind, panic-in-teardown, panic-in-teardown-of-a-seed, passes, never-ends, real-lock, catches-all, bug, changed-bug, slow-bug";
+const WAYS: &str = "overflow, overflow-in-a-task, overflow-in-the-body, exits, exits-in-a-thread, aborts, faults, \
+                    panic-in-unwind, panic-in-teardown, panic-in-teardown-of-a-seed, passes, never-ends, real-lock, \
+                    catches-all, bug, changed-bug, slow-bug";
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -19,6 +21,16 @@ fn main() {
     let sweep = |name: &str| Sweep::new(format!("misbehave::{name}"), folder);
     match how {
         "overflow" => sweep(how).seeds(1).run(overflow),
+        "overflow-in-a-task" => {
+            sweep(how).seeds(1).run(|sim| sim.client("client", async |_| assert!(recurse(0) > 0)))
+        }
+        "overflow-in-the-body" => sweep(how).seeds(1).run(|_| assert!(recurse(0) > 0)),
+        "exits" => sweep(how).seeds(5).run(exits),
+        "exits-in-a-thread" => sweep(how).seeds(1).run(|sim| {
+            sim.client_thread("client", |_| std::process::exit(0));
+        }),
+        "aborts" => sweep(how).seeds(1).run(|sim| sim.client("client", async |_| std::process::abort())),
+        "faults" => sweep(how).seeds(1).run(|sim| sim.client("client", async |_| fault())),
         "panic-in-unwind" => sweep(how).seeds(1).run(panic_in_unwind),
         "panic-in-teardown" => sweep(how).seeds(1).run(panic_in_teardown),
         "panic-in-teardown-of-a-seed" => sweep(how).seeds(1).run(|sim| {
@@ -33,19 +45,19 @@ fn main() {
         "real-lock" => sweep(how).seeds(1).watchdog(Duration::from_secs(1)).run(real_lock),
         "catches-all" => sweep(how).seeds(1).run(catches_all),
         "bug" => sweep("bug").run(|sim| bug(sim, &["first", "second"])),
-        // Other code under the name of the same test, as after a change of the code.
+        // Different code under the name of the same test, as after an edit.
         "changed-bug" => sweep("bug").run(|sim| bug(sim, &["first", "second", "third"])),
         "slow-bug" => sweep("slow-bug").run(slow_bug),
-        _ => panic!("there is no `{how}`, only {WAYS}"),
+        _ => panic!("unknown argument `{how}`: use one of {WAYS}"),
     };
 }
 
-/// Speaks from inside of the sweep, in its hundredth run: whoever listens may interrupt it then.
+/// Prints a line in the hundredth run of the sweep, so that the test knows when to interrupt it.
 fn says_once_that_it_sweeps(sim: &mut Sim) {
     static RUNS: AtomicU32 = AtomicU32::new(0);
     if RUNS.fetch_add(1, Ordering::Relaxed) == 99 {
         println!("sweeping");
-        std::io::stdout().flush().expect("somebody reads");
+        std::io::stdout().flush().expect("the parent reads");
     }
     passes(sim);
 }
@@ -54,19 +66,39 @@ fn passes(sim: &mut Sim) {
     sim.client_thread("client", |host: Host| host.sleep(Duration::from_secs(1)));
 }
 
+fn recurse(depth: u64) -> u64 {
+    let frame = std::hint::black_box([depth; 64]);
+    if depth == u64::MAX { 0 } else { recurse(depth + 1) + frame[63] }
+}
+
+/// Ends the process as if all were well, in a seed other than the first.
+fn exits(sim: &mut Sim) {
+    let seed = sim.choose("seed", 1 << 20);
+    sim.client("client", async move |_| {
+        if seed > 0 {
+            std::process::exit(0);
+        }
+    });
+}
+
+/// Reads where nothing is.
+#[expect(unsafe_code, reason = "safe code has no such fault")]
+fn fault() {
+    // SAFETY: none: that it faults is what is tested. Volatile, so that the read happens.
+    unsafe {
+        std::ptr::read_volatile(std::hint::black_box(16) as *const u8);
+    }
+}
+
 /// A thread recurses until its stack is full.
 fn overflow(sim: &mut Sim) {
-    fn recurse(depth: u64) -> u64 {
-        let frame = std::hint::black_box([depth; 64]);
-        if depth == u64::MAX { 0 } else { recurse(depth + 1) + frame[63] }
-    }
     sim.client_thread("client", |host: Host| {
         let deep = Threads::spawn(&host, "deep", || recurse(0)).expect("a thread");
         deep.join().expect("never ends");
     });
 }
 
-/// A thread panics, and one of the destructors that then run does too.
+/// A thread panics, and one of its destructors panics during the unwinding.
 fn panic_in_unwind(sim: &mut Sim) {
     struct Fragile;
     impl Drop for Fragile {
@@ -95,7 +127,7 @@ fn panic_in_teardown(sim: &mut Sim) {
     sim.client_thread("client", |host: Host| host.sleep(Duration::from_millis(1)));
 }
 
-/// A thread waits for a lock that the scheduler knows nothing of.
+/// A thread waits for a lock that the scheduler does not know.
 fn real_lock(sim: &mut Sim) {
     sim.client_thread("client", |host: Host| {
         let (send, receive) = std::sync::mpsc::channel::<()>();
@@ -106,7 +138,7 @@ fn real_lock(sim: &mut Sim) {
     });
 }
 
-/// A thread that nothing ends: not even the unwind of its end.
+/// A thread that never ends: it catches even the panic by which the simulator ends it.
 fn catches_all(sim: &mut Sim) {
     sim.server_thread("server", |host: Host| {
         loop {
@@ -116,7 +148,7 @@ fn catches_all(sim: &mut Sim) {
     sim.client_thread("client", |host: Host| host.sleep(Duration::from_millis(1)));
 }
 
-/// Two threads lose an update of each other; a third one fixes it, so to speak.
+/// With two threads an update may be lost. With three threads the assertion is off, as if the bug were fixed.
 fn bug(sim: &mut Sim, names: &'static [&str]) {
     sim.client_thread("client", move |host: Host| {
         let number = std::sync::Arc::new(Mutex::new(&host, "number", 0));
@@ -133,7 +165,7 @@ fn bug(sim: &mut Sim, names: &'static [&str]) {
     });
 }
 
-/// A bug that takes long to shrink: each run takes a while of real time, and has many choices.
+/// A bug that takes long to shrink: each run is slow and has many choices.
 fn slow_bug(sim: &mut Sim) {
     static FAILED: AtomicU32 = AtomicU32::new(0);
     sim.client_thread("client", |host: Host| {
@@ -152,10 +184,10 @@ fn slow_bug(sim: &mut Sim) {
         if *number.lock() == 800 {
             return;
         }
-        // The run of the seed, its repetition, and then those of the shrinker.
+        // First the run of the seed and its repetition, then the runs of the shrinker.
         if FAILED.fetch_add(1, Ordering::Relaxed) == 5 {
             println!("shrinking");
-            std::io::stdout().flush().expect("somebody reads");
+            std::io::stdout().flush().expect("the parent reads");
         }
         for number in 0..30_000_000_u64 {
             std::hint::black_box(number);

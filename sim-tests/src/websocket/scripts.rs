@@ -138,8 +138,8 @@ pub async fn answer_the_latest_ping<R: Runtime>(mut peer: Peer<R>, of: u32) -> i
     Ok(())
 }
 
-/// After `time`, ends its direction without a Close, or sends a frame that `breaks_rules`; then waits for the end of the
-/// client's.
+/// After `time`, ends its direction without a Close, or sends a frame that `breaks_rules`; then waits for the end of
+/// the client's.
 ///
 /// # Errors
 ///

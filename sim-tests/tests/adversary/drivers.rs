@@ -1,4 +1,4 @@
-//! The drivers: each bug beside its cure.
+//! The drivers: each bug beside its fix.
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
@@ -16,7 +16,7 @@ pub(crate) struct Slot<P> {
     how: PhantomData<P>,
 }
 
-/// What a slot holds.
+/// The state of a slot.
 #[derive(Debug, Default)]
 pub(crate) struct State {
     value: Option<u32>,
@@ -50,7 +50,7 @@ impl<P: Taking> Slot<P> {
     }
 }
 
-/// Wrong: a later poll may come from another task.
+/// Wrong: another task may poll later.
 #[derive(Debug)]
 pub(crate) enum FirstWaker {}
 
@@ -66,7 +66,7 @@ impl Taking for FirstWaker {
     }
 }
 
-/// Wrong: a task may be woken for nothing.
+/// Wrong: a task may wake up spuriously.
 #[derive(Debug)]
 pub(crate) enum TrustsWakeUps {}
 
@@ -96,7 +96,7 @@ impl Taking for LatestWaker {
     }
 }
 
-/// Reads messages that follow their length. Wrong: what `recv` has read dies with it.
+/// Reads messages with a length prefix. Wrong: dropping `recv` loses the bytes that it has read.
 #[derive(Debug)]
 pub(crate) struct Frames<S>(S);
 
@@ -117,7 +117,7 @@ impl<S: AsyncRead + Unpin> Frames<S> {
     }
 }
 
-/// Reads messages that follow their length. Right: between two awaits, all that was read is in `buffer`.
+/// Reads messages with a length prefix. Right: between two awaits, all bytes read are in `buffer`.
 #[derive(Debug)]
 pub(crate) struct WholeFrames<S> {
     stream: S,
@@ -129,7 +129,7 @@ impl<S: AsyncRead + Unpin> WholeFrames<S> {
         Self { stream, buffer: Vec::new() }
     }
 
-    /// Tells whether a part of a message was read.
+    /// Returns `true` if a part of a message was read.
     pub(crate) fn has_part(&self) -> bool {
         !self.buffer.is_empty()
     }
@@ -151,11 +151,11 @@ impl<S: AsyncRead + Unpin> WholeFrames<S> {
     }
 }
 
-/// Numbers that fit on their way to the peer.
+/// How many numbers may be on their way to the peer.
 const ROOM: usize = 4;
 
-/// One end of a connection to a peer that sends back what it gets. Its two halves, [`send`](Self::send) and
-/// [`receive`](Self::receive), may be used by two tasks. `P` says where a half that waits leaves its waker.
+/// One end of a connection to a peer that echoes. Two tasks may use its two halves, [`send`](Self::send) and
+/// [`receive`](Self::receive). `P` says where a waiting half stores its waker.
 #[derive(Debug)]
 pub(crate) struct Duplex<P> {
     state: Mutex<DuplexState>,
@@ -170,13 +170,13 @@ struct DuplexState {
     of_peer: Option<Waker>,
 }
 
-/// Where the waker of a half has its place.
+/// Where a half stores its waker.
 pub(crate) trait Parking: 'static + Send + Sync {
     const SENDER: usize;
     const RECEIVER: usize;
 }
 
-/// Wrong: whoever waits last is the only one to be woken.
+/// Wrong: only the half that waits last is woken.
 #[derive(Debug)]
 pub(crate) enum OnePlace {}
 
@@ -238,7 +238,7 @@ impl<P: Parking> Duplex<P> {
         .await
     }
 
-    /// The peer: sends back so many numbers.
+    /// The peer: echoes `count` numbers.
     pub(crate) async fn echo(&self, count: usize) {
         let mut left = count;
         poll_fn(|context| {

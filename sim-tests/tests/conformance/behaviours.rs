@@ -19,6 +19,8 @@ macro_rules! async_behaviours {
                 the_text_of_an_address_resolves_to_itself,
                 localhost_resolves_to_this_machine,
                 an_unknown_name_is_an_error,
+                capitals_and_short_addresses_resolve,
+                a_client_may_connect_to_itself,
             }
             listen {
                 a_listening_port_is_in_use,
@@ -29,6 +31,8 @@ macro_rules! async_behaviours {
                 closing_a_listener_resets_connections_not_accepted,
                 a_closed_connection_is_accepted_with_its_bytes,
                 a_reset_connection_is_accepted_with_its_bytes,
+                listeners_of_ipv4_refuse_ipv6_clients,
+                a_listener_of_both_families_maps_addresses,
             }
             close {
                 messages_travel_both_ways,
@@ -64,6 +68,8 @@ macro_rules! async_behaviours {
                 reading_unblocks_a_stuck_writer,
                 an_abandoned_read_loses_nothing,
                 only_the_most_recent_poller_is_woken,
+                a_stuck_writer_waits_for_its_wakeup,
+                vectored_writes_are_taken_whole,
             }
             time {
                 a_timer_never_completes_early,
@@ -102,6 +108,8 @@ macro_rules! blocking_behaviours {
                 the_text_of_an_address_resolves_to_itself,
                 localhost_resolves_to_this_machine,
                 an_unknown_name_is_an_error,
+                capitals_and_short_addresses_resolve,
+                a_client_may_connect_to_itself,
             }
             listen {
                 a_listening_port_is_in_use,
@@ -112,6 +120,8 @@ macro_rules! blocking_behaviours {
                 closing_a_listener_resets_connections_not_accepted,
                 a_closed_connection_is_accepted_with_its_bytes,
                 a_reset_connection_is_accepted_with_its_bytes,
+                listeners_of_ipv4_refuse_ipv6_clients,
+                a_listener_of_both_families_maps_addresses,
             }
             close {
                 messages_travel_both_ways,
@@ -159,6 +169,9 @@ macro_rules! blocking_behaviours {
                 a_timeout_is_shared_by_all_clones,
                 a_timeout_of_zero_is_invalid,
                 a_timeout_does_not_hide_the_end,
+                timeouts_report_eagain,
+                an_empty_read_times_out_with_nothing,
+                vectored_writes_are_taken_whole,
             }
             locks {
                 one_thread_at_a_time_holds_a_lock,

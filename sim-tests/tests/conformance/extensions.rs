@@ -52,7 +52,7 @@ impl Drop for Temporary {
 }
 
 fn simulated<R>(host: R) -> Place<R> {
-    Place { host, directory: PathBuf::from("/run/app") }
+    Place { host, directory: PathBuf::from("/run") }
 }
 
 pub(crate) fn udp_on_tokio<F: Future<Output = ()>>(name: &str, behaviour: impl FnOnce(World<Tokio>) -> F) {
@@ -152,6 +152,8 @@ macro_rules! async_udp_behaviours {
                 a_sender_that_is_not_connected_learns_nothing,
                 a_full_receive_buffer_loses_the_newest,
                 an_abandoned_receive_loses_nothing,
+                datagrams_fill_buffers_by_memory,
+                a_socket_may_connect_to_port_zero,
             }
         }
     };
@@ -174,6 +176,8 @@ macro_rules! blocking_udp_behaviours {
                 a_timeout_is_shared_by_all_clones,
                 a_timeout_of_zero_is_invalid,
                 dropping_the_last_clone_frees_the_port,
+                a_socket_may_connect_to_port_zero,
+                a_read_timeout_reports_eagain,
             }
         }
     };
@@ -204,6 +208,9 @@ macro_rules! async_unix_behaviours {
                 dropping_the_reading_half_does_nothing,
                 the_send_buffer_bounds_a_writer,
                 an_abandoned_read_loses_nothing,
+                small_messages_fill_buffers_by_number,
+                vectored_writes_are_taken_whole,
+                a_missing_directory_is_not_found,
             }
         }
     };
@@ -231,6 +238,9 @@ macro_rules! blocking_unix_behaviours {
                 dropping_the_last_clone_closes,
                 the_send_buffer_bounds_a_writer,
                 timeouts_leave_the_stream_usable,
+                a_message_counts_until_it_is_read,
+                an_empty_read_times_out,
+                a_missing_directory_is_not_found,
             }
         }
     };

@@ -119,6 +119,15 @@ pub(crate) fn assert_bounded_locally(accepted: usize, send_buffer_bytes: u32) {
     assert!(accepted <= 4 * buffer_bytes, "took {accepted} B with a send buffer of {buffer_bytes} B");
 }
 
+/// A port near that of a client, without a listener, that clients may get too: Linux gives them even ports while it has any.
+pub(crate) fn near_port(of_client: u16) -> SocketAddr {
+    let port = if of_client < 50_000 { of_client + 64 } else { of_client - 64 };
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+/// Linux's number of "try again", which timeouts give.
+pub(crate) const EAGAIN: i32 = 11;
+
 /// Linux's number of "message too long", which has no kind.
 pub(crate) const EMSGSIZE: i32 = 90;
 

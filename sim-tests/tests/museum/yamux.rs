@@ -1,4 +1,4 @@
-//! yamux: a writer waits for five minutes, because the reader closed its stream and cannot say that it will not read.
+//! yamux: a writer waits for five minutes, because a reader that closes cannot say that it reads no more.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use wavetank::runtime::Threads;
 use wavetank_sim_tests::museum::yamux::scenarios::{Outcome, serve, write_messages};
 use wavetank_sim_tests::museum::yamux::{Config, Error, PeerScript, Version, Workload};
 
-/// No healthy connection keeps a writer waiting for longer.
+/// A writer never waits longer on a healthy connection.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A client that writes and a server that has enough before the end; `check` judges what the client met.
+/// Builds a client that writes and a server that closes before the end. `check` judges the client's outcome.
 fn yamux(
     sim: &mut Sim,
     version: Version,
@@ -19,7 +19,7 @@ fn yamux(
     script: PeerScript,
     check: fn(Outcome) -> Result<(), String>,
 ) {
-    // A simulated machine may stand still for 10 s, the original's default. That would end the session: another story.
+    // A simulated host may be delayed for 10 s, the original's default. That would end the session and hide the bug.
     let config = Config::new(version).connection_write_timeout(PATIENCE / 2);
     sim.server_thread("server", move |host| {
         serve(&host, SocketAddr::from(([0, 0, 0, 0], 80)), config, workload, script)
@@ -30,7 +30,7 @@ fn yamux(
     });
 }
 
-/// Either the server took everything, or it said that it would not.
+/// Checks that the server read everything or reset the stream.
 fn ends_well(outcome: Outcome) -> Result<(), String> {
     match outcome.end {
         Ok(()) | Err(Error::ConnectionReset) => Ok(()),
@@ -42,7 +42,7 @@ fn is_read_to_the_end(outcome: Outcome) -> Result<(), String> {
     outcome.end.map_err(|_| format!("{outcome:?}"))
 }
 
-/// How much is written and read is drawn from the seed, up to twice what the reporter of the bug did.
+/// Draws how much is written and read, up to twice the workload of the bug report.
 fn some_workload(sim: &mut Sim) -> Workload {
     let messages = 1 + sim.choose("messages", 20);
     let reads = sim.choose("reads", 11);

@@ -1,12 +1,12 @@
-//! yamux inside of turmoil: a writer waits for credit that a reader who has closed its stream will never grant.
+//! yamux inside turmoil: a writer waits for credit that a reader never grants after it has closed the stream.
 //!
-//! The scenario, the versions and the judgement are those of the simulator. That a reader who has enough keeps its writer
-//! waiting is between the two ends of a stream; all that turmoil's network contributes is the order of arrivals.
+//! The scenario, the versions and the checks are those of the simulator's tests. The bug is between the two ends of a
+//! stream. turmoil's network contributes only the order of arrivals.
 //!
-//! # Where turmoil cannot show a trigger
+//! # Triggers that turmoil cannot show
 //!
-//! That the original sets its writer free after five minutes: they would be 300,000 ticks of turmoil's in each run. So a
-//! writer that waits for 5 s is stuck here, and the simulator alone waits to the end.
+//! The release of the original's writer after five minutes: they would be 300,000 ticks in each run. Here a writer that
+//! waits for 5 s counts as stuck. Only the simulator's test waits to the end.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -16,17 +16,17 @@ use wavetank::turmoil::TurmoilSim;
 use wavetank_sim_tests::museum::yamux::scenarios::{Outcome, serve, write_messages};
 use wavetank_sim_tests::museum::yamux::{Config, Error, PeerScript, Version, Workload};
 
-/// No healthy connection keeps a writer waiting for longer: latencies and held-back tasks take up to 100 ms each.
+/// A writer never waits longer on a healthy connection: latencies and delays of tasks take up to 100 ms each.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A client that writes and a server that has enough before the end, as much of both as the seed draws.
+/// Builds a client that writes and a server that closes before the end. The seed draws both amounts.
 fn yamux(sim: &mut TurmoilSim, version: Version, script: PeerScript) {
     sim.builder().simulation_duration(6 * PATIENCE).max_message_latency(Duration::from_millis(20));
     sim.stall_after(PATIENCE);
     let messages = 1 + sim.choose("messages", 20);
     let reads = sim.choose("reads", 11);
     let workload = Workload { messages, reads, ..Workload::REPORTED };
-    // The session's own threads must not wait for longer than anyone may.
+    // The session's own threads must wait less than the stall limit.
     let config = Config::new(version).keep_alive_interval(PATIENCE / 2);
     sim.host_thread("server", move |host| {
         serve(&host, SocketAddr::from(([0, 0, 0, 0], 80)), config, workload, script)
@@ -37,7 +37,7 @@ fn yamux(sim: &mut TurmoilSim, version: Version, script: PeerScript) {
     });
 }
 
-/// Either the server took everything, or it said that it would not.
+/// Checks that the server read everything or reset the stream.
 fn ends_well(outcome: Outcome) -> Result<(), String> {
     match outcome.end {
         Ok(()) | Err(Error::ConnectionReset) => Ok(()),

@@ -1,11 +1,11 @@
-//! Sentences of specifications that code cites, in the form of [duvet](https://github.com/awslabs/duvet):
+//! Sentences of specifications that code cites, in the format of [duvet](https://github.com/awslabs/duvet):
 //!
 //! ```text
 //! //= https://www.rfc-editor.org/rfc/rfc6455#section-5.1
 //! //# A client MUST close a connection if it detects a masked frame.
 //! ```
 //!
-//! stands where the sentence is followed, and with a line `//= type=test` behind the first where that is tested.
+//! marks the code that follows the sentence. With the line `//= type=test` after the first, it marks a test.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use super::{files, none};
 /// A section, and a sentence of it.
 type Sentence = (String, String);
 
-/// Where sentences are cited: the code that follows them, and the tests.
+/// The places that cite sentences: code that follows them, and tests.
 #[derive(Default)]
 struct Citations {
     followed: BTreeMap<Sentence, String>,

@@ -1,4 +1,4 @@
-//! The list of what the WebSocket clients are simulated against, read from the very text that people read.
+//! The list of WebSocket scenarios, read from the Markdown file itself, must match the tests.
 
 use std::collections::BTreeSet;
 
@@ -6,11 +6,11 @@ use super::{files, none};
 
 const LIST: &str = include_str!("../websocket_scenarios.md");
 
-/// The folders of the simulations of each client, and how the list calls it.
+/// The name of each client in the list, and the folder of its simulations.
 const CLIENTS: [(&str, &str); 2] =
     [("tasks", "sim-tests/tests/websocket_async/"), ("threads", "sim-tests/tests/websocket_blocking/")];
 
-/// The tests that `text` names for `client`, as `module::test`.
+/// Returns the tests that `text` names for `client`, as `module::test`.
 fn listed(text: &str, client: &str) -> BTreeSet<String> {
     let named = text.lines().filter_map(|line| {
         let (of, name) = line.strip_prefix("- ")?.split_once(": `")?;
@@ -19,7 +19,7 @@ fn listed(text: &str, client: &str) -> BTreeSet<String> {
     named.collect()
 }
 
-/// The simulations below `folder`, as `module::test`.
+/// Returns the simulations below `folder`, as `module::test`.
 fn written(folder: &str) -> BTreeSet<String> {
     let mut tests = BTreeSet::new();
     for source in files("rs") {

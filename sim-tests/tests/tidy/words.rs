@@ -35,6 +35,9 @@ const REPLACED: [(&str, &str); 27] = [
     ("who reads", "the task that reads"),
 ];
 
+/// Symptoms of recordings, which keep their text.
+const RECORDED: [&str; 1] = ["a pong for every ping, kept while nobody read"];
+
 /// Files whose subject is these words.
 const EXEMPT: [&str; 1] = ["sim-tests/tests/tidy/words.rs"];
 
@@ -76,7 +79,8 @@ fn texts() -> Vec<Source> {
 #[test]
 fn one_word_stands_for_one_thing() {
     let found = texts().into_iter().filter(|text| !EXEMPT.contains(&text.path.as_str())).flat_map(|text| {
-        let lines = text.text.lines().enumerate();
+        let is_recorded = |line: &str| RECORDED.iter().any(|symptom| line.contains(symptom));
+        let lines = text.text.lines().enumerate().filter(|(_, line)| !is_recorded(line));
         let found = lines.flat_map(|(index, line)| {
             let place = format!("{}:{}", text.path, index + 1);
             replaced(line).map(move |(phrase, instead)| format!("{place}: `{phrase}`: write `{instead}`"))

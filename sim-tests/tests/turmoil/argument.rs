@@ -1,4 +1,4 @@
-//! Where a test runs is said by the type of its argument, however that is written.
+//! The type of a test's argument decides where the test runs, in whatever way the type is written.
 
 use wavetank::turmoil::TurmoilHost;
 
@@ -18,8 +18,8 @@ fn a_path_to_it_does_too(sim: &mut wavetank::turmoil::TurmoilSim) {
 mod under_the_name_of_another {
     use wavetank::Sim as TurmoilSim;
 
-    #[wavetank::test(seeds = 2)]
-    fn the_tanks_simulation_runs_in_the_simulator(sim: &mut TurmoilSim) {
+    #[wavetank::test(seeds = 2, base_seed = 0x5a5645e40e2297d3)]
+    fn wavetanks_simulation_runs_in_wavetank(sim: &mut TurmoilSim) {
         sim.client("client", async |_: wavetank::Host| {});
     }
 }

@@ -1,9 +1,9 @@
-//! UDP under turmoil's loss: a client that buys tickets, one a request, and asks again when no answer comes.
+//! UDP under turmoil's loss: a client buys one ticket with each request, and repeats a request without an answer.
 //!
-//! Written against the runtime traits: the client is a task, the office two threads that receive from one socket. A request that is
-//! repeated because its answer was lost, or was only late, must not buy twice. Three ways to get that wrong are found:
-//! an office that remembers nothing, one that looks into its ledger and writes it in two steps (for which the repetition
-//! has to come to the other thread between the two), and a client that takes any answer for its own.
+//! The code uses the runtime traits: the client is a task, and the office is two threads that receive from one socket.
+//! A request that is repeated because its answer was lost or late must not buy twice. The sweeps find three wrong
+//! versions: an office that remembers nothing, an office that checks and writes its ledger in two steps (the repetition
+//! must reach the other thread between the steps), and a client that accepts any answer.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -17,25 +17,25 @@ const REQUESTS: u8 = 5;
 /// How long the client waits for an answer.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// How the office keeps a request from buying twice.
+/// How the office prevents a request from buying twice.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ledger {
-    /// It does not.
+    /// Not at all.
     None,
-    /// It looks whether the request is known, and enters it afterwards.
+    /// It checks whether the request is known, and enters it afterwards.
     InTwoSteps,
     /// It does both under one lock.
     InOneStep,
 }
 
-/// Which answers the client takes.
+/// The answers that the client accepts.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Takes {
     ItsOwn,
     Any,
 }
 
-/// What the office has sold: the ticket of each request, and how many there are.
+/// What the office has sold: the ticket of each request, and the number of tickets.
 #[derive(Default)]
 struct Sold {
     of_request: BTreeMap<u8, u8>,
@@ -51,7 +51,7 @@ impl Sold {
     }
 }
 
-/// Answers requests, for ever.
+/// Answers requests without end.
 fn sell<T: Threads, S: BlockingUdpSocket>(
     socket: &S,
     sold: &ThreadsMutex<T, Sold>,
@@ -77,7 +77,7 @@ fn sell<T: Threads, S: BlockingUdpSocket>(
     }
 }
 
-/// Buys a ticket with each request, and asks again until it has it.
+/// Buys a ticket with each request, and repeats the request until it has the ticket.
 async fn buy<R: Datagrams>(runtime: R, office: SocketAddr, takes: Takes) -> io::Result<()> {
     let socket = runtime.bind_udp(([0, 0, 0, 0], 0).into(), SocketOptions::new()).await?;
     socket.connect(office).await?;
@@ -102,7 +102,7 @@ async fn buy<R: Datagrams>(runtime: R, office: SocketAddr, takes: Takes) -> io::
     Ok(())
 }
 
-/// A buyer and an office of two threads, on a network that loses.
+/// Builds a buyer and an office of two threads, on a lossy network.
 fn tickets(sim: &mut TurmoilSim, ledger: Ledger, takes: Takes) {
     sim.builder().simulation_duration(Duration::from_secs(60)).max_message_latency(20 * MILLISECOND);
     sim.host_thread("office", move |host: TurmoilHost| {
@@ -119,7 +119,7 @@ fn tickets(sim: &mut TurmoilSim, ledger: Ledger, takes: Takes) {
     });
 }
 
-/// Spans in which all datagrams between the two are lost, or wait.
+/// Returns faults that lose or delay all datagrams between the two for a time.
 fn interruptions() -> TurmoilFaults {
     TurmoilFaults::none()
         .partitions()

@@ -1,4 +1,4 @@
-//! What is said of a run inside of turmoil where turmoil's own words do not say it.
+//! Reports of runs inside turmoil: they add what turmoil's own messages do not say.
 
 use super::*;
 
@@ -57,7 +57,7 @@ fn invalid_builder_settings_are_a_set_up_error() {
             sim.client("client", async |_: TurmoilHost| Ok(()));
         })
     });
-    let report = found.expect_err("a mistake of the test, and no bug that it finds");
+    let report = found.expect_err("a mistake of the test, not a bug that it finds");
     let report = report.downcast_ref::<String>().expect("a report");
     assert!(report.contains("latencies is not set up to run"), "{report}");
     let expected = "turmoil's builder: Maximum message latency must be greater than minimum.";

@@ -1,4 +1,4 @@
-//! The network of a test inside of turmoil is turmoil's: what it does otherwise than Linux shows.
+//! The network of a test inside turmoil is turmoil's, with its differences from Linux.
 
 use std::net::SocketAddr;
 
@@ -6,7 +6,7 @@ use wavetank::runtime::{BlockingDatagrams, BlockingUdpSocket, Datagrams, UdpSock
 
 use super::*;
 
-/// Cuts the client from the server between two times.
+/// Partitions client and server between two times.
 fn partition(sim: &mut TurmoilSim, from: Duration, to: Duration) {
     sim.before_each_step(move |sim| {
         if sim.elapsed() == from {
@@ -107,7 +107,7 @@ fn a_socket_is_used_on_its_own_host() {
     assert!(found.symptom().matches("a socket of the turmoil host `other` was used on another one"));
 }
 
-/// Where turmoil would free the port of the host that it is running.
+/// turmoil would free the port of the host that is running.
 #[test]
 fn a_socket_is_dropped_on_its_own_host() {
     let found = find("a-strange-drop", |sim| {
@@ -202,7 +202,7 @@ fn a_datagram_waiter_is_named_with_its_socket() {
             };
             Threads::sleep(&host, MILLISECOND);
             socket.connect(server)?;
-            socket.send(b"anybody?")?;
+            socket.send(b"hello?")?;
             socket.recv(&mut [])?;
             waiter.join().map_err(io::Error::other)?
         });
@@ -219,7 +219,7 @@ fn a_datagram_waiter_is_named_with_its_socket() {
     );
 }
 
-/// Says goodbye when it is dropped.
+/// Sends a datagram when it is dropped.
 struct Farewell(<TurmoilHost as BlockingDatagrams>::UdpSocket, SocketAddr);
 
 impl Drop for Farewell {
@@ -239,10 +239,10 @@ fn destructors_in_a_crash_send_nothing(sim: &mut TurmoilSim) {
     sim.host_thread("server", |host: TurmoilHost| {
         let client = Threads::resolve(&host, "client", 80)?[0];
         let own = SocketAddr::new(host.ip(), 80);
-        // Bound again after the crash, because it has freed the port.
+        // The crash has freed the port, so it can be bound again.
         let socket = BlockingDatagrams::bind_udp(&host, own, SocketOptions::new())?;
         let _farewells = [Farewell(socket.try_clone()?, client), Farewell(socket.try_clone()?, own)];
-        // The client has bound its port by then.
+        // By then the client has bound its port.
         Threads::sleep(&host, 5 * MILLISECOND);
         socket.send_to(b"hello", client)?;
         socket.recv(&mut [])?;

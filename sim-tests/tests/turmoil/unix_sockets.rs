@@ -1,7 +1,7 @@
-//! Unix sockets inside of turmoil: they are the simulator's, on a host that is turmoil's.
+//! Unix sockets inside turmoil: the sockets are the simulator's, the host is turmoil's.
 //!
-//! A server keeps its secret in an agent, a thread that is asked through a Unix socket. A crash leaves the path of the
-//! socket, as it does on Linux: a server that does not remove it before it listens does not start again.
+//! A server keeps its secret in an agent, a thread that answers on a Unix socket. A crash leaves the path of the
+//! socket, as on Linux. A server that does not remove the path before it listens cannot restart.
 
 use std::path::Path;
 
@@ -15,14 +15,14 @@ const AGENT: &str = "/run/agent.sock";
 
 const SECRET: u32 = 0x5ec_4e7;
 
-/// What a server does about a socket of its predecessor.
+/// What a server does with a socket of its predecessor.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Predecessor {
     Ignored,
     Removed,
 }
 
-/// Answers each connection with the secret, for ever.
+/// Answers each connection with the secret, without end.
 fn agent(
     host: TurmoilHost,
     predecessor: Predecessor,
@@ -42,7 +42,7 @@ fn agent(
     })
 }
 
-/// A server that asks its agent for each client, and a client that asks until it is answered.
+/// Builds a server that asks its agent for each client, and a client that repeats its request until it gets an answer.
 fn secrets(sim: &mut TurmoilSim, predecessor: Predecessor) {
     sim.faults(TurmoilFaults::none().crashes().begin_max(500 * MILLISECOND).last_max(500 * MILLISECOND));
     sim.host("server", async move |host: TurmoilHost| {
@@ -51,7 +51,7 @@ fn secrets(sim: &mut TurmoilSim, predecessor: Predecessor) {
         loop {
             let (mut client, _) = listener.accept().await?;
             let mut agent = LocalSockets::connect_unix(&host, Path::new(AGENT), SocketOptions::new()).await?;
-            // Fails if the client has gone.
+            // An error means that the client has closed.
             let _ = client.write_u32(agent.read_u32().await?).await;
         }
     });
@@ -123,7 +123,7 @@ fn a_path_is_of_one_host_alone(sim: &mut TurmoilSim) {
     });
 }
 
-/// Also what somebody outside of the host still has.
+/// Also sockets that code outside the host still owns.
 #[wavetank::test(seeds = 20, base_seed = 0x3f3681d28d2819c3)]
 fn a_crash_closes_sockets_but_keeps_paths(sim: &mut TurmoilSim) {
     sim.perturb(false);

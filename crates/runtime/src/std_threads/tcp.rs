@@ -8,13 +8,13 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::{BlockingListener, BlockingStream, ListenOptions, SocketOptions};
 
-/// A TCP stream of std's.
+/// A TCP stream of std.
 #[derive(Debug)]
 pub struct TcpStream {
     inner: std::net::TcpStream,
 }
 
-/// A TCP listener of std's.
+/// A TCP listener of std.
 #[derive(Debug)]
 pub struct TcpListener {
     inner: std::net::TcpListener,
@@ -26,17 +26,20 @@ pub(super) fn connect(
     timeout: Option<Duration>,
 ) -> io::Result<TcpStream> {
     if timeout == Some(Duration::ZERO) {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "a connect timeout of zero"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "the connect timeout is zero: use a positive duration, or `None` for no limit",
+        ));
     }
     let socket = socket_for(address, options)?;
-    // An endless timeout instead of `Socket::connect`: a signal interrupts that for good, and this goes on.
+    // An unlimited timeout instead of `Socket::connect`: a signal ends that call with an error, and this one continues.
     socket.connect_timeout(&address.into(), timeout.unwrap_or(Duration::MAX))?;
     Ok(TcpStream { inner: socket.into() })
 }
 
 pub(super) fn listen(address: SocketAddr, options: ListenOptions) -> io::Result<TcpListener> {
-    // Accepted streams inherit the buffers of their listener. They must stand before `listen`: the window that a
-    // handshake offers is derived from them.
+    // Accepted streams inherit the buffers of their listener. Set them before `listen`: the window that a handshake
+    // offers depends on them.
     let socket = socket_for(address, options.accepted)?;
     // On Windows the option would let two listeners share a port, and rebinding works without it.
     #[cfg(not(windows))]
@@ -79,7 +82,7 @@ impl BlockingStream for TcpStream {
     }
 
     fn abort(self) {
-        // It fails only where the socket is dead already, and then there is nothing left to reset.
+        // It fails only if the socket is already dead. Then there is nothing to reset.
         let _dead_already = SockRef::from(&self.inner).set_linger(Some(Duration::ZERO));
     }
 
@@ -150,7 +153,7 @@ mod tests {
         let options = SocketOptions::new().send_buffer_bytes(8192).receive_buffer_bytes(16_384);
         let (client, server) = connected(options);
         for stream in [&client.inner, &server.inner] {
-            // Linux doubles both, for its own book-keeping.
+            // Linux doubles both, for its own bookkeeping.
             let socket = SockRef::from(stream);
             assert_eq!(socket.send_buffer_size().expect("readable"), 16_384);
             assert_eq!(socket.recv_buffer_size().expect("readable"), 32_768);

@@ -8,7 +8,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::{BlockingDatagrams, BlockingUdpSocket, SocketOptions, Std};
 
-/// A UDP socket of std's.
+/// A UDP socket of std.
 #[derive(Debug)]
 pub struct UdpSocket {
     inner: std::net::UdpSocket,

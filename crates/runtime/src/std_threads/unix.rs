@@ -13,13 +13,13 @@ use crate::{
     BlockingLocalSockets, BlockingUnixListener, BlockingUnixStream, ListenOptions, SocketOptions, Std,
 };
 
-/// A Unix stream of std's.
+/// A Unix stream of std.
 #[derive(Debug)]
 pub struct UnixStream {
     inner: std::os::unix::net::UnixStream,
 }
 
-/// A Unix listener of std's.
+/// A Unix listener of std.
 #[derive(Debug)]
 pub struct UnixListener {
     inner: std::os::unix::net::UnixListener,
@@ -38,14 +38,17 @@ impl BlockingLocalSockets for Std {
     ) -> io::Result<UnixStream> {
         check_path(path)?;
         if timeout == Some(Duration::ZERO) {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a connect timeout of zero"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the connect timeout is zero: use a positive duration, or `None` for no limit",
+            ));
         }
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         if let Some(bytes) = options.send_buffer_bytes {
             socket.set_send_buffer_size(bytes as usize)?;
         }
         let address = SockAddr::unix(path)?;
-        // What bounds a write bounds a connect too (unix(7), SO_SNDTIMEO).
+        // The timeout of a write also limits a connect (unix(7), SO_SNDTIMEO).
         socket.set_write_timeout(timeout)?;
         loop {
             match socket.connect(&address) {
@@ -121,7 +124,7 @@ impl BlockingUnixListener for UnixListener {
     fn accept(&self) -> io::Result<UnixStream> {
         let (inner, _unnamed) = self.inner.accept()?;
         if let Some(bytes) = self.accepted.send_buffer_bytes {
-            // Unlike with TCP, nothing of the listener's is inherited.
+            // Unlike with TCP, the stream inherits nothing from the listener.
             SockRef::from(&inner).set_send_buffer_size(bytes as usize)?;
         }
         Ok(UnixStream { inner })
@@ -130,9 +133,9 @@ impl BlockingUnixListener for UnixListener {
 
 /// Removes a socket from the file system, and nothing else.
 pub(crate) fn unlink(path: &Path) -> io::Result<()> {
-    // A slip of a path must not cost a file.
+    // A wrong path must not delete a file.
     if !std::fs::symlink_metadata(path)?.file_type().is_socket() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "there is no socket at this path"));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the file at this path is not a socket"));
     }
     std::fs::remove_file(path)
 }

@@ -11,13 +11,13 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use crate::{ListenOptions, Listener, SocketOptions, Stream};
 
-/// A TCP stream of Tokio's.
+/// A TCP stream of Tokio.
 #[derive(Debug)]
 pub struct TcpStream {
     inner: tokio::net::TcpStream,
 }
 
-/// A TCP listener of Tokio's.
+/// A TCP listener of Tokio.
 #[derive(Debug)]
 pub struct TcpListener {
     inner: tokio::net::TcpListener,
@@ -29,8 +29,8 @@ pub(super) async fn connect(address: SocketAddr, options: SocketOptions) -> io::
 }
 
 pub(super) fn listen(address: SocketAddr, options: ListenOptions) -> io::Result<TcpListener> {
-    // Accepted streams inherit the buffers of their listener. They must stand before `listen`: the window that a
-    // handshake offers is derived from them.
+    // Accepted streams inherit the buffers of their listener. Set them before `listen`: the window that a handshake
+    // offers depends on them.
     let socket = socket_for(address, options.accepted)?;
     // On Windows the option would let two listeners share a port, and rebinding works without it.
     #[cfg(not(windows))]
@@ -63,7 +63,7 @@ impl Stream for TcpStream {
     }
 
     fn abort(self) {
-        // It fails only where the socket is dead already, and then there is nothing left to reset.
+        // It fails only if the socket is already dead. Then there is nothing to reset.
         let _dead_already = self.inner.set_zero_linger();
     }
 
@@ -152,7 +152,7 @@ mod tests {
         let options = SocketOptions::new().send_buffer_bytes(8192).receive_buffer_bytes(16_384);
         let (client, server) = connected(options).await;
         for stream in [&client.inner, &server.inner] {
-            // Linux doubles both, for its own book-keeping.
+            // Linux doubles both, for its own bookkeeping.
             let socket = SockRef::from(stream);
             assert_eq!(socket.send_buffer_size().expect("readable"), 16_384);
             assert_eq!(socket.recv_buffer_size().expect("readable"), 32_768);

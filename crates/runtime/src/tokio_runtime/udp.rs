@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use crate::{Datagrams, SocketOptions, Tokio, std_threads};
 
-/// A UDP socket of Tokio's.
+/// A UDP socket of Tokio.
 #[derive(Debug)]
 pub struct UdpSocket {
     inner: tokio::net::UdpSocket,

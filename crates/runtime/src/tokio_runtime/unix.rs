@@ -14,13 +14,13 @@ use crate::local::check_path;
 use crate::std_threads::unix::unlink;
 use crate::{ListenOptions, LocalSockets, SocketOptions, Tokio};
 
-/// A Unix stream of Tokio's.
+/// A Unix stream of Tokio.
 #[derive(Debug)]
 pub struct UnixStream {
     inner: tokio::net::UnixStream,
 }
 
-/// A Unix listener of Tokio's.
+/// A Unix listener of Tokio.
 #[derive(Debug)]
 pub struct UnixListener {
     inner: tokio::net::UnixListener,

@@ -7,12 +7,13 @@ use std::task::{Context, Poll, Waker};
 
 use pin_project_lite::pin_project;
 
-use crate::choices::below;
-use crate::context;
-use crate::executor::{LATER_BOUND, NOBODY, TimerKey, later};
-use crate::net::Nanos;
-use crate::run::Run;
-use crate::trace::{TraceEvent, after};
+use crate::choice::{LaneKind, below};
+use crate::sched::{LATER_BOUND, NOBODY, TimerKey, later};
+use crate::time::Nanos;
+use crate::time::after;
+use crate::trace::TraceEvent;
+use crate::world::Run;
+use crate::world::context;
 
 /// The latest await at which a future is cancelled.
 const AWAITS_MAX: u32 = 16;
@@ -98,18 +99,18 @@ struct Alarm {
 
 impl Drop for Alarm {
     fn drop(&mut self) {
-        context::with_run(self.run, |run| run.executor.disarm(self.key));
+        context::with_run(self.run, |run| run.scheduler.disarm(self.key));
     }
 }
 
 impl Plan {
     fn draw(run: &Run, name: &str) -> Self {
-        let executor = &run.executor;
+        let scheduler = &run.scheduler;
         let mut scope =
-            executor.current().map_or_else(|| "outside".to_owned(), |task| executor.name(task).to_string());
+            scheduler.current().map_or_else(|| "outside".to_owned(), |task| scheduler.name(task).to_string());
         let _ = write!(scope, "/{}", name.replace(' ', "-"));
-        let point = executor.named_point("cancel", &format!("{scope} at"));
-        let at = executor.choose(point, AWAITS_MAX + 1, |rng| {
+        let point = scheduler.named_point(LaneKind::Cancel, &format!("{scope} at"));
+        let at = scheduler.choose(point, AWAITS_MAX + 1, |rng| {
             // Early awaits are the likelier ones to exist.
             let nearest = 1 << below(rng, 1 + AWAITS_MAX.ilog2());
             if below(rng, 2) == 0 { 0 } else { 1 + below(rng, nearest) }
@@ -117,9 +118,9 @@ impl Plan {
         if at == 0 {
             return Self::Left;
         }
-        let point = executor.named_point("cancel", &format!("{scope} delay"));
+        let point = scheduler.named_point(LaneKind::Cancel, &format!("{scope} delay"));
         // Right there, when polled again, and later: as likely as each other.
-        let delay = executor.choose(point, LATER_BOUND, |rng| match below(rng, 3) {
+        let delay = scheduler.choose(point, LATER_BOUND, |rng| match below(rng, 3) {
             2 => 2 + below(rng, LATER_BOUND - 2),
             soon => soon,
         });
@@ -138,7 +139,7 @@ impl Plan {
             None => return Some(at),
             Some(0) => *self = Self::WhenPolled { at },
             Some(nanos) => {
-                let key = run.executor.arm(run.executor.now() + nanos, NOBODY, waker.clone());
+                let key = run.scheduler.arm(run.scheduler.now() + nanos, NOBODY, waker.clone());
                 *self = Self::Alarmed { at, nanos, alarm: Alarm { run: run.number, key } };
             }
         }
@@ -150,10 +151,10 @@ impl Plan {
         match self {
             Self::WhenPolled { at } => Some((*at, ", when it is polled again".to_owned())),
             Self::Alarmed { at, nanos, alarm } => {
-                if run.executor.now() >= alarm.key.0 {
+                if run.scheduler.now() >= alarm.key.0 {
                     return Some((*at, format!(", {}", after(*nanos))));
                 }
-                run.executor.rearm(alarm.key, waker);
+                run.scheduler.rearm(alarm.key, waker);
                 None
             }
             Self::Undecided | Self::Left | Self::Counting { .. } => None,
@@ -166,7 +167,7 @@ impl<F: Future> Future for Cancellable<F> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let run = context::current().filter(|run| run.executor.is_fair_game());
+        let run = context::current().filter(|run| run.scheduler.is_fair_game());
         let mut cancelled = None;
         if let Some(run) = &run {
             if matches!(this.plan, Plan::Undecided) {
@@ -187,7 +188,7 @@ impl<F: Future> Future for Cancellable<F> {
         }
         let (Some(run), Some((at, when))) = (run, cancelled) else { return Poll::Pending };
         let what = format!("cancels `{}` at its {} await{when}", this.name, ordinal(at));
-        run.executor.trace_event(TraceEvent::Adversary(what.into()));
+        run.scheduler.trace_event(TraceEvent::Adversary(what.into()));
         *this.plan = Plan::Left;
         // The destructors of the future may use the run.
         drop(run);

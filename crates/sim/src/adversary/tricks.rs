@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use crate::choices::{PointId, below};
-use crate::context;
-use crate::executor::{LATER_BOUND, draw_later, later};
-use crate::run::Run;
-use crate::trace::{TraceEvent, after};
+use crate::choice::{LaneKind, PointId, below};
+use crate::sched::{LATER_BOUND, draw_later, later};
+use crate::time::after;
+use crate::trace::TraceEvent;
+use crate::world::Run;
+use crate::world::context;
 
 /// The most bytes that a read or write moves, by value.
 const LIMITS: [usize; 7] = [usize::MAX, 65_536, 1_000, 64, 7, 2, 1];
@@ -28,38 +29,37 @@ impl Tricks {
     /// Draws what the wrapper `name` does in the current run; `None` outside of one.
     pub(super) fn draw(name: &str) -> Option<Self> {
         let run = context::current()?;
-        let scope = run.executor.numbered(&name.replace(' ', "-"));
+        let scope = run.scheduler.numbered(&name.replace(' ', "-"));
         let has = |kind: &str| {
-            let point = run.executor.named_point("adversary", &format!("{scope} {kind}"));
-            run.executor.choose(point, 2, |rng| below(rng, 2)) == 1
+            let point = run.scheduler.named_point(LaneKind::Adversary, &format!("{scope} {kind}"));
+            run.scheduler.choose(point, 2, |rng| below(rng, 2)) == 1
         };
         let (defers, shortens, decoys) = (has("defers"), has("shortens"), has("decoys"));
         Some(Self { run: run.number, scope, defers, shortens, decoys, points: BTreeMap::new() })
     }
 
     fn run(&self) -> Option<Rc<Run>> {
-        context::current().filter(|run| run.number == self.run && run.executor.is_fair_game())
+        context::current().filter(|run| run.number == self.run && run.scheduler.is_fair_game())
     }
 
     fn point(&mut self, run: &Run, kind: &'static str, operation: &'static str) -> PointId {
         let scope = &self.scope;
-        *self
-            .points
-            .entry((kind, operation))
-            .or_insert_with(|| run.executor.named_point("adversary", &format!("{scope} {kind} {operation}")))
+        *self.points.entry((kind, operation)).or_insert_with(|| {
+            run.scheduler.named_point(LaneKind::Adversary, &format!("{scope} {kind} {operation}"))
+        })
     }
 
     fn record(&self, run: &Run, what: &str) {
-        run.executor.trace_event(TraceEvent::Adversary(format!("{}: {what}", self.scope).into()));
+        run.scheduler.trace_event(TraceEvent::Adversary(format!("{}: {what}", self.scope).into()));
     }
 
     fn let_go_on(&mut self, context: &Context<'_>, operation: &'static str) -> Poll<()> {
         let Some(run) = self.run().filter(|_| self.defers) else { return Poll::Ready(()) };
         let point = self.point(&run, "pending", operation);
-        let value = run.executor.choose(point, LATER_BOUND, |rng| draw_later(rng, 6));
+        let value = run.scheduler.choose(point, LATER_BOUND, |rng| draw_later(rng, 6, LATER_BOUND));
         let Some(nanos) = later(value) else { return Poll::Ready(()) };
         self.record(&run, &format!("{operation} is pending, woken {}", after(nanos)));
-        run.executor.wake_later(nanos, context.waker());
+        run.scheduler.wake_later(nanos, context.waker());
         Poll::Pending
     }
 
@@ -68,7 +68,7 @@ impl Tricks {
         let point = self.point(&run, "short", operation);
         let bound = LIMITS.len() as u32;
         let draw = |rng: &mut _| if below(rng, 3) == 0 { below(rng, bound) } else { 0 };
-        let limit = LIMITS[run.executor.choose(point, bound, draw) as usize];
+        let limit = LIMITS[run.scheduler.choose(point, bound, draw) as usize];
         if limit < wanted {
             self.record(&run, &format!("{operation} moves {limit} B at most"));
         }
@@ -78,7 +78,7 @@ impl Tricks {
     fn has_decoy(&mut self, operation: &'static str) -> bool {
         let Some(run) = self.run().filter(|_| self.decoys) else { return false };
         let point = self.point(&run, "decoy", operation);
-        let has_decoy = run.executor.choose(point, 2, |rng| u32::from(below(rng, 3) == 0)) == 1;
+        let has_decoy = run.scheduler.choose(point, 2, |rng| u32::from(below(rng, 3) == 0)) == 1;
         if has_decoy {
             self.record(&run, &format!("{operation} is polled with another waker first"));
         }

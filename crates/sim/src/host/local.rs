@@ -1,9 +1,10 @@
 //! Unix stream sockets for a simulated host: [`LocalSockets`] for tasks, [`BlockingLocalSockets`] for threads.
 //!
-//! A host has paths of its own, and all directories exist.
+//! A host has paths of its own, and few directories: `/`, `/dev/shm`, `/run`, `/tmp`, `/var/run`, and what
+//! [`Host::create_dir_all`] makes.
 
 use std::future::poll_fn;
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
 use std::path::Path;
 use std::rc::Rc;
@@ -18,10 +19,11 @@ use wavetank_runtime::{
 
 use super::socket::{EndId, Socket, block, timeout_nanos};
 use super::{Host, SimReadHalf, SimWriteHalf, context};
-use crate::executor::{Operation, Wait};
-use crate::net::{Direction, LocalListenerId, Nanos, Ready};
-use crate::run::Run;
+use crate::net::{Direction, LocalListenerId, Ready};
+use crate::time::Nanos;
 use crate::trace::Next;
+use crate::wait::{Operation, Wait};
+use crate::world::Run;
 
 /// A listening socket. Dropping it stops listening, and leaves its path.
 #[derive(Debug)]
@@ -44,7 +46,7 @@ impl Listening {
     }
 
     fn wait(&self) -> Wait {
-        Wait::Outside { verb: "accept", object: self.id.object(), until: None }
+        Wait::Io { verb: "accept", object: self.id.object(), until: None }
     }
 
     fn try_accept(&self, run: &Run) -> Poll<io::Result<Socket>> {
@@ -54,11 +56,13 @@ impl Listening {
 
     fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<Socket>> {
         let run = self.run();
-        ready!(run.executor.poll_operation(context, self.wait()));
+        ready!(run.scheduler.poll_operation(context, self.wait()));
         let accepted = self.try_accept(&run);
         if accepted.is_pending() {
             run.when_ready(Ready::LocalListener(self.id), context.waker());
-            run.executor.note_wait(self.wait());
+            run.scheduler.note_wait(self.wait());
+        } else {
+            run.scheduler.after_effect(Operation::new("accept"));
         }
         accepted
     }
@@ -91,6 +95,23 @@ impl Host {
         }
     }
 
+    /// Creates a directory for Unix sockets on the simulated host, with those above it, as `std::fs::create_dir_all` does on
+    /// a real one.
+    ///
+    /// Every host has the directories `/`, `/dev/shm`, `/run`, `/tmp` and `/var/run`, and a working directory that relative
+    /// paths begin at. They survive crashes.
+    ///
+    /// # Errors
+    ///
+    /// `NotADirectory` where a socket is at the path or above it; any error on a host that has crashed.
+    ///
+    /// # Panics
+    ///
+    /// Outside of the run that the host belongs to.
+    pub fn create_dir_all(&self, path: impl AsRef<Path>) -> io::Result<()> {
+        self.acts()?.network(|network, _, _| network.local_make_directory(self.id(), path.as_ref()))
+    }
+
     fn unlink_now(self, path: &Path) -> io::Result<()> {
         self.acts()?.network(|network, _, _| network.local_unlink(self.id(), path))
     }
@@ -102,7 +123,7 @@ impl LocalSockets for Host {
 
     async fn connect_unix(&self, path: &Path, options: SocketOptions) -> io::Result<SimUnixStream> {
         let turn = Next::Operation(Operation::new("connect to a Unix socket"));
-        poll_fn(|context| self.run().executor.poll_turn(context, turn)).await;
+        poll_fn(|context| self.run().scheduler.poll_turn(context, turn)).await;
         match self.connect_now(&*self.acts()?, path, options)? {
             Poll::Ready(socket) => Ok(SimUnixStream { socket: Arc::new(socket) }),
             Poll::Pending => Err(io::Error::from_raw_os_error(libc::EAGAIN)),
@@ -160,16 +181,16 @@ impl BlockingLocalSockets for Host {
     ) -> io::Result<SimBlockingUnixStream> {
         let timeout = timeout_nanos(timeout)?;
         let run = self.acts()?;
-        run.executor.scheduling_point(Operation::new("connect"));
-        let until = (timeout > 0).then(|| run.executor.now().saturating_add(timeout));
+        run.scheduler.scheduling_point(Operation::new("connect"));
+        let until = (timeout > 0).then(|| run.scheduler.now().saturating_add(timeout));
         loop {
             // A new look at the path each time: it may be another listener's by now.
             if let Poll::Ready(socket) = self.connect_now(&run, path, options)? {
-                run.executor.unblocked();
+                run.scheduler.unblocked();
                 return Ok(SimBlockingUnixStream { socket: Arc::new(socket) });
             }
-            if until.is_some_and(|until| run.executor.now() >= until) {
-                run.executor.unblocked();
+            if until.is_some_and(|until| run.scheduler.now() >= until) {
+                run.scheduler.unblocked();
                 return Err(io::Error::new(io::ErrorKind::TimedOut, "connection timed out"));
             }
             let listener = run.network(|network, _, _| network.local_find(self.id(), path))?;
@@ -178,23 +199,23 @@ impl BlockingLocalSockets for Host {
     }
 
     fn listen_unix(&self, path: &Path, options: ListenOptions) -> io::Result<SimBlockingUnixListener> {
-        self.run().executor.scheduling_point(Operation::new("listen"));
+        self.run().scheduler.scheduling_point(Operation::new("listen"));
         Ok(SimBlockingUnixListener { listening: Listening::new(*self, path, options)? })
     }
 
     fn unlink_unix(&self, path: &Path) -> io::Result<()> {
-        self.run().executor.scheduling_point(Operation::new("unlink"));
+        self.run().scheduler.scheduling_point(Operation::new("unlink"));
         self.unlink_now(path)
     }
 }
 
 impl Host {
     fn wait_for_room(self, run: &Run, listener: LocalListenerId, until: Option<Nanos>) -> io::Result<()> {
-        if let Some(task) = run.executor.current() {
-            run.when_ready(Ready::LocalRoom(listener), &run.executor.waker(task));
+        if let Some(task) = run.scheduler.current() {
+            run.when_ready(Ready::LocalRoom(listener), &run.scheduler.waker(task));
         }
-        let wait = Wait::Outside { verb: "connect", object: listener.object(), until };
-        if run.executor.block(wait, until) { Ok(()) } else { Err(super::unwinding("connect")) }
+        let wait = Wait::Io { verb: "connect", object: listener.object(), until };
+        if run.scheduler.block(wait, until) { Ok(()) } else { Err(super::unwinding("connect")) }
     }
 }
 
@@ -224,7 +245,7 @@ impl BlockingUnixStream for SimBlockingUnixStream {
     }
 
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        self.socket.run().executor.scheduling_point(Operation::new("shutdown"));
+        self.socket.run().scheduler.scheduling_point(Operation::new("shutdown"));
         self.socket.shutdown(how)
     }
 
@@ -246,6 +267,10 @@ impl Read for SimBlockingUnixStream {
 impl Write for SimBlockingUnixStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.socket.write(bytes)
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.socket.write_vectored(slices)
     }
 
     fn flush(&mut self) -> io::Result<()> {

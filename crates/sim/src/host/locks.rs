@@ -16,9 +16,9 @@ use std::task::Waker;
 use wavetank_runtime::WaitOutcome;
 
 use super::context;
-use crate::executor::{Operation, TaskId, Wait};
-use crate::net::Nanos;
-use crate::run::Run;
+use crate::time::Nanos;
+use crate::wait::{Operation, TaskId, Wait};
+use crate::world::Run;
 
 /// The lock behind [`Mutex`](wavetank_runtime::Mutex) in a simulation.
 pub struct SimMutex<T> {
@@ -53,7 +53,7 @@ impl<T: Send> SimMutex<T> {
     #[track_caller]
     pub(super) fn lock(&self) -> SimGuard<'_, T> {
         let run = self.run();
-        run.executor.scheduling_point(Operation::on("lock", self.name));
+        run.scheduler.scheduling_point(Operation::on("lock", self.name));
         self.lock_now(&run)
     }
 
@@ -67,7 +67,7 @@ impl<T: Send> SimMutex<T> {
                     None => break self.take(run, note),
                     Some(holder) => {
                         // Whoever may not wait must not take the turn of somebody who does.
-                        if let Some(task) = run.executor.current().filter(|_| run.executor.can_block())
+                        if let Some(task) = run.scheduler.current().filter(|_| run.scheduler.can_block())
                             && !note.waiting.contains(&task)
                         {
                             note.waiting.push_back(task);
@@ -76,12 +76,12 @@ impl<T: Send> SimMutex<T> {
                     }
                 }
             };
-            if !run.executor.block(Wait::Lock { name: self.name, holder }, None) {
+            if !run.scheduler.block(Wait::Lock { name: self.name, holder }, None) {
                 // This thread unwinds and cannot wait, and the lock is held by one that is suspended.
-                run.executor.free_by_force(holder, self.name);
+                run.scheduler.free_by_force(holder, self.name);
             }
         }
-        run.executor.unblocked();
+        run.scheduler.unblocked();
         self.guard()
     }
 
@@ -92,15 +92,15 @@ impl<T: Send> SimMutex<T> {
         // One that was woken for another reason may come out of turn. Its turn would be lost on it later.
         note.waiting.retain(|&waiting| waiting != holder);
         for &waiting in &note.waiting {
-            run.executor.lock_changed_hands(waiting, self.name, holder);
+            run.scheduler.lock_changed_hands(waiting, self.name, holder);
         }
         drop(note);
-        run.executor.lock_taken();
+        run.scheduler.lock_taken();
     }
 
     pub(super) fn try_lock(&self) -> Option<SimGuard<'_, T>> {
         let run = self.run();
-        run.executor.scheduling_point(Operation::on("try_lock", self.name));
+        run.scheduler.scheduling_point(Operation::on("try_lock", self.name));
         let note = self.note();
         if note.holder.is_some() {
             return None;
@@ -128,11 +128,11 @@ impl<T: Send> SimMutex<T> {
         }
         // Outside of the run nobody waits any more.
         let Some(run) = run else { return };
-        let index = run.executor.choose_waiter(Operation::on("hand on", self.name), count);
+        let index = run.scheduler.choose_waiter(Operation::on("hand on", self.name), count);
         let next = note.waiting.remove(index);
         drop(note);
         if let Some(next) = next {
-            run.executor.wake(next);
+            run.scheduler.wake(next);
         }
     }
 
@@ -143,7 +143,7 @@ impl<T: Send> SimMutex<T> {
 
 /// The running task. Locks may also be taken where none runs (in the set-up of a test); nobody can wait for those.
 fn holder_of(run: &Run) -> TaskId {
-    run.executor.current().unwrap_or(TaskId::new(0))
+    run.scheduler.current().unwrap_or(TaskId::new(0))
 }
 
 impl<T> fmt::Debug for SimMutex<T> {
@@ -164,7 +164,7 @@ impl<T: Send> SimGuard<'_, T> {
             return;
         }
         if let Some(run) = run {
-            run.executor.lock_released();
+            run.scheduler.lock_released();
         }
         self.mutex.release(run);
     }
@@ -176,7 +176,7 @@ impl<T: Send> Drop for SimGuard<'_, T> {
         self.unlock(run.as_deref());
         // What follows the release may run late: the state is published, its author has not gone on.
         if let Some(run) = run {
-            run.executor.scheduling_point(Operation::on("unlock", self.mutex.name));
+            run.scheduler.scheduling_point(Operation::on("unlock", self.mutex.name));
         }
     }
 }
@@ -230,15 +230,15 @@ impl SimCondvar {
         timeout: Option<Nanos>,
     ) -> (SimGuard<'a, T>, WaitOutcome) {
         let run = context::expect_run(self.run);
-        run.executor.scheduling_point(Operation::on("wait", self.name));
-        let until = timeout.map(|timeout| run.executor.now().saturating_add(timeout));
+        run.scheduler.scheduling_point(Operation::on("wait", self.name));
+        let until = timeout.map(|timeout| run.scheduler.now().saturating_add(timeout));
         let mutex = guard.mutex;
-        let Some(task) = run.executor.current() else { return (guard, WaitOutcome::Notified) };
+        let Some(task) = run.scheduler.current() else { return (guard, WaitOutcome::Notified) };
         let ticket = {
             let mut state = self.state();
             state.tickets += 1;
             let ticket = state.tickets;
-            state.waiting.push((ticket, run.executor.waker(task)));
+            state.waiting.push((ticket, run.scheduler.waker(task)));
             ticket
         };
         let forget = Forget { condvar: self, ticket };
@@ -246,16 +246,16 @@ impl SimCondvar {
         drop(guard);
         let mut outcome = WaitOutcome::Notified;
         while self.is_waiting(ticket) {
-            if until.is_some_and(|until| run.executor.now() >= until) {
+            if until.is_some_and(|until| run.scheduler.now() >= until) {
                 outcome = WaitOutcome::TimedOut;
                 break;
             }
-            if !run.executor.block(Wait::Condvar { name: self.name, until }, until) {
+            if !run.scheduler.block(Wait::Condvar { name: self.name, until }, until) {
                 // A thread that unwinds cannot wait: as if it had been woken for no reason.
                 break;
             }
         }
-        run.executor.unblocked();
+        run.scheduler.unblocked();
         // Before it waits for the lock: a notification must not go to somebody who has given up waiting for it.
         drop(forget);
         (mutex.lock_now(&run), outcome)
@@ -267,19 +267,19 @@ impl SimCondvar {
 
     pub(super) fn notify_one(&self) {
         let run = context::expect_run(self.run);
-        run.executor.scheduling_point(Operation::on("notify", self.name));
+        run.scheduler.scheduling_point(Operation::on("notify", self.name));
         let count = self.state().waiting.len();
         if count == 0 {
             return;
         }
-        let index = run.executor.choose_waiter(Operation::on("notify one of", self.name), count);
+        let index = run.scheduler.choose_waiter(Operation::on("notify one of", self.name), count);
         let (_, waker) = self.state().waiting.remove(index);
         waker.wake();
     }
 
     pub(super) fn notify_all(&self) {
         let run = context::expect_run(self.run);
-        run.executor.scheduling_point(Operation::on("notify", self.name));
+        run.scheduler.scheduling_point(Operation::on("notify", self.name));
         let waiting = std::mem::take(&mut self.state().waiting);
         waiting.into_iter().for_each(|(_, waker)| waker.wake());
     }

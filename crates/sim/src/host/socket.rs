@@ -1,6 +1,7 @@
 //! A stream socket, TCP's or Unix's, as its handles share it: streams, halves and clones of one connection.
 
-use std::io;
+use std::borrow::Cow;
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,12 +9,14 @@ use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::context;
-use crate::executor::{Operation, Wait};
-use crate::faults::{Transfer, shortened};
-use crate::net::{Direction, ListenerId, LocalId, Nanos, Ready, SocketId};
-use crate::run::Run;
-use crate::sim::nanos;
+use crate::inject::shortened;
+use crate::net::{Direction, ListenerId, LocalId, Ready, SocketId};
+use crate::time::Nanos;
+use crate::time::nanos;
+use crate::trace::Transfer;
+use crate::wait::{Operation, Wait};
+use crate::world::Run;
+use crate::world::context;
 
 /// What the network knows an end of a connection by.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +71,11 @@ impl Socket {
     pub(super) fn linger_zero(&self) {
         let id = self.tcp();
         self.run().network(|network, _, _| network.set_linger_zero(id));
+    }
+
+    pub(super) fn set_nodelay(&self, nodelay: bool) {
+        let id = self.tcp();
+        self.run().network(|network, now, outside| network.set_nodelay(now, outside, id, nodelay));
     }
 
     pub(super) fn shutdown(&self, how: std::net::Shutdown) -> io::Result<()> {
@@ -160,7 +168,7 @@ impl Socket {
             EndId::Tcp(id) => id.object(),
             EndId::Unix(id) => id.object(),
         };
-        Wait::Outside { verb, object, until }
+        Wait::Io { verb, object, until }
     }
 
     // Async.
@@ -171,7 +179,27 @@ impl Socket {
 
     pub(super) fn poll_write(&self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.poll(context, Direction::Write, |run| {
+            if !run.writes_early && self.awaits_room(run) {
+                return Poll::Pending;
+            }
             self.try_write(run, self.shortened_to_room(run, bytes), false)
+        })
+    }
+
+    pub(super) fn poll_write_vectored(
+        &self,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write(context, &gathered(slices))
+    }
+
+    /// Returns `true` if a write found no room and the socket has not become writable since. Tokio does not try again before
+    /// that, even where there is some room.
+    fn awaits_room(&self, run: &Run) -> bool {
+        run.network(|network, _, _| match self.id {
+            EndId::Tcp(id) => network.awaits_room(id),
+            EndId::Unix(id) => network.local_awaits_room(id),
         })
     }
 
@@ -188,11 +216,13 @@ impl Socket {
     ) -> Poll<io::Result<T>> {
         let run = self.run();
         let wait = self.wait(direction, None);
-        std::task::ready!(run.executor.poll_operation(context, wait));
+        std::task::ready!(run.scheduler.poll_operation(context, wait));
         let polled = attempt(&run);
         if polled.is_pending() {
             run.when_ready_only(self.ready(direction), context.waker());
-            run.executor.note_wait(wait);
+            run.scheduler.note_wait(wait);
+        } else {
+            run.scheduler.after_effect(Operation::new(wait.verb()));
         }
         polled
     }
@@ -211,10 +241,17 @@ impl Socket {
     pub(super) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let timeout = self.read_timeout.load(Ordering::Relaxed);
         match self.block("read", Direction::Read, timeout, |run| self.try_read(run, buffer)) {
+            // `tcp_recvmsg` waits once for an empty buffer, and then has read all that it was asked for.
+            Err(error) if self.is_empty_timeout(&error, buffer) => Ok(0),
             // Received bytes come before an error, and an error before the end.
             Ok(0) if !buffer.is_empty() => self.take_deferred().map_or(Ok(0), Err),
             result => result,
         }
+    }
+
+    fn is_empty_timeout(&self, error: &io::Error, buffer: &[u8]) -> bool {
+        let is_tcp = matches!(self.id, EndId::Tcp(_));
+        is_tcp && buffer.is_empty() && error.kind() == io::ErrorKind::WouldBlock
     }
 
     /// Writes until all bytes are taken, as a blocking `write(2)` does, or something ends it: then the count so far is
@@ -250,6 +287,10 @@ impl Socket {
                 Ok(written)
             }
         }
+    }
+
+    pub(super) fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.write(&gathered(slices))
     }
 
     fn take_deferred(&self) -> Option<io::Error> {
@@ -290,21 +331,21 @@ pub(super) fn block<T>(
     wait: impl Fn(Option<Nanos>) -> Wait,
     mut attempt: impl FnMut(&Run) -> Poll<io::Result<T>>,
 ) -> io::Result<T> {
-    run.executor.scheduling_point(Operation::new(verb));
-    let until = (timeout > 0).then(|| run.executor.now().saturating_add(timeout));
+    run.scheduler.scheduling_point(Operation::new(verb));
+    let until = (timeout > 0).then(|| run.scheduler.now().saturating_add(timeout));
     loop {
         if let Poll::Ready(result) = attempt(run) {
-            run.executor.unblocked();
+            run.scheduler.unblocked();
             return result;
         }
-        if until.is_some_and(|until| run.executor.now() >= until) {
-            run.executor.unblocked();
-            return Err(io::ErrorKind::WouldBlock.into());
+        if until.is_some_and(|until| run.scheduler.now() >= until) {
+            run.scheduler.unblocked();
+            return Err(io::Error::from_raw_os_error(libc::EAGAIN));
         }
-        if let Some(task) = run.executor.current() {
-            run.when_ready(ready, &run.executor.waker(task));
+        if let Some(task) = run.scheduler.current() {
+            run.when_ready(ready, &run.scheduler.waker(task));
         }
-        if !run.executor.block(wait(until), until) {
+        if !run.scheduler.block(wait(until), until) {
             return Err(super::unwinding(verb));
         }
     }
@@ -336,6 +377,16 @@ impl Drop for Socket {
     }
 }
 
+/// The bytes of several slices, in one piece unless only one has any.
+fn gathered<'a>(slices: &'a [IoSlice<'_>]) -> Cow<'a, [u8]> {
+    let mut filled = slices.iter().filter(|slice| !slice.is_empty());
+    match (filled.next(), filled.next()) {
+        (None, _) => Cow::Borrowed(&[]),
+        (Some(only), None) => Cow::Borrowed(only),
+        _ => Cow::Owned(slices.iter().flat_map(|slice| slice.iter().copied()).collect()),
+    }
+}
+
 fn saturated(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
@@ -362,7 +413,7 @@ impl Listening {
     }
 
     fn wait(&self) -> Wait {
-        Wait::Outside { verb: "accept", object: self.id.object(), until: None }
+        Wait::Io { verb: "accept", object: self.id.object(), until: None }
     }
 
     fn try_accept(&self, run: &Run) -> Poll<io::Result<(Socket, SocketAddr)>> {
@@ -372,11 +423,13 @@ impl Listening {
 
     pub(super) fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<(Socket, SocketAddr)>> {
         let run = self.run();
-        std::task::ready!(run.executor.poll_operation(context, self.wait()));
+        std::task::ready!(run.scheduler.poll_operation(context, self.wait()));
         let accepted = self.try_accept(&run);
         if accepted.is_pending() {
             run.when_ready(Ready::Listener(self.id), context.waker());
-            run.executor.note_wait(self.wait());
+            run.scheduler.note_wait(self.wait());
+        } else {
+            run.scheduler.after_effect(Operation::new("accept"));
         }
         accepted
     }

@@ -1,14 +1,13 @@
 //! [`Runtime`] for a simulated host: async tasks.
 
 use std::future::{Future, poll_fn};
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use wavetank_runtime::join::panic_message;
 use wavetank_runtime::{
     Instant, JoinError, ListenOptions, Listener, Runtime, Sleep, SocketOptions, Stream, TaskHandle,
 };
@@ -17,7 +16,9 @@ use super::ending::{Ending, ending};
 use super::local::SimUnixStream;
 use super::socket::{Listening, Socket};
 use super::{Host, context};
-use crate::executor::{TaskId, TimerKey, Wait};
+use crate::panics;
+use crate::sched::TimerKey;
+use crate::wait::{Operation, TaskId, Wait};
 
 impl Runtime for Host {
     type Stream = SimStream;
@@ -48,7 +49,9 @@ impl Runtime for Host {
             }
             end.set(output);
         };
-        let task = self.run().executor.start_task(self.index, name, false, task);
+        let run = self.run();
+        let task = run.scheduler.start_task(self.index, name, false, task);
+        run.scheduler.after_effect(Operation::new("spawn"));
         SimTaskHandle { run: self.run, task, ending }
     }
 
@@ -64,7 +67,7 @@ impl Runtime for Host {
 
     async fn listen(&self, address: SocketAddr, options: ListenOptions) -> io::Result<SimListener> {
         let run = self.acts()?;
-        let id = run.network(|network, _, _| network.listen(self.id(), address, options));
+        let id = run.network(|network, now, _| network.listen(now, self.id(), address, options));
         let id = id.map_err(|error| self.cannot("listen on", address, error))?;
         Ok(SimListener { listening: Listening::new(&run, id) })
     }
@@ -82,10 +85,10 @@ async fn caught<F: Future>(future: F) -> Result<F::Output, JoinError> {
         match polled {
             Ok(polled) => polled.map(Ok),
             // The task has killed its own host, and unwinds because of that.
-            Err(payload) if context::current().is_some_and(|run| run.executor.being_torn_down()) => {
+            Err(payload) if context::current().is_some_and(|run| run.scheduler.being_torn_down()) => {
                 std::panic::resume_unwind(payload)
             }
-            Err(payload) => Poll::Ready(Err(JoinError::Panicked(panic_message(&*payload)))),
+            Err(payload) => Poll::Ready(Err(JoinError::Panicked(panics::take_message(payload)))),
         }
     })
     .await
@@ -94,8 +97,8 @@ async fn caught<F: Future>(future: F) -> Result<F::Output, JoinError> {
 /// A panic of a spawned task fails the run, whether or not somebody looks at its handle.
 fn report_panic(message: &str) {
     let Some(run) = context::current() else { return };
-    if let Some(task) = run.executor.current().filter(|_| !run.executor.being_torn_down()) {
-        run.executor.panicked_with(task, message);
+    if let Some(task) = run.scheduler.current().filter(|_| !run.scheduler.being_torn_down()) {
+        run.scheduler.panicked_with(task, message);
     }
 }
 
@@ -114,14 +117,14 @@ impl<T> Future for SimTaskHandle<T> {
         if let Some(output) = self.ending.take_or_wake(Some(context.waker())) {
             return Poll::Ready(output);
         }
-        context::expect_run(self.run).executor.note_wait(Wait::Join { task: self.task });
+        context::expect_run(self.run).scheduler.note_wait(Wait::Join { task: self.task });
         Poll::Pending
     }
 }
 
 impl<T: Send + 'static> TaskHandle<T> for SimTaskHandle<T> {
     fn abort(&self) {
-        context::with_run(self.run, |run| run.executor.abort(self.task));
+        context::with_run(self.run, |run| run.scheduler.abort(self.task));
     }
 
     fn is_finished(&self) -> bool {
@@ -140,7 +143,7 @@ pub struct SimSleep {
 impl SimSleep {
     fn disarm(&mut self) {
         if let Some(timer) = self.timer.take() {
-            context::with_run(self.host.run, |run| run.executor.disarm(timer));
+            context::with_run(self.host.run, |run| run.scheduler.disarm(timer));
         }
     }
 }
@@ -152,16 +155,16 @@ impl Future for SimSleep {
         let run = self.host.run();
         let deadline = self.deadline.as_nanos();
         let wait = Wait::Sleep { until: deadline };
-        ready!(run.executor.poll_operation(context, wait));
-        if run.executor.now() >= deadline {
+        ready!(run.scheduler.poll_operation(context, wait));
+        if run.scheduler.now() >= deadline {
             self.disarm();
             return Poll::Ready(());
         }
-        let armed = self.timer.is_some_and(|timer| run.executor.rearm(timer, context.waker()));
+        let armed = self.timer.is_some_and(|timer| run.scheduler.rearm(timer, context.waker()));
         if !armed {
-            self.timer = Some(run.executor.arm(deadline, self.host.index, context.waker().clone()));
+            self.timer = Some(run.scheduler.arm(deadline, self.host.index, context.waker().clone()));
         }
-        run.executor.note_wait(wait);
+        run.scheduler.note_wait(wait);
         Poll::Pending
     }
 }
@@ -175,7 +178,7 @@ impl Sleep for SimSleep {
     fn reset(mut self: Pin<&mut Self>, deadline: Instant) {
         let armed = self.timer.take();
         self.timer = armed.and_then(|timer| {
-            context::with_run(self.host.run, |run| run.executor.move_timer(timer, deadline.as_nanos()))?
+            context::with_run(self.host.run, |run| run.scheduler.move_timer(timer, deadline.as_nanos()))?
         });
         self.deadline = deadline;
     }
@@ -232,8 +235,8 @@ impl Stream for SimStream {
         (SimReadHalf { socket: self.socket.clone() }, SimWriteHalf { socket: self.socket })
     }
 
-    /// Accepted and without effect: the simulated network never holds small segments back.
-    fn set_nodelay(&self, _: bool) -> io::Result<()> {
+    fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+        self.socket.set_nodelay(nodelay);
         Ok(())
     }
 
@@ -280,6 +283,18 @@ macro_rules! writes {
         impl AsyncWrite for $stream {
             fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
                 self.socket.poll_write(context, bytes)
+            }
+
+            fn poll_write_vectored(
+                self: Pin<&mut Self>,
+                context: &mut Context<'_>,
+                slices: &[IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                self.socket.poll_write_vectored(context, slices)
+            }
+
+            fn is_write_vectored(&self) -> bool {
+                true
             }
 
             fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

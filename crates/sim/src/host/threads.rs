@@ -1,31 +1,28 @@
 //! [`Threads`] for a simulated host: blocking threads.
 
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use wavetank_runtime::{
-    BlockingListener, BlockingStream, Instant, JoinError, ListenOptions, SocketOptions, ThreadHandle,
-    Threads, WaitOutcome,
+    BlockingListener, BlockingStream, Instant, JoinError, ListenOptions, RawLocks, SocketOptions,
+    ThreadHandle, Threads, WaitOutcome,
 };
 
 use super::ending::{Ending, ending};
 use super::locks::{SimCondvar, SimGuard, SimMutex};
 use super::socket::{Listening, Socket, timeout_nanos};
 use super::{Host, context};
-use crate::executor::{Operation, TaskId, Wait};
 use crate::net::Direction;
-use crate::sim::nanos;
+use crate::time::nanos;
+use crate::wait::{Operation, TaskId, Wait};
 
 impl Threads for Host {
     type Stream = SimBlockingStream;
     type Listener = SimBlockingListener;
     type ThreadHandle<T: Send + 'static> = SimThreadHandle<T>;
-    type RawMutex<T: Send> = SimMutex<T>;
-    type RawGuard<'a, T: Send + 'a> = SimGuard<'a, T>;
-    type RawCondvar = SimCondvar;
 
     fn now(&self) -> Instant {
         Instant::from_nanos(self.now_nanos())
@@ -34,15 +31,15 @@ impl Threads for Host {
     #[track_caller]
     fn sleep(&self, duration: Duration) {
         let run = self.run();
-        run.executor.scheduling_point(Operation::new("sleep"));
-        let until = run.executor.now().saturating_add(nanos(duration));
-        while run.executor.now() < until {
-            if !run.executor.block(Wait::Sleep { until }, Some(until)) {
+        run.scheduler.scheduling_point(Operation::new("sleep"));
+        let until = run.scheduler.now().saturating_add(nanos(duration));
+        while run.scheduler.now() < until {
+            if !run.scheduler.block(Wait::Sleep { until }, Some(until)) {
                 // A thread that unwinds cannot wait; sleeping shorter is the least wrong.
                 return;
             }
         }
-        run.executor.unblocked();
+        run.scheduler.unblocked();
     }
 
     fn spawn<T, F>(&self, name: &str, body: F) -> io::Result<SimThreadHandle<T>>
@@ -51,7 +48,7 @@ impl Threads for Host {
         T: Send + 'static,
     {
         let run = self.run();
-        run.executor.scheduling_point(Operation::new("spawn"));
+        run.scheduler.scheduling_point(Operation::new("spawn"));
         let (end, ending) = ending();
         let number = self.run;
         let entry = move || {
@@ -60,21 +57,21 @@ impl Threads for Host {
             match catch_unwind(AssertUnwindSafe(body)) {
                 Ok(value) => end.set(Ok(value)),
                 Err(payload) => {
-                    let message = context::expect_run(number).executor.thread_panicked(payload);
+                    let message = context::expect_run(number).scheduler.thread_panicked(payload);
                     end.set(Err(JoinError::Panicked(message)));
                 }
             }
         };
-        let task = run.executor.start_thread(self.index, name, false, entry)?;
+        let task = run.scheduler.start_thread(self.index, name, false, entry)?;
         Ok(SimThreadHandle { run: self.run, task, ending })
     }
 
     fn yield_now(&self) {
-        self.run().executor.yield_now();
+        self.run().scheduler.yield_now();
     }
 
     fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-        self.run().executor.scheduling_point(Operation::new("resolve"));
+        self.run().scheduler.scheduling_point(Operation::new("resolve"));
         self.resolve_now(host, port)
     }
 
@@ -92,8 +89,8 @@ impl Threads for Host {
 
     fn listen(&self, address: SocketAddr, options: ListenOptions) -> io::Result<SimBlockingListener> {
         let run = self.acts()?;
-        run.executor.scheduling_point(Operation::new("listen"));
-        let id = run.network(|network, _, _| network.listen(self.id(), address, options));
+        run.scheduler.scheduling_point(Operation::new("listen"));
+        let id = run.network(|network, now, _| network.listen(now, self.id(), address, options));
         let id = id.map_err(|error| self.cannot("listen on", address, error))?;
         Ok(SimBlockingListener { listening: Listening::new(&run, id) })
     }
@@ -101,6 +98,12 @@ impl Threads for Host {
     fn fill_random(&self, buffer: &mut [u8]) {
         self.fill(buffer);
     }
+}
+
+impl RawLocks for Host {
+    type RawMutex<T: Send> = SimMutex<T>;
+    type RawGuard<'a, T: Send + 'a> = SimGuard<'a, T>;
+    type RawCondvar = SimCondvar;
 
     fn raw_mutex<T: Send>(&self, name: &'static str, value: T) -> SimMutex<T> {
         SimMutex::new(self.run, name, value)
@@ -155,14 +158,14 @@ pub struct SimThreadHandle<T> {
 impl<T: Send + 'static> ThreadHandle<T> for SimThreadHandle<T> {
     fn join(self) -> Result<T, JoinError> {
         let run = context::expect_run(self.run);
-        run.executor.scheduling_point(Operation::new("join"));
+        run.scheduler.scheduling_point(Operation::new("join"));
         loop {
-            let waker = run.executor.current().map(|task| run.executor.waker(task));
+            let waker = run.scheduler.current().map(|task| run.scheduler.waker(task));
             if let Some(output) = self.ending.take_or_wake(waker.as_ref()) {
-                run.executor.unblocked();
+                run.scheduler.unblocked();
                 return output;
             }
-            if !run.executor.block(Wait::Join { task: self.task }, None) {
+            if !run.scheduler.block(Wait::Join { task: self.task }, None) {
                 // The joined thread may well be alive, but a thread that unwinds cannot wait for it.
                 return Err(JoinError::Cancelled);
             }
@@ -201,7 +204,7 @@ pub struct SimBlockingStream {
 
 impl SimBlockingStream {
     fn point(&self, verb: &'static str) {
-        self.socket.run().executor.scheduling_point(Operation::new(verb));
+        self.socket.run().scheduler.scheduling_point(Operation::new(verb));
     }
 }
 
@@ -223,8 +226,8 @@ impl BlockingStream for SimBlockingStream {
         self.socket.set_timeout(Direction::Write, timeout)
     }
 
-    /// Accepted and without effect: the simulated network never holds small segments back.
-    fn set_nodelay(&self, _: bool) -> io::Result<()> {
+    fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+        self.socket.set_nodelay(nodelay);
         Ok(())
     }
 
@@ -251,6 +254,10 @@ impl Read for SimBlockingStream {
 impl Write for SimBlockingStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.socket.write(bytes)
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.socket.write_vectored(slices)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -13,10 +13,11 @@ use wavetank_runtime::{BlockingDatagrams, BlockingUdpSocket, Datagrams, SocketOp
 
 use super::socket::{block, timeout_nanos};
 use super::{Host, context};
-use crate::executor::{Operation, Wait};
-use crate::net::{Nanos, Ready, UdpId};
-use crate::run::Run;
+use crate::net::{Ready, UdpId};
+use crate::time::Nanos;
 use crate::trace::Next;
+use crate::wait::{Operation, Wait};
+use crate::world::Run;
 
 /// A UDP socket as its handles share it. Dropping it closes the socket.
 #[derive(Debug)]
@@ -63,12 +64,12 @@ impl Socket {
     }
 
     fn wait(&self, until: Option<Nanos>) -> Wait {
-        Wait::Outside { verb: VERB, object: self.id.object(), until }
+        Wait::Io { verb: VERB, object: self.id.object(), until }
     }
 
     /// A scheduling point of a task.
     fn poll_point(&self, context: &Context<'_>) -> Poll<()> {
-        self.run().executor.poll_turn(context, Next::Operation(Operation::new("send a datagram")))
+        self.run().scheduler.poll_turn(context, Next::Operation(Operation::new("send a datagram")))
     }
 
     fn poll_receive(
@@ -77,18 +78,20 @@ impl Socket {
         buffer: &mut [u8],
     ) -> Poll<io::Result<(usize, SocketAddr)>> {
         let run = self.run();
-        ready!(run.executor.poll_operation(context, self.wait(None)));
+        ready!(run.scheduler.poll_operation(context, self.wait(None)));
         let polled = self.try_receive(&run, buffer);
         if polled.is_pending() {
             run.when_ready(Ready::Datagram(self.id), context.waker());
-            run.executor.note_wait(self.wait(None));
+            run.scheduler.note_wait(self.wait(None));
+        } else {
+            run.scheduler.after_effect(Operation::new(VERB));
         }
         polled
     }
 
     /// A scheduling point of a thread.
     fn point(&self, verb: &'static str) {
-        self.run().executor.scheduling_point(Operation::new(verb));
+        self.run().scheduler.scheduling_point(Operation::new(verb));
     }
 
     fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
@@ -126,7 +129,9 @@ pub struct SimUdpSocket {
 impl SimUdpSocket {
     async fn send_now(&self, bytes: &[u8], target: Option<SocketAddr>) -> io::Result<usize> {
         poll_fn(|context| self.socket.poll_point(context)).await;
-        self.socket.send(bytes, target)
+        let sent = self.socket.send(bytes, target);
+        self.socket.run().scheduler.after_effect(Operation::new("send a datagram"));
+        sent
     }
 }
 
@@ -164,7 +169,7 @@ impl BlockingDatagrams for Host {
     type UdpSocket = SimBlockingUdpSocket;
 
     fn bind_udp(&self, address: SocketAddr, options: SocketOptions) -> io::Result<SimBlockingUdpSocket> {
-        self.run().executor.scheduling_point(Operation::new("bind"));
+        self.run().scheduler.scheduling_point(Operation::new("bind"));
         Ok(SimBlockingUdpSocket { socket: Arc::new(Socket::bind(*self, address, options)?) })
     }
 }

@@ -12,10 +12,9 @@
 use super::connection::{Connection, State};
 use super::event::{Due, Event};
 use super::flow::{Content, Fin, Segment};
-use super::link::handshake_end;
+use super::link::{SYN_ACK_RETRIES, SYN_RETRIES};
 use super::listen::Listeners;
 use super::trace::Fact;
-use super::transmit::{SYN_ACK_RETRIES, SYN_RETRIES};
 use super::{Cx, Direction, Nanos, Network, Outside};
 
 impl Network {
@@ -75,8 +74,15 @@ impl Connection {
         let to = 1 - from;
         let awaits_room =
             segment.content != Content::Rst && to == 1 && self.ends[1].state == State::SynReceived;
-        if awaits_room && segment.content != Content::Syn && !self.complete_handshake(listeners, cx) {
-            return self.drop_for_backlog(segment, cx);
+        if awaits_room && segment.content != Content::Syn {
+            if self.has_stale_cookie(cx.now) {
+                self.schedule_line(from, cx);
+                self.die(1, None, cx);
+                return self.answer_with_reset(1, cx);
+            }
+            if !self.complete_handshake(listeners, cx) {
+                return self.drop_for_backlog(segment, cx);
+            }
         }
         self.schedule_line(from, cx);
         match segment.content {
@@ -159,7 +165,10 @@ impl Connection {
         receiver.state = match receiver.state {
             State::Established => State::CloseWait,
             State::FinWait1 => State::Closing,
-            State::FinWait2 => State::TimeWait,
+            State::FinWait2 => {
+                receiver.time_wait_since = cx.now;
+                State::TimeWait
+            }
             other => other,
         };
         self.flows[from].fin = Fin::Delivered;
@@ -200,7 +209,7 @@ impl Connection {
     fn retry_handshake(&mut self, side: usize, cx: &mut Cx<'_>) {
         self.ends[side].handshake_event = None;
         let retries = [SYN_RETRIES, SYN_ACK_RETRIES][side];
-        let over = cx.now >= handshake_end(self.handshake_began[side], retries);
+        let over = cx.now >= retries.end(self.handshake_began[side]);
         if self.ends[1 - side].host.is_none() {
             self.sent_fact(side, Fact::Unreachable, cx);
             return self.die(side, Some(libc::EHOSTUNREACH), cx);

@@ -17,7 +17,7 @@ use super::faults::Way;
 use super::harness::{Harness, any_conditions};
 use super::link::SECOND;
 use super::*;
-use crate::choices::below;
+use crate::choice::below;
 
 const SEEDS: u64 = 150;
 const STEPS: u32 = 600;
@@ -142,7 +142,9 @@ impl Chaos {
         let accepted = self.options();
         let options = ListenOptions::new().backlog(below(&mut self.rng, 3)).accepted(accepted);
         let addr = self.harness.server_addr();
-        if let Ok(listener) = self.harness.network.listen(self.harness.server, addr, options) {
+        if let Ok(listener) =
+            self.harness.network.listen(self.harness.now, self.harness.server, addr, options)
+        {
             self.listeners.push(listener);
         }
     }

@@ -117,6 +117,7 @@ mod tests {
     #[test]
     fn ending_a_pause_delivers_everything_in_order() {
         let (mut harness, client, server) = Harness::connected();
+        harness.nodelay(client);
         harness.send(client, b"on its way, ");
         harness.pass(LATENCY / 2);
         harness.conditions(PAUSED);
@@ -174,7 +175,7 @@ mod tests {
         harness.conditions(PAUSED);
         let client = harness.connect();
         harness.settle();
-        assert_eq!(harness.now, 127 * SECOND);
+        assert_eq!(harness.now, 131 * SECOND);
         assert_eq!(outcome(harness.network.poll_connected(client)), fails(std::io::ErrorKind::TimedOut));
     }
 

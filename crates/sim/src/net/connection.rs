@@ -99,6 +99,8 @@ pub(super) struct End {
     pub(super) linger_zero: bool,
     /// When an orphan stops waiting for its peer's FIN.
     pub(super) orphan_until: Nanos,
+    /// When it entered TIME-WAIT, if it has.
+    pub(super) time_wait_since: Nanos,
     pub(super) handshake_event: Option<Token>,
     /// Readiness that was reported and not yet taken, by [`Direction`].
     pub(super) reported: [bool; 3],
@@ -116,6 +118,7 @@ impl End {
             read_shut: false,
             linger_zero: false,
             orphan_until: Nanos::MAX,
+            time_wait_since: 0,
             handshake_event: None,
             reported: [false; 3],
         }
@@ -137,11 +140,22 @@ pub(super) struct Connection {
     pub(super) handshake_began: [Nanos; 2],
     /// Something on the way has forgotten the connection: segments of this side are lost for good.
     pub(super) severed: [bool; 2],
+    /// The server's half of the handshake is a SYN cookie: the listener keeps no state and sends nothing again.
+    pub(super) is_cookie: bool,
+    /// The server's end has IPv4 addresses mapped to IPv6, because its listener is at `::`.
+    pub(super) is_mapped: bool,
+    /// The socket connected to itself: both ends are the client's. It writes by end 0 and reads by end 1.
+    pub(super) is_loop: bool,
 }
 
 impl Connection {
     pub(super) const fn socket(&self, side: usize) -> SocketId {
         SocketId::new(self.index, side)
+    }
+
+    /// The end by which the socket of `side` reads.
+    pub(super) const fn reader(&self, side: usize) -> usize {
+        if self.is_loop { 1 } else { side }
     }
 
     /// The link that segments of `side` take. `None` if no host has the peer's address.
@@ -192,6 +206,8 @@ impl Connection {
 
     /// Reports that `side` may be ready.
     pub(super) fn report(&mut self, side: usize, direction: Direction, cx: &mut Cx<'_>) {
+        // The socket of a loop has both ends.
+        let side = if self.is_loop { 0 } else { side };
         let socket = self.socket(side);
         let end = &mut self.ends[side];
         if end.owner == Owner::Application && !end.reported[direction as usize] {
@@ -244,7 +260,10 @@ impl Connection {
                 }
                 State::FinWait2
             }
-            State::Closing => State::TimeWait,
+            State::Closing => {
+                end.time_wait_since = at;
+                State::TimeWait
+            }
             State::LastAck => State::Closed,
             other => other,
         };
@@ -253,9 +272,12 @@ impl Connection {
     /// Ends `side` at once, without a word to its peer. Its application sees `error`.
     pub(super) fn die(&mut self, side: usize, error: Option<Errno>, cx: &mut Cx<'_>) {
         let end = &mut self.ends[side];
-        end.state = State::Closed;
+        let was = std::mem::replace(&mut end.state, State::Closed);
         end.error = error.or(end.error);
         end.handshake_event = None;
+        if was == State::SynReceived {
+            self.end_handshake(cx);
+        }
         self.flows[side].abandon();
         if self.ends[side].owner == Owner::Kernel {
             self.flows[1 - side].discard_readable();

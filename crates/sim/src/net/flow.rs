@@ -25,10 +25,14 @@ use std::collections::VecDeque;
 
 use super::Nanos;
 use super::event::Token;
+use super::link::{Packets, RETRY_FIRST as FIRST_TIMEOUT};
 
 /// Least progress of a window that is worth telling, if the buffer is large: one segment on Ethernet
 /// (RFC 9293 section 3.8.6.2.2, silly window avoidance).
 const SEGMENT_MAX_BYTES: u64 = 1460;
+
+/// Bytes of a full segment on Ethernet, with timestamps.
+pub(super) const SEGMENT_BYTES: u32 = 1448;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Content {
@@ -111,6 +115,13 @@ pub(super) struct Flow {
     /// The line was lost and is yet to be sent again.
     pub(super) retransmission_event: Option<Token>,
 
+    /// `TCP_NODELAY`.
+    pub(super) nodelay: bool,
+    /// Nagle's algorithm keeps a small segment back until everything before this byte is acknowledged.
+    pub(super) kept_back: Option<u64>,
+    /// Where the last segment ended that was not full.
+    pub(super) small_end: u64,
+
     /// When the sender gives up.
     pub(super) timeout: Option<(Nanos, Token)>,
     pub(super) writer_waits: bool,
@@ -144,6 +155,9 @@ impl Flow {
             missed_ack: None,
             probe_event: None,
             retransmission_event: None,
+            nodelay: false,
+            kept_back: None,
+            small_end: 0,
             timeout: None,
             writer_waits: false,
         }
@@ -205,6 +219,7 @@ impl Flow {
         self.missed_ack = None;
         self.probe_event = None;
         self.timeout = None;
+        self.kept_back = None;
         self.writer_waits = false;
     }
 
@@ -223,6 +238,37 @@ impl Flow {
 
     pub(super) fn fin_acked(&self) -> bool {
         self.fin == Fin::Delivered && self.acked > self.written
+    }
+
+    /// How many packets the lost line was when its first timeout ran out. A FIN goes with the data that it was sent with.
+    pub(super) fn lost_packets(&self) -> Packets {
+        let Some(first_sent) = self.line.front().map(|head| head.first_sent) else { return Packets::One };
+        let mut before = self.delivered;
+        let mut data_sent = None;
+        let mut packets = 0;
+        for segment in self.line.iter().filter(|segment| segment.first_sent <= first_sent + FIRST_TIMEOUT) {
+            match segment.content {
+                Content::Data { end } => {
+                    packets += (end - before).div_ceil(u64::from(SEGMENT_BYTES));
+                    before = end;
+                    data_sent = Some(segment.first_sent);
+                }
+                _ => packets += u64::from(data_sent != Some(segment.first_sent)),
+            }
+        }
+        if packets > 1 { Packets::Several } else { Packets::One }
+    }
+
+    /// How many packets arrived whose acknowledgement the sender misses.
+    pub(super) fn unanswered_packets(&self) -> Packets {
+        let unanswered = self.acknowledgeable().saturating_sub(self.acked);
+        if unanswered > u64::from(SEGMENT_BYTES) { Packets::Several } else { Packets::One }
+    }
+
+    /// When the acknowledgement of the FIN came that the sender has not looked at yet.
+    pub(super) fn fin_acked_at(&self, now: Nanos) -> Option<Nanos> {
+        let of_fin = |ack: &&Ack| ack.at <= now && self.fin == Fin::Delivered && ack.acked > self.written;
+        self.acks.iter().filter(|_| !self.acks_paused).find(of_fin).map(|ack| ack.at)
     }
 
     /// Nothing is left that the sender would ever send by itself.
@@ -282,19 +328,32 @@ impl Flow {
 
     /// The time at which the first acknowledgement arrives that lets the sender go on, if it is waiting.
     pub(super) fn useful_ack(&self) -> Option<Nanos> {
-        let stalled = self.sent < self.written;
-        if (!stalled && !self.writer_waits) || self.acks_paused {
+        let unsent = self.sent < self.written;
+        if (!unsent && !self.writer_waits) || self.acks_paused {
             return None;
         }
+        let frees = |ack: &&Ack| self.kept_back.is_some_and(|until| ack.acked >= until);
         let useful = |ack: &&Ack| {
-            (stalled && ack.edge > self.edge) || (self.writer_waits && self.room_is_ample(ack.acked))
+            (unsent && (ack.edge > self.edge || frees(ack)))
+                || (self.writer_waits && self.room_is_ample(ack.acked))
         };
         self.acks.iter().find(useful).map(|ack| ack.at)
     }
 
     /// The sender knows enough to send more or to wake its writer.
     pub(super) fn can_go_on(&self) -> bool {
-        (self.sent < self.written && self.sent < self.edge) || self.wakes_writer()
+        self.sendable() > 0 || self.wakes_writer()
+    }
+
+    /// Bytes that the sender may send now: what the window allows, but for a small segment that Nagle's algorithm keeps back
+    /// (RFC 9293 section 3.7.4). The last bytes before a FIN are never kept back.
+    pub(super) fn sendable(&self) -> u64 {
+        let bytes = self.written.min(self.edge).saturating_sub(self.sent);
+        let keeps = self.kept_back.is_some_and(|until| self.acked < until);
+        if !keeps || self.nodelay || self.fin == Fin::Queued {
+            return bytes;
+        }
+        bytes - bytes % u64::from(SEGMENT_BYTES)
     }
 
     /// A waiting writer is woken when a third of its buffer is free, as Linux does (`sk_stream_is_writeable`).

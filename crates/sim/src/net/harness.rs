@@ -1,7 +1,7 @@
 //! Drives a network by hand, for tests: two hosts, a clock that jumps from event to event, and short calls.
 
 use std::io::{self, ErrorKind};
-use std::net::{Ipv4Addr, Shutdown};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -90,7 +90,7 @@ impl Harness {
 
     pub(super) fn listen(&mut self, options: ListenOptions) -> ListenerId {
         let addr = self.server_addr();
-        self.network.listen(self.server, addr, options).unwrap()
+        self.network.listen(self.now, self.server, addr, options).unwrap()
     }
 
     pub(super) fn connect(&mut self) -> SocketId {
@@ -161,6 +161,10 @@ impl Harness {
             Poll::Ready(Ok(count)) => assert_eq!(count, bytes.len(), "the send buffer has room"),
             other => panic!("the socket takes bytes, not {other:?}"),
         }
+    }
+
+    pub(super) fn nodelay(&mut self, socket: SocketId) {
+        self.network.set_nodelay(self.now, &mut self.outside, socket, true);
     }
 
     pub(super) fn read(&mut self, socket: SocketId, size: usize) -> Poll<io::Result<Vec<u8>>> {
@@ -251,7 +255,7 @@ impl Harness {
 
 /// Draws link conditions: each kind has probability one half.
 pub(super) fn any_conditions(rng: &mut rand_chacha::ChaCha8Rng) -> Conditions {
-    let mut maybe = |value: u64| value * u64::from(crate::choices::below(rng, 2));
+    let mut maybe = |value: u64| value * u64::from(crate::choice::below(rng, 2));
     Conditions {
         cut: maybe(1) * maybe(1) == 1,
         paused: maybe(1) == 1,

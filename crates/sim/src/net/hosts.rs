@@ -34,7 +34,8 @@ impl Network {
     ///
     /// `AlreadyExists` if the name is taken, `AddrNotAvailable` beyond 65024 hosts.
     pub(crate) fn add_host(&mut self, name: &str) -> io::Result<HostId> {
-        if self.host_by_name(name).is_some() {
+        let lower_name = name.to_ascii_lowercase();
+        if self.by_lower_name.contains_key(&lower_name) {
             return Err(io::Error::new(
                 io::ErrorKind::AlreadyExists,
                 format!("host `{name}` exists already"),
@@ -47,11 +48,13 @@ impl Network {
         let ip = IpAddr::V4(Ipv4Addr::new(192, 168, (index / 254) as u8, (index % 254 + 1) as u8));
         self.hosts.push(Host { name: name.to_owned(), ip, next_port: EPHEMERAL_FIRST });
         self.wire.links.add_host();
-        Ok(HostId(index as u32))
+        let host = HostId(index as u32);
+        self.by_lower_name.insert(lower_name, host);
+        Ok(host)
     }
 
     pub(crate) fn host_by_name(&self, name: &str) -> Option<HostId> {
-        self.hosts.iter().position(|host| host.name == name).map(|index| HostId(index as u32))
+        self.by_lower_name.get(&name.to_ascii_lowercase()).copied()
     }
 
     pub(crate) fn host_name(&self, host: HostId) -> &str {
@@ -62,13 +65,20 @@ impl Network {
         self.hosts[host.index()].ip
     }
 
-    /// Finds an address: of a host by its name, of `from` itself as "localhost", or of an address's text.
+    /// Finds an address: of a host by its name, of `from` itself as "localhost", or of an address's text. Capitals do not
+    /// matter in names.
     pub(crate) fn resolve(&self, from: HostId, name: &str) -> Option<IpAddr> {
         debug_assert!(from.index() < self.hosts.len(), "hosts are made by this network");
-        if name == "localhost" {
-            return Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        if let Ok(ip) = name.parse() {
+            return Some(ip);
         }
-        name.parse().ok().or_else(|| self.host_by_name(name).map(|host| self.host_ip(host)))
+        match name.to_ascii_lowercase().as_str() {
+            "localhost" => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            lower => match self.by_lower_name.get(lower) {
+                Some(&host) => Some(self.host_ip(host)),
+                None => old_text(name).map(IpAddr::V4),
+            },
+        }
     }
 
     /// Returns `true` if a socket of `host` can have this address.
@@ -95,11 +105,17 @@ impl Network {
                 Ok(Route { destination, source: destination, host: Some(from) })
             }
             IpAddr::V4(v4) if v4.octets()[..2] == [192, 168] => {
-                let host = self.hosts.iter().position(|host| host.ip == destination);
-                Ok(Route { destination, source: own, host: host.map(|index| HostId(index as u32)) })
+                Ok(Route { destination, source: own, host: self.host_at(v4) })
             }
             _ => Err(io::Error::from_raw_os_error(libc::ENETUNREACH)),
         }
+    }
+
+    /// The host that has an address, by its place in the order in which addresses are given.
+    fn host_at(&self, ip: Ipv4Addr) -> Option<HostId> {
+        let [.., third, fourth] = ip.octets();
+        let index = usize::from(third) * 254 + usize::from(fourth).checked_sub(1)?;
+        (fourth < 255 && index < self.hosts.len()).then(|| HostId::new(index))
     }
 
     /// Takes the next ephemeral port of `host` that `is_free`.
@@ -118,6 +134,27 @@ impl Network {
         }
         Err(io::Error::from_raw_os_error(libc::EADDRNOTAVAIL))
     }
+}
+
+/// Reads an IPv4 address as `inet_aton` does: up to four numbers, decimal, octal or hexadecimal, of which the last fills the
+/// bytes that are left ("127.1").
+fn old_text(name: &str) -> Option<Ipv4Addr> {
+    let number = |text: &str| match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(hexadecimal) => u32::from_str_radix(hexadecimal, 16).ok(),
+        None if text.starts_with('+') => None,
+        None if text.len() > 1 && text.starts_with('0') => u32::from_str_radix(text, 8).ok(),
+        None => text.parse().ok(),
+    };
+    let numbers = name.split('.').map(number).collect::<Option<Vec<u32>>>()?;
+    let (&last, bytes) = numbers.split_last()?;
+    if bytes.len() > 3
+        || bytes.iter().any(|&byte| byte > 255)
+        || u64::from(last) >> (8 * (4 - bytes.len())) > 0
+    {
+        return None;
+    }
+    let first = bytes.iter().enumerate().map(|(index, &byte)| byte << (24 - 8 * index)).sum::<u32>();
+    Some(Ipv4Addr::from(first | last))
 }
 
 #[cfg(test)]
@@ -150,7 +187,17 @@ mod tests {
         let resolve = |name: &str| harness.network.resolve(harness.client, name).map(|ip| ip.to_string());
         assert_eq!(resolve("server").as_deref(), Some("192.168.0.2"));
         assert_eq!(resolve("localhost").as_deref(), Some("127.0.0.1"));
+        assert_eq!(resolve("SERVER").as_deref(), Some("192.168.0.2"));
+        assert_eq!(resolve("LocalHost").as_deref(), Some("127.0.0.1"));
         assert_eq!(resolve("10.1.2.3").as_deref(), Some("10.1.2.3"));
+        for text in ["127.1", "0x7f.1", "2130706433", "0177.0.0.1", "127.0.0.01"] {
+            assert_eq!(resolve(text).as_deref(), Some("127.0.0.1"), "{text}");
+        }
+        for text in
+            ["", "localhost.", "127.0.0.1.", "127.1.", "256.1", "1.2.3.4.5", "4294967296", "1.16777216"]
+        {
+            assert_eq!(resolve(text), None, "{text}");
+        }
         assert_eq!(resolve("unknown"), None);
     }
 
@@ -192,9 +239,11 @@ mod tests {
             SocketOptions::new(),
         );
         assert_eq!(another.unwrap_err().kind(), AddrNotAvailable);
-        harness.settle();
         harness.close(sockets[5]);
         let again = harness.connect();
         assert_eq!(harness.network.local_addr(again).unwrap().port(), EPHEMERAL_FIRST + 5);
+        harness.settle();
+        // All were refused, which frees their ports.
+        harness.connect();
     }
 }

@@ -24,7 +24,7 @@ const LATENCY_STEPS: u32 = 1024;
 
 /// First retransmission timeout, and its limit after doublings: Linux's TCP_RTO_MIN and TCP_RTO_MAX. RFC 6298
 /// section 2.4 asks for 1 s; we follow Linux.
-const RETRY_FIRST: Nanos = SECOND / 5;
+pub(super) const RETRY_FIRST: Nanos = SECOND / 5;
 const RETRY_MAX: Nanos = 120 * SECOND;
 
 /// `TCP_TIMEOUT_INIT`: RFC 6298 section 2.1.
@@ -181,10 +181,26 @@ impl Links {
     }
 }
 
-/// When a segment that was first sent at `first` is sent again, at or after `not_before` (RFC 6298 section 5: the
-/// timeout doubles). Sixteen tries take 924.6 s, which is Linux's default limit.
-pub(super) fn next_retry(first: Nanos, not_before: Nanos) -> Nanos {
+/// How many packets a sender waits for an answer to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Packets {
+    One,
+    Several,
+}
+
+/// When what was first sent at `first` is sent again, at or after `not_before` (RFC 6298 section 5: the timeout doubles).
+///
+/// Several packets are sent again after 0.2, 0.6, 1.4, ... s. Sixteen tries take 924.6 s, which is Linux's default limit. A
+/// packet that is alone is sent again after 0.2, 0.4, 0.8, ... s: its tail loss probe (RFC 8985 section 7) comes when its
+/// timeout would have, and the timeout begins anew.
+pub(super) fn next_retry(first: Nanos, packets: Packets, not_before: Nanos) -> Nanos {
     let mut at = first;
+    if packets == Packets::One {
+        at = at.saturating_add(RETRY_FIRST);
+        if at >= not_before {
+            return at;
+        }
+    }
     let mut timeout = RETRY_FIRST;
     loop {
         at = at.saturating_add(timeout);
@@ -200,22 +216,40 @@ pub(super) fn retry_after(retries: u32) -> Nanos {
     (0..retries).map(|retry| RETRY_FIRST.saturating_mul(1 << retry.min(32)).min(RETRY_MAX)).sum()
 }
 
-/// When a SYN or SYN-ACK that was first sent at `first` is sent again, at or after `not_before`: after 1, 3, 7, ... s.
-pub(super) fn next_handshake_retry(first: Nanos, not_before: Nanos) -> Nanos {
-    let mut at = first;
-    let mut timeout = HANDSHAKE_RETRY_FIRST;
-    loop {
-        at = at.saturating_add(timeout);
-        if at >= not_before {
-            return at;
-        }
-        timeout = timeout.saturating_mul(2);
-    }
+/// How the segments of a handshake are sent again until they are answered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HandshakeRetries {
+    count: u32,
+    /// So many timeouts, after the first, last 1 s. Each later one is twice the one before.
+    linear: u32,
 }
 
-/// When a handshake that began at `first` is given up: one timeout after the last of `retries`.
-pub(super) const fn handshake_end(first: Nanos, retries: u32) -> Nanos {
-    first.saturating_add(((1 << (retries + 1)) - 1) * HANDSHAKE_RETRY_FIRST)
+/// The retries of a SYN: `tcp_syn_retries` = 6 after `tcp_syn_linear_timeouts` = 4. It is sent again after 1, 2, 3, 4, 5,
+/// 7, 11, 19, 35 and 67 s, and given up after 131 s.
+pub(super) const SYN_RETRIES: HandshakeRetries = HandshakeRetries { count: 10, linear: 4 };
+
+/// The retries of a SYN-ACK: `tcp_synack_retries` = 5. It is sent again after 1, 3, 7, 15 and 31 s, and given up after 63 s.
+pub(super) const SYN_ACK_RETRIES: HandshakeRetries = HandshakeRetries { count: 5, linear: 0 };
+
+impl HandshakeRetries {
+    /// Times since the first try: of each retry, and at last of giving up.
+    fn times(self) -> impl Iterator<Item = Nanos> {
+        (0..=self.count).scan(0, move |at, retry| {
+            *at += HANDSHAKE_RETRY_FIRST << retry.saturating_sub(self.linear);
+            Some(*at)
+        })
+    }
+
+    /// When a segment that was first sent at `first` is sent again, or given up, at or after `not_before`.
+    pub(super) fn next(self, first: Nanos, not_before: Nanos) -> Nanos {
+        let end = self.end(first);
+        self.times().map(|time| first.saturating_add(time)).find(|&at| at >= not_before).unwrap_or(end)
+    }
+
+    /// When a handshake that began at `first` is given up.
+    pub(super) fn end(self, first: Nanos) -> Nanos {
+        first.saturating_add(self.times().last().unwrap_or(0))
+    }
 }
 
 /// A duration in nanoseconds; half of the range of time (292 years) stands for everything longer.
@@ -229,19 +263,30 @@ mod tests {
 
     #[test]
     fn retransmission_timeouts_double_up_to_two_minutes() {
-        assert_eq!(next_retry(0, 0), 200_000_000);
-        assert_eq!(next_retry(0, 200_000_001), 600_000_000);
-        assert_eq!(next_retry(0, 200 * SECOND), 204_600_000_000);
-        assert_eq!(next_retry(0, 205 * SECOND), 324_600_000_000);
-        assert_eq!(next_retry(0, 804_600_000_001), 924_600_000_000);
+        let next = |not_before| next_retry(0, Packets::Several, not_before);
+        assert_eq!(next(0), 200_000_000);
+        assert_eq!(next(200_000_001), 600_000_000);
+        assert_eq!(next(200 * SECOND), 204_600_000_000);
+        assert_eq!(next(205 * SECOND), 324_600_000_000);
+        assert_eq!(next(804_600_000_001), 924_600_000_000);
+    }
+
+    #[test]
+    fn a_single_packet_has_a_tail_loss_probe() {
+        let next = |not_before| next_retry(SECOND, Packets::One, SECOND + not_before) - SECOND;
+        assert_eq!(
+            [0, 201, 401, 801, 1601].map(|at| next(at * 1_000_000) / 1_000_000),
+            [200, 400, 800, 1600, 3200]
+        );
     }
 
     #[test]
     fn handshake_retries_follow_linux() {
-        let retries: Vec<Nanos> =
-            [0, 2, 4, 8].map(|second| next_handshake_retry(0, second * SECOND) / SECOND).into();
-        assert_eq!(retries, [1, 3, 7, 15]);
-        assert_eq!(handshake_end(SECOND, 6), 128 * SECOND);
+        let times = |retries: HandshakeRetries| retries.times().map(|at| at / SECOND).collect::<Vec<_>>();
+        assert_eq!(times(SYN_RETRIES), [1, 2, 3, 4, 5, 7, 11, 19, 35, 67, 131]);
+        assert_eq!(times(SYN_ACK_RETRIES), [1, 3, 7, 15, 31, 63]);
+        assert_eq!(SYN_RETRIES.next(SECOND, 6 * SECOND + 1), 8 * SECOND);
+        assert_eq!(SYN_RETRIES.end(SECOND), 132 * SECOND);
     }
 
     #[test]

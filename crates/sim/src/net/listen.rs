@@ -4,6 +4,8 @@
 //!
 //! - A backlog of `n` keeps `n + 1` connections, as Linux does (`sk_acceptq_is_full` asks for more than `n`).
 //! - A connection that is not yet accepted belongs to its listener and goes with it.
+//! - A listener keeps the state of as many handshakes. Further SYNs are answered with SYN cookies (`tcp_syncookies` = 1):
+//!   nothing is sent again for them, and their clients get in with a segment that finds room.
 //!
 //! # Not here
 //!
@@ -18,9 +20,13 @@ use wavetank_runtime::{ListenOptions, SocketOptions};
 
 use super::connection::{Connection, End, Owner, State};
 use super::flow::Content;
+use super::link::SECOND;
 use super::socket::buffer_bytes;
 use super::trace::Fact;
-use super::{Cx, HostId, ListenerId, Nanos, Network, Outside, Ready, SocketId};
+use super::{Cx, Direction, HostId, ListenerId, Nanos, Network, Outside, Ready, SocketId};
+
+/// How long an answer to a SYN cookie is taken: `MAX_SYNCOOKIE_AGE` is two periods of a minute.
+const COOKIE_AGE_MAX: Nanos = 120 * SECOND;
 
 #[derive(Debug)]
 pub(super) struct Listener {
@@ -49,19 +55,16 @@ impl Listeners {
     }
 
     fn overlaps(&self, host: HostId, addr: SocketAddr) -> bool {
-        self.addresses.get(&(host, addr.port())).is_some_and(|listeners| {
-            listeners
-                .iter()
-                .any(|(ip, _)| *ip == addr.ip() || ip.is_unspecified() || addr.ip().is_unspecified())
-        })
+        self.addresses
+            .get(&(host, addr.port()))
+            .is_some_and(|listeners| listeners.iter().any(|&(ip, _)| share_addresses(ip, addr.ip())))
     }
 
     fn find(&self, host: HostId, addr: SocketAddr) -> Option<ListenerId> {
         let listeners = self.addresses.get(&(host, addr.port()))?;
-        listeners
-            .iter()
-            .find(|(ip, _)| *ip == addr.ip() || ip.is_unspecified())
-            .map(|&(_, listener)| listener)
+        // Those that could both accept at `addr` exclude each other.
+        let found = listeners.iter().find(|&&(ip, _)| share_addresses(ip, addr.ip()));
+        found.map(|&(_, listener)| listener)
     }
 
     fn remove(&mut self, id: ListenerId) -> Option<Listener> {
@@ -85,6 +88,13 @@ impl Listeners {
     }
 }
 
+/// Returns `true` if sockets bound to `a` and to `b` have an address in common. `0.0.0.0` stands for all addresses of IPv4,
+/// and `::` for all of both families (`bindv6only` is 0).
+fn share_addresses(a: IpAddr, b: IpAddr) -> bool {
+    let covers = |all: IpAddr, ip: IpAddr| all.is_unspecified() && (all.is_ipv6() || ip.is_ipv4());
+    a == b || covers(a, b) || covers(b, a)
+}
+
 impl Listener {
     fn is_full(&self) -> bool {
         self.queue.len() > self.backlog
@@ -98,10 +108,11 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// `AddrInUse` beside another listener or a socket that connected from this port, `AddrNotAvailable` for an
-    /// address that is not the host's.
+    /// `AddrInUse` beside another listener or a socket that connected from this port, also in TIME-WAIT;
+    /// `AddrNotAvailable` for an address that is not the host's.
     pub(crate) fn listen(
         &mut self,
+        now: Nanos,
         host: HostId,
         addr: SocketAddr,
         options: ListenOptions,
@@ -110,14 +121,16 @@ impl Network {
         if !ip.is_unspecified() && !self.is_own_address(host, ip) {
             return Err(io::Error::from_raw_os_error(libc::EADDRNOTAVAIL));
         }
+        self.now = self.now.max(now);
+        let now = self.now;
         let port = match addr.port() {
             0 => self.take_port(host, |network, port| {
-                !network.listeners.has_port(host, port) && !network.connects_from(host, ip, port)
+                !network.listeners.has_port(host, port) && !network.connects_from(now, host, ip, port)
             })?,
             port => port,
         };
         let addr = SocketAddr::new(ip, port);
-        if self.listeners.overlaps(host, addr) || self.connects_from(host, ip, port) {
+        if self.listeners.overlaps(host, addr) || self.connects_from(now, host, ip, port) {
             return Err(io::Error::from_raw_os_error(libc::EADDRINUSE));
         }
         let id = ListenerId(u32::try_from(self.listeners.places.len()).expect("fewer than 2^32 listeners"));
@@ -158,6 +171,7 @@ impl Network {
     /// Closes a listener and resets the connections it has not accepted.
     pub(crate) fn close_listener(&mut self, now: Nanos, outside: &mut dyn Outside, id: ListenerId) {
         let Some(listener) = self.listeners.remove(id) else { return };
+        self.wire.handshakes.remove(&id);
         if !listener.reported {
             self.wire.ready.push(Ready::Listener(id));
         }
@@ -182,6 +196,7 @@ impl Network {
 
     /// A listener disappears without a word; the caller takes care of its connections.
     pub(super) fn forget_listener(&mut self, id: ListenerId) {
+        self.wire.handshakes.remove(&id);
         if self.listeners.remove(id).is_some_and(|listener| !listener.reported) {
             self.wire.ready.push(Ready::Listener(id));
         }
@@ -202,7 +217,7 @@ impl Network {
             .expect("a connection lives as long as its end is queued");
         connection.listener = None;
         connection.ends[1].owner = Owner::Application;
-        Poll::Ready(Ok((socket, connection.ends[0].addr)))
+        Poll::Ready(Ok((socket, connection.seen_by(1, connection.ends[0].addr))))
     }
 }
 
@@ -212,6 +227,9 @@ impl Connection {
         if self.ends[0].state != State::SynSent {
             // A late duplicate, or a client that is gone: whatever came of it would end with the client's answer.
             return;
+        }
+        if self.is_loop {
+            return self.open_loop(cx);
         }
         if self.ends[1].state == State::SynReceived {
             return self.push(1, Content::SynAck, cx);
@@ -223,6 +241,10 @@ impl Connection {
             self.received_fact(1, Fact::BacklogFull, cx);
             return self.await_handshake(0, cx);
         }
+        let handshakes = cx.wire.handshakes.entry(id).or_default();
+        self.is_cookie = *handshakes > listener.backlog;
+        *handshakes += usize::from(!self.is_cookie);
+        self.is_mapped = listener.addr.is_ipv6() && self.ends[1].addr.is_ipv4();
         self.listener = Some(id);
         self.handshake_began[1] = cx.now;
         // Afresh: an earlier try may have been given up or reset.
@@ -236,6 +258,20 @@ impl Connection {
         self.push(1, Content::SynAck, cx);
     }
 
+    /// A SYN has come back to its sender, which is its own peer then (RFC 9293 section 3.5, simultaneous open).
+    fn open_loop(&mut self, cx: &mut Cx<'_>) {
+        let [client, server] = &mut self.ends;
+        *server = End::new(client.host, client.addr, State::Established, Owner::Kernel);
+        client.state = State::Established;
+        self.flows[0].receive_buffer_bytes = self.flows[1].receive_buffer_bytes;
+        for flow in &mut self.flows {
+            flow.open_window();
+        }
+        self.sent_fact(0, Fact::Connected, cx);
+        self.report(0, Direction::Connect, cx);
+        self.report(0, Direction::Write, cx);
+    }
+
     /// The client's answer has come: the server's end is open, if the backlog has room. Returns whether it is open.
     pub(super) fn complete_handshake(&mut self, listeners: &mut Listeners, cx: &mut Cx<'_>) -> bool {
         if self.ends[1].state != State::SynReceived {
@@ -247,6 +283,7 @@ impl Connection {
             self.await_handshake(1, cx);
             return false;
         }
+        self.end_handshake(cx);
         self.ends[1].state = State::Established;
         self.ends[1].handshake_event = None;
         self.ends[1].owner = Owner::Listener;
@@ -257,6 +294,32 @@ impl Connection {
         }
         self.received_fact(1, Fact::Queued, cx);
         true
+    }
+}
+
+impl Connection {
+    /// The server's half of the handshake is over: its listener forgets the state that it kept for it.
+    pub(super) fn end_handshake(&mut self, cx: &mut Cx<'_>) {
+        if let Some(handshakes) = self.listener.and_then(|id| cx.wire.handshakes.get_mut(&id))
+            && !self.is_cookie
+        {
+            *handshakes = handshakes.saturating_sub(1);
+        }
+    }
+
+    /// Returns `true` if the SYN cookie of the server's end is out of date.
+    pub(super) fn has_stale_cookie(&self, now: Nanos) -> bool {
+        self.is_cookie && now >= self.handshake_began[1].saturating_add(COOKIE_AGE_MAX)
+    }
+
+    /// How `side` sees an address of the connection.
+    pub(super) fn seen_by(&self, side: usize, addr: SocketAddr) -> SocketAddr {
+        match addr.ip() {
+            IpAddr::V4(ip) if side == 1 && self.is_mapped => {
+                SocketAddr::new(ip.to_ipv6_mapped().into(), addr.port())
+            }
+            _ => addr,
+        }
     }
 }
 
@@ -316,13 +379,15 @@ mod tests {
         let began = harness.now - SECOND / 10;
         harness.settle();
         assert_eq!(outcome(harness.network.poll_connected(late)), fails(TimedOut));
-        assert_eq!(harness.now - began, 127 * SECOND);
+        assert_eq!(harness.now - began, 131 * SECOND);
     }
 
-    /// Two clients whose SYNs are answered before either handshake completes, at a backlog for one.
+    /// Two clients whose SYNs are answered before either handshake completes, at a listener with room for one more.
     fn overtaken() -> (Harness, ListenerId, [SocketId; 2]) {
         let mut harness = Harness::new();
-        let listener = harness.listen(ListenOptions::new().backlog(0));
+        let listener = harness.listen(ListenOptions::new().backlog(1));
+        harness.connect();
+        harness.pass(SECOND / 100);
         let clients = [harness.connect(), harness.connect()];
         harness.pass(SECOND / 100);
         for client in clients {
@@ -331,24 +396,29 @@ mod tests {
         (harness, listener, clients)
     }
 
+    fn accept_two(harness: &mut Harness, listener: ListenerId) {
+        harness.accept(listener);
+        harness.accept(listener);
+    }
+
     #[test]
     fn a_late_handshake_completes_with_the_clients_data() {
         let (mut harness, listener, [_, second]) = overtaken();
-        harness.send(second, b"ack_timeout");
+        harness.send(second, b"patience");
         harness.pass(SECOND / 2);
-        harness.accept(listener);
+        accept_two(&mut harness, listener);
         assert!(harness.network.accept(listener).is_pending());
         harness.settle();
         let server = harness.accept(listener);
-        assert_eq!(outcome(harness.read(server, 99)), gives(b"ack_timeout"));
-        assert_eq!(harness.now / 100_000_000, 6, "with the data's second retransmission");
+        assert_eq!(outcome(harness.read(server, 99)), gives(b"patience"));
+        assert_eq!(harness.now / 100_000_000, 8, "with the data's third retransmission");
     }
 
     #[test]
     fn a_silent_client_is_queued_after_another_syn_ack() {
         let (mut harness, listener, [_, second]) = overtaken();
         harness.pass(SECOND / 2);
-        harness.accept(listener);
+        accept_two(&mut harness, listener);
         harness.settle();
         let server = harness.accept(listener);
         assert_eq!(harness.now / SECOND, 1);
@@ -364,7 +434,7 @@ mod tests {
         harness.close(second);
         harness.close(first);
         harness.pass(SECOND / 2);
-        harness.accept(listener);
+        accept_two(&mut harness, listener);
         assert!(!harness.network.quiet(), "the listener will see it");
         harness.settle();
         let server = harness.accept(listener);
@@ -379,7 +449,7 @@ mod tests {
         harness.send(second, b"impatient");
         harness.pass(5 * SECOND / 2);
         assert_eq!(outcome(harness.read(second, 9)), fails(TimedOut));
-        harness.accept(listener);
+        accept_two(&mut harness, listener);
         harness.settle();
         assert!(harness.network.accept(listener).is_pending());
     }
@@ -389,7 +459,7 @@ mod tests {
         let (mut harness, listener, [_, second]) = overtaken();
         harness.pass(100 * SECOND);
         assert!(harness.network.quiet());
-        harness.accept(listener);
+        accept_two(&mut harness, listener);
         harness.settle();
         assert!(harness.network.accept(listener).is_pending());
         harness.send(second, b"too late");
@@ -422,8 +492,8 @@ mod tests {
     fn port_zero_gives_a_free_port() {
         let mut harness = Harness::new();
         let any = "0.0.0.0:0".parse().unwrap();
-        let [first, second] =
-            [0, 1].map(|_| harness.network.listen(harness.server, any, ListenOptions::new()).unwrap());
+        let [first, second] = [0, 1]
+            .map(|_| harness.network.listen(harness.now, harness.server, any, ListenOptions::new()).unwrap());
         assert_eq!(harness.network.listener_addr(first).unwrap().to_string(), "0.0.0.0:49152");
         assert_eq!(harness.network.listener_addr(second).unwrap().to_string(), "0.0.0.0:49153");
     }

@@ -7,24 +7,26 @@
 //!
 //! - A call that returns `Pending` is followed by a [`Ready`] when it is worth another try.
 //! - Every host has paths of its own. A path stays when its listener is gone, until it is unlinked.
+//! - Every host has the directories `/`, `/dev/shm`, `/run`, `/tmp` and `/var/run`, the working directory, and what
+//!   is [made](Network::local_make_directory) in them. A socket is no directory.
 //! - A backlog of `n` keeps `n + 1` connections, as with TCP.
 //!
 //! # Not here
 //!
-//! One connection (`pair`). Directories and permissions: any path exists that is valid.
+//! One connection (`pair`). Permissions.
 
 mod pair;
 #[cfg(test)]
 mod tests;
 mod trace;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::net::Shutdown;
 use std::path::{Path, PathBuf};
 use std::task::Poll;
 
-use wavetank_runtime::local::check_path;
+use wavetank_runtime::check_path;
 use wavetank_runtime::{ListenOptions, SocketOptions};
 
 pub(crate) use trace::LocalEvent;
@@ -33,6 +35,9 @@ use super::connection::Errno;
 use super::{HostId, Network, Outside, Ready};
 use pair::{Owner, Pair};
 use trace::LocalFact;
+
+/// The directories that every host has, beside the working directory.
+const DIRECTORIES: [&str; 7] = ["/", "/dev", "/dev/shm", "/run", "/tmp", "/var", "/var/run"];
 
 /// One end of a connection. Not used twice in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -94,6 +99,8 @@ impl LocalListener {
 pub(super) struct Local {
     /// What is at each path: a listener that is open or not.
     paths: BTreeMap<(HostId, PathBuf), LocalListenerId>,
+    /// Directories beyond those that every host has.
+    directories: BTreeSet<(HostId, PathBuf)>,
     listeners: BTreeMap<LocalListenerId, LocalListener>,
     /// Where each listener listens or listened.
     places: Vec<(HostId, PathBuf)>,
@@ -126,17 +133,49 @@ impl Local {
         }
     }
 
+    /// Checks that the directories of `path` exist.
+    fn check_directories(&self, host: HostId, path: &Path) -> io::Result<()> {
+        for directory in path.ancestors().skip(1).filter(|directory| directory.parent().is_some()) {
+            let place = (host, directory.to_owned());
+            if self.paths.contains_key(&place) {
+                return Err(errno(libc::ENOTDIR));
+            }
+            let stands = directory.file_name().is_none()
+                || DIRECTORIES.iter().any(|known| directory == Path::new(known));
+            if !stands && !self.directories.contains(&place) {
+                return Err(errno(libc::ENOENT));
+            }
+        }
+        Ok(())
+    }
+
     fn host_of(&self, pair: u32) -> HostId {
         self.places[self.births[pair as usize].0.0 as usize].0
     }
 }
 
 impl Network {
+    /// Makes a directory of `host`, with those above it.
+    ///
+    /// # Errors
+    ///
+    /// `NotADirectory` where a socket is at the path or above it.
+    pub(crate) fn local_make_directory(&mut self, host: HostId, path: &Path) -> io::Result<()> {
+        for directory in path.ancestors().filter(|directory| directory.file_name().is_some()) {
+            let place = (host, directory.to_owned());
+            if self.local.paths.contains_key(&place) {
+                return Err(errno(libc::ENOTDIR));
+            }
+            self.local.directories.insert(place);
+        }
+        Ok(())
+    }
+
     /// Creates a socket at `path` of `host` and listens on it.
     ///
     /// # Errors
     ///
-    /// `AddrInUse` where anything is at the path, and those of [`check_path`].
+    /// `AddrInUse` where anything is at the path, `NotFound` where its directory is missing, and those of [`check_path`].
     pub(crate) fn local_listen(
         &mut self,
         host: HostId,
@@ -144,8 +183,11 @@ impl Network {
         options: ListenOptions,
     ) -> io::Result<LocalListenerId> {
         check_path(path)?;
+        self.local.check_directories(host, path)?;
         let place = (host, path.to_owned());
-        if self.local.paths.contains_key(&place) {
+        let is_directory = self.local.directories.contains(&place)
+            || DIRECTORIES.iter().any(|known| path == Path::new(known));
+        if self.local.paths.contains_key(&place) || is_directory {
             return Err(errno(libc::EADDRINUSE));
         }
         let id = LocalListenerId(u32::try_from(self.local.places.len()).expect("fewer than 2^32 listeners"));
@@ -181,6 +223,7 @@ impl Network {
     /// `NotFound` where nothing is there, and those of [`check_path`].
     pub(crate) fn local_find(&self, host: HostId, path: &Path) -> io::Result<LocalListenerId> {
         check_path(path)?;
+        self.local.check_directories(host, path)?;
         self.local.paths.get(&(host, path.to_owned())).copied().ok_or_else(|| errno(libc::ENOENT))
     }
 
@@ -293,6 +336,11 @@ impl Network {
             self.tell_local(outside, id, LocalFact::Wrote { bytes });
         }
         polled
+    }
+
+    /// Returns `true` if a write found no room, and the socket has not woken its writer since.
+    pub(crate) fn local_awaits_room(&self, id: LocalId) -> bool {
+        self.local.pairs.get(&id.pair()).is_some_and(|pair| pair.ends[id.side()].writer_waits)
     }
 
     /// Shuts down reading, writing or both.

@@ -18,7 +18,7 @@ use super::hosts::EPHEMERAL_FIRST;
 use super::link::SECOND;
 use super::trace::Fact;
 use super::*;
-use crate::choices::below;
+use crate::choice::below;
 
 const SEEDS: u64 = 64;
 const FAULTS_MAX: u32 = 6;

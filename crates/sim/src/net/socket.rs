@@ -11,7 +11,7 @@
 //! Listeners (`listen`), and everything that happens by itself (`arrival`).
 
 use std::io;
-use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::net::{Shutdown, SocketAddr};
 use std::task::Poll;
 
 use wavetank_runtime::SocketOptions;
@@ -48,12 +48,13 @@ impl Network {
         let peer = SocketAddr::new(route.destination, addr.port());
         let source = route.source;
         let port = self.take_port(host, |network, port| {
-            !network.listeners.has_port(host, port) && !network.tuples.contains(&(host, port, source, peer))
+            !network.listeners.has_port(host, port)
+                && !network.is_connected_as(now, (host, port, source, peer))
         })?;
         let socket = SocketId::new(self.connections.next_index(), 0);
         let local = SocketAddr::new(source, port);
         let max = self.wire.buffer_bytes_max;
-        self.tuples.insert((host, port, source, peer));
+        self.tuples.enter((host, port, source, peer), socket.connection());
         self.connections.push(Connection {
             index: self.connections.next_index(),
             ends: [
@@ -67,6 +68,9 @@ impl Network {
             listener: None,
             handshake_began: [now; 2],
             severed: [false; 2],
+            is_cookie: false,
+            is_mapped: false,
+            is_loop: local == peer,
         });
         self.with(socket, now, outside, |connection, side, cx| {
             connection.meet_links(cx);
@@ -104,8 +108,10 @@ impl Network {
         socket: SocketId,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        self.application(socket, now, outside, |connection, side, cx| connection.read(side, buffer, cx))
-            .unwrap_or_else(|| Poll::Ready(Err(bad_descriptor())))
+        self.application(socket, now, outside, |connection, side, cx| {
+            connection.read(connection.reader(side), buffer, cx)
+        })
+        .unwrap_or_else(|| Poll::Ready(Err(bad_descriptor())))
     }
 
     /// Writes as much of `bytes` as the send buffer has room for.
@@ -147,6 +153,26 @@ impl Network {
         }
     }
 
+    /// Switches Nagle's algorithm off (`TCP_NODELAY`) or on. What it has kept back is sent when it is switched off.
+    pub(crate) fn set_nodelay(
+        &mut self,
+        now: Nanos,
+        outside: &mut dyn Outside,
+        socket: SocketId,
+        nodelay: bool,
+    ) {
+        self.application(socket, now, outside, |connection, side, cx| {
+            connection.flows[side].nodelay = nodelay;
+            connection.send_more(side, cx);
+        });
+    }
+
+    /// Returns `true` if a write found no room, and the socket has not woken its writer since.
+    pub(crate) fn awaits_room(&self, socket: SocketId) -> bool {
+        let connection = self.connections.get(socket.connection());
+        connection.is_some_and(|connection| connection.flows[socket.side()].writer_waits)
+    }
+
     /// The last handle of the socket was dropped. The kernel still sends what was written, and a FIN.
     pub(crate) fn close(&mut self, now: Nanos, outside: &mut dyn Outside, socket: SocketId) {
         self.application(socket, now, outside, Connection::close);
@@ -156,7 +182,7 @@ impl Network {
     pub(crate) fn readable(&self, socket: SocketId) -> Option<(HostId, u64)> {
         let connection = self.connections.get(socket.connection())?;
         let side = socket.side();
-        Some((connection.ends[side].host?, connection.flows[1 - side].readable()))
+        Some((connection.ends[side].host?, connection.flows[1 - connection.reader(side)].readable()))
     }
 
     /// Tells whose socket this is, and for how many bytes its send buffer has room now.
@@ -173,7 +199,7 @@ impl Network {
     /// `EBADF` if the socket is closed.
     pub(crate) fn local_addr(&self, socket: SocketId) -> io::Result<SocketAddr> {
         let connection = self.connections.get(socket.connection()).ok_or_else(bad_descriptor)?;
-        Ok(connection.ends[socket.side()].addr)
+        Ok(connection.seen_by(socket.side(), connection.ends[socket.side()].addr))
     }
 
     /// Returns the address of the other end.
@@ -189,7 +215,7 @@ impl Network {
         if state == State::SynSent || state.is_over() {
             return Err(io::Error::from_raw_os_error(libc::ENOTCONN));
         }
-        Ok(connection.ends[1 - socket.side()].addr)
+        Ok(connection.seen_by(socket.side(), connection.ends[1 - socket.side()].addr))
     }
 
     /// Lists the sockets that the applications of `host` hold, as "client:49152 -> server:80".
@@ -211,14 +237,6 @@ impl Network {
             format!("{name}:{}", end.addr.port())
         });
         format!("{local} -> {peer}")
-    }
-
-    /// Returns `true` if a socket has connected from this port and would be in a listener's way.
-    pub(super) fn connects_from(&self, host: HostId, ip: IpAddr, port: u16) -> bool {
-        let lowest = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
-        let from = (host, port, lowest, SocketAddr::new(lowest, 0));
-        let of_port = self.tuples.range(from..).take_while(|tuple| (tuple.0, tuple.1) == (host, port));
-        of_port.into_iter().any(|(_, _, source, _)| ip.is_unspecified() || *source == ip)
     }
 
     fn open_end(&mut self, socket: SocketId) -> Option<&mut End> {
@@ -283,6 +301,11 @@ impl Connection {
         }
         flow.write(&bytes[..count]);
         self.send_more(side, cx);
+        if count < bytes.len() {
+            // Linux notes that there was no room for the rest.
+            self.flows[side].writer_waits = true;
+            self.want_ack(side, cx);
+        }
         Poll::Ready(Ok(count))
     }
 
@@ -293,10 +316,14 @@ impl Connection {
             return Err(io::Error::from_raw_os_error(libc::ENOTCONN));
         }
         if matches!(how, Shutdown::Read | Shutdown::Both) {
-            self.ends[side].read_shut = true;
+            self.ends[self.reader(side)].read_shut = true;
         }
         if matches!(how, Shutdown::Write | Shutdown::Both) {
+            self.flows[side].writer_waits = false;
             self.finish(side, cx);
+            if self.is_loop {
+                self.finish(1 - side, cx);
+            }
         }
         self.report_all(side, cx);
         Ok(())
@@ -308,8 +335,10 @@ impl Connection {
         self.report_all(side, cx);
         self.ends[side].owner = Owner::Kernel;
         self.ends[side].read_shut = true;
-        let unread = self.flows[1 - side].readable() > 0;
-        self.flows[1 - side].discard_readable();
+        let reader = self.reader(side);
+        let unread = self.flows[1 - reader].readable() > 0;
+        self.ends[reader].read_shut = true;
+        self.flows[1 - reader].discard_readable();
         if self.ends[side].state.is_over() {
             return;
         }
@@ -318,6 +347,9 @@ impl Connection {
             return self.reset(side, None, cx);
         }
         self.finish(side, cx);
+        if self.is_loop {
+            self.finish(1 - side, cx);
+        }
         if self.ends[side].state == State::FinWait2 {
             self.ends[side].orphan_until = cx.now.saturating_add(FIN_TIMEOUT);
         }

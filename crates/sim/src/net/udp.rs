@@ -22,23 +22,16 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::task::Poll;
 
+use wavetank_runtime::DATAGRAM_BYTES_MAX;
 use wavetank_runtime::SocketOptions;
-use wavetank_runtime::datagrams::DATAGRAM_BYTES_MAX;
 
 pub(crate) use flight::{Chance, Fate, Fates};
 pub(crate) use trace::DatagramEvent;
 
 use super::connection::Errno;
-use super::{HostId, Nanos, Network, Outside, Ready};
+use super::{HostId, Nanos, Network, Outside, Ready, buffers};
 use flight::Flights;
 use trace::DatagramFact;
-
-/// The default size of a receive buffer: half of Linux's 212,992, which counts book-keeping as large as the
-/// payload.
-const BUFFER_BYTES: u32 = 106_496;
-
-/// What the book-keeping of a datagram takes of a receive buffer, so that empty datagrams fill it too.
-const OVERHEAD_BYTES: u64 = 256;
 
 /// A UDP socket. Not used twice in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,8 +44,8 @@ struct Received {
 }
 
 impl Received {
-    fn cost(&self) -> u64 {
-        self.bytes.len() as u64 + OVERHEAD_BYTES
+    fn memory(&self) -> u64 {
+        buffers::datagram(self.bytes.len() as u64)
     }
 }
 
@@ -65,8 +58,13 @@ struct UdpSocket {
     /// Linux's `sk_err`: the first call to see it takes it.
     error: Option<Errno>,
     queue: VecDeque<Received>,
-    queued_bytes: u64,
-    buffer_bytes: u64,
+    /// Memory that counts against the buffer.
+    memory: u64,
+    buffer: u64,
+    /// Datagrams at the head of the queue that a receive has taken over (`reader_queue`), and memory of those received since
+    /// that still counts: Linux gives it back when none is left, or by quarters of the buffer.
+    taken_over: usize,
+    unreleased: u64,
     /// Its readiness was reported and not yet taken.
     reported: bool,
 }
@@ -88,6 +86,32 @@ pub(super) struct Udp {
     /// By number; kept when the socket is gone.
     places: Vec<Place>,
     flights: Flights,
+}
+
+impl UdpSocket {
+    /// Returns `true` if a datagram may be queued (`__udp_enqueue_schedule_skb`).
+    fn has_room(&self, received: &Received) -> bool {
+        self.memory == 0 || self.memory + received.memory() <= self.buffer
+    }
+
+    fn put(&mut self, received: Received) {
+        self.memory += received.memory();
+        self.queue.push_back(received);
+    }
+
+    /// Takes the oldest datagram (`__skb_recv_udp`, `udp_rmem_release`).
+    fn take(&mut self) -> Option<Received> {
+        if self.taken_over == 0 {
+            self.taken_over = self.queue.len();
+        }
+        let received = self.queue.pop_front()?;
+        self.taken_over -= 1;
+        self.unreleased += received.memory();
+        if self.taken_over == 0 || self.unreleased >= self.buffer / 4 {
+            self.memory -= std::mem::take(&mut self.unreleased);
+        }
+        Some(received)
+    }
 }
 
 impl Udp {
@@ -199,8 +223,10 @@ impl Network {
                 peer: None,
                 error: None,
                 queue: VecDeque::new(),
-                queued_bytes: 0,
-                buffer_bytes: options.receive_buffer_bytes.unwrap_or(BUFFER_BYTES).into(),
+                memory: 0,
+                buffer: buffers::receive_buffer(options.receive_buffer_bytes),
+                taken_over: 0,
+                unreleased: 0,
                 reported: false,
             },
         );
@@ -242,7 +268,8 @@ impl Network {
             return Err(errno(libc::EMSGSIZE));
         }
         let to = target.or(socket.peer).ok_or_else(|| errno(libc::EDESTADDRREQ))?;
-        if to.port() == 0 {
+        // A socket may be connected to port 0, and send there.
+        if target.is_some() && to.port() == 0 {
             return Err(errno(libc::EINVAL));
         }
         let (source, to, host) = self.udp_route(id, to)?;
@@ -270,8 +297,7 @@ impl Network {
         if let Some(error) = socket.error.take() {
             return Poll::Ready(Err(errno(error)));
         }
-        let Some(received) = socket.queue.pop_front() else { return Poll::Pending };
-        socket.queued_bytes -= received.cost();
+        let Some(received) = socket.take() else { return Poll::Pending };
         let count = received.bytes.len().min(buffer.len());
         buffer[..count].copy_from_slice(&received.bytes[..count]);
         Poll::Ready(Ok((count, received.from)))
@@ -300,7 +326,8 @@ impl Network {
     /// `NotConnected`; `EBADF` if the socket is closed.
     pub(crate) fn udp_peer_addr(&self, id: UdpId) -> io::Result<SocketAddr> {
         let socket = self.udp.open.get(&id).ok_or_else(bad_descriptor)?;
-        socket.peer.ok_or_else(|| errno(libc::ENOTCONN))
+        // Linux looks at the port alone (`inet_getname`).
+        socket.peer.filter(|peer| peer.port() != 0).ok_or_else(|| errno(libc::ENOTCONN))
     }
 
     /// Describes the sockets that the applications of `host` hold.

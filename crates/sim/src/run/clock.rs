@@ -13,9 +13,10 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::interpose;
-use crate::net::Nanos;
+use crate::time::Nanos;
 
 use super::Run;
+use super::drive::return_to_tokio;
 
 const GRID: Nanos = 1_000_000;
 
@@ -36,7 +37,8 @@ struct Paused {
 pub(super) enum Jump {
     /// The clock shows the target.
     Arrived,
-    /// A tokio timer fired on the way, and something is ready.
+    /// A tokio timer fired on the way: something is ready, or tokio has run a task of its own, which may have changed
+    /// anything.
     Interrupted,
 }
 
@@ -50,35 +52,43 @@ impl Clock {
         self.paused.is_some() || interpose::observed()
     }
 
-    /// Moves the clock to `target`, or to the first tokio timer before it that makes something ready.
-    pub(super) async fn jump(&mut self, run: &Run, target: Nanos) -> Jump {
+    /// Moves the clock to `target`, or to the first tokio timer before it that makes something ready. `spins` says that
+    /// tokio always has something to run, so that it would never get there by itself.
+    pub(super) async fn jump(&mut self, run: &Run, target: Nanos, spins: bool) -> Jump {
         if !self.may_have_foreign_timers() {
-            run.executor.set_now(target);
+            run.scheduler.set_now(target);
             return Jump::Arrived;
         }
-        let now = run.executor.now();
+        let before = run.foreign.polls();
+        let is_disturbed = || run.scheduler.has_mail() || run.foreign.polls() != before;
+        let now = run.scheduler.now();
         let grid = now.div_ceil(GRID) * GRID;
         if grid > now {
             self.advance(run, grid.min(target)).await;
-            if run.executor.has_mail() || grid >= target {
+            if is_disturbed() || grid >= target {
                 return Self::ended(run, target);
             }
         }
         let floor = target / GRID * GRID;
-        if floor > run.executor.now() {
-            self.park(run, floor).await;
-            if run.executor.has_mail() {
+        if floor > run.scheduler.now() {
+            if spins {
+                // tokio moves its clock only while it has nothing to run.
+                self.advance(run, run.scheduler.now() + GRID).await;
+            } else {
+                self.park(run, floor).await;
+            }
+            if spins || is_disturbed() {
                 return Self::ended(run, target);
             }
         }
-        if target > run.executor.now() {
+        if target > run.scheduler.now() {
             self.advance(run, target).await;
         }
         Self::ended(run, target)
     }
 
     fn ended(run: &Run, target: Nanos) -> Jump {
-        if run.executor.now() == target { Jump::Arrived } else { Jump::Interrupted }
+        if run.scheduler.now() == target { Jump::Arrived } else { Jump::Interrupted }
     }
 
     fn paused(&mut self, run: &Run) -> &mut Paused {
@@ -86,16 +96,18 @@ impl Clock {
             if interpose::INTERPOSED {
                 tokio::time::pause();
             }
-            let start = tokio::time::Instant::now() - Duration::from_nanos(run.executor.now());
+            let start = tokio::time::Instant::now() - Duration::from_nanos(run.scheduler.now());
             Paused { start, sentinel: Box::pin(tokio::time::sleep_until(start)) }
         })
     }
 
     async fn advance(&mut self, run: &Run, to: Nanos) {
         self.paused(run);
-        let by = Duration::from_nanos(to - run.executor.now());
-        run.executor.set_now(to);
+        let by = Duration::from_nanos(to - run.scheduler.now());
+        run.scheduler.set_now(to);
         tokio::time::advance(by).await;
+        // That only fires timers: what they have woken runs now.
+        return_to_tokio().await;
     }
 
     /// Lets tokio go to its next timer, at most to `to`, which is on the grid.
@@ -103,17 +115,21 @@ impl Clock {
         let paused = self.paused(run);
         let until = paused.start + Duration::from_nanos(to);
         paused.sentinel.as_mut().reset(until);
+        let before = run.foreign.polls();
+        run.foreign.set_clock(Some(paused.start));
         poll_fn(|context| {
-            if run.executor.has_mail() || paused.sentinel.as_mut().poll(context).is_ready() {
+            let is_disturbed = run.scheduler.has_mail() || run.foreign.polls() != before;
+            if is_disturbed || paused.sentinel.as_mut().poll(context).is_ready() {
                 return Poll::Ready(());
             }
-            run.executor.park_root(Some(context.waker().clone()));
+            run.scheduler.park_root(Some(context.waker().clone()));
             Poll::Pending
         })
         .await;
-        run.executor.park_root(None);
+        run.scheduler.park_root(None);
+        run.foreign.set_clock(None);
         let now = tokio::time::Instant::now() - paused.start;
-        run.executor.set_now(Nanos::try_from(now.as_nanos()).unwrap_or(Nanos::MAX));
+        run.scheduler.set_now(Nanos::try_from(now.as_nanos()).unwrap_or(Nanos::MAX));
     }
 }
 

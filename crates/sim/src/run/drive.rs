@@ -9,53 +9,68 @@ use crate::symptom::{Symptom, SymptomKind};
 use crate::trace::TraceEvent;
 
 use super::clock::{Clock, Jump};
+use super::real::refuse_os_threads;
 use super::{Run, oracle};
-use crate::net::Nanos;
+use crate::time::Nanos;
+use crate::world::foreign::ROUNDS_MAX;
 
 /// Drives `run` until it has a verdict or all mains have ended and left nothing behind.
 pub(super) async fn drive(run: &Run) {
     let mut clock = Clock::new();
-    let deferred = &run.executor.deferred;
+    let deferred = &run.scheduler.deferred;
     // Whether a future was polled, or time passed, since tokio last had control. Wake-ups that tokio deferred meanwhile
     // arrive only by returning to it, and so does whatever it has timers or tasks of its own for.
     let mut polled = false;
     let mut leaving = None;
-    run.executor.begin();
+    // How often in a row tokio was given control because it may still have had something to run at this moment.
+    let mut rounds = 0;
+    run.scheduler.begin();
     deferred.watch();
     loop {
         let foreign = clock.may_have_foreign_timers();
+        let mut is_quiet = !foreign;
         if polled && (foreign || deferred.any()) {
+            let before = run.foreign.polls();
             return_to_tokio().await;
-            run.executor.budget_is_renewed();
+            is_quiet |= run.foreign.polls() == before;
+            run.scheduler.budget_is_renewed();
             if !foreign {
                 deferred.watch();
             }
         }
         polled = false;
-        if run.executor.must_stop() {
+        refuse_os_threads(run);
+        if run.scheduler.must_stop() {
             return;
         }
-        if let Some(task) = run.executor.next() {
-            polled = run.executor.is_async(task);
-            run.executor.step(task);
+        if let Some(task) = run.scheduler.next() {
+            polled = run.scheduler.is_async(task);
+            run.scheduler.step(task);
+            rounds = 0;
             continue;
         }
-        if run.executor.mains_left() == 0 {
+        if !is_quiet && rounds < ROUNDS_MAX {
+            rounds += 1;
+            polled = true;
+            continue;
+        }
+        if run.scheduler.mains_left() == 0 {
             if leaving.is_none() {
-                run.executor.end_all_delays();
-                leaving = Some(run.executor.now().saturating_add(run.config.leak_grace));
+                run.scheduler.end_all_delays();
+                leaving = Some(run.scheduler.now().saturating_add(run.options.leak_grace));
                 continue;
             }
             let until = leaving.unwrap_or(Nanos::MAX);
             match oracle::leak(run) {
                 None => return,
-                Some(leak) if run.executor.now() >= until => return fail(run, leak),
+                Some(leak) if run.scheduler.now() >= until => return fail(run, leak),
                 Some(_) => {}
             }
         }
-        if !pass_time(run, &mut clock, leaving).await {
+        if !pass_time(run, &mut clock, leaving, rounds == ROUNDS_MAX).await {
             return;
         }
+        rounds = 0;
         // What this instant has woken beside the runtime traits runs before time passes again.
         polled = clock.may_have_foreign_timers();
     }
@@ -63,12 +78,12 @@ pub(super) async fn drive(run: &Run) {
 
 /// Ends the run with what an oracle saw. No task does anything wrong at that moment, so the trace has to say it.
 pub(crate) fn fail(run: &Run, symptom: Symptom) {
-    run.executor.trace_event(TraceEvent::Failed(symptom.to_string().into()));
-    run.executor.fail(symptom);
+    run.scheduler.trace_event(TraceEvent::Failed(symptom.to_string().into()));
+    run.scheduler.fail(symptom);
 }
 
 /// Gives control to tokio once: it renews the budget, delivers deferred wake-ups, and runs tasks of its own.
-async fn return_to_tokio() {
+pub(super) async fn return_to_tokio() {
     let returned = Cell::new(false);
     poll_fn(|context| {
         if returned.replace(true) {
@@ -88,10 +103,10 @@ fn earlier(one: Option<Nanos>, other: Option<Nanos>) -> Option<Nanos> {
 }
 
 /// Lets time pass until something happens. Returns `false` when the run has ended.
-async fn pass_time(run: &Run, clock: &mut Clock, leaving: Option<Nanos>) -> bool {
-    let limit = run.config.time_limit;
-    let executor = &run.executor;
-    let own = earlier(executor.next_timer(), run.faults.borrow().next());
+async fn pass_time(run: &Run, clock: &mut Clock, leaving: Option<Nanos>, spins: bool) -> bool {
+    let limit = run.options.time_limit;
+    let scheduler = &run.scheduler;
+    let own = earlier(scheduler.next_timer(), run.faults.borrow().next());
     let own = match own {
         // What is still on its way concerns nobody.
         None if run.network.borrow().quiet() => None,
@@ -105,22 +120,22 @@ async fn pass_time(run: &Run, clock: &mut Clock, leaving: Option<Nanos>) -> bool
     let target = own.unwrap_or(limit).min(leaving.unwrap_or(limit)).min(limit);
     // A stall is one when its time has come: a timer of tokio's, of which nobody knows, may come first.
     let stall_at = oracle::stall_at(run).filter(|&at| at < target);
-    let target = stall_at.map_or(target, |at| at.max(executor.now()));
-    let quiet_since = executor.now();
-    if clock.jump(run, target).await == Jump::Interrupted {
+    let target = stall_at.map_or(target, |at| at.max(scheduler.now()));
+    let quiet_since = scheduler.now();
+    if clock.jump(run, target, spins).await == Jump::Interrupted {
         // What was left out above, because it concerns nobody, may be over by now. It must not be what time passes to
         // next: time does not go back.
         run.network(|network, now, outside| network.process(now, outside));
         return true;
     }
     if stall_at.is_some()
-        && !executor.has_ready()
+        && !scheduler.has_ready()
         && let Some(stall) = oracle::stall(run)
     {
         fail(run, stall);
         return false;
     }
-    if own.is_none() && !executor.has_ready() && leaving.is_none() {
+    if own.is_none() && !scheduler.has_ready() && leaving.is_none() {
         // Even tokio had nothing up to the limit: it happened when everything went quiet, not at the limit.
         fail(run, oracle::nothing_left_since(run, quiet_since));
         return false;
@@ -128,14 +143,14 @@ async fn pass_time(run: &Run, clock: &mut Clock, leaving: Option<Nanos>) -> bool
     if target >= limit {
         let detail = format!(
             "{:?} of virtual time and no end; {}\n`Sim::time_limit` sets the limit",
-            run.config.time_limit(),
+            run.options.time_limit(),
             oracle::unfinished(run)
         );
         fail(run, Symptom::new(SymptomKind::TimeLimit, detail));
         return false;
     }
     run.network(|network, now, outside| network.process(now, outside));
-    executor.fire_timers();
-    crate::faults::act(run);
+    scheduler.fire_timers();
+    crate::inject::act(run);
     true
 }

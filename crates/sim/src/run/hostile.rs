@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex as StdMutex};
-use std::task::{Context, Poll, Wake};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
@@ -17,9 +17,8 @@ use wavetank_runtime::{
 };
 
 use super::tests::{seeded, symptom};
-use super::*;
-use crate::executor::Strategy;
 use crate::host::{Host, SimSleep};
+use crate::sched::Strategy;
 
 /// A waker that owns whatever a test gives it, and drops it with its last clone.
 struct Owns<T>(T);

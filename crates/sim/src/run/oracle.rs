@@ -6,24 +6,25 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use crate::executor::{Straggler, Waiting, describe_wait};
-use crate::net::Nanos;
+use crate::sched::{Straggler, describe_wait};
 use crate::symptom::{Symptom, SymptomKind};
-use crate::trace::milliseconds;
+use crate::time::Nanos;
+use crate::time::milliseconds;
+use crate::wait::Waiting;
 
 use super::Run;
 
 /// Nothing is runnable, no timer is armed, nothing is in flight.
 pub(super) fn nothing_left(run: &Run) -> Symptom {
-    nothing_left_since(run, run.executor.now())
+    nothing_left_since(run, run.scheduler.now())
 }
 
 pub(super) fn nothing_left_since(run: &Run, since: Nanos) -> Symptom {
-    if run.executor.mains_left() == 0 {
+    if run.scheduler.mains_left() == 0 {
         return leak(run)
             .unwrap_or_else(|| Symptom::new(SymptomKind::Leak, "something that has vanished meanwhile"));
     }
-    let stuck = run.executor.stragglers();
+    let stuck = run.scheduler.stragglers();
     let mut detail = format!("nothing can happen after {}", milliseconds(since));
     let (mains, others): (Vec<_>, Vec<_>) =
         stuck.iter().partition(|one| one.main && run.hosts[one.host].client);
@@ -58,24 +59,24 @@ fn waits_outside(main: &str) -> Symptom {
 
 /// Counts the OS threads that tokio has started for blocking calls.
 #[cfg(tokio_unstable)]
-fn blocking_threads() -> usize {
+pub(super) fn blocking_threads() -> usize {
     tokio::runtime::Handle::try_current().map_or(0, |handle| handle.metrics().num_blocking_threads())
 }
 
 #[cfg(not(tokio_unstable))]
-const fn blocking_threads() -> usize {
+pub(super) const fn blocking_threads() -> usize {
     0
 }
 
 /// When an operation of a client will have outlasted the test's bound, if nothing ends it before.
 pub(crate) fn stall_at(run: &Run) -> Option<Nanos> {
-    let bound = run.config.stall_after?;
+    let bound = run.options.stall_after?;
     longest_wait(run).map(|(since, ..)| since.saturating_add(bound))
 }
 
 /// The operation that has outlasted the test's bound.
 pub(crate) fn stall(run: &Run) -> Option<Symptom> {
-    let bound = run.config.stall_after?;
+    let bound = run.options.stall_after?;
     let (_, name, waiting) = longest_wait(run)?;
     let detail = format!("{name} waits {} for more than {}", words(run, &waiting), milliseconds(bound));
     Some(Symptom::new(SymptomKind::Stall, detail))
@@ -86,7 +87,7 @@ fn longest_wait(run: &Run) -> Option<(Nanos, Arc<str>, Waiting)> {
     if run.faults.borrow().is_active() {
         return None;
     }
-    let clients = run.executor.stragglers().into_iter().filter(|one| run.hosts[one.host].client);
+    let clients = run.scheduler.stragglers().into_iter().filter(|one| run.hosts[one.host].client);
     let waits = clients.flat_map(|one| {
         let waits = one.waits.into_iter().filter(|waiting| waiting.on.can_stall());
         waits.map(move |waiting| (waiting.since.max(run.healed_at.get()), one.name.clone(), waiting))
@@ -97,7 +98,7 @@ fn longest_wait(run: &Run) -> Option<(Nanos, Arc<str>, Waiting)> {
 /// What clients left behind, if anything.
 pub(crate) fn leak(run: &Run) -> Option<Symptom> {
     let mut left = Vec::new();
-    for one in run.executor.stragglers() {
+    for one in run.scheduler.stragglers() {
         if run.hosts[one.host].client {
             left.push(describe(run, &one, Times::Left));
         }
@@ -112,8 +113,8 @@ pub(crate) fn leak(run: &Run) -> Option<Symptom> {
                 format!("{what}{name}{}", run.made_by(object))
             },
         ));
-        if left.is_empty() && run.executor.timers_of(index) > 0 {
-            left.push(format!("{} timers of {}", run.executor.timers_of(index), host.name));
+        if left.is_empty() && run.scheduler.timers_of(index) > 0 {
+            left.push(format!("{} timers of {}", run.scheduler.timers_of(index), host.name));
         }
     }
     if left.is_empty() {
@@ -125,7 +126,7 @@ pub(crate) fn leak(run: &Run) -> Option<Symptom> {
 
 /// Everything that has not ended, for limits.
 pub(crate) fn unfinished(run: &Run) -> String {
-    format!("still there:{}", list(run, run.executor.stragglers().iter()))
+    format!("still there:{}", list(run, run.scheduler.stragglers().iter()))
 }
 
 /// Clients that the first line of a deadlock names.
@@ -215,7 +216,7 @@ fn describe(run: &Run, one: &Straggler, times: Times) -> String {
 }
 
 fn words(run: &Run, waiting: &Waiting) -> String {
-    describe_wait(&run.executor, waiting.on, &|verb, object| run.describe_object(verb, object))
+    describe_wait(&run.scheduler, waiting.on, &|verb, object| run.describe_object(verb, object))
 }
 
 #[cfg(test)]

@@ -1,20 +1,24 @@
-//! Behaviours of a single run: the executor, the clock, the oracles and teardown, without a network.
+//! Behaviours of a single run: the scheduler, the clock, the oracles and teardown, without a network.
 
 mod sockets;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex as StdMutex};
-use std::task::Poll;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use wavetank_runtime::{Condvar, Mutex, Runtime, TaskHandle, ThreadHandle, Threads, WaitOutcome};
 
 use super::*;
-use crate::executor::Strategy;
 use crate::host::Host;
+use crate::panics;
+use crate::sched::Strategy;
+use crate::sim::{Sim, run};
 
+mod foreign;
 mod hosts;
 mod injecting;
+mod mixture;
 mod network;
 mod unwinding;
 
@@ -425,6 +429,38 @@ fn joining_an_aborted_task_yields_cancelled() {
             task.abort();
             assert_eq!(task.await, Err(wavetank_runtime::JoinError::Cancelled));
         });
+    });
+    assert_eq!(symptom(&outcome), "");
+}
+
+#[test]
+fn a_panicking_payload_is_an_ordinary_panic() {
+    struct Fragile;
+    impl Drop for Fragile {
+        fn drop(&mut self) {
+            if !std::thread::panicking() {
+                std::panic::panic_any(Self);
+            }
+        }
+    }
+    let of_task = seeded(1, |sim| sim.client("client", async |_| std::panic::panic_any(Fragile)));
+    assert_eq!(symptom(&of_task), "panic in client/main: a panic whose payload is no text");
+    let of_thread = seeded(1, |sim| sim.client_thread("client", |_| std::panic::panic_any(Fragile)));
+    assert_eq!(symptom(&of_thread), "panic in client/main: a panic whose payload is no text");
+}
+
+#[test]
+fn a_run_may_have_thousands_of_hosts() {
+    let outcome = seeded(5, |sim| {
+        sim.strategy(Strategy::Pct { depth: 3 });
+        for number in 0..5_000 {
+            sim.client(&format!("host{number}"), async |host: Host| {
+                drop(Runtime::spawn(&host, "task", async move {
+                    Runtime::sleep(&host, Duration::from_millis(1)).await;
+                }));
+                Runtime::sleep(&host, Duration::from_millis(2)).await;
+            });
+        }
     });
     assert_eq!(symptom(&outcome), "");
 }

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use super::examine::{Ended, Failure, first_difference};
 use super::{Found, Session};
-use crate::choices::{ChoiceLog, Replay};
+use crate::choice::{ChoiceLog, Replay};
 use crate::panics::message_of;
 use crate::pool::{Job, Ran};
 use crate::recording::Recording;
@@ -56,7 +56,7 @@ impl Session {
                 Recording::of_failure(&self.sweep.identity.name(), symptom, seed, trace.hash(), log);
             self.store.keep(&recording, stale)
         };
-        let mut kept = record(&outcome.trace, &outcome.log);
+        let mut kept = self.sweep.records.then(|| record(&outcome.trace, &outcome.log));
         match self.shrink(seed, symptom, &outcome.log) {
             Err(why) => case.notes.push(format!("shrinking failed, the failure is recorded as found: {why}")),
             Ok(shrunk) => match self.prove(seed, symptom, &shrunk.best) {
@@ -65,10 +65,12 @@ impl Session {
                 )),
                 Ok(proof) => {
                     // What was untouched above may still be larger than the shrunk run.
-                    kept = kept.and_then(|first| match record(&proof.trace, &proof.log)? {
-                        // The same run twice: shrinking found nothing smaller.
-                        Kept::Untouched(path) if first == Kept::Written(path.clone()) => Ok(first),
-                        second => Ok(second),
+                    kept = kept.map(|kept| {
+                        kept.and_then(|first| match record(&proof.trace, &proof.log)? {
+                            // The same run twice: shrinking found nothing smaller.
+                            Kept::Untouched(path) if first == Kept::Written(path.clone()) => Ok(first),
+                            second => Ok(second),
+                        })
                     });
                     case.proof = Some(proof);
                     case.shrunk = Some(shrunk);
@@ -76,7 +78,8 @@ impl Session {
             },
         }
         match kept {
-            Ok(kept) => {
+            None => {}
+            Some(Ok(kept)) => {
                 let path = self.store.display(kept.path());
                 case.recording_shown = Some(match &kept {
                     Kept::Written(_) => path.to_string(),
@@ -84,7 +87,7 @@ impl Session {
                 });
                 case.kept = Some(kept);
             }
-            Err(error) => case.notes.push(error.to_string()),
+            Some(Err(error)) => case.notes.push(error.to_string()),
         }
         case
     }
@@ -147,11 +150,16 @@ impl<'a> Case<'a> {
         self.proof.as_deref().or(self.failure.outcome.as_deref())
     }
 
+    /// Returns the symptom of the run to show, with its numbers.
+    fn symptom(&self) -> &Symptom {
+        let proven = self.proof.as_ref().and_then(|proof| proof.symptom.as_ref());
+        proven.unwrap_or(&self.failure.symptom)
+    }
+
     pub(super) fn report(&self, headline: &str) -> Report<'a> {
-        let mut report =
-            Report::new(self.identity, headline).symptom(&self.failure.symptom, self.failure.seed);
+        let mut report = Report::new(self.identity, headline).symptom(self.symptom(), self.failure.seed);
         if let (Some(found), Some(proof), Some(shrunk)) = (&self.failure.outcome, &self.proof, &self.shrunk) {
-            report = report.shrunk(Counts::of(found), Counts::of(proof), shrunk);
+            report = report.shrunk(Counts::of(found), Counts::of(proof), shrunk).needs(proof);
         }
         if let Some(outcome) = self.shown() {
             let inline = self.failure.is_repeatable().then_some(&outcome.log);
@@ -177,7 +185,7 @@ impl<'a> Case<'a> {
             seed,
             runs,
             passes: self.shrunk.map(|shrunk| shrunk.passes).unwrap_or_default(),
-            symptom: self.failure.symptom,
+            symptom: proof.symptom.clone().unwrap_or(self.failure.symptom),
             before: Counts::of(&found),
             after: Counts::of(&proof),
             trace: proof.trace,

@@ -8,8 +8,8 @@
 use std::collections::BTreeMap;
 
 use super::{Session, Stop};
-use crate::probes::Points;
 use crate::report::Report;
+use crate::world::Points;
 
 /// The points of a sweep, by name.
 #[derive(Clone, Debug, Default)]

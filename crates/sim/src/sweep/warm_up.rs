@@ -1,7 +1,7 @@
 //! The warm-up: one run before all others, for what code under test initialises once per process.
 
 use super::{Session, Stop};
-use crate::choices::{ChoiceLog, Replay};
+use crate::choice::{ChoiceLog, Replay};
 use crate::pool::{Job, Ran};
 use crate::report::Report;
 use crate::symptom::{Symptom, SymptomKind};

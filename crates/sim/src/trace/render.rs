@@ -6,11 +6,11 @@
 
 use std::fmt::Write;
 
-use super::{Next, Record, Trace, TraceEvent, label_of};
-use crate::executor::{Operation, TaskId, Wait};
-use crate::faults::Transfer;
-use crate::net::{DatagramEvent, Nanos, NetEvent};
+use super::{Next, Record, Trace, TraceEvent, Transfer, label_of};
+use crate::net::{DatagramEvent, NetEvent};
 use crate::plain;
+use crate::time::{after, milliseconds};
+use crate::wait::{Operation, TaskId, Wait};
 
 /// A rendered trace has at most this many lines.
 pub(crate) const LINES_MAX: usize = 60;
@@ -33,7 +33,7 @@ impl Trace {
             self.records().filter(|record| self.detail(record) <= detail).count() <= LINES_MAX
         };
         let detail = levels.into_iter().find(|&level| fits(level)).unwrap_or(Detail::Essential);
-        let shown: Vec<&Record> = self.records().filter(|record| self.detail(record) <= detail).collect();
+        let (shown, above) = self.filled(detail);
         let width = shown
             .iter()
             .filter_map(|record| record.task)
@@ -42,15 +42,52 @@ impl Trace {
             .unwrap_or(0);
         let mut text = String::new();
         if shown.len() <= LINES_MAX && self.dropped == 0 {
-            shown.iter().for_each(|record| self.write_line(&mut text, record, width));
+            for (index, record) in shown.iter().enumerate() {
+                if let Some((place, left_out)) = above
+                    && place == index
+                {
+                    let _ = writeln!(text, "{:>14}  … {left_out} events are left out above …", "");
+                }
+                self.write_line(&mut text, record, width);
+            }
             return text;
         }
         // The beginning says what the scene is, the end how it failed: the end gets more room.
-        let (first, last) = (LINES_MAX / 3, LINES_MAX - LINES_MAX / 3 - 1);
+        let first = (LINES_MAX / 3).min(shown.len());
+        let last = (LINES_MAX - LINES_MAX / 3 - 1).min(shown.len() - first);
         shown[..first].iter().for_each(|record| self.write_line(&mut text, record, width));
         let left_out = shown.len().saturating_sub(first + last) + self.dropped;
         let _ = writeln!(text, "{:>14}  … {left_out} events …", "");
         shown[shown.len() - last..].iter().for_each(|record| self.write_line(&mut text, record, width));
+        text
+    }
+
+    /// The events to show at this level of detail. If they leave lines free, what happened last is shown in full, back from
+    /// the end: then also where that begins, and how many events are left out before it.
+    fn filled(&self, detail: Detail) -> (Vec<&Record>, Option<(usize, usize)>) {
+        let coarse = |record: &Record| self.detail(record) <= detail;
+        let all: Vec<&Record> = self.records().collect();
+        let count = all.iter().filter(|record| coarse(record)).count();
+        // One for the line that says what is left out.
+        let mut free = LINES_MAX.saturating_sub(count + 1);
+        if count == all.len() || count > LINES_MAX || self.dropped > 0 || free == 0 {
+            return (all.into_iter().filter(|record| coarse(record)).collect(), None);
+        }
+        let mut begin = all.len();
+        while begin > 0 && (free > 0 || coarse(all[begin - 1])) {
+            begin -= 1;
+            free -= usize::from(!coarse(all[begin]));
+        }
+        let mut shown: Vec<&Record> = all[..begin].iter().copied().filter(|record| coarse(record)).collect();
+        let place = shown.len();
+        shown.extend(&all[begin..]);
+        (shown, Some((place, begin - place)).filter(|(_, left_out)| *left_out > 0))
+    }
+
+    /// Renders every event that is held, a line each.
+    pub(crate) fn render_whole(&self) -> String {
+        let mut text = String::new();
+        self.records().for_each(|record| self.write_line(&mut text, record, 0));
         text
     }
 
@@ -68,7 +105,7 @@ impl Trace {
         let _ = writeln!(text, "{}", plain::line(line.trim_end()));
     }
 
-    fn name(&self, task: TaskId) -> &str {
+    pub(super) fn name(&self, task: TaskId) -> &str {
         self.names.get(task.index()).map_or("?", |name| name)
     }
 
@@ -79,7 +116,9 @@ impl Trace {
             | TraceEvent::Fault(_)
             | TraceEvent::Logged(_) => Detail::Essential,
             TraceEvent::Preempted { .. } | TraceEvent::Overtakes { .. } => Detail::Essential,
-            TraceEvent::DelayedAt { .. } | TraceEvent::Delayed { .. } => Detail::Essential,
+            TraceEvent::DelayedAt { .. } | TraceEvent::DelayedAfter { .. } | TraceEvent::Delayed { .. } => {
+                Detail::Essential
+            }
             TraceEvent::OutOfBudget { .. }
             | TraceEvent::SpuriousPending { .. }
             | TraceEvent::SpuriousWakeUp => Detail::Essential,
@@ -117,6 +156,9 @@ impl Trace {
             }
             TraceEvent::Overtakes { first } => {
                 format!("~ runs before {}, which was ready first", self.name(*first))
+            }
+            TraceEvent::DelayedAfter { after, nanos } => {
+                format!("~ is delayed after `{after}` for {}", milliseconds(*nanos))
             }
             TraceEvent::DelayedAt { before, nanos } => {
                 format!("~ is delayed {} for {}", beside(*before), milliseconds(*nanos))
@@ -195,7 +237,7 @@ impl Trace {
             }
             Wait::Sleep { until } => format!("until {}", milliseconds(until)),
             Wait::Join { task } => format!("for the end of {}", self.name(task)),
-            Wait::Outside { verb, object, until } => {
+            Wait::Io { verb, object, until } => {
                 let object = self.describe_object(object);
                 match until {
                     None => format!("to {verb} {object}"),
@@ -206,20 +248,10 @@ impl Trace {
     }
 }
 
-/// A time as milliseconds, exact to the microsecond, as all reports show it.
-pub(crate) fn milliseconds(nanos: Nanos) -> String {
-    format!("{}.{:03}ms", nanos / 1_000_000, nanos % 1_000_000 / 1_000)
-}
-
 /// Where a thread stopped at an operation, in words: it gives a lock back before others may run.
 fn beside(operation: Operation) -> String {
     let order = if operation.verb == "unlock" { "after" } else { "before" };
     format!("{order} `{operation}`")
-}
-
-/// How long after now, in words.
-pub(crate) fn after(nanos: Nanos) -> String {
-    if nanos == 0 { "at once".to_owned() } else { format!("after {}", milliseconds(nanos)) }
 }
 
 fn first_line(text: &str) -> &str {

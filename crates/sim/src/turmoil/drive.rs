@@ -1,7 +1,7 @@
-//! The driver: what turmoil takes for a host's software, and what steps our executor there.
+//! The driver: what turmoil takes for a host's software, and what steps our scheduler there.
 //!
 //! It is one future a host, polled by the host's own tokio runtime in its `LocalSet`. Each poll enters the host's domain
-//! of the executor with turmoil's time, steps one task or thread, and returns to tokio, which renews its budget and runs
+//! of the scheduler with turmoil's time, steps one task or thread, and returns to tokio, which renews its budget and runs
 //! what was spawned on it directly. When nothing is ready it sleeps in tokio until the next timer of ours: the tick of
 //! turmoil, and tokio's clock, which counts whole milliseconds, are what time is here.
 //!
@@ -18,49 +18,49 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::sim::Start;
-use crate::context;
-use crate::executor::HostIndex;
+use super::sim::StartMain;
 use crate::host::Host;
-use crate::net::Nanos;
-use crate::run::Run;
-use crate::sim::nanos;
+use crate::time::Nanos;
+use crate::time::nanos;
+use crate::wait::HostIndex;
+use crate::world::Run;
+use crate::world::context;
 
 /// The software of one host, from its start to its crash.
 pub(super) struct Driver {
     run: u64,
     host: HostIndex,
     /// Starts the main, at the first poll.
-    start: Option<Start>,
+    start: Option<StartMain>,
     sleep: Option<Pin<Box<tokio::time::Sleep>>>,
 }
 
 impl Driver {
-    pub(super) const fn new(run: u64, host: HostIndex, start: Start) -> Self {
+    pub(super) const fn new(run: u64, host: HostIndex, start: StartMain) -> Self {
         Self { run, host, start: Some(start), sleep: None }
     }
 
     fn step(&mut self, run: &Run, context: &mut Context<'_>) {
-        let executor = &run.executor;
+        let scheduler = &run.scheduler;
         let now = nanos(::turmoil::sim_elapsed().unwrap_or_default());
-        let _entered = executor.enter_domain(self.host, now);
-        executor.budget_is_renewed();
-        executor.begin_in_domains();
+        let _entered = scheduler.enter_host(self.host, now);
+        scheduler.budget_is_renewed();
+        scheduler.begin_in_host();
         if let Some(start) = self.start.take() {
             run.set_down(self.host, false);
             start(run, self.host);
         }
-        executor.fire_timers();
-        if executor.must_stop() {
+        scheduler.fire_timers();
+        if scheduler.must_stop() {
             return;
         }
-        if let Some(task) = executor.next() {
-            executor.step(task);
+        if let Some(task) = scheduler.next() {
+            scheduler.step(task);
             context.waker().wake_by_ref();
             return;
         }
-        executor.park_root(Some(context.waker().clone()));
-        self.sleep_until(executor.next_timer(), executor.now(), context);
+        scheduler.park_root(Some(context.waker().clone()));
+        self.sleep_until(scheduler.next_timer(), scheduler.now(), context);
     }
 
     fn sleep_until(&mut self, target: Option<Nanos>, now: Nanos, context: &mut Context<'_>) {
@@ -91,12 +91,12 @@ impl Drop for Driver {
     fn drop(&mut self) {
         context::with_run(self.run, |run| {
             // Outside of all domains the clock shows the simulation's time.
-            let _entered = run.executor.enter_domain(self.host, run.executor.now());
+            let _entered = run.scheduler.enter_host(self.host, run.scheduler.now());
             // The Unix sockets. Those of turmoil's close as the tasks and threads that have them are dropped.
             run.set_down(self.host, true);
             let host = Host::new(self.run, self.host).id();
             run.network(|network, now, link| network.vanish(now, link, host));
-            run.executor.tear_down_domain();
+            run.scheduler.tear_down_entered();
         });
     }
 }

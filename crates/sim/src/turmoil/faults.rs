@@ -9,11 +9,12 @@ use std::time::Duration;
 use rand_chacha::ChaCha8Rng;
 
 use super::sim::Inner;
-use crate::choices::{Choices, below};
-use crate::faults::scale::Scale;
-use crate::net::Nanos;
-use crate::run::Run;
-use crate::trace::{TraceEvent, milliseconds};
+use crate::choice::{Choices, LaneKind, below};
+use crate::fault::scale::Scale;
+use crate::time::Nanos;
+use crate::time::milliseconds;
+use crate::trace::TraceEvent;
+use crate::world::Run;
 
 /// Which of turmoil's faults may happen in a run.
 ///
@@ -144,7 +145,7 @@ impl FaultDriver {
         if faults.kinds.is_empty() || count < 2 {
             return driver;
         }
-        let lane = choices.lane("fault");
+        let lane = choices.lane(LaneKind::Fault, "");
         for number in 1..=faults.count_max {
             let mut ask = |what: &str, bound: u32| {
                 let point = choices.point(lane, &format!("fault#{number} {what}"));
@@ -185,7 +186,7 @@ impl FaultDriver {
 
     /// Begins and ends the faults that are due.
     pub(super) fn act(&mut self, run: &Run, sim: &mut Inner) {
-        let now = run.executor.now();
+        let now = run.scheduler.now();
         for index in 0..self.faults.len() {
             let fault = self.faults[index];
             if fault.state == State::Active && fault.ends <= now {
@@ -228,7 +229,7 @@ impl FaultDriver {
             Kind::Crash => format!("{a} crashes, and restarts after {lasts}"),
             Kind::Bounce => format!("{a} crashes and restarts"),
         };
-        run.executor.trace_event(TraceEvent::Fault(what.into()));
+        run.scheduler.trace_event(TraceEvent::Fault(what.into()));
         match fault.kind {
             Kind::PausedLink => sim.hold(a, b),
             Kind::Partition => sim.partition(a, b),
@@ -247,7 +248,7 @@ impl FaultDriver {
             Kind::OneWayPartition => format!("{a} reaches {b} again"),
             Kind::Crash | Kind::Bounce => format!("{a} restarts"),
         };
-        run.executor.trace_event(TraceEvent::Fault(what.into()));
+        run.scheduler.trace_event(TraceEvent::Fault(what.into()));
         match fault.kind {
             Kind::PausedLink => sim.release(a, b),
             Kind::Partition => sim.repair(a, b),
@@ -261,7 +262,7 @@ impl FaultDriver {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::choices::Replay;
+    use crate::choice::Replay;
 
     fn hosts() -> Vec<(String, bool)> {
         vec![("client".to_owned(), false), ("server".to_owned(), true)]

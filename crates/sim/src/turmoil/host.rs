@@ -1,6 +1,6 @@
 //! A host inside of turmoil: both runtime traits and their extensions, over turmoil's network.
 //!
-//! Tasks, threads, locks, timers and entropy are those of the simulator's host, because the executor is the same, and so are
+//! Tasks, threads, locks, timers and entropy are those of the simulator's host, because the scheduler is the same, and so are
 //! Unix sockets, which turmoil has not; names and all other sockets are turmoil's.
 
 use std::fmt;
@@ -10,9 +10,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::ports::at_once;
-use crate::context;
 use crate::host::Host;
-use crate::run::Run;
+use crate::world::Run;
+use crate::world::context;
 
 /// A handle to a host inside of turmoil. It implements [`Runtime`](wavetank_runtime::Runtime) and
 /// [`Threads`](wavetank_runtime::Threads), and their extensions for UDP and Unix sockets; protocol code runs on it as on
@@ -38,7 +38,7 @@ impl TurmoilHost {
     /// Outside of the run, and on another host than this.
     pub(super) fn here(self) -> Rc<Run> {
         let run = self.inner.run();
-        let problem = match run.executor.entered_domain() {
+        let problem = match run.scheduler.entered_host() {
             Some(here) if here == self.inner.index() => return run,
             Some(_) => "on another one: turmoil acts on the host that it is running",
             None => {
@@ -59,21 +59,21 @@ impl TurmoilHost {
     ///
     /// As [`here`](Self::here).
     pub(super) fn acts(self) -> io::Result<Rc<Run>> {
-        let over = self.inner.run().executor.is_tearing_down() && !::turmoil::in_simulation();
+        let over = self.inner.run().scheduler.is_tearing_down() && !::turmoil::in_simulation();
         if over { Err(io::Error::other("turmoil's simulation is over")) } else { Ok(self.here()) }
     }
 
     /// Whether this host is the one that runs, in turmoil too.
     pub(super) fn is_here(self) -> bool {
         let run = context::current().filter(|run| run.number == self.inner.run_number());
-        run.is_some_and(|run| run.executor.entered_domain() == Some(self.inner.index()))
+        run.is_some_and(|run| run.scheduler.entered_host() == Some(self.inner.index()))
             && ::turmoil::in_simulation()
     }
 
     /// Whether another host of this run is the one that runs.
     pub(super) fn is_elsewhere(self) -> bool {
         let run = context::current().filter(|run| run.number == self.inner.run_number());
-        let here = run.and_then(|run| run.executor.entered_domain());
+        let here = run.and_then(|run| run.scheduler.entered_host());
         here.is_some_and(|here| here != self.inner.index())
     }
 

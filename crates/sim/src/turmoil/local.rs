@@ -2,7 +2,7 @@
 //!
 //! turmoil has none, and they never leave a host. So these are the simulator's own, of the sans-I/O network that every run has
 //! and whose TCP and UDP nobody uses here: nothing in it takes time, so that whose clock it sees makes no difference, and
-//! whom it makes ready the executor wakes in the domain of the host. (Tokio's own sockets, which work inside of turmoil
+//! whom it makes ready the scheduler wakes in the domain of the host. (Tokio's own sockets, which work inside of turmoil
 //! with its `enable_tokio_io`, are real ones, in real files.)
 //!
 //! # Invariants

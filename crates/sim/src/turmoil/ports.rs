@@ -56,7 +56,7 @@ impl<T> Drop for Bound<T> {
         if self.host.is_elsewhere() {
             // Its port stays bound.
             std::mem::forget(self.inner.take());
-            let is_quiet = std::thread::panicking() || self.host.inner.run().executor.is_tearing_down();
+            let is_quiet = std::thread::panicking() || self.host.inner.run().scheduler.is_tearing_down();
             if !is_quiet {
                 self.host.here();
             }

@@ -10,41 +10,35 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wavetank_runtime::join::panic_message;
+use wavetank_runtime::panic_message;
 
 use super::drive::Driver;
 use super::faults::FaultDriver;
 use super::sim::{Inner, TurmoilPlan, TurmoilSim};
-use crate::choices::Choices;
-use crate::net::Nanos;
-use crate::probes::Probes;
-use crate::run::{Outcome, Plan, Progress, Run, fail, oracle};
-use crate::sim::{HostPlan, nanos};
+use crate::panics;
+use crate::run::{self, Outcome, Plan, Progress, fail, oracle};
 use crate::symptom::{Symptom, SymptomKind};
-use crate::{context, interpose, panics, trace};
+use crate::time::{Nanos, nanos};
+use crate::world::{self, HostPlan, Run, context};
 
 /// A test's body: builds the hosts of one run.
 pub(crate) type Body = dyn Fn(&mut TurmoilSim) + Send + Sync;
 
 /// Simulates `body` once. Must be called on an OS thread that simulates nothing else, before or after.
 pub(crate) fn simulate(body: &Body, plan: &Plan<'_>, progress: &Arc<Progress>) -> Outcome {
-    let choices = match *plan {
-        Plan::Seed(seed) => Choices::seeded(seed),
-        Plan::Replay { seed, log, mode } => Choices::replayed(seed, log, mode),
-    };
-    Probes::install();
-    let _interposed = interpose::enter(choices.side_stream("libc"));
-    tracing::dispatcher::with_default(trace::dispatch(), || {
-        let mut sim = TurmoilSim::new(choices);
-        let built = catch_unwind(AssertUnwindSafe(|| body(&mut sim)));
-        let mut setup = built.err().map(|payload| panic_message(&*payload));
-        let roles: Vec<HostPlan> = sim.hosts.iter().map(TurmoilPlan::role).collect();
-        setup = setup.or_else(|| sim.config.problem("TurmoilSim", &roles));
-        if setup.is_some() {
-            // Names that the run would refuse; nothing is simulated anyway.
-            sim.hosts.clear();
-        }
-        simulate_hosts(sim, &roles, setup, progress)
+    run::in_libc(plan.choices(), |choices| {
+        tracing::dispatcher::with_default(world::dispatch(), || {
+            let mut sim = TurmoilSim::new(choices);
+            let built = catch_unwind(AssertUnwindSafe(|| body(&mut sim)));
+            let mut setup = built.err().map(|payload| panic_message(&*payload));
+            let roles: Vec<HostPlan> = sim.hosts.iter().map(TurmoilPlan::role).collect();
+            setup = setup.or_else(|| sim.options.problem("TurmoilSim", &HostPlan::labels(&roles)));
+            if setup.is_some() {
+                // Names that the run would refuse; nothing is simulated anyway.
+                sim.hosts.clear();
+            }
+            simulate_hosts(sim, &roles, setup, progress)
+        })
     })
 }
 
@@ -58,11 +52,11 @@ fn simulate_hosts(
     let hosts: Vec<(String, bool)> = sim.hosts.iter().map(|host| (host.name.clone(), !host.client)).collect();
     let mut faults = FaultDriver::new(&sim.faults, &mut choices, &hosts);
     let roles = if setup.is_some() { &[] } else { roles };
-    let config = std::mem::take(&mut sim.config);
-    let run = Rc::new(Run::new(context::next_run_number(), choices, config, roles, progress.clone()));
+    let options = std::mem::take(&mut sim.options);
+    let run = Rc::new(Run::new(context::next_run_number(), choices, options, roles, progress.clone()));
     let entered = context::enter(run.clone());
     match setup {
-        Some(problem) => run.executor.fail(Symptom::new(SymptomKind::Setup, problem)),
+        Some(problem) => run.scheduler.fail(Symptom::new(SymptomKind::Setup, problem)),
         None => run_turmoil(&run, sim, &mut faults),
     }
     drop(entered);
@@ -78,7 +72,7 @@ fn run_turmoil(run: &Run, mut plan: TurmoilSim, faults: &mut FaultDriver) {
         Ok(sim) => sim,
         Err(payload) => {
             let problem = format!("turmoil's builder: {}", panic_message(&*payload));
-            return run.executor.fail(Symptom::new(SymptomKind::Setup, problem));
+            return run.scheduler.fail(Symptom::new(SymptomKind::Setup, problem));
         }
     };
     let stepped = catch_unwind(AssertUnwindSafe(|| {
@@ -88,15 +82,15 @@ fn run_turmoil(run: &Run, mut plan: TurmoilSim, faults: &mut FaultDriver) {
     if let Err(payload) = stepped {
         // turmoil's own, a hook's, or that of a task which code under test spawned on tokio directly.
         let message = panics::last_message().unwrap_or_else(|| panic_message(&*payload));
-        run.executor.fail(Symptom::new(SymptomKind::Panic, format!("turmoil: {message}")));
+        run.scheduler.fail(Symptom::new(SymptomKind::Panic, format!("turmoil: {message}")));
     }
     // While turmoil's simulation lives, because its sockets are what tasks drop now.
-    run.executor.tear_down();
+    run.scheduler.tear_down();
 }
 
 fn add_hosts(run: &Run, plan: &mut TurmoilSim, sim: &mut Inner) {
+    run.scheduler.schedule_hosts_apart();
     for (index, host) in plan.hosts.iter().enumerate() {
-        run.executor.add_domain(index);
         let (number, start) = (run.number, host.start.clone());
         if host.client {
             sim.client(host.name.as_str(), Driver::new(number, index, start));
@@ -115,7 +109,7 @@ fn add_hosts(run: &Run, plan: &mut TurmoilSim, sim: &mut Inner) {
 fn must_not_step(run: &Run, hook: &str, before: Duration, sim: &Inner) {
     if sim.elapsed() != before {
         let problem = format!("a hook of `{hook}` stepped turmoil's simulation, which the run does");
-        run.executor.fail(Symptom::new(SymptomKind::Setup, problem));
+        run.scheduler.fail(Symptom::new(SymptomKind::Setup, problem));
     }
 }
 
@@ -129,12 +123,12 @@ fn step(run: &Run, plan: &mut TurmoilSim, sim: &mut Inner, faults: &mut FaultDri
             hook(sim);
         }
         must_not_step(run, "before_each_step", before, sim);
-        if run.executor.must_stop() {
+        if run.scheduler.must_stop() {
             return;
         }
-        run.executor.progress.tick();
+        run.scheduler.progress.tick();
         let stepped = sim.step();
-        run.executor.set_now(nanos(sim.elapsed()));
+        run.scheduler.set_now(nanos(sim.elapsed()));
         if has_ended(run, faults, &mut leaving) {
             return;
         }
@@ -149,18 +143,18 @@ fn step(run: &Run, plan: &mut TurmoilSim, sim: &mut Inner, faults: &mut FaultDri
 }
 
 fn has_ended(run: &Run, faults: &FaultDriver, leaving: &mut Option<Nanos>) -> bool {
-    if run.executor.must_stop() {
+    if run.scheduler.must_stop() {
         return true;
     }
-    let now = run.executor.now();
-    if run.executor.mains_left() == 0 {
+    let now = run.scheduler.now();
+    if run.scheduler.mains_left() == 0 {
         let until = *leaving.get_or_insert(now + run.leak_grace());
         match oracle::leak(run) {
             None => return true,
             Some(leak) if now >= until => fail(run, leak),
             Some(_) => {}
         }
-        return run.executor.must_stop();
+        return run.scheduler.must_stop();
     }
     if !faults.is_active()
         && oracle::stall_at(run).is_some_and(|at| at < now)
@@ -180,7 +174,7 @@ mod tests {
     use wavetank_runtime::{ListenOptions, Listener, Runtime, SocketOptions};
 
     use super::*;
-    use crate::choices::Replay;
+    use crate::choice::Replay;
     use crate::turmoil::TurmoilHost;
 
     /// A client that connects, writes and reads, each of which may be told to wait or be preempted.

@@ -8,12 +8,13 @@ use std::{fmt, io, mem};
 
 use super::TurmoilHost;
 use super::faults::TurmoilFaults;
-use crate::choices::Choices;
-use crate::executor::{HostIndex, Strategy};
-use crate::host::{Host, thread_entry};
-use crate::net::Nanos;
-use crate::run::Run;
-use crate::sim::{self, Config, HostPlan, MainResult, nanos};
+use crate::choice::{Choices, LaneKind};
+use crate::host::{Host, MainResult, thread_entry};
+use crate::options::RunOptions;
+use crate::sched::Strategy;
+use crate::time::{Nanos, nanos};
+use crate::wait::HostIndex;
+use crate::world::{HostPlan, Run, Start};
 
 /// See [`TurmoilSim::delay_max`].
 const DELAY_MAX: Nanos = 100_000_000;
@@ -31,7 +32,7 @@ pub type Inner = ::turmoil::Sim<'static>;
 /// [`Sim`](crate::Sim).
 pub struct TurmoilSim {
     pub(super) choices: Choices,
-    pub(super) config: Config,
+    pub(super) options: RunOptions,
     pub(super) builder: ::turmoil::Builder,
     pub(super) faults: TurmoilFaults,
     pub(super) hosts: Vec<TurmoilPlan>,
@@ -43,23 +44,19 @@ type Prepare = Box<dyn FnOnce(&mut Inner)>;
 type BeforeStep = Box<dyn FnMut(&mut Inner)>;
 
 /// Starts the main of a host; again after each crash.
-pub(super) type Start = Rc<dyn Fn(&Run, HostIndex)>;
+pub(super) type StartMain = Rc<dyn Fn(&Run, HostIndex)>;
 
 /// A host that a body asked for.
 pub(super) struct TurmoilPlan {
     pub(super) name: String,
     pub(super) client: bool,
-    pub(super) start: Start,
+    pub(super) start: StartMain,
 }
 
 impl TurmoilPlan {
     /// The plan as the run's own bookkeeping knows it. turmoil starts the host.
     pub(super) fn role(&self) -> HostPlan {
-        HostPlan {
-            name: self.name.clone(),
-            client: self.client,
-            start: sim::Start::Once(Box::new(|_, _| {})),
-        }
+        HostPlan { name: self.name.clone(), client: self.client, start: Start::Once(Box::new(|_, _| {})) }
     }
 }
 
@@ -67,12 +64,12 @@ impl TurmoilSim {
     pub(super) fn new(mut choices: Choices) -> Self {
         let mut builder = ::turmoil::Builder::new();
         // A choice, so that a recording says all; which of turmoil's seeds is the default makes no difference.
-        let lane = choices.lane("turmoil");
+        let lane = choices.lane(LaneKind::Turmoil, "");
         let point = choices.point(lane, "turmoil rng-seed");
         builder.rng_seed(choices.choose_uniform(point, 1 << 31).into());
         Self {
             choices,
-            config: Config { delay_max: DELAY_MAX, ..Config::default() },
+            options: RunOptions { delay_max: DELAY_MAX, ..RunOptions::default() },
             builder,
             faults: TurmoilFaults::none(),
             hosts: Vec::new(),
@@ -96,7 +93,7 @@ impl TurmoilSim {
             let host = Host::new(run.number, index);
             let Some(main) = main.take() else { return };
             let future = async move { host.main_ended(in_words(main(TurmoilHost::new(host)).await)) };
-            run.executor.start_task(index, "main", true, future);
+            run.scheduler.start_task(index, "main", true, future);
         });
     }
 
@@ -107,8 +104,8 @@ impl TurmoilSim {
         self.add(name, false, move |run, index| {
             let (host, main) = (Host::new(run.number, index), main.clone());
             let future = async move { host.main_ended(in_words(main(TurmoilHost::new(host)).await)) };
-            let task = run.executor.start_task(index, "main", false, future);
-            run.executor.mark_host_main(task);
+            let task = run.scheduler.start_task(index, "main", false, future);
+            run.scheduler.mark_host_main(task);
         });
     }
 
@@ -165,14 +162,14 @@ impl TurmoilSim {
 
     /// Says how the next task of a host is chosen. Default: [`Strategy::Swarm`].
     pub fn strategy(&mut self, strategy: Strategy) -> &mut Self {
-        self.config.strategy = strategy;
+        self.options.strategy = strategy;
         self
     }
 
     /// Says whether seeds may delay ready tasks and preempt tasks between operations; see
     /// [`Sim::perturb`](crate::Sim::perturb). Default: yes.
     pub fn perturb(&mut self, perturb: bool) -> &mut Self {
-        self.config.perturb = perturb;
+        self.options.perturb = perturb;
         self
     }
 
@@ -180,48 +177,55 @@ impl TurmoilSim {
     /// turmoil's longest latency: in the 10 s that a simulation has by default, longer stretches would fail tests that
     /// only need more time. 0 delays no task.
     pub fn delay_max(&mut self, longest: Duration) -> &mut Self {
-        self.config.delay_max = nanos(longest);
+        self.options.delay_max = nanos(longest);
+        self
+    }
+
+    /// Sets below what all delays of a run stay together; see [`Sim::delay_total_max`](crate::Sim::delay_total_max). Default:
+    /// 400 ms.
+    pub fn delay_total_max(&mut self, total: Duration) -> &mut Self {
+        self.options.delay_total_max = nanos(total);
         self
     }
 
     /// Says whether a panic of a spawned task or thread is only a result for whoever joins it; see
     /// [`Sim::tolerate_panics`](crate::Sim::tolerate_panics). Default: no.
     pub fn tolerate_panics(&mut self, tolerate: bool) -> &mut Self {
-        self.config.tolerate_panics = tolerate;
+        self.options.tolerate_panics = tolerate;
         self
     }
 
     /// Sets the stack of each thread in bytes. Default 1 MiB.
     pub fn stack_bytes(&mut self, bytes: usize) -> &mut Self {
-        self.config.stack_bytes = bytes;
+        self.options.stack_bytes = bytes;
         self
     }
 
     /// Sets how many steps (polls and scheduling points) a run may take before it fails; see
     /// [`Sim::steps_max`](crate::Sim::steps_max). Default: ten million.
     pub fn steps_max(&mut self, steps: u64) -> &mut Self {
-        self.config.steps_max = steps;
+        self.options.steps_max = steps;
         self
     }
 
     /// Fails a run in which an operation of a client waits longer than `bound` while no fault is active; see
     /// [`Sim::stall_after`](crate::Sim::stall_after). Default: no bound.
     pub fn stall_after(&mut self, bound: Duration) -> &mut Self {
-        self.config.stall_after = Some(nanos(bound));
+        self.options.stall_after = Some(nanos(bound));
         self
     }
 
     /// Sets how much simulated time clients have, once every main has ended, until no task or thread of theirs may be
     /// left. Default: ten seconds.
     pub fn leak_grace(&mut self, grace: Duration) -> &mut Self {
-        self.config.leak_grace = nanos(grace);
+        self.options.leak_grace = nanos(grace);
         self
     }
 
     /// Sets the level of `tracing` events that the trace keeps, turmoil's own among them. Default: `INFO`, at which turmoil
     /// says what is bound. At `TRACE` it tells of each message how it was sent, held, dropped, delivered and received.
     pub fn trace_level(&mut self, level: tracing::Level) -> &mut Self {
-        self.config.trace_level = level;
+        self.options.trace_level = level;
         self
     }
 
@@ -236,7 +240,7 @@ impl TurmoilSim {
     /// Asks the point `name` of the lane `test`.
     pub fn choose(&mut self, name: &str, bound: u32) -> u32 {
         assert!(bound > 0, "`TurmoilSim::choose(\"{name}\", 0)`: there is no number below 0");
-        let lane = self.choices.lane("test");
+        let lane = self.choices.lane(LaneKind::Test, "");
         let point = self.choices.point(lane, &format!("test {name}"));
         self.choices.choose_uniform(point, bound)
     }
@@ -252,7 +256,7 @@ impl fmt::Debug for TurmoilSim {
         let names: Vec<&str> = self.hosts.iter().map(|host| host.name.as_str()).collect();
         f.debug_struct("TurmoilSim")
             .field("hosts", &names)
-            .field("config", &self.config)
+            .field("options", &self.options)
             .finish_non_exhaustive()
     }
 }
@@ -267,6 +271,6 @@ fn in_words(result: ::turmoil::Result) -> Result<(), String> {
 
 fn start_thread(run: &Run, index: HostIndex, client: bool, main: impl FnOnce() + 'static) {
     let entry = thread_entry(run.number, main);
-    let task = run.executor.start_thread(index, "main", client, entry);
-    run.executor.mark_host_main(task.expect("memory for the stack of a main"));
+    let task = run.scheduler.start_thread(index, "main", client, entry);
+    run.scheduler.mark_host_main(task.expect("memory for the stack of a main"));
 }

@@ -24,11 +24,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::TurmoilHost;
 use super::ports::{Bound, in_words};
-use crate::executor::{Operation, Wait};
-use crate::net::{Direction, Nanos};
-use crate::run::Run;
-use crate::sim::nanos;
+use crate::net::Direction;
+use crate::time::Nanos;
+use crate::time::nanos;
 use crate::trace::TraceEvent;
+use crate::wait::{Operation, Wait};
+use crate::world::Run;
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -47,7 +48,7 @@ impl Object {
     }
 
     fn wait(self, verb: &'static str, until: Option<Nanos>) -> Wait {
-        Wait::Outside { verb, object: self.number, until }
+        Wait::Io { verb, object: self.number, until }
     }
 
     /// One attempt of an async task.
@@ -58,10 +59,10 @@ impl Object {
         attempt: impl FnOnce(&Run, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         let run = self.host.acts()?;
-        ready!(run.executor.poll_operation(context, self.wait(verb, None)));
+        ready!(run.scheduler.poll_operation(context, self.wait(verb, None)));
         let polled = attempt(&run, context);
         if polled.is_pending() {
-            run.executor.note_wait(self.wait(verb, None));
+            run.scheduler.note_wait(self.wait(verb, None));
         }
         polled
     }
@@ -87,20 +88,22 @@ impl Object {
         mut attempt: impl FnMut(&Run, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> io::Result<T> {
         let run = self.host.acts()?;
-        run.executor.scheduling_point(Operation::new(verb));
-        let until = (timeout > 0).then(|| run.executor.now().saturating_add(timeout));
+        run.scheduler.scheduling_point(Operation::new(verb));
+        let until = (timeout > 0).then(|| run.scheduler.now().saturating_add(timeout));
         loop {
-            let waker =
-                run.executor.current().map_or_else(|| Waker::noop().clone(), |task| run.executor.waker(task));
+            let waker = run
+                .scheduler
+                .current()
+                .map_or_else(|| Waker::noop().clone(), |task| run.scheduler.waker(task));
             if let Poll::Ready(result) = attempt(&run, &mut Context::from_waker(&waker)) {
-                run.executor.unblocked();
+                run.scheduler.unblocked();
                 return result;
             }
-            if until.is_some_and(|until| run.executor.now() >= until) {
-                run.executor.unblocked();
+            if until.is_some_and(|until| run.scheduler.now() >= until) {
+                run.scheduler.unblocked();
                 return Err(io::ErrorKind::WouldBlock.into());
             }
-            if !run.executor.block(self.wait(verb, until), until) {
+            if !run.scheduler.block(self.wait(verb, until), until) {
                 return Err(crate::host::unwinding(verb));
             }
         }
@@ -190,7 +193,7 @@ impl Socket {
     }
 
     fn record(&self, run: &Run, what: &str, transfer: bool) {
-        run.executor
+        run.scheduler
             .trace_event(TraceEvent::Socket { what: format!("{} {what}", self.label).into(), transfer });
     }
 
@@ -286,7 +289,7 @@ impl Socket {
 
     pub(super) fn point(&self, verb: &'static str) {
         if let Ok(run) = self.object.host.acts() {
-            run.executor.scheduling_point(Operation::new(verb));
+            run.scheduler.scheduling_point(Operation::new(verb));
         }
     }
 
@@ -405,14 +408,14 @@ fn connecting(host: TurmoilHost, address: SocketAddr) -> io::Result<(Object, Str
     // The port of this end is turmoil's choice, and not known before the connection is.
     let label = format!("{} -> {}", host.name(), host.place(address));
     let what = format!("{label} connects").into();
-    host.acts()?.executor.trace_event(TraceEvent::Socket { what, transfer: false });
+    host.acts()?.scheduler.trace_event(TraceEvent::Socket { what, transfer: false });
     Ok((Object::new(host, &label)?, label))
 }
 
 fn not_connected(host: TurmoilHost, label: &str, error: io::Error) -> io::Error {
     if error.kind() == io::ErrorKind::ConnectionRefused {
         let what = format!("{label} refused").into();
-        host.inner.run().executor.trace_event(TraceEvent::Socket { what, transfer: false });
+        host.inner.run().scheduler.trace_event(TraceEvent::Socket { what, transfer: false });
     }
     in_words(error)
 }

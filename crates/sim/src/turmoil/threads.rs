@@ -6,23 +6,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wavetank_runtime::{
-    BlockingListener, BlockingStream, Instant, ListenOptions, SocketOptions, Threads, WaitOutcome,
+    BlockingListener, BlockingStream, Instant, ListenOptions, RawLocks, SocketOptions, Threads, WaitOutcome,
 };
 
 use super::TurmoilHost;
 use super::socket::{self, Listening, Socket, refuse_zero};
-use crate::executor::Operation;
 use crate::host::{Host, SimCondvar, SimGuard, SimMutex, SimThreadHandle};
 use crate::net::Direction;
-use crate::sim::nanos;
+use crate::time::nanos;
+use crate::wait::Operation;
 
 impl Threads for TurmoilHost {
     type Stream = TurmoilBlockingStream;
     type Listener = TurmoilBlockingListener;
     type ThreadHandle<T: Send + 'static> = SimThreadHandle<T>;
-    type RawMutex<T: Send> = SimMutex<T>;
-    type RawGuard<'a, T: Send + 'a> = SimGuard<'a, T>;
-    type RawCondvar = SimCondvar;
 
     fn now(&self) -> Instant {
         Threads::now(&self.inner)
@@ -45,7 +42,7 @@ impl Threads for TurmoilHost {
     }
 
     fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-        self.acts()?.executor.scheduling_point(Operation::new("resolve"));
+        self.acts()?.scheduler.scheduling_point(Operation::new("resolve"));
         self.resolve_now(host, port)
     }
 
@@ -65,13 +62,19 @@ impl Threads for TurmoilHost {
     /// Listens. The options are without effect, as in [`connect`](Self::connect): the backlog is turmoil's, and a SYN
     /// beyond it panics the simulation.
     fn listen(&self, address: SocketAddr, _: ListenOptions) -> io::Result<TurmoilBlockingListener> {
-        self.acts()?.executor.scheduling_point(Operation::new("listen"));
+        self.acts()?.scheduler.scheduling_point(Operation::new("listen"));
         Ok(TurmoilBlockingListener { listening: Listening::new(*self, address)? })
     }
 
     fn fill_random(&self, buffer: &mut [u8]) {
         Threads::fill_random(&self.inner, buffer);
     }
+}
+
+impl RawLocks for TurmoilHost {
+    type RawMutex<T: Send> = SimMutex<T>;
+    type RawGuard<'a, T: Send + 'a> = SimGuard<'a, T>;
+    type RawCondvar = SimCondvar;
 
     fn raw_mutex<T: Send>(&self, name: &'static str, value: T) -> SimMutex<T> {
         self.inner.raw_mutex(name, value)

@@ -20,16 +20,16 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use wavetank_runtime::datagrams::DATAGRAM_BYTES_MAX;
+use wavetank_runtime::DATAGRAM_BYTES_MAX;
 use wavetank_runtime::{BlockingDatagrams, BlockingUdpSocket, Datagrams, SocketOptions, UdpSocket};
 
 use super::TurmoilHost;
 use super::ports::{Bound, at_once, errno};
 use super::socket::{Object, Waiters, lock, refuse_zero};
-use crate::executor::Operation;
-use crate::run::Run;
-use crate::sim::nanos;
+use crate::time::nanos;
 use crate::trace::{Next, TraceEvent};
+use crate::wait::Operation;
+use crate::world::Run;
 
 const VERB: &str = "receive from";
 
@@ -88,7 +88,7 @@ impl Socket {
     fn send(&self, bytes: &[u8], target: Option<SocketAddr>) -> io::Result<usize> {
         let host = self.host();
         let run = host.acts()?;
-        if run.executor.is_tearing_down() {
+        if run.scheduler.is_tearing_down() {
             return Err(io::Error::other("the host has crashed"));
         }
         let Ends { local, peer, .. } = self.ends();
@@ -122,7 +122,7 @@ impl Socket {
         let host = self.host();
         let what =
             format!("{} -> {} {verb} a datagram of {bytes} B", host.place(local), host.place(other)).into();
-        run.executor.trace_event(TraceEvent::Socket { what, transfer: true });
+        run.scheduler.trace_event(TraceEvent::Socket { what, transfer: true });
     }
 
     fn poll_receive(
@@ -141,7 +141,7 @@ impl Socket {
     /// A scheduling point of a thread.
     fn point(&self, verb: &'static str) {
         if let Ok(run) = self.host().acts() {
-            run.executor.scheduling_point(Operation::new(verb));
+            run.scheduler.scheduling_point(Operation::new(verb));
         }
     }
 
@@ -187,7 +187,7 @@ pub struct TurmoilUdpSocket {
 impl TurmoilUdpSocket {
     async fn send_now(&self, bytes: &[u8], target: Option<SocketAddr>) -> io::Result<usize> {
         let turn = Next::Operation(Operation::new("send a datagram"));
-        poll_fn(|context| self.socket.host().inner.run().executor.poll_turn(context, turn)).await;
+        poll_fn(|context| self.socket.host().inner.run().scheduler.poll_turn(context, turn)).await;
         self.socket.send(bytes, target)
     }
 }
@@ -228,7 +228,7 @@ impl BlockingDatagrams for TurmoilHost {
     /// Opens a UDP socket. The options are without effect: the buffer of each is `Builder::udp_capacity` datagrams,
     /// however large they are.
     fn bind_udp(&self, address: SocketAddr, _: SocketOptions) -> io::Result<TurmoilBlockingUdpSocket> {
-        self.acts()?.executor.scheduling_point(Operation::new("bind"));
+        self.acts()?.scheduler.scheduling_point(Operation::new("bind"));
         Ok(TurmoilBlockingUdpSocket { socket: Arc::new(Socket::bind(*self, address)?) })
     }
 }

@@ -10,7 +10,7 @@ use wavetank_runtime::{Runtime, TaskHandle as _};
 use super::Version;
 use super::websocket::{Exception, WebSocket};
 
-/// Messages of the protocol. They have no payload here, so their texts are compared whole.
+/// Messages of the protocol. They have no payload here, so whole texts are compared.
 pub(super) mod message {
     pub(in super::super) const CONNECTION_INIT: &str = r#"{"type":"connection_init"}"#;
     pub(in super::super) const CONNECTION_ACK: &str = r#"{"type":"connection_ack"}"#;
@@ -18,7 +18,7 @@ pub(super) mod message {
     pub(in super::super) const PONG: &str = r#"{"type":"pong"}"#;
 }
 
-/// Codes with which the handler closes.
+/// The close codes of the handler.
 pub(super) mod code {
     pub(in super::super) const NORMAL: u16 = 1000;
     pub(in super::super) const UNKNOWN_MESSAGE: u16 = 4400;
@@ -36,7 +36,7 @@ pub struct Settings {
 
 impl Settings {
     /// The defaults of the original, with the order of operations of `version`: a minute for `connection_init`, and an
-    /// `on_connect` that agrees at once.
+    /// `on_connect` that accepts at once.
     #[must_use]
     pub const fn new(version: Version) -> Self {
         Self {
@@ -46,14 +46,14 @@ impl Settings {
         }
     }
 
-    /// Sets the time that a client has for `connection_init`.
+    /// Sets the timeout for `connection_init`.
     #[must_use]
     pub const fn connection_init_wait_timeout(mut self, timeout: Duration) -> Self {
         self.connection_init_wait_timeout = timeout;
         self
     }
 
-    /// Sets how long the user's `on_connect` takes until it agrees: it looks a token up.
+    /// Sets how long the user's `on_connect` takes to accept, for example to look up a token.
     #[must_use]
     pub const fn on_connect_takes(mut self, time: Duration) -> Self {
         self.on_connect_takes = time;
@@ -61,7 +61,7 @@ impl Settings {
     }
 }
 
-/// An exception that leaves the handler, and during what.
+/// An exception that leaves the handler, and what the handler was doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Uncaught {
     during: &'static str,
@@ -102,7 +102,7 @@ impl<R: Runtime> Handler<R> {
         let context = Arc::new(ClientContext::default());
         let accepting = Uncaught::during("accepting");
         let mut timer = match self.settings.version {
-            // The first bug: accepting takes a moment, and the timer runs already.
+            // The first bug: accepting takes time, and the timer already runs.
             Version::V0_26_0 => {
                 let timer = self.start_timer(&websocket, &context);
                 websocket.accept().await.map_err(accepting)?;
@@ -139,7 +139,7 @@ impl<R: Runtime> Handler<R> {
             code::INIT_TIMEOUT,
             websocket.application_state()
         );
-        // An error means that the client has gone.
+        // An error means that the client has disconnected.
         let _ = websocket.close(code::INIT_TIMEOUT);
     }
 
@@ -156,7 +156,7 @@ impl<R: Runtime> Handler<R> {
                 Err(exception) => return Err(Uncaught { during: "receiving", exception }),
             };
             match self.settings.version {
-                // The second bug: the timer may have closed the socket while the message was on its way here.
+                // The second bug: the timer may have closed the socket while the message was on its way.
                 Version::V0_26_0 | Version::V0_26_1 => {}
                 Version::Fixed if websocket.is_disconnected() => break,
                 Version::Fixed => {}
@@ -234,7 +234,7 @@ mod tests {
     const TOO_LATE: Exception =
         Exception::RuntimeError("Cannot call \"send\" once a close message has been sent.");
 
-    /// A step of a server, each after all tasks have had their turn.
+    /// A step of the server. All tasks run between two steps.
     #[derive(Clone, Copy)]
     enum Step {
         Connect,
@@ -242,17 +242,17 @@ mod tests {
         Disconnect,
     }
 
-    /// Serves `steps`, and returns how the handler ended and what it sent.
+    /// Runs `steps` and returns how the handler ended and what it sent.
     fn handle(settings: Settings, steps: &[Step]) -> (Result<(), Uncaught>, Vec<Packet>) {
         let (events, receive) = mpsc::channel(8);
         let (send, mut sent) = mpsc::unbounded_channel();
         let socket = Arc::new(WebSocket::new(receive, send));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-        let ended = runtime.expect("a runtime can be had").block_on(async {
+        let ended = runtime.expect("a runtime").block_on(async {
             let handler = Handler::new(&Tokio, settings);
             let handling = Tokio.spawn("app", async move { handler.handle_websocket(socket).await });
             for step in steps {
-                // Longer than the resolution of Tokio's timers, or a timeout of zero would not have passed.
+                // Longer than the resolution of Tokio's timers, so that a timeout of zero has passed.
                 Tokio.sleep(Duration::from_millis(5)).await;
                 let event = match *step {
                     Step::Connect => Event::Connect,

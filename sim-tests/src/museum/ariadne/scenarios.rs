@@ -1,6 +1,7 @@
-//! What clients do: open a socket, and send `connection_init`, or say nothing.
+//! Clients: they open a socket and send `connection_init`, or send nothing.
 //!
-//! A scenario takes any server and any network. No sleep and no hook provokes the race: the scheduler has to find it.
+//! The clients work with any server and any network. No sleep and no hook provokes the race: the scheduler must find
+//! it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,12 +12,12 @@ use wavetank_runtime::{Runtime, SocketOptions};
 use super::handler::{code, message};
 use super::wire::{self, Packet};
 
-/// What a client does once its socket is accepted.
+/// What a client does after its socket is accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeerScript {
     /// Sends `connection_init`.
     Initialises,
-    /// Sends `ping`, and after the answer nothing more.
+    /// Sends `ping`, and nothing after the answer.
     Pings,
     /// Sends `connection_init` a second time after the acknowledgement.
     InitialisesTwice,
@@ -24,7 +25,7 @@ pub enum PeerScript {
     IsSilent,
 }
 
-/// How a connection came out for the client.
+/// How a connection ended for the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// The server sent `connection_ack`.
@@ -33,23 +34,23 @@ pub enum Answer {
     Closed(u16),
     /// The server did not accept the socket (HTTP 403).
     Refused,
-    /// The connection ended without a word.
+    /// The connection ended without a close.
     Lost,
 }
 
-/// Opens a socket at `server`, does as `script` say until the server has answered, and closes the socket.
+/// Opens a socket at `server`, follows `script` until the server answers, and closes the socket.
 ///
 /// # Errors
 ///
-/// The system's for connecting, and `InvalidData` for an answer that the protocol does not know. That the connection is
-/// lost afterwards is an [`Answer`].
+/// The system's for connecting, and `InvalidData` for an answer outside the protocol. A connection that is lost later
+/// is an [`Answer`], not an error.
 pub async fn converse<R: Runtime>(runtime: &R, server: SocketAddr, script: PeerScript) -> io::Result<Answer> {
     let mut stream = runtime.connect(server, SocketOptions::new()).await?;
     let mut asked = if script == PeerScript::InitialisesTwice { 2 } else { 1 };
     let mut say = Some(Packet::Open);
     let answer = loop {
         if let Some(packet) = &say {
-            // Where that fails, the server has ended the connection, and may have said how.
+            // If this fails, the server has ended the connection. It may have sent why.
             let _ = wire::write(&mut stream, packet).await;
         }
         say = match wire::read(&mut stream).await {
@@ -86,7 +87,7 @@ fn init() -> Packet {
     Packet::Text(message::CONNECTION_INIT.into())
 }
 
-/// Says that it closes, and leaves it to the server to end the connection, as a WebSocket's client should.
+/// Sends a close and lets the server end the connection, as a WebSocket client should.
 async fn close(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
     // An error means that the connection has ended.
     let _ = wire::write(stream, &Packet::Close(code::NORMAL)).await;

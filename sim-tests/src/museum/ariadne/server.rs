@@ -1,6 +1,7 @@
-//! An ASGI server: accepts connections, and runs an application for each.
+//! An ASGI server: it accepts connections and runs an application for each.
 //!
-//! Per connection three tasks: `connection` reads, `writer` writes, `app` is the application, which may start more.
+//! Each connection has three tasks: `connection` reads, `writer` writes, and `app` is the application, which may start
+//! more tasks.
 
 use std::io;
 use std::sync::Arc;
@@ -12,18 +13,18 @@ use super::handler::Handler;
 use super::websocket::{Event, State, WebSocket};
 use super::wire::{self, Packet};
 
-/// Events that wait for an application. A client that sends more waits.
+/// The number of events that may wait for an application. A client that sends more has to wait.
 const EVENTS_MAX: usize = 16;
 
-/// Serves connections for ever: the main of a host.
+/// Serves connections without end. A host may run it as its main.
 ///
 /// # Errors
 ///
-/// The system's for accepting. That a connection is lost is no error.
+/// The system's for accepting. A lost connection is not an error.
 ///
 /// # Panics
 ///
-/// The task `app`, by an exception that leaves the application: the bugs. The server itself goes on.
+/// The task `app` panics if an exception leaves the application. These panics are the bugs. The server continues.
 pub async fn serve<R: Runtime>(runtime: R, listener: R::Listener, handler: Handler<R>) -> io::Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
@@ -46,7 +47,7 @@ async fn connection<R: Runtime>(runtime: R, stream: R::Stream, handler: Handler<
             }
         })
     };
-    // An application that has ended receives nothing, and need not.
+    // An application that has ended receives nothing.
     let _ = events.send(Event::Connect).await;
     let ended = tokio::select! {
         biased;
@@ -54,7 +55,7 @@ async fn connection<R: Runtime>(runtime: R, stream: R::Stream, handler: Handler<
         () = read_events::<R>(&mut reader, &events, &socket) => app.await,
     };
     if ended.is_ok() {
-        // Whatever the application said before comes first; the client may have gone.
+        // This comes after everything that the application has sent. The client may have disconnected.
         let _ = send.send(Packet::Close(1000));
         let _ = writing.await;
     } else {
@@ -62,7 +63,7 @@ async fn connection<R: Runtime>(runtime: R, stream: R::Stream, handler: Handler<
     }
 }
 
-/// Reads what the client sends, until it or the application has ended the connection.
+/// Reads from the client until the client or the application ends the connection.
 async fn read_events<R: Runtime>(
     reader: &mut <R::Stream as Stream>::ReadHalf,
     events: &Sender<Event>,
@@ -70,7 +71,7 @@ async fn read_events<R: Runtime>(
 ) {
     loop {
         let event = match wire::read(reader).await {
-            // The application has closed: what comes now has crossed its close.
+            // The application has closed, and this text crossed its close.
             Ok(Some(Packet::Text(_))) if socket.application_state() == State::Disconnected => continue,
             Ok(Some(Packet::Text(text))) => Event::Receive(text),
             _ => Event::Disconnect,
@@ -82,7 +83,7 @@ async fn read_events<R: Runtime>(
     }
 }
 
-/// Writes what the application sends, until it has closed. Gives the stream back: the server ends the connection once
+/// Writes what the application sends until it closes. Returns the stream, because the server ends the connection after
 /// the application has ended.
 async fn write_queue<R: Runtime>(
     mut queue: UnboundedReceiver<Packet>,

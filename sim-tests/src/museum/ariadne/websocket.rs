@@ -1,9 +1,9 @@
-//! The socket as an application sees it: starlette's `WebSocket`, and the exceptions it raises.
+//! The socket of an application: starlette's `WebSocket` and its exceptions.
 //!
 //! # Invariants
 //!
-//! - A state changes at once, before anything is awaited: between two awaits nobody else can look.
-//! - What is sent goes out in the order of the calls.
+//! - A state changes at once, before anything is awaited. No other task can see it between two awaits.
+//! - Packets are sent in the order of the calls.
 
 use std::fmt;
 use std::sync::{Mutex as StdMutex, MutexGuard as StdMutexGuard, PoisonError};
@@ -13,7 +13,7 @@ use tokio::sync::mpsc::{Receiver, UnboundedSender};
 
 use super::wire::Packet;
 
-/// What the server tells the application.
+/// An event from the server to the application.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Event {
     Connect,
@@ -42,9 +42,9 @@ impl fmt::Display for State {
 /// A Python exception.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Exception {
-    /// The application did what the state does not allow.
+    /// The state does not allow what the application did.
     RuntimeError(&'static str),
-    /// `WebSocketDisconnect`: the client has gone.
+    /// `WebSocketDisconnect`: the client has disconnected.
     Disconnect,
 }
 
@@ -59,16 +59,16 @@ impl fmt::Display for Exception {
 
 #[derive(Clone, Copy, Debug)]
 struct States {
-    /// What the client has done, as far as the application has looked.
+    /// The client's state, as of the last event that the application received.
     client: State,
-    /// What the application has done.
+    /// The application's state.
     application: State,
 }
 
 /// One WebSocket connection of an application.
 pub(super) struct WebSocket {
     states: StdMutex<States>,
-    /// In a lock that is never contended: one task of the application receives.
+    /// The lock is never contended: only one task of the application receives.
     receive: Mutex<Receiver<Event>>,
     send: UnboundedSender<Packet>,
 }
@@ -93,7 +93,7 @@ impl WebSocket {
         [states.client, states.application].contains(&State::Disconnected)
     }
 
-    /// Waits for the connect event and accepts. The waiting is where a timer can be faster.
+    /// Waits for the connect event and accepts. A timer can be faster than this wait.
     pub(super) async fn accept(&self) -> Result<(), Exception> {
         if self.states().client == State::Connecting {
             tracing::info!("accept: waits for the server's connect event");
@@ -110,7 +110,7 @@ impl WebSocket {
                 "Cannot call \"receive\" once a disconnect message has been received.",
             ));
         }
-        // The server says how a connection ended before it drops its end of the queue.
+        // The server sends how a connection ended before it drops its end of the queue.
         let event = self.receive.lock().await.recv().await.unwrap_or(Event::Disconnect);
         self.states().client = match event {
             Event::Connect | Event::Receive(_) => State::Connected,
@@ -135,7 +135,7 @@ impl WebSocket {
         self.send(Packet::Text(text.to_owned()))
     }
 
-    /// Closes the socket. One that was not accepted is refused.
+    /// Closes the socket. If it was not accepted, refuses it.
     pub(super) fn close(&self, code: u16) -> Result<(), Exception> {
         match self.application_state() {
             State::Connecting => self.send(Packet::Refuse),
@@ -177,12 +177,12 @@ mod tests {
     const TOO_LATE: Exception =
         Exception::RuntimeError("Cannot call \"send\" once a close message has been sent.");
 
-    /// Runs `body` with a socket and the queue of its events, and returns what the socket sent.
+    /// Runs `body` with a socket and its event queue, and returns what the socket sent.
     fn sent(body: impl AsyncFnOnce(&WebSocket, Sender<Event>)) -> Vec<Packet> {
         let (events, receive) = mpsc::channel(8);
         let (send, mut sent) = mpsc::unbounded_channel();
         let socket = WebSocket::new(receive, send);
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime can be had");
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         runtime.block_on(body(&socket, events));
         std::iter::from_fn(|| sent.try_recv().ok()).collect()
     }

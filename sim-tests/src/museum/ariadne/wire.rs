@@ -1,21 +1,21 @@
-//! What client and server say to each other: a tag, a length and a text each.
+//! The packets between client and server: a tag, a length and a text each.
 //!
-//! Stands in for the HTTP upgrade and for WebSocket frames: no masking, no fragments, no pings.
+//! They replace the HTTP upgrade and WebSocket frames. There is no masking, and there are no fragments and no pings.
 
 use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// Bytes that a text may have.
+/// The longest text, in bytes.
 const TEXT_MAX: usize = 64 * 1024;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Packet {
     /// The client asks for a WebSocket.
     Open,
-    /// The server agrees.
+    /// The server accepts.
     Accept,
-    /// The server does not: HTTP 403.
+    /// The server refuses: HTTP 403.
     Refuse,
     Text(String),
     /// Either end closes, with a code.
@@ -44,7 +44,7 @@ pub(super) async fn write(stream: &mut (impl AsyncWrite + Unpin), packet: &Packe
     stream.write_all(&packet.encode()).await
 }
 
-/// Reads a packet. `None` at the end of the stream.
+/// Reads a packet. Returns `None` at the end of the stream.
 pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Packet>> {
     let mut tag = [0];
     if stream.read(&mut tag).await? == 0 {

@@ -1,17 +1,17 @@
-//! The threaded connection: what users call. The original's `sync/connection.py` and `sync/client.py`.
+//! The threaded connection, with its public methods. The original's `sync/connection.py` and `sync/client.py`.
 //!
-//! `send_context` is the user threads' way to the protocol, `recv_events` the background thread, `shared` what both
-//! of them use: the socket, the mutex, and `close_socket()`, where the bugs are.
+//! User threads reach the protocol through `send_context`. `recv_events` is the background thread. `shared` has what
+//! both use: the socket, the mutex, and `close_socket()`, where the bugs are.
 //!
 //! # Invariants
 //!
-//! - Locks are taken in this order: `protocol_mutex`, then `attributes`. Nobody blocks while holding `attributes`.
-//! - The writing handle of the socket lies in `protocol_mutex`: nobody writes without it.
+//! - Locks are taken in this order: `protocol_mutex`, then `attributes`. No thread blocks while it holds `attributes`.
+//! - The writing handle of the socket is inside `protocol_mutex`, so every write holds the mutex.
 //!
 //! # Deviation
 //!
-//! `close_socket()` shuts the socket down as the original does, but the descriptor is released only when the
-//! connection is dropped: handles that threads block in cannot be closed under them in Rust.
+//! `close_socket()` shuts the socket down as the original does. The descriptor is released only when the connection is
+//! dropped: Rust cannot close a handle while a thread blocks in it.
 
 mod recv_events;
 mod send_context;
@@ -36,7 +36,7 @@ use shared::Shared;
 ///
 /// # Defaults
 ///
-/// Those of the original: 10 seconds for opening, and for closing.
+/// Those of the original: 10 seconds for opening and 10 seconds for closing.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     version: Version,
@@ -51,14 +51,14 @@ impl Settings {
         Self { version, open_timeout: Duration::from_secs(10), close_timeout: Duration::from_secs(10) }
     }
 
-    /// Sets the time within which TCP connects and the peer answers the opening handshake.
+    /// Sets the timeout for connecting TCP and for the peer's answer to the opening handshake, together.
     #[must_use]
     pub const fn open_timeout(mut self, timeout: Duration) -> Self {
         self.open_timeout = timeout;
         self
     }
 
-    /// Sets the time that the peer has for its half of the closing handshake.
+    /// Sets the timeout for the peer's half of the closing handshake.
     #[must_use]
     pub const fn close_timeout(mut self, timeout: Duration) -> Self {
         self.close_timeout = timeout;
@@ -68,11 +68,10 @@ impl Settings {
 
 /// The client's end of a WebSocket connection, for any number of threads.
 ///
-/// As with the original, a connection that is dropped without [`close`](Self::close) leaves its thread waiting for
-/// the peer.
+/// As in the original, dropping a connection without [`close`](Self::close) leaves its thread waiting for the peer.
 pub struct Connection<R: Threads> {
     shared: Arc<Shared<R>>,
-    /// In a lock only because handles need not be `Sync`.
+    /// Behind a lock only because handles need not be `Sync`.
     recv_events_thread: Mutex<R, R::ThreadHandle<()>>,
 }
 
@@ -81,7 +80,7 @@ impl<R: Threads> Connection<R> {
     ///
     /// # Errors
     ///
-    /// Every [`OpenError`]: the network's and the peer's faults. Nothing is left behind.
+    /// Every [`OpenError`]. No thread and no connection remains.
     pub fn connect(runtime: &R, server: SocketAddr, settings: Settings) -> Result<Self, OpenError> {
         let deadline = Deadline::after(runtime, settings.open_timeout);
         let socket = runtime.connect(server, SocketOptions::new(), Some(settings.open_timeout))?;
@@ -102,7 +101,7 @@ impl<R: Threads> Connection<R> {
         Ok(connection)
     }
 
-    /// Performs the opening handshake. Closes the socket where it fails.
+    /// Performs the opening handshake. Closes the socket if it fails.
     fn handshake(&self, server: SocketAddr, deadline: Deadline) -> Result<(), OpenError> {
         let shared = &self.shared;
         let asked = shared.send_context(State::Connecting, |protocol| {
@@ -139,7 +138,7 @@ impl<R: Threads> Connection<R> {
     ///
     /// # Errors
     ///
-    /// [`RecvError::Closed`] once the connection is closed, by either end or by the network.
+    /// [`RecvError::Closed`] after either end or the network has closed the connection.
     ///
     /// # Panics
     ///
@@ -177,7 +176,7 @@ impl<R: Threads> Connection<R> {
     ///
     /// # Errors
     ///
-    /// [`ConnectionClosed`], after waiting for the end of a closing handshake that is under way.
+    /// [`ConnectionClosed`]. If a closing handshake is in progress, waits for its end first.
     pub fn send(&self, text: &str) -> Result<(), ConnectionClosed> {
         let sent = self.shared.send_context(State::Open, |protocol| protocol.send_text(text.into()));
         match sent {
@@ -187,12 +186,12 @@ impl<R: Threads> Connection<R> {
         }
     }
 
-    /// Closes the connection: sends a close frame, and waits until the peer has answered or `close_timeout` is over.
-    /// Does nothing but wait if a close is under way.
+    /// Closes the connection: sends a close frame and waits until the peer answers or `close_timeout` passes. If a
+    /// close is in progress, only waits.
     ///
     /// # Errors
     ///
-    /// The [`Violation`] that a code or reason would be that RFC 6455 does not allow in a frame. Nothing was sent.
+    /// [`Violation`] if RFC 6455 does not allow the code or reason in a frame. Nothing was sent.
     ///
     /// # Panics
     ///
@@ -200,17 +199,17 @@ impl<R: Threads> Connection<R> {
     /// the background thread's.
     pub fn close(&self, code: u16, reason: &str) -> Result<(), Violation> {
         match self.shared.send_context(State::Open, |protocol| protocol.send_close(code, reason)) {
-            // That the connection is closed was the goal.
+            // The connection is closed, as requested.
             Ok(()) | Err(ContextError::Closed(_)) => Ok(()),
             Err(ContextError::Misuse(violation)) => Err(violation),
         }
     }
 
-    /// Waits until the background thread has ended, and tells how. Does not close the connection.
+    /// Waits until the background thread has ended and returns how it ended. Does not close the connection.
     ///
     /// # Errors
     ///
-    /// [`JoinError::Panicked`] where the second bug struck there.
+    /// [`JoinError::Panicked`] if the second bug occurred there.
     pub fn join(self) -> Result<(), JoinError> {
         self.recv_events_thread.into_inner().join()
     }

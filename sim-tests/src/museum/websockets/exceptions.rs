@@ -13,12 +13,12 @@ pub struct ConnectionClosed {
     pub received: Option<Close>,
     /// The close frame that this end sent.
     pub sent: Option<Close>,
-    /// Why the TCP connection dropped, where it did not end with the closing handshake.
+    /// Why the TCP connection dropped, if it did not end with the closing handshake.
     pub cause: Option<Cause>,
 }
 
 impl ConnectionClosed {
-    /// Tells whether both ends closed with a code that means success (the original's `ConnectionClosedOK`).
+    /// Returns `true` if both ends closed with a code that means success (the original's `ConnectionClosedOK`).
     #[must_use]
     pub fn is_ok(&self) -> bool {
         let ok = |close: &Option<Close>| close.as_ref().is_some_and(|close| close_code::is_ok(close.code));
@@ -46,18 +46,18 @@ pub enum Cause {
     CloseTimedOut,
     /// The socket failed.
     Socket(io::ErrorKind),
-    /// The peer broke the protocol, or the stream ended amid it.
+    /// The peer broke the protocol, or the stream ended too early.
     Violation(Violation),
-    /// The library met a state that it holds for impossible.
+    /// The library reached a state that it considers impossible.
     Internal(InternalError),
 }
 
-/// What the peer did wrong, and the close code that says so.
+/// What the peer did wrong, and the close code for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// The close code it is answered with.
+    /// The close code of the answer.
     pub code: u16,
-    /// What it was.
+    /// A description of the fault.
     pub reason: &'static str,
 }
 
@@ -75,7 +75,7 @@ impl fmt::Display for Violation {
 
 impl std::error::Error for Violation {}
 
-/// An exception that the library's authors did not expect: an `AssertionError` or `EOFError` of its own.
+/// An exception that the library's authors did not expect: its own `AssertionError` or `EOFError`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InternalError(pub(super) &'static str);
 
@@ -92,9 +92,9 @@ impl std::error::Error for InternalError {}
 pub enum RecvError {
     /// The connection is closed.
     Closed(ConnectionClosed),
-    /// No message came within the timeout. The connection is usable.
+    /// No message came within the timeout. The connection stays usable.
     TimedOut,
-    /// Another thread is in `recv`. The connection is usable.
+    /// Another thread is in `recv`. The connection stays usable.
     Concurrency,
 }
 
@@ -110,16 +110,16 @@ impl fmt::Display for RecvError {
 
 impl std::error::Error for RecvError {}
 
-/// Why a connection did not come about.
+/// Why a connection could not be opened.
 #[derive(Debug)]
 pub enum OpenError {
-    /// TCP failed, or no thread could be had.
+    /// TCP failed, or no thread could be started.
     Io(io::Error),
     /// The peer did not answer the opening handshake within `open_timeout`.
     TimedOut,
     /// TCP ended before the peer had answered.
     Closed,
-    /// The peer's answer is no upgrade to WebSocket.
+    /// The peer's answer is not an upgrade to WebSocket.
     Handshake(HandshakeError),
 }
 

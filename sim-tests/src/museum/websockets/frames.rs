@@ -24,7 +24,7 @@ pub(super) mod close_code {
         matches!(code, NORMAL_CLOSURE | GOING_AWAY | NO_STATUS_RECEIVED)
     }
 
-    /// Tells whether the code may stand in a frame.
+    /// Returns `true` if a frame may contain the code.
     pub(super) const fn is_external(code: u16) -> bool {
         matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
     }
@@ -70,9 +70,9 @@ impl Frame {
         Self { opcode, fin: true, data }
     }
 
-    /// Takes one frame from the front of `buffer`; `None` if it is not yet complete.
+    /// Takes one frame from the front of `buffer`. Returns `None` if it is not yet complete.
     ///
-    /// `masked` says whether the peer must mask its frames; `size_max` bounds the payload in bytes.
+    /// `masked` says whether the peer must mask its frames. `size_max` limits the payload, in bytes.
     pub(super) fn parse(
         buffer: &mut Vec<u8>,
         masked: bool,
@@ -120,12 +120,12 @@ impl Frame {
 struct Header {
     fin: bool,
     opcode: Opcode,
-    /// Length of the header, the mask included.
+    /// The length of the header, including the mask.
     bytes: usize,
 }
 
 impl Header {
-    /// Reads a header and the length it states; `None` if more bytes are needed.
+    /// Reads a header and its length field. Returns `None` if more bytes are needed.
     fn parse(buffer: &[u8], masked: bool, size_max: usize) -> Result<Option<(Self, usize)>, Violation> {
         let [first, second, rest @ ..] = buffer else { return Ok(None) };
         let opcode = Opcode::from_bits(first & 0x0f).ok_or(Violation::protocol("invalid opcode"))?;
@@ -164,10 +164,10 @@ fn apply_mask(data: &mut [u8], mask: [u8; 4]) {
     }
 }
 
-/// Code and reason of a close frame.
+/// The code and reason of a close frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Close {
-    /// The code; 1005 where the frame had none.
+    /// The code, or 1005 if the frame had none.
     pub code: u16,
     /// The reason, often empty.
     pub reason: String,

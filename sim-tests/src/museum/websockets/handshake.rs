@@ -1,4 +1,5 @@
-//! The opening handshake, RFC 6455 section 4, as bytes: the original's `client.py` and `http11.py` at their smallest.
+//! The opening handshake, RFC 6455 section 4, as bytes: the necessary parts of the original's `client.py` and
+//! `http11.py`.
 
 use std::fmt;
 
@@ -7,20 +8,20 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use httparse::{EMPTY_HEADER, Header, Status};
 use sha1::{Digest as _, Sha1};
 
-/// Bytes that the head of a message may have before it is refused.
+/// The longest accepted head of a message, in bytes.
 const HEAD_MAX: usize = 8192;
 const HEADERS_MAX: usize = 32;
 
 /// Why a peer's half of the opening handshake is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HandshakeError {
-    /// It is no head of an HTTP/1.1 message, or a very long one.
+    /// It is not the head of an HTTP/1.1 message, or it is too long.
     Malformed,
-    /// The stream ended before the head did.
+    /// The stream ended inside the head.
     Ended,
-    /// The server answered with another status than 101.
+    /// The server's status was not 101.
     Status(u16),
-    /// A header is missing or has the wrong value; its name.
+    /// The header of this name is missing or has the wrong value.
     Header(&'static str),
 }
 
@@ -42,7 +43,7 @@ pub(super) fn key(nonce: [u8; 16]) -> String {
     BASE64.encode(nonce)
 }
 
-/// Returns the value of Sec-WebSocket-Accept that proves that a server has read `key`.
+/// Returns the value of Sec-WebSocket-Accept, which proves that a server has read `key`.
 fn accept_key(key: &str) -> String {
     let digest =
         Sha1::new().chain_update(key).chain_update("258EAFA5-E914-47DA-95CA-C5AB0DC85B11").finalize();
@@ -66,7 +67,7 @@ pub(super) fn response(key: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Takes a request from the front of `buffer` and returns its key; `None` if it is not yet complete.
+/// Takes a request from the front of `buffer` and returns its key, or `None` if the request is not yet complete.
 pub(super) fn parse_request(buffer: &mut Vec<u8>) -> Result<Option<String>, HandshakeError> {
     let mut headers = [EMPTY_HEADER; HEADERS_MAX];
     let mut request = httparse::Request::new(&mut headers);
@@ -78,7 +79,7 @@ pub(super) fn parse_request(buffer: &mut Vec<u8>) -> Result<Option<String>, Hand
     Ok(Some(key))
 }
 
-/// Takes the response to a request with `key` from the front of `buffer`; `None` if it is not yet complete.
+/// Takes the response to a request with `key` from the front of `buffer`. Returns `None` if it is not yet complete.
 pub(super) fn parse_response(buffer: &mut Vec<u8>, key: &str) -> Result<Option<()>, HandshakeError> {
     let mut headers = [EMPTY_HEADER; HEADERS_MAX];
     let mut response = httparse::Response::new(&mut headers);
@@ -121,7 +122,7 @@ fn value<'a>(headers: &[Header<'a>], name: &'static str) -> Result<&'a str, Hand
 mod tests {
     use super::*;
 
-    /// The key of the RFC's example, whose proof the RFC gives.
+    /// The key of the RFC's example. The RFC also gives its accept value.
     const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
     #[test]

@@ -1,7 +1,7 @@
-//! The assembler between `recv_events`, which puts frames, and `recv()`, which gets messages: `sync/messages.py` of 13.x.
+//! The assembler: `recv_events` puts frames, and `recv()` gets messages. `sync/messages.py` of 13.x.
 //!
 //! It is a latch, not a queue: [`put`](Assembler::put) of a message's last frame waits until the message was fetched.
-//! (14.0 replaced it by a queue; the bugs are the same with either.)
+//! (14.0 replaced it with a queue. The bugs are the same.)
 //!
 //! # Invariants
 //!
@@ -27,7 +27,7 @@ pub(super) enum GetError {
     Concurrency,
 }
 
-/// Why a frame was not taken.
+/// Why a frame was not accepted.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum PutError {
     /// The stream of frames has ended.
@@ -47,7 +47,7 @@ struct Flags {
     get_in_progress: bool,
     put_in_progress: bool,
     closed: bool,
-    /// The payloads so far of the message that is being received.
+    /// The payloads received so far of the current message.
     chunks: Vec<u8>,
     message: String,
 }
@@ -79,7 +79,7 @@ impl<R: Threads> Assembler<R> {
         if !completed {
             return Err(GetError::TimedOut);
         }
-        // It may have been close() that set the event.
+        // close() may have set the event.
         if flags.closed {
             return Err(GetError::Eof);
         }
@@ -89,9 +89,9 @@ impl<R: Threads> Assembler<R> {
         Ok(message)
     }
 
-    /// Adds a data frame; if it is a message's last, waits until `get` has taken the message.
+    /// Adds a data frame. If it is the last of a message, waits until `get` has taken the message.
     ///
-    /// For one thread at a time, with frames in the order that the protocol allows.
+    /// Only one thread may call it at a time, with frames in an order that the protocol allows.
     pub(super) fn put(&self, frame: Frame) -> Result<(), PutError> {
         {
             let mut flags = self.mutex.lock();
@@ -113,7 +113,7 @@ impl<R: Threads> Assembler<R> {
         self.message_fetched.wait(None);
         let mut flags = self.mutex.lock();
         flags.put_in_progress = false;
-        // It may have been close() that set the event.
+        // close() may have set the event.
         if flags.closed {
             return Err(PutError::Eof);
         }
@@ -121,7 +121,7 @@ impl<R: Threads> Assembler<R> {
         Ok(())
     }
 
-    /// Ends the stream of frames, and wakes whoever waits.
+    /// Ends the stream of frames and wakes all waiting threads.
     pub(super) fn close(&self) {
         let mut flags = self.mutex.lock();
         if flags.closed {
@@ -155,10 +155,10 @@ mod tests {
         body: impl FnOnce(&Assembler<Std>) -> T + Send + 'static,
     ) -> <Std as Threads>::ThreadHandle<T> {
         let assembler = Arc::clone(assembler);
-        Std.spawn("other", move || body(&assembler)).expect("a thread can be had")
+        Std.spawn("other", move || body(&assembler)).expect("a thread")
     }
 
-    /// Waits until the other thread has got as far as `reached` says.
+    /// Waits until the other thread has made `reached` true.
     fn wait_until(assembler: &Assembler<Std>, reached: impl Fn(&Flags) -> bool) {
         while !reached(&assembler.mutex.lock()) {
             Std.yield_now();

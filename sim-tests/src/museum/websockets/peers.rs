@@ -1,4 +1,4 @@
-//! Servers for the connection to talk to: one that answers, and one that falls silent after the opening handshake.
+//! Servers for the connection: one that answers, and one that is silent after the opening handshake.
 
 use std::fmt;
 use std::io::{self, Read as _};
@@ -12,7 +12,7 @@ use super::protocol::{Event, Outgoing, Protocol, State};
 /// How a peer behaves after the opening handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeerScript {
-    /// Sends nothing more, and drops what it receives, until the connection ends.
+    /// Sends nothing and discards what it receives until the connection ends.
     Silent,
     /// Sends every text back, and answers pings and closes.
     Echo,
@@ -24,16 +24,16 @@ pub struct Peer<R: Threads> {
     script: PeerScript,
 }
 
-/// Listens at `address` and serves one connection with silence: the main of a host.
+/// Listens at `address` and serves one connection silently. A host may run it as its main.
 ///
 /// # Errors
 ///
-/// The system's, for listening and accepting. That the connection is lost is no error.
+/// The system's, for listening and accepting. A lost connection is not an error.
 pub fn silent_peer<R: Threads>(host: R, address: SocketAddr) -> io::Result<()> {
     Peer::listen(&host, address, PeerScript::Silent)?.serve()
 }
 
-/// Listens at `address` and echoes one connection's texts: the main of a host.
+/// Listens at `address` and echoes one connection's texts. A host may run it as its main.
 ///
 /// # Errors
 ///
@@ -52,7 +52,7 @@ impl<R: Threads> Peer<R> {
         Ok(Self { listener: host.listen(address, ListenOptions::new())?, script })
     }
 
-    /// Returns the address it listens on.
+    /// Returns the address of the listener.
     ///
     /// # Errors
     ///
@@ -65,7 +65,7 @@ impl<R: Threads> Peer<R> {
     ///
     /// # Errors
     ///
-    /// The system's, for accepting. That the connection is lost is no error.
+    /// The system's, for accepting. A lost connection is not an error.
     pub fn serve(self) -> io::Result<()> {
         let (mut stream, _) = self.listener.accept()?;
         let mut protocol = Protocol::server();
@@ -83,7 +83,7 @@ impl<R: Threads> Peer<R> {
             }
         }
         protocol.receive_eof().map_err(io::Error::other)?;
-        // It can only be the end of this direction that is left to send; the connection may be gone.
+        // Only the end of this direction can be left to send. The connection may be gone.
         let _ = flush(&mut stream, &mut protocol);
         Ok(())
     }
@@ -93,7 +93,7 @@ impl<R: Threads> Peer<R> {
 fn echo(protocol: &mut Protocol) {
     for event in protocol.events_received() {
         if let Event::Frame(Frame { opcode: Opcode::Text, data, .. }) = event {
-            // A text that a close has overtaken stays without an echo.
+            // A text gets no echo after a close.
             let _ = protocol.send_text(data);
         }
     }

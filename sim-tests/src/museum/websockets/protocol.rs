@@ -2,10 +2,10 @@
 //!
 //! # Invariants
 //!
-//! - CLOSED is reached only through the end of the stream, or [`Protocol::force_closed`].
-//! - The original's `receive_data()` and `receive_eof()` are sequences of steps that other threads can come between
-//!   where nobody holds the mutex. The steps are methods here (`reader_eof`, `feed_data`, `feed_eof`, `step`), so that
-//!   a connection can do them one by one.
+//! - The state becomes CLOSED only at the end of the stream, or by [`Protocol::force_closed`].
+//! - The original's `receive_data()` and `receive_eof()` are sequences of steps. Without the mutex, other threads can
+//!   run between the steps. The steps are methods here (`reader_eof`, `feed_data`, `feed_eof`, `step`), so that a
+//!   connection can call them one by one.
 
 use std::fmt;
 use std::mem;
@@ -14,7 +14,7 @@ use super::exceptions::{Cause, ConnectionClosed, InternalError, Violation};
 use super::frames::{Close, Frame, Opcode, close_code};
 use super::handshake::{self, HandshakeError};
 
-/// Bytes that a message may have (the original's default).
+/// The longest message, in bytes (the original's default).
 const MESSAGE_MAX: usize = 1 << 20;
 
 /// Fills a buffer with unpredictable bytes.
@@ -42,7 +42,7 @@ impl fmt::Display for State {
 /// What was received.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Event {
-    /// A server's answer to the opening handshake; whether it was good is in [`Protocol::handshake_error`].
+    /// A server's answer to the opening handshake. [`Protocol::handshake_error`] says if it was wrong.
     Response,
     Frame(Frame),
 }
@@ -58,7 +58,7 @@ pub(super) enum Outgoing {
 /// Why nothing was sent. The state is unchanged.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum SendError {
-    /// The caller asked for what the protocol does not allow.
+    /// The protocol does not allow the caller's request.
     Misuse(Violation),
     InvalidState(State),
 }
@@ -68,16 +68,16 @@ enum Side {
     Server,
 }
 
-/// Which of the original's two coroutines the next step resumes.
+/// The original's coroutine that the next step resumes.
 #[derive(Debug, PartialEq, Eq)]
 enum Parser {
     Parse,
     Discard,
-    /// `discard()` has met the end of the stream.
+    /// `discard()` has reached the end of the stream.
     Ended,
 }
 
-/// Why `parse()` gives up.
+/// Why `parse()` stopped.
 enum Failure {
     Handshake(HandshakeError),
     Violation(Violation),
@@ -102,21 +102,21 @@ pub(super) struct Protocol {
     handshake_exc: Option<HandshakeError>,
     close_rcvd: Option<Close>,
     close_sent: Option<Close>,
-    /// Bytes of the fragmented message that is being received.
+    /// The size so far of the fragmented message, in bytes.
     cur_size: Option<usize>,
     events: Vec<Event>,
     writes: Vec<Outgoing>,
 }
 
 impl Protocol {
-    /// A client that has yet to [send its request](Self::send_request).
+    /// Makes a client. Next, call [`send_request`](Self::send_request).
     pub(super) fn client(mut entropy: Entropy) -> Self {
         let mut nonce = [0; 16];
         entropy(&mut nonce);
         Self::new(Side::Client { key: handshake::key(nonce), entropy })
     }
 
-    /// A server that waits for a request, and answers it by itself.
+    /// Makes a server. It waits for a request and answers it.
     pub(super) const fn server() -> Self {
         Self::new(Side::Server)
     }
@@ -151,7 +151,7 @@ impl Protocol {
     ///
     /// # Panics
     ///
-    /// If the state is not CLOSED: what the description says is known only then. (The assertion of the original.)
+    /// If the state is not CLOSED, because the result is not known before. (This is the original's assertion.)
     pub(super) fn close_exc(&self) -> ConnectionClosed {
         assert!(self.state == State::Closed, "connection isn't closed yet");
         ConnectionClosed {
@@ -161,7 +161,7 @@ impl Protocol {
         }
     }
 
-    /// Makes the state CLOSED without an end of the stream, as 13.0.1 does where it is lost.
+    /// Makes the state CLOSED without an end of the stream, as 13.0.1 does when the stream is lost.
     pub(super) const fn force_closed(&mut self) {
         self.state = State::Closed;
     }
@@ -181,7 +181,7 @@ impl Protocol {
         self.step()
     }
 
-    /// Tells whether the end of the stream was fed: the first step of `receive_eof()`.
+    /// Returns `true` if the end of the stream was fed: the first step of `receive_eof()`.
     pub(super) const fn reader_eof(&self) -> bool {
         self.eof
     }
@@ -195,7 +195,7 @@ impl Protocol {
         Ok(())
     }
 
-    /// Notes the end of the stream: the second step of `receive_eof()`.
+    /// Records the end of the stream: the second step of `receive_eof()`.
     pub(super) const fn feed_eof(&mut self) -> Result<(), InternalError> {
         if self.eof {
             return Err(InternalError("EOFError: stream ended"));
@@ -229,12 +229,12 @@ impl Protocol {
         mem::take(&mut self.writes)
     }
 
-    /// Tells whether the TCP connection should end soon: this end has sent a close frame, or the handshake failed.
+    /// Returns `true` if the TCP connection should end soon: this end has sent a close frame, or the handshake failed.
     pub(super) fn close_expected(&self) -> bool {
         self.state == State::Closing || self.handshake_exc.is_some()
     }
 
-    /// Asks the server at `host` for the upgrade. Does nothing on a server.
+    /// Sends the request for the upgrade to `host`. Does nothing on a server.
     pub(super) fn send_request(&mut self, host: &str) {
         if let Side::Client { key, .. } = &self.side {
             self.writes.push(Outgoing::Bytes(handshake::request(host, key)));
@@ -262,7 +262,7 @@ impl Protocol {
         Ok(())
     }
 
-    /// Fails the connection (RFC 6455, 7.1.7): sends a close frame if it can, and ignores what comes from now on.
+    /// Fails the connection (RFC 6455, 7.1.7): sends a close frame if possible, and ignores all later input.
     pub(super) fn fail(&mut self, code: u16, reason: &str) {
         if self.state == State::Open && code != close_code::ABNORMAL_CLOSURE {
             let close = Close { code, reason: reason.to_owned() };
@@ -288,7 +288,8 @@ impl Protocol {
                 Ok(true) => {}
                 Ok(false) => return,
                 Err(Failure::Handshake(error)) => {
-                    // Bytes that are no HTTP are no answer: whoever waits for one learns of it when the stream ends.
+                    // Bytes that are not HTTP are not an answer. The waiting thread gets its error when the stream
+                    // ends.
                     if matches!(error, HandshakeError::Status(_) | HandshakeError::Header(_)) {
                         self.events.push(Event::Response);
                     }
@@ -306,7 +307,7 @@ impl Protocol {
         }
     }
 
-    /// Parses the peer's half of the opening handshake; returns whether it was there.
+    /// Parses the peer's half of the opening handshake. Returns `true` if it was complete.
     fn parse_handshake(&mut self) -> Result<bool, Failure> {
         match &self.side {
             Side::Client { key, .. } => {
@@ -327,7 +328,7 @@ impl Protocol {
         if self.eof { Err(Failure::Handshake(HandshakeError::Ended)) } else { Ok(false) }
     }
 
-    /// Parses a frame and acts on it; returns whether there was one.
+    /// Parses a frame and acts on it. Returns `true` if there was a whole frame.
     fn parse_frame(&mut self) -> Result<bool, Failure> {
         let masked = matches!(self.side, Side::Server);
         let size_max = MESSAGE_MAX - self.cur_size.unwrap_or(0);
@@ -336,7 +337,7 @@ impl Protocol {
                 self.recv_frame(frame)?;
                 Ok(true)
             }
-            // After a closing handshake discard() runs: an end of the stream that is met here is not clean.
+            // After a closing handshake discard() runs. So an end of the stream here is not clean.
             None if self.eof => {
                 Err(Violation { code: close_code::ABNORMAL_CLOSURE, reason: "unexpected end of stream" }
                     .into())
@@ -380,7 +381,7 @@ impl Protocol {
             self.close_sent = Some(close);
             self.state = State::Closing;
         }
-        // A server ends the TCP connection at once; a client waits for it.
+        // A server ends the TCP connection at once. A client waits for that.
         if matches!(self.side, Side::Server) {
             self.send_eof();
         }
@@ -393,11 +394,11 @@ impl Protocol {
         self.discard();
     }
 
-    /// Drops what comes until the stream ends; then the connection is CLOSED.
+    /// Discards all input until the stream ends. Then the connection is CLOSED.
     fn discard(&mut self) {
         self.buffer.clear();
         if self.eof {
-            // Client sides have waited for the server's end before they end the stream themselves.
+            // A client waits for the server's end before it ends the stream itself.
             if matches!(self.side, Side::Client { .. }) {
                 self.send_eof();
             }

@@ -1,6 +1,7 @@
-//! What users did when they met the bugs: `recv()` in one thread, `close()` in others.
+//! The workloads that showed the bugs to users: `recv()` in one thread, `close()` in others.
 //!
-//! A scenario takes any server and any network. No sleep and no hook provokes the race: the scheduler has to find it.
+//! A scenario works with any server and any network. No sleep and no hook provokes the race: the scheduler must find
+//! it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,21 +13,21 @@ use super::connection::{Connection, Settings};
 use super::exceptions::{OpenError, RecvError, Violation};
 use super::frames::close_code;
 
-/// What the threads of a scenario came to. A panic is an error of the outer `Result`.
+/// The results of a scenario's threads. A panic is an error of the outer `Result`.
 #[derive(Debug)]
 pub struct Outcome {
-    /// Of the thread that called `recv()`.
+    /// The result of the thread that called `recv()`.
     pub recv: Result<Result<String, RecvError>, JoinError>,
-    /// Of each thread that called `close()`.
+    /// The result of each thread that called `close()`.
     pub closes: Vec<Result<Result<(), Violation>, JoinError>>,
-    /// Of the connection's background thread.
+    /// The result of the connection's background thread.
     pub recv_events: Result<(), JoinError>,
-    /// The time that all this took once the connection was open.
+    /// The time from opening the connection to the end.
     pub elapsed: Duration,
 }
 
 impl Outcome {
-    /// Describes the first thing that no user should have met, if there is one.
+    /// Describes the first result that no user should see, if there is one.
     #[must_use]
     pub fn surprise(&self) -> Option<String> {
         match &self.recv {
@@ -49,7 +50,7 @@ impl Outcome {
 ///
 /// # Errors
 ///
-/// [`OpenError`] where the connection did not come about, or a thread could not be had.
+/// [`OpenError`] if the connection could not be opened or a thread could not be started.
 pub fn recv_while_closing<R: Threads>(
     host: R,
     server: SocketAddr,

@@ -1,11 +1,11 @@
-//! What the original takes from Python's `threading`, and its `Deadline`.
+//! The parts of Python's `threading` that the original uses, and its `Deadline`.
 
 use std::io;
 use std::time::Duration;
 
 use wavetank_runtime::{Condvar, Instant, Mutex, Threads};
 
-/// A flag that threads wait for, as `threading.Event`.
+/// A flag that threads can wait for, like `threading.Event`.
 pub(super) struct Event<R: Threads> {
     runtime: R,
     flag: Mutex<R, bool>,
@@ -30,7 +30,7 @@ impl<R: Threads> Event<R> {
         *self.flag.lock() = false;
     }
 
-    /// Waits for the flag, and tells whether it was set within `timeout`.
+    /// Waits for the flag. Returns `true` if it was set within `timeout`.
     pub(super) fn wait(&self, timeout: Option<Duration>) -> bool {
         let deadline = timeout.map(|timeout| Deadline::after(&self.runtime, timeout));
         let mut flag = self.flag.lock();
@@ -68,12 +68,12 @@ impl Deadline {
         Self(runtime.now() + timeout)
     }
 
-    /// Returns the time left, zero if there is none.
+    /// Returns the time left, or zero.
     pub(super) fn left<R: Threads>(self, runtime: &R) -> Duration {
         self.0 - runtime.now()
     }
 
-    /// Returns the time left, more than zero, or `TimedOut`.
+    /// Returns the time left, which is more than zero, or the error `TimedOut`.
     pub(super) fn timeout<R: Threads>(self, runtime: &R) -> io::Result<Duration> {
         let left = self.left(runtime);
         if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }

@@ -1,8 +1,8 @@
-//! A stream's state and windows, without threads: what the original's `stream.go` keeps under its locks.
+//! A stream's state and windows, without threads: the part of the original's `stream.go` that is under its locks.
 //!
 //! # Invariants
 //!
-//! - `recv_window` is what the peer may still send: the sender's credit once all that is in flight has arrived.
+//! - `recv_window` is what the peer may still send: its credit after everything in flight has arrived.
 //! - An abandoned stream holds no data and grants no credit.
 
 use std::collections::VecDeque;
@@ -25,7 +25,7 @@ pub(super) enum State {
     Reset,
 }
 
-/// Which directions a close is about.
+/// The directions that a close affects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Half {
     Write,
@@ -40,14 +40,14 @@ pub(super) enum Farewell {
     Rst,
 }
 
-/// What became of data that arrived.
+/// What happened to data that arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Received {
     /// It waits for a reader.
     Kept,
-    /// Nobody will read it.
+    /// The stream is no longer read.
     Discarded,
-    /// Nobody will read it, and the peer must be told: send RST.
+    /// The stream is no longer read, and the peer must learn it: send RST.
     Refused,
 }
 
@@ -57,7 +57,7 @@ pub(super) struct Attributes {
     pub(super) recv_buf: VecDeque<u8>,
     recv_window: u32,
     pub(super) send_window: u32,
-    /// Closed for reading, too: only in the versions that know this.
+    /// Closed for reading too, in the versions that support it.
     abandoned: bool,
 }
 
@@ -72,12 +72,12 @@ impl Attributes {
         }
     }
 
-    /// Whether the session may forget the stream.
+    /// Returns `true` if the session may forget the stream.
     pub(super) const fn has_ended(&self) -> bool {
         matches!(self.state, State::Closed | State::Reset)
     }
 
-    /// Returns the flags that the next frame owes the handshake, and takes them as sent.
+    /// Returns the flags that the handshake still has to send, and marks them as sent.
     pub(super) const fn send_flags(&mut self) -> Flags {
         match self.state {
             State::Init => {
@@ -92,9 +92,9 @@ impl Attributes {
         }
     }
 
-    /// Returns flags and credit to send, once they are worth a frame: half a window was freed, or flags are owed.
+    /// Returns flags and credit to send, if half a window was freed or flags are due.
     pub(super) fn window_update(&mut self) -> Option<(Flags, u32)> {
-        let held = u32::try_from(self.recv_buf.len()).expect("at most a window is held");
+        let held = u32::try_from(self.recv_buf.len()).expect("at most a window is buffered");
         let credit = if self.abandoned { 0 } else { INITIAL_STREAM_WINDOW - held - self.recv_window };
         let flags = self.send_flags();
         if credit < INITIAL_STREAM_WINDOW / 2 && flags == Flags::NONE {
@@ -104,12 +104,12 @@ impl Attributes {
         Some((flags, credit))
     }
 
-    /// Closes one half or both. The versions differ in what the reading half is worth.
+    /// Closes one half or both. The versions differ in how they close the reading half.
     pub(super) fn close(&mut self, version: Version, half: Half) -> Farewell {
         if half == Half::Both && version != Version::Upstream && !self.has_ended() {
             self.abandoned = true;
             self.recv_buf.clear();
-            // The peer has used all its credit: no further data will arrive to be answered.
+            // The peer has used all its credit, so no more data will arrive that could be answered.
             let starved = self.recv_window == 0 && self.state != State::RemoteClose;
             if version == Version::StopsSending && starved {
                 self.state = State::Reset;
@@ -130,7 +130,7 @@ impl Attributes {
         }
     }
 
-    /// Takes the flags of a frame.
+    /// Applies the flags of a frame.
     pub(super) fn process_flags(&mut self, flags: Flags) -> Result<(), Error> {
         if flags.contains(Flags::ACK) && self.state == State::SynSent {
             self.state = State::Established;
@@ -148,12 +148,12 @@ impl Attributes {
         Ok(())
     }
 
-    /// Takes credit that the peer granted.
+    /// Adds credit that the peer granted.
     pub(super) const fn grow_send_window(&mut self, credit: u32) {
         self.send_window = self.send_window.wrapping_add(credit);
     }
 
-    /// Checks that the peer had the credit for `length` bytes, before they are read.
+    /// Checks that the peer had credit for `length` bytes, before they are read.
     pub(super) const fn admit(&self, length: u32) -> Result<(), Error> {
         if length > self.recv_window {
             return Err(Error::Protocol("recv window exceeded"));
@@ -161,7 +161,7 @@ impl Attributes {
         Ok(())
     }
 
-    /// Takes data that was admitted. A stream whose data is refused is reset.
+    /// Receives data that was admitted. If the data is refused, resets the stream.
     pub(super) fn receive(&mut self, version: Version, data: &[u8]) -> Received {
         self.recv_window -= u32::try_from(data.len()).expect("admitted");
         if self.has_ended() {
@@ -171,7 +171,7 @@ impl Attributes {
             self.recv_buf.extend(data);
             return Received::Kept;
         }
-        // Answering the first byte would be legal, too, but it would cost the peer what it has not read yet.
+        // Answering the first byte would be legal too, but the peer would lose the data that it has not yet read.
         if version == Version::StopsSending && self.recv_window > 0 {
             return Received::Discarded;
         }

@@ -6,19 +6,19 @@ use std::io;
 /// Why an operation has no result. The original's `Err...` values in `const.go`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// The session was closed by this end, or the connection under it has ended.
+    /// This end closed the session, or its connection has ended.
     SessionShutdown,
     /// This end closed the stream for writing.
     StreamClosed,
-    /// The peer reset the stream, or this end's timeout did.
+    /// The peer or this end's timeout reset the stream.
     ConnectionReset,
-    /// A frame was not written within `connection_write_timeout`. It stays queued.
+    /// Writing a frame took longer than `connection_write_timeout`. The frame stays queued.
     ConnectionWriteTimeout,
     /// The peer did not answer a ping in time.
     PingTimeout,
-    /// The peer broke the protocol: this ended the session.
+    /// The peer broke the protocol, which ended the session.
     Protocol(&'static str),
-    /// TCP failed, or no thread could be had.
+    /// TCP failed, or no thread could be started.
     Io(io::ErrorKind),
 }
 

@@ -1,7 +1,7 @@
-//! Frames as they stand on the wire: the original's `const.go`.
+//! Frames on the wire: the original's `const.go`.
 //!
 //! A header has 12 bytes, big-endian: version (0), type, flags, stream id, length. Only data frames have a body, of
-//! `length` bytes; `length` is the credit of a window update, and the value that a ping's answer repeats.
+//! `length` bytes. In a window update `length` is the credit; in a ping it is the value that the answer repeats.
 
 use std::ops::BitOr;
 
@@ -10,14 +10,14 @@ use super::Error;
 /// Bytes of a header.
 pub(super) const HEADER_BYTES: usize = 12;
 
-/// Bytes that each end may send on a new stream before the other grants more.
+/// The bytes that each end may send on a new stream before the other end grants more.
 pub const INITIAL_STREAM_WINDOW: u32 = 256 * 1024;
 
 /// The type of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Data,
-    /// Grants credit, and carries flags that no data goes with.
+    /// Grants credit, and carries flags that have no data.
     WindowUpdate,
     Ping,
 }
@@ -28,9 +28,9 @@ pub(super) struct Flags(u16);
 
 impl Flags {
     pub(super) const NONE: Self = Self(0);
-    /// Opens a stream; on a ping: asks.
+    /// Opens a stream. On a ping: the request.
     pub(super) const SYN: Self = Self(1);
-    /// Accepts a stream; on a ping: answers.
+    /// Accepts a stream. On a ping: the answer.
     pub(super) const ACK: Self = Self(2);
     /// The sender of this frame will send no more data.
     pub(super) const FIN: Self = Self(4);

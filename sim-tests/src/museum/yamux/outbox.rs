@@ -1,20 +1,20 @@
-//! The queue between those who have frames to send and the thread that writes them: the original's `sendCh`.
+//! The queue of frames for the thread that writes them: the original's `sendCh`.
 //!
 //! # Invariants
 //!
-//! - Frames are written in the order in which they were queued, each whole.
-//! - A frame whose sender has given up waiting stays queued, as in the original.
+//! - Whole frames are written in the order in which they were queued.
+//! - A frame stays queued when its sender gives up waiting, as in the original.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use wavetank_runtime::sync::MutexGuard;
+use wavetank_runtime::MutexGuard;
 use wavetank_runtime::{Condvar, Instant, Mutex, Threads};
 
 use super::Error;
 use super::frame::Frame;
 
-/// Frames that may wait to be written.
+/// The number of frames that may wait to be written.
 const CAPACITY: usize = 64;
 
 pub(super) struct Outbox<R: Threads> {
@@ -29,7 +29,7 @@ pub(super) struct Outbox<R: Threads> {
 #[derive(Debug, Default)]
 struct Queue {
     frames: VecDeque<Frame>,
-    /// Frames that were ever queued, and those of them that were written.
+    /// The numbers of frames queued and written so far.
     queued: u64,
     written: u64,
     shut: bool,
@@ -56,7 +56,7 @@ impl<R: Threads> Outbox<R> {
         Ok(())
     }
 
-    /// Queues a frame, and waits for nothing but a place in the queue: `sendNoWait`.
+    /// Queues a frame and waits only for a place in the queue: `sendNoWait`.
     pub(super) fn send_no_wait(&self, frame: Frame) -> Result<(), Error> {
         self.push(frame, self.runtime.now() + self.timeout).map(|_| ())
     }
@@ -76,7 +76,7 @@ impl<R: Threads> Outbox<R> {
         Ok((queue, ticket))
     }
 
-    /// Waits for the writing thread to get on.
+    /// Waits for progress of the writing thread.
     fn wait<'a>(
         &self,
         queue: MutexGuard<'a, R, Queue>,
@@ -92,7 +92,7 @@ impl<R: Threads> Outbox<R> {
         Ok(self.written.wait_timeout(queue, left).0)
     }
 
-    /// Waits for a frame to write. `None` once the session has ended.
+    /// Waits for a frame to write. Returns `None` after the session has ended.
     pub(super) fn next(&self) -> Option<Frame> {
         let mut queue = self.queue.lock();
         loop {
@@ -106,13 +106,13 @@ impl<R: Threads> Outbox<R> {
         }
     }
 
-    /// Tells the sender that the frame last taken was written.
+    /// Marks the last frame as written and wakes its sender.
     pub(super) fn note_written(&self) {
         self.queue.lock().written += 1;
         self.written.notify_all();
     }
 
-    /// Ends everyone's waiting.
+    /// Ends all waits.
     pub(super) fn shut(&self) {
         self.queue.lock().shut = true;
         self.queued.notify_all();

@@ -1,6 +1,6 @@
-//! What users did when they met the bug: one end writes, the other has had enough and closes.
+//! The workload that showed the bug to users: one end writes, and the other end closes before it has read everything.
 //!
-//! A scenario takes any server and any network. No sleep and no hook provokes the stall.
+//! A scenario works with any server and any network. No sleep and no hook provokes the stall.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,47 +12,47 @@ use super::Error;
 use super::session::{Config, Session};
 use super::stream::Stream;
 
-/// How much the client writes, and how much of it the server reads before it closes the stream.
+/// How much the client writes, and how much the server reads before it closes the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Workload {
-    /// Messages that the client writes.
+    /// The number of messages that the client writes.
     pub messages: u32,
-    /// Messages that the server reads. It reads all if there are fewer.
+    /// The number of messages that the server reads, at most.
     pub reads: u32,
-    /// Bytes of a message.
+    /// The size of a message, in bytes.
     pub message_bytes: usize,
 }
 
 impl Workload {
-    /// What the reporter's program did: 10 messages of 100 KiB, of which the server reads 5.
+    /// The workload of the bug report: 10 messages of 100 KiB, of which the server reads 5.
     pub const REPORTED: Self = Self { messages: 10, reads: 5, message_bytes: 100 * 1024 };
 }
 
-/// What the server does when it has read enough.
+/// What the server does after it has read its messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeerScript {
-    /// Closes the stream, and takes it that this is all there is to do.
+    /// Closes the stream.
     Closes,
-    /// Reads on to the end, throws that away, and then closes: what users had to do instead.
+    /// Reads to the end, discards the data, and then closes: the users' workaround.
     DrainsThenCloses,
 }
 
-/// What the client's writing came to.
+/// The outcome of the client's writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// Messages that were written.
+    /// The number of messages written.
     pub written: u32,
-    /// How the stream ended: `Ok` after the peer's FIN, or why a write or the last read failed.
+    /// How the stream ended: `Ok` after the peer's FIN, or the error of a write or of the last read.
     pub end: Result<(), Error>,
-    /// The time from the stream's opening to its end.
+    /// The time from opening the stream to its end.
     pub elapsed: Duration,
 }
 
-/// Listens at `address` and serves one session: the main of a host.
+/// Listens at `address` and serves one session. A host may run it as its main.
 ///
 /// # Errors
 ///
-/// The system's for listening and accepting, and the session's. That the session ends is no error.
+/// The system's for listening and accepting, and the session's. The end of the session is not an error.
 pub fn serve<R: Threads>(
     host: &R,
     address: SocketAddr,
@@ -64,7 +64,7 @@ pub fn serve<R: Threads>(
     serve_listener(host, &listener, config, workload, script)
 }
 
-/// Serves one session of those that come to `listener`.
+/// Accepts one connection and serves its session.
 ///
 /// # Errors
 ///
@@ -79,7 +79,7 @@ pub fn serve_listener<R: Threads>(
     let (conn, _) = listener.accept()?;
     let session = Session::server(host, conn, config).map_err(io::Error::other)?;
     while let Ok(stream) = session.accept() {
-        // That the session ends amid it shows in the next accept.
+        // If the session ends meanwhile, the next accept reports it.
         let _ = read_and_close(&stream, workload, script);
     }
     session.close();
@@ -103,7 +103,7 @@ fn read_and_close<R: Threads>(
     stream.close()
 }
 
-/// Connects to `server`, writes the messages over one stream, closes it, and waits for the server to do so, too.
+/// Connects to `server`, writes the messages on one stream, closes it, and waits until the server closes it too.
 ///
 /// # Errors
 ///

@@ -2,8 +2,8 @@
 //!
 //! # Invariants
 //!
-//! - No lock is held while another is taken, but for `sendLock`, which is always the first.
-//! - Once the session has ended, everyone who waits in it or in its streams is told.
+//! - A thread holds at most one lock, except `sendLock`, which it always takes first.
+//! - The end of the session ends every wait in it and in its streams.
 
 mod keepalive;
 mod recv;
@@ -37,8 +37,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// A backlog of 256 streams, a ping every 30 s, 10 s for the peer to take or answer what is written to it, and 5
-    /// minutes for it to close a stream that this end has closed.
+    /// A backlog of 256 streams, a ping every 30 s, 10 s for each write and each answer to a ping, and 5 minutes for
+    /// the peer to close a stream that this end has closed.
     #[must_use]
     pub const fn new(version: Version) -> Self {
         Self {
@@ -50,28 +50,28 @@ impl Config {
         }
     }
 
-    /// Sets how many streams may wait to be accepted. Further ones are reset.
+    /// Sets how many streams may wait to be accepted. Further streams are reset.
     #[must_use]
     pub const fn accept_backlog(mut self, streams: usize) -> Self {
         self.accept_backlog = streams;
         self
     }
 
-    /// Sets how long after one ping the next is sent.
+    /// Sets the time between two pings.
     #[must_use]
     pub const fn keep_alive_interval(mut self, interval: Duration) -> Self {
         self.keep_alive_interval = interval;
         self
     }
 
-    /// Sets how long the peer may take for what is written to it, and for the answer to a ping.
+    /// Sets the timeout of a write and of the answer to a ping.
     #[must_use]
     pub const fn connection_write_timeout(mut self, timeout: Duration) -> Self {
         self.connection_write_timeout = timeout;
         self
     }
 
-    /// Sets how long after a close of this end the stream is reset, if the peer does not close it as well.
+    /// Sets how long after its close here a stream is reset, unless the peer closes it too.
     #[must_use]
     pub const fn stream_close_timeout(mut self, timeout: Duration) -> Self {
         self.stream_close_timeout = timeout;
@@ -79,7 +79,7 @@ impl Config {
     }
 }
 
-/// Which end of a session this is.
+/// The side of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Side {
     Client,
@@ -97,7 +97,7 @@ pub(super) struct Shared<R: Threads> {
     pub(super) runtime: R,
     pub(super) config: Config,
     pub(super) outbox: Outbox<R>,
-    /// For ending the connection, which needs no lock.
+    /// Ends the connection, which needs no lock.
     conn: R::Stream,
     table: Mutex<R, Table<R>>,
     accepted: Condvar<R>,
@@ -109,7 +109,7 @@ struct Table<R: Threads> {
     streams: BTreeMap<u32, Arc<StreamShared<R>>>,
     next_id: u32,
     backlog: VecDeque<Arc<StreamShared<R>>>,
-    /// Pings that were not answered yet, and the number of the next.
+    /// The pings without answer, and the number of the next ping.
     pings: BTreeSet<u32>,
     next_ping: u32,
     shutdown: bool,
@@ -120,7 +120,7 @@ impl<R: Threads> Session<R> {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] where no threads or handles can be had.
+    /// [`Error::Io`] if no threads or handles are available.
     pub fn client(runtime: &R, conn: R::Stream, config: Config) -> Result<Self, Error> {
         Self::new(runtime, conn, config, Side::Client)
     }
@@ -177,7 +177,7 @@ impl<R: Threads> Session<R> {
         Ok(())
     }
 
-    /// Opens a stream. It can be written to at once: nothing waits for the peer's consent.
+    /// Opens a stream. It can be written to at once, before the peer has answered.
     ///
     /// # Errors
     ///
@@ -203,7 +203,7 @@ impl<R: Threads> Session<R> {
     ///
     /// # Errors
     ///
-    /// [`Error::SessionShutdown`] once the session has ended.
+    /// [`Error::SessionShutdown`] after the session has ended.
     pub fn accept(&self) -> Result<Stream<R>, Error> {
         let shared = {
             let mut table = self.shared.table.lock();
@@ -222,7 +222,7 @@ impl<R: Threads> Session<R> {
         Ok(stream)
     }
 
-    /// Asks the peer for a sign of life, and returns how long that took.
+    /// Pings the peer and returns how long the answer took.
     ///
     /// # Errors
     ///
@@ -231,12 +231,12 @@ impl<R: Threads> Session<R> {
         self.shared.ping()
     }
 
-    /// Ends the session and all its streams, and waits for its threads. As the original, it tells the peer nothing but
-    /// TCP's end.
+    /// Ends the session and all its streams, and waits for its threads. Like the original, it sends the peer nothing
+    /// except TCP's FIN.
     ///
     /// # Panics
     ///
-    /// Where one of the session's threads did.
+    /// If one of the session's threads panicked.
     pub fn close(self) {
         self.shared.exit();
         for thread in self.threads {
@@ -246,7 +246,7 @@ impl<R: Threads> Session<R> {
 }
 
 impl<R: Threads> Shared<R> {
-    /// Ends the session, from whichever thread finds that it has ended: `exitErr`, `Close`.
+    /// Ends the session. The thread that detects the end calls it: `exitErr`, `Close`.
     fn exit(&self) {
         let streams = {
             let mut table = self.table.lock();
@@ -256,7 +256,7 @@ impl<R: Threads> Shared<R> {
             table.shutdown = true;
             std::mem::take(&mut table.streams)
         };
-        // An error means that the connection has ended already.
+        // An error means that the connection has already ended.
         let _ = self.conn.shutdown(Shutdown::Both);
         self.outbox.shut();
         for condvar in [&self.accepted, &self.ponged, &self.shut] {
@@ -265,7 +265,7 @@ impl<R: Threads> Shared<R> {
         streams.values().for_each(|stream| stream.force_close());
     }
 
-    /// Writes what is queued, until the session ends: the original's `send` goroutine.
+    /// Writes queued frames until the session ends: the original's `send` goroutine.
     fn send(&self, mut writer: R::Stream) {
         while let Some(frame) = self.outbox.next() {
             // Two writes, as in the original.

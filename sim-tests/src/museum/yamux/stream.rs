@@ -1,4 +1,4 @@
-//! A stream as its users hold it: the original's `stream.go`.
+//! A stream's public handle: the original's `stream.go`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,23 +10,23 @@ use super::attributes::{Attributes, Farewell, Half, Received, State};
 use super::frame::{Flags, Frame};
 use super::session::Shared;
 
-/// One stream of a session, for any number of threads. As with the original, dropping it does not close it.
+/// One stream of a session, for any number of threads. As in the original, dropping it does not close it.
 pub struct Stream<R: Threads> {
     pub(super) session: Arc<Shared<R>>,
     pub(super) shared: Arc<StreamShared<R>>,
 }
 
-/// What a stream's users share with the session's threads.
+/// The state that a stream's users share with the session's threads.
 pub(super) struct StreamShared<R: Threads> {
     pub(super) id: u32,
     attributes: Mutex<R, Attributes>,
-    /// There may be data, or the end of it.
+    /// Notified of data and of its end.
     recv_notify: Condvar<R>,
-    /// There may be credit, or the end of the stream.
+    /// Notified of credit and of the end of the stream.
     send_notify: Condvar<R>,
-    /// The stream has ended; its timer waits for that.
+    /// Notified of the end of the stream. The timer waits for it.
     ended: Condvar<R>,
-    /// Held for a whole write, waiting included.
+    /// Held for a whole write, including its waits.
     send_lock: Mutex<R, ()>,
 }
 
@@ -37,11 +37,11 @@ impl<R: Threads> Stream<R> {
         self.shared.id
     }
 
-    /// Waits for data and reads some of it. 0 means that the peer will send no more.
+    /// Waits for data and reads some of it. Returns 0 if the peer will send no more.
     ///
     /// # Errors
     ///
-    /// [`Error::ConnectionReset`], whatever was received before; the session's errors, where credit had to be granted.
+    /// [`Error::ConnectionReset`], even if data was received before. The session's errors, if granting credit fails.
     pub fn read(&self, buffer: &mut [u8]) -> Result<usize, Error> {
         let read = {
             let mut attributes = self.shared.attributes.lock();
@@ -52,7 +52,7 @@ impl<R: Threads> Stream<R> {
                 if !attributes.recv_buf.is_empty() || buffer.is_empty() {
                     break;
                 }
-                // LocalClose only prohibits further local writes. Reads go on.
+                // LocalClose prohibits only local writes. Reads continue.
                 if matches!(attributes.state, State::RemoteClose | State::Closed) {
                     return Ok(0);
                 }
@@ -64,7 +64,7 @@ impl<R: Threads> Stream<R> {
         Ok(read)
     }
 
-    /// Reads until `buffer` is full or the peer has closed, and returns how much it was.
+    /// Reads until `buffer` is full or the peer has closed, and returns the number of bytes.
     ///
     /// # Errors
     ///
@@ -80,12 +80,12 @@ impl<R: Threads> Stream<R> {
         Ok(filled)
     }
 
-    /// Writes all of `bytes`, waiting for the peer's credit as often as it takes.
+    /// Writes all of `bytes`, and waits for the peer's credit as often as necessary.
     ///
     /// # Errors
     ///
-    /// [`Error::StreamClosed`] after a close of this end, [`Error::ConnectionReset`] after one of the whole stream, and
-    /// the session's errors. Some of the bytes may have been sent.
+    /// [`Error::StreamClosed`] after this end was closed, [`Error::ConnectionReset`] after a reset, and the session's
+    /// errors. Some of the bytes may have been sent.
     pub fn write(&self, bytes: &[u8]) -> Result<(), Error> {
         let _one_writer = self.shared.send_lock.lock();
         let mut left = bytes;
@@ -96,7 +96,7 @@ impl<R: Threads> Stream<R> {
         Ok(())
     }
 
-    /// Writes one frame: as much as there is credit for, up to a whole window.
+    /// Writes one frame, as large as the credit allows, up to a whole window.
     fn write_some(&self, bytes: &[u8]) -> Result<usize, Error> {
         let (flags, length) = {
             let mut attributes = self.shared.attributes.lock();
@@ -119,29 +119,29 @@ impl<R: Threads> Stream<R> {
             (attributes.send_flags(), length)
         };
         self.session.outbox.send(Frame::data(self.shared.id, flags, bytes[..length].to_vec()))?;
-        // Only now, as in the original: a frame that could not be sent in time is not charged.
+        // Only now, as in the original: a frame whose sending timed out is not charged.
         self.shared.attributes.lock().send_window -= u32::try_from(length).expect("at most a window");
         Ok(length)
     }
 
-    /// Grants credit if that is worth a frame, or owed to the handshake.
+    /// Grants credit if half a window was freed or the handshake needs a frame.
     pub(super) fn send_window_update(&self) -> Result<(), Error> {
         let update = self.shared.attributes.lock().window_update();
         let Some((flags, credit)) = update else { return Ok(()) };
         self.session.outbox.send(Frame::window_update(self.shared.id, flags, credit))
     }
 
-    /// Closes the stream: the original's `Close`. What that means for data that still arrives, the version says.
-    /// Upstream it means nothing: it is received, and waits for a reader that never comes.
+    /// Closes the stream: the original's `Close`. The version decides what happens to data that still arrives. Upstream
+    /// keeps it for a reader that never comes.
     ///
     /// # Errors
     ///
-    /// The session's. The stream is closed all the same.
+    /// The session's. The stream is closed even then.
     pub fn close(&self) -> Result<(), Error> {
         self.close_half(Half::Both)
     }
 
-    /// Closes the writing half; this end goes on reading. Upstream this is the same as [`close`](Self::close).
+    /// Closes the writing half. This end can still read. Upstream this is the same as [`close`](Self::close).
     ///
     /// # Errors
     ///
@@ -162,7 +162,7 @@ impl<R: Threads> Stream<R> {
         };
         match farewell {
             Farewell::Rst => {
-                tracing::info!("close: the peer is out of credit and nobody will read, sends RST")
+                tracing::info!("close: the peer is out of credit and this end reads no more, sends RST")
             }
             _ => tracing::info!("close: sends FIN, \"I will write no more\""),
         }
@@ -175,7 +175,7 @@ impl<R: Threads> Stream<R> {
         timer.and(sent)
     }
 
-    /// Starts what resets the stream if the peer does not close it, too. Go has timers for this, not threads.
+    /// Starts a thread that resets the stream if the peer does not close it. (Go uses a timer.)
     fn start_close_timer(&self) -> Result<(), Error> {
         let (session, stream) = (Arc::clone(&self.session), Arc::clone(&self.shared));
         self.session.runtime.spawn("close_timer", move || stream.close_timeout(&session))?;
@@ -201,13 +201,13 @@ impl<R: Threads> StreamShared<R> {
         self.ended.notify_all();
     }
 
-    /// Ends the stream because the session ends, or because the peer took too long.
+    /// Ends the stream because the session ends or the peer took too long.
     pub(super) fn force_close(&self) {
         self.attributes.lock().state = State::Closed;
         self.notify_waiting();
     }
 
-    /// Waits for the stream's end, and after `StreamCloseTimeout` brings it about.
+    /// Waits for the end of the stream. After `StreamCloseTimeout`, resets it.
     fn close_timeout(&self, session: &Shared<R>) {
         let deadline = session.runtime.now() + session.config.stream_close_timeout;
         {
@@ -227,11 +227,11 @@ impl<R: Threads> StreamShared<R> {
         self.force_close();
         session.forget(self.id);
         let _one_writer = self.send_lock.lock();
-        // An error means that the session has ended, and every stream with it.
+        // An error means that the session has ended, and all its streams.
         let _ = session.outbox.send_no_wait(Frame::window_update(self.id, Flags::RST, 0));
     }
 
-    /// Takes the flags of a frame. For the receiving thread, which forgets the stream if this ended it.
+    /// Applies the flags of a frame. Returns `true` if they ended the stream, so that the receiving thread forgets it.
     pub(super) fn process_flags(&self, flags: Flags) -> Result<bool, Error> {
         let has_ended = {
             let mut attributes = self.attributes.lock();
@@ -264,7 +264,7 @@ impl<R: Threads> StreamShared<R> {
             Received::Discarded => {}
             Received::Kept => self.recv_notify.notify_all(),
             Received::Refused => {
-                tracing::info!("received data that nobody will read: sends RST");
+                tracing::info!("received data for a stream that is no longer read: sends RST");
                 self.notify_waiting();
                 session.forget(self.id);
                 session.outbox.send_no_wait(Frame::window_update(self.id, Flags::RST, 0))?;

@@ -115,3 +115,36 @@ pub(crate) async fn an_unknown_name_is_an_error<R: Runtime>(world: World<R>) {
     // The error's kind is the resolver's: it tells an unknown name from a server that does not answer.
     assert!(world.client.resolve("missing.invalid", 80).await.is_err());
 }
+
+pub(crate) async fn capitals_and_short_addresses_resolve<R: Runtime>(world: World<R>) {
+    for name in ["LOCALHOST", "127.1", "0x7f.0.0.1", "127.0.0.01"] {
+        let addresses = world.client.resolve(name, 80).await.expect("a name of this machine");
+        assert!(addresses.contains(&([127, 0, 0, 1], 80).into()), "{name} is {addresses:?}");
+    }
+    for name in ["127.0.0.1.", "256.1"] {
+        assert!(world.client.resolve(name, 80).await.is_err(), "{name}");
+    }
+}
+
+pub(crate) async fn a_client_may_connect_to_itself<R: Runtime>(world: World<R>) {
+    let (client, server) = pair(&world).await;
+    let own = client.local_addr().expect("a live stream").port();
+    // The end that closes first keeps the port.
+    drop(server);
+    settle(&world).await;
+    drop(client);
+    let target = super::super::world::near_port(own);
+    for _ in 0..100_000 {
+        match world.client.connect(target, SocketOptions::new()).await {
+            Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionRefused),
+            Ok(mut stream) => {
+                assert_eq!(stream.local_addr().expect("a live stream"), target);
+                assert_eq!(stream.peer_addr().expect("a live stream"), target);
+                send(&mut stream, "to myself").await;
+                expect(&mut stream, "to myself").await;
+                return;
+            }
+        }
+    }
+    panic!("no client got the port {target}");
+}

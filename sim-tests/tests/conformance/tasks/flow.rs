@@ -1,15 +1,16 @@
 //! Backpressure: how many bytes a writer can send without a reader, and that none is lost.
 
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::task::{Context, Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use wavetank_runtime::{Runtime, SocketOptions};
 
 use super::super::world::{SETTLE, STUCK, Seen, assert_bounded, assert_pattern, pattern};
-use super::{World, fill, pair_with, read, settle};
+use super::{World, expect, fill, pair_with, read, settle};
 
 pub(crate) async fn buffers_of_4_kib_bound_a_writer<R: Runtime>(world: World<R>) {
     a_writer_is_held_back(world, 4 * 1024, 100_000).await;
@@ -101,4 +102,33 @@ pub(crate) async fn only_the_most_recent_poller_is_woken<R: Runtime>(world: Worl
     let woken = [&first, &last].map(|bell| bell.0.load(Ordering::SeqCst) > 0);
     assert_eq!(woken, [false, true]);
     assert_eq!(read(&mut client).await, Seen::Byte(b'!'));
+}
+
+fn poll_write<S: AsyncWrite + Unpin>(stream: &mut S, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    Pin::new(stream).poll_write(&mut Context::from_waker(Waker::noop()), bytes)
+}
+
+/// Tokio does not try a write again before the socket is writable: when a third of its buffer is free.
+pub(crate) async fn a_stuck_writer_waits_for_its_wakeup<R: Runtime>(world: World<R>) {
+    let options = SocketOptions::new().send_buffer_bytes(64 * 1024).receive_buffer_bytes(16 * 1024);
+    let (mut client, mut server) = pair_with(&world, options).await;
+    let accepted = fill(&world.client, &mut client).await;
+    // Much less than a third of the send buffer.
+    let mut received = vec![0; 2 * 1024];
+    server.read_exact(&mut received).await.expect("a live stream");
+    settle(&world).await;
+    assert!(poll_write(&mut client, b"x").is_pending(), "there is room, but less than a third");
+    received.resize(accepted, 0);
+    server.read_exact(&mut received[2 * 1024..]).await.expect("a live stream");
+    assert_pattern(&received, accepted);
+    client.write_all(b"!").await.expect("a live stream");
+    assert_eq!(read(&mut server).await, Seen::Byte(b'!'));
+}
+
+pub(crate) async fn vectored_writes_are_taken_whole<R: Runtime>(world: World<R>) {
+    let (mut client, mut server) = pair_with(&world, SocketOptions::new()).await;
+    assert!(client.is_write_vectored());
+    let slices = [IoSlice::new(b"head"), IoSlice::new(b""), IoSlice::new(b" and body")];
+    assert_eq!(client.write_vectored(&slices).await.expect("a live stream"), 13);
+    expect(&mut server, "head and body").await;
 }

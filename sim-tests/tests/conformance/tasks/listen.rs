@@ -1,7 +1,7 @@
 //! Listeners: ports in use, rebinding, connections whose client has gone, and the end of a listener.
 
-use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use wavetank_runtime::{ListenOptions, Listener, Runtime, SocketOptions, Stream};
 
@@ -119,4 +119,43 @@ pub(crate) async fn a_reset_connection_is_accepted_with_its_bytes<R: Runtime>(wo
         [read(&mut server).await, read(&mut server).await, write(&mut server).await],
         [RESET, Seen::End, BROKEN]
     );
+}
+
+/// Listens on a port of `ip` on the server.
+async fn listen_at<R: Runtime>(
+    world: &World<R>,
+    ip: impl Into<IpAddr>,
+    port: u16,
+) -> io::Result<R::Listener> {
+    world.server.listen((ip.into(), port).into(), ListenOptions::new()).await
+}
+
+fn kind<T>(result: io::Result<T>) -> Option<ErrorKind> {
+    result.err().map(|error| error.kind())
+}
+
+pub(crate) async fn listeners_of_ipv4_refuse_ipv6_clients<R: Runtime>(world: World<R>) {
+    let listener = listen_at(&world, Ipv4Addr::UNSPECIFIED, 0).await.expect("a free port");
+    let port = listener.local_addr().expect("a listener has an address").port();
+    let target = (Ipv6Addr::LOCALHOST, port).into();
+    let refused = kind(world.server.connect(target, SocketOptions::new()).await);
+    assert_eq!(refused, Some(ErrorKind::ConnectionRefused));
+    let other = listen_at(&world, Ipv6Addr::LOCALHOST, port).await.expect("a port of the other family");
+    let _client = connect(&world.server, target).await;
+    accept(&other).await;
+}
+
+pub(crate) async fn a_listener_of_both_families_maps_addresses<R: Runtime>(world: World<R>) {
+    let listener = listen_at(&world, Ipv6Addr::UNSPECIFIED, 0).await.expect("a free port");
+    let port = listener.local_addr().expect("a listener has an address").port();
+    for ip in [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::LOCALHOST.into()] {
+        assert_eq!(kind(listen_at(&world, ip, port).await), Some(ErrorKind::AddrInUse), "{ip}");
+    }
+    let client = connect(&world.server, (Ipv4Addr::LOCALHOST, port).into()).await;
+    let (server, from) = listener.accept().await.expect("a connection waits or will come");
+    let own = client.local_addr().expect("a live stream");
+    assert_eq!(from, (Ipv4Addr::LOCALHOST.to_ipv6_mapped(), own.port()).into());
+    assert_eq!(server.peer_addr().expect("a live stream"), from);
+    let at = server.local_addr().expect("a live stream");
+    assert_eq!(at, (Ipv4Addr::LOCALHOST.to_ipv6_mapped(), port).into());
 }

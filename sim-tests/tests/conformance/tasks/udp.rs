@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use wavetank_runtime::datagrams::DATAGRAM_BYTES_MAX;
+use wavetank_runtime::DATAGRAM_BYTES_MAX;
 use wavetank_runtime::{Datagrams, SocketOptions, UdpSocket};
 
 use super::super::world::{EDESTADDRREQ, EMSGSIZE, SETTLE};
@@ -286,4 +286,37 @@ pub(crate) async fn an_abandoned_receive_loses_nothing<R: Datagrams>(world: Worl
     assert!(nothing_comes(&world, &server).await);
     send(&client, b"now", address).await;
     assert_eq!(receive(&server).await, b"now");
+}
+
+pub(crate) async fn datagrams_fill_buffers_by_memory<R: Datagrams>(world: World<R>) {
+    let options = [SocketOptions::new(), SocketOptions::new().receive_buffer_bytes(4096)];
+    for (options, bytes, held) in [(options[0], 1, 256), (options[0], 1000, 92), (options[1], 1, 9)] {
+        // On one machine, where nothing of a network is in between.
+        let client = bind(&world.server, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await;
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let server = world.server.bind_udp(any, options).await.expect("a free port");
+        for _ in 0..300 {
+            send(&client, &vec![0; bytes], address_of(&server)).await;
+        }
+        settle(&world).await;
+        let mut received = 0;
+        while received < 300 {
+            tokio::select! {
+                biased;
+                datagram = receive(&server) => assert_eq!(datagram.len(), bytes),
+                () = world.client.sleep(SETTLE) => break,
+            }
+            received += 1;
+        }
+        assert_eq!(received, held, "{bytes} B, {options:?}");
+    }
+}
+
+pub(crate) async fn a_socket_may_connect_to_port_zero<R: Datagrams>(world: World<R>) {
+    let (client, _, address) = pair(&world).await;
+    client.connect((address.ip(), 0).into()).await.expect("Linux takes it");
+    assert_eq!(kind(client.peer_addr()), Some(ErrorKind::NotConnected));
+    assert_eq!(client.send(b"x").await.expect("the refusal has not come yet"), 1);
+    settle(&world).await;
+    assert_eq!(kind(client.send(b"x").await), Some(ErrorKind::ConnectionRefused));
 }

@@ -3,7 +3,7 @@
 //! The differences from TCP are the point: a peer that has closed breaks the pipe at once, and a pending reset is left to
 //! the reader.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, IoSlice};
 use std::path::Path;
 
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -268,4 +268,54 @@ pub(crate) async fn an_abandoned_read_loses_nothing<R: LocalSockets>(place: Plac
     }
     send(&mut server, "!").await;
     assert_eq!(read(&mut client).await, Seen::Byte(b'!'));
+}
+
+/// Writes messages of `bytes` until the writer is stuck, and returns their number.
+async fn count_messages<R: Runtime>(
+    runtime: &R,
+    stream: &mut (impl AsyncWrite + Unpin),
+    bytes: usize,
+) -> usize {
+    let message = vec![0; bytes];
+    let mut count = 0;
+    loop {
+        tokio::select! {
+            biased;
+            written = stream.write(&message) => assert_eq!(written.expect("a live stream"), bytes),
+            () = runtime.sleep(STUCK) => return count,
+        }
+        count += 1;
+    }
+}
+
+pub(crate) async fn small_messages_fill_buffers_by_number<R: LocalSockets>(place: Place<R>) {
+    let expected = [(None, 1, 278), (None, 500, 167), (Some(64 * 1024), 1, 171), (Some(4096), 1, 11)];
+    for (send_buffer_bytes, bytes, messages) in expected {
+        let mut options = SocketOptions::new();
+        options.send_buffer_bytes = send_buffer_bytes;
+        let (mut client, _server) = pair_with(&place, options).await;
+        let counted = count_messages(&place.host, &mut client, bytes).await;
+        assert_eq!(counted, messages, "{bytes} B with a send buffer of {send_buffer_bytes:?}");
+        place.host.unlink_unix(&place.path("socket")).expect("it is there");
+    }
+}
+
+pub(crate) async fn vectored_writes_are_taken_whole<R: LocalSockets>(place: Place<R>) {
+    let (mut client, mut server) = pair(&place).await;
+    assert!(client.is_write_vectored());
+    let slices = [IoSlice::new(b"head"), IoSlice::new(b" and body")];
+    assert_eq!(client.write_vectored(&slices).await.expect("a live stream"), 13);
+    expect(&mut server, "head and body").await;
+}
+
+pub(crate) async fn a_missing_directory_is_not_found<R: LocalSockets>(place: Place<R>) {
+    let path = place.path("missing").join("socket");
+    let listened = place.host.listen_unix(&path, ListenOptions::new()).await;
+    assert_eq!(listened.err().map(|error| error.kind()), Some(ErrorKind::NotFound));
+    let connected = place.host.connect_unix(&path, SocketOptions::new()).await;
+    assert_eq!(connected.err().map(|error| error.kind()), Some(ErrorKind::NotFound));
+    let _listener = listen(&place, ListenOptions::new()).await;
+    let below = place.path("socket").join("below");
+    let listened = place.host.listen_unix(&below, ListenOptions::new()).await;
+    assert_eq!(listened.err().map(|error| error.kind()), Some(ErrorKind::NotADirectory));
 }

@@ -1,12 +1,12 @@
 //! Backpressure and timeouts.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, IoSlice, Read, Write};
 use std::time::Duration;
 
 use wavetank_runtime::{BlockingStream, SocketOptions, Threads};
 
-use super::super::world::{SETTLE, Seen, assert_bounded, assert_pattern, assert_waited, pattern};
-use super::{World, expect, fill, join, pair, pair_with, read, send, spawn};
+use super::super::world::{EAGAIN, SETTLE, Seen, assert_bounded, assert_pattern, assert_waited, pattern};
+use super::{World, expect, fill, join, pair, pair_with, read, send, settle, spawn};
 
 pub(crate) fn buffers_of_4_kib_bound_a_writer<T: Threads>(world: World<T>) {
     a_writer_is_held_back(&world, 4 * 1024, 100_000);
@@ -83,4 +83,35 @@ pub(crate) fn a_timeout_does_not_hide_the_end<T: Threads>(world: World<T>) {
     client.set_read_timeout(Some(100 * SETTLE)).expect("a live stream");
     drop(server);
     assert_eq!(read(&mut client), Seen::End);
+}
+
+pub(crate) fn timeouts_report_eagain<T: Threads>(world: World<T>) {
+    let small = SocketOptions::new().send_buffer_bytes(4096).receive_buffer_bytes(4096);
+    let (mut client, _server) = pair_with(&world, small);
+    fill(&mut client);
+    client.set_write_timeout(Some(SETTLE)).expect("a live stream");
+    client.set_read_timeout(Some(SETTLE)).expect("a live stream");
+    let written = client.write(b"x").expect_err("there is no room");
+    assert_eq!(written.raw_os_error(), Some(EAGAIN));
+    let read = client.read(&mut [0]).expect_err("nothing was sent");
+    assert_eq!(read.raw_os_error(), Some(EAGAIN));
+}
+
+pub(crate) fn an_empty_read_times_out_with_nothing<T: Threads>(world: World<T>) {
+    let (mut client, mut server) = pair(&world);
+    client.set_read_timeout(Some(SETTLE)).expect("a live stream");
+    let began = world.client.now();
+    assert_eq!(client.read(&mut []).expect("a live stream"), 0);
+    assert_waited(world.client.now() - began, SETTLE);
+    send(&mut server, "!");
+    settle(&world);
+    assert_eq!(client.read(&mut []).expect("a live stream"), 0);
+    expect(&mut client, "!");
+}
+
+pub(crate) fn vectored_writes_are_taken_whole<T: Threads>(world: World<T>) {
+    let (mut client, mut server) = pair(&world);
+    let slices = [IoSlice::new(b"head"), IoSlice::new(b""), IoSlice::new(b" and body")];
+    assert_eq!(client.write_vectored(&slices).expect("a live stream"), 13);
+    expect(&mut server, "head and body");
 }

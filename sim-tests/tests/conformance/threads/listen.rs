@@ -1,7 +1,7 @@
 //! Listeners: ports in use, rebinding, connections whose client has gone, and the end of a listener.
 
-use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use wavetank_runtime::{BlockingListener, BlockingStream, ListenOptions, SocketOptions, Threads};
@@ -118,4 +118,39 @@ pub(crate) fn a_reset_connection_is_accepted_with_its_bytes<T: Threads>(world: W
     assert_eq!(server.peer_addr().map_err(|error| error.kind()), Err(ErrorKind::NotConnected));
     expect(&mut server, "bye");
     assert_eq!([read(&mut server), read(&mut server), write(&mut server)], [RESET, Seen::End, BROKEN]);
+}
+
+/// Listens on a port of `ip` on the server.
+fn listen_at<T: Threads>(world: &World<T>, ip: impl Into<IpAddr>, port: u16) -> io::Result<T::Listener> {
+    world.server.listen((ip.into(), port).into(), ListenOptions::new())
+}
+
+fn kind<O>(result: io::Result<O>) -> Option<ErrorKind> {
+    result.err().map(|error| error.kind())
+}
+
+pub(crate) fn listeners_of_ipv4_refuse_ipv6_clients<T: Threads>(world: World<T>) {
+    let listener = listen_at(&world, Ipv4Addr::UNSPECIFIED, 0).expect("a free port");
+    let port = listener.local_addr().expect("a listener has an address").port();
+    let target = (Ipv6Addr::LOCALHOST, port).into();
+    let refused = kind(world.server.connect(target, SocketOptions::new(), None));
+    assert_eq!(refused, Some(ErrorKind::ConnectionRefused));
+    let other = listen_at(&world, Ipv6Addr::LOCALHOST, port).expect("a port of the other family");
+    let _client = connect(&world.server, target);
+    accept(&other);
+}
+
+pub(crate) fn a_listener_of_both_families_maps_addresses<T: Threads>(world: World<T>) {
+    let listener = listen_at(&world, Ipv6Addr::UNSPECIFIED, 0).expect("a free port");
+    let port = listener.local_addr().expect("a listener has an address").port();
+    for ip in [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::LOCALHOST.into()] {
+        assert_eq!(kind(listen_at(&world, ip, port)), Some(ErrorKind::AddrInUse), "{ip}");
+    }
+    let client = connect(&world.server, (Ipv4Addr::LOCALHOST, port).into());
+    let (server, from) = listener.accept().expect("a connection waits or will come");
+    let own = client.local_addr().expect("a live stream");
+    assert_eq!(from, (Ipv4Addr::LOCALHOST.to_ipv6_mapped(), own.port()).into());
+    assert_eq!(server.peer_addr().expect("a live stream"), from);
+    let at = server.local_addr().expect("a live stream");
+    assert_eq!(at, (Ipv4Addr::LOCALHOST.to_ipv6_mapped(), port).into());
 }

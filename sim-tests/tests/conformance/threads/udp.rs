@@ -4,10 +4,10 @@ use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use wavetank_runtime::datagrams::DATAGRAM_BYTES_MAX;
+use wavetank_runtime::DATAGRAM_BYTES_MAX;
 use wavetank_runtime::{BlockingDatagrams, BlockingUdpSocket, SocketOptions};
 
-use super::super::world::{EDESTADDRREQ, EMSGSIZE, SETTLE, assert_waited};
+use super::super::world::{EAGAIN, EDESTADDRREQ, EMSGSIZE, SETTLE, assert_waited};
 use super::{World, join, settle, spawn};
 
 fn bind<T: BlockingDatagrams>(threads: &T, address: SocketAddr) -> T::UdpSocket {
@@ -142,4 +142,20 @@ pub(crate) fn dropping_the_last_clone_frees_the_port<T: BlockingDatagrams>(world
     client.send_to(b"still there?", address).expect("a datagram goes out");
     assert_eq!(receive(&clone), b"still there?");
     assert_eq!(address_of(&clone), address);
+}
+
+pub(crate) fn a_socket_may_connect_to_port_zero<T: BlockingDatagrams>(world: World<T>) {
+    let (client, _, address) = pair(&world);
+    client.connect((address.ip(), 0).into()).expect("Linux takes it");
+    assert_eq!(kind(client.peer_addr()), Some(ErrorKind::NotConnected));
+    assert_eq!(client.send(b"x").expect("the refusal has not come yet"), 1);
+    settle(&world);
+    assert_eq!(kind(client.send(b"x")), Some(ErrorKind::ConnectionRefused));
+}
+
+pub(crate) fn a_read_timeout_reports_eagain<T: BlockingDatagrams>(world: World<T>) {
+    let (client, ..) = pair(&world);
+    client.set_read_timeout(Some(SETTLE)).expect("a live socket");
+    let error = client.recv(&mut []).expect_err("nothing was sent");
+    assert_eq!(error.raw_os_error(), Some(EAGAIN));
 }

@@ -11,7 +11,8 @@ use wavetank_runtime::{
 
 use super::super::extensions::Place;
 use super::super::world::{
-    BROKEN, RESET, SETTLE, STUCK, Seen, assert_bounded_locally, assert_pattern, assert_waited, pattern,
+    BROKEN, EAGAIN, RESET, SETTLE, STUCK, Seen, assert_bounded_locally, assert_pattern, assert_waited,
+    pattern,
 };
 use super::{expect, join, read, send, spawn, write};
 
@@ -270,4 +271,47 @@ pub(crate) fn timeouts_leave_the_stream_usable<T: BlockingLocalSockets>(place: P
     server.read_exact(&mut received).expect("a live stream");
     assert_pattern(&received, 2000);
     send(&mut client, "more");
+}
+
+/// Writes messages of `bytes` until the writer is stuck, and returns their number. The write timeout stays.
+fn count_messages<S: BlockingUnixStream>(stream: &mut S, bytes: usize) -> usize {
+    stream.set_write_timeout(Some(STUCK)).expect("a live stream");
+    let message = vec![0; bytes];
+    let mut count = 0;
+    loop {
+        match stream.write(&message) {
+            Ok(written) => assert_eq!(written, bytes),
+            Err(error) => {
+                assert_eq!(error.raw_os_error(), Some(EAGAIN));
+                return count;
+            }
+        }
+        count += 1;
+    }
+}
+
+pub(crate) fn a_message_counts_until_it_is_read<T: BlockingLocalSockets>(place: Place<T>) {
+    let (mut client, mut server) = pair_with(&place, SocketOptions::new().send_buffer_bytes(4096));
+    assert_eq!(count_messages(&mut client, 1000), 4);
+    let mut received = [0; 1000];
+    server.read_exact(&mut received[..999]).expect("a live stream");
+    let full = client.write(b"x").expect_err("the message is not read whole");
+    assert_eq!(full.kind(), ErrorKind::WouldBlock);
+    server.read_exact(&mut received[999..]).expect("a live stream");
+    assert_eq!(client.write(b"x").expect("a live stream"), 1);
+}
+
+pub(crate) fn an_empty_read_times_out<T: BlockingLocalSockets>(place: Place<T>) {
+    let (mut client, _server) = pair(&place);
+    client.set_read_timeout(Some(SETTLE)).expect("a live stream");
+    let error = client.read(&mut []).expect_err("nothing was sent");
+    assert_eq!(error.raw_os_error(), Some(EAGAIN));
+}
+
+pub(crate) fn a_missing_directory_is_not_found<T: BlockingLocalSockets>(place: Place<T>) {
+    let path = place.path("missing").join("socket");
+    let listened = place.host.listen_unix(&path, ListenOptions::new());
+    assert_eq!(listened.err().map(|error| error.kind()), Some(ErrorKind::NotFound));
+    let connected = place.host.connect_unix(&path, SocketOptions::new(), None);
+    assert_eq!(connected.err().map(|error| error.kind()), Some(ErrorKind::NotFound));
 }

@@ -1,10 +1,10 @@
-//! A client subscribes to a stream that always has something to say, and asks a query beside it.
+//! A client subscribes to a stream that always has a message ready, and sends a query beside it.
 //!
-//! `http::WebSocket` keeps the operations of a connection in a std `HashMap` and, for every message that it sends, polls
-//! them from the first on until one has something. What comes behind one that always has is never polled. Which one
-//! that is depends on the entropy that the map is hashed with, which the seed gives.
+//! `http::WebSocket` keeps the operations of a connection in a std `HashMap`. For every message that it sends, it polls
+//! them from the first one until one has a message. Operations after one that is always ready are never polled. The
+//! order depends on the map's hash keys, which come from the seed.
 //!
-//! Messages travel as lines over simulated TCP: the framing of WebSocket is the business of whoever hosts the type.
+//! Messages are lines over simulated TCP: the type leaves WebSocket frames to its host.
 
 use std::net::SocketAddr;
 
@@ -17,7 +17,8 @@ use tokio_util::codec::{FramedRead, LinesCodec};
 use wavetank::runtime::{ListenOptions, Listener, Runtime, SocketOptions, Stream};
 use wavetank::{Host, Sim};
 
-/// After so many messages that are not the answer, the query is starved. The buffers on the way hold less than 300.
+/// After this number of messages without an answer the query counts as starved. The buffers on the way hold fewer than
+/// 300 messages.
 const PATIENCE: usize = 1_000;
 
 struct Query;
@@ -43,12 +44,12 @@ fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
-/// The smallest buffers that Linux gives.
+/// Returns the smallest buffers that Linux allows.
 fn small_buffers() -> SocketOptions {
     SocketOptions::new().send_buffer_bytes(4096).receive_buffer_bytes(4096)
 }
 
-/// Serves one connection as a host of the crate does: what it yields is sent, one after the other.
+/// Serves one connection as a host of the crate does: sends the messages that it yields, one after another.
 async fn serve(host: Host) -> Result<(), String> {
     let address = SocketAddr::from(([0, 0, 0, 0], 80));
     let options = ListenOptions::new().accepted(small_buffers());
@@ -60,14 +61,14 @@ async fn serve(host: Host) -> Result<(), String> {
     let mut messages = WebSocket::new(schema, lines, WebSocketProtocols::GraphQLWS);
     while let Some(WsMessage::Text(message)) = messages.next().await {
         if writer.write_all(format!("{message}\n").as_bytes()).await.is_err() {
-            // The client has what it wanted.
+            // The client has its answer and has closed.
             break;
         }
     }
     Ok(())
 }
 
-/// Subscribes, asks beside it, and reads until the answer.
+/// Subscribes, sends the query, and reads until its answer.
 async fn ask(host: Host) -> Result<(), String> {
     let server = Runtime::resolve(&host, "server", 80).await.map_err(text)?[0];
     let socket = Runtime::connect(&host, server, small_buffers()).await.map_err(text)?;
@@ -91,7 +92,7 @@ async fn ask(host: Host) -> Result<(), String> {
     Err(format!("the query has no answer after {PATIENCE} messages"))
 }
 
-/// The body of the test.
+/// The body of the test: builds the hosts.
 pub fn a_query_is_answered_beside_a_busy_subscription(sim: &mut Sim) {
     sim.server("server", serve);
     sim.client("client", ask);

@@ -1,4 +1,4 @@
-//! async-graphql 7.2.1, whose `http::WebSocket` starves operations beside a busy subscription.
+//! async-graphql 7.2.1: `http::WebSocket` starves operations beside a busy subscription.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! fastwebsockets as a client of the bodies.
+//! fastwebsockets as a client for the bodies.
 
 use fastwebsockets::{Frame, OpCode, Role, WebSocket};
 use wavetank::Host;
@@ -7,7 +7,7 @@ use wavetank::runtime::SocketOptions;
 use wavetank_zoo_websocket::opening::connect_and_open;
 use wavetank_zoo_websocket::{Client, Received, text};
 
-/// Its own opening handshake needs hyper, and a task that hyper runs outside of the scheduler; it starts behind it.
+/// Its own opening handshake needs hyper and a task that the scheduler does not know. So it starts after the handshake.
 pub struct Fastwebsockets(WebSocket<SimStream>);
 
 impl Client for Fastwebsockets {
@@ -34,7 +34,7 @@ impl Client for Fastwebsockets {
         }
     }
 
-    /// There is no other way to close than to write the frame.
+    /// Writing the frame is the only way to close.
     async fn close(&mut self) -> Result<(), String> {
         self.0.write_frame(Frame::close(1000, b"")).await.map_err(text)?;
         self.0.flush().await.map_err(text)

@@ -1,4 +1,4 @@
-//! fastwebsockets 0.10.0: cancelling corrupts the stream both ways, and closing is left to its caller.
+//! fastwebsockets 0.10.0: cancelling corrupts the stream in both directions, and the caller must do the closing.
 
 use std::process::ExitCode;
 
@@ -9,17 +9,17 @@ use crate::client::Fastwebsockets;
 
 mod client;
 
-/// The bodies that fail.
+/// The bodies that fail with this client.
 const BUGS: &[Entry] = &[
     Entry::bad(
         "cancelled_recv",
-        "`read_frame` that is cancelled behind a header loses its place in the stream (fastwebsockets#64)",
+        "a `read_frame` cancelled after a header loses its place in the stream (fastwebsockets#64)",
         "every message is received, once and whole",
         receive::cancelled_receives_lose_nothing::<Fastwebsockets>,
     ),
     Entry::bad(
         "cancelled_send",
-        "`write_frame` that is cancelled leaves half a frame: the next one goes into it",
+        "a cancelled `write_frame` leaves half a frame, and the next one is written into it",
         "panic in server/main: on the wire: ",
         send::a_cancelled_send_leaves_the_stream_whole::<Fastwebsockets>,
     ),
@@ -31,19 +31,19 @@ const BUGS: &[Entry] = &[
     ),
     Entry::bad(
         "close_under_way",
-        "messages under way to who closes are thrown away: `read_frame` is an error",
+        "messages on their way to a closing client are lost: `read_frame` fails",
         "messages before the peer's Close are received after our close",
         receive::messages_under_way_are_received_after_close::<Fastwebsockets>,
     ),
     Entry::bad(
         "close_stuck",
-        "`close` behind a write that is stuck never returns",
+        "`close` after a stuck write never returns",
         "client/main waits to write client",
         close::closing_ends_when_a_write_is_stuck::<Fastwebsockets>,
     ),
     Entry::bad(
         "pings",
-        "20,000 pings of a peer that does not read: `read_frame` waits to write a pong, and reads no more: deadlock",
+        "20,000 pings from a peer that does not read: `read_frame` waits to write a pong and stops reading: deadlock",
         "client/main waits to write client",
         pings::pings_of_a_peer_that_does_not_read_cost_little::<Fastwebsockets>,
     ),
@@ -57,7 +57,7 @@ fn main() -> ExitCode {
 mod tests {
     use super::*;
 
-    /// The other bodies.
+    /// The bodies that pass.
     const SOUND: &[Entry] = &[
         Entry::fixed(
             "end_without_close",

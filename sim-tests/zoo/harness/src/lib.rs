@@ -1,20 +1,18 @@
-//! The zoo's table: published crates with known bugs, and what it takes to find them.
+//! The harness of the zoo: it measures how many seeds it takes to find known bugs of published crates.
 //!
-//! Every version of a crate is a workspace of its own with a lock file of its own, so its `main` is a program of its
-//! own. It calls [`show`] with its [`Entry`]s, and each becomes one row of the Markdown table on standard output.
+//! Every version of a crate is a workspace with its own lock file and its own `main`. That `main` calls [`show`] with
+//! its [`Entry`]s. Each entry becomes one row of the Markdown table on standard output.
 //!
 //! # Invariants
 //!
-//! - A bug that no strategy finds, another symptom than the expected one, and a failure of a fixed version end the
-//!   program with an error: the table cannot be made up.
-//! - Runs follow one another (one worker), so that the CPU time of the process is that of the sweep.
-//!
-//! - With `--check` nothing is measured: recordings are replayed, one sweep finds each bug anew or passes, and any other
-//!   outcome ends the program with an error, too.
+//! - The program fails if no strategy finds a bug, if a symptom is not the expected one, or if a fixed version fails.
+//! - Runs follow one another (one worker), so the CPU time of the process is that of the sweep.
+//! - With `--check` nothing is measured: recordings are replayed, and one sweep finds each bug or passes. Any other
+//!   outcome fails the program.
 //!
 //! # Not here
 //!
-//! The header of the table, and the order of the entries: the script `run`.
+//! The header of the table and the order of the versions: see the script `run`.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -45,8 +43,8 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// A version that has the bug. `name` names its recordings, `bug` the row of the table, and `symptom` is the part
-    /// of a symptom that every strategy must find, see [`Sweep::finds`].
+    /// Makes an entry for a version with the bug. `name` is the name of its recordings, `bug` the text of its row, and
+    /// `symptom` the part of a symptom that every strategy must find; see [`Sweep::finds`].
     pub const fn bad(
         name: &'static str,
         bug: &'static str,
@@ -56,22 +54,22 @@ impl Entry {
         Self { name, bug, body, finds: Some(symptom) }
     }
 
-    /// A version in which the bug is fixed: `body` must pass.
+    /// Makes an entry for a version without the bug: `body` must pass.
     pub const fn fixed(name: &'static str, bug: &'static str, body: fn(&mut Sim)) -> Self {
         Self { name, bug, body, finds: None }
     }
 
-    /// Returns what names its recordings, and may name the snapshot of its trace.
+    /// Returns the name of its recordings. The snapshot of its trace may have the same name.
     pub const fn name(&self) -> &'static str {
         self.name
     }
 
-    /// Verifies it quickly, for a test: a bug is found and its recording replayed, and what it shrinks to is returned for
-    /// review (`None` if the environment chose what is run); a body of a fixed version passes 100 seeds.
+    /// Verifies the entry quickly, for a test. Replays the recordings and finds the bug, and returns the shrunk trace
+    /// for review, or `None` if the environment chose the seeds. For a fixed version, runs 100 seeds.
     ///
     /// # Panics
     ///
-    /// With the report of the sweep, when it is not so.
+    /// With the report of the sweep, if the bug is not found or a fixed version fails.
     pub fn verify(&self, manifest_dir: &str) -> Option<String> {
         let sweep = self.sweep(manifest_dir);
         match self.finds {
@@ -100,7 +98,7 @@ impl Entry {
         }
     }
 
-    /// Returns the cells of the row behind the bug: one a strategy, then how far the failure shrinks.
+    /// Returns the cells of the row after the bug: one for each strategy, then how far the failure shrinks.
     fn cells(&self, manifest_dir: &str) -> Result<Vec<String>, String> {
         match self.finds {
             Some(symptom) => self.cells_of_bad(manifest_dir, symptom),
@@ -108,12 +106,12 @@ impl Entry {
         }
     }
 
-    /// Replays the recordings and finds the bug once, from seeds alone, or passes as many seeds as a cell of the table.
-    /// Returns how that went. A sweep that comes out otherwise panics with its report.
+    /// Replays the recordings and finds the bug once from seeds alone. For a fixed version, runs as many seeds as for a
+    /// cell of the table. Returns a line about the result. Any other outcome panics with the report of the sweep.
     fn check(&self, manifest_dir: &str) -> String {
         let sweep = self.sweep(manifest_dir).seeds(SEEDS_MAX);
         match self.finds {
-            // The recording is as small as it gets.
+            // The recording is already shrunk.
             Some(symptom) => {
                 let found = sweep.finds(symptom).shrink_at_most(0, Duration::ZERO).find(self.body);
                 format!("found after {} seeds: {}", found.runs(), found.symptom())
@@ -129,7 +127,7 @@ impl Entry {
             let measured =
                 measure(|| self.sweep(manifest_dir), |sweep| sweep.first_failure(self.body(strategy)));
             if let Some(other) = measured.symptoms.iter().find(|found| !found.matches(symptom)) {
-                return Err(format!("{strategy:?} found `{other}` and not `{symptom}`"));
+                return Err(format!("{strategy:?} found `{other}` instead of `{symptom}`"));
             }
             eprintln!("  {strategy:?}: {}", measured.details());
             is_found |= !measured.symptoms.is_empty();
@@ -158,7 +156,7 @@ impl Entry {
                 self.sweep(manifest_dir).seeds(SEEDS_MAX).base_seed(0).first_failure(self.body(strategy))
             {
                 let (seed, symptom) = (failure.seed(), failure.symptom());
-                return Err(format!("{strategy:?} is to pass, and seed {seed} fails: {symptom}"));
+                return Err(format!("{strategy:?} should pass, but seed {seed} fails: {symptom}"));
             }
             cells.push(format!("none in {SEEDS_MAX}"));
         }
@@ -167,40 +165,40 @@ impl Entry {
     }
 }
 
-/// Prints one row of the table for each of `exhibits` of the version `version` ("yamux 0.14.0"). Recordings lie under
-/// `seeds/` in `manifest_dir`.
+/// Prints one row of the table for each of `entries` of `version` ("yamux 0.14.0"). Recordings are under `seeds/` in
+/// `manifest_dir`.
 ///
-/// Arguments of the program: `--check`, for a line that says whether the bug is found and no measurement, and a part of
-/// the names of the exhibits that are wanted.
-pub fn show(manifest_dir: &str, version: &str, exhibits: &[Entry]) -> ExitCode {
+/// The program takes two arguments. `--check` checks the bugs without measuring. Any other text selects the entries
+/// whose names contain it.
+pub fn show(manifest_dir: &str, version: &str, entries: &[Entry]) -> ExitCode {
     let (options, names): (Vec<_>, Vec<_>) = std::env::args().skip(1).partition(|word| word.starts_with('-'));
     let only_checks = match options.as_slice() {
         [] => false,
         [option] if option == "--check" => true,
         _ => {
-            eprintln!("there is no option {}: the only one is --check", options.join(" "));
+            eprintln!("unknown option {}: the only option is --check", options.join(" "));
             return ExitCode::FAILURE;
         }
     };
-    let is_wanted = |exhibit: &&Entry| names.iter().all(|name| exhibit.name.contains(name));
+    let is_wanted = |entry: &&Entry| names.iter().all(|name| entry.name.contains(name));
     let mut shown = 0;
-    for exhibit in exhibits.iter().filter(is_wanted) {
+    for entry in entries.iter().filter(is_wanted) {
         shown += 1;
-        eprintln!("{version}: {}", exhibit.name);
+        eprintln!("{version}: {}", entry.name);
         if only_checks {
-            println!("{version}: {}: {}", exhibit.name, exhibit.check(manifest_dir));
+            println!("{version}: {}: {}", entry.name, entry.check(manifest_dir));
             continue;
         }
-        match exhibit.cells(manifest_dir) {
-            Ok(cells) => println!("| {version} | {} | {} |", exhibit.bug, cells.join(" | ")),
+        match entry.cells(manifest_dir) {
+            Ok(cells) => println!("| {version} | {} | {} |", entry.bug, cells.join(" | ")),
             Err(error) => {
-                eprintln!("{version}: {}: {error}", exhibit.name);
+                eprintln!("{version}: {}: {error}", entry.name);
                 return ExitCode::FAILURE;
             }
         }
     }
     if shown == 0 {
-        eprintln!("{version}: no exhibit is named {}", names.join(" "));
+        eprintln!("{version}: no entry is named {}", names.join(" "));
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS

@@ -6,22 +6,22 @@ use std::time::Duration;
 use cpu_time::ProcessTime;
 use wavetank::{FirstFailure, Sweep, Symptom};
 
-/// From so many first seeds each strategy starts.
+/// The number of base seeds for each strategy.
 pub(crate) const BASES: u64 = 20;
 
-/// So many seeds each of them may try.
+/// The number of seeds to try from each base seed.
 pub(crate) const SEEDS_MAX: u64 = 1_000;
 
-/// Keeps the seeds of the bases apart.
+/// The distance between two base seeds.
 const BASE_DISTANCE: u64 = 1_000_000;
 
-/// What a strategy needed from each base seed. Displays as the cell of the table: medians, and how often the bug was
-/// found if not always.
+/// What a strategy needed from each base seed. Displays as a cell of the table: medians, and how often the bug was
+/// found, if not always.
 #[derive(Clone, Debug)]
 pub(crate) struct Measured {
-    /// Seeds to the first failure, ascending; `None`, for more than [`SEEDS_MAX`], comes last.
+    /// Seeds to the first failure, in ascending order. `None`, for more than [`SEEDS_MAX`], comes last.
     runs: Vec<Option<u64>>,
-    /// CPU time to the first failure, or to the end of a search in vain, in the order of `runs`.
+    /// CPU time to the first failure or to the end of a search without result, in the order of `runs`.
     times: Vec<Duration>,
     pub(crate) symptoms: Vec<Symptom>,
 }
@@ -45,8 +45,9 @@ pub(crate) fn measure(
 }
 
 impl Measured {
-    /// Returns the median of seeds, or `None` if the bug was found from less than half of the bases. Of an even number
-    /// the upper of the two in the middle: a search in vain has no number to take a mean with.
+    /// Returns the median number of seeds, or `None` if fewer than half of the base seeds found the bug. Of an even
+    /// number of values it is the upper of the two in the middle, because a search without result has no number for a
+    /// mean.
     fn median_runs(&self) -> Option<u64> {
         self.runs[self.runs.len() / 2]
     }
@@ -76,7 +77,7 @@ impl fmt::Display for Measured {
     }
 }
 
-/// Two significant digits are more than the machine's noise allows.
+/// Formats a time with two significant digits. The machine's noise is larger than that.
 fn milliseconds(time: Duration) -> String {
     let milliseconds = time.as_secs_f64() * 1e3;
     if milliseconds < 10.0 { format!("{milliseconds:.1}") } else { format!("{milliseconds:.0}") }

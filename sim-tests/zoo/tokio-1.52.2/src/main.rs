@@ -1,4 +1,4 @@
-//! tokio 1.52.2, where `OwnedPermit::release` does not wake a receiver that waits for a closed channel to empty.
+//! tokio 1.52.2: `OwnedPermit::release` does not wake a receiver that waits until a closed channel is empty.
 
 use std::process::ExitCode;
 

@@ -1,9 +1,9 @@
 //! A worker that shuts down as the documentation of `mpsc` says: close the queue, then receive until it is empty.
 //!
-//! Producers reserve room for a job before they look whether there is one, and give the room back with `release` if
-//! there is none. `close` lets permits that are out be used, so `recv` must wait for them; where the last of them is
-//! released rather than used, tokio up to 1.52.2 never wakes it. A producer keeps the sender that `release` returns, as
-//! one that lives as long as its program does; were it dropped, its end would wake the receiver.
+//! Producers reserve room for a job before they check whether there is one. If there is none, they give the room back
+//! with `release`. After `close`, permits that are still out may be used, so `recv` must wait for them. If the last
+//! permit is released instead of used, tokio up to 1.52.2 never wakes the receiver. A producer keeps the sender that
+//! `release` returns, as long-lived producers do. Dropping the sender would wake the receiver.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ async fn produce(host: Host, number: u64, mut queue: mpsc::Sender<u64>) -> mpsc:
     for turn in 0.. {
         queue = match queue.try_reserve_owned() {
             Ok(permit) => {
-                // Looks for a job, which takes a moment.
+                // Looking for a job takes time.
                 host.sleep(Duration::from_micros(20)).await;
                 let has_job = (turn + number).is_multiple_of(3);
                 if has_job { permit.send(turn) } else { permit.release() }
@@ -32,7 +32,7 @@ async fn produce(host: Host, number: u64, mut queue: mpsc::Sender<u64>) -> mpsc:
     queue
 }
 
-/// Works for a while, then closes the queue and does what is left in it.
+/// Works for a while, then closes the queue and does the jobs left in it.
 async fn work(host: Host) -> Result<(), String> {
     let (sender, mut queue) = mpsc::channel(4);
     let producers: Vec<_> =
@@ -52,7 +52,7 @@ async fn work(host: Host) -> Result<(), String> {
     Ok(())
 }
 
-/// The body of the test.
+/// The body of the test: builds the hosts.
 pub fn a_worker_closes_its_queue_and_drains_it(sim: &mut Sim) {
     sim.client("client", work);
 }

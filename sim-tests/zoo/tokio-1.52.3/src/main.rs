@@ -1,11 +1,11 @@
-//! tokio 1.52.3, where `OwnedPermit::release` wakes a receiver that waits for a closed channel to empty, and a
-//! reservation that fails with room in its hands still does not.
+//! tokio 1.52.3: `OwnedPermit::release` wakes a receiver that waits until a closed channel is empty, but a reservation
+//! that fails after it got room does not.
 
 use std::process::ExitCode;
 
 use wavetank_zoo_harness::{Entry, show};
 
-// The same body as for the version that has the bug.
+// The same body as for the version with the bug.
 #[path = "../../tokio-1.52.2/src/release_after_close.rs"]
 mod release_after_close;
 mod reserve_beside_close;

@@ -1,8 +1,8 @@
 //! A worker that shuts down as the documentation of `mpsc` says: close the queue, then receive until it is empty.
 //!
-//! The queue is small and its producers are faster than the worker, so they wait for room. Taking a job out hands its
-//! room to a waiting producer; if the queue is closed before that producer runs, its `reserve_owned` fails and gives the
-//! room back, and tokio up to 1.52.4 does not wake the receiver, which waits for it.
+//! The queue is small and its producers are faster than the worker, so they wait for room. Receiving a job gives its
+//! room to a waiting producer. If the queue is closed before that producer runs, its `reserve_owned` fails and gives
+//! the room back. tokio up to 1.52.4 then does not wake the receiver, which waits for that room.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ async fn produce(host: Host, mut queue: mpsc::Sender<u64>) -> mpsc::Sender<u64> 
     queue
 }
 
-/// Works for a while, then closes the queue and does what is left in it.
+/// Works for a while, then closes the queue and does the jobs left in it.
 async fn work(host: Host) -> Result<(), String> {
     let (sender, mut queue) = mpsc::channel(4);
     let producers: Vec<_> =
@@ -32,7 +32,7 @@ async fn work(host: Host) -> Result<(), String> {
         if queue.recv().await.is_none() {
             return Err("the queue is closed while its senders live".to_owned());
         }
-        // A job takes a moment.
+        // A job takes time.
         host.sleep(Duration::from_micros(150)).await;
     }
     queue.close();
@@ -44,7 +44,7 @@ async fn work(host: Host) -> Result<(), String> {
     Ok(())
 }
 
-/// The body of the test.
+/// The body of the test: builds the hosts.
 pub fn a_worker_with_waiting_producers_closes_its_queue_and_drains_it(sim: &mut Sim) {
     sim.client("client", work);
 }

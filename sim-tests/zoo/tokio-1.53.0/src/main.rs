@@ -1,10 +1,10 @@
-//! tokio 1.53.0, where a reservation that fails with room in its hands wakes the receiver.
+//! tokio 1.53.0: a reservation that fails after it got room wakes the receiver.
 
 use std::process::ExitCode;
 
 use wavetank_zoo_harness::{Entry, show};
 
-// The same body as for the version that has the bug.
+// The same body as for the version with the bug.
 #[path = "../../tokio-1.52.3/src/reserve_beside_close.rs"]
 mod reserve_beside_close;
 

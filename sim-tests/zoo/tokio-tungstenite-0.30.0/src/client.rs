@@ -1,4 +1,4 @@
-//! tokio-tungstenite as a client of the bodies.
+//! tokio-tungstenite as a client for the bodies.
 
 use futures_util::{SinkExt, StreamExt};
 use tokio_tungstenite::tungstenite::Message;

@@ -1,4 +1,5 @@
-//! tokio-tungstenite 0.30.0: cancelling is safe; closing behind a stuck write never ends, and every ping costs a pong.
+//! tokio-tungstenite 0.30.0: cancelling is safe, but `close` after a stuck write never returns, and it keeps a pong for
+//! every ping.
 
 use std::process::ExitCode;
 
@@ -9,17 +10,17 @@ use crate::client::TokioTungstenite;
 
 mod client;
 
-/// The bodies that fail.
+/// The bodies that fail with this client.
 const BUGS: &[Entry] = &[
     Entry::bad(
         "close_stuck",
-        "`close` behind a write that is stuck never returns",
+        "`close` after a stuck write never returns",
         "client/main waits to write client",
         close::closing_ends_when_a_write_is_stuck::<TokioTungstenite>,
     ),
     Entry::bad(
         "pings",
-        "20,000 pings of a peer that does not read: 20,000 pongs are kept for it",
+        "20,000 pings from a peer that does not read: the client keeps 20,000 pongs",
         "panic in server/main: on the wire: a pong for every ping, kept while nobody read",
         pings::pings_of_a_peer_that_does_not_read_cost_little::<TokioTungstenite>,
     ),
@@ -35,7 +36,7 @@ mod tests {
 
     use super::*;
 
-    /// The other bodies.
+    /// The bodies that pass.
     const SOUND: &[Entry] = &[
         Entry::fixed("cancelled_recv", "", receive::cancelled_receives_lose_nothing::<TokioTungstenite>),
         Entry::fixed(

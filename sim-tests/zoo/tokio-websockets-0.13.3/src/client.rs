@@ -1,4 +1,4 @@
-//! tokio-websockets as a client of the bodies.
+//! tokio-websockets as a client for the bodies.
 
 use futures_util::{SinkExt, StreamExt};
 use tokio_websockets::{ClientBuilder, Message, WebSocketStream};
@@ -32,7 +32,7 @@ impl Client for TokioWebsockets {
         }
     }
 
-    /// `Sink::poll_close`; there is no other `close`.
+    /// `Sink::poll_close` is the only way to close.
     async fn close(&mut self) -> Result<(), String> {
         self.0.close().await.map_err(text)
     }

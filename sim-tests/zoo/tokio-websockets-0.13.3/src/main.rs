@@ -1,4 +1,4 @@
-//! tokio-websockets 0.13.3: closing swallows messages and never ends, and an end without a Close frame looks clean.
+//! tokio-websockets 0.13.3: `close` loses messages and may never return, and an end without a Close frame looks clean.
 
 use std::process::ExitCode;
 
@@ -9,7 +9,7 @@ use crate::client::TokioWebsockets;
 
 mod client;
 
-/// The bodies that fail.
+/// The bodies that fail with this client.
 const BUGS: &[Entry] = &[
     Entry::bad(
         "end_without_close",
@@ -19,25 +19,25 @@ const BUGS: &[Entry] = &[
     ),
     Entry::bad(
         "close_twice",
-        "`close` beside a peer that does not answer never returns, nor does it when called again",
+        "`close` never returns if the peer does not answer, nor does a second call",
         "client/main waits to read client",
         close::closing_twice_sends_one_close_frame_and_ends::<TokioWebsockets>,
     ),
     Entry::bad(
         "close_under_way",
-        "`close` swallows the messages that are under way",
+        "`close` loses the messages that are on their way",
         "messages before the peer's Close are received after our close",
         receive::messages_under_way_are_received_after_close::<TokioWebsockets>,
     ),
     Entry::bad(
         "close_stuck",
-        "`close` behind a write that is stuck never returns",
+        "`close` after a stuck write never returns",
         "client/main waits to write client",
         close::closing_ends_when_a_write_is_stuck::<TokioWebsockets>,
     ),
     Entry::bad(
         "pings",
-        "20,000 pings of a peer that does not read: 20,000 pongs are kept for it",
+        "20,000 pings from a peer that does not read: the client keeps 20,000 pongs",
         "panic in server/main: on the wire: a pong for every ping, kept while nobody read",
         pings::pings_of_a_peer_that_does_not_read_cost_little::<TokioWebsockets>,
     ),
@@ -53,7 +53,7 @@ mod tests {
 
     use super::*;
 
-    /// The other bodies.
+    /// The bodies that pass.
     const SOUND: &[Entry] = &[
         Entry::fixed("cancelled_recv", "", receive::cancelled_receives_lose_nothing::<TokioWebsockets>),
         Entry::fixed(
@@ -61,11 +61,7 @@ mod tests {
             "",
             close::no_message_is_sent_after_the_peers_close::<TokioWebsockets>,
         ),
-        Entry::fixed(
-            "cancelled_send",
-            "",
-            send::a_cancelled_send_leaves_the_stream_whole::<TokioWebsockets>,
-        ),
+        Entry::fixed("cancelled_send", "", send::a_cancelled_send_leaves_the_stream_whole::<TokioWebsockets>),
     ];
 
     #[test]

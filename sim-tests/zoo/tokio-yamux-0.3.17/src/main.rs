@@ -1,4 +1,4 @@
-//! tokio-yamux 0.3.17, whose split streams hang; a writer alone does not.
+//! tokio-yamux 0.3.17: split streams hang, but a writer without a reader does not.
 
 use std::process::ExitCode;
 
@@ -6,7 +6,7 @@ use wavetank_zoo_harness::{Entry, show};
 
 mod session;
 mod split_streams;
-// The same body as for the version that has the bug: it came with the cure of the other one.
+// The same body as for the version with the bug. The fix of the other bug introduced it.
 #[path = "../../tokio-yamux-0.3.20/src/write_only.rs"]
 mod write_only;
 
@@ -17,7 +17,7 @@ fn main() -> ExitCode {
         &[
             Entry::bad(
                 "split_streams",
-                "a write takes the waker of the half that reads, which hangs (tentacle#424)",
+                "a write replaces the waker of the reading half, which hangs (tentacle#424)",
                 "deadlock: nothing can happen: client/main",
                 split_streams::a_client_writes_and_reads_in_two_tasks,
             ),

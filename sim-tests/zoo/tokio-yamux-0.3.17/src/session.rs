@@ -1,4 +1,4 @@
-//! Two ends of a tokio-yamux session over simulated TCP, each driven by a task of its own.
+//! The two ends of a tokio-yamux session over simulated TCP, each driven by its own task.
 
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -8,12 +8,13 @@ use tokio_yamux::{Config, Session, StreamHandle};
 use wavetank::runtime::{ListenOptions, Listener, Runtime, SocketOptions, TaskHandle};
 use wavetank::{Host, Sim};
 
-/// Without keep-alives, which go on for ever beside a stream that hangs: so it is a deadlock, seen at once.
+/// Turns keep-alives off. They would continue beside a stream that hangs. Without them the hang is a deadlock, which
+/// the simulator detects at once.
 fn config() -> Config {
     Config { enable_keepalive: false, ..Config::default() }
 }
 
-/// Turns an error into what a main returns.
+/// Converts an error to the text that a main returns.
 pub fn text(error: impl Display) -> String {
     error.to_string()
 }
@@ -32,7 +33,7 @@ pub fn client_and_server(
         let Some(Ok(stream)) = session.next().await else {
             return Err("the client left without a stream".to_owned());
         };
-        // The client ends the session when it has what it wants.
+        // The client ends the session when it is done.
         host.spawn("driver", async move { while let Some(Ok(_)) = session.next().await {} });
         of_server(stream).await
     });

@@ -1,8 +1,8 @@
 //! A client sends a request in one task and waits for the answer in another.
 //!
-//! Whatever arrives for a stream waits in a channel that has room for one waker. Up to 0.3.17 a write looks into it too,
-//! and takes the place of the task that reads: if that task was there first, and the one that writes ends, nobody is
-//! woken when the answer comes.
+//! Frames for a stream wait in a channel with room for one waker. Up to 0.3.17 a write also polls the channel and
+//! replaces the waker of the reading task. If the reading task polled first and the writing task has ended, no task
+//! wakes up when the answer comes.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, split};
 use wavetank::Sim;
@@ -10,7 +10,7 @@ use wavetank::runtime::Runtime;
 
 use crate::session::{client_and_server, text};
 
-/// The body of the test.
+/// The body of the test: builds the hosts.
 pub fn a_client_writes_and_reads_in_two_tasks(sim: &mut Sim) {
     client_and_server(
         sim,
@@ -28,7 +28,7 @@ pub fn a_client_writes_and_reads_in_two_tasks(sim: &mut Sim) {
         async |mut stream| {
             stream.read_exact(&mut [0; 7]).await.map_err(text)?;
             stream.write_all(b"answer").await.map_err(text)?;
-            // The stream ends with the client.
+            // The stream ends when the client does.
             let _ = stream.read(&mut [0]).await;
             Ok(())
         },

@@ -1,8 +1,8 @@
-//! A server reads half of what a client sends, closes the stream and drops it: it says that it wants no more.
+//! A server reads half of what a client sends, closes the stream and drops it.
 //!
-//! A dropped stream that was closed before sends nothing, and what arrives for it is thrown away without opening the
-//! window. (Nor would it help if something were sent: after its peer's FIN a stream looks at nothing any more.) The client
-//! waits for ever, without an error.
+//! Dropping a closed stream sends nothing. Data that arrives for it is discarded without opening the window. (Sending
+//! something would not help: after its peer's FIN a stream ignores all frames.) The client waits without end and gets
+//! no error.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, split};
 use wavetank::Sim;
@@ -10,20 +10,20 @@ use wavetank::runtime::Runtime;
 
 use crate::session::{client_and_server, text};
 
-/// Ten chunks are more than the window of 256 KiB; five are read.
+/// Ten chunks are more than the window of 256 KiB. The server reads five.
 const CHUNK: usize = 100 << 10;
 
-/// The body of the test.
+/// The body of the test: builds the hosts.
 pub fn a_server_closes_a_stream_that_a_client_writes_to(sim: &mut Sim) {
     client_and_server(
         sim,
         async |host, stream| {
             let (mut reader, mut writer) = split(stream);
-            // Without a reader the window would not open even once: see `write_only`.
+            // Without a reader the window would never open: see `write_only`.
             host.spawn("reader", async move { while let Ok(1..) = reader.read(&mut [0; 16]).await {} });
             for _ in 0..10 {
                 if writer.write_all(&[7; CHUNK]).await.is_err() {
-                    // As it should be: the server has said that it reads no more.
+                    // The correct behaviour: the client learns that the server reads no more.
                     break;
                 }
             }

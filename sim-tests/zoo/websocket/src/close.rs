@@ -1,4 +1,4 @@
-//! How a client closes: with one Close frame, nothing behind it, and in the end.
+//! Closing: a client sends one Close frame and nothing after it, and `close` returns.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use wavetank::runtime::SocketOptions;
 use crate::wire::{Opcode, close_frame};
 use crate::{Client, Peer, receive_all, settle, small_buffers, within};
 
-/// No client waits longer, unless for ever: all have their timeouts, if they have any, well below.
+/// A client that waits longer never returns: the timeouts of all clients, if any, are much shorter.
 const FOR_EVER: Duration = Duration::from_secs(120);
 
-/// A caller loses its patience with `close` and calls it again; the server reads and never answers.
+/// A caller drops `close` after a while and calls it again. The server reads and never answers.
 pub fn closing_twice_sends_one_close_frame_and_ends<C: Client>(sim: &mut Sim) {
     sim.stall_after(FOR_EVER);
     sim.server("server", async |host| Peer::accept(host, SocketOptions::new()).await?.read_to_end().await);
@@ -27,7 +27,7 @@ pub fn closing_twice_sends_one_close_frame_and_ends<C: Client>(sim: &mut Sim) {
     });
 }
 
-/// The client has received the server's Close, and sends: that must be an error, or at least nothing on the wire.
+/// The client has received the server's Close and then sends. That must fail, or at least send nothing.
 pub fn no_message_is_sent_after_the_peers_close<C: Client>(sim: &mut Sim) {
     sim.server("server", async |host| {
         let mut peer = Peer::accept(host, SocketOptions::new()).await?;
@@ -48,7 +48,7 @@ pub fn no_message_is_sent_after_the_peers_close<C: Client>(sim: &mut Sim) {
     });
 }
 
-/// The server reads nothing; a message is stuck half way, its caller has given up, and now closes.
+/// The server reads nothing. A message is stuck half-way, and its caller has dropped the call and closes.
 pub fn closing_ends_when_a_write_is_stuck<C: Client>(sim: &mut Sim) {
     sim.stall_after(FOR_EVER);
     sim.server("server", async |host| {

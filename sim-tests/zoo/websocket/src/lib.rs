@@ -1,14 +1,14 @@
-//! What any WebSocket client must hold, as bodies of tests: `fn body<C: Client>(sim: &mut Sim)`.
+//! Requirements on every WebSocket client, as bodies of tests: `fn body<C: Client>(sim: &mut Sim)`.
 //!
-//! Each workspace of the zoo that shows a client implements [`Client`] for it and runs the bodies. The server is a
-//! script over [`Peer`], which writes what it likes, byte for byte, and is strict about what it reads.
+//! Each workspace of the zoo with a client implements [`Client`] for it and runs the bodies. The server is a script
+//! over [`Peer`], which writes any bytes and checks strictly what it reads.
 //!
 //! # Invariants
 //!
-//! - A body knows a client by [`Client`] only, and fails in one way: what a client does wrong has one symptom, whatever
-//!   error the client reports and wherever it was.
-//! - The server's violations are panics of `server/main` that begin with "on the wire: ".
-//! - A client is an error of the run only where the body says so; what its methods return is in the trace.
+//! - A body uses only the methods of [`Client`]. A fault of the client has one symptom, whatever error the client
+//!   reports.
+//! - A violation that the server sees is a panic of `server/main` that begins with "on the wire: ".
+//! - The error of a client fails the run only if the body says so. The trace shows what its methods return.
 
 use std::fmt::{self, Debug};
 use std::time::Duration;
@@ -27,35 +27,34 @@ pub mod receive;
 pub mod send;
 pub mod wire;
 
-/// A WebSocket client, as the bodies use it. Its errors are texts: no body looks into one.
+/// A WebSocket client for the bodies. Its errors are texts, because no body inspects them.
 pub trait Client: Sized + 'static {
     /// Connects to port 80 of the host `server` over a socket with these options, and opens the WebSocket.
     ///
     /// # Errors
     ///
-    /// When the connection or its opening handshake fails.
+    /// If the connection or its opening handshake fails.
     fn open(host: Host, socket: SocketOptions) -> impl Future<Output = Result<Self, String>>;
 
-    /// Sends a binary message, and returns when the socket has taken it.
+    /// Sends a binary message. Returns when the socket has taken it.
     ///
     /// # Errors
     ///
-    /// As the client says.
+    /// The client's.
     fn send(&mut self, payload: &[u8]) -> impl Future<Output = Result<(), String>>;
 
-    /// Waits for the next message. Control frames other than Close are passed over.
+    /// Waits for the next message. Skips control frames other than Close.
     ///
     /// # Errors
     ///
-    /// As the client says.
+    /// The client's.
     fn recv(&mut self) -> impl Future<Output = Result<Received, String>>;
 
-    /// Starts to close with the code 1000, or the default of a client that knows no codes; returns when the client says
-    /// that this is done.
+    /// Closes with the code 1000, or the default of a client without codes. Returns when the client's method returns.
     ///
     /// # Errors
     ///
-    /// As the client says.
+    /// The client's.
     fn close(&mut self) -> impl Future<Output = Result<(), String>>;
 }
 
@@ -64,7 +63,7 @@ pub trait Client: Sized + 'static {
 pub enum Received {
     /// A data message.
     Message(Vec<u8>),
-    /// The end, and the client calls it no error.
+    /// The end, without an error.
     Closed,
 }
 
@@ -81,18 +80,18 @@ impl Debug for Received {
 ///
 /// # Errors
 ///
-/// When there is no connection.
+/// If the connection fails.
 pub async fn connect(host: Host, socket: SocketOptions) -> Result<SimStream, String> {
     let server = Runtime::resolve(&host, "server", 80).await.map_err(text)?[0];
     Runtime::connect(&host, server, socket).await.map_err(text)
 }
 
-/// The text of an error.
+/// Returns the text of an error.
 pub fn text(error: impl fmt::Display) -> String {
     error.to_string()
 }
 
-/// Waits for `future` no longer than `limit`, as a careful caller does: then it is dropped.
+/// Waits for `future` at most for `limit`, and then drops it, as a careful caller does.
 async fn within<T>(host: Host, limit: Duration, future: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
         biased;
@@ -101,12 +100,12 @@ async fn within<T>(host: Host, limit: Duration, future: impl Future<Output = T>)
     }
 }
 
-/// Lets the server read, and judge, everything that the client has sent: a run ends with its clients.
+/// Lets the server read and check everything that the client has sent, because a run ends with its clients.
 async fn settle(host: Host) {
     Runtime::sleep(&host, Duration::from_secs(5)).await;
 }
 
-/// Receives until something other than a message comes, which is in the trace, or `most` messages.
+/// Receives messages until something else comes, which the trace shows, or until there are `most`.
 async fn receive_all<C: Client>(client: &mut C, most: usize) -> Vec<Vec<u8>> {
     let mut messages = Vec::new();
     while messages.len() < most {
@@ -118,7 +117,7 @@ async fn receive_all<C: Client>(client: &mut C, most: usize) -> Vec<Vec<u8>> {
     messages
 }
 
-/// Little room on the way, so that a peer that does not read is felt at once.
+/// Returns small buffers, so that a peer that does not read stops the writer at once.
 const fn small_buffers() -> SocketOptions {
     SocketOptions::new().send_buffer_bytes(4_096).receive_buffer_bytes(4_096)
 }

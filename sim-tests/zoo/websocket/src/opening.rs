@@ -1,4 +1,4 @@
-//! The opening handshake: the server's side, and a client's by hand, for clients that start behind it.
+//! The opening handshake: the server's side, and a client's side for clients that start after it.
 
 use std::io;
 
@@ -12,14 +12,14 @@ use wavetank::runtime::SocketOptions;
 
 use crate::{connect, text};
 
-/// The sample nonce of RFC 6455 section 1.3. A client by hand needs no secret one: nothing here caches.
+/// The sample nonce of RFC 6455 section 1.3. A constant suffices here, because nothing caches the response.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
-/// Connects and opens the WebSocket by hand: not a byte behind the response is read.
+/// Connects and opens the WebSocket. Reads no byte after the response.
 ///
 /// # Errors
 ///
-/// When there is no connection, or another response.
+/// If the connection fails or the response is not the expected one.
 pub async fn connect_and_open(host: Host, socket: SocketOptions) -> Result<SimStream, String> {
     let mut stream = connect(host, socket).await?;
     let request = format!(
@@ -30,18 +30,18 @@ pub async fn connect_and_open(host: Host, socket: SocketOptions) -> Result<SimSt
     let expected = response(KEY);
     let mut answer = vec![0; expected.len()];
     stream.read_exact(&mut answer).await.map_err(text)?;
-    if answer == expected.as_bytes() { Ok(stream) } else { Err("another response than 101".to_owned()) }
+    if answer == expected.as_bytes() { Ok(stream) } else { Err("the response is not 101".to_owned()) }
 }
 
-/// Reads a client's request and answers with 101. Nothing is read behind the request.
+/// Reads a client's request and answers with 101. Reads no byte after the request.
 ///
 /// # Errors
 ///
-/// The socket's, and `InvalidData` for a request that asks for no WebSocket.
+/// The socket's. `InvalidData` if the request does not ask for a WebSocket.
 pub(crate) async fn accept(stream: &mut SimStream) -> io::Result<()> {
     let mut request = Vec::new();
     while !request.ends_with(b"\r\n\r\n") {
-        // A client sends nothing behind its request before it is answered.
+        // A client sends nothing after its request until it has the answer.
         if stream.read_buf(&mut request).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -51,7 +51,7 @@ pub(crate) async fn accept(stream: &mut SimStream) -> io::Result<()> {
         .lines()
         .filter_map(|line| line.split_once(':'))
         .find_map(|(name, value)| name.eq_ignore_ascii_case("sec-websocket-key").then_some(value.trim()));
-    let key = key.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a request without a key"))?;
+    let key = key.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the request has no key"))?;
     stream.write_all(response(key).as_bytes()).await
 }
 

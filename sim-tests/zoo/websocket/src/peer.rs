@@ -1,4 +1,4 @@
-//! The server of a body: a script that writes bytes, and reads frames strictly.
+//! The server of a body: a script that writes bytes and checks strictly the frames that it reads.
 
 use std::io;
 
@@ -10,7 +10,7 @@ use wavetank::runtime::{ListenOptions, Listener, Runtime, SocketOptions};
 use crate::opening;
 use crate::wire::{Frame, Opcode, Parser};
 
-/// The server's end of one WebSocket that is open.
+/// The server's end of one open WebSocket.
 #[derive(Debug)]
 pub struct Peer {
     stream: SimStream,
@@ -22,7 +22,7 @@ impl Peer {
     ///
     /// # Errors
     ///
-    /// The socket's, and a request that asks for no WebSocket.
+    /// The socket's. `InvalidData` if the request does not ask for a WebSocket.
     pub async fn accept(host: Host, socket: SocketOptions) -> io::Result<Self> {
         let address = "0.0.0.0:80".parse().expect("an address");
         let options = ListenOptions::new().accepted(socket);
@@ -32,7 +32,7 @@ impl Peer {
         Ok(Self { stream, parser: Parser::default() })
     }
 
-    /// Writes bytes: a frame, a part of one, or many.
+    /// Writes bytes: a frame, a part of a frame, or several frames.
     ///
     /// # Errors
     ///
@@ -50,15 +50,15 @@ impl Peer {
         self.stream.shutdown().await
     }
 
-    /// Reads the next frame, and shows it in the trace; `None` when the client has ended the connection.
+    /// Reads the next frame and shows it in the trace. Returns `None` if the client has ended the connection.
     ///
     /// # Errors
     ///
-    /// The socket's, but for a reset: it may have destroyed the rest of a frame, so it says nothing of the wire.
+    /// The socket's, except a reset: a reset may discard the rest of a frame, so it counts as an end.
     ///
     /// # Panics
     ///
-    /// When the client violates the protocol.
+    /// If the client violates the protocol.
     pub async fn read(&mut self) -> io::Result<Option<Frame>> {
         let frame = self.read_quietly().await?;
         if let Some(frame) = &frame {
@@ -81,8 +81,8 @@ impl Peer {
         Ok(())
     }
 
-    /// Reads up to the next data frame, and returns it with the number of control frames before it; `None` when the
-    /// connection ends before.
+    /// Reads until the next data frame. Returns it with the number of control frames before it, or `None` if the
+    /// connection ends first.
     ///
     /// # Errors
     ///
@@ -102,7 +102,7 @@ impl Peer {
         Ok(None)
     }
 
-    /// Answers a client's Close, once it has come, and ends the connection, as a server should.
+    /// Waits for the client's Close, answers it, and ends the connection, as a server should.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! What pings cost a client.
+//! Many pings: a client must not keep a pong for each.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use crate::{Client, Peer, receive_all, settle, small_buffers};
 
 const PINGS: u32 = 20_000;
 
-/// A pong has 10 bytes: 64 KiB of a client's own buffer, and what the sockets on the way hold.
+/// The pongs that may be kept. A pong has 10 bytes; a client may buffer 64 KiB, and the sockets on the way hold more.
 const PONGS_MAX: usize = 8_000;
 
-/// The server sends 20,000 pings and a message, and only then reads. The client must receive the message, and may not
-/// have kept a pong for every ping: the latest is enough (RFC 6455 section 5.5.3).
+/// The server sends 20,000 pings and a message before it reads. The client must receive the message and must not keep a
+/// pong for every ping: answering the latest suffices (RFC 6455 section 5.5.3).
 pub fn pings_of_a_peer_that_does_not_read_cost_little<C: Client>(sim: &mut Sim) {
     sim.stall_after(Duration::from_secs(120));
     sim.server("server", async |host| {

@@ -1,4 +1,4 @@
-//! What a client receives: everything, once and whole, and an end that is told truthfully.
+//! Receiving: a client receives every message once and whole, and reports how the connection ended.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use wavetank::{Sim, always, cancellable};
 use crate::wire::{Opcode, frame};
 use crate::{Client, Peer, Received, receive_all, settle};
 
-/// The second has a length in two bytes of its own.
+/// The second message needs a length field of two bytes.
 const MESSAGES: [&[u8]; 3] = [b"tide", &[b's'; 200], b"surf"];
 
-/// Every `recv` may be cancelled, and each message comes in two pieces, cut at any byte.
+/// Every `recv` may be cancelled. Each message comes in two pieces, cut at any byte.
 pub fn cancelled_receives_lose_nothing<C: Client>(sim: &mut Sim) {
     let cut = sim.choose("cut", 204) as usize;
     sim.server("server", async move |host| {
@@ -25,7 +25,7 @@ pub fn cancelled_receives_lose_nothing<C: Client>(sim: &mut Sim) {
             }
             peer.write(tail).await?;
         }
-        // So that a client which has lost its place in the stream need not wait for more.
+        // More bytes, so that a client that has lost its place in the stream does not wait.
         peer.finish().await?;
         peer.read_to_end().await
     });
@@ -43,7 +43,7 @@ pub fn cancelled_receives_lose_nothing<C: Client>(sim: &mut Sim) {
     });
 }
 
-/// The server sends a message and vanishes without a Close frame (FIN): its program has died.
+/// The server sends a message and ends the connection without a Close frame (FIN), as if its program had crashed.
 pub fn an_end_without_a_close_frame_is_an_error<C: Client>(sim: &mut Sim) {
     sim.server("server", async |host| {
         let mut peer = Peer::accept(host, SocketOptions::new()).await?;
@@ -62,7 +62,7 @@ pub fn an_end_without_a_close_frame_is_an_error<C: Client>(sim: &mut Sim) {
     });
 }
 
-/// The client closes while messages are under way to it; the server has sent them before it answers.
+/// The client closes while messages are on their way to it. The server has sent them before it answers.
 pub fn messages_under_way_are_received_after_close<C: Client>(sim: &mut Sim) {
     sim.server("server", async |host| {
         let mut peer = Peer::accept(host, SocketOptions::new()).await?;

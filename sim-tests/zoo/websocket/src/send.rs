@@ -1,4 +1,4 @@
-//! What a client sends: whole messages, whatever is cancelled.
+//! Sending: a client sends whole messages, even if calls are cancelled.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use crate::{Client, Peer, settle, small_buffers};
 
 static LONG: [u8; 64 << 10] = [b's'; 64 << 10];
 
-/// A `send` of 64 KiB is stuck, as the server does not read yet, and may be cancelled; then another message is sent. The
-/// long one arrives whole or not at all.
+/// A `send` of 64 KiB is stuck, because the server does not yet read, and may be cancelled. Then the client sends
+/// another message. The long message must arrive whole or not at all.
 pub fn a_cancelled_send_leaves_the_stream_whole<C: Client>(sim: &mut Sim) {
     sim.server("server", async |host| {
         let mut peer = Peer::accept(host, small_buffers()).await?;
@@ -19,7 +19,7 @@ pub fn a_cancelled_send_leaves_the_stream_whole<C: Client>(sim: &mut Sim) {
         while let Some((frame, _)) = peer.read_data().await? {
             let payload = frame.payload;
             tracing::info!("reads a message {}", excerpt(&payload));
-            assert!(payload == LONG || payload == b"second", "on the wire: a message that nobody sent");
+            assert!(payload == LONG || payload == b"second", "on the wire: a message that was not sent");
         }
         std::io::Result::Ok(())
     });

@@ -1,6 +1,6 @@
-//! Frames of RFC 6455 for tests: written as a server writes them, and read as strictly as a server may.
+//! Frames of RFC 6455 for tests: written as a server writes them, and parsed as strictly as a server may.
 //!
-//! No code of a product: it has no limits, knows no extensions, and panics at nobody's fault but the caller's.
+//! This is not production code: it has no limits and no extensions. It panics only on faults of its caller.
 
 use std::fmt;
 
@@ -19,13 +19,13 @@ impl Opcode {
     const ALL: [Self; 6] =
         [Self::Continuation, Self::Text, Self::Binary, Self::Close, Self::Ping, Self::Pong];
 
-    /// Tells control frames from data frames.
+    /// Returns `true` for a control frame.
     pub const fn is_control(self) -> bool {
         self as u8 & 0x8 != 0
     }
 }
 
-/// Returns a final, unmasked frame: what a server sends.
+/// Returns a final, unmasked frame, as a server sends it.
 pub fn frame(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0x80 | opcode as u8];
     match payload.len() {
@@ -43,12 +43,12 @@ pub fn frame(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A Close frame with the code 1000.
+/// Returns a Close frame with the code 1000.
 pub fn close_frame() -> Vec<u8> {
     frame(Opcode::Close, &1000_u16.to_be_bytes())
 }
 
-/// A frame that a client sent, its payload unmasked.
+/// A frame from a client, with its payload unmasked.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Frame {
     pub opcode: Opcode,
@@ -66,7 +66,7 @@ impl fmt::Debug for Frame {
     }
 }
 
-/// Shows a payload in a trace: all of it, or its size.
+/// Formats a payload for a trace: its text, or its size.
 pub fn excerpt(payload: &[u8]) -> String {
     match std::str::from_utf8(payload) {
         Ok(text) if text.len() <= 20 => format!("{text:?}"),
@@ -74,20 +74,20 @@ pub fn excerpt(payload: &[u8]) -> String {
     }
 }
 
-/// What a client must not send.
+/// A fault in what a client sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Violation {
     ReservedBit,
     UnknownOpcode,
     NotMasked,
-    /// A length in more bytes than it needs, or of more than 63 bits.
+    /// A length field that is longer than necessary, or a length of more than 63 bits.
     Length,
     /// A control frame that is long or not final.
     Control,
-    /// A continuation of nothing, or a new message inside of one.
+    /// A continuation without a message, or a new message inside another.
     Fragment,
     AfterClose,
-    /// The stream ends inside of a frame.
+    /// The stream ends inside a frame.
     Truncated,
 }
 
@@ -106,7 +106,7 @@ impl fmt::Display for Violation {
     }
 }
 
-/// Reads frames out of bytes, and knows what may come next.
+/// Parses frames and checks their order.
 #[derive(Debug, Default)]
 pub struct Parser {
     buffer: Vec<u8>,
@@ -115,16 +115,16 @@ pub struct Parser {
 }
 
 impl Parser {
-    /// Takes what was read from the stream.
+    /// Adds bytes from the stream.
     pub fn push(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// Returns the next frame; `None` if it is not complete.
+    /// Returns the next frame, or `None` if it is not complete.
     ///
     /// # Errors
     ///
-    /// What the client did wrong, as soon as it can be seen.
+    /// The client's fault, as soon as it is visible.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, Violation> {
         let Some((&first, rest)) = self.buffer.split_first() else { return Ok(None) };
         if self.is_closed {
@@ -160,17 +160,17 @@ impl Parser {
         Ok(Some(Frame { opcode, is_final, payload }))
     }
 
-    /// Says that the stream has ended.
+    /// Ends the stream.
     ///
     /// # Errors
     ///
-    /// Inside of a frame it may not.
+    /// [`Violation::Truncated`] inside a frame.
     pub const fn end(&self) -> Result<(), Violation> {
         if self.buffer.is_empty() { Ok(()) } else { Err(Violation::Truncated) }
     }
 }
 
-/// Returns the length of a payload, and the bytes behind it; `None` if there is not enough of it.
+/// Returns the length of a payload and the bytes after the length field, or `None` if the field is not complete.
 fn length(short: u8, rest: &[u8]) -> Result<Option<(usize, &[u8])>, Violation> {
     let (length, rest) = match short {
         127 => match rest.split_first_chunk::<8>() {
@@ -195,7 +195,7 @@ fn length(short: u8, rest: &[u8]) -> Result<Option<(usize, &[u8])>, Violation> {
 mod tests {
     use super::*;
 
-    /// Masks a frame, as a client would.
+    /// Returns a masked frame, as a client sends it.
     fn masked(mut bytes: Vec<u8>, payload: usize) -> Vec<u8> {
         let header = bytes.len() - payload;
         bytes[1] |= 0x80;
@@ -211,7 +211,7 @@ mod tests {
         masked(frame(opcode, payload), payload.len())
     }
 
-    /// Parses what a client sent, and its end.
+    /// Parses a client's bytes and the end of the stream.
     fn parse(bytes: &[u8]) -> Result<Vec<Frame>, Violation> {
         let mut parser = Parser::default();
         let mut frames = Vec::new();

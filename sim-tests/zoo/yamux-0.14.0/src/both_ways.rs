@@ -1,4 +1,4 @@
-//! A stream that is used both ways at once, each half in a task of its own.
+//! A stream that is used in both directions at once, each half in its own task.
 
 use futures::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use wavetank::runtime::{Runtime, SocketOptions};
@@ -7,8 +7,8 @@ use yamux::Stream;
 
 use crate::session::{accept, open, text};
 
-/// Adds a client and a server that open a stream over sockets with these options. Both send and receive at once; the
-/// client ends when both have everything.
+/// Adds a client and a server that open a stream over sockets with these options. Both send and receive at once. The
+/// client ends when both have received everything.
 pub fn client_and_server<S, R>(
     sim: &mut Sim,
     socket: SocketOptions,
@@ -21,7 +21,7 @@ pub fn client_and_server<S, R>(
     sim.server("server", async move |host| {
         accept(&host, socket, async |stream| {
             let (_reader, mut writer) = exchange(&host, stream, send, receive).await?;
-            // Says that it has everything.
+            // Tells the client that everything has arrived.
             writer.write_all(b".").await.map_err(text)?;
             writer.close().await.map_err(text)
         })
@@ -36,7 +36,7 @@ pub fn client_and_server<S, R>(
     });
 }
 
-/// Sends in a task of its own and receives, and returns the halves when both are done.
+/// Sends in a separate task, receives, and returns the halves when both are done.
 async fn exchange<S, R>(
     host: &Host,
     mut stream: Stream,
@@ -47,7 +47,7 @@ where
     S: Future<Output = Result<WriteHalf<Stream>, String>> + Send + 'static,
     R: Future<Output = Result<ReadHalf<Stream>, String>> + 'static,
 {
-    // A byte each way, so that the pings that open a connection are out of the way.
+    // First one byte in each direction, so that the pings of a new connection are over.
     stream.write_all(b"!").await.map_err(text)?;
     stream.read_exact(&mut [0]).await.map_err(text)?;
     let (reader, writer) = stream.split();
@@ -56,7 +56,7 @@ where
     Ok((reader, writer.await.map_err(text)??))
 }
 
-/// Sends `count` times so many bytes.
+/// Sends a chunk of this size `count` times.
 pub async fn send(
     mut writer: WriteHalf<Stream>,
     bytes: usize,
@@ -70,13 +70,13 @@ pub async fn send(
     Ok(writer)
 }
 
-/// Receives so many bytes.
+/// Receives this number of bytes.
 pub async fn receive(mut reader: ReadHalf<Stream>, bytes: usize) -> Result<ReadHalf<Stream>, String> {
     reader.read_exact(&mut vec![0; bytes]).await.map_err(text)?;
     Ok(reader)
 }
 
-/// The smallest buffers that Linux gives.
+/// Returns the smallest buffers that Linux allows.
 pub fn small_buffers() -> SocketOptions {
     SocketOptions::new().send_buffer_bytes(4096).receive_buffer_bytes(4096)
 }

@@ -1,4 +1,4 @@
-//! yamux 0.14.0, whose split streams hang.
+//! yamux 0.14.0: split streams hang.
 
 use std::process::ExitCode;
 

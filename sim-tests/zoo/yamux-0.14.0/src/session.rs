@@ -1,4 +1,4 @@
-//! Two ends of a yamux connection over simulated TCP, each driven by a task of its own, as yamux asks for.
+//! The two ends of a yamux connection over simulated TCP, each driven by its own task, as yamux requires.
 
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -10,12 +10,12 @@ use wavetank::Host;
 use wavetank::runtime::{ListenOptions, Listener, Runtime, SocketOptions, TaskHandle};
 use yamux::{Config, Connection, ConnectionError, Mode, Stream};
 
-/// Turns an error into what a main returns.
+/// Converts an error to the text that a main returns.
 pub fn text(error: impl Display) -> String {
     error.to_string()
 }
 
-/// Connects to the host `server` and opens a stream. The connection is driven until `use_stream` has ended.
+/// Connects to the host `server` and opens a stream. Drives the connection until `use_stream` has ended.
 pub async fn open(
     host: &Host,
     socket: SocketOptions,
@@ -39,7 +39,7 @@ pub async fn open(
     result
 }
 
-/// Accepts one connection and hands over its first stream. The connection is driven until the client has gone.
+/// Accepts one connection and passes on its first stream. Drives the connection until the client has closed.
 pub async fn accept(
     host: &Host,
     socket: SocketOptions,
@@ -55,7 +55,7 @@ pub async fn accept(
     };
     let stream = stream.map_err(text)?;
     Runtime::spawn(host, "driver", async move {
-        // The client ends the connection when it has what it wants.
+        // The client ends the connection when it is done.
         while let Some(Ok(_)) = poll_fn(|context| connection.poll_next_inbound(context)).await {}
     });
     use_stream(stream).await

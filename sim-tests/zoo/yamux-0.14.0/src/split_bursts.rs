@@ -1,6 +1,6 @@
-//! As `split_streams`, under less load: both ends send a burst of small messages now and then, over buffers that never
-//! fill. A burst is longer than the channel to the connection, so its writer waits there for a moment; only if something
-//! to read comes in just then is its waker lost.
+//! Like `split_streams`, with less load: both ends send a burst of small messages now and then, over buffers that never
+//! fill. A burst is longer than the channel to the connection, so its writer waits there briefly. Its waker is lost
+//! only if data arrives at that moment.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ async fn send_bursts(host: Host, mut writer: WriteHalf<Stream>) -> Result<WriteH
     Ok(writer)
 }
 
-/// The body of the test.
+/// The body of the test: builds the hosts.
 pub fn both_ends_send_bursts_through_split_halves(sim: &mut Sim) {
     let length = |reader| receive(reader, BURSTS * MESSAGES * MESSAGE);
     client_and_server(sim, SocketOptions::new(), send_bursts, length);

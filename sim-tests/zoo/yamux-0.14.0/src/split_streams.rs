@@ -1,8 +1,8 @@
-//! Both ends of a stream send and receive at once, each half in a task of its own, over small socket buffers.
+//! Both ends of a stream send and receive at once, each half in its own task, over small socket buffers.
 //!
-//! The halves of a stream send their commands to the connection through one channel handle, which has room for one
-//! waker. While a writer waits for room, a reader that is polled (it asks for room too, for window updates) takes its
-//! place: yamux 0.14.0 never wakes that writer again. 0.14.1 gives each half a handle.
+//! The halves of a stream send their commands to the connection through one channel handle with room for one waker.
+//! While a writer waits for room, a reader that is polled also asks for room, for window updates, and replaces the
+//! waker. yamux 0.14.0 then never wakes the writer. 0.14.1 gives each half its own handle.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use wavetank::Sim;
 
 use crate::both_ways::{client_and_server, receive, send, small_buffers};
 
-/// Bytes of one write, and how often each end writes them.
+/// The size of a write in bytes, and the number of writes of each end.
 const WRITE: usize = 1 << 10;
 const WRITES: usize = 256;
 
-/// The body of the test.
+/// The body of the test: builds the hosts.
 pub fn both_ends_stream_through_split_halves(sim: &mut Sim) {
-    // Longer, and the exchange goes on when the first ping is sent after 10 s. It has a bug of its own (`ping_under_load`).
+    // The exchange must end before the first ping, after 10 s, which has a bug of its own (`ping_under_load`).
     sim.delay_max(Duration::from_millis(1));
     client_and_server(
         sim,

@@ -1,7 +1,8 @@
-//! A server reads half of what a client sends, closes the stream and drops it: it says that it wants no more.
+//! A server reads half of what a client sends, closes the stream and drops it.
 //!
-//! A dropped stream that was closed before sends nothing, and its data is thrown away without giving credit: the client
-//! waits for credit for ever, without an error. (Dropped without a close it is reset, and the client gets its error.)
+//! Dropping a closed stream sends nothing, and its data is discarded without granting credit. The client waits for
+//! credit without end and gets no error. (Dropping a stream without closing it resets it, and the client gets an
+//! error.)
 
 use futures::io::{AsyncReadExt, AsyncWriteExt};
 use wavetank::Sim;
@@ -9,10 +10,10 @@ use wavetank::runtime::SocketOptions;
 
 use crate::session::{accept, open, text};
 
-/// Ten chunks are more than the window of 256 KiB; five are read.
+/// Ten chunks are more than the window of 256 KiB. The server reads five.
 const CHUNK: usize = 100 << 10;
 
-/// The body of the test.
+/// The body of the test: builds the hosts.
 pub fn a_server_closes_a_stream_that_a_client_writes_to(sim: &mut Sim) {
     sim.server("server", async |host| {
         accept(&host, SocketOptions::new(), async |mut stream| {
@@ -28,7 +29,7 @@ pub fn a_server_closes_a_stream_that_a_client_writes_to(sim: &mut Sim) {
         open(&host, SocketOptions::new(), async |mut stream| {
             for _ in 0..10 {
                 if stream.write_all(&[7; CHUNK]).await.is_err() {
-                    // As it should be: the server has said that it reads no more.
+                    // The correct behaviour: the client learns that the server reads no more.
                     return Ok(());
                 }
             }

@@ -1,7 +1,7 @@
-//! Both ends of a connection send as fast as a slow link takes it, for longer than the ten seconds between pings.
+//! Both ends of a connection send as fast as a slow link allows, for longer than the ten seconds between pings.
 //!
-//! While one pong waits to be written, yamux reads nothing. Where both ends have a pong to write and neither can write,
-//! as the other does not read, they wait for each other for ever.
+//! While a pong waits to be written, yamux reads nothing. If both ends have a pong to write, neither can write it,
+//! because the other does not read. They wait for each other without end.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use wavetank::Sim;
 
 use crate::both_ways::{client_and_server, receive, send, small_buffers};
 
-/// Bytes of one write, and how often each end writes them.
+/// The size of a write in bytes, and the number of writes of each end.
 const WRITE: usize = 16 << 10;
 const WRITES: usize = 128;
 
-/// The body of the test.
+/// The body of the test: builds the hosts.
 pub fn both_ends_stream_for_longer_than_a_ping_interval(sim: &mut Sim) {
     sim.latency(Duration::from_millis(20)..=Duration::from_millis(60));
     client_and_server(

@@ -1,4 +1,4 @@
-//! yawc as a client of the bodies.
+//! yawc as a client for the bodies.
 
 use futures_util::SinkExt;
 use wavetank::Host;
@@ -8,7 +8,7 @@ use wavetank_zoo_websocket::opening::connect_and_open;
 use wavetank_zoo_websocket::{Client, Received, text};
 use yawc::{Frame, OpCode, Options, Role, WebSocket};
 
-/// Its own opening handshake runs hyper in a task outside of the scheduler; it starts behind it.
+/// Its own opening handshake runs hyper in a task that the scheduler does not know. So it starts after the handshake.
 pub struct Yawc(WebSocket<SimStream>);
 
 impl Client for Yawc {
@@ -34,7 +34,7 @@ impl Client for Yawc {
         }
     }
 
-    /// `Sink::poll_close`; there is no other `close`.
+    /// `Sink::poll_close` is the only way to close.
     async fn close(&mut self) -> Result<(), String> {
         self.0.close().await.map_err(text)
     }

@@ -1,4 +1,5 @@
-//! yawc 0.5.0: it sends messages after the Close of its peer, closing behind a stuck write never ends, and every ping costs a pong.
+//! yawc 0.5.0: it sends messages after its peer's Close, `close` after a stuck write never returns, and it keeps a pong
+//! for every ping.
 
 use std::process::ExitCode;
 
@@ -9,7 +10,7 @@ use crate::client::Yawc;
 
 mod client;
 
-/// The bodies that fail.
+/// The bodies that fail with this client.
 const BUGS: &[Entry] = &[
     Entry::bad(
         "send_after_close",
@@ -19,13 +20,13 @@ const BUGS: &[Entry] = &[
     ),
     Entry::bad(
         "close_stuck",
-        "`close` behind a write that is stuck never returns",
+        "`close` after a stuck write never returns",
         "client/main waits to write client",
         close::closing_ends_when_a_write_is_stuck::<Yawc>,
     ),
     Entry::bad(
         "pings",
-        "20,000 pings of a peer that does not read: 20,000 pongs are kept for it",
+        "20,000 pings from a peer that does not read: the client keeps 20,000 pongs",
         "panic in server/main: on the wire: a pong for every ping, kept while nobody read",
         pings::pings_of_a_peer_that_does_not_read_cost_little::<Yawc>,
     ),
@@ -41,7 +42,7 @@ mod tests {
 
     use super::*;
 
-    /// The other bodies.
+    /// The bodies that pass.
     const SOUND: &[Entry] = &[
         Entry::fixed("cancelled_recv", "", receive::cancelled_receives_lose_nothing::<Yawc>),
         Entry::fixed("end_without_close", "", receive::an_end_without_a_close_frame_is_an_error::<Yawc>),

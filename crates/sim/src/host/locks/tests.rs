@@ -9,9 +9,9 @@ use wavetank_runtime::{
     WaitOutcome,
 };
 
-use crate::executor::Strategy;
 use crate::host::Host;
 use crate::run::tests::{seeded, symptom};
+use crate::sched::Strategy;
 use crate::sim::Sim;
 
 const MILLISECOND: Duration = Duration::from_millis(1);

@@ -117,6 +117,7 @@ fn a_later_acknowledgement_replaces_a_lost_one() {
 fn new_data_saves_a_sender_from_timing_out() {
     let (mut harness, client, server) = Harness::connected();
     harness.network.set_user_timeout(Duration::from_secs(10));
+    harness.nodelay(client);
     harness.partition_from_server();
     harness.send(client, b"once ");
     harness.pass(7 * SECOND);
@@ -139,7 +140,7 @@ fn unacknowledged_data_finds_a_vanished_peer() {
     harness.pass(SECOND);
     harness.heal();
     harness.settle();
-    assert_eq!(harness.now / (100 * MILLISECOND), 14);
+    assert_eq!(harness.now / (100 * MILLISECOND), 16);
     assert_eq!(outcome(harness.read(client, 9)), fails(ConnectionReset));
 }
 

@@ -3,8 +3,10 @@
 //! # Invariants
 //!
 //! - End 0 has connected, end 1 was or will be accepted.
-//! - What an end has written and its peer has not read counts against the end's send buffer; the peer has no buffer of
-//!   its own.
+//! - What an end has written and its peer has not read counts against the end's send buffer, by message
+//!   ([`buffers`](super::super::buffers)); the peer has no buffer of its own.
+//! - A message counts until all of it is read. A full buffer has room again as soon as one does not count, but a writer that
+//!   waits is woken when three quarters of the buffer are free (`unix_writable`).
 
 use std::collections::VecDeque;
 use std::io;
@@ -14,11 +16,8 @@ use std::task::Poll;
 use wavetank_runtime::SocketOptions;
 
 use super::super::connection::Errno;
-use super::super::{Direction, Ready};
+use super::super::{Direction, Ready, buffers};
 use super::{LocalId, errno};
-
-/// The default size of a send buffer.
-const BUFFER_BYTES: u32 = 64 * 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Owner {
@@ -32,7 +31,13 @@ pub(super) enum Owner {
 pub(super) struct End {
     pub(super) owner: Owner,
     unread: VecDeque<u8>,
-    send_buffer_bytes: usize,
+    /// Bytes of each message in `unread` that are not read yet, and the memory that it takes of the peer's buffer.
+    messages: VecDeque<(usize, u64)>,
+    /// Memory of the messages that this end has written and its peer has not read.
+    memory: u64,
+    send_buffer: u64,
+    /// A write found no room, and the writer was not woken since.
+    pub(super) writer_waits: bool,
     read_shut: bool,
     write_shut: bool,
     /// Linux's `sk_err`: the first call to see it takes it.
@@ -46,7 +51,10 @@ impl End {
         Self {
             owner,
             unread: VecDeque::new(),
-            send_buffer_bytes: options.send_buffer_bytes.unwrap_or(BUFFER_BYTES).max(1) as usize,
+            messages: VecDeque::new(),
+            memory: 0,
+            send_buffer: buffers::send_buffer(options.send_buffer_bytes),
+            writer_waits: false,
             read_shut: false,
             write_shut: false,
             error: None,
@@ -83,7 +91,7 @@ impl Pair {
             for (byte, unread) in buffer.iter_mut().zip(end.unread.drain(..count)) {
                 *byte = unread;
             }
-            self.report(1 - side, Direction::Write, ready);
+            self.free(side, count, ready);
             return Poll::Ready(Ok(count));
         }
         if let Some(error) = end.take_error() {
@@ -110,14 +118,51 @@ impl Pair {
         if bytes.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        let room = end.send_buffer_bytes.saturating_sub(self.ends[1 - side].unread.len());
-        let count = bytes.len().min(room);
+        let count = self.put_messages(side, bytes);
+        self.ends[side].writer_waits = count < bytes.len();
         if count == 0 {
             return Poll::Pending;
         }
-        self.ends[1 - side].unread.extend(&bytes[..count]);
         self.report(1 - side, Direction::Read, ready);
         Poll::Ready(Ok(count))
+    }
+
+    /// Puts messages into the peer's queue while the send buffer of `side` is not full. Returns the bytes that it put.
+    fn put_messages(&mut self, side: usize, bytes: &[u8]) -> usize {
+        let [end, peer] = self.ends.get_disjoint_mut([side, 1 - side]).expect("two ends");
+        let message_max = usize::try_from(buffers::unix_message_max(end.send_buffer)).unwrap_or(usize::MAX);
+        let mut count = 0;
+        for message in bytes.chunks(message_max) {
+            if end.memory >= end.send_buffer {
+                break;
+            }
+            let memory = buffers::unix_message(message.len() as u64);
+            end.memory += memory;
+            peer.unread.extend(message);
+            peer.messages.push_back((message.len(), memory));
+            count += message.len();
+        }
+        count
+    }
+
+    /// `side` has read `count` bytes: the messages that it has read whole no longer count.
+    fn free(&mut self, side: usize, mut count: usize, ready: &mut Vec<Ready>) {
+        let [end, peer] = self.ends.get_disjoint_mut([side, 1 - side]).expect("two ends");
+        while count > 0
+            && let Some((unread, memory)) = end.messages.front_mut()
+        {
+            let read = count.min(*unread);
+            count -= read;
+            *unread -= read;
+            if *unread == 0 {
+                peer.memory -= *memory;
+                end.messages.pop_front();
+            }
+        }
+        if peer.memory * 4 <= peer.send_buffer {
+            peer.writer_waits = false;
+            self.report(1 - side, Direction::Write, ready);
+        }
     }
 
     /// `unix_shutdown`: each direction has one state, which both ends share.
@@ -125,9 +170,11 @@ impl Pair {
         if matches!(how, Shutdown::Read | Shutdown::Both) {
             self.ends[side].read_shut = true;
             self.ends[1 - side].write_shut = true;
+            self.ends[1 - side].writer_waits = false;
         }
         if matches!(how, Shutdown::Write | Shutdown::Both) {
             self.ends[side].write_shut = true;
+            self.ends[side].writer_waits = false;
             self.ends[1 - side].read_shut = true;
         }
         self.report_all(ready);
@@ -144,6 +191,7 @@ impl Pair {
         let end = &mut self.ends[side];
         end.owner = Owner::Kernel;
         end.unread.clear();
+        end.messages.clear();
         if reset {
             self.ends[1 - side].error = Some(libc::ECONNRESET);
         }

@@ -123,12 +123,62 @@ fn closing_a_listener_resets_waiting_connections() {
 #[test]
 fn a_writer_waits_until_its_bytes_are_read() {
     let (mut harness, client, server) = pair();
-    assert_eq!(write(&mut harness, client, 100_000, false), Poll::Ready(Ok(65_536)));
+    for _ in 0..278 {
+        assert_eq!(write(&mut harness, client, 100, false), Poll::Ready(Ok(100)));
+    }
     assert!(write(&mut harness, client, 1, false).is_pending());
     harness.ready();
+    let wakes = [Ready::Local(client, super::super::Direction::Write)];
+    for read_so_far in (1000..=20_000).step_by(1000) {
+        assert_eq!(read(&mut harness, server), Poll::Ready(Ok(1000)));
+        assert_eq!(harness.ready(), [], "after {read_so_far} B");
+    }
     assert_eq!(read(&mut harness, server), Poll::Ready(Ok(1000)));
-    assert_eq!(harness.ready(), [Ready::Local(client, super::super::Direction::Write)]);
-    assert_eq!(write(&mut harness, client, 5000, true), Poll::Ready(Ok(1000)));
+    assert_eq!(harness.ready(), wakes, "three quarters are free");
+}
+
+#[test]
+fn a_message_counts_until_it_is_read_whole() {
+    let (mut harness, client, server) = pair();
+    let filled = Poll::Ready(Ok(6 * 36_544));
+    assert_eq!(write(&mut harness, client, 1_000_000, false), filled);
+    for _ in 0..36 {
+        assert_eq!(read(&mut harness, server), Poll::Ready(Ok(1000)));
+        assert!(write(&mut harness, client, 1, false).is_pending());
+    }
+    assert_eq!(read(&mut harness, server), Poll::Ready(Ok(1000)));
+    assert_eq!(write(&mut harness, client, 1_000_000, false), Poll::Ready(Ok(36_544)));
+}
+
+#[test]
+fn directories_must_exist() {
+    let mut harness = Harness::new();
+    let listen = |harness: &mut Harness, path: &str| {
+        let listened = harness.network.local_listen(harness.client, Path::new(path), ListenOptions::new());
+        listened.map(drop).map_err(|error| error.kind())
+    };
+    let find = |harness: &Harness, path: &str| {
+        let found = harness.network.local_find(harness.client, Path::new(path));
+        found.map(drop).map_err(|error| error.kind())
+    };
+    for path in ["/run/app/socket", "/missing/socket", "missing/socket"] {
+        assert_eq!(listen(&mut harness, path), Err(NotFound));
+        assert_eq!(find(&harness, path), Err(NotFound));
+    }
+    for path in ["/socket", "/run/socket", "/tmp/socket", "socket", "./other"] {
+        assert_eq!(listen(&mut harness, path), Ok(()), "{path}");
+    }
+    assert_eq!(listen(&mut harness, "/run/socket/below"), Err(NotADirectory));
+    assert_eq!(find(&harness, "/run/socket/below"), Err(NotADirectory));
+    assert_eq!(listen(&mut harness, "/run"), Err(AddrInUse));
+    let make = |harness: &mut Harness, path: &str| {
+        let made = harness.network.local_make_directory(harness.client, Path::new(path));
+        made.map_err(|error| error.kind())
+    };
+    assert_eq!(make(&mut harness, "/run/socket/below"), Err(NotADirectory));
+    assert_eq!(make(&mut harness, "/run/app/sockets"), Ok(()));
+    assert_eq!(listen(&mut harness, "/run/app/socket"), Ok(()));
+    assert_eq!(listen(&mut harness, "/run/app/sockets/socket"), Ok(()));
 }
 
 #[test]

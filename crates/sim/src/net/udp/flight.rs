@@ -239,13 +239,11 @@ impl Network {
             return self.answer_unreachable(now, outside, course, host);
         };
         let socket = self.udp.open.get_mut(&id).expect("it was just found");
-        // As Linux counts: what comes while there is any room is taken whole.
-        if socket.queued_bytes > socket.buffer_bytes {
+        let received = Received { from: course.from.1, bytes };
+        if !socket.has_room(&received) {
             return course.tell(DatagramFact::Overflowed { bytes: size }, outside);
         }
-        let received = Received { from: course.from.1, bytes };
-        socket.queued_bytes += received.cost();
-        socket.queue.push_back(received);
+        socket.put(received);
         course.tell(DatagramFact::Delivered { bytes: size }, outside);
         self.udp.report(id, &mut self.wire.ready);
     }

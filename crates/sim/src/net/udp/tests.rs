@@ -4,7 +4,7 @@ use std::io::ErrorKind::*;
 use std::net::Ipv4Addr;
 
 use super::super::faults::Way;
-use super::super::harness::{Harness, LATENCY, fixed};
+use super::super::harness::{Harness, LATENCY, fails, fixed};
 use super::*;
 
 type Outcome = Poll<Result<Vec<u8>, io::ErrorKind>>;
@@ -195,7 +195,41 @@ fn a_full_buffer_drops_empty_datagrams_too() {
     }
     harness.settle();
     let received = (0..20).filter(|_| receive(&mut harness, small) == gives(b"")).count();
-    assert_eq!(received, 4, "256 B each: three fit, and one more while there is room");
+    assert_eq!(received, 2, "832 B each, in a buffer of 2304 B");
+}
+
+#[test]
+fn a_full_buffer_has_room_after_a_quarter_is_received() {
+    let (mut harness, client, _) = sockets();
+    let full = harness.network.udp_bind(harness.client, any(9), SocketOptions::new()).unwrap();
+    let target = SocketAddr::new(harness.network.host_ip(harness.client), 9);
+    let send = |harness: &mut Harness, count| {
+        for _ in 0..count {
+            harness.network.udp_send(harness.now, &mut harness.outside, client, b"x", Some(target)).unwrap();
+        }
+        harness.settle();
+    };
+    send(&mut harness, 300);
+    for _ in 0..63 {
+        assert_eq!(receive(&mut harness, full), gives(b"x"));
+    }
+    send(&mut harness, 100);
+    assert_eq!(receive(&mut harness, full), gives(b"x"));
+    send(&mut harness, 100);
+    let received = (0..1000).take_while(|_| receive(&mut harness, full) == gives(b"x")).count();
+    assert_eq!(received, 256 - 64 + 64, "none of the first hundred had room");
+}
+
+#[test]
+fn a_socket_may_be_connected_to_port_zero() {
+    let (mut harness, client, server) = sockets();
+    let to = SocketAddr::new(harness.network.host_ip(harness.server), 0);
+    harness.network.udp_connect(client, to).unwrap();
+    assert_eq!(harness.network.udp_peer_addr(client).unwrap_err().kind(), NotConnected);
+    assert_eq!(harness.network.udp_send(harness.now, &mut harness.outside, client, b"x", None).unwrap(), 1);
+    harness.settle();
+    assert_eq!(receive(&mut harness, client), fails(ConnectionRefused));
+    let _ = server;
 }
 
 #[test]

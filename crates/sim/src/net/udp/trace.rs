@@ -8,7 +8,7 @@
 use std::fmt;
 
 use super::super::{HostId, Nanos, Network};
-use crate::trace::milliseconds;
+use crate::time::milliseconds;
 
 /// What happened to a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use wavetank_runtime::{BlockingListener, JoinError, ListenOptions, Listener, SocketOptions};
 
 use super::*;
-use crate::faults::{Crash, Faults};
+use crate::fault::{Crash, Faults};
 
 const PORT: &str = "0.0.0.0:80";
 

@@ -4,7 +4,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use wavetank_runtime::{ListenOptions, Listener, SocketOptions};
 
 use super::*;
-use crate::faults::{Crash, Faults};
+use crate::fault::{Crash, Faults};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);

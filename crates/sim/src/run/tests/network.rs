@@ -4,7 +4,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use wavetank_runtime::{BlockingListener, ListenOptions, Listener, SocketOptions};
 
 use super::*;
-use crate::faults::Faults;
+use crate::fault::Faults;
 
 fn echo(sim: &mut Sim) {
     sim.server("server", async |host: Host| -> std::io::Result<()> {

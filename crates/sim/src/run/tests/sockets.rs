@@ -12,7 +12,7 @@ use wavetank_runtime::{
 
 use super::*;
 use crate::Udp;
-use crate::faults::Crash;
+use crate::fault::Crash;
 
 const PATH: &str = "/run/db.sock";
 

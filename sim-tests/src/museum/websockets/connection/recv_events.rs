@@ -12,13 +12,13 @@ use super::super::protocol::Event;
 use super::super::threading::{Deadline, SetAtEnd};
 use super::shared::Shared;
 
-/// Bytes of one read (the original's `recv_bufsize`).
+/// The size of a read, in bytes (the original's `recv_bufsize`).
 const RECV_BUFSIZE: usize = 65536;
 
 impl<R: Threads> Shared<R> {
-    /// Runs as long as the connection is alive.
+    /// Runs as long as the connection exists.
     pub(super) fn recv_events(&self, mut socket: R::Stream) {
-        // A join must return even if this thread panics in close_socket(); likewise who waits for the handshake.
+        // A join, and a wait for the handshake, must return even if this thread panics in close_socket().
         let _finished = SetAtEnd(&self.recv_events_finished);
         let _response_rcvd = SetAtEnd(&self.response_rcvd);
         if let Err(error) = self.receive_until_eof(&mut socket) {
@@ -40,7 +40,7 @@ impl<R: Threads> Shared<R> {
                 break;
             }
         }
-        // The socket does not work any more.
+        // The socket no longer works.
         let mut held = self.protocol_mutex.lock();
         self.receive_eof()?;
         let (state, events) = {
@@ -54,7 +54,7 @@ impl<R: Threads> Shared<R> {
         self.send_data(&mut held).map_err(|_| InternalError("OSError: the end of the stream cannot be sent"))
     }
 
-    /// Reads some bytes; `None` if there will be no more.
+    /// Reads some bytes. Returns `None` if no more will come.
     fn read<'a>(&self, socket: &mut R::Stream, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
         let received = loop {
             match self.set_timeout(socket).and_then(|()| socket.read(buffer)) {
@@ -73,7 +73,7 @@ impl<R: Threads> Shared<R> {
         }
     }
 
-    /// Feeds bytes to the protocol, sends its answers and dispatches its events; returns whether to go on reading.
+    /// Feeds bytes to the protocol, sends its answers and dispatches its events. Returns `true` to continue reading.
     fn process_data(&self, data: &[u8]) -> Result<bool, InternalError> {
         let events = {
             let mut held = self.protocol_mutex.lock();

@@ -1,4 +1,4 @@
-//! The way of the user's threads to the protocol, and out of the connection where it closes.
+//! How the user's threads use the protocol, and how they wait while the connection closes.
 
 use wavetank_runtime::Threads;
 
@@ -10,12 +10,12 @@ use super::shared::Shared;
 /// Why the protocol was not used.
 #[derive(Debug)]
 pub(super) enum ContextError {
-    /// The caller asked for what the protocol does not allow; the connection is as it was.
+    /// The protocol does not allow the caller's request. The connection is unchanged.
     Misuse(Violation),
     Closed(ConnectionClosed),
 }
 
-/// What is left to do when the protocol's mutex is free again.
+/// What to do after the protocol's mutex is released.
 #[derive(Default)]
 struct Leaving {
     wait_for_close: bool,
@@ -24,16 +24,16 @@ struct Leaving {
 }
 
 impl<R: Threads> Shared<R> {
-    /// Lets the caller interact with the protocol, under its mutex and in the expected state, and sends what results.
+    /// Lets the caller use the protocol under its mutex and in the expected state, and sends the result.
     ///
-    /// Where the connection is closing, before or after, waits until it is closed, at most until the deadline.
+    /// If the connection is closing, before or afterwards, waits until it is closed, at most until the deadline.
     pub(super) fn send_context(
         &self,
         expected_state: State,
         interact: impl FnOnce(&mut Protocol) -> Result<(), SendError>,
     ) -> Result<(), ContextError> {
         let mut leaving = self.interact(expected_state, interact).map_err(ContextError::Misuse)?;
-        // The mutex is free now, else recv_events could not terminate.
+        // The mutex is free now. Otherwise recv_events could not terminate.
         if leaving.wait_for_close && !self.wait_for_recv_events() {
             tracing::info!(target: "websockets", "close: peer did not answer in time, closing the socket");
             leaving.original_exc = Some(Cause::CloseTimedOut);
@@ -67,7 +67,7 @@ impl<R: Threads> Shared<R> {
         match interacted {
             Ok(()) => {}
             Err(SendError::Misuse(violation)) => return Err(violation),
-            // Somebody has changed the state without the mutex.
+            // Another thread has changed the state without the mutex.
             Err(SendError::InvalidState(_)) => {
                 leaving.raise_close_exc = true;
                 leaving.original_exc = Some(Cause::Internal(InternalError("InvalidState")));
@@ -78,7 +78,10 @@ impl<R: Threads> Shared<R> {
             let mut attributes = self.attributes.lock();
             if attributes.protocol.close_expected() {
                 leaving.wait_for_close = true;
-                assert!(attributes.close_deadline.is_none(), "the state was {state}, so nobody is closing");
+                assert!(
+                    attributes.close_deadline.is_none(),
+                    "the state was {state}, so no thread is closing"
+                );
                 attributes.close_deadline = Some(Deadline::after(&self.runtime, self.settings.close_timeout));
             }
         }
@@ -98,7 +101,7 @@ impl<R: Threads> Shared<R> {
         Ok(leaving)
     }
 
-    /// Waits until the background thread has ended; tells whether it did so before the deadline for closing.
+    /// Waits until the background thread has ended. Returns `true` if that was before the deadline for closing.
     fn wait_for_recv_events(&self) -> bool {
         let deadline = self.attributes.lock().close_deadline;
         let timeout = deadline.map_or(self.settings.close_timeout, |deadline| deadline.left(&self.runtime));

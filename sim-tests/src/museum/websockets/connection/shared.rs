@@ -1,10 +1,10 @@
-//! What the user's threads and `recv_events` share, and `close_socket()`, in which the versions differ.
+//! The state that the user's threads and `recv_events` share, and `close_socket()`, in which the versions differ.
 
 use std::io;
 use std::net::Shutdown;
 use std::time::Duration;
 
-use wavetank_runtime::sync::MutexGuard;
+use wavetank_runtime::MutexGuard;
 use wavetank_runtime::{BlockingStream, Mutex, Threads};
 
 use super::super::Version;
@@ -18,26 +18,26 @@ use super::Settings;
 pub(super) struct Shared<R: Threads> {
     pub(super) runtime: R,
     pub(super) settings: Settings,
-    /// For shutting the socket down, which needs no lock.
+    /// Shuts the socket down, which needs no lock.
     socket: R::Stream,
-    /// Serializes interactions with the protocol, and writing.
+    /// Serialises uses of the protocol, and writes.
     pub(super) protocol_mutex: Mutex<R, R::Stream>,
-    /// What Python's interpreter lock protects: one access, not a sequence of them.
+    /// Replaces Python's interpreter lock: it guards one access, not a sequence of accesses.
     pub(super) attributes: Mutex<R, Attributes>,
     pub(super) recv_messages: Assembler<R>,
-    /// Set when the server's answer to the opening handshake is there, or when it will not come.
+    /// Set when the server's answer to the opening handshake has arrived, or can no longer arrive.
     pub(super) response_rcvd: Event<R>,
-    /// Set when the background thread ends, in whatever way; `recv_events_thread.join(timeout)` waits for it.
+    /// Set when the background thread ends, normally or by a panic. `recv_events_thread.join(timeout)` waits for it.
     pub(super) recv_events_finished: Event<R>,
 }
 
 pub(super) struct Attributes {
     pub(super) protocol: Protocol,
-    /// Whether the server's answer to the opening handshake was processed.
+    /// `true` after the server's answer to the opening handshake was processed.
     pub(super) response: bool,
     /// Why the TCP connection dropped. Set under the protocol's mutex.
     pub(super) recv_exc: Option<Cause>,
-    /// When the closing handshake must be done. Set under the protocol's mutex.
+    /// The deadline of the closing handshake. Set under the protocol's mutex.
     pub(super) close_deadline: Option<Deadline>,
 }
 
@@ -63,12 +63,12 @@ impl<R: Threads> Shared<R> {
 
     /// Shuts the socket down and ends the stream of messages. Any thread may call it, any number of times.
     ///
-    /// Afterwards `recv_events` terminates: it blocks only in reading the socket and in `recv_messages.put()`.
+    /// Afterwards `recv_events` terminates, because it blocks only in reading the socket and in `recv_messages.put()`.
     pub(super) fn close_socket(&self) {
-        // An error means that it was closed already.
+        // An error means that it was already closed.
         let _ = self.socket.shutdown(Shutdown::Both);
         match self.settings.version {
-            // The first bug: recv() is woken although only recv_events will make the state CLOSED.
+            // The first bug: recv() wakes up, although only recv_events will make the state CLOSED.
             Version::V13_0_1 => {}
             // The second bug: other threads can be between the steps of receive_eof().
             Version::V13_1 => self.receive_eof_and_assert(),
@@ -89,7 +89,7 @@ impl<R: Threads> Shared<R> {
         assert!(state == State::Closed, "close_socket: state is {state} after receive_eof");
     }
 
-    /// `protocol.receive_eof()`, step by step, for the sake of those who do not hold the protocol's mutex.
+    /// Runs the steps of `protocol.receive_eof()` one by one, so that threads without the mutex can come in between.
     pub(super) fn receive_eof(&self) -> Result<(), InternalError> {
         let fed = self.attributes.lock().protocol.reader_eof();
         if fed {
@@ -99,13 +99,13 @@ impl<R: Threads> Shared<R> {
         self.attributes.lock().protocol.step()
     }
 
-    /// `protocol.receive_data()`, step by step.
+    /// Runs the steps of `protocol.receive_data()` one by one.
     pub(super) fn receive_data(&self, data: &[u8]) -> Result<(), InternalError> {
         self.attributes.lock().protocol.feed_data(data)?;
         self.attributes.lock().protocol.step()
     }
 
-    /// Writes what the protocol has to send, within the deadline for closing if there is one.
+    /// Writes what the protocol has to send, before the deadline for closing if there is one.
     pub(super) fn send_data(&self, socket: &mut MutexGuard<'_, R, R::Stream>) -> io::Result<()> {
         let writes = self.attributes.lock().protocol.data_to_send();
         for outgoing in writes {
@@ -115,7 +115,7 @@ impl<R: Threads> Shared<R> {
                     io::Write::write_all(&mut **socket, &bytes)?;
                 }
                 Outgoing::Eof => {
-                    // An error means that it was closed already.
+                    // An error means that it was already closed.
                     let _ = socket.shutdown(Shutdown::Write);
                 }
             }
@@ -123,7 +123,7 @@ impl<R: Threads> Shared<R> {
         Ok(())
     }
 
-    /// Bounds the socket's next operations by the deadline for closing, if there is one.
+    /// Limits the socket's next operations to the deadline for closing, if there is one.
     pub(super) fn set_timeout(&self, socket: &R::Stream) -> io::Result<()> {
         let deadline = self.attributes.lock().close_deadline;
         let Some(deadline) = deadline else { return Ok(()) };
@@ -132,7 +132,7 @@ impl<R: Threads> Shared<R> {
         socket.set_write_timeout(timeout)
     }
 
-    /// Notes why the connection drops, unless that is known. Requires the protocol's mutex.
+    /// Records why the connection drops, unless already known. Requires the protocol's mutex.
     pub(super) fn set_recv_exc(&self, _held: &MutexGuard<'_, R, R::Stream>, cause: Cause) {
         self.attributes.lock().recv_exc.get_or_insert(cause);
     }

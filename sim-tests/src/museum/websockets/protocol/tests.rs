@@ -1,4 +1,4 @@
-//! Two protocols, or a protocol and hand-written bytes, without a network between.
+//! Two protocols, or one protocol and hand-written bytes, without a network.
 
 use super::*;
 
@@ -6,7 +6,7 @@ fn client() -> Protocol {
     Protocol::client(Box::new(|buffer| buffer.fill(7)))
 }
 
-/// Gives `to` all that `from` has to send.
+/// Delivers everything that `from` has to send to `to`.
 fn deliver(from: &mut Protocol, to: &mut Protocol) {
     for outgoing in from.data_to_send() {
         let received = match outgoing {
@@ -38,7 +38,7 @@ fn texts(protocol: &mut Protocol) -> Vec<String> {
         .collect()
 }
 
-/// The code of the close frame that a client sends when a server sends these bytes.
+/// Returns the code of the close frame with which a client answers these bytes.
 fn code_answered_to(bytes: &[u8]) -> Option<u16> {
     let (mut client, _) = opened();
     client.receive_data(bytes).expect("the stream goes on");
@@ -111,7 +111,7 @@ fn eof_is_fed_before_the_state_closes() {
     let (mut client, _) = opened();
     client.send_close(1000, "").expect("the connection is open");
     client.feed_eof().expect("the first time");
-    client.receive_eof().expect("it holds the end for received");
+    client.receive_eof().expect("the end counts as received");
     assert_eq!(client.state(), State::Closing);
 }
 

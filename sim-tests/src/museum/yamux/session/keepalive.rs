@@ -1,4 +1,4 @@
-//! Pings: the proof that the connection lives, and that whoever waits in it does not wait for the network.
+//! Pings: they prove that the connection works and that a stalled writer does not wait for the network.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::super::frame::{Flags, Frame};
 use super::Shared;
 
 impl<R: Threads> Shared<R> {
-    /// Pings at every interval, until the session ends or the peer does not answer.
+    /// Sends a ping at every interval until the session ends or an answer is missing.
     pub(super) fn keepalive(&self) {
         while self.sleep(self.config.keep_alive_interval) {
             match self.ping() {
@@ -23,7 +23,7 @@ impl<R: Threads> Shared<R> {
         }
     }
 
-    /// Waits for `duration`; tells whether the session is still there.
+    /// Waits for `duration`. Returns `true` if the session still exists.
     fn sleep(&self, duration: Duration) -> bool {
         let until = self.runtime.now() + duration;
         let mut table = self.table.lock();
@@ -63,7 +63,7 @@ impl<R: Threads> Shared<R> {
         Ok(self.runtime.now() - start)
     }
 
-    /// Takes the answer to a ping.
+    /// Receives the answer to a ping.
     pub(super) fn pong(&self, number: u32) {
         self.table.lock().pings.remove(&number);
         self.ponged.notify_all();

@@ -1,4 +1,4 @@
-//! The thread that reads frames and brings them to their streams: the original's `recv` goroutine.
+//! The thread that reads frames and passes them to their streams: the original's `recv` goroutine.
 
 use std::io::{self, BufReader, Read as _};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::super::stream::StreamShared;
 use super::Shared;
 
 impl<R: Threads> Shared<R> {
-    /// Reads frames until the connection ends or the peer breaks the protocol; then the session ends.
+    /// Reads frames until the connection ends or the peer breaks the protocol. Then ends the session.
     pub(super) fn recv(&self, conn: R::Stream) {
         let mut conn = BufReader::new(conn);
         let error = loop {
@@ -48,7 +48,7 @@ impl<R: Threads> Shared<R> {
         }
         let stream = self.table.lock().streams.get(&header.stream).cloned();
         let Some(stream) = stream else {
-            // The frame crossed this end's farewell. It is drained, and never answered.
+            // The frame crossed the end of the stream. It is drained and never answered.
             if header.kind == Kind::Data {
                 io::copy(&mut conn.take(header.length.into()), &mut io::sink())?;
             }
@@ -70,7 +70,7 @@ impl<R: Threads> Shared<R> {
         stream.receive(self, &data)
     }
 
-    /// Takes a stream that the peer opens into the backlog, or resets it if that is full.
+    /// Queues a stream that the peer opened, or resets it if the backlog is full.
     fn incoming_stream(&self, id: u32) -> Result<(), Error> {
         let refused = {
             let mut table = self.table.lock();

@@ -1,0 +1,146 @@
+//! Deadlines.
+
+use super::*;
+use crate::{Keepalive, PingKind};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn kept(keepalive: Keepalive) -> Pair {
+    Pair::new(Config::new().keepalive(Some(keepalive)), "graphql-transport-ws").acknowledged()
+}
+
+#[test]
+fn a_silent_client_is_closed_after_a_ping() {
+    let mut pair = kept(Keepalive::new(10 * SECOND, 5 * SECOND).jitter_percent(0));
+    pair.wait(10 * SECOND);
+    assert_eq!(pair.sent(), [r#"{"type":"ping"}"#]);
+    pair.wait(5 * SECOND);
+    pair.expect_closed(3008, "No answer to a ping");
+}
+
+#[test]
+fn anything_that_comes_is_an_answer() {
+    for answer in [r#"{"type":"pong"}"#, r#"{"type":"ping"}"#, r#"{"type":"complete","id":"1"}"#, "frame"] {
+        let mut pair = kept(Keepalive::new(10 * SECOND, 5 * SECOND).jitter_percent(0));
+        for _ in 0..3 {
+            pair.wait(10 * SECOND);
+            assert_eq!(pair.sent().last().map(String::as_str), Some(r#"{"type":"ping"}"#));
+            pair.wait(4 * SECOND);
+            if answer == "frame" {
+                pair.connection.handle_control();
+            } else {
+                pair.hear(answer);
+            }
+            pair.now = pair.now - 4 * SECOND;
+        }
+        assert!(pair.connection.is_open());
+    }
+}
+
+#[test]
+fn a_part_of_a_message_is_an_answer() {
+    let mut pair = kept(Keepalive::new(10 * SECOND, 5 * SECOND).jitter_percent(0));
+    pair.wait(10 * SECOND);
+    pair.sent();
+    let progress = Progress { received: 1, sent: 0 };
+    pair.connection.handle_timeout(progress, pair.now + 5 * SECOND);
+    assert!(pair.connection.is_open());
+    pair.connection.handle_timeout(progress, pair.now + 10 * SECOND);
+    pair.events();
+    pair.expect_closed(3008, "No answer to a ping");
+}
+
+#[test]
+fn a_transport_without_frames_sends_messages() {
+    let mut pair = kept(Keepalive::new(10 * SECOND, 50 * SECOND).jitter_percent(0).ping(PingKind::Frame));
+    pair.wait(10 * SECOND);
+    assert_eq!(pair.sent(), ["ping frame"]);
+    pair.connection.ping_unsupported(pair.now);
+    assert_eq!(pair.sent(), [r#"{"type":"ping"}"#]);
+    pair.connection.handle_control();
+    pair.wait(10 * SECOND);
+    assert_eq!(pair.sent(), [r#"{"type":"ping"}"#]);
+}
+
+#[test]
+fn pings_of_connections_are_spread() {
+    let due = |seed| {
+        let config = Arc::new(Config::new());
+        let connection = Connection::new(config, Some("graphql-transport-ws"), seed, START);
+        connection.timers.ping.expect("a ping") - START
+    };
+    let times: std::collections::BTreeSet<Duration> = (0..100).map(due).collect();
+    assert!(times.len() > 90, "they differ");
+    assert!(times.iter().all(|time| *time >= 18 * SECOND && *time <= 22 * SECOND), "{times:?}");
+}
+
+#[test]
+fn writing_needs_progress_and_no_speed() {
+    let mut pair = Pair::transport().acknowledged();
+    let key = pair.subscribe("1");
+    pair.next(key, "{}");
+    for sent in 1..=10 {
+        let due = pair.connection.poll_timeout().expect("a deadline");
+        pair.now = due;
+        pair.connection.handle_timeout(Progress { received: 0, sent }, due);
+        assert!(pair.connection.is_open(), "a byte is enough");
+    }
+    let due = pair.connection.poll_timeout().expect("a deadline");
+    assert_eq!(due - pair.now, 30 * SECOND);
+    pair.connection.handle_timeout(Progress { received: 0, sent: 10 }, due);
+    assert_eq!(pair.connection.ended(), Some(&Ended::Stalled));
+    pair.events();
+    assert!(pair.ended);
+}
+
+#[test]
+fn nothing_to_write_has_no_deadline() {
+    let mut pair = Pair::transport().acknowledged();
+    assert_eq!(pair.connection.poll_timeout(), None);
+    let key = pair.subscribe("1");
+    pair.next(key, "{}");
+    assert!(pair.connection.poll_timeout().is_some());
+    pair.sent();
+    assert_eq!(pair.connection.poll_timeout(), None);
+}
+
+#[test]
+fn closing_ends_at_its_deadline() {
+    let mut pair = Pair::transport().acknowledged();
+    pair.connection.close(CloseFrame::new(CloseCode::NORMAL, ""), pair.now);
+    pair.events();
+    // The transport takes nothing.
+    let due = pair.connection.poll_timeout().expect("a deadline");
+    assert_eq!(due - pair.now, 5 * SECOND);
+    pair.connection.handle_timeout(Progress::default(), due);
+    assert!(matches!(pair.connection.ended(), Some(Ended::Closed(_))));
+    assert_eq!(pair.sent(), [""; 0]);
+}
+
+#[test]
+fn idleness_is_time_without_operations() {
+    let config = Config::new().keepalive(None).idle_timeout(Some(10 * SECOND));
+    let mut pair = Pair::new(config, "graphql-transport-ws").acknowledged();
+    pair.wait(9 * SECOND);
+    let key = pair.subscribe("1");
+    pair.wait(100 * SECOND);
+    pair.complete(key);
+    pair.sent();
+    pair.wait(9 * SECOND);
+    pair.hear(r#"{"type":"pong"}"#);
+    assert!(pair.connection.is_open());
+    pair.wait(SECOND);
+    pair.expect_closed(3008, "Idle");
+}
+
+#[test]
+fn an_old_connection_is_drained() {
+    let config = Config::new().keepalive(None).age_max(Some(100 * SECOND));
+    let mut pair = Pair::new(config, "graphql-transport-ws").acknowledged();
+    let key = pair.subscribe("1");
+    pair.wait(89 * SECOND);
+    assert!(pair.connection.draining.is_none());
+    pair.wait(11 * SECOND);
+    pair.complete(key);
+    pair.expect_closed(1001, "Connection age");
+}

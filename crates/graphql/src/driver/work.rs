@@ -1,0 +1,362 @@
+//! What hooks and operations lead to: starting them, polling them, and what their answers mean to the connection.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+use wavetank_runtime::{Instant, Runtime};
+
+use super::Driver;
+use super::jobs::{Decision, Job, Running, Stage};
+use crate::close::{CloseCode, CloseFrame};
+use crate::connection::{Event, OperationKey};
+use crate::contained::{contained, internal_error};
+use crate::engine::{BoxFuture, Engine, Operation, Request};
+use crate::error::{GraphqlError, RequestErrors};
+use crate::hooks::{Accepted, Completion, Hooks, OperationInfo, is_persisted};
+use crate::server::Server;
+use crate::transport::MessageTransport;
+
+/// Awaits a hook, at most for `timeout`. No timer is made for one that does not wait.
+async fn within<R: Runtime, F: Future>(runtime: &R, timeout: Duration, hook: F) -> Option<F::Output> {
+    let mut hook = pin!(hook);
+    let mut timer = None;
+    poll_fn(|context| {
+        if let Poll::Ready(answer) = hook.as_mut().poll(context) {
+            return Poll::Ready(Some(answer));
+        }
+        let timer = timer.get_or_insert_with(|| Box::pin(runtime.sleep(timeout)));
+        timer.as_mut().poll(context).map(|()| None)
+    })
+    .await
+}
+
+fn hook_timed_out() -> RequestErrors {
+    GraphqlError::new("The server took too long.").code("TIMEOUT").into()
+}
+
+/// What polling an operation led to.
+enum Step {
+    Wait,
+    /// It is to be polled again, after the others.
+    Again,
+    Over(Completion),
+}
+
+impl<R, E, H, T> Driver<R, E, H, T>
+where
+    R: Runtime,
+    E: Engine,
+    H: Hooks<Context = E::Context>,
+    T: MessageTransport,
+{
+    /// Does what the connection asks for.
+    pub(super) fn handle_events(&mut self, now: Instant) {
+        while let Some(event) = self.connection.poll_event() {
+            match event {
+                Event::Init(payload) => self.connect(payload),
+                Event::Ping(payload) => self.ping(payload),
+                Event::Start { key, info, request } => self.start(key, info, *request, now),
+                Event::Cancel(key) => self.cancel(key),
+                Event::End => self.drop_everything(),
+            }
+        }
+    }
+
+    fn connect(&mut self, payload: Option<Box<RawValue>>) {
+        let (server, info) = (self.server.clone(), Arc::clone(&self.info));
+        let deciding: BoxFuture<Option<Decision<E::Context>>> = Box::pin(async move {
+            let hook = server.hooks.on_connect(&info, payload.as_deref());
+            within(&server.runtime, server.config.hook_timeout, hook).await
+        });
+        self.jobs.add(Job::Connect(deciding));
+    }
+
+    fn ping(&mut self, payload: Option<Box<RawValue>>) {
+        let (server, context) = (self.server.clone(), self.context.clone());
+        self.jobs.add(Job::Ping(Box::pin(async move {
+            let hook = server.hooks.on_ping(context.as_deref(), payload);
+            within(&server.runtime, server.config.hook_timeout, hook).await
+        })));
+    }
+
+    fn start(&mut self, key: OperationKey, info: OperationInfo, request: Request, now: Instant) {
+        let Some(context) = &self.context else { return };
+        let Some(permit) = self.server.registry.start_operation(self.server.config.operations_overall_max)
+        else {
+            let error = GraphqlError::new("The server runs too many operations.").code("OVERLOADED");
+            return self.fail(key, error.into(), now);
+        };
+        let span = tracing::debug_span!("graphql_operation", id = info.id(), name = info.name());
+        let preparing = prepare(self.server.clone(), Arc::clone(context), info.clone(), request);
+        let stage = Stage::Preparing(Box::pin(preparing));
+        let number =
+            self.jobs.add(Job::Operation(Running { key, info, started: false, stage, span, permit }));
+        if self.operations.len() <= key.slot() {
+            self.operations.resize(key.slot() + 1, None);
+        }
+        self.operations[key.slot()] = Some((key, number));
+    }
+
+    /// Answers with `error`, as the application words it.
+    fn fail(&mut self, key: OperationKey, errors: RequestErrors, now: Instant) {
+        let errors = match &self.context {
+            None => errors,
+            Some(context) => {
+                let plain = errors.clone();
+                let format = || errors.map(|error| self.server.hooks.format_error(context, error));
+                contained(format).unwrap_or(plain)
+            }
+        };
+        self.connection.error(key, &errors, now);
+    }
+
+    /// Drops an operation, at once.
+    fn cancel(&mut self, key: OperationKey) {
+        if let Some(number) = self.forget(key)
+            && let Some(Job::Operation(running)) = self.jobs.remove(number)
+        {
+            self.completed(running, Completion::Cancelled);
+        }
+    }
+
+    /// Forgets which job an operation has.
+    fn forget(&mut self, key: OperationKey) -> Option<u32> {
+        let place = self.operations.get_mut(key.slot())?;
+        let (_, number) = place.take_if(|(of, _)| *of == key)?;
+        Some(number)
+    }
+
+    /// Drops everything that the connection waited for, at once.
+    fn drop_everything(&mut self) {
+        self.operations = Vec::new();
+        for job in self.jobs.remove_all(|job| !job.outlives_the_connection()) {
+            if let Job::Operation(running) = job {
+                self.completed(running, Completion::Disconnected);
+            }
+        }
+    }
+
+    /// The operation has ended: drops it, and calls `on_complete` if `on_operation` was called.
+    fn completed(&mut self, running: Running<E::Payload>, completion: Completion) {
+        let Running { info, started, stage, permit, .. } = running;
+        // A panic of its destructor is the operation's own.
+        let _ = contained(|| drop(stage));
+        drop(permit);
+        let Some(context) = self.context.clone().filter(|_| started) else { return };
+        let server = self.server.clone();
+        self.jobs.add(Job::Complete(Box::pin(async move {
+            let hook = server.hooks.on_complete(&context, &info, completion);
+            within(&server.runtime, server.config.hook_timeout, hook).await;
+        })));
+    }
+
+    /// Calls `on_disconnect`.
+    pub(super) fn disconnect(&mut self) {
+        self.disconnecting = true;
+        let Some(ended) = self.connection.ended().cloned() else { return };
+        let (server, info, context) = (self.server.clone(), Arc::clone(&self.info), self.context.take());
+        self.jobs.add(Job::Disconnect(Box::pin(async move {
+            let hook = server.hooks.on_disconnect(&info, context.as_deref(), &ended);
+            within(&server.runtime, server.config.hook_timeout, hook).await;
+        })));
+    }
+
+    /// Polls a job once.
+    pub(super) fn poll_job(&mut self, number: u32, now: Instant) {
+        let Some((job, waker)) = self.jobs.poll(number) else { return };
+        let context = &mut Context::from_waker(waker);
+        match job {
+            Job::Connect(hook) => {
+                if let Some(decision) = poll_hook(hook, context) {
+                    self.jobs.remove(number);
+                    self.connected(decision, now);
+                }
+            }
+            Job::Ping(hook) => {
+                if let Some(pong) = poll_hook(hook, context) {
+                    self.jobs.remove(number);
+                    match pong {
+                        Ok(Some(payload)) => self.connection.pong(payload.as_deref(), now),
+                        Ok(None) | Err(_) => self.connection.no_pong(),
+                    }
+                }
+            }
+            Job::Complete(hook) | Job::Disconnect(hook) => {
+                if poll_hook(hook, context).is_some() {
+                    self.jobs.remove(number);
+                }
+            }
+            Job::Operation(_) => self.poll_operation(number, now),
+        }
+    }
+
+    fn connected(&mut self, decision: Result<Option<Decision<E::Context>>, String>, now: Instant) {
+        match decision {
+            Ok(Some(Ok(Accepted { context, payload }))) => {
+                self.context = Some(Arc::new(context));
+                self.connection.accept(payload.as_deref(), now);
+            }
+            Ok(Some(Err(rejection))) => self.connection.reject(&rejection.reason, now),
+            Ok(None) => {
+                let frame = CloseFrame::new(CloseCode::TRY_AGAIN_LATER, "on_connect took too long");
+                self.connection.close(frame, now);
+            }
+            Err(_) => {
+                let frame = CloseFrame::new(CloseCode::INTERNAL_ERROR, "Internal server error");
+                self.connection.close(frame, now);
+            }
+        }
+    }
+
+    fn poll_operation(&mut self, number: u32, now: Instant) {
+        let Some((Job::Operation(running), waker)) = self.jobs.poll(number) else { return };
+        running.started = true;
+        let key = running.key;
+        let span = running.span.clone();
+        let _entered = span.enter();
+        let context = &mut Context::from_waker(waker);
+        let polled = contained(|| running.poll(context));
+        let step = match polled {
+            Ok(Polled::Pending) => Step::Wait,
+            Ok(Polled::Prepared { subscription }) => {
+                if subscription {
+                    self.connection.is_subscription(key, now);
+                }
+                Step::Again
+            }
+            Ok(Polled::Refused(errors)) => {
+                self.fail(key, errors, now);
+                Step::Over(Completion::Failed)
+            }
+            Ok(Polled::Next(payload)) => {
+                if self.append(key, &payload, now) {
+                    Step::Again
+                } else {
+                    Step::Over(Completion::Failed)
+                }
+            }
+            Ok(Polled::Last(payload)) => {
+                if self.append(key, &payload, now) {
+                    self.connection.complete(key, now);
+                    Step::Over(Completion::Finished)
+                } else {
+                    Step::Over(Completion::Failed)
+                }
+            }
+            Ok(Polled::End) => {
+                self.connection.complete(key, now);
+                Step::Over(Completion::Finished)
+            }
+            Err(panic) => {
+                tracing::error!(panic, "an operation panicked");
+                self.fail(key, internal_error(), now);
+                Step::Over(Completion::Failed)
+            }
+        };
+        match step {
+            Step::Wait => {}
+            Step::Again => self.jobs.again(number),
+            Step::Over(completion) => {
+                self.forget(key);
+                if let Some(Job::Operation(running)) = self.jobs.remove(number) {
+                    self.completed(running, completion);
+                }
+            }
+        }
+    }
+
+    /// Queues a result. Returns `false` if it is none, and the operation has failed.
+    fn append(&mut self, key: OperationKey, payload: &E::Payload, now: Instant) -> bool {
+        match contained(|| self.connection.next(key, payload, now)) {
+            Ok(appended) => appended,
+            Err(panic) => {
+                tracing::error!(panic, "a result could not be serialised");
+                self.fail(key, internal_error(), now);
+                false
+            }
+        }
+    }
+}
+
+/// `on_operation`, then the persisted query, then the engine.
+async fn prepare<R, E, H>(
+    server: Server<R, E, H>,
+    context: Arc<E::Context>,
+    info: OperationInfo,
+    request: Request,
+) -> Result<Operation<E::Payload>, RequestErrors>
+where
+    R: Runtime,
+    E: Engine,
+    H: Hooks<Context = E::Context>,
+{
+    let (hooks, timeout) = (&server.hooks, server.config.hook_timeout);
+    let allowed = hooks.on_operation(&context, &info, &request);
+    within(&server.runtime, timeout, allowed).await.ok_or_else(hook_timed_out)??;
+    let request = if is_persisted(&request) {
+        let found = hooks.persisted_query(&context, request);
+        within(&server.runtime, timeout, found).await.ok_or_else(hook_timed_out)??
+    } else {
+        request
+    };
+    server.engine.prepare(request, Arc::clone(&context)).await
+}
+
+/// What polling an operation gave.
+enum Polled<P> {
+    Pending,
+    Prepared {
+        subscription: bool,
+    },
+    Refused(RequestErrors),
+    Next(P),
+    /// The only result.
+    Last(P),
+    End,
+}
+
+impl<P> Running<P> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Polled<P> {
+        match &mut self.stage {
+            Stage::Preparing(preparing) => match preparing.as_mut().poll(context) {
+                Poll::Pending => Polled::Pending,
+                Poll::Ready(Err(errors)) => Polled::Refused(errors),
+                Poll::Ready(Ok(operation)) => {
+                    let subscription = matches!(operation, Operation::Subscription(_));
+                    self.stage = match operation {
+                        Operation::Single(result) => Stage::Single(result),
+                        Operation::Incremental(results) | Operation::Subscription(results) => {
+                            Stage::Stream(results)
+                        }
+                    };
+                    Polled::Prepared { subscription }
+                }
+            },
+            Stage::Single(result) => match result.as_mut().poll(context) {
+                Poll::Pending => Polled::Pending,
+                Poll::Ready(result) => Polled::Last(result),
+            },
+            Stage::Stream(results) => match results.as_mut().poll_next(context) {
+                Poll::Pending => Polled::Pending,
+                Poll::Ready(None) => Polled::End,
+                Poll::Ready(Some(result)) => Polled::Next(result),
+            },
+        }
+    }
+}
+
+/// Polls a hook. `Some` once it has answered, or panicked.
+fn poll_hook<A>(hook: &mut BoxFuture<A>, context: &mut Context<'_>) -> Option<Result<A, String>> {
+    match contained(|| hook.as_mut().poll(context)) {
+        Ok(Poll::Pending) => None,
+        Ok(Poll::Ready(answer)) => Some(Ok(answer)),
+        Err(panic) => {
+            tracing::error!(panic, "a hook panicked");
+            Some(Err(panic))
+        }
+    }
+}

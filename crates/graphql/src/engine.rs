@@ -1,0 +1,124 @@
+//! What executes operations: a GraphQL engine behind one trait.
+//!
+//! An engine is given a [`Request`] and prepares it: parses, validates, and finds out what it is. Either the
+//! request is wrong, and [`RequestErrors`] say why, or there is an [`Operation`]: one result, or a stream of them.
+//! Results are JSON that the engine writes itself, straight into the frame that is sent ([`Payload`]).
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures_core::Stream;
+use serde_json::value::RawValue;
+
+use crate::error::RequestErrors;
+
+/// What a client asks for: the payload of `subscribe`.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The document. Empty if the client sent none, which it may where it sends `extensions` (a persisted query).
+    pub query: String,
+    /// Which operation of the document.
+    pub operation_name: Option<String>,
+    /// A JSON object, nested at most as deeply as [`Config::nesting_max`](crate::Config::nesting_max) says.
+    pub variables: Option<Box<RawValue>>,
+    /// A JSON object, likewise.
+    pub extensions: Option<Box<RawValue>>,
+}
+
+impl Request {
+    /// Makes a request of a document alone.
+    #[must_use]
+    pub fn new(query: impl Into<String>) -> Self {
+        Self { query: query.into(), operation_name: None, variables: None, extensions: None }
+    }
+}
+
+/// One result of an operation: an object with `data`, `errors`, or both, or part of an incremental delivery.
+pub trait Payload: Send + 'static {
+    /// Appends the result as JSON in UTF-8. Anything else fails the operation.
+    fn append_to(&self, frame: &mut Vec<u8>);
+
+    /// Returns about how many bytes that will be. A good guess spares reallocations. Default: 128.
+    fn bytes_hint(&self) -> usize {
+        128
+    }
+}
+
+/// JSON that is serialised already.
+impl Payload for String {
+    fn append_to(&self, frame: &mut Vec<u8>) {
+        frame.extend_from_slice(self.as_bytes());
+    }
+
+    fn bytes_hint(&self) -> usize {
+        self.len()
+    }
+}
+
+/// JSON that is serialised already, and shared: many subscriptions may yield the same text.
+impl Payload for Arc<str> {
+    fn append_to(&self, frame: &mut Vec<u8>) {
+        frame.extend_from_slice(self.as_bytes());
+    }
+
+    fn bytes_hint(&self) -> usize {
+        self.len()
+    }
+}
+
+/// A future that can be stored.
+pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// A stream that can be stored.
+pub type BoxStream<T> = Pin<Box<dyn Stream<Item = T> + Send>>;
+
+/// What a prepared request does when it is polled. Dropping it cancels it.
+pub enum Operation<P> {
+    /// A query or a mutation: one result, sent as one `next` and `complete`.
+    Single(BoxFuture<P>),
+    /// A query or a mutation with `@defer` or `@stream`: several results, passed on as they are. A graceful
+    /// shutdown waits for it, as for a single result.
+    Incremental(BoxStream<P>),
+    /// A subscription. A graceful shutdown does not wait for it.
+    Subscription(BoxStream<P>),
+}
+
+impl<P> std::fmt::Debug for Operation<P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Single(_) => "Single",
+            Self::Incremental(_) => "Incremental",
+            Self::Subscription(_) => "Subscription",
+        })
+    }
+}
+
+/// A GraphQL engine.
+///
+/// It is polled by the task of the connection. What takes the processor for long belongs into a task or thread of
+/// its own. A panic ends the operation with an error, and nothing else.
+pub trait Engine: Send + Sync + 'static {
+    /// What operations know of their connection: made by [`Hooks::on_connect`](crate::Hooks::on_connect).
+    type Context: Send + Sync + 'static;
+    /// What results are.
+    type Payload: Payload;
+
+    /// Parses and validates a request, and starts it. For a subscription that includes creating its source stream.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestErrors`] for a request that is not executed: a syntax error, a failed validation, an unknown
+    /// operation name, a source stream that cannot be made. The client is told with `error`. Errors of execution
+    /// are part of a result instead.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future is dropped when the client cancels the operation or the connection ends. Whatever was made by
+    /// then must end with it.
+    fn prepare(
+        &self,
+        request: Request,
+        context: Arc<Self::Context>,
+    ) -> impl Future<Output = Result<Operation<Self::Payload>, RequestErrors>> + Send;
+}

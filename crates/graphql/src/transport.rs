@@ -1,0 +1,110 @@
+//! What carries messages: one accepted WebSocket, polled by the one task that owns it.
+//!
+//! A [`MessageTransport`] exists only after the WebSocket was accepted. So nothing that the handler does (its timers
+//! included) can happen before that.
+
+use std::task::{Context, Poll};
+
+use crate::CloseFrame;
+
+/// What came from the client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Incoming<T> {
+    /// A text message.
+    Text(T),
+    /// A binary message, whose content does not matter: the protocol has none.
+    Binary,
+    /// A WebSocket ping or pong. The transport has answered, or answers, a ping by itself.
+    Control,
+    /// The client closed, with this code if it gave one. Nothing comes after it.
+    Closed(Option<u16>),
+}
+
+/// Why a transport failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransportError {
+    /// A message is longer than the transport takes. The client's fault. The transport or the handler closes with
+    /// 1009.
+    #[error("a message is longer than the transport takes")]
+    MessageTooBig,
+    /// The client breaks the WebSocket protocol. The transport has told it so.
+    #[error("the client breaks the WebSocket protocol: {0}")]
+    Protocol(String),
+    /// The connection is lost: reset, timed out, or ended without a Close frame.
+    #[error("the connection is lost: {0}")]
+    Lost(String),
+}
+
+/// How much a transport has moved, in bytes since it was opened. Any increase counts as life.
+///
+/// A transport that cannot count leaves both at zero: then only whole messages count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes that came from the client.
+    pub received: u64,
+    /// Bytes that were passed on to the network.
+    pub sent: u64,
+}
+
+/// One accepted WebSocket, or anything else that carries messages both ways and in order.
+///
+/// One task owns it and polls it. All methods that take a context follow the rules of futures: `Pending` promises a
+/// wake-up of the task that polled last, for reading and for writing independently.
+pub trait MessageTransport: Send + Unpin + 'static {
+    /// A text that was received.
+    type Text: AsRef<str> + Send;
+
+    /// Returns the subprotocol that was agreed on when the WebSocket was opened, as the response header had it.
+    fn subprotocol(&self) -> Option<&str>;
+
+    /// Receives the next message. Not called after [`Incoming::Closed`] or an error.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError`]: nothing more comes, and nothing can be sent, but for a Close frame after
+    /// [`TransportError::MessageTooBig`].
+    fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Result<Incoming<Self::Text>, TransportError>>;
+
+    /// Waits until the transport takes another message.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError`]: nothing can be sent any more.
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), TransportError>>;
+
+    /// Takes a text message. Called only after [`poll_ready`](Self::poll_ready) was ready.
+    ///
+    /// # Errors
+    ///
+    /// As [`poll_ready`](Self::poll_ready).
+    fn start_send(&mut self, text: String) -> Result<(), TransportError>;
+
+    /// Takes a WebSocket ping, under the same rule. Returns `false` where the transport cannot send any, which is
+    /// the default; the handler then sends the protocol's own ping.
+    ///
+    /// # Errors
+    ///
+    /// As [`poll_ready`](Self::poll_ready).
+    fn start_ping(&mut self) -> Result<bool, TransportError> {
+        Ok(false)
+    }
+
+    /// Waits until everything that was taken is on its way.
+    ///
+    /// # Errors
+    ///
+    /// As [`poll_ready`](Self::poll_ready).
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), TransportError>>;
+
+    /// Sends what was taken and then `frame`, and does the rest of the closing handshake: reads and drops what
+    /// still comes. Called again with the same frame until it is ready, and from the first call on nothing else is
+    /// called. The handler waits at most [`Config::close_timeout`](crate::Config::close_timeout), and then drops
+    /// the transport.
+    fn poll_close(&mut self, context: &mut Context<'_>, frame: &CloseFrame) -> Poll<()>;
+
+    /// Returns how much was moved so far.
+    fn progress(&self) -> Progress {
+        Progress::default()
+    }
+}

@@ -1,0 +1,223 @@
+//! The transport over this project's own WebSocket.
+//!
+//! A [`WebSocketTransport`] is made of a `WebSocket` that `wavetank_websocket::server::Server` has accepted. The
+//! WebSocket has a keepalive of its own, which counts bytes and not messages; with it, that of this crate may be
+//! switched off ([`Config::keepalive`](crate::Config::keepalive)).
+
+use std::fmt;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_core::Stream;
+use tokio::io::{AsyncRead, AsyncWrite};
+use wavetank_runtime::{Runtime, Threads};
+use wavetank_websocket::client::{Messages, WebSocket};
+use wavetank_websocket::close::{Cause, Closed};
+use wavetank_websocket::{Error, Message, Text};
+
+use crate::blocking::BlockingTransport;
+use crate::close::CloseFrame;
+use crate::server::Upgrade;
+use crate::transport::{Incoming, MessageTransport, Progress, TransportError};
+
+/// A future of the WebSocket that is stored.
+type Stored<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// One accepted WebSocket.
+pub struct WebSocketTransport<R, S = <R as Runtime>::Stream>
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    socket: WebSocket<R, S>,
+    messages: Messages<R, S>,
+    /// A message that found the write buffer full.
+    sending: Option<Stored<Result<(), Error>>>,
+    /// A message that was not tried yet.
+    unsent: Option<String>,
+    closing: Option<Stored<Closed>>,
+}
+
+impl<R, S> WebSocketTransport<R, S>
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    /// Makes a transport of a WebSocket that was accepted.
+    #[must_use]
+    pub fn new(socket: WebSocket<R, S>) -> Self {
+        let messages = socket.messages();
+        Self { socket, messages, sending: None, unsent: None, closing: None }
+    }
+
+    /// Returns what is known of the upgrade: its headers.
+    #[must_use]
+    pub fn upgrade(&self) -> Upgrade {
+        Upgrade::new().headers(self.socket.headers().clone())
+    }
+
+    fn poll_sending(&mut self, context: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        if let Some(text) = self.unsent.take() {
+            let tried = pin!(self.socket.send(text.as_str())).poll(context);
+            match tried {
+                Poll::Ready(sent) => sent.map_err(|error| lost(&error))?,
+                Poll::Pending => {
+                    // The call that waits for room has to own what it sends.
+                    let socket = self.socket.clone();
+                    self.sending = Some(Box::pin(async move { socket.send(text.as_str()).await }));
+                }
+            }
+        }
+        let Some(sending) = &mut self.sending else { return Poll::Ready(Ok(())) };
+        let Poll::Ready(sent) = sending.as_mut().poll(context) else { return Poll::Pending };
+        self.sending = None;
+        Poll::Ready(sent.map_err(|error| lost(&error)))
+    }
+}
+
+/// What the end of a WebSocket means.
+fn ended(closed: &Closed) -> Result<Incoming<Text>, TransportError> {
+    match &closed.cause {
+        Cause::Peer | Cause::Local => {
+            Ok(Incoming::Closed(closed.received.as_ref().and_then(|frame| frame.code).map(|code| code.get())))
+        }
+        Cause::LimitExceeded { .. } => Err(TransportError::MessageTooBig),
+        Cause::Violation { .. } => Err(TransportError::Protocol(closed.cause.to_string())),
+        cause => Err(TransportError::Lost(cause.to_string())),
+    }
+}
+
+fn lost(error: &Error) -> TransportError {
+    match error {
+        Error::Closed(closed) => match ended(closed) {
+            Err(error) => error,
+            Ok(_) => TransportError::Lost(closed.to_string()),
+        },
+        error => TransportError::Lost(error.to_string()),
+    }
+}
+
+impl<R, S> MessageTransport for WebSocketTransport<R, S>
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    type Text = Text;
+
+    fn subprotocol(&self) -> Option<&str> {
+        self.socket.subprotocol()
+    }
+
+    fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Result<Incoming<Text>, TransportError>> {
+        let Poll::Ready(next) = Pin::new(&mut self.messages).poll_next(context) else {
+            return Poll::Pending;
+        };
+        Poll::Ready(match next {
+            Some(Ok(Message::Text(text))) => Ok(Incoming::Text(text)),
+            Some(Ok(Message::Binary(_))) => Ok(Incoming::Binary),
+            Some(Err(Error::Closed(closed))) => ended(&closed),
+            Some(Err(error)) => Err(lost(&error)),
+            None => match self.socket.outcome() {
+                Some(closed) => ended(&closed),
+                None => Ok(Incoming::Closed(None)),
+            },
+        })
+    }
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        self.poll_sending(context)
+    }
+
+    fn start_send(&mut self, text: String) -> Result<(), TransportError> {
+        self.unsent = Some(text);
+        Ok(())
+    }
+
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        self.poll_sending(context)
+    }
+
+    fn poll_close(&mut self, context: &mut Context<'_>, frame: &CloseFrame) -> Poll<()> {
+        let closing = match &mut self.closing {
+            Some(closing) => closing,
+            None => {
+                // What was taken goes out first.
+                if self.poll_sending(context).is_pending() {
+                    return Poll::Pending;
+                }
+                let socket = self.socket.clone();
+                let code = wavetank_websocket::CloseCode::new(frame.code().get());
+                let code = code.unwrap_or(wavetank_websocket::CloseCode::NORMAL);
+                let reason = frame.reason().to_owned();
+                self.closing.insert(Box::pin(async move { socket.close(code, &reason).await }))
+            }
+        };
+        closing.as_mut().poll(context).map(drop)
+    }
+
+    fn progress(&self) -> Progress {
+        let statistics = self.socket.statistics();
+        Progress { received: statistics.bytes_received, sent: statistics.bytes_sent }
+    }
+}
+
+impl<R, S> fmt::Debug for WebSocketTransport<R, S>
+where
+    R: Runtime,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebSocketTransport").field("socket", &self.socket).finish_non_exhaustive()
+    }
+}
+
+/// One accepted WebSocket of threads.
+#[derive(Debug)]
+pub struct BlockingWebSocketTransport<W: Threads> {
+    socket: wavetank_websocket::blocking::WebSocket<W>,
+}
+
+impl<W: Threads> BlockingWebSocketTransport<W> {
+    /// Makes a transport of a WebSocket that was accepted.
+    #[must_use]
+    pub fn new(socket: wavetank_websocket::blocking::WebSocket<W>) -> Self {
+        Self { socket }
+    }
+}
+
+impl<W: Threads> BlockingTransport for BlockingWebSocketTransport<W> {
+    type Text = Text;
+
+    fn subprotocol(&self) -> Option<&str> {
+        self.socket.subprotocol()
+    }
+
+    fn recv(&self) -> Result<Incoming<Text>, TransportError> {
+        match self.socket.recv() {
+            Ok(Message::Text(text)) => Ok(Incoming::Text(text)),
+            Ok(Message::Binary(_)) => Ok(Incoming::Binary),
+            Err(Error::Closed(closed)) => ended(&closed),
+            Err(error) => Err(lost(&error)),
+        }
+    }
+
+    fn send(&self, text: &str, timeout: Duration) -> Result<bool, TransportError> {
+        match self.socket.send_timeout(text, timeout) {
+            Ok(()) => Ok(true),
+            Err(Error::TimedOut) => Ok(false),
+            Err(error) => Err(lost(&error)),
+        }
+    }
+
+    fn close(&self, frame: &CloseFrame) {
+        let code = wavetank_websocket::CloseCode::new(frame.code().get());
+        self.socket.close(code.unwrap_or(wavetank_websocket::CloseCode::NORMAL), frame.reason());
+    }
+
+    fn progress(&self) -> Progress {
+        let statistics = self.socket.statistics();
+        Progress { received: statistics.bytes_received, sent: statistics.bytes_sent }
+    }
+}

@@ -1,0 +1,240 @@
+//! What waits for the transport: control frames first, then data.
+//!
+//! Frames are encoded when they are made. Acknowledgements, credit, pings, pongs and GoAway overtake the data that waits; FIN
+//! and RST do not, as they must not overtake the data of their stream.
+//!
+//! # Invariants
+//!
+//! - Control frames are bounded: pongs by their number, refusals by theirs, a ping is one, credit is granted at most twice a
+//!   stream before the peer must have read some, and no stream is opened or accepted while [`Output::is_congested`].
+//! - Data is bounded by the turns of writers, and by one FIN and one RST a stream.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use super::frame::{Flags, HEADER_BYTES, Header, Kind};
+use crate::error::ResetCode;
+
+/// Control bytes beyond which no stream is opened or accepted.
+const CONGESTED_BYTES: usize = 64 * 1024;
+
+/// Buffers that are larger than this are not kept when they are empty.
+const KEPT_BYTES: usize = 1024 * 1024;
+
+/// Bytes that the driver is writing to the transport.
+#[derive(Debug, Default)]
+pub struct Transmit {
+    control: Vec<u8>,
+    data: Vec<u8>,
+    written: usize,
+}
+
+impl Transmit {
+    /// Returns a transmit without bytes.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether everything is written.
+    #[inline]
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.written == self.control.len() + self.data.len()
+    }
+
+    /// How many bytes are left to write.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.control.len() + self.data.len() - self.written
+    }
+
+    /// What is left to write: two slices, of which the first or both may be empty.
+    #[must_use]
+    pub fn slices(&self) -> [IoSlice<'_>; 2] {
+        let control = &self.control[self.written.min(self.control.len())..];
+        let data = &self.data[self.written.saturating_sub(self.control.len())..];
+        [IoSlice::new(control), IoSlice::new(data)]
+    }
+
+    /// What is left to write, as far as it is in one piece.
+    #[must_use]
+    pub fn first(&self) -> &[u8] {
+        match self.control.get(self.written..) {
+            Some(control) if !control.is_empty() => control,
+            _ => &self.data[self.written - self.control.len()..],
+        }
+    }
+
+    /// The first `count` bytes are written.
+    ///
+    /// # Panics
+    ///
+    /// If that is more than there are.
+    pub fn advance(&mut self, count: usize) {
+        assert!(count <= self.len(), "no more is written than there is");
+        self.written += count;
+    }
+
+    fn reset(&mut self) {
+        self.written = 0;
+        for buffer in [&mut self.control, &mut self.data] {
+            if buffer.capacity() > KEPT_BYTES {
+                *buffer = Vec::new();
+            }
+            buffer.clear();
+        }
+    }
+}
+
+/// What waits for the transport.
+#[derive(Debug)]
+pub(crate) struct Output {
+    control: Vec<u8>,
+    data: Vec<u8>,
+    pongs: VecDeque<u32>,
+    pongs_max: usize,
+    /// Refusals among the control frames.
+    refusals: u32,
+    /// Bytes of data that were ever put in, taken by the driver, and written by it.
+    committed: u64,
+    taken: u64,
+    written: u64,
+    /// The driver has taken something that is not all written.
+    under_way: bool,
+    pub(crate) frames: u64,
+}
+
+impl Output {
+    pub(crate) fn new(pongs_max: u32) -> Self {
+        Self {
+            control: Vec::new(),
+            data: Vec::new(),
+            pongs: VecDeque::new(),
+            pongs_max: usize::try_from(pongs_max).unwrap_or(usize::MAX).max(1),
+            refusals: 0,
+            committed: 0,
+            taken: 0,
+            written: 0,
+            under_way: false,
+            frames: 0,
+        }
+    }
+
+    /// Puts a control frame behind the others.
+    pub(crate) fn control(&mut self, kind: Kind, flags: Flags, stream: u32, length: u32) {
+        self.frames += 1;
+        self.control.extend_from_slice(&Header::new(kind, flags, stream, length).encode());
+    }
+
+    /// Refuses a stream of the peer. Returns how many refusals wait now.
+    pub(crate) fn refuse(&mut self, stream: u32) -> u32 {
+        self.refusals += 1;
+        // With ACK: hashicorp/yamux keeps a slot for every stream that was not acknowledged.
+        self.control(Kind::WindowUpdate, Flags::ACK.and(Flags::RST), stream, 0);
+        self.refusals
+    }
+
+    /// Answers a ping. Of those that wait, the latest are kept.
+    pub(crate) fn pong(&mut self, opaque: u32) {
+        if self.pongs.len() == self.pongs_max {
+            self.pongs.pop_front();
+        }
+        self.pongs.push_back(opaque);
+    }
+
+    /// Puts a frame without payload behind the data. Returns where it ends.
+    pub(crate) fn behind_data(&mut self, kind: Kind, flags: Flags, stream: u32, length: u32) -> u64 {
+        self.frames += 1;
+        self.data.extend_from_slice(&Header::new(kind, flags, stream, length).encode());
+        self.committed += HEADER_BYTES as u64;
+        self.committed
+    }
+
+    pub(crate) fn fin(&mut self, stream: u32) -> u64 {
+        self.behind_data(Kind::WindowUpdate, Flags::FIN, stream, 0)
+    }
+
+    pub(crate) fn rst(&mut self, stream: u32, code: ResetCode) -> u64 {
+        self.behind_data(Kind::WindowUpdate, Flags::RST, stream, code.get())
+    }
+
+    /// Puts a data frame behind the data: the first `length` bytes of `slices`. Returns where it ends.
+    #[inline]
+    pub(crate) fn data(&mut self, stream: u32, length: u32, slices: &[IoSlice<'_>]) -> u64 {
+        self.frames += 1;
+        let bytes = length as usize;
+        self.data.reserve(HEADER_BYTES + bytes);
+        self.data.extend_from_slice(&Header::new(Kind::Data, Flags::NONE, stream, length).encode());
+        let mut left = bytes;
+        for slice in slices {
+            let piece = slice.len().min(left);
+            self.data.extend_from_slice(&slice[..piece]);
+            left -= piece;
+            if left == 0 {
+                break;
+            }
+        }
+        self.committed += (HEADER_BYTES + bytes) as u64;
+        self.committed
+    }
+
+    /// Bytes of data that wait.
+    #[inline]
+    pub(crate) fn pending(&self) -> usize {
+        self.data.len()
+    }
+
+    /// Whether so many control frames wait that no more streams shall be opened.
+    #[inline]
+    pub(crate) fn is_congested(&self) -> bool {
+        self.control.len() > CONGESTED_BYTES
+    }
+
+    /// Whether anything waits, or is being written.
+    pub(crate) fn is_idle(&self) -> bool {
+        !self.under_way && self.is_empty()
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.data.is_empty() && self.control.is_empty() && self.pongs.is_empty()
+    }
+
+    /// Whether everything up to `end` is written.
+    #[inline]
+    pub(crate) fn is_written(&self, end: u64) -> bool {
+        self.written >= end
+    }
+
+    /// Moves everything into `transmit`, which must be empty.
+    pub(crate) fn take(&mut self, transmit: &mut Transmit) {
+        transmit.reset();
+        while let Some(opaque) = self.pongs.pop_front() {
+            self.control(Kind::Ping, Flags::ACK, 0, opaque);
+        }
+        std::mem::swap(&mut self.control, &mut transmit.control);
+        std::mem::swap(&mut self.data, &mut transmit.data);
+        self.refusals = 0;
+        self.taken = self.committed;
+        self.under_way = true;
+    }
+
+    /// Everything that was taken is written.
+    pub(crate) fn all_written(&mut self) {
+        self.under_way = false;
+        self.written = self.taken;
+    }
+
+    /// Drops what waits. What the driver has taken goes out.
+    pub(crate) fn discard(&mut self) {
+        self.control.clear();
+        self.data.clear();
+        self.pongs.clear();
+    }
+
+    /// Bytes of memory, for checks of the bounds.
+    pub(crate) fn bytes(&self) -> usize {
+        self.control.len() + self.data.len() + self.pongs.len() * HEADER_BYTES
+    }
+}

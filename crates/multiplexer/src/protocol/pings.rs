@@ -1,0 +1,152 @@
+//! Pings of ours that are under way, and the round-trip time they measure.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use wavetank_runtime::Instant;
+
+/// Pings under way, and latencies of answered ones, that are remembered.
+const REMEMBERED_MAX: usize = 64;
+
+/// Samples that the least round-trip time is taken from.
+const SAMPLES: usize = 8;
+
+/// A ping that was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PingId(u64);
+
+#[derive(Debug, Default)]
+pub(crate) struct Pings {
+    next: u64,
+    /// Whether the latest one was not yet put into the output. Further calls join it.
+    queued: bool,
+    under_way: VecDeque<(u64, Instant)>,
+    answered: VecDeque<(u64, Duration)>,
+    samples: VecDeque<Duration>,
+    sampled_at: Option<Instant>,
+}
+
+impl Pings {
+    /// Asks for a ping.
+    pub(crate) fn queue(&mut self) -> PingId {
+        if !self.queued {
+            self.queued = true;
+            self.next += 1;
+        }
+        PingId(self.next)
+    }
+
+    /// Whether a ping waits for the transport.
+    #[inline]
+    pub(crate) fn is_queued(&self) -> bool {
+        self.queued
+    }
+
+    /// Takes the ping that is to be put into the output, if one was asked for: the opaque number.
+    pub(crate) fn take_queued(&mut self, now: Instant) -> Option<u32> {
+        if !std::mem::take(&mut self.queued) {
+            return None;
+        }
+        if self.under_way.len() == REMEMBERED_MAX {
+            self.under_way.pop_front();
+        }
+        self.under_way.push_back((self.next, now));
+        Some(number(self.next))
+    }
+
+    /// Takes in a pong. Returns `false` if it answers nothing.
+    pub(crate) fn pong(&mut self, opaque: u32, now: Instant) -> bool {
+        let Some(index) = self.under_way.iter().position(|(id, _)| number(*id) == opaque) else {
+            return false;
+        };
+        // A peer may have answered only the latest of several pings.
+        for (id, sent) in self.under_way.drain(..=index) {
+            let latency = now - sent;
+            if self.answered.len() == REMEMBERED_MAX {
+                self.answered.pop_front();
+            }
+            self.answered.push_back((id, latency));
+            if number(id) == opaque {
+                if self.samples.len() == SAMPLES {
+                    self.samples.pop_front();
+                }
+                self.samples.push_back(latency);
+                self.sampled_at = Some(now);
+            }
+        }
+        true
+    }
+
+    /// The latency of a ping once it was answered.
+    pub(crate) fn latency_of(&self, ping: PingId) -> Option<Duration> {
+        self.answered.iter().find(|(id, _)| *id == ping.0).map(|(_, latency)| *latency)
+    }
+
+    /// The latest measurement.
+    pub(crate) fn latest(&self) -> Option<Duration> {
+        self.samples.back().copied()
+    }
+
+    /// The least of the latest measurements: what the path takes without queues.
+    pub(crate) fn least(&self) -> Option<Duration> {
+        self.samples.iter().min().copied()
+    }
+
+    /// Whether the last measurement is older than `age`, and none is under way.
+    pub(crate) fn is_stale(&self, age: Duration, now: Instant) -> bool {
+        !self.queued && self.under_way.is_empty() && self.sampled_at.is_none_or(|at| now - at >= age)
+    }
+}
+
+/// The opaque number of a ping: the low half of its id.
+fn number(id: u64) -> u32 {
+    u32::try_from(id & u64::from(u32::MAX)).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_nanos(millis * 1_000_000)
+    }
+
+    #[test]
+    fn pings_that_wait_for_the_transport_are_one() {
+        let mut pings = Pings::default();
+        let first = pings.queue();
+        assert_eq!(pings.queue(), first);
+        let sent = pings.take_queued(at(0)).unwrap();
+        assert_eq!(pings.take_queued(at(0)), None);
+        assert_ne!(pings.queue(), first);
+        assert!(pings.pong(sent, at(7)));
+        assert_eq!(pings.latency_of(first), Some(Duration::from_millis(7)));
+    }
+
+    #[test]
+    fn a_pong_answers_earlier_pings_too() {
+        let mut pings = Pings::default();
+        let first = pings.queue();
+        pings.take_queued(at(0)).unwrap();
+        let second = pings.queue();
+        let sent = pings.take_queued(at(10)).unwrap();
+        assert!(pings.pong(sent, at(15)));
+        assert!(!pings.pong(sent, at(16)));
+        assert_eq!(pings.latency_of(first), Some(Duration::from_millis(15)));
+        assert_eq!(pings.latency_of(second), Some(Duration::from_millis(5)));
+        assert_eq!(pings.least(), Some(Duration::from_millis(5)));
+    }
+
+    #[test]
+    fn unanswered_pings_are_bounded() {
+        let mut pings = Pings::default();
+        for millis in 0..1000 {
+            pings.queue();
+            pings.take_queued(at(millis)).unwrap();
+        }
+        assert_eq!(pings.under_way.len(), REMEMBERED_MAX);
+        assert!(!pings.pong(1, at(1000)));
+        assert!(pings.pong(1000, at(1000)));
+        assert!(pings.answered.len() <= REMEMBERED_MAX);
+    }
+}

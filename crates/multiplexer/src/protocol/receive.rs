@@ -1,0 +1,366 @@
+//! Taking in what the peer sends, as it comes: a frame of any length takes no memory ahead of its bytes.
+
+use std::time::Duration;
+
+use bytes::Buf;
+use wavetank_runtime::Instant;
+
+use super::ending::Ending;
+use super::frame::{Flags, HEADER_BYTES, Header, Kind};
+use super::stream::{ReceiveState, Reset, SendState, Stream};
+use super::timers::Timer;
+use super::violation::Violation;
+use super::{Connection, Event, StreamKey};
+use crate::closed::Cause;
+use crate::error::{LocalReset, ResetCode};
+
+/// In which time frames without effect are forgiven.
+const IDLE_TIME: Duration = Duration::from_secs(60);
+
+/// Where in a frame the input is.
+#[derive(Debug, Default)]
+pub(crate) struct Parser {
+    /// The beginning of a header, if the input ended within one.
+    partial: [u8; HEADER_BYTES],
+    filled: usize,
+    payload: Payload,
+}
+
+/// What is left of the payload of a data frame.
+#[derive(Debug, Clone, Copy, Default)]
+struct Payload {
+    /// `None`: it is discarded.
+    stream: Option<StreamKey>,
+    remaining: u32,
+    /// The frame carries FIN.
+    fin: bool,
+}
+
+impl Parser {
+    /// What is still to come of a frame for the stream, in bytes.
+    #[inline]
+    pub(crate) fn under_way(&self, index: u32) -> u32 {
+        match self.payload.stream {
+            Some(key) if key.index == index => self.payload.remaining,
+            _ => 0,
+        }
+    }
+
+    /// Takes the next header from the input, once all of it is there.
+    #[inline]
+    fn header(&mut self, input: &mut impl Buf) -> Option<Result<Header, Violation>> {
+        if self.filled == 0
+            && let Some(header) = input.chunk().first_chunk::<HEADER_BYTES>()
+        {
+            let header = *header;
+            input.advance(HEADER_BYTES);
+            return Some(Header::decode(header));
+        }
+        let count = input.remaining().min(HEADER_BYTES - self.filled);
+        input.copy_to_slice(&mut self.partial[self.filled..self.filled + count]);
+        self.filled += count;
+        if self.filled < HEADER_BYTES {
+            return None;
+        }
+        self.filled = 0;
+        Some(Header::decode(self.partial))
+    }
+}
+
+impl Connection {
+    /// Takes in what was read from the transport: all of `input`. Once the session is ending, it is discarded.
+    ///
+    /// Of `BytesMut` and `Bytes`, large pieces of payload are kept without a copy.
+    pub fn receive(&mut self, input: &mut impl Buf, now: Instant) {
+        if !input.has_remaining() {
+            return;
+        }
+        self.latest = now;
+        self.liveness.alive(now);
+        self.statistics.bytes_received += input.remaining() as u64;
+        while input.has_remaining() {
+            if matches!(self.ending, Ending::Closing { .. } | Ending::Closed(_)) {
+                input.advance(input.remaining());
+                return;
+            }
+            if self.parser.payload.remaining > 0 {
+                self.take_payload(input);
+                continue;
+            }
+            let result = match self.parser.header(input) {
+                None => return,
+                Some(header) => header.and_then(|header| self.frame(header)),
+            };
+            if let Err(violation) = result {
+                self.fail(Cause::Violation(violation), now);
+            }
+        }
+    }
+
+    #[inline]
+    fn frame(&mut self, header: Header) -> Result<(), Violation> {
+        self.statistics.frames_received += 1;
+        match header.kind {
+            Kind::Data | Kind::WindowUpdate => self.stream_frame(header),
+            Kind::Ping | Kind::GoAway if header.stream != 0 => {
+                Err(Violation::SessionFrameOnStream(header.stream))
+            }
+            Kind::Ping => self.ping_frame(header),
+            Kind::GoAway => {
+                self.peer_goes_away(header.length.into());
+                Ok(())
+            }
+        }
+    }
+
+    fn ping_frame(&mut self, header: Header) -> Result<(), Violation> {
+        if header.flags.has(Flags::SYN) {
+            self.output.pong(header.length);
+            // A pong may echo the flags of our ping, so only a ping counts.
+            if header.flags.has(Flags::STOP) {
+                self.peer_announces_stop();
+            }
+        } else if header.flags.has(Flags::ACK) && self.pings.pong(header.length, self.latest) {
+            self.events.push_back(Event::Pong);
+            return Ok(());
+        }
+        self.count_idle()
+    }
+
+    #[inline]
+    fn stream_frame(&mut self, header: Header) -> Result<(), Violation> {
+        if header.stream == 0 {
+            return Err(Violation::StreamZero);
+        }
+        let index = if header.flags.has(Flags::SYN) {
+            self.opened_by_peer(header.stream)?
+        } else {
+            self.streams.find(header.stream)
+        };
+        let Some(index) = index else { return self.frame_for_no_stream(header) };
+        self.acknowledged_by_peer(index, header.flags);
+        match header.kind {
+            Kind::Data => self.data_frame(index, header),
+            Kind::WindowUpdate | Kind::Ping | Kind::GoAway => self.window_frame(index, header),
+        }
+    }
+
+    /// A frame for a stream that was refused, has ended, or never was: its payload is discarded.
+    #[cold]
+    fn frame_for_no_stream(&mut self, header: Header) -> Result<(), Violation> {
+        if header.kind == Kind::Data && header.length > 0 {
+            self.parser.payload = Payload { stream: None, remaining: header.length, fin: false };
+            if !header.flags.has(Flags::SYN) && self.tombstones.take_answer(header.stream, self.latest) {
+                self.statistics.resets_sent += 1;
+                self.output.rst(header.stream, ResetCode::NONE);
+            }
+        }
+        self.count_idle()
+    }
+
+    #[inline]
+    fn data_frame(&mut self, index: u32, header: Header) -> Result<(), Violation> {
+        let length = header.length;
+        if header.flags.has(Flags::RST) {
+            self.parser.payload = Payload { stream: None, remaining: length, fin: false };
+            return self.reset_by_peer(index, ResetCode::NONE);
+        }
+        let stream = self.streams.at(index);
+        let fin = header.flags.has(Flags::FIN);
+        if length == 0 {
+            if fin {
+                return self.fin_by_peer(index);
+            }
+            return if header.flags.has(Flags::SYN.and(Flags::ACK)) { Ok(()) } else { self.count_idle() };
+        }
+        if stream.receive.state == ReceiveState::Finished {
+            return Err(Violation::DataAfterFin(stream.id));
+        }
+        let credit = stream.receive.credit;
+        stream.receive.credit = credit.checked_sub(length).ok_or(Violation::CreditExceeded {
+            stream: header.stream,
+            length,
+            credit,
+        })?;
+        stream.receive.bytes += u64::from(length);
+        self.idle = self.idle.saturating_sub(1);
+        let key = StreamKey { index, id: header.stream };
+        self.parser.payload = Payload { stream: Some(key), remaining: length, fin };
+        Ok(())
+    }
+
+    /// Takes as much of the payload as there is.
+    #[inline]
+    fn take_payload(&mut self, input: &mut impl Buf) {
+        let mut payload = self.parser.payload;
+        let count = input.chunk().len().min(payload.remaining as usize);
+        payload.remaining -= u32::try_from(count).unwrap_or(u32::MAX);
+        self.parser.payload = payload;
+        let live = payload.stream.filter(|key| self.streams.contains(*key) && self.streams.get(*key).on_wire);
+        let Some(key) = live else {
+            input.advance(count);
+            return;
+        };
+        let stream = self.streams.get(key);
+        self.statistics.payload_received += count as u64;
+        if stream.receive.stopped {
+            input.advance(count);
+            self.discarded(key.index, count);
+        } else {
+            stream.receive.buffer.push(input, count, &mut self.spares);
+            self.buffered += count;
+            if stream.receive.waits {
+                stream.receive.waits = false;
+                self.events.push_back(Event::Readable(key));
+            }
+            if self.buffered > self.config.limits.receive_budget_bytes {
+                self.reset_here(key.index, LocalReset::ReceiveBudget);
+            }
+        }
+        if payload.remaining == 0
+            && payload.fin
+            && self.streams.contains(key)
+            && self.streams.get(key).on_wire
+        {
+            self.finish_receiving(key.index);
+        }
+    }
+
+    fn window_frame(&mut self, index: u32, header: Header) -> Result<(), Violation> {
+        let flags = header.flags;
+        if flags.has(Flags::RST) {
+            return self.reset_by_peer(index, ResetCode::new(header.length));
+        }
+        let stops = flags.has(Flags::STOP) && self.peer_understands_stop;
+        if header.length == 0 && !stops && !flags.has(Flags::SYN.and(Flags::ACK).and(Flags::FIN)) {
+            return self.count_idle();
+        }
+        self.idle = self.idle.saturating_sub(1);
+        if header.length > 0 {
+            self.credit_from_peer(index, header)?;
+        }
+        if stops {
+            self.stopped_by_peer(index);
+        }
+        // The stop may have ended the stream.
+        let key = StreamKey { index, id: header.stream };
+        if flags.has(Flags::FIN) && self.streams.contains(key) && self.streams.get(key).on_wire {
+            return self.fin_by_peer(index);
+        }
+        Ok(())
+    }
+
+    fn credit_from_peer(&mut self, index: u32, header: Header) -> Result<(), Violation> {
+        let stream = self.streams.at(index);
+        if stream.send.state != SendState::Open {
+            return Ok(());
+        }
+        let (delta, credit) = (header.length, stream.send.credit);
+        let overflow = Violation::CreditOverflow { stream: header.stream, delta, credit };
+        stream.send.credit = credit.checked_add(delta).ok_or(overflow)?;
+        stream.cancel_if(&mut self.timers, index, Timer::NoCredit);
+        if credit == 0 {
+            self.tell_writer(index);
+        }
+        Ok(())
+    }
+
+    /// Any frame of the peer for the stream acknowledges it: some send ACK with their first own data only.
+    #[inline]
+    fn acknowledged_by_peer(&mut self, index: u32, flags: Flags) {
+        let stream = self.streams.at(index);
+        if stream.outbound && !stream.acknowledged && !flags.has(Flags::RST) {
+            stream.acknowledged = true;
+            stream.cancel_if(&mut self.timers, index, Timer::Open);
+            self.streams.unacknowledged -= 1;
+            self.tell_openers();
+        }
+    }
+
+    fn reset_by_peer(&mut self, index: u32, code: ResetCode) -> Result<(), Violation> {
+        let stream = self.streams.at(index);
+        let refused = stream.outbound && !stream.acknowledged;
+        self.statistics.resets_received += 1;
+        self.idle = self.idle.saturating_sub(1);
+        if !stream.outbound && !stream.acknowledged {
+            self.early_resets += 1;
+            if self.early_resets > self.config.limits.early_resets {
+                return Err(Violation::RapidReset(self.config.limits.early_resets));
+            }
+        }
+        self.mark_reset(index, if refused { Reset::Refused } else { Reset::Peer(code) });
+        self.end_on_wire(index);
+        Ok(())
+    }
+
+    fn fin_by_peer(&mut self, index: u32) -> Result<(), Violation> {
+        if self.streams.at(index).receive.state == ReceiveState::Finished {
+            return self.count_idle();
+        }
+        self.idle = self.idle.saturating_sub(1);
+        self.finish_receiving(index);
+        Ok(())
+    }
+
+    /// FIN has come, and all payload before it.
+    fn finish_receiving(&mut self, index: u32) {
+        let stream = self.streams.at(index);
+        if stream.receive.state != ReceiveState::Open {
+            return;
+        }
+        stream.receive.state = ReceiveState::Finished;
+        self.tell_reader(index);
+        if self.streams.at(index).has_ended() {
+            self.end_on_wire(index);
+        } else {
+            self.watch_credit(index);
+        }
+    }
+
+    /// The peer does not read any more.
+    fn stopped_by_peer(&mut self, index: u32) {
+        let stream = self.streams.at(index);
+        if stream.send.state != SendState::Open {
+            return;
+        }
+        stream.send.state = SendState::Stopped;
+        stream.send.flushed_at = self.output.fin(stream.id);
+        self.sending_ended(index);
+        if self.streams.at(index).has_ended() {
+            self.end_on_wire(index);
+        }
+    }
+
+    /// The peer opens a stream. `None`: it was refused.
+    fn opened_by_peer(&mut self, id: u32) -> Result<Option<u32>, Violation> {
+        self.remote_ids.open(id)?;
+        let limits = &self.config.limits;
+        let backlog = u32::try_from(self.backlog.len()).unwrap_or(u32::MAX);
+        let full = self.streams.inbound >= limits.inbound_streams || backlog >= limits.accept_backlog;
+        if full || self.draining {
+            self.statistics.refused += 1;
+            if self.output.refuse(id) > limits.pending_refusals {
+                return Err(Violation::TooManyRefusals(limits.pending_refusals));
+            }
+            return Ok(None);
+        }
+        self.idle = self.idle.saturating_sub(1);
+        let key = self.streams.insert(Stream::new(id, false, self.config.window.first(), self.latest));
+        self.backlog.push_back(key);
+        self.tell_acceptors();
+        Ok(Some(key.index))
+    }
+
+    /// Counts a frame without effect. The count falls with useful frames, and with time: the whole limit in a minute.
+    fn count_idle(&mut self) -> Result<(), Violation> {
+        self.statistics.idle_frames += 1;
+        let limit = self.config.limits.idle_frames;
+        let elapsed = (self.latest - self.idle_since).as_nanos() * u128::from(limit) / IDLE_TIME.as_nanos();
+        if elapsed > 0 {
+            self.idle = self.idle.saturating_sub(u32::try_from(elapsed).unwrap_or(u32::MAX));
+            self.idle_since = self.latest;
+        }
+        self.idle += 1;
+        if self.idle > limit { Err(Violation::IdleFrames(limit)) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,189 @@
+//! How sessions end.
+
+use std::io;
+
+use super::*;
+use crate::closed::GoAwayCode;
+use crate::error::OpenError;
+
+#[test]
+fn close_writes_everything_then_goaway_then_ends() {
+    let mut lab = Lab::new(Role::Client);
+    let key = lab.opened();
+    assert_eq!(lab.write(key, 10), Poll::Ready(Ok(10)));
+    lab.connection.close(lab.now);
+    assert_eq!(lab.connection.transport(), Transport::Open);
+    assert_eq!(lab.sent(), [Frame::Data(NONE, 1, 10), Frame::GoAway(0)]);
+    assert_eq!(lab.connection.transport(), Transport::ShutDown);
+    assert_eq!(lab.connection.state(), State::Closing);
+    lab.connection.end_of_input(lab.now);
+    assert_eq!((lab.connection.transport(), lab.cause()), (Transport::Drop, Some(Cause::Local)));
+}
+
+#[test]
+fn a_peer_that_does_not_end_is_left_after_the_timeout() {
+    let mut lab = Lab::new(Role::Client);
+    lab.connection.close(lab.now);
+    lab.pass(Duration::from_secs(5));
+    assert_eq!((lab.connection.state(), lab.cause()), (State::Closed, Some(Cause::Local)));
+}
+
+#[test]
+fn calls_fail_as_soon_as_the_outcome_is_decided() {
+    let mut lab = Lab::new(Role::Client);
+    let key = lab.opened();
+    assert_eq!(lab.read(key, 1), Poll::Pending);
+    lab.events();
+    lab.connection.close(lab.now);
+    assert_eq!(lab.events(), [Event::Ending]);
+    assert!(matches!(lab.read(key, 1), Poll::Ready(Err(ReadError::Closed(_)))));
+    assert!(matches!(lab.write(key, 1), Poll::Ready(Err(WriteError::Closed(_)))));
+    assert!(matches!(lab.connection.open(lab.now), Poll::Ready(Err(OpenError::Closed(_)))));
+    lab.connection.drop_stream(key, lab.now);
+    assert_eq!(lab.connection.statistics().streams_held, 0);
+}
+
+#[test]
+fn streams_that_linger_end_with_the_session() {
+    let mut lab = Lab::new(Role::Client);
+    let key = lab.opened();
+    lab.connection.close_stream(key, lab.now).unwrap();
+    lab.connection.drop_stream(key, lab.now);
+    assert_eq!(lab.connection.statistics().streams_held, 1);
+    lab.connection.close(lab.now);
+    assert_eq!(lab.connection.statistics().streams_held, 0);
+}
+
+#[test]
+fn the_end_of_the_transport_is_clean_only_without_streams() {
+    let mut lab = Lab::new(Role::Client);
+    lab.connection.end_of_input(lab.now);
+    assert_eq!(lab.cause(), Some(Cause::Peer));
+    let mut lab = Lab::new(Role::Client);
+    lab.opened();
+    lab.connection.end_of_input(lab.now);
+    assert_eq!(lab.cause(), Some(Cause::EndOfInput));
+    let mut lab = Lab::new(Role::Client);
+    lab.opened();
+    lab.receive(Frame::GoAway(0));
+    lab.connection.end_of_input(lab.now);
+    assert_eq!(lab.cause(), Some(Cause::Peer));
+}
+
+#[test]
+fn received_bytes_survive_the_session() {
+    let mut lab = Lab::new(Role::Client);
+    let (cut, whole) = (lab.opened(), lab.opened());
+    lab.receive(Frame::Data(NONE, 1, 10));
+    lab.receive(Frame::Data(FIN, 3, 10));
+    lab.connection.transport_failed(&io::ErrorKind::ConnectionReset.into(), lab.now);
+    assert_eq!(lab.read(cut, 100), Poll::Ready(Ok(10)));
+    assert!(matches!(lab.read(cut, 100), Poll::Ready(Err(ReadError::Closed(_)))));
+    assert_eq!(lab.read(whole, 100), Poll::Ready(Ok(10)));
+    assert_eq!(lab.read(whole, 100), Poll::Ready(Ok(0)));
+}
+
+#[test]
+fn bytes_that_come_after_a_failed_write_are_read() {
+    let mut lab = Lab::new(Role::Client);
+    let key = lab.opened();
+    lab.connection.write_failed(&io::ErrorKind::BrokenPipe.into(), lab.now);
+    assert!(matches!(lab.write(key, 1), Poll::Ready(Err(WriteError::Closed(_)))));
+    lab.receive(Frame::Data(FIN, 1, 10));
+    assert_eq!(lab.read(key, 100), Poll::Ready(Ok(10)));
+    assert_eq!(lab.read(key, 100), Poll::Ready(Ok(0)));
+    assert!(!lab.connection.has_output());
+    lab.connection.end_of_input(lab.now);
+    assert!(matches!(lab.cause(), Some(Cause::Io { kind: io::ErrorKind::BrokenPipe, .. })));
+}
+
+#[test]
+fn goaway_refuses_opens_and_lets_streams_go_on() {
+    let mut lab = Lab::new(Role::Client);
+    let key = lab.opened();
+    lab.events();
+    lab.receive(Frame::GoAway(0));
+    assert_eq!(lab.events(), [Event::MayOpen]);
+    assert_eq!(lab.connection.open(lab.now), Poll::Ready(Err(OpenError::GoAway)));
+    lab.receive(Frame::Data(FIN, 1, 10));
+    assert_eq!(lab.read(key, 100), Poll::Ready(Ok(10)));
+    lab.connection.close_write(key, lab.now).unwrap();
+    assert_eq!(lab.connection.state(), State::Open);
+}
+
+#[test]
+fn an_error_of_the_peer_ends_the_session() {
+    let mut lab = Lab::new(Role::Client);
+    let key = lab.opened();
+    lab.receive(Frame::Data(NONE, 1, 10));
+    lab.receive(Frame::GoAway(1));
+    assert_eq!(lab.cause(), Some(Cause::PeerError { code: GoAwayCode::ProtocolError }));
+    assert_eq!(lab.read(key, 100), Poll::Ready(Ok(10)));
+    assert_eq!(lab.sent(), []);
+    assert_eq!(lab.connection.transport(), Transport::ShutDown);
+}
+
+#[test]
+fn draining_tells_an_unmodified_peer_when_the_session_is_idle() {
+    let mut lab = Lab::new(Role::Server);
+    let key = lab.accept(1);
+    lab.connection.drain(lab.now);
+    assert_eq!(lab.sent(), []);
+    lab.receive(Frame::Window(SYN, 3, 0));
+    assert_eq!(lab.sent(), [Frame::Window(ACK.and(RST), 3, 0)]);
+    assert_eq!(lab.connection.open(lab.now), Poll::Ready(Err(OpenError::Draining)));
+    lab.receive(Frame::Window(FIN, 1, 0));
+    lab.connection.close_write(key, lab.now).unwrap();
+    assert_eq!(lab.sent(), [Frame::Window(FIN, 1, 0), Frame::GoAway(0)]);
+    assert_eq!(lab.cause(), Some(Cause::Local));
+}
+
+#[test]
+fn draining_tells_a_peer_of_ours_at_once() {
+    let mut lab = Lab::extended(Role::Server);
+    lab.accept(1);
+    lab.connection.drain(lab.now);
+    assert_eq!(lab.sent(), [Frame::GoAway(0)]);
+    assert_eq!(lab.connection.state(), State::Open);
+}
+
+#[test]
+fn draining_waits_for_streams_not_accepted_yet() {
+    let mut lab = Lab::new(Role::Server);
+    lab.receive(Frame::Data(SYN.and(FIN), 1, 10));
+    lab.connection.drain(lab.now);
+    assert_eq!(lab.connection.state(), State::Open);
+    let key = lab.connection.accept().expect("a stream waits");
+    lab.connection.close_write(key, lab.now).unwrap();
+    assert_eq!(lab.cause(), Some(Cause::Local));
+    assert_eq!(lab.read(key, 100), Poll::Ready(Ok(10)));
+}
+
+#[test]
+fn refusing_all_resets_the_backlog() {
+    let mut lab = Lab::new(Role::Server);
+    let key = lab.accept(1);
+    lab.receive(Frame::Window(SYN, 3, 0));
+    lab.connection.refuse_all(lab.now);
+    assert_eq!(lab.sent(), [Frame::Window(RST, 3, 0)]);
+    assert_eq!(lab.connection.state(), State::Open);
+    lab.connection.drop_stream(key, lab.now);
+    assert_eq!(lab.cause(), Some(Cause::Local));
+}
+
+#[test]
+fn a_quiescent_session_has_no_timer_but_keepalive() {
+    let mut lab = Lab::new(Role::Client);
+    for _ in 0..10 {
+        let key = lab.opened();
+        assert_eq!(lab.write(key, 10), Poll::Ready(Ok(10)));
+        lab.connection.close_write(key, lab.now).unwrap();
+        lab.receive(Frame::Window(FIN, key.id(), 0));
+        lab.connection.drop_stream(key, lab.now);
+        lab.sent();
+    }
+    assert_eq!(lab.connection.timers.next(), None);
+    assert_eq!(lab.connection.deadline(), lab.connection.liveness.deadline());
+    let statistics = lab.connection.statistics();
+    assert_eq!((statistics.streams, statistics.streams_held, statistics.buffered_bytes), (0, 0, 0));
+}

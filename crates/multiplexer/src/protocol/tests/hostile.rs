@@ -1,0 +1,229 @@
+//! What a hostile peer can send: each row of the table of known attacks.
+
+use super::*;
+use crate::config::Limits;
+use violation::Violation;
+
+/// The peer's frame ends the session with this violation, told by GoAway(1) which is written before the transport ends.
+fn check_violation(mut lab: Lab, expected: Violation) {
+    assert_eq!(lab.violation(), Some(expected));
+    assert_eq!(lab.connection.transport(), Transport::Open);
+    assert_eq!(lab.sent(), [Frame::GoAway(1)]);
+    assert_eq!(lab.connection.transport(), Transport::ShutDown);
+    // What follows is discarded.
+    lab.receive(Frame::Ping(SYN, 1));
+    assert_eq!(lab.sent(), []);
+    lab.connection.end_of_input(lab.now);
+    assert_eq!(lab.connection.state(), State::Closed);
+}
+
+#[test]
+fn malformed_frames_are_violations() {
+    let cases: [([u8; 12], Violation); 6] = [
+        ([1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0], Violation::Version(1)),
+        ([0, 9, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0], Violation::UnknownType(9)),
+        ([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], Violation::StreamZero),
+        ([0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0], Violation::StreamZero),
+        ([0, 2, 0, 1, 0, 0, 0, 5, 0, 0, 0, 0], Violation::SessionFrameOnStream(5)),
+        ([0, 3, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0], Violation::SessionFrameOnStream(5)),
+    ];
+    for (bytes, violation) in cases {
+        let mut lab = Lab::new(Role::Server);
+        lab.receive_bytes(&bytes);
+        check_violation(lab, violation);
+    }
+}
+
+#[test]
+fn unknown_flags_are_ignored() {
+    let mut lab = Lab::new(Role::Server);
+    lab.receive(Frame::Window(Flags(0x8000).and(SYN), 1, 0));
+    assert!(lab.connection.accept().is_some());
+}
+
+#[test]
+fn streams_of_the_wrong_parity_are_violations() {
+    let mut lab = Lab::new(Role::Server);
+    lab.receive(Frame::Window(SYN, 2, 0));
+    check_violation(lab, Violation::WrongParity(2));
+}
+
+#[test]
+fn streams_opened_again_are_violations() {
+    let mut lab = Lab::new(Role::Server);
+    let key = lab.accept(1);
+    lab.connection.drop_stream(key, lab.now);
+    lab.sent();
+    lab.receive(Frame::Data(SYN, 1, 5));
+    check_violation(lab, Violation::ReusedId(1));
+}
+
+/// CVE-2024-32984.
+#[test]
+fn a_flood_of_pings_leaves_few_pongs() {
+    let mut lab = Lab::new(Role::Server);
+    for opaque in 0..50_000 {
+        lab.receive(Frame::Ping(SYN, opaque));
+    }
+    assert!(lab.connection.statistics().pending_bytes <= 8 * HEADER_BYTES);
+    let latest: Vec<Frame> = (49_992..50_000).map(|opaque| Frame::Ping(ACK, opaque)).collect();
+    assert_eq!(lab.sent(), latest);
+}
+
+/// CVE-2026-31814.
+#[test]
+fn credit_that_overflows_is_a_violation() {
+    let mut lab = Lab::new(Role::Client);
+    let key = lab.opened();
+    let delta = u32::MAX - WINDOW;
+    lab.receive(Frame::Window(NONE, key.id(), delta));
+    assert_eq!(lab.connection.stream_statistics(key).send_credit, u32::MAX);
+    lab.receive(Frame::Window(NONE, key.id(), 1));
+    check_violation(lab, Violation::CreditOverflow { stream: 1, delta: 1, credit: u32::MAX });
+}
+
+/// CVE-2026-32314.
+#[test]
+fn syn_data_beyond_the_window_is_a_violation() {
+    let mut lab = Lab::new(Role::Server);
+    lab.receive_bytes(&Header::new(Kind::Data, SYN, 1, WINDOW + 1).encode());
+    check_violation(lab, Violation::CreditExceeded { stream: 1, length: WINDOW + 1, credit: WINDOW });
+}
+
+#[test]
+fn data_beyond_the_credit_is_a_violation() {
+    let mut lab = Lab::new(Role::Server);
+    lab.accept(1);
+    lab.receive(Frame::Data(NONE, 1, WINDOW as usize));
+    lab.receive_bytes(&Header::new(Kind::Data, NONE, 1, 1).encode());
+    check_violation(lab, Violation::CreditExceeded { stream: 1, length: 1, credit: 0 });
+}
+
+#[test]
+fn only_data_after_fin_is_a_violation() {
+    let mut lab = Lab::new(Role::Server);
+    lab.accept(1);
+    lab.receive(Frame::Window(FIN, 1, 0));
+    lab.receive(Frame::Window(FIN, 1, 0));
+    lab.receive(Frame::Data(FIN, 1, 0));
+    assert_eq!(lab.connection.state(), State::Open);
+    lab.receive(Frame::Data(NONE, 1, 1));
+    check_violation(lab, Violation::DataAfterFin(1));
+}
+
+/// CVE-2023-44487.
+#[test]
+fn rapid_resets_end_the_session() {
+    let mut lab = Lab::new(Role::Server);
+    let mut id = 1;
+    for _ in 0..1024 {
+        lab.receive(Frame::Window(SYN, id, 0));
+        lab.receive(Frame::Window(RST, id, 0));
+        id += 2;
+    }
+    let statistics = lab.connection.statistics();
+    assert_eq!((statistics.streams_held, statistics.backlog), (0, 0));
+    lab.receive(Frame::Window(SYN.and(RST), id, 0));
+    check_violation(lab, Violation::RapidReset(1024));
+}
+
+#[test]
+fn resets_of_accepted_streams_are_no_attack() {
+    let mut lab = Lab::new(Role::Server);
+    for number in 0..5000 {
+        let key = lab.accept(2 * number + 1);
+        lab.receive(Frame::Window(RST, key.id(), 0));
+        lab.connection.drop_stream(key, lab.now);
+    }
+    assert_eq!(lab.connection.state(), State::Open);
+}
+
+#[test]
+fn refusals_that_are_not_read_end_the_session() {
+    let config = Config { limits: Limits { inbound_streams: 0, ..Limits::default() }, ..Config::default() };
+    let mut lab = Lab::with(Role::Server, config);
+    for number in 0..1024 {
+        lab.receive(Frame::Window(SYN, 2 * number + 1, 0));
+    }
+    assert_eq!(lab.connection.state(), State::Open);
+    assert_eq!(lab.sent().len(), 1024);
+    // Those that were written count no more.
+    for number in 1024..2049 {
+        lab.receive(Frame::Window(SYN, 2 * number + 1, 0));
+    }
+    check_violation(lab, Violation::TooManyRefusals(1024));
+}
+
+/// RUSTSEC-2026-0258.
+#[test]
+fn a_flood_of_empty_frames_ends_the_session() {
+    let mut lab = Lab::new(Role::Server);
+    lab.accept(1);
+    for _ in 0..100_000 {
+        lab.receive(Frame::Data(NONE, 1, 0));
+    }
+    assert_eq!(lab.connection.state(), State::Open);
+    lab.receive(Frame::Window(NONE, 1, 0));
+    check_violation(lab, Violation::IdleFrames(100_000));
+}
+
+#[test]
+fn time_forgives_frames_without_effect() {
+    let mut lab = Lab::new(Role::Server);
+    // A peer that pings twice a second, for 35 hours.
+    for _ in 0..250_000 {
+        lab.pass(Duration::from_millis(500));
+        lab.receive(Frame::Ping(SYN, 1));
+        lab.sent();
+    }
+    assert_eq!(lab.connection.state(), State::Open);
+}
+
+#[test]
+fn memory_follows_received_bytes_not_declared_lengths() {
+    let config = Config { window: crate::Window::Fixed(1 << 30), ..Config::default() };
+    let mut lab = Lab::with(Role::Server, config);
+    lab.receive(Frame::Window(SYN, 1, 0));
+    lab.connection.accept().expect("a stream waits");
+    lab.receive_bytes(&Header::new(Kind::Data, NONE, 1, 1 << 30).encode());
+    lab.receive_bytes(b"a few");
+    assert_eq!(lab.connection.statistics().buffered_bytes, 5);
+}
+
+/// CVE-2022-23492.
+#[test]
+fn unread_bytes_are_bounded_for_the_whole_session() {
+    let budget = 4 * WINDOW as usize;
+    let limits = Limits { receive_budget_bytes: budget, ..Limits::default() };
+    let mut lab = Lab::with(Role::Server, Config { limits, ..Config::default() });
+    let mut reset = 0;
+    for number in 0..1000 {
+        let id = 2 * number + 1;
+        lab.receive(Frame::Data(SYN, id, WINDOW as usize));
+        reset += lab.sent().iter().filter(|frame| **frame == Frame::Window(RST, id, 0)).count();
+        assert!(lab.connection.statistics().buffered_bytes <= budget);
+    }
+    assert_eq!(reset, 996);
+    assert_eq!(lab.connection.state(), State::Open);
+}
+
+#[test]
+fn frames_for_unknown_streams_get_no_answer() {
+    let mut lab = Lab::new(Role::Server);
+    lab.receive(Frame::Data(NONE, 7, 300_000));
+    lab.receive(Frame::Data(RST, 8, 10));
+    lab.receive(Frame::Window(RST, 9, 0));
+    lab.receive(Frame::Window(NONE, 2, u32::MAX));
+    assert_eq!(lab.sent(), []);
+    assert_eq!(lab.connection.statistics().buffered_bytes, 0);
+    assert_eq!(lab.connection.state(), State::Open);
+}
+
+#[test]
+fn a_refused_stream_with_data_is_drained() {
+    let config = Config { limits: Limits { inbound_streams: 0, ..Limits::default() }, ..Config::default() };
+    let mut lab = Lab::with(Role::Server, config);
+    lab.receive(Frame::Data(SYN.and(FIN), 1, 1000));
+    lab.receive(Frame::Data(NONE, 1, 1000));
+    assert_eq!(lab.sent(), [Frame::Window(ACK.and(RST), 1, 0)]);
+}

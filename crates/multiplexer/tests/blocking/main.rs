@@ -1,0 +1,6 @@
+//! Sessions on threads, over loopback.
+
+mod support;
+
+mod closing;
+mod streams;

@@ -1,0 +1,6 @@
+//! Sessions on Tokio, over in-memory pipes and loopback.
+
+mod support;
+
+mod closing;
+mod streams;

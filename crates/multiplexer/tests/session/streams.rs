@@ -1,0 +1,119 @@
+//! Opening, conversing, half-close, stop and reset.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use wavetank_multiplexer::{LocalReset, ReadError, ResetCode, WriteEnd, WriteError};
+use wavetank_runtime::{Runtime, Tokio};
+
+use crate::support::{body, echo, pair, pair_with, read_to_end, streams};
+
+#[tokio::test]
+async fn many_streams_echo_at_once() {
+    for pipe in [64, 4096, 256 * 1024] {
+        let (client, server) = pair_with(pipe, Default::default(), Default::default());
+        let echo = Tokio.spawn("task", echo(server));
+        let mut tasks = Vec::new();
+        for seed in 0..20 {
+            let stream = client.open().await.expect("an open session");
+            tasks.push(Tokio.spawn("task", async move {
+                let body = body(300_000 / (1 + seed % 4) / if pipe == 64 { 20 } else { 1 }, seed);
+                let (mut read, mut write) = stream.into_split();
+                let sent = body.clone();
+                let writer = Tokio.spawn("task", async move {
+                    write.write_all(&sent).await.expect("an open stream");
+                    write.shutdown().await.expect("an open stream");
+                });
+                assert!(read_to_end(&mut read).await.expect("an open stream") == body, "stream {seed}");
+                writer.await.expect("no panic");
+            }));
+        }
+        for task in tasks {
+            task.await.expect("no panic");
+        }
+        assert!(client.close().await.is_clean());
+        echo.await.expect("no panic");
+    }
+}
+
+#[tokio::test]
+async fn half_closed_stream_still_reads() {
+    let (client, server) = pair();
+    let (mut near, mut far) = streams(&client, &server).await;
+    near.write_all(b"question").await.unwrap();
+    near.close_write().unwrap();
+    assert_eq!(read_to_end(&mut far).await.unwrap(), b"question");
+    far.write_all(b"answer").await.unwrap();
+    far.shutdown().await.unwrap();
+    assert_eq!(read_to_end(&mut near).await.unwrap(), b"answer");
+    assert_eq!(near.stopped().await, WriteEnd::Complete);
+}
+
+#[tokio::test]
+async fn a_writer_learns_that_its_reader_stopped() {
+    let (client, server) = pair();
+    let (mut near, mut far) = streams(&client, &server).await;
+    let watcher = Tokio.spawn("task", near.stopped());
+    let writer = Tokio.spawn("task", async move {
+        let error = loop {
+            if let Err(error) = near.write_all(&[7; 100_000]).await {
+                break error;
+            }
+        };
+        assert_eq!(WriteError::from_io(&error), Some(&WriteError::Stopped));
+        // The other direction goes on.
+        assert_eq!(read_to_end(&mut near).await.unwrap(), b"still here");
+    });
+    let mut some = [0; 1000];
+    far.read_exact(&mut some).await.unwrap();
+    far.stop();
+    assert_eq!(watcher.await.unwrap(), WriteEnd::Failed(WriteError::Stopped));
+    far.write_all(b"still here").await.unwrap();
+    far.shutdown().await.unwrap();
+    writer.await.unwrap();
+    drop(far);
+    server.shutdown(Duration::from_secs(60)).await;
+    assert_eq!((client.statistics().streams_held, server.statistics().streams_held), (0, 0));
+}
+
+#[tokio::test]
+async fn stopped_outlives_the_stream() {
+    let (client, server) = pair();
+    let (near, mut far) = streams(&client, &server).await;
+    let stopped = near.stopped();
+    drop(near);
+    let reset = WriteError::ResetHere(LocalReset::Caller(ResetCode::NONE));
+    assert_eq!(stopped.await, WriteEnd::Failed(reset));
+    let stopped = far.stopped();
+    assert!(read_to_end(&mut far).await.is_err());
+    drop(far);
+    assert_eq!(stopped.await, WriteEnd::Failed(WriteError::Reset(ResetCode::NONE)));
+    let (near, _far) = streams(&client, &server).await;
+    let stopped = near.stopped();
+    let closed = client.close().await;
+    drop(near);
+    assert_eq!(stopped.await, WriteEnd::Failed(WriteError::Closed(closed)));
+}
+
+#[tokio::test]
+async fn data_arrives_before_a_later_reset() {
+    let (client, server) = pair();
+    let (mut near, mut far) = streams(&client, &server).await;
+    near.write_all(b"some").await.unwrap();
+    near.reset(ResetCode::new(7));
+    let mut read = Vec::new();
+    let error = far.read_to_end(&mut read).await.unwrap_err();
+    assert_eq!(
+        (read.as_slice(), ReadError::from_io(&error)),
+        (&b"some"[..], Some(&ReadError::Reset(ResetCode::new(7))))
+    );
+    let error = far.write_all(b"more").await.unwrap_err();
+    assert_eq!(WriteError::from_io(&error), Some(&WriteError::Reset(ResetCode::new(7))));
+}
+
+#[tokio::test]
+async fn a_ping_measures_the_round_trip() {
+    let (client, _server) = pair();
+    assert!(client.ping().await.unwrap() < Duration::from_secs(5));
+    assert!(client.statistics().peer_understands_stop);
+}

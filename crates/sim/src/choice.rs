@@ -1,0 +1,429 @@
+//! The choices of a run: which of `bound` alternatives each source of chance took.
+//!
+//! A run repeats one question: "which of these `bound` alternatives?" A *choice point* asks it (host and task name, then the
+//! operation), a *lane* answers it (one ChaCha stream a lane, or a recording), and the *value* is written down.
+//! Replaying the log replays the run; shrinking the log shrinks the run.
+//!
+//! # Invariants
+//!
+//! - Nothing else in this crate draws random numbers.
+//! - Value 0 is the default (keep running the same task, base latency, no fault): lowering a value makes a run more
+//!   ordinary, and an exhausted recording goes on with 0.
+//! - Lanes are independent: a question more or fewer in one lane changes no answer of another.
+//!
+//! # Not here
+//!
+//! The file format of recordings (`recording`), what to ask (`sched`, `net`, `faults`), which values to try when
+//! shrinking (`shrink`).
+
+mod lane;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng, SeedableRng};
+
+pub(crate) use lane::{LaneKind, LaneName};
+
+/// One lane: an independent source of chance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct LaneId(u32);
+
+/// One choice point in one lane: who asks, and about what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct PointId(u32);
+
+/// One answered question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Choice {
+    pub(crate) point: PointId,
+    pub(crate) bound: u32,
+    pub(crate) value: u32,
+}
+
+/// A choice point as recordings name it. The text is "SCOPE OPERATION"; all choices of a scope in a lane form a span, which
+/// shrinks as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct PointName {
+    pub(crate) lane: LaneName,
+    pub(crate) point: String,
+}
+
+/// What a run chose: its points, and its choices in the order in which they were made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ChoiceLog {
+    pub(crate) points: Vec<PointName>,
+    pub(crate) choices: Vec<Choice>,
+}
+
+impl PointId {
+    pub(crate) const fn new(index: usize) -> Self {
+        Self(index as u32)
+    }
+
+    pub(crate) const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl ChoiceLog {
+    /// Counts the choices that are not the default.
+    pub(crate) fn nonzero(&self) -> usize {
+        self.choices.iter().filter(|choice| choice.value != 0).count()
+    }
+
+    pub(crate) fn point(&self, point: PointId) -> &PointName {
+        &self.points[point.index()]
+    }
+}
+
+/// How far a replay follows its recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Replay {
+    /// The run must ask exactly the recorded questions, lane by lane, in order; the first other question ends it.
+    Strict,
+    /// Every point answers with its own recorded values, in order; a question that was not recorded is answered with 0
+    /// and counted.
+    Lenient,
+}
+
+/// Where a strict replay left its recording.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Divergence {
+    pub(crate) lane: LaneName,
+    /// 0-based position in the lane.
+    pub(crate) position: usize,
+    /// The recorded question, as (point, bound).
+    pub(crate) recorded: (String, u32),
+    pub(crate) asked: (String, u32),
+}
+
+impl fmt::Display for Divergence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { lane, position, recorded, asked } = self;
+        write!(
+            f,
+            "choice {} of lane `{lane}`: the recording has `{}` ({} alternatives), the run asked `{}` ({} alternatives)",
+            position + 1,
+            recorded.0,
+            recorded.1,
+            asked.0,
+            asked.1
+        )
+    }
+}
+
+struct Lane {
+    name: LaneName,
+    rng: ChaCha8Rng,
+    /// Strict replay: the lane's recorded questions, in order.
+    expected: Vec<(String, u32, u32)>,
+    asked: usize,
+    points: BTreeMap<String, PointId>,
+}
+
+struct Point {
+    lane: LaneId,
+    name: String,
+    /// Lenient replay: this point's recorded (bound, value)s, in order.
+    expected: Vec<(u32, u32)>,
+    asked: usize,
+}
+
+/// Room for choices that a run has from the beginning: growing it step by step costs more.
+const USUAL: usize = 512;
+
+/// Answers the questions of one run.
+pub(crate) struct Choices {
+    seed: u64,
+    replay: Option<Replay>,
+    /// The recording by (lane, point), until the point is first named.
+    recorded: BTreeMap<PointName, Vec<(u32, u32)>>,
+    recorded_lanes: BTreeMap<LaneName, Vec<(String, u32, u32)>>,
+    lanes: Vec<Lane>,
+    lane_ids: BTreeMap<LaneName, LaneId>,
+    points: Vec<Point>,
+    log: Vec<Choice>,
+    mismatches: usize,
+    divergence: Option<Divergence>,
+}
+
+impl Choices {
+    /// Every answer comes from `seed`.
+    pub(crate) fn seeded(seed: u64) -> Self {
+        Self {
+            seed,
+            replay: None,
+            recorded: BTreeMap::new(),
+            recorded_lanes: BTreeMap::new(),
+            lanes: Vec::new(),
+            lane_ids: BTreeMap::new(),
+            points: Vec::new(),
+            log: Vec::with_capacity(USUAL),
+            mismatches: 0,
+            divergence: None,
+        }
+    }
+
+    /// Answers come from `log`; entropy still comes from `seed`.
+    pub(crate) fn replayed(seed: u64, log: &ChoiceLog, replay: Replay) -> Self {
+        let mut choices = Self::seeded(seed);
+        choices.replay = Some(replay);
+        for choice in &log.choices {
+            let name = log.point(choice.point);
+            match replay {
+                Replay::Lenient => {
+                    choices.recorded.entry(name.clone()).or_default().push((choice.bound, choice.value))
+                }
+                Replay::Strict => choices.recorded_lanes.entry(name.lane.clone()).or_default().push((
+                    name.point.clone(),
+                    choice.bound,
+                    choice.value,
+                )),
+            }
+        }
+        choices
+    }
+
+    /// Returns the lane of a kind that belongs to `scope`. It is the same stream of the seed in every run.
+    pub(crate) fn lane(&mut self, kind: LaneKind, scope: &str) -> LaneId {
+        self.named_lane(LaneName::new(kind, scope))
+    }
+
+    /// Returns the lane of this name.
+    pub(crate) fn named_lane(&mut self, name: LaneName) -> LaneId {
+        if let Some(&lane) = self.lane_ids.get(&name) {
+            return lane;
+        }
+        let lane = LaneId(u32::try_from(self.lanes.len()).expect("fewer than 2^32 lanes"));
+        self.lanes.push(Lane {
+            rng: stream(self.seed, name.text()),
+            expected: self.recorded_lanes.remove(&name).unwrap_or_default(),
+            asked: 0,
+            points: BTreeMap::new(),
+            name: name.clone(),
+        });
+        self.lane_ids.insert(name, lane);
+        lane
+    }
+
+    /// Names a point of a lane: "SCOPE OPERATION".
+    pub(crate) fn point(&mut self, lane: LaneId, name: &str) -> PointId {
+        let Lane { name: lane_name, points, .. } = &mut self.lanes[lane.0 as usize];
+        if let Some(&point) = points.get(name) {
+            return point;
+        }
+        let point = PointId::new(self.points.len());
+        points.insert(name.to_owned(), point);
+        let expected = if self.recorded.is_empty() {
+            Vec::new()
+        } else {
+            let recorded = PointName { lane: lane_name.clone(), point: name.to_owned() };
+            self.recorded.remove(&recorded).unwrap_or_default()
+        };
+        self.points.push(Point { lane, name: name.to_owned(), expected, asked: 0 });
+        point
+    }
+
+    /// Chooses one of `bound` alternatives at `point` and writes the value down.
+    ///
+    /// `draw` takes the lane's stream when the answer is to come from the seed; it is not called in a replay.
+    ///
+    /// # Panics
+    ///
+    /// Only on a bug here: no alternatives, or a draw outside the bound.
+    pub(crate) fn choose(
+        &mut self,
+        point: PointId,
+        bound: u32,
+        draw: impl FnOnce(&mut ChaCha8Rng) -> u32,
+    ) -> u32 {
+        assert!(bound > 0, "a question has at least one alternative");
+        let asked = &mut self.points[point.index()];
+        let lane = &mut self.lanes[asked.lane.0 as usize];
+        let value = match self.replay {
+            None => draw(&mut lane.rng),
+            Some(Replay::Lenient) => match asked.expected.get(asked.asked) {
+                Some(&(_, value)) if value < bound => value,
+                Some(_) => {
+                    self.mismatches += 1;
+                    0
+                }
+                None => 0,
+            },
+            Some(Replay::Strict) => match lane.expected.get(lane.asked) {
+                Some((name, recorded_bound, value)) if *name == asked.name && *recorded_bound == bound => {
+                    *value
+                }
+                Some((name, recorded_bound, _)) => {
+                    self.divergence.get_or_insert_with(|| Divergence {
+                        lane: lane.name.clone(),
+                        position: lane.asked,
+                        recorded: (name.clone(), *recorded_bound),
+                        asked: (asked.name.clone(), bound),
+                    });
+                    0
+                }
+                None => 0,
+            },
+        };
+        assert!(value < bound, "a value is below the bound of its question");
+        asked.asked += 1;
+        lane.asked += 1;
+        self.log.push(Choice { point, bound, value });
+        value
+    }
+
+    /// Chooses uniformly.
+    pub(crate) fn choose_uniform(&mut self, point: PointId, bound: u32) -> u32 {
+        self.choose(point, bound, |rng| below(rng, bound))
+    }
+
+    /// Fills `buffer` from the entropy stream of `scope`. Entropy is no choice: it is not recorded and does not shrink.
+    pub(crate) fn entropy(&mut self, scope: &str, buffer: &mut [u8]) {
+        let lane = self.lane(LaneKind::Entropy, scope);
+        self.lanes[lane.0 as usize].rng.fill_bytes(buffer);
+    }
+
+    /// A private stream for decisions that lead to values but are none themselves (a strategy's priorities).
+    pub(crate) fn side_stream(&self, name: &str) -> ChaCha8Rng {
+        stream(self.seed, name)
+    }
+
+    pub(crate) const fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// Tells whether answers come from a recording.
+    #[cfg(test)]
+    pub(crate) const fn is_replay(&self) -> bool {
+        self.replay.is_some()
+    }
+
+    /// Returns where a strict replay left its recording, if it did. The run cannot go on.
+    pub(crate) const fn divergence(&self) -> Option<&Divergence> {
+        self.divergence.as_ref()
+    }
+
+    /// Counts the lenient answers whose recorded value did not fit the question.
+    pub(crate) const fn mismatches(&self) -> usize {
+        self.mismatches
+    }
+
+    /// Ends the run and returns what it chose.
+    pub(crate) fn into_log(self) -> ChoiceLog {
+        let lanes = self.lanes;
+        let points = self
+            .points
+            .into_iter()
+            .map(|point| PointName { lane: lanes[point.lane.0 as usize].name.clone(), point: point.name })
+            .collect();
+        ChoiceLog { points, choices: self.log }
+    }
+}
+
+impl fmt::Debug for Choices {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Choices")
+            .field("seed", &self.seed)
+            .field("made", &self.log.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Draws uniformly below `bound` (Lemire's multiplication; the bias is below 2^-32 · bound).
+pub(crate) fn below(rng: &mut ChaCha8Rng, bound: u32) -> u32 {
+    let product = u64::from(rng.next_u32()) * u64::from(bound);
+    (product >> 32) as u32
+}
+
+/// The stream of `seed` that belongs to `name`.
+fn stream(seed: u64, name: &str) -> ChaCha8Rng {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(fnv1a(name.as_bytes()));
+    rng
+}
+
+/// FNV-1a, 64 bits: the numbering of streams must never change, so no library's hash.
+pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn draw_three(choices: &mut Choices, lane: &str) -> [u32; 3] {
+        let lane = choices.named_lane(LaneName::parse(lane).expect("a kind of lane"));
+        let point = choices.point(lane, "host/task operation");
+        [(); 3].map(|()| choices.choose_uniform(point, 1_000_000))
+    }
+
+    #[test]
+    fn an_extra_choice_never_shifts_other_lanes() {
+        let mut alone = Choices::seeded(7);
+        let mut beside = Choices::seeded(7);
+        draw_three(&mut beside, "fault");
+        assert_eq!(draw_three(&mut alone, "schedule"), draw_three(&mut beside, "schedule"));
+    }
+
+    #[test]
+    fn both_replays_give_back_what_was_picked() {
+        let mut first = Choices::seeded(7);
+        let values = draw_three(&mut first, "schedule");
+        let log = first.into_log();
+        for replay in [Replay::Strict, Replay::Lenient] {
+            let mut again = Choices::replayed(7, &log, replay);
+            assert_eq!(draw_three(&mut again, "schedule"), values);
+            assert_eq!((again.divergence(), again.mismatches()), (None, 0));
+            assert_eq!(again.into_log(), log);
+        }
+    }
+
+    #[test]
+    fn an_exhausted_recording_goes_on_with_zero() {
+        let mut again = Choices::replayed(7, &ChoiceLog::default(), Replay::Strict);
+        assert_eq!(draw_three(&mut again, "schedule"), [0, 0, 0]);
+        assert_eq!(again.divergence(), None);
+    }
+
+    #[test]
+    fn strict_replay_names_the_first_other_question() {
+        let mut first = Choices::seeded(7);
+        draw_three(&mut first, "schedule");
+        let log = first.into_log();
+        let mut again = Choices::replayed(7, &log, Replay::Strict);
+        let lane = again.lane(LaneKind::Schedule, "");
+        let point = again.point(lane, "host/other operation");
+        assert_eq!(again.choose_uniform(point, 5), 0);
+        let named = again.divergence().expect("another point asked").to_string();
+        assert_eq!(
+            named,
+            "choice 1 of lane `schedule`: the recording has `host/task operation` (1000000 alternatives), \
+             the run asked `host/other operation` (5 alternatives)"
+        );
+    }
+
+    #[test]
+    fn lenient_replay_keeps_the_values_of_remaining_points() {
+        let mut first = Choices::seeded(7);
+        let lane = first.lane(LaneKind::Schedule, "");
+        let (a, b) = (first.point(lane, "a x"), first.point(lane, "b x"));
+        first.choose(a, 3, |_| 2);
+        first.choose(b, 3, |_| 1);
+        let mut log = first.into_log();
+        log.choices.remove(0);
+        let mut again = Choices::replayed(7, &log, Replay::Lenient);
+        let lane = again.lane(LaneKind::Schedule, "");
+        let (a, b) = (again.point(lane, "a x"), again.point(lane, "b x"));
+        assert_eq!((again.choose_uniform(a, 3), again.choose_uniform(b, 3)), (0, 1));
+        // A value that no longer fits is answered with the default, and counted.
+        let mut narrow = Choices::replayed(7, &log, Replay::Lenient);
+        let lane = narrow.lane(LaneKind::Schedule, "");
+        let b = narrow.point(lane, "b x");
+        assert_eq!((narrow.choose_uniform(b, 1), narrow.mismatches()), (0, 1));
+    }
+}

@@ -1,0 +1,225 @@
+//! The faults of one run, and which of them are active.
+//!
+//! # Invariants
+//!
+//! - What hosts and links suffer from is what the active faults say now: [`RunFaults::sky`], and the like for hosts.
+
+use std::collections::BTreeMap;
+
+use super::draw::{Drawn, draw};
+use super::what::Fault;
+use super::{Faults, HostLabel};
+use crate::choice::Choices;
+use crate::net::{Conditions, HostId, LinkId};
+use crate::time::Nanos;
+
+/// One thing that goes wrong, from when to when.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ScheduledFault {
+    pub(super) what: Fault,
+    pub(super) begins: Nanos,
+    pub(super) ends: Nanos,
+    pub(super) state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Coming,
+    Active,
+    Over,
+}
+
+/// The faults of one run, and which of them have happened.
+#[derive(Debug)]
+pub(crate) struct RunFaults {
+    drawn: Drawn,
+    /// What the test does itself.
+    by_hand: Vec<Fault>,
+    /// What happens now and is over at once.
+    sudden: Option<Fault>,
+    happened: usize,
+    /// What was to meet something, and whether it did.
+    met: BTreeMap<&'static str, bool>,
+}
+
+impl RunFaults {
+    /// Draws the faults of a run with these hosts.
+    pub(crate) fn new(faults: &Faults, choices: &mut Choices, hosts: &[HostLabel<'_>]) -> Self {
+        Self {
+            drawn: draw(faults, choices, hosts),
+            by_hand: Vec::new(),
+            sudden: None,
+            happened: 0,
+            met: BTreeMap::new(),
+        }
+    }
+
+    /// When the next fault begins or ends.
+    pub(crate) fn next(&self) -> Option<Nanos> {
+        let times = self.drawn.scheduled.iter().filter_map(|scheduled_fault| match scheduled_fault.state {
+            State::Coming => Some(scheduled_fault.begins),
+            State::Active => Some(scheduled_fault.ends),
+            State::Over => None,
+        });
+        times.min()
+    }
+
+    /// Notes that something passes on `link`, or would but for a fault.
+    pub(crate) fn meet(&mut self, link: LinkId) {
+        if self.met.values().all(|&met| met) {
+            return;
+        }
+        let touching = self.active().chain(self.sudden).filter(|what| what.touches(link));
+        let met: Vec<&str> = touching.filter_map(Fault::meets).collect();
+        self.met.extend(met.into_iter().map(|what| (what, true)));
+    }
+
+    /// What the faults that happened should have met, and whether they did.
+    pub(crate) const fn met(&self) -> &BTreeMap<&'static str, bool> {
+        &self.met
+    }
+
+    /// Notes that a fault begins.
+    pub(crate) fn begins(&mut self, what: Fault) {
+        if let Some(meets) = what.meets() {
+            self.met.entry(meets).or_default();
+        }
+        self.sudden = Some(what).filter(|what| what.is_sudden());
+    }
+
+    /// Notes that what was sudden has happened.
+    pub(crate) fn has_begun(&mut self) {
+        self.sudden = None;
+    }
+
+    /// When the last fault that was drawn ends.
+    pub(crate) fn heals_at(&self) -> Nanos {
+        self.drawn.scheduled.iter().map(|scheduled_fault| scheduled_fault.ends).max().unwrap_or(0)
+    }
+
+    pub(crate) fn is_active(&self) -> bool {
+        self.active().next().is_some()
+    }
+
+    /// Counts the faults that have begun.
+    pub(crate) const fn happened(&self) -> usize {
+        self.happened
+    }
+
+    /// Whether a write may succeed before the socket has woken its writer.
+    pub(crate) const fn writes_early(&self) -> bool {
+        self.drawn.writes_early
+    }
+
+    /// Whether transfers of any host may be short.
+    pub(crate) fn may_shorten(&self) -> bool {
+        self.drawn.short.contains(&true)
+    }
+
+    /// Whether transfers of `host` may be short.
+    pub(crate) fn is_short(&self, host: HostId) -> bool {
+        self.drawn.short.get(host.index()).is_some_and(|&short| short)
+    }
+
+    pub(crate) fn active(&self) -> impl Iterator<Item = Fault> {
+        let drawn =
+            self.drawn.scheduled.iter().filter(|scheduled_fault| scheduled_fault.state == State::Active);
+        drawn.map(|scheduled_fault| scheduled_fault.what).chain(self.by_hand.iter().copied())
+    }
+
+    /// What every link is like now.
+    pub(crate) fn sky(&self) -> Vec<(LinkId, Conditions)> {
+        let hosts = || (0..self.drawn.short.len()).map(HostId::new);
+        let links = hosts().flat_map(|from| hosts().map(move |to| LinkId { from, to }));
+        links.map(|link| (link, self.conditions(link))).collect()
+    }
+
+    pub(crate) fn conditions(&self, link: LinkId) -> Conditions {
+        self.active().fold(Conditions::default(), |conditions, what| conditions.and(what.conditions(link)))
+    }
+
+    pub(crate) fn is_silent(&self, host: HostId) -> bool {
+        self.active().any(|what| what.silences() == Some(host))
+    }
+
+    pub(crate) fn is_paused(&self, host: HostId) -> bool {
+        self.active().any(|what| what == Fault::PausedHost { host })
+    }
+
+    /// Whether something active still does what `ended` did to a part of what that touched.
+    pub(crate) fn lingers(&self, ended: Fault) -> bool {
+        let touched = |link: &LinkId| {
+            ended.conditions(*link) != Conditions::default()
+                || ended.conditions(link.reverse()) != Conditions::default()
+        };
+        match ended {
+            Fault::Silence { host } => self.is_silent(host),
+            Fault::PausedHost { host } => self.is_paused(host),
+            _ => self.sky().iter().any(|(link, conditions)| touched(link) && ended.lingers_in(conditions)),
+        }
+    }
+
+    /// Counts a fault that happens.
+    pub(crate) fn count(&mut self) {
+        self.happened += 1;
+    }
+
+    /// Takes back that a fault happens: it had nothing to act on.
+    pub(crate) fn uncount(&mut self) {
+        self.happened -= 1;
+    }
+
+    /// Notes a fault that the test injects. Returns `false` if it is active already.
+    pub(crate) fn inject(&mut self, fault: Fault) -> bool {
+        let is_new = !self.by_hand.contains(&fault);
+        if is_new {
+            self.by_hand.push(fault);
+        }
+        is_new
+    }
+
+    /// Ends the first injected fault that is meant, and returns it.
+    pub(crate) fn take_injected(&mut self, is_meant: impl Fn(Fault) -> bool) -> Option<Fault> {
+        let index = self.by_hand.iter().position(|&fault| is_meant(fault))?;
+        Some(self.by_hand.remove(index))
+    }
+
+    /// Returns which hosts may transfer short, and the most that socket buffers may hold, if that is limited.
+    pub(crate) fn modes(&self) -> (Vec<bool>, Option<u32>) {
+        (self.drawn.short.clone(), self.drawn.buffer_bytes_max)
+    }
+
+    /// Takes the next change that is due.
+    pub(crate) fn due(&mut self, now: Nanos) -> Option<Change> {
+        let scheduled_fault =
+            self.drawn.scheduled.iter_mut().find(|scheduled_fault| match scheduled_fault.state {
+                State::Coming => scheduled_fault.begins <= now,
+                State::Active => scheduled_fault.ends <= now,
+                State::Over => false,
+            })?;
+        if scheduled_fault.state == State::Active {
+            scheduled_fault.state = State::Over;
+            return Some(Change::Ends(scheduled_fault.what));
+        }
+        scheduled_fault.state = if scheduled_fault.what.is_sudden() { State::Over } else { State::Active };
+        self.happened += 1;
+        Some(Change::Begins(scheduled_fault.what, scheduled_fault.ends - scheduled_fault.begins))
+    }
+
+    /// A crash of a host that is down already does not happen.
+    pub(crate) fn drop_crash(&mut self, crash: Fault) {
+        let found =
+            self.drawn.scheduled.iter_mut().rfind(|scheduled_fault| {
+                scheduled_fault.state == State::Active && scheduled_fault.what == crash
+            });
+        if let Some(scheduled_fault) = found {
+            scheduled_fault.state = State::Over;
+            self.happened -= 1;
+        }
+    }
+}
+
+pub(crate) enum Change {
+    Begins(Fault, Nanos),
+    Ends(Fault),
+}

@@ -1,0 +1,205 @@
+//! What a fault is, what it makes of links while it lasts, and how a trace tells it.
+
+use crate::net::{Conditions, HostId, LinkId};
+use crate::time::Nanos;
+use crate::time::milliseconds;
+
+/// How a host crashes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crash {
+    /// Its process is killed: the kernel closes its sockets, with RST where something was not yet read and with FIN
+    /// elsewhere. Connecting is refused until the host is started again.
+    Process,
+    /// Its machine is lost: nobody is told, and nothing answers until the host is started again; then old connections
+    /// are answered with RST.
+    Machine,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    Partition {
+        a: HostId,
+        b: HostId,
+    },
+    OneWayPartition {
+        from: HostId,
+        to: HostId,
+    },
+    PausedLink {
+        a: HostId,
+        b: HostId,
+    },
+    /// All links of a host are held.
+    Clog {
+        host: HostId,
+    },
+    Slow {
+        a: HostId,
+        b: HostId,
+        by: Nanos,
+    },
+    Lossy {
+        a: HostId,
+        b: HostId,
+        one_in: u32,
+    },
+    Narrow {
+        a: HostId,
+        b: HostId,
+        bytes_per_second: u64,
+    },
+    Silence {
+        host: HostId,
+    },
+    PausedHost {
+        host: HostId,
+    },
+    Crash {
+        host: HostId,
+        how: Crash,
+    },
+    Reset {
+        a: HostId,
+        b: HostId,
+    },
+    /// A connection is forgotten: of segments from `a` if `ways[0]`, of those from `b` if `ways[1]`.
+    HalfOpen {
+        a: HostId,
+        b: HostId,
+        ways: [bool; 2],
+        index: usize,
+    },
+}
+
+impl Fault {
+    /// What some run of a sweep should see of it: otherwise it tested nothing.
+    pub(crate) const fn meets(self) -> Option<&'static str> {
+        match self {
+            Self::Partition { .. } | Self::OneWayPartition { .. } => Some("a partition meets traffic"),
+            Self::PausedLink { .. } | Self::Clog { .. } => Some("a paused link meets traffic"),
+            Self::Slow { .. } => Some("a slow link meets traffic"),
+            Self::Lossy { .. } => Some("a link that loses segments meets traffic"),
+            Self::Narrow { .. } => Some("a narrow link meets traffic"),
+            Self::Silence { .. } => Some("a silent host meets traffic"),
+            Self::Reset { .. } => Some("a reset meets a connection"),
+            // It happens to something or not at all.
+            Self::PausedHost { .. } | Self::Crash { .. } | Self::HalfOpen { .. } => None,
+        }
+    }
+
+    /// Whether what passes on `link` while this lasts meets it.
+    pub(crate) fn touches(self, link: LinkId) -> bool {
+        let of_host = |host| link.from == host || link.to == host;
+        match self {
+            Self::Silence { host } => of_host(host),
+            Self::Reset { a, b } => (link.from, link.to) == (a, b) || (link.from, link.to) == (b, a),
+            _ => self.conditions(link) != Conditions::default(),
+        }
+    }
+
+    /// Whether it is over as soon as it has happened.
+    pub(crate) const fn is_sudden(self) -> bool {
+        matches!(self, Self::Reset { .. } | Self::HalfOpen { .. })
+    }
+
+    /// What it makes of `link` while it lasts.
+    pub(crate) fn conditions(self, link: LinkId) -> Conditions {
+        let fair = Conditions::default();
+        let LinkId { from, to } = link;
+        let between = |a, b| (from, to) == (a, b) || (to, from) == (a, b);
+        match self {
+            Self::Partition { a, b } if between(a, b) => Conditions { cut: true, ..fair },
+            Self::OneWayPartition { from: a, to: b } if (from, to) == (a, b) => {
+                Conditions { cut: true, ..fair }
+            }
+            Self::PausedLink { a, b } if between(a, b) => Conditions { paused: true, ..fair },
+            Self::Clog { host } if from == host || to == host => Conditions { paused: true, ..fair },
+            Self::Slow { a, b, by } if between(a, b) => Conditions { delay: by, ..fair },
+            Self::Lossy { a, b, one_in } if between(a, b) => Conditions { one_lost_in: one_in, ..fair },
+            Self::Narrow { a, b, bytes_per_second } if between(a, b) => {
+                Conditions { bytes_per_second, ..fair }
+            }
+            _ => fair,
+        }
+    }
+
+    /// Whether `conditions`, of a link that it touched, still suffers from what it did.
+    pub(crate) const fn lingers_in(self, conditions: &Conditions) -> bool {
+        match self {
+            Self::Partition { .. } | Self::OneWayPartition { .. } => conditions.cut,
+            Self::PausedLink { .. } | Self::Clog { .. } => conditions.paused,
+            Self::Slow { .. } => conditions.delay > 0,
+            Self::Lossy { .. } => conditions.one_lost_in > 0,
+            Self::Narrow { .. } => conditions.bytes_per_second > 0,
+            _ => false,
+        }
+    }
+
+    /// The host that is silent while this lasts.
+    pub(crate) const fn silences(self) -> Option<HostId> {
+        match self {
+            Self::Silence { host } | Self::Crash { host, how: Crash::Machine } => Some(host),
+            _ => None,
+        }
+    }
+
+    /// Tells its beginning. `lasts` is how long it will, if that is known.
+    pub(crate) fn beginning(self, name: impl Fn(HostId) -> String, lasts: Option<Nanos>) -> String {
+        let during = lasts.map(|lasts| format!(" for {}", milliseconds(lasts))).unwrap_or_default();
+        let again = lasts
+            .map(|lasts| format!(", and started again after {}", milliseconds(lasts)))
+            .unwrap_or_default();
+        let pair = |a, b| format!("between {} and {}", name(a), name(b));
+        match self {
+            Self::Partition { a, b } => {
+                format!("{} and {} are cut off from each other{during}", name(a), name(b))
+            }
+            Self::OneWayPartition { from, to } => {
+                format!("nothing from {} reaches {}{during}", name(from), name(to))
+            }
+            Self::PausedLink { a, b } => format!("segments {} are held{during}", pair(a, b)),
+            Self::Clog { host } => format!("all segments from and to {} are held{during}", name(host)),
+            Self::Slow { a, b, by } => {
+                format!("segments {} take {} longer{during}", pair(a, b), milliseconds(by))
+            }
+            Self::Lossy { a, b, one_in } => format!("one segment in {one_in} {} is lost{during}", pair(a, b)),
+            Self::Narrow { a, b, bytes_per_second } => {
+                format!("only {bytes_per_second} B a second pass {}{during}", pair(a, b))
+            }
+            Self::Silence { host } => format!("{} falls silent{during}", name(host)),
+            Self::PausedHost { host } => format!("{} is paused{during}", name(host)),
+            Self::Crash { host, how: Crash::Process } => {
+                format!("the process of {} is killed{again}", name(host))
+            }
+            Self::Crash { host, how: Crash::Machine } => {
+                format!("the machine of {} is lost{again}", name(host))
+            }
+            Self::Reset { a, b } => format!("something resets the connections {}", pair(a, b)),
+            Self::HalfOpen { a, b, ways, .. } => match ways {
+                [true, false] => format!("from {} to {}", name(a), name(b)),
+                [false, true] => format!("from {} to {}", name(b), name(a)),
+                _ => "both ways".to_owned(),
+            },
+        }
+    }
+
+    /// Tells its end.
+    pub(crate) fn end(self, name: impl Fn(HostId) -> String) -> String {
+        let pair = |a, b| format!("between {} and {}", name(a), name(b));
+        match self {
+            Self::Partition { a, b } | Self::OneWayPartition { from: a, to: b } => {
+                format!("{} and {} reach each other again", name(a), name(b))
+            }
+            Self::PausedLink { a, b } => format!("segments {} go on", pair(a, b)),
+            Self::Clog { host } => format!("all segments from and to {} go on", name(host)),
+            Self::Slow { a, b, .. } => format!("segments {} are as fast as before", pair(a, b)),
+            Self::Lossy { a, b, .. } => format!("no more segments {} are lost", pair(a, b)),
+            Self::Narrow { a, b, .. } => format!("the link {} is as wide as before", pair(a, b)),
+            Self::Silence { host } => format!("{} is heard again", name(host)),
+            Self::PausedHost { host } => format!("{} runs on", name(host)),
+            Self::Crash { host, .. } => format!("{} is started again", name(host)),
+            Self::Reset { .. } | Self::HalfOpen { .. } => unreachable!("what is sudden has no end"),
+        }
+    }
+}

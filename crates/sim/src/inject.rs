@@ -1,0 +1,16 @@
+//! Faults at work: they begin and end, on schedule or because a test says so.
+//!
+//! Partitions and all other faults act here. `act` begins and ends them, [`Injector`] is the handle by which a test
+//! injects one, and `short` cuts reads and writes.
+//!
+//! # Not here
+//!
+//! Which faults there are, and how a seed draws them (`fault`); what links do to segments (`net`).
+
+mod act;
+mod injector;
+mod short;
+
+pub(crate) use act::{act, set_up};
+pub use injector::Injector;
+pub(crate) use short::shortened;

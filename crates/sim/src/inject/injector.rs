@@ -1,0 +1,233 @@
+//! The handle by which a test injects a certain fault at a certain moment.
+
+use std::time::Duration;
+
+use wavetank_runtime::Instant;
+
+use super::act::{by_hand, undo};
+use crate::fault::{Crash, Fault};
+use crate::net::HostId;
+use crate::options::LATENCY_MAX;
+use crate::time::nanos;
+use crate::world::{Run, context};
+
+/// Makes faults by hand: what happens in a run when a test's task or thread says so, beside what is drawn.
+///
+/// From [`Host::inject`](crate::Host::inject). Hosts are named; every method acts at once, is shown in the trace as a
+/// line with `*`, and is no scheduling point. What was begun by hand lasts until it is ended by hand, and nothing here
+/// ends a fault that was drawn. While anything begun by hand lasts, [`Sim::stall_after`](crate::Sim::stall_after) does not
+/// judge.
+///
+/// # Panics
+///
+/// All methods: outside of their run, and for a name that no host has.
+///
+/// # Example: a partition in the middle of a conversation
+///
+/// ```
+/// use std::time::Duration;
+/// use wavetank::runtime::{ListenOptions, Listener, Runtime, SocketOptions};
+/// use tokio::io::AsyncReadExt;
+///
+/// # wavetank::Sweep::new("doc", "").seeds(4).run(|sim| {
+/// sim.server("server", async |host| {
+///     let listener = host.listen("0.0.0.0:80".parse().unwrap(), ListenOptions::new()).await?;
+///     listener.accept().await.map(drop)
+/// });
+/// sim.client("client", async |host| {
+///     let inject = host.inject();
+///     inject.partition("client", "server");
+///     let server = host.resolve("server", 80).await?[0];
+///     let connecting = host.spawn("connecting", async move { host.connect(server, SocketOptions::new()).await });
+///     host.sleep(Duration::from_secs(5)).await;
+///     inject.heal("client", "server");
+///     connecting.await.expect("no panic")?.read_u8().await.expect_err("the server has closed it");
+///     std::io::Result::Ok(())
+/// });
+/// # });
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Injector {
+    run: u64,
+}
+
+impl Injector {
+    pub(crate) const fn new(run: u64) -> Self {
+        Self { run }
+    }
+
+    /// Cuts two hosts off from each other. What is on its way is lost, and retransmitted once they are healed.
+    #[track_caller]
+    pub fn partition(&self, a: &str, b: &str) {
+        self.between(a, b, |a, b| Fault::Partition { a, b });
+    }
+
+    /// Loses everything that goes from one host to another; the other way stays open.
+    #[track_caller]
+    pub fn partition_one_way(&self, from: &str, to: &str) {
+        self.between(from, to, |from, to| Fault::OneWayPartition { from, to });
+    }
+
+    /// Ends all that was begun by hand between two hosts: partitions, holds, slow, lossy and narrow links.
+    #[track_caller]
+    pub fn heal(&self, a: &str, b: &str) {
+        let run = context::expect_run(self.run);
+        let (a, b) = (host(&run, a), host(&run, b));
+        let link = crate::net::LinkId { from: a, to: b };
+        undo(&run, |what| {
+            let touches = |link| what.conditions(link) != crate::net::Conditions::default();
+            !matches!(what, Fault::Clog { .. }) && (touches(link) || touches(link.reverse()))
+        });
+    }
+
+    /// Ends all that was begun by hand. Crashed servers are started again; crashed clients stay down.
+    #[track_caller]
+    pub fn heal_all(&self) {
+        undo(&context::expect_run(self.run), |_| true);
+    }
+
+    /// Holds the segments between two hosts until [`resume_link`](Self::resume_link): they wait on the way, and are not lost.
+    #[track_caller]
+    pub fn pause_link(&self, a: &str, b: &str) {
+        self.between(a, b, |a, b| Fault::PausedLink { a, b });
+    }
+
+    /// Lets the segments go on that [`pause_link`](Self::pause_link) holds, at once.
+    #[track_caller]
+    pub fn resume_link(&self, a: &str, b: &str) {
+        let run = context::expect_run(self.run);
+        let (a, b) = (host(&run, a), host(&run, b));
+        undo(&run, |what| what == Fault::PausedLink { a, b } || what == Fault::PausedLink { a: b, b: a });
+    }
+
+    /// Makes segments between two hosts take longer, by `by` of at most 30 s, until [`heal`](Self::heal).
+    ///
+    /// # Panics
+    ///
+    /// Where `by` is longer: TCP would give up on what is on its way for so long, and that is not simulated. A link on
+    /// which nothing arrives is [`pause_link`](Self::pause_link).
+    #[track_caller]
+    pub fn slow(&self, a: &str, b: &str, by: Duration) {
+        assert!(
+            by <= LATENCY_MAX,
+            "`Injector::slow` by {by:?}: at most {LATENCY_MAX:?}; for longer, use `pause_link`"
+        );
+        self.between(a, b, |a, b| Fault::Slow { a, b, by: nanos(by) });
+    }
+
+    /// Loses one segment in `one_in` between two hosts until [`heal`](Self::heal). 0 counts as 1, which loses each
+    /// segment up to six times.
+    #[track_caller]
+    pub fn lose(&self, a: &str, b: &str, one_in: u32) {
+        self.between(a, b, |a, b| Fault::Lossy { a, b, one_in: one_in.max(1) });
+    }
+
+    /// Lets only so many bytes a second pass between two hosts, each way, until [`heal`](Self::heal). 0 counts as 1.
+    #[track_caller]
+    pub fn narrow(&self, a: &str, b: &str, bytes_per_second: u64) {
+        self.between(a, b, |a, b| Fault::Narrow { a, b, bytes_per_second: bytes_per_second.max(1) });
+    }
+
+    /// Ends all connections between two hosts with RST, as something on the way might.
+    #[track_caller]
+    pub fn reset(&self, a: &str, b: &str) {
+        self.between(a, b, |a, b| Fault::Reset { a, b });
+    }
+
+    /// Forgets the youngest connection between two hosts, somewhere on the way and for good: its segments are lost from
+    /// now on, and nobody is told. Without a connection nothing happens.
+    #[track_caller]
+    pub fn forget(&self, a: &str, b: &str) {
+        self.between(a, b, |a, b| Fault::HalfOpen { a, b, ways: [true; 2], index: 0 });
+    }
+
+    /// As [`forget`](Self::forget), for segments from `from` to `to` alone; the others still arrive.
+    #[track_caller]
+    pub fn forget_one_way(&self, from: &str, to: &str) {
+        self.between(from, to, |a, b| Fault::HalfOpen { a, b, ways: [true, false], index: 0 });
+    }
+
+    /// Silences a host until [`unsilence`](Self::unsilence): it neither sends nor receives; its programs run on.
+    #[track_caller]
+    pub fn silence(&self, name: &str) {
+        self.at(name, |host| Fault::Silence { host });
+    }
+
+    /// Ends [`silence`](Self::silence).
+    #[track_caller]
+    pub fn unsilence(&self, name: &str) {
+        let run = context::expect_run(self.run);
+        let host = host(&run, name);
+        undo(&run, |what| what == Fault::Silence { host });
+    }
+
+    /// Stops all tasks and threads of a host until [`resume_host`](Self::resume_host); its kernel goes on. A host that pauses
+    /// itself stops at its next scheduling point.
+    #[track_caller]
+    pub fn pause_host(&self, name: &str) {
+        self.at(name, |host| Fault::PausedHost { host });
+    }
+
+    /// Lets a paused host run on.
+    #[track_caller]
+    pub fn resume_host(&self, name: &str) {
+        let run = context::expect_run(self.run);
+        let host = host(&run, name);
+        undo(&run, |what| what == Fault::PausedHost { host });
+    }
+
+    /// Crashes a host: all its tasks and threads are gone, without running another line but their destructors, whose
+    /// calls reach nobody. A client's main counts as ended then. A task that crashes its own host runs to its next
+    /// `await`, a thread no further.
+    ///
+    /// A host that is down already stays as it is.
+    #[track_caller]
+    pub fn crash(&self, name: &str, how: Crash) {
+        self.at(name, |host| Fault::Crash { host, how });
+    }
+
+    /// Starts the main of a crashed host again, on an empty memory.
+    ///
+    /// # Panics
+    ///
+    /// If the host is a client, whose main can run only once.
+    #[track_caller]
+    pub fn restart(&self, name: &str) {
+        let run = context::expect_run(self.run);
+        let host = host(&run, name);
+        assert!(
+            !run.is_down(host.index()) || run.can_restart(host.index()),
+            "`{name}` is a client, and its main can run only once: make it a server to start it again"
+        );
+        undo(&run, |what| matches!(what, Fault::Crash { host: crashed, .. } if crashed == host));
+    }
+
+    /// Returns when the last fault that was drawn for this run has ended: from then on a test may ask for liveness.
+    #[must_use]
+    #[track_caller]
+    pub fn heals_at(&self) -> Instant {
+        Instant::from_nanos(context::expect_run(self.run).faults().borrow().heals_at())
+    }
+
+    #[track_caller]
+    fn at(&self, name: &str, what: impl FnOnce(HostId) -> Fault) {
+        let run = context::expect_run(self.run);
+        let host = host(&run, name);
+        by_hand(&run, what(host));
+    }
+
+    #[track_caller]
+    fn between(&self, a: &str, b: &str, what: impl FnOnce(HostId, HostId) -> Fault) {
+        let run = context::expect_run(self.run);
+        let (a, b) = (host(&run, a), host(&run, b));
+        by_hand(&run, what(a, b));
+    }
+}
+
+#[track_caller]
+fn host(run: &Run, name: &str) -> HostId {
+    match run.host_index(name) {
+        Some(index) => HostId::new(index),
+        None => panic!("{}", run.no_such_host(name)),
+    }
+}

@@ -1,0 +1,114 @@
+//! Calls of libc that would leave the simulation: real sockets, names and OS threads.
+//!
+//! Inside of a step of code under test they are refused, or noted where they cannot be; everywhere else (outside of a
+//! run, in the simulator, in turmoil) they pass through.
+
+#![cfg(all(target_os = "linux", not(miri), not(target_feature = "crt-static")))]
+#![expect(unsafe_code, reason = "symbols of libc are C functions, and the real ones are called by pointer")]
+
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use libc::{addrinfo, c_char, c_int, c_void, pthread_attr_t, pthread_t};
+
+use super::{Real, is_refused};
+
+type Start = extern "C" fn(*mut c_void) -> *mut c_void;
+type PthreadCreate = unsafe extern "C" fn(*mut pthread_t, *const pthread_attr_t, Start, *mut c_void) -> c_int;
+type Getaddrinfo =
+    unsafe extern "C" fn(*const c_char, *const c_char, *const addrinfo, *mut *mut addrinfo) -> c_int;
+
+static REAL_PTHREAD_CREATE: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
+static REAL_GETADDRINFO: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
+
+/// libc's own symbol of this name.
+fn real(known: &AtomicPtr<c_void>, name: &std::ffi::CStr) -> *mut c_void {
+    let mut real = known.load(Ordering::Relaxed);
+    if real.is_null() {
+        // SAFETY: a plain symbol look-up.
+        real = unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr()) };
+        known.store(real, Ordering::Relaxed);
+    }
+    real
+}
+
+fn refused() -> c_int {
+    // SAFETY: the address of this OS thread's errno is valid.
+    unsafe { *libc::__errno_location() = libc::EACCES };
+    -1
+}
+
+/// libc's `socket(2)`: `EACCES` in a step of code under test. A socket that does not block passes: tokio's, which explains
+/// itself that it has no use for one.
+///
+/// # Safety
+///
+/// None beyond libc's.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int {
+    let is_network = matches!(domain, libc::AF_INET | libc::AF_INET6 | libc::AF_UNIX);
+    if is_network && kind & libc::SOCK_NONBLOCK == 0 && is_refused(Real::Socket) {
+        return refused();
+    }
+    // SAFETY: the kernel's own interface, with the caller's arguments.
+    unsafe { libc::syscall(libc::SYS_socket, domain, kind, protocol) as c_int }
+}
+
+/// libc's `socketpair(2)`: as [`socket`].
+///
+/// # Safety
+///
+/// `pair` points to two writable integers, as libc demands.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn socketpair(domain: c_int, kind: c_int, protocol: c_int, pair: *mut c_int) -> c_int {
+    if kind & libc::SOCK_NONBLOCK == 0 && is_refused(Real::Socket) {
+        return refused();
+    }
+    // SAFETY: the kernel's own interface, with the caller's arguments.
+    unsafe { libc::syscall(libc::SYS_socketpair, domain, kind, protocol, pair) as c_int }
+}
+
+/// libc's `getaddrinfo(3)`: `EAI_FAIL` in a step of code under test.
+///
+/// # Safety
+///
+/// As libc's.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn getaddrinfo(
+    node: *const c_char,
+    service: *const c_char,
+    hints: *const addrinfo,
+    result: *mut *mut addrinfo,
+) -> c_int {
+    let real = real(&REAL_GETADDRINFO, c"getaddrinfo");
+    if real.is_null() || is_refused(Real::Name) {
+        return libc::EAI_FAIL;
+    }
+    // SAFETY: the symbol of this name in libc has this signature.
+    let real: Getaddrinfo = unsafe { std::mem::transmute(real) };
+    // SAFETY: the arguments are passed on as they came.
+    unsafe { real(node, service, hints, result) }
+}
+
+/// libc's `pthread_create(3)`: notes, in a step of code under test, that an OS thread was started. It is not refused: tokio
+/// starts one for `spawn_blocking`, which other words explain.
+///
+/// # Safety
+///
+/// As libc's.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn pthread_create(
+    thread: *mut pthread_t,
+    attributes: *const pthread_attr_t,
+    start: Start,
+    argument: *mut c_void,
+) -> c_int {
+    let real = real(&REAL_PTHREAD_CREATE, c"pthread_create");
+    if real.is_null() {
+        return libc::EAGAIN;
+    }
+    is_refused(Real::Thread);
+    // SAFETY: the symbol of this name in libc has this signature.
+    let real: PthreadCreate = unsafe { std::mem::transmute(real) };
+    // SAFETY: the arguments are passed on as they came.
+    unsafe { real(thread, attributes, start, argument) }
+}

@@ -1,0 +1,148 @@
+//! What a process says when code under test ends it: which test and which seed did.
+//!
+//! A report needs a process that lives. `std::process::exit` inside a run would end the test binary with whatever status
+//! it likes, and the tests that failed before would never be reported; a signal (SIGABRT, SIGSEGV, an overflow of the OS
+//! thread's own stack) would leave no name. So an exit from a run's OS thread becomes a failure, and fatal signals there
+//! print the run's name before they go on.
+
+#![expect(unsafe_code, reason = "signal handlers, exit handlers and their registration are libc calls")]
+
+use std::cell::Cell;
+use std::sync::Once;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use libc::c_int;
+
+/// The name of a run, leaked while the run lasts: it must outlive the destructors of thread-local values.
+#[derive(Clone, Copy)]
+struct Name {
+    text: *const u8,
+    length: usize,
+}
+
+const NONE: Name = Name { text: std::ptr::null(), length: 0 };
+
+thread_local! {
+    // Const-initialised and without a destructor: a signal handler may read them, and an exit handler still finds them.
+    static NAME: Cell<Name> = const { Cell::new(NONE) };
+    static SAID: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The status of a process that a run ended, as that of a test binary that failed.
+const STATUS: c_int = 101;
+
+/// Signals that end a process by default, and how they are called.
+const SIGNALS: [(c_int, &str); 5] = [
+    (libc::SIGABRT, "SIGABRT (`abort`, or a second panic while one unwinds)"),
+    (libc::SIGSEGV, "SIGSEGV (a fault of memory, or a stack that overflowed)"),
+    (libc::SIGBUS, "SIGBUS (a fault of memory)"),
+    (libc::SIGILL, "SIGILL (an illegal instruction)"),
+    (libc::SIGFPE, "SIGFPE (an arithmetic fault)"),
+];
+
+/// The handlers that were there before, in the order of [`SIGNALS`].
+static PREVIOUS: [AtomicUsize; SIGNALS.len()] = [const { AtomicUsize::new(libc::SIG_DFL) }; SIGNALS.len()];
+
+/// Has this process name the runs that end it. Only the first call does anything.
+pub(crate) fn install() {
+    static INSTALL: Once = Once::new();
+    INSTALL.call_once(|| {
+        // SAFETY: the handlers have the signatures that are asked for and live as long as the process; the structures are
+        // plain data, zeroed where unused. SA_ONSTACK uses the alternate stack that std gives each of its threads.
+        unsafe {
+            libc::atexit(at_exit);
+            for ((signal, _), previous) in SIGNALS.iter().zip(&PREVIOUS) {
+                let mut action: libc::sigaction = std::mem::zeroed();
+                action.sa_sigaction = on_signal as *const () as usize;
+                action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+                let mut before: libc::sigaction = std::mem::zeroed();
+                if libc::sigaction(*signal, &action, &mut before) == 0 {
+                    previous.store(before.sa_sigaction, Ordering::Release);
+                }
+            }
+        }
+    });
+}
+
+/// Says which run this OS thread does.
+pub(crate) fn set_name(name: &str) {
+    clear();
+    let text = Box::leak(name.to_owned().into_boxed_str());
+    NAME.set(Name { text: text.as_ptr(), length: text.len() });
+    SAID.set(false);
+}
+
+/// Says that this OS thread does no run any more.
+pub(crate) fn clear() {
+    let Name { text, length } = NAME.replace(NONE);
+    if !text.is_null() {
+        // SAFETY: these are the pointer and the length of a box that `set_name` leaked, taken out of the only place that
+        // keeps them.
+        drop(unsafe { Box::from_raw(std::ptr::slice_from_raw_parts_mut(text.cast_mut(), length)) });
+    }
+}
+
+/// Notes that what ends the process is said already.
+pub(crate) fn said() {
+    SAID.set(true);
+}
+
+/// Writes to standard error, with calls that a signal handler may make.
+fn say(parts: &[&[u8]]) {
+    for part in parts {
+        // SAFETY: the pointer and length are those of a slice.
+        unsafe { libc::write(2, part.as_ptr().cast(), part.len()) };
+    }
+}
+
+/// The name of the run of this OS thread, if it does one and its end was not explained yet.
+fn unexplained() -> Option<&'static [u8]> {
+    let Name { text, length } = NAME.get();
+    if text.is_null() || SAID.replace(true) {
+        return None;
+    }
+    // SAFETY: the text was leaked, and `clear` runs on this OS thread only, which is about to end its process.
+    Some(unsafe { std::slice::from_raw_parts(text, length) })
+}
+
+extern "C" fn at_exit() {
+    if let Some(name) = unexplained() {
+        let what = b"\nwavetank: code under test ended the process (`std::process::exit`), and with it all other tests. \
+                     A host ends by returning from its main.\n";
+        say(&[what, name, b"\n"]);
+        // SAFETY: ends the process without running exit handlers again.
+        unsafe { libc::_exit(STATUS) };
+    }
+}
+
+extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    let index = SIGNALS.iter().position(|(known, _)| *known == signal).unwrap_or(0);
+    if let Some(name) = unexplained() {
+        say(&[
+            b"\nwavetank: code under test ended the process by ",
+            SIGNALS[index].1.as_bytes(),
+            b".\n",
+            name,
+            b"\n",
+        ]);
+    }
+    match PREVIOUS[index].load(Ordering::Acquire) {
+        libc::SIG_DFL | libc::SIG_IGN => {
+            // SAFETY: both calls are async-signal-safe. A fault happens again when the handler returns; of what was raised,
+            // the second time is delivered then.
+            unsafe {
+                libc::signal(signal, libc::SIG_DFL);
+                if signal == libc::SIGABRT {
+                    libc::raise(signal);
+                }
+            }
+        }
+        previous => {
+            // SAFETY: the address was registered as a signal handler; std's handlers take these three arguments, and one
+            // that takes only the first ignores the others.
+            let previous: extern "C" fn(c_int, *mut libc::siginfo_t, *mut libc::c_void) =
+                unsafe { std::mem::transmute(previous) };
+            previous(signal, info, context);
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! OS threads that code under test has started: the run fails, and says what to use instead.
+
+use super::{Run, oracle};
+use crate::symptom::{Symptom, SymptomKind};
+use crate::world::real::MEANT;
+
+/// Fails the run if code under test has started an OS thread by itself. tokio's, for blocking calls, have an oracle of their
+/// own.
+pub(super) fn refuse_os_threads(run: &Run) {
+    let threads = &run.os_threads;
+    if threads.by.borrow().is_empty() {
+        return;
+    }
+    let by = threads.by.take();
+    let blocking = oracle::blocking_threads();
+    let of_tokio = blocking.saturating_sub(threads.blocking.replace(blocking));
+    if let Some(who) = by.get(of_tokio) {
+        let detail = format!(
+            "{who} starts a real OS thread (`std::thread`)\nStart threads with `Threads::spawn`: {MEANT}"
+        );
+        run.scheduler.fail(Symptom::new(SymptomKind::Uncontrolled, detail));
+    }
+}

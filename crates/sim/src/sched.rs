@@ -1,0 +1,374 @@
+//! The scheduler: tasks and threads of all hosts in one ready list, from which a seed chooses.
+//!
+//! A host's async tasks are boxed futures. Its threads are coroutines that suspend wherever production code would block.
+//! The scheduler steps one of them at a time. It knows no network: it learns what a parked task waits for as a [`Wait`],
+//! and what drives the scheduler decides when time passes.
+//!
+//! # Parts
+//!
+//! The state lies in parts, each in a file of its own:
+//!
+//! - `table`: every task and thread ([`TaskTable`]).
+//! - `processor`: a clock, a run queue (`queue`) and timers (`timers`) for all hosts together, or one for each host of
+//!   turmoil (`domain`).
+//! - `policy`: which ready task runs next. To add a strategy, begin there.
+//! - `perturb`: delays, spurious wake-ups and spurious `Pending` ([`Perturber`]); `delay` and `allowance` bound them.
+//! - `grant`: how many operations a task may finish in a step (`budget` sets tokio's, `deferred` sees what tokio kept).
+//! - `verdict`: the first failure, and the limits of steps.
+//!
+//! What is done with them: `ready` and `schedule` (how tasks become ready, and which one is next), `coroutine`, `threads`
+//! and `overflow` (threads), `lifecycle` and `locks` (start, end, teardown), `hosts` (what happens to all tasks of one
+//! host), `waker` and `current` (how wake-ups find the scheduler).
+//!
+//! # Invariants
+//!
+//! - One task runs at a time; nothing runs but by [`Scheduler::step`].
+//! - Every decision is a value in a lane; value 0 keeps running the same task, or takes the one that is ready longest.
+//! - No `RefCell` of this module is borrowed while code under test runs.
+
+mod advice;
+mod allowance;
+mod budget;
+mod coroutine;
+mod current;
+mod deferred;
+mod delay;
+#[cfg(feature = "turmoil")]
+mod domain;
+mod grant;
+mod hosts;
+mod lifecycle;
+mod locks;
+mod overflow;
+mod perturb;
+mod policy;
+mod processor;
+mod queue;
+mod ready;
+mod schedule;
+mod stacks;
+mod strategy;
+mod table;
+mod threads;
+mod timers;
+mod verdict;
+mod waker;
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+
+use crate::choice::{Choices, LaneId, LaneKind, PointId, below};
+use crate::interpose;
+use crate::progress::Progress;
+use crate::symptom::{Symptom, SymptomKind};
+use crate::time::Nanos;
+use crate::trace::{Trace, TraceEvent};
+use crate::wait::{HostIndex, Operation, TaskId, Wait, Waiting};
+
+pub(crate) use allowance::DELAY_TOTAL_MAX;
+use coroutine::{Resumed, ThreadBody};
+pub(crate) use current::enter;
+use deferred::Deferred;
+use grant::Grant;
+pub(crate) use lifecycle::{Straggler, describe_wait};
+use perturb::Perturber;
+pub(crate) use perturb::{LATER_BOUND, NOBODY, draw_later, later};
+use policy::{Policy, policy};
+use processor::{Processor, Processors};
+use queue::RunQueue;
+use stacks::Stacks;
+pub use strategy::Strategy;
+use table::{Body, State, TaskBody, TaskEntry, TaskTable};
+pub(crate) use timers::TimerKey;
+use verdict::{Limits, Verdict};
+use waker::{Mailbox, TaskWaker};
+
+/// What a scheduler needs to know before it starts.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) strategy: Strategy,
+    pub(crate) stack_bytes: usize,
+    pub(crate) steps_max: u64,
+    /// Whether seeds may withhold ready tasks, preempt and defer operations, and wake tasks for nothing.
+    pub(crate) perturb: bool,
+    /// How long a ready task may be delayed at most.
+    pub(crate) delay_max: Nanos,
+    /// Below what all delays of the run stay together.
+    pub(crate) delay_total_max: Nanos,
+    /// Whether a panic fails the run only if it is a main's.
+    pub(crate) tolerate_panics: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Lanes {
+    schedule: LaneId,
+    woken: LaneId,
+    budget: LaneId,
+    pending: LaneId,
+    spurious: LaneId,
+    preempted: LaneId,
+}
+
+impl Lanes {
+    /// Returns the lanes that belong to `scope`: a host, or the run if it is empty.
+    fn of(choices: &mut Choices, scope: &str) -> Self {
+        Self {
+            schedule: choices.lane(LaneKind::Schedule, scope),
+            woken: choices.lane(LaneKind::WokenDelay, scope),
+            budget: choices.lane(LaneKind::Budget, scope),
+            pending: choices.lane(LaneKind::Pending, scope),
+            spurious: choices.lane(LaneKind::Spurious, scope),
+            preempted: choices.lane(LaneKind::PreemptedDelay, scope),
+        }
+    }
+}
+
+/// See the module.
+pub(crate) struct Scheduler {
+    run: u64,
+    settings: Settings,
+    pub(crate) choices: RefCell<Choices>,
+    pub(crate) trace: RefCell<Trace>,
+    hosts: RefCell<Vec<Arc<str>>>,
+    tasks: TaskTable,
+    processors: Processors,
+    policy: RefCell<Box<dyn Policy>>,
+    perturber: Perturber,
+    grant: Grant,
+    stacks: Stacks,
+    halted: hosts::Halted,
+    limits: Limits,
+    verdict: Verdict,
+    timers_armed: Cell<u64>,
+    current: Cell<Option<TaskId>>,
+    tearing_down: Cell<bool>,
+    /// How often threads that are torn down have caught the unwind and gone on.
+    unwinds_caught: Cell<u32>,
+    #[cfg(feature = "turmoil")]
+    begun: Cell<bool>,
+    pub(crate) deferred: Deferred,
+    mailbox: Arc<Mailbox>,
+    pub(crate) progress: Arc<Progress>,
+}
+
+/// Stretches for which a ready task may be delayed: a slow CPU, a page fault, a GC pause.
+const DELAYS: [Nanos; 8] =
+    [0, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000, 10_000_000_000];
+
+impl Scheduler {
+    pub(crate) fn new(run: u64, settings: Settings, mut choices: Choices, progress: Arc<Progress>) -> Self {
+        let lanes = Lanes::of(&mut choices, "");
+        let perturber = Perturber::draw(&mut choices, settings.perturb);
+        let policy = policy(settings.strategy, choices.side_stream("strategy"));
+        Self {
+            run,
+            settings,
+            choices: RefCell::new(choices),
+            trace: RefCell::new(Trace::new()),
+            hosts: RefCell::default(),
+            tasks: TaskTable::default(),
+            processors: Processors::new(Processor::new(lanes)),
+            policy: RefCell::new(policy),
+            perturber,
+            grant: Grant::new(),
+            stacks: Stacks::default(),
+            halted: hosts::Halted::default(),
+            limits: Limits::default(),
+            verdict: Verdict::default(),
+            timers_armed: Cell::new(0),
+            current: Cell::new(None),
+            tearing_down: Cell::new(false),
+            unwinds_caught: Cell::new(0),
+            #[cfg(feature = "turmoil")]
+            begun: Cell::new(false),
+            deferred: Deferred::new(),
+            mailbox: Arc::default(),
+            progress,
+        }
+    }
+
+    /// The processor at work.
+    fn processor(&self) -> &Processor {
+        self.processors.current()
+    }
+
+    /// The run queue of the processor at work.
+    fn queue(&self) -> &RunQueue {
+        &self.processor().queue
+    }
+
+    fn lanes(&self) -> Lanes {
+        self.processor().lanes
+    }
+
+    // Who runs.
+
+    pub(crate) fn current(&self) -> Option<TaskId> {
+        self.current.get()
+    }
+
+    pub(crate) fn name(&self, task: TaskId) -> Arc<str> {
+        self.tasks.name(task)
+    }
+
+    /// The name of the task that runs now.
+    pub(crate) fn running_name(&self) -> Option<Arc<str>> {
+        self.current.get().map(|task| self.name(task))
+    }
+
+    /// The host of the task that runs now.
+    pub(crate) fn running_host(&self) -> Option<HostIndex> {
+        self.current.get().map(|task| self.tasks.host(task))
+    }
+
+    pub(crate) fn waker(&self, task: TaskId) -> Waker {
+        self.tasks.waker(task)
+    }
+
+    // Steps.
+
+    /// Tells whether stepping `task` polls a future (which may use up tokio's budget).
+    pub(crate) fn is_async(&self, task: TaskId) -> bool {
+        matches!(self.tasks.borrow()[task.index()].body, Some(Body::Task(_)))
+    }
+
+    /// Runs `task` until it parks, ends or is preempted.
+    pub(crate) fn step(&self, task: TaskId) {
+        self.count_step(task);
+        let body = {
+            let mut tasks = self.tasks.borrow_mut();
+            let entry = &mut tasks[task.index()];
+            entry.state = State::Running;
+            entry.woken = false;
+            entry.body.take().expect("a ready task has a body")
+        };
+        self.current.set(Some(task));
+        interpose::set_polling(true);
+        let body = match body {
+            Body::Task(body) => self.poll(task, body).map(Body::Task),
+            Body::Thread(thread) => self.resume(task, thread).map(Body::Thread),
+        };
+        interpose::set_polling(false);
+        self.current.set(None);
+        match self.survive_step(task, body) {
+            Ok(Some(body)) => self.park(task, body),
+            Ok(None) => self.end(task),
+            Err(()) => {}
+        }
+    }
+
+    fn poll(&self, task: TaskId, mut body: TaskBody) -> Option<TaskBody> {
+        let polled = match body.interrupted.take() {
+            Some(interrupted) => self.go_on(task, &mut body, interrupted),
+            None => {
+                self.begin_waits(task);
+                self.grant_budget(task);
+                self.poll_once(task, &mut body)
+            }
+        };
+        let Some(polled) = polled else { return Some(body) };
+        self.count_meanwhile(task);
+        self.grant.is_limited.set(false);
+        self.end_budget(matches!(polled, Ok(Poll::Pending)));
+        self.keep_since(task);
+        self.queue().set_last(task, Operation::new("step"));
+        match polled {
+            Ok(Poll::Pending) if !self.tasks.borrow()[task.index()].aborted => Some(body),
+            Ok(Poll::Pending) => {
+                self.drop_body(task, Body::Task(body));
+                None
+            }
+            Ok(Poll::Ready(())) => {
+                self.drop_body(task, Body::Task(body));
+                None
+            }
+            Err(_) if self.was_killed(task) => Some(body),
+            Err(panic) => {
+                self.panicked(task, &panic);
+                self.drop_body(task, Body::Task(body));
+                None
+            }
+        }
+    }
+
+    /// A step begins: the task will say again what it waits for.
+    fn begin_waits(&self, task: TaskId) {
+        let mut tasks = self.tasks.borrow_mut();
+        let entry = &mut tasks[task.index()];
+        std::mem::swap(&mut entry.waits, &mut entry.waits_before);
+        entry.waits.clear();
+    }
+
+    /// A wait that a task has taken up again in this step began when it was first taken up.
+    fn keep_since(&self, task: TaskId) {
+        let mut tasks = self.tasks.borrow_mut();
+        let TaskEntry { waits, waits_before, .. } = &mut tasks[task.index()];
+        for waiting in waits {
+            if let Some(earlier) = waits_before.iter().find(|earlier| earlier.on == waiting.on) {
+                waiting.since = earlier.since;
+            }
+        }
+    }
+
+    /// Notes what the running task waits for, for reports.
+    pub(crate) fn note_wait(&self, on: Wait) {
+        let Some(task) = self.current.get() else { return };
+        let since = self.now();
+        let mut tasks = self.tasks.borrow_mut();
+        let waits = &mut tasks[task.index()].waits;
+        if !waits.iter().any(|waiting| waiting.on == on) {
+            waits.push(Waiting { on, since });
+        }
+    }
+
+    fn resume(&self, task: TaskId, mut thread: ThreadBody) -> Option<ThreadBody> {
+        let (message, spans) = {
+            let tasks = self.tasks.borrow();
+            let entry = &tasks[task.index()];
+            (entry.overflow_message.clone(), entry.spans.clone())
+        };
+        crate::trace::reenter_spans(&spans);
+        let resumed = overflow::watched(thread.guard(), &message, || thread.resume());
+        let spans = self.tasks.borrow()[task.index()].spans.clone();
+        crate::trace::leave_spans(&spans);
+        match resumed {
+            Resumed::Suspended => Some(thread),
+            Resumed::Ended => {
+                self.queue().set_last(task, Operation::new("end"));
+                self.drop_body(task, Body::Thread(thread));
+                None
+            }
+        }
+    }
+
+    /// Remembers the spans that the running task has entered.
+    pub(crate) fn with_spans<T>(&self, f: impl FnOnce(&mut Vec<tracing::Id>) -> T) -> Option<T> {
+        let task = self.current.get()?;
+        Some(f(&mut self.tasks.borrow_mut()[task.index()].spans))
+    }
+
+    /// Puts a task back after a step: ready again if it was handed off or woken meanwhile, else parked.
+    fn park(&self, task: TaskId, body: Body) {
+        let mut tasks = self.tasks.borrow_mut();
+        let entry = &mut tasks[task.index()];
+        entry.body = Some(body);
+        if matches!(entry.state, State::Ready | State::Frozen) {
+            // Preempted: it stands at the head of the ready list, or among the frozen.
+            return;
+        }
+        entry.parked_since = self.now();
+        if entry.park_if_delayed() {
+            return;
+        }
+        entry.state = State::Parked;
+        let (woken, is_async) = (entry.woken, entry.suspender.is_none());
+        drop(tasks);
+        if !woken && is_async {
+            self.perhaps_wake_spuriously(task);
+        } else if woken {
+            // Its mail may have been collected while it ran.
+            self.queue().push_mail_once(task);
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Delays of what is preempted: a task or thread stops between two operations, and others run whole sections before
+//! it goes on.
+//!
+//! That is what finds a check and an act that another one comes between, when the other one comes by only much later:
+//! a switch alone does not do it, because nobody else is there to switch to. A thread is delayed before an operation;
+//! a task gets so many operations in a step, and is delayed when it could go on.
+//!
+//! # Invariants
+//!
+//! - In a run without it nothing is asked.
+//! - Whoever is delayed goes on when its time is over, or when every main has ended.
+//! - While a task is delayed it counts as woken: wake-ups tell it nothing, and it is in no list.
+
+use std::ops::Range;
+
+use super::budget::BUDGETS;
+use super::{DELAYS, Operation, Scheduler, State, TaskEntry, TaskId, waker};
+use crate::choice::{Choices, below};
+use crate::time::Nanos;
+use crate::trace::TraceEvent;
+
+/// How rare it is in a run, as the power of two that is drawn: at one point in 2 to one in 64. A short run needs it often,
+/// in a long one most of what is delayed only hides what would have happened.
+const ONE_IN_LOG2: Range<u32> = 1..7;
+
+/// How many of [`DELAYS`] are for this: up to a second, which is less than most timeouts.
+pub(super) const STRETCHES: u32 = 7;
+
+/// How far a task gets in the step after which it is delayed, as indices of [`BUDGETS`]: few operations mostly, because
+/// few stand between a wake-up and what is done about it.
+const AFTER: [u32; 8] = [1, 1, 1, 2, 2, 3, 3, 0];
+
+/// What a run delays.
+#[derive(Debug)]
+pub(super) struct Delays {
+    one_in: u32,
+}
+
+impl Delays {
+    pub(super) fn draw(choices: &Choices) -> Self {
+        let Range { start, end } = ONE_IN_LOG2;
+        let log2 = start + below(&mut choices.side_stream("hold"), end - start);
+        Self { one_in: 1 << log2 }
+    }
+}
+
+impl Scheduler {
+    /// Draws whether the running or beginning `task` is delayed, and for how long; 0: not at all.
+    fn delay_after_preemption(&self, task: TaskId) -> Nanos {
+        // As for what is delayed: servers listen before the first client's segment arrives, and what is merely slow is no
+        // leak.
+        let Some(Delays { one_in }) = &self.perturber.preempted else { return 0 };
+        if self.now() == 0 || !self.is_fair_game() {
+            return 0;
+        }
+        let point = self.point(self.lanes().preempted, task, Operation::new("hold"));
+        let bound = self.delay_bound().min(STRETCHES);
+        let affordable = self.affordable(&DELAYS[..bound as usize]);
+        let draw = |rng: &mut _| match affordable {
+            2.. if below(rng, *one_in) == 0 => 1 + below(rng, affordable - 1),
+            _ => 0,
+        };
+        let value = self.choices.borrow_mut().choose(point, bound, draw);
+        self.spend(DELAYS[value as usize])
+    }
+
+    /// Delays the running thread before an operation, perhaps. Returns whether it was, once it goes on.
+    pub(super) fn delay_thread(&self, task: TaskId, before: Operation) -> bool {
+        let nanos = self.delay_after_preemption(task);
+        if nanos == 0 {
+            return false;
+        }
+        self.trace_event_of(task, TraceEvent::DelayedAt { before, nanos });
+        self.delay(task, nanos);
+        self.suspend(task);
+        true
+    }
+
+    /// Plans to delay `task`, whose step begins, at the end of the step: returns after how many operations the step
+    /// is to end, as an index of [`BUDGETS`], or 0.
+    pub(super) fn plan_delay(&self, task: TaskId) -> usize {
+        let nanos = self.delay_after_preemption(task);
+        self.tasks.borrow_mut()[task.index()].delay_next = nanos;
+        if nanos == 0 {
+            return 0;
+        }
+        let point = self.point(self.lanes().preempted, task, Operation::new("hold-after"));
+        let bound = BUDGETS.len() as u32;
+        let draw = |rng: &mut _| AFTER[below(rng, AFTER.len() as u32) as usize];
+        self.choices.borrow_mut().choose(point, bound, draw) as usize
+    }
+
+    /// Withholds `task` from now on; it is parked, or will be at the end of its step.
+    pub(super) fn delay(&self, task: TaskId, nanos: Nanos) {
+        let host = self.tasks.host(task);
+        let timer = self.arm(self.now().saturating_add(nanos), host, waker::late(self.run, task));
+        let entry = &mut self.tasks.borrow_mut()[task.index()];
+        entry.delayed_until = Some(timer);
+        entry.woken = true;
+    }
+}
+
+impl TaskEntry {
+    /// Parks it if it was delayed in its step: its time has not come.
+    pub(super) fn park_if_delayed(&mut self) -> bool {
+        let is_delayed = self.delayed_until.is_some();
+        if is_delayed {
+            self.state = State::Parked;
+            self.woken = true;
+        }
+        is_delayed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use wavetank_runtime::{Mutex, Runtime, ThreadHandle, Threads};
+
+    use crate::host::Host;
+    use crate::run::tests::{seeded, strictly_again, symptom};
+    use crate::sim::Sim;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// Two threads look at a number under a lock and change it under the lock taken anew, the second one 5 ms later.
+    fn threads_check_then_act(sim: &mut Sim) {
+        sim.client_thread("client", |host: Host| {
+            let left = Arc::new(Mutex::<Host, i32>::new(&host, "left", 1));
+            let takers = [("one", MS), ("other", 6 * MS)].map(|(name, after)| {
+                let (left, own) = (left.clone(), host);
+                let take = move || {
+                    Threads::sleep(&own, after);
+                    let enough = *left.lock() > 0;
+                    if enough {
+                        *left.lock() -= 1;
+                    }
+                };
+                Threads::spawn(&host, name, take).expect("a thread")
+            });
+            takers.into_iter().for_each(|taker| taker.join().expect("no panic"));
+            assert!(*left.lock() >= 0, "taken twice");
+        });
+    }
+
+    /// The same by tasks, who report in between to a channel that has room.
+    fn tasks_check_then_act(sim: &mut Sim) {
+        sim.client("client", async |host: Host| {
+            let left = Arc::new(tokio::sync::Mutex::new(1));
+            let (audit, _audited) = tokio::sync::mpsc::channel(16);
+            let takers = [("one", MS), ("other", 6 * MS)].map(|(name, after)| {
+                let (left, own, audit) = (left.clone(), host, audit.clone());
+                Runtime::spawn(&host, name, async move {
+                    Runtime::sleep(&own, after).await;
+                    let enough = *left.lock().await > 0;
+                    audit.send(name).await.expect("there is room");
+                    if enough {
+                        *left.lock().await -= 1;
+                    }
+                })
+            });
+            for taker in takers {
+                taker.await.expect("no panic");
+            }
+            assert!(*left.lock().await >= 0, "taken twice");
+        });
+    }
+
+    #[test]
+    fn long_delays_hit_between_check_and_act() {
+        for (who, body) in
+            [("threads", threads_check_then_act as fn(&mut Sim)), ("tasks", tasks_check_then_act)]
+        {
+            let found = (0..1_000).find_map(|seed| {
+                let outcome = seeded(seed, body);
+                symptom(&outcome).contains("taken twice").then_some((seed, outcome))
+            });
+            let (seed, outcome) = found.unwrap_or_else(|| panic!("a seed finds that of {who}"));
+            let trace = outcome.trace.render();
+            let said = ["~ is delayed before `", "~ could run, but is delayed for"];
+            assert!(said.iter().any(|line| trace.contains(line)), "{trace}");
+            let again = strictly_again(seed, &outcome, body);
+            assert_eq!(again.trace.first_difference(&outcome.trace), None);
+        }
+    }
+
+    /// Milliseconds and stretches of what is delayed in so many runs.
+    fn held_back(set_up: fn(&mut Sim)) -> Vec<(f64, f64)> {
+        let milliseconds = |word: &str| word.trim_end_matches("ms").parse::<f64>().expect("milliseconds");
+        let mut held = Vec::new();
+        for seed in 0..100 {
+            let outcome = seeded(seed, move |sim| {
+                sim.delay_total_max(Duration::from_secs(10));
+                threads_check_then_act(sim);
+                set_up(sim);
+            });
+            let trace = outcome.trace.render();
+            let lines = trace.lines().filter(|line| line.contains("is delayed"));
+            held.extend(lines.filter_map(|line| line.rsplit_once(" for ")).map(|(before, long)| {
+                let at = before.split_whitespace().next().expect("a time");
+                (milliseconds(at), milliseconds(long.split_whitespace().next().expect("a stretch")))
+            }));
+        }
+        held
+    }
+
+    #[test]
+    fn delays_start_late_and_respect_the_maximum() {
+        let held = held_back(|_| ());
+        assert!(held.iter().all(|&(at, _)| at > 0.0), "{held:?}");
+        assert!(held.iter().any(|&(_, long)| long >= 1_000.0), "{held:?}");
+        let shortly = held_back(|sim| {
+            sim.delay_max(MS);
+        });
+        assert!(!shortly.is_empty() && shortly.iter().all(|&(_, long)| long <= 1.0), "{shortly:?}");
+        let allowed: [fn(&mut Sim); 2] = [
+            |sim| {
+                sim.delay_max(Duration::ZERO);
+            },
+            |sim| {
+                sim.perturb(false);
+            },
+        ];
+        assert!(allowed.into_iter().all(|set_up| held_back(set_up).is_empty()));
+    }
+}

@@ -1,0 +1,86 @@
+//! Hosts that another simulation steps one by one.
+//!
+//! turmoil gives each host a tokio runtime and a clock and runs one host after the other. Each host has a [`Processor`]
+//! of its own then. To step a host is to *enter* it: what is scheduled while it is entered is scheduled by its processor.
+//! Everything else (tasks, choices, the trace, the verdict) is shared.
+//!
+//! # Invariants
+//!
+//! - At most one host is entered. Code under test of a host runs only while it is.
+//! - A wake-up reaches the processor of the task's host, entered or not.
+
+use super::processor::Processor;
+use super::{HostIndex, Lanes, Scheduler, TaskId};
+use crate::interpose;
+use crate::time::Nanos;
+
+impl Scheduler {
+    /// Drops every task of the entered host: it has crashed, or is no longer simulated. It may start new tasks
+    /// afterwards.
+    pub(crate) fn tear_down_entered(&self) {
+        let host = self.processors.entered().expect("a host crashes inside of its own processor");
+        let outer = self.tearing_down.replace(true);
+        for locks in [true, false] {
+            let mut index = 0;
+            // Destructors may start tasks: the list is walked as it grows.
+            while index < self.tasks.borrow().len() {
+                if self.tasks.borrow()[index].host == host {
+                    self.tear_down_one(TaskId::new(index), locks);
+                }
+                index += 1;
+            }
+        }
+        self.tearing_down.set(outer);
+        self.queue().forget(|_| true);
+        self.processor().timers.clear();
+    }
+
+    /// Gives each host that was added a processor of its own. Each draws from lanes of its own.
+    ///
+    /// # Panics
+    ///
+    /// At a second call.
+    pub(crate) fn schedule_hosts_apart(&self) {
+        let mut choices = self.choices.borrow_mut();
+        let hosts = self.hosts.borrow();
+        let own = hosts.iter().map(|name| Processor::new(Lanes::of(&mut choices, name)));
+        self.processors.set_own(own.collect());
+    }
+
+    /// Enters `host` until the guard is dropped, with the clock at `now` or later.
+    ///
+    /// # Panics
+    ///
+    /// Only on a bug here: another host is entered, or hosts are not scheduled apart.
+    pub(crate) fn enter_host(&self, host: HostIndex, now: Nanos) -> InHost<'_> {
+        assert_eq!(self.processors.enter(Some(host)), None, "one host at a time");
+        let now = now.max(self.now());
+        self.processor().clock.set(now);
+        interpose::set_clock(now);
+        InHost { scheduler: self }
+    }
+
+    /// Makes ready for steps, at the first call. Must be called within tokio, with the whole budget left.
+    pub(crate) fn begin_in_host(&self) {
+        // The budget is the OS thread's, and so are the guards that set it: one set of them does for all runtimes.
+        if !self.begun.replace(true) {
+            self.begin();
+        }
+    }
+
+    /// The host that is entered.
+    pub(crate) fn entered_host(&self) -> Option<HostIndex> {
+        self.processors.entered()
+    }
+}
+
+/// Leaves the host when dropped.
+pub(crate) struct InHost<'a> {
+    scheduler: &'a Scheduler,
+}
+
+impl Drop for InHost<'_> {
+    fn drop(&mut self) {
+        self.scheduler.processors.enter(None);
+    }
+}

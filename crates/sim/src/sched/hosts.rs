@@ -1,0 +1,211 @@
+//! What happens to all tasks and threads of one host in the middle of a run: they are paused, or killed.
+//!
+//! A killed host is torn down by the rules of `lifecycle`: suspended threads unwind, nothing suspends meanwhile, locks
+//! that they hold are freed, timers disarmed; wake-ups that still come find nobody. Whoever runs and kills its own host
+//! is the last to go: it unwinds out of its step, and the step buries the others.
+//!
+//! # Invariants
+//!
+//! - No task of a paused host stands in the ready list; a frozen one keeps its place among the frozen.
+//! - A killed task is `Ended` before its body is dropped: its destructors can tell, and so can the step it may be in.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::panic::resume_unwind;
+
+use super::{Body, HostIndex, Scheduler, State, TaskEntry, TaskId, lifecycle, overflow};
+
+/// Which hosts do not run now.
+#[derive(Debug, Default)]
+pub(super) struct Halted {
+    paused: RefCell<BTreeSet<HostIndex>>,
+    /// Tasks of paused hosts that could run, in the order in which they became able to.
+    frozen: RefCell<Vec<TaskId>>,
+    /// A host that its own task is killing: the end of its step does it.
+    dying: Cell<Option<HostIndex>>,
+}
+
+/// What unwinds a task that has killed its own host.
+struct Killed;
+
+impl Scheduler {
+    /// Stops the tasks and threads of `host` where they stand until [`resume_host`](Self::resume_host). One of them that
+    /// runs now stops at its next scheduling point.
+    pub(crate) fn pause_host(&self, host: HostIndex) {
+        self.halted.paused.borrow_mut().insert(host);
+        let of_host = |task: &TaskId| self.tasks.host(*task) == host;
+        let (stopped, others): (Vec<TaskId>, Vec<TaskId>) =
+            self.queue().take_all().into_iter().partition(of_host);
+        others.into_iter().for_each(|task| self.queue().push_back(task));
+        for task in stopped {
+            self.freeze(task, &mut self.tasks.borrow_mut()[task.index()]);
+        }
+    }
+
+    /// Lets the tasks and threads of a paused host go on.
+    pub(crate) fn resume_host(&self, host: HostIndex) {
+        self.halted.paused.borrow_mut().remove(&host);
+        let of_host = |task: &TaskId| self.tasks.host(*task) == host;
+        let (thawed, others): (Vec<TaskId>, Vec<TaskId>) =
+            self.halted.frozen.take().into_iter().partition(of_host);
+        *self.halted.frozen.borrow_mut() = others;
+        for task in thawed {
+            self.make_ready(task, &mut self.tasks.borrow_mut()[task.index()]);
+        }
+        self.wake_root();
+    }
+
+    /// Puts a task that is able to run on the ready list, or among the frozen if its host is paused.
+    pub(super) fn make_ready(&self, task: TaskId, entry: &mut TaskEntry) {
+        if self.halted.paused.borrow().contains(&entry.host) {
+            return self.freeze(task, entry);
+        }
+        entry.state = State::Ready;
+        entry.woken = false;
+        self.queue().push_back(task);
+    }
+
+    fn freeze(&self, task: TaskId, entry: &mut TaskEntry) {
+        entry.state = State::Frozen;
+        // Wake-ups tell it nothing: it is able to run.
+        entry.woken = true;
+        self.halted.frozen.borrow_mut().push(task);
+    }
+
+    /// Freezes the running thread if its host is paused. Returns whether it was, once it goes on.
+    pub(super) fn stop_if_paused(&self, task: TaskId) -> bool {
+        {
+            let mut tasks = self.tasks.borrow_mut();
+            let entry = &mut tasks[task.index()];
+            if !self.halted.paused.borrow().contains(&entry.host) {
+                return false;
+            }
+            self.freeze(task, entry);
+        }
+        self.suspend(task);
+        true
+    }
+
+    /// Takes a task off the list of the frozen: it ends.
+    pub(super) fn thaw(&self, task: TaskId) {
+        self.halted.frozen.borrow_mut().retain(|&frozen| frozen != task);
+    }
+
+    /// Drops all tasks and threads of `host`, as if its process were killed: nothing of them runs any more but their
+    /// destructors. What the host's mains were counted for counts as ended.
+    ///
+    /// Does not return to a task or thread of that host, which unwinds instead, unless it is unwinding already.
+    pub(crate) fn kill_host(&self, host: HostIndex) {
+        let Some(current) = self.current.get().filter(|&task| self.is_of(task, host)) else {
+            return self.kill_tasks_of(host);
+        };
+        if self.being_torn_down() {
+            // A destructor of the host: it is being killed.
+            return;
+        }
+        self.halted.dying.set(Some(host));
+        self.bury(current);
+        if std::thread::panicking() {
+            return;
+        }
+        match self.running_thread() {
+            Some(thread) => self.switch(thread),
+            None => resume_unwind(Box::new(Killed)),
+        }
+    }
+
+    /// Ends the step of a task. Returns its body unless it was killed meanwhile, perhaps with the rest of its host.
+    pub(super) fn survive_step(&self, task: TaskId, body: Option<Body>) -> Result<Option<Body>, ()> {
+        if !self.was_killed(task) {
+            return Ok(body);
+        }
+        if let Some(body) = body {
+            self.drop_killed(task, body);
+        }
+        if let Some(host) = self.halted.dying.take() {
+            self.kill_tasks_of(host);
+        }
+        Err(())
+    }
+
+    /// Whether a task that has a step to finish was killed in it.
+    pub(super) fn was_killed(&self, task: TaskId) -> bool {
+        self.tasks.borrow()[task.index()].state == State::Ended
+    }
+
+    fn is_of(&self, task: TaskId, host: HostIndex) -> bool {
+        self.tasks.host(task) == host
+    }
+
+    fn kill_tasks_of(&self, host: HostIndex) {
+        // Holders of locks first, so that destructors of the others find them free.
+        for holders_only in [true, false] {
+            let mut index = 0;
+            // Destructors may start tasks: the list is walked as it grows.
+            while index < self.tasks.borrow().len() {
+                let task = TaskId::new(index);
+                index += 1;
+                let spared = {
+                    let tasks = self.tasks.borrow();
+                    let entry = &tasks[task.index()];
+                    entry.host != host
+                        || entry.state == State::Ended
+                        || (holders_only && entry.locks_held == 0)
+                };
+                if !spared {
+                    self.kill_task(task);
+                }
+            }
+        }
+        self.queue().forget(|task| self.was_killed(task));
+        self.halted.frozen.borrow_mut().retain(|task| !self.was_killed(*task));
+    }
+
+    fn kill_task(&self, task: TaskId) {
+        self.bury(task);
+        // One that runs further out on this very stack has its body there; the end of its step drops it.
+        let body = self.tasks.borrow_mut()[task.index()].body.take();
+        if let Some(body) = body {
+            self.drop_killed(task, body);
+        }
+    }
+
+    /// Counts a task as ended, while it still has what its destructors need.
+    fn bury(&self, task: TaskId) {
+        let (main, delayed) = {
+            let mut tasks = self.tasks.borrow_mut();
+            let entry = &mut tasks[task.index()];
+            entry.state = State::Ended;
+            entry.waits = Vec::new();
+            (entry.main, entry.delayed_until.take())
+        };
+        if main {
+            self.tasks.main_ended();
+        }
+        if let Some(timer) = delayed {
+            self.disarm(timer);
+        }
+    }
+
+    /// Drops what a killed task was doing. A panic in a destructor of a dead process is of no interest; one of a thread
+    /// ends the run's process by Rust's own rules, as in all teardown.
+    fn drop_killed(&self, task: TaskId, body: Body) {
+        let outer = self.current.replace(Some(task));
+        let spans = self.tasks.borrow()[task.index()].spans.clone();
+        match body {
+            Body::Task(future) => drop(lifecycle::caught(|| drop(future))),
+            Body::Thread(thread) => {
+                let message = self.tasks.borrow()[task.index()].overflow_message.clone();
+                crate::trace::reenter_spans(&spans);
+                let _ = overflow::watched(thread.guard(), &message, || lifecycle::caught(|| drop(thread)));
+                crate::trace::leave_spans(&self.tasks.borrow()[task.index()].spans);
+            }
+        }
+        self.current.set(outer);
+        let mut tasks = self.tasks.borrow_mut();
+        let entry = &mut tasks[task.index()];
+        entry.suspender = None;
+        entry.points = Vec::new();
+        entry.spans = Vec::new();
+    }
+}

@@ -1,0 +1,63 @@
+//! Who runs next, of those who are ready: a question to the schedule lane.
+
+use super::{LaneId, Operation, PointId, Scheduler, Strategy, TaskId, TraceEvent, below};
+
+impl Scheduler {
+    /// Takes the next task to step off the ready list.
+    pub(crate) fn next(&self) -> Option<TaskId> {
+        self.collect();
+        if let Some(task) = self.queue().take_handoff() {
+            return Some(task);
+        }
+        let index = match self.queue().len() {
+            0 => return None,
+            1 => 0,
+            _ => {
+                let (task, operation) =
+                    self.queue().last().unwrap_or((TaskId::new(0), Operation::new("start")));
+                let point = self.point(self.lanes().schedule, task, operation);
+                self.choose_next(point, None)
+            }
+        };
+        let first = self.queue().first()?;
+        let chosen = self.queue().remove(index)?;
+        if index > 0 {
+            self.trace_event_of(chosen, TraceEvent::Overtakes { first });
+        }
+        Some(chosen)
+    }
+
+    /// Chooses which of the ready tasks runs next, or whether `running` goes on. Returns its place among them.
+    pub(super) fn choose_next(&self, point: PointId, running: Option<TaskId>) -> usize {
+        let candidates = self.queue().candidates(running);
+        let bound = u32::try_from(candidates.len()).expect("fewer than 2^32 tasks");
+        let mut policy = self.policy.borrow_mut();
+        let value = self.choices.borrow_mut().choose(point, bound, |lane| policy.propose(&candidates, lane));
+        value as usize
+    }
+
+    /// The point of `task` at `operation` in `lane`.
+    pub(super) fn point(&self, lane: LaneId, task: TaskId, operation: Operation) -> PointId {
+        let mut tasks = self.tasks.borrow_mut();
+        let entry = &mut tasks[task.index()];
+        // An operation has one lane, so the operation alone is the key.
+        let known = entry.points.iter().find(|(known, _)| known.is_same_text(operation));
+        let known = known.or_else(|| entry.points.iter().find(|(known, _)| *known == operation));
+        if let Some(&(_, point)) = known {
+            return point;
+        }
+        let point = self.choices.borrow_mut().point(lane, &format!("{} {operation}", entry.name));
+        entry.points.push((operation, point));
+        point
+    }
+
+    /// Asks a question of `bound` alternatives for the running thread about `operation`, in the schedule lane.
+    pub(crate) fn choose_waiter(&self, operation: Operation, bound: usize) -> usize {
+        let Some(task) = self.current.get().filter(|_| bound > 1) else { return 0 };
+        let point = self.point(self.lanes().schedule, task, operation);
+        let fifo = self.settings.strategy == Strategy::Fifo;
+        let bound = u32::try_from(bound).expect("fewer than 2^32 waiters");
+        self.choices.borrow_mut().choose(point, bound, |rng| if fifo { 0 } else { below(rng, bound) })
+            as usize
+    }
+}

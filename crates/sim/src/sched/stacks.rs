@@ -1,0 +1,230 @@
+//! Tasks that are polled on stacks of their own, so that one can be delayed between an effect and the next statement.
+//!
+//! A task is a future whose next statement runs in the same poll: after `write_all(..).await` nothing else runs before the
+//! task has done what follows. On a runtime with several threads other tasks do run there, and what they do may come first:
+//! the answer to a request whose sender has not yet noted that it waits. In a drawn share of the runs each poll is a
+//! coroutine, which an operation of the runtime traits may suspend after its effect.
+//!
+//! # Invariants
+//!
+//! - An operation that has had its effect returns it: it never becomes `Pending`.
+//! - At most one poll is interrupted at a time. So what polls put into thread-local values for their time (task-locals,
+//!   contexts) is taken out in the reverse order, as in any run.
+//! - A wake-up that comes while a poll is interrupted counts after the poll.
+//! - A real lock that an interrupted poll holds hangs nothing: a task that waits for one lets the poll finish first
+//!   ([`Scheduler::finish_interrupted`]).
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use crate::panics;
+
+use super::coroutine::{Resumed, Suspender, ThreadBody};
+use super::delay::STRETCHES;
+use super::lifecycle::{Panic, caught};
+use super::{Body, DELAYS, Operation, Scheduler, TaskBody, TaskId, TraceEvent, below, current, overflow};
+
+/// As large as the stack of an OS thread, on which tasks run otherwise.
+const STACK_BYTES: usize = 2 << 20;
+
+/// In a run that has this, one effect in so many is followed by a delay.
+const ONE_IN: u32 = 4;
+
+pub(super) type TaskFuture = Pin<Box<dyn Future<Output = ()>>>;
+
+/// What came of a poll.
+pub(super) type Polled = Result<Poll<()>, Panic>;
+
+/// The polls of a run that may be interrupted.
+#[derive(Default)]
+pub(super) struct Stacks {
+    /// The task whose poll runs on a stack of its own now, and what suspends it.
+    running: RefCell<Option<(TaskId, Suspender)>>,
+    interrupted: Cell<Option<TaskId>>,
+    /// An interrupted poll runs to its end.
+    finishing: Cell<bool>,
+}
+
+/// A poll that was interrupted.
+pub(super) enum Interrupted {
+    Suspended(OnStack),
+    /// It has run to its end meanwhile.
+    Finished(Polled),
+}
+
+/// A poll on a stack of its own.
+pub(super) struct OnStack {
+    coroutine: ThreadBody,
+    /// Filled at the end.
+    output: Rc<Cell<Option<(TaskFuture, Polled)>>>,
+}
+
+impl Scheduler {
+    /// Polls `task` on a stack of its own. `None`: it was interrupted.
+    fn poll_on_stack(&self, task: TaskId, body: &mut TaskBody) -> Option<Polled> {
+        let output = Rc::new(Cell::new(None));
+        let mut future = body.future.take().expect("a task that is not polled has its future");
+        let (waker, run, inside) = (body.waker.clone(), self.run, Rc::clone(&output));
+        let entry = move || {
+            let mut context = Context::from_waker(&waker);
+            let polled = match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut context))) {
+                Ok(polled) => Ok(polled),
+                Err(payload) if current::with(run, Self::ends_polls).unwrap_or(true) => {
+                    resume_unwind(payload)
+                }
+                Err(payload) => Err(Panic::new(panics::take_message(payload))),
+            };
+            inside.set(Some((future, polled)));
+        };
+        let coroutine = ThreadBody::new(STACK_BYTES, entry).expect("memory for the stack of a task");
+        self.run_poll(task, body, OnStack { coroutine, output })
+    }
+
+    /// Polls the future of a task. `None`: its poll was interrupted.
+    pub(super) fn poll_once(&self, task: TaskId, body: &mut TaskBody) -> Option<Polled> {
+        if self.perturber.interrupts {
+            return self.poll_on_stack(task, body);
+        }
+        let mut context = Context::from_waker(&body.waker);
+        let future = body.future.as_mut().expect("a task that is not polled has its future");
+        Some(caught(|| future.as_mut().poll(&mut context)))
+    }
+
+    /// The poll has ended: counts a wake-up that came while it was interrupted.
+    pub(super) fn count_meanwhile(&self, task: TaskId) {
+        let entry = &mut self.tasks.borrow_mut()[task.index()];
+        entry.interrupted = false;
+        entry.woken |= std::mem::take(&mut entry.woken_meanwhile);
+    }
+
+    /// Goes on with a poll that was interrupted. `None`: it was interrupted again.
+    pub(super) fn go_on(
+        &self,
+        task: TaskId,
+        body: &mut TaskBody,
+        interrupted: Interrupted,
+    ) -> Option<Polled> {
+        match interrupted {
+            Interrupted::Finished(polled) => Some(polled),
+            Interrupted::Suspended(poll) => {
+                self.grant.renew();
+                self.run_poll(task, body, poll)
+            }
+        }
+    }
+
+    fn run_poll(&self, task: TaskId, body: &mut TaskBody, mut poll: OnStack) -> Option<Polled> {
+        let message = self.overflow_message(&self.name(task), &poll.coroutine);
+        let spans = self.tasks.borrow()[task.index()].spans.clone();
+        let outer = self.stacks.running.replace(Some((task, poll.coroutine.suspender())));
+        crate::trace::reenter_spans(&spans);
+        let resumed = overflow::watched(poll.coroutine.guard(), &message, || poll.coroutine.resume());
+        crate::trace::leave_spans(&self.tasks.borrow()[task.index()].spans.clone());
+        self.stacks.running.replace(outer);
+        match resumed {
+            Resumed::Suspended => {
+                body.interrupted = Some(Interrupted::Suspended(poll));
+                None
+            }
+            Resumed::Ended => {
+                let (future, polled) = poll.output.take().expect("a poll that ends says what came of it");
+                body.future = Some(future);
+                Some(polled)
+            }
+        }
+    }
+
+    /// Whether a panic on the stack of a poll ends the poll itself: its task is torn down.
+    fn ends_polls(&self) -> bool {
+        self.tearing_down.get() || self.being_torn_down()
+    }
+
+    /// The task whose poll may be interrupted now.
+    fn interruptible(&self) -> Option<(TaskId, Suspender)> {
+        let is_calm = self.perturber.interrupts
+            && self.stacks.interrupted.get().is_none()
+            && !self.stacks.finishing.get()
+            && !self.stopped()
+            && self.now() > 0
+            && self.is_fair_game()
+            && !self.ends_polls()
+            && !std::thread::panicking()
+            && !crate::trace::is_formatting();
+        let running = self.stacks.running.borrow().clone().filter(|_| is_calm)?;
+        (self.current() == Some(running.0)).then_some(running)
+    }
+
+    /// An operation of the running task has had its effect: perhaps others run before the task goes on.
+    pub(crate) fn after_effect(&self, operation: Operation) {
+        let Some((task, suspender)) = self.interruptible() else { return };
+        let point = self.point(self.lanes().preempted, task, Operation::new("effect"));
+        let bound = self.delay_bound().min(STRETCHES);
+        let affordable = self.affordable(&DELAYS[..bound as usize]);
+        let draw = |rng: &mut _| match affordable {
+            2.. if below(rng, ONE_IN) == 0 => 1 + below(rng, affordable - 1),
+            _ => 0,
+        };
+        let value = self.choices.borrow_mut().choose(point, bound, draw);
+        let nanos = self.spend(DELAYS[value as usize]);
+        if nanos == 0 {
+            return;
+        }
+        self.trace_event_of(task, TraceEvent::DelayedAfter { after: operation, nanos });
+        self.delay(task, nanos);
+        self.tasks.borrow_mut()[task.index()].interrupted = true;
+        self.stacks.interrupted.set(Some(task));
+        let granted = self.grant.set_aside();
+        let formats = crate::trace::set_formatting(false);
+        // Also when the task is torn down: nothing is interrupted then.
+        let gone_on = GoneOn(self);
+        suspender.suspend();
+        drop(gone_on);
+        crate::trace::set_formatting(formats);
+        self.grant.take_up(granted, || self.deferred.lay());
+    }
+
+    /// Runs the interrupted poll, if there is one, to its end: code that runs now waits for a real lock, and the interrupted
+    /// task may hold it. Returns `true` if there was one.
+    pub(crate) fn finish_interrupted(&self) -> bool {
+        let Some(task) = self.stacks.interrupted.get() else { return false };
+        let body = self.tasks.borrow_mut()[task.index()].body.take();
+        let mut body = match body {
+            Some(Body::Task(body)) => body,
+            other => {
+                self.tasks.borrow_mut()[task.index()].body = other;
+                return false;
+            }
+        };
+        if let Some(Interrupted::Suspended(poll)) = body.interrupted.take() {
+            let outer = self.current.replace(Some(task));
+            let granted = self.grant.set_aside();
+            self.stacks.finishing.set(true);
+            if let Some(polled) = self.run_poll(task, &mut body, poll) {
+                body.interrupted = Some(Interrupted::Finished(polled));
+            }
+            self.stacks.finishing.set(false);
+            self.grant.take_up(granted, || self.deferred.lay());
+            self.current.set(outer);
+        }
+        self.tasks.borrow_mut()[task.index()].body = Some(Body::Task(body));
+        true
+    }
+
+    /// Whether a poll is interrupted now.
+    pub(crate) fn has_interrupted(&self) -> bool {
+        self.stacks.interrupted.get().is_some()
+    }
+}
+
+/// Notes that no poll is interrupted any more. What wakes its task counts as before until the poll has ended.
+struct GoneOn<'a>(&'a Scheduler);
+
+impl Drop for GoneOn<'_> {
+    fn drop(&mut self) {
+        self.0.stacks.interrupted.set(None);
+    }
+}

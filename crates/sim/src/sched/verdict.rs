@@ -1,0 +1,125 @@
+//! What ends a run: the first failure, and the limits of steps.
+
+use std::cell::{Cell, RefCell};
+
+use super::{Scheduler, Symptom, SymptomKind, TaskId, TraceEvent, advice};
+use crate::time::Nanos;
+
+/// What has failed, if anything has.
+#[derive(Debug, Default)]
+pub(super) struct Verdict {
+    symptom: RefCell<Option<Symptom>>,
+    /// What becomes the verdict after this step, unless the step itself fails.
+    pub(super) pending: RefCell<Option<Symptom>>,
+    /// The source place of the panic that is the verdict.
+    panicked_at: RefCell<Option<String>>,
+}
+
+/// The steps of a run so far.
+#[derive(Debug, Default)]
+pub(super) struct Limits {
+    steps: Cell<u64>,
+    /// The time it was when the clock last moved, and the steps by then.
+    instant: Cell<(Nanos, u64)>,
+}
+
+impl Scheduler {
+    pub(crate) fn trace_event(&self, event: TraceEvent) {
+        let task = self.current.get();
+        if let Ok(mut trace) = self.trace.try_borrow_mut() {
+            trace.record(self.now(), task, event);
+        }
+    }
+
+    /// Ends the run with `symptom`, unless an earlier one already did.
+    pub(crate) fn fail(&self, symptom: Symptom) {
+        if self.tearing_down.get() {
+            return;
+        }
+        self.verdict.symptom.borrow_mut().get_or_insert(symptom);
+    }
+
+    /// Has a run without a verdict end with `symptom`, although what is left of it is already dropped.
+    pub(crate) fn fail_at_the_end(&self, symptom: Symptom) {
+        if !self.stopped() {
+            *self.verdict.panicked_at.borrow_mut() = crate::panics::take_place();
+            *self.verdict.symptom.borrow_mut() = Some(symptom);
+        }
+    }
+
+    /// Ends the run with `symptom` after this step, unless the step itself fails.
+    pub(super) fn fail_later(&self, symptom: Symptom) {
+        self.verdict.pending.borrow_mut().get_or_insert(symptom);
+    }
+
+    /// Ends the run with the panic that has just happened.
+    pub(crate) fn fail_by_panic(&self, who: &str, message: &str) {
+        let place = crate::panics::take_place();
+        if !self.stopped() && !self.tearing_down.get() {
+            *self.verdict.panicked_at.borrow_mut() = place;
+        }
+        let advice = advice::on(message).map(|advice| format!("\n{advice}")).unwrap_or_default();
+        self.fail(Symptom::new(SymptomKind::Panic, format!("{who}: {message}{advice}")));
+    }
+
+    /// The source place of the panic that ended the run, if one did.
+    pub(crate) fn panicked_at(&self) -> Option<String> {
+        self.verdict.panicked_at.borrow().clone()
+    }
+
+    pub(crate) fn verdict(&self) -> Option<Symptom> {
+        self.verdict.symptom.borrow().clone()
+    }
+
+    pub(crate) fn stopped(&self) -> bool {
+        self.verdict.symptom.borrow().is_some()
+    }
+
+    pub(crate) fn steps(&self) -> u64 {
+        self.limits.steps.get()
+    }
+
+    /// Counts a step; the step limit ends the run.
+    pub(super) fn count_step(&self, task: TaskId) {
+        let steps = self.limits.steps.get() + 1;
+        self.limits.steps.set(steps);
+        self.progress.step(steps, task.index() as u32);
+        self.limit_steps(steps);
+    }
+
+    /// Counts a step of a task that tokio runs by itself.
+    pub(crate) fn count_foreign_step(&self) {
+        let steps = self.limits.steps.get() + 1;
+        self.limits.steps.set(steps);
+        self.progress.step_of_tokio(steps);
+        self.limit_steps(steps);
+    }
+
+    fn limit_steps(&self, steps: u64) {
+        if steps > self.settings.steps_max {
+            let still = self.still_running();
+            let detail = format!(
+                "{} steps and no end; {still}\n`Sim::steps_max` sets the limit. A loop that nothing ends waits for nothing",
+                self.settings.steps_max
+            );
+            self.fail(Symptom::new(SymptomKind::StepLimit, detail));
+        }
+        let (instant, before) = self.limits.instant.get();
+        if instant != self.now() {
+            self.limits.instant.set((self.now(), steps));
+        } else if steps - before > self.instant_steps_max() {
+            let still = self.still_running();
+            let detail = format!(
+                "{} steps at one moment, and time does not pass while something can run; {still}\n\
+                 `Sim::steps_max` sets the limit. A loop that gives way to others must wait for something, too",
+                self.instant_steps_max()
+            );
+            self.fail(Symptom::new(SymptomKind::StepLimit, detail));
+        }
+    }
+
+    /// How many steps a run may take without time passing: a tenth of all, and by default a few seconds' worth.
+    fn instant_steps_max(&self) -> u64 {
+        (self.settings.steps_max / 10).max(1_000_000)
+    }
+}

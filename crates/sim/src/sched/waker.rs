@@ -1,0 +1,91 @@
+//! The waker of a simulated task or thread.
+//!
+//! A wake-up is a note in the run's inbox; the scheduler decides when the task runs. Wakers are `Send + Sync`, as
+//! `std::task::Waker` demands, but a simulation is single-threaded: a wake-up from another OS thread could come at any
+//! moment of the run, so it is not obeyed but reported, by the name of the OS thread.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Wake, Waker};
+
+use super::{TaskId, current};
+
+/// What wakers of one run share with it.
+#[derive(Debug, Default)]
+pub(crate) struct Mailbox {
+    /// Set by a wake-up from another OS thread; looked at by the scheduler between steps.
+    foreign: AtomicBool,
+    /// The first such wake-up: the task, and who woke it.
+    offender: Mutex<Option<(TaskId, String)>>,
+    /// The run is over: late wake-ups are nobody's fault.
+    over: AtomicBool,
+}
+
+impl Mailbox {
+    pub(crate) fn close(&self) {
+        self.over.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_offended(&self) -> bool {
+        self.foreign.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn offender(&self) -> Option<(TaskId, String)> {
+        self.offender.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn report(&self, task: TaskId) {
+        if self.over.load(Ordering::Acquire) {
+            return;
+        }
+        let who = if current::is_entered() {
+            "another run, which shares a static or a thread-local with this one".to_owned()
+        } else {
+            format!("the real OS thread `{}`", std::thread::current().name().unwrap_or("unnamed"))
+        };
+        self.offender.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert((task, who));
+        self.foreign.store(true, Ordering::Release);
+    }
+}
+
+pub(crate) struct TaskWaker {
+    run: u64,
+    task: TaskId,
+    mailbox: Arc<Mailbox>,
+}
+
+impl TaskWaker {
+    pub(crate) fn waker(run: u64, task: TaskId, mailbox: Arc<Mailbox>) -> Waker {
+        Waker::from(Arc::new(Self { run, task, mailbox }))
+    }
+}
+
+impl Wake for TaskWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let delivered = current::with(self.run, |scheduler| scheduler.wake(self.task));
+        if delivered.is_none() {
+            self.mailbox.report(self.task);
+        }
+    }
+}
+
+/// Ends the stretch for which a task was delayed.
+struct LateWaker {
+    run: u64,
+    task: TaskId,
+}
+
+impl Wake for LateWaker {
+    fn wake(self: Arc<Self>) {
+        current::with(self.run, |scheduler| scheduler.end_delay(self.task));
+    }
+}
+
+/// A waker that makes a delayed task ready. Only the scheduler's own timers hold one.
+pub(super) fn late(run: u64, task: TaskId) -> Waker {
+    Waker::from(Arc::new(LateWaker { run, task }))
+}

@@ -1,0 +1,102 @@
+//! What a parked task or thread waits for, in words that a deadlock report can use.
+
+use crate::time::Nanos;
+
+/// A task or thread of a run, numbered in the order of their starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct TaskId(u32);
+
+impl TaskId {
+    pub(crate) const fn new(index: usize) -> Self {
+        Self(index as u32)
+    }
+
+    pub(crate) const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A host as the scheduler knows it: a label of its tasks.
+pub(crate) type HostIndex = usize;
+
+/// A wait and when it began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Waiting {
+    pub(crate) on: Wait,
+    pub(crate) since: Nanos,
+}
+
+/// The operation at which a task stands: the second half of a point's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Operation {
+    pub(crate) verb: &'static str,
+    /// The lock or condition variable, empty for operations that have no named object.
+    pub(crate) object: &'static str,
+}
+
+impl Operation {
+    pub(crate) const fn new(verb: &'static str) -> Self {
+        Self { verb, object: "" }
+    }
+
+    pub(crate) const fn on(verb: &'static str, object: &'static str) -> Self {
+        Self { verb, object }
+    }
+
+    /// Whether both are the same text at the same address, as what one place in the program says is: for a hot place,
+    /// because comparing short texts is surprisingly slow. `false` says nothing.
+    pub(crate) fn is_same_text(self, other: Self) -> bool {
+        let same = |a: &str, b: &str| std::ptr::eq(a, b);
+        same(self.verb, other.verb) && same(self.object, other.object)
+    }
+}
+
+impl std::fmt::Display for Operation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.object.is_empty() {
+            f.write_str(self.verb)
+        } else {
+            write!(f, "{} {}", self.verb, self.object)
+        }
+    }
+}
+
+/// What a task waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub(crate) enum Wait {
+    /// A lock that another thread holds.
+    Lock { name: &'static str, holder: TaskId } = 0,
+    /// A notification.
+    Condvar { name: &'static str, until: Option<Nanos> } = 1,
+    /// A point in time.
+    Sleep { until: Nanos } = 2,
+    /// The end of a task or thread.
+    Join { task: TaskId } = 3,
+    /// Input or output: a socket is to become ready. The module that made it describes it.
+    Io { verb: &'static str, object: u64, until: Option<Nanos> } = 4,
+}
+
+impl Wait {
+    /// What the waiting task is about to do, in one word.
+    pub(crate) const fn verb(&self) -> &'static str {
+        match self {
+            Self::Lock { .. } => "lock",
+            Self::Condvar { .. } => "wait",
+            Self::Sleep { .. } => "sleep",
+            Self::Join { .. } => "join",
+            Self::Io { verb, .. } => verb,
+        }
+    }
+
+    /// Whether a stall oracle should look at this wait: one that others must end.
+    pub(crate) const fn can_stall(&self) -> bool {
+        match self {
+            Self::Lock { .. } | Self::Join { .. } => true,
+            Self::Condvar { until, .. } => until.is_none(),
+            Self::Sleep { .. } => false,
+            // Waiting for a client is what a listener is for.
+            Self::Io { verb, until, .. } => until.is_none() && !matches!(verb.as_bytes(), b"accept"),
+        }
+    }
+}

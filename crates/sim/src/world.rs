@@ -1,0 +1,250 @@
+//! The state of one run: the scheduler, the network, the faults, the hosts. Code under test finds it through [`context`].
+//!
+//! # Not here
+//!
+//! What drives a run (`run`); how faults act (`inject`); what hosts offer to code under test (`host`).
+
+pub(crate) mod context;
+pub(crate) mod foreign;
+mod hosts;
+mod layer;
+mod makers;
+mod outcome;
+mod outside;
+mod panics;
+mod probes;
+pub(crate) mod real;
+mod refusals;
+mod waiters;
+
+use std::cell::{Cell, RefCell, RefMut};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Waker;
+
+use crate::choice::Choices;
+use crate::fault::RunFaults;
+use crate::net::{Network, Ready};
+use crate::options::RunOptions;
+use crate::progress::Progress;
+use crate::sched::{Scheduler, Settings};
+use crate::time::Nanos;
+use crate::trace;
+use crate::wait::HostIndex;
+
+use foreign::Foreign;
+use hosts::HostRole;
+pub(crate) use hosts::{HostPlan, Start};
+pub(crate) use layer::dispatch;
+use makers::Makers;
+pub(crate) use outcome::Outcome;
+use outside::{LinkPoints, RunOutside};
+pub(crate) use probes::{Buggified, Points, Probes};
+use refusals::Refusals;
+use waiters::Waiters;
+
+/// One run in progress. Everything that code under test holds finds it through `context`.
+pub(crate) struct Run {
+    pub(crate) number: u64,
+    pub(crate) trace_level: tracing::Level,
+    pub(crate) scheduler: Rc<Scheduler>,
+    pub(crate) probes: Probes,
+    pub(crate) network: RefCell<Network>,
+    pub(crate) faults: RefCell<RunFaults>,
+    link_points: RefCell<LinkPoints>,
+    waiters: RefCell<Waiters>,
+    /// Room for wakers on their way from `waiters`, kept from call to call.
+    woken: Cell<Vec<Waker>>,
+    /// Names of what tasks wait for outside of the simulator's network.
+    labels: RefCell<Vec<Arc<str>>>,
+    pub(crate) foreign: Foreign,
+    pub(crate) os_threads: real::OsThreads,
+    makers: Makers,
+    pub(crate) refusals: Refusals,
+    pub(crate) options: RunOptions,
+    pub(crate) hosts: Vec<HostRole>,
+    /// Of `hosts`, by name.
+    host_indices: BTreeMap<Arc<str>, HostIndex>,
+    /// When the last fault ended: a stall counts from here.
+    pub(crate) healed_at: Cell<Nanos>,
+    /// Whether reads and writes of any host may be short.
+    may_shorten: bool,
+    /// Whether a write may succeed before the socket has woken its writer.
+    pub(crate) writes_early: bool,
+}
+
+impl Run {
+    pub(crate) fn new(
+        number: u64,
+        mut choices: Choices,
+        options: RunOptions,
+        plans: &[HostPlan],
+        progress: Arc<Progress>,
+    ) -> Self {
+        let mut network = Network::new();
+        options.apply(&mut network);
+        let faults = RunFaults::new(&options.faults, &mut choices, &HostPlan::labels(plans));
+        let settings = Settings {
+            strategy: options.strategy,
+            stack_bytes: options.stack_bytes,
+            steps_max: options.steps_max,
+            perturb: options.perturb,
+            delay_max: options.delay_max,
+            delay_total_max: options.delay_total_max,
+            tolerate_panics: options.tolerate_panics,
+        };
+        let scheduler = Rc::new(Scheduler::new(number, settings, choices, progress));
+        let mut hosts = Vec::new();
+        for plan in plans {
+            scheduler.progress.tick();
+            scheduler.add_host(&plan.name);
+            network.add_host(&plan.name).expect("names were checked when the set-up ended");
+            hosts.push(HostRole {
+                name: plan.name.as_str().into(),
+                client: plan.client,
+                down: Cell::new(false),
+                main: RefCell::new(match &plan.start {
+                    Start::Once(_) => None,
+                    Start::Again(main) => Some(main.clone()),
+                }),
+            });
+        }
+        for (a, b, range) in &options.link_latencies {
+            if let (Some(a), Some(b)) = (network.host_by_name(a), network.host_by_name(b)) {
+                network.set_link_latency(a, b, *range);
+            }
+        }
+        Self {
+            number,
+            trace_level: options.trace_level,
+            scheduler,
+            probes: Probes::default(),
+            network: RefCell::new(network),
+            may_shorten: faults.may_shorten(),
+            writes_early: faults.writes_early(),
+            faults: RefCell::new(faults),
+            link_points: RefCell::default(),
+            waiters: RefCell::default(),
+            woken: Cell::default(),
+            labels: RefCell::default(),
+            foreign: Foreign::default(),
+            os_threads: real::OsThreads::default(),
+            makers: Makers::default(),
+            refusals: Refusals::default(),
+            options,
+            host_indices: hosts.iter().enumerate().map(|(index, host)| (host.name.clone(), index)).collect(),
+            hosts,
+            healed_at: Cell::new(0),
+        }
+    }
+
+    /// Drops what is left of tasks and threads, and what mains have captured.
+    pub(crate) fn tear_down(&self) {
+        self.scheduler.tear_down();
+        self.forget_mains();
+    }
+
+    /// Calls into the network and wakes whom the call made ready.
+    pub(crate) fn network<T>(&self, f: impl FnOnce(&mut Network, Nanos, &mut RunOutside<'_>) -> T) -> T {
+        let mut network = self.network.borrow_mut();
+        let result = f(&mut network, self.scheduler.now(), &mut RunOutside { run: self });
+        if network.has_ready() {
+            self.wake_ready(network);
+        }
+        result
+    }
+
+    /// Wakes whom the last call into the network made ready.
+    fn wake_ready(&self, mut network: RefMut<'_, Network>) {
+        let mut wakers = self.woken.take();
+        let mut waiters = self.waiters.borrow_mut();
+        network.take_ready().for_each(|ready| waiters.take(ready, &mut wakers));
+        drop((network, waiters));
+        // Woken without a borrow: a waker may be anybody's code.
+        wakers.drain(..).for_each(|waker| self.scheduler.wake_up(waker));
+        self.woken.set(wakers);
+    }
+
+    /// Has `waker` woken once `ready` may have changed.
+    pub(crate) fn when_ready(&self, ready: Ready, waker: &Waker) {
+        if !self.waiters.borrow_mut().has(ready, waker) {
+            // Cloned without a borrow.
+            let waker = waker.clone();
+            self.waiters.borrow_mut().add(ready, waker);
+        }
+    }
+
+    /// Has `waker` woken once `ready` may have changed, and nobody who asked before: streams of tokio's remember the last
+    /// who polled them, and code that forgets somebody over it is to be found.
+    pub(crate) fn when_ready_only(&self, ready: Ready, waker: &Waker) {
+        if !self.waiters.borrow_mut().has_only(ready, waker) {
+            // Cloned and dropped without a borrow.
+            let waker = waker.clone();
+            let others = self.waiters.borrow_mut().replace(ready, waker);
+            drop(others);
+        }
+    }
+
+    /// Forgets who waits for a socket or listener that is gone.
+    pub(crate) fn forget(&self, ready: Ready) {
+        let forgotten = self.waiters.borrow_mut().forget(ready);
+        drop(forgotten);
+    }
+
+    /// Describes what a task waits for outside of the scheduler.
+    pub(crate) fn describe_object(&self, verb: &str, object: u64) -> String {
+        if let Some(label) = trace::label_of(&self.labels.borrow(), object) {
+            return format!("to {verb} {label}");
+        }
+        format!("to {verb} {}", self.network.borrow().describe_object(object))
+    }
+
+    /// Names something outside of the simulator's network that tasks may wait for.
+    #[cfg(feature = "turmoil")]
+    pub(crate) fn label(&self, label: Arc<str>) -> u64 {
+        let mut labels = self.labels.borrow_mut();
+        labels.push(label);
+        trace::FIRST_LABEL + labels.len() as u64 - 1
+    }
+
+    /// How much simulated time clients have to leave nothing behind.
+    #[cfg(feature = "turmoil")]
+    pub(crate) fn leak_grace(&self) -> Nanos {
+        self.options.leak_grace
+    }
+
+    pub(crate) fn host_name(&self, host: HostIndex) -> Arc<str> {
+        self.hosts[host].name.clone()
+    }
+
+    pub(crate) fn host_names(&self) -> Vec<Arc<str>> {
+        self.hosts.iter().map(|host| host.name.clone()).collect()
+    }
+
+    /// What to say of a name that no host has.
+    pub(crate) fn no_such_host(&self, name: &str) -> String {
+        format!("no host of this simulation is called `{name}`; its hosts: {}", self.host_names().join(", "))
+    }
+
+    pub(crate) fn host_index(&self, name: &str) -> Option<HostIndex> {
+        self.host_indices.get(name).copied()
+    }
+
+    pub(crate) fn faults(&self) -> &RefCell<RunFaults> {
+        &self.faults
+    }
+
+    /// Whether `buggify!` may be true in this run.
+    pub(crate) const fn buggifies(&self) -> bool {
+        self.options.perturb
+    }
+
+    pub(crate) const fn may_shorten(&self) -> bool {
+        self.may_shorten
+    }
+
+    pub(crate) fn note_heal(&self) {
+        self.healed_at.set(self.scheduler.now());
+    }
+}

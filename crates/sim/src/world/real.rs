@@ -1,0 +1,45 @@
+//! Real things that code under test asks for: a socket, a name, an OS thread.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+
+use super::context;
+use crate::interpose::Real;
+use crate::symptom::{Symptom, SymptomKind};
+
+/// The OS threads that code under test has started.
+#[derive(Debug, Default)]
+pub(crate) struct OsThreads {
+    /// Which tasks and threads started them since the last look.
+    pub(crate) by: RefCell<Vec<Arc<str>>>,
+    /// How many of tokio's, for blocking calls, were known then.
+    pub(crate) blocking: Cell<usize>,
+}
+
+/// How to mean it.
+pub(crate) const MEANT: &str =
+    "what is real cannot be replayed. `wavetank::unsimulated` is for those who mean it";
+
+/// Code under test is about to wait for a real lock, which a task may hold whose poll is interrupted.
+pub(crate) fn free_lock(really: bool) -> bool {
+    let Some(run) = context::current() else { return false };
+    if really { run.scheduler.finish_interrupted() } else { run.scheduler.has_interrupted() }
+}
+
+/// Code under test asks for something real.
+pub(crate) fn asked_for(what: Real) {
+    let Some(run) = context::current() else { return };
+    let who = run.who_runs();
+    let detail = match what {
+        Real::Socket => format!(
+            "{who} opens a real socket\nConnect and listen through `Runtime`, `Threads`, `Datagrams` or `LocalSockets`: {MEANT}"
+        ),
+        Real::Name => {
+            format!(
+                "{who} looks up a name in the real network\nUse `Runtime::resolve` or `Threads::resolve`: {MEANT}"
+            )
+        }
+        Real::Thread => return run.os_threads.by.borrow_mut().push(who),
+    };
+    run.scheduler.fail(Symptom::new(SymptomKind::Uncontrolled, detail));
+}

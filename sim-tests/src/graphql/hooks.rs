@@ -1,0 +1,170 @@
+//! An application whose hooks take time, and are counted.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use wavetank::Host;
+use wavetank::runtime::Runtime as _;
+use wavetank_graphql::mock::Context;
+use wavetank_graphql::{
+    Accepted, Completion, ConnectionInfo, Ended, Hooks, OperationInfo, RawValue, Rejection, Request,
+    RequestErrors,
+};
+
+/// How the hooks behave: how long each takes.
+#[derive(Clone, Debug, Default)]
+pub struct Behaviour {
+    /// `on_connect`.
+    pub connect: Duration,
+    /// `on_ping`.
+    pub ping: Duration,
+    /// `on_operation`.
+    pub operation: Duration,
+    /// `on_complete`.
+    pub complete: Duration,
+    /// `on_disconnect`.
+    pub disconnect: Duration,
+    /// Rejects every connection, for this reason.
+    pub reject: Option<String>,
+}
+
+/// What the hooks of one connection saw.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HookLog {
+    /// Calls of `on_connect`.
+    pub connects: u32,
+    /// Calls of `on_ping`.
+    pub pings: u32,
+    /// Calls of `on_operation`, by id.
+    pub operations: BTreeMap<String, u32>,
+    /// Calls of `on_complete`, by id.
+    pub completes: BTreeMap<String, Vec<Completion>>,
+    /// Calls of `on_disconnect`.
+    pub disconnects: Vec<Ended>,
+}
+
+/// The hooks. Connections are told apart by the token in their `connection_init`; those without one, or without
+/// `connection_init`, are one.
+#[derive(Clone, Debug)]
+pub struct Recorder {
+    host: Host,
+    behaviour: Behaviour,
+    logs: Arc<Mutex<BTreeMap<String, HookLog>>>,
+}
+
+impl Recorder {
+    /// Makes hooks that live on `host`.
+    pub fn new(host: Host, behaviour: Behaviour) -> Self {
+        Self { host, behaviour, logs: Arc::default() }
+    }
+
+    fn logs(&self) -> MutexGuard<'_, BTreeMap<String, HookLog>> {
+        self.logs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn log<T>(&self, context: Option<&Context>, change: impl FnOnce(&mut HookLog) -> T) -> T {
+        let token = context.and_then(Context::token).unwrap_or_default();
+        change(self.logs().entry(token.to_owned()).or_default())
+    }
+
+    async fn take(&self, time: Duration) {
+        if !time.is_zero() {
+            self.host.sleep(time).await;
+        }
+    }
+
+    /// Returns what the hooks of the connection with this token saw.
+    pub fn of(&self, token: &str) -> HookLog {
+        self.logs().get(token).cloned().unwrap_or_default()
+    }
+
+    /// Checks that `on_complete` was called once for each `on_operation`, and `on_disconnect` once for each of
+    /// `connections`.
+    ///
+    /// # Panics
+    ///
+    /// If it was not.
+    pub fn check(&self, connections: usize) {
+        let logs = self.logs();
+        let mut disconnects = 0;
+        for (token, log) in &*logs {
+            disconnects += log.disconnects.len();
+            for (id, started) in &log.operations {
+                let completes = log.completes.get(id).map_or(0, Vec::len);
+                assert_eq!(completes, *started as usize, "`on_complete` of {id} on {token:?}");
+            }
+            for id in log.completes.keys() {
+                assert!(log.operations.contains_key(id), "`on_complete` of {id} without `on_operation`");
+            }
+        }
+        assert_eq!(disconnects, connections, "`on_disconnect` is called once for each connection");
+    }
+}
+
+impl Hooks for Recorder {
+    type Context = Context;
+
+    async fn on_connect(
+        &self,
+        _connection: &ConnectionInfo,
+        payload: Option<&RawValue>,
+    ) -> Result<Accepted<Context>, Rejection> {
+        let payload = payload.and_then(|raw| serde_json::from_str::<serde_json::Value>(raw.get()).ok());
+        let token = payload.as_ref().and_then(|payload| payload.get("token")?.as_str());
+        let context = Context::new(token);
+        self.log(Some(&context), |log| log.connects += 1);
+        self.take(self.behaviour.connect).await;
+        match &self.behaviour.reject {
+            Some(reason) => Err(Rejection::new(reason)),
+            None => Ok(Accepted::new(context)),
+        }
+    }
+
+    async fn on_ping(
+        &self,
+        context: Option<&Context>,
+        payload: Option<Box<RawValue>>,
+    ) -> Option<Box<RawValue>> {
+        self.log(context, |log| log.pings += 1);
+        self.take(self.behaviour.ping).await;
+        payload
+    }
+
+    async fn on_operation(
+        &self,
+        context: &Context,
+        operation: &OperationInfo,
+        _request: &Request,
+    ) -> Result<(), RequestErrors> {
+        self.log(Some(context), |log| {
+            *log.operations.entry(operation.id().to_owned()).or_default() += 1;
+            assert!(log.disconnects.is_empty(), "an operation begins behind the end");
+        });
+        self.take(self.behaviour.operation).await;
+        Ok(())
+    }
+
+    async fn on_complete(&self, context: &Context, operation: &OperationInfo, completion: Completion) {
+        self.log(Some(context), |log| {
+            let completes = log.completes.entry(operation.id().to_owned()).or_default();
+            completes.push(completion);
+            let started = log.operations.get(operation.id()).copied().unwrap_or_default();
+            assert!(completes.len() <= started as usize, "`on_complete` is called too often");
+        });
+        self.take(self.behaviour.complete).await;
+    }
+
+    async fn on_disconnect(&self, _connection: &ConnectionInfo, context: Option<&Context>, ended: &Ended) {
+        self.log(context, |log| {
+            log.disconnects.push(ended.clone());
+            if context.is_some_and(|context| context.token().is_some()) {
+                assert_eq!(log.disconnects.len(), 1, "`on_disconnect` is called once");
+                let started: u32 = log.operations.values().sum();
+                let completes: usize = log.completes.values().map(Vec::len).sum();
+                assert_eq!(completes, started as usize, "`on_complete` comes before `on_disconnect`");
+            }
+        });
+        self.take(self.behaviour.disconnect).await;
+    }
+}

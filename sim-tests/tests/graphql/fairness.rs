@@ -1,0 +1,165 @@
+//! No operation, hook or connection holds up another, and a client that takes nothing costs a bounded amount.
+
+use std::time::Duration;
+
+use serde_json::json;
+use wavetank::runtime::Runtime as _;
+use wavetank::{Sim, sometimes};
+use wavetank_graphql::Ended;
+use wavetank_sim_tests::graphql::{Got, On, Peer, SECOND, SLACK, Setup, World};
+use wavetank_sim_tests::on_both_transports;
+
+on_both_transports! {
+    200: a_hot_stream_starves_no_sibling;
+    200: slow_hooks_hold_up_nothing_else;
+    100: a_slow_consumer_bounds_memory;
+    100: a_stalled_client_is_dropped_alone;
+    100: a_flood_of_pings_is_bounded;
+}
+
+/// Memory of a direction of a connection on the simulated network, beside what the handler is told to hold: both
+/// sockets' buffers and the write buffer of the WebSocket.
+const NETWORK_BYTES: usize = 2 * (64 << 10) + (64 << 10);
+
+async fn acknowledged(world: &World, token: &str) -> Peer {
+    let mut peer = world.connect().await;
+    peer.acknowledged(token).await;
+    peer
+}
+
+fn a_hot_stream_starves_no_sibling(sim: &mut Sim, on: On) {
+    // It is about milliseconds: nothing is delayed.
+    sim.delay_max(Duration::ZERO);
+    let setup = Setup::default().config(|config| config.write_buffer_bytes(2000));
+    World::run(sim, on, setup, async move |world: World| {
+        let mut peer = acknowledged(&world, "a").await;
+        peer.subscribe("hot", "subscription { count }").await;
+        peer.subscribe("hot too", "subscription { count }").await;
+        peer.until("next").await;
+        for id in ["1", "2", "3", "4"] {
+            peer.subscribe(id, "subscription { count(to: 5, everyMs: 20) }").await;
+        }
+        peer.subscribe("query", "{ hello }").await;
+        let (mut ended, mut hot) = (0, 0);
+        while ended < 5 {
+            let got = peer.hear().await;
+            match (got.id(), got.kind()) {
+                (Some("hot" | "hot too"), Some("next")) => {
+                    hot += 1;
+                    // Time passes only while nothing can run.
+                    world.host.sleep(Duration::from_micros(100)).await;
+                }
+                (Some(_), Some("next")) => hot = 0,
+                (Some(_), Some("complete")) => (ended, hot) = (ended + 1, 0),
+                _ => panic!("{got:?}"),
+            }
+            // A result in 20 ms, behind 20 ms of results and what was buffered.
+            assert!(hot < 200 + 200 + NETWORK_BYTES / 60, "a sibling starves behind {hot} results");
+        }
+        peer.close().await;
+    });
+}
+
+fn slow_hooks_hold_up_nothing_else(sim: &mut Sim, on: On) {
+    let setup = Setup::default()
+        .config(|config| config.hook_timeout(100_000 * SECOND).close_timeout(100 * SECOND))
+        .behaviour(|hooks| {
+            hooks.ping = 1000 * SECOND;
+            hooks.complete = 100 * SECOND;
+        });
+    World::run(sim, on, setup, async move |world: World| {
+        let mut peer = acknowledged(&world, "a").await;
+        for _ in 0..5 {
+            peer.send(json!({"type": "ping"})).await;
+        }
+        peer.subscribe("preparing", "{ hello(prepareMs: 1000000) }").await;
+        for id in ["1", "2", "3"] {
+            let query = async {
+                peer.subscribe(id, "{ hello }").await;
+                peer.until("complete").await
+            };
+            let complete = world.within(SLACK, query).await;
+            assert_eq!(complete["id"], id);
+        }
+        assert_eq!(world.hooks().of("a").pings, 5, "each ping is handled, and none is answered yet");
+        peer.close().await;
+        assert_eq!(world.hooks().of("a").disconnects.len(), 0, "hooks of operations are still running");
+    });
+}
+
+fn a_slow_consumer_bounds_memory(sim: &mut Sim, on: On) {
+    const BUFFER: usize = 10_000;
+    let setup =
+        Setup::default().config(|config| config.write_buffer_bytes(BUFFER).write_timeout(1000 * SECOND));
+    World::run(sim, on, setup, async move |world: World| {
+        let mut slow = acknowledged(&world, "slow").await;
+        let mut quick = acknowledged(&world, "quick").await;
+        slow.subscribe("hot", "subscription { count(pad: 1000) }").await;
+        slow.subscribe("hot too", "subscription { count(pad: 1000) }").await;
+        // The client takes nothing; the other connection goes on.
+        for _ in 0..10 {
+            quick.subscribe("1", "{ hello }").await;
+            quick.until("complete").await;
+            world.host.sleep(SECOND).await;
+        }
+        let made = world.mock().results() - 10;
+        let most = 4 + (BUFFER + if on == On::WebSocket { NETWORK_BYTES } else { 0 }) / 1000 + 2;
+        assert!(made <= most, "{made} results are made for a client that takes none, and not {most} at most");
+        // It takes again, and has lost nothing.
+        let mut next = [1, 1];
+        while next[0] < 500 || next[1] < 500 {
+            let got = slow.hear().await;
+            let stream = usize::from(got.id() == Some("hot too"));
+            let Got::Message(message) = got else { panic!("the connection has ended: {got:?}") };
+            assert_eq!(message["payload"]["data"]["count"], next[stream], "in order");
+            next[stream] += 1;
+        }
+        slow.close().await;
+        quick.close().await;
+    });
+}
+
+fn a_stalled_client_is_dropped_alone(sim: &mut Sim, on: On) {
+    let setup = Setup::default().config(|config| config.write_timeout(30 * SECOND));
+    World::run(sim, on, setup, async move |world: World| {
+        let mut stalled = acknowledged(&world, "stalled").await;
+        let mut other = acknowledged(&world, "other").await;
+        stalled.subscribe("hot", "subscription { count(pad: 1000) }").await;
+        other.subscribe("1", "subscription { count(everyMs: 1000) }").await;
+        let start = world.host.now();
+        while world.ended().is_empty() {
+            other.until("next").await;
+            assert!(world.host.now() - start < 2 * (30 * SECOND + SLACK), "the client is not dropped");
+        }
+        assert_eq!(world.ended(), [Ended::Stalled]);
+        assert_eq!(world.mock().live(), 1, "its operation is dropped");
+        other.until("next").await;
+        other.close().await;
+        drop(stalled);
+    });
+}
+
+fn a_flood_of_pings_is_bounded(sim: &mut Sim, on: On) {
+    let setup = Setup { capacity: 1, ..Setup::default() }
+        .config(|config| config.write_buffer_bytes(500).write_timeout(1000 * SECOND))
+        .behaviour(|hooks| hooks.ping = Duration::from_millis(1));
+    World::run(sim, on, setup, async move |world: World| {
+        let mut peer = acknowledged(&world, "a").await;
+        let mut waits = false;
+        let mut sent = 0_u32;
+        while sent < 300 && !waits {
+            let host = world.host;
+            let ping = peer.send(json!({"type": "ping", "payload": {"padding": "0123456789"}}));
+            tokio::select! {
+                biased;
+                () = ping => sent += 1,
+                () = host.sleep(20 * SECOND) => waits = true,
+            }
+        }
+        sometimes!(waits, "the server stops reading");
+        for _ in 0..sent {
+            assert_eq!(peer.hear().await.kind(), Some("pong"));
+        }
+        peer.close().await;
+    });
+}

@@ -1,0 +1,105 @@
+//! Shutting down: every upgraded socket is reached, and told that it may come again.
+
+use wavetank::runtime::Runtime as _;
+use wavetank::{Sim, sometimes};
+use wavetank_graphql::Shutdown;
+use wavetank_sim_tests::graphql::{Got, On, Peer, SECOND, SLACK, Setup, World};
+use wavetank_sim_tests::on_both_transports;
+
+on_both_transports! {
+    200: shutdown_reaches_every_socket;
+    200: draining_waits_for_queries_alone;
+    200: draining_ends_at_its_deadline;
+    100: a_server_may_close_while_it_accepts;
+}
+
+async fn acknowledged(world: &World, token: &str) -> Peer {
+    let mut peer = world.connect().await;
+    peer.acknowledged(token).await;
+    peer
+}
+
+fn shutdown_reaches_every_socket(sim: &mut Sim, on: On) {
+    let restarts = sim.choose("restarts", 2) == 1;
+    let setup = Setup::default().behaviour(|hooks| hooks.connect = SECOND);
+    World::run(sim, on, setup, async move |world: World| {
+        let silent = world.connect().await;
+        let mut idle = acknowledged(&world, "idle").await;
+        let mut busy = acknowledged(&world, "busy").await;
+        busy.subscribe("1", "subscription { count(everyMs: 1) }").await;
+        busy.until("next").await;
+        idle.round_trip().await;
+        let mut connecting = world.connect().await;
+        connecting.init("connecting").await;
+        let shutdown = if restarts { Shutdown::restart(SECOND) } else { Shutdown::going_away(SECOND) };
+        let handler = world.handler();
+        let shutting = world.host.spawn("shutdown", async move { handler.shutdown(shutdown).await });
+        for mut peer in [silent, idle, busy, connecting] {
+            let got = peer.end().await;
+            assert_eq!(got.code(), Some(if restarts { 1012 } else { 1001 }), "{got:?}");
+        }
+        world.within(200 * SECOND, shutting).await.expect("no panic");
+        assert_eq!(world.handler().connections(), 0);
+        assert_eq!(world.mock().live(), 0);
+    });
+}
+
+fn draining_waits_for_queries_alone(sim: &mut Sim, on: On) {
+    World::run(sim, on, Setup::default(), async move |world: World| {
+        let mut peer = acknowledged(&world, "a").await;
+        peer.subscribe("stream", "subscription { silent }").await;
+        peer.subscribe("query", "{ slow(ms: 100000) }").await;
+        peer.subscribe("parts", "{ parts(count: 2, everyMs: 50000) @defer }").await;
+        peer.round_trip().await;
+        world.handler().begin_shutdown(Shutdown::going_away(500 * SECOND));
+        // What is asked for now is for the next connection.
+        peer.subscribe("late", "{ hello }").await;
+        let mut ends = Vec::new();
+        let end = loop {
+            let got = peer.hear().await;
+            match (got.kind(), got.id()) {
+                (Some("complete"), Some(id)) => ends.push(id.to_owned()),
+                (Some("next"), Some(id)) => assert_ne!(id, "late", "nothing new is started"),
+                _ => break got,
+            }
+        };
+        ends.sort();
+        assert_eq!(ends, ["parts", "query"]);
+        assert_eq!(end.code(), Some(1001), "{end:?}");
+    });
+}
+
+fn draining_ends_at_its_deadline(sim: &mut Sim, on: On) {
+    World::run(sim, on, Setup::default(), async move |world: World| {
+        let mut peer = acknowledged(&world, "a").await;
+        peer.subscribe("query", "{ never }").await;
+        peer.round_trip().await;
+        let start = world.host.now();
+        world.handler().begin_shutdown(Shutdown::restart(20 * SECOND));
+        // The first counts.
+        world.handler().begin_shutdown(Shutdown::going_away(1000 * SECOND));
+        let got = peer.end().await;
+        assert_eq!(got, Got::Closed { code: 1012, reason: "Service restart".to_owned() });
+        let took = world.host.now() - start;
+        assert!(took < 20 * SECOND + SLACK, "closed after {took:?}");
+        assert_eq!(world.mock().live(), 0);
+    });
+}
+
+fn a_server_may_close_while_it_accepts(sim: &mut Sim, on: On) {
+    World::run(sim, on, Setup::default(), async move |world: World| {
+        let first = acknowledged(&world, "a").await;
+        let handler = world.handler();
+        let shutting = world.host.spawn("shutdown", async move {
+            handler.shutdown(Shutdown::restart(SECOND)).await;
+        });
+        let mut late = world.connect().await;
+        late.init("b").await;
+        let got = late.end().await;
+        assert_eq!(got.code(), Some(1012), "{got:?}");
+        sometimes!(world.hooks().of("b").connects == 0, "it comes behind the shutdown");
+        let mut first = first;
+        assert_eq!(first.end().await.code(), Some(1012));
+        shutting.await.expect("no panic");
+    });
+}

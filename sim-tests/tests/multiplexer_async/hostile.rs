@@ -1,0 +1,353 @@
+//! Frames that no peer should send, from a peer that is a script: each is answered as the protocol says or ends the session
+//! with GoAway(1), which arrives; nothing panics, and memory stays bounded.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use wavetank::runtime::{Runtime, SocketOptions};
+use wavetank::{Host, Sim};
+use wavetank_multiplexer::{Cause, Config, GoAwayCode, ReadError, ResetCode};
+use wavetank_sim_tests::multiplexer::frames::{
+    self, ACK, DATA, FIN, GO_AWAY, HEADER_BYTES, Header, INITIAL_WINDOW, PING, RST, SYN, WINDOW_UPDATE,
+    control,
+};
+use wavetank_sim_tests::multiplexer::network;
+
+use super::world::{Cell, SECOND, SOON, read_error};
+
+/// The other side, frame by frame. It plays the client.
+struct Script {
+    stream: <Host as Runtime>::Stream,
+}
+
+impl Script {
+    async fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.expect("sent");
+    }
+
+    /// The next frame that is no ping, with its payload; `None` at the end.
+    async fn frame(&mut self) -> Option<(Header, Vec<u8>)> {
+        loop {
+            let mut header = [0; HEADER_BYTES];
+            match self.stream.read_exact(&mut header).await {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return None,
+                Err(error) => panic!("no clean end: {error}"),
+            }
+            let header = Header::decode(header);
+            let mut payload = Vec::new();
+            if header.kind == DATA {
+                payload.resize(header.length as usize, 0);
+                self.stream.read_exact(&mut payload).await.expect("a payload");
+            }
+            if header.kind != PING {
+                return Some((header, payload));
+            }
+        }
+    }
+
+    /// The codes of GoAway that come until the end.
+    async fn until_the_end(&mut self) -> Vec<u32> {
+        let mut codes = Vec::new();
+        while let Some((header, _)) = self.frame().await {
+            if header.kind == GO_AWAY {
+                codes.push(header.length);
+            }
+        }
+        codes
+    }
+}
+
+/// Runs a session as server against a script as client.
+fn scripted(
+    sim: &mut Sim,
+    config: Config,
+    script: impl AsyncFnOnce(Script) + 'static,
+    server: impl AsyncFn(super::world::End) + 'static,
+) {
+    // The monitor holds a peer to the rules, too, which a script is here to break: ours is watched by the script.
+    sim.server("server", async move |host: Host| {
+        let transport = network::accept(&host, SocketOptions::new()).await?;
+        let session = network::Side::Server.session(host, transport, config.clone());
+        let monitor = wavetank_sim_tests::multiplexer::Monitor::new("nothing");
+        server(super::world::End { host, session, monitor }).await;
+        wavetank::Ok(())
+    });
+    sim.client("client", async move |host: Host| {
+        let stream = network::connect(&host, SocketOptions::new()).await?;
+        script(Script { stream }).await;
+        wavetank::Ok(())
+    });
+}
+
+/// Each of them breaks the protocol, after a stream with id 1 was opened.
+fn violations() -> Vec<(&'static str, Vec<u8>)> {
+    let window = INITIAL_WINDOW as usize;
+    let mut unknown_version = control(PING, SYN, 0, 0);
+    unknown_version[0] = 1;
+    let mut unknown_type = control(PING, SYN, 0, 0);
+    unknown_type[1] = 9;
+    vec![
+        ("an unknown version", unknown_version),
+        ("an unknown type", unknown_type),
+        ("data beyond the window", frames::data(0, 1, &vec![0; window + 1])),
+        ("data on stream 0", frames::data(0, 0, b"x")),
+        ("an open with our parity", control(WINDOW_UPDATE, SYN, 2, 0)),
+        ("an open of the same id", control(WINDOW_UPDATE, SYN, 1, 0)),
+        ("an open of stream 0", control(WINDOW_UPDATE, SYN, 0, 0)),
+        ("credit that overflows", control(WINDOW_UPDATE, 0, 1, u32::MAX)),
+        ("data behind FIN", [control(WINDOW_UPDATE, FIN, 1, 0), frames::data(0, 1, b"x")].concat()),
+        ("a first frame beyond the window", frames::data(SYN, 3, &vec![0; window + 1])),
+        ("a ping on a stream", control(PING, SYN, 1, 0)),
+    ]
+}
+
+#[wavetank::test(seeds = 200)]
+fn violations_end_the_session_with_go_away(sim: &mut Sim) {
+    let all = violations();
+    let (name, bytes) = all[sim.choose("violation", all.len() as u32) as usize].clone();
+    scripted(
+        sim,
+        Config::default(),
+        async move |mut script| {
+            script.send(&control(WINDOW_UPDATE, SYN, 1, 0)).await;
+            script.send(&bytes).await;
+            assert_eq!(script.until_the_end().await, [1], "{name}");
+        },
+        async move |end| {
+            let stream = end.session.accept().await;
+            let closed = end.session.closed().await;
+            assert!(matches!(closed.cause, Cause::Violation(_)), "{name}: {closed}");
+            if let Ok(mut stream) = stream {
+                let error = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut Vec::new()).await;
+                assert!(matches!(read_error(&error.expect_err("no FIN")), ReadError::Closed(_)), "{name}");
+            }
+        },
+    );
+}
+
+/// What looks odd and is allowed: the session answers or ignores it, and goes on.
+fn oddities() -> Vec<(&'static str, Vec<u8>)> {
+    vec![
+        ("data for a stream that never was", frames::data(0, 77, b"lost")),
+        ("credit for a stream that never was", control(WINDOW_UPDATE, 0, 77, 9)),
+        ("RST for a stream that never was", control(WINDOW_UPDATE, RST, 77, 0)),
+        ("FIN for a stream that never was", control(WINDOW_UPDATE, FIN, 77, 0)),
+        ("unknown flags", control(WINDOW_UPDATE, 0x8020, 1, 0)),
+        ("a pong that nobody asked for", control(PING, ACK, 0, 1234)),
+        ("empty data", frames::data(0, 1, b"").repeat(1000)),
+        ("no credit", control(WINDOW_UPDATE, 0, 1, 0).repeat(1000)),
+        (
+            "a second FIN",
+            [control(WINDOW_UPDATE, SYN, 3, 0), control(WINDOW_UPDATE, FIN, 3, 0).repeat(2)].concat(),
+        ),
+        ("RST behind FIN", [control(DATA, SYN | FIN, 3, 0), control(WINDOW_UPDATE, RST, 3, 5)].concat()),
+        ("RST on data", [control(WINDOW_UPDATE, SYN, 3, 0), frames::data(RST, 3, b"gone")].concat()),
+    ]
+}
+
+#[wavetank::test(seeds = 200)]
+fn odd_frames_do_not_end_the_session(sim: &mut Sim) {
+    let all = oddities();
+    let (name, bytes) = all[sim.choose("oddity", all.len() as u32) as usize].clone();
+    scripted(
+        sim,
+        Config::default(),
+        async move |mut script| {
+            script.send(&control(WINDOW_UPDATE, SYN, 1, 0)).await;
+            script.send(&bytes).await;
+            script.send(&frames::data(FIN, 1, b"still here")).await;
+            let mut answer = Vec::new();
+            while let Some((header, payload)) = script.frame().await {
+                if header.stream == 1 {
+                    answer.extend(payload);
+                    if header.has(FIN) {
+                        break;
+                    }
+                }
+            }
+            assert_eq!(answer, b"still here", "{name}");
+            script.send(&control(GO_AWAY, 0, 0, 0)).await;
+        },
+        async move |end| {
+            let mut stream = end.session.accept().await.expect("a stream");
+            assert_eq!(stream.id(), 1);
+            wavetank_sim_tests::multiplexer::body::echo(&mut stream).await.expect("echoed");
+            drop(stream);
+            end.session.closed().await;
+        },
+    );
+}
+
+/// FIN and RST that ride on a window update are seen, with the code of the RST.
+#[wavetank::test(seeds = 60)]
+fn fin_and_rst_on_window_updates_count(sim: &mut Sim) {
+    scripted(
+        sim,
+        Config::default(),
+        async |mut script| {
+            script.send(&[frames::data(SYN, 1, b"one"), control(WINDOW_UPDATE, FIN, 1, 0)].concat()).await;
+            script.send(&[frames::data(SYN, 3, b"two"), control(WINDOW_UPDATE, RST, 3, 7)].concat()).await;
+            script.send(&[frames::data(SYN, 5, b"three"), control(WINDOW_UPDATE, FIN, 5, 0)].concat()).await;
+            while let Some((header, _)) = script.frame().await {
+                if header.stream == 5 && header.has(FIN) {
+                    break;
+                }
+            }
+            script.send(&control(GO_AWAY, 0, 0, 0)).await;
+        },
+        async |end| {
+            let mut read = Vec::new();
+            loop {
+                let mut stream = end.session.accept().await.expect("a stream");
+                let mut bytes = Vec::new();
+                let result = stream.read_to_end(&mut bytes).await;
+                if stream.id() == 3 {
+                    assert_eq!(
+                        read_error(&result.expect_err("a reset is no end")),
+                        ReadError::Reset(ResetCode::new(7))
+                    );
+                } else {
+                    assert!(result.is_ok(), "{result:?}");
+                    stream.shutdown().await.expect("finished");
+                }
+                read.push((stream.id(), bytes));
+                if stream.id() == 5 {
+                    break;
+                }
+            }
+            assert_eq!(read[0], (1, b"one".to_vec()));
+            assert_eq!(read.last(), Some(&(5, b"three".to_vec())));
+            end.session.closed().await;
+        },
+    );
+}
+
+/// Pings that are never read: few pongs are kept, reading goes on, and what else there is gets through at the end.
+#[wavetank::test(seeds = 30)]
+fn a_flood_of_pings_takes_no_memory(sim: &mut Sim) {
+    let seen = Cell::new();
+    let done = seen.clone();
+    scripted(
+        sim,
+        Config::default(),
+        async move |mut script| {
+            script.send(&control(PING, SYN, 0, 3).repeat(20_000)).await;
+            script.send(&frames::data(SYN | FIN, 1, b"behind")).await;
+            let host_waits = 60;
+            for _ in 0..host_waits {
+                if done.get().is_some() {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+            let mut pongs = 0;
+            let mut header = [0; HEADER_BYTES];
+            while script.stream.read_exact(&mut header).await.is_ok() {
+                let header = Header::decode(header);
+                pongs += u32::from(header.kind == PING && header.has(ACK));
+                if header.stream == 1 && header.has(FIN) {
+                    break;
+                }
+            }
+            assert!(pongs > 0, "the latest is answered");
+            script.send(&control(GO_AWAY, 0, 0, 0)).await;
+        },
+        async move |end| {
+            let mut stream = end.session.accept().await.expect("a stream behind the pings");
+            let mut bytes = Vec::new();
+            stream.read_to_end(&mut bytes).await.expect("read");
+            assert_eq!(bytes, b"behind");
+            let pending = end.session.statistics().pending_bytes;
+            assert!(pending <= 1000, "{pending} bytes wait for the peer");
+            seen.set(());
+            stream.shutdown().await.expect("finished");
+            drop(stream);
+            end.session.closed().await;
+        },
+    );
+}
+
+/// Streams that are opened and reset at once are counted: more than the limit end the session, with GoAway.
+#[wavetank::test(seeds = 30)]
+fn rapid_resets_end_the_session(sim: &mut Sim) {
+    scripted(
+        sim,
+        Config::default(),
+        async |mut script| {
+            let mut bytes = Vec::new();
+            for number in 0..1500 {
+                bytes.extend(control(WINDOW_UPDATE, SYN, 2 * number + 1, 0));
+                bytes.extend(control(WINDOW_UPDATE, RST, 2 * number + 1, 0));
+            }
+            // The session may be over before all of it is sent.
+            let _cut = script.stream.write_all(&bytes).await;
+            let mut codes = Vec::new();
+            let mut header = [0; HEADER_BYTES];
+            while script.stream.read_exact(&mut header).await.is_ok() {
+                let header = Header::decode(header);
+                if header.kind == GO_AWAY {
+                    codes.push(header.length);
+                }
+            }
+            assert!(codes.len() <= 1 && codes.iter().all(|&code| code == 1), "{codes:?}");
+        },
+        async |end| {
+            let closed = end.session.closed().await;
+            assert!(matches!(closed.cause, Cause::Violation(_)), "{closed}");
+            let counts = end.session.statistics();
+            assert_eq!((counts.streams, counts.backlog), (0, 0), "{counts:?}");
+        },
+    );
+}
+
+/// A peer that says GoAway with an error is believed.
+#[wavetank::test(seeds = 30)]
+fn go_away_with_an_error_ends_everything(sim: &mut Sim) {
+    scripted(
+        sim,
+        Config::default(),
+        async |mut script| {
+            script.send(&control(WINDOW_UPDATE, SYN, 1, 0)).await;
+            script.send(&control(GO_AWAY, 0, 0, 1)).await;
+            let _codes = script.until_the_end().await;
+        },
+        async |end| {
+            let closed = end.session.closed().await;
+            assert_eq!(closed.cause, Cause::PeerError { code: GoAwayCode::ProtocolError });
+        },
+    );
+}
+
+/// A peer that opens a stream and sends half a frame, slowly, keeps the session alive and nothing else waiting.
+#[wavetank::test(seeds = 30)]
+fn a_frame_may_come_byte_by_byte(sim: &mut Sim) {
+    scripted(
+        sim,
+        Config::default(),
+        async |mut script| {
+            let frame = [frames::data(SYN, 1, b"slow"), control(WINDOW_UPDATE, FIN, 1, 0)].concat();
+            for byte in frame {
+                script.send(&[byte]).await;
+            }
+            while let Some((header, _)) = script.frame().await {
+                if header.has(FIN) {
+                    break;
+                }
+            }
+            script.send(&control(GO_AWAY, 0, 0, 0)).await;
+        },
+        async |end| {
+            let mut stream = end.session.accept().await.expect("a stream");
+            let mut bytes = Vec::new();
+            stream.read_to_end(&mut bytes).await.expect("read");
+            assert_eq!(bytes, b"slow");
+            stream.shutdown().await.expect("finished");
+            drop(stream);
+            let start = end.now();
+            end.session.closed().await;
+            assert!(end.now() - start <= Duration::from_secs(6) + SOON + SECOND);
+        },
+    );
+}

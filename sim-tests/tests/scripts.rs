@@ -1,0 +1,128 @@
+//! Random scripts of socket calls on two hosts, played on Linux and in the simulation: both must show the same.
+//!
+//! On Linux the hosts are two network namespaces, joined by a relay that drops packets during a partition. Results must be
+//! equal, and how long a call waited may differ by 100 ms and a tenth. A difference counts when it shows three times; it is
+//! shrunk, and printed.
+//!
+//! `SCRIPTS=10000 cargo test -p wavetank-sim-tests --test scripts -- --nocapture` plays that many scripts;
+//! `SCRIPTS_FROM` is the number of the first, and `SCRIPTS_SHRINK` says how many differences to shrink (1). By default it is a sample. It needs root; where namespaces cannot be
+//! made it says so, and compares nothing.
+#![cfg(target_os = "linux")]
+#![expect(clippy::expect_used, clippy::print_stdout, clippy::print_stderr, reason = "these are tests")]
+
+#[path = "scripts/linux.rs"]
+mod linux;
+#[path = "linux/network.rs"]
+mod network;
+#[path = "scripts/script.rs"]
+mod script;
+#[path = "scripts/simulated.rs"]
+mod simulated;
+
+use network::Network;
+use script::{Outcomes, Script, differences, is_undecided};
+
+/// Scripts of the sample.
+const SAMPLE: u64 = 200;
+
+/// Scripts that run at once on Linux.
+const AT_ONCE: usize = 1000;
+
+/// A difference counts when it shows so often.
+const TIMES: usize = 3;
+
+#[expect(clippy::disallowed_methods, reason = "the environment says how many scripts to play")]
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name)
+        .ok()
+        .map(|value| value.parse().unwrap_or_else(|_| panic!("{name}={value} is no number")))
+}
+
+fn play_on_linux(scripts: &[Script]) -> Vec<Outcomes> {
+    linux::run(scripts).expect("the network was made before")
+}
+
+/// How the scripts of a round compared.
+#[derive(Debug, Default)]
+struct Compared {
+    /// Which differ three times out of three, and how.
+    different: Vec<(usize, Vec<String>)>,
+    /// How many depend on the order of two timers, or of a timer and a call, that is too close to tell.
+    undecided: usize,
+    /// How many of those differ.
+    undecided_different: usize,
+}
+
+fn compare(scripts: &[Script]) -> Compared {
+    let simulated: Vec<Outcomes> = scripts.iter().map(simulated::run).collect();
+    let mut compared = Compared::default();
+    let mut suspects: Vec<(usize, Vec<String>)> =
+        (0..scripts.len()).map(|index| (index, Vec::new())).collect();
+    for round in 0..TIMES {
+        let mut still = Vec::new();
+        for chunk in suspects.chunks(AT_ONCE) {
+            let played: Vec<Script> = chunk.iter().map(|(index, _)| scripts[*index].clone()).collect();
+            for ((index, _), real) in chunk.iter().zip(play_on_linux(&played)) {
+                let script = &scripts[*index];
+                let found = differences(script, &real, &simulated[*index]);
+                let undecided = is_undecided(script, &real)
+                    || is_undecided(script, &simulated[*index])
+                    || !found.is_empty() && round + 1 == TIMES && happens_elsewhen(script, &real);
+                compared.undecided += usize::from(undecided && (round == 0 || !found.is_empty()));
+                compared.undecided_different += usize::from(undecided && !found.is_empty());
+                if !found.is_empty() && !undecided {
+                    still.push((*index, found));
+                }
+            }
+        }
+        suspects = still;
+    }
+    compared.different = suspects;
+    compared
+}
+
+/// Returns `true` if a simulation whose segments take a little longer, some more than others, shows the same as Linux: two
+/// timers go off at nearly the same time.
+fn happens_elsewhen(script: &Script, real: &Outcomes) -> bool {
+    (0..8).any(|variant| differences(script, real, &simulated::run_variant(script, variant)).is_empty())
+}
+
+/// Drops steps as long as a difference remains.
+fn shrunk(script: &Script) -> (Script, Vec<String>) {
+    let mut smallest = script.clone();
+    let mut found = Vec::new();
+    for _ in 0..40 {
+        let candidates: Vec<Script> =
+            (0..smallest.steps.len()).map(|index| smallest.without(index)).collect();
+        // The last step that can go, so that what shows the difference at the end goes first.
+        let Some((index, differences)) = compare(&candidates).different.pop() else { break };
+        smallest = candidates[index].clone();
+        found = differences;
+    }
+    (smallest, found)
+}
+
+#[test]
+fn linux_and_the_simulation_play_scripts_alike() {
+    if let Err(error) = Network::new(std::time::Duration::ZERO, &[]) {
+        eprintln!("SKIPPED: scripts need network namespaces (root, /dev/net/tun, ip): {error}");
+        return;
+    }
+    let count = setting("SCRIPTS").unwrap_or(SAMPLE);
+    let from = setting("SCRIPTS_FROM").unwrap_or(0);
+    let scripts: Vec<Script> = (from..from + count).map(Script::draw).collect();
+    let Compared { different, undecided, undecided_different } = compare(&scripts);
+    println!(
+        "{count} scripts from {from}: {} differ; {undecided} depend on the order of timers, {undecided_different} of \
+         them differ",
+        different.len()
+    );
+    for (index, found) in different.iter().take(200) {
+        println!("script {}:\n{}{}\n", from + *index as u64, scripts[*index], found.join("\n"));
+    }
+    for (index, _) in different.iter().take(setting("SCRIPTS_SHRINK").unwrap_or(1) as usize) {
+        let (script, found) = shrunk(&scripts[*index]);
+        println!("script {} shrinks to\n{script}{}\n", from + *index as u64, found.join("\n"));
+    }
+    assert!(different.is_empty(), "{} of {count} scripts differ", different.len());
+}

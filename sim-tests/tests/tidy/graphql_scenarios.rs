@@ -1,0 +1,81 @@
+//! The list of what the GraphQL handler is simulated against, read from the very text that people read.
+
+use std::collections::BTreeSet;
+
+use super::{files, none};
+
+const LIST: &str = include_str!("../graphql_scenarios.md");
+
+/// The folder of the simulations.
+const FOLDER: &str = "sim-tests/tests/graphql/";
+
+/// The first three cells of each row, and what the last names.
+fn rows() -> impl Iterator<Item = (&'static str, &'static str, Vec<&'static str>)> {
+    LIST.lines().filter_map(|line| {
+        let cells: Vec<&str> = line.strip_prefix("| ")?.strip_suffix(" |")?.split(" | ").collect();
+        let [of, _what, transport, tests] = cells[..] else { panic!("four cells: {line}") };
+        let tests = tests.split(", ").filter_map(|test| test.strip_prefix('`')?.strip_suffix('`'));
+        (of != "Scenario" && of != "Criterion").then(|| (of, transport, tests.collect()))
+    })
+}
+
+/// The simulations that exist, with the transport that each is for.
+fn written() -> BTreeSet<(String, &'static str)> {
+    let mut tests = BTreeSet::new();
+    for source in files("rs") {
+        let Some(file) = source.path.strip_prefix(FOLDER) else { continue };
+        let module = file.trim_end_matches(".rs");
+        let (mut on_both, mut is_test) = (false, false);
+        for line in source.text.lines() {
+            if let (true, Some(function)) = (is_test, line.strip_prefix("fn ")) {
+                let name = function.split('(').next().expect("a name");
+                let transport = if source.text.contains("memory::pair") { "memory" } else { "network" };
+                tests.insert((format!("{module}::{name}"), transport));
+                is_test = false;
+            }
+            // The attribute may have several lines.
+            is_test |= line.starts_with("#[wavetank::test");
+            on_both = (on_both || line == "on_both_transports! {") && line != "}";
+            if let (true, Some((_, name))) = (on_both, line.trim_end_matches(';').split_once(": ")) {
+                tests.insert((format!("{module}::{name}"), "both"));
+            }
+        }
+    }
+    tests
+}
+
+#[test]
+fn the_graphql_list_names_every_simulation() {
+    let written = written();
+    assert!(written.len() > 60, "the simulations are found");
+    let listed: BTreeSet<(String, &str)> = rows()
+        .flat_map(|(_, transport, tests)| tests.into_iter().map(move |test| (test.to_owned(), transport)))
+        .collect();
+    let name = |(name, on): &(String, &str)| format!("{name} ({on})");
+    none(listed.difference(&written).map(name), "is listed, and exists for this transport");
+    none(written.difference(&listed).map(name), "exists, and is listed");
+}
+
+#[test]
+fn every_graphql_scenario_and_criterion_is_simulated() {
+    let named: BTreeSet<&str> = rows().flat_map(|(of, _, _)| of.split(", ")).collect();
+    let wanted = [("S", 43), ("T", 19), ("L", 9)];
+    let wanted = wanted.iter().flat_map(|(letter, most)| (1..=*most).map(move |n| format!("{letter}{n}")));
+    none(wanted.filter(|name| !named.contains(name.as_str())), "has a row");
+    for (of, _, tests) in rows() {
+        assert!(!tests.is_empty(), "{of} has simulations");
+    }
+}
+
+/// Each criterion has unit tests whose names begin with it.
+#[test]
+fn every_graphql_criterion_has_a_unit_test() {
+    let text: String = files("rs")
+        .into_iter()
+        .filter(|source| source.path.starts_with("crates/graphql/src/connection/tests"))
+        .map(|source| source.text)
+        .collect();
+    let wanted = [("t", 19), ("l", 9)];
+    let wanted = wanted.iter().flat_map(|(letter, most)| (1..=*most).map(move |n| format!("{letter}{n}_")));
+    none(wanted.filter(|name| !text.contains(&format!("fn {name}"))), "has a unit test");
+}
