@@ -319,7 +319,8 @@ macro_rules! methods {
                 self.half.stopped()
             }
 
-            /// Sets until when a write waits; `None`: for ever, which is the default. A write that need not wait succeeds after it, too.
+            /// Sets until when a write waits; `None`: for ever, which is the default.
+            /// A write that need not wait succeeds after it, too.
             pub fn set_write_deadline(&self, deadline: Option<Instant>) {
                 self.half.set_write_deadline(deadline);
             }
