@@ -3,7 +3,7 @@
 //! Version (0), type, flags (16 bits), stream id (32 bits), length (32 bits), all big-endian. What the length means
 //! depends on the type; see [`Kind`].
 
-use super::violation::Violation;
+use crate::violation::Violation;
 
 /// Bytes of a header.
 pub(crate) const HEADER_BYTES: usize = 12;

@@ -9,10 +9,10 @@ use super::ending::Ending;
 use super::frame::{Flags, HEADER_BYTES, Header, Kind};
 use super::stream::{ReceiveState, Reset, SendState, Stream};
 use super::timers::Timer;
-use super::violation::Violation;
 use super::{Connection, Event, StreamKey};
 use crate::closed::Cause;
 use crate::error::{LocalReset, ResetCode};
+use crate::violation::Violation;
 
 /// In which time frames without effect are forgiven.
 const IDLE_TIME: Duration = Duration::from_secs(60);

@@ -158,7 +158,7 @@ impl Lab {
         self.connection.closed().map(|closed| closed.cause.clone())
     }
 
-    fn violation(&self) -> Option<violation::Violation> {
+    fn violation(&self) -> Option<crate::violation::Violation> {
         match self.cause() {
             Some(Cause::Violation(violation)) => Some(violation),
             _ => None,
