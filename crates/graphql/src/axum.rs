@@ -1,0 +1,94 @@
+//! The host `axum` 0.8: an upgrade in one call, and the transport over its WebSocket.
+//!
+//! axum's graceful shutdown does not reach WebSockets. Call [`Server::shutdown`](crate::Server::shutdown) beside it.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use axum::extract::ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use futures_core::Stream;
+use futures_sink::Sink;
+use wavetank_runtime::Runtime;
+
+use crate::close::CloseFrame;
+use crate::engine::Engine;
+use crate::hooks::Hooks;
+use crate::server::{Server, Upgrade};
+use crate::transport::{Incoming, MessageTransport, TransportError};
+
+/// Accepts a WebSocket and serves it: the body of an axum handler.
+///
+/// Agrees on a subprotocol that `server` speaks. A client that offers none of them is accepted and closed with 4406, as
+/// the reference implementation does. Answers 403 if the request's `Origin` is not allowed. Limits of axum are set to
+/// what the server takes: messages of up to [`Config::message_bytes_max`](crate::Config::message_bytes_max), and a
+/// bounded write buffer.
+pub fn upgrade<R, E, H>(
+    server: Server<R, E, H>,
+    request: WebSocketUpgrade,
+    headers: HeaderMap,
+    peer: Option<SocketAddr>,
+) -> Response
+where
+    R: Runtime,
+    E: Engine,
+    H: Hooks<Context = E::Context>,
+{
+    if !server.allows_origin(&headers) {
+        return (StatusCode::FORBIDDEN, "this origin is not allowed").into_response();
+    }
+    let message_bytes = server.config_ref().message_bytes();
+    let request = request
+        .protocols(server.subprotocols().iter().copied())
+        .max_message_size(message_bytes)
+        .max_frame_size(message_bytes)
+        .write_buffer_size(0)
+        .max_write_buffer_size(WRITE_BUFFER_BYTES_MAX);
+    request.on_upgrade(move |socket| async move {
+        let mut upgrade = Upgrade::new().headers(headers);
+        if let Some(peer) = peer {
+            upgrade = upgrade.peer(peer);
+        }
+        server.serve(AxumTransport::new(socket), upgrade).await;
+    })
+}
+
+/// What axum may keep of messages that the network does not take. The handler sends one message after the other, so it is
+/// exceeded by a single message only, which axum then refuses.
+const WRITE_BUFFER_BYTES_MAX: usize = 64 << 20;
+
+/// One WebSocket that axum has accepted.
+pub struct AxumTransport {
+    socket: WebSocket,
+    subprotocol: Option<String>,
+    closing: Closing,
+}
+
+/// How far the closing handshake has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Closing {
+    No,
+    /// The Close frame was taken and has to be flushed.
+    Sent,
+    /// What still comes is dropped.
+    Draining,
+}
+
+impl AxumTransport {
+    /// Makes a transport of a WebSocket that was accepted.
+    #[must_use]
+    pub fn new(socket: WebSocket) -> Self {
+        let subprotocol =
+            socket.protocol().and_then(|protocol| protocol.to_str().ok()).map(str::to_owned);
+        Self { socket, subprotocol, closing: Closing::No }
+    }
+}
+
+impl fmt::Debug for AxumTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AxumTransport").field("subprotocol", &self.subprotocol).finish_non_exhaustive()
+    }
+}
