@@ -4,9 +4,9 @@
 //! median number of seeds over 20 base seeds, and all 20 numbers (`-`: not found in 3000). Run it before and after a
 //! change of strategies or perturbations.
 //!
-//! With `--shrink` it prints instead how small the failures of ten first seeds become: the sums of the choices that are
-//! not the default, before and after shrinking, of faults, context switches and delays among those that are left, and of
-//! the runs that shrinking took. Compare a change of the shrinker by this.
+//! With `--shrink` it prints how small the failures of ten base seeds become: the sums of the non-default choices
+//! before and after shrinking, of the faults, context switches and delays left, and of the runs that shrinking took.
+//! Run it before and after a change of the shrinker.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -51,7 +51,7 @@ fn first_failure(name: &str, base: u64, body: fn(&mut Sim)) -> u64 {
 fn shrunk(name: &str, body: fn(&mut Sim)) -> String {
     let mut sums = [0; 7];
     for base in 0..10 {
-        // Where the recordings go: a workspace of its own.
+        // The folder of the recordings, in a workspace of its own.
         let folder = std::env::temp_dir().join(format!("wavetank-shrunk-{}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder");
         std::fs::write(folder.join("Cargo.lock"), "").expect("a file");
@@ -72,8 +72,8 @@ fn shrunk(name: &str, body: fn(&mut Sim)) -> String {
     }
     let [before, after, faults, switches, preemptions, delays, runs] = sums;
     format!(
-        "{before:>6} -> {after:>4}: {faults:>3} faults, {switches:>3} switches, {preemptions:>3} preemptions, {delays:>3} delays \
-         ({runs} runs)"
+        "{before:>6} -> {after:>4}: {faults:>3} faults, {switches:>3} switches, {preemptions:>3} preemptions, \
+         {delays:>3} delays ({runs} runs)"
     )
 }
 

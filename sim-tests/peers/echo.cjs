@@ -1,4 +1,4 @@
-// The peer in JavaScript: a server of npm's `ws`, which does what the path says; see echo.py for the paths.
+// The peer in JavaScript: a server of npm's `ws`. The path selects its behaviour; see echo.py for the paths.
 //
 // Prints its two ports, without and with TLS, on one line. Arguments: the certificate, its key.
 'use strict';
@@ -12,7 +12,7 @@ const [cert, key] = process.argv.slice(2, 4).map((path) => readFileSync(path));
 
 function session(socket, request) {
   const [what, ...args] = request.url.slice(1).split('/');
-  socket.on('error', () => {}); // what a client does wrong ends its connection, not the server
+  socket.on('error', () => {}); // an error of a client ends its connection, not the server
   if (what === 'close') return socket.close(Number(args[0]), args[1]);
   if (what === 'drop') return socket.terminate();
   let backlog = 0;
@@ -29,7 +29,7 @@ function session(socket, request) {
       socket.ping();
       return socket.send(data.subarray(2 * third), { binary, fin: true });
     }
-    // A client that does not read must not fill this process: no more is read until enough was written.
+    // A client that does not read must not fill this process's memory, so reading stops until enough was written.
     backlog += 1;
     if (backlog === 64) socket.pause();
     socket.send(data, { binary }, () => {

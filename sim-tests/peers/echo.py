@@ -1,4 +1,4 @@
-"""The peer in Python: a server of PyPI's `websockets`, which does what the path says.
+"""The peer in Python: a server of PyPI's `websockets`. The path selects its behaviour.
 
 Prints its two ports, without and with TLS, on one line. Arguments: the certificate, its key.
 

@@ -89,12 +89,12 @@ fn certificate() -> CertificateDer<'static> {
     CertificateDer::from_pem_slice(CERTIFICATE).expect("the certificate is PEM")
 }
 
-/// ring, but for what it would draw itself.
+/// Returns the provider of ring with these sources of entropy.
 fn provider() -> CryptoProvider {
     CryptoProvider { kx_groups: vec![&X25519], secure_random: &Drawn, ..ring::default_provider() }
 }
 
-/// What rustls draws itself: randoms and session numbers of its hellos.
+/// The entropy that rustls draws itself: randoms and session ids of its hellos.
 #[derive(Debug)]
 struct Drawn;
 
@@ -110,7 +110,7 @@ impl SecureRandom for Drawn {
     }
 }
 
-/// The beginning of every run, as its realtime clock shows it: 2024-01-01T00:00:00Z.
+/// The time of the realtime clock at the beginning of every run: 2024-01-01T00:00:00Z.
 #[derive(Debug)]
 struct FixedTime;
 
@@ -120,7 +120,7 @@ impl TimeProvider for FixedTime {
     }
 }
 
-/// Diffie and Hellman on Curve25519 (RFC 7748), with secrets from the source.
+/// Diffie-Hellman on Curve25519 (RFC 7748), with secrets from the source.
 #[derive(Debug)]
 struct X25519;
 
@@ -138,7 +138,7 @@ impl SupportedKxGroup for X25519 {
     }
 }
 
-/// A key exchange whose public half is on its way.
+/// A key exchange that has sent its public key.
 struct Exchange {
     secret: StaticSecret,
     public: PublicKey,
@@ -148,7 +148,7 @@ impl ActiveKeyExchange for Exchange {
     fn complete(self: Box<Self>, peer: &[u8]) -> Result<SharedSecret, rustls::Error> {
         let peer = <[u8; 32]>::try_from(peer).map_err(|_| PeerMisbehaved::InvalidKeyShare)?;
         let shared = self.secret.diffie_hellman(&PublicKey::from(peer));
-        // RFC 8446, section 7.4.2: a result of nothing but zeros ends the handshake.
+        // RFC 8446, section 7.4.2: a result of all zeros ends the handshake.
         if !shared.was_contributory() {
             return Err(PeerMisbehaved::InvalidKeyShare.into());
         }

@@ -28,7 +28,7 @@ pub async fn server<R: Runtime>(host: R) -> Result<(), String> {
     while let Some(Ok(stream)) = poll_fn(|context| connection.poll_next_inbound(context)).await {
         drop(host.spawn("echo", async move {
             let (reader, mut writer) = stream.split();
-            // The client may have gone.
+            // An error means that the client has closed.
             let _ = futures::io::copy(reader, &mut writer).await;
             let _ = writer.close().await;
         }));

@@ -1,5 +1,5 @@
-//! Delays of tasks and threads have a total bound: ordinary timeouts hold on a network without faults, and a failure that
-//! needs a longer delay says so.
+//! Delays of tasks and threads have a total limit. Ordinary timeouts hold on a network without faults. A failure that
+//! needs a longer delay says so in its report.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use wavetank::runtime::{ListenOptions, Listener, Runtime, SocketOptions, Threads};
 use wavetank::{Sim, Sweep};
 
-/// A client that gives its server half a second for each of ten answers, over and over on new connections.
+/// Builds a client that waits half a second for each of ten answers, and starts again on a new connection.
 fn is_answered_within_half_a_second(sim: &mut Sim) {
     sim.server("server", async |host| {
         let listener = Runtime::listen(&host, ([0, 0, 0, 0], 80).into(), ListenOptions::new()).await?;
@@ -42,7 +42,10 @@ fn is_answered_within_half_a_second(sim: &mut Sim) {
     });
 }
 
-#[wavetank::test(seeds = 3000)]
+/// How many seeds these tests run.
+const SEEDS: u64 = 3_000;
+
+#[wavetank::test(seeds = SEEDS)]
 fn a_timeout_of_half_a_second_holds_without_faults(sim: &mut Sim) {
     is_answered_within_half_a_second(sim);
 }

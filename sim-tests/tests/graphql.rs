@@ -22,3 +22,5 @@ mod opening;
 mod operations;
 #[path = "graphql/shutdown.rs"]
 mod shutdown;
+#[path = "graphql/threads.rs"]
+mod threads;

@@ -1,4 +1,4 @@
-//! A sweep whose faults touched nothing says so: its partitions tested nothing.
+//! A sweep reports that its faults had no effect, because then its partitions tested nothing.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use tokio::io::AsyncWriteExt;
 use wavetank::runtime::{ListenOptions, Listener, Runtime, SocketOptions};
 use wavetank::{Faults, Sim, Sweep};
 
-/// A client that talks to one server for three seconds, and has nothing to do with another.
+/// Builds a client that talks to one server for three seconds and never to the other.
 fn talks_to_one_server(sim: &mut Sim) {
     sim.server("idle", async |_| {});
     sim.server("server", async |host| {
@@ -31,7 +31,7 @@ fn sweep(name: &str) -> Sweep {
     Sweep::new(format!("idle_faults::{name}"), env!("CARGO_TARGET_TMPDIR")).seeds(50)
 }
 
-/// Cuts a link for a second, by hand.
+/// Injects a partition of one second.
 fn cut(sim: &mut Sim, a: &'static str, b: &'static str) {
     sim.client("operator", async move |host| {
         Runtime::sleep(&host, Duration::from_millis(500)).await;
@@ -62,7 +62,8 @@ fn a_partition_that_traffic_met_is_not() {
 #[test]
 fn drawn_faults_of_every_kind_meet_traffic() {
     let passed = sweep("drawn").seeds(300).run(|sim| {
-        sim.faults(Faults::none().partitions().paused_links().begin_max(Duration::from_secs(2)));
+        let faults = Faults::none().partitions().paused_links();
+        sim.faults(faults.begin_max(Duration::from_secs(2)).last_max(Duration::from_secs(2)));
         talks_to_one_server(sim);
     });
     assert_eq!(passed.never_reached(), [""; 0]);

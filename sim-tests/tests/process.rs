@@ -149,6 +149,7 @@ fn an_invalid_setting_fails_naming_allowed_ones() {
     for (variable, value, allowed) in [
         ("WAVETANK_SEEDS", "1e3", "WAVETANK_SEEDS=1e3 is not understood: allowed is a count of seeds"),
         ("WAVETANK_SEEED", "1", "there is no variable WAVETANK_SEEED: the variables are WAVETANK_SEED, "),
+        ("WAVE_TANK_SEED", "1", "there is no variable WAVE_TANK_SEED: the variables are WAVETANK_SEED, "),
         ("WAVETANK_REPLAY", "seeds/none.seed", "seeds/none.seed: cannot read the recording: No such file"),
         ("WAVETANK_REPLAY", "v1:2a", "WAVETANK_REPLAY: expected "),
     ] {
@@ -205,6 +206,11 @@ fn ctrl_c_ends_a_sweep_with_its_count() {
     let took = Std.now() - begun;
     assert!(took < PROMPTLY, "{took:?}");
     assert_eq!(status, Some(130), "{said}");
+    for (signal, status) in [("-TERM", 143), ("-HUP", 129)] {
+        let (ended, said) = ended_by(misbehave("never-ends"), "sweeping", signal);
+        assert_eq!(ended, Some(status), "{said}");
+        assert!(said.contains("wavetank: misbehave::never-ends interrupted after "), "{said}");
+    }
     let seeds = said.trim().strip_prefix("wavetank: misbehave::never-ends interrupted after ");
     let seeds = seeds.and_then(|rest| rest.strip_suffix(" seeds, all passed")).map(str::parse::<u64>);
     // The child prints its line in the 100th run. One seed in 64 runs twice, and some runs are unfinished.
@@ -231,12 +237,17 @@ fn ctrl_c_ends_shrinking_and_keeps_the_recording() {
 const PROMPTLY: Duration = Duration::from_secs(15);
 
 /// Interrupts a child when it prints `word`. Returns its status and its error output.
-fn interrupted(mut command: Command, word: &str) -> (Option<i32>, String) {
+fn interrupted(command: Command, word: &str) -> (Option<i32>, String) {
+    ended_by(command, word, "-INT")
+}
+
+/// Sends a child this signal when it prints `word`. Returns its status and its error output.
+fn ended_by(mut command: Command, word: &str, signal: &str) -> (Option<i32>, String) {
     let mut child: Child = command.spawn().expect("the child starts");
     let mut first = String::new();
     BufReader::new(child.stdout.take().expect("piped")).read_line(&mut first).expect("the child prints");
     assert_eq!(first.trim_end(), word);
-    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
+    let killed = Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill runs");
     assert!(killed.success());
     let status = child.wait().expect("the child ends");
     let mut said = String::new();

@@ -1,7 +1,7 @@
-//! A race that no await lies in: a client sends a request, and only then notes that it waits for the answer.
+//! A race without an await: a client sends a request and only afterwards registers for the answer.
 //!
-//! Between `write_all(..).await` and the next statement a task is not polled anew, so nothing runs there unless its poll
-//! can be interrupted. On a runtime with several threads the reader may get the answer in between.
+//! Between `write_all(..).await` and the next statement there is no new poll, so another task runs there only if the
+//! poll can be interrupted. On a runtime with several threads the reader may get the answer in between.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -12,14 +12,14 @@ use tokio::sync::oneshot;
 use wavetank::runtime::{ListenOptions, Listener, Runtime, SocketOptions, Stream};
 use wavetank::{Host, Sim};
 
-/// When a client notes that it waits for an answer.
+/// When a client registers for an answer.
 #[derive(Clone, Copy, PartialEq)]
 enum Notes {
     BeforeItSends,
     AfterItSent,
 }
 
-/// The requests that wait for an answer.
+/// The requests without an answer.
 type Pending = Arc<Mutex<BTreeMap<u8, oneshot::Sender<u8>>>>;
 
 async fn echoes(host: Host) -> std::io::Result<()> {
@@ -73,7 +73,7 @@ fn every_answer_finds_a_request_noted_before(sim: &mut Sim) {
     client_and_server(sim, Notes::BeforeItSends);
 }
 
-/// Both directions of a stream that tokio splits by a real lock, which it holds while it polls the stream.
+/// Uses both directions of a stream that tokio splits with a real lock, held while it polls the stream.
 #[wavetank::test(seeds = 500)]
 fn a_real_lock_held_across_an_interruption_hangs_nothing(sim: &mut Sim) {
     const BYTES: usize = 20_000;
@@ -102,7 +102,7 @@ fn a_real_lock_held_across_an_interruption_hangs_nothing(sim: &mut Sim) {
     });
 }
 
-/// Tasks that take turns at a number under a real lock, each across a write.
+/// Tasks change a number under a real lock and hold the lock during a write.
 #[wavetank::test(seeds = 200)]
 fn tasks_that_write_under_a_real_lock_take_turns(sim: &mut Sim) {
     sim.server("server", async |host| {

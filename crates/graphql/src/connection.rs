@@ -193,6 +193,12 @@ impl Connection {
         self.operations.len()
     }
 
+    /// Returns about how many bytes wait to be sent.
+    #[must_use]
+    pub fn waiting_bytes(&self) -> usize {
+        self.outbox.bytes()
+    }
+
     /// Accepts the connection, with the payload of `connection_ack`. Does nothing unless [`Event::Init`] waits for
     /// it.
     pub fn accept(&mut self, payload: Option<&RawValue>, now: Instant) {

@@ -187,11 +187,7 @@ pub trait Hooks: Send + Sync + 'static {
         request: Request,
     ) -> impl Future<Output = Result<Request, RequestErrors>> + Send {
         let _ = context;
-        ready(if request.query.is_empty() {
-            Err(GraphqlError::new("PersistedQueryNotSupported").code("PERSISTED_QUERY_NOT_SUPPORTED").into())
-        } else {
-            Ok(request)
-        })
+        ready(no_persisted_query(request))
     }
 
     /// Observes the end of an operation. Default: does nothing.
@@ -222,6 +218,21 @@ pub trait Hooks: Send + Sync + 'static {
         let _ = context;
         error
     }
+}
+
+/// Whether the request is one for [`Hooks::persisted_query`].
+pub(crate) fn is_persisted(request: &Request) -> bool {
+    let has_hash = |extensions: &RawValue| extensions.get().contains("\"persistedQuery\"");
+    request.query.is_empty() || request.extensions.as_deref().is_some_and(has_hash)
+}
+
+/// What a server without persisted queries does: executes a document that is there.
+pub(crate) fn no_persisted_query(request: Request) -> Result<Request, RequestErrors> {
+    if request.query.is_empty() {
+        let error = GraphqlError::new("PersistedQueryNotSupported").code("PERSISTED_QUERY_NOT_SUPPORTED");
+        return Err(error.into());
+    }
+    Ok(request)
 }
 
 /// Hooks that accept every connection, with a default context.

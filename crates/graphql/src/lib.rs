@@ -1,8 +1,10 @@
 //! A GraphQL-over-WebSocket handler for any engine and any WebSocket.
 
+pub mod blocking;
 pub mod close;
 pub mod config;
 pub mod connection;
+mod contained;
 mod driver;
 pub mod engine;
 pub mod error;

@@ -13,6 +13,7 @@
 //!
 //! Each field also takes `prepareMs: Int`, how long its preparation takes. Arguments may be variables.
 
+mod blocking;
 mod channels;
 mod document;
 mod streams;
@@ -265,6 +266,17 @@ impl<W> fmt::Debug for Mock<W> {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TokenHooks;
 
+impl TokenHooks {
+    fn decide(payload: Option<&RawValue>) -> Result<Accepted<Context>, Rejection> {
+        let payload = payload.and_then(|raw| serde_json::from_str::<serde_json::Value>(raw.get()).ok());
+        let token = payload.as_ref().and_then(|payload| payload.get("token")?.as_str());
+        if token == Some("wrong") {
+            return Err(Rejection::default());
+        }
+        Ok(Accepted::new(Context::new(token)))
+    }
+}
+
 impl Hooks for TokenHooks {
     type Context = Context;
 
@@ -273,11 +285,6 @@ impl Hooks for TokenHooks {
         _connection: &ConnectionInfo,
         payload: Option<&RawValue>,
     ) -> Result<Accepted<Context>, Rejection> {
-        let payload = payload.and_then(|raw| serde_json::from_str::<serde_json::Value>(raw.get()).ok());
-        let token = payload.as_ref().and_then(|payload| payload.get("token")?.as_str());
-        if token == Some("wrong") {
-            return Err(Rejection::default());
-        }
-        Ok(Accepted::new(Context::new(token)))
+        Self::decide(payload)
     }
 }

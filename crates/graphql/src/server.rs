@@ -46,6 +46,12 @@ impl Upgrade {
     }
 }
 
+/// The names of the subprotocols that are served, best first.
+pub(crate) fn subprotocols(config: &Config) -> &'static [&'static str] {
+    const BOTH: [&str; 2] = [Protocol::Transport.name(), Protocol::Legacy.name()];
+    if config.legacy == crate::Legacy::Off { &BOTH[..1] } else { &BOTH }
+}
+
 /// Serves GraphQL over WebSockets. Cheap to clone; clones are one server, with common limits and one shutdown.
 pub struct Server<R, E, H> {
     pub(crate) runtime: R,
@@ -96,8 +102,7 @@ where
     /// Returns the names of the subprotocols that are served, best first: what a host agrees on.
     #[must_use]
     pub fn subprotocols(&self) -> &'static [&'static str] {
-        const BOTH: [&str; 2] = [Protocol::Transport.name(), Protocol::Legacy.name()];
-        if self.config.legacy == crate::Legacy::Off { &BOTH[..1] } else { &BOTH }
+        subprotocols(&self.config)
     }
 
     /// Returns `true` if a request with these headers may connect, by its `Origin`. A host may ask before it

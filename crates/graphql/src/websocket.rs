@@ -8,14 +8,16 @@ use std::fmt;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_core::Stream;
 use tokio::io::{AsyncRead, AsyncWrite};
-use wavetank_runtime::Runtime;
+use wavetank_runtime::{Runtime, Threads};
 use wavetank_websocket::client::{Messages, WebSocket};
 use wavetank_websocket::close::{Cause, Closed};
 use wavetank_websocket::{Error, Message, Text};
 
+use crate::blocking::BlockingTransport;
 use crate::close::CloseFrame;
 use crate::server::Upgrade;
 use crate::transport::{Incoming, MessageTransport, Progress, TransportError};
@@ -168,5 +170,54 @@ where
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WebSocketTransport").field("socket", &self.socket).finish_non_exhaustive()
+    }
+}
+
+/// One accepted WebSocket of threads.
+#[derive(Debug)]
+pub struct BlockingWebSocketTransport<W: Threads> {
+    socket: wavetank_websocket::blocking::WebSocket<W>,
+}
+
+impl<W: Threads> BlockingWebSocketTransport<W> {
+    /// Makes a transport of a WebSocket that was accepted.
+    #[must_use]
+    pub fn new(socket: wavetank_websocket::blocking::WebSocket<W>) -> Self {
+        Self { socket }
+    }
+}
+
+impl<W: Threads> BlockingTransport for BlockingWebSocketTransport<W> {
+    type Text = Text;
+
+    fn subprotocol(&self) -> Option<&str> {
+        self.socket.subprotocol()
+    }
+
+    fn recv(&self) -> Result<Incoming<Text>, TransportError> {
+        match self.socket.recv() {
+            Ok(Message::Text(text)) => Ok(Incoming::Text(text)),
+            Ok(Message::Binary(_)) => Ok(Incoming::Binary),
+            Err(Error::Closed(closed)) => ended(&closed),
+            Err(error) => Err(lost(&error)),
+        }
+    }
+
+    fn send(&self, text: &str, timeout: Duration) -> Result<bool, TransportError> {
+        match self.socket.send_timeout(text, timeout) {
+            Ok(()) => Ok(true),
+            Err(Error::TimedOut) => Ok(false),
+            Err(error) => Err(lost(&error)),
+        }
+    }
+
+    fn close(&self, frame: &CloseFrame) {
+        let code = wavetank_websocket::CloseCode::new(frame.code().get());
+        self.socket.close(code.unwrap_or(wavetank_websocket::CloseCode::NORMAL), frame.reason());
+    }
+
+    fn progress(&self) -> Progress {
+        let statistics = self.socket.statistics();
+        Progress { received: statistics.bytes_received, sent: statistics.bytes_sent }
     }
 }

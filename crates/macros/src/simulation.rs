@@ -42,7 +42,7 @@ pub(crate) fn expand(
     let visibility = std::mem::replace(&mut body.vis, syn::Visibility::Inherited);
     let name = body.sig.ident.clone();
     let name_text = name.unraw().to_string();
-    let seeds = seeds.unwrap_or(SEEDS);
+    let seeds = seeds.unwrap_or_else(|| quote! { #SEEDS });
     // The replay command needs these to build the same again. Only the compiler of the user's crate knows them.
     let features = features.iter().map(|(name, implied)| {
         quote! {
@@ -68,9 +68,11 @@ pub(crate) fn expand(
         .seeds(#seeds)
         #base_seed
     };
+    let is_to_panic = attributes.iter().any(|attribute| attribute.path().is_ident("should_panic"));
+    let unrecorded = is_to_panic.then(|| quote! { .without_recordings() });
     let required = sometimes_required.map(|()| quote! { .sometimes_required() });
     let run = match finds {
-        None => quote! { #sweep #required #(.reaches(#reaches))*.run_simulated(#name); },
+        None => quote! { #sweep #unrecorded #required #(.reaches(#reaches))*.run_simulated(#name); },
         // The snapshot's macro must expand in the user's crate, so that the snapshot is stored beside the user's file.
         Some(symptom) => quote! {
             let found = #sweep.finds(#symptom).find_simulated(#name);
@@ -91,7 +93,7 @@ pub(crate) fn expand(
 
 #[derive(Debug, Default)]
 struct Options {
-    seeds: Option<u64>,
+    seeds: Option<TokenStream>,
     base_seed: Option<u64>,
     finds: Option<String>,
     sometimes_required: Option<()>,
@@ -112,10 +114,14 @@ impl Parse for Options {
                     if number.base10_digits() == "0" {
                         return Err(Error::new(number.span(), "`seeds = 0` tests nothing: use at least 1"));
                     }
-                    set(&mut options.seeds, number.base10_parse()?, &name)?;
+                    let count: u64 = number.base10_parse()?;
+                    set(&mut options.seeds, quote! { #count }, &name)?;
                 }
                 ("seeds", Value::Text(text)) => {
                     return Err(Error::new(text.span(), "`seeds` is a number: how many seeds the test runs"));
+                }
+                ("seeds", Value::Constant(path)) => {
+                    set(&mut options.seeds, quote! { #path }, &name)?;
                 }
                 ("base_seed", Value::Number(number)) => {
                     set(&mut options.base_seed, number.base10_parse()?, &name)?;
@@ -191,6 +197,8 @@ struct Pair {
 enum Value {
     Number(LitInt),
     Text(LitStr),
+    /// Of a number that stands elsewhere.
+    Constant(syn::Path),
 }
 
 impl Parse for Pair {
@@ -202,6 +210,8 @@ impl Parse for Pair {
             Value::Number(input.parse()?)
         } else if input.peek(LitStr) {
             Value::Text(input.parse()?)
+        } else if name == "seeds" && input.peek(Ident) {
+            Value::Constant(input.parse()?)
         } else {
             return Err(input.error(format!("expected a number or a text in quotes: {ALLOWED_OPTIONS}")));
         };

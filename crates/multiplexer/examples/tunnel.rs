@@ -5,6 +5,7 @@
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -233,11 +234,23 @@ enum Relayed {
 async fn relay(mut tcp: TcpStream, stream: Stream<Tokio>) {
     let _small_messages_only_wait_longer = tcp.set_nodelay(true);
     let (mut reader, mut writer) = stream.into_split();
+    match move_both_ways(&mut tcp, &mut reader, &mut writer).await {
+        Relayed::Ended => {}
+        Relayed::TcpFailed => writer.reset(BROKEN),
+        Relayed::StreamFailed => abort(&tcp),
+    }
+}
+
+async fn move_both_ways(
+    tcp: &mut TcpStream,
+    reader: &mut ReadHalf<Tokio>,
+    writer: &mut WriteHalf<Tokio>,
+) -> Relayed {
     let (from_tcp, to_tcp) = tcp.split();
-    let mut outward = std::pin::pin!(send(from_tcp, &mut writer));
-    let mut inward = std::pin::pin!(receive(&mut reader, to_tcp));
+    let mut outward = pin!(send(from_tcp, writer));
+    let mut inward = pin!(receive(reader, to_tcp));
     let (mut sent, mut received) = (false, false);
-    let failure = loop {
+    loop {
         let relayed = tokio::select! {
             relayed = &mut outward, if !sent => {
                 sent = true;
@@ -247,22 +260,12 @@ async fn relay(mut tcp: TcpStream, stream: Stream<Tokio>) {
                 received = true;
                 relayed
             }
-            else => break None,
+            else => return Relayed::Ended,
         };
-        match relayed {
-            Relayed::Ended => {}
-            failure => break Some(failure),
+        if !matches!(relayed, Relayed::Ended) {
+            return relayed;
         }
-    };
-    match failure {
-        None => {}
-        Some(Relayed::TcpFailed) => writer_reset(writer),
-        Some(_) => abort(&tcp),
     }
-}
-
-fn writer_reset(mut writer: WriteHalf<Tokio>) {
-    writer.reset(BROKEN);
 }
 
 async fn send(mut tcp: tokio::net::tcp::ReadHalf<'_>, stream: &mut WriteHalf<Tokio>) -> Relayed {

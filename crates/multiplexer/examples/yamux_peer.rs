@@ -22,7 +22,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use wavetank_multiplexer::{Config, Session, Timeouts};
+use wavetank_multiplexer::{Config, Session};
 use wavetank_runtime::{ListenOptions, Listener as _, Runtime as _, SocketOptions, Stream as _, Tokio};
 
 type Outcome = Result<(), String>;
@@ -113,8 +113,9 @@ async fn main() -> ExitCode {
 
 /// Each peer of the world is to be tried with what a user gets, but for the wait for credit: this program has 10 s for it.
 fn config() -> Config {
-    let timeouts = Timeouts { no_credit: Some(Duration::from_secs(5)), ..Timeouts::default() };
-    Config::default().timeouts(timeouts)
+    let mut config = Config::default();
+    config.timeouts().no_credit(Some(Duration::from_secs(5)));
+    config
 }
 
 async fn run(arguments: &Arguments) -> Outcome {

@@ -41,6 +41,8 @@ impl std::fmt::Display for Closed {
     }
 }
 
+impl std::error::Error for Closed {}
+
 /// What ended a session.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -1,62 +1,62 @@
-//! What may be set on a session, with the defaults and their reasons.
+//! Everything that can be set on a session.
+//!
+//! # Example: no automatic pings, at most 100 streams of the peer, windows of up to 64 MiB
+//!
+//! ```
+//! use wavetank_multiplexer::{Config, Window};
+//!
+//! let mut config = Config::default();
+//! config.keepalive().interval(None);
+//! config.limits().inbound_streams(100);
+//! config.window(Window::Tuned { bytes_max: 64 << 20 });
+//! ```
 
 use std::time::Duration;
 
-/// The window that both sides of every stream begin with: 256 KiB. Fixed by the protocol.
-pub const INITIAL_WINDOW_BYTES: u32 = 256 * 1024;
+/// The window that both directions of every stream begin with: 256 KiB. Fixed by the protocol.
+pub const INITIAL_WINDOW_BYTES: u32 = 256 << 10;
 
-/// The settings of a session. Both sides choose their own.
+/// Windows, keepalive, timeouts and limits of a session. Each side chooses its own.
 ///
 /// # Defaults
 ///
-/// Each field names its default and the reason for it.
+/// Windows tuned up to 16 MiB. The parts: [`Keepalive`], [`Timeouts`], [`Limits`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Config {
-    /// How much the peer may send ahead of our readers.
-    pub window: Window,
-    /// How the session notices that the peer has gone.
-    pub keepalive: Keepalive,
-    /// How long things may take.
-    pub timeouts: Timeouts,
-    /// What bounds memory and work.
-    pub limits: Limits,
-    /// The id of the first stream that we open, for tests of what happens when ids run out. `None`: the first.
-    #[doc(hidden)]
-    pub first_id: Option<u32>,
+    pub(crate) window: Window,
+    pub(crate) keepalive: Keepalive,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) limits: Limits,
+    pub(crate) first_id: Option<u32>,
 }
 
 impl Config {
-    /// Returns the defaults.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Sets [`window`](Self::window).
-    #[must_use]
-    pub fn window(mut self, window: Window) -> Self {
+    /// Sets how much the peer may send on a stream ahead of its reader. Default: tuned up to 16 MiB.
+    pub fn window(&mut self, window: Window) -> &mut Self {
         self.window = window;
         self
     }
 
-    /// Sets [`keepalive`](Self::keepalive).
-    #[must_use]
-    pub fn keepalive(mut self, keepalive: Keepalive) -> Self {
-        self.keepalive = keepalive;
-        self
+    /// Returns how the session notices that the peer has gone, to set it.
+    pub fn keepalive(&mut self) -> &mut Keepalive {
+        &mut self.keepalive
     }
 
-    /// Sets [`timeouts`](Self::timeouts).
-    #[must_use]
-    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
-        self.timeouts = timeouts;
-        self
+    /// Returns how long things may take, to set it.
+    pub fn timeouts(&mut self) -> &mut Timeouts {
+        &mut self.timeouts
     }
 
-    /// Sets [`limits`](Self::limits).
-    #[must_use]
-    pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
+    /// Returns the bounds of memory and work, to set them.
+    pub fn limits(&mut self) -> &mut Limits {
+        &mut self.limits
+    }
+
+    /// Sets the id of the first stream that this side opens (rounded to its parity), for tests of what happens when ids run
+    /// out.
+    #[doc(hidden)]
+    pub fn first_id(&mut self, id: u32) -> &mut Self {
+        self.first_id = Some(id);
         self
     }
 }
@@ -65,13 +65,14 @@ impl Config {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Window {
-    /// Always this many bytes: at least 256 KiB, as the protocol has it (a smaller value counts as that); at most 1 GiB. A
-    /// stream moves at most one window in a round trip.
+    /// Always this many bytes: from 256 KiB, which the protocol fixes, to 1 GiB. Values outside count as the nearest one.
+    ///
+    /// A stream moves at most one window in a round trip. The session can hold as many bytes as all windows together.
     Fixed(u32),
     /// Begins with 256 KiB, and doubles while the reader empties it within two round trips, up to this many bytes, as long as
     /// [`Limits::receive_budget_bytes`] allows.
     Tuned {
-        /// The largest window in bytes, from 256 KiB to 1 GiB.
+        /// The largest window in bytes, from 256 KiB to 1 GiB. Values outside count as the nearest one.
         bytes_max: u32,
     },
 }
@@ -79,7 +80,7 @@ pub enum Window {
 impl Default for Window {
     /// Tuned up to 16 MiB, which fills 1 Gbit/s over 100 ms.
     fn default() -> Self {
-        Self::Tuned { bytes_max: 16 * 1024 * 1024 }
+        Self::Tuned { bytes_max: 16 << 20 }
     }
 }
 
@@ -105,16 +106,12 @@ impl Window {
 
 /// How the session notices that the peer has gone.
 ///
-/// Life is any byte that was received, and any byte that the transport took after it had been full. A link that is slow but
-/// moves bytes is alive, however late a pong is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Any byte that was received is a sign of life, and so is any byte that the transport took after it had been full. A link
+/// that is slow but moves bytes is alive, however late a pong is.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keepalive {
-    /// After how long without life a ping is sent. `None` sends none. Default 30 s, as in hashicorp/yamux: below the minutes
-    /// after which NATs forget a connection. Each wait is shortened by up to a quarter at random, so that the sessions of a
-    /// restarted server do not ping at one instant.
-    pub interval: Option<Duration>,
-    /// How long after that ping without life the session ends. Default 30 s: longer than most partitions heal.
-    pub timeout: Duration,
+    pub(crate) interval: Option<Duration>,
+    pub(crate) timeout: Duration,
 }
 
 impl Default for Keepalive {
@@ -124,34 +121,35 @@ impl Default for Keepalive {
 }
 
 impl Keepalive {
-    /// Returns a keepalive with these times.
-    #[must_use]
-    pub const fn new(interval: Option<Duration>, timeout: Duration) -> Self {
-        Self { interval, timeout }
+    /// Sets after how long without a sign of life a ping is sent; `None` sends none. Default: 30 s, as in hashicorp/yamux:
+    /// below the minutes after which routers forget a connection.
+    ///
+    /// Each wait is shortened by up to a quarter at random, so that the sessions of a restarted server do not ping at one
+    /// instant. Zero pings all the time.
+    pub fn interval(&mut self, interval: Option<Duration>) -> &mut Self {
+        self.interval = interval;
+        self
+    }
+
+    /// Sets how long after a ping the session ends if there is no sign of life. It also bounds a call of `ping`. Default:
+    /// 30 s, longer than most partitions last.
+    ///
+    /// Zero ends an idle session at its first ping.
+    pub fn timeout(&mut self, timeout: Duration) -> &mut Self {
+        self.timeout = timeout;
+        self
     }
 }
 
 /// How long things may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeouts {
-    /// How long a new stream may go without a sign of the peer (ACK, or any frame of it) before *it* is reset; the session
-    /// lives on. It also bounds the wait of `open` for its turn. `None`: for ever, for peers that acknowledge only when they
-    /// have something to say. Default 75 s, as in hashicorp/yamux.
-    pub open: Option<Duration>,
-    /// How long a stream lingers on which we have sent FIN and stopped reading, before it is reset. Default 30 s: enough for
-    /// an answer that nobody reads any more to end on its own, which spares its sender a reset.
-    pub close_linger: Duration,
-    /// How long a writer waits for credit from an unmodified peer that has sent FIN. Such a peer may have stopped reading and
-    /// cannot say so. `None`: for ever. Default 10 s. Credit that comes starts it again.
-    pub no_credit: Option<Duration>,
-    /// How long the transport may take no byte while there is something to write, before the session ends. Measures the lack
-    /// of progress, never the size of what is written. Default 60 s.
-    pub transport_stall: Duration,
-    /// How long the session may take to end: from `close`, or from the peer's violation, to the end of the transport.
-    /// Default 5 s.
-    pub close: Duration,
-    /// How long a closed stream is remembered, to answer a peer that goes on sending on it. Default 60 s.
-    pub tombstone: Duration,
+    pub(crate) open: Option<Duration>,
+    pub(crate) close_linger: Duration,
+    pub(crate) no_credit: Option<Duration>,
+    pub(crate) transport_stall: Duration,
+    pub(crate) close: Duration,
+    pub(crate) tombstone: Duration,
 }
 
 impl Default for Timeouts {
@@ -167,44 +165,77 @@ impl Default for Timeouts {
     }
 }
 
+impl Timeouts {
+    /// Sets how long a new stream may go without any frame of the peer for it, before the stream is reset; the session lives
+    /// on. It also bounds a call of `open`. Default: 75 s, as in hashicorp/yamux.
+    ///
+    /// `None` is for ever, for peers that acknowledge only when they have something to say (rust yamux) on streams that only
+    /// we write to.
+    pub fn open(&mut self, timeout: Option<Duration>) -> &mut Self {
+        self.open = timeout;
+        self
+    }
+
+    /// Sets how long a stream lingers on which we have sent FIN and stopped reading, before it is reset. Default: 30 s. In this
+    /// time an answer that is not read any more can end on its own, which spares its sender a reset.
+    ///
+    /// Zero resets at once: some peers then discard what they have not read. A very long time holds the stream for so long.
+    pub fn close_linger(&mut self, timeout: Duration) -> &mut Self {
+        self.close_linger = timeout;
+        self
+    }
+
+    /// Sets how long a writer waits for credit from an unmodified peer that has sent FIN. Such a peer may have stopped reading,
+    /// which it cannot say. Credit that comes starts the time again. Default: 10 s.
+    ///
+    /// Zero fails the writer as soon as it would wait. `None` is for ever.
+    pub fn no_credit(&mut self, timeout: Option<Duration>) -> &mut Self {
+        self.no_credit = timeout;
+        self
+    }
+
+    /// Sets how long the transport may take no byte while there is something to write, before the session ends. It measures the
+    /// lack of progress, never the size of what is written. Default: 60 s.
+    ///
+    /// Zero ends the session as soon as the transport is full.
+    pub fn transport_stall(&mut self, timeout: Duration) -> &mut Self {
+        self.transport_stall = timeout;
+        self
+    }
+
+    /// Sets how long a session may take to end: from `close`, or from a violation by the peer, to the end of the transport.
+    /// Default: 5 s.
+    ///
+    /// Zero does not wait until what was written has gone out.
+    pub fn close(&mut self, timeout: Duration) -> &mut Self {
+        self.close = timeout;
+        self
+    }
+
+    /// Sets how long a closed stream is remembered, to answer a peer that goes on sending on it. Default: 60 s.
+    pub fn tombstone(&mut self, time: Duration) -> &mut Self {
+        self.tombstone = time;
+        self
+    }
+}
+
 /// What bounds memory and work, whatever the peer sends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Streams of the peer that may exist at once, until both of our halves are dropped. More are refused. Default 1024:
-    /// thousands of handlers for one connection are more often a mistake than a wish.
-    pub inbound_streams: u32,
-    /// Streams that we may have open at once. More fail in `open`. Default 65,536.
-    pub outbound_streams: u32,
-    /// Streams of the peer that may wait in the queue of `accept`. More are refused. Default 1024, because some peers open
-    /// that many at once without waiting for acknowledgements (the protocol's own number is 256).
-    pub accept_backlog: u32,
-    /// Streams that we open ahead of the peer's acknowledgement; `open` waits beyond. Default 256, from the protocol.
-    pub unacknowledged_opens: u32,
-    /// Bytes of all streams together that may wait for our readers. What exceeds it resets the stream it came on. Windows are
-    /// tuned only as long as all of them together are below it. Default 64 MiB, far below streams times window.
-    pub receive_budget_bytes: usize,
-    /// Bytes of a stream on which we have stopped reading but still write, and whose unmodified peer goes on sending, that are
-    /// discarded before the stream is reset. Default 16 MiB.
-    pub drain_budget_bytes: u64,
-    /// Bytes that wait for the transport before writers wait, from 1 KiB. Default 64 KiB: one large write.
-    pub write_buffer_bytes: usize,
-    /// Bytes of one read of the transport, from 1 KiB. Default 64 KiB.
-    pub read_buffer_bytes: usize,
-    /// Bytes of a data frame while other streams wait to write, and the share of each of them in a turn, from 1 KiB.
-    /// Default 16 KiB: a short wait for the others. A stream that writes alone uses frames of up to 64 KiB.
-    pub frame_bytes: u32,
-    /// Pongs that wait to be written. Of more pings the latest are answered. Default 8.
-    pub pending_pongs: u32,
-    /// Refusals of streams that wait to be written; more end the session. Default 1024.
-    pub pending_refusals: u32,
-    /// Streams that the peer may open and reset before they are accepted, beyond the number of those accepted; more end the
-    /// session. Default 1024.
-    pub early_resets: u32,
-    /// Frames without effect (empty data, zero credit, unknown streams, pings), beyond the number of useful ones; more within
-    /// about a minute end the session. Default 100,000.
-    pub idle_frames: u32,
-    /// Closed streams that are remembered. Default 256.
-    pub tombstones: u32,
+    pub(crate) inbound_streams: u32,
+    pub(crate) outbound_streams: u32,
+    pub(crate) accept_backlog: u32,
+    pub(crate) unacknowledged_opens: u32,
+    pub(crate) receive_budget_bytes: usize,
+    pub(crate) drain_budget_bytes: u64,
+    pub(crate) write_buffer_bytes: usize,
+    pub(crate) read_buffer_bytes: usize,
+    pub(crate) frame_bytes: u32,
+    pub(crate) pending_pongs: u32,
+    pub(crate) pending_refusals: u32,
+    pub(crate) early_resets: u32,
+    pub(crate) idle_frames: u32,
+    pub(crate) tombstones: u32,
 }
 
 impl Default for Limits {
@@ -214,16 +245,128 @@ impl Default for Limits {
             outbound_streams: 65_536,
             accept_backlog: 1024,
             unacknowledged_opens: 256,
-            receive_budget_bytes: 64 * 1024 * 1024,
-            drain_budget_bytes: 16 * 1024 * 1024,
-            write_buffer_bytes: 64 * 1024,
-            read_buffer_bytes: 64 * 1024,
-            frame_bytes: 16 * 1024,
+            receive_budget_bytes: 64 << 20,
+            drain_budget_bytes: 16 << 20,
+            write_buffer_bytes: 128 << 10,
+            read_buffer_bytes: 64 << 10,
+            frame_bytes: 16 << 10,
             pending_pongs: 8,
             pending_refusals: 1024,
             early_resets: 1024,
             idle_frames: 100_000,
             tombstones: 256,
         }
+    }
+}
+
+impl Limits {
+    /// Sets how many streams of the peer may exist at once. A stream counts until both of its halves are dropped here. More are
+    /// refused. Default: 1024, because thousands of handlers for one connection are more often a mistake than a wish.
+    ///
+    /// 0 refuses all.
+    pub fn inbound_streams(&mut self, count: u32) -> &mut Self {
+        self.inbound_streams = count;
+        self
+    }
+
+    /// Sets how many streams this side may have open at once. More fail in `open`, which does not disturb the session. Default:
+    /// 65,536.
+    pub fn outbound_streams(&mut self, count: u32) -> &mut Self {
+        self.outbound_streams = count;
+        self
+    }
+
+    /// Sets how many streams of the peer may wait to be accepted. More are refused. Default: 1024, because some peers open that
+    /// many at once without waiting for acknowledgements (the protocol's own number is 256).
+    ///
+    /// 0 refuses all.
+    pub fn accept_backlog(&mut self, count: u32) -> &mut Self {
+        self.accept_backlog = count;
+        self
+    }
+
+    /// Sets how many streams this side opens ahead of the peer's acknowledgement; `open` waits beyond. Default: 256, from the
+    /// protocol.
+    ///
+    /// 0 lets every `open` time out. Of more, the peer may refuse some.
+    pub fn unacknowledged_opens(&mut self, count: u32) -> &mut Self {
+        self.unacknowledged_opens = count;
+        self
+    }
+
+    /// Sets how many received bytes may wait to be read on all streams together. A stream whose bytes exceed it is reset.
+    /// Windows are tuned only while all of them together are below it. Default: 64 MiB, far below streams times window.
+    ///
+    /// 0 resets every stream that receives something.
+    pub fn receive_budget_bytes(&mut self, bytes: usize) -> &mut Self {
+        self.receive_budget_bytes = bytes;
+        self
+    }
+
+    /// Sets how many bytes of an unmodified peer are discarded on a stream on which we have stopped reading and still write,
+    /// before the stream is reset. Default: 16 MiB.
+    ///
+    /// 0 resets it at the first byte.
+    pub fn drain_budget_bytes(&mut self, bytes: u64) -> &mut Self {
+        self.drain_budget_bytes = bytes;
+        self
+    }
+
+    /// Sets how many bytes may wait for the transport before writers wait. At least 1 KiB. Default: 128 KiB, two of the largest
+    /// frames: a bulk writer fills one while the other is written.
+    ///
+    /// More makes small messages wait behind more bulk data.
+    pub fn write_buffer_bytes(&mut self, bytes: usize) -> &mut Self {
+        self.write_buffer_bytes = bytes;
+        self
+    }
+
+    /// Sets how many bytes are read from the transport at once. At least 1 KiB. Default: 64 KiB.
+    ///
+    /// Tasks begin with 8 KiB, and read more as long as a read fills the buffer.
+    pub fn read_buffer_bytes(&mut self, bytes: usize) -> &mut Self {
+        self.read_buffer_bytes = bytes;
+        self
+    }
+
+    /// Sets the longest data frame while several streams write, which is also the least that each of them writes in its turn.
+    /// At least 1 KiB. Default: 16 KiB. A stream that writes alone uses frames of up to 64 KiB.
+    pub fn frame_bytes(&mut self, bytes: u32) -> &mut Self {
+        self.frame_bytes = bytes;
+        self
+    }
+
+    /// Sets how many pongs may wait to be written. Of more pings the latest are answered. At least 1. Default: 8.
+    pub fn pending_pongs(&mut self, count: u32) -> &mut Self {
+        self.pending_pongs = count;
+        self
+    }
+
+    /// Sets how many refusals of streams may wait to be written. More end the session. Default: 1024.
+    pub fn pending_refusals(&mut self, count: u32) -> &mut Self {
+        self.pending_refusals = count;
+        self
+    }
+
+    /// Sets how many streams the peer may open and reset before they are accepted, beyond the number of those accepted. More end
+    /// the session. Default: 1024.
+    pub fn early_resets(&mut self, count: u32) -> &mut Self {
+        self.early_resets = count;
+        self
+    }
+
+    /// Sets how many frames without effect (empty data, zero credit, unknown streams, pings) the peer may send, beyond the
+    /// number of useful ones. More within about a minute end the session. Default: 100,000.
+    pub fn idle_frames(&mut self, count: u32) -> &mut Self {
+        self.idle_frames = count;
+        self
+    }
+
+    /// Sets how many closed streams are remembered. Default: 256.
+    ///
+    /// 0 leaves data on closed streams without an answer.
+    pub fn tombstones(&mut self, count: u32) -> &mut Self {
+        self.tombstones = count;
+        self
     }
 }

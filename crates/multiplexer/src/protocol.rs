@@ -95,7 +95,7 @@ use wavetank_runtime::Instant;
 
 use crate::closed::{Cause, GoAwayCode};
 use crate::config::Config;
-use crate::error::LocalReset;
+use crate::error::{LocalReset, ResetCode, WriteEnd, WriteError};
 use buffer::Spares;
 use ending::Ending;
 use ids::RemoteIds;
@@ -143,6 +143,34 @@ impl StreamKey {
     }
 }
 
+/// How the sending half of a stream ended, while the session lives. Becomes a [`WriteEnd`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendingEnd {
+    /// The stream has ended in both directions, as both sides wanted.
+    Complete,
+    /// The peer has stopped reading.
+    Stopped,
+    /// The peer reset the stream.
+    Reset(ResetCode),
+    /// The peer refused the stream.
+    Refused,
+    /// This side reset the stream.
+    ResetHere(LocalReset),
+}
+
+impl From<SendingEnd> for WriteEnd {
+    fn from(end: SendingEnd) -> Self {
+        match end {
+            SendingEnd::Complete => Self::Complete,
+            SendingEnd::Stopped => Self::Failed(WriteError::Stopped),
+            SendingEnd::Reset(code) => Self::Failed(WriteError::Reset(code)),
+            SendingEnd::Refused => Self::Failed(WriteError::Refused),
+            SendingEnd::ResetHere(reason) => Self::Failed(WriteError::ResetHere(reason)),
+        }
+    }
+}
+
 /// Which waiting call may go on. Events about streams come only after a `wait_…` asked for them, once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
@@ -150,8 +178,8 @@ pub enum Event {
     Readable(StreamKey),
     /// Writing to the stream, or flushing it, may have another result.
     Writable(StreamKey),
-    /// The end of the stream's sending half is known.
-    SendingEnded(StreamKey),
+    /// The end of the stream's sending half is known. The stream may be forgotten already.
+    SendingEnded(StreamKey, SendingEnd),
     /// A stream may wait to be accepted.
     Acceptable,
     /// Opening a stream may have another result.
@@ -229,7 +257,7 @@ impl Connection {
             output: Output::new(limits.pending_pongs),
             turns: Turns::new(limits.frame_bytes, limits.write_buffer_bytes),
             timers: Timers::default(),
-            liveness: Liveness::new(config.keepalive, config.timeouts.transport_stall, seed, now),
+            liveness: Liveness::new(config.keepalive.clone(), config.timeouts.transport_stall, seed, now),
             pings,
             spares: Spares::default(),
             flushing: Vec::new(),

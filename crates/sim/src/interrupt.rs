@@ -1,8 +1,8 @@
-//! Ctrl-C: the first stops sweeps and shrinking with what they found, the second kills.
+//! Ctrl-C, SIGTERM and SIGHUP: the first stops sweeps and shrinking with what they found, the second kills.
 //!
 //! # Invariants
 //!
-//! - The process exits, with status 130, when the last running sweep has said what it found: sweeps that run in
+//! - The process exits, with the status that shells give to what the signal ended (130 for Ctrl-C), when the last running sweep has said what it found: sweeps that run in
 //!   parallel do not cut each other off.
 //! - What is said goes round the test harness's capture, which would swallow it on exit.
 
@@ -10,13 +10,19 @@ use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use signal_hook::consts::SIGINT;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
-/// The status that shells give to a process that Ctrl-C ended.
-const STATUS: i32 = 130;
+/// What shells add to the number of the signal that ended a process.
+const STATUS: i32 = 128;
 
-/// Whether Ctrl-C was pressed.
+/// The signals that stop a sweep.
+const SIGNALS: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
+
+/// The last of them that came.
+static SIGNAL: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
+
+/// Whether one of the signals came.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Interrupt(Arc<AtomicBool>);
 
@@ -28,9 +34,13 @@ impl Interrupt {
         static FLAG: OnceLock<Interrupt> = OnceLock::new();
         let install = || {
             let raised = Arc::new(AtomicBool::new(false));
-            // Handlers run in this order: the second Ctrl-C finds the flag raised by the first.
-            if flag::register_conditional_shutdown(SIGINT, STATUS, Arc::clone(&raised)).is_ok() {
-                let _ = flag::register(SIGINT, Arc::clone(&raised));
+            let last = SIGNAL.get_or_init(|| Arc::new(AtomicUsize::new(SIGINT as usize)));
+            for signal in SIGNALS {
+                // Handlers run in this order: the second signal finds the flag raised by the first.
+                if flag::register_conditional_shutdown(signal, STATUS + signal, Arc::clone(&raised)).is_ok() {
+                    let _ = flag::register_usize(signal, Arc::clone(last), signal as usize);
+                    let _ = flag::register(signal, Arc::clone(&raised));
+                }
             }
             Self(raised)
         };
@@ -81,7 +91,8 @@ impl RunningSweep {
 impl Drop for RunningSweep {
     fn drop(&mut self) {
         if SWEEPS_RUNNING.fetch_sub(1, Ordering::SeqCst) == 1 && self.0.is_raised() {
-            std::process::exit(STATUS);
+            let signal = SIGNAL.get().map_or(SIGINT as usize, |last| last.load(Ordering::SeqCst));
+            std::process::exit(STATUS + signal as i32);
         }
     }
 }
@@ -118,7 +129,7 @@ mod tests {
             other.leave("the other found that");
         };
         let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(STATUS), "{said}");
+        assert_eq!(output.status.code(), Some(STATUS + SIGINT), "{said}");
         assert!(said.contains("one found this") && said.contains("the other found that"), "{said}");
     }
 
@@ -130,6 +141,11 @@ mod tests {
             signal_hook::low_level::raise(SIGINT).expect("raises");
             unreachable!("killed");
         };
-        assert_eq!(output.status.code(), Some(STATUS), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(
+            output.status.code(),
+            Some(STATUS + SIGINT),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
 }

@@ -4,11 +4,27 @@
 //! under backtraces. So one hook, installed over whatever hook the process has, notes the panics of run threads and
 //! hands all others on.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::sync::Once;
 
-pub(crate) use wavetank_runtime::join::panic_message as message_of;
+use crate::plain;
+
+/// The message of a panic payload, cut if it is very long.
+pub(crate) fn message_of(payload: &dyn Any) -> String {
+    plain::cut(wavetank_runtime::join::panic_message(payload))
+}
+
+/// The message of a panic payload, which is dropped. A payload that panics when it is dropped is no fault of the simulator.
+pub(crate) fn take_message(payload: Box<dyn Any + Send>) -> String {
+    let message = message_of(&*payload);
+    // What the second panic left may do the same.
+    if let Err(second) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(second);
+    }
+    message
+}
 
 /// What a run does when code under test panics.
 #[derive(Clone, Copy)]
@@ -103,7 +119,7 @@ fn note(info: &PanicHookInfo<'_>) {
             (watch.panicked)(&message, &place);
         }
     }
-    let whole = info.to_string();
+    let whole = plain::cut(info.to_string());
     let before = LAST_PANIC.try_with(|last| last.replace(Some(LastPanic { place, message, whole })));
     let _ = BEFORE.try_with(|one| one.replace(before.ok().flatten().map(|last| last.whole)));
 }
@@ -124,7 +140,7 @@ pub(crate) fn take_place() -> Option<String> {
 /// Prints a last word before the process ends.
 pub(crate) fn complain(message: &str) {
     crate::last_words::said();
-    eprintln!("{}", crate::plain::lines(message));
+    eprintln!("{}", plain::lines(message));
 }
 
 #[cfg(test)]

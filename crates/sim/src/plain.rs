@@ -15,6 +15,20 @@ pub(crate) fn line(text: &str) -> Cow<'_, str> {
     escaped(text, is_more_than_printed)
 }
 
+/// Longest text of code under test that is kept, in bytes.
+const KEPT_BYTES: usize = 64 << 10;
+
+/// Cuts a text that is longer than a report can use.
+pub(crate) fn cut(mut text: String) -> String {
+    if text.len() > KEPT_BYTES {
+        let bytes = text.len();
+        let end = (0..=KEPT_BYTES).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
+        text.truncate(end);
+        text.push_str(&format!("… (cut, of {bytes} bytes)"));
+    }
+    text
+}
+
 fn escaped(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
     if !text.contains(&is_escaped) {
         return Cow::Borrowed(text);
@@ -43,6 +57,14 @@ fn is_more_than_printed(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_of_megabytes_is_cut_between_two_characters() {
+        let cut_off = cut("é".repeat(5 << 20));
+        assert!(cut_off.ends_with("é… (cut, of 10485760 bytes)"), "{}", &cut_off[cut_off.len() - 60..]);
+        assert!(cut_off.len() < KEPT_BYTES + 60);
+        assert_eq!(cut("short".to_owned()), "short");
+    }
 
     #[test]
     fn what_a_terminal_would_obey_is_shown_instead() {

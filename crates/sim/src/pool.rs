@@ -10,11 +10,15 @@
 //! - A permit is held from before a run starts until it ends or is given up.
 //! - A run that is given up keeps its thread: nothing can stop an OS thread, and the test fails anyway.
 
+mod idle;
+
 use std::cell::RefCell;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
+
+use idle::Idle;
 
 use crate::choice::{ChoiceLog, Replay};
 use crate::panics;
@@ -109,6 +113,7 @@ impl Pool {
             let (runner, progress) = (Arc::clone(runner), Arc::clone(&progress));
             move || {
                 LAST_WORD.with(|last| last.borrow_mut().sender = Some(sender));
+                progress.runs_here();
                 let outcome = panics::catch(|| runner.run(&job.plan(), &progress));
                 LAST_WORD.with(|last| last.borrow_mut().outcome = Some(outcome));
             }
@@ -174,22 +179,27 @@ impl Drop for Permit<'_> {
     }
 }
 
-/// Waits for the end of a run; `None` if it made no step for `patience`.
+/// Waits for the end of a run; `None` if it made no step while it used the processor for `patience`, or waited in the kernel
+/// for so long.
 ///
 /// Counts its own waiting instead of reading a clock: a process that was stopped for a while is not a stuck run.
 fn watch<T>(ended: &mpsc::Receiver<T>, progress: &Progress, patience: Duration) -> Option<T> {
     let slice = (patience / 8).clamp(Duration::from_millis(1), Duration::from_millis(500));
     let mut seen = progress.steps();
-    let mut idle = Duration::ZERO;
+    let mut idle = Idle::default();
     loop {
         // A sender that is gone without a word cannot be: the thread catches every panic of its work.
         if let Ok(outcome) = ended.recv_timeout(slice) {
             return Some(outcome);
         }
         let steps = progress.steps();
-        idle = if steps == seen { idle + slice } else { Duration::ZERO };
+        if steps == seen {
+            idle.add(slice, progress.thread());
+        } else {
+            idle = Idle::default();
+        }
         seen = steps;
-        if idle >= patience {
+        if idle.exceeds(patience) {
             return None;
         }
     }

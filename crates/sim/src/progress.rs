@@ -1,6 +1,6 @@
 //! What a run's OS thread shows to the watchdog, which looks on from another OS thread.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// The number of every task that tokio runs by itself.
@@ -12,6 +12,8 @@ pub(crate) struct Progress {
     steps: AtomicU64,
     ticks: AtomicU64,
     running: AtomicU32,
+    /// The system's number of the OS thread, or 0.
+    thread: AtomicI32,
     names: Mutex<Vec<String>>,
 }
 
@@ -47,10 +49,22 @@ impl Progress {
         self.steps.load(Ordering::Relaxed).wrapping_add(self.ticks.load(Ordering::Relaxed))
     }
 
-    /// Notes that time passes although nobody runs: a simulation in ticks is not stuck while it idles.
-    #[cfg(feature = "turmoil")]
+    /// Notes that something goes on although no task runs: a host is set up, or a simulation in ticks idles.
     pub(crate) fn tick(&self) {
         self.ticks.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that the run is on this OS thread.
+    #[cfg_attr(target_os = "linux", expect(unsafe_code, reason = "std does not tell the system's number"))]
+    pub(crate) fn runs_here(&self) {
+        // SAFETY: the call takes nothing and never fails.
+        #[cfg(target_os = "linux")]
+        self.thread.store(unsafe { libc::gettid() }, Ordering::Relaxed);
+    }
+
+    /// The system's number of the run's OS thread, or 0.
+    pub(crate) fn thread(&self) -> i32 {
+        self.thread.load(Ordering::Relaxed)
     }
 
     /// Names the task that ran last.

@@ -126,6 +126,7 @@ fn seed_select(_: &mut tokio::runtime::Builder, _: u64) {
 fn start(run: &Run, plans: Vec<HostPlan>) {
     inject::set_up(run);
     for (index, plan) in plans.into_iter().enumerate() {
+        run.scheduler.progress.tick();
         let start = || match plan.start {
             Start::Once(main) => main(run, index),
             Start::Again(main) => main(run, index),

@@ -120,7 +120,7 @@ struct TaskEntry {
     woken: bool,
     /// It aborted itself: its future is dropped when it suspends.
     aborted: bool,
-    /// Its poll is interrupted.
+    /// Its poll is interrupted, or was, and has not ended.
     interrupted: bool,
     /// It was woken meanwhile.
     woken_meanwhile: bool,
@@ -384,9 +384,10 @@ impl Scheduler {
         Some(lifecycle::caught(|| future.as_mut().poll(&mut context)))
     }
 
-    /// Counts a wake-up that came while the poll was interrupted.
+    /// The poll has ended: counts a wake-up that came while it was interrupted.
     fn count_meanwhile(&self, task: TaskId) {
         let entry = &mut self.tasks.borrow_mut()[task.index()];
+        entry.interrupted = false;
         entry.woken |= std::mem::take(&mut entry.woken_meanwhile);
     }
 

@@ -40,6 +40,7 @@ mod hunt;
 #[cfg(feature = "turmoil")]
 mod in_turmoil;
 mod named;
+mod pace;
 mod passed;
 mod reach;
 mod recordings;
@@ -71,6 +72,7 @@ pub struct Sweep {
     base_seed: Option<u64>,
     finds: Option<String>,
     sometimes_required: bool,
+    records: bool,
     reaches: Vec<String>,
     workers: Option<NonZeroUsize>,
     check_every: u64,
@@ -99,6 +101,7 @@ impl Sweep {
             seeds: 100,
             finds: None,
             sometimes_required: false,
+            records: true,
             reaches: Vec::new(),
             workers: None,
             check_every: 64,
@@ -114,6 +117,13 @@ impl Sweep {
     #[must_use]
     pub fn package(mut self, name: impl Into<String>) -> Self {
         self.identity.package = Some(name.into());
+        self
+    }
+
+    /// Records no failure: for tests that are to fail.
+    #[must_use]
+    pub const fn without_recordings(mut self) -> Self {
+        self.records = false;
         self
     }
 

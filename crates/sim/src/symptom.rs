@@ -90,7 +90,7 @@ impl fmt::Display for SymptomKind {
 impl Symptom {
     /// Makes a symptom. Only the first line of `detail` counts when symptoms are compared.
     pub fn new(kind: SymptomKind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into() }
+        Self { kind, detail: crate::plain::cut(detail.into()) }
     }
 
     /// Returns the oracle that saw it.

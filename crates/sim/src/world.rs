@@ -18,6 +18,7 @@ mod refusals;
 mod waiters;
 
 use std::cell::{Cell, RefCell, RefMut};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
@@ -63,6 +64,8 @@ pub(crate) struct Run {
     pub(crate) refusals: Refusals,
     pub(crate) options: RunOptions,
     pub(crate) hosts: Vec<HostRole>,
+    /// Of `hosts`, by name.
+    host_indices: BTreeMap<Arc<str>, HostIndex>,
     /// When the last fault ended: a stall counts from here.
     pub(crate) healed_at: Cell<Nanos>,
     /// Whether reads and writes of any host may be short.
@@ -94,6 +97,7 @@ impl Run {
         let scheduler = Rc::new(Scheduler::new(number, settings, choices, progress));
         let mut hosts = Vec::new();
         for plan in plans {
+            scheduler.progress.tick();
             scheduler.add_host(&plan.name);
             network.add_host(&plan.name).expect("names were checked when the set-up ended");
             hosts.push(HostRole {
@@ -129,6 +133,7 @@ impl Run {
             makers: Makers::default(),
             refusals: Refusals::default(),
             options,
+            host_indices: hosts.iter().enumerate().map(|(index, host)| (host.name.clone(), index)).collect(),
             hosts,
             healed_at: Cell::new(0),
         }
@@ -223,7 +228,7 @@ impl Run {
     }
 
     pub(crate) fn host_index(&self, name: &str) -> Option<HostIndex> {
-        self.hosts.iter().position(|host| *host.name == *name)
+        self.host_indices.get(name).copied()
     }
 
     pub(crate) fn faults(&self) -> &RefCell<RunFaults> {

@@ -1,6 +1,6 @@
-//! What is done with a server of another ecosystem, by either client, with and without TLS.
+//! The checks against a server of another ecosystem, for both clients, with and without TLS.
 //!
-//! The server does what the path says: see `echo.py`.
+//! The path selects the server's behaviour: see `echo.py`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,14 +18,14 @@ use wavetank_websocket::{Cause, CloseCode, Compression, Config, Error, Kind, Mes
 use crate::Result;
 use crate::clients::{Client, Socket, Tasks, Threads};
 
-/// A server as one client sees it.
+/// A server, and the client that connects to it.
 struct Peer<'a> {
     client: &'a dyn Client,
     url: &'a str,
     tls: TlsOptions,
 }
 
-/// A check by its name.
+/// A check and its name.
 type Check = (&'static str, fn(&Peer<'_>) -> Result);
 
 const CHECKS: &[Check] = &[
@@ -34,17 +34,17 @@ const CHECKS: &[Check] = &[
     ("compression saves bytes both ways", compression_saves_bytes_both_ways),
     ("every window and takeover is agreed on", every_window_and_takeover_is_agreed_on),
     ("16 MiB come back", sixteen_mebibytes_come_back),
-    ("their fragments, with pings between, are one message", their_fragments_are_one_message),
+    ("their fragments, with pings between them, are one message", their_fragments_are_one_message),
     ("our fragments are one message", our_fragments_are_one_message),
     ("they answer our pings", they_answer_our_pings),
     ("we answer their pings", we_answer_their_pings),
     ("our close code comes back", our_close_code_comes_back),
     ("their close code is the outcome", their_close_code_is_the_outcome),
-    ("an end without a Close frame is none", an_end_without_a_close_frame_is_abnormal),
+    ("an end without a Close frame is not clean", an_end_without_a_close_frame_is_abnormal),
     ("the subprotocol is agreed on", the_subprotocol_is_agreed_on),
 ];
 
-/// Runs every check against the servers at both URLs with both clients. All failures are told.
+/// Runs every check against the servers at both URLs with both clients, and prints all failures.
 pub(crate) fn run(certificate: &str, plain: &str, secure: &str) -> Result {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(certificate)?)?;
@@ -60,7 +60,7 @@ pub(crate) fn run(certificate: &str, plain: &str, secure: &str) -> Result {
             for (what, check) in CHECKS {
                 if let Err(error) = check(&peer) {
                     failures += 1;
-                    println!("  {name}, {url}: NOT {what}: {error}");
+                    println!("  {name}, {url}: FAILED: {what}: {error}");
                 }
             }
             println!("  {name}, {url}: {} checks in {:.1?}", CHECKS.len(), Tokio.now() - start);
@@ -85,7 +85,7 @@ impl Peer<'_> {
     }
 }
 
-/// A message of `length` bytes that zlib can halve or so, of characters of one to four bytes if it is a text.
+/// Returns a message of `length` bytes that zlib compresses to about half. A text has characters of one to four bytes.
 fn message(chance: &mut StdRng, kind: Kind, length: usize) -> Message {
     match kind {
         Kind::Binary => {
@@ -104,7 +104,7 @@ fn message(chance: &mut StdRng, kind: Kind, length: usize) -> Message {
 
 fn expect_echo(socket: &dyn Socket, sent: &Message) -> Result {
     let received = socket.recv()?;
-    if received == *sent { Ok(()) } else { Err(format!("{} came back otherwise", describe(sent)).into()) }
+    if received == *sent { Ok(()) } else { Err(format!("{} came back changed", describe(sent)).into()) }
 }
 
 fn describe(message: &Message) -> String {
@@ -118,13 +118,14 @@ fn expect(holds: bool, what: impl FnOnce() -> String) -> Result {
     if holds { Ok(()) } else { Err(what().into()) }
 }
 
-/// Closes, and expects that to be clean: then the server has not complained about anything.
+/// Closes and expects a clean end, which shows that the server found no fault.
 fn close(socket: &dyn Socket) -> Result {
     let closed = socket.close(CloseCode::NORMAL, "");
-    expect(closed.is_clean() && closed.code() == 1000, || format!("the end: {closed}"))
+    expect(closed.is_clean() && closed.code() == 1000, || format!("the end is not clean: {closed}"))
 }
 
-/// Sends messages of lengths around each bound of the frame format, several at a time, and expects them back in order.
+/// Sends messages with lengths around each limit of the frame format, several at a time, and expects them back in
+/// order.
 fn exchange(socket: &dyn Socket) -> Result {
     let mut chance = StdRng::seed_from_u64(1);
     for kind in [Kind::Text, Kind::Binary] {
@@ -185,7 +186,7 @@ fn every_window_and_takeover_is_agreed_on(peer: &Peer<'_>) -> Result {
                 && (agreed.server_no_context_takeover || !forgetful);
             expect(fits, || format!("asked for {bits} bits, forgetful: {forgetful}; agreed on {agreed:?}"))?;
             let mut chance = StdRng::seed_from_u64(u64::from(bits));
-            // The same twice, so that the second is found in the window if it is kept; longer than any window.
+            // The same message twice, so that a kept window finds the second. Longer than any window.
             let long = message(&mut chance, Kind::Binary, 100_000);
             for message in [&long, &long, &message(&mut chance, Kind::Text, 0), &long] {
                 socket.send(message)?;
@@ -220,7 +221,7 @@ fn their_fragments_are_one_message(peer: &Peer<'_>) -> Result {
                 expect_echo(&*socket, &message)?;
             }
         }
-        // The same in pieces, as they come.
+        // The same message in pieces, as they arrive.
         let message = message(&mut chance, Kind::Binary, 300_000);
         socket.send(&message)?;
         let mut pieces = vec![socket.recv_fragment()?];
@@ -240,7 +241,7 @@ fn our_fragments_are_one_message(peer: &Peer<'_>) -> Result {
     let text = "wé€𝄞".repeat(1000);
     for compression in [Compression::default(), Compression::default().enabled(false).clone()] {
         let socket = peer.connect_with("/echo", compression)?;
-        // 999 is inside of characters.
+        // 999 is inside a character.
         let pieces: Vec<&[u8]> = text.as_bytes().chunks(999).collect();
         socket.send_pieces(Kind::Text, &pieces)?;
         expect_echo(&*socket, &Message::Text(Text::from(text.as_str())))?;
@@ -273,7 +274,7 @@ fn our_close_code_comes_back(peer: &Peer<'_>) -> Result {
     for code in [1000, 1001, 1008, 1011, 3000, 4999] {
         let socket = peer.connect("/echo")?;
         let closed = socket.close(CloseCode::new(code).ok_or("a code")?, "für heute genug");
-        // A server answers with the code that it read (RFC 6455, section 5.5.1: typically).
+        // A server answers with the code that it received (RFC 6455, section 5.5.1: "typically").
         let good = closed.is_clean() && closed.code() == code && closed.cause == Cause::Local;
         expect(good, || format!("we closed with {code}: {closed}"))?;
     }

@@ -1,7 +1,6 @@
-//! The two clients, alike: what one check says is done by tasks and by threads.
+//! One interface for the two clients, so that each check runs with the async and with the blocking client.
 //!
-//! The client of tasks is called from a thread here, each call until it is done, while its connections live on a runtime
-//! with a thread of its own.
+//! A thread calls the async client and waits for each call. Its connections run on a runtime with its own thread.
 
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use wavetank_websocket::{
     CloseCode, Closed, Config, Error, Fragment, Kind, Message, OpenError, blocking, client,
 };
 
-/// How long any call may take here: none of them waits for anything but a peer on this machine.
+/// The time limit of a call. Calls wait only for a peer on this machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Opens connections.
@@ -36,7 +35,7 @@ pub(crate) trait Socket {
     fn subprotocol(&self) -> Option<String>;
 }
 
-/// The client of tasks.
+/// The async client.
 pub(crate) struct Tasks {
     pub(crate) runtime: Handle,
 }
@@ -110,7 +109,7 @@ impl Socket for OfTasks {
     }
 }
 
-/// The client of threads.
+/// The blocking client.
 pub(crate) struct Threads;
 
 impl Client for Threads {

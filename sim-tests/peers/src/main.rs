@@ -1,12 +1,12 @@
-//! Our WebSocket clients against the world: servers of other ecosystems, and real sockets that are stopped and cut.
+//! Tests the WebSocket clients against servers of other ecosystems and over real sockets that stop and break.
 //!
-//! `run`, beside this crate, installs the servers and starts all of this; by hand:
+//! The script `run` in this folder installs the servers and runs everything. The commands:
 //!
-//! - `wavetank-peers check CERTIFICATE WS_URL WSS_URL`: does with the server there what [`checks`] has, with both clients.
-//! - `wavetank-peers soak SECONDS [NAME=HOST:PORT]...`: talks to each server, and to one of our own, through a flaky proxy:
-//!   see [`soak`].
+//! - `wavetank-peers check CERTIFICATE WS_URL WSS_URL` runs the [`checks`] against a server with both clients.
+//! - `wavetank-peers soak SECONDS [NAME=HOST:PORT]...` talks to each server, and to a server of its own, through an
+//!   unreliable proxy: see [`soak`].
 //!
-//! [`clients`] makes the two clients look alike.
+//! [`clients`] has one interface for both clients.
 
 mod checks;
 mod clients;
@@ -16,7 +16,7 @@ use std::error::Error;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// What ends a check or a soak.
+/// The error of a check or a soak.
 type Result<T = ()> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 fn main() -> ExitCode {
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
         ["check", certificate, plain, secure] => checks::run(certificate, plain, secure),
         ["soak", seconds, ref peers @ ..] => match seconds.parse() {
             Ok(seconds) => soak::run(Duration::from_secs(seconds), peers),
-            Err(error) => Err(format!("{seconds:?} is no number of seconds: {error}").into()),
+            Err(error) => Err(format!("invalid number of seconds {seconds:?}: {error}").into()),
         },
         _ => {
             eprintln!(

@@ -1,9 +1,10 @@
-//! A soak over real sockets: both clients, reconnecting, to every server, through a proxy that stops, continues and cuts.
+//! A soak over real sockets: both clients connect again and again to every server, through a proxy that stops,
+//! continues and cuts connections.
 //!
-//! Each message carries its number, so that what comes back tells whether one was lost, doubled, changed or overtaken
-//! within a connection. Every call has to end in its time. At the end no descriptor and no thread is left.
+//! Each message carries its number, so a lost, repeated, changed or reordered message is detected. Every call must
+//! return within its limit. At the end no descriptor and no thread may be left.
 //!
-//! `proxy` is the proxy, `worker` what one client does, `census` counts descriptors and threads.
+//! `proxy` is the proxy, `worker` runs one client, and `census` counts descriptors and threads.
 
 mod census;
 mod proxy;
@@ -25,22 +26,22 @@ use crate::Result;
 use census::Census;
 use worker::Report;
 
-/// How long connections that the last calls left behind may take to go, in the background.
+/// How long the last connections may take to end in the background.
 const GRACE: Duration = Duration::from_secs(30);
 
-/// Talks to `peers` (`NAME=HOST:PORT`), and to a server of ours, for `time`.
+/// Talks to `peers` (`NAME=HOST:PORT`) and to a server of its own, for `time`.
 pub(crate) fn run(time: Duration, peers: &[&str]) -> Result {
     let mut entropy = [0; 8];
     Std.fill_random(&mut entropy);
     let seed = u64::from_le_bytes(entropy);
-    println!("  the proxy's mischief and the messages' lengths are drawn from {seed:#x}");
+    println!("  seed of the proxy's faults and the messages' lengths: {seed:#x}");
     let mut chance = StdRng::seed_from_u64(seed);
 
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let own = runtime.block_on(serve())?;
     let mut routes = vec![("wavetank".to_owned(), own)];
     for peer in peers {
-        let (name, address) = peer.split_once('=').ok_or("a peer is NAME=HOST:PORT")?;
+        let (name, address) = peer.split_once('=').ok_or("a peer must be NAME=HOST:PORT")?;
         routes.push((name.to_owned(), address.parse()?));
     }
     let mut proxied = Vec::new();
@@ -85,18 +86,18 @@ pub(crate) fn run(time: Duration, peers: &[&str]) -> Result {
     if failures.is_empty() { Ok(()) } else { Err(failures.join("\n").into()) }
 }
 
-/// Prints what a worker did, and collects what was wrong.
+/// Prints the report of a worker and collects its failures.
 fn tell(name: &str, report: &Report, failures: &mut Vec<String>) {
     println!("  {name}: {report}");
     if let Some(failure) = &report.failure {
         failures.push(format!("{name}: {failure}"));
     }
     if report.messages == 0 {
-        failures.push(format!("{name}: not one message came back"));
+        failures.push(format!("{name}: no message came back"));
     }
 }
 
-/// Waits until there is no more than `before`, or too long for it.
+/// Waits until no more than `before` is left, or until the time limit.
 fn census_at_rest(before: Census) -> Result<Census> {
     let end = Std.now() + GRACE;
     loop {
@@ -108,7 +109,7 @@ fn census_at_rest(before: Census) -> Result<Census> {
     }
 }
 
-/// Starts a server of ours, which sends back what comes.
+/// Starts an echo server.
 async fn serve() -> Result<SocketAddr> {
     let listener = Tokio.listen(([127, 0, 0, 1], 0).into(), ListenOptions::new()).await?;
     let address = listener.local_addr()?;

@@ -81,6 +81,10 @@ impl Recorder {
 
     /// Checks that `on_complete` was called once for each `on_operation`, and `on_disconnect` once for each of
     /// `connections`.
+    ///
+    /// # Panics
+    ///
+    /// If it was not.
     pub fn check(&self, connections: usize) {
         let logs = self.logs();
         let mut disconnects = 0;

@@ -72,6 +72,11 @@ impl Peer {
         Self { host, line, over: None }
     }
 
+    /// Makes a client of a WebSocket that is open.
+    pub fn over(host: Host, socket: WebSocket<Host>) -> Self {
+        Self::new(host, Line::WebSocket(Box::new(socket)))
+    }
+
     /// Sends a text.
     pub async fn say(&mut self, text: &str) {
         match &self.line {
@@ -141,6 +146,10 @@ impl Peer {
     }
 
     /// Receives what comes next, pings included.
+    ///
+    /// # Panics
+    ///
+    /// If it is not JSON in a text message.
     pub async fn hear_all(&mut self) -> Got {
         if let Some(over) = &self.over {
             return over.clone();

@@ -246,6 +246,10 @@ impl World {
     /// # Errors
     ///
     /// That of the WebSocket's opening.
+    ///
+    /// # Panics
+    ///
+    /// If a header is none.
     pub async fn try_connect(
         &self,
         subprotocol: Option<&str>,
@@ -302,6 +306,10 @@ impl World {
     }
 
     /// Awaits what must not take longer than `longest`.
+    ///
+    /// # Panics
+    ///
+    /// If it does.
     pub async fn within<T>(&self, longest: Duration, future: impl Future<Output = T>) -> T {
         let start = self.host.now();
         let result = future.await;
@@ -311,6 +319,10 @@ impl World {
     }
 
     /// Waits until `condition` holds, at most for `longest`.
+    ///
+    /// # Panics
+    ///
+    /// If it does not hold by then.
     pub async fn eventually(&self, longest: Duration, what: &str, mut condition: impl FnMut(&Self) -> bool) {
         let start = self.host.now();
         while !condition(self) {

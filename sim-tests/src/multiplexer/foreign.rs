@@ -136,7 +136,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> YamuxDriver<S> {
                 Poll::Ready(Some(Ok(stream))) => {
                     let _unwanted = self.accepting.send(Box::new(stream.compat()));
                 }
-                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
+                Poll::Ready(Some(Err(error))) => {
+                    tracing::info!("the session failed: {error}");
+                    return Poll::Ready(());
+                }
+                Poll::Ready(None) => return Poll::Ready(()),
                 Poll::Pending => return Poll::Pending,
             }
         }
@@ -197,7 +201,11 @@ async fn drive_tokio_yamux<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
                 Poll::Ready(Some(Ok(stream))) => {
                     let _unwanted = accepting.send(Box::new(stream));
                 }
-                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
+                Poll::Ready(Some(Err(error))) => {
+                    tracing::info!("the session failed: {error}");
+                    return Poll::Ready(());
+                }
+                Poll::Ready(None) => return Poll::Ready(()),
                 Poll::Pending => return Poll::Pending,
             }
         }

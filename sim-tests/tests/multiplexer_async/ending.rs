@@ -8,15 +8,16 @@ use wavetank::{Sim, sometimes};
 use wavetank_multiplexer::{Config, OpenError, ReadError, ResetCode, WriteEnd, WriteError};
 use wavetank_sim_tests::multiplexer::body;
 
-use super::world::{SECOND, SOON, pair, read_error, write_error};
+use super::world::{LATE, SECOND, SOON, awkward, pair, pair_with, read_error, write_error};
 
 /// An answer that begins when the question has ended arrives whole, though both directions have ended before it is read.
 #[wavetank::test(seeds = 200)]
 fn an_answer_survives_both_ends(sim: &mut Sim) {
     const ANSWER: u64 = 100 << 10;
-    pair(
+    pair_with(
         sim,
         Config::default(),
+        awkward(),
         async |end| {
             let mut stream = end.session.open().await.expect("a stream");
             body::write(&mut stream, 0, 0..1024, 100).await.1.expect("written");
@@ -30,7 +31,7 @@ fn an_answer_survives_both_ends(sim: &mut Sim) {
             assert!(read == ANSWER && result.is_ok(), "{read} {result:?}");
             assert_eq!(stream.stopped().await, WriteEnd::Complete);
             drop(stream);
-            end.finish(SOON).await;
+            end.finish(LATE).await;
         },
         async |end| {
             let mut stream = end.session.accept().await.expect("a stream");
@@ -107,9 +108,10 @@ fn bytes_come_before_a_reset_with_its_code(sim: &mut Sim) {
 #[wavetank::test(seeds = 200)]
 fn a_session_close_delivers_what_was_written(sim: &mut Sim) {
     let finishes = sim.choose("finishes", 2) == 1;
-    pair(
+    pair_with(
         sim,
         Config::default(),
+        awkward(),
         async move |end| {
             let mut stream = end.session.open().await.expect("a stream");
             body::write(&mut stream, 0, 0..200_000, 30_000).await.1.expect("written");
@@ -219,50 +221,39 @@ fn every_waiting_call_ends_with_the_session(sim: &mut Sim) {
             let stream = end.session.open().await.expect("a stream");
             let stopped = stream.stopped();
             let (mut reader, mut writer) = stream.into_split();
-            let mut tasks = Vec::new();
-            let spawn = |name: &str, task: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
-                end.host.spawn(name, task)
-            };
-            let session = || end.session.clone();
-            let (accepting, watching) = (session(), session());
-            tasks.push(spawn(
-                "accept",
-                Box::pin(async move { drop(accepting.accept().await.expect_err("the end")) }),
-            ));
-            tasks.push(spawn("closed", Box::pin(async move { drop(watching.closed().await) })));
-            tasks.push(spawn(
-                "reader",
-                Box::pin(async move {
-                    let error = body::read(&mut reader, 1, 0, 1).await.1.expect_err("the end");
-                    assert!(matches!(read_error(&error), ReadError::Closed(_)), "{error}");
-                }),
-            ));
-            tasks.push(spawn(
-                "writer",
-                Box::pin(async move {
-                    let error = body::write(&mut writer, 0, 0..1 << 20, 50_000).await.1.expect_err("the end");
-                    assert!(matches!(write_error(&error), WriteError::Closed(_)), "{error}");
-                }),
-            ));
-            tasks.push(spawn(
-                "stopped",
-                Box::pin(async move {
+            let (accepting, watching) = (end.session.clone(), end.session.clone());
+            let mut tasks = vec![
+                end.host.spawn("accept", async move { drop(accepting.accept().await.expect_err("the end")) }),
+                end.host.spawn("closed", async move { drop(watching.closed().await) }),
+                end.host.spawn("stopped", async move {
                     let seen = stopped.await;
                     assert!(matches!(seen, WriteEnd::Failed(WriteError::Closed(_))), "{seen:?}");
                 }),
-            ));
+            ];
+            let reading = end.host.spawn("reader", async move {
+                let error = body::read(&mut reader, 1, 0, 1).await.1.expect_err("the end");
+                assert!(matches!(read_error(&error), ReadError::Closed(_)), "{error}");
+                reader
+            });
+            let writing = end.host.spawn("writer", async move {
+                let error = body::write(&mut writer, 0, 0..1 << 20, 50_000).await.1.expect_err("the end");
+                assert!(matches!(write_error(&error), WriteError::Closed(_)), "{error}");
+                writer
+            });
             end.sleep(2 * SECOND).await;
             if crashes {
                 end.host.inject().reset("client", "server");
             } else {
-                let closing = session();
-                tasks.push(spawn("closer", Box::pin(async move { drop(closing.close().await) })));
+                let closing = end.session.clone();
+                tasks.push(end.host.spawn("closer", async move { drop(closing.close().await) }));
             }
             let start = end.now();
             for task in tasks {
                 task.await.expect("no panic");
             }
+            let halves = (reading.await.expect("no panic"), writing.await.expect("no panic"));
             assert!(end.now() - start <= 6 * SECOND, "within the close timeout");
+            drop(halves);
             assert_eq!(end.session.statistics().streams_held, 0);
         },
         async |end| {

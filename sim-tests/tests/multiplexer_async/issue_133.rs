@@ -8,7 +8,7 @@ use wavetank::{Host, Sim, sometimes};
 use wavetank_multiplexer::{Config, ResetCode, Stream, Window, WriteEnd, WriteError};
 use wavetank_sim_tests::multiplexer::body;
 
-use super::world::{Cell, End, SECOND, SOON, inspect, pair, write_error};
+use super::world::{Cell, End, SECOND, SOON, finish_writing, inspect, pair, write_error};
 
 pub(crate) const MESSAGE: usize = 100 << 10;
 pub(crate) const WRITTEN: u64 = 10 * MESSAGE as u64;
@@ -44,27 +44,27 @@ impl Leave {
 
     async fn leave(self, mut stream: Stream<Host>) {
         match self {
-            Self::Close => stream.close().expect("the stream is open"),
+            Self::Close => close(&mut stream),
             Self::FinishThenStop => {
-                stream.close_write().expect("the stream is open");
+                finish_writing(&mut stream);
                 stream.stop();
             }
             Self::StopThenFinish => {
                 stream.stop();
-                stream.close_write().expect("the stream is open");
+                finish_writing(&mut stream);
             }
-            Self::FinishThenDrop => stream.close_write().expect("the stream is open"),
+            Self::FinishThenDrop => finish_writing(&mut stream),
             Self::Drop => {}
             Self::Reset => stream.reset(ResetCode::new(7)),
             Self::ReadHalfFirst => {
                 let (reader, mut writer) = stream.into_split();
                 drop(reader);
-                writer.close_write().expect("the stream is open");
+                drop(writer.close_write());
                 return;
             }
             Self::WriteHalfFirst => {
                 let (reader, mut writer) = stream.into_split();
-                writer.close_write().expect("the stream is open");
+                drop(writer.close_write());
                 drop(writer);
                 drop(reader);
                 return;
@@ -72,7 +72,7 @@ impl Leave {
             Self::DrainThenClose => {
                 let (read, result) = body::read(&mut stream, 0, READ, WRITTEN).await;
                 assert!(read == WRITTEN - READ && result.is_ok(), "{read} {result:?}");
-                stream.close().expect("the stream is open");
+                close(&mut stream);
             }
         }
         drop(stream);
@@ -87,6 +87,11 @@ impl Leave {
             _ => matches!(error, WriteError::Stopped | WriteError::Reset(_)),
         }
     }
+}
+
+fn close(stream: &mut Stream<Host>) {
+    let result = stream.close();
+    assert!(matches!(result, Ok(()) | Err(WriteError::Stopped)), "{result:?}");
 }
 
 /// Writes ten messages; checks what it is told, and when.

@@ -8,7 +8,7 @@ use wavetank::{Faults, Sim, cancellable, sometimes};
 use wavetank_multiplexer::{Config, Keepalive, LocalReset, ReadError, Stream, Timeouts, Window, WriteError};
 use wavetank_sim_tests::multiplexer::body;
 
-use super::world::{End, SECOND, SOON, inspect, pair, pair_with, read_error, write_error};
+use super::world::{End, LATE, SECOND, SOON, Transports, inspect, pair, pair_with, read_error, write_error};
 
 const LARGE: u64 = 1 << 20;
 
@@ -27,7 +27,8 @@ async fn both_ways(end: &End, stream: Stream<wavetank::Host>, bytes: u64) {
 /// Both ends write as much as they can over buffers that hold little, and ping: reading never waits on writing.
 #[wavetank::test(seeds = 150)]
 fn saturated_ends_answer_pings_and_finish(sim: &mut Sim) {
-    let narrow = SocketOptions::new().send_buffer_bytes(4096).receive_buffer_bytes(4096);
+    let options = SocketOptions::new().send_buffer_bytes(4096).receive_buffer_bytes(4096);
+    let narrow = Transports { options, awkward: true };
     sim.faults(Faults::none().tiny_windows().short_transfers());
     let side = async |end: End, opens: bool| {
         let mut tasks = Vec::new();
@@ -53,7 +54,7 @@ fn saturated_ends_answer_pings_and_finish(sim: &mut Sim) {
         narrow,
         async move |end| {
             side(end.clone(), true).await;
-            end.finish(60 * SECOND).await;
+            end.finish(LATE).await;
         },
         async move |end| {
             side(end.clone(), false).await;
@@ -82,7 +83,9 @@ fn an_unread_stream_does_not_stop_others(sim: &mut Sim) {
                 assert!(read == 100 && result.is_ok(), "{read} {result:?}");
             }
             assert!(end.now() - start < 20 * SECOND, "held up for {:?}", end.now() - start);
-            drop(fast.shutdown().await);
+            fast.shutdown().await.expect("finished");
+            let (read, result) = body::read(&mut fast, 2, 5000, 1).await;
+            assert!(read == 0 && result.is_ok());
             drop(fast);
             writing.await.expect("no panic");
             end.finish(60 * SECOND).await;
@@ -97,7 +100,7 @@ fn an_unread_stream_does_not_stop_others(sim: &mut Sim) {
             inspect(&slow);
             let (read, result) = body::read(&mut slow, 1, 0, LARGE + 1).await;
             assert!(read == LARGE && result.is_ok(), "{read} {result:?}");
-            slow.close().expect("the stream is open");
+            let _may_be_stopped = slow.close();
             drop(slow);
             end.is_ended().await;
         },
@@ -137,9 +140,13 @@ fn a_tuned_window_outgrows_the_round_trip(sim: &mut Sim) {
     sim.perturb(false);
     sim.latency(SECOND / 20..=SECOND / 20);
     let window = if tuned { Window::default() } else { Window::Fixed(256 << 10) };
-    pair(
+    // A socket's own buffers are not to be the limit.
+    let options = SocketOptions::new().send_buffer_bytes(16 << 20).receive_buffer_bytes(16 << 20);
+    let wide = Transports { options, awkward: false };
+    pair_with(
         sim,
         Config::default().window(window),
+        wide,
         async move |end| {
             end.session.ping().await.expect("a pong");
             let mut stream = end.session.open().await.expect("a stream");
@@ -181,7 +188,8 @@ fn a_tuned_window_outgrows_the_round_trip(sim: &mut Sim) {
 #[wavetank::test(seeds = 300, sometimes = "required")]
 fn cancelled_reads_and_writes_lose_no_byte(sim: &mut Sim) {
     const BYTES: u64 = 600_000;
-    let narrow = SocketOptions::new().send_buffer_bytes(8192).receive_buffer_bytes(8192);
+    let options = SocketOptions::new().send_buffer_bytes(8192).receive_buffer_bytes(8192);
+    let narrow = Transports { options, awkward: true };
     pair_with(
         sim,
         Config::default().window(Window::Fixed(256 << 10)),
@@ -201,7 +209,7 @@ fn cancelled_reads_and_writes_lose_no_byte(sim: &mut Sim) {
             let (read, result) = body::read(&mut stream, 3, 0, 1).await;
             assert!(read == 0 && result.is_ok());
             drop(stream);
-            end.finish(SOON).await;
+            end.finish(LATE).await;
         },
         async |end| {
             let mut stream = end.session.accept().await.expect("a stream");
@@ -219,7 +227,7 @@ fn cancelled_reads_and_writes_lose_no_byte(sim: &mut Sim) {
                 inspect(&stream);
             }
             assert_eq!(offset, BYTES);
-            stream.close().expect("the stream is open");
+            stream.close_write().expect("the stream is open");
             drop(stream);
             end.is_ended().await;
         },

@@ -8,7 +8,7 @@ use wavetank::{Sim, cancellable, sometimes};
 use wavetank_multiplexer::{Config, Limits, OpenError, ReadError, Timeouts};
 use wavetank_sim_tests::multiplexer::body;
 
-use super::world::{SECOND, SOON, pair, read_error};
+use super::world::{LATE, SECOND, SOON, awkward, finish_writing, pair, pair_with, read_error};
 
 fn limits(change: impl FnOnce(&mut Limits)) -> Config {
     let mut config = Config::default();
@@ -20,9 +20,10 @@ fn limits(change: impl FnOnce(&mut Limits)) -> Config {
 #[wavetank::test(seeds = 200, sometimes = "required")]
 fn a_storm_of_refused_opens_leaves_nothing(sim: &mut Sim) {
     let config = limits(|limits| limits.accept_backlog = 4);
-    pair(
+    pair_with(
         sim,
         config,
+        awkward(),
         async |end| {
             let mut tasks = Vec::new();
             for seed in 0..300 {
@@ -50,7 +51,7 @@ fn a_storm_of_refused_opens_leaves_nothing(sim: &mut Sim) {
             assert!(served > 0, "at least the first is served");
             sometimes!(served < 300, "some are refused");
             end.ask().await;
-            end.finish(SOON).await;
+            end.finish(LATE).await;
         },
         async |end| {
             let mut echoing = Vec::new();
@@ -82,7 +83,7 @@ fn openers_wait_for_acknowledgements_and_go_on(sim: &mut Sim) {
             }
             assert!(end.now() - start >= 5 * SECOND, "the peer accepts only then");
             for mut stream in streams {
-                stream.close_write().expect("the stream is open");
+                finish_writing(&mut stream);
                 let (read, result) = body::read(&mut stream, 0, 0, 1).await;
                 assert!(read == 0 && result.is_ok(), "{result:?}");
             }
@@ -92,7 +93,7 @@ fn openers_wait_for_acknowledgements_and_go_on(sim: &mut Sim) {
             end.sleep(6 * SECOND).await;
             for _ in 0..300 {
                 let mut stream = end.session.accept().await.expect("a stream");
-                stream.close_write().expect("the stream is open");
+                finish_writing(&mut stream);
             }
             end.is_ended().await;
         },
@@ -110,11 +111,11 @@ fn an_open_timeout_fails_the_stream_alone(sim: &mut Sim) {
             let mut stream = end.session.open().await.expect("a stream");
             let (start, result) = (end.now(), body::read(&mut stream, 0, 0, 1).await.1);
             let error = read_error(&result.expect_err("nobody accepts"));
-            assert_eq!(error.to_string().is_empty(), false);
             assert!(matches!(error, ReadError::ResetHere(_)), "{error}");
             let waited = end.now() - start;
             assert!(waited >= 4 * SECOND && waited <= 5 * SECOND + SOON, "{waited:?}");
             drop(stream);
+            end.sleep(6 * SECOND).await;
             end.ask().await;
             end.finish(SOON).await;
         },
@@ -129,9 +130,10 @@ fn an_open_timeout_fails_the_stream_alone(sim: &mut Sim) {
 /// An open, an accept and a ping that are dropped at any await have done nothing, and the next one works.
 #[wavetank::test(seeds = 400, sometimes = "required")]
 fn cancelled_opens_and_accepts_lose_no_stream(sim: &mut Sim) {
-    pair(
+    pair_with(
         sim,
         limits(|limits| limits.unacknowledged_opens = 2),
+        awkward(),
         async |end| {
             let mut opened = 0;
             while opened < 12 {
@@ -146,7 +148,7 @@ fn cancelled_opens_and_accepts_lose_no_stream(sim: &mut Sim) {
                 drop(stream);
                 opened += 1;
             }
-            end.finish(60 * SECOND).await;
+            end.finish(LATE).await;
         },
         async |end| {
             let mut accepted = 0;
@@ -158,7 +160,7 @@ fn cancelled_opens_and_accepts_lose_no_stream(sim: &mut Sim) {
                 let mut stream = stream.expect("a stream");
                 let (read, result) = body::read(&mut stream, accepted, 0, 51).await;
                 assert!(read == 50 && result.is_ok(), "stream {accepted} is the next one: {read} {result:?}");
-                stream.close().expect("the stream is open");
+                let _may_be_stopped = stream.close();
                 accepted += 1;
             }
             end.is_ended().await;

@@ -22,35 +22,60 @@ pub(crate) struct End {
     pub(crate) monitor: Monitor,
 }
 
-/// Adds the hosts "client" and "server" with a session between them, over streams that are as awkward as their contract
-/// allows.
+/// What the sessions run over.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Transports {
+    pub(crate) options: SocketOptions,
+    /// Streams that do whatever their contract allows, such as to make wait for a second at any time. [`SOON`] is not for them.
+    pub(crate) awkward: bool,
+}
+
+/// Longer than awkward transports take for what is done [`SOON`] over others.
+pub(crate) const LATE: Duration = Duration::from_secs(300);
+
+pub(crate) fn awkward() -> Transports {
+    Transports { awkward: true, ..Transports::default() }
+}
+
+/// Adds the hosts "client" and "server" with a session between them.
 pub(crate) fn pair(
     sim: &mut Sim,
     config: Config,
     client: impl AsyncFnOnce(End) + 'static,
     server: impl AsyncFn(End) + 'static,
 ) {
-    pair_with(sim, config, SocketOptions::new(), client, server);
+    pair_with(sim, config, Transports::default(), client, server);
 }
 
-/// As [`pair`], with options of the sockets.
+/// As [`pair`], over other transports.
 pub(crate) fn pair_with(
     sim: &mut Sim,
     config: Config,
-    options: SocketOptions,
+    transports: Transports,
     client: impl AsyncFnOnce(End) + 'static,
     server: impl AsyncFn(End) + 'static,
 ) {
-    let of_server = (config.clone(), options.clone());
+    let of_server = (config.clone(), transports.clone());
     sim.server("server", async move |host: Host| {
-        let (config, options) = of_server.clone();
+        let (config, Transports { options, awkward }) = of_server.clone();
         let transport = network::accept(&host, options).await?;
-        server(end(host, Side::Server, Adversary::new("server socket", transport), config)).await;
+        let end = if awkward {
+            end(host, Side::Server, Adversary::new("server socket", transport), config)
+        } else {
+            end(host, Side::Server, transport, config)
+        };
+        server(end).await;
         wavetank::Ok(())
     });
     sim.client("client", async move |host: Host| {
+        let Transports { options, awkward } = transports;
         let transport = network::connect(&host, options).await?;
-        client(end(host, Side::Client, Adversary::new("client socket", transport), config)).await;
+        let end = if awkward {
+            end(host, Side::Client, Adversary::new("client socket", transport), config)
+        } else {
+            end(host, Side::Client, transport, config)
+        };
+        client(end).await;
         wavetank::Ok(())
     });
 }
@@ -79,18 +104,21 @@ impl End {
         let start = self.now();
         loop {
             let counts = self.session.statistics();
-            if counts.streams_held == 0 && counts.streams == 0 && counts.pending_bytes == 0 {
+            if counts.streams_held == 0
+                && counts.streams == 0
+                && counts.pending_bytes == 0
+                && self.monitor.is_quiescent()
+            {
                 assert_eq!(counts.buffered_bytes, 0, "bytes are left of streams that have ended");
                 assert_eq!(counts.backlog, 0);
                 assert_eq!(counts.tuned_bytes, 0, "windows are counted that have ended");
-                assert!(
-                    self.monitor.is_quiescent(),
-                    "a stream has not ended on the wire: {:?}",
-                    self.monitor
-                );
                 return;
             }
-            assert!(self.now() - start <= longest, "streams are left after {longest:?}: {counts:?}");
+            assert!(
+                self.now() - start <= longest,
+                "streams are left after {longest:?}: {counts:?}, {:?}",
+                self.monitor
+            );
             self.sleep(SECOND / 10).await;
         }
     }
@@ -124,6 +152,12 @@ impl End {
         let counts = self.session.statistics();
         assert_eq!((counts.streams, counts.streams_held), (0, 0), "{counts:?}");
     }
+}
+
+/// Ends the sending half of a stream whose peer may have stopped reading.
+pub(crate) fn finish_writing(stream: &mut Stream<Host>) {
+    let result = stream.close_write();
+    assert!(matches!(result, Ok(()) | Err(WriteError::Stopped)), "{result:?}");
 }
 
 /// Checks what must hold of a stream at any time.

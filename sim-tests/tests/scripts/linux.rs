@@ -160,21 +160,20 @@ impl Running {
     }
 
     fn connect(&mut self, shared: &Shared, index: usize, at: usize, made: Instant) -> Option<Outcome> {
-        if self.ends[0][at].stream.is_some() || self.connecting[at].is_some() || self.ports[at].is_some() {
+        if self.ports[at].is_some() {
             return Some(Outcome::Skipped);
         }
         let (own, target) = (self.address(0, 0), self.address(1, PORT));
         let socket = self.network.on(0, TcpSocket::new_v4).expect("a descriptor");
         socket.bind(own).expect("a local address");
+        self.ports[at] = socket.local_addr().ok().map(|address| address.port());
         let shared = Rc::clone(shared);
         self.connecting[at] = Some(tokio::task::spawn_local(async move {
             let connected = socket.connect(target).await;
             let mut running = shared.borrow_mut();
             running.outcomes[index] = (done(&connected.as_ref().map(|_| 0).map_err(copied), 0), millis(made));
             running.connecting[at] = None;
-            running.ports[at] = Some(0);
             if let Ok(stream) = connected {
-                running.ports[at] = stream.local_addr().ok().map(|address| address.port());
                 running.ends[0][at].stream = Some(Rc::new(stream));
             }
         }));

@@ -260,6 +260,20 @@ pub(crate) fn byte_at(host: usize, position: usize) -> u8 {
     (position * 7 + position / 251 + host * 101) as u8
 }
 
+/// Returns `true` if the order of a timer and a call may be either in one of the worlds: a call that had waited for a timer
+/// went on about when another call was made.
+pub(crate) fn is_undecided(script: &Script, outcomes: &Outcomes) -> bool {
+    let (times, end) = script.times_ms();
+    outcomes.iter().zip(&times).any(|((_, took), made)| {
+        let over = made + took;
+        // What goes on right after a call was caused by it.
+        let caused = times.iter().any(|time| (*time..time + 20).contains(&over));
+        let tolerance = 100 + took / 10;
+        let near = |time: u32| time.abs_diff(over) <= tolerance;
+        !caused && *took > 0 && (times.iter().any(|time| near(*time)) || near(end))
+    })
+}
+
 /// Where two worlds differ, one line each: what the real one showed, and the simulated one.
 pub(crate) fn differences(script: &Script, real: &Outcomes, simulated: &Outcomes) -> Vec<String> {
     let (times, _) = script.times_ms();

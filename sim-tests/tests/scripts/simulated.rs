@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -48,12 +49,22 @@ impl Shared {
 
 /// Runs a script, and returns what became of its calls.
 pub(crate) fn run(script: &Script) -> Outcomes {
+    run_with(script, "scripts", Duration::from_millis(1)..=Duration::from_millis(1))
+}
+
+/// Runs a script with latencies of its own for each segment.
+pub(crate) fn run_variant(script: &Script, variant: u32) -> Outcomes {
+    let name = format!("scripts, variant {variant}");
+    run_with(script, &name, Duration::from_micros(100)..=Duration::from_millis(30))
+}
+
+fn run_with(script: &Script, name: &str, latency: RangeInclusive<Duration>) -> Outcomes {
     let played: Arc<Mutex<Outcomes>> = Arc::default();
     let (into, script) = (Arc::clone(&played), Arc::new(script.clone()));
     let folder = std::env::temp_dir().join(format!("wavetank-scripts-{}", std::process::id()));
-    Sweep::new("scripts", folder).seeds(1).workers(1).run(move |sim: &mut Sim| {
+    Sweep::new(name, folder).seeds(1).workers(1).run(move |sim: &mut Sim| {
         sim.perturb(false).strategy(Strategy::Fifo).time_limit(Duration::from_secs(1000));
-        sim.latency(Duration::from_millis(1)..=Duration::from_millis(1));
+        sim.latency(latency.clone());
         for host in ["client", "server"] {
             sim.server(host, async |_| {});
         }

@@ -1,23 +1,22 @@
 //! What hooks and operations lead to: starting them, polling them, and what their answers mean to the connection.
 
 use std::future::{Future, poll_fn};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use serde_json::value::RawValue;
-use wavetank_runtime::join::panic_message;
 use wavetank_runtime::{Instant, Runtime};
 
 use super::Driver;
 use super::jobs::{Decision, Job, Running, Stage};
 use crate::close::{CloseCode, CloseFrame};
 use crate::connection::{Event, OperationKey};
+use crate::contained::{contained, internal_error};
 use crate::engine::{BoxFuture, Engine, Operation, Request};
 use crate::error::{GraphqlError, RequestErrors};
-use crate::hooks::{Accepted, Completion, Hooks, OperationInfo};
+use crate::hooks::{Accepted, Completion, Hooks, OperationInfo, is_persisted};
 use crate::server::Server;
 use crate::transport::MessageTransport;
 
@@ -35,27 +34,8 @@ async fn within<R: Runtime, F: Future>(runtime: &R, timeout: Duration, hook: F) 
     .await
 }
 
-/// Calls foreign code. `Err` is the message of its panic.
-fn contained<T>(call: impl FnOnce() -> T) -> Result<T, String> {
-    // What panicked is dropped, and not looked at again.
-    catch_unwind(AssertUnwindSafe(call)).map_err(|payload| panic_message(&*payload))
-}
-
-fn internal_error() -> RequestErrors {
-    GraphqlError::new("Internal server error").code("INTERNAL_SERVER_ERROR").into()
-}
-
 fn hook_timed_out() -> RequestErrors {
     GraphqlError::new("The server took too long.").code("TIMEOUT").into()
-}
-
-/// Whether the request is one for [`Hooks::persisted_query`].
-fn is_persisted(request: &Request) -> bool {
-    request.query.is_empty()
-        || request
-            .extensions
-            .as_ref()
-            .is_some_and(|extensions| extensions.get().contains("\"persistedQuery\""))
 }
 
 /// What polling an operation led to.

@@ -107,16 +107,21 @@ impl<R: Runtime> Stream for Parts<R> {
         if this.pace.poll(context).is_pending() {
             return Poll::Pending;
         }
-        let (part, has_next) = (this.next, this.next < this.count);
+        let number = this.next;
         this.next += 1;
         this.live.result();
-        Poll::Ready(Some(if part == 0 {
-            format!(r#"{{"data":{{}},"pending":[{{"id":"0","path":[]}}],"hasNext":{has_next}}}"#)
-        } else {
-            let data = format!(r#"{{"part{part}":{part}}}"#);
-            format!(r#"{{"incremental":[{{"id":"0","data":{data}}}],"hasNext":{has_next}}}"#)
-        }))
+        Poll::Ready(Some(part(number, this.count)))
     }
+}
+
+/// Result `number`, from 0 to `count`, of an incremental delivery.
+pub(super) fn part(number: u64, count: u64) -> String {
+    let has_next = number < count;
+    if number == 0 {
+        return format!(r#"{{"data":{{}},"pending":[{{"id":"0","path":[]}}],"hasNext":{has_next}}}"#);
+    }
+    let data = format!(r#"{{"part{number}":{number}}}"#);
+    format!(r#"{{"incremental":[{{"id":"0","data":{data}}}],"hasNext":{has_next}}}"#)
 }
 
 impl<R: Runtime> Unpin for Parts<R> {}

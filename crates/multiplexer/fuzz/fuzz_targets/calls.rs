@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
 use wavetank_multiplexer::protocol::{Connection, Event, Role, State, StreamKey, Transmit};
-use wavetank_multiplexer::{Config, Limits, ResetCode};
+use wavetank_multiplexer::{Config, ResetCode};
 use wavetank_runtime::Instant;
 
 fuzz_target!(|data: &[u8]| {
@@ -64,22 +64,22 @@ const WINDOW: u64 = 256 * 1024;
 impl World {
     fn new(way: u8) -> Self {
         let role = if way & 1 == 0 { Role::Client } else { Role::Server };
-        let limits = Limits {
-            inbound_streams: 6,
-            outbound_streams: 6,
-            accept_backlog: 4,
-            unacknowledged_opens: 3,
-            receive_budget_bytes: 100_000,
-            drain_budget_bytes: 200_000,
-            write_buffer_bytes: if way & 2 == 0 { 1024 } else { 64 * 1024 },
-            pending_refusals: 50,
-            early_resets: 50,
-            idle_frames: 500,
-            tombstones: 3,
-            ..Limits::default()
-        };
+        let mut config = Config::default();
+        config
+            .limits()
+            .inbound_streams(6)
+            .outbound_streams(6)
+            .accept_backlog(4)
+            .unacknowledged_opens(3)
+            .receive_budget_bytes(100_000)
+            .drain_budget_bytes(200_000)
+            .write_buffer_bytes(if way & 2 == 0 { 1024 } else { 64 * 1024 })
+            .pending_refusals(50)
+            .early_resets(50)
+            .idle_frames(500)
+            .tombstones(3);
         let now = Instant::from_nanos(1_000_000_000);
-        let connection = Connection::new(role, Config { limits, ..Config::default() }, 1, now);
+        let connection = Connection::new(role, config, 1, now);
         let (transmit, held) = (Transmit::new(), BTreeMap::new());
         let (granted, sent, said) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         Self { connection, now, held, transmit, granted, sent, said }

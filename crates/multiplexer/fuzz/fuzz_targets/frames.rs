@@ -5,7 +5,7 @@
 use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
 use wavetank_multiplexer::protocol::{Connection, Role, Statistics, Transmit};
-use wavetank_multiplexer::{Closed, Config, Limits};
+use wavetank_multiplexer::{Closed, Config};
 use wavetank_runtime::Instant;
 
 const NOW: Instant = Instant::from_nanos(1);
@@ -19,17 +19,17 @@ fuzz_target!(|data: &[u8]| {
 
 fn outcome(way: u8, bytes: &[u8], piece: usize) -> (Option<Closed>, Statistics, Vec<u8>) {
     let role = if way & 1 == 0 { Role::Client } else { Role::Server };
-    let limits = Limits {
-        inbound_streams: 8,
-        accept_backlog: 4,
-        receive_budget_bytes: 1000,
-        pending_refusals: 4,
-        early_resets: 4,
-        idle_frames: 20,
-        tombstones: 2,
-        ..Limits::default()
-    };
-    let mut connection = Connection::new(role, Config { limits, ..Config::default() }, 1, NOW);
+    let mut config = Config::default();
+    config
+        .limits()
+        .inbound_streams(8)
+        .accept_backlog(4)
+        .receive_budget_bytes(1000)
+        .pending_refusals(4)
+        .early_resets(4)
+        .idle_frames(20)
+        .tombstones(2);
+    let mut connection = Connection::new(role, config, 1, NOW);
     for _ in 0..way >> 6 {
         let _ = connection.open(NOW);
     }

@@ -131,7 +131,7 @@ impl<T: Threads> Shared<T> {
                     waits.writable.notify_all();
                 }
             }
-            Event::SendingEnded(key) => {
+            Event::SendingEnded(key, _) => {
                 if let Some(waits) = state.waits(key) {
                     waits.ended.notify_all();
                 }

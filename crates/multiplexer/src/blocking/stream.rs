@@ -128,15 +128,6 @@ impl<T: Threads> Half<T> {
         self.until_ready(&wait, |connection| connection.write_vectored(self.key, slices))
     }
 
-    fn flush(&self) -> Result<(), WriteError> {
-        let wait = Wait {
-            condvar: &self.waits.writable,
-            ask: |connection, key, _| connection.wait_flushed(key),
-            deadline: |_, _| None,
-        };
-        self.until_ready(&wait, |connection| connection.flush(self.key))
-    }
-
     fn close_write(&self) -> Result<(), WriteError> {
         self.shared.with(|state| state.connection.close_write(self.key, self.now()))
     }
@@ -315,9 +306,9 @@ macro_rules! methods {
                 self.half.write(slices).map_err(Into::into)
             }
 
-            /// Waits until the transport has taken what was written. Not needed for it to go out.
+            /// Does nothing: what was written goes out as soon as the transport takes it. To wait for that, close the session.
             fn flush(&mut self) -> io::Result<()> {
-                self.half.flush().map_err(Into::into)
+                Ok(())
             }
         }
 
@@ -331,7 +322,7 @@ macro_rules! methods {
             }
 
             fn flush(&mut self) -> io::Result<()> {
-                self.half.flush().map_err(Into::into)
+                Ok(())
             }
         }
     };

@@ -139,26 +139,28 @@ impl ReceiveBuffer {
 
     /// Removes up to `max` bytes, in one piece and without a copy where they are already.
     pub(crate) fn take(&mut self, max: usize, spares: &mut Spares) -> Bytes {
-        let Some(front) = self.chunks.front_mut() else { return Bytes::new() };
-        let count = front.remaining().len().min(max);
-        let taken = match front {
-            Chunk::Shared(bytes) => bytes.split_to(count),
-            Chunk::Copied { .. } => {
-                let bytes = Bytes::copy_from_slice(&front.remaining()[..count]);
-                front.advance(count);
-                bytes
-            }
-        };
+        self.take_shared(max, spares).unwrap_or_else(|| {
+            let count = self.front().len().min(max);
+            let bytes = Bytes::copy_from_slice(&self.front()[..count]);
+            self.consume(count, spares);
+            bytes
+        })
+    }
+
+    /// Removes up to `max` bytes if that needs no copy.
+    #[inline]
+    pub(crate) fn take_shared(&mut self, max: usize, spares: &mut Spares) -> Option<Bytes> {
+        let Some(Chunk::Shared(bytes)) = self.chunks.front_mut() else { return None };
+        let count = bytes.len().min(max);
         self.length -= count;
-        if front.remaining().is_empty() {
-            if let Some(Chunk::Copied { bytes, .. }) = self.chunks.pop_front() {
-                spares.put_chunk(bytes);
-            }
-            if self.chunks.is_empty() {
-                spares.put_queue(std::mem::take(&mut self.chunks));
-            }
+        if count < bytes.len() {
+            return Some(bytes.split_to(count));
         }
-        taken
+        let Some(Chunk::Shared(bytes)) = self.chunks.pop_front() else { return None };
+        if self.chunks.is_empty() {
+            spares.put_queue(std::mem::take(&mut self.chunks));
+        }
+        Some(bytes)
     }
 
     /// Removes everything. Returns how many bytes that were.

@@ -56,10 +56,12 @@ impl Connection {
             return None;
         }
         let key = self.backlog.pop_front()?;
-        self.streams.get(key).acknowledged = true;
+        let stream = self.streams.get(key);
+        stream.acknowledged = true;
+        let on_wire = stream.on_wire;
         self.early_resets = self.early_resets.saturating_sub(1);
         self.statistics.accepted += 1;
-        if self.ending.is_open() {
+        if self.ending.is_open() && on_wire {
             let extra = self.first_grant(key.index);
             self.output.control(Kind::WindowUpdate, Flags::ACK, key.id, extra);
         }
@@ -85,11 +87,14 @@ impl Connection {
     /// No stream is accepted any more: those that wait are reset, and new ones refused.
     pub fn refuse_all(&mut self, now: Instant) {
         self.drain(now);
-        while let Some(key) = self.backlog.front().copied() {
-            if self.ending.is_open() {
+        while let Some(key) = self.backlog.pop_front() {
+            let stream = self.streams.get(key);
+            stream.send.released = true;
+            stream.receive.released = true;
+            if self.ending.is_open() && stream.on_wire {
                 self.reset_here(key.index, LocalReset::Caller(ResetCode::NONE));
             } else {
-                self.backlog.pop_front();
+                self.forget_if_done(key);
             }
         }
     }
@@ -98,7 +103,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// If the peer had stopped reading, the stream was reset, or the session ended before.
+    /// If the stream was reset or the session ended before, or if the peer had stopped reading what was written.
     ///
     /// # Panics
     ///
@@ -112,6 +117,8 @@ impl Connection {
         }
         match (stream.send.state, closed) {
             (SendState::Finished, _) => return Ok(()),
+            // Nothing was written that the peer has not read.
+            (SendState::Stopped, _) if stream.send.bytes == 0 => return Ok(()),
             (SendState::Stopped | SendState::Reset, _) => return Err(WriteError::Stopped),
             (SendState::Open, Some(closed)) => return Err(WriteError::Closed(closed)),
             (SendState::Open, None) => {}
@@ -318,7 +325,7 @@ impl Connection {
         let (id, excess) = (stream.id, stream.receive.window - INITIAL_WINDOW_BYTES);
         let unaccepted = !stream.outbound && !stream.acknowledged;
         let opened = stream.outbound;
-        let end_waits = std::mem::take(&mut stream.send.end_waits);
+        let was_reset = stream.reset.is_some();
         if opened || !unaccepted {
             // The window of a stream that waits to be accepted was not announced yet.
             self.tuned = self.tuned.saturating_sub(u64::from(excess));
@@ -326,13 +333,12 @@ impl Connection {
         self.streams.take_off_wire(index);
         self.tombstones.insert(id, was_reset_here, self.latest);
         let key = StreamKey { index, id };
-        if end_waits {
-            self.events.push_back(Event::SendingEnded(key));
-        }
+        self.tell_end(index);
         if opened {
             self.tell_openers();
         }
-        if unaccepted {
+        // One that has ended well still waits to be accepted: its bytes are for a reader.
+        if unaccepted && was_reset {
             self.backlog.retain(|waiting| *waiting != key);
             let stream = self.streams.at(index);
             stream.send.released = true;
@@ -380,10 +386,16 @@ impl Connection {
         let stream = self.streams.at(index);
         self.turns.leave(&mut stream.send.share, index);
         self.tell_writer(index);
+        self.tell_end(index);
+    }
+
+    fn tell_end(&mut self, index: u32) {
         let stream = self.streams.at(index);
-        if stream.send.state != SendState::Finished && std::mem::take(&mut stream.send.end_waits) {
+        if let Some(end) = stream.sending_end()
+            && std::mem::take(&mut stream.send.end_waits)
+        {
             let key = self.streams.key(index);
-            self.events.push_back(Event::SendingEnded(key));
+            self.events.push_back(Event::SendingEnded(key, end));
         }
     }
 

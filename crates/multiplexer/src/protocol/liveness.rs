@@ -31,6 +31,8 @@ pub(crate) struct Liveness {
     life: Instant,
     /// When a ping was sent, with no life since.
     pinged: Option<Instant>,
+    /// That ping may wait for the transport: taking it proves nothing.
+    ping_waits: bool,
     /// Since when the transport takes nothing.
     stalled: Option<Instant>,
 }
@@ -44,6 +46,7 @@ impl Liveness {
             wait: Duration::ZERO,
             life: now,
             pinged: None,
+            ping_waits: false,
             stalled: None,
         };
         this.draw_wait();
@@ -80,9 +83,16 @@ impl Liveness {
     /// The transport has taken something; `all`: there is nothing left that it has not taken.
     #[inline]
     pub(crate) fn transport_took(&mut self, all: bool, now: Instant) {
-        if self.stalled.is_some() {
+        if let Some(since) = self.stalled {
             self.stalled = if all { None } else { Some(now) };
-            self.alive(now);
+            // A transport may hesitate without being full. That it takes the ping then says nothing of the peer.
+            let is_ping = self.ping_waits && self.pinged.is_some_and(|pinged| since >= pinged);
+            if !is_ping {
+                self.alive(now);
+            }
+        }
+        if all {
+            self.ping_waits = false;
         }
     }
 
@@ -111,6 +121,7 @@ impl Liveness {
 
     pub(crate) fn pinged(&mut self, now: Instant) {
         self.pinged = Some(now);
+        self.ping_waits = true;
     }
 
     /// Nothing is due any more: the session is ending.
@@ -173,6 +184,19 @@ mod tests {
         }
         assert_eq!(liveness.due(at(1058)), Due::Ping);
         assert_eq!(liveness.due(at(1059)), Due::Stalled(SECOND * 60));
+    }
+
+    #[test]
+    fn a_ping_that_is_taken_late_proves_nothing() {
+        let mut liveness = liveness(1);
+        liveness.pinged(at(30));
+        liveness.transport_full(at(30));
+        liveness.transport_took(true, at(30));
+        assert_eq!(liveness.due(at(60)), Due::Dead(SECOND * 30));
+        // What is taken after it does.
+        liveness.transport_full(at(40));
+        liveness.transport_took(true, at(50));
+        assert_eq!(liveness.due(at(60)), Due::Nothing);
     }
 
     #[test]

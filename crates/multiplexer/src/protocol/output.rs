@@ -19,7 +19,7 @@ use crate::error::ResetCode;
 const CONGESTED_BYTES: usize = 64 * 1024;
 
 /// Buffers that are larger than this are not kept when they are empty.
-const KEPT_BYTES: usize = 256 * 1024;
+const KEPT_BYTES: usize = 1024 * 1024;
 
 /// Bytes that the driver is writing to the transport.
 #[derive(Debug, Default)]

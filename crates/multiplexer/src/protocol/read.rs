@@ -72,6 +72,18 @@ impl Connection {
         Poll::Ready(Ok(chunk))
     }
 
+    /// Takes the next bytes, up to `max`, if that needs no copy: the caller can copy them without a lock.
+    ///
+    /// # Panics
+    ///
+    /// If both halves of the stream were dropped.
+    #[inline]
+    pub fn read_shared(&mut self, key: StreamKey, max: usize) -> Option<Bytes> {
+        let shared = self.streams.get(key).receive.buffer.take_shared(max, &mut self.spares)?;
+        self.was_read(key, shared.len());
+        Some(shared)
+    }
+
     /// The end, an error, or nothing yet.
     fn nothing_to_read(&mut self, key: StreamKey) -> Poll<Result<(), ReadError>> {
         let closed = self.ending.deaf();

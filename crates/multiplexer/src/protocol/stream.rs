@@ -16,10 +16,10 @@ use std::collections::BTreeMap;
 use slab::Slab;
 use wavetank_runtime::Instant;
 
-use super::StreamKey;
 use super::buffer::ReceiveBuffer;
 use super::timers::{Timer, Timers};
 use super::turns::Share;
+use super::{SendingEnd, StreamKey};
 use crate::config::INITIAL_WINDOW_BYTES;
 use crate::error::{LocalReset, ReadError, ResetCode, WriteError};
 
@@ -180,6 +180,18 @@ impl Stream {
     /// Whether FIN was sent.
     pub(crate) fn fin_sent(&self) -> bool {
         matches!(self.send.state, SendState::Finished | SendState::Stopped)
+    }
+
+    /// How the sending half ended, once it is known.
+    pub(crate) fn sending_end(&self) -> Option<SendingEnd> {
+        match self.reset {
+            Some(Reset::Peer(code)) => Some(SendingEnd::Reset(code)),
+            Some(Reset::Refused) => Some(SendingEnd::Refused),
+            Some(Reset::Here(reason)) => Some(SendingEnd::ResetHere(reason)),
+            None if self.send.state == SendState::Stopped => Some(SendingEnd::Stopped),
+            None if self.has_ended() => Some(SendingEnd::Complete),
+            None => None,
+        }
     }
 
     /// Whether nothing more is to come or to go.

@@ -115,30 +115,24 @@ impl Connection {
         }
     }
 
-    /// Returns why a writer need not go on, once that is so: see [`WriteEnd`]. A key whose stream is forgotten has ended.
+    /// Returns why a writer need not go on, once that is so: see [`WriteEnd`].
+    ///
+    /// # Panics
+    ///
+    /// If both halves of the stream were dropped.
     pub fn write_end(&mut self, key: StreamKey) -> Option<WriteEnd> {
-        if !self.streams.contains(key) {
-            return Some(WriteEnd::Complete);
-        }
         let closed = self.ending.closed().cloned();
-        let stream = self.streams.get(key);
-        if let Some(reset) = stream.reset {
-            return Some(WriteEnd::Failed(reset.write_error()));
-        }
-        if stream.send.state == SendState::Stopped {
-            return Some(WriteEnd::Failed(WriteError::Stopped));
-        }
-        if stream.has_ended() {
-            return Some(WriteEnd::Complete);
-        }
-        closed.map(|closed| WriteEnd::Failed(WriteError::Closed(closed)))
+        let ended = self.streams.get(key).sending_end().map(Into::into);
+        ended.or_else(|| closed.map(|closed| WriteEnd::Failed(WriteError::Closed(closed))))
     }
 
-    /// Asks for [`Event::SendingEnded`] once [`write_end`](Self::write_end) has another result.
+    /// Asks for [`Event::SendingEnded`] once [`write_end`](Self::write_end) has a result.
+    ///
+    /// # Panics
+    ///
+    /// If both halves of the stream were dropped.
     pub fn wait_write_end(&mut self, key: StreamKey) {
-        if self.streams.contains(key) {
-            self.streams.get(key).send.end_waits = true;
-        }
+        self.streams.get(key).send.end_waits = true;
     }
 
     /// Whether everything that was written to the stream has been taken by the transport. After `Pending`,

@@ -3,6 +3,7 @@
 //! It alone touches the transport. Reading never waits on writing: each turn reads what is there, hands it to the session,
 //! and writes what can be written.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
@@ -23,6 +24,9 @@ const TURNS_MAX: u32 = 32;
 /// Bytes of the first reads. They grow as long as reads fill them.
 const READ_BYTES_MIN: usize = 8 * 1024;
 
+/// Inputs whose memory is used again once streams hold no part of them.
+const SPARES_MAX: usize = 7;
+
 /// Drives one session to its end.
 pub(super) struct Driver<R, S>
 where
@@ -32,6 +36,8 @@ where
     shared: Arc<Shared<R>>,
     transport: S,
     input: BytesMut,
+    /// Earlier inputs, which streams may hold parts of.
+    spares: VecDeque<BytesMut>,
     read_bytes: usize,
     read_bytes_max: usize,
     transmit: Transmit,
@@ -69,6 +75,7 @@ where
             shared,
             transport,
             input: BytesMut::new(),
+            spares: VecDeque::new(),
             read_bytes: READ_BYTES_MIN.min(read_bytes_max),
             read_bytes_max,
             transmit: Transmit::new(),
@@ -95,13 +102,30 @@ where
 
     /// Reads what is there into the input. `Pending`: nothing.
     fn read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.input.reserve(self.read_bytes);
+        self.prepare_input();
         let room = self.input.capacity() - self.input.len();
         let count = ready!(pin!(self.transport.read_buf(&mut self.input)).poll(context))?;
         if count == room {
             self.read_bytes = (self.read_bytes * 2).min(self.read_bytes_max);
         }
         Poll::Ready(Ok(count))
+    }
+
+    /// Makes room for a read, in memory that was used before if streams hold no part of it any more.
+    #[inline]
+    fn prepare_input(&mut self) {
+        if self.input.capacity() >= self.read_bytes || self.input.try_reclaim(self.read_bytes) {
+            return;
+        }
+        if self.spares.len() == SPARES_MAX
+            && let Some(mut oldest) = self.spares.pop_front()
+            && oldest.try_reclaim(self.read_bytes)
+        {
+            self.spares.push_back(std::mem::replace(&mut self.input, oldest));
+            return;
+        }
+        let fresh = BytesMut::with_capacity(self.read_bytes);
+        self.spares.push_back(std::mem::replace(&mut self.input, fresh));
     }
 
     /// Tells the session what has happened, and takes what is to be written. Returns whether anything moved.

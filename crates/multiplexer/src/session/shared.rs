@@ -13,7 +13,8 @@ use std::task::{Context, Poll, Waker};
 
 use wavetank_runtime::{Instant, Runtime};
 
-use super::wait::{Place, StreamWaiters, Waiters};
+use super::wait::{EndWaiters, Place, Waiters};
+use crate::error::{WriteEnd, WriteError};
 use crate::protocol::{Connection, Event, StreamKey};
 
 /// A session, as its handles and its driver see it.
@@ -36,7 +37,7 @@ pub(super) struct State {
     /// Tasks that wait for a pong or the end of the session.
     pub(super) watchers: Waiters,
     /// Tasks that wait for the end of a sending half.
-    pub(super) stop_watchers: StreamWaiters,
+    pub(super) stop_watchers: EndWaiters,
     /// How many `Session` handles there are.
     pub(super) handles: usize,
     /// Wakers that are to be dropped once the lock is free.
@@ -82,7 +83,7 @@ impl<R: Runtime> Shared<R> {
             openers: Waiters::default(),
             acceptors: Waiters::default(),
             watchers: Waiters::default(),
-            stop_watchers: StreamWaiters::default(),
+            stop_watchers: EndWaiters::default(),
             handles: 1,
             forgotten: Vec::new(),
         };
@@ -236,7 +237,9 @@ impl State {
         match event {
             Event::Readable(key) => wakes.others.extend(self.slot(key).and_then(|slot| slot.reader.take())),
             Event::Writable(key) => wakes.others.extend(self.slot(key).and_then(|slot| slot.writer.take())),
-            Event::SendingEnded(key) => wakes.others.extend(self.stop_watchers.wake(key)),
+            Event::SendingEnded(key, end) => {
+                wakes.others.extend(self.stop_watchers.end(key, &end.into()));
+            }
             // `settle` looks at these lines after every change.
             Event::Acceptable | Event::MayOpen => {}
             Event::Pong => wakes.others.extend(self.watchers.wake_all()),
@@ -254,7 +257,10 @@ impl State {
             wakes.others.extend(slot.reader.take());
             wakes.others.extend(slot.writer.take());
         }
-        wakes.others.extend(self.stop_watchers.wake_all());
+        if let Some(closed) = self.connection.closed() {
+            let end = WriteEnd::Failed(WriteError::Closed(closed.clone()));
+            wakes.others.extend(self.stop_watchers.end_all(&end));
+        }
         for waiters in [&mut self.openers, &mut self.acceptors, &mut self.watchers] {
             wakes.others.extend(waiters.wake_all());
         }

@@ -78,9 +78,14 @@ impl<R: Runtime> Half<R> {
 
     fn poll_read(&self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<Result<(), ReadError>> {
         let budget = ready!(poll_proceed(context));
+        let mut shared = None;
         let result = self.shared.with(|state| {
-            let read =
-                state.connection.read_with(self.key, buffer.remaining(), |piece| buffer.put_slice(piece));
+            let connection = &mut state.connection;
+            shared = connection.read_shared(self.key, buffer.remaining());
+            if shared.is_some() {
+                return Poll::Ready(Ok(0));
+            }
+            let read = connection.read_with(self.key, buffer.remaining(), |piece| buffer.put_slice(piece));
             if read.is_pending() {
                 state.wait_readable(self.key, context.waker());
             }
@@ -88,6 +93,10 @@ impl<R: Runtime> Half<R> {
         });
         let result = ready!(result);
         budget.made_progress();
+        if let Some(shared) = shared {
+            // Large pieces are copied without the lock.
+            buffer.put_slice(&shared);
+        }
         Poll::Ready(result.map(|_count| ()))
     }
 
@@ -155,7 +164,14 @@ impl<R: Runtime> Half<R> {
     }
 
     fn stopped(&self) -> impl Future<Output = WriteEnd> + Send + use<R> {
-        let mut waiting = WaitsForEnd { half: self.clone(), place: None };
+        let place = self.shared.with(|state| {
+            let end = state.connection.write_end(self.key);
+            if end.is_none() {
+                state.connection.wait_write_end(self.key);
+            }
+            state.stop_watchers.enter(self.key, end)
+        });
+        let waiting = WaitsForEnd { half: self.clone(), place };
         poll_fn(move |context| waiting.poll(context))
     }
 
@@ -172,32 +188,25 @@ impl<R: Runtime> Half<R> {
     }
 }
 
-/// A task that waits for the end of a sending half.
+/// A task that waits for the end of a sending half, or will.
 struct WaitsForEnd<R: Runtime> {
     half: Half<R>,
-    place: Option<Place>,
+    place: Place,
 }
 
 impl<R: Runtime> WaitsForEnd<R> {
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<WriteEnd> {
-        let (key, place) = (self.half.key, &mut self.place);
-        let (result, _forgotten) = self.half.shared.with(|state| {
-            if let Some(end) = state.connection.write_end(key) {
-                return (Poll::Ready(end), None);
-            }
-            state.connection.wait_write_end(key);
-            (Poll::Pending, state.stop_watchers.wait(key, place, context.waker()))
-        });
+    fn poll(&self, context: &mut Context<'_>) -> Poll<WriteEnd> {
+        let (key, place) = (self.half.key, self.place);
+        let (result, _forgotten) =
+            self.half.shared.with(|state| state.stop_watchers.poll(key, place, context.waker()));
         result
     }
 }
 
 impl<R: Runtime> Drop for WaitsForEnd<R> {
     fn drop(&mut self) {
-        if let Some(place) = self.place.take() {
-            let key = self.half.key;
-            drop(self.half.shared.with(|state| state.stop_watchers.leave(key, place)));
-        }
+        let (key, place) = (self.half.key, self.place);
+        drop(self.half.shared.with(|state| state.stop_watchers.leave(key, place)));
     }
 }
 
@@ -338,9 +347,10 @@ macro_rules! methods {
                 true
             }
 
-            /// Waits until the transport has taken what was written. Not needed for it to go out.
-            fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-                self.half.poll_flush(context).map_err(Into::into)
+            /// Does nothing: what was written goes out as soon as the transport takes it. To wait for that, shut the stream
+            /// down, or close the session.
+            fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Poll::Ready(Ok(()))
             }
 
             fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

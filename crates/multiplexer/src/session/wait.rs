@@ -1,8 +1,9 @@
 //! Tasks that wait for something of a session, in the order in which they came.
 
 use std::collections::BTreeMap;
-use std::task::Waker;
+use std::task::{Poll, Waker};
 
+use crate::error::WriteEnd;
 use crate::protocol::StreamKey;
 
 /// The tasks that wait for one kind of event.
@@ -59,40 +60,79 @@ impl Waiters {
     }
 }
 
-/// The tasks that wait for something of a stream, in no order.
+/// The tasks that wait for the end of a sending half. What they wait for is kept for them: the stream may be forgotten before
+/// they come.
 #[derive(Debug, Default)]
-pub(super) struct StreamWaiters {
+pub(super) struct EndWaiters {
     next: u64,
-    wakers: BTreeMap<(StreamKey, u64), Waker>,
+    waiting: BTreeMap<(StreamKey, u64), EndWait>,
 }
 
-impl StreamWaiters {
-    /// Waits at `place` if there is one, otherwise at a new one.
+/// What a task of [`EndWaiters`] waits for.
+#[derive(Debug)]
+enum EndWait {
+    /// It has not been polled yet.
+    New,
+    Waits(Waker),
+    Ended(WriteEnd),
+}
+
+impl EndWaiters {
+    /// Gives a place to a task that will wait, or whose result is known.
+    pub(super) fn enter(&mut self, key: StreamKey, end: Option<WriteEnd>) -> Place {
+        self.next += 1;
+        self.waiting.insert((key, self.next), end.map_or(EndWait::New, EndWait::Ended));
+        Place(self.next)
+    }
+
+    /// Returns the end, if it is known; otherwise waits.
     ///
-    /// Returns a waker that is to be dropped without the lock.
-    pub(super) fn wait(&mut self, key: StreamKey, place: &mut Option<Place>, waker: &Waker) -> Option<Waker> {
-        let place = *place.get_or_insert_with(|| {
-            self.next += 1;
-            Place(self.next)
-        });
-        self.wakers.insert((key, place.0), waker.clone())
+    /// Also returns a waker that is to be dropped without the lock.
+    pub(super) fn poll(
+        &mut self,
+        key: StreamKey,
+        place: Place,
+        waker: &Waker,
+    ) -> (Poll<WriteEnd>, Option<Waker>) {
+        let waiting = self.waiting.entry((key, place.0)).or_insert(EndWait::New);
+        if let EndWait::Ended(end) = waiting {
+            return (Poll::Ready(end.clone()), None);
+        }
+        match std::mem::replace(waiting, EndWait::Waits(waker.clone())) {
+            EndWait::Waits(old) => (Poll::Pending, Some(old)),
+            EndWait::New | EndWait::Ended(_) => (Poll::Pending, None),
+        }
     }
 
     /// Gives up `place`. Returns a waker that is to be dropped without the lock.
     pub(super) fn leave(&mut self, key: StreamKey, place: Place) -> Option<Waker> {
-        self.wakers.remove(&(key, place.0))
+        match self.waiting.remove(&(key, place.0)) {
+            Some(EndWait::Waits(waker)) => Some(waker),
+            _ => None,
+        }
     }
 
-    /// The wakers of all that wait for the stream.
-    pub(super) fn wake(&mut self, key: StreamKey) -> Vec<Waker> {
-        let of_stream = self.wakers.range((key, 0)..=(key, u64::MAX)).map(|(place, _)| *place);
-        let places: Vec<_> = of_stream.collect();
-        places.iter().filter_map(|place| self.wakers.remove(place)).collect()
+    /// The sending half has ended so. Returns the wakers of all that wait for it.
+    pub(super) fn end(&mut self, key: StreamKey, end: &WriteEnd) -> Vec<Waker> {
+        let of_stream = self.waiting.range_mut((key, 0)..=(key, u64::MAX));
+        of_stream.filter_map(|(_, waiting)| waiting.end(end)).collect()
     }
 
-    /// The wakers of all.
-    pub(super) fn wake_all(&mut self) -> impl Iterator<Item = Waker> {
-        std::mem::take(&mut self.wakers).into_values()
+    /// All sending halves whose end is not known have ended so. Returns the wakers of all that wait.
+    pub(super) fn end_all(&mut self, end: &WriteEnd) -> Vec<Waker> {
+        self.waiting.values_mut().filter_map(|waiting| waiting.end(end)).collect()
+    }
+}
+
+impl EndWait {
+    fn end(&mut self, end: &WriteEnd) -> Option<Waker> {
+        if matches!(self, Self::Ended(_)) {
+            return None;
+        }
+        match std::mem::replace(self, Self::Ended(end.clone())) {
+            Self::Waits(waker) => Some(waker),
+            Self::New | Self::Ended(_) => None,
+        }
     }
 }
 

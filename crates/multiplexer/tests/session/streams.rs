@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use wavetank_multiplexer::{ReadError, ResetCode, WriteEnd, WriteError};
+use wavetank_multiplexer::{LocalReset, ReadError, ResetCode, WriteEnd, WriteError};
 use wavetank_runtime::{Runtime, Tokio};
 
 use crate::support::{body, echo, pair, pair_with, read_to_end, streams};
@@ -74,6 +74,25 @@ async fn a_writer_learns_that_its_reader_stopped() {
     drop(far);
     server.shutdown(Duration::from_secs(60)).await;
     assert_eq!((client.statistics().streams_held, server.statistics().streams_held), (0, 0));
+}
+
+#[tokio::test]
+async fn stopped_outlives_the_stream() {
+    let (client, server) = pair();
+    let (near, mut far) = streams(&client, &server).await;
+    let stopped = near.stopped();
+    drop(near);
+    let reset = WriteError::ResetHere(LocalReset::Caller(ResetCode::NONE));
+    assert_eq!(stopped.await, WriteEnd::Failed(reset));
+    let stopped = far.stopped();
+    assert!(read_to_end(&mut far).await.is_err());
+    drop(far);
+    assert_eq!(stopped.await, WriteEnd::Failed(WriteError::Reset(ResetCode::NONE)));
+    let (near, _far) = streams(&client, &server).await;
+    let stopped = near.stopped();
+    let closed = client.close().await;
+    drop(near);
+    assert_eq!(stopped.await, WriteEnd::Failed(WriteError::Closed(closed)));
 }
 
 #[tokio::test]

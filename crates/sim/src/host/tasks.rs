@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use wavetank_runtime::join::panic_message;
 use wavetank_runtime::{
     Instant, JoinError, ListenOptions, Listener, Runtime, Sleep, SocketOptions, Stream, TaskHandle,
 };
@@ -17,6 +16,7 @@ use super::ending::{Ending, ending};
 use super::local::SimUnixStream;
 use super::socket::{Listening, Socket};
 use super::{Host, context};
+use crate::panics;
 use crate::sched::TimerKey;
 use crate::wait::{Operation, TaskId, Wait};
 
@@ -88,7 +88,7 @@ async fn caught<F: Future>(future: F) -> Result<F::Output, JoinError> {
             Err(payload) if context::current().is_some_and(|run| run.scheduler.being_torn_down()) => {
                 std::panic::resume_unwind(payload)
             }
-            Err(payload) => Poll::Ready(Err(JoinError::Panicked(panic_message(&*payload)))),
+            Err(payload) => Poll::Ready(Err(JoinError::Panicked(panics::take_message(payload)))),
         }
     })
     .await

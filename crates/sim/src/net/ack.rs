@@ -97,7 +97,7 @@ impl Connection {
         if !self.passes(side, cx) || !self.passes(1 - side, cx) {
             return;
         }
-        let retried = next_retry(missed, cx.now);
+        let retried = next_retry(missed, self.flows[side].unanswered_packets(), cx.now);
         if retried >= missed.saturating_add(self.ack_timeout(side, cx)) {
             return;
         }

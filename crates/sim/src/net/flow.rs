@@ -25,10 +25,14 @@ use std::collections::VecDeque;
 
 use super::Nanos;
 use super::event::Token;
+use super::link::{Packets, RETRY_FIRST as FIRST_TIMEOUT};
 
 /// Least progress of a window that is worth telling, if the buffer is large: one segment on Ethernet
 /// (RFC 9293 section 3.8.6.2.2, silly window avoidance).
 const SEGMENT_MAX_BYTES: u64 = 1460;
+
+/// Bytes of a full segment on Ethernet, with timestamps.
+pub(super) const SEGMENT_BYTES: u32 = 1448;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Content {
@@ -115,6 +119,8 @@ pub(super) struct Flow {
     pub(super) nodelay: bool,
     /// Nagle's algorithm keeps a small segment back until everything before this byte is acknowledged.
     pub(super) kept_back: Option<u64>,
+    /// Where the last segment ended that was not full.
+    pub(super) small_end: u64,
 
     /// When the sender gives up.
     pub(super) timeout: Option<(Nanos, Token)>,
@@ -151,6 +157,7 @@ impl Flow {
             retransmission_event: None,
             nodelay: false,
             kept_back: None,
+            small_end: 0,
             timeout: None,
             writer_waits: false,
         }
@@ -231,6 +238,31 @@ impl Flow {
 
     pub(super) fn fin_acked(&self) -> bool {
         self.fin == Fin::Delivered && self.acked > self.written
+    }
+
+    /// How many packets the lost line was when its first timeout ran out. A FIN goes with the data that it was sent with.
+    pub(super) fn lost_packets(&self) -> Packets {
+        let Some(first_sent) = self.line.front().map(|head| head.first_sent) else { return Packets::One };
+        let mut before = self.delivered;
+        let mut data_sent = None;
+        let mut packets = 0;
+        for segment in self.line.iter().filter(|segment| segment.first_sent <= first_sent + FIRST_TIMEOUT) {
+            match segment.content {
+                Content::Data { end } => {
+                    packets += (end - before).div_ceil(u64::from(SEGMENT_BYTES));
+                    before = end;
+                    data_sent = Some(segment.first_sent);
+                }
+                _ => packets += u64::from(data_sent != Some(segment.first_sent)),
+            }
+        }
+        if packets > 1 { Packets::Several } else { Packets::One }
+    }
+
+    /// How many packets arrived whose acknowledgement the sender misses.
+    pub(super) fn unanswered_packets(&self) -> Packets {
+        let unanswered = self.acknowledgeable().saturating_sub(self.acked);
+        if unanswered > u64::from(SEGMENT_BYTES) { Packets::Several } else { Packets::One }
     }
 
     /// When the acknowledgement of the FIN came that the sender has not looked at yet.
@@ -321,7 +353,7 @@ impl Flow {
         if !keeps || self.nodelay || self.fin == Fin::Queued {
             return bytes;
         }
-        bytes - bytes % SEGMENT_MAX_BYTES
+        bytes - bytes % u64::from(SEGMENT_BYTES)
     }
 
     /// A waiting writer is woken when a third of its buffer is free, as Linux does (`sk_stream_is_writeable`).

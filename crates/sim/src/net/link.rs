@@ -24,7 +24,7 @@ const LATENCY_STEPS: u32 = 1024;
 
 /// First retransmission timeout, and its limit after doublings: Linux's TCP_RTO_MIN and TCP_RTO_MAX. RFC 6298
 /// section 2.4 asks for 1 s; we follow Linux.
-const RETRY_FIRST: Nanos = SECOND / 5;
+pub(super) const RETRY_FIRST: Nanos = SECOND / 5;
 const RETRY_MAX: Nanos = 120 * SECOND;
 
 /// `TCP_TIMEOUT_INIT`: RFC 6298 section 2.1.
@@ -181,10 +181,26 @@ impl Links {
     }
 }
 
-/// When a segment that was first sent at `first` is sent again, at or after `not_before` (RFC 6298 section 5: the
-/// timeout doubles). Sixteen tries take 924.6 s, which is Linux's default limit.
-pub(super) fn next_retry(first: Nanos, not_before: Nanos) -> Nanos {
+/// How many packets a sender waits for an answer to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Packets {
+    One,
+    Several,
+}
+
+/// When what was first sent at `first` is sent again, at or after `not_before` (RFC 6298 section 5: the timeout doubles).
+///
+/// Several packets are sent again after 0.2, 0.6, 1.4, ... s. Sixteen tries take 924.6 s, which is Linux's default limit. A
+/// packet that is alone is sent again after 0.2, 0.4, 0.8, ... s: its tail loss probe (RFC 8985 section 7) comes when its
+/// timeout would have, and the timeout begins anew.
+pub(super) fn next_retry(first: Nanos, packets: Packets, not_before: Nanos) -> Nanos {
     let mut at = first;
+    if packets == Packets::One {
+        at = at.saturating_add(RETRY_FIRST);
+        if at >= not_before {
+            return at;
+        }
+    }
     let mut timeout = RETRY_FIRST;
     loop {
         at = at.saturating_add(timeout);
@@ -247,11 +263,21 @@ mod tests {
 
     #[test]
     fn retransmission_timeouts_double_up_to_two_minutes() {
-        assert_eq!(next_retry(0, 0), 200_000_000);
-        assert_eq!(next_retry(0, 200_000_001), 600_000_000);
-        assert_eq!(next_retry(0, 200 * SECOND), 204_600_000_000);
-        assert_eq!(next_retry(0, 205 * SECOND), 324_600_000_000);
-        assert_eq!(next_retry(0, 804_600_000_001), 924_600_000_000);
+        let next = |not_before| next_retry(0, Packets::Several, not_before);
+        assert_eq!(next(0), 200_000_000);
+        assert_eq!(next(200_000_001), 600_000_000);
+        assert_eq!(next(200 * SECOND), 204_600_000_000);
+        assert_eq!(next(205 * SECOND), 324_600_000_000);
+        assert_eq!(next(804_600_000_001), 924_600_000_000);
+    }
+
+    #[test]
+    fn a_single_packet_has_a_tail_loss_probe() {
+        let next = |not_before| next_retry(SECOND, Packets::One, SECOND + not_before) - SECOND;
+        assert_eq!(
+            [0, 201, 401, 801, 1601].map(|at| next(at * 1_000_000) / 1_000_000),
+            [200, 400, 800, 1600, 3200]
+        );
     }
 
     #[test]

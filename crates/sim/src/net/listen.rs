@@ -411,7 +411,7 @@ mod tests {
         harness.settle();
         let server = harness.accept(listener);
         assert_eq!(outcome(harness.read(server, 99)), gives(b"patience"));
-        assert_eq!(harness.now / 100_000_000, 6, "with the data's second retransmission");
+        assert_eq!(harness.now / 100_000_000, 8, "with the data's third retransmission");
     }
 
     #[test]

@@ -16,7 +16,7 @@
 use super::conditions::Passage;
 use super::connection::{Connection, State};
 use super::event::Due;
-use super::flow::{Content, Fin, Segment};
+use super::flow::{Content, Fin, SEGMENT_BYTES, Segment};
 use super::link::{LinkId, SECOND, SYN_ACK_RETRIES, SYN_RETRIES, next_retry, retry_after};
 use super::trace::Fact;
 use super::{Cx, Nanos};
@@ -108,6 +108,9 @@ impl Connection {
         if end > flow.sent {
             let bytes = u32::try_from(end - flow.sent).unwrap_or(u32::MAX);
             flow.sent = end;
+            if bytes % SEGMENT_BYTES != 0 {
+                flow.small_end = end;
+            }
             flow.stalled_since = cx.now;
             self.sent_fact(side, Fact::Sent { bytes }, cx);
             self.push(side, Content::Data { end }, cx);
@@ -131,8 +134,9 @@ impl Connection {
         if flow.kept_back.is_some_and(|until| flow.acked >= until) {
             flow.kept_back = None;
         }
-        if between_hosts && flow.unanswered_since().is_some() {
-            flow.kept_back = Some(flow.sent);
+        if between_hosts && flow.small_end > flow.acked && flow.unanswered_since().is_some() {
+            // Minshall's variant, as in Linux: only a small segment keeps the next one back.
+            flow.kept_back = Some(flow.small_end);
         }
     }
 
@@ -224,8 +228,9 @@ impl Connection {
     pub(super) fn retry_lost(&mut self, side: usize, not_before: Nanos, cx: &mut Cx<'_>) {
         let Some(link) = self.link(side) else { return };
         let Some(head) = self.flows[side].line.front() else { return };
-        let retried = next_retry(head.first_sent, not_before);
-        if retried >= head.first_sent.saturating_add(self.ack_timeout(side, cx)) {
+        let first_sent = head.first_sent;
+        let retried = next_retry(first_sent, self.flows[side].lost_packets(), not_before);
+        if retried >= first_sent.saturating_add(self.ack_timeout(side, cx)) {
             self.flows[side].lost = true;
             self.flows[side].line_event = None;
             return self.watch(side, cx);
@@ -308,7 +313,7 @@ mod tests {
 
     #[test]
     fn the_first_retransmission_after_healing_delivers() {
-        for (healed_after, arrives_after) in [(0, 200), (100, 200), (200, 200), (201, 600), (5000, 6200)] {
+        for (healed_after, arrives_after) in [(0, 200), (100, 200), (200, 200), (201, 400), (5000, 6400)] {
             let (mut harness, client, server) = Harness::connected();
             harness.partition(Way::Both);
             let began = harness.now;

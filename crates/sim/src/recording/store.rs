@@ -73,7 +73,8 @@ impl Store {
         let mut paths = Vec::new();
         for entry in entries {
             let path = entry.map_err(unreadable)?.path();
-            if path.extension().is_some_and(|extension| extension == "seed") {
+            // A pipe of that name would never end.
+            if path.extension().is_some_and(|extension| extension == "seed") && path.is_file() {
                 paths.push(path);
             }
         }
@@ -121,7 +122,12 @@ impl Store {
             }
             match self.load(&path) {
                 Ok(old) if is_of(&old.expect, &symptom.key()) => {
-                    if stale.contains(&path) || Size::of(&recording.log) < Size::of(&old.log) {
+                    if stale.contains(&path) {
+                        // Of a bug that is fixed: the same symptom has another cause now.
+                        number += 1;
+                        continue;
+                    }
+                    if Size::of(&recording.log) < Size::of(&old.log) {
                         break path;
                     }
                     return Ok(Kept::Untouched(path));
@@ -161,9 +167,8 @@ fn write_whole(path: &Path, text: &str) -> io::Result<()> {
     let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     fs::create_dir_all(folder)?;
     let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
-    fs::write(&temporary, text)?;
-    fs::rename(&temporary, path).inspect_err(|_| {
-        // The error that matters is the rename's.
+    fs::write(&temporary, text).and_then(|()| fs::rename(&temporary, path)).inspect_err(|_| {
+        // The error that matters is the first one.
         let _ = fs::remove_file(&temporary);
     })
 }
@@ -222,10 +227,14 @@ mod tests {
         assert_eq!(store.load(&path).expect("loads").log.choices[1].value, 5);
         assert_eq!(keep(&store, &recording("a: b 3", &[5])), Kept::Written(path.clone()));
         assert_eq!(store.load(&path).expect("loads").log.choices.len(), 1);
-        // No longer failing, it makes room even for a larger one.
+        // No longer failing, it is of a bug that is fixed, and stays.
         let stale = BTreeSet::from([path.clone()]);
-        assert_eq!(store.keep(&recording("a: b 1", &[9, 9]), &stale).expect("writes"), Kept::Written(path));
-        assert_eq!(fs::read_dir(&store.folder).expect("lists").count(), 1, "no temporary file stays");
+        let second = store.folder.join("panic-a-b-2.seed");
+        let keep = |values| store.keep(&recording("a: b 1", values), &stale).expect("writes");
+        assert_eq!(keep(&[9, 9]), Kept::Written(second.clone()));
+        assert_eq!(keep(&[9]), Kept::Written(second));
+        assert_eq!(store.load(&path).expect("loads").log.choices[0].value, 5);
+        assert_eq!(fs::read_dir(&store.folder).expect("lists").count(), 2, "no temporary file stays");
     }
 
     #[test]

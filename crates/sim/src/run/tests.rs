@@ -432,3 +432,35 @@ fn joining_an_aborted_task_yields_cancelled() {
     });
     assert_eq!(symptom(&outcome), "");
 }
+
+#[test]
+fn a_payload_whose_drop_panics_is_a_panic_like_any_other() {
+    struct Fragile;
+    impl Drop for Fragile {
+        fn drop(&mut self) {
+            if !std::thread::panicking() {
+                std::panic::panic_any(Self);
+            }
+        }
+    }
+    let of_task = seeded(1, |sim| sim.client("client", async |_| std::panic::panic_any(Fragile)));
+    assert_eq!(symptom(&of_task), "panic in client/main: a panic whose payload is no text");
+    let of_thread = seeded(1, |sim| sim.client_thread("client", |_| std::panic::panic_any(Fragile)));
+    assert_eq!(symptom(&of_thread), "panic in client/main: a panic whose payload is no text");
+}
+
+#[test]
+fn ten_thousand_hosts_and_tasks_are_a_run_like_any_other() {
+    let outcome = seeded(5, |sim| {
+        sim.strategy(Strategy::Pct { depth: 3 });
+        for number in 0..5_000 {
+            sim.client(&format!("host{number}"), async |host: Host| {
+                drop(Runtime::spawn(&host, "task", async move {
+                    Runtime::sleep(&host, Duration::from_millis(1)).await;
+                }));
+                Runtime::sleep(&host, Duration::from_millis(2)).await;
+            });
+        }
+    });
+    assert_eq!(symptom(&outcome), "");
+}

@@ -10,8 +10,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::task::Waker;
 
-use wavetank_runtime::join::panic_message;
-
 use super::coroutine::ThreadBody;
 use super::stacks::TaskFuture;
 use super::{Body, HostIndex, Scheduler, State, TaskBody, TaskEntry, TaskId, TaskWaker, Wait, Waiting};
@@ -35,7 +33,7 @@ impl Panic {
 
 /// Runs `f` and catches its panic, if it panics.
 pub(super) fn caught<T>(f: impl FnOnce() -> T) -> Result<T, Panic> {
-    catch_unwind(AssertUnwindSafe(f)).map_err(|payload| Panic(panic_message(&*payload)))
+    catch_unwind(AssertUnwindSafe(f)).map_err(|payload| Panic(crate::panics::take_message(payload)))
 }
 
 /// A task of a report: who it is and what it waits for.
@@ -213,7 +211,7 @@ impl Scheduler {
         if self.tearing_down.get() || self.being_torn_down() {
             resume_unwind(payload);
         }
-        let message = panic_message(&*payload);
+        let message = crate::panics::take_message(payload);
         if let Some(task) = self.current.get() {
             self.panicked_with(task, &message);
         }
@@ -381,6 +379,8 @@ impl Scheduler {
         };
         let Some(body) = body else { return };
         self.current.set(Some(task));
+        // One that loops is what the watchdog names.
+        self.progress.step(self.steps(), task.index() as u32);
         // A destructor that panics while its thread is torn down ends the process by Rust's own rules.
         let dropped = caught(|| drop(body));
         self.current.set(None);

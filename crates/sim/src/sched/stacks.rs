@@ -21,7 +21,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use wavetank_runtime::join::panic_message;
+use crate::panics;
 
 use super::coroutine::{Resumed, Suspender, ThreadBody};
 use super::delay::STRETCHES;
@@ -87,7 +87,7 @@ impl Scheduler {
                 Err(payload) if current::with(run, Self::ends_polls).unwrap_or(true) => {
                     resume_unwind(payload)
                 }
-                Err(payload) => Err(Panic::new(panic_message(&*payload))),
+                Err(payload) => Err(Panic::new(panics::take_message(payload))),
             };
             inside.set(Some((future, polled)));
         };
@@ -175,7 +175,7 @@ impl Scheduler {
         let operations = (self.is_budget_limited.replace(false), self.operations_granted.replace(0));
         let formats = crate::trace::set_formatting(false);
         // Also when the task is torn down: nothing is interrupted then.
-        let gone_on = GoneOn { scheduler: self, task };
+        let gone_on = GoneOn(self);
         suspender.suspend();
         drop(gone_on);
         crate::trace::set_formatting(formats);
@@ -222,17 +222,11 @@ impl Scheduler {
     }
 }
 
-/// Notes that the poll of a task is interrupted no more.
-struct GoneOn<'a> {
-    scheduler: &'a Scheduler,
-    task: TaskId,
-}
+/// Notes that no poll is interrupted any more. What wakes its task counts as before until the poll has ended.
+struct GoneOn<'a>(&'a Scheduler);
 
 impl Drop for GoneOn<'_> {
     fn drop(&mut self) {
-        self.scheduler.stacks.interrupted.set(None);
-        if let Ok(mut tasks) = self.scheduler.tasks.try_borrow_mut() {
-            tasks[self.task.index()].interrupted = false;
-        }
+        self.0.stacks.interrupted.set(None);
     }
 }

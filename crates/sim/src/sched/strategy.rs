@@ -3,8 +3,6 @@
 //! A strategy only proposes values. What was chosen is recorded, so a replay needs no strategy, and shrinking may turn
 //! any value into 0 whatever proposed it.
 
-use std::collections::BTreeMap;
-
 use rand_chacha::ChaCha8Rng;
 use rand_core::Rng;
 
@@ -40,8 +38,8 @@ pub enum Strategy {
 pub(super) struct Chooser {
     strategy: Strategy,
     rng: ChaCha8Rng,
-    /// PCT: higher runs first.
-    priorities: BTreeMap<TaskId, u64>,
+    /// PCT, by number of the task: higher runs first.
+    priorities: Vec<Option<u64>>,
     /// PCT: scheduling points at which the running task falls behind all others, ascending.
     change_points: Vec<u64>,
     points: u64,
@@ -69,7 +67,7 @@ impl Chooser {
             change_points = (1..depth.min(8)).map(|_| u64::from(below(&mut rng, horizon))).collect();
             change_points.sort_unstable();
         }
-        Self { strategy, rng, priorities: BTreeMap::new(), change_points, points: 0, lowest: u64::MAX / 2 }
+        Self { strategy, rng, priorities: Vec::new(), change_points, points: 0, lowest: u64::MAX / 2 }
     }
 
     /// Proposes one of `candidates`. The first is the default.
@@ -92,13 +90,16 @@ impl Chooser {
     fn propose_by_priority(&mut self, candidates: &[TaskId]) -> u32 {
         for &task in candidates {
             // The upper half: above every priority that a change point hands out.
-            self.priorities.entry(task).or_insert_with(|| self.rng.next_u64() | (1 << 63));
+            if task.index() >= self.priorities.len() {
+                self.priorities.resize(task.index() + 1, None);
+            }
+            self.priorities[task.index()].get_or_insert_with(|| self.rng.next_u64() | (1 << 63));
         }
         let mut best = self.highest(candidates);
         while self.change_points.first().is_some_and(|&point| point <= self.points) {
             self.change_points.remove(0);
             self.lowest -= 1;
-            self.priorities.insert(candidates[best], self.lowest);
+            self.priorities[candidates[best].index()] = Some(self.lowest);
             best = self.highest(candidates);
         }
         self.points += 1;
@@ -106,7 +107,7 @@ impl Chooser {
     }
 
     fn highest(&self, candidates: &[TaskId]) -> usize {
-        let priority = |index: &usize| self.priorities[&candidates[*index]];
+        let priority = |index: &usize| self.priorities[candidates[*index].index()];
         // Of equals the first, which is the default.
         (0..candidates.len()).rev().max_by_key(priority).unwrap_or(0)
     }

@@ -56,7 +56,7 @@ impl Session {
                 Recording::of_failure(&self.sweep.identity.name(), symptom, seed, trace.hash(), log);
             self.store.keep(&recording, stale)
         };
-        let mut kept = record(&outcome.trace, &outcome.log);
+        let mut kept = self.sweep.records.then(|| record(&outcome.trace, &outcome.log));
         match self.shrink(seed, symptom, &outcome.log) {
             Err(why) => case.notes.push(format!("shrinking failed, the failure is recorded as found: {why}")),
             Ok(shrunk) => match self.prove(seed, symptom, &shrunk.best) {
@@ -65,10 +65,12 @@ impl Session {
                 )),
                 Ok(proof) => {
                     // What was untouched above may still be larger than the shrunk run.
-                    kept = kept.and_then(|first| match record(&proof.trace, &proof.log)? {
-                        // The same run twice: shrinking found nothing smaller.
-                        Kept::Untouched(path) if first == Kept::Written(path.clone()) => Ok(first),
-                        second => Ok(second),
+                    kept = kept.map(|kept| {
+                        kept.and_then(|first| match record(&proof.trace, &proof.log)? {
+                            // The same run twice: shrinking found nothing smaller.
+                            Kept::Untouched(path) if first == Kept::Written(path.clone()) => Ok(first),
+                            second => Ok(second),
+                        })
                     });
                     case.proof = Some(proof);
                     case.shrunk = Some(shrunk);
@@ -76,7 +78,8 @@ impl Session {
             },
         }
         match kept {
-            Ok(kept) => {
+            None => {}
+            Some(Ok(kept)) => {
                 let path = self.store.display(kept.path());
                 case.recording_shown = Some(match &kept {
                     Kept::Written(_) => path.to_string(),
@@ -84,7 +87,7 @@ impl Session {
                 });
                 case.kept = Some(kept);
             }
-            Err(error) => case.notes.push(error.to_string()),
+            Some(Err(error)) => case.notes.push(error.to_string()),
         }
         case
     }

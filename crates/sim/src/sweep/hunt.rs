@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::Session;
 use super::examine::{Failure, SecondRun};
+use super::pace::Pace;
 use super::reach::Reach;
 use crate::interrupt::Interrupt;
 use crate::pool::Job;
@@ -66,6 +67,7 @@ struct Shared<'a> {
 struct State {
     next: u64,
     hunted: Hunted,
+    pace: Pace,
 }
 
 impl Shared<'_> {
@@ -84,9 +86,10 @@ impl Shared<'_> {
     }
 
     fn note(&self, index: u64, seed: u64, second: SecondRun, examined: Result<Box<Outcome>, Failure>) {
-        let hunted = &mut self.lock().hunted;
+        let State { hunted, pace, .. } = &mut *self.lock();
         match examined {
             Ok(outcome) => {
+                pace.passed(&outcome);
                 hunted.passed += 1;
                 hunted.checked += u64::from(second == SecondRun::Always);
                 hunted.trace_hash = hunted.trace_hash.wrapping_add(trace_hash_of(seed, outcome.trace.hash()));
@@ -116,7 +119,11 @@ impl Session {
             time_budget: self.settings.time_budget,
             interrupt: &self.interrupt,
             clock: WallClock::start(),
-            state: Mutex::new(State { next: 0, hunted: Hunted::default() }),
+            state: Mutex::new(State {
+                next: 0,
+                hunted: Hunted::default(),
+                pace: Pace::new(&self.sweep.identity.test),
+            }),
         };
         let wanted = self.sweep.workers.map_or(self.pool.size(), |count| count.get().min(self.pool.size()));
         let helpers = u64::try_from(wanted).unwrap_or(u64::MAX).min(seeds.count).saturating_sub(1);

@@ -1,4 +1,4 @@
-//! Whatever answers a client's handshake, plain or through a proxy: no panic, and the same outcome however it is split.
+//! Any answer to a client's handshake, direct or through a proxy: no panic, and the same outcome for every split.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -16,7 +16,7 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(whole, split);
 });
 
-/// What became of an opening whose peer answered in pieces.
+/// Returns the outcome of an opening whose peer answers in pieces.
 fn outcome(way: u8, answer: &[u8], piece: usize) -> String {
     let mut request =
         ClientRequest::new("ws://example.test/").unwrap().head_bytes_max(4096).body_bytes_max(256);
@@ -41,7 +41,7 @@ fn outcome(way: u8, answer: &[u8], piece: usize) -> String {
             Step::Continue => {}
             Step::Reconnect => return format!("reconnect to {}", opening.endpoint()),
             Step::Done(_, response) => return format!("{response:?}"),
-            // How much of it had come is told too, and differs.
+            // The error also reports how much had arrived, which depends on the split.
             Step::Failed(OpenError::Handshake { error: HandshakeError::NotHttp { .. }, .. }) => {
                 return "no HTTP".to_owned();
             }

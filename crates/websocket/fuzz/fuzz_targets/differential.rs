@@ -1,6 +1,6 @@
-//! A client reads the same messages as tungstenite from the same bytes, up to the first error or Close.
+//! Our client reads the same messages as tungstenite from the same bytes, up to the first error or Close.
 //!
-//! Ours may fail earlier: in a text that is broken off by an error, or where tungstenite is lenient.
+//! Ours may fail earlier: in a text that an error cuts off, or where tungstenite is lenient.
 #![no_main]
 
 use std::io::{self, Cursor, Read, Write};
@@ -16,7 +16,7 @@ const NOW: Instant = Instant::from_nanos(1);
 fuzz_target!(|data: &[u8]| {
     let (ours, complaint) = ours(data);
     let (theirs, is_error) = theirs(data);
-    // Every message that we take is one of theirs; they have more only where we complained of the peer.
+    // Each of our messages is also one of theirs. They may have more only if we reported an error of the peer.
     assert!(theirs.starts_with(&ours), "ours {ours:?} theirs {theirs:?}");
     if !complaint {
         assert_eq!(ours, theirs);
@@ -24,7 +24,7 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// Messages, and whether we complained of the peer.
+/// Returns our messages, and `true` if we reported an error of the peer.
 fn ours(data: &[u8]) -> (Vec<Vec<u8>>, bool) {
     let mut connection = Connection::new(Role::Client, Config::default(), None, [7; 32], NOW);
     connection.input().extend_from_slice(data);
@@ -49,9 +49,9 @@ fn ours(data: &[u8]) -> (Vec<Vec<u8>>, bool) {
     (messages, !fine)
 }
 
-/// Messages, and whether they complained of the peer.
+/// Returns tungstenite's messages, and `true` if it reported an error of the peer.
 fn theirs(data: &[u8]) -> (Vec<Vec<u8>>, bool) {
-    // With the same limits both complain of the same frames.
+    // With the same limits both reject the same frames.
     let limits = Config::default().limits;
     let config =
         WebSocketConfig::default().max_frame_size(Some(limits.frame)).max_message_size(Some(limits.message));
@@ -79,7 +79,7 @@ fn theirs(data: &[u8]) -> (Vec<Vec<u8>>, bool) {
     }
 }
 
-/// What arrives; what is written is forgotten.
+/// A stream that reads the input and discards what is written.
 struct Wire<'a>(Cursor<&'a [u8]>);
 
 impl Read for Wire<'_> {

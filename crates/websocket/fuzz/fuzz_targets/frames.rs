@@ -1,5 +1,5 @@
-//! Whatever arrives on an open connection, of either role, compressed or not: no panic, and the same messages and the same
-//! outcome however it is split.
+//! Any input on an open connection, of either role, compressed or not: no panic, and the same messages and the same
+//! outcome for every split.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -39,7 +39,7 @@ fn outcome(way: u8, bytes: &[u8], piece: usize) -> (Vec<Message>, Option<Closed>
     (messages, connection.closed().cloned())
 }
 
-/// Takes all messages and writes all output, until there is no more of either.
+/// Takes all messages and all output until there is no more of either.
 fn settle(connection: &mut Connection, messages: &mut Vec<Message>) {
     loop {
         let before = messages.len();

@@ -1,4 +1,4 @@
-//! Whatever asks a server for a WebSocket: no panic, and the same answer however it is split.
+//! Any request to a server for a WebSocket: no panic, and the same answer for every split.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -16,7 +16,7 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(whole, split);
 });
 
-/// What a server said to a request that came in pieces.
+/// Returns a server's answer to a request that comes in pieces.
 fn outcome(request: &[u8], piece: usize) -> (String, Vec<u8>) {
     let options = AcceptOptions::new().subprotocols(["chat"]).head_bytes_max(4096);
     let mut accepting = Accepting::new(options, Config::default(), [7; 32], NOW).unwrap();
@@ -31,12 +31,13 @@ fn outcome(request: &[u8], piece: usize) -> (String, Vec<u8>) {
                 AcceptStep::Continue => break,
                 AcceptStep::Request => accepting.accept(),
                 AcceptStep::Done(mut session, agreed) => {
-                    // The frames behind the request are another target's; the response is the beginning of the output.
+                    // The target `frames` covers the frames after the request. The response is the beginning of the
+                    // output.
                     let output = session.output();
                     let end = output.windows(4).position(|window| window == b"\r\n\r\n");
                     return (format!("{agreed:?}"), output[..end.unwrap() + 4].to_vec());
                 }
-                // How much of it had come is told too, and differs.
+                // The error also reports how much had arrived, which depends on the split.
                 AcceptStep::Failed(OpenError::Request(RequestError::NotHttp { .. })) => {
                     let status = accepting.output().split(|byte| *byte == b'\r').next();
                     return ("no HTTP".to_owned(), status.unwrap_or_default().to_vec());

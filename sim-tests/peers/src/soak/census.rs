@@ -1,4 +1,4 @@
-//! What this process has open: descriptors, threads, and memory, as Linux counts them.
+//! Counts this process's descriptors, threads and memory, as Linux reports them.
 
 use std::{fmt, fs, io};
 
@@ -11,7 +11,7 @@ pub(super) struct Census {
 }
 
 impl Census {
-    /// Counts now. The descriptor by which it counts is in every count.
+    /// Counts now. Every count includes the descriptor that it uses.
     pub(super) fn take() -> io::Result<Self> {
         let status = fs::read_to_string("/proc/self/status")?;
         let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next());
@@ -22,7 +22,7 @@ impl Census {
         })
     }
 
-    /// The larger of each.
+    /// Returns the larger number of each kind.
     pub(super) fn max(self, other: Self) -> Self {
         Self {
             descriptors: self.descriptors.max(other.descriptors),
@@ -31,7 +31,7 @@ impl Census {
         }
     }
 
-    /// Whether there are more descriptors or threads than `other` has.
+    /// Returns `true` if there are more descriptors or threads than in `other`.
     pub(super) fn exceeds(self, other: Self) -> bool {
         self.descriptors > other.descriptors || self.threads > other.threads
     }

@@ -1,4 +1,4 @@
-//! The flaky proxy: carries bytes both ways, and now and then stops, falls silent for good, or cuts.
+//! The unreliable proxy: forwards bytes in both directions, and sometimes stops, becomes silent, or cuts a connection.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,29 +10,29 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::Mutex;
 use wavetank_runtime::{ListenOptions, Listener as _, Runtime as _, SocketOptions, Stream as _, Tokio};
 
-/// What befalls a connection next.
+/// The next fault of a connection.
 #[derive(Clone, Copy)]
 enum Mischief {
-    /// Nothing is carried for a while, then everything is again: TCP slows the sender down.
+    /// Nothing is forwarded for a while, then everything is again. TCP slows the sender down.
     Stop(Duration),
-    /// Nothing is ever carried again, and neither side is told, until its keepalive has had time to notice.
+    /// Nothing is forwarded any more, and the connection stays open long enough for a keepalive to detect it.
     Silence,
     /// Both sides see a reset.
     Reset,
-    /// Both sides see the end of the stream, wherever it was.
+    /// Both sides see the end of the stream, at any byte.
     End,
 }
 
-/// Longer than a client that pings each second, and waits a second for the pong, needs to notice and to give up.
+/// Longer than a client needs to detect silence if it pings each second and waits a second for the pong.
 const SILENCE: Duration = Duration::from_secs(6);
 
-/// Starts a proxy that leads to `server`, and returns its address.
+/// Starts a proxy to `server` and returns the proxy's address.
 pub(super) async fn start(server: SocketAddr, mut chance: StdRng) -> io::Result<SocketAddr> {
     let listener = Tokio.listen(([127, 0, 0, 1], 0).into(), ListenOptions::new()).await?;
     let address = listener.local_addr()?;
     drop(Tokio.spawn("proxy", async move {
         while let Ok((stream, _)) = listener.accept().await {
-            // One in ten is not let through at all.
+            // Refuses one connection in ten.
             if chance.random_ratio(1, 10) {
                 stream.abort();
                 continue;
@@ -50,10 +50,10 @@ pub(super) async fn start(server: SocketAddr, mut chance: StdRng) -> io::Result<
 
 type TcpStream = <Tokio as wavetank_runtime::Runtime>::Stream;
 
-/// Carries bytes both ways, with interruptions, until one side ends or a mischief ends both.
+/// Forwards bytes in both directions, with interruptions, until one side ends or a fault ends both.
 async fn carry(mut client: TcpStream, mut server: TcpStream, mut chance: StdRng) {
     let aborts = {
-        // Whoever holds it keeps both directions from carrying.
+        // While this lock is held, neither direction forwards.
         let gate = Mutex::new(());
         let (from_client, to_client) = tokio::io::split(&mut client);
         let (from_server, to_server) = tokio::io::split(&mut server);
@@ -69,13 +69,13 @@ async fn carry(mut client: TcpStream, mut server: TcpStream, mut chance: StdRng)
     }
 }
 
-/// Carries bytes one way, until an end or an error.
+/// Forwards bytes in one direction until an end or an error.
 async fn pass(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     gate: &Mutex<()>,
 ) -> io::Result<()> {
-    // Small pieces, so that interruptions find frames half carried.
+    // Small pieces, so that interruptions cut frames.
     let mut piece = vec![0; 16 << 10];
     loop {
         let count = from.read(&mut piece).await?;
@@ -87,7 +87,7 @@ async fn pass(
     }
 }
 
-/// Stops the carrying now and then, until a mischief ends it: returns whether by a reset.
+/// Stops forwarding now and then, until a fault ends the connection. Returns `true` if the fault is a reset.
 async fn disturb(gate: &Mutex<()>, chance: &mut StdRng) -> bool {
     loop {
         Tokio.sleep(Duration::from_millis(chance.random_range(0..300))).await;

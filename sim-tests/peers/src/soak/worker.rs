@@ -1,7 +1,7 @@
-//! What one client does in a soak: one session after another with an echo server, each message checked.
+//! One client in a soak: it runs one session after another with an echo server, and checks each message.
 //!
-//! A session sends a number of messages while it receives those that come back, and ends by a close when all are back, by
-//! a close in the middle, or by dropping the connection; or before that, by what the proxy does.
+//! A session sends messages while it receives those that come back. It ends with a close when all are back, with a
+//! close in the middle, or by dropping the connection. A fault of the proxy may end it earlier.
 
 mod messages;
 
@@ -24,13 +24,13 @@ use wavetank_websocket::{
 use crate::Result;
 use messages::message;
 
-/// No call may take longer, on a machine that has other things to do: keepalive and close timeout end each within 3 s.
+/// The time limit of a call on a busy machine. Keepalive and close timeout end each call within 3 s.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// How many messages of tasks may be on their way.
+/// How many messages of the async client may be on their way.
 const WINDOW: u64 = 32;
 
-/// Where a worker goes, and until when.
+/// The server of a worker, and the time of its end.
 pub(super) struct Setting {
     pub(super) address: SocketAddr,
     pub(super) runtime: Handle,
@@ -38,15 +38,15 @@ pub(super) struct Setting {
     pub(super) seed: u64,
 }
 
-/// A worker: one of the two clients.
+/// A worker runs one of the two clients.
 pub(super) type Work = fn(&Setting) -> Report;
 
-/// What a worker did.
+/// The report of a worker.
 #[derive(Default)]
 pub(super) struct Report {
-    /// Messages that came back, each the one that was due.
+    /// The number of messages that came back in order.
     pub(super) messages: u64,
-    /// What was wrong; the worker ended with it.
+    /// The failure that ended the worker.
     pub(super) failure: Option<String>,
     bytes: u64,
     connections: u64,
@@ -61,20 +61,20 @@ impl fmt::Display for Report {
     }
 }
 
-/// How a session is to end.
+/// The planned end of a session.
 #[derive(Clone, Copy, PartialEq)]
 enum Ending {
     /// Closed when all messages are back.
     Complete,
-    /// Closed after so many messages.
+    /// Closed after this number of messages.
     Close(u64),
-    /// Dropped after so many messages.
+    /// Dropped after this number of messages.
     Drop(u64),
 }
 
-/// One session: what is to happen, and what has come back.
+/// One session: its plan, and what has come back.
 struct Session {
-    /// In every message: one of another connection would be noticed.
+    /// Part of every message, so that a message of another connection is detected.
     id: u64,
     count: u64,
     ending: Ending,
@@ -99,16 +99,19 @@ impl Session {
         if *received != due {
             let told = |message: &Message| format!("{:.60?}", message);
             let number = self.received;
-            return Err(
-                format!("message {number} was due, {}; but {} came", told(&due), told(received)).into()
-            );
+            return Err(format!(
+                "expected message {number}, {}, but received {}",
+                told(&due),
+                told(received)
+            )
+            .into());
         }
         self.received += 1;
         self.bytes += messages::bytes(received);
         Ok(())
     }
 
-    /// Whether it is time for the end that was planned.
+    /// Returns `true` if it is time for the planned end.
     fn is_done(&self) -> bool {
         match self.ending {
             Ending::Complete => self.received == self.count,
@@ -116,17 +119,17 @@ impl Session {
         }
     }
 
-    /// Checks that every call is told the same outcome.
+    /// Checks that every call reports the same outcome.
     fn agree(one: &Closed, other: &Closed) -> Result {
         if one == other { Ok(()) } else { Err(format!("two outcomes: {one}; {other}").into()) }
     }
 }
 
-/// What a call that failed says of the connection's end; anything else is a bug.
+/// Returns the end of the connection from the error of a call. Any other error is a bug.
 fn outcome(error: Error) -> Result<Closed> {
     match error {
         Error::Closed(closed) => Ok(closed),
-        other => Err(format!("a call failed by {other}").into()),
+        other => Err(format!("a call failed with {other}").into()),
     }
 }
 
@@ -158,7 +161,7 @@ fn backoff() -> BackoffPolicy {
 }
 
 impl Report {
-    /// Counts a session, which ended by `closed`, or was dropped.
+    /// Counts a session that ended with `closed` or was dropped.
     fn count(&mut self, session: &Session, closed: Option<&Closed>) {
         self.connections += 1;
         self.messages += session.received;
@@ -177,7 +180,7 @@ impl Report {
     }
 }
 
-/// The client of tasks.
+/// Runs the async client.
 pub(super) fn tasks(setting: &Setting) -> Report {
     let mut report = Report::default();
     let done = setting.runtime.block_on(async {
@@ -199,11 +202,11 @@ pub(super) fn tasks(setting: &Setting) -> Report {
     report
 }
 
-/// Sends and receives at once: what is not ready first is cancelled, and begun again.
+/// Sends and receives at once. The call that is not ready first is cancelled and started again.
 async fn converse(socket: &client::WebSocket<Tokio>, session: &mut Session) -> Result<Option<Closed>> {
     let mut sent = 0;
     let mut next = message(session.id, sent);
-    // Dropping a message whose pieces have begun closes the connection, so that this is kept.
+    // Kept, because dropping a message after its first piece closes the connection.
     let mut pieces = None;
     while !session.is_done() {
         let may_send = sent < session.count && sent < session.received + WINDOW;
@@ -251,7 +254,7 @@ async fn send_pieces(socket: client::WebSocket<Tokio>, message: Message) -> std:
     writer.finish(&[]).await
 }
 
-/// Takes what was received before the end, and expects every call to be told the same outcome.
+/// Receives what arrived before the end, and expects the same outcome from every call.
 async fn drain(socket: &client::WebSocket<Tokio>, session: &mut Session, closed: Closed) -> Result<Closed> {
     loop {
         match tokio::time::timeout(LIMIT, socket.recv()).await.map_err(|_| "recv hangs")? {
@@ -265,7 +268,7 @@ async fn drain(socket: &client::WebSocket<Tokio>, session: &mut Session, closed:
     }
 }
 
-/// The client of threads.
+/// Runs the blocking client.
 pub(super) fn threads(setting: &Setting) -> Report {
     let mut report = Report::default();
     let mut work = || -> Result {
@@ -287,7 +290,7 @@ pub(super) fn threads(setting: &Setting) -> Report {
     report
 }
 
-/// Sends in another thread, and receives in this one.
+/// Sends in another thread and receives in this one.
 fn converse_on_threads(socket: &blocking::WebSocket<Std>, session: &mut Session) -> Result<Option<Closed>> {
     let sender = {
         let (socket, id, count) = (socket.clone(), session.id, session.count);
@@ -295,7 +298,7 @@ fn converse_on_threads(socket: &blocking::WebSocket<Std>, session: &mut Session)
     };
     let dropping = matches!(session.ending, Ending::Drop(_));
     let mut ended = None;
-    // If the connection is to be dropped, the sender has to let go of it, too, for which somebody has to receive.
+    // To drop the connection, the sender must finish too, and for that this thread must receive.
     while !session.is_done() || (dropping && !sender.is_finished()) {
         let patience = if session.is_done() { Duration::from_millis(20) } else { LIMIT };
         match socket.recv_timeout(patience) {
@@ -332,7 +335,7 @@ fn converse_on_threads(socket: &blocking::WebSocket<Std>, session: &mut Session)
     }
 }
 
-/// Sends every message of a session; `Some`: the connection ended before.
+/// Sends every message of a session. Returns `Some` if the connection ended first.
 fn send_all(socket: &blocking::WebSocket<Std>, id: u64, count: u64) -> Result<Option<Closed>> {
     for number in 0..count {
         let message = message(id, number);

@@ -6,12 +6,20 @@ use std::process::ExitCode;
 use wavetank_zoo_harness::{Entry, show};
 
 mod half_close;
+mod head_of_line;
 mod write_only;
 // The same bodies as for the version with the bug.
 #[path = "../../tokio-yamux-0.3.17/src/session.rs"]
 mod session;
 #[path = "../../tokio-yamux-0.3.17/src/split_streams.rs"]
 mod split_streams;
+
+const HEAD_OF_LINE: Entry = Entry::bad(
+    "head_of_line",
+    "a stream that nobody reads stops all others of its session, after twenty small frames",
+    "deadlock: nothing can happen: client/main",
+    head_of_line::a_server_reads_one_of_two_streams,
+);
 
 fn main() -> ExitCode {
     show(
@@ -35,6 +43,19 @@ fn main() -> ExitCode {
                 "deadlock: nothing can happen: client/main",
                 half_close::a_server_closes_a_stream_that_a_client_writes_to,
             ),
+            HEAD_OF_LINE,
         ],
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bug_is_found_with_its_reviewed_trace() {
+        if let Some(trace) = HEAD_OF_LINE.verify(env!("CARGO_MANIFEST_DIR")) {
+            insta::assert_snapshot!(HEAD_OF_LINE.name(), trace);
+        }
+    }
 }

@@ -1,4 +1,5 @@
-//! yamux 0.14.1: split streams are fixed, but a ping stops two loaded ends, and a half-closed stream stops its writer.
+//! yamux 0.14.1: split streams are fixed, but a ping stops two loaded ends, a half-closed stream stops its writer, and the
+//! local limit of streams ends the connection.
 
 use std::process::ExitCode;
 
@@ -6,6 +7,7 @@ use wavetank_zoo_harness::{Entry, show};
 
 mod half_close;
 mod ping_under_load;
+mod stream_limit;
 // The same bodies as for the version with the bug.
 #[path = "../../yamux-0.14.0/src/both_ways.rs"]
 mod both_ways;
@@ -15,6 +17,13 @@ mod session;
 mod split_bursts;
 #[path = "../../yamux-0.14.0/src/split_streams.rs"]
 mod split_streams;
+
+const STREAM_LIMIT: Entry = Entry::bad(
+    "stream_limit",
+    "one stream more than the local limit ends the connection, and all open streams",
+    "error in client",
+    stream_limit::a_client_opens_one_stream_more_than_its_limit,
+);
 
 fn main() -> ExitCode {
     show(
@@ -43,6 +52,19 @@ fn main() -> ExitCode {
                 "deadlock: nothing can happen: client/",
                 half_close::a_server_closes_a_stream_that_a_client_writes_to,
             ),
+            STREAM_LIMIT,
         ],
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bug_is_found_with_its_reviewed_trace() {
+        if let Some(trace) = STREAM_LIMIT.verify(env!("CARGO_MANIFEST_DIR")) {
+            insta::assert_snapshot!(STREAM_LIMIT.name(), trace);
+        }
+    }
 }

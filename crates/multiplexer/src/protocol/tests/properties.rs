@@ -9,7 +9,7 @@ use super::*;
 use crate::config::Window;
 use crate::error::ResetCode;
 
-const RUNS: u64 = 300;
+const RUNS: u64 = 150;
 const STEPS: usize = 250;
 
 /// The byte at `offset` of what the side sends on the stream.

@@ -175,7 +175,7 @@ fn a_stopped_writer_fails_at_once_and_sends_one_fin() {
     lab.connection.wait_write_end(key);
     lab.events();
     lab.receive(Frame::Window(STOP, 1, 0));
-    assert_eq!(lab.events(), [Event::Writable(key), Event::SendingEnded(key)]);
+    assert_eq!(lab.events(), [Event::Writable(key), Event::SendingEnded(key, SendingEnd::Stopped)]);
     assert_eq!(lab.write(key, 1), Poll::Ready(Err(WriteError::Stopped)));
     assert_eq!(lab.connection.write_end(key), Some(WriteEnd::Failed(WriteError::Stopped)));
     assert_eq!(lab.connection.close_write(key, lab.now), Err(WriteError::Stopped));
@@ -208,7 +208,10 @@ fn a_reset_wakes_both_halves_and_keeps_received_bytes() {
     lab.receive(Frame::Data(NONE, 1, 5));
     assert_eq!(lab.events(), [Event::Readable(key)]);
     lab.receive(Frame::Window(RST, 1, 0));
-    assert_eq!(lab.events(), [Event::Writable(key), Event::SendingEnded(key), Event::MayOpen]);
+    assert_eq!(
+        lab.events(),
+        [Event::Writable(key), Event::SendingEnded(key, SendingEnd::Reset(ResetCode::NONE)), Event::MayOpen]
+    );
     assert_eq!(lab.read(key, 100), Poll::Ready(Ok(5)));
     assert_eq!(lab.read(key, 100), Poll::Ready(Err(ReadError::Reset(ResetCode::NONE))));
     assert_eq!(lab.write(key, 1), Poll::Ready(Err(WriteError::Reset(ResetCode::NONE))));

@@ -140,7 +140,7 @@ fn unacknowledged_data_finds_a_vanished_peer() {
     harness.pass(SECOND);
     harness.heal();
     harness.settle();
-    assert_eq!(harness.now / (100 * MILLISECOND), 14);
+    assert_eq!(harness.now / (100 * MILLISECOND), 16);
     assert_eq!(outcome(harness.read(client, 9)), fails(ConnectionReset));
 }
 

@@ -1,10 +1,10 @@
-//! The messages of a soak: each a pure function of its session and its number, so that what comes back can be judged.
+//! The messages of a soak. Each is a pure function of its session and its number, so that the echo can be checked.
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use wavetank_websocket::{Kind, Message, Text};
 
-/// The message with this number. Most are short, some fill many segments, and half of what is in them repeats itself.
+/// Returns the message with this number. Most are short, some fill many segments, and half of their content repeats.
 pub(super) fn message(session: u64, number: u64) -> Message {
     let mut chance = StdRng::seed_from_u64(session.wrapping_add(number));
     let length = match chance.random_range(0..50) {
@@ -18,7 +18,7 @@ pub(super) fn message(session: u64, number: u64) -> Message {
     if chance.random() { Message::Text(Text::from(text)) } else { Message::Binary(text.into_bytes().into()) }
 }
 
-/// Its kind and its bytes.
+/// Returns the kind of a message and its bytes.
 pub(super) fn parts(message: &Message) -> (Kind, &[u8]) {
     match message {
         Message::Text(text) => (Kind::Text, text.as_bytes()),
@@ -26,7 +26,7 @@ pub(super) fn parts(message: &Message) -> (Kind, &[u8]) {
     }
 }
 
-/// How many bytes it has.
+/// Returns the size of a message, in bytes.
 pub(super) fn bytes(message: &Message) -> u64 {
     parts(message).1.len() as u64
 }
