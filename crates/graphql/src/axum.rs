@@ -40,7 +40,7 @@ where
     if !server.allows_origin(&headers) {
         return (StatusCode::FORBIDDEN, "this origin is not allowed").into_response();
     }
-    let message_bytes = server.config_ref().message_bytes();
+    let message_bytes = server.config.message_bytes_max;
     let request = request
         .protocols(server.subprotocols().iter().copied())
         .max_message_size(message_bytes)
@@ -90,5 +90,94 @@ impl AxumTransport {
 impl fmt::Debug for AxumTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AxumTransport").field("subprotocol", &self.subprotocol).finish_non_exhaustive()
+    }
+}
+
+fn lost(error: &axum::Error) -> TransportError {
+    TransportError::Lost(error.to_string())
+}
+
+impl MessageTransport for AxumTransport {
+    type Text = AxumText;
+
+    fn subprotocol(&self) -> Option<&str> {
+        self.subprotocol.as_deref()
+    }
+
+    fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Result<Incoming<AxumText>, TransportError>> {
+        let next = ready!(Pin::new(&mut self.socket).poll_next(context));
+        Poll::Ready(match next {
+            Some(Ok(Message::Text(text))) => Ok(Incoming::Text(AxumText(text))),
+            Some(Ok(Message::Binary(_))) => Ok(Incoming::Binary),
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(Incoming::Control),
+            Some(Ok(Message::Close(frame))) => Ok(Incoming::Closed(frame.map(|frame| frame.code))),
+            Some(Err(error)) => Err(received_error(&error)),
+            None => Err(TransportError::Lost("the connection ended without a Close frame".into())),
+        })
+    }
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        // One message at a time: the next is taken once the network has taken the one before.
+        let flushed = ready!(Pin::new(&mut self.socket).poll_flush(context));
+        flushed.map_err(|error| lost(&error))?;
+        Pin::new(&mut self.socket).poll_ready(context).map_err(|error| lost(&error))
+    }
+
+    fn start_send(&mut self, text: String) -> Result<(), TransportError> {
+        Pin::new(&mut self.socket).start_send(Message::Text(text.into())).map_err(|error| lost(&error))
+    }
+
+    fn start_ping(&mut self) -> Result<bool, TransportError> {
+        let ping = Message::Ping(Default::default());
+        Pin::new(&mut self.socket).start_send(ping).map(|()| true).map_err(|error| lost(&error))
+    }
+
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        Pin::new(&mut self.socket).poll_flush(context).map_err(|error| lost(&error))
+    }
+
+    fn poll_close(&mut self, context: &mut Context<'_>, frame: &CloseFrame) -> Poll<()> {
+        if self.closing == Closing::No {
+            if ready!(Pin::new(&mut self.socket).poll_ready(context)).is_err() {
+                return Poll::Ready(());
+            }
+            let close = axum::extract::ws::CloseFrame {
+                code: frame.code().get(),
+                reason: frame.reason().into(),
+            };
+            // An error says that the client has closed already: then what is left is to read to the end.
+            drop(Pin::new(&mut self.socket).start_send(Message::Close(Some(close))));
+            self.closing = Closing::Sent;
+        }
+        if self.closing == Closing::Sent {
+            drop(ready!(Pin::new(&mut self.socket).poll_flush(context)));
+            self.closing = Closing::Draining;
+        }
+        while let Some(Ok(_)) = ready!(Pin::new(&mut self.socket).poll_next(context)) {}
+        Poll::Ready(())
+    }
+}
+
+/// Tells a message that is too long, and a broken protocol, from a lost connection.
+fn received_error(error: &axum::Error) -> TransportError {
+    let text = error.to_string();
+    let source = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+    let says = |part: &str| text.contains(part) || source.contains(part);
+    if says("too long") || says("Space limit exceeded") {
+        TransportError::MessageTooBig
+    } else if says("protocol error") || says("UTF-8") {
+        TransportError::Protocol(text)
+    } else {
+        TransportError::Lost(text)
+    }
+}
+
+/// A text that axum has received.
+#[derive(Debug)]
+pub struct AxumText(Utf8Bytes);
+
+impl AsRef<str> for AxumText {
+    fn as_ref(&self) -> &str {
+        self.0.as_str()
     }
 }

@@ -1,6 +1,8 @@
 //! A GraphQL-over-WebSocket handler for any engine and any WebSocket.
 
 pub mod blocking;
+#[cfg(feature = "axum")]
+pub mod axum;
 pub mod close;
 pub mod config;
 pub mod connection;
