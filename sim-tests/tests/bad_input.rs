@@ -181,7 +181,7 @@ mod network {
     }
 
     #[test]
-    fn an_invariant_shows_its_values_as_they_are_in_the_shrunk_run() {
+    fn an_invariant_shows_the_shrunk_values() {
         let symptom = "invariant broken in client/main: 3 is below 3";
         fails("values", symptom, &["! broken: 3 is below 3"], |sim| {
             let count = sim.choose("count", 1 << 20);

@@ -158,8 +158,7 @@ impl Host {
 
     fn fill(self, buffer: &mut [u8]) {
         let run = self.run();
-        let lane = format!("entropy {}", run.host_name(self.index));
-        run.scheduler.choices.borrow_mut().entropy(&lane, buffer);
+        run.scheduler.choices.borrow_mut().entropy(&run.host_name(self.index), buffer);
     }
 
     fn now_nanos(self) -> Nanos {

@@ -7,8 +7,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::choice::ChoiceLog;
-use crate::order::Rank;
+use crate::choice::{ChoiceLog, LaneKind};
 use crate::plain;
 use crate::recording::inline;
 use crate::run::Outcome;
@@ -40,19 +39,27 @@ pub struct Counts {
 impl Counts {
     pub(crate) fn of(outcome: &Outcome) -> Self {
         let log = &outcome.log;
-        let values_in = |is_meant: fn(&str) -> bool| {
-            let values = log.choices.iter().filter(|choice| choice.value != 0);
-            values.filter(|choice| is_meant(&log.point(choice.point).lane)).count()
-        };
-        let is_delay =
-            |lane: &str| matches!(lane.split(' ').next(), Some("withhold" | "hold" | "pending" | "spurious"));
+        let (mut switches, mut delays) = (0, 0);
+        for choice in log.choices.iter().filter(|choice| choice.value != 0) {
+            match log.point(choice.point).lane.kind() {
+                LaneKind::Schedule => switches += 1,
+                LaneKind::WokenDelay | LaneKind::PreemptedDelay | LaneKind::Pending | LaneKind::Spurious => {
+                    delays += 1
+                }
+                // The outcome counts faults, and the trace preemptions: a choice of a budget need not preempt.
+                LaneKind::Fault | LaneKind::Datagrams | LaneKind::Short | LaneKind::Budget => {}
+                LaneKind::Swarm | LaneKind::Link | LaneKind::Test | LaneKind::Turmoil | LaneKind::Entropy => {
+                }
+                LaneKind::Adversary | LaneKind::Cancel | LaneKind::Buggify => {}
+            }
+        }
         Self {
             nondefault: log.nonzero(),
             choices: log.choices.len(),
             faults: outcome.faults,
-            switches: values_in(|lane| Rank::of(lane) == Rank::Schedule),
+            switches,
             preemptions: outcome.trace.preempted(),
-            delays: values_in(is_delay),
+            delays,
         }
     }
 
@@ -213,6 +220,16 @@ impl<'a> Report<'a> {
         self.field("needs", &text)
     }
 
+    /// Writes every event of a run that is replayed to a file, and says where.
+    pub(crate) fn whole_trace(self, outcome: &Outcome, seed: u64) -> Self {
+        let name = self.identity.test.replace("::", ".");
+        let path = std::env::temp_dir().join(format!("wavetank-{name}-{seed:x}.trace"));
+        match std::fs::write(&path, outcome.trace.render_whole()) {
+            Ok(()) => self.field("whole trace", &path.display().to_string()),
+            Err(error) => self.note(&format!("{}: cannot write the whole trace: {error}", path.display())),
+        }
+    }
+
     /// Says that the shrunk run was replayed: every finding of a bug that is expected has to be.
     pub(crate) fn replayed(self) -> Self {
         self.field("replayed", "twice, strictly: the same symptom, the same trace")
@@ -316,7 +333,7 @@ mod tests {
             for _ in 0..questions {
                 run.ask("schedule", "client/closer lock protocol", 7);
             }
-            run.ask("faults", "link break", 3);
+            run.ask("fault", "link break", 3);
             panic_in("client/closer: connection isn't closed yet\nleft: 1")
         });
         let pool = Pool::new(std::num::NonZeroUsize::MIN);
@@ -361,11 +378,11 @@ mod tests {
                0.000ms    | schedule: client/closer lock protocol 2
                0.000ms    | schedule: client/closer lock protocol 6
                0.000ms    | schedule: client/closer lock protocol 5
-               0.000ms    | faults: link break 1
+               0.000ms    | fault: link break 1
                0.000ms    | panic in client/closer: connection isn't closed yet
 
         replay it with:
-        WAVETANK_REPLAY=v1:6:11a942ee:faults,link+break=0:schedule,client/closer+lock+protocol=0-2_1-6_2-5:0c52b6 cargo test -p chat-tests close::while_waiting -- --exact --nocapture
+        WAVETANK_REPLAY=v1:6:11a942ee:fault,link+break=0:schedule,client/closer+lock+protocol=0-2_1-6_2-5:26fa1b cargo test -p chat-tests close::while_waiting -- --exact --nocapture
         ");
     }
 

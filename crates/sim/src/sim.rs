@@ -6,9 +6,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wavetank_runtime::join::panic_message;
+use wavetank_runtime::panic_message;
 
-use crate::choice::Choices;
+use crate::choice::{Choices, LaneKind};
 use crate::fault::Faults;
 use crate::host::{Host, MainResult, thread_entry};
 use crate::options::{RunOptions, latency_range};
@@ -276,7 +276,7 @@ impl Sim {
     /// Asks the point `name` of the lane `test`.
     pub fn choose(&mut self, name: &str, bound: u32) -> u32 {
         assert!(bound > 0, "`Sim::choose(\"{name}\", 0)`: there is no number below 0");
-        let lane = self.choices.lane("test");
+        let lane = self.choices.lane(LaneKind::Test, "");
         let point = self.choices.point(lane, &format!("test {name}"));
         self.choices.choose_uniform(point, bound)
     }

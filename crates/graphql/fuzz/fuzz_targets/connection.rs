@@ -78,7 +78,7 @@ fuzz_target!(|data: &[u8]| {
 
 impl World {
     fn step(&mut self, what: char, rest: &str) {
-        let number = rest.bytes().fold(0_u64, |number, byte| number * 7 + u64::from(byte));
+        let number = rest.bytes().fold(0_u64, |number, byte| number.wrapping_mul(7).wrapping_add(u64::from(byte)));
         let pick = |running: &[OperationKey]| running.get(number as usize % running.len().max(1)).copied();
         match what {
             'h' if self.connection.may_read() => self.hear(rest),
@@ -117,7 +117,7 @@ impl World {
             }
             't' => self.wait(Duration::from_millis(number % 20_000)),
             'w' => self.flush(number as usize % 5),
-            'm' => self.progress.received += number,
+            'm' => self.progress.received = self.progress.received.wrapping_add(number % 1000),
             'd' => {
                 let frame = CloseFrame::new(CloseCode::GOING_AWAY, rest);
                 self.connection.drain(frame, Duration::from_millis(number % 20_000), self.now);

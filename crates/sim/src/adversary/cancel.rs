@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use pin_project_lite::pin_project;
 
-use crate::choice::below;
+use crate::choice::{LaneKind, below};
 use crate::sched::{LATER_BOUND, NOBODY, TimerKey, later};
 use crate::time::Nanos;
 use crate::time::after;
@@ -109,7 +109,7 @@ impl Plan {
         let mut scope =
             scheduler.current().map_or_else(|| "outside".to_owned(), |task| scheduler.name(task).to_string());
         let _ = write!(scope, "/{}", name.replace(' ', "-"));
-        let point = scheduler.named_point("cancel", &format!("{scope} at"));
+        let point = scheduler.named_point(LaneKind::Cancel, &format!("{scope} at"));
         let at = scheduler.choose(point, AWAITS_MAX + 1, |rng| {
             // Early awaits are the likelier ones to exist.
             let nearest = 1 << below(rng, 1 + AWAITS_MAX.ilog2());
@@ -118,7 +118,7 @@ impl Plan {
         if at == 0 {
             return Self::Left;
         }
-        let point = scheduler.named_point("cancel", &format!("{scope} delay"));
+        let point = scheduler.named_point(LaneKind::Cancel, &format!("{scope} delay"));
         // Right there, when polled again, and later: as likely as each other.
         let delay = scheduler.choose(point, LATER_BOUND, |rng| match below(rng, 3) {
             2 => 2 + below(rng, LATER_BOUND - 2),

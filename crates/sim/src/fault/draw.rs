@@ -14,7 +14,7 @@ use super::active::{ScheduledFault, State};
 use super::scale::Scale;
 use super::what::{Crash, Fault};
 use super::{Faults, HostLabel, Kind};
-use crate::choice::{Choices, LaneId, below};
+use crate::choice::{Choices, LaneId, LaneKind, below};
 use crate::net::HostId;
 use crate::time::Nanos;
 use crate::time::nanos;
@@ -59,7 +59,7 @@ pub(super) fn draw(faults: &Faults, choices: &mut Choices, hosts: &[HostLabel<'_
     let servers: Vec<usize> = (0..hosts.len()).filter(|&host| !hosts[host].client).collect();
     let kinds: Vec<Kind> =
         faults.kinds.iter().copied().filter(|kind| kind.is_possible(hosts.len(), servers.len())).collect();
-    let lane = choices.lane("fault");
+    let lane = choices.lane(LaneKind::Fault, "");
     if !kinds.is_empty() {
         let mix = mix(kinds.len(), &mut choices.side_stream("fault mix"));
         for number in 1..=faults.count_max {

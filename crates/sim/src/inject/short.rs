@@ -1,6 +1,6 @@
 //! Short reads and writes: an operation transfers fewer bytes than it could.
 
-use crate::choice::below;
+use crate::choice::{LaneKind, below};
 use crate::net::HostId;
 use crate::trace::{TraceEvent, Transfer};
 use crate::world::Run;
@@ -36,7 +36,7 @@ pub(crate) fn shortened(run: &Run, transfer: Transfer, host: HostId, could: usiz
             Transfer::Write => "write",
         };
         let mut choices = run.scheduler.choices.borrow_mut();
-        let lane = choices.lane(&format!("short {name}"));
+        let lane = choices.lane(LaneKind::Short, &name);
         let point = choices.point(lane, &format!("{who} {operation}"));
         choices.choose(point, bound, |rng| if below(rng, SHORT_ONE_IN) == 0 { below(rng, bound) } else { 0 })
     };

@@ -22,8 +22,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::task::Poll;
 
+use wavetank_runtime::DATAGRAM_BYTES_MAX;
 use wavetank_runtime::SocketOptions;
-use wavetank_runtime::datagrams::DATAGRAM_BYTES_MAX;
 
 pub(crate) use flight::{Chance, Fate, Fates};
 pub(crate) use trace::DatagramEvent;

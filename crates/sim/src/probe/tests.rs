@@ -117,5 +117,8 @@ fn buggify_fires_as_often_as_documented() {
         sim.perturb(false);
         buggified(sim);
     });
-    assert!(default.log.points.iter().all(|point| point.lane != "buggify"), "perturbation turns it off");
+    assert!(
+        default.log.points.iter().all(|point| point.lane.kind() != crate::choice::LaneKind::Buggify),
+        "perturbation turns it off"
+    );
 }

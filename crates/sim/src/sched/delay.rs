@@ -49,11 +49,11 @@ impl Scheduler {
     fn delay_after_preemption(&self, task: TaskId) -> Nanos {
         // As for what is delayed: servers listen before the first client's segment arrives, and what is merely slow is no
         // leak.
-        let Some(Delays { one_in }) = &self.delays else { return 0 };
+        let Some(Delays { one_in }) = &self.perturber.preempted else { return 0 };
         if self.now() == 0 || !self.is_fair_game() {
             return 0;
         }
-        let point = self.point(self.lanes.get().preempted, task, Operation::new("hold"));
+        let point = self.point(self.lanes().preempted, task, Operation::new("hold"));
         let bound = self.delay_bound().min(STRETCHES);
         let affordable = self.affordable(&DELAYS[..bound as usize]);
         let draw = |rng: &mut _| match affordable {
@@ -84,7 +84,7 @@ impl Scheduler {
         if nanos == 0 {
             return 0;
         }
-        let point = self.point(self.lanes.get().preempted, task, Operation::new("hold-after"));
+        let point = self.point(self.lanes().preempted, task, Operation::new("hold-after"));
         let bound = BUDGETS.len() as u32;
         let draw = |rng: &mut _| AFTER[below(rng, AFTER.len() as u32) as usize];
         self.choices.borrow_mut().choose(point, bound, draw) as usize
@@ -92,7 +92,7 @@ impl Scheduler {
 
     /// Withholds `task` from now on; it is parked, or will be at the end of its step.
     pub(super) fn delay(&self, task: TaskId, nanos: Nanos) {
-        let host = self.tasks.borrow()[task.index()].host;
+        let host = self.tasks.host(task);
         let timer = self.arm(self.now().saturating_add(nanos), host, waker::late(self.run, task));
         let entry = &mut self.tasks.borrow_mut()[task.index()];
         entry.delayed_until = Some(timer);

@@ -14,8 +14,10 @@ use std::task::{Context, Poll, Wake, Waker, ready};
 use rand_chacha::ChaCha8Rng;
 use tokio::task::coop::{has_budget_remaining, poll_proceed};
 
+use super::allowance::Spent;
+use super::delay::Delays;
 use super::{HostIndex, Operation, Scheduler, State, TaskId, Wait, current};
-use crate::choice::{PointId, below};
+use crate::choice::{Choices, LaneKind, PointId, below};
 use crate::time::Nanos;
 use crate::trace::{Next, TraceEvent};
 
@@ -43,6 +45,41 @@ pub(crate) fn draw_later(rng: &mut ChaCha8Rng, one_in: u32, bound: u32) -> u32 {
     if below(rng, 2) == 0 || bound == 2 { 1 } else { 2 + below(rng, bound - 2) }
 }
 
+/// Which perturbations a run has, and how much of its delays is spent.
+///
+/// Each is drawn for the run as a whole: a choice of its own, so that a replay asks the same questions.
+#[derive(Debug)]
+pub(super) struct Perturber {
+    /// Woken tasks may be delayed.
+    pub(super) woken: bool,
+    /// Tasks may be preempted between operations.
+    pub(super) preempts: bool,
+    /// Operations of tasks may be told `Pending` though they could go on.
+    pending: bool,
+    /// Parked tasks may be woken without cause.
+    spurious: bool,
+    /// What is preempted may be delayed.
+    pub(super) preempted: Option<Delays>,
+    /// Polls may be interrupted after an effect.
+    pub(super) interrupts: bool,
+    pub(super) spent: Spent,
+}
+
+impl Perturber {
+    pub(super) fn draw(choices: &mut Choices, is_allowed: bool) -> Self {
+        let swarm = choices.lane(LaneKind::Swarm, "");
+        let mut drawn = |name: &str, one_in: u32| {
+            let point = choices.point(swarm, name);
+            is_allowed && choices.choose(point, 2, |rng| u32::from(below(rng, one_in) == 0)) == 1
+        };
+        let (woken, preempts) = (drawn("swarm withhold", 3), drawn("swarm preempt", 3));
+        let (pending, spurious) = (drawn("swarm pending", 3), drawn("swarm spurious", 3));
+        let interrupts = drawn("swarm stacks", 3);
+        let preempted = drawn("swarm hold", 2).then(|| Delays::draw(choices));
+        Self { woken, preempts, pending, spurious, preempted, interrupts, spent: Spent::default() }
+    }
+}
+
 impl Scheduler {
     /// Begins one async operation of the running task, which may be told to wait first.
     ///
@@ -50,10 +87,10 @@ impl Scheduler {
     /// budget, or readiness comes late to it.
     pub(crate) fn poll_operation(&self, context: &Context<'_>, wait: Wait) -> Poll<()> {
         ready!(self.poll_turn(context, Next::Wait(wait)));
-        let Some(task) = self.current().filter(|_| self.gives_spurious_pending && self.is_fair_game()) else {
+        let Some(task) = self.current().filter(|_| self.perturber.pending && self.is_fair_game()) else {
             return Poll::Ready(());
         };
-        let point = self.point(self.lanes.get().pending, task, Operation::on("pending", wait.verb()));
+        let point = self.point(self.lanes().pending, task, Operation::on("pending", wait.verb()));
         // No later than a task may be delayed: both are time that the test's limits must have room for.
         let bound = LATER.partition_point(|&nanos| nanos <= self.settings.delay_max) as u32;
         let affordable = self.affordable(&LATER[..bound as usize]);
@@ -67,7 +104,7 @@ impl Scheduler {
 
     /// Begins one async operation that has nothing to wait for: the running task may be preempted before it.
     pub(crate) fn poll_turn(&self, context: &Context<'_>, operation: Next) -> Poll<()> {
-        if !self.is_budget_limited.get() {
+        if !self.grant.is_limited.get() {
             return Poll::Ready(());
         }
         // Operations of tokio spend the same budget. So a task is also preempted between one of tokio's and one of these.
@@ -98,10 +135,10 @@ impl Scheduler {
 
     /// Decides whether a task that has just parked is woken spuriously, and when.
     pub(super) fn perhaps_wake_spuriously(&self, task: TaskId) {
-        if !self.wakes_spuriously || !self.is_fair_game() {
+        if !self.perturber.spurious || !self.is_fair_game() {
             return;
         }
-        let point = self.point(self.lanes.get().spurious, task, Operation::new("spurious-wake"));
+        let point = self.point(self.lanes().spurious, task, Operation::new("spurious-wake"));
         let value =
             self.choices.borrow_mut().choose(point, LATER_BOUND, |rng| draw_later(rng, 24, LATER_BOUND));
         match later(value) {
@@ -128,9 +165,9 @@ impl Scheduler {
     // For wrappers of the code under test (`adversary`, `probes`).
 
     /// Names the point "SCOPE OPERATION" of the lane `lane`.
-    pub(crate) fn named_point(&self, lane: &str, name: &str) -> PointId {
+    pub(crate) fn named_point(&self, lane: LaneKind, name: &str) -> PointId {
         let mut choices = self.choices.borrow_mut();
-        let lane = choices.lane(lane);
+        let lane = choices.lane(lane, "");
         choices.point(lane, name)
     }
 

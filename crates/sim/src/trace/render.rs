@@ -33,7 +33,7 @@ impl Trace {
             self.records().filter(|record| self.detail(record) <= detail).count() <= LINES_MAX
         };
         let detail = levels.into_iter().find(|&level| fits(level)).unwrap_or(Detail::Essential);
-        let shown: Vec<&Record> = self.records().filter(|record| self.detail(record) <= detail).collect();
+        let (shown, above) = self.filled(detail);
         let width = shown
             .iter()
             .filter_map(|record| record.task)
@@ -42,7 +42,14 @@ impl Trace {
             .unwrap_or(0);
         let mut text = String::new();
         if shown.len() <= LINES_MAX && self.dropped == 0 {
-            shown.iter().for_each(|record| self.write_line(&mut text, record, width));
+            for (index, record) in shown.iter().enumerate() {
+                if let Some((place, left_out)) = above
+                    && place == index
+                {
+                    let _ = writeln!(text, "{:>14}  … {left_out} events are left out above …", "");
+                }
+                self.write_line(&mut text, record, width);
+            }
             return text;
         }
         // The beginning says what the scene is, the end how it failed: the end gets more room.
@@ -52,6 +59,35 @@ impl Trace {
         let left_out = shown.len().saturating_sub(first + last) + self.dropped;
         let _ = writeln!(text, "{:>14}  … {left_out} events …", "");
         shown[shown.len() - last..].iter().for_each(|record| self.write_line(&mut text, record, width));
+        text
+    }
+
+    /// The events to show at this level of detail. If they leave lines free, what happened last is shown in full, back from
+    /// the end: then also where that begins, and how many events are left out before it.
+    fn filled(&self, detail: Detail) -> (Vec<&Record>, Option<(usize, usize)>) {
+        let coarse = |record: &Record| self.detail(record) <= detail;
+        let all: Vec<&Record> = self.records().collect();
+        let count = all.iter().filter(|record| coarse(record)).count();
+        // One for the line that says what is left out.
+        let mut free = LINES_MAX.saturating_sub(count + 1);
+        if count == all.len() || count > LINES_MAX || self.dropped > 0 || free == 0 {
+            return (all.into_iter().filter(|record| coarse(record)).collect(), None);
+        }
+        let mut begin = all.len();
+        while begin > 0 && (free > 0 || coarse(all[begin - 1])) {
+            begin -= 1;
+            free -= usize::from(!coarse(all[begin]));
+        }
+        let mut shown: Vec<&Record> = all[..begin].iter().copied().filter(|record| coarse(record)).collect();
+        let place = shown.len();
+        shown.extend(&all[begin..]);
+        (shown, Some((place, begin - place)).filter(|(_, left_out)| *left_out > 0))
+    }
+
+    /// Renders every event that is held, a line each.
+    pub(crate) fn render_whole(&self) -> String {
+        let mut text = String::new();
+        self.records().for_each(|record| self.write_line(&mut text, record, 0));
         text
     }
 

@@ -43,9 +43,9 @@ impl Driver {
     fn step(&mut self, run: &Run, context: &mut Context<'_>) {
         let scheduler = &run.scheduler;
         let now = nanos(::turmoil::sim_elapsed().unwrap_or_default());
-        let _entered = scheduler.enter_domain(self.host, now);
+        let _entered = scheduler.enter_host(self.host, now);
         scheduler.budget_is_renewed();
-        scheduler.begin_in_domains();
+        scheduler.begin_in_host();
         if let Some(start) = self.start.take() {
             run.set_down(self.host, false);
             start(run, self.host);
@@ -91,12 +91,12 @@ impl Drop for Driver {
     fn drop(&mut self) {
         context::with_run(self.run, |run| {
             // Outside of all domains the clock shows the simulation's time.
-            let _entered = run.scheduler.enter_domain(self.host, run.scheduler.now());
+            let _entered = run.scheduler.enter_host(self.host, run.scheduler.now());
             // The Unix sockets. Those of turmoil's close as the tasks and threads that have them are dropped.
             run.set_down(self.host, true);
             let host = Host::new(self.run, self.host).id();
             run.network(|network, now, link| network.vanish(now, link, host));
-            run.scheduler.tear_down_domain();
+            run.scheduler.tear_down_entered();
         });
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rand_chacha::ChaCha8Rng;
 
 use super::sim::Inner;
-use crate::choice::{Choices, below};
+use crate::choice::{Choices, LaneKind, below};
 use crate::fault::scale::Scale;
 use crate::time::Nanos;
 use crate::time::milliseconds;
@@ -145,7 +145,7 @@ impl FaultDriver {
         if faults.kinds.is_empty() || count < 2 {
             return driver;
         }
-        let lane = choices.lane("fault");
+        let lane = choices.lane(LaneKind::Fault, "");
         for number in 1..=faults.count_max {
             let mut ask = |what: &str, bound: u32| {
                 let point = choices.point(lane, &format!("fault#{number} {what}"));

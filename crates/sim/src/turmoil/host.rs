@@ -38,7 +38,7 @@ impl TurmoilHost {
     /// Outside of the run, and on another host than this.
     pub(super) fn here(self) -> Rc<Run> {
         let run = self.inner.run();
-        let problem = match run.scheduler.entered_domain() {
+        let problem = match run.scheduler.entered_host() {
             Some(here) if here == self.inner.index() => return run,
             Some(_) => "on another one: turmoil acts on the host that it is running",
             None => {
@@ -66,14 +66,14 @@ impl TurmoilHost {
     /// Whether this host is the one that runs, in turmoil too.
     pub(super) fn is_here(self) -> bool {
         let run = context::current().filter(|run| run.number == self.inner.run_number());
-        run.is_some_and(|run| run.scheduler.entered_domain() == Some(self.inner.index()))
+        run.is_some_and(|run| run.scheduler.entered_host() == Some(self.inner.index()))
             && ::turmoil::in_simulation()
     }
 
     /// Whether another host of this run is the one that runs.
     pub(super) fn is_elsewhere(self) -> bool {
         let run = context::current().filter(|run| run.number == self.inner.run_number());
-        let here = run.and_then(|run| run.scheduler.entered_domain());
+        let here = run.and_then(|run| run.scheduler.entered_host());
         here.is_some_and(|here| here != self.inner.index())
     }
 

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wavetank_runtime::join::panic_message;
+use wavetank_runtime::panic_message;
 
 use super::drive::Driver;
 use super::faults::FaultDriver;
@@ -89,8 +89,8 @@ fn run_turmoil(run: &Run, mut plan: TurmoilSim, faults: &mut FaultDriver) {
 }
 
 fn add_hosts(run: &Run, plan: &mut TurmoilSim, sim: &mut Inner) {
+    run.scheduler.schedule_hosts_apart();
     for (index, host) in plan.hosts.iter().enumerate() {
-        run.scheduler.add_domain(index);
         let (number, start) = (run.number, host.start.clone());
         if host.client {
             sim.client(host.name.as_str(), Driver::new(number, index, start));

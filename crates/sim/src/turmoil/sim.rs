@@ -8,7 +8,7 @@ use std::{fmt, io, mem};
 
 use super::TurmoilHost;
 use super::faults::TurmoilFaults;
-use crate::choice::Choices;
+use crate::choice::{Choices, LaneKind};
 use crate::host::{Host, MainResult, thread_entry};
 use crate::options::RunOptions;
 use crate::sched::Strategy;
@@ -64,7 +64,7 @@ impl TurmoilSim {
     pub(super) fn new(mut choices: Choices) -> Self {
         let mut builder = ::turmoil::Builder::new();
         // A choice, so that a recording says all; which of turmoil's seeds is the default makes no difference.
-        let lane = choices.lane("turmoil");
+        let lane = choices.lane(LaneKind::Turmoil, "");
         let point = choices.point(lane, "turmoil rng-seed");
         builder.rng_seed(choices.choose_uniform(point, 1 << 31).into());
         Self {
@@ -240,7 +240,7 @@ impl TurmoilSim {
     /// Asks the point `name` of the lane `test`.
     pub fn choose(&mut self, name: &str, bound: u32) -> u32 {
         assert!(bound > 0, "`TurmoilSim::choose(\"{name}\", 0)`: there is no number below 0");
-        let lane = self.choices.lane("test");
+        let lane = self.choices.lane(LaneKind::Test, "");
         let point = self.choices.point(lane, &format!("test {name}"));
         self.choices.choose_uniform(point, bound)
     }

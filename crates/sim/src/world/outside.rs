@@ -1,7 +1,7 @@
 //! What the network asks of its run: the choices of its links, and lines in the trace.
 
 use super::Run;
-use crate::choice::{PointId, below};
+use crate::choice::{LaneKind, PointId, below};
 use crate::net::{Chance, DatagramEvent, HostId, LinkId, LocalEvent, NetEvent, Outside};
 use crate::trace::TraceEvent;
 
@@ -42,7 +42,7 @@ impl RunOutside<'_> {
             let mut choices = self.run.scheduler.choices.borrow_mut();
             let LinkId { from, to } = link;
             let name = |host: HostId| &self.run.hosts[host.index()].name;
-            let lane = choices.lane(&format!("link {}>{}", name(from), name(to)));
+            let lane = choices.lane(LaneKind::Link, &format!("{}>{}", name(from), name(to)));
             let what = match question {
                 Question::Latency => "latency",
                 Question::Losses => "losses",
@@ -84,7 +84,7 @@ impl Outside for RunOutside<'_> {
         let mut choices = self.run.scheduler.choices.borrow_mut();
         let name = |host: HostId| &self.run.hosts[host.index()].name;
         let scope = format!("{}>{}", name(link.from), name(link.to));
-        let lane = choices.lane(&format!("datagrams {scope}"));
+        let lane = choices.lane(LaneKind::Datagrams, &scope);
         match chance {
             Chance::Delay => {
                 let point = choices.point(lane, &format!("{scope} delay"));

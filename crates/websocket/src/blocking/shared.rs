@@ -19,7 +19,7 @@ use std::io;
 use std::net::Shutdown;
 use std::time::Duration;
 
-use wavetank_runtime::sync::MutexGuard;
+use wavetank_runtime::MutexGuard;
 use wavetank_runtime::{Condvar, Instant, Mutex, Threads};
 
 use super::reading::ReadPermit;
