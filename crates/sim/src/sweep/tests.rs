@@ -358,11 +358,11 @@ fn settings_choose_the_seeds() {
         let noted = Arc::clone(&seen);
         let passed = fixture.verify(move |run| {
             if !run.is_replay() {
-                noted.lock().expect("nobody panics with it").push(run.seed());
+                noted.lock().expect("no thread panics with it").push(run.seed());
             }
             None
         });
-        let seen = seen.lock().expect("nobody panics with it").clone();
+        let seen = seen.lock().expect("no thread panics with it").clone();
         assert_eq!(passed.map(|passed| passed.seeds()), Ok(seen.len() as u64));
         seen
     };
