@@ -29,6 +29,8 @@
 #![forbid(unsafe_code)]
 
 pub mod blocking;
+#[cfg(feature = "axum")]
+pub mod axum;
 pub mod close;
 pub mod config;
 pub mod connection;
