@@ -101,7 +101,8 @@ async fn an_event_polls_its_operation_alone() {
 
 #[tokio::test]
 async fn a_hot_connection_leaves_time_to_others() {
-    let engine = Counting { idle: Arc::default(), active: Arc::default(), events: std::sync::Mutex::default() };
+    let engine =
+        Counting { idle: Arc::default(), active: Arc::default(), events: std::sync::Mutex::default() };
     let server = Server::new(Tokio, engine);
     let (transport, mut client) = memory::pair(Some("graphql-transport-ws"), 1 << 20);
     let connection = Tokio.spawn("connection", server.serve(transport, Upgrade::new()));
