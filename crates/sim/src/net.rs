@@ -61,7 +61,7 @@ use connection::{Connection, Connections};
 use event::EventQueue;
 use hosts::Host;
 use link::Links;
-use listen::Listeners;
+use listen::{Handshakes, Listeners};
 use local::Local;
 use tuples::Tuples;
 use udp::Udp;
@@ -174,8 +174,8 @@ struct Wire {
     user_timeout: Nanos,
     /// No socket's buffers are larger.
     buffer_bytes_max: u32,
-    /// Handshakes that each listener keeps a state for.
-    handshakes: BTreeMap<ListenerId, usize>,
+    /// By listener.
+    handshakes: BTreeMap<ListenerId, Handshakes>,
 }
 
 /// What a step of a connection works with.
@@ -331,6 +331,9 @@ impl Network {
         if let Some(connection) = self.connections.get(index).filter(|connection| connection.is_over()) {
             if let Some(tuple) = connection.tuple() {
                 self.tuples.leave(tuple, index, connection.time_wait(self.now), self.now);
+            }
+            for host in connection.ends.iter().filter_map(|end| end.host) {
+                self.hosts[host.index()].connections.remove(&index);
             }
             self.connections.remove(index);
         }

@@ -105,6 +105,8 @@ impl Machine {
             let (own, other) = (number + 1, 2 - number);
             ip("link set lo up")?;
             ip("link set relay up mtu 1500")?;
+            // What connects without a local address gets this one.
+            ip(&format!("addr add 10.{own}.255.254/32 dev relay"))?;
             ip(&format!("route add local 10.{own}.0.0/16 dev lo"))?;
             ip(&format!("route add 10.{other}.0.0/16 dev relay"))?;
             for (name, value) in settings {

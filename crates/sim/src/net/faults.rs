@@ -16,6 +16,7 @@ use super::{Cx, HostId, Nanos, Network, Outside, SocketId};
 
 impl Network {
     /// Changes what links are like, all at once.
+    #[cfg(test)]
     pub(crate) fn set_conditions(
         &mut self,
         now: Nanos,
@@ -23,6 +24,22 @@ impl Network {
         links: &[(LinkId, Conditions)],
     ) {
         self.change_links(now, outside, |network| {
+            for &(link, conditions) in links {
+                network.wire.links.set_conditions(link, conditions);
+            }
+        });
+    }
+
+    /// Changes what all links are like, all at once: those that are not named have the default conditions.
+    pub(crate) fn set_all_conditions(
+        &mut self,
+        now: Nanos,
+        outside: &mut dyn Outside,
+        links: &[(LinkId, Conditions)],
+    ) {
+        let named = links.iter().map(|(link, _)| *link).collect();
+        self.change_links(now, outside, |network| {
+            network.wire.links.reset_conditions_but(&named);
             for &(link, conditions) in links {
                 network.wire.links.set_conditions(link, conditions);
             }

@@ -121,6 +121,10 @@ pub(super) struct Flow {
     pub(super) kept_back: Option<u64>,
     /// Where the last segment ended that was not full.
     pub(super) small_end: u64,
+    /// When the oldest segment was sent that is not acknowledged, and the newest.
+    pub(super) flight_began: Nanos,
+    pub(super) last_sent: Nanos,
+    pub(super) tail_probe: Option<Token>,
 
     /// When the sender gives up.
     pub(super) timeout: Option<(Nanos, Token)>,
@@ -158,6 +162,9 @@ impl Flow {
             nodelay: false,
             kept_back: None,
             small_end: 0,
+            flight_began: 0,
+            last_sent: 0,
+            tail_probe: None,
             timeout: None,
             writer_waits: false,
         }
@@ -220,12 +227,14 @@ impl Flow {
         self.probe_event = None;
         self.timeout = None;
         self.kept_back = None;
+        self.tail_probe = None;
         self.writer_waits = false;
     }
 
     /// Loses what is on its way, for good: both ends are dead, or the sender is.
     pub(super) fn drop_line(&mut self) {
         self.line.clear();
+        self.last_arrival = 0;
         self.line_event = None;
         self.retransmission_event = None;
         self.lost = false;

@@ -1,5 +1,6 @@
 //! Hosts: their names and addresses, the way to an address, ephemeral ports.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -17,6 +18,8 @@ pub(super) struct Host {
     ip: IpAddr,
     /// The ephemeral port to try next.
     next_port: u16,
+    /// Connections with an end here.
+    pub(super) connections: BTreeSet<u32>,
 }
 
 /// Where a destination is, seen from one host.
@@ -46,8 +49,12 @@ impl Network {
             return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, "the network is full"));
         }
         let ip = IpAddr::V4(Ipv4Addr::new(192, 168, (index / 254) as u8, (index % 254 + 1) as u8));
-        self.hosts.push(Host { name: name.to_owned(), ip, next_port: EPHEMERAL_FIRST });
-        self.wire.links.add_host();
+        self.hosts.push(Host {
+            name: name.to_owned(),
+            ip,
+            next_port: EPHEMERAL_FIRST,
+            connections: BTreeSet::new(),
+        });
         let host = HostId(index as u32);
         self.by_lower_name.insert(lower_name, host);
         Ok(host)

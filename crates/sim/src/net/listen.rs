@@ -11,7 +11,7 @@
 //!
 //! Ports of connecting sockets (`socket`).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::task::Poll;
@@ -37,6 +37,14 @@ pub(super) struct Listener {
     queue: VecDeque<SocketId>,
     /// Its readiness was reported and not yet taken.
     pub(super) reported: bool,
+}
+
+/// Handshakes that a listener has answered and that are not complete.
+#[derive(Debug, Default)]
+pub(super) struct Handshakes {
+    connections: BTreeSet<u32>,
+    /// How many of them it keeps a state for.
+    kept: usize,
 }
 
 #[derive(Debug, Default)]
@@ -84,7 +92,11 @@ impl Listeners {
     }
 
     pub(super) fn of_host(&self, host: HostId) -> Vec<ListenerId> {
-        self.open.iter().filter(|(_, listener)| listener.host == host).map(|(&id, _)| id).collect()
+        let of_host = self.addresses.range((host, 0)..=(host, u16::MAX));
+        let mut listeners: Vec<ListenerId> =
+            of_host.flat_map(|(_, open)| open.iter().map(|&(_, id)| id)).collect();
+        listeners.sort_unstable();
+        listeners
     }
 }
 
@@ -171,7 +183,7 @@ impl Network {
     /// Closes a listener and resets the connections it has not accepted.
     pub(crate) fn close_listener(&mut self, now: Nanos, outside: &mut dyn Outside, id: ListenerId) {
         let Some(listener) = self.listeners.remove(id) else { return };
-        self.wire.handshakes.remove(&id);
+        let handshakes = self.wire.handshakes.remove(&id);
         if !listener.reported {
             self.wire.ready.push(Ready::Listener(id));
         }
@@ -183,7 +195,7 @@ impl Network {
             });
         }
         // Half-open connections vanish; the client's next segment is answered with RST.
-        for index in self.connections.indices() {
+        for index in handshakes.map(|handshakes| handshakes.connections).unwrap_or_default() {
             let socket = SocketId::new(index, 1);
             self.with(socket, now, outside, |connection, side, cx| {
                 if connection.listener == Some(id) {
@@ -242,8 +254,9 @@ impl Connection {
             return self.await_handshake(0, cx);
         }
         let handshakes = cx.wire.handshakes.entry(id).or_default();
-        self.is_cookie = *handshakes > listener.backlog;
-        *handshakes += usize::from(!self.is_cookie);
+        self.is_cookie = handshakes.kept > listener.backlog;
+        handshakes.kept += usize::from(!self.is_cookie);
+        handshakes.connections.insert(self.index);
         self.is_mapped = listener.addr.is_ipv6() && self.ends[1].addr.is_ipv4();
         self.listener = Some(id);
         self.handshake_began[1] = cx.now;
@@ -301,9 +314,9 @@ impl Connection {
     /// The server's half of the handshake is over: its listener forgets the state that it kept for it.
     pub(super) fn end_handshake(&mut self, cx: &mut Cx<'_>) {
         if let Some(handshakes) = self.listener.and_then(|id| cx.wire.handshakes.get_mut(&id))
-            && !self.is_cookie
+            && handshakes.connections.remove(&self.index)
         {
-            *handshakes = handshakes.saturating_sub(1);
+            handshakes.kept -= usize::from(!self.is_cookie);
         }
     }
 

@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_says_how_many_how_fast_and_how_different() {
+    fn a_line_gives_count_speed_and_variety() {
         let mut pace = Pace::new("chat::closes");
         pace.seeds = 4_000;
         pace.virtual_time = Duration::from_secs(90);

@@ -44,6 +44,17 @@ fn calls_fail_as_soon_as_the_outcome_is_decided() {
 }
 
 #[test]
+fn streams_that_linger_end_with_the_session() {
+    let mut lab = Lab::new(Role::Client);
+    let key = lab.opened();
+    lab.connection.close_stream(key, lab.now).unwrap();
+    lab.connection.drop_stream(key, lab.now);
+    assert_eq!(lab.connection.statistics().streams_held, 1);
+    lab.connection.close(lab.now);
+    assert_eq!(lab.connection.statistics().streams_held, 0);
+}
+
+#[test]
 fn the_end_of_the_transport_is_clean_only_without_streams() {
     let mut lab = Lab::new(Role::Client);
     lab.connection.end_of_input(lab.now);

@@ -161,6 +161,25 @@ fn streams_reset_before_accept_leave_the_backlog() {
 }
 
 #[test]
+fn finished_streams_wait_to_be_accepted_whatever_follows() {
+    let mut lab = Lab::extended(Role::Server);
+    for (id, after) in [(1, STOP), (3, RST)] {
+        lab.receive(Frame::Data(SYN.and(FIN), id, 100));
+        lab.receive(Frame::Window(after, id, 0));
+    }
+    assert_eq!(lab.connection.statistics().streams, 0);
+    for id in [1, 3] {
+        let key = lab.connection.accept().expect("a stream waits");
+        assert_eq!(key.id(), id);
+        assert_eq!(lab.read(key, 1000), Poll::Ready(Ok(100)));
+        assert_eq!(lab.read(key, 1000), Poll::Ready(Ok(0)));
+        lab.connection.drop_stream(key, lab.now);
+    }
+    assert_eq!(lab.sent(), [Frame::Window(FIN, 1, 0)]);
+    assert_eq!(lab.connection.statistics().streams_held, 0);
+}
+
+#[test]
 fn no_stream_is_accepted_while_the_output_is_congested() {
     let mut lab = Lab::with(Role::Server, limited(|limits| limits.inbound_streams = 100_000));
     let mut accepted = 0;
