@@ -81,8 +81,7 @@ impl AxumTransport {
     /// Makes a transport of a WebSocket that was accepted.
     #[must_use]
     pub fn new(socket: WebSocket) -> Self {
-        let subprotocol =
-            socket.protocol().and_then(|protocol| protocol.to_str().ok()).map(str::to_owned);
+        let subprotocol = socket.protocol().and_then(|protocol| protocol.to_str().ok()).map(str::to_owned);
         Self { socket, subprotocol, closing: Closing::No }
     }
 }
@@ -141,10 +140,8 @@ impl MessageTransport for AxumTransport {
             if ready!(Pin::new(&mut self.socket).poll_ready(context)).is_err() {
                 return Poll::Ready(());
             }
-            let close = axum::extract::ws::CloseFrame {
-                code: frame.code().get(),
-                reason: frame.reason().into(),
-            };
+            let close =
+                axum::extract::ws::CloseFrame { code: frame.code().get(), reason: frame.reason().into() };
             // An error says that the client has closed already: then what is left is to read to the end.
             drop(Pin::new(&mut self.socket).start_send(Message::Close(Some(close))));
             self.closing = Closing::Sent;

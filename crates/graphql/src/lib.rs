@@ -28,9 +28,9 @@
 
 #![forbid(unsafe_code)]
 
-pub mod blocking;
 #[cfg(feature = "axum")]
 pub mod axum;
+pub mod blocking;
 pub mod close;
 pub mod config;
 pub mod connection;

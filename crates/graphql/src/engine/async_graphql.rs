@@ -110,7 +110,9 @@ fn kind_of(document: &ExecutableDocument, name: Option<&str>) -> Result<Operatio
         (DocumentOperations::Single(operation), None) => Some(operation),
         (DocumentOperations::Single(_), Some(_)) => None,
         (DocumentOperations::Multiple(operations), Some(name)) => operations.get(name),
-        (DocumentOperations::Multiple(operations), None) if operations.len() == 1 => operations.values().next(),
+        (DocumentOperations::Multiple(operations), None) if operations.len() == 1 => {
+            operations.values().next()
+        }
         (DocumentOperations::Multiple(_), None) => {
             let message = "The document has several operations: `operationName` must say which one.";
             return Err(GraphqlError::new(message).into());
@@ -150,7 +152,8 @@ fn graphql_error(error: ServerError) -> GraphqlError {
             async_graphql::PathSegment::Index(index) => PathSegment::Index(index as u64),
         })
         .collect();
-    made.extensions = error.extensions.as_ref().and_then(|values| serde_json::value::to_raw_value(values).ok());
+    made.extensions =
+        error.extensions.as_ref().and_then(|values| serde_json::value::to_raw_value(values).ok());
     made
 }
 
