@@ -3,14 +3,14 @@
 //! # Invariants
 //!
 //! - Nothing blocks while it holds the lock: reads and writes of the transport happen outside it.
-//! - Every change goes through [`Shared::settle`] before the lock is given back. It alone wakes other threads, and derives from
-//!   the state which: no change can forget a waiter.
+//! - Every change goes through [`Shared::settle`] before the lock is given back. It alone wakes other threads, and
+//!   derives from the state which: no change can forget a waiter.
 
 use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wavetank_runtime::sync::MutexGuard;
+use wavetank_runtime::MutexGuard;
 use wavetank_runtime::{Condvar, Instant, Mutex, Threads};
 
 use super::transport::Control;

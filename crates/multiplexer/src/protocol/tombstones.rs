@@ -1,7 +1,7 @@
 //! Streams that were closed not long ago.
 //!
-//! A peer may go on sending on a stream that has ended here without a reset of ours. One reset answers it, once; the rest is
-//! ignored. How many are remembered is bounded by count and by time.
+//! A peer may go on sending on a stream that has ended here without a reset of ours. One reset answers it, once; the
+//! rest is ignored. How many are remembered is bounded by count and by time.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn data_is_answered_once_and_never_after_a_reset() {
+    fn late_data_is_answered_at_most_once() {
         let mut tombstones = Tombstones::new(8, MINUTE);
         tombstones.insert(1, false, at(0));
         tombstones.insert(3, true, at(0));
