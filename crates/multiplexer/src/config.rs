@@ -297,6 +297,9 @@ impl Limits {
     /// Sets how many received bytes may wait to be read on all streams together. A stream whose bytes exceed it is reset.
     /// Windows are tuned only while all of them together are below it. Default: 64 MiB, far below streams times window.
     ///
+    /// In memory it may be up to four times as much, because pieces of 16 KiB or more stay in the buffers that they were read
+    /// into.
+    ///
     /// 0 resets every stream that receives something.
     pub fn receive_budget_bytes(&mut self, bytes: usize) -> &mut Self {
         self.receive_budget_bytes = bytes;

@@ -2,19 +2,9 @@
 
 use std::io;
 
-use crate::Closed;
+pub use crate::closed::Fault;
 
-/// Whose fault a failure is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Fault {
-    /// The peer: it reset, refused, broke the protocol, or left.
-    Peer,
-    /// The caller: the call does not fit the state, or a deadline of its own passed.
-    Caller,
-    /// The network or the transport between the two.
-    Network,
-}
+use crate::closed::Closed;
 
 /// A reason that travels with a reset: 0 to 2^31 - 1.
 ///

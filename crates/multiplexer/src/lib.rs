@@ -12,7 +12,7 @@
 //! # Map
 //!
 //! The module list is a map of the crate. The core: [`protocol`] is one side of a session, in bytes and calls. The drivers:
-//! [`session`] for tasks, [`blocking`] for threads. [`config`], [`closed`] and [`error`] are the words they share.
+//! [`session`] for tasks, [`blocking`] for threads. [`config`], [`violation`], [`closed`] and [`error`] are the words they share.
 //!
 //! # Invariants
 //!
@@ -34,6 +34,7 @@ pub mod config;
 pub mod error;
 pub mod protocol;
 pub mod session;
+pub mod violation;
 
 pub use closed::{Cause, Closed, GoAwayCode, Violation};
 pub use config::{Config, Keepalive, Limits, Timeouts, Window};

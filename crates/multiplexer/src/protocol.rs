@@ -82,7 +82,6 @@ mod stream;
 mod timers;
 mod tombstones;
 mod turns;
-pub(crate) mod violation;
 mod write;
 
 #[cfg(test)]

@@ -170,13 +170,18 @@ impl Connection {
     fn begin_closing(&mut self, cause: Cause, now: Instant) {
         let deadline = now + self.config.timeouts.close;
         self.ending = Ending::Closing { closed: Closed { cause }, deadline };
-        self.stop_timers();
+        self.wind_up();
         self.events.push_back(Event::Ending);
     }
 
-    fn stop_timers(&mut self) {
+    /// Nothing is waited for any more but the end, and streams that only lingered are forgotten.
+    fn wind_up(&mut self) {
         self.liveness.end();
         self.timers = Timers::default();
+        for index in self.streams.indices() {
+            let key = self.streams.key(index);
+            self.forget_if_done(key);
+        }
     }
 
     fn end(&mut self, cause: Cause) {
@@ -184,7 +189,7 @@ impl Connection {
         let was_open = self.ending.is_open();
         self.ending = Ending::Closed(closed);
         self.output.discard();
-        self.stop_timers();
+        self.wind_up();
         if was_open {
             self.events.push_back(Event::Ending);
         }
@@ -224,7 +229,7 @@ impl Connection {
         self.output.all_written();
         if self.ending.is_open() {
             self.ending = Ending::Unwritable { closed: Closed { cause: Cause::io(error) }, deadline };
-            self.stop_timers();
+            self.wind_up();
             self.events.push_back(Event::Ending);
         }
     }

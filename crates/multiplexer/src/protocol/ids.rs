@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::violation::Violation;
+use crate::violation::Violation;
 
 /// Skipped ids that may still be opened.
 const SKIPPED_MAX: usize = 1024;

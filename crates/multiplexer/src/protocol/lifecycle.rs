@@ -324,8 +324,8 @@ impl Connection {
         let was_reset_here = matches!(stream.reset, Some(Reset::Here(_)));
         let (id, excess) = (stream.id, stream.receive.window - INITIAL_WINDOW_BYTES);
         let unaccepted = !stream.outbound && !stream.acknowledged;
+        let is_whole = stream.receive.state == ReceiveState::Finished;
         let opened = stream.outbound;
-        let was_reset = stream.reset.is_some();
         if opened || !unaccepted {
             // The window of a stream that waits to be accepted was not announced yet.
             self.tuned = self.tuned.saturating_sub(u64::from(excess));
@@ -337,8 +337,8 @@ impl Connection {
         if opened {
             self.tell_openers();
         }
-        // One that has ended well still waits to be accepted: its bytes are for a reader.
-        if unaccepted && was_reset {
+        // What the peer has finished still waits to be accepted: its bytes are for a reader.
+        if unaccepted && !is_whole {
             self.backlog.retain(|waiting| *waiting != key);
             let stream = self.streams.at(index);
             stream.send.released = true;
@@ -349,7 +349,7 @@ impl Connection {
     }
 
     /// Forgets a stream that has ended on the wire, once the application has dropped it.
-    fn forget_if_done(&mut self, key: StreamKey) {
+    pub(crate) fn forget_if_done(&mut self, key: StreamKey) {
         if !self.streams.contains(key) {
             return;
         }

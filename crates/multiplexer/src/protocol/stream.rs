@@ -80,7 +80,7 @@ pub(crate) struct Sender {
     pub(crate) waits: bool,
     /// A caller waits until the output is written up to `flushed_at`.
     pub(crate) flush_waits: bool,
-    /// Somebody waits for the end of the sending half.
+    /// A caller waits for the end of the sending half.
     pub(crate) end_waits: bool,
     /// The deadline has passed.
     pub(crate) expired: bool,

@@ -207,7 +207,7 @@ impl Connection {
             return false;
         }
         if let Some(opaque) = self.pings.take_queued(now) {
-            self.output.control(Kind::Ping, Flags::SYN.and(Flags::STOP), 0, opaque);
+            self.output.control(Kind::Ping, Flags::SYN, 0, opaque);
         }
         if self.output.is_empty() {
             return false;

@@ -265,7 +265,7 @@ macro_rules! methods {
                 self.half.stop();
             }
 
-            /// Sets until when a read waits; `None`: for ever, which is the default. Takes effect on a read that waits already.
+            /// Sets until when a read waits; `None`: for ever, which is the default.
             /// A read that need not wait succeeds after it, too.
             pub fn set_read_deadline(&self, deadline: Option<Instant>) {
                 self.half.set_read_deadline(deadline);
@@ -319,8 +319,8 @@ macro_rules! methods {
                 self.half.stopped()
             }
 
-            /// Sets until when a write waits; `None`: for ever, which is the default. Takes effect on a write that waits
-            /// already. A write that need not wait succeeds after it, too.
+            /// Sets until when a write waits; `None`: for ever, which is the default.
+            /// A write that need not wait succeeds after it, too.
             pub fn set_write_deadline(&self, deadline: Option<Instant>) {
                 self.half.set_write_deadline(deadline);
             }

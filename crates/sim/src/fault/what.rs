@@ -103,6 +103,28 @@ impl Fault {
         matches!(self, Self::Reset { .. } | Self::HalfOpen { .. })
     }
 
+    /// The links that it touches while it lasts, where a run has so many hosts.
+    pub(crate) fn links(self, hosts: usize) -> Vec<LinkId> {
+        let both = |a, b| [LinkId { from: a, to: b }, LinkId { from: b, to: a }];
+        match self {
+            Self::OneWayPartition { from, to } => vec![LinkId { from, to }],
+            Self::Partition { a, b }
+            | Self::PausedLink { a, b }
+            | Self::Slow { a, b, .. }
+            | Self::Lossy { a, b, .. }
+            | Self::Narrow { a, b, .. } => both(a, b).into(),
+            Self::Clog { host } => {
+                let others = (0..hosts).map(HostId::new).filter(|&other| other != host);
+                others.flat_map(|other| both(host, other)).collect()
+            }
+            Self::Silence { .. }
+            | Self::PausedHost { .. }
+            | Self::Crash { .. }
+            | Self::Reset { .. }
+            | Self::HalfOpen { .. } => Vec::new(),
+        }
+    }
+
     /// What it makes of `link` while it lasts.
     pub(crate) fn conditions(self, link: LinkId) -> Conditions {
         let fair = Conditions::default();

@@ -61,7 +61,7 @@ fn streams_beyond_the_backlog_are_refused_with_ack() {
 }
 
 #[test]
-fn dropping_handles_makes_room_for_streams() {
+fn streams_beyond_the_limit_are_refused_until_handles_are_dropped() {
     let mut lab = Lab::with(Role::Server, limited(|limits| limits.inbound_streams = 1));
     let key = lab.accept(1);
     lab.receive(Frame::Window(RST, 1, 0));
@@ -73,7 +73,7 @@ fn dropping_handles_makes_room_for_streams() {
 }
 
 #[test]
-fn a_local_limit_fails_only_the_call() {
+fn a_local_limit_fails_the_call_not_the_session() {
     let mut lab = Lab::with(Role::Client, limited(|limits| limits.outbound_streams = 1));
     let key = lab.open();
     assert_eq!(lab.connection.open(lab.now), Poll::Ready(Err(OpenError::TooManyStreams(1))));
@@ -161,7 +161,26 @@ fn streams_reset_before_accept_leave_the_backlog() {
 }
 
 #[test]
-fn congested_output_stops_accepting_streams() {
+fn finished_streams_wait_to_be_accepted_whatever_follows() {
+    let mut lab = Lab::extended(Role::Server);
+    for (id, after) in [(1, STOP), (3, RST)] {
+        lab.receive(Frame::Data(SYN.and(FIN), id, 100));
+        lab.receive(Frame::Window(after, id, 0));
+    }
+    assert_eq!(lab.connection.statistics().streams, 0);
+    for id in [1, 3] {
+        let key = lab.connection.accept().expect("a stream waits");
+        assert_eq!(key.id(), id);
+        assert_eq!(lab.read(key, 1000), Poll::Ready(Ok(100)));
+        assert_eq!(lab.read(key, 1000), Poll::Ready(Ok(0)));
+        lab.connection.drop_stream(key, lab.now);
+    }
+    assert_eq!(lab.sent(), [Frame::Window(FIN, 1, 0)]);
+    assert_eq!(lab.connection.statistics().streams_held, 0);
+}
+
+#[test]
+fn no_stream_is_accepted_while_the_output_is_congested() {
     let mut lab = Lab::with(Role::Server, limited(|limits| limits.inbound_streams = 100_000));
     let mut accepted = 0;
     for number in 0..20_000 {
