@@ -1,11 +1,12 @@
 //! Ours beside the two published crates, unmodified: `yamux` 0.14.1 and `tokio-yamux` 0.3.20, in both roles.
 
 use std::time::Duration;
+use wavetank_sim_tests::multiplexer::configured;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use wavetank::runtime::{Runtime, SocketOptions};
 use wavetank::{Faults, Host, Sim, sometimes};
-use wavetank_multiplexer::{Config, LocalReset, Stream, Window, WriteError};
+use wavetank_multiplexer::{LocalReset, Stream, Window, WriteError};
 use wavetank_sim_tests::multiplexer::interoperability::{self, AnySession, AnyStream, Scenario};
 use wavetank_sim_tests::multiplexer::network::{self, Side};
 use wavetank_sim_tests::multiplexer::{Foreign, Kind, body};
@@ -21,7 +22,9 @@ fn pair(
     ours: impl AsyncFn(End) + 'static,
     theirs: impl AsyncFn(Host, Foreign<Host>) + 'static,
 ) {
-    let config = Config::default().window(Window::Fixed(256 << 10));
+    let config = configured(|config| {
+        config.window(Window::Fixed(256 << 10));
+    });
     let run = std::rc::Rc::new(async move |host: Host, at: Side| {
         let transport = match at {
             Side::Client => network::connect(&host, SocketOptions::new()).await?,

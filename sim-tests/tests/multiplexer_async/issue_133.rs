@@ -2,10 +2,11 @@
 //! way or another. The writer learns of it at once, whoever opened the session and however the stream is left.
 
 use std::time::Duration;
+use wavetank_sim_tests::multiplexer::configured;
 
 use wavetank::runtime::{Instant, Runtime};
 use wavetank::{Host, Sim, sometimes};
-use wavetank_multiplexer::{Config, ResetCode, Stream, Window, WriteEnd, WriteError};
+use wavetank_multiplexer::{ResetCode, Stream, Window, WriteEnd, WriteError};
 use wavetank_sim_tests::multiplexer::body;
 
 use super::world::{Cell, End, SECOND, SOON, finish_writing, inspect, pair, write_error};
@@ -158,7 +159,9 @@ fn the_writer_learns_at_once_that_nobody_reads(sim: &mut Sim) {
     let unread = sim.choose("unread", 2) == 1;
     let client_writes = sim.choose("client writes", 2) == 0;
     let window = [Window::Fixed(256 << 10), Window::default()][sim.choose("window", 2) as usize];
-    let config = Config::default().window(window);
+    let config = configured(|config| {
+        config.window(window);
+    });
     let left = Cell::new();
     let of_server = left.clone();
     pair(
@@ -190,7 +193,9 @@ fn the_writer_learns_at_once_that_nobody_reads(sim: &mut Sim) {
 fn a_partition_only_delays_the_news(sim: &mut Sim) {
     let how = Leave::ALL[sim.choose("leave", 8) as usize];
     let partition = Duration::from_secs([9, 11][sim.choose("partition", 2) as usize]);
-    let config = Config::default().window(Window::Fixed(256 << 10));
+    let config = configured(|config| {
+        config.window(Window::Fixed(256 << 10));
+    });
     pair(
         sim,
         config,
