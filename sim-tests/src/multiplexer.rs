@@ -10,6 +10,7 @@ pub mod frames;
 pub mod interoperability;
 pub mod monitor;
 pub mod network;
+pub mod scripts;
 pub mod tap;
 pub mod websocket;
 

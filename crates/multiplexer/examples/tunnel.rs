@@ -1,7 +1,7 @@
 //! Forwards local TCP ports through one connection: `tunnel --help`.
 //!
-//! Ends and resets are passed on as they are: a program that closes its sending half still gets its answer, and one that fails
-//! is seen to fail on the other side.
+//! Ends and resets are passed on as they are: a program that closes its sending half still gets its answer, and one
+//! that fails is seen to fail on the other side.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;

@@ -132,14 +132,7 @@ pub async fn opener<R: Runtime>(runtime: R, session: AnySession<R>, scenario: Sc
         }
         Scenario::Windows => {
             let stream = session.open().await.expect("a stream");
-            let (mut reader, mut writer) = tokio::io::split(stream);
-            let writing = runtime.spawn("writer", async move {
-                body::write(&mut writer, 0, 0..LARGE, 50_000).await.1.expect("written");
-                writer.shutdown().await.expect("finished");
-            });
-            runtime.sleep(LATE).await;
-            reads_all(&mut reader, 1, LARGE).await;
-            writing.await.expect("no panic");
+            both_ways(&runtime, stream, [0, 1]).await;
         }
         Scenario::ResetByOpener => {
             let mut stream = session.open().await.expect("a stream");
@@ -181,13 +174,7 @@ pub async fn acceptor<R: Runtime>(runtime: R, mut session: AnySession<R>, scenar
         }
         Scenario::Windows => {
             let stream = session.accept().await.expect("a stream");
-            let (mut reader, mut writer) = tokio::io::split(stream);
-            echoing.push(runtime.spawn("writer", async move {
-                body::write(&mut writer, 1, 0..LARGE, 50_000).await.1.expect("written");
-                writer.shutdown().await.expect("finished");
-            }));
-            runtime.sleep(LATE).await;
-            reads_all(&mut reader, 0, LARGE).await;
+            both_ways(&runtime, stream, [1, 0]).await;
         }
         Scenario::ResetByOpener => {
             let mut stream = session.accept().await.expect("a stream");
@@ -211,6 +198,25 @@ pub async fn acceptor<R: Runtime>(runtime: R, mut session: AnySession<R>, scenar
         task.await.expect("no panic");
     }
     session.closed().await;
+}
+
+/// Writes one large body and reads another, from late on. Neither side ends before it has everything, and both read until the
+/// end: `tokio-yamux` takes no more credit behind the peer's FIN, nor while no task reads.
+async fn both_ways<R: Runtime>(runtime: &R, stream: AnyStream, [ours, theirs]: [u32; 2]) {
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    let (have_all, has_all) = tokio::sync::oneshot::channel();
+    let writing = runtime.spawn("writer", async move {
+        body::write(&mut writer, ours, 0..LARGE, 50_000).await.1.expect("written");
+        has_all.await.expect("the reader has everything");
+        writer.shutdown().await.expect("finished");
+    });
+    runtime.sleep(LATE).await;
+    let (read, result) = body::read(&mut reader, theirs, 0, LARGE).await;
+    assert!(read == LARGE && result.is_ok(), "{read} of {LARGE} bytes: {result:?}");
+    have_all.send(()).expect("the writer waits");
+    let (read, result) = body::read(&mut reader, theirs, LARGE, 1).await;
+    assert!(read == 0 && result.is_ok(), "{read} bytes and no end: {result:?}");
+    writing.await.expect("no panic");
 }
 
 /// Reads `count` bytes of body `seed` and the end.

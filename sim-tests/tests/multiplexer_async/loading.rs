@@ -54,10 +54,12 @@ fn saturated_ends_answer_pings_and_finish(sim: &mut Sim) {
         narrow,
         async move |end| {
             side(end.clone(), true).await;
+            end.answer().await;
             end.finish(LATE).await;
         },
         async move |end| {
             side(end.clone(), false).await;
+            end.ask().await;
             end.is_ended().await;
         },
     );
@@ -289,6 +291,8 @@ fn a_receive_budget_resets_streams_without_gaps(sim: &mut Sim) {
             let mut tasks = Vec::new();
             for seed in 0..4 {
                 let mut stream = end.session.open().await.expect("a stream");
+                let (read, result) = body::read(&mut stream, 9, 0, 1).await;
+                assert!(read == 1 && result.is_ok(), "the stream is accepted: {result:?}");
                 tasks.push(end.host.spawn("writer", async move {
                     let (_, result) = body::write(&mut stream, seed, 0..LARGE, 30_000).await;
                     if result.is_ok() {
@@ -304,7 +308,9 @@ fn a_receive_budget_resets_streams_without_gaps(sim: &mut Sim) {
         async |end| {
             let mut streams = Vec::new();
             for _ in 0..4 {
-                streams.push(end.session.accept().await.expect("a stream"));
+                let mut stream = end.session.accept().await.expect("a stream");
+                body::write(&mut stream, 9, 0..1, 1).await.1.expect("written");
+                streams.push(stream);
             }
             end.sleep(20 * SECOND).await;
             assert!(end.session.statistics().buffered_bytes <= 400_000);

@@ -48,10 +48,12 @@ fn saturated_ends_answer_pings_and_finish(sim: &mut Sim) {
         narrow,
         |end| {
             side(&end, true);
+            end.answer();
             end.finish(60 * SECOND);
         },
         |end| {
             side(&end, false);
+            end.ask();
             end.is_ended();
         },
     );
@@ -178,6 +180,8 @@ fn a_receive_budget_resets_streams_without_gaps(sim: &mut Sim) {
             let writers: Vec<_> = (0..4)
                 .map(|seed| {
                     let mut stream = end.session.open().expect("a stream");
+                    let (read, result) = body::read_blocking(&mut stream, 9, 0, 1);
+                    assert!(read == 1 && result.is_ok(), "the stream is accepted: {result:?}");
                     spawn(end.host, "writer", move || {
                         if body::write_blocking(&mut stream, seed, 0..LARGE, 30_000).1.is_ok() {
                             let _reset_meanwhile = stream.close_write();
@@ -191,7 +195,12 @@ fn a_receive_budget_resets_streams_without_gaps(sim: &mut Sim) {
             end.finish(60 * SECOND);
         },
         |end| {
-            let streams: Vec<_> = (0..4).map(|_| end.session.accept().expect("a stream")).collect();
+            let accept = |_| {
+                let mut stream = end.session.accept().expect("a stream");
+                body::write_blocking(&mut stream, 9, 0..1, 1).1.expect("written");
+                stream
+            };
+            let streams: Vec<_> = (0..4).map(accept).collect();
             end.sleep(20 * SECOND);
             assert!(end.session.statistics().buffered_bytes <= 400_000);
             for (mut stream, seed) in streams.into_iter().zip(0..) {

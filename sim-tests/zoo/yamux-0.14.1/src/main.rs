@@ -21,7 +21,7 @@ mod split_streams;
 const STREAM_LIMIT: Entry = Entry::bad(
     "stream_limit",
     "one stream more than the local limit ends the connection, and all open streams",
-    "error in client",
+    "error in client: an open stream is lost",
     stream_limit::a_client_opens_one_stream_more_than_its_limit,
 );
 
