@@ -181,7 +181,7 @@ mod network {
     }
 
     #[test]
-    fn an_invariant_shows_its_values_as_they_are_in_the_shrunk_run() {
+    fn an_invariant_shows_the_shrunk_values() {
         let symptom = "invariant broken in client/main: 3 is below 3";
         fails("values", symptom, &["! broken: 3 is below 3"], |sim| {
             let count = sim.choose("count", 1 << 20);
@@ -405,6 +405,7 @@ mod real_os_threads {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "what is real is what is tested")]
     fn that_code_under_test_starts_are_named() {
         let symptom = "uncontrolled: client/main starts a real OS thread (`std::thread`)";
         let also =
@@ -424,6 +425,7 @@ mod real_os_threads {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "what is real is what is tested")]
     fn may_be_meant() {
         let sweep = Sweep::new("bad_input::meant", folder("meant")).seeds(3);
         sweep.run(|sim| {

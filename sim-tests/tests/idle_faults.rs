@@ -42,7 +42,7 @@ fn cut(sim: &mut Sim, a: &'static str, b: &'static str) {
 }
 
 #[test]
-fn a_partition_of_a_link_without_traffic_is_reported() {
+fn a_partition_without_traffic_is_reported() {
     let passed = sweep("idle").run(|sim| {
         talks_to_one_server(sim);
         cut(sim, "client", "idle");
@@ -70,7 +70,7 @@ fn drawn_faults_of_every_kind_meet_traffic() {
 }
 
 #[test]
-fn a_sweep_that_must_reach_all_its_points_fails_by_an_idle_fault() {
+fn an_idle_fault_fails_a_strict_sweep() {
     let failure = catch_unwind(AssertUnwindSafe(|| {
         sweep("required").sometimes_required().run(|sim| {
             talks_to_one_server(sim);

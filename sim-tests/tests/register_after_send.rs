@@ -74,8 +74,8 @@ fn every_answer_finds_a_request_noted_before(sim: &mut Sim) {
 }
 
 /// Uses both directions of a stream that tokio splits with a real lock, held while it polls the stream.
-#[wavetank::test(seeds = 500)]
-fn a_real_lock_held_across_an_interruption_hangs_nothing(sim: &mut Sim) {
+#[wavetank::test(seeds = 500, base_seed = 0xcff964a371c92abe)]
+fn holding_a_real_lock_hangs_nothing(sim: &mut Sim) {
     const BYTES: usize = 20_000;
     sim.server("server", async |host| {
         let listener = Runtime::listen(&host, ([0, 0, 0, 0], 80).into(), ListenOptions::new()).await?;
@@ -103,8 +103,8 @@ fn a_real_lock_held_across_an_interruption_hangs_nothing(sim: &mut Sim) {
 }
 
 /// Tasks change a number under a real lock and hold the lock during a write.
-#[wavetank::test(seeds = 200)]
-fn tasks_that_write_under_a_real_lock_take_turns(sim: &mut Sim) {
+#[wavetank::test(seeds = 200, base_seed = 0x733df41b798b0fb9)]
+fn tasks_take_turns_under_a_real_lock(sim: &mut Sim) {
     sim.server("server", async |host| {
         let listener = Runtime::listen(&host, ([0, 0, 0, 0], 80).into(), ListenOptions::new()).await?;
         let (mut stream, _) = listener.accept().await?;

@@ -1,15 +1,17 @@
 //! Random scripts of socket calls on two hosts, played on Linux and in the simulation: both must show the same.
 //!
-//! On Linux the hosts are two network namespaces, joined by a relay that drops packets during a partition. Results must be
-//! equal, and how long a call waited may differ by 100 ms and a tenth. A difference counts when it shows three times; it is
-//! shrunk, and printed.
+//! On Linux the hosts are two network namespaces, joined by a relay that drops packets during a partition. Results
+//! must be equal, and how long a call waited may differ by 100 ms and a tenth. A difference counts when it shows
+//! three times; it is shrunk, and printed.
 //!
 //! `SCRIPTS=10000 cargo test -p wavetank-sim-tests --test scripts -- --nocapture` plays that many scripts;
-//! `SCRIPTS_FROM` is the number of the first, and `SCRIPTS_SHRINK` says how many differences to shrink (1). By default it is a sample. It needs root; where namespaces cannot be
-//! made it says so, and compares nothing.
+//! `SCRIPTS_FROM` is the number of the first, and `SCRIPTS_SHRINK` says how many differences to shrink (1). By
+//! default it is a sample. It needs root; where namespaces cannot be made it says so, and compares nothing.
 #![cfg(target_os = "linux")]
 #![expect(clippy::expect_used, clippy::print_stdout, clippy::print_stderr, reason = "these are tests")]
 
+#[path = "scripts/known.rs"]
+mod known;
 #[path = "scripts/linux.rs"]
 mod linux;
 #[path = "linux/network.rs"]
@@ -39,7 +41,7 @@ fn setting(name: &str) -> Option<u64> {
 }
 
 fn play_on_linux(scripts: &[Script]) -> Vec<Outcomes> {
-    linux::run(scripts).expect("the network was made before")
+    linux::run(scripts, std::time::Duration::ZERO).expect("the network was made before")
 }
 
 /// How the scripts of a round compared.
@@ -81,10 +83,12 @@ fn compare(scripts: &[Script]) -> Compared {
     compared
 }
 
-/// Returns `true` if a simulation whose segments take a little longer, some more than others, shows the same as Linux: two
-/// timers go off at nearly the same time.
+/// Returns `true` if a simulation shows the same as Linux whose segments take a little longer, some more than others,
+/// or whose timers go off a little earlier or later: two of them go off at nearly the same time.
 fn happens_elsewhen(script: &Script, real: &Outcomes) -> bool {
-    (0..8).any(|variant| differences(script, real, &simulated::run_variant(script, variant)).is_empty())
+    let agrees = |simulated: &Outcomes| differences(script, real, simulated).is_empty();
+    (0..8).any(|variant| agrees(&simulated::run_variant(script, variant)))
+        || script.variants().iter().any(|variant| agrees(&simulated::run(variant)))
 }
 
 /// Drops steps as long as a difference remains.
@@ -102,10 +106,61 @@ fn shrunk(script: &Script) -> (Script, Vec<String>) {
     (smallest, found)
 }
 
+/// Whether this machine lets a test make its network. Says loudly that it does not.
+fn has_network() -> bool {
+    match Network::new(std::time::Duration::ZERO, &[]) {
+        Ok(_) => true,
+        Err(error) => {
+            eprintln!("SKIPPED: it needs network namespaces (root, /dev/net/tun, the command `ip`): {error}");
+            false
+        }
+    }
+}
+
+#[test]
+fn the_simulation_does_what_linux_is_known_for() {
+    for known in known::all() {
+        println!("in the simulation: {}", known.name);
+        (known.check)(&simulated::run_delayed(&known.script, known::DELAY));
+    }
+}
+
+#[test]
+fn linux_does_what_it_is_known_for() {
+    if !has_network() {
+        return;
+    }
+    let scripts: Vec<Script> = known::all().into_iter().map(|known| known.script).collect();
+    let played = linux::run(&scripts, known::DELAY).expect("the network was made before");
+    for (known, outcomes) in known::all().iter().zip(&played) {
+        println!("on Linux: {}", known.name);
+        (known.check)(outcomes);
+    }
+}
+
+/// Ports in TIME-WAIT cannot connect to the same peer again: at last there is none left.
+#[test]
+fn time_wait_uses_up_ports_in_both_worlds() {
+    simulated::use_up_ports();
+    if !has_network() {
+        return;
+    }
+    let settings = [("net/ipv4/ip_local_port_range", "40000 40003")];
+    let network = Network::new(std::time::Duration::ZERO, &settings).expect("the network was made before");
+    let address = (Network::address(0, 1), 80);
+    let listener = network.on(1, || std::net::TcpListener::bind(address)).expect("a free port");
+    let connect = || network.on(0, || std::net::TcpStream::connect(address));
+    for _ in 0..4 {
+        drop(connect().expect("a port is free"));
+        drop(listener.accept().expect("a connection comes"));
+    }
+    let error = connect().expect_err("all four are in TIME-WAIT");
+    assert_eq!(error.raw_os_error(), Some(libc::EADDRNOTAVAIL));
+}
+
 #[test]
 fn linux_and_the_simulation_play_scripts_alike() {
-    if let Err(error) = Network::new(std::time::Duration::ZERO, &[]) {
-        eprintln!("SKIPPED: scripts need network namespaces (root, /dev/net/tun, ip): {error}");
+    if !has_network() {
         return;
     }
     let count = setting("SCRIPTS").unwrap_or(SAMPLE);

@@ -21,7 +21,8 @@
 //! - The id of an operation is free before its last message goes out. A key of an operation that has ended does
 //!   nothing.
 //! - Nothing that a client sends makes it panic, or hold more memory than the configuration says.
-//! - Each call takes constant time, or logarithmic time in the operations of the connection, apart from copying.
+//! - A result takes constant time, whatever else the connection has. A message of a client takes logarithmic time in its
+//!   operations; its `complete` may look at what waits to be sent.
 
 mod liveness;
 mod operations;

@@ -4,13 +4,10 @@
 //! traits runs unchanged on Tokio ([`Tokio`]) or on OS threads ([`Std`]) in production, and in Wavetank's simulation in
 //! tests.
 //!
-//! The modules:
-//!
-//! - [`runtime`] and [`threads`] are the two traits; [`datagrams`] and [`local`] extend them with UDP and Unix sockets.
-//! - [`instant`] is time, [`socket`] has the options of sockets, [`sync`] the locks of blocking code, and [`join`] says
-//!   how a task or thread ended.
-//! - [`tokio_runtime`] and [`std_threads`] are the implementations for production.
-//! - [`probe`] has the macros by which code reports to a simulation: [`always!`], [`sometimes!`], [`buggify!`].
+//! Extensions of both traits cover UDP ([`Datagrams`], [`BlockingDatagrams`]) and Unix sockets ([`LocalSockets`],
+//! [`BlockingLocalSockets`]). Blocking code locks with [`Mutex`] and [`Condvar`]. [`tokio_runtime`] and
+//! [`std_threads`] have the types of production. [`probe`] has what code may say of itself to a simulation:
+//! [`always!`], [`sometimes!`], [`buggify!`].
 //!
 //! # Invariants
 //!
@@ -55,29 +52,37 @@
 //! ```
 
 mod clock;
-pub mod datagrams;
+mod datagrams;
 mod entropy;
-pub mod instant;
-pub mod join;
-pub mod local;
+mod instant;
+mod join;
+mod local;
 pub mod probe;
-pub mod runtime;
-pub mod socket;
+mod raw_locks;
+mod runtime;
+mod socket;
 pub mod std_threads;
-pub mod sync;
-pub mod threads;
+mod sync;
+mod threads;
 pub mod tokio_runtime;
 
-pub use datagrams::{BlockingDatagrams, BlockingUdpSocket, Datagrams, UdpSocket};
+pub use datagrams::{BlockingDatagrams, BlockingUdpSocket, DATAGRAM_BYTES_MAX, Datagrams, UdpSocket};
 pub use instant::Instant;
 pub use join::JoinError;
+#[doc(hidden)]
+pub use join::panic_message;
 pub use local::{
     BlockingLocalSockets, BlockingUnixListener, BlockingUnixStream, LocalSockets, UnixListener, UnixStream,
 };
+#[doc(hidden)]
+pub use local::{PATH_BYTES_MAX, check_path};
+#[doc(hidden)]
+pub use raw_locks::RawLocks;
+pub use raw_locks::WaitOutcome;
 pub use runtime::{Listener, Runtime, Sleep, Stream, TaskHandle};
 pub use socket::{ListenOptions, SocketOptions};
 pub use std_threads::Std;
-pub use sync::{Condvar, Mutex, WaitOutcome};
+pub use sync::{Condvar, Mutex, MutexGuard};
 pub use threads::{BlockingListener, BlockingStream, ThreadHandle, Threads};
 pub use tokio_runtime::Tokio;
 

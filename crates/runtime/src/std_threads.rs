@@ -16,6 +16,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::join::panic_message;
+use crate::raw_locks::RawLocks;
 use crate::{Instant, JoinError, ListenOptions, SocketOptions, Threads, WaitOutcome, clock};
 
 /// The blocking runtime for production: OS threads, `std::sync`, `std::net`.
@@ -26,9 +27,6 @@ impl Threads for Std {
     type Stream = tcp::TcpStream;
     type Listener = tcp::TcpListener;
     type ThreadHandle<T: Send + 'static> = ThreadHandle<T>;
-    type RawMutex<T: Send> = Mutex<T>;
-    type RawGuard<'a, T: Send + 'a> = MutexGuard<'a, T>;
-    type RawCondvar = Condvar;
 
     fn now(&self) -> Instant {
         clock::now()
@@ -75,6 +73,12 @@ impl Threads for Std {
     fn fill_random(&self, buffer: &mut [u8]) {
         crate::entropy::fill(buffer);
     }
+}
+
+impl RawLocks for Std {
+    type RawMutex<T: Send> = Mutex<T>;
+    type RawGuard<'a, T: Send + 'a> = MutexGuard<'a, T>;
+    type RawCondvar = Condvar;
 
     // The locks of std have no names. The simulator uses them.
     fn raw_mutex<T: Send>(&self, _name: &'static str, value: T) -> Mutex<T> {

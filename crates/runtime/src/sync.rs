@@ -8,7 +8,8 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use crate::Threads;
+use crate::raw_locks::WaitOutcome;
+use crate::threads::Threads;
 
 /// A lock around a value, like `std::sync::Mutex`.
 ///
@@ -129,13 +130,4 @@ impl<R: Threads> fmt::Debug for Condvar<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Condvar").finish_non_exhaustive()
     }
-}
-
-/// How a wait with a timeout ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WaitOutcome {
-    /// A notification came, or the wait ended spuriously: check the state.
-    Notified,
-    /// The timeout passed.
-    TimedOut,
 }

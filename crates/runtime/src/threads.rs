@@ -2,28 +2,22 @@
 
 use std::io;
 use std::net::{Shutdown, SocketAddr};
-use std::ops::DerefMut;
 use std::time::Duration;
 
-use crate::{Instant, JoinError, ListenOptions, SocketOptions, WaitOutcome};
+use crate::raw_locks::RawLocks;
+use crate::{Instant, JoinError, ListenOptions, SocketOptions};
 
 /// Blocking threads: clock, threads, locks, sockets, names and entropy.
 ///
 /// Handles are cheap to clone. Implementations: [`Std`](crate::Std) in production, the host of a simulation in tests.
 /// Locks are used through [`Mutex`](crate::Mutex) and [`Condvar`](crate::Condvar).
-pub trait Threads: Clone + Send + Sync + 'static {
+pub trait Threads: RawLocks {
     /// A TCP stream.
     type Stream: BlockingStream;
     /// A TCP listener.
     type Listener: BlockingListener<Stream = Self::Stream>;
     /// A handle to a spawned thread.
     type ThreadHandle<T: Send + 'static>: ThreadHandle<T>;
-    /// The lock behind [`Mutex`](crate::Mutex).
-    type RawMutex<T: Send>: Send + Sync;
-    /// The guard behind [`MutexGuard`](crate::sync::MutexGuard).
-    type RawGuard<'a, T: Send + 'a>: DerefMut<Target = T>;
-    /// The condition variable behind [`Condvar`](crate::Condvar).
-    type RawCondvar: Send + Sync;
 
     /// Reads the clock.
     fn now(&self) -> Instant;
@@ -80,40 +74,6 @@ pub trait Threads: Clone + Send + Sync + 'static {
     ///
     /// If the system has no entropy.
     fn fill_random(&self, buffer: &mut [u8]);
-
-    /// Makes the lock behind [`Mutex::new`](crate::Mutex::new).
-    fn raw_mutex<T: Send>(&self, name: &'static str, value: T) -> Self::RawMutex<T>;
-
-    /// Locks; see [`Mutex::lock`](crate::Mutex::lock).
-    fn raw_lock<T: Send>(mutex: &Self::RawMutex<T>) -> Self::RawGuard<'_, T>;
-
-    /// Takes the lock if it is free; see [`Mutex::try_lock`](crate::Mutex::try_lock).
-    fn raw_try_lock<T: Send>(mutex: &Self::RawMutex<T>) -> Option<Self::RawGuard<'_, T>>;
-
-    /// Takes the value out of the lock.
-    fn raw_into_inner<T: Send>(mutex: Self::RawMutex<T>) -> T;
-
-    /// Makes the condition variable behind [`Condvar::new`](crate::Condvar::new).
-    fn raw_condvar(&self, name: &'static str) -> Self::RawCondvar;
-
-    /// Waits; see [`Condvar::wait`](crate::Condvar::wait).
-    fn raw_wait<'a, T: Send + 'a>(
-        condvar: &Self::RawCondvar,
-        guard: Self::RawGuard<'a, T>,
-    ) -> Self::RawGuard<'a, T>;
-
-    /// Waits with a timeout; see [`Condvar::wait_timeout`](crate::Condvar::wait_timeout).
-    fn raw_wait_timeout<'a, T: Send + 'a>(
-        condvar: &Self::RawCondvar,
-        guard: Self::RawGuard<'a, T>,
-        timeout: Duration,
-    ) -> (Self::RawGuard<'a, T>, WaitOutcome);
-
-    /// Wakes one waiter.
-    fn raw_notify_one(condvar: &Self::RawCondvar);
-
-    /// Wakes all waiters.
-    fn raw_notify_all(condvar: &Self::RawCondvar);
 }
 
 /// A handle to a thread.

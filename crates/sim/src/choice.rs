@@ -1,8 +1,8 @@
 //! The choices of a run: which of `bound` alternatives each source of chance took.
 //!
-//! A run repeats one question: "which of these `bound` alternatives?" A *choice point* asks it (host and task name, then the
-//! operation), a *lane* answers it (one ChaCha stream a lane, or a recording), and the *value* is written down.
-//! Replaying the log replays the run; shrinking the log shrinks the run.
+//! A run repeats one question: "which of these `bound` alternatives?" A *choice point* asks it (host and task name,
+//! then the operation), a *lane* answers it (one ChaCha stream a lane, or a recording), and the *value* is written
+//! down. Replaying the log replays the run; shrinking the log shrinks the run.
 //!
 //! # Invariants
 //!
@@ -16,11 +16,15 @@
 //! The file format of recordings (`recording`), what to ask (`sched`, `net`, `faults`), which values to try when
 //! shrinking (`shrink`).
 
+mod lane;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
+
+pub(crate) use lane::{LaneKind, LaneName, SWARM};
 
 /// One lane: an independent source of chance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,11 +42,11 @@ pub(crate) struct Choice {
     pub(crate) value: u32,
 }
 
-/// A choice point as recordings name it. The text is "SCOPE OPERATION"; all choices of a scope in a lane form a span, which
-/// shrinks as a whole.
+/// A choice point as recordings name it. The text is "SCOPE OPERATION"; all choices of a scope in a lane form a span,
+/// which shrinks as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct PointName {
-    pub(crate) lane: String,
+    pub(crate) lane: LaneName,
     pub(crate) point: String,
 }
 
@@ -87,7 +91,7 @@ pub(crate) enum Replay {
 /// Where a strict replay left its recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Divergence {
-    pub(crate) lane: String,
+    pub(crate) lane: LaneName,
     /// 0-based position in the lane.
     pub(crate) position: usize,
     /// The recorded question, as (point, bound).
@@ -100,7 +104,8 @@ impl fmt::Display for Divergence {
         let Self { lane, position, recorded, asked } = self;
         write!(
             f,
-            "choice {} of lane `{lane}`: the recording has `{}` ({} alternatives), the run asked `{}` ({} alternatives)",
+            "choice {} of lane `{lane}`: the recording has `{}` ({} alternatives), the run asked `{}` ({} \
+             alternatives)",
             position + 1,
             recorded.0,
             recorded.1,
@@ -111,7 +116,7 @@ impl fmt::Display for Divergence {
 }
 
 struct Lane {
-    name: String,
+    name: LaneName,
     rng: ChaCha8Rng,
     /// Strict replay: the lane's recorded questions, in order.
     expected: Vec<(String, u32, u32)>,
@@ -136,9 +141,9 @@ pub(crate) struct Choices {
     replay: Option<Replay>,
     /// The recording by (lane, point), until the point is first named.
     recorded: BTreeMap<PointName, Vec<(u32, u32)>>,
-    recorded_lanes: BTreeMap<String, Vec<(String, u32, u32)>>,
+    recorded_lanes: BTreeMap<LaneName, Vec<(String, u32, u32)>>,
     lanes: Vec<Lane>,
-    lane_ids: BTreeMap<String, LaneId>,
+    lane_ids: BTreeMap<LaneName, LaneId>,
     points: Vec<Point>,
     log: Vec<Choice>,
     mismatches: usize,
@@ -182,20 +187,25 @@ impl Choices {
         choices
     }
 
-    /// Names a lane. The same name is the same lane, and the same stream of the seed in every run.
-    pub(crate) fn lane(&mut self, name: &str) -> LaneId {
-        if let Some(&lane) = self.lane_ids.get(name) {
+    /// Returns the lane of a kind that belongs to `scope`. It is the same stream of the seed in every run.
+    pub(crate) fn lane(&mut self, kind: LaneKind, scope: &str) -> LaneId {
+        self.named_lane(LaneName::new(kind, scope))
+    }
+
+    /// Returns the lane of this name.
+    pub(crate) fn named_lane(&mut self, name: LaneName) -> LaneId {
+        if let Some(&lane) = self.lane_ids.get(&name) {
             return lane;
         }
         let lane = LaneId(u32::try_from(self.lanes.len()).expect("fewer than 2^32 lanes"));
         self.lanes.push(Lane {
-            name: name.to_owned(),
-            rng: stream(self.seed, name),
-            expected: self.recorded_lanes.remove(name).unwrap_or_default(),
+            rng: stream(self.seed, name.text()),
+            expected: self.recorded_lanes.remove(&name).unwrap_or_default(),
             asked: 0,
             points: BTreeMap::new(),
+            name: name.clone(),
         });
-        self.lane_ids.insert(name.to_owned(), lane);
+        self.lane_ids.insert(name, lane);
         lane
     }
 
@@ -271,9 +281,9 @@ impl Choices {
         self.choose(point, bound, |rng| below(rng, bound))
     }
 
-    /// Fills `buffer` from the entropy stream of `name`. Entropy is no choice: it is not recorded and does not shrink.
-    pub(crate) fn entropy(&mut self, name: &str, buffer: &mut [u8]) {
-        let lane = self.lane(name);
+    /// Fills `buffer` from the entropy stream of `scope`. Entropy is no choice: it is not recorded and does not shrink.
+    pub(crate) fn entropy(&mut self, scope: &str, buffer: &mut [u8]) {
+        let lane = self.lane(LaneKind::Entropy, scope);
         self.lanes[lane.0 as usize].rng.fill_bytes(buffer);
     }
 
@@ -348,7 +358,7 @@ mod tests {
     use super::*;
 
     fn draw_three(choices: &mut Choices, lane: &str) -> [u32; 3] {
-        let lane = choices.lane(lane);
+        let lane = choices.named_lane(LaneName::parse(lane).expect("a kind of lane"));
         let point = choices.point(lane, "host/task operation");
         [(); 3].map(|()| choices.choose_uniform(point, 1_000_000))
     }
@@ -357,7 +367,7 @@ mod tests {
     fn an_extra_choice_never_shifts_other_lanes() {
         let mut alone = Choices::seeded(7);
         let mut beside = Choices::seeded(7);
-        draw_three(&mut beside, "faults");
+        draw_three(&mut beside, "fault");
         assert_eq!(draw_three(&mut alone, "schedule"), draw_three(&mut beside, "schedule"));
     }
 
@@ -387,7 +397,7 @@ mod tests {
         draw_three(&mut first, "schedule");
         let log = first.into_log();
         let mut again = Choices::replayed(7, &log, Replay::Strict);
-        let lane = again.lane("schedule");
+        let lane = again.lane(LaneKind::Schedule, "");
         let point = again.point(lane, "host/other operation");
         assert_eq!(again.choose_uniform(point, 5), 0);
         let named = again.divergence().expect("another point asked").to_string();
@@ -401,19 +411,19 @@ mod tests {
     #[test]
     fn lenient_replay_keeps_the_values_of_remaining_points() {
         let mut first = Choices::seeded(7);
-        let lane = first.lane("schedule");
+        let lane = first.lane(LaneKind::Schedule, "");
         let (a, b) = (first.point(lane, "a x"), first.point(lane, "b x"));
         first.choose(a, 3, |_| 2);
         first.choose(b, 3, |_| 1);
         let mut log = first.into_log();
         log.choices.remove(0);
         let mut again = Choices::replayed(7, &log, Replay::Lenient);
-        let lane = again.lane("schedule");
+        let lane = again.lane(LaneKind::Schedule, "");
         let (a, b) = (again.point(lane, "a x"), again.point(lane, "b x"));
         assert_eq!((again.choose_uniform(a, 3), again.choose_uniform(b, 3)), (0, 1));
         // A value that no longer fits is answered with the default, and counted.
         let mut narrow = Choices::replayed(7, &log, Replay::Lenient);
-        let lane = narrow.lane("schedule");
+        let lane = narrow.lane(LaneKind::Schedule, "");
         let b = narrow.point(lane, "b x");
         assert_eq!((narrow.choose_uniform(b, 1), narrow.mismatches()), (0, 1));
     }

@@ -1,21 +1,21 @@
 //! The clock and the entropy of libc, interposed inside of a run; what else depends on the machine (`machine`), and what
 //! would leave the simulation (`real`).
 //!
-//! std reads the time with `clock_gettime` and seeds `HashMap` with `getrandom`. This library defines both symbols, so
-//! that inside of a run they answer from the virtual clock and the seed; everywhere else they pass the call on. State is
-//! per OS thread and every run has an OS thread to itself, so parallel runs do not disturb each other.
+//! std reads the time with `clock_gettime` and seeds `HashMap` with `getrandom`. This library defines both symbols,
+//! so that inside of a run they answer from the virtual clock and the seed; everywhere else they pass the call on.
+//! State is per OS thread and every run has an OS thread to itself, so parallel runs do not disturb each other.
 //!
 //! # What this does not reach
 //!
-//! Code that asks the kernel directly (the `syscall` function, inline assembly), the vDSO behind glibc's own internal
-//! calls, `RDTSC`, and foreign OS threads.
+//! Code that asks the kernel directly (inline assembly), the vDSO behind glibc's own internal calls, `RDTSC`, and foreign OS
+//! threads.
 //!
 //! On systems other than Linux nothing is interposed: simulation works, but `std::time::Instant` is the real clock
 //! there and `HashMap` order is not reproducible.
 
-mod futex;
 mod machine;
 mod real;
+mod syscall;
 
 use std::cell::{Cell, RefCell};
 use std::sync::OnceLock;
@@ -166,7 +166,7 @@ mod linux {
     /// libc's own `clock_gettime`, which uses the vDSO; null until it is first needed.
     static REAL_CLOCK_GETTIME: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
 
-    fn virtual_time(clock: clockid_t) -> Option<timespec> {
+    pub(super) fn virtual_time(clock: clockid_t) -> Option<timespec> {
         let now = CLOCK.try_with(std::cell::Cell::get).ok().flatten()?;
         let seconds = match clock {
             libc::CLOCK_REALTIME | libc::CLOCK_REALTIME_COARSE => EPOCH_SECONDS,
@@ -221,6 +221,31 @@ mod linux {
         unsafe { real(clock, time) }
     }
 
+    /// Fills a buffer with the seed's entropy. Returns `false` outside of a run.
+    ///
+    /// # Safety
+    ///
+    /// `buffer` is null or points to `length` writable bytes.
+    pub(super) unsafe fn fill(buffer: *mut c_void, length: size_t) -> bool {
+        let inside = CLOCK.try_with(std::cell::Cell::get).ok().flatten().is_some();
+        // A probe of no bytes, which std makes once per process, draws nothing.
+        if !inside || length == 0 || buffer.is_null() {
+            return false;
+        }
+        // SAFETY: not null and `length` bytes long by this function's contract; bytes have no invalid values, and zeroing
+        // first makes the slice initialised.
+        let bytes = unsafe {
+            buffer.cast::<u8>().write_bytes(0, length);
+            std::slice::from_raw_parts_mut(buffer.cast::<u8>(), length)
+        };
+        let filled = ENTROPY.try_with(|entropy| {
+            let mut entropy = entropy.try_borrow_mut().ok()?;
+            entropy.as_mut()?.fill_bytes(bytes);
+            Some(())
+        });
+        matches!(filled, Ok(Some(())))
+    }
+
     /// libc's `getrandom(2)`: the seed's entropy inside of a run.
     ///
     /// # Safety
@@ -228,23 +253,9 @@ mod linux {
     /// `buffer` points to `length` writable bytes, as libc demands.
     #[unsafe(no_mangle)]
     pub(super) unsafe extern "C" fn getrandom(buffer: *mut c_void, length: size_t, flags: c_uint) -> ssize_t {
-        let inside = CLOCK.try_with(std::cell::Cell::get).ok().flatten().is_some();
-        // A probe of no bytes, which std makes once per process, draws nothing.
-        if inside && length > 0 && !buffer.is_null() {
-            // SAFETY: not null and `length` bytes long by this function's contract; bytes have no invalid values, and
-            // zeroing first makes the slice initialised.
-            let bytes = unsafe {
-                buffer.cast::<u8>().write_bytes(0, length);
-                std::slice::from_raw_parts_mut(buffer.cast::<u8>(), length)
-            };
-            let filled = ENTROPY.try_with(|entropy| {
-                let mut entropy = entropy.try_borrow_mut().ok()?;
-                entropy.as_mut()?.fill_bytes(bytes);
-                Some(())
-            });
-            if let Ok(Some(())) = filled {
-                return length as ssize_t;
-            }
+        // SAFETY: `length` writable bytes, by this function's contract.
+        if unsafe { fill(buffer, length) } {
+            return length as ssize_t;
         }
         // SAFETY: the kernel's own interface, with the caller's arguments.
         unsafe { libc::syscall(libc::SYS_getrandom, buffer, length, flags) as ssize_t }
@@ -271,6 +282,32 @@ mod tests {
             assert_eq!(since.as_secs(), EPOCH_SECONDS + 5);
         }
         assert!(SystemTime::now().duration_since(real).unwrap().as_secs() < 3600);
+    }
+
+    #[test]
+    #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+    #[expect(unsafe_code, reason = "the call by number is what is tested")]
+    fn calls_by_number_follow_the_seed() {
+        let draw = || {
+            let mut bytes = [0_u8; 16];
+            // SAFETY: the buffer is as long as is said.
+            let drawn = unsafe { libc::syscall(libc::SYS_getrandom, bytes.as_mut_ptr(), bytes.len(), 0) };
+            assert_eq!(drawn, 16);
+            bytes
+        };
+        let in_run = |seed| {
+            let _inside = enter(Choices::seeded(seed).side_stream("libc"));
+            set_clock(1_500_000_000);
+            // SAFETY: plain data that the call fills in.
+            let mut now: libc::timespec = unsafe { std::mem::zeroed() };
+            // SAFETY: `now` is writable.
+            let read = unsafe { libc::syscall(libc::SYS_clock_gettime, libc::CLOCK_MONOTONIC, &mut now) };
+            assert_eq!((read, now.tv_sec as u64, now.tv_nsec), (0, UPTIME_SECONDS + 1, 500_000_000));
+            draw()
+        };
+        assert_eq!(in_run(1), in_run(1));
+        assert_ne!(in_run(1), in_run(2));
+        assert_ne!(draw(), draw(), "outside, the system answers");
     }
 
     #[test]

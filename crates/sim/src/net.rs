@@ -18,8 +18,9 @@
 //!
 //! # Not here
 //!
-//! Wakers and waiting (the executor), when faults happen, IPv6 beyond `::1`. Congestion control and Nagle's
-//! algorithm are not simulated: they shift times, which the latencies do already.
+//! Wakers and waiting (the executor), when faults happen, IPv6 beyond `::1`. Congestion control is not
+//! simulated: it shifts times, which the latencies do already. Nagle's algorithm is simulated while a fault keeps
+//! acknowledgements back; without a fault it delays a segment by a round trip at most.
 
 mod ack;
 mod arrival;
@@ -61,7 +62,7 @@ use connection::{Connection, Connections};
 use event::EventQueue;
 use hosts::Host;
 use link::Links;
-use listen::Listeners;
+use listen::{Handshakes, Listeners};
 use local::Local;
 use tuples::Tuples;
 use udp::Udp;
@@ -124,8 +125,8 @@ pub(crate) trait Outside {
     /// Picks one of `bound` latencies for a segment on `link`; 0 is the shortest.
     fn pick_latency(&mut self, link: LinkId, bound: u32) -> u32;
 
-    /// Picks how often in a row a segment on `link`, which loses one in `one_in`, is lost: less than `bound`; 0 is not at
-    /// all.
+    /// Picks how often in a row a segment on `link`, which loses one in `one_in`, is lost: less than `bound`; 0 is
+    /// not at all.
     fn pick_losses(&mut self, link: LinkId, bound: u32, one_in: u32) -> u32;
 
     /// Takes a fact worth a line in the trace.
@@ -174,8 +175,8 @@ struct Wire {
     user_timeout: Nanos,
     /// No socket's buffers are larger.
     buffer_bytes_max: u32,
-    /// Handshakes that each listener keeps a state for.
-    handshakes: BTreeMap<ListenerId, usize>,
+    /// By listener.
+    handshakes: BTreeMap<ListenerId, Handshakes>,
 }
 
 /// What a step of a connection works with.
@@ -331,6 +332,9 @@ impl Network {
         if let Some(connection) = self.connections.get(index).filter(|connection| connection.is_over()) {
             if let Some(tuple) = connection.tuple() {
                 self.tuples.leave(tuple, index, connection.time_wait(self.now), self.now);
+            }
+            for host in connection.ends.iter().filter_map(|end| end.host) {
+                self.hosts[host.index()].connections.remove(&index);
             }
             self.connections.remove(index);
         }

@@ -1,31 +1,42 @@
 //! What is smaller: the one order that the shrinker minimises and that recordings compete in.
 
-use crate::choice::ChoiceLog;
+use crate::choice::{ChoiceLog, LaneKind, LaneName};
 
 /// Lanes by how much their values ask of a reader, the most first. Where one of two values must stay, the shrinker
 /// keeps the one of the later rank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Rank {
-    /// A fault brings machinery of its own: a break, a healing, retransmissions. So does the fate of a datagram.
+    /// A fault brings machinery of its own: a break, a healing, retransmissions. So do lost datagrams, short reads, and
+    /// what a test adds itself: awkward streams, cancellations, `buggify!`.
     Faults,
+    /// A delay, a spurious wake-up, a spurious `Pending`: the reader must ask why nothing happens.
+    Delays,
     /// A context switch has to be followed through the code under test.
     Schedule,
     /// A slow packet is only late.
     Links,
-    /// Values that the test itself drew, and all else.
+    /// Values that the test itself drew, and what says nothing by itself.
     Rest,
 }
 
 impl Rank {
-    const COUNT: usize = 4;
+    const COUNT: usize = 5;
 
-    /// Ranks a lane by its name: `faults`, `schedule`, `link ...`.
-    pub(crate) fn of(lane: &str) -> Self {
-        match lane.split([' ', '/']).next() {
-            Some("fault" | "faults" | "datagrams") => Self::Faults,
-            Some("schedule") => Self::Schedule,
-            Some("link" | "links") => Self::Links,
-            _ => Self::Rest,
+    pub(crate) const fn of(lane: &LaneName) -> Self {
+        match lane.kind() {
+            LaneKind::Fault
+            | LaneKind::Datagrams
+            | LaneKind::Short
+            | LaneKind::Adversary
+            | LaneKind::Cancel
+            | LaneKind::Buggify => Self::Faults,
+            LaneKind::WokenDelay | LaneKind::PreemptedDelay | LaneKind::Pending | LaneKind::Spurious => {
+                Self::Delays
+            }
+            LaneKind::Schedule | LaneKind::Budget => Self::Schedule,
+            LaneKind::Link => Self::Links,
+            // Nothing happens because of a choice of the swarm: it only allows others.
+            LaneKind::Swarm | LaneKind::Test | LaneKind::Turmoil | LaneKind::Entropy => Self::Rest,
         }
     }
 }
@@ -75,13 +86,13 @@ mod tests {
     fn the_order_is_as_stated() {
         let from_small_to_large = [
             log_of(&[]),
-            log_of(&[("links", "a", 9, 0)]),
+            log_of(&[("link", "a", 9, 0)]),
             log_of(&[("test", "a", 9, 8)]),
             log_of(&[("link a -> b", "a", 9, 1)]),
-            log_of(&[("link a -> b", "a", 9, 1), ("faults", "a", 9, 0)]),
+            log_of(&[("link a -> b", "a", 9, 1), ("fault", "a", 9, 0)]),
             log_of(&[("link a -> b", "a", 9, 8)]),
             log_of(&[("schedule", "a", 9, 1)]),
-            log_of(&[("faults", "a", 9, 1)]),
+            log_of(&[("fault", "a", 9, 1)]),
             log_of(&[("test", "a", 9, 1), ("test", "a", 9, 1)]),
         ];
         assert!(from_small_to_large.is_sorted_by(|small, large| Size::of(small) < Size::of(large)));

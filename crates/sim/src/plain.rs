@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_of_megabytes_is_cut_between_two_characters() {
+    fn a_long_text_is_cut_between_characters() {
         let cut_off = cut("é".repeat(5 << 20));
         assert!(cut_off.ends_with("é… (cut, of 10485760 bytes)"), "{}", &cut_off[cut_off.len() - 60..]);
         assert!(cut_off.len() < KEPT_BYTES + 60);

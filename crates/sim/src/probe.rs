@@ -13,7 +13,7 @@ use std::fmt;
 
 use wavetank_runtime::probe::{self, BuggifyPoint, Hooks};
 
-use crate::choice::below;
+use crate::choice::{LaneKind, below};
 use crate::sched::Scheduler;
 use crate::symptom::{Symptom, SymptomKind};
 use crate::trace::TraceEvent;
@@ -51,14 +51,14 @@ impl Probes {
     fn first_buggify(&self, scheduler: &Scheduler, point: BuggifyPoint) -> Buggified {
         let mut buggified = self.buggified.borrow_mut();
         let namesakes = buggified.keys().filter(|(name, _)| *name == point.name).count();
-        // Closures and async bodies are no names that anybody wrote; a blank would end the scope.
+        // Closures and async bodies are no names that a person wrote; a blank would end the scope.
         let mut name = point.name.replace("::{{closure}}", "").replace(' ', "-");
         if namesakes > 0 {
             name = format!("{name}#{}", namesakes + 1);
         }
-        let enabled = scheduler.named_point("buggify", &format!("{name} enabled"));
+        let enabled = scheduler.named_point(LaneKind::Buggify, &format!("{name} enabled"));
         let is_enabled = scheduler.choose(enabled, 2, |rng| u32::from(below(rng, ENABLED_ONE_IN) == 0)) == 1;
-        let fires = is_enabled.then(|| scheduler.named_point("buggify", &format!("{name} happens")));
+        let fires = is_enabled.then(|| scheduler.named_point(LaneKind::Buggify, &format!("{name} happens")));
         buggified.entry((point.name, point.place)).or_insert(Buggified { name, fires }).clone()
     }
 }

@@ -1,9 +1,9 @@
 //! Recordings: the choices of a run, kept to be replayed.
 //!
 //! A recording has two forms. The *file* ([`text`]) holds every question of the run up to the last value of each lane
-//! that is not the default, so it replays strictly or leniently; it is reviewed and committed, so its lines are short and
-//! stable. The *inline form* ([`inline`]) holds the values that are not the default and nothing else; it is short enough for a
-//! command line, and replays leniently only.
+//! that is not the default, so it replays strictly or leniently; it is reviewed and committed, so its lines are short
+//! and stable. The *inline form* ([`inline`]) holds the values that are not the default and nothing else; it is short
+//! enough for a command line, and replays leniently only.
 //!
 //! # Invariants
 //!
@@ -19,7 +19,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::choice::{Choice, ChoiceLog, PointId};
+use crate::choice::{Choice, ChoiceLog, LaneName, PointId};
 use crate::symptom::Symptom;
 
 pub(crate) mod inline;
@@ -96,7 +96,7 @@ impl Recording {
 /// Brings a log into the order that recordings keep: lane by lane, without the default end of each lane and without the
 /// points that nothing is left of. Two runs with equal canonical logs chose the same.
 pub(crate) fn canonical(log: &ChoiceLog) -> ChoiceLog {
-    let mut lanes: BTreeMap<&str, Vec<&Choice>> = BTreeMap::new();
+    let mut lanes: BTreeMap<&LaneName, Vec<&Choice>> = BTreeMap::new();
     for choice in &log.choices {
         lanes.entry(&log.point(choice.point).lane).or_default().push(choice);
     }
@@ -227,7 +227,8 @@ pub(crate) fn log_of(choices: &[(&str, &str, u32, u32)]) -> ChoiceLog {
 
     let mut log = ChoiceLog::default();
     for &(lane, point, bound, value) in choices {
-        let name = PointName { lane: lane.to_owned(), point: point.to_owned() };
+        let name =
+            PointName { lane: LaneName::parse(lane).expect("a kind of lane"), point: point.to_owned() };
         let index = log.points.iter().position(|known| *known == name).unwrap_or_else(|| {
             log.points.push(name);
             log.points.len() - 1
@@ -245,17 +246,17 @@ mod tests {
     fn canonical_lanes_end_with_their_last_nondefault_value() {
         let log = log_of(&[
             ("schedule", "b run", 3, 1),
-            ("faults", "a break", 2, 0),
+            ("fault", "a break", 2, 0),
             ("schedule", "a run", 3, 0),
-            ("faults", "a break", 2, 1),
+            ("fault", "a break", 2, 1),
             ("schedule", "b run", 3, 2),
             ("schedule", "c run", 3, 0),
-            ("links", "a send", 9, 0),
+            ("link", "a send", 9, 0),
         ]);
         let kept = canonical(&log);
         let expected = log_of(&[
-            ("faults", "a break", 2, 0),
-            ("faults", "a break", 2, 1),
+            ("fault", "a break", 2, 0),
+            ("fault", "a break", 2, 1),
             ("schedule", "b run", 3, 1),
             ("schedule", "a run", 3, 0),
             ("schedule", "b run", 3, 2),

@@ -7,8 +7,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::choice::ChoiceLog;
-use crate::order::Rank;
+use crate::choice::{ChoiceLog, LaneKind};
 use crate::plain;
 use crate::recording::inline;
 use crate::run::Outcome;
@@ -40,19 +39,27 @@ pub struct Counts {
 impl Counts {
     pub(crate) fn of(outcome: &Outcome) -> Self {
         let log = &outcome.log;
-        let values_in = |is_meant: fn(&str) -> bool| {
-            let values = log.choices.iter().filter(|choice| choice.value != 0);
-            values.filter(|choice| is_meant(&log.point(choice.point).lane)).count()
-        };
-        let is_delay =
-            |lane: &str| matches!(lane.split(' ').next(), Some("withhold" | "hold" | "pending" | "spurious"));
+        let (mut switches, mut delays) = (0, 0);
+        for choice in log.choices.iter().filter(|choice| choice.value != 0) {
+            match log.point(choice.point).lane.kind() {
+                LaneKind::Schedule => switches += 1,
+                LaneKind::WokenDelay | LaneKind::PreemptedDelay | LaneKind::Pending | LaneKind::Spurious => {
+                    delays += 1
+                }
+                // The outcome counts faults, and the trace preemptions: a choice of a budget need not preempt.
+                LaneKind::Fault | LaneKind::Datagrams | LaneKind::Short | LaneKind::Budget => {}
+                LaneKind::Swarm | LaneKind::Link | LaneKind::Test | LaneKind::Turmoil | LaneKind::Entropy => {
+                }
+                LaneKind::Adversary | LaneKind::Cancel | LaneKind::Buggify => {}
+            }
+        }
         Self {
             nondefault: log.nonzero(),
             choices: log.choices.len(),
             faults: outcome.faults,
-            switches: values_in(|lane| Rank::of(lane) == Rank::Schedule),
+            switches,
             preemptions: outcome.trace.preempted(),
-            delays: values_in(is_delay),
+            delays,
         }
     }
 
@@ -81,9 +88,8 @@ impl Counts {
         self.preemptions
     }
 
-    /// Counts the wake-ups that came late (the task was delayed, or an operation was not let go on at first) and those
-    /// that came for nothing.
-    pub const fn delays_and_needless_wake_ups(&self) -> usize {
+    /// Counts the delays of tasks and threads, the spurious `Pending` and the spurious wake-ups.
+    pub const fn delays(&self) -> usize {
         self.delays
     }
 }
@@ -102,9 +108,9 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// Returns what tells this test from all others of a workspace: `package/crate::module::test`. Two packages may have
-    /// tests of the same path; so may the library, a binary and an integration test of one package, all of which may be
-    /// called as the package is: then the library has the short name.
+    /// Returns what tells this test from all others of a workspace: `package/crate::module::test`. Two packages may
+    /// have tests of the same path; so may the library, a binary and an integration test of one package, all of which
+    /// may be called as the package is: then the library has the short name.
     pub(crate) fn name(&self) -> String {
         let Some(package) = &self.package else { return self.test.clone() };
         let is_called_as_package = self.crate_name() == package.replace('-', "_");
@@ -213,6 +219,16 @@ impl<'a> Report<'a> {
         self.field("needs", &text)
     }
 
+    /// Writes every event of a run that is replayed to a file, and says where.
+    pub(crate) fn whole_trace(self, outcome: &Outcome, seed: u64) -> Self {
+        let name = self.identity.test.replace("::", ".");
+        let path = std::env::temp_dir().join(format!("wavetank-{name}-{seed:x}.trace"));
+        match std::fs::write(&path, outcome.trace.render_whole()) {
+            Ok(()) => self.field("whole trace", &path.display().to_string()),
+            Err(error) => self.note(&format!("{}: cannot write the whole trace: {error}", path.display())),
+        }
+    }
+
     /// Says that the shrunk run was replayed: every finding of a bug that is expected has to be.
     pub(crate) fn replayed(self) -> Self {
         self.field("replayed", "twice, strictly: the same symptom, the same trace")
@@ -223,7 +239,7 @@ impl<'a> Report<'a> {
         let end = if shrunk.end == End::Fixpoint { String::new() } else { format!("; {}", shrunk.end) };
         let counts = format!(
             "{} -> {} non-default of {} -> {} choices (in {} runs{end})\n\
-             faults {} -> {}, context switches {} -> {}, preemptions by budget {} -> {}, delays and needless wake-ups {} -> {}",
+             faults {} -> {}, context switches {} -> {}, preemptions by budget {} -> {}, delays {} -> {}",
             before.nondefault,
             after.nondefault,
             before.choices,
@@ -316,7 +332,7 @@ mod tests {
             for _ in 0..questions {
                 run.ask("schedule", "client/closer lock protocol", 7);
             }
-            run.ask("faults", "link break", 3);
+            run.ask("fault", "link break", 3);
             panic_in("client/closer: connection isn't closed yet\nleft: 1")
         });
         let pool = Pool::new(std::num::NonZeroUsize::MIN);
@@ -350,7 +366,7 @@ mod tests {
                       left: 1
           seed        0x6, after 16 that passed
           shrunk      312 -> 4 non-default of 1204 -> 4 choices (in 214 runs; limit of time reached)
-                      faults 6 -> 1, context switches 80 -> 3, preemptions by budget 5 -> 0, delays and needless wake-ups 7 -> 0
+                      faults 6 -> 1, context switches 80 -> 3, preemptions by budget 5 -> 0, delays 7 -> 0
           ran for     6ms of virtual time, 0 steps
           recording   seeds/chat_tests.close.while_waiting/panic-client-closer.seed
 
@@ -361,11 +377,11 @@ mod tests {
                0.000ms    | schedule: client/closer lock protocol 2
                0.000ms    | schedule: client/closer lock protocol 6
                0.000ms    | schedule: client/closer lock protocol 5
-               0.000ms    | faults: link break 1
+               0.000ms    | fault: link break 1
                0.000ms    | panic in client/closer: connection isn't closed yet
 
         replay it with:
-        WAVETANK_REPLAY=v1:6:11a942ee:faults,link+break=0:schedule,client/closer+lock+protocol=0-2_1-6_2-5:0c52b6 cargo test -p chat-tests close::while_waiting -- --exact --nocapture
+        WAVETANK_REPLAY=v1:6:11a942ee:fault,link+break=0:schedule,client/closer+lock+protocol=0-2_1-6_2-5:26fa1b cargo test -p chat-tests close::while_waiting -- --exact --nocapture
         ");
     }
 

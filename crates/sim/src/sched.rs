@@ -1,15 +1,24 @@
 //! The scheduler: tasks and threads of all hosts in one ready list, from which a seed chooses.
 //!
-//! A host's async tasks are boxed futures; its threads are coroutines that suspend wherever production code would
-//! block. The scheduler steps one of them at a time and knows nothing of networks: what a parked task waits for is told
-//! to it as a [`Wait`], and whoever drives it decides when time passes.
+//! A host's async tasks are boxed futures. Its threads are coroutines that suspend wherever production code would
+//! block. The scheduler steps one of them at a time. It knows no network: it learns what a parked task waits for as a
+//! [`Wait`], and what drives the scheduler decides when time passes.
 //!
-//! The files: `waker` and `ready` (how tasks become ready), `schedule` and `strategy` (who runs next), `coroutine` and
-//! `threads` (threads), `timers` (the clock), `budget` (how far a task gets in a step), `deferred` (wake-ups that tokio
-//! keeps), `wait` (what parked tasks wait for), `perturb` (late and spurious wake-ups), `hold` (who is preempted is held
-//! back), `overflow` (stack overflows), `lifecycle` (start, end, teardown), `locks` (what a task holds when it ends),
-//! `verdict` (what ends a run), `hosts` (what happens to all tasks of one host), `domain` (hosts that another simulation
-//! steps one by one).
+//! # Parts
+//!
+//! The state lies in parts, each in a file of its own:
+//!
+//! - `table`: every task and thread ([`TaskTable`]).
+//! - `processor`: a clock, a run queue (`queue`) and timers (`timers`) for all hosts together, or one for each host of
+//!   turmoil (`domain`).
+//! - `policy`: which ready task runs next. To add a strategy, begin there.
+//! - `perturb`: delays, spurious wake-ups and spurious `Pending` ([`Perturber`]); `delay` and `allowance` bound them.
+//! - `grant`: how many operations a task may finish in a step (`budget` sets tokio's, `deferred` sees what tokio kept).
+//! - `verdict`: the first failure, and the limits of steps.
+//!
+//! What is done with them: `ready` and `schedule` (how tasks become ready, and which one is next), `coroutine`,
+//! `threads` and `overflow` (threads), `lifecycle` and `locks` (start, end, teardown), `hosts` (what happens to all
+//! tasks of one host), `waker` and `current` (how wake-ups find the scheduler).
 //!
 //! # Invariants
 //!
@@ -26,49 +35,53 @@ mod deferred;
 mod delay;
 #[cfg(feature = "turmoil")]
 mod domain;
+mod grant;
 mod hosts;
 mod lifecycle;
 mod locks;
 mod overflow;
 mod perturb;
+mod policy;
+mod processor;
+mod queue;
 mod ready;
 mod schedule;
 mod stacks;
 mod strategy;
+mod table;
 mod threads;
 mod timers;
 mod verdict;
 mod waker;
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use tokio::task::coop::has_budget_remaining;
-
-use crate::choice::{Choices, LaneId, PointId, below};
+use crate::choice::{Choices, LaneId, LaneKind, PointId, below};
 use crate::interpose;
 use crate::progress::Progress;
 use crate::symptom::{Symptom, SymptomKind};
 use crate::time::Nanos;
-use crate::trace::{Next, Trace, TraceEvent};
+use crate::trace::{Trace, TraceEvent};
 use crate::wait::{HostIndex, Operation, TaskId, Wait, Waiting};
 
 pub(crate) use allowance::DELAY_TOTAL_MAX;
-use allowance::Spent;
-use budget::{BUDGETS, Budgets};
-use coroutine::{Resumed, Suspender, ThreadBody};
+use coroutine::{Resumed, ThreadBody};
 pub(crate) use current::enter;
 use deferred::Deferred;
-use delay::Delays;
-pub(crate) use lifecycle::{Straggler, describe_wait};
-pub(crate) use perturb::{LATER_BOUND, NOBODY, draw_later, later};
-use stacks::{Interrupted, Polled, Stacks, TaskFuture};
-use strategy::Chooser;
+use grant::Grant;
+pub(crate) use lifecycle::Straggler;
+use perturb::Perturber;
+pub(crate) use perturb::{LATER_BOUND, NO_HOST, draw_later, later};
+use policy::{Policy, policy};
+use processor::{Processor, Processors};
+use queue::RunQueue;
+use stacks::{Polled, Stacks};
 pub use strategy::Strategy;
-use timers::Timer;
+use table::{Body, State, TaskBody, TaskEntry, TaskTable};
 pub(crate) use timers::TimerKey;
+use verdict::{Limits, Verdict};
 use waker::{Mailbox, TaskWaker};
 
 /// What a scheduler needs to know before it starts.
@@ -77,67 +90,16 @@ pub(crate) struct Settings {
     pub(crate) strategy: Strategy,
     pub(crate) stack_bytes: usize,
     pub(crate) steps_max: u64,
-    /// Whether seeds may withhold ready tasks, preempt and defer operations, and wake tasks for nothing.
+    /// Whether seeds may delay ready tasks, preempt tasks, and make spurious `Pending` and wake-ups.
     pub(crate) perturb: bool,
+    /// Whether a task may be delayed between an effect and its next statement.
+    pub(crate) interrupt_polls: bool,
     /// How long a ready task may be delayed at most.
     pub(crate) delay_max: Nanos,
     /// Below what all delays of the run stay together.
     pub(crate) delay_total_max: Nanos,
     /// Whether a panic fails the run only if it is a main's.
     pub(crate) tolerate_panics: bool,
-}
-
-enum Body {
-    Task(TaskBody),
-    Thread(ThreadBody),
-}
-
-struct TaskBody {
-    /// None while it is polled on a stack of its own.
-    future: Option<TaskFuture>,
-    waker: Waker,
-    interrupted: Option<Interrupted>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Ready,
-    Running,
-    Parked,
-    /// Able to run, on a host that is paused.
-    Frozen,
-    Ended,
-}
-
-struct TaskEntry {
-    name: Arc<str>,
-    host: HostIndex,
-    state: State,
-    main: bool,
-    body: Option<Body>,
-    suspender: Option<Suspender>,
-    waker: Waker,
-    woken: bool,
-    /// It aborted itself: its future is dropped when it suspends.
-    aborted: bool,
-    /// Its poll is interrupted, or was, and has not ended.
-    interrupted: bool,
-    /// It was woken meanwhile.
-    woken_meanwhile: bool,
-    /// The main of a host, which nobody joins.
-    host_main: bool,
-    waits: Vec<Waiting>,
-    /// What an async task waited for before its present step.
-    waits_before: Vec<Waiting>,
-    parked_since: Nanos,
-    points: Vec<(Operation, PointId)>,
-    overflow_message: Arc<str>,
-    spans: Vec<tracing::Id>,
-    locks_held: u32,
-    /// The timer that ends the stretch for which it is delayed.
-    delayed_until: Option<TimerKey>,
-    /// For how long it is delayed when it could go on after its present step.
-    delay_next: Nanos,
 }
 
 #[derive(Clone, Copy)]
@@ -150,62 +112,42 @@ struct Lanes {
     preempted: LaneId,
 }
 
+impl Lanes {
+    /// Returns the lanes that belong to `scope`: a host, or the run if it is empty.
+    fn of(choices: &mut Choices, scope: &str) -> Self {
+        Self {
+            schedule: choices.lane(LaneKind::Schedule, scope),
+            woken: choices.lane(LaneKind::WokenDelay, scope),
+            budget: choices.lane(LaneKind::Budget, scope),
+            pending: choices.lane(LaneKind::Pending, scope),
+            spurious: choices.lane(LaneKind::Spurious, scope),
+            preempted: choices.lane(LaneKind::PreemptedDelay, scope),
+        }
+    }
+}
+
 /// See the module.
 pub(crate) struct Scheduler {
     run: u64,
     settings: Settings,
-    clock: Cell<Nanos>,
     pub(crate) choices: RefCell<Choices>,
     pub(crate) trace: RefCell<Trace>,
-    lanes: Cell<Lanes>,
-    chooser: RefCell<Chooser>,
     hosts: RefCell<Vec<Arc<str>>>,
-    names: RefCell<BTreeMap<String, u32>>,
-    tasks: RefCell<Vec<TaskEntry>>,
-    ready: RefCell<VecDeque<TaskId>>,
-    inbox: RefCell<VecDeque<TaskId>>,
-    timers: RefCell<BTreeMap<TimerKey, Timer>>,
+    tasks: TaskTable,
+    processors: Processors,
+    policy: RefCell<Box<dyn Policy>>,
+    perturber: Perturber,
+    grant: Grant,
+    stacks: Stacks,
+    halted: hosts::Halted,
+    limits: Limits,
+    verdict: Verdict,
     timers_armed: Cell<u64>,
     current: Cell<Option<TaskId>>,
-    last: Cell<Option<(TaskId, Operation)>>,
-    handoff: Cell<Option<TaskId>>,
-    halted: hosts::Halted,
-    steps: Cell<u64>,
-    /// The time it was when the clock last moved, and the steps by then.
-    instant: Cell<(Nanos, u64)>,
-    mains_left: Cell<usize>,
-    delays_wake_ups: bool,
-    preempts: bool,
-    /// Operations of tasks may be told `Pending` though they could go on.
-    gives_spurious_pending: bool,
-    /// Parked tasks may be woken for nothing.
-    wakes_spuriously: bool,
-    /// What is preempted may be delayed.
-    delays: Option<Delays>,
-    spent: Spent,
-    stacks: Stacks,
-    budgets: RefCell<Budgets>,
-    /// No task was polled since tokio renewed its budget.
-    budget_is_whole: Cell<bool>,
-    /// Whether the budget of the running step is less than the whole.
-    is_budget_limited: Cell<bool>,
-    /// How many it was granted; 0 if that is no limit, or it was already told that there are no more.
-    operations_granted: Cell<u32>,
-    /// How often the mark of `deferred` lay there when the step began, if operations were granted.
-    marks_before: Cell<usize>,
-    pub(crate) deferred: Deferred,
-    verdict: RefCell<Option<Symptom>>,
-    /// What becomes the verdict after this step, unless the step itself fails.
-    pending_verdict: RefCell<Option<Symptom>>,
-    /// The source place of the panic that is the verdict.
-    panicked_at: RefCell<Option<String>>,
     tearing_down: Cell<bool>,
     /// How often threads that are torn down have caught the unwind and gone on.
     unwinds_caught: Cell<u32>,
-    /// Wakes the root future when it has parked in tokio.
-    root: RefCell<Option<Waker>>,
-    #[cfg(feature = "turmoil")]
-    domains: domain::Domains,
+    pub(crate) deferred: Deferred,
     mailbox: Arc<Mailbox>,
     pub(crate) progress: Arc<Progress>,
 }
@@ -216,72 +158,47 @@ const DELAYS: [Nanos; 8] =
 
 impl Scheduler {
     pub(crate) fn new(run: u64, settings: Settings, mut choices: Choices, progress: Arc<Progress>) -> Self {
-        let lanes = Lanes {
-            schedule: choices.lane("schedule"),
-            woken: choices.lane("withhold"),
-            budget: choices.lane("budget"),
-            pending: choices.lane("pending"),
-            spurious: choices.lane("spurious"),
-            preempted: choices.lane("hold"),
-        };
-        // Which perturbations a run has is a choice of its own, so that a replay asks the same questions.
-        let swarm = choices.lane("swarm");
-        let mut drawn = |name: &str, one_in: u32| {
-            let point = choices.point(swarm, name);
-            settings.perturb && choices.choose(point, 2, |rng| u32::from(below(rng, one_in) == 0)) == 1
-        };
-        let (delays_wake_ups, preempts) = (drawn("swarm withhold", 3), drawn("swarm preempt", 3));
-        let (gives_spurious_pending, wakes_spuriously) =
-            (drawn("swarm pending", 3), drawn("swarm spurious", 3));
-        let is_on_stacks = drawn("swarm stacks", 3);
-        let delays = drawn("swarm hold", 2).then(|| Delays::draw(&choices));
-        let chooser = Chooser::new(settings.strategy, choices.side_stream("strategy"));
+        let lanes = Lanes::of(&mut choices, "");
+        let perturber = Perturber::draw(&mut choices, settings.perturb);
+        let is_on_stacks = perturber.stacks && settings.interrupt_polls;
+        let policy = policy(settings.strategy, choices.side_stream("strategy"));
         Self {
             run,
             settings,
-            clock: Cell::new(0),
             choices: RefCell::new(choices),
             trace: RefCell::new(Trace::new()),
-            lanes: Cell::new(lanes),
-            chooser: RefCell::new(chooser),
             hosts: RefCell::default(),
-            names: RefCell::default(),
-            tasks: RefCell::default(),
-            ready: RefCell::default(),
-            inbox: RefCell::default(),
-            timers: RefCell::default(),
+            tasks: TaskTable::default(),
+            processors: Processors::new(Processor::new(lanes)),
+            policy: RefCell::new(policy),
+            perturber,
+            grant: Grant::new(),
+            stacks: Stacks::new(is_on_stacks),
+            halted: hosts::Halted::default(),
+            limits: Limits::default(),
+            verdict: Verdict::default(),
             timers_armed: Cell::new(0),
             current: Cell::new(None),
-            last: Cell::new(None),
-            handoff: Cell::new(None),
-            halted: hosts::Halted::default(),
-            steps: Cell::new(0),
-            instant: Cell::new((0, 0)),
-            mains_left: Cell::new(0),
-            delays_wake_ups,
-            preempts,
-            gives_spurious_pending,
-            wakes_spuriously,
-            delays,
-            spent: Spent::default(),
-            stacks: Stacks::new(is_on_stacks),
-            budgets: RefCell::new(Budgets::new()),
-            budget_is_whole: Cell::new(false),
-            is_budget_limited: Cell::new(false),
-            operations_granted: Cell::new(0),
-            marks_before: Cell::new(0),
-            deferred: Deferred::new(),
-            verdict: RefCell::default(),
-            pending_verdict: RefCell::default(),
-            panicked_at: RefCell::default(),
             tearing_down: Cell::new(false),
             unwinds_caught: Cell::new(0),
-            root: RefCell::default(),
-            #[cfg(feature = "turmoil")]
-            domains: domain::Domains::default(),
+            deferred: Deferred::new(),
             mailbox: Arc::default(),
             progress,
         }
+    }
+
+    /// The processor at work.
+    fn processor(&self) -> &Processor {
+        self.processors.current()
+    }
+
+    /// The run queue of the processor at work.
+    fn queue(&self) -> &RunQueue {
+        &self.processor().queue
+    }
+
+    fn lanes(&self) -> Lanes {
+        self.processor().lanes
     }
 
     // Who runs.
@@ -291,7 +208,7 @@ impl Scheduler {
     }
 
     pub(crate) fn name(&self, task: TaskId) -> Arc<str> {
-        self.tasks.borrow()[task.index()].name.clone()
+        self.tasks.name(task)
     }
 
     /// The name of the task that runs now.
@@ -301,11 +218,11 @@ impl Scheduler {
 
     /// The host of the task that runs now.
     pub(crate) fn running_host(&self) -> Option<HostIndex> {
-        self.current.get().map(|task| self.tasks.borrow()[task.index()].host)
+        self.current.get().map(|task| self.tasks.host(task))
     }
 
     pub(crate) fn waker(&self, task: TaskId) -> Waker {
-        self.tasks.borrow()[task.index()].waker.clone()
+        self.tasks.waker(task)
     }
 
     // Steps.
@@ -351,10 +268,10 @@ impl Scheduler {
         };
         let Some(polled) = polled else { return Some(body) };
         self.count_meanwhile(task);
-        self.is_budget_limited.set(false);
+        self.grant.is_limited.set(false);
         self.end_budget(matches!(polled, Ok(Poll::Pending)));
         self.keep_since(task);
-        self.last.set(Some((task, Operation::new("step"))));
+        self.queue().set_last(task, Operation::new("step"));
         match polled {
             Ok(Poll::Pending) if !self.tasks.borrow()[task.index()].aborted => Some(body),
             Ok(Poll::Pending) => {
@@ -410,62 +327,6 @@ impl Scheduler {
         }
     }
 
-    /// Makes ready for steps. Must be called within tokio, before the first.
-    pub(crate) fn begin(&self) {
-        self.budgets.borrow_mut().prepare(self.preempts || self.delays.is_some());
-        self.budget_is_whole.set(false);
-    }
-
-    /// Notes that tokio has renewed its budget, as it does whenever it polls the root future.
-    pub(crate) fn budget_is_renewed(&self) {
-        self.budget_is_whole.set(true);
-    }
-
-    /// Draws how many operations a task may finish in this step, of the runtime traits and of tokio.
-    fn grant_budget(&self, task: TaskId) {
-        let is_whole = self.budget_is_whole.take();
-        let held_after = self.plan_delay(task);
-        let value = if held_after == 0 { self.draw_budget(task) } else { held_after };
-        if value != 0 {
-            self.is_budget_limited.set(true);
-            self.operations_granted.set(BUDGETS[value]);
-            self.marks_before.set(self.deferred.lay());
-        }
-        if value != 0 || !is_whole {
-            self.budgets.borrow_mut().grant(value);
-        }
-    }
-
-    /// Draws an index of [`BUDGETS`].
-    fn draw_budget(&self, task: TaskId) -> usize {
-        if !self.preempts {
-            return 0;
-        }
-        let point = self.point(self.lanes.get().budget, task, Operation::new("budget"));
-        let bound = BUDGETS.len() as u32;
-        let draw = |rng: &mut _| if below(rng, 2) == 0 { below(rng, bound) } else { 0 };
-        self.choices.borrow_mut().choose(point, bound, draw) as usize
-    }
-
-    /// Tells the trace that the budget of the running task has ended before what it was about to do: once a step.
-    fn out_of_budget(&self, before: Next) {
-        let operations = self.operations_granted.replace(0);
-        if operations != 0 {
-            self.trace.borrow_mut().record_preemption(self.now(), self.current(), operations, before);
-        }
-    }
-
-    /// Takes the budget back after a step. Tokio does not tell that it had an operation wait for the next step, but it
-    /// has budget left otherwise, and defers a wake-up then. (So does `yield_now`: a task that yields by itself just when
-    /// its budget has ended counts as preempted.)
-    fn end_budget(&self, is_pending: bool) {
-        let is_spent = self.operations_granted.get() != 0 && is_pending && !has_budget_remaining();
-        if is_spent && self.deferred.lay() != self.marks_before.get() {
-            self.out_of_budget(Next::OfTokio);
-        }
-        self.operations_granted.set(0);
-    }
-
     /// Notes what the running task waits for, for reports.
     pub(crate) fn note_wait(&self, on: Wait) {
         let Some(task) = self.current.get() else { return };
@@ -490,7 +351,7 @@ impl Scheduler {
         match resumed {
             Resumed::Suspended => Some(thread),
             Resumed::Ended => {
-                self.last.set(Some((task, Operation::new("end"))));
+                self.queue().set_last(task, Operation::new("end"));
                 self.drop_body(task, Body::Thread(thread));
                 None
             }
@@ -523,10 +384,7 @@ impl Scheduler {
             self.perhaps_wake_spuriously(task);
         } else if woken {
             // Its mail may have been collected while it ran.
-            let mut inbox = self.inbox.borrow_mut();
-            if !inbox.contains(&task) {
-                inbox.push_back(task);
-            }
+            self.queue().push_mail_once(task);
         }
     }
 }

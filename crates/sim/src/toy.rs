@@ -1,9 +1,10 @@
-//! A toy in place of the simulator, for the tests of what surrounds a run: a program asks questions and says what failed.
+//! A toy in place of the simulator, for the tests of what surrounds a run: a program asks questions and says what
+//! failed.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::choice::Choices;
+use crate::choice::{Choices, LaneName};
 use crate::pool::Runner;
 use crate::run::{Outcome, Plan, Progress};
 use crate::symptom::{Symptom, SymptomKind};
@@ -30,12 +31,12 @@ impl<P: Fn(&mut ToyRun) -> Option<Symptom> + Send + Sync + 'static> Toy<P> {
 impl ToyRun {
     /// Asks a question, and traces the answer unless it is 0.
     pub(crate) fn ask(&mut self, lane: &str, point: &str, bound: u32) -> u32 {
-        let lane_id = self.choices.lane(lane);
+        let lane_id = self.choices.named_lane(LaneName::parse(lane).expect("a kind of lane"));
         let point_id = self.choices.point(lane_id, point);
         let value = self.choices.choose_uniform(point_id, bound);
         if value != 0 {
             self.event(format!("{lane}: {point} {value}"));
-            self.faults += usize::from(lane == "faults");
+            self.faults += usize::from(lane == "fault");
         }
         value
     }

@@ -2,7 +2,8 @@
 //!
 //! A handle is all that applications see of an open connection. Below it, `shared` is what handles and driver share,
 //! and the I/O that each does when it is its turn, of which `quick` is the short way; `driver` the task that meets the
-//! connection's obligations while nobody calls; `signals` decides whom the stream wakes; `wait` and `sending` keep the order of those who wait.
+//! connection's obligations while no method is called; `signals` decides which task the stream wakes; `wait` and `sending` keep the order of
+//! waiting tasks.
 //! `open` goes through the opening; `reconnect` makes one connection after another. `messages` and `connections` are both as
 //! a `Stream`.
 //!

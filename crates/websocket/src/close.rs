@@ -139,7 +139,7 @@ impl Closed {
     #[must_use]
     pub fn fault(&self) -> Option<Fault> {
         match &self.cause {
-            Cause::Local => None,
+            Cause::Local | Cause::Aborted => None,
             Cause::Peer => match self.code() {
                 1002 | 1003 | 1007..=1010 => Some(Fault::Caller),
                 1011 | 1013 | 1014 => Some(Fault::Peer),
@@ -188,14 +188,17 @@ impl fmt::Display for Closed {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Cause {
-    /// We closed first: nobody's fault.
+    /// We closed first: no fault.
     #[error("we closed the connection")]
     Local,
-    /// The peer closed first. Its code says whose fault it is, if anybody's.
+    /// The peer closed first. Its code says whose fault it is, if it is one.
     #[error("the peer closed the connection")]
     Peer,
+    /// The application dropped the connection without a closing handshake (`abort`): no fault.
+    #[error("we dropped the connection")]
+    Aborted,
     /// The peer violated the protocol; we told it so with the code [`Violation::code`]. The peer's fault: it is likely to do so
-    /// again until it is mended.
+    /// again until it is fixed.
     #[error("the peer violated the protocol: {what} ({})", what.section())]
     Violation {
         /// What it did.
@@ -241,7 +244,7 @@ pub enum Cause {
         message: Arc<str>,
     },
     /// TLS failed in the open connection: the peer ended it with an alert, or sent what is no valid record. The peer's fault, or
-    /// of somebody who changed bytes on the way.
+    /// of something that changed bytes on the way.
     #[error("TLS failed: {message}")]
     Tls {
         /// What it said.

@@ -11,7 +11,7 @@ pub use open::{Fault, HandshakeError, OpenError, ProxyError, RedirectError, Reje
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The connection is over; [`Closed::fault`] says whose fault that is, if anybody's. Every further call is told the same:
+    /// The connection is over; [`Closed::fault`] says whose fault that is, if it is one. Every further call is told the same:
     /// go on with another connection.
     #[error("the connection is closed: {0}")]
     Closed(Closed),
@@ -23,7 +23,7 @@ pub enum Error {
     /// Another call of `recv` is waiting: the caller's fault. That one is not disturbed; have one receiver at a time.
     #[error("another call of recv is waiting for a message: only one may at a time")]
     ConcurrentRecv,
-    /// The timeout of the call passed, which is nobody's fault that could be told. Nothing is lost: nothing was received, and no
+    /// The timeout of the call passed, and it cannot be told whose fault that is. Nothing is lost: nothing was received, and no
     /// message sent. The call may be repeated.
     #[error("the timeout of the call has passed; nothing is lost, and the call may be repeated")]
     TimedOut,

@@ -29,6 +29,7 @@ mod server_request;
 mod server_response;
 mod target;
 mod upgrade;
+mod upgraded;
 mod wire;
 
 pub use accept_options::{AcceptOptions, Origins};
@@ -38,6 +39,9 @@ pub use opened::Opened;
 pub use opening::{Endpoint, Opening, Response, Step};
 pub use proxy::{Proxies, Proxy};
 pub use server_request::Request;
+#[cfg(feature = "axum")]
+pub(crate) use upgraded::answer_parts;
+pub use upgraded::{Answered, Refusal, Upgraded, answer};
 
 pub use crate::error::OpenError;
 pub use crate::session::TlsOptions;

@@ -25,9 +25,11 @@
 //!
 //! - The core reads no clock, draws no entropy and does no I/O: `now` and a seed are arguments, output is polled.
 //! - Nothing a peer sends makes the core panic, or take more memory than its configuration says.
-//! - A connection has one outcome ([`Closed`]): every caller sees the same one, and it can be seen before anybody who
-//!   waits for it wakes up.
+//! - A connection has one outcome ([`Closed`]): every caller sees the same one, and it can be seen before any task or
+//!   thread that waits for it wakes up.
 
+#[cfg(feature = "axum")]
+pub mod axum;
 pub mod blocking;
 pub mod client;
 pub mod close;
@@ -35,6 +37,8 @@ pub mod config;
 pub mod deflate;
 pub mod error;
 pub mod handshake;
+#[cfg(feature = "hyper")]
+pub mod hyper;
 pub mod message;
 mod outgoing;
 pub mod protocol;

@@ -180,7 +180,7 @@ impl Connection {
         self.process_with(&|| now);
     }
 
-    /// As [`process`](Self::process), for drivers to which looking at the clock is dear: `now` is called only if a pong, a Close
+    /// As [`process`](Self::process), for drivers where reading the clock is expensive: `now` is called only if a pong, a Close
     /// frame or a failure is found, or while a pong is awaited, perhaps more than once.
     pub fn process_with(&mut self, now: &dyn Fn() -> Instant) {
         if self.keepalive.is_awaiting() && self.receiver.has_news() {
@@ -335,7 +335,7 @@ impl Connection {
     /// of [`send_fragment`](Self::send_fragment).
     #[inline]
     pub fn send(&mut self, kind: Kind, payload: &[u8]) -> Result<(), Error> {
-        self.put(Piece { kind, payload, part: Part::Whole })
+        self.put(Piece { kind, payload, part: Part::Whole, compress: None })
     }
 
     /// Puts a fragment of a message into [`output`](Self::output), all of it or nothing. Other frames than control frames cannot
@@ -345,7 +345,7 @@ impl Connection {
     ///
     /// As for [`send`](Self::send); [`Error::UnfinishedMessage`] if `kind` is not that of the first fragment.
     pub fn send_fragment(&mut self, kind: Kind, payload: &[u8], last: bool) -> Result<(), Error> {
-        self.put(Piece { kind, payload, part: Part::Fragment { last } })
+        self.put(Piece { kind, payload, part: Part::Fragment { last }, compress: None })
     }
 
     /// Puts a data frame into [`output`](Self::output), as [`send`](Self::send) and [`send_fragment`](Self::send_fragment).
@@ -394,6 +394,20 @@ impl Connection {
         Ok(self.pings.sent(payload, now))
     }
 
+    /// Puts a pong that no ping has asked for into [`output`](Self::output), unless the write buffer is full. At most 125 bytes of
+    /// `payload` are sent.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`] after the end, [`Error::Closing`] once it has begun.
+    pub fn pong(&mut self, payload: &[u8]) -> Result<(), Error> {
+        self.check_open()?;
+        if !self.sender.is_full() {
+            self.sender.unsolicited_pong(Control::new(payload), &mut self.statistics);
+        }
+        Ok(())
+    }
+
     /// Returns the latency of a ping once its pong, or that of a later ping, has come. If more than 1024 pings are under way, some
     /// are answered by the pong of a later one only; if more than 1024 pongs have come since, the time of a later one is taken.
     #[must_use]
@@ -403,11 +417,17 @@ impl Connection {
 
     /// Starts the close handshake; does nothing if it has begun. Arms the close deadline. A reason of more than 123 bytes is cut
     /// between characters.
-    pub fn close(&mut self, code: CloseCode, reason: &str, now: Instant) {
+    ///
+    /// With the code `None` the Close frame has neither code nor reason.
+    pub fn close(&mut self, code: impl Into<Option<CloseCode>>, reason: &str, now: Instant) {
+        let frame = match code.into() {
+            Some(code) => CloseFrame::new(code, reason),
+            None => CloseFrame { code: None, reason: String::new() },
+        };
         self.fail_held(Some(now));
         if self.closing.is_open() {
             self.closing.cause = Some(Cause::Local);
-            self.send_close(CloseFrame::new(code, reason), now);
+            self.send_close(frame, now);
             if self.left {
                 // The peer's Close may be there already.
                 self.process(now);
@@ -415,7 +435,7 @@ impl Connection {
         }
     }
 
-    /// Ends the connection at once, with `cause` as its outcome (nobody is left to drive it, …), unless the outcome is certain already:
+    /// Ends the connection at once, with `cause` as its outcome (its driver is gone, …), unless the outcome is certain already:
     /// the peer has sent its Close frame, or has been told of a failure.
     pub fn abort(&mut self, cause: Cause) {
         if self.closing.outcome.is_none() {

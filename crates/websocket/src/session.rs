@@ -126,7 +126,7 @@ impl Session {
         }
     }
 
-    /// Nobody is left to drive the connection.
+    /// No task is left to drive the connection.
     pub(crate) fn driver_dropped(&mut self, now: Instant) {
         self.connection.transport_lost(Cause::Dropped, now);
     }
@@ -169,7 +169,7 @@ impl Session {
                 tls.close();
             }
         }
-        // RFC 6455 knows nothing to be said after the end; what TLS has left would be an answer to nobody. Nor does
+        // RFC 6455 knows nothing to be said after the end; what TLS has left is of no use to the peer. Nor does
         // anything go out of which the connection has let go.
         let is_void =
             self.connection.transport() == Transport::Drop || self.encrypted > self.connection.output().len();

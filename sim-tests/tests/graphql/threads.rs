@@ -29,12 +29,11 @@ struct State {
 }
 
 fn websocket_config() -> WebSocketConfig {
-    let mut config = WebSocketConfig { open_timeout: 1000 * SECOND, ..WebSocketConfig::default() };
-    config.keepalive.interval = None;
-    config.close_timeout = 100 * SECOND;
-    config.limits.receive_queue_messages = 4;
-    config.limits.read_buffer = 4 << 10;
-    config.compression.enabled = false;
+    let mut config = WebSocketConfig::default();
+    config.open_timeout(1000 * SECOND).close_timeout(100 * SECOND);
+    config.keepalive().interval(None);
+    config.limits().receive_queue_messages(4).read_buffer(4 << 10);
+    config.compression().enabled(false);
     config
 }
 

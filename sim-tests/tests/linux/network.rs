@@ -1,7 +1,8 @@
 //! Two machines of real Linux with a network between them: network namespaces, joined by a relay that can drop packets.
 //!
-//! Each machine has a TUN device. The relay reads packets from one and writes them to the other. A *pair* is an address on
-//! each machine; pairs share the machines, and each has a partition of its own. So hundreds of scripts run at once.
+//! Each machine has a TUN device. The relay reads packets from one and writes them to the other. A *pair* is an
+//! address on each machine; pairs share the machines, and each has a partition of its own. So hundreds of scripts run
+//! at once.
 //!
 //! It needs root, `/dev/net/tun` and the command `ip`, and neither netem nor nft.
 #![expect(unsafe_code, reason = "namespaces and TUN devices have no safe interface")]
@@ -105,6 +106,8 @@ impl Machine {
             let (own, other) = (number + 1, 2 - number);
             ip("link set lo up")?;
             ip("link set relay up mtu 1500")?;
+            // What connects without a local address gets this one.
+            ip(&format!("addr add 10.{own}.255.254/32 dev relay"))?;
             ip(&format!("route add local 10.{own}.0.0/16 dev lo"))?;
             ip(&format!("route add 10.{other}.0.0/16 dev relay"))?;
             for (name, value) in settings {

@@ -52,8 +52,8 @@ async fn read_five(host: &Host, stream: &mut AnyStream) {
 }
 
 /// The reported scenario with a published crate as the reader, which closes, or drops, and says no more.
-#[wavetank::test(seeds = 400, sometimes = "required")]
-fn our_writer_never_waits_for_long_for_a_reader_that_left(sim: &mut Sim) {
+#[wavetank::test(seeds = 400, sometimes = "required", base_seed = 0xf06a8e9291cbde48)]
+fn a_departed_reader_soon_ends_our_writer(sim: &mut Sim) {
     let (kind, side) = kind_and_side(sim);
     let closes = sim.choose("closes", 2) == 0;
     let left = Cell::new();

@@ -12,7 +12,7 @@ use tokio::task::{JoinHandle, LocalSet};
 use tokio::time::Instant;
 
 use super::network::Network;
-use super::script::{CONNECTIONS, Call, How, Outcome, Outcomes, Script, byte_at};
+use super::script::{Call, How, Outcome, Outcomes, Script, byte_at};
 
 const PORT: u16 = 80;
 
@@ -31,17 +31,17 @@ struct Running {
     pair: usize,
     listener: Option<Rc<TcpListener>>,
     accepting: Option<JoinHandle<()>>,
-    ends: [[End; CONNECTIONS]; 2],
-    connecting: [Option<JoinHandle<()>>; CONNECTIONS],
-    ports: [Option<u16>; CONNECTIONS],
+    ends: [Vec<End>; 2],
+    connecting: Vec<Option<JoinHandle<()>>>,
+    ports: Vec<Option<u16>>,
     outcomes: Outcomes,
 }
 
 type Shared = Rc<RefCell<Running>>;
 
-/// Runs all scripts at once, and returns what became of their calls.
-pub(crate) fn run(scripts: &[Script]) -> io::Result<Vec<Outcomes>> {
-    let network = Rc::new(Network::new(Duration::ZERO, &[])?);
+/// Runs all scripts at once, over a network that delays each packet, and returns what became of their calls.
+pub(crate) fn run(scripts: &[Script], delay: Duration) -> io::Result<Vec<Outcomes>> {
+    let network = Rc::new(Network::new(delay, &[])?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let tasks = LocalSet::new();
     let running = scripts.iter().enumerate().map(|(pair, script)| {
@@ -71,9 +71,9 @@ async fn play(network: Rc<Network>, pair: usize, script: &Script) -> Outcomes {
         pair,
         listener: None,
         accepting: None,
-        ends: Default::default(),
-        connecting: Default::default(),
-        ports: Default::default(),
+        ends: [0, 1].map(|_| (0..script.connections()).map(|_| End::default()).collect()),
+        connecting: (0..script.connections()).map(|_| None).collect(),
+        ports: vec![None; script.connections()],
         outcomes: vec![(Outcome::Waits(0), 0); script.steps.len()],
     }));
     let began = Instant::now();
@@ -101,6 +101,7 @@ fn make(shared: &Shared, index: usize, call: Call, made: Instant) -> Option<Outc
     match call {
         Call::Listen { backlog } => Some(running.listen(backlog)),
         Call::CloseListener => Some(running.close_listener()),
+        Call::ListenAsClient { at } => Some(running.listen_as_client(at)),
         Call::Connect { at } => running.connect(shared, index, at, made),
         Call::Accept => running.accept(shared, index, made),
         Call::Write { host, at, bytes } => Some(running.write(host, at, bytes)),
@@ -157,6 +158,18 @@ impl Running {
             Some(_) => Outcome::Done(0),
             None => Outcome::Skipped,
         }
+    }
+
+    fn listen_as_client(&self, at: usize) -> Outcome {
+        let Some(port) = self.ports[at] else { return Outcome::Skipped };
+        let address = self.address(0, port);
+        let listener = self.network.on(0, || {
+            let socket = TcpSocket::new_v4()?;
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)?;
+            socket.listen(1)
+        });
+        done(&listener.map(|_| 0), 0)
     }
 
     fn connect(&mut self, shared: &Shared, index: usize, at: usize, made: Instant) -> Option<Outcome> {

@@ -1,15 +1,16 @@
 //! Scripts: what two hosts call, and when.
 //!
-//! Host 0 connects, host 1 listens. A call is made at its time whatever became of the earlier ones; one that has to wait
-//! goes on waiting while later calls are made. Where a call makes no sense when its time comes (its socket is not there, or
-//! waits in another call) it is skipped, in every world for the same reason.
+//! Host 0 connects, host 1 listens. A call is made at its time whatever became of the earlier ones; one that has to
+//! wait goes on waiting while later calls are made. Where a call makes no sense when its time comes (its socket is
+//! not there, or waits in another call) it is skipped, in every world for the same reason.
 //!
-//! Times avoid races that no world decides: calls are tens of milliseconds apart, which is long for a network and short for
-//! its timers; a partition lasts whole seconds, and after it the script waits until every retransmission has come.
+//! Times avoid races that no world decides: calls are tens of milliseconds apart, which is long for a network and
+//! short for its timers; a partition lasts whole seconds, and after it the script waits until every retransmission
+//! has come.
 
 use std::fmt;
 
-/// Connections of a script at most.
+/// Connections of a drawn script at most.
 pub(crate) const CONNECTIONS: usize = 3;
 
 /// Between two calls.
@@ -32,6 +33,10 @@ pub(crate) enum Call {
         backlog: u32,
     },
     CloseListener,
+    /// Listens for a moment where client `at` had its port.
+    ListenAsClient {
+        at: usize,
+    },
     Connect {
         at: usize,
     },
@@ -153,6 +158,21 @@ impl Script {
         }
     }
 
+    /// A script of these calls, each so many milliseconds after the one before. It ends after `tail_ms`.
+    pub(crate) fn of(steps: &[(u32, Call)], tail_ms: u32) -> Self {
+        let steps = steps.iter().map(|&(after_ms, call)| Step { after_ms, call }).collect();
+        Self { steps, tail_ms }
+    }
+
+    /// How many connections it has room for.
+    pub(crate) fn connections(&self) -> usize {
+        let last = self.steps.iter().filter_map(|step| match step.call {
+            Call::Connect { at } => Some(at),
+            _ => None,
+        });
+        last.max().map_or(CONNECTIONS, |last| CONNECTIONS.max(last + 1))
+    }
+
     /// The script without one of its steps; those after it keep their times.
     pub(crate) fn without(&self, index: usize) -> Self {
         let mut shorter = self.clone();
@@ -161,6 +181,42 @@ impl Script {
             next.after_ms += removed.after_ms;
         }
         shorter
+    }
+
+    /// The script with a partition that ends a little earlier or later, or with the calls of a partition from one of
+    /// them on a little later, each within what timers may differ: which of two timers is first may be another.
+    pub(crate) fn variants(&self) -> Vec<Self> {
+        let (times, _) = self.times_ms();
+        let mut variants = Vec::new();
+        let mut began = None;
+        for (index, step) in self.steps.iter().enumerate() {
+            match (step.call, began) {
+                (Call::Cut { .. }, None) => began = Some(index),
+                (Call::Heal, Some(cut)) => {
+                    let room_ms = step.after_ms.saturating_sub(20);
+                    variants.push(self.moved(index, index + 1, i64::from(room_ms.min(80)) * -1));
+                    variants.push(self.moved(index, index + 1, 80));
+                    for moved in cut + 1..index {
+                        let tolerance_ms = 80 + (times[index] - times[moved]) / 12;
+                        variants.push(self.moved(moved, index, tolerance_ms.min(room_ms).into()));
+                    }
+                    began = None;
+                }
+                _ => {}
+            }
+        }
+        variants
+    }
+
+    /// The script with the steps from `first` to before `last` moved in time.
+    fn moved(&self, first: usize, last: usize, by_ms: i64) -> Self {
+        let shifted = |ms: u32, by_ms: i64| u32::try_from(i64::from(ms) + by_ms).unwrap_or(0);
+        let mut moved = self.clone();
+        moved.steps[first].after_ms = shifted(moved.steps[first].after_ms, by_ms);
+        if let Some(next) = moved.steps.get_mut(last) {
+            next.after_ms = shifted(next.after_ms, -by_ms);
+        }
+        moved
     }
 
     /// When each step's call is made, in milliseconds, and when the script ends.
@@ -208,6 +264,7 @@ impl fmt::Display for Call {
         match *self {
             Self::Listen { backlog } => write!(f, "listen with a backlog of {backlog}"),
             Self::CloseListener => f.write_str("close the listener"),
+            Self::ListenAsClient { at } => write!(f, "listen on the port of client {at}"),
             Self::Connect { at } => write!(f, "client {at} connects"),
             Self::Accept => f.write_str("accept"),
             Self::Write { host, at, bytes } => write!(f, "{} {at} writes {bytes} B", name(host)),
@@ -260,8 +317,8 @@ pub(crate) fn byte_at(host: usize, position: usize) -> u8 {
     (position * 7 + position / 251 + host * 101) as u8
 }
 
-/// Returns `true` if the order of a timer and a call may be either in one of the worlds: a call that had waited for a timer
-/// went on about when another call was made.
+/// Returns `true` if the order of a timer and a call may be either in one of the worlds: a call that had waited for a
+/// timer went on about when another call was made.
 pub(crate) fn is_undecided(script: &Script, outcomes: &Outcomes) -> bool {
     let (times, end) = script.times_ms();
     outcomes.iter().zip(&times).any(|((_, took), made)| {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use wavetank::{Host, Sim, Strategy, Sweep};
 use wavetank_runtime::{BlockingListener, BlockingStream, Instant, ListenOptions, SocketOptions, Threads};
 
-use super::script::{CONNECTIONS, Call, How, Outcome, Outcomes, Script, byte_at};
+use super::script::{Call, How, Outcome, Outcomes, Script, byte_at};
 
 const PORT: u16 = 80;
 
@@ -31,9 +31,9 @@ struct End {
 struct State {
     listener: Option<Arc<Listener>>,
     accepts: bool,
-    ends: [[End; CONNECTIONS]; 2],
-    connects: [bool; CONNECTIONS],
-    ports: [Option<u16>; CONNECTIONS],
+    ends: [Vec<End>; 2],
+    connects: Vec<bool>,
+    ports: Vec<Option<u16>>,
     outcomes: Outcomes,
 }
 
@@ -49,7 +49,12 @@ impl Shared {
 
 /// Runs a script, and returns what became of its calls.
 pub(crate) fn run(script: &Script) -> Outcomes {
-    run_with(script, "scripts", Duration::from_millis(1)..=Duration::from_millis(1))
+    run_delayed(script, Duration::from_millis(1))
+}
+
+/// Runs a script over a network that delays each segment by this.
+pub(crate) fn run_delayed(script: &Script, delay: Duration) -> Outcomes {
+    run_with(script, "scripts", delay..=delay)
 }
 
 /// Runs a script with latencies of its own for each segment.
@@ -78,6 +83,35 @@ fn run_with(script: &Script, name: &str, latency: RangeInclusive<Duration>) -> O
     std::mem::take(&mut *played.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
+/// Connects and closes first, again and again, until all ports are in TIME-WAIT.
+pub(crate) fn use_up_ports() {
+    let folder = std::env::temp_dir().join(format!("wavetank-scripts-{}", std::process::id()));
+    Sweep::new("scripts, ports", folder).seeds(1).check_every(0).workers(1).run(|sim: &mut Sim| {
+        sim.perturb(false).strategy(Strategy::Fifo);
+        sim.latency(Duration::from_micros(10)..=Duration::from_micros(10));
+        sim.server_thread("server", |host| {
+            let listener = Threads::listen(&host, ([0, 0, 0, 0], PORT).into(), ListenOptions::new())?;
+            while let Ok((mut stream, _)) = listener.accept() {
+                // The client closes first.
+                let _end = stream.read(&mut [0]);
+            }
+            io::Result::Ok(())
+        });
+        sim.client_thread("client", |host: Host| {
+            let target = (host.host("server").expect("the set-up has added it").ip(), PORT).into();
+            let mut connections = 0;
+            let error = loop {
+                match Threads::connect(&host, target, SocketOptions::new(), None) {
+                    Ok(_closed_first) => connections += 1,
+                    Err(error) => break error,
+                }
+            };
+            assert_eq!(error.raw_os_error(), Some(libc::EADDRNOTAVAIL));
+            assert_eq!(connections, 1 << 14, "as many as there are ephemeral ports");
+        });
+    });
+}
+
 struct Player {
     hosts: [Host; 2],
     shared: Shared,
@@ -85,7 +119,13 @@ struct Player {
 
 fn play(clock: Host, hosts: [Host; 2], script: &Script) -> Outcomes {
     let player = Player { hosts, shared: Shared::default() };
-    player.shared.lock().outcomes = vec![(Outcome::Waits(0), 0); script.steps.len()];
+    {
+        let mut state = player.shared.lock();
+        state.ends = [0, 1].map(|_| (0..script.connections()).map(|_| End::default()).collect());
+        state.connects = vec![false; script.connections()];
+        state.ports = vec![None; script.connections()];
+        state.outcomes = vec![(Outcome::Waits(0), 0); script.steps.len()];
+    }
     let began = Threads::now(&clock);
     let (times, end) = script.times_ms();
     let until =
@@ -120,6 +160,7 @@ impl Player {
         match call {
             Call::Listen { backlog } => Some(self.listen(backlog)),
             Call::CloseListener => Some(self.close_listener()),
+            Call::ListenAsClient { at } => Some(self.listen_as_client(at)),
             Call::Connect { at } => self.connect(index, at),
             Call::Accept => self.accept(index),
             Call::Write { host, at, bytes } => Some(self.write(host, at, bytes)),
@@ -172,6 +213,13 @@ impl Player {
             state.listener.take_if(|_| !accepts)
         };
         if listener.is_some() { Outcome::Done(0) } else { Outcome::Skipped }
+    }
+
+    fn listen_as_client(&self, at: usize) -> Outcome {
+        let port = self.shared.lock().ports[at];
+        let Some(port) = port else { return Outcome::Skipped };
+        let address = SocketAddr::new(self.hosts[0].ip(), port);
+        done(&Threads::listen(&self.hosts[0], address, ListenOptions::new()).map(|_| 0), 0)
     }
 
     fn connect(&self, index: usize, at: usize) -> Option<Outcome> {

@@ -1,10 +1,10 @@
 //! What the simulations of this folder share: how a client connects, and who checks what its calls say.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use wavetank::runtime::{Runtime, SocketOptions, Stream as _};
 use wavetank::{Adversary, Host, Sim};
+pub(crate) use wavetank_sim_tests::websocket::Log;
 use wavetank_sim_tests::websocket::{Opening, Peer, serve};
 use wavetank_websocket::client::{Client, ConnectionState, WebSocket};
 use wavetank_websocket::{CloseCode, Closed, Config, Error, OpenError};
@@ -89,30 +89,6 @@ pub(crate) async fn connect_plainly(
 /// A request to the host "server".
 pub(crate) fn request() -> wavetank_websocket::handshake::ClientRequest {
     "ws://server/".parse().expect("an address")
-}
-
-/// What was said, for those who want to know later. Clones are the same.
-#[derive(Debug)]
-pub(crate) struct Log<T>(Arc<Mutex<Vec<T>>>);
-
-impl<T> Clone for Log<T> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
-
-impl<T: Clone> Log<T> {
-    pub(crate) fn new() -> Self {
-        Self(Arc::default())
-    }
-
-    pub(crate) fn push(&self, entry: T) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
-    }
-
-    pub(crate) fn entries(&self) -> Vec<T> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
 }
 
 /// Who hears what every call says of the end of a connection. Clones are the same.

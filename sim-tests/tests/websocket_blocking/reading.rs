@@ -141,8 +141,6 @@ fn a_caller_that_is_in_a_read_learns_the_end_that_others_bring_about(sim: &mut S
         for _ in 0..rounds {
             match socket.send("question").and_then(|()| socket.recv()) {
                 Ok(message) => assert_eq!(message.as_text(), Some("question")),
-                // Whoever is delayed for long finds the keepalive's end.
-                Err(Error::Closed(closed)) => return assert!(slack > SECOND && how == 3, "{closed}"),
                 Err(other) => panic!("{other}"),
             }
         }

@@ -1,10 +1,10 @@
 //! What the simulations of this folder share: how a client connects, and who checks what its calls say.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use wavetank::runtime::{Instant, SocketOptions, ThreadHandle as _, Threads};
 use wavetank::{Host, Sim};
+pub(crate) use wavetank_sim_tests::websocket::Log;
 use wavetank_sim_tests::websocket::{Opening, Peer, serve};
 use wavetank_websocket::blocking::{Client, ConnectionState, WebSocket};
 use wavetank_websocket::handshake::ClientRequest;
@@ -22,13 +22,13 @@ pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How much later than a deadline something may be noticed where threads are delayed, for up to 10 s at a time.
 pub(crate) const SLACK: Duration = Duration::from_secs(60);
 
-/// Holds threads back in half of the runs; the others show how long something takes by itself. Returns how much later than a
-/// deadline something may be noticed.
+/// Delays threads in half of the runs, each time for so little that nothing misses its deadline; the others show how long something
+/// takes by itself. Returns how much later than a deadline something may be noticed.
 pub(crate) fn slack(sim: &mut Sim) -> Duration {
     let calm = sim.choose("calm", 2) == 0;
-    sim.perturb(!calm);
+    sim.perturb(!calm).delay_max(10 * MILLISECOND);
     // The system's timers are no finer than a millisecond, and a deadline may take two of them.
-    if calm { 2 * MILLISECOND } else { SLACK }
+    if calm { 2 * MILLISECOND } else { 3 * SECOND }
 }
 
 /// Without automatic pings, and in no hurry to open.
@@ -91,33 +91,6 @@ pub(crate) fn spawn<T: Send + 'static>(
 ) -> impl FnOnce() -> T {
     let handle = Threads::spawn(&host, name, body).expect("a thread");
     move || handle.join().expect("no panic")
-}
-
-/// What was said, for those who want to know later. Clones are the same.
-#[derive(Debug)]
-pub(crate) struct Log<T>(Arc<Mutex<Vec<T>>>);
-
-impl<T> Clone for Log<T> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
-
-impl<T: Clone> Log<T> {
-    pub(crate) fn new() -> Self {
-        Self(Arc::default())
-    }
-
-    /// Adds an entry, and returns how many there are.
-    pub(crate) fn push(&self, entry: T) -> usize {
-        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.push(entry);
-        entries.len()
-    }
-
-    pub(crate) fn entries(&self) -> Vec<T> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
 }
 
 /// Who hears what every call says of the end of a connection. Clones are the same.

@@ -10,7 +10,7 @@ use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wavetank_runtime::sync::MutexGuard;
+use wavetank_runtime::MutexGuard;
 use wavetank_runtime::{Condvar, Instant, Mutex, Threads};
 
 use super::transport::Control;

@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_of_the_wrong_side_and_zero_are_refused() {
+    fn ids_of_the_wrong_side_are_refused() {
         let mut ids = RemoteIds::new(1);
         assert_eq!(ids.open(0), Err(Violation::StreamZero));
         assert_eq!(ids.open(2), Err(Violation::WrongParity(2)));
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn each_id_is_opened_once_in_any_near_order() {
+    fn ids_open_once_in_any_near_order() {
         let mut ids = RemoteIds::new(1);
         for id in [5, 1, 9, 3, 7] {
             assert_eq!(ids.open(id), Ok(()));

@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn the_jitter_shortens_the_interval_by_a_quarter_at_most() {
+    fn jitter_shortens_the_interval_by_a_quarter() {
         let waits: Vec<Duration> = (0..1000).map(|seed| liveness(seed).wait).collect();
         assert!(waits.iter().all(|wait| *wait > SECOND * 22 && *wait <= SECOND * 30), "{waits:?}");
         let early = waits.iter().filter(|wait| **wait < SECOND * 26).count();
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn life_after_the_ping_is_as_good_as_its_pong() {
+    fn any_input_after_a_ping_proves_life() {
         let mut liveness = liveness(1);
         liveness.pinged(at(30));
         liveness.alive(at(59));

@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn data_is_answered_once_and_never_after_a_reset() {
+    fn late_data_is_answered_at_most_once() {
         let mut tombstones = Tombstones::new(8, MINUTE);
         tombstones.insert(1, false, at(0));
         tombstones.insert(3, true, at(0));

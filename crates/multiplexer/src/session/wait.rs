@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_woken_task_is_not_woken_again_before_it_waits_again() {
+    fn a_task_wakes_once_per_wait() {
         let mut waiters = Waiters::default();
         let (mut first, mut second) = (None, None);
         waiters.wait(&mut first, Waker::noop());

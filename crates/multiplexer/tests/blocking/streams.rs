@@ -111,7 +111,7 @@ fn deadlines_end_waits_and_lose_nothing() {
 }
 
 #[test]
-fn a_deadline_takes_effect_on_a_read_that_waits() {
+fn a_new_deadline_ends_a_waiting_read() {
     let (client, server) = pair();
     let (_near, far) = streams(&client, &server);
     let far = Arc::new(far);

@@ -95,7 +95,7 @@ fn a_reset_is_passed_on_both_ways() {
 }
 
 #[test]
-fn a_program_that_does_not_read_holds_up_no_other() {
+fn a_stuck_program_blocks_no_other() {
     let target = listener();
     let tunnel = Tunnel::to(&target);
     let stuck = tunnel.connect();

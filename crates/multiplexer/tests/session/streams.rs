@@ -96,7 +96,7 @@ async fn stopped_outlives_the_stream() {
 }
 
 #[tokio::test]
-async fn a_reset_is_seen_after_the_data_before_it() {
+async fn data_arrives_before_a_later_reset() {
     let (client, server) = pair();
     let (mut near, mut far) = streams(&client, &server).await;
     near.write_all(b"some").await.unwrap();

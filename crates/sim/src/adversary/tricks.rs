@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use crate::choice::{PointId, below};
+use crate::choice::{LaneKind, PointId, below};
 use crate::sched::{LATER_BOUND, draw_later, later};
 use crate::time::after;
 use crate::trace::TraceEvent;
@@ -31,7 +31,7 @@ impl Tricks {
         let run = context::current()?;
         let scope = run.scheduler.numbered(&name.replace(' ', "-"));
         let has = |kind: &str| {
-            let point = run.scheduler.named_point("adversary", &format!("{scope} {kind}"));
+            let point = run.scheduler.named_point(LaneKind::Adversary, &format!("{scope} {kind}"));
             run.scheduler.choose(point, 2, |rng| below(rng, 2)) == 1
         };
         let (defers, shortens, decoys) = (has("defers"), has("shortens"), has("decoys"));
@@ -44,10 +44,9 @@ impl Tricks {
 
     fn point(&mut self, run: &Run, kind: &'static str, operation: &'static str) -> PointId {
         let scope = &self.scope;
-        *self
-            .points
-            .entry((kind, operation))
-            .or_insert_with(|| run.scheduler.named_point("adversary", &format!("{scope} {kind} {operation}")))
+        *self.points.entry((kind, operation)).or_insert_with(|| {
+            run.scheduler.named_point(LaneKind::Adversary, &format!("{scope} {kind} {operation}"))
+        })
     }
 
     fn record(&self, run: &Run, what: &str) {

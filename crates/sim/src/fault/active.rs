@@ -2,9 +2,9 @@
 //!
 //! # Invariants
 //!
-//! - What hosts and links suffer from is what the active faults say now: [`RunFaults::sky`], and the like for hosts.
+//! - What hosts and links suffer from is what the active faults say now: [`RunFaults::links`], and the like for hosts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::draw::{Drawn, draw};
 use super::what::Fault;
@@ -127,11 +127,11 @@ impl RunFaults {
         drawn.map(|scheduled_fault| scheduled_fault.what).chain(self.by_hand.iter().copied())
     }
 
-    /// What every link is like now.
-    pub(crate) fn sky(&self) -> Vec<(LinkId, Conditions)> {
-        let hosts = || (0..self.drawn.short.len()).map(HostId::new);
-        let links = hosts().flat_map(|from| hosts().map(move |to| LinkId { from, to }));
-        links.map(|link| (link, self.conditions(link))).collect()
+    /// What the links are like now that an active fault touches, in order.
+    pub(crate) fn links(&self) -> Vec<(LinkId, Conditions)> {
+        let hosts = self.drawn.short.len();
+        let touched: BTreeSet<LinkId> = self.active().flat_map(|fault| fault.links(hosts)).collect();
+        touched.into_iter().map(|link| (link, self.conditions(link))).collect()
     }
 
     pub(crate) fn conditions(&self, link: LinkId) -> Conditions {
@@ -148,14 +148,14 @@ impl RunFaults {
 
     /// Whether something active still does what `ended` did to a part of what that touched.
     pub(crate) fn lingers(&self, ended: Fault) -> bool {
-        let touched = |link: &LinkId| {
-            ended.conditions(*link) != Conditions::default()
-                || ended.conditions(link.reverse()) != Conditions::default()
-        };
         match ended {
             Fault::Silence { host } => self.is_silent(host),
             Fault::PausedHost { host } => self.is_paused(host),
-            _ => self.sky().iter().any(|(link, conditions)| touched(link) && ended.lingers_in(conditions)),
+            _ => {
+                let touched = ended.links(self.drawn.short.len()).into_iter();
+                let mut touched = touched.flat_map(|link| [link, link.reverse()]);
+                touched.any(|link| ended.lingers_in(&self.conditions(link)))
+            }
         }
     }
 

@@ -3,8 +3,8 @@
 //! # Invariants
 //!
 //! - Everything about one fault is asked in its scope, "fault#N"; a fault that does not happen asks nothing more.
-//! - Which kinds a seed uses (the swarm) only says what is drawn, as a strategy does for the schedule: what happened is in
-//!   the values, and a replay needs no mix.
+//! - Which kinds a seed uses (the swarm) only says what is drawn, as a strategy does for the schedule: what happened
+//!   is in the values, and a replay needs no mix.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::active::{ScheduledFault, State};
 use super::scale::Scale;
 use super::what::{Crash, Fault};
 use super::{Faults, HostLabel, Kind};
-use crate::choice::{Choices, LaneId, below};
+use crate::choice::{Choices, LaneId, LaneKind, below};
 use crate::net::HostId;
 use crate::time::Nanos;
 use crate::time::nanos;
@@ -59,7 +59,7 @@ pub(super) fn draw(faults: &Faults, choices: &mut Choices, hosts: &[HostLabel<'_
     let servers: Vec<usize> = (0..hosts.len()).filter(|&host| !hosts[host].client).collect();
     let kinds: Vec<Kind> =
         faults.kinds.iter().copied().filter(|kind| kind.is_possible(hosts.len(), servers.len())).collect();
-    let lane = choices.lane("fault");
+    let lane = choices.lane(LaneKind::Fault, "");
     if !kinds.is_empty() {
         let mix = mix(kinds.len(), &mut choices.side_stream("fault mix"));
         for number in 1..=faults.count_max {
@@ -209,8 +209,8 @@ impl Draft<'_> {
         ScheduledFault { what, begins, ends: ends.max(begins), state: State::Coming }
     }
 
-    /// Clogs a part of the hosts, one after the other, and then lets them go in another order: each in half of the time that
-    /// faults last at most.
+    /// Clogs a part of the hosts, one after the other, and then lets them go in another order: each in half of the
+    /// time that faults last at most.
     fn swizzle(mut self) -> Vec<ScheduledFault> {
         let clogged: Vec<usize> = (0..self.hosts.len())
             .filter(|&host| self.asking.ask(&format!("clogs {}", self.hosts[host].name), 2) == 1)

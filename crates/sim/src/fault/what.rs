@@ -10,8 +10,8 @@ pub enum Crash {
     /// Its process is killed: the kernel closes its sockets, with RST where something was not yet read and with FIN
     /// elsewhere. Connecting is refused until the host is started again.
     Process,
-    /// Its machine is lost: nobody is told, and nothing answers until the host is started again; then old connections
-    /// are answered with RST.
+    /// Its machine is lost: its peers do not learn it, and nothing answers until the host is started again; then old
+    /// connections are answered with RST.
     Machine,
 }
 
@@ -101,6 +101,28 @@ impl Fault {
     /// Whether it is over as soon as it has happened.
     pub(crate) const fn is_sudden(self) -> bool {
         matches!(self, Self::Reset { .. } | Self::HalfOpen { .. })
+    }
+
+    /// The links that it touches while it lasts, where a run has so many hosts.
+    pub(crate) fn links(self, hosts: usize) -> Vec<LinkId> {
+        let both = |a, b| [LinkId { from: a, to: b }, LinkId { from: b, to: a }];
+        match self {
+            Self::OneWayPartition { from, to } => vec![LinkId { from, to }],
+            Self::Partition { a, b }
+            | Self::PausedLink { a, b }
+            | Self::Slow { a, b, .. }
+            | Self::Lossy { a, b, .. }
+            | Self::Narrow { a, b, .. } => both(a, b).into(),
+            Self::Clog { host } => {
+                let others = (0..hosts).map(HostId::new).filter(|&other| other != host);
+                others.flat_map(|other| both(host, other)).collect()
+            }
+            Self::Silence { .. }
+            | Self::PausedHost { .. }
+            | Self::Crash { .. }
+            | Self::Reset { .. }
+            | Self::HalfOpen { .. } => Vec::new(),
+        }
     }
 
     /// What it makes of `link` while it lasts.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wavetank_runtime::{
-    BlockingListener, BlockingStream, Instant, JoinError, ListenOptions, SocketOptions, ThreadHandle,
-    Threads, WaitOutcome,
+    BlockingListener, BlockingStream, Instant, JoinError, ListenOptions, RawLocks, SocketOptions,
+    ThreadHandle, Threads, WaitOutcome,
 };
 
 use super::ending::{Ending, ending};
@@ -23,9 +23,6 @@ impl Threads for Host {
     type Stream = SimBlockingStream;
     type Listener = SimBlockingListener;
     type ThreadHandle<T: Send + 'static> = SimThreadHandle<T>;
-    type RawMutex<T: Send> = SimMutex<T>;
-    type RawGuard<'a, T: Send + 'a> = SimGuard<'a, T>;
-    type RawCondvar = SimCondvar;
 
     fn now(&self) -> Instant {
         Instant::from_nanos(self.now_nanos())
@@ -101,6 +98,12 @@ impl Threads for Host {
     fn fill_random(&self, buffer: &mut [u8]) {
         self.fill(buffer);
     }
+}
+
+impl RawLocks for Host {
+    type RawMutex<T: Send> = SimMutex<T>;
+    type RawGuard<'a, T: Send + 'a> = SimGuard<'a, T>;
+    type RawCondvar = SimCondvar;
 
     fn raw_mutex<T: Send>(&self, name: &'static str, value: T) -> SimMutex<T> {
         SimMutex::new(self.run, name, value)

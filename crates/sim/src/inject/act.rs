@@ -102,7 +102,7 @@ fn begin(run: &Run, what: Fault, lasts: Option<Nanos>) {
         }
         _ => {
             tell(run, line);
-            apply_sky(run);
+            apply_links(run);
         }
     }
     run.faults().borrow_mut().has_begun();
@@ -129,7 +129,7 @@ fn end(run: &Run, what: Fault) {
             }
             run.restart(host.index());
         }
-        _ => apply_sky(run),
+        _ => apply_links(run),
     }
 }
 
@@ -139,7 +139,7 @@ fn hear(run: &Run, host: HostId) {
     }
 }
 
-fn apply_sky(run: &Run) {
-    let sky = run.faults().borrow().sky();
-    run.network(|network, now, outside| network.set_conditions(now, outside, &sky));
+fn apply_links(run: &Run) {
+    let links = run.faults().borrow().links();
+    run.network(|network, now, outside| network.set_all_conditions(now, outside, &links));
 }

@@ -1,6 +1,6 @@
 //! Short reads and writes: an operation transfers fewer bytes than it could.
 
-use crate::choice::below;
+use crate::choice::{LaneKind, below};
 use crate::net::HostId;
 use crate::trace::{TraceEvent, Transfer};
 use crate::world::Run;
@@ -17,7 +17,8 @@ fn lengths(could: usize) -> [usize; 6] {
 /// One transfer in so many is short, on a host where they may be.
 const SHORT_ONE_IN: u32 = 3;
 
-/// Cuts a transfer of the running task, on `host`, that could move `could` bytes. Returns how many it may: at least one.
+/// Cuts a transfer of the running task, on `host`, that could move `could` bytes. Returns how many it may: at least
+/// one.
 ///
 /// # Determinism
 ///
@@ -36,7 +37,7 @@ pub(crate) fn shortened(run: &Run, transfer: Transfer, host: HostId, could: usiz
             Transfer::Write => "write",
         };
         let mut choices = run.scheduler.choices.borrow_mut();
-        let lane = choices.lane(&format!("short {name}"));
+        let lane = choices.lane(LaneKind::Short, &name);
         let point = choices.point(lane, &format!("{who} {operation}"));
         choices.choose(point, bound, |rng| if below(rng, SHORT_ONE_IN) == 0 { below(rng, bound) } else { 0 })
     };

@@ -134,7 +134,7 @@ mod tests {
     use crate::choice::Choices;
 
     #[test]
-    fn answers_are_the_same_on_every_machine_inside_a_run() {
+    fn a_run_hides_the_real_machine() {
         let real = (std::process::id(), std::thread::available_parallelism().unwrap());
         let seconds = || {
             // SAFETY: null is allowed.

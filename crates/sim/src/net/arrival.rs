@@ -49,6 +49,7 @@ impl Network {
             Due::Ack => connection.ack_arrives(side, cx),
             Due::ProbeSent => connection.send_probe(side, cx),
             Due::Probe => connection.probe_arrives(side, cx),
+            Due::TailProbe => connection.probe_tail(side, cx),
             Due::Retransmission => connection.retransmit(side, cx),
             Due::Timeout => connection.time_out(side, cx),
             Due::Handshake => connection.retry_handshake(side, cx),

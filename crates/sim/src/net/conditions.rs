@@ -41,6 +41,9 @@ pub(super) enum Passage {
 }
 
 impl Conditions {
+    pub(super) const DEFAULT: Self =
+        Self { cut: false, paused: false, delay: 0, one_lost_in: 0, bytes_per_second: 0 };
+
     /// Combines two conditions: the worse of each counts.
     pub(crate) fn and(self, other: Self) -> Self {
         let least = |a, b| if a == 0 || (b != 0 && b < a) { b } else { a };

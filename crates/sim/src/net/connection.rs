@@ -187,6 +187,7 @@ impl Connection {
             Due::Segment => self.flows[side].line_event,
             Due::Ack => self.flows[side].ack_event,
             Due::ProbeSent | Due::Probe => self.flows[side].probe_event,
+            Due::TailProbe => self.flows[side].tail_probe,
             Due::Retransmission => self.flows[side].retransmission_event,
             Due::Timeout => self.flows[side].timeout.map(|(_, token)| token),
             Due::Handshake | Due::HandshakeAck => self.ends[side].handshake_event,

@@ -23,6 +23,8 @@ pub(super) enum Due {
     Ack,
     /// The socket sends its lost line again.
     Retransmission,
+    /// The socket sends what Nagle's algorithm keeps back, as a tail loss probe.
+    TailProbe,
     /// The socket asks a peer that is gone.
     ProbeSent,
     /// The question arrives.

@@ -16,6 +16,7 @@ use super::{Cx, HostId, Nanos, Network, Outside, SocketId};
 
 impl Network {
     /// Changes what links are like, all at once.
+    #[cfg(test)]
     pub(crate) fn set_conditions(
         &mut self,
         now: Nanos,
@@ -23,6 +24,22 @@ impl Network {
         links: &[(LinkId, Conditions)],
     ) {
         self.change_links(now, outside, |network| {
+            for &(link, conditions) in links {
+                network.wire.links.set_conditions(link, conditions);
+            }
+        });
+    }
+
+    /// Changes what all links are like, all at once: those that are not named have the default conditions.
+    pub(crate) fn set_all_conditions(
+        &mut self,
+        now: Nanos,
+        outside: &mut dyn Outside,
+        links: &[(LinkId, Conditions)],
+    ) {
+        let named = links.iter().map(|(link, _)| *link).collect();
+        self.change_links(now, outside, |network| {
+            network.wire.links.reset_conditions_but(&named);
             for &(link, conditions) in links {
                 network.wire.links.set_conditions(link, conditions);
             }
@@ -51,8 +68,9 @@ impl Network {
         });
     }
 
-    /// The host's machine is gone with all its sockets and listeners, without a segment to its peers. Segments that still come are
-    /// lost if the host is silent, and answered with RST if it is not. Sockets that its applications still own are dead.
+    /// The host's machine is gone with all its sockets and listeners, without a segment to its peers. Segments that
+    /// still come are lost if the host is silent, and answered with RST if it is not. Sockets that its applications
+    /// still own are dead.
     pub(crate) fn vanish(&mut self, now: Nanos, outside: &mut dyn Outside, host: HostId) {
         for listener in self.listeners.of_host(host) {
             self.forget_listener(listener);
@@ -91,8 +109,9 @@ impl Network {
     }
 
     /// Something on the way forgets a connection between two hosts: from now on segments from `a` to `b` are lost if
-    /// `from_a`, and those from `b` to `a` if `from_b`, for good, without notice. Of several connections the `index`-th,
-    /// the youngest first, is meant, counted round. Returns what it was between; `None` if there is no connection.
+    /// `from_a`, and those from `b` to `a` if `from_b`, for good, without notice. Of several connections the
+    /// `index`-th, the youngest first, is meant, counted round. Returns what it was between; `None` if there is no
+    /// connection.
     pub(crate) fn sever(
         &mut self,
         now: Nanos,

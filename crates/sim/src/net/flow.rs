@@ -1,7 +1,7 @@
 //! One direction of a connection: the bytes, how far each party has got, and what is on its way.
 //!
-//! Both ends live in one memory, so a byte is copied twice in its life: into the flow by its writer and out of it by its
-//! reader. Between the two only counters move (RFC 9293 section 3.3.1):
+//! Both ends live in one memory, so a byte is copied twice in its life: into the flow by its writer and out of it by
+//! its reader. Between the two only counters move (RFC 9293 section 3.3.1):
 //!
 //! ```text
 //!   read <= delivered <= sent <= written        the receiver's RCV.NXT is `delivered`, SND.NXT is `sent`
@@ -121,6 +121,10 @@ pub(super) struct Flow {
     pub(super) kept_back: Option<u64>,
     /// Where the last segment ended that was not full.
     pub(super) small_end: u64,
+    /// When the oldest segment was sent that is not acknowledged, and the newest.
+    pub(super) flight_began: Nanos,
+    pub(super) last_sent: Nanos,
+    pub(super) tail_probe: Option<Token>,
 
     /// When the sender gives up.
     pub(super) timeout: Option<(Nanos, Token)>,
@@ -158,6 +162,9 @@ impl Flow {
             nodelay: false,
             kept_back: None,
             small_end: 0,
+            flight_began: 0,
+            last_sent: 0,
+            tail_probe: None,
             timeout: None,
             writer_waits: false,
         }
@@ -220,12 +227,14 @@ impl Flow {
         self.probe_event = None;
         self.timeout = None;
         self.kept_back = None;
+        self.tail_probe = None;
         self.writer_waits = false;
     }
 
     /// Loses what is on its way, for good: both ends are dead, or the sender is.
     pub(super) fn drop_line(&mut self) {
         self.line.clear();
+        self.last_arrival = 0;
         self.line_event = None;
         self.retransmission_event = None;
         self.lost = false;
@@ -240,7 +249,8 @@ impl Flow {
         self.fin == Fin::Delivered && self.acked > self.written
     }
 
-    /// How many packets the lost line was when its first timeout ran out. A FIN goes with the data that it was sent with.
+    /// How many packets the lost line was when its first timeout ran out. A FIN goes with the data that it was sent
+    /// with.
     pub(super) fn lost_packets(&self) -> Packets {
         let Some(first_sent) = self.line.front().map(|head| head.first_sent) else { return Packets::One };
         let mut before = self.delivered;
@@ -345,8 +355,8 @@ impl Flow {
         self.sendable() > 0 || self.wakes_writer()
     }
 
-    /// Bytes that the sender may send now: what the window allows, but for a small segment that Nagle's algorithm keeps back
-    /// (RFC 9293 section 3.7.4). The last bytes before a FIN are never kept back.
+    /// Bytes that the sender may send now: what the window allows, but for a small segment that Nagle's algorithm
+    /// keeps back (RFC 9293 section 3.7.4). The last bytes before a FIN are never kept back.
     pub(super) fn sendable(&self) -> u64 {
         let bytes = self.written.min(self.edge).saturating_sub(self.sent);
         let keeps = self.kept_back.is_some_and(|until| self.acked < until);

@@ -1,5 +1,6 @@
 //! Hosts: their names and addresses, the way to an address, ephemeral ports.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -17,6 +18,8 @@ pub(super) struct Host {
     ip: IpAddr,
     /// The ephemeral port to try next.
     next_port: u16,
+    /// Connections with an end here.
+    pub(super) connections: BTreeSet<u32>,
 }
 
 /// Where a destination is, seen from one host.
@@ -46,8 +49,12 @@ impl Network {
             return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, "the network is full"));
         }
         let ip = IpAddr::V4(Ipv4Addr::new(192, 168, (index / 254) as u8, (index % 254 + 1) as u8));
-        self.hosts.push(Host { name: name.to_owned(), ip, next_port: EPHEMERAL_FIRST });
-        self.wire.links.add_host();
+        self.hosts.push(Host {
+            name: name.to_owned(),
+            ip,
+            next_port: EPHEMERAL_FIRST,
+            connections: BTreeSet::new(),
+        });
         let host = HostId(index as u32);
         self.by_lower_name.insert(lower_name, host);
         Ok(host)
@@ -65,8 +72,8 @@ impl Network {
         self.hosts[host.index()].ip
     }
 
-    /// Finds an address: of a host by its name, of `from` itself as "localhost", or of an address's text. Capitals do not
-    /// matter in names.
+    /// Finds an address: of a host by its name, of `from` itself as "localhost", or of an address's text. Capitals do
+    /// not matter in names.
     pub(crate) fn resolve(&self, from: HostId, name: &str) -> Option<IpAddr> {
         debug_assert!(from.index() < self.hosts.len(), "hosts are made by this network");
         if let Ok(ip) = name.parse() {
@@ -136,8 +143,8 @@ impl Network {
     }
 }
 
-/// Reads an IPv4 address as `inet_aton` does: up to four numbers, decimal, octal or hexadecimal, of which the last fills the
-/// bytes that are left ("127.1").
+/// Reads an IPv4 address as `inet_aton` does: up to four numbers, decimal, octal or hexadecimal, of which the last
+/// fills the bytes that are left ("127.1").
 fn old_text(name: &str) -> Option<Ipv4Addr> {
     let number = |text: &str| match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
         Some(hexadecimal) => u32::from_str_radix(hexadecimal, 16).ok(),

@@ -9,6 +9,7 @@
 //!
 //! What happens to segments that do not pass (`transmit`), and who breaks links (`faults`).
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::conditions::{Conditions, Passage};
@@ -82,23 +83,14 @@ struct Link {
 #[derive(Debug)]
 pub(super) struct Links {
     default: Latency,
-    /// By source, then by target.
-    links: Vec<Vec<Link>>,
-    silent: Vec<bool>,
+    /// Those that differ from the default, or did.
+    links: BTreeMap<LinkId, Link>,
+    silent: BTreeSet<HostId>,
 }
 
 impl Links {
     pub(super) fn new() -> Self {
-        Self { default: LatencyRange::default().into(), links: Vec::new(), silent: Vec::new() }
-    }
-
-    pub(super) fn add_host(&mut self) {
-        let hosts = self.links.len() + 1;
-        self.links.push(Vec::new());
-        self.silent.push(false);
-        for targets in &mut self.links {
-            targets.resize(hosts, Link::default());
-        }
+        Self { default: LatencyRange::default().into(), links: BTreeMap::new(), silent: BTreeSet::new() }
     }
 
     pub(super) fn set_default_latency(&mut self, range: LatencyRange) {
@@ -121,6 +113,12 @@ impl Links {
         }
     }
 
+    /// Gives all links but these the default conditions.
+    pub(super) fn reset_conditions_but(&mut self, links: &BTreeSet<LinkId>) {
+        let others: Vec<LinkId> = self.links.keys().filter(|link| !links.contains(link)).copied().collect();
+        others.into_iter().for_each(|link| self.set_conditions(link, Conditions::default()));
+    }
+
     pub(super) fn conditions(&self, link: LinkId) -> &Conditions {
         &self.link(link).conditions
     }
@@ -130,14 +128,18 @@ impl Links {
     }
 
     pub(super) fn set_silent(&mut self, host: HostId, silent: bool) {
-        self.silent[host.index()] = silent;
+        if silent {
+            self.silent.insert(host);
+        } else {
+            self.silent.remove(&host);
+        }
     }
 
     /// Tells what happens to a segment that sets out now.
     pub(super) fn passage(&self, link: LinkId) -> Passage {
         if link.from == link.to {
             Passage::Open
-        } else if self.silent[link.from.index()] || self.silent[link.to.index()] {
+        } else if self.silent.contains(&link.from) || self.silent.contains(&link.to) {
             Passage::Lost
         } else {
             self.conditions(link).passage()
@@ -173,11 +175,12 @@ impl Links {
     }
 
     fn link(&self, link: LinkId) -> &Link {
-        &self.links[link.from.index()][link.to.index()]
+        const DEFAULT: Link = Link { latency: None, conditions: Conditions::DEFAULT, free_at: 0 };
+        self.links.get(&link).unwrap_or(&DEFAULT)
     }
 
     fn link_mut(&mut self, link: LinkId) -> &mut Link {
-        &mut self.links[link.from.index()][link.to.index()]
+        self.links.entry(link).or_default()
     }
 }
 
@@ -188,11 +191,12 @@ pub(super) enum Packets {
     Several,
 }
 
-/// When what was first sent at `first` is sent again, at or after `not_before` (RFC 6298 section 5: the timeout doubles).
+/// When what was first sent at `first` is sent again, at or after `not_before` (RFC 6298 section 5: the timeout
+/// doubles).
 ///
-/// Several packets are sent again after 0.2, 0.6, 1.4, ... s. Sixteen tries take 924.6 s, which is Linux's default limit. A
-/// packet that is alone is sent again after 0.2, 0.4, 0.8, ... s: its tail loss probe (RFC 8985 section 7) comes when its
-/// timeout would have, and the timeout begins anew.
+/// Several packets are sent again after 0.2, 0.6, 1.4, ... s. Sixteen tries take 924.6 s, which is Linux's default
+/// limit. A packet that is alone is sent again after 0.2, 0.4, 0.8, ... s: its tail loss probe (RFC 8985 section 7)
+/// comes when its timeout would have, and the timeout begins anew.
 pub(super) fn next_retry(first: Nanos, packets: Packets, not_before: Nanos) -> Nanos {
     let mut at = first;
     if packets == Packets::One {
@@ -224,11 +228,12 @@ pub(super) struct HandshakeRetries {
     linear: u32,
 }
 
-/// The retries of a SYN: `tcp_syn_retries` = 6 after `tcp_syn_linear_timeouts` = 4. It is sent again after 1, 2, 3, 4, 5,
-/// 7, 11, 19, 35 and 67 s, and given up after 131 s.
+/// The retries of a SYN: `tcp_syn_retries` = 6 after `tcp_syn_linear_timeouts` = 4. It is sent again after 1, 2, 3,
+/// 4, 5, 7, 11, 19, 35 and 67 s, and given up after 131 s.
 pub(super) const SYN_RETRIES: HandshakeRetries = HandshakeRetries { count: 10, linear: 4 };
 
-/// The retries of a SYN-ACK: `tcp_synack_retries` = 5. It is sent again after 1, 3, 7, 15 and 31 s, and given up after 63 s.
+/// The retries of a SYN-ACK: `tcp_synack_retries` = 5. It is sent again after 1, 3, 7, 15 and 31 s, and given up
+/// after 63 s.
 pub(super) const SYN_ACK_RETRIES: HandshakeRetries = HandshakeRetries { count: 5, linear: 0 };
 
 impl HandshakeRetries {
@@ -308,8 +313,6 @@ mod tests {
             fn local_event(&mut self, _: super::super::LocalEvent) {}
         }
         let mut links = Links::new();
-        links.add_host();
-        links.add_host();
         let link = LinkId { from: HostId(0), to: HostId(1) };
         links.set_latency(
             link,

@@ -8,7 +8,8 @@ use std::task::Poll;
 
 use wavetank_runtime::{ListenOptions, SocketOptions};
 
-use super::harness::{Harness, SERVER_PORT, fails, gives, outcome};
+use super::faults::Way;
+use super::harness::{Harness, LATENCY, SERVER_PORT, fails, gives, outcome};
 use super::hosts::EPHEMERAL_FIRST;
 use super::link::SECOND;
 use super::*;
@@ -511,14 +512,33 @@ fn families_of_addresses_are_separate() {
     assert_eq!(harness.network.local_addr(server).unwrap().to_string(), "[::ffff:127.0.0.1]:82");
 }
 
-#[test]
-fn small_writes_wait_for_lost_acknowledgements() {
+/// Two writes of the client, the second so long after the first, while acknowledgements are lost. The server has the
+/// first.
+fn second_write(after: Nanos) -> (Harness, SocketId, SocketId) {
     let (mut harness, client, server) = Harness::connected();
     harness.partition_from_server();
     harness.send(client, b"first");
-    harness.pass(SECOND / 10);
+    harness.pass(after);
     assert_eq!(outcome(harness.read(server, 99)), gives(b"first"));
-    harness.send(client, b"second");
+    harness.send(client, b", second");
+    harness.pass(SECOND / 20);
+    assert!(harness.read(server, 99).is_pending());
+    (harness, client, server)
+}
+
+#[test]
+fn a_tail_loss_probe_carries_the_second_write() {
+    let (mut harness, client, server) = second_write(SECOND / 20);
+    harness.pass(SECOND / 10 + LATENCY);
+    assert_eq!(outcome(harness.read(server, 99)), gives(b", second"));
+    harness.send(client, b", third");
+    harness.pass(SECOND);
+    assert!(harness.read(server, 99).is_pending(), "there is one probe");
+}
+
+#[test]
+fn small_writes_wait_for_lost_acknowledgements() {
+    let (mut harness, client, server) = second_write(SECOND / 2);
     harness.pass(SECOND);
     assert!(harness.read(server, 99).is_pending());
     // A whole segment goes at once, and so does the rest before the end.
@@ -527,7 +547,7 @@ fn small_writes_wait_for_lost_acknowledgements() {
     assert_eq!(harness.receive(server).len(), 1448);
     harness.shutdown(client, Shutdown::Write).unwrap();
     harness.pass(SECOND / 10);
-    assert_eq!(harness.receive(server).len(), 18);
+    assert_eq!(harness.receive(server).len(), 20);
     harness.heal();
     harness.settle();
     assert_eq!(outcome(harness.read(server, 9)), gives(b""));
@@ -536,14 +556,10 @@ fn small_writes_wait_for_lost_acknowledgements() {
 #[test]
 fn kept_back_writes_go_once_acknowledgements_come() {
     for by_nodelay in [false, true] {
-        let (mut harness, client, server) = Harness::connected();
-        harness.partition_from_server();
-        harness.send(client, b"first");
-        harness.pass(SECOND / 10);
-        harness.send(client, b", second");
+        let (mut harness, client, server) = second_write(SECOND / 2);
         harness.send(client, b", third");
         harness.pass(SECOND);
-        assert_eq!(outcome(harness.read(server, 99)), gives(b"first"));
+        assert!(harness.read(server, 99).is_pending());
         if by_nodelay {
             harness.nodelay(client);
             harness.pass(SECOND / 10);
@@ -553,6 +569,21 @@ fn kept_back_writes_go_once_acknowledgements_come() {
         }
         assert_eq!(outcome(harness.read(server, 99)), gives(b", second, third"));
     }
+}
+
+#[test]
+fn data_for_an_orphan_resets_it_after_healing() {
+    let (mut harness, client, server) = Harness::connected();
+    harness.partition(Way::Both);
+    harness.close(server);
+    harness.pass(SECOND * 36 / 100);
+    let began = harness.now;
+    harness.send(client, b"abc");
+    harness.pass(SECOND * 58 / 100);
+    harness.heal();
+    harness.pass(SECOND * 23 / 100);
+    assert_eq!(outcome(harness.read(client, 9)), fails(ConnectionReset), "{:?}", harness.trace());
+    assert_eq!((harness.now - began) / (SECOND / 100), 81);
 }
 
 #[test]

@@ -4,14 +4,15 @@
 //!
 //! - A backlog of `n` keeps `n + 1` connections, as Linux does (`sk_acceptq_is_full` asks for more than `n`).
 //! - A connection that is not yet accepted belongs to its listener and goes with it.
-//! - A listener keeps the state of as many handshakes. Further SYNs are answered with SYN cookies (`tcp_syncookies` = 1):
+//! - A listener keeps the state of as many handshakes. Further SYNs are answered with SYN cookies (`tcp_syncookies` =
+//!   1):
 //!   nothing is sent again for them, and their clients get in with a segment that finds room.
 //!
 //! # Not here
 //!
 //! Ports of connecting sockets (`socket`).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::task::Poll;
@@ -37,6 +38,14 @@ pub(super) struct Listener {
     queue: VecDeque<SocketId>,
     /// Its readiness was reported and not yet taken.
     pub(super) reported: bool,
+}
+
+/// Handshakes that a listener has answered and that are not complete.
+#[derive(Debug, Default)]
+pub(super) struct Handshakes {
+    connections: BTreeSet<u32>,
+    /// How many of them it keeps a state for.
+    kept: usize,
 }
 
 #[derive(Debug, Default)]
@@ -84,12 +93,16 @@ impl Listeners {
     }
 
     pub(super) fn of_host(&self, host: HostId) -> Vec<ListenerId> {
-        self.open.iter().filter(|(_, listener)| listener.host == host).map(|(&id, _)| id).collect()
+        let of_host = self.addresses.range((host, 0)..=(host, u16::MAX));
+        let mut listeners: Vec<ListenerId> =
+            of_host.flat_map(|(_, open)| open.iter().map(|&(_, id)| id)).collect();
+        listeners.sort_unstable();
+        listeners
     }
 }
 
-/// Returns `true` if sockets bound to `a` and to `b` have an address in common. `0.0.0.0` stands for all addresses of IPv4,
-/// and `::` for all of both families (`bindv6only` is 0).
+/// Returns `true` if sockets bound to `a` and to `b` have an address in common. `0.0.0.0` stands for all addresses of
+/// IPv4, and `::` for all of both families (`bindv6only` is 0).
 fn share_addresses(a: IpAddr, b: IpAddr) -> bool {
     let covers = |all: IpAddr, ip: IpAddr| all.is_unspecified() && (all.is_ipv6() || ip.is_ipv4());
     a == b || covers(a, b) || covers(b, a)
@@ -171,7 +184,7 @@ impl Network {
     /// Closes a listener and resets the connections it has not accepted.
     pub(crate) fn close_listener(&mut self, now: Nanos, outside: &mut dyn Outside, id: ListenerId) {
         let Some(listener) = self.listeners.remove(id) else { return };
-        self.wire.handshakes.remove(&id);
+        let handshakes = self.wire.handshakes.remove(&id);
         if !listener.reported {
             self.wire.ready.push(Ready::Listener(id));
         }
@@ -183,7 +196,7 @@ impl Network {
             });
         }
         // Half-open connections vanish; the client's next segment is answered with RST.
-        for index in self.connections.indices() {
+        for index in handshakes.map(|handshakes| handshakes.connections).unwrap_or_default() {
             let socket = SocketId::new(index, 1);
             self.with(socket, now, outside, |connection, side, cx| {
                 if connection.listener == Some(id) {
@@ -242,8 +255,9 @@ impl Connection {
             return self.await_handshake(0, cx);
         }
         let handshakes = cx.wire.handshakes.entry(id).or_default();
-        self.is_cookie = *handshakes > listener.backlog;
-        *handshakes += usize::from(!self.is_cookie);
+        self.is_cookie = handshakes.kept > listener.backlog;
+        handshakes.kept += usize::from(!self.is_cookie);
+        handshakes.connections.insert(self.index);
         self.is_mapped = listener.addr.is_ipv6() && self.ends[1].addr.is_ipv4();
         self.listener = Some(id);
         self.handshake_began[1] = cx.now;
@@ -301,9 +315,9 @@ impl Connection {
     /// The server's half of the handshake is over: its listener forgets the state that it kept for it.
     pub(super) fn end_handshake(&mut self, cx: &mut Cx<'_>) {
         if let Some(handshakes) = self.listener.and_then(|id| cx.wire.handshakes.get_mut(&id))
-            && !self.is_cookie
+            && handshakes.connections.remove(&self.index)
         {
-            *handshakes = handshakes.saturating_sub(1);
+            handshakes.kept -= usize::from(!self.is_cookie);
         }
     }
 

@@ -55,6 +55,9 @@ impl Network {
         let local = SocketAddr::new(source, port);
         let max = self.wire.buffer_bytes_max;
         self.tuples.enter((host, port, source, peer), socket.connection());
+        for end in [Some(host), route.host].into_iter().flatten() {
+            self.hosts[end.index()].connections.insert(socket.connection());
+        }
         self.connections.push(Connection {
             index: self.connections.next_index(),
             ends: [
@@ -221,7 +224,8 @@ impl Network {
     /// Lists the sockets that the applications of `host` hold, as "client:49152 -> server:80".
     pub(crate) fn open_sockets(&self, host: HostId) -> Vec<(SocketId, String)> {
         let mut open = Vec::new();
-        for connection in self.connections.iter() {
+        let connections = self.hosts[host.index()].connections.iter();
+        for connection in connections.filter_map(|&index| self.connections.get(index)) {
             for (side, end) in connection.ends.iter().enumerate() {
                 if end.host == Some(host) && end.owner == Owner::Application {
                     open.push((connection.socket(side), self.describe_socket(connection, side)));

@@ -17,9 +17,12 @@ use super::conditions::Passage;
 use super::connection::{Connection, State};
 use super::event::Due;
 use super::flow::{Content, Fin, SEGMENT_BYTES, Segment};
-use super::link::{LinkId, SECOND, SYN_ACK_RETRIES, SYN_RETRIES, next_retry, retry_after};
+use super::link::{LinkId, RETRY_FIRST, SECOND, SYN_ACK_RETRIES, SYN_RETRIES, next_retry, retry_after};
 use super::trace::Fact;
 use super::{Cx, Nanos};
+
+/// What a tail loss probe waits beyond two round trips: two ticks of 4 ms (`TCP_TIMEOUT_MIN`).
+const PROBE_MIN: Nanos = SECOND / 125;
 
 /// How long a host looks for the owner of an address on its network before it says there is none: three ARP requests.
 const NEIGHBOUR_TIMEOUT: Nanos = 3 * SECOND;
@@ -107,6 +110,10 @@ impl Connection {
         let end = flow.sent + flow.sendable();
         if end > flow.sent {
             let bytes = u32::try_from(end - flow.sent).unwrap_or(u32::MAX);
+            if flow.acked >= flow.sent {
+                flow.flight_began = cx.now;
+            }
+            flow.last_sent = cx.now;
             flow.sent = end;
             if bytes % SEGMENT_BYTES != 0 {
                 flow.small_end = end;
@@ -121,13 +128,50 @@ impl Connection {
             self.sent_fact(side, Fact::FinSent, cx);
             self.push(side, Content::Fin, cx);
         }
+        self.await_tail_probe(side, cx);
         if self.flows[side].is_stalled() {
             self.wait_for_window(side, cx);
         }
     }
 
-    /// Nagle's algorithm, where it matters: while a fault keeps acknowledgements from `side`, small segments wait for them.
-    /// Without a fault the acknowledgement comes within a round trip, and nothing is kept back.
+    /// What Nagle's algorithm keeps back goes at the latest as a tail loss probe (RFC 8985 section 7.3: new data, if
+    /// there is any), unless a timeout or a probe came before: a round trip or two after several packets, 200 ms
+    /// after one.
+    fn await_tail_probe(&mut self, side: usize, cx: &mut Cx<'_>) {
+        let round_trip = self.min_latency(side, cx).saturating_add(self.min_latency(1 - side, cx));
+        let socket = self.socket(side);
+        let flow = &mut self.flows[side];
+        let keeps = flow.written.min(flow.edge) > flow.sent && flow.sendable() == 0;
+        if !keeps {
+            flow.tail_probe = None;
+        } else if flow.tail_probe.is_none() && cx.now < flow.flight_began.saturating_add(RETRY_FIRST) {
+            let alone = flow.sent - flow.acked.min(flow.sent) <= u64::from(SEGMENT_BYTES);
+            let wait =
+                if alone { RETRY_FIRST } else { round_trip.saturating_mul(2).saturating_add(PROBE_MIN) };
+            let at = flow.last_sent.saturating_add(wait).max(cx.now);
+            flow.tail_probe = Some(cx.wire.queue.push(at, Due::TailProbe, socket));
+        }
+    }
+
+    /// The tail loss probe of `side` is due.
+    pub(super) fn probe_tail(&mut self, side: usize, cx: &mut Cx<'_>) {
+        let flow = &mut self.flows[side];
+        flow.tail_probe = None;
+        // A probe is one for all that is not acknowledged.
+        flow.flight_began = 0;
+        let end = flow.written.min(flow.edge);
+        if end > flow.sent {
+            let bytes = u32::try_from(end - flow.sent).unwrap_or(u32::MAX);
+            flow.sent = end;
+            flow.small_end = end;
+            flow.last_sent = cx.now;
+            self.sent_fact(side, Fact::Sent { bytes }, cx);
+            self.push(side, Content::Data { end }, cx);
+        }
+    }
+
+    /// Nagle's algorithm, where it matters: while a fault keeps acknowledgements from `side`, small segments wait for
+    /// them. Without a fault the acknowledgement comes within a round trip, and nothing is kept back.
     fn keep_back(&mut self, side: usize) {
         let between_hosts = self.ends[0].host != self.ends[1].host;
         let flow = &mut self.flows[side];
@@ -313,7 +357,7 @@ mod tests {
 
     #[test]
     fn the_first_retransmission_after_healing_delivers() {
-        for (healed_after, arrives_after) in [(0, 200), (100, 200), (200, 200), (201, 400), (5000, 6400)] {
+        for (healed_after, arrives_after) in [(0, 200), (100, 200), (200, 200), (201, 600), (5000, 6400)] {
             let (mut harness, client, server) = Harness::connected();
             harness.partition(Way::Both);
             let began = harness.now;

@@ -22,8 +22,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::task::Poll;
 
+use wavetank_runtime::DATAGRAM_BYTES_MAX;
 use wavetank_runtime::SocketOptions;
-use wavetank_runtime::datagrams::DATAGRAM_BYTES_MAX;
 
 pub(crate) use flight::{Chance, Fate, Fates};
 pub(crate) use trace::DatagramEvent;
@@ -61,8 +61,8 @@ struct UdpSocket {
     /// Memory that counts against the buffer.
     memory: u64,
     buffer: u64,
-    /// Datagrams at the head of the queue that a receive has taken over (`reader_queue`), and memory of those received since
-    /// that still counts: Linux gives it back when none is left, or by quarters of the buffer.
+    /// Datagrams at the head of the queue that a receive has taken over (`reader_queue`), and memory of those
+    /// received since that still counts: Linux gives it back when none is left, or by quarters of the buffer.
     taken_over: usize,
     unreleased: u64,
     /// Its readiness was reported and not yet taken.
@@ -332,8 +332,10 @@ impl Network {
 
     /// Describes the sockets that the applications of `host` hold.
     pub(super) fn open_udp_sockets(&self, host: HostId) -> Vec<UdpId> {
-        let of_host = self.udp.open.iter().filter(|(_, socket)| socket.host == host);
-        of_host.map(|(&id, _)| id).collect()
+        let of_host = self.udp.ports.range((host, 0)..=(host, u16::MAX));
+        let mut sockets: Vec<UdpId> = of_host.flat_map(|(_, open)| open.iter().copied()).collect();
+        sockets.sort_unstable();
+        sockets
     }
 
     /// Describes a socket, also when it is gone: "the UDP socket client:49152 -> server:53".
@@ -345,9 +347,7 @@ impl Network {
 
     /// All sockets of a machine that is gone. What is on its way stays so.
     pub(super) fn udp_vanish(&mut self, host: HostId) {
-        let of_host = self.udp.open.iter().filter(|(_, socket)| socket.host == host);
-        let gone: Vec<UdpId> = of_host.map(|(&id, _)| id).collect();
-        gone.into_iter().for_each(|id| self.udp_close(id));
+        self.open_udp_sockets(host).into_iter().for_each(|id| self.udp_close(id));
     }
 
     /// The source address, the destination and the destination's host of what `id` sends to `to`.

@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn a_thread_that_waits_and_one_that_computes_are_told_apart() {
+    fn idle_and_busy_threads_are_distinguished() {
         use std::sync::mpsc;
         let number = || {
             let link = std::fs::read_link("/proc/thread-self").expect("Linux has it");

@@ -1,8 +1,9 @@
 //! The inline form of a recording: one word for a command line, `v1:SEED:SYMPTOM:LANE...:CHECK`.
 //!
 //! SEED is hexadecimal, SYMPTOM the 32-bit hash of the symptom's key. A LANE is its name and then, after commas, its
-//! points as `NAME=PICKS`: the values that are not 0, joined by `_`, each as `ORDINAL` or `ORDINAL-VALUE` (a value of 1 is
-//! left out), where the ordinal counts the point's questions from 0. CHECK notices a word that was not copied whole.
+//! points as `NAME=PICKS`: the values that are not 0, joined by `_`, each as `ORDINAL` or `ORDINAL-VALUE` (a value of
+//! 1 is left out), where the ordinal counts the point's questions from 0. CHECK notices a word that was not copied
+//! whole.
 //!
 //! # Invariants
 //!
@@ -13,7 +14,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::RecordingErrorKind;
-use crate::choice::{Choice, ChoiceLog, PointId, PointName, fnv1a};
+use crate::choice::{Choice, ChoiceLog, LaneName, PointId, PointName, fnv1a};
 
 /// What the form begins with.
 pub(crate) const VERSION: &str = "v1";
@@ -40,7 +41,7 @@ pub(crate) fn is_inline(text: &str) -> bool {
 /// Writes the values of `log` that are not 0.
 pub(crate) fn write(seed: u64, symptom_hash: u32, log: &ChoiceLog) -> String {
     let mut word = format!("{VERSION}:{seed:x}:{symptom_hash:x}");
-    let mut lanes: BTreeMap<&str, BTreeMap<&str, String>> = BTreeMap::new();
+    let mut lanes: BTreeMap<&LaneName, BTreeMap<&str, String>> = BTreeMap::new();
     let mut asked = vec![0_usize; log.points.len()];
     for choice in &log.choices {
         let ordinal = asked[choice.point.index()];
@@ -59,7 +60,7 @@ pub(crate) fn write(seed: u64, symptom_hash: u32, log: &ChoiceLog) -> String {
         }
     }
     for (lane, points) in lanes {
-        let _ = write!(word, ":{}", escape(lane));
+        let _ = write!(word, ":{}", escape(lane.text()));
         for (point, values) in points {
             let _ = write!(word, ",{}={values}", escape(point));
         }
@@ -105,7 +106,7 @@ pub(crate) fn parse(word: &str) -> Result<Inline, RecordingErrorKind> {
 
 fn read_lane(part: &str, log: &mut ChoiceLog) -> Option<()> {
     let mut points = part.split(',');
-    let lane = unescape(points.next()?)?;
+    let lane = LaneName::parse(&unescape(points.next()?)?)?;
     for point in points {
         let (name, values) = point.split_once('=')?;
         let id = PointId::new(log.points.len());
@@ -174,7 +175,7 @@ mod tests {
             ("schedule", "client/closer lock protocol", 3, 0),
             ("schedule", "client/closer lock protocol", 3, 2),
             ("schedule", "server/main é:,=_%+", 2, 1),
-            ("faults", "server crash", 2, 0),
+            ("fault", "server crash", 2, 0),
         ])
     }
 
@@ -197,7 +198,7 @@ mod tests {
         let mut choices = Choices::replayed(inline.seed, &inline.log, Replay::Lenient);
         for choice in &log().choices {
             let PointName { lane, point } = log().point(choice.point).clone();
-            let lane = choices.lane(&lane);
+            let lane = choices.named_lane(lane);
             let point = choices.point(lane, &point);
             assert_eq!(choices.choose_uniform(point, choice.bound), choice.value);
         }

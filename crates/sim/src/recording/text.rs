@@ -15,14 +15,14 @@
 //! end 16 choices, checksum 0x9ae16a3b2f90404f
 //! ```
 //!
-//! A token is `POINT/BOUND`, with `=VALUE` unless the value is 0, and `xCOUNT` if it repeats. Points are numbered within
-//! their lane. `expect` may be edited by hand (`fails(...)` or `passes`); the checksum covers every other line but the
-//! first three.
+//! A token is `POINT/BOUND`, with `=VALUE` unless the value is 0, and `xCOUNT` if it repeats. Points are numbered
+//! within their lane. `expect` may be edited by hand (`fails(...)` or `passes`); the checksum covers every other line
+//! but the first three.
 
 use std::fmt::Write as _;
 
 use super::{Build, Expect, Recording, RecordingErrorKind};
-use crate::choice::{Choice, ChoiceLog, PointId, PointName, fnv1a};
+use crate::choice::{Choice, ChoiceLog, LaneName, PointId, PointName, fnv1a};
 use crate::symptom::Symptom;
 
 /// The first line, with the version of the format.
@@ -62,14 +62,14 @@ pub(crate) fn write(recording: &Recording) -> String {
     text
 }
 
-fn write_lane(text: &mut String, lane: &str, choices: &[Choice], log: &ChoiceLog) {
+fn write_lane(text: &mut String, lane: &LaneName, choices: &[Choice], log: &ChoiceLog) {
     let mut points: Vec<PointId> = Vec::new();
     for choice in choices {
         if !points.contains(&choice.point) {
             points.push(choice.point);
         }
     }
-    let _ = writeln!(text, "lane {}", escape(lane));
+    let _ = writeln!(text, "lane {}", escape(lane.text()));
     for (number, point) in points.iter().enumerate() {
         let _ = writeln!(text, "site {number} = {}", escape(&log.point(*point).point));
     }
@@ -193,7 +193,7 @@ impl<'a> Reader<'a> {
         let mut log = ChoiceLog::default();
         while let Some(line) = self.peek().filter(|line| !line.starts_with("end ")) {
             self.at += 1;
-            let lane = line.strip_prefix("lane ").and_then(unescape);
+            let lane = line.strip_prefix("lane ").and_then(unescape).and_then(|text| LaneName::parse(&text));
             let lane =
                 lane.ok_or_else(|| self.unexpected("`lane NAME` or `end N choices, checksum NUMBER`"))?;
             let first_point = log.points.len();
@@ -318,7 +318,7 @@ mod tests {
     fn small() -> Recording {
         let mut choices = vec![("schedule", "client/closer yield", 3, 2)];
         choices.extend([("schedule", "client/closer yield", 3, 0); 14]);
-        choices.extend([("schedule", "server/main yield", 2, 1), ("faults", "client break", 5, 4)]);
+        choices.extend([("schedule", "server/main yield", 2, 1), ("fault", "client break", 5, 4)]);
         recording(&log_of(&choices))
     }
 
@@ -337,14 +337,14 @@ mod tests {
         built = linux tokio_unstable
         trace = 0x0000000000000abc
 
-        lane faults
+        lane fault
         site 0 = client break
           0/5=4
         lane schedule
         site 0 = client/closer yield
         site 1 = server/main yield
           0/3=2 0/3x14 1/2=1
-        end 17 choices, checksum 0x24224e7e8373497b
+        end 17 choices, checksum 0xef99849985b1b6f2
         ");
     }
 
@@ -354,7 +354,7 @@ mod tests {
         passes.expect = Expect::Passes;
         passes.build.tokio_unstable = false;
         let odd_names =
-            log_of(&[("links \n\\", " a  b\u{7}é ", u32::MAX, u32::MAX - 1), ("links \n\\", "= x", 2, 1)]);
+            log_of(&[("link \n\\", " a  b\u{7}é ", u32::MAX, u32::MAX - 1), ("link \n\\", "= x", 2, 1)]);
         for recording in [small(), passes, recording(&odd_names), recording(&ChoiceLog::default())] {
             let text = write(&recording);
             assert_eq!(parse(&text).expect("reads back"), recording);

@@ -434,7 +434,7 @@ fn joining_an_aborted_task_yields_cancelled() {
 }
 
 #[test]
-fn a_payload_whose_drop_panics_is_a_panic_like_any_other() {
+fn a_panicking_payload_is_an_ordinary_panic() {
     struct Fragile;
     impl Drop for Fragile {
         fn drop(&mut self) {
@@ -450,7 +450,7 @@ fn a_payload_whose_drop_panics_is_a_panic_like_any_other() {
 }
 
 #[test]
-fn ten_thousand_hosts_and_tasks_are_a_run_like_any_other() {
+fn a_run_may_have_thousands_of_hosts() {
     let outcome = seeded(5, |sim| {
         sim.strategy(Strategy::Pct { depth: 3 });
         for number in 0..5_000 {

@@ -1,12 +1,12 @@
 //! How long all delays of a run may last together: late wake-ups, delayed tasks and threads, operations told to wait.
 //!
-//! A chain of events is late by at most the sum of all delays. So a timeout longer than that sum holds, whatever the seed,
-//! as long as no fault is injected.
+//! A chain of events is late by at most the sum of all delays. So a timeout longer than that sum holds, whatever the
+//! seed, as long as no fault is injected.
 //!
 //! # Invariants
 //!
-//! - Only a draw is limited: the bounds of choices are the same whatever was spent, and a recording may hold longer delays
-//!   than the test allows now.
+//! - Only a draw is limited: the bounds of choices are the same whatever was spent, and a recording may hold longer
+//!   delays than the test allows now.
 //! - A delay without a length ("woken at once") costs nothing.
 
 use std::cell::Cell;
@@ -24,13 +24,13 @@ pub(super) struct Spent(Cell<Nanos>);
 impl Scheduler {
     /// Counts the first of `delays`, ascending, that still fit.
     pub(super) fn affordable(&self, delays: &[Nanos]) -> u32 {
-        let (spent, total) = (self.spent.0.get(), self.settings.delay_total_max);
+        let (spent, total) = (self.perturber.spent.0.get(), self.settings.delay_total_max);
         delays.partition_point(|&nanos| nanos == 0 || spent.saturating_add(nanos) < total) as u32
     }
 
     /// Notes that something is delayed for so long. Returns `nanos`.
     pub(super) fn spend(&self, nanos: Nanos) -> Nanos {
-        self.spent.0.set(self.spent.0.get().saturating_add(nanos));
+        self.perturber.spent.0.set(self.perturber.spent.0.get().saturating_add(nanos));
         nanos
     }
 }
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn all_delays_together_stay_below_what_the_test_allows() {
+    fn all_delays_together_respect_the_maximum() {
         let usual = longest(|_| ());
         assert!((200..400).contains(&usual), "{usual} ms");
         let long = longest(|sim| {

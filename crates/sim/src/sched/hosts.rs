@@ -1,7 +1,7 @@
 //! What happens to all tasks and threads of one host in the middle of a run: they are paused, or killed.
 //!
 //! A killed host is torn down by the rules of `lifecycle`: suspended threads unwind, nothing suspends meanwhile, locks
-//! that they hold are freed, timers disarmed; wake-ups that still come find nobody. Whoever runs and kills its own host
+//! that they hold are freed, timers disarmed; wake-ups that still come find no task. A task that kills its own host
 //! is the last to go: it unwinds out of its step, and the step buries the others.
 //!
 //! # Invariants
@@ -29,14 +29,14 @@ pub(super) struct Halted {
 struct Killed;
 
 impl Scheduler {
-    /// Stops the tasks and threads of `host` where they stand until [`resume_host`](Self::resume_host). One of them that
-    /// runs now stops at its next scheduling point.
+    /// Stops the tasks and threads of `host` where they stand until [`resume_host`](Self::resume_host). One of them
+    /// that runs now stops at its next scheduling point.
     pub(crate) fn pause_host(&self, host: HostIndex) {
         self.halted.paused.borrow_mut().insert(host);
-        let of_host = |task: &TaskId| self.tasks.borrow()[task.index()].host == host;
+        let of_host = |task: &TaskId| self.tasks.host(*task) == host;
         let (stopped, others): (Vec<TaskId>, Vec<TaskId>) =
-            self.handoff.take().into_iter().chain(self.ready.take()).partition(of_host);
-        *self.ready.borrow_mut() = others.into();
+            self.queue().take_all().into_iter().partition(of_host);
+        others.into_iter().for_each(|task| self.queue().push_back(task));
         for task in stopped {
             self.freeze(task, &mut self.tasks.borrow_mut()[task.index()]);
         }
@@ -45,16 +45,14 @@ impl Scheduler {
     /// Lets the tasks and threads of a paused host go on.
     pub(crate) fn resume_host(&self, host: HostIndex) {
         self.halted.paused.borrow_mut().remove(&host);
-        let of_host = |task: &TaskId| self.tasks.borrow()[task.index()].host == host;
+        let of_host = |task: &TaskId| self.tasks.host(*task) == host;
         let (thawed, others): (Vec<TaskId>, Vec<TaskId>) =
             self.halted.frozen.take().into_iter().partition(of_host);
         *self.halted.frozen.borrow_mut() = others;
         for task in thawed {
             self.make_ready(task, &mut self.tasks.borrow_mut()[task.index()]);
         }
-        if let Some(root) = self.root.borrow_mut().take() {
-            root.wake();
-        }
+        self.wake_root();
     }
 
     /// Puts a task that is able to run on the ready list, or among the frozen if its host is paused.
@@ -64,7 +62,7 @@ impl Scheduler {
         }
         entry.state = State::Ready;
         entry.woken = false;
-        self.ready.borrow_mut().push_back(task);
+        self.queue().push_back(task);
     }
 
     fn freeze(&self, task: TaskId, entry: &mut TaskEntry) {
@@ -136,7 +134,7 @@ impl Scheduler {
     }
 
     fn is_of(&self, task: TaskId, host: HostIndex) -> bool {
-        self.tasks.borrow()[task.index()].host == host
+        self.tasks.host(task) == host
     }
 
     fn kill_tasks_of(&self, host: HostIndex) {
@@ -159,13 +157,8 @@ impl Scheduler {
                 }
             }
         }
-        let gone = |task: &TaskId| self.was_killed(*task);
-        self.ready.borrow_mut().retain(|task| !gone(task));
-        self.inbox.borrow_mut().retain(|task| !gone(task));
-        self.halted.frozen.borrow_mut().retain(|task| !gone(task));
-        if self.handoff.get().as_ref().is_some_and(gone) {
-            self.handoff.set(None);
-        }
+        self.queue().forget(|task| self.was_killed(task));
+        self.halted.frozen.borrow_mut().retain(|task| !self.was_killed(*task));
     }
 
     fn kill_task(&self, task: TaskId) {
@@ -187,7 +180,7 @@ impl Scheduler {
             (entry.main, entry.delayed_until.take())
         };
         if main {
-            self.mains_left.set(self.mains_left.get() - 1);
+            self.tasks.main_ended();
         }
         if let Some(timer) = delayed {
             self.disarm(timer);

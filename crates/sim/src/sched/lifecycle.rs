@@ -1,8 +1,8 @@
 //! How tasks and threads start and end, and how a run is torn down.
 //!
-//! Teardown drops what is still alive. A suspended thread unwinds then: its destructors run, and every runtime call they
-//! make fails or acts at once, because nothing may suspend during an unwind. A lock that such a destructor wants and
-//! another suspended thread holds is freed by tearing that thread down first.
+//! Teardown drops what is still alive. A suspended thread unwinds then: its destructors run, and every runtime call
+//! they make fails or acts at once, because nothing may suspend during an unwind. A lock that such a destructor wants
+//! and another suspended thread holds is freed by tearing that thread down first.
 
 use std::any::Any;
 use std::future::Future;
@@ -12,7 +12,7 @@ use std::task::Waker;
 
 use super::coroutine::ThreadBody;
 use super::stacks::TaskFuture;
-use super::{Body, HostIndex, Scheduler, State, TaskBody, TaskEntry, TaskId, TaskWaker, Wait, Waiting};
+use super::{Body, HostIndex, Scheduler, State, TaskBody, TaskEntry, TaskId, TaskWaker, Waiting};
 use crate::choice::Choices;
 use crate::symptom::{Symptom, SymptomKind};
 use crate::time::Nanos;
@@ -103,7 +103,7 @@ impl Scheduler {
             Body::Thread(thread) => (Some(thread.suspender()), self.overflow_message(&name, thread).into()),
         };
         self.progress.name(task.index() as u32, &name);
-        self.tasks.borrow_mut().push(TaskEntry {
+        self.tasks.push(TaskEntry {
             name,
             host,
             state: State::Parked,
@@ -126,9 +126,6 @@ impl Scheduler {
             delayed_until: None,
             delay_next: 0,
         });
-        if main {
-            self.mains_left.set(self.mains_left.get() + 1);
-        }
         self.trace_event(TraceEvent::Started { task });
         self.wake(task);
         Ok(task)
@@ -150,14 +147,11 @@ impl Scheduler {
 
     /// "name", and "name#2" for the second of that name in the run.
     pub(crate) fn numbered(&self, name: &str) -> String {
-        let mut names = self.names.borrow_mut();
-        let count = names.entry(name.to_owned()).or_insert(0);
-        *count += 1;
-        if *count == 1 { name.to_owned() } else { format!("{name}#{count}") }
+        self.tasks.numbered(name)
     }
 
-    /// Says that `task` is the main of its host: nobody joins it, so its panics are never tolerated. Of a client's main
-    /// that goes without saying.
+    /// Says that `task` is the main of its host: no task joins it, so its panics are never tolerated. Of a client's
+    /// main that goes without saying.
     pub(crate) fn mark_host_main(&self, task: TaskId) {
         self.tasks.borrow_mut()[task.index()].host_main = true;
     }
@@ -179,7 +173,7 @@ impl Scheduler {
             entry.main
         };
         if main {
-            self.mains_left.set(self.mains_left.get() - 1);
+            self.tasks.main_ended();
         }
         self.trace_event_of(task, TraceEvent::Ended);
     }
@@ -239,7 +233,7 @@ impl Scheduler {
             }
             entry.body.take()
         };
-        self.ready.borrow_mut().retain(|&ready| ready != task);
+        self.queue().forget_ready(task);
         self.thaw(task);
         let outer = self.current.replace(Some(task));
         if let Some(body) = body {
@@ -251,13 +245,13 @@ impl Scheduler {
     }
 
     pub(crate) fn mains_left(&self) -> usize {
-        self.mains_left.get()
+        self.tasks.mains_left()
     }
 
     /// Whether the run is to end: it has a verdict, or was asked to stop.
     pub(crate) fn must_stop(&self) -> bool {
         let is_noted = !self.mailbox.is_offended()
-            && self.pending_verdict.borrow().is_none()
+            && self.verdict.pending.borrow().is_none()
             && self.choices.borrow().divergence().is_none();
         if !is_noted {
             self.note_reasons_to_stop();
@@ -274,7 +268,7 @@ impl Scheduler {
             );
             self.fail(Symptom::new(SymptomKind::ForeignWake, detail));
         }
-        let pending = self.pending_verdict.borrow_mut().take();
+        let pending = self.verdict.pending.borrow_mut().take();
         if let Some(symptom) = pending {
             self.fail(symptom);
         }
@@ -354,8 +348,7 @@ impl Scheduler {
                 index += 1;
             }
         }
-        let timers = std::mem::take(&mut *self.timers.borrow_mut());
-        drop(timers);
+        self.processor().timers.clear();
     }
 
     /// A destructor of `task` panicked as it was dropped. At the end of a run that is the failure of one that had none;
@@ -387,21 +380,5 @@ impl Scheduler {
         if let Err(panic) = dropped {
             self.panicked_in_teardown(task, panic.message());
         }
-    }
-}
-
-/// Describes a wait in plain words.
-pub(crate) fn describe_wait(
-    scheduler: &Scheduler,
-    wait: Wait,
-    outside: &dyn Fn(&str, u64) -> String,
-) -> String {
-    match wait {
-        Wait::Lock { name, holder } => format!("for the lock `{name}`, held by {}", scheduler.name(holder)),
-        Wait::Condvar { name, until: None } => format!("for a notification on `{name}`"),
-        Wait::Condvar { name, until: Some(_) } => format!("for a notification on `{name}`, with a timeout"),
-        Wait::Sleep { .. } => "for a timer".to_owned(),
-        Wait::Join { task } => format!("for the end of {}", scheduler.name(task)),
-        Wait::Io { verb, object, .. } => outside(verb, object),
     }
 }

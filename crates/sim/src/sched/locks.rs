@@ -44,7 +44,7 @@ impl Scheduler {
             std::process::abort();
         };
         self.tasks.borrow_mut()[holder.index()].state = State::Ended;
-        self.ready.borrow_mut().retain(|&ready| ready != holder);
+        self.queue().forget_ready(holder);
         self.thaw(holder);
         let outer = self.current.replace(Some(holder));
         let dropped = caught(|| drop(body));

@@ -3,9 +3,9 @@
 //!
 //! # Invariants
 //!
-//! - Whoever is told `Pending` is woken, at once or later: an operation is late, never lost.
+//! - A task that gets a spurious `Pending` is woken, at once or later: an operation is late, never lost.
 //! - A wake-up for nothing wakes a task as any other would; it uses no other waker than the task's own.
-//! - Timers of this module belong to no host: they are nobody's leak. Once every main has ended, nothing is late any
+//! - Timers of this module belong to no host: they are no leak. Once every main has ended, nothing is late any
 //!   more: what is left behind then is left by the code under test.
 
 use std::sync::Arc;
@@ -14,16 +14,18 @@ use std::task::{Context, Poll, Wake, Waker, ready};
 use rand_chacha::ChaCha8Rng;
 use tokio::task::coop::{has_budget_remaining, poll_proceed};
 
+use super::allowance::Spent;
+use super::delay::Delays;
 use super::{HostIndex, Operation, Scheduler, State, TaskId, Wait, current};
-use crate::choice::{PointId, below};
+use crate::choice::{Choices, LaneKind, PointId, SWARM, below};
 use crate::time::Nanos;
 use crate::trace::{Next, TraceEvent};
 
 /// The host of timers that no host set.
-pub(crate) const NOBODY: HostIndex = HostIndex::MAX;
+pub(crate) const NO_HOST: HostIndex = HostIndex::MAX;
 
-/// How much later something comes, by value. Value 0 is "not at all", which has no delay; value 1 is "at once". Well below
-/// the time that a test grants to clients when it looks for leaks.
+/// How much later something comes, by value. Value 0 is "not at all", which has no delay; value 1 is "at once". Well
+/// below the time that a test grants to clients when it looks for leaks.
 const LATER: [Nanos; 6] = [0, 0, 10_000, 1_000_000, 100_000_000, 1_000_000_000];
 
 /// The alternatives of [`later`].
@@ -34,13 +36,48 @@ pub(crate) fn later(value: u32) -> Option<Nanos> {
     (value != 0).then(|| LATER[value as usize])
 }
 
-/// Draws one of the first `bound` alternatives of [`later`], two or more: once in `one_in` something happens, half of the
-/// time at once.
+/// Draws one of the first `bound` alternatives of [`later`], two or more: once in `one_in` something happens, half of
+/// the time at once.
 pub(crate) fn draw_later(rng: &mut ChaCha8Rng, one_in: u32, bound: u32) -> u32 {
     if below(rng, one_in) != 0 {
         return 0;
     }
     if below(rng, 2) == 0 || bound == 2 { 1 } else { 2 + below(rng, bound - 2) }
+}
+
+/// Which perturbations a run has, and how much of its delays is spent.
+///
+/// Each is drawn for the run as a whole: a choice of its own, so that a replay asks the same questions.
+#[derive(Debug)]
+pub(super) struct Perturber {
+    /// Woken tasks may be delayed.
+    pub(super) woken: bool,
+    /// Tasks may be preempted between operations.
+    pub(super) preempts: bool,
+    /// Operations of tasks may be told `Pending` though they could go on.
+    pending: bool,
+    /// Tasks are polled on stacks of their own, and may be delayed after an effect.
+    pub(super) stacks: bool,
+    /// Parked tasks may be woken without cause.
+    spurious: bool,
+    /// What is preempted may be delayed.
+    pub(super) preempted: Option<Delays>,
+    pub(super) spent: Spent,
+}
+
+impl Perturber {
+    pub(super) fn draw(choices: &mut Choices, is_allowed: bool) -> Self {
+        let swarm = choices.lane(LaneKind::Swarm, "");
+        let mut drawn = |name: &str, one_in: u32| {
+            let point = choices.point(swarm, name);
+            is_allowed && choices.choose(point, 2, |rng| u32::from(below(rng, one_in) == 0)) == 1
+        };
+        let (woken, preempts) = (drawn(SWARM.woken, 3), drawn(SWARM.preempts, 3));
+        let (pending, spurious) = (drawn(SWARM.pending, 3), drawn(SWARM.spurious, 3));
+        let stacks = drawn(SWARM.stacks, 3);
+        let preempted = drawn(SWARM.preempted, 2).then(|| Delays::draw(choices));
+        Self { woken, preempts, pending, stacks, spurious, preempted, spent: Spent::default() }
+    }
 }
 
 impl Scheduler {
@@ -50,10 +87,10 @@ impl Scheduler {
     /// budget, or readiness comes late to it.
     pub(crate) fn poll_operation(&self, context: &Context<'_>, wait: Wait) -> Poll<()> {
         ready!(self.poll_turn(context, Next::Wait(wait)));
-        let Some(task) = self.current().filter(|_| self.gives_spurious_pending && self.is_fair_game()) else {
+        let Some(task) = self.current().filter(|_| self.perturber.pending && self.is_fair_game()) else {
             return Poll::Ready(());
         };
-        let point = self.point(self.lanes.get().pending, task, Operation::on("pending", wait.verb()));
+        let point = self.point(self.lanes().pending, task, Operation::on("pending", wait.verb()));
         // No later than a task may be delayed: both are time that the test's limits must have room for.
         let bound = LATER.partition_point(|&nanos| nanos <= self.settings.delay_max) as u32;
         let affordable = self.affordable(&LATER[..bound as usize]);
@@ -67,7 +104,7 @@ impl Scheduler {
 
     /// Begins one async operation that has nothing to wait for: the running task may be preempted before it.
     pub(crate) fn poll_turn(&self, context: &Context<'_>, operation: Next) -> Poll<()> {
-        if !self.is_budget_limited.get() {
+        if !self.grant.is_limited.get() {
             return Poll::Ready(());
         }
         // Operations of tokio spend the same budget. So a task is also preempted between one of tokio's and one of these.
@@ -92,16 +129,16 @@ impl Scheduler {
         if nanos == 0 {
             waker.wake_by_ref();
         } else {
-            self.arm(self.now() + nanos, NOBODY, waker.clone());
+            self.arm(self.now() + nanos, NO_HOST, waker.clone());
         }
     }
 
     /// Decides whether a task that has just parked is woken spuriously, and when.
     pub(super) fn perhaps_wake_spuriously(&self, task: TaskId) {
-        if !self.wakes_spuriously || !self.is_fair_game() {
+        if !self.perturber.spurious || !self.is_fair_game() {
             return;
         }
-        let point = self.point(self.lanes.get().spurious, task, Operation::new("spurious-wake"));
+        let point = self.point(self.lanes().spurious, task, Operation::new("spurious-wake"));
         let value =
             self.choices.borrow_mut().choose(point, LATER_BOUND, |rng| draw_later(rng, 24, LATER_BOUND));
         match later(value) {
@@ -109,7 +146,7 @@ impl Scheduler {
             Some(0) => self.wake_spuriously(task),
             Some(nanos) => {
                 let waker = Waker::from(Arc::new(Spurious { run: self.run, task }));
-                self.arm(self.now() + nanos, NOBODY, waker);
+                self.arm(self.now() + nanos, NO_HOST, waker);
             }
         }
     }
@@ -128,9 +165,9 @@ impl Scheduler {
     // For wrappers of the code under test (`adversary`, `probes`).
 
     /// Names the point "SCOPE OPERATION" of the lane `lane`.
-    pub(crate) fn named_point(&self, lane: &str, name: &str) -> PointId {
+    pub(crate) fn named_point(&self, lane: LaneKind, name: &str) -> PointId {
         let mut choices = self.choices.borrow_mut();
-        let lane = choices.lane(lane);
+        let lane = choices.lane(lane, "");
         choices.point(lane, name)
     }
 

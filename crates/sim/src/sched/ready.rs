@@ -7,7 +7,7 @@ use super::{DELAYS, Nanos, Operation, Scheduler, State, TaskId, TimerKey, TraceE
 impl Scheduler {
     /// Notes that `task` was woken. It becomes ready when the scheduler next looks.
     pub(crate) fn wake(&self, task: TaskId) {
-        {
+        let host = {
             let mut tasks = self.tasks.borrow_mut();
             let entry = &mut tasks[task.index()];
             if entry.interrupted {
@@ -18,29 +18,24 @@ impl Scheduler {
                 return;
             }
             entry.woken = true;
-        }
-        #[cfg(feature = "turmoil")]
-        if self.wake_in_domain(task) {
-            return;
-        }
-        self.inbox.borrow_mut().push_back(task);
-        self.wake_root();
+            entry.host
+        };
+        let queue = &self.processors.of(host).queue;
+        queue.push_mail(task);
+        queue.wake_root();
     }
 
     /// Wakes the root future if it has parked in tokio.
     pub(crate) fn wake_root(&self) {
-        let root = self.root.borrow_mut().take();
-        if let Some(root) = root {
-            root.wake();
-        }
+        self.queue().wake_root();
     }
 
     pub(crate) fn has_mail(&self) -> bool {
-        !self.inbox.borrow().is_empty()
+        self.queue().has_mail()
     }
 
     pub(crate) fn park_root(&self, waker: Option<Waker>) {
-        *self.root.borrow_mut() = waker;
+        self.queue().park_root(waker);
     }
 
     /// Moves woken tasks to the ready list, or delays them for a while.
@@ -51,7 +46,7 @@ impl Scheduler {
     }
 
     fn collect_mail(&self) {
-        while let Some(task) = self.next_mail() {
+        while let Some(task) = self.queue().pop_mail() {
             let delayed = self.delay_of_wake_up(task);
             let mut tasks = self.tasks.borrow_mut();
             let entry = &mut tasks[task.index()];
@@ -72,21 +67,17 @@ impl Scheduler {
         }
     }
 
-    fn next_mail(&self) -> Option<TaskId> {
-        self.inbox.borrow_mut().pop_front()
-    }
-
     pub(super) fn trace_event_of(&self, task: TaskId, event: TraceEvent) {
         self.trace.borrow_mut().record(self.now(), Some(task), event);
     }
 
     fn delay_of_wake_up(&self, task: TaskId) -> Nanos {
-        // Nobody is late at the start: servers listen before the first client's segment arrives. Nor at the end: what
+        // No task is late at the start: servers listen before the first client's segment arrives. Nor at the end: what
         // is merely slow is no leak.
-        if !self.delays_wake_ups || self.now() == 0 || !self.is_fair_game() {
+        if !self.perturber.woken || self.now() == 0 || !self.is_fair_game() {
             return 0;
         }
-        let point = self.point(self.lanes.get().woken, task, Operation::new("wake-up"));
+        let point = self.point(self.lanes().woken, task, Operation::new("wake-up"));
         let bound = self.delay_bound();
         let affordable = self.affordable(&DELAYS[..bound as usize]);
         let value = self
@@ -129,6 +120,6 @@ impl Scheduler {
 
     pub(crate) fn has_ready(&self) -> bool {
         self.collect();
-        !self.ready.borrow().is_empty() || self.handoff.get().is_some()
+        !self.queue().is_empty() || self.queue().has_handoff()
     }
 }

@@ -6,40 +6,33 @@ impl Scheduler {
     /// Takes the next task to step off the ready list.
     pub(crate) fn next(&self) -> Option<TaskId> {
         self.collect();
-        if let Some(task) = self.handoff.take() {
+        if let Some(task) = self.queue().take_handoff() {
             return Some(task);
         }
-        let count = self.ready.borrow().len();
-        let index = match count {
+        let index = match self.queue().len() {
             0 => return None,
             1 => 0,
             _ => {
-                let (task, operation) = self.last.get().unwrap_or((TaskId::new(0), Operation::new("start")));
-                let point = self.point(self.lanes.get().schedule, task, operation);
-                let ready = self.ready.borrow();
-                self.choose_next(point, ready.as_slices().0, ready.as_slices().1, None)
+                let (task, operation) =
+                    self.queue().last().unwrap_or((TaskId::new(0), Operation::new("start")));
+                let point = self.point(self.lanes().schedule, task, operation);
+                self.choose_next(point, None)
             }
         };
-        if index == 0 {
-            return self.ready.borrow_mut().pop_front();
+        let first = self.queue().first()?;
+        let chosen = self.queue().remove(index)?;
+        if index > 0 {
+            self.trace_event_of(chosen, TraceEvent::Overtakes { first });
         }
-        let first = self.ready.borrow()[0];
-        let chosen = self.ready.borrow_mut().remove(index)?;
-        self.trace_event_of(chosen, TraceEvent::Overtakes { first });
         Some(chosen)
     }
 
-    pub(super) fn choose_next(
-        &self,
-        point: PointId,
-        front: &[TaskId],
-        back: &[TaskId],
-        running: Option<TaskId>,
-    ) -> usize {
-        let candidates: Vec<TaskId> = running.iter().chain(front).chain(back).copied().collect();
+    /// Chooses which of the ready tasks runs next, or whether `running` goes on. Returns its place among them.
+    pub(super) fn choose_next(&self, point: PointId, running: Option<TaskId>) -> usize {
+        let candidates = self.queue().candidates(running);
         let bound = u32::try_from(candidates.len()).expect("fewer than 2^32 tasks");
-        let mut chooser = self.chooser.borrow_mut();
-        let value = self.choices.borrow_mut().choose(point, bound, |lane| chooser.propose(&candidates, lane));
+        let mut policy = self.policy.borrow_mut();
+        let value = self.choices.borrow_mut().choose(point, bound, |lane| policy.propose(&candidates, lane));
         value as usize
     }
 
@@ -61,7 +54,7 @@ impl Scheduler {
     /// Asks a question of `bound` alternatives for the running thread about `operation`, in the schedule lane.
     pub(crate) fn choose_waiter(&self, operation: Operation, bound: usize) -> usize {
         let Some(task) = self.current.get().filter(|_| bound > 1) else { return 0 };
-        let point = self.point(self.lanes.get().schedule, task, operation);
+        let point = self.point(self.lanes().schedule, task, operation);
         let fifo = self.settings.strategy == Strategy::Fifo;
         let bound = u32::try_from(bound).expect("fewer than 2^32 waiters");
         self.choices.borrow_mut().choose(point, bound, |rng| if fifo { 0 } else { below(rng, bound) })

@@ -1,9 +1,10 @@
 //! Tasks that are polled on stacks of their own, so that one can be delayed between an effect and the next statement.
 //!
-//! A task is a future whose next statement runs in the same poll: after `write_all(..).await` nothing else runs before the
-//! task has done what follows. On a runtime with several threads other tasks do run there, and what they do may come first:
-//! the answer to a request whose sender has not yet noted that it waits. In a drawn share of the runs each poll is a
-//! coroutine, which an operation of the runtime traits may suspend after its effect.
+//! A task is a future whose next statement runs in the same poll: after `write_all(..).await` nothing else runs
+//! before the task has done what follows. On a runtime with several threads other tasks do run there, and what
+//! they do may come first: the answer to a request whose sender has not yet noted that it waits. In a drawn
+//! share of the runs each poll is a coroutine, which an operation of the runtime traits may suspend after its
+//! effect.
 //!
 //! # Invariants
 //!
@@ -105,8 +106,8 @@ impl Scheduler {
         match interrupted {
             Interrupted::Finished(polled) => Some(polled),
             Interrupted::Suspended(poll) => {
-                self.budget_is_whole.set(false);
-                self.budgets.borrow_mut().grant(0);
+                self.grant.is_whole.set(false);
+                self.grant.budgets.borrow_mut().grant(0);
                 self.run_poll(task, body, poll)
             }
         }
@@ -156,7 +157,7 @@ impl Scheduler {
     /// An operation of the running task has had its effect: perhaps others run before the task goes on.
     pub(crate) fn after_effect(&self, operation: Operation) {
         let Some((task, suspender)) = self.interruptible() else { return };
-        let point = self.point(self.lanes.get().preempted, task, Operation::new("effect"));
+        let point = self.point(self.lanes().preempted, task, Operation::new("effect"));
         let bound = self.delay_bound().min(STRETCHES);
         let affordable = self.affordable(&DELAYS[..bound as usize]);
         let draw = |rng: &mut _| match affordable {
@@ -172,22 +173,22 @@ impl Scheduler {
         self.delay(task, nanos);
         self.tasks.borrow_mut()[task.index()].interrupted = true;
         self.stacks.interrupted.set(Some(task));
-        let operations = (self.is_budget_limited.replace(false), self.operations_granted.replace(0));
+        let operations = (self.grant.is_limited.replace(false), self.grant.granted.replace(0));
         let formats = crate::trace::set_formatting(false);
         // Also when the task is torn down: nothing is interrupted then.
         let gone_on = GoneOn(self);
         suspender.suspend();
         drop(gone_on);
         crate::trace::set_formatting(formats);
-        self.is_budget_limited.set(operations.0);
-        self.operations_granted.set(operations.1);
+        self.grant.is_limited.set(operations.0);
+        self.grant.granted.set(operations.1);
         if operations.1 != 0 {
-            self.marks_before.set(self.deferred.lay());
+            self.grant.marks_before.set(self.deferred.lay());
         }
     }
 
-    /// Runs the interrupted poll, if there is one, to its end: code that runs now waits for a real lock, and the interrupted
-    /// task may hold it. Returns `true` if there was one.
+    /// Runs the interrupted poll, if there is one, to its end: code that runs now waits for a real lock, and
+    /// the interrupted task may hold it. Returns `true` if there was one.
     pub(crate) fn finish_interrupted(&self) -> bool {
         let Some(task) = self.stacks.interrupted.get() else { return false };
         let body = self.tasks.borrow_mut()[task.index()].body.take();
@@ -200,16 +201,16 @@ impl Scheduler {
         };
         if let Some(Interrupted::Suspended(poll)) = body.interrupted.take() {
             let outer = self.current.replace(Some(task));
-            let operations = (self.is_budget_limited.get(), self.operations_granted.get());
-            let marks = self.marks_before.get();
+            let operations = (self.grant.is_limited.get(), self.grant.granted.get());
+            let marks = self.grant.marks_before.get();
             self.stacks.finishing.set(true);
             if let Some(polled) = self.run_poll(task, &mut body, poll) {
                 body.interrupted = Some(Interrupted::Finished(polled));
             }
             self.stacks.finishing.set(false);
-            self.is_budget_limited.set(operations.0);
-            self.operations_granted.set(operations.1);
-            self.marks_before.set(marks);
+            self.grant.is_limited.set(operations.0);
+            self.grant.granted.set(operations.1);
+            self.grant.marks_before.set(marks);
             self.current.set(outer);
         }
         self.tasks.borrow_mut()[task.index()].body = Some(Body::Task(body));

@@ -3,8 +3,8 @@
 //! # Invariants
 //!
 //! - Nothing suspends while its thread unwinds, see `coroutine`.
-//! - Whoever blocks registers with what will wake it before it suspends, and looks again when it goes on: a wake-up may
-//!   come for no reason.
+//! - A thread that blocks registers with what will wake it before it suspends, and looks again when it goes on: a
+//!   wake-up may come for no reason.
 
 use super::{Operation, Scheduler, State, TaskId, TimerKey, Wait, Waiting};
 use crate::time::Nanos;
@@ -21,7 +21,7 @@ impl Scheduler {
             return;
         }
         self.count_step(task);
-        self.last.set(Some((task, operation)));
+        self.queue().set_last(task, operation);
         if self.stopped() {
             self.suspend(task);
             return;
@@ -30,22 +30,19 @@ impl Scheduler {
             return;
         }
         self.collect();
-        if self.ready.borrow().is_empty() {
+        if self.queue().is_empty() {
             return;
         }
-        let point = self.point(self.lanes.get().schedule, task, operation);
-        let value = {
-            let ready = self.ready.borrow();
-            self.choose_next(point, ready.as_slices().0, ready.as_slices().1, Some(task))
-        };
+        let point = self.point(self.lanes().schedule, task, operation);
+        let value = self.choose_next(point, Some(task));
         if value == 0 {
             return;
         }
-        let next = self.ready.borrow_mut().remove(value - 1).expect("a value is below its bound");
+        let next = self.queue().remove(value - 1).expect("a value is below its bound");
         self.trace_event(TraceEvent::Preempted { before: operation, by: next });
-        self.handoff.set(Some(next));
+        self.queue().hand_off(next);
         // At the head: once the others block, this thread goes on, so that a default schedule has few switches.
-        self.ready.borrow_mut().push_front(task);
+        self.queue().push_front(task);
         self.tasks.borrow_mut()[task.index()].state = State::Ready;
         self.suspend(task);
     }
@@ -57,13 +54,13 @@ impl Scheduler {
             return;
         }
         self.count_step(task);
-        self.last.set(Some((task, Operation::new("yield"))));
+        self.queue().set_last(task, Operation::new("yield"));
         if !self.stopped() && self.stop_if_paused(task) {
             return;
         }
         self.collect();
-        if !self.ready.borrow().is_empty() || self.stopped() {
-            self.ready.borrow_mut().push_back(task);
+        if !self.queue().is_empty() || self.stopped() {
+            self.queue().push_back(task);
             self.tasks.borrow_mut()[task.index()].state = State::Ready;
             self.suspend(task);
         }
@@ -89,7 +86,7 @@ impl Scheduler {
             );
         };
         let timer = until.map(|until| {
-            let host = self.tasks.borrow()[task.index()].host;
+            let host = self.tasks.host(task);
             self.arm(until, host, self.waker(task))
         });
         let now = self.now();
@@ -103,7 +100,7 @@ impl Scheduler {
                 self.trace_event(TraceEvent::Waits(on));
             }
         }
-        self.last.set(Some((task, Operation::new("block"))));
+        self.queue().set_last(task, Operation::new("block"));
         let _disarm = Disarm { scheduler: self, timer };
         self.suspend(task);
         true
@@ -121,8 +118,8 @@ impl Scheduler {
         std::thread::panicking() || (self.being_torn_down() && !self.has_caught_its_end())
     }
 
-    /// Whether the running thread is torn down and has caught the unwind: it goes on with its program, until it suspends
-    /// and is unwound again.
+    /// Whether the running thread is torn down and has caught the unwind: it goes on with its program, until it
+    /// suspends and is unwound again.
     fn has_caught_its_end(&self) -> bool {
         let suspender =
             self.current.get().and_then(|task| self.tasks.borrow()[task.index()].suspender.clone());

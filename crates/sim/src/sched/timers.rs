@@ -2,88 +2,124 @@
 //!
 //! # Invariants
 //!
-//! - Time does not run backwards; whoever drives the scheduler moves it.
+//! - Time does not run backwards; what drives the scheduler moves it.
 //! - Timers fire in the order of (deadline, arming).
-//! - Wakers are cloned, dropped and woken without a borrow: they may be anybody's code, and call back.
+//! - Wakers are cloned, dropped and woken without a borrow: they may be code under test, and call back.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::task::Waker;
 
-use super::{HostIndex, Scheduler, lifecycle};
+use super::{Scheduler, lifecycle};
 use crate::interpose;
 use crate::time::Nanos;
+use crate::wait::HostIndex;
 
 /// The key of a timer: deadline and order of arming.
 pub(crate) type TimerKey = (Nanos, u64);
 
-pub(super) struct Timer {
+struct Timer {
     waker: Waker,
     host: HostIndex,
 }
 
-impl Scheduler {
-    pub(crate) fn now(&self) -> Nanos {
-        self.clock.get()
+/// The armed timers of a run; inside of turmoil, of a host.
+#[derive(Default)]
+pub(super) struct Timers {
+    armed: RefCell<BTreeMap<TimerKey, Timer>>,
+}
+
+impl Timers {
+    fn insert(&self, key: TimerKey, timer: Timer) {
+        self.armed.borrow_mut().insert(key, timer);
     }
 
-    /// Moves the clock. Whoever drives the scheduler does this, and only forwards.
-    pub(crate) fn set_now(&self, now: Nanos) {
-        assert!(now >= self.clock.get(), "time does not run backwards");
-        self.clock.set(now);
-        interpose::set_clock(now);
+    fn remove(&self, key: TimerKey) -> Option<Timer> {
+        self.armed.borrow_mut().remove(&key)
     }
 
-    /// Arms a timer. One that is due already fires when time next passes, at the time it is now.
-    pub(crate) fn arm(&self, deadline: Nanos, host: HostIndex, waker: Waker) -> TimerKey {
-        let deadline = deadline.max(self.now());
-        let order = self.timers_armed.get();
-        self.timers_armed.set(order + 1);
-        self.timers.borrow_mut().insert((deadline, order), Timer { waker, host });
-        (deadline, order)
+    /// Takes the first timer that is due at `now`.
+    fn take_due(&self, now: Nanos) -> Option<Timer> {
+        let mut armed = self.armed.borrow_mut();
+        armed.first_entry().filter(|first| first.key().0 <= now).map(|first| first.remove())
     }
 
-    pub(crate) fn rearm(&self, key: TimerKey, waker: &Waker) -> bool {
-        let Some(is_same) = self.timers.borrow().get(&key).map(|timer| timer.waker.will_wake(waker)) else {
+    fn next(&self) -> Option<Nanos> {
+        self.armed.borrow().first_key_value().map(|(key, _)| key.0)
+    }
+
+    fn count_of(&self, host: HostIndex) -> usize {
+        self.armed.borrow().values().filter(|timer| timer.host == host).count()
+    }
+
+    /// Sets the waker of a timer. Returns `false` if it is not armed.
+    fn set_waker(&self, key: TimerKey, waker: &Waker) -> bool {
+        let Some(is_same) = self.armed.borrow().get(&key).map(|timer| timer.waker.will_wake(waker)) else {
             return false;
         };
         if !is_same {
             let mut waker = waker.clone();
-            if let Some(timer) = self.timers.borrow_mut().get_mut(&key) {
+            if let Some(timer) = self.armed.borrow_mut().get_mut(&key) {
                 std::mem::swap(&mut timer.waker, &mut waker);
             }
         }
         true
     }
 
+    /// Disarms all timers.
+    pub(super) fn clear(&self) {
+        let disarmed = self.armed.take();
+        drop(disarmed);
+    }
+}
+
+impl Scheduler {
+    pub(crate) fn now(&self) -> Nanos {
+        self.processor().clock.get()
+    }
+
+    /// Moves the clock. What drives the scheduler does this, and only forwards.
+    pub(crate) fn set_now(&self, now: Nanos) {
+        assert!(now >= self.now(), "time does not run backwards");
+        self.processor().clock.set(now);
+        interpose::set_clock(now);
+    }
+
+    /// Arms a timer. One that is due already fires when time next passes, at the time it is now.
+    pub(crate) fn arm(&self, deadline: Nanos, host: HostIndex, waker: Waker) -> TimerKey {
+        let key = (deadline.max(self.now()), self.timers_armed.get());
+        self.timers_armed.set(key.1 + 1);
+        self.processor().timers.insert(key, Timer { waker, host });
+        key
+    }
+
+    pub(crate) fn rearm(&self, key: TimerKey, waker: &Waker) -> bool {
+        self.processor().timers.set_waker(key, waker)
+    }
+
     /// Sets an armed timer to another time. `None` if it is not armed.
     pub(crate) fn move_timer(&self, key: TimerKey, deadline: Nanos) -> Option<TimerKey> {
-        let timer = self.timers.borrow_mut().remove(&key);
+        let timer = self.processor().timers.remove(key);
         timer.map(|timer| self.arm(deadline, timer.host, timer.waker))
     }
 
     pub(crate) fn disarm(&self, key: TimerKey) {
-        let disarmed = self.timers.borrow_mut().remove(&key);
+        let disarmed = self.processor().timers.remove(key);
         drop(disarmed);
     }
 
     pub(crate) fn next_timer(&self) -> Option<Nanos> {
-        self.timers.borrow().first_key_value().map(|(key, _)| key.0)
+        self.processor().timers.next()
     }
 
     /// Wakes what waits for timers that are due.
     pub(crate) fn fire_timers(&self) {
-        loop {
-            let due = {
-                let mut timers = self.timers.borrow_mut();
-                match timers.first_entry() {
-                    Some(first) if first.key().0 <= self.now() => first.remove(),
-                    _ => return,
-                }
-            };
+        while let Some(due) = self.processor().timers.take_due(self.now()) {
             self.wake_up(due.waker);
         }
     }
 
-    /// Wakes `waker`. If it panics, that fails the run and nobody else: there may be no code under test around it.
+    /// Wakes `waker`. If it panics, that fails the run: there may be no code under test around it.
     pub(crate) fn wake_up(&self, waker: Waker) {
         if let Err(panic) = lifecycle::caught(|| waker.wake()) {
             self.fail_by_panic("a waker", panic.message());
@@ -92,6 +128,6 @@ impl Scheduler {
 
     /// Counts the timers of `host` that are armed.
     pub(crate) fn timers_of(&self, host: HostIndex) -> usize {
-        self.timers.borrow().values().filter(|timer| timer.host == host).count()
+        self.processor().timers.count_of(host)
     }
 }

@@ -1,6 +1,27 @@
 //! What ends a run: the first failure, and the limits of steps.
 
+use std::cell::{Cell, RefCell};
+
 use super::{Scheduler, Symptom, SymptomKind, TaskId, TraceEvent, advice};
+use crate::time::Nanos;
+
+/// What has failed, if anything has.
+#[derive(Debug, Default)]
+pub(super) struct Verdict {
+    symptom: RefCell<Option<Symptom>>,
+    /// What becomes the verdict after this step, unless the step itself fails.
+    pub(super) pending: RefCell<Option<Symptom>>,
+    /// The source place of the panic that is the verdict.
+    panicked_at: RefCell<Option<String>>,
+}
+
+/// The steps of a run so far.
+#[derive(Debug, Default)]
+pub(super) struct Limits {
+    steps: Cell<u64>,
+    /// The time it was when the clock last moved, and the steps by then.
+    instant: Cell<(Nanos, u64)>,
+}
 
 impl Scheduler {
     pub(crate) fn trace_event(&self, event: TraceEvent) {
@@ -15,27 +36,27 @@ impl Scheduler {
         if self.tearing_down.get() {
             return;
         }
-        self.verdict.borrow_mut().get_or_insert(symptom);
+        self.verdict.symptom.borrow_mut().get_or_insert(symptom);
     }
 
     /// Has a run without a verdict end with `symptom`, although what is left of it is already dropped.
     pub(crate) fn fail_at_the_end(&self, symptom: Symptom) {
         if !self.stopped() {
-            *self.panicked_at.borrow_mut() = crate::panics::take_place();
-            *self.verdict.borrow_mut() = Some(symptom);
+            *self.verdict.panicked_at.borrow_mut() = crate::panics::take_place();
+            *self.verdict.symptom.borrow_mut() = Some(symptom);
         }
     }
 
     /// Ends the run with `symptom` after this step, unless the step itself fails.
     pub(super) fn fail_later(&self, symptom: Symptom) {
-        self.pending_verdict.borrow_mut().get_or_insert(symptom);
+        self.verdict.pending.borrow_mut().get_or_insert(symptom);
     }
 
     /// Ends the run with the panic that has just happened.
     pub(crate) fn fail_by_panic(&self, who: &str, message: &str) {
         let place = crate::panics::take_place();
         if !self.stopped() && !self.tearing_down.get() {
-            *self.panicked_at.borrow_mut() = place;
+            *self.verdict.panicked_at.borrow_mut() = place;
         }
         let advice = advice::on(message).map(|advice| format!("\n{advice}")).unwrap_or_default();
         self.fail(Symptom::new(SymptomKind::Panic, format!("{who}: {message}{advice}")));
@@ -43,33 +64,33 @@ impl Scheduler {
 
     /// The source place of the panic that ended the run, if one did.
     pub(crate) fn panicked_at(&self) -> Option<String> {
-        self.panicked_at.borrow().clone()
+        self.verdict.panicked_at.borrow().clone()
     }
 
     pub(crate) fn verdict(&self) -> Option<Symptom> {
-        self.verdict.borrow().clone()
+        self.verdict.symptom.borrow().clone()
     }
 
     pub(crate) fn stopped(&self) -> bool {
-        self.verdict.borrow().is_some()
+        self.verdict.symptom.borrow().is_some()
     }
 
     pub(crate) fn steps(&self) -> u64 {
-        self.steps.get()
+        self.limits.steps.get()
     }
 
     /// Counts a step; the step limit ends the run.
     pub(super) fn count_step(&self, task: TaskId) {
-        let steps = self.steps.get() + 1;
-        self.steps.set(steps);
+        let steps = self.limits.steps.get() + 1;
+        self.limits.steps.set(steps);
         self.progress.step(steps, task.index() as u32);
         self.limit_steps(steps);
     }
 
     /// Counts a step of a task that tokio runs by itself.
     pub(crate) fn count_foreign_step(&self) {
-        let steps = self.steps.get() + 1;
-        self.steps.set(steps);
+        let steps = self.limits.steps.get() + 1;
+        self.limits.steps.set(steps);
         self.progress.step_of_tokio(steps);
         self.limit_steps(steps);
     }
@@ -83,9 +104,9 @@ impl Scheduler {
             );
             self.fail(Symptom::new(SymptomKind::StepLimit, detail));
         }
-        let (instant, before) = self.instant.get();
+        let (instant, before) = self.limits.instant.get();
         if instant != self.now() {
-            self.instant.set((self.now(), steps));
+            self.limits.instant.set((self.now(), steps));
         } else if steps - before > self.instant_steps_max() {
             let still = self.still_running();
             let detail = format!(

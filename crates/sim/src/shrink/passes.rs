@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::{End, Shrinker};
+use crate::choice::LaneName;
 use crate::order::Rank;
 
 /// A pass proposes candidates until it has none left or a limit is reached.
@@ -32,7 +33,7 @@ fn everything(shrinker: &mut Shrinker<'_>) -> Result<(), End> {
 }
 
 fn lanes(shrinker: &mut Shrinker<'_>) -> Result<(), End> {
-    groups(shrinker, |lane, _| lane.to_owned())
+    groups(shrinker, |lane, _| lane.text().to_owned())
 }
 
 /// A span is what one scope chose in a lane: a fault, a connection, a thread.
@@ -44,7 +45,7 @@ fn spans(shrinker: &mut Shrinker<'_>) -> Result<(), End> {
 }
 
 /// Tries to do without each group of values, by rank and name.
-fn groups(shrinker: &mut Shrinker<'_>, group_of: impl Fn(&str, &str) -> String) -> Result<(), End> {
+fn groups(shrinker: &mut Shrinker<'_>, group_of: impl Fn(&LaneName, &str) -> String) -> Result<(), End> {
     let mut done = None;
     loop {
         let mut groups: BTreeMap<(Rank, String), Vec<usize>> = BTreeMap::new();

@@ -1,7 +1,7 @@
 //! Shrinking of logs that a predicate judges.
 
 use super::*;
-use crate::choice::{Choices, Replay};
+use crate::choice::{Choices, LaneName, Replay};
 
 /// A toy program: asks questions, and tells whether the symptom appeared.
 type Program = fn(&mut Ask<'_>) -> bool;
@@ -11,7 +11,7 @@ type Ask<'a> = dyn FnMut(&str, &str, u32) -> u32 + 'a;
 
 fn run(program: Program, mut choices: Choices) -> Option<ChoiceLog> {
     let failed = program(&mut |lane, point, bound| {
-        let lane = choices.lane(lane);
+        let lane = choices.named_lane(LaneName::parse(lane).expect("a kind of lane"));
         let point = choices.point(lane, point);
         choices.choose_uniform(point, bound)
     });
@@ -80,7 +80,7 @@ fn shrinking_removes_300_irrelevant_values() {
                 ask("schedule", &format!("task{} yield", turn % 7), 10);
                 ask("link a -> b", "a deliver", 1_000);
                 seen.0 |= turn == 40 && ask("schedule", "reader lock", 3) != 0;
-                seen.1 |= turn == 110 && ask("faults", "link break", 3) != 0;
+                seen.1 |= turn == 110 && ask("fault", "link break", 3) != 0;
             }
             seen == (true, true)
         },
@@ -127,7 +127,7 @@ fn two_dependent_switches_are_removed_together() {
 #[test]
 fn a_failure_without_faults_is_preferred() {
     let program: Program = |ask| {
-        let broken = ask("faults", "a break", 2) != 0;
+        let broken = ask("fault", "a break", 2) != 0;
         let switched = ask("schedule", "a yield", 2) != 0;
         broken || switched
     };
@@ -143,7 +143,7 @@ fn a_longer_run_without_the_fault_is_smaller() {
     let shrunk = shrunk_within(
         |ask| {
             // A fault cuts the run short; without it there is more to choose.
-            if ask("faults", "a break", 2) == 0 {
+            if ask("fault", "a break", 2) == 0 {
                 (0..100).for_each(|_| _ = ask("schedule", "a yield", 3));
             }
             ask("schedule", "b lock", 2) != 0
@@ -156,7 +156,7 @@ fn a_longer_run_without_the_fault_is_smaller() {
 #[test]
 fn late_faults_move_to_the_first_failing_choice() {
     let shrunk =
-        shrunk_within(|ask| (0..60).any(|turn| turn >= 5 && ask("faults", "a break", 20) == 7), limits());
+        shrunk_within(|ask| (0..60).any(|turn| turn >= 5 && ask("fault", "a break", 20) == 7), limits());
     expect(&shrunk, &[("a break", 0, 7)]);
     assert_eq!(shrunk.best.choices.len(), 1, "the run ends where the fault is");
 }

@@ -27,7 +27,7 @@ pub(super) struct Failure {
 
 impl Failure {
     /// Tells whether the same choices show the same symptom: only then can it be recorded and shrunk. A mistake in the
-    /// test's body could, but is for its author to mend, and no bug to keep.
+    /// test's body could, but is for its author to fix, and no bug to keep.
     pub(super) const fn is_repeatable(&self) -> bool {
         self.outcome.is_some()
             && !matches!(self.symptom.kind(), SymptomKind::Nondeterminism | SymptomKind::Setup)
@@ -47,7 +47,7 @@ impl Session {
             return Ok(outcome);
         }
         if let Some(difference) = self.difference_of_second_run(seed, &outcome) {
-            let mut detail = difference;
+            let mut detail = format!("{difference}\n{}", suspects(&difference));
             if self.agrees_with_itself_by_now(job) {
                 detail.push_str(
                     "\ntwo further runs were the same: the first of them all initialised something that lasts (a \
@@ -105,6 +105,21 @@ impl Session {
             other => Some(format!("the second run ended with: {}", self.symptom_of_no_end(&other))),
         }
     }
+}
+
+/// Lists what usually makes two runs of the same choices differ, what fits the difference first.
+fn suspects(difference: &str) -> String {
+    const ADDRESSES: &str = "addresses (printed with `{:p}`, hashed, or used as an order)";
+    const STATICS: &str =
+        "statics and thread-locals that one run leaves to the next (a cache, a counter, a `OnceLock`)";
+    const OTHERS: [&str; 3] = [
+        "hashers with entropy of their own (ahash, foldhash)",
+        "real OS threads and what they do meanwhile",
+        "files, the environment, other processes",
+    ];
+    let first = if difference.contains("0x") { [ADDRESSES, STATICS] } else { [STATICS, ADDRESSES] };
+    let all: Vec<&str> = first.into_iter().chain(OTHERS).collect();
+    format!("usual suspects: {}", all.join("; "))
 }
 
 /// Says where two runs of the same choices first differ.

@@ -110,7 +110,12 @@ impl Session {
         match self.replay(recording)? {
             Ok(outcome) => {
                 if self.settings.only.is_some() && !matches!(recording.expect, Expected::Passes) {
-                    eprintln!("wavetank: {} no longer fails{}", recording.origin, mismatches(&outcome));
+                    eprintln!(
+                        "wavetank: {} no longer fails{}: recorded as failing, it passes now. Either the bug is fixed, or the \
+                         run depends on what differs from process to process (addresses, statics, the environment)",
+                        recording.origin,
+                        mismatches(&outcome)
+                    );
                 }
                 Ok(())
             }
@@ -224,11 +229,14 @@ impl Session {
                     report = report
                         .note(&format!("the code has changed since it was recorded{}", mismatches(outcome)));
                 }
-                report = report.run(outcome);
+                report = report.needs(outcome).run(outcome);
                 &outcome.log
             }
             None => &*recording.log,
         };
+        if let Some(outcome) = failure.outcome.as_ref().filter(|_| self.settings.only.is_some()) {
+            report = report.whole_trace(outcome, recording.seed);
+        }
         let report = report.replay(recording.seed, &failure.symptom, Some(log));
         Stop::Failed(report.to_string())
     }
@@ -266,7 +274,7 @@ impl Session {
         })
     }
 
-    /// Loads a recording whose log is as `canonical` would have it, whoever wrote the file.
+    /// Loads a recording whose log is as `canonical` would have it, whatever wrote the file.
     fn load(&self, path: &Path) -> Result<Recording, RecordingError> {
         self.store.load(path).map(|recording| Recording { log: canonical(&recording.log), ..recording })
     }

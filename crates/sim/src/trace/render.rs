@@ -1,16 +1,17 @@
 //! Renders a trace: one event a line, stable from machine to machine, short enough to review.
 //!
-//! Events have a level of detail. A trace shows the finest level at which it fits into [`LINES_MAX`] lines; a failure that
-//! has been shrunk usually shows everything. What does not fit even at the coarsest level is cut from the middle, and
-//! the cut says how much.
+//! Events have a level of detail. A trace shows the finest level at which it fits into [`LINES_MAX`] lines; a failure
+//! that has been shrunk usually shows everything. What does not fit even at the coarsest level is cut from the
+//! middle, and the cut says how much.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use super::{Next, Record, Trace, TraceEvent, Transfer, label_of};
 use crate::net::{DatagramEvent, NetEvent};
 use crate::plain;
 use crate::time::{after, milliseconds};
-use crate::wait::{Operation, TaskId, Wait};
+use crate::wait::{Names, Operation, TaskId, Until, Wait};
 
 /// A rendered trace has at most this many lines.
 pub(crate) const LINES_MAX: usize = 60;
@@ -33,7 +34,7 @@ impl Trace {
             self.records().filter(|record| self.detail(record) <= detail).count() <= LINES_MAX
         };
         let detail = levels.into_iter().find(|&level| fits(level)).unwrap_or(Detail::Essential);
-        let shown: Vec<&Record> = self.records().filter(|record| self.detail(record) <= detail).collect();
+        let (shown, above) = self.filled(detail);
         let width = shown
             .iter()
             .filter_map(|record| record.task)
@@ -42,7 +43,14 @@ impl Trace {
             .unwrap_or(0);
         let mut text = String::new();
         if shown.len() <= LINES_MAX && self.dropped == 0 {
-            shown.iter().for_each(|record| self.write_line(&mut text, record, width));
+            for (index, record) in shown.iter().enumerate() {
+                if let Some((place, left_out)) = above
+                    && place == index
+                {
+                    let _ = writeln!(text, "{:>14}  … {left_out} events are left out above …", "");
+                }
+                self.write_line(&mut text, record, width);
+            }
             return text;
         }
         // The beginning says what the scene is, the end how it failed: the end gets more room.
@@ -52,6 +60,35 @@ impl Trace {
         let left_out = shown.len().saturating_sub(first + last) + self.dropped;
         let _ = writeln!(text, "{:>14}  … {left_out} events …", "");
         shown[shown.len() - last..].iter().for_each(|record| self.write_line(&mut text, record, width));
+        text
+    }
+
+    /// The events to show at this level of detail. If they leave lines free, what happened last is shown in full, back from
+    /// the end: then also where that begins, and how many events are left out before it.
+    fn filled(&self, detail: Detail) -> (Vec<&Record>, Option<(usize, usize)>) {
+        let coarse = |record: &Record| self.detail(record) <= detail;
+        let all: Vec<&Record> = self.records().collect();
+        let count = all.iter().filter(|record| coarse(record)).count();
+        // One for the line that says what is left out.
+        let mut free = LINES_MAX.saturating_sub(count + 1);
+        if count == all.len() || count > LINES_MAX || self.dropped > 0 || free == 0 {
+            return (all.into_iter().filter(|record| coarse(record)).collect(), None);
+        }
+        let mut begin = all.len();
+        while begin > 0 && (free > 0 || coarse(all[begin - 1])) {
+            begin -= 1;
+            free -= usize::from(!coarse(all[begin]));
+        }
+        let mut shown: Vec<&Record> = all[..begin].iter().copied().filter(|record| coarse(record)).collect();
+        let place = shown.len();
+        shown.extend(&all[begin..]);
+        (shown, Some((place, begin - place)).filter(|(_, left_out)| *left_out > 0))
+    }
+
+    /// Renders every event that is held, a line each.
+    pub(crate) fn render_whole(&self) -> String {
+        let mut text = String::new();
+        self.records().for_each(|record| self.write_line(&mut text, record, 0));
         text
     }
 
@@ -89,9 +126,7 @@ impl Trace {
             TraceEvent::Adversary(_) => Detail::Essential,
             TraceEvent::Broken(_) | TraceEvent::Short { .. } => Detail::Essential,
             TraceEvent::Network(event) if event.is_transfer() => Detail::Everything,
-            #[cfg(feature = "turmoil")]
             TraceEvent::Socket { transfer: true, .. } => Detail::Everything,
-            #[cfg(feature = "turmoil")]
             TraceEvent::Socket { .. } => Detail::Connections,
             TraceEvent::Datagram(event) if event.is_transfer() => Detail::Everything,
             TraceEvent::Datagram(event) if event.is_fate() => Detail::Essential,
@@ -109,7 +144,7 @@ impl Trace {
         match event {
             TraceEvent::Started { task } => format!("starts {}", self.name(*task)),
             TraceEvent::Ended => "ends".to_owned(),
-            TraceEvent::Waits(wait) => format!("waits {}", self.describe_wait(*wait)),
+            TraceEvent::Waits(wait) => format!("waits {}", wait.describe(self, Until::Shown)),
             TraceEvent::Preempted { before, by } => {
                 format!("~ is preempted {} by {}", beside(*before), self.name(*by))
             }
@@ -147,7 +182,6 @@ impl Trace {
             TraceEvent::Panicked(message) => format!("! panics: {}", first_line(message)),
             TraceEvent::Failed(message) => format!("! fails: {}", first_line(message)),
             TraceEvent::Network(event) => self.describe_network(event),
-            #[cfg(feature = "turmoil")]
             TraceEvent::Socket { what, .. } => what.to_string(),
             TraceEvent::Datagram(event) => self.describe_datagram(event),
             TraceEvent::Local(event) => {
@@ -180,34 +214,21 @@ impl Trace {
     fn describe_operation(&self, wait: Wait) -> String {
         match wait {
             Wait::Sleep { until } => format!("see whether it is {}", milliseconds(until)),
-            other => self.describe_wait(other).trim_start_matches("to ").to_owned(),
+            other => other.describe(self, Until::Shown).trim_start_matches("to ").to_owned(),
         }
     }
+}
 
-    fn describe_object(&self, object: u64) -> String {
+impl Names for Trace {
+    fn task(&self, task: TaskId) -> Arc<str> {
+        self.names.get(task.index()).cloned().unwrap_or_else(|| "?".into())
+    }
+
+    fn object(&self, object: u64) -> String {
         match (label_of(&self.labels, object), &self.network) {
             (Some(label), _) => label.to_string(),
             (None, Some(network)) => network.describe_object(object),
             (None, None) => String::new(),
-        }
-    }
-
-    fn describe_wait(&self, wait: Wait) -> String {
-        match wait {
-            Wait::Lock { name, holder } => format!("for the lock `{name}`, held by {}", self.name(holder)),
-            Wait::Condvar { name, until: None } => format!("for a notification on `{name}`"),
-            Wait::Condvar { name, until: Some(until) } => {
-                format!("for a notification on `{name}`, until {}", milliseconds(until))
-            }
-            Wait::Sleep { until } => format!("until {}", milliseconds(until)),
-            Wait::Join { task } => format!("for the end of {}", self.name(task)),
-            Wait::Io { verb, object, until } => {
-                let object = self.describe_object(object);
-                match until {
-                    None => format!("to {verb} {object}"),
-                    Some(until) => format!("to {verb} {object}, until {}", milliseconds(until)),
-                }
-            }
         }
     }
 }

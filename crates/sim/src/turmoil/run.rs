@@ -10,13 +10,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wavetank_runtime::join::panic_message;
+use wavetank_runtime::panic_message;
 
 use super::drive::Driver;
 use super::faults::FaultDriver;
 use super::sim::{Inner, TurmoilPlan, TurmoilSim};
 use crate::panics;
-use crate::run::{self, Outcome, Plan, Progress, fail, oracle};
+use crate::run::drive::fail;
+use crate::run::{self, Outcome, Plan, Progress, oracle};
 use crate::symptom::{Symptom, SymptomKind};
 use crate::time::{Nanos, nanos};
 use crate::world::{self, HostPlan, Run, context};
@@ -89,8 +90,8 @@ fn run_turmoil(run: &Run, mut plan: TurmoilSim, faults: &mut FaultDriver) {
 }
 
 fn add_hosts(run: &Run, plan: &mut TurmoilSim, sim: &mut Inner) {
+    run.scheduler.schedule_hosts_apart();
     for (index, host) in plan.hosts.iter().enumerate() {
-        run.scheduler.add_domain(index);
         let (number, start) = (run.number, host.start.clone());
         if host.client {
             sim.client(host.name.as_str(), Driver::new(number, index, start));
@@ -148,7 +149,7 @@ fn has_ended(run: &Run, faults: &FaultDriver, leaving: &mut Option<Nanos>) -> bo
     }
     let now = run.scheduler.now();
     if run.scheduler.mains_left() == 0 {
-        let until = *leaving.get_or_insert(now + run.leak_grace());
+        let until = *leaving.get_or_insert(now + run.options.leak_grace);
         match oracle::leak(run) {
             None => return true,
             Some(leak) if now >= until => fail(run, leak),

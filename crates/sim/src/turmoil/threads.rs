@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wavetank_runtime::{
-    BlockingListener, BlockingStream, Instant, ListenOptions, SocketOptions, Threads, WaitOutcome,
+    BlockingListener, BlockingStream, Instant, ListenOptions, RawLocks, SocketOptions, Threads, WaitOutcome,
 };
 
 use super::TurmoilHost;
@@ -20,9 +20,6 @@ impl Threads for TurmoilHost {
     type Stream = TurmoilBlockingStream;
     type Listener = TurmoilBlockingListener;
     type ThreadHandle<T: Send + 'static> = SimThreadHandle<T>;
-    type RawMutex<T: Send> = SimMutex<T>;
-    type RawGuard<'a, T: Send + 'a> = SimGuard<'a, T>;
-    type RawCondvar = SimCondvar;
 
     fn now(&self) -> Instant {
         Threads::now(&self.inner)
@@ -72,6 +69,12 @@ impl Threads for TurmoilHost {
     fn fill_random(&self, buffer: &mut [u8]) {
         Threads::fill_random(&self.inner, buffer);
     }
+}
+
+impl RawLocks for TurmoilHost {
+    type RawMutex<T: Send> = SimMutex<T>;
+    type RawGuard<'a, T: Send + 'a> = SimGuard<'a, T>;
+    type RawCondvar = SimCondvar;
 
     fn raw_mutex<T: Send>(&self, name: &'static str, value: T) -> SimMutex<T> {
         self.inner.raw_mutex(name, value)

@@ -1,7 +1,9 @@
 //! What the network asks of its run: the choices of its links, and lines in the trace.
 
+use std::collections::BTreeMap;
+
 use super::Run;
-use crate::choice::{PointId, below};
+use crate::choice::{LaneKind, PointId, below};
 use crate::net::{Chance, DatagramEvent, HostId, LinkId, LocalEvent, NetEvent, Outside};
 use crate::trace::TraceEvent;
 
@@ -12,22 +14,14 @@ enum Question {
     Losses,
 }
 
-/// The points of links that have asked: by source, then by target, then by question.
+/// The points of links that have asked, by question.
 #[derive(Debug, Default)]
-pub(super) struct LinkPoints(Vec<Vec<[Option<PointId>; 2]>>);
+pub(super) struct LinkPoints(BTreeMap<LinkId, [Option<PointId>; 2]>);
 
 impl LinkPoints {
     fn of(&mut self, link: LinkId, question: Question) -> &mut Option<PointId> {
-        let targets = grown(&mut self.0, link.from.index());
-        &mut grown(targets, link.to.index())[question as usize]
+        &mut self.0.entry(link).or_default()[question as usize]
     }
-}
-
-fn grown<T: Default>(list: &mut Vec<T>, index: usize) -> &mut T {
-    if index >= list.len() {
-        list.resize_with(index + 1, T::default);
-    }
-    &mut list[index]
 }
 
 /// What the network needs from outside: the lanes of its links and the trace.
@@ -42,7 +36,7 @@ impl RunOutside<'_> {
             let mut choices = self.run.scheduler.choices.borrow_mut();
             let LinkId { from, to } = link;
             let name = |host: HostId| &self.run.hosts[host.index()].name;
-            let lane = choices.lane(&format!("link {}>{}", name(from), name(to)));
+            let lane = choices.lane(LaneKind::Link, &format!("{}>{}", name(from), name(to)));
             let what = match question {
                 Question::Latency => "latency",
                 Question::Losses => "losses",
@@ -84,7 +78,7 @@ impl Outside for RunOutside<'_> {
         let mut choices = self.run.scheduler.choices.borrow_mut();
         let name = |host: HostId| &self.run.hosts[host.index()].name;
         let scope = format!("{}>{}", name(link.from), name(link.to));
-        let lane = choices.lane(&format!("datagrams {scope}"));
+        let lane = choices.lane(LaneKind::Datagrams, &scope);
         match chance {
             Chance::Delay => {
                 let point = choices.point(lane, &format!("{scope} delay"));

@@ -13,7 +13,7 @@ use wavetank_runtime::{Instant, Threads};
 use super::shared::{Guard, Shared, State};
 use super::wire::{BoxWire, is_temporary};
 
-/// How long nobody reads after a caller has received something, as it may come back for more. This bounds how late a
+/// How long no thread reads after a caller has received something, as it may come back for more. This bounds how late a
 /// pong or the answer to a Close frame is.
 pub(super) const LINGER: Duration = Duration::from_millis(5);
 
@@ -111,7 +111,7 @@ impl State {
     }
 
     /// Tells the session that reading has failed, if it has. The peer may have reset the stream because it had read our Close
-    /// frame: whoever is writing that counts it first, and calls this then. No write to such a stream lasts.
+    /// frame: the thread that is writing it counts it first, and then calls this. No write to such a stream lasts.
     pub(super) fn reading_failed(&mut self, now: Instant) {
         if let Some(error) = self.read_error.take() {
             self.session.transport_failed(&error, now);
@@ -119,7 +119,7 @@ impl State {
         }
     }
 
-    /// Whether there is something to be read for, and nobody who reads.
+    /// Returns `true` if there is a reason to read, and no thread reads.
     pub(super) fn can_read(&self) -> bool {
         self.read_permit.is_some() && self.read_error.is_none() && self.session.wants_read()
     }
@@ -130,7 +130,7 @@ impl State {
         (self.left_to_callers && now < until).then_some(until)
     }
 
-    /// Whether the reader thread must not leave the reading to callers until `until`: somebody waits for what only a read
+    /// Whether the reader thread must not leave the reading to callers until `until`: a thread waits for what only a read
     /// brings, or a pong that is there could be read too late.
     pub(super) fn needs_reader(&self, until: Instant) -> bool {
         self.awaits_arrival

@@ -109,7 +109,7 @@ impl<T: Threads> Reconnect<T> {
         self
     }
 
-    /// Sets what is told whenever another attempt is going to be made: why, and when. For a log, or to show that nobody is
+    /// Sets what is told whenever another attempt is going to be made: why, and when. For a log, or to show that the other side is not
     /// there. Failures that are errors of the iterator are not told here as well. Nothing by default.
     #[must_use]
     pub fn on_retry(mut self, tell: impl FnMut(&Retry<'_>) + Send + 'static) -> Self {

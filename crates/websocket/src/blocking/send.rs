@@ -12,14 +12,14 @@ use crate::outgoing::Outgoing;
 use crate::protocol::{Part, Piece};
 use crate::{CloseCode, Error, Kind};
 
-/// Who writes what a caller sends.
+/// Which thread writes what a caller sends.
 #[derive(Clone, Copy)]
 enum Writing {
-    /// The caller, if nobody else writes.
+    /// The caller, if no other thread writes.
     Inline,
     /// The writer thread: the caller must not be stuck in a write.
     Handed,
-    /// The caller, if the write buffer is full; else whoever writes next.
+    /// The caller, if the write buffer is full; else the thread that writes next.
     Later,
 }
 
@@ -180,7 +180,7 @@ fn write_out<'a, T: Threads>(
     writing: Writing,
 ) -> Result<(), Error> {
     let permit = match writing {
-        // Nobody waits for output: all that `settle` would do is to wake the writer thread.
+        // No thread waits for output: `settle` would only wake the writer thread.
         Writing::Later if !guard.session.connection().write_buffer_is_full() => {
             guard.fed_until = guard.end_of_output();
             return Ok(());
@@ -189,7 +189,7 @@ fn write_out<'a, T: Threads>(
         Writing::Handed => None,
     };
     let Some(permit) = permit else {
-        // Whoever has the write permit hands it on with what is left; if nobody has it, the writer is woken.
+        // The thread that holds the write permit hands it on with what is left; if no thread holds it, the writer is woken.
         shared.settle(&mut guard);
         return Ok(());
     };
@@ -240,7 +240,7 @@ impl<T: Threads> MessageWriter<T> {
         if !guard.is_open() {
             return Err(closed_or(shared.wait_closed(guard, None)));
         }
-        let piece = Piece { kind: self.kind, payload: piece, part: Part::Fragment { last } };
+        let piece = Piece { kind: self.kind, payload: piece, part: Part::Fragment { last }, compress: None };
         let guard = put(shared, guard, piece)?;
         self.unfinished = !last;
         write_out(shared, guard, Writing::Inline)

@@ -20,7 +20,7 @@ use crate::deflate::Parameters;
 use crate::handshake::{Opened, Request, Response};
 use crate::protocol::{Connection, State, Statistics};
 use crate::session::Session;
-use crate::{CloseCode, Closed, Error, Fragment, Message, OpenError};
+use crate::{Cause, CloseCode, Closed, Error, Fragment, Message, OpenError};
 
 /// An open connection. Clones are handles to the same one.
 ///
@@ -63,7 +63,7 @@ impl<T: Threads> WebSocket<T> {
         // From here on dropping the handle ends whatever has started.
         let socket = Self { handle: Arc::new(Handle { shared: Arc::clone(&shared), opened }) };
         let writing = Arc::clone(&shared);
-        // Nobody joins them: they end with the connection, and hold nothing that outlives it.
+        // They are not joined: they end with the connection, and hold nothing that outlives it.
         drop(threads.spawn("websocket writer", move || writer::run(&writing))?);
         drop(threads.spawn("websocket reader", move || reader::run(&shared, reading))?);
         Ok(socket)
@@ -124,7 +124,7 @@ impl<T: Threads> WebSocket<T> {
             return Err(Error::ConcurrentRecv);
         }
         guard.receiving = true;
-        // A caller that has read in vain for a while does so no more: the rest of its time is kept exactly.
+        // A caller whose read has timed out reads no more: the rest of its time is kept exactly.
         let mut reads = true;
         let received = loop {
             if let Some(taken) = take(guard.session.connection_mut()) {
@@ -203,8 +203,10 @@ impl<T: Threads> WebSocket<T> {
     /// received. If the connection is closing already, or over, this only waits; every caller gets the same outcome.
     ///
     /// A `reason` of more than 123 bytes is cut (RFC 6455, section 5.5: a Close frame has room for no more).
-    pub fn close(&self, code: CloseCode, reason: &str) -> Closed {
-        let shared = self.shared();
+    ///
+    /// With the code `None` the Close frame has neither code nor reason.
+    pub fn close(&self, code: impl Into<Option<CloseCode>>, reason: &str) -> Closed {
+        let (shared, code) = (self.shared(), code.into());
         let mut guard = shared.lock();
         guard.session.connection_mut().close(code, reason, shared.threads.now());
         shared.settle(&mut guard);
@@ -212,6 +214,30 @@ impl<T: Threads> WebSocket<T> {
             Ok(closed) => closed,
             Err(_) => unreachable!("a wait without a deadline of its own ends with the connection"),
         }
+    }
+
+    /// Ends the connection now, without a closing handshake: the stream is shut down, and what is not yet written is lost. Every
+    /// call ends with [`Cause::Aborted`](crate::Cause::Aborted), unless the outcome is known already.
+    pub fn abort(&self) {
+        let shared = self.shared();
+        let mut guard = shared.lock();
+        guard.session.connection_mut().abort(Cause::Aborted);
+        shared.settle(&mut guard);
+    }
+
+    /// Sends a pong that no ping has asked for: a sign of life that wants no answer (RFC 6455, section 5.5.3). `payload` has at
+    /// most 125 bytes; what is longer is cut. It waits for nothing: where the write buffer is full, other traffic shows that this
+    /// side lives, and the pong is left out.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`] after the end, [`Error::Closing`] once it has begun.
+    pub fn pong(&self, payload: &[u8]) -> Result<(), Error> {
+        let shared = self.shared();
+        let mut guard = shared.lock();
+        let sent = guard.session.connection_mut().pong(payload);
+        shared.settle(&mut guard);
+        sent
     }
 
     /// Waits for the outcome of the connection. Does not begin to close it. In tasks it is called `closed`.
@@ -285,7 +311,7 @@ impl<T: Threads> WebSocket<T> {
     }
 }
 
-/// Reads, if nobody else does and the time allows it, or waits for what another thread reads.
+/// Reads, if no other thread does and the time allows it, or waits for what another thread reads.
 fn wait_for_arrival<'a, T: Threads>(
     shared: &'a Shared<T>,
     mut guard: Guard<'a, T>,

@@ -1,4 +1,4 @@
-//! Writing, by whoever has the write permit, and the writer thread.
+//! Writing, by the thread that holds the write permit, and the writer thread.
 //!
 //! A caller that sends takes the write permit, if it is free, and writes its own message: no other thread has to run. Everything
 //! else is left to the writer thread: pings, pongs, Close frames, what callers leave behind. It is also the one that

@@ -1,4 +1,4 @@
-//! The task that meets the connection's obligations while nobody calls: pongs, the answer to a Close frame, keepalive,
+//! The task that meets the connection's obligations while no method is called: pongs, the answer to a Close frame, keepalive,
 //! deadlines, and the rest of what was sent.
 //!
 //! Receivers read for themselves; the driver reads when none waits, or when one that was woken does not come. While
@@ -133,7 +133,7 @@ where
     R: Runtime,
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    /// Where the runtime drops its tasks, the connection has nobody any more who could end it in peace.
+    /// Where the runtime drops its tasks, no task is left to close the connection cleanly.
     fn drop(&mut self) {
         let now = self.shared.runtime.now();
         self.shared.with(|state, after| {

@@ -164,7 +164,7 @@ where
         self
     }
 
-    /// Sets what is told whenever another attempt is going to be made: why, and when. For a log, or to show that nobody is
+    /// Sets what is told whenever another attempt is going to be made: why, and when. For a log, or to show that the other side is not
     /// there. Failures that are [`next`](Self::next)'s errors are not told here as well. Nothing by default.
     #[must_use]
     pub fn on_retry(mut self, tell: impl FnMut(&Retry<'_>) + Send + 'static) -> Self {
@@ -219,7 +219,7 @@ where
             if let Some(due) = self.due {
                 self.client.runtime().sleep_until(due).await;
             }
-            // Whoever drops this future in the middle of an attempt has made one, and waits before the next.
+            // A caller that drops this future in the middle of an attempt has made one, and waits before the next.
             let before = self.backoff.clone();
             let delay = self.wait_before_next();
             let failure = match self.attempt().await {

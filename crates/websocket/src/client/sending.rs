@@ -1,4 +1,4 @@
-//! Who may send: one at a time, in the order in which they came.
+//! Which task may send: one at a time, in the order in which they came.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -17,7 +17,7 @@ use crate::{CloseCode, Error, Kind};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Writing {
     AtOnce,
-    /// When the write buffer is full, or somebody else writes.
+    /// When the write buffer is full, or another task writes.
     Later,
 }
 
@@ -286,7 +286,7 @@ where
     }
 
     async fn fragment(&mut self, piece: &[u8], last: bool) -> Result<(), Error> {
-        let piece = Piece { kind: self.kind, payload: piece, part: Part::Fragment { last } };
+        let piece = Piece { kind: self.kind, payload: piece, part: Part::Fragment { last }, compress: None };
         let sending = Sending { turn: &mut self.turn };
         poll_fn(|context| sending.turn.poll(context, Writing::AtOnce, Some(piece))).await?;
         drop(sending);

@@ -44,13 +44,13 @@ pub enum Fault {
     Peer,
     /// The proxy's.
     Proxy,
-    /// The network's, or nobody's that could be told.
+    /// The network's, or it cannot be told whose.
     Network,
 }
 
 /// Why no connection came about. Nothing is left open by any of these.
 ///
-/// [`peer`](Self::peer) says with whom, [`fault`](Self::fault) whose fault it is, and [`is_transient`](Self::is_transient)
+/// [`peer`](Self::peer) says with which peer, [`fault`](Self::fault) whose fault it is, and [`is_transient`](Self::is_transient)
 /// whether it may be tried again as it is. No text of these shows a user or password.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -80,7 +80,7 @@ pub enum OpenError {
     Io {
         /// How far the opening was.
         stage: Stage,
-        /// With whom it was under way: see [`peer`](OpenError::peer).
+        /// The peer that it was under way with: see [`peer`](OpenError::peer).
         peer: String,
         /// Why.
         #[source]
@@ -92,7 +92,7 @@ pub enum OpenError {
     Ended {
         /// How far the opening was.
         stage: Stage,
-        /// With whom it was under way: see [`peer`](OpenError::peer).
+        /// The peer that it was under way with: see [`peer`](OpenError::peer).
         peer: String,
     },
     /// The opening took longer than its timeout: the network's fault, or the proxy's while that was asked. May be tried again.
@@ -100,7 +100,7 @@ pub enum OpenError {
     TimedOut {
         /// How far it was.
         stage: Stage,
-        /// With whom it was under way: see [`peer`](OpenError::peer).
+        /// The peer that it was under way with: see [`peer`](OpenError::peer).
         peer: String,
     },
     /// The proxy's: it did not connect us. May be tried again if it says that it is overloaded, or that the network failed.
@@ -118,7 +118,7 @@ pub enum OpenError {
     /// ([`TlsOptions::roots`](crate::session::TlsOptions::roots)) and the name before trying again.
     #[error("TLS with {peer} failed: {error}")]
     Tls {
-        /// With whom.
+        /// The peer.
         peer: String,
         /// Why.
         #[source]
@@ -139,7 +139,7 @@ pub enum OpenError {
         #[source]
         error: RedirectError,
     },
-    /// The server's: its answer is no valid acceptance. Trying again will not help until it is mended.
+    /// The server's: its answer is no valid acceptance. Trying again will not help until it is fixed.
     #[error("{peer} broke the WebSocket handshake: {error}")]
     Handshake {
         /// The server: see [`peer`](OpenError::peer).
@@ -178,7 +178,7 @@ impl OpenError {
         }
     }
 
-    /// Returns with whom the opening was under way when it failed, if it had come so far: the server, or the proxy that was
+    /// Returns the peer that the opening was under way with when it failed, if it had come so far: the server, or the proxy that was
     /// connected to or asked, as host and port (IPv6 in brackets); the path of a Unix socket; on the accept side, `the client`.
     #[must_use]
     pub fn peer(&self) -> Option<String> {
@@ -204,14 +204,14 @@ impl OpenError {
         match self {
             Self::Connect { .. } | Self::Io { .. } | Self::Ended { .. } | Self::TimedOut { .. } => true,
             Self::Rejected(rejection) => is_transient_status(rejection.status),
-            Self::Proxy { error: ProxyError::Status(status), .. } => is_transient_status(*status),
+            Self::Proxy { error: ProxyError::Status { status, .. }, .. } => is_transient_status(*status),
             Self::Proxy { error: ProxyError::Socks(code), .. } => matches!(code, 1 | 3..=6),
             _ => false,
         }
     }
 }
 
-/// Whom the accept side speaks with: it is given a stream, and knows no address.
+/// The name of the accept side's peer: that side is given a stream, and knows no address.
 pub(crate) const CLIENT: &str = "the client";
 
 /// Host and port, as errors name them.
@@ -337,9 +337,14 @@ fn origin(origin: &Option<String>) -> String {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProxyError {
-    /// An HTTP proxy answered by this status. 407: it wants credentials, or others.
-    #[error("it answered by status {0}")]
-    Status(StatusCode),
+    /// An HTTP proxy answered by this status. 407: it wants credentials, or others, and its header `Proxy-Authenticate` says which.
+    #[error("it answered by status {status}")]
+    Status {
+        /// The status.
+        status: StatusCode,
+        /// All headers of the answer.
+        headers: Box<HeaderMap>,
+    },
     /// A SOCKS5 proxy answered by this code (RFC 1928, section 6).
     #[error("it answered by code {0} ({text})", text = socks_text(*.0))]
     Socks(u8),

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use http::header::{
-    AUTHORIZATION, CONNECTION, COOKIE, HOST, ORIGIN, PROXY_AUTHORIZATION, UPGRADE, USER_AGENT,
+    AUTHORIZATION, CONNECTION, COOKIE, HOST, ORIGIN, PROXY_AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL, UPGRADE,
+    USER_AGENT,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
+use super::head::tokens;
 use super::proxy::Proxies;
 use super::target::Target;
 use crate::OpenError;
@@ -246,5 +248,26 @@ impl TryFrom<Url> for ClientRequest {
 
     fn try_from(url: Url) -> Result<Self, OpenError> {
         Target::from_url(url).map(Self::with_target)
+    }
+}
+
+impl<B> TryFrom<http::Request<B>> for ClientRequest {
+    type Error = OpenError;
+
+    /// Takes address and headers of a request, as other WebSocket clients take it. What the handshake itself says is left out:
+    /// `Upgrade`, `Connection` and `Sec-WebSocket-…`, except `Sec-WebSocket-Protocol`, whose subprotocols are offered. The body is
+    /// not sent.
+    fn try_from(request: http::Request<B>) -> Result<Self, OpenError> {
+        let mut asked = Self::new(&request.uri().to_string())?;
+        for (name, value) in request.headers() {
+            let is_own = name == CONNECTION || name == UPGRADE || name.as_str().starts_with("sec-websocket-");
+            if !is_own {
+                asked = asked.header(name, value)?;
+            }
+        }
+        for name in tokens(request.headers(), &SEC_WEBSOCKET_PROTOCOL) {
+            asked = asked.subprotocol(&String::from_utf8_lossy(name))?;
+        }
+        Ok(asked)
     }
 }

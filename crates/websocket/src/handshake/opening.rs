@@ -270,7 +270,7 @@ impl Opening {
         }
     }
 
-    /// With whom the opening is under way, as errors name it.
+    /// The peer that the opening is under way with, as errors name it.
     fn peer(&self) -> String {
         match self.stage() {
             Stage::Connect | Stage::Proxy => self.endpoint().to_string(),

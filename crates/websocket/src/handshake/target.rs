@@ -1,4 +1,4 @@
-//! Whom a client asks for: the address of a WebSocket (RFC 6455, section 3) taken apart.
+//! What a client asks for: the address of a WebSocket (RFC 6455, section 3) taken apart.
 
 use std::fmt;
 

@@ -193,7 +193,7 @@ mod tests {
 
         let mut by_bytes = inbox(10, 3);
         by_bytes.push(piece(b"abcd", true, false));
-        assert!(!by_bytes.is_full(), "nobody could take the message");
+        assert!(!by_bytes.is_full(), "the message cannot be taken yet");
         by_bytes.push(piece(b"e", false, true));
         assert!(by_bytes.is_full());
     }

@@ -51,7 +51,7 @@ impl Pings {
     }
 
     /// Takes a pong: it answers its ping and all earlier ones, as a peer may answer the latest only (RFC 6455, section 5.5.3).
-    /// Returns the latest ping that it answers, and its latency; `None` for a pong that nobody asked for, which is ignored.
+    /// Returns the latest ping that it answers, and its latency; `None` for an unsolicited pong, which is ignored.
     pub(super) fn pong(&mut self, payload: &[u8], now: Instant) -> Option<(PingId, Duration)> {
         let index = self.waiting.iter().position(|ping| ping.payload == payload)?;
         let answers = self.waiting.drain(..=index).next_back()?.id;

@@ -389,7 +389,7 @@ impl Receiver {
         };
         let limit = self.max_message.saturating_sub(message.bytes);
         // Many short messages share a buffer, as they do where they are not compressed: one that is full is followed by another
-        // of its size, or used again if nobody has any of its messages.
+        // of its size, or used again if none of its messages is left.
         if self.inflated.capacity() == 0 {
             self.inflated.reserve(self.read_buffer);
         }

@@ -25,6 +25,8 @@ pub(crate) struct Piece<'a> {
     pub(crate) kind: Kind,
     pub(crate) payload: &'a [u8],
     pub(crate) part: Part,
+    /// Whether to compress, if that is agreed on; `None`: as the threshold says.
+    pub(crate) compress: Option<bool>,
 }
 
 /// What a [`Piece`] is of its message.
@@ -224,7 +226,8 @@ impl Sender {
             }
             Some(_) => Err(Error::UnfinishedMessage),
             None => {
-                let compressed = piece.payload.len() >= self.threshold && self.deflate.is_some();
+                let wanted = piece.compress.unwrap_or(piece.payload.len() >= self.threshold);
+                let compressed = wanted && self.deflate.is_some();
                 let rsv1 = if compressed { RSV1 } else { 0 };
                 Ok(Plan { opcode: opcode(piece.kind), flags: fin | rsv1, compressed })
             }
@@ -260,6 +263,12 @@ impl Sender {
         if !self.is_full() {
             self.flush_pong(statistics);
         }
+    }
+
+    /// Puts a pong into the output that no ping has asked for, behind the one that waits.
+    pub(super) fn unsolicited_pong(&mut self, pong: Control, statistics: &mut Statistics) {
+        self.flush_pong(statistics);
+        self.frame(Opcode::Pong, FIN, pong.payload(), statistics);
     }
 
     /// Puts the Close frame into the output, behind the pong that waits.

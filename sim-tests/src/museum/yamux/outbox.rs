@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use wavetank_runtime::sync::MutexGuard;
+use wavetank_runtime::MutexGuard;
 use wavetank_runtime::{Condvar, Instant, Mutex, Threads};
 
 use super::Error;

@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use wavetank_runtime::datagrams::DATAGRAM_BYTES_MAX;
+use wavetank_runtime::DATAGRAM_BYTES_MAX;
 use wavetank_runtime::{Datagrams, SocketOptions, UdpSocket};
 
 use super::super::world::{EDESTADDRREQ, EMSGSIZE, SETTLE};

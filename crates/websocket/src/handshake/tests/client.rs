@@ -439,3 +439,35 @@ fn arbitrary_bytes_never_panic() {
         let _ = opening.process(NOW);
     }
 }
+
+#[test]
+fn a_request_of_http_is_taken_over() {
+    let other = http::Request::builder()
+        .uri("ws://example.com/chat?room=5")
+        .header("Host", "virtual.example")
+        .header("Authorization", "Bearer secret")
+        .header("Upgrade", "websocket")
+        .header("Connection", "Upgrade")
+        .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+        .header("Sec-WebSocket-Version", "13")
+        .header("Sec-WebSocket-Protocol", "a, b")
+        .body(())
+        .unwrap();
+    let mut opening = open(ClientRequest::try_from(other).unwrap());
+    let text = String::from_utf8(written(&mut opening)).unwrap().to_ascii_lowercase();
+    for line in ["get /chat?room=5 http/1.1", "host: virtual.example", "authorization: bearer secret"] {
+        assert_eq!(text.lines().filter(|found| *found == line).count(), 1, "{line}: {text}");
+    }
+    assert_eq!(text.matches("sec-websocket-key").count(), 1);
+    assert!(!text.contains("dghlihnhbxbszsbub25jzq"), "the key is a fresh one");
+    assert!(text.contains("sec-websocket-protocol: a, b"), "{text}");
+    assert!(ClientRequest::try_from(http::Request::get("/relative").body(()).unwrap()).is_err());
+}
+
+#[test]
+fn an_address_needs_two_slashes() {
+    for url in ["ws:host/", "ws:/host/", "ws:\\\\host/", "wss:host"] {
+        assert!(matches!(ClientRequest::new(url), Err(OpenError::Url { .. })), "{url}");
+    }
+    assert!(ClientRequest::new("WS://host").is_ok());
+}

@@ -4,7 +4,7 @@ use std::io;
 use std::net::Shutdown;
 use std::time::Duration;
 
-use wavetank_runtime::sync::MutexGuard;
+use wavetank_runtime::MutexGuard;
 use wavetank_runtime::{BlockingStream, Mutex, Threads};
 
 use super::super::Version;

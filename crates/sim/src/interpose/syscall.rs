@@ -1,7 +1,11 @@
-//! The call by which std's locks wait.
+//! Calls of the kernel by number: what draws entropy or reads the clock that way, and the call by which std's
+//! locks wait.
 //!
-//! All tasks of a run share an OS thread. So a task that waits for a lock of std's, which another task holds whose poll is
-//! interrupted, would wait for ever. Before it does, the interrupted poll runs to its end.
+//! Cryptography draws its entropy by `syscall(SYS_getrandom, ..)`. Inside of a run the seed answers, so a TLS
+//! handshake is the same in every run of a seed.
+//!
+//! All tasks of a run share an OS thread. So a task that waits for a lock of std's, which another task holds
+//! whose poll is interrupted, would wait for ever. Before it does, the interrupted poll runs to its end.
 
 #![cfg(all(target_os = "linux", not(miri), not(target_feature = "crt-static")))]
 #![cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
@@ -12,6 +16,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use libc::{c_int, c_long, c_void, size_t};
 
 use super::free_lock;
+use super::linux::{fill, virtual_time};
 
 type Syscall = unsafe extern "C" fn(c_long, c_long, c_long, c_long, c_long, c_long, c_long) -> c_long;
 
@@ -24,7 +29,8 @@ const PATIENCE: libc::timespec = libc::timespec { tv_sec: 0, tv_nsec: 10_000_000
 ///
 /// # Safety
 ///
-/// As libc's. It is variadic there; on these architectures all its arguments are passed as those of a function of seven.
+/// As libc's. It is variadic there; on these architectures all its arguments are passed as those of a function
+/// of seven.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn syscall(
     number: c_long,
@@ -35,7 +41,19 @@ unsafe extern "C" fn syscall(
     e: c_long,
     f: c_long,
 ) -> c_long {
-    if number == libc::SYS_futex && is_wait(b) && free_lock(false) {
+    if number == libc::SYS_getrandom {
+        // SAFETY: a caller passes a buffer and its length.
+        if unsafe { fill(a as *mut c_void, b as size_t) } {
+            return b;
+        }
+    } else if number == libc::SYS_clock_gettime
+        && b != 0
+        && let Some(now) = virtual_time(a as libc::clockid_t)
+    {
+        // SAFETY: a caller passes a clock and a place for its time, which is not null.
+        unsafe { (b as *mut libc::timespec).write(now) };
+        return 0;
+    } else if number == libc::SYS_futex && is_wait(b) && free_lock(false) {
         // SAFETY: a caller that waits passes the address of the lock's word.
         let word = unsafe { AtomicU32::from_ptr(a as *mut u32) };
         let is_held = || word.load(Ordering::Acquire) == c as u32;

@@ -1,0 +1,122 @@
+//! The task table: every task and thread of a run, in the order of their starts, and what is known of each.
+
+use std::cell::{Cell, Ref, RefCell, RefMut};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::task::Waker;
+
+use super::coroutine::{Suspender, ThreadBody};
+use super::stacks::{Interrupted, TaskFuture};
+use super::timers::TimerKey;
+use crate::choice::PointId;
+use crate::time::Nanos;
+use crate::wait::{HostIndex, Operation, TaskId, Waiting};
+
+pub(super) enum Body {
+    Task(TaskBody),
+    Thread(ThreadBody),
+}
+
+pub(super) struct TaskBody {
+    /// None while it is polled on a stack of its own.
+    pub(super) future: Option<TaskFuture>,
+    pub(super) waker: Waker,
+    pub(super) interrupted: Option<Interrupted>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Ready,
+    Running,
+    Parked,
+    /// Able to run, on a host that is paused.
+    Frozen,
+    Ended,
+}
+
+pub(super) struct TaskEntry {
+    pub(super) name: Arc<str>,
+    pub(super) host: HostIndex,
+    pub(super) state: State,
+    pub(super) main: bool,
+    pub(super) body: Option<Body>,
+    pub(super) suspender: Option<Suspender>,
+    pub(super) waker: Waker,
+    pub(super) woken: bool,
+    /// It aborted itself: its future is dropped when it suspends.
+    pub(super) aborted: bool,
+    /// Its poll is interrupted, or was, and has not ended.
+    pub(super) interrupted: bool,
+    /// It was woken meanwhile.
+    pub(super) woken_meanwhile: bool,
+    /// The main of a host, which no task joins.
+    pub(super) host_main: bool,
+    pub(super) waits: Vec<Waiting>,
+    /// What an async task waited for before its present step.
+    pub(super) waits_before: Vec<Waiting>,
+    pub(super) parked_since: Nanos,
+    pub(super) points: Vec<(Operation, PointId)>,
+    pub(super) overflow_message: Arc<str>,
+    pub(super) spans: Vec<tracing::Id>,
+    pub(super) locks_held: u32,
+    /// The timer that ends the stretch for which it is delayed.
+    pub(super) delayed_until: Option<TimerKey>,
+    /// For how long it is delayed when it could go on after its present step.
+    pub(super) delay_next: Nanos,
+}
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct TaskTable {
+    entries: RefCell<Vec<TaskEntry>>,
+    /// How many tasks have each name, without the number that tells them apart.
+    names: RefCell<BTreeMap<String, u32>>,
+    /// Mains of clients that have not ended.
+    mains_left: Cell<usize>,
+}
+
+impl TaskTable {
+    pub(super) fn borrow(&self) -> Ref<'_, Vec<TaskEntry>> {
+        self.entries.borrow()
+    }
+
+    pub(super) fn borrow_mut(&self) -> RefMut<'_, Vec<TaskEntry>> {
+        self.entries.borrow_mut()
+    }
+
+    /// Adds a task, under the next number.
+    pub(super) fn push(&self, entry: TaskEntry) {
+        self.mains_left.set(self.mains_left.get() + usize::from(entry.main));
+        self.entries.borrow_mut().push(entry);
+    }
+
+    /// Returns "name", and "name#2" for the second of that name in the run.
+    pub(super) fn numbered(&self, name: &str) -> String {
+        let mut names = self.names.borrow_mut();
+        let count = names.entry(name.to_owned()).or_insert(0);
+        *count += 1;
+        if *count == 1 { name.to_owned() } else { format!("{name}#{count}") }
+    }
+
+    pub(super) fn name(&self, task: TaskId) -> Arc<str> {
+        self.entries.borrow()[task.index()].name.clone()
+    }
+
+    pub(super) fn host(&self, task: TaskId) -> HostIndex {
+        self.entries.borrow()[task.index()].host
+    }
+
+    pub(super) fn waker(&self, task: TaskId) -> Waker {
+        self.entries.borrow()[task.index()].waker.clone()
+    }
+
+    /// Counts the mains of clients that have not ended.
+    pub(super) fn mains_left(&self) -> usize {
+        self.mains_left.get()
+    }
+
+    /// Notes that the main of a client has ended.
+    pub(super) fn main_ended(&self) {
+        self.mains_left.set(self.mains_left.get() - 1);
+    }
+}
