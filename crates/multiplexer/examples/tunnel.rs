@@ -222,7 +222,7 @@ async fn forward(listener: TcpListener, target: String, current: Current) {
 
 /// What one direction came to.
 enum Relayed {
-    /// To its end, or to where nobody takes it any more.
+    /// To its end, or to where no side takes it any more.
     Ended,
     /// The stream was reset, or its session has ended.
     StreamFailed,

@@ -92,7 +92,7 @@ fn parse(arguments: impl Iterator<Item = String>) -> Result<Arguments, String> {
 
 fn print(event: &serde_json::Value) {
     let mut output = std::io::stdout().lock();
-    // Nobody may read it any more.
+    // There may be no reader any more.
     let _gone = writeln!(output, "{event}").and_then(|()| output.flush());
 }
 

@@ -1,7 +1,7 @@
 //! A WebSocket as the transport of a session: binary messages as a stream of bytes, which is how sessions pass proxies.
 //!
-//! A write becomes one message of at most [`MESSAGE_BYTES`]; the borders of messages mean nothing. The end of writing is the
-//! Close frame, so it ends both directions, as it does for other users of WebSockets.
+//! A write becomes one message of at most [`MESSAGE_BYTES`]; the borders of messages mean nothing. The end
+//! of writing is the Close frame, so it ends both directions, as it does for other users of WebSockets.
 
 use std::future::Future;
 use std::io;

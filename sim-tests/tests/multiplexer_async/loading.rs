@@ -9,9 +9,18 @@ use wavetank::{Faults, Sim, cancellable, sometimes};
 use wavetank_multiplexer::{Config, LocalReset, ReadError, Stream, Window, WriteError};
 use wavetank_sim_tests::multiplexer::body;
 
-use super::world::{End, LATE, SECOND, SOON, Transports, inspect, pair, pair_with, read_error, write_error};
+use super::world::{
+    End, LATE, SECOND, SOON, Transports, inspect, pair, pair_with, read_error, windows, write_error,
+};
 
 const LARGE: u64 = 1 << 20;
+
+/// A ping after so much silence, and the end after as much again.
+fn keepalive(interval: Duration) -> Config {
+    let mut config = Config::default();
+    config.keepalive().interval(Some(interval)).timeout(interval);
+    config
+}
 
 /// Writes and reads `bytes` at once, each half on a task of its own.
 async fn both_ways(end: &End, stream: Stream<wavetank::Host>, bytes: u64) {
@@ -66,7 +75,7 @@ fn saturated_ends_answer_pings_and_finish(sim: &mut Sim) {
     );
 }
 
-/// A stream that nobody reads does not hold up another one of the same session.
+/// A stream that no task reads does not hold up another one of the same session.
 #[wavetank::test(seeds = 150)]
 fn an_unread_stream_does_not_stop_others(sim: &mut Sim) {
     pair(
@@ -137,8 +146,8 @@ fn a_slow_link_is_no_dead_link(sim: &mut Sim) {
     );
 }
 
-/// 100 ms there and back, and no limit of bandwidth: a tuned window grows until a stream moves megabytes a second, a fixed one
-/// stays at one window a round trip.
+/// 100 ms there and back, and no limit of bandwidth: a tuned window grows until a stream moves megabytes a
+/// second, a fixed one stays at one window a round trip.
 #[wavetank::test(seeds = 20)]
 fn a_tuned_window_outgrows_the_round_trip(sim: &mut Sim) {
     const BYTES: u64 = 8 << 20;
@@ -264,7 +273,7 @@ fn deadlines_end_waits_and_nothing_else(sim: &mut Sim) {
             );
             writer.set_write_deadline(Some(end.now() + 3 * SECOND));
             let (written, result) = body::write(&mut writer, 0, 0..LARGE, 30_000).await;
-            assert_eq!(write_error(&result.expect_err("nobody reads")), WriteError::TimedOut);
+            assert_eq!(write_error(&result.expect_err("no task reads")), WriteError::TimedOut);
             let waited = end.now() - start;
             assert!(waited >= 6 * SECOND && waited <= 6 * SECOND + 2 * SOON, "{waited:?}");
             writer.set_write_deadline(None);
@@ -361,7 +370,8 @@ fn keepalive_pings_are_spread(sim: &mut Sim) {
                 let side = wavetank_sim_tests::multiplexer::network::Side::Client;
                 others.push((super::world::end(end.host, side, ours, config), theirs));
             }
-            // Nobody reads what the pipes hold: each session has sent its first ping, and the next says that it is time.
+            // No task reads what the pipes hold: each session has sent its first ping, and the
+            // next says that it is time.
             end.sleep(Duration::from_secs(14)).await;
             assert!(
                 others.iter().all(|(other, _)| other.monitor.pings_sent() == 1),

@@ -15,7 +15,8 @@ fn limits(change: impl FnOnce(&mut Limits)) -> Config {
     configured(|config| change(config.limits()))
 }
 
-/// More streams than the peer lets wait: those beyond are refused, the others are served, and nothing is kept of either.
+/// More streams than the peer lets wait: those beyond are refused, the others are served, and nothing is
+/// kept of either.
 #[wavetank::test(seeds = 200, sometimes = "required")]
 fn a_storm_of_refused_opens_leaves_nothing(sim: &mut Sim) {
     let config = limits(|limits| {
@@ -112,7 +113,7 @@ fn an_open_timeout_fails_the_stream_alone(sim: &mut Sim) {
         async |end| {
             let mut stream = end.session.open().await.expect("a stream");
             let (start, result) = (end.now(), body::read(&mut stream, 0, 0, 1).await.1);
-            let error = read_error(&result.expect_err("nobody accepts"));
+            let error = read_error(&result.expect_err("no task accepts"));
             assert!(matches!(error, ReadError::ResetHere(_)), "{error}");
             let waited = end.now() - start;
             assert!(waited >= 4 * SECOND && waited <= 5 * SECOND + SOON, "{waited:?}");

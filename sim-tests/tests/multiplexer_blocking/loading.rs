@@ -7,7 +7,7 @@ use wavetank_multiplexer::{Config, LocalReset, ReadError, Window, WriteError};
 use wavetank_sim_tests::multiplexer::body;
 use wavetank_sim_tests::multiplexer::configured;
 
-use super::world::{End, SECOND, SOON, inspect, pair, pair_with, read_error, spawn, write_error};
+use super::world::{End, SECOND, SOON, inspect, pair, pair_with, read_error, spawn, windows, write_error};
 
 const LARGE: u64 = 1 << 20;
 
@@ -60,7 +60,7 @@ fn saturated_ends_answer_pings_and_finish(sim: &mut Sim) {
     );
 }
 
-/// A stream that nobody reads does not hold up another one of the same session.
+/// A stream that no task reads does not hold up another one of the same session.
 #[wavetank::test(seeds = 80)]
 fn an_unread_stream_does_not_stop_others(sim: &mut Sim) {
     pair(
@@ -150,7 +150,7 @@ fn deadlines_end_waits_and_nothing_else(sim: &mut Sim) {
             writer.set_write_deadline(Some(end.now() + 3 * SECOND));
             let waiting = spawn(end.host, "writer", move || {
                 let (written, result) = body::write_blocking(&mut writer, 0, 0..LARGE, 30_000);
-                assert_eq!(write_error(&result.expect_err("nobody reads")), WriteError::TimedOut);
+                assert_eq!(write_error(&result.expect_err("no task reads")), WriteError::TimedOut);
                 writer.set_write_deadline(None);
                 let (rest, result) = body::write_blocking(&mut writer, 0, written..LARGE, 30_000);
                 assert!(result.is_ok() && written + rest == LARGE, "the same bytes go on");

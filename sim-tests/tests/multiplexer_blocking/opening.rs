@@ -13,7 +13,8 @@ fn limits(change: impl FnOnce(&mut Limits)) -> Config {
     configured(|config| change(config.limits()))
 }
 
-/// More streams than the peer lets wait: those beyond are refused, the others are served, and nothing is kept of either.
+/// More streams than the peer lets wait: those beyond are refused, the others are served, and nothing is
+/// kept of either.
 #[wavetank::test(seeds = 100, sometimes = "required")]
 fn a_storm_of_refused_opens_leaves_nothing(sim: &mut Sim) {
     pair(
@@ -101,7 +102,7 @@ fn an_open_timeout_fails_the_stream_alone(sim: &mut Sim) {
         |end| {
             let mut stream = end.session.open().expect("a stream");
             let (start, result) = (end.now(), body::read_blocking(&mut stream, 0, 0, 1).1);
-            let error = read_error(&result.expect_err("nobody accepts"));
+            let error = read_error(&result.expect_err("no task accepts"));
             assert!(matches!(error, ReadError::ResetHere(_)), "{error}");
             let waited = end.now() - start;
             assert!(waited >= 4 * SECOND && waited <= 5 * SECOND + SOON, "{waited:?}");
@@ -178,6 +179,8 @@ fn the_local_stream_limit_fails_one_open(sim: &mut Sim) {
 /// The last ids below 2^32 work; then opening fails, and the session works on the other way round.
 #[wavetank::test(seeds = 30)]
 fn ids_run_out_with_an_error(sim: &mut Sim) {
+    let mut config = Config::default();
+    config.first_id(u32::MAX - 4);
     pair(
         sim,
         configured(|config| {
