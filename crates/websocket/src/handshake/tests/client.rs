@@ -464,6 +464,9 @@ fn a_request_of_http_is_taken_over() {
     assert!(ClientRequest::try_from(http::Request::get("/relative").body(()).unwrap()).is_err());
 }
 
+//= https://www.rfc-editor.org/rfc/rfc6455#section-3
+//= type=test
+//# ws-URI = "ws:" "//" host [ ":" port ] path [ "?" query ]
 #[test]
 fn an_address_needs_two_slashes() {
     for url in ["ws:host/", "ws:/host/", "ws:\\\\host/", "wss:host"] {
