@@ -1,5 +1,5 @@
-//! Sessions of the multiplexer over this project's WebSocket, through proxies' usual door: binary messages as a stream of bytes,
-//! on a network that fails.
+//! Sessions of the multiplexer over this project's WebSocket, through proxies' usual door: binary messages
+//! as a stream of bytes, on a network that fails.
 
 use std::time::Duration;
 
@@ -83,7 +83,7 @@ fn a_stopped_writer_is_told_over_a_websocket(sim: &mut Sim) {
         async |_, session| {
             let mut stream = session.open().await.expect("a stream");
             let (_, result) = body::write(&mut stream, 0, 0..4 << 20, 100_000).await;
-            let error = WriteError::from_io(&result.expect_err("nobody reads")).cloned();
+            let error = WriteError::from_io(&result.expect_err("no task reads")).cloned();
             assert_eq!(error, Some(WriteError::Stopped));
             assert_eq!(stream.stopped().await, WriteEnd::Failed(WriteError::Stopped));
             drop(stream);

@@ -1,12 +1,12 @@
 //! Random scripts of socket calls on two hosts, played on Linux and in the simulation: both must show the same.
 //!
-//! On Linux the hosts are two network namespaces, joined by a relay that drops packets during a partition. Results must be
-//! equal, and how long a call waited may differ by 100 ms and a tenth. A difference counts when it shows three times; it is
-//! shrunk, and printed.
+//! On Linux the hosts are two network namespaces, joined by a relay that drops packets during a partition. Results
+//! must be equal, and how long a call waited may differ by 100 ms and a tenth. A difference counts when it shows
+//! three times; it is shrunk, and printed.
 //!
 //! `SCRIPTS=10000 cargo test -p wavetank-sim-tests --test scripts -- --nocapture` plays that many scripts;
-//! `SCRIPTS_FROM` is the number of the first, and `SCRIPTS_SHRINK` says how many differences to shrink (1). By default it is a sample. It needs root; where namespaces cannot be
-//! made it says so, and compares nothing.
+//! `SCRIPTS_FROM` is the number of the first, and `SCRIPTS_SHRINK` says how many differences to shrink (1). By
+//! default it is a sample. It needs root; where namespaces cannot be made it says so, and compares nothing.
 #![cfg(target_os = "linux")]
 #![expect(clippy::expect_used, clippy::print_stdout, clippy::print_stderr, reason = "these are tests")]
 
@@ -83,8 +83,8 @@ fn compare(scripts: &[Script]) -> Compared {
     compared
 }
 
-/// Returns `true` if a simulation shows the same as Linux whose segments take a little longer, some more than others, or
-/// whose timers go off a little earlier or later: two of them go off at nearly the same time.
+/// Returns `true` if a simulation shows the same as Linux whose segments take a little longer, some more than others,
+/// or whose timers go off a little earlier or later: two of them go off at nearly the same time.
 fn happens_elsewhen(script: &Script, real: &Outcomes) -> bool {
     let agrees = |simulated: &Outcomes| differences(script, real, simulated).is_empty();
     (0..8).any(|variant| agrees(&simulated::run_variant(script, variant)))

@@ -1,7 +1,7 @@
 //! Forwards local TCP ports through one connection: `tunnel --help`.
 //!
-//! Ends and resets are passed on as they are: a program that closes its sending half still gets its answer, and one that fails
-//! is seen to fail on the other side.
+//! Ends and resets are passed on as they are: a program that closes its sending half still gets its answer, and one
+//! that fails is seen to fail on the other side.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -222,7 +222,7 @@ async fn forward(listener: TcpListener, target: String, current: Current) {
 
 /// What one direction came to.
 enum Relayed {
-    /// To its end, or to where nobody takes it any more.
+    /// To its end, or to where no side takes it any more.
     Ended,
     /// The stream was reset, or its session has ended.
     StreamFailed,

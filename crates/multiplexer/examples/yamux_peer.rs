@@ -4,14 +4,14 @@
 //! yamux_peer (--listen|--connect) HOST:PORT --scenario NAME
 //! ```
 //!
-//! `--listen` accepts one connection and is the server of the protocol, `--connect` is the client. Port 0 picks a port. Each
-//! line of standard output is a JSON object: `{"event":"listening","addr":"HOST:PORT"}` before the connection is accepted,
-//! `{"event":"second-stream","ok":BOOL}` where the scenario has one, and at the end
-//! `{"event":"done","ok":BOOL,"reason":TEXT}`. The exit code is 0 if the scenario went as expected, 1 if not, and 2 for bad
-//! arguments. After 40 s it gives up.
+//! `--listen` accepts one connection and is the server of the protocol, `--connect` is the client. Port 0 picks a
+//! port. Each line of standard output is a JSON object: `{"event":"listening","addr":"HOST:PORT"}` before the
+//! connection is accepted, `{"event":"second-stream","ok":BOOL}` where the scenario has one, and at the end
+//! `{"event":"done","ok":BOOL,"reason":TEXT}`. The exit code is 0 if the scenario went as expected, 1 if not, and 2
+//! for bad arguments. After 40 s it gives up.
 //!
-//! The byte at offset `o` of a body with seed `s` is the low 8 bits of `o + (o >> 8) + (o >> 16) + 13 * s`; every reader checks
-//! every byte.
+//! The byte at offset `o` of a body with seed `s` is the low 8 bits of `o + (o >> 8) + (o >> 16) + 13 * s`; every
+//! reader checks every byte.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -92,7 +92,7 @@ fn parse(arguments: impl Iterator<Item = String>) -> Result<Arguments, String> {
 
 fn print(event: &serde_json::Value) {
     let mut output = std::io::stdout().lock();
-    // Nobody may read it any more.
+    // There may be no reader any more.
     let _gone = writeln!(output, "{event}").and_then(|()| output.flush());
 }
 
@@ -111,7 +111,8 @@ async fn main() -> ExitCode {
     ExitCode::from(u8::from(outcome.is_err()))
 }
 
-/// Each peer of the world is to be tried with what a user gets, but for the wait for credit: this program has 10 s for it.
+/// Each peer of the world is to be tried with what a user gets, but for the wait for credit: this program has 10 s
+/// for it.
 fn config() -> Config {
     let mut config = Config::default();
     config.timeouts().no_credit(Some(Duration::from_secs(5)));

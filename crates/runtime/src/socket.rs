@@ -4,7 +4,8 @@
 ///
 /// # Defaults
 ///
-/// The system chooses the size of both buffers (64 KiB in a simulation).
+/// The system chooses the size of both buffers. In a simulation those of TCP hold 64 KiB. Those of UDP and Unix
+/// sockets are Linux's 212,992 bytes, of which each message takes 768 bytes or more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SocketOptions {
@@ -47,7 +48,7 @@ impl SocketOptions {
 #[non_exhaustive]
 pub struct ListenOptions {
     /// Connections that the system completes before they are accepted, 1 to 4096. Linux keeps one more. Further clients
-    /// wait in their handshake and retry after 1, 3, 7… seconds.
+    /// wait in their handshake and retry after 1, 2, 3, 4, 5, 7… seconds.
     pub backlog: u32,
     /// Options of the accepted streams.
     pub accepted: SocketOptions,

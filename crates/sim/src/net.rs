@@ -18,8 +18,9 @@
 //!
 //! # Not here
 //!
-//! Wakers and waiting (the executor), when faults happen, IPv6 beyond `::1`. Congestion control and Nagle's
-//! algorithm are not simulated: they shift times, which the latencies do already.
+//! Wakers and waiting (the executor), when faults happen, IPv6 beyond `::1`. Congestion control is not
+//! simulated: it shifts times, which the latencies do already. Nagle's algorithm is simulated while a fault keeps
+//! acknowledgements back; without a fault it delays a segment by a round trip at most.
 
 mod ack;
 mod arrival;
@@ -124,8 +125,8 @@ pub(crate) trait Outside {
     /// Picks one of `bound` latencies for a segment on `link`; 0 is the shortest.
     fn pick_latency(&mut self, link: LinkId, bound: u32) -> u32;
 
-    /// Picks how often in a row a segment on `link`, which loses one in `one_in`, is lost: less than `bound`; 0 is not at
-    /// all.
+    /// Picks how often in a row a segment on `link`, which loses one in `one_in`, is lost: less than `bound`; 0 is
+    /// not at all.
     fn pick_losses(&mut self, link: LinkId, bound: u32, one_in: u32) -> u32;
 
     /// Takes a fact worth a line in the trace.

@@ -1,4 +1,5 @@
-//! A peer that is a script: it sends what no session would send, and reads what comes back frame by frame. It plays the client.
+//! A peer that is a script: it sends what no session would send, and reads what comes back frame by frame.
+//! It plays the client.
 
 use std::io;
 
@@ -101,7 +102,7 @@ pub fn oddities() -> Vec<(&'static str, Vec<u8>)> {
         ("RST for a stream that never was", control(WINDOW_UPDATE, RST, 77, 0)),
         ("FIN for a stream that never was", control(WINDOW_UPDATE, FIN, 77, 0)),
         ("unknown flags", control(WINDOW_UPDATE, 0x8020, 1, 0)),
-        ("a pong that nobody asked for", control(PING, ACK, 0, 1234)),
+        ("a pong without a ping", control(PING, ACK, 0, 1234)),
         ("empty data", frames::data(0, 1, b"").repeat(1000)),
         ("no credit", control(WINDOW_UPDATE, 0, 1, 0).repeat(1000)),
         (

@@ -28,15 +28,15 @@ impl<R> World<R> {
     }
 }
 
-/// Checks that a timeout of the kernel was waited for. The kernel counts in ticks and poll in whole milliseconds, so both
-/// may be a little early.
+/// Checks that a timeout of the kernel was waited for. The kernel counts in ticks and poll in whole milliseconds, so
+/// both may be a little early.
 #[track_caller]
 pub(crate) fn assert_waited(waited: Duration, timeout: Duration) {
     assert!(waited >= timeout * 8 / 10, "waited {waited:?} of {timeout:?}");
 }
 
-/// Long enough for everything on its way to arrive, and for a thread or task that was started to wait, also on a machine
-/// that has much else to do.
+/// Long enough for everything on its way to arrive, and for a thread or task that was started to wait, also on a
+/// machine that has much else to do.
 pub(crate) const SETTLE: Duration = Duration::from_millis(200);
 
 /// A writer that has not moved for this long is stuck.
@@ -119,7 +119,8 @@ pub(crate) fn assert_bounded_locally(accepted: usize, send_buffer_bytes: u32) {
     assert!(accepted <= 4 * buffer_bytes, "took {accepted} B with a send buffer of {buffer_bytes} B");
 }
 
-/// A port near that of a client, without a listener, that clients may get too: Linux gives them even ports while it has any.
+/// A port near that of a client, without a listener, that clients may get too: Linux gives them even ports while it
+/// has any.
 pub(crate) fn near_port(of_client: u16) -> SocketAddr {
     let port = if of_client < 50_000 { of_client + 64 } else { of_client - 64 };
     SocketAddr::from(([127, 0, 0, 1], port))

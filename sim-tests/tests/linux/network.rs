@@ -1,7 +1,8 @@
 //! Two machines of real Linux with a network between them: network namespaces, joined by a relay that can drop packets.
 //!
-//! Each machine has a TUN device. The relay reads packets from one and writes them to the other. A *pair* is an address on
-//! each machine; pairs share the machines, and each has a partition of its own. So hundreds of scripts run at once.
+//! Each machine has a TUN device. The relay reads packets from one and writes them to the other. A *pair* is an
+//! address on each machine; pairs share the machines, and each has a partition of its own. So hundreds of scripts run
+//! at once.
 //!
 //! It needs root, `/dev/net/tun` and the command `ip`, and neither netem nor nft.
 #![expect(unsafe_code, reason = "namespaces and TUN devices have no safe interface")]

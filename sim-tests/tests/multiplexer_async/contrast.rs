@@ -1,5 +1,5 @@
-//! The reported scenario between two ends of a published crate: what `issue_133` and `foreign` are about, where it is not
-//! solved. hashicorp/yamux itself is re-created in the museum.
+//! The reported scenario between two ends of a published crate: what `issue_133` and `foreign` are about,
+//! where it is not solved. hashicorp/yamux itself is re-created in the museum.
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use wavetank::runtime::{Runtime, SocketOptions};

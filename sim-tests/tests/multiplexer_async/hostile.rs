@@ -1,5 +1,5 @@
-//! Frames that no peer should send, from a peer that is a script: each is answered as the protocol says or ends the session
-//! with GoAway(1), which arrives; nothing panics, and memory stays bounded.
+//! Frames that no peer should send, from a peer that is a script: each is answered as the protocol says or
+//! ends the session with GoAway(1), which arrives; nothing panics, and memory stays bounded.
 
 use std::time::Duration;
 

@@ -1,11 +1,12 @@
 //! Scripts: what two hosts call, and when.
 //!
-//! Host 0 connects, host 1 listens. A call is made at its time whatever became of the earlier ones; one that has to wait
-//! goes on waiting while later calls are made. Where a call makes no sense when its time comes (its socket is not there, or
-//! waits in another call) it is skipped, in every world for the same reason.
+//! Host 0 connects, host 1 listens. A call is made at its time whatever became of the earlier ones; one that has to
+//! wait goes on waiting while later calls are made. Where a call makes no sense when its time comes (its socket is
+//! not there, or waits in another call) it is skipped, in every world for the same reason.
 //!
-//! Times avoid races that no world decides: calls are tens of milliseconds apart, which is long for a network and short for
-//! its timers; a partition lasts whole seconds, and after it the script waits until every retransmission has come.
+//! Times avoid races that no world decides: calls are tens of milliseconds apart, which is long for a network and
+//! short for its timers; a partition lasts whole seconds, and after it the script waits until every retransmission
+//! has come.
 
 use std::fmt;
 
@@ -182,8 +183,8 @@ impl Script {
         shorter
     }
 
-    /// The script with a partition that ends a little earlier or later, or with the calls of a partition from one of them on a
-    /// little later, each within what timers may differ: which of two timers is first may be another.
+    /// The script with a partition that ends a little earlier or later, or with the calls of a partition from one of
+    /// them on a little later, each within what timers may differ: which of two timers is first may be another.
     pub(crate) fn variants(&self) -> Vec<Self> {
         let (times, _) = self.times_ms();
         let mut variants = Vec::new();
@@ -316,8 +317,8 @@ pub(crate) fn byte_at(host: usize, position: usize) -> u8 {
     (position * 7 + position / 251 + host * 101) as u8
 }
 
-/// Returns `true` if the order of a timer and a call may be either in one of the worlds: a call that had waited for a timer
-/// went on about when another call was made.
+/// Returns `true` if the order of a timer and a call may be either in one of the worlds: a call that had waited for a
+/// timer went on about when another call was made.
 pub(crate) fn is_undecided(script: &Script, outcomes: &Outcomes) -> bool {
     let (times, end) = script.times_ms();
     outcomes.iter().zip(&times).any(|((_, took), made)| {

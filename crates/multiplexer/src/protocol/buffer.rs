@@ -1,8 +1,8 @@
 //! What a stream has received and its reader has not taken.
 //!
-//! Small pieces are copied behind one another into chunks of up to 16 KiB, so that a byte costs about a byte however small
-//! the frames are. Large pieces are kept as slices of the buffer that they were read into. Both are counted by capacity in
-//! what they pin: a slice is at least a quarter of a read buffer of the default size.
+//! Small pieces are copied behind one another into chunks of up to 16 KiB, so that a byte costs about a byte however
+//! small the frames are. Large pieces are kept as slices of the buffer that they were read into. Both are counted by
+//! capacity in what they pin: a slice is at least a quarter of a read buffer of the default size.
 
 use std::collections::VecDeque;
 use std::fmt;

@@ -27,8 +27,8 @@ pub(crate) struct Flags(pub(crate) u16);
 
 /// The number of the first ping of a session, "WAVE": it announces that the sender understands [`Flags::STOP`].
 ///
-/// A number and no flag, because libp2p's JavaScript implementation ends the session when a ping has other flags than SYN or ACK.
-/// Every implementation echoes every number.
+/// A number and no flag, because libp2p's JavaScript implementation ends the session when a ping has other flags than
+/// SYN or ACK. Every implementation echoes every number.
 pub(crate) const ANNOUNCEMENT: u32 = 0x5741_5645;
 
 impl Flags {
@@ -37,8 +37,8 @@ impl Flags {
     pub(crate) const ACK: Self = Self(2);
     pub(crate) const FIN: Self = Self(4);
     pub(crate) const RST: Self = Self(8);
-    /// An extension of this crate: on a window update it asks the receiver to stop sending on the stream. Sent only to a peer
-    /// whose ping has carried [`ANNOUNCEMENT`].
+    /// An extension of this crate: on a window update it asks the receiver to stop sending on the stream. Sent only
+    /// to a peer whose ping has carried [`ANNOUNCEMENT`].
     pub(crate) const STOP: Self = Self(0x10);
 
     pub(crate) const fn and(self, other: Self) -> Self {

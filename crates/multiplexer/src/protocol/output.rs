@@ -1,12 +1,13 @@
 //! What waits for the transport: control frames first, then data.
 //!
-//! Frames are encoded when they are made. Acknowledgements, credit, pings, pongs and GoAway overtake the data that waits; FIN
-//! and RST do not, as they must not overtake the data of their stream.
+//! Frames are encoded when they are made. Acknowledgements, credit, pings, pongs and GoAway overtake the data that
+//! waits; FIN and RST do not, as they must not overtake the data of their stream.
 //!
 //! # Invariants
 //!
-//! - Control frames are bounded: pongs by their number, refusals by theirs, a ping is one, credit is granted at most twice a
-//!   stream before the peer must have read some, and no stream is opened or accepted while [`Output::is_congested`].
+//! - Control frames are bounded: pongs by their number, refusals by theirs, a ping is one, credit is granted at most
+//!   twice a stream before the peer must have read some, and no stream is opened or accepted while
+//!   [`Output::is_congested`].
 //! - Data is bounded by the turns of writers, and by one FIN and one RST a stream.
 
 use std::collections::VecDeque;

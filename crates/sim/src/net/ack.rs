@@ -168,7 +168,8 @@ impl Connection {
         let socket = self.socket(side);
         let flow = &mut self.flows[side];
         if flow.ack_event.is_none() {
-            // What a call in passing has absorbed, or what came while no writer waited, is handled as if it arrived now.
+            // What a call in passing has absorbed, or what came while no writer waited, is handled as if it arrived
+            // now.
             let at = if flow.can_go_on() { Some(cx.now) } else { flow.useful_ack() };
             let at = at.map(|at| at.max(cx.now));
             flow.ack_event = at.map(|at| cx.wire.queue.push(at, Due::Ack, socket));

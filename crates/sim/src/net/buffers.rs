@@ -1,8 +1,8 @@
 //! How Linux counts socket buffers: by the memory that messages take, not by their bytes.
 //!
-//! A message lies in a socket buffer structure of 256 B, with a head from one of the kernel's size classes and perhaps pages
-//! behind it. Small messages fill a buffer by their number, therefore. The figures are those of Linux 6.18 with pages of
-//! 4 KiB; `wmem_default` and `rmem_default` are 212,992 B.
+//! A message lies in a socket buffer structure of 256 B, with a head from one of the kernel's size classes and
+//! perhaps pages behind it. Small messages fill a buffer by their number, therefore. The figures are those of Linux
+//! 6.18 with pages of 4 KiB; `wmem_default` and `rmem_default` are 212,992 B.
 
 /// `sk_buff`, and what lies at the end of each head (`skb_shared_info`).
 const STRUCTURE: u64 = 256;

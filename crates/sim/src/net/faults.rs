@@ -68,8 +68,9 @@ impl Network {
         });
     }
 
-    /// The host's machine is gone with all its sockets and listeners, without a segment to its peers. Segments that still come are
-    /// lost if the host is silent, and answered with RST if it is not. Sockets that its applications still own are dead.
+    /// The host's machine is gone with all its sockets and listeners, without a segment to its peers. Segments that
+    /// still come are lost if the host is silent, and answered with RST if it is not. Sockets that its applications
+    /// still own are dead.
     pub(crate) fn vanish(&mut self, now: Nanos, outside: &mut dyn Outside, host: HostId) {
         for listener in self.listeners.of_host(host) {
             self.forget_listener(listener);
@@ -108,8 +109,9 @@ impl Network {
     }
 
     /// Something on the way forgets a connection between two hosts: from now on segments from `a` to `b` are lost if
-    /// `from_a`, and those from `b` to `a` if `from_b`, for good, without notice. Of several connections the `index`-th,
-    /// the youngest first, is meant, counted round. Returns what it was between; `None` if there is no connection.
+    /// `from_a`, and those from `b` to `a` if `from_b`, for good, without notice. Of several connections the
+    /// `index`-th, the youngest first, is meant, counted round. Returns what it was between; `None` if there is no
+    /// connection.
     pub(crate) fn sever(
         &mut self,
         now: Nanos,

@@ -1,7 +1,7 @@
 //! One direction of a connection: the bytes, how far each party has got, and what is on its way.
 //!
-//! Both ends live in one memory, so a byte is copied twice in its life: into the flow by its writer and out of it by its
-//! reader. Between the two only counters move (RFC 9293 section 3.3.1):
+//! Both ends live in one memory, so a byte is copied twice in its life: into the flow by its writer and out of it by
+//! its reader. Between the two only counters move (RFC 9293 section 3.3.1):
 //!
 //! ```text
 //!   read <= delivered <= sent <= written        the receiver's RCV.NXT is `delivered`, SND.NXT is `sent`
@@ -249,7 +249,8 @@ impl Flow {
         self.fin == Fin::Delivered && self.acked > self.written
     }
 
-    /// How many packets the lost line was when its first timeout ran out. A FIN goes with the data that it was sent with.
+    /// How many packets the lost line was when its first timeout ran out. A FIN goes with the data that it was sent
+    /// with.
     pub(super) fn lost_packets(&self) -> Packets {
         let Some(first_sent) = self.line.front().map(|head| head.first_sent) else { return Packets::One };
         let mut before = self.delivered;
@@ -354,8 +355,8 @@ impl Flow {
         self.sendable() > 0 || self.wakes_writer()
     }
 
-    /// Bytes that the sender may send now: what the window allows, but for a small segment that Nagle's algorithm keeps back
-    /// (RFC 9293 section 3.7.4). The last bytes before a FIN are never kept back.
+    /// Bytes that the sender may send now: what the window allows, but for a small segment that Nagle's algorithm
+    /// keeps back (RFC 9293 section 3.7.4). The last bytes before a FIN are never kept back.
     pub(super) fn sendable(&self) -> u64 {
         let bytes = self.written.min(self.edge).saturating_sub(self.sent);
         let keeps = self.kept_back.is_some_and(|until| self.acked < until);

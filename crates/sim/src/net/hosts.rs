@@ -72,8 +72,8 @@ impl Network {
         self.hosts[host.index()].ip
     }
 
-    /// Finds an address: of a host by its name, of `from` itself as "localhost", or of an address's text. Capitals do not
-    /// matter in names.
+    /// Finds an address: of a host by its name, of `from` itself as "localhost", or of an address's text. Capitals do
+    /// not matter in names.
     pub(crate) fn resolve(&self, from: HostId, name: &str) -> Option<IpAddr> {
         debug_assert!(from.index() < self.hosts.len(), "hosts are made by this network");
         if let Ok(ip) = name.parse() {
@@ -143,8 +143,8 @@ impl Network {
     }
 }
 
-/// Reads an IPv4 address as `inet_aton` does: up to four numbers, decimal, octal or hexadecimal, of which the last fills the
-/// bytes that are left ("127.1").
+/// Reads an IPv4 address as `inet_aton` does: up to four numbers, decimal, octal or hexadecimal, of which the last
+/// fills the bytes that are left ("127.1").
 fn old_text(name: &str) -> Option<Ipv4Addr> {
     let number = |text: &str| match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
         Some(hexadecimal) => u32::from_str_radix(hexadecimal, 16).ok(),

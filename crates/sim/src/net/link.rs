@@ -191,11 +191,12 @@ pub(super) enum Packets {
     Several,
 }
 
-/// When what was first sent at `first` is sent again, at or after `not_before` (RFC 6298 section 5: the timeout doubles).
+/// When what was first sent at `first` is sent again, at or after `not_before` (RFC 6298 section 5: the timeout
+/// doubles).
 ///
-/// Several packets are sent again after 0.2, 0.6, 1.4, ... s. Sixteen tries take 924.6 s, which is Linux's default limit. A
-/// packet that is alone is sent again after 0.2, 0.4, 0.8, ... s: its tail loss probe (RFC 8985 section 7) comes when its
-/// timeout would have, and the timeout begins anew.
+/// Several packets are sent again after 0.2, 0.6, 1.4, ... s. Sixteen tries take 924.6 s, which is Linux's default
+/// limit. A packet that is alone is sent again after 0.2, 0.4, 0.8, ... s: its tail loss probe (RFC 8985 section 7)
+/// comes when its timeout would have, and the timeout begins anew.
 pub(super) fn next_retry(first: Nanos, packets: Packets, not_before: Nanos) -> Nanos {
     let mut at = first;
     if packets == Packets::One {
@@ -227,11 +228,12 @@ pub(super) struct HandshakeRetries {
     linear: u32,
 }
 
-/// The retries of a SYN: `tcp_syn_retries` = 6 after `tcp_syn_linear_timeouts` = 4. It is sent again after 1, 2, 3, 4, 5,
-/// 7, 11, 19, 35 and 67 s, and given up after 131 s.
+/// The retries of a SYN: `tcp_syn_retries` = 6 after `tcp_syn_linear_timeouts` = 4. It is sent again after 1, 2, 3,
+/// 4, 5, 7, 11, 19, 35 and 67 s, and given up after 131 s.
 pub(super) const SYN_RETRIES: HandshakeRetries = HandshakeRetries { count: 10, linear: 4 };
 
-/// The retries of a SYN-ACK: `tcp_synack_retries` = 5. It is sent again after 1, 3, 7, 15 and 31 s, and given up after 63 s.
+/// The retries of a SYN-ACK: `tcp_synack_retries` = 5. It is sent again after 1, 3, 7, 15 and 31 s, and given up
+/// after 63 s.
 pub(super) const SYN_ACK_RETRIES: HandshakeRetries = HandshakeRetries { count: 5, linear: 0 };
 
 impl HandshakeRetries {

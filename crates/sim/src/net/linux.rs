@@ -512,7 +512,8 @@ fn families_of_addresses_are_separate() {
     assert_eq!(harness.network.local_addr(server).unwrap().to_string(), "[::ffff:127.0.0.1]:82");
 }
 
-/// Two writes of the client, the second so long after the first, while acknowledgements are lost. The server has the first.
+/// Two writes of the client, the second so long after the first, while acknowledgements are lost. The server has the
+/// first.
 fn second_write(after: Nanos) -> (Harness, SocketId, SocketId) {
     let (mut harness, client, server) = Harness::connected();
     harness.partition_from_server();

@@ -4,7 +4,8 @@
 //!
 //! - A backlog of `n` keeps `n + 1` connections, as Linux does (`sk_acceptq_is_full` asks for more than `n`).
 //! - A connection that is not yet accepted belongs to its listener and goes with it.
-//! - A listener keeps the state of as many handshakes. Further SYNs are answered with SYN cookies (`tcp_syncookies` = 1):
+//! - A listener keeps the state of as many handshakes. Further SYNs are answered with SYN cookies (`tcp_syncookies` =
+//!   1):
 //!   nothing is sent again for them, and their clients get in with a segment that finds room.
 //!
 //! # Not here
@@ -100,8 +101,8 @@ impl Listeners {
     }
 }
 
-/// Returns `true` if sockets bound to `a` and to `b` have an address in common. `0.0.0.0` stands for all addresses of IPv4,
-/// and `::` for all of both families (`bindv6only` is 0).
+/// Returns `true` if sockets bound to `a` and to `b` have an address in common. `0.0.0.0` stands for all addresses of
+/// IPv4, and `::` for all of both families (`bindv6only` is 0).
 fn share_addresses(a: IpAddr, b: IpAddr) -> bool {
     let covers = |all: IpAddr, ip: IpAddr| all.is_unspecified() && (all.is_ipv6() || ip.is_ipv4());
     a == b || covers(a, b) || covers(b, a)

@@ -1,7 +1,7 @@
 //! Unix stream sockets within one host: paths, listeners, and connections that take no time.
 //!
-//! Nothing here is TCP: both ends are in one kernel, so there are no segments, no latency and no faults; a write puts its
-//! bytes into the peer's queue, and a close is known at once. Linux's `net/unix/af_unix.c` is the judge.
+//! Nothing here is TCP: both ends are in one kernel, so there are no segments, no latency and no faults; a write puts
+//! its bytes into the peer's queue, and a close is known at once. Linux's `net/unix/af_unix.c` is the judge.
 //!
 //! # Invariants
 //!
@@ -175,7 +175,8 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// `AddrInUse` where anything is at the path, `NotFound` where its directory is missing, and those of [`check_path`].
+    /// `AddrInUse` where anything is at the path, `NotFound` where its directory is missing, and those of
+    /// [`check_path`].
     pub(crate) fn local_listen(
         &mut self,
         host: HostId,
@@ -314,12 +315,13 @@ impl Network {
         polled
     }
 
-    /// Writes as much of `bytes` as the send buffer has room for. `waited` says that this call has found no room before.
+    /// Writes as much of `bytes` as the send buffer has room for. `waited` says that this call has found no room
+    /// before.
     ///
     /// # Errors
     ///
-    /// `BrokenPipe` once the peer reads no more; `ConnectionReset`, once, if that comes while the call waits and is due to
-    /// unread bytes.
+    /// `BrokenPipe` once the peer reads no more; `ConnectionReset`, once, if that comes while the call waits and is
+    /// due to unread bytes.
     pub(crate) fn local_write(
         &mut self,
         outside: &mut dyn Outside,

@@ -45,8 +45,8 @@ impl LocalListenerId {
 }
 
 impl Network {
-    /// Everything of `host` that an application has open and that is no end of a TCP connection, by its number, with what
-    /// to say before its [description](Self::describe_object).
+    /// Everything of `host` that an application has open and that is no end of a TCP connection, by its number, with
+    /// what to say before its [description](Self::describe_object).
     pub(crate) fn open_objects(&self, host: HostId) -> Vec<(u64, &'static str)> {
         let listeners = self.open_listeners(host).into_iter().map(|id| (id.object(), "the listener "));
         let datagrams = self.open_udp_sockets(host).into_iter().map(|id| (id.object(), ""));

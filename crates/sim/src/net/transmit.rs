@@ -134,8 +134,9 @@ impl Connection {
         }
     }
 
-    /// What Nagle's algorithm keeps back goes at the latest as a tail loss probe (RFC 8985 section 7.3: new data, if there is
-    /// any), unless a timeout or a probe came before: a round trip or two after several packets, 200 ms after one.
+    /// What Nagle's algorithm keeps back goes at the latest as a tail loss probe (RFC 8985 section 7.3: new data, if
+    /// there is any), unless a timeout or a probe came before: a round trip or two after several packets, 200 ms
+    /// after one.
     fn await_tail_probe(&mut self, side: usize, cx: &mut Cx<'_>) {
         let round_trip = self.min_latency(side, cx).saturating_add(self.min_latency(1 - side, cx));
         let socket = self.socket(side);
@@ -169,8 +170,8 @@ impl Connection {
         }
     }
 
-    /// Nagle's algorithm, where it matters: while a fault keeps acknowledgements from `side`, small segments wait for them.
-    /// Without a fault the acknowledgement comes within a round trip, and nothing is kept back.
+    /// Nagle's algorithm, where it matters: while a fault keeps acknowledgements from `side`, small segments wait for
+    /// them. Without a fault the acknowledgement comes within a round trip, and nothing is kept back.
     fn keep_back(&mut self, side: usize) {
         let between_hosts = self.ends[0].host != self.ends[1].host;
         let flow = &mut self.flows[side];

@@ -138,8 +138,8 @@ impl Connection {
         Some((client.host?, client.addr.port(), client.addr.ip(), server.addr))
     }
 
-    /// When the client entered TIME-WAIT, if it has. A client that waits for the answer to its FIN enters it at the latest
-    /// `now`, when nothing of the connection is left.
+    /// When the client entered TIME-WAIT, if it has. A client that waits for the answer to its FIN enters it at the
+    /// latest `now`, when nothing of the connection is left.
     pub(super) fn time_wait(&self, now: Nanos) -> Option<Nanos> {
         match self.ends[0].state {
             State::TimeWait => Some(self.ends[0].time_wait_since),

@@ -61,8 +61,8 @@ struct UdpSocket {
     /// Memory that counts against the buffer.
     memory: u64,
     buffer: u64,
-    /// Datagrams at the head of the queue that a receive has taken over (`reader_queue`), and memory of those received since
-    /// that still counts: Linux gives it back when none is left, or by quarters of the buffer.
+    /// Datagrams at the head of the queue that a receive has taken over (`reader_queue`), and memory of those
+    /// received since that still counts: Linux gives it back when none is left, or by quarters of the buffer.
     taken_over: usize,
     unreleased: u64,
     /// Its readiness was reported and not yet taken.

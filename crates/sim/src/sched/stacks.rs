@@ -1,9 +1,10 @@
 //! Tasks that are polled on stacks of their own, so that one can be delayed between an effect and the next statement.
 //!
-//! A task is a future whose next statement runs in the same poll: after `write_all(..).await` nothing else runs before the
-//! task has done what follows. On a runtime with several threads other tasks do run there, and what they do may come first:
-//! the answer to a request whose sender has not yet noted that it waits. In a drawn share of the runs each poll is a
-//! coroutine, which an operation of the runtime traits may suspend after its effect.
+//! A task is a future whose next statement runs in the same poll: after `write_all(..).await` nothing else runs
+//! before the task has done what follows. On a runtime with several threads other tasks do run there, and what
+//! they do may come first: the answer to a request whose sender has not yet noted that it waits. In a drawn
+//! share of the runs each poll is a coroutine, which an operation of the runtime traits may suspend after its
+//! effect.
 //!
 //! # Invariants
 //!
@@ -186,8 +187,8 @@ impl Scheduler {
         }
     }
 
-    /// Runs the interrupted poll, if there is one, to its end: code that runs now waits for a real lock, and the interrupted
-    /// task may hold it. Returns `true` if there was one.
+    /// Runs the interrupted poll, if there is one, to its end: code that runs now waits for a real lock, and
+    /// the interrupted task may hold it. Returns `true` if there was one.
     pub(crate) fn finish_interrupted(&self) -> bool {
         let Some(task) = self.stacks.interrupted.get() else { return false };
         let body = self.tasks.borrow_mut()[task.index()].body.take();

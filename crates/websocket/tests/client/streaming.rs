@@ -70,7 +70,7 @@ async fn an_end_that_is_not_clean_is_the_last_item() {
 async fn a_stream_that_waits_is_the_one_receiver_until_it_is_dropped_and_loses_nothing() {
     let (socket, mut peer) = pair(plain(), 1024).await;
     let mut messages = socket.messages();
-    // Nobody is hindered by a stream that was never polled.
+    // A stream that was never polled hinders no other.
     peer.send(&frame(TEXT, b"zero")).await;
     assert_eq!(socket.recv().await, Ok(Message::from("zero")));
     assert!(poll(&mut messages).await.is_pending());
@@ -122,7 +122,7 @@ async fn connections_come_out_of_the_stream_and_no_attempt_is_lost_with_a_call_t
     let mut connections = reconnect
         .on_connect(|socket: WebSocket<Tokio>| async move { Ok(socket.send("hello").await?) })
         .into_stream();
-    // The attempt goes on, though nobody waits for it all the time.
+    // The attempt goes on, though no task waits for it all the time.
     assert!(poll(&mut connections).await.is_pending());
     let first = next(&mut connections).await.expect("endless").expect("a connection");
     assert!(poll(&mut connections).await.is_pending(), "the first connection stands");

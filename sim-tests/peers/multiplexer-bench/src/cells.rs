@@ -14,7 +14,8 @@ use crate::transport::Link;
 /// A measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cell {
-    /// So many streams at once carry `bytes` together, in writes of `write` bytes. MB/s, or thousands of messages a second.
+    /// So many streams at once carry `bytes` together, in writes of `write` bytes. MB/s, or thousands
+    /// of messages a second.
     Throughput { link: Link, streams: u32, write: usize, bytes: usize, windows: Windows },
     /// 64 bytes there and back on one stream. Microseconds.
     PingPong { link: Link, rounds: u32 },
@@ -113,8 +114,8 @@ pub async fn start(contender: Contender, link: Link, windows: Windows) -> Sessio
     contender.start(client, server, windows).await
 }
 
-/// Writes `bytes` on so many streams together, and returns how long it takes until all is read. A task reads on every side of every
-/// stream all the time: `tokio-yamux` needs that.
+/// Writes `bytes` on so many streams together, and returns how long it takes until all is read. A task
+/// reads on every side of every stream all the time: `tokio-yamux` needs that.
 pub async fn transfer((opener, mut acceptor): Session, streams: u32, write: usize, bytes: usize) -> Duration {
     let each = bytes / streams as usize / write * write;
     let accepting = tokio::spawn(async move {
@@ -211,7 +212,8 @@ async fn beside(contender: Contender, link: Link, rounds: u32) -> f64 {
         let started = Arc::clone(&started);
         writers.spawn(async move {
             let (mut reader, mut writer) = split(bulk);
-            let _reading = tokio::spawn(async move { while let Ok(1..) = reader.read(&mut [0; 16]).await {} });
+            let _reading =
+                tokio::spawn(async move { while let Ok(1..) = reader.read(&mut [0; 16]).await {} });
             let bytes = vec![7; 64 * 1024];
             writer.write_all(&bytes).await.expect("written");
             started.wait().await;

@@ -52,7 +52,7 @@ fn main() -> ExitCode {
         && mode == "messages"
     {
         let contender = Contender::ALL.into_iter().find(|contender| contender.name() == name);
-        let (Some(contender), Ok(count)) = (contender, count.parse()) else {
+        let (Some(contender), Ok(count)) = (contender, count.parse::<usize>()) else {
             eprintln!("usage: multiplexer-bench messages (ours|yamux|tokio-yamux|h2) COUNT");
             return ExitCode::from(2);
         };
@@ -106,7 +106,8 @@ fn row(cell: Cell) -> String {
         format!("{:.2}", median(rounds.iter().map(ratio).collect()))
     });
     let cells: Vec<String> = values.chain(ratios).collect();
-    format!("| {}{}{} | {} |", cell.name(), if cell.unit().is_empty() { "" } else { ", " }, cell.unit(), cells.join(" | "))
+    let comma = if cell.unit().is_empty() { "" } else { ", " };
+    format!("| {}{comma}{} | {} |", cell.name(), cell.unit(), cells.join(" | "))
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

@@ -76,7 +76,8 @@ impl Wake for Bell {
     }
 }
 
-/// Polls `stream` for reading, without result, until only what arrives wakes the bell: a world may say `Pending` for other reasons.
+/// Polls `stream` for reading, without result, until only what arrives wakes the bell: a world may say `Pending` for
+/// other reasons.
 async fn wait_with<R: Runtime>(world: &World<R>, stream: &mut R::Stream, bell: &Arc<Bell>) {
     let waker = Waker::from(Arc::clone(bell));
     loop {

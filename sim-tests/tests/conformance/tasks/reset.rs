@@ -97,7 +97,8 @@ pub(crate) async fn the_second_write_to_a_closed_reader_fails<R: Runtime>(world:
     send(&mut server, "hello").await;
     drop(server);
     settle(&world).await;
-    // The end has come, but the client does not know that the server reads no more: only the answer to the first byte says so.
+    // The end has come, but the client does not know that the server reads no more: only the answer to the first byte
+    // says so.
     assert_eq!(write(&mut client).await, Seen::Written);
     settle(&world).await;
     assert_eq!([write(&mut client).await, write(&mut client).await], [BROKEN; 2]);

@@ -1,7 +1,7 @@
 //! Unix sockets of tasks: paths, orderly and disorderly ends, backpressure.
 //!
-//! The differences from TCP are the point: a peer that has closed breaks the pipe at once, and a pending reset is left to
-//! the reader.
+//! The differences from TCP are the point: a peer that has closed breaks the pipe at once, and a pending reset is
+//! left to the reader.
 
 use std::io::{ErrorKind, IoSlice};
 use std::path::Path;

@@ -77,7 +77,8 @@ pub(crate) fn the_second_write_to_a_closed_reader_fails<T: Threads>(world: World
     send(&mut server, "hello");
     drop(server);
     settle(&world);
-    // The end has come, but the client does not know that the server reads no more: only the answer to the first byte says so.
+    // The end has come, but the client does not know that the server reads no more: only the answer to the first byte
+    // says so.
     assert_eq!(write(&mut client), Seen::Written);
     settle(&world);
     assert_eq!([write(&mut client), write(&mut client)], [BROKEN; 2]);

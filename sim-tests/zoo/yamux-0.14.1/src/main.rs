@@ -1,5 +1,5 @@
-//! yamux 0.14.1: split streams are fixed, but a ping stops two loaded ends, a half-closed stream stops its writer, and the
-//! local limit of streams ends the connection.
+//! yamux 0.14.1: split streams are fixed, but a ping stops two loaded ends, a half-closed stream stops its
+//! writer, and the local limit of streams ends the connection.
 
 use std::process::ExitCode;
 

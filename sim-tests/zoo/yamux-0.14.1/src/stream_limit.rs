@@ -1,7 +1,7 @@
 //! A client opens more streams than it allows itself, and goes on with those that it has.
 //!
-//! `poll_new_outbound` says `TooManyStreams`, which sounds like an answer to one call. But the error is that of the connection:
-//! it closes, and every open stream is cut off.
+//! `poll_new_outbound` says `TooManyStreams`, which sounds like an answer to one call. But the error is
+//! that of the connection: it closes, and every open stream is cut off.
 
 use std::net::SocketAddr;
 use std::task::Poll;

@@ -1,6 +1,6 @@
 //! Ours.
 
-use wavetank_multiplexer::{Config, Limits, Window};
+use wavetank_multiplexer::{Config, Window};
 use wavetank_runtime::Tokio;
 
 use super::{Accepting, Acceptor, Boxed, Opener, Opening, Session, Windows};
@@ -13,8 +13,8 @@ pub fn start(client: End, server: End, windows: Windows) -> Session {
         Windows::Fixed => Window::Fixed(256 * 1024),
         Windows::Tuned => Window::default(),
     };
-    let limits = Limits { inbound_streams: 20_000, ..Limits::default() };
-    let config = Config::default().window(window).limits(limits);
+    let mut config = Config::default();
+    config.window(window).limits().inbound_streams(20_000);
     let client = wavetank_multiplexer::Session::client(Tokio, client, config.clone());
     let server = wavetank_multiplexer::Session::server(Tokio, server, config);
     (Box::new(Ours(client)), Box::new(Ours(server)))

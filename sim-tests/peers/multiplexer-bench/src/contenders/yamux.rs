@@ -13,7 +13,8 @@ use crate::transport::End;
 
 struct Commands(mpsc::UnboundedSender<oneshot::Sender<Boxed>>);
 
-struct Accepted(mpsc::UnboundedReceiver<Boxed>, #[expect(dead_code, reason = "ends the session when dropped")] Commands);
+/// What is accepted; the commands end the session when they are dropped.
+struct Accepted(mpsc::UnboundedReceiver<Boxed>, #[expect(dead_code, reason = "kept")] Commands);
 
 pub fn start(client: End, server: End, windows: Windows) -> Session {
     let (commands, _) = drive(client, Mode::Client, windows);
