@@ -178,7 +178,7 @@ async fn both_halves_of_a_stream_are_used_at_once() {
     assert_eq!(stream.next().await, Some(Ok(Message::from("answer"))));
     sink.flush().await.expect("is open");
     peer.expect(TEXT, b"three").await;
-    let closing = tokio::spawn(async move { sink.close().await });
+    let closing = Tokio.spawn("closing", async move { sink.close().await });
     peer.expect(CLOSE, &1000_u16.to_be_bytes()).await;
     peer.send(&close_frame(1000)).await;
     closing.await.expect("no panic").expect("closes");
@@ -189,7 +189,7 @@ async fn both_halves_of_a_stream_are_used_at_once() {
 async fn an_aborted_connection_ends_at_once() {
     let (socket, mut peer) = pair(plain(), 1024).await;
     let receiver = socket.clone();
-    let receiving = tokio::spawn(async move { receiver.recv().await });
+    let receiving = Tokio.spawn("receiving", async move { receiver.recv().await });
     tokio::task::yield_now().await;
     socket.abort();
     let closed = socket.outcome().expect("is over");
