@@ -1,8 +1,9 @@
-//! What the simulations of the multiplexer share: sessions of ours and of the two published crates over one interface, and a
-//! [`Monitor`] that reads both directions of the wire and holds a session to the rules of the protocol at every step.
+//! What the simulations of the multiplexer share: sessions of ours and of the two published crates over one
+//! interface, and a [`Monitor`] that reads both directions of the wire and holds a session to the rules of
+//! the protocol at every step.
 //!
-//! Nothing here uses the core of the crate: [`frames`] is written from the protocol's text, so that an error of the core is not
-//! repeated here.
+//! Nothing here uses the core of the crate: [`frames`] is written from the protocol's text, so that an
+//! error of the core is not repeated here.
 
 pub mod body;
 pub mod foreign;
@@ -10,9 +11,17 @@ pub mod frames;
 pub mod interoperability;
 pub mod monitor;
 pub mod network;
+pub mod scripts;
 pub mod tap;
 pub mod websocket;
 
 pub use foreign::{Foreign, ForeignStream, Kind};
 pub use monitor::Monitor;
 pub use tap::{BlockingTap, Tap};
+
+/// Returns a configuration that differs from the default by what `set` sets.
+pub fn configured(set: impl FnOnce(&mut wavetank_multiplexer::Config)) -> wavetank_multiplexer::Config {
+    let mut config = wavetank_multiplexer::Config::default();
+    set(&mut config);
+    config
+}

@@ -9,14 +9,17 @@
 //! - Whatever a script does with what it reads, [`Wire`] has judged it: the request is one for a WebSocket, nothing
 //!   precedes the answer, every frame is masked and in order, at most one Close comes, and nothing after it. A
 //!   violation panics, which fails the run.
-//! - That a connection is lost is no failure: scripts end with an error of their stream, and nobody minds.
+//! - That a connection is lost is no failure: scripts end with an error of their stream, and that is fine.
 //!
 //! # Not here
 //!
 //! Compression (nothing is negotiated, so no reserved bit may be set) and TLS.
 
+pub mod conversation;
 pub mod cut;
 pub mod frames;
+pub mod log;
+pub mod numbered;
 pub mod opening;
 pub mod peer;
 pub mod scripts;
@@ -25,6 +28,7 @@ pub mod wire;
 
 pub use cut::{Cut, End};
 pub use frames::Frame;
+pub use log::Log;
 pub use opening::{Opening, serve, serve_each};
 pub use peer::{Input, Output, Peer};
 pub use wire::Wire;

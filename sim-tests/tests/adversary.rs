@@ -239,9 +239,19 @@ mod how_long_delays_last {
     }
 
     #[wavetank::test(seeds = 1000, reaches = "delayed for seconds", base_seed = 0x67e3ecbe5c325668)]
-    fn is_seconds_by_default(sim: &mut Sim) {
+    fn is_seconds_where_a_test_allows_it(sim: &mut Sim) {
+        sim.delay_total_max(Duration::from_secs(20));
         sim.client("client", async |host| {
             wavetank::sometimes!(lateness(host).await > Duration::from_secs(2), "delayed for seconds");
+        });
+    }
+
+    #[wavetank::test(seeds = 1000, reaches = "delayed for a tenth of a second")]
+    fn is_less_than_an_ordinary_timeout_by_default(sim: &mut Sim) {
+        sim.client("client", async |host| {
+            let late = lateness(host).await;
+            wavetank::sometimes!(late >= Duration::from_millis(100), "delayed for a tenth of a second");
+            assert!(late < Duration::from_millis(400), "{late:?}");
         });
     }
 

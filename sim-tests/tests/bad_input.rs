@@ -405,6 +405,7 @@ mod real_os_threads {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "what is real is what is tested")]
     fn that_code_under_test_starts_are_named() {
         let symptom = "uncontrolled: client/main starts a real OS thread (`std::thread`)";
         let also =
@@ -424,6 +425,7 @@ mod real_os_threads {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "what is real is what is tested")]
     fn may_be_meant() {
         let sweep = Sweep::new("bad_input::meant", folder("meant")).seeds(3);
         sweep.run(|sim| {

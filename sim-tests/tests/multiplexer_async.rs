@@ -1,9 +1,13 @@
-//! The multiplexer of tasks in the simulator: what it must do beside peers that leave, stall, reset, flood or are another
-//! implementation, on a network that fails, wherever it is cancelled.
+//! The multiplexer of tasks in the simulator: what it must do beside peers that leave, stall, reset, flood
+//! or are another implementation, on a network that fails, wherever it is cancelled.
 //!
 //! `multiplexer_scenarios.md`, beside this file, says which test is which scenario. Every session is watched by a
 //! [`Monitor`](wavetank_sim_tests::multiplexer::Monitor), which checks each frame against the rules of the protocol.
 
+#[path = "multiplexer_async/contrast.rs"]
+mod contrast;
+#[path = "multiplexer_async/crossing.rs"]
+mod crossing;
 #[path = "multiplexer_async/ending.rs"]
 mod ending;
 #[path = "multiplexer_async/failing.rs"]

@@ -1,5 +1,5 @@
-//! Ours with the two published crates on Tokio: in process and over loopback, in both roles, up to 1,000 streams; and ours over
-//! TLS.
+//! Ours with the two published crates on Tokio: in process and over loopback, in both roles, up to 1,000
+//! streams; and ours over TLS.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use wavetank_sim_tests::multiplexer::interoperability::{AnySession, Scenario, ac
 use wavetank_sim_tests::multiplexer::network::Side;
 use wavetank_sim_tests::multiplexer::{Foreign, Kind, Monitor, Tap, body};
 
-/// Who is on either side.
+/// What is on either side.
 #[derive(Clone, Copy, Debug)]
 struct Pairing {
     kind: Kind,
@@ -142,7 +142,7 @@ mod over_tls {
     /// A half-close, a stop and a thousand streams pass through TLS, whose records have borders of their own.
     #[tokio::test]
     async fn every_scenario_passes() {
-        // The provider of the tests draws where it is told to.
+        // The provider of the tests draws where it learns to.
         deterministic_tls::draw_from(|buffer| wavetank_runtime::Runtime::fill_random(&Tokio, buffer));
         for scenario in Scenario::ALL {
             let (client, server) = tokio::io::duplex(64 * 1024);

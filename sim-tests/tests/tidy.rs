@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 mod graphql_scenarios;
 #[path = "tidy/modules.rs"]
 mod modules;
+#[path = "tidy/multiplexer_scenarios.rs"]
+mod multiplexer_scenarios;
 #[path = "tidy/scenarios.rs"]
 mod scenarios;
 #[path = "tidy/words.rs"]

@@ -1,9 +1,9 @@
 //! The same handler on threads: for simple servers, and for engines that block.
 //!
-//! One thread serves a connection and reads; one more writes and keeps the time. What may take long (`on_connect`, and
-//! each operation with its hooks) runs on a [`Pool`] that the caller provides: its size bounds how many operations run
-//! at once, because a subscription takes a thread of it for as long as it lasts. The state machine is that of tasks
-//! ([`connection`](crate::connection)), so the protocol is the same.
+//! One thread serves a connection and reads; one more writes and keeps the time. What may take long (`on_connect`,
+//! and each operation with its hooks) runs on a [`Pool`] that the caller provides: its size bounds how many
+//! operations run at once, because a subscription takes a thread of it for as long as it lasts. The state machine
+//! is that of tasks ([`connection`](crate::connection)), so the protocol is the same.
 //!
 //! # Example: a server on threads
 //!
@@ -19,7 +19,8 @@
 //! # #[cfg(feature = "websocket")]
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let server = Server::new(Std, Mock::new(Std), SpawnPool::new(Std, 256));
-//! let options = wavetank_websocket::handshake::AcceptOptions::new().subprotocols(server.subprotocols().iter().copied());
+//! let options = wavetank_websocket::handshake::AcceptOptions::new();
+//! let options = options.subprotocols(server.subprotocols().iter().copied());
 //! let sockets = wavetank_websocket::blocking::Server::new(Std).options(options);
 //! let listener = Std.listen("127.0.0.1:4000".parse()?, ListenOptions::new())?;
 //! loop {
@@ -107,7 +108,8 @@ where
         }
     }
 
-    /// Sets the configuration. [`Config::hook_timeout`] does not hold on threads: a hook that blocks blocks its thread.
+    /// Sets the configuration. [`Config::hook_timeout`] does not hold on threads: a hook that blocks blocks its
+    /// thread.
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
         self.config = Arc::new(config);
@@ -138,8 +140,8 @@ where
         self.registry.operations()
     }
 
-    /// Serves a WebSocket that was accepted, on this thread, until it has ended, every operation has returned, and every
-    /// hook was called. The time for `connection_init` begins with this call.
+    /// Serves a WebSocket that was accepted, on this thread, until it has ended, every operation has returned, and
+    /// every hook was called. The time for `connection_init` begins with this call.
     ///
     /// An operation that ignores its [`Cancel`] keeps this waiting.
     pub fn serve<T: BlockingTransport>(&self, transport: T, upgrade: Upgrade) -> Ended {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::transport::TransportError;
+use crate::error::TransportError;
 
 /// A WebSocket close code, as this crate sends it.
 ///

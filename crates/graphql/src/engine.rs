@@ -4,6 +4,9 @@
 //! request is wrong, and [`RequestErrors`] say why, or there is an [`Operation`]: one result, or a stream of them.
 //! Results are JSON that the engine writes itself, straight into the frame that is sent ([`Payload`]).
 
+#[cfg(feature = "async-graphql")]
+pub mod async_graphql;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;

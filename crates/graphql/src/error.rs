@@ -1,4 +1,4 @@
-//! GraphQL errors, as they stand in `error` messages.
+//! What can go wrong: GraphQL errors, as they stand in `error` messages, and transports that fail.
 
 use std::fmt;
 
@@ -128,6 +128,22 @@ impl fmt::Display for RequestErrors {
 }
 
 impl std::error::Error for RequestErrors {}
+
+/// Why a transport failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransportError {
+    /// A message is longer than the transport takes. The client's fault. The transport or the handler closes with
+    /// 1009.
+    #[error("a message is longer than the transport takes")]
+    MessageTooBig,
+    /// The client breaks the WebSocket protocol. The transport has told it so.
+    #[error("the client breaks the WebSocket protocol: {0}")]
+    Protocol(String),
+    /// The connection is lost: reset, timed out, or ended without a Close frame.
+    #[error("the connection is lost: {0}")]
+    Lost(String),
+}
 
 #[cfg(test)]
 mod tests {

@@ -13,10 +13,10 @@
 //!
 //! # Map
 //!
-//! The module list is a map of the crate. The core: [`connection`] is a connection without I/O, `message` its messages.
-//! The drivers: `driver` for tasks, behind [`server`], and [`blocking`] for threads; `registry` is what the connections of
-//! a server share. What users implement: [`engine`], [`hooks`], [`transport`]. [`mock`] is a small engine for tests.
-//! [`close`], [`config`] and [`error`] are the words they share.
+//! The module list is a map of the crate. The core: [`connection`] is a connection without I/O, `message` its
+//! messages. The drivers: [`server`] for tasks and [`blocking`] for threads; `registry` is what the connections of
+//! a server share. What users implement: [`engine`], [`hooks`], [`transport`]. [`mock`] is a small engine for
+//! tests. [`close`], [`config`] and [`error`] are the words they share.
 //!
 //! # Invariants
 //!
@@ -28,12 +28,13 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "axum")]
+pub mod axum;
 pub mod blocking;
 pub mod close;
 pub mod config;
 pub mod connection;
 mod contained;
-mod driver;
 pub mod engine;
 pub mod error;
 pub mod hooks;

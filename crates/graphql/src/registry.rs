@@ -39,12 +39,6 @@ pub(crate) trait Notify: Send + Sync {
     fn notify(&self);
 }
 
-impl Notify for crate::driver::Ready {
-    fn notify(&self) {
-        Self::notify(self);
-    }
-}
-
 #[derive(Default)]
 struct State {
     next: u64,

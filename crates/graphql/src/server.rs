@@ -1,5 +1,7 @@
 //! The server of tasks: serves accepted transports with an engine and hooks.
 
+mod driver;
+
 use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -10,12 +12,13 @@ use wavetank_runtime::Runtime;
 
 use crate::close::Ended;
 use crate::config::Config;
-use crate::driver::Driver;
 use crate::engine::Engine;
 use crate::hooks::{AcceptAll, Hooks};
 use crate::message::Protocol;
 use crate::registry::{Registry, Shutdown};
 use crate::transport::MessageTransport;
+
+use driver::Driver;
 
 /// What the host knows of a connection's upgrade request.
 #[derive(Clone, Debug, Default)]

@@ -5,7 +5,9 @@
 
 use std::task::{Context, Poll};
 
-use crate::CloseFrame;
+use crate::close::CloseFrame;
+
+pub use crate::error::TransportError;
 
 /// What came from the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,22 +20,6 @@ pub enum Incoming<T> {
     Control,
     /// The client closed, with this code if it gave one. Nothing comes after it.
     Closed(Option<u16>),
-}
-
-/// Why a transport failed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum TransportError {
-    /// A message is longer than the transport takes. The client's fault. The transport or the handler closes with
-    /// 1009.
-    #[error("a message is longer than the transport takes")]
-    MessageTooBig,
-    /// The client breaks the WebSocket protocol. The transport has told it so.
-    #[error("the client breaks the WebSocket protocol: {0}")]
-    Protocol(String),
-    /// The connection is lost: reset, timed out, or ended without a Close frame.
-    #[error("the connection is lost: {0}")]
-    Lost(String),
 }
 
 /// How much a transport has moved, in bytes since it was opened. Any increase counts as life.

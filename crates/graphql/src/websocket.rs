@@ -4,6 +4,8 @@
 //! WebSocket has a keepalive of its own, which counts bytes and not messages; with it, that of this crate may be
 //! switched off ([`Config::keepalive`](crate::Config::keepalive)).
 
+mod counted;
+
 use std::fmt;
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -22,6 +24,8 @@ use crate::close::CloseFrame;
 use crate::server::Upgrade;
 use crate::transport::{Incoming, MessageTransport, Progress, TransportError};
 
+pub use counted::{Counted, Counter};
+
 /// A future of the WebSocket that is stored.
 type Stored<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -38,6 +42,7 @@ where
     /// A message that was not tried yet.
     unsent: Option<String>,
     closing: Option<Stored<Closed>>,
+    counter: Option<Counter>,
 }
 
 impl<R, S> WebSocketTransport<R, S>
@@ -49,7 +54,15 @@ where
     #[must_use]
     pub fn new(socket: WebSocket<R, S>) -> Self {
         let messages = socket.messages();
-        Self { socket, messages, sending: None, unsent: None, closing: None }
+        Self { socket, messages, sending: None, unsent: None, closing: None, counter: None }
+    }
+
+    /// Reads progress from the stream below ([`Counted`]). Without it a message that comes counts when its head and
+    /// when its end is there, so that one which takes longer than the timeout of the keepalive looks like silence.
+    #[must_use]
+    pub fn counter(mut self, counter: Counter) -> Self {
+        self.counter = Some(counter);
+        self
     }
 
     /// Returns what is known of the upgrade: its headers.
@@ -158,6 +171,9 @@ where
     }
 
     fn progress(&self) -> Progress {
+        if let Some(counter) = &self.counter {
+            return counter.progress();
+        }
         let statistics = self.socket.statistics();
         Progress { received: statistics.bytes_received, sent: statistics.bytes_sent }
     }

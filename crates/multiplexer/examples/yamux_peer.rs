@@ -4,14 +4,14 @@
 //! yamux_peer (--listen|--connect) HOST:PORT --scenario NAME
 //! ```
 //!
-//! `--listen` accepts one connection and is the server of the protocol, `--connect` is the client. Port 0 picks a port. Each
-//! line of standard output is a JSON object: `{"event":"listening","addr":"HOST:PORT"}` before the connection is accepted,
-//! `{"event":"second-stream","ok":BOOL}` where the scenario has one, and at the end
-//! `{"event":"done","ok":BOOL,"reason":TEXT}`. The exit code is 0 if the scenario went as expected, 1 if not, and 2 for bad
-//! arguments. After 40 s it gives up.
+//! `--listen` accepts one connection and is the server of the protocol, `--connect` is the client. Port 0 picks a
+//! port. Each line of standard output is a JSON object: `{"event":"listening","addr":"HOST:PORT"}` before the
+//! connection is accepted, `{"event":"second-stream","ok":BOOL}` where the scenario has one, and at the end
+//! `{"event":"done","ok":BOOL,"reason":TEXT}`. The exit code is 0 if the scenario went as expected, 1 if not, and 2
+//! for bad arguments. After 40 s it gives up.
 //!
-//! The byte at offset `o` of a body with seed `s` is the low 8 bits of `o + (o >> 8) + (o >> 16) + 13 * s`; every reader checks
-//! every byte.
+//! The byte at offset `o` of a body with seed `s` is the low 8 bits of `o + (o >> 8) + (o >> 16) + 13 * s`; every
+//! reader checks every byte.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -21,7 +21,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use wavetank_multiplexer::{Config, Session};
 use wavetank_runtime::{ListenOptions, Listener as _, Runtime as _, SocketOptions, Stream as _, Tokio};
 
@@ -92,7 +92,7 @@ fn parse(arguments: impl Iterator<Item = String>) -> Result<Arguments, String> {
 
 fn print(event: &serde_json::Value) {
     let mut output = std::io::stdout().lock();
-    // Nobody may read it any more.
+    // There may be no reader any more.
     let _gone = writeln!(output, "{event}").and_then(|()| output.flush());
 }
 
@@ -111,7 +111,8 @@ async fn main() -> ExitCode {
     ExitCode::from(u8::from(outcome.is_err()))
 }
 
-/// Each peer of the world is to be tried with what a user gets, but for the wait for credit: this program has 10 s for it.
+/// Each peer of the world is to be tried with what a user gets, but for the wait for credit: this program has 10 s
+/// for it.
 fn config() -> Config {
     let mut config = Config::default();
     config.timeouts().no_credit(Some(Duration::from_secs(5)));
@@ -278,11 +279,11 @@ async fn open_many(session: &Session<Tokio>) -> Outcome {
 
 async fn read_slowly(session: &Session<Tokio>) -> Outcome {
     let (mut reader, mut writer) = session.open().await.map_err(text)?.into_split();
-    let writing = tokio::spawn(async move {
+    let writing = Tokio.spawn("writer", async move {
         write_body(&mut writer, 0, MIB, 64 * KIB).await?;
         writer.close_write().map_err(text)
     });
-    sleep(Duration::from_millis(500)).await;
+    Tokio.sleep(Duration::from_millis(500)).await;
     let mut other = session.open().await.map_err(text)?;
     let round_trips = async {
         for round in 0..200 {
@@ -293,7 +294,7 @@ async fn read_slowly(session: &Session<Tokio>) -> Outcome {
     };
     let in_time = timeout(Duration::from_secs(3), round_trips).await;
     in_time.unwrap_or(Err("200 round trips beside a stream that is not read took over 3 s".to_owned()))?;
-    sleep(Duration::from_secs(1)).await;
+    Tokio.sleep(Duration::from_secs(1)).await;
     read_body(&mut reader, 0, MIB).await?;
     read_end(&mut reader).await?;
     writing.await.map_err(text)??;

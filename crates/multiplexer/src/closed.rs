@@ -3,8 +3,19 @@
 use std::io;
 use std::time::Duration;
 
-use crate::error::Fault;
-pub use crate::protocol::violation::Violation;
+pub use crate::violation::Violation;
+
+/// Whose fault a failure is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The peer: it reset, refused, broke the protocol, or left.
+    Peer,
+    /// The caller: the call does not fit the state, or a deadline of its own passed.
+    Caller,
+    /// The network or the transport between the two.
+    Network,
+}
 
 /// How a session ended. Every handle sees the same outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -52,8 +52,8 @@ impl Config {
         &mut self.limits
     }
 
-    /// Sets the id of the first stream that this side opens (rounded to its parity), for tests of what happens when ids run
-    /// out.
+    /// Sets the id of the first stream that this side opens (rounded to its parity), for tests of what happens when
+    /// ids run out.
     #[doc(hidden)]
     pub fn first_id(&mut self, id: u32) -> &mut Self {
         self.first_id = Some(id);
@@ -65,12 +65,13 @@ impl Config {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Window {
-    /// Always this many bytes: from 256 KiB, which the protocol fixes, to 1 GiB. Values outside count as the nearest one.
+    /// Always this many bytes: from 256 KiB, which the protocol fixes, to 1 GiB. Values outside count as the nearest
+    /// one.
     ///
     /// A stream moves at most one window in a round trip. The session can hold as many bytes as all windows together.
     Fixed(u32),
-    /// Begins with 256 KiB, and doubles while the reader empties it within two round trips, up to this many bytes, as long as
-    /// [`Limits::receive_budget_bytes`] allows.
+    /// Begins with 256 KiB, and doubles while the reader empties it within two round trips, up to this many bytes, as
+    /// long as [`Limits::receive_budget_bytes`] allows.
     Tuned {
         /// The largest window in bytes, from 256 KiB to 1 GiB. Values outside count as the nearest one.
         bytes_max: u32,
@@ -106,8 +107,8 @@ impl Window {
 
 /// How the session notices that the peer has gone.
 ///
-/// Any byte that was received is a sign of life, and so is any byte that the transport took after it had been full. A link
-/// that is slow but moves bytes is alive, however late a pong is.
+/// Any byte that was received is a sign of life, and so is any byte that the transport took after it had been full. A
+/// link that is slow but moves bytes is alive, however late a pong is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keepalive {
     pub(crate) interval: Option<Duration>,
@@ -121,18 +122,18 @@ impl Default for Keepalive {
 }
 
 impl Keepalive {
-    /// Sets after how long without a sign of life a ping is sent; `None` sends none. Default: 30 s, as in hashicorp/yamux:
-    /// below the minutes after which routers forget a connection.
+    /// Sets after how long without a sign of life a ping is sent; `None` sends none. Default: 30 s, as in
+    /// hashicorp/yamux: below the minutes after which routers forget a connection.
     ///
-    /// Each wait is shortened by up to a quarter at random, so that the sessions of a restarted server do not ping at one
-    /// instant. Zero pings all the time.
+    /// Each wait is shortened by up to a quarter at random, so that the sessions of a restarted server do not ping at
+    /// one instant. Zero pings all the time.
     pub fn interval(&mut self, interval: Option<Duration>) -> &mut Self {
         self.interval = interval;
         self
     }
 
-    /// Sets how long after a ping the session ends if there is no sign of life. It also bounds a call of `ping`. Default:
-    /// 30 s, longer than most partitions last.
+    /// Sets how long after a ping the session ends if there is no sign of life. It also bounds a call of `ping`.
+    /// Default: 30 s, longer than most partitions last.
     ///
     /// Zero ends an idle session at its first ping.
     pub fn timeout(&mut self, timeout: Duration) -> &mut Self {
@@ -166,27 +167,28 @@ impl Default for Timeouts {
 }
 
 impl Timeouts {
-    /// Sets how long a new stream may go without any frame of the peer for it, before the stream is reset; the session lives
-    /// on. It also bounds a call of `open`. Default: 75 s, as in hashicorp/yamux.
+    /// Sets how long a new stream may go without any frame of the peer for it, before the stream is reset; the
+    /// session lives on. It also bounds a call of `open`. Default: 75 s, as in hashicorp/yamux.
     ///
-    /// `None` is for ever, for peers that acknowledge only when they have something to say (rust yamux) on streams that only
-    /// we write to.
+    /// `None` is for ever, for peers that acknowledge only when they have something to say (rust yamux) on streams
+    /// that only we write to.
     pub fn open(&mut self, timeout: Option<Duration>) -> &mut Self {
         self.open = timeout;
         self
     }
 
-    /// Sets how long a stream lingers on which we have sent FIN and stopped reading, before it is reset. Default: 30 s. In this
-    /// time an answer that is not read any more can end on its own, which spares its sender a reset.
+    /// Sets how long a stream lingers on which we have sent FIN and stopped reading, before it is reset. Default: 30
+    /// s. In this time an answer that is not read any more can end on its own, which spares its sender a reset.
     ///
-    /// Zero resets at once: some peers then discard what they have not read. A very long time holds the stream for so long.
+    /// Zero resets at once: some peers then discard what they have not read. A very long time holds the stream for so
+    /// long.
     pub fn close_linger(&mut self, timeout: Duration) -> &mut Self {
         self.close_linger = timeout;
         self
     }
 
-    /// Sets how long a writer waits for credit from an unmodified peer that has sent FIN. Such a peer may have stopped reading,
-    /// which it cannot say. Credit that comes starts the time again. Default: 10 s.
+    /// Sets how long a writer waits for credit from an unmodified peer that has sent FIN. Such a peer may have
+    /// stopped reading, which it cannot say. Credit that comes starts the time again. Default: 10 s.
     ///
     /// Zero fails the writer as soon as it would wait. `None` is for ever.
     pub fn no_credit(&mut self, timeout: Option<Duration>) -> &mut Self {
@@ -194,8 +196,8 @@ impl Timeouts {
         self
     }
 
-    /// Sets how long the transport may take no byte while there is something to write, before the session ends. It measures the
-    /// lack of progress, never the size of what is written. Default: 60 s.
+    /// Sets how long the transport may take no byte while there is something to write, before the session ends. It
+    /// measures the lack of progress, never the size of what is written. Default: 60 s.
     ///
     /// Zero ends the session as soon as the transport is full.
     pub fn transport_stall(&mut self, timeout: Duration) -> &mut Self {
@@ -203,8 +205,8 @@ impl Timeouts {
         self
     }
 
-    /// Sets how long a session may take to end: from `close`, or from a violation by the peer, to the end of the transport.
-    /// Default: 5 s.
+    /// Sets how long a session may take to end: from `close`, or from a violation by the peer, to the end of the
+    /// transport. Default: 5 s.
     ///
     /// Zero does not wait until what was written has gone out.
     pub fn close(&mut self, timeout: Duration) -> &mut Self {
@@ -249,7 +251,7 @@ impl Default for Limits {
             drain_budget_bytes: 16 << 20,
             write_buffer_bytes: 128 << 10,
             read_buffer_bytes: 64 << 10,
-            frame_bytes: 16 << 10,
+            frame_bytes: 32 << 10,
             pending_pongs: 8,
             pending_refusals: 1024,
             early_resets: 1024,
@@ -260,8 +262,9 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Sets how many streams of the peer may exist at once. A stream counts until both of its halves are dropped here. More are
-    /// refused. Default: 1024, because thousands of handlers for one connection are more often a mistake than a wish.
+    /// Sets how many streams of the peer may exist at once. A stream counts until both of its halves are dropped
+    /// here. More are refused. Default: 1024, because thousands of handlers for one connection are more often a
+    /// mistake than a wish.
     ///
     /// 0 refuses all.
     pub fn inbound_streams(&mut self, count: u32) -> &mut Self {
@@ -269,15 +272,15 @@ impl Limits {
         self
     }
 
-    /// Sets how many streams this side may have open at once. More fail in `open`, which does not disturb the session. Default:
-    /// 65,536.
+    /// Sets how many streams this side may have open at once. More fail in `open`, which does not disturb the
+    /// session. Default: 65,536.
     pub fn outbound_streams(&mut self, count: u32) -> &mut Self {
         self.outbound_streams = count;
         self
     }
 
-    /// Sets how many streams of the peer may wait to be accepted. More are refused. Default: 1024, because some peers open that
-    /// many at once without waiting for acknowledgements (the protocol's own number is 256).
+    /// Sets how many streams of the peer may wait to be accepted. More are refused. Default: 1024, because some peers
+    /// open that many at once without waiting for acknowledgements (the protocol's own number is 256).
     ///
     /// 0 refuses all.
     pub fn accept_backlog(&mut self, count: u32) -> &mut Self {
@@ -285,8 +288,8 @@ impl Limits {
         self
     }
 
-    /// Sets how many streams this side opens ahead of the peer's acknowledgement; `open` waits beyond. Default: 256, from the
-    /// protocol.
+    /// Sets how many streams this side opens ahead of the peer's acknowledgement; `open` waits beyond. Default: 256,
+    /// from the protocol.
     ///
     /// 0 lets every `open` time out. Of more, the peer may refuse some.
     pub fn unacknowledged_opens(&mut self, count: u32) -> &mut Self {
@@ -294,8 +297,12 @@ impl Limits {
         self
     }
 
-    /// Sets how many received bytes may wait to be read on all streams together. A stream whose bytes exceed it is reset.
-    /// Windows are tuned only while all of them together are below it. Default: 64 MiB, far below streams times window.
+    /// Sets how many received bytes may wait to be read on all streams together. A stream whose bytes exceed it is
+    /// reset. Windows are tuned only while all of them together are below it. Default: 64 MiB, far below streams
+    /// times window.
+    ///
+    /// In memory it may be up to four times as much, because pieces of 16 KiB or more stay in the buffers that they
+    /// were read into.
     ///
     /// 0 resets every stream that receives something.
     pub fn receive_budget_bytes(&mut self, bytes: usize) -> &mut Self {
@@ -303,8 +310,8 @@ impl Limits {
         self
     }
 
-    /// Sets how many bytes of an unmodified peer are discarded on a stream on which we have stopped reading and still write,
-    /// before the stream is reset. Default: 16 MiB.
+    /// Sets how many bytes of an unmodified peer are discarded on a stream on which we have stopped reading and still
+    /// write, before the stream is reset. Default: 16 MiB.
     ///
     /// 0 resets it at the first byte.
     pub fn drain_budget_bytes(&mut self, bytes: u64) -> &mut Self {
@@ -312,8 +319,8 @@ impl Limits {
         self
     }
 
-    /// Sets how many bytes may wait for the transport before writers wait. At least 1 KiB. Default: 128 KiB, two of the largest
-    /// frames: a bulk writer fills one while the other is written.
+    /// Sets how many bytes may wait for the transport before writers wait. At least 1 KiB. Default: 128 KiB, two of
+    /// the largest frames: a bulk writer fills one while the other is written.
     ///
     /// More makes small messages wait behind more bulk data.
     pub fn write_buffer_bytes(&mut self, bytes: usize) -> &mut Self {
@@ -329,8 +336,8 @@ impl Limits {
         self
     }
 
-    /// Sets the longest data frame while several streams write, which is also the least that each of them writes in its turn.
-    /// At least 1 KiB. Default: 16 KiB. A stream that writes alone uses frames of up to 64 KiB.
+    /// Sets the longest data frame while several streams write, which is also the least that each of them writes in
+    /// its turn. At least 1 KiB. Default: 32 KiB. A stream that writes alone uses frames of up to 64 KiB.
     pub fn frame_bytes(&mut self, bytes: u32) -> &mut Self {
         self.frame_bytes = bytes;
         self
@@ -348,15 +355,15 @@ impl Limits {
         self
     }
 
-    /// Sets how many streams the peer may open and reset before they are accepted, beyond the number of those accepted. More end
-    /// the session. Default: 1024.
+    /// Sets how many streams the peer may open and reset before they are accepted, beyond the number of those
+    /// accepted. More end the session. Default: 1024.
     pub fn early_resets(&mut self, count: u32) -> &mut Self {
         self.early_resets = count;
         self
     }
 
-    /// Sets how many frames without effect (empty data, zero credit, unknown streams, pings) the peer may send, beyond the
-    /// number of useful ones. More within about a minute end the session. Default: 100,000.
+    /// Sets how many frames without effect (empty data, zero credit, unknown streams, pings) the peer may send,
+    /// beyond the number of useful ones. More within about a minute end the session. Default: 100,000.
     pub fn idle_frames(&mut self, count: u32) -> &mut Self {
         self.idle_frames = count;
         self

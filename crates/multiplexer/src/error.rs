@@ -2,24 +2,14 @@
 
 use std::io;
 
-use crate::Closed;
+pub use crate::closed::Fault;
 
-/// Whose fault a failure is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Fault {
-    /// The peer: it reset, refused, broke the protocol, or left.
-    Peer,
-    /// The caller: the call does not fit the state, or a deadline of its own passed.
-    Caller,
-    /// The network or the transport between the two.
-    Network,
-}
+use crate::closed::Closed;
 
 /// A reason that travels with a reset: 0 to 2^31 - 1.
 ///
-/// The wire has no place for it in the original protocol. It is sent as the length of the window update that carries RST,
-/// as go-yamux does: peers of this crate and go-yamux see the code, others see a reset without one (0).
+/// The wire has no place for it in the original protocol. It is sent as the length of the window update that carries
+/// RST, as go-yamux does: peers of this crate and go-yamux see the code, others see a reset without one (0).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct ResetCode(u32);
 
@@ -56,8 +46,8 @@ pub enum LocalReset {
     /// The peer did not acknowledge the stream within [`Timeouts::open`](crate::Timeouts::open).
     #[error("the peer did not acknowledge it in time")]
     OpenTimeout,
-    /// The peer has sent FIN and granted no credit for [`Timeouts::no_credit`](crate::Timeouts::no_credit): it has probably
-    /// stopped reading, which it cannot say.
+    /// The peer has sent FIN and granted no credit for [`Timeouts::no_credit`](crate::Timeouts::no_credit): it has
+    /// probably stopped reading, which it cannot say.
     #[error("the peer sent FIN and then granted no credit: it has probably stopped reading")]
     NoCredit,
     /// Reading was stopped, and the peer went on sending beyond
@@ -102,14 +92,15 @@ pub enum OpenError {
     /// The session is over: go on with another one.
     #[error("the session is closed: {0}")]
     Closed(Closed),
-    /// The peer has sent GoAway: it takes no more streams. Those that are open go on. Open the next one on another session.
+    /// The peer has sent GoAway: it takes no more streams. Those that are open go on. Open the next one on another
+    /// session.
     #[error("the peer accepts no more streams on this session")]
     GoAway,
     /// This side is draining the session.
     #[error("this side is shutting the session down")]
     Draining,
-    /// [`Limits::outbound_streams`](crate::Limits::outbound_streams) are open. Close one, and open again; the session is not
-    /// disturbed.
+    /// [`Limits::outbound_streams`](crate::Limits::outbound_streams) are open. Close one, and open again; the session
+    /// is not disturbed.
     #[error("{0} streams are open, which is the limit")]
     TooManyStreams(u32),
     /// The ids of the session are used up, 2^31 of them. Open the next stream on another session.

@@ -5,22 +5,23 @@
 //! - On Tokio: [`Session`] opens and accepts [`Stream`]s.
 //! - On threads: [`blocking::Session`], [`blocking::Stream`].
 //! - What may be set on a session, with its default: [`Config`].
-//! - What a call may say: [`OpenError`], [`ReadError`], [`WriteError`], [`PingError`]. How a session ended: [`Closed`]. Each
-//!   tells whose fault it is ([`Fault`]).
+//! - What a call may say: [`OpenError`], [`ReadError`], [`WriteError`], [`PingError`]. How a session ended:
+//!   [`Closed`]. Each tells whose fault it is ([`Fault`]).
 //! - What happens when a reader stops: [`protocol`](protocol#stop-sending).
 //!
 //! # Map
 //!
-//! The module list is a map of the crate. The core: [`protocol`] is one side of a session, in bytes and calls. The drivers:
-//! [`session`] for tasks, [`blocking`] for threads. [`config`], [`closed`] and [`error`] are the words they share.
+//! The module list is a map of the crate. The core: [`protocol`] is one side of a session, in bytes and calls. The
+//! drivers: [`session`] for tasks, [`blocking`] for threads. [`config`], [`violation`], [`closed`] and [`error`] are
+//! the words they share.
 //!
 //! # Invariants
 //!
 //! - The core reads no clock, draws no entropy and does no I/O: `now` and a seed are arguments, output is polled.
 //! - Nothing a peer sends makes the core panic, or take more memory than its configuration says.
 //! - Reading never waits on writing, and no stream on another.
-//! - A session has one outcome ([`Closed`]): every call sees the same one, and it can be seen before a call that waits for it
-//!   is woken.
+//! - A session has one outcome ([`Closed`]): every call sees the same one, and it can be seen before a call that
+//!   waits for it is woken.
 //!
 //! # Specification
 //!
@@ -34,6 +35,7 @@ pub mod config;
 pub mod error;
 pub mod protocol;
 pub mod session;
+pub mod violation;
 
 pub use closed::{Cause, Closed, GoAwayCode, Violation};
 pub use config::{Config, Keepalive, Limits, Timeouts, Window};

@@ -10,8 +10,8 @@
 //! - [`next_event`](Connection::next_event) says which waiting call may go on.
 //! - [`transport`](Connection::transport) says when the transport is to be ended.
 //!
-//! Any of these calls may change what the others return. Calls of the application are `open`, `accept`, `write`, `read_with`
-//! and so on; each that would have to wait says so, and `wait_…` asks for an event.
+//! Any of these calls may change what the others return. Calls of the application are `open`, `accept`, `write`,
+//! `read_with` and so on; each that would have to wait says so, and `wait_…` asks for an event.
 //!
 //! # Example: two sides, connected by hand
 //!
@@ -46,13 +46,13 @@
 //!
 //! # Stop sending
 //!
-//! The original protocol cannot say "I do not read any more". What happens when reading stops depends on our own sending half
-//! and on the peer:
+//! The original protocol cannot say "I do not read any more". What happens when reading stops depends on our own
+//! sending half and on the peer:
 //!
 //! - Not closed, and not wanted either: RST instead of FIN.
-//! - Closed: what comes is discarded and no credit granted. One RST follows when the peer has used up its credit (it would
-//!   wait from then on), or when [`Timeouts::close_linger`](crate::Timeouts::close_linger) has passed. Not before, because some
-//!   peers throw unread data away when RST comes.
+//! - Closed: what comes is discarded and no credit granted. One RST follows when the peer has used up its credit (it
+//!   would wait from then on), or when [`Timeouts::close_linger`](crate::Timeouts::close_linger) has passed. Not
+//!   before, because some peers throw unread data away when RST comes.
 //! - Not closed, and still wanted: what comes is discarded and credit granted, up to
 //!   [`Limits::drain_budget_bytes`](crate::Limits::drain_budget_bytes), then RST.
 //! - In the last two cases a peer of this crate is asked to stop, by a flag on a window update; it answers with FIN.
@@ -82,7 +82,6 @@ mod stream;
 mod timers;
 mod tombstones;
 mod turns;
-pub(crate) mod violation;
 mod write;
 
 #[cfg(test)]
@@ -236,7 +235,8 @@ pub struct Connection {
 impl Connection {
     /// Returns a side of a new session. `seed` is where the jitter of keepalive comes from.
     ///
-    /// The first output is a ping: it measures the round-trip time and announces that this side can be asked to stop sending.
+    /// The first output is a ping: it measures the round-trip time and announces that this side can be asked to stop
+    /// sending.
     #[must_use]
     pub fn new(role: Role, config: Config, seed: u64, now: Instant) -> Self {
         let (ours, theirs) = match role {

@@ -1,7 +1,7 @@
 //! Sessions for tasks: [`Session`] opens and accepts [`Stream`]s over one transport.
 //!
-//! A task that the session spawns moves the bytes; handles only talk to it. So nothing of a session has to be polled for the
-//! rest of it to go on.
+//! A task that the session spawns moves the bytes; handles only talk to it. So nothing of a session has to be polled
+//! for the rest of it to go on.
 
 mod driver;
 mod shared;
@@ -31,8 +31,8 @@ pub use stream::{ReadHalf, Stream, WriteHalf};
 ///
 /// # Dropping
 ///
-/// When the last handle is dropped, streams that wait to be accepted are reset, those that are held go on, and the session
-/// closes after the last of them.
+/// When the last handle is dropped, streams that wait to be accepted are reset, those that are held go on, and the
+/// session closes after the last of them.
 pub struct Session<R: Runtime> {
     shared: Arc<Shared<R>>,
     open_timeout: Option<Duration>,
@@ -76,8 +76,8 @@ impl<R: Runtime> Session<R> {
     /// Opens a stream. It can be written to at once: no round trip is waited for, and a refusal shows as
     /// [`ReadError::Refused`](crate::ReadError::Refused) or [`WriteError::Refused`](crate::WriteError::Refused).
     ///
-    /// Waits while [`Limits::unacknowledged_opens`](crate::Limits::unacknowledged_opens) streams are not acknowledged, for
-    /// [`Timeouts::open`](crate::Timeouts::open) at most.
+    /// Waits while [`Limits::unacknowledged_opens`](crate::Limits::unacknowledged_opens) streams are not
+    /// acknowledged, for [`Timeouts::open`](crate::Timeouts::open) at most.
     ///
     /// # Errors
     ///
@@ -172,19 +172,20 @@ impl<R: Runtime> Session<R> {
         self.timeout(answered, self.ping_timeout).await.unwrap_or(Err(PingError::TimedOut))
     }
 
-    /// Tells the peer, with GoAway(0), that no more of its streams are accepted, and opens none any more. Streams that are open
-    /// go on; when the last one has ended, the session closes.
+    /// Tells the peer, with GoAway(0), that no more of its streams are accepted, and opens none any more. Streams
+    /// that are open go on; when the last one has ended, the session closes.
     ///
-    /// go-yamux, rust yamux and tokio-yamux close the session when they receive it. [`shutdown`](Self::shutdown) spares them.
+    /// go-yamux, rust yamux and tokio-yamux close the session when they receive it. [`shutdown`](Self::shutdown)
+    /// spares them.
     pub fn go_away(&self) {
         self.shared.with(|state| state.connection.go_away(self.shared.runtime.now()));
     }
 
-    /// Ends the session gracefully: no streams are opened or accepted any more; when the last one has ended, or `patience` is
-    /// over, the session closes. Returns its outcome.
+    /// Ends the session gracefully: no streams are opened or accepted any more; when the last one has ended, or
+    /// `patience` is over, the session closes. Returns its outcome.
     ///
-    /// A peer of this crate is told at once, others only when the session is idle: most close the session when they are told,
-    /// and their streams with it. Until then, what they open is refused.
+    /// A peer of this crate is told at once, others only when the session is idle: most close the session when they
+    /// are told, and their streams with it. Until then, what they open is refused.
     ///
     /// # Cancel safety
     ///
@@ -197,8 +198,8 @@ impl<R: Runtime> Session<R> {
         }
     }
 
-    /// Closes the session: what was written goes out, GoAway(0) behind it, then the transport is ended. Streams that are open
-    /// fail on both sides. Returns the outcome, after [`Timeouts::close`](crate::Timeouts::close) at most.
+    /// Closes the session: what was written goes out, GoAway(0) behind it, then the transport is ended. Streams that
+    /// are open fail on both sides. Returns the outcome, after [`Timeouts::close`](crate::Timeouts::close) at most.
     ///
     /// # Cancel safety
     ///

@@ -5,9 +5,9 @@
 //! tests.
 //!
 //! Extensions of both traits cover UDP ([`Datagrams`], [`BlockingDatagrams`]) and Unix sockets ([`LocalSockets`],
-//! [`BlockingLocalSockets`]). Blocking code locks with [`Mutex`] and [`Condvar`]. [`tokio_runtime`] and [`std_threads`]
-//! have the types of production. [`probe`] has what code may say of itself to a simulation: [`always!`], [`sometimes!`],
-//! [`buggify!`].
+//! [`BlockingLocalSockets`]). Blocking code locks with [`Mutex`] and [`Condvar`]. [`tokio_runtime`] and
+//! [`std_threads`] have the types of production. [`probe`] has what code may say of itself to a simulation:
+//! [`always!`], [`sometimes!`], [`buggify!`].
 //!
 //! # Invariants
 //!

@@ -1,15 +1,17 @@
 //! The simulator against turmoil, side by side in one binary.
 //!
-//! `cargo bench -p wavetank --bench turmoil` runs everything and prints one table. Rounds of both contenders alternate,
-//! and the figure is the median of their ratios, so that a noisy machine disturbs both alike. It does not quite: a run of
-//! the simulator changes threads, for which a busy machine lets it queue, so CPU time stands beside the time that passed. An
-//! argument runs only the parts whose name contains it: `cargo bench -p wavetank --bench turmoil -- hosts`.
+//! `cargo bench -p wavetank --bench turmoil` runs everything and prints one table. Rounds of both contenders
+//! alternate, and the figure is the median of their ratios, so that a noisy machine disturbs both alike. It does not
+//! quite: a run of the simulator changes threads, for which a busy machine lets it queue, so CPU time stands beside
+//! the time that passed. An argument runs only the parts whose name contains it: `cargo bench -p wavetank --bench
+//! turmoil -- hosts`.
 //!
-//! Both hold the same conversation, and every run has a seed of its own. The simulator runs with everything on that a test has
-//! by default: perturbations, the trace, choices written down, every 64th seed run a second time, a fresh OS thread a run.
-//! Within 1 to 10 ms the simulator draws latencies uniformly (5.5 ms on average), turmoil from a truncated exponential
-//! distribution whose default curve makes 2.3 ms: less simulated time, and so fewer of its ticks. Targets are judged
-//! against that default; a line with a curve that also makes 5.5 ms shows what equal latencies come to.
+//! Both hold the same conversation, and every run has a seed of its own. The simulator runs with everything on that a
+//! test has by default: perturbations, the trace, choices written down, every 64th seed run a second time, a fresh OS
+//! thread a run. Within 1 to 10 ms the simulator draws latencies uniformly (5.5 ms on average), turmoil from a
+//! truncated exponential distribution whose default curve makes 2.3 ms: less simulated time, and so fewer of its
+//! ticks. Targets are judged against that default; a line with a curve that also makes 5.5 ms shows what equal
+//! latencies come to.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -299,7 +301,8 @@ fn wavetank_ring(runs: usize, count: usize) {
 enum Curve {
     /// 2.3 ms on average.
     Default,
-    /// 5.5 ms on average, as in the simulator: the root of 10 e^-λ + Σ (k + 1)(e^(-λk/9) - e^(-λ(k+1)/9)) = 5.5, k = 0..9.
+    /// 5.5 ms on average, as in the simulator: the root of 10 e^-λ + Σ (k + 1)(e^(-λk/9) - e^(-λ(k+1)/9)) = 5.5, k =
+    /// 0..9.
     SameMean,
 }
 

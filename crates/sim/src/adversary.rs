@@ -1,8 +1,8 @@
 //! Adversaries that a test puts around code under test: what the world may do to a future or a stream, done on purpose.
 //!
-//! [`Adversary`] wraps a future or a stream and is as awkward as their contracts allow; [`cancellable`] drops a future
-//! at one of its awaits. Both draw from the run's seed, shrink, and show in the trace as `~`. Outside of a simulated run
-//! they do nothing.
+//! [`Adversary`] wraps a future or a stream and is as awkward as their contracts allow; [`cancellable`] drops a
+//! future at one of its awaits. Both draw from the run's seed, shrink, and show in the trace as `~`. Outside of a
+//! simulated run they do nothing.
 //!
 //! # Not here
 //!
@@ -31,11 +31,11 @@ pin_project! {
     /// - `Pending` where the wrapped operation could go on, with the wake-up at once or later (reads, writes, flushes,
     ///   shutdowns, polls of a future);
     /// - short reads and writes, down to 1 byte;
-    /// - another waker first: the wrapped operation is polled with a waker that wakes nobody, and if that returns
+    /// - another waker first: the wrapped operation is polled with a waker that wakes no task, and if that returns
     ///   `Pending`, with the caller's. So does a poll whose task has changed since: only the last waker counts.
     ///
-    /// Put it *around* a stream that your code drives (`Adversary::new("socket", tcp)`) to test the code; put it around a
-    /// future or stream that your code *is* to test how it treats wakers.
+    /// Put it *around* a stream that your code drives (`Adversary::new("socket", tcp)`) to test the code; put it
+    /// around a future or stream that your code *is* to test how it treats wakers.
     ///
     /// # Outside of a simulated run
     ///
@@ -43,8 +43,9 @@ pin_project! {
     ///
     /// # Determinism
     ///
-    /// Asks in the lane `adversary`, under the name, numbered (`socket#2`) where several have the same; the default answers
-    /// pass everything through. It is independent of [`Sim::perturb`](crate::Sim::perturb): the test has asked for it.
+    /// Asks in the lane `adversary`, under the name, numbered (`socket#2`) where several have the same; the default
+    /// answers pass everything through. It is independent of [`Sim::perturb`](crate::Sim::perturb): the test has
+    /// asked for it.
     ///
     /// # Example: a message that comes in pieces
     ///

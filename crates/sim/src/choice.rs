@@ -1,8 +1,8 @@
 //! The choices of a run: which of `bound` alternatives each source of chance took.
 //!
-//! A run repeats one question: "which of these `bound` alternatives?" A *choice point* asks it (host and task name, then the
-//! operation), a *lane* answers it (one ChaCha stream a lane, or a recording), and the *value* is written down.
-//! Replaying the log replays the run; shrinking the log shrinks the run.
+//! A run repeats one question: "which of these `bound` alternatives?" A *choice point* asks it (host and task name,
+//! then the operation), a *lane* answers it (one ChaCha stream a lane, or a recording), and the *value* is written
+//! down. Replaying the log replays the run; shrinking the log shrinks the run.
 //!
 //! # Invariants
 //!
@@ -24,7 +24,7 @@ use std::fmt;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
-pub(crate) use lane::{LaneKind, LaneName};
+pub(crate) use lane::{LaneKind, LaneName, SWARM};
 
 /// One lane: an independent source of chance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,8 +42,8 @@ pub(crate) struct Choice {
     pub(crate) value: u32,
 }
 
-/// A choice point as recordings name it. The text is "SCOPE OPERATION"; all choices of a scope in a lane form a span, which
-/// shrinks as a whole.
+/// A choice point as recordings name it. The text is "SCOPE OPERATION"; all choices of a scope in a lane form a span,
+/// which shrinks as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct PointName {
     pub(crate) lane: LaneName,
@@ -104,7 +104,8 @@ impl fmt::Display for Divergence {
         let Self { lane, position, recorded, asked } = self;
         write!(
             f,
-            "choice {} of lane `{lane}`: the recording has `{}` ({} alternatives), the run asked `{}` ({} alternatives)",
+            "choice {} of lane `{lane}`: the recording has `{}` ({} alternatives), the run asked `{}` ({} \
+             alternatives)",
             position + 1,
             recorded.0,
             recorded.1,

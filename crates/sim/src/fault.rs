@@ -1,8 +1,8 @@
 //! Faults: what may go wrong in a run, and when it does.
 //!
-//! A test says which kinds may happen ([`Faults`]). The fault lane draws how many, which, between which hosts, when, and
-//! for how long (`draw`). All choices about one fault share a scope, so that shrinking drops a whole fault at once. `what`
-//! says what each fault is and how the trace shows it; `active` knows which faults of a run are active.
+//! A test says which kinds may happen ([`Faults`]). The fault lane draws how many, which, between which hosts, when,
+//! and for how long (`draw`). All choices about one fault share a scope, so that shrinking drops a whole fault at
+//! once. `what` says what each fault is and how the trace shows it; `active` knows which faults of a run are active.
 //!
 //! # Invariants
 //!
@@ -33,9 +33,9 @@ pub(crate) use what::Fault;
 ///
 /// # Phases
 ///
-/// While faults happen a run shows *safety*. When the last one has ended (see [`until`](Self::until)) it shows *liveness*:
-/// [`Sim::stall_after`](crate::Sim::stall_after) counts from there. Give it more than two minutes where connections can be
-/// cut: that is how long Linux, and so this network, may wait for its next retransmission.
+/// While faults happen a run shows *safety*. When the last one has ended (see [`until`](Self::until)) it shows
+/// *liveness*: [`Sim::stall_after`](crate::Sim::stall_after) counts from there. Give it more than two minutes where
+/// connections can be cut: that is how long Linux, and so this network, may wait for its next retransmission.
 ///
 /// # Defaults
 ///
@@ -105,14 +105,15 @@ impl Faults {
         }
     }
 
-    /// Every fault that leaves hosts their memory and connections their word: each connection goes on in the end, or one
-    /// of its ends learns that it does not as soon as it sends something.
+    /// Every fault that leaves hosts their memory and connections their word: each connection goes on in the end, or
+    /// one of its ends learns that it does not as soon as it sends something.
     ///
     /// That is [`partitions`](Self::partitions), [`resets`](Self::resets), [`silence`](Self::silence),
     /// [`paused_links`](Self::paused_links), [`slow_links`](Self::slow_links), [`lossy_links`](Self::lossy_links),
     /// [`narrow_links`](Self::narrow_links), [`paused_hosts`](Self::paused_hosts), [`swizzles`](Self::swizzles),
-    /// [`short_transfers`](Self::short_transfers) and [`tiny_windows`](Self::tiny_windows). A correct implementation of a
-    /// protocol keeps its promises under all of them; an operation may fail, and a peer that only reads may wait for ever.
+    /// [`short_transfers`](Self::short_transfers) and [`tiny_windows`](Self::tiny_windows). A correct implementation
+    /// of a protocol keeps its promises under all of them; an operation may fail, and a peer that only reads may wait
+    /// for ever.
     ///
     /// Not in it, because a protocol must do something about them: [`half_open`](Self::half_open) (heartbeats or
     /// timeouts) and [`crashes`](Self::crashes) (a peer that has forgotten everything).
@@ -133,8 +134,8 @@ impl Faults {
             .count_max(6)
     }
 
-    /// Adds partitions between two hosts, both ways or one way. Nothing is lost in one: segments are retransmitted until
-    /// it heals, or until the user timeout.
+    /// Adds partitions between two hosts, both ways or one way. Nothing is lost in one: segments are retransmitted
+    /// until it heals, or until the user timeout.
     #[must_use]
     pub fn partitions(self) -> Self {
         self.with(Kind::Partition).with(Kind::OneWayPartition)
@@ -165,9 +166,9 @@ impl Faults {
         self.with(Kind::Slow)
     }
 
-    /// Adds lossy links: one segment in 64 to 2 between two hosts is lost for a while, up to six times in a row. A lost
-    /// one comes with its retransmission (after 0.2 s, 0.6 s, 1.4 s, ...; one of a handshake after 1 s, 3 s, 7 s, ...), and
-    /// what follows it waits. Acknowledgements are not lost: later ones would stand for them.
+    /// Adds lossy links: one segment in 64 to 2 between two hosts is lost for a while, up to six times in a row. A
+    /// lost one comes with its retransmission (after 0.2 s, 0.6 s, 1.4 s, ...; one of a handshake after 1 s, 3 s, 7
+    /// s, ...), and what follows it waits. Acknowledgements are not lost: later ones would stand for them.
     #[must_use]
     pub fn lossy_links(self) -> Self {
         self.with(Kind::Lossy)
@@ -187,16 +188,17 @@ impl Faults {
         self.with(Kind::PausedHost)
     }
 
-    /// Adds swizzle-clogs: all segments from and to a random part of the hosts are held, one host after the other, and then
-    /// released in another order. (The name is FoundationDB's, and so is the experience that it finds more than its parts.)
+    /// Adds swizzle-clogs: all segments from and to a random part of the hosts are held, one host after the other,
+    /// and then released in another order. (The name is FoundationDB's, and so is the experience that it finds more
+    /// than its parts.)
     #[must_use]
     pub fn swizzles(self) -> Self {
         self.with(Kind::Swizzle)
     }
 
-    /// Adds silent half-open connections: something on the way forgets one connection, for both directions or for one, and
-    /// tells nobody. Its segments are lost from then on, for good; whoever sends learns it by the user timeout, and
-    /// whoever only reads never does. It does not heal.
+    /// Adds silent half-open connections: something on the way forgets one connection, for both directions or for
+    /// one, and does not say so. Its segments are lost from then on, for good. An end that sends learns it by the
+    /// user timeout; an end that only reads never learns it. It does not heal.
     #[must_use]
     pub fn half_open(self) -> Self {
         self.with(Kind::HalfOpen)
@@ -221,8 +223,8 @@ impl Faults {
         self
     }
 
-    /// Adds tiny windows: in a run that draws so, no socket buffers more than 16 KiB, 4 KiB, 1 KiB or 256 bytes in either
-    /// direction, whatever its options ask for.
+    /// Adds tiny windows: in a run that draws so, no socket buffers more than 16 KiB, 4 KiB, 1 KiB or 256 bytes in
+    /// either direction, whatever its options ask for.
     #[must_use]
     pub const fn tiny_windows(mut self) -> Self {
         self.tiny_windows = true;
@@ -249,7 +251,8 @@ impl Faults {
         self
     }
 
-    /// Sets how many faults a run has at most, 1 to 16; what is beyond is brought in. Default 3; [`Faults::all`] says 6.
+    /// Sets how many faults a run has at most, 1 to 16; what is beyond is brought in. Default 3; [`Faults::all`] says
+    /// 6.
     #[must_use]
     pub fn count_max(mut self, count: u32) -> Self {
         self.count_max = count.clamp(1, 16);
@@ -272,8 +275,9 @@ impl Faults {
         self
     }
 
-    /// Sets when everything heals: no fault begins or lasts beyond this much virtual time. By default each run draws it:
-    /// it is the end of the fault that happens to last longest. [`Injector::heals_at`](crate::Injector::heals_at) tells it.
+    /// Sets when everything heals: no fault begins or lasts beyond this much virtual time. By default each run draws
+    /// it: it is the end of the fault that happens to last longest. [`Injector::heals_at`](crate::Injector::heals_at)
+    /// tells it.
     ///
     /// What has no end stays: forgotten connections, short transfers, tiny windows, and what a test has done by hand.
     #[must_use]

@@ -1,7 +1,7 @@
 //! A host of the simulation: the simulator's implementation of both runtime traits.
 //!
-//! `tasks` implements `Runtime`, `threads` implements `Threads`, `socket` is what their streams share, `udp` and `local`
-//! implement the extensions of both, `locks` are the locks of threads.
+//! `tasks` implements `Runtime`, `threads` implements `Threads`, `socket` is what their streams share, `udp` and
+//! `local` implement the extensions of both, `locks` are the locks of threads.
 
 mod ending;
 mod local;
@@ -41,8 +41,8 @@ pub use udp::{SimBlockingUdpSocket, SimUdpSocket};
 /// Handles are small and may be copied anywhere within their run.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Host {
-    run: u64,
-    index: usize,
+    pub(crate) run: u64,
+    pub(crate) index: usize,
 }
 
 impl Host {
@@ -66,16 +66,6 @@ impl Host {
         if run.is_down(self.index) { Err(io::Error::other("the host has crashed")) } else { Ok(run) }
     }
 
-    #[cfg(feature = "turmoil")]
-    pub(crate) const fn index(self) -> usize {
-        self.index
-    }
-
-    #[cfg(feature = "turmoil")]
-    pub(crate) const fn run_number(self) -> u64 {
-        self.run
-    }
-
     pub(crate) const fn id(self) -> HostId {
         HostId::new(self.index)
     }
@@ -90,8 +80,8 @@ impl Host {
         self.run().host_name(self.index)
     }
 
-    /// Returns the handle of another host of this run, or of this one, by its name: for tests that act in several places
-    /// from one task. Protocol code has no use for it; it connects.
+    /// Returns the handle of another host of this run, or of this one, by its name: for tests that act in several
+    /// places from one task. Protocol code has no use for it; it connects.
     ///
     /// # Panics
     ///
@@ -113,7 +103,8 @@ impl Host {
         run.network(|network, _, _| network.resolve(self.id(), &name)).expect("a host knows its own name")
     }
 
-    /// Returns what makes faults by hand in this host's run: partitions, crashes and so on, beside those that are drawn.
+    /// Returns what makes faults by hand in this host's run: partitions, crashes and so on, beside those that are
+    /// drawn.
     #[must_use]
     pub const fn inject(&self) -> Injector {
         Injector::new(self.run)

@@ -1,9 +1,9 @@
 //! The clock and the entropy of libc, interposed inside of a run; what else depends on the machine (`machine`), and what
 //! would leave the simulation (`real`).
 //!
-//! std reads the time with `clock_gettime` and seeds `HashMap` with `getrandom`. This library defines both symbols, so
-//! that inside of a run they answer from the virtual clock and the seed; everywhere else they pass the call on. State is
-//! per OS thread and every run has an OS thread to itself, so parallel runs do not disturb each other.
+//! std reads the time with `clock_gettime` and seeds `HashMap` with `getrandom`. This library defines both symbols,
+//! so that inside of a run they answer from the virtual clock and the seed; everywhere else they pass the call on.
+//! State is per OS thread and every run has an OS thread to itself, so parallel runs do not disturb each other.
 //!
 //! # What this does not reach
 //!

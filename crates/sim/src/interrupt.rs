@@ -76,7 +76,7 @@ impl RunningSweep {
     /// Says what an interrupted sweep found, and ends the process when no other sweep is running.
     pub(crate) fn leave(self, found: &str) -> ! {
         let mut stderr = std::io::stderr().lock();
-        // There is nobody left to tell that standard error is closed.
+        // Nothing is left to do if standard error is closed.
         let _ = writeln!(stderr, "\n{found}");
         let _ = stderr.flush();
         drop(stderr);

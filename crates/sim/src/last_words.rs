@@ -1,9 +1,9 @@
 //! What a process says when code under test ends it: which test and which seed did.
 //!
-//! A report needs a process that lives. `std::process::exit` inside a run would end the test binary with whatever status
-//! it likes, and the tests that failed before would never be reported; a signal (SIGABRT, SIGSEGV, an overflow of the OS
-//! thread's own stack) would leave no name. So an exit from a run's OS thread becomes a failure, and fatal signals there
-//! print the run's name before they go on.
+//! A report needs a process that lives. `std::process::exit` inside a run would end the test binary with
+//! whatever status it likes, and the tests that failed before would never be reported; a signal (SIGABRT,
+//! SIGSEGV, an overflow of the OS thread's own stack) would leave no name. So an exit from a run's OS thread
+//! becomes a failure, and fatal signals there print the run's name before they go on.
 
 #![expect(unsafe_code, reason = "signal handlers, exit handlers and their registration are libc calls")]
 
@@ -47,8 +47,9 @@ static PREVIOUS: [AtomicUsize; SIGNALS.len()] = [const { AtomicUsize::new(libc::
 pub(crate) fn install() {
     static INSTALL: Once = Once::new();
     INSTALL.call_once(|| {
-        // SAFETY: the handlers have the signatures that are asked for and live as long as the process; the structures are
-        // plain data, zeroed where unused. SA_ONSTACK uses the alternate stack that std gives each of its threads.
+        // SAFETY: the handlers have the signatures that are asked for and live as long as the process; the
+        // structures are plain data, zeroed where unused. SA_ONSTACK uses the alternate stack that std gives
+        // each of its threads.
         unsafe {
             libc::atexit(at_exit);
             for ((signal, _), previous) in SIGNALS.iter().zip(&PREVIOUS) {
@@ -76,8 +77,8 @@ pub(crate) fn set_name(name: &str) {
 pub(crate) fn clear() {
     let Name { text, length } = NAME.replace(NONE);
     if !text.is_null() {
-        // SAFETY: these are the pointer and the length of a box that `set_name` leaked, taken out of the only place that
-        // keeps them.
+        // SAFETY: these are the pointer and the length of a box that `set_name` leaked, taken out of the only
+        // place that keeps them.
         drop(unsafe { Box::from_raw(std::ptr::slice_from_raw_parts_mut(text.cast_mut(), length)) });
     }
 }
@@ -107,7 +108,8 @@ fn unexplained() -> Option<&'static [u8]> {
 
 extern "C" fn at_exit() {
     if let Some(name) = unexplained() {
-        let what = b"\nwavetank: code under test ended the process (`std::process::exit`), and with it all other tests. \
+        let what = b"\nwavetank: code under test ended the process (`std::process::exit`), and with it all \
+                     other tests. \
                      A host ends by returning from its main.\n";
         say(&[what, name, b"\n"]);
         // SAFETY: ends the process without running exit handlers again.
@@ -128,8 +130,8 @@ extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, context: *mut
     }
     match PREVIOUS[index].load(Ordering::Acquire) {
         libc::SIG_DFL | libc::SIG_IGN => {
-            // SAFETY: both calls are async-signal-safe. A fault happens again when the handler returns; of what was raised,
-            // the second time is delivered then.
+            // SAFETY: both calls are async-signal-safe. A fault happens again when the handler returns; of what
+            // was raised, the second time is delivered then.
             unsafe {
                 libc::signal(signal, libc::SIG_DFL);
                 if signal == libc::SIGABRT {
@@ -138,8 +140,8 @@ extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, context: *mut
             }
         }
         previous => {
-            // SAFETY: the address was registered as a signal handler; std's handlers take these three arguments, and one
-            // that takes only the first ignores the others.
+            // SAFETY: the address was registered as a signal handler; std's handlers take these three
+            // arguments, and one that takes only the first ignores the others.
             let previous: extern "C" fn(c_int, *mut libc::siginfo_t, *mut libc::c_void) =
                 unsafe { std::mem::transmute(previous) };
             previous(signal, info, context);

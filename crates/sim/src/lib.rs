@@ -1,9 +1,9 @@
 //! Deterministic simulation testing of network protocol code: tasks and blocking threads, on a simulated network where
 //! every choice comes from one seed.
 //!
-//! [`macro@test`] makes a function that builds a [`Sim`] a test; [`Host`] is what its mains get, and implements both traits
-//! of [`runtime`]. [`Sweep`] does what the attribute does, for programs of your own. The project's README has a first test
-//! with its output, and says what is controlled and what is not.
+//! [`macro@test`] makes a function that builds a [`Sim`] a test; [`Host`] is what its mains get, and implements both
+//! traits of [`runtime`]. [`Sweep`] does what the attribute does, for programs of your own. The project's README has
+//! a first test with its output, and says what is controlled and what is not.
 //!
 //! # Settings
 //!
@@ -106,8 +106,8 @@ pub use udp::Udp;
 ///   the text (numbers aside), none before it another; the recordings must still fail; and the trace of the shrunk run
 ///   must equal the reviewed `insta` snapshot under `snapshots/`, beside the test's file.
 ///
-/// - `sometimes = "required"`: the test fails unless every [`sometimes!`] point that a seed evaluated is reached by some
-///   seed. By default, what was not reached is a note on stderr.
+/// - `sometimes = "required"`: the test fails unless every [`sometimes!`] point that a seed evaluated is reached by
+///   some seed. By default, what was not reached is a note on stderr.
 /// - `reaches = "POINT"`: the test fails unless some seed reaches the point of this text, also if no seed comes by it.
 ///   May be given several times.
 ///
@@ -165,7 +165,7 @@ mod readme {}
 
 /// Calls `f`, in which code under test may open real sockets, look up real names and start OS threads.
 ///
-/// Everywhere else in a run those fail the test, because what is real cannot be replayed. Whoever uses this answers for
+/// Everywhere else in a run those fail the test, because what is real cannot be replayed. Code that uses this answers for
 /// the same results in every run of a seed; what `f` starts must not touch the simulation.
 ///
 /// # Example: an address of this machine

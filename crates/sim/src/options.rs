@@ -19,6 +19,7 @@ pub(crate) struct RunOptions {
     pub(crate) faults: Faults,
     pub(crate) strategy: Strategy,
     pub(crate) perturb: bool,
+    pub(crate) interrupt_polls: bool,
     pub(crate) delay_max: Nanos,
     pub(crate) delay_total_max: Nanos,
     pub(crate) tolerate_panics: bool,
@@ -43,6 +44,7 @@ impl Default for RunOptions {
             faults: Faults::none(),
             strategy: Strategy::Swarm,
             perturb: true,
+            interrupt_polls: true,
             delay_max: Nanos::MAX,
             delay_total_max: DELAY_TOTAL_MAX,
             tolerate_panics: false,
@@ -112,8 +114,8 @@ impl RunOptions {
     }
 }
 
-/// The longest latency, and by how much a link may be slowed: a round trip of both stays below the 127 s after which Linux
-/// gives up on a SYN.
+/// The longest latency, and by how much a link may be slowed: a round trip of both stays below the 127 s after which
+/// Linux gives up on a SYN.
 pub(crate) const LATENCY_MAX: Duration = Duration::from_secs(30);
 
 pub(crate) fn latency_range(range: RangeInclusive<Duration>) -> LatencyRange {
@@ -125,3 +127,125 @@ pub(crate) fn latency_range(range: RangeInclusive<Duration>) -> LatencyRange {
     );
     LatencyRange { min, max }
 }
+
+/// Gives a builder the setters that `Sim` and `TurmoilSim` share. It has the fields `options` and `choices`.
+macro_rules! shared_options {
+    ($builder:ident, $delay_max:literal) => {
+        impl $builder {
+            /// Sets how the next task is chosen. Default: [`Strategy::Swarm`](crate::Strategy::Swarm).
+            pub fn strategy(&mut self, strategy: $crate::sched::Strategy) -> &mut Self {
+                self.options.strategy = strategy;
+                self
+            }
+
+            /// Sets whether seeds may perturb what code under test must not rely on. Default: `true`. In a run that is perturbed
+            ///
+            /// - ready tasks and threads are delayed for a while (a slow CPU);
+            /// - tasks are preempted between operations that are ready (tokio's own `sync` and `time` operations too);
+            /// - tasks and threads are preempted there and then delayed, so that others run whole sections in between;
+            /// - an operation of a task (connect, accept, read, write, sleep) gets a spurious `Pending`, and is woken at once or
+            ///   late;
+            /// - parked tasks get spurious wake-ups;
+            /// - [`buggify!`](crate::buggify) is true now and then.
+            ///
+            /// What a test asks for itself ([`Adversary`](crate::Adversary), [`cancellable`](crate::cancellable),
+            /// [`choose`](Self::choose)) does not depend on it.
+            pub fn perturb(&mut self, perturb: bool) -> &mut Self {
+                self.options.perturb = perturb;
+                self
+            }
+
+            /// Sets whether a task may be delayed between an effect (a write, a spawn) and its next statement, as on a
+            /// runtime with several threads. Default: `true`, in a third of the runs that are perturbed. `false` is for
+            /// tasks that share one thread in production (tokio's current-thread runtime, a `LocalSet`): there nothing
+            /// else runs between two awaits.
+            pub fn interrupt_polls(&mut self, interrupt: bool) -> &mut Self {
+                self.options.interrupt_polls = interrupt;
+                self
+            }
+
+            /// Sets how long a ready task, or an operation that could go on, may be delayed at a time, at most. Use it for
+            /// protocols that rightly break when a peer does not answer for so long. 0 delays nothing.
+            ///
+            #[doc = $delay_max]
+            pub fn delay_max(&mut self, longest: std::time::Duration) -> &mut Self {
+                self.options.delay_max = $crate::time::nanos(longest);
+                self
+            }
+
+            /// Sets the limit below which all delays of a run stay together: delayed tasks and threads, late wake-ups, spurious
+            /// `Pending`. Default: 400 ms, so that timeouts of half a second and more hold where no fault is injected. With a
+            /// larger total a single delay lasts up to ten seconds; after a preemption, up to one.
+            pub fn delay_total_max(&mut self, total: std::time::Duration) -> &mut Self {
+                self.options.delay_total_max = $crate::time::nanos(total);
+                self
+            }
+
+            /// Sets whether a panic of a spawned task or thread is only a result for the task or thread that joins it, as in
+            /// production, and no failure of the run. Use it to test code that supervises. Default: `false`. A panic of a main
+            /// always fails the run.
+            pub fn tolerate_panics(&mut self, tolerate: bool) -> &mut Self {
+                self.options.tolerate_panics = tolerate;
+                self
+            }
+
+            /// Sets the stack of each thread in bytes, rounded up to whole pages: 16 KiB to 1 GiB. Default 1 MiB; at least 64
+            /// KiB is sensible. Only touched pages cost memory.
+            pub fn stack_bytes(&mut self, bytes: usize) -> &mut Self {
+                self.options.stack_bytes = bytes;
+                self
+            }
+
+            /// Sets how many steps (polls and scheduling points) a run may take before it fails. Default: ten million.
+            /// Without time passing it may take a tenth of them, but always a million.
+            pub fn steps_max(&mut self, steps: u64) -> &mut Self {
+                self.options.steps_max = steps;
+                self
+            }
+
+            /// Fails a run in which an operation of a client waits longer than `bound` while no fault is active, counted from
+            /// the last fault's end. Waits for connections to accept, for timers, and with timeouts of their own do not
+            /// count. Default: no bound.
+            pub fn stall_after(&mut self, bound: std::time::Duration) -> &mut Self {
+                self.options.stall_after = Some($crate::time::nanos(bound));
+                self
+            }
+
+            /// Sets how much virtual time clients have, once every main has ended, until nothing of theirs may be left.
+            /// Default: ten seconds.
+            pub fn leak_grace(&mut self, grace: std::time::Duration) -> &mut Self {
+                self.options.leak_grace = $crate::time::nanos(grace);
+                self
+            }
+
+            /// Sets the level of `tracing` events that the trace keeps. Default: `INFO`. Inside of turmoil its own events are
+            /// among them: at `INFO` what is bound, at `TRACE` what happens to each message.
+            pub fn trace_level(&mut self, level: tracing::Level) -> &mut Self {
+                self.options.trace_level = level;
+                self
+            }
+
+            /// Draws a number below `bound` for the test itself: a size, an order, a variant. The default choice is 0.
+            ///
+            /// # Panics
+            ///
+            /// Where `bound` is 0.
+            ///
+            /// # Determinism
+            ///
+            /// Asks the choice point `name` of the lane `test`.
+            pub fn choose(&mut self, name: &str, bound: u32) -> u32 {
+                assert!(
+                    bound > 0,
+                    "`{}::choose(\"{name}\", 0)`: there is no number below 0",
+                    stringify!($builder)
+                );
+                let lane = self.choices.lane($crate::choice::LaneKind::Test, "");
+                let point = self.choices.point(lane, &format!("test {name}"));
+                self.choices.choose_uniform(point, bound)
+            }
+        }
+    };
+}
+
+pub(crate) use shared_options;

@@ -99,7 +99,7 @@ pub(crate) fn run_name() -> String {
 /// How a tokio runtime ends that shuts down when a task panics, as turmoil's do: the panic before this one is the news.
 const TOKIO_SHUTS_DOWN: &str = "configured to shut down on unhandled panic";
 
-/// Returns the message of the last panic on this OS thread that nobody has asked for.
+/// Returns the message of the last panic on this OS thread that was not taken yet.
 pub(crate) fn last_message() -> Option<String> {
     LAST_PANIC.try_with(|last| last.borrow().as_ref().map(|last| last.message.clone())).ok().flatten()
 }

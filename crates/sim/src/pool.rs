@@ -148,7 +148,7 @@ impl Pool {
     }
 }
 
-/// What a run came to, on its way to whoever waits for it.
+/// What a run came to, on its way to the thread that waits for it.
 #[derive(Default)]
 struct LastWord {
     sender: Option<mpsc::SyncSender<Result<Outcome, String>>>,
@@ -156,15 +156,15 @@ struct LastWord {
 }
 
 thread_local! {
-    /// The first thread-local value of its thread that has a destructor, and so the last that is dropped: who waits is
-    /// woken once, when the thread is about to be gone, instead of twice.
+    /// The first thread-local value of its thread that has a destructor, and so the last that is dropped: the waiting
+    /// thread is woken once, when the thread is about to be gone, instead of twice.
     static LAST_WORD: RefCell<LastWord> = RefCell::default();
 }
 
 impl Drop for LastWord {
     fn drop(&mut self) {
         if let (Some(sender), Some(outcome)) = (&self.sender, self.outcome.take()) {
-            // Nobody receives if the watchdog has given the run up.
+            // No thread receives if the watchdog has given the run up.
             let _ = sender.try_send(outcome);
         }
     }

@@ -51,7 +51,7 @@ impl Probes {
     fn first_buggify(&self, scheduler: &Scheduler, point: BuggifyPoint) -> Buggified {
         let mut buggified = self.buggified.borrow_mut();
         let namesakes = buggified.keys().filter(|(name, _)| *name == point.name).count();
-        // Closures and async bodies are no names that anybody wrote; a blank would end the scope.
+        // Closures and async bodies are no names that a person wrote; a blank would end the scope.
         let mut name = point.name.replace("::{{closure}}", "").replace(' ', "-");
         if namesakes > 0 {
             name = format!("{name}#{}", namesakes + 1);

@@ -1,9 +1,9 @@
 //! Recordings: the choices of a run, kept to be replayed.
 //!
 //! A recording has two forms. The *file* ([`text`]) holds every question of the run up to the last value of each lane
-//! that is not the default, so it replays strictly or leniently; it is reviewed and committed, so its lines are short and
-//! stable. The *inline form* ([`inline`]) holds the values that are not the default and nothing else; it is short enough for a
-//! command line, and replays leniently only.
+//! that is not the default, so it replays strictly or leniently; it is reviewed and committed, so its lines are short
+//! and stable. The *inline form* ([`inline`]) holds the values that are not the default and nothing else; it is short
+//! enough for a command line, and replays leniently only.
 //!
 //! # Invariants
 //!

@@ -88,9 +88,8 @@ impl Counts {
         self.preemptions
     }
 
-    /// Counts the wake-ups that came late (the task was delayed, or an operation was not let go on at first) and those
-    /// that came for nothing.
-    pub const fn delays_and_needless_wake_ups(&self) -> usize {
+    /// Counts the delays of tasks and threads, the spurious `Pending` and the spurious wake-ups.
+    pub const fn delays(&self) -> usize {
         self.delays
     }
 }
@@ -109,9 +108,9 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// Returns what tells this test from all others of a workspace: `package/crate::module::test`. Two packages may have
-    /// tests of the same path; so may the library, a binary and an integration test of one package, all of which may be
-    /// called as the package is: then the library has the short name.
+    /// Returns what tells this test from all others of a workspace: `package/crate::module::test`. Two packages may
+    /// have tests of the same path; so may the library, a binary and an integration test of one package, all of which
+    /// may be called as the package is: then the library has the short name.
     pub(crate) fn name(&self) -> String {
         let Some(package) = &self.package else { return self.test.clone() };
         let is_called_as_package = self.crate_name() == package.replace('-', "_");
@@ -240,7 +239,7 @@ impl<'a> Report<'a> {
         let end = if shrunk.end == End::Fixpoint { String::new() } else { format!("; {}", shrunk.end) };
         let counts = format!(
             "{} -> {} non-default of {} -> {} choices (in {} runs{end})\n\
-             faults {} -> {}, context switches {} -> {}, preemptions by budget {} -> {}, delays and needless wake-ups {} -> {}",
+             faults {} -> {}, context switches {} -> {}, preemptions by budget {} -> {}, delays {} -> {}",
             before.nondefault,
             after.nondefault,
             before.choices,
@@ -367,7 +366,7 @@ mod tests {
                       left: 1
           seed        0x6, after 16 that passed
           shrunk      312 -> 4 non-default of 1204 -> 4 choices (in 214 runs; limit of time reached)
-                      faults 6 -> 1, context switches 80 -> 3, preemptions by budget 5 -> 0, delays and needless wake-ups 7 -> 0
+                      faults 6 -> 1, context switches 80 -> 3, preemptions by budget 5 -> 0, delays 7 -> 0
           ran for     6ms of virtual time, 0 steps
           recording   seeds/chat_tests.close.while_waiting/panic-client-closer.seed
 

@@ -1,10 +1,10 @@
 //! The loop of a run: simulates hosts once, from a seed or from recorded choices.
 //!
-//! [`simulate`] drives the scheduler, the network and the clock (`drive`) until every client's main has ended or an oracle
-//! objects, tears everything down and returns what happened.
+//! [`simulate`] drives the scheduler, the network and the clock (`drive`) until every client's main has ended or an
+//! oracle objects, tears everything down and returns what happened.
 
 mod clock;
-mod drive;
+pub(crate) mod drive;
 #[cfg(test)]
 mod hostile;
 pub(crate) mod oracle;
@@ -26,9 +26,6 @@ use crate::trace::TraceEvent;
 pub(crate) use crate::world::Outcome;
 use crate::world::{self, HostPlan, Run, Start, context};
 use crate::{inject, interpose, panics, probe};
-
-#[cfg(feature = "turmoil")]
-pub(crate) use drive::fail;
 
 /// Where a run's choices come from.
 #[derive(Clone, Copy, Debug)]

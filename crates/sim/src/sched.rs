@@ -1,8 +1,8 @@
 //! The scheduler: tasks and threads of all hosts in one ready list, from which a seed chooses.
 //!
-//! A host's async tasks are boxed futures. Its threads are coroutines that suspend wherever production code would block.
-//! The scheduler steps one of them at a time. It knows no network: it learns what a parked task waits for as a [`Wait`],
-//! and what drives the scheduler decides when time passes.
+//! A host's async tasks are boxed futures. Its threads are coroutines that suspend wherever production code would
+//! block. The scheduler steps one of them at a time. It knows no network: it learns what a parked task waits for as a
+//! [`Wait`], and what drives the scheduler decides when time passes.
 //!
 //! # Parts
 //!
@@ -16,9 +16,9 @@
 //! - `grant`: how many operations a task may finish in a step (`budget` sets tokio's, `deferred` sees what tokio kept).
 //! - `verdict`: the first failure, and the limits of steps.
 //!
-//! What is done with them: `ready` and `schedule` (how tasks become ready, and which one is next), `coroutine`, `threads`
-//! and `overflow` (threads), `lifecycle` and `locks` (start, end, teardown), `hosts` (what happens to all tasks of one
-//! host), `waker` and `current` (how wake-ups find the scheduler).
+//! What is done with them: `ready` and `schedule` (how tasks become ready, and which one is next), `coroutine`,
+//! `threads` and `overflow` (threads), `lifecycle` and `locks` (start, end, teardown), `hosts` (what happens to all
+//! tasks of one host), `waker` and `current` (how wake-ups find the scheduler).
 //!
 //! # Invariants
 //!
@@ -56,7 +56,7 @@ mod waker;
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 
 use crate::choice::{Choices, LaneId, LaneKind, PointId, below};
 use crate::interpose;
@@ -71,13 +71,13 @@ use coroutine::{Resumed, ThreadBody};
 pub(crate) use current::enter;
 use deferred::Deferred;
 use grant::Grant;
-pub(crate) use lifecycle::{Straggler, describe_wait};
+pub(crate) use lifecycle::Straggler;
 use perturb::Perturber;
-pub(crate) use perturb::{LATER_BOUND, NOBODY, draw_later, later};
+pub(crate) use perturb::{LATER_BOUND, NO_HOST, draw_later, later};
 use policy::{Policy, policy};
 use processor::{Processor, Processors};
 use queue::RunQueue;
-use stacks::Stacks;
+use stacks::{Polled, Stacks};
 pub use strategy::Strategy;
 use table::{Body, State, TaskBody, TaskEntry, TaskTable};
 pub(crate) use timers::TimerKey;
@@ -90,8 +90,10 @@ pub(crate) struct Settings {
     pub(crate) strategy: Strategy,
     pub(crate) stack_bytes: usize,
     pub(crate) steps_max: u64,
-    /// Whether seeds may withhold ready tasks, preempt and defer operations, and wake tasks for nothing.
+    /// Whether seeds may delay ready tasks, preempt tasks, and make spurious `Pending` and wake-ups.
     pub(crate) perturb: bool,
+    /// Whether a task may be delayed between an effect and its next statement.
+    pub(crate) interrupt_polls: bool,
     /// How long a ready task may be delayed at most.
     pub(crate) delay_max: Nanos,
     /// Below what all delays of the run stay together.
@@ -145,8 +147,6 @@ pub(crate) struct Scheduler {
     tearing_down: Cell<bool>,
     /// How often threads that are torn down have caught the unwind and gone on.
     unwinds_caught: Cell<u32>,
-    #[cfg(feature = "turmoil")]
-    begun: Cell<bool>,
     pub(crate) deferred: Deferred,
     mailbox: Arc<Mailbox>,
     pub(crate) progress: Arc<Progress>,
@@ -160,6 +160,7 @@ impl Scheduler {
     pub(crate) fn new(run: u64, settings: Settings, mut choices: Choices, progress: Arc<Progress>) -> Self {
         let lanes = Lanes::of(&mut choices, "");
         let perturber = Perturber::draw(&mut choices, settings.perturb);
+        let is_on_stacks = perturber.stacks && settings.interrupt_polls;
         let policy = policy(settings.strategy, choices.side_stream("strategy"));
         Self {
             run,
@@ -172,7 +173,7 @@ impl Scheduler {
             policy: RefCell::new(policy),
             perturber,
             grant: Grant::new(),
-            stacks: Stacks::default(),
+            stacks: Stacks::new(is_on_stacks),
             halted: hosts::Halted::default(),
             limits: Limits::default(),
             verdict: Verdict::default(),
@@ -180,8 +181,6 @@ impl Scheduler {
             current: Cell::new(None),
             tearing_down: Cell::new(false),
             unwinds_caught: Cell::new(0),
-            #[cfg(feature = "turmoil")]
-            begun: Cell::new(false),
             deferred: Deferred::new(),
             mailbox: Arc::default(),
             progress,
@@ -290,6 +289,23 @@ impl Scheduler {
                 None
             }
         }
+    }
+
+    /// Polls the future of a task. `None`: its poll was interrupted.
+    fn poll_once(&self, task: TaskId, body: &mut TaskBody) -> Option<Polled> {
+        if self.stacks.are_on() {
+            return self.poll_on_stack(task, body);
+        }
+        let mut context = Context::from_waker(&body.waker);
+        let future = body.future.as_mut().expect("a task that is not polled has its future");
+        Some(lifecycle::caught(|| future.as_mut().poll(&mut context)))
+    }
+
+    /// The poll has ended: counts a wake-up that came while it was interrupted.
+    fn count_meanwhile(&self, task: TaskId) {
+        let entry = &mut self.tasks.borrow_mut()[task.index()];
+        entry.interrupted = false;
+        entry.woken |= std::mem::take(&mut entry.woken_meanwhile);
     }
 
     /// A step begins: the task will say again what it waits for.

@@ -8,12 +8,11 @@ use std::time::Duration;
 
 use wavetank_runtime::panic_message;
 
-use crate::choice::{Choices, LaneKind};
+use crate::choice::Choices;
 use crate::fault::Faults;
 use crate::host::{Host, MainResult, thread_entry};
-use crate::options::{RunOptions, latency_range};
+use crate::options::{RunOptions, latency_range, shared_options};
 use crate::run::{self, Outcome, Plan, Progress};
-use crate::sched::Strategy;
 use crate::time::nanos;
 use crate::udp::Udp;
 use crate::world::{HostPlan, Run, Start};
@@ -45,9 +44,9 @@ use crate::world::{HostPlan, Run, Start};
 ///
 /// # Defaults
 ///
-/// Links of 0.5 to 2 ms, no faults, a strategy drawn from the seed, perturbation on, 1 MiB stacks, one hour of virtual
-/// time, ten million steps, no bound on stalls, ten seconds for clients to leave nothing behind, `tracing` events of level
-/// `INFO` and above.
+/// Links of 0.5 to 2 ms, no faults, a strategy drawn from the seed, perturbation on, 1 MiB stacks, one hour of
+/// virtual time, ten million steps, no bound on stalls, ten seconds for clients to leave nothing behind, `tracing`
+/// events of level `INFO` and above.
 #[derive(Debug)]
 pub struct Sim {
     choices: Choices,
@@ -83,8 +82,8 @@ impl Sim {
 
     /// Adds a host whose main is an async task and must end: the run ends when the mains of all clients have ended.
     ///
-    /// An error that it returns fails the run. What it leaves behind (tasks, threads, sockets, timers) ten seconds after
-    /// the last main has ended is a leak, see [`leak_grace`](Self::leak_grace).
+    /// An error that it returns fails the run. What it leaves behind (tasks, threads, sockets, timers) ten seconds
+    /// after the last main has ended is a leak, see [`leak_grace`](Self::leak_grace).
     pub fn client<O: MainResult + 'static>(
         &mut self,
         name: &str,
@@ -100,8 +99,8 @@ impl Sim {
 
     /// Adds a host whose main is an async task and may run for ever. An error that it returns fails the run.
     ///
-    /// Faults may crash the host and start it again ([`Faults::crashes`]): `main` is called once each time, and what it has
-    /// captured survives, as a disk would.
+    /// Faults may crash the host and start it again ([`Faults::crashes`]): `main` is called once each time, and what
+    /// it has captured survives, as a disk would.
     pub fn server<O: MainResult + 'static>(&mut self, name: &str, main: impl AsyncFn(Host) -> O + 'static) {
         let main = Rc::new(main);
         let start = move |run: &Run, index: usize| {
@@ -161,7 +160,8 @@ impl Sim {
     }
 
     /// Sets how long sent data may stay unacknowledged before its connection fails with `TimedOut`. Default: Linux's,
-    /// about 15 minutes (924.6 s). What is merely on its way, however slowly, does not count: keep it above a round trip.
+    /// about 15 minutes (924.6 s). What is merely on its way, however slowly, does not count: keep it above a round
+    /// trip.
     pub fn user_timeout(&mut self, timeout: Duration) -> &mut Self {
         self.options.user_timeout = Some(timeout);
         self
@@ -179,108 +179,14 @@ impl Sim {
         self
     }
 
-    /// Says how the next task is chosen. Default: [`Strategy::Swarm`].
-    pub fn strategy(&mut self, strategy: Strategy) -> &mut Self {
-        self.options.strategy = strategy;
-        self
-    }
-
-    /// Says whether seeds may perturb what code under test must not rely on. Default: yes. In a run that has it,
-    ///
-    /// - ready tasks and threads are delayed for a while (a slow CPU);
-    /// - tasks are preempted between operations that are ready (tokio's own `sync` and `time` operations too);
-    /// - tasks and threads are preempted there and then delayed, so that what others do much later still comes between;
-    /// - an operation of a task (connect, accept, read, write, sleep) is told `Pending` first, and woken at once or late;
-    /// - parked tasks are woken for nothing;
-    /// - [`buggify!`](crate::buggify) is true now and then.
-    ///
-    /// What a test asks for itself ([`Adversary`](crate::Adversary), [`cancellable`](crate::cancellable),
-    /// [`choose`](Self::choose)) does not depend on it.
-    pub fn perturb(&mut self, perturb: bool) -> &mut Self {
-        self.options.perturb = perturb;
-        self
-    }
-
-    /// Sets how long a ready task, or an operation that could go on, may be delayed at a time, at most. Default: no bound
-    /// but that of [`delay_total_max`](Self::delay_total_max). For protocols that break, rightly, when a peer does not answer
-    /// for so long. 0 delays nothing.
-    pub fn delay_max(&mut self, longest: Duration) -> &mut Self {
-        self.options.delay_max = nanos(longest);
-        self
-    }
-
-    /// Sets below what all delays of a run stay together: ready tasks and threads that are held back, late wake-ups, and
-    /// operations that are told to wait. Default: 400 ms, so that timeouts of half a second and more hold where no fault is
-    /// injected. Of a larger total a single delay may last up to ten seconds; of what is preempted, up to one.
-    pub fn delay_total_max(&mut self, total: Duration) -> &mut Self {
-        self.options.delay_total_max = nanos(total);
-        self
-    }
-
-    /// Says whether a panic of a spawned task or thread is only a result for whoever joins it, as in production, and not
-    /// a failure of the run: for tests of code that supervises. Default: no. A panic of a main always fails the run.
-    pub fn tolerate_panics(&mut self, tolerate: bool) -> &mut Self {
-        self.options.tolerate_panics = tolerate;
-        self
-    }
-
-    /// Sets the stack of each thread in bytes, rounded up to whole pages: 16 KiB to 1 GiB. Default 1 MiB; at least 64 KiB
-    /// is sensible. Only touched pages cost memory.
-    pub fn stack_bytes(&mut self, bytes: usize) -> &mut Self {
-        self.options.stack_bytes = bytes;
-        self
-    }
-
     /// Sets how much virtual time a run may take before it fails. Default: one hour.
     pub fn time_limit(&mut self, limit: Duration) -> &mut Self {
         self.options.time_limit = nanos(limit);
         self
     }
-
-    /// Sets how many steps (polls and scheduling points) a run may take before it fails. Default: ten million. Without time
-    /// passing it may take a tenth of them, but always a million.
-    pub fn steps_max(&mut self, steps: u64) -> &mut Self {
-        self.options.steps_max = steps;
-        self
-    }
-
-    /// Fails a run in which an operation of a client waits longer than `bound` while no fault is active, counted from the
-    /// last fault's end. Waits for connections to accept, for timers, and with timeouts of their own do not count.
-    /// Default: no bound.
-    pub fn stall_after(&mut self, bound: Duration) -> &mut Self {
-        self.options.stall_after = Some(nanos(bound));
-        self
-    }
-
-    /// Sets how much virtual time clients have, once every main has ended, until nothing of theirs may be left. Default:
-    /// ten seconds.
-    pub fn leak_grace(&mut self, grace: Duration) -> &mut Self {
-        self.options.leak_grace = nanos(grace);
-        self
-    }
-
-    /// Sets the level of `tracing` events that the trace keeps. Default: `INFO`.
-    pub fn trace_level(&mut self, level: tracing::Level) -> &mut Self {
-        self.options.trace_level = level;
-        self
-    }
-
-    /// Draws a number below `bound` for the test itself: a size, an order, a variant. The default choice is 0.
-    ///
-    /// # Panics
-    ///
-    /// Where `bound` is 0.
-    ///
-    /// # Determinism
-    ///
-    /// Asks the point `name` of the lane `test`.
-    pub fn choose(&mut self, name: &str, bound: u32) -> u32 {
-        assert!(bound > 0, "`Sim::choose(\"{name}\", 0)`: there is no number below 0");
-        let lane = self.choices.lane(LaneKind::Test, "");
-        let point = self.choices.point(lane, &format!("test {name}"));
-        self.choices.choose_uniform(point, bound)
-    }
 }
+
+shared_options!(Sim, "Default: no limit but that of [`delay_total_max`](Self::delay_total_max).");
 
 fn start_thread<O: MainResult>(
     run: &Run,

@@ -56,15 +56,17 @@ mod warm_up;
 ///
 /// # Defaults
 ///
-/// 100 seeds, from a base that is a hash of the package's and the test's name; as many workers as cores; one passing seed in 64 is run
-/// twice; shrinking for at most 2000 runs and 20 s; a run is given up after 10 s of real time without a step.
+/// 100 seeds, from a base that is a hash of the package's and the test's name; as many workers as cores; one passing
+/// seed in 64 is run twice; shrinking for at most 2000 runs and 20 s; a run is given up after 10 s of real time
+/// without a step.
 ///
 /// # Determinism
 ///
-/// A sweep begins with one run that is not looked at, unless it does not end: the default run (every value is 0) of seed 0. It
-/// initialises what the code under test has once per process (a `LazyLock`, a cached table), so that the first seed meets
-/// what all others meet. What only some seeds reach stays for the first of them to initialise; if that changes the run, it is reported
-/// as nondeterminism. Initialise such a static in the test's body, before the hosts.
+/// A sweep begins with one run that is not looked at, unless it does not end: the default run (every value is 0) of
+/// seed 0. It initialises what the code under test has once per process (a `LazyLock`, a cached table), so that the
+/// first seed meets what all others meet. What only some seeds reach stays for the first of them to initialise; if
+/// that changes the run, it is reported as nondeterminism. Initialise such a static in the test's body, before the
+/// hosts.
 #[derive(Clone, Debug)]
 pub struct Sweep {
     identity: Identity,
@@ -85,8 +87,9 @@ impl Sweep {
     /// Starts to describe a sweep.
     ///
     /// `test_name` is the test's name with its module path (`crate::module::name`): together with the
-    /// [package](Self::package) it names the folder of the recordings and, unless changed, gives the seeds. `manifest_dir` is the folder of the crate, usually
-    /// `env!("CARGO_MANIFEST_DIR")`; recordings lie under `seeds/` in the workspace around it.
+    /// [package](Self::package) it names the folder of the recordings and, unless changed, gives the seeds.
+    /// `manifest_dir` is the folder of the crate, usually `env!("CARGO_MANIFEST_DIR")`; recordings lie under `seeds/`
+    /// in the workspace around it.
     pub fn new(test_name: impl Into<String>, manifest_dir: impl Into<PathBuf>) -> Self {
         let identity = Identity {
             test: test_name.into(),
@@ -158,8 +161,8 @@ impl Sweep {
 
     /// Has [`run`](Self::run) fail unless every `sometimes!` point that some seed evaluated was reached by some seed.
     ///
-    /// A sweep that the environment cuts short (fewer seeds, a shard, a time budget) is not held to it. Default: what was
-    /// not reached is noted on stderr, and in [`Passed::never_reached`].
+    /// A sweep that the environment cuts short (fewer seeds, a shard, a time budget) is not held to it. Default: what
+    /// was not reached is noted on stderr, and in [`Passed::never_reached`].
     #[must_use]
     pub const fn sometimes_required(mut self) -> Self {
         self.sometimes_required = true;
@@ -186,8 +189,9 @@ impl Sweep {
         self
     }
 
-    /// Sets of how many seeds that pass one is run a second time, to see whether it does the same again: 1 checks every
-    /// seed, 0 none; `WAVETANK_CHECK` overrides it. The first seed is among those that are checked. A seed that fails is always run twice.
+    /// Sets of how many seeds that pass one is run a second time, to see whether it does the same again: 1 checks
+    /// every seed, 0 none; `WAVETANK_CHECK` overrides it. The first seed is among those that are checked. A seed that
+    /// fails is always run twice.
     #[must_use]
     pub const fn check_every(mut self, seeds: u64) -> Self {
         self.check_every = seeds;
@@ -391,7 +395,7 @@ impl Session {
                     never_reached,
                     trace_hash: hunted.trace_hash,
                 };
-                // On standard output, where the harness keeps it unless somebody asks (`--nocapture`).
+                // On standard output, where the harness keeps it unless asked (`--nocapture`).
                 println!("wavetank: {} passed: {passed}", self.sweep.identity.test);
                 Ok(passed)
             }
@@ -438,7 +442,7 @@ impl Session {
                 case.report("found the bug but cannot replay it").after(index).to_string(),
             ));
         }
-        // On standard output, where the harness keeps it unless somebody asks (`--nocapture`).
+        // On standard output, where the harness keeps it unless asked (`--nocapture`).
         println!("\n{}", case.report("found the bug that it is to find").after(index).replayed());
         let is_reviewed = self.settings.only.is_none() && self.settings.base_seed.is_none();
         let never_reached = self.never_reached(&hunted.reach, index);

@@ -104,7 +104,7 @@ impl Symptom {
     }
 
     /// Returns the normalised form: symptoms with equal keys are the same symptom.
-    pub fn key(&self) -> String {
+    pub(crate) fn key(&self) -> String {
         let (words, joint) = self.kind.words();
         format!("{words}{joint}{}", normalise(self.detail.lines().next().unwrap_or_default()))
     }
@@ -121,7 +121,7 @@ impl Symptom {
     }
 
     /// Returns a file name for the symptom, without extension: at most 60 of `a-z`, `0-9` and `-`.
-    pub fn slug(&self) -> String {
+    pub(crate) fn slug(&self) -> String {
         let mut slug = format!("{}-", self.kind.words().0.replace(' ', "-"));
         for c in normalise(self.detail.lines().next().unwrap_or_default()).chars() {
             if c.is_ascii_alphanumeric() {
@@ -136,7 +136,7 @@ impl Symptom {
     }
 
     /// Reads a key back, as recordings hold it. `None` if it begins with no kind of symptom.
-    pub fn parse(key: &str) -> Option<Self> {
+    pub(crate) fn parse(key: &str) -> Option<Self> {
         SymptomKind::WORDS.iter().find_map(|(kind, words, joint)| {
             // A key with an empty detail may have lost the joint's trailing space to an editor.
             let rest = key.strip_prefix(words)?;

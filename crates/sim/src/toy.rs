@@ -1,4 +1,5 @@
-//! A toy in place of the simulator, for the tests of what surrounds a run: a program asks questions and says what failed.
+//! A toy in place of the simulator, for the tests of what surrounds a run: a program asks questions and says what
+//! failed.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -93,7 +93,7 @@ pub(crate) enum TraceEvent {
     Datagram(DatagramEvent) = 16,
     Local(LocalEvent) = 17,
     /// What happened to a socket of another network than the simulator's.
-    #[cfg(feature = "turmoil")]
+    #[cfg_attr(not(feature = "turmoil"), expect(dead_code, reason = "only turmoil has another network"))]
     Socket {
         what: Box<str>,
         transfer: bool,

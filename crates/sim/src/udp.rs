@@ -10,14 +10,14 @@ use crate::net::{Fate, Fates};
 ///
 /// # Defaults
 ///
-/// [`Udp::reliable`], which is every simulation's default, delivers each datagram once and in order, as a quiet network
-/// does; faults (a partition, a silent host) lose datagrams all the same. [`Udp::unreliable`] has all kinds; one datagram
-/// in 8 is hit, and delays are up to 200 ms.
+/// [`Udp::reliable`], which is every simulation's default, delivers each datagram once and in order, as a quiet
+/// network does; faults (a partition, a silent host) lose datagrams all the same. [`Udp::unreliable`] has all kinds;
+/// one datagram in 8 is hit, and delays are up to 200 ms.
 ///
 /// # Determinism
 ///
-/// Each datagram asks for its fate in the lane `datagrams A>B` (0 is delivery), and a late one for its delay. Without any
-/// kind nothing is asked.
+/// Each datagram asks for its fate in the lane `datagrams A>B` (0 is delivery), and a late one for its delay. Without
+/// any kind nothing is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Udp {
     fates: Fates,
@@ -36,7 +36,7 @@ impl Udp {
         Self::reliable().loss().duplication().reordering()
     }
 
-    /// Adds loss: a datagram does not arrive, and nobody is told.
+    /// Adds loss: a datagram does not arrive, and its sender does not learn it.
     #[must_use]
     pub fn loss(self) -> Self {
         self.with(Fate::Lost)

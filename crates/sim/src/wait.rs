@@ -1,6 +1,8 @@
 //! What a parked task or thread waits for, in words that a deadlock report can use.
 
-use crate::time::Nanos;
+use std::sync::Arc;
+
+use crate::time::{Nanos, milliseconds};
 
 /// A task or thread of a run, numbered in the order of their starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -77,7 +79,45 @@ pub(crate) enum Wait {
     Io { verb: &'static str, object: u64, until: Option<Nanos> } = 4,
 }
 
+/// What the words of a wait must know.
+pub(crate) trait Names {
+    /// Returns the name of a task.
+    fn task(&self, task: TaskId) -> Arc<str>;
+
+    /// Describes a socket.
+    fn object(&self, object: u64) -> String;
+}
+
+/// Whether the words of a wait say until when it lasts. Symptoms must not: times differ from run to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Until {
+    Shown,
+    Hidden,
+}
+
 impl Wait {
+    /// Describes what a task waits for: "for the lock `a`, held by server/main", "to read client:49152 -> server:80".
+    pub(crate) fn describe(self, names: &impl Names, shown: Until) -> String {
+        let is_shown = shown == Until::Shown;
+        match self {
+            Self::Lock { name, holder } => format!("for the lock `{name}`, held by {}", names.task(holder)),
+            Self::Condvar { name, until: None } => format!("for a notification on `{name}`"),
+            Self::Condvar { name, until: Some(until) } if is_shown => {
+                format!("for a notification on `{name}`, until {}", milliseconds(until))
+            }
+            Self::Condvar { name, until: Some(_) } => {
+                format!("for a notification on `{name}`, with a timeout")
+            }
+            Self::Sleep { until } if is_shown => format!("until {}", milliseconds(until)),
+            Self::Sleep { .. } => "for a timer".to_owned(),
+            Self::Join { task } => format!("for the end of {}", names.task(task)),
+            Self::Io { verb, object, until: Some(until) } if is_shown => {
+                format!("to {verb} {}, until {}", names.object(object), milliseconds(until))
+            }
+            Self::Io { verb, object, .. } => format!("to {verb} {}", names.object(object)),
+        }
+    }
+
     /// What the waiting task is about to do, in one word.
     pub(crate) const fn verb(&self) -> &'static str {
         match self {

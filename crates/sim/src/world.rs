@@ -1,4 +1,5 @@
-//! The state of one run: the scheduler, the network, the faults, the hosts. Code under test finds it through [`context`].
+//! The state of one run: the scheduler, the network, the faults, the hosts. Code under test finds it through
+//! [`context`].
 //!
 //! # Not here
 //!
@@ -31,7 +32,7 @@ use crate::progress::Progress;
 use crate::sched::{Scheduler, Settings};
 use crate::time::Nanos;
 use crate::trace;
-use crate::wait::HostIndex;
+use crate::wait::{HostIndex, Names, TaskId};
 
 use foreign::Foreign;
 use hosts::HostRole;
@@ -57,7 +58,7 @@ pub(crate) struct Run {
     /// Room for wakers on their way from `waiters`, kept from call to call.
     woken: Cell<Vec<Waker>>,
     /// Names of what tasks wait for outside of the simulator's network.
-    labels: RefCell<Vec<Arc<str>>>,
+    pub(crate) labels: RefCell<Vec<Arc<str>>>,
     pub(crate) foreign: Foreign,
     pub(crate) os_threads: real::OsThreads,
     makers: Makers,
@@ -90,6 +91,7 @@ impl Run {
             stack_bytes: options.stack_bytes,
             steps_max: options.steps_max,
             perturb: options.perturb,
+            interrupt_polls: options.interrupt_polls,
             delay_max: options.delay_max,
             delay_total_max: options.delay_total_max,
             tolerate_panics: options.tolerate_panics,
@@ -145,7 +147,7 @@ impl Run {
         self.forget_mains();
     }
 
-    /// Calls into the network and wakes whom the call made ready.
+    /// Calls into the network and wakes the tasks that the call made ready.
     pub(crate) fn network<T>(&self, f: impl FnOnce(&mut Network, Nanos, &mut RunOutside<'_>) -> T) -> T {
         let mut network = self.network.borrow_mut();
         let result = f(&mut network, self.scheduler.now(), &mut RunOutside { run: self });
@@ -155,7 +157,7 @@ impl Run {
         result
     }
 
-    /// Wakes whom the last call into the network made ready.
+    /// Wakes the tasks that the last call into the network made ready.
     fn wake_ready(&self, mut network: RefMut<'_, Network>) {
         let mut wakers = self.woken.take();
         let mut waiters = self.waiters.borrow_mut();
@@ -175,8 +177,8 @@ impl Run {
         }
     }
 
-    /// Has `waker` woken once `ready` may have changed, and nobody who asked before: streams of tokio's remember the last
-    /// who polled them, and code that forgets somebody over it is to be found.
+    /// Has `waker` woken once `ready` may have changed, and no earlier one. Only the most recent poller of a tokio
+    /// stream is woken, and code that loses a waker over it is to be found.
     pub(crate) fn when_ready_only(&self, ready: Ready, waker: &Waker) {
         if !self.waiters.borrow_mut().has_only(ready, waker) {
             // Cloned and dropped without a borrow.
@@ -186,32 +188,10 @@ impl Run {
         }
     }
 
-    /// Forgets who waits for a socket or listener that is gone.
+    /// Forgets the tasks that wait for a socket or listener that is gone.
     pub(crate) fn forget(&self, ready: Ready) {
         let forgotten = self.waiters.borrow_mut().forget(ready);
         drop(forgotten);
-    }
-
-    /// Describes what a task waits for outside of the scheduler.
-    pub(crate) fn describe_object(&self, verb: &str, object: u64) -> String {
-        if let Some(label) = trace::label_of(&self.labels.borrow(), object) {
-            return format!("to {verb} {label}");
-        }
-        format!("to {verb} {}", self.network.borrow().describe_object(object))
-    }
-
-    /// Names something outside of the simulator's network that tasks may wait for.
-    #[cfg(feature = "turmoil")]
-    pub(crate) fn label(&self, label: Arc<str>) -> u64 {
-        let mut labels = self.labels.borrow_mut();
-        labels.push(label);
-        trace::FIRST_LABEL + labels.len() as u64 - 1
-    }
-
-    /// How much simulated time clients have to leave nothing behind.
-    #[cfg(feature = "turmoil")]
-    pub(crate) fn leak_grace(&self) -> Nanos {
-        self.options.leak_grace
     }
 
     pub(crate) fn host_name(&self, host: HostIndex) -> Arc<str> {
@@ -246,5 +226,16 @@ impl Run {
 
     pub(crate) fn note_heal(&self) {
         self.healed_at.set(self.scheduler.now());
+    }
+}
+
+impl Names for Run {
+    fn task(&self, task: TaskId) -> Arc<str> {
+        self.scheduler.name(task)
+    }
+
+    fn object(&self, object: u64) -> String {
+        let label = trace::label_of(&self.labels.borrow(), object).map(ToString::to_string);
+        label.unwrap_or_else(|| self.network.borrow().describe_object(object))
     }
 }

@@ -8,18 +8,32 @@ use crate::{Kind, Message};
 pub struct Outgoing<'a> {
     pub(crate) kind: Kind,
     pub(crate) payload: &'a [u8],
+    compress: Option<bool>,
 }
 
 impl<'a> Outgoing<'a> {
+    const fn new(kind: Kind, payload: &'a [u8]) -> Self {
+        Self { kind, payload, compress: None }
+    }
+
+    /// Sets whether to compress this message, where compression is agreed on, whatever its length. Default: if it has
+    /// at least [`Compression::threshold`](crate::Compression::threshold) bytes.
+    ///
+    /// Leave secrets uncompressed that stand beside text of an attacker: the length would tell of them.
+    #[must_use]
+    pub const fn compressed(self, compress: bool) -> Self {
+        Self { compress: Some(compress), ..self }
+    }
+
     /// As a data frame that is a whole message.
     pub(crate) fn whole(self) -> Piece<'a> {
-        Piece { kind: self.kind, payload: self.payload, part: Part::Whole }
+        Piece { kind: self.kind, payload: self.payload, part: Part::Whole, compress: self.compress }
     }
 }
 
 impl<'a> From<&'a str> for Outgoing<'a> {
     fn from(text: &'a str) -> Self {
-        Self { kind: Kind::Text, payload: text.as_bytes() }
+        Self::new(Kind::Text, text.as_bytes())
     }
 }
 
@@ -31,7 +45,7 @@ impl<'a> From<&'a String> for Outgoing<'a> {
 
 impl<'a> From<&'a [u8]> for Outgoing<'a> {
     fn from(bytes: &'a [u8]) -> Self {
-        Self { kind: Kind::Binary, payload: bytes }
+        Self::new(Kind::Binary, bytes)
     }
 }
 

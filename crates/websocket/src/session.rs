@@ -126,7 +126,7 @@ impl Session {
         }
     }
 
-    /// Nobody is left to drive the connection.
+    /// No task is left to drive the connection.
     pub(crate) fn driver_dropped(&mut self, now: Instant) {
         self.connection.transport_lost(Cause::Dropped, now);
     }
@@ -143,8 +143,8 @@ impl Session {
         self.connection.write_failed(error, now);
     }
 
-    /// What is to be written. Bytes that were shown stay, until [`output_written`](Self::output_written) counts them off
-    /// or the connection is over.
+    /// What is to be written. Bytes that were shown stay, until [`output_written`](Self::output_written) counts them
+    /// off or the connection is over.
     #[inline]
     pub fn output(&mut self) -> &[u8] {
         if self.unwritable {
@@ -165,11 +165,12 @@ impl Session {
                 tls.encrypt(batch);
                 self.encrypted = batch.len();
             } else if self.connection.transport() == Transport::ShutDown {
-                // RFC 5246, section 7.2.1 and RFC 8446, section 6.1: say that nothing follows, before the end of the stream.
+                // RFC 5246, section 7.2.1 and RFC 8446, section 6.1: say that nothing follows, before the end of the
+                // stream.
                 tls.close();
             }
         }
-        // RFC 6455 knows nothing to be said after the end; what TLS has left would be an answer to nobody. Nor does
+        // RFC 6455 knows nothing to be said after the end; what TLS has left is of no use to the peer. Nor does
         // anything go out of which the connection has let go.
         let is_void =
             self.connection.transport() == Transport::Drop || self.encrypted > self.connection.output().len();

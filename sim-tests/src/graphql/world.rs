@@ -5,10 +5,10 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use wavetank::runtime::{ListenOptions, Listener as _, Runtime};
+use wavetank::runtime::{ListenOptions, Listener as _, Runtime, Stream as _};
 use wavetank::{Host, Sim};
 use wavetank_graphql::mock::Mock;
-use wavetank_graphql::websocket::WebSocketTransport;
+use wavetank_graphql::websocket::{Counted, WebSocketTransport};
 use wavetank_graphql::{Config, Ended, Keepalive, MessageTransport, Server, Upgrade, memory};
 use wavetank_websocket::client::Client;
 use wavetank_websocket::handshake::{AcceptOptions, ClientRequest};
@@ -138,8 +138,11 @@ impl Shared {
             let (stream, _) = listener.accept().await?;
             let (server, shared, handler) = (server.clone(), self.clone(), handler.clone());
             host.spawn("connection", async move {
-                let Ok(socket) = server.accept(stream).await else { return };
-                let transport = WebSocketTransport::new(socket);
+                // A stream that is gone already shows it soon.
+                let _ = stream.set_nodelay(true);
+                let (stream, counter) = Counted::new(stream);
+                let Ok(socket) = server.accept_over(stream).await else { return };
+                let transport = WebSocketTransport::new(socket).counter(counter);
                 let upgrade = transport.upgrade();
                 shared.serve(&handler, transport, upgrade).await;
             });

@@ -1,7 +1,8 @@
 //! Bytes of which every reader can check every one.
 //!
-//! The byte at offset `o` of the body with seed `s` is the low 8 bits of `o + (o >> 8) + (o >> 16) + 13 * s`: no two places
-//! within 64 KiB look alike, and a byte that is lost, doubled or taken from another stream is found at once.
+//! The byte at offset `o` of the body with seed `s` is the low 8 bits of `o + (o >> 8) + (o >> 16) + 13 *
+//! s`: no two places within 64 KiB look alike, and a byte that is lost, doubled or taken from another
+//! stream is found at once.
 
 use std::io::{self, Read, Write};
 use std::ops::Range;
@@ -32,7 +33,8 @@ pub fn check(seed: u32, from: u64, bytes: &[u8]) {
     }
 }
 
-/// Writes a part of a body in writes of `chunk` bytes. Returns how many bytes were taken, and the error that stopped it.
+/// Writes a part of a body in writes of `chunk` bytes. Returns how many bytes were taken, and the error
+/// that stopped it.
 pub async fn write(
     writer: &mut (impl AsyncWrite + Unpin),
     seed: u32,
@@ -57,8 +59,8 @@ pub async fn write(
     (offset - range.start, Ok(()))
 }
 
-/// Reads at most `count` bytes of a body, from offset `from` on. Returns how many there were before the end, and the error
-/// that stopped it.
+/// Reads at most `count` bytes of a body, from offset `from` on. Returns how many there were before the
+/// end, and the error that stopped it.
 pub async fn read(
     reader: &mut (impl AsyncRead + Unpin),
     seed: u32,

@@ -22,8 +22,11 @@ pub const ACK: u16 = 2;
 pub const FIN: u16 = 4;
 /// Ends both directions at once.
 pub const RST: u16 = 8;
-/// Between two sides of our crate: announces on a ping, and asks on a window update, to stop sending.
+/// Between two sides of our crate: asks on a window update to stop sending.
 pub const STOP: u16 = 0x10;
+
+/// The number of a ping that announces [`STOP`].
+pub const ANNOUNCEMENT: u32 = 0x5741_5645;
 
 /// The credit that both directions of a stream begin with.
 pub const INITIAL_WINDOW: u32 = 256 * 1024;
@@ -84,6 +87,10 @@ pub fn control(kind: u8, flags: u16, stream: u32, length: u32) -> Vec<u8> {
 }
 
 /// Returns a data frame.
+///
+/// # Panics
+///
+/// If the payload is longer than a frame can say.
 #[must_use]
 pub fn data(flags: u16, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).expect("a payload of less than 4 GiB");

@@ -1,5 +1,5 @@
-//! What two sides of a session do together, whichever implementations they are: the same scenarios for ours and the published
-//! crates, in the simulator, in process and over loopback.
+//! What two sides of a session do together, whichever implementations they are: the same scenarios for ours
+//! and the published crates, in the simulator, in process and over loopback.
 
 use std::io;
 use std::time::Duration;
@@ -48,6 +48,10 @@ impl<R: Runtime> AnySession<R> {
     }
 
     /// Closes the session, and waits until it is over.
+    ///
+    /// # Panics
+    ///
+    /// If the session does not close cleanly.
     pub async fn close(self) {
         match self {
             Self::Ours(session) => {
@@ -79,7 +83,8 @@ impl<R: Runtime> AnySession<R> {
 /// What the two sides do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scenario {
-    /// So many streams at once; each carries [`ECHOED`] bytes there and back, and ends both ways. All are open together.
+    /// So many streams at once; each carries [`ECHOED`] bytes there and back, and ends both ways. All
+    /// are open together.
     Echo(u32),
     /// The opener ends its direction, and is answered only then.
     HalfClose,
@@ -132,14 +137,7 @@ pub async fn opener<R: Runtime>(runtime: R, session: AnySession<R>, scenario: Sc
         }
         Scenario::Windows => {
             let stream = session.open().await.expect("a stream");
-            let (mut reader, mut writer) = tokio::io::split(stream);
-            let writing = runtime.spawn("writer", async move {
-                body::write(&mut writer, 0, 0..LARGE, 50_000).await.1.expect("written");
-                writer.shutdown().await.expect("finished");
-            });
-            runtime.sleep(LATE).await;
-            reads_all(&mut reader, 1, LARGE).await;
-            writing.await.expect("no panic");
+            both_ways(&runtime, stream, [0, 1]).await;
         }
         Scenario::ResetByOpener => {
             let mut stream = session.open().await.expect("a stream");
@@ -181,13 +179,7 @@ pub async fn acceptor<R: Runtime>(runtime: R, mut session: AnySession<R>, scenar
         }
         Scenario::Windows => {
             let stream = session.accept().await.expect("a stream");
-            let (mut reader, mut writer) = tokio::io::split(stream);
-            echoing.push(runtime.spawn("writer", async move {
-                body::write(&mut writer, 1, 0..LARGE, 50_000).await.1.expect("written");
-                writer.shutdown().await.expect("finished");
-            }));
-            runtime.sleep(LATE).await;
-            reads_all(&mut reader, 0, LARGE).await;
+            both_ways(&runtime, stream, [1, 0]).await;
         }
         Scenario::ResetByOpener => {
             let mut stream = session.accept().await.expect("a stream");
@@ -213,14 +205,34 @@ pub async fn acceptor<R: Runtime>(runtime: R, mut session: AnySession<R>, scenar
     session.closed().await;
 }
 
+/// Writes one large body and reads another, from late on. Neither side ends before it has everything, and
+/// both read until the end: `tokio-yamux` takes no more credit behind the peer's FIN, nor while no task
+/// reads.
+async fn both_ways<R: Runtime>(runtime: &R, stream: AnyStream, [ours, theirs]: [u32; 2]) {
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    let (have_all, has_all) = tokio::sync::oneshot::channel();
+    let writing = runtime.spawn("writer", async move {
+        body::write(&mut writer, ours, 0..LARGE, 50_000).await.1.expect("written");
+        has_all.await.expect("the reader has everything");
+        writer.shutdown().await.expect("finished");
+    });
+    runtime.sleep(LATE).await;
+    let (read, result) = body::read(&mut reader, theirs, 0, LARGE).await;
+    assert!(read == LARGE && result.is_ok(), "{read} of {LARGE} bytes: {result:?}");
+    have_all.send(()).expect("the writer waits");
+    let (read, result) = body::read(&mut reader, theirs, LARGE, 1).await;
+    assert!(read == 0 && result.is_ok(), "{read} bytes and no end: {result:?}");
+    writing.await.expect("no panic");
+}
+
 /// Reads `count` bytes of body `seed` and the end.
 async fn reads_all(stream: &mut (impl tokio::io::AsyncRead + Unpin), seed: u32, count: u64) {
     let (read, result) = body::read(stream, seed, 0, count + 1).await;
     assert!(read == count && result.is_ok(), "{read} of {count} bytes: {result:?}");
 }
 
-/// Reads on behind `from` bytes of body 0: there are none, and the peer has dropped the stream. Ours says so; `yamux` takes a
-/// reset for the end.
+/// Reads on behind `from` bytes of body 0: there are none, and the peer has dropped the stream. Ours says
+/// so; `yamux` takes a reset for the end.
 async fn is_cut(stream: &mut AnyStream, from: u64, is_ours: bool) {
     let (read, result) = body::read(stream, 0, from, 1).await;
     assert_eq!(read, 0);

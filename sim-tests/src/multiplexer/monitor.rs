@@ -4,7 +4,8 @@
 //!
 //! - On no stream more is sent than was granted, in either direction.
 //! - A stream is opened once, with an id of the right parity that was not used before; it is acknowledged at most once.
-//! - At most one FIN and one RST a direction; no data behind FIN or RST; RST on a window update alone and never with FIN.
+//! - At most one FIN and one RST a direction; no data behind FIN or RST; RST on a window update alone and
+//!   never with FIN.
 //! - The flag that asks to stop goes only to a peer that has announced it.
 //!
 //! [`Monitor::is_quiescent`] says whether every stream has ended on the wire.
@@ -13,7 +14,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::frames::{
-    ACK, DATA, FIN, GO_AWAY, Header, INITIAL_WINDOW, PING, RST, STOP, SYN, Splitter, WINDOW_UPDATE,
+    ACK, ANNOUNCEMENT, DATA, FIN, GO_AWAY, Header, INITIAL_WINDOW, PING, RST, STOP, SYN, Splitter,
+    WINDOW_UPDATE,
 };
 
 /// What was seen of one side of a session. Clones are the same.
@@ -178,6 +180,8 @@ impl Seen {
         match kind {
             PING => {
                 assert_eq!(stream, 0, "{name} sends a ping on a stream");
+                // Some implementations end the session for any other flag.
+                assert!(header.flags == SYN || header.flags == ACK, "{name} sends {header:?}");
                 if header.has(SYN) {
                     self.pings_sent += 1;
                 } else {
@@ -242,7 +246,7 @@ impl Seen {
         let Header { kind, stream, length, .. } = header;
         match kind {
             PING => {
-                self.peer_announced_stop |= header.has(SYN) && header.has(STOP);
+                self.peer_announced_stop |= header.has(SYN) && length == ANNOUNCEMENT;
                 return;
             }
             GO_AWAY => {

@@ -1,7 +1,7 @@
 //! A WebSocket as the transport of a session: binary messages as a stream of bytes, which is how sessions pass proxies.
 //!
-//! A write becomes one message of at most [`MESSAGE_BYTES`]; the borders of messages mean nothing. The end of writing is the
-//! Close frame, so it ends both directions, as it does for other users of WebSockets.
+//! A write becomes one message of at most [`MESSAGE_BYTES`]; the borders of messages mean nothing. The end
+//! of writing is the Close frame, so it ends both directions, as it does for other users of WebSockets.
 
 use std::future::Future;
 use std::io;
@@ -71,6 +71,10 @@ where
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        // A message that waits to go out goes on, whatever the owner calls; its failure is told to the next write.
+        if self.sending.is_some() && self.poll_sent(context).is_ready() {
+            self.sending = None;
+        }
         let this = &mut *self;
         while this.received.is_empty() {
             let socket = &this.socket;
@@ -104,9 +108,8 @@ where
         if let Some(sending) = &mut self.sending {
             let result = ready!(sending.as_mut().poll(context));
             self.sending = None;
-            return Poll::Ready(
-                result.map_err(|error| io::Error::new(io::ErrorKind::BrokenPipe, error.to_string())),
-            );
+            // Behind a clean end what is written goes nowhere, and reading says that it is the end.
+            return Poll::Ready(result.or_else(end));
         }
         Poll::Ready(Ok(()))
     }

@@ -211,6 +211,22 @@ fn a_narrow_link_is_no_stall(sim: &mut Sim) {
     });
 }
 
+#[wavetank::test(seeds = 200)]
+fn a_long_message_is_no_silence(sim: &mut Sim) {
+    // A message takes several times the interval and the timeout.
+    let setup = Setup::default().keepalive(20 * SECOND, 20 * SECOND);
+    sim.delay_max(SECOND);
+    World::run(sim, On::WebSocket, setup, async move |world: World| {
+        let mut peer = acknowledged(&world, "a").await;
+        // What is sent at once, up to 64 KiB, comes at once.
+        world.host.inject().narrow("client", "server", 10_000);
+        let padding = "x".repeat(1_000_000);
+        peer.send(json!({"type": "ping", "payload": {"padding": padding}})).await;
+        assert_eq!(peer.hear().await.kind(), Some("pong"));
+        peer.close().await;
+    });
+}
+
 #[wavetank::test(seeds = 300)]
 fn resets_end_everything(sim: &mut Sim) {
     let pause = Duration::from_millis(1) * sim.choose("pause", 20);

@@ -39,7 +39,8 @@ fn shutdown_reaches_every_socket(sim: &mut Sim, on: On) {
             assert_eq!(got.code(), Some(if restarts { 1012 } else { 1001 }), "{got:?}");
         }
         world.within(200 * SECOND, shutting).await.expect("no panic");
-        assert_eq!(world.handler().connections(), 0);
+        // A connection whose handshake took longer is served, and closed, behind it.
+        world.eventually(SLACK, "no connection is left", |world| world.handler().connections() == 0).await;
         assert_eq!(world.mock().live(), 0);
     });
 }

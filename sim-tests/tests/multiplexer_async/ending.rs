@@ -10,7 +10,8 @@ use wavetank_sim_tests::multiplexer::body;
 
 use super::world::{LATE, SECOND, SOON, awkward, pair, pair_with, read_error, write_error};
 
-/// An answer that begins when the question has ended arrives whole, though both directions have ended before it is read.
+/// An answer that begins when the question has ended arrives whole, though both directions have ended
+/// before it is read.
 #[wavetank::test(seeds = 200)]
 fn an_answer_survives_both_ends(sim: &mut Sim) {
     const ANSWER: u64 = 100 << 10;

@@ -1,17 +1,18 @@
 //! Ours beside the two published crates, unmodified: `yamux` 0.14.1 and `tokio-yamux` 0.3.20, in both roles.
 
 use std::time::Duration;
+use wavetank_sim_tests::multiplexer::configured;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use wavetank::runtime::{Runtime, SocketOptions};
 use wavetank::{Faults, Host, Sim, sometimes};
-use wavetank_multiplexer::{Config, LocalReset, Stream, Window, WriteError};
+use wavetank_multiplexer::{LocalReset, Stream, Window, WriteError};
 use wavetank_sim_tests::multiplexer::interoperability::{self, AnySession, AnyStream, Scenario};
 use wavetank_sim_tests::multiplexer::network::{self, Side};
 use wavetank_sim_tests::multiplexer::{Foreign, Kind, body};
 
 use super::issue_133::{MESSAGE, READ, WRITTEN};
-use super::world::{Cell, End, SECOND, SOON, end, write_error};
+use super::world::{Cell, End, SECOND, SOON, end, windows, write_error};
 
 /// Adds two hosts: ours on `side`, a published crate on the other.
 fn pair(
@@ -21,7 +22,9 @@ fn pair(
     ours: impl AsyncFn(End) + 'static,
     theirs: impl AsyncFn(Host, Foreign<Host>) + 'static,
 ) {
-    let config = Config::default().window(Window::Fixed(256 << 10));
+    let config = configured(|config| {
+        config.window(Window::Fixed(256 << 10));
+    });
     let run = std::rc::Rc::new(async move |host: Host, at: Side| {
         let transport = match at {
             Side::Client => network::connect(&host, SocketOptions::new()).await?,
@@ -66,7 +69,7 @@ fn a_departed_reader_soon_ends_our_writer(sim: &mut Sim) {
             let mut stream = end.session.open().await.expect("a stream");
             // Five times what was reported: `yamux` enlarges windows.
             let (_, result) = body::write(&mut stream, 0, 0..50 * WRITTEN, MESSAGE).await;
-            let error = write_error(&result.expect_err("nobody reads"));
+            let error = write_error(&result.expect_err("no task reads"));
             let late = end.now() - left.get().expect("the reader has left");
             if closes {
                 assert_eq!(error, WriteError::ResetHere(LocalReset::NoCredit), "FIN alone says nothing");
@@ -146,8 +149,8 @@ async fn leave_a_writer(end: End, how: Leave, left: Cell<wavetank::runtime::Inst
     end.is_ended().await;
 }
 
-/// The reported scenario with a published crate as the writer. Both understand RST without FIN; `tokio-yamux` sees it only while
-/// a task reads.
+/// The reported scenario with a published crate as the writer. Both understand RST without FIN;
+/// `tokio-yamux` sees it only while a task reads.
 #[wavetank::test(seeds = 400, sometimes = "required")]
 fn a_published_writer_learns_that_our_reader_left(sim: &mut Sim) {
     let (kind, side) = kind_and_side(sim);
@@ -170,7 +173,7 @@ fn a_published_writer_learns_that_our_reader_left(sim: &mut Sim) {
             let (mut reader, mut writer) = tokio::io::split(session.open().await.expect("a stream"));
             let reading = host.spawn("reader", async move { reader.read(&mut [0]).await });
             let (_, result) = body::write(&mut writer, 0, 0..WRITTEN, MESSAGE).await;
-            let error = result.expect_err("nobody reads");
+            let error = result.expect_err("no task reads");
             let late = Runtime::now(&host) - left.get().expect("the reader has left");
             assert!(late <= SOON, "{error}, after {late:?}");
             sometimes!(how == Leave::Close, "FIN was sent before");
@@ -190,8 +193,8 @@ async fn ask(session: &Foreign<Host>) {
     assert!(read == 1024 && result.is_ok(), "{read} {result:?}");
 }
 
-/// What cannot be told: behind our FIN `tokio-yamux` looks at neither credit nor RST. Our side forgets the stream, the session
-/// goes on, and the writer waits until it ends.
+/// What cannot be told: behind our FIN `tokio-yamux` looks at neither credit nor RST. Our side forgets the
+/// stream, the session goes on, and the writer waits until it ends.
 #[wavetank::test(seeds = 100)]
 fn tokio_yamux_is_deaf_behind_our_fin(sim: &mut Sim) {
     let side = Side::BOTH[sim.choose("our side", 2) as usize];

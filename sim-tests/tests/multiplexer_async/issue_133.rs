@@ -1,14 +1,16 @@
-//! hashicorp/yamux#133: a client writes ten messages, more than the window; the server reads five and leaves the stream in one
-//! way or another. The writer learns of it at once, whoever opened the session and however the stream is left.
+//! hashicorp/yamux#133: a client writes ten messages, more than the window; the server reads five and
+//! leaves the stream in one way or another. The writer learns of it at once, in both roles, however the
+//! stream is left.
 
 use std::time::Duration;
+use wavetank_sim_tests::multiplexer::configured;
 
 use wavetank::runtime::{Instant, Runtime};
 use wavetank::{Host, Sim, sometimes};
-use wavetank_multiplexer::{Config, ResetCode, Stream, Window, WriteEnd, WriteError};
+use wavetank_multiplexer::{ResetCode, Stream, Window, WriteEnd, WriteError};
 use wavetank_sim_tests::multiplexer::body;
 
-use super::world::{Cell, End, SECOND, SOON, finish_writing, inspect, pair, write_error};
+use super::world::{Cell, End, SECOND, SOON, finish_writing, inspect, pair, windows, write_error};
 
 pub(crate) const MESSAGE: usize = 100 << 10;
 pub(crate) const WRITTEN: u64 = 10 * MESSAGE as u64;
@@ -94,7 +96,7 @@ fn close(stream: &mut Stream<Host>) {
     assert!(matches!(result, Ok(()) | Err(WriteError::Stopped)), "{result:?}");
 }
 
-/// Writes ten messages; checks what it is told, and when.
+/// Writes ten messages; checks what it learns, and when.
 async fn write(end: &End, how: Leave, left: &Cell<Instant>) {
     let mut stream = end.session.open().await.expect("a stream");
     let (stopped, host) = (stream.stopped(), end.host);
@@ -153,12 +155,14 @@ async fn read(end: &End, how: Leave, unread: bool, left: &Cell<Instant>) {
 
 /// The reported scenario; `how` and all that matters beside it follow from the seed.
 #[wavetank::test(seeds = 1500, sometimes = "required")]
-fn the_writer_learns_at_once_that_nobody_reads(sim: &mut Sim) {
+fn the_writer_learns_at_once(sim: &mut Sim) {
     let how = Leave::ALL[sim.choose("leave", Leave::ALL.len() as u32) as usize];
     let unread = sim.choose("unread", 2) == 1;
     let client_writes = sim.choose("client writes", 2) == 0;
     let window = [Window::Fixed(256 << 10), Window::default()][sim.choose("window", 2) as usize];
-    let config = Config::default().window(window);
+    let config = configured(|config| {
+        config.window(window);
+    });
     let left = Cell::new();
     let of_server = left.clone();
     pair(
@@ -190,7 +194,9 @@ fn the_writer_learns_at_once_that_nobody_reads(sim: &mut Sim) {
 fn a_partition_only_delays_the_news(sim: &mut Sim) {
     let how = Leave::ALL[sim.choose("leave", 8) as usize];
     let partition = Duration::from_secs([9, 11][sim.choose("partition", 2) as usize]);
-    let config = Config::default().window(Window::Fixed(256 << 10));
+    let config = configured(|config| {
+        config.window(Window::Fixed(256 << 10));
+    });
     pair(
         sim,
         config,
@@ -199,7 +205,7 @@ fn a_partition_only_delays_the_news(sim: &mut Sim) {
             let start = end.now();
             let (written, result) = body::write(&mut stream, 0, 0..WRITTEN, MESSAGE).await;
             assert!(written <= 256 << 10, "{written}");
-            let error = write_error(&result.expect_err("nobody reads"));
+            let error = write_error(&result.expect_err("no task reads"));
             assert!(how.is_told_by(&error), "{how:?}: {error}");
             // Retransmissions find the link again: the last begins before the partition ends, and lasts as long as it.
             assert!(end.now() - start <= 2 * SECOND + 2 * partition + SOON, "{:?}", end.now() - start);

@@ -1,16 +1,26 @@
 //! Load: both ways at once, slow readers, slow links, split halves, windows and deadlines.
 
 use std::time::Duration;
+use wavetank_sim_tests::multiplexer::configured;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use wavetank::runtime::{Runtime, SocketOptions};
 use wavetank::{Faults, Sim, cancellable, sometimes};
-use wavetank_multiplexer::{Config, Keepalive, LocalReset, ReadError, Stream, Timeouts, Window, WriteError};
+use wavetank_multiplexer::{Config, LocalReset, ReadError, Stream, Window, WriteError};
 use wavetank_sim_tests::multiplexer::body;
 
-use super::world::{End, LATE, SECOND, SOON, Transports, inspect, pair, pair_with, read_error, write_error};
+use super::world::{
+    End, LATE, SECOND, SOON, Transports, inspect, pair, pair_with, read_error, windows, write_error,
+};
 
 const LARGE: u64 = 1 << 20;
+
+/// A ping after so much silence, and the end after as much again.
+fn keepalive(interval: Duration) -> Config {
+    let mut config = Config::default();
+    config.keepalive().interval(Some(interval)).timeout(interval);
+    config
+}
 
 /// Writes and reads `bytes` at once, each half on a task of its own.
 async fn both_ways(end: &End, stream: Stream<wavetank::Host>, bytes: u64) {
@@ -54,21 +64,25 @@ fn saturated_ends_answer_pings_and_finish(sim: &mut Sim) {
         narrow,
         async move |end| {
             side(end.clone(), true).await;
+            end.answer().await;
             end.finish(LATE).await;
         },
         async move |end| {
             side(end.clone(), false).await;
+            end.ask().await;
             end.is_ended().await;
         },
     );
 }
 
-/// A stream that nobody reads does not hold up another one of the same session.
+/// A stream that no task reads does not hold up another one of the same session.
 #[wavetank::test(seeds = 150)]
 fn an_unread_stream_does_not_stop_others(sim: &mut Sim) {
     pair(
         sim,
-        Config::default().window(Window::Fixed(256 << 10)),
+        configured(|config| {
+            config.window(Window::Fixed(256 << 10));
+        }),
         async |end| {
             let mut slow = end.session.open().await.expect("a stream");
             let mut fast = end.session.open().await.expect("a stream");
@@ -110,11 +124,12 @@ fn an_unread_stream_does_not_stop_others(sim: &mut Sim) {
 /// Much more than a window over a link of 20 kB/s, both ways: it takes minutes, and no timeout ends it.
 #[wavetank::test(seeds = 40)]
 fn a_slow_link_is_no_dead_link(sim: &mut Sim) {
-    let keepalive = Keepalive::new(Some(5 * SECOND), 5 * SECOND);
-    let timeouts = Timeouts { transport_stall: 10 * SECOND, ..Timeouts::default() };
     pair(
         sim,
-        Config::default().keepalive(keepalive).timeouts(timeouts),
+        configured(|config| {
+            config.keepalive().interval(Some(5 * SECOND)).timeout(5 * SECOND);
+            config.timeouts().transport_stall(10 * SECOND);
+        }),
         async |end| {
             end.host.inject().narrow("client", "server", 20_000);
             let stream = end.session.open().await.expect("a stream");
@@ -131,8 +146,8 @@ fn a_slow_link_is_no_dead_link(sim: &mut Sim) {
     );
 }
 
-/// 100 ms there and back, and no limit of bandwidth: a tuned window grows until a stream moves megabytes a second, a fixed one
-/// stays at one window a round trip.
+/// 100 ms there and back, and no limit of bandwidth: a tuned window grows until a stream moves megabytes a
+/// second, a fixed one stays at one window a round trip.
 #[wavetank::test(seeds = 20)]
 fn a_tuned_window_outgrows_the_round_trip(sim: &mut Sim) {
     const BYTES: u64 = 8 << 20;
@@ -145,7 +160,9 @@ fn a_tuned_window_outgrows_the_round_trip(sim: &mut Sim) {
     let wide = Transports { options, awkward: false };
     pair_with(
         sim,
-        Config::default().window(window),
+        configured(|config| {
+            config.window(window);
+        }),
         wide,
         async move |end| {
             end.session.ping().await.expect("a pong");
@@ -192,7 +209,9 @@ fn cancelled_reads_and_writes_lose_no_byte(sim: &mut Sim) {
     let narrow = Transports { options, awkward: true };
     pair_with(
         sim,
-        Config::default().window(Window::Fixed(256 << 10)),
+        configured(|config| {
+            config.window(Window::Fixed(256 << 10));
+        }),
         narrow,
         async |end| {
             let mut stream = end.session.open().await.expect("a stream");
@@ -239,7 +258,9 @@ fn cancelled_reads_and_writes_lose_no_byte(sim: &mut Sim) {
 fn deadlines_end_waits_and_nothing_else(sim: &mut Sim) {
     pair(
         sim,
-        Config::default().window(Window::Fixed(256 << 10)),
+        configured(|config| {
+            config.window(Window::Fixed(256 << 10));
+        }),
         async |end| {
             let stream = end.session.open().await.expect("a stream");
             let (mut reader, mut writer) = stream.into_split();
@@ -252,7 +273,7 @@ fn deadlines_end_waits_and_nothing_else(sim: &mut Sim) {
             );
             writer.set_write_deadline(Some(end.now() + 3 * SECOND));
             let (written, result) = body::write(&mut writer, 0, 0..LARGE, 30_000).await;
-            assert_eq!(write_error(&result.expect_err("nobody reads")), WriteError::TimedOut);
+            assert_eq!(write_error(&result.expect_err("no task reads")), WriteError::TimedOut);
             let waited = end.now() - start;
             assert!(waited >= 6 * SECOND && waited <= 6 * SECOND + 2 * SOON, "{waited:?}");
             writer.set_write_deadline(None);
@@ -280,8 +301,10 @@ fn deadlines_end_waits_and_nothing_else(sim: &mut Sim) {
 /// What waits for readers on all streams together is bounded: a stream that would exceed it is reset, and has no gap.
 #[wavetank::test(seeds = 60, sometimes = "required")]
 fn a_receive_budget_resets_streams_without_gaps(sim: &mut Sim) {
-    let mut config = Config::default().window(Window::Fixed(256 << 10));
-    config.limits.receive_budget_bytes = 400_000;
+    let mut config = configured(|config| {
+        config.window(Window::Fixed(256 << 10));
+    });
+    config.limits().receive_budget_bytes(400_000);
     pair(
         sim,
         config,
@@ -289,6 +312,8 @@ fn a_receive_budget_resets_streams_without_gaps(sim: &mut Sim) {
             let mut tasks = Vec::new();
             for seed in 0..4 {
                 let mut stream = end.session.open().await.expect("a stream");
+                let (read, result) = body::read(&mut stream, 9, 0, 1).await;
+                assert!(read == 1 && result.is_ok(), "the stream is accepted: {result:?}");
                 tasks.push(end.host.spawn("writer", async move {
                     let (_, result) = body::write(&mut stream, seed, 0..LARGE, 30_000).await;
                     if result.is_ok() {
@@ -304,7 +329,9 @@ fn a_receive_budget_resets_streams_without_gaps(sim: &mut Sim) {
         async |end| {
             let mut streams = Vec::new();
             for _ in 0..4 {
-                streams.push(end.session.accept().await.expect("a stream"));
+                let mut stream = end.session.accept().await.expect("a stream");
+                body::write(&mut stream, 9, 0..1, 1).await.1.expect("written");
+                streams.push(stream);
             }
             end.sleep(20 * SECOND).await;
             assert!(end.session.statistics().buffered_bytes <= 400_000);
@@ -330,16 +357,21 @@ fn keepalive_pings_are_spread(sim: &mut Sim) {
     sim.perturb(false);
     pair(
         sim,
-        Config::default().keepalive(Keepalive::new(Some(20 * SECOND), 20 * SECOND)),
+        configured(|config| {
+            config.keepalive().interval(Some(20 * SECOND)).timeout(20 * SECOND);
+        }),
         async |end| {
             let mut others = Vec::new();
             for _ in 0..8 {
                 let (ours, theirs) = tokio::io::duplex(1000);
-                let config = Config::default().keepalive(Keepalive::new(Some(20 * SECOND), 20 * SECOND));
+                let config = configured(|config| {
+                    config.keepalive().interval(Some(20 * SECOND)).timeout(20 * SECOND);
+                });
                 let side = wavetank_sim_tests::multiplexer::network::Side::Client;
                 others.push((super::world::end(end.host, side, ours, config), theirs));
             }
-            // Nobody reads what the pipes hold: each session has sent its first ping, and the next says that it is time.
+            // No task reads what the pipes hold: each session has sent its first ping, and the
+            // next says that it is time.
             end.sleep(Duration::from_secs(14)).await;
             assert!(
                 others.iter().all(|(other, _)| other.monitor.pings_sent() == 1),

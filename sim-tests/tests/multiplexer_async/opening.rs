@@ -1,25 +1,27 @@
 //! Opening and accepting: many at once, more than are accepted, refused, cancelled, and until ids run out.
 
 use std::time::Duration;
+use wavetank_sim_tests::multiplexer::configured;
 
 use tokio::io::AsyncWriteExt as _;
 use wavetank::runtime::Runtime;
 use wavetank::{Sim, cancellable, sometimes};
-use wavetank_multiplexer::{Config, Limits, OpenError, ReadError, Timeouts};
+use wavetank_multiplexer::{Config, Limits, OpenError, ReadError};
 use wavetank_sim_tests::multiplexer::body;
 
 use super::world::{LATE, SECOND, SOON, awkward, finish_writing, pair, pair_with, read_error};
 
 fn limits(change: impl FnOnce(&mut Limits)) -> Config {
-    let mut config = Config::default();
-    change(&mut config.limits);
-    config
+    configured(|config| change(config.limits()))
 }
 
-/// More streams than the peer lets wait: those beyond are refused, the others are served, and nothing is kept of either.
+/// More streams than the peer lets wait: those beyond are refused, the others are served, and nothing is
+/// kept of either.
 #[wavetank::test(seeds = 200, sometimes = "required")]
 fn a_storm_of_refused_opens_leaves_nothing(sim: &mut Sim) {
-    let config = limits(|limits| limits.accept_backlog = 4);
+    let config = limits(|limits| {
+        limits.accept_backlog(4);
+    });
     pair_with(
         sim,
         config,
@@ -103,14 +105,15 @@ fn openers_wait_for_acknowledgements_and_go_on(sim: &mut Sim) {
 /// A peer that accepts nothing: the stream fails by itself, and the session works on.
 #[wavetank::test(seeds = 100)]
 fn an_open_timeout_fails_the_stream_alone(sim: &mut Sim) {
-    let timeouts = Timeouts { open: Some(5 * SECOND), ..Timeouts::default() };
     pair(
         sim,
-        Config::default().timeouts(timeouts),
+        configured(|config| {
+            config.timeouts().open(Some(5 * SECOND));
+        }),
         async |end| {
             let mut stream = end.session.open().await.expect("a stream");
             let (start, result) = (end.now(), body::read(&mut stream, 0, 0, 1).await.1);
-            let error = read_error(&result.expect_err("nobody accepts"));
+            let error = read_error(&result.expect_err("no task accepts"));
             assert!(matches!(error, ReadError::ResetHere(_)), "{error}");
             let waited = end.now() - start;
             assert!(waited >= 4 * SECOND && waited <= 5 * SECOND + SOON, "{waited:?}");
@@ -132,7 +135,9 @@ fn an_open_timeout_fails_the_stream_alone(sim: &mut Sim) {
 fn cancelled_opens_and_accepts_lose_no_stream(sim: &mut Sim) {
     pair_with(
         sim,
-        limits(|limits| limits.unacknowledged_opens = 2),
+        limits(|limits| {
+            limits.unacknowledged_opens(2);
+        }),
         awkward(),
         async |end| {
             let mut opened = 0;
@@ -173,7 +178,9 @@ fn cancelled_opens_and_accepts_lose_no_stream(sim: &mut Sim) {
 fn the_local_stream_limit_fails_one_open(sim: &mut Sim) {
     pair(
         sim,
-        limits(|limits| limits.outbound_streams = 3),
+        limits(|limits| {
+            limits.outbound_streams(3);
+        }),
         async |end| {
             let mut streams = Vec::new();
             for _ in 0..3 {
@@ -202,7 +209,9 @@ fn the_local_stream_limit_fails_one_open(sim: &mut Sim) {
 /// The last ids below 2^32 work; then opening fails, and the session works on the other way round.
 #[wavetank::test(seeds = 60)]
 fn ids_run_out_with_an_error(sim: &mut Sim) {
-    let config = Config { first_id: Some(u32::MAX - 4), ..Config::default() };
+    let config = configured(|config| {
+        config.first_id(u32::MAX - 4);
+    });
     pair(
         sim,
         config,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use wavetank::runtime::{Instant, Runtime, SocketOptions};
 use wavetank::{Adversary, Host, Sim};
-use wavetank_multiplexer::{Config, ReadError, Session, Stream, WriteError};
+use wavetank_multiplexer::{Config, ReadError, Session, Stream, Window, WriteError};
 use wavetank_sim_tests::multiplexer::network::{self, Side};
 use wavetank_sim_tests::multiplexer::{Monitor, body};
 
@@ -26,7 +26,8 @@ pub(crate) struct End {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Transports {
     pub(crate) options: SocketOptions,
-    /// Streams that do whatever their contract allows, such as to make wait for a second at any time. [`SOON`] is not for them.
+    /// Streams that do whatever their contract allows, such as to make wait for a second at any time.
+    /// [`SOON`] is not for them.
     pub(crate) awkward: bool,
 }
 
@@ -158,6 +159,13 @@ impl End {
 pub(crate) fn finish_writing(stream: &mut Stream<Host>) {
     let result = stream.close_write();
     assert!(matches!(result, Ok(()) | Err(WriteError::Stopped)), "{result:?}");
+}
+
+/// Returns the defaults, with this window.
+pub(crate) fn windows(window: Window) -> Config {
+    let mut config = Config::default();
+    config.window(window);
+    config
 }
 
 /// Checks what must hold of a stream at any time.

@@ -12,8 +12,8 @@ use super::world::{End, SECOND, SOON, end, pair, read_error, spawn};
 
 const LARGE: u64 = 2 << 20;
 
-/// Partitions of 9 and 11 seconds only delay; one of 400 seconds ends the session, at both sides and within the timeouts. In
-/// any case the bytes are a prefix without gap or repetition, and no end is invented.
+/// Partitions of 9 and 11 seconds only delay; one of 400 seconds ends the session, at both sides and within
+/// the timeouts. In any case the bytes are a prefix without gap or repetition, and no end is invented.
 #[wavetank::test(seeds = 100, sometimes = "required")]
 fn a_partition_delays_or_ends_a_transfer(sim: &mut Sim) {
     let seconds = [9, 11, 400][sim.choose("partition", 3) as usize];
@@ -145,8 +145,8 @@ fn sessions_until_one_works(sim: &mut Sim) {
     });
 }
 
-/// Everything that leaves hosts their memory: calls end, bytes are right or missing with an error, and once everything has
-/// healed a session works.
+/// Everything that leaves hosts their memory: calls end, bytes are right or missing with an error, and once
+/// everything has healed a session works.
 #[wavetank::test(seeds = 200, sometimes = "required")]
 fn sessions_work_after_any_faults(sim: &mut Sim) {
     sim.faults(Faults::all().begin_max(10 * SECOND).last_max(100 * SECOND));
@@ -174,7 +174,7 @@ fn keepalive_finds_a_silent_peer(sim: &mut Sim) {
             body::read_blocking(&mut stream, 1, 0, 1).1.expect("accepted");
             end.host.inject().forget("client", "server");
             let start = end.now();
-            let error = body::read_blocking(&mut stream, 0, 0, 1).1.expect_err("nobody is there");
+            let error = body::read_blocking(&mut stream, 0, 0, 1).1.expect_err("no peer is there");
             assert!(matches!(read_error(&error), ReadError::Closed(_)), "{error}");
             let closed = end.session.wait_closed();
             assert!(matches!(closed.cause, Cause::KeepaliveTimeout { .. }), "{closed}");

@@ -3,12 +3,13 @@
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use wavetank::runtime::{Runtime, SocketOptions};
 use wavetank::{Host, Sim, sometimes};
-use wavetank_multiplexer::{Config, LocalReset, Window, WriteError};
+use wavetank_multiplexer::{LocalReset, Window, WriteError};
+use wavetank_sim_tests::multiplexer::configured;
 use wavetank_sim_tests::multiplexer::network::{self, Side};
 use wavetank_sim_tests::multiplexer::{Foreign, Kind, body};
 
 use super::issue_133::{MESSAGE, READ, WRITTEN};
-use super::world::{Cell, End, SECOND, SOON, end, write_error};
+use super::world::{Cell, End, SECOND, SOON, end, windows, write_error};
 
 /// Adds two hosts: ours on `side`, a published crate on the other.
 fn pair(
@@ -18,7 +19,9 @@ fn pair(
     ours: impl Fn(End) + 'static,
     theirs: impl AsyncFn(Host, Foreign<Host>) + 'static,
 ) {
-    let config = Config::default().window(Window::Fixed(256 << 10));
+    let config = configured(|config| {
+        config.window(Window::Fixed(256 << 10));
+    });
     match side {
         Side::Client => {
             sim.server("server", async move |host: Host| {
@@ -66,7 +69,7 @@ fn a_departed_reader_soon_ends_our_writer(sim: &mut Sim) {
         move |end| {
             let mut stream = end.session.open().expect("a stream");
             let (_, result) = body::write_blocking(&mut stream, 0, 0..50 * WRITTEN, MESSAGE);
-            let error = write_error(&result.expect_err("nobody reads"));
+            let error = write_error(&result.expect_err("no task reads"));
             let late = end.now() - left.get().expect("the reader has left");
             if closes {
                 assert_eq!(error, WriteError::ResetHere(LocalReset::NoCredit), "FIN alone says nothing");
@@ -132,7 +135,7 @@ fn a_published_writer_learns_that_our_reader_left(sim: &mut Sim) {
             let (mut reader, mut writer) = tokio::io::split(session.open().await.expect("a stream"));
             let reading = host.spawn("reader", async move { reader.read(&mut [0]).await });
             let (_, result) = body::write(&mut writer, 0, 0..WRITTEN, MESSAGE).await;
-            result.expect_err("nobody reads");
+            result.expect_err("no task reads");
             let late = Runtime::now(&host) - left.get().expect("the reader has left");
             assert!(late <= SOON, "{late:?}");
             drop(writer);

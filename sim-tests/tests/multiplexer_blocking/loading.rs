@@ -3,10 +3,11 @@
 use wavetank::runtime::SocketOptions;
 use wavetank::{Faults, Host, Sim, sometimes};
 use wavetank_multiplexer::blocking::Stream;
-use wavetank_multiplexer::{Config, Keepalive, LocalReset, ReadError, Timeouts, Window, WriteError};
+use wavetank_multiplexer::{Config, LocalReset, ReadError, Window, WriteError};
 use wavetank_sim_tests::multiplexer::body;
+use wavetank_sim_tests::multiplexer::configured;
 
-use super::world::{End, SECOND, SOON, inspect, pair, pair_with, read_error, spawn, write_error};
+use super::world::{End, SECOND, SOON, inspect, pair, pair_with, read_error, spawn, windows, write_error};
 
 const LARGE: u64 = 1 << 20;
 
@@ -48,21 +49,25 @@ fn saturated_ends_answer_pings_and_finish(sim: &mut Sim) {
         narrow,
         |end| {
             side(&end, true);
+            end.answer();
             end.finish(60 * SECOND);
         },
         |end| {
             side(&end, false);
+            end.ask();
             end.is_ended();
         },
     );
 }
 
-/// A stream that nobody reads does not hold up another one of the same session.
+/// A stream that no task reads does not hold up another one of the same session.
 #[wavetank::test(seeds = 80)]
 fn an_unread_stream_does_not_stop_others(sim: &mut Sim) {
     pair(
         sim,
-        Config::default().window(Window::Fixed(256 << 10)),
+        configured(|config| {
+            config.window(Window::Fixed(256 << 10));
+        }),
         |end| {
             let mut slow = end.session.open().expect("a stream");
             let mut fast = end.session.open().expect("a stream");
@@ -105,8 +110,10 @@ fn an_unread_stream_does_not_stop_others(sim: &mut Sim) {
 /// Much more than a window over a link of 20 kB/s, both ways: it takes minutes, and no timeout ends it.
 #[wavetank::test(seeds = 20)]
 fn a_slow_link_is_no_dead_link(sim: &mut Sim) {
-    let timeouts = Timeouts { transport_stall: 10 * SECOND, ..Timeouts::default() };
-    let config = Config::default().keepalive(Keepalive::new(Some(5 * SECOND), 5 * SECOND)).timeouts(timeouts);
+    let config = configured(|config| {
+        config.keepalive().interval(Some(5 * SECOND)).timeout(5 * SECOND);
+        config.timeouts().transport_stall(10 * SECOND);
+    });
     pair(
         sim,
         config,
@@ -131,7 +138,9 @@ fn a_slow_link_is_no_dead_link(sim: &mut Sim) {
 fn deadlines_end_waits_and_nothing_else(sim: &mut Sim) {
     pair(
         sim,
-        Config::default().window(Window::Fixed(256 << 10)),
+        configured(|config| {
+            config.window(Window::Fixed(256 << 10));
+        }),
         |end| {
             let (mut reader, mut writer) = end.session.open().expect("a stream").into_split();
             let start = end.now();
@@ -141,7 +150,7 @@ fn deadlines_end_waits_and_nothing_else(sim: &mut Sim) {
             writer.set_write_deadline(Some(end.now() + 3 * SECOND));
             let waiting = spawn(end.host, "writer", move || {
                 let (written, result) = body::write_blocking(&mut writer, 0, 0..LARGE, 30_000);
-                assert_eq!(write_error(&result.expect_err("nobody reads")), WriteError::TimedOut);
+                assert_eq!(write_error(&result.expect_err("no task reads")), WriteError::TimedOut);
                 writer.set_write_deadline(None);
                 let (rest, result) = body::write_blocking(&mut writer, 0, written..LARGE, 30_000);
                 assert!(result.is_ok() && written + rest == LARGE, "the same bytes go on");
@@ -169,8 +178,10 @@ fn deadlines_end_waits_and_nothing_else(sim: &mut Sim) {
 /// What waits for readers on all streams together is bounded: a stream that would exceed it is reset, and has no gap.
 #[wavetank::test(seeds = 40, sometimes = "required")]
 fn a_receive_budget_resets_streams_without_gaps(sim: &mut Sim) {
-    let mut config = Config::default().window(Window::Fixed(256 << 10));
-    config.limits.receive_budget_bytes = 400_000;
+    let mut config = configured(|config| {
+        config.window(Window::Fixed(256 << 10));
+    });
+    config.limits().receive_budget_bytes(400_000);
     pair(
         sim,
         config,
@@ -178,6 +189,8 @@ fn a_receive_budget_resets_streams_without_gaps(sim: &mut Sim) {
             let writers: Vec<_> = (0..4)
                 .map(|seed| {
                     let mut stream = end.session.open().expect("a stream");
+                    let (read, result) = body::read_blocking(&mut stream, 9, 0, 1);
+                    assert!(read == 1 && result.is_ok(), "the stream is accepted: {result:?}");
                     spawn(end.host, "writer", move || {
                         if body::write_blocking(&mut stream, seed, 0..LARGE, 30_000).1.is_ok() {
                             let _reset_meanwhile = stream.close_write();
@@ -191,7 +204,12 @@ fn a_receive_budget_resets_streams_without_gaps(sim: &mut Sim) {
             end.finish(60 * SECOND);
         },
         |end| {
-            let streams: Vec<_> = (0..4).map(|_| end.session.accept().expect("a stream")).collect();
+            let accept = |_| {
+                let mut stream = end.session.accept().expect("a stream");
+                body::write_blocking(&mut stream, 9, 0..1, 1).1.expect("written");
+                stream
+            };
+            let streams: Vec<_> = (0..4).map(accept).collect();
             end.sleep(20 * SECOND);
             assert!(end.session.statistics().buffered_bytes <= 400_000);
             for (mut stream, seed) in streams.into_iter().zip(0..) {

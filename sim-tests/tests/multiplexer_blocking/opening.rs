@@ -1,25 +1,27 @@
 //! Opening and accepting on threads: many at once, more than are accepted, refused, and until ids run out.
 
 use std::time::Duration;
+use wavetank_sim_tests::multiplexer::configured;
 
 use wavetank::{Sim, sometimes};
-use wavetank_multiplexer::{Config, Limits, OpenError, ReadError, Timeouts};
+use wavetank_multiplexer::{Config, Limits, OpenError, ReadError};
 use wavetank_sim_tests::multiplexer::body;
 
 use super::world::{SECOND, SOON, finish_writing, pair, read_error, spawn};
 
 fn limits(change: impl FnOnce(&mut Limits)) -> Config {
-    let mut config = Config::default();
-    change(&mut config.limits);
-    config
+    configured(|config| change(config.limits()))
 }
 
-/// More streams than the peer lets wait: those beyond are refused, the others are served, and nothing is kept of either.
+/// More streams than the peer lets wait: those beyond are refused, the others are served, and nothing is
+/// kept of either.
 #[wavetank::test(seeds = 100, sometimes = "required")]
 fn a_storm_of_refused_opens_leaves_nothing(sim: &mut Sim) {
     pair(
         sim,
-        limits(|limits| limits.accept_backlog = 4),
+        limits(|limits| {
+            limits.accept_backlog(4);
+        }),
         |end| {
             let mut streams = Vec::new();
             for seed in 0..100 {
@@ -92,14 +94,15 @@ fn openers_wait_for_acknowledgements_and_go_on(sim: &mut Sim) {
 /// A peer that accepts nothing: the stream fails by itself, and the session works on.
 #[wavetank::test(seeds = 60)]
 fn an_open_timeout_fails_the_stream_alone(sim: &mut Sim) {
-    let timeouts = Timeouts { open: Some(5 * SECOND), ..Timeouts::default() };
     pair(
         sim,
-        Config::default().timeouts(timeouts),
+        configured(|config| {
+            config.timeouts().open(Some(5 * SECOND));
+        }),
         |end| {
             let mut stream = end.session.open().expect("a stream");
             let (start, result) = (end.now(), body::read_blocking(&mut stream, 0, 0, 1).1);
-            let error = read_error(&result.expect_err("nobody accepts"));
+            let error = read_error(&result.expect_err("no task accepts"));
             assert!(matches!(error, ReadError::ResetHere(_)), "{error}");
             let waited = end.now() - start;
             assert!(waited >= 4 * SECOND && waited <= 5 * SECOND + SOON, "{waited:?}");
@@ -148,7 +151,9 @@ fn an_accept_that_times_out_loses_nothing(sim: &mut Sim) {
 fn the_local_stream_limit_fails_one_open(sim: &mut Sim) {
     pair(
         sim,
-        limits(|limits| limits.outbound_streams = 3),
+        limits(|limits| {
+            limits.outbound_streams(3);
+        }),
         |end| {
             let streams: Vec<_> = (0..3).map(|_| end.session.open().expect("a stream")).collect();
             assert_eq!(end.session.open().map(drop), Err(OpenError::TooManyStreams(3)));
@@ -174,9 +179,13 @@ fn the_local_stream_limit_fails_one_open(sim: &mut Sim) {
 /// The last ids below 2^32 work; then opening fails, and the session works on the other way round.
 #[wavetank::test(seeds = 30)]
 fn ids_run_out_with_an_error(sim: &mut Sim) {
+    let mut config = Config::default();
+    config.first_id(u32::MAX - 4);
     pair(
         sim,
-        Config { first_id: Some(u32::MAX - 4), ..Config::default() },
+        configured(|config| {
+            config.first_id(u32::MAX - 4);
+        }),
         |end| {
             for id in [u32::MAX - 4, u32::MAX - 2, u32::MAX] {
                 let mut stream = end.session.open().expect("a stream");

@@ -25,7 +25,8 @@ fn ariadne_with(
     is_allowed: fn(Answer) -> bool,
 ) {
     let is_interrupted = faults != Faults::none();
-    sim.faults(faults);
+    // asyncio runs nothing between two awaits.
+    sim.faults(faults).interrupt_polls(false);
     let timeout = TIMEOUTS_MS[sim.choose("connection_init_wait_timeout", 6) as usize];
     let settings = Settings::new(version).connection_init_wait_timeout(Duration::from_millis(timeout));
     sim.server("server", async move |host| {

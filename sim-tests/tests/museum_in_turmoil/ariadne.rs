@@ -22,6 +22,8 @@ const TIMEOUTS_MS: [u64; 5] = [2_000, 500, 50, 5, 0];
 /// Builds a server and a client that follows `script`. `is_allowed` checks the answer that the client gets.
 fn ariadne(sim: &mut TurmoilSim, version: Version, script: PeerScript, is_allowed: fn(Answer) -> bool) {
     sim.builder().max_message_latency(Duration::from_millis(20));
+    // asyncio runs nothing between two awaits.
+    sim.interrupt_polls(false);
     let timeout = TIMEOUTS_MS[sim.choose("connection_init_wait_timeout", 5) as usize];
     let settings = Settings::new(version).connection_init_wait_timeout(Duration::from_millis(timeout));
     sim.host("server", async move |host: TurmoilHost| {

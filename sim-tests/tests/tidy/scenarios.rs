@@ -11,7 +11,7 @@ const CLIENTS: [(&str, &str); 2] =
     [("tasks", "sim-tests/tests/websocket_async/"), ("threads", "sim-tests/tests/websocket_blocking/")];
 
 /// Returns the tests that `text` names for `client`, as `module::test`.
-fn listed(text: &str, client: &str) -> BTreeSet<String> {
+pub(super) fn listed(text: &str, client: &str) -> BTreeSet<String> {
     let named = text.lines().filter_map(|line| {
         let (of, name) = line.strip_prefix("- ")?.split_once(": `")?;
         (of == "both" || of == client).then(|| name.trim_end_matches('`').to_owned())
@@ -20,7 +20,7 @@ fn listed(text: &str, client: &str) -> BTreeSet<String> {
 }
 
 /// Returns the simulations below `folder`, as `module::test`.
-fn written(folder: &str) -> BTreeSet<String> {
+pub(super) fn written(folder: &str) -> BTreeSet<String> {
     let mut tests = BTreeSet::new();
     for source in files("rs") {
         let Some(file) = source.path.strip_prefix(folder) else { continue };

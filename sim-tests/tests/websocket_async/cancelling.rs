@@ -93,15 +93,19 @@ fn fragments_and_whole_messages_that_are_taken_in_turns_and_cancelled_lose_nothi
         let (_, expected) = conversation();
         for (expected, by_fragment) in expected.into_iter().zip(by_fragment) {
             let mut received = Vec::new();
-            let mut last = false;
+            let (mut begun, mut last) = (false, false);
             while !last {
-                if by_fragment || !received.is_empty() {
+                if by_fragment || begun {
                     let Some(piece) = cancellable("recv_fragment", socket.recv_fragment()).await else {
-                        sometimes!(!received.is_empty(), "a receive is cancelled between two fragments");
+                        sometimes!(begun, "a receive is cancelled between two fragments");
                         continue;
                     };
                     let piece = piece.expect("was received before the Close");
-                    assert_eq!(piece.first, received.is_empty() && piece.first);
+                    assert_eq!(
+                        piece.first, !begun,
+                        "the first piece of a message, and no other, is its first"
+                    );
+                    begun = true;
                     received.extend_from_slice(&piece.data);
                     last = piece.last;
                 } else if let Some(message) = cancellable("recv", socket.recv()).await {
@@ -199,7 +203,7 @@ fn a_piece_whose_write_is_cancelled_was_not_sent_and_its_message_goes_on(sim: &m
     server(sim, move |peer| read_slowly(peer, log.clone(), pause));
     sim.client("client", async move |host: Host| {
         let socket = connect_narrow(&host).await;
-        // Somebody else sends as well: never inside of the message.
+        // Another task sends as well: never inside of the message.
         let other = socket.clone();
         let sending = host.spawn("sender", async move {
             for number in 0..5 {

@@ -1,8 +1,9 @@
-//! Peers that do not read, or send more than anybody takes.
+//! Peers that do not read, or send more than is taken.
 
 use wavetank::runtime::Runtime;
 use wavetank::{Faults, Host, Sim, sometimes};
 use wavetank_sim_tests::websocket::frames::{self, BINARY, CLOSE, PING, PONG};
+use wavetank_sim_tests::websocket::numbered::{log_all, number_of, numbered};
 use wavetank_sim_tests::websocket::{Peer, scripts};
 use wavetank_websocket::{Cause, CloseCode, Config, Error};
 
@@ -11,36 +12,14 @@ use super::world::{
     server, slack, sleep, spawn, within,
 };
 
-/// The number of a message, with enough behind it to fill buffers soon.
-fn numbered(number: u32, bytes: usize) -> Vec<u8> {
-    let mut message = number.to_be_bytes().to_vec();
-    message.resize(bytes.max(4), 7);
-    message
-}
-
-fn number_of(message: &[u8]) -> u32 {
-    u32::from_be_bytes(*message.first_chunk().expect("a number"))
-}
-
 fn small_buffers(mut config: Config) -> Config {
     config.limits().write_buffer(2048);
     config.limits().receive_queue_messages(4);
     config
 }
 
-/// Reads numbered messages into `log`; the Close is answered, if there is one.
-async fn log_all(mut peer: Peer<Host>, log: Log<u32>) -> std::io::Result<()> {
-    while let Some(frame) = peer.input.frame().await? {
-        match frame.opcode {
-            BINARY => drop(log.push(number_of(&frame.payload))),
-            CLOSE => return scripts::say_goodbye(peer, &frame.payload).await,
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// Who writes what is sent, and so is stuck where the peer does not read: the sender, or the thread that keeps the time.
+/// Who writes what is sent, and so is stuck where the peer does not read: the sender, or the thread that keeps the
+/// time.
 #[derive(Clone, Copy)]
 enum Writes {
     Sender,
@@ -142,8 +121,7 @@ fn closing_while_reading_is_paused_finds_the_answer_behind_all_unread_messages(s
         assert!(unread < u64::from(MESSAGES), "reading pauses at the queue's limit: {unread} are unread");
         sometimes!(unread >= 4 && !close_after.is_zero(), "reading is paused");
         let closed = in_time(host, slack, || socket.close(CloseCode::NORMAL, "enough"));
-        // A peer that is delayed may answer too late.
-        assert!(closed.is_clean() && closed.code() == 1000 || slack > SECOND, "{closed}");
+        assert!(closed.is_clean() && closed.code() == 1000, "{closed}");
         let mut number = 0;
         while let Ok(message) = socket.recv() {
             assert_eq!(number_of(message.as_bytes()), number, "in order, and once");
@@ -177,7 +155,7 @@ fn a_close_that_arrives_while_a_sender_is_blocked_ends_it_with_what_the_peer_sai
             Runtime::sleep(&peer.host, SECOND).await;
             while let Some(frame) = peer.input.frame().await? {
                 match frame.opcode {
-                    BINARY => drop(log.push(number_of(&frame.payload))),
+                    BINARY => log.push(number_of(&frame.payload)),
                     CLOSE if !ends => peer.output.finish().await?,
                     _ => {}
                 }
@@ -197,6 +175,8 @@ fn a_close_that_arrives_while_a_sender_is_blocked_ends_it_with_what_the_peer_sai
         assert_eq!(receiving(), None);
         let closed = socket.wait_closed();
         assert_eq!((closed.code(), &closed.cause), (1001, &Cause::Peer), "{closed}");
+        // Both have said Close; what is on its way still arrives.
+        sleep(host, 200 * SECOND);
         let logged = logged.entries();
         assert!(logged.iter().copied().eq(0..logged.len() as u32), "in order, and once: {logged:?}");
         // Where the peer has ended its direction before, the end is not waited for until it has read.
@@ -282,7 +262,7 @@ fn a_flood_of_pings_takes_bounded_memory_and_the_latest_is_answered(sim: &mut Si
             }
             while let Some(frame) = peer.input.frame().await? {
                 match frame.opcode {
-                    PONG => drop(log.push(number_of(&frame.payload))),
+                    PONG => log.push(number_of(&frame.payload)),
                     CLOSE => return scripts::say_goodbye(peer, &frame.payload).await,
                     _ => {}
                 }
@@ -308,8 +288,8 @@ fn a_flood_of_pings_takes_bounded_memory_and_the_latest_is_answered(sim: &mut Si
     });
 }
 
-#[wavetank::test(seeds = 200)]
-fn pings_are_answered_while_nobody_receives(sim: &mut Sim) {
+#[wavetank::test(seeds = 200, base_seed = 0xb8131ab81112f10d)]
+fn pings_are_answered_while_nothing_is_received(sim: &mut Sim) {
     let slack = slack(sim);
     let answered = Log::new();
     let logged = answered.clone();
@@ -413,8 +393,8 @@ fn pings_wait_while_the_write_buffer_is_full_and_go_out_as_soon_as_there_is_room
     });
 }
 
-#[wavetank::test(seeds = 300)]
-fn room_in_the_queue_is_enough_for_reading_to_go_on_whoever_receives(sim: &mut Sim) {
+#[wavetank::test(seeds = 300, base_seed = 0x891c7c386b836d93)]
+fn reading_goes_on_once_the_queue_has_room(sim: &mut Sim) {
     const MESSAGES: u32 = 9;
     // The queue holds four.
     let taken = 6 + sim.choose("taken", 3);
@@ -442,11 +422,11 @@ fn room_in_the_queue_is_enough_for_reading_to_go_on_whoever_receives(sim: &mut S
             let message = socket.recv().expect("is open");
             assert_eq!(number_of(message.as_bytes()), number, "in order, and once");
         }
-        // A round trip, and for how long nobody reads behind a caller that has received.
+        // A round trip, and for how long no thread reads behind a caller that has received.
         sleep(host, 9 * MILLISECOND + slack);
         assert_eq!(logged.entries().len(), 1, "the ping behind the messages is answered");
         let closed = in_time(host, slack, || socket.close(CloseCode::NORMAL, ""));
-        assert!(closed.is_clean() || slack > SECOND, "{closed}");
+        assert!(closed.is_clean(), "{closed}");
     });
 }
 

@@ -12,7 +12,7 @@ use super::world::{
     spawn,
 };
 
-/// As a ping is answered: a round trip takes 4 ms at most, for 5 ms nobody may read, and timers take 2 ms more.
+/// As a ping is answered: a round trip takes 4 ms at most, for 5 ms no thread may read, and timers take 2 ms more.
 const LET_GO_WITHIN: Duration = Duration::from_millis(11);
 
 /// When the two closers call: at once, together, one a moment or a close timeout later.
@@ -30,10 +30,7 @@ fn everybody_learns_the_same_end_in_time_beside_a_silent_peer(sim: &mut Sim) {
         let closed = everybody(host, &socket, closers, slack);
         assert_eq!(closed.cause, Cause::CloseTimeout { timeout: CLOSE_TIMEOUT });
         assert_eq!(closed.received, None);
-        // A writer that is delayed beyond the deadline writes nothing.
-        let Some(sent) = closed.sent else {
-            return assert!(slack > SECOND, "nothing hinders our Close frame");
-        };
+        let sent = closed.sent.expect("nothing hinders our Close frame");
         sometimes!(sent.code == Some(CloseCode::NORMAL), "the first closer closes");
         sometimes!(sent.code == Some(CloseCode::GOING_AWAY), "the second closer closes");
     });
@@ -129,9 +126,7 @@ fn a_ping_that_times_out_while_we_close_changes_nothing_and_the_other_way_round(
         sometimes!(timed_out, "the ping is first");
         sometimes!(!timed_out, "closing is first");
         assert!(timed_out || matches!(closed.cause, Cause::CloseTimeout { .. }), "{closed}");
-        let Some(sent) = closed.sent else {
-            return assert!(slack > SECOND, "nothing hinders our Close frame");
-        };
+        let sent = closed.sent.expect("nothing hinders our Close frame");
         assert_eq!(sent.code == Some(CloseCode::INTERNAL_ERROR), timed_out);
     });
 }
@@ -189,7 +184,7 @@ fn a_close_between_the_fragments_of_a_message_ends_it_and_nothing_of_it_is_deliv
             panic!("a part of a message")
         };
         assert_eq!(closed.code(), 1001, "{closed}");
-        assert!(closed.is_clean() || slack > SECOND, "{closed}");
+        assert!(closed.is_clean(), "{closed}");
     });
 }
 
@@ -236,13 +231,13 @@ fn pings_that_come_while_we_close_are_not_answered_behind_our_close(sim: &mut Si
         sleep(host, close_after);
         let before = socket.statistics().pings_received;
         let closed = in_time(host, slack, || socket.close(CloseCode::NORMAL, ""));
-        assert!(closed.is_clean() || slack > SECOND, "{closed}");
+        assert!(closed.is_clean(), "{closed}");
         sometimes!(before > 2, "pings were answered before");
     });
 }
 
-#[wavetank::test(seeds = 300, sometimes = "required")]
-fn a_connection_that_ends_lets_go_of_its_stream_soon_whoever_looks_after_it(sim: &mut Sim) {
+#[wavetank::test(seeds = 300, sometimes = "required", base_seed = 0xfedeacf0e5ada2bd)]
+fn an_ended_connection_lets_go_of_its_stream(sim: &mut Sim) {
     let breaks_rules = sim.choose("breaks rules", 2) == 1;
     let end_after = MILLISECOND / 2 * sim.choose("end", 20);
     let receives = sim.choose("receives", 2) == 1;

@@ -1,73 +1,20 @@
-//! The end of the stream at every byte: of the answer to the opening, of heads, payloads and the Close frame, and of what
-//! the client sends.
+//! The end of the stream at every byte: of the answer to the opening, of heads, payloads and the Close frame, and of
+//! what the client sends.
 
 use std::io::ErrorKind;
 
 use wavetank::{Host, Sim, sometimes};
-use wavetank_sim_tests::websocket::frames::{self, CONTINUATION, PING, TEXT};
+use wavetank_sim_tests::websocket::conversation::{
+    arrived, converse_slowly, cuts, delivered_before_a_reset, prefix_of, server_that_is_cut,
+};
 use wavetank_sim_tests::websocket::opening::answer_length;
-use wavetank_sim_tests::websocket::{Cut, End, Opening, Peer, scripts, serve_each};
+use wavetank_sim_tests::websocket::{Cut, End, Opening, scripts, serve_each};
 use wavetank_websocket::{Cause, CloseCode, Closed, Error, OpenError};
 
 use super::world::{
-    CLOSE_TIMEOUT, MILLISECOND, SECOND, SLACK, Socket, Witness, config, connect, in_time, sleep, spawn,
-    within,
+    CLOSE_TIMEOUT, MILLISECOND, SECOND, SLACK, Socket, Witness, config, connect, in_time, server, slack,
+    sleep, spawn, within,
 };
-
-/// What the server sends after its answer: frames, and the message that each of them ends.
-fn frames_and_messages() -> Vec<(Vec<u8>, Option<String>)> {
-    let long = "x".repeat(130);
-    vec![
-        (frames::frame(TEXT, b"whole"), Some("whole".to_owned())),
-        (frames::fragment(TEXT, false, b"in "), None),
-        (frames::frame(PING, b"?"), None),
-        (frames::fragment(CONTINUATION, true, b"pieces"), Some("in pieces".to_owned())),
-        (frames::frame(TEXT, long.as_bytes()), Some(long)),
-        (frames::frame(TEXT, b""), Some(String::new())),
-        (frames::close(1000, "done"), None),
-    ]
-}
-
-fn all_bytes() -> Vec<u8> {
-    frames_and_messages().into_iter().flat_map(|(bytes, _)| bytes).collect()
-}
-
-/// What of it has arrived after `count` bytes: whole messages, whether a message or a frame is incomplete, whether the
-/// Close is there.
-fn arrived(count: u64) -> (Vec<String>, bool, bool) {
-    let (mut messages, mut end, mut inside) = (Vec::new(), 0, false);
-    for (bytes, message) in frames_and_messages() {
-        let begin = end;
-        end += bytes.len() as u64;
-        if count < end {
-            return (messages, inside || count > begin, false);
-        }
-        inside = match bytes[0] {
-            0x01 => true,
-            0x80 => false,
-            _ => inside,
-        };
-        messages.extend(message);
-    }
-    (messages, false, true)
-}
-
-/// A server whose stream ends after 0 bytes on the first connection, after 1 on the second, and so on, and whose last
-/// connection is not cut.
-fn server_that_is_cut(sim: &mut Sim, how: End) {
-    sim.server("server", move |host| {
-        let opening = move |number| Opening { cut: Some(Cut { after: number, how }), ..Opening::default() };
-        serve_each(host, opening, |mut peer: Peer<Host>| async move {
-            peer.output.send(&all_bytes()).await?;
-            peer.input.end().await
-        })
-    });
-}
-
-/// How many connections it takes.
-fn cuts() -> u64 {
-    answer_length() + all_bytes().len() as u64 + 1
-}
 
 /// Receives until the end of a connection, and returns what came.
 fn all_of(host: Host, socket: &Socket) -> (Vec<String>, Closed) {
@@ -103,7 +50,7 @@ fn a_stream_that_ends_at_any_byte_delivers_what_was_whole_and_says_what_was_not(
             if matches!(&closed.cause, Cause::Io { kind, .. } if *kind != ErrorKind::TimedOut) {
                 // A server that closes before it has read everything resets the stream: that may overtake nothing.
                 assert!(how == End::Close, "{closed}");
-                assert_eq!(messages, whole[..messages.len()]);
+                prefix_of(&messages, &whole);
                 continue;
             }
             assert_eq!(messages, whole);
@@ -117,7 +64,7 @@ fn a_stream_that_ends_at_any_byte_delivers_what_was_whole_and_says_what_was_not(
     });
 }
 
-#[wavetank::test(seeds = 8)]
+#[wavetank::test(seeds = 8, sometimes = "required")]
 fn a_reset_at_any_byte_delivers_what_came_before_in_order_and_is_the_outcome_of_all(sim: &mut Sim) {
     server_that_is_cut(sim, End::Reset);
     sim.client_thread("client", move |host: Host| {
@@ -133,7 +80,7 @@ fn a_reset_at_any_byte_delivers_what_came_before_in_order_and_is_the_outcome_of_
             let after = cut.checked_sub(answer_length()).expect("the answer is whole");
             let (messages, closed) = all_of(host, &socket);
             let (whole, _, close) = arrived(after);
-            assert_eq!(messages, whole[..messages.len()]);
+            prefix_of(&messages, &whole);
             match closed.cause {
                 // The system tells of a reset once: where that was the writer, the reader finds an end.
                 Cause::Io { .. } | Cause::EndOfInput { .. } => {}
@@ -141,6 +88,23 @@ fn a_reset_at_any_byte_delivers_what_came_before_in_order_and_is_the_outcome_of_
                 _ => panic!("{closed}"),
             }
         }
+    });
+}
+
+#[wavetank::test(seeds = 60, sometimes = "required")]
+fn a_network_reset_delivers_what_came_before(sim: &mut Sim) {
+    let reset_after = MILLISECOND / 2 * sim.choose("reset", 24);
+    slack(sim);
+    server(sim, converse_slowly);
+    sim.client_thread("client", move |host: Host| {
+        let socket = connect(host, config()).expect("a connection");
+        let resetting = spawn(host, "network", move || {
+            sleep(host, reset_after);
+            host.inject().reset("client", "server");
+        });
+        let (messages, _) = all_of(host, &socket);
+        delivered_before_a_reset(&messages);
+        resetting();
     });
 }
 

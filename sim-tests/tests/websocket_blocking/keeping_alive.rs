@@ -110,9 +110,7 @@ fn a_pong_beside_its_timeout_keeps_the_connection_or_comes_too_late_but_nothing_
         let alive = socket.statistics().latency.is_some();
         let closed = in_time(host, slack, || socket.close(CloseCode::NORMAL, ""));
         witness.end(&closed);
-        let Some(sent) = &closed.sent else {
-            return assert!(slack > SECOND, "nothing hinders our Close frame");
-        };
+        let sent = closed.sent.as_ref().expect("nothing hinders our Close frame");
         if let Cause::KeepaliveTimeout { .. } = closed.cause {
             sometimes!(true, "the pong is late");
             assert_eq!(sent.code, Some(CloseCode::INTERNAL_ERROR));
@@ -143,6 +141,6 @@ fn a_pong_of_the_latest_ping_is_an_answer_to_all_who_have_sent_one_before(sim: &
             "each has waited less than the one before"
         );
         let closed = in_time(host, slack, || socket.close(CloseCode::NORMAL, ""));
-        assert!(closed.is_clean() || slack > SECOND, "{closed}");
+        assert!(closed.is_clean(), "{closed}");
     });
 }

@@ -28,7 +28,7 @@ fn an_answer_beside_the_open_timeout_opens_the_connection_or_comes_too_late(sim:
                 socket.send("hello").expect("is open");
                 assert_eq!(socket.recv().expect("is open").as_text(), Some("hello"));
                 let closed = in_time(host, slack, || socket.close(CloseCode::NORMAL, ""));
-                assert!(closed.sent.is_some() || slack > SECOND, "{closed}");
+                assert!(closed.sent.is_some(), "{closed}");
             }
             Err(OpenError::TimedOut { .. }) => sometimes!(true, "the answer is too late"),
             Err(other) => panic!("{other}"),
@@ -117,20 +117,20 @@ fn frames_that_are_glued_to_the_answer_are_the_first_of_the_connection(sim: &mut
             panic!("a third message")
         };
         assert_eq!(closed.code(), 1001, "{closed}");
-        assert!(closed.is_clean() || slack > SECOND, "{closed}");
+        assert!(closed.is_clean(), "{closed}");
         sometimes!(glued > 0 && dribble.is_none(), "something is glued to the answer");
     });
 }
 
-#[wavetank::test(seeds = 100)]
-fn a_name_that_nobody_has_is_an_error_at_once(sim: &mut Sim) {
+#[wavetank::test(seeds = 100, base_seed = 0x64a07d25a024ac16)]
+fn an_unknown_name_is_an_error_at_once(sim: &mut Sim) {
     let slack = slack(sim);
     sim.client_thread("client", move |host: Host| {
         let client = wavetank_websocket::blocking::Client::new(host).config(hurried());
         let nowhere = "ws://nowhere/".parse().expect("an address");
-        let error = within(host, slack, || client.connect(nowhere)).expect_err("nobody is there");
+        let error = within(host, slack, || client.connect(nowhere)).expect_err("no host is there");
         assert!(matches!(error, OpenError::Connect { .. }), "{error}");
-        let error = within(host, slack, || client.connect(request())).expect_err("nobody is there either");
+        let error = within(host, slack, || client.connect(request())).expect_err("no host is there either");
         assert!(matches!(error, OpenError::Connect { .. }), "{error}");
     });
 }

@@ -69,6 +69,8 @@ fn receiving_with_a_timeout_at_every_byte_loses_and_doubles_nothing(sim: &mut Si
         };
         assert_eq!(received, ["first", "second", "x".repeat(200).as_str(), ""].map(Message::text));
         assert!(closed.is_clean() && closed.code() == 1000, "{closed}");
+        // Both have said Close; what is on its way still arrives.
+        sleep(host, SECOND);
         let pongs = logged.entries();
         // RFC 6455, section 5.5.3: the latest is always answered.
         assert!(matches!(pongs.last(), Some(last) if last.is_empty()), "{pongs:?}");
@@ -212,13 +214,13 @@ fn a_second_receiver_is_refused_at_once_and_the_first_still_gets_its_message(sim
                 _ => socket.recv_fragment().err(),
             };
             assert_eq!(refused, Some(Error::ConcurrentRecv));
-            assert!(slack > SECOND || now(host) == start, "a refusal does not wait");
+            assert!(now(host) - start <= slack, "a refusal does not wait");
         }
         socket.send("hello").expect("is open");
         assert_eq!(receiving().expect("is open").as_text(), Some("hello"));
         socket.send("again").expect("is open");
         assert_eq!(socket.recv().expect("is open").as_text(), Some("again"));
         let closed = socket.close(CloseCode::NORMAL, "");
-        assert!(closed.sent.is_some() || slack > SECOND, "{closed}");
+        assert!(closed.sent.is_some(), "{closed}");
     });
 }

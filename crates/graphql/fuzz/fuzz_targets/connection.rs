@@ -1,8 +1,8 @@
-//! Whatever a client sends, and whatever operations, hooks, the transport and the clock do meanwhile: no panic, bounded
-//! memory, and only what the protocol allows is sent.
+//! Whatever a client sends, and whatever operations, hooks, the transport and the clock do meanwhile: no panic,
+//! bounded memory, and only what the protocol allows is sent.
 //!
-//! An input is lines. Each begins with a letter that says what happens, and the rest of it is what is sent, or a number.
-//! So a mutation of a line leaves the others what they were.
+//! An input is lines. Each begins with a letter that says what happens, and the rest of it is what is sent, or a
+//! number. So a mutation of a line leaves the others what they were.
 #![no_main]
 
 use std::collections::{BTreeMap, VecDeque};
@@ -12,7 +12,9 @@ use std::time::Duration;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use wavetank_graphql::connection::{Connection, Event, OperationKey, Transmit};
-use wavetank_graphql::{CloseCode, CloseFrame, Config, GraphqlError, Keepalive, Legacy, Progress, TransportError};
+use wavetank_graphql::{
+    CloseCode, CloseFrame, Config, GraphqlError, Keepalive, Legacy, Progress, TransportError,
+};
 use wavetank_runtime::Instant;
 
 /// About what may wait to be sent: twice the write buffer, and what one message may add.
@@ -78,7 +80,8 @@ fuzz_target!(|data: &[u8]| {
 
 impl World {
     fn step(&mut self, what: char, rest: &str) {
-        let number = rest.bytes().fold(0_u64, |number, byte| number.wrapping_mul(7).wrapping_add(u64::from(byte)));
+        let number =
+            rest.bytes().fold(0_u64, |number, byte| number.wrapping_mul(7).wrapping_add(u64::from(byte)));
         let pick = |running: &[OperationKey]| running.get(number as usize % running.len().max(1)).copied();
         match what {
             'h' if self.connection.may_read() => self.hear(rest),

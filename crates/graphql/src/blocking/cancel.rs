@@ -29,8 +29,8 @@ impl<W: Threads> Wake for Shared<W> {
     }
 }
 
-/// Tells an operation on a thread that it is no longer wanted: the client has completed it, or the connection has ended.
-/// Clones are the same.
+/// Tells an operation on a thread that it is no longer wanted: the client has completed it, or the connection has
+/// ended. Clones are the same.
 ///
 /// Whatever an operation waits for, it should wait for with this, so that it ends at once.
 pub struct Cancel<W: Threads> {
@@ -82,8 +82,8 @@ impl<W: Threads> Cancel<W> {
         self.poll_until(|context| future.as_mut().poll(context))
     }
 
-    /// Returns the items of a stream as an iterator that blocks, and that ends when the operation is no longer wanted. The
-    /// stream must not need a runtime.
+    /// Returns the items of a stream as an iterator that blocks, and that ends when the operation is no longer
+    /// wanted. The stream must not need a runtime.
     pub fn iterate<S>(&self, stream: S) -> impl Iterator<Item = S::Item> + Send + use<S, W>
     where
         S: Stream + Send + Unpin,

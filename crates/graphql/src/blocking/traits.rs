@@ -41,8 +41,8 @@ pub trait BlockingEngine<W: Threads>: Send + Sync + 'static {
     /// What results are.
     type Payload: Payload;
 
-    /// Parses, validates and starts a request, on a thread of the pool. What it waits for, here and in its results, it
-    /// should wait for with `cancel`; once that says so, results are dropped.
+    /// Parses, validates and starts a request, on a thread of the pool. What it waits for, here and in its results,
+    /// it should wait for with `cancel`; once that says so, results are dropped.
     ///
     /// # Errors
     ///
@@ -55,8 +55,8 @@ pub trait BlockingEngine<W: Threads>: Send + Sync + 'static {
     ) -> Result<BlockingOperation<Self::Payload>, RequestErrors>;
 }
 
-/// What an application decides and observes, on threads. The rules are those of [`Hooks`](crate::Hooks), and each method
-/// says on which thread it is called.
+/// What an application decides and observes, on threads. The rules are those of [`Hooks`](crate::Hooks), and each
+/// method says on which thread it is called.
 pub trait BlockingHooks: Send + Sync + 'static {
     /// What operations know of their connection.
     type Context: Send + Sync + 'static;
@@ -145,7 +145,8 @@ pub trait BlockingTransport: Send + Sync + 'static {
     /// Returns the subprotocol that was agreed on.
     fn subprotocol(&self) -> Option<&str>;
 
-    /// Blocks until the next message has come. Ends with the connection, also with one that [`close`](Self::close) ends.
+    /// Blocks until the next message has come. Ends with the connection, also with one that [`close`](Self::close)
+    /// ends.
     ///
     /// # Errors
     ///
@@ -159,8 +160,8 @@ pub trait BlockingTransport: Send + Sync + 'static {
     /// [`TransportError`]: nothing can be sent any more.
     fn send(&self, text: &str, timeout: Duration) -> Result<bool, TransportError>;
 
-    /// Sends a Close frame and does the rest of the closing handshake, within a timeout of the transport's own. Whatever
-    /// comes of it, the connection has ended then.
+    /// Sends a Close frame and does the rest of the closing handshake, within a timeout of the transport's own.
+    /// Whatever comes of it, the connection has ended then.
     fn close(&self, frame: &CloseFrame);
 
     /// Returns how much was moved so far.

@@ -1,6 +1,6 @@
-//! Frames of a hostile peer between calls of the application, while time passes: no panic, the invariants hold after every
-//! step, every frame that goes out is valid, no stream gets more than the peer has granted, FIN and RST go out once, and when
-//! everything is dropped nothing is left.
+//! Frames of a hostile peer between calls of the application, while time passes: no panic, the invariants hold after
+//! every step, every frame that goes out is valid, no stream gets more than the peer has granted, FIN and RST go out
+//! once, and when everything is dropped nothing is left.
 #![no_main]
 
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
-//! Whatever arrives from the peer, in either role: no panic, the invariants hold, and the outcome does not depend on how the
-//! bytes are split.
+//! Whatever arrives from the peer, in either role: no panic, the invariants hold, and the outcome does not depend on
+//! how the bytes are split.
 #![no_main]
 
 use bytes::BytesMut;

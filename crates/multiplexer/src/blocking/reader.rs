@@ -1,5 +1,5 @@
-//! The thread that reads the transport. It never writes and never waits for the application, so nothing keeps it from hearing
-//! what the peer says.
+//! The thread that reads the transport. It never writes and never waits for the application, so nothing keeps it from
+//! hearing what the peer says.
 
 use std::io::{self, Read};
 

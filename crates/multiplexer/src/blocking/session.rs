@@ -20,8 +20,8 @@ use crate::protocol::{Connection, Role, State, Statistics};
 ///
 /// # Dropping
 ///
-/// When the last handle is dropped, streams that wait to be accepted are reset, those that are held go on, and the session
-/// closes after the last of them.
+/// When the last handle is dropped, streams that wait to be accepted are reset, those that are held go on, and the
+/// session closes after the last of them.
 pub struct Session<T: Threads> {
     shared: Arc<Shared<T>>,
     open_timeout: Option<Duration>,
@@ -72,8 +72,8 @@ impl<T: Threads> Session<T> {
     /// Opens a stream. It can be written to at once: no round trip is waited for, and a refusal shows as
     /// [`ReadError::Refused`](crate::ReadError::Refused) or [`WriteError::Refused`](crate::WriteError::Refused).
     ///
-    /// Blocks while [`Limits::unacknowledged_opens`](crate::Limits::unacknowledged_opens) streams are not acknowledged, for
-    /// [`Timeouts::open`](crate::Timeouts::open) at most.
+    /// Blocks while [`Limits::unacknowledged_opens`](crate::Limits::unacknowledged_opens) streams are not
+    /// acknowledged, for [`Timeouts::open`](crate::Timeouts::open) at most.
     ///
     /// # Errors
     ///
@@ -169,27 +169,28 @@ impl<T: Threads> Session<T> {
         }
     }
 
-    /// Tells the peer, with GoAway(0), that no more of its streams are accepted, and opens none any more. Streams that are open
-    /// go on; when the last one has ended, the session closes.
+    /// Tells the peer, with GoAway(0), that no more of its streams are accepted, and opens none any more. Streams
+    /// that are open go on; when the last one has ended, the session closes.
     ///
-    /// go-yamux, rust yamux and tokio-yamux close the session when they receive it. [`shutdown`](Self::shutdown) spares them.
+    /// go-yamux, rust yamux and tokio-yamux close the session when they receive it. [`shutdown`](Self::shutdown)
+    /// spares them.
     pub fn go_away(&self) {
         self.shared.with(|state| state.connection.go_away(self.shared.threads.now()));
     }
 
-    /// Ends the session gracefully: no streams are opened or accepted any more; when the last one has ended, or `patience` is
-    /// over, the session closes. Returns its outcome.
+    /// Ends the session gracefully: no streams are opened or accepted any more; when the last one has ended, or
+    /// `patience` is over, the session closes. Returns its outcome.
     ///
-    /// A peer of this crate is told at once, others only when the session is idle: most close the session when they are told,
-    /// and their streams with it. Until then, what they open is refused.
+    /// A peer of this crate is told at once, others only when the session is idle: most close the session when they
+    /// are told, and their streams with it. Until then, what they open is refused.
     pub fn shutdown(&self, patience: Duration) -> Closed {
         let now = self.shared.threads.now();
         self.shared.with(|state| state.connection.drain(now));
         self.wait_closed_until(Some(now + patience)).unwrap_or_else(|| self.close())
     }
 
-    /// Closes the session: what was written goes out, GoAway(0) behind it, then the transport is ended. Streams that are open
-    /// fail on both sides. Returns the outcome, after [`Timeouts::close`](crate::Timeouts::close) at most.
+    /// Closes the session: what was written goes out, GoAway(0) behind it, then the transport is ended. Streams that
+    /// are open fail on both sides. Returns the outcome, after [`Timeouts::close`](crate::Timeouts::close) at most.
     pub fn close(&self) -> Closed {
         self.shared.with(|state| state.connection.close(self.shared.threads.now()));
         self.wait_closed()

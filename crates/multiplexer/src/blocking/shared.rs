@@ -3,8 +3,8 @@
 //! # Invariants
 //!
 //! - Nothing blocks while it holds the lock: reads and writes of the transport happen outside it.
-//! - Every change goes through [`Shared::settle`] before the lock is given back. It alone wakes other threads, and derives from
-//!   the state which: no change can forget a waiter.
+//! - Every change goes through [`Shared::settle`] before the lock is given back. It alone wakes other threads, and
+//!   derives from the state which: no change can forget a waiter.
 
 use std::net::Shutdown;
 use std::sync::Arc;

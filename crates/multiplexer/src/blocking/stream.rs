@@ -19,13 +19,13 @@ use crate::protocol::{Connection, StreamKey, StreamStatistics};
 ///
 /// # Errors of reads and writes
 ///
-/// The `io::Error` holds a [`ReadError`] or [`WriteError`], which `ReadError::from_io` and `WriteError::from_io` give back. A
-/// reset is never shown as the end of the stream.
+/// The `io::Error` holds a [`ReadError`] or [`WriteError`], which `ReadError::from_io` and `WriteError::from_io` give
+/// back. A reset is never shown as the end of the stream.
 ///
 /// # Dropping
 ///
-/// A stream whose sending half was not closed is reset. One that was closed is finished in the background: what the peer
-/// still sends is discarded, and it is told as far as it understands.
+/// A stream whose sending half was not closed is reset. One that was closed is finished in the background: what the
+/// peer still sends is discarded, and it is told as far as it understands.
 pub struct Stream<T: Threads> {
     half: Half<T>,
     /// The halves live on by themselves.
@@ -179,8 +179,8 @@ impl<T: Threads> Stream<T> {
         (ReadHalf { half: self.half.clone() }, WriteHalf { half: self.half.clone() })
     }
 
-    /// Closes both directions: what was written goes out, and FIN behind it; what the peer still sends is discarded. Does not
-    /// wait.
+    /// Closes both directions: what was written goes out, and FIN behind it; what the peer still sends is discarded.
+    /// Does not wait.
     ///
     /// # Errors
     ///
@@ -201,8 +201,8 @@ macro_rules! methods {
                 self.half.key.id()
             }
 
-            /// Ends both directions at once, and tells the peer `code`. What was written may not arrive, what was received is
-            /// discarded. Does nothing if the stream has ended.
+            /// Ends both directions at once, and tells the peer `code`. What was written may not arrive, what was
+            /// received is discarded. Does nothing if the stream has ended.
             pub fn reset(&self, code: ResetCode) {
                 self.half.reset(code);
             }
@@ -222,24 +222,25 @@ macro_rules! methods {
     };
     (read $Type:ident) => {
         impl<T: Threads> $Type<T> {
-            /// Stops reading: what has come and what comes is discarded, and reads fail with [`ReadError::Stopped`], also one
-            /// that waits. Writing may go on.
+            /// Stops reading: what has come and what comes is discarded, and reads fail with [`ReadError::Stopped`],
+            /// also one that waits. Writing may go on.
             ///
-            /// A peer of this crate is told, and its writer fails at once. Another peer cannot be told so: what it sends is
-            /// discarded, up to [`Limits::drain_budget_bytes`](crate::Limits::drain_budget_bytes), or, once the sending half is
-            /// closed, until its credit is used up; then the stream is reset. See
+            /// A peer of this crate is told, and its writer fails at once. Another peer cannot be told so: what it
+            /// sends is discarded, up to [`Limits::drain_budget_bytes`](crate::Limits::drain_budget_bytes), or, once
+            /// the sending half is closed, until its credit is used up; then the stream is reset. See
             /// [`protocol`](crate::protocol#stop-sending).
             pub fn stop(&self) {
                 self.half.stop();
             }
 
-            /// Sets until when a read waits; `None`: for ever, which is the default. Takes effect on a read that waits already.
-            /// A read that need not wait succeeds after it, too.
+            /// Sets until when a read waits; `None`: for ever, which is the default. Takes effect on a read that
+            /// waits already. A read that need not wait succeeds after it, too.
             pub fn set_read_deadline(&self, deadline: Option<Instant>) {
                 self.half.set_read_deadline(deadline);
             }
 
-            /// Takes the next bytes, up to `max`, in one piece and mostly without a copy. `None` is the end of the stream.
+            /// Takes the next bytes, up to `max`, in one piece and mostly without a copy. `None` is the end of the
+            /// stream.
             ///
             /// # Errors
             ///
@@ -267,14 +268,14 @@ macro_rules! methods {
             ///
             /// # Errors
             ///
-            /// [`WriteError::Stopped`] if the peer has stopped reading, the reason of a reset, [`WriteError::Closed`] if the
-            /// session has ended.
+            /// [`WriteError::Stopped`] if the peer has stopped reading, the reason of a reset, [`WriteError::Closed`]
+            /// if the session has ended.
             pub fn close_write(&self) -> Result<(), WriteError> {
                 self.half.close_write()
             }
 
-            /// Waits until the peer has stopped reading, has reset the stream, or has left, or the stream has ended in both
-            /// directions; no reading is needed for it.
+            /// Waits until the peer has stopped reading, has reset the stream, or has left, or the stream has ended
+            /// in both directions; no reading is needed for it.
             ///
             /// Of an unmodified peer only a reset and its leaving can be seen.
             pub fn wait_stopped(&self) -> WriteEnd {
@@ -290,8 +291,8 @@ macro_rules! methods {
                 self.half.wait_stopped(Some(self.half.now() + timeout))
             }
 
-            /// Sets until when a write waits; `None`: for ever, which is the default. Takes effect on a write that waits
-            /// already. A write that need not wait succeeds after it, too.
+            /// Sets until when a write waits; `None`: for ever, which is the default. Takes effect on a write that
+            /// waits already. A write that need not wait succeeds after it, too.
             pub fn set_write_deadline(&self, deadline: Option<Instant>) {
                 self.half.set_write_deadline(deadline);
             }
@@ -306,7 +307,8 @@ macro_rules! methods {
                 self.half.write(slices).map_err(Into::into)
             }
 
-            /// Does nothing: what was written goes out as soon as the transport takes it. To wait for that, close the session.
+            /// Does nothing: what was written goes out as soon as the transport takes it. To wait for that, close the
+            /// session.
             fn flush(&mut self) -> io::Result<()> {
                 Ok(())
             }

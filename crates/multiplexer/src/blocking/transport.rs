@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use wavetank_runtime::BlockingStream;
 
-/// A blocking stream that three threads can use at once. Implemented for every [`BlockingStream`]; implement it for TLS, Unix
-/// sockets or tunnels.
+/// A blocking stream that three threads can use at once. Implemented for every [`BlockingStream`]; implement it for
+/// TLS, Unix sockets or tunnels.
 pub trait Transport: Read + Write + Send + Sync + Sized + 'static {
     /// Makes a second handle to the same stream.
     ///
@@ -23,8 +23,8 @@ pub trait Transport: Read + Write + Send + Sync + Sized + 'static {
     /// The system's, where the stream has gone.
     fn shutdown(&self, how: Shutdown) -> io::Result<()>;
 
-    /// Sets after how long a write that could take nothing fails with `WouldBlock` or `TimedOut`. The session keeps the time by
-    /// it while the peer takes nothing.
+    /// Sets after how long a write that could take nothing fails with `WouldBlock` or `TimedOut`. The session keeps
+    /// the time by it while the peer takes nothing.
     ///
     /// # Errors
     ///

@@ -1,10 +1,11 @@
 //! What a stream has received and its reader has not taken.
 //!
-//! Small pieces are copied behind one another into chunks of up to 16 KiB, so that a byte costs about a byte however small
-//! the frames are. Large pieces are kept as slices of the buffer that they were read into. Both are counted by capacity in
-//! what they pin: a slice is at least a quarter of a read buffer of the default size.
+//! Small pieces are copied behind one another into chunks of up to 16 KiB, so that a byte costs about a byte however
+//! small the frames are. Large pieces are kept as slices of the buffer that they were read into. Both are counted by
+//! capacity in what they pin: a slice is at least a quarter of a read buffer of the default size.
 
 use std::collections::VecDeque;
+use std::fmt;
 
 use bytes::{Buf, Bytes};
 
@@ -18,7 +19,6 @@ const CHUNK_BYTES_MAX: usize = 16 * 1024;
 /// Chunks that a session keeps for the next stream that receives something.
 const SPARES_MAX: usize = 16;
 
-#[derive(Debug)]
 enum Chunk {
     Shared(Bytes),
     Copied { bytes: Vec<u8>, taken: usize },
@@ -49,17 +49,29 @@ impl Chunk {
 }
 
 /// The received bytes of one stream, in order. Empty, it owns no memory.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct ReceiveBuffer {
     chunks: VecDeque<Chunk>,
     length: usize,
 }
 
 /// Memory of buffers that were emptied.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Spares {
     chunks: Vec<Vec<u8>>,
     queues: Vec<VecDeque<Chunk>>,
+}
+
+impl fmt::Debug for ReceiveBuffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} B in {} chunks", self.length, self.chunks.len())
+    }
+}
+
+impl fmt::Debug for Spares {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} chunks, {} queues", self.chunks.len(), self.queues.len())
+    }
 }
 
 impl Spares {

@@ -97,10 +97,11 @@ pub enum State {
 }
 
 impl Connection {
-    /// Begins a graceful end: no streams are opened or accepted any more, and when the last one has ended, the session closes.
+    /// Begins a graceful end: no streams are opened or accepted any more, and when the last one has ended, the
+    /// session closes.
     ///
-    /// A peer of this crate is told at once, with GoAway(0). Others are not, because most close the session when they hear it,
-    /// and their streams with it: they are refused when they open a stream.
+    /// A peer of this crate is told at once, with GoAway(0). Others are not, because most close the session when they
+    /// hear it, and their streams with it: they are refused when they open a stream.
     pub fn drain(&mut self, now: Instant) {
         self.latest = now;
         if self.draining || !self.ending.is_open() {
@@ -220,8 +221,8 @@ impl Connection {
         self.end(Cause::io(error));
     }
 
-    /// Writing to the transport failed for good. What the peer sent before may still be there: the driver goes on reading
-    /// until the end of the transport, or the deadline.
+    /// Writing to the transport failed for good. What the peer sent before may still be there: the driver goes on
+    /// reading until the end of the transport, or the deadline.
     pub fn write_failed(&mut self, error: &io::Error, now: Instant) {
         self.latest = now;
         let deadline = now + self.config.timeouts.close;

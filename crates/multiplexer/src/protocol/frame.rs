@@ -3,7 +3,7 @@
 //! Version (0), type, flags (16 bits), stream id (32 bits), length (32 bits), all big-endian. What the length means
 //! depends on the type; see [`Kind`].
 
-use super::violation::Violation;
+use crate::violation::Violation;
 
 /// Bytes of a header.
 pub(crate) const HEADER_BYTES: usize = 12;
@@ -25,14 +25,20 @@ pub(crate) enum Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Flags(pub(crate) u16);
 
+/// The number of the first ping of a session, "WAVE": it announces that the sender understands [`Flags::STOP`].
+///
+/// A number and no flag, because libp2p's JavaScript implementation ends the session when a ping has other flags than
+/// SYN or ACK. Every implementation echoes every number.
+pub(crate) const ANNOUNCEMENT: u32 = 0x5741_5645;
+
 impl Flags {
     pub(crate) const NONE: Self = Self(0);
     pub(crate) const SYN: Self = Self(1);
     pub(crate) const ACK: Self = Self(2);
     pub(crate) const FIN: Self = Self(4);
     pub(crate) const RST: Self = Self(8);
-    /// An extension of this crate: on a ping (SYN) it announces that the sender understands it, on a window update it asks
-    /// the receiver to stop sending on the stream. Other implementations ignore it.
+    /// An extension of this crate: on a window update it asks the receiver to stop sending on the stream. Sent only
+    /// to a peer whose ping has carried [`ANNOUNCEMENT`].
     pub(crate) const STOP: Self = Self(0x10);
 
     pub(crate) const fn and(self, other: Self) -> Self {

@@ -1,12 +1,12 @@
 //! Which stream ids the peer has used.
 //!
-//! Ids are meant to grow. Yet peers with threads draw the id before they queue the frame (hashicorp/yamux does), so that
-//! streams opened at the same time may come in another order. An id below the highest is new if it was skipped before;
-//! the latest [`SKIPPED_MAX`] of those are remembered.
+//! Ids are meant to grow. Yet peers with threads draw the id before they queue the frame (hashicorp/yamux does), so
+//! that streams opened at the same time may come in another order. An id below the highest is new if it was skipped
+//! before; the latest [`SKIPPED_MAX`] of those are remembered.
 
 use std::collections::BTreeSet;
 
-use super::violation::Violation;
+use crate::violation::Violation;
 
 /// Skipped ids that may still be opened.
 const SKIPPED_MAX: usize = 1024;

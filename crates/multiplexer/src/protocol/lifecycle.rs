@@ -14,8 +14,8 @@ use crate::config::INITIAL_WINDOW_BYTES;
 use crate::error::{LocalReset, OpenError, ResetCode, WriteError};
 
 impl Connection {
-    /// Opens a stream. No round trip is waited for. After `Pending`, too many are unacknowledged: [`Event::MayOpen`] tells when
-    /// to try again.
+    /// Opens a stream. No round trip is waited for. After `Pending`, too many are unacknowledged: [`Event::MayOpen`]
+    /// tells when to try again.
     ///
     /// # Errors
     ///
@@ -194,7 +194,8 @@ impl Connection {
         closed
     }
 
-    /// The application has dropped the sending half: the stream is reset unless the half was closed or the peer has ended it.
+    /// The application has dropped the sending half: the stream is reset unless the half was closed or the peer has
+    /// ended it.
     ///
     /// # Panics
     ///

@@ -1,7 +1,7 @@
 //! Whether the other end is alive: keepalive, and the progress of the transport.
 //!
-//! Life is any byte that was received, and any byte that the transport took after it had been full. The size of the work
-//! never counts against a session, only the time in which nothing moved.
+//! Life is any byte that was received, and any byte that the transport took after it had been full. The size of the
+//! work never counts against a session, only the time in which nothing moved.
 
 use std::time::Duration;
 

@@ -1,15 +1,17 @@
 //! What waits for the transport: control frames first, then data.
 //!
-//! Frames are encoded when they are made. Acknowledgements, credit, pings, pongs and GoAway overtake the data that waits; FIN
-//! and RST do not, as they must not overtake the data of their stream.
+//! Frames are encoded when they are made. Acknowledgements, credit, pings, pongs and GoAway overtake the data that
+//! waits; FIN and RST do not, as they must not overtake the data of their stream.
 //!
 //! # Invariants
 //!
-//! - Control frames are bounded: pongs by their number, refusals by theirs, a ping is one, credit is granted at most twice a
-//!   stream before the peer must have read some, and no stream is opened or accepted while [`Output::is_congested`].
+//! - Control frames are bounded: pongs by their number, refusals by theirs, a ping is one, credit is granted at most
+//!   twice a stream before the peer must have read some, and no stream is opened or accepted while
+//!   [`Output::is_congested`].
 //! - Data is bounded by the turns of writers, and by one FIN and one RST a stream.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::IoSlice;
 
 use super::frame::{Flags, HEADER_BYTES, Header, Kind};
@@ -22,7 +24,7 @@ const CONGESTED_BYTES: usize = 64 * 1024;
 const KEPT_BYTES: usize = 1024 * 1024;
 
 /// Bytes that the driver is writing to the transport.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Transmit {
     control: Vec<u8>,
     data: Vec<u8>,
@@ -88,7 +90,6 @@ impl Transmit {
 }
 
 /// What waits for the transport.
-#[derive(Debug)]
 pub(crate) struct Output {
     control: Vec<u8>,
     data: Vec<u8>,
@@ -236,5 +237,19 @@ impl Output {
     /// Bytes of memory, for checks of the bounds.
     pub(crate) fn bytes(&self) -> usize {
         self.control.len() + self.data.len() + self.pongs.len() * HEADER_BYTES
+    }
+}
+
+impl fmt::Debug for Transmit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transmit").field("left", &self.len()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut output = f.debug_struct("Output");
+        output.field("control_bytes", &self.control.len()).field("data_bytes", &self.data.len());
+        output.field("pongs", &self.pongs.len()).field("under_way", &self.under_way).finish_non_exhaustive()
     }
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use wavetank_runtime::Instant;
 
+use super::frame::ANNOUNCEMENT;
+
 /// Pings under way, and latencies of answered ones, that are remembered.
 const REMEMBERED_MAX: usize = 64;
 
@@ -98,9 +100,9 @@ impl Pings {
     }
 }
 
-/// The opaque number of a ping: the low half of its id.
+/// The opaque number of a ping: the low half of its id, and what announces the extension for the first.
 fn number(id: u64) -> u32 {
-    u32::try_from(id & u64::from(u32::MAX)).unwrap_or(0)
+    if id == 1 { ANNOUNCEMENT } else { u32::try_from(id & u64::from(u32::MAX)).unwrap_or(0) }
 }
 
 #[cfg(test)]

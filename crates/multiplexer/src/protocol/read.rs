@@ -16,8 +16,8 @@ use crate::error::{LocalReset, ReadError};
 const ROUND_TRIP_AGE: Duration = Duration::from_secs(10);
 
 impl Connection {
-    /// Reads up to `max` bytes into `sink`, which is called for each piece. `Ready(Ok(0))` is the end of the stream, unless
-    /// `max` is 0. After `Pending`, [`wait_readable`](Self::wait_readable) asks for an event.
+    /// Reads up to `max` bytes into `sink`, which is called for each piece. `Ready(Ok(0))` is the end of the stream,
+    /// unless `max` is 0. After `Pending`, [`wait_readable`](Self::wait_readable) asks for an event.
     ///
     /// # Errors
     ///
@@ -49,7 +49,8 @@ impl Connection {
         Poll::Ready(Ok(count))
     }
 
-    /// Takes the next bytes, up to `max`, in one piece and mostly without a copy. An empty piece is the end of the stream.
+    /// Takes the next bytes, up to `max`, in one piece and mostly without a copy. An empty piece is the end of the
+    /// stream.
     ///
     /// # Errors
     ///

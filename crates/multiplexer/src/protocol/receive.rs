@@ -6,13 +6,13 @@ use bytes::Buf;
 use wavetank_runtime::Instant;
 
 use super::ending::Ending;
-use super::frame::{Flags, HEADER_BYTES, Header, Kind};
+use super::frame::{ANNOUNCEMENT, Flags, HEADER_BYTES, Header, Kind};
 use super::stream::{ReceiveState, Reset, SendState, Stream};
 use super::timers::Timer;
-use super::violation::Violation;
 use super::{Connection, Event, StreamKey};
 use crate::closed::Cause;
 use crate::error::{LocalReset, ResetCode};
+use crate::violation::Violation;
 
 /// In which time frames without effect are forgiven.
 const IDLE_TIME: Duration = Duration::from_secs(60);
@@ -116,8 +116,8 @@ impl Connection {
     fn ping_frame(&mut self, header: Header) -> Result<(), Violation> {
         if header.flags.has(Flags::SYN) {
             self.output.pong(header.length);
-            // A pong may echo the flags of our ping, so only a ping counts.
-            if header.flags.has(Flags::STOP) {
+            // A pong echoes the number of our ping, so only a ping counts.
+            if header.length == ANNOUNCEMENT {
                 self.peer_announces_stop();
             }
         } else if header.flags.has(Flags::ACK) && self.pings.pong(header.length, self.latest) {

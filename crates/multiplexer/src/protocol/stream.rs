@@ -8,8 +8,9 @@
 //! both:       any  ── RST, ours or theirs ──> Reset         (a half that has finished stays so for its reader)
 //! ```
 //!
-//! A stream whose two halves are no longer open has ended on the wire: it leaves the map of ids and becomes a tombstone. It
-//! stays in the slab until the application has dropped both halves, which may still read what was received.
+//! A stream whose two halves are no longer open has ended on the wire: it leaves the map of ids and becomes a
+//! tombstone. It stays in the slab until the application has dropped both halves, which may still read what was
+//! received.
 
 use std::collections::BTreeMap;
 
@@ -343,7 +344,8 @@ impl Streams {
         self.by_id.values().copied().collect()
     }
 
-    /// Asserts what must hold between calls; see [`Connection::assert_invariants`](super::Connection::assert_invariants).
+    /// Asserts what must hold between calls; see
+    /// [`Connection::assert_invariants`](super::Connection::assert_invariants).
     pub(crate) fn assert_invariants(&self) {
         let (mut inbound, mut outbound, mut unacknowledged) = (0, 0, 0);
         for (index, stream) in &self.slab {

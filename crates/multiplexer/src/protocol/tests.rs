@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use wavetank_runtime::Instant;
 
-use super::frame::{Flags, HEADER_BYTES, Header, Kind};
+use super::frame::{ANNOUNCEMENT, Flags, HEADER_BYTES, Header, Kind};
 use super::*;
 use crate::error::{ReadError, WriteError};
 
@@ -53,16 +53,16 @@ impl Lab {
     fn with(role: Role, config: Config) -> Self {
         let now = Instant::from_nanos(1_000_000_000);
         let mut lab = Self { connection: Connection::new(role, config, 1, now), now };
-        assert_eq!(lab.sent(), [Frame::Ping(SYN.and(STOP), 1)]);
-        lab.receive(Frame::Ping(ACK, 1));
+        assert_eq!(lab.sent(), [Frame::Ping(SYN, ANNOUNCEMENT)]);
+        lab.receive(Frame::Ping(ACK, ANNOUNCEMENT));
         lab
     }
 
     /// The same, with a peer that understands the extension.
     fn extended(role: Role) -> Self {
         let mut lab = Self::new(role);
-        lab.receive(Frame::Ping(SYN.and(STOP), 9));
-        assert_eq!(lab.sent(), [Frame::Ping(ACK, 9)]);
+        lab.receive(Frame::Ping(SYN, ANNOUNCEMENT));
+        assert_eq!(lab.sent(), [Frame::Ping(ACK, ANNOUNCEMENT)]);
         lab
     }
 
@@ -158,7 +158,7 @@ impl Lab {
         self.connection.closed().map(|closed| closed.cause.clone())
     }
 
-    fn violation(&self) -> Option<violation::Violation> {
+    fn violation(&self) -> Option<crate::violation::Violation> {
         match self.cause() {
             Some(Cause::Violation(violation)) => Some(violation),
             _ => None,

@@ -1,7 +1,7 @@
 //! Streams that were closed not long ago.
 //!
-//! A peer may go on sending on a stream that has ended here without a reset of ours. One reset answers it, once; the rest is
-//! ignored. How many are remembered is bounded by count and by time.
+//! A peer may go on sending on a stream that has ended here without a reset of ours. One reset answers it, once; the
+//! rest is ignored. How many are remembered is bounded by count and by time.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;

@@ -1,17 +1,18 @@
 //! Whose turn it is to write: deficit round-robin between streams.
 //!
-//! Writers put their frames straight into the output, one copy and no queue. When the output is full, or others wait, they
-//! wait for a turn. Each turn is worth `quantum` bytes, or more if few streams share the room of a round; what a turn did not
-//! use up is kept until the stream waits again. A *round* is the time between two takings of the output by the driver.
+//! Writers put their frames straight into the output, one copy and no queue. When the output is full, or others wait,
+//! they wait for a turn. Each turn is worth `quantum` bytes, or more if few streams share the room of a round; what a
+//! turn did not use up is kept until the stream waits again. A *round* is the time between two takings of the output
+//! by the driver.
 //!
-//! A stream that does not wait may write a little in each round ahead of those that do ([`FRESH_BYTES`]), so that a stream of
-//! few small messages is not held up by bulk streams, and cannot hold them up either.
+//! A stream that does not wait may write a little in each round ahead of those that do ([`FRESH_BYTES`]), so that a
+//! stream of few small messages is not held up by bulk streams, and cannot hold them up either.
 //!
 //! # Invariants
 //!
 //! - A stream is in the queue at most once, and only while its turn is [`Turn::Waiting`].
-//! - While a stream waits, the output is not empty, or [`Turns::is_waiting`] tells the driver to call again: a writer that was
-//!   woken and does not come blocks no other.
+//! - While a stream waits, the output is not empty, or [`Turns::is_waiting`] tells the driver to call again: a writer
+//!   that was woken and does not come blocks no other.
 
 use std::collections::VecDeque;
 

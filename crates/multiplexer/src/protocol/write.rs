@@ -13,8 +13,8 @@ use super::{Connection, Event, StreamKey};
 use crate::error::{WriteEnd, WriteError};
 
 impl Connection {
-    /// Writes the beginning of `bytes`: one frame at most, into the output. Returns how many bytes that was. After `Pending`,
-    /// [`wait_writable`](Self::wait_writable) asks for an event.
+    /// Writes the beginning of `bytes`: one frame at most, into the output. Returns how many bytes that was. After
+    /// `Pending`, [`wait_writable`](Self::wait_writable) asks for an event.
     ///
     /// # Errors
     ///
@@ -207,7 +207,7 @@ impl Connection {
             return false;
         }
         if let Some(opaque) = self.pings.take_queued(now) {
-            self.output.control(Kind::Ping, Flags::SYN.and(Flags::STOP), 0, opaque);
+            self.output.control(Kind::Ping, Flags::SYN, 0, opaque);
         }
         if self.output.is_empty() {
             return false;
@@ -236,8 +236,8 @@ impl Connection {
         }
     }
 
-    /// Whether writers wait for a turn although nothing waits for the transport: those that were woken have not come. The
-    /// driver lets other tasks run and calls [`wake_writers`](Self::wake_writers).
+    /// Whether writers wait for a turn although nothing waits for the transport: those that were woken have not come.
+    /// The driver lets other tasks run and calls [`wake_writers`](Self::wake_writers).
     #[inline]
     #[must_use]
     pub fn has_waiting_writers(&self) -> bool {

@@ -1,7 +1,7 @@
 //! The task that moves bytes between a session and its transport, and keeps the time.
 //!
-//! It alone touches the transport. Reading never waits on writing: each turn reads what is there, hands it to the session,
-//! and writes what can be written.
+//! It alone touches the transport. Reading never waits on writing: each turn reads what is there, hands it to the
+//! session, and writes what can be written.
 
 use std::collections::VecDeque;
 use std::future::Future;

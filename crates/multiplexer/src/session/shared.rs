@@ -3,8 +3,8 @@
 //! # Invariants
 //!
 //! - The lock is held for the time of one call: never over an await, and never while a waker is woken.
-//! - What follows from a change is worked out in one place, [`Shared::with`], under the same lock: a task is woken after what
-//!   it waits for can be seen.
+//! - What follows from a change is worked out in one place, [`Shared::with`], under the same lock: a task is woken
+//!   after what it waits for can be seen.
 //! - Each half of a stream has one waker. Reset, close and the end of the session wake both.
 
 use std::future::Future;

@@ -24,13 +24,13 @@ use crate::protocol::{StreamKey, StreamStatistics};
 ///
 /// # Errors of reads and writes
 ///
-/// The `io::Error` holds a [`ReadError`] or [`WriteError`], which `ReadError::from_io` and `WriteError::from_io` give back. A
-/// reset is never shown as the end of the stream.
+/// The `io::Error` holds a [`ReadError`] or [`WriteError`], which `ReadError::from_io` and `WriteError::from_io` give
+/// back. A reset is never shown as the end of the stream.
 ///
 /// # Dropping
 ///
-/// A stream whose sending half was not closed is reset. One that was closed is finished in the background: what the peer
-/// still sends is discarded, and it is told as far as it understands.
+/// A stream whose sending half was not closed is reset. One that was closed is finished in the background: what the
+/// peer still sends is discarded, and it is told as far as it understands.
 ///
 /// # Cancel safety
 ///
@@ -233,8 +233,8 @@ macro_rules! methods {
                 self.half.key.id()
             }
 
-            /// Ends both directions at once, and tells the peer `code`. What was written may not arrive, what was received is
-            /// discarded. Does nothing if the stream has ended.
+            /// Ends both directions at once, and tells the peer `code`. What was written may not arrive, what was
+            /// received is discarded. Does nothing if the stream has ended.
             pub fn reset(&mut self, code: ResetCode) {
                 self.half.reset(code);
             }
@@ -254,24 +254,25 @@ macro_rules! methods {
     };
     (read $Type:ident) => {
         impl<R: Runtime> $Type<R> {
-            /// Stops reading: what has come and what comes is discarded, and reads fail with [`ReadError::Stopped`]. Writing may
-            /// go on.
+            /// Stops reading: what has come and what comes is discarded, and reads fail with [`ReadError::Stopped`].
+            /// Writing may go on.
             ///
-            /// A peer of this crate is told, and its writer fails at once. Another peer cannot be told so: what it sends is
-            /// discarded, up to [`Limits::drain_budget_bytes`](crate::Limits::drain_budget_bytes), or, once the sending half is
-            /// closed, until its credit is used up; then the stream is reset. See
+            /// A peer of this crate is told, and its writer fails at once. Another peer cannot be told so: what it
+            /// sends is discarded, up to [`Limits::drain_budget_bytes`](crate::Limits::drain_budget_bytes), or, once
+            /// the sending half is closed, until its credit is used up; then the stream is reset. See
             /// [`protocol`](crate::protocol#stop-sending).
             pub fn stop(&mut self) {
                 self.half.stop();
             }
 
-            /// Sets until when a read waits; `None`: for ever, which is the default. Takes effect on a read that waits already.
+            /// Sets until when a read waits; `None`: for ever, which is the default.
             /// A read that need not wait succeeds after it, too.
             pub fn set_read_deadline(&self, deadline: Option<Instant>) {
                 self.half.set_read_deadline(deadline);
             }
 
-            /// Takes the next bytes, up to `max`, in one piece and mostly without a copy. `None` is the end of the stream.
+            /// Takes the next bytes, up to `max`, in one piece and mostly without a copy. `None` is the end of the
+            /// stream.
             ///
             /// # Errors
             ///
@@ -301,14 +302,15 @@ macro_rules! methods {
             ///
             /// # Errors
             ///
-            /// [`WriteError::Stopped`] if the peer has stopped reading, the reason of a reset, [`WriteError::Closed`] if the
-            /// session has ended.
+            /// [`WriteError::Stopped`] if the peer has stopped reading, the reason of a reset, [`WriteError::Closed`]
+            /// if the session has ended.
             pub fn close_write(&mut self) -> Result<(), WriteError> {
                 self.half.close_write()
             }
 
-            /// Waits until the peer has stopped reading, has reset the stream, or has left, or the stream has ended in both
-            /// directions; no reading is needed for it. The future is independent of the stream: another task may wait.
+            /// Waits until the peer has stopped reading, has reset the stream, or has left, or the stream has ended
+            /// in both directions; no reading is needed for it. The future is independent of the stream: another task
+            /// may wait.
             ///
             /// Of an unmodified peer only a reset and its leaving can be seen.
             ///
@@ -319,8 +321,8 @@ macro_rules! methods {
                 self.half.stopped()
             }
 
-            /// Sets until when a write waits; `None`: for ever, which is the default. Takes effect on a write that waits
-            /// already. A write that need not wait succeeds after it, too.
+            /// Sets until when a write waits; `None`: for ever, which is the default.
+            /// A write that need not wait succeeds after it, too.
             pub fn set_write_deadline(&self, deadline: Option<Instant>) {
                 self.half.set_write_deadline(deadline);
             }
@@ -347,8 +349,8 @@ macro_rules! methods {
                 true
             }
 
-            /// Does nothing: what was written goes out as soon as the transport takes it. To wait for that, shut the stream
-            /// down, or close the session.
+            /// Does nothing: what was written goes out as soon as the transport takes it. To wait for that, shut the
+            /// stream down, or close the session.
             fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
                 Poll::Ready(Ok(()))
             }
@@ -369,8 +371,8 @@ methods!(write Stream);
 methods!(write WriteHalf);
 
 impl<R: Runtime> Stream<R> {
-    /// Closes both directions: what was written goes out, and FIN behind it; what the peer still sends is discarded. Does not
-    /// wait.
+    /// Closes both directions: what was written goes out, and FIN behind it; what the peer still sends is discarded.
+    /// Does not wait.
     ///
     /// # Errors
     ///

@@ -60,8 +60,8 @@ impl Waiters {
     }
 }
 
-/// The tasks that wait for the end of a sending half. What they wait for is kept for them: the stream may be forgotten before
-/// they come.
+/// The tasks that wait for the end of a sending half. What they wait for is kept for them: the stream may be
+/// forgotten before they come.
 #[derive(Debug, Default)]
 pub(super) struct EndWaiters {
     next: u64,

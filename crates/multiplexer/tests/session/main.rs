@@ -4,3 +4,4 @@ mod support;
 
 mod closing;
 mod streams;
+mod waiting;

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use pin_project_lite::pin_project;
 
 use crate::choice::{LaneKind, below};
-use crate::sched::{LATER_BOUND, NOBODY, TimerKey, later};
+use crate::sched::{LATER_BOUND, NO_HOST, TimerKey, later};
 use crate::time::Nanos;
 use crate::time::after;
 use crate::trace::TraceEvent;
@@ -18,8 +18,8 @@ use crate::world::context;
 /// The latest await at which a future is cancelled.
 const AWAITS_MAX: u32 = 16;
 
-/// Makes `future` one that may be cancelled: the run chooses whether, at which of its first 16 awaits, and how long after
-/// it. `None` if it was.
+/// Makes `future` one that may be cancelled: the run chooses whether, at which of its first 16 awaits, and how long
+/// after it. `None` if it was.
 ///
 /// An await counts when a poll of the future returns `Pending`. The future is dropped right there, or when it is next
 /// polled (it was woken: something had been handed to it), or some time later, as by a timeout. The test then says what
@@ -31,8 +31,8 @@ const AWAITS_MAX: u32 = 16;
 ///
 /// # Determinism
 ///
-/// Asks in the lane `cancel`, for the running task under `name`; the default answer is not to cancel. It is independent of
-/// [`Sim::perturb`](crate::Sim::perturb): the test has asked for it.
+/// Asks in the lane `cancel`, for the running task under `name`; the default answer is not to cancel. It is
+/// independent of [`Sim::perturb`](crate::Sim::perturb): the test has asked for it.
 ///
 /// # Example: a receive that loses nothing
 ///
@@ -139,7 +139,7 @@ impl Plan {
             None => return Some(at),
             Some(0) => *self = Self::WhenPolled { at },
             Some(nanos) => {
-                let key = run.scheduler.arm(run.scheduler.now() + nanos, NOBODY, waker.clone());
+                let key = run.scheduler.arm(run.scheduler.now() + nanos, NO_HOST, waker.clone());
                 *self = Self::Alarmed { at, nanos, alarm: Alarm { run: run.number, key } };
             }
         }

@@ -89,6 +89,25 @@ impl LaneKind {
     }
 }
 
+/// The choice points of the lane [`LaneKind::Swarm`], as recordings name them: whether a run has each perturbation.
+pub(crate) struct SwarmPoints {
+    pub(crate) woken: &'static str,
+    pub(crate) preempts: &'static str,
+    pub(crate) pending: &'static str,
+    pub(crate) spurious: &'static str,
+    pub(crate) stacks: &'static str,
+    pub(crate) preempted: &'static str,
+}
+
+pub(crate) const SWARM: SwarmPoints = SwarmPoints {
+    woken: "swarm withhold",
+    preempts: "swarm preempt",
+    pending: "swarm pending",
+    spurious: "swarm spurious",
+    stacks: "swarm stacks",
+    preempted: "swarm hold",
+};
+
 /// A lane as recordings name it: "KIND" or "KIND SCOPE". Lanes are ordered by their texts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct LaneName {

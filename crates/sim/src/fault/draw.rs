@@ -3,8 +3,8 @@
 //! # Invariants
 //!
 //! - Everything about one fault is asked in its scope, "fault#N"; a fault that does not happen asks nothing more.
-//! - Which kinds a seed uses (the swarm) only says what is drawn, as a strategy does for the schedule: what happened is in
-//!   the values, and a replay needs no mix.
+//! - Which kinds a seed uses (the swarm) only says what is drawn, as a strategy does for the schedule: what happened
+//!   is in the values, and a replay needs no mix.
 
 use std::time::Duration;
 
@@ -209,8 +209,8 @@ impl Draft<'_> {
         ScheduledFault { what, begins, ends: ends.max(begins), state: State::Coming }
     }
 
-    /// Clogs a part of the hosts, one after the other, and then lets them go in another order: each in half of the time that
-    /// faults last at most.
+    /// Clogs a part of the hosts, one after the other, and then lets them go in another order: each in half of the
+    /// time that faults last at most.
     fn swizzle(mut self) -> Vec<ScheduledFault> {
         let clogged: Vec<usize> = (0..self.hosts.len())
             .filter(|&host| self.asking.ask(&format!("clogs {}", self.hosts[host].name), 2) == 1)

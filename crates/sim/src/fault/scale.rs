@@ -1,5 +1,5 @@
-//! The scale on which beginnings and lengths of faults are drawn: steps of a factor of about 1.19 (a quarter of an octave),
-//! so that shrinking has small numbers to work on.
+//! The scale on which beginnings and lengths of faults are drawn: steps of a factor of about 1.19 (a quarter of an
+//! octave), so that shrinking has small numbers to work on.
 
 use std::time::Duration;
 

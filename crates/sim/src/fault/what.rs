@@ -10,8 +10,8 @@ pub enum Crash {
     /// Its process is killed: the kernel closes its sockets, with RST where something was not yet read and with FIN
     /// elsewhere. Connecting is refused until the host is started again.
     Process,
-    /// Its machine is lost: nobody is told, and nothing answers until the host is started again; then old connections
-    /// are answered with RST.
+    /// Its machine is lost: its peers do not learn it, and nothing answers until the host is started again; then old
+    /// connections are answered with RST.
     Machine,
 }
 

@@ -1,7 +1,7 @@
 //! The locks of simulated threads.
 //!
-//! One thread runs at a time, so a lock is a note of who holds it and who waits. The value lies in a `std` mutex that is
-//! never contended: the note decides, the `std` mutex only proves it to the compiler.
+//! One thread runs at a time, so a lock is a note of its holder and of its waiters. The value lies in a `std` mutex
+//! that is never contended: the note decides, the `std` mutex only proves it to the compiler.
 
 #[cfg(test)]
 mod tests;
@@ -66,7 +66,7 @@ impl<T: Send> SimMutex<T> {
                 match note.holder {
                     None => break self.take(run, note),
                     Some(holder) => {
-                        // Whoever may not wait must not take the turn of somebody who does.
+                        // A thread that may not wait must not take the turn of one that does.
                         if let Some(task) = run.scheduler.current().filter(|_| run.scheduler.can_block())
                             && !note.waiting.contains(&task)
                         {
@@ -113,7 +113,7 @@ impl<T: Send> SimMutex<T> {
         let value = match self.value.try_lock() {
             Ok(value) => value,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => unreachable!("the note says that nobody holds the lock"),
+            Err(TryLockError::WouldBlock) => unreachable!("the note says that the lock is free"),
         };
         SimGuard { mutex: self, value: Some(value) }
     }
@@ -126,7 +126,7 @@ impl<T: Send> SimMutex<T> {
         if count == 0 {
             return;
         }
-        // Outside of the run nobody waits any more.
+        // Outside of the run no thread waits any more.
         let Some(run) = run else { return };
         let index = run.scheduler.choose_waiter(Operation::on("hand on", self.name), count);
         let next = note.waiting.remove(index);
@@ -141,7 +141,7 @@ impl<T: Send> SimMutex<T> {
     }
 }
 
-/// The running task. Locks may also be taken where none runs (in the set-up of a test); nobody can wait for those.
+/// The running task. Locks may also be taken where none runs (in the set-up of a test); no thread can wait for those.
 fn holder_of(run: &Run) -> TaskId {
     run.scheduler.current().unwrap_or(TaskId::new(0))
 }
@@ -256,7 +256,7 @@ impl SimCondvar {
             }
         }
         run.scheduler.unblocked();
-        // Before it waits for the lock: a notification must not go to somebody who has given up waiting for it.
+        // Before it waits for the lock: a notification must not go to a thread that has given up waiting for it.
         drop(forget);
         (mutex.lock_now(&run), outcome)
     }

@@ -112,7 +112,8 @@ impl Socket {
         })
     }
 
-    /// The part of `buffer` that a read may fill, which could fill what has been received. Unix sockets are not shortened.
+    /// The part of `buffer` that a read may fill, which could fill what has been received. Unix sockets are not
+    /// shortened.
     fn shortened_to_content<'a>(&self, run: &Run, buffer: &'a mut [u8]) -> &'a mut [u8] {
         if let Some(id) = self.shortened_tcp(run)
             && let Some((host, could @ 1..)) = run.network(|network, _, _| network.readable(id))

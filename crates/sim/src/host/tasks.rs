@@ -94,7 +94,7 @@ async fn caught<F: Future>(future: F) -> Result<F::Output, JoinError> {
     .await
 }
 
-/// A panic of a spawned task fails the run, whether or not somebody looks at its handle.
+/// A panic of a spawned task fails the run, whether or not its handle is used.
 fn report_panic(message: &str) {
     let Some(run) = context::current() else { return };
     if let Some(task) = run.scheduler.current().filter(|_| !run.scheduler.being_torn_down()) {

@@ -14,9 +14,9 @@ use crate::world::{Run, context};
 /// Makes faults by hand: what happens in a run when a test's task or thread says so, beside what is drawn.
 ///
 /// From [`Host::inject`](crate::Host::inject). Hosts are named; every method acts at once, is shown in the trace as a
-/// line with `*`, and is no scheduling point. What was begun by hand lasts until it is ended by hand, and nothing here
-/// ends a fault that was drawn. While anything begun by hand lasts, [`Sim::stall_after`](crate::Sim::stall_after) does not
-/// judge.
+/// line with `*`, and is no scheduling point. What was begun by hand lasts until it is ended by hand, and nothing
+/// here ends a fault that was drawn. While anything begun by hand lasts,
+/// [`Sim::stall_after`](crate::Sim::stall_after) does not judge.
 ///
 /// # Panics
 ///
@@ -86,7 +86,8 @@ impl Injector {
         undo(&context::expect_run(self.run), |_| true);
     }
 
-    /// Holds the segments between two hosts until [`resume_link`](Self::resume_link): they wait on the way, and are not lost.
+    /// Holds the segments between two hosts until [`resume_link`](Self::resume_link): they wait on the way, and are
+    /// not lost.
     #[track_caller]
     pub fn pause_link(&self, a: &str, b: &str) {
         self.between(a, b, |a, b| Fault::PausedLink { a, b });
@@ -135,7 +136,7 @@ impl Injector {
     }
 
     /// Forgets the youngest connection between two hosts, somewhere on the way and for good: its segments are lost from
-    /// now on, and nobody is told. Without a connection nothing happens.
+    /// now on, and neither end learns it. Without a connection nothing happens.
     #[track_caller]
     pub fn forget(&self, a: &str, b: &str) {
         self.between(a, b, |a, b| Fault::HalfOpen { a, b, ways: [true; 2], index: 0 });
@@ -161,8 +162,8 @@ impl Injector {
         undo(&run, |what| what == Fault::Silence { host });
     }
 
-    /// Stops all tasks and threads of a host until [`resume_host`](Self::resume_host); its kernel goes on. A host that pauses
-    /// itself stops at its next scheduling point.
+    /// Stops all tasks and threads of a host until [`resume_host`](Self::resume_host); its kernel goes on. A host
+    /// that pauses itself stops at its next scheduling point.
     #[track_caller]
     pub fn pause_host(&self, name: &str) {
         self.at(name, |host| Fault::PausedHost { host });
@@ -177,7 +178,7 @@ impl Injector {
     }
 
     /// Crashes a host: all its tasks and threads are gone, without running another line but their destructors, whose
-    /// calls reach nobody. A client's main counts as ended then. A task that crashes its own host runs to its next
+    /// calls have no effect. A client's main counts as ended then. A task that crashes its own host runs to its next
     /// `await`, a thread no further.
     ///
     /// A host that is down already stays as it is.

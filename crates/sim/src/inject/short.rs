@@ -17,7 +17,8 @@ fn lengths(could: usize) -> [usize; 6] {
 /// One transfer in so many is short, on a host where they may be.
 const SHORT_ONE_IN: u32 = 3;
 
-/// Cuts a transfer of the running task, on `host`, that could move `could` bytes. Returns how many it may: at least one.
+/// Cuts a transfer of the running task, on `host`, that could move `could` bytes. Returns how many it may: at least
+/// one.
 ///
 /// # Determinism
 ///

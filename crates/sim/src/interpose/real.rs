@@ -37,8 +37,8 @@ fn refused() -> c_int {
     -1
 }
 
-/// libc's `socket(2)`: `EACCES` in a step of code under test. A socket that does not block passes: tokio's, which explains
-/// itself that it has no use for one.
+/// libc's `socket(2)`: `EACCES` in a step of code under test. A socket that does not block passes: tokio's,
+/// which explains itself that it has no use for one.
 ///
 /// # Safety
 ///
@@ -89,8 +89,8 @@ unsafe extern "C" fn getaddrinfo(
     unsafe { real(node, service, hints, result) }
 }
 
-/// libc's `pthread_create(3)`: notes, in a step of code under test, that an OS thread was started. It is not refused: tokio
-/// starts one for `spawn_blocking`, which other words explain.
+/// libc's `pthread_create(3)`: notes, in a step of code under test, that an OS thread was started. It is not
+/// refused: tokio starts one for `spawn_blocking`, which other words explain.
 ///
 /// # Safety
 ///

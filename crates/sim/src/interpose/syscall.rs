@@ -1,10 +1,11 @@
-//! Calls of the kernel by number: what draws entropy or reads the clock that way, and the call by which std's locks wait.
+//! Calls of the kernel by number: what draws entropy or reads the clock that way, and the call by which std's
+//! locks wait.
 //!
-//! Cryptography draws its entropy by `syscall(SYS_getrandom, ..)`. Inside of a run the seed answers, so a TLS handshake is
-//! the same in every run of a seed.
+//! Cryptography draws its entropy by `syscall(SYS_getrandom, ..)`. Inside of a run the seed answers, so a TLS
+//! handshake is the same in every run of a seed.
 //!
-//! All tasks of a run share an OS thread. So a task that waits for a lock of std's, which another task holds whose poll is
-//! interrupted, would wait for ever. Before it does, the interrupted poll runs to its end.
+//! All tasks of a run share an OS thread. So a task that waits for a lock of std's, which another task holds
+//! whose poll is interrupted, would wait for ever. Before it does, the interrupted poll runs to its end.
 
 #![cfg(all(target_os = "linux", not(miri), not(target_feature = "crt-static")))]
 #![cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
@@ -28,7 +29,8 @@ const PATIENCE: libc::timespec = libc::timespec { tv_sec: 0, tv_nsec: 10_000_000
 ///
 /// # Safety
 ///
-/// As libc's. It is variadic there; on these architectures all its arguments are passed as those of a function of seven.
+/// As libc's. It is variadic there; on these architectures all its arguments are passed as those of a function
+/// of seven.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn syscall(
     number: c_long,

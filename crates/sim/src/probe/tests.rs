@@ -30,13 +30,13 @@ fn a_thread_stops_at_a_broken_always() {
     let outcome = seeded(1, |sim| {
         sim.client_thread("client", |host| {
             let child = Threads::spawn(&host, "child", || {
-                always!(false, "nobody comes here");
+                always!(false, "this is not reached");
                 unreachable!("the thread has stopped");
             });
             drop(child);
         });
     });
-    assert_eq!(symptom(&outcome), "invariant broken in client/child: nobody comes here");
+    assert_eq!(symptom(&outcome), "invariant broken in client/child: this is not reached");
     assert!(!outcome.trace.render().contains("panics"), "{}", outcome.trace.render());
 }
 

@@ -1,8 +1,9 @@
 //! The inline form of a recording: one word for a command line, `v1:SEED:SYMPTOM:LANE...:CHECK`.
 //!
 //! SEED is hexadecimal, SYMPTOM the 32-bit hash of the symptom's key. A LANE is its name and then, after commas, its
-//! points as `NAME=PICKS`: the values that are not 0, joined by `_`, each as `ORDINAL` or `ORDINAL-VALUE` (a value of 1 is
-//! left out), where the ordinal counts the point's questions from 0. CHECK notices a word that was not copied whole.
+//! points as `NAME=PICKS`: the values that are not 0, joined by `_`, each as `ORDINAL` or `ORDINAL-VALUE` (a value of
+//! 1 is left out), where the ordinal counts the point's questions from 0. CHECK notices a word that was not copied
+//! whole.
 //!
 //! # Invariants
 //!

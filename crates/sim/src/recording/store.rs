@@ -3,7 +3,7 @@
 //! # Invariants
 //!
 //! - A file is written whole or not at all: a temporary file beside it takes its name.
-//! - A recording that somebody may have committed is replaced only by a smaller one of the same symptom, or if it is
+//! - A recording that may be committed is replaced only by a smaller one of the same symptom, or if it is
 //!   no longer good for anything: it does not parse, or the caller saw that it no longer fails. Anything else that
 //!   has the name (another symptom, `expect = passes`, another version's file) stays, and the new one gets a number.
 

@@ -15,9 +15,9 @@
 //! end 16 choices, checksum 0x9ae16a3b2f90404f
 //! ```
 //!
-//! A token is `POINT/BOUND`, with `=VALUE` unless the value is 0, and `xCOUNT` if it repeats. Points are numbered within
-//! their lane. `expect` may be edited by hand (`fails(...)` or `passes`); the checksum covers every other line but the
-//! first three.
+//! A token is `POINT/BOUND`, with `=VALUE` unless the value is 0, and `xCOUNT` if it repeats. Points are numbered
+//! within their lane. `expect` may be edited by hand (`fails(...)` or `passes`); the checksum covers every other line
+//! but the first three.
 
 use std::fmt::Write as _;
 

@@ -1,12 +1,12 @@
 //! The command that runs one test again: its package, its target, the profile and the features that it was built with.
 //!
-//! The compiler of the test knows the kind of its target and its features ([`Built`], filled in by the macro); the folder
-//! of the executable tells profile and platform; the manifest tells how a target is spelt.
+//! The compiler of the test knows the kind of its target and its features ([`Built`], filled in by the macro); the
+//! folder of the executable tells profile and platform; the manifest tells how a target is spelt.
 //!
 //! # Not here
 //!
-//! What nothing in the program tells: flags of the compiler (`RUSTFLAGS`), the toolchain, and features of dependencies that
-//! only another package of the workspace turned on.
+//! What nothing in the program tells: flags of the compiler (`RUSTFLAGS`), the toolchain, and features of
+//! dependencies that only another package of the workspace turned on.
 
 use std::fs;
 use std::path::Path;
@@ -105,8 +105,9 @@ fn folder_is(executable: &Path, name: &str) -> bool {
     executable.parent().and_then(Path::file_name).is_some_and(|folder| folder == name)
 }
 
-/// Returns the options that select the profile and the platform that an executable was built for, which lies where cargo
-/// puts it: `target/[PLATFORM/]PROFILE/deps/NAME`. One from elsewhere is of a profile that only `is_optimised` tells.
+/// Returns the options that select the profile and the platform that an executable was built for, which lies where
+/// cargo puts it: `target/[PLATFORM/]PROFILE/deps/NAME`. One from elsewhere is of a profile that only `is_optimised`
+/// tells.
 pub(super) fn build_options(executable: &Path, is_optimised: bool) -> Vec<String> {
     let mut folder = executable.parent();
     if folder_is(executable, "deps") || folder_is(executable, "examples") {

@@ -1,8 +1,9 @@
 //! The clock: virtual nanoseconds, and tokio's clock in step with them.
 //!
-//! Where libc's clock is interposed, tokio's clock starts unpaused and simply reads ours. As long as nobody but the runtime traits
-//! reads a clock, no tokio timer can exist (making one reads the clock), and time jumps freely. The first foreign
-//! reading pauses tokio's clock, for good: from then on each jump parks in tokio, so that its timers fire in order.
+//! Where libc's clock is interposed, tokio's clock starts unpaused and simply reads ours. As long as nothing but the
+//! runtime traits reads a clock, no tokio timer can exist (making one reads the clock), and time jumps freely. The
+//! first foreign reading pauses tokio's clock, for good: from then on each jump parks in tokio, so that its timers
+//! fire in order.
 //!
 //! tokio does not say when its next timer is due, and its wheel turns in whole milliseconds since the runtime's start.
 //! Parking on that grid fires everything exactly; the way from and to the grid is covered by `advance`.
@@ -47,7 +48,7 @@ impl Clock {
         Self { paused: None }
     }
 
-    /// Whether tokio may hold timers that nobody else knows of.
+    /// Returns `true` if tokio may hold timers that the scheduler does not know.
     pub(super) fn may_have_foreign_timers(&self) -> bool {
         self.paused.is_some() || interpose::observed()
     }

@@ -1,5 +1,5 @@
-//! The loop that drives a run: step what is ready; when nothing is, let time pass; when nothing can happen any more, ask
-//! the oracles why.
+//! The loop that drives a run: step what is ready; when nothing is, let time pass; when nothing can happen any more,
+//! ask the oracles why.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -108,7 +108,7 @@ async fn pass_time(run: &Run, clock: &mut Clock, leaving: Option<Nanos>, spins: 
     let scheduler = &run.scheduler;
     let own = earlier(scheduler.next_timer(), run.faults.borrow().next());
     let own = match own {
-        // What is still on its way concerns nobody.
+        // What is still on its way matters to no task.
         None if run.network.borrow().quiet() => None,
         own => earlier(own, run.network.borrow_mut().next_event()),
     };
@@ -118,13 +118,12 @@ async fn pass_time(run: &Run, clock: &mut Clock, leaving: Option<Nanos>, spins: 
         return false;
     }
     let target = own.unwrap_or(limit).min(leaving.unwrap_or(limit)).min(limit);
-    // A stall is one when its time has come: a timer of tokio's, of which nobody knows, may come first.
+    // A stall is one when its time has come: an unknown timer of tokio may come first.
     let stall_at = oracle::stall_at(run).filter(|&at| at < target);
     let target = stall_at.map_or(target, |at| at.max(scheduler.now()));
-    let quiet_since = scheduler.now();
     if clock.jump(run, target, spins).await == Jump::Interrupted {
-        // What was left out above, because it concerns nobody, may be over by now. It must not be what time passes to
-        // next: time does not go back.
+        // What was left out above, because it matters to no task, may be over by now. It must not be what time passes
+        // to next: time does not go back.
         run.network(|network, now, outside| network.process(now, outside));
         return true;
     }
@@ -136,8 +135,8 @@ async fn pass_time(run: &Run, clock: &mut Clock, leaving: Option<Nanos>, spins: 
         return false;
     }
     if own.is_none() && !scheduler.has_ready() && leaving.is_none() {
-        // Even tokio had nothing up to the limit: it happened when everything went quiet, not at the limit.
-        fail(run, oracle::nothing_left_since(run, quiet_since));
+        // Even tokio had nothing up to the limit.
+        fail(run, oracle::nothing_left(run));
         return false;
     }
     if target >= limit {

@@ -1,5 +1,5 @@
-//! Code under test that does what no tutorial does: wakers, destructors and formatters that call back into the runtime traits,
-//! threads that outlive their end, tasks that abort themselves.
+//! Code under test that does what no tutorial does: wakers, destructors and formatters that call back into the
+//! runtime traits, threads that outlive their end, tasks that abort themselves.
 
 use std::future::Future;
 use std::io::Read;

@@ -1,36 +1,31 @@
 //! The oracles that look at a run as a whole: deadlock, stall, leak.
 //!
-//! Panics, errors of mains, foreign wake-ups and the step limit are noticed where they happen; nondeterminism is for the
-//! sweep, which alone sees two runs.
+//! Panics, errors of mains, foreign wake-ups and the step limit are noticed where they happen; nondeterminism is for
+//! the sweep, which alone sees two runs.
 
 use std::fmt::Write;
 use std::sync::Arc;
 
-use crate::sched::{Straggler, describe_wait};
+use crate::sched::Straggler;
 use crate::symptom::{Symptom, SymptomKind};
-use crate::time::Nanos;
-use crate::time::milliseconds;
-use crate::wait::Waiting;
+use crate::time::{Nanos, milliseconds};
+use crate::wait::{Until, Waiting};
 
 use super::Run;
 
 /// Nothing is runnable, no timer is armed, nothing is in flight.
 pub(super) fn nothing_left(run: &Run) -> Symptom {
-    nothing_left_since(run, run.scheduler.now())
-}
-
-pub(super) fn nothing_left_since(run: &Run, since: Nanos) -> Symptom {
     if run.scheduler.mains_left() == 0 {
         return leak(run)
             .unwrap_or_else(|| Symptom::new(SymptomKind::Leak, "something that has vanished meanwhile"));
     }
     let stuck = run.scheduler.stragglers();
-    let mut detail = format!("nothing can happen after {}", milliseconds(since));
     let (mains, others): (Vec<_>, Vec<_>) =
         stuck.iter().partition(|one| one.main && run.hosts[one.host].client);
     let first: Vec<String> =
         mains.iter().take(NAMED_MAX).map(|main| describe(run, main, Times::Left)).collect();
-    let _ = write!(detail, ": {}", first.join("; "));
+    // The key of a symptom is its first line. It does not say when: that differs from run to run.
+    let mut detail = format!("nothing can happen: {}", first.join("; "));
     if mains.len() > NAMED_MAX {
         let _ = write!(detail, "; and {} more clients", mains.len() - NAMED_MAX);
     }
@@ -44,8 +39,7 @@ pub(super) fn nothing_left_since(run: &Run, since: Nanos) -> Symptom {
              Start threads with `Threads::spawn`",
         );
     }
-    // The key of a symptom is its first line: it must not depend on when the run went quiet.
-    Symptom::new(SymptomKind::Deadlock, detail.replacen(&format!(" after {}", milliseconds(since)), "", 1))
+    Symptom::new(SymptomKind::Deadlock, detail)
 }
 
 /// What to say of a main that waits for something that `spawn_blocking` does.
@@ -216,7 +210,7 @@ fn describe(run: &Run, one: &Straggler, times: Times) -> String {
 }
 
 fn words(run: &Run, waiting: &Waiting) -> String {
-    describe_wait(&run.scheduler, waiting.on, &|verb, object| run.describe_object(verb, object))
+    waiting.on.describe(run, Until::Hidden)
 }
 
 #[cfg(test)]

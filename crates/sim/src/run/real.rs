@@ -4,8 +4,8 @@ use super::{Run, oracle};
 use crate::symptom::{Symptom, SymptomKind};
 use crate::world::real::MEANT;
 
-/// Fails the run if code under test has started an OS thread by itself. tokio's, for blocking calls, have an oracle of their
-/// own.
+/// Fails the run if code under test has started an OS thread by itself. tokio's, for blocking calls, have an
+/// oracle of their own.
 pub(super) fn refuse_os_threads(run: &Run) {
     let threads = &run.os_threads;
     if threads.by.borrow().is_empty() {

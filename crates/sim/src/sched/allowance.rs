@@ -1,12 +1,12 @@
 //! How long all delays of a run may last together: late wake-ups, delayed tasks and threads, operations told to wait.
 //!
-//! A chain of events is late by at most the sum of all delays. So a timeout longer than that sum holds, whatever the seed,
-//! as long as no fault is injected.
+//! A chain of events is late by at most the sum of all delays. So a timeout longer than that sum holds, whatever the
+//! seed, as long as no fault is injected.
 //!
 //! # Invariants
 //!
-//! - Only a draw is limited: the bounds of choices are the same whatever was spent, and a recording may hold longer delays
-//!   than the test allows now.
+//! - Only a draw is limited: the bounds of choices are the same whatever was spent, and a recording may hold longer
+//!   delays than the test allows now.
 //! - A delay without a length ("woken at once") costs nothing.
 
 use std::cell::Cell;

@@ -17,7 +17,7 @@ pub(super) const BUDGETS: [u32; 5] = [127, 1, 2, 4, 16];
 pub(super) struct Budgets {
     /// For each of [`BUDGETS`] a guard that was taken when one more operation was left; for all but the first only in a
     /// run in which tasks are preempted.
-    guards: [Option<RestoreOnPending>; BUDGETS.len()],
+    pub(super) guards: [Option<RestoreOnPending>; BUDGETS.len()],
 }
 
 impl Budgets {
@@ -53,7 +53,7 @@ impl Budgets {
 
 impl Drop for Budgets {
     fn drop(&mut self) {
-        // What was set aside concerns nobody any more, and the budget is none of ours.
+        // What was set aside is no longer needed, and the budget is tokio's.
         self.guards.iter().flatten().for_each(RestoreOnPending::made_progress);
     }
 }

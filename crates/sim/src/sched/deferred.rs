@@ -1,9 +1,10 @@
 //! Whether tokio has wake-ups to deliver that it deferred.
 //!
 //! `yield_now`, and every operation of tokio that finds the cooperative budget used up, defer their wake-up: tokio
-//! delivers it once the root future has returned. There is no call that asks whether any is waiting, and returning after
-//! each step to be sure costs more than the step. But tokio does not defer a waker again that is already the last in its
-//! list. So one of ours that is deferred again, and comes to lie there twice, is the proof that another came in between.
+//! delivers it once the root future has returned. There is no call that asks whether any is waiting, and returning
+//! after each step to be sure costs more than the step. But tokio does not defer a waker again that is already the
+//! last in its list. So one of ours that is deferred again, and comes to lie there twice, is the proof that another
+//! came in between.
 
 use std::future::Future;
 use std::pin::pin;
@@ -13,7 +14,7 @@ use std::task::{Context, Wake, Waker};
 struct Mark;
 
 impl Wake for Mark {
-    /// Wakes nobody: it is deferred in order to lie there.
+    /// Wakes no task: it is deferred in order to lie there.
     fn wake(self: Arc<Self>) {}
 }
 
@@ -43,8 +44,8 @@ impl Deferred {
         self.lay() != LIES_THERE_ONCE
     }
 
-    /// Has the mark lie last in tokio's list. Returns a number that is another one than before if a wake-up was deferred
-    /// in between, and tokio has delivered nothing since.
+    /// Has the mark lie last in tokio's list. Returns a number that is another one than before if a wake-up was
+    /// deferred in between, and tokio has delivered nothing since.
     pub(crate) fn lay(&self) -> usize {
         self.watch();
         Arc::strong_count(&self.mark)

@@ -2,13 +2,13 @@
 //! it goes on.
 //!
 //! That is what finds a check and an act that another one comes between, when the other one comes by only much later:
-//! a switch alone does not do it, because nobody else is there to switch to. A thread is delayed before an operation;
+//! a switch alone does not do it, because no other task is there to switch to. A thread is delayed before an operation;
 //! a task gets so many operations in a step, and is delayed when it could go on.
 //!
 //! # Invariants
 //!
 //! - In a run without it nothing is asked.
-//! - Whoever is delayed goes on when its time is over, or when every main has ended.
+//! - What is delayed goes on when its time is over, or when every main has ended.
 //! - While a task is delayed it counts as woken: wake-ups tell it nothing, and it is in no list.
 
 use std::ops::Range;
@@ -19,8 +19,8 @@ use crate::choice::{Choices, below};
 use crate::time::Nanos;
 use crate::trace::TraceEvent;
 
-/// How rare it is in a run, as the power of two that is drawn: at one point in 2 to one in 64. A short run needs it often,
-/// in a long one most of what is delayed only hides what would have happened.
+/// How rare it is in a run, as the power of two that is drawn: at one point in 2 to one in 64. A short run needs it
+/// often, in a long one most of what is delayed only hides what would have happened.
 const ONE_IN_LOG2: Range<u32> = 1..7;
 
 /// How many of [`DELAYS`] are for this: up to a second, which is less than most timeouts.
@@ -47,8 +47,8 @@ impl Delays {
 impl Scheduler {
     /// Draws whether the running or beginning `task` is delayed, and for how long; 0: not at all.
     fn delay_after_preemption(&self, task: TaskId) -> Nanos {
-        // As for what is delayed: servers listen before the first client's segment arrives, and what is merely slow is no
-        // leak.
+        // As for what is delayed: servers listen before the first client's segment arrives, and what is merely slow
+        // is no leak.
         let Some(Delays { one_in }) = &self.perturber.preempted else { return 0 };
         if self.now() == 0 || !self.is_fair_game() {
             return 0;
@@ -90,7 +90,7 @@ impl Scheduler {
         self.choices.borrow_mut().choose(point, bound, draw) as usize
     }
 
-    /// Withholds `task` from now on; it is parked, or will be at the end of its step.
+    /// Delays `task` from now on; it is parked, or will be at the end of its step.
     pub(super) fn delay(&self, task: TaskId, nanos: Nanos) {
         let host = self.tasks.host(task);
         let timer = self.arm(self.now().saturating_add(nanos), host, waker::late(self.run, task));
@@ -187,7 +187,7 @@ mod tests {
     }
 
     /// Milliseconds and stretches of what is delayed in so many runs.
-    fn held_back(set_up: fn(&mut Sim)) -> Vec<(f64, f64)> {
+    fn delayed_stretches(set_up: fn(&mut Sim)) -> Vec<(f64, f64)> {
         let milliseconds = |word: &str| word.trim_end_matches("ms").parse::<f64>().expect("milliseconds");
         let mut held = Vec::new();
         for seed in 0..100 {
@@ -208,10 +208,10 @@ mod tests {
 
     #[test]
     fn delays_start_late_and_respect_the_maximum() {
-        let held = held_back(|_| ());
+        let held = delayed_stretches(|_| ());
         assert!(held.iter().all(|&(at, _)| at > 0.0), "{held:?}");
         assert!(held.iter().any(|&(_, long)| long >= 1_000.0), "{held:?}");
-        let shortly = held_back(|sim| {
+        let shortly = delayed_stretches(|sim| {
             sim.delay_max(MS);
         });
         assert!(!shortly.is_empty() && shortly.iter().all(|&(_, long)| long <= 1.0), "{shortly:?}");
@@ -223,6 +223,6 @@ mod tests {
                 sim.perturb(false);
             },
         ];
-        assert!(allowed.into_iter().all(|set_up| held_back(set_up).is_empty()));
+        assert!(allowed.into_iter().all(|set_up| delayed_stretches(set_up).is_empty()));
     }
 }

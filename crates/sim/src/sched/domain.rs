@@ -1,15 +1,16 @@
 //! Hosts that another simulation steps one by one.
 //!
-//! turmoil gives each host a tokio runtime and a clock and runs one host after the other. Each host has a [`Processor`]
-//! of its own then. To step a host is to *enter* it: what is scheduled while it is entered is scheduled by its processor.
-//! Everything else (tasks, choices, the trace, the verdict) is shared.
+//! turmoil gives each host a tokio runtime and a clock and runs one host after the other. Each host has a
+//! [`Processor`] of its own then. To step a host is to *enter* it: what is scheduled while it is entered is scheduled
+//! by its processor. Everything else (tasks, choices, the trace, the verdict) is shared.
 //!
 //! # Invariants
 //!
 //! - At most one host is entered. Code under test of a host runs only while it is.
 //! - A wake-up reaches the processor of the task's host, entered or not.
 
-use super::processor::Processor;
+use super::budget::Budgets;
+use super::processor::{Processor, Processors};
 use super::{HostIndex, Lanes, Scheduler, TaskId};
 use crate::interpose;
 use crate::time::Nanos;
@@ -63,7 +64,7 @@ impl Scheduler {
     /// Makes ready for steps, at the first call. Must be called within tokio, with the whole budget left.
     pub(crate) fn begin_in_host(&self) {
         // The budget is the OS thread's, and so are the guards that set it: one set of them does for all runtimes.
-        if !self.begun.replace(true) {
+        if !self.grant.budgets.borrow().are_prepared() {
             self.begin();
         }
     }
@@ -82,5 +83,31 @@ pub(crate) struct InHost<'a> {
 impl Drop for InHost<'_> {
     fn drop(&mut self) {
         self.scheduler.processors.enter(None);
+    }
+}
+
+impl Processors {
+    /// Gives each host a processor of its own.
+    ///
+    /// # Panics
+    ///
+    /// If each has one already.
+    fn set_own(&self, own: Vec<Processor>) {
+        assert!(self.own.set(own).is_ok(), "each host gets one processor");
+    }
+
+    /// Enters a host, or leaves all. Returns the host that was entered before.
+    fn enter(&self, host: Option<HostIndex>) -> Option<HostIndex> {
+        self.entered.replace(host)
+    }
+
+    fn entered(&self) -> Option<HostIndex> {
+        self.entered.get()
+    }
+}
+
+impl Budgets {
+    fn are_prepared(&self) -> bool {
+        self.guards[0].is_some()
     }
 }

@@ -12,15 +12,15 @@ use crate::wait::{Operation, TaskId};
 
 /// What the running task was granted.
 pub(super) struct Grant {
-    budgets: RefCell<Budgets>,
+    pub(super) budgets: RefCell<Budgets>,
     /// No task was polled since tokio renewed its budget.
-    is_whole: Cell<bool>,
-    /// Whether the running step has less than the whole budget. The operations left are what tokio's budget has left.
+    pub(super) is_whole: Cell<bool>,
+    /// Whether the budget of the running step is less than the whole.
     pub(super) is_limited: Cell<bool>,
     /// How many it was granted; 0 if that is no limit, or the trace shows already that there are no more.
-    granted: Cell<u32>,
+    pub(super) granted: Cell<u32>,
     /// How often the mark of `deferred` lay there when the step began, if operations were granted.
-    marks_before: Cell<usize>,
+    pub(super) marks_before: Cell<usize>,
 }
 
 impl Grant {
@@ -31,35 +31,6 @@ impl Grant {
             is_limited: Cell::new(false),
             granted: Cell::new(0),
             marks_before: Cell::new(0),
-        }
-    }
-}
-
-/// What an interrupted poll was granted.
-#[derive(Clone, Copy)]
-pub(super) struct SetAside {
-    is_limited: bool,
-    granted: u32,
-}
-
-impl Grant {
-    /// Leaves all of tokio's budget to a poll that goes on.
-    pub(super) fn renew(&self) {
-        self.is_whole.set(false);
-        self.budgets.borrow_mut().grant(0);
-    }
-
-    /// Takes the grant from a poll that is interrupted: others run.
-    pub(super) fn set_aside(&self) -> SetAside {
-        SetAside { is_limited: self.is_limited.replace(false), granted: self.granted.replace(0) }
-    }
-
-    /// Gives the grant back to the poll, which goes on. `lay` has the mark of `deferred` lie there.
-    pub(super) fn take_up(&self, aside: SetAside, lay: impl FnOnce() -> usize) {
-        self.is_limited.set(aside.is_limited);
-        self.granted.set(aside.granted);
-        if aside.granted != 0 {
-            self.marks_before.set(lay());
         }
     }
 }
@@ -113,9 +84,9 @@ impl Scheduler {
         }
     }
 
-    /// Takes the budget back after a step. Tokio does not tell that it had an operation wait for the next step, but it
-    /// has budget left otherwise, and defers a wake-up then. (So does `yield_now`: a task that yields by itself just when
-    /// its budget has ended counts as preempted.)
+    /// Takes the budget back after a step. Tokio does not tell that it had an operation wait for the next step, but
+    /// it has budget left otherwise, and defers a wake-up then. (So does `yield_now`: a task that yields by itself
+    /// just when its budget has ended counts as preempted.)
     pub(super) fn end_budget(&self, is_pending: bool) {
         let is_spent = self.grant.granted.get() != 0 && is_pending && !has_budget_remaining();
         if is_spent && self.deferred.lay() != self.grant.marks_before.get() {

@@ -1,7 +1,7 @@
 //! What happens to all tasks and threads of one host in the middle of a run: they are paused, or killed.
 //!
 //! A killed host is torn down by the rules of `lifecycle`: suspended threads unwind, nothing suspends meanwhile, locks
-//! that they hold are freed, timers disarmed; wake-ups that still come find nobody. Whoever runs and kills its own host
+//! that they hold are freed, timers disarmed; wake-ups that still come find no task. A task that kills its own host
 //! is the last to go: it unwinds out of its step, and the step buries the others.
 //!
 //! # Invariants
@@ -29,8 +29,8 @@ pub(super) struct Halted {
 struct Killed;
 
 impl Scheduler {
-    /// Stops the tasks and threads of `host` where they stand until [`resume_host`](Self::resume_host). One of them that
-    /// runs now stops at its next scheduling point.
+    /// Stops the tasks and threads of `host` where they stand until [`resume_host`](Self::resume_host). One of them
+    /// that runs now stops at its next scheduling point.
     pub(crate) fn pause_host(&self, host: HostIndex) {
         self.halted.paused.borrow_mut().insert(host);
         let of_host = |task: &TaskId| self.tasks.host(*task) == host;

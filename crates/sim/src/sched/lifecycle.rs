@@ -1,8 +1,8 @@
 //! How tasks and threads start and end, and how a run is torn down.
 //!
-//! Teardown drops what is still alive. A suspended thread unwinds then: its destructors run, and every runtime call they
-//! make fails or acts at once, because nothing may suspend during an unwind. A lock that such a destructor wants and
-//! another suspended thread holds is freed by tearing that thread down first.
+//! Teardown drops what is still alive. A suspended thread unwinds then: its destructors run, and every runtime call
+//! they make fails or acts at once, because nothing may suspend during an unwind. A lock that such a destructor wants
+//! and another suspended thread holds is freed by tearing that thread down first.
 
 use std::any::Any;
 use std::future::Future;
@@ -12,7 +12,7 @@ use std::task::Waker;
 
 use super::coroutine::ThreadBody;
 use super::stacks::TaskFuture;
-use super::{Body, HostIndex, Scheduler, State, TaskBody, TaskEntry, TaskId, TaskWaker, Wait, Waiting};
+use super::{Body, HostIndex, Scheduler, State, TaskBody, TaskEntry, TaskId, TaskWaker, Waiting};
 use crate::choice::Choices;
 use crate::symptom::{Symptom, SymptomKind};
 use crate::time::Nanos;
@@ -150,8 +150,8 @@ impl Scheduler {
         self.tasks.numbered(name)
     }
 
-    /// Says that `task` is the main of its host: nobody joins it, so its panics are never tolerated. Of a client's main
-    /// that goes without saying.
+    /// Says that `task` is the main of its host: no task joins it, so its panics are never tolerated. Of a client's
+    /// main that goes without saying.
     pub(crate) fn mark_host_main(&self, task: TaskId) {
         self.tasks.borrow_mut()[task.index()].host_main = true;
     }
@@ -380,21 +380,5 @@ impl Scheduler {
         if let Err(panic) = dropped {
             self.panicked_in_teardown(task, panic.message());
         }
-    }
-}
-
-/// Describes a wait in plain words.
-pub(crate) fn describe_wait(
-    scheduler: &Scheduler,
-    wait: Wait,
-    outside: &dyn Fn(&str, u64) -> String,
-) -> String {
-    match wait {
-        Wait::Lock { name, holder } => format!("for the lock `{name}`, held by {}", scheduler.name(holder)),
-        Wait::Condvar { name, until: None } => format!("for a notification on `{name}`"),
-        Wait::Condvar { name, until: Some(_) } => format!("for a notification on `{name}`, with a timeout"),
-        Wait::Sleep { .. } => "for a timer".to_owned(),
-        Wait::Join { task } => format!("for the end of {}", scheduler.name(task)),
-        Wait::Io { verb, object, .. } => outside(verb, object),
     }
 }

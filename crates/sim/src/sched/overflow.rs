@@ -1,8 +1,8 @@
 //! Names the simulated thread whose stack overflowed.
 //!
-//! The guard page below a stack turns an overflow into SIGSEGV. The handler knows, for the OS thread that faulted, which
-//! simulated thread was running and where its guard page lies; it prints one sentence and lets the fault kill the
-//! process, because there is no stack left to unwind on.
+//! The guard page below a stack turns an overflow into SIGSEGV. The handler knows, for the OS thread that faulted,
+//! which simulated thread was running and where its guard page lies; it prints one sentence and lets the fault kill
+//! the process, because there is no stack left to unwind on.
 
 #![expect(unsafe_code, reason = "signal handlers and their registration are libc calls")]
 
@@ -18,11 +18,11 @@ struct Running {
     message_len: usize,
 }
 
-const NOBODY: Running = Running { guard: 0, message: std::ptr::null(), message_len: 0 };
+const NO_THREAD: Running = Running { guard: 0, message: std::ptr::null(), message_len: 0 };
 
 thread_local! {
     // Const-initialised and without a destructor: reading it in a signal handler runs no code but the load.
-    static RUNNING: Cell<Running> = const { Cell::new(NOBODY) };
+    static RUNNING: Cell<Running> = const { Cell::new(NO_THREAD) };
 }
 
 static INSTALL: Once = Once::new();

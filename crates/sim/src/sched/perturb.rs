@@ -3,9 +3,9 @@
 //!
 //! # Invariants
 //!
-//! - Whoever is told `Pending` is woken, at once or later: an operation is late, never lost.
+//! - A task that gets a spurious `Pending` is woken, at once or later: an operation is late, never lost.
 //! - A wake-up for nothing wakes a task as any other would; it uses no other waker than the task's own.
-//! - Timers of this module belong to no host: they are nobody's leak. Once every main has ended, nothing is late any
+//! - Timers of this module belong to no host: they are no leak. Once every main has ended, nothing is late any
 //!   more: what is left behind then is left by the code under test.
 
 use std::sync::Arc;
@@ -17,15 +17,15 @@ use tokio::task::coop::{has_budget_remaining, poll_proceed};
 use super::allowance::Spent;
 use super::delay::Delays;
 use super::{HostIndex, Operation, Scheduler, State, TaskId, Wait, current};
-use crate::choice::{Choices, LaneKind, PointId, below};
+use crate::choice::{Choices, LaneKind, PointId, SWARM, below};
 use crate::time::Nanos;
 use crate::trace::{Next, TraceEvent};
 
 /// The host of timers that no host set.
-pub(crate) const NOBODY: HostIndex = HostIndex::MAX;
+pub(crate) const NO_HOST: HostIndex = HostIndex::MAX;
 
-/// How much later something comes, by value. Value 0 is "not at all", which has no delay; value 1 is "at once". Well below
-/// the time that a test grants to clients when it looks for leaks.
+/// How much later something comes, by value. Value 0 is "not at all", which has no delay; value 1 is "at once". Well
+/// below the time that a test grants to clients when it looks for leaks.
 const LATER: [Nanos; 6] = [0, 0, 10_000, 1_000_000, 100_000_000, 1_000_000_000];
 
 /// The alternatives of [`later`].
@@ -36,8 +36,8 @@ pub(crate) fn later(value: u32) -> Option<Nanos> {
     (value != 0).then(|| LATER[value as usize])
 }
 
-/// Draws one of the first `bound` alternatives of [`later`], two or more: once in `one_in` something happens, half of the
-/// time at once.
+/// Draws one of the first `bound` alternatives of [`later`], two or more: once in `one_in` something happens, half of
+/// the time at once.
 pub(crate) fn draw_later(rng: &mut ChaCha8Rng, one_in: u32, bound: u32) -> u32 {
     if below(rng, one_in) != 0 {
         return 0;
@@ -56,12 +56,12 @@ pub(super) struct Perturber {
     pub(super) preempts: bool,
     /// Operations of tasks may be told `Pending` though they could go on.
     pending: bool,
+    /// Tasks are polled on stacks of their own, and may be delayed after an effect.
+    pub(super) stacks: bool,
     /// Parked tasks may be woken without cause.
     spurious: bool,
     /// What is preempted may be delayed.
     pub(super) preempted: Option<Delays>,
-    /// Polls may be interrupted after an effect.
-    pub(super) interrupts: bool,
     pub(super) spent: Spent,
 }
 
@@ -72,11 +72,11 @@ impl Perturber {
             let point = choices.point(swarm, name);
             is_allowed && choices.choose(point, 2, |rng| u32::from(below(rng, one_in) == 0)) == 1
         };
-        let (woken, preempts) = (drawn("swarm withhold", 3), drawn("swarm preempt", 3));
-        let (pending, spurious) = (drawn("swarm pending", 3), drawn("swarm spurious", 3));
-        let interrupts = drawn("swarm stacks", 3);
-        let preempted = drawn("swarm hold", 2).then(|| Delays::draw(choices));
-        Self { woken, preempts, pending, spurious, preempted, interrupts, spent: Spent::default() }
+        let (woken, preempts) = (drawn(SWARM.woken, 3), drawn(SWARM.preempts, 3));
+        let (pending, spurious) = (drawn(SWARM.pending, 3), drawn(SWARM.spurious, 3));
+        let stacks = drawn(SWARM.stacks, 3);
+        let preempted = drawn(SWARM.preempted, 2).then(|| Delays::draw(choices));
+        Self { woken, preempts, pending, stacks, spurious, preempted, spent: Spent::default() }
     }
 }
 
@@ -129,7 +129,7 @@ impl Scheduler {
         if nanos == 0 {
             waker.wake_by_ref();
         } else {
-            self.arm(self.now() + nanos, NOBODY, waker.clone());
+            self.arm(self.now() + nanos, NO_HOST, waker.clone());
         }
     }
 
@@ -146,7 +146,7 @@ impl Scheduler {
             Some(0) => self.wake_spuriously(task),
             Some(nanos) => {
                 let waker = Waker::from(Arc::new(Spurious { run: self.run, task }));
-                self.arm(self.now() + nanos, NOBODY, waker);
+                self.arm(self.now() + nanos, NO_HOST, waker);
             }
         }
     }

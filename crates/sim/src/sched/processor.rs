@@ -29,8 +29,8 @@ impl Processor {
 pub(super) struct Processors {
     shared: Processor,
     /// By host, if each has its own.
-    own: OnceCell<Vec<Processor>>,
-    entered: Cell<Option<HostIndex>>,
+    pub(super) own: OnceCell<Vec<Processor>>,
+    pub(super) entered: Cell<Option<HostIndex>>,
 }
 
 impl Processors {
@@ -49,26 +49,5 @@ impl Processors {
     /// Returns the processor that schedules the tasks of `host`.
     pub(super) fn of(&self, host: HostIndex) -> &Processor {
         self.own.get().map_or(&self.shared, |own| &own[host])
-    }
-}
-
-#[cfg(feature = "turmoil")]
-impl Processors {
-    /// Gives each host a processor of its own.
-    ///
-    /// # Panics
-    ///
-    /// If each has one already.
-    pub(super) fn set_own(&self, own: Vec<Processor>) {
-        assert!(self.own.set(own).is_ok(), "each host gets one processor");
-    }
-
-    /// Enters a host, or leaves all. Returns the host that was entered before.
-    pub(super) fn enter(&self, host: Option<HostIndex>) -> Option<HostIndex> {
-        self.entered.replace(host)
-    }
-
-    pub(super) fn entered(&self) -> Option<HostIndex> {
-        self.entered.get()
     }
 }

@@ -72,7 +72,7 @@ impl Scheduler {
     }
 
     fn delay_of_wake_up(&self, task: TaskId) -> Nanos {
-        // Nobody is late at the start: servers listen before the first client's segment arrives. Nor at the end: what
+        // No task is late at the start: servers listen before the first client's segment arrives. Nor at the end: what
         // is merely slow is no leak.
         if !self.perturber.woken || self.now() == 0 || !self.is_fair_game() {
             return 0;

@@ -1,9 +1,10 @@
 //! Tasks that are polled on stacks of their own, so that one can be delayed between an effect and the next statement.
 //!
-//! A task is a future whose next statement runs in the same poll: after `write_all(..).await` nothing else runs before the
-//! task has done what follows. On a runtime with several threads other tasks do run there, and what they do may come first:
-//! the answer to a request whose sender has not yet noted that it waits. In a drawn share of the runs each poll is a
-//! coroutine, which an operation of the runtime traits may suspend after its effect.
+//! A task is a future whose next statement runs in the same poll: after `write_all(..).await` nothing else runs
+//! before the task has done what follows. On a runtime with several threads other tasks do run there, and what
+//! they do may come first: the answer to a request whose sender has not yet noted that it waits. In a drawn
+//! share of the runs each poll is a coroutine, which an operation of the runtime traits may suspend after its
+//! effect.
 //!
 //! # Invariants
 //!
@@ -25,7 +26,7 @@ use crate::panics;
 
 use super::coroutine::{Resumed, Suspender, ThreadBody};
 use super::delay::STRETCHES;
-use super::lifecycle::{Panic, caught};
+use super::lifecycle::Panic;
 use super::{Body, DELAYS, Operation, Scheduler, TaskBody, TaskId, TraceEvent, below, current, overflow};
 
 /// As large as the stack of an OS thread, on which tasks run otherwise.
@@ -42,11 +43,22 @@ pub(super) type Polled = Result<Poll<()>, Panic>;
 /// The polls of a run that may be interrupted.
 #[derive(Default)]
 pub(super) struct Stacks {
+    on: bool,
     /// The task whose poll runs on a stack of its own now, and what suspends it.
     running: RefCell<Option<(TaskId, Suspender)>>,
     interrupted: Cell<Option<TaskId>>,
     /// An interrupted poll runs to its end.
     finishing: Cell<bool>,
+}
+
+impl Stacks {
+    pub(super) fn new(on: bool) -> Self {
+        Self { on, ..Self::default() }
+    }
+
+    pub(super) const fn are_on(&self) -> bool {
+        self.on
+    }
 }
 
 /// A poll that was interrupted.
@@ -65,7 +77,7 @@ pub(super) struct OnStack {
 
 impl Scheduler {
     /// Polls `task` on a stack of its own. `None`: it was interrupted.
-    fn poll_on_stack(&self, task: TaskId, body: &mut TaskBody) -> Option<Polled> {
+    pub(super) fn poll_on_stack(&self, task: TaskId, body: &mut TaskBody) -> Option<Polled> {
         let output = Rc::new(Cell::new(None));
         let mut future = body.future.take().expect("a task that is not polled has its future");
         let (waker, run, inside) = (body.waker.clone(), self.run, Rc::clone(&output));
@@ -84,23 +96,6 @@ impl Scheduler {
         self.run_poll(task, body, OnStack { coroutine, output })
     }
 
-    /// Polls the future of a task. `None`: its poll was interrupted.
-    pub(super) fn poll_once(&self, task: TaskId, body: &mut TaskBody) -> Option<Polled> {
-        if self.perturber.interrupts {
-            return self.poll_on_stack(task, body);
-        }
-        let mut context = Context::from_waker(&body.waker);
-        let future = body.future.as_mut().expect("a task that is not polled has its future");
-        Some(caught(|| future.as_mut().poll(&mut context)))
-    }
-
-    /// The poll has ended: counts a wake-up that came while it was interrupted.
-    pub(super) fn count_meanwhile(&self, task: TaskId) {
-        let entry = &mut self.tasks.borrow_mut()[task.index()];
-        entry.interrupted = false;
-        entry.woken |= std::mem::take(&mut entry.woken_meanwhile);
-    }
-
     /// Goes on with a poll that was interrupted. `None`: it was interrupted again.
     pub(super) fn go_on(
         &self,
@@ -111,7 +106,8 @@ impl Scheduler {
         match interrupted {
             Interrupted::Finished(polled) => Some(polled),
             Interrupted::Suspended(poll) => {
-                self.grant.renew();
+                self.grant.is_whole.set(false);
+                self.grant.budgets.borrow_mut().grant(0);
                 self.run_poll(task, body, poll)
             }
         }
@@ -145,7 +141,7 @@ impl Scheduler {
 
     /// The task whose poll may be interrupted now.
     fn interruptible(&self) -> Option<(TaskId, Suspender)> {
-        let is_calm = self.perturber.interrupts
+        let is_calm = self.stacks.on
             && self.stacks.interrupted.get().is_none()
             && !self.stacks.finishing.get()
             && !self.stopped()
@@ -174,21 +170,31 @@ impl Scheduler {
             return;
         }
         self.trace_event_of(task, TraceEvent::DelayedAfter { after: operation, nanos });
+        // A wake-up that came earlier in this poll counts after it, too: the delay would swallow it.
+        let woken = self.tasks.borrow()[task.index()].woken;
         self.delay(task, nanos);
-        self.tasks.borrow_mut()[task.index()].interrupted = true;
+        {
+            let entry = &mut self.tasks.borrow_mut()[task.index()];
+            entry.interrupted = true;
+            entry.woken_meanwhile |= woken;
+        }
         self.stacks.interrupted.set(Some(task));
-        let granted = self.grant.set_aside();
+        let operations = (self.grant.is_limited.replace(false), self.grant.granted.replace(0));
         let formats = crate::trace::set_formatting(false);
         // Also when the task is torn down: nothing is interrupted then.
         let gone_on = GoneOn(self);
         suspender.suspend();
         drop(gone_on);
         crate::trace::set_formatting(formats);
-        self.grant.take_up(granted, || self.deferred.lay());
+        self.grant.is_limited.set(operations.0);
+        self.grant.granted.set(operations.1);
+        if operations.1 != 0 {
+            self.grant.marks_before.set(self.deferred.lay());
+        }
     }
 
-    /// Runs the interrupted poll, if there is one, to its end: code that runs now waits for a real lock, and the interrupted
-    /// task may hold it. Returns `true` if there was one.
+    /// Runs the interrupted poll, if there is one, to its end: code that runs now waits for a real lock, and
+    /// the interrupted task may hold it. Returns `true` if there was one.
     pub(crate) fn finish_interrupted(&self) -> bool {
         let Some(task) = self.stacks.interrupted.get() else { return false };
         let body = self.tasks.borrow_mut()[task.index()].body.take();
@@ -201,13 +207,16 @@ impl Scheduler {
         };
         if let Some(Interrupted::Suspended(poll)) = body.interrupted.take() {
             let outer = self.current.replace(Some(task));
-            let granted = self.grant.set_aside();
+            let operations = (self.grant.is_limited.get(), self.grant.granted.get());
+            let marks = self.grant.marks_before.get();
             self.stacks.finishing.set(true);
             if let Some(polled) = self.run_poll(task, &mut body, poll) {
                 body.interrupted = Some(Interrupted::Finished(polled));
             }
             self.stacks.finishing.set(false);
-            self.grant.take_up(granted, || self.deferred.lay());
+            self.grant.is_limited.set(operations.0);
+            self.grant.granted.set(operations.1);
+            self.grant.marks_before.set(marks);
             self.current.set(outer);
         }
         self.tasks.borrow_mut()[task.index()].body = Some(Body::Task(body));

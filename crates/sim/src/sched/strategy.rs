@@ -16,8 +16,8 @@ pub enum Strategy {
         /// 1 or more; 1 is `Random`.
         every: u32,
     },
-    /// Probabilistic concurrency testing: random priorities, lowered at `depth - 1` random points. Finds a bug that needs
-    /// `depth` ordering constraints with a known probability (Burckhardt et al., ASPLOS 2010).
+    /// Probabilistic concurrency testing: random priorities, lowered at `depth - 1` random points. Finds a bug that
+    /// needs `depth` ordering constraints with a known probability (Burckhardt et al., ASPLOS 2010).
     Pct {
         /// 1 to 8.
         depth: u32,

@@ -49,7 +49,7 @@ pub(super) struct TaskEntry {
     pub(super) interrupted: bool,
     /// It was woken meanwhile.
     pub(super) woken_meanwhile: bool,
-    /// The main of a host, which nobody joins.
+    /// The main of a host, which no task joins.
     pub(super) host_main: bool,
     pub(super) waits: Vec<Waiting>,
     /// What an async task waited for before its present step.

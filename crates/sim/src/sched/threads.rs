@@ -3,8 +3,8 @@
 //! # Invariants
 //!
 //! - Nothing suspends while its thread unwinds, see `coroutine`.
-//! - Whoever blocks registers with what will wake it before it suspends, and looks again when it goes on: a wake-up may
-//!   come for no reason.
+//! - A thread that blocks registers with what will wake it before it suspends, and looks again when it goes on: a
+//!   wake-up may come for no reason.
 
 use super::{Operation, Scheduler, State, TaskId, TimerKey, Wait, Waiting};
 use crate::time::Nanos;
@@ -118,8 +118,8 @@ impl Scheduler {
         std::thread::panicking() || (self.being_torn_down() && !self.has_caught_its_end())
     }
 
-    /// Whether the running thread is torn down and has caught the unwind: it goes on with its program, until it suspends
-    /// and is unwound again.
+    /// Whether the running thread is torn down and has caught the unwind: it goes on with its program, until it
+    /// suspends and is unwound again.
     fn has_caught_its_end(&self) -> bool {
         let suspender =
             self.current.get().and_then(|task| self.tasks.borrow()[task.index()].suspender.clone());

@@ -27,7 +27,7 @@ pub(super) struct Failure {
 
 impl Failure {
     /// Tells whether the same choices show the same symptom: only then can it be recorded and shrunk. A mistake in the
-    /// test's body could, but is for its author to mend, and no bug to keep.
+    /// test's body could, but is for its author to fix, and no bug to keep.
     pub(super) const fn is_repeatable(&self) -> bool {
         self.outcome.is_some()
             && !matches!(self.symptom.kind(), SymptomKind::Nondeterminism | SymptomKind::Setup)

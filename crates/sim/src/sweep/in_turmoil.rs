@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::simulated::Simulated;
 use super::{Found, Passed, Sweep};
 use crate::pool::Runner;
 use crate::run::{Outcome, Plan, Progress};
@@ -33,5 +34,15 @@ impl Sweep {
     /// As [`find`](Self::find).
     pub fn find_turmoil(self, body: impl Fn(&mut TurmoilSim) + Send + Sync + 'static) -> Found {
         self.in_process(Arc::new(TurmoilRunner(Box::new(body))), |session| session.find())
+    }
+}
+
+impl Simulated for TurmoilSim {
+    fn run(sweep: Sweep, body: fn(&mut Self)) -> Passed {
+        sweep.run_turmoil(body)
+    }
+
+    fn find(sweep: Sweep, body: fn(&mut Self)) -> Found {
+        sweep.find_turmoil(body)
     }
 }

@@ -1,7 +1,7 @@
 //! What a long sweep says while it runs: how many seeds, how fast, how much virtual time, how many different traces.
 //!
-//! On a terminal the line is renewed in place every second; elsewhere a line comes every ten seconds. A sweep that is over
-//! before the first of them says nothing.
+//! On a terminal the line is renewed in place every second; elsewhere a line comes every ten seconds. A sweep
+//! that is over before the first of them says nothing.
 
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
@@ -82,7 +82,8 @@ impl Drop for Pace {
 /// Bits of [`Distinct`]: 128 KiB, enough for some millions.
 const BITS: usize = 1 << 20;
 
-/// Estimates how many different numbers there were, in constant memory: by the share of places that none of them has hit.
+/// Estimates how many different numbers there were, in constant memory: by the share of places that none of
+/// them has hit.
 #[derive(Debug, Default)]
 struct Distinct {
     words: Vec<u64>,

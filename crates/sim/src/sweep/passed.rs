@@ -37,8 +37,8 @@ impl Passed {
         &self.never_reached
     }
 
-    /// Returns a number that two sweeps share if, and practically only if, they ran the same seeds and each seed had the
-    /// same trace in both, in whatever order the seeds were run.
+    /// Returns a number that two sweeps share if, and practically only if, they ran the same seeds and each seed had
+    /// the same trace in both, in whatever order the seeds were run.
     ///
     /// # Determinism
     ///

@@ -274,7 +274,7 @@ impl Session {
         })
     }
 
-    /// Loads a recording whose log is as `canonical` would have it, whoever wrote the file.
+    /// Loads a recording whose log is as `canonical` would have it, whatever wrote the file.
     fn load(&self, path: &Path) -> Result<Recording, RecordingError> {
         self.store.load(path).map(|recording| Recording { log: canonical(&recording.log), ..recording })
     }

@@ -1,9 +1,8 @@
-//! What a test's body may set up, so that `#[wavetank::test]` need not know: the type of its argument says where it runs.
+//! What a test's body may set up, so that `#[wavetank::test]` need not know: the type of its argument says where it
+//! runs.
 
 use super::{Found, Passed, Sweep};
 use crate::sim::Sim;
-#[cfg(feature = "turmoil")]
-use crate::turmoil::TurmoilSim;
 
 /// A simulation that a test sets up: in the simulator, or inside of turmoil.
 #[doc(hidden)]
@@ -26,17 +25,6 @@ impl Simulated for Sim {
 
     fn find(sweep: Sweep, body: fn(&mut Self)) -> Found {
         sweep.find(body)
-    }
-}
-
-#[cfg(feature = "turmoil")]
-impl Simulated for TurmoilSim {
-    fn run(sweep: Sweep, body: fn(&mut Self)) -> Passed {
-        sweep.run_turmoil(body)
-    }
-
-    fn find(sweep: Sweep, body: fn(&mut Self)) -> Found {
-        sweep.find_turmoil(body)
     }
 }
 

@@ -1,16 +1,17 @@
 //! Renders a trace: one event a line, stable from machine to machine, short enough to review.
 //!
-//! Events have a level of detail. A trace shows the finest level at which it fits into [`LINES_MAX`] lines; a failure that
-//! has been shrunk usually shows everything. What does not fit even at the coarsest level is cut from the middle, and
-//! the cut says how much.
+//! Events have a level of detail. A trace shows the finest level at which it fits into [`LINES_MAX`] lines; a failure
+//! that has been shrunk usually shows everything. What does not fit even at the coarsest level is cut from the
+//! middle, and the cut says how much.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use super::{Next, Record, Trace, TraceEvent, Transfer, label_of};
 use crate::net::{DatagramEvent, NetEvent};
 use crate::plain;
 use crate::time::{after, milliseconds};
-use crate::wait::{Operation, TaskId, Wait};
+use crate::wait::{Names, Operation, TaskId, Until, Wait};
 
 /// A rendered trace has at most this many lines.
 pub(crate) const LINES_MAX: usize = 60;
@@ -125,9 +126,7 @@ impl Trace {
             TraceEvent::Adversary(_) => Detail::Essential,
             TraceEvent::Broken(_) | TraceEvent::Short { .. } => Detail::Essential,
             TraceEvent::Network(event) if event.is_transfer() => Detail::Everything,
-            #[cfg(feature = "turmoil")]
             TraceEvent::Socket { transfer: true, .. } => Detail::Everything,
-            #[cfg(feature = "turmoil")]
             TraceEvent::Socket { .. } => Detail::Connections,
             TraceEvent::Datagram(event) if event.is_transfer() => Detail::Everything,
             TraceEvent::Datagram(event) if event.is_fate() => Detail::Essential,
@@ -145,7 +144,7 @@ impl Trace {
         match event {
             TraceEvent::Started { task } => format!("starts {}", self.name(*task)),
             TraceEvent::Ended => "ends".to_owned(),
-            TraceEvent::Waits(wait) => format!("waits {}", self.describe_wait(*wait)),
+            TraceEvent::Waits(wait) => format!("waits {}", wait.describe(self, Until::Shown)),
             TraceEvent::Preempted { before, by } => {
                 format!("~ is preempted {} by {}", beside(*before), self.name(*by))
             }
@@ -183,7 +182,6 @@ impl Trace {
             TraceEvent::Panicked(message) => format!("! panics: {}", first_line(message)),
             TraceEvent::Failed(message) => format!("! fails: {}", first_line(message)),
             TraceEvent::Network(event) => self.describe_network(event),
-            #[cfg(feature = "turmoil")]
             TraceEvent::Socket { what, .. } => what.to_string(),
             TraceEvent::Datagram(event) => self.describe_datagram(event),
             TraceEvent::Local(event) => {
@@ -216,34 +214,21 @@ impl Trace {
     fn describe_operation(&self, wait: Wait) -> String {
         match wait {
             Wait::Sleep { until } => format!("see whether it is {}", milliseconds(until)),
-            other => self.describe_wait(other).trim_start_matches("to ").to_owned(),
+            other => other.describe(self, Until::Shown).trim_start_matches("to ").to_owned(),
         }
     }
+}
 
-    fn describe_object(&self, object: u64) -> String {
+impl Names for Trace {
+    fn task(&self, task: TaskId) -> Arc<str> {
+        self.names.get(task.index()).cloned().unwrap_or_else(|| "?".into())
+    }
+
+    fn object(&self, object: u64) -> String {
         match (label_of(&self.labels, object), &self.network) {
             (Some(label), _) => label.to_string(),
             (None, Some(network)) => network.describe_object(object),
             (None, None) => String::new(),
-        }
-    }
-
-    fn describe_wait(&self, wait: Wait) -> String {
-        match wait {
-            Wait::Lock { name, holder } => format!("for the lock `{name}`, held by {}", self.name(holder)),
-            Wait::Condvar { name, until: None } => format!("for a notification on `{name}`"),
-            Wait::Condvar { name, until: Some(until) } => {
-                format!("for a notification on `{name}`, until {}", milliseconds(until))
-            }
-            Wait::Sleep { until } => format!("until {}", milliseconds(until)),
-            Wait::Join { task } => format!("for the end of {}", self.name(task)),
-            Wait::Io { verb, object, until } => {
-                let object = self.describe_object(object);
-                match until {
-                    None => format!("to {verb} {object}"),
-                    Some(until) => format!("to {verb} {object}, until {}", milliseconds(until)),
-                }
-            }
         }
     }
 }

@@ -1,11 +1,12 @@
 //! The `tracing` spans of threads, and whether code under test formats a field.
 //!
-//! Threads of a run share an OS thread, and so the stack of entered spans of `tracing`. A thread that suspends leaves its
-//! spans and enters them again when it resumes ([`leave_spans`], [`reenter_spans`]). The scheduler keeps the list.
+//! Threads of a run share an OS thread, and so the stack of entered spans of `tracing`. A thread that suspends leaves
+//! its spans and enters them again when it resumes ([`leave_spans`], [`reenter_spans`]). The scheduler keeps the
+//! list.
 //!
-//! While a field is formatted, which runs code under test, `tracing` drops all other events of the OS thread. So a thread
-//! is not preempted there. If the formatter has to wait, for a lock say, other threads do run, and what they log until it
-//! goes on is lost from the trace (in every replay alike).
+//! While a field is formatted, which runs code under test, `tracing` drops all other events of the OS thread. So a
+//! thread is not preempted there. If the formatter has to wait, for a lock say, other threads do run, and what they
+//! log until it goes on is lost from the trace (in every replay alike).
 
 use std::cell::Cell;
 use std::sync::OnceLock;
@@ -23,9 +24,9 @@ thread_local! {
 
 /// The subscriber of all runs, and a second one.
 ///
-/// Where there is one dispatcher only, `tracing` asks the one of the thread that comes by a call site first, once and for
-/// all. A thread that simulates nothing has none, and the call site would be off in every later run. With two dispatchers
-/// `tracing` asks both.
+/// Where there is one dispatcher only, `tracing` asks the one of the thread that comes by a call site first, once and
+/// for all. A thread that simulates nothing has none, and the call site would be off in every later run. With two
+/// dispatchers `tracing` asks both.
 static DISPATCH: OnceLock<(Dispatch, Dispatch)> = OnceLock::new();
 
 /// Returns the process's subscriber for runs. The first call makes it.

@@ -1,9 +1,9 @@
 //! The driver: what turmoil takes for a host's software, and what steps our scheduler there.
 //!
-//! It is one future a host, polled by the host's own tokio runtime in its `LocalSet`. Each poll enters the host's domain
-//! of the scheduler with turmoil's time, steps one task or thread, and returns to tokio, which renews its budget and runs
-//! what was spawned on it directly. When nothing is ready it sleeps in tokio until the next timer of ours: the tick of
-//! turmoil, and tokio's clock, which counts whole milliseconds, are what time is here.
+//! It is one future a host, polled by the host's own tokio runtime in its `LocalSet`. Each poll enters the host's
+//! domain of the scheduler with turmoil's time, steps one task or thread, and returns to tokio, which renews its
+//! budget and runs what was spawned on it directly. When nothing is ready it sleeps in tokio until the next timer of
+//! ours: the tick of turmoil, and tokio's clock, which counts whole milliseconds, are what time is here.
 //!
 //! It never ends: turmoil no longer steps a host whose software has ended, and a client may have left tasks behind.
 //! turmoil drops it in a crash; then it takes the host's tasks and threads with it.
@@ -47,7 +47,7 @@ impl Driver {
         scheduler.budget_is_renewed();
         scheduler.begin_in_host();
         if let Some(start) = self.start.take() {
-            run.set_down(self.host, false);
+            run.hosts[self.host].down.set(false);
             start(run, self.host);
         }
         scheduler.fire_timers();
@@ -93,7 +93,7 @@ impl Drop for Driver {
             // Outside of all domains the clock shows the simulation's time.
             let _entered = run.scheduler.enter_host(self.host, run.scheduler.now());
             // The Unix sockets. Those of turmoil's close as the tasks and threads that have them are dropped.
-            run.set_down(self.host, true);
+            run.hosts[self.host].down.set(true);
             let host = Host::new(self.run, self.host).id();
             run.network(|network, now, link| network.vanish(now, link, host));
             run.scheduler.tear_down_entered();

@@ -63,15 +63,15 @@ impl TurmoilFaults {
         self.with(Kind::PausedLink)
     }
 
-    /// Adds partitions (`partition`, `partition_oneway`, `repair`): what is sent between two hosts is lost for good, also
-    /// of a TCP stream, which stalls for ever; a connect is refused at once.
+    /// Adds partitions (`partition`, `partition_oneway`, `repair`): what is sent between two hosts is lost for good,
+    /// also of a TCP stream, which stalls for ever; a connect is refused at once.
     #[must_use]
     pub fn partitions(self) -> Self {
         self.with(Kind::Partition).with(Kind::OneWayPartition)
     }
 
-    /// Adds crashes of hosts that are no clients, with a restart later (`crash`, `bounce`) or at once (`bounce`). To the
-    /// peers of a crashed host its streams have ended in good order.
+    /// Adds crashes of hosts that are no clients, with a restart later (`crash`, `bounce`) or at once (`bounce`). To
+    /// the peers of a crashed host its streams have ended in good order.
     #[must_use]
     pub fn crashes(self) -> Self {
         self.with(Kind::Crash).with(Kind::Bounce)
@@ -91,8 +91,8 @@ impl TurmoilFaults {
         self
     }
 
-    /// Sets how long after the start faults may begin. Default 5 s. Beginnings are drawn on a log scale and come true at
-    /// turmoil's next step.
+    /// Sets how long after the start faults may begin. Default 5 s. Beginnings are drawn on a log scale and come true
+    /// at turmoil's next step.
     #[must_use]
     pub const fn begin_max(mut self, begin: Duration) -> Self {
         self.begin_max = begin;

@@ -1,7 +1,7 @@
 //! A host inside of turmoil: both runtime traits and their extensions, over turmoil's network.
 //!
-//! Tasks, threads, locks, timers and entropy are those of the simulator's host, because the scheduler is the same, and so are
-//! Unix sockets, which turmoil has not; names and all other sockets are turmoil's.
+//! Tasks, threads, locks, timers and entropy are those of the simulator's host, because the scheduler is the same,
+//! and so are Unix sockets, which turmoil has not; names and all other sockets are turmoil's.
 
 use std::fmt;
 use std::io;
@@ -11,16 +11,17 @@ use std::sync::Arc;
 
 use super::ports::at_once;
 use crate::host::Host;
+use crate::trace::FIRST_LABEL;
 use crate::world::Run;
 use crate::world::context;
 
 /// A handle to a host inside of turmoil. It implements [`Runtime`](wavetank_runtime::Runtime) and
-/// [`Threads`](wavetank_runtime::Threads), and their extensions for UDP and Unix sockets; protocol code runs on it as on
-/// any other.
+/// [`Threads`](wavetank_runtime::Threads), and their extensions for UDP and Unix sockets; protocol code runs on it as
+/// on any other.
 ///
-/// Handles are small and may be copied anywhere within their run. Sockets are made, used and dropped on their own host, in
-/// its tasks and threads, because turmoil acts on the host that it is running; tasks and threads can be started from any
-/// host. Elsewhere, and in a task of `tokio::spawn`, using a socket panics and says so.
+/// Handles are small and may be copied anywhere within their run. Sockets are made, used and dropped on their own
+/// host, in its tasks and threads, because turmoil acts on the host that it is running; tasks and threads can be
+/// started from any host. Elsewhere, and in a task of `tokio::spawn`, using a socket panics and says so.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct TurmoilHost {
     pub(super) inner: Host,
@@ -39,7 +40,7 @@ impl TurmoilHost {
     pub(super) fn here(self) -> Rc<Run> {
         let run = self.inner.run();
         let problem = match run.scheduler.entered_host() {
-            Some(here) if here == self.inner.index() => return run,
+            Some(here) if here == self.inner.index => return run,
             Some(_) => "on another one: turmoil acts on the host that it is running",
             None => {
                 "outside of its tasks and threads, such as in a task of `tokio::spawn`: start that with \
@@ -65,16 +66,16 @@ impl TurmoilHost {
 
     /// Whether this host is the one that runs, in turmoil too.
     pub(super) fn is_here(self) -> bool {
-        let run = context::current().filter(|run| run.number == self.inner.run_number());
-        run.is_some_and(|run| run.scheduler.entered_host() == Some(self.inner.index()))
+        let run = context::current().filter(|run| run.number == self.inner.run);
+        run.is_some_and(|run| run.scheduler.entered_host() == Some(self.inner.index))
             && ::turmoil::in_simulation()
     }
 
     /// Whether another host of this run is the one that runs.
     pub(super) fn is_elsewhere(self) -> bool {
-        let run = context::current().filter(|run| run.number == self.inner.run_number());
+        let run = context::current().filter(|run| run.number == self.inner.run);
         let here = run.and_then(|run| run.scheduler.entered_host());
-        here.is_some_and(|here| here != self.inner.index())
+        here.is_some_and(|here| here != self.inner.index)
     }
 
     /// Returns the host's name.
@@ -105,7 +106,7 @@ impl TurmoilHost {
         } else {
             ::turmoil::reverse_lookup(ip)
         };
-        format!("{}:{}", name.as_deref().unwrap_or("nobody"), address.port())
+        format!("{}:{}", name.as_deref().unwrap_or("unknown"), address.port())
     }
 
     pub(super) fn resolve_now(self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
@@ -123,5 +124,14 @@ impl fmt::Debug for TurmoilHost {
             Some(_) => write!(f, "TurmoilHost({})", self.name()),
             None => f.write_str("TurmoilHost(of another run)"),
         }
+    }
+}
+
+impl Run {
+    /// Names something outside of the simulator's network that tasks may wait for. Returns its number.
+    pub(super) fn label(&self, label: Arc<str>) -> u64 {
+        let mut labels = self.labels.borrow_mut();
+        labels.push(label);
+        FIRST_LABEL + labels.len() as u64 - 1
     }
 }

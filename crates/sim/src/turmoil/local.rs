@@ -1,13 +1,14 @@
 //! Unix stream sockets for a host inside of turmoil: [`LocalSockets`] for tasks, [`BlockingLocalSockets`] for threads.
 //!
-//! turmoil has none, and they never leave a host. So these are the simulator's own, of the sans-I/O network that every run has
-//! and whose TCP and UDP nobody uses here: nothing in it takes time, so that whose clock it sees makes no difference, and
-//! whom it makes ready the scheduler wakes in the domain of the host. (Tokio's own sockets, which work inside of turmoil
+//! turmoil has none, and they never leave a host. So these are the simulator's own, of the sans-I/O network that
+//! every run has and whose TCP and UDP are not used here. Nothing in it takes time, so it does not matter which clock
+//! it sees. The scheduler wakes what it makes ready on the host. (Tokio's own sockets, which work inside of turmoil
 //! with its `enable_tokio_io`, are real ones, in real files.)
 //!
 //! # Invariants
 //!
-//! - A crash of the host closes its sockets before its tasks are dropped; paths stay (the driver of the host sees to it).
+//! - A crash of the host closes its sockets before its tasks are dropped; paths stay (the driver of the host sees to
+//!   it).
 
 use std::io;
 use std::path::Path;

@@ -2,8 +2,8 @@
 //!
 //! # Invariants
 //!
-//! - turmoil frees a port at the host that it is running when the socket is dropped. So what binds one is never given to
-//!   turmoil's destructor on another host, where it would free somebody else's port, or panic.
+//! - turmoil frees a port at the host that it is running when the socket is dropped. So what binds one is never given
+//!   to turmoil's destructor on another host, where it would free another socket's port, or panic.
 
 use std::future::Future;
 use std::io;
@@ -14,7 +14,8 @@ use std::task::{Context, Poll, Waker};
 
 use super::TurmoilHost;
 
-/// A listener or UDP socket of turmoil's, until it is dropped: on its own host, in a crash of it, or after the simulation.
+/// A listener or UDP socket of turmoil's, until it is dropped: on its own host, in a crash of it, or after the
+/// simulation.
 #[derive(Debug)]
 pub(super) struct Bound<T> {
     pub(super) host: TurmoilHost,
@@ -22,8 +23,8 @@ pub(super) struct Bound<T> {
 }
 
 impl<T> Bound<T> {
-    /// Binds `address` of `host` with `bind`. turmoil knows the wildcard and the loopback alone: the host's own address is
-    /// the wildcard to it. `what` is said where it fails: "listen on".
+    /// Binds `address` of `host` with `bind`. turmoil knows the wildcard and the loopback alone: the host's own
+    /// address is the wildcard to it. `what` is said where it fails: "listen on".
     pub(super) fn new<F>(
         host: TurmoilHost,
         what: &str,

@@ -16,7 +16,8 @@ use super::drive::Driver;
 use super::faults::FaultDriver;
 use super::sim::{Inner, TurmoilPlan, TurmoilSim};
 use crate::panics;
-use crate::run::{self, Outcome, Plan, Progress, fail, oracle};
+use crate::run::drive::fail;
+use crate::run::{self, Outcome, Plan, Progress, oracle};
 use crate::symptom::{Symptom, SymptomKind};
 use crate::time::{Nanos, nanos};
 use crate::world::{self, HostPlan, Run, context};
@@ -148,7 +149,7 @@ fn has_ended(run: &Run, faults: &FaultDriver, leaving: &mut Option<Nanos>) -> bo
     }
     let now = run.scheduler.now();
     if run.scheduler.mains_left() == 0 {
-        let until = *leaving.get_or_insert(now + run.leak_grace());
+        let until = *leaving.get_or_insert(now + run.options.leak_grace);
         match oracle::leak(run) {
             None => return true,
             Some(leak) if now >= until => fail(run, leak),

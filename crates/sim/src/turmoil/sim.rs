@@ -3,16 +3,14 @@
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Duration;
 use std::{fmt, io, mem};
 
 use super::TurmoilHost;
 use super::faults::TurmoilFaults;
 use crate::choice::{Choices, LaneKind};
 use crate::host::{Host, MainResult, thread_entry};
-use crate::options::RunOptions;
-use crate::sched::Strategy;
-use crate::time::{Nanos, nanos};
+use crate::options::{RunOptions, shared_options};
+use crate::time::Nanos;
 use crate::wait::HostIndex;
 use crate::world::{HostPlan, Run, Start};
 
@@ -84,9 +82,9 @@ impl TurmoilSim {
         &mut self.builder
     }
 
-    /// Adds a client: a host whose main is an async task and must end. The run ends when the mains of all clients have.
-    /// An error that it returns fails the run. `name` is no address: turmoil gives hosts theirs in the order in which they
-    /// are added.
+    /// Adds a client: a host whose main is an async task and must end. The run ends when the mains of all clients
+    /// have. An error that it returns fails the run. `name` is no address: turmoil gives hosts theirs in the order in
+    /// which they are added.
     pub fn client(&mut self, name: &str, main: impl AsyncFnOnce(TurmoilHost) -> ::turmoil::Result + 'static) {
         let main = Cell::new(Some(main));
         self.add(name, true, move |run, index| {
@@ -160,96 +158,17 @@ impl TurmoilSim {
         self
     }
 
-    /// Says how the next task of a host is chosen. Default: [`Strategy::Swarm`].
-    pub fn strategy(&mut self, strategy: Strategy) -> &mut Self {
-        self.options.strategy = strategy;
-        self
-    }
-
-    /// Says whether seeds may delay ready tasks and preempt tasks between operations; see
-    /// [`Sim::perturb`](crate::Sim::perturb). Default: yes.
-    pub fn perturb(&mut self, perturb: bool) -> &mut Self {
-        self.options.perturb = perturb;
-        self
-    }
-
-    /// Sets how long a ready task, or an operation that could go on, may be delayed at most. Default 100 ms, as long as
-    /// turmoil's longest latency: in the 10 s that a simulation has by default, longer stretches would fail tests that
-    /// only need more time. 0 delays no task.
-    pub fn delay_max(&mut self, longest: Duration) -> &mut Self {
-        self.options.delay_max = nanos(longest);
-        self
-    }
-
-    /// Sets below what all delays of a run stay together; see [`Sim::delay_total_max`](crate::Sim::delay_total_max). Default:
-    /// 400 ms.
-    pub fn delay_total_max(&mut self, total: Duration) -> &mut Self {
-        self.options.delay_total_max = nanos(total);
-        self
-    }
-
-    /// Says whether a panic of a spawned task or thread is only a result for whoever joins it; see
-    /// [`Sim::tolerate_panics`](crate::Sim::tolerate_panics). Default: no.
-    pub fn tolerate_panics(&mut self, tolerate: bool) -> &mut Self {
-        self.options.tolerate_panics = tolerate;
-        self
-    }
-
-    /// Sets the stack of each thread in bytes. Default 1 MiB.
-    pub fn stack_bytes(&mut self, bytes: usize) -> &mut Self {
-        self.options.stack_bytes = bytes;
-        self
-    }
-
-    /// Sets how many steps (polls and scheduling points) a run may take before it fails; see
-    /// [`Sim::steps_max`](crate::Sim::steps_max). Default: ten million.
-    pub fn steps_max(&mut self, steps: u64) -> &mut Self {
-        self.options.steps_max = steps;
-        self
-    }
-
-    /// Fails a run in which an operation of a client waits longer than `bound` while no fault is active; see
-    /// [`Sim::stall_after`](crate::Sim::stall_after). Default: no bound.
-    pub fn stall_after(&mut self, bound: Duration) -> &mut Self {
-        self.options.stall_after = Some(nanos(bound));
-        self
-    }
-
-    /// Sets how much simulated time clients have, once every main has ended, until no task or thread of theirs may be
-    /// left. Default: ten seconds.
-    pub fn leak_grace(&mut self, grace: Duration) -> &mut Self {
-        self.options.leak_grace = nanos(grace);
-        self
-    }
-
-    /// Sets the level of `tracing` events that the trace keeps, turmoil's own among them. Default: `INFO`, at which turmoil
-    /// says what is bound. At `TRACE` it tells of each message how it was sent, held, dropped, delivered and received.
-    pub fn trace_level(&mut self, level: tracing::Level) -> &mut Self {
-        self.options.trace_level = level;
-        self
-    }
-
-    /// Draws a number below `bound` for the test itself. The default choice is 0.
-    ///
-    /// # Panics
-    ///
-    /// Where `bound` is 0.
-    ///
-    /// # Determinism
-    ///
-    /// Asks the point `name` of the lane `test`.
-    pub fn choose(&mut self, name: &str, bound: u32) -> u32 {
-        assert!(bound > 0, "`TurmoilSim::choose(\"{name}\", 0)`: there is no number below 0");
-        let lane = self.choices.lane(LaneKind::Test, "");
-        let point = self.choices.point(lane, &format!("test {name}"));
-        self.choices.choose_uniform(point, bound)
-    }
-
     /// Takes the choices out, for the run; the rest stays.
     pub(super) fn take_choices(&mut self) -> Choices {
         mem::replace(&mut self.choices, Choices::seeded(0))
     }
 }
+
+shared_options!(
+    TurmoilSim,
+    "Default: 100 ms, as long as turmoil's longest latency. In the 10 s that a simulation has by default, longer delays \
+     would fail tests that only need more time."
+);
 
 impl fmt::Debug for TurmoilSim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -242,7 +242,7 @@ impl Socket {
         Poll::Ready(result)
     }
 
-    /// Half-closes or closes. Whoever waits in a direction that was shut down wakes up.
+    /// Half-closes or closes. What waits in a direction that was shut down wakes up.
     pub(super) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         let run = self.object.host.acts()?;
         if matches!(how, Shutdown::Read | Shutdown::Both) {

@@ -10,7 +10,7 @@
 //!
 //! # Not here
 //!
-//! Refusals: turmoil drops a datagram for a port that nobody has, and its sender is not told.
+//! Refusals: turmoil drops a datagram for a port without a socket, and its sender does not learn it.
 
 use std::future::poll_fn;
 use std::io;
@@ -95,7 +95,7 @@ impl Socket {
         let target = target.or(peer).ok_or_else(|| errno(libc::EDESTADDRREQ))?;
         refuse(local, bytes, target)?;
         let sent = self.inner.try_send_to(bytes, target).map_err(|error| match error.kind() {
-            // Nobody has the address: turmoil has no link to it.
+            // No host has the address: turmoil has no link to it.
             io::ErrorKind::ConnectionRefused => errno(libc::ENETUNREACH),
             _ => error,
         })?;

@@ -1,7 +1,7 @@
 //! Tasks that tokio runs by itself: what `tokio::spawn` started, in code under test or in a crate that it uses.
 //!
-//! The scheduler neither steps nor schedules them. But they sleep on tokio's clock, use the network, arm timers and panic,
-//! so the run learns of each of their polls, by hooks of tokio's runtime.
+//! The scheduler neither steps nor schedules them. But they sleep on tokio's clock, use the network, arm timers and
+//! panic, so the run learns of each of their polls, by hooks of tokio's runtime.
 //!
 //! # Invariants
 //!
@@ -42,7 +42,7 @@ pub(crate) struct Foreign {
 #[cfg(tokio_unstable)]
 pub(crate) fn watch(builder: &mut Builder, tolerate_panics: bool) {
     builder.on_task_spawn(|meta| {
-        // It may arm timers at any time, of which nobody else knows.
+        // It may arm timers at any time, of which the scheduler does not know.
         interpose::observe();
         if let Some(run) = context::current() {
             run.spawned_by_tokio(meta.id());

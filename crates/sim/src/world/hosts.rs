@@ -61,8 +61,8 @@ impl Run {
         self.hosts[host].down.get()
     }
 
-    /// Crashes a host: its sockets first, as the kernel or nobody closes them, then its tasks and threads, whose
-    /// destructors reach nobody any more.
+    /// Crashes a host: first its sockets, which the kernel closes or which just vanish, then its tasks and threads,
+    /// whose destructors have no effect any more.
     ///
     /// Does not return to a task or thread of that host.
     pub(crate) fn crash(&self, host: HostIndex, how: Crash) {
@@ -76,12 +76,6 @@ impl Run {
             }
         });
         self.scheduler.kill_host(host);
-    }
-
-    /// Notes that turmoil has crashed a host, or starts it.
-    #[cfg(feature = "turmoil")]
-    pub(crate) fn set_down(&self, host: HostIndex, down: bool) {
-        self.hosts[host].down.set(down);
     }
 
     /// Whether the main of a host can be started more than once.

@@ -29,7 +29,7 @@ fn last_words() {
     ));
 }
 
-/// Says what nobody else can say any more: a second panic in a forced unwind ends the process.
+/// Says what no report can say any more: a second panic in a forced unwind ends the process.
 fn warn_of_abort(run: &Run, message: &str, place: &str) {
     if run.scheduler.is_tearing_down_a_thread() {
         let whose = run.scheduler.running_name().unwrap_or_default();

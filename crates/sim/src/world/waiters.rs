@@ -1,4 +1,4 @@
-//! Who waits for which socket or listener of the network.
+//! Which tasks wait for which socket or listener of the network.
 //!
 //! Sockets and listeners are numbered from 0 and no number is used twice, so their wakers lie in lists by number.
 //!
@@ -29,12 +29,12 @@ impl Waiters {
         self.list_to_add(ready).push(waker);
     }
 
-    /// Whether `waker`, and nobody else, is woken once `ready` is ready.
+    /// Whether `waker`, and no other, is woken once `ready` is ready.
     pub(super) fn has_only(&mut self, ready: Ready, waker: &Waker) -> bool {
         self.list(ready).is_some_and(|waiting| matches!(&**waiting, [only] if only.will_wake(waker)))
     }
 
-    /// Has `waker`, and nobody else, woken once `ready` is ready. The caller drops the others, once nothing is borrowed.
+    /// Has `waker`, and no other, woken once `ready` is ready. The caller drops the others, once nothing is borrowed.
     pub(super) fn replace(&mut self, ready: Ready, waker: Waker) -> Vec<Waker> {
         let waiting = self.list_to_add(ready);
         let others = if waiting.is_empty() { Vec::new() } else { std::mem::take(waiting) };
@@ -49,7 +49,7 @@ impl Waiters {
         }
     }
 
-    /// Forgets who waits for `ready`, which is gone. The caller drops the wakers, once nothing is borrowed.
+    /// Forgets the wakers of `ready`, which is gone. The caller drops the wakers, once nothing is borrowed.
     pub(super) fn forget(&mut self, ready: Ready) -> Vec<Waker> {
         let other = self.others.remove(&ready);
         other.or_else(|| self.list(ready).map(std::mem::take)).unwrap_or_default()

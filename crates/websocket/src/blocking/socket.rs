@@ -20,7 +20,7 @@ use crate::deflate::Parameters;
 use crate::handshake::{Opened, Request, Response};
 use crate::protocol::{Connection, State, Statistics};
 use crate::session::Session;
-use crate::{CloseCode, Closed, Error, Fragment, Message, OpenError};
+use crate::{Cause, CloseCode, Closed, Error, Fragment, Message, OpenError};
 
 /// An open connection. Clones are handles to the same one.
 ///
@@ -63,7 +63,7 @@ impl<T: Threads> WebSocket<T> {
         // From here on dropping the handle ends whatever has started.
         let socket = Self { handle: Arc::new(Handle { shared: Arc::clone(&shared), opened }) };
         let writing = Arc::clone(&shared);
-        // Nobody joins them: they end with the connection, and hold nothing that outlives it.
+        // They are not joined: they end with the connection, and hold nothing that outlives it.
         drop(threads.spawn("websocket writer", move || writer::run(&writing))?);
         drop(threads.spawn("websocket reader", move || reader::run(&shared, reading))?);
         Ok(socket)
@@ -84,9 +84,9 @@ impl<T: Threads> WebSocket<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`recv`](Self::recv), and [`Error::TimedOut`]: nothing is lost, not even in the middle of a message that
-    /// comes in fragments, and the call may be repeated. So it may while the connection is closing: messages can come until
-    /// the outcome is there.
+    /// Those of [`recv`](Self::recv), and [`Error::TimedOut`]: nothing is lost, not even in the middle of a message
+    /// that comes in fragments, and the call may be repeated. So it may while the connection is closing: messages can
+    /// come until the outcome is there.
     pub fn recv_timeout(&self, timeout: Duration) -> Result<Message, Error> {
         self.receive(Some(timeout), Connection::recv_message)
     }
@@ -124,7 +124,7 @@ impl<T: Threads> WebSocket<T> {
             return Err(Error::ConcurrentRecv);
         }
         guard.receiving = true;
-        // A caller that has read in vain for a while does so no more: the rest of its time is kept exactly.
+        // A caller whose read has timed out reads no more: the rest of its time is kept exactly.
         let mut reads = true;
         let received = loop {
             if let Some(taken) = take(guard.session.connection_mut()) {
@@ -150,8 +150,8 @@ impl<T: Threads> WebSocket<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`] once the connection is over. If the peer may be gone, have a [keepalive](crate::Keepalive), or use
-    /// [`ping_timeout`](Self::ping_timeout).
+    /// [`Error::Closed`] once the connection is over. If the peer may be gone, have a [keepalive](crate::Keepalive),
+    /// or use [`ping_timeout`](Self::ping_timeout).
     pub fn ping(&self) -> Result<Duration, Error> {
         self.ping_until(None)
     }
@@ -160,8 +160,9 @@ impl<T: Threads> WebSocket<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`ping`](Self::ping), and [`Error::TimedOut`]: a pong that comes later does no harm, and the call may be repeated.
-    /// [`Error::Closing`] if the connection is closing by then, and how it ends is not known yet: no further ping will go out.
+    /// Those of [`ping`](Self::ping), and [`Error::TimedOut`]: a pong that comes later does no harm, and the call may
+    /// be repeated. [`Error::Closing`] if the connection is closing by then, and how it ends is not known yet: no
+    /// further ping will go out.
     pub fn ping_timeout(&self, timeout: Duration) -> Result<Duration, Error> {
         self.ping_until(self.deadline_after(Some(timeout)))
     }
@@ -203,8 +204,10 @@ impl<T: Threads> WebSocket<T> {
     /// received. If the connection is closing already, or over, this only waits; every caller gets the same outcome.
     ///
     /// A `reason` of more than 123 bytes is cut (RFC 6455, section 5.5: a Close frame has room for no more).
-    pub fn close(&self, code: CloseCode, reason: &str) -> Closed {
-        let shared = self.shared();
+    ///
+    /// With the code `None` the Close frame has neither code nor reason.
+    pub fn close(&self, code: impl Into<Option<CloseCode>>, reason: &str) -> Closed {
+        let (shared, code) = (self.shared(), code.into());
         let mut guard = shared.lock();
         guard.session.connection_mut().close(code, reason, shared.threads.now());
         shared.settle(&mut guard);
@@ -212,6 +215,30 @@ impl<T: Threads> WebSocket<T> {
             Ok(closed) => closed,
             Err(_) => unreachable!("a wait without a deadline of its own ends with the connection"),
         }
+    }
+
+    /// Ends the connection now, without a closing handshake: the stream is shut down, and what is not yet written is
+    /// lost. Every call ends with [`Cause::Aborted`](crate::Cause::Aborted), unless the outcome is known already.
+    pub fn abort(&self) {
+        let shared = self.shared();
+        let mut guard = shared.lock();
+        guard.session.connection_mut().abort(Cause::Aborted);
+        shared.settle(&mut guard);
+    }
+
+    /// Sends a pong that no ping has asked for: a sign of life that wants no answer (RFC 6455, section 5.5.3).
+    /// `payload` has at most 125 bytes; what is longer is cut. It waits for nothing: where the write buffer is full,
+    /// other traffic shows that this side lives, and the pong is left out.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`] after the end, [`Error::Closing`] once it has begun.
+    pub fn pong(&self, payload: &[u8]) -> Result<(), Error> {
+        let shared = self.shared();
+        let mut guard = shared.lock();
+        let sent = guard.session.connection_mut().pong(payload);
+        shared.settle(&mut guard);
+        sent
     }
 
     /// Waits for the outcome of the connection. Does not begin to close it. In tasks it is called `closed`.
@@ -285,7 +312,7 @@ impl<T: Threads> WebSocket<T> {
     }
 }
 
-/// Reads, if nobody else does and the time allows it, or waits for what another thread reads.
+/// Reads, if no other thread does and the time allows it, or waits for what another thread reads.
 fn wait_for_arrival<'a, T: Threads>(
     shared: &'a Shared<T>,
     mut guard: Guard<'a, T>,
@@ -297,8 +324,8 @@ fn wait_for_arrival<'a, T: Threads>(
     *reads &= patience != Some(None);
     let permit = if *reads && guard.can_read() { guard.read_permit.take() } else { None };
     guard.awaits_arrival = permit.is_none();
-    // What `feed` left may be what the peer waits for; and if nothing is left to be taken before a failure, that is to be
-    // told to the peer.
+    // What `feed` left may be what the peer waits for; and if nothing is left to be taken before a failure, that is
+    // to be told to the peer.
     shared.settle(&mut guard);
     match permit {
         Some(permit) => {
@@ -319,7 +346,8 @@ fn wait_for_arrival<'a, T: Threads>(
 pub(super) fn closed_or(waited: Result<Closed, Error>) -> Error {
     match waited {
         Ok(closed) => Error::Closed(closed),
-        // The time of the call is up before the outcome is there. Nothing can be sent any more, so repeating is of no use.
+        // The time of the call is up before the outcome is there. Nothing can be sent any more, so repeating is of no
+        // use.
         Err(_) => Error::Closing,
     }
 }

@@ -26,10 +26,10 @@ impl fmt::Debug for dyn Wire {
     }
 }
 
-/// A stream of the seam's TCP kind.
+/// A stream of the runtime traits' TCP kind.
 pub(super) struct Tcp<S>(pub(super) S);
 
-/// A stream of the seam's Unix kind.
+/// A stream of the runtime traits' Unix kind.
 pub(super) struct Local<S>(pub(super) S);
 
 macro_rules! wire {

@@ -1,4 +1,4 @@
-//! Who may send: one at a time, in the order in which they came.
+//! Which task may send: one at a time, in the order in which they came.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -17,7 +17,7 @@ use crate::{CloseCode, Error, Kind};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Writing {
     AtOnce,
-    /// When the write buffer is full, or somebody else writes.
+    /// When the write buffer is full, or another task writes.
     Later,
 }
 
@@ -52,8 +52,8 @@ where
         Self { shared, place: None, lasts: false, deflating: None }
     }
 
-    /// Waits for the turn and for room in the write buffer; then sends `piece`, and writes what the stream takes, if that is not
-    /// left to others. `None` waits for the turn alone.
+    /// Waits for the turn and for room in the write buffer; then sends `piece`, and writes what the stream takes, if
+    /// that is not left to others. `None` waits for the turn alone.
     #[inline]
     pub(super) fn poll(
         &mut self,
@@ -279,14 +279,14 @@ where
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped before it completes, the message was not finished: the connection is closed, as when the
-    /// writer is dropped.
+    /// If the future is dropped before it completes, the message was not finished: the connection is closed, as when
+    /// the writer is dropped.
     pub async fn finish(mut self, piece: &[u8]) -> Result<(), Error> {
         self.fragment(piece, true).await
     }
 
     async fn fragment(&mut self, piece: &[u8], last: bool) -> Result<(), Error> {
-        let piece = Piece { kind: self.kind, payload: piece, part: Part::Fragment { last } };
+        let piece = Piece { kind: self.kind, payload: piece, part: Part::Fragment { last }, compress: None };
         let sending = Sending { turn: &mut self.turn };
         poll_fn(|context| sending.turn.poll(context, Writing::AtOnce, Some(piece))).await?;
         drop(sending);

@@ -4,11 +4,11 @@
 //!
 //! - The lock is held for the time of one look: never over an await, and never while a waker is woken or a stream is
 //!   dropped ([`After`] does that when the lock is free).
-//! - What follows from a change is worked out in one place, [`Shared::with`], under the same lock: whoever waits for it
-//!   is woken after it can be seen.
-//! - Whenever the lock is free and the connection wants to read, the stream knows the waker of [`Signals`], or the driver
-//!   watches, or has been woken. While it watches, the stream may know the waker of the receiver's task instead, which
-//!   spares each message the detour over [`Signals`].
+//! - What follows from a change is worked out in one place, [`Shared::with`], under the same lock: a task that waits
+//!   for it is woken after it can be seen.
+//! - Whenever the lock is free and the connection wants to read, the stream knows the waker of [`Signals`], or the
+//!   driver watches, or has been woken. While it watches, the stream may know the waker of the receiver's task
+//!   instead, which spares each message the detour over [`Signals`].
 
 use std::future::poll_fn;
 use std::io;
@@ -43,15 +43,16 @@ pub(super) struct State<S> {
     pub(super) line: Line<S>,
     /// A call of `recv` waits, woken or not, and is not just at work.
     pub(super) receiving: bool,
-    /// The receiver that the stream wakes, or has woken: kept behind its message, as the next call is mostly of the same task.
+    /// The receiver that the stream wakes, or has woken: kept behind its message, as the next call is mostly of the
+    /// same task.
     receiver: Option<Waker>,
     /// How often receivers have read for themselves: the driver leaves the reading to them while this grows.
     pub(super) receiver_reads: u64,
-    /// Those who want to send, in order.
+    /// The tasks that want to send, in order.
     pub(super) senders: Waiters,
-    /// Those who wait for the end, or for a pong.
+    /// The tasks that wait for the end, or for a pong.
     pub(super) watchers: Waiters,
-    /// Every handle is gone: what is received is of interest to nobody.
+    /// Every handle is gone: what is received is discarded.
     abandoned: bool,
     /// What the driver's timer is set to.
     pub(super) timer: Option<Instant>,
@@ -59,7 +60,7 @@ pub(super) struct State<S> {
     pub(super) latest: Instant,
     /// The driver looks after the stream soon without being woken.
     pub(super) watched: bool,
-    /// The end was announced to all who wait.
+    /// The end was announced to every task that waits.
     announced: bool,
 }
 
@@ -74,12 +75,12 @@ pub(super) struct Line<S> {
     shut_down: bool,
 }
 
-/// Whom the stream wakes when there is something to read.
+/// What the stream wakes when there is something to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wakes {
-    /// Nobody: it was not polled since it has brought something.
-    Nobody,
-    /// Whoever [`Signals`] say.
+    /// Nothing: it was not polled since it has brought something.
+    Nothing,
+    /// What [`Signals`] say.
     Signals,
     /// A receiver that waits, or did until it was dropped. Only while the driver watches.
     Receiver,
@@ -144,7 +145,7 @@ where
             stream: Some(stream),
             read_waker: read_waker(&signals),
             write_waker: write_waker(&signals),
-            wakes: Wakes::Nobody,
+            wakes: Wakes::Nothing,
             unflushed: false,
             shut_down: false,
         };
@@ -171,13 +172,13 @@ where
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the connection, and then wakes whoever has waited for what changed.
+    /// Changes the connection, and then wakes the tasks that wait for what changed.
     #[inline]
     pub(super) fn with<T>(&self, body: impl FnOnce(&mut State<S>, &mut After<S>) -> T) -> T {
         self.change(self.peek(), body)
     }
 
-    /// Changes the connection at which somebody has looked, as [`with`](Self::with).
+    /// Changes a connection whose lock is held already, as [`with`](Self::with).
     pub(super) fn change<T>(
         &self,
         mut state: MutexGuard<'_, State<S>>,
@@ -241,7 +242,7 @@ where
         self.session.connection_mut()
     }
 
-    /// Whether somebody who has just come may send at once.
+    /// Returns `true` if a task that has just come may send at once.
     pub(super) fn may_send(&self) -> bool {
         let connection = self.session.connection();
         connection.state() == protocol::State::Open
@@ -261,7 +262,7 @@ where
         self.closed().map(Error::Closed)
     }
 
-    /// Whether there may be something to read and nobody is sure to do it.
+    /// Returns `true` if there may be something to read and no task is sure to do it.
     pub(super) fn is_unattended(&self, signals: &Signals) -> bool {
         self.line.stream.is_some()
             && (self.line.wakes != Wakes::Signals || signals.is_readable())
@@ -301,7 +302,7 @@ where
         false
     }
 
-    /// Reads once, and wakes whoever may have waited for what came.
+    /// Reads once, and wakes the tasks that may wait for what came.
     pub(super) fn read(
         &mut self,
         signals: &Signals,
@@ -321,8 +322,8 @@ where
         read
     }
 
-    /// Goes on with input that was left while the queue was full, if there is room again, and wakes whoever may have waited for
-    /// what it holds. What it has to be answered is to be written.
+    /// Goes on with input that was left while the queue was full, if there is room again, and wakes the tasks that
+    /// may wait for what it holds. What it has to be answered is to be written.
     #[inline]
     pub(super) fn catch_up(&mut self, now: impl Fn() -> Instant, after: &mut After<S>) {
         if self.session.connection().has_input_left() {
@@ -336,7 +337,7 @@ where
         after.others.extend(self.watchers.wake_all());
     }
 
-    /// Reads once; if there is nothing yet, the stream wakes whoever [`Signals`] say.
+    /// Reads once; if there is nothing yet, the stream wakes what [`Signals`] say.
     #[inline]
     pub(super) fn read_stream(&mut self, signals: &Signals, now: impl Fn() -> Instant + Copy) -> Read {
         if !self.session.wants_read() {
@@ -353,12 +354,12 @@ where
         signals.begin_read();
         let mut context = Context::from_waker(&self.line.read_waker);
         let read = read_in(stream, &mut self.session, &mut context, now);
-        self.line.wakes = if read == Read::Nothing { Wakes::Signals } else { Wakes::Nobody };
+        self.line.wakes = if read == Read::Nothing { Wakes::Signals } else { Wakes::Nothing };
         read
     }
 
-    /// Reads once; if there is nothing yet, the stream wakes the receiver without a detour. For a receiver, while the driver
-    /// watches: it alone sees to it that somebody reads if the receiver does not come.
+    /// Reads once; if there is nothing yet, the stream wakes the receiver without a detour. For a receiver, while the
+    /// driver watches: it alone sees to it that the stream is read if the receiver does not come.
     #[inline]
     pub(super) fn read_for_receiver(
         &mut self,
@@ -369,7 +370,7 @@ where
         let Some(stream) = self.line.stream.as_mut() else { return Read::Nothing };
         let read = read_in(stream, &mut self.session, context, now);
         if read == Read::Progress {
-            self.line.wakes = Wakes::Nobody;
+            self.line.wakes = Wakes::Nothing;
             return read;
         }
         self.line.wakes = Wakes::Receiver;
@@ -441,7 +442,7 @@ where
         while self.connection().recv_fragment().is_some() {}
     }
 
-    /// Ends the connection without a driver: nobody is left to do its I/O.
+    /// Ends the connection without a driver: no task is left to do its I/O.
     pub(super) fn hang_up(&mut self, after: &mut After<S>) {
         after.stream = self.line.stream.take();
     }
@@ -495,7 +496,7 @@ pub(super) fn write_out<S: AsyncWrite + Unpin>(
     Poll::Ready(Ok(()))
 }
 
-/// Somebody who waits for the end or a pong, and gives up the place when dropped.
+/// A task that waits for the end or a pong, and gives up its place when dropped.
 pub(super) struct Watching<'a, R, S>
 where
     R: Runtime,

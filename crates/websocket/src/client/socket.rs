@@ -6,6 +6,7 @@ use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::BytesMut;
 use http::HeaderMap;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::coop;
@@ -17,19 +18,19 @@ use super::quick::Quick;
 use super::sending::{MessageWriter, Turn, Writing};
 use super::shared::{After, READS_A_LOOK, Read, Shared, State, Watching};
 use crate::deflate::Parameters;
-use crate::handshake::{Opened, Request, Response};
+use crate::handshake::{Opened, Request, Response, Upgraded};
 use crate::protocol::{Connection, Statistics};
 use crate::session::Session;
-use crate::{CloseCode, Closed, Error, Fragment, Kind, Message};
+use crate::{Cause, CloseCode, Closed, Error, Fragment, Kind, Message};
 
 pub use crate::outgoing::Outgoing;
 pub use crate::protocol::State as ConnectionState;
 
 /// An open connection of tasks, in either role. Clones are handles to the same connection.
 ///
-/// Every method takes `&self`, so one task can receive while others send, ping and close. A task of the runtime's drives
-/// the connection: pings are answered, a Close frame is answered, keepalive pings are sent and deadlines kept while
-/// nobody calls anything. A peer that does not read never holds up receiving, pinging or closing.
+/// Every method takes `&self`, so one task can receive while others send, ping and close. A task of the runtime's
+/// drives the connection: pings are answered, a Close frame is answered, keepalive pings are sent and deadlines kept
+/// while no method is called. A peer that does not read never holds up receiving, pinging or closing.
 ///
 /// Every connection ends in exactly one way, [`Closed`], which every call reports alike.
 ///
@@ -69,6 +70,27 @@ where
         let driver = Driver::new(Arc::clone(&shared));
         drop(shared.runtime.spawn("websocket", driver));
         Self { handle: Arc::new(Handle { shared }) }
+    }
+
+    /// Goes on with a stream whose opening handshake another HTTP stack has carried: `upgraded` says what it has
+    /// agreed on. The connection is driven by a task of `runtime`.
+    ///
+    /// With the features `hyper` and `axum`, the modules of these names do this for their servers.
+    ///
+    /// # Determinism
+    ///
+    /// Draws 32 bytes of the runtime's entropy, from which masks and pings are derived.
+    #[must_use]
+    pub fn from_upgraded(runtime: R, stream: S, upgraded: Upgraded) -> Self {
+        let Upgraded { role, config, compression, buffered, opened } = upgraded;
+        let mut seed = [0; 32];
+        runtime.fill_random(&mut seed);
+        let now = runtime.now();
+        let mut connection = Connection::new(role, config, compression, seed, now);
+        connection.input().extend_from_slice(&buffered);
+        let mut session = Session::new(connection, None, BytesMut::new());
+        session.process(now);
+        Self::start(runtime, stream, Box::new(session), opened)
     }
 
     /// The connection without a handle to it: does not keep it open.
@@ -126,13 +148,13 @@ where
 
     /// Sends a whole message: a `&str`, a `&[u8]`, or a [`Message`].
     ///
-    /// Completes when the message is in the write buffer, of which as much is written at once as the stream takes; waits
-    /// while the write buffer is full (`Limits`), in the order in which the calls came.
+    /// Completes when the message is in the write buffer, of which as much is written at once as the stream takes;
+    /// waits while the write buffer is full (`Limits`), in the order in which the calls came.
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`] with the outcome, also where a Close frame was sent or received before it was this call's turn:
-    /// then it waits for the outcome first, at most the close timeout. The message was not sent.
+    /// [`Error::Closed`] with the outcome, also where a Close frame was sent or received before it was this call's
+    /// turn: then it waits for the outcome first, at most the close timeout. The message was not sent.
     ///
     /// # Cancel safety
     ///
@@ -141,9 +163,9 @@ where
         self.put(message.into(), Writing::AtOnce).await
     }
 
-    /// Sends a whole message as [`send`](Self::send), but leaves it in the write buffer until that is full, or until the next
-    /// call of [`flush`](Self::flush) or of any other method that sends, receives or closes: many short messages cost one
-    /// write.
+    /// Sends a whole message as [`send`](Self::send), but leaves it in the write buffer until that is full, or until
+    /// the next call of [`flush`](Self::flush) or of any other method that sends, receives or closes: many short
+    /// messages cost one write.
     ///
     /// # Errors
     ///
@@ -156,11 +178,11 @@ where
         self.put(message.into(), Writing::Later).await
     }
 
-    /// Writes what [`feed`](Self::feed) has left in the write buffer, as much as the stream takes at once; the rest follows in
-    /// the background, as after [`send`](Self::send).
+    /// Writes what [`feed`](Self::feed) has left in the write buffer, as much as the stream takes at once; the rest
+    /// follows in the background, as after [`send`](Self::send).
     ///
-    /// This waits for nothing, and so has nothing to return: that the connection is over, any other call tells. On threads
-    /// [`flush`](crate::blocking::WebSocket::flush) writes all before it returns, and can fail.
+    /// This waits for nothing, and so has nothing to return: that the connection is over, any other call tells. On
+    /// threads [`flush`](crate::blocking::WebSocket::flush) writes all before it returns, and can fail.
     pub fn flush(&self) {
         let shared = self.shared();
         let now = || shared.runtime.now();
@@ -231,23 +253,50 @@ where
         .await
     }
 
+    /// Sends a pong that no ping has asked for: a sign of life that wants no answer (RFC 6455, section 5.5.3).
+    /// `payload` has at most 125 bytes; what is longer is cut. It waits for nothing: where the write buffer is full,
+    /// other traffic shows that this side lives, and the pong is left out.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`] after the end, [`Error::Closing`] once it has begun.
+    pub fn pong(&self, payload: &[u8]) -> Result<(), Error> {
+        let shared = self.shared();
+        shared.with(|state, after| {
+            let sent = state.connection().pong(payload);
+            state.write(|| shared.runtime.now(), after);
+            sent
+        })
+    }
+
     /// Closes the connection and waits for its outcome, at most the close timeout (`Config`).
     ///
-    /// Sends a Close frame behind what was sent before, unless closing has begun already; then waits for the peer's, and
-    /// for the end of the transport. Messages that arrive in the meantime, and those that arrived before, can still be
-    /// received, before and after this returns.
+    /// Sends a Close frame behind what was sent before, unless closing has begun already; then waits for the peer's,
+    /// and for the end of the transport. Messages that arrive in the meantime, and those that arrived before, can
+    /// still be received, before and after this returns.
     ///
     /// # Cancel safety
     ///
     /// The connection is closing from the first poll on, whether or not the future is kept.
-    pub async fn close(&self, code: CloseCode, reason: &str) -> Closed {
-        let shared = self.shared();
+    ///
+    /// With the code `None` the Close frame has neither code nor reason.
+    pub async fn close(&self, code: impl Into<Option<CloseCode>>, reason: &str) -> Closed {
+        let (shared, code) = (self.shared(), code.into());
         shared.with(|state, after| {
             let now = shared.runtime.now();
             state.connection().close(code, reason, now);
             state.write(|| now, after);
         });
         self.closed().await
+    }
+
+    /// Ends the connection now, without a closing handshake: the stream is dropped, and what is not yet written is
+    /// lost. Every call ends with [`Cause::Aborted`](crate::Cause::Aborted), unless the outcome is known already.
+    pub fn abort(&self) {
+        self.shared().with(|state, after| {
+            state.connection().abort(Cause::Aborted);
+            state.hang_up(after);
+        });
     }
 
     /// Waits for the outcome of the connection. Does not begin to close it. On threads it is called `wait_closed`.
@@ -339,7 +388,7 @@ where
     R: Runtime,
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    /// Closes the connection in the background, whoever has handles to it.
+    /// Closes the connection in the background, whatever handles there are.
     pub(super) fn begin_close(&self) {
         let shared = self.shared();
         let now = shared.runtime.now();
@@ -517,7 +566,7 @@ where
 {
     fn drop(&mut self) {
         if self.waits {
-            // If the stream woke this receiver meanwhile, `with` sees that nobody attends to it, and wakes the driver.
+            // If the stream woke this receiver meanwhile, `with` sees that no task attends to it, and wakes the driver.
             self.shared.with(|state, _| self.cease(state));
         }
     }

@@ -1,4 +1,4 @@
-//! Those who wait for something of a connection, in the order in which they came.
+//! The tasks that wait for something of a connection, in the order in which they came.
 
 use std::collections::BTreeMap;
 use std::task::Waker;
@@ -22,7 +22,7 @@ impl Waiters {
         self.wakers.insert(place.0, Some(waker.clone()));
     }
 
-    /// Whether nobody is in the line.
+    /// Returns `true` if no task is in the line.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.wakers.is_empty()
@@ -42,7 +42,7 @@ impl Waiters {
         self.wakers.remove(&place.0);
     }
 
-    /// Whether whoever is at `place` (`None`: has just come) is the first in the line.
+    /// Returns `true` if the task at `place` (`None`: it has just come) is the first in the line.
     #[inline]
     pub(super) fn is_first(&self, place: Option<Place>) -> bool {
         match (self.wakers.first_key_value(), place) {
@@ -52,12 +52,12 @@ impl Waiters {
         }
     }
 
-    /// The waker of the first in the line, who keeps the place; `None` if nobody is there, or the first was woken.
+    /// The waker of the first in the line, which keeps the place; `None` if the line is empty, or the first was woken.
     pub(super) fn wake_first(&mut self) -> Option<Waker> {
         self.wakers.first_entry().and_then(|mut first| first.get_mut().take())
     }
 
-    /// The wakers of all that were not woken yet, who keep their places.
+    /// The wakers of all that were not woken yet, which keep their places.
     pub(super) fn wake_all(&mut self) -> impl Iterator<Item = Waker> {
         self.wakers.values_mut().filter_map(Option::take)
     }
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_line_is_kept_in_the_order_of_coming_also_when_somebody_leaves_it() {
+    fn the_line_keeps_its_order_when_tasks_leave() {
         let mut line = Waiters::default();
         let (mut first, mut second) = (None, None);
         assert!(line.is_first(None));
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_was_woken_is_not_woken_again_before_waiting_again() {
+    fn a_woken_task_is_not_woken_twice() {
         let mut line = Waiters::default();
         let (mut first, mut second) = (None, None);
         line.wait(&mut first, Waker::noop());

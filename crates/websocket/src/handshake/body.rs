@@ -76,7 +76,7 @@ impl BodyReader {
                     _ => return true,
                 },
                 Framing::ChunkSize => match httparse::parse_chunk_size(input) {
-                    // Trailers say nothing to anybody here.
+                    // Trailers are of no use here.
                     Ok(httparse::Status::Complete((_, 0))) => self.framing = Framing::Length(0),
                     Ok(httparse::Status::Complete((line, size))) => {
                         input.advance(line);
@@ -87,7 +87,7 @@ impl BodyReader {
                 },
             }
             if self.body.len() >= self.limit_bytes && self.framing != Framing::Length(0) {
-                // More may follow, or not: a chunk that ends here may be the last, but nobody waits for that.
+                // More may follow, or not: a chunk that ends here may be the last, which is not waited for.
                 return true;
             }
         }

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use http::header::{
-    AUTHORIZATION, CONNECTION, COOKIE, HOST, ORIGIN, PROXY_AUTHORIZATION, UPGRADE, USER_AGENT,
+    AUTHORIZATION, CONNECTION, COOKIE, HOST, ORIGIN, PROXY_AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL, UPGRADE,
+    USER_AGENT,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
+use super::head::tokens;
 use super::proxy::Proxies;
 use super::target::Target;
 use crate::OpenError;
@@ -20,9 +22,9 @@ use crate::session::TlsOptions;
 ///
 /// # Defaults
 ///
-/// No headers but the necessary ones and a `User-Agent`; Basic authentication if the URL has a user; up to 10 redirects; no proxy;
-/// TLS as [`TlsOptions`] has it; answers of at most 64 KiB of head, and of which 64 KiB of body are kept. How long the opening
-/// may take is in [`Config::open_timeout`](crate::Config::open_timeout).
+/// No headers but the necessary ones and a `User-Agent`; Basic authentication if the URL has a user; up to 10
+/// redirects; no proxy; TLS as [`TlsOptions`] has it; answers of at most 64 KiB of head, and of which 64 KiB of body
+/// are kept. How long the opening may take is in [`Config::open_timeout`](crate::Config::open_timeout).
 ///
 /// ```
 /// use wavetank_websocket::handshake::ClientRequest;
@@ -72,8 +74,8 @@ impl ClientRequest {
         }
     }
 
-    /// Adds a header. `Host`, `Origin` and `User-Agent` replace what stood there; `Authorization` goes before the URL's user.
-    /// `Authorization`, `Cookie` and `Host` do not follow a redirect to another origin.
+    /// Adds a header. `Host`, `Origin` and `User-Agent` replace what stood there; `Authorization` goes before the
+    /// URL's user. `Authorization`, `Cookie` and `Host` do not follow a redirect to another origin.
     ///
     /// # Errors
     ///
@@ -154,8 +156,8 @@ impl ClientRequest {
         Self { redirects_max: count, ..self }
     }
 
-    /// Does TLS like this. The [name to ask for](TlsOptions::server_name) does not follow a redirect to another origin; all else
-    /// does.
+    /// Does TLS like this. The [name to ask for](TlsOptions::server_name) does not follow a redirect to another
+    /// origin; all else does.
     pub fn tls(self, tls: TlsOptions) -> Self {
         Self { tls, ..self }
     }
@@ -246,5 +248,26 @@ impl TryFrom<Url> for ClientRequest {
 
     fn try_from(url: Url) -> Result<Self, OpenError> {
         Target::from_url(url).map(Self::with_target)
+    }
+}
+
+impl<B> TryFrom<http::Request<B>> for ClientRequest {
+    type Error = OpenError;
+
+    /// Takes address and headers of a request, as other WebSocket clients take it. What the handshake itself says is
+    /// left out: `Upgrade`, `Connection` and `Sec-WebSocket-…`, except `Sec-WebSocket-Protocol`, whose subprotocols
+    /// are offered. The body is not sent.
+    fn try_from(request: http::Request<B>) -> Result<Self, OpenError> {
+        let mut asked = Self::new(&request.uri().to_string())?;
+        for (name, value) in request.headers() {
+            let is_own = name == CONNECTION || name == UPGRADE || name.as_str().starts_with("sec-websocket-");
+            if !is_own {
+                asked = asked.header(name, value)?;
+            }
+        }
+        for name in tokens(request.headers(), &SEC_WEBSOCKET_PROTOCOL) {
+            asked = asked.subprotocol(&String::from_utf8_lossy(name))?;
+        }
+        Ok(asked)
     }
 }

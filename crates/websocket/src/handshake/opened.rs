@@ -12,6 +12,15 @@ pub enum Opened {
     Client(Response),
     /// On a server: what the client asked for, and what was agreed on.
     Server(Agreed),
+    /// Another HTTP stack has carried the handshake: what it has told ([`Upgraded`](super::Upgraded)).
+    Elsewhere {
+        /// The peer's headers.
+        headers: HeaderMap,
+        /// The subprotocol that the server chose.
+        subprotocol: Option<String>,
+        /// The compression that was agreed on.
+        compression: Option<Parameters>,
+    },
 }
 
 impl Opened {
@@ -20,7 +29,7 @@ impl Opened {
     pub fn response(&self) -> Option<&Response> {
         match self {
             Self::Client(response) => Some(response),
-            Self::Server(_) => None,
+            Self::Server(_) | Self::Elsewhere { .. } => None,
         }
     }
 
@@ -28,7 +37,7 @@ impl Opened {
     #[must_use]
     pub fn request(&self) -> Option<&Request> {
         match self {
-            Self::Client(_) => None,
+            Self::Client(_) | Self::Elsewhere { .. } => None,
             Self::Server(agreed) => Some(&agreed.request),
         }
     }
@@ -39,6 +48,7 @@ impl Opened {
         match self {
             Self::Client(response) => &response.headers,
             Self::Server(agreed) => &agreed.request.headers,
+            Self::Elsewhere { headers, .. } => headers,
         }
     }
 
@@ -48,6 +58,7 @@ impl Opened {
         match self {
             Self::Client(response) => response.subprotocol.as_deref(),
             Self::Server(agreed) => agreed.subprotocol.as_deref(),
+            Self::Elsewhere { subprotocol, .. } => subprotocol.as_deref(),
         }
     }
 
@@ -57,6 +68,7 @@ impl Opened {
         match self {
             Self::Client(response) => response.compression,
             Self::Server(agreed) => agreed.compression,
+            Self::Elsewhere { compression, .. } => *compression,
         }
     }
 }

@@ -45,31 +45,39 @@ pub(super) fn refuse(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> By
     BytesMut::from(&output[..])
 }
 
-/// The refusal of a request that is none for a WebSocket: its status, and a text that says why.
-pub(super) fn refuse_broken(error: &RequestError) -> BytesMut {
-    let (status, header) = match error {
-        RequestError::Method(_) => (StatusCode::METHOD_NOT_ALLOWED, "Allow: GET\r\n"),
-        RequestError::NoUpgrade => (StatusCode::UPGRADE_REQUIRED, "Upgrade: websocket\r\n"),
+/// The status of the refusal of a request that is none for a WebSocket, and whether the response names the upgrade.
+pub(super) fn status_of(error: &RequestError) -> (StatusCode, bool) {
+    match error {
+        RequestError::Method(_) => (StatusCode::METHOD_NOT_ALLOWED, false),
         //= https://www.rfc-editor.org/rfc/rfc6455#section-4.2.2
         //# If this version does not match a version understood by the server, the server MUST abort the
         //# WebSocket handshake described in this section and instead send an appropriate HTTP error code (such
         //# as 426 Upgrade Required) and a |Sec-WebSocket-Version| header field indicating the version(s) the
         //# server is capable of understanding.
-        RequestError::Version(_) => {
-            (StatusCode::UPGRADE_REQUIRED, "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n")
-        }
-        RequestError::HeadTooLarge { .. } => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, ""),
+        RequestError::NoUpgrade | RequestError::Version(_) => (StatusCode::UPGRADE_REQUIRED, true),
+        RequestError::HeadTooLarge { .. } => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, false),
         //= https://www.rfc-editor.org/rfc/rfc6455#section-10.2
         //# If the origin indicated is unacceptable to the server, then it SHOULD respond to the WebSocket
         //# handshake with a reply containing HTTP 403 Forbidden status code.
-        RequestError::Origin(_) => (StatusCode::FORBIDDEN, ""),
+        RequestError::Origin(_) => (StatusCode::FORBIDDEN, false),
         RequestError::NotHttp { .. } | RequestError::Header(_) | RequestError::Body => {
-            (StatusCode::BAD_REQUEST, "")
+            (StatusCode::BAD_REQUEST, false)
         }
+    }
+}
+
+/// The refusal of a request that is none for a WebSocket: its status, and a text that says why.
+pub(super) fn refuse_broken(error: &RequestError) -> BytesMut {
+    let (status, names_upgrade) = status_of(error);
+    let header = match error {
+        RequestError::Method(_) => "Allow: GET\r\n",
+        RequestError::Version(_) => "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
+        _ if names_upgrade => "Upgrade: websocket\r\n",
+        _ => "",
     };
     let reason = status.canonical_reason().unwrap_or_default();
     // Section 4.1 has HTTP demand `Connection: Upgrade` beside `Upgrade`.
-    let connection = if header.starts_with("Upgrade") { "Upgrade, close" } else { "close" };
+    let connection = if names_upgrade { "Upgrade, close" } else { "close" };
     let body = format!("{error}\n");
     let text = format!(
         "HTTP/1.1 {} {reason}\r\n{header}Connection: {connection}\r\nContent-Type: text/plain; charset=utf-8\r\n\

@@ -25,6 +25,8 @@ pub(crate) struct Piece<'a> {
     pub(crate) kind: Kind,
     pub(crate) payload: &'a [u8],
     pub(crate) part: Part,
+    /// Whether to compress, if that is agreed on; `None`: as the threshold says.
+    pub(crate) compress: Option<bool>,
 }
 
 /// What a [`Piece`] is of its message.
@@ -52,7 +54,8 @@ pub(crate) struct Deflating {
 }
 
 impl Deflating {
-    /// Compresses the next part of the payload of `piece`, which is the same at each call. Returns whether that was the last.
+    /// Compresses the next part of the payload of `piece`, which is the same at each call. Returns whether that was
+    /// the last.
     pub(crate) fn advance(&mut self, piece: Piece<'_>) -> bool {
         let rest = &piece.payload[self.taken..];
         let (part, rest) = rest.split_at(rest.len().min(DEFLATED_AT_ONCE));
@@ -77,8 +80,8 @@ struct Unfinished {
 /// The sending half of a connection.
 #[derive(Debug)]
 pub(super) struct Sender {
-    /// Masks and payloads of pings. Unpredictable to the peer and to the application (RFC 6455, section 5.3), yet a function of
-    /// the connection's seed.
+    /// Masks and payloads of pings. Unpredictable to the peer and to the application (RFC 6455, section 5.3), yet a
+    /// function of the connection's seed.
     rng: StdRng,
     masks: bool,
     output: Output,
@@ -167,8 +170,9 @@ impl Sender {
         Ok(())
     }
 
-    /// Takes the compressor out, to compress a long payload without the connection; `None` if `piece` is not to be compressed, or
-    /// is short. Nothing else may be sent until [`put_deflated`](Self::put_deflated) or [`give_up`](Self::give_up).
+    /// Takes the compressor out, to compress a long payload without the connection; `None` if `piece` is not to be
+    /// compressed, or is short. Nothing else may be sent until [`put_deflated`](Self::put_deflated) or
+    /// [`give_up`](Self::give_up).
     #[inline]
     pub(super) fn begin_deflating(&mut self, piece: Piece<'_>) -> Option<Deflating> {
         if piece.payload.len() <= DEFLATED_AT_ONCE || !self.plan(piece).is_ok_and(|plan| plan.compressed) {
@@ -210,8 +214,8 @@ impl Sender {
         self.output.rest();
     }
 
-    /// How `piece` is sent (RFC 6455, section 5.4: the first fragment has the message's opcode, the others are continuations, the
-    /// last has FIN).
+    /// How `piece` is sent (RFC 6455, section 5.4: the first fragment has the message's opcode, the others are
+    /// continuations, the last has FIN).
     #[inline]
     fn plan(&self, piece: Piece<'_>) -> Result<Plan, Error> {
         //= https://www.rfc-editor.org/rfc/rfc6455#section-6.1
@@ -224,7 +228,8 @@ impl Sender {
             }
             Some(_) => Err(Error::UnfinishedMessage),
             None => {
-                let compressed = piece.payload.len() >= self.threshold && self.deflate.is_some();
+                let wanted = piece.compress.unwrap_or(piece.payload.len() >= self.threshold);
+                let compressed = wanted && self.deflate.is_some();
                 let rsv1 = if compressed { RSV1 } else { 0 };
                 Ok(Plan { opcode: opcode(piece.kind), flags: fin | rsv1, compressed })
             }
@@ -248,8 +253,8 @@ impl Sender {
         payload
     }
 
-    /// Answers a ping: at once if there is room. Otherwise the answer waits, and replaces the one that waits (RFC 6455, section
-    /// 5.5.3: an endpoint may answer the latest ping only), so that a flood of pings takes no memory.
+    /// Answers a ping: at once if there is room. Otherwise the answer waits, and replaces the one that waits (RFC
+    /// 6455, section 5.5.3: an endpoint may answer the latest ping only), so that a flood of pings takes no memory.
     pub(super) fn pong(&mut self, ping: Control, statistics: &mut Statistics) {
         statistics.pings_received += 1;
         //= https://www.rfc-editor.org/rfc/rfc6455#section-5.5.3
@@ -260,6 +265,12 @@ impl Sender {
         if !self.is_full() {
             self.flush_pong(statistics);
         }
+    }
+
+    /// Puts a pong into the output that no ping has asked for, behind the one that waits.
+    pub(super) fn unsolicited_pong(&mut self, pong: Control, statistics: &mut Statistics) {
+        self.flush_pong(statistics);
+        self.frame(Opcode::Pong, FIN, pong.payload(), statistics);
     }
 
     /// Puts the Close frame into the output, behind the pong that waits.

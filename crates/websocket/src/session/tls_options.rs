@@ -3,9 +3,10 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use rustls::crypto::ring;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
+#[cfg(feature = "platform-verifier")]
 use rustls_platform_verifier::BuilderVerifierExt as _;
 
 use super::tls_wire::TlsWire;
@@ -17,7 +18,8 @@ use super::tls_wire::TlsWire;
 ///
 /// # Defaults
 ///
-/// Whatever the operating system trusts, TLS 1.2 and 1.3 with rustls and ring, the host of the URL as the server's name.
+/// Whatever the operating system trusts (feature `platform-verifier`), TLS 1.2 and 1.3 with rustls and ring (feature
+/// `ring`, or `aws-lc-rs`), the host of the URL as the server's name.
 ///
 /// # Determinism
 ///
@@ -37,11 +39,11 @@ impl TlsOptions {
         Self::default()
     }
 
-    /// Uses this configuration as it is: versions, provider, clock, verifier, client certificate. The protocol `http/1.1`
-    /// is announced (ALPN) unless the configuration announces something itself.
+    /// Uses this configuration as it is: versions, provider, clock, verifier, client certificate. The protocol
+    /// `http/1.1` is announced (ALPN) unless the configuration announces something itself.
     ///
-    /// It goes along when a redirect leads to another origin, and so does a client certificate that it has: any server that
-    /// asks for one is shown it. If only one server is to see it, follow no redirects
+    /// It goes along when a redirect leads to another origin, and so does a client certificate that it has: any
+    /// server that asks for one is shown it. If only one server is to see it, follow no redirects
     /// ([`ClientRequest::redirects_max`](crate::handshake::ClientRequest::redirects_max)).
     pub fn config(self, config: Arc<ClientConfig>) -> Self {
         Self { config: Some(config), ..self }
@@ -83,15 +85,34 @@ impl TlsOptions {
         if let Some(config) = self.config.as_ref().or(self.made.get()) {
             return Ok(Arc::clone(config));
         }
-        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()?;
+        let builder =
+            ClientConfig::builder_with_provider(provider()?).with_safe_default_protocol_versions()?;
         let builder = match &self.roots {
             Some(roots) => builder.with_root_certificates(Arc::clone(roots)),
+            #[cfg(feature = "platform-verifier")]
             None => builder.with_platform_verifier()?,
+            #[cfg(not(feature = "platform-verifier"))]
+            None => {
+                let how = "set `TlsOptions::roots`, or build with the feature `platform-verifier`";
+                return Err(rustls::Error::General(format!("no certificates are trusted: {how}")));
+            }
         };
         let config = Arc::new(builder.with_no_client_auth());
         Ok(Arc::clone(self.made.get_or_init(|| config)))
     }
+}
+
+/// The provider of cryptography that this crate is built with, or the one that the process has installed.
+fn provider() -> Result<Arc<CryptoProvider>, rustls::Error> {
+    #[cfg(feature = "ring")]
+    return Ok(Arc::new(rustls::crypto::ring::default_provider()));
+    #[cfg(all(feature = "aws-lc-rs", not(feature = "ring")))]
+    return Ok(Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
+    #[cfg(not(any(feature = "ring", feature = "aws-lc-rs")))]
+    CryptoProvider::get_default().map(Arc::clone).ok_or_else(|| {
+        let how = "build with the feature `ring` or `aws-lc-rs`, or set `TlsOptions::config`";
+        rustls::Error::General(format!("there is no provider of cryptography: {how}"))
+    })
 }
 
 impl fmt::Debug for TlsOptions {

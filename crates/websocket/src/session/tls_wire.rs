@@ -28,7 +28,7 @@ pub(crate) struct TlsWire {
 impl TlsWire {
     pub(crate) fn new(tls: impl Into<Connection>) -> Self {
         let mut tls = tls.into();
-        // Who encrypts bounds what it encrypts.
+        // The session bounds what it encrypts.
         tls.set_buffer_limit(None);
         let mut wire = Self {
             tls,

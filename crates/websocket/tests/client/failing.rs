@@ -1,4 +1,4 @@
-//! Openings that fail: whom they name, and whose fault it is.
+//! Openings that fail: the peer that they name, and whose fault it is.
 
 use std::time::Duration;
 

@@ -7,11 +7,13 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures_core::Stream;
+use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 use wavetank_runtime::{ListenOptions, LocalSockets as _, Runtime as _, Tokio, UnixListener as _};
 use wavetank_websocket::client::{Client, WebSocket};
-use wavetank_websocket::handshake::ClientRequest;
+use wavetank_websocket::handshake::{ClientRequest, Upgraded};
+use wavetank_websocket::protocol::Role;
 use wavetank_websocket::server::Server;
 use wavetank_websocket::{BackoffPolicy, Cause, CloseCode, Error, Message};
 
@@ -68,7 +70,7 @@ async fn an_end_that_is_not_clean_is_the_last_item() {
 async fn a_stream_that_waits_is_the_one_receiver_until_it_is_dropped_and_loses_nothing() {
     let (socket, mut peer) = pair(plain(), 1024).await;
     let mut messages = socket.messages();
-    // Nobody is hindered by a stream that was never polled.
+    // A stream that was never polled hinders no other.
     peer.send(&frame(TEXT, b"zero")).await;
     assert_eq!(socket.recv().await, Ok(Message::from("zero")));
     assert!(poll(&mut messages).await.is_pending());
@@ -120,7 +122,7 @@ async fn connections_come_out_of_the_stream_and_no_attempt_is_lost_with_a_call_t
     let mut connections = reconnect
         .on_connect(|socket: WebSocket<Tokio>| async move { Ok(socket.send("hello").await?) })
         .into_stream();
-    // The attempt goes on, though nobody waits for it all the time.
+    // The attempt goes on, though no task waits for it all the time.
     assert!(poll(&mut connections).await.is_pending());
     let first = next(&mut connections).await.expect("endless").expect("a connection");
     assert!(poll(&mut connections).await.is_pending(), "the first connection stands");
@@ -161,4 +163,51 @@ async fn connections_over_a_unix_socket_follow_each_other() {
     server.await.expect("no panic");
     assert_eq!(*greeted.lock().expect("no panic"), 3);
     Tokio.unlink_unix(&path).expect("the socket is there");
+}
+
+#[tokio::test(start_paused = true)]
+async fn both_halves_of_a_stream_are_used_at_once() {
+    let (socket, mut peer) = pair(plain(), 1024).await;
+    let (mut sink, mut stream) = socket.messages().split();
+    for text in ["one", "two"] {
+        sink.send(Message::from(text)).await.expect("is open");
+        peer.expect(TEXT, text.as_bytes()).await;
+    }
+    sink.feed(Message::from("three")).await.expect("is open");
+    peer.send(&frame(TEXT, b"answer")).await;
+    assert_eq!(stream.next().await, Some(Ok(Message::from("answer"))));
+    sink.flush().await.expect("is open");
+    peer.expect(TEXT, b"three").await;
+    let closing = Tokio.spawn("closing", async move { sink.close().await });
+    peer.expect(CLOSE, &1000_u16.to_be_bytes()).await;
+    peer.send(&close_frame(1000)).await;
+    closing.await.expect("no panic").expect("closes");
+    assert_eq!(stream.next().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_aborted_connection_ends_at_once() {
+    let (socket, mut peer) = pair(plain(), 1024).await;
+    let receiver = socket.clone();
+    let receiving = Tokio.spawn("receiving", async move { receiver.recv().await });
+    tokio::task::yield_now().await;
+    socket.abort();
+    let closed = socket.outcome().expect("is over");
+    assert_eq!((&closed.cause, &closed.sent), (&Cause::Aborted, &None));
+    assert_eq!(receiving.await.expect("no panic"), Err(Error::Closed(closed)));
+    peer.expect_end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_upgraded_elsewhere_is_taken_over() {
+    let (ours, theirs) = tokio::io::duplex(1024);
+    let upgraded = Upgraded::new(Role::Client).subprotocol("chat").buffered(frame(TEXT, b"early"));
+    let socket = WebSocket::from_upgraded(Tokio, ours, upgraded);
+    assert_eq!(socket.subprotocol(), Some("chat"));
+    assert_eq!(socket.recv().await, Ok(Message::from("early")));
+    let mut peer = RawPeer { stream: theirs };
+    socket.send("hello").await.expect("is open");
+    peer.expect(TEXT, b"hello").await;
+    peer.send(&close_frame(1001)).await;
+    peer.expect(CLOSE, &1001_u16.to_be_bytes()).await;
 }

@@ -1,7 +1,8 @@
 //! One stream is not read for a while, and another one of the same session stops with it.
 //!
-//! Frames for a stream go through a bounded queue to its handle. When it is full the session reads no more from the connection:
-//! twenty small frames are enough, far below the window, and every other stream, pings included, waits for one reader.
+//! Frames for a stream go through a bounded queue to its handle. When it is full the session reads no more
+//! from the connection: twenty small frames are enough, far below the window, and every other stream, pings
+//! included, waits for one reader.
 
 use futures::StreamExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

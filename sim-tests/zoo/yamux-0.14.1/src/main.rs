@@ -1,5 +1,5 @@
-//! yamux 0.14.1: split streams are fixed, but a ping stops two loaded ends, a half-closed stream stops its writer, and the
-//! local limit of streams ends the connection.
+//! yamux 0.14.1: split streams are fixed, but a ping stops two loaded ends, a half-closed stream stops its
+//! writer, and the local limit of streams ends the connection.
 
 use std::process::ExitCode;
 
@@ -21,7 +21,7 @@ mod split_streams;
 const STREAM_LIMIT: Entry = Entry::bad(
     "stream_limit",
     "one stream more than the local limit ends the connection, and all open streams",
-    "error in client",
+    "error in client: an open stream is lost",
     stream_limit::a_client_opens_one_stream_more_than_its_limit,
 );
 

@@ -180,7 +180,7 @@ fn null_is_absent_where_a_field_is_optional() {
     pair.hear(r#"{"type":"connection_init","payload":null}"#);
     pair.connection.accept(None, pair.now);
     pair.hear(
-        r#"{"type":"subscribe","id":"1","payload":{"query":"{a}","operationName":null,"variables":null,"extensions":null}}"#,
+        r#"{"type":"subscribe","id":"1","payload":{"query":"{a}","operationName":null,"variables":null}}"#,
     );
     assert_eq!((pair.inits, pair.started.len()), (1, 1));
 }

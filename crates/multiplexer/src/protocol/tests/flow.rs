@@ -74,9 +74,9 @@ fn window_after(lab: &mut Lab, key: StreamKey, rounds: u32, pause: Duration) -> 
 fn far_lab(config: Config) -> Lab {
     let now = Instant::from_nanos(1_000_000_000);
     let mut lab = Lab { connection: Connection::new(Role::Server, config, 1, now), now };
-    assert_eq!(lab.sent(), [Frame::Ping(SYN.and(STOP), 1)]);
+    assert_eq!(lab.sent(), [Frame::Ping(SYN, ANNOUNCEMENT)]);
     lab.pass(Duration::from_millis(50));
-    lab.receive(Frame::Ping(ACK, 1));
+    lab.receive(Frame::Ping(ACK, ANNOUNCEMENT));
     lab
 }
 
@@ -123,7 +123,7 @@ fn an_old_round_trip_is_measured_again() {
     lab.pass(Duration::from_secs(11));
     lab.receive(Frame::Data(NONE, 1, WINDOW as usize));
     assert_eq!(lab.read(key, WINDOW as usize), Poll::Ready(Ok(WINDOW as usize)));
-    assert!(lab.sent().contains(&Frame::Ping(SYN.and(STOP), 2)));
+    assert!(lab.sent().contains(&Frame::Ping(SYN, 2)));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::Limits;
-use violation::Violation;
+use crate::violation::Violation;
 
 /// The peer's frame ends the session with this violation, told by GoAway(1) which is written before the transport ends.
 fn check_violation(mut lab: Lab, expected: Violation) {

@@ -316,7 +316,12 @@ impl Side {
             let frame = Header::decode(*header).expect("frames of ours are valid");
             at += HEADER_BYTES;
             match frame.kind {
-                Kind::Ping if unmodified => header[3] &= !0x10,
+                // The number of the ping is another one on the way, and the old one on its way back.
+                Kind::Ping if unmodified => match (frame.flags.has(SYN), frame.length) {
+                    (true, ANNOUNCEMENT) => header[11] ^= 1,
+                    (false, number) if number == ANNOUNCEMENT ^ 1 => header[11] ^= 1,
+                    _ => {}
+                },
                 Kind::Data => {
                     assert_eq!(frame.flags, NONE, "data carries no flag");
                     at += frame.length as usize;

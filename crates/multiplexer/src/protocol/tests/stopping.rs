@@ -163,8 +163,8 @@ fn the_announcement_may_come_after_the_stop() {
     let key = lab.accept(1);
     lab.connection.stop(key, lab.now);
     assert_eq!(lab.sent(), []);
-    lab.receive(Frame::Ping(SYN.and(STOP), 5));
-    assert_eq!(lab.sent(), [Frame::Window(STOP, 1, 0), Frame::Ping(ACK, 5)]);
+    lab.receive(Frame::Ping(SYN, ANNOUNCEMENT));
+    assert_eq!(lab.sent(), [Frame::Window(STOP, 1, 0), Frame::Ping(ACK, ANNOUNCEMENT)]);
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn an_unannounced_stop_flag_is_ignored() {
     let key = lab.opened();
     lab.receive(Frame::Window(STOP, 1, 0));
     // A pong may be an echo of our ping.
-    lab.receive(Frame::Ping(ACK.and(STOP), 1));
+    lab.receive(Frame::Ping(ACK, ANNOUNCEMENT));
     lab.receive(Frame::Window(STOP, 1, 0));
     assert_eq!(lab.write(key, 1), Poll::Ready(Ok(1)));
 }

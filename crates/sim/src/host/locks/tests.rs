@@ -1,4 +1,4 @@
-//! Locks under races: nobody who waits is forgotten.
+//! Locks under races: no waiter is forgotten.
 
 use std::io::{Read, Write};
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! Tasks that tokio runs by itself: they sleep, use the network and panic as tasks of the runtime traits do.
 
+#![expect(clippy::disallowed_methods, reason = "what tokio runs by itself is what is tested")]
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use wavetank_runtime::{ListenOptions, Listener, SocketOptions};
 

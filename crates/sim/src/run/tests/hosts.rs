@@ -83,7 +83,7 @@ fn destructors_after_a_crash_find_free_locks() {
             Threads::yield_now(&self.0);
             let server = Threads::resolve(&self.0, "client", 80).expect("names are known")[0];
             let connected = Threads::connect(&self.0, server, SocketOptions::new(), None);
-            assert!(connected.is_err(), "nobody waits in a destructor");
+            assert!(connected.is_err(), "no wait in a destructor");
             let _late = Threads::spawn(&self.0, "late", || unreachable!("its host is dead"));
         }
     }

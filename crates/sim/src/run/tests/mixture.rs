@@ -1,6 +1,8 @@
 //! Random mixtures of spawning (tokio's, the runtime trait's), sleeping (both) and I/O do the same as on Tokio, at the
 //! same times.
 
+#![expect(clippy::disallowed_methods, reason = "what tokio runs by itself is what is tested")]
+
 use std::pin::Pin;
 use std::sync::Mutex as Shared;
 
@@ -244,8 +246,11 @@ fn simulated(seed: u64, scripts: &Arc<Vec<Script>>, perturb: bool) -> (Outcome, 
     (outcome, taken(&shown))
 }
 
+/// An act and what came of it.
+type Done = (usize, Option<u8>);
+
 /// The acts and what came of them, without the times.
-fn without_times(all: &[[Vec<Line>; 2]]) -> Vec<[Vec<(usize, Option<u8>)>; 2]> {
+fn without_times(all: &[[Vec<Line>; 2]]) -> Vec<[Vec<Done>; 2]> {
     let of_end = |end: &Vec<Line>| end.iter().map(|&(index, read, _)| (index, read)).collect();
     all.iter().map(|ends| ends.each_ref().map(of_end)).collect()
 }

@@ -67,7 +67,7 @@ fn a_deadlock_names_the_sockets_waited_for() {
     }
 }
 
-/// Once, the end of a connection that nobody has any more was due in the past, and time could pass neither to it nor
+/// Once, the end of a connection without sockets was due in the past, and time could pass neither to it nor
 /// beyond.
 #[test]
 #[expect(clippy::disallowed_methods, reason = "a timer that only tokio knows is what is tested")]
@@ -145,7 +145,7 @@ fn a_crashed_host_sends_nothing_from_destructors() {
                 let polite = Polite { host, socket, peer };
                 let listener =
                     BlockingLocalSockets::listen_unix(&host, Path::new(PATH), ListenOptions::new());
-                // The path is a file, and nobody has removed it.
+                // The path is a file that was not removed.
                 let listener = listener.inspect_err(|error| tracing::info!("starts again: {error}"))?;
                 polite.socket.send_to(b"hello", peer)?;
                 listener.accept().map(drop)
@@ -159,9 +159,9 @@ fn a_crashed_host_sends_nothing_from_destructors() {
                 socket.set_read_timeout(Some(Duration::from_secs(1)))?;
                 let more = socket.recv_from(&mut buffer).map_err(|error| error.kind());
                 assert_eq!(more, Err(std::io::ErrorKind::WouldBlock), "the dead say nothing");
-                // A machine that is there and has nobody at the port refuses; one that is gone is silent.
+                // A machine that is there and has no socket at the port refuses; one that is gone is silent.
                 socket.connect(from)?;
-                socket.send(b"anybody?")?;
+                socket.send(b"hello?")?;
                 let answer = socket.recv(&mut buffer).map_err(|error| error.kind());
                 let expected = match how {
                     Crash::Process => std::io::ErrorKind::ConnectionRefused,

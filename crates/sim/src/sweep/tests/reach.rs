@@ -62,7 +62,8 @@ fn a_find_ignores_points_beyond_its_seed() {
     for workers in [1, 2, 8] {
         let fixture = Fixture { workers, ..Fixture::new("found") };
         let found = fixture.find("late", |run| {
-            // The lower a seed, the later it ends: with several workers, seeds beyond the first failing one are done first.
+            // The lower a seed, the later it ends: with several workers, seeds beyond the first failing one are done
+            // first.
             let delay = Duration::from_millis(30_u64.saturating_sub(run.seed() * 2));
             let (_sender, nothing) = mpsc::channel::<()>();
             let _ = nothing.recv_timeout(if run.is_replay() { Duration::ZERO } else { delay });

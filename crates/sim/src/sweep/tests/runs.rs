@@ -61,7 +61,7 @@ fn a_stuck_run_names_what_was_running() {
     let released = std::sync::Mutex::new(released);
     let program = move |run: &mut ToyRun| {
         run.step("client/closer, last seen at `lock protocol`");
-        let _ = released.lock().expect("nobody panics with it").recv();
+        let _ = released.lock().expect("no thread panics with it").recv();
         None
     };
     let sweep = fixture.sweep().watchdog(Duration::from_millis(40));

@@ -39,13 +39,13 @@ impl HttpConnect {
             let Some(head) = self.head.take(input, limit_bytes).map_err(proxy_error)? else {
                 return Ok(false);
             };
-            let status = ResponseHead::parse(&head).map_err(proxy_error)?.status;
+            let ResponseHead { status, headers } = ResponseHead::parse(&head).map_err(proxy_error)?;
             if status.is_success() {
                 // A successful answer has no body, whatever its headers say.
                 return Ok(true);
             }
             if !status.is_informational() {
-                return Err(ProxyError::Status(status));
+                return Err(ProxyError::Status { status, headers: Box::new(headers) });
             }
         }
     }

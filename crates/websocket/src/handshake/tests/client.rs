@@ -328,7 +328,7 @@ fn texts(url: &str, fail: impl Fn(Opening) -> OpenError) -> [String; 2] {
 }
 
 #[test]
-fn what_ends_or_fails_or_takes_too_long_says_where_and_with_whom() {
+fn failed_openings_name_their_stage_and_peer() {
     assert!(open(request("ws://a/")).deadline() == NOW + Config::default().open_timeout);
     let ended = texts("ws://user:secret@a/", |mut opening| {
         opening.end_of_input();
@@ -432,10 +432,45 @@ fn arbitrary_bytes_never_panic() {
             let noise = [chance.random::<u8>()];
             let step = feed(&mut opening, if chance.random_ratio(1, 8) { &noise } else { word });
             if matches!(step, Step::Done(..)) {
-                panic!("nobody can guess the digest");
+                panic!("no peer can guess the digest");
             }
         }
         opening.end_of_input();
         let _ = opening.process(NOW);
     }
+}
+
+#[test]
+fn a_request_of_http_is_taken_over() {
+    let other = http::Request::builder()
+        .uri("ws://example.com/chat?room=5")
+        .header("Host", "virtual.example")
+        .header("Authorization", "Bearer secret")
+        .header("Upgrade", "websocket")
+        .header("Connection", "Upgrade")
+        .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+        .header("Sec-WebSocket-Version", "13")
+        .header("Sec-WebSocket-Protocol", "a, b")
+        .body(())
+        .unwrap();
+    let mut opening = open(ClientRequest::try_from(other).unwrap());
+    let text = String::from_utf8(written(&mut opening)).unwrap().to_ascii_lowercase();
+    for line in ["get /chat?room=5 http/1.1", "host: virtual.example", "authorization: bearer secret"] {
+        assert_eq!(text.lines().filter(|found| *found == line).count(), 1, "{line}: {text}");
+    }
+    assert_eq!(text.matches("sec-websocket-key").count(), 1);
+    assert!(!text.contains("dghlihnhbxbszsbub25jzq"), "the key is a fresh one");
+    assert!(text.contains("sec-websocket-protocol: a, b"), "{text}");
+    assert!(ClientRequest::try_from(http::Request::get("/relative").body(()).unwrap()).is_err());
+}
+
+//= https://www.rfc-editor.org/rfc/rfc6455#section-3
+//= type=test
+//# ws-URI = "ws:" "//" host [ ":" port ] path [ "?" query ]
+#[test]
+fn an_address_needs_two_slashes() {
+    for url in ["ws:host/", "ws:/host/", "ws:\\\\host/", "wss:host"] {
+        assert!(matches!(ClientRequest::new(url), Err(OpenError::Url { .. })), "{url}");
+    }
+    assert!(ClientRequest::new("WS://host").is_ok());
 }

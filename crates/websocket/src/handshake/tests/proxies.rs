@@ -50,11 +50,14 @@ fn an_http_proxy_is_asked_for_a_tunnel_and_then_the_server_through_it() {
 fn an_http_proxy_that_refuses_is_named_with_its_status() {
     let mut opening = through("ws://example.com", "proxy:3128");
     written(&mut opening);
-    let answer = b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n";
-    assert_eq!(
-        proxy_error(feed(&mut opening, answer)),
-        ProxyError::Status(http::StatusCode::PROXY_AUTHENTICATION_REQUIRED)
-    );
+    let answer = b"HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\n\r\n";
+    match proxy_error(feed(&mut opening, answer)) {
+        ProxyError::Status { status, headers } => {
+            assert_eq!(status.as_u16(), 407);
+            assert_eq!(headers["proxy-authenticate"], "Basic");
+        }
+        other => panic!("{other}"),
+    }
     let mut opening = through("ws://example.com", "proxy:3128");
     assert_eq!(proxy_error(feed(&mut opening, b"220 smtp")), malformed("220 smtp"));
     let mut opening = through("ws://example.com", "proxy:3128");
@@ -158,7 +161,7 @@ fn a_socks_proxy_that_refuses_is_named_with_its_reason() {
         }
         assert_eq!(proxy_error(feed(&mut opening, last)), expected);
     }
-    // Nobody can be asked for a password that there is not.
+    // There is no password to ask for.
     let mut opening = through("ws://example.com", "socks5://proxy:3128");
     assert_eq!(proxy_error(feed(&mut opening, &[5, 2])), ProxyError::NoAcceptableMethod);
 }

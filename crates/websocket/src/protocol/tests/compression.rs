@@ -147,3 +147,45 @@ fn one_read_is_not_inflated_beyond_the_queue_and_a_message_however_many_messages
     }
     assert_eq!(taken, 60);
 }
+
+#[test]
+fn a_message_may_say_whether_it_is_compressed() {
+    let (mut client, mut server) = pair(&Config::default());
+    let secret = "s".repeat(1000);
+    client.put(crate::client::Outgoing::from(&*secret).compressed(false).whole()).unwrap();
+    client.put(crate::client::Outgoing::from("short").compressed(true).whole()).unwrap();
+    let firsts: Vec<u8> = parsed(client.output()).iter().map(|(first, _)| *first).collect();
+    assert_eq!(firsts, [TEXT, TEXT | 0x40]);
+    transfer(&mut client, &mut server);
+    assert_eq!(messages(&mut server), [&*secret, "short"].map(Message::text));
+}
+
+#[test]
+fn payloads_that_are_deflated_apart_arrive_whole() {
+    let (mut client, mut server) = pair(&Config::default());
+    let long: Vec<u8> = (0..200_000_u32).map(|index| (index / 7) as u8).collect();
+    for give_up in [false, true, false] {
+        let piece = crate::client::Outgoing::from(&long).whole();
+        let mut deflating = client.begin_deflating(piece).unwrap();
+        assert!(client.begin_deflating(piece).is_none(), "the compressor is lent");
+        let mut parts = 1;
+        while !deflating.advance(piece) {
+            parts += 1;
+            // Control frames go between the parts.
+            client.ping(START).unwrap();
+        }
+        assert!(parts > 4, "{parts}");
+        if give_up {
+            client.give_up(deflating);
+        } else {
+            client.put_deflated(piece, deflating).unwrap();
+        }
+        client.send(Kind::Text, "between".repeat(50).as_bytes()).unwrap();
+        transfer(&mut client, &mut server);
+        let mut expected = vec![Message::text("between".repeat(50))];
+        if !give_up {
+            expected.insert(0, Message::binary(long.clone()));
+        }
+        assert_eq!(messages(&mut server), expected);
+    }
+}

@@ -154,3 +154,21 @@ fn long_messages_that_are_written_one_behind_the_other_share_a_buffer() {
     }
     assert!(buffers.iter().all(|buffer| *buffer == buffers[0]), "the buffer was given back: {buffers:?}");
 }
+
+#[test]
+fn a_pong_may_be_sent_unasked_while_there_is_room() {
+    let mut connection = limited_output();
+    connection.pong(b"here").unwrap();
+    assert_eq!(written(&mut connection), [(PONG, b"here".to_vec())]);
+    connection.send(Kind::Binary, &[0; 100]).unwrap();
+    connection.pong(b"no room").unwrap();
+    assert_eq!(written(&mut connection).len(), 1);
+    connection.close(None, "not sent without a code", START);
+    assert_eq!(written(&mut connection), [(CLOSE, Vec::new())]);
+    assert_eq!(connection.pong(b"late"), Err(Error::Closing));
+}
+
+fn limited_output() -> Connection {
+    let limits = crate::Limits { write_buffer: 50, ..crate::Limits::default() };
+    with(Role::Client, Config { limits, ..Config::default() })
+}

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 use wavetank_runtime::{Instant, Runtime};
 
+use super::super::Server;
 use super::Driver;
 use super::jobs::{Decision, Job, Running, Stage};
 use crate::close::{CloseCode, CloseFrame};
@@ -17,7 +18,6 @@ use crate::contained::{contained, internal_error};
 use crate::engine::{BoxFuture, Engine, Operation, Request};
 use crate::error::{GraphqlError, RequestErrors};
 use crate::hooks::{Accepted, Completion, Hooks, OperationInfo, is_persisted};
-use crate::server::Server;
 use crate::transport::MessageTransport;
 
 /// Awaits a hook, at most for `timeout`. No timer is made for one that does not wait.

@@ -13,9 +13,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
 
+use crate::registry::Notify;
+
 /// The queue of one connection.
 #[derive(Debug, Default)]
-pub(crate) struct Ready {
+pub(super) struct Ready {
     state: Mutex<State>,
 }
 
@@ -36,7 +38,7 @@ impl Ready {
     }
 
     /// Says that the task is being polled, with this waker.
-    pub(crate) fn begin(&self, waker: &Waker) {
+    pub(super) fn begin(&self, waker: &Waker) {
         let mut state = self.state();
         state.asleep = false;
         state.notified = false;
@@ -57,14 +59,14 @@ impl Ready {
 
     /// Says that the task is about to sleep. Returns `false` if it must not, because something has come in between.
     #[must_use]
-    pub(crate) fn sleep(&self) -> bool {
+    pub(super) fn sleep(&self) -> bool {
         let mut state = self.state();
         state.asleep = true;
         state.queue.is_empty() && !state.notified
     }
 
     /// Wakes the task, to look around.
-    pub(crate) fn notify(&self) {
+    pub(super) fn notify(&self) {
         let mut state = self.state();
         state.notified = true;
         Self::wake(state);
@@ -83,6 +85,12 @@ impl Ready {
         if let Some(task) = task {
             task.wake();
         }
+    }
+}
+
+impl Notify for Ready {
+    fn notify(&self) {
+        Self::notify(self);
     }
 }
 

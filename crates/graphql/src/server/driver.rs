@@ -22,16 +22,16 @@ use tokio::task::coop;
 use tracing::Span;
 use wavetank_runtime::{Instant, Runtime, Sleep as _};
 
-pub(crate) use ready::Ready;
-
 use crate::close::{CloseCode, CloseFrame, Ended};
 use crate::connection::{Connection, OperationKey, Transmit};
 use crate::engine::Engine;
 use crate::hooks::{ConnectionInfo, Hooks};
 use crate::registry::Membership;
-use crate::server::{Server, Upgrade};
 use crate::transport::{Incoming, MessageTransport, TransportError};
 use jobs::{Job, Jobs};
+use ready::Ready;
+
+use super::{Server, Upgrade};
 
 /// Messages of the client that are handled in a round.
 const MESSAGES_A_ROUND: usize = 16;
@@ -43,7 +43,7 @@ const JOBS_A_ROUND: usize = 32;
 const ROUNDS_A_POLL: usize = 4;
 
 /// The connection as a future.
-pub(crate) struct Driver<R, E, H, T>
+pub(super) struct Driver<R, E, H, T>
 where
     R: Runtime,
     E: Engine,
@@ -87,7 +87,7 @@ where
     H: Hooks<Context = E::Context>,
     T: MessageTransport,
 {
-    pub(crate) fn new(server: Server<R, E, H>, transport: T, upgrade: Upgrade) -> Self {
+    pub(super) fn new(server: Server<R, E, H>, transport: T, upgrade: Upgrade) -> Self {
         let now = server.runtime.now();
         let mut seed = [0; 8];
         server.runtime.fill_random(&mut seed);

@@ -1,0 +1,180 @@
+//! The host `axum` 0.8: an upgrade in one call, and the transport over its WebSocket.
+//!
+//! axum's graceful shutdown does not reach WebSockets. Call [`Server::shutdown`](crate::Server::shutdown) beside it.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use axum::extract::ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use futures_core::Stream;
+use futures_sink::Sink;
+use wavetank_runtime::Runtime;
+
+use crate::close::CloseFrame;
+use crate::engine::Engine;
+use crate::hooks::Hooks;
+use crate::server::{Server, Upgrade};
+use crate::transport::{Incoming, MessageTransport, TransportError};
+
+/// Accepts a WebSocket and serves it: the body of an axum handler.
+///
+/// Agrees on a subprotocol that `server` speaks. A client that offers none of them is accepted and closed with 4406, as
+/// the reference implementation does. Answers 403 if the request's `Origin` is not allowed. Limits of axum are set to
+/// what the server takes: messages of up to [`Config::message_bytes_max`](crate::Config::message_bytes_max), and a
+/// bounded write buffer.
+pub fn upgrade<R, E, H>(
+    server: Server<R, E, H>,
+    request: WebSocketUpgrade,
+    headers: HeaderMap,
+    peer: Option<SocketAddr>,
+) -> Response
+where
+    R: Runtime,
+    E: Engine,
+    H: Hooks<Context = E::Context>,
+{
+    if !server.allows_origin(&headers) {
+        return (StatusCode::FORBIDDEN, "this origin is not allowed").into_response();
+    }
+    let message_bytes = server.config.message_bytes_max;
+    let request = request
+        .protocols(server.subprotocols().iter().copied())
+        .max_message_size(message_bytes)
+        .max_frame_size(message_bytes)
+        .write_buffer_size(0)
+        .max_write_buffer_size(WRITE_BUFFER_BYTES_MAX);
+    request.on_upgrade(move |socket| async move {
+        let mut upgrade = Upgrade::new().headers(headers);
+        if let Some(peer) = peer {
+            upgrade = upgrade.peer(peer);
+        }
+        server.serve(AxumTransport::new(socket), upgrade).await;
+    })
+}
+
+/// What axum may keep of messages that the network does not take. The handler sends one message after the other, so it is
+/// exceeded by a single message only, which axum then refuses.
+const WRITE_BUFFER_BYTES_MAX: usize = 64 << 20;
+
+/// One WebSocket that axum has accepted.
+pub struct AxumTransport {
+    socket: WebSocket,
+    subprotocol: Option<String>,
+    closing: Closing,
+}
+
+/// How far the closing handshake has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Closing {
+    No,
+    /// The Close frame was taken and has to be flushed.
+    Sent,
+    /// What still comes is dropped.
+    Draining,
+}
+
+impl AxumTransport {
+    /// Makes a transport of a WebSocket that was accepted.
+    #[must_use]
+    pub fn new(socket: WebSocket) -> Self {
+        let subprotocol = socket.protocol().and_then(|protocol| protocol.to_str().ok()).map(str::to_owned);
+        Self { socket, subprotocol, closing: Closing::No }
+    }
+}
+
+impl fmt::Debug for AxumTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AxumTransport").field("subprotocol", &self.subprotocol).finish_non_exhaustive()
+    }
+}
+
+fn lost(error: &axum::Error) -> TransportError {
+    TransportError::Lost(error.to_string())
+}
+
+impl MessageTransport for AxumTransport {
+    type Text = AxumText;
+
+    fn subprotocol(&self) -> Option<&str> {
+        self.subprotocol.as_deref()
+    }
+
+    fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Result<Incoming<AxumText>, TransportError>> {
+        let next = ready!(Pin::new(&mut self.socket).poll_next(context));
+        Poll::Ready(match next {
+            Some(Ok(Message::Text(text))) => Ok(Incoming::Text(AxumText(text))),
+            Some(Ok(Message::Binary(_))) => Ok(Incoming::Binary),
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(Incoming::Control),
+            Some(Ok(Message::Close(frame))) => Ok(Incoming::Closed(frame.map(|frame| frame.code))),
+            Some(Err(error)) => Err(received_error(&error)),
+            None => Err(TransportError::Lost("the connection ended without a Close frame".into())),
+        })
+    }
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        // One message at a time: the next is taken once the network has taken the one before.
+        let flushed = ready!(Pin::new(&mut self.socket).poll_flush(context));
+        flushed.map_err(|error| lost(&error))?;
+        Pin::new(&mut self.socket).poll_ready(context).map_err(|error| lost(&error))
+    }
+
+    fn start_send(&mut self, text: String) -> Result<(), TransportError> {
+        Pin::new(&mut self.socket).start_send(Message::Text(text.into())).map_err(|error| lost(&error))
+    }
+
+    fn start_ping(&mut self) -> Result<bool, TransportError> {
+        let ping = Message::Ping(Default::default());
+        Pin::new(&mut self.socket).start_send(ping).map(|()| true).map_err(|error| lost(&error))
+    }
+
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        Pin::new(&mut self.socket).poll_flush(context).map_err(|error| lost(&error))
+    }
+
+    fn poll_close(&mut self, context: &mut Context<'_>, frame: &CloseFrame) -> Poll<()> {
+        if self.closing == Closing::No {
+            if ready!(Pin::new(&mut self.socket).poll_ready(context)).is_err() {
+                return Poll::Ready(());
+            }
+            let close =
+                axum::extract::ws::CloseFrame { code: frame.code().get(), reason: frame.reason().into() };
+            // An error says that the client has closed already: then what is left is to read to the end.
+            drop(Pin::new(&mut self.socket).start_send(Message::Close(Some(close))));
+            self.closing = Closing::Sent;
+        }
+        if self.closing == Closing::Sent {
+            drop(ready!(Pin::new(&mut self.socket).poll_flush(context)));
+            self.closing = Closing::Draining;
+        }
+        while let Some(Ok(_)) = ready!(Pin::new(&mut self.socket).poll_next(context)) {}
+        Poll::Ready(())
+    }
+}
+
+/// Tells a message that is too long, and a broken protocol, from a lost connection.
+fn received_error(error: &axum::Error) -> TransportError {
+    let text = error.to_string();
+    let source = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+    let says = |part: &str| text.contains(part) || source.contains(part);
+    if says("too long") || says("Space limit exceeded") {
+        TransportError::MessageTooBig
+    } else if says("protocol error") || says("UTF-8") {
+        TransportError::Protocol(text)
+    } else {
+        TransportError::Lost(text)
+    }
+}
+
+/// A text that axum has received.
+#[derive(Debug)]
+pub struct AxumText(Utf8Bytes);
+
+impl AsRef<str> for AxumText {
+    fn as_ref(&self) -> &str {
+        self.0.as_str()
+    }
+}

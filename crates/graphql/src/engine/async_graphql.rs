@@ -1,0 +1,191 @@
+//! The engine `async-graphql` 7.2.
+//!
+//! Requests are parsed once. A syntax error, an unknown operation name and a failed validation become an `error` message.
+//! So does a subscription field that fails before it first waits. One that fails later gives a result with `errors`, and
+//! `complete`: it was executed.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use async_graphql::parser::types::{DocumentOperations, ExecutableDocument, OperationType};
+use async_graphql::{Data, Executor, Response, ServerError, Variables};
+use futures_core::Stream;
+use serde_json::value::RawValue;
+
+use super::{BoxStream, Engine, Operation, Payload, Request};
+use crate::error::{GraphqlError, Location, PathSegment, RequestErrors};
+
+/// An engine that executes operations by an `async-graphql` schema, or by any other [`Executor`].
+///
+/// The context of a connection is a [`Data`]: what [`Hooks::on_connect`](crate::Hooks::on_connect) puts into it, resolvers
+/// find by `context.data::<T>()`.
+#[derive(Clone)]
+pub struct AsyncGraphql<E> {
+    executor: E,
+}
+
+impl<E: Executor> AsyncGraphql<E> {
+    /// Makes an engine of a schema.
+    #[must_use]
+    pub const fn new(executor: E) -> Self {
+        Self { executor }
+    }
+}
+
+impl<E> fmt::Debug for AsyncGraphql<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncGraphql").finish_non_exhaustive()
+    }
+}
+
+/// One result of `async-graphql`, serialised when it is sent.
+#[derive(Debug)]
+pub struct AsyncGraphqlResponse(Response);
+
+impl Payload for AsyncGraphqlResponse {
+    fn append_to(&self, frame: &mut Vec<u8>) {
+        // What fails to serialise leaves a text that is not JSON, which fails the operation.
+        if serde_json::to_writer(&mut *frame, &self.0).is_err() {
+            frame.push(b'!');
+        }
+    }
+}
+
+impl<E: Executor> Engine for AsyncGraphql<E> {
+    type Context = Data;
+    type Payload = AsyncGraphqlResponse;
+
+    async fn prepare(
+        &self,
+        request: Request,
+        context: Arc<Data>,
+    ) -> Result<Operation<AsyncGraphqlResponse>, RequestErrors> {
+        let mut request = translated(request)?;
+        let name = request.operation_name.clone();
+        let document = request.parsed_query().map_err(|error| RequestErrors::from(graphql_error(error)))?;
+        let kind = kind_of(document, name.as_deref())?;
+        let mut results = self.executor.execute_stream(request, Some(context));
+        if kind == OperationType::Subscription {
+            return match first_if_ready(&mut results).await {
+                Some(Some(first)) if is_request_error(&first) => Err(errors_of(first)),
+                Some(first) => Ok(Operation::Subscription(Box::pin(Resumed { first, rest: results }))),
+                None => Ok(Operation::Subscription(Box::pin(Resumed { first: None, rest: results }))),
+            };
+        }
+        // A query or a mutation gives one result. Only then it is known whether it was executed.
+        let response = next(&mut results).await;
+        let response =
+            response.ok_or_else(|| RequestErrors::from(GraphqlError::new("The engine gave no result.")))?;
+        if is_request_error(&response) {
+            return Err(errors_of(response));
+        }
+        Ok(Operation::Single(Box::pin(std::future::ready(AsyncGraphqlResponse(response)))))
+    }
+}
+
+/// Makes a request of the engine's.
+fn translated(request: Request) -> Result<async_graphql::Request, RequestErrors> {
+    let Request { query, operation_name, variables, extensions } = request;
+    let mut made = async_graphql::Request::new(query);
+    made.operation_name = operation_name;
+    if let Some(variables) = variables {
+        made.variables = parsed::<Variables>("variables", &variables)?;
+    }
+    if let Some(extensions) = extensions {
+        made.extensions = parsed("extensions", &extensions)?;
+    }
+    Ok(made)
+}
+
+fn parsed<T: serde::de::DeserializeOwned>(what: &str, raw: &RawValue) -> Result<T, RequestErrors> {
+    serde_json::from_str(raw.get())
+        .map_err(|error| GraphqlError::new(format!("The {what} of the request are invalid: {error}")).into())
+}
+
+/// Returns the kind of the operation that a request asks for.
+fn kind_of(document: &ExecutableDocument, name: Option<&str>) -> Result<OperationType, RequestErrors> {
+    let operation = match (&document.operations, name) {
+        (DocumentOperations::Single(operation), None) => Some(operation),
+        (DocumentOperations::Single(_), Some(_)) => None,
+        (DocumentOperations::Multiple(operations), Some(name)) => operations.get(name),
+        (DocumentOperations::Multiple(operations), None) if operations.len() == 1 => {
+            operations.values().next()
+        }
+        (DocumentOperations::Multiple(_), None) => {
+            let message = "The document has several operations: `operationName` must say which one.";
+            return Err(GraphqlError::new(message).into());
+        }
+    };
+    let operation = operation.ok_or_else(|| {
+        let name = name.unwrap_or_default();
+        RequestErrors::from(GraphqlError::new(format!("Unknown operation named \"{name}\".")))
+    })?;
+    Ok(operation.node.ty)
+}
+
+/// Whether a response says that nothing was executed: no data, and errors that belong to no field.
+fn is_request_error(response: &Response) -> bool {
+    !response.errors.is_empty()
+        && response.data == async_graphql::Value::Null
+        && response.errors.iter().all(|error| error.path.is_empty())
+}
+
+fn errors_of(response: Response) -> RequestErrors {
+    RequestErrors::new(response.errors.into_iter().map(graphql_error).collect())
+}
+
+fn graphql_error(error: ServerError) -> GraphqlError {
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    let mut made = GraphqlError::new(error.message);
+    made.locations = error
+        .locations
+        .iter()
+        .map(|place| Location { line: count(place.line), column: count(place.column) })
+        .collect();
+    made.path = error
+        .path
+        .into_iter()
+        .map(|segment| match segment {
+            async_graphql::PathSegment::Field(name) => PathSegment::Field(name),
+            async_graphql::PathSegment::Index(index) => PathSegment::Index(index as u64),
+        })
+        .collect();
+    made.extensions =
+        error.extensions.as_ref().and_then(|values| serde_json::value::to_raw_value(values).ok());
+    made
+}
+
+/// Waits for the next result.
+async fn next(results: &mut BoxStream<Response>) -> Option<Response> {
+    std::future::poll_fn(|context| results.as_mut().poll_next(context)).await
+}
+
+/// Polls once: `None` if there is no result yet, `Some(None)` if the stream has ended.
+async fn first_if_ready(results: &mut BoxStream<Response>) -> Option<Option<Response>> {
+    std::future::poll_fn(|context| {
+        Poll::Ready(match results.as_mut().poll_next(context) {
+            Poll::Ready(first) => Some(first),
+            Poll::Pending => None,
+        })
+    })
+    .await
+}
+
+/// A stream whose first result was taken already.
+struct Resumed {
+    first: Option<Response>,
+    rest: BoxStream<Response>,
+}
+
+impl Stream for Resumed {
+    type Item = AsyncGraphqlResponse;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(AsyncGraphqlResponse(first)));
+        }
+        self.rest.as_mut().poll_next(context).map(|next| next.map(AsyncGraphqlResponse))
+    }
+}

@@ -1,0 +1,116 @@
+//! Compares stream multiplexers: same transports, same bytes, rounds interleaved.
+//!
+//! ```text
+//! multiplexer-bench [--quick] [PART OF A CELL'S NAME]   the table, medians of 7 rounds
+//! multiplexer-bench messages CONTENDER COUNT            COUNT messages of 128 B and nothing else, for callgrind
+//! ```
+
+mod cells;
+mod contenders;
+mod meter;
+mod transport;
+
+use std::process::ExitCode;
+
+use cells::Cell;
+use contenders::{Contender, Windows};
+use transport::Link;
+
+#[global_allocator]
+static ALLOCATOR: meter::CountingAllocator = meter::CountingAllocator;
+
+const ROUNDS: usize = 7;
+
+fn all_cells(scale: usize) -> Vec<Cell> {
+    let mut all = Vec::new();
+    for link in [Link::Duplex, Link::Tcp, Link::Delayed] {
+        for streams in [1, 100, 1000] {
+            // So that a round takes some tenths of a second.
+            let large = if link == Link::Delayed { 16 << 20 } else { 256 << 20 };
+            let small = if link == Link::Delayed { 2 << 20 } else { 16 << 20 };
+            for (write, bytes) in [(64 * 1024, large), (128, small)] {
+                let bytes = (bytes / scale).max(write * streams as usize * 2);
+                all.push(Cell::Throughput { link, streams, write, bytes, windows: Windows::Fixed });
+            }
+        }
+    }
+    let (link, windows) = (Link::Delayed, Windows::Tuned);
+    all.push(Cell::Throughput { link, streams: 1, write: 64 * 1024, bytes: (128 << 20) / scale, windows });
+    for link in [Link::Duplex, Link::Tcp] {
+        all.push(Cell::PingPong { link, rounds: 5000 / scale as u32 });
+        all.push(Cell::OpenRate { link, streams: 5000 / scale as u32 });
+        all.push(Cell::Beside { link, rounds: 500 });
+    }
+    all.push(Cell::IdleHeap { streams: 10_000 });
+    all.push(Cell::Allocations { messages: 200_000 / scale });
+    all
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [mode, name, count] = &arguments[..]
+        && mode == "messages"
+    {
+        let contender = Contender::ALL.into_iter().find(|contender| contender.name() == name);
+        let (Some(contender), Ok(count)) = (contender, count.parse::<usize>()) else {
+            eprintln!("usage: multiplexer-bench messages (ours|yamux|tokio-yamux|h2) COUNT");
+            return ExitCode::from(2);
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let session = cells::start(contender, Link::Duplex, Windows::Fixed).await;
+            cells::transfer(session, 1, 128, 128 * count).await;
+        });
+        return ExitCode::SUCCESS;
+    }
+    let quick = arguments.iter().any(|argument| argument == "--quick");
+    let filter: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with("--")).collect();
+    let scale = if quick { 16 } else { 1 };
+    println!("| | ours | yamux | tokio-yamux | h2 | ours / yamux | ours / tokio-yamux | ours / h2 |");
+    println!("|---|---|---|---|---|---|---|---|");
+    for cell in all_cells(scale) {
+        if filter.iter().all(|part| cell.name().contains(part.as_str())) {
+            println!("{}", row(cell));
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// Runs a cell with all contenders, one after another in each round, and returns its row.
+fn row(cell: Cell) -> String {
+    let mut rounds = Vec::new();
+    for round in 0..ROUNDS {
+        let mut results = [0.0; 4];
+        // Each begins in turn.
+        for place in 0..4 {
+            let index = (round + place) % 4;
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .enable_all()
+                .build()
+                .expect("a runtime");
+            results[index] = runtime.block_on(cell.run(Contender::ALL[index]));
+            runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+        }
+        rounds.push(results);
+    }
+    let values = (0..4).map(|index| {
+        let value = median(rounds.iter().map(|results| results[index]).collect());
+        if value < 10.0 { format!("{value:.2}") } else { format!("{value:.0}") }
+    });
+    // How many times better ours is: the ratio of the same round.
+    let ratios = (1..4).map(|index| {
+        let ratio = |results: &[f64; 4]| {
+            if cell.is_rate() { results[0] / results[index] } else { results[index] / results[0].max(1e-9) }
+        };
+        format!("{:.2}", median(rounds.iter().map(ratio).collect()))
+    });
+    let cells: Vec<String> = values.chain(ratios).collect();
+    let comma = if cell.unit().is_empty() { "" } else { ", " };
+    format!("| {}{comma}{} | {} |", cell.name(), cell.unit(), cells.join(" | "))
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}

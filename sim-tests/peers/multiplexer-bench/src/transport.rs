@@ -1,0 +1,106 @@
+//! What the sessions run over.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, duplex, split};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+/// A transport of any kind.
+pub trait Transport: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Transport for T {}
+
+/// One end of it.
+pub type End = Box<dyn Transport>;
+
+/// A kind of transport.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// A pipe in memory, of 256 KiB.
+    Duplex,
+    /// TCP over loopback, without Nagle's delay.
+    Tcp,
+    /// A pipe in memory that delivers 25 ms later, each way, at 100 MB/s.
+    Delayed,
+}
+
+/// One way.
+const DELAY: Duration = Duration::from_millis(25);
+/// Bytes a second of [`Link::Delayed`].
+pub const DELAYED_RATE: u64 = 100_000_000;
+
+impl Link {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Duplex => "duplex",
+            Self::Tcp => "TCP",
+            Self::Delayed => "50 ms link",
+        }
+    }
+
+    /// Makes both ends.
+    pub async fn connect(self) -> (End, End) {
+        match self {
+            Self::Duplex => {
+                let (one, other) = duplex(256 * 1024);
+                (Box::new(one), Box::new(other))
+            }
+            Self::Tcp => {
+                let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+                let address = listener.local_addr().expect("it is bound");
+                let (one, other) = tokio::join!(TcpStream::connect(address), listener.accept());
+                let (one, other) = (one.expect("connected"), other.expect("accepted").0);
+                one.set_nodelay(true).expect("an option");
+                other.set_nodelay(true).expect("an option");
+                (Box::new(one), Box::new(other))
+            }
+            Self::Delayed => {
+                let (one, near) = duplex(1 << 20);
+                let (far, other) = duplex(1 << 20);
+                delay_both_ways(near, far);
+                (Box::new(one), Box::new(other))
+            }
+        }
+    }
+}
+
+fn delay_both_ways(near: DuplexStream, far: DuplexStream) {
+    let ((near_read, near_write), (far_read, far_write)) = (split(near), split(far));
+    delay(near_read, far_write);
+    delay(far_read, near_write);
+}
+
+fn delay(
+    mut from: impl AsyncRead + Unpin + Send + 'static,
+    mut to: impl AsyncWrite + Unpin + Send + 'static,
+) {
+    let (sender, mut receiver) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
+    tokio::spawn(async move {
+        let mut free_at = Instant::now();
+        let mut buffer = vec![0; 64 * 1024];
+        while let Ok(count @ 1..) = from.read(&mut buffer).await {
+            let takes = Duration::from_nanos(count as u64 * 1_000_000_000 / DELAYED_RATE);
+            free_at = free_at.max(Instant::now()) + takes;
+            if sender.send((free_at + DELAY, buffer[..count].to_vec())).is_err() {
+                return;
+            }
+            // Timers are no finer than a millisecond: what is less is made up for later.
+            if free_at > Instant::now() + Duration::from_millis(2) {
+                sleep_until(free_at).await;
+            }
+        }
+    });
+    tokio::spawn(async move {
+        while let Some((at, bytes)) = receiver.recv().await {
+            if at > Instant::now() {
+                sleep_until(at).await;
+            }
+            if to.write_all(&bytes).await.is_err() {
+                return;
+            }
+        }
+        let _gone = to.shutdown().await;
+    });
+}
