@@ -58,7 +58,8 @@ impl Driver {
 
 fn drive(end: End, mode: Mode, windows: Windows) -> (Commands, mpsc::UnboundedReceiver<Boxed>) {
     let mut config = Config::default();
-    config.set_max_num_streams(20_000);
+    // In this order: each of the two is checked against the other.
+    config.set_max_connection_receive_window(None).set_max_num_streams(20_000);
     // Its windows stay at 256 KiB where the connection may not hold more than that for each stream.
     let limit = match windows {
         Windows::Fixed => Some(20_000 * 256 * 1024),
