@@ -299,7 +299,7 @@ fn pings_are_answered_while_nothing_is_received(sim: &mut Sim) {
             peer.output.send(&frames::frame(PING, b"?")).await?;
             while let Some(frame) = peer.input.frame().await? {
                 match frame.opcode {
-                    PONG => drop(answered.push(frame.payload)),
+                    PONG => answered.push(frame.payload),
                     CLOSE => return scripts::say_goodbye(peer, &frame.payload).await,
                     _ => {}
                 }
