@@ -12,7 +12,7 @@ use wavetank_sim_tests::multiplexer::network::{self, Side};
 use wavetank_sim_tests::multiplexer::{Foreign, Kind, body};
 
 use super::issue_133::{MESSAGE, READ, WRITTEN};
-use super::world::{Cell, End, SECOND, SOON, end, windows, write_error};
+use super::world::{Cell, End, SECOND, SOON, end, write_error};
 
 /// Adds two hosts: ours on `side`, a published crate on the other.
 fn pair(
@@ -146,7 +146,7 @@ async fn leave_a_writer(end: End, how: Leave, left: Cell<wavetank::runtime::Inst
         "RST instead of FIN where nothing was closed"
     );
     end.answer().await;
-    end.is_ended().await;
+    end.ends().await;
 }
 
 /// The reported scenario with a published crate as the writer. Both understand RST without FIN;

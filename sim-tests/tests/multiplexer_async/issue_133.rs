@@ -10,7 +10,7 @@ use wavetank::{Host, Sim, sometimes};
 use wavetank_multiplexer::{ResetCode, Stream, Window, WriteEnd, WriteError};
 use wavetank_sim_tests::multiplexer::body;
 
-use super::world::{Cell, End, SECOND, SOON, finish_writing, inspect, pair, windows, write_error};
+use super::world::{Cell, End, SECOND, SOON, finish_writing, inspect, pair, write_error};
 
 pub(crate) const MESSAGE: usize = 100 << 10;
 pub(crate) const WRITTEN: u64 = 10 * MESSAGE as u64;
@@ -184,7 +184,7 @@ fn the_writer_learns_at_once(sim: &mut Sim) {
                 write(&end, how, &of_server).await;
             }
             end.answer().await;
-            end.is_ended().await;
+            end.ends().await;
         },
     );
 }
@@ -221,7 +221,7 @@ fn a_partition_only_delays_the_news(sim: &mut Sim) {
             end.sleep(partition).await;
             end.host.inject().heal("client", "server");
             end.answer().await;
-            end.is_ended().await;
+            end.ends().await;
         },
     );
 }

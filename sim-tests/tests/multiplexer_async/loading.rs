@@ -9,18 +9,9 @@ use wavetank::{Faults, Sim, cancellable, sometimes};
 use wavetank_multiplexer::{Config, LocalReset, ReadError, Stream, Window, WriteError};
 use wavetank_sim_tests::multiplexer::body;
 
-use super::world::{
-    End, LATE, SECOND, SOON, Transports, inspect, pair, pair_with, read_error, windows, write_error,
-};
+use super::world::{End, LATE, SECOND, SOON, Transports, inspect, pair, pair_with, read_error, write_error};
 
 const LARGE: u64 = 1 << 20;
-
-/// A ping after so much silence, and the end after as much again.
-fn keepalive(interval: Duration) -> Config {
-    let mut config = Config::default();
-    config.keepalive().interval(Some(interval)).timeout(interval);
-    config
-}
 
 /// Writes and reads `bytes` at once, each half on a task of its own.
 async fn both_ways(end: &End, stream: Stream<wavetank::Host>, bytes: u64) {
@@ -70,7 +61,7 @@ fn saturated_ends_answer_pings_and_finish(sim: &mut Sim) {
         async move |end| {
             side(end.clone(), false).await;
             end.ask().await;
-            end.is_ended().await;
+            end.ends().await;
         },
     );
 }
@@ -116,7 +107,7 @@ fn an_unread_stream_does_not_stop_others(sim: &mut Sim) {
             assert!(read == LARGE && result.is_ok(), "{read} {result:?}");
             let _may_be_stopped = slow.close();
             drop(slow);
-            end.is_ended().await;
+            end.ends().await;
         },
     );
 }
@@ -141,7 +132,7 @@ fn a_slow_link_is_no_dead_link(sim: &mut Sim) {
         async |end| {
             let stream = end.session.accept().await.expect("a stream");
             both_ways(&end, stream, LARGE).await;
-            end.is_ended().await;
+            end.ends().await;
         },
     );
 }
@@ -196,7 +187,7 @@ fn a_tuned_window_outgrows_the_round_trip(sim: &mut Sim) {
             body::write(&mut stream, 1, 0..1, 1).await.1.expect("written");
             stream.close_write().expect("the stream is open");
             drop(stream);
-            end.is_ended().await;
+            end.ends().await;
         },
     );
 }
@@ -248,7 +239,7 @@ fn cancelled_reads_and_writes_lose_no_byte(sim: &mut Sim) {
             assert_eq!(offset, BYTES);
             stream.close_write().expect("the stream is open");
             drop(stream);
-            end.is_ended().await;
+            end.ends().await;
         },
     );
 }
@@ -293,7 +284,7 @@ fn deadlines_end_waits_and_nothing_else(sim: &mut Sim) {
             assert!(read == LARGE && result.is_ok(), "{read} {result:?}");
             stream.close_write().expect("the stream is open");
             drop(stream);
-            end.is_ended().await;
+            end.ends().await;
         },
     );
 }
@@ -346,7 +337,7 @@ fn a_receive_budget_resets_streams_without_gaps(sim: &mut Sim) {
                 }
                 let _was_reset = stream.close();
             }
-            end.is_ended().await;
+            end.ends().await;
         },
     );
 }
@@ -388,6 +379,6 @@ fn keepalive_pings_are_spread(sim: &mut Sim) {
             end.sleep(10 * SECOND).await;
             end.finish(SOON).await;
         },
-        async |end| end.is_ended().await,
+        async |end| end.ends().await,
     );
 }

@@ -66,7 +66,7 @@ fn a_storm_of_refused_opens_leaves_nothing(sim: &mut Sim) {
             for task in echoing {
                 task.await.expect("no panic");
             }
-            end.is_ended().await;
+            end.ends().await;
         },
     );
 }
@@ -97,7 +97,7 @@ fn openers_wait_for_acknowledgements_and_go_on(sim: &mut Sim) {
                 let mut stream = end.session.accept().await.expect("a stream");
                 finish_writing(&mut stream);
             }
-            end.is_ended().await;
+            end.ends().await;
         },
     );
 }
@@ -125,7 +125,7 @@ fn an_open_timeout_fails_the_stream_alone(sim: &mut Sim) {
         async |end| {
             end.sleep(10 * SECOND).await;
             end.answer().await;
-            end.is_ended().await;
+            end.ends().await;
         },
     );
 }
@@ -168,7 +168,7 @@ fn cancelled_opens_and_accepts_lose_no_stream(sim: &mut Sim) {
                 let _may_be_stopped = stream.close();
                 accepted += 1;
             }
-            end.is_ended().await;
+            end.ends().await;
         },
     );
 }
@@ -201,7 +201,7 @@ fn the_local_stream_limit_fails_one_open(sim: &mut Sim) {
             for _ in 0..4 {
                 end.answer().await;
             }
-            end.is_ended().await;
+            end.ends().await;
         },
     );
 }
@@ -233,7 +233,7 @@ fn ids_run_out_with_an_error(sim: &mut Sim) {
                 end.answer().await;
             }
             end.ask().await;
-            end.is_ended().await;
+            end.ends().await;
         },
     );
 }
