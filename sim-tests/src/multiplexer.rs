@@ -18,3 +18,10 @@ pub mod websocket;
 pub use foreign::{Foreign, ForeignStream, Kind};
 pub use monitor::Monitor;
 pub use tap::{BlockingTap, Tap};
+
+/// Returns a configuration that differs from the default by what `set` sets.
+pub fn configured(set: impl FnOnce(&mut wavetank_multiplexer::Config)) -> wavetank_multiplexer::Config {
+    let mut config = wavetank_multiplexer::Config::default();
+    set(&mut config);
+    config
+}

@@ -1,8 +1,8 @@
-//! The WebSocket client of tasks in the simulator: what it must do beside peers that are silent, deaf, early, late, cut off or
-//! too fast, on a network that fails, wherever it is cancelled.
+//! The WebSocket client of tasks in the simulator: what it must do beside peers that are silent, deaf, early, late,
+//! cut off or too fast, on a network that fails, wherever it is cancelled.
 //!
-//! `websocket_scenarios.md`, beside this file, says which test is which scenario, under what, and what all of them assert.
-//! The server is [`wavetank_sim_tests::websocket`].
+//! `websocket_scenarios.md`, beside this file, says which test is which scenario, under what, and what all of them
+//! assert. The server is [`wavetank_sim_tests::websocket`].
 
 #[path = "websocket_async/accepting.rs"]
 mod accepting;

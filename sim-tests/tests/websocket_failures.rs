@@ -1,5 +1,5 @@
-//! What both WebSocket clients, and both accept sides, say of peers that are none, of proxies that are silent, and of calls
-//! whose time is up while a connection closes: at once, with whom, and whose fault it is.
+//! What both WebSocket clients, and both accept sides, say of peers that are none, of proxies that are silent, and of
+//! calls whose time is up while a connection closes: at once, with the peer's name, and whose fault it is.
 
 use std::io;
 use std::time::Duration;
@@ -39,17 +39,17 @@ fn ask(
         Side::Tasks => sim.client("client", async move |host: Host| {
             let start = Runtime::now(&host);
             let failed = client::Client::new(host).connect(request).await;
-            judge(failed.expect_err("nobody speaks WebSocket"), Runtime::now(&host) - start);
+            judge(failed.expect_err("no server speaks WebSocket"), Runtime::now(&host) - start);
         }),
         Side::Threads => sim.client_thread("client", move |host: Host| {
             let start = Threads::now(&host);
             let failed = blocking::Client::new(host).connect(request);
-            judge(failed.expect_err("nobody speaks WebSocket"), Threads::now(&host) - start);
+            judge(failed.expect_err("no server speaks WebSocket"), Threads::now(&host) - start);
         }),
     }
 }
 
-/// Listens on a port, says this to whoever comes, and goes on listening to them.
+/// Listens on a port, says this to each client, and goes on listening to it.
 async fn stranger(host: Host, port: u16, words: &'static [u8]) -> io::Result<()> {
     let listener = Runtime::listen(&host, ([0, 0, 0, 0], port).into(), ListenOptions::new()).await?;
     loop {
@@ -183,7 +183,7 @@ mod a_client_that_begins_with_tls {
             let start = Runtime::now(&host);
             let server = Runtime::resolve(&host, "server", 80).await.expect("a name")[0];
             let stream = Runtime::connect(&host, server, SocketOptions::new()).await;
-            let mut stream = stream.expect("somebody listens");
+            let mut stream = stream.expect("a server listens");
             stream.set_nodelay(true).expect("is open");
             for part in HELLO.chunks(part) {
                 // What comes after the answer is under way is no reason to take that back.

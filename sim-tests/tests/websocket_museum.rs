@@ -1,8 +1,8 @@
 //! The museum's websockets scenario, run against our own blocking client: `recv()` in one thread, `close()` in others,
 //! beside a peer that is silent and on a network that breaks.
 //!
-//! What python-websockets' threaded connection met here (see `museum/websockets.rs`) must not happen: each call ends, with the
-//! one outcome of the connection, and whoever has been told of the end finds the connection closed.
+//! What python-websockets' threaded connection met here (see `museum/websockets.rs`) must not happen: each call ends,
+//! with the one outcome of the connection, and a caller that has been told of the end finds the connection closed.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -21,7 +21,8 @@ fn websockets(
     peer: fn(Host, SocketAddr) -> std::io::Result<()>,
     closers: &'static [&'static str],
 ) {
-    // Half of the runs hold threads back, for up to ten seconds each time: the others show how long closing itself takes.
+    // Half of the runs hold threads back, for up to ten seconds each time: the others show how long closing itself
+    // takes.
     let calm = sim.choose("calm", 2) == 0;
     sim.perturb(!calm).stall_after(CLOSE_TIMEOUT + Duration::from_secs(30));
     let slack = if calm { Duration::from_millis(1) } else { Duration::from_secs(60) };
@@ -81,7 +82,7 @@ fn closer(
     Threads::spawn(&host, name, body).expect("a thread")
 }
 
-/// Whoever is told of the end finds the connection closed.
+/// A caller that is told of the end finds the connection closed.
 fn assert_is_closed(socket: &WebSocket<Host>, told: &Result<wavetank_websocket::Message, Error>) {
     assert_eq!(socket.state(), ConnectionState::Closed, "told {told:?}");
     assert_eq!(told, &Err(Error::Closed(socket.outcome().expect("an outcome, once closed"))));

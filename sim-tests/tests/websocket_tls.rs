@@ -1,5 +1,5 @@
-//! `wss://` in the simulator: both clients against our own accept side over TLS, through a relay that sees the ciphertext and may
-//! cut it anywhere.
+//! `wss://` in the simulator: both clients against our own accept side over TLS, through a relay that sees the
+//! ciphertext and may cut it anywhere.
 
 use std::io;
 use std::time::Duration;
@@ -332,7 +332,8 @@ mod a_bit_that_is_changed_on_the_way {
             // A record that claims to be longer than it is is waited for.
             Err(OpenError::TimedOut { .. }) => {}
             Ok((_, Closed { cause: Cause::KeepaliveTimeout { .. } | Cause::CloseTimeout { .. }, .. })) => {}
-            // The version that a record claims is ignored (RFC 8446, section 5.1), and what follows the Close handshake.
+            // The version that a record claims is ignored (RFC 8446, section 5.1), and what follows the Close
+            // handshake.
             Ok((3, closed)) if closed.is_clean() => {}
             other => panic!("{other:?}"),
         });

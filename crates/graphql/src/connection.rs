@@ -107,7 +107,7 @@ pub struct Connection {
     timers: Timers,
     jitter: Jitter,
     pings_pending: usize,
-    /// How much the transport had moved when a timeout was handled last.
+    /// How much had come when the latest ping was made or its answer was due, and how much had gone when writing was due.
     progress: Progress,
     /// With what the connection closes once no single operation runs.
     draining: Option<CloseFrame>,

@@ -13,9 +13,9 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use wavetank_multiplexer::{Config, ReadError, ReadHalf, ResetCode, Session, Stream, WriteError, WriteHalf};
-use wavetank_runtime::Tokio;
+use wavetank_runtime::{Runtime as _, Tokio};
 
 const HELP: &str = "\
 Forwards local TCP ports through one connection.
@@ -113,12 +113,12 @@ async fn serve(address: SocketAddr, allowed: Vec<String>) -> io::Result<()> {
         let (tcp, peer) = listener.accept().await?;
         tcp.set_nodelay(true)?;
         let allowed = Arc::clone(&allowed);
-        tokio::spawn(async move {
+        Tokio.spawn("connection", async move {
             eprintln!("{peer}: connected");
             let session = Session::server(Tokio, tcp, Config::default());
             let closed = loop {
                 match session.accept().await {
-                    Ok(stream) => drop(tokio::spawn(reach(stream, Arc::clone(&allowed)))),
+                    Ok(stream) => drop(Tokio.spawn("reach", reach(stream, Arc::clone(&allowed)))),
                     Err(closed) => break closed,
                 }
             };
@@ -165,7 +165,7 @@ async fn connect(server: &str, forwards: Vec<(SocketAddr, String)>) -> io::Resul
     for (address, target) in forwards {
         let listener = TcpListener::bind(address).await?;
         println!("forwarding {} to {target}", listener.local_addr()?);
-        tokio::spawn(forward(listener, target, current.clone()));
+        Tokio.spawn("forward", forward(listener, target, current.clone()));
     }
     let mut retry = RETRY;
     loop {
@@ -185,7 +185,7 @@ async fn connect(server: &str, forwards: Vec<(SocketAddr, String)>) -> io::Resul
             }
             Err(error) => eprintln!("{server}: {error}"),
         }
-        sleep(retry).await;
+        Tokio.sleep(retry).await;
         retry = RETRY_MAX.min(2 * retry);
     }
 }
@@ -195,11 +195,11 @@ async fn forward(listener: TcpListener, target: String, current: Current) {
     loop {
         // Out of file descriptors, mostly: there will be some again.
         let Ok((tcp, _)) = listener.accept().await else {
-            sleep(RETRY).await;
+            Tokio.sleep(RETRY).await;
             continue;
         };
         let (target, mut current) = (target.clone(), current.clone());
-        tokio::spawn(async move {
+        Tokio.spawn("connection", async move {
             let opened = timeout(PATIENCE, async {
                 loop {
                     let session =
@@ -208,7 +208,7 @@ async fn forward(listener: TcpListener, target: String, current: Current) {
                         return Some(stream);
                     }
                     // It ended in this moment: the next one will be published.
-                    sleep(Duration::from_millis(50)).await;
+                    Tokio.sleep(Duration::from_millis(50)).await;
                 }
             });
             let Ok(Some(mut stream)) = opened.await else { return abort(&tcp) };

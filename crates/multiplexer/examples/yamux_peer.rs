@@ -21,7 +21,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use wavetank_multiplexer::{Config, Session};
 use wavetank_runtime::{ListenOptions, Listener as _, Runtime as _, SocketOptions, Stream as _, Tokio};
 
@@ -279,11 +279,11 @@ async fn open_many(session: &Session<Tokio>) -> Outcome {
 
 async fn read_slowly(session: &Session<Tokio>) -> Outcome {
     let (mut reader, mut writer) = session.open().await.map_err(text)?.into_split();
-    let writing = tokio::spawn(async move {
+    let writing = Tokio.spawn("writer", async move {
         write_body(&mut writer, 0, MIB, 64 * KIB).await?;
         writer.close_write().map_err(text)
     });
-    sleep(Duration::from_millis(500)).await;
+    Tokio.sleep(Duration::from_millis(500)).await;
     let mut other = session.open().await.map_err(text)?;
     let round_trips = async {
         for round in 0..200 {
@@ -294,7 +294,7 @@ async fn read_slowly(session: &Session<Tokio>) -> Outcome {
     };
     let in_time = timeout(Duration::from_secs(3), round_trips).await;
     in_time.unwrap_or(Err("200 round trips beside a stream that is not read took over 3 s".to_owned()))?;
-    sleep(Duration::from_secs(1)).await;
+    Tokio.sleep(Duration::from_secs(1)).await;
     read_body(&mut reader, 0, MIB).await?;
     read_end(&mut reader).await?;
     writing.await.map_err(text)??;

@@ -251,7 +251,7 @@ impl Default for Limits {
             drain_budget_bytes: 16 << 20,
             write_buffer_bytes: 128 << 10,
             read_buffer_bytes: 64 << 10,
-            frame_bytes: 16 << 10,
+            frame_bytes: 32 << 10,
             pending_pongs: 8,
             pending_refusals: 1024,
             early_resets: 1024,
@@ -337,7 +337,7 @@ impl Limits {
     }
 
     /// Sets the longest data frame while several streams write, which is also the least that each of them writes in
-    /// its turn. At least 1 KiB. Default: 16 KiB. A stream that writes alone uses frames of up to 64 KiB.
+    /// its turn. At least 1 KiB. Default: 32 KiB. A stream that writes alone uses frames of up to 64 KiB.
     pub fn frame_bytes(&mut self, bytes: u32) -> &mut Self {
         self.frame_bytes = bytes;
         self

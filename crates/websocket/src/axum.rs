@@ -63,8 +63,8 @@ impl WebSocketUpgrade {
         Self { options, ..self }
     }
 
-    /// Answers the request, and runs `body` with the connection in a task of its own. A connection that ends before its response
-    /// is sent is dropped.
+    /// Answers the request, and runs `body` with the connection in a task of its own. A connection that ends before
+    /// its response is sent is dropped.
     pub fn on_upgrade<F>(self, body: impl FnOnce(Socket) -> F + Send + 'static) -> Response
     where
         F: Future<Output = ()> + Send + 'static,

@@ -1,16 +1,17 @@
 //! WebSockets for threads: callers on any thread, a reader and a writer thread behind them.
 //!
-//! [`Client`] opens connections, [`Server`] accepts them, and both give the same handle, a [`WebSocket`]. It is cheap to
-//! clone, and all its methods take `&self`: receive in one thread, send and close in others.
+//! [`Client`] opens connections, [`Server`] accepts them, and both give the same handle, a [`WebSocket`]. It is cheap
+//! to clone, and all its methods take `&self`: receive in one thread, send and close in others.
 //!
 //! # Threads
 //!
-//! Every connection has two. The *reader* reads what no caller reads itself in `recv`, and never writes; the *writer* sends
-//! what no caller sends itself (pings, pongs, Close frames, what callers left in the write buffer) and keeps the time. Both
-//! end with the connection, however it ends: the stream is shut down, which frees them, and callers, from any read or write.
+//! Every connection has two. The *reader* reads what no caller reads itself in `recv`, and never writes; the *writer*
+//! sends what no caller sends itself (pings, pongs, Close frames, what callers left in the write buffer) and keeps
+//! the time. Both end with the connection, however it ends: the stream is shut down, which frees them, and callers,
+//! from any read or write.
 //!
-//! After a caller has received something, no thread reads for up to 5 ms, because the caller may come back for more, unless a
-//! thread waits for a pong or the end. A ping or a Close frame may be answered so much later.
+//! After a caller has received something, no thread reads for up to 5 ms, because the caller may come back for more,
+//! unless a thread waits for a pong or the end. A ping or a Close frame may be answered so much later.
 //!
 //! Dropping the last handle closes the connection in the background, with code 1001 ("going away"): it, its threads and
 //! its descriptors are gone after the [close timeout](crate::Config::close_timeout) at the latest. Call
@@ -25,7 +26,8 @@
 //!
 //! # Not here
 //!
-//! The protocol: [`protocol`](crate::protocol). Which thread reads and writes: `reading`, `reader`, `writer`; what they share: `shared`.
+//! The protocol: [`protocol`](crate::protocol). Which thread reads and writes: `reading`, `reader`, `writer`; what
+//! they share: `shared`.
 
 mod accept;
 mod dial;

@@ -1,11 +1,10 @@
 //! The client of tasks: opens connections over a [`Runtime`], and hands out [`WebSocket`]s.
 //!
 //! A handle is all that applications see of an open connection. Below it, `shared` is what handles and driver share,
-//! and the I/O that each does when it is its turn, of which `quick` is the short way; `driver` the task that meets the
-//! connection's obligations while no method is called; `signals` decides which task the stream wakes; `wait` and `sending` keep the order of
-//! waiting tasks.
-//! `open` goes through the opening; `reconnect` makes one connection after another. `messages` and `connections` are both as
-//! a `Stream`.
+//! and the I/O that each does when it is its turn, of which `quick` is the short way; `driver` the task that meets
+//! the connection's obligations while no method is called; `signals` decides which task the stream wakes; `wait` and
+//! `sending` keep the order of waiting tasks. `open` goes through the opening; `reconnect` makes one connection after
+//! another. `messages` and `connections` are both as a `Stream`.
 //!
 //! # Example: say something, and hear what comes back
 //!
@@ -177,8 +176,8 @@ impl<R: Runtime> Client<R> {
         Reconnect::over_tcp(self.clone(), request)
     }
 
-    /// Opens one connection after another over the Unix socket that the request names ([`ClientRequest::unix_path`]): see
-    /// [`Reconnect`].
+    /// Opens one connection after another over the Unix socket that the request names ([`ClientRequest::unix_path`]):
+    /// see [`Reconnect`].
     #[must_use]
     pub fn reconnect_unix(&self, request: ClientRequest) -> Reconnect<R, AsItIs, R::UnixStream>
     where

@@ -10,8 +10,8 @@ pub use crate::protocol::violation::Violation;
 
 /// A close code that may stand in a Close frame: 1000–1003, 1007–1014, 3000–4999.
 ///
-/// RFC 6455, section 7.4.2: below 1000 is unused; 1004 is reserved; 1005, 1006 and 1015 are names for local use and never on
-/// the wire; 1012–1014 are registered at IANA; 3000–3999 are for libraries, 4000–4999 for applications.
+/// RFC 6455, section 7.4.2: below 1000 is unused; 1004 is reserved; 1005, 1006 and 1015 are names for local use and
+/// never on the wire; 1012–1014 are registered at IANA; 3000–3999 are for libraries, 4000–4999 for applications.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CloseCode(u16);
 
@@ -133,9 +133,10 @@ impl Closed {
 
     /// Returns whose fault the end is, if it is one.
     ///
-    /// `None` where a side closed on purpose: we did; or the peer did, with 1000 (normal), 1001 (going away), 1012 (restart), no
-    /// code, or one that only applications know (3000–4999). Other codes of the peer's say that it is us (1002, 1003, 1007–1010),
-    /// or that it is itself in trouble (1011, 1013, 1014). Each [`Cause`] says what it counts as.
+    /// `None` where a side closed on purpose: we did; or the peer did, with 1000 (normal), 1001 (going away), 1012
+    /// (restart), no code, or one that only applications know (3000–4999). Other codes of the peer's say that it is
+    /// us (1002, 1003, 1007–1010), or that it is itself in trouble (1011, 1013, 1014). Each [`Cause`] says what it
+    /// counts as.
     #[must_use]
     pub fn fault(&self) -> Option<Fault> {
         match &self.cause {
@@ -183,8 +184,8 @@ impl fmt::Display for Closed {
     }
 }
 
-/// Why a connection ended, and whose fault that is ([`Closed::fault`]). Whatever it is, nothing more can be done with the
-/// connection but to take the messages that came before; what is said here of trying again is about the next one.
+/// Why a connection ended, and whose fault that is ([`Closed::fault`]). Whatever it is, nothing more can be done with
+/// the connection but to take the messages that came before; what is said here of trying again is about the next one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Cause {
@@ -197,15 +198,15 @@ pub enum Cause {
     /// The application dropped the connection without a closing handshake (`abort`): no fault.
     #[error("we dropped the connection")]
     Aborted,
-    /// The peer violated the protocol; we told it so with the code [`Violation::code`]. The peer's fault: it is likely to do so
-    /// again until it is fixed.
+    /// The peer violated the protocol; we told it so with the code [`Violation::code`]. The peer's fault: it is
+    /// likely to do so again until it is fixed.
     #[error("the peer violated the protocol: {what} ({})", what.section())]
     Violation {
         /// What it did.
         what: Violation,
     },
-    /// The peer sent more than our configuration allows (1009). The peer's fault, unless the limit is too low for what it may
-    /// send: raise it ([`Limits`](crate::Limits)), or it happens again.
+    /// The peer sent more than our configuration allows (1009). The peer's fault, unless the limit is too low for
+    /// what it may send: raise it ([`Limits`](crate::Limits)), or it happens again.
     #[error("the peer sent more than we accept: {limit} (our limit is {allowed})")]
     LimitExceeded {
         /// Which of our limits.
@@ -213,29 +214,29 @@ pub enum Cause {
         /// The limit, in its unit.
         allowed: usize,
     },
-    /// The peer did not answer an automatic ping in time (1011). The network's fault, or the peer's, which cannot be told: try
-    /// again.
+    /// The peer did not answer an automatic ping in time (1011). The network's fault, or the peer's, which cannot be
+    /// told: try again.
     #[error("the peer did not answer a ping within {timeout:?}")]
     KeepaliveTimeout {
         /// How long it had.
         timeout: Duration,
     },
-    /// We closed, and the peer did not answer our Close in time, or our Close could not be written in time. The network's fault, or
-    /// the peer's, which cannot be told; whether the peer got what was sent last is not known.
+    /// We closed, and the peer did not answer our Close in time, or our Close could not be written in time. The
+    /// network's fault, or the peer's, which cannot be told; whether the peer got what was sent last is not known.
     #[error("we closed the connection, and the peer did not answer within {timeout:?}")]
     CloseTimeout {
         /// How long it had.
         timeout: Duration,
     },
-    /// The transport ended although the peer had sent no Close frame: it crashed, or something between us cut the connection,
-    /// which counts as the network's fault. Try again.
+    /// The transport ended although the peer had sent no Close frame: it crashed, or something between us cut the
+    /// connection, which counts as the network's fault. Try again.
     #[error("the peer ended the transport without a Close frame{}", if *inside_message { ", inside a message" } else { "" })]
     EndOfInput {
         /// Whether a frame or a fragmented message was incomplete.
         inside_message: bool,
     },
-    /// The transport failed, by a reset or a timeout of the system's as a rule: the network's fault, or the peer's, which cannot be
-    /// told. Try again.
+    /// The transport failed, by a reset or a timeout of the system's as a rule: the network's fault, or the peer's,
+    /// which cannot be told. Try again.
     #[error("the transport failed: {message}")]
     Io {
         /// The kind of the error.
@@ -243,15 +244,15 @@ pub enum Cause {
         /// Its text.
         message: Arc<str>,
     },
-    /// TLS failed in the open connection: the peer ended it with an alert, or sent what is no valid record. The peer's fault, or
-    /// of something that changed bytes on the way.
+    /// TLS failed in the open connection: the peer ended it with an alert, or sent what is no valid record. The
+    /// peer's fault, or of something that changed bytes on the way.
     #[error("TLS failed: {message}")]
     Tls {
         /// What it said.
         message: Arc<str>,
     },
-    /// The runtime dropped the task that drives the connection, as it does when it is shut down: the caller's fault. Close
-    /// connections first. Does not happen on threads.
+    /// The runtime dropped the task that drives the connection, as it does when it is shut down: the caller's fault.
+    /// Close connections first. Does not happen on threads.
     #[error("the runtime dropped the task of the connection")]
     Dropped,
 }

@@ -40,8 +40,8 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Sets how long opening a connection may take in all. A client counts name lookup, TCP, proxy, TLS, HTTP and redirects; a
-    /// server counts TLS, the request and the answer. Default: 10 s.
+    /// Sets how long opening a connection may take in all. A client counts name lookup, TCP, proxy, TLS, HTTP and
+    /// redirects; a server counts TLS, the request and the answer. Default: 10 s.
     ///
     /// Zero fails every attempt. A very long time lets a silent peer hold the attempt, and its socket, for so long.
     pub fn open_timeout(&mut self, timeout: Duration) -> &mut Self {
@@ -49,11 +49,11 @@ impl Config {
         self
     }
 
-    /// Sets how long closing may take, from the first Close frame, or failure, to the end of the transport. Afterwards the
-    /// connection is over, whatever the peer and the socket do. Default: 10 s.
+    /// Sets how long closing may take, from the first Close frame, or failure, to the end of the transport.
+    /// Afterwards the connection is over, whatever the peer and the socket do. Default: 10 s.
     ///
-    /// Zero ends a connection without waiting for the peer's Close frame: the end is never clean, and what is not yet written is
-    /// lost. A very long time lets a silent peer hold a call of `close` for so long.
+    /// Zero ends a connection without waiting for the peer's Close frame: the end is never clean, and what is not yet
+    /// written is lost. A very long time lets a silent peer hold a call of `close` for so long.
     pub fn close_timeout(&mut self, timeout: Duration) -> &mut Self {
         self.close_timeout = timeout;
         self
@@ -77,10 +77,11 @@ impl Config {
 
 /// Bounds of memory.
 ///
-/// The peer can make a connection hold about `read_buffer + frame` unparsed bytes, and `receive_queue_bytes + message` parsed
-/// bytes: one message may exceed the queue, because it can only be taken once it is complete. Once the connection is closing, or
-/// its transport has ended, that is `closing_queue_bytes + message`. Messages are views of the buffers that were read, and some
-/// of these are not full: in memory it may be twice as much. Each fragment of a message takes up to 256 bytes more.
+/// The peer can make a connection hold about `read_buffer + frame` unparsed bytes, and `receive_queue_bytes +
+/// message` parsed bytes: one message may exceed the queue, because it can only be taken once it is complete. Once
+/// the connection is closing, or its transport has ended, that is `closing_queue_bytes + message`. Messages are views
+/// of the buffers that were read, and some of these are not full: in memory it may be twice as much. Each fragment of
+/// a message takes up to 256 bytes more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     pub(crate) message: usize,
@@ -109,11 +110,11 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Sets the longest message to receive, in bytes, after inflating. Also holds for messages that are taken in fragments.
-    /// Default: 64 MiB.
+    /// Sets the longest message to receive, in bytes, after inflating. Also holds for messages that are taken in
+    /// fragments. Default: 64 MiB.
     ///
-    /// A longer message fails the connection with 1009 before memory is allocated for it. 0 allows empty messages only. With
-    /// `usize::MAX` a peer can make the process run out of memory.
+    /// A longer message fails the connection with 1009 before memory is allocated for it. 0 allows empty messages
+    /// only. With `usize::MAX` a peer can make the process run out of memory.
     pub fn message(&mut self, bytes: usize) -> &mut Self {
         self.message = bytes;
         self
@@ -130,36 +131,37 @@ impl Limits {
 
     /// Sets how many fragments one message may have. Default: 131,072.
     ///
-    /// A message of more fails the connection with 1009; 0 fails it at the first message. Each fragment takes up to 256 bytes
-    /// beside its payload.
+    /// A message of more fails the connection with 1009; 0 fails it at the first message. Each fragment takes up to
+    /// 256 bytes beside its payload.
     pub fn fragments(&mut self, count: usize) -> &mut Self {
         self.fragments = count;
         self
     }
 
-    /// Sets how many received pieces, messages or fragments of them, may wait for the application. When so many wait, reading
-    /// stops, and TCP slows the peer down. What the last read brought beyond it waits unparsed, control frames behind data too.
-    /// Default: 1024.
+    /// Sets how many received pieces, messages or fragments of them, may wait for the application. When so many wait,
+    /// reading stops, and TCP slows the peer down. What the last read brought beyond it waits unparsed, control
+    /// frames behind data too. Default: 1024.
     ///
-    /// With 0 or 1 each message is taken before the next is parsed, and pings behind it wait for that. A very large value leaves
-    /// the bound to [`receive_queue_bytes`](Self::receive_queue_bytes).
+    /// With 0 or 1 each message is taken before the next is parsed, and pings behind it wait for that. A very large
+    /// value leaves the bound to [`receive_queue_bytes`](Self::receive_queue_bytes).
     pub fn receive_queue_messages(&mut self, count: usize) -> &mut Self {
         self.receive_queue_messages = count;
         self
     }
 
-    /// Sets how many received bytes, inflated, may wait for the application before reading stops. The last message may overshoot
-    /// it. Default: 1 MiB.
+    /// Sets how many received bytes, inflated, may wait for the application before reading stops. The last message
+    /// may overshoot it. Default: 1 MiB.
     ///
-    /// With 0 one message waits at a time. A very large value lets a fast peer fill the memory while the application is busy.
+    /// With 0 one message waits at a time. A very large value lets a fast peer fill the memory while the application
+    /// is busy.
     pub fn receive_queue_bytes(&mut self, bytes: usize) -> &mut Self {
         self.receive_queue_bytes = bytes;
         self
     }
 
-    /// Sets how many received bytes may wait while the connection is closing. Reading then goes on, to find the peer's Close
-    /// frame behind the data that it had in flight. Each message, or fragment of one, counts as its length and 256 bytes.
-    /// Default: 16 MiB.
+    /// Sets how many received bytes may wait while the connection is closing. Reading then goes on, to find the
+    /// peer's Close frame behind the data that it had in flight. Each message, or fragment of one, counts as its
+    /// length and 256 bytes. Default: 16 MiB.
     ///
     /// Data beyond is discarded and counted; with 0 all of it is.
     pub fn closing_queue_bytes(&mut self, bytes: usize) -> &mut Self {
@@ -167,11 +169,11 @@ impl Limits {
         self
     }
 
-    /// Sets how many bytes may wait for the transport before senders have to wait. A message is put there as a whole, so that
-    /// one message may overshoot it. 0 counts as 1. Default: 64 KiB.
+    /// Sets how many bytes may wait for the transport before senders have to wait. A message is put there as a whole,
+    /// so that one message may overshoot it. 0 counts as 1. Default: 64 KiB.
     ///
-    /// With 1, each sender waits until the message before it is written. A very large value lets senders fill the memory while
-    /// the peer does not read.
+    /// With 1, each sender waits until the message before it is written. A very large value lets senders fill the
+    /// memory while the peer does not read.
     pub fn write_buffer(&mut self, bytes: usize) -> &mut Self {
         self.write_buffer = bytes;
         self
@@ -179,9 +181,9 @@ impl Limits {
 
     /// Sets how many bytes are read at once. 0 counts as 1. Default: 64 KiB.
     ///
-    /// A connection holds a buffer of this size while something is received, and TLS another one. A large value saves calls
-    /// of the system where much is received; 4 KiB is enough for many connections that are mostly idle. Tasks read longer frames
-    /// straight into a buffer of their size; threads never read more than this at once.
+    /// A connection holds a buffer of this size while something is received, and TLS another one. A large value saves
+    /// calls of the system where much is received; 4 KiB is enough for many connections that are mostly idle. Tasks
+    /// read longer frames straight into a buffer of their size; threads never read more than this at once.
     pub fn read_buffer(&mut self, bytes: usize) -> &mut Self {
         self.read_buffer = bytes;
         self
@@ -206,29 +208,29 @@ impl Default for Keepalive {
 }
 
 impl Keepalive {
-    /// Sets how long after the opening, or after the previous automatic ping, the next is sent; `None`: never. Less than 1 ms
-    /// counts as 1 ms. While a pong is awaited, no further ping is sent. Default: 20 s.
+    /// Sets how long after the opening, or after the previous automatic ping, the next is sent; `None`: never. Less
+    /// than 1 ms counts as 1 ms. While a pong is awaited, no further ping is sent. Default: 20 s.
     ///
-    /// A short interval costs traffic, and wakes devices that would sleep. With a long one, or `None`, a peer that is gone is
-    /// noticed late, or only when the system gives up on what was sent.
+    /// A short interval costs traffic, and wakes devices that would sleep. With a long one, or `None`, a peer that is
+    /// gone is noticed late, or only when the system gives up on what was sent.
     pub fn interval(&mut self, interval: Option<Duration>) -> &mut Self {
         self.interval = interval;
         self
     }
 
-    /// Sets how long the peer may give no sign of life while a pong is awaited; then the connection fails with 1011. `None`: any
-    /// time. Default: 20 s.
+    /// Sets how long the peer may give no sign of life while a pong is awaited; then the connection fails with 1011.
+    /// `None`: any time. Default: 20 s.
     ///
-    /// The time is that of no progress, and never depends on how much is being sent or received. It runs from when the ping has
-    /// left, and starts again with each sign of life: bytes received, and bytes that the transport takes although it had been
-    /// full. So a slow link keeps its connection, and a peer that is gone is found within interval and timeout. On threads this
-    /// is exact to a sixteenth of the timeout.
+    /// The time is that of no progress, and never depends on how much is being sent or received. It runs from when
+    /// the ping has left, and starts again with each sign of life: bytes received, and bytes that the transport takes
+    /// although it had been full. So a slow link keeps its connection, and a peer that is gone is found within
+    /// interval and timeout. On threads this is exact to a sixteenth of the timeout.
     ///
-    /// A short timeout ends connections whose peer is slow to answer. It should be longer than the round trip, and longer than
-    /// what the buffers of the systems on the way hold takes: at 10 kB/s, 64 KiB take 6.6 s.
+    /// A short timeout ends connections whose peer is slow to answer. It should be longer than the round trip, and
+    /// longer than what the buffers of the systems on the way hold takes: at 10 kB/s, 64 KiB take 6.6 s.
     ///
-    /// Only time in which we read counts: while the queue of received messages is full, the pong may be behind it. A timeout
-    /// during which the queue was full, even for a moment, is followed by another.
+    /// Only time in which we read counts: while the queue of received messages is full, the pong may be behind it. A
+    /// timeout during which the queue was full, even for a moment, is followed by another.
     pub fn timeout(&mut self, timeout: Option<Duration>) -> &mut Self {
         self.timeout = timeout;
         self
@@ -239,7 +241,8 @@ impl Keepalive {
 ///
 /// # Defaults
 ///
-/// Offered and accepted, at level 6, for messages of at least 256 bytes, with whole windows that are kept from message to message.
+/// Offered and accepted, at level 6, for messages of at least 256 bytes, with whole windows that are kept from
+/// message to message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Compression {
     pub(crate) enabled: bool,
@@ -282,8 +285,8 @@ impl Compression {
         self
     }
 
-    /// Sets how many bytes a message needs at least to be sent compressed. Of a message that is sent in fragments, the first
-    /// decides. Default: 256.
+    /// Sets how many bytes a message needs at least to be sent compressed. Of a message that is sent in fragments,
+    /// the first decides. Default: 256.
     ///
     /// 0 compresses everything, and makes some short messages longer. `usize::MAX` compresses nothing that is sent.
     pub fn threshold(&mut self, bytes: usize) -> &mut Self {
@@ -291,8 +294,8 @@ impl Compression {
         self
     }
 
-    /// Sets whether the server forgets, at each message, what it sent before: a client asks for it, a server promises it.
-    /// Default: `false`.
+    /// Sets whether the server forgets, at each message, what it sent before: a client asks for it, a server promises
+    /// it. Default: `false`.
     ///
     /// Forgetting saves memory between messages and costs size, most with short messages that resemble each other.
     pub fn server_no_context_takeover(&mut self, forget: bool) -> &mut Self {
@@ -300,8 +303,8 @@ impl Compression {
         self
     }
 
-    /// Sets whether the client forgets, at each message, what it sent before: a client promises it, a server asks for it.
-    /// Default: `false`.
+    /// Sets whether the client forgets, at each message, what it sent before: a client promises it, a server asks for
+    /// it. Default: `false`.
     ///
     /// As [`server_no_context_takeover`](Self::server_no_context_takeover).
     pub fn client_no_context_takeover(&mut self, forget: bool) -> &mut Self {
@@ -309,8 +312,8 @@ impl Compression {
         self
     }
 
-    /// Sets the base-2 logarithm of the window that the server compresses with, 9 to 15; other values count as the nearest of
-    /// these. Default: 15.
+    /// Sets the base-2 logarithm of the window that the server compresses with, 9 to 15; other values count as the
+    /// nearest of these. Default: 15.
     ///
     /// 9 is a window of 512 bytes: little memory, and little is found in it. 15 is one of 32 KiB.
     pub fn server_max_window_bits(&mut self, bits: u8) -> &mut Self {
@@ -325,12 +328,13 @@ impl Compression {
         self
     }
 
-    /// Sets whether a client insists that the server confirms the limits that it asks for: `server_no_context_takeover` and
-    /// `server_max_window_bits`. Default: `true`, as RFC 7692 has it (sections 7.1.1.1 and 7.1.2.1).
+    /// Sets whether a client insists that the server confirms the limits that it asks for:
+    /// `server_no_context_takeover` and `server_max_window_bits`. Default: `true`, as RFC 7692 has it (sections
+    /// 7.1.1.1 and 7.1.2.1).
     ///
-    /// Some servers accept an offer and do not confirm its limits. With `true` such a handshake fails; with `false` the connection
-    /// goes on without them, and takes more memory. [`compression`](crate::client::WebSocket::compression) tells what was agreed
-    /// on.
+    /// Some servers accept an offer and do not confirm its limits. With `true` such a handshake fails; with `false`
+    /// the connection goes on without them, and takes more memory.
+    /// [`compression`](crate::client::WebSocket::compression) tells what was agreed on.
     pub fn require_limits(&mut self, require: bool) -> &mut Self {
         self.require_limits = require;
         self

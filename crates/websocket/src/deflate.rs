@@ -8,7 +8,8 @@
 //! - Whatever was fed to a compressor is put on the wire: its window never runs ahead of the peer's.
 //! - Inflating stops at the limit of the message, before memory for more is taken.
 //! - No window of 8 bits is ever compressed into: zlib cannot (it silently uses 9 bits, whose distances a peer with 8
-//!   bits need not follow). An endpoint that must send with 8 bits sends uncompressed messages, which RFC 7692, section 6 allows.
+//!   bits need not follow). An endpoint that must send with 8 bits sends uncompressed messages, which RFC 7692,
+//!   section 6 allows.
 
 pub(crate) mod compressor;
 pub(crate) mod decompressor;

@@ -11,30 +11,31 @@ pub use open::{Fault, HandshakeError, OpenError, ProxyError, RedirectError, Reje
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The connection is over; [`Closed::fault`] says whose fault that is, if it is one. Every further call is told the same:
-    /// go on with another connection.
+    /// The connection is over; [`Closed::fault`] says whose fault that is, if it is one. Every further call is told
+    /// the same: go on with another connection.
     #[error("the connection is closed: {0}")]
     Closed(Closed),
-    /// The connection is closing, and how it ends is not known yet. Nothing can be sent any more: do not repeat the call; wait for
-    /// the outcome, and receive what still comes. Only calls with a timeout end so, where that passes before the outcome is there;
-    /// the others wait, and report [`Closed`](Self::Closed).
+    /// The connection is closing, and how it ends is not known yet. Nothing can be sent any more: do not repeat the
+    /// call; wait for the outcome, and receive what still comes. Only calls with a timeout end so, where that passes
+    /// before the outcome is there; the others wait, and report [`Closed`](Self::Closed).
     #[error("the connection is closing: nothing can be sent any more")]
     Closing,
     /// Another call of `recv` is waiting: the caller's fault. That one is not disturbed; have one receiver at a time.
     #[error("another call of recv is waiting for a message: only one may at a time")]
     ConcurrentRecv,
-    /// The timeout of the call passed, and it cannot be told whose fault that is. Nothing is lost: nothing was received, and no
-    /// message sent. The call may be repeated.
+    /// The timeout of the call passed, and it cannot be told whose fault that is. Nothing is lost: nothing was
+    /// received, and no message sent. The call may be repeated.
     #[error("the timeout of the call has passed; nothing is lost, and the call may be repeated")]
     TimedOut,
-    /// A message is being sent in fragments: until its last fragment, only fragments of its kind can be sent (RFC 6455, section
-    /// 5.4). The caller's fault; send the last fragment first.
+    /// A message is being sent in fragments: until its last fragment, only fragments of its kind can be sent (RFC
+    /// 6455, section 5.4). The caller's fault; send the last fragment first.
     #[error("a message is being sent in fragments: its last fragment has to come first")]
     UnfinishedMessage,
 }
 
 impl Error {
-    /// Returns whose fault it is, if it is one: `None` for what is in order ([`Closed::fault`]) and for what is not known (yet).
+    /// Returns whose fault it is, if it is one: `None` for what is in order ([`Closed::fault`]) and for what is not
+    /// known (yet).
     #[must_use]
     pub fn fault(&self) -> Option<Fault> {
         match self {

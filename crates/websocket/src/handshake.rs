@@ -1,13 +1,12 @@
 //! Opening a connection, from either side, without I/O: proxies, TLS, the HTTP upgrade, redirects.
 //!
-//! [`Opening`] is the client's side of it. The driver connects to [`endpoint`](Opening::endpoint) and moves bytes: what it
-//! reads into [`input`](Opening::input), what [`output`](Opening::output) holds to the wire, and after either calls
-//! [`process`](Opening::process), until that gives a [`Session`](crate::session::Session) or an
-//! [`OpenError`]. [`Accepting`] is the server's side, of the same shape, but for the question that it asks
-//! the application.
+//! [`Opening`] is the client's side of it. The driver connects to [`endpoint`](Opening::endpoint) and moves bytes:
+//! what it reads into [`input`](Opening::input), what [`output`](Opening::output) holds to the wire, and after either
+//! calls [`process`](Opening::process), until that gives a [`Session`](crate::session::Session) or an [`OpenError`].
+//! [`Accepting`] is the server's side, of the same shape, but for the question that it asks the application.
 //!
-//! What is asked for: [`ClientRequest`] with its [`Proxies`] and [`TlsOptions`], [`AcceptOptions`] for servers. What was said:
-//! [`Opened`].
+//! What is asked for: [`ClientRequest`] with its [`Proxies`] and [`TlsOptions`], [`AcceptOptions`] for servers. What
+//! was said: [`Opened`].
 //!
 //! # Invariants
 //!

@@ -1,7 +1,8 @@
 //! WebSockets beside other requests of a [hyper](::hyper) server: the upgrade of a request.
 //!
-//! Serve connections [with upgrades](https://docs.rs/hyper/1/hyper/server/conn/http1/struct.Connection.html#method.with_upgrades),
-//! send the response of [`upgrade`], and wait for the socket in a task of its own:
+//! Serve connections [with
+//! upgrades](https://docs.rs/hyper/1/hyper/server/conn/http1/struct.Connection.html#method.with_upgrades), send the
+//! response of [`upgrade`], and wait for the socket in a task of its own:
 //!
 //! ```no_run
 //! use wavetank_websocket::Config;
@@ -50,7 +51,8 @@ pub struct Upgrade {
     upgraded: Box<Upgraded>,
 }
 
-/// Accepts a request for a WebSocket. Returns the response, which is to be sent, and what becomes of the connection then.
+/// Accepts a request for a WebSocket. Returns the response, which is to be sent, and what becomes of the connection
+/// then.
 ///
 /// # Errors
 ///
@@ -76,8 +78,8 @@ impl Upgrade {
         self.upgraded.opened.request()
     }
 
-    /// Waits until the response is sent, and goes on as a WebSocket. Call it in a task other than the one that serves the
-    /// request: before the response is returned, this waits.
+    /// Waits until the response is sent, and goes on as a WebSocket. Call it in a task other than the one that serves
+    /// the request: before the response is returned, this waits.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
 //! What applications exchange: messages, and the pieces of messages.
 //!
-//! Payloads are shared, not copied: a message that was received in one uncompressed frame is a view of the buffer it was
-//! read into, and keeps that buffer (64 KiB by default) alive. Copy what is to be kept for long.
+//! Payloads are shared, not copied: a message that was received in one uncompressed frame is a view of the buffer it
+//! was read into, and keeps that buffer (64 KiB by default) alive. Copy what is to be kept for long.
 
 use std::fmt;
 use std::ops::Deref;

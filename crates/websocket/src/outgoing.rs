@@ -16,8 +16,8 @@ impl<'a> Outgoing<'a> {
         Self { kind, payload, compress: None }
     }
 
-    /// Sets whether to compress this message, where compression is agreed on, whatever its length. Default: if it has at least
-    /// [`Compression::threshold`](crate::Compression::threshold) bytes.
+    /// Sets whether to compress this message, where compression is agreed on, whatever its length. Default: if it has
+    /// at least [`Compression::threshold`](crate::Compression::threshold) bytes.
     ///
     /// Leave secrets uncompressed that stand beside text of an attacker: the length would tell of them.
     #[must_use]

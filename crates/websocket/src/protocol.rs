@@ -1,17 +1,17 @@
 //! An open connection, without I/O: bytes in, messages out, and the other way round.
 //!
-//! The module list is a map of the core: `frame` is heads of frames, `mask` and `utf8` what happens to payloads, `receive`
-//! turns bytes into pieces of messages, which `inbox` queues; `send` turns messages into bytes, which `output` queues; `flow`
-//! knows whether the transport is full; `ping` has pings and the keepalive, `closing` the end; [`violation`] names what peers do wrong, [`statistics`] counts. This file
-//! joins them.
+//! The module list is a map of the core: `frame` is heads of frames, `mask` and `utf8` what happens to payloads,
+//! `receive` turns bytes into pieces of messages, which `inbox` queues; `send` turns messages into bytes, which
+//! `output` queues; `flow` knows whether the transport is full; `ping` has pings and the keepalive, `closing` the
+//! end; [`violation`] names what peers do wrong, [`statistics`] counts. This file joins them.
 //!
 //! # Invariants
 //!
 //! - Pure: the same calls with the same arguments give the same results, on every platform.
 //! - No input makes it panic, or hold more memory than [`Limits`](crate::Limits) say.
 //! - Messages that came before a violation are delivered, pings before it are answered. The connection fails once the
-//!   application has taken those messages and asks for more, so that it can still answer them; after the close timeout at
-//!   the latest.
+//!   application has taken those messages and asks for more, so that it can still answer them; after the close
+//!   timeout at the latest.
 //! - The outcome is set once. From then on there is no output. At most one Close frame is sent, and nothing after it.
 
 use std::io;
@@ -65,8 +65,8 @@ pub enum State {
     Open,
     /// A Close frame was sent or received (or the connection failed and says so to the peer). Messages may still come.
     Closing,
-    /// Over; [`Connection::closed`] says how. After a complete closing handshake the transport may still be looked after:
-    /// [`Connection::transport`].
+    /// Over; [`Connection::closed`] says how. After a complete closing handshake the transport may still be looked
+    /// after: [`Connection::transport`].
     Closed,
 }
 
@@ -75,8 +75,8 @@ pub enum State {
 pub enum Transport {
     /// Keep it.
     Open,
-    /// Shut down its writing side, and go on reading until its end (the server's part after both Close frames, RFC 6455,
-    /// section 7.1.1; either side's after it failed the connection). There is nothing left to be written.
+    /// Shut down its writing side, and go on reading until its end (the server's part after both Close frames, RFC
+    /// 6455, section 7.1.1; either side's after it failed the connection). There is nothing left to be written.
     ShutDown,
     /// Drop it: the connection is over.
     Drop,
@@ -91,10 +91,11 @@ pub struct PingId {
 
 /// An open connection.
 ///
-/// The driver appends what it read to [`input`](Self::input), calls [`process`](Self::process), takes messages out, writes
-/// [`output`](Self::output), and calls [`handle_deadline`](Self::handle_deadline) when [`deadline`](Self::deadline) has come.
-/// After each of these it looks at all others again, and at [`transport`](Self::transport). After it took something out it
-/// calls `process` again if [`has_input_left`](Self::has_input_left).
+/// The driver appends what it read to [`input`](Self::input), calls [`process`](Self::process), takes messages out,
+/// writes [`output`](Self::output), and calls [`handle_deadline`](Self::handle_deadline) when
+/// [`deadline`](Self::deadline) has come. After each of these it looks at all others again, and at
+/// [`transport`](Self::transport). After it took something out it calls `process` again if
+/// [`has_input_left`](Self::has_input_left).
 #[derive(Debug)]
 pub struct Connection {
     role: Role,
@@ -106,7 +107,8 @@ pub struct Connection {
     keepalive: KeepaliveTimer,
     flow: Flow,
     closing: Closing,
-    /// A failure behind messages that the application has not taken yet, and when it was found. Nothing is read meanwhile.
+    /// A failure behind messages that the application has not taken yet, and when it was found. Nothing is read
+    /// meanwhile.
     held: Option<(Cause, Instant)>,
     /// Input was left unprocessed, as the inbox was full. Nothing is read meanwhile.
     left: bool,
@@ -114,8 +116,8 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Makes a connection whose opening handshake is done. `compression` is what it agreed on. `seed` is fresh entropy, from
-    /// which masks and the payloads of pings are drawn.
+    /// Makes a connection whose opening handshake is done. `compression` is what it agreed on. `seed` is fresh
+    /// entropy, from which masks and the payloads of pings are drawn.
     #[must_use]
     pub fn new(
         role: Role,
@@ -153,8 +155,9 @@ impl Connection {
         }
     }
 
-    /// Whether [`process`](Self::process) is to be called although nothing was read: it left input, control frames behind data
-    /// among it, because the queue of messages was full, and now there is room again (for a sixteenth of it).
+    /// Whether [`process`](Self::process) is to be called although nothing was read: it left input, control frames
+    /// behind data among it, because the queue of messages was full, and now there is room again (for a sixteenth of
+    /// it).
     #[inline]
     #[must_use]
     pub fn has_input_left(&self) -> bool {
@@ -167,21 +170,21 @@ impl Connection {
         self.left
     }
 
-    /// Where the driver appends what it read. Always has room for a good read (its capacity is reserved), and for the rest of
-    /// the frame that is arriving. Bytes that came glued to the opening handshake are appended here first.
+    /// Where the driver appends what it read. Always has room for a good read (its capacity is reserved), and for the
+    /// rest of the frame that is arriving. Bytes that came glued to the opening handshake are appended here first.
     #[inline]
     pub fn input(&mut self) -> &mut BytesMut {
         self.receiver.input()
     }
 
-    /// Parses what [`input`](Self::input) holds, up to the first data frame for which the queue of messages has no room. Peer's
-    /// violations do not surface as errors here: they end the connection ([`closed`](Self::closed)).
+    /// Parses what [`input`](Self::input) holds, up to the first data frame for which the queue of messages has no
+    /// room. Peer's violations do not surface as errors here: they end the connection ([`closed`](Self::closed)).
     pub fn process(&mut self, now: Instant) {
         self.process_with(&|| now);
     }
 
-    /// As [`process`](Self::process), for drivers where reading the clock is expensive: `now` is called only if a pong, a Close
-    /// frame or a failure is found, or while a pong is awaited, perhaps more than once.
+    /// As [`process`](Self::process), for drivers where reading the clock is expensive: `now` is called only if a
+    /// pong, a Close frame or a failure is found, or while a pong is awaited, perhaps more than once.
     pub fn process_with(&mut self, now: &dyn Fn() -> Instant) {
         if self.keepalive.is_awaiting() && self.receiver.has_news() {
             self.keepalive.heard(now());
@@ -281,8 +284,8 @@ impl Connection {
         self.settle();
     }
 
-    /// Reading or writing failed for good: the transport is gone. See [`write_failed`](Self::write_failed) for a transport that
-    /// may still be read from.
+    /// Reading or writing failed for good: the transport is gone. See [`write_failed`](Self::write_failed) for a
+    /// transport that may still be read from.
     pub fn transport_failed(&mut self, error: &io::Error, now: Instant) {
         self.transport_lost(Cause::io(error), now);
     }
@@ -293,8 +296,8 @@ impl Connection {
         self.abort(cause);
     }
 
-    /// Writing failed for good, but what the peer sent before may still be read, its Close frame with its reasons among it: the
-    /// driver goes on reading until the end of the transport, an error, or the close deadline.
+    /// Writing failed for good, but what the peer sent before may still be read, its Close frame with its reasons
+    /// among it: the driver goes on reading until the end of the transport, an error, or the close deadline.
     pub fn write_failed(&mut self, error: &io::Error, now: Instant) {
         self.process_to_the_end(now);
         self.closing.unwritable = true;
@@ -305,8 +308,8 @@ impl Connection {
         self.settle();
     }
 
-    /// Takes the next whole message, if it is there. Messages received before the end come out before [`closed`](Self::closed)
-    /// is to be reported.
+    /// Takes the next whole message, if it is there. Messages received before the end come out before
+    /// [`closed`](Self::closed) is to be reported.
     #[inline]
     pub fn recv_message(&mut self) -> Option<Message> {
         let message = self.inbox.pop_message();
@@ -316,8 +319,8 @@ impl Connection {
         message
     }
 
-    /// Takes the next piece of a message; see [`Fragment`]. After it, [`recv_message`](Self::recv_message) gives nothing until the
-    /// message's last piece is taken.
+    /// Takes the next piece of a message; see [`Fragment`]. After it, [`recv_message`](Self::recv_message) gives
+    /// nothing until the message's last piece is taken.
     pub fn recv_fragment(&mut self) -> Option<Fragment> {
         let fragment = self.inbox.pop_fragment();
         if fragment.is_none() {
@@ -326,20 +329,20 @@ impl Connection {
         fragment
     }
 
-    /// Puts a message into [`output`](Self::output), all of it or nothing. The bytes of a [`Kind::Text`] must be UTF-8: drivers
-    /// take a `str`.
+    /// Puts a message into [`output`](Self::output), all of it or nothing. The bytes of a [`Kind::Text`] must be
+    /// UTF-8: drivers take a `str`.
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`] after the end, [`Error::Closing`] once it has begun, [`Error::UnfinishedMessage`] between the fragments
-    /// of [`send_fragment`](Self::send_fragment).
+    /// [`Error::Closed`] after the end, [`Error::Closing`] once it has begun, [`Error::UnfinishedMessage`] between
+    /// the fragments of [`send_fragment`](Self::send_fragment).
     #[inline]
     pub fn send(&mut self, kind: Kind, payload: &[u8]) -> Result<(), Error> {
         self.put(Piece { kind, payload, part: Part::Whole, compress: None })
     }
 
-    /// Puts a fragment of a message into [`output`](Self::output), all of it or nothing. Other frames than control frames cannot
-    /// be sent until the `last` one.
+    /// Puts a fragment of a message into [`output`](Self::output), all of it or nothing. Other frames than control
+    /// frames cannot be sent until the `last` one.
     ///
     /// # Errors
     ///
@@ -348,16 +351,17 @@ impl Connection {
         self.put(Piece { kind, payload, part: Part::Fragment { last }, compress: None })
     }
 
-    /// Puts a data frame into [`output`](Self::output), as [`send`](Self::send) and [`send_fragment`](Self::send_fragment).
+    /// Puts a data frame into [`output`](Self::output), as [`send`](Self::send) and
+    /// [`send_fragment`](Self::send_fragment).
     #[inline]
     pub(crate) fn put(&mut self, piece: Piece<'_>) -> Result<(), Error> {
         self.check_open()?;
         self.sender.put(piece, &mut self.statistics)
     }
 
-    /// Begins to compress the payload of `piece` outside the connection, if it is long and to be compressed. Pings, pongs and Close
-    /// frames may be sent meanwhile; the driver sends no data before it calls [`put_deflated`](Self::put_deflated) or
-    /// [`give_up`](Self::give_up).
+    /// Begins to compress the payload of `piece` outside the connection, if it is long and to be compressed. Pings,
+    /// pongs and Close frames may be sent meanwhile; the driver sends no data before it calls
+    /// [`put_deflated`](Self::put_deflated) or [`give_up`](Self::give_up).
     #[inline]
     pub(crate) fn begin_deflating(&mut self, piece: Piece<'_>) -> Option<Deflating> {
         if self.closing.is_open() { self.sender.begin_deflating(piece) } else { None }
@@ -383,7 +387,8 @@ impl Connection {
         self.sender.give_up(deflating);
     }
 
-    /// Puts a ping into [`output`](Self::output). Its payload is drawn, so that no peer can answer what it has not received.
+    /// Puts a ping into [`output`](Self::output). Its payload is drawn, so that no peer can answer what it has not
+    /// received.
     ///
     /// # Errors
     ///
@@ -394,8 +399,8 @@ impl Connection {
         Ok(self.pings.sent(payload, now))
     }
 
-    /// Puts a pong that no ping has asked for into [`output`](Self::output), unless the write buffer is full. At most 125 bytes of
-    /// `payload` are sent.
+    /// Puts a pong that no ping has asked for into [`output`](Self::output), unless the write buffer is full. At most
+    /// 125 bytes of `payload` are sent.
     ///
     /// # Errors
     ///
@@ -408,15 +413,16 @@ impl Connection {
         Ok(())
     }
 
-    /// Returns the latency of a ping once its pong, or that of a later ping, has come. If more than 1024 pings are under way, some
-    /// are answered by the pong of a later one only; if more than 1024 pongs have come since, the time of a later one is taken.
+    /// Returns the latency of a ping once its pong, or that of a later ping, has come. If more than 1024 pings are
+    /// under way, some are answered by the pong of a later one only; if more than 1024 pongs have come since, the
+    /// time of a later one is taken.
     #[must_use]
     pub fn latency_of(&self, ping: PingId) -> Option<Duration> {
         self.pings.latency_of(ping)
     }
 
-    /// Starts the close handshake; does nothing if it has begun. Arms the close deadline. A reason of more than 123 bytes is cut
-    /// between characters.
+    /// Starts the close handshake; does nothing if it has begun. Arms the close deadline. A reason of more than 123
+    /// bytes is cut between characters.
     ///
     /// With the code `None` the Close frame has neither code nor reason.
     pub fn close(&mut self, code: impl Into<Option<CloseCode>>, reason: &str, now: Instant) {
@@ -435,8 +441,8 @@ impl Connection {
         }
     }
 
-    /// Ends the connection at once, with `cause` as its outcome (its driver is gone, …), unless the outcome is certain already:
-    /// the peer has sent its Close frame, or has been told of a failure.
+    /// Ends the connection at once, with `cause` as its outcome (its driver is gone, …), unless the outcome is
+    /// certain already: the peer has sent its Close frame, or has been told of a failure.
     pub fn abort(&mut self, cause: Cause) {
         if self.closing.outcome.is_none() {
             self.closing.decide(cause);
@@ -452,7 +458,8 @@ impl Connection {
         self.sender.output()
     }
 
-    /// The transport took the first `count` bytes of [`output`](Self::output). `now` is called only if the keepalive has to know.
+    /// The transport took the first `count` bytes of [`output`](Self::output). `now` is called only if the keepalive
+    /// has to know.
     ///
     /// # Panics
     ///
@@ -466,7 +473,8 @@ impl Connection {
         }
     }
 
-    /// The transport took bytes that do not end a part of [`output`](Self::output) yet: those of an unfinished batch of TLS.
+    /// The transport took bytes that do not end a part of [`output`](Self::output) yet: those of an unfinished batch
+    /// of TLS.
     #[inline]
     pub(crate) fn output_taken(&mut self, now: &dyn Fn() -> Instant) {
         if self.flow.is_full() || self.keepalive.is_awaiting() {
@@ -480,8 +488,8 @@ impl Connection {
         self.keepalive.taken(self.sender.written(), was_full, now);
     }
 
-    /// The transport has no room for all of [`output`](Self::output) now. What it takes later is a sign of life, which the
-    /// keepalive counts as an answer.
+    /// The transport has no room for all of [`output`](Self::output) now. What it takes later is a sign of life,
+    /// which the keepalive counts as an answer.
     pub fn output_refused(&mut self, now: Instant) {
         self.flow.refused(now);
     }

@@ -12,8 +12,8 @@
 //! # Not here
 //!
 //! The loops that sleep and connect: the async and the blocking client have one each
-//! ([`client::Reconnect`](crate::client::Reconnect), [`blocking::Reconnect`](crate::blocking::Reconnect)). What they tell of it,
-//! [`Failure`] and [`Retry`], is in `retry`.
+//! ([`client::Reconnect`](crate::client::Reconnect), [`blocking::Reconnect`](crate::blocking::Reconnect)). What they
+//! tell of it, [`Failure`] and [`Retry`], is in `retry`.
 
 mod retry;
 

@@ -1,10 +1,10 @@
 //! The accept side of tasks: reads a client's request, lets the application answer it, and hands out a
 //! [`WebSocket`] in the server role.
 //!
-//! [`Server`] takes streams that a [`Listener`](wavetank_runtime::Listener) accepted, and any others. Threads have the same in
-//! [`blocking`](crate::blocking), but for the way in which an application looks at a request: here it is given an [`Incoming`],
-//! and may await what decides, a database or another task, before it answers; there it gives a closure, for its thread waits
-//! anyway, and every request is answered.
+//! [`Server`] takes streams that a [`Listener`](wavetank_runtime::Listener) accepted, and any others. Threads have
+//! the same in [`blocking`](crate::blocking), but for the way in which an application looks at a request: here it is
+//! given an [`Incoming`], and may await what decides, a database or another task, before it answers; there it gives a
+//! closure, for its thread waits anyway, and every request is answered.
 //!
 //! # Example: send back what comes
 //!
@@ -47,8 +47,8 @@ use crate::{Config, OpenError};
 ///
 /// # Defaults
 ///
-/// [`Config::default`] and [`AcceptOptions::new`]: no TLS, any origin, no subprotocols; TCP without Nagle's algorithm, which
-/// [`accept`](Self::accept) and [`request`](Self::request) turn off.
+/// [`Config::default`] and [`AcceptOptions::new`]: no TLS, any origin, no subprotocols; TCP without Nagle's
+/// algorithm, which [`accept`](Self::accept) and [`request`](Self::request) turn off.
 #[derive(Clone)]
 pub struct Server<R> {
     runtime: R,
@@ -77,13 +77,13 @@ impl<R: Runtime> Server<R> {
         self
     }
 
-    /// Opens a connection over a TCP stream that was accepted: TLS, if there is any, the request, and the answer, which takes
-    /// the first of our subprotocols that the client offers.
+    /// Opens a connection over a TCP stream that was accepted: TLS, if there is any, the request, and the answer,
+    /// which takes the first of our subprotocols that the client offers.
     ///
     /// # Errors
     ///
-    /// [`OpenError`] where the client breaks the handshake, goes away, or takes longer than [`Config::open_timeout`]. A client that
-    /// breaks it is told by a status; this waits until it has ended its stream, within the same time.
+    /// [`OpenError`] where the client breaks the handshake, goes away, or takes longer than [`Config::open_timeout`].
+    /// A client that breaks it is told by a status; this waits until it has ended its stream, within the same time.
     ///
     /// # Cancel safety
     ///
@@ -109,7 +109,8 @@ impl<R: Runtime> Server<R> {
         self.request_over(stream).await?.accept().await
     }
 
-    /// Reads a client's request on a TCP stream that was accepted, for the application to look at and to answer: [`Incoming`].
+    /// Reads a client's request on a TCP stream that was accepted, for the application to look at and to answer:
+    /// [`Incoming`].
     ///
     /// # Errors
     ///
@@ -158,8 +159,8 @@ fn exchange_deadline(now: wavetank_runtime::Instant, config: &Config) -> wavetan
     now + config.open_timeout
 }
 
-/// Sends the refusal that is left to write, ends the stream, and waits for the client to do so: whatever becomes of it, the
-/// outcome is known.
+/// Sends the refusal that is left to write, ends the stream, and waits for the client to do so: whatever becomes of
+/// it, the outcome is known.
 async fn say_goodbye<R: Runtime, S: AsyncRead + AsyncWrite + Unpin>(
     runtime: &R,
     accepting: &mut Accepting,
@@ -220,8 +221,9 @@ where
     ///
     /// # Errors
     ///
-    /// [`OpenError::Setup`] where the client does not offer the subprotocol, or a header is the handshake's own: then the client
-    /// is answered by 500, and this waits for its end as [`refuse`](Self::refuse) does. Otherwise as [`accept`](Self::accept).
+    /// [`OpenError::Setup`] where the client does not offer the subprotocol, or a header is the handshake's own: then
+    /// the client is answered by 500, and this waits for its end as [`refuse`](Self::refuse) does. Otherwise as
+    /// [`accept`](Self::accept).
     ///
     /// # Cancel safety
     ///
@@ -237,13 +239,13 @@ where
         self.finish().await
     }
 
-    /// Refuses the request with a status (400 and more), headers and a body, ends the stream, and waits until the client has done
-    /// so, within what is left of [`Config::open_timeout`].
+    /// Refuses the request with a status (400 and more), headers and a body, ends the stream, and waits until the
+    /// client has done so, within what is left of [`Config::open_timeout`].
     ///
     /// # Errors
     ///
-    /// [`OpenError::Setup`] where the status is an informational one (below 200): then the client is answered by 500. What becomes
-    /// of the answer on its way is no error.
+    /// [`OpenError::Setup`] where the status is an informational one (below 200): then the client is answered by 500.
+    /// What becomes of the answer on its way is no error.
     ///
     /// # Cancel safety
     ///

@@ -143,8 +143,8 @@ impl Session {
         self.connection.write_failed(error, now);
     }
 
-    /// What is to be written. Bytes that were shown stay, until [`output_written`](Self::output_written) counts them off
-    /// or the connection is over.
+    /// What is to be written. Bytes that were shown stay, until [`output_written`](Self::output_written) counts them
+    /// off or the connection is over.
     #[inline]
     pub fn output(&mut self) -> &[u8] {
         if self.unwritable {
@@ -165,7 +165,8 @@ impl Session {
                 tls.encrypt(batch);
                 self.encrypted = batch.len();
             } else if self.connection.transport() == Transport::ShutDown {
-                // RFC 5246, section 7.2.1 and RFC 8446, section 6.1: say that nothing follows, before the end of the stream.
+                // RFC 5246, section 7.2.1 and RFC 8446, section 6.1: say that nothing follows, before the end of the
+                // stream.
                 tls.close();
             }
         }

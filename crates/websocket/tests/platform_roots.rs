@@ -33,7 +33,8 @@ fn server_options() -> AcceptOptions {
     AcceptOptions::new().tls(Arc::new(builder.with_single_cert(vec![certificate], key).expect("a pair")))
 }
 
-/// Serves one client, which runs in a process whose system has the certificates of this file, and returns what it printed.
+/// Serves one client, which runs in a process whose system has the certificates of this file, and returns what it
+/// printed.
 fn client_where_the_roots_are(file: &str) -> String {
     let listener =
         Std.listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), ListenOptions::new()).expect("a port");

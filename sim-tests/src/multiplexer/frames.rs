@@ -87,6 +87,10 @@ pub fn control(kind: u8, flags: u16, stream: u32, length: u32) -> Vec<u8> {
 }
 
 /// Returns a data frame.
+///
+/// # Panics
+///
+/// If the payload is longer than a frame can say.
 #[must_use]
 pub fn data(flags: u16, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).expect("a payload of less than 4 GiB");

@@ -48,6 +48,10 @@ impl<R: Runtime> AnySession<R> {
     }
 
     /// Closes the session, and waits until it is over.
+    ///
+    /// # Panics
+    ///
+    /// If the session does not close cleanly.
     pub async fn close(self) {
         match self {
             Self::Ours(session) => {

@@ -5,7 +5,7 @@
 //! - On no stream more is sent than was granted, in either direction.
 //! - A stream is opened once, with an id of the right parity that was not used before; it is acknowledged at most once.
 //! - At most one FIN and one RST a direction; no data behind FIN or RST; RST on a window update alone and
-//! never with FIN.
+//!   never with FIN.
 //! - The flag that asks to stop goes only to a peer that has announced it.
 //!
 //! [`Monitor::is_quiescent`] says whether every stream has ended on the wire.

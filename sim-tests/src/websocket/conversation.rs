@@ -29,8 +29,8 @@ fn all_bytes() -> Vec<u8> {
     frames_and_messages().into_iter().flat_map(|(bytes, _)| bytes).collect()
 }
 
-/// Returns what of it has arrived after `count` bytes: whole messages, whether a message or a frame is incomplete, whether the
-/// Close is there.
+/// Returns what of it has arrived after `count` bytes: whole messages, whether a message or a frame is incomplete,
+/// whether the Close is there.
 #[must_use]
 pub fn arrived(count: u64) -> (Vec<String>, bool, bool) {
     let (mut messages, mut end, mut inside) = (Vec::new(), 0, false);
@@ -50,8 +50,8 @@ pub fn arrived(count: u64) -> (Vec<String>, bool, bool) {
     (messages, false, true)
 }
 
-/// Adds a server whose stream ends after 0 bytes on the first connection, after 1 on the second, and so on, and whose last
-/// connection is not cut.
+/// Adds a server whose stream ends after 0 bytes on the first connection, after 1 on the second, and so on, and whose
+/// last connection is not cut.
 pub fn server_that_is_cut(sim: &mut Sim, how: End) {
     sim.server("server", move |host| {
         let opening = move |number| Opening { cut: Some(Cut { after: number, how }), ..Opening::default() };

@@ -18,6 +18,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use wavetank::runtime::{Instant, Std, Threads};
+
 /// Pairs that a network has.
 pub(crate) const PAIRS: usize = 4096;
 
@@ -170,7 +172,7 @@ fn wait(descriptors: [BorrowedFd<'_>; 2], milliseconds: i32) -> [bool; 2] {
 
 fn relay(machines: [&Machine; 2], partitions: &Partitions) {
     let mut buffer = vec![0; 70_000];
-    let mut waiting: std::collections::VecDeque<(std::time::Instant, usize, Vec<u8>)> = Default::default();
+    let mut waiting: std::collections::VecDeque<(Instant, usize, Vec<u8>)> = Default::default();
     while !partitions.over.load(Ordering::SeqCst) {
         let patience = if waiting.is_empty() { 50 } else { 1 };
         let ready = wait(machines.map(|machine| machine.tun.as_fd()), patience);
@@ -185,16 +187,17 @@ fn relay(machines: [&Machine; 2], partitions: &Partitions) {
                 }
             }
         }
-        while let Some((_, to, packet)) = waiting.pop_front_if(|(at, ..)| *at <= now()) {
+        while waiting.front().is_some_and(|(at, ..)| *at <= now())
+            && let Some((_, to, packet)) = waiting.pop_front()
+        {
             // A full queue loses packets, as on any network.
             let _ = (&machines[to].tun).write(&packet);
         }
     }
 }
 
-#[expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the real network has real time")]
-fn now() -> std::time::Instant {
-    std::time::Instant::now()
+fn now() -> Instant {
+    Std.now()
 }
 
 impl Partitions {

@@ -41,7 +41,7 @@ fn an_answer_survives_both_ends(sim: &mut Sim) {
             body::write(&mut stream, 1, 0..ANSWER, 7000).await.1.expect("written");
             stream.shutdown().await.expect("finished");
             drop(stream);
-            end.is_ended().await;
+            end.ends().await;
         },
     );
 }
@@ -100,7 +100,7 @@ fn bytes_come_before_a_reset_with_its_code(sim: &mut Sim) {
                     end.answer().await;
                 }
             }
-            end.is_ended().await;
+            end.ends().await;
         },
     );
 }
@@ -162,7 +162,7 @@ fn a_drain_lets_open_streams_end(sim: &mut Sim) {
             let (read, result) = body::read(&mut stream, 0, 0, 50_001).await;
             assert!(read == 50_000 && result.is_ok(), "{read} {result:?}");
             drop(stream);
-            end.is_ended().await;
+            end.ends().await;
         },
         async move |end| {
             let mut stream = end.session.accept().await.expect("a stream");
@@ -181,7 +181,7 @@ fn a_drain_lets_open_streams_end(sim: &mut Sim) {
             let closed = draining.await.expect("no panic");
             assert!(closed.is_clean(), "{closed}");
             sometimes!(says_go_away, "GoAway is said at once");
-            end.is_ended().await;
+            end.ends().await;
         },
     );
 }
@@ -286,7 +286,7 @@ fn dropped_handles_close_behind_the_last_stream(sim: &mut Sim) {
         },
         async |end| {
             end.answer().await;
-            end.is_ended().await;
+            end.ends().await;
         },
     );
 }

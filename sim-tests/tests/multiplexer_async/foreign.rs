@@ -1,6 +1,7 @@
 //! Ours beside the two published crates, unmodified: `yamux` 0.14.1 and `tokio-yamux` 0.3.20, in both roles.
 
 use std::time::Duration;
+use wavetank_sim_tests::multiplexer::configured;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use wavetank::runtime::{Runtime, SocketOptions};
@@ -11,7 +12,7 @@ use wavetank_sim_tests::multiplexer::network::{self, Side};
 use wavetank_sim_tests::multiplexer::{Foreign, Kind, body};
 
 use super::issue_133::{MESSAGE, READ, WRITTEN};
-use super::world::{Cell, End, SECOND, SOON, end, windows, write_error};
+use super::world::{Cell, End, SECOND, SOON, end, write_error};
 
 /// Adds two hosts: ours on `side`, a published crate on the other.
 fn pair(
@@ -21,7 +22,9 @@ fn pair(
     ours: impl AsyncFn(End) + 'static,
     theirs: impl AsyncFn(Host, Foreign<Host>) + 'static,
 ) {
-    let config = windows(Window::Fixed(256 << 10));
+    let config = configured(|config| {
+        config.window(Window::Fixed(256 << 10));
+    });
     let run = std::rc::Rc::new(async move |host: Host, at: Side| {
         let transport = match at {
             Side::Client => network::connect(&host, SocketOptions::new()).await?,
@@ -143,7 +146,7 @@ async fn leave_a_writer(end: End, how: Leave, left: Cell<wavetank::runtime::Inst
         "RST instead of FIN where nothing was closed"
     );
     end.answer().await;
-    end.is_ended().await;
+    end.ends().await;
 }
 
 /// The reported scenario with a published crate as the writer. Both understand RST without FIN;

@@ -3,13 +3,14 @@
 //! stream is left.
 
 use std::time::Duration;
+use wavetank_sim_tests::multiplexer::configured;
 
 use wavetank::runtime::{Instant, Runtime};
 use wavetank::{Host, Sim, sometimes};
 use wavetank_multiplexer::{ResetCode, Stream, Window, WriteEnd, WriteError};
 use wavetank_sim_tests::multiplexer::body;
 
-use super::world::{Cell, End, SECOND, SOON, finish_writing, inspect, pair, windows, write_error};
+use super::world::{Cell, End, SECOND, SOON, finish_writing, inspect, pair, write_error};
 
 pub(crate) const MESSAGE: usize = 100 << 10;
 pub(crate) const WRITTEN: u64 = 10 * MESSAGE as u64;
@@ -159,7 +160,9 @@ fn the_writer_learns_at_once(sim: &mut Sim) {
     let unread = sim.choose("unread", 2) == 1;
     let client_writes = sim.choose("client writes", 2) == 0;
     let window = [Window::Fixed(256 << 10), Window::default()][sim.choose("window", 2) as usize];
-    let config = windows(window);
+    let config = configured(|config| {
+        config.window(window);
+    });
     let left = Cell::new();
     let of_server = left.clone();
     pair(
@@ -181,7 +184,7 @@ fn the_writer_learns_at_once(sim: &mut Sim) {
                 write(&end, how, &of_server).await;
             }
             end.answer().await;
-            end.is_ended().await;
+            end.ends().await;
         },
     );
 }
@@ -191,7 +194,9 @@ fn the_writer_learns_at_once(sim: &mut Sim) {
 fn a_partition_only_delays_the_news(sim: &mut Sim) {
     let how = Leave::ALL[sim.choose("leave", 8) as usize];
     let partition = Duration::from_secs([9, 11][sim.choose("partition", 2) as usize]);
-    let config = windows(Window::Fixed(256 << 10));
+    let config = configured(|config| {
+        config.window(Window::Fixed(256 << 10));
+    });
     pair(
         sim,
         config,
@@ -216,7 +221,7 @@ fn a_partition_only_delays_the_news(sim: &mut Sim) {
             end.sleep(partition).await;
             end.host.inject().heal("client", "server");
             end.answer().await;
-            end.is_ended().await;
+            end.ends().await;
         },
     );
 }

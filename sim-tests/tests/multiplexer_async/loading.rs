@@ -1,6 +1,7 @@
 //! Load: both ways at once, slow readers, slow links, split halves, windows and deadlines.
 
 use std::time::Duration;
+use wavetank_sim_tests::multiplexer::configured;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use wavetank::runtime::{Runtime, SocketOptions};
@@ -8,18 +9,9 @@ use wavetank::{Faults, Sim, cancellable, sometimes};
 use wavetank_multiplexer::{Config, LocalReset, ReadError, Stream, Window, WriteError};
 use wavetank_sim_tests::multiplexer::body;
 
-use super::world::{
-    End, LATE, SECOND, SOON, Transports, inspect, pair, pair_with, read_error, windows, write_error,
-};
+use super::world::{End, LATE, SECOND, SOON, Transports, inspect, pair, pair_with, read_error, write_error};
 
 const LARGE: u64 = 1 << 20;
-
-/// A ping after so much silence, and the end after as much again.
-fn keepalive(interval: Duration) -> Config {
-    let mut config = Config::default();
-    config.keepalive().interval(Some(interval)).timeout(interval);
-    config
-}
 
 /// Writes and reads `bytes` at once, each half on a task of its own.
 async fn both_ways(end: &End, stream: Stream<wavetank::Host>, bytes: u64) {
@@ -69,7 +61,7 @@ fn saturated_ends_answer_pings_and_finish(sim: &mut Sim) {
         async move |end| {
             side(end.clone(), false).await;
             end.ask().await;
-            end.is_ended().await;
+            end.ends().await;
         },
     );
 }
@@ -79,7 +71,9 @@ fn saturated_ends_answer_pings_and_finish(sim: &mut Sim) {
 fn an_unread_stream_does_not_stop_others(sim: &mut Sim) {
     pair(
         sim,
-        windows(Window::Fixed(256 << 10)),
+        configured(|config| {
+            config.window(Window::Fixed(256 << 10));
+        }),
         async |end| {
             let mut slow = end.session.open().await.expect("a stream");
             let mut fast = end.session.open().await.expect("a stream");
@@ -113,7 +107,7 @@ fn an_unread_stream_does_not_stop_others(sim: &mut Sim) {
             assert!(read == LARGE && result.is_ok(), "{read} {result:?}");
             let _may_be_stopped = slow.close();
             drop(slow);
-            end.is_ended().await;
+            end.ends().await;
         },
     );
 }
@@ -121,11 +115,12 @@ fn an_unread_stream_does_not_stop_others(sim: &mut Sim) {
 /// Much more than a window over a link of 20 kB/s, both ways: it takes minutes, and no timeout ends it.
 #[wavetank::test(seeds = 40)]
 fn a_slow_link_is_no_dead_link(sim: &mut Sim) {
-    let mut config = keepalive(5 * SECOND);
-    config.timeouts().transport_stall(10 * SECOND);
     pair(
         sim,
-        config,
+        configured(|config| {
+            config.keepalive().interval(Some(5 * SECOND)).timeout(5 * SECOND);
+            config.timeouts().transport_stall(10 * SECOND);
+        }),
         async |end| {
             end.host.inject().narrow("client", "server", 20_000);
             let stream = end.session.open().await.expect("a stream");
@@ -137,7 +132,7 @@ fn a_slow_link_is_no_dead_link(sim: &mut Sim) {
         async |end| {
             let stream = end.session.accept().await.expect("a stream");
             both_ways(&end, stream, LARGE).await;
-            end.is_ended().await;
+            end.ends().await;
         },
     );
 }
@@ -156,7 +151,9 @@ fn a_tuned_window_outgrows_the_round_trip(sim: &mut Sim) {
     let wide = Transports { options, awkward: false };
     pair_with(
         sim,
-        windows(window),
+        configured(|config| {
+            config.window(window);
+        }),
         wide,
         async move |end| {
             end.session.ping().await.expect("a pong");
@@ -190,7 +187,7 @@ fn a_tuned_window_outgrows_the_round_trip(sim: &mut Sim) {
             body::write(&mut stream, 1, 0..1, 1).await.1.expect("written");
             stream.close_write().expect("the stream is open");
             drop(stream);
-            end.is_ended().await;
+            end.ends().await;
         },
     );
 }
@@ -203,7 +200,9 @@ fn cancelled_reads_and_writes_lose_no_byte(sim: &mut Sim) {
     let narrow = Transports { options, awkward: true };
     pair_with(
         sim,
-        windows(Window::Fixed(256 << 10)),
+        configured(|config| {
+            config.window(Window::Fixed(256 << 10));
+        }),
         narrow,
         async |end| {
             let mut stream = end.session.open().await.expect("a stream");
@@ -240,7 +239,7 @@ fn cancelled_reads_and_writes_lose_no_byte(sim: &mut Sim) {
             assert_eq!(offset, BYTES);
             stream.close_write().expect("the stream is open");
             drop(stream);
-            end.is_ended().await;
+            end.ends().await;
         },
     );
 }
@@ -250,7 +249,9 @@ fn cancelled_reads_and_writes_lose_no_byte(sim: &mut Sim) {
 fn deadlines_end_waits_and_nothing_else(sim: &mut Sim) {
     pair(
         sim,
-        windows(Window::Fixed(256 << 10)),
+        configured(|config| {
+            config.window(Window::Fixed(256 << 10));
+        }),
         async |end| {
             let stream = end.session.open().await.expect("a stream");
             let (mut reader, mut writer) = stream.into_split();
@@ -283,7 +284,7 @@ fn deadlines_end_waits_and_nothing_else(sim: &mut Sim) {
             assert!(read == LARGE && result.is_ok(), "{read} {result:?}");
             stream.close_write().expect("the stream is open");
             drop(stream);
-            end.is_ended().await;
+            end.ends().await;
         },
     );
 }
@@ -291,7 +292,9 @@ fn deadlines_end_waits_and_nothing_else(sim: &mut Sim) {
 /// What waits for readers on all streams together is bounded: a stream that would exceed it is reset, and has no gap.
 #[wavetank::test(seeds = 60, sometimes = "required")]
 fn a_receive_budget_resets_streams_without_gaps(sim: &mut Sim) {
-    let mut config = windows(Window::Fixed(256 << 10));
+    let mut config = configured(|config| {
+        config.window(Window::Fixed(256 << 10));
+    });
     config.limits().receive_budget_bytes(400_000);
     pair(
         sim,
@@ -334,7 +337,7 @@ fn a_receive_budget_resets_streams_without_gaps(sim: &mut Sim) {
                 }
                 let _was_reset = stream.close();
             }
-            end.is_ended().await;
+            end.ends().await;
         },
     );
 }
@@ -345,12 +348,16 @@ fn keepalive_pings_are_spread(sim: &mut Sim) {
     sim.perturb(false);
     pair(
         sim,
-        keepalive(20 * SECOND),
+        configured(|config| {
+            config.keepalive().interval(Some(20 * SECOND)).timeout(20 * SECOND);
+        }),
         async |end| {
             let mut others = Vec::new();
             for _ in 0..8 {
                 let (ours, theirs) = tokio::io::duplex(1000);
-                let config = keepalive(20 * SECOND);
+                let config = configured(|config| {
+                    config.keepalive().interval(Some(20 * SECOND)).timeout(20 * SECOND);
+                });
                 let side = wavetank_sim_tests::multiplexer::network::Side::Client;
                 others.push((super::world::end(end.host, side, ours, config), theirs));
             }
@@ -372,6 +379,6 @@ fn keepalive_pings_are_spread(sim: &mut Sim) {
             end.sleep(10 * SECOND).await;
             end.finish(SOON).await;
         },
-        async |end| end.is_ended().await,
+        async |end| end.ends().await,
     );
 }

@@ -1,6 +1,7 @@
 //! Opening and accepting: many at once, more than are accepted, refused, cancelled, and until ids run out.
 
 use std::time::Duration;
+use wavetank_sim_tests::multiplexer::configured;
 
 use tokio::io::AsyncWriteExt as _;
 use wavetank::runtime::Runtime;
@@ -11,16 +12,16 @@ use wavetank_sim_tests::multiplexer::body;
 use super::world::{LATE, SECOND, SOON, awkward, finish_writing, pair, pair_with, read_error};
 
 fn limits(change: impl FnOnce(&mut Limits)) -> Config {
-    let mut config = Config::default();
-    change(config.limits());
-    config
+    configured(|config| change(config.limits()))
 }
 
 /// More streams than the peer lets wait: those beyond are refused, the others are served, and nothing is
 /// kept of either.
 #[wavetank::test(seeds = 200, sometimes = "required")]
 fn a_storm_of_refused_opens_leaves_nothing(sim: &mut Sim) {
-    let config = limits(|limits| drop(limits.accept_backlog(4)));
+    let config = limits(|limits| {
+        limits.accept_backlog(4);
+    });
     pair_with(
         sim,
         config,
@@ -65,7 +66,7 @@ fn a_storm_of_refused_opens_leaves_nothing(sim: &mut Sim) {
             for task in echoing {
                 task.await.expect("no panic");
             }
-            end.is_ended().await;
+            end.ends().await;
         },
     );
 }
@@ -96,7 +97,7 @@ fn openers_wait_for_acknowledgements_and_go_on(sim: &mut Sim) {
                 let mut stream = end.session.accept().await.expect("a stream");
                 finish_writing(&mut stream);
             }
-            end.is_ended().await;
+            end.ends().await;
         },
     );
 }
@@ -104,11 +105,11 @@ fn openers_wait_for_acknowledgements_and_go_on(sim: &mut Sim) {
 /// A peer that accepts nothing: the stream fails by itself, and the session works on.
 #[wavetank::test(seeds = 100)]
 fn an_open_timeout_fails_the_stream_alone(sim: &mut Sim) {
-    let mut config = Config::default();
-    config.timeouts().open(Some(5 * SECOND));
     pair(
         sim,
-        config,
+        configured(|config| {
+            config.timeouts().open(Some(5 * SECOND));
+        }),
         async |end| {
             let mut stream = end.session.open().await.expect("a stream");
             let (start, result) = (end.now(), body::read(&mut stream, 0, 0, 1).await.1);
@@ -124,7 +125,7 @@ fn an_open_timeout_fails_the_stream_alone(sim: &mut Sim) {
         async |end| {
             end.sleep(10 * SECOND).await;
             end.answer().await;
-            end.is_ended().await;
+            end.ends().await;
         },
     );
 }
@@ -134,7 +135,9 @@ fn an_open_timeout_fails_the_stream_alone(sim: &mut Sim) {
 fn cancelled_opens_and_accepts_lose_no_stream(sim: &mut Sim) {
     pair_with(
         sim,
-        limits(|limits| drop(limits.unacknowledged_opens(2))),
+        limits(|limits| {
+            limits.unacknowledged_opens(2);
+        }),
         awkward(),
         async |end| {
             let mut opened = 0;
@@ -165,7 +168,7 @@ fn cancelled_opens_and_accepts_lose_no_stream(sim: &mut Sim) {
                 let _may_be_stopped = stream.close();
                 accepted += 1;
             }
-            end.is_ended().await;
+            end.ends().await;
         },
     );
 }
@@ -175,7 +178,9 @@ fn cancelled_opens_and_accepts_lose_no_stream(sim: &mut Sim) {
 fn the_local_stream_limit_fails_one_open(sim: &mut Sim) {
     pair(
         sim,
-        limits(|limits| drop(limits.outbound_streams(3))),
+        limits(|limits| {
+            limits.outbound_streams(3);
+        }),
         async |end| {
             let mut streams = Vec::new();
             for _ in 0..3 {
@@ -196,7 +201,7 @@ fn the_local_stream_limit_fails_one_open(sim: &mut Sim) {
             for _ in 0..4 {
                 end.answer().await;
             }
-            end.is_ended().await;
+            end.ends().await;
         },
     );
 }
@@ -204,8 +209,9 @@ fn the_local_stream_limit_fails_one_open(sim: &mut Sim) {
 /// The last ids below 2^32 work; then opening fails, and the session works on the other way round.
 #[wavetank::test(seeds = 60)]
 fn ids_run_out_with_an_error(sim: &mut Sim) {
-    let mut config = Config::default();
-    config.first_id(u32::MAX - 4);
+    let config = configured(|config| {
+        config.first_id(u32::MAX - 4);
+    });
     pair(
         sim,
         config,
@@ -227,7 +233,7 @@ fn ids_run_out_with_an_error(sim: &mut Sim) {
                 end.answer().await;
             }
             end.ask().await;
-            end.is_ended().await;
+            end.ends().await;
         },
     );
 }

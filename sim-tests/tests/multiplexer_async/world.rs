@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use wavetank::runtime::{Instant, Runtime, SocketOptions};
 use wavetank::{Adversary, Host, Sim};
-use wavetank_multiplexer::{Config, ReadError, Session, Stream, Window, WriteError};
+use wavetank_multiplexer::{Config, ReadError, Session, Stream, WriteError};
 use wavetank_sim_tests::multiplexer::network::{self, Side};
 use wavetank_sim_tests::multiplexer::{Monitor, body};
 
@@ -139,7 +139,7 @@ impl End {
         body::echo(&mut stream).await.expect("echoed");
     }
 
-    /// Ends the session from this side once no stream is left; the peer calls [`is_ended`](Self::is_ended).
+    /// Ends the session from this side once no stream is left; the peer calls [`ends`](Self::ends).
     pub(crate) async fn finish(self, longest: Duration) {
         self.quiesce(longest).await;
         let closed = self.session.close().await;
@@ -147,7 +147,7 @@ impl End {
     }
 
     /// Waits for the peer to end the session, which must leave no stream behind.
-    pub(crate) async fn is_ended(self) {
+    pub(crate) async fn ends(self) {
         let closed = self.session.closed().await;
         assert!(closed.is_clean(), "{closed}");
         let counts = self.session.statistics();
@@ -159,13 +159,6 @@ impl End {
 pub(crate) fn finish_writing(stream: &mut Stream<Host>) {
     let result = stream.close_write();
     assert!(matches!(result, Ok(()) | Err(WriteError::Stopped)), "{result:?}");
-}
-
-/// Returns the defaults, with this window.
-pub(crate) fn windows(window: Window) -> Config {
-    let mut config = Config::default();
-    config.window(window);
-    config
 }
 
 /// Checks what must hold of a stream at any time.

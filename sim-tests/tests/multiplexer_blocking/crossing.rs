@@ -1,10 +1,11 @@
 //! Ends that cross on the wire: both sides write, finish, stop, reset and drop, in any order and at any time.
 
 use std::time::Duration;
+use wavetank_sim_tests::multiplexer::configured;
 
 use wavetank::Sim;
+use wavetank_multiplexer::ResetCode;
 use wavetank_multiplexer::blocking::Stream;
-use wavetank_multiplexer::{Config, ResetCode};
 use wavetank_sim_tests::multiplexer::body;
 
 use super::world::{End, SECOND, SOON, pair};
@@ -55,11 +56,11 @@ fn walk(end: &End, mut stream: Stream<wavetank::Host>, steps: &[Step], seeds: [u
 fn every_order_of_ends_leaves_nothing(sim: &mut Sim) {
     let (client, server) = (steps(sim, "client"), steps(sim, "server"));
     // The reset of a stream that one side has finished and left, and the other keeps open, comes with this timer.
-    let mut config = Config::default();
-    config.timeouts().close_linger(5 * SECOND);
     pair(
         sim,
-        config,
+        configured(|config| {
+            config.timeouts().close_linger(5 * SECOND);
+        }),
         move |end| {
             let stream = end.session.open().expect("a stream");
             let mark = end.session.open().expect("a stream that is accepted behind it");

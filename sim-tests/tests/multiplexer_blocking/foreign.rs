@@ -4,6 +4,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use wavetank::runtime::{Runtime, SocketOptions};
 use wavetank::{Host, Sim, sometimes};
 use wavetank_multiplexer::{LocalReset, Window, WriteError};
+use wavetank_sim_tests::multiplexer::configured;
 use wavetank_sim_tests::multiplexer::network::{self, Side};
 use wavetank_sim_tests::multiplexer::{Foreign, Kind, body};
 
@@ -18,7 +19,9 @@ fn pair(
     ours: impl Fn(End) + 'static,
     theirs: impl AsyncFn(Host, Foreign<Host>) + 'static,
 ) {
-    let config = windows(Window::Fixed(256 << 10));
+    let config = configured(|config| {
+        config.window(Window::Fixed(256 << 10));
+    });
     match side {
         Side::Client => {
             sim.server("server", async move |host: Host| {

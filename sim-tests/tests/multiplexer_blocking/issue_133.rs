@@ -2,6 +2,7 @@
 //! stream is left.
 
 use std::time::Duration;
+use wavetank_sim_tests::multiplexer::configured;
 
 use wavetank::runtime::Instant;
 use wavetank::{Host, Sim, sometimes};
@@ -145,7 +146,9 @@ fn the_writer_learns_at_once(sim: &mut Sim) {
     let unread = sim.choose("unread", 2) == 1;
     let client_writes = sim.choose("client writes", 2) == 0;
     let window = [Window::Fixed(256 << 10), Window::default()][sim.choose("window", 2) as usize];
-    let config = windows(window);
+    let config = configured(|config| {
+        config.window(window);
+    });
     let left = Cell::new();
     let of_server = left.clone();
     pair(
@@ -208,7 +211,9 @@ fn a_partition_only_delays_the_news(sim: &mut Sim) {
     let partition = Duration::from_secs([9, 11][sim.choose("partition", 2) as usize]);
     pair(
         sim,
-        windows(Window::Fixed(256 << 10)),
+        configured(|config| {
+            config.window(Window::Fixed(256 << 10));
+        }),
         move |end| {
             let mut stream = end.session.open().expect("a stream");
             let start = end.now();

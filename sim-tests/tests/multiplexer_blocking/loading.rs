@@ -5,6 +5,7 @@ use wavetank::{Faults, Host, Sim, sometimes};
 use wavetank_multiplexer::blocking::Stream;
 use wavetank_multiplexer::{Config, LocalReset, ReadError, Window, WriteError};
 use wavetank_sim_tests::multiplexer::body;
+use wavetank_sim_tests::multiplexer::configured;
 
 use super::world::{End, SECOND, SOON, inspect, pair, pair_with, read_error, spawn, windows, write_error};
 
@@ -64,7 +65,9 @@ fn saturated_ends_answer_pings_and_finish(sim: &mut Sim) {
 fn an_unread_stream_does_not_stop_others(sim: &mut Sim) {
     pair(
         sim,
-        windows(Window::Fixed(256 << 10)),
+        configured(|config| {
+            config.window(Window::Fixed(256 << 10));
+        }),
         |end| {
             let mut slow = end.session.open().expect("a stream");
             let mut fast = end.session.open().expect("a stream");
@@ -107,9 +110,10 @@ fn an_unread_stream_does_not_stop_others(sim: &mut Sim) {
 /// Much more than a window over a link of 20 kB/s, both ways: it takes minutes, and no timeout ends it.
 #[wavetank::test(seeds = 20)]
 fn a_slow_link_is_no_dead_link(sim: &mut Sim) {
-    let mut config = Config::default();
-    config.keepalive().interval(Some(5 * SECOND)).timeout(5 * SECOND);
-    config.timeouts().transport_stall(10 * SECOND);
+    let config = configured(|config| {
+        config.keepalive().interval(Some(5 * SECOND)).timeout(5 * SECOND);
+        config.timeouts().transport_stall(10 * SECOND);
+    });
     pair(
         sim,
         config,
@@ -134,7 +138,9 @@ fn a_slow_link_is_no_dead_link(sim: &mut Sim) {
 fn deadlines_end_waits_and_nothing_else(sim: &mut Sim) {
     pair(
         sim,
-        windows(Window::Fixed(256 << 10)),
+        configured(|config| {
+            config.window(Window::Fixed(256 << 10));
+        }),
         |end| {
             let (mut reader, mut writer) = end.session.open().expect("a stream").into_split();
             let start = end.now();
@@ -172,7 +178,9 @@ fn deadlines_end_waits_and_nothing_else(sim: &mut Sim) {
 /// What waits for readers on all streams together is bounded: a stream that would exceed it is reset, and has no gap.
 #[wavetank::test(seeds = 40, sometimes = "required")]
 fn a_receive_budget_resets_streams_without_gaps(sim: &mut Sim) {
-    let mut config = windows(Window::Fixed(256 << 10));
+    let mut config = configured(|config| {
+        config.window(Window::Fixed(256 << 10));
+    });
     config.limits().receive_budget_bytes(400_000);
     pair(
         sim,

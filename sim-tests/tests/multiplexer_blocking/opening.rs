@@ -1,6 +1,7 @@
 //! Opening and accepting on threads: many at once, more than are accepted, refused, and until ids run out.
 
 use std::time::Duration;
+use wavetank_sim_tests::multiplexer::configured;
 
 use wavetank::{Sim, sometimes};
 use wavetank_multiplexer::{Config, Limits, OpenError, ReadError};
@@ -9,9 +10,7 @@ use wavetank_sim_tests::multiplexer::body;
 use super::world::{SECOND, SOON, finish_writing, pair, read_error, spawn};
 
 fn limits(change: impl FnOnce(&mut Limits)) -> Config {
-    let mut config = Config::default();
-    change(config.limits());
-    config
+    configured(|config| change(config.limits()))
 }
 
 /// More streams than the peer lets wait: those beyond are refused, the others are served, and nothing is
@@ -20,7 +19,9 @@ fn limits(change: impl FnOnce(&mut Limits)) -> Config {
 fn a_storm_of_refused_opens_leaves_nothing(sim: &mut Sim) {
     pair(
         sim,
-        limits(|limits| drop(limits.accept_backlog(4))),
+        limits(|limits| {
+            limits.accept_backlog(4);
+        }),
         |end| {
             let mut streams = Vec::new();
             for seed in 0..100 {
@@ -93,11 +94,11 @@ fn openers_wait_for_acknowledgements_and_go_on(sim: &mut Sim) {
 /// A peer that accepts nothing: the stream fails by itself, and the session works on.
 #[wavetank::test(seeds = 60)]
 fn an_open_timeout_fails_the_stream_alone(sim: &mut Sim) {
-    let mut config = Config::default();
-    config.timeouts().open(Some(5 * SECOND));
     pair(
         sim,
-        config,
+        configured(|config| {
+            config.timeouts().open(Some(5 * SECOND));
+        }),
         |end| {
             let mut stream = end.session.open().expect("a stream");
             let (start, result) = (end.now(), body::read_blocking(&mut stream, 0, 0, 1).1);
@@ -150,7 +151,9 @@ fn an_accept_that_times_out_loses_nothing(sim: &mut Sim) {
 fn the_local_stream_limit_fails_one_open(sim: &mut Sim) {
     pair(
         sim,
-        limits(|limits| drop(limits.outbound_streams(3))),
+        limits(|limits| {
+            limits.outbound_streams(3);
+        }),
         |end| {
             let streams: Vec<_> = (0..3).map(|_| end.session.open().expect("a stream")).collect();
             assert_eq!(end.session.open().map(drop), Err(OpenError::TooManyStreams(3)));
@@ -180,7 +183,9 @@ fn ids_run_out_with_an_error(sim: &mut Sim) {
     config.first_id(u32::MAX - 4);
     pair(
         sim,
-        config,
+        configured(|config| {
+            config.first_id(u32::MAX - 4);
+        }),
         |end| {
             for id in [u32::MAX - 4, u32::MAX - 2, u32::MAX] {
                 let mut stream = end.session.open().expect("a stream");

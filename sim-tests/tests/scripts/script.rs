@@ -194,7 +194,7 @@ impl Script {
                 (Call::Cut { .. }, None) => began = Some(index),
                 (Call::Heal, Some(cut)) => {
                     let room_ms = step.after_ms.saturating_sub(20);
-                    variants.push(self.moved(index, index + 1, i64::from(room_ms.min(80)) * -1));
+                    variants.push(self.moved(index, index + 1, -i64::from(room_ms.min(80))));
                     variants.push(self.moved(index, index + 1, 80));
                     for moved in cut + 1..index {
                         let tolerance_ms = 80 + (times[index] - times[moved]) / 12;

@@ -1,4 +1,4 @@
-//! Peers that do not read, or send more than anybody takes.
+//! Peers that do not read, or send more than is taken.
 
 use std::time::Duration;
 
@@ -292,8 +292,8 @@ fn a_flood_of_pings_takes_bounded_memory_and_the_latest_is_answered(sim: &mut Si
     });
 }
 
-#[wavetank::test(seeds = 600)]
-fn pings_are_answered_while_nobody_receives(sim: &mut Sim) {
+#[wavetank::test(seeds = 600, base_seed = 0x1389fb0fb1fd39c8)]
+fn pings_are_answered_while_nothing_is_received(sim: &mut Sim) {
     const PINGS: u32 = 3;
     let pause = Duration::from_millis(2) * sim.choose("pause", 3);
     let log = Log::new();
@@ -397,8 +397,8 @@ fn pings_wait_while_the_write_buffer_is_full_and_go_out_as_soon_as_there_is_room
     });
 }
 
-#[wavetank::test(seeds = 600)]
-fn room_in_the_queue_is_enough_for_reading_to_go_on_whoever_receives(sim: &mut Sim) {
+#[wavetank::test(seeds = 600, base_seed = 0x7a7ec6542d4a5be4)]
+fn reading_goes_on_once_the_queue_has_room(sim: &mut Sim) {
     const MESSAGES: u32 = 9;
     // The queue holds four.
     let taken = 6 + sim.choose("taken", 3);

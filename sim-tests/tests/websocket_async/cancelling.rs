@@ -203,7 +203,7 @@ fn a_piece_whose_write_is_cancelled_was_not_sent_and_its_message_goes_on(sim: &m
     server(sim, move |peer| read_slowly(peer, log.clone(), pause));
     sim.client("client", async move |host: Host| {
         let socket = connect_narrow(&host).await;
-        // Somebody else sends as well: never inside of the message.
+        // Another task sends as well: never inside of the message.
         let other = socket.clone();
         let sending = host.spawn("sender", async move {
             for number in 0..5 {

@@ -1,4 +1,5 @@
-//! One connection must not keep the tasks beside it from running, whatever its peer sends and however long its messages are.
+//! One connection must not keep the tasks beside it from running, whatever its peer sends and however long its
+//! messages are.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

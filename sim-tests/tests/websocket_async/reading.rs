@@ -1,4 +1,5 @@
-//! Receivers that read for themselves, and what happens while they do something else: the peer is heard all the same, soon.
+//! Receivers that read for themselves, and what happens while they do something else: the peer is heard all the same,
+//! soon.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -17,8 +18,8 @@ use super::world::{
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
-/// A round trip takes 4 ms at most; and the driver, which looks after the stream every 5 ms while receivers are at work, may
-/// find once that they are.
+/// A round trip takes 4 ms at most; and the driver, which looks after the stream every 5 ms while receivers are at
+/// work, may find once that they are.
 const HEARD_WITHIN: Duration = Duration::from_millis(14);
 
 #[wavetank::test(seeds = 1200, sometimes = "required")]
@@ -46,8 +47,8 @@ fn a_ping_or_close_is_answered_within_two_looks_whatever_the_receivers_do(sim: &
         assert_eq!(answer.opcode, if closes { CLOSE } else { PONG });
         let took = peer.host.now() - start;
         assert!(took <= HEARD_WITHIN, "answered after {took:?}");
-        sometimes!(took > 5 * MILLISECOND, "nobody has read for a while");
-        sometimes!(took < 5 * MILLISECOND, "somebody has read at once");
+        sometimes!(took > 5 * MILLISECOND, "the stream was not read for a while");
+        sometimes!(took < 5 * MILLISECOND, "the stream was read at once");
         match answer.opcode {
             CLOSE => {
                 peer.output.finish().await?;
@@ -130,7 +131,7 @@ fn a_caller_that_waits_for_a_message_learns_the_end_that_others_bring_about(sim:
         let witness = Witness::new(&socket);
         for _ in 0..rounds {
             if witness.hear(socket.send("question").await).is_none() {
-                // Whoever is delayed for long finds the keepalive's end.
+                // A caller that is delayed for long finds the keepalive's end.
                 return assert_eq!(how, 3);
             }
             match witness.hear(socket.recv().await) {

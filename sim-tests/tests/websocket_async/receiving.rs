@@ -59,7 +59,8 @@ fn receivers_beside_each_other_share_the_messages_and_every_one_is_delivered_onc
 
 #[wavetank::test(seeds = 750, sometimes = "required")]
 fn a_receiver_is_woken_by_every_message_however_long_it_has_waited(sim: &mut Sim) {
-    // The stream wakes a receiver itself, until the driver, which looks every 5 ms, finds that it has waited for that long.
+    // The stream wakes a receiver itself, until the driver, which looks every 5 ms, finds that it has waited for that
+    // long.
     let pauses = [(); MESSAGES as usize].map(|()| Duration::from_millis(1) * sim.choose("pause", 16));
     let pings = sim.choose("pings", 2) == 1;
     server(sim, move |mut peer: Peer<Host>| async move {

@@ -195,7 +195,7 @@ fn a_connection_on_which_the_hook_fails_is_closed_also_where_it_has_kept_a_handl
         let socket = connections.next().await.expect("a connection");
         let first = kept.entries().swap_remove(0);
         let closed = within(host, CLOSE_TIMEOUT + SLACK, first.closed()).await;
-        // Whoever is delayed for long writes nothing.
+        // A task or thread that is delayed for long writes nothing.
         sometimes!(closed.sent.is_some(), "the peer is told");
         assert!(closed.sent.is_none_or(|sent| sent.code == Some(CloseCode::GOING_AWAY)));
         ask(&socket, 0).await.expect("is open");
@@ -230,12 +230,13 @@ fn the_next_connection_is_not_opened_before_the_one_before_is_over(sim: &mut Sim
         let second = connections.next().await.expect("a connection");
         assert_eq!(first.state(), ConnectionState::Closed);
         let begun = closing.await.expect("no panic");
-        assert!(logged.entries()[1..].iter().all(|came| *came > begun), "nobody comes before");
+        assert!(logged.entries()[1..].iter().all(|came| *came > begun), "no client comes before");
         ask(&second, 0).await.expect("is open");
     });
 }
 
-/// Drops three connections at once, one after it has lasted, and keeps the others; logs when each came, and was dropped.
+/// Drops three connections at once, one after it has lasted, and keeps the others; logs when each came, and was
+/// dropped.
 fn server_that_drops(sim: &mut Sim) -> Log<(Instant, Instant)> {
     let log = Log::new();
     let logged = log.clone();

@@ -1,4 +1,5 @@
-//! Messages and connections as streams: nothing is lost or doubled wherever a poll is given up, and they end as they say.
+//! Messages and connections as streams: nothing is lost or doubled wherever a poll is given up, and they end as they
+//! say.
 
 use std::time::Duration;
 
@@ -118,7 +119,7 @@ fn connections_over_a_unix_socket_follow_each_other(sim: &mut Sim) {
         let mut connections = Client::new(host).config(config).reconnect_unix(request);
         for number in 0..3_u32 {
             let socket = connections.next().await.expect("is transient");
-            sometimes!(connections.failures() > number, "nobody has listened for a while");
+            sometimes!(connections.failures() > number, "no server has listened for a while");
             let message = socket.recv().await.expect("is open");
             assert_eq!(message.as_text(), Some(&*number.to_string()));
             assert_eq!(socket.closed().await.code(), 1012);

@@ -1,4 +1,4 @@
-//! What the simulations of this folder share: how a client connects, and who checks what its calls say.
+//! What the simulations of this folder share: how a client connects, and what its calls must say.
 
 use std::time::Duration;
 
@@ -17,8 +17,8 @@ pub(crate) const SECOND: Duration = Duration::from_secs(1);
 /// How long closing may take by the configuration of these tests.
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How much later than a deadline something may be noticed where tasks are delayed (up to 10 s at a time), and operations
-/// told to wait.
+/// How much later than a deadline something may be noticed where tasks are delayed (up to 10 s at a time), and
+/// operations told to wait.
 pub(crate) const SLACK: Duration = Duration::from_secs(60);
 
 /// Without automatic pings, and in no hurry to open: tasks may be delayed for longer than the default takes.
@@ -76,8 +76,8 @@ pub(crate) async fn connect_with(
     client.connect_over(Adversary::new("socket", stream), request()).await
 }
 
-/// As [`connect_with`], over the stream as it is. One that is [awkward](Adversary) may make wait for a second at any time,
-/// which is too long where a test is about less.
+/// As [`connect_with`], over the stream as it is. One that is [awkward](Adversary) may make wait for a second at any
+/// time, which is too long where a test is about less.
 pub(crate) async fn connect_plainly(
     host: &Host,
     config: Config,
@@ -91,7 +91,7 @@ pub(crate) fn request() -> wavetank_websocket::handshake::ClientRequest {
     "ws://server/".parse().expect("an address")
 }
 
-/// Who hears what every call says of the end of a connection. Clones are the same.
+/// Hears what every call says of the end of a connection. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Witness {
     pub(crate) socket: Socket,
@@ -103,14 +103,14 @@ impl Witness {
         Self { socket: socket.clone(), told: Log::new() }
     }
 
-    /// Somebody was told that the connection is over: everybody can see it, and is told the same.
+    /// A caller was told that the connection is over: all callers can see it, and are told the same.
     pub(crate) fn end(&self, closed: &Closed) {
         assert_eq!(self.socket.state(), ConnectionState::Closed, "an end is told before it can be seen");
         self.told.push(closed.clone());
         assert_eq!(self.told.entries()[0], *closed, "two callers are told of different ends");
     }
 
-    /// Somebody was answered: the value, unless the connection is over.
+    /// A call was answered: the value, unless the connection is over.
     pub(crate) fn hear<T>(&self, answer: Result<T, Error>) -> Option<T> {
         match answer {
             Ok(value) => Some(value),
@@ -124,8 +124,8 @@ impl Witness {
 }
 
 /// One task for each kind of call, and two that close after these delays, until the connection is over: as a busy
-/// application would. Every call ends with the same outcome, and in time. What the peer sends back is received in order,
-/// and all of it.
+/// application would. Every call ends with the same outcome, and in time. What the peer sends back is received in
+/// order, and all of it.
 pub(crate) async fn everybody(host: &Host, socket: &Socket, close_after: [Duration; 2]) -> Closed {
     everybody_held_up(host, socket, close_after, Duration::ZERO).await
 }

@@ -1,5 +1,5 @@
-//! The end of the stream at every byte: of the answer to the opening, of heads, payloads and the Close frame, and of what
-//! the client sends.
+//! The end of the stream at every byte: of the answer to the opening, of heads, payloads and the Close frame, and of
+//! what the client sends.
 
 use std::io::ErrorKind;
 

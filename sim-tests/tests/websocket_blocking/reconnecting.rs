@@ -160,7 +160,7 @@ fn a_hook_prepares_every_connection_before_it_is_handed_out(sim: &mut Sim) {
 fn stopping_ends_a_delay_at_once_and_an_attempt_when_it_is_done(sim: &mut Sim) {
     let stop_after = SECOND / 2 * sim.choose("stop", 60);
     let slack = slack(sim);
-    // Nobody listens, or nobody answers.
+    // No host listens, or none answers.
     let silent = sim.choose("silent", 2) == 1;
     sim.server("server", async |_host: Host| std::future::pending::<()>().await);
     sim.client_thread("client", move |host: Host| {
@@ -174,9 +174,9 @@ fn stopping_ends_a_delay_at_once_and_an_attempt_when_it_is_done(sim: &mut Sim) {
             stopper.stop();
             now(host)
         });
-        assert!(connections.next().is_none(), "nobody is there to connect to");
+        assert!(connections.next().is_none(), "no host is there to connect to");
         let took = now(host) - stopping();
-        // Nobody listens: that takes a round trip.
+        // No host listens: that takes a round trip.
         let latest = if silent { OPEN_TIMEOUT } else { Duration::from_millis(4) };
         assert!(took <= latest + slack, "{took:?}");
         sometimes!(took > SECOND, "an attempt was under way");
@@ -198,7 +198,7 @@ fn a_connection_on_which_the_hook_fails_is_closed_also_where_it_has_kept_a_handl
         let socket = connections.next().expect("never stopped").expect("a connection");
         let first = kept.entries().swap_remove(0);
         let closed = within(host, CLOSE_TIMEOUT + slack, || first.wait_closed());
-        // Whoever is delayed for long writes nothing.
+        // A task or thread that is delayed for long writes nothing.
         sometimes!(closed.sent.is_some(), "the peer is told");
         assert!(closed.sent.is_none_or(|sent| sent.code == Some(CloseCode::GOING_AWAY)));
         ask(&socket, 0).expect("is open");
@@ -233,12 +233,13 @@ fn the_next_connection_is_not_opened_before_the_one_before_is_over(sim: &mut Sim
         let second = connections.next().expect("never stopped").expect("a connection");
         assert!(first.outcome().is_some());
         let begun = closing();
-        assert!(logged.entries()[1..].iter().all(|came| *came > begun), "nobody comes before");
+        assert!(logged.entries()[1..].iter().all(|came| *came > begun), "no client comes before");
         ask(&second, 0).expect("is open");
     });
 }
 
-/// Drops three connections at once, one after it has lasted, and keeps the others; logs when each came, and was dropped.
+/// Drops three connections at once, one after it has lasted, and keeps the others; logs when each came, and was
+/// dropped.
 fn server_that_drops(sim: &mut Sim) -> Log<(Instant, Instant)> {
     let log = Log::new();
     let logged = log.clone();

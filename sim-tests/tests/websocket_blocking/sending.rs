@@ -1,5 +1,5 @@
-//! Sending with timeouts beside a peer that reads now and then, and from several threads: each message goes out whole and
-//! once, or not at all, and the caller knows which.
+//! Sending with timeouts beside a peer that reads now and then, and from several threads: each message goes out whole
+//! and once, or not at all, and the caller knows which.
 
 use std::time::Duration;
 

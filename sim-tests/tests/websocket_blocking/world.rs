@@ -1,4 +1,4 @@
-//! What the simulations of this folder share: how a client connects, and who checks what its calls say.
+//! What the simulations of this folder share: how a client connects, and what its calls must say.
 
 use std::time::Duration;
 
@@ -22,8 +22,8 @@ pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How much later than a deadline something may be noticed where threads are delayed, for up to 10 s at a time.
 pub(crate) const SLACK: Duration = Duration::from_secs(60);
 
-/// Delays threads in half of the runs, each time for so little that nothing misses its deadline; the others show how long something
-/// takes by itself. Returns how much later than a deadline something may be noticed.
+/// Delays threads in half of the runs, each time for so little that nothing misses its deadline; the others show how
+/// long something takes by itself. Returns how much later than a deadline something may be noticed.
 pub(crate) fn slack(sim: &mut Sim) -> Duration {
     let calm = sim.choose("calm", 2) == 0;
     sim.perturb(!calm).delay_max(10 * MILLISECOND);
@@ -93,7 +93,7 @@ pub(crate) fn spawn<T: Send + 'static>(
     move || handle.join().expect("no panic")
 }
 
-/// Who hears what every call says of the end of a connection. Clones are the same.
+/// Hears what every call says of the end of a connection. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Witness {
     pub(crate) socket: Socket,
@@ -105,7 +105,7 @@ impl Witness {
         Self { socket: socket.clone(), told: Log::new() }
     }
 
-    /// Somebody was told that the connection is over: everybody can see it, and is told the same.
+    /// A caller was told that the connection is over: all callers can see it, and are told the same.
     pub(crate) fn end(&self, closed: &Closed) {
         assert_eq!(self.socket.state(), ConnectionState::Closed, "an end is told before it can be seen");
         assert_eq!(self.socket.outcome().as_ref(), Some(closed), "an end is told that is not the outcome");
@@ -113,7 +113,7 @@ impl Witness {
         assert_eq!(self.told.entries()[0], *closed, "two callers are told of different ends");
     }
 
-    /// Somebody was answered: the value, unless the connection is over.
+    /// A call was answered: the value, unless the connection is over.
     pub(crate) fn hear<T>(&self, answer: Result<T, Error>) -> Option<T> {
         match answer {
             Ok(value) => Some(value),
@@ -127,8 +127,8 @@ impl Witness {
 }
 
 /// One thread for each kind of call, and two that close after these delays, until the connection is over: as a busy
-/// application would. Every call ends with the same outcome, and `slack` after its deadline at the latest. What the peer sends
-/// back is received in order, and all of it.
+/// application would. Every call ends with the same outcome, and `slack` after its deadline at the latest. What the
+/// peer sends back is received in order, and all of it.
 pub(crate) fn everybody(host: Host, socket: &Socket, close_after: [Duration; 2], slack: Duration) -> Closed {
     let witness = Witness::new(socket);
     let hear = || witness.clone();

@@ -87,6 +87,7 @@ impl Connection {
         }
         if take_due(&mut self.timers.write, now) {
             if progress.sent > self.progress.sent {
+                self.progress.sent = progress.sent;
                 self.timers.write = Some(now + self.config.write_timeout);
             } else {
                 self.end(Ended::Stalled);
@@ -96,7 +97,7 @@ impl Connection {
             self.pong_is_due(progress, now);
         }
         if take_due(&mut self.timers.ping, now) {
-            self.ping_is_due(now);
+            self.ping_is_due(progress, now);
         }
         if take_due(&mut self.timers.idle, now) {
             self.close(CloseFrame::new(CloseCode::TIMEOUT, "Idle"), now);
@@ -110,20 +111,20 @@ impl Connection {
         {
             self.close(frame, now);
         }
-        self.progress = progress;
     }
 
     fn pong_is_due(&mut self, progress: Progress, now: Instant) {
         let Some(keepalive) = self.config.keepalive else { return };
         // A part of a message is life. What we do not read, we cannot know.
         if progress.received > self.progress.received || !self.may_read() {
+            self.progress.received = progress.received;
             self.timers.pong = Some(now + keepalive.timeout);
         } else {
             self.close(CloseFrame::new(CloseCode::TIMEOUT, "No answer to a ping"), now);
         }
     }
 
-    fn ping_is_due(&mut self, now: Instant) {
+    fn ping_is_due(&mut self, progress: Progress, now: Instant) {
         let Some(keepalive) = self.config.keepalive else { return };
         if !self.is_open() {
             return;
@@ -134,6 +135,7 @@ impl Connection {
         if self.timers.pong.is_some() || self.outbox.ping_waits() {
             return;
         }
+        self.progress.received = progress.received;
         self.expect_progress(now);
         match (self.protocol, keepalive.ping) {
             (Protocol::Legacy, kind) => {

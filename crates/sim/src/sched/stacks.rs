@@ -170,8 +170,14 @@ impl Scheduler {
             return;
         }
         self.trace_event_of(task, TraceEvent::DelayedAfter { after: operation, nanos });
+        // A wake-up that came earlier in this poll counts after it, too: the delay would swallow it.
+        let woken = self.tasks.borrow()[task.index()].woken;
         self.delay(task, nanos);
-        self.tasks.borrow_mut()[task.index()].interrupted = true;
+        {
+            let entry = &mut self.tasks.borrow_mut()[task.index()];
+            entry.interrupted = true;
+            entry.woken_meanwhile |= woken;
+        }
         self.stacks.interrupted.set(Some(task));
         let operations = (self.grant.is_limited.replace(false), self.grant.granted.replace(0));
         let formats = crate::trace::set_formatting(false);

@@ -61,8 +61,8 @@ pub enum Answer {
     /// Yes, with the first of the server's subprotocols that the client offers, or with none.
     #[default]
     Accept,
-    /// Yes, with this subprotocol, which the client must have offered (or none), and with these further headers, none of them
-    /// the handshake's own.
+    /// Yes, with this subprotocol, which the client must have offered (or none), and with these further headers, none
+    /// of them the handshake's own.
     AcceptWith {
         /// The subprotocol.
         subprotocol: Option<String>,
@@ -106,21 +106,22 @@ impl<T: Threads> Server<T> {
     ///
     /// # Errors
     ///
-    /// Why no connection came about. A client that broke the handshake, or was refused, has been told by a status; this waits
-    /// until it has ended its stream, within the open timeout.
+    /// Why no connection came about. A client that broke the handshake, or was refused, has been told by a status;
+    /// this waits until it has ended its stream, within the open timeout.
     pub fn accept<S: BlockingStream>(&self, stream: S) -> Result<WebSocket<T>, OpenError> {
         self.accept_with(stream, |_| Answer::Accept)
     }
 
     /// Goes through the opening with the client on `stream`; `decide` sees its request, and answers.
     ///
-    /// `decide` runs in the caller's thread and may block, but not be interrupted: its time counts towards the open timeout. Tasks
-    /// are given the request instead, to await what decides: [`server::Incoming`](crate::server::Incoming).
+    /// `decide` runs in the caller's thread and may block, but not be interrupted: its time counts towards the open
+    /// timeout. Tasks are given the request instead, to await what decides:
+    /// [`server::Incoming`](crate::server::Incoming).
     ///
     /// # Errors
     ///
-    /// Those of [`accept`](Self::accept); [`OpenError::Refused`] where `decide` refuses, and [`OpenError::Setup`] where its
-    /// answer cannot be given: then the client is answered by 500.
+    /// Those of [`accept`](Self::accept); [`OpenError::Refused`] where `decide` refuses, and [`OpenError::Setup`]
+    /// where its answer cannot be given: then the client is answered by 500.
     pub fn accept_with<S: BlockingStream>(
         &self,
         stream: S,

@@ -9,8 +9,8 @@ use wavetank_runtime::{Condvar, Instant, Mutex, Threads};
 
 use super::open::left;
 
-/// How long an attempt to reach one address goes on alone before the next address is tried beside it (RFC 8305, section 5,
-/// recommends this value).
+/// How long an attempt to reach one address goes on alone before the next address is tried beside it (RFC 8305,
+/// section 5, recommends this value).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// The attempts to connect, each on a thread of its own.
@@ -29,8 +29,8 @@ struct State<S> {
     over: bool,
 }
 
-/// Connects to the first of `addresses` that answers, until `deadline`. Each gets a head start of [`ATTEMPT_DELAY`] before the
-/// next, or less if it fails earlier. `connect` is given the time that is left.
+/// Connects to the first of `addresses` that answers, until `deadline`. Each gets a head start of [`ATTEMPT_DELAY`]
+/// before the next, or less if it fails earlier. `connect` is given the time that is left.
 ///
 /// Threads whose attempts come too late end by themselves, at the deadline at the latest.
 pub(super) fn first<T: Threads, S: Send + 'static>(

@@ -4,8 +4,8 @@
 //! the Close frame that is there. It waits for the application only while the session does not want to read.
 //!
 //! When what it has read was waited for by a caller, it leaves the read permit to that caller, and looks every
-//! [`LINGER`](super::reading::LINGER) whether callers still read. Beside a caller that waits in one read for longer it sleeps,
-//! until that caller has gone.
+//! [`LINGER`](super::reading::LINGER) whether callers still read. Beside a caller that waits in one read for longer
+//! it sleeps, until that caller has gone.
 
 use wavetank_runtime::Threads;
 

@@ -1,9 +1,9 @@
 //! Reading, by the thread that holds the read permit.
 //!
-//! The read permit is the right to read from the stream. Like the write permit, it is either in the state or with one thread. A
-//! caller that receives takes it, if it is free, and reads for itself: no other thread has to run before it has its message.
-//! While callers do so, the reader thread leaves the reading to them. It takes the permit back [`LINGER`] after the last caller
-//! has gone, or sooner if something depends on it ([`State::needs_reader`]).
+//! The read permit is the right to read from the stream. Like the write permit, it is either in the state or with one
+//! thread. A caller that receives takes it, if it is free, and reads for itself: no other thread has to run before it
+//! has its message. While callers do so, the reader thread leaves the reading to them. It takes the permit back
+//! [`LINGER`] after the last caller has gone, or sooner if something depends on it ([`State::needs_reader`]).
 
 use std::io;
 use std::time::Duration;
@@ -54,8 +54,8 @@ pub(super) fn patience(left: Duration) -> Option<Duration> {
     Some(Duration::from_millis(1 << half.ilog2()))
 }
 
-/// Reads once, for `timeout` at most, hands the session what that brought, and puts the read permit back. Returns whether the
-/// timeout was up.
+/// Reads once, for `timeout` at most, hands the session what that brought, and puts the read permit back. Returns
+/// whether the timeout was up.
 pub(super) fn look<'a, T: Threads>(
     shared: &'a Shared<T>,
     guard: Guard<'a, T>,
@@ -110,8 +110,9 @@ impl State {
         }
     }
 
-    /// Tells the session that reading has failed, if it has. The peer may have reset the stream because it had read our Close
-    /// frame: the thread that is writing it counts it first, and then calls this. No write to such a stream lasts.
+    /// Tells the session that reading has failed, if it has. The peer may have reset the stream because it had read
+    /// our Close frame: the thread that is writing it counts it first, and then calls this. No write to such a stream
+    /// lasts.
     pub(super) fn reading_failed(&mut self, now: Instant) {
         if let Some(error) = self.read_error.take() {
             self.session.transport_failed(&error, now);
@@ -130,8 +131,8 @@ impl State {
         (self.left_to_callers && now < until).then_some(until)
     }
 
-    /// Whether the reader thread must not leave the reading to callers until `until`: a thread waits for what only a read
-    /// brings, or a pong that is there could be read too late.
+    /// Whether the reader thread must not leave the reading to callers until `until`: a thread waits for what only a
+    /// read brings, or a pong that is there could be read too late.
     pub(super) fn needs_reader(&self, until: Instant) -> bool {
         self.awaits_arrival
             || self.waiting_for_progress > 0

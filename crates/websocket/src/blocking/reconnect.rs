@@ -24,8 +24,8 @@ type Tell = Box<dyn FnMut(&Retry<'_>) + Send>;
 /// then for a delay: random up to 5 s the first time, then growing while attempts fail (RFC 6455, section 7.2.3; see
 /// [`BackoffPolicy`]). Keep no more than one thread in it.
 ///
-/// An error is what another attempt would not mend ([`retry_if`](Self::retry_if)): the request was refused, the server is
-/// not the one it should be. The iterator stays usable: the next call tries again, after a delay.
+/// An error is what another attempt would not mend ([`retry_if`](Self::retry_if)): the request was refused, the
+/// server is not the one it should be. The iterator stays usable: the next call tries again, after a delay.
 ///
 /// It ends (`None`) once [`Stopper::stop`] was called.
 ///
@@ -84,7 +84,8 @@ impl<T: Threads> Reconnect<T> {
     /// missed. Nothing by default.
     ///
     /// If it fails, the connection is closed, and counts as a failed attempt. `?` makes a [`HookError`] of any error:
-    /// [`Error`](crate::Error), one of the application's, or a text. The next one is opened after a while, unless [`retry_if`](Self::retry_if) decides otherwise.
+    /// [`Error`](crate::Error), one of the application's, or a text. The next one is opened after a while, unless
+    /// [`retry_if`](Self::retry_if) decides otherwise.
     #[must_use]
     pub fn on_connect(
         mut self,
@@ -101,16 +102,18 @@ impl<T: Threads> Reconnect<T> {
         self
     }
 
-    /// Sets which failures, of openings and of the hook, are worth another attempt; the others are errors of the iterator.
-    /// [`Failure::is_transient`] by default. What a hook said can be told by its type: `error.downcast_ref::<MyError>()`.
+    /// Sets which failures, of openings and of the hook, are worth another attempt; the others are errors of the
+    /// iterator. [`Failure::is_transient`] by default. What a hook said can be told by its type:
+    /// `error.downcast_ref::<MyError>()`.
     #[must_use]
     pub fn retry_if(mut self, retries: impl Fn(&Failure) -> bool + Send + Sync + 'static) -> Self {
         self.retries = Box::new(retries);
         self
     }
 
-    /// Sets what is told whenever another attempt is going to be made: why, and when. For a log, or to show that the other side is not
-    /// there. Failures that are errors of the iterator are not told here as well. Nothing by default.
+    /// Sets what is told whenever another attempt is going to be made: why, and when. For a log, or to show that the
+    /// other side is not there. Failures that are errors of the iterator are not told here as well. Nothing by
+    /// default.
     #[must_use]
     pub fn on_retry(mut self, tell: impl FnMut(&Retry<'_>) + Send + 'static) -> Self {
         self.on_retry = Some(Box::new(tell));
@@ -123,8 +126,8 @@ impl<T: Threads> Reconnect<T> {
         self.due
     }
 
-    /// Returns why the latest attempt failed, if it did and another follows: `None` once a connection or an error has been
-    /// given out.
+    /// Returns why the latest attempt failed, if it did and another follows: `None` once a connection or an error has
+    /// been given out.
     #[must_use]
     pub fn failure(&self) -> Option<&Failure> {
         self.failure.as_ref()

@@ -27,21 +27,21 @@ impl<T: Threads> WebSocket<T> {
     /// Sends a whole message: a `&str`, a `&[u8]`, or a [`Message`](crate::Message).
     ///
     /// Returns when the message has been handed to the system, or stands in the write buffer because another thread
-    /// writes. Waits while the write buffer is full, and while another thread sends a message in pieces; of several threads that
-    /// wait, any may be the next. The message is sent whole or not at all.
+    /// writes. Waits while the write buffer is full, and while another thread sends a message in pieces; of several
+    /// threads that wait, any may be the next. The message is sent whole or not at all.
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`] if the connection is over. If it is closing, this waits for its end first, the close timeout at
-    /// most, so that every caller is told the same outcome. After an error it is unknown whether the peer has got the
-    /// message.
+    /// [`Error::Closed`] if the connection is over. If it is closing, this waits for its end first, the close timeout
+    /// at most, so that every caller is told the same outcome. After an error it is unknown whether the peer has got
+    /// the message.
     pub fn send<'a>(&self, message: impl Into<Outgoing<'a>>) -> Result<(), Error> {
         self.send_until(message.into(), None, Writing::Inline)
     }
 
-    /// Sends a whole message as [`send`](Self::send), but leaves it in the write buffer until that is full, or until the next
-    /// call of [`flush`](Self::flush), of another method that sends or closes, or of one that waits to receive: many short
-    /// messages cost one write.
+    /// Sends a whole message as [`send`](Self::send), but leaves it in the write buffer until that is full, or until
+    /// the next call of [`flush`](Self::flush), of another method that sends or closes, or of one that waits to
+    /// receive: many short messages cost one write.
     ///
     /// # Errors
     ///
@@ -52,8 +52,8 @@ impl<T: Threads> WebSocket<T> {
 
     /// Writes what [`feed`](Self::feed) has left in the write buffer, unless another thread writes it.
     ///
-    /// This writes in the caller's thread, waits for the system to take all, and sees whether it did: hence a result, which the
-    /// [`flush`](crate::client::WebSocket::flush) of tasks, which waits for nothing, has not.
+    /// This writes in the caller's thread, waits for the system to take all, and sees whether it did: hence a result,
+    /// which the [`flush`](crate::client::WebSocket::flush) of tasks, which waits for nothing, has not.
     ///
     /// # Errors
     ///
@@ -70,14 +70,15 @@ impl<T: Threads> WebSocket<T> {
         write_out(shared, guard, Writing::Inline)
     }
 
-    /// Sends a message once there is room for it in the write buffer; the writer thread writes it. Gives up when the stream has
-    /// taken nothing for `timeout`: a peer that reads slowly is waited for, however much is sent before. Zero does not wait.
+    /// Sends a message once there is room for it in the write buffer; the writer thread writes it. Gives up when the
+    /// stream has taken nothing for `timeout`: a peer that reads slowly is waited for, however much is sent before.
+    /// Zero does not wait.
     ///
     /// # Errors
     ///
-    /// Those of [`send`](Self::send), and [`Error::TimedOut`]: the message has not been sent, and will not be; the call may be
-    /// repeated. [`Error::Closing`] if the connection is closing, and how it ends is not known within `timeout`: the message has
-    /// not been sent, and no other can be.
+    /// Those of [`send`](Self::send), and [`Error::TimedOut`]: the message has not been sent, and will not be; the
+    /// call may be repeated. [`Error::Closing`] if the connection is closing, and how it ends is not known within
+    /// `timeout`: the message has not been sent, and no other can be.
     pub fn send_timeout<'a>(&self, message: impl Into<Outgoing<'a>>, timeout: Duration) -> Result<(), Error> {
         self.send_until(message.into(), Some(timeout), Writing::Handed)
     }
@@ -189,7 +190,8 @@ fn write_out<'a, T: Threads>(
         Writing::Handed => None,
     };
     let Some(permit) = permit else {
-        // The thread that holds the write permit hands it on with what is left; if no thread holds it, the writer is woken.
+        // The thread that holds the write permit hands it on with what is left; if no thread holds it, the writer is
+        // woken.
         shared.settle(&mut guard);
         return Ok(());
     };
@@ -200,8 +202,8 @@ fn write_out<'a, T: Threads>(
 
 /// A message that is being sent in pieces. No other message goes out meanwhile; pings and the Close frame do.
 ///
-/// A message whose frames have begun cannot be taken back: dropping the writer in the middle of one closes the connection
-/// with code 1011, in the background, because the peer would take anything else for a whole message.
+/// A message whose frames have begun cannot be taken back: dropping the writer in the middle of one closes the
+/// connection with code 1011, in the background, because the peer would take anything else for a whole message.
 #[must_use = "a message that is not finished closes the connection"]
 pub struct MessageWriter<T: Threads> {
     socket: WebSocket<T>,

@@ -1,17 +1,18 @@
-//! What the handles and the two threads of a connection share: one protocol state behind one lock, and the threads that wait.
+//! What the handles and the two threads of a connection share: one protocol state behind one lock, and the threads
+//! that wait.
 //!
 //! # Invariants
 //!
 //! - Nothing blocks while it holds the lock: reads and writes of the stream happen outside it.
-//! - A thread that changes the state calls [`Shared::settle`] before it gives the lock back. `settle` alone wakes others, and
-//!   derives from the state which: no change can forget a waiter, and no thread wakes before the change is made. So the
-//!   outcome is known before any thread can see that the connection is over.
-//! - The writer thread alone keeps the time, and is never blocked beyond a deadline: it sleeps until the next one, and what
-//!   it writes has a timeout that ends with it, after the close timeout at most. The deadlines that others bring about
-//!   (a caller that closes, the reader that was sent a Close frame) are at least the close timeout ahead, so that a write
-//!   which began before does not outlast them.
-//! - The write permit is the right to write to the stream, the read permit the right to read from it. Each is either in the state or with
-//!   one thread.
+//! - A thread that changes the state calls [`Shared::settle`] before it gives the lock back. `settle` alone wakes
+//!   others, and derives from the state which: no change can forget a waiter, and no thread wakes before the change
+//!   is made. So the outcome is known before any thread can see that the connection is over.
+//! - The writer thread alone keeps the time, and is never blocked beyond a deadline: it sleeps until the next one,
+//!   and what it writes has a timeout that ends with it, after the close timeout at most. The deadlines that others
+//!   bring about (a caller that closes, the reader that was sent a Close frame) are at least the close timeout ahead,
+//!   so that a write which began before does not outlast them.
+//! - The write permit is the right to write to the stream, the read permit the right to read from it. Each is either
+//!   in the state or with one thread.
 //! - Whenever the lock is free and the session wants to read, a thread reads, or the reader thread will,
 //!   [`LINGER`](super::reading::LINGER) from now at the latest.
 
@@ -37,8 +38,8 @@ pub(super) struct Shared<T: Threads> {
     /// Wait: callers that want to send a message, for room or for the end of another's streamed message; and those that
     /// want to send a ping, for room.
     pub(super) room: Condvar<T>,
-    /// Waits: the caller that sends a message in pieces, for room for the next one. Apart from `room`, where no thread may go on
-    /// before that message has ended.
+    /// Waits: the caller that sends a message in pieces, for room for the next one. Apart from `room`, where no
+    /// thread may go on before that message has ended.
     pub(super) room_for_piece: Condvar<T>,
     /// Wait: callers that want a pong or the end.
     pub(super) progress: Condvar<T>,
@@ -55,7 +56,8 @@ pub(super) struct State {
     pub(super) write_permit: Option<WritePermit>,
     /// `None` while a thread reads, and after the end.
     pub(super) read_permit: Option<ReadPermit>,
-    /// How reading failed while a thread was writing what may be our Close frame: whether that went out is to be known first.
+    /// How reading failed while a thread was writing what may be our Close frame: whether that went out is to be
+    /// known first.
     pub(super) read_error: Option<io::Error>,
     /// Ends whatever the threads do with the stream. `None` once that has happened.
     control: Option<BoxWire>,
@@ -372,7 +374,8 @@ impl State {
             Transport::Drop => {}
         }
         if over {
-            // Frees the threads that are in a read or a write. What is not in use closes here, and the rest with its thread.
+            // Frees the threads that are in a read or a write. What is not in use closes here, and the rest with its
+            // thread.
             if let Some(control) = self.control.take() {
                 let _gone = control.shutdown(Shutdown::Both);
             }

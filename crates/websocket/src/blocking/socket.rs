@@ -84,9 +84,9 @@ impl<T: Threads> WebSocket<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`recv`](Self::recv), and [`Error::TimedOut`]: nothing is lost, not even in the middle of a message that
-    /// comes in fragments, and the call may be repeated. So it may while the connection is closing: messages can come until
-    /// the outcome is there.
+    /// Those of [`recv`](Self::recv), and [`Error::TimedOut`]: nothing is lost, not even in the middle of a message
+    /// that comes in fragments, and the call may be repeated. So it may while the connection is closing: messages can
+    /// come until the outcome is there.
     pub fn recv_timeout(&self, timeout: Duration) -> Result<Message, Error> {
         self.receive(Some(timeout), Connection::recv_message)
     }
@@ -150,8 +150,8 @@ impl<T: Threads> WebSocket<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`] once the connection is over. If the peer may be gone, have a [keepalive](crate::Keepalive), or use
-    /// [`ping_timeout`](Self::ping_timeout).
+    /// [`Error::Closed`] once the connection is over. If the peer may be gone, have a [keepalive](crate::Keepalive),
+    /// or use [`ping_timeout`](Self::ping_timeout).
     pub fn ping(&self) -> Result<Duration, Error> {
         self.ping_until(None)
     }
@@ -160,8 +160,9 @@ impl<T: Threads> WebSocket<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`ping`](Self::ping), and [`Error::TimedOut`]: a pong that comes later does no harm, and the call may be repeated.
-    /// [`Error::Closing`] if the connection is closing by then, and how it ends is not known yet: no further ping will go out.
+    /// Those of [`ping`](Self::ping), and [`Error::TimedOut`]: a pong that comes later does no harm, and the call may
+    /// be repeated. [`Error::Closing`] if the connection is closing by then, and how it ends is not known yet: no
+    /// further ping will go out.
     pub fn ping_timeout(&self, timeout: Duration) -> Result<Duration, Error> {
         self.ping_until(self.deadline_after(Some(timeout)))
     }
@@ -216,8 +217,8 @@ impl<T: Threads> WebSocket<T> {
         }
     }
 
-    /// Ends the connection now, without a closing handshake: the stream is shut down, and what is not yet written is lost. Every
-    /// call ends with [`Cause::Aborted`](crate::Cause::Aborted), unless the outcome is known already.
+    /// Ends the connection now, without a closing handshake: the stream is shut down, and what is not yet written is
+    /// lost. Every call ends with [`Cause::Aborted`](crate::Cause::Aborted), unless the outcome is known already.
     pub fn abort(&self) {
         let shared = self.shared();
         let mut guard = shared.lock();
@@ -225,9 +226,9 @@ impl<T: Threads> WebSocket<T> {
         shared.settle(&mut guard);
     }
 
-    /// Sends a pong that no ping has asked for: a sign of life that wants no answer (RFC 6455, section 5.5.3). `payload` has at
-    /// most 125 bytes; what is longer is cut. It waits for nothing: where the write buffer is full, other traffic shows that this
-    /// side lives, and the pong is left out.
+    /// Sends a pong that no ping has asked for: a sign of life that wants no answer (RFC 6455, section 5.5.3).
+    /// `payload` has at most 125 bytes; what is longer is cut. It waits for nothing: where the write buffer is full,
+    /// other traffic shows that this side lives, and the pong is left out.
     ///
     /// # Errors
     ///
@@ -323,8 +324,8 @@ fn wait_for_arrival<'a, T: Threads>(
     *reads &= patience != Some(None);
     let permit = if *reads && guard.can_read() { guard.read_permit.take() } else { None };
     guard.awaits_arrival = permit.is_none();
-    // What `feed` left may be what the peer waits for; and if nothing is left to be taken before a failure, that is to be
-    // told to the peer.
+    // What `feed` left may be what the peer waits for; and if nothing is left to be taken before a failure, that is
+    // to be told to the peer.
     shared.settle(&mut guard);
     match permit {
         Some(permit) => {
@@ -345,7 +346,8 @@ fn wait_for_arrival<'a, T: Threads>(
 pub(super) fn closed_or(waited: Result<Closed, Error>) -> Error {
     match waited {
         Ok(closed) => Error::Closed(closed),
-        // The time of the call is up before the outcome is there. Nothing can be sent any more, so repeating is of no use.
+        // The time of the call is up before the outcome is there. Nothing can be sent any more, so repeating is of no
+        // use.
         Err(_) => Error::Closing,
     }
 }

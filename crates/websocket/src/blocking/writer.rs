@@ -1,8 +1,8 @@
 //! Writing, by the thread that holds the write permit, and the writer thread.
 //!
-//! A caller that sends takes the write permit, if it is free, and writes its own message: no other thread has to run. Everything
-//! else is left to the writer thread: pings, pongs, Close frames, what callers leave behind. It is also the one that
-//! keeps the time. Callers that must not be stuck (`close`, `ping`) never write.
+//! A caller that sends takes the write permit, if it is free, and writes its own message: no other thread has to run.
+//! Everything else is left to the writer thread: pings, pongs, Close frames, what callers leave behind. It is also
+//! the one that keeps the time. Callers that must not be stuck (`close`, `ping`) never write.
 
 use std::time::Duration;
 
@@ -17,8 +17,8 @@ const WRITE_BYTES: usize = 512 * 1024;
 /// Timeouts are no shorter: the system's timers are no finer, and a timeout of zero is an error.
 const TIMEOUT_MIN: Duration = Duration::from_millis(1);
 
-/// How long a write waits for room at first. A write of a blocking stream returns what it has taken when its timeout is up: so
-/// it is seen that a slow peer reads.
+/// How long a write waits for room at first. A write of a blocking stream returns what it has taken when its timeout
+/// is up: so it is seen that a slow peer reads.
 const STEP_MIN: Duration = Duration::from_millis(50);
 
 /// The body of the writer thread. It ends with the connection.
@@ -76,7 +76,8 @@ pub(super) fn write<'a, T: Threads>(
         let written = permit.write(timeout);
         guard = shared.lock();
         if guard.closed().is_some() {
-            // The peer may have read this, and ended the connection because it had: the caller is told that it was sent.
+            // The peer may have read this, and ended the connection because it had: the caller is told that it was
+            // sent.
             if written.is_ok_and(|count| count == permit.chunk.len()) {
                 guard.written += plain as u64;
             }

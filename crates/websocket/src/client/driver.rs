@@ -1,5 +1,5 @@
-//! The task that meets the connection's obligations while no method is called: pongs, the answer to a Close frame, keepalive,
-//! deadlines, and the rest of what was sent.
+//! The task that meets the connection's obligations while no method is called: pongs, the answer to a Close frame,
+//! keepalive, deadlines, and the rest of what was sent.
 //!
 //! Receivers read for themselves; the driver reads when none waits, or when one that was woken does not come. While
 //! receivers are at work it does not wait to be woken for reading (which would cost every message a detour), but looks
@@ -16,8 +16,9 @@ use wavetank_runtime::{Instant, Runtime, Sleep as _};
 
 use super::shared::Shared;
 
-/// How often the driver looks whether receivers that were at work have stopped. A look that finds that they have read since
-/// the last one leaves the stream to them, so twice this bounds how late a pong or the answer to a Close frame is.
+/// How often the driver looks whether receivers that were at work have stopped. A look that finds that they have read
+/// since the last one leaves the stream to them, so twice this bounds how late a pong or the answer to a Close frame
+/// is.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Drives one connection to its end.

@@ -17,16 +17,17 @@ use crate::{CloseCode, Error, Message};
 
 /// The messages of a connection, as a [`Stream`]: made by [`WebSocket::messages`].
 ///
-/// It ends (`None`) with the connection: after a clean end ([`Closed::is_clean`](crate::Closed::is_clean)) at once, after any
-/// other with one [`Error::Closed`] before. The outcome can be asked for at the [`WebSocket`] in either case.
+/// It ends (`None`) with the connection: after a clean end ([`Closed::is_clean`](crate::Closed::is_clean)) at once,
+/// after any other with one [`Error::Closed`] before. The outcome can be asked for at the [`WebSocket`] in either
+/// case.
 ///
-/// It is a handle to the connection, and keeps it open. While it waits it is the one receiver: a call of `recv` fails with
-/// [`Error::ConcurrentRecv`] until the stream has given a message, or is dropped. If it is the stream that comes second, that
-/// error is its item, and it can be polled again.
+/// It is a handle to the connection, and keeps it open. While it waits it is the one receiver: a call of `recv` fails
+/// with [`Error::ConcurrentRecv`] until the stream has given a message, or is dropped. If it is the stream that comes
+/// second, that error is its item, and it can be polled again.
 ///
-/// It is a [`Sink`] of messages, too, so that `StreamExt::split` makes a half of each. Flushing hands the messages to the stream
-/// below, and closing closes the connection with code 1000. A sink that holds a message and is not polled any more holds up other
-/// senders once it is the message's turn; dropping the sink drops the message.
+/// It is a [`Sink`] of messages, too, so that `StreamExt::split` makes a half of each. Flushing hands the messages to
+/// the stream below, and closing closes the connection with code 1000. A sink that holds a message and is not polled
+/// any more holds up other senders once it is the message's turn; dropping the sink drops the message.
 ///
 /// # Cancel safety
 ///

@@ -112,7 +112,8 @@ impl Handshake for Accepting {
     }
 }
 
-/// Moves bytes until something comes of the handshake. Fails with `TimedOut` if its deadline came closer, and has passed.
+/// Moves bytes until something comes of the handshake. Fails with `TimedOut` if its deadline came closer, and has
+/// passed.
 pub(crate) async fn exchange<R: Runtime, H: Handshake>(
     runtime: &R,
     handshake: &mut H,

@@ -1,13 +1,13 @@
 //! The short way of a closed loop of short messages: reading and writing without working out which other
 //! tasks it concerns, where it concerns none.
 //!
-//! Whatever this leaves to others is left as a whole: [`Shared::change`](super::shared::Shared::change) is to follow, which
-//! finds which tasks to wake. Where it was enough, that would have found none:
+//! Whatever this leaves to others is left as a whole: [`Shared::change`](super::shared::Shared::change) is to follow,
+//! which finds which tasks to wake. Where it was enough, that would have found none:
 //!
 //! - Senders wait for room, and for their turn: there are none, and none comes while the lock is held.
 //! - Others wait for a pong or the end: there are none, or it is open still and nothing was read.
-//! - The driver has a timer for the connection's deadline, unless a pong brings that forward; and while it watches, it looks
-//!   at the stream by itself.
+//! - The driver has a timer for the connection's deadline, unless a pong brings that forward; and while it watches,
+//!   it looks at the stream by itself.
 
 use std::task::{Context, Poll};
 
@@ -49,8 +49,8 @@ where
         now: impl Fn() -> Instant + Copy,
         take: fn(&mut Connection) -> Option<T>,
     ) -> Quick<T> {
-        // Room in the queue matters to the driver only if there was none, and no input is left to fill it. What was fed is written
-        // before anything is taken.
+        // Room in the queue matters to the driver only if there was none, and no input is left to fill it. What was
+        // fed is written before anything is taken.
         let reading = self.session.wants_read() || self.session.connection().is_behind();
         if !reading || !self.session.output().is_empty() {
             return Quick::Left;

@@ -18,15 +18,16 @@ use crate::reconnect::{Backoff, BackoffPolicy, Failure, HookError, Reason, Retry
 
 /// What is done on each new connection before it is handed out: authenticate, subscribe again, ask for what was missed.
 ///
-/// Functions `FnMut(WebSocket<R, S>) -> impl Future<Output = Result<(), HookError>>` are hooks. `?` makes a [`HookError`] of any
-/// error: [`Error`](crate::Error), one of the application's, or a text.
+/// Functions `FnMut(WebSocket<R, S>) -> impl Future<Output = Result<(), HookError>>` are hooks. `?` makes a
+/// [`HookError`] of any error: [`Error`](crate::Error), one of the application's, or a text.
 pub trait Resume<R, S = <R as Runtime>::Stream>: Send
 where
     R: Runtime,
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     /// Prepares `socket`. An error, like a connection that could not be opened, counts as a failed attempt: the
-    /// connection is closed, and the next one is opened after a while, unless [`Reconnect::retry_if`] decides otherwise.
+    /// connection is closed, and the next one is opened after a while, unless [`Reconnect::retry_if`] decides
+    /// otherwise.
     fn resume(&mut self, socket: WebSocket<R, S>) -> impl Future<Output = Result<(), HookError>> + Send;
 }
 
@@ -155,8 +156,8 @@ where
         self
     }
 
-    /// Sets which failures, of openings and of the hook, are worth another attempt; the others are [`next`](Self::next)'s
-    /// errors. [`Failure::is_transient`] by default. What a hook said can be told by its type:
+    /// Sets which failures, of openings and of the hook, are worth another attempt; the others are
+    /// [`next`](Self::next)'s errors. [`Failure::is_transient`] by default. What a hook said can be told by its type:
     /// `error.downcast_ref::<MyError>()`.
     #[must_use]
     pub fn retry_if(mut self, retries: impl Fn(&Failure) -> bool + Send + Sync + 'static) -> Self {
@@ -164,22 +165,24 @@ where
         self
     }
 
-    /// Sets what is told whenever another attempt is going to be made: why, and when. For a log, or to show that the other side is not
-    /// there. Failures that are [`next`](Self::next)'s errors are not told here as well. Nothing by default.
+    /// Sets what is told whenever another attempt is going to be made: why, and when. For a log, or to show that the
+    /// other side is not there. Failures that are [`next`](Self::next)'s errors are not told here as well. Nothing by
+    /// default.
     #[must_use]
     pub fn on_retry(mut self, tell: impl FnMut(&Retry<'_>) + Send + 'static) -> Self {
         self.watch.on_retry = Some(Box::new(tell));
         self
     }
 
-    /// Returns why the latest attempt failed, if it did and another follows: `None` once a connection or an error has been
-    /// handed out.
+    /// Returns why the latest attempt failed, if it did and another follows: `None` once a connection or an error has
+    /// been handed out.
     #[must_use]
     pub fn failure(&self) -> Option<&Failure> {
         self.failure.as_ref()
     }
 
-    /// Returns when the next attempt is due, while [`next`](Self::next) waits for it (or did, when its future was dropped).
+    /// Returns when the next attempt is due, while [`next`](Self::next) waits for it (or did, when its future was
+    /// dropped).
     #[must_use]
     pub fn due(&self) -> Option<Instant> {
         self.due
@@ -211,8 +214,8 @@ where
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped while it waits, the next call goes on waiting for the same time. If it is dropped during
-    /// an attempt, that attempt is given up and counts as failed: the next one comes after its delay.
+    /// If the future is dropped while it waits, the next call goes on waiting for the same time. If it is dropped
+    /// during an attempt, that attempt is given up and counts as failed: the next one comes after its delay.
     pub async fn next(&mut self) -> Result<WebSocket<R, S>, Failure> {
         self.previous_is_over().await;
         loop {

@@ -52,8 +52,8 @@ where
         Self { shared, place: None, lasts: false, deflating: None }
     }
 
-    /// Waits for the turn and for room in the write buffer; then sends `piece`, and writes what the stream takes, if that is not
-    /// left to others. `None` waits for the turn alone.
+    /// Waits for the turn and for room in the write buffer; then sends `piece`, and writes what the stream takes, if
+    /// that is not left to others. `None` waits for the turn alone.
     #[inline]
     pub(super) fn poll(
         &mut self,
@@ -279,8 +279,8 @@ where
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped before it completes, the message was not finished: the connection is closed, as when the
-    /// writer is dropped.
+    /// If the future is dropped before it completes, the message was not finished: the connection is closed, as when
+    /// the writer is dropped.
     pub async fn finish(mut self, piece: &[u8]) -> Result<(), Error> {
         self.fragment(piece, true).await
     }

@@ -4,11 +4,11 @@
 //!
 //! - The lock is held for the time of one look: never over an await, and never while a waker is woken or a stream is
 //!   dropped ([`After`] does that when the lock is free).
-//! - What follows from a change is worked out in one place, [`Shared::with`], under the same lock: a task that waits for it
-//!   is woken after it can be seen.
-//! - Whenever the lock is free and the connection wants to read, the stream knows the waker of [`Signals`], or the driver
-//!   watches, or has been woken. While it watches, the stream may know the waker of the receiver's task instead, which
-//!   spares each message the detour over [`Signals`].
+//! - What follows from a change is worked out in one place, [`Shared::with`], under the same lock: a task that waits
+//!   for it is woken after it can be seen.
+//! - Whenever the lock is free and the connection wants to read, the stream knows the waker of [`Signals`], or the
+//!   driver watches, or has been woken. While it watches, the stream may know the waker of the receiver's task
+//!   instead, which spares each message the detour over [`Signals`].
 
 use std::future::poll_fn;
 use std::io;
@@ -43,7 +43,8 @@ pub(super) struct State<S> {
     pub(super) line: Line<S>,
     /// A call of `recv` waits, woken or not, and is not just at work.
     pub(super) receiving: bool,
-    /// The receiver that the stream wakes, or has woken: kept behind its message, as the next call is mostly of the same task.
+    /// The receiver that the stream wakes, or has woken: kept behind its message, as the next call is mostly of the
+    /// same task.
     receiver: Option<Waker>,
     /// How often receivers have read for themselves: the driver leaves the reading to them while this grows.
     pub(super) receiver_reads: u64,
@@ -321,8 +322,8 @@ where
         read
     }
 
-    /// Goes on with input that was left while the queue was full, if there is room again, and wakes the tasks that may wait for
-    /// what it holds. What it has to be answered is to be written.
+    /// Goes on with input that was left while the queue was full, if there is room again, and wakes the tasks that
+    /// may wait for what it holds. What it has to be answered is to be written.
     #[inline]
     pub(super) fn catch_up(&mut self, now: impl Fn() -> Instant, after: &mut After<S>) {
         if self.session.connection().has_input_left() {
@@ -357,8 +358,8 @@ where
         read
     }
 
-    /// Reads once; if there is nothing yet, the stream wakes the receiver without a detour. For a receiver, while the driver
-    /// watches: it alone sees to it that the stream is read if the receiver does not come.
+    /// Reads once; if there is nothing yet, the stream wakes the receiver without a detour. For a receiver, while the
+    /// driver watches: it alone sees to it that the stream is read if the receiver does not come.
     #[inline]
     pub(super) fn read_for_receiver(
         &mut self,

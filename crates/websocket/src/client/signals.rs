@@ -1,20 +1,20 @@
 //! Which task is woken when the stream can be read or written again.
 //!
-//! A stream remembers one waker a direction, but several tasks do its I/O: the one that receives, those that send, and
-//! the driver. So the stream is polled with the same two wakers, and these pass the wake on: reading to the receiver that
-//! waits, which then reads for itself without a detour over another task; writing, and everything that no task waits for,
-//! to the driver.
+//! A stream remembers one waker a direction, but several tasks do its I/O: the one that receives, those that send,
+//! and the driver. So the stream is polled with the same two wakers, and these pass the wake on: reading to the
+//! receiver that waits, which then reads for itself without a detour over another task; writing, and everything that
+//! no task waits for, to the driver.
 //!
 //! A receiver that is woken need not come: its future may be dropped, or kept and no longer polled. So the driver
-//! looks after it: while it *watches* it looks after the stream at short intervals without being woken; when it does not
-//! watch, a wake goes to it as well. So while it watches the wakers of this file are not needed for reading: then a receiver
-//! polls the stream with its own ([`State::read_for_receiver`](super::shared::State::read_for_receiver)), and the driver's
-//! look puts them back.
+//! looks after it: while it *watches* it looks after the stream at short intervals without being woken; when it does
+//! not watch, a wake goes to it as well. So while it watches the wakers of this file are not needed for reading: then
+//! a receiver polls the stream with its own ([`State::read_for_receiver`](super::shared::State::read_for_receiver)),
+//! and the driver's look puts them back.
 //!
 //! # Invariants
 //!
-//! - The driver's waker is in its place, or the driver has been woken and will look again: it puts the waker there before
-//!   it looks.
+//! - The driver's waker is in its place, or the driver has been woken and will look again: it puts the waker there
+//!   before it looks.
 //! - No other code runs while the lock is held, so that a wake may come from anywhere, also from inside another
 //!   connection's lock.
 
@@ -48,8 +48,8 @@ impl Signals {
     /// Says that the stream is about to be polled for reading.
     #[inline]
     pub(super) fn begin_read(&self) {
-        // A reader that takes back what a wake has said sees what was there before the wake. Where nothing was said yet, or it
-        // cannot be seen yet, it stays said.
+        // A reader that takes back what a wake has said sees what was there before the wake. Where nothing was said
+        // yet, or it cannot be seen yet, it stays said.
         if self.readable.load(Ordering::Relaxed) {
             self.readable.swap(false, Ordering::Acquire);
         }
@@ -61,8 +61,8 @@ impl Signals {
         self.readable.load(Ordering::Acquire)
     }
 
-    /// Makes `waker` the receiver's, after it has polled the stream without result. Returns false if the stream has woken its
-    /// reader in between: the receiver is to look again.
+    /// Makes `waker` the receiver's, after it has polled the stream without result. Returns false if the stream has
+    /// woken its reader in between: the receiver is to look again.
     #[must_use]
     pub(super) fn register_receiver(&self, waker: &Waker) -> bool {
         let mut slots = self.slots();
@@ -74,8 +74,8 @@ impl Signals {
         !self.is_readable()
     }
 
-    /// Takes the receiver's waker, to wake it or because it has gone; `None` if it is woken already. Not to be called beside
-    /// [`register_receiver`](Self::register_receiver): both are under the connection's lock.
+    /// Takes the receiver's waker, to wake it or because it has gone; `None` if it is woken already. Not to be called
+    /// beside [`register_receiver`](Self::register_receiver): both are under the connection's lock.
     #[inline]
     pub(super) fn take_receiver(&self) -> Option<Waker> {
         if !self.receiver_waits.load(Ordering::Relaxed) {

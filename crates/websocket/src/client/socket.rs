@@ -28,9 +28,9 @@ pub use crate::protocol::State as ConnectionState;
 
 /// An open connection of tasks, in either role. Clones are handles to the same connection.
 ///
-/// Every method takes `&self`, so one task can receive while others send, ping and close. A task of the runtime's drives
-/// the connection: pings are answered, a Close frame is answered, keepalive pings are sent and deadlines kept while
-/// no method is called. A peer that does not read never holds up receiving, pinging or closing.
+/// Every method takes `&self`, so one task can receive while others send, ping and close. A task of the runtime's
+/// drives the connection: pings are answered, a Close frame is answered, keepalive pings are sent and deadlines kept
+/// while no method is called. A peer that does not read never holds up receiving, pinging or closing.
 ///
 /// Every connection ends in exactly one way, [`Closed`], which every call reports alike.
 ///
@@ -72,10 +72,10 @@ where
         Self { handle: Arc::new(Handle { shared }) }
     }
 
-    /// Goes on with a stream whose opening handshake another HTTP stack has carried: `upgraded` says what it has agreed on. The
-    /// connection is driven by a task of `runtime`.
+    /// Goes on with a stream whose opening handshake another HTTP stack has carried: `upgraded` says what it has
+    /// agreed on. The connection is driven by a task of `runtime`.
     ///
-    /// With the features `hyper` and `axum`, [`hyper`](crate::hyper) and [`axum`](crate::axum) do this for their servers.
+    /// With the features `hyper` and `axum`, the modules of these names do this for their servers.
     ///
     /// # Determinism
     ///
@@ -148,13 +148,13 @@ where
 
     /// Sends a whole message: a `&str`, a `&[u8]`, or a [`Message`].
     ///
-    /// Completes when the message is in the write buffer, of which as much is written at once as the stream takes; waits
-    /// while the write buffer is full (`Limits`), in the order in which the calls came.
+    /// Completes when the message is in the write buffer, of which as much is written at once as the stream takes;
+    /// waits while the write buffer is full (`Limits`), in the order in which the calls came.
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`] with the outcome, also where a Close frame was sent or received before it was this call's turn:
-    /// then it waits for the outcome first, at most the close timeout. The message was not sent.
+    /// [`Error::Closed`] with the outcome, also where a Close frame was sent or received before it was this call's
+    /// turn: then it waits for the outcome first, at most the close timeout. The message was not sent.
     ///
     /// # Cancel safety
     ///
@@ -163,9 +163,9 @@ where
         self.put(message.into(), Writing::AtOnce).await
     }
 
-    /// Sends a whole message as [`send`](Self::send), but leaves it in the write buffer until that is full, or until the next
-    /// call of [`flush`](Self::flush) or of any other method that sends, receives or closes: many short messages cost one
-    /// write.
+    /// Sends a whole message as [`send`](Self::send), but leaves it in the write buffer until that is full, or until
+    /// the next call of [`flush`](Self::flush) or of any other method that sends, receives or closes: many short
+    /// messages cost one write.
     ///
     /// # Errors
     ///
@@ -178,11 +178,11 @@ where
         self.put(message.into(), Writing::Later).await
     }
 
-    /// Writes what [`feed`](Self::feed) has left in the write buffer, as much as the stream takes at once; the rest follows in
-    /// the background, as after [`send`](Self::send).
+    /// Writes what [`feed`](Self::feed) has left in the write buffer, as much as the stream takes at once; the rest
+    /// follows in the background, as after [`send`](Self::send).
     ///
-    /// This waits for nothing, and so has nothing to return: that the connection is over, any other call tells. On threads
-    /// [`flush`](crate::blocking::WebSocket::flush) writes all before it returns, and can fail.
+    /// This waits for nothing, and so has nothing to return: that the connection is over, any other call tells. On
+    /// threads [`flush`](crate::blocking::WebSocket::flush) writes all before it returns, and can fail.
     pub fn flush(&self) {
         let shared = self.shared();
         let now = || shared.runtime.now();
@@ -253,9 +253,9 @@ where
         .await
     }
 
-    /// Sends a pong that no ping has asked for: a sign of life that wants no answer (RFC 6455, section 5.5.3). `payload` has at
-    /// most 125 bytes; what is longer is cut. It waits for nothing: where the write buffer is full, other traffic shows that this
-    /// side lives, and the pong is left out.
+    /// Sends a pong that no ping has asked for: a sign of life that wants no answer (RFC 6455, section 5.5.3).
+    /// `payload` has at most 125 bytes; what is longer is cut. It waits for nothing: where the write buffer is full,
+    /// other traffic shows that this side lives, and the pong is left out.
     ///
     /// # Errors
     ///
@@ -271,9 +271,9 @@ where
 
     /// Closes the connection and waits for its outcome, at most the close timeout (`Config`).
     ///
-    /// Sends a Close frame behind what was sent before, unless closing has begun already; then waits for the peer's, and
-    /// for the end of the transport. Messages that arrive in the meantime, and those that arrived before, can still be
-    /// received, before and after this returns.
+    /// Sends a Close frame behind what was sent before, unless closing has begun already; then waits for the peer's,
+    /// and for the end of the transport. Messages that arrive in the meantime, and those that arrived before, can
+    /// still be received, before and after this returns.
     ///
     /// # Cancel safety
     ///
@@ -290,8 +290,8 @@ where
         self.closed().await
     }
 
-    /// Ends the connection now, without a closing handshake: the stream is dropped, and what is not yet written is lost. Every
-    /// call ends with [`Cause::Aborted`](crate::Cause::Aborted), unless the outcome is known already.
+    /// Ends the connection now, without a closing handshake: the stream is dropped, and what is not yet written is
+    /// lost. Every call ends with [`Cause::Aborted`](crate::Cause::Aborted), unless the outcome is known already.
     pub fn abort(&self) {
         self.shared().with(|state, after| {
             state.connection().abort(Cause::Aborted);

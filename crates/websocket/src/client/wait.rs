@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_line_is_kept_in_the_order_of_coming_also_when_somebody_leaves_it() {
+    fn the_line_keeps_its_order_when_tasks_leave() {
         let mut line = Waiters::default();
         let (mut first, mut second) = (None, None);
         assert!(line.is_first(None));
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_was_woken_is_not_woken_again_before_waiting_again() {
+    fn a_woken_task_is_not_woken_twice() {
         let mut line = Waiters::default();
         let (mut first, mut second) = (None, None);
         line.wait(&mut first, Waker::noop());

@@ -9,8 +9,8 @@ pub(crate) const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 /// Compresses messages of one direction.
 #[derive(Debug)]
 pub(crate) struct Compressor {
-    /// `None` while there is nothing to remember: before the first message, between messages without takeover, and when nothing
-    /// was compressed for a while.
+    /// `None` while there is nothing to remember: before the first message, between messages without takeover, and
+    /// when nothing was compressed for a while.
     deflate: Option<Compress>,
     level: u32,
     window_bits: u8,
@@ -22,8 +22,9 @@ pub(crate) struct Compressor {
 impl Compressor {
     /// `window_bits`: 8–15 (others are clamped); `level`: 0–9 (more is 9).
     ///
-    /// At 8 bits everything is stored, as there is no window that zlib could honour: correct, and never smaller. Callers
-    /// had better not compress at all; [`Parameters::compressor`](super::Parameters::compressor) is `None` then.
+    /// At 8 bits everything is stored, as there is no window that zlib could honour: correct, and never smaller.
+    /// Callers had better not compress at all; [`Parameters::compressor`](super::Parameters::compressor) is `None`
+    /// then.
     pub(crate) fn new(window_bits: u8, takeover: bool, level: u32) -> Self {
         let level = if window_bits <= 8 { 0 } else { level.min(9) };
         Self { deflate: None, level, window_bits: window_bits.clamp(9, 15), takeover, used: false }
@@ -58,14 +59,14 @@ impl Compressor {
         self.deflate_all(input, output, FlushCompress::None);
     }
 
-    /// Forgets everything that was compressed: after this, nothing that was appended to an output needs to be sent. Messages that
-    /// the peer has may be forgotten at any time (RFC 7692, section 7.1.1.1).
+    /// Forgets everything that was compressed: after this, nothing that was appended to an output needs to be sent.
+    /// Messages that the peer has may be forgotten at any time (RFC 7692, section 7.1.1.1).
     pub(crate) fn forget(&mut self) {
         self.deflate = None;
     }
 
-    /// Forgets everything, and gives its memory back, if nothing was compressed since the last call. Not to be called inside a
-    /// message.
+    /// Forgets everything, and gives its memory back, if nothing was compressed since the last call. Not to be called
+    /// inside a message.
     pub(crate) fn rest(&mut self) {
         if !std::mem::take(&mut self.used) {
             self.forget();

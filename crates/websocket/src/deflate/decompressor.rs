@@ -12,12 +12,13 @@ const CHUNK_BYTES: usize = 64 * 1024;
 
 /// Inflates messages of one direction.
 ///
-/// The window is always 15 bits: it reads what any smaller one wrote. A peer that uses more than was agreed on is not caught.
+/// The window is always 15 bits: it reads what any smaller one wrote. A peer that uses more than was agreed on is not
+/// caught.
 pub(crate) struct Decompressor {
     /// `None` while there is nothing to remember: before the first message, and between messages without takeover.
     inflate: Option<Decompress>,
-    /// Where everything is inflated to first. Ample room makes inflating fast, and copying what came out costs less than
-    /// zeroing such room for every message. Empty while there is nothing to remember.
+    /// Where everything is inflated to first. Ample room makes inflating fast, and copying what came out costs less
+    /// than zeroing such room for every message. Empty while there is nothing to remember.
     chunk: Vec<u8>,
     takeover: bool,
     /// The latest byte of the message ended a DEFLATE stream (a block with BFINAL).
@@ -90,8 +91,8 @@ impl Decompressor {
         let inflate = self.inflate.get_or_insert_with(|| Decompress::new_with_window_bits(false, 15));
         loop {
             if self.stream_ended && !input.is_empty() {
-                // RFC 7692, section 7.2.3.4: blocks may follow one with BFINAL. A peer that sets it finished a stream of
-                // zlib, and began the next one without a window.
+                // RFC 7692, section 7.2.3.4: blocks may follow one with BFINAL. A peer that sets it finished a stream
+                // of zlib, and began the next one without a window.
                 inflate.reset(false);
                 self.stream_ended = false;
             }

@@ -76,8 +76,8 @@ pub(crate) fn offer(wanted: Parameters) -> String {
     header
 }
 
-/// Checks what a server chose (`None`: no compression) against what was offered (`None`: nothing). If it confirms fewer limits
-/// than were offered, that is an error where they are required; else there are fewer.
+/// Checks what a server chose (`None`: no compression) against what was offered (`None`: nothing). If it confirms
+/// fewer limits than were offered, that is an error where they are required; else there are fewer.
 pub(crate) fn check_response(
     wanted: Option<Parameters>,
     requires_limits: bool,

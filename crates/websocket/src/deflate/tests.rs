@@ -1,4 +1,5 @@
-//! Compression as messages see it: round trips, takeover, windows, limits while inflating, and what negotiation agrees on.
+//! Compression as messages see it: round trips, takeover, windows, limits while inflating, and what negotiation
+//! agrees on.
 
 use bytes::BytesMut;
 use rand::rngs::StdRng;

@@ -50,8 +50,9 @@ pub enum Fault {
 
 /// Why no connection came about. Nothing is left open by any of these.
 ///
-/// [`peer`](Self::peer) says with which peer, [`fault`](Self::fault) whose fault it is, and [`is_transient`](Self::is_transient)
-/// whether it may be tried again as it is. No text of these shows a user or password.
+/// [`peer`](Self::peer) says with which peer, [`fault`](Self::fault) whose fault it is, and
+/// [`is_transient`](Self::is_transient) whether it may be tried again as it is. No text of these shows a user or
+/// password.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -86,8 +87,8 @@ pub enum OpenError {
         #[source]
         error: io::Error,
     },
-    /// The transport ended on the way, before an answer: the network's fault, or the proxy's while that was asked. May be tried
-    /// again.
+    /// The transport ended on the way, before an answer: the network's fault, or the proxy's while that was asked.
+    /// May be tried again.
     #[error("the transport to {peer} ended during {stage}")]
     Ended {
         /// How far the opening was.
@@ -95,7 +96,8 @@ pub enum OpenError {
         /// The peer that it was under way with: see [`peer`](OpenError::peer).
         peer: String,
     },
-    /// The opening took longer than its timeout: the network's fault, or the proxy's while that was asked. May be tried again.
+    /// The opening took longer than its timeout: the network's fault, or the proxy's while that was asked. May be
+    /// tried again.
     #[error("the opening with {peer} timed out during {stage}")]
     TimedOut {
         /// How far it was.
@@ -103,7 +105,8 @@ pub enum OpenError {
         /// The peer that it was under way with: see [`peer`](OpenError::peer).
         peer: String,
     },
-    /// The proxy's: it did not connect us. May be tried again if it says that it is overloaded, or that the network failed.
+    /// The proxy's: it did not connect us. May be tried again if it says that it is overloaded, or that the network
+    /// failed.
     #[error("the proxy {proxy} did not connect to {target}: {error}")]
     Proxy {
         /// The proxy: host and port.
@@ -124,8 +127,8 @@ pub enum OpenError {
         #[source]
         error: rustls::Error,
     },
-    /// The server answered, but not by a WebSocket. Its status says what to do: 4xx is the caller's fault, any other the server's;
-    /// after 429, 500, 502, 503 and 504 it may be tried again.
+    /// The server answered, but not by a WebSocket. Its status says what to do: 4xx is the caller's fault, any other
+    /// the server's; after 429, 500, 502, 503 and 504 it may be tried again.
     #[error("{} was refused with status {}", .0.url, .0.status)]
     Rejected(Box<Rejection>),
     /// The server's: it sent us elsewhere, and we do not go there.
@@ -178,8 +181,9 @@ impl OpenError {
         }
     }
 
-    /// Returns the peer that the opening was under way with when it failed, if it had come so far: the server, or the proxy that was
-    /// connected to or asked, as host and port (IPv6 in brackets); the path of a Unix socket; on the accept side, `the client`.
+    /// Returns the peer that the opening was under way with when it failed, if it had come so far: the server, or the
+    /// proxy that was connected to or asked, as host and port (IPv6 in brackets); the path of a Unix socket; on the
+    /// accept side, `the client`.
     #[must_use]
     pub fn peer(&self) -> Option<String> {
         match self {
@@ -197,8 +201,8 @@ impl OpenError {
         }
     }
 
-    /// Returns whether the same request may well succeed later: the network failed, or the server said that it is overloaded or
-    /// broken for now (429, 500, 502, 503, 504; of a proxy the same, and SOCKS5's network failures).
+    /// Returns whether the same request may well succeed later: the network failed, or the server said that it is
+    /// overloaded or broken for now (429, 500, 502, 503, 504; of a proxy the same, and SOCKS5's network failures).
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
@@ -240,12 +244,13 @@ pub struct Rejection {
     pub complete: bool,
 }
 
-/// How a server's `101` is no valid acceptance (RFC 6455, section 4.1, "Once the client's opening handshake has been sent"),
-/// or is no HTTP at all.
+/// How a server's `101` is no valid acceptance (RFC 6455, section 4.1, "Once the client's opening handshake has been
+/// sent"), or is no HTTP at all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HandshakeError {
-    /// The answer is no HTTP/1: another protocol is spoken there. Known from the first bytes, and not waited for any longer.
+    /// The answer is no HTTP/1: another protocol is spoken there. Known from the first bytes, and not waited for any
+    /// longer.
     #[error("the answer is no HTTP/1.1, but begins with \"{beginning}\"{hint}", hint = hint(beginning))]
     NotHttp {
         /// What came: at most 32 bytes, of which those that are not printable ASCII are escaped as in Rust's literals.
@@ -266,7 +271,8 @@ pub enum HandshakeError {
         found = header("Connection", .0, "and has no token Upgrade")
     )]
     Connection(Option<String>),
-    /// `Sec-WebSocket-Accept` is missing, repeated, or not the digest of our key: something answered that did not understand.
+    /// `Sec-WebSocket-Accept` is missing, repeated, or not the digest of our key: something answered that did not
+    /// understand.
     #[error(
         "{found} (RFC 6455, section 4.1, step 4)",
         found = header("Sec-WebSocket-Accept", .0, "not the digest of our key")
@@ -337,7 +343,8 @@ fn origin(origin: &Option<String>) -> String {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProxyError {
-    /// An HTTP proxy answered by this status. 407: it wants credentials, or others, and its header `Proxy-Authenticate` says which.
+    /// An HTTP proxy answered by this status. 407: it wants credentials, or others, and its header
+    /// `Proxy-Authenticate` says which.
     #[error("it answered by status {status}")]
     Status {
         /// The status.
@@ -365,7 +372,8 @@ pub enum ProxyError {
     HeadTooLarge,
 }
 
-/// What speaks in `beginning`, where that is known: records of TLS, whose first bytes are 20 to 23 and 3 (RFC 8446, section 5.1).
+/// What speaks in `beginning`, where that is known: records of TLS, whose first bytes are 20 to 23 and 3 (RFC 8446,
+/// section 5.1).
 fn hint(beginning: &str) -> &'static str {
     let in_tls = ["\\x14\\x03", "\\x15\\x03", "\\x16\\x03", "\\x17\\x03"];
     if in_tls.iter().any(|record| beginning.starts_with(record)) { " (this is TLS)" } else { "" }

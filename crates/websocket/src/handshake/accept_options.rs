@@ -24,8 +24,8 @@ pub enum Origins {
     /// From any, or the application looks at [`Request::origin`](super::Request::origin) itself.
     #[default]
     Any,
-    /// From these alone, as browsers write them (`https://example.com`; case does not matter), and by clients that are no
-    /// browsers and say no origin.
+    /// From these alone, as browsers write them (`https://example.com`; case does not matter), and by clients that
+    /// are no browsers and say no origin.
     Listed(Vec<String>),
     /// From these alone; who says no origin may not connect.
     ListedOnly(Vec<String>),

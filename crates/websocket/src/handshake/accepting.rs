@@ -205,12 +205,13 @@ impl Accepting {
         self.answer(chosen, &HeaderMap::new());
     }
 
-    /// Accepts the request with a subprotocol that the client offers (or none), and with further headers in the response.
+    /// Accepts the request with a subprotocol that the client offers (or none), and with further headers in the
+    /// response.
     ///
     /// # Errors
     ///
-    /// [`OpenError::Setup`], and the request still waits for an answer, if the client does not offer the subprotocol, or if a header
-    /// is the handshake's own.
+    /// [`OpenError::Setup`], and the request still waits for an answer, if the client does not offer the subprotocol,
+    /// or if a header is the handshake's own.
     ///
     /// # Panics
     ///
@@ -235,8 +236,8 @@ impl Accepting {
     ///
     /// # Errors
     ///
-    /// [`OpenError::Setup`], and the request still waits for an answer, if the status is an informational one (below 200), or
-    /// if a header is one that the answer has of itself: `Connection`, or how long the body is.
+    /// [`OpenError::Setup`], and the request still waits for an answer, if the status is an informational one (below
+    /// 200), or if a header is one that the answer has of itself: `Connection`, or how long the body is.
     ///
     /// # Panics
     ///

@@ -22,9 +22,9 @@ use crate::session::TlsOptions;
 ///
 /// # Defaults
 ///
-/// No headers but the necessary ones and a `User-Agent`; Basic authentication if the URL has a user; up to 10 redirects; no proxy;
-/// TLS as [`TlsOptions`] has it; answers of at most 64 KiB of head, and of which 64 KiB of body are kept. How long the opening
-/// may take is in [`Config::open_timeout`](crate::Config::open_timeout).
+/// No headers but the necessary ones and a `User-Agent`; Basic authentication if the URL has a user; up to 10
+/// redirects; no proxy; TLS as [`TlsOptions`] has it; answers of at most 64 KiB of head, and of which 64 KiB of body
+/// are kept. How long the opening may take is in [`Config::open_timeout`](crate::Config::open_timeout).
 ///
 /// ```
 /// use wavetank_websocket::handshake::ClientRequest;
@@ -74,8 +74,8 @@ impl ClientRequest {
         }
     }
 
-    /// Adds a header. `Host`, `Origin` and `User-Agent` replace what stood there; `Authorization` goes before the URL's user.
-    /// `Authorization`, `Cookie` and `Host` do not follow a redirect to another origin.
+    /// Adds a header. `Host`, `Origin` and `User-Agent` replace what stood there; `Authorization` goes before the
+    /// URL's user. `Authorization`, `Cookie` and `Host` do not follow a redirect to another origin.
     ///
     /// # Errors
     ///
@@ -156,8 +156,8 @@ impl ClientRequest {
         Self { redirects_max: count, ..self }
     }
 
-    /// Does TLS like this. The [name to ask for](TlsOptions::server_name) does not follow a redirect to another origin; all else
-    /// does.
+    /// Does TLS like this. The [name to ask for](TlsOptions::server_name) does not follow a redirect to another
+    /// origin; all else does.
     pub fn tls(self, tls: TlsOptions) -> Self {
         Self { tls, ..self }
     }
@@ -254,9 +254,9 @@ impl TryFrom<Url> for ClientRequest {
 impl<B> TryFrom<http::Request<B>> for ClientRequest {
     type Error = OpenError;
 
-    /// Takes address and headers of a request, as other WebSocket clients take it. What the handshake itself says is left out:
-    /// `Upgrade`, `Connection` and `Sec-WebSocket-…`, except `Sec-WebSocket-Protocol`, whose subprotocols are offered. The body is
-    /// not sent.
+    /// Takes address and headers of a request, as other WebSocket clients take it. What the handshake itself says is
+    /// left out: `Upgrade`, `Connection` and `Sec-WebSocket-…`, except `Sec-WebSocket-Protocol`, whose subprotocols
+    /// are offered. The body is not sent.
     fn try_from(request: http::Request<B>) -> Result<Self, OpenError> {
         let mut asked = Self::new(&request.uri().to_string())?;
         for (name, value) in request.headers() {

@@ -6,7 +6,8 @@ use sha1::{Digest as _, Sha1};
 
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// What `Sec-WebSocket-Key` says: "a nonce consisting of a randomly selected 16-byte value that has been base64-encoded".
+/// What `Sec-WebSocket-Key` says: "a nonce consisting of a randomly selected 16-byte value that has been
+/// base64-encoded".
 pub(crate) fn encode_key(nonce: [u8; 16]) -> String {
     STANDARD.encode(nonce)
 }

@@ -84,7 +84,8 @@ impl HeadReader {
     }
 }
 
-/// Whether `bytes` begin as a response of HTTP/1 (RFC 9112, section 4); `None`: they cannot, `false`: there are too few to tell.
+/// Whether `bytes` begin as a response of HTTP/1 (RFC 9112, section 4); `None`: they cannot, `false`: there are too
+/// few to tell.
 fn begins_as_response(bytes: &[u8]) -> Option<bool> {
     const VERSION: &[u8] = b"HTTP/1.";
     let bytes = without_empty_line(bytes);
@@ -94,8 +95,8 @@ fn begins_as_response(bytes: &[u8]) -> Option<bool> {
     bytes.starts_with(VERSION).then_some(true)
 }
 
-/// Whether `bytes` begin as a request of HTTP/1 (RFC 9112, section 3); `None`: they cannot, `false`: there are too few to tell.
-/// The first line does not end before `searched`.
+/// Whether `bytes` begin as a request of HTTP/1 (RFC 9112, section 3); `None`: they cannot, `false`: there are too
+/// few to tell. The first line does not end before `searched`.
 fn begins_as_request(bytes: &[u8], searched: usize) -> Option<bool> {
     let all = bytes.len();
     let bytes = without_empty_line(bytes);

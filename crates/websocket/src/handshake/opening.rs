@@ -151,7 +151,8 @@ impl Opening {
         Ok(opening)
     }
 
-    /// The same, over a transport to the target that the caller has already: there is no proxy, and no redirect to elsewhere.
+    /// The same, over a transport to the target that the caller has already: there is no proxy, and no redirect to
+    /// elsewhere.
     ///
     /// # Errors
     ///
@@ -385,7 +386,8 @@ impl Opening {
     fn answered(&mut self, head: ResponseHead, now: Instant) -> Result<Option<Step>, OpenError> {
         match head.status {
             StatusCode::SWITCHING_PROTOCOLS => self.accepted(head, now).map(Some),
-            // RFC 9110, section 15.2: "A client MUST be able to parse one or more 1xx responses ... prior to a final response".
+            // RFC 9110, section 15.2: "A client MUST be able to parse one or more 1xx responses ... prior to a final
+            // response".
             status if status.is_informational() => Ok(None),
             status if is_redirect(status) && self.request.redirects_max > 0 => {
                 self.redirected(&head).map(Some)

@@ -57,14 +57,15 @@ impl Proxies {
 
     /// What variables say, of which `lookup` gives the values.
     ///
-    /// The first one that is set and not empty counts: for `wss`, of `WSS_PROXY`, `SOCKS_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`;
-    /// for `ws`, of `WS_PROXY`, `SOCKS_PROXY`, `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`; each first in small letters.
-    /// `HTTP_PROXY` in capitals is not read in a CGI program (if `REQUEST_METHOD` is set), where it would be a client's
-    /// header. `NO_PROXY` lists, separated by commas, hosts that are connected to directly: names with all that end in
-    /// them (`example.com`, `.example.com`), addresses, networks (`10.0.0.0/8`), each maybe with a port; or `*`.
+    /// The first one that is set and not empty counts: for `wss`, of `WSS_PROXY`, `SOCKS_PROXY`, `HTTPS_PROXY`,
+    /// `ALL_PROXY`; for `ws`, of `WS_PROXY`, `SOCKS_PROXY`, `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`; each first in
+    /// small letters. `HTTP_PROXY` in capitals is not read in a CGI program (if `REQUEST_METHOD` is set), where it
+    /// would be a client's header. `NO_PROXY` lists, separated by commas, hosts that are connected to directly: names
+    /// with all that end in them (`example.com`, `.example.com`), addresses, networks (`10.0.0.0/8`), each maybe with
+    /// a port; or `*`.
     ///
-    /// A value that is not the address of a proxy fails the attempts that would use it, with [`OpenError::Url`]; others do not
-    /// read it.
+    /// A value that is not the address of a proxy fails the attempts that would use it, with [`OpenError::Url`];
+    /// others do not read it.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Self {
         Self(Choice::Environment(environment::Environment::read(lookup)))
     }
@@ -101,8 +102,8 @@ pub(super) enum ProxyKind {
 }
 
 impl Proxy {
-    /// Reads a proxy's address: `http://` (the default, port 80) or `socks5://`, `socks5h://` (both leave names to the proxy;
-    /// port 1080), with user and password if it wants them.
+    /// Reads a proxy's address: `http://` (the default, port 80) or `socks5://`, `socks5h://` (both leave names to
+    /// the proxy; port 1080), with user and password if it wants them.
     ///
     /// # Errors
     ///

@@ -8,8 +8,8 @@ use url::{Host, Position, Url};
 use crate::OpenError;
 use crate::error::authority;
 
-/// The longest name of a host in bytes, without the dot that may end it: as text, two bytes shorter than the 255 of RFC 1035,
-/// section 2.3.4. SOCKS5 has no room for a name of more than 255.
+/// The longest name of a host in bytes, without the dot that may end it: as text, two bytes shorter than the 255 of
+/// RFC 1035, section 2.3.4. SOCKS5 has no room for a name of more than 255.
 const HOST_BYTES_MAX: usize = 253;
 
 /// The address of a WebSocket.
@@ -49,8 +49,8 @@ impl Target {
         }
     }
 
-    /// Where a redirect leads from here, or what is wrong with it. `http` and `https` mean `ws` and `wss`; a fragment is of no
-    /// use to us.
+    /// Where a redirect leads from here, or what is wrong with it. `http` and `https` mean `ws` and `wss`; a fragment
+    /// is of no use to us.
     pub(crate) fn join(&self, location: &str) -> Result<Self, &'static str> {
         let mut url = self.url.join(location).map_err(|_| "it is no URL")?;
         let scheme = match url.scheme() {
@@ -172,8 +172,8 @@ pub(crate) fn take_credentials(url: &mut Url) -> Option<Credentials> {
     Some(credentials)
 }
 
-/// What may be no URL, but have a password where one has it (RFC 3986, section 3.2: between `//` and the last `@` before the
-/// path).
+/// What may be no URL, but have a password where one has it (RFC 3986, section 3.2: between `//` and the last `@`
+/// before the path).
 pub(super) fn without_user_info(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("//") else { return text.to_owned() };
     let authority = rest.find(['/', '?', '#']).map_or(rest, |end| &rest[..end]);

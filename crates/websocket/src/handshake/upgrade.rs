@@ -147,8 +147,8 @@ pub(super) fn parse_extensions(
     extensions::parse(headers.get_all(SEC_WEBSOCKET_EXTENSIONS).iter().map(|value| value.as_bytes()))
 }
 
-/// Step 6: "If the response includes a |Sec-WebSocket-Protocol| header field and this header field indicates the use of a
-/// subprotocol that was not present in the client's handshake ... the client MUST fail". None at all is legal.
+/// Step 6: "If the response includes a |Sec-WebSocket-Protocol| header field and this header field indicates the use
+/// of a subprotocol that was not present in the client's handshake ... the client MUST fail". None at all is legal.
 fn check_subprotocol(headers: &HeaderMap, offered: &[String]) -> Result<Option<String>, HandshakeError> {
     const NAME: &HeaderName = &SEC_WEBSOCKET_PROTOCOL;
     if !headers.contains_key(NAME) {

@@ -49,15 +49,15 @@ impl Upgraded {
         Self { role, config: Config::default(), compression: None, buffered: Bytes::new(), opened }
     }
 
-    /// Sets limits, timeouts and keepalive of the connection. Of its compression, only level and threshold matter: the rest
-    /// is agreed on.
+    /// Sets limits, timeouts and keepalive of the connection. Of its compression, only level and threshold matter:
+    /// the rest is agreed on.
     #[must_use]
     pub fn config(self, config: Config) -> Self {
         Self { config, ..self }
     }
 
-    /// Sets the parameters of permessage-deflate that the handshake has agreed on. They must be those of the wire: a peer that
-    /// has agreed on others is failed at its first compressed message.
+    /// Sets the parameters of permessage-deflate that the handshake has agreed on. They must be those of the wire: a
+    /// peer that has agreed on others is failed at its first compressed message.
     #[must_use]
     pub fn compression(mut self, agreed: Parameters) -> Self {
         if let Opened::Elsewhere { compression, .. } = &mut self.opened {
@@ -66,7 +66,8 @@ impl Upgraded {
         Self { compression: Some(agreed), ..self }
     }
 
-    /// Sets the subprotocol that the handshake has agreed on, for [`subprotocol`](crate::client::WebSocket::subprotocol).
+    /// Sets the subprotocol that the handshake has agreed on, for
+    /// [`subprotocol`](crate::client::WebSocket::subprotocol).
     #[must_use]
     pub fn subprotocol(mut self, name: impl Into<String>) -> Self {
         if let Opened::Elsewhere { subprotocol, .. } = &mut self.opened {
@@ -109,10 +110,12 @@ pub struct Refusal {
     pub response: http::Response<String>,
 }
 
-/// Checks a request that another HTTP stack has read (RFC 6455, section 4.2.1), and answers it as [`Server`](crate::server::Server)
-/// would: with the first of the server's subprotocols that the client offers, and with compression as `config` has it.
+/// Checks a request that another HTTP stack has read (RFC 6455, section 4.2.1), and answers it as
+/// [`Server`](crate::server::Server) would: with the first of the server's subprotocols that the client offers, and
+/// with compression as `config` has it.
 ///
-/// `is_secure` says whether the request came through TLS ([`Request::is_secure`]). Limits of heads are the other stack's.
+/// `is_secure` says whether the request came through TLS ([`Request::is_secure`]). Limits of heads are the other
+/// stack's.
 ///
 /// # Errors
 ///

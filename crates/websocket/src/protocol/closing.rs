@@ -31,8 +31,8 @@ pub(super) struct Closing {
     /// The transport is at its end.
     pub(super) end_of_input: bool,
     pub(super) outcome: Option<Closed>,
-    /// What is to be done with the transport although the outcome is known: after a complete closing handshake its end is waited
-    /// for in the background, until the deadline.
+    /// What is to be done with the transport although the outcome is known: after a complete closing handshake its
+    /// end is waited for in the background, until the deadline.
     pub(super) lingers: Option<Transport>,
 }
 
@@ -96,7 +96,8 @@ impl Closing {
         written && matches!(self.cause, Some(Cause::KeepaliveTimeout { .. }))
     }
 
-    /// Sets the outcome. Afterwards the transport is to be `kept` so, if both sides have said Close and it is not at its end.
+    /// Sets the outcome. Afterwards the transport is to be `kept` so, if both sides have said Close and it is not at
+    /// its end.
     pub(super) fn finish(&mut self, written: u64, kept: Transport) {
         if self.outcome.is_none()
             && let Some(cause) = self.cause.clone()

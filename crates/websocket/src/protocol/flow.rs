@@ -6,7 +6,8 @@ use wavetank_runtime::Instant;
 
 use crate::Keepalive;
 
-/// A transport that refuses output for less than this may just have been busy: runtimes tell ready operations to wait, too.
+/// A transport that refuses output for less than this may just have been busy: runtimes tell ready operations to
+/// wait, too.
 const FULL_MIN: Duration = Duration::from_millis(10);
 
 /// Knows since when the transport refuses output.

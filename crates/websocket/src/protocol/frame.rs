@@ -1,7 +1,7 @@
 //! Heads of frames (RFC 6455, section 5.2): parsed with every check that needs no more than the head, and written.
 //!
-//! Checks are made byte by byte: whatever the first byte alone proves wrong is found before the second is there, so that a
-//! violation is found at its first bad bit however the bytes arrive.
+//! Checks are made byte by byte: whatever the first byte alone proves wrong is found before the second is there, so
+//! that a violation is found at its first bad bit however the bytes arrive.
 
 use super::Role;
 use super::violation::Violation;

@@ -6,8 +6,9 @@ use bytes::{Bytes, BytesMut};
 
 use crate::{Fragment, Kind, Limits, Message, Text};
 
-/// What a piece takes besides its payload, at most: its place in the queue, and what a view of a buffer keeps alive beside it.
-/// While closing each piece counts with so much more, as else a peer could send empty messages without end.
+/// What a piece takes besides its payload, at most: its place in the queue, and what a view of a buffer keeps alive
+/// beside it. While closing each piece counts with so much more, as else a peer could send empty messages without
+/// end.
 const PIECE_BYTES: usize = 256;
 
 /// The queue. Bounded: see [`is_full`](Self::is_full) and [`begin_closing`](Self::begin_closing).
@@ -44,8 +45,8 @@ impl Inbox {
         }
     }
 
-    /// Whether reading is to stop until the application takes something. Never while there is nothing it could take: a message
-    /// that exceeds the queue is read to its end, unless it is taken in fragments.
+    /// Whether reading is to stop until the application takes something. Never while there is nothing it could take:
+    /// a message that exceeds the queue is read to its end, unless it is taken in fragments.
     #[inline]
     pub(super) fn is_full(&self) -> bool {
         (self.bytes >= self.max_bytes || self.pieces.len() >= self.max_pieces)
@@ -53,8 +54,8 @@ impl Inbox {
             && !self.closing
     }
 
-    /// Whether a queue that was full has room for more than a piece or two, so that it is worth going on with input that is left:
-    /// for a sixteenth of what it holds.
+    /// Whether a queue that was full has room for more than a piece or two, so that it is worth going on with input
+    /// that is left: for a sixteenth of what it holds.
     #[inline]
     pub(super) fn has_room_again(&self) -> bool {
         let (bytes, pieces) = (self.max_bytes - self.max_bytes / 16, self.max_pieces - self.max_pieces / 16);
@@ -70,6 +71,12 @@ impl Inbox {
     /// From now on the queue is never full, and drops what comes once it holds the larger bound.
     pub(super) fn begin_closing(&mut self) {
         self.closing = true;
+    }
+
+    /// Returns `true` once everything that comes is dropped.
+    #[inline]
+    pub(super) fn is_discarding(&self) -> bool {
+        self.discarding
     }
 
     /// Takes a piece; returns whether it had to be dropped.

@@ -22,8 +22,8 @@ pub(super) fn apply(data: &mut [u8], mask: [u8; 4]) {
     }
 }
 
-/// Copies `payload`, masked, to `room`, which is as long: in one pass, as a copy that is masked afterwards costs half as much
-/// again.
+/// Copies `payload`, masked, to `room`, which is as long: in one pass, as a copy that is masked afterwards costs half
+/// as much again.
 #[inline]
 pub(super) fn copy(room: &mut [u8], payload: &[u8], mask: [u8; 4]) {
     let key = word(mask);

@@ -10,7 +10,8 @@ const LONG_FRAME: usize = 64 << 10;
 
 /// A queue of bytes in one piece of memory.
 pub(super) struct Output {
-    /// Initialised all over, once when it grows, so that frames need no other pass over it than the one that masks them.
+    /// Initialised all over, once when it grows, so that frames need no other pass over it than the one that masks
+    /// them.
     bytes: Vec<u8>,
     /// `bytes[head..tail]` wait.
     head: usize,
@@ -82,8 +83,8 @@ impl Output {
             self.bytes.copy_within(self.head..self.tail, 0);
         } else {
             let length = if count >= LONG_FRAME {
-                // No more than there will be room for again: doubling would soon pass what is kept. What may precede the
-                // next frame of this length is as much as lets senders go on.
+                // No more than there will be room for again: doubling would soon pass what is kept. What may precede
+                // the next frame of this length is as much as lets senders go on.
                 needed.saturating_add(self.slack)
             } else {
                 needed.max(2 * self.bytes.len())

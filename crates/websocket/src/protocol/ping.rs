@@ -38,8 +38,8 @@ pub(super) struct Pings {
 }
 
 impl Pings {
-    /// Remembers a ping that is sent now. If too many wait it takes the place of the one before, so that the earliest, whose
-    /// pongs are to come first, stay known.
+    /// Remembers a ping that is sent now. If too many wait it takes the place of the one before, so that the
+    /// earliest, whose pongs are to come first, stay known.
     pub(super) fn sent(&mut self, payload: [u8; 8], now: Instant) -> PingId {
         self.last += 1;
         let id = PingId { number: self.last, sent: now };
@@ -50,8 +50,9 @@ impl Pings {
         id
     }
 
-    /// Takes a pong: it answers its ping and all earlier ones, as a peer may answer the latest only (RFC 6455, section 5.5.3).
-    /// Returns the latest ping that it answers, and its latency; `None` for an unsolicited pong, which is ignored.
+    /// Takes a pong: it answers its ping and all earlier ones, as a peer may answer the latest only (RFC 6455,
+    /// section 5.5.3). Returns the latest ping that it answers, and its latency; `None` for an unsolicited pong,
+    /// which is ignored.
     pub(super) fn pong(&mut self, payload: &[u8], now: Instant) -> Option<(PingId, Duration)> {
         let index = self.waiting.iter().position(|ping| ping.payload == payload)?;
         let answers = self.waiting.drain(..=index).next_back()?.id;
@@ -62,8 +63,8 @@ impl Pings {
         Some((answers, now - answers.sent))
     }
 
-    /// How long it took until the ping was answered, if it was. Once more than so many later pongs have come, the time of the
-    /// earliest that is known counts.
+    /// How long it took until the ping was answered, if it was. Once more than so many later pongs have come, the
+    /// time of the earliest that is known counts.
     pub(super) fn latency_of(&self, id: PingId) -> Option<Duration> {
         let first = self.pongs.partition_point(|pong| pong.answers < id);
         self.pongs.get(first).map(|pong| pong.came - id.sent)
@@ -104,8 +105,8 @@ pub(super) struct KeepaliveTimer {
     timeout: Option<Duration>,
     next: Option<Instant>,
     awaited: Option<Awaited>,
-    /// Whether reading was paused at any time of the timeout that is running: the pong may be waiting behind what was not read
-    /// then.
+    /// Whether reading was paused at any time of the timeout that is running: the pong may be waiting behind what was
+    /// not read then.
     paused: bool,
 }
 
@@ -141,8 +142,8 @@ impl KeepaliveTimer {
         self.awaited.is_some()
     }
 
-    /// A ping of the keepalive was put into the output now, while reading `is_paused` or not. It has left once `end` bytes are
-    /// written.
+    /// A ping of the keepalive was put into the output now, while reading `is_paused` or not. It has left once `end`
+    /// bytes are written.
     pub(super) fn sent(&mut self, ping: PingId, end: u64, is_paused: bool, now: Instant) {
         self.next = self.interval.map(|interval| now + interval);
         self.awaited = self.timeout.map(|_| Awaited { ping, end, has_left: false, since: now });
@@ -253,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn pongs_whose_time_nobody_asks_for_do_not_pile_up_and_the_earliest_that_is_known_stands_for_them() {
+    fn pongs_that_are_not_asked_for_do_not_pile_up() {
         let mut pings = Pings::default();
         let first = pings.sent([1; 8], at(0));
         pings.pong(&[1; 8], at(1));

@@ -3,8 +3,8 @@
 //! # Invariants
 //!
 //! - The messages and the failure that come out depend on the bytes, not on how they were cut into reads.
-//! - A failure is found at the first byte that proves it: text is validated while its frame is still arriving (compressed text
-//!   when its frame is complete).
+//! - A failure is found at the first byte that proves it: text is validated while its frame is still arriving
+//!   (compressed text when its frame is complete).
 //! - Limits are checked from the head of a frame, before memory is reserved for its payload.
 
 use bytes::{Buf as _, Bytes, BytesMut};
@@ -79,7 +79,8 @@ pub(super) enum Step {
 struct Unfinished {
     kind: Kind,
     compressed: bool,
-    /// Bytes and frames so far, including those of the frame that is arriving (when it is compressed, once it is inflated).
+    /// Bytes and frames so far, including those of the frame that is arriving (when it is compressed, once it is
+    /// inflated).
     bytes: usize,
     frames: usize,
 }
@@ -140,9 +141,9 @@ impl Receiver {
 
     /// Where input is appended: room for the rest of the frame that is arriving, or else for a read.
     ///
-    /// For a frame that is longer than a read there is room to its end and no further, so that the next frame begins at the
-    /// front of a buffer and does not have to be moved there. While the application drops what it takes, the same memory is
-    /// used again, and nothing is allocated.
+    /// For a frame that is longer than a read there is room to its end and no further, so that the next frame begins
+    /// at the front of a buffer and does not have to be moved there. While the application drops what it takes, the
+    /// same memory is used again, and nothing is allocated.
     #[inline]
     pub(super) fn input(&mut self) -> &mut BytesMut {
         let room = self.input.capacity() - self.input.len();
@@ -280,8 +281,9 @@ impl Receiver {
 
     /// Takes the payload in front out of the input.
     ///
-    /// It is a view of the input's buffer, unless many bytes of control frames lie before it: a peer could make a queue of
-    /// short messages keep buffers alive that are full of pings. The limit is what the inbox reckons with for each piece.
+    /// It is a view of the input's buffer, unless many bytes of control frames lie before it: a peer could make a
+    /// queue of short messages keep buffers alive that are full of pings. The limit is what the inbox reckons with
+    /// for each piece.
     #[inline]
     fn view(&mut self, length: usize) -> Bytes {
         let skipped = std::mem::take(&mut self.skipped);
@@ -366,10 +368,21 @@ impl Receiver {
         let Arriving { length, fin, .. } = *frame;
         let (kind, first, compressed) = (message.kind, message.frames == 1, message.compressed);
         self.arriving = None;
-        let data = if compressed { self.inflate(length, fin)? } else { self.view(length) };
+        // What is dropped anyway is not inflated: nothing behind it is delivered, so its window is of no use either.
+        let skips = compressed && inbox.is_discarding();
+        let data = match compressed {
+            true if skips => {
+                self.input.advance(length);
+                Bytes::new()
+            }
+            true => self.inflate(length, fin)?,
+            false => self.view(length),
+        };
         if fin {
             self.message = None;
-            if kind == Kind::Text {
+            if skips {
+                self.utf8 = Utf8::default();
+            } else if kind == Kind::Text {
                 //= https://www.rfc-editor.org/rfc/rfc6455#section-5.6
                 //# the whole message MUST contain valid UTF-8.
                 self.utf8.finish().map_err(|_| Violation::TextNotUtf8)?;
@@ -388,8 +401,8 @@ impl Receiver {
             return Err(Violation::ReservedBit.into());
         };
         let limit = self.max_message.saturating_sub(message.bytes);
-        // Many short messages share a buffer, as they do where they are not compressed: one that is full is followed by another
-        // of its size, or used again if none of its messages is left.
+        // Many short messages share a buffer, as they do where they are not compressed: one that is full is followed
+        // by another of its size, or used again if none of its messages is left.
         if self.inflated.capacity() == 0 {
             self.inflated.reserve(self.read_buffer);
         }

@@ -54,7 +54,8 @@ pub(crate) struct Deflating {
 }
 
 impl Deflating {
-    /// Compresses the next part of the payload of `piece`, which is the same at each call. Returns whether that was the last.
+    /// Compresses the next part of the payload of `piece`, which is the same at each call. Returns whether that was
+    /// the last.
     pub(crate) fn advance(&mut self, piece: Piece<'_>) -> bool {
         let rest = &piece.payload[self.taken..];
         let (part, rest) = rest.split_at(rest.len().min(DEFLATED_AT_ONCE));
@@ -79,8 +80,8 @@ struct Unfinished {
 /// The sending half of a connection.
 #[derive(Debug)]
 pub(super) struct Sender {
-    /// Masks and payloads of pings. Unpredictable to the peer and to the application (RFC 6455, section 5.3), yet a function of
-    /// the connection's seed.
+    /// Masks and payloads of pings. Unpredictable to the peer and to the application (RFC 6455, section 5.3), yet a
+    /// function of the connection's seed.
     rng: StdRng,
     masks: bool,
     output: Output,
@@ -169,8 +170,9 @@ impl Sender {
         Ok(())
     }
 
-    /// Takes the compressor out, to compress a long payload without the connection; `None` if `piece` is not to be compressed, or
-    /// is short. Nothing else may be sent until [`put_deflated`](Self::put_deflated) or [`give_up`](Self::give_up).
+    /// Takes the compressor out, to compress a long payload without the connection; `None` if `piece` is not to be
+    /// compressed, or is short. Nothing else may be sent until [`put_deflated`](Self::put_deflated) or
+    /// [`give_up`](Self::give_up).
     #[inline]
     pub(super) fn begin_deflating(&mut self, piece: Piece<'_>) -> Option<Deflating> {
         if piece.payload.len() <= DEFLATED_AT_ONCE || !self.plan(piece).is_ok_and(|plan| plan.compressed) {
@@ -212,8 +214,8 @@ impl Sender {
         self.output.rest();
     }
 
-    /// How `piece` is sent (RFC 6455, section 5.4: the first fragment has the message's opcode, the others are continuations, the
-    /// last has FIN).
+    /// How `piece` is sent (RFC 6455, section 5.4: the first fragment has the message's opcode, the others are
+    /// continuations, the last has FIN).
     #[inline]
     fn plan(&self, piece: Piece<'_>) -> Result<Plan, Error> {
         //= https://www.rfc-editor.org/rfc/rfc6455#section-6.1
@@ -251,8 +253,8 @@ impl Sender {
         payload
     }
 
-    /// Answers a ping: at once if there is room. Otherwise the answer waits, and replaces the one that waits (RFC 6455, section
-    /// 5.5.3: an endpoint may answer the latest ping only), so that a flood of pings takes no memory.
+    /// Answers a ping: at once if there is room. Otherwise the answer waits, and replaces the one that waits (RFC
+    /// 6455, section 5.5.3: an endpoint may answer the latest ping only), so that a flood of pings takes no memory.
     pub(super) fn pong(&mut self, ping: Control, statistics: &mut Statistics) {
         statistics.pings_received += 1;
         //= https://www.rfc-editor.org/rfc/rfc6455#section-5.5.3

@@ -141,8 +141,8 @@ fn outcome(connection: &mut Connection) -> Closed {
     connection.closed().expect("the end of the transport ends the connection").clone()
 }
 
-/// Feeds `bytes` to a client whose application takes all messages, and asserts that it fails the connection for `violation` at
-/// the last of them, no earlier.
+/// Feeds `bytes` to a client whose application takes all messages, and asserts that it fails the connection for
+/// `violation` at the last of them, no earlier.
 #[track_caller]
 fn assert_violation(bytes: &[u8], violation: Violation) {
     let mut connection = client();

@@ -12,8 +12,8 @@ pub(super) struct Utf8 {
 }
 
 impl Utf8 {
-    /// Takes the next piece. Fails at the first byte that no text can have there, even if the character it belongs to is
-    /// incomplete.
+    /// Takes the next piece. Fails at the first byte that no text can have there, even if the character it belongs to
+    /// is incomplete.
     pub(super) fn push(&mut self, mut piece: &[u8]) -> Result<(), NotUtf8> {
         // A character that was cut gets its bytes one at a time: at most three.
         while self.length > 0 {

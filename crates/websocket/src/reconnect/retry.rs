@@ -30,8 +30,8 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// Returns whether another attempt may well succeed: what [`OpenError::is_transient`] says, and `true` for hooks, of whose
-    /// errors nothing is known here. What clients go by where the application does not decide.
+    /// Returns whether another attempt may well succeed: what [`OpenError::is_transient`] says, and `true` for hooks,
+    /// of whose errors nothing is known here. What clients go by where the application does not decide.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
@@ -49,7 +49,8 @@ pub struct Retry<'a> {
     pub reason: Reason<'a>,
     /// How long from now it will be begun.
     pub delay: Duration,
-    /// The how many-th it is since a connection has [lasted](super::BackoffPolicy::lasting), or since the beginning; from 1.
+    /// The how many-th it is since a connection has [lasted](super::BackoffPolicy::lasting), or since the beginning;
+    /// from 1.
     pub number: u32,
 }
 

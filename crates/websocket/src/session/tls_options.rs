@@ -18,8 +18,8 @@ use super::tls_wire::TlsWire;
 ///
 /// # Defaults
 ///
-/// Whatever the operating system trusts (feature `platform-verifier`), TLS 1.2 and 1.3 with rustls and ring (feature `ring`, or
-/// `aws-lc-rs`), the host of the URL as the server's name.
+/// Whatever the operating system trusts (feature `platform-verifier`), TLS 1.2 and 1.3 with rustls and ring (feature
+/// `ring`, or `aws-lc-rs`), the host of the URL as the server's name.
 ///
 /// # Determinism
 ///
@@ -39,11 +39,11 @@ impl TlsOptions {
         Self::default()
     }
 
-    /// Uses this configuration as it is: versions, provider, clock, verifier, client certificate. The protocol `http/1.1`
-    /// is announced (ALPN) unless the configuration announces something itself.
+    /// Uses this configuration as it is: versions, provider, clock, verifier, client certificate. The protocol
+    /// `http/1.1` is announced (ALPN) unless the configuration announces something itself.
     ///
-    /// It goes along when a redirect leads to another origin, and so does a client certificate that it has: any server that
-    /// asks for one is shown it. If only one server is to see it, follow no redirects
+    /// It goes along when a redirect leads to another origin, and so does a client certificate that it has: any
+    /// server that asks for one is shown it. If only one server is to see it, follow no redirects
     /// ([`ClientRequest::redirects_max`](crate::handshake::ClientRequest::redirects_max)).
     pub fn config(self, config: Arc<ClientConfig>) -> Self {
         Self { config: Some(config), ..self }

@@ -122,7 +122,7 @@ async fn dropping_every_handle_says_goodbye_and_ends_the_stream() {
     peer.expect(TEXT, b"still here").await;
     drop(other);
     peer.expect(CLOSE, &1001_u16.to_be_bytes()).await;
-    peer.send(&frame(TEXT, b"nobody hears this")).await;
+    peer.send(&frame(TEXT, b"not heard")).await;
     peer.send(&close_frame(1001)).await;
     peer.stream.shutdown().await.expect("an open pipe");
     peer.expect_end().await;

@@ -113,7 +113,7 @@ async fn messages_that_come_in_parts_and_in_numbers_are_received_one_by_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pong_that_comes_with_a_message_is_told_to_whoever_pinged() {
+async fn a_pong_beside_a_message_reaches_its_ping() {
     let (socket, mut peer) = pair(plain(), 1024).await;
     converse(&socket, &mut peer).await;
     let pinger = socket.clone();

@@ -68,8 +68,8 @@ impl AsyncWrite for Shared {
     }
 }
 
-/// Has a client of ours connect, and gives its stream to `accept`, which returns once the connection is open. Returns whether
-/// Nagle's algorithm is off then, at the server's end.
+/// Has a client of ours connect, and gives its stream to `accept`, which returns once the connection is open. Returns
+/// whether Nagle's algorithm is off then, at the server's end.
 async fn is_off_after<F: Future>(accept: impl FnOnce(TcpStream) -> F) -> bool {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("ws://{}/", listener.local_addr().expect("an address"));
@@ -79,7 +79,7 @@ async fn is_off_after<F: Future>(accept: impl FnOnce(TcpStream) -> F) -> bool {
     let (stream, _) = listener.accept().await.expect("a client");
     let stream = stream.into_std().expect("is open");
     let observer = stream.try_clone().expect("a descriptor");
-    assert!(!observer.nodelay().expect("an option of TCP"), "it is on unless somebody turns it off");
+    assert!(!observer.nodelay().expect("an option of TCP"), "it is on unless it is turned off");
     let _open = accept(TcpStream::from_std(stream).expect("a reactor")).await;
     drop(connecting.await.expect("no panic"));
     observer.nodelay().expect("an option of TCP")

@@ -38,12 +38,12 @@ async fn a_server_that_never_answers_ends_the_opening_with_its_timeout() {
 }
 
 #[tokio::test]
-async fn a_port_where_nobody_listens_refuses() {
+async fn a_closed_port_refuses() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("ws://{}/", listener.local_addr().expect("an address"));
     drop(listener);
     let error =
-        Client::new(Tokio).connect(url.parse().expect("an address")).await.expect_err("nobody listens");
+        Client::new(Tokio).connect(url.parse().expect("an address")).await.expect_err("the port is closed");
     assert!(error.is_transient(), "{error}");
 }
 

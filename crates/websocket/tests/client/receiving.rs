@@ -1,4 +1,4 @@
-//! Receiving, and what is received while nobody receives.
+//! Receiving, and what arrives while nothing is received.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -61,9 +61,9 @@ async fn receive_first(socket: &WebSocket<Tokio, DuplexStream>, peer: &mut RawPe
 #[tokio::test(start_paused = true)]
 async fn a_ping_is_answered_without_any_call() {
     let (_socket, mut peer) = pair(plain(), 1024).await;
-    peer.send(&frame(PING, b"anybody?")).await;
+    peer.send(&frame(PING, b"there?")).await;
     let start = Tokio.now();
-    peer.expect(PONG, b"anybody?").await;
+    peer.expect(PONG, b"there?").await;
     assert_eq!(Tokio.now(), start);
 }
 
@@ -83,7 +83,7 @@ async fn a_ping_is_answered_soon_although_a_woken_receiver_does_not_come() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_ping_behind_a_message_is_answered_soon_although_nobody_receives_any_more() {
+async fn a_ping_behind_a_message_is_answered_soon() {
     let (socket, mut peer) = pair(plain(), 1 << 16).await;
     let receiving = Tokio.spawn("test", async move {
         let message = socket.recv().await;
@@ -241,7 +241,7 @@ async fn what_one_read_brought_beyond_a_full_queue_is_received_and_answered_with
     // Whether the driver has read them, or the receiver does: nothing but the calls of `recv` makes room.
     assert_eq!(socket.recv().await, Ok(Message::text("1")));
     peer.expect(PONG, b"behind 2").await;
-    // Whoever waits for the pong waits again after what was read has woken it.
+    // The task that waits for the pong waits again after what was read has woken it.
     Tokio.sleep(Duration::from_millis(1)).await;
     assert_eq!(socket.recv().await, Ok(Message::text("2")));
     pinging.await.expect("no panic").expect("the pong was read long ago");

@@ -82,7 +82,7 @@ async fn a_wait_that_was_dropped_goes_on_where_it_was() {
     let mut connections = Client::new(Tokio).reconnect(request);
     for _ in 0..20 {
         let waited = tokio::time::timeout(Duration::from_secs(1), connections.next()).await;
-        assert!(waited.is_err(), "nobody listens there");
+        assert!(waited.is_err(), "the port is closed");
     }
     // 20 s hold the first attempt and a few more: a dropped wait is neither forgotten nor begun anew.
     let failures = connections.failures();
@@ -227,7 +227,7 @@ async fn an_attempt_that_is_given_up_counts_and_the_next_one_waits() {
         delay_max: hour,
         ..BackoffPolicy::default()
     };
-    // Nobody answers: the attempt is under way when it is given up.
+    // No peer answers: the attempt is under way when it is given up.
     let mut connections = Client::new(Tokio).config(plain()).reconnect(request).backoff(slowly);
     for _ in 0..3 {
         let given_up = tokio::time::timeout(Duration::from_millis(50), connections.next()).await;

@@ -39,7 +39,7 @@ async fn what_is_fed_waits_for_a_flush_or_for_the_next_that_is_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_fed_goes_out_when_somebody_receives_or_closes() {
+async fn what_is_fed_goes_out_with_other_calls() {
     let (socket, mut peer) = pair(plain(), 1024).await;
     socket.feed("question").await.expect("is open");
     let receiver = socket.clone();

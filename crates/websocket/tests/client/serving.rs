@@ -205,7 +205,7 @@ async fn unix_sockets_carry_connections_too() {
 async fn a_client_that_asks_for_nothing_is_given_up() {
     let (near, mut far) = tokio::io::duplex(1024);
     let start = Tokio.now();
-    let error = Server::new(Tokio).accept_over(near).await.expect_err("nobody asks");
+    let error = Server::new(Tokio).accept_over(near).await.expect_err("no client asks");
     assert!(matches!(error, OpenError::TimedOut { .. }), "{error}");
     assert!(Tokio.now() - start < Duration::from_secs(11));
     let mut rest = Vec::new();

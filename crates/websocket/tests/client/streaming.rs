@@ -70,7 +70,7 @@ async fn an_end_that_is_not_clean_is_the_last_item() {
 async fn a_stream_that_waits_is_the_one_receiver_until_it_is_dropped_and_loses_nothing() {
     let (socket, mut peer) = pair(plain(), 1024).await;
     let mut messages = socket.messages();
-    // Nobody is hindered by a stream that was never polled.
+    // A stream that was never polled hinders no other.
     peer.send(&frame(TEXT, b"zero")).await;
     assert_eq!(socket.recv().await, Ok(Message::from("zero")));
     assert!(poll(&mut messages).await.is_pending());
@@ -122,7 +122,7 @@ async fn connections_come_out_of_the_stream_and_no_attempt_is_lost_with_a_call_t
     let mut connections = reconnect
         .on_connect(|socket: WebSocket<Tokio>| async move { Ok(socket.send("hello").await?) })
         .into_stream();
-    // The attempt goes on, though nobody waits for it all the time.
+    // The attempt goes on, though no task waits for it all the time.
     assert!(poll(&mut connections).await.is_pending());
     let first = next(&mut connections).await.expect("endless").expect("a connection");
     assert!(poll(&mut connections).await.is_pending(), "the first connection stands");
@@ -178,7 +178,7 @@ async fn both_halves_of_a_stream_are_used_at_once() {
     assert_eq!(stream.next().await, Some(Ok(Message::from("answer"))));
     sink.flush().await.expect("is open");
     peer.expect(TEXT, b"three").await;
-    let closing = tokio::spawn(async move { sink.close().await });
+    let closing = Tokio.spawn("closing", async move { sink.close().await });
     peer.expect(CLOSE, &1000_u16.to_be_bytes()).await;
     peer.send(&close_frame(1000)).await;
     closing.await.expect("no panic").expect("closes");
@@ -189,7 +189,7 @@ async fn both_halves_of_a_stream_are_used_at_once() {
 async fn an_aborted_connection_ends_at_once() {
     let (socket, mut peer) = pair(plain(), 1024).await;
     let receiver = socket.clone();
-    let receiving = tokio::spawn(async move { receiver.recv().await });
+    let receiving = Tokio.spawn("receiving", async move { receiver.recv().await });
     tokio::task::yield_now().await;
     socket.abort();
     let closed = socket.outcome().expect("is over");

@@ -51,6 +51,22 @@ fn a_part_of_a_message_is_an_answer() {
 }
 
 #[test]
+fn other_timers_do_not_hide_progress() {
+    let mut pair = kept(Keepalive::new(10 * SECOND, 5 * SECOND).jitter_percent(0));
+    let key = pair.subscribe("1");
+    pair.wait(10 * SECOND);
+    pair.sent();
+    pair.next(key, "{}");
+    let progress = Progress { received: 1, sent: 1 };
+    // The next ping is due right before the answer to this one, and before the transport must have taken something.
+    pair.connection.timers.ping = Some(pair.now + 4 * SECOND);
+    pair.connection.timers.write = Some(pair.now + 5 * SECOND);
+    pair.connection.handle_timeout(progress, pair.now + 4 * SECOND);
+    pair.connection.handle_timeout(progress, pair.now + 5 * SECOND);
+    assert!(pair.connection.is_open(), "what came is an answer, and what went is progress");
+}
+
+#[test]
 fn a_transport_without_frames_sends_messages() {
     let mut pair = kept(Keepalive::new(10 * SECOND, 50 * SECOND).jitter_percent(0).ping(PingKind::Frame));
     pair.wait(10 * SECOND);

@@ -155,7 +155,7 @@ fn the_peers_last_words_are_heard_although_writing_to_it_fails_first() {
         peer.write(&close_frame(1001));
         // Closing with bytes unread resets the stream; what the client has of the peer stays readable.
         drop(peer);
-        while client.send("anybody there?").is_ok() {}
+        while client.send("still there?").is_ok() {}
         assert_eq!(client.recv(), Ok(Message::from("last words")));
         let closed = outcome(client.recv());
         let code = closed.received.as_ref().and_then(|frame| frame.code);
@@ -233,7 +233,7 @@ fn a_peer_that_violates_the_protocol_is_told_so_and_heard_no_longer() {
 }
 
 #[test]
-fn a_violation_behind_a_message_that_nobody_takes_ends_the_connection_all_the_same() {
+fn a_violation_behind_an_untaken_message_ends_the_connection() {
     let (client, mut peer) = connected(quiet(millis(100)));
     peer.send(TEXT, b"fine");
     peer.write(&[0x83, 0x00]); // reserved opcode 3
@@ -247,7 +247,7 @@ fn a_violation_behind_a_message_that_nobody_takes_ends_the_connection_all_the_sa
 #[test]
 fn calls_whose_time_is_up_while_the_connection_closes_say_that_nothing_can_be_sent_any_more() {
     let (client, mut peer) = connected(quiet(millis(400)));
-    // This ping was sent before the closing began, and nobody answers it.
+    // This ping was sent before the closing began, and no peer answers it.
     let pinging = client.clone();
     let early = spawn(move || pinging.ping_timeout(millis(100)));
     assert_eq!(peer.read().opcode, PING);

@@ -135,10 +135,10 @@ fn a_redirect_is_followed_to_another_server() {
 }
 
 #[test]
-fn a_port_where_nobody_listens_and_a_name_that_nobody_has_are_errors_of_connecting() {
+fn closed_ports_and_unknown_names_fail_to_connect() {
     let (listener, address) = listen();
     drop(listener);
-    for url in [format!("ws://{address}/"), "ws://nobody.invalid/".to_owned()] {
+    for url in [format!("ws://{address}/"), "ws://unknown.invalid/".to_owned()] {
         let failed = Client::new(Std).connect(url.parse().expect("a URL"));
         assert!(matches!(failed, Err(OpenError::Connect { .. })), "{failed:?}");
     }

@@ -47,7 +47,7 @@ fn a_caller_that_receives_one_message_after_the_other_reads_for_itself() {
 }
 
 #[test]
-fn a_message_longer_than_a_read_arrives_whole_whoever_reads_its_parts() {
+fn a_message_longer_than_a_read_arrives_whole() {
     let (client, mut peer) = connected(quiet(LONG));
     let payload: Vec<u8> = (0..1_000_003_u32).map(|index| (index * 31) as u8).collect();
     let expected = Message::from(&payload[..]);
@@ -88,7 +88,7 @@ fn a_caller_that_reads_is_told_of_the_end_that_another_brings_about() {
 }
 
 #[test]
-fn a_pong_comes_to_its_caller_while_another_reads_and_when_nobody_does() {
+fn a_pong_comes_whichever_thread_reads() {
     let (client, mut peer) = connected(quiet(LONG));
     until_it_reads(&client, &mut peer);
     let answering = spawn(move || {
@@ -100,7 +100,7 @@ fn a_pong_comes_to_its_caller_while_another_reads_and_when_nobody_does() {
         peer.send(TEXT, b"last");
         peer
     });
-    client.ping_timeout(LONG).expect("a pong, though nobody receives");
+    client.ping_timeout(LONG).expect("a pong, though nothing is received");
     let receiver = client.clone();
     let receiving = spawn(move || receiver.recv());
     client.ping_timeout(LONG).expect("a pong, which the receiver may read");

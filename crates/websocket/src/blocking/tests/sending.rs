@@ -165,7 +165,7 @@ fn what_is_fed_goes_out_with_what_is_sent_after_it_or_when_its_sender_receives()
 }
 
 #[test]
-fn whoever_feeds_more_than_the_write_buffer_holds_writes_and_loses_nothing() {
+fn feeding_more_than_the_write_buffer_loses_nothing() {
     let mut config = quiet(LONG);
     config.limits.write_buffer = 1024;
     let (client, mut peer) = connected(config);
@@ -195,8 +195,8 @@ fn feeding_and_flushing_tell_of_the_end() {
 #[test]
 fn what_was_fed_and_lost_is_told_by_the_flush_and_what_was_written_is_not() {
     let (client, peer) = connected(quiet(LONG));
-    // Nobody else writes it.
-    let _permit = client.shared().lock().write_permit.take().expect("nobody writes");
+    // No other thread writes it.
+    let _permit = client.shared().lock().write_permit.take().expect("no thread writes");
     client.feed("never written").expect("an open connection");
     drop(peer);
     let closed = client.wait_closed();

@@ -138,8 +138,8 @@ fn malformed(bytes: &[u8]) -> ProxyError {
     ProxyError::Malformed { beginning: beginning(bytes) }
 }
 
-/// A length of one byte and as many bytes. What is longer was refused before: users and passwords by `Proxy`, names of hosts by
-/// `Target`. Cut short, a name would be another host's.
+/// A length of one byte and as many bytes. What is longer was refused before: users and passwords by `Proxy`, names
+/// of hosts by `Target`. Cut short, a name would be another host's.
 fn put_short(output: &mut BytesMut, bytes: &[u8]) {
     let length = u8::try_from(bytes.len()).unwrap_or(u8::MAX);
     output.put_u8(length);

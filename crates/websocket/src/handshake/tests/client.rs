@@ -328,7 +328,7 @@ fn texts(url: &str, fail: impl Fn(Opening) -> OpenError) -> [String; 2] {
 }
 
 #[test]
-fn what_ends_or_fails_or_takes_too_long_says_where_and_with_whom() {
+fn failed_openings_name_their_stage_and_peer() {
     assert!(open(request("ws://a/")).deadline() == NOW + Config::default().open_timeout);
     let ended = texts("ws://user:secret@a/", |mut opening| {
         opening.end_of_input();
@@ -432,7 +432,7 @@ fn arbitrary_bytes_never_panic() {
             let noise = [chance.random::<u8>()];
             let step = feed(&mut opening, if chance.random_ratio(1, 8) { &noise } else { word });
             if matches!(step, Step::Done(..)) {
-                panic!("nobody can guess the digest");
+                panic!("no peer can guess the digest");
             }
         }
         opening.end_of_input();
@@ -464,6 +464,9 @@ fn a_request_of_http_is_taken_over() {
     assert!(ClientRequest::try_from(http::Request::get("/relative").body(()).unwrap()).is_err());
 }
 
+//= https://www.rfc-editor.org/rfc/rfc6455#section-3
+//= type=test
+//# ws-URI = "ws:" "//" host [ ":" port ] path [ "?" query ]
 #[test]
 fn an_address_needs_two_slashes() {
     for url in ["ws:host/", "ws:/host/", "ws:\\\\host/", "wss:host"] {

@@ -161,7 +161,7 @@ fn a_socks_proxy_that_refuses_is_named_with_its_reason() {
         }
         assert_eq!(proxy_error(feed(&mut opening, last)), expected);
     }
-    // Nobody can be asked for a password that there is not.
+    // There is no password to ask for.
     let mut opening = through("ws://example.com", "socks5://proxy:3128");
     assert_eq!(proxy_error(feed(&mut opening, &[5, 2])), ProxyError::NoAcceptableMethod);
 }

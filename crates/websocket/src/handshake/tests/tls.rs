@@ -85,7 +85,7 @@ fn both(
                     return Ok((client, accepted.unwrap()));
                 }
                 Step::Failed(error) => return Err(error),
-                Step::Reconnect => panic!("nobody redirects"),
+                Step::Reconnect => panic!("no server redirects"),
             }
         }
     }
@@ -233,7 +233,8 @@ fn a_server_says_close_notify_before_it_shuts_down() {
     client.connection_mut().close(CloseCode::NORMAL, "", NOW);
     carry(&mut client, &mut server);
     assert!(carry(&mut server, &mut client) > 0);
-    // The Close frame is written; what follows is close_notify, and it ends the client's wait for the end of the transport.
+    // The Close frame is written; what follows is close_notify, and it ends the client's wait for the end of the
+    // transport.
     carry(&mut server, &mut client);
     assert_eq!(server.output(), b"");
     assert_eq!(client.connection().state(), State::Closed);

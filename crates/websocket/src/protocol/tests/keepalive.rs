@@ -140,7 +140,8 @@ fn a_pong_that_may_be_behind_unread_messages_is_waited_for() {
 fn a_queue_that_was_full_for_a_moment_of_a_timeout_makes_another_follow_it() {
     let mut config = Config::default();
     config.limits.receive_queue_messages = 16;
-    // As many as the queue holds; and one behind them in the same read, which waits until there is room for it and more.
+    // As many as the queue holds; and one behind them in the same read, which waits until there is room for it and
+    // more.
     for count in [16, 17] {
         let mut connection = with(Role::Client, config.clone());
         connection.handle_deadline(at(20));

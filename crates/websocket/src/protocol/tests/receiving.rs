@@ -167,7 +167,7 @@ fn what_came_before_a_violation_can_be_answered_until_the_application_asks_for_m
 }
 
 #[test]
-fn a_violation_behind_messages_that_nobody_takes_fails_the_connection_by_the_close_timeout() {
+fn a_violation_behind_untaken_messages_fails_in_time() {
     let mut connection = client();
     feed(&mut connection, &frames([(TEXT, b"one"), (0x83, b"")]));
     assert_eq!(connection.deadline(), Some(at(10)));
