@@ -9,7 +9,7 @@ use wavetank_sim_tests::multiplexer::network::{self, Side};
 use wavetank_sim_tests::multiplexer::{Foreign, Kind, body};
 
 use super::issue_133::{MESSAGE, READ, WRITTEN};
-use super::world::{Cell, End, SECOND, SOON, end, windows, write_error};
+use super::world::{Cell, End, SECOND, SOON, end, write_error};
 
 /// Adds two hosts: ours on `side`, a published crate on the other.
 fn pair(

@@ -10,7 +10,7 @@ use wavetank_multiplexer::blocking::Stream;
 use wavetank_multiplexer::{Config, ResetCode, Window, WriteEnd, WriteError};
 use wavetank_sim_tests::multiplexer::body;
 
-use super::world::{Cell, End, SECOND, SOON, finish_writing, inspect, pair, spawn, windows, write_error};
+use super::world::{Cell, End, SECOND, SOON, finish_writing, inspect, pair, spawn, write_error};
 
 pub(crate) const MESSAGE: usize = 100 << 10;
 pub(crate) const WRITTEN: u64 = 10 * MESSAGE as u64;

@@ -7,7 +7,7 @@ use wavetank_multiplexer::{Config, LocalReset, ReadError, Window, WriteError};
 use wavetank_sim_tests::multiplexer::body;
 use wavetank_sim_tests::multiplexer::configured;
 
-use super::world::{End, SECOND, SOON, inspect, pair, pair_with, read_error, spawn, windows, write_error};
+use super::world::{End, SECOND, SOON, inspect, pair, pair_with, read_error, spawn, write_error};
 
 const LARGE: u64 = 1 << 20;
 

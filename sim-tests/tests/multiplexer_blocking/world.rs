@@ -6,7 +6,7 @@ use std::time::Duration;
 use wavetank::runtime::{Instant, SocketOptions, ThreadHandle as _, Threads};
 use wavetank::{Host, Sim};
 use wavetank_multiplexer::blocking::{Session, Stream};
-use wavetank_multiplexer::{Config, ReadError, Window, WriteError};
+use wavetank_multiplexer::{Config, ReadError, WriteError};
 use wavetank_sim_tests::multiplexer::network::{self, Side};
 use wavetank_sim_tests::multiplexer::{Monitor, body};
 
@@ -146,13 +146,6 @@ impl End {
 pub(crate) fn finish_writing(stream: &Stream<Host>) {
     let result = stream.close_write();
     assert!(matches!(result, Ok(()) | Err(WriteError::Stopped)), "{result:?}");
-}
-
-/// Returns the defaults, with this window.
-pub(crate) fn windows(window: Window) -> Config {
-    let mut config = Config::default();
-    config.window(window);
-    config
 }
 
 /// Checks what must hold of a stream at any time.
