@@ -61,6 +61,12 @@ impl Cell {
         matches!(self, Self::Throughput { .. } | Self::OpenRate { .. })
     }
 
+    /// Whether a contender can run it: `h2` ends a connection with many small frames, as a flood.
+    pub fn suits(self, contender: Contender) -> bool {
+        let small = matches!(self, Self::Throughput { write: ..1024, .. } | Self::Allocations { .. });
+        contender != Contender::H2 || !small
+    }
+
     /// Runs it once.
     pub async fn run(self, contender: Contender) -> f64 {
         match self {

@@ -80,10 +80,13 @@ fn main() -> ExitCode {
 fn row(cell: Cell) -> String {
     let mut rounds = Vec::new();
     for round in 0..ROUNDS {
-        let mut results = [0.0; 4];
+        let mut results = [f64::NAN; 4];
         // Each begins in turn.
         for place in 0..4 {
             let index = (round + place) % 4;
+            if !cell.suits(Contender::ALL[index]) {
+                continue;
+            }
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(2)
                 .enable_all()
@@ -96,14 +99,21 @@ fn row(cell: Cell) -> String {
     }
     let values = (0..4).map(|index| {
         let value = median(rounds.iter().map(|results| results[index]).collect());
-        if value < 10.0 { format!("{value:.2}") } else { format!("{value:.0}") }
+        if value.is_nan() {
+            "–".to_owned()
+        } else if value < 10.0 {
+            format!("{value:.2}")
+        } else {
+            format!("{value:.0}")
+        }
     });
     // How many times better ours is: the ratio of the same round.
     let ratios = (1..4).map(|index| {
         let ratio = |results: &[f64; 4]| {
-            if cell.is_rate() { results[0] / results[index] } else { results[index] / results[0].max(1e-9) }
+            if cell.is_rate() { results[0] / results[index] } else { results[index] / results[0] }
         };
-        format!("{:.2}", median(rounds.iter().map(ratio).collect()))
+        let ratio = median(rounds.iter().map(ratio).collect());
+        if ratio.is_nan() { "–".to_owned() } else { format!("{ratio:.2}") }
     });
     let cells: Vec<String> = values.chain(ratios).collect();
     let comma = if cell.unit().is_empty() { "" } else { ", " };
