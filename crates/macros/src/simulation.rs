@@ -306,6 +306,7 @@ mod tests {
                         features: &[],
                     })
                     .seeds(100u64)
+                    .without_recordings()
                     .run_simulated(closes);
                 }
             },
@@ -415,7 +416,7 @@ mod tests {
             ),
             ("seeds = 1, seeds = 2", "`seeds` is set twice".to_owned(), "seeds"),
             ("seeds = 0", "`seeds = 0` tests nothing: use at least 1".to_owned(), "0"),
-            ("seeds = x", format!("expected a number or a text in quotes: {allowed}"), "x"),
+            ("base_seed = x", format!("expected a number or a text in quotes: {allowed}"), "x"),
             ("seeds(5)", format!("not an option: {allowed}"), "seeds"),
             ("5", format!("not an option: {allowed}"), "5"),
             (

@@ -165,8 +165,10 @@ const VARIABLES: [&str; 9] = [
 ];
 
 fn refuse_unknown(names: impl Iterator<Item = String>) -> Result<(), SettingsError> {
-    // Also with an underscore too many, or in small letters.
-    let is_meant = |name: &String| name.replace('_', "").to_ascii_uppercase().starts_with("WAVETANK");
+    // Also with an underscore too many, or in small letters. Without any, it is another program's variable.
+    let is_meant = |name: &String| {
+        name.contains('_') && name.replace('_', "").to_ascii_uppercase().starts_with("WAVETANK")
+    };
     for name in names.filter(is_meant) {
         if !VARIABLES.contains(&name.as_str()) {
             return Err(SettingsError::UnknownName(name));

@@ -358,12 +358,10 @@ fn limits_name_what_was_still_running() {
 #[test]
 fn a_wake_up_from_an_os_thread_fails() {
     fn wake_from_outside(waker: Waker) {
-        std::thread::Builder::new()
-            .name("outsider".into())
-            .spawn(move || waker.wake())
-            .unwrap()
-            .join()
-            .unwrap();
+        let outsider = std::thread::Builder::new().name("outsider".into());
+        // A thread that the test means to start.
+        let thread = crate::unsimulated(|| outsider.spawn(move || waker.wake()));
+        thread.unwrap().join().unwrap();
     }
     let outcome = seeded(1, |sim| {
         sim.client("host", async |_| {

@@ -26,7 +26,7 @@ pub(super) struct Halted {
 }
 
 /// What unwinds a task that has killed its own host.
-struct Killed;
+pub(super) struct Killed;
 
 impl Scheduler {
     /// Stops the tasks and threads of `host` where they stand until [`resume_host`](Self::resume_host). One of them

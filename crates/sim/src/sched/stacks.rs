@@ -26,6 +26,7 @@ use crate::panics;
 
 use super::coroutine::{Resumed, Suspender, ThreadBody};
 use super::delay::STRETCHES;
+use super::hosts::Killed;
 use super::lifecycle::Panic;
 use super::{Body, DELAYS, Operation, Scheduler, TaskBody, TaskId, TraceEvent, below, current, overflow};
 
@@ -85,7 +86,10 @@ impl Scheduler {
             let mut context = Context::from_waker(&waker);
             let polled = match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut context))) {
                 Ok(polled) => Ok(polled),
-                Err(payload) if current::with(run, Self::ends_polls).unwrap_or(true) => {
+                // A task that has crashed its own host ends here, as it does without a stack of its own.
+                Err(payload)
+                    if !payload.is::<Killed>() && current::with(run, Self::ends_polls).unwrap_or(true) =>
+                {
                     resume_unwind(payload)
                 }
                 Err(payload) => Err(Panic::new(panics::take_message(payload))),

@@ -95,7 +95,7 @@ impl Distinct {
         if self.words.is_empty() {
             self.words = vec![0; BITS / 64];
         }
-        let place = number as usize % BITS;
+        let place = mixed(number) as usize % BITS;
         let (word, bit) = (&mut self.words[place / 64], 1 << (place % 64));
         self.hit += usize::from(*word & bit == 0);
         *word |= bit;
@@ -105,6 +105,13 @@ impl Distinct {
         let free = (BITS - self.hit).max(1) as f64;
         (BITS as f64 * (BITS as f64 / free).ln()).round() as u64
     }
+}
+
+/// Spreads hashes of similar bytes evenly: the finalizer of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
+const fn mixed(mut number: u64) -> u64 {
+    number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ (number >> 31)
 }
 
 #[cfg(test)]

@@ -77,7 +77,7 @@ fn every_injected_fault_shows_in_the_trace() {
 
             injector.partition_one_way(b, a);
             later(host, 300 * MILLISECOND, move |injector| injector.heal(a, b));
-            assert_eq!(round_trip(host, stream).await, Some(602), "the answer, with its second");
+            assert_eq!(round_trip(host, stream).await, Some(402), "the answer, with its second");
 
             injector.slow(a, b, 20 * MILLISECOND);
             assert_eq!(round_trip(host, stream).await, Some(42));
@@ -93,7 +93,7 @@ fn every_injected_fault_shows_in_the_trace() {
 
             injector.silence(b);
             later(host, SECOND, move |injector| injector.unsilence(b));
-            assert_eq!(round_trip(host, stream).await, Some(1_402));
+            assert_eq!(round_trip(host, stream).await, Some(1_602));
 
             injector.pause_host(b);
             later(host, SECOND, move |injector| injector.resume_host(b));
@@ -161,7 +161,7 @@ fn overlapping_faults_end_with_the_last() {
             injector.silence("server");
             injector.heal("client", "server");
             later(host, SECOND, |injector| injector.unsilence("server"));
-            assert_eq!(round_trip(host, stream).await, Some(1_402));
+            assert_eq!(round_trip(host, stream).await, Some(1_602));
             injector.slow("client", "server", 50 * MILLISECOND);
             injector.slow("server", "client", 20 * MILLISECOND);
             assert_eq!(round_trip(host, stream).await, Some(102));
