@@ -167,7 +167,8 @@ fn in_simulation_threads(name: &str, behaviour: fn(World<Host>)) {
     });
 }
 
-/// Runs a behaviour on one host of turmoil and its loopback. A behaviour of the table of deviations must fail as it says.
+/// Runs a behaviour on one host of turmoil and its loopback. A behaviour of the table of deviations must fail as it
+/// says.
 ///
 /// Not on two hosts: turmoil acts on the host that it is running, and behaviours act on two from one task. What its
 /// network does between hosts stands in the tests of `tests/turmoil.rs`.

@@ -149,7 +149,7 @@ fn an_invalid_setting_fails_naming_allowed_ones() {
     for (variable, value, allowed) in [
         ("WAVETANK_SEEDS", "1e3", "WAVETANK_SEEDS=1e3 is not understood: allowed is a count of seeds"),
         ("WAVETANK_SEEED", "1", "there is no variable WAVETANK_SEEED: the variables are WAVETANK_SEED, "),
-        ("WAVE_TANK_SEED", "1", "there is no variable WAVE_TANK_SEED: the variables are WAVETANK_SEED, "),
+        ("WAVETANKS_SEED", "1", "there is no variable WAVETANKS_SEED: the variables are WAVETANK_SEED, "),
         ("WAVETANK_REPLAY", "seeds/none.seed", "seeds/none.seed: cannot read the recording: No such file"),
         ("WAVETANK_REPLAY", "v1:2a", "WAVETANK_REPLAY: expected "),
     ] {

@@ -56,8 +56,8 @@ where
     })
 }
 
-/// What axum may keep of messages that the network does not take. The handler sends one message after the other, so it is
-/// exceeded by a single message only, which axum then refuses.
+/// What axum may keep of messages that the network does not take. The handler sends one message after the other, so
+/// it is exceeded by a single message only, which axum then refuses.
 const WRITE_BUFFER_BYTES_MAX: usize = 64 << 20;
 
 /// One WebSocket that axum has accepted.

@@ -21,8 +21,8 @@
 //! - The id of an operation is free before its last message goes out. A key of an operation that has ended does
 //!   nothing.
 //! - Nothing that a client sends makes it panic, or hold more memory than the configuration says.
-//! - A result takes constant time, whatever else the connection has. A message of a client takes logarithmic time in its
-//!   operations; its `complete` may look at what waits to be sent.
+//! - A result takes constant time, whatever else the connection has. A message of a client takes logarithmic time in
+//!   its operations; its `complete` may look at what waits to be sent.
 
 mod liveness;
 mod operations;
@@ -107,7 +107,8 @@ pub struct Connection {
     timers: Timers,
     jitter: Jitter,
     pings_pending: usize,
-    /// How much had come when the latest ping was made or its answer was due, and how much had gone when writing was due.
+    /// How much had come when the latest ping was made or its answer was due, and how much had gone when writing was
+    /// due.
     progress: Progress,
     /// With what the connection closes once no single operation runs.
     draining: Option<CloseFrame>,

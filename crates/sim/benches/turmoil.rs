@@ -119,7 +119,8 @@ fn compare(runs: [usize; 2], mut first: impl FnMut(usize), mut second: impl FnMu
 fn show(name: &str, [wavetank, turmoil, ratio]: [Time; 3], target: f64) {
     let verdict = if ratio.passed <= target { "met" } else { "MISSED" };
     println!(
-        "{name:<44} wavetank {:>8.1} µs ({:.1} CPU)   turmoil {:>10.1} µs ({:.1})   ratio {:.6} ({:.6})   target {target}   \
+        "{name:<44} wavetank {:>8.1} µs ({:.1} CPU)   turmoil {:>10.1} µs ({:.1})   ratio {:.6} ({:.6})   \
+        target {target}   \
          {verdict}",
         wavetank.passed * 1e6,
         wavetank.used * 1e6,
@@ -164,7 +165,8 @@ fn hosts() {
         let of = |f: fn(&[f64; 3]) -> f64| median(lines.iter().map(f).collect());
         let (wavetank, growth) = (of(|line| line[0]), of(|line| line[2]));
         println!(
-            "{count:>4} hosts: wavetank {:>9.1} µs, {:>6.1} µs a host, {growth:.2} of the first line   turmoil {:>11.1} µs   \
+            "{count:>4} hosts: wavetank {:>9.1} µs, {:>6.1} µs a host, {growth:.2} of the first line   \
+            turmoil {:>11.1} µs   \
              ratio {:.4}   target {LINEAR}   {}",
             wavetank * 1e6,
             wavetank * 1e6 / *count as f64,

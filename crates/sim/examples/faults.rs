@@ -5,7 +5,8 @@
 //! $ cargo test -p wavetank --example faults   # a test that expects it
 //! ```
 //!
-//! Without faults every seed passes. A partition that ends in time, or a reset after the payment arrived, shows the bug.
+//! Without faults every seed passes. A partition that ends in time, or a reset after the payment arrived, shows the
+//! bug.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -231,9 +231,10 @@ impl Faults {
         self
     }
 
-    /// Adds early writes, on all hosts: a task's write that is polled again after `Pending` succeeds as soon as there is any
-    /// room, before the socket has woken its writer. Tokio's sockets wait until a third of the buffer is free; other streams
-    /// need not, and code that takes a later poll for a proof of the wake-up breaks on them. Not in [`all`](Self::all).
+    /// Adds early writes, on all hosts: a task's write that is polled again after `Pending` succeeds as soon as there
+    /// is any room, before the socket has woken its writer. Tokio's sockets wait until a third of the buffer is free;
+    /// other streams need not, and code that takes a later poll for a proof of the wake-up breaks on them. Not in
+    /// [`all`](Self::all).
     #[must_use]
     pub const fn early_writes(mut self) -> Self {
         self.early_writes = true;

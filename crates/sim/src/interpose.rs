@@ -1,5 +1,5 @@
-//! The clock and the entropy of libc, interposed inside of a run; what else depends on the machine (`machine`), and what
-//! would leave the simulation (`real`).
+//! The clock and the entropy of libc, interposed inside of a run; what else depends on the machine (`machine`), and
+//! what would leave the simulation (`real`).
 //!
 //! std reads the time with `clock_gettime` and seeds `HashMap` with `getrandom`. This library defines both symbols,
 //! so that inside of a run they answer from the virtual clock and the seed; everywhere else they pass the call on.
@@ -7,8 +7,8 @@
 //!
 //! # What this does not reach
 //!
-//! Code that asks the kernel directly (inline assembly), the vDSO behind glibc's own internal calls, `RDTSC`, and foreign OS
-//! threads.
+//! Code that asks the kernel directly (inline assembly), the vDSO behind glibc's own internal calls, `RDTSC`, and
+//! foreign OS threads.
 //!
 //! On systems other than Linux nothing is interposed: simulation works, but `std::time::Instant` is the real clock
 //! there and `HashMap` order is not reproducible.
@@ -103,8 +103,8 @@ pub(crate) fn on_real(on_real: fn(Real)) {
     let _ = ON_REAL.set(on_real);
 }
 
-/// What is done when code under test is about to wait for a real lock. Returns `true` if the lock may be free now; asked
-/// `false`, it only tells whether there is something to do.
+/// What is done when code under test is about to wait for a real lock. Returns `true` if the lock may be free now;
+/// asked `false`, it only tells whether there is something to do.
 static ON_LOCK: OnceLock<fn(bool) -> bool> = OnceLock::new();
 
 /// Has `on_lock` called, on the OS thread of a run, when code under test is about to wait for a real lock.
@@ -232,8 +232,8 @@ mod linux {
         if !inside || length == 0 || buffer.is_null() {
             return false;
         }
-        // SAFETY: not null and `length` bytes long by this function's contract; bytes have no invalid values, and zeroing
-        // first makes the slice initialised.
+        // SAFETY: not null and `length` bytes long by this function's contract; bytes have no invalid values, and
+        // zeroing first makes the slice initialised.
         let bytes = unsafe {
             buffer.cast::<u8>().write_bytes(0, length);
             std::slice::from_raw_parts_mut(buffer.cast::<u8>(), length)

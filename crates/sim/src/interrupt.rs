@@ -2,8 +2,8 @@
 //!
 //! # Invariants
 //!
-//! - The process exits, with the status that shells give to what the signal ended (130 for Ctrl-C), when the last running sweep has said what it found: sweeps that run in
-//!   parallel do not cut each other off.
+//! - The process exits, with the status that shells give to what the signal ended (130 for Ctrl-C), when the last
+//!   running sweep has said what it found: sweeps that run in parallel do not cut each other off.
 //! - What is said goes round the test harness's capture, which would swallow it on exit.
 
 use std::io::Write as _;

@@ -165,8 +165,8 @@ mod readme {}
 
 /// Calls `f`, in which code under test may open real sockets, look up real names and start OS threads.
 ///
-/// Everywhere else in a run those fail the test, because what is real cannot be replayed. Code that uses this answers for
-/// the same results in every run of a seed; what `f` starts must not touch the simulation.
+/// Everywhere else in a run those fail the test, because what is real cannot be replayed. Code that uses this answers
+/// for the same results in every run of a seed; what `f` starts must not touch the simulation.
 ///
 /// # Example: an address of this machine
 ///

@@ -138,13 +138,14 @@ macro_rules! shared_options {
                 self
             }
 
-            /// Sets whether seeds may perturb what code under test must not rely on. Default: `true`. In a run that is perturbed
+            /// Sets whether seeds may perturb what code under test must not rely on. Default: `true`. In a run that
+            /// is perturbed
             ///
             /// - ready tasks and threads are delayed for a while (a slow CPU);
             /// - tasks are preempted between operations that are ready (tokio's own `sync` and `time` operations too);
             /// - tasks and threads are preempted there and then delayed, so that others run whole sections in between;
-            /// - an operation of a task (connect, accept, read, write, sleep) gets a spurious `Pending`, and is woken at once or
-            ///   late;
+            /// - an operation of a task (connect, accept, read, write, sleep) gets a spurious `Pending`, and is woken
+            ///   at once or late;
             /// - parked tasks get spurious wake-ups;
             /// - [`buggify!`](crate::buggify) is true now and then.
             ///
@@ -164,8 +165,8 @@ macro_rules! shared_options {
                 self
             }
 
-            /// Sets how long a ready task, or an operation that could go on, may be delayed at a time, at most. Use it for
-            /// protocols that rightly break when a peer does not answer for so long. 0 delays nothing.
+            /// Sets how long a ready task, or an operation that could go on, may be delayed at a time, at most. Use
+            /// it for protocols that rightly break when a peer does not answer for so long. 0 delays nothing.
             ///
             #[doc = $delay_max]
             pub fn delay_max(&mut self, longest: std::time::Duration) -> &mut Self {
@@ -173,24 +174,25 @@ macro_rules! shared_options {
                 self
             }
 
-            /// Sets the limit below which all delays of a run stay together: delayed tasks and threads, late wake-ups, spurious
-            /// `Pending`. Default: 400 ms, so that timeouts of half a second and more hold where no fault is injected. With a
-            /// larger total a single delay lasts up to ten seconds; after a preemption, up to one.
+            /// Sets the limit below which all delays of a run stay together: delayed tasks and threads, late
+            /// wake-ups, spurious `Pending`. Default: 400 ms, so that timeouts of half a second and more hold where
+            /// no fault is injected. With a larger total a single delay lasts up to ten seconds; after a preemption,
+            /// up to one.
             pub fn delay_total_max(&mut self, total: std::time::Duration) -> &mut Self {
                 self.options.delay_total_max = $crate::time::nanos(total);
                 self
             }
 
-            /// Sets whether a panic of a spawned task or thread is only a result for the task or thread that joins it, as in
-            /// production, and no failure of the run. Use it to test code that supervises. Default: `false`. A panic of a main
-            /// always fails the run.
+            /// Sets whether a panic of a spawned task or thread is only a result for the task or thread that joins
+            /// it, as in production, and no failure of the run. Use it to test code that supervises. Default:
+            /// `false`. A panic of a main always fails the run.
             pub fn tolerate_panics(&mut self, tolerate: bool) -> &mut Self {
                 self.options.tolerate_panics = tolerate;
                 self
             }
 
-            /// Sets the stack of each thread in bytes, rounded up to whole pages: 16 KiB to 1 GiB. Default 1 MiB; at least 64
-            /// KiB is sensible. Only touched pages cost memory.
+            /// Sets the stack of each thread in bytes, rounded up to whole pages: 16 KiB to 1 GiB. Default 1 MiB; at
+            /// least 64 KiB is sensible. Only touched pages cost memory.
             pub fn stack_bytes(&mut self, bytes: usize) -> &mut Self {
                 self.options.stack_bytes = bytes;
                 self
@@ -203,9 +205,9 @@ macro_rules! shared_options {
                 self
             }
 
-            /// Fails a run in which an operation of a client waits longer than `bound` while no fault is active, counted from
-            /// the last fault's end. Waits for connections to accept, for timers, and with timeouts of their own do not
-            /// count. Default: no bound.
+            /// Fails a run in which an operation of a client waits longer than `bound` while no fault is active,
+            /// counted from the last fault's end. Waits for connections to accept, for timers, and with timeouts of
+            /// their own do not count. Default: no bound.
             pub fn stall_after(&mut self, bound: std::time::Duration) -> &mut Self {
                 self.options.stall_after = Some($crate::time::nanos(bound));
                 self
@@ -218,8 +220,8 @@ macro_rules! shared_options {
                 self
             }
 
-            /// Sets the level of `tracing` events that the trace keeps. Default: `INFO`. Inside of turmoil its own events are
-            /// among them: at `INFO` what is bound, at `TRACE` what happens to each message.
+            /// Sets the level of `tracing` events that the trace keeps. Default: `INFO`. Inside of turmoil its own
+            /// events are among them: at `INFO` what is bound, at `TRACE` what happens to each message.
             pub fn trace_level(&mut self, level: tracing::Level) -> &mut Self {
                 self.options.trace_level = level;
                 self

@@ -16,7 +16,8 @@ pub(crate) fn message_of(payload: &dyn Any) -> String {
     plain::cut(wavetank_runtime::panic_message(payload))
 }
 
-/// The message of a panic payload, which is dropped. A payload that panics when it is dropped is no fault of the simulator.
+/// The message of a panic payload, which is dropped. A payload that panics when it is dropped is no fault of the
+/// simulator.
 pub(crate) fn take_message(payload: Box<dyn Any + Send>) -> String {
     let message = message_of(&*payload);
     // What the second panic left may do the same.

@@ -179,8 +179,8 @@ impl Drop for Permit<'_> {
     }
 }
 
-/// Waits for the end of a run; `None` if it made no step while it used the processor for `patience`, or waited in the kernel
-/// for so long.
+/// Waits for the end of a run; `None` if it made no step while it used the processor for `patience`, or waited in the
+/// kernel for so long.
 ///
 /// Counts its own waiting instead of reading a clock: a process that was stopped for a while is not a stuck run.
 fn watch<T>(ended: &mpsc::Receiver<T>, progress: &Progress, patience: Duration) -> Option<T> {

@@ -178,7 +178,8 @@ impl fmt::Display for RecordingError {
             ByteOrderMark => {
                 return write!(
                     f,
-                    ", line 1: there is a byte order mark (U+FEFF) before `{}`, which an editor has put there; save the \
+                    ", line 1: there is a byte order mark (U+FEFF) before `{}`, which an editor has put \
+                    there; save the \
                      file as UTF-8 without one, or restore it from version control",
                     text::FIRST_LINE,
                 );

@@ -57,7 +57,8 @@ pub(crate) const fn problem_of_build(tokio_unstable: bool) -> Option<&'static st
         return None;
     }
     Some(
-        "this build lacks `--cfg tokio_unstable`, without which the branch order of `tokio::select!` does not follow the \
+        "this build lacks `--cfg tokio_unstable`, without which the branch order of `tokio::select!` does \
+        not follow the \
          seed. Put it into `.cargo/config.toml`:\n\n[build]\nrustflags = [\"--cfg\", \"tokio_unstable\"]\n\n\
          A RUSTFLAGS variable in the environment replaces what that file says, silently, and must carry it too",
     )

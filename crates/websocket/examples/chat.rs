@@ -1,8 +1,9 @@
 //! A chat client that reconnects: `cargo run --example chat -- ws://127.0.0.1:9000/ NAME`, beside the `echo` server.
 //!
 //! Each line of the standard input is a message. When the connection is lost, the next one is opened after a while, and
-//! says hello again; a line whose sending failed is sent on the new connection. Why an attempt failed, and when the next
-//! one comes, is said on the standard error. Where the input ends, what comes within a second is shown, before it closes.
+//! says hello again; a line whose sending failed is sent on the new connection. Why an attempt failed, and when the
+//! next one comes, is said on the standard error. Where the input ends, what comes within a second is shown, before
+//! it closes.
 
 use std::io::BufRead as _;
 use std::process::ExitCode;

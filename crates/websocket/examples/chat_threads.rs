@@ -1,10 +1,10 @@
-//! A chat client that reconnects, on threads: `cargo run --example chat_threads -- ws://127.0.0.1:9000/ NAME`, beside the
-//! `echo` server.
+//! A chat client that reconnects, on threads: `cargo run --example chat_threads -- ws://127.0.0.1:9000/ NAME`, beside
+//! the `echo` server.
 //!
-//! One thread reads lines and sends them, the other receives. When the connection is lost, the next one is opened after a
-//! while, and says hello again; a line whose sending failed is sent on the new connection. Why an attempt failed, and when
-//! the next one comes, is said on the standard error. Where the input ends, what comes within a second is shown, before it
-//! closes.
+//! One thread reads lines and sends them, the other receives. When the connection is lost, the next one is opened
+//! after a while, and says hello again; a line whose sending failed is sent on the new connection. Why an attempt
+//! failed, and when the next one comes, is said on the standard error. Where the input ends, what comes within a
+//! second is shown, before it closes.
 
 use std::io::BufRead as _;
 use std::process::ExitCode;

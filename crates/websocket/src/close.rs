@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::error::Fault;
+use crate::fault::Fault;
 pub use crate::protocol::violation::Violation;
 
 /// A close code that may stand in a Close frame: 1000–1003, 1007–1014, 3000–4999.
@@ -230,7 +230,10 @@ pub enum Cause {
     },
     /// The transport ended although the peer had sent no Close frame: it crashed, or something between us cut the
     /// connection, which counts as the network's fault. Try again.
-    #[error("the peer ended the transport without a Close frame{}", if *inside_message { ", inside a message" } else { "" })]
+    #[error(
+        "the peer ended the transport without a Close frame{}",
+        if *inside_message { ", inside a message" } else { "" }
+    )]
     EndOfInput {
         /// Whether a frame or a fragmented message was incomplete.
         inside_message: bool,

@@ -4,8 +4,9 @@ mod open;
 
 use crate::Closed;
 
+pub use crate::fault::Fault;
 pub(crate) use open::{CLIENT, authority};
-pub use open::{Fault, HandshakeError, OpenError, ProxyError, RedirectError, Rejection, RequestError, Stage};
+pub use open::{HandshakeError, OpenError, ProxyError, RedirectError, Rejection, RequestError, Stage};
 
 /// The failure of an operation on a connection.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

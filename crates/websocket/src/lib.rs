@@ -39,6 +39,7 @@ pub mod close;
 pub mod config;
 pub mod deflate;
 pub mod error;
+mod fault;
 pub mod handshake;
 #[cfg(feature = "hyper")]
 pub mod hyper;

@@ -39,7 +39,7 @@ pub struct BackoffPolicy {
     /// failed together come back together.
     pub jitter_percent: u8,
     /// A connection that was open this long was a good one: after it the series starts again. A shorter one counts as
-    /// a failed attempt, so that a server which accepts and drops everybody is left in peace.
+    /// a failed attempt, so that a server that accepts and drops every client is not flooded with attempts.
     pub lasting: Duration,
 }
 

@@ -83,7 +83,7 @@ impl<R: Runtime> Server<R> {
     /// # Errors
     ///
     /// [`OpenError`] where the client breaks the handshake, goes away, or takes longer than [`Config::open_timeout`].
-    /// A client that breaks it is told by a status; this waits until it has ended its stream, within the same time.
+    /// A client that breaks it gets an error status; this waits until it has ended its stream, within the same time.
     ///
     /// # Cancel safety
     ///

@@ -5,7 +5,7 @@ use std::fs;
 use super::{Source, files, none, root};
 
 /// A phrase that is not used, and what to write instead. A phrase is matched word by word, without regard to case.
-const REPLACED: [(&str, &str); 27] = [
+const REPLACED: [(&str, &str); 26] = [
     ("tank", "simulation, simulator"),
     ("in-tank", "simulated"),
     ("seam", "runtime traits"),
@@ -25,7 +25,6 @@ const REPLACED: [(&str, &str); 27] = [
     ("in vain", "without result"),
     ("befalls", "happens to"),
     ("so that it be", "so that it is"),
-    ("be it", "whether"),
     ("in peace", "cleanly"),
     ("is dear", "is expensive"),
     ("are dear", "are expensive"),
@@ -103,8 +102,10 @@ fn phrases_match_whole_words_only() {
 fn lines_fit_a_screen() {
     let long = files("rs").into_iter().flat_map(|source| {
         let lines = source.text.lines().enumerate();
-        // A line without a space in its text (a long address, data) cannot be wrapped.
-        let long = lines.filter(|(_, line)| line.chars().count() > 120 && line.trim().contains(' '));
+        // A line without a space in its text (a long address), data and the command of a report cannot be wrapped.
+        let is_data =
+            |line: &str| !line.trim().contains(' ') || line.contains("r#\"") || line.contains("=v1:");
+        let long = lines.filter(|(_, line)| line.chars().count() > 120 && !is_data(line));
         long.map(|(index, line)| format!("{}:{}: {} columns", source.path, index + 1, line.chars().count()))
             .collect::<Vec<_>>()
     });

@@ -39,7 +39,7 @@ pub(crate) fn config() -> Config {
     config
 }
 
-/// With a close timeout that is longer than anything is held back: for ends that are to be clean.
+/// With a close timeout that is longer than anything is delayed: for ends that are to be clean.
 pub(crate) fn patient() -> Config {
     config().close_timeout(300 * SECOND).clone()
 }

@@ -1,8 +1,8 @@
 //! The engine `async-graphql` 7.2.
 //!
-//! Requests are parsed once. A syntax error, an unknown operation name and a failed validation become an `error` message.
-//! So does a subscription field that fails before it first waits. One that fails later gives a result with `errors`, and
-//! `complete`: it was executed.
+//! Requests are parsed once. A syntax error, an unknown operation name and a failed validation become an `error`
+//! message. So does a subscription field that fails before it first waits. One that fails later gives a result with
+//! `errors`, and `complete`: it was executed.
 
 use std::fmt;
 use std::pin::Pin;
@@ -19,8 +19,8 @@ use crate::error::{GraphqlError, Location, PathSegment, RequestErrors};
 
 /// An engine that executes operations by an `async-graphql` schema, or by any other [`Executor`].
 ///
-/// The context of a connection is a [`Data`]: what [`Hooks::on_connect`](crate::Hooks::on_connect) puts into it, resolvers
-/// find by `context.data::<T>()`.
+/// The context of a connection is a [`Data`]: what [`Hooks::on_connect`](crate::Hooks::on_connect) puts into it,
+/// resolvers find by `context.data::<T>()`.
 #[derive(Clone)]
 pub struct AsyncGraphql<E> {
     executor: E,

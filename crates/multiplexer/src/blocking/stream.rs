@@ -25,7 +25,7 @@ use crate::protocol::{Connection, StreamKey, StreamStatistics};
 /// # Dropping
 ///
 /// A stream whose sending half was not closed is reset. One that was closed is finished in the background: what the
-/// peer still sends is discarded, and it is told as far as it understands.
+/// peer still sends is discarded, and the peer learns of it as far as it understands.
 pub struct Stream<T: Threads> {
     half: Half<T>,
     /// The halves live on by themselves.

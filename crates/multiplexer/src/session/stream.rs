@@ -30,7 +30,7 @@ use crate::protocol::{StreamKey, StreamStatistics};
 /// # Dropping
 ///
 /// A stream whose sending half was not closed is reset. One that was closed is finished in the background: what the
-/// peer still sends is discarded, and it is told as far as it understands.
+/// peer still sends is discarded, and the peer learns of it as far as it understands.
 ///
 /// # Cancel safety
 ///

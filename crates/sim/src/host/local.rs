@@ -95,11 +95,11 @@ impl Host {
         }
     }
 
-    /// Creates a directory for Unix sockets on the simulated host, with those above it, as `std::fs::create_dir_all` does on
-    /// a real one.
+    /// Creates a directory for Unix sockets on the simulated host, with those above it, as `std::fs::create_dir_all`
+    /// does on a real one.
     ///
-    /// Every host has the directories `/`, `/dev/shm`, `/run`, `/tmp` and `/var/run`, and a working directory that relative
-    /// paths begin at. They survive crashes.
+    /// Every host has the directories `/`, `/dev/shm`, `/run`, `/tmp` and `/var/run`, and a working directory that
+    /// relative paths begin at. They survive crashes.
     ///
     /// # Errors
     ///

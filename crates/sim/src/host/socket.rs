@@ -195,8 +195,8 @@ impl Socket {
         self.poll_write(context, &gathered(slices))
     }
 
-    /// Returns `true` if a write found no room and the socket has not become writable since. Tokio does not try again before
-    /// that, even where there is some room.
+    /// Returns `true` if a write found no room and the socket has not become writable since. Tokio does not try again
+    /// before that, even where there is some room.
     fn awaits_room(&self, run: &Run) -> bool {
         run.network(|network, _, _| match self.id {
             EndId::Tcp(id) => network.awaits_room(id),

@@ -83,7 +83,7 @@ mod tests {
             told.send(number()).expect("it is heard");
             let _ = released.recv();
         });
-        let thread = hear.recv().expect("it is told");
+        let thread = hear.recv().expect("the thread says who it is");
         let mut idle = Idle::default();
         while !idle.exceeds(Duration::from_millis(5)) {
             std::thread::yield_now();

@@ -408,7 +408,8 @@ mod tests {
         assert_eq!(
             error_of(&text.replace("  0/5=4", "  0/5=5")),
             format!(
-                "seeds/a.seed, line 10: expected choices as `POINT/BOUND`, `POINT/BOUND=VALUE` or either with `xCOUNT`, \
+                "seeds/a.seed, line 10: expected choices as `POINT/BOUND`, `POINT/BOUND=VALUE` or either \
+                with `xCOUNT`, \
                  found `  0/5=5`; {remedy}"
             )
         );
@@ -422,13 +423,15 @@ mod tests {
             assert_eq!(
                 error_of(empty),
                 format!(
-                    "seeds/a.seed: the file is empty: it was cut off when it was written, copied or checked out; {remedy}"
+                    "seeds/a.seed: the file is empty: it was cut off when it was written, copied or checked \
+                    out; {remedy}"
                 )
             );
         }
         assert_eq!(
             error_of(&format!("\u{feff}{text}")),
-            "seeds/a.seed, line 1: there is a byte order mark (U+FEFF) before `wavetank recording 1`, which an editor has \
+            "seeds/a.seed, line 1: there is a byte order mark (U+FEFF) before `wavetank recording 1`, which \
+            an editor has \
              put there; save the file as UTF-8 without one, or restore it from version control"
         );
         assert!(

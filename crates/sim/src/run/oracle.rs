@@ -35,7 +35,8 @@ pub(super) fn nothing_left(run: &Run) -> Symptom {
             return waits_outside(&main.name);
         }
         detail.push_str(
-            "\nIf it waits for a real OS thread (`std::thread`, a runtime of its own): the simulator knows nothing of those. \
+            "\nIf it waits for a real OS thread (`std::thread`, a runtime of its own): the simulator knows \
+            nothing of those. \
              Start threads with `Threads::spawn`",
         );
     }
@@ -45,7 +46,8 @@ pub(super) fn nothing_left(run: &Run) -> Symptom {
 /// What to say of a main that waits for something that `spawn_blocking` does.
 fn waits_outside(main: &str) -> Symptom {
     let detail = format!(
-        "{main} waits, and `spawn_blocking` has started a real OS thread: what runs outside of the simulation cannot be \
+        "{main} waits, and `spawn_blocking` has started a real OS thread: what runs outside of the \
+        simulation cannot be \
          replayed\nCall the function directly, or on a thread of `Threads::spawn`"
     );
     Symptom::new(SymptomKind::ForeignWake, detail)

@@ -36,7 +36,8 @@ impl Scheduler {
         let Some(body) = body else {
             let (holder, waiter) = (self.name(holder), self.current.get().map(|task| self.name(task)));
             crate::panics::complain(&format!(
-                "wavetank: {waiter:?} unwinds and waits for the lock `{lock}`, which {holder} holds and cannot release, \
+                "wavetank: {waiter:?} unwinds and waits for the lock `{lock}`, which {holder} holds and \
+                cannot release, \
                  because it unwinds too. Do not take locks in destructors that may run in a panic. The process ends \
                  here.\n{}",
                 crate::panics::run_name()

@@ -107,7 +107,8 @@ impl Scheduler {
         if !self.grant.is_limited.get() {
             return Poll::Ready(());
         }
-        // Operations of tokio spend the same budget. So a task is also preempted between one of tokio's and one of these.
+        // Operations of tokio spend the same budget. So a task is also preempted between one of tokio's and one of
+        // these.
         if has_budget_remaining()
             && let Poll::Ready(spent) = poll_proceed(&mut Context::from_waker(Waker::noop()))
         {

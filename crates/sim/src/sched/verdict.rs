@@ -99,7 +99,8 @@ impl Scheduler {
         if steps > self.settings.steps_max {
             let still = self.still_running();
             let detail = format!(
-                "{} steps and no end; {still}\n`Sim::steps_max` sets the limit. A loop that nothing ends waits for nothing",
+                "{} steps and no end; {still}\n`Sim::steps_max` sets the limit. A loop that nothing ends \
+                waits for nothing",
                 self.settings.steps_max
             );
             self.fail(Symptom::new(SymptomKind::StepLimit, detail));

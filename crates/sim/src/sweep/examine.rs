@@ -75,7 +75,8 @@ impl Session {
             Ran::Stuck { running } => {
                 let patience = self.sweep.patience;
                 let what = "it blocks in something that the simulator does not control, or loops without end\n\
-                            A lock or channel of std blocks the OS thread that all tasks and threads of a run share: use \
+                            A lock or channel of std blocks the OS thread that all tasks and threads of a \
+                            run share: use \
                             `Mutex` and `Condvar` of `wavetank::runtime`";
                 Symptom::new(
                     SymptomKind::Stuck,

@@ -30,7 +30,8 @@ impl Runner for Named {
             // What a sweep begins with, so it needs no seed to be seen again.
             Plan::Replay { log, .. } if log.choices.is_empty() => {
                 format!(
-                    "test:  {test}, in its warm-up: the default run, which comes before all seeds\nto see it again:\n{command}"
+                    "test:  {test}, in its warm-up: the default run, which comes before all seeds\nto see \
+                    it again:\n{command}"
                 )
             }
             // Both are on disk by then.

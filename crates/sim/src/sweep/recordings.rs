@@ -111,7 +111,8 @@ impl Session {
             Ok(outcome) => {
                 if self.settings.only.is_some() && !matches!(recording.expect, Expected::Passes) {
                     eprintln!(
-                        "wavetank: {} no longer fails{}: recorded as failing, it passes now. Either the bug is fixed, or the \
+                        "wavetank: {} no longer fails{}: recorded as failing, it passes now. Either the bug \
+                        is fixed, or the \
                          run depends on what differs from process to process (addresses, statics, the environment)",
                         recording.origin,
                         mismatches(&outcome)
@@ -203,7 +204,8 @@ impl Session {
         } else if outcome.trace.hash() != *trace_hash {
             let hash = outcome.trace.hash();
             format!(
-                "the choices are the recorded ones and the trace is not: its hash is {hash:#018x}, not {trace_hash:#018x}"
+                "the choices are the recorded ones and the trace is not: its hash is {hash:#018x}, not \
+                {trace_hash:#018x}"
             )
         } else {
             return Ok(());
@@ -255,7 +257,8 @@ impl Session {
         let name = self.sweep.identity.name();
         if test != name {
             let why = format!(
-                "{origin} is a recording of `{test}`, and this test is `{name}`: run that one with it, or, if the test was \
+                "{origin} is a recording of `{test}`, and this test is `{name}`: run that one with it, or, \
+                if the test was \
                  renamed, change the file's second line"
             );
             return Err(Stop::Failed(self.report("cannot replay").note(&why).to_string()));

@@ -34,7 +34,8 @@ impl Session {
         if let Some(outcome) = &outcome {
             report = report.run(outcome);
         }
-        let what = "no seed has run yet: this was the warm-up, the default run of the test (every value is 0), which comes before \
+        let what = "no seed has run yet: this was the warm-up, the default run of the test (every value is \
+        0), which comes before \
                     all seeds and recordings";
         Err(Stop::Failed(report.note(what).replay(seed, &symptom, None).to_string()))
     }

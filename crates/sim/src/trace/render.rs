@@ -63,8 +63,8 @@ impl Trace {
         text
     }
 
-    /// The events to show at this level of detail. If they leave lines free, what happened last is shown in full, back from
-    /// the end: then also where that begins, and how many events are left out before it.
+    /// The events to show at this level of detail. If they leave lines free, what happened last is shown in full,
+    /// back from the end: then also where that begins, and how many events are left out before it.
     fn filled(&self, detail: Detail) -> (Vec<&Record>, Option<(usize, usize)>) {
         let coarse = |record: &Record| self.detail(record) <= detail;
         let all: Vec<&Record> = self.records().collect();

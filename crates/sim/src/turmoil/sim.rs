@@ -166,7 +166,8 @@ impl TurmoilSim {
 
 shared_options!(
     TurmoilSim,
-    "Default: 100 ms, as long as turmoil's longest latency. In the 10 s that a simulation has by default, longer delays \
+    "Default: 100 ms, as long as turmoil's longest latency. In the 10 s that a simulation has by default, \
+    longer delays \
      would fail tests that only need more time."
 );
 

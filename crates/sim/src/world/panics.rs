@@ -23,7 +23,8 @@ fn last_words() {
     let whose = run.scheduler.running_name().map_or_else(String::new, |name| format!(" of {name}"));
     let [first, then] = take_last_two();
     complain(&format!(
-        "wavetank: a destructor{whose} panicked while the stack was unwound by another panic, and Rust ends the process for \
+        "wavetank: a destructor{whose} panicked while the stack was unwound by another panic, and Rust ends \
+        the process for \
          that.\nfirst: {first}\nthen:  {then}\n{}",
         run_name(),
     ));
@@ -34,7 +35,8 @@ fn warn_of_abort(run: &Run, message: &str, place: &str) {
     if run.scheduler.is_tearing_down_a_thread() {
         let whose = run.scheduler.running_name().unwrap_or_default();
         complain(&format!(
-            "wavetank: a destructor of the thread {whose} panicked at {place} while the thread was torn down, by an unwind, \
+            "wavetank: a destructor of the thread {whose} panicked at {place} while the thread was torn \
+            down, by an unwind, \
              and Rust ends the process for that: {message}\n{}",
             run_name(),
         ));

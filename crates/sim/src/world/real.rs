@@ -32,7 +32,8 @@ pub(crate) fn asked_for(what: Real) {
     let who = run.who_runs();
     let detail = match what {
         Real::Socket => format!(
-            "{who} opens a real socket\nConnect and listen through `Runtime`, `Threads`, `Datagrams` or `LocalSockets`: \
+            "{who} opens a real socket\nConnect and listen through `Runtime`, `Threads`, `Datagrams` or \
+            `LocalSockets`: \
              {MEANT}"
         ),
         Real::Name => {

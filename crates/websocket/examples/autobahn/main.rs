@@ -1,4 +1,5 @@
-//! Autobahn's test suite against the clients: `cargo run --release --example autobahn -- async`, or `blocking`, or both.
+//! Autobahn's test suite against the clients: `cargo run --release --example autobahn -- async`, or `blocking`, or
+//! both.
 //!
 //! `AUTOBAHN_URL` is the address of its fuzzing server, `ws://127.0.0.1:9001` by default.
 

@@ -69,13 +69,13 @@ pub(super) fn look<'a, T: Threads>(
         return (guard, false);
     }
     guard.read_at = shared.threads.now();
-    let in_vain = matches!(&read, Err(error) if is_temporary(error));
-    if !in_vain {
+    let found_nothing = matches!(&read, Err(error) if is_temporary(error));
+    if !found_nothing {
         guard.take_in(read.map(|count| &permit.buffer[..count]));
     }
     guard.read_permit = Some(permit);
     shared.settle(&mut guard);
-    (guard, in_vain)
+    (guard, found_nothing)
 }
 
 impl State {

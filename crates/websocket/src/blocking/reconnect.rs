@@ -24,7 +24,7 @@ type Tell = Box<dyn FnMut(&Retry<'_>) + Send>;
 /// then for a delay: random up to 5 s the first time, then growing while attempts fail (RFC 6455, section 7.2.3; see
 /// [`BackoffPolicy`]). Keep no more than one thread in it.
 ///
-/// An error is what another attempt would not mend ([`retry_if`](Self::retry_if)): the request was refused, the
+/// An error is what another attempt would not fix ([`retry_if`](Self::retry_if)): the request was refused, the
 /// server is not the one it should be. The iterator stays usable: the next call tries again, after a delay.
 ///
 /// It ends (`None`) once [`Stopper::stop`] was called.

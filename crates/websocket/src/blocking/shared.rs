@@ -311,7 +311,7 @@ impl State {
         self.written += before.saturating_sub(after) as u64;
     }
 
-    /// Whether a caller that sends has to wait. It has not once the connection is closing: it is told so.
+    /// Whether a caller that sends has to wait. It need not once the connection is closing: the call returns an error.
     pub(super) fn must_wait_to_send(&self) -> bool {
         self.is_open()
             && (self.streaming || self.deflating || self.session.connection().write_buffer_is_full())

@@ -330,8 +330,8 @@ fn wait_for_arrival<'a, T: Threads>(
     match permit {
         Some(permit) => {
             guard.left_to_callers = true;
-            let (guard, in_vain) = look(shared, guard, permit, patience.flatten());
-            *reads = !in_vain || deadline.is_none();
+            let (guard, found_nothing) = look(shared, guard, permit, patience.flatten());
+            *reads = !found_nothing || deadline.is_none();
             guard
         }
         None => {

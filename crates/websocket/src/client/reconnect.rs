@@ -209,7 +209,7 @@ where
     ///
     /// # Errors
     ///
-    /// What another attempt would not mend ([`retry_if`](Self::retry_if)): the request was refused, the server is not
+    /// What another attempt would not fix ([`retry_if`](Self::retry_if)): the request was refused, the server is not
     /// the one it should be. It can be called again, and then tries again after a delay.
     ///
     /// # Cancel safety

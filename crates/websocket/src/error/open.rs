@@ -8,6 +8,7 @@ use http::{HeaderMap, StatusCode};
 use url::Url;
 
 use crate::deflate::NegotiationError;
+use crate::fault::Fault;
 
 /// How far an opening was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,20 +33,6 @@ impl fmt::Display for Stage {
             Self::Handshake => "the WebSocket handshake",
         })
     }
-}
-
-/// Whose fault a failed opening is, or the end of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Fault {
-    /// Ours: the call, or its settings.
-    Caller,
-    /// The other end's.
-    Peer,
-    /// The proxy's.
-    Proxy,
-    /// The network's, or it cannot be told whose.
-    Network,
 }
 
 /// Why no connection came about. Nothing is left open by any of these.

@@ -41,7 +41,7 @@ impl Failure {
     }
 }
 
-/// Another attempt that will be made, as it is told to applications. Its text is a line for a log.
+/// Describes the next attempt to an application. Its text is a line for a log.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Retry<'a> {

@@ -1,4 +1,4 @@
-//! A server that speaks in bytes: it does what it is told, and nothing by itself.
+//! A server that speaks in bytes: it does what a test says, and nothing by itself.
 
 use base64::Engine as _;
 use sha1::{Digest as _, Sha1};

@@ -62,7 +62,7 @@ async fn lost_connections_and_failing_servers_are_followed_by_a_connection_on_wh
 }
 
 #[tokio::test]
-async fn what_another_attempt_would_not_mend_is_an_error() {
+async fn a_permanent_failure_is_an_error() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("ws://{}/", listener.local_addr().expect("an address"));
     let server = Tokio.spawn("test", async move {

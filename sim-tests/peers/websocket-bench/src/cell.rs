@@ -33,8 +33,8 @@ pub struct Cell {
 }
 
 impl Cell {
-    /// Whether work is measured by the thread's processor time, which a busy machine does not disturb, as nothing is waited
-    /// for; elsewhere by wall time.
+    /// Whether work is measured by the thread's processor time, which a busy machine does not disturb, as nothing is
+    /// waited for; elsewhere by wall time.
     pub fn by_processor_time(&self) -> bool {
         matches!(self.setting, Setting::Decode | Setting::Encode | Setting::Duplex)
     }
@@ -68,8 +68,8 @@ impl fmt::Display for Cell {
 
 /// All cells.
 ///
-/// 256 messages of 4 MiB are left out, as no round sends so many; and of the blocking cells with a window those that would
-/// have a client send more than sockets hold before it reads.
+/// 256 messages of 4 MiB are left out, as no round sends so many; and of the blocking cells with a window those that
+/// would have a client send more than sockets hold before it reads.
 pub fn all() -> Vec<Cell> {
     let mut cells = Vec::new();
     for setting in [Setting::Decode, Setting::Encode, Setting::Duplex, Setting::Loopback, Setting::Blocking] {

@@ -1,8 +1,8 @@
 //! With permessage-deflate: ours against yawc, in memory, level 6, whole windows, both sides keeping their context.
 //!
-//! Both use flate2 over zlib-rs and compress every message, however short. The text is such as is worth compressing, no two messages
-//! are alike, and all of them together are more than a window, so that a stream that gives them again and again stays decodable: each
-//! time around begins with the window that the time before left.
+//! Both use flate2 over zlib-rs and compress every message, however short. The text is such as is worth compressing,
+//! no two messages are alike, and all of them together are more than a window, so that a stream that gives them again
+//! and again stays decodable: each time around begins with the window that the time before left.
 
 use wavetank_runtime::Instant;
 use wavetank_websocket::deflate::Parameters;

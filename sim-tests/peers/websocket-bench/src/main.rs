@@ -1,4 +1,5 @@
-//! Compares WebSocket clients: the same peer, the same bytes, rounds interleaved. See the README beside this folder's sources.
+//! Compares WebSocket clients: the same peer, the same bytes, rounds interleaved. See the README beside this folder's
+//! sources.
 
 mod cell;
 mod compression;

@@ -1,8 +1,8 @@
 //! How fast masking is, against copying the same bytes.
 //!
-//! Ours cannot be called alone: what is measured is sending. A server's frames are copied, a client's are copied and masked in one
-//! pass (with a mask that is drawn for each), so that the one is what the other is to be compared with; everything else that
-//! sending costs is in both. `fastwebsockets::unmask` masks in place, and does nothing else.
+//! Ours cannot be called alone: what is measured is sending. A server's frames are copied, a client's are copied and
+//! masked in one pass (with a mask that is drawn for each), so that the one is what the other is to be compared with;
+//! everything else that sending costs is in both. `fastwebsockets::unmask` masks in place, and does nothing else.
 
 use std::hint::black_box;
 

@@ -72,7 +72,7 @@ impl Contender {
     }
 }
 
-/// What is to be measured, apart from by whom.
+/// What is measured, apart from the contender.
 #[derive(Debug)]
 pub struct Work {
     /// The cell.
@@ -288,7 +288,8 @@ pub enum Length {
     Messages(u64),
 }
 
-/// Measures `contenders` in `rounds` rounds, each forward and backward, and gives for each round the samples in their order.
+/// Measures `contenders` in `rounds` rounds, each forward and backward, and gives for each round the samples in their
+/// order.
 pub fn rounds(cell: Cell, contenders: &[Contender], rounds: usize, length: Length) -> Vec<Vec<Sample>> {
     let payload = Payload::new(cell.kind, cell.size);
     let mut work = Work { cell, payload, count: 4, check: Check::Payloads };

@@ -1,7 +1,7 @@
 //! What is measured around a stretch of work: wall time, the thread's processor time, its allocations.
 //!
-//! Everything is of the calling thread alone, so that a peer on another thread, or a busy machine, does not count as work of
-//! the contender. Reading the clocks and counting do not allocate.
+//! Everything is of the calling thread alone, so that a peer on another thread, or a busy machine, does not count as
+//! work of the contender. Reading the clocks and counting do not allocate.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -15,7 +15,7 @@ thread_local! {
 pub struct CountingAllocator;
 
 fn count() {
-    // A thread that is being torn down has lost its counter, and nobody measures it.
+    // A thread that is being torn down has lost its counter, and no measurement needs it.
     let _ = ALLOCATIONS.try_with(|allocations| allocations.set(allocations.get() + 1));
 }
 

@@ -1,11 +1,11 @@
 //! The peer of every contender: a server that answers each message with one of the same kind and length.
 //!
-//! It is made to cost little, so that the contender's cost shows: it parses the heads of frames, passes over payloads, and
-//! answers from frames made beforehand. It always reads, whatever waits to be written, so that a client that sends all its
-//! window before it reads does not come to a standstill. It does not allocate once it runs.
+//! It is made to cost little, so that the contender's cost shows: it parses the heads of frames, passes over
+//! payloads, and answers from frames made beforehand. It always reads, whatever waits to be written, so that a client
+//! that sends all its window before it reads does not come to a standstill. It does not allocate once it runs.
 //!
-//! A client that begins with an HTTP request gets the answer it needs; one that takes over an open connection begins with a
-//! frame. The peer goes away without further ado when the client says that it closes.
+//! A client that begins with an HTTP request gets the answer it needs; one that takes over an open connection begins
+//! with a frame. The peer goes away without further ado when the client says that it closes.
 //!
 //! Before anything is measured, `Check::Payloads` has it unmask the first messages and compare them.
 
@@ -170,8 +170,8 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     .await
 }
 
-/// Answers the opening handshake, if the client begins with one. Gives the number of bytes at the front of `buffer` that
-/// belong to frames.
+/// Answers the opening handshake, if the client begins with one. Gives the number of bytes at the front of `buffer`
+/// that belong to frames.
 async fn greet<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, buffer: &mut [u8]) -> io::Result<usize> {
     let mut length = 0;
     loop {

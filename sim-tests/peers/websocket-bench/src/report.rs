@@ -23,7 +23,8 @@ fn speed(cell: &Cell, sample: &Sample) -> f64 {
     sample.messages as f64 * 1e9 / time as f64
 }
 
-/// A speed relative to the other contender that is fastest over all rounds: the median of the rounds' ratios. Above 1 is faster.
+/// A speed relative to the other contender that is fastest over all rounds: the median of the rounds' ratios. Above 1
+/// is faster.
 fn ratio(cell: &Cell, rounds: &[Vec<Sample>], index: usize) -> Option<f64> {
     let speed_of = |index: usize| median(rounds.iter().map(|round| speed(cell, &round[index])));
     let others = (0..rounds[0].len()).filter(|other| *other != index);

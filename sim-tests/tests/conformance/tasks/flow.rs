@@ -13,14 +13,14 @@ use super::super::world::{SETTLE, STUCK, Seen, assert_bounded, assert_pattern, p
 use super::{World, expect, fill, pair_with, read, settle};
 
 pub(crate) async fn buffers_of_4_kib_bound_a_writer<R: Runtime>(world: World<R>) {
-    a_writer_is_held_back(world, 4 * 1024, 100_000).await;
+    a_writer_is_bounded(world, 4 * 1024, 100_000).await;
 }
 
 pub(crate) async fn buffers_of_64_kib_bound_a_writer<R: Runtime>(world: World<R>) {
-    a_writer_is_held_back(world, 64 * 1024, 1_000_000).await;
+    a_writer_is_bounded(world, 64 * 1024, 1_000_000).await;
 }
 
-async fn a_writer_is_held_back<R: Runtime>(world: World<R>, buffer_bytes: u32, total: usize) {
+async fn a_writer_is_bounded<R: Runtime>(world: World<R>, buffer_bytes: u32, total: usize) {
     let options = SocketOptions::new().send_buffer_bytes(buffer_bytes).receive_buffer_bytes(buffer_bytes);
     let (mut client, mut server) = pair_with(&world, options).await;
     let accepted = fill(&world.client, &mut client).await;

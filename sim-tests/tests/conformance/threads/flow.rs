@@ -9,14 +9,14 @@ use super::super::world::{EAGAIN, SETTLE, Seen, assert_bounded, assert_pattern, 
 use super::{World, expect, fill, join, pair, pair_with, read, send, settle, spawn};
 
 pub(crate) fn buffers_of_4_kib_bound_a_writer<T: Threads>(world: World<T>) {
-    a_writer_is_held_back(&world, 4 * 1024, 100_000);
+    a_writer_is_bounded(&world, 4 * 1024, 100_000);
 }
 
 pub(crate) fn buffers_of_64_kib_bound_a_writer<T: Threads>(world: World<T>) {
-    a_writer_is_held_back(&world, 64 * 1024, 1_000_000);
+    a_writer_is_bounded(&world, 64 * 1024, 1_000_000);
 }
 
-fn a_writer_is_held_back<T: Threads>(world: &World<T>, buffer_bytes: u32, total: usize) {
+fn a_writer_is_bounded<T: Threads>(world: &World<T>, buffer_bytes: u32, total: usize) {
     let options = SocketOptions::new().send_buffer_bytes(buffer_bytes).receive_buffer_bytes(buffer_bytes);
     let (mut client, mut server) = pair_with(world, options);
     let accepted = fill(&mut client);

@@ -16,7 +16,7 @@ mod split_streams;
 
 const HEAD_OF_LINE: Entry = Entry::bad(
     "head_of_line",
-    "a stream that nobody reads stops all others of its session, after twenty small frames",
+    "a stream that is not read stops all others of its session, after twenty small frames",
     "deadlock: nothing can happen: client/main",
     head_of_line::a_server_reads_one_of_two_streams,
 );

@@ -370,7 +370,8 @@ fn an_answer_that_is_no_acceptance_is_told_with_the_address_but_without_the_pass
         ),
         (
             "HTTP/1.1 302 X\r\nLocation: ftp://user:secret@d/\r\n\r\n",
-            "the redirect of ws://a:9000/b?c to \"ftp://d/\" is not followed: its location is no address of a WebSocket: its scheme is none of ws, wss, http and https",
+            "the redirect of ws://a:9000/b?c to \"ftp://d/\" is not followed: its location is no address of \
+            a WebSocket: its scheme is none of ws, wss, http and https",
         ),
         (
             "HTTP/1.1 101 X\r\n\r\n",

@@ -239,7 +239,8 @@ fn the_application_refuses_by_a_status() {
     };
     assert_eq!(
         answer(&mut accepting),
-        "HTTP/1.1 401 Unauthorized\r\nWww-Authenticate: Basic\r\nConnection: close\r\nContent-Length: 12\r\n\r\nwho are you?"
+        "HTTP/1.1 401 Unauthorized\r\nWww-Authenticate: Basic\r\nConnection: close\r\nContent-Length: \
+        12\r\n\r\nwho are you?"
     );
 }
 

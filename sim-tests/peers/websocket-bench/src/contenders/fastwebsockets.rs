@@ -1,6 +1,7 @@
 //! fastwebsockets, whole for one message at a time, and in halves (its feature `unstable-split`) for many under way.
 //!
-//! It writes each frame to the stream at once and has no buffer to feed: in halves it writes into a `BufWriter`, as its users do.
+//! It writes each frame to the stream at once and has no buffer to feed: in halves it writes into a `BufWriter`, as
+//! its users do.
 
 use std::cell::Cell;
 use std::future::poll_fn;

@@ -1,5 +1,5 @@
-//! Ours: the core alone (bytes in, messages out, and the other way round, with the least that makes it a connection), the client of
-//! tasks, and the client of threads.
+//! Ours: the core alone (bytes in, messages out, and the other way round, with the least that makes it a connection),
+//! the client of tasks, and the client of threads.
 
 use std::cell::Cell;
 use std::future::poll_fn;
