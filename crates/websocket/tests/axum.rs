@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use axum::Router;
 use axum::routing::any;
-use wavetank_runtime::Tokio;
+use wavetank_runtime::{Runtime as _, Tokio};
 use wavetank_websocket::axum::{Socket, WebSocketUpgrade};
 use wavetank_websocket::client::Client;
 use wavetank_websocket::handshake::{AcceptOptions, ClientRequest};
@@ -26,7 +26,7 @@ async fn serve() -> SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let app = Router::new().route("/chat", any(chat));
-    tokio::spawn(async move { axum::serve(listener, app).await });
+    drop(Tokio.spawn("server", async move { axum::serve(listener, app).await }));
     address
 }
 

@@ -83,7 +83,7 @@ fn every_order_of_ends_leaves_nothing(sim: &mut Sim) {
                     }
                 }
             }
-            end.is_ended();
+            end.ends();
         },
     );
 }

@@ -38,7 +38,7 @@ fn an_answer_survives_both_ends(sim: &mut Sim) {
             body::write_blocking(&mut stream, 1, 0..ANSWER, 7000).1.expect("written");
             stream.close_write().expect("the stream is open");
             drop(stream);
-            end.is_ended();
+            end.ends();
         },
     );
 }
@@ -79,7 +79,7 @@ fn bytes_come_before_a_reset_with_its_code(sim: &mut Sim) {
             assert_eq!(write_error(&error), WriteError::Reset(code));
             drop(stream);
             end.answer();
-            end.is_ended();
+            end.ends();
         },
     );
 }
@@ -138,7 +138,7 @@ fn a_drain_lets_open_streams_end(sim: &mut Sim) {
             let (read, result) = body::read_blocking(&mut stream, 0, 0, 50_001);
             assert!(read == 50_000 && result.is_ok(), "{read} {result:?}");
             drop(stream);
-            end.is_ended();
+            end.ends();
         },
         move |end| {
             let mut stream = end.session.accept().expect("a stream");
@@ -157,7 +157,7 @@ fn a_drain_lets_open_streams_end(sim: &mut Sim) {
             drop(stream);
             let closed = draining();
             assert!(closed.is_clean(), "{closed}");
-            end.is_ended();
+            end.ends();
         },
     );
 }
@@ -259,7 +259,7 @@ fn dropped_handles_close_behind_the_last_stream(sim: &mut Sim) {
         },
         |end| {
             end.answer();
-            end.is_ended();
+            end.ends();
         },
     );
 }

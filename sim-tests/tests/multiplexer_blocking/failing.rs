@@ -61,7 +61,7 @@ fn a_partition_delays_or_ends_a_transfer(sim: &mut Sim) {
                 body::write_blocking(&mut stream, 1, 0..1, 1).1.expect("written");
                 stream.close_write().expect("the stream is open");
                 drop(stream);
-                end.is_ended();
+                end.ends();
             } else {
                 let error = read_error(&result.expect_err("no FIN came"));
                 assert!(read < LARGE && matches!(error, ReadError::Closed(_)), "{error}");

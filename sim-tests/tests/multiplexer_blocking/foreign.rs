@@ -129,7 +129,7 @@ fn a_published_writer_learns_that_our_reader_left(sim: &mut Sim) {
             end.sleep(SOON);
             assert!(end.monitor.has_reset(id), "the writer is told by RST once its credit is used up");
             end.answer();
-            end.is_ended();
+            end.ends();
         },
         async move |host, session| {
             let (mut reader, mut writer) = tokio::io::split(session.open().await.expect("a stream"));

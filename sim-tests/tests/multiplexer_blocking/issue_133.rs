@@ -60,13 +60,13 @@ impl Leave {
             Self::ReadHalfFirst => {
                 let (reader, writer) = stream.into_split();
                 drop(reader);
-                return drop(writer.close_write());
+                drop(writer.close_write());
             }
             Self::WriteHalfFirst => {
                 let (reader, writer) = stream.into_split();
                 drop(writer.close_write());
                 drop(writer);
-                return drop(reader);
+                drop(reader);
             }
             Self::DrainThenClose => {
                 let (read, result) = body::read_blocking(&mut stream, 0, READ, WRITTEN);
@@ -170,7 +170,7 @@ fn the_writer_learns_at_once(sim: &mut Sim) {
                 write(&end, how, &of_server);
             }
             end.answer();
-            end.is_ended();
+            end.ends();
         },
     );
 }
@@ -199,7 +199,7 @@ fn a_waiting_thread_is_told_without_writing(sim: &mut Sim) {
             let stream = end.session.accept().expect("a stream");
             end.sleep(3 * SECOND);
             how.leave(stream);
-            end.is_ended();
+            end.ends();
         },
     );
 }
@@ -233,7 +233,7 @@ fn a_partition_only_delays_the_news(sim: &mut Sim) {
             end.sleep(partition);
             end.host.inject().heal("client", "server");
             end.answer();
-            end.is_ended();
+            end.ends();
         },
     );
 }

@@ -55,7 +55,7 @@ fn saturated_ends_answer_pings_and_finish(sim: &mut Sim) {
         |end| {
             side(&end, false);
             end.ask();
-            end.is_ended();
+            end.ends();
         },
     );
 }
@@ -102,7 +102,7 @@ fn an_unread_stream_does_not_stop_others(sim: &mut Sim) {
             assert!(read == LARGE && result.is_ok(), "{read} {result:?}");
             let _may_be_stopped = slow.close();
             drop(slow);
-            end.is_ended();
+            end.ends();
         },
     );
 }
@@ -128,7 +128,7 @@ fn a_slow_link_is_no_dead_link(sim: &mut Sim) {
         |end| {
             let stream = end.session.accept().expect("a stream");
             both_ways(&end, stream, LARGE);
-            end.is_ended();
+            end.ends();
         },
     );
 }
@@ -170,7 +170,7 @@ fn deadlines_end_waits_and_nothing_else(sim: &mut Sim) {
             assert!(read == LARGE && result.is_ok(), "{read} {result:?}");
             stream.close_write().expect("the stream is open");
             drop(stream);
-            end.is_ended();
+            end.ends();
         },
     );
 }
@@ -223,7 +223,7 @@ fn a_receive_budget_resets_streams_without_gaps(sim: &mut Sim) {
                 }
                 let _was_reset = stream.close();
             }
-            end.is_ended();
+            end.ends();
         },
     );
 }

@@ -58,7 +58,7 @@ fn a_storm_of_refused_opens_leaves_nothing(sim: &mut Sim) {
             for echo in echoing {
                 echo();
             }
-            end.is_ended();
+            end.ends();
         },
     );
 }
@@ -86,7 +86,7 @@ fn openers_wait_for_acknowledgements_and_go_on(sim: &mut Sim) {
                 let stream = end.session.accept().expect("a stream");
                 finish_writing(&stream);
             }
-            end.is_ended();
+            end.ends();
         },
     );
 }
@@ -114,7 +114,7 @@ fn an_open_timeout_fails_the_stream_alone(sim: &mut Sim) {
         |end| {
             end.sleep(10 * SECOND);
             end.answer();
-            end.is_ended();
+            end.ends();
         },
     );
 }
@@ -141,7 +141,7 @@ fn an_accept_that_times_out_loses_nothing(sim: &mut Sim) {
                 stream.close_write().expect("the stream is open");
                 answered += 1;
             }
-            end.is_ended();
+            end.ends();
         },
     );
 }
@@ -171,7 +171,7 @@ fn the_local_stream_limit_fails_one_open(sim: &mut Sim) {
             for _ in 0..4 {
                 end.answer();
             }
-            end.is_ended();
+            end.ends();
         },
     );
 }
@@ -204,7 +204,7 @@ fn ids_run_out_with_an_error(sim: &mut Sim) {
                 end.answer();
             }
             end.ask();
-            end.is_ended();
+            end.ends();
         },
     );
 }

@@ -41,7 +41,7 @@ pub(crate) fn pair_with(
     client: impl FnOnce(End) + 'static,
     server: impl Fn(End) + 'static,
 ) {
-    let of_server = (config.clone(), options.clone());
+    let of_server = (config.clone(), options);
     sim.server_thread("server", move |host: Host| {
         let (config, options) = of_server.clone();
         let transport = network::accept_blocking(&host, options)?;
@@ -126,7 +126,7 @@ impl End {
         stream.close_write().expect("the stream is open");
     }
 
-    /// Ends the session from this side once no stream is left; the peer calls [`is_ended`](Self::is_ended).
+    /// Ends the session from this side once no stream is left; the peer calls [`ends`](Self::ends).
     pub(crate) fn finish(self, longest: Duration) {
         self.quiesce(longest);
         let closed = self.session.close();
@@ -134,7 +134,7 @@ impl End {
     }
 
     /// Waits for the peer to end the session, which must leave no stream behind.
-    pub(crate) fn is_ended(self) {
+    pub(crate) fn ends(self) {
         let closed = self.session.wait_closed();
         assert!(closed.is_clean(), "{closed}");
         let counts = self.session.statistics();
