@@ -297,7 +297,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_for_local_use_and_unassigned_ones_cannot_be_made() {
+    fn reserved_and_unassigned_codes_are_refused() {
         for code in [0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, u16::MAX] {
             assert_eq!(CloseCode::new(code), None, "{code}");
         }
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_that_is_too_long_is_cut_between_characters() {
+    fn long_reasons_are_cut_between_characters() {
         let frame = CloseFrame::new(CloseCode::NORMAL, &"é".repeat(100));
         assert_eq!(frame.reason, "é".repeat(61));
         assert_eq!(CloseFrame::new(CloseCode::NORMAL, "short").reason, "short");
@@ -324,7 +324,7 @@ mod tests {
     //# If this Close control frame contains no status code, _The WebSocket Connection Close Code_ is considered
     //# to be 1005.
     #[test]
-    fn an_outcome_is_clean_only_with_both_close_frames_and_names_its_code_as_browsers_do() {
+    fn only_both_close_frames_make_an_outcome_clean() {
         let normal = CloseFrame::new(CloseCode::NORMAL, "done");
         let clean = Closed { sent: Some(normal.clone()), received: Some(normal.clone()), cause: Cause::Peer };
         assert!(clean.is_clean());
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_is_a_fault_only_if_its_cause_or_the_peers_code_says_so() {
+    fn causes_and_codes_decide_the_fault() {
         let of = |cause: Cause, code: Option<u16>| {
             let code = code.map(|code| CloseCode::new(code).expect("a code"));
             let received = Some(CloseFrame { code, reason: String::new() });
@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cause_says_what_the_peer_did_and_where_the_rfc_forbids_it() {
+    fn causes_name_the_violation_and_its_rfc_section() {
         let cause = Cause::Violation { what: Violation::MaskedFrame };
         assert_eq!(
             cause.to_string(),

@@ -220,7 +220,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_is_made_of_valid_bytes_only_and_gives_them_back_uncopied() {
+    fn a_text_needs_valid_bytes_and_copies_none() {
         let bytes = Bytes::from_static("κόσμε".as_bytes());
         let text = Text::try_from(bytes.clone()).unwrap();
         assert_eq!(text, "κόσμε");

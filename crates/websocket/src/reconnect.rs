@@ -145,7 +145,7 @@ mod tests {
     //# Should the first reconnect attempt fail, subsequent reconnect attempts SHOULD be delayed by increasingly
     //# longer amounts of time, using a method such as truncated binary exponential backoff.
     #[test]
-    fn the_first_delay_is_anything_from_0_to_5_s_and_later_ones_double_up_to_the_cap() {
+    fn delays_start_random_and_double_to_the_cap() {
         let expected = [(0, 5000), (2500, 5000), (5000, 10_000), (10_000, 20_000), (20_000, 40_000)]
             .into_iter()
             .chain([(40_000, 80_000), (45_000, 90_000), (45_000, 90_000)])
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn delays_stay_at_the_cap_however_often_attempts_fail() {
+    fn delays_stay_at_the_cap_after_many_failures() {
         let mut backoff = Backoff::new(BackoffPolicy::default());
         for _ in 0..100 {
             assert!(backoff.next_delay(u64::MAX) <= 90 * SECOND);
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_lasted_starts_the_series_again_and_a_short_one_does_not() {
+    fn only_a_lasting_connection_resets_the_delays() {
         let mut backoff = Backoff::new(BackoffPolicy::default());
         for _ in 0..5 {
             backoff.next_delay(0);

@@ -60,19 +60,19 @@ fn client_where_the_roots_are(file: &str) -> String {
 }
 
 #[test]
-fn a_certificate_among_the_systems_roots_is_trusted_without_being_named() {
+fn a_system_root_certificate_is_trusted() {
     let said = client_where_the_roots_are(CERTIFICATE);
     assert!(said.contains("connected"), "{said}");
 }
 
 #[test]
-fn a_certificate_that_the_system_does_not_know_is_refused() {
+fn a_certificate_unknown_to_the_system_is_refused() {
     let said = client_where_the_roots_are(STRANGER);
     assert!(said.contains("refused: TLS"), "{said}");
 }
 
 #[test]
-fn a_system_without_roots_is_said_so_before_anything_is_sent() {
+fn missing_system_roots_fail_before_anything_is_sent() {
     let said = client_where_the_roots_are("/dev/null");
     assert!(said.contains("failed: the opening cannot be set up: TLS cannot be set up"), "{said}");
     assert!(said.contains("No CA certificates"), "{said}");

@@ -5,6 +5,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::time::Duration;
 
 use socket2::SockRef;
+use wavetank_runtime::{Std, ThreadHandle as _, Threads as _};
 
 use super::processes::Process;
 
@@ -100,10 +101,11 @@ fn a_stuck_program_blocks_no_other() {
     let tunnel = Tunnel::to(&target);
     let stuck = tunnel.connect();
     let mut far_stuck = accept(&target);
-    let flooding = std::thread::spawn(move || {
+    let flooding = Std.spawn("flooding", move || {
         // More than all buffers hold: it ends when the other side goes.
         while far_stuck.write_all(&[0; 1 << 16]).is_ok() {}
     });
+    let flooding = flooding.expect("a thread");
     for _ in 0..20 {
         let mut local = tunnel.connect();
         local.write_all(b"ping").expect("sent");

@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_patience_of_a_caller_is_a_power_of_two_and_ends_well_before_its_time() {
+    fn patience_is_a_power_of_two_within_half() {
         assert_eq!(patience(Duration::ZERO), None);
         assert_eq!(patience(SHORTEST - Duration::from_nanos(1)), None);
         assert_eq!(patience(SHORTEST), Some(Duration::from_millis(8)));
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_with_the_same_timeout_do_not_change_that_of_the_stream() {
+    fn nearly_equal_timeouts_give_the_same_patience() {
         let timeout = Duration::from_millis(100);
         assert_eq!(patience(timeout), patience(timeout - Duration::from_micros(300)));
     }

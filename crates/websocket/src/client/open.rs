@@ -249,7 +249,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn addresses_that_refuse_are_followed_by_the_others_and_the_first_error_is_told_if_all_refuse() {
+    async fn dialing_tries_each_address_and_reports_first_error() {
         let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
         let refusing = {
             let listener = Tokio.listen(any, ListenOptions::new()).await.expect("a port");

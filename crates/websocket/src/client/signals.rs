@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wake_of_the_reader_goes_to_the_receiver_and_once_to_a_driver_that_does_not_watch() {
+    fn a_read_wake_reaches_receiver_and_driver_once() {
         let signals = Arc::new(Signals::default());
         let ((received, receiver), (driven, driver)) = (counter(), counter());
         signals.register_driver(&driver);
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_driver_that_watches_is_woken_for_writing_alone() {
+    fn a_watching_driver_wakes_only_for_writing() {
         let signals = Arc::new(Signals::default());
         let (driven, driver) = counter();
         signals.register_driver(&driver);
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_receiver_is_taken_once_and_again_after_it_has_registered_again() {
+    fn a_registered_receiver_is_taken_only_once() {
         let signals = Arc::new(Signals::default());
         let (received, receiver) = counter();
         assert!(signals.take_receiver().is_none());
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wake_between_polling_and_registering_is_not_lost() {
+    fn a_wake_before_registering_is_not_lost() {
         let signals = Arc::new(Signals::default());
         let (_count, receiver) = counter();
         signals.begin_read();

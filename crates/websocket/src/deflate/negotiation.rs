@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn an_offer_names_what_is_wanted_and_always_takes_a_limit_of_its_own_window() {
+    fn offers_state_preferences_and_accept_own_window_limits() {
         assert_eq!(offer(Parameters::default()), "permessage-deflate; client_max_window_bits");
         assert_eq!(
             offer(narrow()),
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_may_limit_both_windows_unasked_even_to_eight_bits() {
+    fn a_server_may_limit_both_windows_unasked() {
         let header = r#"Permessage-Deflate; server_max_window_bits="9"; client_max_window_bits=8; client_no_context_takeover"#;
         let expected = Parameters {
             server_no_context_takeover: false,
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_repeated_and_impossible_parameters_of_a_response_fail() {
+    fn unknown_repeated_and_impossible_response_parameters_fail() {
         for parameter in [
             "unknown",
             "Server_no_context_takeover",
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_must_confirm_what_is_demanded_of_it() {
+    fn a_server_must_confirm_demanded_parameters() {
         let unconfirmed = |name| Err(NegotiationError::Unconfirmed(name));
         assert_eq!(
             answer(narrow(), "permessage-deflate; server_max_window_bits=10"),
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn extensions_that_were_not_offered_and_repeated_ones_fail() {
+    fn unoffered_and_repeated_extensions_fail() {
         let other = NegotiationError::NotOffered("x-other".to_owned());
         assert_eq!(answer(Parameters::default(), "x-other"), Err(other.clone()));
         assert_eq!(answer(Parameters::default(), "permessage-deflate, x-other"), Err(other));
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_takes_the_first_offer_that_it_understands() {
+    fn a_server_takes_the_first_understood_offer() {
         let offers = parsed(
             "x-other, permessage-deflate; unknown, permessage-deflate; server_max_window_bits=10, \
              permessage-deflate",
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_limits_only_clients_that_said_they_can_be() {
+    fn a_server_limits_only_consenting_clients() {
         let (agreed, header) = choose(narrow(), &parsed("permessage-deflate")).unwrap();
         assert_eq!(agreed, Parameters { client_max_window_bits: 15, ..narrow() });
         assert_eq!(
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_chooses_is_what_the_client_that_offered_accepts() {
+    fn clients_accept_what_servers_choose_from_their_offer() {
         for client in [Parameters::default(), narrow()] {
             for server in
                 [Parameters::default(), narrow(), Parameters { server_max_window_bits: 8, ..narrow() }]

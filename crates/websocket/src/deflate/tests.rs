@@ -42,7 +42,7 @@ fn message(chance: &mut StdRng, length: usize) -> Vec<u8> {
 }
 
 #[test]
-fn every_level_and_window_with_and_without_takeover_survives_a_round_trip() {
+fn every_level_window_and_takeover_round_trips() {
     let mut chance = StdRng::seed_from_u64(1);
     for bits in 8..=15 {
         for level in 0..=9 {
@@ -61,7 +61,7 @@ fn every_level_and_window_with_and_without_takeover_survives_a_round_trip() {
 }
 
 #[test]
-fn a_window_of_the_agreed_bits_can_inflate_what_was_compressed() {
+fn a_window_of_the_agreed_size_inflates() {
     // The crate's own decompressor has all 15 bits: only a small one notices distances that are too far.
     let mut chance = StdRng::seed_from_u64(2);
     for bits in 9..=15 {
@@ -118,7 +118,7 @@ fn an_empty_message_is_one_zero_octet() {
 }
 
 #[test]
-fn blocks_with_bfinal_inflate_and_the_next_message_too() {
+fn bfinal_blocks_and_the_messages_after_them_inflate() {
     // RFC 7692, section 7.2.3.4; the second without the octet that the section demands.
     let by_the_book = [0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x00];
     for takeover in [false, true] {
@@ -134,7 +134,7 @@ fn blocks_with_bfinal_inflate_and_the_next_message_too() {
 }
 
 #[test]
-fn a_payload_without_any_octet_is_an_empty_message_and_costs_no_later_one() {
+fn an_empty_payload_inflates_to_an_empty_message() {
     let mut decompressor = Decompressor::new(true);
     assert_eq!(inflated(&mut decompressor, b"").unwrap(), &b""[..]);
     let hello = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
@@ -142,7 +142,7 @@ fn a_payload_without_any_octet_is_an_empty_message_and_costs_no_later_one() {
 }
 
 #[test]
-fn pieces_of_a_message_can_be_inflated_as_they_come() {
+fn messages_inflate_piece_by_piece() {
     let mut chance = StdRng::seed_from_u64(3);
     let mut compressor = Compressor::new(12, true, 6);
     let mut decompressor = Decompressor::new(true);
@@ -180,7 +180,7 @@ fn frames_may_cut_compressed_data_anywhere() {
 }
 
 #[test]
-fn inflating_stops_at_the_limit_before_memory_is_taken() {
+fn inflating_stops_at_the_limit() {
     let zeros = vec![0; 1 << 22];
     let bomb = compressed(&mut Compressor::new(15, true, 9), &zeros);
     assert!(bomb.len() < 8_192);
@@ -224,7 +224,7 @@ fn at_eight_bits_nothing_is_compressed() {
 }
 
 #[test]
-fn each_role_compresses_what_it_sends_and_inflates_what_the_other_sends() {
+fn each_role_inflates_what_the_other_compresses() {
     let parameters = Parameters { client_no_context_takeover: true, ..Parameters::default() };
     let mut client = parameters.compressor(Role::Client, 6).unwrap();
     assert_eq!(compressed(&mut client, b"Hello"), compressed(&mut client, b"Hello"));

@@ -403,7 +403,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_header_that_is_missing_is_said_to_be_missing() {
+    fn missing_headers_are_reported_as_missing() {
         let upgrade = HandshakeError::Upgrade;
         assert_eq!(upgrade(None).to_string(), "there is no header Upgrade (RFC 6455, section 4.1, step 2)");
         assert_eq!(

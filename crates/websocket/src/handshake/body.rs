@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_ends_by_its_length_its_chunks_or_the_transport() {
+    fn bodies_end_by_length_chunks_or_transport() {
         assert_eq!(read("Content-Length: 3\r\n", b"abcd", 9), (b"abc".to_vec(), true, true));
         assert_eq!(read("Content-Length: 3\r\n", b"ab", 9), (b"ab".to_vec(), false, false));
         assert_eq!(read("", b"abcd", 9), (b"abcd".to_vec(), true, false));

@@ -241,7 +241,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_head_is_found_however_it_is_split_and_what_follows_stays() {
+    fn a_split_head_is_found_without_its_rest() {
         let text = b"HTTP/1.1 101 X\r\nA: b\r\n\r\nrest\r\n\r\n";
         for cut in 0..text.len() {
             let mut reader = HeadReader::of_response();
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_a_response_is_refused_at_its_first_byte_that_shows_it() {
+    fn an_impossible_response_fails_at_the_revealing_byte() {
         for (text, count, beginning) in [
             (&b"SSH-2.0-OpenSSH_9.9\r\n"[..], 1, "S"),
             (b"220 mail.example.test ESMTP\r\n", 1, "2"),
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_a_request_is_refused_at_its_first_byte_that_shows_it() {
+    fn an_impossible_request_fails_at_the_revealing_byte() {
         for (text, count, beginning) in [
             (&b"\x16\x03\x01\x02\x00\x01"[..], 1, "\\x16"),
             (b"SSH-2.0-OpenSSH_9.9\r\n", 20, "SSH-2.0-OpenSSH_9.9\\r"),
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn http_1_0_may_refuse_but_neither_ask_nor_upgrade() {
+    fn http_1_0_can_only_refuse() {
         assert!(ResponseHead::parse(b"HTTP/1.0 404 X\r\n\r\n").is_ok());
         assert!(ResponseHead::parse(b"HTTP/1.0 101 X\r\n\r\n").is_err());
         assert!(RequestHead::parse(b"GET / HTTP/1.0\r\n\r\n").is_err());

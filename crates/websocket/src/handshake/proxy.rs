@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_proxy_is_read_from_its_url_or_from_host_and_port() {
+    fn proxies_parse_from_url_or_host_and_port() {
         for (text, shown) in [
             ("http://proxy:3128", "Proxy(Http, proxy:3128)"),
             ("proxy:3128", "Proxy(Http, proxy:3128)"),

@@ -196,7 +196,7 @@ mod tests {
     //# The request MUST contain a |Host| header field whose value contains /host/ plus optionally ":" followed
     //# by /port/ (when not using the default port).
     #[test]
-    fn ports_default_to_80_and_443_and_are_left_out_of_the_host_header() {
+    fn default_ports_are_omitted_from_the_host_header() {
         for (url, port, header) in [
             ("ws://example.com", 80, "example.com"),
             ("ws://example.com:80/", 80, "example.com"),
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn path_and_query_are_kept_and_an_empty_path_is_a_slash() {
+    fn path_and_query_stay_and_empty_becomes_slash() {
         for (url, name) in [
             ("ws://a", "/"),
             ("ws://a?b=c", "/?b=c"),
@@ -231,7 +231,7 @@ mod tests {
     //# Fragment identifiers are meaningless in the context of WebSocket URIs and MUST NOT be used on these
     //# URIs.
     #[test]
-    fn what_is_no_address_of_a_websocket_is_refused_without_showing_a_password() {
+    fn invalid_urls_are_refused_without_showing_passwords() {
         for url in [
             "",
             "example.com",
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn redirects_resolve_against_the_target_and_http_means_ws() {
+    fn redirects_resolve_and_http_means_ws() {
         let from = target("ws://a/b/c?d");
         for (location, url) in [
             ("e", "ws://a/b/e"),

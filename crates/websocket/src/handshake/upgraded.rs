@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_accepted_with_what_was_agreed_on() {
+    fn a_request_is_accepted_with_the_agreed_options() {
         let offers = request()
             .header("Sec-WebSocket-Protocol", "a, b")
             .header("Sec-WebSocket-Extensions", "permessage-deflate");

@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_body_of_a_close_frame_is_empty_or_a_valid_code_and_a_text() {
+    fn close_bodies_are_empty_or_code_and_text() {
         assert_eq!(parse(b""), Ok(CloseFrame { code: None, reason: String::new() }));
         assert_eq!(parse(&[3]), Err(Violation::CloseOneByte));
         assert_eq!(parse(&[3, 232]), Ok(CloseFrame::new(CloseCode::NORMAL, "")));
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_written_body_is_parsed_to_the_same_frame() {
+    fn a_written_close_body_parses_back() {
         for frame in [
             CloseFrame { code: None, reason: String::new() },
             CloseFrame::new(CloseCode::GOING_AWAY, "é".repeat(99).as_str()),

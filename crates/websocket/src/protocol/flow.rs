@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn a_transport_is_full_after_refusing_for_a_while() {
+    fn a_transport_is_full_after_refusing_long_enough() {
         let mut flow = Flow::new(&Keepalive { interval: None, timeout: Some(Duration::from_secs(1)) });
         assert!(!flow.taken(at(0)), "nothing was refused");
         flow.refused(at(0));

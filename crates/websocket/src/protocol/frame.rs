@@ -226,7 +226,7 @@ mod tests {
     const SERVER: Expected = Expected { role: Role::Server, ..CLIENT };
 
     #[test]
-    fn a_written_head_is_parsed_from_all_of_its_bytes_and_no_fewer() {
+    fn a_written_head_parses_only_when_complete() {
         for payload in [0, 1, 125, 126, 65_535, 65_536, 1 << 40] {
             for (expected, mask) in [(CLIENT, None), (SERVER, Some([1, 2, 3, 4]))] {
                 let mut bytes = [0; MAX_HEAD];
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_byte_alone_betrays_reserved_bits_opcodes_and_misplaced_frames() {
+    fn the_first_byte_reveals_reserved_bits_and_opcodes() {
         let inside = Expected { inside_message: true, ..CLIENT };
         let deflate = Expected { compression: true, ..CLIENT };
         for (byte, expected, violation) in [
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn the_second_byte_alone_betrays_a_wrong_mask_bit_and_a_long_control_frame() {
+    fn the_second_byte_reveals_wrong_masks_and_lengths() {
         assert_eq!(parse(&[0x81, 0x80], CLIENT), Err(Violation::MaskedFrame));
         assert_eq!(parse(&[0x81, 0x00], SERVER), Err(Violation::UnmaskedFrame));
         assert_eq!(parse(&[0x89, 126], CLIENT), Err(Violation::ControlTooLong));
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_must_be_minimal_and_below_two_to_the_63() {
+    fn lengths_are_minimal_and_below_two_to_63() {
         assert_eq!(parse(&[0x82, 126, 0, 125], CLIENT), Err(Violation::LengthNotMinimal));
         assert!(matches!(parse(&[0x82, 126, 0, 126], CLIENT), Ok(Some(Head { payload: 126, .. }))));
         assert_eq!(

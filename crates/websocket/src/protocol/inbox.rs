@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_comes_out_whole_once_its_last_piece_is_there() {
+    fn a_message_comes_out_after_its_last_piece() {
         let mut inbox = inbox(10, 100);
         inbox.push(piece(b"ab", true, false));
         inbox.push(piece(b"", false, false));
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_messages_wait_until_the_one_that_is_taken_in_fragments_is_at_its_end() {
+    fn whole_messages_wait_for_the_fragmented_one() {
         let mut inbox = inbox(10, 100);
         for piece in [piece(b"ab", true, false), piece(b"c", false, true), piece(b"d", true, true)] {
             inbox.push(piece);
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_is_full_by_count_or_bytes_but_not_before_something_can_be_taken() {
+    fn queues_fill_by_count_or_bytes_once_takeable() {
         let mut by_count = inbox(2, 100);
         by_count.push(piece(b"", true, true));
         assert!(!by_count.is_full());
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn fragments_that_the_application_takes_one_by_one_fill_the_queue_before_their_message_is_complete() {
+    fn fragments_taken_singly_fill_the_queue() {
         let mut inbox = inbox(10, 3);
         inbox.push(piece(b"abc", true, false));
         inbox.pop_fragment();
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn room_again_is_a_sixteenth_of_the_queue_or_its_end() {
+    fn room_again_needs_a_sixteenth_or_an_end() {
         let mut inbox = inbox(32, 1000);
         for _ in 0..32 {
             inbox.push(piece(b"abc", true, true));
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn while_closing_a_queue_is_never_full_and_pieces_without_payload_count_too() {
+    fn a_closing_queue_is_bounded_but_never_full() {
         let mut inbox = inbox(4, 1000);
         inbox.begin_closing();
         let dropped = (0..100).filter(|_| inbox.push(piece(b"", true, true))).count();
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn while_closing_everything_behind_the_first_dropped_piece_is_dropped() {
+    fn a_closing_queue_drops_everything_after_a_gap() {
         let mut inbox = inbox(1, 2);
         inbox.begin_closing();
         assert!(!inbox.push(piece(b"abc", true, true)));

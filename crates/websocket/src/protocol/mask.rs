@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn masking_is_what_the_rfc_writes_bytewise_at_every_length_and_offset() {
+    fn masking_matches_the_rfc_at_any_offset() {
         let mask = [0x37, 0xfa, 0x21, 0x3d];
         let data: Vec<u8> = (0..24_581).map(|i| (i * 7) as u8).collect();
         for length in (0..70).chain([8191, 8192, 8195, data.len()]) {

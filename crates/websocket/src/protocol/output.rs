@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_comes_out_in_order_however_the_buffer_grows_and_moves() {
+    fn output_stays_in_order_while_its_buffer_moves() {
         let mut output = Output::new(1000);
         let (mut expected, mut found) = (Vec::new(), Vec::new());
         for round in 0_usize..500 {
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_buffer_is_kept_for_what_comes_next_unless_it_is_very_long() {
+    fn a_buffer_is_kept_unless_very_long() {
         let mut output = Output::new(1000);
         append(&mut output, &[1; 100_000]);
         output.written(100_000);

@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pong_answers_its_ping_and_all_earlier_ones() {
+    fn a_pong_answers_all_earlier_pings() {
         let mut pings = Pings::default();
         let ids = [1, 2, 3].map(|n| pings.sent([n; 8], at(u64::from(n))));
         assert_eq!(pings.pong(&[9; 8], at(5)), None);
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn however_many_pings_are_under_way_all_are_answered_and_few_are_kept() {
+    fn all_pings_are_answered_and_few_are_kept() {
         let mut pings = Pings::default();
         let payload = |n: usize| (n as u64).to_be_bytes();
         let ids: Vec<PingId> = (0..3 * KEPT).map(|n| pings.sent(payload(n), at(0))).collect();
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn pongs_that_are_not_asked_for_do_not_pile_up() {
+    fn unsolicited_pongs_do_not_pile_up() {
         let mut pings = Pings::default();
         let first = pings.sent([1; 8], at(0));
         pings.pong(&[1; 8], at(1));
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_ping_waits_for_the_interval_and_for_the_pong_of_the_previous_one() {
+    fn the_next_ping_waits_for_interval_and_pong() {
         let config = Keepalive { interval: Some(seconds(10)), timeout: Some(seconds(30)) };
         let mut timer = KeepaliveTimer::new(&config, at(0));
         assert_eq!(timer.deadline(), Some(at(10)));
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn time_in_which_nothing_is_read_does_not_count_against_the_peer() {
+    fn paused_reading_does_not_count_against_the_peer() {
         let config = Keepalive { interval: Some(seconds(10)), timeout: Some(seconds(5)) };
         let mut timer = KeepaliveTimer::new(&config, at(0));
         timer.sent(ping(1), 0, false, at(10));
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_that_began_before_a_timeout_does_not_count_either_however_soon_it_ends() {
+    fn a_pause_that_began_earlier_does_not_count() {
         let config = Keepalive { interval: Some(seconds(10)), timeout: Some(seconds(5)) };
         let mut timer = KeepaliveTimer::new(&config, at(0));
         timer.sent(ping(1), 0, true, at(10));

@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_cut_anywhere_is_valid_and_may_not_end_inside_a_character() {
+    fn text_may_split_but_not_end_mid_character() {
         let text = "κόσμε – 𝄞 €".as_bytes();
         for first in 0..=text.len() {
             for second in first..=text.len() {
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_impossible_byte_fails_although_its_character_is_incomplete() {
+    fn the_first_impossible_byte_fails_immediately() {
         assert_eq!(fails_at(b"ab\xff"), Some(2));
         assert_eq!(fails_at(b"\xc0"), Some(0), "overlong");
         assert_eq!(fails_at(b"\xe0\x80"), Some(1), "overlong");

@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn hooks_are_tried_again_and_openings_if_that_may_help() {
+    fn hook_failures_and_ended_openings_are_transient() {
         assert!(Failure::Resume { url: url(), error: "later".into() }.is_transient());
         assert!(!Failure::Open(OpenError::Setup(String::new())).is_transient());
         let ended = OpenError::Ended { stage: Stage::Connect, peer: String::new() };

@@ -151,7 +151,7 @@ fn a_runtime_that_goes_away_ends_its_connections() {
 }
 
 #[tokio::test]
-async fn a_reset_is_reported_after_what_was_received_before() {
+async fn a_reset_is_reported_after_received_messages() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("ws://{}/", listener.local_addr().expect("an address"));
     let server = Tokio.spawn("test", async move {

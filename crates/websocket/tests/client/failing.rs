@@ -14,7 +14,7 @@ use wavetank_websocket::server::Server;
 use crate::raw_peer::{plain, read_head};
 
 #[tokio::test]
-async fn a_proxy_that_is_silent_is_at_fault_and_named() {
+async fn a_silent_proxy_is_named_as_the_fault() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address").to_string();
     let proxy = Proxy::parse(&address).expect("a proxy");
@@ -32,7 +32,7 @@ async fn a_proxy_that_is_silent_is_at_fault_and_named() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_of_another_protocol_is_not_waited_for() {
+async fn a_non_http_server_fails_the_opening_immediately() {
     let (near, mut far) = tokio::io::duplex(1024);
     far.write_all(b"SSH-2.0-OpenSSH_9.9\r\n").await.expect("there is room");
     let start = Tokio.now();
@@ -48,7 +48,7 @@ async fn a_server_of_another_protocol_is_not_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_begins_with_tls_is_answered_at_once() {
+async fn a_client_that_starts_tls_gets_400() {
     let (near, mut far) = tokio::io::duplex(1024);
     far.write_all(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03").await.expect("there is room");
     let start = Tokio.now();

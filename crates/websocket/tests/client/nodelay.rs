@@ -86,7 +86,7 @@ async fn is_off_after<F: Future>(accept: impl FnOnce(TcpStream) -> F) -> bool {
 }
 
 #[tokio::test]
-async fn what_is_accepted_from_tcp_sends_small_messages_at_once() {
+async fn accepted_tcp_streams_send_small_messages_at_once() {
     let server = &Server::new(Tokio);
     assert!(is_off_after(async |stream| server.accept(Shared(stream)).await.expect("a client")).await);
     let asked = async |stream| {

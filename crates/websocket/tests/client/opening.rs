@@ -48,7 +48,7 @@ async fn a_closed_port_refuses() {
 }
 
 #[tokio::test]
-async fn a_server_that_refuses_is_shown_with_its_answer() {
+async fn a_refused_opening_shows_the_servers_status() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("ws://{}/", listener.local_addr().expect("an address"));
     let server = Tokio.spawn("test", async move {

@@ -86,7 +86,7 @@ async fn pair(secure: bool, config: Config) -> ([WebSocket<Tokio, Measured>; 2],
 }
 
 #[tokio::test]
-async fn reads_are_as_long_as_the_configuration_says_on_both_sides_and_in_tls() {
+async fn reads_are_as_long_as_configured_over_tls() {
     for (secure, configured) in [(false, 1000), (false, 300_000), (true, 1000), (true, 300_000)] {
         let mut config = plain();
         config.limits().read_buffer(configured);

@@ -227,7 +227,7 @@ async fn a_ping_resolves_with_the_time_that_its_pong_took() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_one_read_brought_beyond_a_full_queue_is_received_and_answered_without_another_read() {
+async fn frames_beyond_a_full_queue_are_processed() {
     let mut config = plain();
     config.limits().receive_queue_messages(1);
     let (socket, mut peer) = pair(config, 1024).await;
@@ -270,7 +270,7 @@ async fn a_receiver_that_drains_a_queue_which_one_read_has_filled_gets_all_of_it
 }
 
 #[tokio::test(start_paused = true)]
-async fn more_pings_than_are_known_by_their_payload_are_all_answered_by_the_pong_of_the_latest() {
+async fn the_latest_pong_answers_all_earlier_pings() {
     const PINGS: usize = 1500;
     let (socket, mut peer) = pair(plain(), 1 << 20).await;
     let pinging: Vec<_> = (0..PINGS)

@@ -24,7 +24,7 @@ fn quickly() -> BackoffPolicy {
 }
 
 #[tokio::test]
-async fn lost_connections_and_failing_servers_are_followed_by_a_connection_on_which_the_hook_has_run() {
+async fn reconnecting_survives_lost_connections_and_failing_servers() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("ws://{}/", listener.local_addr().expect("an address"));
     let server = Tokio.spawn("test", async move {
@@ -143,7 +143,7 @@ impl std::fmt::Display for Unwanted {
 impl std::error::Error for Unwanted {}
 
 #[tokio::test]
-async fn a_hook_fails_with_an_error_of_its_own_and_the_application_decides_which_is_final() {
+async fn hook_errors_are_retried_as_the_application_decides() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("ws://{}/", listener.local_addr().expect("an address"));
     let server = Tokio.spawn("test", async move {
@@ -184,7 +184,7 @@ async fn a_hook_fails_with_an_error_of_its_own_and_the_application_decides_which
 }
 
 #[tokio::test]
-async fn every_retry_is_told_with_its_reason_and_delay() {
+async fn each_retry_reports_its_reason_and_delay() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("ws://{}/", listener.local_addr().expect("an address"));
     let server = Tokio.spawn("test", async move {
@@ -215,7 +215,7 @@ async fn every_retry_is_told_with_its_reason_and_delay() {
 }
 
 #[tokio::test]
-async fn an_attempt_that_is_given_up_counts_and_the_next_one_waits() {
+async fn an_abandoned_attempt_counts_and_delays_the_next() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let request =
         format!("ws://{}/", listener.local_addr().expect("an address")).parse().expect("an address");
@@ -237,7 +237,7 @@ async fn an_attempt_that_is_given_up_counts_and_the_next_one_waits() {
 }
 
 #[tokio::test]
-async fn a_connection_whose_hook_fails_is_closed_though_the_hook_has_kept_a_handle() {
+async fn a_failing_hook_closes_its_kept_connection() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let request =
         format!("ws://{}/", listener.local_addr().expect("an address")).parse().expect("an address");
@@ -263,7 +263,7 @@ async fn a_connection_whose_hook_fails_is_closed_though_the_hook_has_kept_a_hand
 }
 
 #[tokio::test]
-async fn a_request_for_another_kind_of_socket_is_the_callers_fault_and_not_tried_again() {
+async fn requests_for_another_socket_kind_are_not_retried() {
     let request = ClientRequest::new("ws://local/").expect("a URL").unix_path("/nowhere");
     let mut connections = Client::new(Tokio).config(plain()).reconnect(request).backoff(quickly());
     let error = connections.next().await.expect_err("not over TCP");

@@ -152,7 +152,7 @@ async fn a_server_may_refuse_and_may_choose() {
 }
 
 #[tokio::test]
-async fn an_answer_that_cannot_be_given_is_an_error_and_the_client_is_told_that_the_server_failed() {
+async fn an_impossible_answer_fails_and_sends_500() {
     for (status, subprotocol, header) in [
         (Some(100), None, None),
         (Some(101), None, None),

@@ -100,7 +100,7 @@ async fn a_stream_of_messages_keeps_its_connection_open() {
 }
 
 #[tokio::test]
-async fn connections_come_out_of_the_stream_and_no_attempt_is_lost_with_a_call_that_is_dropped() {
+async fn the_stream_yields_connections_and_keeps_attempts() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("ws://{}/", listener.local_addr().expect("an address"));
     let server = Tokio.spawn("test", async move {

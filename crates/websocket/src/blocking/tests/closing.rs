@@ -18,7 +18,7 @@ fn outcome<T: std::fmt::Debug>(result: Result<T, Error>) -> crate::Closed {
 }
 
 #[test]
-fn closing_while_another_thread_receives_tells_both_the_same_although_the_peer_is_silent() {
+fn close_and_blocked_recv_return_the_same_outcome() {
     for _ in 0..300 {
         let (client, _peer) = connected(quiet(millis(3)));
         let receiver = client.clone();
@@ -31,7 +31,7 @@ fn closing_while_another_thread_receives_tells_both_the_same_although_the_peer_i
 }
 
 #[test]
-fn two_threads_that_close_send_one_close_frame_and_get_one_outcome() {
+fn concurrent_closes_send_one_frame_and_agree() {
     for _ in 0..100 {
         let (client, mut peer) = connected(quiet(LONG));
         let other = client.clone();
@@ -50,7 +50,7 @@ fn two_threads_that_close_send_one_close_frame_and_get_one_outcome() {
 }
 
 #[test]
-fn a_peer_that_stops_reading_delays_close_by_the_close_timeout_at_most_and_frees_the_sender() {
+fn closing_with_a_stuck_sender_respects_the_timeout() {
     let (client, _peer) = connected(quiet(millis(100)));
     let sender = client.clone();
     let sending = spawn(move || {
@@ -77,7 +77,7 @@ fn a_peer_that_stops_reading_delays_close_by_the_close_timeout_at_most_and_frees
 }
 
 #[test]
-fn keepalive_finds_out_that_the_peer_has_stopped_although_a_sender_is_stuck() {
+fn keepalive_times_out_while_a_sender_is_stuck() {
     let mut config = quiet(millis(100));
     config.keepalive.interval = Some(millis(50));
     config.keepalive.timeout = Some(millis(50));
@@ -91,7 +91,7 @@ fn keepalive_finds_out_that_the_peer_has_stopped_although_a_sender_is_stuck() {
 }
 
 #[test]
-fn close_with_messages_unread_is_clean_and_gives_them_out_afterwards() {
+fn unread_messages_survive_a_clean_close() {
     for unread in [1, 16, 17, 1024, 4000] {
         let mut config = quiet(LONG);
         config.limits.receive_queue_messages = 16;
@@ -113,7 +113,7 @@ fn close_with_messages_unread_is_clean_and_gives_them_out_afterwards() {
 }
 
 #[test]
-fn the_peers_close_is_answered_without_any_call_of_the_application() {
+fn the_peers_close_is_answered_without_a_call() {
     let (client, mut peer) = connected(quiet(LONG));
     peer.send(TEXT, b"last words");
     peer.write(&close_frame(4000));
@@ -130,7 +130,7 @@ fn the_peers_close_is_answered_without_any_call_of_the_application() {
 }
 
 #[test]
-fn a_close_frame_that_comes_while_a_sender_is_stuck_ends_the_connection_within_the_close_timeout() {
+fn the_peers_close_frees_a_stuck_sender() {
     let (client, mut peer) = connected(quiet(millis(200)));
     let sender = client.clone();
     let sending = spawn(move || {
@@ -148,7 +148,7 @@ fn a_close_frame_that_comes_while_a_sender_is_stuck_ends_the_connection_within_t
 }
 
 #[test]
-fn the_peers_last_words_are_heard_although_writing_to_it_fails_first() {
+fn failed_writes_lose_no_messages_already_received() {
     for _ in 0..30 {
         let (client, mut peer) = connected(quiet(LONG));
         peer.send(TEXT, b"last words");
@@ -164,7 +164,7 @@ fn the_peers_last_words_are_heard_although_writing_to_it_fails_first() {
 }
 
 #[test]
-fn a_stream_that_ends_without_a_close_frame_is_no_clean_end() {
+fn ending_without_a_close_frame_gives_1006() {
     let (client, peer) = connected(quiet(LONG));
     drop(peer);
     let closed = outcome(client.recv());
@@ -179,7 +179,7 @@ fn await_end_of_threads(trace: &Weak<Shared<Std>>, handles: usize) {
 }
 
 #[test]
-fn dropping_the_last_handle_closes_in_the_background_and_ends_both_threads() {
+fn dropping_the_last_handle_closes_with_1001() {
     let (client, mut peer) = connected(quiet(LONG));
     let trace = trace_of(&client);
     let clone = client.clone();
@@ -194,7 +194,7 @@ fn dropping_the_last_handle_closes_in_the_background_and_ends_both_threads() {
 }
 
 #[test]
-fn dropping_the_last_handle_ends_both_threads_although_the_writer_is_stuck_and_the_peer_silent() {
+fn dropping_the_last_handle_frees_a_stuck_writer() {
     let (client, _peer) = connected(quiet(millis(200)));
     let trace = trace_of(&client);
     let message = Message::from(vec![0; 64 * 1024]);
@@ -205,7 +205,7 @@ fn dropping_the_last_handle_ends_both_threads_although_the_writer_is_stuck_and_t
 }
 
 #[test]
-fn both_threads_end_with_the_connection_and_leave_the_descriptors_although_handles_are_kept() {
+fn threads_end_on_close_while_handles_remain() {
     let (client, peer) = connected(quiet(LONG));
     let closing = spawn(move || peer.finish_close());
     assert!(client.close(CloseCode::NORMAL, "").is_clean());
@@ -215,7 +215,7 @@ fn both_threads_end_with_the_connection_and_leave_the_descriptors_although_handl
 }
 
 #[test]
-fn a_peer_that_violates_the_protocol_is_told_so_and_heard_no_longer() {
+fn a_violation_gets_1002_and_ends_reading() {
     let (client, mut peer) = connected(quiet(LONG));
     peer.send(TEXT, b"fine");
     peer.write(&[0x83, 0x00]); // reserved opcode 3
@@ -233,7 +233,7 @@ fn a_peer_that_violates_the_protocol_is_told_so_and_heard_no_longer() {
 }
 
 #[test]
-fn a_violation_behind_an_untaken_message_ends_the_connection() {
+fn a_violation_behind_an_untaken_message_closes() {
     let (client, mut peer) = connected(quiet(millis(100)));
     peer.send(TEXT, b"fine");
     peer.write(&[0x83, 0x00]); // reserved opcode 3
@@ -245,7 +245,7 @@ fn a_violation_behind_an_untaken_message_ends_the_connection() {
 }
 
 #[test]
-fn calls_whose_time_is_up_while_the_connection_closes_say_that_nothing_can_be_sent_any_more() {
+fn timed_out_sends_and_pings_report_closing() {
     let (client, mut peer) = connected(quiet(millis(400)));
     // This ping was sent before the closing began, and no peer answers it.
     let pinging = client.clone();
@@ -270,7 +270,7 @@ fn calls_whose_time_is_up_while_the_connection_closes_say_that_nothing_can_be_se
 }
 
 #[test]
-fn closing_does_not_wait_for_the_end_of_the_stream() {
+fn closing_returns_before_the_stream_ends() {
     for close_timeout in [millis(100), LONG] {
         let (client, mut peer) = connected(quiet(close_timeout));
         let (tell, told) = std::sync::mpsc::channel();
@@ -291,7 +291,7 @@ fn closing_does_not_wait_for_the_end_of_the_stream() {
 }
 
 #[test]
-fn what_comes_after_the_last_handle_is_dropped_is_not_kept() {
+fn messages_after_the_last_drop_are_discarded() {
     let (client, mut peer) = connected(quiet(LONG));
     peer.send(BINARY, b"before");
     while client.statistics().messages_received == 0 {

@@ -21,7 +21,7 @@ fn conversation() -> (Vec<u8>, [usize; 3]) {
 }
 
 #[test]
-fn a_stream_that_ends_at_any_byte_gives_the_messages_before_and_then_one_outcome() {
+fn a_stream_cut_anywhere_keeps_whole_messages() {
     let (bytes, ends) = conversation();
     for cut in 0..=bytes.len() {
         let (listener, address) = listen();
@@ -55,7 +55,7 @@ fn a_stream_that_ends_at_any_byte_gives_the_messages_before_and_then_one_outcome
 }
 
 #[test]
-fn a_stream_that_is_reset_at_any_byte_gives_a_prefix_of_the_messages_and_then_one_outcome() {
+fn a_stream_reset_anywhere_keeps_a_message_prefix() {
     let (bytes, _) = conversation();
     for cut in 0..=bytes.len() {
         let (listener, address) = listen();
@@ -88,7 +88,7 @@ fn a_stream_that_is_reset_at_any_byte_gives_a_prefix_of_the_messages_and_then_on
 }
 
 #[test]
-fn an_opening_that_ends_at_any_byte_of_the_answer_fails() {
+fn an_opening_answer_cut_anywhere_fails() {
     let length = answer("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==").len();
     for reset in [false, true] {
         for cut in 0..length {

@@ -10,7 +10,7 @@ use crate::handshake::{ClientRequest, Proxies, Proxy};
 use crate::{Config, OpenError};
 
 #[test]
-fn a_proxy_that_is_silent_is_at_fault_and_named() {
+fn a_silent_proxy_is_named_as_the_fault() {
     let (listener, address) = listen();
     let serving = spawn(move || {
         let mut peer = Peer { stream: listener.accept().expect("a connection").0 };
@@ -26,7 +26,7 @@ fn a_proxy_that_is_silent_is_at_fault_and_named() {
 }
 
 #[test]
-fn a_server_of_another_protocol_is_not_waited_for() {
+fn a_non_http_server_fails_the_opening_immediately() {
     let (listener, address) = listen();
     let serving = spawn(move || {
         let mut peer = Peer { stream: listener.accept().expect("a connection").0 };
@@ -43,7 +43,7 @@ fn a_server_of_another_protocol_is_not_waited_for() {
 }
 
 #[test]
-fn a_client_that_begins_with_tls_is_answered_at_once() {
+fn a_client_that_starts_tls_gets_400() {
     let (listener, address) = listen();
     let serving = spawn(move || {
         let stream = listener.accept().expect("a connection").0;

@@ -55,7 +55,7 @@ fn drain(socket: WebSocket<Std>) -> impl FnOnce() -> u64 {
 }
 
 #[test]
-fn two_ends_that_flood_each_other_lose_nothing_and_part_cleanly() {
+fn ends_flooding_each_other_lose_nothing() {
     for (length, compression) in [(16, false), (5000, false), (100_000, false), (5000, true)] {
         let mut config = Config::default();
         config.compression.enabled = compression;
@@ -101,7 +101,7 @@ fn secure_pair(config: Config) -> (WebSocket<Std>, WebSocket<Std>) {
 }
 
 #[test]
-fn tls_changes_nothing_for_two_ends_that_flood_each_other() {
+fn ends_flooding_each_other_over_tls_lose_nothing() {
     let (client, server) = secure_pair(quiet(LONG));
     let received = [drain(client.clone()), drain(server.clone())];
     let sent = [flood(server.clone(), 100_000), flood(client.clone(), 100_000)];
@@ -115,7 +115,7 @@ fn tls_changes_nothing_for_two_ends_that_flood_each_other() {
 }
 
 #[test]
-fn a_peer_in_tls_that_stops_reading_delays_close_by_the_close_timeout_at_most() {
+fn closing_over_tls_respects_the_close_timeout() {
     let mut config = quiet(super::millis(200));
     config.limits.receive_queue_bytes = 1;
     let (client, _server) = secure_pair(config);
@@ -127,7 +127,7 @@ fn a_peer_in_tls_that_stops_reading_delays_close_by_the_close_timeout_at_most() 
 }
 
 #[test]
-fn two_ends_that_flood_each_other_without_receiving_can_still_be_closed() {
+fn ends_flooding_without_receiving_can_close() {
     let mut config = quiet(super::millis(300));
     config.limits.receive_queue_bytes = 64 * 1024;
     let (client, server) = pair(config);
@@ -142,7 +142,7 @@ fn two_ends_that_flood_each_other_without_receiving_can_still_be_closed() {
 }
 
 #[test]
-fn a_thousand_connections_come_and_go_and_leave_no_thread() {
+fn a_thousand_closed_connections_leave_no_threads() {
     let (listener, address) = listen();
     let serving = spawn(move || {
         let server = Server::new(Std).config(quiet(LONG));

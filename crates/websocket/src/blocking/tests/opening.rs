@@ -14,7 +14,7 @@ use crate::handshake::{AcceptOptions, ClientRequest};
 use crate::{BackoffPolicy, CloseCode, Config, Error, Message, OpenError};
 
 #[test]
-fn a_server_that_is_silent_or_slow_is_given_up_after_the_open_timeout() {
+fn opening_times_out_on_silent_or_slow_servers() {
     for drips in [false, true] {
         let (listener, address) = listen();
         let serving = spawn(move || {
@@ -38,7 +38,7 @@ fn a_server_that_is_silent_or_slow_is_given_up_after_the_open_timeout() {
 }
 
 #[test]
-fn frames_that_are_glued_to_the_answer_are_received() {
+fn frames_sent_with_the_answer_are_received() {
     let (listener, address) = listen();
     let serving = spawn(move || {
         let mut peer = Peer { stream: listener.accept().expect("a connection").0 };
@@ -98,7 +98,7 @@ fn a_server_that_refuses_is_heard() {
 }
 
 #[test]
-fn an_answer_that_cannot_be_given_is_an_error_and_the_client_is_told_that_the_server_failed() {
+fn an_impossible_answer_fails_and_sends_500() {
     let own = HeaderMap::from_iter([(http::header::UPGRADE, "h2c".parse().expect("a value"))]);
     let refuse = |status| Answer::Refuse { status, headers: HeaderMap::new(), body: Vec::new() };
     for answer in [
@@ -155,7 +155,7 @@ fn a_name_is_looked_up() {
 }
 
 #[test]
-fn unix_sockets_and_streams_of_the_callers_carry_connections() {
+fn unix_sockets_and_given_streams_carry_connections() {
     let path = std::env::temp_dir().join(format!("wavetank-{}.socket", std::process::id()));
     let _old = Std.unlink_unix(&path);
     let listener = Std.listen_unix(&path, ListenOptions::new()).expect("a free path");
@@ -199,7 +199,7 @@ fn fast() -> BackoffPolicy {
 }
 
 #[test]
-fn connections_follow_each_other_through_failures_and_are_resumed_before_they_are_given_out() {
+fn reconnecting_runs_the_hook_on_every_connection() {
     let (listener, address) = listen();
     let serving = spawn(move || {
         let mut resumed = Vec::new();
@@ -231,7 +231,7 @@ fn connections_follow_each_other_through_failures_and_are_resumed_before_they_ar
 }
 
 #[test]
-fn a_connection_whose_hook_fails_is_closed_though_the_hook_has_kept_a_handle() {
+fn a_failing_hook_closes_its_kept_connection() {
     let (listener, address) = listen();
     let serving = spawn(move || {
         let mut peer = Peer::accept(&listener);
@@ -256,7 +256,7 @@ fn a_connection_whose_hook_fails_is_closed_though_the_hook_has_kept_a_handle() {
 }
 
 #[test]
-fn a_stopped_reconnect_ends_although_it_waits_for_a_long_delay() {
+fn stopping_a_reconnect_interrupts_its_delay() {
     let (listener, address) = listen();
     drop(listener);
     let request = ClientRequest::new(&format!("ws://{address}/")).expect("a URL");
@@ -275,7 +275,7 @@ fn a_stopped_reconnect_ends_although_it_waits_for_a_long_delay() {
 }
 
 #[test]
-fn a_client_that_says_nothing_is_given_up_by_the_server() {
+fn a_silent_client_times_out_in_its_opening() {
     let (listener, address) = listen();
     let mut config = quiet(LONG);
     config.open_timeout = millis(100);

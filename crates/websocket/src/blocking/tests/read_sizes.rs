@@ -71,7 +71,7 @@ impl<S: BlockingStream> BlockingStream for Measured<S> {
 }
 
 #[test]
-fn reads_are_as_long_as_the_configuration_says_on_both_sides() {
+fn reads_are_as_long_as_configured() {
     for (configured, longest) in [(0, 1), (1, 1), (1000, 1000), (300_000, 300_000)] {
         let config = move || {
             let mut config: Config = quiet(LONG);

@@ -37,7 +37,7 @@ fn until_a_caller_is_in_a_read(client: &WebSocket<Std>, peer: &mut Peer) {
 }
 
 #[test]
-fn a_caller_that_receives_one_message_after_the_other_reads_for_itself() {
+fn receiving_one_by_one_reads_in_the_caller() {
     let (client, mut peer) = connected(quiet(LONG));
     until_it_reads(&client, &mut peer);
     for number in 0..100_u32 {
@@ -60,7 +60,7 @@ fn a_message_longer_than_a_read_arrives_whole() {
 }
 
 #[test]
-fn what_a_caller_leaves_unread_is_heard_without_any_call() {
+fn pings_between_receives_are_answered() {
     let (client, mut peer) = connected(quiet(LONG));
     for _ in 0..3 {
         until_it_reads(&client, &mut peer);
@@ -71,7 +71,7 @@ fn what_a_caller_leaves_unread_is_heard_without_any_call() {
 }
 
 #[test]
-fn a_caller_that_reads_is_told_of_the_end_that_another_brings_about() {
+fn closing_wakes_a_caller_in_a_read() {
     let (client, mut peer) = connected(quiet(millis(50)));
     until_it_reads(&client, &mut peer);
     let trace = trace_of(&client);
@@ -109,7 +109,7 @@ fn a_pong_comes_whichever_thread_reads() {
 }
 
 #[test]
-fn the_time_of_a_caller_that_reads_is_kept_and_nothing_is_lost_by_it() {
+fn timed_out_reads_lose_no_message() {
     let (client, mut peer) = connected(quiet(LONG));
     for timeout in [1, 40, 100].map(millis) {
         until_it_reads(&client, &mut peer);
@@ -120,7 +120,7 @@ fn the_time_of_a_caller_that_reads_is_kept_and_nothing_is_lost_by_it() {
 }
 
 #[test]
-fn a_second_receiver_is_refused_while_the_first_is_in_a_read() {
+fn a_read_in_progress_refuses_a_second_receiver() {
     let (client, mut peer) = connected(quiet(LONG));
     until_it_reads(&client, &mut peer);
     let receiver = client.clone();

@@ -7,7 +7,7 @@ use super::{LONG, millis, quiet, spawn};
 use crate::{CloseCode, Error, Kind, Message};
 
 #[test]
-fn messages_come_in_order_and_controls_are_answered_in_between() {
+fn messages_arrive_in_order_between_pings() {
     let (client, mut peer) = connected(quiet(LONG));
     for number in 0..100_u32 {
         peer.send(BINARY, &number.to_be_bytes());
@@ -28,7 +28,7 @@ fn messages_come_in_order_and_controls_are_answered_in_between() {
 }
 
 #[test]
-fn a_second_receiver_is_refused_while_the_first_waits() {
+fn a_waiting_receiver_excludes_any_other() {
     let (client, mut peer) = connected(quiet(LONG));
     let receiver = client.clone();
     let receiving = spawn(move || receiver.recv());
@@ -45,7 +45,7 @@ fn a_second_receiver_is_refused_while_the_first_waits() {
 }
 
 #[test]
-fn a_receiver_whose_time_is_up_at_any_byte_loses_nothing() {
+fn receive_timeouts_at_any_byte_lose_nothing() {
     let (client, mut peer) = connected(quiet(LONG));
     let mut bytes = frame(TEXT | MORE, "κό".as_bytes());
     bytes.extend(frame(PING, b"between"));
@@ -62,7 +62,7 @@ fn a_receiver_whose_time_is_up_at_any_byte_loses_nothing() {
 }
 
 #[test]
-fn a_poll_takes_what_is_there_and_waits_for_nothing() {
+fn a_zero_timeout_receives_without_waiting() {
     let (client, mut peer) = connected(quiet(LONG));
     assert_eq!(client.recv_timeout(millis(0)), Err(Error::TimedOut));
     peer.send(TEXT, b"one");
@@ -76,7 +76,7 @@ fn a_poll_takes_what_is_there_and_waits_for_nothing() {
 }
 
 #[test]
-fn the_pieces_of_a_message_come_as_they_arrive() {
+fn fragments_are_received_as_they_arrive() {
     let (client, mut peer) = connected(quiet(LONG));
     for (opcode, piece, first, last) in
         [(BINARY | MORE, "one", true, false), (MORE, "", false, false), (0, "three", false, true)]
@@ -92,7 +92,7 @@ fn the_pieces_of_a_message_come_as_they_arrive() {
 }
 
 #[test]
-fn an_application_that_does_not_receive_slows_the_peer_down_and_then_gets_everything() {
+fn a_slow_application_slows_the_peer_losing_nothing() {
     let mut config = quiet(LONG);
     config.limits.receive_queue_bytes = 64 * 1024;
     let (client, mut peer) = connected(config);
@@ -116,7 +116,7 @@ fn an_application_that_does_not_receive_slows_the_peer_down_and_then_gets_everyt
 }
 
 #[test]
-fn pings_tell_the_latency_and_give_up_when_told_to() {
+fn pings_measure_latency_and_can_time_out() {
     let (client, mut peer) = connected(quiet(millis(50)));
     let answering = spawn(move || {
         let ping = peer.read();
@@ -138,7 +138,7 @@ fn pings_tell_the_latency_and_give_up_when_told_to() {
 }
 
 #[test]
-fn what_one_read_brought_beyond_a_full_queue_is_received_and_answered_without_another_read() {
+fn frames_beyond_a_full_queue_are_processed() {
     let mut config = quiet(LONG);
     config.limits.receive_queue_messages = 1;
     let (client, mut peer) = connected(config);
@@ -162,7 +162,7 @@ fn what_one_read_brought_beyond_a_full_queue_is_received_and_answered_without_an
 }
 
 #[test]
-fn more_pings_than_are_known_by_their_payload_are_all_answered_by_the_pong_of_the_latest() {
+fn the_latest_pong_answers_all_earlier_pings() {
     const PINGS: usize = 1500;
     let (client, mut peer) = connected(quiet(LONG));
     let pinger = client.clone();

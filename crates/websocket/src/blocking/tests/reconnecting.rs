@@ -34,7 +34,7 @@ enum Unwanted {
 }
 
 #[test]
-fn a_hook_fails_with_an_error_of_its_own_and_the_application_decides_which_is_final() {
+fn hook_errors_are_retried_as_the_application_decides() {
     let (listener, address) = listen();
     let serving = spawn(move || {
         for verdict in ["full", "full", "gone", "open"] {
@@ -74,7 +74,7 @@ fn a_hook_fails_with_an_error_of_its_own_and_the_application_decides_which_is_fi
 }
 
 #[test]
-fn an_application_may_go_on_after_any_failure_or_after_none() {
+fn the_application_decides_which_failures_are_retried() {
     let (listener, address) = listen();
     let serving = spawn(move || {
         for _ in 0..2 {
@@ -95,7 +95,7 @@ fn an_application_may_go_on_after_any_failure_or_after_none() {
 }
 
 #[test]
-fn every_retry_is_told_with_its_reason_and_delay() {
+fn each_retry_reports_its_reason_and_delay() {
     let (listener, address) = listen();
     let serving = spawn(move || {
         drop(Peer::accept(&listener));

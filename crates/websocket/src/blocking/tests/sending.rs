@@ -9,7 +9,7 @@ use super::{LONG, millis, quiet, spawn};
 use crate::{Error, Kind, Message};
 
 #[test]
-fn many_senders_do_not_mix_their_messages_and_keep_their_order() {
+fn concurrent_senders_keep_messages_whole_and_ordered() {
     let (client, mut peer) = connected(quiet(LONG));
     const SENDERS: u32 = 4;
     const EACH: u32 = 300;
@@ -40,7 +40,7 @@ fn many_senders_do_not_mix_their_messages_and_keep_their_order() {
 }
 
 #[test]
-fn a_message_in_pieces_is_one_message_and_others_wait_for_its_end() {
+fn a_streamed_message_makes_other_senders_wait() {
     let (client, mut peer) = connected(quiet(LONG));
     let mut message = client.send_stream(Kind::Text).expect("an open connection");
     message.write(b"one ").expect("an open connection");
@@ -69,7 +69,7 @@ fn a_message_in_pieces_is_one_message_and_others_wait_for_its_end() {
 }
 
 #[test]
-fn a_message_in_pieces_that_is_abandoned_closes_the_connection() {
+fn abandoning_a_streamed_message_closes_with_1011() {
     let (client, mut peer) = connected(quiet(LONG));
     drop(client.send_stream(Kind::Text).expect("an open connection"));
     let mut message = client.send_stream(Kind::Text).expect("an open connection");
@@ -82,7 +82,7 @@ fn a_message_in_pieces_that_is_abandoned_closes_the_connection() {
 }
 
 #[test]
-fn a_sender_whose_time_is_up_has_sent_nothing() {
+fn a_timed_out_send_writes_nothing() {
     let (client, mut peer) = connected(quiet(LONG));
     let mut sent = 0_u32;
     loop {
@@ -123,7 +123,7 @@ fn what_one_sender_leaves_behind_the_writer_sends() {
 }
 
 #[test]
-fn what_is_fed_stays_in_the_write_buffer_until_it_is_flushed() {
+fn fed_messages_are_buffered_until_a_flush() {
     let (client, mut peer) = connected(quiet(LONG));
     for round in 0..3_u8 {
         // The threads of the connection may be about to write: not while the write permit is here.
@@ -149,7 +149,7 @@ fn what_is_fed_stays_in_the_write_buffer_until_it_is_flushed() {
 }
 
 #[test]
-fn what_is_fed_goes_out_with_what_is_sent_after_it_or_when_its_sender_receives() {
+fn sending_or_receiving_flushes_fed_messages() {
     let (client, mut peer) = connected(quiet(LONG));
     client.feed("fed").expect("an open connection");
     client.send("sent").expect("an open connection");
@@ -193,7 +193,7 @@ fn feeding_and_flushing_tell_of_the_end() {
 }
 
 #[test]
-fn what_was_fed_and_lost_is_told_by_the_flush_and_what_was_written_is_not() {
+fn flushing_reports_only_unwritten_messages_as_lost() {
     let (client, peer) = connected(quiet(LONG));
     // No other thread writes it.
     let _permit = client.shared().lock().write_permit.take().expect("no thread writes");
@@ -212,7 +212,7 @@ fn what_was_fed_and_lost_is_told_by_the_flush_and_what_was_written_is_not() {
 }
 
 #[test]
-fn a_ping_waits_while_the_write_buffer_is_full() {
+fn pings_wait_while_the_write_buffer_is_full() {
     let (client, mut peer) = connected(quiet(LONG));
     let payload = vec![1; 64 * 1024];
     let mut sent = 0_u32;

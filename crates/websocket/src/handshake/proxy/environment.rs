@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_have_an_order_and_small_letters_come_first() {
+    fn lowercase_proxy_variables_come_first() {
         let all = environment(&[
             ("ALL_PROXY", "all:1"),
             ("HTTP_PROXY", "plain:1"),
@@ -179,13 +179,13 @@ mod tests {
     }
 
     #[test]
-    fn a_cgi_program_does_not_take_a_clients_header_for_its_proxy() {
+    fn a_cgi_program_ignores_the_http_proxy_header() {
         let cgi = environment(&[("HTTP_PROXY", "evil:1"), ("REQUEST_METHOD", "GET")]);
         assert_eq!(chosen(&cgi, "ws://a"), None);
     }
 
     #[test]
-    fn no_proxy_means_names_with_what_ends_in_them_addresses_networks_and_ports() {
+    fn no_proxy_matches_suffixes_addresses_networks_and_ports() {
         for (except, url, direct) in [
             ("*", "ws://a", true),
             ("a.b", "ws://a.b", true),

@@ -69,7 +69,7 @@ fn the_request_is_what_the_rfc_demands() {
 //# The value of this header field MUST be a nonce consisting of a randomly selected 16-byte value that has been
 //# base64-encoded (see Section 4 of [RFC4648]). The nonce MUST be selected randomly for each connection.
 #[test]
-fn keys_are_sixteen_bytes_fresh_for_each_seed_and_the_same_for_the_same_seed() {
+fn keys_depend_only_on_the_seed() {
     let key = |seed| {
         let mut opening = Opening::new(request("ws://a"), Config::default(), [seed; 32], NOW).unwrap();
         let text = written_text(&mut opening);
@@ -81,7 +81,7 @@ fn keys_are_sixteen_bytes_fresh_for_each_seed_and_the_same_for_the_same_seed() {
 }
 
 #[test]
-fn headers_of_the_caller_replace_and_the_handshakes_own_are_refused() {
+fn caller_headers_replace_defaults_but_not_handshake_headers() {
     let mut opening = open(
         request("ws://user:pass@a/")
             .host("other")
@@ -129,7 +129,7 @@ fn without_compression_none_is_offered() {
 }
 
 #[test]
-fn a_valid_answer_opens_and_case_and_lists_do_not_matter() {
+fn valid_answers_open_regardless_of_case_and_lists() {
     let (_, response) = done(answered(|text| text));
     assert_eq!((response.subprotocol, response.compression), (None, None));
     let (_, response) = done(answered(|text| {
@@ -143,7 +143,7 @@ fn a_valid_answer_opens_and_case_and_lists_do_not_matter() {
 }
 
 #[test]
-fn compression_is_what_the_server_says_in_headers_that_may_be_repeated_and_quoted() {
+fn repeated_and_quoted_compression_headers_are_understood() {
     let (_, response) = done(answered(|text| {
         let extensions = "\r\nSec-WebSocket-Extensions:\r\nsec-websocket-extensions: permessage-deflate ; \
                           client_max_window_bits=\"1\\0\";server_no_context_takeover\r\n\r\n";
@@ -169,7 +169,7 @@ fn compression_is_what_the_server_says_in_headers_that_may_be_repeated_and_quote
 //# base64-decoded) with the string "258EAFA5-E914-47DA-95CA-C5AB0DC85B11" but ignoring any leading and trailing
 //# whitespace, the client MUST _Fail the WebSocket Connection_.
 #[test]
-fn every_check_of_the_answer_fails_for_its_own_reason() {
+fn every_answer_check_fails_for_its_own_reason() {
     use HandshakeError as E;
     assert_eq!(broken(|text| text.replace("Upgrade: websocket\r\n", "")), E::Upgrade(None));
     let changed = broken(|text| text.replace("Upgrade: websocket", "Upgrade: h2c"));
@@ -194,7 +194,7 @@ fn every_check_of_the_answer_fails_for_its_own_reason() {
 }
 
 #[test]
-fn a_server_of_another_protocol_is_not_waited_for_and_shown_by_what_it_said() {
+fn a_server_of_another_protocol_fails_at_once() {
     for (bytes, text) in [
         (
             &b"220 mail.example.test ESMTP\r\n"[..],
@@ -251,7 +251,7 @@ fn unrequested_extensions_and_subprotocols_fail() {
 }
 
 #[test]
-fn frames_glued_to_the_answer_are_received_however_the_bytes_are_split() {
+fn frames_glued_to_a_split_answer_are_received() {
     for seed in 0..200 {
         let mut chance = chance(seed);
         let mut opening = open(request("ws://a/"));
@@ -274,7 +274,7 @@ fn frames_glued_to_the_answer_are_received_however_the_bytes_are_split() {
 }
 
 #[test]
-fn a_refusal_has_status_headers_and_a_bounded_body() {
+fn a_refusal_has_status_headers_and_bounded_body() {
     for (framing, complete) in
         [("Content-Length: 9\r\n", true), ("Transfer-Encoding: chunked\r\n", true), ("", false)]
     {
@@ -292,7 +292,7 @@ fn a_refusal_has_status_headers_and_a_bounded_body() {
 }
 
 #[test]
-fn a_refusal_that_breaks_off_is_still_a_refusal() {
+fn a_truncated_refusal_is_still_a_refusal() {
     let begun = || {
         let mut opening = open(request("ws://a/"));
         written(&mut opening);
@@ -357,7 +357,7 @@ fn failed_openings_name_their_stage_and_peer() {
 }
 
 #[test]
-fn an_answer_that_is_no_acceptance_is_told_with_the_address_but_without_the_password() {
+fn failed_answers_show_the_address_without_the_password() {
     let answered = |answer: &str| {
         let mut opening = open(request("ws://user:secret@a:9000/b?c"));
         written(&mut opening);
@@ -385,7 +385,7 @@ fn an_answer_that_is_no_acceptance_is_told_with_the_address_but_without_the_pass
 }
 
 #[test]
-fn a_head_that_does_not_end_is_cut_at_its_limit() {
+fn an_endless_head_is_cut_at_its_limit() {
     let mut opening = open(request("ws://a/").head_bytes_max(1000));
     written(&mut opening);
     assert!(matches!(feed(&mut opening, format!("{:x<999}", "HTTP/1.1 101 ").as_bytes()), Step::Continue));
@@ -401,7 +401,7 @@ fn a_head_that_does_not_end_is_cut_at_its_limit() {
 }
 
 #[test]
-fn a_unix_path_is_where_to_connect_and_the_url_what_is_asked_for() {
+fn a_unix_path_replaces_only_the_endpoint() {
     let proxies = Proxies::always(Proxy::parse("proxy").unwrap());
     let mut opening = open(request("ws://a/b").proxies(proxies).unix_path("/run/socket"));
     assert_eq!(opening.endpoint(), Endpoint::Unix("/run/socket".into()));

@@ -22,7 +22,7 @@ fn malformed(beginning: &str) -> ProxyError {
 }
 
 #[test]
-fn an_http_proxy_is_asked_for_a_tunnel_and_then_the_server_through_it() {
+fn an_http_proxy_tunnels_to_the_server() {
     for seed in 0..100 {
         let mut chance = chance(seed);
         let mut opening = through("ws://[::1]:9000/x", "http://user:pass@proxy:3128");
@@ -47,7 +47,7 @@ fn an_http_proxy_is_asked_for_a_tunnel_and_then_the_server_through_it() {
 //# If the connection could not be opened, either because a direct connection failed or because any proxy used
 //# returned an error, then the client MUST _Fail the WebSocket Connection_ and abort the connection attempt.
 #[test]
-fn an_http_proxy_that_refuses_is_named_with_its_status() {
+fn a_refusing_http_proxy_is_named_with_status() {
     let mut opening = through("ws://example.com", "proxy:3128");
     written(&mut opening);
     let answer = b"HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\n\r\n";
@@ -66,7 +66,7 @@ fn an_http_proxy_that_refuses_is_named_with_its_status() {
 }
 
 #[test]
-fn a_proxy_that_is_silent_or_cuts_is_at_fault_and_named() {
+fn a_silent_or_cutting_proxy_is_at_fault() {
     for proxy in ["http://user:secret@[::1]:3128", "socks5://user:secret@[::1]:3128"] {
         let asked = || {
             let mut opening = through("ws://example.com", proxy);
@@ -97,7 +97,7 @@ fn a_proxy_that_is_silent_or_cuts_is_at_fault_and_named() {
 }
 
 #[test]
-fn a_server_that_is_silent_behind_a_proxy_is_named_and_not_the_proxy() {
+fn a_silent_server_behind_a_proxy_is_named() {
     let mut opening = through("ws://example.com", "proxy:3128");
     written(&mut opening);
     assert!(matches!(feed(&mut opening, b"HTTP/1.1 200 OK\r\n\r\n"), Step::Continue));
@@ -143,7 +143,7 @@ fn a_socks_proxy_may_want_user_and_password() {
 }
 
 #[test]
-fn a_socks_proxy_that_refuses_is_named_with_its_reason() {
+fn a_refusing_socks_proxy_is_named_with_reason() {
     for (conversation, expected) in [
         (&[&[5, 0xff][..]][..], ProxyError::NoAcceptableMethod),
         (&[&[5, 1]], ProxyError::NoAcceptableMethod),
@@ -167,7 +167,7 @@ fn a_socks_proxy_that_refuses_is_named_with_its_reason() {
 }
 
 #[test]
-fn a_transport_that_was_given_goes_through_no_proxy() {
+fn a_given_transport_bypasses_proxies() {
     let proxied = request("ws://a/").proxies(Proxies::always(Proxy::parse("proxy").unwrap()));
     let opening = Opening::over_transport(proxied, Config::default(), [7; 32], NOW).unwrap();
     assert!(opening.output().starts_with(b"GET / "));

@@ -22,7 +22,7 @@ fn refused(step: Step) -> RedirectError {
 }
 
 #[test]
-fn a_redirect_within_the_origin_keeps_credentials_and_draws_a_new_key() {
+fn a_same_origin_redirect_keeps_credentials() {
     let mut opening = open(secret("ws://user:pass@a:81/b/c"));
     let first = String::from_utf8(opening.output().to_vec()).unwrap();
     assert!(matches!(redirected(&mut opening, "d?e"), Step::Reconnect));
@@ -38,7 +38,7 @@ fn a_redirect_within_the_origin_keeps_credentials_and_draws_a_new_key() {
 }
 
 #[test]
-fn credentials_and_cookies_do_not_go_to_another_origin() {
+fn cross_origin_redirects_drop_credentials_and_cookies() {
     for location in ["ws://b:81/", "http://a:82/", "ws://a/", "//b"] {
         let request = secret("ws://user:pass@a:81/").header("Authorization", "Bearer x").unwrap();
         for request in [request, secret("ws://user:pass@a:81/")] {
@@ -110,7 +110,7 @@ fn a_redirect_to_no_websocket_is_refused() {
 }
 
 #[test]
-fn a_redirect_does_not_lead_away_from_a_given_transport_or_a_unix_socket() {
+fn redirects_stay_on_given_transports_and_unix_sockets() {
     let mut given = Opening::over_transport(request("ws://a/"), Config::default(), [7; 32], NOW).unwrap();
     assert_eq!(refused(redirected(&mut given, "/b")), RedirectError::OtherTransport);
     let mut unix = open(request("ws://a/").unix_path("/run/socket"));

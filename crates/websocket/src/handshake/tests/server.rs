@@ -46,7 +46,7 @@ fn refused(options: AcceptOptions, change: impl Fn(&str) -> String) -> (RequestE
 //# If the server chooses to accept the incoming connection, it MUST reply with a valid HTTP response indicating
 //# the following.
 #[test]
-fn the_example_of_the_rfc_is_accepted_however_it_is_split() {
+fn the_split_rfc_example_is_accepted() {
     for seed in 0..200 {
         let mut accepting = accepting(AcceptOptions::new().subprotocols(["superchat", "chat"]));
         let bytes = [GOOD.as_bytes(), MASKED_HELLO].concat();
@@ -109,7 +109,7 @@ fn the_session_writes_the_response_before_anything_else() {
 //# If a value is received by either the client or the server during negotiation that does not conform to the
 //# ABNF below, the recipient of such malformed data MUST immediately _Fail the WebSocket Connection_.
 #[test]
-fn what_is_no_request_for_a_websocket_is_answered_by_its_status() {
+fn an_invalid_upgrade_request_is_answered_by_status() {
     let check = |from: &str, to: &str, expected: RequestError, status: &str| {
         let (error, response) = refused(AcceptOptions::new(), |good| good.replace(from, to));
         assert_eq!(error, expected, "{from} {to}");
@@ -144,7 +144,7 @@ fn what_is_no_request_for_a_websocket_is_answered_by_its_status() {
 }
 
 #[test]
-fn a_client_of_another_protocol_is_answered_at_once_and_shown_by_what_it_said() {
+fn a_client_of_another_protocol_is_answered_immediately() {
     for (bytes, shown) in [
         (
             &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc"[..],
@@ -248,7 +248,7 @@ fn the_application_refuses_by_a_status() {
 //= type=test
 //# Extensions not listed by the client MUST NOT be listed.
 #[test]
-fn compression_is_agreed_on_unless_it_is_off_or_no_offer_is_acceptable() {
+fn acceptable_compression_is_agreed_unless_off() {
     for (offer, enabled, expected) in [
         ("permessage-deflate; client_max_window_bits", true, Some("permessage-deflate")),
         (
@@ -274,7 +274,7 @@ fn compression_is_agreed_on_unless_it_is_off_or_no_offer_is_acceptable() {
 }
 
 #[test]
-fn a_client_that_goes_away_or_is_silent_is_let_go() {
+fn a_client_that_leaves_or_stalls_is_dropped() {
     let mut gone = accepting(AcceptOptions::new());
     assert!(matches!(give(&mut gone, b"GET / HT"), AcceptStep::Continue));
     assert!(matches!(

@@ -105,7 +105,7 @@ fn carry(from: &mut Session, to: &mut Session) -> usize {
 //# If /secure/ is true, the client MUST perform a TLS handshake over the connection after opening the
 //# connection and before sending the handshake data
 #[test]
-fn a_client_and_a_server_speak_through_tls_however_the_bytes_are_split() {
+fn client_and_server_speak_tls_at_any_split() {
     for seed in 0..20 {
         let (mut client, mut server) =
             both(request("wss://example.test/").tls(trusting()), server_config(&["http/1.1"]), seed).unwrap();
@@ -121,7 +121,7 @@ fn a_client_and_a_server_speak_through_tls_however_the_bytes_are_split() {
 }
 
 #[test]
-fn what_is_encrypted_ahead_of_the_wire_is_bounded() {
+fn encryption_ahead_of_the_wire_is_bounded() {
     let (mut client, mut server) =
         both(request("wss://example.test/").tls(trusting()), server_config(&[]), 1).unwrap();
     let big = (0..1_000_000_u32).map(|index| index.wrapping_mul(2_654_435_761) as u8).collect::<Vec<_>>();
@@ -143,7 +143,7 @@ fn what_is_encrypted_ahead_of_the_wire_is_bounded() {
 }
 
 #[test]
-fn a_certificate_that_is_not_trusted_fails_and_the_server_is_told() {
+fn an_untrusted_certificate_fails_and_alerts_the_server() {
     let strangers = TlsOptions::new().roots(RootCertStore::empty());
     let error = both(request("wss://example.test/").tls(strangers), server_config(&[]), 1).unwrap_err();
     let OpenError::Tls { peer, error: rustls::Error::InvalidCertificate(_) } = &error else {
@@ -157,7 +157,7 @@ fn a_certificate_that_is_not_trusted_fails_and_the_server_is_told() {
 //= type=test
 //# Clients MUST use the Server Name Indication extension in the TLS handshake
 #[test]
-fn a_certificate_for_another_name_fails_unless_that_name_is_asked_for() {
+fn a_certificate_must_match_the_requested_name() {
     let error = both(request("wss://other.test/").tls(trusting()), server_config(&[]), 1).unwrap_err();
     assert!(matches!(error, OpenError::Tls { error: rustls::Error::InvalidCertificate(_), .. }), "{error}");
     let named = trusting().server_name("example.test");
@@ -169,13 +169,13 @@ fn a_certificate_for_another_name_fails_unless_that_name_is_asked_for() {
 }
 
 #[test]
-fn http_1_1_is_announced_and_a_server_that_speaks_only_h2_fails() {
+fn http_1_is_announced_and_h2_only_fails() {
     let error = both(request("wss://example.test/").tls(trusting()), server_config(&["h2"]), 1).unwrap_err();
     assert!(matches!(error, OpenError::Tls { .. }), "{error}");
 }
 
 #[test]
-fn a_configuration_of_the_callers_own_is_used_as_it_is() {
+fn a_custom_tls_configuration_is_used_unchanged() {
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let builder = builder.with_protocol_versions(&[&rustls::version::TLS12]).unwrap();
     let config = Arc::new(builder.with_root_certificates(roots()).with_no_client_auth());
@@ -188,7 +188,7 @@ fn a_configuration_of_the_callers_own_is_used_as_it_is() {
 }
 
 #[test]
-fn a_server_that_speaks_no_tls_is_told_from_one_that_ends() {
+fn plaintext_and_ended_tls_servers_fail_differently() {
     let mut opening = open(request("wss://example.test/").tls(trusting()));
     written(&mut opening);
     let error = failure(feed(&mut opening, b"HTTP/1.1 400 Bad Request\r\n\r\n"));
@@ -210,7 +210,7 @@ fn tls_goes_through_a_proxy() {
 }
 
 #[test]
-fn the_end_without_close_notify_is_no_clean_end_before_the_close_handshake_and_fine_after_it() {
+fn a_missing_close_notify_matters_only_before_closing() {
     let pair = || both(request("wss://example.test/").tls(trusting()), server_config(&[]), 1).unwrap();
     let (mut client, _) = pair();
     client.end_of_input(NOW);
@@ -227,7 +227,7 @@ fn the_end_without_close_notify_is_no_clean_end_before_the_close_handshake_and_f
 }
 
 #[test]
-fn a_server_says_close_notify_before_it_shuts_down() {
+fn a_server_sends_close_notify_before_shutting_down() {
     let (mut client, mut server) =
         both(request("wss://example.test/").tls(trusting()), server_config(&[]), 1).unwrap();
     client.connection_mut().close(CloseCode::NORMAL, "", NOW);
@@ -241,7 +241,7 @@ fn a_server_says_close_notify_before_it_shuts_down() {
 }
 
 #[test]
-fn damaged_records_end_the_connection_with_tls_as_the_cause() {
+fn damaged_records_end_the_connection_with_tls_cause() {
     let (mut client, mut server) =
         both(request("wss://example.test/").tls(trusting()), server_config(&[]), 1).unwrap();
     server.connection_mut().send(Kind::Text, b"Hello").unwrap();
@@ -257,7 +257,7 @@ fn damaged_records_end_the_connection_with_tls_as_the_cause() {
 }
 
 #[test]
-fn a_damaged_record_in_place_of_the_peers_close_frame_is_the_end_though_we_had_closed() {
+fn a_damaged_record_while_closing_is_the_cause() {
     let (mut client, mut server) =
         both(request("wss://example.test/").tls(trusting()), server_config(&[]), 1).unwrap();
     client.connection_mut().close(CloseCode::NORMAL, "", NOW);
@@ -272,7 +272,7 @@ fn a_damaged_record_in_place_of_the_peers_close_frame_is_the_end_though_we_had_c
 }
 
 #[test]
-fn after_a_failed_write_nothing_is_shown_to_be_written_and_what_came_is_still_received() {
+fn receiving_goes_on_after_a_failed_tls_write() {
     let (mut client, mut server) =
         both(request("wss://example.test/").tls(trusting()), server_config(&[]), 1).unwrap();
     client.connection_mut().send(Kind::Text, b"lost").unwrap();
@@ -327,7 +327,7 @@ fn name_asked_for(opening: &mut Opening) -> String {
 }
 
 #[test]
-fn another_name_to_ask_for_stays_with_its_origin() {
+fn a_custom_server_name_stays_with_its_origin() {
     let request = || request("wss://front.test/").tls(trusting().server_name("example.test"));
     assert_eq!(name_asked_for(&mut open(request())), "example.test");
     for (location, name) in [

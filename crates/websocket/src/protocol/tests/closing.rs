@@ -36,7 +36,7 @@ fn a_client_leaves_the_transport_to_its_server() {
 }
 
 #[test]
-fn a_transport_that_does_not_end_is_dropped_at_the_deadline() {
+fn an_unending_transport_is_dropped_at_the_deadline() {
     let mut connection = client();
     connection.close(BYE, "", START);
     written(&mut connection);
@@ -57,7 +57,7 @@ fn a_transport_that_does_not_end_is_dropped_at_the_deadline() {
 //# close the connection but MAY close the connection at any time after sending and receiving a Close message,
 //# e.g., if it has not received a TCP Close from the server in a reasonable time period.
 #[test]
-fn a_server_shuts_the_transport_down_first_once_both_close_frames_are_through() {
+fn a_server_shuts_down_after_both_close_frames() {
     let mut connection = server();
     feed(&mut connection, &masked(CLOSE, &close_body(4000, "done")));
     assert_eq!(connection.transport(), Transport::Open, "the answer is not written");
@@ -73,7 +73,7 @@ fn a_server_shuts_the_transport_down_first_once_both_close_frames_are_through() 
 //# If an endpoint receives a Close frame and did not previously send a Close frame, the endpoint MUST send a
 //# Close frame in response.
 #[test]
-fn a_close_is_answered_once_without_further_calls_and_without_a_code_if_it_had_none() {
+fn a_close_is_answered_once_without_further_calls() {
     let mut connection = client();
     feed(&mut connection, &frames([(CLOSE, b""), (CLOSE, b""), (PING, b"x"), (TEXT, b"x")]));
     assert_eq!(written(&mut connection), [(CLOSE, Vec::new())]);
@@ -94,7 +94,7 @@ fn a_close_is_answered_once_without_further_calls_and_without_a_code_if_it_had_n
 //= type=test
 //# 1015 is a reserved value and MUST NOT be set as a status code in a Close control frame by an endpoint.
 #[test]
-fn every_valid_code_is_echoed_and_every_other_fails_the_connection() {
+fn valid_codes_are_echoed_and_others_fail() {
     for code in
         [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999]
     {
@@ -113,13 +113,13 @@ fn every_valid_code_is_echoed_and_every_other_fails_the_connection() {
 //# If there is a body, the first two bytes of the body MUST be a 2-byte unsigned integer (in network byte
 //# order) representing a status code with value /code/ defined in Section 7.4.
 #[test]
-fn a_close_of_one_byte_or_with_a_reason_that_is_not_utf8_fails_the_connection() {
+fn a_malformed_close_body_fails_the_connection() {
     assert_violation(&frame(CLOSE, &[3]), Violation::CloseOneByte);
     assert_violation(&frame(CLOSE, &[3, 232, 0xce, 0xba, 0xe1]), Violation::CloseReasonNotUtf8);
 }
 
 #[test]
-fn a_close_between_fragments_is_legal_and_the_unfinished_message_is_not_delivered() {
+fn a_close_between_fragments_discards_the_unfinished_message() {
     let mut connection = client();
     feed(&mut connection, &frames([(TEXT_BEGINS, b"a"), (CLOSE, &close_body(1000, "")), (ENDS, b"b")]));
     assert_eq!(close_code_written(&mut connection), 1000);
@@ -128,7 +128,7 @@ fn a_close_between_fragments_is_legal_and_the_unfinished_message_is_not_delivere
 }
 
 #[test]
-fn messages_in_flight_when_we_close_are_delivered_and_their_pings_not_answered() {
+fn messages_in_flight_while_closing_are_delivered() {
     let mut connection = client();
     connection.close(BYE, "", START);
     written(&mut connection);
@@ -139,7 +139,7 @@ fn messages_in_flight_when_we_close_are_delivered_and_their_pings_not_answered()
 }
 
 #[test]
-fn the_answer_to_our_close_is_found_behind_any_number_of_unread_messages() {
+fn the_answering_close_is_found_behind_unread_messages() {
     // Each message takes 256 bytes besides its payload.
     let limits = Limits { receive_queue_messages: 4, closing_queue_bytes: 3560, ..Limits::default() };
     let mut connection = with(Role::Client, Config { limits, ..Config::default() });
@@ -160,7 +160,7 @@ fn the_answer_to_our_close_is_found_behind_any_number_of_unread_messages() {
 }
 
 #[test]
-fn while_we_close_short_messages_are_discarded_beyond_the_limit_too_and_so_are_those_among_pongs() {
+fn short_messages_beyond_the_closing_limit_are_discarded() {
     let pong = frame(PONG, &[0; 125]);
     for (message, pongs) in [(&b""[..], 0), (b"", 1), (b"x", 0), (b"x", 1), (b"x", 4)] {
         let bytes = [pong.repeat(pongs), frame(BINARY, message)].concat();
@@ -184,7 +184,7 @@ fn while_we_close_short_messages_are_discarded_beyond_the_limit_too_and_so_are_t
 }
 
 #[test]
-fn a_short_message_that_was_received_among_pongs_does_not_keep_their_buffer() {
+fn a_short_message_among_pongs_is_copied() {
     let mut connection = client();
     feed(&mut connection, &[frame(PONG, &[0; 125]).repeat(4), frame(BINARY, b"x")].concat());
     let input = connection.input();
@@ -193,7 +193,7 @@ fn a_short_message_that_was_received_among_pongs_does_not_keep_their_buffer() {
 }
 
 #[test]
-fn a_close_that_was_read_behind_a_full_queue_is_found_when_we_close() {
+fn closing_finds_a_close_behind_a_full_queue() {
     let limits = Limits { receive_queue_messages: 1, ..Limits::default() };
     let mut connection = with(Role::Client, Config { limits, ..Config::default() });
     feed(&mut connection, &frames([(TEXT, b"1"), (TEXT, b"2"), (CLOSE, &close_body(4000, "theirs"))]));
@@ -206,7 +206,7 @@ fn a_close_that_was_read_behind_a_full_queue_is_found_when_we_close() {
 }
 
 #[test]
-fn what_was_read_behind_a_full_queue_is_delivered_when_the_transport_ends_or_fails() {
+fn messages_behind_a_full_queue_survive_the_end() {
     let limits = Limits { receive_queue_messages: 1, ..Limits::default() };
     let ends: [fn(&mut Connection); 3] = [
         |connection| connection.end_of_input(START),
@@ -227,7 +227,7 @@ fn what_was_read_behind_a_full_queue_is_delivered_when_the_transport_ends_or_fai
 //# If at any point the underlying transport layer connection is unexpectedly lost, the client MUST _Fail the
 //# WebSocket Connection_.
 #[test]
-fn the_end_of_the_transport_without_a_close_is_no_clean_end() {
+fn a_transport_end_without_close_is_unclean() {
     for (bytes, inside_message) in [
         (vec![], false),
         (frame(TEXT, b"whole"), false),
@@ -248,7 +248,7 @@ fn the_end_of_the_transport_without_a_close_is_no_clean_end() {
 }
 
 #[test]
-fn the_end_of_the_transport_instead_of_an_answer_to_our_close_is_no_clean_end() {
+fn a_transport_end_replacing_the_answer_is_unclean() {
     let mut connection = client();
     connection.close(BYE, "", START);
     written(&mut connection);
@@ -258,7 +258,7 @@ fn the_end_of_the_transport_instead_of_an_answer_to_our_close_is_no_clean_end() 
 }
 
 #[test]
-fn a_peer_that_ends_its_side_behind_its_close_still_gets_the_answer() {
+fn a_half_closed_peer_still_gets_the_answer() {
     let mut connection = client();
     feed(&mut connection, &frame(CLOSE, &close_body(1000, "")));
     connection.end_of_input(START);
@@ -269,7 +269,7 @@ fn a_peer_that_ends_its_side_behind_its_close_still_gets_the_answer() {
 }
 
 #[test]
-fn a_silent_peer_cannot_hold_a_close_beyond_its_deadline() {
+fn a_silent_peer_delays_closing_until_the_deadline() {
     let mut connection = client();
     connection.close(BYE, "", at(5));
     written(&mut connection);
@@ -287,7 +287,7 @@ fn a_silent_peer_cannot_hold_a_close_beyond_its_deadline() {
 }
 
 #[test]
-fn a_close_that_cannot_be_written_ends_by_the_deadline_and_was_not_sent() {
+fn an_unwritable_close_ends_at_the_deadline_unsent() {
     let mut connection = client();
     connection.send(Kind::Binary, &[0; 100_000]).unwrap();
     connection.output_written(50_000, &|| START);
@@ -298,7 +298,7 @@ fn a_close_that_cannot_be_written_ends_by_the_deadline_and_was_not_sent() {
 }
 
 #[test]
-fn a_server_that_does_not_end_the_transport_after_both_close_frames_is_left_at_the_deadline_cleanly() {
+fn a_lingering_server_is_left_cleanly_at_deadline() {
     let mut connection = client();
     connection.close(BYE, "", START);
     written(&mut connection);
@@ -308,7 +308,7 @@ fn a_server_that_does_not_end_the_transport_after_both_close_frames_is_left_at_t
 }
 
 #[test]
-fn two_sides_that_close_at_once_send_one_close_each() {
+fn simultaneous_closes_send_one_close_each() {
     let mut connection = server();
     connection.close(BYE, "ours", START);
     connection.close(CloseCode::NORMAL, "again", at(1));
@@ -319,7 +319,7 @@ fn two_sides_that_close_at_once_send_one_close_each() {
 }
 
 #[test]
-fn a_violation_while_closing_is_the_cause_and_sends_no_second_close() {
+fn a_violation_while_closing_sends_no_second_close() {
     let mut connection = client();
     connection.close(BYE, "", START);
     written(&mut connection);
@@ -338,7 +338,7 @@ fn a_violation_while_closing_is_the_cause_and_sends_no_second_close() {
 //# An endpoint MUST NOT continue to attempt to process data (including a responding Close frame) from the
 //# remote endpoint after being instructed to _Fail the WebSocket Connection_.
 #[test]
-fn after_failing_we_shut_the_transport_down_and_ignore_the_peer_until_it_ends_or_the_deadline() {
+fn a_failed_connection_shuts_down_and_ignores_input() {
     for role in [Role::Client, Role::Server] {
         let mut connection = with(role, Config::default());
         feed(&mut connection, &[0xff]);
@@ -356,7 +356,7 @@ fn after_failing_we_shut_the_transport_down_and_ignore_the_peer_until_it_ends_or
 }
 
 #[test]
-fn a_transport_that_fails_is_the_cause_unless_the_end_was_certain() {
+fn a_transport_failure_is_the_cause_before_ending() {
     let reset = io::Error::from(io::ErrorKind::ConnectionReset);
 
     let mut open = client();
@@ -382,7 +382,7 @@ fn a_transport_that_fails_is_the_cause_unless_the_end_was_certain() {
 }
 
 #[test]
-fn when_only_writing_fails_the_close_that_explains_it_is_still_read() {
+fn a_close_is_read_after_writing_fails() {
     let pipe = io::Error::from(io::ErrorKind::BrokenPipe);
 
     let mut explained = client();
@@ -403,7 +403,7 @@ fn when_only_writing_fails_the_close_that_explains_it_is_still_read() {
 }
 
 #[test]
-fn an_abort_ends_at_once_and_does_not_change_an_outcome() {
+fn an_abort_ends_at_once_and_keeps_outcomes() {
     let mut connection = client();
     connection.send(Kind::Text, b"x").unwrap();
     connection.abort(Cause::Dropped);

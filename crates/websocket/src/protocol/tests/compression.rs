@@ -22,7 +22,7 @@ fn transfer(from: &mut Connection, to: &mut Connection) {
 }
 
 #[test]
-fn messages_are_compressed_from_the_threshold_on_and_arrive_as_they_were() {
+fn messages_from_the_threshold_on_are_compressed() {
     let (mut client, mut server) = pair(&Config::default());
     let long = "abcdefgh".repeat(32);
     for text in ["", "short", &long[1..], &long] {
@@ -36,7 +36,7 @@ fn messages_are_compressed_from_the_threshold_on_and_arrive_as_they_were() {
 }
 
 #[test]
-fn every_fragment_of_a_compressed_message_but_the_first_is_without_rsv1() {
+fn only_the_first_compressed_fragment_has_rsv1() {
     let (mut client, mut server) = pair(&eager());
     for (piece, last) in [(&b"one "[..], false), (b"", false), ("dré".as_bytes(), true)] {
         client.send_fragment(Kind::Text, piece, last).unwrap();
@@ -48,7 +48,7 @@ fn every_fragment_of_a_compressed_message_but_the_first_is_without_rsv1() {
 }
 
 #[test]
-fn compressed_and_uncompressed_messages_in_turn_share_no_window() {
+fn alternating_compression_keeps_messages_intact() {
     let mut config = Config::default();
     config.compression.threshold = 50;
     let (mut client, mut server) = pair(&config);
@@ -86,7 +86,7 @@ fn rsv1_on_continuations_and_controls_fails_the_connection() {
 }
 
 #[test]
-fn the_message_limit_holds_for_what_is_inflated_over_all_fragments() {
+fn the_message_limit_counts_all_inflated_fragments() {
     let mut config = eager();
     config.limits.message = 1000;
     for pieces in [vec![1001], vec![600, 401]] {
@@ -127,7 +127,7 @@ fn bytes_that_do_not_inflate_fail_the_connection() {
 }
 
 #[test]
-fn one_read_is_not_inflated_beyond_the_queue_and_a_message_however_many_messages_it_holds() {
+fn inflating_one_read_stops_at_a_full_queue() {
     const LENGTH: usize = 1 << 20;
     let mut config = eager();
     config.limits.message = LENGTH;

@@ -25,7 +25,7 @@ fn pings_are_answered_in_order_with_their_payload() {
 //# If an endpoint receives a Ping frame and has not yet sent Pong frame(s) in response to previous Ping
 //# frame(s), the endpoint MAY elect to send a Pong frame for only the most recently processed Ping frame.
 #[test]
-fn a_flood_of_pings_whose_pongs_are_not_read_takes_bounded_memory_and_the_latest_is_answered() {
+fn an_unread_flood_of_pings_takes_bounded_memory() {
     let mut connection = client();
     for n in 0..20_000u32 {
         feed(&mut connection, &frame(PING, &n.to_be_bytes()));
@@ -37,7 +37,7 @@ fn a_flood_of_pings_whose_pongs_are_not_read_takes_bounded_memory_and_the_latest
 }
 
 #[test]
-fn a_pong_tells_the_latency_of_its_ping_and_of_all_earlier_ones() {
+fn a_pong_gives_the_latency_of_earlier_pings() {
     let mut connection = client();
     let first = connection.ping(at(1)).unwrap();
     let second = connection.ping(at(2)).unwrap();
@@ -51,7 +51,7 @@ fn a_pong_tells_the_latency_of_its_ping_and_of_all_earlier_ones() {
 }
 
 #[test]
-fn a_ping_goes_out_once_the_interval_has_passed_and_its_pong_keeps_the_connection() {
+fn a_pong_after_the_interval_keeps_the_connection() {
     let mut connection = client();
     assert_eq!(connection.deadline(), Some(at(20)));
     connection.handle_deadline(at(19));
@@ -68,7 +68,7 @@ fn a_ping_goes_out_once_the_interval_has_passed_and_its_pong_keeps_the_connectio
 }
 
 #[test]
-fn the_pong_of_a_later_ping_of_the_application_counts() {
+fn a_pong_for_a_later_application_ping_counts() {
     let mut connection = client();
     connection.handle_deadline(at(20));
     connection.ping(at(21)).unwrap();
@@ -79,7 +79,7 @@ fn the_pong_of_a_later_ping_of_the_application_counts() {
 }
 
 #[test]
-fn a_peer_that_does_not_answer_is_told_1011_and_the_connection_is_over_once_that_is_written() {
+fn an_unanswering_peer_gets_1011_before_the_end() {
     let mut connection = client();
     connection.handle_deadline(at(20));
     written(&mut connection);
@@ -95,7 +95,7 @@ fn a_peer_that_does_not_answer_is_told_1011_and_the_connection_is_over_once_that
 }
 
 #[test]
-fn a_stuck_write_delays_neither_the_keepalive_nor_the_end() {
+fn a_stuck_write_delays_no_keepalive_timeout() {
     let mut connection = client();
     connection.send(Kind::Binary, &[0; 1 << 20]).unwrap();
     connection.handle_deadline(at(20));
@@ -108,7 +108,7 @@ fn a_stuck_write_delays_neither_the_keepalive_nor_the_end() {
 }
 
 #[test]
-fn a_pong_that_comes_after_the_timeout_changes_nothing() {
+fn a_pong_after_the_timeout_changes_nothing() {
     let mut connection = client();
     connection.handle_deadline(at(20));
     let (_, payload) = written(&mut connection).pop().unwrap();
@@ -120,7 +120,7 @@ fn a_pong_that_comes_after_the_timeout_changes_nothing() {
 }
 
 #[test]
-fn a_pong_that_may_be_behind_unread_messages_is_waited_for() {
+fn a_pong_behind_unread_messages_is_awaited() {
     let mut config = Config::default();
     config.limits.receive_queue_messages = 1;
     let mut connection = with(Role::Client, config);
@@ -137,7 +137,7 @@ fn a_pong_that_may_be_behind_unread_messages_is_waited_for() {
 }
 
 #[test]
-fn a_queue_that_was_full_for_a_moment_of_a_timeout_makes_another_follow_it() {
+fn a_briefly_full_queue_extends_the_timeout() {
     let mut config = Config::default();
     config.limits.receive_queue_messages = 16;
     // As many as the queue holds; and one behind them in the same read, which waits until there is room for it and
@@ -157,7 +157,7 @@ fn a_queue_that_was_full_for_a_moment_of_a_timeout_makes_another_follow_it() {
 }
 
 #[test]
-fn a_pong_that_was_read_behind_a_full_queue_counts_once_there_is_room() {
+fn a_pong_behind_a_full_queue_counts_later() {
     let mut config = Config::default();
     config.limits.receive_queue_messages = 1;
     let mut connection = with(Role::Client, config);
@@ -174,7 +174,7 @@ fn a_pong_that_was_read_behind_a_full_queue_counts_once_there_is_room() {
 }
 
 #[test]
-fn an_interval_of_nothing_is_one_of_a_millisecond() {
+fn a_zero_interval_means_one_millisecond() {
     let keepalive = crate::Keepalive { interval: Some(Duration::ZERO), timeout: None };
     let mut connection = with(Role::Client, Config { keepalive, ..Config::default() });
     let mut now = START;
@@ -187,7 +187,7 @@ fn an_interval_of_nothing_is_one_of_a_millisecond() {
 }
 
 #[test]
-fn without_an_interval_there_are_no_pings_and_without_a_timeout_no_failure() {
+fn pings_need_an_interval_and_failure_a_timeout() {
     let mut config = Config::default();
     config.keepalive.interval = None;
     assert_eq!(with(Role::Client, config.clone()).deadline(), None);

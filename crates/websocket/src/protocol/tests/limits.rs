@@ -23,7 +23,7 @@ fn assert_exceeds(connection: &mut Connection, bytes: &[u8], limit: Limit, allow
 //# total message size after reassembly from multiple frames MUST protect themselves against exceeding those
 //# limits.
 #[test]
-fn a_frame_that_is_too_long_fails_by_its_head_before_memory_is_reserved() {
+fn an_overlong_frame_fails_by_its_head() {
     let mut connection = limited(Limits { frame: 1000, ..Limits::default() });
     feed(&mut connection, &frame(BINARY, &[0; 1000]));
     assert_eq!(messages(&mut connection).len(), 1);
@@ -41,7 +41,7 @@ fn a_frame_that_is_too_long_fails_by_its_head_before_memory_is_reserved() {
 //# total message size after reassembly from multiple frames MUST protect themselves against exceeding those
 //# limits.
 #[test]
-fn a_message_that_is_too_long_fails_by_the_head_of_the_frame_that_makes_it_so() {
+fn an_overlong_message_fails_by_its_frame_head() {
     let limits = Limits { message: 100, ..Limits::default() };
     let mut connection = limited(limits.clone());
     feed(&mut connection, &frames([(BINARY_BEGINS, &[0; 60]), (ENDS, &[0; 40])]));
@@ -62,7 +62,7 @@ fn a_message_of_too_many_fragments_fails() {
 }
 
 #[test]
-fn the_defaults_admit_the_largest_messages_and_most_fragments_that_autobahn_sends() {
+fn the_default_limits_admit_all_of_autobahn() {
     let mut connection = client();
     feed(&mut connection, &frame(BINARY_BEGINS, &[1; 64]));
     for _ in 0..65_535 {
@@ -77,7 +77,7 @@ fn the_defaults_admit_the_largest_messages_and_most_fragments_that_autobahn_send
 }
 
 #[test]
-fn what_one_read_brings_does_not_exceed_the_queue_however_many_messages_it_holds() {
+fn one_read_does_not_overfill_the_queue() {
     let limits = Limits { receive_queue_messages: 3, ..Limits::default() };
     let mut connection = limited(limits);
     feed(&mut connection, &frame(BINARY, b"").repeat(30_000));
@@ -87,7 +87,7 @@ fn what_one_read_brings_does_not_exceed_the_queue_however_many_messages_it_holds
 }
 
 #[test]
-fn a_write_buffer_of_nothing_is_one_of_a_byte() {
+fn a_zero_write_buffer_means_one_byte() {
     let mut connection = limited(Limits { write_buffer: 0, ..Limits::default() });
     assert!(!connection.write_buffer_is_full());
     connection.ping(START).unwrap();
@@ -95,7 +95,7 @@ fn a_write_buffer_of_nothing_is_one_of_a_byte() {
 }
 
 #[test]
-fn a_long_frame_that_is_arriving_gets_a_buffer_of_its_size() {
+fn an_arriving_long_frame_gets_a_fitting_buffer() {
     let mut connection = client();
     feed(&mut connection, &frame(BINARY, &vec![1; 1 << 20])[..1000]);
     let input = connection.input();

@@ -93,7 +93,7 @@ fn run(mut connection: Connection, bytes: &[u8], cuts: impl IntoIterator<Item = 
 }
 
 #[test]
-fn however_input_is_cut_into_reads_messages_answers_and_outcome_are_the_same() {
+fn splitting_input_into_reads_changes_nothing() {
     for seed in 0..ROUNDS {
         let rng = &mut StdRng::seed_from_u64(seed);
         let role = if rng.random() { Role::Client } else { Role::Server };
@@ -137,7 +137,7 @@ fn run_slowly(mut connection: Connection, bytes: &[u8], rng: &mut StdRng) -> See
 }
 
 #[test]
-fn however_slowly_messages_are_taken_out_of_a_short_queue_they_and_the_answers_are_the_same() {
+fn slow_taking_from_a_short_queue_changes_nothing() {
     for seed in 0..ROUNDS {
         let rng = &mut StdRng::seed_from_u64(seed);
         let role = if rng.random() { Role::Client } else { Role::Server };
@@ -178,7 +178,7 @@ fn fragments_make_up_the_messages() {
 }
 
 #[test]
-fn no_bytes_and_no_order_of_calls_panic_or_revive_a_connection() {
+fn no_bytes_or_calls_panic_or_revive_connections() {
     for seed in 0..ROUNDS {
         let rng = &mut StdRng::seed_from_u64(seed);
         let role = if rng.random() { Role::Client } else { Role::Server };

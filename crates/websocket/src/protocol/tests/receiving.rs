@@ -6,7 +6,7 @@ use super::*;
 //= type=test
 //# A server MUST remove masking for data frames received from a client as described in Section 5.3.
 #[test]
-fn messages_of_every_length_encoding_arrive_in_order_on_either_side() {
+fn messages_of_every_length_encoding_arrive_in_order() {
     for length in [0, 1, 125, 126, 127, 65_535, 65_536, 70_000] {
         let payload: Vec<u8> = (0..length).map(|i| i as u8).collect();
         for (mut connection, bytes) in
@@ -25,7 +25,7 @@ fn messages_of_every_length_encoding_arrive_in_order_on_either_side() {
 //= type=test
 //# Clients and servers MUST support receiving both fragmented and unfragmented messages.
 #[test]
-fn a_fragmented_message_arrives_whole_and_controls_between_its_fragments_are_handled_at_once() {
+fn controls_between_fragments_are_handled_at_once() {
     let mut connection = client();
     feed(&mut connection, &frames([(TEXT_BEGINS, "κό".as_bytes()), (PING, b"hi"), (GOES_ON, b"")]));
     assert_eq!(written(&mut connection), [(PONG, b"hi".to_vec())]);
@@ -79,7 +79,7 @@ fn masks_on_the_wrong_side_fail_the_connection() {
 //= type=test
 //# the most significant bit MUST be 0
 #[test]
-fn reserved_bits_opcodes_and_lengths_fail_the_connection_at_the_byte_that_shows_them() {
+fn reserved_bits_opcodes_and_lengths_fail_at_once() {
     assert_violation(&[TEXT | 0x40], Violation::ReservedBit);
     assert_violation(&[TEXT | 0x20], Violation::ReservedBit);
     assert_violation(&[PING | 0x10], Violation::ReservedBit);
@@ -98,7 +98,7 @@ fn reserved_bits_opcodes_and_lengths_fail_the_connection_at_the_byte_that_shows_
 //= type=test
 //# All control frames MUST have a payload length of 125 bytes or less and MUST NOT be fragmented.
 #[test]
-fn fragments_out_of_order_and_broken_controls_fail_the_connection() {
+fn misordered_fragments_and_broken_controls_fail() {
     assert_violation(&[GOES_ON], Violation::StrayContinuation);
     assert_violation(&[ENDS], Violation::StrayContinuation);
     let begun = frame(TEXT_BEGINS, b"a");
@@ -118,7 +118,7 @@ fn fragments_out_of_order_and_broken_controls_fail_the_connection() {
 //# When an endpoint is to interpret a byte stream as UTF-8 but finds that the byte stream is not, in fact, a
 //# valid UTF-8 stream, that endpoint MUST _Fail the WebSocket Connection_.
 #[test]
-fn text_that_is_not_utf8_fails_at_its_first_impossible_byte_though_frame_and_message_are_incomplete() {
+fn invalid_utf8_fails_at_its_first_impossible_byte() {
     // The cases 6.4 of Autobahn: U+110000 in the middle of one frame, and of a fragment.
     let valid = "κόσμε".as_bytes();
     let mut whole = frame(TEXT, &[valid, b"\xf4\x90\x80\x80edited"].concat());
@@ -132,7 +132,7 @@ fn text_that_is_not_utf8_fails_at_its_first_impossible_byte_though_frame_and_mes
 }
 
 #[test]
-fn a_masked_text_is_validated_while_it_arrives_too() {
+fn a_masked_text_is_validated_while_arriving() {
     let mut connection = server();
     feed(&mut connection, &masked(TEXT, b"abcde\xff and more")[..11]);
     assert_eq!(connection.state(), State::Open);
@@ -142,7 +142,7 @@ fn a_masked_text_is_validated_while_it_arrives_too() {
 }
 
 #[test]
-fn messages_before_a_violation_are_delivered_pings_before_it_answered_and_nothing_after_it() {
+fn everything_before_a_violation_is_delivered_and_answered() {
     let mut connection = client();
     let bytes = frames([(TEXT, b"one"), (PING, b"p"), (BINARY, b"two"), (0x83, b""), (TEXT, b"three")]);
     feed(&mut connection, &bytes);
@@ -154,7 +154,7 @@ fn messages_before_a_violation_are_delivered_pings_before_it_answered_and_nothin
 }
 
 #[test]
-fn what_came_before_a_violation_can_be_answered_until_the_application_asks_for_more() {
+fn messages_before_a_violation_can_still_be_answered() {
     let mut connection = client();
     feed(&mut connection, &frames([(TEXT, b"one"), (0x83, b"")]));
     assert!(!connection.wants_read(), "nothing that follows could be processed");
@@ -177,7 +177,7 @@ fn a_violation_behind_untaken_messages_fails_in_time() {
 }
 
 #[test]
-fn a_violation_behind_unread_messages_is_the_cause_if_the_transport_ends_or_we_close_meanwhile() {
+fn a_violation_behind_unread_messages_is_the_cause() {
     for ends in [true, false] {
         let mut connection = client();
         feed(&mut connection, &frames([(TEXT, b"one"), (0x83, b"")]));
@@ -193,7 +193,7 @@ fn a_violation_behind_unread_messages_is_the_cause_if_the_transport_ends_or_we_c
 }
 
 #[test]
-fn bytes_that_are_read_one_at_a_time_are_the_same_messages() {
+fn reading_byte_by_byte_yields_the_same_messages() {
     let bytes = frames([(TEXT_BEGINS, b"a\xc3"), (PING, b"x"), (ENDS, b"\xa9"), (BINARY, &[5; 300])]);
     let mut connection = client();
     for byte in bytes {
@@ -230,7 +230,7 @@ fn memory_is_reused_when_messages_are_dropped() {
 }
 
 #[test]
-fn short_messages_between_many_pings_do_not_keep_the_pings_alive() {
+fn short_messages_do_not_keep_surrounding_pings_alive() {
     let mut connection = client();
     let ping = frame(PING, &[0; 125]);
     let mut previous: Option<Message> = None;

@@ -14,7 +14,7 @@ use crate::Error;
 //# When preparing a masked frame, the client MUST pick a fresh masking key from the set of allowed 32-bit
 //# values.
 #[test]
-fn clients_mask_every_frame_with_a_fresh_mask_and_servers_none() {
+fn clients_mask_frames_freshly_and_servers_never() {
     let mut client = client();
     for payload in [&b""[..], b"hello", b"hello"] {
         client.send(Kind::Text, payload).unwrap();
@@ -69,7 +69,7 @@ fn every_length_is_encoded_in_the_fewest_bytes() {
 //= type=test
 //# The FIN bit (frame-fin) of the last frame containing the data MUST be set to 1 as defined in Section 5.2.
 #[test]
-fn fragments_are_continuations_between_which_only_controls_go_out() {
+fn only_controls_go_out_between_fragments() {
     let mut connection = client();
     connection.send_fragment(Kind::Text, b"a", false).unwrap();
     assert_eq!(connection.send(Kind::Text, b"x"), Err(Error::UnfinishedMessage));
@@ -85,7 +85,7 @@ fn fragments_are_continuations_between_which_only_controls_go_out() {
 }
 
 #[test]
-fn output_is_written_in_any_pieces_and_stays_in_order() {
+fn output_is_written_in_order_in_any_pieces() {
     let mut connection = client();
     let mut wire = Vec::new();
     for round in 0..200u8 {
@@ -103,7 +103,7 @@ fn output_is_written_in_any_pieces_and_stays_in_order() {
 }
 
 #[test]
-fn senders_are_told_to_wait_while_the_output_is_full() {
+fn the_write_buffer_is_full_until_written() {
     let mut connection = client();
     assert!(!connection.write_buffer_is_full());
     connection.send(Kind::Binary, &[0; 64 << 10]).unwrap();
@@ -116,7 +116,7 @@ fn senders_are_told_to_wait_while_the_output_is_full() {
 //= type=test
 //# The application MUST NOT send any more data frames after sending a Close frame.
 #[test]
-fn nothing_can_be_sent_once_closing_and_the_outcome_is_the_error_afterwards() {
+fn sending_fails_once_closing() {
     let mut connection = client();
     connection.close(CloseCode::NORMAL, "", START);
     written(&mut connection);
@@ -130,7 +130,7 @@ fn nothing_can_be_sent_once_closing_and_the_outcome_is_the_error_afterwards() {
 }
 
 #[test]
-fn long_messages_that_are_written_one_behind_the_other_share_a_buffer() {
+fn long_consecutive_messages_share_a_buffer() {
     let mut connection = client();
     let message = vec![1; 4 << 20];
     let mut buffers = Vec::new();
@@ -156,7 +156,7 @@ fn long_messages_that_are_written_one_behind_the_other_share_a_buffer() {
 }
 
 #[test]
-fn a_pong_may_be_sent_unasked_while_there_is_room() {
+fn an_unasked_pong_is_sent_while_room_remains() {
     let mut connection = limited_output();
     connection.pong(b"here").unwrap();
     assert_eq!(written(&mut connection), [(PONG, b"here".to_vec())]);
