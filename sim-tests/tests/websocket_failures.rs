@@ -211,8 +211,8 @@ mod a_client_that_begins_with_tls {
 mod calls_with_a_timeout {
     use super::*;
 
-    #[wavetank::test(seeds = 300, sometimes = "required")]
-    fn never_invite_to_be_repeated_once_nothing_can_be_sent(sim: &mut Sim) {
+    #[wavetank::test(seeds = 300, sometimes = "required", base_seed = 0xa40be628f0218e11)]
+    fn never_invite_retries_once_nothing_can_be_sent(sim: &mut Sim) {
         let timeout = Duration::from_millis(1) * [0, 1, 50, 8000][sim.choose("timeout", 4) as usize];
         let pause = Duration::from_millis(1) * sim.choose("pause", 5);
         sim.server("server", |host| serve(host, Opening::default(), scripts::silent));

@@ -91,13 +91,17 @@ fn assert_is_closed(socket: &WebSocket<Host>, told: &Result<wavetank_websocket::
 mod recv_while_another_thread_closes {
     use super::*;
 
-    #[wavetank::test(seeds = 1000, reaches = "the close timeout passed while a thread was receiving")]
-    fn is_told_the_outcome_when_the_peer_is_silent(sim: &mut Sim) {
+    #[wavetank::test(
+        seeds = 1000,
+        reaches = "the close timeout passed while a thread was receiving",
+        base_seed = 0x0db56aee8f3e2060
+    )]
+    fn learns_the_outcome_when_the_peer_is_silent(sim: &mut Sim) {
         websockets(sim, silent_peer, &["closer"]);
     }
 
-    #[wavetank::test(seeds = 1000, sometimes = "required")]
-    fn is_told_the_outcome_when_the_network_is_interrupted(sim: &mut Sim) {
+    #[wavetank::test(seeds = 1000, sometimes = "required", base_seed = 0xfb384f43093916d5)]
+    fn learns_the_outcome_when_the_network_is_interrupted(sim: &mut Sim) {
         sim.faults(Faults::none().partitions().silence().resets());
         websockets(sim, echo_peer, &["closer"]);
     }
@@ -106,13 +110,17 @@ mod recv_while_another_thread_closes {
 mod two_threads_close_at_once {
     use super::*;
 
-    #[wavetank::test(seeds = 1000, reaches = "the close timeout passed while a thread was receiving")]
-    fn and_are_told_the_same_when_the_peer_is_silent(sim: &mut Sim) {
+    #[wavetank::test(
+        seeds = 1000,
+        reaches = "the close timeout passed while a thread was receiving",
+        base_seed = 0xa5ca15a994b68548
+    )]
+    fn learn_the_same_when_the_peer_is_silent(sim: &mut Sim) {
         websockets(sim, silent_peer, &["first-closer", "second-closer"]);
     }
 
-    #[wavetank::test(seeds = 1000, sometimes = "required")]
-    fn and_are_told_the_same_when_the_network_is_interrupted(sim: &mut Sim) {
+    #[wavetank::test(seeds = 1000, sometimes = "required", base_seed = 0xe0a4757888999c9d)]
+    fn learn_the_same_when_the_network_is_interrupted(sim: &mut Sim) {
         sim.faults(Faults::none().partitions().silence().resets());
         websockets(sim, echo_peer, &["first-closer", "second-closer"]);
     }

@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_come_out_as_soon_as_their_last_byte_is_there() {
+    fn frames_come_out_with_their_last_byte() {
         let bytes = [masked(0x01, b"a"), masked(0x89, b"?"), masked(0x80, b"b"), masked(0x88, b"")].concat();
         let opcodes: Vec<u8> = parse(&bytes).iter().map(|frame| frame.opcode).collect();
         assert_eq!(opcodes, [TEXT, PING, CONTINUATION, CLOSE]);

@@ -73,8 +73,8 @@ fn stubborn_clients_get_every_answer_under_any_faults(sim: &mut Sim) {
     }
 }
 
-#[wavetank::test(seeds = 900, sometimes = "required")]
-fn many_messages_arrive_whole_and_in_order_through_awkward_streams(sim: &mut Sim) {
+#[wavetank::test(seeds = 900, sometimes = "required", base_seed = 0xff8ed60ecb0ebe0c)]
+fn messages_survive_awkward_streams_whole_and_in_order(sim: &mut Sim) {
     const MESSAGES: u32 = 20;
     sim.faults(Faults::none().short_transfers().tiny_windows());
     let mut config = config();
@@ -102,8 +102,8 @@ fn many_messages_arrive_whole_and_in_order_through_awkward_streams(sim: &mut Sim
     });
 }
 
-#[wavetank::test(seeds = 900, sometimes = "required")]
-fn where_one_side_says_that_the_end_is_clean_the_other_has_said_its_close_too(sim: &mut Sim) {
+#[wavetank::test(seeds = 900, sometimes = "required", base_seed = 0xe2c71a6dfafb5e34)]
+fn a_clean_end_means_both_sides_sent_close(sim: &mut Sim) {
     let moments = [Duration::ZERO, Duration::from_millis(1), SECOND];
     let closers = ["first", "second"].map(|name| moments[sim.choose(name, 3) as usize]);
     sim.faults(

@@ -26,8 +26,8 @@ fn small_buffers(mut config: Config) -> Config {
     config
 }
 
-#[wavetank::test(seeds = 600, sometimes = "required")]
-fn a_peer_that_stops_reading_is_found_by_keepalive_and_everybody_is_told(sim: &mut Sim) {
+#[wavetank::test(seeds = 600, sometimes = "required", base_seed = 0x60126f3bf8311fec)]
+fn keepalive_finds_a_peer_that_stops_reading(sim: &mut Sim) {
     server(sim, |peer| scripts::deaf(peer, 1000 * SECOND));
     sim.client("client", async |host: Host| {
         let config = small_buffers(keepalive(SECOND, SECOND));
@@ -51,8 +51,8 @@ fn a_peer_that_stops_reading_is_found_by_keepalive_and_everybody_is_told(sim: &m
     });
 }
 
-#[wavetank::test(seeds = 600, sometimes = "required")]
-fn closing_ends_in_time_while_a_sender_is_blocked_by_a_peer_that_does_not_read(sim: &mut Sim) {
+#[wavetank::test(seeds = 600, sometimes = "required", base_seed = 0x2e0fad8a1793d12b)]
+fn closing_ends_in_time_beside_a_blocked_sender(sim: &mut Sim) {
     // It may read on before the close timeout, or not.
     let deaf = SECOND * [1000, 2, 8][sim.choose("deaf", 3) as usize];
     let close_after = Duration::from_millis(500) * sim.choose("close", 5);
@@ -90,8 +90,8 @@ fn closing_ends_in_time_while_a_sender_is_blocked_by_a_peer_that_does_not_read(s
     });
 }
 
-#[wavetank::test(seeds = 750, sometimes = "required")]
-fn closing_while_reading_is_paused_finds_the_answer_behind_all_unread_messages(sim: &mut Sim) {
+#[wavetank::test(seeds = 750, sometimes = "required", base_seed = 0xc2254b640976281d)]
+fn closing_finds_the_answer_behind_unread_messages(sim: &mut Sim) {
     const MESSAGES: u32 = 200;
     sim.faults(Faults::none().short_transfers().tiny_windows());
     let close_after = SECOND * sim.choose("close", 3);
@@ -130,8 +130,8 @@ fn closing_while_reading_is_paused_finds_the_answer_behind_all_unread_messages(s
     });
 }
 
-#[wavetank::test(seeds = 750, sometimes = "required")]
-fn a_close_that_arrives_while_a_sender_is_blocked_ends_it_with_what_the_peer_said(sim: &mut Sim) {
+#[wavetank::test(seeds = 750, sometimes = "required", base_seed = 0xff6fb91fa4c6ce70)]
+fn the_peers_close_ends_a_blocked_sender(sim: &mut Sim) {
     let close_after = Duration::from_millis(100) * sim.choose("close", 10);
     let reads_again = sim.choose("reads again", 2) == 1;
     let ends = sim.choose("ends", 2) == 1;
@@ -188,8 +188,8 @@ fn a_close_that_arrives_while_a_sender_is_blocked_ends_it_with_what_the_peer_sai
     });
 }
 
-#[wavetank::test(seeds = 600, sometimes = "required")]
-fn where_both_sides_flood_and_neither_reads_memory_is_bounded_and_closing_ends_in_time(sim: &mut Sim) {
+#[wavetank::test(seeds = 600, sometimes = "required", base_seed = 0x38d7e2a62816ed5e)]
+fn flooding_both_ways_keeps_memory_and_closing_bounded(sim: &mut Sim) {
     const CLOSING_QUEUE: usize = 64 << 10;
     let reads = sim.choose("the peer reads in the end", 2) == 1;
     let short = sim.choose("short messages", 2) == 1;
@@ -253,8 +253,8 @@ fn where_both_sides_flood_and_neither_reads_memory_is_bounded_and_closing_ends_i
     });
 }
 
-#[wavetank::test(seeds = 450, sometimes = "required")]
-fn a_flood_of_pings_takes_bounded_memory_and_the_latest_is_answered(sim: &mut Sim) {
+#[wavetank::test(seeds = 450, sometimes = "required", base_seed = 0x8f23342e3d586c4d)]
+fn ping_floods_take_bounded_memory_and_are_answered(sim: &mut Sim) {
     const PINGS: u32 = 2000;
     let log = Log::new();
     let logged = log.clone();
@@ -319,8 +319,8 @@ fn pings_are_answered_while_nothing_is_received(sim: &mut Sim) {
     });
 }
 
-#[wavetank::test(seeds = 900, sometimes = "required")]
-fn time_in_which_the_application_takes_nothing_does_not_count_against_the_peer(sim: &mut Sim) {
+#[wavetank::test(seeds = 900, sometimes = "required", base_seed = 0x110f04f6c0184c9f)]
+fn paused_receiving_does_not_count_against_the_peer(sim: &mut Sim) {
     const MESSAGES: u32 = 40;
     // Beside the end of a timeout, of which one begins each second.
     let takes_after = SECOND * (2 + sim.choose("seconds", 4)) - Duration::from_millis(5)
@@ -357,8 +357,8 @@ fn time_in_which_the_application_takes_nothing_does_not_count_against_the_peer(s
     });
 }
 
-#[wavetank::test(seeds = 600)]
-fn pings_wait_while_the_write_buffer_is_full_and_go_out_as_soon_as_there_is_room(sim: &mut Sim) {
+#[wavetank::test(seeds = 600, base_seed = 0x9eed24a4a691b87c)]
+fn pings_wait_for_room_in_the_write_buffer(sim: &mut Sim) {
     const MESSAGES: u32 = 200;
     sim.delay_max(Duration::from_millis(10));
     server(sim, |peer: Peer<Host>| async move {
@@ -431,8 +431,8 @@ fn reading_goes_on_once_the_queue_has_room(sim: &mut Sim) {
     });
 }
 
-#[wavetank::test(seeds = 600, sometimes = "required")]
-fn a_close_that_is_still_unread_when_writing_fails_is_the_end_all_the_same(sim: &mut Sim) {
+#[wavetank::test(seeds = 600, sometimes = "required", base_seed = 0xf2a07f24cc4ebdff)]
+fn an_unread_close_counts_when_writing_fails(sim: &mut Sim) {
     const MESSAGES: u32 = 9;
     let send_after = Duration::from_millis(2) * sim.choose("send", 8);
     sim.delay_max(Duration::from_millis(10));

@@ -83,8 +83,8 @@ fn a_receive_that_is_cancelled_anywhere_loses_nothing(sim: &mut Sim) {
     });
 }
 
-#[wavetank::test(seeds = 1200, sometimes = "required")]
-fn fragments_and_whole_messages_that_are_taken_in_turns_and_cancelled_lose_nothing(sim: &mut Sim) {
+#[wavetank::test(seeds = 1200, sometimes = "required", base_seed = 0x3099ba83382304db)]
+fn mixed_fragment_and_message_receives_survive_cancellation(sim: &mut Sim) {
     let pause = pauses(sim);
     let by_fragment: Vec<bool> = (0..5).map(|_| sim.choose("by fragment", 2) == 1).collect();
     server(sim, move |peer| converse(peer, pause));
@@ -155,8 +155,8 @@ fn text(sender: u32, number: u32) -> String {
     format!("{sender} {number} {}", "x".repeat(700))
 }
 
-#[wavetank::test(seeds = 900, sometimes = "required")]
-fn a_send_that_is_cancelled_anywhere_has_sent_the_message_whole_or_not_at_all(sim: &mut Sim) {
+#[wavetank::test(seeds = 900, sometimes = "required", base_seed = 0x7c6917a104aea788)]
+fn a_cancelled_send_sends_all_or_nothing(sim: &mut Sim) {
     let pause = Duration::from_millis(5) * sim.choose("pause", 3);
     sim.faults(Faults::none().short_transfers().tiny_windows());
     let log = Log::new();
@@ -195,8 +195,8 @@ fn a_send_that_is_cancelled_anywhere_has_sent_the_message_whole_or_not_at_all(si
     });
 }
 
-#[wavetank::test(seeds = 900, sometimes = "required")]
-fn a_piece_whose_write_is_cancelled_was_not_sent_and_its_message_goes_on(sim: &mut Sim) {
+#[wavetank::test(seeds = 900, sometimes = "required", base_seed = 0x12a520d0dd54a7be)]
+fn a_message_continues_after_a_cancelled_piece(sim: &mut Sim) {
     let pause = Duration::from_millis(5) * sim.choose("pause", 3);
     let log = Log::new();
     let logged = log.clone();
@@ -243,8 +243,8 @@ fn a_piece_whose_write_is_cancelled_was_not_sent_and_its_message_goes_on(sim: &m
     });
 }
 
-#[wavetank::test(seeds = 750, sometimes = "required")]
-fn a_message_whose_end_is_cancelled_closes_the_connection_instead_of_running_into_the_next(sim: &mut Sim) {
+#[wavetank::test(seeds = 750, sometimes = "required", base_seed = 0x45b7382664f31d31)]
+fn cancelling_a_messages_end_closes_the_connection(sim: &mut Sim) {
     let log = Log::new();
     let logged = log.clone();
     server(sim, move |peer| read_slowly(peer, log.clone(), Duration::from_millis(5)));
@@ -271,8 +271,8 @@ fn a_message_whose_end_is_cancelled_closes_the_connection_instead_of_running_int
     });
 }
 
-#[wavetank::test(seeds = 750, sometimes = "required")]
-fn closing_goes_on_when_the_call_is_cancelled_and_pings_that_are_cancelled_are_forgotten(sim: &mut Sim) {
+#[wavetank::test(seeds = 750, sometimes = "required", base_seed = 0x5a7283b69b5ea877)]
+fn cancelled_pings_are_forgotten_and_closing_goes_on(sim: &mut Sim) {
     let silent = sim.choose("silent", 2) == 1;
     // Who is delayed for as long as closing may take says nothing.
     sim.delay_max(Duration::from_millis(100));
@@ -307,8 +307,8 @@ fn closing_goes_on_when_the_call_is_cancelled_and_pings_that_are_cancelled_are_f
     });
 }
 
-#[wavetank::test(seeds = 750, sometimes = "required")]
-fn an_application_that_selects_between_receiving_and_sending_loses_nothing(sim: &mut Sim) {
+#[wavetank::test(seeds = 750, sometimes = "required", base_seed = 0x830fb2543dcbcd13)]
+fn selecting_between_receiving_and_sending_loses_nothing(sim: &mut Sim) {
     const MESSAGES: u32 = 10;
     server(sim, scripts::echo);
     sim.client("client", async |host: Host| {

@@ -22,8 +22,8 @@ fn closers(sim: &mut Sim) -> [Duration; 2] {
     ["first closer", "second closer"].map(|name| moments[sim.choose(name, 4) as usize])
 }
 
-#[wavetank::test(seeds = 750, sometimes = "required")]
-fn everybody_learns_the_same_end_in_time_beside_a_silent_peer(sim: &mut Sim) {
+#[wavetank::test(seeds = 750, sometimes = "required", base_seed = 0x74d864f394f334cc)]
+fn callers_learn_one_end_beside_a_silent_peer(sim: &mut Sim) {
     let closers = closers(sim);
     // Who is delayed for as long as closing may take says nothing.
     sim.delay_max(Duration::from_millis(100));
@@ -39,8 +39,8 @@ fn everybody_learns_the_same_end_in_time_beside_a_silent_peer(sim: &mut Sim) {
     });
 }
 
-#[wavetank::test(seeds = 750)]
-fn everybody_learns_the_same_clean_end_beside_a_peer_that_answers(sim: &mut Sim) {
+#[wavetank::test(seeds = 750, base_seed = 0x6db252798d8dd066)]
+fn callers_learn_one_clean_end_beside_answering_peers(sim: &mut Sim) {
     let closers = closers(sim);
     // What was delayed for long may answer after the close timeout: here nothing is.
     sim.perturb(false);
@@ -55,8 +55,8 @@ fn everybody_learns_the_same_clean_end_beside_a_peer_that_answers(sim: &mut Sim)
     });
 }
 
-#[wavetank::test(seeds = 1200, sometimes = "required")]
-fn everybody_learns_the_same_end_in_time_on_a_network_that_is_interrupted(sim: &mut Sim) {
+#[wavetank::test(seeds = 1200, sometimes = "required", base_seed = 0x45e457a909a56f7f)]
+fn callers_learn_one_end_on_an_interrupted_network(sim: &mut Sim) {
     let closers = closers(sim);
     sim.faults(
         Faults::none().partitions().silence().paused_links().resets().half_open().begin_max(6 * SECOND),
@@ -94,8 +94,8 @@ fn everybody_learns_the_same_end_under_any_faults(sim: &mut Sim) {
     });
 }
 
-#[wavetank::test(seeds = 900, sometimes = "required")]
-fn closing_ends_in_time_whenever_the_network_is_cut_before_or_after_our_close(sim: &mut Sim) {
+#[wavetank::test(seeds = 900, sometimes = "required", base_seed = 0x942662230c51946f)]
+fn closing_ends_in_time_around_a_network_cut(sim: &mut Sim) {
     // Around the moment at which we close, in steps of half a latency.
     let cut_after = SECOND - Duration::from_millis(5) + Duration::from_micros(500) * sim.choose("cut", 30);
     let heals = sim.choose("heals", 2) == 1;
@@ -120,8 +120,8 @@ fn closing_ends_in_time_whenever_the_network_is_cut_before_or_after_our_close(si
     });
 }
 
-#[wavetank::test(seeds = 900, sometimes = "required")]
-fn a_ping_that_times_out_while_we_close_changes_nothing_and_the_other_way_round(sim: &mut Sim) {
+#[wavetank::test(seeds = 900, sometimes = "required", base_seed = 0xa80701821725d156)]
+fn the_first_of_ping_timeout_and_closing_decides(sim: &mut Sim) {
     // The automatic ping is sent after 1 s and times out after another.
     let close_after =
         2 * SECOND - Duration::from_millis(20) + Duration::from_millis(1) * sim.choose("close", 40);
@@ -157,8 +157,8 @@ fn both_sides_close_at_once(sim: &mut Sim) {
     });
 }
 
-#[wavetank::test(seeds = 750, sometimes = "required")]
-fn an_end_is_clean_also_where_the_peer_resets_the_stream_behind_its_close(sim: &mut Sim) {
+#[wavetank::test(seeds = 750, sometimes = "required", base_seed = 0x5b2c96e4088b8fa8)]
+fn a_reset_after_the_peers_close_is_clean(sim: &mut Sim) {
     server(sim, scripts::answer_close_and_reset);
     sim.client("client", async |host: Host| {
         let socket = connect(&host, patient()).await.expect("a connection");
@@ -168,8 +168,8 @@ fn an_end_is_clean_also_where_the_peer_resets_the_stream_behind_its_close(sim: &
     });
 }
 
-#[wavetank::test(seeds = 750)]
-fn a_close_between_the_fragments_of_a_message_ends_it_and_nothing_of_it_is_delivered(sim: &mut Sim) {
+#[wavetank::test(seeds = 750, base_seed = 0x15c3144aaff49928)]
+fn a_close_between_fragments_discards_the_message(sim: &mut Sim) {
     let whole = sim.choose("messages before", 3) as usize;
     let pause = Duration::from_millis(1) * sim.choose("pause", 3);
     server(sim, move |mut peer| async move {
@@ -193,8 +193,8 @@ fn a_close_between_the_fragments_of_a_message_ends_it_and_nothing_of_it_is_deliv
     });
 }
 
-#[wavetank::test(seeds = 750, sometimes = "required")]
-fn closing_between_the_fragments_that_we_send_ends_the_message_for_its_writer_too(sim: &mut Sim) {
+#[wavetank::test(seeds = 750, sometimes = "required", base_seed = 0xe7a8cc2476809feb)]
+fn closing_between_sent_fragments_ends_the_writers_message(sim: &mut Sim) {
     let close_after = Duration::from_millis(1) * sim.choose("close", 8);
     sim.perturb(false);
     server(sim, scripts::echo);
@@ -228,8 +228,8 @@ fn closing_between_the_fragments_that_we_send_ends_the_message_for_its_writer_to
     });
 }
 
-#[wavetank::test(seeds = 900, sometimes = "required")]
-fn pings_that_come_while_we_close_are_not_answered_behind_our_close(sim: &mut Sim) {
+#[wavetank::test(seeds = 900, sometimes = "required", base_seed = 0x4cec0a35ed58870e)]
+fn pings_are_not_answered_after_our_close(sim: &mut Sim) {
     let pause = Duration::from_micros(250) * (1 + sim.choose("pause", 8));
     let longer = Duration::from_millis(1) * sim.choose("longer", 8);
     let close_after = Duration::from_micros(500) * sim.choose("close", 20);

@@ -22,8 +22,8 @@ async fn log_end(mut peer: Peer<Host>, log: Log<Option<Frame>>) -> std::io::Resu
     }
 }
 
-#[wavetank::test(seeds = 1200, sometimes = "required")]
-fn tasks_that_are_aborted_in_any_call_leave_nothing_behind_and_the_peer_is_told(sim: &mut Sim) {
+#[wavetank::test(seeds = 1200, sometimes = "required", base_seed = 0x77de36e3a42ee0d2)]
+fn aborted_tasks_leave_nothing_and_tell_the_peer(sim: &mut Sim) {
     // 0: reads and answers. 1: silent. 2: deaf. 3: sends all the time.
     let manner = sim.choose("peer", 4);
     let abort_after = Duration::from_micros(500) * sim.choose("abort", 12);
@@ -80,8 +80,8 @@ fn tasks_that_are_aborted_in_any_call_leave_nothing_behind_and_the_peer_is_told(
     });
 }
 
-#[wavetank::test(seeds = 600, sometimes = "required")]
-fn what_was_sent_before_the_last_handle_is_dropped_still_arrives(sim: &mut Sim) {
+#[wavetank::test(seeds = 600, sometimes = "required", base_seed = 0xccb7a060c290f76b)]
+fn sent_messages_outlive_the_last_handle(sim: &mut Sim) {
     let messages = sim.choose("messages", 4);
     let log = Log::new();
     let logged = log.clone();
@@ -114,8 +114,8 @@ fn what_was_sent_before_the_last_handle_is_dropped_still_arrives(sim: &mut Sim) 
     });
 }
 
-#[wavetank::test(seeds = 600)]
-fn a_client_that_goes_away_while_it_closes_leaves_nothing_behind(sim: &mut Sim) {
+#[wavetank::test(seeds = 600, base_seed = 0x933f415c25d3d6d1)]
+fn aborting_a_closing_client_leaves_nothing_behind(sim: &mut Sim) {
     let silent = sim.choose("silent", 2) == 1;
     let abort_after = Duration::from_millis(1) * sim.choose("abort", 5);
     server(sim, move |peer: Peer<Host>| async move {
@@ -130,8 +130,8 @@ fn a_client_that_goes_away_while_it_closes_leaves_nothing_behind(sim: &mut Sim) 
     });
 }
 
-#[wavetank::test(seeds = 600, sometimes = "required")]
-fn a_sender_that_is_stuck_and_a_receiver_that_waits_end_when_the_others_close(sim: &mut Sim) {
+#[wavetank::test(seeds = 600, sometimes = "required", base_seed = 0xa2ea63af297e7368)]
+fn closing_ends_stuck_senders_and_waiting_receivers(sim: &mut Sim) {
     let close_after = Duration::from_millis(20) * sim.choose("close", 20);
     server(sim, |peer| scripts::deaf(peer, 1000 * SECOND));
     sim.client("client", async move |host: Host| {
@@ -165,8 +165,8 @@ fn a_sender_that_is_stuck_and_a_receiver_that_waits_end_when_the_others_close(si
     });
 }
 
-#[wavetank::test(seeds = 600, sometimes = "required")]
-fn a_peer_is_told_at_once_of_a_handle_that_is_dropped_and_of_a_message_that_is(sim: &mut Sim) {
+#[wavetank::test(seeds = 600, sometimes = "required", base_seed = 0x515d28ed6ada4b5f)]
+fn dropping_a_handle_or_message_tells_the_peer(sim: &mut Sim) {
     let unfinished = sim.choose("unfinished", 2) == 1;
     let config = if sim.choose("keepalive", 2) == 0 { config() } else { keepalive(SECOND, SECOND) };
     let drop_after = Duration::from_millis(1) * sim.choose("drop", 12);

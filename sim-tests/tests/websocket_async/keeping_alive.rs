@@ -13,8 +13,8 @@ use super::world::{
     within,
 };
 
-#[wavetank::test(seeds = 600, sometimes = "required")]
-fn keepalive_finds_a_half_open_connection_idle_or_busy_and_tells_everybody(sim: &mut Sim) {
+#[wavetank::test(seeds = 600, sometimes = "required", base_seed = 0x81b7ebc1e86e9743)]
+fn keepalive_finds_half_open_connections_idle_or_busy(sim: &mut Sim) {
     let one_way = sim.choose("one way", 3);
     let forget_after = Duration::from_millis(500) * sim.choose("forget", 12);
     let busy = sim.choose("busy", 2) == 1;
@@ -45,8 +45,8 @@ fn keepalive_finds_a_half_open_connection_idle_or_busy_and_tells_everybody(sim: 
     });
 }
 
-#[wavetank::test(seeds = 450)]
-fn without_keepalive_a_sender_learns_of_a_half_open_connection_by_the_systems_timeout(sim: &mut Sim) {
+#[wavetank::test(seeds = 450, base_seed = 0x2b6e68b45bac27f4)]
+fn the_systems_timeout_finds_a_half_open_connection(sim: &mut Sim) {
     sim.user_timeout(30 * SECOND);
     server(sim, scripts::echo);
     sim.client("client", async move |host: Host| {
@@ -69,8 +69,8 @@ fn without_keepalive_a_sender_learns_of_a_half_open_connection_by_the_systems_ti
     });
 }
 
-#[wavetank::test(seeds = 900, sometimes = "required")]
-fn a_pong_beside_its_timeout_keeps_the_connection_or_comes_too_late_but_nothing_between(sim: &mut Sim) {
+#[wavetank::test(seeds = 900, sometimes = "required", base_seed = 0x4d692bb1ffb3e0a9)]
+fn a_pong_is_either_in_time_or_late(sim: &mut Sim) {
     // The timeout is a second; a round trip takes 1 to 4 ms.
     let late = SECOND - Duration::from_millis(6) + Duration::from_micros(500) * sim.choose("late", 20);
     let closes = sim.choose("closes", 2) == 1;
@@ -117,8 +117,8 @@ fn a_pong_beside_its_timeout_keeps_the_connection_or_comes_too_late_but_nothing_
     });
 }
 
-#[wavetank::test(seeds = 600, sometimes = "required")]
-fn a_pong_of_the_latest_ping_is_an_answer_to_all_who_have_sent_one_before(sim: &mut Sim) {
+#[wavetank::test(seeds = 600, sometimes = "required", base_seed = 0x0acb666fe215c0ed)]
+fn the_latest_pong_answers_earlier_pingers_too(sim: &mut Sim) {
     const PINGERS: u32 = 4;
     let pause = Duration::from_millis(1) * sim.choose("pause", 8);
     server(sim, move |peer| scripts::answer_the_latest_ping(peer, PINGERS));

@@ -16,8 +16,8 @@ fn hurried() -> Config {
     Config::default().close_timeout(CLOSE_TIMEOUT).clone()
 }
 
-#[wavetank::test(seeds = 900, sometimes = "required")]
-fn an_answer_beside_the_open_timeout_opens_the_connection_or_comes_too_late(sim: &mut Sim) {
+#[wavetank::test(seeds = 900, sometimes = "required", base_seed = 0xc287fba73a190c6a)]
+fn an_answer_near_the_timeout_opens_or_fails(sim: &mut Sim) {
     // The open timeout is 10 s; connecting and asking takes 1.5 to 8 ms.
     let late = 10 * SECOND - Duration::from_millis(12) + Duration::from_millis(1) * sim.choose("late", 14);
     sim.server("server", move |host| serve(host, Opening { late, ..Opening::default() }, scripts::echo));
@@ -36,8 +36,8 @@ fn an_answer_beside_the_open_timeout_opens_the_connection_or_comes_too_late(sim:
     });
 }
 
-#[wavetank::test(seeds = 900, sometimes = "required")]
-fn opening_ends_in_time_on_a_network_that_fails_and_leaves_nothing_behind(sim: &mut Sim) {
+#[wavetank::test(seeds = 900, sometimes = "required", base_seed = 0xf83a4f98a83337b1)]
+fn opening_on_a_failing_network_ends_in_time(sim: &mut Sim) {
     let late = SECOND * sim.choose("late", 3);
     sim.faults(
         Faults::none()
@@ -63,8 +63,8 @@ fn opening_ends_in_time_on_a_network_that_fails_and_leaves_nothing_behind(sim: &
     });
 }
 
-#[wavetank::test(seeds = 900, sometimes = "required")]
-fn an_attempt_that_is_cancelled_anywhere_leaves_nothing_behind_and_the_next_works(sim: &mut Sim) {
+#[wavetank::test(seeds = 900, sometimes = "required", base_seed = 0x59766e21fe4eb23c)]
+fn a_cancelled_attempt_leaves_nothing_behind(sim: &mut Sim) {
     let late = Duration::from_millis(1) * sim.choose("late", 3);
     sim.server("server", move |host| serve(host, Opening { late, ..Opening::default() }, scripts::echo));
     sim.client("client", async move |host: Host| {
@@ -82,8 +82,8 @@ fn an_attempt_that_is_cancelled_anywhere_leaves_nothing_behind_and_the_next_work
     });
 }
 
-#[wavetank::test(seeds = 600, sometimes = "required")]
-fn an_answer_that_refuses_is_an_error_of_its_own_and_leaves_nothing_behind(sim: &mut Sim) {
+#[wavetank::test(seeds = 600, sometimes = "required", base_seed = 0x5d58694f9db18f3d)]
+fn a_refusing_answer_is_a_distinct_error(sim: &mut Sim) {
     let late = Duration::from_millis(1) * sim.choose("late", 3);
     sim.faults(Faults::none().short_transfers().tiny_windows());
     sim.server("server", move |host| {
@@ -112,8 +112,8 @@ fn an_unknown_name_is_an_error_at_once(sim: &mut Sim) {
     });
 }
 
-#[wavetank::test(seeds = 900, sometimes = "required")]
-fn frames_that_are_glued_to_the_answer_are_the_first_of_the_connection(sim: &mut Sim) {
+#[wavetank::test(seeds = 900, sometimes = "required", base_seed = 0x5a77ff53295d88f0)]
+fn frames_glued_to_the_answer_come_first(sim: &mut Sim) {
     let bytes = [
         frames::frame(TEXT, b"first"),
         frames::frame(PING, b"?"),

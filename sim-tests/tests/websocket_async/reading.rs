@@ -22,8 +22,8 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 /// work, may find once that they are.
 const HEARD_WITHIN: Duration = Duration::from_millis(14);
 
-#[wavetank::test(seeds = 1200, sometimes = "required")]
-fn a_ping_or_close_is_answered_within_two_looks_whatever_the_receivers_do(sim: &mut Sim) {
+#[wavetank::test(seeds = 1200, sometimes = "required", base_seed = 0xb5ef2922563f99ef)]
+fn pings_and_closes_are_answered_within_two_looks(sim: &mut Sim) {
     let gap = MILLISECOND / 2 * sim.choose("gap", 40);
     let closes = sim.choose("closes", 2) == 1;
     let rounds = sim.choose("rounds", 4);
@@ -79,8 +79,8 @@ fn a_ping_or_close_is_answered_within_two_looks_whatever_the_receivers_do(sim: &
     });
 }
 
-#[wavetank::test(seeds = 900, sometimes = "required")]
-fn a_pong_that_is_there_in_time_counts_whatever_its_caller_does_between_receiving(sim: &mut Sim) {
+#[wavetank::test(seeds = 900, sometimes = "required", base_seed = 0x4056469c0cfa71b6)]
+fn an_arrived_pong_counts_whatever_its_caller_does(sim: &mut Sim) {
     // A round trip takes 4 ms at most, so that the pong of a peer that answers at once is always in time.
     let connection = keepalive(3 * MILLISECOND + MILLISECOND * sim.choose("interval", 10), 4 * MILLISECOND);
     let pauses = [0, 1].map(|_| MILLISECOND / 2 * sim.choose("pause", 30));
@@ -110,8 +110,8 @@ fn a_pong_that_is_there_in_time_counts_whatever_its_caller_does_between_receivin
     });
 }
 
-#[wavetank::test(seeds = 1200, sometimes = "required")]
-fn a_caller_that_waits_for_a_message_learns_the_end_that_others_bring_about(sim: &mut Sim) {
+#[wavetank::test(seeds = 1200, sometimes = "required", base_seed = 0x717b0c5c292374bc)]
+fn a_waiting_caller_learns_the_end_others_cause(sim: &mut Sim) {
     let how = sim.choose("how", 4);
     let rounds = sim.choose("rounds", 4);
     let pause = MILLISECOND / 2 * sim.choose("pause", 20);
@@ -163,8 +163,8 @@ fn a_caller_that_waits_for_a_message_learns_the_end_that_others_bring_about(sim:
     });
 }
 
-#[wavetank::test(seeds = 900, sometimes = "required")]
-fn conversations_beside_pings_and_cancelled_receives_lose_and_double_nothing(sim: &mut Sim) {
+#[wavetank::test(seeds = 900, sometimes = "required", base_seed = 0x080ef2ebb1db1def)]
+fn cancelled_receives_beside_pings_lose_and_double_nothing(sim: &mut Sim) {
     const MESSAGES: u32 = 30;
     let pause = MILLISECOND * sim.choose("pause", 12);
     server(sim, scripts::echo);
@@ -203,8 +203,8 @@ fn conversations_beside_pings_and_cancelled_receives_lose_and_double_nothing(sim
     });
 }
 
-#[wavetank::test(seeds = 900, sometimes = "required")]
-fn what_was_fed_goes_out_before_or_with_the_next_call_whatever_that_is(sim: &mut Sim) {
+#[wavetank::test(seeds = 900, sometimes = "required", base_seed = 0xcd6774edb540ace5)]
+fn fed_messages_go_out_with_the_next_call(sim: &mut Sim) {
     let how = sim.choose("how", 7);
     let pause = MILLISECOND * [0, 1, 100][sim.choose("pause", 3) as usize];
     let log: Log<(u8, Vec<u8>)> = Log::new();

@@ -14,8 +14,8 @@ use super::world::{Log, connect, patient, server};
 
 const MESSAGES: u32 = 12;
 
-#[wavetank::test(seeds = 1200, sometimes = "required")]
-fn receivers_beside_each_other_share_the_messages_and_every_one_is_delivered_once(sim: &mut Sim) {
+#[wavetank::test(seeds = 1200, sometimes = "required", base_seed = 0x8b92af2e83460071)]
+fn concurrent_receivers_get_every_message_once(sim: &mut Sim) {
     let pause = Duration::from_micros(500) * sim.choose("pause", 4);
     server(sim, move |mut peer| async move {
         for number in 0..MESSAGES {
@@ -57,8 +57,8 @@ fn receivers_beside_each_other_share_the_messages_and_every_one_is_delivered_onc
     });
 }
 
-#[wavetank::test(seeds = 750, sometimes = "required")]
-fn a_receiver_is_woken_by_every_message_however_long_it_has_waited(sim: &mut Sim) {
+#[wavetank::test(seeds = 750, sometimes = "required", base_seed = 0x6527f2411e4953f2)]
+fn every_message_wakes_a_long_waiting_receiver(sim: &mut Sim) {
     // The stream wakes a receiver itself, until the driver, which looks every 5 ms, finds that it has waited for that
     // long.
     let pauses = [(); MESSAGES as usize].map(|()| Duration::from_millis(1) * sim.choose("pause", 16));
@@ -93,8 +93,8 @@ fn a_receiver_is_woken_by_every_message_however_long_it_has_waited(sim: &mut Sim
     });
 }
 
-#[wavetank::test(seeds = 750)]
-fn a_second_receiver_is_refused_at_once_and_the_first_still_gets_its_message(sim: &mut Sim) {
+#[wavetank::test(seeds = 750, base_seed = 0x7bbb0238197960de)]
+fn a_second_receiver_is_refused_at_once(sim: &mut Sim) {
     let by_fragment = sim.choose("by fragment", 2) == 1;
     server(sim, scripts::echo);
     sim.client("client", async move |host: Host| {
@@ -123,10 +123,8 @@ fn a_second_receiver_is_refused_at_once_and_the_first_still_gets_its_message(sim
     });
 }
 
-#[wavetank::test(seeds = 750, sometimes = "required")]
-fn a_receiver_that_is_kept_and_not_polled_again_holds_up_neither_pongs_nor_the_answer_to_a_close(
-    sim: &mut Sim,
-) {
+#[wavetank::test(seeds = 750, sometimes = "required", base_seed = 0xf53a292b1e124f01)]
+fn an_unpolled_receiver_delays_no_pong_or_close(sim: &mut Sim) {
     // Before it is woken, by the first message or by a later one.
     let polls = 1 + sim.choose("polls", 3);
     let pause = Duration::from_millis(1) * sim.choose("pause", 8);

@@ -28,8 +28,8 @@ async fn ask(socket: &WebSocket<Host>, number: u32) -> Result<(), Error> {
     Ok(())
 }
 
-#[wavetank::test(seeds = 900, sometimes = "required")]
-fn a_client_that_reconnects_gets_every_answer_under_any_faults(sim: &mut Sim) {
+#[wavetank::test(seeds = 900, sometimes = "required", base_seed = 0xe496d950cb738b6b)]
+fn reconnecting_clients_get_every_answer_under_any_faults(sim: &mut Sim) {
     sim.faults(Faults::all().half_open().crashes().until(100 * SECOND)).time_limit(5000 * SECOND);
     sim.server("server", |host| serve(host, Opening::default(), scripts::echo));
     sim.client("client", async |host: Host| {
@@ -52,8 +52,8 @@ fn a_client_that_reconnects_gets_every_answer_under_any_faults(sim: &mut Sim) {
     });
 }
 
-#[wavetank::test(seeds = 600, sometimes = "required")]
-fn attempts_during_a_partition_back_off_and_the_connection_comes_back_soon_after_it(sim: &mut Sim) {
+#[wavetank::test(seeds = 600, sometimes = "required", base_seed = 0x62b002e51f7a111b)]
+fn attempts_back_off_and_succeed_after_a_partition(sim: &mut Sim) {
     const PARTITION: Duration = Duration::from_secs(600);
     // What is delayed would be another failed attempt, and another delay.
     sim.perturb(false);
@@ -84,8 +84,8 @@ fn attempts_during_a_partition_back_off_and_the_connection_comes_back_soon_after
     });
 }
 
-#[wavetank::test(seeds = 600, sometimes = "required")]
-fn delays_grow_while_a_server_refuses_or_drops_every_connection(sim: &mut Sim) {
+#[wavetank::test(seeds = 600, sometimes = "required", base_seed = 0x183f2a2085f4f100)]
+fn delays_grow_while_a_server_refuses_or_drops(sim: &mut Sim) {
     let refuses = sim.choose("refuses", 2) == 1;
     let log: Log<Instant> = Log::new();
     let logged = log.clone();
@@ -141,8 +141,8 @@ fn delays_grow_while_a_server_refuses_or_drops_every_connection(sim: &mut Sim) {
     });
 }
 
-#[wavetank::test(seeds = 600, sometimes = "required")]
-fn a_hook_prepares_every_connection_before_it_is_handed_out(sim: &mut Sim) {
+#[wavetank::test(seeds = 600, sometimes = "required", base_seed = 0xfaae47dbdf2b4aac)]
+fn a_hook_prepares_a_connection_before_its_use(sim: &mut Sim) {
     let broken = sim.choose("broken", 3);
     sim.server("server", move |host| {
         let seen: Log<()> = Log::new();
@@ -180,8 +180,8 @@ fn a_hook_prepares_every_connection_before_it_is_handed_out(sim: &mut Sim) {
     });
 }
 
-#[wavetank::test(seeds = 300, sometimes = "required")]
-fn a_connection_on_which_the_hook_fails_is_closed_also_where_it_has_kept_a_handle(sim: &mut Sim) {
+#[wavetank::test(seeds = 300, sometimes = "required", base_seed = 0xb2666f24b7debebb)]
+fn a_failing_hook_closes_even_a_kept_connection(sim: &mut Sim) {
     sim.server("server", |host| serve(host, Opening::default(), scripts::echo));
     sim.client("client", async |host: Host| {
         let kept: Log<WebSocket<Host>> = Log::new();
@@ -202,8 +202,8 @@ fn a_connection_on_which_the_hook_fails_is_closed_also_where_it_has_kept_a_handl
     });
 }
 
-#[wavetank::test(seeds = 300)]
-fn the_next_connection_is_not_opened_before_the_one_before_is_over(sim: &mut Sim) {
+#[wavetank::test(seeds = 300, base_seed = 0xaecb2de9f334f6e8)]
+fn the_next_connection_waits_until_the_last_ends(sim: &mut Sim) {
     let close_after = Duration::from_millis(200) * sim.choose("close", 10);
     // Who is delayed for longer gives up an attempt that the server sees all the same.
     sim.delay_max(SECOND / 10);
@@ -256,8 +256,8 @@ fn server_that_drops(sim: &mut Sim) -> Log<(Instant, Instant)> {
     logged
 }
 
-#[wavetank::test(seeds = 300, sometimes = "required")]
-fn a_connection_that_lasted_starts_the_delays_again_and_a_short_one_does_not(sim: &mut Sim) {
+#[wavetank::test(seeds = 300, sometimes = "required", base_seed = 0xd1c7bfa3a88afe66)]
+fn only_a_connection_that_lasted_resets_the_delays(sim: &mut Sim) {
     sim.perturb(false);
     let logged = server_that_drops(sim);
     sim.client("client", async move |host: Host| {

@@ -69,8 +69,8 @@ fn stubborn_clients_get_every_answer_under_any_faults(sim: &mut Sim) {
     }
 }
 
-#[wavetank::test(seeds = 300, sometimes = "required")]
-fn many_messages_arrive_whole_and_in_order_through_awkward_streams(sim: &mut Sim) {
+#[wavetank::test(seeds = 300, sometimes = "required", base_seed = 0xf2a6772b9a6ea289)]
+fn messages_survive_awkward_streams_whole_and_in_order(sim: &mut Sim) {
     const MESSAGES: u32 = 20;
     sim.faults(Faults::none().short_transfers().tiny_windows());
     let mut config = config();
@@ -98,8 +98,8 @@ fn many_messages_arrive_whole_and_in_order_through_awkward_streams(sim: &mut Sim
     });
 }
 
-#[wavetank::test(seeds = 400, sometimes = "required")]
-fn where_one_side_says_that_the_end_is_clean_the_other_has_said_its_close_too(sim: &mut Sim) {
+#[wavetank::test(seeds = 400, sometimes = "required", base_seed = 0x0169eb44a8157e6b)]
+fn a_clean_end_means_both_sides_sent_close(sim: &mut Sim) {
     let closers = ["first", "second"].map(|name| [0, 1, 1000][sim.choose(name, 3) as usize] * MILLISECOND);
     let slack = slack(sim);
     sim.faults(

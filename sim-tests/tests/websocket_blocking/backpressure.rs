@@ -39,8 +39,8 @@ fn send_all(witness: &Witness, most: u32, writes: Writes) -> u32 {
     (0..most).take_while(|&number| witness.hear(send(number)).is_some()).count() as u32
 }
 
-#[wavetank::test(seeds = 300, sometimes = "required")]
-fn a_peer_that_stops_reading_is_found_by_keepalive_and_everybody_is_told(sim: &mut Sim) {
+#[wavetank::test(seeds = 300, sometimes = "required", base_seed = 0x801eb2b573aaf197)]
+fn keepalive_finds_a_peer_that_stops_reading(sim: &mut Sim) {
     let (writes, slack) = (writes(sim), slack(sim));
     server(sim, |peer| scripts::deaf(peer, 1000 * SECOND));
     sim.client_thread("client", move |host: Host| {
@@ -59,8 +59,8 @@ fn a_peer_that_stops_reading_is_found_by_keepalive_and_everybody_is_told(sim: &m
     });
 }
 
-#[wavetank::test(seeds = 400, sometimes = "required")]
-fn closing_ends_in_time_while_a_sender_is_blocked_by_a_peer_that_does_not_read(sim: &mut Sim) {
+#[wavetank::test(seeds = 400, sometimes = "required", base_seed = 0x681b7184d266f368)]
+fn closing_ends_in_time_beside_a_blocked_sender(sim: &mut Sim) {
     // It may read on before the close timeout, or not.
     let deaf = SECOND * [1000, 2, 8][sim.choose("deaf", 3) as usize];
     let close_after = SECOND / 2 * sim.choose("close", 5);
@@ -93,8 +93,8 @@ fn closing_ends_in_time_while_a_sender_is_blocked_by_a_peer_that_does_not_read(s
     });
 }
 
-#[wavetank::test(seeds = 300, sometimes = "required")]
-fn closing_while_reading_is_paused_finds_the_answer_behind_all_unread_messages(sim: &mut Sim) {
+#[wavetank::test(seeds = 300, sometimes = "required", base_seed = 0xd01f56486fed388e)]
+fn closing_finds_the_answer_behind_unread_messages(sim: &mut Sim) {
     const MESSAGES: u32 = 5000;
     let close_after = SECOND * sim.choose("close", 3);
     let slack = slack(sim);
@@ -132,8 +132,8 @@ fn closing_while_reading_is_paused_finds_the_answer_behind_all_unread_messages(s
     });
 }
 
-#[wavetank::test(seeds = 300, sometimes = "required")]
-fn a_close_that_arrives_while_a_sender_is_blocked_ends_it_with_what_the_peer_said(sim: &mut Sim) {
+#[wavetank::test(seeds = 300, sometimes = "required", base_seed = 0x17fb3466ac076085)]
+fn the_peers_close_ends_a_blocked_sender(sim: &mut Sim) {
     let close_after = SECOND / 10 * sim.choose("close", 10);
     let reads_again = sim.choose("reads again", 2) == 1;
     let ends = sim.choose("ends", 2) == 1;
@@ -188,8 +188,8 @@ fn a_close_that_arrives_while_a_sender_is_blocked_ends_it_with_what_the_peer_sai
     });
 }
 
-#[wavetank::test(seeds = 300, sometimes = "required")]
-fn where_both_sides_flood_and_neither_reads_memory_is_bounded_and_closing_ends_in_time(sim: &mut Sim) {
+#[wavetank::test(seeds = 300, sometimes = "required", base_seed = 0x31adba4fe22feae1)]
+fn flooding_both_ways_keeps_memory_and_closing_bounded(sim: &mut Sim) {
     const CLOSING_QUEUE: usize = 64 << 10;
     let reads = sim.choose("the peer reads in the end", 2) == 1;
     let short = sim.choose("short messages", 2) == 1;
@@ -248,8 +248,8 @@ fn where_both_sides_flood_and_neither_reads_memory_is_bounded_and_closing_ends_i
     });
 }
 
-#[wavetank::test(seeds = 150, sometimes = "required")]
-fn a_flood_of_pings_takes_bounded_memory_and_the_latest_is_answered(sim: &mut Sim) {
+#[wavetank::test(seeds = 150, sometimes = "required", base_seed = 0x4ee6531c44493698)]
+fn ping_floods_take_bounded_memory_and_are_answered(sim: &mut Sim) {
     const PINGS: u32 = 2000;
     let log = Log::new();
     let logged = log.clone();
@@ -315,8 +315,8 @@ fn pings_are_answered_while_nothing_is_received(sim: &mut Sim) {
     });
 }
 
-#[wavetank::test(seeds = 400, sometimes = "required")]
-fn time_in_which_the_application_takes_nothing_does_not_count_against_the_peer(sim: &mut Sim) {
+#[wavetank::test(seeds = 400, sometimes = "required", base_seed = 0xcef6c1e02f1848b8)]
+fn paused_receiving_does_not_count_against_the_peer(sim: &mut Sim) {
     const MESSAGES: u32 = 150;
     // Beside the end of a timeout, of which one begins each second.
     let takes_after =
@@ -353,8 +353,8 @@ fn time_in_which_the_application_takes_nothing_does_not_count_against_the_peer(s
     });
 }
 
-#[wavetank::test(seeds = 300)]
-fn pings_wait_while_the_write_buffer_is_full_and_go_out_as_soon_as_there_is_room(sim: &mut Sim) {
+#[wavetank::test(seeds = 300, base_seed = 0x4af973ff25923f2b)]
+fn pings_wait_for_room_in_the_write_buffer(sim: &mut Sim) {
     const MESSAGES: u32 = 200;
     sim.delay_max(10 * MILLISECOND);
     server(sim, |peer: Peer<Host>| async move {
@@ -430,8 +430,8 @@ fn reading_goes_on_once_the_queue_has_room(sim: &mut Sim) {
     });
 }
 
-#[wavetank::test(seeds = 300, sometimes = "required")]
-fn a_close_that_is_still_unread_when_writing_fails_is_the_end_all_the_same(sim: &mut Sim) {
+#[wavetank::test(seeds = 300, sometimes = "required", base_seed = 0xe290808edde8a77c)]
+fn an_unread_close_counts_when_writing_fails(sim: &mut Sim) {
     const MESSAGES: u32 = 9;
     let send_after = 2 * MILLISECOND * sim.choose("send", 8);
     sim.delay_max(10 * MILLISECOND);

@@ -21,8 +21,8 @@ fn closers(sim: &mut Sim) -> [Duration; 2] {
     ["first closer", "second closer"].map(|name| moments[sim.choose(name, 4) as usize])
 }
 
-#[wavetank::test(seeds = 400, sometimes = "required")]
-fn everybody_learns_the_same_end_in_time_beside_a_silent_peer(sim: &mut Sim) {
+#[wavetank::test(seeds = 400, sometimes = "required", base_seed = 0x10426eccb3329e2b)]
+fn callers_learn_one_end_beside_a_silent_peer(sim: &mut Sim) {
     let (closers, slack) = (closers(sim), slack(sim));
     server(sim, scripts::silent);
     sim.client_thread("client", move |host| {
@@ -36,8 +36,8 @@ fn everybody_learns_the_same_end_in_time_beside_a_silent_peer(sim: &mut Sim) {
     });
 }
 
-#[wavetank::test(seeds = 300)]
-fn everybody_learns_the_same_clean_end_beside_a_peer_that_answers(sim: &mut Sim) {
+#[wavetank::test(seeds = 300, base_seed = 0xf8d52d94a700aca9)]
+fn callers_learn_one_clean_end_beside_answering_peers(sim: &mut Sim) {
     let closers = closers(sim);
     // What is delayed for long may answer after the close timeout: here nothing is.
     sim.perturb(false);
@@ -52,8 +52,8 @@ fn everybody_learns_the_same_clean_end_beside_a_peer_that_answers(sim: &mut Sim)
     });
 }
 
-#[wavetank::test(seeds = 500, sometimes = "required")]
-fn everybody_learns_the_same_end_in_time_on_a_network_that_is_interrupted(sim: &mut Sim) {
+#[wavetank::test(seeds = 500, sometimes = "required", base_seed = 0x3ecde9a2c59bf89c)]
+fn callers_learn_one_end_on_an_interrupted_network(sim: &mut Sim) {
     let (closers, slack) = (closers(sim), slack(sim));
     sim.faults(
         Faults::none().partitions().silence().paused_links().resets().half_open().begin_max(6 * SECOND),
@@ -87,8 +87,8 @@ fn everybody_learns_the_same_end_under_any_faults(sim: &mut Sim) {
     });
 }
 
-#[wavetank::test(seeds = 300, sometimes = "required")]
-fn closing_ends_in_time_whenever_the_network_is_cut_before_or_after_our_close(sim: &mut Sim) {
+#[wavetank::test(seeds = 300, sometimes = "required", base_seed = 0xa915f446069a4fd8)]
+fn closing_ends_in_time_around_a_network_cut(sim: &mut Sim) {
     // Around the moment at which we close, in steps of half a latency.
     let cut_after = SECOND - 5 * MILLISECOND + MILLISECOND / 2 * sim.choose("cut", 30);
     let heals = sim.choose("heals", 2) == 1;
@@ -113,8 +113,8 @@ fn closing_ends_in_time_whenever_the_network_is_cut_before_or_after_our_close(si
     });
 }
 
-#[wavetank::test(seeds = 300, sometimes = "required")]
-fn a_ping_that_times_out_while_we_close_changes_nothing_and_the_other_way_round(sim: &mut Sim) {
+#[wavetank::test(seeds = 300, sometimes = "required", base_seed = 0xeac30e13f3adba95)]
+fn the_first_of_ping_timeout_and_closing_decides(sim: &mut Sim) {
     // The automatic ping is sent after 1 s and times out after another.
     let close_after = 2 * SECOND - 20 * MILLISECOND + MILLISECOND * sim.choose("close", 40);
     let slack = slack(sim);
@@ -149,8 +149,8 @@ fn both_sides_close_at_once(sim: &mut Sim) {
     });
 }
 
-#[wavetank::test(seeds = 600, sometimes = "required")]
-fn an_end_is_clean_also_where_the_peer_resets_the_stream_behind_its_close(sim: &mut Sim) {
+#[wavetank::test(seeds = 600, sometimes = "required", base_seed = 0x3accac40cdce67db)]
+fn a_reset_after_the_peers_close_is_clean(sim: &mut Sim) {
     let slack = slack(sim);
     server(sim, scripts::answer_close_and_reset);
     sim.client_thread("client", move |host: Host| {
@@ -161,8 +161,8 @@ fn an_end_is_clean_also_where_the_peer_resets_the_stream_behind_its_close(sim: &
     });
 }
 
-#[wavetank::test(seeds = 300)]
-fn a_close_between_the_fragments_of_a_message_ends_it_and_nothing_of_it_is_delivered(sim: &mut Sim) {
+#[wavetank::test(seeds = 300, base_seed = 0xeb3cb900de1428a1)]
+fn a_close_between_fragments_discards_the_message(sim: &mut Sim) {
     let whole = sim.choose("messages before", 3) as usize;
     let pause = MILLISECOND * sim.choose("pause", 3);
     let slack = slack(sim);
@@ -188,8 +188,8 @@ fn a_close_between_the_fragments_of_a_message_ends_it_and_nothing_of_it_is_deliv
     });
 }
 
-#[wavetank::test(seeds = 300, sometimes = "required")]
-fn closing_between_the_fragments_that_we_send_ends_the_message_for_its_writer_too(sim: &mut Sim) {
+#[wavetank::test(seeds = 300, sometimes = "required", base_seed = 0x67a9ea059fab575c)]
+fn closing_between_sent_fragments_ends_the_writers_message(sim: &mut Sim) {
     let close_after = MILLISECOND * sim.choose("close", 8);
     sim.perturb(false);
     server(sim, scripts::echo);
@@ -219,8 +219,8 @@ fn closing_between_the_fragments_that_we_send_ends_the_message_for_its_writer_to
     });
 }
 
-#[wavetank::test(seeds = 300, sometimes = "required")]
-fn pings_that_come_while_we_close_are_not_answered_behind_our_close(sim: &mut Sim) {
+#[wavetank::test(seeds = 300, sometimes = "required", base_seed = 0x52d209832f887899)]
+fn pings_are_not_answered_after_our_close(sim: &mut Sim) {
     let pause = MILLISECOND / 4 * (1 + sim.choose("pause", 8));
     let longer = MILLISECOND * sim.choose("longer", 8);
     let close_after = MILLISECOND / 2 * sim.choose("close", 20);

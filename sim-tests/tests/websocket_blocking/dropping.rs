@@ -21,8 +21,8 @@ async fn log_end(mut peer: Peer<Host>, log: Log<Option<Frame>>) -> std::io::Resu
     }
 }
 
-#[wavetank::test(seeds = 400, sometimes = "required")]
-fn threads_that_let_go_between_or_within_calls_leave_nothing_behind_and_the_peer_is_told(sim: &mut Sim) {
+#[wavetank::test(seeds = 400, sometimes = "required", base_seed = 0x55aa496971bd6f29)]
+fn dropped_handles_leave_nothing_and_tell_the_peer(sim: &mut Sim) {
     // 0: reads and answers. 1: silent. 2: deaf. 3: sends all the time.
     let manner = sim.choose("peer", 4);
     let time = MILLISECOND / 2 * sim.choose("time", 12);
@@ -90,8 +90,8 @@ fn threads_that_let_go_between_or_within_calls_leave_nothing_behind_and_the_peer
     });
 }
 
-#[wavetank::test(seeds = 200, sometimes = "required")]
-fn what_was_sent_before_the_last_handle_is_dropped_still_arrives(sim: &mut Sim) {
+#[wavetank::test(seeds = 200, sometimes = "required", base_seed = 0xb7a69c83ed528430)]
+fn sent_messages_outlive_the_last_handle(sim: &mut Sim) {
     let messages = sim.choose("messages", 4);
     let log = Log::new();
     let logged = log.clone();
@@ -124,8 +124,8 @@ fn what_was_sent_before_the_last_handle_is_dropped_still_arrives(sim: &mut Sim) 
     });
 }
 
-#[wavetank::test(seeds = 300, sometimes = "required")]
-fn a_sender_that_is_stuck_and_a_receiver_that_waits_end_when_the_others_close(sim: &mut Sim) {
+#[wavetank::test(seeds = 300, sometimes = "required", base_seed = 0x295858207b3a32c9)]
+fn closing_ends_stuck_senders_and_waiting_receivers(sim: &mut Sim) {
     // Handles are gone but for those of the threads inside of calls.
     let close_after = 20 * MILLISECOND * sim.choose("close", 20);
     let slack = slack(sim);
@@ -160,8 +160,8 @@ fn a_sender_that_is_stuck_and_a_receiver_that_waits_end_when_the_others_close(si
     });
 }
 
-#[wavetank::test(seeds = 200)]
-fn a_handle_that_is_dropped_while_another_thread_closes_leaves_nothing_behind(sim: &mut Sim) {
+#[wavetank::test(seeds = 200, base_seed = 0x2c39b0c75a8a31f6)]
+fn a_handle_dropped_during_closing_leaves_nothing_behind(sim: &mut Sim) {
     let silent = sim.choose("silent", 2) == 1;
     let drop_after = MILLISECOND * sim.choose("drop", 5);
     server(sim, move |peer: Peer<Host>| async move {
@@ -180,8 +180,8 @@ fn a_handle_that_is_dropped_while_another_thread_closes_leaves_nothing_behind(si
     });
 }
 
-#[wavetank::test(seeds = 300, sometimes = "required")]
-fn a_peer_is_told_at_once_of_a_handle_that_is_dropped_and_of_a_message_that_is(sim: &mut Sim) {
+#[wavetank::test(seeds = 300, sometimes = "required", base_seed = 0xbba912a58ce10afc)]
+fn dropping_a_handle_or_message_tells_the_peer(sim: &mut Sim) {
     let unfinished = sim.choose("unfinished", 2) == 1;
     let config = if sim.choose("keepalive", 2) == 0 { config() } else { keepalive(SECOND, SECOND) };
     let drop_after = MILLISECOND * sim.choose("drop", 12);

@@ -13,8 +13,8 @@ use super::world::{
     server, slack, sleep, spawn, within,
 };
 
-#[wavetank::test(seeds = 300, sometimes = "required")]
-fn keepalive_finds_a_half_open_connection_idle_or_busy_and_tells_everybody(sim: &mut Sim) {
+#[wavetank::test(seeds = 300, sometimes = "required", base_seed = 0xbc861b5a444758be)]
+fn keepalive_finds_half_open_connections_idle_or_busy(sim: &mut Sim) {
     let one_way = sim.choose("one way", 3);
     let forget_after = SECOND / 2 * sim.choose("forget", 12);
     let busy = sim.choose("busy", 2) == 1;
@@ -46,8 +46,8 @@ fn keepalive_finds_a_half_open_connection_idle_or_busy_and_tells_everybody(sim: 
     });
 }
 
-#[wavetank::test(seeds = 200, sometimes = "required")]
-fn without_keepalive_a_sender_learns_of_a_half_open_connection_by_the_systems_timeout(sim: &mut Sim) {
+#[wavetank::test(seeds = 200, sometimes = "required", base_seed = 0xbae96efb74f1c6cf)]
+fn the_systems_timeout_finds_a_half_open_connection(sim: &mut Sim) {
     sim.user_timeout(30 * SECOND);
     server(sim, scripts::echo);
     sim.client_thread("client", move |host: Host| {
@@ -75,8 +75,8 @@ fn without_keepalive_a_sender_learns_of_a_half_open_connection_by_the_systems_ti
     });
 }
 
-#[wavetank::test(seeds = 400, sometimes = "required")]
-fn a_pong_beside_its_timeout_keeps_the_connection_or_comes_too_late_but_nothing_between(sim: &mut Sim) {
+#[wavetank::test(seeds = 400, sometimes = "required", base_seed = 0x4e18c00c491d3b6e)]
+fn a_pong_is_either_in_time_or_late(sim: &mut Sim) {
     // The timeout is a second; a round trip takes 1 to 4 ms.
     let late = SECOND - 6 * MILLISECOND + MILLISECOND / 2 * sim.choose("late", 20);
     let closes = sim.choose("closes", 2) == 1;
@@ -121,8 +121,8 @@ fn a_pong_beside_its_timeout_keeps_the_connection_or_comes_too_late_but_nothing_
     });
 }
 
-#[wavetank::test(seeds = 300, sometimes = "required")]
-fn a_pong_of_the_latest_ping_is_an_answer_to_all_who_have_sent_one_before(sim: &mut Sim) {
+#[wavetank::test(seeds = 300, sometimes = "required", base_seed = 0xaeae4dfae3350b3e)]
+fn the_latest_pong_answers_earlier_pingers_too(sim: &mut Sim) {
     const PINGERS: u32 = 4;
     let pause = MILLISECOND * sim.choose("pause", 8);
     let slack = slack(sim);

@@ -15,8 +15,8 @@ fn hurried() -> Config {
     Config::default().close_timeout(CLOSE_TIMEOUT).clone()
 }
 
-#[wavetank::test(seeds = 300, sometimes = "required")]
-fn an_answer_beside_the_open_timeout_opens_the_connection_or_comes_too_late(sim: &mut Sim) {
+#[wavetank::test(seeds = 300, sometimes = "required", base_seed = 0xed4c9be14b59ffbd)]
+fn an_answer_near_the_timeout_opens_or_fails(sim: &mut Sim) {
     // The open timeout is 10 s; connecting and asking takes 1.5 to 8 ms.
     let late = 10 * SECOND - 12 * MILLISECOND + MILLISECOND * sim.choose("late", 14);
     let slack = slack(sim);
@@ -36,8 +36,8 @@ fn an_answer_beside_the_open_timeout_opens_the_connection_or_comes_too_late(sim:
     });
 }
 
-#[wavetank::test(seeds = 300, sometimes = "required")]
-fn opening_ends_in_time_on_a_network_that_fails_and_leaves_nothing_behind(sim: &mut Sim) {
+#[wavetank::test(seeds = 300, sometimes = "required", base_seed = 0x8817acc7eb1017fa)]
+fn opening_on_a_failing_network_ends_in_time(sim: &mut Sim) {
     let late = SECOND * sim.choose("late", 3);
     let slack = slack(sim);
     let faults = Faults::none().partitions().silence().resets().paused_links().lossy_links().half_open();
@@ -58,8 +58,8 @@ fn opening_ends_in_time_on_a_network_that_fails_and_leaves_nothing_behind(sim: &
     });
 }
 
-#[wavetank::test(seeds = 300, sometimes = "required")]
-fn an_answer_that_refuses_is_an_error_of_its_own_and_leaves_nothing_behind(sim: &mut Sim) {
+#[wavetank::test(seeds = 300, sometimes = "required", base_seed = 0x45f55b45a70f3da4)]
+fn a_refusing_answer_is_a_distinct_error(sim: &mut Sim) {
     let late = MILLISECOND * sim.choose("late", 3);
     sim.faults(Faults::none().short_transfers().tiny_windows());
     sim.server("server", move |host| {
@@ -77,8 +77,8 @@ fn now_is_later_than(host: Host, moment: Duration) -> bool {
     Runtime::now(&host).as_nanos() > moment.as_nanos() as u64
 }
 
-#[wavetank::test(seeds = 300, sometimes = "required")]
-fn frames_that_are_glued_to_the_answer_are_the_first_of_the_connection(sim: &mut Sim) {
+#[wavetank::test(seeds = 300, sometimes = "required", base_seed = 0xefcf88dc0afc7a59)]
+fn frames_glued_to_the_answer_come_first(sim: &mut Sim) {
     let bytes = [
         frames::frame(TEXT, b"first"),
         frames::frame(PING, b"?"),

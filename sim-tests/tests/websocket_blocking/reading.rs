@@ -21,8 +21,8 @@ const ROUND_TRIP: Duration = Duration::from_millis(4);
 /// more.
 const HEARD_WITHIN: Duration = Duration::from_millis(11);
 
-#[wavetank::test(seeds = 300, sometimes = "required")]
-fn what_comes_when_a_caller_has_just_received_is_answered_soon(sim: &mut Sim) {
+#[wavetank::test(seeds = 300, sometimes = "required", base_seed = 0x5ff8245851fbed36)]
+fn peers_are_answered_soon_after_a_receive(sim: &mut Sim) {
     let gap = MILLISECOND / 2 * sim.choose("gap", 30);
     let closes = sim.choose("closes", 2) == 1;
     let rounds = 1 + sim.choose("rounds", 4);
@@ -63,8 +63,8 @@ fn what_comes_when_a_caller_has_just_received_is_answered_soon(sim: &mut Sim) {
     });
 }
 
-#[wavetank::test(seeds = 300, sometimes = "required")]
-fn a_pong_that_is_there_in_time_counts_whatever_its_caller_does_between_receiving(sim: &mut Sim) {
+#[wavetank::test(seeds = 300, sometimes = "required", base_seed = 0x3e4e44f468e9b075)]
+fn an_arrived_pong_counts_whatever_its_caller_does(sim: &mut Sim) {
     // A round trip takes 4 ms at most, so that the pong of a peer that answers at once is always in time.
     let connection = keepalive(3 * MILLISECOND + MILLISECOND * sim.choose("interval", 10), 6 * MILLISECOND);
     let pauses = [0, 1].map(|_| MILLISECOND / 2 * sim.choose("pause", 30));
@@ -118,8 +118,8 @@ fn awaited_pongs_and_messages_are_read_at_once(sim: &mut Sim) {
     });
 }
 
-#[wavetank::test(seeds = 400, sometimes = "required")]
-fn a_caller_that_is_in_a_read_learns_the_end_that_others_bring_about(sim: &mut Sim) {
+#[wavetank::test(seeds = 400, sometimes = "required", base_seed = 0x5a24fca773573784)]
+fn a_reading_caller_learns_the_end_others_cause(sim: &mut Sim) {
     let how = sim.choose("how", 4);
     let rounds = sim.choose("rounds", 4);
     let pause = MILLISECOND / 2 * sim.choose("pause", 20);
@@ -168,8 +168,8 @@ fn a_caller_that_is_in_a_read_learns_the_end_that_others_bring_about(sim: &mut S
     });
 }
 
-#[wavetank::test(seeds = 300, sometimes = "required")]
-fn conversations_beside_pings_and_timeouts_lose_and_double_nothing(sim: &mut Sim) {
+#[wavetank::test(seeds = 300, sometimes = "required", base_seed = 0x82e1a5dce245d598)]
+fn receive_timeouts_beside_pings_lose_and_double_nothing(sim: &mut Sim) {
     const MESSAGES: u32 = 30;
     let pause = MILLISECOND * sim.choose("pause", 12);
     let timeout = MILLISECOND * sim.choose("timeout", 50);
@@ -213,8 +213,8 @@ fn conversations_beside_pings_and_timeouts_lose_and_double_nothing(sim: &mut Sim
     });
 }
 
-#[wavetank::test(seeds = 400, sometimes = "required")]
-fn what_was_fed_goes_out_before_or_with_the_next_call_that_sends_waits_or_closes(sim: &mut Sim) {
+#[wavetank::test(seeds = 400, sometimes = "required", base_seed = 0xcf8b037054323c83)]
+fn sending_waiting_or_closing_writes_fed_messages(sim: &mut Sim) {
     let how = sim.choose("how", 6);
     let pause = MILLISECOND * [0, 1, 100][sim.choose("pause", 3) as usize];
     let log: Log<(u8, Vec<u8>)> = Log::new();

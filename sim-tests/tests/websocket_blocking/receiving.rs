@@ -28,8 +28,8 @@ fn bytes() -> Vec<u8> {
     .concat()
 }
 
-#[wavetank::test(seeds = 200, sometimes = "required")]
-fn receiving_with_a_timeout_at_every_byte_loses_and_doubles_nothing(sim: &mut Sim) {
+#[wavetank::test(seeds = 200, sometimes = "required", base_seed = 0x0e2f0631c3f92caa)]
+fn receive_timeouts_at_every_byte_lose_nothing(sim: &mut Sim) {
     let pause = MILLISECOND / 4 * (1 + sim.choose("pause", 8));
     let timeout = MILLISECOND / 4 * sim.choose("timeout", 8);
     let slack = slack(sim);
@@ -79,8 +79,8 @@ fn receiving_with_a_timeout_at_every_byte_loses_and_doubles_nothing(sim: &mut Si
     });
 }
 
-#[wavetank::test(seeds = 300, sometimes = "required")]
-fn fragments_and_whole_messages_that_are_taken_in_turns_with_timeouts_lose_nothing(sim: &mut Sim) {
+#[wavetank::test(seeds = 300, sometimes = "required", base_seed = 0x5834f5fe4eeb7440)]
+fn mixed_fragment_and_message_receives_survive_timeouts(sim: &mut Sim) {
     let pause = MILLISECOND / 4 * sim.choose("pause", 8);
     let timeout = MILLISECOND / 4 * sim.choose("timeout", 8);
     let by_fragment: Vec<bool> = (0..4).map(|_| sim.choose("by fragment", 2) == 1).collect();
@@ -124,8 +124,8 @@ fn fragments_and_whole_messages_that_are_taken_in_turns_with_timeouts_lose_nothi
     });
 }
 
-#[wavetank::test(seeds = 200, sometimes = "required")]
-fn fragments_are_taken_one_by_one_with_timeouts_between_them(sim: &mut Sim) {
+#[wavetank::test(seeds = 200, sometimes = "required", base_seed = 0x3d9077229db201b8)]
+fn fragments_come_one_by_one_between_timeouts(sim: &mut Sim) {
     let pause = MILLISECOND * sim.choose("pause", 5);
     let slack = slack(sim);
     server(sim, move |mut peer| async move {
@@ -155,8 +155,8 @@ fn fragments_are_taken_one_by_one_with_timeouts_between_them(sim: &mut Sim) {
     });
 }
 
-#[wavetank::test(seeds = 400, sometimes = "required")]
-fn receivers_beside_each_other_share_the_messages_and_every_one_is_delivered_once(sim: &mut Sim) {
+#[wavetank::test(seeds = 400, sometimes = "required", base_seed = 0xe64c18fd290b4ae6)]
+fn concurrent_receivers_get_every_message_once(sim: &mut Sim) {
     let pause = MILLISECOND / 2 * sim.choose("pause", 4);
     server(sim, move |mut peer| async move {
         for number in 0..MESSAGES {
@@ -195,8 +195,8 @@ fn receivers_beside_each_other_share_the_messages_and_every_one_is_delivered_onc
     });
 }
 
-#[wavetank::test(seeds = 300)]
-fn a_second_receiver_is_refused_at_once_and_the_first_still_gets_its_message(sim: &mut Sim) {
+#[wavetank::test(seeds = 300, base_seed = 0x7b3a7144d06e309b)]
+fn a_second_receiver_is_refused_at_once(sim: &mut Sim) {
     let how = sim.choose("how", 3);
     let slack = slack(sim);
     server(sim, scripts::echo);

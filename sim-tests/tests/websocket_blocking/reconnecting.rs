@@ -31,8 +31,8 @@ fn ask(socket: &Socket, number: u32) -> Result<(), Error> {
     Ok(())
 }
 
-#[wavetank::test(seeds = 300, sometimes = "required")]
-fn a_client_that_reconnects_gets_every_answer_under_any_faults(sim: &mut Sim) {
+#[wavetank::test(seeds = 300, sometimes = "required", base_seed = 0x53ba27fe71f36ed4)]
+fn reconnecting_clients_get_every_answer_under_any_faults(sim: &mut Sim) {
     sim.faults(Faults::all().half_open().crashes().until(100 * SECOND)).time_limit(5000 * SECOND);
     sim.server("server", |host| serve(host, Opening::default(), scripts::echo));
     sim.client_thread("client", |host: Host| {
@@ -52,8 +52,8 @@ fn a_client_that_reconnects_gets_every_answer_under_any_faults(sim: &mut Sim) {
     });
 }
 
-#[wavetank::test(seeds = 200, sometimes = "required")]
-fn attempts_during_a_partition_back_off_and_the_connection_comes_back_soon_after_it(sim: &mut Sim) {
+#[wavetank::test(seeds = 200, sometimes = "required", base_seed = 0xb0057899737519be)]
+fn attempts_back_off_and_succeed_after_a_partition(sim: &mut Sim) {
     const PARTITION: Duration = Duration::from_secs(600);
     let slack = slack(sim);
     sim.server("server", |host| serve(host, Opening::default(), scripts::echo));
@@ -86,8 +86,8 @@ fn attempts_during_a_partition_back_off_and_the_connection_comes_back_soon_after
     });
 }
 
-#[wavetank::test(seeds = 200, sometimes = "required")]
-fn delays_grow_while_a_server_refuses_or_drops_every_connection(sim: &mut Sim) {
+#[wavetank::test(seeds = 200, sometimes = "required", base_seed = 0xbd4dde27a524b2d9)]
+fn delays_grow_while_a_server_refuses_or_drops(sim: &mut Sim) {
     let refuses = sim.choose("refuses", 2) == 1;
     let log: Log<Instant> = Log::new();
     let logged = log.clone();
@@ -127,8 +127,8 @@ fn delays_grow_while_a_server_refuses_or_drops_every_connection(sim: &mut Sim) {
     });
 }
 
-#[wavetank::test(seeds = 200, sometimes = "required")]
-fn a_hook_prepares_every_connection_before_it_is_handed_out(sim: &mut Sim) {
+#[wavetank::test(seeds = 200, sometimes = "required", base_seed = 0x9194d628858f50e5)]
+fn a_hook_prepares_a_connection_before_its_use(sim: &mut Sim) {
     let broken = sim.choose("broken", 3) as usize;
     sim.server("server", move |host| {
         let seen: Log<()> = Log::new();
@@ -156,8 +156,8 @@ fn a_hook_prepares_every_connection_before_it_is_handed_out(sim: &mut Sim) {
     });
 }
 
-#[wavetank::test(seeds = 300, sometimes = "required")]
-fn stopping_ends_a_delay_at_once_and_an_attempt_when_it_is_done(sim: &mut Sim) {
+#[wavetank::test(seeds = 300, sometimes = "required", base_seed = 0xda0e9bddaac82455)]
+fn stopping_ends_delays_at_once_but_not_attempts(sim: &mut Sim) {
     let stop_after = SECOND / 2 * sim.choose("stop", 60);
     let slack = slack(sim);
     // No host listens, or none answers.
@@ -184,8 +184,8 @@ fn stopping_ends_a_delay_at_once_and_an_attempt_when_it_is_done(sim: &mut Sim) {
     });
 }
 
-#[wavetank::test(seeds = 200, sometimes = "required")]
-fn a_connection_on_which_the_hook_fails_is_closed_also_where_it_has_kept_a_handle(sim: &mut Sim) {
+#[wavetank::test(seeds = 200, sometimes = "required", base_seed = 0x332ebfcdea50b016)]
+fn a_failing_hook_closes_even_a_kept_connection(sim: &mut Sim) {
     let slack = slack(sim);
     sim.server("server", |host| serve(host, Opening::default(), scripts::echo));
     sim.client_thread("client", move |host: Host| {
@@ -205,8 +205,8 @@ fn a_connection_on_which_the_hook_fails_is_closed_also_where_it_has_kept_a_handl
     });
 }
 
-#[wavetank::test(seeds = 200)]
-fn the_next_connection_is_not_opened_before_the_one_before_is_over(sim: &mut Sim) {
+#[wavetank::test(seeds = 200, base_seed = 0xec0226bfeefeed7f)]
+fn the_next_connection_waits_until_the_last_ends(sim: &mut Sim) {
     let close_after = SECOND / 5 * sim.choose("close", 10);
     // Who is delayed for longer gives up an attempt that the server sees all the same.
     sim.delay_max(SECOND / 10);
@@ -259,8 +259,8 @@ fn server_that_drops(sim: &mut Sim) -> Log<(Instant, Instant)> {
     logged
 }
 
-#[wavetank::test(seeds = 200, sometimes = "required")]
-fn a_connection_that_lasted_starts_the_delays_again_and_a_short_one_does_not(sim: &mut Sim) {
+#[wavetank::test(seeds = 200, sometimes = "required", base_seed = 0x33d1d4a4b4504919)]
+fn only_a_connection_that_lasted_resets_the_delays(sim: &mut Sim) {
     sim.perturb(false);
     let logged = server_that_drops(sim);
     sim.client_thread("client", move |host: Host| {

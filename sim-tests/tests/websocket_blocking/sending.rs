@@ -34,8 +34,8 @@ async fn log_slowly(mut peer: Peer<Host>, pause: Duration, log: Log<Vec<u8>>) ->
     Ok(())
 }
 
-#[wavetank::test(seeds = 300, sometimes = "required")]
-fn a_message_whose_time_is_up_is_not_sent_and_every_other_is_sent_once(sim: &mut Sim) {
+#[wavetank::test(seeds = 300, sometimes = "required", base_seed = 0x2ee8e75b075980c0)]
+fn a_message_times_out_or_is_sent_once(sim: &mut Sim) {
     let pause = MILLISECOND * [0, 20, 200][sim.choose("pause", 3) as usize];
     let timeout = MILLISECOND * [0, 1, 50][sim.choose("timeout", 3) as usize];
     // The peer reads on while it pauses now and then: in this time it has read everything.
@@ -83,8 +83,8 @@ fn a_message_whose_time_is_up_is_not_sent_and_every_other_is_sent_once(sim: &mut
     });
 }
 
-#[wavetank::test(seeds = 300, sometimes = "required")]
-fn threads_that_send_at_once_whole_and_in_pieces_never_mix_their_messages(sim: &mut Sim) {
+#[wavetank::test(seeds = 300, sometimes = "required", base_seed = 0x1184e23695b0c7da)]
+fn concurrent_senders_never_mix_their_messages(sim: &mut Sim) {
     let pause = MILLISECOND * [0, 5][sim.choose("pause", 2) as usize];
     sim.faults(Faults::none().short_transfers().tiny_windows());
     let log = Log::new();
@@ -134,8 +134,8 @@ async fn read_one(mut peer: Peer<Host>) -> std::io::Result<()> {
     Ok(())
 }
 
-#[wavetank::test(seeds = 1500, sometimes = "required")]
-fn a_message_that_the_peer_has_read_was_sent_though_the_connection_ends_at_once(sim: &mut Sim) {
+#[wavetank::test(seeds = 1500, sometimes = "required", base_seed = 0x9bc6d9689119aeb5)]
+fn a_message_the_peer_read_counts_as_sent(sim: &mut Sim) {
     let in_pieces = sim.choose("in pieces", 2) == 1;
     server(sim, read_one);
     sim.client_thread("client", move |host: Host| {

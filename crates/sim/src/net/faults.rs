@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_or_paused_refusal_is_asked_for_again() {
+    fn a_lost_or_paused_refusal_is_requested_again() {
         let unreachable: [fn(&mut Harness); 2] = [Harness::partition_from_server, |harness| {
             harness.change_one_way(false, Conditions { paused: true, ..Conditions::default() })
         }];

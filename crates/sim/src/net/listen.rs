@@ -429,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_client_is_queued_after_another_syn_ack() {
+    fn another_syn_ack_queues_a_silent_client() {
         let (mut harness, listener, [_, second]) = overtaken();
         harness.pass(SECOND / 2);
         accept_two(&mut harness, listener);

@@ -45,7 +45,7 @@ const BUGS: &[Entry] = &[
         "pings",
         "20,000 pings from a peer that does not read: `read_frame` waits to write a pong and stops reading: deadlock",
         "client/main waits to write client",
-        pings::pings_of_a_peer_that_does_not_read_cost_little::<Fastwebsockets>,
+        pings::pings_of_a_deaf_peer_cost_little::<Fastwebsockets>,
     ),
 ];
 
@@ -62,7 +62,7 @@ mod tests {
         Entry::fixed(
             "end_without_close",
             "",
-            receive::an_end_without_a_close_frame_is_an_error::<Fastwebsockets>,
+            receive::ending_without_a_close_frame_is_an_error::<Fastwebsockets>,
         ),
         Entry::fixed(
             "send_after_close",

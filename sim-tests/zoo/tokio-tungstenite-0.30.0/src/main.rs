@@ -22,7 +22,7 @@ const BUGS: &[Entry] = &[
         "pings",
         "20,000 pings from a peer that does not read: the client keeps 20,000 pongs",
         "panic in server/main: on the wire: a pong for every ping, kept while nobody read",
-        pings::pings_of_a_peer_that_does_not_read_cost_little::<TokioTungstenite>,
+        pings::pings_of_a_deaf_peer_cost_little::<TokioTungstenite>,
     ),
 ];
 
@@ -42,7 +42,7 @@ mod tests {
         Entry::fixed(
             "end_without_close",
             "",
-            receive::an_end_without_a_close_frame_is_an_error::<TokioTungstenite>,
+            receive::ending_without_a_close_frame_is_an_error::<TokioTungstenite>,
         ),
         Entry::fixed(
             "close_under_way",

@@ -15,7 +15,7 @@ const BUGS: &[Entry] = &[
         "end_without_close",
         "a connection that ends without a Close frame looks like a clean end",
         "an end without a Close frame is an error",
-        receive::an_end_without_a_close_frame_is_an_error::<TokioWebsockets>,
+        receive::ending_without_a_close_frame_is_an_error::<TokioWebsockets>,
     ),
     Entry::bad(
         "close_twice",
@@ -39,7 +39,7 @@ const BUGS: &[Entry] = &[
         "pings",
         "20,000 pings from a peer that does not read: the client keeps 20,000 pongs",
         "panic in server/main: on the wire: a pong for every ping, kept while nobody read",
-        pings::pings_of_a_peer_that_does_not_read_cost_little::<TokioWebsockets>,
+        pings::pings_of_a_deaf_peer_cost_little::<TokioWebsockets>,
     ),
 ];
 

@@ -15,7 +15,7 @@ const PONGS_MAX: usize = 8_000;
 
 /// The server sends 20,000 pings and a message before it reads. The client must receive the message and must not keep a
 /// pong for every ping: answering the latest suffices (RFC 6455 section 5.5.3).
-pub fn pings_of_a_peer_that_does_not_read_cost_little<C: Client>(sim: &mut Sim) {
+pub fn pings_of_a_deaf_peer_cost_little<C: Client>(sim: &mut Sim) {
     sim.stall_after(Duration::from_secs(120));
     sim.server("server", async |host| {
         let mut peer = Peer::accept(host, small_buffers()).await?;

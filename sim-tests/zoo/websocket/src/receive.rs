@@ -44,7 +44,7 @@ pub fn cancelled_receives_lose_nothing<C: Client>(sim: &mut Sim) {
 }
 
 /// The server sends a message and ends the connection without a Close frame (FIN), as if its program had crashed.
-pub fn an_end_without_a_close_frame_is_an_error<C: Client>(sim: &mut Sim) {
+pub fn ending_without_a_close_frame_is_an_error<C: Client>(sim: &mut Sim) {
     sim.server("server", async |host| {
         let mut peer = Peer::accept(host, SocketOptions::new()).await?;
         peer.write(&frame(Opcode::Binary, b"tide")).await

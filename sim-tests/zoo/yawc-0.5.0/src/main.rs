@@ -28,7 +28,7 @@ const BUGS: &[Entry] = &[
         "pings",
         "20,000 pings from a peer that does not read: the client keeps 20,000 pongs",
         "panic in server/main: on the wire: a pong for every ping, kept while nobody read",
-        pings::pings_of_a_peer_that_does_not_read_cost_little::<Yawc>,
+        pings::pings_of_a_deaf_peer_cost_little::<Yawc>,
     ),
 ];
 
@@ -45,7 +45,7 @@ mod tests {
     /// The bodies that pass.
     const SOUND: &[Entry] = &[
         Entry::fixed("cancelled_recv", "", receive::cancelled_receives_lose_nothing::<Yawc>),
-        Entry::fixed("end_without_close", "", receive::an_end_without_a_close_frame_is_an_error::<Yawc>),
+        Entry::fixed("end_without_close", "", receive::ending_without_a_close_frame_is_an_error::<Yawc>),
         Entry::fixed("close_under_way", "", receive::messages_under_way_are_received_after_close::<Yawc>),
         Entry::fixed("close_twice", "", close::closing_twice_sends_one_close_frame_and_ends::<Yawc>),
         Entry::fixed("cancelled_send", "", send::a_cancelled_send_leaves_the_stream_whole::<Yawc>),

@@ -21,7 +21,7 @@ fn close_writes_everything_then_goaway_then_ends() {
 }
 
 #[test]
-fn a_peer_that_does_not_end_is_left_after_the_timeout() {
+fn closing_ends_at_the_timeout() {
     let mut lab = Lab::new(Role::Client);
     lab.connection.close(lab.now);
     lab.pass(Duration::from_secs(5));
@@ -29,7 +29,7 @@ fn a_peer_that_does_not_end_is_left_after_the_timeout() {
 }
 
 #[test]
-fn calls_fail_as_soon_as_the_outcome_is_decided() {
+fn calls_fail_once_the_outcome_is_decided() {
     let mut lab = Lab::new(Role::Client);
     let key = lab.opened();
     assert_eq!(lab.read(key, 1), Poll::Pending);
@@ -55,7 +55,7 @@ fn streams_that_linger_end_with_the_session() {
 }
 
 #[test]
-fn the_end_of_the_transport_is_clean_only_without_streams() {
+fn only_an_end_without_streams_is_clean() {
     let mut lab = Lab::new(Role::Client);
     lab.connection.end_of_input(lab.now);
     assert_eq!(lab.cause(), Some(Cause::Peer));
@@ -84,7 +84,7 @@ fn received_bytes_survive_the_session() {
 }
 
 #[test]
-fn bytes_that_come_after_a_failed_write_are_read() {
+fn bytes_after_a_failed_write_are_read() {
     let mut lab = Lab::new(Role::Client);
     let key = lab.opened();
     lab.connection.write_failed(&io::ErrorKind::BrokenPipe.into(), lab.now);
@@ -124,7 +124,7 @@ fn an_error_of_the_peer_ends_the_session() {
 }
 
 #[test]
-fn draining_tells_an_unmodified_peer_when_the_session_is_idle() {
+fn draining_sends_go_away_once_idle() {
     let mut lab = Lab::new(Role::Server);
     let key = lab.accept(1);
     lab.connection.drain(lab.now);

@@ -61,7 +61,7 @@ fn streams_beyond_the_backlog_are_refused_with_ack() {
 }
 
 #[test]
-fn streams_beyond_the_limit_are_refused_until_handles_are_dropped() {
+fn dropping_handles_makes_room_for_streams() {
     let mut lab = Lab::with(Role::Server, limited(|limits| limits.inbound_streams = 1));
     let key = lab.accept(1);
     lab.receive(Frame::Window(RST, 1, 0));
@@ -73,7 +73,7 @@ fn streams_beyond_the_limit_are_refused_until_handles_are_dropped() {
 }
 
 #[test]
-fn a_local_limit_fails_the_call_not_the_session() {
+fn a_local_limit_fails_only_the_call() {
     let mut lab = Lab::with(Role::Client, limited(|limits| limits.outbound_streams = 1));
     let key = lab.open();
     assert_eq!(lab.connection.open(lab.now), Poll::Ready(Err(OpenError::TooManyStreams(1))));
@@ -180,7 +180,7 @@ fn finished_streams_wait_to_be_accepted_whatever_follows() {
 }
 
 #[test]
-fn no_stream_is_accepted_while_the_output_is_congested() {
+fn congested_output_stops_accepting_streams() {
     let mut lab = Lab::with(Role::Server, limited(|limits| limits.inbound_streams = 100_000));
     let mut accepted = 0;
     for number in 0..20_000 {

@@ -199,7 +199,7 @@ fn a_full_buffer_drops_empty_datagrams_too() {
 }
 
 #[test]
-fn a_full_buffer_has_room_after_a_quarter_is_received() {
+fn receiving_a_quarter_reopens_a_full_buffer() {
     let (mut harness, client, _) = sockets();
     let full = harness.network.udp_bind(harness.client, any(9), SocketOptions::new()).unwrap();
     let target = SocketAddr::new(harness.network.host_ip(harness.client), 9);
