@@ -4,8 +4,9 @@
 //!
 //! - What it reads goes into [`receive`](Connection::receive); the end of the transport into
 //!   [`end_of_input`](Connection::end_of_input).
-//! - What is to be written comes out of [`take_output`](Connection::take_output), and the driver reports what happened to it by
-//!   [`output_written`](Connection::output_written) and [`transport_full`](Connection::transport_full).
+//! - What is to be written comes out of [`take_output`](Connection::take_output), and the driver reports what
+//!   happened to it by [`output_written`](Connection::output_written) and
+//!   [`transport_full`](Connection::transport_full).
 //! - [`deadline`](Connection::deadline) says when [`handle_deadline`](Connection::handle_deadline) is due.
 //! - [`next_event`](Connection::next_event) says which waiting call may go on.
 //! - [`transport`](Connection::transport) says when the transport is to be ended.

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::fault::Fault;
-pub use crate::protocol::violation::Violation;
+pub use violation::Violation;
+
+mod violation;
 
 /// A close code that may stand in a Close frame: 1000–1003, 1007–1014, 3000–4999.
 ///

@@ -20,7 +20,7 @@ pub(crate) use compressor::Compressor;
 pub(crate) use decompressor::{Decompressor, InflateError};
 pub use negotiation::NegotiationError;
 
-use crate::protocol::Role;
+use crate::role::Role;
 
 /// What both sides agreed on, or what one of them wants.
 ///

@@ -47,6 +47,7 @@ pub mod message;
 mod outgoing;
 pub mod protocol;
 pub mod reconnect;
+mod role;
 pub mod server;
 pub mod session;
 

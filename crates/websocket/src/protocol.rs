@@ -34,11 +34,12 @@ mod receive;
 mod send;
 pub mod statistics;
 mod utf8;
-pub mod violation;
 
 #[cfg(test)]
 mod tests;
 
+pub use crate::close::Violation;
+pub use crate::role::Role;
 use closing::Closing;
 use flow::Flow;
 use inbox::Inbox;
@@ -47,16 +48,6 @@ use receive::{Control, Receiver, Step};
 use send::Sender;
 pub(crate) use send::{Deflating, Part, Piece};
 pub use statistics::Statistics;
-pub use violation::Violation;
-
-/// Which end of the connection this is: a client masks, a server does not (RFC 6455, section 5.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// Masks what it sends.
-    Client,
-    /// Expects masks.
-    Server,
-}
 
 /// How far a connection is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 //! that a violation is found at its first bad bit however the bytes arrive.
 
 use super::Role;
-use super::violation::Violation;
+use crate::close::Violation;
 
 /// The longest payload of a control frame (RFC 6455, section 5.5).
 pub(super) const MAX_CONTROL: usize = 125;

@@ -1,6 +1,6 @@
 //! What peers do wrong, by the sentence of the RFC that forbids it.
 
-use crate::CloseCode;
+use super::CloseCode;
 
 /// A violation of the protocol by the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
