@@ -3,7 +3,7 @@
 //! The module list is a map of the core: `frame` is heads of frames, `mask` and `utf8` what happens to payloads,
 //! `receive` turns bytes into pieces of messages, which `inbox` queues; `send` turns messages into bytes, which
 //! `output` queues; `flow` knows whether the transport is full; `ping` has pings and the keepalive, `closing` the
-//! end; [`violation`] names what peers do wrong, [`statistics`] counts. This file joins them.
+//! end; [`Violation`] names what peers do wrong, [`statistics`] counts. This file joins them.
 //!
 //! # Invariants
 //!

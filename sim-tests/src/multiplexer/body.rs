@@ -102,7 +102,7 @@ pub async fn echo(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Res
     }
 }
 
-/// As [`write`], on a thread.
+/// As [`write()`], on a thread.
 pub fn write_blocking(
     writer: &mut impl Write,
     seed: u32,

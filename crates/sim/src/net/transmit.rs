@@ -234,7 +234,7 @@ impl Connection {
     }
 
     /// Stops the line of `side` on its way, and the acknowledgements that go the same way, until
-    /// [`release`](Self::release).
+    /// [`resume`](Self::resume).
     pub(super) fn pause(&mut self, side: usize, cx: &mut Cx<'_>) {
         self.absorb_acks(1 - side, cx.now);
         self.flows[1 - side].acks_paused = true;

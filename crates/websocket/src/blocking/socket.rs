@@ -218,7 +218,7 @@ impl<T: Threads> WebSocket<T> {
     }
 
     /// Ends the connection now, without a closing handshake: the stream is shut down, and what is not yet written is
-    /// lost. Every call ends with [`Cause::Aborted`](crate::Cause::Aborted), unless the outcome is known already.
+    /// lost. Every call ends with [`Cause::Aborted`], unless the outcome is known already.
     pub fn abort(&self) {
         let shared = self.shared();
         let mut guard = shared.lock();

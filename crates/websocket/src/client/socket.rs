@@ -291,7 +291,7 @@ where
     }
 
     /// Ends the connection now, without a closing handshake: the stream is dropped, and what is not yet written is
-    /// lost. Every call ends with [`Cause::Aborted`](crate::Cause::Aborted), unless the outcome is known already.
+    /// lost. Every call ends with [`Cause::Aborted`], unless the outcome is known already.
     pub fn abort(&self) {
         self.shared().with(|state, after| {
             state.connection().abort(Cause::Aborted);

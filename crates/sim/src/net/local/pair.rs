@@ -4,7 +4,7 @@
 //!
 //! - End 0 has connected, end 1 was or will be accepted.
 //! - What an end has written and its peer has not read counts against the end's send buffer, by message
-//!   ([`buffers`](super::super::buffers)); the peer has no buffer of its own.
+//!   (module `buffers`); the peer has no buffer of its own.
 //! - A message counts until all of it is read. A full buffer has room again as soon as one does not count, but a
 //!   writer that
 //!   waits is woken when three quarters of the buffer are free (`unix_writable`).
