@@ -1,9 +1,54 @@
 //! Deterministic simulation testing of network protocol code: tasks and blocking threads, on a simulated network where
 //! every choice comes from one seed.
 //!
-//! [`macro@test`] makes a function that builds a [`Sim`] a test; [`Host`] is what its mains get, and implements both
-//! traits of [`runtime`]. [`Sweep`] does what the attribute does, for programs of your own. The project's README has
-//! a first test with its output, and says what is controlled and what is not.
+//! Protocol code is written against the two traits of [`runtime`]: `Runtime` for tasks, `Threads` for blocking threads.
+//! In a test both are a [`Host`] of a [`Sim`]. The attribute [`macro@test`] runs a test with many seeds, records and
+//! shrinks the first failure, and prints its trace and the command that replays it. [`Sweep`] does the same for programs
+//! of your own.
+//!
+//! # Example: a client that must not wait for ever
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//! use tokio::time::timeout;
+//! use wavetank::runtime::{ListenOptions, Listener, Runtime, SocketOptions};
+//! use wavetank::{Faults, Sim};
+//!
+//! #[wavetank::test(seeds = 500)]
+//! fn a_question_is_answered_or_given_up(sim: &mut Sim) {
+//!     // Partitions, resets, slow links and more, drawn from each seed.
+//!     sim.faults(Faults::all());
+//!     sim.server("server", async |host| {
+//!         let listener = host.listen(([0, 0, 0, 0], 80).into(), ListenOptions::new()).await?;
+//!         while let Ok((mut stream, _)) = listener.accept().await {
+//!             drop(host.spawn("connection", async move {
+//!                 while let Ok(question) = stream.read_u8().await {
+//!                     if stream.write_u8(question).await.is_err() {
+//!                         break;
+//!                     }
+//!                 }
+//!             }));
+//!         }
+//!         wavetank::Ok(())
+//!     });
+//!     sim.client("client", async |host| {
+//!         let asking = async {
+//!             let server = host.resolve("server", 80).await?[0];
+//!             let mut stream = host.connect(server, SocketOptions::new()).await?;
+//!             stream.write_u8(7).await?;
+//!             stream.read_u8().await
+//!         };
+//!         // Whatever the network does, the call ends in time, and never with another answer.
+//!         if let Ok(Ok(answer)) = timeout(Duration::from_secs(5), asking).await {
+//!             assert_eq!(answer, 7);
+//!         }
+//!     });
+//! }
+//! ```
+//!
+#![doc = include_str!("../docs/writing-tests.md")]
 //!
 //! # Settings
 //!
