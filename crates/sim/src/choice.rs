@@ -6,14 +6,14 @@
 //!
 //! # Invariants
 //!
-//! - Nothing else in this crate draws random numbers.
+//! - Nothing else in this crate makes a random number generator. What others draw with comes from here.
 //! - Value 0 is the default (keep running the same task, base latency, no fault): lowering a value makes a run more
 //!   ordinary, and an exhausted recording goes on with 0.
 //! - Lanes are independent: a question more or fewer in one lane changes no answer of another.
 //!
 //! # Not here
 //!
-//! The file format of recordings (`recording`), what to ask (`sched`, `net`, `faults`), which values to try when
+//! The file format of recordings (`recording`), what to ask (`sched`, `net`, `fault`), which values to try when
 //! shrinking (`shrink`).
 
 mod lane;

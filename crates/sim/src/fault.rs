@@ -105,8 +105,8 @@ impl Faults {
         }
     }
 
-    /// Every fault that leaves hosts their memory and connections their word: each connection goes on in the end, or
-    /// one of its ends learns that it does not as soon as it sends something.
+    /// Every fault after which no host has lost its memory, and no connection is dead without a sign: each connection
+    /// goes on in the end, or one of its ends learns that it does not as soon as it sends something.
     ///
     /// That is [`partitions`](Self::partitions), [`resets`](Self::resets), [`silence`](Self::silence),
     /// [`paused_links`](Self::paused_links), [`slow_links`](Self::slow_links), [`lossy_links`](Self::lossy_links),
@@ -252,7 +252,7 @@ impl Faults {
         self
     }
 
-    /// Sets how many faults a run has at most, 1 to 16; what is beyond is brought in. Default 3; [`Faults::all`] says
+    /// Sets how many faults a run has at most, 1 to 16; other values are clamped. Default 3; [`Faults::all`] says
     /// 6.
     #[must_use]
     pub fn count_max(mut self, count: u32) -> Self {

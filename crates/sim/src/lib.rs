@@ -3,8 +3,8 @@
 //!
 //! Protocol code is written against the two traits of [`runtime`]: `Runtime` for tasks, `Threads` for blocking threads.
 //! In a test both are a [`Host`] of a [`Sim`]. The attribute [`macro@test`] runs a test with many seeds, records and
-//! shrinks the first failure, and prints its trace and the command that replays it. [`Sweep`] does the same for programs
-//! of your own.
+//! shrinks the first failure, and prints its trace and the command that replays it. [`Sweep`] does the same for
+//! programs of your own.
 //!
 //! # Example: a client that must not wait for ever
 //!
@@ -66,7 +66,7 @@
 //! choice, order          the only source of randomness: lanes, choice points, values; which of two logs is simpler
 //! symptom                what failed, normalised
 //! interrupt, progress    Ctrl-C; what the watchdog sees of a run
-//! wall_clock, last_words  how long shrinking may take; what a process says that a run ends
+//! wall_clock, last_words  how long shrinking may take; the last message of a process that a run ends (exit, abort)
 //! panics                 panics are noted and not printed
 //! interpose              the clock and the entropy of libc
 //! net, udp               sans-I/O TCP, UDP and Unix sockets, links and their conditions. Knows no scheduler

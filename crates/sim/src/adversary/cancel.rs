@@ -167,7 +167,7 @@ impl<F: Future> Future for Cancellable<F> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let run = context::current().filter(|run| run.scheduler.is_fair_game());
+        let run = context::current().filter(|run| run.scheduler.may_perturb());
         let mut cancelled = None;
         if let Some(run) = &run {
             if matches!(this.plan, Plan::Undecided) {

@@ -39,7 +39,7 @@ impl Tricks {
     }
 
     fn run(&self) -> Option<Rc<Run>> {
-        context::current().filter(|run| run.number == self.run && run.scheduler.is_fair_game())
+        context::current().filter(|run| run.number == self.run && run.scheduler.may_perturb())
     }
 
     fn point(&mut self, run: &Run, kind: &'static str, operation: &'static str) -> PointId {

@@ -178,9 +178,9 @@ impl RunFaults {
         is_new
     }
 
-    /// Ends the first injected fault that is meant, and returns it.
-    pub(crate) fn take_injected(&mut self, is_meant: impl Fn(Fault) -> bool) -> Option<Fault> {
-        let index = self.by_hand.iter().position(|&fault| is_meant(fault))?;
+    /// Ends the first injected fault that matches, and returns it.
+    pub(crate) fn take_injected(&mut self, matches: impl Fn(Fault) -> bool) -> Option<Fault> {
+        let index = self.by_hand.iter().position(|&fault| matches(fault))?;
         Some(self.by_hand.remove(index))
     }
 

@@ -1,7 +1,20 @@
 //! The locks of simulated threads.
 //!
-//! One thread runs at a time, so a lock is a note of its holder and of its waiters. The value lies in a `std` mutex
-//! that is never contended: the note decides, the `std` mutex only proves it to the compiler.
+//! One thread runs at a time, so a lock is a record of its holder and of its waiters. The value is kept in a `std`
+//! mutex that is never contended: the record decides, the `std` mutex only proves it to the compiler.
+//!
+//! # What happens when a thread blocks on a lock
+//!
+//! 1. `lock` is a scheduling point: another thread may run first.
+//! 2. The lock has a holder. The thread adds itself to the waiters and calls `Scheduler::block`, which notes what it
+//!    waits for (`Wait::Lock`), writes the trace line and suspends the thread's coroutine.
+//! 3. The main loop (`run::drive`) runs other tasks. If none can run, time passes to the next event. If there is no
+//!    next event, the run is a deadlock, and the report names this thread, the lock and its holder.
+//! 4. The holder drops its guard. The schedule lane chooses one waiter (`choose_waiter`), which becomes ready. A drawn
+//!    delay may come first.
+//! 5. The chosen thread runs and tries again. If another thread took the lock in between, it waits again.
+//!
+//! `sched::locks` counts the locks that a thread holds and treats those of a thread that is torn down.
 
 #[cfg(test)]
 mod tests;
@@ -31,7 +44,7 @@ pub struct SimMutex<T> {
 #[derive(Default)]
 struct Note {
     holder: Option<TaskId>,
-    /// Threads that wait and were not woken yet, in the order of their coming.
+    /// Threads that wait and were not woken yet, oldest first.
     waiting: VecDeque<TaskId>,
 }
 

@@ -52,10 +52,10 @@ pub(super) fn by_hand(run: &Run, what: Fault) {
     begin(run, what, None);
 }
 
-/// Ends what was done by hand and is meant.
-pub(super) fn undo(run: &Run, is_meant: impl Fn(Fault) -> bool) {
+/// Ends every fault injected by hand that matches.
+pub(super) fn undo(run: &Run, matches: impl Fn(Fault) -> bool) {
     loop {
-        let ended = run.faults().borrow_mut().take_injected(&is_meant);
+        let ended = run.faults().borrow_mut().take_injected(&matches);
         let Some(what) = ended else { return };
         end(run, what);
     }

@@ -50,7 +50,7 @@ impl Scheduler {
         // As for what is delayed: servers listen before the first client's segment arrives, and what is merely slow
         // is no leak.
         let Some(Delays { one_in }) = &self.perturber.preempted else { return 0 };
-        if self.now() == 0 || !self.is_fair_game() {
+        if self.now() == 0 || !self.may_perturb() {
             return 0;
         }
         let point = self.point(self.lanes().preempted, task, Operation::new("hold"));

@@ -1,4 +1,4 @@
-//! Locks that tasks hold, where that matters to the scheduler: at the end of those who hold them.
+//! Locks that a thread still holds when it ends or is torn down. The locks themselves are in `host::locks`.
 
 use super::lifecycle::caught;
 use super::{Scheduler, State, Symptom, SymptomKind, TaskId, Wait};

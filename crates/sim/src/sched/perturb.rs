@@ -87,7 +87,7 @@ impl Scheduler {
     /// budget, or readiness comes late to it.
     pub(crate) fn poll_operation(&self, context: &Context<'_>, wait: Wait) -> Poll<()> {
         ready!(self.poll_turn(context, Next::Wait(wait)));
-        let Some(task) = self.current().filter(|_| self.perturber.pending && self.is_fair_game()) else {
+        let Some(task) = self.current().filter(|_| self.perturber.pending && self.may_perturb()) else {
             return Poll::Ready(());
         };
         let point = self.point(self.lanes().pending, task, Operation::on("pending", wait.verb()));
@@ -121,7 +121,7 @@ impl Scheduler {
     }
 
     /// Whether code under test may still be hindered: not once every main has ended.
-    pub(crate) fn is_fair_game(&self) -> bool {
+    pub(crate) fn may_perturb(&self) -> bool {
         self.mains_left() > 0
     }
 
@@ -136,7 +136,7 @@ impl Scheduler {
 
     /// Decides whether a task that has just parked is woken spuriously, and when.
     pub(super) fn perhaps_wake_spuriously(&self, task: TaskId) {
-        if !self.perturber.spurious || !self.is_fair_game() {
+        if !self.perturber.spurious || !self.may_perturb() {
             return;
         }
         let point = self.point(self.lanes().spurious, task, Operation::new("spurious-wake"));

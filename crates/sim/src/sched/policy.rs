@@ -3,7 +3,15 @@
 //! A policy only proposes values of the schedule lane. What was chosen is recorded, so a replay needs no policy, and
 //! shrinking may turn any value into 0 whatever proposed it.
 //!
-//! To add a strategy, add a variant to [`Strategy`], a type here that implements [`Policy`], and an arm to [`policy`].
+//! To add a strategy:
+//!
+//! 1. Add a variant to [`Strategy`] with its docs, a type here that implements [`Policy`], and an arm to [`policy`].
+//! 2. Give it a weight in the arm of `Strategy::Swarm`, or no test draws it by default. That changes what the default
+//!    draws for every seed: recordings stay valid, and trace hashes have to be reviewed.
+//! 3. Add a unit test here, a column to `STRATEGIES` of the zoo's harness, and its name to `docs/writing-tests.md`.
+//!
+//! A policy does not choose which waiter gets a lock or a notification: `choose_waiter` in `schedule` does, first in
+//! first out with [`Strategy::Fifo`] and uniformly with all others.
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::Rng;

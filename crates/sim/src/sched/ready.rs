@@ -55,7 +55,7 @@ impl Scheduler {
                 continue;
             }
             let delay_next = std::mem::take(&mut entry.delay_next);
-            let delayed = if self.is_fair_game() { delayed.max(delay_next) } else { delayed };
+            let delayed = if self.may_perturb() { delayed.max(delay_next) } else { delayed };
             if delayed == 0 {
                 self.make_ready(task, entry);
             } else {
@@ -74,7 +74,7 @@ impl Scheduler {
     fn delay_of_wake_up(&self, task: TaskId) -> Nanos {
         // No task is late at the start: servers listen before the first client's segment arrives. Nor at the end: what
         // is merely slow is no leak.
-        if !self.perturber.woken || self.now() == 0 || !self.is_fair_game() {
+        if !self.perturber.woken || self.now() == 0 || !self.may_perturb() {
             return 0;
         }
         let point = self.point(self.lanes().woken, task, Operation::new("wake-up"));

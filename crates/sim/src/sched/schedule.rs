@@ -1,4 +1,4 @@
-//! Who runs next, of those who are ready: a question to the schedule lane.
+//! Chooses which of the ready tasks runs next: a question to the schedule lane.
 
 use super::{LaneId, Operation, PointId, Scheduler, Strategy, TaskId, TraceEvent, below};
 

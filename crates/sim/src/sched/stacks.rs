@@ -150,7 +150,7 @@ impl Scheduler {
             && !self.stacks.finishing.get()
             && !self.stopped()
             && self.now() > 0
-            && self.is_fair_game()
+            && self.may_perturb()
             && !self.ends_polls()
             && !std::thread::panicking()
             && !crate::trace::is_formatting();

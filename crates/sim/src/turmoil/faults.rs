@@ -84,7 +84,7 @@ impl TurmoilFaults {
         self
     }
 
-    /// Sets how many faults a run has at most, 1 to 16; what is beyond is brought in. Default 3.
+    /// Sets how many faults a run has at most, 1 to 16; other values are clamped. Default 3.
     #[must_use]
     pub fn count_max(mut self, count: u32) -> Self {
         self.count_max = count.clamp(1, 16);
