@@ -41,6 +41,10 @@ const checks = {
   async 'a syntax error is an error'() {
     assert.ok(Array.isArray(await rejected('{')));
   },
+  async 'a source stream that cannot be made is an error'() {
+    const error = await rejected('subscription { fails }');
+    assert.match(error[0].message, /always fails/);
+  },
   async 'a subscription ends by itself'() {
     const counts = await all('subscription { count(to: 3, everyMs: 5) }');
     assert.deepEqual(counts, [{ count: 1 }, { count: 2 }, { count: 3 }]);

@@ -4,6 +4,7 @@
 //! message. So does a subscription field that fails before it first waits. One that fails later gives a result with
 //! `errors`, and `complete`: it was executed.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -68,11 +69,7 @@ impl<E: Executor> Engine for AsyncGraphql<E> {
         let kind = kind_of(document, name.as_deref())?;
         let mut results = self.executor.execute_stream(request, Some(context));
         if kind == OperationType::Subscription {
-            return match first_if_ready(&mut results).await {
-                Some(Some(first)) if is_request_error(&first) => Err(errors_of(first)),
-                Some(first) => Ok(Operation::Subscription(Box::pin(Resumed { first, rest: results }))),
-                None => Ok(Operation::Subscription(Box::pin(Resumed { first: None, rest: results }))),
-            };
+            return subscription(results).await;
         }
         // A query or a mutation gives one result. Only then it is known whether it was executed.
         let response = next(&mut results).await;
@@ -83,6 +80,27 @@ impl<E: Executor> Engine for AsyncGraphql<E> {
         }
         Ok(Operation::Single(Box::pin(std::future::ready(AsyncGraphqlResponse(response)))))
     }
+}
+
+/// Starts a subscription whose results have not been polled yet.
+///
+/// A source stream that cannot be made gives one response without data, and ends. A first event that fails looks the
+/// same, but the stream goes on.
+async fn subscription(
+    mut results: BoxStream<Response>,
+) -> Result<Operation<AsyncGraphqlResponse>, RequestErrors> {
+    let mut taken = VecDeque::new();
+    if let Some(first) = if_ready(&mut results).await.flatten() {
+        if !first.errors.is_empty() && first.data == async_graphql::Value::Null {
+            match if_ready(&mut results).await {
+                Some(None) => return Err(errors_of(first)),
+                Some(Some(second)) => taken.push_back(second),
+                None => {}
+            }
+        }
+        taken.push_front(first);
+    }
+    Ok(Operation::Subscription(Box::pin(Resumed { taken, rest: results })))
 }
 
 /// Makes a request of the engine's.
@@ -163,7 +181,7 @@ async fn next(results: &mut BoxStream<Response>) -> Option<Response> {
 }
 
 /// Polls once: `None` if there is no result yet, `Some(None)` if the stream has ended.
-async fn first_if_ready(results: &mut BoxStream<Response>) -> Option<Option<Response>> {
+async fn if_ready(results: &mut BoxStream<Response>) -> Option<Option<Response>> {
     std::future::poll_fn(|context| {
         Poll::Ready(match results.as_mut().poll_next(context) {
             Poll::Ready(first) => Some(first),
@@ -173,9 +191,9 @@ async fn first_if_ready(results: &mut BoxStream<Response>) -> Option<Option<Resp
     .await
 }
 
-/// A stream whose first result was taken already.
+/// A stream whose first results were taken already.
 struct Resumed {
-    first: Option<Response>,
+    taken: VecDeque<Response>,
     rest: BoxStream<Response>,
 }
 
@@ -183,7 +201,7 @@ impl Stream for Resumed {
     type Item = AsyncGraphqlResponse;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Some(first) = self.first.take() {
+        if let Some(first) = self.taken.pop_front() {
             return Poll::Ready(Some(AsyncGraphqlResponse(first)));
         }
         self.rest.as_mut().poll_next(context).map(|next| next.map(AsyncGraphqlResponse))
