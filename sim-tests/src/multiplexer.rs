@@ -11,12 +11,14 @@ pub mod frames;
 pub mod interoperability;
 pub mod monitor;
 pub mod network;
+mod outcome;
 pub mod scripts;
 pub mod tap;
 pub mod websocket;
 
 pub use foreign::{Foreign, ForeignStream, Kind};
 pub use monitor::Monitor;
+pub use outcome::{Cell, read_error, write_error};
 pub use tap::{BlockingTap, Tap};
 
 /// Returns a configuration that differs from the default by what `set` sets.

@@ -1,12 +1,12 @@
 //! What the simulations of this folder share: two hosts, a monitored session on each, and how both end.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use wavetank::runtime::{Instant, Runtime, SocketOptions};
 use wavetank::{Adversary, Host, Sim};
-use wavetank_multiplexer::{Config, ReadError, Session, Stream, WriteError};
+use wavetank_multiplexer::{Config, Session, Stream, WriteError};
 use wavetank_sim_tests::multiplexer::network::{self, Side};
+pub(crate) use wavetank_sim_tests::multiplexer::{Cell, read_error, write_error};
 use wavetank_sim_tests::multiplexer::{Monitor, body};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
@@ -169,38 +169,4 @@ pub(crate) fn inspect(stream: &Stream<Host>) {
         counts.receive_credit as usize + counts.buffered_bytes <= counts.receive_window as usize,
         "{counts:?}"
     );
-}
-
-/// A value that one host sets and another reads. Clones are the same.
-#[derive(Debug)]
-pub(crate) struct Cell<T>(Arc<Mutex<Option<T>>>);
-
-impl<T> Clone for Cell<T> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
-
-impl<T: Clone> Cell<T> {
-    pub(crate) fn new() -> Self {
-        Self(Arc::default())
-    }
-
-    pub(crate) fn set(&self, value: T) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
-    }
-
-    pub(crate) fn get(&self) -> Option<T> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-/// Returns what a failed read says.
-pub(crate) fn read_error(error: &std::io::Error) -> ReadError {
-    ReadError::from_io(error).unwrap_or_else(|| panic!("not of this crate: {error}")).clone()
-}
-
-/// Returns what a failed write says.
-pub(crate) fn write_error(error: &std::io::Error) -> WriteError {
-    WriteError::from_io(error).unwrap_or_else(|| panic!("not of this crate: {error}")).clone()
 }

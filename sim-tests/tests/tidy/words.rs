@@ -119,7 +119,9 @@ fn test_names_have_at_most_eight_words() {
         let mut long = Vec::new();
         for (index, line) in source.text.lines().enumerate() {
             let line = line.trim();
-            if line.starts_with("#[test]") || line.starts_with("#[wavetank::test") || line.contains("::test]")
+            let is_attribute = line.starts_with("#[test]") || line.starts_with("#[wavetank::test");
+            if is_attribute
+                || line.starts_with("#[") && (line.contains("::test]") || line.contains("::test("))
             {
                 is_test = true;
             }

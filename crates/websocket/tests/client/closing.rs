@@ -14,7 +14,7 @@ use crate::raw_peer::{CLOSE, PING, RawPeer, TEXT, close_frame, frame, pair, plai
 const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test(start_paused = true)]
-async fn closing_against_a_silent_peer_ends_with_the_close_timeout_and_one_outcome_for_all() {
+async fn the_close_timeout_gives_all_callers_one_outcome() {
     let mut config = plain();
     config.close_timeout(3 * SECOND);
     let (socket, _peer) = pair(config, 1024).await;
@@ -40,7 +40,7 @@ async fn closing_against_a_silent_peer_ends_with_the_close_timeout_and_one_outco
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_close_frame_is_answered_without_any_call_and_nothing_follows() {
+async fn a_close_frame_is_answered_without_a_call() {
     let (socket, mut peer) = pair(plain(), 1024).await;
     peer.send(&close_frame(4321)).await;
     peer.expect(CLOSE, &4321_u16.to_be_bytes()).await;
@@ -54,7 +54,7 @@ async fn a_close_frame_is_answered_without_any_call_and_nothing_follows() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_peer_had_in_flight_when_we_close_can_still_be_received() {
+async fn messages_in_flight_are_received_after_our_close() {
     let (socket, mut peer) = pair(plain(), 1 << 20).await;
     for count in 0..5000_u32 {
         peer.send(&frame(TEXT, count.to_string().as_bytes())).await;
@@ -73,7 +73,7 @@ async fn what_the_peer_had_in_flight_when_we_close_can_still_be_received() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_does_not_read_cannot_hold_up_closing() {
+async fn a_peer_that_stops_reading_delays_no_close() {
     let mut config = plain();
     config.close_timeout(2 * SECOND);
     let (socket, _peer) = pair(config, 1024).await;
@@ -88,7 +88,7 @@ async fn a_peer_that_does_not_read_cannot_hold_up_closing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_does_not_read_cannot_hold_up_keepalive() {
+async fn a_peer_that_stops_reading_delays_no_keepalive() {
     let mut config = plain();
     config.keepalive().interval(Some(SECOND));
     config.keepalive().timeout(Some(SECOND));
@@ -102,7 +102,7 @@ async fn a_peer_that_does_not_read_cannot_hold_up_keepalive() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_end_of_the_stream_without_a_close_frame_is_no_clean_end() {
+async fn an_end_without_a_close_frame_is_unclean() {
     let (socket, mut peer) = pair(plain(), 1024).await;
     peer.send(&frame(TEXT, b"last words")).await;
     drop(peer);
@@ -114,7 +114,7 @@ async fn an_end_of_the_stream_without_a_close_frame_is_no_clean_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn dropping_every_handle_says_goodbye_and_ends_the_stream() {
+async fn dropping_every_handle_closes_the_stream() {
     let (socket, mut peer) = pair(plain(), 1024).await;
     let other = socket.clone();
     drop(socket);
@@ -129,7 +129,7 @@ async fn dropping_every_handle_says_goodbye_and_ends_the_stream() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn dropping_every_handle_ends_the_stream_within_the_close_timeout_against_a_silent_peer() {
+async fn dropped_handles_wait_at_most_the_close_timeout() {
     let (socket, mut peer) = pair(plain(), 1024).await;
     let start = Tokio.now();
     drop(socket);
@@ -173,7 +173,7 @@ async fn a_reset_is_reported_after_received_messages() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn keepalive_finds_a_peer_that_is_gone_and_tells_everybody() {
+async fn keepalive_finds_a_lost_peer_for_all_callers() {
     let (socket, mut peer) = pair(
         {
             let mut config = plain();
@@ -194,7 +194,7 @@ async fn keepalive_finds_a_peer_that_is_gone_and_tells_everybody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_right_before_a_violation_can_still_be_answered() {
+async fn a_message_before_a_violation_can_be_answered() {
     let (socket, mut peer) = pair(plain(), 1024).await;
     // A text, and behind it a frame whose reserved bits mean nothing.
     peer.send(&[frame(TEXT, b"hello"), vec![0xf1, 0], frame(TEXT, b"not heard")].concat()).await;

@@ -34,7 +34,7 @@ async fn receive(socket: &Socket, peer: &mut RawPeer<DuplexStream>, bytes: &[u8]
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_ping_that_comes_with_a_message_is_answered_at_once() {
+async fn pings_behind_a_message_are_answered_at_once() {
     let (socket, mut peer) = pair(plain(), 1024).await;
     converse(&socket, &mut peer).await;
     let start = Tokio.now();
@@ -48,7 +48,7 @@ async fn a_ping_that_comes_with_a_message_is_answered_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_close_frame_that_comes_with_a_message_ends_everybody_once_the_message_is_taken() {
+async fn a_close_behind_a_message_ends_all_calls() {
     let (socket, mut peer) = pair(plain(), 1024).await;
     converse(&socket, &mut peer).await;
     let watcher = socket.clone();
@@ -64,7 +64,7 @@ async fn a_close_frame_that_comes_with_a_message_ends_everybody_once_the_message
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_end_of_the_stream_in_a_conversation_is_told_to_receivers_and_senders() {
+async fn the_streams_end_reaches_receivers_and_senders() {
     let (socket, mut peer) = pair(plain(), 1024).await;
     converse(&socket, &mut peer).await;
     let receiver = socket.clone();
@@ -77,7 +77,7 @@ async fn the_end_of_the_stream_in_a_conversation_is_told_to_receivers_and_sender
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_breaks_the_protocol_in_a_conversation_is_told_why() {
+async fn a_violation_is_answered_with_its_reason() {
     let (socket, mut peer) = pair(plain(), 1024).await;
     converse(&socket, &mut peer).await;
     // A masked frame, behind a message.
@@ -93,7 +93,7 @@ async fn a_peer_that_breaks_the_protocol_in_a_conversation_is_told_why() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn messages_that_come_in_parts_and_in_numbers_are_received_one_by_one() {
+async fn messages_are_received_one_by_one() {
     let (socket, mut peer) = pair(plain(), 1 << 16).await;
     converse(&socket, &mut peer).await;
     let long = "x".repeat(5000);
@@ -126,7 +126,7 @@ async fn a_pong_beside_a_message_reaches_its_ping() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_automatic_ping_comes_when_it_is_due_although_its_predecessor_was_answered_in_a_conversation() {
+async fn automatic_pings_stay_due_during_a_conversation() {
     let mut config = plain();
     config.keepalive().interval(Some(Duration::from_millis(7)));
     config.keepalive().timeout(Some(Duration::from_secs(10)));
@@ -146,7 +146,7 @@ async fn an_automatic_ping_comes_when_it_is_due_although_its_predecessor_was_ans
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sender_whose_stream_is_full_leaves_the_rest_to_be_written_while_it_receives() {
+async fn receiving_writes_what_a_full_stream_left() {
     let (socket, mut peer) = pair(plain(), 256).await;
     converse(&socket, &mut peer).await;
     socket.send(&vec![7; 5000]).await.expect("there is room in the write buffer");

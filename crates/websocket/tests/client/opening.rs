@@ -11,7 +11,7 @@ use wavetank_websocket::client::Client;
 use crate::raw_peer::{RawPeer, TEXT, frame, plain, read_head};
 
 #[tokio::test(start_paused = true)]
-async fn frames_glued_to_the_answer_are_the_first_messages() {
+async fn frames_behind_the_response_are_the_first_messages() {
     let (near, far) = tokio::io::duplex(1024);
     let client = Client::new(Tokio).config(plain());
     let glued = [frame(TEXT, b"first"), frame(TEXT, b"second")].concat();
@@ -26,7 +26,7 @@ async fn frames_glued_to_the_answer_are_the_first_messages() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_never_answers_ends_the_opening_with_its_timeout() {
+async fn a_silent_server_meets_the_open_timeout() {
     let (near, mut far) = tokio::io::duplex(1024);
     let start = Tokio.now();
     let client = Client::new(Tokio);

@@ -68,7 +68,7 @@ async fn a_ping_is_answered_without_any_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_ping_is_answered_soon_although_a_woken_receiver_does_not_come() {
+async fn pings_are_answered_though_a_receiver_stays_away() {
     let (socket, mut peer) = pair(plain(), 1024).await;
     let mut receiving = pin!(socket.recv());
     assert!(poll_once(receiving.as_mut()).await.is_none());
@@ -98,7 +98,7 @@ async fn a_ping_behind_a_message_is_answered_soon() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_receiver_that_is_dropped_at_any_byte_loses_nothing() {
+async fn a_receiver_dropped_at_any_byte_loses_nothing() {
     let (socket, mut peer) = pair(plain(), 1024).await;
     let bytes = [frame(TEXT, b"first"), frame(PING, b"between"), frame(BINARY, b"second")].concat();
     let mut messages = Vec::new();
@@ -116,7 +116,7 @@ async fn a_receiver_that_is_dropped_at_any_byte_loses_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_second_receiver_is_refused_and_does_not_disturb_the_first() {
+async fn a_second_receiver_leaves_the_first_alone() {
     let (socket, mut peer) = pair(plain(), 1024).await;
     let mut first = pin!(socket.recv());
     assert!(poll_once(first.as_mut()).await.is_none());
@@ -129,7 +129,7 @@ async fn a_second_receiver_is_refused_and_does_not_disturb_the_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_receiver_is_woken_in_the_task_that_polled_it_last_however_long_it_has_waited() {
+async fn only_the_last_poller_of_a_receiver_wakes() {
     for waited in [0, 3, 7, 12, 30].map(Duration::from_millis) {
         let (socket, mut peer) = pair(plain(), 1024).await;
         receive_first(&socket, &mut peer).await;
@@ -148,7 +148,7 @@ async fn a_receiver_is_woken_in_the_task_that_polled_it_last_however_long_it_has
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_receiver_that_waits_between_two_looks_of_the_driver_is_told_of_the_end() {
+async fn a_receiver_between_driver_polls_sees_the_end() {
     let config = plain().close_timeout(Duration::from_millis(2)).clone();
     let (socket, mut peer) = pair(config, 1024).await;
     receive_first(&socket, &mut peer).await;
@@ -161,7 +161,7 @@ async fn a_receiver_that_waits_between_two_looks_of_the_driver_is_told_of_the_en
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_task_that_has_received_is_not_held_on_to() {
+async fn a_receive_keeps_no_waker_of_its_task() {
     let (socket, mut peer) = pair(plain(), 1024).await;
     receive_first(&socket, &mut peer).await;
     let task = Arc::<Task>::default();
@@ -176,7 +176,7 @@ async fn a_task_that_has_received_is_not_held_on_to() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_can_be_received_in_fragments_before_it_is_complete() {
+async fn fragments_are_received_before_their_message_is_complete() {
     let (socket, mut peer) = pair(plain(), 1024).await;
     peer.send(&[0x01, 3, b'o', b'n', b'e']).await;
     let first = socket.recv_fragment().await.expect("a fragment");
@@ -192,7 +192,7 @@ async fn a_message_can_be_received_in_fragments_before_it_is_complete() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_queue_slows_the_peer_down_and_taking_messages_lets_it_go_on() {
+async fn taking_messages_resumes_a_slowed_peer() {
     let mut config = plain();
     config.limits().receive_queue_messages(4);
     config.limits().read_buffer(64);
@@ -213,7 +213,7 @@ async fn a_full_queue_slows_the_peer_down_and_taking_messages_lets_it_go_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_ping_resolves_with_the_time_that_its_pong_took() {
+async fn a_ping_resolves_with_its_round_trip_time() {
     let (socket, mut peer) = pair(plain(), 1024).await;
     let (latency, ()) = tokio::join!(socket.ping(), async {
         let ping = peer.frame().await.expect("a ping");
@@ -253,8 +253,7 @@ async fn frames_beyond_a_full_queue_are_processed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_receiver_that_drains_a_queue_which_one_read_has_filled_gets_all_of_it_and_pings_behind_are_answered()
- {
+async fn draining_a_full_queue_answers_pings() {
     const MESSAGES: u32 = 5000;
     let (socket, mut peer) = pair(plain(), 1 << 20).await;
     // The short way as well: while the driver leaves the stream to receivers.

@@ -76,7 +76,7 @@ async fn a_permanent_failure_is_an_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_that_was_dropped_goes_on_where_it_was() {
+async fn a_dropped_wait_continues_where_it_was() {
     // Port 1 of the loopback refuses at once.
     let request = "ws://127.0.0.1:1/".parse().expect("an address");
     let mut connections = Client::new(Tokio).reconnect(request);

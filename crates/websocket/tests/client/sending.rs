@@ -11,7 +11,7 @@ use wavetank_websocket::{Cause, CloseCode, Error, Kind, Message};
 use crate::raw_peer::{BINARY, CLOSE, Frame, TEXT, close_frame, frame, pair, plain};
 
 #[tokio::test(start_paused = true)]
-async fn what_is_sent_is_written_at_once_without_another_task() {
+async fn sending_writes_at_once_without_another_task() {
     let (socket, mut peer) = pair(plain(), 1024).await;
     socket.send("hello").await.expect("is open");
     socket.send(b"bytes").await.expect("is open");
@@ -21,7 +21,7 @@ async fn what_is_sent_is_written_at_once_without_another_task() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_fed_waits_for_a_flush_or_for_the_next_that_is_sent() {
+async fn fed_messages_wait_for_a_flush_or_send() {
     let (socket, mut peer) = pair(plain(), 1024).await;
     socket.feed("one").await.expect("is open");
     socket.feed("two").await.expect("is open");
@@ -56,7 +56,7 @@ async fn what_is_fed_goes_out_with_other_calls() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn feeding_more_than_the_write_buffer_holds_writes_and_then_waits_in_order() {
+async fn feeding_beyond_the_write_buffer_waits_in_order() {
     let mut config = plain();
     config.limits().write_buffer(1024);
     let (socket, mut peer) = pair(config, 256).await;
@@ -76,7 +76,7 @@ async fn feeding_more_than_the_write_buffer_holds_writes_and_then_waits_in_order
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_blocked_sender_that_is_dropped_has_sent_nothing_and_leaves_its_place() {
+async fn a_dropped_blocked_sender_has_sent_nothing() {
     let mut config = plain();
     config.limits().write_buffer(1024);
     let (socket, mut peer) = pair(config, 256).await;
@@ -97,7 +97,7 @@ async fn a_blocked_sender_that_is_dropped_has_sent_nothing_and_leaves_its_place(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn many_senders_at_once_send_whole_messages_each_in_its_own_order() {
+async fn concurrent_senders_send_whole_messages_in_order() {
     let mut config = plain();
     config.limits().write_buffer(4096);
     let (socket, mut peer) = pair(config, 512).await;
@@ -132,7 +132,7 @@ async fn many_senders_at_once_send_whole_messages_each_in_its_own_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_can_be_sent_piece_by_piece_while_others_wait() {
+async fn other_senders_wait_for_a_message_in_pieces() {
     let (socket, mut peer) = pair(plain(), 1024).await;
     let mut writer = socket.send_stream(Kind::Text).await.expect("is open");
     writer.write(b"one ").await.expect("is open");
@@ -149,7 +149,7 @@ async fn a_message_can_be_sent_piece_by_piece_while_others_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_writer_that_is_dropped_before_its_first_piece_leaves_no_trace() {
+async fn a_writer_dropped_before_writing_leaves_no_trace() {
     let (socket, mut peer) = pair(plain(), 1024).await;
     drop(socket.send_stream(Kind::Binary).await.expect("is open"));
     socket.send("next").await.expect("is open");
@@ -157,7 +157,7 @@ async fn a_writer_that_is_dropped_before_its_first_piece_leaves_no_trace() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_that_is_left_unfinished_closes_the_connection() {
+async fn an_unfinished_message_closes_the_connection() {
     let (socket, mut peer) = pair(plain(), 1024).await;
     let mut writer = socket.send_stream(Kind::Binary).await.expect("is open");
     writer.write(b"half").await.expect("is open");
@@ -173,7 +173,7 @@ async fn a_message_that_is_left_unfinished_closes_the_connection() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_close_frame_that_comes_during_a_blocked_send_ends_it_and_the_message_is_not_sent() {
+async fn a_close_ends_a_blocked_send() {
     let mut config = plain();
     config.limits().write_buffer(1024);
     let (socket, mut peer) = pair(config, 256).await;

@@ -66,7 +66,7 @@ where
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn our_client_and_our_server_converse_with_compression_and_close_cleanly() {
+async fn our_ends_converse_compressed_and_close_cleanly() {
     let options = AcceptOptions::new().subprotocols(["chat.v2", "chat.v1"]);
     let (port, serving) = serve_once(Server::new(Tokio).options(options)).await;
     let request = ClientRequest::new(&format!("ws://127.0.0.1:{port}/room?id=5"))
@@ -202,7 +202,7 @@ async fn unix_sockets_carry_connections_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_asks_for_nothing_is_given_up() {
+async fn a_client_without_a_request_is_given_up() {
     let (near, mut far) = tokio::io::duplex(1024);
     let start = Tokio.now();
     let error = Server::new(Tokio).accept_over(near).await.expect_err("no client asks");
@@ -214,7 +214,7 @@ async fn a_client_that_asks_for_nothing_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_is_no_websocket_is_answered_by_a_status() {
+async fn a_plain_request_is_answered_by_a_status() {
     let (near, mut far) = tokio::io::duplex(1024);
     let server = Server::new(Tokio);
     let (result, answer) = tokio::join!(server.accept_over(near), async {

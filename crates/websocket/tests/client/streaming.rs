@@ -39,7 +39,7 @@ fn quickly() -> BackoffPolicy {
 }
 
 #[tokio::test(start_paused = true)]
-async fn messages_come_out_of_the_stream_and_a_clean_end_ends_it() {
+async fn the_stream_ends_after_a_clean_close() {
     let (socket, mut peer) = pair(plain(), 1024).await;
     let mut messages = socket.messages();
     assert!(poll(&mut messages).await.is_pending());
@@ -54,7 +54,7 @@ async fn messages_come_out_of_the_stream_and_a_clean_end_ends_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_end_that_is_not_clean_is_the_last_item() {
+async fn an_unclean_end_is_the_last_item() {
     let (socket, mut peer) = pair(plain(), 1024).await;
     let mut messages = socket.messages();
     peer.send(&frame(TEXT, b"one")).await;
@@ -67,7 +67,7 @@ async fn an_end_that_is_not_clean_is_the_last_item() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_waits_is_the_one_receiver_until_it_is_dropped_and_loses_nothing() {
+async fn a_waiting_stream_is_the_only_receiver() {
     let (socket, mut peer) = pair(plain(), 1024).await;
     let mut messages = socket.messages();
     // A stream that was never polled hinders no other.
@@ -166,7 +166,7 @@ async fn connections_over_a_unix_socket_follow_each_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn both_halves_of_a_stream_are_used_at_once() {
+async fn stream_halves_are_used_at_once() {
     let (socket, mut peer) = pair(plain(), 1024).await;
     let (mut sink, mut stream) = socket.messages().split();
     for text in ["one", "two"] {
