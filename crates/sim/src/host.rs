@@ -1,26 +1,30 @@
-//! A host of the simulation: the simulator's implementation of both runtime traits.
+//! A simulated host. It implements both runtime traits.
 //!
-//! `tasks` implements `Runtime`, `threads` implements `Threads`, `socket` is what their streams share, `udp` and
-//! `local` implement the extensions of both, `locks` are the locks of threads.
+//! `tasks` implements `Runtime`, `threads` implements `Threads`, `datagrams` and `local` implement the extensions of
+//! both. They reach the network through a `transport`. `simulated` is the simulator's own, with its sockets in `socket`
+//! and `udp`. `locks` are the locks of threads.
 
+mod datagrams;
 mod ending;
 mod local;
 mod locks;
 mod main;
+mod simulated;
 mod socket;
 mod tasks;
 mod threads;
+mod transport;
 mod udp;
 
-use std::net::{IpAddr, SocketAddr};
+use std::marker::PhantomData;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::{fmt, io};
 
-use wavetank_runtime::SocketOptions;
-
-use self::socket::{EndId, Socket};
+use self::simulated::Simulated;
+pub(crate) use self::transport::Transport;
 use crate::inject::Injector;
 use crate::net::HostId;
 use crate::symptom::{Symptom, SymptomKind};
@@ -28,26 +32,32 @@ use crate::time::Nanos;
 use crate::trace::TraceEvent;
 use crate::world::{Run, context};
 
+pub use datagrams::{SimBlockingUdpSocket, SimUdpSocket};
 pub use local::{SimBlockingUnixListener, SimBlockingUnixStream, SimUnixListener, SimUnixStream};
 pub use locks::{SimCondvar, SimGuard, SimMutex};
-pub use main::{MainResult, Returns};
+pub use main::MainResult;
 pub use tasks::{SimListener, SimReadHalf, SimSleep, SimStream, SimTaskHandle, SimWriteHalf};
 pub use threads::{SimBlockingListener, SimBlockingStream, SimThreadHandle};
-pub use udp::{SimBlockingUdpSocket, SimUdpSocket};
+
+#[cfg(feature = "turmoil")]
+pub(crate) use socket::timeout_nanos;
+#[cfg(feature = "turmoil")]
+pub(crate) use transport::{DatagramSocket, ListeningSocket, StreamSocket};
 
 /// A handle to a simulated host. It implements [`Runtime`](wavetank_runtime::Runtime) and
-/// [`Threads`](wavetank_runtime::Threads); protocol code runs on it as on any other.
+/// [`Threads`](wavetank_runtime::Threads). Protocol code runs on it as on any other runtime.
 ///
 /// Handles are small and may be copied anywhere within their run.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Host {
+pub struct Host<N: Transport = Simulated> {
     pub(crate) run: u64,
     pub(crate) index: usize,
+    network: PhantomData<N>,
 }
 
-impl Host {
+impl<N: Transport> Host<N> {
     pub(crate) const fn new(run: u64, index: usize) -> Self {
-        Self { run, index }
+        Self { run, index, network: PhantomData }
     }
 
     #[track_caller]
@@ -55,11 +65,11 @@ impl Host {
         context::expect_run(self.run)
     }
 
-    /// Returns the run, for what reaches beyond the process: opening a socket, removing its path.
+    /// Returns the run, for effects outside of the process: opening a socket, removing its path.
     ///
     /// # Errors
     ///
-    /// On a host that has crashed. Nothing of it runs but destructors, and those of a process that is killed do not.
+    /// On a host that has crashed. Only destructors still run there, and in production not even these.
     #[track_caller]
     fn acts(self) -> io::Result<Rc<Run>> {
         let run = self.run();
@@ -74,21 +84,10 @@ impl Host {
     ///
     /// # Panics
     ///
-    /// Outside of the run that the host belongs to, as all methods of a host.
+    /// Outside of the run that the host belongs to, like all methods of a host.
     #[must_use]
     pub fn name(&self) -> Arc<str> {
         self.run().host_name(self.index)
-    }
-
-    /// Returns the handle of another host of this run, or of this one, by its name: for tests that act in several
-    /// places from one task. Protocol code has no use for it; it connects.
-    ///
-    /// # Panics
-    ///
-    /// Outside of the run that the host belongs to.
-    #[must_use]
-    pub fn host(&self, name: &str) -> Option<Self> {
-        self.run().host_index(name).map(|index| Self { run: self.run, index })
     }
 
     /// Returns the host's address.
@@ -98,16 +97,7 @@ impl Host {
     /// Outside of the run that the host belongs to.
     #[must_use]
     pub fn ip(&self) -> IpAddr {
-        let run = self.run();
-        let name = run.host_name(self.index);
-        run.network(|network, _, _| network.resolve(self.id(), &name)).expect("a host knows its own name")
-    }
-
-    /// Returns what makes faults by hand in this host's run: partitions, crashes and so on, beside those that are
-    /// drawn.
-    #[must_use]
-    pub const fn inject(&self) -> Injector {
-        Injector::new(self.run)
+        N::ip(*self)
     }
 
     /// Reports what a main returned.
@@ -121,24 +111,8 @@ impl Host {
         }
     }
 
-    /// Sends the SYN; the socket is not connected yet.
-    fn begin_connect(self, address: SocketAddr, options: SocketOptions) -> io::Result<Socket> {
-        let run = self.acts()?;
-        let id = run.network(|network, now, link| network.connect(now, link, self.id(), address, options));
-        let id = id.map_err(|error| self.cannot("connect to", address, error))?;
-        Ok(Socket::new(self.run, EndId::Tcp(id)))
-    }
-
-    fn resolve_now(self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-        let found = self.run().network(|network, _, _| network.resolve(self.id(), host));
-        match found {
-            Some(ip) => Ok(vec![(ip, port).into()]),
-            None => Err(io::Error::new(io::ErrorKind::NotFound, self.run().no_such_host(host))),
-        }
-    }
-
-    /// Shows in the trace what failed at once, and where, and keeps it for the report of a main that ends with the same
-    /// error: an error of the system does not say where.
+    /// Shows in the trace what failed and where, and returns the error. The report of a main that ends with the same
+    /// error repeats it, because an error of the system does not say where.
     pub(crate) fn cannot(self, what: &str, address: impl fmt::Display, error: io::Error) -> io::Error {
         let line = format!("cannot {what} {address}: {error}");
         let run = self.run();
@@ -157,16 +131,34 @@ impl Host {
     }
 }
 
-impl fmt::Debug for Host {
+impl Host {
+    /// Returns the handle of a host of this run by its name. It is for tests that act on several hosts from one task.
+    ///
+    /// # Panics
+    ///
+    /// Outside of the run that the host belongs to.
+    #[must_use]
+    pub fn host(&self, name: &str) -> Option<Self> {
+        self.run().host_index(name).map(|index| Self::new(self.run, index))
+    }
+
+    /// Returns the injector of this host's run. It injects faults by hand: partitions, crashes and so on.
+    #[must_use]
+    pub const fn inject(&self) -> Injector {
+        Injector::new(self.run)
+    }
+}
+
+impl<N: Transport> fmt::Debug for Host<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match context::current().filter(|run| run.number == self.run) {
-            Some(run) => write!(f, "Host({})", run.host_name(self.index)),
-            None => f.write_str("Host(of another run)"),
+            Some(run) => write!(f, "{}({})", N::HOST, run.host_name(self.index)),
+            None => write!(f, "{}(of another run)", N::HOST),
         }
     }
 }
 
-/// Wraps what a thread does so that it never unwinds but by force.
+/// Wraps the body of a thread so that only a forced unwind leaves it.
 pub(crate) fn thread_entry(run: u64, body: impl FnOnce() + 'static) -> impl FnOnce() + 'static {
     move || {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(body)) {
@@ -175,7 +167,7 @@ pub(crate) fn thread_entry(run: u64, body: impl FnOnce() + 'static) -> impl FnOn
     }
 }
 
-/// What a runtime call says when its thread unwinds and would have to wait.
+/// Returns the error of a call that would have to wait while its thread unwinds.
 pub(crate) fn unwinding(what: &str) -> io::Error {
     io::Error::other(format!("{what} would have to wait, and a thread that unwinds cannot"))
 }

@@ -1,11 +1,11 @@
-//! How a task or thread ended, between the one that ends and the one that waits for it.
+//! The result of a task or thread, on its way to the handle that waits for it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use wavetank_runtime::JoinError;
 
-/// Makes the two ends: the first is moved into the task or thread, the second into its handle.
+/// Makes the two ends. The first is moved into the task or thread, the second into its handle.
 pub(super) fn ending<T>() -> (End<T>, Ending<T>) {
     let note = Arc::new(Mutex::new(Note { output: None, ended: false, joiner: None }));
     (End(note.clone()), Ending(note))
@@ -18,7 +18,7 @@ struct Note<T> {
     joiner: Option<Waker>,
 }
 
-/// The end inside of the task or thread. Dropped without a result, it was cancelled.
+/// The end inside of the task or thread. If it is dropped without a result, the task was cancelled.
 #[derive(Debug)]
 pub(super) struct End<T>(Arc<Mutex<Note<T>>>);
 
@@ -31,7 +31,7 @@ fn look<T>(note: &Mutex<Note<T>>) -> MutexGuard<'_, Note<T>> {
 }
 
 impl<T> End<T> {
-    /// Hands over the result. Only the first counts.
+    /// Sets the result. Only the first counts.
     pub(super) fn set(&self, output: Result<T, JoinError>) {
         let joiner = {
             let mut note = look(&self.0);
@@ -55,10 +55,10 @@ impl<T> Drop for End<T> {
 }
 
 impl<T> Ending<T> {
-    /// Takes the result if the end has come; otherwise `waker` will be woken when it comes. A result can be taken once;
+    /// Takes the result, if there is one. Otherwise `waker` is woken when there is. A result can be taken once;
     /// afterwards it reads as cancelled.
     pub(super) fn take_or_wake(&self, waker: Option<&Waker>) -> Option<Result<T, JoinError>> {
-        // Cloned before, and dropped after the lock is held: a waker may be anybody's code, and ask again.
+        // Cloned before and dropped after the lock is held: the code of a waker may call this.
         let mut joiner = waker.cloned();
         let mut note = look(&self.0);
         if note.ended {

@@ -1,6 +1,6 @@
 //! Unix stream sockets for a simulated host: [`LocalSockets`] for tasks, [`BlockingLocalSockets`] for threads.
 //!
-//! A host has paths of its own, and few directories: `/`, `/dev/shm`, `/run`, `/tmp`, `/var/run`, and what
+//! Each host has its own paths and few directories: `/`, `/dev/shm`, `/run`, `/tmp`, `/var/run`, and those that
 //! [`Host::create_dir_all`] makes.
 
 use std::future::poll_fn;
@@ -18,14 +18,15 @@ use wavetank_runtime::{
 };
 
 use super::socket::{EndId, Socket, block, timeout_nanos};
+use super::transport::{StreamSocket, Transport};
 use super::{Host, SimReadHalf, SimWriteHalf, context};
-use crate::net::{Direction, LocalListenerId, Ready};
+use crate::net::{LocalListenerId, Ready};
 use crate::time::Nanos;
 use crate::trace::Next;
 use crate::wait::{Operation, Wait};
 use crate::world::Run;
 
-/// A listening socket. Dropping it stops listening, and leaves its path.
+/// A listening socket. Dropping it stops listening. Its path stays.
 #[derive(Debug)]
 struct Listening {
     run: u64,
@@ -33,7 +34,7 @@ struct Listening {
 }
 
 impl Listening {
-    fn new(host: Host, path: &Path, options: ListenOptions) -> io::Result<Self> {
+    fn new<N: Transport>(host: Host<N>, path: &Path, options: ListenOptions) -> io::Result<Self> {
         let run = host.acts()?;
         let id = run.network(|network, _, _| network.local_listen(host.id(), path, options));
         let id = id.map_err(|error| host.cannot("listen on", path.display(), error))?;
@@ -78,14 +79,14 @@ impl Drop for Listening {
         context::with_run(self.run, |run| {
             run.network(|network, _, outside| network.local_close_listener(outside, self.id));
             run.unmade(self.id.object());
-            // Those who wait for room in the backlog have been woken: they find it closed.
+            // Threads that wait for room in the backlog have been woken. They find it closed.
             run.forget(Ready::LocalListener(self.id));
             run.forget(Ready::LocalRoom(self.id));
         });
     }
 }
 
-impl Host {
+impl<N: Transport> Host<N> {
     fn connect_now(self, run: &Run, path: &Path, options: SocketOptions) -> io::Result<Poll<Socket>> {
         let listener = run.network(|network, _, _| network.local_find(self.id(), path));
         let listener = listener.map_err(|error| self.cannot("connect to", path.display(), error))?;
@@ -95,15 +96,14 @@ impl Host {
         }
     }
 
-    /// Creates a directory for Unix sockets on the simulated host, with those above it, as `std::fs::create_dir_all`
-    /// does on a real one.
+    /// Creates a directory for Unix sockets on the simulated host, with all parents, like `std::fs::create_dir_all`.
     ///
-    /// Every host has the directories `/`, `/dev/shm`, `/run`, `/tmp` and `/var/run`, and a working directory that
-    /// relative paths begin at. They survive crashes.
+    /// Every host has the directories `/`, `/dev/shm`, `/run`, `/tmp` and `/var/run`, and a working directory for
+    /// relative paths. Directories survive crashes.
     ///
     /// # Errors
     ///
-    /// `NotADirectory` where a socket is at the path or above it; any error on a host that has crashed.
+    /// `NotADirectory` if a socket is at the path or at a parent. Any error on a host that has crashed.
     ///
     /// # Panics
     ///
@@ -117,7 +117,7 @@ impl Host {
     }
 }
 
-impl LocalSockets for Host {
+impl<N: Transport> LocalSockets for Host<N> {
     type UnixStream = SimUnixStream;
     type UnixListener = SimUnixListener;
 
@@ -169,7 +169,7 @@ impl UnixStream for SimUnixStream {
     }
 }
 
-impl BlockingLocalSockets for Host {
+impl<N: Transport> BlockingLocalSockets for Host<N> {
     type UnixStream = SimBlockingUnixStream;
     type UnixListener = SimBlockingUnixListener;
 
@@ -184,7 +184,7 @@ impl BlockingLocalSockets for Host {
         run.scheduler.scheduling_point(Operation::new("connect"));
         let until = (timeout > 0).then(|| run.scheduler.now().saturating_add(timeout));
         loop {
-            // A new look at the path each time: it may be another listener's by now.
+            // Looks the path up each time, because another listener may have it by now.
             if let Poll::Ready(socket) = self.connect_now(&run, path, options)? {
                 run.scheduler.unblocked();
                 return Ok(SimBlockingUnixStream { socket: Arc::new(socket) });
@@ -209,7 +209,7 @@ impl BlockingLocalSockets for Host {
     }
 }
 
-impl Host {
+impl<N: Transport> Host<N> {
     fn wait_for_room(self, run: &Run, listener: LocalListenerId, until: Option<Nanos>) -> io::Result<()> {
         if let Some(task) = run.scheduler.current() {
             run.when_ready(Ready::LocalRoom(listener), &run.scheduler.waker(task));
@@ -245,16 +245,16 @@ impl BlockingUnixStream for SimBlockingUnixStream {
     }
 
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        self.socket.run().scheduler.scheduling_point(Operation::new("shutdown"));
+        self.socket.scheduling_point("shutdown");
         self.socket.shutdown(how)
     }
 
     fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.socket.set_timeout(Direction::Read, timeout)
+        self.socket.set_read_timeout(timeout)
     }
 
     fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.socket.set_timeout(Direction::Write, timeout)
+        self.socket.set_write_timeout(timeout)
     }
 }
 

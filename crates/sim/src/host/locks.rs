@@ -1,7 +1,7 @@
 //! The locks of simulated threads.
 //!
-//! One thread runs at a time, so a lock is a record of its holder and of its waiters. The value is kept in a `std`
-//! mutex that is never contended: the record decides, the `std` mutex only proves it to the compiler.
+//! One thread runs at a time, so a lock is a record of its holder and of its waiters. The value is in a `std` mutex
+//! that is never contended. The record decides; the `std` mutex only proves it to the compiler.
 //!
 //! # What happens when a thread blocks on a lock
 //!
@@ -44,7 +44,7 @@ pub struct SimMutex<T> {
 #[derive(Default)]
 struct Note {
     holder: Option<TaskId>,
-    /// Threads that wait and were not woken yet, oldest first.
+    /// Threads that wait and were not yet woken, oldest first.
     waiting: VecDeque<TaskId>,
 }
 
@@ -79,7 +79,7 @@ impl<T: Send> SimMutex<T> {
                 match note.holder {
                     None => break self.take(run, note),
                     Some(holder) => {
-                        // A thread that may not wait must not take the turn of one that does.
+                        // A thread that must not wait must not take the turn of another thread.
                         if let Some(task) = run.scheduler.current().filter(|_| run.scheduler.can_block())
                             && !note.waiting.contains(&task)
                         {
@@ -90,7 +90,7 @@ impl<T: Send> SimMutex<T> {
                 }
             };
             if !run.scheduler.block(Wait::Lock { name: self.name, holder }, None) {
-                // This thread unwinds and cannot wait, and the lock is held by one that is suspended.
+                // This thread unwinds and cannot wait, and a suspended thread holds the lock.
                 run.scheduler.free_by_force(holder, self.name);
             }
         }
@@ -98,11 +98,11 @@ impl<T: Send> SimMutex<T> {
         self.guard()
     }
 
-    /// Makes the running task the holder of the lock, which is free.
+    /// Makes the running task the holder of the free lock.
     fn take(&self, run: &Run, mut note: MutexGuard<'_, Note>) {
         let holder = holder_of(run);
         note.holder = Some(holder);
-        // One that was woken for another reason may come out of turn. Its turn would be lost on it later.
+        // A thread that was woken for another reason may take the lock before its turn. It must not have a turn later.
         note.waiting.retain(|&waiting| waiting != holder);
         for &waiting in &note.waiting {
             run.scheduler.lock_changed_hands(waiting, self.name, holder);
@@ -131,7 +131,7 @@ impl<T: Send> SimMutex<T> {
         SimGuard { mutex: self, value: Some(value) }
     }
 
-    /// Frees the lock and wakes one of those who wait for it.
+    /// Frees the lock and wakes one waiter.
     fn release(&self, run: Option<&Run>) {
         let mut note = self.note();
         note.holder = None;
@@ -154,7 +154,8 @@ impl<T: Send> SimMutex<T> {
     }
 }
 
-/// The running task. Locks may also be taken where none runs (in the set-up of a test); no thread can wait for those.
+/// Returns the running task. Locks may also be taken where none runs, in the set-up of a test. No thread can wait for
+/// those.
 fn holder_of(run: &Run) -> TaskId {
     run.scheduler.current().unwrap_or(TaskId::new(0))
 }
@@ -187,7 +188,7 @@ impl<T: Send> Drop for SimGuard<'_, T> {
     fn drop(&mut self) {
         let run = context::current().filter(|run| run.number == self.mutex.run);
         self.unlock(run.as_deref());
-        // What follows the release may run late: the state is published, its author has not gone on.
+        // The code after the release may run late: the state is visible, and its author has not continued.
         if let Some(run) = run {
             run.scheduler.scheduling_point(Operation::on("unlock", self.mutex.name));
         }
@@ -223,7 +224,7 @@ pub struct SimCondvar {
 
 #[derive(Default)]
 struct Waiters {
-    /// Each with a ticket, by which its waiter finds out whether it was notified.
+    /// Each with a ticket, which tells its waiter whether it was notified.
     waiting: Vec<(u64, Waker)>,
     tickets: u64,
 }
@@ -264,12 +265,13 @@ impl SimCondvar {
                 break;
             }
             if !run.scheduler.block(Wait::Condvar { name: self.name, until }, until) {
-                // A thread that unwinds cannot wait: as if it had been woken for no reason.
+                // A thread that unwinds cannot wait. It counts as woken without cause.
                 break;
             }
         }
         run.scheduler.unblocked();
-        // Before it waits for the lock: a notification must not go to a thread that has given up waiting for it.
+        // This must happen before the thread waits for the lock. A notification must not go to a thread that has given
+        // up waiting for it.
         drop(forget);
         (mutex.lock_now(&run), outcome)
     }
@@ -298,7 +300,7 @@ impl SimCondvar {
     }
 }
 
-/// Takes a waiter off the list also when its thread is torn down.
+/// Removes a waiter from the list, also when its thread is torn down.
 struct Forget<'a> {
     condvar: &'a SimCondvar,
     ticket: u64,

@@ -2,9 +2,9 @@
 
 use std::fmt::Display;
 
-/// What a main returns: nothing, or a result whose error fails the run.
+/// The result of a main: nothing, or a result whose error fails the run.
 pub trait MainResult {
-    /// The error's text, if it is one.
+    /// Returns the error's text, if it is an error.
     fn failure(self) -> Option<String>;
 }
 
@@ -14,13 +14,12 @@ impl MainResult for () {
     }
 }
 
-/// The type of `loop {}`, which has no name of its own in stable Rust: a server that never ends needs no result.
+/// The type of `loop {}`, which has no name in stable Rust. A server that never ends needs no result.
 type Never = <fn() -> ! as Returns>::Output;
 
-/// Names what a function pointer returns.
-#[doc(hidden)]
+/// Names the result type of a function pointer.
 pub trait Returns {
-    /// What the function returns.
+    /// The result type.
     type Output;
 }
 

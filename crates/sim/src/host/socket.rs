@@ -1,14 +1,16 @@
-//! A stream socket, TCP's or Unix's, as its handles share it: streams, halves and clones of one connection.
+//! A stream socket, TCP or Unix, that its handles share: streams, halves and clones of one connection.
 
 use std::borrow::Cow;
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use super::transport::{ListeningSocket, StreamSocket};
 use crate::inject::shortened;
 use crate::net::{Direction, ListenerId, LocalId, Ready, SocketId};
 use crate::time::Nanos;
@@ -18,7 +20,7 @@ use crate::wait::{Operation, Wait};
 use crate::world::Run;
 use crate::world::context;
 
-/// What the network knows an end of a connection by.
+/// The network's id of an end of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum EndId {
     Tcp(SocketId),
@@ -27,13 +29,13 @@ pub(super) enum EndId {
 
 /// One end of a connection. Dropping it closes the end.
 #[derive(Debug)]
-pub(super) struct Socket {
+pub struct Socket {
     run: u64,
     id: EndId,
     /// Timeouts in nanoseconds; 0 is none.
     read_timeout: AtomicU64,
     write_timeout: AtomicU64,
-    /// An error that ended a blocking write which had taken some bytes: the next call reports it.
+    /// An error that ended a blocking write after it had taken some bytes. The next call returns it.
     deferred: Mutex<Option<io::Error>>,
 }
 
@@ -52,43 +54,7 @@ impl Socket {
         context::expect_run(self.run)
     }
 
-    pub(super) const fn run_number(&self) -> u64 {
-        self.run
-    }
-
-    // What both kinds of code do alike.
-
-    pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
-        let id = self.tcp();
-        self.run().network(|network, _, _| network.local_addr(id))
-    }
-
-    pub(super) fn peer_addr(&self) -> io::Result<SocketAddr> {
-        let id = self.tcp();
-        self.run().network(|network, _, _| network.peer_addr(id))
-    }
-
-    pub(super) fn linger_zero(&self) {
-        let id = self.tcp();
-        self.run().network(|network, _, _| network.set_linger_zero(id));
-    }
-
-    pub(super) fn set_nodelay(&self, nodelay: bool) {
-        let id = self.tcp();
-        self.run().network(|network, now, outside| network.set_nodelay(now, outside, id, nodelay));
-    }
-
-    pub(super) fn shutdown(&self, how: std::net::Shutdown) -> io::Result<()> {
-        self.run().network(|network, now, outside| match self.id {
-            EndId::Tcp(id) => network.shutdown(now, outside, id, how),
-            EndId::Unix(id) => {
-                network.local_shutdown(outside, id, how);
-                Ok(())
-            }
-        })
-    }
-
-    /// The socket of what only TCP has.
+    /// Returns the TCP socket, for operations that only TCP has.
     fn tcp(&self) -> SocketId {
         match self.id {
             EndId::Tcp(id) => id,
@@ -104,7 +70,7 @@ impl Socket {
         })
     }
 
-    /// Writes what there is room for. `waited` says that this call has found no room before.
+    /// Writes as much as there is room for. `waited` is `true` if this call has found no room before.
     fn try_write(&self, run: &Run, bytes: &[u8], waited: bool) -> Poll<io::Result<usize>> {
         run.network(|network, now, outside| match self.id {
             EndId::Tcp(id) => network.write(now, outside, id, bytes),
@@ -112,7 +78,7 @@ impl Socket {
         })
     }
 
-    /// The part of `buffer` that a read may fill, which could fill what has been received. Unix sockets are not
+    /// Returns the part of `buffer` that a read may fill, at most what has been received. Unix sockets are not
     /// shortened.
     fn shortened_to_content<'a>(&self, run: &Run, buffer: &'a mut [u8]) -> &'a mut [u8] {
         if let Some(id) = self.shortened_tcp(run)
@@ -124,7 +90,7 @@ impl Socket {
         buffer
     }
 
-    /// The part of `bytes` that a write may take, which would take what the send buffer has room for.
+    /// Returns the part of `bytes` that a write may take, at most what the send buffer has room for.
     fn shortened_to_room<'a>(&self, run: &Run, bytes: &'a [u8]) -> &'a [u8] {
         if let Some(id) = self.shortened_tcp(run)
             && let Some((host, room @ 1..)) = run.network(|network, _, _| network.writable(id))
@@ -134,7 +100,8 @@ impl Socket {
         bytes
     }
 
-    /// The part of `bytes` after which a write that waits for room may return, as if a signal had interrupted it.
+    /// Returns the part of `bytes` after which a write that waits for room may return, as if a signal had interrupted
+    /// it.
     fn shortened<'a>(&self, run: &Run, bytes: &'a [u8]) -> &'a [u8] {
         if let Some(id) = self.shortened_tcp(run)
             && let Some((host, _)) = run.network(|network, _, _| network.writable(id))
@@ -144,7 +111,7 @@ impl Socket {
         bytes
     }
 
-    /// The TCP socket, if this is one and the run may transfer less than it could.
+    /// Returns the TCP socket, if this is one and the run may shorten transfers.
     fn shortened_tcp(&self, run: &Run) -> Option<SocketId> {
         match self.id {
             EndId::Tcp(id) if run.may_shorten() => Some(id),
@@ -173,27 +140,6 @@ impl Socket {
     }
 
     // Async.
-
-    pub(super) fn poll_read(&self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.poll(context, Direction::Read, |run| self.try_read(run, buffer))
-    }
-
-    pub(super) fn poll_write(&self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll(context, Direction::Write, |run| {
-            if !run.writes_early && self.awaits_room(run) {
-                return Poll::Pending;
-            }
-            self.try_write(run, self.shortened_to_room(run, bytes), false)
-        })
-    }
-
-    pub(super) fn poll_write_vectored(
-        &self,
-        context: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.poll_write(context, &gathered(slices))
-    }
 
     /// Returns `true` if a write found no room and the socket has not become writable since. Tokio does not try again
     /// before that, even where there is some room.
@@ -230,75 +176,16 @@ impl Socket {
 
     // Blocking.
 
-    pub(super) fn set_timeout(&self, direction: Direction, timeout: Option<Duration>) -> io::Result<()> {
-        let value = timeout_nanos(timeout)?;
-        match direction {
-            Direction::Read => self.read_timeout.store(value, Ordering::Relaxed),
-            Direction::Write | Direction::Connect => self.write_timeout.store(value, Ordering::Relaxed),
-        }
-        Ok(())
-    }
-
-    pub(super) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let timeout = self.read_timeout.load(Ordering::Relaxed);
-        match self.block("read", Direction::Read, timeout, |run| self.try_read(run, buffer)) {
-            // `tcp_recvmsg` waits once for an empty buffer, and then has read all that it was asked for.
-            Err(error) if self.is_empty_timeout(&error, buffer) => Ok(0),
-            // Received bytes come before an error, and an error before the end.
-            Ok(0) if !buffer.is_empty() => self.take_deferred().map_or(Ok(0), Err),
-            result => result,
-        }
-    }
-
     fn is_empty_timeout(&self, error: &io::Error, buffer: &[u8]) -> bool {
         let is_tcp = matches!(self.id, EndId::Tcp(_));
         is_tcp && buffer.is_empty() && error.kind() == io::ErrorKind::WouldBlock
-    }
-
-    /// Writes until all bytes are taken, as a blocking `write(2)` does, or something ends it: then the count so far is
-    /// the result, and an error waits for the next call.
-    pub(super) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        if let Some(error) = self.take_deferred() {
-            return Err(error);
-        }
-        let bytes = self.shortened(&self.run(), bytes);
-        let timeout = self.write_timeout.load(Ordering::Relaxed);
-        let (mut written, mut waited) = (0, false);
-        let result = self.block("write", Direction::Write, timeout, |run| {
-            loop {
-                let Poll::Ready(count) = self.try_write(run, &bytes[written..], waited) else {
-                    waited = true;
-                    return Poll::Pending;
-                };
-                written += count?;
-                if written == bytes.len() {
-                    return Poll::Ready(Ok(()));
-                }
-            }
-        });
-        match result {
-            Ok(()) => Ok(written),
-            Err(error) if written == 0 => Err(error),
-            Err(error) => {
-                // Linux's Unix sockets forget it, and the next write is a broken pipe.
-                let kept = matches!(self.id, EndId::Tcp(_));
-                if kept && error.kind() != io::ErrorKind::WouldBlock {
-                    *self.deferred.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                }
-                Ok(written)
-            }
-        }
-    }
-
-    pub(super) fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.write(&gathered(slices))
     }
 
     fn take_deferred(&self) -> Option<io::Error> {
         self.deferred.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Waits for the handshake, at most for `timeout` nanoseconds unless that is 0.
+    /// Waits for the handshake for at most `timeout` nanoseconds, or without limit if that is 0.
     pub(super) fn connected(&self, timeout: Nanos) -> io::Result<()> {
         let id = self.tcp();
         let connected = self.block("connect", Direction::Connect, timeout, |run| {
@@ -322,8 +209,133 @@ impl Socket {
     }
 }
 
-/// Blocks the running thread until `attempt` has a result, at most for `timeout` nanoseconds unless that is 0: then the
-/// result is `WouldBlock`.
+impl StreamSocket for Socket {
+    fn is_vectored(&self) -> bool {
+        true
+    }
+
+    fn can_act(&self) -> bool {
+        context::with_run(self.run, |_| ()).is_some()
+    }
+
+    fn scheduling_point(&self, verb: &'static str) {
+        self.run().scheduler.scheduling_point(Operation::new(verb));
+    }
+
+    fn poll_read(&self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.poll(context, Direction::Read, |run| self.try_read(run, buffer))
+    }
+
+    fn poll_write(&self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll(context, Direction::Write, |run| {
+            if !run.writes_early && self.awaits_room(run) {
+                return Poll::Pending;
+            }
+            self.try_write(run, self.shortened_to_room(run, bytes), false)
+        })
+    }
+
+    fn poll_write_vectored(
+        &self,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write(context, &gathered(slices))
+    }
+
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let timeout = self.read_timeout.load(Ordering::Relaxed);
+        match self.block("read", Direction::Read, timeout, |run| self.try_read(run, buffer)) {
+            // `tcp_recvmsg` waits once for an empty buffer, and then has read everything it was asked for.
+            Err(error) if self.is_empty_timeout(&error, buffer) => Ok(0),
+            // Received bytes come first, then the error, then the end.
+            Ok(0) if !buffer.is_empty() => self.take_deferred().map_or(Ok(0), Err),
+            result => result,
+        }
+    }
+
+    /// Writes until all bytes are taken, like a blocking `write(2)`. If something ends it before, the result is the
+    /// count so far, and the next call returns the error.
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(error) = self.take_deferred() {
+            return Err(error);
+        }
+        let bytes = self.shortened(&self.run(), bytes);
+        let timeout = self.write_timeout.load(Ordering::Relaxed);
+        let (mut written, mut waited) = (0, false);
+        let result = self.block("write", Direction::Write, timeout, |run| {
+            loop {
+                let Poll::Ready(count) = self.try_write(run, &bytes[written..], waited) else {
+                    waited = true;
+                    return Poll::Pending;
+                };
+                written += count?;
+                if written == bytes.len() {
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        });
+        match result {
+            Ok(()) => Ok(written),
+            Err(error) if written == 0 => Err(error),
+            Err(error) => {
+                // Linux's Unix sockets forget the error, and the next write is a broken pipe.
+                let kept = matches!(self.id, EndId::Tcp(_));
+                if kept && error.kind() != io::ErrorKind::WouldBlock {
+                    *self.deferred.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                }
+                Ok(written)
+            }
+        }
+    }
+
+    fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.write(&gathered(slices))
+    }
+
+    fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.read_timeout.store(timeout_nanos(timeout)?, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.write_timeout.store(timeout_nanos(timeout)?, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        let id = self.tcp();
+        self.run().network(|network, _, _| network.local_addr(id))
+    }
+
+    fn peer_addr(&self) -> io::Result<SocketAddr> {
+        let id = self.tcp();
+        self.run().network(|network, _, _| network.peer_addr(id))
+    }
+
+    fn linger_zero(&self) {
+        let id = self.tcp();
+        self.run().network(|network, _, _| network.set_linger_zero(id));
+    }
+
+    fn set_nodelay(&self, nodelay: bool) {
+        let id = self.tcp();
+        self.run().network(|network, now, outside| network.set_nodelay(now, outside, id, nodelay));
+    }
+
+    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.run().network(|network, now, outside| match self.id {
+            EndId::Tcp(id) => network.shutdown(now, outside, id, how),
+            EndId::Unix(id) => {
+                network.local_shutdown(outside, id, how);
+                Ok(())
+            }
+        })
+    }
+}
+
+/// Blocks the running thread until `attempt` has a result, for at most `timeout` nanoseconds, or without limit if that
+/// is 0. After the timeout the result is `WouldBlock`.
 pub(super) fn block<T>(
     run: &Run,
     verb: &'static str,
@@ -352,8 +364,8 @@ pub(super) fn block<T>(
     }
 }
 
-/// A timeout as sockets keep it: in nanoseconds, 0 is none.
-pub(super) fn timeout_nanos(timeout: Option<Duration>) -> io::Result<Nanos> {
+/// Converts a timeout to the form of sockets: in nanoseconds, 0 is none.
+pub(crate) fn timeout_nanos(timeout: Option<Duration>) -> io::Result<Nanos> {
     match timeout {
         None => Ok(0),
         Some(Duration::ZERO) => {
@@ -365,7 +377,7 @@ pub(super) fn timeout_nanos(timeout: Option<Duration>) -> io::Result<Nanos> {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        // A socket may outlive its run, in a destructor of the test's own; there is nothing left to close then.
+        // A socket may outlive its run, in a destructor of the test's own. Then there is nothing left to close.
         context::with_run(self.run, |run| {
             run.network(|network, now, outside| match self.id {
                 EndId::Tcp(id) => network.close(now, outside, id),
@@ -378,7 +390,7 @@ impl Drop for Socket {
     }
 }
 
-/// The bytes of several slices, in one piece unless only one has any.
+/// Returns the bytes of several slices as one. Copies only if more than one has bytes.
 fn gathered<'a>(slices: &'a [IoSlice<'_>]) -> Cow<'a, [u8]> {
     let mut filled = slices.iter().filter(|slice| !slice.is_empty());
     match (filled.next(), filled.next()) {
@@ -394,7 +406,7 @@ fn saturated(bytes: u64) -> usize {
 
 /// A listening socket. Dropping it stops listening.
 #[derive(Debug)]
-pub(super) struct Listening {
+pub struct Listening {
     run: u64,
     id: ListenerId,
 }
@@ -409,10 +421,6 @@ impl Listening {
         context::expect_run(self.run)
     }
 
-    pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.run().network(|network, _, _| network.listener_addr(self.id))
-    }
-
     fn wait(&self) -> Wait {
         Wait::Io { verb: "accept", object: self.id.object(), until: None }
     }
@@ -422,7 +430,7 @@ impl Listening {
         accepted.map_ok(|(id, peer)| (Socket::new(self.run, EndId::Tcp(id)), peer))
     }
 
-    pub(super) fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<(Socket, SocketAddr)>> {
+    fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<(Socket, SocketAddr)>> {
         let run = self.run();
         std::task::ready!(run.scheduler.poll_operation(context, self.wait()));
         let accepted = self.try_accept(&run);
@@ -434,10 +442,22 @@ impl Listening {
         }
         accepted
     }
+}
 
-    pub(super) fn accept(&self) -> io::Result<(Socket, SocketAddr)> {
+impl ListeningSocket for Listening {
+    type Socket = Socket;
+
+    async fn accept(&self) -> io::Result<(Socket, SocketAddr)> {
+        poll_fn(|context| self.poll_accept(context)).await
+    }
+
+    fn accept_blocking(&self) -> io::Result<(Socket, SocketAddr)> {
         let run = self.run();
         block(&run, "accept", Ready::Listener(self.id), 0, |_| self.wait(), |run| self.try_accept(run))
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.run().network(|network, _, _| network.listener_addr(self.id))
     }
 }
 

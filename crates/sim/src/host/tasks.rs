@@ -14,15 +14,16 @@ use wavetank_runtime::{
 
 use super::ending::{Ending, ending};
 use super::local::SimUnixStream;
-use super::socket::{Listening, Socket};
+use super::socket::Socket;
+use super::transport::{ListeningSocket, StreamSocket, Transport};
 use super::{Host, context};
 use crate::panics;
 use crate::sched::TimerKey;
-use crate::wait::{Operation, TaskId, Wait};
+use crate::wait::{HostIndex, Operation, TaskId, Wait};
 
-impl Runtime for Host {
-    type Stream = SimStream;
-    type Listener = SimListener;
+impl<N: Transport> Runtime for Host<N> {
+    type Stream = SimStream<N::Socket>;
+    type Listener = SimListener<N::Listening>;
     type Sleep = SimSleep;
     type TaskHandle<T: Send + 'static> = SimTaskHandle<T>;
 
@@ -31,7 +32,7 @@ impl Runtime for Host {
     }
 
     fn sleep_until(&self, deadline: Instant) -> SimSleep {
-        SimSleep { host: *self, deadline, timer: None }
+        SimSleep { run: self.run, host: self.index, deadline, timer: None }
     }
 
     fn spawn<F>(&self, name: &str, future: F) -> SimTaskHandle<F::Output>
@@ -41,7 +42,7 @@ impl Runtime for Host {
     {
         let (end, ending) = ending();
         let task = async move {
-            // Moved in, so that dropping the task before it ends tells the handle.
+            // Moved in, so that the handle learns it if the task is dropped before it ends.
             let end = end;
             let output = caught(future).await;
             if let Err(JoinError::Panicked(message)) = &output {
@@ -56,20 +57,15 @@ impl Runtime for Host {
     }
 
     async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-        self.resolve_now(host, port)
+        N::resolve(*self, host, port)
     }
 
-    async fn connect(&self, address: SocketAddr, options: SocketOptions) -> io::Result<SimStream> {
-        let socket = self.begin_connect(address, options)?;
-        poll_fn(|context| socket.poll_connected(context)).await?;
-        Ok(SimStream { socket: Arc::new(socket) })
+    async fn connect(&self, address: SocketAddr, options: SocketOptions) -> io::Result<Self::Stream> {
+        Ok(SimStream { socket: Arc::new(N::connect(*self, address, options).await?) })
     }
 
-    async fn listen(&self, address: SocketAddr, options: ListenOptions) -> io::Result<SimListener> {
-        let run = self.acts()?;
-        let id = run.network(|network, now, _| network.listen(now, self.id(), address, options));
-        let id = id.map_err(|error| self.cannot("listen on", address, error))?;
-        Ok(SimListener { listening: Listening::new(&run, id) })
+    async fn listen(&self, address: SocketAddr, options: ListenOptions) -> io::Result<Self::Listener> {
+        Ok(SimListener { listening: N::listen(*self, address, options)? })
     }
 
     fn fill_random(&self, buffer: &mut [u8]) {
@@ -77,7 +73,7 @@ impl Runtime for Host {
     }
 }
 
-/// Polls `future` and turns a panic into an error, at the poll in which it happens.
+/// Polls `future` and turns a panic into an error at the poll in which it happens.
 async fn caught<F: Future>(future: F) -> Result<F::Output, JoinError> {
     let mut future = Box::pin(future);
     poll_fn(move |context| {
@@ -94,7 +90,7 @@ async fn caught<F: Future>(future: F) -> Result<F::Output, JoinError> {
     .await
 }
 
-/// A panic of a spawned task fails the run, whether or not its handle is used.
+/// Fails the run because a spawned task panicked, whether or not its handle is used.
 fn report_panic(message: &str) {
     let Some(run) = context::current() else { return };
     if let Some(task) = run.scheduler.current().filter(|_| !run.scheduler.being_torn_down()) {
@@ -135,7 +131,8 @@ impl<T: Send + 'static> TaskHandle<T> for SimTaskHandle<T> {
 /// A simulated timer.
 #[derive(Debug)]
 pub struct SimSleep {
-    host: Host,
+    run: u64,
+    host: HostIndex,
     deadline: Instant,
     timer: Option<TimerKey>,
 }
@@ -143,7 +140,7 @@ pub struct SimSleep {
 impl SimSleep {
     fn disarm(&mut self) {
         if let Some(timer) = self.timer.take() {
-            context::with_run(self.host.run, |run| run.scheduler.disarm(timer));
+            context::with_run(self.run, |run| run.scheduler.disarm(timer));
         }
     }
 }
@@ -152,7 +149,7 @@ impl Future for SimSleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let run = self.host.run();
+        let run = context::expect_run(self.run);
         let deadline = self.deadline.as_nanos();
         let wait = Wait::Sleep { until: deadline };
         ready!(run.scheduler.poll_operation(context, wait));
@@ -162,7 +159,7 @@ impl Future for SimSleep {
         }
         let armed = self.timer.is_some_and(|timer| run.scheduler.rearm(timer, context.waker()));
         if !armed {
-            self.timer = Some(run.scheduler.arm(deadline, self.host.index, context.waker().clone()));
+            self.timer = Some(run.scheduler.arm(deadline, self.host, context.waker().clone()));
         }
         run.scheduler.note_wait(wait);
         Poll::Pending
@@ -174,11 +171,11 @@ impl Sleep for SimSleep {
         self.deadline
     }
 
-    /// Keeps the waker of the last poll: as with tokio's, the task is woken at the new time without polling again.
+    /// Keeps the waker of the last poll. As with tokio's, the task is woken at the new time without another poll.
     fn reset(mut self: Pin<&mut Self>, deadline: Instant) {
         let armed = self.timer.take();
         self.timer = armed.and_then(|timer| {
-            context::with_run(self.host.run, |run| run.scheduler.move_timer(timer, deadline.as_nanos()))?
+            context::with_run(self.run, |run| run.scheduler.move_timer(timer, deadline.as_nanos()))?
         });
         self.deadline = deadline;
     }
@@ -190,17 +187,20 @@ impl Drop for SimSleep {
     }
 }
 
-/// A simulated listener of tasks.
+/// A listener of tasks.
 #[derive(Debug)]
-pub struct SimListener {
-    listening: Listening,
+pub struct SimListener<L> {
+    listening: L,
 }
 
-impl Listener for SimListener {
-    type Stream = SimStream;
+impl<L> Listener for SimListener<L>
+where
+    L: ListeningSocket<Socket: StreamSocket>,
+{
+    type Stream = SimStream<L::Socket>;
 
-    async fn accept(&self) -> io::Result<(SimStream, SocketAddr)> {
-        let (socket, peer) = poll_fn(|context| self.listening.poll_accept(context)).await?;
+    async fn accept(&self) -> io::Result<(Self::Stream, SocketAddr)> {
+        let (socket, peer) = self.listening.accept().await?;
         Ok((SimStream { socket: Arc::new(socket) }, peer))
     }
 
@@ -209,29 +209,29 @@ impl Listener for SimListener {
     }
 }
 
-/// A simulated TCP stream of tasks.
+/// A TCP stream of tasks.
 #[derive(Debug)]
-pub struct SimStream {
-    socket: Arc<Socket>,
+pub struct SimStream<S = Socket> {
+    socket: Arc<S>,
 }
 
 /// The reading half of a [`SimStream`] or a [`SimUnixStream`].
 #[derive(Debug)]
-pub struct SimReadHalf {
-    pub(super) socket: Arc<Socket>,
+pub struct SimReadHalf<S = Socket> {
+    pub(super) socket: Arc<S>,
 }
 
-/// The writing half of a [`SimStream`] or a [`SimUnixStream`]; dropping it half-closes the stream.
+/// The writing half of a [`SimStream`] or a [`SimUnixStream`]. Dropping it half-closes the stream.
 #[derive(Debug)]
-pub struct SimWriteHalf {
-    pub(super) socket: Arc<Socket>,
+pub struct SimWriteHalf<S: StreamSocket = Socket> {
+    pub(super) socket: Arc<S>,
 }
 
-impl Stream for SimStream {
-    type ReadHalf = SimReadHalf;
-    type WriteHalf = SimWriteHalf;
+impl<S: StreamSocket> Stream for SimStream<S> {
+    type ReadHalf = SimReadHalf<S>;
+    type WriteHalf = SimWriteHalf<S>;
 
-    fn into_split(self) -> (SimReadHalf, SimWriteHalf) {
+    fn into_split(self) -> (SimReadHalf<S>, SimWriteHalf<S>) {
         (SimReadHalf { socket: self.socket.clone() }, SimWriteHalf { socket: self.socket })
     }
 
@@ -253,18 +253,18 @@ impl Stream for SimStream {
     }
 }
 
-impl Drop for SimWriteHalf {
+impl<S: StreamSocket> Drop for SimWriteHalf<S> {
     fn drop(&mut self) {
-        if context::with_run(self.socket.run_number(), |_| ()).is_some() {
-            // Fails where the connection is gone, which is what the drop wants.
+        if self.socket.can_act() {
+            // Fails if the connection is gone. Then there is nothing to close.
             let _ = self.socket.shutdown(Shutdown::Write);
         }
     }
 }
 
 macro_rules! reads {
-    ($($stream:ty),*) => {$(
-        impl AsyncRead for $stream {
+    ($([$($socket:ident)?] $stream:ty),*) => {$(
+        impl$(<$socket: StreamSocket>)? AsyncRead for $stream {
             fn poll_read(
                 self: Pin<&mut Self>,
                 context: &mut Context<'_>,
@@ -279,8 +279,8 @@ macro_rules! reads {
 }
 
 macro_rules! writes {
-    ($($stream:ty),*) => {$(
-        impl AsyncWrite for $stream {
+    ($([$($socket:ident)?] $stream:ty),*) => {$(
+        impl$(<$socket: StreamSocket>)? AsyncWrite for $stream {
             fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
                 self.socket.poll_write(context, bytes)
             }
@@ -294,7 +294,7 @@ macro_rules! writes {
             }
 
             fn is_write_vectored(&self) -> bool {
-                true
+                self.socket.is_vectored()
             }
 
             fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -303,7 +303,7 @@ macro_rules! writes {
 
             fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
                 Poll::Ready(match self.socket.shutdown(Shutdown::Write) {
-                    // Closing what is closed is fine, as it is with tokio's streams.
+                    // Closing a closed stream succeeds, as with tokio's streams.
                     Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
                     result => result,
                 })
@@ -312,5 +312,5 @@ macro_rules! writes {
     )*};
 }
 
-reads!(SimStream, SimUnixStream, SimReadHalf);
-writes!(SimStream, SimUnixStream, SimWriteHalf);
+reads!([S] SimStream<S>, [S] SimReadHalf<S>, [] SimUnixStream);
+writes!([S] SimStream<S>, [S] SimWriteHalf<S>, [] SimUnixStream);

@@ -6,22 +6,23 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use wavetank_runtime::__private::RawLocks;
 use wavetank_runtime::{
-    BlockingListener, BlockingStream, Instant, JoinError, ListenOptions, RawLocks, SocketOptions,
-    ThreadHandle, Threads, WaitOutcome,
+    BlockingListener, BlockingStream, Instant, JoinError, ListenOptions, SocketOptions, ThreadHandle,
+    Threads, WaitOutcome,
 };
 
 use super::ending::{Ending, ending};
 use super::locks::{SimCondvar, SimGuard, SimMutex};
-use super::socket::{Listening, Socket, timeout_nanos};
+use super::socket::Socket;
+use super::transport::{ListeningSocket, StreamSocket, Transport};
 use super::{Host, context};
-use crate::net::Direction;
 use crate::time::nanos;
 use crate::wait::{Operation, TaskId, Wait};
 
-impl Threads for Host {
-    type Stream = SimBlockingStream;
-    type Listener = SimBlockingListener;
+impl<N: Transport> Threads for Host<N> {
+    type Stream = SimBlockingStream<N::Socket>;
+    type Listener = SimBlockingListener<N::Listening>;
     type ThreadHandle<T: Send + 'static> = SimThreadHandle<T>;
 
     fn now(&self) -> Instant {
@@ -35,7 +36,7 @@ impl Threads for Host {
         let until = run.scheduler.now().saturating_add(nanos(duration));
         while run.scheduler.now() < until {
             if !run.scheduler.block(Wait::Sleep { until }, Some(until)) {
-                // A thread that unwinds cannot wait; sleeping shorter is the least wrong.
+                // A thread that unwinds cannot wait. Sleeping shorter is the least wrong.
                 return;
             }
         }
@@ -52,7 +53,7 @@ impl Threads for Host {
         let (end, ending) = ending();
         let number = self.run;
         let entry = move || {
-            // Moved in, so that tearing the thread down before it ends tells the handle.
+            // Moved in, so that the handle learns it if the thread is torn down before it ends.
             let end = end;
             match catch_unwind(AssertUnwindSafe(body)) {
                 Ok(value) => end.set(Ok(value)),
@@ -71,8 +72,8 @@ impl Threads for Host {
     }
 
     fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-        self.run().scheduler.scheduling_point(Operation::new("resolve"));
-        self.resolve_now(host, port)
+        N::scheduling_point(*self, "resolve")?;
+        N::resolve(*self, host, port)
     }
 
     fn connect(
@@ -80,19 +81,13 @@ impl Threads for Host {
         address: SocketAddr,
         options: SocketOptions,
         timeout: Option<Duration>,
-    ) -> io::Result<SimBlockingStream> {
-        let timeout = timeout_nanos(timeout)?;
-        let socket = self.begin_connect(address, options)?;
-        socket.connected(timeout)?;
-        Ok(SimBlockingStream { socket: Arc::new(socket) })
+    ) -> io::Result<Self::Stream> {
+        Ok(SimBlockingStream { socket: Arc::new(N::connect_blocking(*self, address, options, timeout)?) })
     }
 
-    fn listen(&self, address: SocketAddr, options: ListenOptions) -> io::Result<SimBlockingListener> {
-        let run = self.acts()?;
-        run.scheduler.scheduling_point(Operation::new("listen"));
-        let id = run.network(|network, now, _| network.listen(now, self.id(), address, options));
-        let id = id.map_err(|error| self.cannot("listen on", address, error))?;
-        Ok(SimBlockingListener { listening: Listening::new(&run, id) })
+    fn listen(&self, address: SocketAddr, options: ListenOptions) -> io::Result<Self::Listener> {
+        N::scheduling_point(*self, "listen")?;
+        Ok(SimBlockingListener { listening: N::listen(*self, address, options)? })
     }
 
     fn fill_random(&self, buffer: &mut [u8]) {
@@ -100,7 +95,7 @@ impl Threads for Host {
     }
 }
 
-impl RawLocks for Host {
+impl<N: Transport> RawLocks for Host<N> {
     type RawMutex<T: Send> = SimMutex<T>;
     type RawGuard<'a, T: Send + 'a> = SimGuard<'a, T>;
     type RawCondvar = SimCondvar;
@@ -166,7 +161,7 @@ impl<T: Send + 'static> ThreadHandle<T> for SimThreadHandle<T> {
                 return output;
             }
             if !run.scheduler.block(Wait::Join { task: self.task }, None) {
-                // The joined thread may well be alive, but a thread that unwinds cannot wait for it.
+                // The joined thread may be alive, but a thread that unwinds cannot wait for it.
                 return Err(JoinError::Cancelled);
             }
         }
@@ -177,17 +172,20 @@ impl<T: Send + 'static> ThreadHandle<T> for SimThreadHandle<T> {
     }
 }
 
-/// A simulated listener of threads.
+/// A listener of threads.
 #[derive(Debug)]
-pub struct SimBlockingListener {
-    listening: Listening,
+pub struct SimBlockingListener<L> {
+    listening: L,
 }
 
-impl BlockingListener for SimBlockingListener {
-    type Stream = SimBlockingStream;
+impl<L> BlockingListener for SimBlockingListener<L>
+where
+    L: ListeningSocket<Socket: StreamSocket>,
+{
+    type Stream = SimBlockingStream<L::Socket>;
 
-    fn accept(&self) -> io::Result<(SimBlockingStream, SocketAddr)> {
-        let (socket, peer) = self.listening.accept()?;
+    fn accept(&self) -> io::Result<(Self::Stream, SocketAddr)> {
+        let (socket, peer) = self.listening.accept_blocking()?;
         Ok((SimBlockingStream { socket: Arc::new(socket) }, peer))
     }
 
@@ -196,34 +194,28 @@ impl BlockingListener for SimBlockingListener {
     }
 }
 
-/// A simulated TCP stream of threads. Its clones share it.
+/// A TCP stream of threads. Its clones share it.
 #[derive(Debug)]
-pub struct SimBlockingStream {
-    socket: Arc<Socket>,
+pub struct SimBlockingStream<S = Socket> {
+    socket: Arc<S>,
 }
 
-impl SimBlockingStream {
-    fn point(&self, verb: &'static str) {
-        self.socket.run().scheduler.scheduling_point(Operation::new(verb));
-    }
-}
-
-impl BlockingStream for SimBlockingStream {
+impl<S: StreamSocket> BlockingStream for SimBlockingStream<S> {
     fn try_clone(&self) -> io::Result<Self> {
         Ok(Self { socket: self.socket.clone() })
     }
 
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        self.point("shutdown");
+        self.socket.scheduling_point("shutdown");
         self.socket.shutdown(how)
     }
 
     fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.socket.set_timeout(Direction::Read, timeout)
+        self.socket.set_read_timeout(timeout)
     }
 
     fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.socket.set_timeout(Direction::Write, timeout)
+        self.socket.set_write_timeout(timeout)
     }
 
     fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
@@ -232,7 +224,7 @@ impl BlockingStream for SimBlockingStream {
     }
 
     fn abort(self) {
-        self.point("abort");
+        self.socket.scheduling_point("abort");
         self.socket.linger_zero();
     }
 
@@ -245,13 +237,13 @@ impl BlockingStream for SimBlockingStream {
     }
 }
 
-impl Read for SimBlockingStream {
+impl<S: StreamSocket> Read for SimBlockingStream<S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.socket.read(buffer)
     }
 }
 
-impl Write for SimBlockingStream {
+impl<S: StreamSocket> Write for SimBlockingStream<S> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.socket.write(bytes)
     }

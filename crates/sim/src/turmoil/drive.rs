@@ -1,17 +1,17 @@
-//! The driver: what turmoil takes for a host's software, and what steps our scheduler there.
+//! The driver: turmoil runs it as a host's software, and it steps the scheduler there.
 //!
-//! It is one future a host, polled by the host's own tokio runtime in its `LocalSet`. Each poll enters the host's
-//! domain of the scheduler with turmoil's time, steps one task or thread, and returns to tokio, which renews its
-//! budget and runs what was spawned on it directly. When nothing is ready it sleeps in tokio until the next timer of
-//! ours: the tick of turmoil, and tokio's clock, which counts whole milliseconds, are what time is here.
+//! It is one future per host, polled by the host's own tokio runtime in its `LocalSet`. Each poll enters the host's
+//! domain of the scheduler with turmoil's time, steps one task or thread, and returns to tokio. Tokio renews its budget
+//! and runs what was spawned on it directly. When nothing is ready, the driver sleeps in tokio until the next timer of
+//! the scheduler. Time here is turmoil's tick and tokio's clock, which counts whole milliseconds.
 //!
-//! It never ends: turmoil no longer steps a host whose software has ended, and a client may have left tasks behind.
-//! turmoil drops it in a crash; then it takes the host's tasks and threads with it.
+//! It never ends, because turmoil no longer steps a host whose software has ended, and a client may have left tasks
+//! behind. turmoil drops it in a crash. Then it drops the host's tasks and threads.
 //!
 //! # Not here
 //!
-//! Deadlocks. A host that waits cannot know that none of the others will ever send: only turmoil's limit of simulated
-//! time ends such a run.
+//! Deadlocks. A host that waits cannot know that no other host will ever send. Only turmoil's limit of simulated time
+//! ends such a run.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -19,7 +19,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::sim::StartMain;
-use crate::host::Host;
+use crate::net::HostId;
 use crate::time::Nanos;
 use crate::time::nanos;
 use crate::wait::HostIndex;
@@ -92,9 +92,9 @@ impl Drop for Driver {
         context::with_run(self.run, |run| {
             // Outside of all domains the clock shows the simulation's time.
             let _entered = run.scheduler.enter_host(self.host, run.scheduler.now());
-            // The Unix sockets. Those of turmoil's close as the tasks and threads that have them are dropped.
+            // Closes the Unix sockets. turmoil's own close as the tasks and threads that hold them are dropped.
             run.hosts[self.host].down.set(true);
-            let host = Host::new(self.run, self.host).id();
+            let host = HostId::new(self.host);
             run.network(|network, now, link| network.vanish(now, link, host));
             run.scheduler.tear_down_entered();
         });

@@ -1,8 +1,8 @@
-//! Faults inside of turmoil: which of its own may happen in a run, and when they do.
+//! Faults inside of turmoil: which of its faults may happen in a run, and when.
 //!
-//! Drawn before the run, one scope of the fault lane each, and carried out between turmoil's steps. turmoil cannot
-//! combine faults of one link (a partition forgets that a link was held), so a fault that would begin while another has
-//! its link, or its host, does not happen.
+//! They are drawn before the run, each in its own scope of the fault lane, and happen between turmoil's steps. turmoil
+//! cannot combine faults of one link (a partition forgets that a link was held). So a fault does not happen if another
+//! one has its link or its host at its beginning.
 
 use std::time::Duration;
 
@@ -20,8 +20,8 @@ use crate::world::Run;
 ///
 /// # Defaults
 ///
-/// [`TurmoilFaults::none`] has none. [`TurmoilFaults::all`] has all kinds, up to 3 a run, beginning within 5 s of
-/// simulated time and lasting up to 10 s.
+/// [`TurmoilFaults::none`] has none. [`TurmoilFaults::all`] has all kinds. A run has up to 3, which begin within 5 s of
+/// simulated time and last up to 10 s.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TurmoilFaults {
     kinds: Vec<Kind>,
@@ -40,7 +40,7 @@ enum Kind {
 }
 
 impl TurmoilFaults {
-    /// A network in which nothing goes wrong.
+    /// No faults.
     #[must_use]
     pub const fn none() -> Self {
         Self {
@@ -57,21 +57,21 @@ impl TurmoilFaults {
         Self::none().paused_links().partitions().crashes()
     }
 
-    /// Adds held links (`hold`, `release`): what is sent between two hosts waits, and arrives when they are released.
+    /// Adds paused links (`hold`, `release`): messages between two hosts wait, and arrive when the link is released.
     #[must_use]
     pub fn paused_links(self) -> Self {
         self.with(Kind::PausedLink)
     }
 
-    /// Adds partitions (`partition`, `partition_oneway`, `repair`): what is sent between two hosts is lost for good,
-    /// also of a TCP stream, which stalls for ever; a connect is refused at once.
+    /// Adds partitions (`partition`, `partition_oneway`, `repair`): messages between two hosts are lost for good. A TCP
+    /// stream then stalls for ever, and a connect is refused at once.
     #[must_use]
     pub fn partitions(self) -> Self {
         self.with(Kind::Partition).with(Kind::OneWayPartition)
     }
 
-    /// Adds crashes of hosts that are no clients, with a restart later (`crash`, `bounce`) or at once (`bounce`). To
-    /// the peers of a crashed host its streams have ended in good order.
+    /// Adds crashes of hosts other than clients, with a restart later (`crash`, `bounce`) or at once (`bounce`). The
+    /// peers of a crashed host see its streams end in good order.
     #[must_use]
     pub fn crashes(self) -> Self {
         self.with(Kind::Crash).with(Kind::Bounce)
@@ -84,22 +84,22 @@ impl TurmoilFaults {
         self
     }
 
-    /// Sets how many faults a run has at most, 1 to 16; other values are clamped. Default 3.
+    /// Sets how many faults a run has at most: 1 to 16, other values are clamped. Default: 3.
     #[must_use]
     pub fn count_max(mut self, count: u32) -> Self {
         self.count_max = count.clamp(1, 16);
         self
     }
 
-    /// Sets how long after the start faults may begin. Default 5 s. Beginnings are drawn on a log scale and come true
-    /// at turmoil's next step.
+    /// Sets how long after the start faults may begin. Default: 5 s. Beginnings are drawn on a log scale and happen at
+    /// turmoil's next step.
     #[must_use]
     pub const fn begin_max(mut self, begin: Duration) -> Self {
         self.begin_max = begin;
         self
     }
 
-    /// Sets how long faults last at most. Default 10 s. Drawn on a log scale.
+    /// Sets how long faults last at most. Default: 10 s. Lengths are drawn on a log scale.
     #[must_use]
     pub const fn last_max(mut self, last: Duration) -> Self {
         self.last_max = last;
@@ -162,7 +162,7 @@ impl FaultDriver {
             let begins = TIMES.time(ask("begins", TIMES.steps(faults.begin_max)));
             let ends = begins.saturating_add(TIMES.time(ask("lasts", TIMES.steps(faults.last_max))));
             let crashes = matches!(kind, Kind::Crash | Kind::Bounce);
-            // A value that names a client crashes the first host that may crash: every value means something.
+            // A value that names a client crashes the first host that may crash, so that every value means something.
             let Some(a) = (if crashes && !hosts[a as usize].1 {
                 hosts.iter().position(|(_, may_crash)| *may_crash)
             } else {
@@ -208,7 +208,7 @@ impl FaultDriver {
         }
     }
 
-    /// Whether another active fault has the link or the host of `fault`.
+    /// Returns `true` if another active fault has the link or the host of `fault`.
     fn collides(&self, fault: Fault) -> bool {
         let crashes = |fault: &Fault| matches!(fault.kind, Kind::Crash | Kind::Bounce);
         self.faults.iter().filter(|other| other.state == State::Active).any(|other| {

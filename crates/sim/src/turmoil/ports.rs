@@ -1,9 +1,9 @@
-//! What binds a port of turmoil's: where it may be bound, and what becomes of it in the end.
+//! Sockets that bind a port of turmoil: which addresses they may bind, and how they are dropped.
 //!
 //! # Invariants
 //!
-//! - turmoil frees a port at the host that it is running when the socket is dropped. So what binds one is never given
-//!   to turmoil's destructor on another host, where it would free another socket's port, or panic.
+//! - turmoil frees a port on the host that it is running when the socket is dropped. So such a socket is never passed
+//!   to turmoil's destructor on another host. There it would free another socket's port, or panic.
 
 use std::future::Future;
 use std::io;
@@ -14,8 +14,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::TurmoilHost;
 
-/// A listener or UDP socket of turmoil's, until it is dropped: on its own host, in a crash of it, or after the
-/// simulation.
+/// A listener or UDP socket of turmoil. It is dropped on its own host, in a crash of it, or after the simulation.
 #[derive(Debug)]
 pub(super) struct Bound<T> {
     pub(super) host: TurmoilHost,
@@ -23,8 +22,8 @@ pub(super) struct Bound<T> {
 }
 
 impl<T> Bound<T> {
-    /// Binds `address` of `host` with `bind`. turmoil knows the wildcard and the loopback alone: the host's own
-    /// address is the wildcard to it. `what` is said where it fails: "listen on".
+    /// Binds `address` of `host` with `bind`. turmoil only knows the wildcard and the loopback, so the host's own
+    /// address becomes the wildcard. `what` is the verb of its error: "listen on".
     pub(super) fn new<F>(
         host: TurmoilHost,
         what: &str,
@@ -34,12 +33,12 @@ impl<T> Bound<T> {
     where
         F: Future<Output = io::Result<T>>,
     {
-        host.acts()?;
+        host.on_network()?;
         let wildcard: IpAddr =
             if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
         let ip = if address.ip() == host.ip() { wildcard } else { address.ip() };
         let inner = at_once(bind(SocketAddr::new(ip, address.port())));
-        let inner = inner.map_err(|error| host.inner.cannot(what, address, in_words(error)))?;
+        let inner = inner.map_err(|error| host.cannot(what, address, in_words(error)))?;
         Ok(Self { host, inner: Some(inner) })
     }
 }
@@ -57,7 +56,7 @@ impl<T> Drop for Bound<T> {
         if self.host.is_elsewhere() {
             // Its port stays bound.
             std::mem::forget(self.inner.take());
-            let is_quiet = std::thread::panicking() || self.host.inner.run().scheduler.is_tearing_down();
+            let is_quiet = std::thread::panicking() || self.host.run().scheduler.is_tearing_down();
             if !is_quiet {
                 self.host.here();
             }
@@ -65,7 +64,8 @@ impl<T> Drop for Bound<T> {
     }
 }
 
-/// turmoil's errors of binding and connecting say an address and not what is wrong with it; the system's do.
+/// Replaces turmoil's errors of binding and connecting, which contain only an address, by the system's, which say what
+/// is wrong.
 pub(super) fn in_words(error: io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::AddrInUse => errno(libc::EADDRINUSE),
@@ -79,7 +79,7 @@ pub(super) fn errno(errno: i32) -> io::Error {
     io::Error::from_raw_os_error(errno)
 }
 
-/// What a call of turmoil's gives that is async in its signature alone.
+/// Returns the result of a call of turmoil that is async in its signature only.
 pub(super) fn at_once<T>(call: impl Future<Output = T>) -> T {
     match pin!(call).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(result) => result,

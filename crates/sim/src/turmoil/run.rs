@@ -1,8 +1,8 @@
-//! One run inside of turmoil: a body's hosts built into a `turmoil::Sim`, which is then stepped to its end.
+//! One run inside of turmoil: the hosts of a body are built into a `turmoil::Sim`, which is then stepped to its end.
 //!
 //! # Invariants
 //!
-//! - All that a run draws follows from its seed: our choices, one of which is turmoil's own seed, and libc's entropy.
+//! - Everything that a run draws follows from its seed: our choices, turmoil's seed (one of them), and libc's entropy.
 //! - Faults and hooks act between steps, never inside of a host.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wavetank_runtime::panic_message;
+use wavetank_runtime::__private::panic_message;
 
 use super::drive::Driver;
 use super::faults::FaultDriver;
@@ -22,7 +22,7 @@ use crate::symptom::{Symptom, SymptomKind};
 use crate::time::{Nanos, nanos};
 use crate::world::{self, HostPlan, Run, context};
 
-/// A test's body: builds the hosts of one run.
+/// The body of a test, which sets up one run.
 pub(crate) type Body = dyn Fn(&mut TurmoilSim) + Send + Sync;
 
 /// Simulates `body` once. Must be called on an OS thread that simulates nothing else, before or after.
@@ -35,7 +35,7 @@ pub(crate) fn simulate(body: &Body, plan: &Plan<'_>, progress: &Arc<Progress>) -
             let roles: Vec<HostPlan> = sim.hosts.iter().map(TurmoilPlan::role).collect();
             setup = setup.or_else(|| sim.options.problem("TurmoilSim", &HostPlan::labels(&roles)));
             if setup.is_some() {
-                // Names that the run would refuse; nothing is simulated anyway.
+                // The run would refuse these names. Nothing is simulated anyway.
                 sim.hosts.clear();
             }
             simulate_hosts(sim, &roles, setup, progress)
@@ -81,11 +81,11 @@ fn run_turmoil(run: &Run, mut plan: TurmoilSim, faults: &mut FaultDriver) {
         step(run, &mut plan, &mut sim, faults);
     }));
     if let Err(payload) = stepped {
-        // turmoil's own, a hook's, or that of a task which code under test spawned on tokio directly.
+        // The panic is turmoil's own, a hook's, or that of a task that code under test spawned on tokio directly.
         let message = panics::last_message().unwrap_or_else(|| panic_message(&*payload));
         run.scheduler.fail(Symptom::new(SymptomKind::Panic, format!("turmoil: {message}")));
     }
-    // While turmoil's simulation lives, because its sockets are what tasks drop now.
+    // turmoil's simulation must still exist, because tasks drop its sockets now.
     run.scheduler.tear_down();
 }
 
@@ -106,7 +106,7 @@ fn add_hosts(run: &Run, plan: &mut TurmoilSim, sim: &mut Inner) {
     }
 }
 
-/// Fails the run as one that is not set up to run, if a hook has stepped the simulation.
+/// Fails the run with a set-up error if a hook has stepped the simulation.
 fn must_not_step(run: &Run, hook: &str, before: Duration, sim: &Inner) {
     if sim.elapsed() != before {
         let problem = format!("a hook of `{hook}` stepped turmoil's simulation, which the run does");
@@ -114,7 +114,7 @@ fn must_not_step(run: &Run, hook: &str, before: Duration, sim: &Inner) {
     }
 }
 
-/// Steps until the run has a verdict, or its clients have ended and left nothing.
+/// Steps until the run has a verdict, or its clients have ended and left nothing behind.
 fn step(run: &Run, plan: &mut TurmoilSim, sim: &mut Inner, faults: &mut FaultDriver) {
     let mut leaving = None;
     loop {
@@ -133,7 +133,7 @@ fn step(run: &Run, plan: &mut TurmoilSim, sim: &mut Inner, faults: &mut FaultDri
         if has_ended(run, faults, &mut leaving) {
             return;
         }
-        // A driver never fails, so what turmoil may report is its limit of simulated time.
+        // A driver never fails, so the only error of turmoil is its limit of simulated time.
         if let Err(limit) = stepped
             && leaving.is_none()
         {
@@ -178,7 +178,7 @@ mod tests {
     use crate::choice::Replay;
     use crate::turmoil::TurmoilHost;
 
-    /// A client that connects, writes and reads, each of which may be told to wait or be preempted.
+    /// A client that connects, writes and reads. Each operation may be preempted or get a spurious `Pending`.
     fn asks_and_is_answered(sim: &mut TurmoilSim) {
         sim.host("server", async |host: TurmoilHost| {
             let address = "0.0.0.0:80".parse()?;

@@ -1,4 +1,4 @@
-//! What a test's body says when it runs inside of turmoil.
+//! The builder of a test inside of turmoil.
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -8,7 +8,7 @@ use std::{fmt, io, mem};
 use super::TurmoilHost;
 use super::faults::TurmoilFaults;
 use crate::choice::{Choices, LaneKind};
-use crate::host::{Host, MainResult, thread_entry};
+use crate::host::{MainResult, thread_entry};
 use crate::options::{RunOptions, shared_options};
 use crate::time::Nanos;
 use crate::wait::HostIndex;
@@ -17,16 +17,16 @@ use crate::world::{HostPlan, Run, Start};
 /// See [`TurmoilSim::delay_max`].
 const DELAY_MAX: Nanos = 100_000_000;
 
-/// turmoil's simulation, as hooks see it.
+/// turmoil's simulation, as hooks get it.
 pub type Inner = ::turmoil::Sim<'static>;
 
-/// Builds one simulated run inside of turmoil: hosts, limits, faults. A test's body gets one a run.
+/// Builds one simulated run inside of turmoil: hosts, limits, faults. A test's body gets a new one for each run.
 ///
-/// What the network is like (latencies, ticks, capacities) is for [`builder`](Self::builder), turmoil's own.
+/// Set up the network (latencies, ticks, capacities) with [`builder`](Self::builder), which is turmoil's own.
 ///
 /// # Defaults
 ///
-/// turmoil's network: latencies up to 100 ms, ticks of 1 ms, 10 s of simulated time. No faults. All else as in
+/// turmoil's network: latencies up to 100 ms, ticks of 1 ms, 10 s of simulated time. No faults. Everything else as in
 /// [`Sim`](crate::Sim).
 pub struct TurmoilSim {
     pub(super) choices: Choices,
@@ -41,10 +41,10 @@ pub struct TurmoilSim {
 type Prepare = Box<dyn FnOnce(&mut Inner)>;
 type BeforeStep = Box<dyn FnMut(&mut Inner)>;
 
-/// Starts the main of a host; again after each crash.
+/// Starts the main of a host, also after each crash.
 pub(super) type StartMain = Rc<dyn Fn(&Run, HostIndex)>;
 
-/// A host that a body asked for.
+/// A host that a body has added.
 pub(super) struct TurmoilPlan {
     pub(super) name: String,
     pub(super) client: bool,
@@ -52,7 +52,7 @@ pub(super) struct TurmoilPlan {
 }
 
 impl TurmoilPlan {
-    /// The plan as the run's own bookkeeping knows it. turmoil starts the host.
+    /// Returns the plan in the form of the run's own bookkeeping. turmoil starts the host.
     pub(super) fn role(&self) -> HostPlan {
         HostPlan { name: self.name.clone(), client: self.client, start: Start::Once(Box::new(|_, _| {})) }
     }
@@ -61,7 +61,8 @@ impl TurmoilPlan {
 impl TurmoilSim {
     pub(super) fn new(mut choices: Choices) -> Self {
         let mut builder = ::turmoil::Builder::new();
-        // A choice, so that a recording says all; which of turmoil's seeds is the default makes no difference.
+        // The seed is a choice, so that a recording contains it. It makes no difference which of turmoil's seeds is the
+        // default.
         let lane = choices.lane(LaneKind::Turmoil, "");
         let point = choices.point(lane, "turmoil rng-seed");
         builder.rng_seed(choices.choose_uniform(point, 1 << 31).into());
@@ -76,38 +77,38 @@ impl TurmoilSim {
         }
     }
 
-    /// Returns turmoil's builder, to set up the network and the limit of simulated time. It has a seed of its own
-    /// already, another in every run.
+    /// Returns turmoil's builder, to set up the network and the limit of simulated time. It already has a seed, a new
+    /// one in every run.
     pub fn builder(&mut self) -> &mut ::turmoil::Builder {
         &mut self.builder
     }
 
-    /// Adds a client: a host whose main is an async task and must end. The run ends when the mains of all clients
-    /// have. An error that it returns fails the run. `name` is no address: turmoil gives hosts theirs in the order in
-    /// which they are added.
+    /// Adds a client: a host whose main is an async task and must end. The run ends when the mains of all clients have
+    /// ended. An error that a main returns fails the run. `name` must not be an address: turmoil numbers hosts in the
+    /// order in which they are added.
     pub fn client(&mut self, name: &str, main: impl AsyncFnOnce(TurmoilHost) -> ::turmoil::Result + 'static) {
         let main = Cell::new(Some(main));
         self.add(name, true, move |run, index| {
-            let host = Host::new(run.number, index);
+            let host = TurmoilHost::new(run.number, index);
             let Some(main) = main.take() else { return };
-            let future = async move { host.main_ended(in_words(main(TurmoilHost::new(host)).await)) };
+            let future = async move { host.main_ended(in_words(main(host).await)) };
             run.scheduler.start_task(index, "main", true, future);
         });
     }
 
-    /// Adds a host whose main is an async task, may run for ever, and begins anew after each crash. An error that it
+    /// Adds a host whose main is an async task and may run for ever. It starts again after each crash. An error that it
     /// returns fails the run.
     pub fn host(&mut self, name: &str, main: impl AsyncFn(TurmoilHost) -> ::turmoil::Result + 'static) {
         let main = Rc::new(main);
         self.add(name, false, move |run, index| {
-            let (host, main) = (Host::new(run.number, index), main.clone());
-            let future = async move { host.main_ended(in_words(main(TurmoilHost::new(host)).await)) };
+            let (host, main) = (TurmoilHost::new(run.number, index), main.clone());
+            let future = async move { host.main_ended(in_words(main(host).await)) };
             let task = run.scheduler.start_task(index, "main", false, future);
             run.scheduler.mark_host_main(task);
         });
     }
 
-    /// Adds a client, as [`client`](Self::client), whose main is a blocking thread.
+    /// Adds a client, like [`client`](Self::client), whose main is a blocking thread.
     pub fn client_thread<O: MainResult + 'static>(
         &mut self,
         name: &str,
@@ -115,13 +116,13 @@ impl TurmoilSim {
     ) {
         let main = Cell::new(Some(main));
         self.add(name, true, move |run, index| {
-            let host = Host::new(run.number, index);
+            let host = TurmoilHost::new(run.number, index);
             let Some(main) = main.take() else { return };
-            start_thread(run, index, true, move || host.main_ended(main(TurmoilHost::new(host))));
+            start_thread(run, index, true, move || host.main_ended(main(host)));
         });
     }
 
-    /// Adds a host, as [`host`](Self::host), whose main is a blocking thread.
+    /// Adds a host, like [`host`](Self::host), whose main is a blocking thread.
     pub fn host_thread<O: MainResult + 'static>(
         &mut self,
         name: &str,
@@ -129,8 +130,8 @@ impl TurmoilSim {
     ) {
         let main = Rc::new(main);
         self.add(name, false, move |run, index| {
-            let (host, main) = (Host::new(run.number, index), main.clone());
-            start_thread(run, index, false, move || host.main_ended(main(TurmoilHost::new(host))));
+            let (host, main) = (TurmoilHost::new(run.number, index), main.clone());
+            start_thread(run, index, false, move || host.main_ended(main(host)));
         });
     }
 
@@ -138,27 +139,27 @@ impl TurmoilSim {
         self.hosts.push(TurmoilPlan { name: name.to_owned(), client, start: Rc::new(start) });
     }
 
-    /// Calls `f` with turmoil's simulation once all hosts are there: for what only it can say, such as
-    /// `set_link_latency`. It must not step the simulation.
+    /// Calls `f` with turmoil's simulation after all hosts were added, for settings that only it has, such as
+    /// `set_link_latency`. `f` must not step the simulation.
     pub fn prepare(&mut self, f: impl FnOnce(&mut Inner) + 'static) -> &mut Self {
         self.prepare.push(Box::new(f));
         self
     }
 
-    /// Calls `f` with turmoil's simulation before each of its steps: for faults that the test itself times. It must not
-    /// step the simulation, and should decide by [`choose`](Self::choose) and simulated time alone.
+    /// Calls `f` with turmoil's simulation before each of its steps, for faults that the test times itself. `f` must
+    /// not step the simulation. It should decide only by [`choose`](Self::choose) and simulated time.
     pub fn before_each_step(&mut self, f: impl FnMut(&mut Inner) + 'static) -> &mut Self {
         self.before_step.push(Box::new(f));
         self
     }
 
-    /// Says which faults may happen. Default: none.
+    /// Sets which faults may happen. Default: none.
     pub fn faults(&mut self, faults: TurmoilFaults) -> &mut Self {
         self.faults = faults;
         self
     }
 
-    /// Takes the choices out, for the run; the rest stays.
+    /// Takes the choices out, for the run. The rest stays.
     pub(super) fn take_choices(&mut self) -> Choices {
         mem::replace(&mut self.choices, Choices::seeded(0))
     }
@@ -181,7 +182,7 @@ impl fmt::Debug for TurmoilSim {
     }
 }
 
-/// The errors of turmoil's own sockets say an address alone: here with what is wrong with it.
+/// Adds what is wrong to the errors of turmoil's own sockets, which contain only an address.
 fn in_words(result: ::turmoil::Result) -> Result<(), String> {
     result.map_err(|error| match error.downcast_ref::<io::Error>() {
         Some(io) if io.to_string().parse::<SocketAddr>().is_ok() => format!("{}: {io}", io.kind()),

@@ -1,11 +1,11 @@
-//! TCP sockets of turmoil as their handles share them: streams, halves and clones of one connection.
+//! TCP sockets of turmoil that their handles share: streams, halves and clones of one connection.
 //!
-//! turmoil's own halves do the work. What they lack for blocking code is added on top: timeouts, clones that wait in
+//! turmoil's own halves do the work. This module adds what they lack for blocking code: timeouts, clones that wait in
 //! several threads, `shutdown` of the reading direction.
 //!
 //! # Invariants
 //!
-//! - turmoil acts on the host that it is running. So a socket is used on its own host, which is checked.
+//! - turmoil acts on the host that it is running. So a socket must be used on its own host, which is checked.
 //! - No lock of this module is held while code under test runs.
 
 use std::cell::Cell;
@@ -24,9 +24,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::TurmoilHost;
 use super::ports::{Bound, in_words};
-use crate::net::Direction;
+use crate::host::{ListeningSocket, StreamSocket, timeout_nanos};
 use crate::time::Nanos;
-use crate::time::nanos;
 use crate::trace::TraceEvent;
 use crate::wait::{Operation, Wait};
 use crate::world::Run;
@@ -35,7 +34,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Something that tasks of a host wait for, by its name in reports.
+/// An object that tasks of a host wait for, by its name in reports.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Object {
     host: TurmoilHost,
@@ -44,7 +43,7 @@ pub(super) struct Object {
 
 impl Object {
     pub(super) fn new(host: TurmoilHost, label: &str) -> io::Result<Self> {
-        Ok(Self { host, number: host.acts()?.label(label.into()) })
+        Ok(Self { host, number: host.on_network()?.label(label.into()) })
     }
 
     fn wait(self, verb: &'static str, until: Option<Nanos>) -> Wait {
@@ -58,7 +57,7 @@ impl Object {
         context: &mut Context<'_>,
         attempt: impl FnOnce(&Run, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        let run = self.host.acts()?;
+        let run = self.host.on_network()?;
         ready!(run.scheduler.poll_operation(context, self.wait(verb, None)));
         let polled = attempt(&run, context);
         if polled.is_pending() {
@@ -80,14 +79,15 @@ impl Object {
         .await
     }
 
-    /// Blocks the running thread until `attempt` is ready, at most for `timeout` nanoseconds unless that is 0.
+    /// Blocks the running thread until `attempt` is ready, for at most `timeout` nanoseconds, or without limit if that
+    /// is 0.
     pub(super) fn block<T>(
         self,
         verb: &'static str,
         timeout: Nanos,
         mut attempt: impl FnMut(&Run, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> io::Result<T> {
-        let run = self.host.acts()?;
+        let run = self.host.on_network()?;
         run.scheduler.scheduling_point(Operation::new(verb));
         let until = (timeout > 0).then(|| run.scheduler.now().saturating_add(timeout));
         loop {
@@ -110,7 +110,7 @@ impl Object {
     }
 }
 
-/// The tasks and threads that wait for one direction of a socket: turmoil remembers one waker.
+/// The tasks and threads that wait for one direction of a socket. turmoil remembers only one waker.
 #[derive(Debug, Default)]
 pub(super) struct Waiters(Mutex<Vec<Waker>>);
 
@@ -124,10 +124,10 @@ impl Waiters {
         Waker::from(Arc::clone(self))
     }
 
-    /// Forgets all but `waker`: of the tasks that poll a stream, the last is woken, as with tokio's.
+    /// Forgets all wakers but `waker`: only the most recent poller is woken, as with tokio's streams.
     fn keep_only(&self, waker: &Waker) {
         let waiting = std::mem::take(&mut *lock(&self.0));
-        // Dropped without the lock: a waker may be anybody's code.
+        // Dropped without the lock: a waker may be code under test.
         let (kept, _others): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|known| known.will_wake(waker));
         *lock(&self.0) = kept;
     }
@@ -147,18 +147,18 @@ impl Wake for Waiters {
 #[derive(Debug)]
 struct Reader {
     half: OwnedReadHalf,
-    /// Reading was shut down: what is there may still be read, and nothing is waited for.
+    /// Reading was shut down. Received bytes may still be read, and no read waits.
     is_shut: bool,
 }
 
 /// One end of a connection. Dropping it closes the end.
 #[derive(Debug)]
-pub(super) struct Socket {
+pub struct Socket {
     object: Object,
     label: String,
     local: SocketAddr,
     peer: SocketAddr,
-    // In the order in which turmoil drops the halves of a stream: an end with unread bytes resets, before it says FIN.
+    // In the order in which turmoil drops the halves of a stream: an end with unread bytes resets before it sends FIN.
     reader: Mutex<Reader>,
     writer: Mutex<OwnedWriteHalf>,
     readers: Arc<Waiters>,
@@ -166,7 +166,7 @@ pub(super) struct Socket {
     /// Timeouts in nanoseconds; 0 is none.
     read_timeout: AtomicU64,
     write_timeout: AtomicU64,
-    /// An error that ended a blocking write which had taken some bytes: the next call reports it.
+    /// An error that ended a blocking write after it had taken some bytes. The next call returns it.
     deferred: Mutex<Option<io::Error>>,
 }
 
@@ -188,7 +188,7 @@ impl Socket {
             write_timeout: AtomicU64::new(0),
             deferred: Mutex::new(None),
         };
-        socket.record(&*host.acts()?, verb, false);
+        socket.record(&*host.on_network()?, verb, false);
         Ok(socket)
     }
 
@@ -196,21 +196,6 @@ impl Socket {
         run.scheduler
             .trace_event(TraceEvent::Socket { what: format!("{} {what}", self.label).into(), transfer });
     }
-
-    /// Whether the socket's host is the one that runs: only then may it act.
-    pub(super) fn is_here(&self) -> bool {
-        self.object.host.is_here()
-    }
-
-    pub(super) const fn local_addr(&self) -> SocketAddr {
-        self.local
-    }
-
-    pub(super) const fn peer_addr(&self) -> SocketAddr {
-        self.peer
-    }
-
-    // One attempt each.
 
     fn try_read(&self, run: &Run, context: &Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let waker = self.readers.with(context.waker());
@@ -241,31 +226,24 @@ impl Socket {
         }
         Poll::Ready(result)
     }
+}
 
-    /// Half-closes or closes. What waits in a direction that was shut down wakes up.
-    pub(super) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        let run = self.object.host.acts()?;
-        if matches!(how, Shutdown::Read | Shutdown::Both) {
-            lock(&self.reader).is_shut = true;
-            self.readers.wake_by_ref();
-        }
-        if matches!(how, Shutdown::Write | Shutdown::Both) {
-            let mut context = Context::from_waker(Waker::noop());
-            match Pin::new(&mut *lock(&self.writer)).poll_shutdown(&mut context) {
-                Poll::Ready(Ok(())) => self.record(&run, "sends FIN", false),
-                // Shut down before, which is fine as long as the peer has not closed; turmoil does not say whether.
-                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::NotConnected => {}
-                Poll::Ready(Err(error)) => return Err(error),
-                Poll::Pending => unreachable!("turmoil's shutdown waits for nothing"),
-            }
-            self.writers.wake_by_ref();
-        }
-        Ok(())
+impl StreamSocket for Socket {
+    fn is_vectored(&self) -> bool {
+        false
     }
 
-    // Async.
+    fn can_act(&self) -> bool {
+        self.object.host.is_here()
+    }
 
-    pub(super) fn poll_read(&self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn scheduling_point(&self, verb: &'static str) {
+        if let Ok(run) = self.object.host.on_network() {
+            run.scheduler.scheduling_point(Operation::new(verb));
+        }
+    }
+
+    fn poll_read(&self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         self.object.poll("read", context, |run, context| {
             let read = self.try_read(run, context, buffer);
             if read.is_pending() {
@@ -275,7 +253,7 @@ impl Socket {
         })
     }
 
-    pub(super) fn poll_write(&self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(&self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.object.poll("write", context, |run, context| {
             let written = self.try_write(run, context, bytes);
             if written.is_pending() {
@@ -285,32 +263,14 @@ impl Socket {
         })
     }
 
-    // Blocking.
-
-    pub(super) fn point(&self, verb: &'static str) {
-        if let Ok(run) = self.object.host.acts() {
-            run.scheduler.scheduling_point(Operation::new(verb));
-        }
-    }
-
-    pub(super) fn set_timeout(&self, direction: Direction, timeout: Option<Duration>) -> io::Result<()> {
-        refuse_zero(timeout)?;
-        let value = timeout.map_or(0, nanos);
-        match direction {
-            Direction::Read => self.read_timeout.store(value, Ordering::Relaxed),
-            Direction::Write | Direction::Connect => self.write_timeout.store(value, Ordering::Relaxed),
-        }
-        Ok(())
-    }
-
-    pub(super) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let timeout = self.read_timeout.load(Ordering::Relaxed);
         self.object.block("read", timeout, |run, context| self.try_read(run, context, buffer))
     }
 
-    /// Writes until all bytes are taken, as a blocking `write(2)` does, or something ends it: then the count so far is
-    /// the result, and an error waits for the next call.
-    pub(super) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+    /// Writes until all bytes are taken, like a blocking `write(2)`. If something ends it before, the result is the
+    /// count so far, and the next call returns the error.
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         if let Some(error) = lock(&self.deferred).take() {
             return Err(error);
         }
@@ -332,21 +292,54 @@ impl Socket {
         }
         Ok(written.get())
     }
-}
 
-/// Refuses a timeout of zero, which would be none for the system.
-pub(super) fn refuse_zero(timeout: Option<Duration>) -> io::Result<()> {
-    if timeout == Some(Duration::ZERO) {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "a timeout of zero: use None for no timeout",
-        ));
+    fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.read_timeout.store(timeout_nanos(timeout)?, Ordering::Relaxed);
+        Ok(())
     }
-    Ok(())
+
+    fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.write_timeout.store(timeout_nanos(timeout)?, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Half-closes or closes. Tasks and threads that wait for a closed direction wake up.
+    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        let run = self.object.host.on_network()?;
+        if matches!(how, Shutdown::Read | Shutdown::Both) {
+            lock(&self.reader).is_shut = true;
+            self.readers.wake_by_ref();
+        }
+        if matches!(how, Shutdown::Write | Shutdown::Both) {
+            let mut context = Context::from_waker(Waker::noop());
+            match Pin::new(&mut *lock(&self.writer)).poll_shutdown(&mut context) {
+                Poll::Ready(Ok(())) => self.record(&run, "sends FIN", false),
+                // It was shut down before. That is fine as long as the peer has not closed; turmoil does not say
+                // whether it has.
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::NotConnected => {}
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => unreachable!("turmoil's shutdown waits for nothing"),
+            }
+            self.writers.wake_by_ref();
+        }
+        Ok(())
+    }
+
+    fn set_nodelay(&self, _: bool) {}
+
+    fn linger_zero(&self) {}
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.local)
+    }
+
+    fn peer_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.peer)
+    }
 }
 
 /// A listening socket. Dropping it stops listening.
-pub(super) struct Listening {
+pub struct Listening {
     object: Object,
     inner: Bound<TcpListener>,
     local: SocketAddr,
@@ -360,19 +353,29 @@ impl Listening {
         Ok(Self { object, inner, local })
     }
 
-    pub(super) const fn local_addr(&self) -> SocketAddr {
-        self.local
+    fn accepted(&self, stream: TcpStream) -> io::Result<(Socket, SocketAddr)> {
+        let socket = Socket::new(self.object.host, stream, "is accepted")?;
+        let peer = socket.peer;
+        Ok((socket, peer))
     }
+}
 
-    pub(super) async fn accept(&self) -> io::Result<Socket> {
+impl ListeningSocket for Listening {
+    type Socket = Socket;
+
+    async fn accept(&self) -> io::Result<(Socket, SocketAddr)> {
         let (stream, _) = self.object.wait_for("accept", self.inner.accept()).await?;
-        Socket::new(self.object.host, stream, "is accepted")
+        self.accepted(stream)
     }
 
-    pub(super) fn accept_blocking(&self) -> io::Result<Socket> {
+    fn accept_blocking(&self) -> io::Result<(Socket, SocketAddr)> {
         let mut accept = pin!(self.inner.accept());
         let (stream, _) = self.object.block("accept", 0, |_, context| accept.as_mut().poll(context))?;
-        Socket::new(self.object.host, stream, "is accepted")
+        self.accepted(stream)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.local)
     }
 }
 
@@ -392,7 +395,7 @@ pub(super) async fn connect(host: TurmoilHost, address: SocketAddr) -> io::Resul
     Socket::new(host, stream.map_err(|error| not_connected(host, &label, error))?, "connected")
 }
 
-/// Connects a thread, within `timeout` nanoseconds unless that is 0.
+/// Connects a thread, within `timeout` nanoseconds or without limit if that is 0.
 pub(super) fn connect_blocking(host: TurmoilHost, address: SocketAddr, timeout: Nanos) -> io::Result<Socket> {
     let (object, label) = connecting(host, address)?;
     let mut connect = pin!(TcpStream::connect(address));
@@ -405,17 +408,17 @@ pub(super) fn connect_blocking(host: TurmoilHost, address: SocketAddr, timeout: 
 }
 
 fn connecting(host: TurmoilHost, address: SocketAddr) -> io::Result<(Object, String)> {
-    // The port of this end is turmoil's choice, and not known before the connection is.
+    // turmoil chooses the port of this end. It is not known before the connection is.
     let label = format!("{} -> {}", host.name(), host.place(address));
     let what = format!("{label} connects").into();
-    host.acts()?.scheduler.trace_event(TraceEvent::Socket { what, transfer: false });
+    host.on_network()?.scheduler.trace_event(TraceEvent::Socket { what, transfer: false });
     Ok((Object::new(host, &label)?, label))
 }
 
 fn not_connected(host: TurmoilHost, label: &str, error: io::Error) -> io::Error {
     if error.kind() == io::ErrorKind::ConnectionRefused {
         let what = format!("{label} refused").into();
-        host.inner.run().scheduler.trace_event(TraceEvent::Socket { what, transfer: false });
+        host.run().scheduler.trace_event(TraceEvent::Socket { what, transfer: false });
     }
     in_words(error)
 }
