@@ -2,13 +2,13 @@
 
 use proc_macro::TokenStream;
 
-mod features;
 mod simulation;
+mod target;
 
 #[expect(missing_docs, reason = "documented on the re-export in the wavetank crate, where its links resolve")]
 #[proc_macro_attribute]
 pub fn test(options: TokenStream, function: TokenStream) -> TokenStream {
-    simulation::expand(options.into(), function.into(), &features::of_this_package())
+    simulation::expand(options.into(), function.into(), &target::Target::current())
         .unwrap_or_else(|error| error.into_compile_error())
         .into()
 }

@@ -10,7 +10,7 @@ use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
 use syn::{Error, FnArg, Ident, ItemFn, LitInt, LitStr, Result, ReturnType, Signature, Token, Type};
 
-use crate::features::Features;
+use crate::target::{Kind, Target};
 
 /// The number of seeds of a test without the option `seeds`.
 const SEEDS: u64 = 100;
@@ -23,11 +23,7 @@ const ALLOWED_OPTIONS: &str = "allowed are `seeds = NUMBER`, `base_seed = NUMBER
 /// # Errors
 ///
 /// If an option or a part of the signature is wrong; the error has its span.
-pub(crate) fn expand(
-    options: TokenStream,
-    function: TokenStream,
-    features: &Features,
-) -> Result<TokenStream> {
+pub(crate) fn expand(options: TokenStream, function: TokenStream, target: &Target) -> Result<TokenStream> {
     let Options { seeds, base_seed, finds, sometimes_required, reaches } = syn::parse2(options)?;
     let mut body: ItemFn = syn::parse2(function)?;
     check_signature(&body.sig)?;
@@ -43,16 +39,9 @@ pub(crate) fn expand(
     let name = body.sig.ident.clone();
     let name_text = name.unraw().to_string();
     let seeds = seeds.unwrap_or_else(|| quote! { #SEEDS });
-    // The replay command needs these to build the same again. Only the compiler of the user's crate knows them.
-    let features = features.iter().map(|(name, implied)| {
-        quote! {
-            ::wavetank::__private::Feature {
-                name: #name,
-                is_on: ::core::cfg!(feature = #name),
-                implies: &[#(#implied),*],
-            }
-        }
-    });
+    let is_binary = matches!(target.kind, Kind::Binary(_));
+    let is_integration = matches!(target.kind, Kind::Integration);
+    let target_options = &target.options;
     let base_seed = base_seed.map(|base_seed| quote! { .base_seed(#base_seed) });
     let sweep = quote! {
         ::wavetank::Sweep::new(
@@ -61,9 +50,9 @@ pub(crate) fn expand(
         )
         .package(::core::env!("CARGO_PKG_NAME"))
         .built(::wavetank::__private::Built {
-            binary: ::core::option_env!("CARGO_BIN_NAME"),
-            is_integration: ::core::option_env!("CARGO_TARGET_TMPDIR").is_some(),
-            features: &[#(#features),*],
+            is_binary: #is_binary,
+            is_integration: #is_integration,
+            options: #target_options,
         })
         .seeds(#seeds)
         #base_seed
@@ -259,7 +248,8 @@ mod tests {
 
     /// Expands the function in the second text with the options in the first.
     fn expand_text(options: &str, function: &str) -> Result<TokenStream> {
-        expand(options.parse().expect("tokens"), function.parse().expect("tokens"), &Features::new())
+        let target = Target { kind: Kind::Integration, options: "--features tls --test chat".to_owned() };
+        expand(options.parse().expect("tokens"), function.parse().expect("tokens"), &target)
     }
 
     /// Returns the message and the part of `text` that it points at.
@@ -301,9 +291,9 @@ mod tests {
                     )
                     .package(::core::env!("CARGO_PKG_NAME"))
                     .built(::wavetank::__private::Built {
-                        binary: ::core::option_env!("CARGO_BIN_NAME"),
-                        is_integration: ::core::option_env!("CARGO_TARGET_TMPDIR").is_some(),
-                        features: &[],
+                        is_binary: false,
+                        is_integration: true,
+                        options: "--features tls --test chat",
                     })
                     .seeds(100u64)
                     .without_recordings()
@@ -311,29 +301,6 @@ mod tests {
                 }
             },
         );
-    }
-
-    #[test]
-    fn every_feature_of_the_package_is_asked_for() {
-        let features =
-            Features::from([("full".to_owned(), vec!["tls".to_owned()]), ("tls".to_owned(), Vec::new())]);
-        let function = "fn closes(sim: &mut Sim) {}".parse().expect("tokens");
-        let expanded = expand(TokenStream::new(), function, &features).expect("it expands").to_string();
-        let asked = quote! {
-            features: &[
-                ::wavetank::__private::Feature {
-                    name: "full",
-                    is_on: ::core::cfg!(feature = "full"),
-                    implies: &["tls"],
-                },
-                ::wavetank::__private::Feature {
-                    name: "tls",
-                    is_on: ::core::cfg!(feature = "tls"),
-                    implies: &[],
-                }
-            ],
-        };
-        assert!(expanded.contains(&asked.to_string()), "{expanded}");
     }
 
     #[test]
@@ -350,9 +317,9 @@ mod tests {
                     )
                     .package(::core::env!("CARGO_PKG_NAME"))
                     .built(::wavetank::__private::Built {
-                        binary: ::core::option_env!("CARGO_BIN_NAME"),
-                        is_integration: ::core::option_env!("CARGO_TARGET_TMPDIR").is_some(),
-                        features: &[],
+                        is_binary: false,
+                        is_integration: true,
+                        options: "--features tls --test chat",
                     })
                     .seeds(5000u64)
                     .finds("not closed")

@@ -1,7 +1,6 @@
 //! The report of a failure: what failed, how to read it, and how to see it again.
 //!
-//! The last line is always the command that replays the failure, if there is one: it is all that has to be copied from
-//! a CI log.
+//! The last line is the command that replays the failure, if there is one. Nothing else has to be copied from a CI log.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -15,17 +14,17 @@ use crate::shrink::{End, Shrunk};
 use crate::symptom::{Symptom, SymptomKind};
 use crate::time::Nanos;
 
-pub use command::{Built, Feature};
+pub use command::Built;
 
 mod command;
 
-/// Shorter delays happen on every machine: 10 ms.
+/// Delays up to this happen on every machine: 10 ms.
 const WORTH_SAYING: Nanos = 10_000_000;
 
-/// Longest inline form in a command. A longer failure is replayed from its seed.
+/// The longest inline form in a command. A longer failure is replayed from its seed.
 const INLINE_MAX: usize = 1_500;
 
-/// What a run chose, in numbers.
+/// The numbers of a run's choices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Counts {
     nondefault: usize,
@@ -46,7 +45,7 @@ impl Counts {
                 LaneKind::WokenDelay | LaneKind::PreemptedDelay | LaneKind::Pending | LaneKind::Spurious => {
                     delays += 1
                 }
-                // The outcome counts faults, and the trace preemptions: a choice of a budget need not preempt.
+                // The outcome counts faults, and the trace counts preemptions: a choice of a budget need not preempt.
                 LaneKind::Fault | LaneKind::Datagrams | LaneKind::Short | LaneKind::Budget => {}
                 LaneKind::Swarm | LaneKind::Link | LaneKind::Test | LaneKind::Turmoil | LaneKind::Entropy => {
                 }
@@ -63,7 +62,7 @@ impl Counts {
         }
     }
 
-    /// Counts the choices that were not the default: what a reader has to follow.
+    /// Counts the choices that were not the default: those that a reader has to follow.
     pub const fn nondefault(&self) -> usize {
         self.nondefault
     }
@@ -73,17 +72,17 @@ impl Counts {
         self.choices
     }
 
-    /// Counts the faults that were injected.
+    /// Counts the faults that happened.
     pub const fn faults(&self) -> usize {
         self.faults
     }
 
-    /// Counts the context switches that were forced: another task or thread ran than the one whose turn it was.
+    /// Counts the forced context switches: a task or thread ran before its turn.
     pub const fn switches(&self) -> usize {
         self.switches
     }
 
-    /// Counts the times that a task was preempted between two operations, because its budget had ended.
+    /// Counts how often a task was preempted between two operations because its budget had ended.
     pub const fn preemptions(&self) -> usize {
         self.preemptions
     }
@@ -94,28 +93,28 @@ impl Counts {
     }
 }
 
-/// Which test a sweep is of.
+/// The test of a sweep.
 #[derive(Clone, Debug)]
 pub(crate) struct Identity {
     /// The test's name with its module path.
     pub(crate) test: String,
     pub(crate) manifest_dir: PathBuf,
     pub(crate) package: Option<String>,
-    /// What the macro knows of the test's build.
+    /// What the macro knows about the test's build.
     pub(crate) built: Option<Built>,
     /// The program that runs.
     pub(crate) executable: PathBuf,
 }
 
 impl Identity {
-    /// Returns what tells this test from all others of a workspace: `package/crate::module::test`. Two packages may
-    /// have tests of the same path; so may the library, a binary and an integration test of one package, all of which
-    /// may be called as the package is: then the library has the short name.
+    /// Returns the unique name of this test in a workspace: `package/crate::module::test`. Two packages may have tests
+    /// of the same path. So may the library, a binary and an integration test of one package, which may all have the
+    /// package's name. Then the library has the short name.
     pub(crate) fn name(&self) -> String {
         let Some(package) = &self.package else { return self.test.clone() };
         let is_called_as_package = self.crate_name() == package.replace('-', "_");
         let target = match self.built {
-            Some(Built { binary: Some(_), .. }) => "bin/",
+            Some(Built { is_binary: true, .. }) => "bin/",
             Some(Built { is_integration: true, .. }) if is_called_as_package => "test/",
             _ => "",
         };
@@ -126,27 +125,23 @@ impl Identity {
         self.test.split_once("::").map_or("", |(crate_name, _)| crate_name)
     }
 
-    /// Returns what runs this test alone, in a build like this one.
+    /// Returns the command that runs only this test, in a build like this one.
     pub(crate) fn cargo_test(&self) -> String {
         let path = self.test.split_once("::").map_or(&*self.test, |(_, path)| path);
         let mut words = vec!["cargo test".to_owned()];
         words.extend(command::build_options(&self.executable, !cfg!(debug_assertions)));
         if let Some(package) = &self.package {
             words.push(format!("-p {package}"));
-            words.extend(command::feature_options(self.built.map_or(&[], |built| built.features)));
-            words.extend(command::target(
-                self.built,
-                &self.executable,
-                &self.manifest_dir,
-                package,
-                self.crate_name(),
-            ));
+            words.extend(match self.built {
+                Some(built) => Some(built.options.to_owned()),
+                None => command::target_by_folder(&self.manifest_dir, package, self.crate_name()),
+            });
         }
         format!("{} {path} -- --exact --nocapture", words.join(" "))
     }
 }
 
-/// A report that is being put together.
+/// A report under construction.
 #[derive(Clone, Debug)]
 pub(crate) struct Report<'a> {
     identity: &'a Identity,
@@ -178,7 +173,7 @@ impl<'a> Report<'a> {
         self.field("symptom", &symptom.to_string()).field("seed", &format!("{seed:#x}"))
     }
 
-    /// Says how many seeds passed before the one that failed.
+    /// Adds how many seeds passed before the failing one.
     pub(crate) fn after(mut self, passed: u64) -> Self {
         let passed = match passed {
             0 => "the first one".to_owned(),
@@ -191,7 +186,7 @@ impl<'a> Report<'a> {
         self
     }
 
-    /// Shows a run: its virtual time and its trace.
+    /// Adds a run: its virtual time and its trace.
     pub(crate) fn run(mut self, outcome: &Outcome) -> Self {
         self.trace = Some(outcome.trace.render());
         let has_place = |symptom: &Symptom| {
@@ -204,7 +199,7 @@ impl<'a> Report<'a> {
         self.field("ran for", &format!("{:?} of virtual time, {} steps", outcome.virtual_time, outcome.steps))
     }
 
-    /// Says how long a delay the shrunk run needs, if it needs one that a machine seldom has.
+    /// Adds the delay that the shrunk run needs, if it needs one that is rare on real machines.
     pub(crate) fn needs(self, outcome: &Outcome) -> Self {
         let Some((nanos, whose)) = outcome.trace.longest_delay().filter(|(nanos, _)| *nanos >= WORTH_SAYING)
         else {
@@ -219,7 +214,7 @@ impl<'a> Report<'a> {
         self.field("needs", &text)
     }
 
-    /// Writes every event of a run that is replayed to a file, and says where.
+    /// Writes every event of a replayed run to a file, and adds its path.
     pub(crate) fn whole_trace(self, outcome: &Outcome, seed: u64) -> Self {
         let name = self.identity.test.replace("::", ".");
         let path = std::env::temp_dir().join(format!("wavetank-{name}-{seed:x}.trace"));
@@ -229,12 +224,12 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// Says that the shrunk run was replayed: every finding of a bug that is expected has to be.
+    /// Adds that the shrunk run was replayed. Every expected bug must be replayed.
     pub(crate) fn replayed(self) -> Self {
         self.field("replayed", "twice, strictly: the same symptom, the same trace")
     }
 
-    /// Shows what shrinking did.
+    /// Adds what shrinking did.
     pub(crate) fn shrunk(self, before: Counts, after: Counts, shrunk: &Shrunk) -> Self {
         let end = if shrunk.end == End::Fixpoint { String::new() } else { format!("; {}", shrunk.end) };
         let counts = format!(
@@ -257,7 +252,7 @@ impl<'a> Report<'a> {
         self.field("shrunk", &counts)
     }
 
-    /// Adds the command that replays the failure: by what it chose, or by its seed if that is too long or not known.
+    /// Adds the command that replays the failure: by its choices, or by its seed if these are too long or not known.
     pub(crate) fn replay(mut self, seed: u64, symptom: &Symptom, log: Option<&ChoiceLog>) -> Self {
         let word = log.map(|log| inline::write(seed, symptom.key_hash(), log));
         let variable = match word.filter(|word| word.len() <= INLINE_MAX) {
@@ -347,8 +342,7 @@ mod tests {
         let identity = identity();
         let outcome = outcome(3);
         let symptom = outcome.symptom.clone().expect("it fails");
-        let shrunk =
-            Shrunk { best: ChoiceLog::default(), runs: 214, passes: Vec::new(), end: End::TimeSpent };
+        let shrunk = Shrunk { best: ChoiceLog::default(), runs: 214, end: End::TimeSpent };
         let before =
             Counts { nondefault: 312, choices: 1_204, faults: 6, switches: 80, preemptions: 5, delays: 7 };
         let report = Report::new(&identity, "failed")
@@ -402,16 +396,13 @@ mod tests {
 
     #[test]
     fn the_command_builds_what_failed() {
-        let built = Built {
-            binary: None,
-            is_integration: true,
-            features: &[Feature { name: "extra", is_on: true, implies: &[] }],
-        };
+        let built =
+            Built { is_binary: false, is_integration: true, options: "--features extra --test chat-tests" };
         let executable = PathBuf::from("/w/target/sim/deps/close-0123");
         let identity = Identity { built: Some(built), executable, ..identity() };
         assert_eq!(
             identity.cargo_test(),
-            "cargo test --profile sim -p chat-tests --features extra --test chat_tests close::while_waiting -- --exact \
+            "cargo test --profile sim -p chat-tests --features extra --test chat-tests close::while_waiting -- --exact \
              --nocapture"
         );
         let bare = Identity { test: "alone".to_owned(), package: None, ..self::identity() };
@@ -439,8 +430,8 @@ mod tests {
         let other = Identity { package: Some("chat-tests-2".to_owned()), ..identity() };
         assert_eq!(identity().name(), "chat-tests/chat_tests::close::while_waiting");
         assert_eq!(other.name(), "chat-tests-2/chat_tests::close::while_waiting");
-        let in_binary = Built { binary: Some("chat-tests"), is_integration: false, features: &[] };
-        let in_integration = Built { binary: None, is_integration: true, ..in_binary };
+        let in_binary = Built { is_binary: true, is_integration: false, options: "" };
+        let in_integration = Built { is_binary: false, is_integration: true, ..in_binary };
         let name = |built| Identity { built: Some(built), ..identity() }.name();
         assert_eq!(name(in_binary), "chat-tests/bin/chat_tests::close::while_waiting");
         assert_eq!(name(in_integration), "chat-tests/test/chat_tests::close::while_waiting");
