@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use wavetank_runtime::panic_message;
+use wavetank_runtime::__private::panic_message;
 
 use crate::error::{GraphqlError, RequestErrors};
 

@@ -69,15 +69,9 @@ pub mod tokio_runtime;
 pub use datagrams::{BlockingDatagrams, BlockingUdpSocket, DATAGRAM_BYTES_MAX, Datagrams, UdpSocket};
 pub use instant::Instant;
 pub use join::JoinError;
-#[doc(hidden)]
-pub use join::panic_message;
 pub use local::{
     BlockingLocalSockets, BlockingUnixListener, BlockingUnixStream, LocalSockets, UnixListener, UnixStream,
 };
-#[doc(hidden)]
-pub use local::{PATH_BYTES_MAX, check_path};
-#[doc(hidden)]
-pub use raw_locks::RawLocks;
 pub use raw_locks::WaitOutcome;
 pub use runtime::{Listener, Runtime, Sleep, Stream, TaskHandle};
 pub use socket::{ListenOptions, SocketOptions};
@@ -85,6 +79,14 @@ pub use std_threads::Std;
 pub use sync::{Condvar, Mutex, MutexGuard};
 pub use threads::{BlockingListener, BlockingStream, ThreadHandle, Threads};
 pub use tokio_runtime::Tokio;
+
+/// What the other crates of the workspace share. No part of the interface.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::join::panic_message;
+    pub use crate::local::check_path;
+    pub use crate::raw_locks::RawLocks;
+}
 
 /// The README's code is compiled with the doc tests.
 #[cfg(doctest)]

@@ -25,14 +25,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::{ListenOptions, Runtime, SocketOptions, Threads};
 
 /// The longest path of a socket on Linux, in bytes. Other systems allow less (macOS: 103).
-pub const PATH_BYTES_MAX: usize = 107;
+const PATH_BYTES_MAX: usize = 107;
 
 /// Checks a path as every implementation does before it calls its system.
 ///
 /// # Errors
 ///
 /// `InvalidInput` if the path is empty, contains a NUL byte (which would make it an abstract address), or is longer
-/// than [`PATH_BYTES_MAX`].
+/// than 107 bytes.
 pub fn check_path(path: &Path) -> io::Result<()> {
     let bytes = path.as_os_str().as_encoded_bytes();
     let problem = if bytes.is_empty() {
@@ -63,7 +63,7 @@ pub trait LocalSockets: Runtime {
     /// - `ConnectionRefused` if the socket there has no listener.
     /// - `WouldBlock` if the listener's backlog is full. Linux completes the connection at once or not at all; the
     ///   blocking [`connect_unix`](BlockingLocalSockets::connect_unix) waits.
-    /// - Those of [`check_path`].
+    /// - `InvalidInput` if the path is empty, contains a NUL byte or is longer than 107 bytes.
     ///
     /// # Cancel safety
     ///
@@ -78,8 +78,9 @@ pub trait LocalSockets: Runtime {
     ///
     /// # Errors
     ///
-    /// `AddrInUse` if anything is at the path, also a socket without listener ([`unlink_unix`](Self::unlink_unix) it
-    /// first). Those of [`check_path`].
+    /// - `AddrInUse` if anything is at the path, also a socket without listener. Remove it with
+    ///   [`unlink_unix`](Self::unlink_unix) first.
+    /// - `InvalidInput` if the path is empty, contains a NUL byte or is longer than 107 bytes.
     fn listen_unix(
         &self,
         path: &Path,
@@ -141,7 +142,7 @@ pub trait BlockingLocalSockets: Threads {
     /// - `NotFound` if nothing is at the path.
     /// - `ConnectionRefused` if the socket there has no listener, or loses it while this call waits.
     /// - `TimedOut` after `timeout`; `InvalidInput` for a timeout of zero.
-    /// - Those of [`check_path`].
+    /// - `InvalidInput` if the path is empty, contains a NUL byte or is longer than 107 bytes.
     fn connect_unix(
         &self,
         path: &Path,
@@ -153,8 +154,9 @@ pub trait BlockingLocalSockets: Threads {
     ///
     /// # Errors
     ///
-    /// `AddrInUse` if anything is at the path, also a socket without listener ([`unlink_unix`](Self::unlink_unix) it
-    /// first). Those of [`check_path`].
+    /// - `AddrInUse` if anything is at the path, also a socket without listener. Remove it with
+    ///   [`unlink_unix`](Self::unlink_unix) first.
+    /// - `InvalidInput` if the path is empty, contains a NUL byte or is longer than 107 bytes.
     fn listen_unix(&self, path: &Path, options: ListenOptions) -> io::Result<Self::UnixListener>;
 
     /// Removes the socket at `path` from the file system. Its listener keeps the connections that are waiting, and gets

@@ -4,7 +4,6 @@ use std::ops::DerefMut;
 use std::time::Duration;
 
 /// The locks behind [`Mutex`](crate::Mutex) and [`Condvar`](crate::Condvar), which code uses instead.
-#[doc(hidden)]
 pub trait RawLocks: Clone + Send + Sync + 'static {
     /// The lock behind [`Mutex`](crate::Mutex).
     type RawMutex<T: Send>: Send + Sync;

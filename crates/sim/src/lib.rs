@@ -128,7 +128,6 @@ pub use host::{Host, MainResult};
 pub use inject::Injector;
 pub use report::Counts;
 pub use sched::Strategy;
-pub use shrink::PassStatistics;
 pub use sim::Sim;
 pub use sweep::{FirstFailure, Found, Passed, Sweep};
 pub use symptom::{Symptom, SymptomKind};
@@ -199,7 +198,7 @@ pub fn Ok<T>(value: T) -> Result<T, Box<dyn std::error::Error + Send + Sync>> {
 /// What the expansion of [`macro@test`] names. No part of the interface.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::report::{Built, Feature};
+    pub use crate::report::Built;
     pub use insta;
 }
 

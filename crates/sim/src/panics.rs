@@ -13,7 +13,7 @@ use crate::plain;
 
 /// The message of a panic payload, cut if it is very long.
 pub(crate) fn message_of(payload: &dyn Any) -> String {
-    plain::cut(wavetank_runtime::panic_message(payload))
+    plain::cut(wavetank_runtime::__private::panic_message(payload))
 }
 
 /// The message of a panic payload, which is dropped. A payload that panics when it is dropped is no fault of the

@@ -16,7 +16,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use wavetank_runtime::panic_message;
+use wavetank_runtime::__private::panic_message;
 
 use crate::choice::{ChoiceLog, Choices, Replay};
 use crate::options::RunOptions;

@@ -41,7 +41,6 @@ pub(crate) struct Shrunk {
     /// The smallest log that showed the symptom; the first one if none smaller did.
     pub(crate) best: ChoiceLog,
     pub(crate) runs: usize,
-    pub(crate) passes: Vec<PassStatistics>,
     pub(crate) end: End,
 }
 
@@ -66,44 +65,6 @@ impl fmt::Display for End {
     }
 }
 
-/// What a pass of the shrinker did, over all rounds. Displays as one line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PassStatistics {
-    name: &'static str,
-    runs: usize,
-    better: usize,
-    values_removed: usize,
-}
-
-impl PassStatistics {
-    /// Returns the name of the pass.
-    pub const fn name(&self) -> &'static str {
-        self.name
-    }
-
-    /// Counts the candidates that it ran.
-    pub const fn runs(&self) -> usize {
-        self.runs
-    }
-
-    /// Counts the candidates that gave something smaller.
-    pub const fn better(&self) -> usize {
-        self.better
-    }
-
-    /// Counts the values that became 0.
-    pub const fn values_removed(&self) -> usize {
-        self.values_removed
-    }
-}
-
-impl fmt::Display for PassStatistics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, runs, better, values_removed } = self;
-        write!(f, "{name}: {better} of {runs} runs gave something smaller, {values_removed} values removed")
-    }
-}
-
 /// Shrinks `first`, which showed a symptom. `attempt` replays a candidate leniently and returns what the run actually
 /// chose if the same symptom came back.
 pub(crate) fn shrink(
@@ -112,19 +73,10 @@ pub(crate) fn shrink(
     attempt: &mut dyn FnMut(&ChoiceLog) -> Option<ChoiceLog>,
 ) -> Shrunk {
     let mut shrinker = Shrinker::new(first, limits, attempt);
-    let mut passes: Vec<PassStatistics> = passes::ALL
-        .iter()
-        .map(|(name, _)| PassStatistics { name, runs: 0, better: 0, values_removed: 0 })
-        .collect();
     let end = 'rounds: loop {
         let before_round = shrinker.size;
-        for ((_, pass), statistics) in passes::ALL.iter().zip(&mut passes) {
-            let before = (shrinker.runs, shrinker.better, shrinker.best.nonzero());
-            let ended = pass(&mut shrinker);
-            statistics.runs += shrinker.runs - before.0;
-            statistics.better += shrinker.better - before.1;
-            statistics.values_removed += before.2 - shrinker.best.nonzero();
-            if let Err(end) = ended {
+        for pass in passes::ALL {
+            if let Err(end) = pass(&mut shrinker) {
                 break 'rounds end;
             }
         }
@@ -132,7 +84,7 @@ pub(crate) fn shrink(
             break End::Fixpoint;
         }
     };
-    Shrunk { best: shrinker.best, runs: shrinker.runs, passes, end }
+    Shrunk { best: shrinker.best, runs: shrinker.runs, end }
 }
 
 /// The state that the passes work on.
@@ -143,7 +95,6 @@ struct Shrinker<'a> {
     attempt: &'a mut dyn FnMut(&ChoiceLog) -> Option<ChoiceLog>,
     clock: WallClock,
     runs: usize,
-    better: usize,
     /// Hashes of the candidates that were run.
     tried: BTreeSet<u64>,
 }
@@ -156,10 +107,10 @@ impl<'a> Shrinker<'a> {
     ) -> Self {
         let size = Size::of(&first);
         let tried = BTreeSet::from([identity(&first)]);
-        Self { best: first, size, limits, attempt, clock: WallClock::start(), runs: 0, better: 0, tried }
+        Self { best: first, size, limits, attempt, clock: WallClock::start(), runs: 0, tried }
     }
 
-    /// Runs a candidate, and tells whether it became the best.
+    /// Runs a candidate. Returns `true` if it became the best.
     ///
     /// # Errors
     ///
@@ -185,7 +136,6 @@ impl<'a> Shrinker<'a> {
         }
         self.tried.insert(identity(&actual));
         (self.best, self.size) = (actual, size);
-        self.better += 1;
         Ok(true)
     }
 

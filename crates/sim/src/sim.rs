@@ -1,4 +1,4 @@
-//! What a test's body says: which hosts there are, how the network is, what may go wrong, and how long is too long.
+//! The builder that a test's body fills in: hosts, network, faults and limits of one run.
 
 use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wavetank_runtime::panic_message;
+use wavetank_runtime::__private::panic_message;
 
 use crate::choice::Choices;
 use crate::fault::Faults;
@@ -17,7 +17,7 @@ use crate::time::nanos;
 use crate::udp::Udp;
 use crate::world::{HostPlan, Run, Start};
 
-/// Builds one simulated run: hosts, network, limits. A test's body gets one a run.
+/// Builds one simulated run: hosts, network, faults, limits. A test's body gets a new one for each run.
 ///
 /// # Example: a client that waits for an answer
 ///
@@ -54,7 +54,7 @@ pub struct Sim {
     hosts: Vec<HostPlan>,
 }
 
-/// A test's body: builds the hosts of one run.
+/// The body of a test, which sets up one run.
 pub(crate) type Body = dyn Fn(&mut Sim) + Send + Sync;
 
 /// Simulates `body` once. Must be called on an OS thread that simulates nothing else, before or after.
@@ -82,8 +82,8 @@ impl Sim {
 
     /// Adds a host whose main is an async task and must end: the run ends when the mains of all clients have ended.
     ///
-    /// An error that it returns fails the run. What it leaves behind (tasks, threads, sockets, timers) ten seconds
-    /// after the last main has ended is a leak, see [`leak_grace`](Self::leak_grace).
+    /// An error that it returns fails the run. Tasks, threads, sockets and timers that it leaves behind are a leak.
+    /// They have ten seconds to end after the last main; see [`leak_grace`](Self::leak_grace).
     pub fn client<O: MainResult + 'static>(
         &mut self,
         name: &str,
@@ -99,8 +99,8 @@ impl Sim {
 
     /// Adds a host whose main is an async task and may run for ever. An error that it returns fails the run.
     ///
-    /// Faults may crash the host and start it again ([`Faults::crashes`]): `main` is called once each time, and what
-    /// it has captured survives, as a disk would.
+    /// Faults may crash the host and start it again ([`Faults::crashes`]). `main` is then called again. What it has
+    /// captured survives, as a disk would.
     pub fn server<O: MainResult + 'static>(&mut self, name: &str, main: impl AsyncFn(Host) -> O + 'static) {
         let main = Rc::new(main);
         let start = move |run: &Run, index: usize| {
@@ -137,43 +137,41 @@ impl Sim {
         self.hosts.push(HostPlan { name: name.to_owned(), client, start });
     }
 
-    /// Sets how long a segment takes from host to host. Each draws from the range; the default choice is its beginning.
-    /// At most 30 s. Default: 0.5 to 2 ms. A range of one value asks no choice.
+    /// Sets how long a segment takes from one host to another: at most 30 s. Default: 0.5 to 2 ms. Each segment draws
+    /// from the range. The default choice is its beginning; a range of one value draws nothing.
     ///
     /// # Panics
     ///
-    /// Where the range ends before it begins, or beyond 30 s: TCP would give up on what is on its way for so long, and
-    /// that is not simulated.
+    /// If the range ends before it begins, or beyond 30 s. TCP gives up on slower segments, and that is not simulated.
     pub fn latency(&mut self, range: RangeInclusive<Duration>) -> &mut Self {
         self.options.latency = latency_range(range);
         self
     }
 
-    /// Sets how long a segment takes between two hosts, both ways; otherwise as [`latency`](Self::latency).
+    /// Sets how long a segment takes between two hosts, in both directions. See [`latency`](Self::latency).
     ///
     /// # Panics
     ///
-    /// As [`latency`](Self::latency).
+    /// Those of [`latency`](Self::latency).
     pub fn link_latency(&mut self, a: &str, b: &str, range: RangeInclusive<Duration>) -> &mut Self {
         self.options.link_latencies.push((a.to_owned(), b.to_owned(), latency_range(range)));
         self
     }
 
     /// Sets how long sent data may stay unacknowledged before its connection fails with `TimedOut`. Default: Linux's,
-    /// about 15 minutes (924.6 s). What is merely on its way, however slowly, does not count: keep it above a round
-    /// trip.
+    /// about 15 minutes (924.6 s). Data that is only slow on its way does not count. Use a timeout above a round trip.
     pub fn user_timeout(&mut self, timeout: Duration) -> &mut Self {
         self.options.user_timeout = Some(timeout);
         self
     }
 
-    /// Says what may befall UDP's datagrams. Default: [`Udp::reliable`].
+    /// Sets which datagram faults may happen. Default: [`Udp::reliable`].
     pub fn udp(&mut self, udp: Udp) -> &mut Self {
         self.options.udp = udp;
         self
     }
 
-    /// Says which faults may happen. Default: none.
+    /// Sets which faults may happen. Default: none.
     pub fn faults(&mut self, faults: Faults) -> &mut Self {
         self.options.faults = faults;
         self

@@ -1,16 +1,16 @@
 //! Sweeps: a test run with its recordings, then with many seeds.
 //!
-//! `#[wavetank::test]` expands to a [`Sweep`]; programs may build one of their own. The order of the work:
+//! `#[wavetank::test]` expands to a [`Sweep`]; programs may build their own. The order of the work:
 //!
-//! 1. a warm-up, for what a process initialises once (`warm_up`);
+//! 1. a warm-up, to initialise what a process has once (`warm_up`);
 //! 2. every recording of the test under `seeds/` (`recordings`);
 //! 3. seeds, in parallel, until one fails (`hunt`); each run is judged by `examine`;
 //! 4. the failure is recorded, shrunk, replayed once more and recorded again (`case`), and reported (`report`).
 //!
 //! # Invariants
 //!
-//! - Of several failing seeds the one with the lowest index is reported, at any parallelism.
-//! - Nothing is kept of a seed that passed: memory does not grow with the number of seeds.
+//! - The failing seed with the lowest index is reported, at any parallelism.
+//! - Seeds that passed leave nothing: memory does not grow with the number of seeds.
 //! - A failure is on disk before it is shrunk.
 
 use std::io::{self, Write};
@@ -25,7 +25,6 @@ use crate::pool::{BodyRunner, Pool, Runner};
 use crate::recording::store::Store;
 use crate::report::{Built, Counts, Identity, Report};
 use crate::settings::{self, Settings, Shard};
-use crate::shrink::PassStatistics;
 use crate::sim::Sim;
 use crate::symptom::Symptom;
 use crate::trace::Trace;
@@ -51,22 +50,22 @@ mod warm_up;
 
 /// Runs a test with its recordings and then with many seeds.
 ///
-/// Made by `#[wavetank::test]`; build one by hand to sweep from a program of your own. The environment overrides the
-/// seeds and the workers, see the table of variables in the crate's documentation.
+/// `#[wavetank::test]` makes one. Build one by hand to sweep from your own program. The environment overrides the seeds
+/// and the workers; see the table of variables in the crate's documentation.
 ///
 /// # Defaults
 ///
-/// 100 seeds, from a base that is a hash of the package's and the test's name; as many workers as cores; one passing
-/// seed in 64 is run twice; shrinking for at most 2000 runs and 20 s; a run is given up after 10 s of real time
-/// without a step.
+/// 100 seeds, from a base that is a hash of the package's and the test's name. As many workers as cores. One passing
+/// seed in 64 runs twice. Shrinking takes at most 2000 runs and 20 s. A run is given up after 10 s of real time without
+/// a step.
 ///
 /// # Determinism
 ///
-/// A sweep begins with one run that is not looked at, unless it does not end: the default run (every value is 0) of
-/// seed 0. It initialises what the code under test has once per process (a `LazyLock`, a cached table), so that the
-/// first seed meets what all others meet. What only some seeds reach stays for the first of them to initialise; if
-/// that changes the run, it is reported as nondeterminism. Initialise such a static in the test's body, before the
-/// hosts.
+/// A sweep begins with a warm-up: the default run (every value is 0) of seed 0. Its result does not count, unless it
+/// does not end. It initialises what the code under test has once per process (a `LazyLock`, a cached table), so that
+/// the first seed meets the same state as all others. State that only some seeds reach is initialised by the first of
+/// them. If that changes the run, it is reported as nondeterminism. Initialise such a static in the test's body, before
+/// the hosts.
 #[derive(Clone, Debug)]
 pub struct Sweep {
     identity: Identity,
@@ -86,10 +85,10 @@ pub struct Sweep {
 impl Sweep {
     /// Starts to describe a sweep.
     ///
-    /// `test_name` is the test's name with its module path (`crate::module::name`): together with the
-    /// [package](Self::package) it names the folder of the recordings and, unless changed, gives the seeds.
-    /// `manifest_dir` is the folder of the crate, usually `env!("CARGO_MANIFEST_DIR")`; recordings lie under `seeds/`
-    /// in the workspace around it.
+    /// `test_name` is the test's name with its module path (`crate::module::name`). With the [package](Self::package)
+    /// it names the folder of the recordings. The seeds are a hash of both unless [`base_seed`](Self::base_seed) is
+    /// set. `manifest_dir` is the folder of the crate, usually `env!("CARGO_MANIFEST_DIR")`. Recordings are under
+    /// `seeds/` in the workspace around it.
     pub fn new(test_name: impl Into<String>, manifest_dir: impl Into<PathBuf>) -> Self {
         let identity = Identity {
             test: test_name.into(),
@@ -114,23 +113,22 @@ impl Sweep {
         }
     }
 
-    /// Names the package: part of what the test is called wherever recordings of several packages lie together
-    /// (`seeds/PACKAGE/TEST`), and named by the command that replays a failure. Without it, the command searches all
-    /// packages.
+    /// Sets the package. It is part of the folder of the recordings (`seeds/PACKAGE/TEST`) and of the command that
+    /// replays a failure. Without it, the command searches all packages.
     #[must_use]
     pub fn package(mut self, name: impl Into<String>) -> Self {
         self.identity.package = Some(name.into());
         self
     }
 
-    /// Records no failure: for tests that are to fail.
+    /// Records no failures. For tests that must fail.
     #[must_use]
     pub const fn without_recordings(mut self) -> Self {
         self.records = false;
         self
     }
 
-    /// Says how the test was built, for the command that replays a failure.
+    /// Sets how the test was built, for the command that replays a failure.
     #[doc(hidden)]
     #[must_use]
     pub const fn built(mut self, built: Built) -> Self {
@@ -145,40 +143,40 @@ impl Sweep {
         self
     }
 
-    /// Sets the first seed; the others follow it.
+    /// Sets the first seed. The others follow it.
     #[must_use]
     pub const fn base_seed(mut self, seed: u64) -> Self {
         self.base_seed = Some(seed);
         self
     }
 
-    /// Says which symptom [`find`](Self::find) expects: a part of it, whatever its numbers are. By default any.
+    /// Sets the symptom that [`find`](Self::find) expects: a part of it, numbers aside. Default: any.
     #[must_use]
     pub fn finds(mut self, symptom: impl Into<String>) -> Self {
         self.finds = Some(symptom.into());
         self
     }
 
-    /// Has [`run`](Self::run) fail unless every `sometimes!` point that some seed evaluated was reached by some seed.
+    /// Makes [`run`](Self::run) fail unless some seed reaches every `sometimes!` point that a seed evaluated.
     ///
-    /// A sweep that the environment cuts short (fewer seeds, a shard, a time budget) is not held to it. Default: what
-    /// was not reached is noted on stderr, and in [`Passed::never_reached`].
+    /// A sweep that the environment cuts short (fewer seeds, a shard, a time budget) is exempt. Default: points that
+    /// were not reached are noted on stderr and in [`Passed::never_reached`].
     #[must_use]
     pub const fn sometimes_required(mut self) -> Self {
         self.sometimes_required = true;
         self
     }
 
-    /// Has [`run`](Self::run) fail unless some seed reached this `sometimes!` point, also if no seed so much as came by
-    /// it. May be called several times; otherwise as [`sometimes_required`](Self::sometimes_required).
+    /// Makes [`run`](Self::run) fail unless some seed reaches this `sometimes!` point, even if no seed evaluates it.
+    /// May be called several times. Otherwise like [`sometimes_required`](Self::sometimes_required).
     #[must_use]
     pub fn reaches(mut self, what: impl Into<String>) -> Self {
         self.reaches.push(what.into());
         self
     }
 
-    /// Sets how many runs of this sweep go on at once. The process never runs more than one a core, or
-    /// `WAVETANK_WORKERS`, whatever its sweeps ask for.
+    /// Sets how many runs of this sweep go on at once. The process never runs more than one per core, or
+    /// `WAVETANK_WORKERS` if that is set.
     ///
     /// # Panics
     ///
@@ -189,24 +187,23 @@ impl Sweep {
         self
     }
 
-    /// Sets of how many seeds that pass one is run a second time, to see whether it does the same again: 1 checks
-    /// every seed, 0 none; `WAVETANK_CHECK` overrides it. The first seed is among those that are checked. A seed that
-    /// fails is always run twice.
+    /// Reruns one passing seed in every `seeds` and compares the two runs. 1 checks every seed, 0 none.
+    /// `WAVETANK_CHECK` overrides it. The first seed is always among them. A failing seed always runs twice.
     #[must_use]
     pub const fn check_every(mut self, seeds: u64) -> Self {
         self.check_every = seeds;
         self
     }
 
-    /// Sets how long a run may go without a step, in real time, before it is given up as stuck. Too short a time
-    /// gives up healthy runs on a busy machine.
+    /// Sets how long a run may go without a step, in real time, before it counts as stuck. A short time gives up
+    /// healthy runs on a busy machine.
     #[must_use]
     pub const fn watchdog(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
     }
 
-    /// Bounds the shrinking of a failure, in runs and in real time. 0 runs keep the failure as it was found.
+    /// Limits the shrinking of a failure, in runs and in real time. 0 runs keep the failure as it was found.
     #[must_use]
     pub const fn shrink_at_most(mut self, runs: usize, time: Duration) -> Self {
         self.shrink_runs_max = runs;
@@ -214,26 +211,26 @@ impl Sweep {
         self
     }
 
-    /// Runs a test that is to pass: every recording, then every seed.
+    /// Runs a test that must pass: every recording, then every seed.
     ///
-    /// A recording that expects a failure and no longer fails is as it should be.
+    /// A recording of a failure may pass: the bug was fixed.
     ///
     /// # Panics
     ///
-    /// When anything fails, with the report. On Ctrl-C the process exits with status 130.
+    /// With the report, if anything fails. On Ctrl-C the process exits with status 130.
     pub fn run(self, body: impl Fn(&mut Sim) + Send + Sync + 'static) -> Passed {
         self.in_process(Arc::new(BodyRunner(Box::new(body))), |session| session.verify())
     }
 
-    /// Runs a test that is to find a bug: every recording must still fail as recorded, and one of the seeds must show
-    /// the symptom that [`finds`](Self::finds) names, and none before it another. What is found is shrunk, and the
-    /// shrunk run must replay strictly.
+    /// Runs a test that must find a bug. Every recording must still fail as recorded. One of the seeds must show the
+    /// symptom that [`finds`](Self::finds) names, and no seed before it another. The failure is shrunk, and the shrunk
+    /// run must replay strictly.
     ///
-    /// `WAVETANK_SEEDS` and `WAVETANK_SHARD` do not take seeds away: the bug must be found on every machine.
+    /// `WAVETANK_SEEDS` and `WAVETANK_SHARD` do not reduce the seeds: every machine must find the bug.
     ///
     /// # Panics
     ///
-    /// When the bug is not found, or anything else is, with the report. On Ctrl-C the process exits with status 130.
+    /// With the report, if the bug is not found or anything else is. On Ctrl-C the process exits with status 130.
     pub fn find(self, body: impl Fn(&mut Sim) + Send + Sync + 'static) -> Found {
         self.in_process(Arc::new(BodyRunner(Box::new(body))), |session| session.find())
     }
@@ -255,7 +252,7 @@ impl Sweep {
             Ok(value) => value,
             Err(Stop::Interrupted(found)) => running.leave(&found),
             Err(Stop::Failed(report)) => {
-                // Printed here and not by the panic hook, so that the command to replay is the last line.
+                // Printed here instead of by the panic hook, so that the command to replay is the last line.
                 eprintln!("{report}");
                 std::panic::resume_unwind(Box::new(report));
             }
@@ -272,7 +269,7 @@ impl Sweep {
 pub struct Found {
     seed: u64,
     runs: u64,
-    passes: Vec<PassStatistics>,
+    shrink_runs: usize,
     symptom: Symptom,
     before: Counts,
     after: Counts,
@@ -288,19 +285,14 @@ impl Found {
         self.seed
     }
 
-    /// Counts the seeds up to this one, itself included; 0 if the environment asked for a recording instead.
+    /// Counts the seeds up to and including this one. 0 if the environment asked for a recording instead.
     pub const fn runs(&self) -> u64 {
         self.runs
     }
 
-    /// Counts the runs that shrinking took.
-    pub fn shrink_runs(&self) -> usize {
-        self.passes.iter().map(PassStatistics::runs).sum()
-    }
-
-    /// Returns what each pass of the shrinker did, in the order of a round.
-    pub fn shrink_passes(&self) -> &[PassStatistics] {
-        &self.passes
+    /// Counts the runs of the shrinker.
+    pub const fn shrink_runs(&self) -> usize {
+        self.shrink_runs
     }
 
     /// Returns what failed.
@@ -308,17 +300,17 @@ impl Found {
         &self.symptom
     }
 
-    /// Counts what the run chose when the seed found it.
+    /// Counts the choices of the run as the seed found it.
     pub const fn before(&self) -> Counts {
         self.before
     }
 
-    /// Counts what the shrunk run chose.
+    /// Counts the choices of the shrunk run.
     pub const fn after(&self) -> Counts {
         self.after
     }
 
-    /// Returns the trace of the shrunk run: the one on disk, if a recording that was there is at least as small.
+    /// Returns the trace of the shrunk run. If a recording on disk is at least as small, it is the recording's.
     pub const fn trace(&self) -> &Trace {
         &self.trace
     }
@@ -329,20 +321,20 @@ impl Found {
         &self.never_reached
     }
 
-    /// Returns the trace as the macro's snapshot holds it. `None` if the environment chose what was run: then it is
-    /// another run than the one that is reviewed.
+    /// Returns the trace as the macro's snapshot holds it. `None` if the environment chose the run, because then it is
+    /// not the reviewed one.
     #[doc(hidden)]
     pub fn trace_to_review(&self) -> Option<String> {
         self.is_reviewed.then(|| self.trace.render())
     }
 
-    /// Returns the recording's path; `None` if it could not be written.
+    /// Returns the recording's path, or `None` if it could not be written.
     pub fn recording(&self) -> Option<&Path> {
         self.recording.as_deref()
     }
 }
 
-/// Why a sweep ends without what it was to give.
+/// Why a sweep ends without a result.
 #[derive(Debug, PartialEq, Eq)]
 enum Stop {
     /// With the report.
@@ -351,7 +343,7 @@ enum Stop {
     Interrupted(String),
 }
 
-/// A sweep with everything it works with.
+/// A sweep and everything that it works with.
 struct Session {
     sweep: Sweep,
     settings: Settings,
@@ -432,7 +424,7 @@ impl Session {
         }
         if !is_wanted {
             let wanted = self.sweep.finds.as_deref().unwrap_or_default();
-            let expected = format!("this test is to find `{wanted}`, and another symptom came first");
+            let expected = format!("this test must find `{wanted}`, and another symptom came first");
             return Err(Stop::Failed(
                 case.report("found another bug").note(&expected).after(index).to_string(),
             ));
@@ -443,12 +435,12 @@ impl Session {
             ));
         }
         // On standard output, where the harness keeps it unless asked (`--nocapture`).
-        println!("\n{}", case.report("found the bug that it is to find").after(index).replayed());
+        println!("\n{}", case.report("found the bug that it must find").after(index).replayed());
         let is_reviewed = self.settings.only.is_none() && self.settings.base_seed.is_none();
         let never_reached = self.never_reached(&hunted.reach, index);
         self.note_never_reached(&never_reached, index + 1);
         let mut found = Found { is_reviewed, never_reached, ..case.into_found(seed, index + 1) };
-        // The recording that was there, and was replayed above, is at least as small: it is what people look at.
+        // The recording on disk was replayed above and is at least as small. It is the one that people look at.
         if let Some(kept) = found.recording.as_ref().and_then(|path| shown.remove(path))
             && found.after >= kept.1
         {
@@ -457,7 +449,7 @@ impl Session {
         Ok(found)
     }
 
-    /// Returns the seeds of a normal test, as this process is to run them.
+    /// Returns the seeds of a normal test that this process runs.
     fn seeds_to_verify(&self) -> hunt::Seeds {
         let Settings { seeds, shard, .. } = self.settings;
         self.seeds_of(seeds.unwrap_or(self.sweep.seeds), shard)
@@ -491,7 +483,7 @@ impl Session {
         )))
     }
 
-    /// Objects to a sweep that ran none of its seeds, though it has some.
+    /// Fails a sweep that ran none of its seeds, unless it has none.
     fn not_idle(&self, hunted: &hunt::Hunted) -> Result<(), Stop> {
         let count = self.settings.seeds.unwrap_or(self.sweep.seeds);
         if hunted.passed > 0 || count == 0 {
@@ -499,7 +491,7 @@ impl Session {
         }
         let test = &self.sweep.identity.test;
         if self.settings.shard.index >= count {
-            // Past the harness, which keeps what a test that passes prints.
+            // Bypasses the harness, which captures the output of a passing test.
             let _ = writeln!(
                 io::stderr(),
                 "wavetank: {test} ran no seed: WAVETANK_SHARD has more machines than the test has seeds ({count}), and \
@@ -514,7 +506,7 @@ impl Session {
 
     fn not_found(&self, hunted: &hunt::Hunted) -> Stop {
         let wanted = self.sweep.finds.as_deref().unwrap_or("any failure");
-        let seeds = format!("{} seeds ran and all passed; this test is to find `{wanted}`", hunted.passed);
+        let seeds = format!("{} seeds ran and all passed; this test must find `{wanted}`", hunted.passed);
         let mut report = Report::new(&self.sweep.identity, "found nothing").note(&seeds);
         let never = self.never_reached(&hunted.reach, u64::MAX);
         if !never.is_empty() {

@@ -26,7 +26,7 @@ use std::net::Shutdown;
 use std::path::{Path, PathBuf};
 use std::task::Poll;
 
-use wavetank_runtime::check_path;
+use wavetank_runtime::__private::check_path;
 use wavetank_runtime::{ListenOptions, SocketOptions};
 
 pub(crate) use trace::LocalEvent;

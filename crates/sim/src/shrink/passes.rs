@@ -13,16 +13,8 @@ use crate::order::Rank;
 type Pass = fn(&mut Shrinker<'_>) -> Result<(), End>;
 
 /// All passes, in the order of a round.
-pub(super) const ALL: [(&str, Pass); 8] = [
-    ("everything", everything),
-    ("lanes", lanes),
-    ("spans", spans),
-    ("blocks", blocks),
-    ("single values", single_values),
-    ("pairs of context switches", switch_pairs),
-    ("lower values", lower_values),
-    ("earlier values", earlier_values),
-];
+pub(super) const ALL: [Pass; 8] =
+    [everything, lanes, spans, blocks, single_values, switch_pairs, lower_values, earlier_values];
 
 /// Most context switches of which every pair is tried; of more, only neighbours are.
 const PAIRS_OF_ALL_MAX: usize = 24;

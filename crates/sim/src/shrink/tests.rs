@@ -35,7 +35,6 @@ fn shrunk_within(program: Program, limits: Limits<'_>) -> Shrunk {
     });
     let replay = run(program, Choices::replayed(0, &shrunk.best, Replay::Strict));
     assert_eq!(replay.as_ref(), Some(&shrunk.best), "the best log is what a run chose");
-    assert_eq!(shrunk.runs, shrunk.passes.iter().map(|pass| pass.runs).sum::<usize>());
     assert!(shrunk.runs <= limits.runs_max);
     shrunk
 }
@@ -55,7 +54,7 @@ fn expect(shrunk: &Shrunk, expected: &[(&str, usize, u32)]) {
     let found = values(&shrunk.best);
     let found: Vec<_> =
         found.iter().map(|(point, ordinal, value)| (point.as_str(), *ordinal, *value)).collect();
-    assert_eq!(found, expected, "{:#?}", shrunk.passes);
+    assert_eq!(found, expected);
 }
 
 #[test]
@@ -87,7 +86,7 @@ fn shrinking_removes_300_irrelevant_values() {
         limits(),
     );
     expect(&shrunk, &[("reader lock", 0, 1), ("link break", 0, 1)]);
-    assert!(shrunk.runs < 100, "{} runs: {:#?}", shrunk.runs, shrunk.passes);
+    assert!(shrunk.runs < 100, "{} runs", shrunk.runs);
     assert_eq!(shrunk.end, End::Fixpoint);
 }
 
@@ -101,7 +100,7 @@ fn halving_finds_needles_in_one_busy_lane() {
         limits(),
     );
     expect(&shrunk, &[("a yield", 37, 1), ("a yield", 181, 1), ("a yield", 299, 1)]);
-    assert!(shrunk.runs < 250, "{} runs: {:#?}", shrunk.runs, shrunk.passes);
+    assert!(shrunk.runs < 250, "{} runs", shrunk.runs);
 }
 
 #[test]

@@ -184,7 +184,7 @@ impl<'a> Case<'a> {
         Found {
             seed,
             runs,
-            passes: self.shrunk.map(|shrunk| shrunk.passes).unwrap_or_default(),
+            shrink_runs: self.shrunk.map_or(0, |shrunk| shrunk.runs),
             symptom: proof.symptom.clone().unwrap_or(self.failure.symptom),
             before: Counts::of(&found),
             after: Counts::of(&proof),

@@ -22,16 +22,16 @@ impl Sweep {
     ///
     /// # Panics
     ///
-    /// As [`run`](Self::run).
+    /// Those of [`run`](Self::run).
     pub fn run_turmoil(self, body: impl Fn(&mut TurmoilSim) + Send + Sync + 'static) -> Passed {
         self.in_process(Arc::new(TurmoilRunner(Box::new(body))), |session| session.verify())
     }
 
-    /// Runs a test inside of turmoil that is to find a bug, as [`find`](Self::find) does in the simulator.
+    /// Runs a test inside of turmoil that must find a bug, as [`find`](Self::find) does in the simulator.
     ///
     /// # Panics
     ///
-    /// As [`find`](Self::find).
+    /// Those of [`find`](Self::find).
     pub fn find_turmoil(self, body: impl Fn(&mut TurmoilSim) + Send + Sync + 'static) -> Found {
         self.in_process(Arc::new(TurmoilRunner(Box::new(body))), |session| session.find())
     }

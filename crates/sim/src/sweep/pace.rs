@@ -1,7 +1,7 @@
-//! What a long sweep says while it runs: how many seeds, how fast, how much virtual time, how many different traces.
+//! The progress lines of a long sweep: how many seeds, how fast, how much virtual time, how many different traces.
 //!
-//! On a terminal the line is renewed in place every second; elsewhere a line comes every ten seconds. A sweep
-//! that is over before the first of them says nothing.
+//! On a terminal the line is updated in place every second. Elsewhere there is a line every ten seconds. A sweep that
+//! ends before the first of them prints nothing.
 
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::wall_clock::WallClock;
 const EVERY: Duration = Duration::from_secs(10);
 const EVERY_ON_TERMINAL: Duration = Duration::from_secs(1);
 
-/// How a sweep gets on.
+/// The progress of a sweep.
 #[derive(Debug)]
 pub(super) struct Pace {
     test: String,
@@ -39,19 +39,19 @@ impl Pace {
         }
     }
 
-    /// Counts a seed that passed, and says how the sweep gets on if that is due.
+    /// Counts a seed that passed, and prints the progress if a line is due.
     pub(super) fn passed(&mut self, outcome: &Outcome) {
         self.seeds += 1;
         self.virtual_time = self.virtual_time.saturating_add(outcome.virtual_time);
         self.traces.add(outcome.trace.hash());
         let now = self.clock.elapsed();
         let every = if self.is_terminal { EVERY_ON_TERMINAL } else { EVERY };
-        // A sweep that is over soon is not worth a line.
+        // A short sweep needs no line.
         if now >= EVERY_ON_TERMINAL.max(self.said_at + every) {
             self.said_at = now;
             let line = self.line(now);
             let line = plain::line(&line);
-            // Past the harness, which keeps what a test prints until it has failed.
+            // Bypasses the harness, which captures a test's output until it has failed.
             let mut stderr = io::stderr().lock();
             let _ =
                 if self.is_terminal { write!(stderr, "\r{line}\x1b[K") } else { writeln!(stderr, "{line}") };
@@ -82,8 +82,7 @@ impl Drop for Pace {
 /// Bits of [`Distinct`]: 128 KiB, enough for some millions.
 const BITS: usize = 1 << 20;
 
-/// Estimates how many different numbers there were, in constant memory: by the share of places that none of
-/// them has hit.
+/// Estimates how many different numbers there were, in constant memory, by the share of bits that are still clear.
 #[derive(Debug, Default)]
 struct Distinct {
     words: Vec<u64>,

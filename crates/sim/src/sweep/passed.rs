@@ -1,11 +1,11 @@
-//! What a sweep says of a test that passed.
+//! The result of a test that passed.
 
 use std::fmt;
 
 #[cfg(doc)]
 use super::Sweep;
 
-/// What a test that passed came to.
+/// The result of a test that passed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Passed {
     pub(super) recordings: usize,
@@ -26,23 +26,23 @@ impl Passed {
         self.seeds
     }
 
-    /// Counts the seeds that were run twice and did the same again; see [`Sweep::check_every`].
+    /// Counts the seeds that ran twice, with equal runs; see [`Sweep::check_every`].
     pub const fn checked(&self) -> u64 {
         self.checked
     }
 
-    /// Returns the `sometimes!` points that were evaluated and never true, and those that the test names
-    /// ([`Sweep::reaches`]) and no seed reached, by their texts, sorted. Recordings do not count.
+    /// Returns the texts of the `sometimes!` points that were evaluated and never true, and of those that the test
+    /// names ([`Sweep::reaches`]) and no seed reached. They are sorted. Recordings do not count.
     pub fn never_reached(&self) -> &[String] {
         &self.never_reached
     }
 
-    /// Returns a number that two sweeps share if, and practically only if, they ran the same seeds and each seed had
-    /// the same trace in both, in whatever order the seeds were run.
+    /// Returns a number that is equal for two sweeps if, and practically only if, they ran the same seeds and each seed
+    /// had the same trace in both. The order of the seeds does not matter.
     ///
     /// # Determinism
     ///
-    /// The same on every machine, in debug and release builds, and at any number of workers, for the same code.
+    /// It is the same on every machine, in debug and release builds, and at any number of workers, for the same code.
     pub const fn trace_hash(&self) -> u64 {
         self.trace_hash
     }

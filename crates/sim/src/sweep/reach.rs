@@ -3,7 +3,7 @@
 //! # Invariants
 //!
 //! - Memory grows with the number of points, not of seeds.
-//! - What is said of the seeds up to an index is the same at any parallelism, whatever seeds beyond it ran as well.
+//! - The result for the seeds up to an index is the same at any parallelism, whatever later seeds ran as well.
 
 use std::collections::BTreeMap;
 
@@ -35,7 +35,7 @@ impl Reach {
         }
     }
 
-    /// Returns the names of the points that seeds up to `last` knew and did not reach.
+    /// Returns the names of the points that seeds up to `last` evaluated and did not reach.
     fn never_reached(&self, last: u64) -> Vec<String> {
         let never = |point: &Point| point.known <= last && point.reached.is_none_or(|index| index > last);
         self.0.iter().filter(|(_, point)| never(point)).map(|(what, _)| (*what).to_owned()).collect()
@@ -47,7 +47,8 @@ impl Reach {
 }
 
 impl Session {
-    /// Returns what the seeds up to index `last` never reached, with what the test names and no run knew.
+    /// Returns the points that seeds up to index `last` never reached, and those that the test names and no run
+    /// evaluated.
     pub(super) fn never_reached(&self, reach: &Reach, last: u64) -> Vec<String> {
         let mut never = reach.never_reached(last);
         never.extend(self.named_and_missed(reach, last));
@@ -61,9 +62,9 @@ impl Session {
         self.sweep.reaches.iter().filter(missed).cloned().collect()
     }
 
-    /// Judges what a sweep of `seeds` passing seeds reached, and returns what it did not.
+    /// Checks which points a sweep of `seeds` passing seeds reached, and returns those that it did not.
     ///
-    /// A sweep that the environment has cut short is not held to what the test must reach.
+    /// A sweep that the environment has cut short need not reach them.
     pub(super) fn judge_reach(&self, reach: &Reach, seeds: u64) -> Result<Vec<String>, Stop> {
         let never = self.never_reached(reach, u64::MAX);
         if self.settings.only.is_some() || seeds == 0 {
@@ -86,7 +87,7 @@ impl Session {
         Err(Stop::Failed(report.to_string()))
     }
 
-    /// Says on stderr what `seeds` seeds did not reach, if there is anything.
+    /// Prints on stderr what `seeds` seeds did not reach, if there is anything.
     pub(super) fn note_never_reached(&self, never: &[String], seeds: u64) {
         if !never.is_empty() {
             let test = &self.sweep.identity.test;

@@ -149,7 +149,7 @@ impl Session {
         Ok(Found {
             seed: recording.seed,
             runs: 0,
-            passes: Vec::new(),
+            shrink_runs: 0,
             symptom,
             before: counts,
             after: counts,

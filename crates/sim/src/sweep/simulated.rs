@@ -1,5 +1,5 @@
-//! What a test's body may set up, so that `#[wavetank::test]` need not know: the type of its argument says where it
-//! runs.
+//! The kinds of simulations that a test's body may set up. The type of its argument selects one, so that
+//! `#[wavetank::test]` need not know it.
 
 use super::{Found, Passed, Sweep};
 use crate::sim::Sim;
@@ -7,7 +7,7 @@ use crate::sim::Sim;
 /// A simulation that a test sets up: in the simulator, or inside of turmoil.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no simulation that a test can set up",
+    message = "`{Self}` is not a simulation that a test can set up",
     label = "a test takes `&mut wavetank::Sim`, or with the feature `turmoil` `&mut wavetank::turmoil::TurmoilSim`"
 )]
 pub trait Simulated: Sized {
@@ -35,7 +35,7 @@ impl Sweep {
         S::run(self, body)
     }
 
-    /// Runs the test that `#[wavetank::test]` expands to if it is to find a bug.
+    /// Runs the test that `#[wavetank::test]` expands to with `finds`.
     #[doc(hidden)]
     pub fn find_simulated<S: Simulated>(self, body: fn(&mut S)) -> Found {
         S::find(self, body)

@@ -263,11 +263,11 @@ fn an_expected_failure_must_still_fail() {
 fn missing_an_expected_bug_is_a_failure() {
     let fixture = Fixture::new("not-found");
     let report = report_of(fixture.find("closer", fixed));
-    assert!(report.contains("200 seeds ran and all passed; this test is to find `closer`"), "{report}");
+    assert!(report.contains("200 seeds ran and all passed; this test must find `closer`"), "{report}");
     let report = report_of(fixture.find("something else", bug));
     assert!(report.contains("found another bug"), "{report}");
     assert!(
-        report.contains("this test is to find `something else`, and another symptom came first"),
+        report.contains("this test must find `something else`, and another symptom came first"),
         "{report}"
     );
     assert_eq!(command_of(&report).0, "WAVETANK_REPLAY");

@@ -1,4 +1,4 @@
-//! The warm-up: one run before all others, for what code under test initialises once per process.
+//! The warm-up: one run before all others, to initialise what code under test has once per process.
 
 use super::{Session, Stop};
 use crate::choice::{ChoiceLog, Replay};
@@ -7,14 +7,14 @@ use crate::report::Report;
 use crate::symptom::{Symptom, SymptomKind};
 
 impl Session {
-    /// Runs the default run of seed 0, for what code under test initialises once per process.
+    /// Runs the default run of seed 0, to initialise what code under test has once per process.
     ///
-    /// Always this one: a replay in a new process then finds such state as the sweep found it, contents included.
+    /// It is always this run, so that a replay in a new process finds such state with the same contents.
     ///
     /// # Errors
     ///
-    /// If the run did not come to an end by itself, unless that `is_wanted`. Whatever else it shows, so will a run
-    /// that is looked at; but to wait for the watchdog or the step limit again and again takes a minute.
+    /// If the run did not end by itself, unless that `is_wanted`. Other failures appear again in runs that count.
+    /// Waiting for the watchdog or the step limit again and again takes a minute.
     pub(super) fn warm_up(&self, is_wanted: impl FnOnce(&Symptom) -> bool) -> Result<(), Stop> {
         let ran = self.ran(Job::replay(0, &ChoiceLog::default(), Replay::Lenient));
         let (symptom, outcome) = match ran {
@@ -40,7 +40,7 @@ impl Session {
         Err(Stop::Failed(report.note(what).replay(seed, &symptom, None).to_string()))
     }
 
-    /// Whether [`Sweep::find`](super::Sweep::find) looks for `symptom`.
+    /// Returns `true` if [`Sweep::find`](super::Sweep::find) looks for `symptom`.
     pub(super) fn is_wanted(&self, symptom: &Symptom) -> bool {
         self.sweep.finds.as_ref().is_none_or(|wanted| symptom.matches(wanted))
     }
