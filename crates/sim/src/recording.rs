@@ -1,20 +1,20 @@
-//! Recordings: the choices of a run, kept to be replayed.
+//! Recordings: the choices of a run, saved for replay.
 //!
 //! A recording has two forms. The *file* ([`text`]) holds every question of the run up to the last value of each lane
-//! that is not the default, so it replays strictly or leniently; it is reviewed and committed, so its lines are short
-//! and stable. The *inline form* ([`inline`]) holds the values that are not the default and nothing else; it is short
-//! enough for a command line, and replays leniently only.
+//! that is not the default, so it replays strictly or leniently. It is reviewed and committed, so its lines are short
+//! and stable. The *inline form* ([`inline`]) holds only the values that are not the default. It is short enough for a
+//! command line, and replays leniently only.
 //!
 //! # Invariants
 //!
-//! - A recording's log is in its canonical order: lane by lane, by name; within a lane in the order of the run. The
-//!   order between lanes is not kept, because lanes are independent.
-//! - Nothing after a lane's last value that is not the default is kept: an exhausted recording goes on with 0.
-//! - What was written reads back equal; what was truncated or altered does not read.
+//! - A recording's log is in canonical order: lane by lane, by name; within a lane in the order of the run. The order
+//!   between lanes is not kept, because lanes are independent.
+//! - Nothing after a lane's last value that is not the default is kept. After its end, a recording continues with 0.
+//! - A written recording reads back equal. A truncated or altered one is an error.
 //!
 //! # Not here
 //!
-//! Where recordings lie and which may be replaced (`store`); whether a replay did what was expected (`sweep`).
+//! Where recordings are stored and which may be replaced (`store`). Whether a replay did what was expected (`sweep`).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,13 +28,13 @@ pub(crate) mod text;
 
 pub(crate) use text::parse_number;
 
-/// A run that was recorded.
+/// A recorded run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Recording {
     /// The test's name with its package and module path.
     pub(crate) test: String,
     pub(crate) expect: Expect,
-    /// The seed: entropy still comes from it.
+    /// The seed. Entropy still comes from it.
     pub(crate) seed: u64,
     pub(crate) build: Build,
     /// Hash of the run's trace.
@@ -43,10 +43,10 @@ pub(crate) struct Recording {
     pub(crate) log: ChoiceLog,
 }
 
-/// What a replay is expected to do.
+/// The expected result of a replay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Expect {
-    /// The run fails with this symptom, which is compared by its key.
+    /// The run fails with this symptom. Symptoms are compared by their keys.
     Fails(Symptom),
     Passes,
 }
@@ -55,7 +55,7 @@ pub(crate) enum Expect {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Build {
     pub(crate) os: String,
-    /// Whether `--cfg tokio_unstable` was set: without it `tokio::select!` values its branches at random.
+    /// Whether `--cfg tokio_unstable` was set. Without it `tokio::select!` orders its branches at random.
     pub(crate) tokio_unstable: bool,
 }
 
@@ -74,7 +74,7 @@ impl fmt::Display for Build {
 }
 
 impl Recording {
-    /// Records a run of `test` that failed.
+    /// Records a failed run of `test`.
     pub(crate) fn of_failure(
         test: &str,
         symptom: &Symptom,
@@ -93,8 +93,8 @@ impl Recording {
     }
 }
 
-/// Brings a log into the order that recordings keep: lane by lane, without the default end of each lane and without the
-/// points that nothing is left of. Two runs with equal canonical logs chose the same.
+/// Brings a log into canonical order: lane by lane, without the default end of each lane and without points that have
+/// no choice left. Two runs with equal canonical logs chose the same.
 pub(crate) fn canonical(log: &ChoiceLog) -> ChoiceLog {
     let mut lanes: BTreeMap<&LaneName, Vec<&Choice>> = BTreeMap::new();
     for choice in &log.choices {
@@ -115,7 +115,7 @@ pub(crate) fn canonical(log: &ChoiceLog) -> ChoiceLog {
     kept
 }
 
-/// What is wrong with a recording that does not read.
+/// Why a recording is invalid.
 #[derive(Debug)]
 pub(crate) struct RecordingError {
     /// The file's path, or the name of the variable that holds an inline form.
@@ -130,15 +130,15 @@ pub(crate) enum RecordingErrorKind {
     /// The file cannot be written.
     Unwritable(std::io::Error),
     NotUtf8,
-    /// There is nothing in it.
+    /// It is empty.
     Empty,
-    /// It begins with the mark that some editors put before a text.
+    /// It begins with the byte order mark that some editors put before a text.
     ByteOrderMark,
-    /// The first line is that of another version.
+    /// The first line is of another version.
     Version {
         found: String,
     },
-    /// A line, or a part of the inline form (both 1-based), is not what belongs there.
+    /// A line, or a part of the inline form (both 1-based), is wrong.
     Unexpected {
         at: usize,
         expected: &'static str,
@@ -154,7 +154,8 @@ pub(crate) enum RecordingErrorKind {
 }
 
 impl RecordingError {
-    /// Whether what does not read is good for something: it is another version's, or an editor's change away from ours.
+    /// Returns `true` if the invalid file may still be useful: it is of another version, or an editor changed it
+    /// slightly.
     pub(crate) const fn is_of_a_good_file(&self) -> bool {
         matches!(self.kind, RecordingErrorKind::Version { .. } | RecordingErrorKind::ByteOrderMark)
     }

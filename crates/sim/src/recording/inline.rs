@@ -1,17 +1,19 @@
 //! The inline form of a recording: one word for a command line, `v1:SEED:SYMPTOM:LANE...:CHECK`.
 //!
-//! SEED is hexadecimal, SYMPTOM the 32-bit hash of the symptom's key. A LANE is its name and then, after commas, its
-//! points as `NAME=PICKS`: the values that are not 0, joined by `_`, each as `ORDINAL` or `ORDINAL-VALUE` (a value of
-//! 1 is left out), where the ordinal counts the point's questions from 0. CHECK notices a word that was not copied
-//! whole.
+//! SEED is hexadecimal, and SYMPTOM is the 32-bit hash of the symptom's key. A LANE is its name and then, after commas,
+//! its points as `NAME=VALUES`: the values that are not 0, joined by `_`, each as `ORDINAL` or `ORDINAL-VALUE` (a value
+//! of 1 is left out). The ordinal counts the point's questions from 0. CHECK detects a word that was not copied whole.
 //!
 //! # Invariants
 //!
-//! - No shell needs quotes around it: letters, digits and `:,=_-+.%/` only.
-//! - It replays leniently only: the questions that were answered with 0 are not in it.
+//! - A shell needs no quotes around it: letters, digits and `:,=_-+.%/` only.
+//! - It replays leniently only, because it lacks the questions that were answered with 0.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::RecordingErrorKind;
 use crate::choice::{Choice, ChoiceLog, LaneName, PointId, PointName, fnv1a};
@@ -19,20 +21,23 @@ use crate::choice::{Choice, ChoiceLog, LaneName, PointId, PointName, fnv1a};
 /// What the form begins with.
 pub(crate) const VERSION: &str = "v1";
 
-/// Most questions of one point between two values: an ordinal is memory.
+/// The most questions of one point between two values, because each takes memory.
 const ORDINAL_MAX: usize = 1 << 24;
 
-/// A recording as a command line carries it.
+/// The characters that are escaped in names. A blank becomes `+`.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_').remove(b' ');
+
+/// A recording from a command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Inline {
     pub(crate) seed: u64,
     /// Hash of the key of the symptom that the recording showed.
     pub(crate) symptom_hash: u32,
-    /// Only good for lenient replay.
+    /// For lenient replay only.
     pub(crate) log: ChoiceLog,
 }
 
-/// Tells whether a text means to be an inline form, of this version or another, rather than a path.
+/// Returns `true` if a text is an inline form of this version or another, and not a path.
 pub(crate) fn is_inline(text: &str) -> bool {
     let version = text.strip_prefix('v').and_then(|rest| rest.split_once(':')).map(|(version, _)| version);
     version.is_some_and(|version| !version.is_empty() && version.bytes().all(|b| b.is_ascii_digit()))
@@ -74,7 +79,7 @@ pub(crate) fn write(seed: u64, symptom_hash: u32, log: &ChoiceLog) -> String {
 ///
 /// # Errors
 ///
-/// The first part (between colons, 1-based) that is not what belongs there.
+/// The first wrong part (between colons, 1-based).
 pub(crate) fn parse(word: &str) -> Result<Inline, RecordingErrorKind> {
     let version = word.split(':').next().unwrap_or_default();
     if version != VERSION {
@@ -99,7 +104,7 @@ pub(crate) fn parse(word: &str) -> Result<Inline, RecordingErrorKind> {
         .map_err(|_| unexpected(2, "the hash of a symptom in hexadecimal"))?;
     let mut log = ChoiceLog::default();
     for (index, part) in parts.iter().enumerate().skip(3) {
-        read_lane(part, &mut log).ok_or_else(|| unexpected(index, "`LANE,POINT=ORDINAL-PICK_...,...`"))?;
+        read_lane(part, &mut log).ok_or_else(|| unexpected(index, "`LANE,POINT=ORDINAL-VALUE_...,...`"))?;
     }
     Ok(Inline { seed, symptom_hash, log })
 }
@@ -118,7 +123,7 @@ fn read_lane(part: &str, log: &mut ChoiceLog) -> Option<()> {
                 None => (value.parse::<usize>().ok()?, 1),
             };
             let default = ordinal.checked_sub(asked).filter(|default| *default <= ORDINAL_MAX)?;
-            // Lenient replay asks for values, not for bounds: the smallest that fits stands in.
+            // Lenient replay needs values, not bounds. The smallest fitting bound is used.
             log.choices.extend(std::iter::repeat_n(Choice { point: id, bound: 1, value: 0 }, default));
             log.choices.push(Choice { point: id, bound: value.checked_add(1)?, value });
             asked = ordinal + 1;
@@ -132,33 +137,11 @@ fn check(word: &str) -> String {
 }
 
 fn escape(name: &str) -> String {
-    let mut out = String::with_capacity(name.len());
-    for byte in name.bytes() {
-        match byte {
-            b' ' => out.push('+'),
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => out.push(char::from(byte)),
-            _ => {
-                let _ = write!(out, "%{byte:02x}");
-            }
-        }
-    }
-    out
+    utf8_percent_encode(name, ESCAPED).to_string().replace(' ', "+")
 }
 
 fn unescape(name: &str) -> Option<String> {
-    let mut out = Vec::with_capacity(name.len());
-    let mut bytes = name.bytes();
-    while let Some(byte) = bytes.next() {
-        out.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let digits = [bytes.next()?, bytes.next()?];
-                u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
-            }
-            _ => byte,
-        });
-    }
-    String::from_utf8(out).ok()
+    percent_decode_str(&name.replace('+', " ")).decode_utf8().ok().map(Cow::into_owned)
 }
 
 #[cfg(test)]
@@ -184,8 +167,8 @@ mod tests {
         let word = write(42, 0xbeef, &log());
         assert_eq!(
             word,
-            "v1:2a:beef:link+client+-%3e+server,client+deliver=0-17:\
-             schedule,client/closer+lock+protocol=1_3-2,server/main+%c3%a9%3a%2c%3d_%25%2b=0:cc9f72"
+            "v1:2a:beef:link+client+-%3E+server,client+deliver=0-17:\
+             schedule,client/closer+lock+protocol=1_3-2,server/main+%C3%A9%3A%2C%3D_%25%2B=0:66f392"
         );
         assert!(word.bytes().all(|b| b.is_ascii_alphanumeric() || b":,=_-+.%/".contains(&b)));
     }
@@ -236,7 +219,7 @@ mod tests {
         );
         assert_eq!(
             error_of(&checked("v1:1:1:schedule,a=3_1")),
-            "WAVETANK_REPLAY, part 4: expected `LANE,POINT=ORDINAL-PICK_...,...`, found `schedule,a=3_1`; \
+            "WAVETANK_REPLAY, part 4: expected `LANE,POINT=ORDINAL-VALUE_...,...`, found `schedule,a=3_1`; \
              copy the whole value again"
         );
         assert!(error_of(&write(42, 1, &log())[..60]).contains("altered after it was written"));

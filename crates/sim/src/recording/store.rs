@@ -2,10 +2,10 @@
 //!
 //! # Invariants
 //!
-//! - A file is written whole or not at all: a temporary file beside it takes its name.
-//! - A recording that may be committed is replaced only by a smaller one of the same symptom, or if it is
-//!   no longer good for anything: it does not parse, or the caller saw that it no longer fails. Anything else that
-//!   has the name (another symptom, `expect = passes`, another version's file) stays, and the new one gets a number.
+//! - A file is written whole or not at all: a temporary file beside it is renamed.
+//! - A recording is replaced only by a smaller one of the same symptom, or if it is no longer useful: it does not
+//!   parse, or the caller saw that it no longer fails. Any other file of that name stays (another symptom, `expect =
+//!   passes`, another version), and the new one gets a number.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -22,11 +22,11 @@ pub(crate) struct Store {
     root: PathBuf,
 }
 
-/// What became of a recording that was to be kept.
+/// What happened to a recording that was to be saved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Kept {
     Written(PathBuf),
-    /// The recording that was there, which is at least as small, stays.
+    /// The recording on disk is at least as small and stays.
     Untouched(PathBuf),
 }
 
@@ -39,20 +39,20 @@ impl Kept {
 }
 
 impl Store {
-    /// Returns the folder of `test`, which is `package/module::path` or, of a program's own sweep, anything, in the
-    /// workspace of the crate at `manifest_dir`.
+    /// Returns the folder of `test` in the workspace of the crate at `manifest_dir`. The name is
+    /// `package/module::path`, or any text for a program's own sweep.
     pub(crate) fn new(manifest_dir: &Path, test: &str) -> Self {
         let root = workspace_root(manifest_dir).to_owned();
         let (package, test) = test.split_once('/').unwrap_or(("", test));
         Self { folder: root.join("seeds").join(folder_name(package)).join(folder_name(test)), root }
     }
 
-    /// Returns `path` as people read it: below the workspace's root.
+    /// Returns `path` for reports: relative to the workspace's root.
     pub(crate) fn display<'a>(&self, path: &'a Path) -> std::path::Display<'a> {
         path.strip_prefix(&self.root).unwrap_or(path).display()
     }
 
-    /// Returns the file that a setting names: a path from here, or else from the workspace's root.
+    /// Returns the file that a setting names: relative to the current folder, or else to the workspace's root.
     pub(crate) fn resolve(&self, path: &Path) -> PathBuf {
         let from_root = self.root.join(path);
         if !path.exists() && from_root.exists() { from_root } else { path.to_owned() }
@@ -62,7 +62,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// The folder exists and cannot be read.
+    /// If the folder exists and cannot be read.
     pub(crate) fn list(&self) -> Result<Vec<PathBuf>, RecordingError> {
         let unreadable = |error| self.error(&self.folder, RecordingErrorKind::Unreadable(error));
         let entries = match fs::read_dir(&self.folder) {
@@ -73,7 +73,7 @@ impl Store {
         let mut paths = Vec::new();
         for entry in entries {
             let path = entry.map_err(unreadable)?.path();
-            // A pipe of that name would never end.
+            // Reading a pipe of that name would never end.
             if path.extension().is_some_and(|extension| extension == "seed") && path.is_file() {
                 paths.push(path);
             }
@@ -86,7 +86,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// The file cannot be read, or is no recording of this version.
+    /// If the file cannot be read, or is not a recording of this version.
     pub(crate) fn load(&self, path: &Path) -> Result<Recording, RecordingError> {
         let bytes =
             fs::read(path).map_err(|error| self.error(path, RecordingErrorKind::Unreadable(error)))?;
@@ -94,12 +94,12 @@ impl Store {
         text::parse(&text).map_err(|kind| self.error(path, kind))
     }
 
-    /// Keeps a recording of a failure under its symptom's name, see the invariants above. `stale` are the recordings
+    /// Saves a recording of a failure under its symptom's name; see the invariants above. `stale` are the recordings
     /// that were replayed and no longer fail.
     ///
     /// # Errors
     ///
-    /// The folder or the file cannot be written.
+    /// If the folder or the file cannot be written.
     ///
     /// # Panics
     ///
@@ -123,7 +123,7 @@ impl Store {
             match self.load(&path) {
                 Ok(old) if is_of(&old.expect, &symptom.key()) => {
                     if stale.contains(&path) {
-                        // Of a bug that is fixed: the same symptom has another cause now.
+                        // Its bug was fixed, and the same symptom has another cause now.
                         number += 1;
                         continue;
                     }
@@ -151,7 +151,7 @@ fn is_of(expect: &Expect, key: &str) -> bool {
     matches!(expect, Expect::Fails(symptom) if symptom.key() == key)
 }
 
-/// Makes a part of a name one part of a path, which leads nowhere else.
+/// Makes a part of a name into one part of a path, without separators.
 fn folder_name(name: &str) -> String {
     let name = name.replace("::", ".");
     let allowed = |c: char| if c.is_alphanumeric() || "._-".contains(c) { c } else { '-' };
@@ -168,7 +168,7 @@ fn write_whole(path: &Path, text: &str) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
     fs::write(&temporary, text).and_then(|()| fs::rename(&temporary, path)).inspect_err(|_| {
-        // The error that matters is the first one.
+        // Only the first error matters.
         let _ = fs::remove_file(&temporary);
     })
 }

@@ -16,8 +16,8 @@
 //! ```
 //!
 //! A token is `POINT/BOUND`, with `=VALUE` unless the value is 0, and `xCOUNT` if it repeats. Points are numbered
-//! within their lane. `expect` may be edited by hand (`fails(...)` or `passes`); the checksum covers every other line
-//! but the first three.
+//! within their lane. `expect` may be edited by hand (`fails(...)` or `passes`). The checksum covers all lines except
+//! the first three and the last.
 
 use std::fmt::Write as _;
 
@@ -28,16 +28,16 @@ use crate::symptom::Symptom;
 /// The first line, with the version of the format.
 pub(crate) const FIRST_LINE: &str = "wavetank recording 1";
 
-/// Widest line of choices, in columns.
+/// The widest line of choices, in columns.
 const WIDTH: usize = 110;
 
-/// More choices than a run can make, so that a made-up repeat count cannot exhaust memory.
+/// More choices than a run can make. It bounds the memory that an invented repeat count takes.
 const CHOICES_MAX: usize = 1 << 26;
 
-/// Lines that the checksum leaves out: version, test, and `expect`, which people edit.
+/// The lines that the checksum leaves out: version, test, and `expect`, which people edit.
 const LINES_UNCHECKED: usize = 3;
 
-/// Writes a recording down.
+/// Returns the text of a recording.
 pub(crate) fn write(recording: &Recording) -> String {
     let expect = match &recording.expect {
         Expect::Fails(symptom) => format!("fails({})", symptom.key()),
@@ -104,7 +104,7 @@ fn last_line<'a>(choices: usize, lines: impl Iterator<Item = &'a str>) -> String
 ///
 /// # Errors
 ///
-/// The first line that is not what belongs there; see [`RecordingErrorKind`].
+/// The first wrong line; see [`RecordingErrorKind`].
 pub(crate) fn parse(text: &str) -> Result<Recording, RecordingErrorKind> {
     if text.trim().is_empty() {
         return Err(RecordingErrorKind::Empty);
@@ -147,7 +147,7 @@ impl<'a> Reader<'a> {
         self.lines.get(self.at).copied()
     }
 
-    /// Complains about the line that was read last.
+    /// Returns the error for the line that was read last.
     fn unexpected(&self, expected: &'static str) -> RecordingErrorKind {
         let found = self.lines.get(self.at - 1).copied().unwrap_or_default();
         RecordingErrorKind::Unexpected { at: self.at, expected, found: shorten(found) }
