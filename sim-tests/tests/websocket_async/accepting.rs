@@ -34,7 +34,7 @@ fn message(number: u32, bytes: usize) -> Message {
     Message::text(format!("{number} ").repeat(1 + bytes / 3))
 }
 
-#[wavetank::test(seeds = 900, sometimes = "required")]
+#[wavetank::test(seeds = 900, sometimes = "required", base_seed = 0x199bfeecd2519499)]
 fn stubborn_clients_get_every_answer_under_any_faults(sim: &mut Sim) {
     sim.faults(Faults::all().half_open().crashes().until(100 * SECOND)).time_limit(5000 * SECOND);
     let mut config = keepalive(20 * SECOND, 20 * SECOND);

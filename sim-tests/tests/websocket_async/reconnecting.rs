@@ -28,7 +28,7 @@ async fn ask(socket: &WebSocket<Host>, number: u32) -> Result<(), Error> {
     Ok(())
 }
 
-#[wavetank::test(seeds = 900, sometimes = "required", base_seed = 0xe496d950cb738b6b)]
+#[wavetank::test(seeds = 900, sometimes = "required", base_seed = 0x21fb9e4f90a080af)]
 fn reconnecting_clients_get_every_answer_under_any_faults(sim: &mut Sim) {
     sim.faults(Faults::all().half_open().crashes().until(100 * SECOND)).time_limit(5000 * SECOND);
     sim.server("server", |host| serve(host, Opening::default(), scripts::echo));

@@ -55,7 +55,7 @@ fn giving_up_a_stream_anywhere_loses_no_message(sim: &mut Sim) {
     });
 }
 
-#[wavetank::test(seeds = 300, sometimes = "required", base_seed = 0xab3535fb05e6c5d7)]
+#[wavetank::test(seeds = 300, sometimes = "required", base_seed = 0x724702368c929cdb)]
 fn streamed_connections_get_every_answer_under_any_faults(sim: &mut Sim) {
     sim.faults(Faults::all().half_open().crashes().until(100 * SECOND)).time_limit(5000 * SECOND);
     sim.server("server", |host| serve(host, Opening::default(), scripts::echo));

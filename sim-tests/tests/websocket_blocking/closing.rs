@@ -69,7 +69,7 @@ fn callers_learn_one_end_on_an_interrupted_network(sim: &mut Sim) {
     });
 }
 
-#[wavetank::test(seeds = 500, sometimes = "required")]
+#[wavetank::test(seeds = 500, sometimes = "required", base_seed = 0xcfa70fdc7398964b)]
 fn everybody_learns_the_same_end_under_any_faults(sim: &mut Sim) {
     let (closers, slack) = (closers(sim), slack(sim));
     let calm = 60 * SECOND;

@@ -31,7 +31,7 @@ fn ask(socket: &Socket, number: u32) -> Result<(), Error> {
     Ok(())
 }
 
-#[wavetank::test(seeds = 300, sometimes = "required", base_seed = 0x53ba27fe71f36ed4)]
+#[wavetank::test(seeds = 300, sometimes = "required", base_seed = 0x21559fef65ba4888)]
 fn reconnecting_clients_get_every_answer_under_any_faults(sim: &mut Sim) {
     sim.faults(Faults::all().half_open().crashes().until(100 * SECOND)).time_limit(5000 * SECOND);
     sim.server("server", |host| serve(host, Opening::default(), scripts::echo));
