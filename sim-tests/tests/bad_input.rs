@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex as StdMutex};
 use std::time::Duration;
 
 use wavetank::runtime::{
-    Datagrams, JoinError, ListenOptions, LocalSockets, Mutex, Runtime, SocketOptions, Std, TaskHandle,
+    Datagrams, JoinError, ListenOptions, LocalSockets, Mutex, Runtime, SocketOptions, TaskHandle,
     ThreadHandle, Threads,
 };
 use wavetank::{Host, Sim, Sweep};
@@ -69,14 +69,15 @@ mod set_up {
 
     #[test]
     fn refuses_a_taken_or_invalid_host_name() {
-        refused("taken", "the host name `a` is taken: every host needs one of its own", |sim| {
+        refused("taken", "the host name `a` is taken: give each host its own name", |sim| {
             sim.client("a", async |_| {});
             sim.server("a", async |_| {});
         });
-        refused("spaces", "`a b` is no host name: use ASCII letters, digits, `-`, `_` and `.`", |sim| {
+        refused("spaces", "invalid host name `a b`: use ASCII letters, digits, `-`, `_` and `.`", |sim| {
             sim.client("a b", async |_| {});
         });
-        let address = "`10.0.0.1` is an address and no host name: hosts get their addresses by themselves";
+        let address =
+            "invalid host name `10.0.0.1`: it is an address, and hosts get their addresses automatically";
         refused("address", address, |sim| sim.client("10.0.0.1", async |_| {}));
     }
 
@@ -224,7 +225,6 @@ mod a_test_that_never_ends {
 
     #[test]
     fn with_frozen_time_ends_in_its_warm_up() {
-        let begun = Threads::now(&Std);
         let symptom = "step limit: 1000000 steps at one moment, and time does not pass while something can run; \
                        able to run: client/main";
         let also =
@@ -237,8 +237,6 @@ mod a_test_that_never_ends {
                 }
             });
         });
-        let took = Threads::now(&Std) - begun;
-        assert!(took < Duration::from_secs(30), "{took:?}: a few seconds on an idle machine");
     }
 
     #[test]

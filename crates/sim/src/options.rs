@@ -1,4 +1,4 @@
-//! What a test says of its run: how the network is, what may go wrong, and how long is too long.
+//! The options of one run: network, faults, scheduling and limits.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::sched::{DELAY_TOTAL_MAX, Strategy};
 use crate::time::{Nanos, nanos};
 use crate::udp::Udp;
 
-/// What a test says of its run. `Sim` and `TurmoilSim` share it.
+/// The options of one run. `Sim` and `TurmoilSim` share them.
 #[derive(Debug)]
 pub(crate) struct RunOptions {
     pub(crate) latency: LatencyRange,
@@ -31,7 +31,8 @@ pub(crate) struct RunOptions {
     pub(crate) trace_level: tracing::Level,
 }
 
-/// How large the stack of a thread may be: enough for a panic and its message, and what a machine may well have.
+/// The allowed sizes of a thread's stack. A panic and its message fit into the smallest; most machines have the
+/// largest.
 const STACK_BYTES: RangeInclusive<usize> = 16 << 10..=1 << 30;
 
 impl Default for RunOptions {
@@ -71,11 +72,11 @@ impl RunOptions {
         Duration::from_nanos(self.time_limit)
     }
 
-    /// What is wrong with a set-up, if anything. `sim` is what the test calls the type that it sets up.
+    /// Returns what is wrong with a set-up, if anything. `sim` is the name of the type that the test sets up.
     pub(crate) fn problem(&self, sim: &str, hosts: &[HostLabel<'_>]) -> Option<String> {
         if !STACK_BYTES.contains(&self.stack_bytes) {
             return Some(format!(
-                "`{sim}::stack_bytes({})`: a stack has {} bytes to {}",
+                "`{sim}::stack_bytes({})`: a stack must have {} to {} bytes",
                 self.stack_bytes,
                 STACK_BYTES.start(),
                 STACK_BYTES.end()
@@ -91,16 +92,16 @@ impl RunOptions {
             let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
             if name.parse::<std::net::IpAddr>().is_ok() {
                 return Some(format!(
-                    "`{name}` is an address and no host name: hosts get their addresses by themselves"
+                    "invalid host name `{name}`: it is an address, and hosts get their addresses automatically"
                 ));
             }
             if name.is_empty() || !name.chars().all(plain) {
                 return Some(format!(
-                    "`{name}` is no host name: use ASCII letters, digits, `-`, `_` and `.`"
+                    "invalid host name `{name}`: use ASCII letters, digits, `-`, `_` and `.`"
                 ));
             }
             if name == "localhost" || hosts[..index].iter().any(|other| other.name == name) {
-                return Some(format!("the host name `{name}` is taken: every host needs one of its own"));
+                return Some(format!("the host name `{name}` is taken: give each host its own name"));
             }
         }
         for name in self.link_latencies.iter().flat_map(|(a, b, _)| [a, b]) {
@@ -114,13 +115,13 @@ impl RunOptions {
     }
 }
 
-/// The longest latency, and by how much a link may be slowed: a round trip of both stays below the 127 s after which
-/// Linux gives up on a SYN.
+/// The longest latency, and the most by which a link may be slowed. A round trip of both stays below the 127 s after
+/// which Linux gives up on a SYN.
 pub(crate) const LATENCY_MAX: Duration = Duration::from_secs(30);
 
 pub(crate) fn latency_range(range: RangeInclusive<Duration>) -> LatencyRange {
     let (min, max) = range.into_inner();
-    assert!(min <= max, "a latency range begins at its shortest latency: {min:?} is longer than {max:?}");
+    assert!(min <= max, "a latency range must begin with its shorter end: {min:?} is longer than {max:?}");
     assert!(
         max <= LATENCY_MAX,
         "a latency of {max:?}: at most {LATENCY_MAX:?}, as TCP gives up on longer ones"
@@ -138,35 +139,36 @@ macro_rules! shared_options {
                 self
             }
 
-            /// Sets whether seeds may perturb what code under test must not rely on. Default: `true`. In a run that
-            /// is perturbed
+            /// Sets whether seeds may perturb a run. Default: `true`. Correct code must not rely on the absence of
+            /// these perturbations:
             ///
-            /// - ready tasks and threads are delayed for a while (a slow CPU);
-            /// - tasks are preempted between operations that are ready (tokio's own `sync` and `time` operations too);
-            /// - tasks and threads are preempted there and then delayed, so that others run whole sections in between;
-            /// - an operation of a task (connect, accept, read, write, sleep) gets a spurious `Pending`, and is woken
-            ///   at once or late;
-            /// - parked tasks get spurious wake-ups;
-            /// - [`buggify!`](crate::buggify) is true now and then.
+            /// - Ready tasks and threads are delayed for a while (a slow CPU).
+            /// - Tasks are preempted between operations that are ready, including tokio's own `sync` and `time`
+            ///   operations.
+            /// - Tasks and threads are preempted there and then delayed, so that others run whole sections in between.
+            /// - An operation of a task (connect, accept, read, write, sleep) gets a spurious `Pending`. Its wake-up
+            ///   comes at once or late.
+            /// - Parked tasks get spurious wake-ups.
+            /// - [`buggify!`](crate::buggify) is sometimes `true`.
             ///
-            /// What a test asks for itself ([`Adversary`](crate::Adversary), [`cancellable`](crate::cancellable),
-            /// [`choose`](Self::choose)) does not depend on it.
+            /// It does not affect what the test itself asks for: [`Adversary`](crate::Adversary),
+            /// [`cancellable`](crate::cancellable), [`choose`](Self::choose).
             pub fn perturb(&mut self, perturb: bool) -> &mut Self {
                 self.options.perturb = perturb;
                 self
             }
 
             /// Sets whether a task may be delayed between an effect (a write, a spawn) and its next statement, as on a
-            /// runtime with several threads. Default: `true`, in a third of the runs that are perturbed. `false` is for
-            /// tasks that share one thread in production (tokio's current-thread runtime, a `LocalSet`): there nothing
-            /// else runs between two awaits.
+            /// runtime with several threads. Default: `true`, in a third of the perturbed runs. Use `false` for tasks
+            /// that share one thread in production (tokio's current-thread runtime, a `LocalSet`). There nothing else
+            /// runs between two awaits.
             pub fn interrupt_polls(&mut self, interrupt: bool) -> &mut Self {
                 self.options.interrupt_polls = interrupt;
                 self
             }
 
-            /// Sets how long a ready task, or an operation that could go on, may be delayed at a time, at most. Use
-            /// it for protocols that rightly break when a peer does not answer for so long. 0 delays nothing.
+            /// Sets the longest single delay of a ready task or operation. 0 delays nothing. Use it for protocols that
+            /// correctly fail when a peer does not answer for that long.
             ///
             #[doc = $delay_max]
             pub fn delay_max(&mut self, longest: std::time::Duration) -> &mut Self {
@@ -174,64 +176,63 @@ macro_rules! shared_options {
                 self
             }
 
-            /// Sets the limit below which all delays of a run stay together: delayed tasks and threads, late
-            /// wake-ups, spurious `Pending`. Default: 400 ms, so that timeouts of half a second and more hold where
-            /// no fault is injected. With a larger total a single delay lasts up to ten seconds; after a preemption,
-            /// up to one.
+            /// Sets the limit for the sum of all delays of a run: delayed tasks and threads, late wake-ups, spurious
+            /// `Pending`. Default: 400 ms, so that timeouts of half a second and more hold while no fault is injected.
+            /// With a larger limit a single delay lasts up to ten seconds, and up to one second after a preemption.
             pub fn delay_total_max(&mut self, total: std::time::Duration) -> &mut Self {
                 self.options.delay_total_max = $crate::time::nanos(total);
                 self
             }
 
-            /// Sets whether a panic of a spawned task or thread is only a result for the task or thread that joins
-            /// it, as in production, and no failure of the run. Use it to test code that supervises. Default:
-            /// `false`. A panic of a main always fails the run.
+            /// Sets whether a panic of a spawned task or thread only goes to the task or thread that joins it, as in
+            /// production. Default: `false`, and the panic fails the run. Use `true` to test code that supervises. A
+            /// panic of a main always fails the run.
             pub fn tolerate_panics(&mut self, tolerate: bool) -> &mut Self {
                 self.options.tolerate_panics = tolerate;
                 self
             }
 
-            /// Sets the stack of each thread in bytes, rounded up to whole pages: 16 KiB to 1 GiB. Default 1 MiB; at
-            /// least 64 KiB is sensible. Only touched pages cost memory.
+            /// Sets the stack of each thread in bytes, from 16 KiB to 1 GiB. It is rounded up to whole pages. Default:
+            /// 1 MiB. Use at least 64 KiB. Only touched pages cost memory.
             pub fn stack_bytes(&mut self, bytes: usize) -> &mut Self {
                 self.options.stack_bytes = bytes;
                 self
             }
 
             /// Sets how many steps (polls and scheduling points) a run may take before it fails. Default: ten million.
-            /// Without time passing it may take a tenth of them, but always a million.
+            /// While time does not pass the limit is a tenth of that, but at least a million.
             pub fn steps_max(&mut self, steps: u64) -> &mut Self {
                 self.options.steps_max = steps;
                 self
             }
 
-            /// Fails a run in which an operation of a client waits longer than `bound` while no fault is active,
-            /// counted from the last fault's end. Waits for connections to accept, for timers, and with timeouts of
-            /// their own do not count. Default: no bound.
+            /// Fails a run in which an operation of a client waits longer than `bound` while no fault is active. The
+            /// bound counts from the end of the last fault. Waits for connections to accept, for timers, and with their
+            /// own timeouts do not count. Default: no bound.
             pub fn stall_after(&mut self, bound: std::time::Duration) -> &mut Self {
                 self.options.stall_after = Some($crate::time::nanos(bound));
                 self
             }
 
-            /// Sets how much virtual time clients have, once every main has ended, until nothing of theirs may be left.
-            /// Default: ten seconds.
+            /// Sets how much virtual time clients have to clean up after every main has ended. What they still have
+            /// then is a leak. Default: ten seconds.
             pub fn leak_grace(&mut self, grace: std::time::Duration) -> &mut Self {
                 self.options.leak_grace = $crate::time::nanos(grace);
                 self
             }
 
-            /// Sets the level of `tracing` events that the trace keeps. Default: `INFO`. Inside of turmoil its own
-            /// events are among them: at `INFO` what is bound, at `TRACE` what happens to each message.
+            /// Sets the level of `tracing` events that the trace keeps. Default: `INFO`. Inside of turmoil this
+            /// includes turmoil's events: at `INFO` what is bound, at `TRACE` what happens to each message.
             pub fn trace_level(&mut self, level: tracing::Level) -> &mut Self {
                 self.options.trace_level = level;
                 self
             }
 
-            /// Draws a number below `bound` for the test itself: a size, an order, a variant. The default choice is 0.
+            /// Draws a number below `bound` for the test: a size, an order, a variant. The default choice is 0.
             ///
             /// # Panics
             ///
-            /// Where `bound` is 0.
+            /// If `bound` is 0.
             ///
             /// # Determinism
             ///

@@ -4,7 +4,7 @@
 //!
 //! # Invariants
 //!
-//! - A value that is not understood is an error that says what is allowed; none is ignored.
+//! - An invalid value is an error that says what is allowed. No value is ignored.
 //! - Parsing is a function of a lookup: tests need no environment.
 
 use std::fmt;
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::recording::{inline, parse_number};
 
-/// What the environment asks of every sweep of the process.
+/// The settings from the environment, for every sweep of the process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Settings {
     pub(crate) only: Option<Only>,
@@ -25,11 +25,11 @@ pub(crate) struct Settings {
     /// Whether recordings must replay choice by choice.
     pub(crate) strict: bool,
     pub(crate) workers: Option<NonZeroUsize>,
-    /// Of so many passing seeds one is run twice: 1 is all, 0 none.
+    /// One passing seed in this many runs twice: 1 is all, 0 none.
     pub(crate) check_every: Option<u64>,
 }
 
-/// The one thing to run instead of recordings and a sweep.
+/// The only thing to run, instead of recordings and a sweep.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Only {
     Seed(u64),
@@ -38,7 +38,7 @@ pub(crate) enum Only {
     Inline(String),
 }
 
-/// Which seeds of a sweep are this process's: every `count`-th, from `index` (0-based).
+/// The part of a sweep's seeds that this process runs: every `count`-th, from `index` (0-based).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Shard {
     pub(crate) index: u64,
@@ -64,7 +64,7 @@ pub(crate) const fn problem_of_build(tokio_unstable: bool) -> Option<&'static st
     )
 }
 
-/// A variable that is not understood.
+/// An invalid variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SettingsError {
     Value {
@@ -72,7 +72,7 @@ pub(crate) enum SettingsError {
         value: String,
         allowed: &'static str,
     },
-    /// It begins as ours do.
+    /// Its name begins like ours.
     UnknownName(String),
 }
 
@@ -80,10 +80,10 @@ impl fmt::Display for SettingsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Value { variable, value, allowed } => {
-                write!(f, "{variable}={value} is not understood: allowed is {allowed}")
+                write!(f, "invalid {variable}={value}: allowed is {allowed}")
             }
             Self::UnknownName(name) => {
-                write!(f, "there is no variable {name}: the variables are {}", VARIABLES.join(", "))
+                write!(f, "unknown variable {name}: the variables are {}", VARIABLES.join(", "))
             }
         }
     }
@@ -96,7 +96,7 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// The first variable that is not understood, by its value or its name.
+    /// The first variable with an invalid value or an unknown name.
     pub(crate) fn from_environment() -> Result<Self, SettingsError> {
         let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
         refuse_unknown(names)?;
@@ -104,7 +104,7 @@ impl Settings {
         Self::from_lookup(&|variable| match std::env::var(variable) {
             Ok(value) => Some(value),
             Err(std::env::VarError::NotPresent) => None,
-            // No setting allows the replacement character, so this is reported and not taken.
+            // No setting allows the replacement character, so such a value is reported as invalid.
             Err(std::env::VarError::NotUnicode(value)) => Some(value.to_string_lossy().into_owned()),
         })
     }
@@ -113,7 +113,7 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// The first variable that is not understood.
+    /// The first invalid variable.
     pub(crate) fn from_lookup(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
         let number = |variable, allowed| parse_with(lookup, variable, allowed, parse_number);
         let seed = number("WAVETANK_SEED", "a number below 2^64, decimal or hexadecimal after 0x")?;
@@ -152,7 +152,7 @@ impl Settings {
     }
 }
 
-/// All variables. Whatever else begins like them is a slip of the pen.
+/// All variables. Any other name that begins like them is a typing error.
 const VARIABLES: [&str; 9] = [
     "WAVETANK_SEED",
     "WAVETANK_REPLAY",
@@ -166,7 +166,7 @@ const VARIABLES: [&str; 9] = [
 ];
 
 fn refuse_unknown(names: impl Iterator<Item = String>) -> Result<(), SettingsError> {
-    // Also with an underscore too many, or in small letters. Without any, it is another program's variable.
+    // Also with an extra underscore, or in small letters. A name without underscore belongs to another program.
     let is_meant = |name: &String| {
         name.contains('_') && name.replace('_', "").to_ascii_uppercase().starts_with("WAVETANK")
     };
@@ -273,7 +273,7 @@ mod tests {
         let check = |names: &[&str]| refuse_unknown(names.iter().map(|&name| name.to_owned()));
         assert_eq!(check(&["WAVETANK_SEED", "WAVETANKS", "PATH"]), Ok(()));
         let error = check(&["PATH", "WAVETANK_SEEED"]).expect_err("misspelt").to_string();
-        assert!(error.starts_with("there is no variable WAVETANK_SEEED: the variables are WAVETANK_SEED, "));
+        assert!(error.starts_with("unknown variable WAVETANK_SEEED: the variables are WAVETANK_SEED, "));
     }
 
     #[test]
@@ -290,7 +290,7 @@ mod tests {
         let error = |variable, value| parse(&[(variable, value)]).expect_err("not allowed").to_string();
         assert_eq!(
             error("WAVETANK_SHARD", "0/3"),
-            "WAVETANK_SHARD=0/3 is not understood: allowed is i/n with i from 1 to n, for example 2/8"
+            "invalid WAVETANK_SHARD=0/3: allowed is i/n with i from 1 to n, for example 2/8"
         );
         for (variable, value) in [
             ("WAVETANK_SEED", "abc"),
@@ -310,16 +310,13 @@ mod tests {
             ("WAVETANK_CHECK", "All"),
             ("WAVETANK_CHECK", "1/64"),
         ] {
-            assert!(
-                error(variable, value)
-                    .starts_with(&format!("{variable}={value} is not understood: allowed is"))
-            );
+            assert!(error(variable, value).starts_with(&format!("invalid {variable}={value}: allowed is")));
         }
     }
 
     #[test]
     fn one_seed_and_one_replay_exclude_each_other() {
         let error = parse(&[("WAVETANK_SEED", "1"), ("WAVETANK_REPLAY", "a.seed")]).expect_err("one of them");
-        assert!(error.to_string().starts_with("WAVETANK_REPLAY=a.seed is not understood"), "{error}");
+        assert!(error.to_string().starts_with("invalid WAVETANK_REPLAY=a.seed"), "{error}");
     }
 }
