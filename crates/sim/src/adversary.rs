@@ -1,12 +1,12 @@
-//! Adversaries that a test puts around code under test: what the world may do to a future or a stream, done on purpose.
+//! Adversaries: what the world may do to a future or a stream, done on purpose around code under test.
 //!
-//! [`Adversary`] wraps a future or a stream and is as awkward as their contracts allow; [`cancellable`] drops a
-//! future at one of its awaits. Both draw from the run's seed, shrink, and show in the trace as `~`. Outside of a
-//! simulated run they do nothing.
+//! [`Adversary`] wraps a future or a stream and is as awkward as their contracts allow. [`cancellable`] drops a future
+//! at one of its awaits. Both draw from the run's seed, shrink, and show in the trace as `~`. Outside of a simulated
+//! run they do nothing.
 //!
 //! # Not here
 //!
-//! What a run does to every task without being asked (`sched`): preemption, late and spurious wake-ups.
+//! What a run does to every task: preemption, late and spurious wake-ups (`sched`).
 
 mod cancel;
 mod stream;
@@ -26,25 +26,25 @@ use tricks::Tricks;
 pin_project! {
     /// Wraps a future or a stream (`AsyncRead`, `AsyncWrite`) and is as awkward as their contracts allow.
     ///
-    /// A run draws for each wrapper which of these it has, and then at each operation whether it happens:
+    /// A run draws for each wrapper which of these it does, and then at each operation whether it happens:
     ///
-    /// - `Pending` where the wrapped operation could go on, with the wake-up at once or later (reads, writes, flushes,
-    ///   shutdowns, polls of a future);
-    /// - short reads and writes, down to 1 byte;
-    /// - another waker first: the wrapped operation is polled with a waker that wakes no task, and if that returns
-    ///   `Pending`, with the caller's. So does a poll whose task has changed since: only the last waker counts.
+    /// - It returns `Pending` although the operation could continue. The wake-up comes at once or later (reads, writes,
+    ///   flushes, shutdowns, polls of a future).
+    /// - It reads and writes less than it could, down to 1 byte.
+    /// - It polls with another waker first, one that wakes no task. If that poll returns `Pending`, it polls again with
+    ///   the caller's waker. A poll whose task has changed looks like this: only the last waker counts.
     ///
     /// Put it *around* a stream that your code drives (`Adversary::new("socket", tcp)`) to test the code; put it
     /// around a future or stream that your code *is* to test how it treats wakers.
     ///
     /// # Outside of a simulated run
     ///
-    /// Passes everything through.
+    /// It passes everything through.
     ///
     /// # Determinism
     ///
-    /// Asks in the lane `adversary`, under the name, numbered (`socket#2`) where several have the same; the default
-    /// answers pass everything through. It is independent of [`Sim::perturb`](crate::Sim::perturb): the test has
+    /// Draws in the lane `adversary`, under the name, numbered (`socket#2`) if several have the same name. The default
+    /// answers pass everything through. [`Sim::perturb`](crate::Sim::perturb) does not affect it, because the test
     /// asked for it.
     ///
     /// # Example: a message that comes in pieces
@@ -74,17 +74,17 @@ pin_project! {
 }
 
 impl<T> Adversary<T> {
-    /// Wraps a future or a stream, called `name` in traces and recordings. Draws what it will do in this run.
+    /// Wraps a future or a stream. `name` is its name in traces and recordings. Draws what it will do in this run.
     pub fn new(name: &str, inner: T) -> Self {
         Self { inner, tricks: Tricks::draw(name) }
     }
 
-    /// Returns what is wrapped.
+    /// Returns the wrapped value.
     pub const fn get_ref(&self) -> &T {
         &self.inner
     }
 
-    /// Returns what is wrapped, to be used directly.
+    /// Returns the wrapped value, to use it directly.
     pub const fn get_mut(&mut self) -> &mut T {
         &mut self.inner
     }

@@ -1,15 +1,15 @@
-//! The choices of a run: which of `bound` alternatives each source of chance took.
+//! The choices of a run: which of `bound` alternatives each source of randomness took.
 //!
 //! A run repeats one question: "which of these `bound` alternatives?" A *choice point* asks it (host and task name,
-//! then the operation), a *lane* answers it (one ChaCha stream a lane, or a recording), and the *value* is written
-//! down. Replaying the log replays the run; shrinking the log shrinks the run.
+//! then the operation). A *lane* answers it, from one ChaCha stream per lane or from a recording. The *value* is
+//! written down. Replaying the log replays the run. Shrinking the log shrinks the run.
 //!
 //! # Invariants
 //!
-//! - Nothing else in this crate makes a random number generator. What others draw with comes from here.
-//! - Value 0 is the default (keep running the same task, base latency, no fault): lowering a value makes a run more
-//!   ordinary, and an exhausted recording goes on with 0.
-//! - Lanes are independent: a question more or fewer in one lane changes no answer of another.
+//! - Only this module makes random number generators. Other modules draw with them.
+//! - Value 0 is the default (keep running the same task, base latency, no fault). Lowering a value makes a run more
+//!   ordinary. After its end, a recording continues with 0.
+//! - Lanes are independent: an extra question in one lane changes no answer of another.
 //!
 //! # Not here
 //!
@@ -26,11 +26,11 @@ use rand_core::{Rng, SeedableRng};
 
 pub(crate) use lane::{LaneKind, LaneName, SWARM};
 
-/// One lane: an independent source of chance.
+/// One lane: an independent source of randomness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct LaneId(u32);
 
-/// One choice point in one lane: who asks, and about what.
+/// One choice point in one lane: the task that asks, and the operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct PointId(u32);
 
@@ -50,7 +50,7 @@ pub(crate) struct PointName {
     pub(crate) point: String,
 }
 
-/// What a run chose: its points, and its choices in the order in which they were made.
+/// The choices of a run: its points, and its choices in the order in which they were made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ChoiceLog {
     pub(crate) points: Vec<PointName>,
@@ -78,17 +78,17 @@ impl ChoiceLog {
     }
 }
 
-/// How far a replay follows its recording.
+/// How strictly a replay follows its recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Replay {
-    /// The run must ask exactly the recorded questions, lane by lane, in order; the first other question ends it.
+    /// The run must ask exactly the recorded questions, lane by lane, in order. The first other question ends it.
     Strict,
-    /// Every point answers with its own recorded values, in order; a question that was not recorded is answered with 0
+    /// Every point answers with its own recorded values, in order. A question that was not recorded is answered with 0
     /// and counted.
     Lenient,
 }
 
-/// Where a strict replay left its recording.
+/// The first difference of a strict replay from its recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Divergence {
     pub(crate) lane: LaneName,
@@ -132,7 +132,7 @@ struct Point {
     asked: usize,
 }
 
-/// Room for choices that a run has from the beginning: growing it step by step costs more.
+/// Room for choices that a run has from the beginning. Growing it step by step costs more.
 const USUAL: usize = 512;
 
 /// Answers the questions of one run.
@@ -187,7 +187,7 @@ impl Choices {
         choices
     }
 
-    /// Returns the lane of a kind that belongs to `scope`. It is the same stream of the seed in every run.
+    /// Returns the lane of a kind that belongs to `scope`. It has the same stream of the seed in every run.
     pub(crate) fn lane(&mut self, kind: LaneKind, scope: &str) -> LaneId {
         self.named_lane(LaneName::new(kind, scope))
     }
@@ -229,7 +229,7 @@ impl Choices {
 
     /// Chooses one of `bound` alternatives at `point` and writes the value down.
     ///
-    /// `draw` takes the lane's stream when the answer is to come from the seed; it is not called in a replay.
+    /// `draw` takes the lane's stream if the answer comes from the seed. It is not called in a replay.
     ///
     /// # Panics
     ///
@@ -281,13 +281,14 @@ impl Choices {
         self.choose(point, bound, |rng| below(rng, bound))
     }
 
-    /// Fills `buffer` from the entropy stream of `scope`. Entropy is no choice: it is not recorded and does not shrink.
+    /// Fills `buffer` from the entropy stream of `scope`. Entropy is not a choice: it is not recorded and does not
+    /// shrink.
     pub(crate) fn entropy(&mut self, scope: &str, buffer: &mut [u8]) {
         let lane = self.lane(LaneKind::Entropy, scope);
         self.lanes[lane.0 as usize].rng.fill_bytes(buffer);
     }
 
-    /// A private stream for decisions that lead to values but are none themselves (a strategy's priorities).
+    /// Returns a private stream for decisions that lead to values but are not choices (a strategy's priorities).
     pub(crate) fn side_stream(&self, name: &str) -> ChaCha8Rng {
         stream(self.seed, name)
     }
@@ -296,13 +297,13 @@ impl Choices {
         self.seed
     }
 
-    /// Tells whether answers come from a recording.
+    /// Returns `true` if answers come from a recording.
     #[cfg(test)]
     pub(crate) const fn is_replay(&self) -> bool {
         self.replay.is_some()
     }
 
-    /// Returns where a strict replay left its recording, if it did. The run cannot go on.
+    /// Returns the first difference of a strict replay, if there is one. The run cannot continue.
     pub(crate) const fn divergence(&self) -> Option<&Divergence> {
         self.divergence.as_ref()
     }
@@ -346,7 +347,7 @@ fn stream(seed: u64, name: &str) -> ChaCha8Rng {
     rng
 }
 
-/// FNV-1a, 64 bits: the numbering of streams must never change, so no library's hash.
+/// FNV-1a, 64 bits. The numbering of streams must never change, so no library's hash is used.
 pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
     bytes
         .iter()
@@ -421,7 +422,7 @@ mod tests {
         let lane = again.lane(LaneKind::Schedule, "");
         let (a, b) = (again.point(lane, "a x"), again.point(lane, "b x"));
         assert_eq!((again.choose_uniform(a, 3), again.choose_uniform(b, 3)), (0, 1));
-        // A value that no longer fits is answered with the default, and counted.
+        // A value that no longer fits is answered with the default and counted.
         let mut narrow = Choices::replayed(7, &log, Replay::Lenient);
         let lane = narrow.lane(LaneKind::Schedule, "");
         let b = narrow.point(lane, "b x");

@@ -1,11 +1,11 @@
-//! Faults at work: they begin and end, on schedule or because a test says so.
+//! Begins and ends faults, on schedule or when a test says so.
 //!
 //! Partitions and all other faults act here. `act` begins and ends them, [`Injector`] is the handle by which a test
 //! injects one, and `short` cuts reads and writes.
 //!
 //! # Not here
 //!
-//! Which faults there are, and how a seed draws them (`fault`); what links do to segments (`net`).
+//! The kinds of faults, and how a seed draws them: `fault`. What links do to segments: `net`.
 
 mod act;
 mod injector;

@@ -2,9 +2,9 @@
 //!
 //! # Invariants
 //!
-//! - The process exits, with the status that shells give to what the signal ended (130 for Ctrl-C), when the last
-//!   running sweep has said what it found: sweeps that run in parallel do not cut each other off.
-//! - What is said goes round the test harness's capture, which would swallow it on exit.
+//! - The process exits when the last running sweep has printed what it found, so parallel sweeps do not cut each other
+//!   off. Its status is the one that shells use for the signal (130 for Ctrl-C).
+//! - Output bypasses the test harness's capture, which would lose it on exit.
 
 use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,21 +13,21 @@ use std::sync::{Arc, OnceLock};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
-/// What shells add to the number of the signal that ended a process.
+/// The number that shells add to the number of the signal that ended a process.
 const STATUS: i32 = 128;
 
 /// The signals that stop a sweep.
 const SIGNALS: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
 
-/// The last of them that came.
+/// The last of them that arrived.
 static SIGNAL: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
 
-/// Whether one of the signals came.
+/// Whether one of the signals arrived.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    /// Returns the flag of the process; the first call installs the handlers.
+    /// Returns the flag of the process. The first call installs the handlers.
     ///
     /// If the system refuses a handler, Ctrl-C kills at once, as without a sweep.
     pub(crate) fn of_process() -> Self {
@@ -36,7 +36,7 @@ impl Interrupt {
             let raised = Arc::new(AtomicBool::new(false));
             let last = SIGNAL.get_or_init(|| Arc::new(AtomicUsize::new(SIGINT as usize)));
             for signal in SIGNALS {
-                // Handlers run in this order: the second signal finds the flag raised by the first.
+                // Handlers run in this order. The second signal finds the flag that the first has raised.
                 if flag::register_conditional_shutdown(signal, STATUS + signal, Arc::clone(&raised)).is_ok() {
                     let _ = flag::register_usize(signal, Arc::clone(last), signal as usize);
                     let _ = flag::register(signal, Arc::clone(&raised));
@@ -73,16 +73,16 @@ impl RunningSweep {
         &self.0
     }
 
-    /// Says what an interrupted sweep found, and ends the process when no other sweep is running.
+    /// Prints what an interrupted sweep found, and ends the process if no other sweep is running.
     pub(crate) fn leave(self, found: &str) -> ! {
         let mut stderr = std::io::stderr().lock();
-        // Nothing is left to do if standard error is closed.
+        // Nothing can be done if standard error is closed.
         let _ = writeln!(stderr, "\n{found}");
         let _ = stderr.flush();
         drop(stderr);
         drop(self);
         loop {
-            // Another sweep is saying what it found, and exits.
+            // Another sweep is printing what it found, and exits.
             std::thread::park();
         }
     }

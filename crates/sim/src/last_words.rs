@@ -1,9 +1,9 @@
-//! What a process says when code under test ends it: which test and which seed did.
+//! Prints the test and the seed when code under test ends the process.
 //!
-//! A report needs a process that lives. `std::process::exit` inside a run would end the test binary with
-//! whatever status it likes, and the tests that failed before would never be reported; a signal (SIGABRT,
-//! SIGSEGV, an overflow of the OS thread's own stack) would leave no name. So an exit from a run's OS thread
-//! becomes a failure, and fatal signals there print the run's name before they go on.
+//! A report needs a living process. `std::process::exit` inside a run would end the test binary with any status, and
+//! earlier failures would never be reported. A signal (SIGABRT, SIGSEGV, an overflow of the OS thread's own stack)
+//! would leave no name. So an exit from a run's OS thread becomes a failure, and fatal signals there print the run's
+//! name first.
 
 #![expect(unsafe_code, reason = "signal handlers, exit handlers and their registration are libc calls")]
 
@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use libc::c_int;
 
-/// The name of a run, leaked while the run lasts: it must outlive the destructors of thread-local values.
+/// The name of a run, leaked while the run lasts, because it must outlive the destructors of thread-local values.
 #[derive(Clone, Copy)]
 struct Name {
     text: *const u8,
@@ -28,10 +28,10 @@ thread_local! {
     static SAID: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The status of a process that a run ended, as that of a test binary that failed.
+/// The exit status of a process that a run ended: that of a failed test binary.
 const STATUS: c_int = 101;
 
-/// Signals that end a process by default, and how they are called.
+/// Signals that end a process by default, and their names.
 const SIGNALS: [(c_int, &str); 5] = [
     (libc::SIGABRT, "SIGABRT (`abort`, or a second panic while one unwinds)"),
     (libc::SIGSEGV, "SIGSEGV (a fault of memory, or a stack that overflowed)"),
@@ -43,7 +43,7 @@ const SIGNALS: [(c_int, &str); 5] = [
 /// The handlers that were there before, in the order of [`SIGNALS`].
 static PREVIOUS: [AtomicUsize; SIGNALS.len()] = [const { AtomicUsize::new(libc::SIG_DFL) }; SIGNALS.len()];
 
-/// Has this process name the runs that end it. Only the first call does anything.
+/// Makes this process name the runs that end it. Only the first call has an effect.
 pub(crate) fn install() {
     static INSTALL: Once = Once::new();
     INSTALL.call_once(|| {
@@ -65,7 +65,7 @@ pub(crate) fn install() {
     });
 }
 
-/// Says which run this OS thread does.
+/// Sets the name of the run of this OS thread.
 pub(crate) fn set_name(name: &str) {
     clear();
     let text = Box::leak(name.to_owned().into_boxed_str());
@@ -73,7 +73,7 @@ pub(crate) fn set_name(name: &str) {
     SAID.set(false);
 }
 
-/// Says that this OS thread does no run any more.
+/// Clears the name of the run of this OS thread.
 pub(crate) fn clear() {
     let Name { text, length } = NAME.replace(NONE);
     if !text.is_null() {
@@ -83,7 +83,7 @@ pub(crate) fn clear() {
     }
 }
 
-/// Notes that what ends the process is said already.
+/// Notes that the end of the process was already explained.
 pub(crate) fn said() {
     SAID.set(true);
 }
@@ -96,7 +96,7 @@ fn say(parts: &[&[u8]]) {
     }
 }
 
-/// The name of the run of this OS thread, if it does one and its end was not explained yet.
+/// Returns the name of the run of this OS thread, if there is one and its end was not yet explained.
 fn unexplained() -> Option<&'static [u8]> {
     let Name { text, length } = NAME.get();
     if text.is_null() || SAID.replace(true) {

@@ -1,12 +1,12 @@
-//! What is smaller: the one order that the shrinker minimises and that recordings compete in.
+//! The order of logs by size. The shrinker minimises it, and recordings compete in it.
 
 use crate::choice::{ChoiceLog, LaneKind, LaneName};
 
-/// Lanes by how much their values ask of a reader, the most first. Where one of two values must stay, the shrinker
-/// keeps the one of the later rank.
+/// Lanes by how much their values demand of a reader, the most demanding first. Where one of two values must stay, the
+/// shrinker keeps the one of the later rank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Rank {
-    /// A fault brings machinery of its own: a break, a healing, retransmissions. So do lost datagrams, short reads, and
+    /// A fault brings its own machinery: a break, a healing, retransmissions. So do lost datagrams, short reads, and
     /// what a test adds itself: awkward streams, cancellations, `buggify!`.
     Faults,
     /// A delay, a spurious wake-up, a spurious `Pending`: the reader must ask why nothing happens.
@@ -15,7 +15,7 @@ pub(crate) enum Rank {
     Schedule,
     /// A slow packet is only late.
     Links,
-    /// Values that the test itself drew, and what says nothing by itself.
+    /// Values that the test itself drew, and values without an effect of their own.
     Rest,
 }
 
@@ -35,7 +35,7 @@ impl Rank {
             }
             LaneKind::Schedule | LaneKind::Budget => Self::Schedule,
             LaneKind::Link => Self::Links,
-            // Nothing happens because of a choice of the swarm: it only allows others.
+            // A choice of the swarm has no effect itself. It only allows others.
             LaneKind::Swarm | LaneKind::Test | LaneKind::Turmoil | LaneKind::Entropy => Self::Rest,
         }
     }
@@ -48,8 +48,8 @@ impl Rank {
 /// 3. smaller values (their sum), again by rank: a value nearer to 0 is more ordinary;
 /// 4. fewer choices: a shorter run.
 ///
-/// The length comes last, unlike in Hypothesis, because removing a value often makes a run *longer* (what it broke off
-/// now goes on), and must still count as progress.
+/// The length comes last, unlike in Hypothesis. Removing a value often makes a run *longer*, because what it broke off
+/// now continues. That must still count as progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Size {
     nonzero: usize,

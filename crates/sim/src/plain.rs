@@ -1,11 +1,11 @@
 //! Text of the code under test, made fit for a terminal.
 //!
-//! A panic message or a log line may hold anything that came over the network. What moves the cursor, colours what
-//! follows or turns the direction of writing is shown as an escape, in traces and reports alike.
+//! A panic message or a log line may contain anything that came over the network. Characters that move the cursor,
+//! change colours or turn the direction of writing are shown as escapes, in traces and reports.
 
 use std::borrow::Cow;
 
-/// Shows a text of several lines: every character in it is one that is only printed, or ends a line.
+/// Shows a text of several lines. Every character is printable or ends a line.
 pub(crate) fn lines(text: &str) -> Cow<'_, str> {
     escaped(text, |c| c != '\n' && is_more_than_printed(c))
 }
@@ -15,7 +15,7 @@ pub(crate) fn line(text: &str) -> Cow<'_, str> {
     escaped(text, is_more_than_printed)
 }
 
-/// Longest text of code under test that is kept, in bytes.
+/// The longest text of code under test that is kept, in bytes.
 const KEPT_BYTES: usize = 64 << 10;
 
 /// Cuts a text that is longer than a report can use.

@@ -1,14 +1,13 @@
-//! The pool: how many runs go on at once in the process, and what each runs on.
+//! The pool: how many runs are active in the process, and the OS thread of each.
 //!
-//! libtest and other harnesses start tests in parallel, and each test sweeps in parallel: a process-wide count of
-//! permits keeps the runs at the number of cores whatever happens around it. Every run gets a fresh OS thread, so no
-//! thread-local state passes from one run to the next, and a watchdog, so that a run that blocks for real ends the
-//! test instead of the afternoon.
+//! libtest and other harnesses start tests in parallel, and each test sweeps in parallel. A process-wide count of
+//! permits keeps the number of runs at the number of cores. Every run gets a fresh OS thread, so no thread-local state
+//! passes from one run to the next. A watchdog gives up a run that blocks for real.
 //!
 //! # Invariants
 //!
 //! - A permit is held from before a run starts until it ends or is given up.
-//! - A run that is given up keeps its thread: nothing can stop an OS thread, and the test fails anyway.
+//! - A run that is given up keeps its thread. Nothing can stop an OS thread, and the test fails anyway.
 
 mod idle;
 
@@ -25,7 +24,7 @@ use crate::panics;
 use crate::run::{Outcome, Plan, Progress};
 use crate::sim::{self, Body};
 
-/// Runs a test once. [`BodyRunner`] does so in the simulator; there is another for simulations inside of turmoil.
+/// Runs a test once. [`BodyRunner`] does it in the simulator; simulations inside of turmoil have another.
 pub(crate) trait Runner: Send + Sync {
     fn run(&self, plan: &Plan<'_>, progress: &Arc<Progress>) -> Outcome;
 }
@@ -39,7 +38,7 @@ impl Runner for BodyRunner {
     }
 }
 
-/// A [`Plan`] that may outlive who asked for it.
+/// A [`Plan`] that may outlive the thread that asked for it.
 #[derive(Clone, Debug)]
 pub(crate) enum Job {
     Seed(u64),
@@ -65,15 +64,15 @@ impl Job {
     }
 }
 
-/// What became of a run.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) enum Ran {
     Ended(Box<Outcome>),
-    /// It made no step for as long as the watchdog waits, and was left behind.
+    /// It made no step while the watchdog waited, and was given up.
     Stuck {
         running: String,
     },
-    /// The code around the test panicked: a bug of the simulator.
+    /// The code around the test panicked. That is a bug of the simulator.
     Crashed {
         message: String,
     },
@@ -92,7 +91,7 @@ impl Pool {
         Self { size, free: Mutex::new(size.get()), freed: Condvar::new() }
     }
 
-    /// Returns the pool of the process. The first caller fixes its size: `size`, or one a core.
+    /// Returns the pool of the process. The first caller sets its size: `size`, or one per core.
     pub(crate) fn of_process(size: Option<NonZeroUsize>) -> Arc<Self> {
         static POOL: OnceLock<Arc<Pool>> = OnceLock::new();
         let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
@@ -107,7 +106,7 @@ impl Pool {
     pub(crate) fn run(&self, runner: &Arc<dyn Runner>, job: Job, patience: Duration) -> Ran {
         let _permit = self.acquire();
         let progress = Arc::new(Progress::default());
-        // One message ever comes: no need for the blocks of an unbounded channel.
+        // Only one message comes, which needs no unbounded channel.
         let (sender, ended) = mpsc::sync_channel(1);
         let started = thread::Builder::new().name("wavetank-run".to_owned()).spawn({
             let (runner, progress) = (Arc::clone(runner), Arc::clone(&progress));
@@ -125,8 +124,8 @@ impl Pool {
         let Some(outcome) = watch(&ended, &progress, patience) else {
             return Ran::Stuck { running: progress.running() };
         };
-        // The thread is past its work, and nearly always gone; where thread-local values are dropped in another order
-        // than on Linux, some may still be dropping.
+        // The thread has done its work and has nearly always ended. Some thread-local values may still be dropping on
+        // systems with another order of destructors than Linux.
         let _ = thread.join();
         match outcome {
             Ok(outcome) => Ran::Ended(Box::new(outcome)),
@@ -148,7 +147,7 @@ impl Pool {
     }
 }
 
-/// What a run came to, on its way to the thread that waits for it.
+/// The result of a run, on its way to the thread that waits for it.
 #[derive(Default)]
 struct LastWord {
     sender: Option<mpsc::SyncSender<Result<Outcome, String>>>,
@@ -156,8 +155,8 @@ struct LastWord {
 }
 
 thread_local! {
-    /// The first thread-local value of its thread that has a destructor, and so the last that is dropped: the waiting
-    /// thread is woken once, when the thread is about to be gone, instead of twice.
+    /// The first thread-local value of its thread that has a destructor, and so the last that is dropped. It wakes the
+    /// waiting thread once, when this thread is about to end, instead of twice.
     static LAST_WORD: RefCell<LastWord> = RefCell::default();
 }
 
@@ -179,16 +178,16 @@ impl Drop for Permit<'_> {
     }
 }
 
-/// Waits for the end of a run; `None` if it made no step while it used the processor for `patience`, or waited in the
-/// kernel for so long.
+/// Waits for the end of a run. Returns `None` if it made no step while it used the processor, or waited in the kernel,
+/// for `patience`.
 ///
-/// Counts its own waiting instead of reading a clock: a process that was stopped for a while is not a stuck run.
+/// Counts its own waiting instead of reading a clock: a stopped process is not a stuck run.
 fn watch<T>(ended: &mpsc::Receiver<T>, progress: &Progress, patience: Duration) -> Option<T> {
     let slice = (patience / 8).clamp(Duration::from_millis(1), Duration::from_millis(500));
     let mut seen = progress.steps();
     let mut idle = Idle::default();
     loop {
-        // A sender that is gone without a word cannot be: the thread catches every panic of its work.
+        // A sender always sends before it is dropped, because the thread catches every panic of its work.
         if let Ok(outcome) = ended.recv_timeout(slice) {
             return Some(outcome);
         }

@@ -1,10 +1,10 @@
-//! What a run makes of the probes of code under test: `always!`, `sometimes!`, `buggify!` (see
+//! What a run does with the probes of code under test: `always!`, `sometimes!`, `buggify!` (see
 //! [`wavetank_runtime::probe`]).
 //!
 //! # Invariants
 //!
-//! - A probe finds its run by the OS thread it is called on; during teardown there is none.
-//! - Points and points are few and known by static texts: their memory does not grow with a run's length.
+//! - A probe finds its run by the OS thread that calls it. During teardown there is none.
+//! - Points are few and named by static texts: their memory does not grow with a run's length.
 
 #[cfg(test)]
 mod tests;
@@ -20,7 +20,7 @@ use crate::trace::TraceEvent;
 use crate::wait::Operation;
 use crate::world::{Buggified, Probes, context};
 
-/// Of so many runs a `buggify!` is enabled in one.
+/// A `buggify!` is enabled in one run in this many.
 const ENABLED_ONE_IN: u32 = 4;
 
 /// Probabilities are compared in steps of this fraction of one.
@@ -51,7 +51,7 @@ impl Probes {
     fn first_buggify(&self, scheduler: &Scheduler, point: BuggifyPoint) -> Buggified {
         let mut buggified = self.buggified.borrow_mut();
         let namesakes = buggified.keys().filter(|(name, _)| *name == point.name).count();
-        // Closures and async bodies are no names that a person wrote; a blank would end the scope.
+        // Closures and async bodies have no names that a person wrote, and a blank would end the scope.
         let mut name = point.name.replace("::{{closure}}", "").replace(' ', "-");
         if namesakes > 0 {
             name = format!("{name}#{}", namesakes + 1);
@@ -75,7 +75,7 @@ fn broken(what: fmt::Arguments<'_>, place: &'static str) {
     }
     scheduler.trace_event(TraceEvent::Broken(what.to_string().into()));
     scheduler.fail(Symptom::new(SymptomKind::Invariant, format!("{}: {what}", run.who_runs())));
-    // A thread stops here; a task can only be stopped between polls.
+    // A thread stops here. A task can only be stopped between polls.
     scheduler.scheduling_point(Operation::new("always"));
 }
 

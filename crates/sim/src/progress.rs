@@ -1,4 +1,4 @@
-//! What a run's OS thread shows to the watchdog, which looks on from another OS thread.
+//! The progress of a run's OS thread, for the watchdog on another OS thread.
 
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 /// The number of every task that tokio runs by itself.
 const OF_TOKIO: u32 = u32::MAX;
 
-/// How far a run has come, and who runs.
+/// The progress of a run, and the task that runs.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     steps: AtomicU64,
@@ -43,13 +43,13 @@ impl Progress {
         self.steps.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts the steps so far. A number that stands still for seconds of real time means that code under test waits
-    /// for something real, or loops.
+    /// Counts the steps so far. If the number does not change for seconds of real time, code under test waits for
+    /// something real, or loops.
     pub(crate) fn steps(&self) -> u64 {
         self.steps.load(Ordering::Relaxed).wrapping_add(self.ticks.load(Ordering::Relaxed))
     }
 
-    /// Notes that something goes on although no task runs: a host is set up, or a simulation in ticks idles.
+    /// Notes progress without a task: a host is set up, or a simulation in ticks idles.
     pub(crate) fn tick(&self) {
         self.ticks.fetch_add(1, Ordering::Relaxed);
     }

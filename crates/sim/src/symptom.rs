@@ -1,8 +1,8 @@
-//! Symptoms: what failed, in a form that two runs can be compared by.
+//! Symptoms: what failed, in a form that can be compared between runs.
 //!
-//! Two runs fail "the same way" when their symptoms have the same [key](Symptom::key): the kind, and the first line of
-//! the detail without what changes from run to run or machine to machine (numbers, addresses, folders). The shrinker,
-//! recordings and the museum all judge by the key; people read the [`Display`](fmt::Display) form.
+//! Two runs fail "the same way" if their symptoms have the same [key](Symptom::key): the kind, and the first line of
+//! the detail without the parts that change from run to run or machine to machine (numbers, addresses, folders). The
+//! shrinker, recordings and the museum compare keys. People read the [`Display`](fmt::Display) form.
 //!
 //! # Invariants
 //!
@@ -30,19 +30,19 @@ pub enum SymptomKind {
     Invariant,
     /// The main of a host returned an error.
     HostError,
-    /// Nothing can run, no timer is set, nothing is in flight, and a main has not ended.
+    /// Nothing can run, no timer is set, nothing is on its way, and a main has not ended.
     Deadlock,
-    /// An operation outlasted the bound that the test set for it.
+    /// An operation took longer than the bound that the test set.
     Stall,
-    /// Tasks, threads, sockets or timers were alive after the mains had ended.
+    /// Tasks, threads, sockets or timers were left after the mains had ended.
     Leak,
-    /// A second run of the same choices went another way.
+    /// A second run of the same choices differed.
     Nondeterminism,
     /// The run reached its limit of virtual time.
     TimeLimit,
     /// The run reached its limit of steps.
     StepLimit,
-    /// The run made no progress in real time: it blocks in something the simulator does not control, or loops.
+    /// The run made no progress in real time: it waits for something that the simulator does not control, or loops.
     Stuck,
     /// An OS thread from outside the run woke one of its tasks.
     ForeignWake,
@@ -55,8 +55,8 @@ pub enum SymptomKind {
 }
 
 impl SymptomKind {
-    /// Every kind, with the words that begin its symptoms and what stands between them and the detail. Recordings
-    /// hold these words: changing one orphans recordings.
+    /// Every kind, with the words that begin its symptoms and the text between them and the detail. Recordings contain
+    /// these words. Changing one orphans recordings.
     const WORDS: [(Self, &'static str, &'static str); 14] = [
         (Self::Invariant, "invariant broken", " in "),
         (Self::Panic, "panic", " in "),
@@ -88,7 +88,7 @@ impl fmt::Display for SymptomKind {
 }
 
 impl Symptom {
-    /// Makes a symptom. Only the first line of `detail` counts when symptoms are compared.
+    /// Makes a symptom. Symptoms are compared by the first line of `detail`.
     pub fn new(kind: SymptomKind, detail: impl Into<String>) -> Self {
         Self { kind, detail: crate::plain::cut(detail.into()) }
     }
@@ -98,7 +98,7 @@ impl Symptom {
         self.kind
     }
 
-    /// Returns where and what, in words. May have several lines.
+    /// Returns where and what, in words, in one or more lines.
     pub fn detail(&self) -> &str {
         &self.detail
     }
@@ -109,13 +109,13 @@ impl Symptom {
         format!("{words}{joint}{}", normalise(self.detail.lines().next().unwrap_or_default()))
     }
 
-    /// Returns 32 bits of the key, for where the key itself is too long.
+    /// Returns 32 bits of the key, for places where the whole key is too long.
     pub(crate) fn key_hash(&self) -> u32 {
         let hash = fnv1a(self.key().as_bytes());
         (hash ^ (hash >> 32)) as u32
     }
 
-    /// Tells whether this symptom is one that `wanted` describes: a part of its key, numbers aside.
+    /// Returns `true` if `wanted` is a part of this symptom's key, numbers aside.
     pub fn matches(&self, wanted: &str) -> bool {
         self.key().contains(&normalise(wanted))
     }
@@ -135,10 +135,10 @@ impl Symptom {
         slug
     }
 
-    /// Reads a key back, as recordings hold it. `None` if it begins with no kind of symptom.
+    /// Reads a key from a recording. `None` if it begins with no kind of symptom.
     pub(crate) fn parse(key: &str) -> Option<Self> {
         SymptomKind::WORDS.iter().find_map(|(kind, words, joint)| {
-            // A key with an empty detail may have lost the joint's trailing space to an editor.
+            // An editor may have removed the trailing space of a key with an empty detail.
             let rest = key.strip_prefix(words)?;
             let detail = rest.strip_prefix(joint).or_else(|| (rest == joint.trim_end()).then_some(""))?;
             Some(Self::new(*kind, detail))
@@ -154,7 +154,7 @@ impl fmt::Display for Symptom {
 }
 
 /// Replaces what differs between runs and machines: `/long/way/file.rs` becomes `file.rs`, `0x7ffd12` becomes
-/// `<address>`, and every run of digits `#`. Normalising twice changes nothing more.
+/// `<address>`, and every run of digits `#`. Normalising twice gives the same as normalising once.
 fn normalise(line: &str) -> String {
     without_digits(&without_addresses(&without_folders(line)))
 }

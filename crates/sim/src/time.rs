@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Simulated time in nanoseconds since the start of the run.
 pub(crate) type Nanos = u64;
 
-/// Converts a duration. One that does not fit becomes the largest time.
+/// Converts a duration. One that is too long becomes the largest time.
 pub(crate) fn nanos(duration: Duration) -> Nanos {
     Nanos::try_from(duration.as_nanos()).unwrap_or(Nanos::MAX)
 }

@@ -1,12 +1,12 @@
 //! The trace: what happened in a run, event by event.
 //!
 //! Events of the scheduler and the network, and the `tracing` events of the code under test (`world`), in the order in
-//! which they happened, with virtual time and task. Recording is cheap, because every run of a sweep records; rendering
-//! (`render`) happens for failures only.
+//! which they happened, with virtual time and task. Recording is cheap, because every run of a sweep records. Only
+//! failures are rendered (`render`).
 //!
 //! # Invariants
 //!
-//! - The hash covers every event, also those that a long run no longer holds.
+//! - The hash covers every event, also those that a long run has dropped.
 //! - Nothing in an event depends on the machine: no address, no wall time, no source line.
 
 mod render;
@@ -26,8 +26,8 @@ pub(crate) use spans::{
 
 /// Something that happened.
 ///
-/// Hashes of traces contain the number of a variant. So every variant keeps its number for good, here and in all enums
-/// that events contain. A new variant takes the next free number; that changes no hash of older traces.
+/// Hashes of traces contain the number of a variant. So every variant keeps its number, here and in all enums that
+/// events contain. A new variant takes the next free number, which changes no hash of older traces.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub(crate) enum TraceEvent {
@@ -38,12 +38,12 @@ pub(crate) enum TraceEvent {
     Ended = 1,
     /// A thread has to wait.
     Waits(Wait) = 2,
-    /// A thread could have gone on, but another ran first.
+    /// A thread could have continued, but another ran first.
     Preempted {
         before: Operation,
         by: TaskId,
     } = 3,
-    /// A task could have gone on, but has done the `operations` that it was granted in this step.
+    /// A task could have continued, but has done the `operations` that it was granted in this step.
     OutOfBudget {
         operations: u32,
         before: Next,
@@ -52,26 +52,26 @@ pub(crate) enum TraceEvent {
     Overtakes {
         first: TaskId,
     } = 4,
-    /// A thread could have gone on, but stays off the processor for a while.
+    /// A thread could have continued, but is delayed.
     DelayedAt {
         before: Operation,
         nanos: Nanos,
     } = 20,
-    /// A task has done something and could go on, but stays off the processor for a while.
+    /// A task has done something and could continue, but is delayed.
     DelayedAfter {
         after: Operation,
         nanos: Nanos,
     } = 21,
-    /// A woken task stays off the processor for a while.
+    /// A woken task is delayed.
     Delayed {
         nanos: Nanos,
     } = 5,
-    /// An operation of a task was told `Pending` before it was tried, and is woken after `nanos`.
+    /// An operation of a task returned `Pending` before it was tried, and is woken after `nanos`.
     SpuriousPending {
         wait: Wait,
         nanos: Nanos,
     } = 6,
-    /// A parked task was woken though nothing had happened.
+    /// A parked task was woken although nothing had happened.
     SpuriousWakeUp = 7,
     /// An adversary of the test did something: a wrapper, a cancellation, a `buggify!`.
     Adversary(Box<str>) = 8,
@@ -92,7 +92,7 @@ pub(crate) enum TraceEvent {
     Logged(Box<str>) = 15,
     Datagram(DatagramEvent) = 16,
     Local(LocalEvent) = 17,
-    /// What happened to a socket of another network than the simulator's.
+    /// Something happened to a socket of a network other than the simulator's.
     #[cfg_attr(not(feature = "turmoil"), expect(dead_code, reason = "only turmoil has another network"))]
     Socket {
         what: Box<str>,
@@ -100,7 +100,7 @@ pub(crate) enum TraceEvent {
     } = 18,
 }
 
-/// What was cut short.
+/// The shortened operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub(crate) enum Transfer {
@@ -116,7 +116,7 @@ pub(crate) enum Next {
     Wait(Wait) = 0,
     /// What never waits.
     Operation(Operation) = 1,
-    /// An operation of tokio's, which does not say what it is.
+    /// An operation of tokio. Its kind is unknown.
     OfTokio = 2,
 }
 
@@ -128,7 +128,7 @@ pub(crate) struct Record {
     pub(crate) event: TraceEvent,
 }
 
-/// Objects from here on are labels; below, they are numbers that the simulator's network gave.
+/// Objects from here on are labels. Below, they are numbers that the simulator's network gave.
 pub(crate) const FIRST_LABEL: u64 = 1 << 63;
 
 /// The label of an object, if it is one.
@@ -136,10 +136,10 @@ pub(crate) fn label_of(labels: &[Arc<str>], object: u64) -> Option<&Arc<str>> {
     labels.get(usize::try_from(object.checked_sub(FIRST_LABEL)?).ok()?)
 }
 
-/// Room that a trace has from the beginning: growing it step by step is most of the cost of a short one.
+/// Room that a trace has from the beginning. Growing it step by step is most of the cost of a short one.
 const USUAL: usize = 512;
 
-/// Events kept from the beginning of a run, and as many again from its end.
+/// Events kept from the beginning of a run, and as many from its end.
 const KEPT_EACH: usize = 100_000;
 
 /// The events of one run.
@@ -152,9 +152,9 @@ pub struct Trace {
     hasher: StableHasher,
     closed: bool,
     names: Vec<Arc<str>>,
-    /// The network at the end of the run, which knows the names of hosts and sockets.
+    /// The network at the end of the run. It knows the names of hosts and sockets.
     network: Option<Arc<Network>>,
-    /// What waits name that the network does not know.
+    /// The objects of waits that the network does not know.
     labels: Vec<Arc<str>>,
 }
 
@@ -173,7 +173,7 @@ impl Trace {
         }
     }
 
-    /// A trace of ready lines, for a toy.
+    /// A trace of finished lines, for a toy.
     #[cfg(test)]
     pub(crate) fn from_lines(lines: Vec<String>) -> Self {
         let mut trace = Self::new();
@@ -212,12 +212,12 @@ impl Trace {
         self.record(at, task, TraceEvent::OutOfBudget { operations, before });
     }
 
-    /// How often the budget of a task ended.
+    /// Returns how often the budget of a task ended.
     pub(crate) const fn preempted(&self) -> usize {
         self.preempted
     }
 
-    /// The longest delay of a task or thread, and whose it was; of equals the first.
+    /// Returns the longest delay of a task or thread, with its task. Of equal delays, the first.
     pub(crate) fn longest_delay(&self) -> Option<(Nanos, &str)> {
         let mut longest: Option<(Nanos, &str)> = None;
         for record in self.records() {
@@ -235,23 +235,23 @@ impl Trace {
         longest
     }
 
-    /// Records nothing any more: what follows is teardown.
+    /// Stops recording: teardown follows.
     pub(crate) fn close(&mut self) {
         self.closed = true;
     }
 
-    /// Keeps what rendering needs once the run is gone.
+    /// Keeps what rendering needs after the run.
     pub(crate) fn keep_names(&mut self, names: Vec<Arc<str>>, network: Network) {
         self.names = names;
         self.network = Some(Arc::new(network));
     }
 
-    /// Keeps the names of what lies outside of the simulator's network; see [`label_of`].
+    /// Keeps the names of objects outside of the simulator's network; see [`label_of`].
     pub(crate) fn keep_labels(&mut self, labels: Vec<Arc<str>>) {
         self.labels = labels;
     }
 
-    /// A number that two runs share if, and practically only if, they had the same events.
+    /// A number that is equal for two runs if, and practically only if, they had the same events.
     #[must_use]
     pub fn hash(&self) -> u64 {
         self.hasher.finish()
@@ -304,7 +304,7 @@ impl std::fmt::Debug for Trace {
     }
 }
 
-/// A hasher whose result is the same on every machine and in every build: std's promises neither.
+/// A hasher with the same result on every machine and in every build. std's promises neither.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct StableHasher(u64);
 

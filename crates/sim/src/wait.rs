@@ -1,4 +1,4 @@
-//! What a parked task or thread waits for, in words that a deadlock report can use.
+//! What a parked task or thread waits for, in words for a deadlock report.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ pub(crate) struct Waiting {
     pub(crate) since: Nanos,
 }
 
-/// The operation at which a task stands: the second half of a point's name.
+/// The operation at which a task is: the second half of a point's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Operation {
     pub(crate) verb: &'static str,
@@ -45,8 +45,8 @@ impl Operation {
         Self { verb, object }
     }
 
-    /// Whether both are the same text at the same address, as what one place in the program says is: for a hot place,
-    /// because comparing short texts is surprisingly slow. `false` says nothing.
+    /// Returns `true` if both are the same text at the same address, as one place in the program uses. It is for a hot
+    /// place, because comparing short texts is surprisingly slow. `false` does not mean that they differ.
     pub(crate) fn is_same_text(self, other: Self) -> bool {
         let same = |a: &str, b: &str| std::ptr::eq(a, b);
         same(self.verb, other.verb) && same(self.object, other.object)
@@ -75,11 +75,11 @@ pub(crate) enum Wait {
     Sleep { until: Nanos } = 2,
     /// The end of a task or thread.
     Join { task: TaskId } = 3,
-    /// Input or output: a socket is to become ready. The module that made it describes it.
+    /// Input or output: a socket must become ready. The module that made it describes it.
     Io { verb: &'static str, object: u64, until: Option<Nanos> } = 4,
 }
 
-/// What the words of a wait must know.
+/// What the description of a wait needs to know.
 pub(crate) trait Names {
     /// Returns the name of a task.
     fn task(&self, task: TaskId) -> Arc<str>;
@@ -88,7 +88,7 @@ pub(crate) trait Names {
     fn object(&self, object: u64) -> String;
 }
 
-/// Whether the words of a wait say until when it lasts. Symptoms must not: times differ from run to run.
+/// Whether the description of a wait says until when it lasts. Symptoms must not, because times differ from run to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Until {
     Shown,
@@ -118,7 +118,7 @@ impl Wait {
         }
     }
 
-    /// What the waiting task is about to do, in one word.
+    /// Returns what the waiting task is about to do, in one word.
     pub(crate) const fn verb(&self) -> &'static str {
         match self {
             Self::Lock { .. } => "lock",
@@ -129,13 +129,13 @@ impl Wait {
         }
     }
 
-    /// Whether a stall oracle should look at this wait: one that others must end.
+    /// Returns `true` if the stall oracle looks at this wait: only others can end it.
     pub(crate) const fn can_stall(&self) -> bool {
         match self {
             Self::Lock { .. } | Self::Join { .. } => true,
             Self::Condvar { until, .. } => until.is_none(),
             Self::Sleep { .. } => false,
-            // Waiting for a client is what a listener is for.
+            // A listener waits for clients without limit.
             Self::Io { verb, until, .. } => until.is_none() && !matches!(verb.as_bytes(), b"accept"),
         }
     }

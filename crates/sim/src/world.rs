@@ -3,7 +3,7 @@
 //!
 //! # Not here
 //!
-//! What drives a run (`run`); how faults act (`inject`); what hosts offer to code under test (`host`).
+//! The loop of a run (`run`). How faults act (`inject`). What hosts offer to code under test (`host`).
 
 pub(crate) mod context;
 pub(crate) mod foreign;
@@ -163,12 +163,12 @@ impl Run {
         let mut waiters = self.waiters.borrow_mut();
         network.take_ready().for_each(|ready| waiters.take(ready, &mut wakers));
         drop((network, waiters));
-        // Woken without a borrow: a waker may be anybody's code.
+        // Woken without a borrow: a waker may be code under test.
         wakers.drain(..).for_each(|waker| self.scheduler.wake_up(waker));
         self.woken.set(wakers);
     }
 
-    /// Has `waker` woken once `ready` may have changed.
+    /// Wakes `waker` once `ready` may have changed.
     pub(crate) fn when_ready(&self, ready: Ready, waker: &Waker) {
         if !self.waiters.borrow_mut().has(ready, waker) {
             // Cloned without a borrow.
@@ -177,8 +177,8 @@ impl Run {
         }
     }
 
-    /// Has `waker` woken once `ready` may have changed, and no earlier one. Only the most recent poller of a tokio
-    /// stream is woken, and code that loses a waker over it is to be found.
+    /// Wakes `waker`, and no earlier one, once `ready` may have changed. Only the most recent poller of a tokio stream
+    /// is woken. This finds code that loses a waker.
     pub(crate) fn when_ready_only(&self, ready: Ready, waker: &Waker) {
         if !self.waiters.borrow_mut().has_only(ready, waker) {
             // Cloned and dropped without a borrow.
@@ -188,7 +188,7 @@ impl Run {
         }
     }
 
-    /// Forgets the tasks that wait for a socket or listener that is gone.
+    /// Forgets the tasks that wait for a closed socket or listener.
     pub(crate) fn forget(&self, ready: Ready) {
         let forgotten = self.waiters.borrow_mut().forget(ready);
         drop(forgotten);
@@ -202,7 +202,7 @@ impl Run {
         self.hosts.iter().map(|host| host.name.clone()).collect()
     }
 
-    /// What to say of a name that no host has.
+    /// Returns the error text for an unknown host name.
     pub(crate) fn no_such_host(&self, name: &str) -> String {
         format!("no host of this simulation is called `{name}`; its hosts: {}", self.host_names().join(", "))
     }
@@ -215,7 +215,7 @@ impl Run {
         &self.faults
     }
 
-    /// Whether `buggify!` may be true in this run.
+    /// Returns `true` if `buggify!` may be true in this run.
     pub(crate) const fn buggifies(&self) -> bool {
         self.options.perturb
     }

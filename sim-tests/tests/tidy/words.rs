@@ -65,6 +65,7 @@ fn texts() -> Vec<Source> {
         ".cargo/config.toml",
         ".ci/run",
         ".github/CONTRIBUTING.md",
+        "sim-tests/first_steps/run",
         "sim-tests/zoo/run",
         "sim-tests/peers/run",
     ];

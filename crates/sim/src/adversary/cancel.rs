@@ -18,12 +18,12 @@ use crate::world::context;
 /// The latest await at which a future is cancelled.
 const AWAITS_MAX: u32 = 16;
 
-/// Makes `future` one that may be cancelled: the run chooses whether, at which of its first 16 awaits, and how long
-/// after it. `None` if it was.
+/// Makes `future` cancellable. The run chooses whether it is cancelled, at which of its first 16 awaits, and how long
+/// after it. The result is `None` if it was.
 ///
-/// An await counts when a poll of the future returns `Pending`. The future is dropped right there, or when it is next
-/// polled (it was woken: something had been handed to it), or some time later, as by a timeout. The test then says what
-/// must still hold: nothing is lost, nothing is left behind, the next operation works.
+/// An await is a poll of the future that returns `Pending`. The future is dropped at once, or when it is polled again
+/// (it was woken: something had been handed to it), or some time later, as by a timeout. The test then checks what must
+/// still hold: nothing is lost, nothing is left behind, the next operation works.
 ///
 /// # Outside of a simulated run
 ///
@@ -31,8 +31,8 @@ const AWAITS_MAX: u32 = 16;
 ///
 /// # Determinism
 ///
-/// Asks in the lane `cancel`, for the running task under `name`; the default answer is not to cancel. It is
-/// independent of [`Sim::perturb`](crate::Sim::perturb): the test has asked for it.
+/// Draws in the lane `cancel`, for the running task under `name`. The default answer is not to cancel.
+/// [`Sim::perturb`](crate::Sim::perturb) does not affect it, because the test asked for it.
 ///
 /// # Example: a receive that loses nothing
 ///
@@ -64,7 +64,7 @@ pin_project! {
     ///
     /// # Panics
     ///
-    /// When it is polled after it has completed.
+    /// If it is polled after it has completed.
     #[derive(Debug)]
     #[must_use = "futures do nothing unless they are awaited"]
     pub struct Cancellable<F> {
@@ -75,14 +75,14 @@ pin_project! {
     }
 }
 
-/// What is to become of a future.
+/// What happens to a future.
 #[derive(Debug)]
 enum Plan {
     /// It was not polled yet.
     Undecided,
     /// It runs to its end.
     Left,
-    /// It is cancelled once so many more polls were `Pending`; `delay` is a value.
+    /// It is cancelled after this many more polls were `Pending`; `delay` is a value.
     Counting { left: u32, at: u32, delay: u32 },
     /// It is cancelled when it is next polled.
     WhenPolled { at: u32 },
@@ -111,7 +111,7 @@ impl Plan {
         let _ = write!(scope, "/{}", name.replace(' ', "-"));
         let point = scheduler.named_point(LaneKind::Cancel, &format!("{scope} at"));
         let at = scheduler.choose(point, AWAITS_MAX + 1, |rng| {
-            // Early awaits are the likelier ones to exist.
+            // Early awaits are more likely to exist.
             let nearest = 1 << below(rng, 1 + AWAITS_MAX.ilog2());
             if below(rng, 2) == 0 { 0 } else { 1 + below(rng, nearest) }
         });
@@ -119,7 +119,7 @@ impl Plan {
             return Self::Left;
         }
         let point = scheduler.named_point(LaneKind::Cancel, &format!("{scope} delay"));
-        // Right there, when polled again, and later: as likely as each other.
+        // At once, when polled again, and later, with equal probability.
         let delay = scheduler.choose(point, LATER_BOUND, |rng| match below(rng, 3) {
             2 => 2 + below(rng, LATER_BOUND - 2),
             soon => soon,
@@ -127,7 +127,7 @@ impl Plan {
         Self::Counting { left: at, at, delay }
     }
 
-    /// A poll was `Pending`. Returns the await at which the future is to be cancelled now, if it is.
+    /// Notes that a poll was `Pending`. Returns the await at which the future is cancelled now, if it is.
     fn count(&mut self, run: &Run, waker: &Waker) -> Option<u32> {
         let Self::Counting { left, at, delay } = self else { return None };
         *left -= 1;
@@ -146,7 +146,7 @@ impl Plan {
         None
     }
 
-    /// The future is polled again. Returns the await at which it is cancelled instead, and what made it so.
+    /// Notes that the future is polled again. Returns the await at which it is cancelled instead, and why.
     fn due(&self, run: &Run, waker: &Waker) -> Option<(u32, String)> {
         match self {
             Self::WhenPolled { at } => Some((*at, ", when it is polled again".to_owned())),

@@ -55,8 +55,7 @@ impl<S: AsyncWrite> AsyncWrite for Adversary<S> {
     }
 }
 
-/// So that code which wants a [`Stream`] can be given one that is wrapped; both halves do what the whole would have
-/// done.
+/// Lets code that takes a [`Stream`] take a wrapped one. Both halves do what the whole would have done.
 impl<S: Stream> Stream for Adversary<S> {
     type ReadHalf = Adversary<S::ReadHalf>;
     type WriteHalf = Adversary<S::WriteHalf>;

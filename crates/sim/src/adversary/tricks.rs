@@ -26,7 +26,7 @@ pub(super) struct Tricks {
 }
 
 impl Tricks {
-    /// Draws what the wrapper `name` does in the current run; `None` outside of one.
+    /// Draws what the wrapper `name` does in the current run. `None` outside of a run.
     pub(super) fn draw(name: &str) -> Option<Self> {
         let run = context::current()?;
         let scope = run.scheduler.numbered(&name.replace(' ', "-"));
@@ -86,7 +86,7 @@ impl Tricks {
     }
 }
 
-/// Lets an operation go on, or tells it to wait; then it will be woken.
+/// Lets an operation continue, or returns `Pending` and wakes it later.
 pub(super) fn let_go_on(
     tricks: &mut Option<Tricks>,
     context: &Context<'_>,
@@ -100,7 +100,7 @@ pub(super) fn limit(tricks: &mut Option<Tricks>, operation: &'static str, wanted
     tricks.as_mut().map_or(wanted, |tricks| tricks.limit(operation, wanted))
 }
 
-/// Polls with the caller's waker, perhaps after another.
+/// Polls with the caller's waker, sometimes after another waker.
 pub(super) fn with_decoy<T>(
     tricks: &mut Option<Tricks>,
     context: &mut Context<'_>,

@@ -1,7 +1,7 @@
 //! Lanes: the sources of randomness of a run, by kind.
 //!
-//! A lane is a kind and what it belongs to: the link from client to server, the schedule of a host of turmoil. Its text
-//! names it in recordings and selects its stream of the seed, so the texts never change.
+//! A lane has a kind and a scope: the link from client to server, or the schedule of a host of turmoil. Its text names
+//! it in recordings and selects its stream of the seed, so the texts never change.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ pub(crate) enum LaneKind {
     Pending,
     /// Which parked tasks get a spurious wake-up.
     Spurious,
-    /// Which of the perturbations above a run has at all.
+    /// Which of the perturbations above a run has.
     Swarm,
     /// How long segments of a link take.
     Link,
@@ -40,7 +40,7 @@ pub(crate) enum LaneKind {
     Test,
     /// The seed of turmoil's own randomness.
     Turmoil,
-    /// Bytes that code under test reads. They are no choices: they are neither recorded nor shrunk.
+    /// Bytes that code under test reads. They are not choices: they are neither recorded nor shrunk.
     Entropy,
 }
 
@@ -123,7 +123,7 @@ impl LaneName {
         Self { text, kind }
     }
 
-    /// Reads the text of a lane. `None` if it is of no known kind.
+    /// Parses the text of a lane. `None` if it has no known kind.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let word = text.split(' ').next()?;
         let kind = LaneKind::ALL.into_iter().find(|kind| kind.word() == word)?;

@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //!
-//! - What hosts and links suffer from is what the active faults say now: [`RunFaults::links`], and the like for hosts.
+//! - The conditions of hosts and links depend only on the faults that are active now: [`RunFaults::links`] and similar.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use crate::choice::Choices;
 use crate::net::{Conditions, HostId, LinkId};
 use crate::time::Nanos;
 
-/// One thing that goes wrong, from when to when.
+/// One fault with its beginning and end.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ScheduledFault {
     pub(super) what: Fault,
@@ -33,12 +33,12 @@ pub(super) enum State {
 #[derive(Debug)]
 pub(crate) struct RunFaults {
     drawn: Drawn,
-    /// What the test does itself.
+    /// Faults that the test injected.
     by_hand: Vec<Fault>,
-    /// What happens now and is over at once.
+    /// Faults that happen at one moment.
     sudden: Option<Fault>,
     happened: usize,
-    /// What was to meet something, and whether it did.
+    /// The points of faults that should meet something, and whether they did.
     met: BTreeMap<&'static str, bool>,
 }
 
@@ -54,7 +54,7 @@ impl RunFaults {
         }
     }
 
-    /// When the next fault begins or ends.
+    /// Returns when the next fault begins or ends.
     pub(crate) fn next(&self) -> Option<Nanos> {
         let times = self.drawn.scheduled.iter().filter_map(|scheduled_fault| match scheduled_fault.state {
             State::Coming => Some(scheduled_fault.begins),
@@ -64,7 +64,7 @@ impl RunFaults {
         times.min()
     }
 
-    /// Notes that something passes on `link`, or would but for a fault.
+    /// Notes that a segment passes on `link`, or would pass without a fault.
     pub(crate) fn meet(&mut self, link: LinkId) {
         if self.met.values().all(|&met| met) {
             return;
@@ -74,7 +74,7 @@ impl RunFaults {
         self.met.extend(met.into_iter().map(|what| (what, true)));
     }
 
-    /// What the faults that happened should have met, and whether they did.
+    /// Returns the points of the faults that happened, and whether each was reached.
     pub(crate) const fn met(&self) -> &BTreeMap<&'static str, bool> {
         &self.met
     }
@@ -87,12 +87,12 @@ impl RunFaults {
         self.sudden = Some(what).filter(|what| what.is_sudden());
     }
 
-    /// Notes that what was sudden has happened.
+    /// Notes that a sudden fault has happened.
     pub(crate) fn has_begun(&mut self) {
         self.sudden = None;
     }
 
-    /// When the last fault that was drawn ends.
+    /// Returns when the last drawn fault ends.
     pub(crate) fn heals_at(&self) -> Nanos {
         self.drawn.scheduled.iter().map(|scheduled_fault| scheduled_fault.ends).max().unwrap_or(0)
     }
@@ -106,17 +106,17 @@ impl RunFaults {
         self.happened
     }
 
-    /// Whether a write may succeed before the socket has woken its writer.
+    /// Returns `true` if a write may succeed before the socket has woken its writer.
     pub(crate) const fn writes_early(&self) -> bool {
         self.drawn.writes_early
     }
 
-    /// Whether transfers of any host may be short.
+    /// Returns `true` if transfers of any host may be short.
     pub(crate) fn may_shorten(&self) -> bool {
         self.drawn.short.contains(&true)
     }
 
-    /// Whether transfers of `host` may be short.
+    /// Returns `true` if transfers of `host` may be short.
     pub(crate) fn is_short(&self, host: HostId) -> bool {
         self.drawn.short.get(host.index()).is_some_and(|&short| short)
     }
@@ -127,7 +127,7 @@ impl RunFaults {
         drawn.map(|scheduled_fault| scheduled_fault.what).chain(self.by_hand.iter().copied())
     }
 
-    /// What the links are like now that an active fault touches, in order.
+    /// Returns the conditions of the links that an active fault touches, in order.
     pub(crate) fn links(&self) -> Vec<(LinkId, Conditions)> {
         let hosts = self.drawn.short.len();
         let touched: BTreeSet<LinkId> = self.active().flat_map(|fault| fault.links(hosts)).collect();
@@ -146,7 +146,7 @@ impl RunFaults {
         self.active().any(|what| what == Fault::PausedHost { host })
     }
 
-    /// Whether something active still does what `ended` did to a part of what that touched.
+    /// Returns `true` if an active fault still does to a part of the touched links what `ended` did.
     pub(crate) fn lingers(&self, ended: Fault) -> bool {
         match ended {
             Fault::Silence { host } => self.is_silent(host),
@@ -164,7 +164,7 @@ impl RunFaults {
         self.happened += 1;
     }
 
-    /// Takes back that a fault happens: it had nothing to act on.
+    /// Takes back that a fault happens, because it had nothing to act on.
     pub(crate) fn uncount(&mut self) {
         self.happened -= 1;
     }
@@ -189,7 +189,7 @@ impl RunFaults {
         (self.drawn.short.clone(), self.drawn.buffer_bytes_max)
     }
 
-    /// Takes the next change that is due.
+    /// Takes the next due change.
     pub(crate) fn due(&mut self, now: Nanos) -> Option<Change> {
         let scheduled_fault =
             self.drawn.scheduled.iter_mut().find(|scheduled_fault| match scheduled_fault.state {
@@ -206,7 +206,7 @@ impl RunFaults {
         Some(Change::Begins(scheduled_fault.what, scheduled_fault.ends - scheduled_fault.begins))
     }
 
-    /// A crash of a host that is down already does not happen.
+    /// A host that is already down does not crash.
     pub(crate) fn drop_crash(&mut self, crash: Fault) {
         let found =
             self.drawn.scheduled.iter_mut().rfind(|scheduled_fault| {

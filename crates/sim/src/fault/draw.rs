@@ -3,8 +3,8 @@
 //! # Invariants
 //!
 //! - Everything about one fault is asked in its scope, "fault#N"; a fault that does not happen asks nothing more.
-//! - Which kinds a seed uses (the swarm) only says what is drawn, as a strategy does for the schedule: what happened
-//!   is in the values, and a replay needs no mix.
+//! - The kinds that a seed uses (the swarm) only affect what is drawn, like a strategy. The values record what
+//!   happened, so a replay needs no swarm.
 
 use std::time::Duration;
 
@@ -22,20 +22,20 @@ use crate::time::nanos;
 /// When faults begin and how long they last.
 const TIMES: Scale = Scale::from(50_000);
 
-/// In a swizzle, hosts are clogged within this time, and let go within another.
+/// In a swizzle, hosts are clogged within this time, and released within another.
 const SWIZZLE_MAX: Duration = Duration::from_millis(6_554);
 
-/// By how much a slow link is slower: 1.6 ms, times 4 each.
+/// How much slower a slow link is: 1.6 ms, times 4 each.
 const DELAYS: [Nanos; 7] =
     [1_600_000, 6_400_000, 25_600_000, 102_400_000, 409_600_000, 1_638_400_000, 6_553_600_000];
 
-/// Of how many segments a lossy link loses one.
+/// A lossy link loses one segment in this many.
 const ONE_LOST_IN: [u32; 6] = [64, 32, 16, 8, 4, 2];
 
 /// Bytes a second on a narrow link.
 const RATES: [u64; 4] = [1_000_000, 100_000, 10_000, 1_000];
 
-/// What no socket buffers more than, where windows are tiny.
+/// The largest socket buffers of a run with tiny windows.
 const TINY_WINDOWS: [u32; 4] = [16_384, 4_096, 1_024, 256];
 
 /// One seed in this many has tiny windows; one host in this many transfers short.
@@ -85,7 +85,7 @@ pub(super) fn draw(faults: &Faults, choices: &mut Choices, hosts: &[HostLabel<'_
     drawn
 }
 
-/// The kinds that a seed uses, by index: each with probability one half where there are three or more.
+/// Returns the kinds that a seed uses, by index. With three or more kinds, each is used with probability one half.
 fn mix(kinds: usize, rng: &mut ChaCha8Rng) -> Vec<u32> {
     let kinds = u32::try_from(kinds).expect("a handful of kinds");
     let used: Vec<u32> = (0..kinds).filter(|_| kinds < 3 || below(rng, 2) == 1).collect();
@@ -135,7 +135,7 @@ struct Draft<'a> {
 
 impl Draft<'_> {
     fn draw(mut self, kinds: &[Kind], mix: &[u32]) -> Vec<ScheduledFault> {
-        // A fault that does not happen is the default, so each can be dropped alone.
+        // Not happening is the default, so that each fault can be dropped alone.
         if self.asking.ask("happens", 2) == 0 {
             return Vec::new();
         }
@@ -209,8 +209,8 @@ impl Draft<'_> {
         ScheduledFault { what, begins, ends: ends.max(begins), state: State::Coming }
     }
 
-    /// Clogs a part of the hosts, one after the other, and then lets them go in another order: each in half of the
-    /// time that faults last at most.
+    /// Clogs a part of the hosts, one after the other, and releases them in another order. Each phase takes at most
+    /// half of the longest time of a fault.
     fn swizzle(mut self) -> Vec<ScheduledFault> {
         let clogged: Vec<usize> = (0..self.hosts.len())
             .filter(|&host| self.asking.ask(&format!("clogs {}", self.hosts[host].name), 2) == 1)

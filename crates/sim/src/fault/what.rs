@@ -1,4 +1,4 @@
-//! What a fault is, what it makes of links while it lasts, and how a trace tells it.
+//! The kinds of faults: what each does to links while it lasts, and its lines in the trace.
 
 use crate::net::{Conditions, HostId, LinkId};
 use crate::time::Nanos;
@@ -7,15 +7,15 @@ use crate::time::milliseconds;
 /// How a host crashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Crash {
-    /// Its process is killed: the kernel closes its sockets, with RST where something was not yet read and with FIN
-    /// elsewhere. Connecting is refused until the host is started again.
+    /// The process is killed. The kernel closes its sockets: with RST if something was not yet read, otherwise with
+    /// FIN. Connections are refused until the host is started again.
     Process,
-    /// Its machine is lost: its peers do not learn it, and nothing answers until the host is started again; then old
+    /// The machine is lost. Its peers learn nothing, and nothing answers until the host is started again. Then old
     /// connections are answered with RST.
     Machine,
 }
 
-/// One thing that is wrong.
+/// One fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     Partition {
@@ -30,7 +30,7 @@ pub(crate) enum Fault {
         a: HostId,
         b: HostId,
     },
-    /// All links of a host are held.
+    /// All links of a host are paused.
     Clog {
         host: HostId,
     },
@@ -63,7 +63,7 @@ pub(crate) enum Fault {
         a: HostId,
         b: HostId,
     },
-    /// A connection is forgotten: of segments from `a` if `ways[0]`, of those from `b` if `ways[1]`.
+    /// A connection is forgotten: for segments from `a` if `ways[0]`, for segments from `b` if `ways[1]`.
     HalfOpen {
         a: HostId,
         b: HostId,
@@ -73,7 +73,7 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    /// What some run of a sweep should see of it: otherwise it tested nothing.
+    /// Returns the point that some run of a sweep should reach. Otherwise the fault tested nothing.
     pub(crate) const fn meets(self) -> Option<&'static str> {
         match self {
             Self::Partition { .. } | Self::OneWayPartition { .. } => Some("a partition meets traffic"),
@@ -83,12 +83,12 @@ impl Fault {
             Self::Narrow { .. } => Some("a narrow link meets traffic"),
             Self::Silence { .. } => Some("a silent host meets traffic"),
             Self::Reset { .. } => Some("a reset meets a connection"),
-            // It happens to something or not at all.
+            // It happens to something, or it does not happen.
             Self::PausedHost { .. } | Self::Crash { .. } | Self::HalfOpen { .. } => None,
         }
     }
 
-    /// Whether what passes on `link` while this lasts meets it.
+    /// Returns `true` if a segment on `link` meets it while it lasts.
     pub(crate) fn touches(self, link: LinkId) -> bool {
         let of_host = |host| link.from == host || link.to == host;
         match self {
@@ -98,12 +98,12 @@ impl Fault {
         }
     }
 
-    /// Whether it is over as soon as it has happened.
+    /// Returns `true` if it happens at one moment.
     pub(crate) const fn is_sudden(self) -> bool {
         matches!(self, Self::Reset { .. } | Self::HalfOpen { .. })
     }
 
-    /// The links that it touches while it lasts, where a run has so many hosts.
+    /// Returns the links that it touches while it lasts, in a run with this many hosts.
     pub(crate) fn links(self, hosts: usize) -> Vec<LinkId> {
         let both = |a, b| [LinkId { from: a, to: b }, LinkId { from: b, to: a }];
         match self {
@@ -125,7 +125,7 @@ impl Fault {
         }
     }
 
-    /// What it makes of `link` while it lasts.
+    /// Returns the conditions of `link` while it lasts.
     pub(crate) fn conditions(self, link: LinkId) -> Conditions {
         let fair = Conditions::default();
         let LinkId { from, to } = link;
@@ -146,7 +146,7 @@ impl Fault {
         }
     }
 
-    /// Whether `conditions`, of a link that it touched, still suffers from what it did.
+    /// Returns `true` if `conditions`, of a link that it touched, still have its effect.
     pub(crate) const fn lingers_in(self, conditions: &Conditions) -> bool {
         match self {
             Self::Partition { .. } | Self::OneWayPartition { .. } => conditions.cut,
@@ -158,7 +158,7 @@ impl Fault {
         }
     }
 
-    /// The host that is silent while this lasts.
+    /// Returns the host that is silent while it lasts.
     pub(crate) const fn silences(self) -> Option<HostId> {
         match self {
             Self::Silence { host } | Self::Crash { host, how: Crash::Machine } => Some(host),
@@ -166,7 +166,7 @@ impl Fault {
         }
     }
 
-    /// Tells its beginning. `lasts` is how long it will, if that is known.
+    /// Returns the trace line of its beginning. `lasts` is how long it will last, if known.
     pub(crate) fn beginning(self, name: impl Fn(HostId) -> String, lasts: Option<Nanos>) -> String {
         let during = lasts.map(|lasts| format!(" for {}", milliseconds(lasts))).unwrap_or_default();
         let again = lasts
@@ -206,7 +206,7 @@ impl Fault {
         }
     }
 
-    /// Tells its end.
+    /// Returns the trace line of its end.
     pub(crate) fn end(self, name: impl Fn(HostId) -> String) -> String {
         let pair = |a, b| format!("between {} and {}", name(a), name(b));
         match self {

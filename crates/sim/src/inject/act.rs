@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //!
-//! - The run's faults are not borrowed while a fault acts: what it does may run code under test.
+//! - The run's faults are not borrowed while a fault acts, because it may run code under test.
 
 use crate::fault::{Change, Crash, Fault};
 use crate::net::HostId;
@@ -10,7 +10,7 @@ use crate::time::Nanos;
 use crate::trace::TraceEvent;
 use crate::world::Run;
 
-/// Says, and makes so, what holds for the whole of a run.
+/// Sets what holds for the whole run, and says so in the trace.
 pub(crate) fn set_up(run: &Run) {
     let (short, buffer_bytes_max) = run.faults().borrow().modes();
     for (host, _) in short.into_iter().enumerate().filter(|(_, short)| *short) {
@@ -36,7 +36,7 @@ pub(crate) fn act(run: &Run) {
     }
 }
 
-/// Does by hand what lasts until [`undo`].
+/// Begins an injected fault, which lasts until [`undo`].
 pub(super) fn by_hand(run: &Run, what: Fault) {
     let is_down = matches!(what, Fault::Crash { host, .. } if run.is_down(host.index()));
     if is_down {
@@ -52,7 +52,7 @@ pub(super) fn by_hand(run: &Run, what: Fault) {
     begin(run, what, None);
 }
 
-/// Ends every fault injected by hand that matches.
+/// Ends every injected fault that matches.
 pub(super) fn undo(run: &Run, matches: impl Fn(Fault) -> bool) {
     loop {
         let ended = run.faults().borrow_mut().take_injected(&matches);

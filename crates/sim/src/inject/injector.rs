@@ -11,16 +11,15 @@ use crate::options::LATENCY_MAX;
 use crate::time::nanos;
 use crate::world::{Run, context};
 
-/// Makes faults by hand: what happens in a run when a test's task or thread says so, beside what is drawn.
+/// Injects faults when a test's task or thread says so, beside the faults that are drawn.
 ///
-/// From [`Host::inject`](crate::Host::inject). Hosts are named; every method acts at once, is shown in the trace as a
-/// line with `*`, and is no scheduling point. What was begun by hand lasts until it is ended by hand, and nothing
-/// here ends a fault that was drawn. While anything begun by hand lasts,
-/// [`Sim::stall_after`](crate::Sim::stall_after) does not judge.
+/// Get it from [`Host::inject`](crate::Host::inject). Hosts are named. Every method acts at once, shows in the trace as
+/// a line with `*`, and is no scheduling point. An injected fault lasts until it is ended by hand. Nothing here ends a
+/// drawn fault. While an injected fault lasts, [`Sim::stall_after`](crate::Sim::stall_after) does not count.
 ///
 /// # Panics
 ///
-/// All methods: outside of their run, and for a name that no host has.
+/// All methods panic outside of their run, and for an unknown host name.
 ///
 /// # Example: a partition in the middle of a conversation
 ///
@@ -56,19 +55,20 @@ impl Injector {
         Self { run }
     }
 
-    /// Cuts two hosts off from each other. What is on its way is lost, and retransmitted once they are healed.
+    /// Cuts two hosts off from each other. Segments on their way are lost, and retransmitted after the partition has
+    /// healed.
     #[track_caller]
     pub fn partition(&self, a: &str, b: &str) {
         self.between(a, b, |a, b| Fault::Partition { a, b });
     }
 
-    /// Loses everything that goes from one host to another; the other way stays open.
+    /// Loses all segments from one host to another. The other direction stays open.
     #[track_caller]
     pub fn partition_one_way(&self, from: &str, to: &str) {
         self.between(from, to, |from, to| Fault::OneWayPartition { from, to });
     }
 
-    /// Ends all that was begun by hand between two hosts: partitions, holds, slow, lossy and narrow links.
+    /// Ends all injected faults between two hosts: partitions, paused, slow, lossy and narrow links.
     #[track_caller]
     pub fn heal(&self, a: &str, b: &str) {
         let run = context::expect_run(self.run);
@@ -80,20 +80,20 @@ impl Injector {
         });
     }
 
-    /// Ends all that was begun by hand. Crashed servers are started again; crashed clients stay down.
+    /// Ends all injected faults. Crashed servers are started again; crashed clients stay down.
     #[track_caller]
     pub fn heal_all(&self) {
         undo(&context::expect_run(self.run), |_| true);
     }
 
-    /// Holds the segments between two hosts until [`resume_link`](Self::resume_link): they wait on the way, and are
+    /// Pauses the links between two hosts until [`resume_link`](Self::resume_link). Segments wait on their way and are
     /// not lost.
     #[track_caller]
     pub fn pause_link(&self, a: &str, b: &str) {
         self.between(a, b, |a, b| Fault::PausedLink { a, b });
     }
 
-    /// Lets the segments go on that [`pause_link`](Self::pause_link) holds, at once.
+    /// Ends [`pause_link`](Self::pause_link). The waiting segments continue at once.
     #[track_caller]
     pub fn resume_link(&self, a: &str, b: &str) {
         let run = context::expect_run(self.run);
@@ -101,12 +101,12 @@ impl Injector {
         undo(&run, |what| what == Fault::PausedLink { a, b } || what == Fault::PausedLink { a: b, b: a });
     }
 
-    /// Makes segments between two hosts take longer, by `by` of at most 30 s, until [`heal`](Self::heal).
+    /// Makes segments between two hosts take longer by `by`, at most 30 s, until [`heal`](Self::heal).
     ///
     /// # Panics
     ///
-    /// Where `by` is longer: TCP would give up on what is on its way for so long, and that is not simulated. A link on
-    /// which nothing arrives is [`pause_link`](Self::pause_link).
+    /// If `by` is longer. TCP gives up on slower segments, and that is not simulated. For a link on which nothing
+    /// arrives, use [`pause_link`](Self::pause_link).
     #[track_caller]
     pub fn slow(&self, a: &str, b: &str, by: Duration) {
         assert!(
@@ -123,32 +123,35 @@ impl Injector {
         self.between(a, b, |a, b| Fault::Lossy { a, b, one_in: one_in.max(1) });
     }
 
-    /// Lets only so many bytes a second pass between two hosts, each way, until [`heal`](Self::heal). 0 counts as 1.
+    /// Lets only this many bytes a second pass between two hosts, in each direction, until [`heal`](Self::heal). 0
+    /// counts as 1.
     #[track_caller]
     pub fn narrow(&self, a: &str, b: &str, bytes_per_second: u64) {
         self.between(a, b, |a, b| Fault::Narrow { a, b, bytes_per_second: bytes_per_second.max(1) });
     }
 
-    /// Ends all connections between two hosts with RST, as something on the way might.
+    /// Ends all connections between two hosts with RST, as a device on the path might.
     #[track_caller]
     pub fn reset(&self, a: &str, b: &str) {
         self.between(a, b, |a, b| Fault::Reset { a, b });
     }
 
-    /// Forgets the youngest connection between two hosts, somewhere on the way and for good: its segments are lost from
-    /// now on, and neither end learns it. Without a connection nothing happens.
+    /// Forgets the youngest connection between two hosts for good, as a device on the path might. Its segments are lost
+    /// from now on, and neither end learns it. Does nothing if there is no connection.
     #[track_caller]
     pub fn forget(&self, a: &str, b: &str) {
         self.between(a, b, |a, b| Fault::HalfOpen { a, b, ways: [true; 2], index: 0 });
     }
 
-    /// As [`forget`](Self::forget), for segments from `from` to `to` alone; the others still arrive.
+    /// Forgets the youngest connection, like [`forget`](Self::forget), for segments from `from` to `to` only. The
+    /// others still arrive.
     #[track_caller]
     pub fn forget_one_way(&self, from: &str, to: &str) {
         self.between(from, to, |a, b| Fault::HalfOpen { a, b, ways: [true, false], index: 0 });
     }
 
-    /// Silences a host until [`unsilence`](Self::unsilence): it neither sends nor receives; its programs run on.
+    /// Silences a host until [`unsilence`](Self::unsilence): it neither sends nor receives. Its programs continue to
+    /// run.
     #[track_caller]
     pub fn silence(&self, name: &str) {
         self.at(name, |host| Fault::Silence { host });
@@ -162,14 +165,14 @@ impl Injector {
         undo(&run, |what| what == Fault::Silence { host });
     }
 
-    /// Stops all tasks and threads of a host until [`resume_host`](Self::resume_host); its kernel goes on. A host
+    /// Stops all tasks and threads of a host until [`resume_host`](Self::resume_host). Its kernel continues. A host
     /// that pauses itself stops at its next scheduling point.
     #[track_caller]
     pub fn pause_host(&self, name: &str) {
         self.at(name, |host| Fault::PausedHost { host });
     }
 
-    /// Lets a paused host run on.
+    /// Ends [`pause_host`](Self::pause_host).
     #[track_caller]
     pub fn resume_host(&self, name: &str) {
         let run = context::expect_run(self.run);
@@ -177,21 +180,21 @@ impl Injector {
         undo(&run, |what| what == Fault::PausedHost { host });
     }
 
-    /// Crashes a host: all its tasks and threads are gone, without running another line but their destructors, whose
-    /// calls have no effect. A client's main counts as ended then. A task that crashes its own host runs to its next
-    /// `await`, a thread no further.
+    /// Crashes a host. All its tasks and threads are gone. Only their destructors still run, and their calls have no
+    /// effect. A client's main then counts as ended. A task that crashes its own host runs to its next `await`; a
+    /// thread stops at once.
     ///
-    /// A host that is down already stays as it is.
+    /// Does nothing if the host is already down.
     #[track_caller]
     pub fn crash(&self, name: &str, how: Crash) {
         self.at(name, |host| Fault::Crash { host, how });
     }
 
-    /// Starts the main of a crashed host again, on an empty memory.
+    /// Starts the main of a crashed host again, with empty memory.
     ///
     /// # Panics
     ///
-    /// If the host is a client, whose main can run only once.
+    /// If the host is a client. Its main can run only once.
     #[track_caller]
     pub fn restart(&self, name: &str) {
         let run = context::expect_run(self.run);
@@ -203,7 +206,7 @@ impl Injector {
         undo(&run, |what| matches!(what, Fault::Crash { host: crashed, .. } if crashed == host));
     }
 
-    /// Returns when the last fault that was drawn for this run has ended: from then on a test may ask for liveness.
+    /// Returns when the last drawn fault of this run ends. From then on a test may require liveness.
     #[must_use]
     #[track_caller]
     pub fn heals_at(&self) -> Instant {

@@ -5,7 +5,7 @@ use crate::net::HostId;
 use crate::trace::{TraceEvent, Transfer};
 use crate::world::Run;
 
-/// Lengths that a transfer of `could` bytes may have, from all of them to one.
+/// The lengths that a transfer of `could` bytes may have, from all of them to one.
 fn lengths(could: usize) -> [usize; 6] {
     let mut shortest = could;
     [could, could - 1, could / 2, could / 8, 2, 1].map(|length| {
@@ -14,15 +14,15 @@ fn lengths(could: usize) -> [usize; 6] {
     })
 }
 
-/// One transfer in so many is short, on a host where they may be.
+/// One transfer in this many is short, on a host with short transfers.
 const SHORT_ONE_IN: u32 = 3;
 
-/// Cuts a transfer of the running task, on `host`, that could move `could` bytes. Returns how many it may: at least
-/// one.
+/// Shortens a transfer of the running task on `host` that could move `could` bytes. Returns how many bytes it may move,
+/// at least one.
 ///
 /// # Determinism
 ///
-/// Asks only on hosts that were drawn for it, and only where there is more than one byte to transfer.
+/// Draws only on hosts with short transfers, and only if there is more than one byte to transfer.
 pub(crate) fn shortened(run: &Run, transfer: Transfer, host: HostId, could: usize) -> usize {
     if could < 2 || !run.faults().borrow().is_short(host) {
         return could;

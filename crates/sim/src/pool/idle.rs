@@ -1,11 +1,11 @@
-//! How long the OS thread of a run has made no progress, by what the system says of it.
+//! Measures how long the OS thread of a run has made no progress, from what the system says about it.
 //!
-//! A thread that is able to run and gets no processor is not stuck: on a starved machine that lasts. So only its own
-//! processor time counts, and time in which it waits in the kernel.
+//! A runnable thread that gets no processor is not stuck. That can last long on a busy machine. So only its own
+//! processor time counts, and the time in which it waits in the kernel.
 
 use std::time::Duration;
 
-/// What an OS thread of this process did so far, and does now.
+/// What an OS thread of this process has used and is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Glance {
     processor: Duration,
@@ -17,12 +17,12 @@ struct Glance {
 pub(super) struct Idle {
     processor: Duration,
     waiting: Duration,
-    /// Of the last look: how much processor time the thread had used.
+    /// The processor time that the thread had used at the last look.
     before: Option<Duration>,
 }
 
 impl Idle {
-    /// Adds `slice`, in which the thread with this number made no step. 0: the number is not known.
+    /// Adds `slice`, in which the thread with this number made no step. 0 means that the number is not known.
     pub(super) fn add(&mut self, slice: Duration, thread: i32) {
         match glance(thread) {
             Some(Glance { processor, waits }) => {
@@ -36,7 +36,7 @@ impl Idle {
         }
     }
 
-    /// Whether it is time to give up.
+    /// Returns `true` if it is time to give up.
     pub(super) fn exceeds(&self, patience: Duration) -> bool {
         self.processor >= patience || self.waiting >= patience
     }

@@ -1,6 +1,6 @@
-//! What to do about panics of others whose text does not know of simulations.
+//! Advice for panics of other crates, whose text does not know simulations.
 
-/// Returns a remark on a panic's message, if it is one that code in a simulation typically meets.
+/// Returns advice on a panic's message, if code in a simulation typically meets it.
 pub(super) fn on(message: &str) -> Option<&'static str> {
     let known = [
         (

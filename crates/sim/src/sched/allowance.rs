@@ -1,11 +1,11 @@
-//! How long all delays of a run may last together: late wake-ups, delayed tasks and threads, operations told to wait.
+//! The limit for the sum of all delays of a run: late wake-ups, delayed tasks and threads, spurious `Pending`.
 //!
-//! A chain of events is late by at most the sum of all delays. So a timeout longer than that sum holds, whatever the
+//! A chain of events is late by at most the sum of all delays. So a timeout longer than that sum holds under every
 //! seed, as long as no fault is injected.
 //!
 //! # Invariants
 //!
-//! - Only a draw is limited: the bounds of choices are the same whatever was spent, and a recording may hold longer
+//! - Only draws are limited. The bounds of choices do not depend on what was spent, and a recording may have longer
 //!   delays than the test allows now.
 //! - A delay without a length ("woken at once") costs nothing.
 
@@ -14,21 +14,21 @@ use std::cell::Cell;
 use super::Scheduler;
 use crate::time::Nanos;
 
-/// All delays of a run stay below this together, unless the test allows more: ordinary timeouts (500 ms and up) hold.
+/// The default limit: ordinary timeouts (500 ms and up) hold.
 pub(crate) const DELAY_TOTAL_MAX: Nanos = 400_000_000;
 
-/// What is left of it in a run.
+/// The rest of the limit in a run.
 #[derive(Debug, Default)]
 pub(super) struct Spent(Cell<Nanos>);
 
 impl Scheduler {
-    /// Counts the first of `delays`, ascending, that still fit.
+    /// Counts how many of `delays`, which ascend, still fit.
     pub(super) fn affordable(&self, delays: &[Nanos]) -> u32 {
         let (spent, total) = (self.perturber.spent.0.get(), self.settings.delay_total_max);
         delays.partition_point(|&nanos| nanos == 0 || spent.saturating_add(nanos) < total) as u32
     }
 
-    /// Notes that something is delayed for so long. Returns `nanos`.
+    /// Notes a delay of this length. Returns `nanos`.
     pub(super) fn spend(&self, nanos: Nanos) -> Nanos {
         self.perturber.spent.0.set(self.perturber.spent.0.get().saturating_add(nanos));
         nanos

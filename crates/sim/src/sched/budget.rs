@@ -1,22 +1,22 @@
-//! tokio's cooperative budget, set to what a preempted task may use up.
+//! Sets tokio's cooperative budget to the number of operations that a task may finish.
 //!
 //! tokio gives a task 128 operations whenever it polls the root future, and has no call that sets another number. But a
 //! guard of [`poll_proceed`] that is dropped without progress sets the budget back to what it was when the guard was
-//! taken, however long ago. So a guard that was taken when `n + 1` operations were left can make it `n` at any later
-//! time: dropped, it makes `n + 1`; taking the guard for the next time uses up the one.
+//! taken, however long ago. So a guard that was taken when `n + 1` operations were left can set it to `n` at any later
+//! time. Dropping it sets `n + 1`, and taking the guard for the next time uses up one.
 
 use std::task::{Context, Poll, Waker};
 
 use tokio::task::coop::{RestoreOnPending, poll_proceed};
 
-/// Operations that a task may finish in a step, by value: all of tokio's own budget but one, which is what can be set
-/// again without returning to tokio, or fewer, ascending.
+/// The operations that a task may finish in a step, by value: all of tokio's own budget but one, which can be set again
+/// without returning to tokio, or fewer, ascending.
 pub(super) const BUDGETS: [u32; 5] = [127, 1, 2, 4, 16];
 
 /// The budgets of a run.
 pub(super) struct Budgets {
-    /// For each of [`BUDGETS`] a guard that was taken when one more operation was left; for all but the first only in a
-    /// run in which tasks are preempted.
+    /// A guard for each of [`BUDGETS`], taken when one more operation was left. All but the first exist only in a run
+    /// in which tasks are preempted.
     pub(super) guards: [Option<RestoreOnPending>; BUDGETS.len()],
 }
 
@@ -25,7 +25,7 @@ impl Budgets {
         Self { guards: [const { None }; BUDGETS.len()] }
     }
 
-    /// Takes the guards: of the first of [`BUDGETS`], or of all. Must be called where all of tokio's budget is left.
+    /// Takes the guards: for the first of [`BUDGETS`], or for all. Must be called with tokio's whole budget left.
     pub(super) fn prepare(&mut self, all: bool) {
         self.guards[0] = Some(take());
         if !all {
@@ -53,7 +53,7 @@ impl Budgets {
 
 impl Drop for Budgets {
     fn drop(&mut self) {
-        // What was set aside is no longer needed, and the budget is tokio's.
+        // The guards are no longer needed, and the budget is tokio's.
         self.guards.iter().flatten().for_each(RestoreOnPending::made_progress);
     }
 }

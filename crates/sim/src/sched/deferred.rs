@@ -1,10 +1,9 @@
-//! Whether tokio has wake-ups to deliver that it deferred.
+//! Detects whether tokio has deferred wake-ups.
 //!
-//! `yield_now`, and every operation of tokio that finds the cooperative budget used up, defer their wake-up: tokio
-//! delivers it once the root future has returned. There is no call that asks whether any is waiting, and returning
-//! after each step to be sure costs more than the step. But tokio does not defer a waker again that is already the
-//! last in its list. So one of ours that is deferred again, and comes to lie there twice, is the proof that another
-//! came in between.
+//! `yield_now`, and every operation of tokio that finds the cooperative budget used up, defer their wake-up. Tokio
+//! delivers it once the root future has returned. No call says whether any is waiting, and returning after each step to
+//! be sure costs more than the step. But tokio does not defer a waker again if it is already the last in its list. So
+//! if our own waker is deferred twice and is in the list twice, another waker was deferred in between.
 
 use std::future::Future;
 use std::pin::pin;
@@ -14,14 +13,14 @@ use std::task::{Context, Wake, Waker};
 struct Mark;
 
 impl Wake for Mark {
-    /// Wakes no task: it is deferred in order to lie there.
+    /// Wakes no task. It is only deferred, as a mark.
     fn wake(self: Arc<Self>) {}
 }
 
-/// Clones of the mark when it lies in tokio's list once: there, here, and in our waker.
+/// The number of clones of the mark when it is in tokio's list once: there, here, and in our waker.
 const LIES_THERE_ONCE: usize = 3;
 
-/// See the module. Works only where tokio polls the root future.
+/// See the module. Works only inside of a poll of the root future.
 pub(crate) struct Deferred {
     mark: Arc<Mark>,
     waker: Waker,
@@ -33,19 +32,19 @@ impl Deferred {
         Self { waker: Waker::from(Arc::clone(&mark)), mark }
     }
 
-    /// Begins to watch: from the start, and again whenever tokio has delivered what was deferred.
+    /// Begins to watch: at the start, and again whenever tokio has delivered the deferred wake-ups.
     pub(crate) fn watch(&self) {
         let mut context = Context::from_waker(&self.waker);
         let _ = pin!(tokio::task::yield_now()).poll(&mut context);
     }
 
-    /// Whether a wake-up was deferred since [`watch`](Self::watch).
+    /// Returns `true` if a wake-up was deferred since [`watch`](Self::watch).
     pub(crate) fn any(&self) -> bool {
         self.lay() != LIES_THERE_ONCE
     }
 
-    /// Has the mark lie last in tokio's list. Returns a number that is another one than before if a wake-up was
-    /// deferred in between, and tokio has delivered nothing since.
+    /// Puts the mark last in tokio's list. Returns a number that changes if a wake-up was deferred in between and tokio
+    /// has delivered nothing since.
     pub(crate) fn lay(&self) -> usize {
         self.watch();
         Arc::strong_count(&self.mark)

@@ -1,15 +1,15 @@
-//! Delays of what is preempted: a task or thread stops between two operations, and others run whole sections before
-//! it goes on.
+//! Delays of preempted tasks and threads: one stops between two operations, and others run whole sections before it
+//! continues.
 //!
-//! That is what finds a check and an act that another one comes between, when the other one comes by only much later:
-//! a switch alone does not do it, because no other task is there to switch to. A thread is delayed before an operation;
-//! a task gets so many operations in a step, and is delayed when it could go on.
+//! This finds a check and an act with another task between them, when the other task comes only much later. A switch
+//! alone does not find it, because no other task is ready to switch to. A thread is delayed before an operation. A task
+//! gets some operations in a step, and is delayed when it could continue.
 //!
 //! # Invariants
 //!
-//! - In a run without it nothing is asked.
-//! - What is delayed goes on when its time is over, or when every main has ended.
-//! - While a task is delayed it counts as woken: wake-ups tell it nothing, and it is in no list.
+//! - A run without such delays draws nothing.
+//! - A delayed task continues when its time is over, or when every main has ended.
+//! - While a task is delayed it counts as woken: wake-ups have no effect, and it is in no list.
 
 use std::ops::Range;
 
@@ -19,15 +19,15 @@ use crate::choice::{Choices, below};
 use crate::time::Nanos;
 use crate::trace::TraceEvent;
 
-/// How rare it is in a run, as the power of two that is drawn: at one point in 2 to one in 64. A short run needs it
-/// often, in a long one most of what is delayed only hides what would have happened.
+/// How rare such a delay is in a run, as the power of two that is drawn: at one point in 2 to one in 64. A short run
+/// needs it often. In a long run most delays only hide what would have happened.
 const ONE_IN_LOG2: Range<u32> = 1..7;
 
-/// How many of [`DELAYS`] are for this: up to a second, which is less than most timeouts.
+/// How many of [`DELAYS`] are used here: up to a second, which is less than most timeouts.
 pub(super) const STRETCHES: u32 = 7;
 
-/// How far a task gets in the step after which it is delayed, as indices of [`BUDGETS`]: few operations mostly, because
-/// few stand between a wake-up and what is done about it.
+/// How far a task gets in the step after which it is delayed, as indices of [`BUDGETS`]: mostly few operations, because
+/// few are between a wake-up and its effect.
 const AFTER: [u32; 8] = [1, 1, 1, 2, 2, 3, 3, 0];
 
 /// What a run delays.
@@ -45,10 +45,9 @@ impl Delays {
 }
 
 impl Scheduler {
-    /// Draws whether the running or beginning `task` is delayed, and for how long; 0: not at all.
+    /// Draws whether the running or beginning `task` is delayed, and for how long. 0 means not at all.
     fn delay_after_preemption(&self, task: TaskId) -> Nanos {
-        // As for what is delayed: servers listen before the first client's segment arrives, and what is merely slow
-        // is no leak.
+        // The first client's segment must not arrive before servers listen, and a slow task is no leak.
         let Some(Delays { one_in }) = &self.perturber.preempted else { return 0 };
         if self.now() == 0 || !self.may_perturb() {
             return 0;
@@ -64,7 +63,7 @@ impl Scheduler {
         self.spend(DELAYS[value as usize])
     }
 
-    /// Delays the running thread before an operation, perhaps. Returns whether it was, once it goes on.
+    /// Sometimes delays the running thread before an operation. Returns `true` if it did, once the thread continues.
     pub(super) fn delay_thread(&self, task: TaskId, before: Operation) -> bool {
         let nanos = self.delay_after_preemption(task);
         if nanos == 0 {
@@ -76,8 +75,8 @@ impl Scheduler {
         true
     }
 
-    /// Plans to delay `task`, whose step begins, at the end of the step: returns after how many operations the step
-    /// is to end, as an index of [`BUDGETS`], or 0.
+    /// Plans a delay of `task` at the end of the step that begins. Returns after how many operations the step ends, as
+    /// an index of [`BUDGETS`], or 0.
     pub(super) fn plan_delay(&self, task: TaskId) -> usize {
         let nanos = self.delay_after_preemption(task);
         self.tasks.borrow_mut()[task.index()].delay_next = nanos;
@@ -90,7 +89,7 @@ impl Scheduler {
         self.choices.borrow_mut().choose(point, bound, draw) as usize
     }
 
-    /// Delays `task` from now on; it is parked, or will be at the end of its step.
+    /// Delays `task` from now on. It is parked, or will be at the end of its step.
     pub(super) fn delay(&self, task: TaskId, nanos: Nanos) {
         let host = self.tasks.host(task);
         let timer = self.arm(self.now().saturating_add(nanos), host, waker::late(self.run, task));
@@ -101,7 +100,7 @@ impl Scheduler {
 }
 
 impl TaskEntry {
-    /// Parks it if it was delayed in its step: its time has not come.
+    /// Parks it if it was delayed in its step and its time has not come.
     pub(super) fn park_if_delayed(&mut self) -> bool {
         let is_delayed = self.delayed_until.is_some();
         if is_delayed {

@@ -1,8 +1,8 @@
 //! Hosts that another simulation steps one by one.
 //!
-//! turmoil gives each host a tokio runtime and a clock and runs one host after the other. Each host has a
-//! [`Processor`] of its own then. To step a host is to *enter* it: what is scheduled while it is entered is scheduled
-//! by its processor. Everything else (tasks, choices, the trace, the verdict) is shared.
+//! turmoil gives each host its own tokio runtime and clock and runs one host after the other. Each host then has its
+//! own [`Processor`]. To step a host is to *enter* it: what is scheduled while it is entered is scheduled by its
+//! processor. Everything else (tasks, choices, the trace, the verdict) is shared.
 //!
 //! # Invariants
 //!
@@ -16,14 +16,14 @@ use crate::interpose;
 use crate::time::Nanos;
 
 impl Scheduler {
-    /// Drops every task of the entered host: it has crashed, or is no longer simulated. It may start new tasks
+    /// Drops every task of the entered host, because it has crashed or is no longer simulated. It may start new tasks
     /// afterwards.
     pub(crate) fn tear_down_entered(&self) {
         let host = self.processors.entered().expect("a host crashes inside of its own processor");
         let outer = self.tearing_down.replace(true);
         for locks in [true, false] {
             let mut index = 0;
-            // Destructors may start tasks: the list is walked as it grows.
+            // Destructors may start tasks, so the list may grow meanwhile.
             while index < self.tasks.borrow().len() {
                 if self.tasks.borrow()[index].host == host {
                     self.tear_down_one(TaskId::new(index), locks);
@@ -36,11 +36,11 @@ impl Scheduler {
         self.processor().timers.clear();
     }
 
-    /// Gives each host that was added a processor of its own. Each draws from lanes of its own.
+    /// Gives each host its own processor, which draws from its own lanes.
     ///
     /// # Panics
     ///
-    /// At a second call.
+    /// If it is called twice.
     pub(crate) fn schedule_hosts_apart(&self) {
         let mut choices = self.choices.borrow_mut();
         let hosts = self.hosts.borrow();
@@ -63,7 +63,7 @@ impl Scheduler {
 
     /// Makes ready for steps, at the first call. Must be called within tokio, with the whole budget left.
     pub(crate) fn begin_in_host(&self) {
-        // The budget is the OS thread's, and so are the guards that set it: one set of them does for all runtimes.
+        // The budget belongs to the OS thread, and so do the guards that set it. One set of guards serves all runtimes.
         if !self.grant.budgets.borrow().are_prepared() {
             self.begin();
         }

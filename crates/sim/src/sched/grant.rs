@@ -1,4 +1,5 @@
-//! How many operations a task may finish in a step, of the runtime traits and of tokio: that is what preempts it.
+//! Limits how many operations of the runtime traits and of tokio a task may finish in a step. That is how tasks are
+//! preempted.
 
 use std::cell::{Cell, RefCell};
 
@@ -10,16 +11,16 @@ use crate::choice::below;
 use crate::trace::Next;
 use crate::wait::{Operation, TaskId};
 
-/// What the running task was granted.
+/// The operations that the running task was granted.
 pub(super) struct Grant {
     pub(super) budgets: RefCell<Budgets>,
     /// No task was polled since tokio renewed its budget.
     pub(super) is_whole: Cell<bool>,
-    /// Whether the budget of the running step is less than the whole.
+    /// Whether the budget of the running step is less than the whole budget.
     pub(super) is_limited: Cell<bool>,
-    /// How many it was granted; 0 if that is no limit, or the trace shows already that there are no more.
+    /// How many it was granted. 0 if there is no limit, or the trace already shows that it ended.
     pub(super) granted: Cell<u32>,
-    /// How often the mark of `deferred` lay there when the step began, if operations were granted.
+    /// How often the mark of `deferred` was in the list when the step began, if operations were granted.
     pub(super) marks_before: Cell<usize>,
 }
 
@@ -76,7 +77,7 @@ impl Scheduler {
         self.choices.borrow_mut().choose(point, bound, draw) as usize
     }
 
-    /// Tells the trace that the budget of the running task has ended before what it was about to do: once a step.
+    /// Writes to the trace, once per step, that the budget of the running task has ended before its next operation.
     pub(super) fn out_of_budget(&self, before: Next) {
         let operations = self.grant.granted.replace(0);
         if operations != 0 {
@@ -84,9 +85,9 @@ impl Scheduler {
         }
     }
 
-    /// Takes the budget back after a step. Tokio does not tell that it had an operation wait for the next step, but
-    /// it has budget left otherwise, and defers a wake-up then. (So does `yield_now`: a task that yields by itself
-    /// just when its budget has ended counts as preempted.)
+    /// Takes the budget back after a step. Tokio does not say that an operation has to wait for the next step. But then
+    /// no budget is left and a wake-up was deferred. (`yield_now` defers one too: a task that yields exactly when its
+    /// budget ends counts as preempted.)
     pub(super) fn end_budget(&self, is_pending: bool) {
         let is_spent = self.grant.granted.get() != 0 && is_pending && !has_budget_remaining();
         if is_spent && self.deferred.lay() != self.grant.marks_before.get() {

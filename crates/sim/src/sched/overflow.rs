@@ -1,8 +1,8 @@
 //! Names the simulated thread whose stack overflowed.
 //!
-//! The guard page below a stack turns an overflow into SIGSEGV. The handler knows, for the OS thread that faulted,
-//! which simulated thread was running and where its guard page lies; it prints one sentence and lets the fault kill
-//! the process, because there is no stack left to unwind on.
+//! The guard page below a stack turns an overflow into SIGSEGV. The handler knows which simulated thread ran on the
+//! faulting OS thread and where its guard page is. It prints one sentence and lets the fault kill the process, because
+//! no stack is left to unwind on.
 
 #![expect(unsafe_code, reason = "signal handlers and their registration are libc calls")]
 
@@ -21,7 +21,7 @@ struct Running {
 const NO_THREAD: Running = Running { guard: 0, message: std::ptr::null(), message_len: 0 };
 
 thread_local! {
-    // Const-initialised and without a destructor: reading it in a signal handler runs no code but the load.
+    // Const-initialised and without a destructor, so that a signal handler can read it without running code.
     static RUNNING: Cell<Running> = const { Cell::new(NO_THREAD) };
 }
 

@@ -1,12 +1,12 @@
-//! What a run may do to async tasks that no promise of `Future` forbids: `Pending` where an operation could go on, and
-//! wake-ups for nothing. (Delays and small budgets are in `sched`.)
+//! Perturbs async tasks in ways that the contract of `Future` allows: spurious `Pending` and spurious wake-ups. (Delays
+//! and small budgets are elsewhere in `sched`.)
 //!
 //! # Invariants
 //!
-//! - A task that gets a spurious `Pending` is woken, at once or later: an operation is late, never lost.
-//! - A wake-up for nothing wakes a task as any other would; it uses no other waker than the task's own.
-//! - Timers of this module belong to no host: they are no leak. Once every main has ended, nothing is late any
-//!   more: what is left behind then is left by the code under test.
+//! - A task that gets a spurious `Pending` is woken, at once or later: an operation may be late but is never lost.
+//! - A spurious wake-up wakes a task like any other, by the task's own waker.
+//! - Timers of this module belong to no host, so they are no leak. After every main has ended, nothing is late any
+//!   more. What is left then was left by the code under test.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker, ready};
@@ -24,20 +24,20 @@ use crate::trace::{Next, TraceEvent};
 /// The host of timers that no host set.
 pub(crate) const NO_HOST: HostIndex = HostIndex::MAX;
 
-/// How much later something comes, by value. Value 0 is "not at all", which has no delay; value 1 is "at once". Well
-/// below the time that a test grants to clients when it looks for leaks.
+/// Delays by value. Value 0 is "not at all", which has no delay; value 1 is "at once". All are well below the time that
+/// clients have before a leak counts.
 const LATER: [Nanos; 6] = [0, 0, 10_000, 1_000_000, 100_000_000, 1_000_000_000];
 
 /// The alternatives of [`later`].
 pub(crate) const LATER_BOUND: u32 = LATER.len() as u32;
 
-/// What a value among [`LATER_BOUND`] means: `None` for not at all, else the delay.
+/// The delay of a value among [`LATER_BOUND`]. `None` means not at all.
 pub(crate) fn later(value: u32) -> Option<Nanos> {
     (value != 0).then(|| LATER[value as usize])
 }
 
-/// Draws one of the first `bound` alternatives of [`later`], two or more: once in `one_in` something happens, half of
-/// the time at once.
+/// Draws one of the first `bound` alternatives of [`later`], two or more. It is not 0 once in `one_in`, and half of
+/// those are "at once".
 pub(crate) fn draw_later(rng: &mut ChaCha8Rng, one_in: u32, bound: u32) -> u32 {
     if below(rng, one_in) != 0 {
         return 0;
@@ -45,22 +45,22 @@ pub(crate) fn draw_later(rng: &mut ChaCha8Rng, one_in: u32, bound: u32) -> u32 {
     if below(rng, 2) == 0 || bound == 2 { 1 } else { 2 + below(rng, bound - 2) }
 }
 
-/// Which perturbations a run has, and how much of its delays is spent.
+/// The perturbations of a run, and the rest of its delays.
 ///
-/// Each is drawn for the run as a whole: a choice of its own, so that a replay asks the same questions.
+/// Each is drawn once per run and is a choice of its own, so that a replay asks the same questions.
 #[derive(Debug)]
 pub(super) struct Perturber {
     /// Woken tasks may be delayed.
     pub(super) woken: bool,
     /// Tasks may be preempted between operations.
     pub(super) preempts: bool,
-    /// Operations of tasks may be told `Pending` though they could go on.
+    /// Operations of tasks may get a spurious `Pending`.
     pending: bool,
-    /// Tasks are polled on stacks of their own, and may be delayed after an effect.
+    /// Tasks are polled on their own stacks, and may be delayed after an effect.
     pub(super) stacks: bool,
     /// Parked tasks may be woken without cause.
     spurious: bool,
-    /// What is preempted may be delayed.
+    /// A preempted task or thread may be delayed.
     pub(super) preempted: Option<Delays>,
     pub(super) spent: Spent,
 }
@@ -81,17 +81,17 @@ impl Perturber {
 }
 
 impl Scheduler {
-    /// Begins one async operation of the running task, which may be told to wait first.
+    /// Begins one async operation of the running task, which may get a spurious `Pending` first.
     ///
-    /// `Pending` means that the operation has not begun and the task will be woken: it is preempted, as by tokio's
-    /// budget, or readiness comes late to it.
+    /// `Pending` means that the operation has not begun and the task will be woken. The task was preempted, as by
+    /// tokio's budget, or its readiness is late.
     pub(crate) fn poll_operation(&self, context: &Context<'_>, wait: Wait) -> Poll<()> {
         ready!(self.poll_turn(context, Next::Wait(wait)));
         let Some(task) = self.current().filter(|_| self.perturber.pending && self.may_perturb()) else {
             return Poll::Ready(());
         };
         let point = self.point(self.lanes().pending, task, Operation::on("pending", wait.verb()));
-        // No later than a task may be delayed: both are time that the test's limits must have room for.
+        // At most as late as a task may be delayed: the limits of the test must have room for both.
         let bound = LATER.partition_point(|&nanos| nanos <= self.settings.delay_max) as u32;
         let affordable = self.affordable(&LATER[..bound as usize]);
         let value = self.choices.borrow_mut().choose(point, bound, |rng| draw_later(rng, 12, affordable));
@@ -102,13 +102,13 @@ impl Scheduler {
         Poll::Pending
     }
 
-    /// Begins one async operation that has nothing to wait for: the running task may be preempted before it.
+    /// Begins one async operation that never waits. The running task may be preempted before it.
     pub(crate) fn poll_turn(&self, context: &Context<'_>, operation: Next) -> Poll<()> {
         if !self.grant.is_limited.get() {
             return Poll::Ready(());
         }
-        // Operations of tokio spend the same budget. So a task is also preempted between one of tokio's and one of
-        // these.
+        // Operations of tokio spend the same budget. So a task is also preempted between an operation of tokio and one
+        // of these.
         if has_budget_remaining()
             && let Poll::Ready(spent) = poll_proceed(&mut Context::from_waker(Waker::noop()))
         {
@@ -120,7 +120,7 @@ impl Scheduler {
         Poll::Pending
     }
 
-    /// Whether code under test may still be hindered: not once every main has ended.
+    /// Returns `true` if code under test may still be perturbed: not after every main has ended.
     pub(crate) fn may_perturb(&self) -> bool {
         self.mains_left() > 0
     }
@@ -163,7 +163,7 @@ impl Scheduler {
         }
     }
 
-    // For wrappers of the code under test (`adversary`, `probes`).
+    // For wrappers of code under test (`adversary`, `probes`).
 
     /// Names the point "SCOPE OPERATION" of the lane `lane`.
     pub(crate) fn named_point(&self, lane: LaneKind, name: &str) -> PointId {
@@ -172,7 +172,7 @@ impl Scheduler {
         choices.point(lane, name)
     }
 
-    /// Asks a question.
+    /// Draws a choice.
     pub(crate) fn choose(
         &self,
         point: PointId,

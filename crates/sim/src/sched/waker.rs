@@ -1,8 +1,8 @@
 //! The waker of a simulated task or thread.
 //!
-//! A wake-up is a note in the run's inbox; the scheduler decides when the task runs. Wakers are `Send + Sync`, as
-//! `std::task::Waker` demands, but a simulation is single-threaded: a wake-up from another OS thread could come at any
-//! moment of the run, so it is not obeyed but reported, by the name of the OS thread.
+//! A wake-up is a note in the run's inbox, and the scheduler decides when the task runs. Wakers are `Send + Sync`, as
+//! `std::task::Waker` demands, but a simulation has one OS thread. A wake-up from another OS thread could come at any
+//! moment of the run. So it has no effect except that it is reported, with the name of the OS thread.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,14 +10,14 @@ use std::task::{Wake, Waker};
 
 use super::{TaskId, current};
 
-/// What wakers of one run share with it.
+/// What the wakers of a run share with it.
 #[derive(Debug, Default)]
 pub(crate) struct Mailbox {
-    /// Set by a wake-up from another OS thread; looked at by the scheduler between steps.
+    /// Set by a wake-up from another OS thread. The scheduler looks at it between steps.
     foreign: AtomicBool,
-    /// The first such wake-up: the task, and who woke it.
+    /// The first such wake-up: the task, and the name of the OS thread.
     offender: Mutex<Option<(TaskId, String)>>,
-    /// The run is over: late wake-ups are nobody's fault.
+    /// The run has ended, and late wake-ups are allowed.
     over: AtomicBool,
 }
 
@@ -73,7 +73,7 @@ impl Wake for TaskWaker {
     }
 }
 
-/// Ends the stretch for which a task was delayed.
+/// Ends the delay of a task.
 struct LateWaker {
     run: u64,
     task: TaskId,
@@ -85,7 +85,7 @@ impl Wake for LateWaker {
     }
 }
 
-/// A waker that makes a delayed task ready. Only the scheduler's own timers hold one.
+/// A waker that makes a delayed task ready. Only the scheduler's timers hold one.
 pub(super) fn late(run: u64, task: TaskId) -> Waker {
     Waker::from(Arc::new(LateWaker { run, task }))
 }

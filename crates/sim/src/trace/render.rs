@@ -1,8 +1,8 @@
 //! Renders a trace: one event a line, stable from machine to machine, short enough to review.
 //!
-//! Events have a level of detail. A trace shows the finest level at which it fits into [`LINES_MAX`] lines; a failure
-//! that has been shrunk usually shows everything. What does not fit even at the coarsest level is cut from the
-//! middle, and the cut says how much.
+//! Events have a level of detail. A trace shows the finest level at which it fits into [`LINES_MAX`] lines. A shrunk
+//! failure usually shows everything. If a trace does not fit even at the coarsest level, its middle is left out, and a
+//! line says how much.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -53,7 +53,7 @@ impl Trace {
             }
             return text;
         }
-        // The beginning says what the scene is, the end how it failed: the end gets more room.
+        // The beginning shows the set-up, the end shows the failure. The end gets more room.
         let first = (LINES_MAX / 3).min(shown.len());
         let last = (LINES_MAX - LINES_MAX / 3 - 1).min(shown.len() - first);
         shown[..first].iter().for_each(|record| self.write_line(&mut text, record, width));
@@ -63,13 +63,13 @@ impl Trace {
         text
     }
 
-    /// The events to show at this level of detail. If they leave lines free, what happened last is shown in full,
-    /// back from the end: then also where that begins, and how many events are left out before it.
+    /// Returns the events to show at this level of detail. If they leave lines free, the last events are shown in full.
+    /// Then also returns where that part begins, and how many events are left out before it.
     fn filled(&self, detail: Detail) -> (Vec<&Record>, Option<(usize, usize)>) {
         let coarse = |record: &Record| self.detail(record) <= detail;
         let all: Vec<&Record> = self.records().collect();
         let count = all.iter().filter(|record| coarse(record)).count();
-        // One for the line that says what is left out.
+        // One for the line about what is left out.
         let mut free = LINES_MAX.saturating_sub(count + 1);
         if count == all.len() || count > LINES_MAX || self.dropped > 0 || free == 0 {
             return (all.into_iter().filter(|record| coarse(record)).collect(), None);
@@ -233,7 +233,7 @@ impl Names for Trace {
     }
 }
 
-/// Where a thread stopped at an operation, in words: it gives a lock back before others may run.
+/// Describes where a thread stopped at an operation. It releases a lock before others may run.
 fn beside(operation: Operation) -> String {
     let order = if operation.verb == "unlock" { "after" } else { "before" };
     format!("{order} `{operation}`")

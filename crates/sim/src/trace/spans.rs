@@ -1,12 +1,11 @@
-//! The `tracing` spans of threads, and whether code under test formats a field.
+//! The `tracing` spans of threads, and a flag for code under test that formats a field.
 //!
-//! Threads of a run share an OS thread, and so the stack of entered spans of `tracing`. A thread that suspends leaves
-//! its spans and enters them again when it resumes ([`leave_spans`], [`reenter_spans`]). The scheduler keeps the
-//! list.
+//! Threads of a run share an OS thread, and so `tracing`'s stack of entered spans. A thread that suspends leaves its
+//! spans, and enters them again when it resumes ([`leave_spans`], [`reenter_spans`]). The scheduler keeps the list.
 //!
-//! While a field is formatted, which runs code under test, `tracing` drops all other events of the OS thread. So a
-//! thread is not preempted there. If the formatter has to wait, for a lock say, other threads do run, and what they
-//! log until it goes on is lost from the trace (in every replay alike).
+//! Formatting a field runs code under test, and meanwhile `tracing` drops all other events of the OS thread. So a
+//! thread is not preempted there. If the formatter has to wait, for a lock for example, other threads do run. Their
+//! events until then are missing from the trace (in every replay alike).
 
 use std::cell::Cell;
 use std::sync::OnceLock;
@@ -24,9 +23,8 @@ thread_local! {
 
 /// The subscriber of all runs, and a second one.
 ///
-/// Where there is one dispatcher only, `tracing` asks the one of the thread that comes by a call site first, once and
-/// for all. A thread that simulates nothing has none, and the call site would be off in every later run. With two
-/// dispatchers `tracing` asks both.
+/// With one dispatcher only, `tracing` asks that of the first thread at a call site, once. A thread that simulates
+/// nothing has none, and the call site would be off in every later run. With two dispatchers `tracing` asks both.
 static DISPATCH: OnceLock<(Dispatch, Dispatch)> = OnceLock::new();
 
 /// Returns the process's subscriber for runs. The first call makes it.
@@ -39,7 +37,7 @@ pub(crate) fn is_formatting() -> bool {
     FORMATTING.get()
 }
 
-/// Says whether code under test formats a field, and returns what was said before.
+/// Sets whether code under test formats a field. Returns the previous value.
 pub(crate) fn set_formatting(formatting: bool) -> bool {
     FORMATTING.replace(formatting)
 }

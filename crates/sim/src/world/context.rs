@@ -1,7 +1,7 @@
 //! The run that this OS thread is simulating.
 //!
-//! Every run has an OS thread to itself, so "the current run" is a thread-local. Handles that code under test holds
-//! (hosts, sockets, locks, wakers) carry the number of their run and find it here; used outside of it, they say so.
+//! Every run has its own OS thread, so "the current run" is a thread-local. Handles of code under test (hosts, sockets,
+//! locks, wakers) carry the number of their run and find it here. Used outside of it, they panic with an explanation.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -14,7 +14,7 @@ thread_local! {
     static CURRENT: RefCell<Option<Rc<Run>>> = const { RefCell::new(None) };
 }
 
-/// Numbers runs, so that a handle which outlives its run is not taken for one of the next. Never shown.
+/// Numbers runs, so that a handle that outlives its run does not find a later one. Never shown.
 static NEXT_RUN: AtomicU64 = AtomicU64::new(1);
 
 pub(crate) fn next_run_number() -> u64 {
@@ -43,7 +43,7 @@ impl Drop for Entered {
 
 /// Returns the current run, if this OS thread simulates one.
 pub(crate) fn current() -> Option<Rc<Run>> {
-    // `try_with`: destructors of other thread-locals may ask after this one is gone.
+    // `try_with`: destructors of other thread-locals may ask after this one was dropped.
     CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
 }
 
@@ -57,7 +57,7 @@ pub(crate) fn with_run<T>(number: u64, f: impl FnOnce(&Run) -> T) -> Option<T> {
 ///
 /// # Panics
 ///
-/// Where this OS thread does not simulate it: a handle was carried out of its simulation.
+/// If this OS thread does not simulate it: a handle was moved out of its simulation.
 #[track_caller]
 pub(crate) fn expect_run(number: u64) -> Rc<Run> {
     match current() {

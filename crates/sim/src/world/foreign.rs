@@ -1,13 +1,13 @@
-//! Tasks that tokio runs by itself: what `tokio::spawn` started, in code under test or in a crate that it uses.
+//! Tasks of `tokio::spawn`, in code under test or in a crate that it uses.
 //!
 //! The scheduler neither steps nor schedules them. But they sleep on tokio's clock, use the network, arm timers and
-//! panic, so the run learns of each of their polls, by hooks of tokio's runtime.
+//! panic. So hooks of tokio's runtime tell the run about each of their polls.
 //!
 //! # Invariants
 //!
-//! - While such a task is polled, the clock shows the time at which tokio polls it, also on the way of a long jump.
+//! - While such a task is polled, the clock shows the time at which tokio polls it, also during a long jump.
 //! - The root future runs again after every batch of such polls, before time passes.
-//! - A panic that no one caught ends the run with the name of its task.
+//! - An uncaught panic ends the run with the name of its task.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -22,27 +22,27 @@ use crate::time::Nanos;
 use crate::wait::HostIndex;
 use crate::{interpose, panics};
 
-/// How often in a row tokio may run tasks at one moment before time passes anyway: a task that gives way in a loop
-/// until something has happened must not stop the clock.
+/// How often in a row tokio may run tasks at one moment before time passes anyway. A task that yields in a loop until
+/// something has happened must not stop the clock.
 pub(crate) const ROUNDS_MAX: u32 = 200;
 
-/// What a run knows of tokio's own tasks.
+/// The state of tokio's own tasks in a run.
 #[derive(Debug, Default)]
 pub(crate) struct Foreign {
     names: RefCell<BTreeMap<Id, (HostIndex, Arc<str>)>>,
     polls: Cell<u64>,
     polled: Cell<Option<Id>>,
-    /// The one that was polled last.
+    /// The task that was polled last.
     last: Cell<Option<Id>>,
     /// tokio's instant at virtual time zero, while tokio moves the clock.
     clock: Cell<Option<tokio::time::Instant>>,
 }
 
-/// Has the runtime report what it does by itself.
+/// Makes the runtime report what it does by itself.
 #[cfg(tokio_unstable)]
 pub(crate) fn watch(builder: &mut Builder, tolerate_panics: bool) {
     builder.on_task_spawn(|meta| {
-        // It may arm timers at any time, of which the scheduler does not know.
+        // It may arm timers at any time, and the scheduler does not know them.
         interpose::observe();
         if let Some(run) = context::current() {
             run.spawned_by_tokio(meta.id());
@@ -74,7 +74,7 @@ impl Foreign {
         self.polls.get()
     }
 
-    /// Says that tokio moves the clock from now on, or no longer.
+    /// Notes that tokio moves the clock from now on, or no longer.
     pub(crate) fn set_clock(&self, start: Option<tokio::time::Instant>) {
         self.clock.set(start);
     }
@@ -111,11 +111,11 @@ impl Run {
         self.foreign.polled.set(None);
         interpose::set_polling(false);
         self.foreign.polls.set(self.foreign.polls.get() + 1);
-        // The poll may have changed what time would pass to next.
+        // The poll may have changed the next event.
         self.scheduler.wake_root();
     }
 
-    /// The task of tokio's that is polled now.
+    /// Returns tokio's task that is polled now.
     pub(crate) fn polled_name(&self) -> Option<Arc<str>> {
         self.foreign.polled.get().map(|id| self.name_of(id))
     }
@@ -125,7 +125,7 @@ impl Run {
         names.get(&id).map_or_else(|| "a task of tokio's".into(), |(_, name)| name.clone())
     }
 
-    /// What runs now, in words.
+    /// Describes what runs now.
     pub(crate) fn who_runs(&self) -> Arc<str> {
         let running = self.scheduler.running_name().or_else(|| self.polled_name());
         running.unwrap_or_else(|| "code outside of all tasks".into())

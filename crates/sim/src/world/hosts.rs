@@ -1,4 +1,4 @@
-//! Hosts of a run as a whole: who they are, how they crash, and how they are started again.
+//! The hosts of a run: how they crash, and how they are started again.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -10,10 +10,10 @@ use crate::wait::HostIndex;
 
 use super::Run;
 
-/// Starts a main that can be started again: once in the beginning, and after each crash.
+/// Starts a main that can be started again: at the beginning, and after each crash.
 pub(crate) type Main = Rc<dyn Fn(&Run, HostIndex)>;
 
-/// A host that a body asked for.
+/// A host that a body has added.
 pub(crate) struct HostPlan {
     pub(crate) name: String,
     pub(crate) client: bool,
@@ -40,18 +40,18 @@ impl std::fmt::Debug for HostPlan {
 }
 
 impl HostPlan {
-    /// Returns what drawing faults and checking a set-up must know of the hosts.
+    /// Returns what drawing faults and checking a set-up needs to know of the hosts.
     pub(crate) fn labels(plans: &[Self]) -> Vec<HostLabel<'_>> {
         plans.iter().map(|plan| HostLabel { name: &plan.name, client: plan.client }).collect()
     }
 }
 
-/// What a run knows of a host.
+/// The state of a host in a run.
 pub(crate) struct HostRole {
     pub(crate) name: Arc<str>,
     pub(crate) client: bool,
     pub(crate) down: Cell<bool>,
-    /// None for a main that can run only once, and when the run is over.
+    /// `None` for a main that can run only once, and when the run has ended.
     pub(crate) main: RefCell<Option<Main>>,
 }
 
@@ -61,8 +61,8 @@ impl Run {
         self.hosts[host].down.get()
     }
 
-    /// Crashes a host: first its sockets, which the kernel closes or which just vanish, then its tasks and threads,
-    /// whose destructors have no effect any more.
+    /// Crashes a host: first its sockets, which the kernel closes or which vanish, then its tasks and threads. Their
+    /// destructors have no effect any more.
     ///
     /// Does not return to a task or thread of that host.
     pub(crate) fn crash(&self, host: HostIndex, how: Crash) {

@@ -1,7 +1,7 @@
 //! The `tracing-subscriber` layer that brings the events of code under test into the trace.
 //!
-//! One subscriber serves all runs of the process: making one per run would have `tracing` re-examine every call site
-//! under a global lock. It finds the run of its OS thread by itself.
+//! One subscriber serves all runs of the process. With one per run, `tracing` would re-examine every call site under a
+//! global lock. It finds the run of its OS thread by itself.
 
 use std::fmt::{self, Write};
 
@@ -37,12 +37,13 @@ pub(crate) fn dispatch() -> &'static Dispatch {
 
 struct TraceLayer;
 
-/// What a span shows in front of its events: `name{field=value}`.
+/// The text of a span in front of its events: `name{field=value}`.
 struct Label(String);
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for TraceLayer {
     fn register_callsite(&self, _: &'static Metadata<'static>) -> Interest {
-        // Asked once a process, perhaps by a thread that simulates nothing: `enabled` must be asked each time.
+        // `tracing` asks once per process, perhaps on a thread that simulates nothing. `enabled` must be asked each
+        // time.
         Interest::sometimes()
     }
 
@@ -95,7 +96,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for TraceLayer {
         let Some(run) = context::current() else { return };
         let mut line = String::new();
         for span in scope.event_scope(event).into_iter().flat_map(|scope| scope.from_root()) {
-            // turmoil's own span names the host, and so does the task; for code that no task of ours runs it must stay.
+            // turmoil's own span names the host, and so does the task. Code outside of our tasks needs the span.
             if span.metadata().target() == "turmoil::sim" && run.scheduler.current().is_some() {
                 continue;
             }
@@ -113,7 +114,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for TraceLayer {
     }
 }
 
-/// Whether it is what turmoil says at each step: a line each millisecond, that would bury what it says of messages.
+/// Returns `true` for turmoil's event of each step: a line per millisecond, which would bury its events about messages.
 fn is_tick_of_turmoil(metadata: &Metadata<'_>) -> bool {
     *metadata.level() == tracing::Level::TRACE
         && metadata.target() == "turmoil"
@@ -121,7 +122,7 @@ fn is_tick_of_turmoil(metadata: &Metadata<'_>) -> bool {
         && metadata.fields().len() == 1
 }
 
-/// Formats fields: the message apart, the others as ` name=value`.
+/// Formats fields: the message separately, the others as ` name=value`.
 #[derive(Default)]
 struct Fields {
     message: String,

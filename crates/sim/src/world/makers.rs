@@ -1,4 +1,4 @@
-//! Who made the listeners and datagram sockets that are open, for a report of those that are left behind.
+//! The makers of open listeners and datagram sockets, for the report of a leak.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::Run;
 
-/// Names of tasks and threads by the number of what they made.
+/// The names of tasks and threads by the number of what they made.
 #[derive(Debug, Default)]
 pub(super) struct Makers(RefCell<BTreeMap<u64, Arc<str>>>);
 
@@ -23,7 +23,7 @@ impl Run {
         self.makers.0.borrow_mut().remove(&object);
     }
 
-    /// ", made by client/main", or nothing.
+    /// Returns ", made by client/main", or nothing.
     pub(crate) fn made_by(&self, object: u64) -> String {
         self.makers.0.borrow().get(&object).map_or_else(String::new, |maker| format!(", made by {maker}"))
     }

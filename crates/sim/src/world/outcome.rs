@@ -1,4 +1,4 @@
-//! What a run did, once it is over.
+//! The result of a run.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -9,16 +9,16 @@ use crate::panics;
 use crate::symptom::{Symptom, SymptomKind};
 use crate::trace::Trace;
 
-/// What a run did.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     /// What failed, if anything did.
     pub(crate) symptom: Option<Symptom>,
     pub(crate) log: ChoiceLog,
     pub(crate) trace: Trace,
-    /// Where a strict replay left its recording.
+    /// The first difference of a strict replay from its recording.
     pub(crate) divergence: Option<Divergence>,
-    /// How many recorded values did not fit, in a lenient replay.
+    /// How many recorded values did not fit in a lenient replay.
     pub(crate) mismatches: usize,
     pub(crate) steps: u64,
     pub(crate) virtual_time: Duration,

@@ -1,4 +1,4 @@
-//! What the network asks of its run: the choices of its links, and lines in the trace.
+//! What the network needs from its run: the choices of its links, and lines in the trace.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,14 @@ use crate::choice::{LaneKind, PointId, below};
 use crate::net::{Chance, DatagramEvent, HostId, LinkId, LocalEvent, NetEvent, Outside};
 use crate::trace::TraceEvent;
 
-/// What a link asks about every segment.
+/// The questions of a link about every segment.
 #[derive(Clone, Copy)]
 enum Question {
     Latency,
     Losses,
 }
 
-/// The points of links that have asked, by question.
+/// The points of links, by question.
 #[derive(Debug, Default)]
 pub(super) struct LinkPoints(BTreeMap<LinkId, [Option<PointId>; 2]>);
 
@@ -47,7 +47,7 @@ impl RunOutside<'_> {
 }
 
 impl RunOutside<'_> {
-    /// Notes for the faults that something passes on a link.
+    /// Tells the faults that a segment passes on a link.
     fn meet(&self, link: LinkId) {
         if let Ok(mut faults) = self.run.faults.try_borrow_mut() {
             faults.meet(link);

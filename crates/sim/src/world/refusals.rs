@@ -1,5 +1,5 @@
-//! What the network refused at once, with the address: errors of the system do not name it, and a main that returns one
-//! would leave its reader to guess.
+//! The last refused calls with their addresses. Errors of the system do not name the address, and a main that returns
+//! one would leave its reader to guess.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -16,7 +16,8 @@ impl Refusals {
         self.0.borrow_mut().insert(host, (error, line));
     }
 
-    /// What to add to a failure of `host` that contains the error of its last refusal: a second line, or nothing.
+    /// Returns what to add to a failure of `host` that contains the error of its last refusal: a second line, or
+    /// nothing.
     pub(crate) fn last(&self, host: HostIndex, failure: &str) -> String {
         match self.0.borrow().get(&host) {
             Some((error, line)) if failure.contains(error.as_str()) => format!("\n{line}"),

@@ -1,8 +1,8 @@
 //! Which tasks wait for which socket or listener of the network.
 //!
-//! Sockets and listeners are numbered from 0 and no number is used twice, so their wakers lie in lists by number.
+//! Sockets and listeners are numbered from 0 and no number is used twice, so their wakers are in lists by number.
 //!
-//! Nothing here clones, drops or wakes a waker: that may run anybody's code, which may call back.
+//! Nothing here clones, drops or wakes a waker, because that may run code under test, which may call back.
 
 use std::collections::BTreeMap;
 use std::task::Waker;
@@ -19,22 +19,22 @@ pub(super) struct Waiters {
 }
 
 impl Waiters {
-    /// Whether `waker` is woken once `ready` is ready.
+    /// Returns `true` if `waker` is woken once `ready` is ready.
     pub(super) fn has(&mut self, ready: Ready, waker: &Waker) -> bool {
         self.list(ready).is_some_and(|waiting| waiting.iter().any(|known| known.will_wake(waker)))
     }
 
-    /// Has `waker` woken once `ready` is ready.
+    /// Wakes `waker` once `ready` is ready.
     pub(super) fn add(&mut self, ready: Ready, waker: Waker) {
         self.list_to_add(ready).push(waker);
     }
 
-    /// Whether `waker`, and no other, is woken once `ready` is ready.
+    /// Returns `true` if `waker`, and no other, is woken once `ready` is ready.
     pub(super) fn has_only(&mut self, ready: Ready, waker: &Waker) -> bool {
         self.list(ready).is_some_and(|waiting| matches!(&**waiting, [only] if only.will_wake(waker)))
     }
 
-    /// Has `waker`, and no other, woken once `ready` is ready. The caller drops the others, once nothing is borrowed.
+    /// Wakes `waker`, and no other, once `ready` is ready. The caller drops the others, when nothing is borrowed.
     pub(super) fn replace(&mut self, ready: Ready, waker: Waker) -> Vec<Waker> {
         let waiting = self.list_to_add(ready);
         let others = if waiting.is_empty() { Vec::new() } else { std::mem::take(waiting) };
@@ -49,7 +49,7 @@ impl Waiters {
         }
     }
 
-    /// Forgets the wakers of `ready`, which is gone. The caller drops the wakers, once nothing is borrowed.
+    /// Forgets the wakers of a closed `ready`. The caller drops the wakers, when nothing is borrowed.
     pub(super) fn forget(&mut self, ready: Ready) -> Vec<Waker> {
         let other = self.others.remove(&ready);
         other.or_else(|| self.list(ready).map(std::mem::take)).unwrap_or_default()
