@@ -40,6 +40,10 @@ pub trait Threads: RawLocks {
     /// Lets other threads run.
     fn yield_now(&self);
 
+    /// Says that the next statement reads or writes shared memory (an atomic, a cell) that `object` names. A simulation
+    /// may run another thread first, and can tell which threads touch the same memory. In production it does nothing.
+    fn access(&self, _object: &'static str) {}
+
     /// Resolves `host`, a name or the text of an address, to addresses with `port`. Never returns an empty list.
     ///
     /// # Errors

@@ -298,7 +298,6 @@ impl Choices {
     }
 
     /// Returns `true` if answers come from a recording.
-    #[cfg(test)]
     pub(crate) const fn is_replay(&self) -> bool {
         self.replay.is_some()
     }

@@ -1,11 +1,12 @@
 //! The options of one run: network, faults, scheduling and limits.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::fault::{Faults, HostLabel};
 use crate::net::{LatencyRange, Network};
-use crate::sched::{DELAY_TOTAL_MAX, Strategy};
+use crate::sched::{DELAY_TOTAL_MAX, Profile, Strategy};
 use crate::time::{Nanos, nanos};
 use crate::udp::Udp;
 
@@ -18,6 +19,10 @@ pub(crate) struct RunOptions {
     pub(crate) udp: Udp,
     pub(crate) faults: Faults,
     pub(crate) strategy: Strategy,
+    /// What the warm-up of the sweep has counted.
+    pub(crate) profile: Arc<Profile>,
+    /// Whether this run is to count.
+    pub(crate) counts: bool,
     pub(crate) perturb: bool,
     pub(crate) interrupt_polls: bool,
     pub(crate) delay_max: Nanos,
@@ -44,6 +49,8 @@ impl Default for RunOptions {
             udp: Udp::reliable(),
             faults: Faults::none(),
             strategy: Strategy::Swarm,
+            profile: Arc::default(),
+            counts: false,
             perturb: true,
             interrupt_polls: true,
             delay_max: Nanos::MAX,

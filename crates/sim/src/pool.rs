@@ -22,6 +22,7 @@ use idle::Idle;
 use crate::choice::{ChoiceLog, Replay};
 use crate::panics;
 use crate::run::{Outcome, Plan, Progress};
+use crate::sched::Profile;
 use crate::sim::{self, Body};
 
 /// Runs a test once. [`BodyRunner`] does it in the simulator; simulations inside of turmoil have another.
@@ -41,24 +42,41 @@ impl Runner for BodyRunner {
 /// A [`Plan`] that may outlive the thread that asked for it.
 #[derive(Clone, Debug)]
 pub(crate) enum Job {
-    Seed(u64),
-    Replay { seed: u64, log: Arc<ChoiceLog>, mode: Replay },
+    Seed {
+        seed: u64,
+        profile: Arc<Profile>,
+    },
+    /// See [`Plan::WarmUp`].
+    WarmUp,
+    Replay {
+        seed: u64,
+        log: Arc<ChoiceLog>,
+        mode: Replay,
+    },
 }
 
 impl Job {
+    /// A seed of which nothing is known.
+    #[cfg(test)]
+    pub(crate) fn seed_alone(seed: u64) -> Self {
+        Self::Seed { seed, profile: Arc::default() }
+    }
+
     pub(crate) fn replay(seed: u64, log: &ChoiceLog, mode: Replay) -> Self {
         Self::Replay { seed, log: Arc::new(log.clone()), mode }
     }
 
     pub(crate) const fn seed(&self) -> u64 {
         match self {
-            Self::Seed(seed) | Self::Replay { seed, .. } => *seed,
+            Self::Seed { seed, .. } | Self::Replay { seed, .. } => *seed,
+            Self::WarmUp => 0,
         }
     }
 
     fn plan(&self) -> Plan<'_> {
         match self {
-            Self::Seed(seed) => Plan::Seed(*seed),
+            Self::Seed { seed, profile } => Plan::Seed { seed: *seed, profile },
+            Self::WarmUp => Plan::WarmUp,
             Self::Replay { seed, log, mode } => Plan::Replay { seed: *seed, log, mode: *mode },
         }
     }
@@ -233,7 +251,9 @@ mod tests {
         });
         thread::scope(|scope| {
             for _ in 0..6 {
-                scope.spawn(|| (0..50).for_each(|seed| drop(pool.run(&runner, Job::Seed(seed), PATIENCE))));
+                scope.spawn(|| {
+                    (0..50).for_each(|seed| drop(pool.run(&runner, Job::seed_alone(seed), PATIENCE)))
+                });
             }
         });
         assert!((1..=2).contains(&most.load(Ordering::SeqCst)));
@@ -250,7 +270,7 @@ mod tests {
             None
         });
         for seed in 0..5 {
-            assert!(matches!(pool.run(&runner, Job::Seed(seed), PATIENCE), Ran::Ended(_)));
+            assert!(matches!(pool.run(&runner, Job::seed_alone(seed), PATIENCE), Ran::Ended(_)));
         }
     }
 
@@ -266,7 +286,7 @@ mod tests {
                 None
             }
         });
-        let ran = pool.run(&runner, Job::Seed(1), Duration::from_millis(50));
+        let ran = pool.run(&runner, Job::seed_alone(1), Duration::from_millis(50));
         let Ran::Stuck { running } = ran else { panic!("given up: {ran:?}") };
         assert_eq!(running, "client/closer, last seen at `lock protocol`");
         assert_eq!(*pool.lock(), 1);
@@ -284,7 +304,7 @@ mod tests {
                 }
                 None
             }),
-            Job::Seed(1),
+            Job::seed_alone(1),
             Duration::from_millis(200),
         );
         assert!(matches!(ran, Ran::Ended(_)), "{ran:?}");
@@ -292,7 +312,8 @@ mod tests {
 
     #[test]
     fn a_panic_of_the_simulator_is_a_crash() {
-        let ran = pool(1).run(&Toy::runner(|_| panic!("a bug of the simulator")), Job::Seed(1), PATIENCE);
+        let ran =
+            pool(1).run(&Toy::runner(|_| panic!("a bug of the simulator")), Job::seed_alone(1), PATIENCE);
         let Ran::Crashed { message } = ran else { panic!("crashed: {ran:?}") };
         assert!(message.contains("a bug of the simulator"), "{message}");
     }

@@ -331,7 +331,7 @@ mod tests {
             panic_in("client/closer: connection isn't closed yet\nleft: 1")
         });
         let pool = Pool::new(std::num::NonZeroUsize::MIN);
-        match pool.run(&runner, Job::Seed(6), Duration::from_secs(20)) {
+        match pool.run(&runner, Job::seed_alone(6), Duration::from_secs(20)) {
             Ran::Ended(outcome) => outcome,
             other => panic!("the toy ends: {other:?}"),
         }

@@ -21,6 +21,7 @@ use wavetank_runtime::__private::panic_message;
 use crate::choice::{ChoiceLog, Choices, Replay};
 use crate::options::RunOptions;
 pub(crate) use crate::progress::Progress;
+use crate::sched::Profile;
 use crate::symptom::{Symptom, SymptomKind};
 use crate::trace::TraceEvent;
 pub(crate) use crate::world::Outcome;
@@ -30,15 +31,36 @@ use crate::{inject, interpose, panics, probe};
 /// Where a run's choices come from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Plan<'a> {
-    Seed(u64),
-    Replay { seed: u64, log: &'a ChoiceLog, mode: Replay },
+    Seed {
+        seed: u64,
+        profile: &'a Arc<Profile>,
+    },
+    /// The default run of seed 0, which counts what strategies need to know.
+    WarmUp,
+    Replay {
+        seed: u64,
+        log: &'a ChoiceLog,
+        mode: Replay,
+    },
 }
 
 impl Plan<'_> {
     pub(crate) fn choices(&self) -> Choices {
         match *self {
-            Self::Seed(seed) => Choices::seeded(seed),
+            Self::Seed { seed, .. } => Choices::seeded(seed),
+            Self::WarmUp => Choices::replayed(0, &ChoiceLog::default(), Replay::Lenient),
             Self::Replay { seed, log, mode } => Choices::replayed(seed, log, mode),
+        }
+    }
+}
+
+impl Plan<'_> {
+    /// Tells `options` what a strategy may know, and whether the run is to count it.
+    pub(crate) fn tell(&self, options: &mut RunOptions) {
+        match *self {
+            Self::Seed { profile, .. } => options.profile = Arc::clone(profile),
+            Self::WarmUp => options.counts = true,
+            Self::Replay { .. } => {}
         }
     }
 }

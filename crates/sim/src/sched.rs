@@ -11,7 +11,7 @@
 //! - `table`: every task and thread ([`TaskTable`]).
 //! - `processor`: a clock, a run queue (`queue`) and timers (`timers`) for all hosts together, or one for each host of
 //!   turmoil (`domain`).
-//! - `policy`: which ready task runs next. To add a strategy, begin there.
+//! - `policy`: which ready task runs next. To add a strategy, begin there. `profile` is what it may know of the test.
 //! - `perturb`: delays, spurious wake-ups and spurious `Pending` ([`Perturber`]); `delay` and `allowance` bound them.
 //! - `grant`: how many operations a task may finish in a step (`budget` sets tokio's, `deferred` sees what tokio kept).
 //! - `verdict`: the first failure, and the limits of steps.
@@ -43,6 +43,7 @@ mod overflow;
 mod perturb;
 mod policy;
 mod processor;
+mod profile;
 mod queue;
 mod ready;
 mod schedule;
@@ -76,6 +77,8 @@ use perturb::Perturber;
 pub(crate) use perturb::{LATER_BOUND, NO_HOST, draw_later, later};
 use policy::{Policy, policy};
 use processor::{Processor, Processors};
+pub(crate) use profile::Profile;
+use profile::Recorder;
 use queue::RunQueue;
 use stacks::{Polled, Stacks};
 pub use strategy::Strategy;
@@ -88,6 +91,10 @@ use waker::{Mailbox, TaskWaker};
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) strategy: Strategy,
+    /// What the warm-up of the sweep has counted.
+    pub(crate) profile: Arc<Profile>,
+    /// Whether this run is to count.
+    pub(crate) counts: bool,
     pub(crate) stack_bytes: usize,
     pub(crate) steps_max: u64,
     /// Whether seeds may delay ready tasks, preempt tasks, and make spurious `Pending` and wake-ups.
@@ -136,6 +143,9 @@ pub(crate) struct Scheduler {
     tasks: TaskTable,
     processors: Processors,
     policy: RefCell<Box<dyn Policy>>,
+    recorder: Option<RefCell<Recorder>>,
+    /// Whether policy or recorder ask what tasks touch.
+    looks_at_objects: bool,
     perturber: Perturber,
     grant: Grant,
     stacks: Stacks,
@@ -161,16 +171,21 @@ impl Scheduler {
         let lanes = Lanes::of(&mut choices, "");
         let perturber = Perturber::draw(&mut choices, settings.perturb);
         let is_on_stacks = perturber.stacks && settings.interrupt_polls;
-        let policy = policy(settings.strategy, choices.side_stream("strategy"));
+        // A replay asks no policy.
+        let strategy = if choices.is_replay() { Strategy::Fifo } else { settings.strategy };
+        let policy = policy(strategy, choices.side_stream("strategy"), &settings.profile);
+        let looks_at_objects = settings.counts || policy.looks_at_objects();
         Self {
             run,
-            settings,
             choices: RefCell::new(choices),
             trace: RefCell::new(Trace::new()),
             hosts: RefCell::default(),
             tasks: TaskTable::default(),
             processors: Processors::new(Processor::new(lanes)),
             policy: RefCell::new(policy),
+            recorder: settings.counts.then(RefCell::default),
+            looks_at_objects,
+            settings,
             perturber,
             grant: Grant::new(),
             stacks: Stacks::new(is_on_stacks),
@@ -379,6 +394,10 @@ impl Scheduler {
         }
         entry.state = State::Parked;
         let (woken, is_async) = (entry.woken, entry.suspender.is_none());
+        if is_async {
+            let wait = entry.waits.first().filter(|_| self.looks_at_objects);
+            entry.object = wait.and_then(|waiting| waiting.on.object(entry.host));
+        }
         drop(tasks);
         if !woken && is_async {
             self.perhaps_wake_spuriously(task);

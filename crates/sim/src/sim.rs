@@ -62,7 +62,8 @@ pub(crate) fn run(body: &Body, plan: &Plan<'_>, progress: &Arc<Progress>) -> Out
     run::in_libc(plan.choices(), |choices| {
         let mut sim = Sim::new(choices);
         let built = catch_unwind(AssertUnwindSafe(|| body(&mut sim)));
-        let (choices, options, plans) = sim.into_parts();
+        let (choices, mut options, plans) = sim.into_parts();
+        plan.tell(&mut options);
         let setup = match built {
             Err(payload) => Some(panic_message(&*payload)),
             Ok(()) => options.problem("Sim", &HostPlan::labels(&plans)),

@@ -16,7 +16,7 @@
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::choice::fnv1a;
@@ -24,6 +24,7 @@ use crate::interrupt::{Interrupt, RunningSweep};
 use crate::pool::{BodyRunner, Pool, Runner};
 use crate::recording::store::Store;
 use crate::report::{Built, Counts, Identity, Report};
+use crate::sched::Profile;
 use crate::settings::{self, Settings, Shard};
 use crate::sim::Sim;
 use crate::symptom::Symptom;
@@ -351,6 +352,8 @@ struct Session {
     pool: Arc<Pool>,
     interrupt: Interrupt,
     store: Store,
+    /// What the warm-up has counted.
+    profile: OnceLock<Arc<Profile>>,
 }
 
 impl Session {
@@ -362,7 +365,7 @@ impl Session {
         interrupt: Interrupt,
     ) -> Self {
         let store = Store::new(&sweep.identity.manifest_dir, &sweep.identity.name());
-        Self { sweep, settings, runner, pool, interrupt, store }
+        Self { sweep, settings, runner, pool, interrupt, store, profile: OnceLock::new() }
     }
 
     /// The work of [`Sweep::run`].

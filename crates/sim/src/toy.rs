@@ -68,10 +68,7 @@ pub(crate) fn panic_in(detail: &str) -> Option<Symptom> {
 
 impl<P: Fn(&mut ToyRun) -> Option<Symptom> + Send + Sync> Runner for Toy<P> {
     fn run(&self, plan: &Plan<'_>, progress: &Arc<Progress>) -> Outcome {
-        let choices = match *plan {
-            Plan::Seed(seed) => Choices::seeded(seed),
-            Plan::Replay { seed, log, mode } => Choices::replayed(seed, log, mode),
-        };
+        let choices = plan.choices();
         let mut run = ToyRun {
             choices,
             lines: Vec::new(),
@@ -99,6 +96,7 @@ impl<P: Fn(&mut ToyRun) -> Option<Symptom> + Send + Sync> Runner for Toy<P> {
             faults: run.faults,
             failed_at: None,
             points: run.points,
+            profile: None,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::choice::fnv1a;
 use crate::time::{Nanos, milliseconds};
 
 /// A task or thread of a run, numbered in the order of their starts.
@@ -20,6 +21,25 @@ impl TaskId {
 
 /// A host as the scheduler knows it: a label of its tasks.
 pub(crate) type HostIndex = usize;
+
+/// Something that operations of several tasks touch: a lock, a socket, memory that the test names. Equal in all runs of
+/// a test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ObjectId(u64);
+
+impl ObjectId {
+    /// Names and sockets do not share numbers.
+    const NAMED: u64 = 1 << 63;
+
+    /// The object of this name on `host`.
+    pub(crate) fn named(host: HostIndex, name: &str) -> Self {
+        Self((fnv1a(name.as_bytes()) ^ (host as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)) | Self::NAMED)
+    }
+
+    const fn socket(number: u64) -> Self {
+        Self(number & !Self::NAMED)
+    }
+}
 
 /// A wait and when it began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +135,15 @@ impl Wait {
                 format!("to {verb} {}, until {}", names.object(object), milliseconds(until))
             }
             Self::Io { verb, object, .. } => format!("to {verb} {}", names.object(object)),
+        }
+    }
+
+    /// Returns what the waiting task, of `host`, touches when it goes on.
+    pub(crate) fn object(&self, host: HostIndex) -> Option<ObjectId> {
+        match self {
+            Self::Lock { name, .. } | Self::Condvar { name, .. } => Some(ObjectId::named(host, name)),
+            Self::Io { object, .. } => Some(ObjectId::socket(*object)),
+            Self::Sleep { .. } | Self::Join { .. } => None,
         }
     }
 

@@ -88,6 +88,8 @@ impl Run {
         let faults = RunFaults::new(&options.faults, &mut choices, &HostPlan::labels(plans));
         let settings = Settings {
             strategy: options.strategy,
+            profile: Arc::clone(&options.profile),
+            counts: options.counts,
             stack_bytes: options.stack_bytes,
             steps_max: options.steps_max,
             perturb: options.perturb,

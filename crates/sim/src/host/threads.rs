@@ -71,6 +71,10 @@ impl<N: Transport> Threads for Host<N> {
         self.run().scheduler.yield_now();
     }
 
+    fn access(&self, object: &'static str) {
+        self.run().scheduler.scheduling_point(Operation::on("access", object));
+    }
+
     fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         N::scheduling_point(*self, "resolve")?;
         N::resolve(*self, host, port)

@@ -29,7 +29,7 @@ pub(crate) fn simulate_plan(plan: impl FnOnce() -> Outcome + Send + 'static) -> 
 }
 
 pub(crate) fn seeded(seed: u64, body: impl Fn(&mut Sim) + Send + Sync + 'static) -> Outcome {
-    simulate_plan(move || run(&body, &Plan::Seed(seed), &Arc::default()))
+    simulate_plan(move || run(&body, &Plan::Seed { seed, profile: &Arc::default() }, &Arc::default()))
 }
 
 /// Replays a run's own choices, strictly.

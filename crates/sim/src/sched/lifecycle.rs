@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use super::coroutine::ThreadBody;
+use super::profile::Profile;
 use super::stacks::TaskFuture;
 use super::{Body, HostIndex, Scheduler, State, TaskBody, TaskEntry, TaskId, TaskWaker, Waiting};
 use crate::choice::Choices;
@@ -103,28 +104,12 @@ impl Scheduler {
             Body::Thread(thread) => (Some(thread.suspender()), self.overflow_message(&name, thread).into()),
         };
         self.progress.name(task.index() as u32, &name);
+        self.count_start(task, &name);
         self.tasks.push(TaskEntry {
-            name,
-            host,
-            state: State::Parked,
-            main,
             body: Some(body),
             suspender,
-            waker,
-            woken: false,
-            aborted: false,
-            interrupted: false,
-            woken_meanwhile: false,
-            host_main: main,
-            waits: Vec::new(),
-            waits_before: Vec::new(),
-            parked_since: self.now(),
-            points: Vec::new(),
             overflow_message,
-            spans: Vec::new(),
-            locks_held: 0,
-            delayed_until: None,
-            delay_next: 0,
+            ..TaskEntry::new(name, host, main, waker, self.now())
         });
         self.trace_event(TraceEvent::Started { task });
         self.wake(task);
@@ -175,6 +160,7 @@ impl Scheduler {
         if main {
             self.tasks.main_ended();
         }
+        self.policy.borrow_mut().ended(task);
         self.trace_event_of(task, TraceEvent::Ended);
     }
 
@@ -330,6 +316,11 @@ impl Scheduler {
     }
 
     /// Ends the scheduler and returns what outlives it.
+    /// Returns what this run has counted, if it was to count.
+    pub(crate) fn take_profile(&self) -> Option<Profile> {
+        self.recorder.as_ref().map(|recorder| recorder.take().into_profile())
+    }
+
     pub(crate) fn into_parts(self) -> (Choices, Trace) {
         (self.choices.into_inner(), self.trace.into_inner())
     }

@@ -5,128 +5,168 @@
 //!
 //! To add a strategy:
 //!
-//! 1. Add a variant to [`Strategy`] with its docs, a type here that implements [`Policy`], and an arm to [`policy`].
-//! 2. Give it a weight in the arm of `Strategy::Swarm`, or no test draws it by default. That changes what the default
-//!    draws for every seed: recordings stay valid, and trace hashes have to be reviewed.
-//! 3. Add a unit test here, a column to `STRATEGIES` of the zoo's harness, and its name to `docs/writing-tests.md`.
+//! 1. Add a variant to [`Strategy`] with its docs, a type that implements [`Policy`] in a file below this one, and an
+//!    arm to [`policy`].
+//! 2. Give it a weight in [`drawn`], or no test draws it by default. That changes what the default draws for every
+//!    seed: recordings stay valid, and trace hashes have to be reviewed.
+//! 3. Add a unit test beside it, a column to `STRATEGIES` of the zoo's harness, and its name to
+//!    `docs/writing-tests.md`.
 //!
 //! A policy does not choose which waiter gets a lock or a notification: `choose_waiter` in `schedule` does, first in
 //! first out with [`Strategy::Fifo`] and uniformly with all others.
 
+mod pct;
+mod pos;
+mod simple;
+mod surw;
+mod urw;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
 use rand_chacha::ChaCha8Rng;
 use rand_core::Rng;
 
+use super::profile::Profile;
 use super::strategy::Strategy;
+use super::table::TaskEntry;
 use crate::choice::below;
-use crate::wait::TaskId;
+use crate::wait::{ObjectId, TaskId};
 
 /// Proposes which task runs next.
 pub(super) trait Policy {
     /// Proposes one of `candidates` by its index. The first is the default. `lane` is the stream of the schedule lane.
-    fn propose(&mut self, candidates: &[TaskId], lane: &mut ChaCha8Rng) -> u32;
+    fn propose(&mut self, candidates: &Candidates<'_>, lane: &mut ChaCha8Rng) -> u32;
+
+    /// Whether it looks at what tasks touch.
+    fn looks_at_objects(&self) -> bool {
+        false
+    }
+
+    /// A task was started, by `parent` if a task started it. Tasks start in the order of their numbers.
+    fn started(&mut self, _task: TaskId, _name: &str, _parent: Option<TaskId>) {}
+
+    /// `task` goes on, and touches `object`. Comes for every task, whether it was chosen or was the only candidate.
+    fn goes_on(&mut self, _task: TaskId, _object: Option<ObjectId>) {}
+
+    /// `task` said that others should run: it is waiting for them, and may be without end.
+    fn yielded(&mut self, _task: TaskId) {}
+
+    /// `task` will not go on again.
+    fn ended(&mut self, _task: TaskId) {}
+}
+
+/// Looking at more candidates makes a choice among thousands expensive, and no more useful: what is behind the first
+/// moves up.
+const WINDOW: usize = 128;
+
+/// The tasks that could run next: the running one, if it may go on, and then the ready ones, longest ready first.
+pub(super) struct Candidates<'a> {
+    pub(super) running: Option<TaskId>,
+    pub(super) ready: &'a VecDeque<TaskId>,
+    pub(super) tasks: &'a [TaskEntry],
+}
+
+/// One task that could run next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Candidate {
+    pub(super) task: TaskId,
+    /// What it is about to touch, if that is known.
+    pub(super) object: Option<ObjectId>,
+}
+
+impl Candidates<'_> {
+    /// How many there are.
+    pub(super) fn count(&self) -> u32 {
+        let count = usize::from(self.running.is_some()) + self.ready.len();
+        u32::try_from(count).expect("fewer than 2^32 tasks")
+    }
+
+    /// Returns the candidates in their order: those that a policy looks at.
+    fn iter(&self) -> impl Iterator<Item = Candidate> {
+        let all = self.running.into_iter().chain(self.ready.iter().copied());
+        all.take(WINDOW).map(|task| Candidate { task, object: self.tasks[task.index()].object })
+    }
+
+    /// Returns the index of the candidate with the highest priority; of equal ones the first.
+    fn highest(&self, mut priority: impl FnMut(Candidate) -> u64) -> u32 {
+        let mut best = (0, 0);
+        for (index, candidate) in self.iter().enumerate() {
+            let priority = priority(candidate);
+            if priority > best.0 {
+                best = (priority, index);
+            }
+        }
+        best.1 as u32
+    }
+
+    /// Returns the index of a candidate, each as likely as its weight; the first if no weight is above 0.
+    fn weighted(&self, lane: &mut ChaCha8Rng, mut weight: impl FnMut(Candidate) -> u32) -> u32 {
+        let weights: Vec<u32> = self.iter().map(&mut weight).collect();
+        draw_weighted(lane, &weights) as u32
+    }
+}
+
+/// Draws an index, each as likely as its weight; 0 if no weight is above 0.
+fn draw_weighted(rng: &mut ChaCha8Rng, weights: &[u32]) -> usize {
+    let total = weights.iter().fold(0_u32, |sum, &weight| sum.saturating_add(weight));
+    if total == 0 {
+        return 0;
+    }
+    let mut drawn = below(rng, total);
+    for (index, &weight) in weights.iter().enumerate() {
+        match drawn.checked_sub(weight) {
+            None => return index,
+            Some(rest) => drawn = rest,
+        }
+    }
+    0
+}
+
+/// A number for each task, by its number.
+#[derive(Debug, Default)]
+struct PerTask<T>(Vec<Option<T>>);
+
+impl<T> PerTask<T> {
+    fn slot(&mut self, task: TaskId) -> &mut Option<T> {
+        if task.index() >= self.0.len() {
+            self.0.resize_with(task.index() + 1, || None);
+        }
+        &mut self.0[task.index()]
+    }
+}
+
+/// A priority: never 0, which is below all.
+fn priority(rng: &mut ChaCha8Rng) -> u64 {
+    rng.next_u64() | 1
 }
 
 /// Returns the policy of a strategy. `rng` is for decisions that are no choices, such as priorities.
-pub(super) fn policy(strategy: Strategy, mut rng: ChaCha8Rng) -> Box<dyn Policy> {
-    let strategy = match strategy {
-        Strategy::Swarm => match below(&mut rng, 8) {
-            0 => Strategy::Fifo,
-            1 | 2 => Strategy::Random,
-            3 | 4 => Strategy::Sticky { every: 2 << below(&mut rng, 5) },
-            _ => Strategy::Pct { depth: 1 + below(&mut rng, 4) },
-        },
-        chosen => chosen,
-    };
-    match strategy {
-        Strategy::Fifo | Strategy::Swarm => Box::new(Fifo),
-        Strategy::Random => Box::new(Random),
-        Strategy::Sticky { every } => Box::new(Sticky { every }),
-        Strategy::Pct { depth } => Box::new(Pct::new(depth, rng)),
+pub(super) fn policy(strategy: Strategy, mut rng: ChaCha8Rng, profile: &Arc<Profile>) -> Box<dyn Policy> {
+    match drawn(strategy, &mut rng) {
+        Strategy::Fifo | Strategy::Swarm => Box::new(simple::Fifo),
+        Strategy::Random => Box::new(simple::Random),
+        Strategy::Sticky { every } => Box::new(simple::Sticky { every }),
+        Strategy::Pct { depth } => Box::new(pct::Pct::new(depth, rng, profile)),
+        Strategy::Pos => Box::new(pos::Pos::new(rng)),
+        Strategy::Urw => Box::new(urw::Urw::new(profile)),
+        Strategy::Surw => Box::new(surw::Surw::new(rng, profile)),
     }
 }
 
-/// First come, first served.
-struct Fifo;
-
-impl Policy for Fifo {
-    fn propose(&mut self, _: &[TaskId], _: &mut ChaCha8Rng) -> u32 {
-        0
+/// What a seed of the swarm is scheduled by.
+fn drawn(strategy: Strategy, rng: &mut ChaCha8Rng) -> Strategy {
+    if strategy != Strategy::Swarm {
+        return strategy;
     }
-}
-
-/// Any candidate at one scheduling point in `every`, otherwise the default.
-struct Sticky {
-    every: u32,
-}
-
-/// Any candidate at every scheduling point.
-struct Random;
-
-/// Priorities that fall at random points.
-struct Pct {
-    rng: ChaCha8Rng,
-    /// By number of the task: higher runs first.
-    priorities: Vec<Option<u64>>,
-    /// Scheduling points at which the running task falls behind all others, ascending.
-    change_points: Vec<u64>,
-    points: u64,
-    lowest: u64,
-}
-
-/// PCT draws its change points among this many scheduling points or fewer (drawn on a log scale): runs have no known
-/// length in advance, and an early point is wasted less often than a late one.
-const PCT_POINTS_LOG2_MAX: u32 = 12;
-
-fn bound(candidates: &[TaskId]) -> u32 {
-    u32::try_from(candidates.len()).expect("fewer than 2^32 candidates")
-}
-
-impl Policy for Random {
-    fn propose(&mut self, candidates: &[TaskId], lane: &mut ChaCha8Rng) -> u32 {
-        below(lane, bound(candidates))
-    }
-}
-
-impl Policy for Sticky {
-    fn propose(&mut self, candidates: &[TaskId], lane: &mut ChaCha8Rng) -> u32 {
-        if below(lane, self.every.max(1)) == 0 { below(lane, bound(candidates)) } else { 0 }
-    }
-}
-
-impl Pct {
-    fn new(depth: u32, mut rng: ChaCha8Rng) -> Self {
-        let horizon = 16 << below(&mut rng, PCT_POINTS_LOG2_MAX - 3);
-        let mut change_points: Vec<u64> =
-            (1..depth.min(8)).map(|_| u64::from(below(&mut rng, horizon))).collect();
-        change_points.sort_unstable();
-        Self { rng, priorities: Vec::new(), change_points, points: 0, lowest: u64::MAX / 2 }
-    }
-
-    fn highest(&self, candidates: &[TaskId]) -> usize {
-        let priority = |index: &usize| self.priorities[candidates[*index].index()];
-        // Of equals the first, which is the default.
-        (0..candidates.len()).rev().max_by_key(priority).unwrap_or(0)
-    }
-}
-
-impl Policy for Pct {
-    fn propose(&mut self, candidates: &[TaskId], _: &mut ChaCha8Rng) -> u32 {
-        for &task in candidates {
-            // The upper half: above every priority that a change point hands out.
-            if task.index() >= self.priorities.len() {
-                self.priorities.resize(task.index() + 1, None);
-            }
-            self.priorities[task.index()].get_or_insert_with(|| self.rng.next_u64() | (1 << 63));
-        }
-        let mut best = self.highest(candidates);
-        while self.change_points.first().is_some_and(|&point| point <= self.points) {
-            self.change_points.remove(0);
-            self.lowest -= 1;
-            self.priorities[candidates[best].index()] = Some(self.lowest);
-            best = self.highest(candidates);
-        }
-        self.points += 1;
-        best as u32
+    match below(rng, 16) {
+        0 => Strategy::Fifo,
+        1 | 2 => Strategy::Random,
+        3 => Strategy::Sticky { every: 2 << below(rng, 5) },
+        4..=6 => Strategy::Pct { depth: 1 + below(rng, 4) },
+        7 | 8 => Strategy::Pos,
+        9 | 10 => Strategy::Urw,
+        _ => Strategy::Surw,
     }
 }
 
@@ -134,40 +174,45 @@ impl Policy for Pct {
 mod tests {
     use super::*;
     use crate::choice::Choices;
-    use crate::sched::Strategy;
 
-    fn proposals(strategy: Strategy, count: usize) -> Vec<u32> {
+    /// What a strategy proposes among four tasks that touch nothing.
+    pub(super) fn proposals(strategy: Strategy, count: usize) -> Vec<u32> {
         let choices = Choices::seeded(3);
-        let mut policy = policy(strategy, choices.side_stream("strategy"));
+        let mut policy = policy(strategy, choices.side_stream("strategy"), &Arc::default());
         let mut lane = choices.side_stream("schedule");
-        let candidates: Vec<TaskId> = (0..4).map(TaskId::new).collect();
-        (0..count).map(|_| policy.propose(&candidates, &mut lane)).collect()
+        let tasks: Vec<TaskId> = (0..4).map(TaskId::new).collect();
+        let entries: Vec<TaskEntry> = tasks.iter().map(|_| TaskEntry::idle()).collect();
+        for &task in &tasks {
+            policy.started(task, "host/main", None);
+        }
+        let ready = tasks.iter().copied().collect();
+        let candidates = Candidates { running: None, ready: &ready, tasks: &entries };
+        let mut propose = || {
+            let proposed = policy.propose(&candidates, &mut lane);
+            policy.goes_on(tasks[proposed as usize], None);
+            proposed
+        };
+        (0..count).map(|_| propose()).collect()
     }
 
     #[test]
-    fn fifo_always_takes_the_default_candidate() {
-        assert_eq!(proposals(Strategy::Fifo, 20), vec![0; 20]);
+    fn a_weight_of_zero_is_never_drawn() {
+        let mut rng = Choices::seeded(1).side_stream("weights");
+        let drawn: Vec<usize> = (0..200).map(|_| draw_weighted(&mut rng, &[0, 3, 0, 1])).collect();
+        assert!(drawn.iter().all(|index| [1, 3].contains(index)));
+        let ones = drawn.iter().filter(|&&index| index == 1).count();
+        assert!((120..180).contains(&ones), "{ones} of 200");
+        assert_eq!(draw_weighted(&mut rng, &[0, 0]), 0);
     }
 
     #[test]
-    fn random_takes_every_candidate_sooner_or_later() {
-        let taken = proposals(Strategy::Random, 100);
-        assert!((0..4).all(|candidate| taken.contains(&candidate)));
-    }
-
-    #[test]
-    fn sticky_mostly_keeps_running_the_same_task() {
-        let switches =
-            proposals(Strategy::Sticky { every: 16 }, 320).iter().filter(|&&value| value != 0).count();
-        assert!((5..60).contains(&switches), "{switches} switches");
-    }
-
-    #[test]
-    fn pct_changes_priority_less_than_depth_times() {
-        let taken = proposals(Strategy::Pct { depth: 3 }, 5_000);
-        let changes = taken.windows(2).filter(|pair| pair[0] != pair[1]).count();
-        assert!(changes <= 2, "{changes} changes");
-        let never = proposals(Strategy::Pct { depth: 1 }, 5_000);
-        assert!(never.windows(2).all(|pair| pair[0] == pair[1]));
+    fn the_swarm_draws_every_other_strategy() {
+        let mut rng = Choices::seeded(1).side_stream("strategy");
+        let drawn: Vec<Strategy> = (0..300).map(|_| drawn(Strategy::Swarm, &mut rng)).collect();
+        for strategy in [Strategy::Fifo, Strategy::Random, Strategy::Pos, Strategy::Urw, Strategy::Surw] {
+            assert!(drawn.contains(&strategy), "{strategy:?}");
+        }
+        assert!(drawn.iter().any(|strategy| matches!(strategy, Strategy::Sticky { .. })));
+        assert!(drawn.iter().any(|strategy| matches!(strategy, Strategy::Pct { .. })));
     }
 }

@@ -7,7 +7,7 @@
 //! - A task is in the list of the ready at most once.
 //! - The task that was handed the processor is not in the list.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::collections::VecDeque;
 use std::task::Waker;
 
@@ -58,9 +58,9 @@ impl RunQueue {
         if index == 0 { ready.pop_front() } else { ready.remove(index) }
     }
 
-    /// Returns the tasks that may run next: `running`, if it may go on, and those that are ready.
-    pub(super) fn candidates(&self, running: Option<TaskId>) -> Vec<TaskId> {
-        running.into_iter().chain(self.ready.borrow().iter().copied()).collect()
+    /// Returns the ready tasks, longest ready first.
+    pub(super) fn ready(&self) -> Ref<'_, VecDeque<TaskId>> {
+        self.ready.borrow()
     }
 
     /// Takes all tasks out that could run, the one that was handed the processor first.

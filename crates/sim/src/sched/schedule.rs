@@ -1,5 +1,8 @@
 //! Chooses which of the ready tasks runs next: a question to the schedule lane.
 
+use std::sync::Arc;
+
+use super::policy::Candidates;
 use super::{LaneId, Operation, PointId, Scheduler, Strategy, TaskId, TraceEvent, below};
 
 impl Scheduler {
@@ -7,6 +10,7 @@ impl Scheduler {
     pub(crate) fn next(&self) -> Option<TaskId> {
         self.collect();
         if let Some(task) = self.queue().take_handoff() {
+            self.goes_on(task);
             return Some(task);
         }
         let index = match self.queue().len() {
@@ -24,16 +28,35 @@ impl Scheduler {
         if index > 0 {
             self.trace_event_of(chosen, TraceEvent::Overtakes { first });
         }
+        self.goes_on(chosen);
         Some(chosen)
+    }
+
+    /// Counts an event of `task`, which goes on.
+    pub(super) fn goes_on(&self, task: TaskId) {
+        let object = if self.looks_at_objects { self.tasks.borrow()[task.index()].object } else { None };
+        if let Some(recorder) = &self.recorder {
+            recorder.borrow_mut().went_on(task, object);
+        }
+        self.policy.borrow_mut().goes_on(task, object);
+    }
+
+    /// Counts a task that is about to be started.
+    pub(super) fn count_start(&self, task: TaskId, name: &Arc<str>) {
+        let parent = self.current();
+        if let Some(recorder) = &self.recorder {
+            recorder.borrow_mut().started(name.clone(), parent);
+        }
+        self.policy.borrow_mut().started(task, name, parent);
     }
 
     /// Chooses which of the ready tasks runs next, or whether `running` goes on. Returns its place among them.
     pub(super) fn choose_next(&self, point: PointId, running: Option<TaskId>) -> usize {
-        let candidates = self.queue().candidates(running);
-        let bound = u32::try_from(candidates.len()).expect("fewer than 2^32 tasks");
+        let (ready, tasks) = (self.queue().ready(), self.tasks.borrow());
+        let candidates = Candidates { running, ready: &ready, tasks: &tasks };
         let mut policy = self.policy.borrow_mut();
-        let value = self.choices.borrow_mut().choose(point, bound, |lane| policy.propose(&candidates, lane));
-        value as usize
+        let propose = |lane: &mut _| policy.propose(&candidates, lane);
+        self.choices.borrow_mut().choose(point, candidates.count(), propose) as usize
     }
 
     /// The point of `task` at `operation` in `lane`.

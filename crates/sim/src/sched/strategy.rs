@@ -1,6 +1,9 @@
 //! Strategies: how a test says that the next task is chosen.
 
 /// How the next task is chosen where more than one could run.
+///
+/// [`Urw`](Self::Urw) and [`Surw`](Self::Surw) know how much each task has to do, and [`Pct`](Self::Pct) how long a run
+/// is, from one run that counts: the warm-up of the sweep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Strategy {
@@ -22,4 +25,14 @@ pub enum Strategy {
         /// 1 to 8.
         depth: u32,
     },
+    /// Partial-order sampling: each operation gets a random priority, and a new one when another task touches the same
+    /// lock, socket or named memory (Yuan et al., CAV 2018).
+    Pos,
+    /// Uniform random walk: a task is as likely as it has events left, so all interleavings are about equally likely
+    /// (Zhao et al., ASPLOS 2025).
+    Urw,
+    /// Selectively uniform random walk: the interleavings of the accesses to *one* object (a lock, a socket, named
+    /// memory), which each seed draws, are about equally likely. Everything else is ordered by random priorities (Zhao
+    /// et al., ASPLOS 2025).
+    Surw,
 }

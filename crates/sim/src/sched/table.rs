@@ -10,7 +10,7 @@ use super::stacks::{Interrupted, TaskFuture};
 use super::timers::TimerKey;
 use crate::choice::PointId;
 use crate::time::Nanos;
-use crate::wait::{HostIndex, Operation, TaskId, Waiting};
+use crate::wait::{HostIndex, ObjectId, Operation, TaskId, Waiting};
 
 pub(super) enum Body {
     Task(TaskBody),
@@ -55,6 +55,8 @@ pub(super) struct TaskEntry {
     /// What an async task waited for before its present step.
     pub(super) waits_before: Vec<Waiting>,
     pub(super) parked_since: Nanos,
+    /// What it touches when it goes on, if that is known.
+    pub(super) object: Option<ObjectId>,
     pub(super) points: Vec<(Operation, PointId)>,
     pub(super) overflow_message: Arc<str>,
     pub(super) spans: Vec<tracing::Id>,
@@ -63,6 +65,42 @@ pub(super) struct TaskEntry {
     pub(super) delayed_until: Option<TimerKey>,
     /// For how long it is delayed when it could go on after its present step.
     pub(super) delay_next: Nanos,
+}
+
+impl TaskEntry {
+    /// A task that has just been started.
+    pub(super) fn new(name: Arc<str>, host: HostIndex, main: bool, waker: Waker, now: Nanos) -> Self {
+        Self {
+            name,
+            host,
+            state: State::Parked,
+            main,
+            body: None,
+            suspender: None,
+            waker,
+            woken: false,
+            aborted: false,
+            interrupted: false,
+            woken_meanwhile: false,
+            host_main: main,
+            waits: Vec::new(),
+            waits_before: Vec::new(),
+            parked_since: now,
+            object: None,
+            points: Vec::new(),
+            overflow_message: "".into(),
+            spans: Vec::new(),
+            locks_held: 0,
+            delayed_until: None,
+            delay_next: 0,
+        }
+    }
+
+    /// A task without a body, for tests of policies.
+    #[cfg(test)]
+    pub(super) fn idle() -> Self {
+        Self::new("host/main".into(), 0, true, Waker::noop().clone(), 0)
+    }
 }
 
 /// See the module.

@@ -9,6 +9,7 @@
 use super::{Operation, Scheduler, State, TaskId, TimerKey, Wait, Waiting};
 use crate::time::Nanos;
 use crate::trace::TraceEvent;
+use crate::wait::ObjectId;
 
 impl Scheduler {
     /// A scheduling point of the running thread: another one may run before `operation`.
@@ -16,12 +17,18 @@ impl Scheduler {
     /// Does nothing in an async task, outside of tasks, while a thread unwinds, and while `tracing` formats an event
     /// (which would swallow the events of other threads).
     pub(crate) fn scheduling_point(&self, operation: Operation) {
+        self.scheduling_point_at(operation, None);
+    }
+
+    /// A scheduling point before an operation that touches what `on` waits for; otherwise what `operation` names.
+    pub(crate) fn scheduling_point_at(&self, operation: Operation, on: Option<Wait>) {
         let Some(task) = self.running_thread() else { return };
         if self.may_not_suspend() || crate::trace::is_formatting() {
             return;
         }
         self.count_step(task);
         self.queue().set_last(task, operation);
+        self.note_object(task, operation, on);
         if self.stopped() {
             self.suspend(task);
             return;
@@ -31,12 +38,12 @@ impl Scheduler {
         }
         self.collect();
         if self.queue().is_empty() {
-            return;
+            return self.goes_on(task);
         }
         let point = self.point(self.lanes().schedule, task, operation);
         let value = self.choose_next(point, Some(task));
         if value == 0 {
-            return;
+            return self.goes_on(task);
         }
         let next = self.queue().remove(value - 1).expect("a value is below its bound");
         self.trace_event(TraceEvent::Preempted { before: operation, by: next });
@@ -47,6 +54,19 @@ impl Scheduler {
         self.suspend(task);
     }
 
+    /// Notes what the running thread is about to touch.
+    fn note_object(&self, task: TaskId, operation: Operation, on: Option<Wait>) {
+        if !self.looks_at_objects {
+            return;
+        }
+        let entry = &mut self.tasks.borrow_mut()[task.index()];
+        entry.object = match on {
+            Some(wait) => wait.object(entry.host),
+            None if operation.object.is_empty() => None,
+            None => Some(ObjectId::named(entry.host, operation.object)),
+        };
+    }
+
     /// Gives up the processor: the running thread goes to the end of the ready list.
     pub(crate) fn yield_now(&self) {
         let Some(task) = self.running_thread() else { return };
@@ -54,7 +74,10 @@ impl Scheduler {
             return;
         }
         self.count_step(task);
-        self.queue().set_last(task, Operation::new("yield"));
+        let operation = Operation::new("yield");
+        self.queue().set_last(task, operation);
+        self.note_object(task, operation, None);
+        self.policy.borrow_mut().yielded(task);
         if !self.stopped() && self.stop_if_paused(task) {
             return;
         }
@@ -92,7 +115,9 @@ impl Scheduler {
         let now = self.now();
         {
             let mut tasks = self.tasks.borrow_mut();
-            let waits = &mut tasks[task.index()].waits;
+            let entry = &mut tasks[task.index()];
+            entry.object = if self.looks_at_objects { on.object(entry.host) } else { None };
+            let waits = &mut entry.waits;
             waits.retain(|waiting| waiting.on == on);
             if waits.is_empty() {
                 waits.push(Waiting { on, since: now });

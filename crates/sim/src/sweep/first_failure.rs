@@ -47,7 +47,7 @@ impl Sweep {
     /// [`finds`](Self::finds) says is not looked at.
     ///
     /// Recordings are neither replayed nor written and nothing is shrunk, so what this call costs is what finding
-    /// costs: with one [worker](Self::workers), the runs up to the failure, its second run, and the second run of one
+    /// costs: with one [worker](Self::workers), the warm-up, the runs up to the failure, its second run, and the second run of one
     /// in 64 that passed.
     ///
     /// # Panics
@@ -61,6 +61,7 @@ impl Sweep {
 impl Session {
     /// The work of [`Sweep::first_failure`].
     pub(super) fn first_failure(&self) -> Result<Option<FirstFailure>, Stop> {
+        self.warm_up(|_| true)?;
         let hunted = self.hunt(self.seeds_to_find());
         let Some((index, failure)) = hunted.failure else {
             return self.not_interrupted(&hunted).map(|()| None);

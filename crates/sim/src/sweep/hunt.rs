@@ -10,7 +10,6 @@ use super::examine::{Failure, SecondRun};
 use super::pace::Pace;
 use super::reach::Reach;
 use crate::interrupt::Interrupt;
-use crate::pool::Job;
 use crate::run::Outcome;
 use crate::settings::Shard;
 use crate::trace::StableHasher;
@@ -145,7 +144,7 @@ impl Session {
         while let Some((index, seed)) = shared.next() {
             let is_checked = check_every != 0 && index.is_multiple_of(check_every);
             let second = if is_checked { SecondRun::Always } else { SecondRun::IfItFails };
-            shared.note(index, seed, second, self.examine(Job::Seed(seed), second));
+            shared.note(index, seed, second, self.examine(self.job_of(seed), second));
         }
     }
 }

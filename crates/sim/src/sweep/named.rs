@@ -24,11 +24,11 @@ impl Runner for Named {
     fn run(&self, plan: &Plan<'_>, progress: &Arc<Progress>) -> Outcome {
         let Self { test, command, runner } = self;
         panics::name_run(match plan {
-            Plan::Seed(seed) => {
+            Plan::Seed { seed, .. } => {
                 format!("test:  {test}, seed {seed:#x}\nto see it again:\nWAVETANK_SEED={seed:#x} {command}")
             }
             // What a sweep begins with, so it needs no seed to be seen again.
-            Plan::Replay { log, .. } if log.choices.is_empty() => {
+            Plan::WarmUp => {
                 format!(
                     "test:  {test}, in its warm-up: the default run, which comes before all seeds\nto see \
                     it again:\n{command}"

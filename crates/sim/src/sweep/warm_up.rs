@@ -1,7 +1,8 @@
 //! The warm-up: one run before all others, to initialise what code under test has once per process.
 
+use std::sync::Arc;
+
 use super::{Session, Stop};
-use crate::choice::{ChoiceLog, Replay};
 use crate::pool::{Job, Ran};
 use crate::report::Report;
 use crate::symptom::{Symptom, SymptomKind};
@@ -16,7 +17,13 @@ impl Session {
     /// If the run did not end by itself, unless that `is_wanted`. Other failures appear again in runs that count.
     /// Waiting for the watchdog or the step limit again and again takes a minute.
     pub(super) fn warm_up(&self, is_wanted: impl FnOnce(&Symptom) -> bool) -> Result<(), Stop> {
-        let ran = self.ran(Job::replay(0, &ChoiceLog::default(), Replay::Lenient));
+        let mut ran = self.ran(Job::WarmUp);
+        if let Ran::Ended(outcome) = &mut ran
+            && let Some(profile) = outcome.profile.take()
+        {
+            // A session warms up once.
+            let _ = self.profile.set(Arc::new(profile));
+        }
         let (symptom, outcome) = match ran {
             Ran::Ended(outcome) => match outcome.symptom.clone() {
                 Some(symptom) if symptom.kind() == SymptomKind::StepLimit => (symptom, Some(outcome)),
@@ -38,6 +45,11 @@ impl Session {
         0), which comes before \
                     all seeds and recordings";
         Err(Stop::Failed(report.note(what).replay(seed, &symptom, None).to_string()))
+    }
+
+    /// The job of a seed, with what the warm-up has counted.
+    pub(super) fn job_of(&self, seed: u64) -> Job {
+        Job::Seed { seed, profile: self.profile.get().cloned().unwrap_or_default() }
     }
 
     /// Returns `true` if [`Sweep::find`](super::Sweep::find) looks for `symptom`.

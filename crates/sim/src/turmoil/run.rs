@@ -32,6 +32,7 @@ pub(crate) fn simulate(body: &Body, plan: &Plan<'_>, progress: &Arc<Progress>) -
             let mut sim = TurmoilSim::new(choices);
             let built = catch_unwind(AssertUnwindSafe(|| body(&mut sim)));
             let mut setup = built.err().map(|payload| panic_message(&*payload));
+            plan.tell(&mut sim.options);
             let roles: Vec<HostPlan> = sim.hosts.iter().map(TurmoilPlan::role).collect();
             setup = setup.or_else(|| sim.options.problem("TurmoilSim", &HostPlan::labels(&roles)));
             if setup.is_some() {
@@ -201,7 +202,11 @@ mod tests {
     fn perturbations_in_turmoil_lose_nothing() {
         let mut seen = BTreeSet::new();
         for seed in 0..200 {
-            let outcome = simulate(&asks_and_is_answered, &Plan::Seed(seed), &Arc::default());
+            let outcome = simulate(
+                &asks_and_is_answered,
+                &Plan::Seed { seed, profile: &Arc::default() },
+                &Arc::default(),
+            );
             let trace = outcome.trace.render();
             assert_eq!(outcome.symptom, None, "seed {seed}\n{trace}");
             let marks = [

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{Points, Run};
 use crate::choice::{ChoiceLog, Divergence};
 use crate::panics;
+use crate::sched::Profile;
 use crate::symptom::{Symptom, SymptomKind};
 use crate::trace::Trace;
 
@@ -28,6 +29,8 @@ pub(crate) struct Outcome {
     pub(crate) failed_at: Option<String>,
     /// The `sometimes!` that were evaluated.
     pub(crate) points: Points,
+    /// What the run has counted, if it was to count.
+    pub(crate) profile: Option<Profile>,
 }
 
 impl Run {
@@ -42,6 +45,7 @@ impl Run {
         let panicked_at = self.scheduler.panicked_at().or_else(panics::take_place);
         let failed_at = if is_broken { broken_at.map(str::to_owned) } else { panicked_at };
         let names = self.scheduler.task_names();
+        let profile = self.scheduler.take_profile();
         let scheduler = Rc::into_inner(self.scheduler)
             .expect("the run has ended, and so has all that found its scheduler");
         let (choices, mut trace) = scheduler.into_parts();
@@ -58,6 +62,7 @@ impl Run {
             faults: faults.happened(),
             failed_at,
             points,
+            profile,
         }
     }
 }
