@@ -40,9 +40,12 @@ pub trait Threads: RawLocks {
     /// Lets other threads run.
     fn yield_now(&self);
 
-    /// Says that the next statement reads or writes shared memory (an atomic, a cell) that `object` names. A simulation
-    /// may run another thread first, and can tell which threads touch the same memory. In production it does nothing.
-    fn access(&self, _object: &'static str) {}
+    /// Says that the next statement reads or writes shared memory, such as an atomic. `object` names it, and `index`
+    /// tells the elements of an array apart: 0 for a single variable.
+    ///
+    /// A simulation may run another thread first, and knows which threads touch the same memory. In production this
+    /// does nothing.
+    fn access(&self, _object: &'static str, _index: usize) {}
 
     /// Resolves `host`, a name or the text of an address, to addresses with `port`. Never returns an empty list.
     ///

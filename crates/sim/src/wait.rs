@@ -36,6 +36,11 @@ impl ObjectId {
         Self((fnv1a(name.as_bytes()) ^ (host as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)) | Self::NAMED)
     }
 
+    /// An element of an object that is an array; the object itself for index 0.
+    pub(crate) const fn element(self, index: usize) -> Self {
+        Self((self.0 ^ (index as u64).wrapping_mul(0xd1b5_4a32_d192_ed03)) | Self::NAMED)
+    }
+
     const fn socket(number: u64) -> Self {
         Self(number & !Self::NAMED)
     }

@@ -344,7 +344,7 @@ pub(super) fn block<T>(
     wait: impl Fn(Option<Nanos>) -> Wait,
     mut attempt: impl FnMut(&Run) -> Poll<io::Result<T>>,
 ) -> io::Result<T> {
-    run.scheduler.scheduling_point_at(Operation::new(verb), Some(wait(None)));
+    run.scheduler.scheduling_point_at(Operation::new(verb), |host| wait(None).object(host));
     let until = (timeout > 0).then(|| run.scheduler.now().saturating_add(timeout));
     loop {
         if let Poll::Ready(result) = attempt(run) {

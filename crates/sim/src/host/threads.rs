@@ -71,8 +71,8 @@ impl<N: Transport> Threads for Host<N> {
         self.run().scheduler.yield_now();
     }
 
-    fn access(&self, object: &'static str) {
-        self.run().scheduler.scheduling_point(Operation::on("access", object));
+    fn access(&self, object: &'static str, index: usize) {
+        self.run().scheduler.access(object, index);
     }
 
     fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {

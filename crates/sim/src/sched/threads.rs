@@ -9,7 +9,7 @@
 use super::{Operation, Scheduler, State, TaskId, TimerKey, Wait, Waiting};
 use crate::time::Nanos;
 use crate::trace::TraceEvent;
-use crate::wait::ObjectId;
+use crate::wait::{HostIndex, ObjectId};
 
 impl Scheduler {
     /// A scheduling point of the running thread: another one may run before `operation`.
@@ -17,18 +17,30 @@ impl Scheduler {
     /// Does nothing in an async task, outside of tasks, while a thread unwinds, and while `tracing` formats an event
     /// (which would swallow the events of other threads).
     pub(crate) fn scheduling_point(&self, operation: Operation) {
-        self.scheduling_point_at(operation, None);
+        let is_named = !operation.object.is_empty();
+        self.scheduling_point_at(operation, |host| is_named.then(|| ObjectId::named(host, operation.object)));
     }
 
-    /// A scheduling point before an operation that touches what `on` waits for; otherwise what `operation` names.
-    pub(crate) fn scheduling_point_at(&self, operation: Operation, on: Option<Wait>) {
+    /// A scheduling point before an access to shared memory.
+    pub(crate) fn access(&self, object: &'static str, index: usize) {
+        self.scheduling_point_at(Operation::on("access", object), |host| {
+            Some(ObjectId::named(host, object).element(index))
+        });
+    }
+
+    /// A scheduling point before an operation that touches `object` of its host.
+    pub(crate) fn scheduling_point_at(
+        &self,
+        operation: Operation,
+        object: impl FnOnce(HostIndex) -> Option<ObjectId>,
+    ) {
         let Some(task) = self.running_thread() else { return };
         if self.may_not_suspend() || crate::trace::is_formatting() {
             return;
         }
         self.count_step(task);
         self.queue().set_last(task, operation);
-        self.note_object(task, operation, on);
+        self.note_object(task, object);
         if self.stopped() {
             self.suspend(task);
             return;
@@ -55,16 +67,11 @@ impl Scheduler {
     }
 
     /// Notes what the running thread is about to touch.
-    fn note_object(&self, task: TaskId, operation: Operation, on: Option<Wait>) {
-        if !self.looks_at_objects {
-            return;
+    fn note_object(&self, task: TaskId, object: impl FnOnce(HostIndex) -> Option<ObjectId>) {
+        if self.looks_at_objects {
+            let entry = &mut self.tasks.borrow_mut()[task.index()];
+            entry.object = object(entry.host);
         }
-        let entry = &mut self.tasks.borrow_mut()[task.index()];
-        entry.object = match on {
-            Some(wait) => wait.object(entry.host),
-            None if operation.object.is_empty() => None,
-            None => Some(ObjectId::named(entry.host, operation.object)),
-        };
     }
 
     /// Gives up the processor: the running thread goes to the end of the ready list.
@@ -74,9 +81,8 @@ impl Scheduler {
             return;
         }
         self.count_step(task);
-        let operation = Operation::new("yield");
-        self.queue().set_last(task, operation);
-        self.note_object(task, operation, None);
+        self.queue().set_last(task, Operation::new("yield"));
+        self.note_object(task, |_| None);
         self.policy.borrow_mut().yielded(task);
         if !self.stopped() && self.stop_if_paused(task) {
             return;
@@ -116,7 +122,7 @@ impl Scheduler {
         {
             let mut tasks = self.tasks.borrow_mut();
             let entry = &mut tasks[task.index()];
-            entry.object = if self.looks_at_objects { on.object(entry.host) } else { None };
+            entry.object = on.object(entry.host).filter(|_| self.looks_at_objects);
             let waits = &mut entry.waits;
             waits.retain(|waiting| waiting.on == on);
             if waits.is_empty() {
