@@ -47,8 +47,8 @@ impl Sweep {
     /// [`finds`](Self::finds) says is not looked at.
     ///
     /// Recordings are neither replayed nor written and nothing is shrunk, so what this call costs is what finding
-    /// costs: with one [worker](Self::workers), the warm-up, the runs up to the failure, its second run, and the second run of one
-    /// in 64 that passed.
+    /// costs: with one [worker](Self::workers), the warm-up, the runs up to the failure, its second run, and the second
+    /// run of one in 64 that passed.
     ///
     /// # Panics
     ///

@@ -25,11 +25,14 @@ use crate::measure::{BASES, SEEDS_MAX, measure};
 mod measure;
 
 /// The strategies of the table, in the order of its columns.
-pub const STRATEGIES: [Strategy; 5] = [
+pub const STRATEGIES: [Strategy; 8] = [
     Strategy::Fifo,
     Strategy::Random,
     Strategy::Sticky { every: 8 },
     Strategy::Pct { depth: 3 },
+    Strategy::Pos,
+    Strategy::Urw,
+    Strategy::Surw,
     Strategy::Swarm,
 ];
 
