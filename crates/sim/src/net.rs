@@ -1,26 +1,26 @@
-//! The simulated network: TCP between hosts, as Linux does it, without any I/O.
+//! The simulated network: TCP between hosts as on Linux, without any I/O.
 //!
 //! Hosts have a name and an address. Their sockets exchange segments over links that take time and can break. Bytes are
-//! counted, not packets: a message costs one event, and an acknowledgement none unless the sender waits for it. The
-//! network neither waits nor wakes: time is an argument, [`Network::next_event`] says when it wants to be called again,
-//! and [`Network::take_ready`] which calls to try again.
+//! counted, not packets. A message costs one event. An acknowledgement costs none unless the sender waits for it. The
+//! network neither waits nor wakes: time is an argument, [`Network::next_event`] returns when it must be called again,
+//! and [`Network::take_ready`] returns which calls to try again.
 //!
-//! The module list is a map: [`connection`] is a connection's state, [`flow`] one direction of it; [`socket`] and
-//! [`listen`] are the calls of applications, [`transmit`] sends, [`arrival`] receives, [`ack`] answers; [`link`] is the
-//! way between hosts, [`conditions`] its state, [`faults`] changes it; [`hosts`] has names and addresses, [`udp`]
-//! datagrams, [`local`] Unix sockets; [`event`] is the queue, [`trace`] the facts for the trace.
+//! The modules: [`connection`] is a connection's state, and [`flow`] is one direction of it. [`socket`] and [`listen`]
+//! are the calls of applications. [`transmit`] sends, [`arrival`] receives, [`ack`] acknowledges. [`link`] is the way
+//! between hosts, [`conditions`] its state, and [`faults`] changes it. [`hosts`] has names and addresses, [`udp`]
+//! datagrams, [`local`] Unix sockets. [`event`] is the queue, and [`trace`] has the facts for the trace.
 //!
 //! # Invariants
 //!
 //! - The same calls and the same answers from [`Outside`] give the same network. Nothing here draws a random number.
-//! - Nothing an application or a fault driver does panics; assertions guard against bugs here.
-//! - Linux is the judge of what applications see.
+//! - No call of an application or a fault driver panics. Assertions guard against bugs here.
+//! - Applications see what they would see on Linux.
 //!
 //! # Not here
 //!
-//! Wakers and waiting (the executor), when faults happen, IPv6 beyond `::1`. Congestion control is not
-//! simulated: it shifts times, which the latencies do already. Nagle's algorithm is simulated while a fault keeps
-//! acknowledgements back; without a fault it delays a segment by a round trip at most.
+//! Wakers and waiting (the scheduler), when faults happen, IPv6 beyond `::1`. Congestion control is not simulated: it
+//! only shifts times, and latencies already do that. Nagle's algorithm is simulated while a fault delays
+//! acknowledgements. Without a fault it delays a segment by a round trip at most.
 
 mod ack;
 mod arrival;
@@ -122,17 +122,17 @@ impl SocketId {
 
 /// What a call into the network needs from outside.
 pub(crate) trait Outside {
-    /// Picks one of `bound` latencies for a segment on `link`; 0 is the shortest.
+    /// Chooses one of `bound` latencies for a segment on `link`; 0 is the shortest.
     fn pick_latency(&mut self, link: LinkId, bound: u32) -> u32;
 
-    /// Picks how often in a row a segment on `link`, which loses one in `one_in`, is lost: less than `bound`; 0 is
+    /// Chooses how often in a row a segment on `link`, which loses one in `one_in`, is lost: less than `bound`; 0 is
     /// not at all.
     fn pick_losses(&mut self, link: LinkId, bound: u32, one_in: u32) -> u32;
 
     /// Takes a fact worth a line in the trace.
     fn event(&mut self, event: NetEvent);
 
-    /// Picks one of `bound` answers about a datagram on `link`; 0 is the default.
+    /// Chooses one of `bound` answers about a datagram on `link`; 0 is the default.
     fn pick_datagram(&mut self, link: LinkId, chance: Chance, bound: u32) -> u32;
 
     /// Takes a fact about a datagram.
@@ -173,7 +173,7 @@ struct Wire {
     queue: EventQueue,
     ready: Vec<Ready>,
     user_timeout: Nanos,
-    /// No socket's buffers are larger.
+    /// The limit of every socket's buffers.
     buffer_bytes_max: u32,
     /// By listener.
     handshakes: BTreeMap<ListenerId, Handshakes>,
@@ -199,7 +199,7 @@ pub(crate) struct Network {
     /// Ports of sockets that connected.
     tuples: Tuples,
     wire: Wire,
-    /// The latest time that any call has named.
+    /// The latest time of any call.
     now: Nanos,
 }
 
@@ -225,7 +225,7 @@ impl Network {
         }
     }
 
-    /// Sets the latency of all links that have none of their own.
+    /// Sets the latency of all links without one of their own.
     pub(crate) fn set_latency(&mut self, range: LatencyRange) {
         self.wire.links.set_default_latency(range);
     }
@@ -246,12 +246,12 @@ impl Network {
         self.wire.user_timeout = link::nanos(timeout);
     }
 
-    /// Bounds the send and receive buffers of every socket from now on, whatever its options ask for.
+    /// Limits the send and receive buffers of every socket from now on, whatever its options say.
     pub(crate) fn set_buffer_bytes_max(&mut self, bytes: u32) {
         self.wire.buffer_bytes_max = bytes;
     }
 
-    /// Returns the time of the earliest coming event.
+    /// Returns the time of the next event.
     pub(crate) fn next_event(&mut self) -> Option<Nanos> {
         // Calls of applications since the last `process` can have left a cancelled event in front.
         self.drop_cancelled();
@@ -276,8 +276,8 @@ impl Network {
         !self.wire.ready.is_empty()
     }
 
-    /// Takes the calls that may be worth another try since the last take: each once, in order of occurrence. Some are
-    /// spurious; none is missing.
+    /// Takes the calls that may be worth another try since the last take, each once, in the order of occurrence. Some
+    /// are spurious, but none is missing.
     pub(crate) fn take_ready(&mut self) -> std::vec::Drain<'_, Ready> {
         for ready in &self.wire.ready {
             match *ready {
@@ -313,7 +313,7 @@ impl Network {
         }
     }
 
-    /// Runs one step of a socket's connection, if it exists, and forgets the connection if that was its last.
+    /// Runs one step of a socket's connection, if it exists, and forgets the connection if it has ended.
     fn with<R>(
         &mut self,
         socket: SocketId,

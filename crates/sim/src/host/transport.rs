@@ -75,7 +75,6 @@ pub trait Transport: Copy + Eq + Send + Sync + 'static {
 }
 
 /// One end of a stream, as its handles share it. Dropping it closes the end.
-#[expect(clippy::missing_errors_doc, reason = "those of the runtime traits")]
 pub trait StreamSocket: Send + Sync + 'static {
     /// Returns `true` if a vectored write takes more than the first slice.
     fn is_vectored(&self) -> bool;
@@ -135,7 +134,6 @@ pub trait StreamSocket: Send + Sync + 'static {
 }
 
 /// A listening socket. Dropping it stops listening.
-#[expect(clippy::missing_errors_doc, reason = "those of the runtime traits")]
 pub trait ListeningSocket: Send + Sync + 'static {
     /// The accepted sockets.
     type Socket;
@@ -151,7 +149,6 @@ pub trait ListeningSocket: Send + Sync + 'static {
 }
 
 /// A UDP socket, as its handles share it. Dropping it closes the socket.
-#[expect(clippy::missing_errors_doc, reason = "those of the runtime traits")]
 pub trait DatagramSocket: Send + Sync + 'static {
     /// Is a scheduling point of a thread.
     fn scheduling_point(&self, verb: &'static str);

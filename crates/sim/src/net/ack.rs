@@ -1,14 +1,14 @@
-//! Acknowledgements, windows, and what becomes of senders that miss them.
+//! Acknowledgements and windows, and the timeouts of senders that miss them.
 //!
-//! A receiver acknowledges what arrives, but the acknowledgement has no event unless the sender waits for it: for room
-//! in its buffer or for window. One that cannot pass is *missed*: it comes with the answer to the first retransmission
-//! that gets through. While something is lost (`transmit`) or missed a timeout runs, and only then: undisturbed
-//! connections need no timer. A paused one is neither; it waits in its queue.
+//! A receiver acknowledges what arrives, but the acknowledgement has no event unless the sender waits for it (for room
+//! in its buffer or for window). One that cannot pass is *missed*: it comes with the answer to the first retransmission
+//! that gets through. A timeout runs only while something is lost (`transmit`) or missed. Undisturbed connections need
+//! no timer. A paused acknowledgement is neither lost nor missed; it waits in its queue.
 //!
 //! # Invariants
 //!
-//! - A timeout stands exactly while `Flow::troubled_since` says so.
-//! - An acknowledgement stands for all that was received before it was sent.
+//! - A timeout is set exactly while `Flow::troubled_since` is.
+//! - An acknowledgement covers everything that was received before it was sent.
 //!
 //! # Not here
 //!
@@ -23,8 +23,8 @@ use super::trace::Fact;
 use super::{Cx, Direction, Nanos};
 
 impl Connection {
-    /// The sender met the edge of the window. What the reader made free since it last told the sender was, in a real
-    /// TCP, told at the time of the read; here it is only told to a sender that waits for it.
+    /// Notes that the sender has reached the edge of the window. A real TCP announces freed space at the time of the
+    /// read. Here it is announced only to a sender that waits for it.
     pub(super) fn wait_for_window(&mut self, side: usize, cx: &mut Cx<'_>) {
         let answered = [side, 1 - side].iter().all(|&way| self.passage(way, &cx.wire.links) != Passage::Lost);
         if !answered || self.ends[1 - side].state == State::Closed {
@@ -46,7 +46,7 @@ impl Connection {
         self.want_ack(side, cx);
     }
 
-    /// The receiver acknowledges what it has of the flow of `side` (RFC 9293 section 3.10.7.4), and tells its window.
+    /// Acknowledges what the receiver has of the flow of `side` (RFC 9293 section 3.10.7.4), and announces its window.
     pub(super) fn acknowledge(&mut self, side: usize, first_sent: Nanos, cx: &mut Cx<'_>) {
         if self.ends[side].state == State::Closed {
             return;
@@ -64,7 +64,7 @@ impl Connection {
         self.want_ack(side, cx);
     }
 
-    /// Tells a sender that waits for window what its reader has made free.
+    /// Announces freed space to a sender that waits for window.
     pub(super) fn tell_window(&mut self, side: usize, cx: &mut Cx<'_>) {
         let flow = &self.flows[side];
         let waits = flow.sent < flow.written && flow.missed_ack.is_none();
@@ -90,7 +90,7 @@ impl Connection {
         self.want_ack(side, cx);
     }
 
-    /// Lets a missed acknowledgement come with the answer to the first retransmission from now on, if both ways are
+    /// Schedules a missed acknowledgement with the answer to the first retransmission from now on, if both ways are
     /// open.
     pub(super) fn recover_ack(&mut self, side: usize, cx: &mut Cx<'_>) {
         let Some(missed) = self.flows[side].missed_ack else { return };
@@ -113,8 +113,8 @@ impl Connection {
         self.want_ack(side, cx);
     }
 
-    /// A RST of `side` is lost. A peer that misses an acknowledgement tries again and is answered again; one that waits
-    /// for nothing never hears of it.
+    /// Notes that a RST of `side` is lost. A peer that misses an acknowledgement tries again and is answered again. A
+    /// peer that waits for nothing never learns it.
     pub(super) fn lose_reset(&mut self, side: usize, cx: &mut Cx<'_>) {
         let peer = 1 - side;
         let flow = &mut self.flows[peer];
@@ -128,7 +128,7 @@ impl Connection {
         self.recover_ack(peer, cx);
     }
 
-    /// `side` retransmits to a peer that is gone, or probes its window.
+    /// Schedules a retransmission of `side` to a peer that is gone, or a probe of its window.
     pub(super) fn send_probe(&mut self, side: usize, cx: &mut Cx<'_>) {
         self.sent_fact(side, Fact::Retransmitted, cx);
         let arrives = cx.now.saturating_add(self.min_latency(side, cx));
@@ -136,7 +136,7 @@ impl Connection {
         self.flows[side].probe_event = Some(probe);
     }
 
-    /// A retransmission of `side`, or a probe of its peer's window, comes to a peer that is gone.
+    /// Handles a retransmission of `side`, or a probe of its peer's window, that arrives at a peer that is gone.
     pub(super) fn probe_arrives(&mut self, side: usize, cx: &mut Cx<'_>) {
         self.flows[side].probe_event = None;
         if self.passes(side, cx) {
@@ -144,7 +144,7 @@ impl Connection {
         }
     }
 
-    /// The receiver of `side` is gone: what it has not yet acknowledged it never will, and tells no more window.
+    /// Notes that the receiver of `side` is gone. It acknowledges nothing more and announces no window.
     pub(super) fn lose_receiver(&mut self, side: usize, cx: &mut Cx<'_>) {
         if self.ends[side].state == State::Closed {
             return;
@@ -168,15 +168,14 @@ impl Connection {
         let socket = self.socket(side);
         let flow = &mut self.flows[side];
         if flow.ack_event.is_none() {
-            // What a call in passing has absorbed, or what came while no writer waited, is handled as if it arrived
-            // now.
+            // If a call has already absorbed it, or it came while no writer waited, it is handled as if it arrived now.
             let at = if flow.can_go_on() { Some(cx.now) } else { flow.useful_ack() };
             let at = at.map(|at| at.max(cx.now));
             flow.ack_event = at.map(|at| cx.wire.queue.push(at, Due::Ack, socket));
         }
     }
 
-    /// The acknowledgement that `side` waited for has arrived.
+    /// Handles the acknowledgement that `side` waited for.
     pub(super) fn ack_arrives(&mut self, side: usize, cx: &mut Cx<'_>) {
         self.flows[side].ack_event = None;
         let stalled_for = cx.now - self.flows[side].stalled_since;
@@ -207,8 +206,8 @@ impl Connection {
         }
     }
 
-    /// `side` has waited too long for an acknowledgement (RFC 9293 section 3.8.3, Linux's `tcp_write_err`). The peer
-    /// is not told.
+    /// Times out `side`, which has waited too long for an acknowledgement (RFC 9293 section 3.8.3, Linux's
+    /// `tcp_write_err`). The peer learns nothing.
     pub(super) fn time_out(&mut self, side: usize, cx: &mut Cx<'_>) {
         self.flows[side].timeout = None;
         self.absorb_acks(side, cx.now);
@@ -219,7 +218,7 @@ impl Connection {
         self.die(side, Some(libc::ETIMEDOUT), cx);
     }
 
-    /// How long `side` waits for an acknowledgement.
+    /// Returns how long `side` waits for an acknowledgement.
     pub(super) fn ack_timeout(&self, side: usize, cx: &Cx<'_>) -> Nanos {
         match self.ends[side].owner {
             Owner::Kernel => cx.wire.user_timeout.min(ORPHAN_TIMEOUT),

@@ -1,4 +1,4 @@
-//! What comes due: segments arrive, handshakes are tried again, senders give up.
+//! Handles due events: segments arrive, handshakes are retried, senders give up.
 //!
 //! # Invariants
 //!
@@ -69,7 +69,7 @@ impl Network {
 }
 
 impl Connection {
-    /// The first segment of the line of `from` arrives.
+    /// Handles the arrival of the first segment of the line of `from`.
     fn segment_arrives(&mut self, from: usize, listeners: &mut Listeners, cx: &mut Cx<'_>) {
         let Some(segment) = self.flows[from].line.pop_front() else { return };
         let to = 1 - from;
@@ -97,11 +97,11 @@ impl Connection {
         }
     }
 
-    /// The backlog has no room for a client that believes it is connected: its segments are lost until it has.
+    /// Handles a full backlog for a client that already counts as connected: its segments are lost until there is room.
     fn drop_for_backlog(&mut self, segment: Segment, cx: &mut Cx<'_>) {
         self.received_fact(1, Fact::BacklogFull, cx);
         self.await_handshake(1, cx);
-        // The answer to the next SYN-ACK takes the place of a lost ACK; a dead client tries nothing again.
+        // The answer to the next SYN-ACK replaces a lost ACK. A dead client tries nothing again.
         if segment.content == Content::HandshakeAck || self.ends[0].state == State::Closed {
             return self.schedule_line(0, cx);
         }
@@ -192,7 +192,7 @@ impl Connection {
         self.die(to, Some(error), cx);
     }
 
-    /// Answers a segment that concerns no living end (RFC 9293 section 3.10.7.1).
+    /// Answers a segment for an end that is gone (RFC 9293 section 3.10.7.1).
     pub(super) fn answer_with_reset(&mut self, side: usize, cx: &mut Cx<'_>) {
         if !self.ends[1 - side].state.is_over() {
             self.sent_fact(side, Fact::ResetSent, cx);
@@ -206,7 +206,7 @@ impl Connection {
         self.answer_with_reset(side, cx);
     }
 
-    /// The SYN (`side` 0) or the SYN-ACK (`side` 1) is due again.
+    /// Retries the SYN (`side` 0) or the SYN-ACK (`side` 1).
     fn retry_handshake(&mut self, side: usize, cx: &mut Cx<'_>) {
         self.ends[side].handshake_event = None;
         let retries = [SYN_RETRIES, SYN_ACK_RETRIES][side];

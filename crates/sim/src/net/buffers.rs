@@ -1,10 +1,10 @@
-//! How Linux counts socket buffers: by the memory that messages take, not by their bytes.
+//! Counts socket buffers as Linux does: by the memory that messages take, not by their bytes.
 //!
-//! A message lies in a socket buffer structure of 256 B, with a head from one of the kernel's size classes and
-//! perhaps pages behind it. Small messages fill a buffer by their number, therefore. The figures are those of Linux
-//! 6.18 with pages of 4 KiB; `wmem_default` and `rmem_default` are 212,992 B.
+//! A message is in a socket buffer structure of 256 B, with a head from one of the kernel's size classes and perhaps
+//! pages behind it. So the number of small messages fills a buffer, not their bytes. The figures are those of Linux
+//! 6.18 with pages of 4 KiB. `wmem_default` and `rmem_default` are 212,992 B.
 
-/// `sk_buff`, and what lies at the end of each head (`skb_shared_info`).
+/// `sk_buff`, and the structure at the end of each head (`skb_shared_info`).
 const STRUCTURE: u64 = 256;
 const TRAILER: u64 = 320;
 
@@ -16,19 +16,19 @@ const HEAD_MAX: u64 = PAGE - TRAILER;
 /// `net.core.wmem_default` and `rmem_default`.
 const DEFAULT: u64 = 212_992;
 
-/// `net.core.wmem_max` and `rmem_max`: what a socket may ask for.
+/// `net.core.wmem_max` and `rmem_max`: the largest size that a socket may ask for.
 const ASKED_MAX: u64 = 4_194_304;
 
 /// `SOCK_MIN_SNDBUF` and `SOCK_MIN_RCVBUF`.
 const SEND_MIN: u64 = 4608;
 const RECEIVE_MIN: u64 = 2304;
 
-/// The send buffer that a socket gets that asks for `bytes` (`SO_SNDBUF`).
+/// Returns the send buffer of a socket that asks for `bytes` (`SO_SNDBUF`).
 pub(super) fn send_buffer(bytes: Option<u32>) -> u64 {
     bytes.map_or(DEFAULT, |bytes| doubled(bytes).max(SEND_MIN))
 }
 
-/// The receive buffer that a socket gets that asks for `bytes` (`SO_RCVBUF`).
+/// Returns the receive buffer of a socket that asks for `bytes` (`SO_RCVBUF`).
 pub(super) fn receive_buffer(bytes: Option<u32>) -> u64 {
     bytes.map_or(DEFAULT, |bytes| doubled(bytes).max(RECEIVE_MIN))
 }
@@ -37,24 +37,24 @@ fn doubled(bytes: u32) -> u64 {
     u64::from(bytes).min(ASKED_MAX) * 2
 }
 
-/// Memory of a head of `bytes`, with its structure: heads come in powers of two.
+/// Returns the memory of a head of `bytes`, with its structure. Heads come in powers of two.
 fn head(bytes: u64) -> u64 {
     STRUCTURE + (bytes + TRAILER).next_power_of_two().max(512)
 }
 
-/// The most bytes that a Unix stream with this send buffer puts into one message (`unix_stream_sendmsg`).
+/// Returns the most bytes that a Unix stream with this send buffer puts into one message (`unix_stream_sendmsg`).
 pub(super) fn unix_message_max(send_buffer: u64) -> u64 {
     const PAGES_MAX: u64 = 8 * PAGE;
     (send_buffer / 2 - 64).min(HEAD_MAX + PAGES_MAX)
 }
 
-/// Memory of a message of `bytes` in a Unix stream.
+/// Returns the memory of a message of `bytes` in a Unix stream.
 pub(super) fn unix_message(bytes: u64) -> u64 {
     let in_pages = bytes.saturating_sub(HEAD_MAX).next_multiple_of(PAGE).min(bytes);
     head(bytes - in_pages) + in_pages.next_multiple_of(PAGE)
 }
 
-/// Memory of a datagram of `bytes` (`__ip_append_data`): before its bytes there is room for headers.
+/// Returns the memory of a datagram of `bytes` (`__ip_append_data`), with room for headers before its bytes.
 pub(super) fn datagram(bytes: u64) -> u64 {
     const HEADERS: u64 = 59;
     /// Heads up to this come from a cache of their own (`SKB_SMALL_HEAD_CACHE_SIZE`).

@@ -1,7 +1,7 @@
 //! Random calls of applications and fault drivers: any call at any time, on any socket, under any link conditions.
 //!
-//! Nothing may panic or break an invariant. No error may come twice. A direction may only give a prefix of what was
-//! written into it. Once all sockets are closed and all faults are healed, nothing may be left.
+//! No call may panic or break an invariant. No error may come twice. A direction may only deliver a prefix of what was
+//! written into it. After all sockets are closed and all faults are healed, nothing may be left.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
@@ -202,7 +202,7 @@ impl Chaos {
             self.harness.network.set_linger_zero(socket);
         }
         self.harness.close(socket);
-        // Sometimes the application goes on calling.
+        // Sometimes the application continues to call.
         if below(&mut self.rng, 4) != 0 {
             self.sockets.retain(|&open| open != socket);
         }

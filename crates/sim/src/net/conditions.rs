@@ -2,13 +2,13 @@
 //!
 //! # Invariants
 //!
-//! - The default conditions change nothing and ask nothing.
-//! - Losses are asked about only while a link is lossy, one question a segment; pick 0 is "not lost".
+//! - The default conditions change nothing and draw nothing.
+//! - Losses are asked about only while a link is lossy, one question a segment; value 0 is "not lost".
 //! - A host always reaches itself.
 //!
 //! # Not here
 //!
-//! What becomes of segments in it (`transmit`), and when it changes (`faults`).
+//! What happens to segments (`transmit`), and when conditions change (`faults`).
 
 use super::link::{LinkId, Links};
 use super::{Nanos, Outside};
@@ -16,22 +16,22 @@ use super::{Nanos, Outside};
 /// How often a segment may be lost in a row: its last retransmission comes after 12.6 s.
 pub(super) const LOSSES_MAX: u32 = 6;
 
-/// What a link is like. The default is fair.
+/// The conditions of a link. The default is fair.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Conditions {
     /// Every segment is lost.
     pub(crate) cut: bool,
-    /// Every segment waits; it goes on at once when this ends.
+    /// Every segment waits, and continues at once when this ends.
     pub(crate) paused: bool,
-    /// Every segment takes longer, by this.
+    /// Every segment takes longer, by this much.
     pub(crate) delay: Nanos,
-    /// One segment in so many is lost; 0 is none.
+    /// One segment in this many is lost; 0 is none.
     pub(crate) one_lost_in: u32,
     /// Bytes that pass in a second; 0 is any number.
     pub(crate) bytes_per_second: u64,
 }
 
-/// What happens to a segment that sets out now.
+/// What happens to a segment that is sent now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Passage {
     Open,
@@ -66,7 +66,7 @@ impl Conditions {
 }
 
 impl Links {
-    /// Asks how often in a row a segment that sets out now is lost, if any are.
+    /// Draws how often in a row a segment that is sent now is lost, if any are.
     pub(super) fn pick_losses(&self, link: LinkId, outside: &mut dyn Outside) -> u32 {
         match self.conditions(link).one_lost_in {
             0 => 0,
@@ -74,7 +74,7 @@ impl Links {
         }
     }
 
-    /// Puts `bytes` on the link behind all that is on it, and returns when the last of them has left.
+    /// Puts `bytes` on the link behind everything on it, and returns when the last of them has left.
     pub(super) fn squeeze(&mut self, link: LinkId, departs: Nanos, bytes: u64) -> Nanos {
         let rate = self.conditions(link).bytes_per_second;
         if rate == 0 || bytes == 0 {

@@ -3,8 +3,8 @@
 //! # Invariants
 //!
 //! - End 0 is the client's, end 1 the server's; flow `n` carries what end `n` writes.
-//! - An end without an owner is the kernel's: an orphan that sends what it must, or a trace of one that was.
-//! - A connection lives until neither end has an owner and nothing of it is on its way.
+//! - An end without an owner is the kernel's: an orphan that still sends, or the rest of one.
+//! - A connection exists until neither end has an owner and nothing of it is on its way.
 //!
 //! # Not here
 //!
@@ -45,8 +45,8 @@ pub(super) const ORPHAN_STALL_TIMEOUT: Nanos = 204_600_000_000;
 /// ```
 ///
 /// RST, a timeout and a refusal lead from every state to `Closed`. A state changes when the application acts or a
-/// segment arrives; acknowledgements are looked at lazily, so an end may be in `FinWait1`, `Closing` or `LastAck` a
-/// little longer than a kernel would say, until they are looked at.
+/// segment arrives. Acknowledgements are looked at lazily, so an end may be in `FinWait1`, `Closing` or `LastAck` a
+/// little longer than in a kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     SynSent,
@@ -67,7 +67,7 @@ impl State {
         matches!(self, Self::Established | Self::CloseWait)
     }
 
-    /// To the application the connection is gone: Linux frees the socket's state in TIME-WAIT.
+    /// The connection is gone for the application: Linux frees the socket's state in TIME-WAIT.
     pub(super) const fn is_over(self) -> bool {
         matches!(self, Self::TimeWait | Self::Closed)
     }
@@ -93,7 +93,7 @@ pub(super) struct End {
     pub(super) owner: Owner,
     /// Linux's `sk_err`: the first call to see it takes it.
     pub(super) error: Option<Errno>,
-    /// Linux's `SOCK_DONE`: the peer's FIN came. What went wrong later does not disturb the reader.
+    /// Linux's `SOCK_DONE`: the peer's FIN came. Later errors do not disturb the reader.
     pub(super) fin_seen: bool,
     pub(super) read_shut: bool,
     pub(super) linger_zero: bool,
@@ -138,7 +138,7 @@ pub(super) struct Connection {
     pub(super) listener: Option<ListenerId>,
     /// When the first SYN, and the first SYN-ACK, was sent.
     pub(super) handshake_began: [Nanos; 2],
-    /// Something on the way has forgotten the connection: segments of this side are lost for good.
+    /// A device on the path has forgotten the connection: segments of this side are lost for good.
     pub(super) severed: [bool; 2],
     /// The server's half of the handshake is a SYN cookie: the listener keeps no state and sends nothing again.
     pub(super) is_cookie: bool,
@@ -163,7 +163,7 @@ impl Connection {
         Some(LinkId { from: self.ends[side].host?, to: self.ends[1 - side].host? })
     }
 
-    /// Tells what happens to a segment of `side` that sets out now.
+    /// Returns what happens to a segment of `side` that is sent now.
     pub(super) fn passage(&self, side: usize, links: &Links) -> Passage {
         match self.link(side) {
             Some(link) if !self.severed[side] => links.passage(link),
@@ -171,17 +171,17 @@ impl Connection {
         }
     }
 
-    /// Returns `true` if a segment of `side` that sets out now arrives without waiting for a fault to end.
+    /// Returns `true` if a segment of `side` that is sent now arrives without waiting for a fault to end.
     pub(super) fn passes(&self, side: usize, cx: &Cx<'_>) -> bool {
         self.passage(side, &cx.wire.links) == Passage::Open
     }
 
-    /// The least time a segment of `side` takes.
+    /// Returns the least time that a segment of `side` takes.
     pub(super) fn min_latency(&self, side: usize, cx: &Cx<'_>) -> Nanos {
         self.link(side).map_or(0, |link| cx.wire.links.min_latency(link))
     }
 
-    /// Returns `true` if `event` of `side` still stands.
+    /// Returns `true` if `event` of `side` is still valid.
     pub(super) fn expects(&self, side: usize, event: &Event) -> bool {
         let kept = match event.due {
             Due::Segment => self.flows[side].line_event,
@@ -223,12 +223,12 @@ impl Connection {
         }
     }
 
-    /// Tells the trace about something that `side` did.
+    /// Adds a fact to the trace that `side` caused.
     pub(super) fn sent_fact(&self, side: usize, fact: Fact, cx: &mut Cx<'_>) {
         self.fact(side, side, fact, cx);
     }
 
-    /// Tells the trace about something that came to `side`.
+    /// Adds a fact to the trace about what arrived at `side`.
     pub(super) fn received_fact(&self, side: usize, fact: Fact, cx: &mut Cx<'_>) {
         self.fact(side, 1 - side, fact, cx);
     }
@@ -270,7 +270,7 @@ impl Connection {
         };
     }
 
-    /// Ends `side` at once, without a word to its peer. Its application sees `error`.
+    /// Ends `side` at once, without a segment to its peer. Its application gets `error`.
     pub(super) fn die(&mut self, side: usize, error: Option<Errno>, cx: &mut Cx<'_>) {
         let end = &mut self.ends[side];
         let was = std::mem::replace(&mut end.state, State::Closed);
@@ -299,7 +299,7 @@ impl Connection {
 #[derive(Debug, Default)]
 pub(super) struct Connections {
     slots: Vec<Option<Box<Connection>>>,
-    /// What each connection was between, for traces: kept when it is gone.
+    /// The ends of each connection, for traces. Kept after it is gone.
     places: Vec<[Place; 2]>,
 }
 
@@ -318,7 +318,7 @@ impl Connections {
         self.slots.push(Some(Box::new(connection)));
     }
 
-    /// What a connection is or was between: the client's place and the server's.
+    /// The ends of a connection: the client's place and the server's.
     pub(super) fn places(&self, index: u32) -> Option<[Place; 2]> {
         self.places.get(index as usize).copied()
     }
@@ -339,7 +339,7 @@ impl Connections {
         self.slots.iter().flatten().map(|connection| &**connection)
     }
 
-    /// The numbers of those that exist now.
+    /// Returns the numbers of the connections that exist now.
     pub(super) fn indices(&self) -> Vec<u32> {
         self.iter().map(|connection| connection.index).collect()
     }

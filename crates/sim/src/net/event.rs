@@ -1,4 +1,4 @@
-//! The network's queue of coming events.
+//! The network's queue of future events.
 //!
 //! # Invariants
 //!
@@ -23,11 +23,11 @@ pub(super) enum Due {
     Ack,
     /// The socket sends its lost line again.
     Retransmission,
-    /// The socket sends what Nagle's algorithm keeps back, as a tail loss probe.
+    /// The socket sends, as a tail loss probe, what Nagle's algorithm has delayed.
     TailProbe,
-    /// The socket asks a peer that is gone.
+    /// The socket sends a probe to a peer that is gone.
     ProbeSent,
-    /// The question arrives.
+    /// The probe arrives.
     Probe,
     /// The socket has waited long enough for an acknowledgement.
     Timeout,
@@ -37,7 +37,7 @@ pub(super) enum Due {
     HandshakeAck,
 }
 
-/// One event's place among all others, and the proof that it still stands.
+/// The place of an event among all others, which also proves that it is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Token(u64);
 
@@ -50,7 +50,7 @@ pub(super) struct Event {
 }
 
 impl Ord for Event {
-    /// The earliest is the greatest, because `BinaryHeap` gives the greatest first.
+    /// The earliest event is the greatest, because `BinaryHeap` returns the greatest first.
     fn cmp(&self, other: &Self) -> Ordering {
         (other.at, other.token).cmp(&(self.at, self.token))
     }
@@ -93,7 +93,7 @@ impl EventQueue {
         self.heap.pop()
     }
 
-    /// All events, in no useful order: good for `any` only.
+    /// All events, in no useful order: for `any` only.
     pub(super) fn unordered(&self) -> impl Iterator<Item = &Event> {
         self.heap.iter()
     }

@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //!
-//! - A fault does not end by itself; what a fault delayed goes on with the retransmission after it ended.
+//! - A fault does not end by itself. A segment that a fault delayed arrives with the retransmission after it ended.
 //! - A host always reaches itself.
 //!
 //! # Not here
@@ -15,7 +15,7 @@ use super::link::LinkId;
 use super::{Cx, HostId, Nanos, Network, Outside, SocketId};
 
 impl Network {
-    /// Changes what links are like, all at once.
+    /// Changes the conditions of links, all at once.
     #[cfg(test)]
     pub(crate) fn set_conditions(
         &mut self,
@@ -30,7 +30,7 @@ impl Network {
         });
     }
 
-    /// Changes what all links are like, all at once: those that are not named have the default conditions.
+    /// Changes the conditions of all links, all at once. Links that are not named get the default conditions.
     pub(crate) fn set_all_conditions(
         &mut self,
         now: Nanos,
@@ -56,7 +56,7 @@ impl Network {
         self.change_links(now, outside, |network| network.wire.links.set_silent(host, false));
     }
 
-    /// Both ends of every connection between two hosts receive a RST, as from a middlebox.
+    /// Sends a RST to both ends of every connection between two hosts, as a middlebox might.
     pub(crate) fn reset_connections(&mut self, now: Nanos, outside: &mut dyn Outside, a: HostId, b: HostId) {
         self.for_each(now, outside, |connection, cx| {
             if connection.is_between(a, b) {
@@ -68,8 +68,8 @@ impl Network {
         });
     }
 
-    /// The host's machine is gone with all its sockets and listeners, without a segment to its peers. Segments that
-    /// still come are lost if the host is silent, and answered with RST if it is not. Sockets that its applications
+    /// Removes the host's machine with all its sockets and listeners, without a segment to its peers. Segments that
+    /// still arrive are lost if the host is silent, and otherwise answered with RST. Sockets that its applications
     /// still own are dead.
     pub(crate) fn vanish(&mut self, now: Nanos, outside: &mut dyn Outside, host: HostId) {
         for listener in self.listeners.of_host(host) {
@@ -94,8 +94,8 @@ impl Network {
         });
     }
 
-    /// The host's process is killed: its kernel closes what it had open, with RST where something was not yet read and
-    /// with FIN elsewhere. Sockets that its applications still own are dead.
+    /// Kills the host's process. Its kernel closes what it had open: with RST if something was not yet read, otherwise
+    /// with FIN. Sockets that its applications still own are dead.
     pub(crate) fn kill(&mut self, now: Nanos, outside: &mut dyn Outside, host: HostId) {
         for listener in self.listeners.of_host(host) {
             self.close_listener(now, outside, listener);
@@ -108,9 +108,9 @@ impl Network {
         self.drop_cancelled();
     }
 
-    /// Something on the way forgets a connection between two hosts: from now on segments from `a` to `b` are lost if
-    /// `from_a`, and those from `b` to `a` if `from_b`, for good, without notice. Of several connections the
-    /// `index`-th, the youngest first, is meant, counted round. Returns what it was between; `None` if there is no
+    /// Forgets a connection between two hosts, as a device on the path might. From now on segments from `a` to `b` are
+    /// lost if `from_a`, and those from `b` to `a` if `from_b`, for good and without a sign. `index` selects one of
+    /// several connections, the youngest first, modulo their number. Returns its ends, or `None` if there is no
     /// connection.
     pub(crate) fn sever(
         &mut self,
@@ -178,7 +178,7 @@ impl Connection {
         hosts == [Some(a), Some(b)] || hosts == [Some(b), Some(a)]
     }
 
-    /// A new connection meets the links as they are.
+    /// Applies the present conditions of the links to a new connection.
     pub(super) fn meet_links(&mut self, cx: &mut Cx<'_>) {
         for side in [0, 1] {
             let paused = self.passage(side, &cx.wire.links) == Passage::Paused;
@@ -187,7 +187,7 @@ impl Connection {
         }
     }
 
-    /// The links changed: what each side's segments met before, and meet now.
+    /// Applies a change of the links: what happened to each side's segments before, and what happens now.
     fn notice(&mut self, before: [Passage; 2], after: [Passage; 2], cx: &mut Cx<'_>) {
         for side in [0, 1] {
             if before[side] != Passage::Lost && after[side] == Passage::Lost {
@@ -214,7 +214,7 @@ impl Connection {
     fn cut(&mut self, side: usize, cx: &mut Cx<'_>) {
         self.flows[side].paused = false;
         self.lose_line(side, cx);
-        // Paused acknowledgements have not come: they are lost before the pause ends.
+        // Paused acknowledgements have not arrived. They are lost before the pause ends.
         self.miss_acks(1 - side, cx);
         self.flows[1 - side].acks_paused = false;
         self.watch(1 - side, cx);
@@ -236,7 +236,7 @@ pub(crate) enum Way {
 /// The faults of the tests, by name.
 #[cfg(test)]
 impl Network {
-    /// Cuts the links between two hosts. What is on its way is lost, what is sent from now on too.
+    /// Cuts the links between two hosts. Segments on their way are lost, and those sent from now on too.
     pub(super) fn partition(
         &mut self,
         now: Nanos,
@@ -253,7 +253,7 @@ impl Network {
         }
     }
 
-    /// Mends both links between two hosts.
+    /// Restores both links between two hosts.
     pub(super) fn heal(&mut self, now: Nanos, outside: &mut dyn Outside, a: HostId, b: HostId) {
         let link = LinkId { from: a, to: b };
         self.set_conditions(

@@ -1,7 +1,7 @@
-//! One direction of a connection: the bytes, how far each party has got, and what is on its way.
+//! One direction of a connection: its bytes, its counters, and what is on its way.
 //!
-//! Both ends live in one memory, so a byte is copied twice in its life: into the flow by its writer and out of it by
-//! its reader. Between the two only counters move (RFC 9293 section 3.3.1):
+//! Both ends are in one memory, so a byte is copied twice: into the flow by its writer and out of it by its reader.
+//! Between the two only counters move (RFC 9293 section 3.3.1):
 //!
 //! ```text
 //!   read <= delivered <= sent <= written        the receiver's RCV.NXT is `delivered`, SND.NXT is `sent`
@@ -27,8 +27,8 @@ use super::Nanos;
 use super::event::Token;
 use super::link::{Packets, RETRY_FIRST as FIRST_TIMEOUT};
 
-/// Least progress of a window that is worth telling, if the buffer is large: one segment on Ethernet
-/// (RFC 9293 section 3.8.6.2.2, silly window avoidance).
+/// The least progress of a window that is announced, if the buffer is large: one segment on Ethernet (RFC 9293 section
+/// 3.8.6.2.2, silly window avoidance).
 const SEGMENT_MAX_BYTES: u64 = 1460;
 
 /// Bytes of a full segment on Ethernet, with timestamps.
@@ -49,7 +49,7 @@ pub(super) enum Content {
 }
 
 impl Content {
-    /// Whether its sender sends it again until it is acknowledged, once the connection is open.
+    /// Returns `true` if its sender retransmits it until it is acknowledged, once the connection is open.
     pub(super) const fn is_retransmitted(self) -> bool {
         matches!(self, Self::Data { .. } | Self::Fin)
     }
@@ -68,7 +68,7 @@ pub(super) struct Ack {
     pub(super) at: Nanos,
     pub(super) acked: u64,
     pub(super) edge: u64,
-    /// When the oldest thing that it acknowledges was first sent.
+    /// When the oldest segment that it acknowledges was first sent.
     pub(super) first_sent: Nanos,
 }
 
@@ -95,7 +95,7 @@ pub(super) struct Flow {
     pub(super) send_buffer_bytes: u64,
     pub(super) receive_buffer_bytes: u64,
     pub(super) last_read_at: Nanos,
-    /// When the sender last sent new bytes: if it is stalled, since when.
+    /// When the sender last sent new bytes. If it is stalled, since then.
     pub(super) stalled_since: Nanos,
 
     pub(super) line: VecDeque<Segment>,
@@ -109,15 +109,15 @@ pub(super) struct Flow {
     pub(super) acks: VecDeque<Ack>,
     pub(super) ack_event: Option<Token>,
     pub(super) acks_paused: bool,
-    /// An acknowledgement or window update was lost; since when the sender misses it.
+    /// Since when the sender misses a lost acknowledgement or window update.
     pub(super) missed_ack: Option<Nanos>,
     pub(super) probe_event: Option<Token>,
-    /// The line was lost and is yet to be sent again.
+    /// The line was lost and was not yet sent again.
     pub(super) retransmission_event: Option<Token>,
 
     /// `TCP_NODELAY`.
     pub(super) nodelay: bool,
-    /// Nagle's algorithm keeps a small segment back until everything before this byte is acknowledged.
+    /// Nagle's algorithm delays a small segment until everything before this byte is acknowledged.
     pub(super) kept_back: Option<u64>,
     /// Where the last segment ended that was not full.
     pub(super) small_end: u64,
@@ -186,7 +186,7 @@ impl Flow {
         self.written += bytes.len() as u64;
     }
 
-    /// Bytes that a reader can have now.
+    /// Returns the bytes that a reader can read now.
     pub(super) const fn readable(&self) -> u64 {
         self.delivered - self.read
     }
@@ -204,13 +204,13 @@ impl Flow {
         count
     }
 
-    /// Drops what will not be read.
+    /// Drops bytes that will not be read.
     pub(super) fn discard_readable(&mut self) {
         self.bytes.drain(..self.readable() as usize);
         self.read = self.delivered;
     }
 
-    /// Drops what was not yet sent, and what was sent and lost: the sender is dead.
+    /// Drops bytes that were not yet sent, or were sent and lost: the sender is dead.
     pub(super) fn abandon(&mut self) {
         self.abandoned = true;
         if self.lost || self.retransmission_event.is_some() {
@@ -231,7 +231,7 @@ impl Flow {
         self.writer_waits = false;
     }
 
-    /// Loses what is on its way, for good: both ends are dead, or the sender is.
+    /// Loses everything on its way, for good: both ends are dead, or the sender is.
     pub(super) fn drop_line(&mut self) {
         self.line.clear();
         self.last_arrival = 0;
@@ -249,8 +249,8 @@ impl Flow {
         self.fin == Fin::Delivered && self.acked > self.written
     }
 
-    /// How many packets the lost line was when its first timeout ran out. A FIN goes with the data that it was sent
-    /// with.
+    /// Returns how many packets the lost line was when its first timeout expired. A FIN belongs to the packet of the
+    /// data that it was sent with.
     pub(super) fn lost_packets(&self) -> Packets {
         let Some(first_sent) = self.line.front().map(|head| head.first_sent) else { return Packets::One };
         let mut before = self.delivered;
@@ -269,37 +269,37 @@ impl Flow {
         if packets > 1 { Packets::Several } else { Packets::One }
     }
 
-    /// How many packets arrived whose acknowledgement the sender misses.
+    /// Returns how many packets arrived whose acknowledgement the sender misses.
     pub(super) fn unanswered_packets(&self) -> Packets {
         let unanswered = self.acknowledgeable().saturating_sub(self.acked);
         if unanswered > u64::from(SEGMENT_BYTES) { Packets::Several } else { Packets::One }
     }
 
-    /// When the acknowledgement of the FIN came that the sender has not looked at yet.
+    /// Returns when the acknowledgement of the FIN arrived that the sender has not looked at yet.
     pub(super) fn fin_acked_at(&self, now: Nanos) -> Option<Nanos> {
         let of_fin = |ack: &&Ack| ack.at <= now && self.fin == Fin::Delivered && ack.acked > self.written;
         self.acks.iter().filter(|_| !self.acks_paused).find(of_fin).map(|ack| ack.at)
     }
 
-    /// Nothing is left that the sender would ever send by itself.
+    /// Returns `true` if the sender would never send anything more by itself.
     pub(super) fn is_exhausted(&self) -> bool {
         self.line.is_empty() && self.sent == self.written && self.fin != Fin::Queued
     }
 
-    /// The sender has bytes that the window does not allow.
+    /// Returns `true` if the sender has bytes that the window does not allow.
     pub(super) const fn is_stalled(&self) -> bool {
         self.sent < self.written && self.sent >= self.edge
     }
 
-    /// The right edge of the window that the receiver would tell now. It never moves left and moves right in steps
-    /// worth a segment (RFC 9293 section 3.8.6.2.2).
+    /// Returns the right edge of the window that the receiver would announce now. It never moves left. It moves right
+    /// in steps of at least a segment (RFC 9293 section 3.8.6.2.2).
     pub(super) fn edge_to_offer(&self) -> u64 {
         let edge = self.read + self.receive_buffer_bytes;
         let step = (self.receive_buffer_bytes / 2).clamp(1, SEGMENT_MAX_BYTES);
         if edge >= self.advertised + step { edge } else { self.advertised }
     }
 
-    /// Queues an acknowledgement that arrives at `at`; it stands for all that would have arrived later.
+    /// Queues an acknowledgement that arrives at `at`. It covers all that would have arrived later.
     pub(super) fn queue_ack(&mut self, at: Nanos, first_sent: Nanos) {
         let mut first_sent = self.missed_ack.take().map_or(first_sent, |missed| missed.min(first_sent));
         while let Some(overtaken) = self.acks.back().filter(|last| last.at > at) {
@@ -336,7 +336,7 @@ impl Flow {
         fin_acked_at
     }
 
-    /// The time at which the first acknowledgement arrives that lets the sender go on, if it is waiting.
+    /// Returns when the first acknowledgement arrives that lets the sender continue, if it is waiting.
     pub(super) fn useful_ack(&self) -> Option<Nanos> {
         let unsent = self.sent < self.written;
         if (!unsent && !self.writer_waits) || self.acks_paused {
@@ -350,13 +350,13 @@ impl Flow {
         self.acks.iter().find(useful).map(|ack| ack.at)
     }
 
-    /// The sender knows enough to send more or to wake its writer.
+    /// Returns `true` if the sender can send more or wake its writer.
     pub(super) fn can_go_on(&self) -> bool {
         self.sendable() > 0 || self.wakes_writer()
     }
 
-    /// Bytes that the sender may send now: what the window allows, but for a small segment that Nagle's algorithm
-    /// keeps back (RFC 9293 section 3.7.4). The last bytes before a FIN are never kept back.
+    /// Returns the bytes that the sender may send now: what the window allows, without a small segment that Nagle's
+    /// algorithm delays (RFC 9293 section 3.7.4). The last bytes before a FIN are never delayed.
     pub(super) fn sendable(&self) -> u64 {
         let bytes = self.written.min(self.edge).saturating_sub(self.sent);
         let keeps = self.kept_back.is_some_and(|until| self.acked < until);
@@ -366,7 +366,8 @@ impl Flow {
         bytes - bytes % u64::from(SEGMENT_BYTES)
     }
 
-    /// A waiting writer is woken when a third of its buffer is free, as Linux does (`sk_stream_is_writeable`).
+    /// Returns `true` if a waiting writer is woken: when a third of its buffer is free, as on Linux
+    /// (`sk_stream_is_writeable`).
     pub(super) fn wakes_writer(&self) -> bool {
         self.writer_waits && self.room_is_ample(self.acked)
     }
@@ -376,7 +377,7 @@ impl Flow {
         room >= (self.send_buffer_bytes / 3).max(1)
     }
 
-    /// Since when the sender has waited for an acknowledgement that a fault keeps from it.
+    /// Returns since when a fault keeps an acknowledgement from the sender that waits for it.
     pub(super) fn unanswered_since(&self) -> Option<Nanos> {
         if self.abandoned {
             return None;
@@ -388,7 +389,7 @@ impl Flow {
         [lost, paused, acks, self.missed_ack].into_iter().flatten().min()
     }
 
-    /// Ends the pause of acknowledgements: those that would have come by now come now.
+    /// Ends the pause of acknowledgements. Those that would have arrived by now arrive now.
     pub(super) fn resume_acks(&mut self, now: Nanos) {
         self.acks_paused = false;
         let mut first_sent = Nanos::MAX;

@@ -22,7 +22,7 @@ pub(super) struct Host {
     pub(super) connections: BTreeSet<u32>,
 }
 
-/// Where a destination is, seen from one host.
+/// A destination, seen from one host.
 pub(super) struct Route {
     pub(super) destination: IpAddr,
     pub(super) source: IpAddr,
@@ -72,8 +72,7 @@ impl Network {
         self.hosts[host.index()].ip
     }
 
-    /// Finds an address: of a host by its name, of `from` itself as "localhost", or of an address's text. Capitals do
-    /// not matter in names.
+    /// Finds an address by a host's name, by "localhost", or by an address's text. Names ignore case.
     pub(crate) fn resolve(&self, from: HostId, name: &str) -> Option<IpAddr> {
         debug_assert!(from.index() < self.hosts.len(), "hosts are made by this network");
         if let Ok(ip) = name.parse() {
@@ -118,7 +117,7 @@ impl Network {
         }
     }
 
-    /// The host that has an address, by its place in the order in which addresses are given.
+    /// Returns the host that has an address, by its place in the order in which addresses are given.
     fn host_at(&self, ip: Ipv4Addr) -> Option<HostId> {
         let [.., third, fourth] = ip.octets();
         let index = usize::from(third) * 254 + usize::from(fourth).checked_sub(1)?;

@@ -7,7 +7,7 @@
 //!
 //! # Not here
 //!
-//! What happens to segments that do not pass (`transmit`), and who breaks links (`faults`).
+//! What happens to segments that do not pass (`transmit`), and what breaks links (`faults`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -20,11 +20,11 @@ pub(super) const SECOND: Nanos = 1_000_000_000;
 /// How long a segment takes from a host to itself.
 pub(super) const LOOPBACK_LATENCY: Nanos = 10_000;
 
-/// Alternatives of a latency question.
+/// The alternatives of a latency question.
 const LATENCY_STEPS: u32 = 1024;
 
-/// First retransmission timeout, and its limit after doublings: Linux's TCP_RTO_MIN and TCP_RTO_MAX. RFC 6298
-/// section 2.4 asks for 1 s; we follow Linux.
+/// The first retransmission timeout, and its limit after doublings: Linux's TCP_RTO_MIN and TCP_RTO_MAX. RFC 6298
+/// section 2.4 asks for 1 s; this follows Linux.
 pub(super) const RETRY_FIRST: Nanos = SECOND / 5;
 const RETRY_MAX: Nanos = 120 * SECOND;
 
@@ -44,7 +44,7 @@ impl LinkId {
     }
 }
 
-/// The time a segment takes: `min` for value 0, `max` for the last one. A `max` below `min` counts as `min`.
+/// The time that a segment takes: `min` for value 0, `max` for the last one. A `max` below `min` counts as `min`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LatencyRange {
     pub(crate) min: Duration,
@@ -83,7 +83,7 @@ struct Link {
 #[derive(Debug)]
 pub(super) struct Links {
     default: Latency,
-    /// Those that differ from the default, or did.
+    /// The links that differ from the default, or did.
     links: BTreeMap<LinkId, Link>,
     silent: BTreeSet<HostId>,
 }
@@ -113,7 +113,7 @@ impl Links {
         }
     }
 
-    /// Gives all links but these the default conditions.
+    /// Gives all other links the default conditions.
     pub(super) fn reset_conditions_but(&mut self, links: &BTreeSet<LinkId>) {
         let others: Vec<LinkId> = self.links.keys().filter(|link| !links.contains(link)).copied().collect();
         others.into_iter().for_each(|link| self.set_conditions(link, Conditions::default()));
@@ -135,7 +135,7 @@ impl Links {
         }
     }
 
-    /// Tells what happens to a segment that sets out now.
+    /// Returns what happens to a segment that is sent now.
     pub(super) fn passage(&self, link: LinkId) -> Passage {
         if link.from == link.to {
             Passage::Open
@@ -146,7 +146,7 @@ impl Links {
         }
     }
 
-    /// The least time a segment takes.
+    /// Returns the least time that a segment takes.
     pub(super) fn min_latency(&self, link: LinkId) -> Nanos {
         if link.from == link.to {
             return LOOPBACK_LATENCY;
@@ -154,7 +154,7 @@ impl Links {
         self.latency(link).min.saturating_add(self.conditions(link).delay)
     }
 
-    /// The time one segment takes. Asks `outside` unless there is only one answer.
+    /// Returns the time that one segment takes. Asks `outside` unless there is only one answer.
     pub(super) fn pick_latency(&self, link: LinkId, outside: &mut dyn Outside) -> Nanos {
         if link.from == link.to {
             return LOOPBACK_LATENCY;
@@ -184,19 +184,19 @@ impl Links {
     }
 }
 
-/// How many packets a sender waits for an answer to.
+/// The number of packets that a sender waits for an answer to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Packets {
     One,
     Several,
 }
 
-/// When what was first sent at `first` is sent again, at or after `not_before` (RFC 6298 section 5: the timeout
-/// doubles).
+/// Returns when a segment that was first sent at `first` is sent again, at or after `not_before` (RFC 6298 section 5:
+/// the timeout doubles).
 ///
 /// Several packets are sent again after 0.2, 0.6, 1.4, ... s. Sixteen tries take 924.6 s, which is Linux's default
-/// limit. A packet that is alone is sent again after 0.2, 0.4, 0.8, ... s: its tail loss probe (RFC 8985 section 7)
-/// comes when its timeout would have, and the timeout begins anew.
+/// limit. A single packet is sent again after 0.2, 0.4, 0.8, ... s: its tail loss probe (RFC 8985 section 7) comes when
+/// its timeout would have, and the timeout starts again.
 pub(super) fn next_retry(first: Nanos, packets: Packets, not_before: Nanos) -> Nanos {
     let mut at = first;
     if packets == Packets::One {
@@ -215,16 +215,16 @@ pub(super) fn next_retry(first: Nanos, packets: Packets, not_before: Nanos) -> N
     }
 }
 
-/// How long after its first try a segment is tried for the `retries`-th time again: after 0.2, 0.6, 1.4, ... s.
+/// Returns how long after its first try a segment is retried for the `retries`-th time: after 0.2, 0.6, 1.4, ... s.
 pub(super) fn retry_after(retries: u32) -> Nanos {
     (0..retries).map(|retry| RETRY_FIRST.saturating_mul(1 << retry.min(32)).min(RETRY_MAX)).sum()
 }
 
-/// How the segments of a handshake are sent again until they are answered.
+/// The retries of the segments of a handshake.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HandshakeRetries {
     count: u32,
-    /// So many timeouts, after the first, last 1 s. Each later one is twice the one before.
+    /// This many timeouts, after the first, last 1 s. Each later one is twice the one before.
     linear: u32,
 }
 
@@ -237,7 +237,7 @@ pub(super) const SYN_RETRIES: HandshakeRetries = HandshakeRetries { count: 10, l
 pub(super) const SYN_ACK_RETRIES: HandshakeRetries = HandshakeRetries { count: 5, linear: 0 };
 
 impl HandshakeRetries {
-    /// Times since the first try: of each retry, and at last of giving up.
+    /// Returns the times since the first try: of each retry, and at last of giving up.
     fn times(self) -> impl Iterator<Item = Nanos> {
         (0..=self.count).scan(0, move |at, retry| {
             *at += HANDSHAKE_RETRY_FIRST << retry.saturating_sub(self.linear);
@@ -245,19 +245,19 @@ impl HandshakeRetries {
         })
     }
 
-    /// When a segment that was first sent at `first` is sent again, or given up, at or after `not_before`.
+    /// Returns when a segment that was first sent at `first` is sent again, or given up, at or after `not_before`.
     pub(super) fn next(self, first: Nanos, not_before: Nanos) -> Nanos {
         let end = self.end(first);
         self.times().map(|time| first.saturating_add(time)).find(|&at| at >= not_before).unwrap_or(end)
     }
 
-    /// When a handshake that began at `first` is given up.
+    /// Returns when a handshake that began at `first` is given up.
     pub(super) fn end(self, first: Nanos) -> Nanos {
         first.saturating_add(self.times().last().unwrap_or(0))
     }
 }
 
-/// A duration in nanoseconds; half of the range of time (292 years) stands for everything longer.
+/// Returns a duration in nanoseconds. Half of the range of time (292 years) is the longest.
 pub(super) fn nanos(duration: Duration) -> Nanos {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX).min(u64::MAX / 2)
 }

@@ -3,7 +3,7 @@
 //! # Invariants
 //!
 //! - A backlog of `n` keeps `n + 1` connections, as Linux does (`sk_acceptq_is_full` asks for more than `n`).
-//! - A connection that is not yet accepted belongs to its listener and goes with it.
+//! - A connection that is not yet accepted belongs to its listener and ends with it.
 //! - A listener keeps the state of as many handshakes. Further SYNs are answered with SYN cookies (`tcp_syncookies` =
 //!   1):
 //!   nothing is sent again for them, and their clients get in with a segment that finds room.
@@ -26,7 +26,7 @@ use super::socket::buffer_bytes;
 use super::trace::Fact;
 use super::{Cx, Direction, HostId, ListenerId, Nanos, Network, Outside, Ready, SocketId};
 
-/// How long an answer to a SYN cookie is taken: `MAX_SYNCOOKIE_AGE` is two periods of a minute.
+/// How long an answer to a SYN cookie is accepted: `MAX_SYNCOOKIE_AGE` is two periods of a minute.
 const COOKIE_AGE_MAX: Nanos = 120 * SECOND;
 
 #[derive(Debug)]
@@ -53,12 +53,12 @@ pub(super) struct Listeners {
     open: BTreeMap<ListenerId, Listener>,
     /// By host and port, then by address, which may be unspecified.
     addresses: BTreeMap<(HostId, u16), Vec<(IpAddr, ListenerId)>>,
-    /// Where each listener listens or listened: by its number, and for traces.
+    /// The place of each listener, also after it is gone: by its number, and for traces.
     places: Vec<(HostId, u16)>,
 }
 
 impl Listeners {
-    /// Returns `true` if any address of the port is listened on.
+    /// Returns `true` if any address of the port has a listener.
     pub(super) fn has_port(&self, host: HostId, port: u16) -> bool {
         self.addresses.contains_key(&(host, port))
     }
@@ -71,7 +71,7 @@ impl Listeners {
 
     fn find(&self, host: HostId, addr: SocketAddr) -> Option<ListenerId> {
         let listeners = self.addresses.get(&(host, addr.port()))?;
-        // Those that could both accept at `addr` exclude each other.
+        // Listeners that could both accept at `addr` exclude each other.
         let found = listeners.iter().find(|&&(ip, _)| share_addresses(ip, addr.ip()));
         found.map(|&(_, listener)| listener)
     }
@@ -115,9 +115,9 @@ impl Listener {
 }
 
 impl Network {
-    /// Opens a listener at `addr` of `host`. An unspecified address stands for all addresses, port 0 for a free port.
+    /// Opens a listener at `addr` of `host`. An unspecified address means all addresses, and port 0 means a free port.
     ///
-    /// Connections of an earlier listener do not stand in the way (`SO_REUSEADDR`).
+    /// Connections of an earlier listener are no obstacle (`SO_REUSEADDR`).
     ///
     /// # Errors
     ///
@@ -207,7 +207,7 @@ impl Network {
         }
     }
 
-    /// A listener disappears without a word; the caller takes care of its connections.
+    /// Removes a listener without closing its connections. The caller closes them.
     pub(super) fn forget_listener(&mut self, id: ListenerId) {
         self.wire.handshakes.remove(&id);
         if self.listeners.remove(id).is_some_and(|listener| !listener.reported) {
@@ -215,7 +215,7 @@ impl Network {
         }
     }
 
-    /// Takes the oldest connection that is complete.
+    /// Takes the oldest complete connection.
     ///
     /// # Errors
     ///
@@ -235,10 +235,10 @@ impl Network {
 }
 
 impl Connection {
-    /// RFC 9293 section 3.10.7.2. A SYN that finds no room is dropped; its sender will try again.
+    /// RFC 9293 section 3.10.7.2. A SYN that finds no room is dropped. Its sender tries again.
     pub(super) fn syn_arrives(&mut self, listeners: &Listeners, cx: &mut Cx<'_>) {
         if self.ends[0].state != State::SynSent {
-            // A late duplicate, or a client that is gone: whatever came of it would end with the client's answer.
+            // A late duplicate, or a client that is gone. Any answer would end with the client's answer.
             return;
         }
         if self.is_loop {
@@ -261,7 +261,7 @@ impl Connection {
         self.is_mapped = listener.addr.is_ipv6() && self.ends[1].addr.is_ipv4();
         self.listener = Some(id);
         self.handshake_began[1] = cx.now;
-        // Afresh: an earlier try may have been given up or reset.
+        // A new state: an earlier try may have been given up or reset.
         self.ends[1] = End::new(self.ends[1].host, self.ends[1].addr, State::SynReceived, Owner::Kernel);
         self.flows[0].receive_buffer_bytes =
             buffer_bytes(listener.accepted.receive_buffer_bytes, cx.wire.buffer_bytes_max);
@@ -272,7 +272,8 @@ impl Connection {
         self.push(1, Content::SynAck, cx);
     }
 
-    /// A SYN has come back to its sender, which is its own peer then (RFC 9293 section 3.5, simultaneous open).
+    /// Handles a SYN that came back to its sender, which then is its own peer (RFC 9293 section 3.5, simultaneous
+    /// open).
     fn open_loop(&mut self, cx: &mut Cx<'_>) {
         let [client, server] = &mut self.ends;
         *server = End::new(client.host, client.addr, State::Established, Owner::Kernel);
@@ -286,7 +287,7 @@ impl Connection {
         self.report(0, Direction::Write, cx);
     }
 
-    /// The client's answer has come: the server's end is open, if the backlog has room. Returns whether it is open.
+    /// Handles the client's answer: the server's end is open, if the backlog has room. Returns `true` if it is open.
     pub(super) fn complete_handshake(&mut self, listeners: &mut Listeners, cx: &mut Cx<'_>) -> bool {
         if self.ends[1].state != State::SynReceived {
             return true;
@@ -312,7 +313,7 @@ impl Connection {
 }
 
 impl Connection {
-    /// The server's half of the handshake is over: its listener forgets the state that it kept for it.
+    /// Ends the server's half of the handshake: its listener forgets the state of it.
     pub(super) fn end_handshake(&mut self, cx: &mut Cx<'_>) {
         if let Some(handshakes) = self.listener.and_then(|id| cx.wire.handshakes.get_mut(&id))
             && handshakes.connections.remove(&self.index)
@@ -326,7 +327,7 @@ impl Connection {
         self.is_cookie && now >= self.handshake_began[1].saturating_add(COOKIE_AGE_MAX)
     }
 
-    /// How `side` sees an address of the connection.
+    /// Returns an address of the connection as `side` sees it.
     pub(super) fn seen_by(&self, side: usize, addr: SocketAddr) -> SocketAddr {
         match addr.ip() {
             IpAddr::V4(ip) if side == 1 && self.is_mapped => {

@@ -1,14 +1,14 @@
 //! Unix stream sockets within one host: paths, listeners, and connections that take no time.
 //!
-//! Nothing here is TCP: both ends are in one kernel, so there are no segments, no latency and no faults; a write puts
-//! its bytes into the peer's queue, and a close is known at once. Linux's `net/unix/af_unix.c` is the judge.
+//! This is not TCP: both ends are in one kernel, so there are no segments, no latency and no faults. A write puts its
+//! bytes into the peer's queue, and a close is known at once. The model is Linux's `net/unix/af_unix.c`.
 //!
 //! # Invariants
 //!
 //! - A call that returns `Pending` is followed by a [`Ready`] when it is worth another try.
-//! - Every host has paths of its own. A path stays when its listener is gone, until it is unlinked.
-//! - Every host has the directories `/`, `/dev/shm`, `/run`, `/tmp` and `/var/run`, the working directory, and what
-//!   is [made](Network::local_make_directory) in them. A socket is no directory.
+//! - Every host has its own paths. A path stays after its listener is gone, until it is unlinked.
+//! - Every host has the directories `/`, `/dev/shm`, `/run`, `/tmp` and `/var/run`, the working directory, and those
+//!   that were [made](Network::local_make_directory) in them. A socket is not a directory.
 //! - A backlog of `n` keeps `n + 1` connections, as with TCP.
 //!
 //! # Not here
@@ -97,15 +97,15 @@ impl LocalListener {
 /// All Unix sockets of a network.
 #[derive(Debug, Default)]
 pub(super) struct Local {
-    /// What is at each path: a listener that is open or not.
+    /// The listener at each path, open or not.
     paths: BTreeMap<(HostId, PathBuf), LocalListenerId>,
     /// Directories beyond those that every host has.
     directories: BTreeSet<(HostId, PathBuf)>,
     listeners: BTreeMap<LocalListenerId, LocalListener>,
-    /// Where each listener listens or listened.
+    /// The path of each listener, also after it is gone.
     places: Vec<(HostId, PathBuf)>,
     pairs: BTreeMap<u32, Pair>,
-    /// To which listener each pair belongs or belonged, and its number on its host.
+    /// The listener of each pair, and its number on its host. Kept after the pair is gone.
     births: Vec<(LocalListenerId, u32)>,
     /// Connections so far, by host.
     counts: BTreeMap<HostId, u32>,
@@ -155,11 +155,11 @@ impl Local {
 }
 
 impl Network {
-    /// Makes a directory of `host`, with those above it.
+    /// Makes a directory of `host`, with all parents.
     ///
     /// # Errors
     ///
-    /// `NotADirectory` where a socket is at the path or above it.
+    /// `NotADirectory` if a socket is at the path or at a parent.
     pub(crate) fn local_make_directory(&mut self, host: HostId, path: &Path) -> io::Result<()> {
         for directory in path.ancestors().filter(|directory| directory.file_name().is_some()) {
             let place = (host, directory.to_owned());
@@ -175,8 +175,7 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// `AddrInUse` where anything is at the path, `NotFound` where its directory is missing, and those of
-    /// [`check_path`].
+    /// `AddrInUse` if anything is at the path, `NotFound` if its directory is missing, and those of [`check_path`].
     pub(crate) fn local_listen(
         &mut self,
         host: HostId,
@@ -209,7 +208,7 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// `NotFound` where nothing is there.
+    /// `NotFound` if nothing is there.
     pub(crate) fn local_unlink(&mut self, host: HostId, path: &Path) -> io::Result<()> {
         match self.local.paths.remove(&(host, path.to_owned())) {
             Some(_) => Ok(()),
@@ -221,7 +220,7 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// `NotFound` where nothing is there, and those of [`check_path`].
+    /// `NotFound` if nothing is there, and those of [`check_path`].
     pub(crate) fn local_find(&self, host: HostId, path: &Path) -> io::Result<LocalListenerId> {
         check_path(path)?;
         self.local.check_directories(host, path)?;
@@ -293,7 +292,7 @@ impl Network {
         }
     }
 
-    /// Reads what is there, up to the size of `buffer`; 0 is the end.
+    /// Reads what has arrived, up to the size of `buffer`; 0 is the end.
     ///
     /// # Errors
     ///
@@ -315,7 +314,7 @@ impl Network {
         polled
     }
 
-    /// Writes as much of `bytes` as the send buffer has room for. `waited` says that this call has found no room
+    /// Writes as much of `bytes` as the send buffer has room for. `waited` is `true` if this call has found no room
     /// before.
     ///
     /// # Errors
@@ -353,7 +352,7 @@ impl Network {
         }
     }
 
-    /// The last handle of an end was dropped.
+    /// Closes an end, because its last handle was dropped.
     pub(crate) fn local_close(&mut self, outside: &mut dyn Outside, id: LocalId) {
         self.end_local(outside, id);
     }

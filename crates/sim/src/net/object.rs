@@ -1,4 +1,4 @@
-//! Sockets and listeners as plain numbers, for layers that know no network and reports that describe them.
+//! Sockets and listeners as plain numbers, for modules that know no network and for reports.
 
 use super::connection::Place;
 use super::{HostId, ListenerId, LocalId, LocalListenerId, Network, SocketId, UdpId};
@@ -10,14 +10,14 @@ const LOCAL_LISTENER: u64 = 3 << 62;
 const KIND: u64 = 0b11 << 62;
 
 impl SocketId {
-    /// The socket as a number: even, so that it is no listener.
+    /// Returns the socket as a number. It is even, so it is not a listener.
     pub(crate) const fn object(self) -> u64 {
         self.0 << 1
     }
 }
 
 impl ListenerId {
-    /// The listener as a number: odd, so that it is no socket.
+    /// Returns the listener as a number. It is odd, so it is not a socket.
     pub(crate) const fn object(self) -> u64 {
         (self.0 as u64) << 1 | 1
     }
@@ -45,8 +45,8 @@ impl LocalListenerId {
 }
 
 impl Network {
-    /// Everything of `host` that an application has open and that is no end of a TCP connection, by its number, with
-    /// what to say before its [description](Self::describe_object).
+    /// Returns everything of `host` that an application has open, except ends of TCP connections, by its number, with a
+    /// label before its [description](Self::describe_object).
     pub(crate) fn open_objects(&self, host: HostId) -> Vec<(u64, &'static str)> {
         let listeners = self.open_listeners(host).into_iter().map(|id| (id.object(), "the listener "));
         let datagrams = self.open_udp_sockets(host).into_iter().map(|id| (id.object(), ""));

@@ -1,8 +1,8 @@
-//! What applications call on a socket, as Linux answers it.
+//! The calls of applications on a socket, answered as by Linux.
 //!
 //! # Invariants
 //!
-//! - Nothing an application does panics; an identifier that is no longer open gets `EBADF`.
+//! - No call of an application panics. An identifier that is no longer open gets `EBADF`.
 //! - A call that returns `Pending` is followed by a [`Ready`](super::Ready) when it is worth another try.
 //! - An error is reported once, to the first call that sees it; after that reads find the end and writes `EPIPE`.
 //!
@@ -24,7 +24,7 @@ use super::{Cx, HostId, Nanos, Network, Outside, SocketId};
 /// The default size of send and receive buffers.
 const BUFFER_BYTES: u32 = 64 * 1024;
 
-/// The size of a buffer that was set, or not, where none is larger than `max`.
+/// Returns the size of a buffer that was set, or not, with the limit `max`.
 pub(super) fn buffer_bytes(option: Option<u32>, max: u32) -> u64 {
     u64::from(option.unwrap_or(BUFFER_BYTES).min(max).max(1))
 }
@@ -156,7 +156,7 @@ impl Network {
         }
     }
 
-    /// Switches Nagle's algorithm off (`TCP_NODELAY`) or on. What it has kept back is sent when it is switched off.
+    /// Switches Nagle's algorithm off (`TCP_NODELAY`) or on. Switching it off sends what it has delayed.
     pub(crate) fn set_nodelay(
         &mut self,
         now: Nanos,
@@ -176,19 +176,19 @@ impl Network {
         connection.is_some_and(|connection| connection.flows[socket.side()].writer_waits)
     }
 
-    /// The last handle of the socket was dropped. The kernel still sends what was written, and a FIN.
+    /// Closes the socket, because its last handle was dropped. The kernel still sends what was written, and a FIN.
     pub(crate) fn close(&mut self, now: Nanos, outside: &mut dyn Outside, socket: SocketId) {
         self.application(socket, now, outside, Connection::close);
     }
 
-    /// Tells whose socket this is, and how many bytes it could give to a read now.
+    /// Returns the host of this socket, and how many bytes a read could return now.
     pub(crate) fn readable(&self, socket: SocketId) -> Option<(HostId, u64)> {
         let connection = self.connections.get(socket.connection())?;
         let side = socket.side();
         Some((connection.ends[side].host?, connection.flows[1 - connection.reader(side)].readable()))
     }
 
-    /// Tells whose socket this is, and for how many bytes its send buffer has room now.
+    /// Returns the host of this socket, and how many bytes its send buffer has room for now.
     pub(crate) fn writable(&self, socket: SocketId) -> Option<(HostId, u64)> {
         let connection = self.connections.get(socket.connection())?;
         let side = socket.side();
@@ -360,7 +360,7 @@ impl Connection {
         self.watch(side, cx);
     }
 
-    /// The application sends no more (RFC 9293 section 3.10.4).
+    /// Handles that the application sends no more (RFC 9293 section 3.10.4).
     fn finish(&mut self, side: usize, cx: &mut Cx<'_>) {
         let end = &mut self.ends[side];
         end.state = match end.state {

@@ -9,7 +9,7 @@ use std::fmt;
 
 use super::{HostId, Network, SocketId};
 
-/// A socket and the way a fact about it points: from its own end or, for things received, towards it.
+/// A socket and the direction of a fact: from its own end or, for received segments, towards it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Path {
     /// The socket to which it happened.
@@ -21,7 +21,7 @@ pub(crate) struct Path {
     pub(crate) to_port: u16,
 }
 
-/// What happened on a path.
+/// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub(crate) enum Fact {
@@ -63,12 +63,12 @@ pub(crate) struct NetEvent {
 }
 
 impl NetEvent {
-    /// Whether it is one of many: bytes on their way, as opposed to a connection's beginning, end or trouble.
+    /// Returns `true` if it is one of many: bytes on their way, as opposed to a connection's beginning, end or trouble.
     pub(crate) const fn is_transfer(&self) -> bool {
         matches!(self.fact, Fact::Sent { .. } | Fact::Received { .. })
     }
 
-    /// Says it in plain words: "client:49152 -> server:80 sends 64 B".
+    /// Describes it: "client:49152 -> server:80 sends 64 B".
     pub(crate) fn describe(&self, network: &Network) -> String {
         let Self { path, fact } = self;
         let to = path.to.map_or("unknown", |host| network.host_name(host));

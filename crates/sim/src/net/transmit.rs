@@ -1,17 +1,17 @@
 //! Sending: what an end puts on its line, when it arrives, and what happens to it if the line is broken.
 //!
-//! A segment that cannot pass is *lost*: it stays at the head of its line, as if each retransmission were lost, until a
-//! fault heals; then it arrives with the first retransmission after that, and everything behind it at the same time. A
-//! line that is *paused* has lost nothing: it waits on the way, and goes on where it was.
+//! A segment that cannot pass is *lost*. It stays at the head of its line, as if each retransmission were lost, until a
+//! fault heals. Then it arrives with the first retransmission after that, and everything behind it at the same time. A
+//! *paused* line has lost nothing. It waits on the way and continues where it was.
 //!
 //! # Invariants
 //!
 //! - Segments of one direction arrive in the order in which they were sent, each once.
-//! - RST and the segments of a dead end are sent once; lost, they are lost for good.
+//! - RST and the segments of a dead end are sent only once. If they are lost, they are lost for good.
 //!
 //! # Not here
 //!
-//! What arriving segments do (`arrival`), how they are acknowledged (`ack`), and who breaks links (`faults`).
+//! What arriving segments do (`arrival`), how they are acknowledged (`ack`), and what breaks links (`faults`).
 
 use super::conditions::Passage;
 use super::connection::{Connection, State};
@@ -21,10 +21,10 @@ use super::link::{LinkId, RETRY_FIRST, SECOND, SYN_ACK_RETRIES, SYN_RETRIES, nex
 use super::trace::Fact;
 use super::{Cx, Nanos};
 
-/// What a tail loss probe waits beyond two round trips: two ticks of 4 ms (`TCP_TIMEOUT_MIN`).
+/// The time that a tail loss probe waits beyond two round trips: two ticks of 4 ms (`TCP_TIMEOUT_MIN`).
 const PROBE_MIN: Nanos = SECOND / 125;
 
-/// How long a host looks for the owner of an address on its network before it says there is none: three ARP requests.
+/// How long a host looks for the owner of an address on its network before it gives up: three ARP requests.
 const NEIGHBOUR_TIMEOUT: Nanos = 3 * SECOND;
 
 impl Connection {
@@ -68,11 +68,11 @@ impl Connection {
         }
     }
 
-    /// When the try of a segment that gets through has left: after the retransmissions that were lost, and behind what
-    /// a narrow link has to carry first.
+    /// Returns when the successful try of a segment has left: after the lost retransmissions, and behind what a narrow
+    /// link has to carry first.
     fn leaves(&self, side: usize, link: LinkId, content: Content, losses: u32, cx: &mut Cx<'_>) -> Nanos {
         let ack_timeout = self.ack_timeout(side, cx);
-        // The last try comes in time: giving up is for links that are cut.
+        // The last try comes in time. Only a cut link makes a sender give up.
         let delays = (0..=losses).rev().map(retry_after);
         let delay = delays.into_iter().find(|&delay| delay < ack_timeout).unwrap_or(0);
         let bytes = match content {
@@ -82,7 +82,7 @@ impl Connection {
         cx.wire.links.squeeze(link, cx.now.saturating_add(delay), bytes)
     }
 
-    /// Bytes of `side` that were put on the line before now.
+    /// Returns the bytes of `side` that were put on the line before now.
     fn sent_before(&self, side: usize) -> u64 {
         let flow = &self.flows[side];
         let ends = flow.line.iter().rev().find_map(|segment| match segment.content {
@@ -134,9 +134,8 @@ impl Connection {
         }
     }
 
-    /// What Nagle's algorithm keeps back goes at the latest as a tail loss probe (RFC 8985 section 7.3: new data, if
-    /// there is any), unless a timeout or a probe came before: a round trip or two after several packets, 200 ms
-    /// after one.
+    /// Schedules the tail loss probe of what Nagle's algorithm delays (RFC 8985 section 7.3: new data, if there is
+    /// any), unless a timeout or a probe came before: a round trip or two after several packets, 200 ms after one.
     fn await_tail_probe(&mut self, side: usize, cx: &mut Cx<'_>) {
         let round_trip = self.min_latency(side, cx).saturating_add(self.min_latency(1 - side, cx));
         let socket = self.socket(side);
@@ -153,11 +152,11 @@ impl Connection {
         }
     }
 
-    /// The tail loss probe of `side` is due.
+    /// Sends the tail loss probe of `side`.
     pub(super) fn probe_tail(&mut self, side: usize, cx: &mut Cx<'_>) {
         let flow = &mut self.flows[side];
         flow.tail_probe = None;
-        // A probe is one for all that is not acknowledged.
+        // One probe covers everything that is not acknowledged.
         flow.flight_began = 0;
         let end = flow.written.min(flow.edge);
         if end > flow.sent {
@@ -170,8 +169,8 @@ impl Connection {
         }
     }
 
-    /// Nagle's algorithm, where it matters: while a fault keeps acknowledgements from `side`, small segments wait for
-    /// them. Without a fault the acknowledgement comes within a round trip, and nothing is kept back.
+    /// Applies Nagle's algorithm where it matters: while a fault keeps acknowledgements from `side`, small segments
+    /// wait for them. Without a fault the acknowledgement comes within a round trip, and nothing is delayed.
     fn keep_back(&mut self, side: usize) {
         let between_hosts = self.ends[0].host != self.ends[1].host;
         let flow = &mut self.flows[side];
@@ -179,7 +178,7 @@ impl Connection {
             flow.kept_back = None;
         }
         if between_hosts && flow.small_end > flow.acked && flow.unanswered_since().is_some() {
-            // Minshall's variant, as in Linux: only a small segment keeps the next one back.
+            // Minshall's variant, as in Linux: only a small segment delays the next one.
             flow.kept_back = Some(flow.small_end);
         }
     }
@@ -233,7 +232,7 @@ impl Connection {
         }
     }
 
-    /// Stops the line of `side` on its way, and the acknowledgements that go the same way, until
+    /// Pauses the line of `side` on its way, and the acknowledgements that go the same way, until
     /// [`resume`](Self::resume).
     pub(super) fn pause(&mut self, side: usize, cx: &mut Cx<'_>) {
         self.absorb_acks(1 - side, cx.now);
@@ -250,7 +249,7 @@ impl Connection {
         self.watch(1 - side, cx);
     }
 
-    /// Ends a pause: what would have arrived by now arrives now.
+    /// Ends a pause. What would have arrived by now arrives now.
     pub(super) fn resume(&mut self, side: usize, cx: &mut Cx<'_>) {
         self.flows[1 - side].resume_acks(cx.now);
         self.want_ack(1 - side, cx);
@@ -293,7 +292,7 @@ impl Connection {
         self.watch(side, cx);
     }
 
-    /// The line of `side` is sent again; when it arrives is known.
+    /// Notes that the line of `side` is sent again, with a known time of arrival.
     pub(super) fn retransmit(&mut self, side: usize, cx: &mut Cx<'_>) {
         self.flows[side].retransmission_event = None;
         self.sent_fact(side, Fact::Retransmitted, cx);
@@ -348,7 +347,7 @@ mod tests {
         let (mut harness, client, _) = Harness::connected();
         harness.send(client, b"cut");
         harness.partition(Way::Both);
-        // The next retransmission would come after the sender's patience has ended.
+        // The next retransmission would come after the sender has given up.
         harness.pass(900 * SECOND);
         harness.heal();
         harness.settle();

@@ -35,11 +35,11 @@ enum Use {
 #[derive(Debug, Default)]
 pub(super) struct Tuples {
     uses: BTreeMap<Tuple, Use>,
-    /// Those in TIME-WAIT, by when they end.
+    /// The ports in TIME-WAIT, by when it ends.
     ending: VecDeque<(Nanos, Tuple)>,
 }
 
-/// What a port is wanted for.
+/// The purpose of a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Purpose {
     Connect,
@@ -51,7 +51,7 @@ impl Tuples {
         self.uses.insert(tuple, Use::Connection(connection));
     }
 
-    /// A connection is forgotten. Its port stays in TIME-WAIT if it entered that state at `time_wait`.
+    /// Forgets a connection. Its port stays in TIME-WAIT if it entered that state at `time_wait`.
     pub(super) fn leave(&mut self, tuple: Tuple, connection: u32, time_wait: Option<Nanos>, now: Nanos) {
         while let Some(&(end, ended)) = self.ending.front().filter(|(end, _)| *end <= now) {
             self.ending.pop_front();
@@ -71,7 +71,7 @@ impl Tuples {
         }
     }
 
-    /// A machine is gone, and its ports with it.
+    /// Frees the ports of a machine that is gone.
     pub(super) fn vanish(&mut self, host: HostId) {
         self.uses.retain(|tuple, _| tuple.0 != host);
     }
@@ -90,7 +90,7 @@ impl Tuples {
 }
 
 impl Network {
-    /// Returns `true` if a socket that connected from this port is in a listener's way.
+    /// Returns `true` if a socket that connected from this port prevents a listener.
     pub(super) fn connects_from(&self, now: Nanos, host: HostId, ip: IpAddr, port: u16) -> bool {
         let covers =
             |source: IpAddr| ip == source || ip.is_unspecified() && (ip.is_ipv6() || source.is_ipv4());

@@ -1,11 +1,11 @@
-//! UDP sockets: what applications call, as Linux answers it.
+//! UDP sockets: the calls of applications, answered as by Linux.
 //!
 //! # Invariants
 //!
-//! - Sending never waits; a receiver that returns `Pending` is reported ([`Ready::Datagram`]) when it is worth another
+//! - Sending never waits. A receiver that returns `Pending` is reported ([`Ready::Datagram`]) when it is worth another
 //!   try.
-//! - An error is reported once, to the first call that sees it, and before what has arrived.
-//! - No question is asked about a datagram but its latency, unless fates are set ([`Network::set_fates`]).
+//! - An error is reported once, to the first call that sees it, and before received datagrams.
+//! - Only the latency of a datagram is drawn, unless fates are set ([`Network::set_fates`]).
 //!
 //! # Not here
 //!
@@ -61,15 +61,15 @@ struct UdpSocket {
     /// Memory that counts against the buffer.
     memory: u64,
     buffer: u64,
-    /// Datagrams at the head of the queue that a receive has taken over (`reader_queue`), and memory of those
-    /// received since that still counts: Linux gives it back when none is left, or by quarters of the buffer.
+    /// Datagrams at the head of the queue that a receive has taken over (`reader_queue`), and the memory of those
+    /// received since that still counts. Linux frees it when none is left, or by quarters of the buffer.
     taken_over: usize,
     unreleased: u64,
     /// Its readiness was reported and not yet taken.
     reported: bool,
 }
 
-/// What a socket is or was, for traces: its host, its port, and its peer as "server:53".
+/// The name of a socket for traces, also after it is gone: its host, its port, and its peer as "server:53".
 #[derive(Debug)]
 struct Place {
     host: HostId,
@@ -115,8 +115,8 @@ impl UdpSocket {
 }
 
 impl Udp {
-    /// The socket that receives what `from` sends to `to` of `host`: Linux prefers a connected one, then one with the
-    /// very address.
+    /// Returns the socket that receives a datagram of `from` to `to` of `host`. Linux prefers a connected one, then one
+    /// with the exact address.
     fn find(&self, host: HostId, to: SocketAddr, from: SocketAddr) -> Option<UdpId> {
         let candidates = self.ports.get(&(host, to.port()))?;
         let score = |id: &&UdpId| {
@@ -133,7 +133,7 @@ impl Udp {
             .map(|(_, id)| id)
     }
 
-    /// The socket at `local` that is connected to `peer`: only this socket is told that the port is closed.
+    /// Returns the socket at `local` that is connected to `peer`. Only this socket learns that the port is closed.
     fn find_connected(&self, host: HostId, local: SocketAddr, peer: SocketAddr) -> Option<UdpId> {
         let candidates = self.ports.get(&(host, local.port()))?;
         let connected = |id: &&UdpId| {
@@ -181,14 +181,14 @@ impl Udp {
         }
     }
 
-    /// When the next datagram arrives.
+    /// Returns when the next datagram arrives.
     pub(super) fn next_arrival(&self) -> Option<Nanos> {
         self.flights.next_arrival()
     }
 }
 
 impl Network {
-    /// Opens a socket at `addr` of `host`. An unspecified address stands for all addresses of its family, port 0 for a
+    /// Opens a socket at `addr` of `host`. An unspecified address means all addresses of its family, and port 0 means a
     /// free port.
     ///
     /// # Errors
@@ -303,7 +303,7 @@ impl Network {
         Poll::Ready(Ok((count, received.from)))
     }
 
-    /// The last handle of the socket was dropped.
+    /// Closes the socket, because its last handle was dropped.
     pub(crate) fn udp_close(&mut self, id: UdpId) {
         if self.udp.remove(id).is_some_and(|socket| !socket.reported) {
             self.wire.ready.push(Ready::Datagram(id));
@@ -326,7 +326,7 @@ impl Network {
     /// `NotConnected`; `EBADF` if the socket is closed.
     pub(crate) fn udp_peer_addr(&self, id: UdpId) -> io::Result<SocketAddr> {
         let socket = self.udp.open.get(&id).ok_or_else(bad_descriptor)?;
-        // Linux looks at the port alone (`inet_getname`).
+        // Linux looks at the port only (`inet_getname`).
         socket.peer.filter(|peer| peer.port() != 0).ok_or_else(|| errno(libc::ENOTCONN))
     }
 
@@ -345,7 +345,7 @@ impl Network {
         format!("the UDP socket {}:{port}{peer}", self.host_name(*host))
     }
 
-    /// All sockets of a machine that is gone. What is on its way stays so.
+    /// Removes all sockets of a machine that is gone. Datagrams on their way stay.
     pub(super) fn udp_vanish(&mut self, host: HostId) {
         self.open_udp_sockets(host).into_iter().for_each(|id| self.udp_close(id));
     }

@@ -1,4 +1,4 @@
-//! What becomes of senders whose acknowledgements are missed.
+//! Senders whose acknowledgements are missed.
 
 use std::io::ErrorKind::*;
 use std::net::Shutdown;

@@ -3,8 +3,8 @@
 //! # Invariants
 //!
 //! - End 0 has connected, end 1 was or will be accepted.
-//! - What an end has written and its peer has not read counts against the end's send buffer, by message
-//!   (module `buffers`); the peer has no buffer of its own.
+//! - Messages that an end has written and its peer has not read count against the end's send buffer (module `buffers`).
+//!   The peer has no buffer of its own.
 //! - A message counts until all of it is read. A full buffer has room again as soon as one does not count, but a
 //!   writer that
 //!   waits is woken when three quarters of the buffer are free (`unix_writable`).
@@ -146,7 +146,7 @@ impl Pair {
         count
     }
 
-    /// `side` has read `count` bytes: the messages that it has read whole no longer count.
+    /// Notes that `side` has read `count` bytes. Messages that it has read whole no longer count.
     fn free(&mut self, side: usize, mut count: usize, ready: &mut Vec<Ready>) {
         let [end, peer] = self.ends.get_disjoint_mut([side, 1 - side]).expect("two ends");
         while count > 0

@@ -3,8 +3,8 @@
 //! # Invariants
 //!
 //! - A fact is small and complete: it can be described after its socket is gone.
-//! - An end that has connected has no name of its own; it is called by the number of its connection on its host:
-//!   "app#1 -> app:/run/db.sock".
+//! - A connected end has no name of its own. It is named by the number of its connection on its host: "app#1 ->
+//!   app:/run/db.sock".
 
 use std::fmt;
 use std::net::Shutdown;
@@ -48,7 +48,7 @@ pub(crate) enum LocalFact {
         how: Directions,
     } = 4,
     Closed {
-        /// With unread bytes, or before it was accepted: the peer is told.
+        /// With unread bytes, or before it was accepted: the peer learns it.
         reset: bool,
     } = 5,
 }
@@ -65,12 +65,12 @@ pub(crate) struct LocalEvent {
 }
 
 impl LocalEvent {
-    /// Whether it is one of many: bytes, as opposed to a connection's beginning and end.
+    /// Returns `true` if it is one of many: bytes, as opposed to a connection's beginning and end.
     pub(crate) const fn is_transfer(&self) -> bool {
         matches!(self.fact, LocalFact::Wrote { .. } | LocalFact::Read { .. })
     }
 
-    /// Says it in plain words: "app#1 -> app:/run/db.sock writes 64 B".
+    /// Describes it: "app#1 -> app:/run/db.sock writes 64 B".
     pub(crate) fn describe(&self, network: &Network) -> String {
         format!("{} {}", network.describe_end(self.listener, self.number, self.from.into()), self.fact)
     }

@@ -1,15 +1,14 @@
 //! Datagrams on their way: latency, datagram faults, delivery.
 //!
 //! A datagram takes its link's latency and keeps the order of its link, as on one path through a network. If fates are
-//! set, each may instead be late (so that later ones overtake it), come twice, or not at all; a host always reaches
-//! itself. A datagram for a port without a socket is answered with ICMP's "port unreachable", which may get lost
-//! like any other.
+//! set, a datagram may instead be late (so that later ones overtake it), come twice, or get lost. Datagrams of a host
+//! to itself always arrive. A datagram for a port without a socket is answered with ICMP's "port unreachable", which
+//! may get lost like any other.
 //!
 //! # Invariants
 //!
 //! - Flights arrive in the order of (time, launch).
-//! - A link that is cut loses what is on it at that moment, and what is launched until it is healed. Nothing is sent
-//!   again.
+//! - A cut link loses the datagrams on it, and those sent until it is healed. Nothing is sent again.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -20,7 +19,7 @@ use super::super::link::{Links, nanos};
 use super::super::{HostId, LinkId, Nanos, Network, Outside};
 use super::{DatagramEvent, DatagramFact, Received};
 
-/// Alternatives of the question how late a datagram is: each is twice the one before.
+/// The alternatives of a datagram's delay: each is twice the one before.
 const DELAY_STEPS: u32 = 10;
 
 /// A datagram fault.
@@ -33,10 +32,10 @@ pub(crate) enum Fate {
     Lost,
 }
 
-/// Which fates datagrams have. Without any, none is asked about.
+/// The possible fates of datagrams. Without any, none is drawn.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fates {
-    /// In ascending order, so that a lower pick is more ordinary.
+    /// In ascending order, so that a lower value is more ordinary.
     pub(crate) kinds: Vec<Fate>,
     /// One datagram of this many has one of them.
     pub(crate) one_in: u32,
@@ -63,7 +62,7 @@ impl Fates {
     }
 }
 
-/// What is asked about a datagram.
+/// A question about a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Chance {
     /// Which fault it has: 0 (none) in all but one of `one_in` cases.
@@ -72,7 +71,7 @@ pub(crate) enum Chance {
     Delay,
 }
 
-/// What one datagram was sent between. A host is `None` if no host has the address.
+/// The ends of one datagram. A host is `None` if no host has the address.
 #[derive(Clone, Copy, Debug)]
 struct Course {
     from: (HostId, SocketAddr),
@@ -110,7 +109,7 @@ pub(super) struct Flights {
     /// By arrival, then by launch.
     on_the_way: BTreeMap<(Nanos, u64), Flight>,
     launched: u64,
-    /// Those that wait until their link lets them go, in the order of sending.
+    /// The datagrams that wait for a paused link, in the order of sending.
     paused: Vec<Flight>,
     /// When the last one in order arrives, by link.
     last_arrivals: BTreeMap<LinkId, Nanos>,
@@ -250,7 +249,7 @@ impl Network {
 
     /// RFC 1122 section 4.1.3.1: an ICMP "port unreachable" should be sent.
     fn answer_unreachable(&mut self, now: Nanos, outside: &mut dyn Outside, course: Course, host: HostId) {
-        // Only a connected sender is told, so no question is asked for others.
+        // Only a connected sender learns it, so nothing is drawn for others.
         if self.udp.find_connected(course.from.0, course.from.1, course.to.1).is_none() {
             return;
         }
@@ -264,7 +263,7 @@ impl Network {
         flights.push(arrives, Flight { link, course, content: Content::Unreachable });
     }
 
-    /// Links have changed: datagrams on a cut link are lost, those of a pause that ended go on.
+    /// Applies a change of the links: datagrams on a cut link are lost, those of an ended pause continue.
     pub(in super::super) fn datagrams_meet_the_links(&mut self, now: Nanos, outside: &mut dyn Outside) {
         let links = &self.wire.links;
         let flights = &mut self.udp.flights;
@@ -272,7 +271,7 @@ impl Network {
             if links.passage(flight.link) == Passage::Paused {
                 flights.paused.push(flight);
             } else {
-                // One that is cut now is lost below, with the others on the way.
+                // A link that is cut now loses these below, with the others on the way.
                 let arrives = flights.in_order(now, flight.link, links, outside);
                 flights.push(arrives, flight);
             }

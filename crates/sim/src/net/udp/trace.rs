@@ -48,9 +48,9 @@ pub(crate) enum DatagramFact {
     Overflowed {
         bytes: u32,
     } = 8,
-    /// A connected sender is told that no socket is bound to the port.
+    /// A connected sender learns that no socket is bound to the port.
     Refused = 9,
-    /// It does not learn it.
+    /// The sender does not learn it.
     AnswerLost = 10,
 }
 
@@ -66,12 +66,12 @@ pub(crate) struct DatagramEvent {
 }
 
 impl DatagramEvent {
-    /// Whether it is one of many: a datagram on its way, as opposed to one in trouble.
+    /// Returns `true` if it is one of many: a datagram on its way, as opposed to one in trouble.
     pub(crate) const fn is_transfer(&self) -> bool {
         matches!(self.fact, DatagramFact::Sent { .. } | DatagramFact::Delivered { .. })
     }
 
-    /// Whether chance has it so.
+    /// Returns `true` if it was drawn.
     pub(crate) const fn is_fate(&self) -> bool {
         matches!(
             self.fact,
@@ -79,7 +79,7 @@ impl DatagramEvent {
         )
     }
 
-    /// Says it in plain words: "client:49152 -> server:53 sends a datagram of 64 B".
+    /// Describes it: "client:49152 -> server:53 sends a datagram of 64 B".
     pub(crate) fn describe(&self, network: &Network) -> String {
         let to = self.to.map_or("unknown", |host| network.host_name(host));
         let from = network.host_name(self.from);
