@@ -1,4 +1,5 @@
-//! What else a program asks its machine: the time by older calls, how many processors there are, its own number.
+//! What else a program asks its machine: the time by older calls, how many processors there are, its own number, and
+//! where its stack ends.
 //!
 //! Inside of a run the answers are the same on every machine.
 
@@ -7,7 +8,7 @@
 
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-use libc::{c_int, c_long, c_void, cpu_set_t, pid_t, size_t, time_t, timeval};
+use libc::{c_int, c_long, c_void, cpu_set_t, pid_t, pthread_attr_t, pthread_t, size_t, time_t, timeval};
 
 use super::{EPOCH_SECONDS, inside};
 
@@ -15,8 +16,21 @@ use super::{EPOCH_SECONDS, inside};
 const PROCESS: pid_t = 4_194_305;
 
 type Sysconf = unsafe extern "C" fn(c_int) -> c_long;
+type PthreadGetattr = unsafe extern "C" fn(pthread_t, *mut pthread_attr_t) -> c_int;
 
 static REAL_SYSCONF: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
+static REAL_PTHREAD_GETATTR: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
+
+/// libc's own symbol of this name.
+fn real(known: &AtomicPtr<c_void>, name: &std::ffi::CStr) -> *mut c_void {
+    let mut real = known.load(Ordering::Relaxed);
+    if real.is_null() {
+        // SAFETY: a plain symbol look-up.
+        real = unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr()) };
+        known.store(real, Ordering::Relaxed);
+    }
+    real
+}
 
 fn seconds_and_nanos() -> Option<(u64, u64)> {
     inside().map(|now| (EPOCH_SECONDS + now / 1_000_000_000, now % 1_000_000_000))
@@ -112,12 +126,7 @@ unsafe extern "C" fn sysconf(name: c_int) -> c_long {
     if matches!(name, libc::_SC_NPROCESSORS_ONLN | libc::_SC_NPROCESSORS_CONF) && inside().is_some() {
         return 1;
     }
-    let mut real = REAL_SYSCONF.load(Ordering::Relaxed);
-    if real.is_null() {
-        // SAFETY: a plain symbol look-up.
-        real = unsafe { libc::dlsym(libc::RTLD_NEXT, c"sysconf".as_ptr()) };
-        REAL_SYSCONF.store(real, Ordering::Relaxed);
-    }
+    let real = real(&REAL_SYSCONF, c"sysconf");
     if real.is_null() {
         return -1;
     }
@@ -127,11 +136,52 @@ unsafe extern "C" fn sysconf(name: c_int) -> c_long {
     unsafe { real(name) }
 }
 
+/// libc's `pthread_getattr_np(3)`: fails inside of a run.
+///
+/// Tasks and threads of a run have stacks of their own. Code that measures what is left of its stack (`stacker`, and so
+/// `pest`) would take the bounds of the OS thread for them, and find nothing left. Without bounds it goes on.
+///
+/// # Safety
+///
+/// As libc's.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn pthread_getattr_np(thread: pthread_t, attributes: *mut pthread_attr_t) -> c_int {
+    let real = real(&REAL_PTHREAD_GETATTR, c"pthread_getattr_np");
+    if real.is_null() || inside().is_some() {
+        return libc::ENOSYS;
+    }
+    // SAFETY: the symbol of this name in libc has this signature.
+    let real: PthreadGetattr = unsafe { std::mem::transmute(real) };
+    // SAFETY: the arguments are passed on as they came.
+    unsafe { real(thread, attributes) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::{enter, set_clock};
     use super::*;
     use crate::choice::Choices;
+
+    #[test]
+    fn stack_bounds_are_unknown_in_a_run() {
+        let answers = || {
+            // SAFETY: plain data that the call fills in.
+            let mut attributes: pthread_attr_t = unsafe { std::mem::zeroed() };
+            // SAFETY: this OS thread, and writable attributes.
+            let answer = unsafe { libc::pthread_getattr_np(libc::pthread_self(), &mut attributes) };
+            if answer == 0 {
+                // SAFETY: the call has filled them in.
+                unsafe { libc::pthread_attr_destroy(&mut attributes) };
+            }
+            answer == 0
+        };
+        assert!(answers());
+        {
+            let _inside = enter(Choices::seeded(1).side_stream("libc"));
+            assert!(!answers());
+        }
+        assert!(answers());
+    }
 
     #[test]
     fn a_run_hides_the_real_machine() {
