@@ -24,3 +24,5 @@ mod operations;
 mod shutdown;
 #[path = "graphql/threads.rs"]
 mod threads;
+#[path = "graphql/zoo.rs"]
+mod zoo;
