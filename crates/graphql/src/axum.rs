@@ -1,6 +1,10 @@
 //! The host `axum` 0.8: an upgrade in one call, and the transport over its WebSocket.
 //!
 //! axum's graceful shutdown does not reach WebSockets. Call [`Server::shutdown`](crate::Server::shutdown) beside it.
+//!
+//! axum does not tell how many bytes it has moved. Only whole messages are progress here: allow the longest message
+//! enough time in [`Config::write_timeout`](crate::Config::write_timeout) and
+//! [`Config::keepalive`](crate::Config::keepalive).
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -9,6 +13,8 @@ use std::task::{Context, Poll, ready};
 
 use axum::extract::ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::http::{HeaderMap, StatusCode};
+#[cfg(feature = "graphiql")]
+use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures_core::Stream;
 use futures_sink::Sink;
@@ -53,6 +59,34 @@ where
             upgrade = upgrade.peer(peer);
         }
         server.serve(AxumTransport::new(socket), upgrade).await;
+    })
+}
+
+/// Serves GraphiQL, at any path: the page for `endpoint`, a URL relative to the page's, such as `/graphql`.
+///
+/// ```
+/// let router: axum::Router = axum::Router::new().route("/", wavetank_graphql::axum::graphiql("/graphql"));
+/// # drop(router);
+/// ```
+#[cfg(feature = "graphiql")]
+pub fn graphiql<S: Clone + Send + Sync + 'static>(endpoint: &str) -> axum::routing::MethodRouter<S> {
+    let page = std::sync::Arc::new(crate::graphiql::Graphiql::new(endpoint));
+    axum::routing::get(move |axum::extract::RawQuery(query): axum::extract::RawQuery| {
+        let page = std::sync::Arc::clone(&page);
+        async move {
+            let asset = page.get(query.as_deref());
+            let mut response = Response::new(axum::body::Body::from(asset.body.into_owned()));
+            let mut set = |name, value: Option<&'static str>| {
+                if let Some(value) = value {
+                    response.headers_mut().insert(name, HeaderValue::from_static(value));
+                }
+            };
+            set(header::CONTENT_TYPE, Some(asset.content_type));
+            set(header::CONTENT_ENCODING, asset.content_encoding);
+            set(header::CACHE_CONTROL, Some(asset.cache_control));
+            set(header::CONTENT_SECURITY_POLICY, asset.content_security_policy);
+            response
+        }
     })
 }
 

@@ -1,9 +1,9 @@
 //! The same handler on threads: for simple servers, and for engines that block.
 //!
-//! One thread serves a connection and reads; one more writes and keeps the time. What may take long (`on_connect`,
-//! and each operation with its hooks) runs on a [`Pool`] that the caller provides: its size bounds how many
-//! operations run at once, because a subscription takes a thread of it for as long as it lasts. The state machine
-//! is that of tasks ([`connection`](crate::connection)), so the protocol is the same.
+//! Each connection has two threads: one reads, the other writes and keeps the time. `on_connect` and each operation
+//! with its hooks run on a [`Pool`] that the caller provides. A subscription occupies a thread of the pool until it
+//! ends, so the size of the pool bounds how many operations run at once. Tasks and threads share one state machine
+//! ([`connection`](crate::connection)), so the protocol is the same.
 //!
 //! # Example: a server on threads
 //!
@@ -108,8 +108,7 @@ where
         }
     }
 
-    /// Sets the configuration. [`Config::hook_timeout`] does not hold on threads: a hook that blocks blocks its
-    /// thread.
+    /// Sets the configuration. [`Config::hook_timeout`] has no effect on threads: nothing can stop a hook that blocks.
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
         self.config = Arc::new(config);

@@ -12,7 +12,7 @@ use crate::error::TransportError;
 pub struct CloseCode(u16);
 
 impl CloseCode {
-    /// 1000: the purpose is fulfilled. Retried.
+    /// 1000: nothing is left to do. Retried.
     pub const NORMAL: Self = Self(1000);
     /// 1001: the server shuts down, or the connection has reached its age. Retried.
     pub const GOING_AWAY: Self = Self(1001);

@@ -78,16 +78,16 @@ impl Config {
         Self::default()
     }
 
-    /// Sets how long a client may take until its `connection_init` has come, from the moment at which the handler
-    /// got the accepted transport. Later it is closed with 4408. What was received by then counts: with zero, a
-    /// client is served whose message is already there.
+    /// Sets the time a client has to send `connection_init`. It starts when the handler gets the accepted transport.
+    /// When it has passed, the connection is closed with 4408. A message that has arrived by then counts, so with
+    /// zero only a client whose message is already there is served.
     #[must_use]
     pub const fn init_timeout(mut self, timeout: Duration) -> Self {
         self.init_timeout = timeout;
         self
     }
 
-    /// Sets how the server finds out that a client is gone; `None`: not at all, where the transport does so itself.
+    /// Sets how the server finds out that a client is gone. With `None` it does not: the transport has to.
     #[must_use]
     pub const fn keepalive(mut self, keepalive: Option<Keepalive>) -> Self {
         self.keepalive = keepalive;
@@ -102,8 +102,8 @@ impl Config {
         self
     }
 
-    /// Sets how old a connection may become, less up to 10 %, which differ from connection to connection. Then it
-    /// is drained as by a shutdown with 1001: running queries and mutations have
+    /// Sets how old a connection may become. Each connection gets up to 10 % less, so that they do not all end at
+    /// once. An old connection is drained as by a shutdown with 1001: running queries and mutations have
     /// [`close_timeout`](Self::close_timeout) to end.
     #[must_use]
     pub const fn age_max(mut self, age: Option<Duration>) -> Self {
@@ -111,9 +111,9 @@ impl Config {
         self
     }
 
-    /// Sets how long a client may take nothing of what is sent. Any progress starts the time anew, so the deadline
-    /// does not depend on the size of messages, as far as the transport counts its bytes
-    /// ([`MessageTransport::progress`](crate::MessageTransport::progress)). Then the connection is dropped.
+    /// Sets how long sending may make no progress. Then the connection is dropped. Any progress restarts the time, so
+    /// the deadline does not depend on the size of messages. A transport that does not count its bytes
+    /// ([`MessageTransport::progress`](crate::MessageTransport::progress)) makes progress with whole messages only.
     #[must_use]
     pub const fn write_timeout(mut self, timeout: Duration) -> Self {
         self.write_timeout = timeout;
@@ -157,9 +157,8 @@ impl Config {
         self
     }
 
-    /// Sets how many arrays and objects of a message may lie in each other. More close the connection with 4400.
-    /// Values above 120 leave it to parsers with a recursion limit of 128, serde_json's among them, to refuse
-    /// variables.
+    /// Sets how deeply arrays and objects of a message may be nested. Deeper nesting closes the connection with 4400.
+    /// Keep it at 120 or less: serde_json refuses variables that are nested more than 128 levels deep.
     #[must_use]
     pub const fn nesting_max(mut self, depth: usize) -> Self {
         self.nesting_max = depth;
@@ -218,8 +217,8 @@ pub struct Keepalive {
     /// How long after the connection began, or after the previous ping, the next is sent. Less than 1 ms counts as
     /// 1 ms. In the legacy protocol `ka` is sent as often.
     pub interval: Duration,
-    /// How long a client may be silent after a ping. Anything that comes from it is an answer. Time in which the
-    /// handler does not read does not count.
+    /// How long a client may be silent after a ping. Any byte from it is an answer. Time in which the handler does not
+    /// read does not count.
     pub timeout: Duration,
     /// How far intervals vary, in percent of the interval, 0 to 100: spreads the pings of many connections.
     pub jitter_percent: u8,
@@ -277,8 +276,9 @@ pub enum Legacy {
     Off,
     /// Where it was agreed on.
     On,
-    /// Where it was agreed on, and also with a client that agreed on `graphql-transport-ws` and then sends `start`.
-    /// Python's `gql` does so where the server writes the name of a header in small letters.
+    /// Where it was agreed on. Also with a client that agreed on `graphql-transport-ws` and then sends `start`.
+    /// Python's `gql` does so if the server writes the names of its response headers in small letters, as hyper and
+    /// axum do.
     Tolerated,
 }
 
@@ -333,6 +333,48 @@ mod tests {
             headers.insert(HOST, host.parse().expect("a value"));
         }
         headers
+    }
+
+    #[test]
+    fn the_readme_states_the_defaults() {
+        let config = Config::default();
+        let keepalive = config.keepalive.expect("a keepalive");
+        let seconds = |time: Duration| format!("{} s", time.as_secs());
+        let bytes = |bytes: usize| match bytes {
+            1_048_576.. => format!("{} MiB", bytes >> 20),
+            1024.. => format!("{} KiB", bytes >> 10),
+            _ => format!("{bytes} bytes"),
+        };
+        let keepalive = format!(
+            "{} ± {} %, {}",
+            seconds(keepalive.interval),
+            keepalive.jitter_percent,
+            seconds(keepalive.timeout)
+        );
+        let [init, id] = [config.init_payload_bytes_max, config.id_bytes_max].map(bytes);
+        let rows = [
+            ("`init_timeout`", seconds(config.init_timeout)),
+            ("`keepalive`", keepalive),
+            ("`write_timeout`", seconds(config.write_timeout)),
+            ("`close_timeout`", seconds(config.close_timeout)),
+            ("`hook_timeout`", seconds(config.hook_timeout)),
+            ("`message_bytes_max`", bytes(config.message_bytes_max)),
+            (
+                "`init_payload_bytes_max`, `id_bytes_max`, `nesting_max`",
+                format!("{init}, {id}, {}", config.nesting_max),
+            ),
+            ("`operations_max`, `operations_overall_max`", format!("{}, none", config.operations_max)),
+            ("`idle_timeout`", "none".to_owned()),
+            ("`age_max`", "none".to_owned()),
+            ("`connections_max`", "none".to_owned()),
+            ("`write_buffer_bytes`", bytes(config.write_buffer_bytes)),
+        ];
+        assert_eq!((config.idle_timeout, config.age_max), (None, None));
+        assert_eq!((config.operations_overall_max, config.connections_max), (usize::MAX, usize::MAX));
+        for (name, default) in rows {
+            let row = format!("| {name} | {default} |");
+            assert!(include_str!("../README.md").contains(&row), "the README has the row {row}");
+        }
     }
 
     #[test]

@@ -21,8 +21,8 @@
 //! - The id of an operation is free before its last message goes out. A key of an operation that has ended does
 //!   nothing.
 //! - Nothing that a client sends makes it panic, or hold more memory than the configuration says.
-//! - A result takes constant time, whatever else the connection has. A message of a client takes logarithmic time in
-//!   its operations; its `complete` may look at what waits to be sent.
+//! - A result takes constant time, however many operations the connection has. A message of a client takes time that
+//!   is logarithmic in the number of operations. A `complete` may look at all messages that wait to be sent.
 
 mod liveness;
 mod operations;
@@ -252,9 +252,9 @@ impl Connection {
         }
     }
 
-    /// Begins to drain the connection: no operation is started any more, and when no query or mutation is running,
-    /// or after `timeout`, it closes with `frame`. What a client asks for meanwhile is ignored: it asks again on
-    /// its next connection.
+    /// Begins to drain the connection. It closes with `frame` when no query and no mutation is running, and at the
+    /// latest after `timeout`. Operations that a client starts meanwhile are ignored: it starts them again on its next
+    /// connection.
     pub fn drain(&mut self, frame: CloseFrame, timeout: Duration, now: Instant) {
         if !self.is_open() || self.draining.is_some() {
             return;

@@ -6,6 +6,8 @@
 
 #[cfg(feature = "async-graphql")]
 pub mod async_graphql;
+#[cfg(feature = "juniper")]
+pub mod juniper;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -39,10 +41,10 @@ impl Request {
 
 /// One result of an operation: an object with `data`, `errors`, or both, or part of an incremental delivery.
 pub trait Payload: Send + 'static {
-    /// Appends the result as JSON in UTF-8. Anything else fails the operation.
+    /// Appends the result as JSON in UTF-8. Bytes that are not UTF-8 fail the operation.
     fn append_to(&self, frame: &mut Vec<u8>);
 
-    /// Returns about how many bytes that will be. A good guess spares reallocations. Default: 128.
+    /// Returns about how many bytes that will be. A good estimate saves reallocations. Default: 128.
     fn bytes_hint(&self) -> usize {
         128
     }
@@ -85,6 +87,9 @@ pub enum Operation<P> {
     Incremental(BoxStream<P>),
     /// A subscription. A graceful shutdown does not wait for it.
     Subscription(BoxStream<P>),
+    /// A subscription whose source stream is being made. If that fails, the client gets `error`. A graceful shutdown
+    /// does not wait for it.
+    Subscribing(BoxFuture<Result<BoxStream<P>, RequestErrors>>),
 }
 
 impl<P> std::fmt::Debug for Operation<P> {
@@ -93,32 +98,36 @@ impl<P> std::fmt::Debug for Operation<P> {
             Self::Single(_) => "Single",
             Self::Incremental(_) => "Incremental",
             Self::Subscription(_) => "Subscription",
+            Self::Subscribing(_) => "Subscribing",
         })
     }
 }
 
 /// A GraphQL engine.
 ///
-/// It is polled by the task of the connection. What takes the processor for long belongs into a task or thread of
-/// its own. A panic ends the operation with an error, and nothing else.
+/// The task of the connection polls it. Move long computations to a task or thread of their own. A panic ends the
+/// operation with an error, and nothing else.
 pub trait Engine: Send + Sync + 'static {
     /// What operations know of their connection: made by [`Hooks::on_connect`](crate::Hooks::on_connect).
     type Context: Send + Sync + 'static;
     /// What results are.
     type Payload: Payload;
 
-    /// Parses and validates a request, and starts it. For a subscription that includes creating its source stream.
+    /// Parses and validates a request, and starts it.
+    ///
+    /// A subscription whose source stream takes time to make is best returned as [`Operation::Subscribing`]. Until
+    /// this future is ready, a graceful shutdown waits for it, because it may be a query.
     ///
     /// # Errors
     ///
     /// [`RequestErrors`] for a request that is not executed: a syntax error, a failed validation, an unknown
-    /// operation name, a source stream that cannot be made. The client is told with `error`. Errors of execution
-    /// are part of a result instead.
+    /// operation name, a source stream that cannot be made. The client gets `error`. Errors of execution are part of
+    /// a result instead.
     ///
     /// # Cancel safety
     ///
-    /// The future is dropped when the client cancels the operation or the connection ends. Whatever was made by
-    /// then must end with it.
+    /// The future is dropped when the client cancels the operation or the connection ends. Everything that it has
+    /// made must end with it.
     fn prepare(
         &self,
         request: Request,

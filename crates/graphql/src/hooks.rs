@@ -7,11 +7,11 @@
 //! - `on_operation` is called once for each operation that is started, and `on_complete` once for each operation
 //!   whose `on_operation` was called, after it.
 //! - `on_disconnect` is called once for each connection that was served, after everything else of it has ended.
-//! - A hook that waits holds up nothing but what needs its answer. One that takes longer than
-//!   [`Config::hook_timeout`](crate::Config::hook_timeout) is dropped. A hook that is no longer needed is dropped.
+//! - A hook that waits delays only what needs its answer. A hook that takes longer than
+//!   [`Config::hook_timeout`](crate::Config::hook_timeout) is dropped. So is a hook whose answer is no longer needed.
 //! - A hook that panics fails what it was asked for, and nothing else.
-//! - Dropping the future of [`Server::serve`](crate::Server::serve) drops the connection, and no hook is called any
-//!   more: what has to happen in any case belongs into `Drop` of the context.
+//! - Dropping the future of [`Server::serve`](crate::Server::serve) drops the connection without calling a hook. Put
+//!   what must always happen into `Drop` of the context.
 
 use std::future::{Future, ready};
 use std::marker::PhantomData;
@@ -110,15 +110,15 @@ impl<C> Accepted<C> {
     }
 }
 
-/// A connection that was not accepted: closed with 4403, in the legacy protocol told with `connection_error` and
-/// closed with 1011.
+/// A connection that is not accepted. It is closed with 4403. In the legacy protocol the client gets
+/// `connection_error`, and the connection is closed with 1011.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
     pub(crate) reason: String,
 }
 
 impl Rejection {
-    /// Rejects for a reason, of which the client gets at most 123 bytes.
+    /// Rejects for a reason. The client gets at most its first 123 bytes.
     #[must_use]
     pub fn new(reason: impl Into<String>) -> Self {
         Self { reason: reason.into() }
@@ -137,8 +137,8 @@ pub trait Hooks: Send + Sync + 'static {
     /// What operations know of their connection. It must be what the engine takes.
     type Context: Send + Sync + 'static;
 
-    /// Accepts or rejects a connection whose `connection_init` has come, and makes its context of what is known:
-    /// the upgrade, and the payload.
+    /// Accepts or rejects a connection whose `connection_init` has come. Makes its context of the upgrade and of the
+    /// payload.
     ///
     /// # Errors
     ///
@@ -175,8 +175,8 @@ pub trait Hooks: Send + Sync + 'static {
         ready(Ok(()))
     }
 
-    /// Replaces a request that has an empty document, or `persistedQuery` among its extensions, by the one to
-    /// execute. Called after `on_operation`. Default: lets a request with a document pass, and refuses one without.
+    /// Returns the request to execute, for a request with an empty document or with `persistedQuery` among its
+    /// extensions. Called after `on_operation`. Default: returns a request that has a document, and refuses others.
     ///
     /// # Errors
     ///

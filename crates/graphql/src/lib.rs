@@ -37,6 +37,8 @@ pub mod connection;
 mod contained;
 pub mod engine;
 pub mod error;
+#[cfg(feature = "graphiql")]
+pub mod graphiql;
 pub mod hooks;
 pub mod memory;
 mod message;

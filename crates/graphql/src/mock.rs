@@ -11,7 +11,8 @@
 //!   ready if there is no `everyMs`; `one`; `channel(name: String)`; `silent`; `fails`, whose source cannot be
 //!   made.
 //!
-//! Each field also takes `prepareMs: Int`, how long its preparation takes. Arguments may be variables.
+//! Each field also takes `prepareMs: Int`, how long its preparation takes. A subscription takes `sourceMs: Int`, how
+//! long making its source stream takes after that. Arguments may be variables.
 
 mod blocking;
 mod channels;
@@ -27,7 +28,7 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 use wavetank_runtime::Runtime;
 
-use crate::engine::{Engine, Operation, Request};
+use crate::engine::{BoxStream, Engine, Operation, Request};
 use crate::error::{GraphqlError, RequestErrors};
 use crate::hooks::{Accepted, ConnectionInfo, Hooks, Rejection};
 
@@ -161,7 +162,16 @@ impl<R: Runtime> Engine for Mock<R> {
             Kind::Query if call.is_deferred => self.parts(&call, live),
             Kind::Query => self.query(&call, context, live),
             Kind::Mutation => self.mutation(&call, live),
-            Kind::Subscription => self.subscription(&call, live),
+            Kind::Subscription => match call.number("sourceMs")? {
+                None => Ok(Operation::Subscription(self.subscription(&call, live)?)),
+                Some(ms) => {
+                    let (mock, pause) = (self.clone(), self.runtime.sleep(Duration::from_millis(ms)));
+                    Ok(Operation::Subscribing(Box::pin(async move {
+                        pause.await;
+                        mock.subscription(&call, live)
+                    })))
+                }
+            },
         }
     }
 }
@@ -234,9 +244,9 @@ impl<R: Runtime> Mock<R> {
         })))
     }
 
-    fn subscription(&self, call: &Call, live: Live) -> Result<Operation<String>, RequestErrors> {
+    fn subscription(&self, call: &Call, live: Live) -> Result<BoxStream<String>, RequestErrors> {
         let runtime = self.runtime.clone();
-        Ok(Operation::Subscription(match call.field.as_str() {
+        Ok(match call.field.as_str() {
             "count" => {
                 let (to, pad) = (call.number("to")?, call.number("pad")?.unwrap_or(0));
                 Box::pin(Count::new(runtime, "count", to, self.every(call)?, pad, live))
@@ -246,7 +256,7 @@ impl<R: Runtime> Mock<R> {
             "silent" => Box::pin(Silent::new(live)),
             "fails" => return Err(GraphqlError::new("The source of `fails` cannot be made.").into()),
             _ => return Err(call.unknown_field()),
-        }))
+        })
     }
 }
 

@@ -11,9 +11,9 @@ use crate::close::{CloseCode, CloseFrame};
 
 /// How a server shuts down: every connection is drained, and then closed.
 ///
-/// While a connection is drained its queries and mutations may end; nothing new is started. It is closed when none is
-/// running, and at the latest after the time given. A client is told by the code that it may connect again: npm's
-/// `graphql-ws` subscribes anew to whatever it had.
+/// While a connection drains, its queries and mutations may end, and nothing new is started. It is closed when no query
+/// and no mutation is running, and at the latest after the drain timeout. The close code tells the client that it may
+/// connect again: npm's `graphql-ws` then repeats its subscriptions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shutdown {
     pub(crate) frame: CloseFrame,

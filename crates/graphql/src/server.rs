@@ -108,8 +108,8 @@ where
         subprotocols(&self.config)
     }
 
-    /// Returns `true` if a request with these headers may connect, by its `Origin`. A host may ask before it
-    /// accepts, and refuse with 403; otherwise the connection is closed with 4403.
+    /// Returns `true` if the `Origin` among these headers may connect. A host may ask before it accepts, and refuse with
+    /// 403. A host that does not ask leaves it to the handler, which closes the connection with 4403.
     #[must_use]
     pub fn allows_origin(&self, headers: &HeaderMap) -> bool {
         self.config.origins.allow(headers)
@@ -127,15 +127,14 @@ where
         self.registry.operations()
     }
 
-    /// Serves a WebSocket that was accepted, until it has ended and every hook was called. The time for
-    /// `connection_init` begins with this call.
+    /// Serves an accepted WebSocket until it has ended and every hook was called. The time for `connection_init`
+    /// starts with this call.
     ///
-    /// The future does all the work of the connection: have a task of its own poll it.
+    /// The future does all the work of the connection. Spawn it as a task of its own.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future drops the transport without a Close frame, and all operations; hooks that were not
-    /// called yet are not called any more.
+    /// Dropping the future drops the transport without a Close frame, and all operations. No hook is called any more.
     pub fn serve<T: MessageTransport>(
         &self,
         transport: T,
@@ -144,8 +143,8 @@ where
         Driver::new(self.clone(), transport, upgrade)
     }
 
-    /// Begins to shut down: drains and closes every connection, upgraded ones included, and every one that comes.
-    /// The first call counts.
+    /// Begins to shut down: drains and closes every connection, those that come later included. Upgraded WebSockets
+    /// are reached too. Only the first call has an effect.
     pub fn begin_shutdown(&self, shutdown: Shutdown) {
         self.registry.begin_shutdown(shutdown);
     }

@@ -66,8 +66,8 @@ pub trait MessageTransport: Send + Unpin + 'static {
     /// As [`poll_ready`](Self::poll_ready).
     fn start_send(&mut self, text: String) -> Result<(), TransportError>;
 
-    /// Takes a WebSocket ping, under the same rule. Returns `false` where the transport cannot send any, which is
-    /// the default; the handler then sends the protocol's own ping.
+    /// Takes a WebSocket ping, under the same rule. Returns `false` if the transport cannot send pings. Then the
+    /// handler sends the protocol's own ping. Default: `false`.
     ///
     /// # Errors
     ///
@@ -83,10 +83,10 @@ pub trait MessageTransport: Send + Unpin + 'static {
     /// As [`poll_ready`](Self::poll_ready).
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), TransportError>>;
 
-    /// Sends what was taken and then `frame`, and does the rest of the closing handshake: reads and drops what
-    /// still comes. Called again with the same frame until it is ready, and from the first call on nothing else is
-    /// called. The handler waits at most [`Config::close_timeout`](crate::Config::close_timeout), and then drops
-    /// the transport.
+    /// Sends what was taken and then `frame`. Then does the rest of the closing handshake: reads and drops what still
+    /// comes. It is called again with the same frame until it is ready, and after the first call no other method is
+    /// called. The handler waits at most [`Config::close_timeout`](crate::Config::close_timeout), and then drops the
+    /// transport.
     fn poll_close(&mut self, context: &mut Context<'_>, frame: &CloseFrame) -> Poll<()>;
 
     /// Returns how much was moved so far.

@@ -1,8 +1,8 @@
 //! The transport over this project's own WebSocket.
 //!
-//! A [`WebSocketTransport`] is made of a `WebSocket` that `wavetank_websocket::server::Server` has accepted. The
-//! WebSocket has a keepalive of its own, which counts bytes and not messages; with it, that of this crate may be
-//! switched off ([`Config::keepalive`](crate::Config::keepalive)).
+//! Make a [`WebSocketTransport`] from a `WebSocket` that `wavetank_websocket::server::Server` has accepted. The
+//! WebSocket has a keepalive of its own, which counts bytes and not messages. Where it is on, the keepalive of this
+//! crate may be off ([`Config::keepalive`](crate::Config::keepalive)).
 
 mod counted;
 
@@ -57,8 +57,8 @@ where
         Self { socket, messages, sending: None, unsent: None, closing: None, counter: None }
     }
 
-    /// Reads progress from the stream below ([`Counted`]). Without it a message that comes counts when its head and
-    /// when its end is there, so that one which takes longer than the timeout of the keepalive looks like silence.
+    /// Reads progress from the stream below ([`Counted`]). Without it, only the beginning and the end of a message
+    /// count. Then a message that takes longer than the timeout of the keepalive looks like silence.
     #[must_use]
     pub fn counter(mut self, counter: Counter) -> Self {
         self.counter = Some(counter);

@@ -234,6 +234,7 @@ fn an_error_ends_an_operation_alone(sim: &mut Sim, on: On) {
             json!({"query": ""}),
             json!({"query": "{ nonsense }"}),
             json!({"query": "subscription { fails }"}),
+            json!({"query": "subscription { fails(sourceMs: 5) }"}),
             json!({"query": "query a { hello } query b { hello }", "operationName": "c"}),
             json!({"query": "query a { hello } query b { hello }"}),
             json!({"query": "{ slow(ms: $ms) }", "variables": {"ms": "no number"}}),

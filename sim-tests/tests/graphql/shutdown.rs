@@ -49,6 +49,7 @@ fn draining_waits_for_queries_alone(sim: &mut Sim, on: On) {
     World::run(sim, on, Setup::default(), async move |world: World| {
         let mut peer = acknowledged(&world, "a").await;
         peer.subscribe("stream", "subscription { silent }").await;
+        peer.subscribe("source", "subscription { silent(sourceMs: 1000000) }").await;
         peer.subscribe("query", "{ slow(ms: 100000) }").await;
         peer.subscribe("parts", "{ parts(count: 2, everyMs: 50000) @defer }").await;
         peer.round_trip().await;

@@ -32,7 +32,7 @@ impl<W: Threads> Wake for Shared<W> {
 /// Tells an operation on a thread that it is no longer wanted: the client has completed it, or the connection has
 /// ended. Clones are the same.
 ///
-/// Whatever an operation waits for, it should wait for with this, so that it ends at once.
+/// An operation that waits with these methods alone ends at once when it is cancelled.
 pub struct Cancel<W: Threads> {
     shared: Arc<Shared<W>>,
 }

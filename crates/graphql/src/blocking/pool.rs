@@ -12,12 +12,12 @@ pub struct Overloaded;
 
 /// Runs jobs on threads.
 pub trait Pool: Send + Sync + 'static {
-    /// Runs `job` soon on a thread of its own. Must not wait for one: a pool that has none refuses.
+    /// Runs `job` soon on a thread of its own. Does not wait until a thread is free.
     ///
     /// # Errors
     ///
-    /// [`Overloaded`], where the job was dropped. The operation is answered with `error`; a connection that was to be
-    /// accepted is closed with 1013.
+    /// [`Overloaded`] if no thread is free. The job is dropped. The client gets `error` for the operation; if the job
+    /// was `on_connect`, the connection is closed with 1013.
     fn execute(&self, job: Box<dyn FnOnce() + Send>) -> Result<(), Overloaded>;
 }
 

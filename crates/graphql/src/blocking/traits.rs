@@ -41,8 +41,8 @@ pub trait BlockingEngine<W: Threads>: Send + Sync + 'static {
     /// What results are.
     type Payload: Payload;
 
-    /// Parses, validates and starts a request, on a thread of the pool. What it waits for, here and in its results,
-    /// it should wait for with `cancel`; once that says so, results are dropped.
+    /// Parses, validates and starts a request, on a thread of the pool. Wait with `cancel` only, here and in the
+    /// results: then an operation that is cancelled ends at once. Its results are dropped.
     ///
     /// # Errors
     ///
@@ -137,7 +137,7 @@ impl<C: Default + Send + Sync + 'static> BlockingHooks for AcceptAll<C> {
     }
 }
 
-/// One accepted WebSocket of threads: one thread receives while another sends and closes.
+/// One accepted WebSocket for threads: one thread receives while another sends and closes.
 pub trait BlockingTransport: Send + Sync + 'static {
     /// A text that was received.
     type Text: AsRef<str>;
@@ -145,23 +145,23 @@ pub trait BlockingTransport: Send + Sync + 'static {
     /// Returns the subprotocol that was agreed on.
     fn subprotocol(&self) -> Option<&str>;
 
-    /// Blocks until the next message has come. Ends with the connection, also with one that [`close`](Self::close)
-    /// ends.
+    /// Blocks until the next message has come. Returns an error when the connection has ended, also if
+    /// [`close`](Self::close) has ended it.
     ///
     /// # Errors
     ///
     /// [`TransportError`]: nothing more comes.
     fn recv(&self) -> Result<Incoming<Self::Text>, TransportError>;
 
-    /// Sends a text, for at most `timeout`. Returns `false` if that passed, where nothing was sent.
+    /// Sends a text, and waits at most for `timeout`. Returns `false` if the time passed and nothing was sent.
     ///
     /// # Errors
     ///
     /// [`TransportError`]: nothing can be sent any more.
     fn send(&self, text: &str, timeout: Duration) -> Result<bool, TransportError>;
 
-    /// Sends a Close frame and does the rest of the closing handshake, within a timeout of the transport's own.
-    /// Whatever comes of it, the connection has ended then.
+    /// Sends a Close frame and does the rest of the closing handshake, within a timeout of the transport's own. The
+    /// connection has ended when this returns, whether or not that succeeded.
     fn close(&self, frame: &CloseFrame);
 
     /// Returns how much was moved so far.

@@ -1,8 +1,8 @@
 //! The engine `async-graphql` 7.2.
 //!
-//! Requests are parsed once. A syntax error, an unknown operation name and a failed validation become an `error`
-//! message. So does a subscription field that fails before it first waits. One that fails later gives a result with
-//! `errors`, and `complete`: it was executed.
+//! A request is parsed once. A syntax error, an unknown operation name, a failed validation and a source stream that
+//! cannot be made become an `error` message. A required variable that is missing gives a result with `errors`: the
+//! engine finds it while it executes.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -69,7 +69,7 @@ impl<E: Executor> Engine for AsyncGraphql<E> {
         let kind = kind_of(document, name.as_deref())?;
         let mut results = self.executor.execute_stream(request, Some(context));
         if kind == OperationType::Subscription {
-            return subscription(results).await;
+            return Ok(Operation::Subscribing(Box::pin(subscription(results))));
         }
         // A query or a mutation gives one result. Only then it is known whether it was executed.
         let response = next(&mut results).await;
@@ -82,15 +82,15 @@ impl<E: Executor> Engine for AsyncGraphql<E> {
     }
 }
 
-/// Starts a subscription whose results have not been polled yet.
+/// Waits for the first result of a subscription: only that tells whether its source stream was made.
 ///
 /// A source stream that cannot be made gives one response without data, and ends. A first event that fails looks the
 /// same, but the stream goes on.
 async fn subscription(
     mut results: BoxStream<Response>,
-) -> Result<Operation<AsyncGraphqlResponse>, RequestErrors> {
+) -> Result<BoxStream<AsyncGraphqlResponse>, RequestErrors> {
     let mut taken = VecDeque::new();
-    if let Some(first) = if_ready(&mut results).await.flatten() {
+    if let Some(first) = next(&mut results).await {
         if !first.errors.is_empty() && first.data == async_graphql::Value::Null {
             match if_ready(&mut results).await {
                 Some(None) => return Err(errors_of(first)),
@@ -100,7 +100,7 @@ async fn subscription(
         }
         taken.push_front(first);
     }
-    Ok(Operation::Subscription(Box::pin(Resumed { taken, rest: results })))
+    Ok(Box::pin(Resumed { taken, rest: results }))
 }
 
 /// Makes a request of the engine's.

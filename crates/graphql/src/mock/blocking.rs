@@ -25,10 +25,13 @@ impl<W: Threads> BlockingEngine<W> for Mock<W> {
         let live = Live::new(&self.state.counts);
         self.state.counts.prepared.fetch_add(1, Ordering::AcqRel);
         let call = Call::parse(&request)?;
-        if let Some(ms) = call.number("prepareMs")?
-            && !cancel.sleep(Duration::from_millis(ms))
-        {
-            return Err(GraphqlError::new("The operation is cancelled.").into());
+        // On a thread the source stream is a part of the preparation.
+        for wait in ["prepareMs", "sourceMs"] {
+            if let Some(ms) = call.number(wait)?
+                && !cancel.sleep(Duration::from_millis(ms))
+            {
+                return Err(GraphqlError::new("The operation is cancelled.").into());
+            }
         }
         match call.kind {
             Kind::Query => query(&call, &context, cancel, live),

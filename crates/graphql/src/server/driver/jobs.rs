@@ -58,6 +58,7 @@ pub(super) enum Stage<P> {
     Preparing(BoxFuture<Result<Operation<P>, RequestErrors>>),
     Single(BoxFuture<P>),
     Stream(BoxStream<P>),
+    Subscribing(BoxFuture<Result<BoxStream<P>, RequestErrors>>),
 }
 
 struct Place<J> {

@@ -228,6 +228,7 @@ where
                 }
                 Step::Again
             }
+            Ok(Polled::Subscribed) => Step::Again,
             Ok(Polled::Refused(errors)) => {
                 self.fail(key, errors, now);
                 Step::Over(Completion::Failed)
@@ -312,6 +313,8 @@ enum Polled<P> {
     Prepared {
         subscription: bool,
     },
+    /// The source stream of a subscription is there.
+    Subscribed,
     Refused(RequestErrors),
     Next(P),
     /// The only result.
@@ -326,14 +329,22 @@ impl<P> Running<P> {
                 Poll::Pending => Polled::Pending,
                 Poll::Ready(Err(errors)) => Polled::Refused(errors),
                 Poll::Ready(Ok(operation)) => {
-                    let subscription = matches!(operation, Operation::Subscription(_));
-                    self.stage = match operation {
-                        Operation::Single(result) => Stage::Single(result),
-                        Operation::Incremental(results) | Operation::Subscription(results) => {
-                            Stage::Stream(results)
-                        }
+                    let (stage, subscription) = match operation {
+                        Operation::Single(result) => (Stage::Single(result), false),
+                        Operation::Incremental(results) => (Stage::Stream(results), false),
+                        Operation::Subscription(results) => (Stage::Stream(results), true),
+                        Operation::Subscribing(source) => (Stage::Subscribing(source), true),
                     };
+                    self.stage = stage;
                     Polled::Prepared { subscription }
+                }
+            },
+            Stage::Subscribing(source) => match source.as_mut().poll(context) {
+                Poll::Pending => Polled::Pending,
+                Poll::Ready(Err(errors)) => Polled::Refused(errors),
+                Poll::Ready(Ok(results)) => {
+                    self.stage = Stage::Stream(results);
+                    Polled::Subscribed
                 }
             },
             Stage::Single(result) => match result.as_mut().poll(context) {
