@@ -6,12 +6,18 @@ use super::{files, none};
 
 const LIST: &str = include_str!("../graphql_scenarios.md");
 
+/// The heading of the tables of features, here and in the crate's README.
+const FEATURES: &str = "\n## Features\n";
+
+const README: &str = include_str!("../../../crates/graphql/README.md");
+
 /// The folder of the simulations.
 const FOLDER: &str = "sim-tests/tests/graphql/";
 
 /// The first three cells of each row, and what the last names.
 fn rows() -> impl Iterator<Item = (&'static str, &'static str, Vec<&'static str>)> {
-    LIST.lines().filter_map(|line| {
+    let (scenarios, _) = LIST.split_once(FEATURES).expect("the features come last");
+    scenarios.lines().filter_map(|line| {
         let cells: Vec<&str> = line.strip_prefix("| ")?.strip_suffix(" |")?.split(" | ").collect();
         let [of, _what, transport, tests] = cells[..] else { panic!("four cells: {line}") };
         let tests = tests.split(", ").filter_map(|test| test.strip_prefix('`')?.strip_suffix('`'));
@@ -78,4 +84,30 @@ fn every_graphql_criterion_has_a_unit_test() {
     let wanted = [("t", 19), ("l", 9)];
     let wanted = wanted.iter().flat_map(|(letter, most)| (1..=*most).map(move |n| format!("{letter}{n}_")));
     none(wanted.filter(|name| !text.contains(&format!("fn {name}"))), "has a unit test");
+}
+
+/// The cells of the rows of a table of features.
+fn features(text: &'static str) -> Vec<Vec<&'static str>> {
+    let (_, text) = text.split_once(FEATURES).expect("there are features");
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
+    rows.skip(1).map(|row| row.split(" | ").map(str::trim).collect()).collect()
+}
+
+#[test]
+fn every_graphql_feature_is_compared_and_shown() {
+    let compared = features(README);
+    for row in &compared {
+        assert_eq!((row.len(), row.iter().position(|cell| cell.is_empty())), (10, None), "{row:?}");
+    }
+    let shown = features(LIST);
+    let names = |rows: &[Vec<&'static str>]| rows.iter().map(|row| row[0]).collect::<Vec<_>>();
+    assert!(compared.len() > 20);
+    assert_eq!(names(&compared), names(&shown));
+    let is_test = |path: &str| path.starts_with("crates/graphql/") || path.starts_with(FOLDER);
+    let sources = files("rs").into_iter().filter(|source| is_test(&source.path));
+    let text: String = sources.map(|source| source.text).collect();
+    let tests = shown.iter().flat_map(|row| row[1].split(", ")).map(|test| test.trim_matches('`').to_owned());
+    let exists =
+        |name: &String| text.contains(&format!("fn {name}(")) || text.contains(&format!("fn {name}<"));
+    none(tests.filter(|name| !exists(name)), "shows a feature, and exists");
 }

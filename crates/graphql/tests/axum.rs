@@ -1,0 +1,168 @@
+//! The host `axum` over real sockets: what only the adapter decides.
+#![cfg(all(feature = "axum", feature = "websocket"))]
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::http::HeaderMap;
+use axum::response::Response;
+use axum::routing::get;
+use wavetank_graphql::mock::{Mock, TokenHooks};
+use wavetank_graphql::{Config, Server, Shutdown};
+use wavetank_runtime::{Runtime as _, Tokio};
+use wavetank_websocket::client::{Client, WebSocket};
+use wavetank_websocket::handshake::ClientRequest;
+
+type App = Server<Tokio, Mock<Tokio>, TokenHooks>;
+
+async fn upgrade(State(app): State<App>, headers: HeaderMap, request: WebSocketUpgrade) -> Response {
+    wavetank_graphql::axum::upgrade(app, request, headers, None)
+}
+
+async fn serve(config: Config) -> (App, Mock<Tokio>, SocketAddr) {
+    let mock = Mock::new(Tokio);
+    let app = Server::with_hooks(Tokio, mock.clone(), TokenHooks).config(config);
+    let router = Router::new().route("/graphql", get(upgrade)).with_state(app.clone());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    Tokio.spawn("axum", async move { axum::serve(listener, router).await });
+    (app, mock, address)
+}
+
+fn request(address: SocketAddr) -> ClientRequest {
+    ClientRequest::new(&format!("ws://{address}/graphql")).expect("a URL")
+}
+
+async fn connect(address: SocketAddr) -> WebSocket<Tokio> {
+    let request = request(address).subprotocol("graphql-transport-ws").expect("a name");
+    Client::new(Tokio).connect(request).await.expect("a connection")
+}
+
+async fn acknowledged(address: SocketAddr) -> WebSocket<Tokio> {
+    let socket = connect(address).await;
+    socket.send(r#"{"type":"connection_init"}"#).await.expect("sent");
+    assert_eq!(hear(&socket).await, r#"{"type":"connection_ack"}"#);
+    socket
+}
+
+async fn hear(socket: &WebSocket<Tokio>) -> String {
+    let message = socket.recv().await.expect("a message");
+    message.as_text().expect("a text").to_owned()
+}
+
+/// The code and the reason of the server's Close frame.
+async fn closed(socket: &WebSocket<Tokio>) -> (u16, String) {
+    while socket.recv().await.is_ok() {}
+    let frame = socket.closed().await.received.expect("a Close frame");
+    (frame.code.expect("a code").get(), frame.reason)
+}
+
+/// Waits until nothing of any connection is left.
+async fn released(app: &App, mock: &Mock<Tokio>) {
+    while app.connections() + mock.live() > 0 {
+        Tokio.sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn subscriptions_run_over_axum() {
+    let (app, mock, address) = serve(Config::new()).await;
+    let socket = acknowledged(address).await;
+    let query = "subscription { count(to: 2, everyMs: 1) }";
+    socket
+        .send(format!(r#"{{"type":"subscribe","id":"1","payload":{{"query":"{query}"}}}}"#).as_str())
+        .await
+        .expect("sent");
+    assert_eq!(hear(&socket).await, r#"{"type":"next","id":"1","payload":{"data":{"count":1}}}"#);
+    assert_eq!(hear(&socket).await, r#"{"type":"next","id":"1","payload":{"data":{"count":2}}}"#);
+    assert_eq!(hear(&socket).await, r#"{"type":"complete","id":"1"}"#);
+    socket.abort();
+    released(&app, &mock).await;
+}
+
+#[tokio::test]
+async fn a_lost_client_releases_its_operations() {
+    let (app, mock, address) = serve(Config::new()).await;
+    let socket = acknowledged(address).await;
+    socket
+        .send(r#"{"type":"subscribe","id":"1","payload":{"query":"subscription { silent }"}}"#)
+        .await
+        .expect("sent");
+    while mock.live() == 0 {
+        Tokio.sleep(Duration::from_millis(5)).await;
+    }
+    socket.abort();
+    released(&app, &mock).await;
+}
+
+#[tokio::test]
+async fn messages_that_axum_refuses_close_with_1009() {
+    let (app, mock, address) = serve(Config::new().message_bytes_max(1000)).await;
+    let socket = acknowledged(address).await;
+    socket
+        .send(format!(r#"{{"type":"ping","payload":{{"a":"{}"}}}}"#, "b".repeat(2000)).as_str())
+        .await
+        .expect("sent");
+    assert_eq!(closed(&socket).await.0, 1009);
+    released(&app, &mock).await;
+}
+
+#[tokio::test]
+async fn a_binary_message_over_axum_closes_with_4400() {
+    let (app, mock, address) = serve(Config::new()).await;
+    let socket = acknowledged(address).await;
+    socket.send(&b"bytes"[..]).await.expect("sent");
+    assert_eq!(closed(&socket).await.0, 4400);
+    released(&app, &mock).await;
+}
+
+#[tokio::test]
+async fn a_client_without_subprotocol_closes_with_4406() {
+    let (app, mock, address) = serve(Config::new()).await;
+    let socket = Client::new(Tokio).connect(request(address)).await.expect("a connection");
+    assert_eq!(closed(&socket).await, (4406, "Subprotocol not acceptable".to_owned()));
+    released(&app, &mock).await;
+}
+
+#[tokio::test]
+async fn a_foreign_origin_is_refused_with_403() {
+    let (_app, _mock, address) = serve(Config::new()).await;
+    let request = request(address).subprotocol("graphql-transport-ws").expect("a name");
+    let request = request.origin("https://elsewhere.example").expect("an origin");
+    let refused = Client::new(Tokio).connect(request).await.expect_err("refused");
+    assert!(refused.to_string().contains("403"), "{refused}");
+}
+
+#[tokio::test]
+async fn shutting_down_reaches_sockets_of_axum() {
+    let (app, mock, address) = serve(Config::new()).await;
+    let sockets = [acknowledged(address).await, acknowledged(address).await, connect(address).await];
+    let shutting = app.clone();
+    let shutdown = Tokio.spawn("shutdown", async move {
+        shutting.shutdown(Shutdown::restart(Duration::from_secs(5))).await;
+    });
+    for socket in &sockets {
+        assert_eq!(closed(socket).await, (1012, "Service restart".to_owned()));
+    }
+    shutdown.await.expect("no panic");
+    released(&app, &mock).await;
+}
+
+/// A client that does not read: the server keeps little, and drops it in the end.
+#[tokio::test]
+async fn a_stalled_client_of_axum_is_dropped() {
+    let (app, mock, address) = serve(Config::new().write_timeout(Duration::from_millis(500))).await;
+    let socket = acknowledged(address).await;
+    let query = "subscription { count(pad: 10000) }";
+    socket
+        .send(format!(r#"{{"type":"subscribe","id":"1","payload":{{"query":"{query}"}}}}"#).as_str())
+        .await
+        .expect("sent");
+    released(&app, &mock).await;
+    // Buffers of the sockets took some 10 kB results, and the server made no others.
+    assert!(mock.results() < 10_000, "{} results for a client that does not read", mock.results());
+    drop(socket);
+}
