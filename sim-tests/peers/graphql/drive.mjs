@@ -122,6 +122,8 @@ const checks = {
       url: restarted.url,
       webSocketImpl: WebSocket,
       retryAttempts: 100,
+      // By default the client gives up if a connection is refused, as it is until the new server listens.
+      shouldRetry: () => true,
       retryWait: () => new Promise((resolve) => setTimeout(resolve, 20)),
       on: { closed: ({ code }) => closes.push(code) },
     });
