@@ -108,8 +108,8 @@ where
         subprotocols(&self.config)
     }
 
-    /// Returns `true` if the `Origin` among these headers may connect. A host may ask before it accepts, and refuse with
-    /// 403. A host that does not ask leaves it to the handler, which closes the connection with 4403.
+    /// Returns `true` if the `Origin` among these headers may connect. A host may ask before it accepts, and refuse
+    /// with 403. A host that does not ask leaves it to the handler, which closes the connection with 4403.
     #[must_use]
     pub fn allows_origin(&self, headers: &HeaderMap) -> bool {
         self.config.origins.allow(headers)
