@@ -70,8 +70,12 @@ pub enum Window {
     ///
     /// A stream moves at most one window in a round trip. The session can hold as many bytes as all windows together.
     Fixed(u32),
-    /// Begins with 256 KiB, and doubles while the reader empties it within two round trips, up to this many bytes, as
-    /// long as [`Limits::receive_budget_bytes`] allows.
+    /// Begins with 256 KiB and grows up to this many bytes, as long as [`Limits::receive_budget_bytes`] allows: to four
+    /// times its size when the reader has emptied half of it within about one round trip, to twice its size when within
+    /// two. It never shrinks while the stream lives.
+    ///
+    /// A bulk stream reaches 16 MiB within three round trips. A link is filled by a window of twice its bandwidth times
+    /// its round-trip time, because credit is granted for half of the window at once.
     Tuned {
         /// The largest window in bytes, from 256 KiB to 1 GiB. Values outside count as the nearest one.
         bytes_max: u32,
@@ -79,7 +83,7 @@ pub enum Window {
 }
 
 impl Default for Window {
-    /// Tuned up to 16 MiB, which fills 1 Gbit/s over 100 ms.
+    /// Tuned up to 16 MiB, which fills 1 Gbit/s over 60 ms.
     fn default() -> Self {
         Self::Tuned { bytes_max: 16 << 20 }
     }
@@ -233,10 +237,12 @@ pub struct Limits {
     pub(crate) write_buffer_bytes: usize,
     pub(crate) read_buffer_bytes: usize,
     pub(crate) frame_bytes: u32,
+    pub(crate) control_bytes: usize,
     pub(crate) pending_pongs: u32,
     pub(crate) pending_refusals: u32,
     pub(crate) early_resets: u32,
     pub(crate) idle_frames: u32,
+    pub(crate) skipped_ids: u32,
     pub(crate) tombstones: u32,
 }
 
@@ -252,10 +258,12 @@ impl Default for Limits {
             write_buffer_bytes: 128 << 10,
             read_buffer_bytes: 64 << 10,
             frame_bytes: 32 << 10,
+            control_bytes: 64 << 10,
             pending_pongs: 8,
             pending_refusals: 1024,
             early_resets: 1024,
             idle_frames: 100_000,
+            skipped_ids: 1024,
             tombstones: 256,
         }
     }
@@ -343,13 +351,25 @@ impl Limits {
         self
     }
 
+    /// Sets how many bytes of control frames may wait for the transport before no stream is opened or accepted.
+    /// Default: 64 KiB, which is 5461 frames.
+    ///
+    /// Beyond it come only what other limits bound, and two frames a stream that is open. 0 opens and accepts a stream
+    /// only when no control frame waits.
+    pub fn control_bytes(&mut self, bytes: usize) -> &mut Self {
+        self.control_bytes = bytes;
+        self
+    }
+
     /// Sets how many pongs may wait to be written. Of more pings the latest are answered. At least 1. Default: 8.
     pub fn pending_pongs(&mut self, count: u32) -> &mut Self {
         self.pending_pongs = count;
         self
     }
 
-    /// Sets how many refusals of streams may wait to be written. More end the session. Default: 1024.
+    /// Sets how many refusals of streams may wait to be written: of streams beyond the limits, and of streams that were
+    /// reset for [`receive_budget_bytes`](Self::receive_budget_bytes) before they were accepted. More end the session.
+    /// Default: 1024.
     pub fn pending_refusals(&mut self, count: u32) -> &mut Self {
         self.pending_refusals = count;
         self
@@ -366,6 +386,15 @@ impl Limits {
     /// beyond the number of useful ones. More within about a minute end the session. Default: 100,000.
     pub fn idle_frames(&mut self, count: u32) -> &mut Self {
         self.idle_frames = count;
+        self
+    }
+
+    /// Sets how many ids the peer may skip and use later: peers with threads open streams in another order than they
+    /// number them. Ids that were skipped before count as used. Default: 1024.
+    ///
+    /// 0 ends the session for any id below an earlier one.
+    pub fn skipped_ids(&mut self, count: u32) -> &mut Self {
+        self.skipped_ids = count;
         self
     }
 

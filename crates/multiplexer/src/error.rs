@@ -270,6 +270,7 @@ impl From<WriteError> for io::Error {
 pub enum WriteEnd {
     /// Nothing written can be read any more, for this reason.
     Failed(WriteError),
-    /// The stream has ended in both directions, as both sides wanted.
+    /// The stream has ended in both directions, as both sides wanted. It is no proof that the peer has read everything:
+    /// what was written may still be under way.
     Complete,
 }

@@ -252,10 +252,10 @@ impl Connection {
             streams: Streams::new(),
             backlog: VecDeque::new(),
             next_id: Some(config.first_id.map_or(ours, |id| id - id % 2 + ours % 2)),
-            remote_ids: RemoteIds::new(theirs),
+            remote_ids: RemoteIds::new(theirs, limits.skipped_ids),
             tombstones: Tombstones::new(limits.tombstones, config.timeouts.tombstone),
             parser: Parser::default(),
-            output: Output::new(limits.pending_pongs),
+            output: Output::new(limits),
             turns: Turns::new(limits.frame_bytes, limits.write_buffer_bytes),
             timers: Timers::default(),
             liveness: Liveness::new(config.keepalive.clone(), config.timeouts.transport_stall, seed, now),
@@ -308,7 +308,10 @@ impl Connection {
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         match &self.ending {
-            Ending::Open => self.timers.next().into_iter().chain(self.liveness.deadline()).min(),
+            Ending::Open => match (self.timers.next(), self.liveness.deadline()) {
+                (Some(timer), Some(liveness)) => Some(timer.min(liveness)),
+                (timer, liveness) => timer.or(liveness),
+            },
             ending => ending.deadline(),
         }
     }
@@ -416,6 +419,7 @@ impl Connection {
             assert_eq!(self.tuned, tuned, "windows are counted");
         }
         let limits = &self.config.limits;
+        self.output.assert_bounded(limits, self.streams.on_wire());
         assert!(self.buffered <= limits.receive_budget_bytes, "reading is bounded");
         assert!(self.backlog.len() <= limits.accept_backlog as usize, "the backlog is bounded");
         assert!(self.streams.inbound <= limits.inbound_streams, "inbound streams are bounded");

@@ -125,10 +125,13 @@ async fn write(end: &End, how: Leave, left: &Cell<Instant>) {
         }
     }
     drop(stream);
-    // A writer that had written everything is not disturbed by the reader's leaving, or told of it.
+    // A writer that had written everything is not disturbed by the reader's leaving, or told of it. A reader that has
+    // everything but the end stops, too.
     let (seen, _) = watching.await.expect("no panic");
     let fine = match &seen {
+        // The stream may have ended on the wire before the reader left.
         WriteEnd::Complete => true,
+        WriteEnd::Failed(WriteError::Stopped) => how != Leave::Drop,
         WriteEnd::Failed(error) => how.is_told_by(error) || matches!(error, WriteError::ResetHere(_)),
         _ => false,
     };

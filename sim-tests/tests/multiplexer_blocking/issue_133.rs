@@ -104,6 +104,8 @@ fn write(end: &End, how: Leave, left: &Cell<Instant>) {
             drop(stream);
             let fine = match &seen {
                 WriteEnd::Complete => true,
+                // A reader that has everything but the end stops, too.
+                WriteEnd::Failed(WriteError::Stopped) => how != Leave::Drop,
                 WriteEnd::Failed(error) => how.is_told_by(error) || matches!(error, WriteError::ResetHere(_)),
                 _ => false,
             };

@@ -77,6 +77,8 @@ impl World {
             .pending_refusals(50)
             .early_resets(50)
             .idle_frames(500)
+            .control_bytes(200)
+            .skipped_ids(3)
             .tombstones(3);
         let now = Instant::from_nanos(1_000_000_000);
         let connection = Connection::new(role, config, 1, now);

@@ -28,6 +28,8 @@ fn outcome(way: u8, bytes: &[u8], piece: usize) -> (Option<Closed>, Statistics, 
         .pending_refusals(4)
         .early_resets(4)
         .idle_frames(20)
+        .control_bytes(60)
+        .skipped_ids(2)
         .tombstones(2);
     let mut connection = Connection::new(role, config, 1, NOW);
     for _ in 0..way >> 6 {

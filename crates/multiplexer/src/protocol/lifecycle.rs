@@ -289,9 +289,16 @@ impl Connection {
         if !stream.on_wire {
             return;
         }
+        let unaccepted = !stream.outbound && !stream.acknowledged;
         if self.ending.is_open() {
-            self.statistics.resets_sent += 1;
-            stream.send.flushed_at = self.output.rst(stream.id, reason.code());
+            if unaccepted && reason == LocalReset::ReceiveBudget {
+                // The peer can cause any number of these: they count as what they are.
+                self.statistics.refused += 1;
+                self.output.refuse(stream.id);
+            } else {
+                self.statistics.resets_sent += 1;
+                stream.send.flushed_at = self.output.rst(stream.id, reason.code());
+            }
         }
         if reason == LocalReset::ReceiveBudget {
             self.clear(index);
@@ -390,7 +397,7 @@ impl Connection {
         self.tell_end(index);
     }
 
-    fn tell_end(&mut self, index: u32) {
+    pub(crate) fn tell_end(&mut self, index: u32) {
         let stream = self.streams.at(index);
         if let Some(end) = stream.sending_end()
             && std::mem::take(&mut stream.send.end_waits)

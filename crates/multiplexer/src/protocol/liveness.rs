@@ -102,8 +102,11 @@ impl Liveness {
             (None, Some(_)) => Some(self.life + self.wait),
             (None, None) => None,
         };
-        let stall = self.stalled.map(|since| since + self.stall_timeout);
-        keepalive.into_iter().chain(stall).min()
+        match (keepalive, self.stalled) {
+            (keepalive, None) => keepalive,
+            (None, Some(since)) => Some(since + self.stall_timeout),
+            (Some(keepalive), Some(since)) => Some(keepalive.min(since + self.stall_timeout)),
+        }
     }
 
     /// What is due now. After [`Due::Ping`], [`pinged`](Self::pinged) has to be called.

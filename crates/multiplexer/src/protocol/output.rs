@@ -5,9 +5,8 @@
 //!
 //! # Invariants
 //!
-//! - Control frames are bounded: pongs by their number, refusals by theirs, a ping is one, credit is granted at most
-//!   twice a stream before the peer must have read some, and no stream is opened or accepted while
-//!   [`Output::is_congested`].
+//! - Control frames are bounded: pongs by their number, refusals by theirs, a ping is one, the credit of a stream is
+//!   one, and no stream is opened or accepted while [`Output::is_congested`].
 //! - Data is bounded by the turns of writers, and by one FIN and one RST a stream.
 
 use std::collections::VecDeque;
@@ -15,10 +14,11 @@ use std::fmt;
 use std::io::IoSlice;
 
 use super::frame::{Flags, HEADER_BYTES, Header, Kind};
+use crate::config::Limits;
 use crate::error::ResetCode;
 
-/// Control bytes beyond which no stream is opened or accepted.
-const CONGESTED_BYTES: usize = 64 * 1024;
+/// Where the length stands in a header.
+const LENGTH_AT: usize = HEADER_BYTES - 4;
 
 /// Buffers that are larger than this are not kept when they are empty.
 const KEPT_BYTES: usize = 1024 * 1024;
@@ -95,6 +95,8 @@ pub(crate) struct Output {
     data: Vec<u8>,
     pongs: VecDeque<u32>,
     pongs_max: usize,
+    /// Control bytes beyond which no stream is opened or accepted.
+    control_max: usize,
     /// Refusals among the control frames.
     refusals: u32,
     /// Bytes of data that were ever put in, taken by the driver, and written by it.
@@ -107,12 +109,13 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    pub(crate) fn new(pongs_max: u32) -> Self {
+    pub(crate) fn new(limits: &Limits) -> Self {
         Self {
             control: Vec::new(),
             data: Vec::new(),
             pongs: VecDeque::new(),
-            pongs_max: usize::try_from(pongs_max).unwrap_or(usize::MAX).max(1),
+            pongs_max: usize::try_from(limits.pending_pongs).unwrap_or(usize::MAX).max(1),
+            control_max: limits.control_bytes,
             refusals: 0,
             committed: 0,
             taken: 0,
@@ -128,12 +131,34 @@ impl Output {
         self.control.extend_from_slice(&Header::new(kind, flags, stream, length).encode());
     }
 
-    /// Refuses a stream of the peer. Returns how many refusals wait now.
-    pub(crate) fn refuse(&mut self, stream: u32) -> u32 {
+    /// Refuses a stream of the peer.
+    pub(crate) fn refuse(&mut self, stream: u32) {
         self.refusals += 1;
         // With ACK: hashicorp/yamux keeps a slot for every stream that was not acknowledged.
         self.control(Kind::WindowUpdate, Flags::ACK.and(Flags::RST), stream, 0);
+    }
+
+    /// How many refusals wait.
+    pub(crate) fn refusals(&self) -> u32 {
         self.refusals
+    }
+
+    /// Grants credit. A grant that still waits for the transport is increased: a peer that sends without reading makes
+    /// no more than one frame wait. `place` remembers where the latest grant of the stream waits.
+    pub(crate) fn credit(&mut self, stream: u32, delta: u32, place: &mut u32) {
+        let fresh = Header::new(Kind::WindowUpdate, Flags::NONE, stream, delta).encode();
+        let at = *place as usize;
+        if let Some(waiting) = self.control.get_mut(at..at + HEADER_BYTES)
+            && waiting[..LENGTH_AT] == fresh[..LENGTH_AT]
+            && let Some(length) = waiting[LENGTH_AT..].first_chunk().map(|length| u32::from_be_bytes(*length))
+            && let Some(sum) = length.checked_add(delta)
+        {
+            waiting[LENGTH_AT..].copy_from_slice(&sum.to_be_bytes());
+            return;
+        }
+        *place = u32::try_from(self.control.len()).unwrap_or(u32::MAX);
+        self.frames += 1;
+        self.control.extend_from_slice(&fresh);
     }
 
     /// Answers a ping. Of those that wait, the latest are kept.
@@ -189,7 +214,7 @@ impl Output {
     /// Whether so many control frames wait that no more streams shall be opened.
     #[inline]
     pub(crate) fn is_congested(&self) -> bool {
-        self.control.len() > CONGESTED_BYTES
+        self.control.len() > self.control_max
     }
 
     /// Whether anything waits, or is being written.
@@ -237,6 +262,16 @@ impl Output {
     /// Bytes of memory, for checks of the bounds.
     pub(crate) fn bytes(&self) -> usize {
         self.control.len() + self.data.len() + self.pongs.len() * HEADER_BYTES
+    }
+
+    /// Asserts that control frames are bounded, with `streams` streams on the wire, whatever the peer sends without
+    /// reading.
+    pub(crate) fn assert_bounded(&self, limits: &Limits, streams: usize) {
+        let refusals = limits.pending_refusals as usize + 1;
+        // Of a stream: its credit, and the request to stop. Of the session: a ping, and what made it congested.
+        let control = self.control_max + HEADER_BYTES * (2 * streams + refusals + 4);
+        assert!(self.control.len() <= control, "{} B of control frames wait", self.control.len());
+        assert!(self.pongs.len() <= self.pongs_max, "pongs are bounded");
     }
 }
 

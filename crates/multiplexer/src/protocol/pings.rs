@@ -89,9 +89,11 @@ impl Pings {
         self.samples.back().copied()
     }
 
-    /// The least of the latest measurements: what the path takes without queues.
-    pub(crate) fn least(&self) -> Option<Duration> {
-        self.samples.iter().min().copied()
+    /// What the path takes without queues, as far as it is known: the least of the latest measurements, or, before the
+    /// first, how long its pong has not come.
+    pub(crate) fn least_known(&self, now: Instant) -> Option<Duration> {
+        let waited = || self.under_way.front().map(|(_, sent)| now - *sent);
+        self.samples.iter().min().copied().or_else(waited)
     }
 
     /// Whether the last measurement is older than `age`, and none is under way.
@@ -136,7 +138,18 @@ mod tests {
         assert!(!pings.pong(sent, at(16)));
         assert_eq!(pings.latency_of(first), Some(Duration::from_millis(15)));
         assert_eq!(pings.latency_of(second), Some(Duration::from_millis(5)));
-        assert_eq!(pings.least(), Some(Duration::from_millis(5)));
+        assert_eq!(pings.least_known(at(99)), Some(Duration::from_millis(5)));
+    }
+
+    #[test]
+    fn a_missing_first_pong_bounds_the_latency() {
+        let mut pings = Pings::default();
+        assert_eq!(pings.least_known(at(3)), None);
+        pings.queue();
+        let sent = pings.take_queued(at(10)).unwrap();
+        assert_eq!(pings.least_known(at(35)), Some(Duration::from_millis(25)));
+        assert!(pings.pong(sent, at(60)));
+        assert_eq!(pings.least_known(at(99)), Some(Duration::from_millis(50)));
     }
 
     #[test]

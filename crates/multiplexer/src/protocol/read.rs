@@ -6,7 +6,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use wavetank_runtime::Instant;
 
-use super::frame::{Flags, Kind};
 use super::stream::ReceiveState;
 use super::{Connection, StreamKey};
 use crate::config::INITIAL_WINDOW_BYTES;
@@ -146,10 +145,11 @@ impl Connection {
         stream.receive.credit += free + extra;
         stream.receive.granted_at = latest;
         self.tuned += u64::from(extra);
-        self.output.control(Kind::WindowUpdate, Flags::NONE, stream.id, free + extra);
+        self.output.credit(stream.id, free + extra, &mut stream.receive.grant_place);
     }
 
-    /// By how much the window grows: to twice its size if half of it was emptied within two round trips.
+    /// By how much the window grows: to four times its size if half of it was emptied in about one round trip, to twice
+    /// if in two. The first says that the peer has waited for credit.
     fn tune(&mut self, index: u32) -> u32 {
         let largest = self.config.window.last();
         let (latest, windows) = (self.latest, self.windows());
@@ -162,12 +162,16 @@ impl Connection {
         if self.pings.is_stale(ROUND_TRIP_AGE, latest) {
             self.pings.queue();
         }
-        let Some(round_trip) = self.pings.least() else { return 0 };
-        if since_grant > 2 * round_trip {
+        let Some(round_trip) = self.pings.least_known(latest) else { return 0 };
+        let growth = if since_grant <= round_trip * 5 / 4 {
+            3 * window
+        } else if since_grant <= 2 * round_trip {
+            window
+        } else {
             return 0;
-        }
+        };
         let left = u32::try_from(budget.saturating_sub(windows)).unwrap_or(u32::MAX);
-        window.min(largest - window).min(left)
+        growth.min(largest - window).min(left)
     }
 
     /// The windows of all streams together, in bytes.

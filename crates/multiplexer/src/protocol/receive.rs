@@ -83,13 +83,13 @@ impl Connection {
                 input.advance(input.remaining());
                 return;
             }
-            if self.parser.payload.remaining > 0 {
-                self.take_payload(input);
-                continue;
-            }
-            let result = match self.parser.header(input) {
-                None => return,
-                Some(header) => header.and_then(|header| self.frame(header)),
+            let result = if self.parser.payload.remaining > 0 {
+                self.take_payload(input)
+            } else {
+                match self.parser.header(input) {
+                    None => return,
+                    Some(header) => header.and_then(|header| self.frame(header)),
+                }
             };
             if let Err(violation) = result {
                 self.fail(Cause::Violation(violation), now);
@@ -191,7 +191,7 @@ impl Connection {
 
     /// Takes as much of the payload as there is.
     #[inline]
-    fn take_payload(&mut self, input: &mut impl Buf) {
+    fn take_payload(&mut self, input: &mut impl Buf) -> Result<(), Violation> {
         let mut payload = self.parser.payload;
         let count = input.chunk().len().min(payload.remaining as usize);
         payload.remaining -= u32::try_from(count).unwrap_or(u32::MAX);
@@ -199,7 +199,7 @@ impl Connection {
         let live = payload.stream.filter(|key| self.streams.contains(*key) && self.streams.get(*key).on_wire);
         let Some(key) = live else {
             input.advance(count);
-            return;
+            return Ok(());
         };
         let stream = self.streams.get(key);
         self.statistics.payload_received += count as u64;
@@ -215,6 +215,7 @@ impl Connection {
             }
             if self.buffered > self.config.limits.receive_budget_bytes {
                 self.reset_here(key.index, LocalReset::ReceiveBudget);
+                self.check_refusals()?;
             }
         }
         if payload.remaining == 0
@@ -224,6 +225,13 @@ impl Connection {
         {
             self.finish_receiving(key.index);
         }
+        Ok(())
+    }
+
+    /// Whether the peer reads the refusals that it causes.
+    fn check_refusals(&self) -> Result<(), Violation> {
+        let limit = self.config.limits.pending_refusals;
+        if self.output.refusals() > limit { Err(Violation::TooManyRefusals(limit)) } else { Ok(()) }
     }
 
     fn window_frame(&mut self, index: u32, header: Header) -> Result<(), Violation> {
@@ -317,11 +325,12 @@ impl Connection {
         }
     }
 
-    /// The peer does not read any more.
+    /// The peer does not read any more, and has not got our FIN.
     fn stopped_by_peer(&mut self, index: u32) {
         let stream = self.streams.at(index);
         if stream.send.state != SendState::Open {
-            return;
+            stream.send.unread = true;
+            return self.tell_end(index);
         }
         stream.send.state = SendState::Stopped;
         stream.send.flushed_at = self.output.fin(stream.id);
@@ -339,10 +348,8 @@ impl Connection {
         let full = self.streams.inbound >= limits.inbound_streams || backlog >= limits.accept_backlog;
         if full || self.draining {
             self.statistics.refused += 1;
-            if self.output.refuse(id) > limits.pending_refusals {
-                return Err(Violation::TooManyRefusals(limits.pending_refusals));
-            }
-            return Ok(None);
+            self.output.refuse(id);
+            return self.check_refusals().map(|()| None);
         }
         self.idle = self.idle.saturating_sub(1);
         let key = self.streams.insert(Stream::new(id, false, self.config.window.first(), self.latest));

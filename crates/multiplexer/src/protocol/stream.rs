@@ -87,6 +87,8 @@ pub(crate) struct Sender {
     pub(crate) expired: bool,
     /// The application has dropped the half.
     pub(crate) released: bool,
+    /// The peer has stopped reading after FIN was sent, and before it came.
+    pub(crate) unread: bool,
     /// Where the last frame ends in the session's output.
     pub(crate) flushed_at: u64,
     pub(crate) deadline: Option<Instant>,
@@ -114,6 +116,8 @@ pub(crate) struct Receiver {
     pub(crate) released: bool,
     /// When the last credit was granted.
     pub(crate) granted_at: Instant,
+    /// Where in the output the last grant may still wait.
+    pub(crate) grant_place: u32,
     pub(crate) deadline: Option<Instant>,
     /// Payload that was received, in bytes.
     pub(crate) bytes: u64,
@@ -151,6 +155,7 @@ impl Stream {
                 end_waits: false,
                 expired: false,
                 released: false,
+                unread: false,
                 flushed_at: 0,
                 deadline: None,
                 bytes: 0,
@@ -166,6 +171,7 @@ impl Stream {
                 expired: false,
                 released: false,
                 granted_at: now,
+                grant_place: u32::MAX,
                 deadline: None,
                 bytes: 0,
                 drained: 0,
@@ -189,7 +195,7 @@ impl Stream {
             Some(Reset::Peer(code)) => Some(SendingEnd::Reset(code)),
             Some(Reset::Refused) => Some(SendingEnd::Refused),
             Some(Reset::Here(reason)) => Some(SendingEnd::ResetHere(reason)),
-            None if self.send.state == SendState::Stopped => Some(SendingEnd::Stopped),
+            None if self.send.state == SendState::Stopped || self.send.unread => Some(SendingEnd::Stopped),
             None if self.has_ended() => Some(SendingEnd::Complete),
             None => None,
         }

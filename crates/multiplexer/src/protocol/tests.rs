@@ -45,13 +45,20 @@ struct Lab {
 }
 
 impl Lab {
+    const START: Instant = Instant::from_nanos(1_000_000_000);
+
     fn new(role: Role) -> Self {
         Self::with(role, Config::default())
     }
 
+    /// A connection that has sent nothing yet.
+    fn bare(role: Role) -> Connection {
+        Connection::new(role, Config::default(), 1, Self::START)
+    }
+
     /// A connection whose first ping was answered, by a peer that knows no extension.
     fn with(role: Role, config: Config) -> Self {
-        let now = Instant::from_nanos(1_000_000_000);
+        let now = Self::START;
         let mut lab = Self { connection: Connection::new(role, config, 1, now), now };
         assert_eq!(lab.sent(), [Frame::Ping(SYN, ANNOUNCEMENT)]);
         lab.receive(Frame::Ping(ACK, ANNOUNCEMENT));

@@ -244,6 +244,21 @@ impl Connection {
         self.turns.is_waiting() && self.output.pending() < self.turns.room()
     }
 
+    /// Whether a call waits until what was taken is written, which the driver has to report.
+    #[inline]
+    #[must_use]
+    pub fn awaits_written(&self) -> bool {
+        !self.flushing.is_empty() && !self.output.is_idle()
+    }
+
+    /// Whether something waits for [`output_written`](Self::output_written). Otherwise the driver may call it together
+    /// with what it reports next.
+    #[inline]
+    #[must_use]
+    pub fn awaits_transport(&self) -> bool {
+        !self.flushing.is_empty() || !self.ending.is_open() || self.has_waiting_writers()
+    }
+
     /// The transport has taken `count` bytes of the transmit; `all`: nothing of it is left.
     #[inline]
     pub fn output_written(&mut self, count: usize, all: bool, now: Instant) {

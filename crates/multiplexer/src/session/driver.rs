@@ -50,14 +50,20 @@ where
     write_error: Option<io::Error>,
     timer: Option<Pin<Box<R::Sleep>>>,
     wakes: Wakes,
+    /// What the session said when it was last looked at: when it has something to do by the clock.
+    deadline: Option<Instant>,
+    /// The same: it waits for what the transport takes.
+    is_watched: bool,
+    /// The same: the writing direction is to be ended.
+    wants_shut_down: bool,
 }
 
 /// What a turn led to.
 enum Next {
     /// The session is over.
     End,
-    /// There may be more to do at once.
-    Again,
+    /// There may be more to do at once. `look`: the session has something to be told, also if nothing more has come.
+    Again { look: bool },
     /// Other tasks are to run first.
     Yield,
     /// There is nothing to do before this time, unless the driver is woken.
@@ -86,18 +92,34 @@ where
             write_error: None,
             timer: None,
             wakes: Wakes::default(),
+            deadline: None,
+            is_watched: false,
+            wants_shut_down: false,
         }
     }
 
-    fn turn(&mut self, context: &mut Context<'_>) -> Next {
+    /// Reads, exchanges with the session, and writes. Without `look` it ends after a read that brought nothing: the
+    /// session has been looked at since the driver was woken, and wakes it for what changes.
+    fn turn(&mut self, look: bool, context: &mut Context<'_>) -> Next {
         let read = self.read(context);
-        let (moved, next) = self.exchange(read, context);
+        let came = read.is_ready();
+        if !came && !look {
+            return Next::Sleep(self.deadline);
+        }
+        let next = self.exchange(read, context);
         self.wakes.run();
         if matches!(next, Next::End) {
             return next;
         }
+        let was_full = self.full;
         let wrote = self.write(context);
-        if moved || wrote { Next::Again } else { next }
+        // Otherwise the next turn reports what was written. Nothing waits for it.
+        let look = wrote && (self.is_watched || self.full || was_full || self.write_error.is_some());
+        match next {
+            Next::Again { look: also } => Next::Again { look: look || also },
+            next if came || look => Next::Again { look: look || matches!(next, Next::Yield) },
+            next => next,
+        }
     }
 
     /// Reads what is there into the input. `Pending`: nothing.
@@ -128,8 +150,8 @@ where
         self.spares.push_back(std::mem::replace(&mut self.input, fresh));
     }
 
-    /// Tells the session what has happened, and takes what is to be written. Returns whether anything moved.
-    fn exchange(&mut self, read: Poll<io::Result<usize>>, context: &mut Context<'_>) -> (bool, Next) {
+    /// Tells the session what has happened, and takes what is to be written.
+    fn exchange(&mut self, read: Poll<io::Result<usize>>, context: &mut Context<'_>) -> Next {
         let shared = Arc::clone(&self.shared);
         let now = shared.runtime.now();
         let mut state = shared.lock();
@@ -150,31 +172,38 @@ where
             Poll::Ready(Ok(_)) => connection.receive(&mut self.input, now),
             Poll::Ready(Err(error)) => connection.transport_failed(&error, now),
         }
-        if connection.deadline().is_some_and(|deadline| deadline <= now) {
+        let is_due = connection.deadline().is_some_and(|deadline| deadline <= now);
+        if is_due {
             connection.handle_deadline(now);
-            moved = true;
         }
         if self.transmit.is_empty() {
             moved |= connection.take_output(&mut self.transmit, now);
         }
-        let mut next = Next::Sleep(connection.deadline());
-        if connection.state() == State::Closed {
-            next = Next::End;
+        self.deadline = connection.deadline();
+        self.is_watched = connection.awaits_transport();
+        self.wants_shut_down = connection.transport() == Transport::ShutDown;
+        let next = if connection.state() == State::Closed {
+            Next::End
+        } else if is_due {
+            Next::Again { look: true }
         } else if connection.has_waiting_writers() && !moved {
             connection.wake_writers();
-            next = Next::Yield;
-        }
-        state.timer = state.connection.deadline();
+            Next::Yield
+        } else {
+            Next::Sleep(self.deadline)
+        };
+        state.timer = self.deadline;
         state.register_driver(context.waker());
         state.settle_for_driver(&mut self.wakes);
-        (moved, next)
+        next
     }
 
     /// Writes what can be written. Returns whether the transport took anything.
     fn write(&mut self, context: &mut Context<'_>) -> bool {
         let before = self.written;
         while !self.transmit.is_empty() {
-            let result = if self.transport.is_write_vectored() {
+            let in_two = self.transmit.first().len() < self.transmit.len();
+            let result = if in_two && self.transport.is_write_vectored() {
                 Pin::new(&mut self.transport).poll_write_vectored(context, &self.transmit.slices())
             } else {
                 Pin::new(&mut self.transport).poll_write(context, self.transmit.first())
@@ -204,7 +233,7 @@ where
                 Poll::Ready(Err(error)) => return self.fail_writing(error),
             }
         }
-        if !self.shut_down && !self.unflushed && self.wants_shut_down() {
+        if self.wants_shut_down && !self.shut_down && !self.unflushed && self.written == 0 {
             match Pin::new(&mut self.transport).poll_shutdown(context) {
                 Poll::Pending => {}
                 // A transport that cannot be shut down has gone, and reading tells that, too.
@@ -212,10 +241,6 @@ where
             }
         }
         self.written > before
-    }
-
-    fn wants_shut_down(&self) -> bool {
-        self.written == 0 && self.shared.lock().connection.transport() == Transport::ShutDown
     }
 
     fn fail_writing(&mut self, error: io::Error) -> bool {
@@ -246,19 +271,21 @@ where
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
+        let mut look = true;
         for _ in 0..TURNS_MAX {
             // Spends the budget that tokio gives each task.
             let budget = ready!(poll_proceed(context));
             budget.made_progress();
-            match this.turn(context) {
+            match this.turn(look, context) {
                 Next::End => return Poll::Ready(()),
-                Next::Again => {}
+                Next::Again { look: again } => look = again,
                 Next::Yield => break,
                 Next::Sleep(None) => return Poll::Pending,
                 Next::Sleep(Some(deadline)) => {
                     if this.poll_timer(deadline, context).is_pending() {
                         return Poll::Pending;
                     }
+                    look = true;
                 }
             }
         }

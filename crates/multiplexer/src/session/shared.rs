@@ -66,8 +66,9 @@ impl Wakes {
         if let Some(driver) = self.driver.take() {
             driver.wake();
         }
-        for waker in self.others.drain(..) {
-            waker.wake();
+        // Draining costs something also where there is nothing.
+        if !self.others.is_empty() {
+            self.others.drain(..).for_each(Waker::wake);
         }
         self.forgotten.clear();
     }
@@ -223,7 +224,8 @@ impl State {
 
     fn driver_has_work(&self) -> bool {
         let connection = &self.connection;
-        if connection.has_output() || !matches!(connection.transport(), crate::protocol::Transport::Open) {
+        let ends = || !matches!(connection.transport(), crate::protocol::Transport::Open);
+        if connection.has_output() || connection.awaits_written() || ends() {
             return true;
         }
         match (connection.deadline(), self.timer) {

@@ -88,11 +88,22 @@ async fn stopped_outlives_the_stream() {
     assert!(read_to_end(&mut far).await.is_err());
     drop(far);
     assert_eq!(stopped.await, WriteEnd::Failed(WriteError::Reset(ResetCode::NONE)));
-    let (near, _far) = streams(&client, &server).await;
+    // A half that was closed may fail, too.
+    let (mut near, mut far) = streams(&client, &server).await;
     let stopped = near.stopped();
+    near.close_write().unwrap();
+    drop(near);
+    far.reset(ResetCode::new(7));
+    assert_eq!(stopped.await, WriteEnd::Failed(WriteError::Reset(ResetCode::new(7))));
+    let ((near, _far), (mut closed_half, _other)) =
+        (streams(&client, &server).await, streams(&client, &server).await);
+    let (stopped, of_closed_half) = (near.stopped(), closed_half.stopped());
+    closed_half.close_write().unwrap();
+    drop(closed_half);
     let closed = client.close().await;
     drop(near);
-    assert_eq!(stopped.await, WriteEnd::Failed(WriteError::Closed(closed)));
+    let failed = WriteEnd::Failed(WriteError::Closed(closed));
+    assert_eq!((stopped.await, of_closed_half.await), (failed.clone(), failed));
 }
 
 #[tokio::test]

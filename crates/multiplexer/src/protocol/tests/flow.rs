@@ -49,6 +49,27 @@ fn syn_and_ack_announce_a_larger_window() {
 }
 
 #[test]
+fn grants_that_wait_for_the_transport_are_one() {
+    let mut lab = Lab::with(Role::Server, fixed(WINDOW));
+    let (first, second) = (lab.accept(1), lab.accept(3));
+    // The peer guesses what it is granted, and reads nothing.
+    for round in 1..=1000_u32 {
+        for key in [first, second] {
+            lab.receive(Frame::Data(NONE, key.id(), WINDOW as usize));
+            assert_eq!(lab.read(key, WINDOW as usize), Poll::Ready(Ok(WINDOW as usize)), "round {round}");
+        }
+    }
+    assert_eq!(lab.connection.statistics().pending_bytes, 2 * HEADER_BYTES);
+    assert_eq!(lab.sent(), [Frame::Window(NONE, 1, 1000 * WINDOW), Frame::Window(NONE, 3, 1000 * WINDOW)]);
+    // Where another stream's grant waits now, nothing is added.
+    for key in [second, first] {
+        lab.receive(Frame::Data(NONE, key.id(), WINDOW as usize));
+        assert_eq!(lab.read(key, WINDOW as usize), Poll::Ready(Ok(WINDOW as usize)));
+    }
+    assert_eq!(lab.sent(), [Frame::Window(NONE, 3, WINDOW), Frame::Window(NONE, 1, WINDOW)]);
+}
+
+#[test]
 fn a_finished_peer_gets_no_credit() {
     let mut lab = Lab::new(Role::Server);
     let key = lab.accept(1);
@@ -81,11 +102,54 @@ fn far_lab(config: Config) -> Lab {
 }
 
 #[test]
-fn a_quickly_emptied_window_doubles() {
+fn windows_emptied_in_two_round_trips_double() {
     let mut lab = far_lab(tuned(16 * WINDOW));
     let key = lab.accept(1);
-    assert_eq!(window_after(&mut lab, key, 1, Duration::from_millis(50)), 2 * WINDOW);
-    assert_eq!(window_after(&mut lab, key, 10, Duration::from_millis(50)), 16 * WINDOW);
+    assert_eq!(window_after(&mut lab, key, 1, Duration::from_millis(90)), 2 * WINDOW);
+    assert_eq!(window_after(&mut lab, key, 10, Duration::from_millis(90)), 16 * WINDOW);
+}
+
+#[test]
+fn windows_emptied_in_a_round_trip_quadruple() {
+    let mut lab = far_lab(tuned(64 * WINDOW));
+    let key = lab.accept(1);
+    for window in [4, 16, 64, 64] {
+        assert_eq!(window_after(&mut lab, key, 1, Duration::from_millis(51)), window * WINDOW);
+    }
+}
+
+/// Two connections whose bytes take 25 ms, and no time to be sent, each way: how many round trips pass until the window
+/// of a stream that is written to all the time has reached 16 MiB.
+#[test]
+fn three_round_trips_open_the_largest_window() {
+    let half = Duration::from_millis(25);
+    let mut pair = Pair { client: Lab::bare(Role::Client), server: Lab::bare(Role::Server), now: Lab::START };
+    let Poll::Ready(Ok(near)) = pair.client.open(pair.now) else { panic!("a stream can be opened") };
+    let mut far = None;
+    // What arrives is sent half a round trip before.
+    let (mut to_server, mut to_client) = (BytesMut::new(), BytesMut::new());
+    for trip in 0_u32.. {
+        pair.server.receive(&mut to_server, pair.now);
+        pair.client.receive(&mut to_client, pair.now);
+        far = far.or_else(|| pair.server.accept());
+        if let Some(far) = far {
+            while let Poll::Ready(Ok(_)) = pair.server.read_with(far, 1 << 20, |_| ()) {}
+            if pair.server.stream_statistics(far).receive_window == 16 << 20 {
+                // Half a trip until the first bytes, then three until the third grant has had its effect.
+                assert_eq!(trip, 1 + 2 * 2);
+                return;
+            }
+        }
+        loop {
+            to_server.extend_from_slice(&take_output(&mut pair.client, pair.now));
+            if pair.client.write(near, &[0; 100_000]).is_pending() {
+                pair.client.wait_writable(near, pair.now);
+                break;
+            }
+        }
+        to_client.extend_from_slice(&take_output(&mut pair.server, pair.now));
+        pair.now += half;
+    }
 }
 
 #[test]

@@ -196,15 +196,29 @@ fn unread_bytes_are_bounded_for_the_whole_session() {
     let budget = 4 * WINDOW as usize;
     let limits = Limits { receive_budget_bytes: budget, ..Limits::default() };
     let mut lab = Lab::with(Role::Server, Config { limits, ..Config::default() });
-    let mut reset = 0;
+    let mut refused = 0;
     for number in 0..1000 {
         let id = 2 * number + 1;
         lab.receive(Frame::Data(SYN, id, WINDOW as usize));
-        reset += lab.sent().iter().filter(|frame| **frame == Frame::Window(RST, id, 0)).count();
+        refused += lab.sent().iter().filter(|frame| **frame == Frame::Window(ACK.and(RST), id, 0)).count();
         assert!(lab.connection.statistics().buffered_bytes <= budget);
     }
-    assert_eq!(reset, 996);
+    assert_eq!(refused, 996);
     assert_eq!(lab.connection.state(), State::Open);
+}
+
+/// The same, by a peer that does not read the refusals.
+#[test]
+fn unread_resets_for_the_budget_end_the_session() {
+    let limits = Limits { receive_budget_bytes: 0, ..Limits::default() };
+    let mut lab = Lab::with(Role::Server, Config { limits, ..Config::default() });
+    for number in 0..1024 {
+        lab.receive(Frame::Data(SYN, 2 * number + 1, 1));
+    }
+    assert_eq!(lab.connection.state(), State::Open);
+    assert_eq!(lab.connection.statistics().pending_bytes, 1024 * HEADER_BYTES);
+    lab.receive(Frame::Data(SYN, 2049, 1));
+    check_violation(lab, Violation::TooManyRefusals(1024));
 }
 
 #[test]

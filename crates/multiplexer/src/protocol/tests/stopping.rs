@@ -187,6 +187,21 @@ fn a_stopped_writer_fails_and_finishes() {
 }
 
 #[test]
+fn a_stop_behind_our_fin_is_told() {
+    let mut lab = Lab::extended(Role::Client);
+    let key = lab.opened();
+    assert_eq!(lab.write(key, 5), Poll::Ready(Ok(5)));
+    lab.connection.close_write(key, lab.now).unwrap();
+    lab.connection.wait_write_end(key);
+    lab.events();
+    lab.receive(Frame::Window(STOP, 1, 0));
+    assert_eq!(lab.events(), [Event::SendingEnded(key, SendingEnd::Stopped)]);
+    lab.receive(Frame::Window(FIN, 1, 0));
+    assert_eq!(lab.connection.write_end(key), Some(WriteEnd::Failed(WriteError::Stopped)));
+    assert_eq!(lab.sent().iter().filter(|frame| matches!(frame, Frame::Window(FIN, ..))).count(), 1);
+}
+
+#[test]
 fn an_unannounced_stop_flag_is_ignored() {
     let mut lab = Lab::new(Role::Client);
     let key = lab.opened();
