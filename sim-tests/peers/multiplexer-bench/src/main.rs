@@ -3,10 +3,16 @@
 //! ```text
 //! multiplexer-bench [--quick] [PART OF A CELL'S NAME]   the table, medians of 7 rounds
 //! multiplexer-bench messages CONTENDER COUNT            COUNT messages of 128 B and nothing else, for callgrind
+//! multiplexer-bench blocks CONTENDER COUNT              COUNT messages of 64 KiB
+//! multiplexer-bench streams CONTENDER COUNT             COUNT messages of 64 KiB on each of 100 streams
+//! multiplexer-bench round-trips CONTENDER COUNT         COUNT times 64 B there and back
+//! multiplexer-bench opens CONTENDER COUNT               COUNT streams, one after another: open, echo, close
+//! multiplexer-bench hostile [CONNECTIONS]               the memory of sessions whose peers are hostile
 //! ```
 
 mod cells;
 mod contenders;
+mod hostile;
 mod meter;
 mod transport;
 
@@ -48,20 +54,10 @@ fn all_cells(scale: usize) -> Vec<Cell> {
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let [mode, name, count] = &arguments[..]
-        && mode == "messages"
-    {
-        let contender = Contender::ALL.into_iter().find(|contender| contender.name() == name);
-        let (Some(contender), Ok(count)) = (contender, count.parse::<usize>()) else {
-            eprintln!("usage: multiplexer-bench messages (ours|yamux|tokio-yamux|h2) COUNT");
-            return ExitCode::from(2);
-        };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(async {
-            let session = cells::start(contender, Link::Duplex, Windows::Fixed).await;
-            cells::transfer(session, 1, 128, 128 * count).await;
-        });
-        return ExitCode::SUCCESS;
+    match &arguments[..] {
+        [mode, rest @ ..] if mode == "hostile" => return hostile_connections(rest.first()),
+        [mode, name, count] if MODES.contains(&mode.as_str()) => return counted(mode, name, count),
+        _ => {}
     }
     let quick = arguments.iter().any(|argument| argument == "--quick");
     let filter: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with("--")).collect();
@@ -74,6 +70,52 @@ fn main() -> ExitCode {
         }
     }
     ExitCode::SUCCESS
+}
+
+const MODES: [&str; 5] = ["messages", "blocks", "streams", "round-trips", "opens"];
+
+const USAGE: &str = "\
+usage: multiplexer-bench (messages|blocks|streams|round-trips|opens) (ours|yamux|tokio-yamux|h2) COUNT
+       multiplexer-bench hostile [CONNECTIONS]
+       multiplexer-bench [--quick] [PART OF A CELL'S NAME]";
+
+/// Runs one thing with one contender on one thread, for callgrind.
+fn counted(mode: &str, name: &str, count: &str) -> ExitCode {
+    let contender = Contender::ALL.into_iter().find(|contender| contender.name() == name);
+    let (Some(contender), Ok(count)) = (contender, count.parse::<u32>()) else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    let (link, windows) = (Link::Duplex, Windows::Fixed);
+    let transfer = |streams: u32, write: usize| {
+        let bytes = streams as usize * write * count as usize;
+        Cell::Throughput { link, streams, write, bytes, windows }
+    };
+    let cell = match mode {
+        "messages" => transfer(1, 128),
+        "blocks" => transfer(1, 64 * 1024),
+        "streams" => transfer(100, 64 * 1024),
+        "round-trips" => Cell::PingPong { link, rounds: count },
+        "opens" => Cell::OpenRate { link, streams: count },
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    one_thread().block_on(cell.run(contender));
+    ExitCode::SUCCESS
+}
+
+fn hostile_connections(connections: Option<&String>) -> ExitCode {
+    let Ok(connections) = connections.map_or(Ok(1000), |text| text.parse()) else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    if one_thread().block_on(hostile::run(connections)) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn one_thread() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
 }
 
 /// Runs a cell with all contenders, one after another in each round, and returns its row.

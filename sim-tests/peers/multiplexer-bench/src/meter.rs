@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 static BYTES: AtomicI64 = AtomicI64::new(0);
+static PEAK: AtomicI64 = AtomicI64::new(0);
 
 /// The system's allocator, counting for the whole process: a multiplexer's work is spread over tasks and threads.
 #[derive(Debug)]
@@ -51,4 +52,20 @@ pub fn allocations() -> u64 {
 /// Returns how many bytes are in use.
 pub fn bytes_in_use() -> i64 {
     BYTES.load(Relaxed)
+}
+
+/// Takes what is in use now into account for [`peak`]. Not every allocation does so by itself: that would cost the
+/// contenders that allocate.
+pub fn note_peak() {
+    PEAK.fetch_max(bytes_in_use(), Relaxed);
+}
+
+/// Forgets the peak so far.
+pub fn reset_peak() {
+    PEAK.store(bytes_in_use(), Relaxed);
+}
+
+/// Returns the most bytes that were in use when [`note_peak`] was called.
+pub fn peak() -> i64 {
+    PEAK.load(Relaxed)
 }
