@@ -9,7 +9,9 @@ use wavetank::{Faults, Sim, cancellable, sometimes};
 use wavetank_multiplexer::{Config, LocalReset, ReadError, Stream, Window, WriteError};
 use wavetank_sim_tests::multiplexer::body;
 
-use super::world::{End, LATE, SECOND, SOON, Transports, inspect, pair, pair_with, read_error, write_error};
+use super::world::{
+    Cell, End, LATE, SECOND, SOON, Transports, inspect, pair, pair_with, read_error, write_error,
+};
 
 const LARGE: u64 = 1 << 20;
 
@@ -185,6 +187,57 @@ fn a_tuned_window_outgrows_the_round_trip(sim: &mut Sim) {
             let tuned_to = stream.statistics().receive_window;
             assert_eq!(tuned_to > 256 << 10, tuned, "{tuned_to}");
             body::write(&mut stream, 1, 0..1, 1).await.1.expect("written");
+            stream.close_write().expect("the stream is open");
+            drop(stream);
+            end.ends().await;
+        },
+    );
+}
+
+/// 50 ms there and back, and 100 MB/s: one stream with default windows reaches the link's bandwidth within a few round
+/// trips, and keeps it.
+#[wavetank::test(seeds = 5)]
+fn a_tuned_window_fills_a_long_link(sim: &mut Sim) {
+    const RATE: u64 = 100_000_000;
+    const RAMP: u64 = 16 << 20;
+    const BYTES: u64 = 48 << 20;
+    const ROUND_TRIP: Duration = Duration::from_millis(50);
+    sim.perturb(false);
+    sim.latency(ROUND_TRIP / 2..=ROUND_TRIP / 2);
+    let options = SocketOptions::new().send_buffer_bytes(16 << 20).receive_buffer_bytes(16 << 20);
+    let start = Cell::new();
+    let of_server = start.clone();
+    pair_with(
+        sim,
+        Config::default(),
+        Transports { options, awkward: false },
+        async move |end| {
+            end.host.inject().narrow("client", "server", RATE);
+            let mut stream = end.session.open().await.expect("a stream");
+            start.set(end.now());
+            body::write(&mut stream, 0, 0..BYTES, 64 << 10).await.1.expect("written");
+            stream.shutdown().await.expect("finished");
+            let (read, result) = body::read(&mut stream, 1, 0, 1).await;
+            assert!(read == 0 && result.is_ok());
+            drop(stream);
+            end.finish(SECOND).await;
+        },
+        async move |end| {
+            let mut stream = end.session.accept().await.expect("a stream");
+            let mut read_up_to = async |from: u64, to: u64| {
+                let (read, result) = body::read(&mut stream, 0, from, to - from).await;
+                assert!(read == to - from && result.is_ok(), "{read} {result:?}");
+                end.now()
+            };
+            let ramped = read_up_to(0, RAMP).await;
+            let ended = read_up_to(RAMP, BYTES).await;
+            let ramp = ramped - of_server.get().expect("the client has begun");
+            let rate = (BYTES - RAMP) * 1_000_000 / (ended - ramped).as_micros() as u64;
+            let at_once = Duration::from_nanos(RAMP * 1_000_000_000 / RATE);
+            assert!(ramp < at_once + 4 * ROUND_TRIP, "16 MiB took {ramp:?}");
+            assert!(rate > RATE / 100 * 95, "{rate} B/s");
+            let (read, result) = body::read(&mut stream, 0, BYTES, 1).await;
+            assert!(read == 0 && result.is_ok());
             stream.close_write().expect("the stream is open");
             drop(stream);
             end.ends().await;
