@@ -36,6 +36,7 @@ mod delay;
 #[cfg(feature = "turmoil")]
 mod domain;
 mod grant;
+mod handover;
 mod hosts;
 mod lifecycle;
 mod locks;
@@ -72,6 +73,7 @@ use coroutine::{Resumed, ThreadBody};
 pub(crate) use current::enter;
 use deferred::Deferred;
 use grant::Grant;
+use handover::Handovers;
 pub(crate) use lifecycle::Straggler;
 use perturb::Perturber;
 pub(crate) use perturb::{LATER_BOUND, NO_HOST, draw_later, later};
@@ -144,8 +146,7 @@ pub(crate) struct Scheduler {
     processors: Processors,
     policy: RefCell<Box<dyn Policy>>,
     recorder: Option<RefCell<Recorder>>,
-    /// Whether policy or recorder ask what tasks touch.
-    looks_at_objects: bool,
+    handovers: RefCell<Handovers>,
     perturber: Perturber,
     grant: Grant,
     stacks: Stacks,
@@ -174,7 +175,6 @@ impl Scheduler {
         // A replay asks no policy.
         let strategy = if choices.is_replay() { Strategy::Fifo } else { settings.strategy };
         let policy = policy(strategy, choices.side_stream("strategy"), &settings.profile);
-        let looks_at_objects = settings.counts || policy.looks_at_objects();
         Self {
             run,
             choices: RefCell::new(choices),
@@ -184,7 +184,7 @@ impl Scheduler {
             processors: Processors::new(Processor::new(lanes)),
             policy: RefCell::new(policy),
             recorder: settings.counts.then(RefCell::default),
-            looks_at_objects,
+            handovers: RefCell::default(),
             settings,
             perturber,
             grant: Grant::new(),
@@ -395,8 +395,7 @@ impl Scheduler {
         entry.state = State::Parked;
         let (woken, is_async) = (entry.woken, entry.suspender.is_none());
         if is_async {
-            let wait = entry.waits.first().filter(|_| self.looks_at_objects);
-            entry.object = wait.and_then(|waiting| waiting.on.object(entry.host));
+            entry.object = entry.waits.first().and_then(|waiting| waiting.on.object(entry.host));
         }
         drop(tasks);
         if !woken && is_async {

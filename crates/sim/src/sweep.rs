@@ -47,6 +47,7 @@ mod recordings;
 mod simulated;
 #[cfg(test)]
 mod tests;
+mod variety;
 mod warm_up;
 
 /// Runs a test with its recordings and then with many seeds.
@@ -391,7 +392,7 @@ impl Session {
                     trace_hash: hunted.trace_hash,
                 };
                 // On standard output, where the harness keeps it unless asked (`--nocapture`).
-                println!("wavetank: {} passed: {passed}", self.sweep.identity.test);
+                println!("wavetank: {} passed: {passed}; {}", self.sweep.identity.test, hunted.variety);
                 Ok(passed)
             }
             Some((index, failure)) => {

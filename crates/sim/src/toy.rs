@@ -96,6 +96,7 @@ impl<P: Fn(&mut ToyRun) -> Option<Symptom> + Send + Sync> Runner for Toy<P> {
             faults: run.faults,
             failed_at: None,
             points: run.points,
+            fingerprint: 0,
             profile: None,
         }
     }

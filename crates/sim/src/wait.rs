@@ -41,6 +41,10 @@ impl ObjectId {
         Self((self.0 ^ (index as u64).wrapping_mul(0xd1b5_4a32_d192_ed03)) | Self::NAMED)
     }
 
+    pub(crate) const fn number(self) -> u64 {
+        self.0
+    }
+
     const fn socket(number: u64) -> Self {
         Self(number & !Self::NAMED)
     }

@@ -316,6 +316,11 @@ impl Scheduler {
     }
 
     /// Ends the scheduler and returns what outlives it.
+    /// Returns a number that tells the run's schedule apart from others, see `handover`.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        self.handovers.borrow().fingerprint()
+    }
+
     /// Returns what this run has counted, if it was to count.
     pub(crate) fn take_profile(&self) -> Option<Profile> {
         self.recorder.as_ref().map(|recorder| recorder.take().into_profile())

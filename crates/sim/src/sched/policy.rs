@@ -38,11 +38,6 @@ pub(super) trait Policy {
     /// Proposes one of `candidates` by its index. The first is the default. `lane` is the stream of the schedule lane.
     fn propose(&mut self, candidates: &Candidates<'_>, lane: &mut ChaCha8Rng) -> u32;
 
-    /// Whether it looks at what tasks touch.
-    fn looks_at_objects(&self) -> bool {
-        false
-    }
-
     /// A task was started, by `parent` if a task started it. Tasks start in the order of their numbers.
     fn started(&mut self, _task: TaskId, _name: &str, _parent: Option<TaskId>) {}
 

@@ -1,4 +1,5 @@
-//! What one run has counted: how often each task goes on, and what it touches then. Strategies that weigh tasks need it.
+//! What one run has counted: how often each task goes on, and what it touches then. Strategies that weigh tasks use
+//! it.
 //!
 //! A sweep counts once, in its warm-up, which is the same run in every process. So a seed draws the same schedule
 //! whether it is part of a sweep or is replayed alone.

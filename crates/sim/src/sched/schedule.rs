@@ -34,7 +34,11 @@ impl Scheduler {
 
     /// Counts an event of `task`, which goes on.
     pub(super) fn goes_on(&self, task: TaskId) {
-        let object = if self.looks_at_objects { self.tasks.borrow()[task.index()].object } else { None };
+        let (host, object) = {
+            let entry = &self.tasks.borrow()[task.index()];
+            (entry.host, entry.object)
+        };
+        self.handovers.borrow_mut().touched(task, host, object);
         if let Some(recorder) = &self.recorder {
             recorder.borrow_mut().went_on(task, object);
         }
@@ -47,6 +51,7 @@ impl Scheduler {
         if let Some(recorder) = &self.recorder {
             recorder.borrow_mut().started(name.clone(), parent);
         }
+        self.handovers.borrow_mut().started(name);
         self.policy.borrow_mut().started(task, name, parent);
     }
 

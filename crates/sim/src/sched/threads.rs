@@ -68,10 +68,8 @@ impl Scheduler {
 
     /// Notes what the running thread is about to touch.
     fn note_object(&self, task: TaskId, object: impl FnOnce(HostIndex) -> Option<ObjectId>) {
-        if self.looks_at_objects {
-            let entry = &mut self.tasks.borrow_mut()[task.index()];
-            entry.object = object(entry.host);
-        }
+        let entry = &mut self.tasks.borrow_mut()[task.index()];
+        entry.object = object(entry.host);
     }
 
     /// Gives up the processor: the running thread goes to the end of the ready list.
@@ -122,7 +120,7 @@ impl Scheduler {
         {
             let mut tasks = self.tasks.borrow_mut();
             let entry = &mut tasks[task.index()];
-            entry.object = on.object(entry.host).filter(|_| self.looks_at_objects);
+            entry.object = on.object(entry.host);
             let waits = &mut entry.waits;
             waits.retain(|waiting| waiting.on == on);
             if waits.is_empty() {

@@ -44,6 +44,8 @@ pub(super) struct Hunted {
     pub(super) reach: Reach,
     /// Of the traces of the seeds that passed, in any order.
     pub(super) trace_hash: u64,
+    /// How many distinct schedules they had, in words.
+    pub(super) variety: String,
 }
 
 /// One seed's part of the hash of a sweep. The parts are added up, so the order of the seeds does not matter.
@@ -136,7 +138,8 @@ impl Session {
             }
             self.work(&shared);
         });
-        shared.state.into_inner().unwrap_or_else(PoisonError::into_inner).hunted
+        let State { hunted, pace, .. } = shared.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Hunted { variety: pace.variety().to_string(), ..hunted }
     }
 
     fn work(&self, shared: &Shared<'_>) {

@@ -29,6 +29,8 @@ pub(crate) struct Outcome {
     pub(crate) failed_at: Option<String>,
     /// The `sometimes!` that were evaluated.
     pub(crate) points: Points,
+    /// Tells the schedule apart from others: equal for runs that differ in nothing that can matter.
+    pub(crate) fingerprint: u64,
     /// What the run has counted, if it was to count.
     pub(crate) profile: Option<Profile>,
 }
@@ -46,6 +48,7 @@ impl Run {
         let failed_at = if is_broken { broken_at.map(str::to_owned) } else { panicked_at };
         let names = self.scheduler.task_names();
         let profile = self.scheduler.take_profile();
+        let fingerprint = self.scheduler.fingerprint();
         let scheduler = Rc::into_inner(self.scheduler)
             .expect("the run has ended, and so has all that found its scheduler");
         let (choices, mut trace) = scheduler.into_parts();
@@ -62,6 +65,7 @@ impl Run {
             faults: faults.happened(),
             failed_at,
             points,
+            fingerprint,
             profile,
         }
     }

@@ -37,10 +37,6 @@ impl Policy for Pos {
         proposed
     }
 
-    fn looks_at_objects(&self) -> bool {
-        true
-    }
-
     fn goes_on(&mut self, task: TaskId, object: Option<ObjectId>) {
         *self.priorities.slot(task) = None;
         if let Some(object) = object.filter(|object| !self.touched.contains(object)) {

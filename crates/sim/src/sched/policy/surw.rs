@@ -81,10 +81,6 @@ impl Policy for Surw {
         }
     }
 
-    fn looks_at_objects(&self) -> bool {
-        true
-    }
-
     fn goes_on(&mut self, task: TaskId, object: Option<ObjectId>) {
         if self.is_access(object) {
             self.remaining.goes_on(task);
