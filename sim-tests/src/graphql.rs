@@ -3,8 +3,8 @@
 //! - [`World`] has a server with the mock engine, and connects [`Peer`]s to it: over the transport in memory, where
 //!   nothing but the order of events differs from run to run, or over this project's WebSocket on the simulated
 //!   network.
-//! - [`Checked`] stands between the handler and its transport, and panics where the handler breaks an invariant of
-//!   the protocol: it sees what the handler sees, in the same order.
+//! - [`Checked`] is between the handler and its transport, and panics where the handler breaks an invariant of the
+//!   protocol: it sees what the handler sees, in the same order.
 //! - [`Recorder`] is the application: its hooks take as long as a test says, and are counted.
 
 mod checked;

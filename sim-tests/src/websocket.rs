@@ -1,7 +1,7 @@
 //! Scripted servers for simulations of WebSocket clients: they speak in bytes, and are strict with what they hear.
 //!
-//! [`serve`] opens connections ([`Opening`]: late, cut off after so many bytes, with frames glued to the answer) and
-//! hands each, as a [`Peer`], to a script; [`scripts`] has the scripts that many tests share. [`wire`] judges the
+//! [`serve`] opens connections ([`Opening`]: late, cut off after a number of bytes, with frames glued to the answer)
+//! and hands each, as a [`Peer`], to a script; [`scripts`] has the scripts that many tests share. [`wire`] judges the
 //! client's bytes, [`frames`] makes the server's.
 //!
 //! # Invariants

@@ -406,8 +406,7 @@ mod real_os_threads {
     #[expect(clippy::disallowed_methods, reason = "what is real is what is tested")]
     fn that_code_under_test_starts_are_named() {
         let symptom = "uncontrolled: client/main starts a real OS thread (`std::thread`)";
-        let also =
-            ["Start threads with `Threads::spawn`", "`wavetank::unsimulated` is for those who mean it"];
+        let also = ["Start threads with `Threads::spawn`", "`wavetank::unsimulated` allows it on purpose"];
         fails("std-thread", symptom, &also, |sim| {
             sim.client("client", async |host: Host| {
                 drop(std::thread::spawn(|| ()));

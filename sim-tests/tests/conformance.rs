@@ -171,7 +171,7 @@ fn in_simulation_threads(name: &str, behaviour: fn(World<Host>)) {
 /// says.
 ///
 /// Not on two hosts: turmoil acts on the host that it is running, and behaviours act on two from one task. What its
-/// network does between hosts stands in the tests of `tests/turmoil.rs`.
+/// network does between hosts is in the tests of `tests/turmoil.rs`.
 fn in_turmoil(world: &str, name: &str, body: impl Fn(&mut TurmoilSim) + Send + Sync + 'static) {
     let body = move |sim: &mut TurmoilSim| {
         sim.perturb(false).tolerate_panics(true);

@@ -139,7 +139,7 @@ mod over_tls {
 
     use super::*;
 
-    /// A half-close, a stop and a thousand streams pass through TLS, whose records have borders of their own.
+    /// A half-close, a stop and a thousand streams pass through TLS, which has its own record boundaries.
     #[tokio::test]
     async fn every_scenario_passes() {
         // The provider of the tests draws where it learns to.

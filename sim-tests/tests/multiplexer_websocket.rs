@@ -75,7 +75,7 @@ fn every_scenario_passes_over_a_websocket(sim: &mut Sim) {
     );
 }
 
-/// A writer whose reader stops is told over a WebSocket as over TCP, and the session ends cleanly.
+/// A writer learns over a WebSocket, as over TCP, that its reader has stopped, and the session ends cleanly.
 #[wavetank::test(seeds = 100)]
 fn a_stopped_writer_is_told_over_a_websocket(sim: &mut Sim) {
     pair(

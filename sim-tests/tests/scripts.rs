@@ -106,7 +106,7 @@ fn shrunk(script: &Script) -> (Script, Vec<String>) {
     (smallest, found)
 }
 
-/// Whether this machine lets a test make its network. Says loudly that it does not.
+/// Returns `true` if this machine lets a test make its network. Prints a warning if it does not.
 fn has_network() -> bool {
     match Network::new(std::time::Duration::ZERO, &[]) {
         Ok(_) => true,

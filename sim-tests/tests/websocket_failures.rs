@@ -1,5 +1,5 @@
 //! What both WebSocket clients, and both accept sides, say of peers that are none, of proxies that are silent, and of
-//! calls whose time is up while a connection closes: at once, with the peer's name, and whose fault it is.
+//! calls that time out while a connection closes: at once, with the peer's name, and with the side at fault.
 
 use std::io;
 use std::time::Duration;
@@ -49,7 +49,7 @@ fn ask(
     }
 }
 
-/// Listens on a port, says this to each client, and goes on listening to it.
+/// Listens on a port, sends this to each client, and continues to read.
 async fn stranger(host: Host, port: u16, words: &'static [u8]) -> io::Result<()> {
     let listener = Runtime::listen(&host, ([0, 0, 0, 0], port).into(), ListenOptions::new()).await?;
     loop {

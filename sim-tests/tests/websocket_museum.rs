@@ -2,7 +2,7 @@
 //! beside a peer that is silent and on a network that breaks.
 //!
 //! What python-websockets' threaded connection met here (see `museum/websockets.rs`) must not happen: each call ends,
-//! with the one outcome of the connection, and a caller that has been told of the end finds the connection closed.
+//! with the one outcome of the connection, and a caller that has learned the end finds the connection closed.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -82,7 +82,7 @@ fn closer(
     Threads::spawn(&host, name, body).expect("a thread")
 }
 
-/// A caller that is told of the end finds the connection closed.
+/// A caller that has learned the end finds the connection closed.
 fn assert_is_closed(socket: &WebSocket<Host>, told: &Result<wavetank_websocket::Message, Error>) {
     assert_eq!(socket.state(), ConnectionState::Closed, "told {told:?}");
     assert_eq!(told, &Err(Error::Closed(socket.outcome().expect("an outcome, once closed"))));

@@ -71,7 +71,7 @@ enum Mischief {
     None,
     /// Ends its own stream to the client.
     Cut(Cut),
-    /// Changes one bit of the byte behind so many.
+    /// Changes one bit of the byte at this offset.
     Change(u64),
 }
 

@@ -1,10 +1,9 @@
 //! The simulator against turmoil, side by side in one binary.
 //!
-//! `cargo bench -p wavetank --bench turmoil` runs everything and prints one table. Rounds of both contenders
-//! alternate, and the figure is the median of their ratios, so that a noisy machine disturbs both alike. It does not
-//! quite: a run of the simulator changes threads, for which a busy machine lets it queue, so CPU time stands beside
-//! the time that passed. An argument runs only the parts whose name contains it: `cargo bench -p wavetank --bench
-//! turmoil -- hosts`.
+//! `cargo bench -p wavetank --bench turmoil` runs everything and prints one table. Rounds of both contenders alternate,
+//! and the figure is the median of their ratios, so that a noisy machine disturbs both alike. A busy machine still
+//! delays the simulator more, because each of its runs starts a thread, so the table has CPU time as well as elapsed
+//! time. An argument runs only the parts whose name contains it: `cargo bench -p wavetank --bench turmoil -- hosts`.
 //!
 //! Both hold the same conversation, and every run has a seed of its own. The simulator runs with everything on that a
 //! test has by default: perturbations, the trace, choices written down, every 64th seed run a second time, a fresh OS

@@ -58,8 +58,8 @@
 //!
 //! # Modules
 //!
-//! For those who change this crate. Each module imports only from those that are listed before it; a test holds the
-//! crate to that.
+//! This section is for contributors. Each module imports only from modules that are listed before it. A test checks
+//! this.
 //!
 //! ```text
 //! plain, time            text on one line; nanoseconds

@@ -84,7 +84,7 @@ fn exits(sim: &mut Sim) {
 /// Reads where nothing is.
 #[expect(unsafe_code, reason = "safe code has no such fault")]
 fn fault() {
-    // SAFETY: none: that it faults is what is tested. Volatile, so that the read happens.
+    // SAFETY: none: the fault is the test. Volatile, so that the read happens.
     unsafe {
         std::ptr::read_volatile(std::hint::black_box(16) as *const u8);
     }

@@ -44,7 +44,7 @@ pub struct HookLog {
     pub disconnects: Vec<Ended>,
 }
 
-/// The hooks. Connections are told apart by the token in their `connection_init`; those without one, or without
+/// The hooks. Connections are distinguished by the token in their `connection_init`; those without one, or without
 /// `connection_init`, are one.
 #[derive(Clone, Debug)]
 pub struct Recorder {

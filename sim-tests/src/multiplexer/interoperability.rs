@@ -83,8 +83,8 @@ impl<R: Runtime> AnySession<R> {
 /// What the two sides do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scenario {
-    /// So many streams at once; each carries [`ECHOED`] bytes there and back, and ends both ways. All
-    /// are open together.
+    /// This many streams at once. Each carries [`ECHOED`] bytes there and back, and ends both ways. All are open
+    /// together.
     Echo(u32),
     /// The opener ends its direction, and is answered only then.
     HalfClose,

@@ -93,7 +93,7 @@ pub fn violations() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// Returns what looks odd and is allowed: the session answers or ignores it, and goes on.
+/// Returns what looks odd and is allowed: the session answers or ignores it, and continues.
 #[must_use]
 pub fn oddities() -> Vec<(&'static str, Vec<u8>)> {
     vec![

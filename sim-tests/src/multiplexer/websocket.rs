@@ -71,7 +71,7 @@ where
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        // A message that waits to go out goes on, whatever the owner calls; its failure is told to the next write.
+        // A message that waits to go out goes on, whatever the owner calls; the next write returns its failure.
         if self.sending.is_some() && self.poll_sent(context).is_ready() {
             self.sending = None;
         }

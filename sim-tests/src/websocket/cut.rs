@@ -1,4 +1,4 @@
-//! A stream that ends after so many bytes were written to it.
+//! A stream that ends after a number of bytes was written to it.
 
 use std::io;
 use std::pin::Pin;
@@ -40,7 +40,7 @@ pub struct CutStream<S> {
 }
 
 impl<S: Stream> CutStream<S> {
-    /// Wraps `stream`, to end it after so many bytes written (`cut`) or read (`cut_reading`).
+    /// Wraps `stream`, to end it after a number of bytes written (`cut`) or read (`cut_reading`).
     pub const fn new(stream: S, cut: Option<Cut>, cut_reading: Option<Cut>) -> Self {
         Self { stream: Some(stream), cut, cut_reading, finished: false, silent: false }
     }

@@ -18,7 +18,7 @@ pub const PONG: u8 = 10;
 /// A frame from the client, without its mask.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
-    /// Whether it is the last of its message.
+    /// `true` if it is the last of its message.
     pub fin: bool,
     /// What it is.
     pub opcode: u8,

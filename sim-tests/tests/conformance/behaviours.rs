@@ -1,4 +1,4 @@
-//! The list of all behaviours: each stands here once, and every world runs it from here.
+//! The list of all behaviours: each is here once, and every world runs it from here.
 //!
 //! A macro takes the name of the function, at the root, that runs one behaviour in one world; a module of tests gets
 //! the same name. The function is given the behaviour's name too, for messages and recordings.

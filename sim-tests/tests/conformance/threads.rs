@@ -1,4 +1,4 @@
-//! Behaviours that blocking threads see, and what they are told with.
+//! Behaviours that blocking threads see, and the means to describe them.
 
 pub(crate) mod close;
 pub(crate) mod connect;

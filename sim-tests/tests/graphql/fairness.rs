@@ -96,7 +96,7 @@ fn a_slow_consumer_bounds_memory(sim: &mut Sim, on: On) {
         let mut quick = acknowledged(&world, "quick").await;
         slow.subscribe("hot", "subscription { count(pad: 1000) }").await;
         slow.subscribe("hot too", "subscription { count(pad: 1000) }").await;
-        // The client takes nothing; the other connection goes on.
+        // The client takes nothing; the other connection continues.
         for _ in 0..10 {
             quick.subscribe("1", "{ hello }").await;
             quick.until("complete").await;

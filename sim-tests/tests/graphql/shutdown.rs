@@ -1,4 +1,4 @@
-//! Shutting down: every upgraded socket is reached, and told that it may come again.
+//! Shutting down: every upgraded socket gets a close code that allows a reconnect.
 
 use wavetank::runtime::Runtime as _;
 use wavetank::{Sim, sometimes};

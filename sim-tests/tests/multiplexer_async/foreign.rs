@@ -193,7 +193,7 @@ async fn ask(session: &Foreign<Host>) {
     assert!(read == 1024 && result.is_ok(), "{read} {result:?}");
 }
 
-/// What cannot be told: behind our FIN `tokio-yamux` looks at neither credit nor RST. Our side forgets the
+/// What the peer cannot learn: behind our FIN `tokio-yamux` looks at neither credit nor RST. Our side forgets the
 /// stream, the session goes on, and the writer waits until it ends.
 #[wavetank::test(seeds = 100)]
 fn tokio_yamux_is_deaf_behind_our_fin(sim: &mut Sim) {

@@ -140,7 +140,7 @@ fn fin_and_rst_on_window_updates_count(sim: &mut Sim) {
     );
 }
 
-/// Pings that are never read: few pongs are kept, reading goes on, and what else there is gets through at the end.
+/// Pings that are never read: few pongs are kept, reading continues, and everything else gets through at the end.
 #[wavetank::test(seeds = 30)]
 fn a_flood_of_pings_takes_no_memory(sim: &mut Sim) {
     let seen = Cell::new();

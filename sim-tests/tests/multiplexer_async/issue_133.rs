@@ -80,7 +80,7 @@ impl Leave {
         drop(stream);
     }
 
-    /// What the writer is told.
+    /// What the writer learns.
     fn is_told_by(self, error: &WriteError) -> bool {
         match self {
             Self::Drop => *error == WriteError::Reset(ResetCode::NONE),
@@ -125,8 +125,8 @@ async fn write(end: &End, how: Leave, left: &Cell<Instant>) {
         }
     }
     drop(stream);
-    // A writer that had written everything is not disturbed by the reader's leaving, or told of it. A reader that has
-    // everything but the end stops, too.
+    // A writer that had written everything is not disturbed when the reader leaves, and does not learn it. A reader
+    // that has everything but the end stops, too.
     let (seen, _) = watching.await.expect("no panic");
     let fine = match &seen {
         // The stream may have ended on the wire before the reader left.

@@ -72,7 +72,7 @@ fn a_partition_delays_or_ends_a_transfer(sim: &mut Sim) {
     );
 }
 
-/// What a client does again and again: a session, a few streams, and what comes back is what went out or an error.
+/// The loop of a client: a session and a few streams. Each answer equals the question, or is an error.
 fn use_a_session(end: &End) -> bool {
     let mut streams = Vec::new();
     for seed in 0..3 {
@@ -162,7 +162,7 @@ fn sessions_work_after_crashes_and_forgotten_connections(sim: &mut Sim) {
     sessions_until_one_works(sim);
 }
 
-/// A peer that has gone without a word is found by keepalive, and everything that waits is told.
+/// Keepalive finds a peer that vanished, and every waiting call ends.
 #[wavetank::test(seeds = 40)]
 fn keepalive_finds_a_silent_peer(sim: &mut Sim) {
     pair(

@@ -76,7 +76,7 @@ impl Leave {
         }
     }
 
-    /// What the writer is told.
+    /// What the writer learns.
     fn is_told_by(self, error: &WriteError) -> bool {
         match self {
             Self::Drop => *error == WriteError::Reset(ResetCode::NONE),

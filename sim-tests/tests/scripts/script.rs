@@ -46,7 +46,7 @@ pub(crate) enum Call {
         at: usize,
         bytes: usize,
     },
-    /// Reads until so many bytes, the end or an error have come.
+    /// Reads until this many bytes, the end or an error have come.
     Read {
         host: usize,
         at: usize,
@@ -158,7 +158,7 @@ impl Script {
         }
     }
 
-    /// A script of these calls, each so many milliseconds after the one before. It ends after `tail_ms`.
+    /// A script of these calls, each with its milliseconds after the one before. It ends after `tail_ms`.
     pub(crate) fn of(steps: &[(u32, Call)], tail_ms: u32) -> Self {
         let steps = steps.iter().map(|&(after_ms, call)| Step { after_ms, call }).collect();
         Self { steps, tail_ms }
@@ -295,17 +295,17 @@ impl fmt::Display for Script {
 pub(crate) enum Outcome {
     /// It made no sense.
     Skipped,
-    /// It took or gave so many bytes.
+    /// It took or gave this many bytes.
     Done(usize),
     /// The peer of an accepted connection: which client it was, if any.
     Accepted(Option<usize>),
-    /// The end came, after so many bytes.
+    /// The end came, after this many bytes.
     End(usize),
-    /// It failed with this error of the system, after so many bytes.
+    /// It failed with this error of the system, after this many bytes.
     Failed(i32, usize),
     /// The bytes were not those that were written.
     Corrupt,
-    /// It waited when the script ended, after so many bytes.
+    /// It waited when the script ended, after this many bytes.
     Waits(usize),
 }
 
@@ -323,7 +323,7 @@ pub(crate) fn is_undecided(script: &Script, outcomes: &Outcomes) -> bool {
     let (times, end) = script.times_ms();
     outcomes.iter().zip(&times).any(|((_, took), made)| {
         let over = made + took;
-        // What goes on right after a call was caused by it.
+        // What happens right after a call was caused by it.
         let caused = times.iter().any(|time| (*time..time + 20).contains(&over));
         let tolerance = 100 + took / 10;
         let near = |time: u32| time.abs_diff(over) <= tolerance;

@@ -47,7 +47,7 @@ fn end_of_item(text: &str, start: usize) -> usize {
 /// The attribute that makes an item test-only.
 const TEST: &str = "#[cfg(test)]";
 
-/// Names of the modules that are declared test-only in `text` and lie in files of their own.
+/// Names of the modules that are declared test-only in `text` and are in their own files.
 fn test_modules(text: &str) -> impl Iterator<Item = &str> {
     text.split(TEST).skip(1).filter_map(|rest| {
         let mut words =

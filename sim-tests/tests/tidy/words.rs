@@ -5,7 +5,7 @@ use std::fs;
 use super::{Source, files, none, root};
 
 /// A phrase that is not used, and what to write instead. A phrase is matched word by word, without regard to case.
-const REPLACED: [(&str, &str); 26] = [
+const REPLACED: [(&str, &str); 31] = [
     ("tank", "simulation, simulator"),
     ("in-tank", "simulated"),
     ("seam", "runtime traits"),
@@ -22,7 +22,12 @@ const REPLACED: [(&str, &str); 26] = [
     ("somebody", "a task, a peer, a thread"),
     ("nobody", "no task, no peer, no thread"),
     ("anybody", "any task, any peer"),
+    ("anybody's", "any task's, any peer's"),
+    ("those who", "tasks that, peers that, callers that"),
+    ("told to wait", "pending, delayed"),
+    ("tells of", "reports, announces"),
     ("in vain", "without result"),
+    ("befall", "happen to"),
     ("befalls", "happens to"),
     ("so that it be", "so that it is"),
     ("in peace", "cleanly"),

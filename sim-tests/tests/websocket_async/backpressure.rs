@@ -363,7 +363,7 @@ fn pings_wait_for_room_in_the_write_buffer(sim: &mut Sim) {
     sim.delay_max(Duration::from_millis(10));
     server(sim, |peer: Peer<Host>| async move {
         peer.host.sleep(5 * SECOND).await;
-        // It says nothing but what it is asked for.
+        // It only answers.
         scripts::answer_the_latest_ping(peer, 1).await
     });
     sim.client("client", async |host: Host| {

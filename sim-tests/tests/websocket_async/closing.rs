@@ -1,4 +1,5 @@
-//! Closing, while everybody calls: beside peers that are silent, cut off, early or in the middle of a message.
+//! Closing while all tasks and threads make calls, with peers that are silent, cut off, early or in the middle of a
+//! message.
 
 use std::time::Duration;
 

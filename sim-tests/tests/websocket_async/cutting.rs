@@ -70,7 +70,7 @@ fn a_reset_at_any_byte_delivers_earlier_messages(sim: &mut Sim) {
     sim.client("client", async move |host: Host| {
         for cut in 0..cuts() {
             let opened = connect(&host, config()).await;
-            // Whether it overtakes the last bytes is up to the system.
+            // The system decides whether it overtakes the last bytes.
             let Ok(socket) = opened else {
                 assert!(opened.expect_err("an error").is_transient());
                 continue;

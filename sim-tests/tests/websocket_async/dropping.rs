@@ -42,7 +42,7 @@ fn aborted_tasks_leave_nothing_and_tell_the_peer(sim: &mut Sim) {
     });
     sim.client("client", async move |host: Host| {
         let narrow = SocketOptions::new().send_buffer_bytes(4096).receive_buffer_bytes(4096);
-        // The peer that answers is told, however long anything is delayed; for the others there is a leak to find.
+        // The peer that answers learns it, whatever the delays. For the others there is a leak to find.
         let mut config = if manner == 0 { patient() } else { config() };
         config.limits().write_buffer(1024);
         config.limits().receive_queue_messages(4);

@@ -31,7 +31,7 @@ impl Neighbour {
         let _detached = host.clone().spawn("neighbour", async move {
             while Arc::strong_count(&ticking) > 1 {
                 let (work, mut idle) = (ticking.work.load(Ordering::Relaxed), 0);
-                // Time stands still while a task is able to run, and nothing arrives.
+                // Time does not pass while a task can run, and nothing arrives.
                 while idle < 200 && work == ticking.work.load(Ordering::Relaxed) {
                     idle += 1;
                     ticking.turns.fetch_add(1, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! More than one receiver: the second is told so, the first is not disturbed, and no message is lost or doubled.
+//! More than one receiver: the second gets an error, the first is not disturbed, and no message is lost or doubled.
 
 use std::pin::Pin;
 use std::task::Poll;

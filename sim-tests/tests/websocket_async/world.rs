@@ -18,7 +18,7 @@ pub(crate) const SECOND: Duration = Duration::from_secs(1);
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How much later than a deadline something may be noticed where tasks are delayed (up to 10 s at a time), and
-/// operations told to wait.
+/// operations with a spurious `Pending`.
 pub(crate) const SLACK: Duration = Duration::from_secs(60);
 
 /// Without automatic pings, and in no hurry to open: tasks may be delayed for longer than the default takes.
@@ -103,7 +103,7 @@ impl Witness {
         Self { socket: socket.clone(), told: Log::new() }
     }
 
-    /// A caller was told that the connection is over: all callers can see it, and are told the same.
+    /// A caller has learned that the connection is over. All callers see it, and get the same outcome.
     pub(crate) fn end(&self, closed: &Closed) {
         assert_eq!(self.socket.state(), ConnectionState::Closed, "an end is told before it can be seen");
         self.told.push(closed.clone());
@@ -183,7 +183,7 @@ pub(crate) async fn everybody_held_up(
     socket.closed().await
 }
 
-/// Awaits what is to be bounded by the close timeout.
+/// Awaits an operation that must end within the close timeout.
 pub(crate) async fn in_time<T>(host: Host, future: impl Future<Output = T>) -> T {
     within(host, CLOSE_TIMEOUT + SLACK, future).await
 }

@@ -114,7 +114,7 @@ fn a_clean_end_means_both_sides_sent_close(sim: &mut Sim) {
         // Until the server knows, too: a partition, and its close timeout.
         sleep(host, 20 * SECOND + CLOSE_TIMEOUT + 200 * SECOND);
         let Some(other) = logged.entries().first().cloned() else {
-            // Nothing told the server, and it sends nothing: it cannot know.
+            // The server got no segment and sends nothing, so it cannot know.
             return assert!(!closed.is_clean(), "{closed}");
         };
         if closed.is_clean() {

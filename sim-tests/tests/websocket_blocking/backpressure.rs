@@ -359,7 +359,7 @@ fn pings_wait_for_room_in_the_write_buffer(sim: &mut Sim) {
     sim.delay_max(10 * MILLISECOND);
     server(sim, |peer: Peer<Host>| async move {
         Runtime::sleep(&peer.host, 5 * SECOND).await;
-        // It says nothing but what it is asked for.
+        // It only answers.
         scripts::answer_the_latest_ping(peer, 1).await
     });
     sim.client_thread("client", |host: Host| {

@@ -69,7 +69,7 @@ fn a_reset_at_any_byte_delivers_earlier_messages(sim: &mut Sim) {
     server_that_is_cut(sim, End::Reset);
     sim.client_thread("client", move |host: Host| {
         for cut in 0..cuts() {
-            // Whether it overtakes the last bytes is up to the system.
+            // The system decides whether it overtakes the last bytes.
             let socket = match connect(host, config()) {
                 Ok(socket) => socket,
                 Err(error) => {
@@ -82,7 +82,7 @@ fn a_reset_at_any_byte_delivers_earlier_messages(sim: &mut Sim) {
             let (whole, _, close) = arrived(after);
             prefix_of(&messages, &whole);
             match closed.cause {
-                // The system tells of a reset once: where that was the writer, the reader finds an end.
+                // The system reports a reset once. If the writer got it, the reader finds an end.
                 Cause::Io { .. } | Cause::EndOfInput { .. } => {}
                 Cause::Peer => assert!(close, "{closed}"),
                 _ => panic!("{closed}"),

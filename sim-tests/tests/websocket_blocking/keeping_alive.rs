@@ -68,7 +68,7 @@ fn the_systems_timeout_finds_a_half_open_connection(sim: &mut Sim) {
         let closed = socket.wait_closed();
         match closed.cause {
             Cause::Io { kind: ErrorKind::TimedOut, .. } => sometimes!(true, "the system's timeout"),
-            // The system tells of it once: where that was the sender, the reader finds an end.
+            // The system reports it once. If the sender got it, the reader finds an end.
             Cause::EndOfInput { inside_message: false } => {}
             _ => panic!("{closed}"),
         }

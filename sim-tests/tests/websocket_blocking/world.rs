@@ -105,7 +105,7 @@ impl Witness {
         Self { socket: socket.clone(), told: Log::new() }
     }
 
-    /// A caller was told that the connection is over: all callers can see it, and are told the same.
+    /// A caller has learned that the connection is over. All callers see it, and get the same outcome.
     pub(crate) fn end(&self, closed: &Closed) {
         assert_eq!(self.socket.state(), ConnectionState::Closed, "an end is told before it can be seen");
         assert_eq!(self.socket.outcome().as_ref(), Some(closed), "an end is told that is not the outcome");
@@ -167,7 +167,7 @@ pub(crate) fn everybody(host: Host, socket: &Socket, close_after: [Duration; 2],
     watching();
     pinging();
     let latest = close_after[0].min(close_after[1]) + CLOSE_TIMEOUT + slack;
-    // Those who sleep between their calls hear of it when they are awake.
+    // Threads that sleep between their calls learn it when they wake up.
     let took = now(host) - start;
     assert!(
         took <= latest + SECOND / 2,
@@ -181,7 +181,7 @@ pub(crate) fn everybody(host: Host, socket: &Socket, close_after: [Duration; 2],
     socket.outcome().expect("everybody was told")
 }
 
-/// Does what is to be bounded by the close timeout.
+/// Runs an operation that must end within the close timeout.
 pub(crate) fn in_time<T>(host: Host, slack: Duration, body: impl FnOnce() -> T) -> T {
     within(host, CLOSE_TIMEOUT + slack, body)
 }

@@ -1,5 +1,4 @@
-//! What else a program asks its machine: the time by older calls, how many processors there are, its own number, and
-//! where its stack ends.
+//! Other questions that a program asks its machine: the time by older calls, the number of processors, its process id.
 //!
 //! Inside of a run the answers are the same on every machine.
 
@@ -93,7 +92,7 @@ unsafe extern "C" fn getpid() -> pid_t {
     unsafe { libc::syscall(libc::SYS_getpid) as pid_t }
 }
 
-/// libc's `sched_getaffinity(2)`: one processor inside of a run, of which std makes `available_parallelism`.
+/// libc's `sched_getaffinity(2)`: one processor inside of a run; std derives `available_parallelism` from it.
 ///
 /// # Safety
 ///

@@ -1,7 +1,7 @@
 //! Calls of libc that would leave the simulation: real sockets, names and OS threads.
 //!
-//! Inside of a step of code under test they are refused, or noted where they cannot be; everywhere else (outside of a
-//! run, in the simulator, in turmoil) they pass through.
+//! Inside of a step of code under test they are refused, or noted if they cannot be. Elsewhere (outside of a run, in
+//! the simulator, in turmoil) they pass through.
 
 #![cfg(all(target_os = "linux", not(miri), not(target_feature = "crt-static")))]
 #![expect(unsafe_code, reason = "symbols of libc are C functions, and the real ones are called by pointer")]
@@ -20,7 +20,7 @@ type Getaddrinfo =
 static REAL_PTHREAD_CREATE: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
 static REAL_GETADDRINFO: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
 
-/// libc's own symbol of this name.
+/// Returns libc's own symbol of this name.
 fn real(known: &AtomicPtr<c_void>, name: &std::ffi::CStr) -> *mut c_void {
     let mut real = known.load(Ordering::Relaxed);
     if real.is_null() {
@@ -37,8 +37,8 @@ fn refused() -> c_int {
     -1
 }
 
-/// libc's `socket(2)`: `EACCES` in a step of code under test. A socket that does not block passes: tokio's,
-/// which explains itself that it has no use for one.
+/// libc's `socket(2)`: `EACCES` in a step of code under test. A non-blocking socket passes: it is tokio's, and tokio
+/// explains itself that it cannot use one.
 ///
 /// # Safety
 ///
@@ -89,8 +89,8 @@ unsafe extern "C" fn getaddrinfo(
     unsafe { real(node, service, hints, result) }
 }
 
-/// libc's `pthread_create(3)`: notes, in a step of code under test, that an OS thread was started. It is not
-/// refused: tokio starts one for `spawn_blocking`, which other words explain.
+/// libc's `pthread_create(3)`: notes, in a step of code under test, that an OS thread was started. It is not refused,
+/// because tokio starts one for `spawn_blocking`, which another report explains.
 ///
 /// # Safety
 ///

@@ -4,8 +4,8 @@
 //! Cryptography draws its entropy by `syscall(SYS_getrandom, ..)`. Inside of a run the seed answers, so a TLS
 //! handshake is the same in every run of a seed.
 //!
-//! All tasks of a run share an OS thread. So a task that waits for a lock of std's, which another task holds
-//! whose poll is interrupted, would wait for ever. Before it does, the interrupted poll runs to its end.
+//! All tasks of a run share an OS thread. A task that waits for a lock of std, which another task with an interrupted
+//! poll holds, would wait for ever. So the interrupted poll first runs to its end.
 
 #![cfg(all(target_os = "linux", not(miri), not(target_feature = "crt-static")))]
 #![cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
@@ -22,15 +22,15 @@ type Syscall = unsafe extern "C" fn(c_long, c_long, c_long, c_long, c_long, c_lo
 
 static REAL_SYSCALL: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
 
-/// For so long a lock in static memory is waited for: other OS threads may hold it. 10 ms.
+/// How long a lock in static memory is waited for, because other OS threads may hold it: 10 ms.
 const PATIENCE: libc::timespec = libc::timespec { tv_sec: 0, tv_nsec: 10_000_000 };
 
-/// libc's `syscall(2)`: everything is passed on but the wait for a lock that an interrupted task may hold.
+/// libc's `syscall(2)`. Everything is passed on, except the wait for a lock that an interrupted task may hold.
 ///
 /// # Safety
 ///
-/// As libc's. It is variadic there; on these architectures all its arguments are passed as those of a function
-/// of seven.
+/// Those of libc. It is variadic there. On these architectures all its arguments are passed as those of a function of
+/// seven.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn syscall(
     number: c_long,
@@ -58,11 +58,11 @@ unsafe extern "C" fn syscall(
         let word = unsafe { AtomicU32::from_ptr(a as *mut u32) };
         let is_held = || word.load(Ordering::Acquire) == c as u32;
         if is_static(a as usize) {
-            // SAFETY: a plain call; nothing is told how much is left.
+            // SAFETY: a plain call; the remaining time is not asked for.
             unsafe { libc::nanosleep(&PATIENCE, std::ptr::null_mut()) };
         }
         if !is_held() || free_lock(true) {
-            // As a wake-up without cause, for which every caller is prepared.
+            // Returns as a spurious wake-up, which every caller must handle.
             return 0;
         }
     }
@@ -84,10 +84,10 @@ const fn is_wait(operation: c_long) -> bool {
     matches!(command, libc::FUTEX_WAIT | libc::FUTEX_WAIT_BITSET)
 }
 
-/// Whether `address` lies in a loaded program or library, as the values of `static` items do.
+/// Returns `true` if `address` is in a loaded program or library, as the values of `static` items do.
 fn is_static(address: usize) -> bool {
     unsafe extern "C" fn holds(info: *mut libc::dl_phdr_info, _: size_t, address: *mut c_void) -> c_int {
-        // SAFETY: the loader passes a valid description with so many headers.
+        // SAFETY: the loader passes a valid description with this many headers.
         let (base, headers) = unsafe {
             let info = &*info;
             (info.dlpi_addr as usize, std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()))

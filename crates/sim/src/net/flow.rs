@@ -12,8 +12,8 @@
 //! # Invariants
 //!
 //! - The counters keep these orders and never decrease, except that `written` falls to `sent` when the sender dies.
-//! - `line` is in order of arrival, and so is `acks`. One event stands for the first of each; an acknowledgement has
-//!   one only while the sender waits for it.
+//! - `line` is in order of arrival, and so is `acks`. Only the first of each has an event, and an acknowledgement only
+//!   while the sender waits for it.
 //! - If `lost`, nothing of the line arrives before it is sent again. If `paused`, the line waits on the way and nothing
 //!   of it arrives before the pause ends; if `acks_paused`, neither do acknowledgements.
 //!

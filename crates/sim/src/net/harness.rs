@@ -130,7 +130,7 @@ impl Harness {
     /// Jumps to the next event and runs what is due. Returns whether there was one.
     pub(super) fn step(&mut self) -> bool {
         let Some(at) = self.network.next_event() else { return false };
-        assert!(at >= self.now, "events lie in the future");
+        assert!(at >= self.now, "events are in the future");
         self.now = at;
         self.network.process(at, &mut self.outside);
         true

@@ -101,8 +101,8 @@ impl Listeners {
     }
 }
 
-/// Returns `true` if sockets bound to `a` and to `b` have an address in common. `0.0.0.0` stands for all addresses of
-/// IPv4, and `::` for all of both families (`bindv6only` is 0).
+/// Returns `true` if sockets bound to `a` and to `b` have an address in common. `0.0.0.0` means all addresses of IPv4,
+/// and `::` for all of both families (`bindv6only` is 0).
 fn share_addresses(a: IpAddr, b: IpAddr) -> bool {
     let covers = |all: IpAddr, ip: IpAddr| all.is_unspecified() && (all.is_ipv6() || ip.is_ipv4());
     a == b || covers(a, b) || covers(b, a)

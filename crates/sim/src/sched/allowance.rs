@@ -67,7 +67,7 @@ mod tests {
         });
     }
 
-    /// The longest run of so many seeds, in milliseconds.
+    /// The longest run of several seeds, in milliseconds.
     fn longest(set_up: fn(&mut Sim)) -> u128 {
         let of_seed = |seed| {
             let outcome = seeded(seed, move |sim| {

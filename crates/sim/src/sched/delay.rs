@@ -185,7 +185,7 @@ mod tests {
         }
     }
 
-    /// Milliseconds and stretches of what is delayed in so many runs.
+    /// Returns the milliseconds and the number of delays in several runs.
     fn delayed_stretches(set_up: fn(&mut Sim)) -> Vec<(f64, f64)> {
         let milliseconds = |word: &str| word.trim_end_matches("ms").parse::<f64>().expect("milliseconds");
         let mut held = Vec::new();

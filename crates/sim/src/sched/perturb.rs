@@ -205,7 +205,7 @@ mod tests {
     use crate::run::tests::{seeded, strictly_again, symptom};
     use crate::sim::Sim;
 
-    /// A client that connects, reads and sleeps, each of which may be told to wait or be woken for nothing.
+    /// A client that connects, reads and sleeps. Each operation may get a spurious `Pending` or wake-up.
     fn reads_a_greeting(sim: &mut Sim) {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         sim.server("server", async |host| {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::choice::{Choices, LaneName, Replay};
 
-/// A toy program: asks questions, and tells whether the symptom appeared.
+/// A toy program: makes choices, and returns whether the symptom appeared.
 type Program = fn(&mut Ask<'_>) -> bool;
 
 /// Asks one question: lane, point, bound.

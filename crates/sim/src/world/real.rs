@@ -10,15 +10,15 @@ use crate::symptom::{Symptom, SymptomKind};
 /// The OS threads that code under test has started.
 #[derive(Debug, Default)]
 pub(crate) struct OsThreads {
-    /// Which tasks and threads started them since the last look.
+    /// The tasks and threads that started them since the last look.
     pub(crate) by: RefCell<Vec<Arc<str>>>,
-    /// How many of tokio's, for blocking calls, were known then.
+    /// How many of tokio's threads for blocking calls were known then.
     pub(crate) blocking: Cell<usize>,
 }
 
-/// How to mean it.
+/// How to allow it.
 pub(crate) const MEANT: &str =
-    "what is real cannot be replayed. `wavetank::unsimulated` is for those who mean it";
+    "what is real cannot be replayed. `wavetank::unsimulated` allows it on purpose";
 
 /// Code under test is about to wait for a real lock, which a task may hold whose poll is interrupted.
 pub(crate) fn free_lock(really: bool) -> bool {

@@ -47,7 +47,7 @@ pub(super) enum Event {
     Frame(Frame),
 }
 
-/// What is to be sent.
+/// Bytes that must be sent.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Outgoing {
     Bytes(Vec<u8>),
@@ -224,7 +224,7 @@ impl Protocol {
         mem::take(&mut self.events)
     }
 
-    /// Returns what is to be sent, in order.
+    /// Returns the bytes that must be sent, in order.
     pub(super) fn data_to_send(&mut self) -> Vec<Outgoing> {
         mem::take(&mut self.writes)
     }

@@ -112,7 +112,7 @@ pub(crate) async fn localhost_resolves_to_this_machine<R: Runtime>(world: World<
 }
 
 pub(crate) async fn an_unknown_name_is_an_error<R: Runtime>(world: World<R>) {
-    // The error's kind is the resolver's: it tells an unknown name from a server that does not answer.
+    // The error's kind is the resolver's. It distinguishes an unknown name from a server that does not answer.
     assert!(world.client.resolve("missing.invalid", 80).await.is_err());
 }
 

@@ -39,7 +39,7 @@ async fn try_receive<S: UdpSocket>(socket: &S) -> io::Result<(Vec<u8>, SocketAdd
     Ok((buffer, from))
 }
 
-/// Whether nothing comes for a while.
+/// Returns `true` if nothing comes for a while.
 async fn nothing_comes<R: Datagrams>(world: &World<R>, socket: &R::UdpSocket) -> bool {
     tokio::select! {
         biased;
@@ -48,7 +48,7 @@ async fn nothing_comes<R: Datagrams>(world: &World<R>, socket: &R::UdpSocket) ->
     }
 }
 
-/// Makes a socket refuse everybody, as if it were gone, and keeps its port from being given to another test.
+/// Makes a socket refuse all peers, as if it were gone, and keeps its port from being given to another test.
 async fn deafen<S: UdpSocket>(socket: &S) {
     socket.connect(address_of(socket)).await.expect("a socket may have itself as its peer");
 }

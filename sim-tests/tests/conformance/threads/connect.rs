@@ -133,7 +133,7 @@ pub(crate) fn localhost_resolves_to_this_machine<T: Threads>(world: World<T>) {
 }
 
 pub(crate) fn an_unknown_name_is_an_error<T: Threads>(world: World<T>) {
-    // The error's kind is the resolver's: it tells an unknown name from a server that does not answer.
+    // The error's kind is the resolver's. It distinguishes an unknown name from a server that does not answer.
     assert!(world.client.resolve("missing.invalid", 80).is_err());
 }
 

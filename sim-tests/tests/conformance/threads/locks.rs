@@ -7,7 +7,7 @@ use wavetank_runtime::{Condvar, Mutex, Threads, WaitOutcome};
 use super::super::world::{NEVER, SETTLE};
 use super::{World, join, settle, spawn};
 
-/// A value and what tells that it has changed.
+/// A value and the notification that it has changed.
 struct Watched<T: Threads, V: Send> {
     value: Mutex<T, V>,
     changed: Condvar<T>,

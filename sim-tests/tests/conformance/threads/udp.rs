@@ -36,7 +36,7 @@ fn receive<S: BlockingUdpSocket>(socket: &S) -> Vec<u8> {
     try_receive(socket).expect("a datagram comes").0
 }
 
-/// Makes a socket refuse everybody, as if it were gone, and keeps its port from being given to another test.
+/// Makes a socket refuse all peers, as if it were gone, and keeps its port from being given to another test.
 fn deafen<S: BlockingUdpSocket>(socket: &S) {
     socket.connect(address_of(socket)).expect("a socket may have itself as its peer");
 }

@@ -1,4 +1,4 @@
-//! A client opens more streams than it allows itself, and goes on with those that it has.
+//! A client opens more streams than it allows itself, and continues with those that it has.
 //!
 //! `poll_new_outbound` says `TooManyStreams`, which sounds like an answer to one call. But the error is
 //! that of the connection: it closes, and every open stream is cut off.

@@ -35,7 +35,7 @@ fn unacknowledged_data_times_out_for_reader_and_writer() {
         assert_eq!(outcome(harness.read(client, 9)), fails(TimedOut));
         assert_eq!(outcome(harness.read(client, 9)), gives(b""));
         assert_eq!(outcome(harness.write(client, b"x")), fails(BrokenPipe));
-        // The peer was told nothing, and learns it when it writes.
+        // The peer got no segment. It learns it when it writes.
         harness.heal();
         harness.settle();
         assert!(harness.network.quiet());
@@ -55,7 +55,7 @@ fn a_late_acknowledgement_opens_the_window() {
     harness.pass(LATENCY / 2);
     assert_eq!(harness.receive(server).len(), 40_000);
     harness.pass(LATENCY * 6 / 10);
-    // Two acknowledgements are on their way, and only the second one tells of the new window.
+    // Two acknowledgements are on their way, and only the second one announces the new window.
     harness.partition(Way::OneWay);
     harness.pass(LATENCY * 4 / 10);
     harness.send(client, &[2; 40_000]);
