@@ -5,7 +5,7 @@
 //! finding NAME...         the same for programs whose names contain one of the texts
 //! finding --check         finds every bug once with the default strategy; fixed versions pass
 //! finding --row NAME      measures one program and prints its cells for the process that asked
-//! finding --limit SECONDS the CPU time that a cell may take; 5 by default
+//! finding --limit SECONDS the CPU time that a cell may take; 2 by default
 //! ```
 
 use std::process::ExitCode;
@@ -18,6 +18,7 @@ mod budget;
 mod cell;
 mod check;
 mod contenders;
+mod kernels;
 mod machine;
 mod memory;
 mod programs;
@@ -35,7 +36,7 @@ struct Arguments {
 
 impl Arguments {
     fn parse() -> Result<Self, String> {
-        let limit = Duration::from_secs(5);
+        let limit = Duration::from_secs(2);
         let mut arguments = Self { names: Vec::new(), limit, only_checks: false, row: None };
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
@@ -64,15 +65,15 @@ impl Arguments {
 
 fn run() -> Result<(), String> {
     let arguments = Arguments::parse()?;
-    let tables = [programs::programs()];
+    let tables = [("SCTBench", programs::programs()), ("GoKer", kernels::kernels())];
     if let Some(name) = &arguments.row {
         contenders::silence_shuttle();
-        let mut subjects = tables.into_iter().flatten();
+        let mut subjects = tables.into_iter().flat_map(|(_, subjects)| subjects);
         let subject = subjects.find(|subject| subject.name == name).ok_or("no program has this name")?;
         println!("{}", table::measure_row(&subject, arguments.limit)?);
         return Ok(());
     }
-    for subjects in tables {
+    for (heading, subjects) in tables {
         let subjects = arguments.wanted(subjects);
         if subjects.is_empty() {
             continue;
@@ -80,7 +81,7 @@ fn run() -> Result<(), String> {
         if arguments.only_checks {
             check::check(&subjects)?;
         } else {
-            println!("{}", Table::measure(subjects, arguments.limit)?);
+            println!("\n### {heading}\n\n{}", Table::measure(subjects, arguments.limit)?);
         }
     }
     Ok(())

@@ -9,6 +9,8 @@ pub enum Finds {
     Panic,
     /// Threads or tasks wait for each other for ever.
     Deadlock,
+    /// A task is left behind.
+    Leak,
     /// An assertion fails, or threads wait for each other for ever.
     PanicOrDeadlock,
 }
@@ -19,6 +21,7 @@ impl Finds {
         match self {
             Self::Panic => kind == SymptomKind::Panic,
             Self::Deadlock => kind == SymptomKind::Deadlock,
+            Self::Leak => kind == SymptomKind::Leak,
             Self::PanicOrDeadlock => Self::Panic.is(kind) || Self::Deadlock.is(kind),
         }
     }

@@ -17,9 +17,13 @@ impl Machine for Ours {
     type Condvar = Condvar<Host>;
     type Handle = <Host as Threads>::ThreadHandle<()>;
 
-    fn touch(&self, _: Object, _: Access) {
-        // A sleep of no time is a scheduling point and nothing else. `yield_now` asks for another thread.
-        Threads::sleep(&self.0, Duration::ZERO);
+    fn touch(&self, object: Object, _: Access) {
+        if object == Object::OWN {
+            // A sleep of no time is a scheduling point and nothing else. `yield_now` asks for another thread.
+            Threads::sleep(&self.0, Duration::ZERO);
+        } else {
+            Threads::access(&self.0, object.name, object.index);
+        }
     }
 
     fn spawn(&self, name: &'static str, body: impl FnOnce() + Send + 'static) -> Self::Handle {
