@@ -1,12 +1,12 @@
 //! The clock: virtual nanoseconds, and tokio's clock in step with them.
 //!
-//! Where libc's clock is interposed, tokio's clock starts unpaused and simply reads ours. As long as nothing but the
-//! runtime traits reads a clock, no tokio timer can exist (making one reads the clock), and time jumps freely. The
-//! first foreign reading pauses tokio's clock, for good: from then on each jump parks in tokio, so that its timers
-//! fire in order.
+//! Where libc's clock is interposed, tokio's clock starts unpaused and reads the virtual one. As long as only the
+//! runtime traits read a clock, no tokio timer can exist (making one reads the clock), and time jumps freely. The first
+//! other reading pauses tokio's clock for good. From then on each jump parks in tokio, so that its timers fire in
+//! order.
 //!
 //! tokio does not say when its next timer is due, and its wheel turns in whole milliseconds since the runtime's start.
-//! Parking on that grid fires everything exactly; the way from and to the grid is covered by `advance`.
+//! Parking on that grid fires everything exactly. `advance` covers the way from and to the grid.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -29,7 +29,7 @@ pub(super) struct Clock {
 struct Paused {
     /// tokio's instant at virtual time zero.
     start: tokio::time::Instant,
-    /// Bounds every park, so that tokio, which would otherwise sleep for real, always has a timer to go to.
+    /// Bounds every park, so that tokio always has a timer to go to. Otherwise it would sleep for real.
     sentinel: Pin<Box<tokio::time::Sleep>>,
 }
 
@@ -38,7 +38,7 @@ struct Paused {
 pub(super) enum Jump {
     /// The clock shows the target.
     Arrived,
-    /// A tokio timer fired on the way: something is ready, or tokio has run a task of its own, which may have changed
+    /// A tokio timer fired on the way. Something is ready, or tokio has run a task of its own, which may have changed
     /// anything.
     Interrupted,
 }
@@ -54,7 +54,7 @@ impl Clock {
     }
 
     /// Moves the clock to `target`, or to the first tokio timer before it that makes something ready. `spins` says that
-    /// tokio always has something to run, so that it would never get there by itself.
+    /// tokio always has something to run, and would never get there by itself.
     pub(super) async fn jump(&mut self, run: &Run, target: Nanos, spins: bool) -> Jump {
         if !self.may_have_foreign_timers() {
             run.scheduler.set_now(target);
@@ -107,11 +107,11 @@ impl Clock {
         let by = Duration::from_nanos(to - run.scheduler.now());
         run.scheduler.set_now(to);
         tokio::time::advance(by).await;
-        // That only fires timers: what they have woken runs now.
+        // That only fires timers. What they have woken runs now.
         return_to_tokio().await;
     }
 
-    /// Lets tokio go to its next timer, at most to `to`, which is on the grid.
+    /// Lets tokio continue to its next timer, at most to `to`, which is on the grid.
     async fn park(&mut self, run: &Run, to: Nanos) {
         let paused = self.paused(run);
         let until = paused.start + Duration::from_nanos(to);

@@ -1,5 +1,5 @@
-//! The loop that drives a run: step what is ready; when nothing is, let time pass; when nothing can happen any more,
-//! ask the oracles why.
+//! The loop that drives a run. It steps what is ready. When nothing is, it lets time pass. When nothing can happen any
+//! more, it asks the oracles why.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -19,7 +19,7 @@ pub(super) async fn drive(run: &Run) {
     let mut clock = Clock::new();
     let deferred = &run.scheduler.deferred;
     // Whether a future was polled, or time passed, since tokio last had control. Wake-ups that tokio deferred meanwhile
-    // arrive only by returning to it, and so does whatever it has timers or tasks of its own for.
+    // arrive only by returning to it, and so do its timers and tasks.
     let mut polled = false;
     let mut leaving = None;
     // How often in a row tokio was given control because it may still have had something to run at this moment.
@@ -71,18 +71,18 @@ pub(super) async fn drive(run: &Run) {
             return;
         }
         rounds = 0;
-        // What this instant has woken beside the runtime traits runs before time passes again.
+        // Everything that this instant has woken outside of the runtime traits runs before time passes again.
         polled = clock.may_have_foreign_timers();
     }
 }
 
-/// Ends the run with what an oracle saw. No task does anything wrong at that moment, so the trace has to say it.
+/// Ends the run with the finding of an oracle. No task does anything wrong at that moment, so the trace has to say it.
 pub(crate) fn fail(run: &Run, symptom: Symptom) {
     run.scheduler.trace_event(TraceEvent::Failed(symptom.to_string().into()));
     run.scheduler.fail(symptom);
 }
 
-/// Gives control to tokio once: it renews the budget, delivers deferred wake-ups, and runs tasks of its own.
+/// Gives control to tokio once. It renews the budget, delivers deferred wake-ups, and runs its own tasks.
 pub(super) async fn return_to_tokio() {
     let returned = Cell::new(false);
     poll_fn(|context| {
@@ -108,7 +108,7 @@ async fn pass_time(run: &Run, clock: &mut Clock, leaving: Option<Nanos>, spins: 
     let scheduler = &run.scheduler;
     let own = earlier(scheduler.next_timer(), run.faults.borrow().next());
     let own = match own {
-        // What is still on its way matters to no task.
+        // What is still on its way is relevant for no task.
         None if run.network.borrow().quiet() => None,
         own => earlier(own, run.network.borrow_mut().next_event()),
     };
@@ -118,12 +118,12 @@ async fn pass_time(run: &Run, clock: &mut Clock, leaving: Option<Nanos>, spins: 
         return false;
     }
     let target = own.unwrap_or(limit).min(leaving.unwrap_or(limit)).min(limit);
-    // A stall is one when its time has come: an unknown timer of tokio may come first.
+    // A stall counts only when its time has come, because an unknown timer of tokio may come first.
     let stall_at = oracle::stall_at(run).filter(|&at| at < target);
     let target = stall_at.map_or(target, |at| at.max(scheduler.now()));
     if clock.jump(run, target, spins).await == Jump::Interrupted {
-        // What was left out above, because it matters to no task, may be over by now. It must not be what time passes
-        // to next: time does not go back.
+        // Irrelevant events were left out above and may be over by now. Time must not pass to one of them next, because
+        // it does not go back.
         run.network(|network, now, outside| network.process(now, outside));
         return true;
     }

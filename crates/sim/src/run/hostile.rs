@@ -1,5 +1,5 @@
-//! Code under test that does what no tutorial does: wakers, destructors and formatters that call back into the
-//! runtime traits, threads that outlive their end, tasks that abort themselves.
+//! Unusual code under test: wakers, destructors and formatters that call back into the runtime traits, threads that
+//! outlive their end, tasks that abort themselves.
 
 use std::future::Future;
 use std::io::Read;
@@ -20,7 +20,7 @@ use super::tests::{seeded, symptom};
 use crate::host::{Host, SimSleep};
 use crate::sched::Strategy;
 
-/// A waker that owns whatever a test gives it, and drops it with its last clone.
+/// A waker that owns a value of the test, and drops it with its last clone.
 struct Owns<T>(T);
 
 impl<T: Send + Sync + 'static> Wake for Owns<T> {
@@ -252,7 +252,7 @@ fn a_worker_that_catches_panics_is_torn_down() {
     let outcome = seeded(1, |sim| {
         sim.server_thread("server", |host: Host| {
             loop {
-                // As thread pools do: whatever a job does, the worker goes on, and waits for the next.
+                // Like a thread pool: whatever a job does, the worker continues and waits for the next.
                 let _ = catch_unwind(AssertUnwindSafe(|| Threads::sleep(&host, Duration::from_secs(60))));
                 Threads::sleep(&host, Duration::from_secs(1));
             }

@@ -1,11 +1,11 @@
-//! OS threads that code under test has started: the run fails, and says what to use instead.
+//! OS threads that code under test has started. They fail the run, and the report says what to use instead.
 
 use super::{Run, oracle};
 use crate::symptom::{Symptom, SymptomKind};
 use crate::world::real::MEANT;
 
-/// Fails the run if code under test has started an OS thread by itself. tokio's, for blocking calls, have an
-/// oracle of their own.
+/// Fails the run if code under test has started an OS thread by itself. tokio's threads for blocking calls have their
+/// own oracle.
 pub(super) fn refuse_os_threads(run: &Run) {
     let threads = &run.os_threads;
     if threads.by.borrow().is_empty() {

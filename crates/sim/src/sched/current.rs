@@ -1,4 +1,4 @@
-//! The scheduler of the run that this OS thread simulates: wakers find it here.
+//! The scheduler of the run that this OS thread simulates. Wakers find it here.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -17,7 +17,7 @@ pub(crate) fn enter(scheduler: Option<Rc<Scheduler>>) {
 
 /// Returns `true` if this OS thread simulates a run.
 pub(super) fn is_entered() -> bool {
-    // `try_with`: destructors of other thread-locals may ask after this one is gone.
+    // `try_with`: destructors of other thread-locals may ask after this one was dropped.
     CURRENT.try_with(|current| current.borrow().is_some()).unwrap_or(false)
 }
 

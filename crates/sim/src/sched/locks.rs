@@ -3,7 +3,7 @@
 use super::lifecycle::caught;
 use super::{Scheduler, State, Symptom, SymptomKind, TaskId, Wait};
 
-/// So often may the threads of a run catch the unwind that tears them down and go on.
+/// How often the threads of a run may catch the unwind that tears them down and continue.
 const CAUGHT_UNWINDS_MAX: u32 = 1_000;
 
 impl Scheduler {
@@ -23,13 +23,13 @@ impl Scheduler {
         }
     }
 
-    /// Tears down the suspended thread `holder`, whose lock an unwinding thread needs. The run ends after this step:
-    /// what would follow is no execution of the program.
+    /// Tears down the suspended thread `holder`, whose lock an unwinding thread needs. The run ends after this step,
+    /// because what follows is no execution of the program.
     ///
     /// # Panics
     ///
-    /// Ends the process where `holder` is itself in the middle of an unwind: two destructors wait for each other, and
-    /// neither can be suspended.
+    /// Ends the process if `holder` is itself unwinding: two destructors wait for each other, and neither can be
+    /// suspended.
     pub(crate) fn free_by_force(&self, holder: TaskId, lock: &str) {
         self.complain_of_shared_lock(holder, lock);
         let body = self.tasks.borrow_mut()[holder.index()].body.take();
@@ -66,11 +66,11 @@ impl Scheduler {
         self.fail_later(Symptom::new(SymptomKind::Panic, detail));
     }
 
-    /// The running thread `task` is torn down, has caught the unwind, and is about to be unwound again.
+    /// Notes that the running thread `task` is torn down, has caught the unwind, and is about to be unwound again.
     ///
     /// # Panics
     ///
-    /// Ends the process where that has no end.
+    /// Ends the process if that repeats without end.
     pub(super) fn count_caught_unwind(&self, task: TaskId) {
         self.unwinds_caught.set(self.unwinds_caught.get() + 1);
         if self.unwinds_caught.get() <= CAUGHT_UNWINDS_MAX {
@@ -96,8 +96,8 @@ impl Scheduler {
         }
     }
 
-    /// A lock that is shared by hosts is none that a real program could have. Where a crash of one host would have to
-    /// tear down a thread of another to free it, the run fails and says so.
+    /// Fails the run if a crash of one host would have to tear down a thread of another host to free its lock. No real
+    /// program could have a lock that hosts share.
     fn complain_of_shared_lock(&self, holder: TaskId, lock: &str) {
         let Some(task) = self.current.get() else { return };
         let (own, other) = {

@@ -1,7 +1,7 @@
 //! Policies: strategies at work in one run.
 //!
-//! A policy only proposes values of the schedule lane. What was chosen is recorded, so a replay needs no policy, and
-//! shrinking may turn any value into 0 whatever proposed it.
+//! A policy only proposes values of the schedule lane. The chosen value is recorded, so a replay needs no policy, and
+//! shrinking may turn any value into 0.
 //!
 //! To add a strategy:
 //!
@@ -44,10 +44,10 @@ pub(super) trait Policy {
     /// `task` goes on, and touches `object`. Comes for every task, whether it was chosen or was the only candidate.
     fn goes_on(&mut self, _task: TaskId, _object: Option<ObjectId>) {}
 
-    /// `task` said that others should run: it is waiting for them, and may be without end.
+    /// `task` yielded: it is waiting for others, perhaps without end.
     fn yielded(&mut self, _task: TaskId) {}
 
-    /// `task` will not go on again.
+    /// `task` has ended.
     fn ended(&mut self, _task: TaskId) {}
 }
 
@@ -55,7 +55,7 @@ pub(super) trait Policy {
 /// moves up.
 const WINDOW: usize = 128;
 
-/// The tasks that could run next: the running one, if it may go on, and then the ready ones, longest ready first.
+/// The tasks that could run next: the running one, if it may continue, and then the ready ones, longest ready first.
 pub(super) struct Candidates<'a> {
     pub(super) running: Option<TaskId>,
     pub(super) ready: &'a VecDeque<TaskId>,
@@ -66,7 +66,7 @@ pub(super) struct Candidates<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Candidate {
     pub(super) task: TaskId,
-    /// What it is about to touch, if that is known.
+    /// The object that it is about to touch, if known.
     pub(super) object: Option<ObjectId>,
 }
 

@@ -1,7 +1,7 @@
-//! Processors: what the tasks of a run, or of one host of turmoil, are scheduled by.
+//! Processors: each schedules the tasks of a run, or of one host of turmoil.
 //!
-//! In the simulator all hosts share one processor, so that their tasks interleave. turmoil gives each host a tokio
-//! runtime and a clock and runs one host after the other; there each host has a processor of its own.
+//! In the simulator all hosts share one processor, so that their tasks interleave. turmoil gives each host its own
+//! tokio runtime and clock and runs one host after the other. There each host has its own processor.
 
 use std::cell::{Cell, OnceCell};
 
@@ -25,7 +25,7 @@ impl Processor {
     }
 }
 
-/// The processors of a run, and which of them is at work.
+/// The processors of a run, and the active one.
 pub(super) struct Processors {
     shared: Processor,
     /// By host, if each has its own.
@@ -38,7 +38,7 @@ impl Processors {
         Self { shared, own: OnceCell::new(), entered: Cell::new(None) }
     }
 
-    /// Returns the processor at work: that of the host that is entered, or the shared one.
+    /// Returns the active processor: that of the entered host, or the shared one.
     pub(super) fn current(&self) -> &Processor {
         match self.entered.get() {
             None => &self.shared,

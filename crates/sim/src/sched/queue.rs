@@ -4,7 +4,7 @@
 //!
 //! # Invariants
 //!
-//! - A task is in the list of the ready at most once.
+//! - A task is in the ready list at most once.
 //! - The task that was handed the processor is not in the list.
 
 use std::cell::{Cell, Ref, RefCell};
@@ -16,13 +16,13 @@ use crate::wait::{Operation, TaskId};
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct RunQueue {
-    /// Tasks that can run, the one that is ready longest first.
+    /// Tasks that can run, longest ready first.
     ready: RefCell<VecDeque<TaskId>>,
     /// Tasks that were woken since the scheduler last looked.
     inbox: RefCell<VecDeque<TaskId>>,
     /// A task that runs next without a choice: a thread was preempted for it.
     handoff: Cell<Option<TaskId>>,
-    /// What ran last, and the operation at which it stopped.
+    /// The task that ran last, and the operation at which it stopped.
     last: Cell<Option<(TaskId, Operation)>>,
     /// Wakes the root future when it has parked in tokio.
     root: RefCell<Option<Waker>>,
@@ -63,7 +63,7 @@ impl RunQueue {
         self.ready.borrow()
     }
 
-    /// Takes all tasks out that could run, the one that was handed the processor first.
+    /// Takes out all tasks that could run, the one that was handed the processor first.
     pub(super) fn take_all(&self) -> Vec<TaskId> {
         self.handoff.take().into_iter().chain(self.ready.take()).collect()
     }
@@ -84,12 +84,12 @@ impl RunQueue {
 
     // Wake-ups.
 
-    /// Notes that a task was woken. A task that is there already is woken once.
+    /// Notes that a task was woken. A task that is already there is woken once.
     pub(super) fn push_mail(&self, task: TaskId) {
         self.inbox.borrow_mut().push_back(task);
     }
 
-    /// Notes a wake-up that may be noted already.
+    /// Notes a wake-up that may already be noted.
     pub(super) fn push_mail_once(&self, task: TaskId) {
         let mut inbox = self.inbox.borrow_mut();
         if !inbox.contains(&task) {
@@ -127,7 +127,7 @@ impl RunQueue {
         self.last.get()
     }
 
-    /// Forgets the tasks that are gone.
+    /// Forgets the tasks that have ended.
     pub(super) fn forget(&self, is_gone: impl Fn(TaskId) -> bool) {
         self.ready.borrow_mut().retain(|&task| !is_gone(task));
         self.inbox.borrow_mut().retain(|&task| !is_gone(task));
@@ -136,7 +136,7 @@ impl RunQueue {
         }
     }
 
-    /// Takes one task off the list of the ready.
+    /// Removes one task from the ready list.
     pub(super) fn forget_ready(&self, task: TaskId) {
         self.ready.borrow_mut().retain(|&ready| ready != task);
     }

@@ -1,4 +1,4 @@
-//! How tasks become ready: wake-ups, and stretches for which a task that could run is delayed.
+//! How tasks become ready: wake-ups, and delays of tasks that could run.
 
 use std::task::Waker;
 
@@ -51,7 +51,8 @@ impl Scheduler {
             let mut tasks = self.tasks.borrow_mut();
             let entry = &mut tasks[task.index()];
             if entry.state != State::Parked || entry.delayed_until.is_some() {
-                // Running or ready already: `woken` stays set and its next park returns at once. Or delayed.
+                // It is already running or ready: `woken` stays set and its next park returns at once. Or it is
+                // delayed.
                 continue;
             }
             let delay_next = std::mem::take(&mut entry.delay_next);
@@ -59,7 +60,7 @@ impl Scheduler {
             if delayed == 0 {
                 self.make_ready(task, entry);
             } else {
-                // The timer's wake-up counts as a new one; it is not delayed again.
+                // The timer's wake-up counts as a new one and is not delayed again.
                 drop(tasks);
                 self.trace_event_of(task, TraceEvent::Delayed { nanos: delayed });
                 self.delay(task, delayed);
@@ -72,8 +73,8 @@ impl Scheduler {
     }
 
     fn delay_of_wake_up(&self, task: TaskId) -> Nanos {
-        // No task is late at the start: servers listen before the first client's segment arrives. Nor at the end: what
-        // is merely slow is no leak.
+        // No task is late at the start: the first client's segment must not arrive before servers listen. Nor at the
+        // end: a slow task is no leak.
         if !self.perturber.woken || self.now() == 0 || !self.may_perturb() {
             return 0;
         }
@@ -87,12 +88,12 @@ impl Scheduler {
         self.spend(DELAYS[value as usize])
     }
 
-    /// Counts the stretches that the test allows.
+    /// Counts the delays that the test allows.
     pub(super) fn delay_bound(&self) -> u32 {
         DELAYS.partition_point(|&nanos| nanos <= self.settings.delay_max) as u32
     }
 
-    /// Makes a delayed task ready: its stretch is over.
+    /// Makes a delayed task ready: its delay is over.
     pub(crate) fn end_delay(&self, task: TaskId) {
         let mut tasks = self.tasks.borrow_mut();
         let entry = &mut tasks[task.index()];

@@ -1,4 +1,4 @@
-//! Chooses which of the ready tasks runs next: a question to the schedule lane.
+//! Chooses which of the ready tasks runs next, by the schedule lane.
 
 use std::sync::Arc;
 
@@ -55,7 +55,7 @@ impl Scheduler {
         self.policy.borrow_mut().started(task, name, parent);
     }
 
-    /// Chooses which of the ready tasks runs next, or whether `running` goes on. Returns its place among them.
+    /// Chooses which of the ready tasks runs next, or whether `running` continues. Returns its place among them.
     pub(super) fn choose_next(&self, point: PointId, running: Option<TaskId>) -> usize {
         let (ready, tasks) = (self.queue().ready(), self.tasks.borrow());
         let candidates = Candidates { running, ready: &ready, tasks: &tasks };
@@ -79,7 +79,7 @@ impl Scheduler {
         point
     }
 
-    /// Asks a question of `bound` alternatives for the running thread about `operation`, in the schedule lane.
+    /// Draws one of `bound` alternatives for the running thread about `operation`, in the schedule lane.
     pub(crate) fn choose_waiter(&self, operation: Operation, bound: usize) -> usize {
         let Some(task) = self.current.get().filter(|_| bound > 1) else { return 0 };
         let point = self.point(self.lanes().schedule, task, operation);

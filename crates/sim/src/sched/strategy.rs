@@ -1,6 +1,6 @@
 //! Strategies: how a test says that the next task is chosen.
 
-/// How the next task is chosen where more than one could run.
+/// How the next task is chosen if more than one can run.
 ///
 /// [`Urw`](Self::Urw) and [`Surw`](Self::Surw) know how much each task has to do, and [`Pct`](Self::Pct) how long a run
 /// is, from one run that counts: the warm-up of the sweep.
@@ -9,12 +9,12 @@
 pub enum Strategy {
     /// Each seed draws its own strategy (swarm testing): one of the others. The default.
     Swarm,
-    /// First come, first served, and a thread runs until it blocks: what a quiet machine does.
+    /// First come, first served. A thread runs until it blocks, as on a quiet machine.
     Fifo,
-    /// Every candidate is as likely as any other, at every scheduling point.
+    /// Chooses uniformly among the candidates at every scheduling point.
     Random,
-    /// As `Random`, but only at one scheduling point in `every`; otherwise the same task goes on. Bugs that need a long
-    /// undisturbed stretch and then one unlucky switch.
+    /// Like `Random`, but only at one scheduling point in `every`. At the others the same task continues. Finds bugs
+    /// that need a long undisturbed stretch and then one unlucky switch.
     Sticky {
         /// 1 or more; 1 is `Random`.
         every: u32,

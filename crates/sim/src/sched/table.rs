@@ -1,4 +1,4 @@
-//! The task table: every task and thread of a run, in the order of their starts, and what is known of each.
+//! The task table: every task and thread of a run, in the order of their starts, with its state.
 
 use std::cell::{Cell, Ref, RefCell, RefMut};
 use std::collections::BTreeMap;
@@ -29,7 +29,7 @@ pub(super) enum State {
     Ready,
     Running,
     Parked,
-    /// Able to run, on a host that is paused.
+    /// Able to run, on a paused host.
     Frozen,
     Ended,
 }
@@ -43,13 +43,13 @@ pub(super) struct TaskEntry {
     pub(super) suspender: Option<Suspender>,
     pub(super) waker: Waker,
     pub(super) woken: bool,
-    /// It aborted itself: its future is dropped when it suspends.
+    /// It aborted itself. Its future is dropped when it suspends.
     pub(super) aborted: bool,
     /// Its poll is interrupted, or was, and has not ended.
     pub(super) interrupted: bool,
     /// It was woken meanwhile.
     pub(super) woken_meanwhile: bool,
-    /// The main of a host, which no task joins.
+    /// The main of a host. No task joins it.
     pub(super) host_main: bool,
     pub(super) waits: Vec<Waiting>,
     /// What an async task waited for before its present step.
@@ -61,9 +61,9 @@ pub(super) struct TaskEntry {
     pub(super) overflow_message: Arc<str>,
     pub(super) spans: Vec<tracing::Id>,
     pub(super) locks_held: u32,
-    /// The timer that ends the stretch for which it is delayed.
+    /// The timer that ends its delay.
     pub(super) delayed_until: Option<TimerKey>,
-    /// For how long it is delayed when it could go on after its present step.
+    /// How long it is delayed when it could continue after its present step.
     pub(super) delay_next: Nanos,
 }
 
@@ -107,7 +107,7 @@ impl TaskEntry {
 #[derive(Default)]
 pub(super) struct TaskTable {
     entries: RefCell<Vec<TaskEntry>>,
-    /// How many tasks have each name, without the number that tells them apart.
+    /// How many tasks have each name, without the distinguishing number.
     names: RefCell<BTreeMap<String, u32>>,
     /// Mains of clients that have not ended.
     mains_left: Cell<usize>,

@@ -1,10 +1,10 @@
-//! What only threads do: they stop at scheduling points and block, wherever production code would.
+//! Threads: they stop at scheduling points, and block wherever production code would.
 //!
 //! # Invariants
 //!
 //! - Nothing suspends while its thread unwinds, see `coroutine`.
-//! - A thread that blocks registers with what will wake it before it suspends, and looks again when it goes on: a
-//!   wake-up may come for no reason.
+//! - A thread that blocks registers with what will wake it before it suspends, and looks again when it continues,
+//!   because wake-ups may be spurious.
 
 use super::{Operation, Scheduler, State, TaskId, TimerKey, Wait, Waiting};
 use crate::time::Nanos;
@@ -12,7 +12,7 @@ use crate::trace::TraceEvent;
 use crate::wait::{HostIndex, ObjectId};
 
 impl Scheduler {
-    /// A scheduling point of the running thread: another one may run before `operation`.
+    /// Is a scheduling point of the running thread: another one may run before `operation`.
     ///
     /// Does nothing in an async task, outside of tasks, while a thread unwinds, and while `tracing` formats an event
     /// (which would swallow the events of other threads).
@@ -60,7 +60,7 @@ impl Scheduler {
         let next = self.queue().remove(value - 1).expect("a value is below its bound");
         self.trace_event(TraceEvent::Preempted { before: operation, by: next });
         self.queue().hand_off(next);
-        // At the head: once the others block, this thread goes on, so that a default schedule has few switches.
+        // At the head, so that this thread continues once the others block. So a default schedule has few switches.
         self.queue().push_front(task);
         self.tasks.borrow_mut()[task.index()].state = State::Ready;
         self.suspend(task);
@@ -72,7 +72,7 @@ impl Scheduler {
         entry.object = object(entry.host);
     }
 
-    /// Gives up the processor: the running thread goes to the end of the ready list.
+    /// Yields the processor: the running thread goes to the end of the ready list.
     pub(crate) fn yield_now(&self) {
         let Some(task) = self.running_thread() else { return };
         if self.may_not_suspend() || crate::trace::is_formatting() {
@@ -93,13 +93,13 @@ impl Scheduler {
         }
     }
 
-    /// Parks the running thread until it is woken or `until` has come; spurious returns are allowed.
+    /// Parks the running thread until it is woken or `until` has come. It may return spuriously.
     ///
-    /// Returns `false` where the thread may not wait: it is unwinding.
+    /// Returns `false` if the thread must not wait, because it is unwinding.
     ///
     /// # Panics
     ///
-    /// Where no simulated thread runs: a blocking call in an async task, or outside of the simulation's tasks.
+    /// If no simulated thread runs: a blocking call in an async task, or outside of the simulation's tasks.
     #[must_use]
     #[track_caller]
     pub(crate) fn block(&self, on: Wait, until: Option<Nanos>) -> bool {
@@ -135,19 +135,20 @@ impl Scheduler {
         true
     }
 
-    /// The running thread has what it waited for.
+    /// Notes that the running thread has what it waited for.
     pub(crate) fn unblocked(&self) {
         if let Some(task) = self.current.get() {
             self.tasks.borrow_mut()[task.index()].waits.clear();
         }
     }
 
-    /// Whether what runs now must not wait: it unwinds, or it is the destructor of something that is torn down.
+    /// Returns `true` if the running code must not wait: it unwinds, or it is the destructor of something that is torn
+    /// down.
     fn may_not_suspend(&self) -> bool {
         std::thread::panicking() || (self.being_torn_down() && !self.has_caught_its_end())
     }
 
-    /// Whether the running thread is torn down and has caught the unwind: it goes on with its program, until it
+    /// Returns `true` if the running thread is torn down and has caught the unwind. It continues its program until it
     /// suspends and is unwound again.
     fn has_caught_its_end(&self) -> bool {
         let suspender =
@@ -160,7 +161,7 @@ impl Scheduler {
         self.tasks.borrow()[task.index()].suspender.is_some().then_some(task)
     }
 
-    /// Whether a thread runs now: only threads may block.
+    /// Returns `true` if a thread runs now: only threads may block.
     pub(crate) fn can_block(&self) -> bool {
         self.running_thread().is_some()
     }

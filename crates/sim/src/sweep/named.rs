@@ -1,4 +1,4 @@
-//! Runs that know whose they are, for the last words of a process that a run ends: no report will say it then.
+//! Names runs, for the last message of a process that a run ends: no report will print it then.
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! The recordings of a test, replayed before any seed; or the one that the environment asks for, instead of seeds.
 //!
-//! A lenient replay is judged by the symptom alone: code that asks other questions than it did is no failure. A strict
+//! A lenient replay is judged only by the symptom: code that asks other questions than it did is no failure. A strict
 //! replay must make the recorded choices and the recorded trace.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,16 +18,16 @@ use crate::settings::Only;
 use crate::symptom::Symptom;
 use crate::trace::Trace;
 
-/// A recording that is to be replayed, from a file or a command line.
+/// A recording to replay, from a file or a command line.
 #[derive(Debug)]
 pub(super) struct Replayable {
-    /// What it is called: the file's path, or the variable.
+    /// Its name: the file's path, or the variable.
     origin: String,
     path: Option<PathBuf>,
     seed: u64,
     log: Arc<ChoiceLog>,
     expect: Expected,
-    /// What a strict replay is held to; an inline form has none of it.
+    /// What a strict replay must match. An inline form has none of it.
     strict: Option<(Build, u64)>,
 }
 
@@ -57,10 +57,10 @@ impl Expected {
     }
 }
 
-/// What the recordings of a normal test came to.
+/// The result of the recordings of a normal test.
 pub(super) struct Replayed {
     pub(super) recordings: usize,
-    /// Those that recorded a failure and no longer fail.
+    /// The recordings of a failure that no longer fail.
     pub(super) stale: BTreeSet<PathBuf>,
 }
 
@@ -105,7 +105,7 @@ impl Session {
         Ok(replayed)
     }
 
-    /// Replays one recording of a normal test: whatever it expects, it should pass.
+    /// Replays one recording of a normal test. It should pass, whatever it expects.
     pub(super) fn replay_for_verify(&self, recording: &Replayable) -> Result<(), Stop> {
         match self.replay(recording)? {
             Ok(outcome) => {
@@ -124,7 +124,7 @@ impl Session {
         }
     }
 
-    /// Replays all recordings of a test that is to find a bug, and returns what those that fail show.
+    /// Replays all recordings of a test that must find a bug, and returns the symptoms of those that fail.
     pub(super) fn replay_all_for_find(&self) -> Result<BTreeMap<PathBuf, (Trace, Counts)>, Stop> {
         let mut shown = BTreeMap::new();
         for path in self.paths()? {
@@ -137,11 +137,11 @@ impl Session {
         Ok(shown)
     }
 
-    /// Replays one recording as the whole of a test that is to find a bug.
+    /// Replays one recording as the whole of a test that must find a bug.
     pub(super) fn replay_for_find(&self, recording: &Replayable) -> Result<Found, Stop> {
         let Some((symptom, outcome)) = self.replay_expecting(recording)? else {
             let why =
-                format!("{} expects a run that passes, and this test is to find a bug", recording.origin);
+                format!("{} expects a run that passes, and this test must find a bug", recording.origin);
             return Err(Stop::Failed(self.report("found nothing").note(&why).to_string()));
         };
         eprintln!("{}", self.report("found its bug").symptom(&symptom, recording.seed).run(&outcome));
@@ -160,7 +160,7 @@ impl Session {
         })
     }
 
-    /// Replays a recording that must do what it expects; returns the failure if that is one.
+    /// Replays a recording that must do what it expects. Returns the failure, if that is one.
     fn replay_expecting(&self, recording: &Replayable) -> Result<Option<(Symptom, Box<Outcome>)>, Stop> {
         let expected = recording.expect.describe();
         match (self.replay(recording)?, &recording.expect) {
@@ -182,7 +182,7 @@ impl Session {
         }
     }
 
-    /// Replays a recording; the outer error is that it does not replay strictly.
+    /// Replays a recording. The outer error is that it does not replay strictly.
     fn replay(&self, recording: &Replayable) -> Result<Result<Box<Outcome>, Failure>, Stop> {
         if self.settings.strict {
             self.replay_strictly(recording)?;
@@ -277,7 +277,7 @@ impl Session {
         })
     }
 
-    /// Loads a recording whose log is as `canonical` would have it, whatever wrote the file.
+    /// Loads a recording and brings its log into canonical order, whatever wrote the file.
     fn load(&self, path: &Path) -> Result<Recording, RecordingError> {
         self.store.load(path).map(|recording| Recording { log: canonical(&recording.log), ..recording })
     }
@@ -285,7 +285,7 @@ impl Session {
     fn unusable(&self, error: &RecordingError) -> Stop {
         let headline = match error.kind {
             RecordingErrorKind::Unreadable(_) => "cannot read its recordings",
-            _ => "cannot understand a recording",
+            _ => "cannot read a recording",
         };
         Stop::Failed(self.report(headline).note(&error.to_string()).to_string())
     }
@@ -295,7 +295,7 @@ impl Session {
     }
 }
 
-/// Says how far a lenient replay was from its recording, if at all.
+/// Describes how far a lenient replay was from its recording, if at all.
 fn mismatches(outcome: &Outcome) -> String {
     match outcome.mismatches {
         0 => String::new(),

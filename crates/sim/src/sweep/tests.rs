@@ -455,7 +455,7 @@ fn a_broken_recording_fails_naming_its_line() {
     let broken = fs::read_to_string(&path).expect("reads").replace("seed = ", "sed = ");
     fs::write(&path, &broken).expect("writes");
     let report = report_of(fixture.verify(bug));
-    assert!(report.contains("cannot understand a recording"), "{report}");
+    assert!(report.contains("cannot read a recording"), "{report}");
     assert!(report.contains("panic-closer-not-closed.seed, line 4: expected `seed = NUMBER`"), "{report}");
     assert_eq!(fs::read_to_string(&path).expect("reads"), broken);
 }

@@ -13,7 +13,7 @@ pub(crate) type Points = BTreeMap<&'static str, bool>;
 pub(crate) struct Probes {
     pub(crate) points: RefCell<Points>,
     pub(crate) buggified: RefCell<BTreeMap<(&'static str, &'static str), Buggified>>,
-    /// The source place of the first `always!` that did not hold.
+    /// The source place of the first broken `always!`.
     pub(crate) broken_at: Cell<Option<&'static str>>,
 }
 
