@@ -36,7 +36,14 @@ pub trait Runtime: Clone + Send + Sync + 'static {
 
     /// Starts a task. `name` appears in traces and panics. It should be constant (`"reader"`) and need not be unique.
     ///
-    /// Dropping the handle detaches the task.
+    /// Dropping the handle detaches the task, so it need not be bound:
+    ///
+    /// ```
+    /// #![deny(unused_must_use)]
+    /// fn start_in_the_background<R: wavetank_runtime::Runtime>(runtime: &R) {
+    ///     runtime.spawn("background", async {});
+    /// }
+    /// ```
     fn spawn<F>(&self, name: &str, future: F) -> Self::TaskHandle<F::Output>
     where
         F: Future + Send + 'static,
@@ -97,8 +104,12 @@ pub trait Sleep: Future<Output = ()> + Send + 'static {
     fn reset(self: std::pin::Pin<&mut Self>, deadline: Instant);
 }
 
-/// A handle to a task: a future of its result.
-pub trait TaskHandle<T>: Future<Output = Result<T, JoinError>> + Send + Unpin + 'static {
+/// A handle to a task: `.await` it for the task's result, or drop it, and the task goes on.
+///
+/// It is no `Future` itself, because the compiler warns of futures that are dropped unused.
+pub trait TaskHandle<T>:
+    IntoFuture<Output = Result<T, JoinError>, IntoFuture: Send + Unpin + 'static> + Send + Unpin + 'static
+{
     /// Drops the task's future at its next suspension. The handle then yields [`JoinError::Cancelled`]. Does nothing if
     /// the task has ended.
     fn abort(&self);

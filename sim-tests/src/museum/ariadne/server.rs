@@ -41,11 +41,13 @@ async fn connection<R: Runtime>(runtime: R, stream: R::Stream, handler: Handler<
     let socket = Arc::new(WebSocket::new(receive, send.clone()));
     let mut app = {
         let socket = Arc::clone(&socket);
-        runtime.spawn("app", async move {
-            if let Err(uncaught) = handler.handle_websocket(socket).await {
-                panic!("exception in ASGI application, {uncaught}");
-            }
-        })
+        runtime
+            .spawn("app", async move {
+                if let Err(uncaught) = handler.handle_websocket(socket).await {
+                    panic!("exception in ASGI application, {uncaught}");
+                }
+            })
+            .into_future()
     };
     // An application that has ended receives nothing.
     let _ = events.send(Event::Connect).await;
