@@ -105,6 +105,9 @@ pub(super) struct Local {
     /// The path of each listener, also after it is gone.
     places: Vec<(HostId, PathBuf)>,
     pairs: BTreeMap<u32, Pair>,
+    /// Of `listeners` and `pairs`, by host: a run with many hosts asks for those of each.
+    listeners_of_hosts: BTreeSet<(HostId, LocalListenerId)>,
+    pairs_of_hosts: BTreeSet<(HostId, u32)>,
     /// The listener of each pair, and its number on its host. Kept after the pair is gone.
     births: Vec<(LocalListenerId, u32)>,
     /// Connections so far, by host.
@@ -150,7 +153,20 @@ impl Local {
     }
 
     fn host_of(&self, pair: u32) -> HostId {
-        self.places[self.births[pair as usize].0.0 as usize].0
+        self.host_of_listener(self.births[pair as usize].0)
+    }
+
+    fn host_of_listener(&self, listener: LocalListenerId) -> HostId {
+        self.places[listener.0 as usize].0
+    }
+
+    fn listeners_of(&self, host: HostId) -> impl Iterator<Item = LocalListenerId> {
+        let all = (host, LocalListenerId(0))..=(host, LocalListenerId(u32::MAX));
+        self.listeners_of_hosts.range(all).map(|(_, listener)| *listener)
+    }
+
+    fn pairs_of(&self, host: HostId) -> impl Iterator<Item = u32> {
+        self.pairs_of_hosts.range((host, 0)..=(host, u32::MAX)).map(|(_, pair)| *pair)
     }
 }
 
@@ -201,6 +217,7 @@ impl Network {
             room_reported: false,
         };
         self.local.listeners.insert(id, listener);
+        self.local.listeners_of_hosts.insert((host, id));
         Ok(id)
     }
 
@@ -258,6 +275,7 @@ impl Network {
             self.wire.ready.push(Ready::LocalListener(id));
         }
         local.pairs.insert(index, pair);
+        local.pairs_of_hosts.insert((host, index));
         let socket = LocalId::new(index, 0);
         self.tell_local(outside, socket, LocalFact::Connected);
         Poll::Ready(Ok(socket))
@@ -286,6 +304,8 @@ impl Network {
     /// Closes a listener and resets the connections that it has not accepted. The path stays.
     pub(crate) fn local_close_listener(&mut self, outside: &mut dyn Outside, id: LocalListenerId) {
         let Some(listener) = self.local.listeners.remove(&id) else { return };
+        let host = self.local.host_of_listener(id);
+        self.local.listeners_of_hosts.remove(&(host, id));
         self.wire.ready.extend([Ready::LocalListener(id), Ready::LocalRoom(id)]);
         for socket in listener.queue {
             self.end_local(outside, socket);
@@ -360,22 +380,18 @@ impl Network {
     /// Describes the sockets that the applications of `host` hold: connections, then listeners.
     pub(super) fn open_local_sockets(&self, host: HostId) -> Vec<u64> {
         let local = &self.local;
-        let pairs = local.pairs.iter().filter(|(index, _)| local.host_of(**index) == host);
-        let ends = pairs.flat_map(|(&index, pair)| {
+        let pairs = local.pairs_of(host).filter_map(|index| Some((index, local.pairs.get(&index)?)));
+        let ends = pairs.flat_map(|(index, pair)| {
             let lost = (0..2).filter(|&side| pair.ends[side].owner == Owner::Application);
             lost.map(move |side| LocalId::new(index, side).object())
         });
-        let listeners = local.listeners.keys().filter(|id| local.places[id.0 as usize].0 == host);
-        ends.chain(listeners.map(|id| id.object())).collect()
+        ends.chain(local.listeners_of(host).map(LocalListenerId::object)).collect()
     }
 
     /// Closes all sockets of a host whose process or machine is gone. Paths stay, as files do.
     pub(super) fn local_vanish(&mut self, outside: &mut dyn Outside, host: HostId) {
-        let local = &self.local;
-        let of_host = |id: &&LocalListenerId| local.places[id.0 as usize].0 == host;
-        let listeners: Vec<LocalListenerId> = local.listeners.keys().filter(of_host).copied().collect();
-        let pairs: Vec<u32> =
-            local.pairs.keys().copied().filter(|&index| local.host_of(index) == host).collect();
+        let listeners: Vec<LocalListenerId> = self.local.listeners_of(host).collect();
+        let pairs: Vec<u32> = self.local.pairs_of(host).collect();
         listeners.into_iter().for_each(|id| self.local_close_listener(outside, id));
         for index in pairs {
             for side in [0, 1] {
@@ -391,6 +407,8 @@ impl Network {
         self.tell_local(outside, id, LocalFact::Closed { reset });
         if over {
             self.local.pairs.remove(&id.pair());
+            let host = self.local.host_of(id.pair());
+            self.local.pairs_of_hosts.remove(&(host, id.pair()));
         }
     }
 

@@ -48,8 +48,10 @@ impl Timers {
         self.armed.borrow().first_key_value().map(|(key, _)| key.0)
     }
 
-    fn count_of(&self, host: HostIndex) -> usize {
-        self.armed.borrow().values().filter(|timer| timer.host == host).count()
+    fn counts(&self) -> BTreeMap<HostIndex, usize> {
+        let mut counts = BTreeMap::new();
+        self.armed.borrow().values().for_each(|timer| *counts.entry(timer.host).or_default() += 1);
+        counts
     }
 
     /// Sets the waker of a timer. Returns `false` if it is not armed.
@@ -126,8 +128,8 @@ impl Scheduler {
         }
     }
 
-    /// Counts the timers of `host` that are armed.
-    pub(crate) fn timers_of(&self, host: HostIndex) -> usize {
-        self.processor().timers.count_of(host)
+    /// Counts the timers that are armed, by host.
+    pub(crate) fn timers_of_hosts(&self) -> BTreeMap<HostIndex, usize> {
+        self.processor().timers.counts()
     }
 }
