@@ -142,8 +142,6 @@ mod over_tls {
     /// A half-close, a stop and a thousand streams pass through TLS, which has its own record boundaries.
     #[tokio::test]
     async fn every_scenario_passes() {
-        // The provider of the tests draws where it learns to.
-        deterministic_tls::draw_from(|buffer| wavetank_runtime::Runtime::fill_random(&Tokio, buffer));
         for scenario in Scenario::ALL {
             let (client, server) = tokio::io::duplex(64 * 1024);
             let connector = TlsConnector::from(Arc::clone(&deterministic_tls::client_config()));
@@ -163,7 +161,6 @@ mod over_tls {
 
     #[tokio::test]
     async fn a_stopped_writer_is_told() {
-        deterministic_tls::draw_from(|buffer| wavetank_runtime::Runtime::fill_random(&Tokio, buffer));
         let (client, server) = tokio::io::duplex(64 * 1024);
         let connector = TlsConnector::from(deterministic_tls::client_config());
         let acceptor_of_tls = TlsAcceptor::from(deterministic_tls::server_config());

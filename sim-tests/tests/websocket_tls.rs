@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sha1::{Digest as _, Sha1};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use wavetank::runtime::{Instant, ListenOptions, Listener as _, Runtime, SocketOptions, Threads};
+use wavetank::runtime::{Instant, ListenOptions, Listener as _, Runtime, SocketOptions};
 use wavetank::{Host, Sim, Sweep, sometimes};
 use wavetank_sim_tests::deterministic_tls::{self, SERVER_NAME};
 use wavetank_sim_tests::websocket::cut::CutStream;
@@ -181,12 +181,10 @@ fn conversation(
     sim.server("relay", move |host| relay(host, mischief));
     match client {
         Client::Tasks => sim.client("client", async move |host: Host| {
-            deterministic_tls::draw_from(move |buffer| Runtime::fill_random(&host, buffer));
             let result = converse(&host).await;
             judge(&host, result);
         }),
         Client::Threads => sim.client_thread("client", move |host: Host| {
-            deterministic_tls::draw_from(move |buffer| Threads::fill_random(&host, buffer));
             let result = converse_on_threads(&host);
             judge(&host, result);
         }),
