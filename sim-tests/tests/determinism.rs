@@ -105,3 +105,19 @@ fn of_code_with_a_lazy_static() {
     }
     always_gives_the_same("of_code_with_a_lazy_static", 0xfbfe080539b2c758, build);
 }
+
+/// Seeds that no snapshot knows, in two processes with addresses of their own.
+#[test]
+fn two_processes_give_the_same_hashes() {
+    let hashes = || -> Vec<String> {
+        let mut command = std::process::Command::new(std::env::current_exe().expect("this is a program"));
+        command.args(["of_", "--nocapture", "--test-threads=1"]).env("WAVETANK_BASE_SEED", "0x5eed");
+        let output = command.output().expect("the child starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let said = String::from_utf8_lossy(&output.stdout);
+        said.lines().filter(|line| line.contains(": 0x")).map(str::to_owned).collect()
+    };
+    let first = hashes();
+    assert_eq!(first.len(), 4, "{first:?}");
+    assert_eq!(first, hashes());
+}

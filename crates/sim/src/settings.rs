@@ -12,10 +12,11 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::interpose::addresses;
 use crate::recording::{inline, parse_number};
 
 /// The settings from the environment, for every sweep of the process.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Settings {
     pub(crate) only: Option<Only>,
     pub(crate) seeds: Option<u64>,
@@ -27,6 +28,24 @@ pub(crate) struct Settings {
     pub(crate) workers: Option<NonZeroUsize>,
     /// One passing seed in this many runs twice: 1 is all, 0 none.
     pub(crate) check_every: Option<u64>,
+    /// Whether each process has addresses of its own.
+    pub(crate) aslr: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            only: None,
+            seeds: None,
+            base_seed: None,
+            shard: Shard::default(),
+            time_budget: None,
+            strict: false,
+            workers: None,
+            check_every: None,
+            aslr: true,
+        }
+    }
 }
 
 /// The only thing to run, instead of recordings and a sweep.
@@ -74,6 +93,8 @@ pub(crate) enum SettingsError {
     },
     /// Its name begins like ours.
     UnknownName(String),
+    /// The system does not let this process have the same addresses as others.
+    NoFixedAddresses,
 }
 
 impl fmt::Display for SettingsError {
@@ -85,6 +106,10 @@ impl fmt::Display for SettingsError {
             Self::UnknownName(name) => {
                 write!(f, "unknown variable {name}: the variables are {}", VARIABLES.join(", "))
             }
+            Self::NoFixedAddresses => f.write_str(
+                "WAVETANK_ASLR=0: the system does not allow it (`personality` with ADDR_NO_RANDOMIZE; Linux with glibc \
+                 alone has it, and containers may forbid it). `setarch -R` before the command is another way",
+            ),
         }
     }
 }
@@ -101,12 +126,16 @@ impl Settings {
         let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
         refuse_unknown(names)?;
         #[expect(clippy::disallowed_methods, reason = "the one place that reads settings")]
-        Self::from_lookup(&|variable| match std::env::var(variable) {
+        let settings = Self::from_lookup(&|variable| match std::env::var(variable) {
             Ok(value) => Some(value),
             Err(std::env::VarError::NotPresent) => None,
             // No setting allows the replacement character, so such a value is reported as invalid.
             Err(std::env::VarError::NotUnicode(value)) => Some(value.to_string_lossy().into_owned()),
-        })
+        })?;
+        if !settings.aslr && !addresses::are_fixed() {
+            return Err(SettingsError::NoFixedAddresses);
+        }
+        Ok(settings)
     }
 
     /// Reads settings through `lookup`, which returns the value of a variable.
@@ -137,12 +166,8 @@ impl Settings {
             time_budget: parse_with(lookup, "WAVETANK_TIME_BUDGET", "a number of seconds", |value| {
                 Duration::try_from_secs_f64(value.parse().ok()?).ok()
             })?,
-            strict: parse_with(lookup, "WAVETANK_STRICT", "0 or 1", |value| match value {
-                "0" => Some(false),
-                "1" => Some(true),
-                _ => None,
-            })?
-            .unwrap_or(false),
+            strict: parse_with(lookup, "WAVETANK_STRICT", "0 or 1", zero_or_one)?.unwrap_or(false),
+            aslr: parse_with(lookup, "WAVETANK_ASLR", "0 or 1", zero_or_one)?.unwrap_or(true),
             workers: parse_with(lookup, "WAVETANK_WORKERS", "a count from 1", |value| value.parse().ok())?,
             check_every: parse_with(lookup, "WAVETANK_CHECK", "all, or a number", |value| match value {
                 "all" => Some(1),
@@ -153,7 +178,7 @@ impl Settings {
 }
 
 /// All variables. Any other name that begins like them is a typing error.
-const VARIABLES: [&str; 9] = [
+const VARIABLES: [&str; 10] = [
     "WAVETANK_SEED",
     "WAVETANK_REPLAY",
     "WAVETANK_SEEDS",
@@ -163,6 +188,7 @@ const VARIABLES: [&str; 9] = [
     "WAVETANK_STRICT",
     "WAVETANK_WORKERS",
     "WAVETANK_CHECK",
+    "WAVETANK_ASLR",
 ];
 
 fn refuse_unknown(names: impl Iterator<Item = String>) -> Result<(), SettingsError> {
@@ -195,6 +221,14 @@ fn parse_with<T>(
 
 fn replay_of(value: &str) -> Only {
     if inline::is_inline(value) { Only::Inline(value.to_owned()) } else { Only::File(value.into()) }
+}
+
+fn zero_or_one(value: &str) -> Option<bool> {
+    match value {
+        "0" => Some(false),
+        "1" => Some(true),
+        _ => None,
+    }
 }
 
 fn parse_shard(value: &str) -> Option<Shard> {
@@ -231,6 +265,7 @@ mod tests {
             ("WAVETANK_STRICT", "1"),
             ("WAVETANK_WORKERS", "3"),
             ("WAVETANK_CHECK", "8"),
+            ("WAVETANK_ASLR", "0"),
         ]);
         let expected = Settings {
             only: Some(Only::Seed(255)),
@@ -241,6 +276,7 @@ mod tests {
             strict: true,
             workers: NonZeroUsize::new(3),
             check_every: Some(8),
+            aslr: false,
         };
         assert_eq!(settings, Ok(expected));
         let only = |value| parse(&[("WAVETANK_REPLAY", value)]).expect("allowed").only;
@@ -274,6 +310,10 @@ mod tests {
         assert_eq!(check(&["WAVETANK_SEED", "WAVETANKS", "PATH"]), Ok(()));
         let error = check(&["PATH", "WAVETANK_SEEED"]).expect_err("misspelt").to_string();
         assert!(error.starts_with("unknown variable WAVETANK_SEEED: the variables are WAVETANK_SEED, "));
+        // An underscore too many: `\x41` because the word alone is none of ours.
+        for slip in ["WAVE_T\x41NK_SEEDS", "wavetank_seeds", "Wavetank_Seeds", "WAVETANKS_SEED"] {
+            assert_eq!(check(&["PATH", slip]), Err(SettingsError::UnknownName(slip.to_owned())));
+        }
     }
 
     #[test]

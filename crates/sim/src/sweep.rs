@@ -44,6 +44,7 @@ mod pace;
 mod passed;
 mod reach;
 mod recordings;
+mod second_process;
 mod simulated;
 #[cfg(test)]
 mod tests;
@@ -248,7 +249,11 @@ impl Sweep {
         let result = result.and_then(|settings| {
             let pool = Pool::of_process(settings.workers);
             let interrupt = running.interrupt().clone();
-            work(&Session::new(self, settings, runner, pool, interrupt))
+            let session = Session::new(self, settings, runner, pool, interrupt);
+            match second_process::seeds_asked_for() {
+                Some(seeds) => session.answer(&seeds),
+                None => work(&session),
+            }
         });
         match result {
             Ok(value) => value,
@@ -384,6 +389,10 @@ impl Session {
                 self.not_interrupted(&hunted)?;
                 self.not_idle(&hunted)?;
                 let never_reached = self.judge_reach(&hunted.reach, hunted.passed)?;
+                if let Some((seed, symptom)) = self.sample_in_second_process(hunted.passed, &hunted.sample) {
+                    let report = Report::new(&self.sweep.identity, "failed").symptom(&symptom, seed);
+                    return Err(Stop::Failed(report.replay(seed, &symptom, None).to_string()));
+                }
                 let passed = Passed {
                     recordings: replayed.recordings,
                     seeds: hunted.passed,
@@ -396,8 +405,16 @@ impl Session {
                 Ok(passed)
             }
             Some((index, failure)) => {
+                let elsewhere = self.elsewhere(&failure);
                 let case = self.case(failure, &replayed.stale);
-                let report = case.report("failed").after(index).to_string();
+                let mut report = case.report("failed").after(index);
+                if let Some(note) = elsewhere {
+                    report = report.note(&note);
+                }
+                if let Some(outcome) = case.shown().filter(|_| self.settings.only.is_some()) {
+                    report = report.whole_trace(outcome, case.seed());
+                }
+                let report = report.to_string();
                 Err(if self.interrupt.is_raised() { Stop::Interrupted(report) } else { Stop::Failed(report) })
             }
         }
@@ -451,6 +468,16 @@ impl Session {
             (found.trace, found.after) = kept;
         }
         Ok(found)
+    }
+
+    /// Whether a failing seed does something else in a second process.
+    fn elsewhere(&self, failure: &examine::Failure) -> Option<String> {
+        let outcome = failure.outcome.as_deref().filter(|_| failure.is_repeatable())?;
+        self.differs_in_second_process(&second_process::Answer {
+            seed: failure.seed,
+            trace_hash: outcome.trace.hash(),
+            key: failure.symptom.key(),
+        })
     }
 
     /// Returns the seeds of a normal test that this process runs.

@@ -145,8 +145,12 @@ impl<'a> Case<'a> {
         self.failure.symptom.kind() == SymptomKind::Setup
     }
 
+    pub(super) const fn seed(&self) -> u64 {
+        self.failure.seed
+    }
+
     /// Returns the run to show: the shrunk one, or else the one that was found.
-    fn shown(&self) -> Option<&Outcome> {
+    pub(super) fn shown(&self) -> Option<&Outcome> {
         self.proof.as_deref().or(self.failure.outcome.as_deref())
     }
 

@@ -47,8 +47,14 @@ impl Session {
             return Ok(outcome);
         }
         if let Some(difference) = self.difference_of_second_run(seed, &outcome) {
-            let mut detail = format!("{difference}\n{}", suspects(&difference));
-            if self.agrees_with_itself_by_now(job) {
+            let is_settled = self.agrees_with_itself_by_now(job);
+            let suspected_by = match () {
+                () if is_settled => SuspectedBy::FirstRun,
+                () if difference.contains("0x") => SuspectedBy::AddressInTrace,
+                () => SuspectedBy::SecondRun,
+            };
+            let mut detail = format!("{difference}\n{}", suspects(suspected_by));
+            if is_settled {
                 detail.push_str(
                     "\ntwo further runs were the same: the first of them all initialised something that lasts (a \
                      `static`, a `LazyLock`). Do that in the test's body, before the hosts",
@@ -72,15 +78,18 @@ impl Session {
 
     pub(super) fn symptom_of_no_end(&self, ran: &Ran) -> Symptom {
         match ran {
-            Ran::Stuck { running } => {
+            Ran::Stuck { running, place } => {
                 let patience = self.sweep.patience;
+                let place = place.iter().map(|line| format!("\n  {line}")).collect::<String>();
+                let place =
+                    if place.is_empty() { place } else { format!("\nit is in, from the innermost:{place}") };
                 let what = "it blocks in something that the simulator does not control, or loops without end\n\
                             A lock or channel of std blocks the OS thread that all tasks and threads of a \
                             run share: use \
                             `Mutex` and `Condvar` of `wavetank::runtime`";
                 Symptom::new(
                     SymptomKind::Stuck,
-                    format!("{running}\nno step for {patience:?} of real time: {what}"),
+                    format!("{running}\nno step for {patience:?} of real time: {what}{place}"),
                 )
             }
             Ran::Crashed { message } => {
@@ -108,19 +117,37 @@ impl Session {
     }
 }
 
-/// Lists what usually makes two runs of the same choices differ, what fits the difference first.
-fn suspects(difference: &str) -> String {
+/// What makes the usual suspects of nondeterminism more or less likely.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SuspectedBy {
+    /// The first run of all differs from those that follow.
+    FirstRun,
+    /// What differs shows an address.
+    AddressInTrace,
+    /// Runs of one process differ.
+    SecondRun,
+    /// Runs of two processes differ, and those of one do not.
+    SecondProcess,
+}
+
+/// Lists what usually makes two runs of the same choices differ, what fits first.
+pub(super) fn suspects(by: SuspectedBy) -> String {
     const ADDRESSES: &str = "addresses (printed with `{:p}`, hashed, or used as an order)";
     const STATICS: &str =
         "statics and thread-locals that one run leaves to the next (a cache, a counter, a `OnceLock`)";
-    const OTHERS: [&str; 3] = [
-        "hashers with entropy of their own (ahash, foldhash)",
-        "real OS threads and what they do meanwhile",
-        "files, the environment, other processes",
-    ];
-    let first = if difference.contains("0x") { [ADDRESSES, STATICS] } else { [STATICS, ADDRESSES] };
-    let all: Vec<&str> = first.into_iter().chain(OTHERS).collect();
-    format!("usual suspects: {}", all.join("; "))
+    const HASHERS: &str = "hashers with entropy of their own (ahash, foldhash)";
+    const THREADS: &str = "real OS threads and what they do meanwhile";
+    const OUTSIDE: &str = "files, the environment, other processes";
+    let (all, remedy) = match by {
+        SuspectedBy::FirstRun => ([STATICS, HASHERS, ADDRESSES, OUTSIDE, THREADS], ""),
+        SuspectedBy::AddressInTrace => ([ADDRESSES, STATICS, HASHERS, THREADS, OUTSIDE], ""),
+        SuspectedBy::SecondRun => ([STATICS, HASHERS, THREADS, ADDRESSES, OUTSIDE], ""),
+        SuspectedBy::SecondProcess => (
+            [ADDRESSES, STATICS, HASHERS, OUTSIDE, THREADS],
+            "; with WAVETANK_ASLR=0 every process has the same addresses",
+        ),
+    };
+    format!("usual suspects: {}{remedy}", all.join("; "))
 }
 
 /// Says where two runs of the same choices first differ.

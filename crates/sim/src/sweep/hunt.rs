@@ -9,6 +9,7 @@ use super::Session;
 use super::examine::{Failure, SecondRun};
 use super::pace::Pace;
 use super::reach::Reach;
+use super::second_process::Answer;
 use crate::interrupt::Interrupt;
 use crate::run::Outcome;
 use crate::settings::Shard;
@@ -46,7 +47,12 @@ pub(super) struct Hunted {
     pub(super) trace_hash: u64,
     /// How many distinct schedules they had, in words.
     pub(super) variety: String,
+    /// Some of those that were run twice.
+    pub(super) sample: Vec<Answer>,
 }
+
+/// So many seeds are kept for a second process.
+const SAMPLE_MAX: usize = 16;
 
 /// One seed's part of the hash of a sweep. The parts are added up, so the order of the seeds does not matter.
 fn trace_hash_of(seed: u64, trace_hash: u64) -> u64 {
@@ -93,6 +99,9 @@ impl Shared<'_> {
                 pace.passed(&outcome);
                 hunted.passed += 1;
                 hunted.checked += u64::from(second == SecondRun::Always);
+                if second == SecondRun::Always && hunted.sample.len() < SAMPLE_MAX {
+                    hunted.sample.push(Answer { seed, trace_hash: outcome.trace.hash(), key: String::new() });
+                }
                 hunted.trace_hash = hunted.trace_hash.wrapping_add(trace_hash_of(seed, outcome.trace.hash()));
                 hunted.reach.add(index, &outcome.points);
             }

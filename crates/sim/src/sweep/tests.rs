@@ -489,3 +489,59 @@ fn the_first_failure_leaves_no_recording() {
     let passed = fixture.session(fixture.sweep(), fixed).first_failure();
     assert_eq!(passed, Ok(None));
 }
+
+#[test]
+fn a_replay_writes_the_whole_trace() {
+    let mut fixture = Fixture::new("whole-trace");
+    let long = |run: &mut ToyRun| {
+        (0..100).for_each(|number| run.event(format!("event {number}")));
+        bug(run)
+    };
+    let report = report_of(fixture.verify(long));
+    assert!(report.contains("replay it with (which writes the whole trace to a file):\n"), "{report}");
+    assert!(!report.contains("  whole trace"), "{report}");
+    let (variable, value) = command_of(&report);
+    assert_eq!(variable, "WAVETANK_REPLAY");
+    let seed = value.split(':').nth(1).expect("a seed").to_owned();
+    let seed = u64::from_str_radix(&seed, 16).expect("hexadecimal");
+    for only in [Only::Inline(value.to_owned()), Only::Seed(seed)] {
+        fixture.settings.only = Some(only);
+        let report = report_of(fixture.verify(long));
+        let (_, path) = report.split_once("  whole trace ").expect("it says where");
+        let path = path.lines().next().expect("a path").trim();
+        let whole = fs::read_to_string(path).expect("it is there");
+        assert!((0..100).all(|number| whole.contains(&format!("event {number}\n"))), "{whole}");
+        fs::remove_file(path).expect("it was written");
+    }
+}
+
+#[test]
+fn a_new_failure_leaves_a_fixed_bugs_recording() {
+    let fixture = Fixture::new("fixed");
+    report_of(fixture.verify(bug));
+    let committed = fixture.only_recording();
+    assert_eq!(fixture.verify(fixed), Ok(passed_with(1, 200)));
+    // The same symptom by another cause, which the old recording does not show.
+    let other = |run: &mut ToyRun| {
+        bug(run);
+        let broken = run.ask("fault", "host crash", 5) == 4;
+        broken.then(|| panic_in("closer: not closed").expect("a symptom"))
+    };
+    let report = report_of(fixture.verify(other));
+    assert!(report.contains("panic-closer-not-closed-2.seed"), "{report}");
+    let recordings = fixture.recordings();
+    assert_eq!(recordings.len(), 2);
+    assert!(recordings.contains(&committed), "unchanged");
+}
+
+#[test]
+fn mistakes_and_expected_failures_record_nothing() {
+    let fixture = Fixture::new("unrecorded");
+    let mistake =
+        |_: &mut ToyRun| Some(Symptom::new(crate::symptom::SymptomKind::Setup, "two hosts of one name"));
+    let report = report_of(fixture.verify(mistake));
+    assert!(report.contains("setup: two hosts of one name") && !report.contains("recording"), "{report}");
+    let report = report_of(fixture.session(fixture.sweep().without_recordings(), bug).verify().map(drop));
+    assert!(report.contains("closer: not closed") && !report.contains("recording"), "{report}");
+    assert_eq!(fixture.recordings(), []);
+}

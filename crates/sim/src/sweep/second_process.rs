@@ -1,0 +1,154 @@
+//! A second process: the same seeds once more, at other addresses and with statics that nothing else has touched.
+//!
+//! What differs from process to process (the address of a static, the order of a map that is hashed by address) is the
+//! same in both runs of a process, so a second run in the same one does not see it. The process is this program,
+//! asked to run this one test; it runs the seeds that a variable names, says what came of them, and exits.
+//!
+//! # Not here
+//!
+//! Programs that make a [`Sweep`](super::Sweep) of their own: starting them again would do whatever else they do.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use super::Session;
+use super::examine::{SuspectedBy, suspects};
+use crate::pool::{Job, Ran};
+use crate::symptom::{Symptom, SymptomKind};
+
+/// Names the seeds of a second process. Not a setting: the simulator alone sets it.
+const VARIABLE: &str = "SECOND_PROCESS_OF_WAVETANK";
+
+/// What begins a line by which a second process answers.
+const ANSWER: &str = "second process of wavetank: ";
+
+/// A second process that says nothing for so long is given up: another harness may not know the arguments.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// So many passing seeds are run in a second process.
+const SAMPLE: usize = 4;
+
+/// A sweep of fewer seeds runs none of those that pass in a second process, which costs as much as some hundred runs.
+const SEEDS_MIN: u64 = 1_000;
+
+/// What a seed came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) seed: u64,
+    pub(super) trace_hash: u64,
+    /// The key of its symptom; empty if it passed.
+    pub(super) key: String,
+}
+
+/// The seeds that a second process is to run, in one. `None` in any other.
+pub(super) fn seeds_asked_for() -> Option<Vec<u64>> {
+    #[expect(clippy::disallowed_methods, reason = "how the two processes talk, and no setting")]
+    let seeds = std::env::var(VARIABLE).ok()?;
+    Some(seeds.split(',').filter_map(|seed| seed.parse().ok()).collect())
+}
+
+impl Session {
+    /// The work of a second process.
+    pub(super) fn answer(&self, seeds: &[u64]) -> ! {
+        let _ = self.warm_up(|_| true);
+        let mut stdout = std::io::stdout().lock();
+        for &seed in seeds {
+            if let Ran::Ended(outcome) = self.ran(Job::Seed(seed)) {
+                let key = outcome.symptom.as_ref().map(Symptom::key).unwrap_or_default();
+                // A pipe whose other end has gone is of no interest.
+                let _ = writeln!(stdout, "\n{ANSWER}{seed} {} {key}", outcome.trace.hash());
+            }
+        }
+        let _ = stdout.flush();
+        std::process::exit(0);
+    }
+
+    /// Runs seeds in a second process. Returns what it answered, which may be nothing.
+    fn ask_second_process(&self, seeds: &[u64]) -> Vec<Answer> {
+        let identity = &self.sweep.identity;
+        if identity.built.is_none() || cfg!(miri) || seeds.is_empty() {
+            return Vec::new();
+        }
+        let path = identity.test.split_once("::").map_or(&*identity.test, |(_, path)| path);
+        let list = seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
+        let mut command = Command::new(&identity.executable);
+        command.args([path, "--exact", "--nocapture", "--include-ignored", "--test-threads=1"]);
+        command.env(VARIABLE, list).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("WAVETANK_") {
+                command.env_remove(name);
+            }
+        }
+        let Ok(mut child) = command.spawn() else { return Vec::new() };
+        let (sender, answers) = mpsc::channel();
+        let stdout = child.stdout.take();
+        let reader = thread::Builder::new().name("wavetank-second-process".to_owned()).spawn(move || {
+            let lines =
+                stdout.into_iter().flat_map(|stdout| BufReader::new(stdout).lines().map_while(Result::ok));
+            let _ = sender.send(lines.filter_map(|line| parsed(&line)).collect());
+        });
+        let answered = answers.recv_timeout(PATIENCE).unwrap_or_default();
+        let _ = child.kill();
+        let _ = child.wait();
+        if let Ok(reader) = reader {
+            let _ = reader.join();
+        }
+        answered
+    }
+
+    /// Whether a failing seed does something else in a second process: what to note.
+    pub(super) fn differs_in_second_process(&self, here: &Answer) -> Option<String> {
+        let there = self.ask_second_process(&[here.seed]);
+        let there = there.iter().find(|there| there.seed == here.seed && *there != here)?;
+        let what = match &*there.key {
+            "" => "passed".to_owned(),
+            key if key == here.key => "failed in the same way, with another trace".to_owned(),
+            key => format!("failed with `{key}`"),
+        };
+        let suspects = suspects(SuspectedBy::SecondProcess);
+        Some(format!("in a second process, at other addresses, this seed {what}\n{suspects}"))
+    }
+
+    /// Runs some of the seeds that passed in a second process. Returns the first that does something else there.
+    pub(super) fn sample_in_second_process(&self, passed: u64, sample: &[Answer]) -> Option<(u64, Symptom)> {
+        if passed < SEEDS_MIN && self.settings.check_every.is_none_or(|every| every == 0) {
+            return None;
+        }
+        let sample = &sample[..sample.len().min(SAMPLE)];
+        let seeds: Vec<u64> = sample.iter().map(|here| here.seed).collect();
+        let there = self.ask_second_process(&seeds);
+        let differs = |here: &&Answer| there.iter().any(|there| there.seed == here.seed && *there != **here);
+        let here = sample.iter().find(differs)?;
+        let detail = format!(
+            "a seed that passed does something else in a second process, at other addresses\n{}",
+            suspects(SuspectedBy::SecondProcess)
+        );
+        Some((here.seed, Symptom::new(SymptomKind::Nondeterminism, detail)))
+    }
+}
+
+fn parsed(line: &str) -> Option<Answer> {
+    let mut words = line.strip_prefix(ANSWER)?.splitn(3, ' ');
+    let (seed, hash) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    Some(Answer { seed, trace_hash: hash, key: words.next()?.trim_end().to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_has_seed_hash_and_symptom() {
+        let answer = |key: &str| Answer { seed: 7, trace_hash: 9, key: key.to_owned() };
+        assert_eq!(parsed("second process of wavetank: 7 9 "), Some(answer("")));
+        assert_eq!(
+            parsed("second process of wavetank: 7 9 panic in a: b c"),
+            Some(answer("panic in a: b c"))
+        );
+        assert_eq!(parsed("test x ... ok"), None);
+        assert_eq!(parsed("second process of wavetank: 7"), None);
+    }
+}
