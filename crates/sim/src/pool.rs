@@ -20,10 +20,10 @@ use std::time::Duration;
 use idle::Idle;
 
 use crate::choice::{ChoiceLog, Replay};
-use crate::panics;
 use crate::run::{Outcome, Plan, Progress};
 use crate::sched::Profile;
 use crate::sim::{self, Body};
+use crate::{panics, whereabouts};
 
 /// Runs a test once. [`BodyRunner`] does it in the simulator; simulations inside of turmoil have another.
 pub(crate) trait Runner: Send + Sync {
@@ -89,6 +89,8 @@ pub(crate) enum Ran {
     /// It made no step while the watchdog waited, and was given up.
     Stuck {
         running: String,
+        /// The functions that its OS thread is in, the innermost first, if the system tells.
+        place: Vec<String>,
     },
     /// The code around the test panicked. That is a bug of the simulator.
     Crashed {
@@ -140,7 +142,10 @@ impl Pool {
             Err(error) => return Ran::Crashed { message: format!("cannot start a thread: {error}") },
         };
         let Some(outcome) = watch(&ended, &progress, patience) else {
-            return Ran::Stuck { running: progress.running() };
+            return Ran::Stuck {
+                running: progress.running(),
+                place: whereabouts::of_thread(progress.thread()),
+            };
         };
         // The thread has done its work and has nearly always ended. Some thread-local values may still be dropping on
         // systems with another order of destructors than Linux.
@@ -287,8 +292,10 @@ mod tests {
             }
         });
         let ran = pool.run(&runner, Job::seed_alone(1), Duration::from_millis(50));
-        let Ran::Stuck { running } = ran else { panic!("given up: {ran:?}") };
+        let Ran::Stuck { running, place } = ran else { panic!("given up: {ran:?}") };
         assert_eq!(running, "client/closer, last seen at `lock protocol`");
+        #[cfg(target_os = "linux")]
+        assert!(place.iter().any(|line| line.contains("Barrier")), "{place:?}");
         assert_eq!(*pool.lock(), 1);
         never.wait();
     }
