@@ -121,7 +121,7 @@ impl<N: Transport> Host<N> {
         error
     }
 
-    fn fill(self, buffer: &mut [u8]) {
+    pub(crate) fn fill(self, buffer: &mut [u8]) {
         let run = self.run();
         run.scheduler.choices.borrow_mut().entropy(&run.host_name(self.index), buffer);
     }

@@ -52,7 +52,7 @@ impl Listening {
 
     fn try_accept(&self, run: &Run) -> Poll<io::Result<Socket>> {
         let accepted = run.network(|network, _, _| network.local_accept(self.id));
-        accepted.map_ok(|id| Socket::new(self.run, EndId::Unix(id)))
+        accepted.map_ok(|id| Socket::new(run, EndId::Unix(id)))
     }
 
     fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<Socket>> {
@@ -92,7 +92,7 @@ impl<N: Transport> Host<N> {
         let listener = listener.map_err(|error| self.cannot("connect to", path.display(), error))?;
         match run.network(|network, _, outside| network.local_connect(outside, listener, options)) {
             Poll::Pending => Ok(Poll::Pending),
-            Poll::Ready(id) => Ok(Poll::Ready(Socket::new(self.run, EndId::Unix(id?)))),
+            Poll::Ready(id) => Ok(Poll::Ready(Socket::new(run, EndId::Unix(id?)))),
         }
     }
 

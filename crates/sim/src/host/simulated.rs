@@ -76,5 +76,5 @@ fn begin_connect(host: Host, address: SocketAddr, options: SocketOptions) -> io:
     let run = host.acts()?;
     let id = run.network(|network, now, link| network.connect(now, link, host.id(), address, options));
     let id = id.map_err(|error| host.cannot("connect to", address, error))?;
-    Ok(Socket::new(host.run, EndId::Tcp(id)))
+    Ok(Socket::new(&run, EndId::Tcp(id)))
 }

@@ -27,6 +27,15 @@ pub(super) enum EndId {
     Unix(LocalId),
 }
 
+impl EndId {
+    const fn object(self) -> u64 {
+        match self {
+            Self::Tcp(id) => id.object(),
+            Self::Unix(id) => id.object(),
+        }
+    }
+}
+
 /// One end of a connection. Dropping it closes the end.
 #[derive(Debug)]
 pub struct Socket {
@@ -40,9 +49,10 @@ pub struct Socket {
 }
 
 impl Socket {
-    pub(super) const fn new(run: u64, id: EndId) -> Self {
+    pub(super) fn new(run: &Run, id: EndId) -> Self {
+        run.made(id.object());
         Self {
-            run,
+            run: run.number,
             id,
             read_timeout: AtomicU64::new(0),
             write_timeout: AtomicU64::new(0),
@@ -132,11 +142,7 @@ impl Socket {
             Direction::Write => "write",
             Direction::Connect => "connect",
         };
-        let object = match self.id {
-            EndId::Tcp(id) => id.object(),
-            EndId::Unix(id) => id.object(),
-        };
-        Wait::Io { verb, object, until }
+        Wait::Io { verb, object: self.id.object(), until }
     }
 
     // Async.
@@ -383,6 +389,7 @@ impl Drop for Socket {
                 EndId::Tcp(id) => network.close(now, outside, id),
                 EndId::Unix(id) => network.local_close(outside, id),
             });
+            run.unmade(self.id.object());
             for direction in [Direction::Read, Direction::Write, Direction::Connect] {
                 run.forget(self.ready(direction));
             }
@@ -427,7 +434,7 @@ impl Listening {
 
     fn try_accept(&self, run: &Run) -> Poll<io::Result<(Socket, SocketAddr)>> {
         let accepted = run.network(|network, _, _| network.accept(self.id));
-        accepted.map_ok(|(id, peer)| (Socket::new(self.run, EndId::Tcp(id)), peer))
+        accepted.map_ok(|(id, peer)| (Socket::new(run, EndId::Tcp(id)), peer))
     }
 
     fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<(Socket, SocketAddr)>> {

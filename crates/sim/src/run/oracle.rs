@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::sched::Straggler;
 use crate::symptom::{Symptom, SymptomKind};
 use crate::time::{Nanos, milliseconds};
-use crate::wait::{Until, Waiting};
+use crate::wait::{Names, Until, Waiting};
 
 use super::Run;
 
@@ -30,6 +30,7 @@ pub(super) fn nothing_left(run: &Run) -> Symptom {
         let _ = write!(detail, "; and {} more clients", mains.len() - NAMED_MAX);
     }
     detail.push_str(&list(run, mains.iter().chain(&others).copied()));
+    detail.push_str(&outliving(run));
     if let Some(main) = mains.iter().find(|main| !main.runnable && main.waits.is_empty()) {
         if blocking_threads() > 0 {
             return waits_outside(&main.name);
@@ -41,6 +42,24 @@ pub(super) fn nothing_left(run: &Run) -> Symptom {
         );
     }
     Symptom::new(SymptomKind::Deadlock, detail)
+}
+
+/// Names open sockets whose threads have ended. A thread-local keeps them: all threads of a run share those.
+fn outliving(run: &Run) -> String {
+    let orphans: Vec<String> = run
+        .orphans()
+        .into_iter()
+        .take(NAMED_MAX)
+        .map(|(object, maker)| format!("{}, made by {maker}", Names::object(run, object)))
+        .collect();
+    if orphans.is_empty() {
+        return String::new();
+    }
+    format!(
+        "\nStill open, although the thread that made it has ended: {}\nIf a thread-local keeps it: all threads of a \
+         run share their thread-locals, so it is closed when the run ends. Keep it in the thread, or close it there",
+        orphans.join("; ")
+    )
 }
 
 /// What to say of a main that waits for something that `spawn_blocking` does.
@@ -99,6 +118,7 @@ pub(crate) fn leak(run: &Run) -> Option<Symptom> {
             left.push(describe(run, &one, Times::Left));
         }
     }
+    let timers = run.scheduler.timers_of_hosts();
     let network = run.network.borrow();
     for (index, host) in run.hosts.iter().enumerate().filter(|(_, host)| host.client) {
         let sockets = network.open_sockets(crate::net::HostId::new(index));
@@ -109,8 +129,10 @@ pub(crate) fn leak(run: &Run) -> Option<Symptom> {
                 format!("{what}{name}{}", run.made_by(object))
             },
         ));
-        if left.is_empty() && run.scheduler.timers_of(index) > 0 {
-            left.push(format!("{} timers of {}", run.scheduler.timers_of(index), host.name));
+        if left.is_empty()
+            && let Some(count) = timers.get(&index)
+        {
+            left.push(format!("{count} timers of {}", host.name));
         }
     }
     if left.is_empty() {
@@ -244,6 +266,48 @@ mod tests {
         assert!(text.lines().count() <= 5, "{text}");
         assert!(text.contains("\n  client/worker waits to accept"), "{text}");
         assert!(text.contains(" (and 59 more like it)\n"), "{text}");
+    }
+
+    #[test]
+    fn a_deadlock_names_connections_that_outlive_threads() {
+        use std::cell::RefCell;
+        use std::io::Read;
+
+        use wavetank_runtime::{BlockingListener, SocketOptions, ThreadHandle, Threads};
+
+        thread_local! {
+            static POOL: RefCell<Vec<<Host as Threads>::Stream>> = const { RefCell::new(Vec::new()) };
+        }
+        for is_kept in [true, false] {
+            let outcome = seeded(1, move |sim| {
+                sim.client_thread("server", |host: Host| -> std::io::Result<()> {
+                    let listener = Threads::listen(&host, ([0, 0, 0, 0], 80).into(), ListenOptions::new())?;
+                    let (mut stream, _) = listener.accept()?;
+                    // Until the client closes.
+                    stream.read_to_end(&mut Vec::new()).map(drop)
+                });
+                sim.client_thread("client", move |host: Host| -> std::io::Result<()> {
+                    let worker = Threads::spawn(&host, "worker", move || {
+                        let server = Threads::resolve(&host, "server", 80)?[0];
+                        let stream = Threads::connect(&host, server, SocketOptions::new(), None)?;
+                        if is_kept {
+                            POOL.with_borrow_mut(|pool| pool.push(stream));
+                        }
+                        std::io::Result::Ok(())
+                    });
+                    worker?.join().expect("no panic")
+                });
+            });
+            let text = symptom(&outcome);
+            if !is_kept {
+                assert_eq!(text, "");
+                continue;
+            }
+            assert!(text.starts_with("deadlock: nothing can happen: server/main waits to read"), "{text}");
+            let which =
+                "the thread that made it has ended: client:49152 -> server:80, made by client/worker\n";
+            assert!(text.contains(which) && text.contains("If a thread-local keeps it"), "{text}");
+        }
     }
 
     #[test]
