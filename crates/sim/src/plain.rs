@@ -18,9 +18,12 @@ pub(crate) fn line(text: &str) -> Cow<'_, str> {
 /// The longest text of code under test that is kept, in bytes.
 const KEPT_BYTES: usize = 64 << 10;
 
+/// What a text that was cut may have before and behind it without being cut again.
+const FRAME_BYTES: usize = 1 << 10;
+
 /// Cuts a text that is longer than a report can use.
 pub(crate) fn cut(mut text: String) -> String {
-    if text.len() > KEPT_BYTES {
+    if text.len() > KEPT_BYTES + FRAME_BYTES {
         let bytes = text.len();
         let end = (0..=KEPT_BYTES).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
         text.truncate(end);

@@ -149,6 +149,8 @@ pub(crate) struct Report<'a> {
     fields: Vec<(&'static str, String)>,
     notes: Vec<String>,
     trace: Option<String>,
+    /// Whether the trace leaves events out.
+    is_cut: bool,
     command: Option<String>,
 }
 
@@ -156,7 +158,15 @@ impl<'a> Report<'a> {
     /// Starts a report: "`test` HEADLINE".
     pub(crate) fn new(identity: &'a Identity, headline: &str) -> Self {
         let headline = headline.to_owned();
-        Self { identity, headline, fields: Vec::new(), notes: Vec::new(), trace: None, command: None }
+        Self {
+            identity,
+            headline,
+            fields: Vec::new(),
+            notes: Vec::new(),
+            trace: None,
+            is_cut: false,
+            command: None,
+        }
     }
 
     pub(crate) fn field(mut self, label: &'static str, value: &str) -> Self {
@@ -189,6 +199,7 @@ impl<'a> Report<'a> {
     /// Adds a run: its virtual time and its trace.
     pub(crate) fn run(mut self, outcome: &Outcome) -> Self {
         self.trace = Some(outcome.trace.render());
+        self.is_cut = outcome.trace.is_cut();
         let has_place = |symptom: &Symptom| {
             matches!(symptom.kind(), SymptomKind::Panic | SymptomKind::Invariant | SymptomKind::Setup)
         };
@@ -298,7 +309,8 @@ impl Report<'_> {
             }
         }
         if let Some(command) = &self.command {
-            write!(f, "\n\nreplay it with:\n{command}")?;
+            let how = if self.is_cut { " (which writes the whole trace to a file)" } else { "" };
+            write!(f, "\n\nreplay it with{how}:\n{command}")?;
         }
         Ok(())
     }

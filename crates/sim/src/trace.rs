@@ -397,4 +397,50 @@ mod tests {
         assert_eq!(long.dropped, 50_000);
         assert_ne!(long.hash(), changed.hash());
     }
+
+    /// A trace of `coarse` events of which each has `fine` ones before it, and a failure.
+    fn of_levels(coarse: usize, fine: usize) -> Trace {
+        let mut trace = Trace::new();
+        for number in 0..coarse * (fine + 1) {
+            let event = match number % (fine + 1) {
+                0 => TraceEvent::Logged(format!("coarse {number}").into()),
+                _ => TraceEvent::Waits(Wait::Sleep { until: number as Nanos }),
+            };
+            trace.record(number as Nanos, None, event);
+        }
+        trace.record(1_000_000, None, TraceEvent::Panicked("boom".into()));
+        trace
+    }
+
+    #[test]
+    fn what_happened_last_fills_sixty_lines() {
+        let text = of_levels(20, 9).render();
+        assert_eq!(text.lines().count(), 60, "{text}");
+        let (before, after) = text.split_once(" events are left out above …").expect("it says so");
+        let left_out: usize = before.rsplit_once("… ").expect("a count").1.parse().expect("a number");
+        // 20 coarse ones, the failure, and that line leave room for 38 others; the last are shown.
+        assert_eq!(left_out, 180 - 38, "{text}");
+        assert_eq!(after.matches("waits until").count(), 38, "{text}");
+        assert_eq!(text.matches("coarse").count(), 20, "{text}");
+        assert!(text.trim_end().ends_with("! panics: boom"), "{text}");
+    }
+
+    #[test]
+    fn a_trace_that_fits_is_whole() {
+        let text = of_levels(5, 9).render();
+        assert_eq!((text.lines().count(), text.contains("left out")), (51, false), "{text}");
+        assert!(!of_levels(5, 9).is_cut() && of_levels(20, 9).is_cut());
+    }
+
+    #[test]
+    fn what_never_fits_is_cut_from_the_middle() {
+        let text = of_levels(100, 0).render();
+        assert_eq!(text.lines().count(), 60, "{text}");
+        assert!(
+            text.contains("… 42 events …") && text.contains("coarse 19") && text.contains("coarse 99"),
+            "{text}"
+        );
+        let whole = of_levels(100, 0).render_whole();
+        assert_eq!(whole.lines().count(), 101);
+    }
 }

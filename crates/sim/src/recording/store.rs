@@ -120,6 +120,11 @@ impl Store {
             if !path.exists() {
                 break path;
             }
+            if !path.is_file() {
+                // A folder, or a pipe that would never end.
+                number += 1;
+                continue;
+            }
             match self.load(&path) {
                 Ok(old) if is_of(&old.expect, &symptom.key()) => {
                     if stale.contains(&path) {
@@ -262,5 +267,30 @@ mod tests {
         let error = store.load(&path).expect_err("cut off").to_string();
         assert!(error.starts_with("seeds/t.x/panic-a-b.seed"), "{error}");
         assert_eq!(keep(&store, &recording("a: b", &[5, 5])), Kept::Written(path));
+    }
+
+    #[test]
+    fn a_failed_write_leaves_no_temporary_file() {
+        let folder = TestFolder::new("unwritable");
+        // A folder of that name cannot be replaced by a file.
+        let path = folder.path().join("panic-a.seed");
+        fs::create_dir_all(path.join("inner")).expect("creates");
+        write_whole(&path, "text").expect_err("a folder is in the way");
+        assert_eq!(fs::read_dir(folder.path()).expect("lists").count(), 1);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_pipe_among_recordings_does_not_hang() {
+        let folder = TestFolder::new("pipe");
+        let store = Store::new(folder.path(), "t::x");
+        let kept = keep(&store, &recording("a: b", &[5])).path().to_owned();
+        let pipe = kept.with_file_name("panic-pipe.seed");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("there is mkfifo");
+        assert!(made.success());
+        assert_eq!(store.list().expect("lists"), [kept]);
+        // Its name is taken, and it is no recording.
+        let written = keep(&store, &recording("pipe", &[5]));
+        assert!(written.path().is_file() && written.path() != pipe, "{written:?}");
     }
 }

@@ -85,6 +85,11 @@ impl Trace {
         (shown, Some((place, begin - place)).filter(|(_, left_out)| *left_out > 0))
     }
 
+    /// Whether [`render`](Self::render) leaves events out.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.dropped > 0 || self.records().count() > LINES_MAX
+    }
+
     /// Renders every event that is held, a line each.
     pub(crate) fn render_whole(&self) -> String {
         let mut text = String::new();

@@ -77,3 +77,37 @@ fn a_panic_anywhere_fails_the_run() {
     assert_eq!(symptom(&in_set_up), "setup: in set-up");
     assert!(in_set_up.failed_at.is_some_and(|place| place.contains("unwinding.rs")));
 }
+
+#[test]
+fn a_payload_that_panics_when_dropped_is_survived() {
+    struct Payload;
+    impl Drop for Payload {
+        fn drop(&mut self) {
+            std::panic::panic_any(Self);
+        }
+    }
+    fn panics() {
+        std::panic::panic_any(Payload);
+    }
+    let bodies: [fn(&mut Sim); 3] = [
+        |sim| sim.client("client", async |_| panics()),
+        |sim| sim.client_thread("client", |_| panics()),
+        |sim| {
+            sim.client("client", async |host: Host| {
+                let _ = Runtime::spawn(&host, "task", async { panics() }).await;
+            });
+        },
+    ];
+    for body in bodies {
+        let text = symptom(&seeded(1, body));
+        assert!(text.starts_with("panic in client/"), "{text}");
+    }
+}
+
+#[test]
+fn a_huge_panic_text_is_cut() {
+    let outcome = seeded(1, |sim| sim.client("client", async |_| panic!("{}", "long ".repeat(10 << 20))));
+    let text = symptom(&outcome);
+    assert!(text.len() < 70_000 && text.contains("(cut, of 52428800 bytes)"), "{} bytes", text.len());
+    assert!(outcome.trace.render().len() < 100_000);
+}
