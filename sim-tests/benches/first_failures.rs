@@ -4,6 +4,9 @@
 //! median number of seeds over 20 base seeds, and all 20 numbers (`-`: not found in 3000). Run it before and after a
 //! change of strategies or perturbations.
 //!
+//! With `--bounds` it prints the medians with the bound of all delays and without it, each with polls that may be
+//! interrupted and without: what the one and the other of the two adds and takes away.
+//!
 //! With `--shrink` it prints how small the failures of ten base seeds become: the sums of the non-default choices
 //! before and after shrinking, of the faults, context switches and delays left, and of the runs that shrinking took.
 //! Run it before and after a change of the shrinker.
@@ -32,16 +35,52 @@ fn main() {
             println!("{name:45}  {}", shrunk(name, *body));
             continue;
         }
-        let mut runs: Vec<u64> = (0..BASES).map(|base| first_failure(name, base, *body)).collect();
-        runs.sort_unstable();
-        let shown = |runs: u64| if runs > SEEDS_MAX { "-".to_owned() } else { runs.to_string() };
+        if std::env::args().any(|argument| argument == "--bounds") {
+            println!("{name:45}  {}", bounds(name, *body));
+            continue;
+        }
+        let runs = sorted_runs(name, *body);
         let all: Vec<String> = runs.iter().map(|&runs| shown(runs)).collect();
         println!("{:>6}  {name:45}  {}", shown(runs[runs.len() / 2]), all.join(" "));
     }
 }
 
+fn shown(runs: u64) -> String {
+    if runs > SEEDS_MAX { "-".to_owned() } else { runs.to_string() }
+}
+
+/// The numbers of seeds to the first failure from all bases, ascending.
+fn sorted_runs(name: &str, body: impl Fn(&mut Sim) + Send + Sync + Copy + 'static) -> Vec<u64> {
+    let mut runs: Vec<u64> = (0..BASES).map(|base| first_failure(name, base, body)).collect();
+    runs.sort_unstable();
+    runs
+}
+
+/// The medians with and without the bound of all delays and interrupted polls.
+fn bounds(name: &str, body: fn(&mut Sim)) -> String {
+    let median = |is_bounded: bool, is_interrupted: bool| {
+        let runs = sorted_runs(name, move |sim| {
+            body(sim);
+            if !is_bounded {
+                sim.delay_total_max(Duration::from_secs(3600));
+            }
+            if !is_interrupted {
+                sim.interrupt_polls(false);
+            }
+        });
+        shown(runs[runs.len() / 2])
+    };
+    format!(
+        "as it is {:>5}, without the bound {:>5}; without interrupted polls {:>5}, without both {:>5}",
+        median(true, true),
+        median(false, true),
+        median(true, false),
+        median(false, false),
+    )
+}
+
 /// Returns the number of seeds from this base to the first failure.
-fn first_failure(name: &str, base: u64, body: fn(&mut Sim)) -> u64 {
+fn first_failure(name: &str, base: u64, body: impl Fn(&mut Sim) + Send + Sync + 'static) -> u64 {
     let sweep = Sweep::new(name, env!("CARGO_MANIFEST_DIR")).check_every(0);
     let failure = sweep.base_seed(base * BASE_DISTANCE).seeds(SEEDS_MAX).first_failure(body);
     failure.map_or(SEEDS_MAX + 1, |failure| failure.runs())
