@@ -33,41 +33,38 @@ fn a_stack_overflow_names_thread_test_and_setting() {
 }
 
 #[test]
-fn a_panicking_destructor_in_teardown_is_named() {
-    let output = misbehave("panic-in-teardown").output().expect("the child starts");
-    let said = stderr(&output);
-    assert!(!output.status.success());
-    let whose = "a destructor of the thread server/main panicked at sim-tests/src/bin/misbehave.rs:";
-    assert_eq!(said.matches(whose).count(), 1, "{said}");
-    assert_eq!(said.matches("wavetank: ").count(), 1, "{said}");
-    assert!(said.contains("Rust ends the process for that: dropped before it was finished"), "{said}");
-    assert!(said.contains("test:  misbehave::panic-in-teardown, in its warm-up: the default run"), "{said}");
-    let command = format!("\ncargo test{PROFILE} panic-in-teardown -- --exact --nocapture\n");
-    assert!(said.contains(&command), "{said}");
-}
-
-#[test]
-fn a_destructor_panicking_under_one_seed_names_it() {
-    let output = misbehave("panic-in-teardown-of-a-seed").output().expect("the child starts");
-    let said = stderr(&output);
-    assert!(!output.status.success());
-    assert!(said.contains("a destructor of the thread server/main panicked at "), "{said}");
-    let (_, seed) =
-        said.split_once("test:  misbehave::panic-in-teardown-of-a-seed, seed ").expect("the seed");
-    let seed = seed.lines().next().expect("a line");
-    let command = format!("WAVETANK_SEED={seed} cargo test{PROFILE} panic-in-teardown-of-a-seed -- --exact");
-    assert!(said.contains(&command), "{said}");
+fn a_panicking_destructor_in_teardown_is_a_failure() {
+    let folder = workspace("teardown");
+    for how in ["panic-in-teardown", "panic-in-teardown-of-a-seed"] {
+        let output = misbehave_in(&folder, how).output().expect("the child starts");
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(101), "{said}");
+        let what = "  symptom     panic in server/main, when it was dropped at the end of the run: dropped before it";
+        assert_eq!(said.matches(what).count(), 1, "{said}");
+        assert!(said.contains("  at          sim-tests/src/bin/misbehave.rs:"), "{said}");
+        assert!(said.contains("  seed        0x") && said.contains("  recording   seeds/"), "{said}");
+        let command = format!("cargo test{PROFILE} {how} -- --exact --nocapture");
+        assert!(said.lines().last().is_some_and(|line| line.ends_with(&command)), "{said}");
+        assert!(!said.contains("aborting"), "std must not say what is not true: {said}");
+    }
 }
 
 #[test]
 fn a_panic_during_unwinding_shows_both_panics() {
-    let output = misbehave("panic-in-unwind").output().expect("the child starts");
+    let folder = workspace("unwinding");
+    let output = misbehave_in(&folder, "panic-in-unwind").output().expect("the child starts");
     let said = stderr(&output);
-    assert!(!output.status.success());
+    assert_eq!(output.status.code(), Some(101), "{said}");
+    assert!(said.contains("  symptom     panic in client/main: the hull is open\n"), "{said}");
+    assert!(said.contains("while that panic unwound the stack a destructor panicked"), "{said}");
+    let output = misbehave("panic-in-unwind-of-a-task").output().expect("the child starts");
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), None, "Rust ends the process: {said}");
     assert!(said.contains("a destructor of client/main panicked while the stack was unwound"), "{said}");
     let first = said.find("the hull is open").expect("the first panic");
     let second = said.find("dropped before it was finished").expect("the second");
-    assert!(first < second && said.contains("test:  misbehave::panic-in-unwind, in its warm-up"), "{said}");
+    let test = "test:  misbehave::panic-in-unwind-of-a-task, in its warm-up";
+    assert!(first < second && said.contains(test), "{said}");
 }
 
 #[test]
@@ -78,10 +75,42 @@ fn the_watchdog_names_a_thread_stuck_outside() {
     assert!(said.contains("wavetank: misbehave::real-lock failed in its warm-up\n"), "{said}");
     assert!(said.contains("  symptom     stuck in client/waits\n"), "{said}");
     assert!(said.contains("no step for 1s of real time"), "{said}");
+    assert!(said.contains("use `Mutex` and `Condvar` of `wavetank::runtime`"), "{said}");
+    let (_, place) = said.split_once("it is in, from the innermost:\n").expect("where it is stuck");
+    // Which functions are inlined, and so have no name, depends on the build.
+    assert!(place.lines().take(8).any(|line| line.contains("recv")), "{said}");
     assert!(
         said.contains("the default run of the test (every value is 0), which comes before all seeds"),
         "{said}"
     );
+}
+
+#[test]
+fn a_looping_destructor_is_blamed_on_its_server() {
+    let output = misbehave("loops-in-teardown").output().expect("the child starts");
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(101), "{said}");
+    assert!(said.contains("  symptom     stuck in server/main\n"), "{said}");
+    let (_, place) = said.split_once("it is in, from the innermost:\n").expect("where it loops");
+    assert!(place.contains("misbehave::loops_in_teardown"), "{said}");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_full_disk_leaves_no_temporary_file() {
+    let folder = workspace("full-disk");
+    // No file may grow: as on a disk that is full, a write fails.
+    let script = "ulimit -f 0; trap '' XFSZ; exec \"$0\" \"$@\"";
+    let mut command = Command::new("sh");
+    command.args(["-c", script, env!("CARGO_BIN_EXE_misbehave"), "bug"]).arg(&folder);
+    let output = command.output().expect("the child starts");
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(101), "{said}");
+    assert!(said.contains("symptom     panic in client/main: an update was lost"), "{said}");
+    assert!(said.contains("an-update-was-lost.seed: cannot write the recording: File too large"), "{said}");
+    let of_test =
+        fs::read_dir(folder.join("seeds")).expect("a folder").flatten().next().expect("of the test");
+    assert_eq!(fs::read_dir(of_test.path()).expect("readable").count(), 0, "no file is left");
 }
 
 #[test]
@@ -150,6 +179,7 @@ fn an_invalid_setting_fails_naming_allowed_ones() {
         ("WAVETANK_SEEDS", "1e3", "invalid WAVETANK_SEEDS=1e3: allowed is a count of seeds"),
         ("WAVETANK_SEEED", "1", "unknown variable WAVETANK_SEEED: the variables are WAVETANK_SEED, "),
         ("WAVETANKS_SEED", "1", "unknown variable WAVETANKS_SEED: the variables are WAVETANK_SEED, "),
+        ("WAVETANK_ASLR", "no", "invalid WAVETANK_ASLR=no: allowed is 0 or 1"),
         ("WAVETANK_REPLAY", "seeds/none.seed", "seeds/none.seed: cannot read the recording: No such file"),
         ("WAVETANK_REPLAY", "v1:2a", "WAVETANK_REPLAY: expected "),
     ] {

@@ -13,6 +13,8 @@
 //! On systems other than Linux nothing is interposed: simulation works, but `std::time::Instant` is the real clock
 //! there and `HashMap` order is not reproducible.
 
+mod abort;
+pub(crate) mod addresses;
 mod machine;
 mod real;
 mod syscall;
@@ -25,8 +27,11 @@ use rand_chacha::ChaCha8Rng;
 use crate::time::Nanos;
 
 /// The virtual time at which a run begins, as the realtime clock shows it: 2024-01-01T00:00:00Z, in seconds.
-#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only interposed on Linux"))]
-const EPOCH_SECONDS: u64 = 1_704_067_200;
+#[cfg_attr(
+    not(any(target_os = "linux", feature = "rustls")),
+    expect(dead_code, reason = "only interposed on Linux")
+)]
+pub(crate) const EPOCH_SECONDS: u64 = 1_704_067_200;
 /// The virtual time at which a run begins, as the monotonic clock shows it, in seconds: far from zero, so that code
 /// which subtracts from `Instant::now()` does not underflow.
 #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only interposed on Linux"))]
@@ -39,10 +44,26 @@ thread_local! {
     static OBSERVED: Cell<bool> = const { Cell::new(false) };
     static ENTROPY: RefCell<Option<ChaCha8Rng>> = const { RefCell::new(None) };
     static UNSIMULATED: Cell<u32> = const { Cell::new(0) };
+    /// std is about to abort, and the stack that runs now is left instead.
+    static LEAVING: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Whether this platform's libc is interposed.
 pub(crate) const INTERPOSED: bool = cfg!(all(target_os = "linux", not(miri)));
+
+/// Whether a stack can be left where std would end the process.
+pub(crate) const CATCHES_ABORT: bool =
+    cfg!(all(target_os = "linux", not(miri), not(target_feature = "crt-static")));
+
+/// How the stack that runs now is left.
+static ON_ABORT: OnceLock<fn()> = OnceLock::new();
+
+/// Has `leave` called instead of the `abort` with which std is about to end the process. Only where
+/// [`CATCHES_ABORT`].
+pub(crate) fn leave_at_abort(leave: fn()) {
+    let _ = ON_ABORT.set(leave);
+    LEAVING.set(true);
+}
 
 /// Interposes on this OS thread until the guard is dropped.
 pub(crate) fn enter(entropy: ChaCha8Rng) -> Entered {

@@ -23,13 +23,13 @@
 //!     sim.server("server", async |host| {
 //!         let listener = host.listen(([0, 0, 0, 0], 80).into(), ListenOptions::new()).await?;
 //!         while let Ok((mut stream, _)) = listener.accept().await {
-//!             drop(host.spawn("connection", async move {
+//!             host.spawn("connection", async move {
 //!                 while let Ok(question) = stream.read_u8().await {
 //!                     if stream.write_u8(question).await.is_err() {
 //!                         break;
 //!                     }
 //!                 }
-//!             }));
+//!             });
 //!         }
 //!         wavetank::Ok(())
 //!     });
@@ -66,6 +66,7 @@
 //! choice, order          the only source of randomness: lanes, choice points, values; which of two logs is simpler
 //! symptom                what failed, normalised
 //! interrupt, progress    Ctrl-C; what the watchdog sees of a run
+//! whereabouts            where the OS thread of a run is stuck
 //! wall_clock, last_words  how long shrinking may take; the last message of a process that a run ends (exit, abort)
 //! panics                 panics are noted and not printed
 //! interpose              the clock and the entropy of libc
@@ -75,7 +76,7 @@
 //! fault, options         kinds of faults and how they are drawn; what a test says of its run
 //! world                  the state of one run, and how code under test finds it
 //! inject                 faults begin and end; the handle that injects them
-//! host                   the runtime traits of a simulated host
+//! host, tls              the runtime traits of a simulated host; TLS that follows the seed
 //! probe, adversary       always!, sometimes!, buggify!; awkward streams and futures
 //! run                    the main loop, the clock, the oracles, teardown
 //! sim, turmoil           what a test sets up: on our network, inside of turmoil
@@ -112,6 +113,8 @@ mod symptom;
 #[cfg(test)]
 mod test_folder;
 mod time;
+#[cfg(feature = "rustls")]
+pub mod tls;
 #[cfg(test)]
 mod toy;
 mod trace;
@@ -120,6 +123,7 @@ pub mod turmoil;
 mod udp;
 mod wait;
 mod wall_clock;
+mod whereabouts;
 mod world;
 
 pub use adversary::{Adversary, Cancellable, cancellable};

@@ -30,9 +30,9 @@ pub(crate) fn take_message(payload: Box<dyn Any + Send>) -> String {
 /// What a run does when code under test panics.
 #[derive(Clone, Copy)]
 pub(crate) struct Watch {
-    /// Takes the message and the source place of a panic that has just begun.
-    pub(crate) panicked: fn(&str, &str),
-    /// Called when a second panic is about to end the process.
+    /// Takes the message of a panic that has just begun.
+    pub(crate) panicked: fn(&str),
+    /// Called when a second panic is about to end the process; the hook is the last that runs.
     pub(crate) last_words: fn(),
 }
 
@@ -43,14 +43,17 @@ thread_local! {
     static RUN_NAME: RefCell<String> = const { RefCell::new(String::new()) };
     /// The run of this OS thread.
     static WATCH: Cell<Option<Watch>> = const { Cell::new(None) };
-    /// The whole text of the one before.
-    static BEFORE: RefCell<Option<String>> = const { RefCell::new(None) };
+    /// The one before.
+    static BEFORE: RefCell<Option<LastPanic>> = const { RefCell::new(None) };
 }
 
-struct LastPanic {
-    place: String,
-    message: String,
-    whole: String,
+/// A panic that has begun.
+#[derive(Debug)]
+pub(crate) struct LastPanic {
+    pub(crate) place: String,
+    pub(crate) message: String,
+    /// The message with the place.
+    pub(crate) whole: String,
 }
 
 /// Runs `f` as the work of a run's thread: its panics are not printed.
@@ -79,11 +82,9 @@ pub(crate) fn watch(watch: Option<Watch>) {
     WATCH.set(watch);
 }
 
-/// Takes the texts of the last two panics of this OS thread, the earlier one first.
-pub(crate) fn take_last_two() -> [String; 2] {
-    let first = BEFORE.try_with(RefCell::take).ok().flatten().unwrap_or_default();
-    let second = LAST_PANIC.try_with(RefCell::take).ok().flatten();
-    [first, second.map_or_else(String::new, |last| last.whole)]
+/// Takes the last two panics of this OS thread, the earlier one first.
+pub(crate) fn take_last_two() -> [Option<LastPanic>; 2] {
+    [&BEFORE, &LAST_PANIC].map(|panic| panic.try_with(RefCell::take).ok().flatten())
 }
 
 /// Says which run this OS thread does, in lines for its last words.
@@ -114,15 +115,14 @@ fn note(info: &PanicHookInfo<'_>) {
     }
     if let Ok(Some(watch)) = WATCH.try_with(Cell::get) {
         if message.starts_with(DURING_CLEANUP) {
-            (watch.last_words)();
-        } else {
-            // Now and not when the unwind has ended: what destructors do comes after it.
-            (watch.panicked)(&message, &place);
+            return (watch.last_words)();
         }
+        // Now and not when the unwind has ended: what destructors do comes after it.
+        (watch.panicked)(&message);
     }
     let whole = plain::cut(info.to_string());
     let before = LAST_PANIC.try_with(|last| last.replace(Some(LastPanic { place, message, whole })));
-    let _ = BEFORE.try_with(|one| one.replace(before.ok().flatten().map(|last| last.whole)));
+    let _ = BEFORE.try_with(|one| one.replace(before.ok().flatten()));
 }
 
 /// How Rust begins to end a process in which a destructor panicked in an unwind: nothing can be caught any more.

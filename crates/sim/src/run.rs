@@ -112,15 +112,14 @@ pub(crate) fn simulate(
             panics::forget();
         }
         // Tasks that third-party code spawned on tokio die here, while their sockets still find their run.
-        drop(runtime);
+        run.scheduler.drop_at_the_end("a task of tokio's", runtime);
         if passed {
             run.fail_by_panic_at_the_end();
         }
         // What their destructors have started.
         run.scheduler.tear_down();
         drop(entered);
-        let run = Rc::into_inner(run).expect("handles find their run through the context and keep none");
-        run.into_outcome()
+        context::outcome_of(run)
     })
 }
 

@@ -17,8 +17,8 @@
 //! - `verdict`: the first failure, and the limits of steps.
 //!
 //! What is done with them: `ready` and `schedule` (how tasks become ready, and which one is next), `coroutine`,
-//! `threads` and `overflow` (threads), `lifecycle` and `locks` (start, end, teardown), `hosts` (what happens to all
-//! tasks of one host), `waker` and `current` (how wake-ups find the scheduler).
+//! `threads` and `overflow` (threads), `lifecycle`, `locks` and `abandoned` (start, end, teardown), `hosts` (what
+//! happens to all tasks of one host), `waker` and `current` (how wake-ups find the scheduler).
 //!
 //! # Invariants
 //!
@@ -26,6 +26,7 @@
 //! - Every decision is a value in a lane; value 0 keeps running the same task, or takes the one that is ready longest.
 //! - No `RefCell` of this module is borrowed while code under test runs.
 
+mod abandoned;
 mod advice;
 mod allowance;
 mod budget;
@@ -70,6 +71,7 @@ use crate::wait::{HostIndex, Operation, TaskId, Wait, Waiting};
 
 pub(crate) use allowance::DELAY_TOTAL_MAX;
 use coroutine::{Resumed, ThreadBody};
+pub(crate) use coroutine::{abandon, reclaim_abandoned, sole};
 pub(crate) use current::enter;
 use deferred::Deferred;
 use grant::Grant;
@@ -290,7 +292,7 @@ impl Scheduler {
         match polled {
             Ok(Poll::Pending) if !self.tasks.borrow()[task.index()].aborted => Some(body),
             Ok(Poll::Pending) => {
-                self.drop_body(task, Body::Task(body));
+                self.drop_aborted(task, Body::Task(body));
                 None
             }
             Ok(Poll::Ready(())) => {
@@ -365,7 +367,7 @@ impl Scheduler {
         crate::trace::leave_spans(&spans);
         match resumed {
             Resumed::Suspended => Some(thread),
-            Resumed::Ended => {
+            Resumed::Ended | Resumed::Abandoned => {
                 self.queue().set_last(task, Operation::new("end"));
                 self.drop_body(task, Body::Thread(thread));
                 None

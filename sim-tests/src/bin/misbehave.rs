@@ -11,8 +11,9 @@ use wavetank::runtime::{Mutex, ThreadHandle, Threads};
 use wavetank::{Host, Sim, Sweep};
 
 const WAYS: &str = "overflow, overflow-in-a-task, overflow-in-the-body, exits, exits-in-a-thread, aborts, faults, \
-                    panic-in-unwind, panic-in-teardown, panic-in-teardown-of-a-seed, passes, never-ends, real-lock, \
-                    catches-all, bug, changed-bug, slow-bug";
+                    panic-in-unwind, panic-in-unwind-of-a-task, panic-in-teardown, \
+                    panic-in-teardown-of-a-seed, loops-in-teardown, passes, never-ends, real-lock, catches-all, \
+                    bug, changed-bug, slow-bug";
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -32,6 +33,7 @@ fn main() {
         "aborts" => sweep(how).seeds(1).run(|sim| sim.client("client", async |_| std::process::abort())),
         "faults" => sweep(how).seeds(1).run(|sim| sim.client("client", async |_| fault())),
         "panic-in-unwind" => sweep(how).seeds(1).run(panic_in_unwind),
+        "panic-in-unwind-of-a-task" => sweep(how).seeds(1).run(panic_in_unwind_of_a_task),
         "panic-in-teardown" => sweep(how).seeds(1).run(panic_in_teardown),
         "panic-in-teardown-of-a-seed" => sweep(how).seeds(1).run(|sim| {
             if sim.choose("fragile", 1 << 20) > 0 {
@@ -40,6 +42,7 @@ fn main() {
                 passes(sim);
             }
         }),
+        "loops-in-teardown" => sweep(how).seeds(1).watchdog(Duration::from_secs(1)).run(loops_in_teardown),
         "passes" => sweep(how).seeds(5).run(passes),
         "never-ends" => sweep(how).seeds(u64::MAX / 2).run(says_once_that_it_sweeps),
         "real-lock" => sweep(how).seeds(1).watchdog(Duration::from_secs(1)).run(real_lock),
@@ -98,15 +101,26 @@ fn overflow(sim: &mut Sim) {
     });
 }
 
-/// A thread panics, and one of its destructors panics during the unwinding.
-fn panic_in_unwind(sim: &mut Sim) {
-    struct Fragile;
-    impl Drop for Fragile {
-        fn drop(&mut self) {
-            panic!("dropped before it was finished");
-        }
+/// Panics when it is dropped.
+struct Fragile;
+
+impl Drop for Fragile {
+    fn drop(&mut self) {
+        panic!("dropped before it was finished");
     }
+}
+
+/// A thread panics, and while it unwinds a destructor does, too.
+fn panic_in_unwind(sim: &mut Sim) {
     sim.client_thread("client", |_: Host| {
+        let _fragile = Fragile;
+        panic!("the hull is open");
+    });
+}
+
+/// The same in a task, whose poll has no stack of its own.
+fn panic_in_unwind_of_a_task(sim: &mut Sim) {
+    sim.interrupt_polls(false).client("client", async |_| {
         let _fragile = Fragile;
         panic!("the hull is open");
     });
@@ -114,15 +128,24 @@ fn panic_in_unwind(sim: &mut Sim) {
 
 /// A thread is torn down, and one of its destructors panics.
 fn panic_in_teardown(sim: &mut Sim) {
-    struct Fragile;
-    impl Drop for Fragile {
-        fn drop(&mut self) {
-            panic!("dropped before it was finished");
-        }
-    }
     sim.server_thread("server", |host: Host| {
         let _fragile = Fragile;
         host.sleep(Duration::from_secs(3600));
+    });
+    sim.client_thread("client", |host: Host| host.sleep(Duration::from_millis(1)));
+}
+
+/// A server is torn down, and one of its destructors never ends.
+fn loops_in_teardown(sim: &mut Sim) {
+    struct Loops;
+    impl Drop for Loops {
+        fn drop(&mut self) {
+            while std::hint::black_box(true) {}
+        }
+    }
+    sim.server("server", async |_| {
+        let _loops = Loops;
+        std::future::pending::<()>().await;
     });
     sim.client_thread("client", |host: Host| host.sleep(Duration::from_millis(1)));
 }

@@ -20,6 +20,7 @@ mod hosts;
 mod injecting;
 mod mixture;
 mod network;
+mod teardown;
 mod unwinding;
 
 /// Runs `body` as `plan` says, on an OS thread of its own.

@@ -3,14 +3,21 @@
 //! A simulated thread runs ordinary blocking code on a stack of its own and suspends wherever production code would
 //! block. Stacks are pooled for the whole process: mapping one costs more than many runs.
 //!
+//! A thread that is torn down is told to unwind where it is suspended. A destructor that panics then would end the
+//! process by Rust's own rules. Instead its stack is *abandoned*: it suspends once more and is never resumed.
+//!
 //! # Invariants
 //!
 //! - A coroutine is resumed and dropped on the OS thread that made it: a run never leaves its thread.
 //! - Nothing suspends while its thread unwinds: `std`'s panic count is per OS thread, so a coroutine that suspended in
-//!   the middle of an unwind would make every other one look as if it were panicking.
+//!   the middle of an unwind would make every other one look as if it were panicking. An abandoned stack does that, so
+//!   the run ends with it.
+//! - The memory of an abandoned stack is used again only when its run is gone: what the run has may point into it.
 //! - Below each stack lies a guard page; `overflow` names the thread that hits it.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::mem::ManuallyDrop;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
 
@@ -28,25 +35,52 @@ struct PooledStack {
     bytes: usize,
 }
 
+/// What a coroutine is to do when it is resumed.
+enum Go {
+    On,
+    /// Unwind: it is torn down.
+    Unwind,
+}
+
+/// Why a coroutine suspends.
+enum Pause {
+    Waits,
+    Abandoned,
+}
+
 /// Why a coroutine came back.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Resumed {
     Suspended,
     Ended,
+    /// A destructor on its stack has panicked during an unwind: it never runs again.
+    Abandoned,
 }
+
+/// What unwinds a coroutine that is torn down.
+struct TornDown;
+
+type Fiber = Coroutine<Go, Pause, ()>;
 
 /// A blocking thread of the simulation.
 pub(super) struct ThreadBody {
-    coroutine: Option<Coroutine<(), (), ()>>,
+    coroutine: Option<Fiber>,
     suspender: Suspender,
     stack_bytes: usize,
     /// Lowest address of the guard page.
     guard: usize,
 }
 
+thread_local! {
+    /// The coroutine that this OS thread runs now: of several, the innermost.
+    static RUNNING: RefCell<Option<Suspender>> = const { RefCell::new(None) };
+    /// Coroutines that have been abandoned in this OS thread's run, with the size of their stacks.
+    static ABANDONED: RefCell<Vec<(ManuallyDrop<Fiber>, usize)>> = const { RefCell::new(Vec::new()) };
+}
+
 /// Suspends the coroutine that it belongs to, from anywhere below its entry.
 #[derive(Clone)]
-pub(super) struct Suspender(Rc<Cell<Option<*const Yielder<(), ()>>>>);
+pub(super) struct Suspender(Rc<Cell<Option<*const Yielder<Go, Pause>>>>);
 
 impl Suspender {
     /// Gives control back to the scheduler until it resumes this thread.
@@ -54,20 +88,64 @@ impl Suspender {
     /// # Panics
     ///
     /// Unwinds by force when the thread is torn down while suspended.
-    #[expect(unsafe_code, reason = "the yielder is only reachable as a pointer below the coroutine's entry")]
     pub(super) fn suspend(&self) {
+        match self.pause(Pause::Waits) {
+            Go::On => {}
+            Go::Unwind => resume_unwind(Box::new(TornDown)),
+        }
+    }
+
+    #[expect(unsafe_code, reason = "the yielder is only reachable as a pointer below the coroutine's entry")]
+    fn pause(&self, why: Pause) -> Go {
         let yielder = self.0.get().expect("a thread suspends only between its start and its end");
         // SAFETY: the pointer was taken from the reference that the coroutine's entry function holds for as long as the
         // coroutine lives, and is cleared when that function returns. The scheduler calls this only while this very
         // coroutine runs (it is `current`), so it suspends its own stack.
-        unsafe { (*yielder).suspend(()) };
+        unsafe { (*yielder).suspend(why) }
     }
-}
 
-impl Suspender {
     /// Whether the thread has started and not ended: what runs for it runs on its own stack.
     pub(super) fn is_inside(&self) -> bool {
         self.0.get().is_some()
+    }
+}
+
+/// Whether what runs now has a stack of its own, which [`abandon`] can leave.
+pub(super) fn is_on_own_stack() -> bool {
+    RUNNING.try_with(|running| running.borrow().is_some()).unwrap_or(false)
+}
+
+/// Leaves the stack that runs now for good. Returns only where it is not a coroutine's.
+pub(crate) fn abandon() {
+    let running = RUNNING.try_with(|running| running.borrow().clone()).ok().flatten();
+    if let Some(running) = running {
+        running.pause(Pause::Abandoned);
+        unreachable!("an abandoned stack is not resumed");
+    }
+}
+
+/// Takes the value out of what only abandoned stacks may still share.
+#[expect(unsafe_code, reason = "skips destructors that cannot run")]
+pub(crate) fn sole<T>(shared: Rc<T>) -> Option<T> {
+    if ABANDONED.with(|abandoned| !abandoned.borrow().is_empty()) {
+        while Rc::strong_count(&shared) > 1 {
+            // SAFETY: the pointer is that of a live `Rc`. Each count but this one's belongs to a value on an abandoned
+            // stack, or that such a value owned: nothing uses or drops it ever again.
+            unsafe { Rc::decrement_strong_count(Rc::as_ptr(&shared)) };
+        }
+    }
+    Rc::into_inner(shared)
+}
+
+/// Puts abandoned stacks of this OS thread back into the pool: their run is gone, with all that may point into them.
+#[expect(unsafe_code, reason = "skips destructors that cannot run")]
+pub(crate) fn reclaim_abandoned() {
+    for (fiber, bytes) in ABANDONED.take() {
+        let mut fiber = ManuallyDrop::into_inner(fiber);
+        // SAFETY: what is on the stack is never used again: the tasks, sockets and locks of its run are dropped, and
+        // nothing of a run survives it.
+        unsafe { fiber.force_reset() };
+        give_back(fiber.into_stack(), bytes);
     }
 }
 
@@ -82,10 +160,14 @@ impl ThreadBody {
         let guard = stack.limit().get();
         let suspender = Suspender(Rc::new(Cell::new(None)));
         let inside = suspender.clone();
-        let coroutine = Coroutine::with_stack(stack, move |yielder: &Yielder<(), ()>, ()| {
+        let coroutine = Coroutine::with_stack(stack, move |yielder: &Yielder<Go, Pause>, go| {
             inside.0.set(Some(std::ptr::from_ref(yielder)));
             let _cleared = ClearOnExit(&inside);
-            entry();
+            match go {
+                Go::On => run_to_end(entry),
+                // It never started: what its entry has captured is dropped here, on a stack of its own.
+                Go::Unwind => drop(entry),
+            }
         });
         Ok(Self { coroutine: Some(coroutine), suspender, stack_bytes, guard })
     }
@@ -104,9 +186,20 @@ impl ThreadBody {
     }
 
     pub(super) fn resume(&mut self) -> Resumed {
+        self.go(Go::On)
+    }
+
+    fn go(&mut self, go: Go) -> Resumed {
         let coroutine = self.coroutine.as_mut().expect("a thread keeps its coroutine until it is dropped");
-        match coroutine.resume(()) {
-            CoroutineResult::Yield(()) => Resumed::Suspended,
+        let _running = Running::set(&self.suspender);
+        match coroutine.resume(go) {
+            CoroutineResult::Yield(Pause::Waits) => Resumed::Suspended,
+            CoroutineResult::Yield(Pause::Abandoned) => {
+                let abandoned =
+                    self.coroutine.take().map(|coroutine| (ManuallyDrop::new(coroutine), self.stack_bytes));
+                ABANDONED.with(|all| all.borrow_mut().extend(abandoned));
+                Resumed::Abandoned
+            }
             CoroutineResult::Return(()) => Resumed::Ended,
         }
     }
@@ -114,10 +207,59 @@ impl ThreadBody {
 
 impl Drop for ThreadBody {
     fn drop(&mut self) {
-        let Some(mut coroutine) = self.coroutine.take() else { return };
-        // Unwinds a suspended thread: its destructors run, on its own stack, and may not suspend.
-        coroutine.force_unwind();
-        give_back(coroutine.into_stack(), self.stack_bytes);
+        // Unwinds a suspended thread: its destructors run, on its own stack, and may not suspend. One that catches the
+        // unwind goes on, until it suspends again.
+        while self.coroutine.as_ref().is_some_and(|coroutine| !coroutine.done()) {
+            self.go(Go::Unwind);
+        }
+        if let Some(coroutine) = self.coroutine.take() {
+            give_back(coroutine.into_stack(), self.stack_bytes);
+        }
+    }
+}
+
+/// Runs `f` on a stack of its own, where a destructor that panics during an unwind ends the run and not the process.
+/// Returns `None` where such a stack was abandoned.
+///
+/// # Panics
+///
+/// As `f`.
+pub(super) fn on_own_stack<T: 'static>(stack_bytes: usize, f: impl FnOnce() -> T + 'static) -> Option<T> {
+    let result = Rc::new(Cell::new(None));
+    let f = Rc::new(Cell::new(Some(f)));
+    let (own, inside) = (Rc::clone(&f), Rc::clone(&result));
+    let entry = move || inside.set(own.take().map(|f| f()));
+    match ThreadBody::new(stack_bytes, entry) {
+        Ok(mut body) => {
+            body.resume();
+            result.take()
+        }
+        // Without memory for a stack it runs on this one.
+        Err(_) => f.take().map(|f| f()),
+    }
+}
+
+/// Runs the entry of a thread. The unwind that tears it down ends here.
+fn run_to_end(entry: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(entry))
+        && !payload.is::<TornDown>()
+    {
+        resume_unwind(payload);
+    }
+}
+
+/// Names the coroutine that runs, and the one before when dropped.
+struct Running(Option<Suspender>);
+
+impl Running {
+    fn set(suspender: &Suspender) -> Self {
+        Self(RUNNING.replace(Some(suspender.clone())))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        RUNNING.set(self.0.take());
     }
 }
 
@@ -188,5 +330,32 @@ mod tests {
         assert_eq!(body.resume(), Resumed::Suspended);
         drop(body);
         assert!(dropped.get());
+    }
+
+    #[test]
+    fn the_next_run_uses_an_abandoned_stack() {
+        // A size that no other test has.
+        const BYTES: usize = 76 * 1024;
+        let dropped = Rc::new(Cell::new(false));
+        let seen = dropped.clone();
+        let mut body = ThreadBody::new(BYTES, move || {
+            let _never = ClearOnExit(&Suspender(Rc::default()));
+            abandon();
+            seen.set(true);
+        })
+        .expect("a stack");
+        let guard = body.guard();
+        assert!(!is_on_own_stack());
+        assert_eq!(body.resume(), Resumed::Abandoned);
+        drop(body);
+        let other = ThreadBody::new(BYTES, || ()).expect("a stack");
+        assert_ne!(other.guard(), guard, "what the run has may point into the stack");
+        let shared = Rc::new(7);
+        std::mem::forget(shared.clone());
+        assert_eq!(sole(shared), Some(7));
+        reclaim_abandoned();
+        assert_eq!(ThreadBody::new(BYTES, || ()).expect("a stack").guard(), guard);
+        assert!(!dropped.get());
+        assert_eq!(sole(dropped.clone()), None, "shared, and no stack was abandoned");
     }
 }

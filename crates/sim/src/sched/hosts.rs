@@ -187,13 +187,13 @@ impl Scheduler {
         }
     }
 
-    /// Drops what a killed task was doing. A panic in a destructor of a dead process is of no interest; one of a thread
-    /// ends the run's process by Rust's own rules, as in all teardown.
+    /// Drops what a killed task was doing. A panic in a destructor of a dead process is of no interest: only the trace
+    /// shows it. One of a thread, which is unwound, leaves the run in no state to go on: see `abandoned`.
     fn drop_killed(&self, task: TaskId, body: Body) {
         let outer = self.current.replace(Some(task));
         let spans = self.tasks.borrow()[task.index()].spans.clone();
         match body {
-            Body::Task(future) => drop(lifecycle::caught(|| drop(future))),
+            Body::Task(task) => drop(self.drop_apart(task)),
             Body::Thread(thread) => {
                 let message = self.tasks.borrow()[task.index()].overflow_message.clone();
                 crate::trace::reenter_spans(&spans);

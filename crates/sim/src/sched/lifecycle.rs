@@ -171,6 +171,13 @@ impl Scheduler {
         }
     }
 
+    /// Drops the future of a task that was aborted.
+    pub(super) fn drop_aborted(&self, task: TaskId, body: Body) {
+        if let Err(panic) = self.drop_unfinished(body) {
+            self.panicked(task, &panic);
+        }
+    }
+
     pub(super) fn panicked(&self, task: TaskId, panic: &Panic) {
         self.panicked_with(task, &panic.0);
     }
@@ -223,7 +230,7 @@ impl Scheduler {
         self.thaw(task);
         let outer = self.current.replace(Some(task));
         if let Some(body) = body {
-            self.drop_body(task, body);
+            self.drop_aborted(task, body);
         }
         self.current.set(outer);
         self.end(task);
@@ -265,6 +272,14 @@ impl Scheduler {
 
     // Reports.
 
+    /// Whether `task` is a thread that has ended.
+    pub(crate) fn is_ended_thread(&self, task: TaskId) -> bool {
+        let tasks = self.tasks.borrow();
+        let entry = &tasks[task.index()];
+        // Only threads have a stack that can overflow.
+        entry.state == State::Ended && !entry.overflow_message.is_empty()
+    }
+
     /// Everything that has not ended, in the order of starts.
     pub(crate) fn stragglers(&self) -> Vec<Straggler> {
         let tasks = self.tasks.borrow();
@@ -303,11 +318,6 @@ impl Scheduler {
     /// Whether the run is over, and what is left of it is being dropped.
     pub(crate) fn is_tearing_down(&self) -> bool {
         self.tearing_down.get()
-    }
-
-    /// Whether a thread (as opposed to a task) is being torn down now.
-    pub(crate) fn is_tearing_down_a_thread(&self) -> bool {
-        (self.tearing_down.get() || self.being_torn_down()) && self.running_thread().is_some()
     }
 
     /// The names of all tasks, by number.
@@ -350,7 +360,7 @@ impl Scheduler {
     /// A destructor of `task` panicked as it was dropped. At the end of a run that is the failure of one that had none;
     /// a process that was killed runs no destructors.
     fn panicked_in_teardown(&self, task: TaskId, message: &str) {
-        if self.tearing_down.get() {
+        if self.is_at_the_end() {
             let detail = format!("{}, when it was dropped at the end of the run: {message}", self.name(task));
             self.fail_at_the_end(Symptom::new(SymptomKind::Panic, detail));
         }
@@ -370,8 +380,7 @@ impl Scheduler {
         self.current.set(Some(task));
         // One that loops is what the watchdog names.
         self.progress.step(self.steps(), task.index() as u32);
-        // A destructor that panics while its thread is torn down ends the process by Rust's own rules.
-        let dropped = caught(|| drop(body));
+        let dropped = self.drop_unfinished(body);
         self.current.set(None);
         if let Err(panic) = dropped {
             self.panicked_in_teardown(task, panic.message());

@@ -130,6 +130,8 @@ impl Scheduler {
                 body.interrupted = Some(Interrupted::Suspended(poll));
                 None
             }
+            // The run has failed, and the future is gone with the stack.
+            Resumed::Abandoned => Some(Err(Panic::new(String::new()))),
             Resumed::Ended => {
                 let (future, polled) = poll.output.take().expect("a poll that ends says what came of it");
                 body.future = Some(future);

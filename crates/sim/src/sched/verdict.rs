@@ -42,7 +42,14 @@ impl Scheduler {
     /// Has a run without a verdict end with `symptom`, although what is left of it is already dropped.
     pub(crate) fn fail_at_the_end(&self, symptom: Symptom) {
         if !self.stopped() {
-            *self.verdict.panicked_at.borrow_mut() = crate::panics::take_place();
+            self.fail_anyway(symptom, crate::panics::take_place());
+        }
+    }
+
+    /// Ends the run with `symptom`, also while it is torn down, unless an earlier one already did.
+    pub(super) fn fail_anyway(&self, symptom: Symptom, place: Option<String>) {
+        if !self.stopped() {
+            *self.verdict.panicked_at.borrow_mut() = place;
             *self.verdict.symptom.borrow_mut() = Some(symptom);
         }
     }

@@ -62,8 +62,7 @@ fn simulate_hosts(
         None => run_turmoil(&run, sim, &mut faults),
     }
     drop(entered);
-    let run = Rc::into_inner(run).expect("handles find their run through the context and keep none");
-    let mut outcome = run.into_outcome();
+    let mut outcome = context::outcome_of(run);
     outcome.faults += faults.happened();
     outcome
 }
@@ -88,6 +87,7 @@ fn run_turmoil(run: &Run, mut plan: TurmoilSim, faults: &mut FaultDriver) {
     }
     // turmoil's simulation must still exist, because tasks drop its sockets now.
     run.scheduler.tear_down();
+    run.scheduler.drop_at_the_end("turmoil's simulation", sim);
 }
 
 fn add_hosts(run: &Run, plan: &mut TurmoilSim, sim: &mut Inner) {

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::Run;
+use super::{Outcome, Run};
 use crate::{panics, sched};
 
 thread_local! {
@@ -27,6 +27,18 @@ pub(crate) fn enter(run: Rc<Run>) -> Entered {
     panics::watch(Some(super::panics::WATCH));
     CURRENT.with(|current| *current.borrow_mut() = Some(run));
     Entered
+}
+
+/// Ends a run that has been left, and returns what it did.
+///
+/// # Panics
+///
+/// Only on a bug here: handles find their run through this module, and keep none.
+pub(crate) fn outcome_of(run: Rc<Run>) -> Outcome {
+    let run = sched::sole(run).expect("handles find their run through the context and keep none");
+    let outcome = run.into_outcome();
+    sched::reclaim_abandoned();
+    outcome
 }
 
 /// Leaves the run when dropped.

@@ -94,6 +94,9 @@ impl Run {
 
     /// Drops what mains have captured, while their run still exists.
     pub(crate) fn forget_mains(&self) {
-        self.hosts.iter().for_each(|host| drop(host.main.take()));
+        for host in &self.hosts {
+            let main = host.main.take();
+            self.scheduler.drop_at_the_end(&format!("the main of {}", host.name), main);
+        }
     }
 }

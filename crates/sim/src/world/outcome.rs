@@ -1,14 +1,13 @@
 //! The result of a run.
 
-use std::rc::Rc;
 use std::time::Duration;
 
 use super::{Points, Run};
 use crate::choice::{ChoiceLog, Divergence};
-use crate::panics;
 use crate::sched::Profile;
 use crate::symptom::{Symptom, SymptomKind};
 use crate::trace::Trace;
+use crate::{panics, sched};
 
 /// The result of a run.
 #[derive(Debug)]
@@ -49,8 +48,8 @@ impl Run {
         let names = self.scheduler.task_names();
         let profile = self.scheduler.take_profile();
         let fingerprint = self.scheduler.fingerprint();
-        let scheduler = Rc::into_inner(self.scheduler)
-            .expect("the run has ended, and so has all that found its scheduler");
+        let scheduler =
+            sched::sole(self.scheduler).expect("the run has ended, and so has all that found its scheduler");
         let (choices, mut trace) = scheduler.into_parts();
         trace.keep_names(names, self.network.into_inner());
         trace.keep_labels(self.labels.into_inner());

@@ -1,0 +1,83 @@
+//! Destructors that panic while their stack is unwound: the run fails, and the process goes on.
+//!
+//! Rust ends a process in which that happens. Where it happens on a stack of its own (a thread; what is torn down), the
+//! stack is abandoned instead (`coroutine`), and the panic is the failure of the run.
+
+use std::sync::Arc;
+
+use super::coroutine::{is_on_own_stack, on_own_stack};
+use super::lifecycle::{Panic, caught};
+use super::{Body, Scheduler, Symptom, SymptomKind};
+use crate::interpose;
+use crate::panics::LastPanic;
+
+/// As large as the stack of an OS thread, on which destructors run otherwise.
+const STACK_BYTES: usize = 2 << 20;
+
+/// What to do about a panic that no real process would have.
+const KILLED: &str = "a killed process runs no destructors; those of a simulated one run, cut off from the simulation, \
+                      because its memory is shared. Let this one not panic while its thread unwinds \
+                      (`std::thread::panicking`)";
+
+impl Scheduler {
+    /// Whether the stack that runs now can be abandoned.
+    pub(crate) fn can_abandon(&self) -> bool {
+        interpose::CATCHES_ABORT && is_on_own_stack()
+    }
+
+    /// A destructor has panicked (`then`) while the stack that runs now was unwound, by `first` unless it is torn down.
+    /// Ends the run with that, unless it has a verdict; the stack is abandoned.
+    pub(crate) fn fail_by_abandoning(&self, first: Option<LastPanic>, then: LastPanic) {
+        let who = self.running_name().unwrap_or_else(|| Arc::from("what is left of the test"));
+        let is_at_the_end = self.is_at_the_end();
+        let is_torn_down = self.tearing_down.get() || self.being_torn_down();
+        let (detail, place) = match first.filter(|_| !is_torn_down) {
+            _ if is_at_the_end => {
+                (format!("{who}, when it was dropped at the end of the run: {}", then.message), then.place)
+            }
+            Some(first) => {
+                let detail = format!(
+                    "{who}: {}\nwhile that panic unwound the stack a destructor panicked, for which Rust ends a \
+                     process: {}",
+                    first.message, then.whole
+                );
+                (detail, first.place)
+            }
+            None => (format!("{who}, when its host was killed: {}\n{KILLED}", then.message), then.place),
+        };
+        self.fail_anyway(Symptom::new(SymptomKind::Panic, detail), Some(place));
+        crate::trace::set_formatting(false);
+    }
+
+    /// Drops the future or coroutine of a task that has not ended.
+    pub(super) fn drop_unfinished(&self, body: Body) -> Result<(), Panic> {
+        match body {
+            Body::Task(task) => self.drop_apart(task),
+            thread @ Body::Thread(_) => caught(|| drop(thread)),
+        }
+    }
+
+    /// Drops `value` on a stack of its own.
+    pub(super) fn drop_apart<T: 'static>(&self, value: T) -> Result<(), Panic> {
+        caught(|| {
+            on_own_stack(STACK_BYTES, move || drop(value));
+        })
+    }
+
+    /// Drops something that holds values of code under test, when the run has ended.
+    pub(crate) fn drop_at_the_end<T: 'static>(&self, what: &str, value: T) {
+        if let Err(panic) = self.drop_apart(value) {
+            let detail = format!("{what}, when it was dropped at the end of the run: {}", panic.message());
+            self.fail_at_the_end(Symptom::new(SymptomKind::Panic, detail));
+        }
+    }
+
+    /// Whether the whole run is torn down, as opposed to one host of turmoil's that crashes.
+    pub(super) fn is_at_the_end(&self) -> bool {
+        #[cfg(feature = "turmoil")]
+        let is_crash = self.entered_host().is_some();
+        #[cfg(not(feature = "turmoil"))]
+        let is_crash = false;
+        self.tearing_down.get() && !is_crash
+    }
+}
