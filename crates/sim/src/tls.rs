@@ -123,7 +123,8 @@ impl SecureRandom for Drawn {
         let running = context::current().and_then(|run| Some((run.number, run.scheduler.running_host()?)));
         match running {
             Some((run, host)) => {
-                Host::new(run, host).fill(buffer);
+                let host: Host = Host::new(run, host);
+                host.fill(buffer);
                 Ok(())
             }
             // Outside of a run; or in a task that tokio runs by itself, where libc's entropy is the seed's.

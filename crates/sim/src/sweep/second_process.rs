@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use super::Session;
 use super::examine::{SuspectedBy, suspects};
-use crate::pool::{Job, Ran};
+use crate::pool::Ran;
 use crate::symptom::{Symptom, SymptomKind};
 
 /// Names the seeds of a second process. Not a setting: the simulator alone sets it.
@@ -56,7 +56,7 @@ impl Session {
         let _ = self.warm_up(|_| true);
         let mut stdout = std::io::stdout().lock();
         for &seed in seeds {
-            if let Ran::Ended(outcome) = self.ran(Job::Seed(seed)) {
+            if let Ran::Ended(outcome) = self.ran(self.job_of(seed)) {
                 let key = outcome.symptom.as_ref().map(Symptom::key).unwrap_or_default();
                 // A pipe whose other end has gone is of no interest.
                 let _ = writeln!(stdout, "\n{ANSWER}{seed} {} {key}", outcome.trace.hash());
