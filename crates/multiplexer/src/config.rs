@@ -174,7 +174,7 @@ impl Timeouts {
     /// Sets how long a new stream may go without any frame of the peer for it, before the stream is reset; the
     /// session lives on. It also bounds a call of `open`. Default: 75 s, as in hashicorp/yamux.
     ///
-    /// `None` is for ever, for peers that acknowledge only when they have something to say (rust yamux) on streams
+    /// `None` waits for ever, for peers that acknowledge only when they have something to say (rust yamux) on streams
     /// that only we write to.
     pub fn open(&mut self, timeout: Option<Duration>) -> &mut Self {
         self.open = timeout;
@@ -194,7 +194,7 @@ impl Timeouts {
     /// Sets how long a writer waits for credit from an unmodified peer that has sent FIN. Such a peer may have
     /// stopped reading, which it cannot say. Credit that comes starts the time again. Default: 10 s.
     ///
-    /// Zero fails the writer as soon as it would wait. `None` is for ever.
+    /// Zero fails the writer as soon as it would wait. `None` waits for ever.
     pub fn no_credit(&mut self, timeout: Option<Duration>) -> &mut Self {
         self.no_credit = timeout;
         self
@@ -271,8 +271,8 @@ impl Default for Limits {
 
 impl Limits {
     /// Sets how many streams of the peer may exist at once. A stream counts until both of its halves are dropped
-    /// here. More are refused. Default: 1024, because thousands of handlers for one connection are more often a
-    /// mistake than a wish.
+    /// here. More are refused. Default: 1024, because thousands of handlers for one connection are mostly a
+    /// mistake.
     ///
     /// 0 refuses all.
     pub fn inbound_streams(&mut self, count: u32) -> &mut Self {
@@ -299,7 +299,7 @@ impl Limits {
     /// Sets how many streams this side opens ahead of the peer's acknowledgement; `open` waits beyond. Default: 256,
     /// from the protocol.
     ///
-    /// 0 lets every `open` time out. Of more, the peer may refuse some.
+    /// 0 makes every `open` time out. If it is more than the peer allows, the peer refuses some.
     pub fn unacknowledged_opens(&mut self, count: u32) -> &mut Self {
         self.unacknowledged_opens = count;
         self

@@ -42,7 +42,7 @@ pub struct Session<R: Runtime> {
 impl<R: Runtime> Session<R> {
     /// Starts the client side of a session over `transport`, which may be any stream: TCP, TLS, a WebSocket.
     ///
-    /// Nothing is waited for: a peer that speaks another protocol is found out when it answers.
+    /// Returns at once. That a peer speaks another protocol shows when it answers.
     pub fn client<S>(runtime: R, transport: S, config: Config) -> Self
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -73,7 +73,7 @@ impl<R: Runtime> Session<R> {
         Self { shared, open_timeout, ping_timeout }
     }
 
-    /// Opens a stream. It can be written to at once: no round trip is waited for, and a refusal shows as
+    /// Opens a stream. It can be written to at once, without a round trip. A refusal shows as
     /// [`ReadError::Refused`](crate::ReadError::Refused) or [`WriteError::Refused`](crate::WriteError::Refused).
     ///
     /// Waits while [`Limits::unacknowledged_opens`](crate::Limits::unacknowledged_opens) streams are not
@@ -139,16 +139,16 @@ impl<R: Runtime> Session<R> {
                         state.add_stream(key);
                         return Poll::Ready(Ok(Stream::new(Arc::clone(&self.shared), key)));
                     }
-                    match state.connection.closed() {
-                        Some(closed) if !state.connection.may_accept() => Poll::Ready(Err(closed.clone())),
-                        _ => Poll::Pending,
+                    match state.connection.accept_end() {
+                        Some(closed) => Poll::Ready(Err(closed.clone())),
+                        None => Poll::Pending,
                     }
                 },
             )
             .await
     }
 
-    /// Sends a ping and returns the round-trip time. Pings that were not sent yet are joined.
+    /// Sends a ping and returns the round-trip time. Calls that come before it is sent share one ping.
     ///
     /// # Errors
     ///

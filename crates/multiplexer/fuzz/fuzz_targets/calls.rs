@@ -4,6 +4,7 @@
 #![no_main]
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -117,6 +118,7 @@ impl World {
                 2 => drop(self.connection.ping()),
                 3 => self.connection.transport_full(self.now),
                 4 => self.connection.go_away(self.now),
+                5 => self.connection.write_failed(&ErrorKind::BrokenPipe.into(), self.now),
                 _ => self.connection.wake_writers(),
             },
         }

@@ -131,9 +131,7 @@ impl<T: Threads> Session<T> {
                 self.shared.settle(&mut guard);
                 return Ok(Some(Stream::new(Arc::clone(&self.shared), key, waits)));
             }
-            if let Some(closed) = guard.connection.closed()
-                && !guard.connection.may_accept()
-            {
+            if let Some(closed) = guard.connection.accept_end() {
                 return Err(closed.clone());
             }
             if deadline.is_some_and(|deadline| deadline <= self.shared.threads.now()) {
@@ -145,7 +143,7 @@ impl<T: Threads> Session<T> {
         }
     }
 
-    /// Sends a ping and returns the round-trip time. Pings that were not sent yet are joined.
+    /// Sends a ping and returns the round-trip time. Calls that come before it is sent share one ping.
     ///
     /// # Errors
     ///

@@ -286,7 +286,8 @@ macro_rules! methods {
                 }
             }
 
-            /// Waits as [`wait_stopped`](Self::wait_stopped) does, for `timeout` at most. `None`: nothing of the kind.
+            /// Waits as [`wait_stopped`](Self::wait_stopped) does, for `timeout` at most. Returns `None` if none of it
+            /// has happened by then.
             pub fn wait_stopped_timeout(&self, timeout: Duration) -> Option<WriteEnd> {
                 self.half.wait_stopped(Some(self.half.now() + timeout))
             }

@@ -148,8 +148,11 @@ impl Connection {
 
     /// Ends the session because of an error that the peer is to be told of.
     pub(crate) fn fail(&mut self, cause: Cause, now: Instant) {
-        if !self.ending.is_open() {
-            return;
+        match self.ending {
+            Ending::Open => {}
+            // The peer cannot be told, and what follows cannot be understood.
+            Ending::Unwritable { .. } => return self.end(cause),
+            Ending::Closing { .. } | Ending::Closed(_) => return,
         }
         self.output.discard();
         let code = match cause {
@@ -202,9 +205,12 @@ impl Connection {
         self.peer_away = Some(code);
         if code == GoAwayCode::Normal {
             self.tell_openers();
-        } else {
+        } else if self.ending.is_open() {
             self.output.discard();
             self.begin_closing(Cause::PeerError { code }, self.latest);
+        } else {
+            // The outcome is decided already, and nothing more comes.
+            self.end(Cause::PeerError { code });
         }
     }
 

@@ -10,6 +10,7 @@ use super::frame::{Flags, Kind};
 use super::stream::{ReceiveState, Reset, SendState, Stream};
 use super::timers::Timer;
 use super::{Connection, Event, StreamKey};
+use crate::closed::Closed;
 use crate::config::INITIAL_WINDOW_BYTES;
 use crate::error::{LocalReset, OpenError, ResetCode, WriteError};
 
@@ -82,6 +83,13 @@ impl Connection {
     #[must_use]
     pub fn may_accept(&self) -> bool {
         !(self.backlog.is_empty() || self.output.is_congested() && self.ending.is_open())
+    }
+
+    /// Returns the outcome, once [`accept`](Self::accept) will return no stream any more. Where only writing has failed,
+    /// the peer may have opened streams before.
+    #[must_use]
+    pub fn accept_end(&self) -> Option<&Closed> {
+        if self.may_accept() { None } else { self.ending.deaf() }
     }
 
     /// No stream is accepted any more: those that wait are reset, and new ones refused.

@@ -254,6 +254,7 @@ impl Output {
 
     /// Drops what waits. What the driver has taken goes out.
     pub(crate) fn discard(&mut self) {
+        self.refusals = 0;
         self.control.clear();
         self.data.clear();
         self.pongs.clear();

@@ -78,6 +78,15 @@ impl Connection {
         self.latest = now;
         self.liveness.alive(now);
         self.statistics.bytes_received += input.remaining() as u64;
+        self.take_in(input, now);
+        if !self.ending.writes() {
+            // Answers that cannot be written.
+            self.output.discard();
+        }
+    }
+
+    #[inline]
+    fn take_in(&mut self, input: &mut impl Buf, now: Instant) {
         while input.has_remaining() {
             if matches!(self.ending, Ending::Closing { .. } | Ending::Closed(_)) {
                 input.advance(input.remaining());

@@ -191,7 +191,7 @@ impl State {
         self.connection.wait_flushed(key);
     }
 
-    /// Has the driver be woken by `waker`.
+    /// Registers `waker` to wake the driver.
     pub(super) fn register_driver(&mut self, waker: &Waker) {
         register(&mut self.driver, waker, &mut self.forgotten);
     }

@@ -3,7 +3,8 @@
 use std::io;
 
 use super::*;
-use crate::closed::GoAwayCode;
+use crate::closed::{Closed, GoAwayCode};
+use crate::config::Limits;
 use crate::error::OpenError;
 
 #[test]
@@ -95,6 +96,58 @@ fn bytes_after_a_failed_write_are_read() {
     assert!(!lab.connection.has_output());
     lab.connection.end_of_input(lab.now);
     assert!(matches!(lab.cause(), Some(Cause::Io { kind: io::ErrorKind::BrokenPipe, .. })));
+}
+
+#[test]
+fn streams_after_a_failed_write_are_accepted() {
+    let mut lab = Lab::new(Role::Server);
+    lab.connection.write_failed(&io::ErrorKind::BrokenPipe.into(), lab.now);
+    assert_eq!(lab.connection.accept_end(), None, "the peer may have opened streams before");
+    lab.events();
+    lab.receive(Frame::Data(SYN.and(FIN), 1, 10));
+    assert_eq!(lab.events(), [Event::Acceptable]);
+    let key = lab.connection.accept().expect("a stream waits");
+    assert_eq!(lab.read(key, 100), Poll::Ready(Ok(10)));
+    lab.receive(Frame::Data(SYN, 3, 10));
+    lab.connection.end_of_input(lab.now);
+    assert_eq!(lab.connection.accept_end(), None, "a stream waits");
+    lab.connection.accept().expect("a stream waits");
+    assert!(matches!(lab.connection.accept_end(), Some(Closed { cause: Cause::Io { .. } })));
+}
+
+#[test]
+fn a_failed_write_decides_the_outcome() {
+    let broken = || {
+        let mut lab = Lab::new(Role::Server);
+        lab.connection.write_failed(&io::ErrorKind::BrokenPipe.into(), lab.now);
+        lab
+    };
+    let check = |lab: &Lab| {
+        assert!(matches!(lab.cause(), Some(Cause::Io { .. })));
+        assert_eq!(lab.connection.state(), State::Closed);
+    };
+    let mut lab = broken();
+    lab.receive(Frame::GoAway(1));
+    check(&lab);
+    // What follows a violation cannot be understood.
+    let mut lab = broken();
+    lab.receive_bytes(&[1; 12]);
+    check(&lab);
+    lab.receive(Frame::Data(SYN, 1, 10));
+    assert_eq!(lab.connection.accept(), None);
+}
+
+#[test]
+fn a_failed_write_leaves_no_answers_waiting() {
+    let limits = Limits { accept_backlog: 0, ..Limits::default() };
+    let mut lab = Lab::with(Role::Server, Config { limits, ..Config::default() });
+    lab.connection.write_failed(&io::ErrorKind::BrokenPipe.into(), lab.now);
+    for number in 0..10_000 {
+        lab.receive(Frame::Ping(SYN, number));
+        lab.receive(Frame::Window(SYN, 2 * number + 1, 0));
+        assert_eq!(lab.connection.statistics().pending_bytes, 0);
+    }
+    assert_eq!(lab.connection.state(), State::Closing);
 }
 
 #[test]
