@@ -47,6 +47,7 @@ fn all_cells(scale: usize) -> Vec<Cell> {
         all.push(Cell::OpenRate { link, streams: 5000 / scale as u32 });
         all.push(Cell::Beside { link, rounds: 500 });
     }
+    all.push(Cell::Beside { link: Link::SmallTcp, rounds: 500 });
     all.push(Cell::IdleHeap { streams: 10_000 });
     all.push(Cell::Allocations { messages: 200_000 / scale });
     all

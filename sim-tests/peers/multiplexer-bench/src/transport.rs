@@ -1,9 +1,10 @@
 //! What the sessions run over.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, duplex, split};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpSocket;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
@@ -22,6 +23,8 @@ pub enum Link {
     Duplex,
     /// TCP over loopback, without Nagle's delay.
     Tcp,
+    /// The same with socket buffers of 256 KiB, so that the kernel holds less than the windows allow.
+    SmallTcp,
     /// A pipe in memory that delivers 25 ms later, each way, at 100 MB/s.
     Delayed,
 }
@@ -36,8 +39,18 @@ impl Link {
         match self {
             Self::Duplex => "duplex",
             Self::Tcp => "TCP",
+            Self::SmallTcp => "TCP with 256 KiB socket buffers",
             Self::Delayed => "50 ms link",
         }
+    }
+
+    fn socket(self) -> TcpSocket {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        if self == Self::SmallTcp {
+            socket.set_send_buffer_size(256 * 1024).expect("an option");
+            socket.set_recv_buffer_size(256 * 1024).expect("an option");
+        }
+        socket
     }
 
     /// Makes both ends.
@@ -47,10 +60,12 @@ impl Link {
                 let (one, other) = duplex(256 * 1024);
                 (Box::new(one), Box::new(other))
             }
-            Self::Tcp => {
-                let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+            Self::Tcp | Self::SmallTcp => {
+                let (listening, connecting) = (self.socket(), self.socket());
+                listening.bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
+                let listener = listening.listen(1).expect("it is bound");
                 let address = listener.local_addr().expect("it is bound");
-                let (one, other) = tokio::join!(TcpStream::connect(address), listener.accept());
+                let (one, other) = tokio::join!(connecting.connect(address), listener.accept());
                 let (one, other) = (one.expect("connected"), other.expect("accepted").0);
                 one.set_nodelay(true).expect("an option");
                 other.set_nodelay(true).expect("an option");
