@@ -85,8 +85,8 @@ impl Connection {
         !(self.backlog.is_empty() || self.output.is_congested() && self.ending.is_open())
     }
 
-    /// Returns the outcome, once [`accept`](Self::accept) will return no stream any more. Where only writing has failed,
-    /// the peer may have opened streams before.
+    /// Returns the outcome, once [`accept`](Self::accept) will return no stream any more. Where only writing has
+    /// failed, the peer may have opened streams before.
     #[must_use]
     pub fn accept_end(&self) -> Option<&Closed> {
         if self.may_accept() { None } else { self.ending.deaf() }
