@@ -1,9 +1,9 @@
 //! The clock and the entropy of libc, interposed inside of a run; what else depends on the machine (`machine`), and
 //! what would leave the simulation (`real`).
 //!
-//! std reads the time with `clock_gettime` and seeds `HashMap` with `getrandom`. This library defines both symbols,
-//! so that inside of a run they answer from the virtual clock and the seed; everywhere else they pass the call on.
-//! State is per OS thread and every run has an OS thread to itself, so parallel runs do not disturb each other.
+//! std reads the time with `clock_gettime` and seeds `HashMap` with `getrandom`. This library defines both symbols.
+//! Inside of a run they answer from the virtual clock and the seed; elsewhere they pass the call on. State is per OS
+//! thread and every run has its own OS thread, so parallel runs do not disturb each other.
 //!
 //! # What this does not reach
 //!
@@ -91,7 +91,7 @@ pub(crate) fn set_clock(now: Nanos) {
     }
 }
 
-/// Tells whether code under test runs now, as opposed to the simulator or tokio's own driver.
+/// Returns `true` if code under test runs now, as opposed to the simulator or tokio's own driver.
 pub(crate) fn set_polling(polling: bool) {
     POLLING.set(polling);
 }
@@ -119,16 +119,16 @@ pub(crate) enum Real {
 /// What is done when code under test asks for something real.
 static ON_REAL: OnceLock<fn(Real)> = OnceLock::new();
 
-/// Has `on_real` called, on the OS thread of a run, when code under test asks for something real.
+/// Sets `on_real`. It is called on the OS thread of a run when code under test asks for something real.
 pub(crate) fn on_real(on_real: fn(Real)) {
     let _ = ON_REAL.set(on_real);
 }
 
-/// What is done when code under test is about to wait for a real lock. Returns `true` if the lock may be free now;
-/// asked `false`, it only tells whether there is something to do.
+/// What is done when code under test is about to wait for a real lock. Returns `true` if the lock may be free now.
+/// Asked with `false`, it only returns whether there is something to do.
 static ON_LOCK: OnceLock<fn(bool) -> bool> = OnceLock::new();
 
-/// Has `on_lock` called, on the OS thread of a run, when code under test is about to wait for a real lock.
+/// Sets `on_lock`. It is called on the OS thread of a run when code under test is about to wait for a real lock.
 pub(crate) fn on_lock(on_lock: fn(bool) -> bool) {
     let _ = ON_LOCK.set(on_lock);
 }
@@ -154,7 +154,7 @@ pub(crate) fn unsimulated<T>(f: impl FnOnce() -> T) -> T {
     f()
 }
 
-/// Tells whether code under test, which runs now, must not have something real. Says so to the run.
+/// Returns `true` if code under test runs now and must not have something real. Reports it to the run.
 #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only interposed on Linux"))]
 fn is_refused(what: Real) -> bool {
     let is_simulated = inside().is_some()

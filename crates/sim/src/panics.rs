@@ -1,8 +1,8 @@
-//! Panics on the threads of runs: kept for the report instead of printed.
+//! Panics on the threads of runs: collected for the report instead of printed.
 //!
-//! A simulated panic is a finding, and the shrinker repeats it a thousand times: the default hook would bury the report
-//! under backtraces. So one hook, installed over whatever hook the process has, notes the panics of run threads and
-//! hands all others on.
+//! A simulated panic is a finding, and the shrinker repeats it a thousand times. The default hook would bury the report
+//! under backtraces. So one hook, installed over the hook of the process, notes the panics of run threads and passes
+//! all others on.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};

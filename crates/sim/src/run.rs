@@ -1,7 +1,7 @@
 //! The loop of a run: simulates hosts once, from a seed or from recorded choices.
 //!
 //! [`simulate`] drives the scheduler, the network and the clock (`drive`) until every client's main has ended or an
-//! oracle objects, tears everything down and returns what happened.
+//! oracle fails the run. Then it tears everything down and returns the result.
 
 mod clock;
 pub(crate) mod drive;
@@ -55,7 +55,7 @@ impl Plan<'_> {
 }
 
 impl Plan<'_> {
-    /// Tells `options` what a strategy may know, and whether the run is to count it.
+    /// Sets in `options` what a strategy may know, and whether the run counts it.
     pub(crate) fn tell(&self, options: &mut RunOptions) {
         match *self {
             Self::Seed { profile, .. } => options.profile = Arc::clone(profile),
@@ -65,7 +65,7 @@ impl Plan<'_> {
     }
 }
 
-/// Calls `f` with the clock and the entropy of libc, and the probes, made the run's.
+/// Calls `f` while libc's clock and entropy, and the probes, are the run's.
 pub(crate) fn in_libc<T>(choices: Choices, f: impl FnOnce(Choices) -> T) -> T {
     probe::install();
     interpose::on_real(world::real::asked_for);
@@ -85,7 +85,7 @@ pub(crate) fn simulate(
     let number = context::next_run_number();
     tracing::dispatcher::with_default(world::dispatch(), || {
         let runtime = tokio_runtime(choices.seed(), options.tolerate_panics);
-        // Hosts that the test cannot have are not made.
+        // Invalid hosts are not made.
         let plans = if setup.is_some() { Vec::new() } else { plans };
         let run = Rc::new(Run::new(number, choices, options, &plans, progress.clone()));
         let entered = context::enter(run.clone());
@@ -103,7 +103,7 @@ pub(crate) fn simulate(
         }));
         if driven.is_err() {
             run.fail_by_foreign_panic();
-            // What is dropped may ask for the runtime, although it runs nothing any more.
+            // Destructors may ask for the runtime, although it runs nothing any more.
             let _inside = runtime.enter();
             run.tear_down();
         }
@@ -116,7 +116,7 @@ pub(crate) fn simulate(
         if passed {
             run.fail_by_panic_at_the_end();
         }
-        // What their destructors have started.
+        // Tasks that their destructors have started.
         run.scheduler.tear_down();
         drop(entered);
         context::outcome_of(run)

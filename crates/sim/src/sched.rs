@@ -6,7 +6,7 @@
 //!
 //! # Parts
 //!
-//! The state lies in parts, each in a file of its own:
+//! The state is in parts, each in its own file:
 //!
 //! - `table`: every task and thread ([`TaskTable`]).
 //! - `processor`: a clock, a run queue (`queue`) and timers (`timers`) for all hosts together, or one for each host of
@@ -16,14 +16,15 @@
 //! - `grant`: how many operations a task may finish in a step (`budget` sets tokio's, `deferred` sees what tokio kept).
 //! - `verdict`: the first failure, and the limits of steps.
 //!
-//! What is done with them: `ready` and `schedule` (how tasks become ready, and which one is next), `coroutine`,
+//! The operations on them: `ready` and `schedule` (how tasks become ready, and which one is next), `coroutine`,
 //! `threads` and `overflow` (threads), `lifecycle`, `locks` and `abandoned` (start, end, teardown), `hosts` (what
 //! happens to all tasks of one host), `waker` and `current` (how wake-ups find the scheduler).
 //!
 //! # Invariants
 //!
-//! - One task runs at a time; nothing runs but by [`Scheduler::step`].
-//! - Every decision is a value in a lane; value 0 keeps running the same task, or takes the one that is ready longest.
+//! - One task runs at a time, and only inside of [`Scheduler::step`].
+//! - Every decision is a value in a lane. Value 0 continues the same task, or takes the one that has been ready
+//!   longest.
 //! - No `RefCell` of this module is borrowed while code under test runs.
 
 mod abandoned;
@@ -91,7 +92,7 @@ pub(crate) use timers::TimerKey;
 use verdict::{Limits, Verdict};
 use waker::{Mailbox, TaskWaker};
 
-/// What a scheduler needs to know before it starts.
+/// The options of a scheduler.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) strategy: Strategy,
@@ -107,7 +108,7 @@ pub(crate) struct Settings {
     pub(crate) interrupt_polls: bool,
     /// How long a ready task may be delayed at most.
     pub(crate) delay_max: Nanos,
-    /// Below what all delays of the run stay together.
+    /// The limit for the sum of all delays of the run.
     pub(crate) delay_total_max: Nanos,
     /// Whether a panic fails the run only if it is a main's.
     pub(crate) tolerate_panics: bool,
@@ -158,14 +159,14 @@ pub(crate) struct Scheduler {
     timers_armed: Cell<u64>,
     current: Cell<Option<TaskId>>,
     tearing_down: Cell<bool>,
-    /// How often threads that are torn down have caught the unwind and gone on.
+    /// How often threads that are torn down have caught the unwind and continued.
     unwinds_caught: Cell<u32>,
     pub(crate) deferred: Deferred,
     mailbox: Arc<Mailbox>,
     pub(crate) progress: Arc<Progress>,
 }
 
-/// Stretches for which a ready task may be delayed: a slow CPU, a page fault, a GC pause.
+/// The delays that a ready task may have: a slow CPU, a page fault, a GC pause.
 const DELAYS: [Nanos; 8] =
     [0, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000, 10_000_000_000];
 
@@ -204,12 +205,12 @@ impl Scheduler {
         }
     }
 
-    /// The processor at work.
+    /// Returns the active processor.
     fn processor(&self) -> &Processor {
         self.processors.current()
     }
 
-    /// The run queue of the processor at work.
+    /// Returns the run queue of the active processor.
     fn queue(&self) -> &RunQueue {
         &self.processor().queue
     }
@@ -244,7 +245,7 @@ impl Scheduler {
 
     // Steps.
 
-    /// Tells whether stepping `task` polls a future (which may use up tokio's budget).
+    /// Returns `true` if stepping `task` polls a future (which may use up tokio's budget).
     pub(crate) fn is_async(&self, task: TaskId) -> bool {
         matches!(self.tasks.borrow()[task.index()].body, Some(Body::Task(_)))
     }
@@ -318,14 +319,14 @@ impl Scheduler {
         Some(lifecycle::caught(|| future.as_mut().poll(&mut context)))
     }
 
-    /// The poll has ended: counts a wake-up that came while it was interrupted.
+    /// Ends a poll: counts a wake-up that came while it was interrupted.
     fn count_meanwhile(&self, task: TaskId) {
         let entry = &mut self.tasks.borrow_mut()[task.index()];
         entry.interrupted = false;
         entry.woken |= std::mem::take(&mut entry.woken_meanwhile);
     }
 
-    /// A step begins: the task will say again what it waits for.
+    /// Begins a step: the task will say again what it waits for.
     fn begin_waits(&self, task: TaskId) {
         let mut tasks = self.tasks.borrow_mut();
         let entry = &mut tasks[task.index()];
@@ -387,7 +388,7 @@ impl Scheduler {
         let entry = &mut tasks[task.index()];
         entry.body = Some(body);
         if matches!(entry.state, State::Ready | State::Frozen) {
-            // Preempted: it stands at the head of the ready list, or among the frozen.
+            // It was preempted: it is at the head of the ready list, or among the frozen tasks.
             return;
         }
         entry.parked_since = self.now();

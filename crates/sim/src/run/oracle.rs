@@ -1,7 +1,7 @@
 //! The oracles that look at a run as a whole: deadlock, stall, leak.
 //!
-//! Panics, errors of mains, foreign wake-ups and the step limit are noticed where they happen; nondeterminism is for
-//! the sweep, which alone sees two runs.
+//! Panics, errors of mains, foreign wake-ups and the step limit are noticed where they happen. The sweep detects
+//! nondeterminism, because only it sees two runs.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub(super) fn nothing_left(run: &Run) -> Symptom {
         stuck.iter().partition(|one| one.main && run.hosts[one.host].client);
     let first: Vec<String> =
         mains.iter().take(NAMED_MAX).map(|main| describe(run, main, Times::Left)).collect();
-    // The key of a symptom is its first line. It does not say when: that differs from run to run.
+    // The key of a symptom is its first line. It contains no time, because times differ from run to run.
     let mut detail = format!("nothing can happen: {}", first.join("; "));
     if mains.len() > NAMED_MAX {
         let _ = write!(detail, "; and {} more clients", mains.len() - NAMED_MAX);
@@ -62,7 +62,7 @@ fn outliving(run: &Run) -> String {
     )
 }
 
-/// What to say of a main that waits for something that `spawn_blocking` does.
+/// Returns the text about a main that waits for `spawn_blocking`.
 fn waits_outside(main: &str) -> Symptom {
     let detail = format!(
         "{main} waits, and `spawn_blocking` has started a real OS thread: what runs outside of the \
@@ -83,13 +83,13 @@ pub(super) const fn blocking_threads() -> usize {
     0
 }
 
-/// When an operation of a client will have outlasted the test's bound, if nothing ends it before.
+/// Returns when an operation of a client will exceed the test's bound, if nothing ends it before.
 pub(crate) fn stall_at(run: &Run) -> Option<Nanos> {
     let bound = run.options.stall_after?;
     longest_wait(run).map(|(since, ..)| since.saturating_add(bound))
 }
 
-/// The operation that has outlasted the test's bound.
+/// Returns the operation that has exceeded the test's bound.
 pub(crate) fn stall(run: &Run) -> Option<Symptom> {
     let bound = run.options.stall_after?;
     let (_, name, waiting) = longest_wait(run)?;
@@ -97,7 +97,7 @@ pub(crate) fn stall(run: &Run) -> Option<Symptom> {
     Some(Symptom::new(SymptomKind::Stall, detail))
 }
 
-/// The operation of a client that has waited longest while no fault was active, and since when.
+/// Returns the operation of a client that has waited longest while no fault was active, and since when.
 fn longest_wait(run: &Run) -> Option<(Nanos, Arc<str>, Waiting)> {
     if run.faults.borrow().is_active() {
         return None;
@@ -110,7 +110,7 @@ fn longest_wait(run: &Run) -> Option<(Nanos, Arc<str>, Waiting)> {
     waits.min_by_key(|(since, ..)| *since)
 }
 
-/// What clients left behind, if anything.
+/// Returns what clients left behind, if anything.
 pub(crate) fn leak(run: &Run) -> Option<Symptom> {
     let mut left = Vec::new();
     for one in run.scheduler.stragglers() {
@@ -142,7 +142,7 @@ pub(crate) fn leak(run: &Run) -> Option<Symptom> {
     Some(Symptom::new(SymptomKind::Leak, detail))
 }
 
-/// Everything that has not ended, for limits.
+/// Returns everything that has not ended, for limits.
 pub(crate) fn unfinished(run: &Run) -> String {
     format!("still there:{}", list(run, run.scheduler.stragglers().iter()))
 }
@@ -153,8 +153,8 @@ const NAMED_MAX: usize = 4;
 /// Longest list of tasks, in lines.
 const LINES_MAX: usize = 16;
 
-/// Lists tasks, a line each: of those that wait for the same but for numbers, the first. Of the rest it says how many
-/// there are.
+/// Lists tasks, one line each. Of tasks that wait for the same but for numbers, only the first is listed. Adds the
+/// number of the others.
 fn list<'a>(run: &Run, tasks: impl Iterator<Item = &'a Straggler>) -> String {
     let mut groups: Vec<(String, &Straggler, usize)> = Vec::new();
     let mut count = 0;
@@ -180,7 +180,7 @@ fn list<'a>(run: &Run, tasks: impl Iterator<Item = &'a Straggler>) -> String {
     text
 }
 
-/// What a description has in common with those of tasks that wait alike.
+/// Returns the part of a description that tasks share which wait alike.
 fn alike(description: &str, name: &str) -> String {
     let words = description.strip_prefix(name).unwrap_or(description);
     let is_number = |c: char| c.is_ascii_digit();

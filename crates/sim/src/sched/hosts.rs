@@ -1,13 +1,13 @@
-//! What happens to all tasks and threads of one host in the middle of a run: they are paused, or killed.
+//! Pauses or kills all tasks and threads of one host in the middle of a run.
 //!
-//! A killed host is torn down by the rules of `lifecycle`: suspended threads unwind, nothing suspends meanwhile, locks
-//! that they hold are freed, timers disarmed; wake-ups that still come find no task. A task that kills its own host
-//! is the last to go: it unwinds out of its step, and the step buries the others.
+//! A killed host is torn down by the rules of `lifecycle`: suspended threads unwind, nothing suspends meanwhile, their
+//! locks are freed and timers disarmed. Later wake-ups find no task. A task that kills its own host is the last to go:
+//! it unwinds out of its step, and the end of the step removes the others.
 //!
 //! # Invariants
 //!
-//! - No task of a paused host stands in the ready list; a frozen one keeps its place among the frozen.
-//! - A killed task is `Ended` before its body is dropped: its destructors can tell, and so can the step it may be in.
+//! - No task of a paused host is in the ready list. A frozen task keeps its place among the frozen ones.
+//! - A killed task is `Ended` before its body is dropped, so its destructors and the step it may be in can see it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -19,18 +19,18 @@ use super::{Body, HostIndex, Scheduler, State, TaskEntry, TaskId, lifecycle, ove
 #[derive(Debug, Default)]
 pub(super) struct Halted {
     paused: RefCell<BTreeSet<HostIndex>>,
-    /// Tasks of paused hosts that could run, in the order in which they became able to.
+    /// Tasks of paused hosts that could run, in the order in which they became ready.
     frozen: RefCell<Vec<TaskId>>,
-    /// A host that its own task is killing: the end of its step does it.
+    /// A host that its own task is killing. The end of the task's step does it.
     dying: Cell<Option<HostIndex>>,
 }
 
-/// What unwinds a task that has killed its own host.
+/// The panic payload that unwinds a task that has killed its own host.
 pub(super) struct Killed;
 
 impl Scheduler {
-    /// Stops the tasks and threads of `host` where they stand until [`resume_host`](Self::resume_host). One of them
-    /// that runs now stops at its next scheduling point.
+    /// Stops the tasks and threads of `host` until [`resume_host`](Self::resume_host). One that runs now stops at its
+    /// next scheduling point.
     pub(crate) fn pause_host(&self, host: HostIndex) {
         self.halted.paused.borrow_mut().insert(host);
         let of_host = |task: &TaskId| self.tasks.host(*task) == host;
@@ -42,7 +42,7 @@ impl Scheduler {
         }
     }
 
-    /// Lets the tasks and threads of a paused host go on.
+    /// Lets the tasks and threads of a paused host continue.
     pub(crate) fn resume_host(&self, host: HostIndex) {
         self.halted.paused.borrow_mut().remove(&host);
         let of_host = |task: &TaskId| self.tasks.host(*task) == host;
@@ -55,7 +55,7 @@ impl Scheduler {
         self.wake_root();
     }
 
-    /// Puts a task that is able to run on the ready list, or among the frozen if its host is paused.
+    /// Puts a runnable task on the ready list, or among the frozen ones if its host is paused.
     pub(super) fn make_ready(&self, task: TaskId, entry: &mut TaskEntry) {
         if self.halted.paused.borrow().contains(&entry.host) {
             return self.freeze(task, entry);
@@ -67,12 +67,12 @@ impl Scheduler {
 
     fn freeze(&self, task: TaskId, entry: &mut TaskEntry) {
         entry.state = State::Frozen;
-        // Wake-ups tell it nothing: it is able to run.
+        // Wake-ups have no effect: it is already runnable.
         entry.woken = true;
         self.halted.frozen.borrow_mut().push(task);
     }
 
-    /// Freezes the running thread if its host is paused. Returns whether it was, once it goes on.
+    /// Freezes the running thread if its host is paused. Returns `true` if it did, once the thread continues.
     pub(super) fn stop_if_paused(&self, task: TaskId) -> bool {
         {
             let mut tasks = self.tasks.borrow_mut();
@@ -86,13 +86,13 @@ impl Scheduler {
         true
     }
 
-    /// Takes a task off the list of the frozen: it ends.
+    /// Removes an ended task from the frozen ones.
     pub(super) fn thaw(&self, task: TaskId) {
         self.halted.frozen.borrow_mut().retain(|&frozen| frozen != task);
     }
 
-    /// Drops all tasks and threads of `host`, as if its process were killed: nothing of them runs any more but their
-    /// destructors. What the host's mains were counted for counts as ended.
+    /// Drops all tasks and threads of `host`, as if its process were killed. Only their destructors still run. Its
+    /// mains count as ended.
     ///
     /// Does not return to a task or thread of that host, which unwinds instead, unless it is unwinding already.
     pub(crate) fn kill_host(&self, host: HostIndex) {
@@ -128,7 +128,7 @@ impl Scheduler {
         Err(())
     }
 
-    /// Whether a task that has a step to finish was killed in it.
+    /// Returns `true` if a task was killed in the step that it has to finish.
     pub(super) fn was_killed(&self, task: TaskId) -> bool {
         self.tasks.borrow()[task.index()].state == State::Ended
     }
@@ -141,7 +141,7 @@ impl Scheduler {
         // Holders of locks first, so that destructors of the others find them free.
         for holders_only in [true, false] {
             let mut index = 0;
-            // Destructors may start tasks: the list is walked as it grows.
+            // Destructors may start tasks, so the list may grow meanwhile.
             while index < self.tasks.borrow().len() {
                 let task = TaskId::new(index);
                 index += 1;
@@ -163,7 +163,7 @@ impl Scheduler {
 
     fn kill_task(&self, task: TaskId) {
         self.bury(task);
-        // One that runs further out on this very stack has its body there; the end of its step drops it.
+        // A task that runs further out on this stack has its body there. The end of its step drops it.
         let body = self.tasks.borrow_mut()[task.index()].body.take();
         if let Some(body) = body {
             self.drop_killed(task, body);

@@ -1,8 +1,8 @@
 //! How tasks and threads start and end, and how a run is torn down.
 //!
-//! Teardown drops what is still alive. A suspended thread unwinds then: its destructors run, and every runtime call
-//! they make fails or acts at once, because nothing may suspend during an unwind. A lock that such a destructor wants
-//! and another suspended thread holds is freed by tearing that thread down first.
+//! Teardown drops what is still alive. A suspended thread then unwinds: its destructors run, and every runtime call
+//! that they make fails or acts at once, because nothing may suspend during an unwind. If such a destructor needs a
+//! lock that another suspended thread holds, that thread is torn down first.
 
 use std::any::Any;
 use std::future::Future;
@@ -37,7 +37,7 @@ pub(super) fn caught<T>(f: impl FnOnce() -> T) -> Result<T, Panic> {
     catch_unwind(AssertUnwindSafe(f)).map_err(|payload| Panic(crate::panics::take_message(payload)))
 }
 
-/// A task of a report: who it is and what it waits for.
+/// A task in a report: its name and what it waits for.
 #[derive(Clone, Debug)]
 pub(crate) struct Straggler {
     pub(crate) name: Arc<str>,
@@ -135,8 +135,8 @@ impl Scheduler {
         self.tasks.numbered(name)
     }
 
-    /// Says that `task` is the main of its host: no task joins it, so its panics are never tolerated. Of a client's
-    /// main that goes without saying.
+    /// Marks `task` as the main of its host: no task joins it, so its panics are never tolerated. A client's main needs
+    /// no mark.
     pub(crate) fn mark_host_main(&self, task: TaskId) {
         self.tasks.borrow_mut()[task.index()].host_main = true;
     }
@@ -205,7 +205,7 @@ impl Scheduler {
         message
     }
 
-    /// Whether the running task or thread is torn down: what runs are its destructors.
+    /// Returns `true` if the running task or thread is torn down: its destructors run.
     pub(crate) fn being_torn_down(&self) -> bool {
         self.current.get().is_some_and(|task| self.tasks.borrow()[task.index()].state == State::Ended)
     }
@@ -217,7 +217,7 @@ impl Scheduler {
             let mut tasks = self.tasks.borrow_mut();
             let entry = &mut tasks[task.index()];
             entry.aborted = true;
-            // A poll that is interrupted goes on to its end, as on any runtime.
+            // An interrupted poll continues to its end, as on any runtime.
             if entry.interrupted
                 || !matches!(entry.state, State::Ready | State::Parked | State::Frozen)
                 || !matches!(entry.body, Some(Body::Task(_)))
@@ -241,7 +241,7 @@ impl Scheduler {
         self.tasks.mains_left()
     }
 
-    /// Whether the run is to end: it has a verdict, or was asked to stop.
+    /// Returns `true` if the run must end: it has a verdict, or was asked to stop.
     pub(crate) fn must_stop(&self) -> bool {
         let is_noted = !self.mailbox.is_offended()
             && self.verdict.pending.borrow().is_none()
@@ -297,7 +297,7 @@ impl Scheduler {
             .collect()
     }
 
-    /// One clause that says what has not ended and is able to run.
+    /// Returns one clause that says what has not ended and is able to run.
     pub(super) fn still_running(&self) -> String {
         let current = self.current.get().map(|task| self.name(task));
         let names: Vec<Arc<str>> = self
@@ -315,7 +315,7 @@ impl Scheduler {
 
     // Teardown.
 
-    /// Whether the run is over, and what is left of it is being dropped.
+    /// Returns `true` if the run has ended and is being dropped.
     pub(crate) fn is_tearing_down(&self) -> bool {
         self.tearing_down.get()
     }

@@ -1,18 +1,17 @@
-//! Tasks that are polled on stacks of their own, so that one can be delayed between an effect and the next statement.
+//! Polls tasks on their own stacks, so that a task can be delayed between an effect and its next statement.
 //!
-//! A task is a future whose next statement runs in the same poll: after `write_all(..).await` nothing else runs
-//! before the task has done what follows. On a runtime with several threads other tasks do run there, and what
-//! they do may come first: the answer to a request whose sender has not yet noted that it waits. In a drawn
-//! share of the runs each poll is a coroutine, which an operation of the runtime traits may suspend after its
-//! effect.
+//! The next statement of a task runs in the same poll: after `write_all(..).await` nothing else runs before it. On a
+//! runtime with several threads other tasks do run there, and their effects may come first: the answer to a request
+//! whose sender has not yet noted that it waits. In a drawn share of the runs each poll is a coroutine, and an
+//! operation of the runtime traits may suspend it after its effect.
 //!
 //! # Invariants
 //!
 //! - An operation that has had its effect returns it: it never becomes `Pending`.
-//! - At most one poll is interrupted at a time. So what polls put into thread-local values for their time (task-locals,
-//!   contexts) is taken out in the reverse order, as in any run.
+//! - At most one poll is interrupted at a time. So thread-local values that polls set for their duration (task-locals,
+//!   contexts) are restored in reverse order, as in any run.
 //! - A wake-up that comes while a poll is interrupted counts after the poll.
-//! - A real lock that an interrupted poll holds hangs nothing: a task that waits for one lets the poll finish first
+//! - A real lock that an interrupted poll holds blocks nothing: a task that waits for it lets the poll finish first
 //!   ([`Scheduler::finish_interrupted`]).
 
 use std::cell::{Cell, RefCell};
@@ -30,15 +29,15 @@ use super::hosts::Killed;
 use super::lifecycle::Panic;
 use super::{Body, DELAYS, Operation, Scheduler, TaskBody, TaskId, TraceEvent, below, current, overflow};
 
-/// As large as the stack of an OS thread, on which tasks run otherwise.
+/// The size of an OS thread's stack, on which tasks run otherwise.
 const STACK_BYTES: usize = 2 << 20;
 
-/// In a run that has this, one effect in so many is followed by a delay.
+/// In a run with such delays, one effect in this many is followed by a delay.
 const ONE_IN: u32 = 4;
 
 pub(super) type TaskFuture = Pin<Box<dyn Future<Output = ()>>>;
 
-/// What came of a poll.
+/// The result of a poll.
 pub(super) type Polled = Result<Poll<()>, Panic>;
 
 /// The polls of a run that may be interrupted.
@@ -77,7 +76,7 @@ pub(super) struct OnStack {
 }
 
 impl Scheduler {
-    /// Polls `task` on a stack of its own. `None`: it was interrupted.
+    /// Polls `task` on its own stack. Returns `None` if it was interrupted.
     pub(super) fn poll_on_stack(&self, task: TaskId, body: &mut TaskBody) -> Option<Polled> {
         let output = Rc::new(Cell::new(None));
         let mut future = body.future.take().expect("a task that is not polled has its future");
@@ -86,7 +85,7 @@ impl Scheduler {
             let mut context = Context::from_waker(&waker);
             let polled = match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut context))) {
                 Ok(polled) => Ok(polled),
-                // A task that has crashed its own host ends here, as it does without a stack of its own.
+                // A task that has crashed its own host ends here, as it does on the shared stack.
                 Err(payload)
                     if !payload.is::<Killed>() && current::with(run, Self::ends_polls).unwrap_or(true) =>
                 {
@@ -100,7 +99,7 @@ impl Scheduler {
         self.run_poll(task, body, OnStack { coroutine, output })
     }
 
-    /// Goes on with a poll that was interrupted. `None`: it was interrupted again.
+    /// Continues an interrupted poll. Returns `None` if it was interrupted again.
     pub(super) fn go_on(
         &self,
         task: TaskId,
@@ -140,12 +139,12 @@ impl Scheduler {
         }
     }
 
-    /// Whether a panic on the stack of a poll ends the poll itself: its task is torn down.
+    /// Returns `true` if a panic on the stack of a poll ends the poll itself: its task is torn down.
     fn ends_polls(&self) -> bool {
         self.tearing_down.get() || self.being_torn_down()
     }
 
-    /// The task whose poll may be interrupted now.
+    /// Returns the task whose poll may be interrupted now.
     fn interruptible(&self) -> Option<(TaskId, Suspender)> {
         let is_calm = self.stacks.on
             && self.stacks.interrupted.get().is_none()
@@ -160,7 +159,7 @@ impl Scheduler {
         (self.current() == Some(running.0)).then_some(running)
     }
 
-    /// An operation of the running task has had its effect: perhaps others run before the task goes on.
+    /// Notes that an operation of the running task has had its effect. Others may run before the task continues.
     pub(crate) fn after_effect(&self, operation: Operation) {
         let Some((task, suspender)) = self.interruptible() else { return };
         let point = self.point(self.lanes().preempted, task, Operation::new("effect"));
@@ -229,7 +228,7 @@ impl Scheduler {
         true
     }
 
-    /// Whether a poll is interrupted now.
+    /// Returns `true` if a poll is interrupted now.
     pub(crate) fn has_interrupted(&self) -> bool {
         self.stacks.interrupted.get().is_some()
     }

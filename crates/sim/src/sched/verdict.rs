@@ -5,11 +5,11 @@ use std::cell::{Cell, RefCell};
 use super::{Scheduler, Symptom, SymptomKind, TaskId, TraceEvent, advice};
 use crate::time::Nanos;
 
-/// What has failed, if anything has.
+/// The failure, if there is one.
 #[derive(Debug, Default)]
 pub(super) struct Verdict {
     symptom: RefCell<Option<Symptom>>,
-    /// What becomes the verdict after this step, unless the step itself fails.
+    /// The verdict after this step, unless the step itself fails.
     pub(super) pending: RefCell<Option<Symptom>>,
     /// The source place of the panic that is the verdict.
     panicked_at: RefCell<Option<String>>,
@@ -39,7 +39,7 @@ impl Scheduler {
         self.verdict.symptom.borrow_mut().get_or_insert(symptom);
     }
 
-    /// Has a run without a verdict end with `symptom`, although what is left of it is already dropped.
+    /// Ends a run without a verdict with `symptom`, although it was already torn down.
     pub(crate) fn fail_at_the_end(&self, symptom: Symptom) {
         if !self.stopped() {
             self.fail_anyway(symptom, crate::panics::take_place());
@@ -69,7 +69,7 @@ impl Scheduler {
         self.fail(Symptom::new(SymptomKind::Panic, format!("{who}: {message}{advice}")));
     }
 
-    /// The source place of the panic that ended the run, if one did.
+    /// Returns the source place of the panic that ended the run, if one did.
     pub(crate) fn panicked_at(&self) -> Option<String> {
         self.verdict.panicked_at.borrow().clone()
     }

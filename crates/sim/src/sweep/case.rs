@@ -1,9 +1,9 @@
-//! A failure made into a case: recorded, shrunk, replayed once more, recorded again.
+//! A failure as a case: recorded, shrunk, replayed, and recorded again.
 //!
 //! # Invariants
 //!
-//! - The failure as found is on disk before shrinking starts; whatever goes wrong afterwards, it stays.
-//! - What takes its place was replayed strictly and showed the same symptom.
+//! - The failure as found is on disk before shrinking starts, and stays there if anything fails afterwards.
+//! - The recording that replaces it was replayed strictly and showed the same symptom.
 
 use std::collections::BTreeSet;
 use std::panic::{self, AssertUnwindSafe};
@@ -67,7 +67,7 @@ impl Session {
                     // What was untouched above may still be larger than the shrunk run.
                     kept = kept.map(|kept| {
                         kept.and_then(|first| match record(&proof.trace, &proof.log)? {
-                            // The same run twice: shrinking found nothing smaller.
+                            // The same run twice, because shrinking found nothing smaller.
                             Kept::Untouched(path) if first == Kept::Written(path.clone()) => Ok(first),
                             second => Ok(second),
                         })
@@ -135,12 +135,12 @@ impl Session {
 }
 
 impl<'a> Case<'a> {
-    /// Tells whether the shrunk run was replayed strictly with the same symptom.
+    /// Returns `true` if the shrunk run was replayed strictly with the same symptom.
     pub(super) const fn is_proven(&self) -> bool {
         self.proof.is_some()
     }
 
-    /// Tells whether the test's body is at fault, before anything ran.
+    /// Returns `true` if the test's body is at fault, before anything ran.
     pub(super) fn is_mistake_of_setup(&self) -> bool {
         self.failure.symptom.kind() == SymptomKind::Setup
     }
@@ -177,7 +177,7 @@ impl<'a> Case<'a> {
         self.notes.iter().fold(report, |report, note| report.note(note))
     }
 
-    /// Ends the case of a bug that was expected.
+    /// Ends the case of an expected bug.
     ///
     /// # Panics
     ///

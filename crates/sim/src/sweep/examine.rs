@@ -1,4 +1,4 @@
-//! One run, judged: did it fail, and would it do the same again?
+//! Judges one run: whether it failed, and whether a second run does the same.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use crate::recording::canonical;
 use crate::run::Outcome;
 use crate::symptom::{Symptom, SymptomKind};
 
-/// When a run is done a second time, by strict replay of its own choices.
+/// When a run is repeated, by strict replay of its own choices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SecondRun {
     IfItFails,
@@ -26,8 +26,8 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    /// Tells whether the same choices show the same symptom: only then can it be recorded and shrunk. A mistake in the
-    /// test's body could, but is for its author to fix, and no bug to keep.
+    /// Returns `true` if the same choices show the same symptom. Only then can it be recorded and shrunk. A mistake in
+    /// the test's body is repeatable too, but it is not a bug to keep.
     pub(super) const fn is_repeatable(&self) -> bool {
         self.outcome.is_some()
             && !matches!(self.symptom.kind(), SymptomKind::Nondeterminism | SymptomKind::Setup)
@@ -35,8 +35,7 @@ impl Failure {
 }
 
 impl Session {
-    /// Does `job` and looks at it with every oracle that needs no recording. A run that passed is returned as it
-    /// ended.
+    /// Does `job` and applies every oracle that needs no recording. Returns a passed run as it ended.
     pub(super) fn examine(&self, job: Job, second: SecondRun) -> Result<Box<Outcome>, Failure> {
         let seed = job.seed();
         let outcome = match self.ran(job.clone()) {
@@ -99,7 +98,7 @@ impl Session {
         }
     }
 
-    /// Tells whether a further run and its replay are the same: the first run differed because it was the first.
+    /// Returns `true` if a further run and its replay are the same: the first run differed because it was the first.
     fn agrees_with_itself_by_now(&self, job: Job) -> bool {
         let seed = job.seed();
         match self.ran(job) {
@@ -108,7 +107,7 @@ impl Session {
         }
     }
 
-    /// Replays what a run chose, and says where the replay first went another way.
+    /// Replays the choices of a run, and describes the first difference.
     fn difference_of_second_run(&self, seed: u64, first: &Outcome) -> Option<String> {
         match self.ran(Job::replay(seed, &first.log, Replay::Strict)) {
             Ran::Ended(second) => first_difference(first, &second),
@@ -150,7 +149,7 @@ pub(super) fn suspects(by: SuspectedBy) -> String {
     format!("usual suspects: {}{remedy}", all.join("; "))
 }
 
-/// Says where two runs of the same choices first differ.
+/// Describes where two runs of the same choices first differ.
 pub(super) fn first_difference(first: &Outcome, second: &Outcome) -> Option<String> {
     let mut found: Vec<String> = Vec::new();
     if first.trace.hash() != second.trace.hash() {

@@ -32,14 +32,14 @@ impl Seeds {
     }
 }
 
-/// What a hunt came to.
+/// The result of a hunt.
 #[derive(Debug, Default)]
 pub(super) struct Hunted {
     /// The failure with the lowest index, with that index.
     pub(super) failure: Option<(u64, Failure)>,
     /// Counts the seeds that passed.
     pub(super) passed: u64,
-    /// Counts those of them that were run twice, and did the same again.
+    /// Counts those that ran twice, with equal runs.
     pub(super) checked: u64,
     /// The `sometimes!` points that the seeds reached.
     pub(super) reach: Reach,
@@ -78,8 +78,8 @@ struct State {
 }
 
 impl Shared<'_> {
-    /// Hands out the next seed, unless there is a reason to stop. What was handed out before is still finished, so a
-    /// failure with a lower index is never missed.
+    /// Hands out the next seed, unless there is a reason to stop. Seeds that were handed out before are still finished,
+    /// so a failure with a lower index is never missed.
     fn next(&self) -> Option<(u64, u64)> {
         let is_over = self.time_budget.is_some_and(|budget| self.clock.elapsed() >= budget);
         let mut state = self.lock();
@@ -122,7 +122,7 @@ impl Shared<'_> {
 }
 
 impl Session {
-    /// Runs seeds until one fails, all passed, the time is up, or Ctrl-C.
+    /// Runs seeds until one fails, all passed, the time is over, or Ctrl-C.
     pub(super) fn hunt(&self, seeds: Seeds) -> Hunted {
         let shared = Shared {
             seeds,
