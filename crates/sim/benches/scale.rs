@@ -1,8 +1,8 @@
 //! What a host and a task cost among many: CPU time of a run divided by their number.
 //!
-//! `cargo bench -p wavetank --bench scale` prints two tables: 10 to 10,000 hosts, of which each client has a Unix
-//! socket of its own and talks to a server of its own, and 100 to 10,000 tasks of one host under each strategy. Flat
-//! is: the last line of a column is hardly more than the first one.
+//! `cargo bench -p wavetank --bench scale >/dev/null` prints two tables: 10 to 10,000 hosts, of which each client has
+//! a Unix socket of its own and talks to a server of its own, and 100 to 10,000 tasks of one host under each strategy.
+//! Flat is: the last line of a column is hardly more than the first one.
 
 use std::path::Path;
 use std::time::Duration;
@@ -26,10 +26,10 @@ fn main() {
 }
 
 fn hosts() {
-    println!("{:>8} {:>16}", "hosts", "µs of CPU a host");
+    eprintln!("{:>8} {:>16}", "hosts", "µs of CPU a host");
     for count in [10, 100, 1_000, 10_000] {
         let each = cost(20_000 / count, move |sim| pairs(sim, count / 2)) / count as f64;
-        println!("{count:>8} {:>16.1}", each * 1e6);
+        eprintln!("{count:>8} {:>16.1}", each * 1e6);
     }
 }
 
@@ -68,16 +68,16 @@ fn tasks() {
         ("sticky", Strategy::Sticky { every: 4 }),
         ("pct", Strategy::Pct { depth: 4 }),
     ];
-    print!("\n{:>8}", "tasks");
-    strategies.iter().for_each(|(name, _)| print!(" {name:>10}"));
-    println!("    µs of CPU a task");
+    eprint!("\n{:>8}", "tasks");
+    strategies.iter().for_each(|(name, _)| eprint!(" {name:>10}"));
+    eprintln!("    µs of CPU a task");
     for count in [100, 1_000, 10_000] {
-        print!("{count:>8}");
+        eprint!("{count:>8}");
         for (_, strategy) in strategies {
             let each = cost(20_000 / count, move |sim| crowd(sim, count, strategy)) / count as f64;
-            print!(" {:>10.2}", each * 1e6);
+            eprint!(" {:>10.2}", each * 1e6);
         }
-        println!();
+        eprintln!();
     }
 }
 
@@ -105,7 +105,7 @@ fn cost(runs: usize, body: impl Fn(&mut Sim) + Send + Sync + 'static) -> f64 {
     let runs = runs.max(2) as u64;
     let begin = cpu();
     let sweep = Sweep::new("scale::runs", env!("CARGO_MANIFEST_DIR"));
-    sweep.seeds(runs).check_every(0).workers(1).run(body);
+    sweep.seeds(runs).check_every(0).workers(1).without_recordings().run(body);
     // The warm-up is a run, too.
     (cpu() - begin) / (runs + 1) as f64
 }
