@@ -38,6 +38,7 @@ mod reconnect;
 mod send;
 mod shared;
 mod socket;
+mod stop;
 mod wire;
 mod writer;
 
@@ -49,8 +50,9 @@ pub use crate::outgoing::Outgoing;
 pub use crate::reconnect::{Failure, Reason, Retry};
 pub use accept::{Answer, Server};
 pub use open::Client;
-pub use reconnect::{Reconnect, Stopper};
+pub use reconnect::Reconnect;
 pub use send::MessageWriter;
 pub use socket::WebSocket;
+pub use stop::Stopper;
 
 pub use crate::protocol::State as ConnectionState;

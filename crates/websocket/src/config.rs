@@ -258,7 +258,7 @@ pub struct Compression {
 impl Default for Compression {
     fn default() -> Self {
         Self {
-            enabled: true,
+            enabled: cfg!(feature = "compression"),
             level: 6,
             threshold: 256,
             server_no_context_takeover: false,
@@ -271,7 +271,8 @@ impl Default for Compression {
 }
 
 impl Compression {
-    /// Sets whether a client offers compression, and a server accepts it. Default: `true`.
+    /// Sets whether a client offers compression, and a server accepts it. Default: `true` with the Cargo feature
+    /// `compression`; without it nothing is compressed, whatever is set here.
     ///
     /// Without it, messages are longer on the wire, and cost less time and memory.
     pub fn enabled(&mut self, enabled: bool) -> &mut Self {

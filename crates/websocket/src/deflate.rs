@@ -1,7 +1,8 @@
 //! permessage-deflate (RFC 7692): what both sides agreed on, and the codec of messages.
 //!
 //! `compressor` and `decompressor` are the codec of one direction each, `negotiation` is how [`Parameters`] come
-//! about, `extensions` the syntax of `Sec-WebSocket-Extensions` that it stands on.
+//! about, `extensions` the syntax of `Sec-WebSocket-Extensions` that it builds on. Without the feature `compression`
+//! the codec is `absent`, and nothing is ever agreed on.
 //!
 //! # Invariants
 //!
@@ -11,12 +12,20 @@
 //!   bits need not follow). An endpoint that must send with 8 bits sends uncompressed messages, which RFC 7692,
 //!   section 6 allows.
 
+#[cfg(not(feature = "compression"))]
+mod absent;
+#[cfg(feature = "compression")]
 pub(crate) mod compressor;
+#[cfg(feature = "compression")]
 pub(crate) mod decompressor;
 pub(crate) mod extensions;
 pub(crate) mod negotiation;
 
+#[cfg(not(feature = "compression"))]
+pub(crate) use absent::{Compressor, Decompressor, InflateError};
+#[cfg(feature = "compression")]
 pub(crate) use compressor::Compressor;
+#[cfg(feature = "compression")]
 pub(crate) use decompressor::{Decompressor, InflateError};
 pub use negotiation::NegotiationError;
 
@@ -62,22 +71,37 @@ impl Parameters {
     }
 
     /// The compressor of what `role` sends, at `level` (0–9; 6 is zlib's default). `None`: it sends uncompressed.
+    #[cfg(feature = "compression")]
     pub(crate) fn compressor(&self, role: Role, level: u32) -> Option<Compressor> {
         let (bits, takeover) = self.sending(role);
         (bits > 8).then(|| Compressor::new(bits, takeover, level))
     }
 
-    /// The decompressor of what `role` receives.
-    pub(crate) fn decompressor(&self, role: Role) -> Decompressor {
+    /// The decompressor of what `role` receives. `None`: compressed messages are violations.
+    #[cfg(feature = "compression")]
+    pub(crate) fn decompressor(&self, role: Role) -> Option<Decompressor> {
         let peer = match role {
             Role::Client => Role::Server,
             Role::Server => Role::Client,
         };
         let (_, takeover) = self.sending(peer);
-        Decompressor::new(takeover)
+        Some(Decompressor::new(takeover))
+    }
+
+    /// There is no codec.
+    #[cfg(not(feature = "compression"))]
+    pub(crate) fn compressor(&self, _role: Role, _level: u32) -> Option<Compressor> {
+        None
+    }
+
+    /// There is no codec.
+    #[cfg(not(feature = "compression"))]
+    pub(crate) fn decompressor(&self, _role: Role) -> Option<Decompressor> {
+        None
     }
 
     /// Window bits of what `role` sends, and whether it keeps its context.
+    #[cfg(feature = "compression")]
     fn sending(&self, role: Role) -> (u8, bool) {
         match role {
             Role::Client => (self.client_max_window_bits, !self.client_no_context_takeover),
@@ -86,5 +110,5 @@ impl Parameters {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "compression"))]
 mod tests;

@@ -32,6 +32,13 @@ pub enum Error {
     /// 6455, section 5.4). The caller's fault; send the last fragment first.
     #[error("a message is being sent in fragments: its last fragment has to come first")]
     UnfinishedMessage,
+    /// The payload of a ping or pong is too long for a control frame, which holds 125 bytes (RFC 6455, section 5.5).
+    /// The caller's fault; nothing was sent.
+    #[error("the payload has {bytes} bytes, and a ping or pong holds at most 125: shorten it")]
+    ControlTooLong {
+        /// Bytes of the payload.
+        bytes: usize,
+    },
 }
 
 impl Error {
@@ -41,7 +48,9 @@ impl Error {
     pub fn fault(&self) -> Option<Fault> {
         match self {
             Self::Closed(closed) => closed.fault(),
-            Self::ConcurrentRecv | Self::UnfinishedMessage => Some(Fault::Caller),
+            Self::ConcurrentRecv | Self::UnfinishedMessage | Self::ControlTooLong { .. } => {
+                Some(Fault::Caller)
+            }
             Self::Closing | Self::TimedOut => None,
         }
     }

@@ -21,8 +21,11 @@ mod client_request;
 mod digest;
 mod head;
 mod header_case;
+#[cfg(not(feature = "proxies"))]
+mod no_proxy;
 mod opened;
 mod opening;
+#[cfg(feature = "proxies")]
 mod proxy;
 mod server_request;
 mod server_response;
@@ -34,8 +37,11 @@ mod wire;
 pub use accept_options::{AcceptOptions, Origins};
 pub use accepting::{AcceptStep, Accepting, Agreed};
 pub use client_request::ClientRequest;
+#[cfg(not(feature = "proxies"))]
+use no_proxy as proxy;
 pub use opened::Opened;
 pub use opening::{Endpoint, Opening, Response, Step};
+#[cfg(feature = "proxies")]
 pub use proxy::{Proxies, Proxy};
 pub use server_request::Request;
 #[cfg(feature = "axum")]

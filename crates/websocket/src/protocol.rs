@@ -42,6 +42,7 @@ pub use crate::close::Violation;
 pub use crate::role::Role;
 use closing::Closing;
 use flow::Flow;
+use frame::MAX_CONTROL;
 use inbox::Inbox;
 use ping::{Due, KeepaliveTimer, Pings};
 use receive::{Control, Receiver, Step};
@@ -107,8 +108,8 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Makes a connection whose opening handshake is done. `compression` is what it agreed on. `seed` is fresh
-    /// entropy, from which masks and the payloads of pings are drawn.
+    /// Makes a connection whose opening handshake is done. `compression` is what it agreed on: `None` without the Cargo
+    /// feature `compression`. `seed` is fresh entropy, from which masks and the payloads of pings are drawn.
     #[must_use]
     pub fn new(
         role: Role,
@@ -118,7 +119,7 @@ impl Connection {
         now: Instant,
     ) -> Self {
         let deflate = compression.and_then(|agreed| agreed.compressor(role, config.compression.level));
-        let inflate = compression.map(|agreed| agreed.decompressor(role));
+        let inflate = compression.and_then(|agreed| agreed.decompressor(role));
         Self {
             role,
             close_timeout: config.close_timeout,
@@ -390,13 +391,27 @@ impl Connection {
         Ok(self.pings.sent(payload, now))
     }
 
-    /// Puts a pong that no ping has asked for into [`output`](Self::output), unless the write buffer is full. At most
-    /// 125 bytes of `payload` are sent.
+    /// Puts a ping with a payload of the caller's into [`output`](Self::output). Give each ping its own payload: a pong
+    /// answers the earliest ping with its payload, and all before that.
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`] after the end, [`Error::Closing`] once it has begun.
+    /// As for [`ping`](Self::ping); [`Error::ControlTooLong`] if `payload` has more than 125 bytes.
+    pub fn ping_with(&mut self, payload: &[u8], now: Instant) -> Result<PingId, Error> {
+        check_control(payload)?;
+        self.check_open()?;
+        self.sender.ping_with(payload, &mut self.statistics);
+        Ok(self.pings.sent(payload, now))
+    }
+
+    /// Puts a pong that no ping has asked for into [`output`](Self::output), unless the write buffer is full.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`] after the end, [`Error::Closing`] once it has begun, [`Error::ControlTooLong`] if `payload` has
+    /// more than 125 bytes.
     pub fn pong(&mut self, payload: &[u8]) -> Result<(), Error> {
+        check_control(payload)?;
         self.check_open()?;
         if !self.sender.is_full() {
             self.sender.unsolicited_pong(Control::new(payload), &mut self.statistics);
@@ -673,5 +688,14 @@ impl Connection {
         self.closing.finish(self.sender.written(), kept);
         self.sender.discard_output();
         self.receiver.discard_input();
+    }
+}
+
+//= https://www.rfc-editor.org/rfc/rfc6455#section-5.5
+//# All control frames MUST have a payload length of 125 bytes or less and MUST NOT be fragmented.
+fn check_control(payload: &[u8]) -> Result<(), Error> {
+    match payload.len() {
+        0..=MAX_CONTROL => Ok(()),
+        bytes => Err(Error::ControlTooLong { bytes }),
     }
 }

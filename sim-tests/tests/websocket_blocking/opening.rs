@@ -6,9 +6,12 @@ use wavetank::runtime::Runtime;
 use wavetank::{Faults, Host, Sim, sometimes};
 use wavetank_sim_tests::websocket::frames::{self, CONTINUATION, PING, TEXT};
 use wavetank_sim_tests::websocket::{Opening, scripts, serve};
+use wavetank_websocket::blocking::{Client, Stopper};
 use wavetank_websocket::{CloseCode, Config, Error, OpenError};
 
-use super::world::{CLOSE_TIMEOUT, MILLISECOND, SECOND, config, connect, in_time, request, slack, within};
+use super::world::{
+    CLOSE_TIMEOUT, MILLISECOND, SECOND, config, connect, in_time, now, request, slack, sleep, spawn, within,
+};
 
 /// With the default open timeout of 10 s.
 fn hurried() -> Config {
@@ -119,6 +122,46 @@ fn frames_glued_to_the_answer_come_first(sim: &mut Sim) {
         assert_eq!(closed.code(), 1001, "{closed}");
         assert!(closed.is_clean(), "{closed}");
         sometimes!(glued > 0 && dribble.is_none(), "something is glued to the answer");
+    });
+}
+
+#[wavetank::test(seeds = 300, sometimes = "required")]
+fn an_opening_stops_at_once_or_opens(sim: &mut Sim) {
+    // Connecting and asking takes 1.5 to 8 ms, and the answer may take longer or never come.
+    let late = [Duration::ZERO, 4 * MILLISECOND, 1000 * SECOND][sim.choose("late", 3) as usize];
+    let stop_after = MILLISECOND / 4 * sim.choose("stop", 64);
+    let unreachable = sim.choose("unreachable", 4) == 3;
+    let slack = slack(sim);
+    sim.server("server", move |host| serve(host, Opening { late, ..Opening::default() }, scripts::echo));
+    sim.client_thread("client", move |host: Host| {
+        if unreachable {
+            host.inject().partition("client", "server");
+        }
+        let stopper = Stopper::new(host);
+        let stops = stopper.clone();
+        let stopping = spawn(host, "stopper", move || {
+            sleep(host, stop_after);
+            stops.stop();
+            now(host)
+        });
+        let opened = Client::new(host).config(config()).connect_stoppable(request(), &stopper);
+        let opened_at = now(host);
+        let stopped_at = stopping();
+        match opened {
+            Ok(socket) => {
+                // An open connection is none of the stopper's business.
+                socket.send("hello").expect("is open");
+                assert_eq!(socket.recv().expect("is open").as_text(), Some("hello"));
+                in_time(host, slack, || socket.close(CloseCode::NORMAL, ""));
+                sometimes!(opened_at < stopped_at, "it was open before");
+            }
+            Err(OpenError::Stopped) => {
+                assert!(opened_at - stopped_at <= slack, "{:?} late", opened_at - stopped_at);
+                sometimes!(unreachable, "stopped while connecting");
+                sometimes!(!unreachable && late > SECOND, "stopped while waiting for the answer");
+            }
+            Err(other) => panic!("{other}"),
+        }
     });
 }
 

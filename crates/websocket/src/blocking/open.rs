@@ -14,6 +14,7 @@ use wavetank_runtime::{
 use super::dial;
 use super::reconnect::Reconnect;
 use super::socket::WebSocket;
+use super::stop::{Stop, Stopped, Stopper};
 use super::wire::{BoxWire, Local, Tcp, is_temporary};
 use crate::handshake::{ClientRequest, Endpoint, Opened, Opening, Response, Step};
 use crate::session::Session;
@@ -98,6 +99,41 @@ impl<T: Threads> Client<T> {
     /// Why none came about, and whose fault it was; nothing is left open. Where the time is up during the lookup of a
     /// name, the thread that looks it up ends when the system's resolver gives up.
     pub fn connect(&self, request: ClientRequest) -> Result<WebSocket<T>, OpenError> {
+        self.open(request, None)
+    }
+
+    /// Opens a connection as [`connect`](Self::connect), unless another thread [stops](Stopper::stop) it: then this
+    /// returns at once, wherever it is.
+    ///
+    /// ```no_run
+    /// use wavetank_runtime::Std;
+    /// use wavetank_websocket::blocking::{Client, Stopper};
+    ///
+    /// let stopper = Stopper::new(Std);
+    /// let stops = stopper.clone();
+    /// std::thread::Builder::new().spawn(move || stops.stop())?;
+    /// let socket = Client::new(Std).connect_stoppable("wss://example.com/chat".parse()?, &stopper)?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`connect`](Self::connect), and [`OpenError::Stopped`]. Names are looked up and addresses are dialled on
+    /// another thread: stopped meanwhile, it ends when the system gives up, at the open timeout at the latest for
+    /// addresses, and what it connected to is closed.
+    pub fn connect_stoppable(
+        &self,
+        request: ClientRequest,
+        stopper: &Stopper<T>,
+    ) -> Result<WebSocket<T>, OpenError> {
+        self.open(request, Some(stopper.shared()))
+    }
+
+    pub(super) fn open(
+        &self,
+        request: ClientRequest,
+        stop: Option<&Arc<Stop<T>>>,
+    ) -> Result<WebSocket<T>, OpenError> {
         if request.is_for_unix() && self.dial_unix.is_none() {
             return Err(OpenError::Setup(
                 "the request is for a Unix socket: make the client with `unix_sockets`".to_owned(),
@@ -106,13 +142,20 @@ impl<T: Threads> Client<T> {
         let now = self.threads.now();
         let mut opening = Opening::new(request, self.config.clone(), seed(&self.threads), now)?;
         loop {
-            let wire = match self.dial(&opening) {
+            let dialled = match stop {
+                None => self.dial(opening.endpoint(), opening.deadline()),
+                Some(stop) => {
+                    let (client, endpoint, deadline) = (self.clone(), opening.endpoint(), opening.deadline());
+                    stop.run(deadline, move || client.dial(endpoint, deadline))?
+                }
+            };
+            let wire = match dialled {
                 Ok(wire) => wire,
                 Err(_) if opening.deadline() <= self.threads.now() => return Err(opening.give_up()),
                 Err(error) => return Err(opening.transport_failed(error)),
             };
-            match self.exchange(opening, wire)? {
-                Exchanged::Open(socket) => return Ok(socket),
+            match self.exchange_stoppable(opening, wire, stop)? {
+                Exchanged::Open(session, wire, response) => return self.start(*session, wire, response),
                 Exchanged::Elsewhere(redirected) => opening = *redirected,
             }
         }
@@ -131,7 +174,7 @@ impl<T: Threads> Client<T> {
         let now = self.threads.now();
         let opening = Opening::over_transport(request, self.config.clone(), seed(&self.threads), now)?;
         match self.exchange(opening, Box::new(Tcp(stream)))? {
-            Exchanged::Open(socket) => Ok(socket),
+            Exchanged::Open(session, wire, response) => self.start(*session, wire, response),
             Exchanged::Elsewhere(_) => {
                 unreachable!("an opening over a stream of the caller's goes nowhere else")
             }
@@ -149,9 +192,8 @@ impl<T: Threads> Client<T> {
     }
 
     /// Connects to where the opening wants to go.
-    fn dial(&self, opening: &Opening) -> io::Result<BoxWire> {
-        let deadline = opening.deadline();
-        match opening.endpoint() {
+    fn dial(&self, endpoint: Endpoint, deadline: Instant) -> io::Result<BoxWire> {
+        match endpoint {
             Endpoint::Tcp { host, port } => {
                 let addresses = match host.parse::<IpAddr>() {
                     Ok(address) => vec![SocketAddr::new(address, port)],
@@ -184,7 +226,7 @@ impl<T: Threads> Client<T> {
     }
 
     /// Goes through the opening on `wire`.
-    fn exchange(&self, mut opening: Opening, mut wire: BoxWire) -> Result<Exchanged<T>, OpenError> {
+    fn exchange(&self, mut opening: Opening, mut wire: BoxWire) -> Result<Exchanged, OpenError> {
         let mut buffer = vec![0; READ_BYTES];
         // Once writing fails, what the server said before may still be there to read.
         let mut deaf: Option<io::Error> = None;
@@ -207,7 +249,7 @@ impl<T: Threads> Client<T> {
                 Step::Continue => {}
                 Step::Reconnect => return Ok(Exchanged::Elsewhere(Box::new(opening))),
                 Step::Done(session, response) => {
-                    return self.start(*session, wire, response).map(Exchanged::Open);
+                    return Ok(Exchanged::Open(session, wire, Box::new(response)));
                 }
                 Step::Failed(error) => {
                     // TLS has a parting word, which may be lost.
@@ -218,16 +260,44 @@ impl<T: Threads> Client<T> {
         }
     }
 
-    fn start(&self, session: Session, wire: BoxWire, response: Response) -> Result<WebSocket<T>, OpenError> {
-        let opened = Opened::Client(response);
+    /// Goes through the opening on `wire`, until `stop` is used.
+    fn exchange_stoppable(
+        &self,
+        opening: Opening,
+        wire: BoxWire,
+        stop: Option<&Arc<Stop<T>>>,
+    ) -> Result<Exchanged, OpenError> {
+        let Some(stop) = stop else { return self.exchange(opening, wire) };
+        let registered = match wire.duplicate() {
+            Ok(second) => stop.register(second)?,
+            Err(error) => return Err(opening.transport_failed(error)),
+        };
+        let exchanged = self.exchange(opening, wire);
+        stop.release(registered)?;
+        exchanged
+    }
+
+    fn start(
+        &self,
+        session: Session,
+        wire: BoxWire,
+        response: Box<Response>,
+    ) -> Result<WebSocket<T>, OpenError> {
+        let opened = Opened::Client(*response);
         WebSocket::start(&self.threads, session, wire, self.config.close_timeout, opened)
     }
 }
 
 /// How far an exchange of bytes with one server has led.
-enum Exchanged<T: Threads> {
-    Open(WebSocket<T>),
+enum Exchanged {
+    Open(Box<Session>, BoxWire, Box<Response>),
     Elsewhere(Box<Opening>),
+}
+
+impl From<Stopped> for OpenError {
+    fn from(_: Stopped) -> Self {
+        Self::Stopped
+    }
 }
 
 /// Fresh entropy.

@@ -4,11 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wavetank_runtime::{Condvar, Instant, Mutex, Threads};
+use wavetank_runtime::{Instant, Threads};
 
 use super::open::Client;
 use super::shared::Shared;
 use super::socket::WebSocket;
+use super::stop::{Stop, Stopper};
+use crate::OpenError;
 use crate::handshake::ClientRequest;
 use crate::reconnect::{Backoff, BackoffPolicy, Failure, HookError, Reason, Retry};
 
@@ -47,25 +49,9 @@ pub struct Reconnect<T: Threads> {
     stop: Arc<Stop<T>>,
 }
 
-/// Ends a [`Reconnect`] from another thread.
-pub struct Stopper<T: Threads> {
-    stop: Arc<Stop<T>>,
-}
-
-struct Stop<T: Threads> {
-    threads: T,
-    stopped: Mutex<T, bool>,
-    changed: Condvar<T>,
-}
-
 impl<T: Threads> Reconnect<T> {
     pub(super) fn new(client: Client<T>, request: ClientRequest) -> Self {
-        let threads = client.threads().clone();
-        let stop = Stop {
-            stopped: Mutex::new(&threads, "reconnect stopped", false),
-            changed: Condvar::new(&threads, "reconnect stop"),
-            threads,
-        };
+        let stop = Stop::new(client.threads().clone());
         Self {
             client,
             request,
@@ -142,7 +128,7 @@ impl<T: Threads> Reconnect<T> {
     /// Returns what ends this iterator from another thread.
     #[must_use]
     pub fn stopper(&self) -> Stopper<T> {
-        Stopper { stop: Arc::clone(&self.stop) }
+        Stopper::of(&self.stop)
     }
 
     /// Waits until the connection before is over. Its handles may be kept or dropped.
@@ -159,7 +145,7 @@ impl<T: Threads> Reconnect<T> {
     }
 
     fn tell(&mut self, reason: Reason<'_>, delay: Duration) {
-        if self.on_retry.is_none() || *self.stop.stopped.lock() {
+        if self.on_retry.is_none() || self.stop.is_stopped() {
             return;
         }
         if let Some(tell) = &mut self.on_retry {
@@ -176,7 +162,7 @@ impl<T: Threads> Reconnect<T> {
     }
 
     fn attempt(&mut self) -> Result<WebSocket<T>, Failure> {
-        let socket = self.client.connect(self.request.clone())?;
+        let socket = self.client.open(self.request.clone(), Some(&self.stop))?;
         let since = self.stop.threads.now();
         if let Err(error) = (self.hook)(&socket) {
             // The hook may have kept a handle.
@@ -202,6 +188,7 @@ impl<T: Threads> Iterator for Reconnect<T> {
                     self.failure = None;
                     return Some(Ok(socket));
                 }
+                Err(Failure::Open(OpenError::Stopped)) => return None,
                 Err(failure) => {
                     let delay = self.delay_next();
                     if !(self.retries)(&failure) {
@@ -213,43 +200,6 @@ impl<T: Threads> Iterator for Reconnect<T> {
                 }
             }
         }
-    }
-}
-
-impl<T: Threads> Stopper<T> {
-    /// Ends the iterator: a delay at once, an attempt when it is done, and [`next`](Iterator::next) from then on. A
-    /// connection that was given out is not closed, and `next` waits for its end as ever.
-    pub fn stop(&self) {
-        *self.stop.stopped.lock() = true;
-        self.stop.changed.notify_all();
-    }
-}
-
-impl<T: Threads> Stop<T> {
-    /// Waits until `due`; `true`: it was stopped.
-    fn wait_until(&self, due: Option<Instant>) -> bool {
-        let mut stopped = self.stopped.lock();
-        while !*stopped {
-            let Some(due) = due else { break };
-            let left = due - self.threads.now();
-            if left.is_zero() {
-                break;
-            }
-            stopped = self.changed.wait_timeout(stopped, left).0;
-        }
-        *stopped
-    }
-}
-
-impl<T: Threads> Clone for Stopper<T> {
-    fn clone(&self) -> Self {
-        Self { stop: Arc::clone(&self.stop) }
-    }
-}
-
-impl<T: Threads> fmt::Debug for Stopper<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stopper").finish_non_exhaustive()
     }
 }
 

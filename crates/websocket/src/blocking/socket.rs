@@ -153,7 +153,18 @@ impl<T: Threads> WebSocket<T> {
     /// [`Error::Closed`] once the connection is over. If the peer may be gone, have a [keepalive](crate::Keepalive),
     /// or use [`ping_timeout`](Self::ping_timeout).
     pub fn ping(&self) -> Result<Duration, Error> {
-        self.ping_until(None)
+        self.ping_until(None, None)
+    }
+
+    /// Sends a ping with a payload of the caller's, at most 125 bytes, as [`ping`](Self::ping). Give each ping its own
+    /// payload: a pong answers the earliest ping with its payload, and all before that. A peer can foresee the payload,
+    /// and so answer before it has received the ping; `ping` draws one that it cannot.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`ping`](Self::ping), and [`Error::ControlTooLong`].
+    pub fn ping_with(&self, payload: &[u8]) -> Result<Duration, Error> {
+        self.ping_until(Some(payload), None)
     }
 
     /// Sends a ping and waits for its pong, for `timeout` at most.
@@ -164,10 +175,10 @@ impl<T: Threads> WebSocket<T> {
     /// be repeated. [`Error::Closing`] if the connection is closing by then, and how it ends is not known yet: no
     /// further ping will go out.
     pub fn ping_timeout(&self, timeout: Duration) -> Result<Duration, Error> {
-        self.ping_until(self.deadline_after(Some(timeout)))
+        self.ping_until(None, self.deadline_after(Some(timeout)))
     }
 
-    fn ping_until(&self, deadline: Option<Instant>) -> Result<Duration, Error> {
+    fn ping_until(&self, payload: Option<&[u8]>, deadline: Option<Instant>) -> Result<Duration, Error> {
         let shared = self.shared();
         let mut guard = shared.lock();
         while guard.must_wait_for_room() {
@@ -181,7 +192,11 @@ impl<T: Threads> WebSocket<T> {
         if !guard.is_open() {
             return Err(closed_or(shared.wait_closed(guard, deadline)));
         }
-        let ping = guard.session.connection_mut().ping(shared.threads.now())?;
+        let (connection, now) = (guard.session.connection_mut(), shared.threads.now());
+        let ping = match payload {
+            Some(payload) => connection.ping_with(payload, now)?,
+            None => connection.ping(now)?,
+        };
         shared.settle(&mut guard);
         loop {
             if let Some(latency) = guard.session.connection_mut().latency_of(ping) {
@@ -227,12 +242,14 @@ impl<T: Threads> WebSocket<T> {
     }
 
     /// Sends a pong that no ping has asked for: a sign of life that wants no answer (RFC 6455, section 5.5.3).
-    /// `payload` has at most 125 bytes; what is longer is cut. It waits for nothing: where the write buffer is full,
-    /// other traffic shows that this side lives, and the pong is left out.
+    ///
+    /// Waits for nothing: where the write buffer is full, other traffic shows that this side lives, and the pong is
+    /// left out.
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`] after the end, [`Error::Closing`] once it has begun.
+    /// [`Error::Closed`] after the end, [`Error::Closing`] once it has begun, [`Error::ControlTooLong`] if `payload` has
+    /// more than 125 bytes.
     pub fn pong(&self, payload: &[u8]) -> Result<(), Error> {
         let shared = self.shared();
         let mut guard = shared.lock();

@@ -6,10 +6,14 @@ mod failing;
 mod flooding;
 mod opening;
 mod peer;
+#[cfg(feature = "proxies")]
+mod proxies;
 mod read_sizes;
 mod reading;
 mod receiving;
 mod reconnecting;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod secure;
 mod sending;
 
 use std::sync::{Arc, Weak};

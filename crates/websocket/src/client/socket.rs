@@ -223,6 +223,25 @@ where
     ///
     /// If the future is dropped the ping may have been sent; its pong is then counted in the statistics alone.
     pub async fn ping(&self) -> Result<Duration, Error> {
+        self.ping_as(None).await
+    }
+
+    /// Sends a ping with a payload of the caller's, at most 125 bytes, as [`ping`](Self::ping). Give each ping its own
+    /// payload: a pong answers the earliest ping with its payload, and all before that. A peer can foresee the payload,
+    /// and so answer before it has received the ping; `ping` draws one that it cannot.
+    ///
+    /// # Errors
+    ///
+    /// As [`ping`](Self::ping), and [`Error::ControlTooLong`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`ping`](Self::ping).
+    pub async fn ping_with(&self, payload: &[u8]) -> Result<Duration, Error> {
+        self.ping_as(Some(payload)).await
+    }
+
+    async fn ping_as(&self, payload: Option<&[u8]>) -> Result<Duration, Error> {
         let shared = self.shared();
         let mut watching = Watching { shared, place: None };
         let mut ping = None;
@@ -237,7 +256,12 @@ where
                 let open = state.session.connection().state() == ConnectionState::Open;
                 if open && ping.is_none() && !state.session.connection().write_buffer_is_full() {
                     let now = shared.runtime.now();
-                    match state.connection().ping(now) {
+                    let connection = state.connection();
+                    let sent = match payload {
+                        Some(payload) => connection.ping_with(payload, now),
+                        None => connection.ping(now),
+                    };
+                    match sent {
                         Ok(sent) => ping = Some(sent),
                         Err(error) => return Poll::Ready(Err(error)),
                     }
@@ -254,12 +278,14 @@ where
     }
 
     /// Sends a pong that no ping has asked for: a sign of life that wants no answer (RFC 6455, section 5.5.3).
-    /// `payload` has at most 125 bytes; what is longer is cut. It waits for nothing: where the write buffer is full,
-    /// other traffic shows that this side lives, and the pong is left out.
+    ///
+    /// Waits for nothing: where the write buffer is full, other traffic shows that this side lives, and the pong is
+    /// left out.
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`] after the end, [`Error::Closing`] once it has begun.
+    /// [`Error::Closed`] after the end, [`Error::Closing`] once it has begun, [`Error::ControlTooLong`] if `payload` has
+    /// more than 125 bytes.
     pub fn pong(&self, payload: &[u8]) -> Result<(), Error> {
         let shared = self.shared();
         shared.with(|state, after| {

@@ -8,7 +8,7 @@ use super::Parameters;
 use super::extensions::Extension;
 use crate::Compression;
 
-/// What a configuration wants; `None`: no compression.
+/// What a configuration wants; `None`: no compression, as always without the feature.
 pub(crate) fn wanted(compression: &Compression) -> Option<Parameters> {
     let wanted = Parameters {
         server_no_context_takeover: compression.server_no_context_takeover,
@@ -16,7 +16,7 @@ pub(crate) fn wanted(compression: &Compression) -> Option<Parameters> {
         server_max_window_bits: compression.server_max_window_bits,
         client_max_window_bits: compression.client_max_window_bits,
     };
-    compression.enabled.then(|| wanted.in_range())
+    (cfg!(feature = "compression") && compression.enabled).then(|| wanted.in_range())
 }
 
 /// The extension's name on the wire.

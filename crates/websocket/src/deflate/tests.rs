@@ -229,7 +229,7 @@ fn each_role_inflates_what_the_other_compresses() {
     let mut client = parameters.compressor(Role::Client, 6).unwrap();
     assert_eq!(compressed(&mut client, b"Hello"), compressed(&mut client, b"Hello"));
     let mut server = parameters.compressor(Role::Server, 6).unwrap();
-    let mut receiver = parameters.decompressor(Role::Client);
+    let mut receiver = parameters.decompressor(Role::Client).unwrap();
     let first = compressed(&mut server, b"Hello");
     let second = compressed(&mut server, b"Hello");
     assert_ne!(first, second);

@@ -144,6 +144,9 @@ pub enum OpenError {
     /// The server's application (seen from that server) refused the request, with this status.
     #[error("the request was refused with status {0}")]
     Refused(StatusCode),
+    /// The caller's: another thread stopped the opening (`blocking::Stopper`).
+    #[error("the opening was stopped by another thread")]
+    Stopped,
 }
 
 impl OpenError {
@@ -151,7 +154,7 @@ impl OpenError {
     #[must_use]
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Url { .. } | Self::Setup(_) | Self::Refused(_) => Fault::Caller,
+            Self::Url { .. } | Self::Setup(_) | Self::Refused(_) | Self::Stopped => Fault::Caller,
             Self::Proxy { .. }
             | Self::Io { stage: Stage::Proxy, .. }
             | Self::Ended { stage: Stage::Proxy, .. }
@@ -184,7 +187,7 @@ impl OpenError {
             Self::Rejected(rejection) => Some(authority(&rejection.url)),
             Self::Redirect { url, .. } => Some(authority(url)),
             Self::Request(_) | Self::Refused(_) => Some(CLIENT.to_owned()),
-            Self::Url { .. } | Self::Setup(_) => None,
+            Self::Url { .. } | Self::Setup(_) | Self::Stopped => None,
         }
     }
 

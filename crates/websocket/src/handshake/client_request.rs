@@ -147,6 +147,7 @@ impl ClientRequest {
     }
 
     /// Goes through proxies.
+    #[cfg(feature = "proxies")]
     pub fn proxies(self, proxies: Proxies) -> Self {
         Self { proxies, ..self }
     }

@@ -15,9 +15,7 @@ use wavetank_runtime::Instant;
 use super::body::BodyReader;
 use super::client_request::ClientRequest;
 use super::head::{HeadError, HeadReader, ResponseHead, single};
-use super::proxy::connect::HttpConnect;
-use super::proxy::socks5::Socks5;
-use super::proxy::{Proxy, ProxyKind};
+use super::proxy::{Proxies, Proxy, Tunnel};
 use super::target::{Target, without_user_info};
 use super::upgrade::{Agreement, Upgrade};
 use super::wire::Wire;
@@ -105,8 +103,7 @@ pub struct Opening {
 
 #[derive(Debug)]
 enum Phase {
-    HttpProxy(HttpConnect),
-    Socks(Socks5),
+    Proxy(Tunnel),
     /// The request is on its way.
     Upgrade {
         upgrade: Upgrade,
@@ -163,7 +160,7 @@ impl Opening {
         seed: [u8; 32],
         now: Instant,
     ) -> Result<Self, OpenError> {
-        let request = ClientRequest { proxies: super::Proxies::none(), ..request };
+        let request = ClientRequest { proxies: Proxies::none(), ..request };
         let mut opening = Self::new(request, config, seed, now)?;
         opening.transport_is_given = true;
         Ok(opening)
@@ -175,7 +172,7 @@ impl Opening {
             return Endpoint::Unix(path.clone());
         }
         match self.proxy() {
-            Some(proxy) => Endpoint::Tcp { host: proxy.host.clone(), port: proxy.port },
+            Some(proxy) => Endpoint::Tcp { host: proxy.host().to_owned(), port: proxy.port() },
             None => {
                 let target = &self.request.target;
                 Endpoint::Tcp { host: target.host(), port: target.port() }
@@ -265,7 +262,7 @@ impl Opening {
     fn stage(&self) -> Stage {
         match &self.phase {
             _ if !self.connected => Stage::Connect,
-            Phase::HttpProxy(_) | Phase::Socks(_) => Stage::Proxy,
+            Phase::Proxy(_) => Stage::Proxy,
             _ if self.wire.is_in_tls_handshake() => Stage::Tls,
             _ => Stage::Handshake,
         }
@@ -300,10 +297,7 @@ impl Opening {
             None => self.request.proxies.choose(target)?,
         };
         let mut output = BytesMut::new();
-        let phase = self.proxy().map(|proxy| match proxy.kind {
-            ProxyKind::Http => Phase::HttpProxy(HttpConnect::start(proxy, target, &mut output)),
-            ProxyKind::Socks5 => Phase::Socks(Socks5::start(proxy, target, &mut output)),
-        });
+        let phase = self.proxy().map(|proxy| Phase::Proxy(Tunnel::start(proxy, target, &mut output)));
         self.wire.plain = output;
         match phase {
             Some(phase) => self.phase = phase,
@@ -334,16 +328,14 @@ impl Opening {
         let limit_bytes = self.request.head_bytes_max;
         loop {
             match &mut self.phase {
-                Phase::HttpProxy(connect) => match connect.process(&mut self.wire.arrived, limit_bytes) {
-                    Ok(true) => self.tunnel_stands()?,
-                    Ok(false) => return Ok(None),
-                    Err(error) => return Err(self.proxy_failed(error)),
-                },
-                Phase::Socks(socks) => match socks.process(&mut self.wire.arrived, &mut self.wire.plain) {
-                    Ok(true) => self.tunnel_stands()?,
-                    Ok(false) => return Ok(None),
-                    Err(error) => return Err(self.proxy_failed(error)),
-                },
+                Phase::Proxy(tunnel) => {
+                    let wire = &mut self.wire;
+                    match tunnel.process(&mut wire.arrived, &mut wire.plain, limit_bytes) {
+                        Ok(true) => self.tunnel_opened()?,
+                        Ok(false) => return Ok(None),
+                        Err(error) => return Err(self.proxy_failed(error)),
+                    }
+                }
                 Phase::Upgrade { head, .. } => {
                     let head = match head.take(&mut self.wire.arrived, limit_bytes) {
                         Ok(None) => return Ok(None),
@@ -364,7 +356,7 @@ impl Opening {
         }
     }
 
-    fn tunnel_stands(&mut self) -> Result<(), OpenError> {
+    fn tunnel_opened(&mut self) -> Result<(), OpenError> {
         self.begin_upgrade()?;
         self.wire.decrypt().map_err(|error| OpenError::Tls { peer: self.server(), error })
     }

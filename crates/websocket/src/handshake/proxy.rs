@@ -8,10 +8,14 @@ pub(super) mod socks5;
 
 use std::fmt;
 
+use bytes::BytesMut;
 use url::Url;
 
 use super::target::{Credentials, Target, take_credentials, without_user_info};
 use crate::OpenError;
+use crate::error::ProxyError;
+use connect::HttpConnect;
+use socks5::Socks5;
 
 /// Which proxy is used for what.
 ///
@@ -134,6 +138,15 @@ impl Proxy {
         Ok(Self { kind, host, port, credentials })
     }
 
+    /// A name, or the text of an address: IPv6 without brackets.
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Host and port, for errors.
     pub(super) fn authority(&self) -> String {
         if self.host.contains(':') {
@@ -147,6 +160,36 @@ impl Proxy {
 impl fmt::Debug for Proxy {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "Proxy({:?}, {})", self.kind, self.authority())
+    }
+}
+
+/// The conversation with a proxy that asks it for a tunnel.
+#[derive(Debug)]
+pub(super) enum Tunnel {
+    Http(HttpConnect),
+    Socks5(Socks5),
+}
+
+impl Tunnel {
+    /// Writes what is said first.
+    pub(super) fn start(proxy: &Proxy, target: &Target, output: &mut BytesMut) -> Self {
+        match proxy.kind {
+            ProxyKind::Http => Self::Http(HttpConnect::start(proxy, target, output)),
+            ProxyKind::Socks5 => Self::Socks5(Socks5::start(proxy, target, output)),
+        }
+    }
+
+    /// `true`: the tunnel is open, and all further bytes are the target's.
+    pub(super) fn process(
+        &mut self,
+        input: &mut BytesMut,
+        output: &mut BytesMut,
+        limit_bytes: usize,
+    ) -> Result<bool, ProxyError> {
+        match self {
+            Self::Http(connect) => connect.process(input, limit_bytes),
+            Self::Socks5(socks) => socks.process(input, output),
+        }
     }
 }
 

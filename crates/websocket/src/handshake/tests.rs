@@ -1,9 +1,11 @@
 //! Openings as their drivers see them: bytes in, bytes and outcomes out.
 
 mod client;
+#[cfg(feature = "proxies")]
 mod proxies;
 mod redirects;
 mod server;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod tls;
 
 use rand::rngs::StdRng;

@@ -58,6 +58,7 @@ impl Upgraded {
 
     /// Sets the parameters of permessage-deflate that the handshake has agreed on. They must be those of the wire: a
     /// peer that has agreed on others is failed at its first compressed message.
+    #[cfg(feature = "compression")]
     #[must_use]
     pub fn compression(mut self, agreed: Parameters) -> Self {
         if let Opened::Elsewhere { compression, .. } = &mut self.opened {
@@ -236,8 +237,10 @@ mod tests {
         assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
         assert_eq!(response.headers()["sec-websocket-accept"], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         assert_eq!(response.headers()["sec-websocket-protocol"], "b");
-        assert_eq!(response.headers()["sec-websocket-extensions"], "permessage-deflate");
-        assert_eq!(upgraded.compression, Some(Parameters::default()));
+        let compression = cfg!(feature = "compression").then(Parameters::default);
+        let extension = response.headers().get("sec-websocket-extensions");
+        assert_eq!(extension.map(|value| value.as_bytes()), compression.map(|_| &b"permessage-deflate"[..]));
+        assert_eq!(upgraded.compression, compression);
         assert_eq!(upgraded.opened.subprotocol(), Some("b"));
         assert_eq!(upgraded.opened.request().unwrap().query(), Some("room=5"));
     }

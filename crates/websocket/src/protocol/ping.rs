@@ -17,7 +17,7 @@ const SHORTEST_INTERVAL: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 struct Ping {
     id: PingId,
-    payload: [u8; 8],
+    payload: Box<[u8]>,
 }
 
 /// A pong that came, for this ping and all earlier ones.
@@ -40,21 +40,21 @@ pub(super) struct Pings {
 impl Pings {
     /// Remembers a ping that is sent now. If too many wait it takes the place of the one before, so that the
     /// earliest, whose pongs are to come first, stay known.
-    pub(super) fn sent(&mut self, payload: [u8; 8], now: Instant) -> PingId {
+    pub(super) fn sent(&mut self, payload: impl Into<Box<[u8]>>, now: Instant) -> PingId {
         self.last += 1;
         let id = PingId { number: self.last, sent: now };
         if self.waiting.len() == KEPT {
             self.waiting.pop_back();
         }
-        self.waiting.push_back(Ping { id, payload });
+        self.waiting.push_back(Ping { id, payload: payload.into() });
         id
     }
 
     /// Takes a pong: it answers its ping and all earlier ones, as a peer may answer the latest only (RFC 6455,
     /// section 5.5.3). Returns the latest ping that it answers, and its latency; `None` for an unsolicited pong,
-    /// which is ignored.
+    /// which is ignored. Of pings with the same payload it answers the earliest.
     pub(super) fn pong(&mut self, payload: &[u8], now: Instant) -> Option<(PingId, Duration)> {
-        let index = self.waiting.iter().position(|ping| ping.payload == payload)?;
+        let index = self.waiting.iter().position(|ping| *ping.payload == *payload)?;
         let answers = self.waiting.drain(..=index).next_back()?.id;
         if self.pongs.len() == KEPT {
             self.pongs.pop_front();

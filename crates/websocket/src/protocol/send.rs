@@ -249,8 +249,13 @@ impl Sender {
     /// Puts a ping into the output, and returns its payload.
     pub(super) fn ping(&mut self, statistics: &mut Statistics) -> [u8; 8] {
         let payload = self.rng.next_u64().to_ne_bytes();
-        self.frame(Opcode::Ping, FIN, &payload, statistics);
+        self.ping_with(&payload, statistics);
         payload
+    }
+
+    /// Puts a ping with this payload, of at most 125 bytes, into the output.
+    pub(super) fn ping_with(&mut self, payload: &[u8], statistics: &mut Statistics) {
+        self.frame(Opcode::Ping, FIN, payload, statistics);
     }
 
     /// Answers a ping: at once if there is room. Otherwise the answer waits, and replaces the one that waits (RFC

@@ -1,6 +1,7 @@
 //! The whole core, by its bytes. Frames are written and read here by hand, so that the core is not its own judge.
 
 mod closing;
+#[cfg(feature = "compression")]
 mod compression;
 mod keepalive;
 mod limits;

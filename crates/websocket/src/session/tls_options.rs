@@ -103,7 +103,7 @@ impl TlsOptions {
 }
 
 /// The provider of cryptography that this crate is built with, or the one that the process has installed.
-fn provider() -> Result<Arc<CryptoProvider>, rustls::Error> {
+pub(crate) fn provider() -> Result<Arc<CryptoProvider>, rustls::Error> {
     #[cfg(feature = "ring")]
     return Ok(Arc::new(rustls::crypto::ring::default_provider()));
     #[cfg(all(feature = "aws-lc-rs", not(feature = "ring")))]

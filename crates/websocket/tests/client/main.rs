@@ -5,10 +5,14 @@ mod conversing;
 mod failing;
 mod nodelay;
 mod opening;
+#[cfg(feature = "proxies")]
+mod proxies;
 mod raw_peer;
 mod read_sizes;
 mod receiving;
 mod reconnecting;
+#[cfg(feature = "ring")]
+mod secure;
 mod sending;
 mod serving;
 mod streaming;

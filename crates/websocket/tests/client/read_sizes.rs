@@ -6,14 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
-use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{RootCertStore, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use wavetank_runtime::Tokio;
 use wavetank_websocket::client::{Client, WebSocket};
-use wavetank_websocket::handshake::{AcceptOptions, ClientRequest, TlsOptions};
+use wavetank_websocket::handshake::{AcceptOptions, ClientRequest};
 use wavetank_websocket::server::Server;
 use wavetank_websocket::{Config, Message};
 
@@ -54,22 +50,18 @@ impl AsyncWrite for Measured {
     }
 }
 
-fn certificate() -> CertificateDer<'static> {
-    CertificateDer::from_pem_slice(include_bytes!("../../testdata/certificate.pem")).expect("a certificate")
+fn options(secure: bool) -> (ClientRequest, AcceptOptions) {
+    #[cfg(feature = "ring")]
+    if secure {
+        return crate::secure::options();
+    }
+    assert!(!secure, "TLS needs the feature `ring`");
+    ("ws://example.test/".parse().expect("a URL"), AcceptOptions::new())
 }
 
-fn options(secure: bool) -> (ClientRequest, AcceptOptions) {
-    if !secure {
-        return ("ws://example.test/".parse().expect("a URL"), AcceptOptions::new());
-    }
-    let mut roots = RootCertStore::empty();
-    roots.add(certificate()).expect("a root");
-    let key = PrivateKeyDer::from_pem_slice(include_bytes!("../../testdata/key.pem")).expect("a key");
-    let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
-    let builder = builder.with_safe_default_protocol_versions().expect("versions").with_no_client_auth();
-    let server = builder.with_single_cert(vec![certificate()], key).expect("a server");
-    let request: ClientRequest = "wss://example.test/".parse().expect("a URL");
-    (request.tls(TlsOptions::new().roots(roots)), AcceptOptions::new().tls(Arc::new(server)))
+/// Without TLS, and with it where it can be had.
+fn plain_and_secure() -> impl Iterator<Item = bool> {
+    [false, true].into_iter().filter(|secure| cfg!(feature = "ring") || !secure)
 }
 
 /// Both ends of a connection, and the longest read of each.
@@ -87,7 +79,7 @@ async fn pair(secure: bool, config: Config) -> ([WebSocket<Tokio, Measured>; 2],
 
 #[tokio::test]
 async fn reads_are_as_long_as_configured_over_tls() {
-    for (secure, configured) in [(false, 1000), (false, 300_000), (true, 1000), (true, 300_000)] {
+    for (secure, configured) in plain_and_secure().flat_map(|secure| [(secure, 1000), (secure, 300_000)]) {
         let mut config = plain();
         config.limits().read_buffer(configured);
         let ([client, server], longest) = pair(secure, config).await;
@@ -110,7 +102,7 @@ async fn reads_are_as_long_as_configured_over_tls() {
 
 #[tokio::test]
 async fn even_the_shortest_reads_bring_messages() {
-    for (secure, read_buffer) in [(false, 0), (false, 1), (true, 0), (true, 1)] {
+    for (secure, read_buffer) in plain_and_secure().flat_map(|secure| [(secure, 0), (secure, 1)]) {
         let mut config = plain();
         config.limits().read_buffer(read_buffer);
         let ([client, server], _) = pair(secure, config).await;

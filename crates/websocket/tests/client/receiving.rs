@@ -227,6 +227,18 @@ async fn a_ping_resolves_with_its_round_trip_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_ping_may_carry_its_own_payload() {
+    let (socket, mut peer) = pair(plain(), 1024).await;
+    let (latency, ()) = tokio::join!(socket.ping_with(b"are you there?"), async {
+        peer.expect(PING, b"are you there?").await;
+        Tokio.sleep(Duration::from_millis(30)).await;
+        peer.send(&frame(PONG, b"are you there?")).await;
+    });
+    assert!(latency.expect("a pong") >= Duration::from_millis(30));
+    assert_eq!(socket.ping_with(&[0; 126]).await, Err(Error::ControlTooLong { bytes: 126 }));
+}
+
+#[tokio::test(start_paused = true)]
 async fn frames_beyond_a_full_queue_are_processed() {
     let mut config = plain();
     config.limits().receive_queue_messages(1);

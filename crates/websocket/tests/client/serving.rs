@@ -1,19 +1,14 @@
 //! Our client and our server with each other: on TCP, in TLS, on Unix sockets.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{RootCertStore, ServerConfig};
 use tokio::io::AsyncReadExt as _;
 use wavetank_runtime::{
     ListenOptions, Listener as _, LocalSockets as _, Runtime, SocketOptions, Tokio, UnixListener as _,
 };
 use wavetank_websocket::client::{Client, WebSocket};
-use wavetank_websocket::handshake::{AcceptOptions, ClientRequest, TlsOptions};
+use wavetank_websocket::handshake::{AcceptOptions, ClientRequest};
 use wavetank_websocket::server::Server;
 use wavetank_websocket::{CloseCode, Error, Kind, Message, OpenError};
 
@@ -31,10 +26,10 @@ where
 }
 
 /// The task of a server, and how its connection ended.
-type Serving = <Tokio as Runtime>::TaskHandle<Result<wavetank_websocket::Closed, OpenError>>;
+pub(crate) type Serving = <Tokio as Runtime>::TaskHandle<Result<wavetank_websocket::Closed, OpenError>>;
 
 /// A server for one connection on TCP. Returns its port.
-async fn serve_once(server: Server<Tokio>) -> (u16, Serving) {
+pub(crate) async fn serve_once(server: Server<Tokio>) -> (u16, Serving) {
     let any = "127.0.0.1:0".parse().expect("an address");
     let listener = Tokio.listen(any, ListenOptions::new()).await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
@@ -45,7 +40,7 @@ async fn serve_once(server: Server<Tokio>) -> (u16, Serving) {
     (port, serving)
 }
 
-async fn converse<S>(socket: &WebSocket<Tokio, S>)
+pub(crate) async fn converse<S>(socket: &WebSocket<Tokio, S>)
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
@@ -66,7 +61,7 @@ where
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn our_ends_converse_compressed_and_close_cleanly() {
+async fn our_ends_converse_and_close_cleanly() {
     let options = AcceptOptions::new().subprotocols(["chat.v2", "chat.v1"]);
     let (port, serving) = serve_once(Server::new(Tokio).options(options)).await;
     let request = ClientRequest::new(&format!("ws://127.0.0.1:{port}/room?id=5"))
@@ -74,7 +69,7 @@ async fn our_ends_converse_compressed_and_close_cleanly() {
         .expect("a request");
     let socket = Client::new(Tokio).connect(request).await.expect("a connection");
     assert_eq!(socket.subprotocol(), Some("chat.v1"));
-    assert!(socket.compression().is_some());
+    assert_eq!(socket.compression().is_some(), cfg!(feature = "compression"));
     converse(&socket).await;
     let closed = socket.close(CloseCode::NORMAL, "done").await;
     assert!(closed.is_clean(), "{closed}");
@@ -82,39 +77,6 @@ async fn our_ends_converse_compressed_and_close_cleanly() {
     assert!(seen.is_clean(), "{seen}");
     assert_eq!(seen.received.map(|frame| frame.reason), Some("done".to_owned()));
     assert_eq!(socket.recv().await, Err(Error::Closed(closed)));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn our_client_and_our_server_converse_in_tls() {
-    let certificate = CertificateDer::from_pem_slice(include_bytes!("../../testdata/certificate.pem"))
-        .expect("a certificate");
-    let key = PrivateKeyDer::from_pem_slice(include_bytes!("../../testdata/key.pem")).expect("a key");
-    let tls = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.clone()], key)
-        .expect("certificate and key belong together");
-    let options = AcceptOptions::new().tls(Arc::new(tls));
-    let mut roots = RootCertStore::empty();
-    roots.add(certificate).expect("a certificate");
-
-    let (port, serving) = serve_once(Server::new(Tokio).options(options.clone())).await;
-    let request = ClientRequest::new(&format!("wss://127.0.0.1:{port}/")).expect("a request");
-    let trusting = request.tls(TlsOptions::new().roots(roots.clone()));
-    let socket = Client::new(Tokio).connect(trusting).await.expect("a connection");
-    converse(&socket).await;
-    let closed = socket.close(CloseCode::NORMAL, "done").await;
-    assert!(closed.is_clean(), "{closed}");
-    assert!(serving.await.expect("no panic").expect("a connection").is_clean());
-
-    // A client that does not trust the certificate says so, and does not try again.
-    let (port, serving) = serve_once(Server::new(Tokio).options(options)).await;
-    let request = ClientRequest::new(&format!("wss://127.0.0.1:{port}/")).expect("a request");
-    let distrusting = request.tls(TlsOptions::new().roots(roots).server_name("elsewhere.test"));
-    let error = Client::new(Tokio).connect(distrusting).await.expect_err("another name");
-    assert!(matches!(error, OpenError::Tls { .. }) && !error.is_transient(), "{error}");
-    assert!(serving.await.expect("no panic").is_err());
 }
 
 #[tokio::test]

@@ -3,27 +3,10 @@
 use wavetank_runtime::{BlockingListener, SocketOptions, Std, Threads};
 
 use super::peer::{Peer, connect, listen};
-use super::{LONG, millis, quiet, spawn};
-use crate::blocking::{Client, Server};
-use crate::error::{Fault, HandshakeError, RequestError};
-use crate::handshake::{ClientRequest, Proxies, Proxy};
-use crate::{Config, OpenError};
-
-#[test]
-fn a_silent_proxy_is_named_as_the_fault() {
-    let (listener, address) = listen();
-    let serving = spawn(move || {
-        let mut peer = Peer { stream: listener.accept().expect("a connection").0 };
-        peer.read_until_end()
-    });
-    let proxy = Proxy::parse(&address.to_string()).expect("a proxy");
-    let request = ClientRequest::new("ws://user:secret@example.test/").expect("a URL");
-    let config = Config { open_timeout: millis(100), ..quiet(LONG) };
-    let request = request.proxies(Proxies::always(proxy));
-    let error = Client::new(Std).config(config).connect(request).expect_err("the proxy is silent");
-    assert_eq!((error.fault(), error.peer()), (Fault::Proxy, Some(address.to_string())), "{error}");
-    assert!(serving(), "the stream is closed");
-}
+use super::{LONG, quiet, spawn};
+use crate::OpenError;
+use crate::blocking::Server;
+use crate::error::{HandshakeError, RequestError};
 
 #[test]
 fn a_non_http_server_fails_the_opening_immediately() {

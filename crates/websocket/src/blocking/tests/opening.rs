@@ -7,9 +7,9 @@ use wavetank_runtime::{
     BlockingListener, BlockingLocalSockets, BlockingUnixListener, ListenOptions, SocketOptions, Std, Threads,
 };
 
-use super::peer::{Listener, Peer, TEXT, answer, connect, frame, listen};
+use super::peer::{Listener, PONG, Peer, TEXT, answer, connect, frame, listen};
 use super::{LONG, millis, quiet, spawn};
-use crate::blocking::{Answer, Client, Server, WebSocket};
+use crate::blocking::{Answer, Client, Server, Stopper, WebSocket};
 use crate::handshake::{AcceptOptions, ClientRequest};
 use crate::{BackoffPolicy, CloseCode, Config, Error, Message, OpenError};
 
@@ -35,6 +35,47 @@ fn opening_times_out_on_silent_or_slow_servers() {
         assert!(matches!(failed, Err(OpenError::TimedOut { .. })), "{failed:?}");
         assert!(serving(), "the stream is closed");
     }
+}
+
+#[test]
+fn an_opening_is_stopped_by_another_thread() {
+    let (listener, address) = listen();
+    let stopper = Stopper::new(Std);
+    let stops = stopper.clone();
+    let serving = spawn(move || {
+        let mut peer = Peer { stream: listener.accept().expect("a connection").0 };
+        peer.read_request();
+        stops.stop();
+        peer.read_until_end()
+    });
+    let request = || ClientRequest::new(&format!("ws://{address}/")).expect("a URL");
+    let client = Client::new(Std).config(quiet(LONG));
+    let error = client.connect_stoppable(request(), &stopper).map(drop).expect_err("it is stopped");
+    assert!(matches!(error, OpenError::Stopped) && !error.is_transient(), "{error}");
+    assert!(serving(), "the stream is closed");
+    // Nothing listens any more, and nothing is tried.
+    let error = client.connect_stoppable(request(), &stopper).map(drop).expect_err("it was stopped before");
+    assert!(matches!(error, OpenError::Stopped), "{error}");
+}
+
+#[test]
+fn an_opening_that_is_not_stopped_opens() {
+    let (listener, address) = listen();
+    let accepting = spawn(move || Peer::accept(&listener));
+    let stopper = Stopper::new(Std);
+    let request = ClientRequest::new(&format!("ws://localhost:{}/", address.port())).expect("a URL");
+    let client = Client::new(Std).config(quiet(LONG));
+    let socket = client.connect_stoppable(request, &stopper).expect("a connection");
+    let mut peer = accepting();
+    // It does not end a connection that is open.
+    stopper.stop();
+    peer.send(TEXT, b"still here");
+    assert_eq!(socket.recv_timeout(LONG), Ok(Message::from("still here")));
+    let pinger = socket.clone();
+    let pinging = spawn(move || pinger.ping_with(b"own payload"));
+    assert_eq!(peer.read().payload, b"own payload");
+    peer.send(PONG, b"own payload");
+    assert!(pinging().is_ok());
 }
 
 #[test]

@@ -247,6 +247,7 @@ fn the_application_refuses_by_a_status() {
 //= https://www.rfc-editor.org/rfc/rfc6455#section-4.2.2
 //= type=test
 //# Extensions not listed by the client MUST NOT be listed.
+#[cfg(feature = "compression")]
 #[test]
 fn acceptable_compression_is_agreed_unless_off() {
     for (offer, enabled, expected) in [
@@ -301,7 +302,7 @@ fn what_a_client_opens_its_server_accepts() {
     let (mut client, response) = done(feed(&mut opening, &response));
     assert_eq!(response.subprotocol.as_deref(), Some("a"));
     assert_eq!(response.compression, agreed.compression);
-    assert!(response.compression.is_some());
+    assert_eq!(response.compression.is_some(), cfg!(feature = "compression"));
     client.connection_mut().send(crate::Kind::Text, b"Hello").unwrap();
     let frame = client.output().to_vec();
     server.input().extend_from_slice(&frame);

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
@@ -10,6 +9,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use super::*;
 use crate::error::{RedirectError, Stage};
 use crate::protocol::State;
+use crate::session::tls_options::provider;
 use crate::{Cause, CloseCode, Kind};
 
 fn certificate() -> CertificateDer<'static> {
@@ -18,7 +18,7 @@ fn certificate() -> CertificateDer<'static> {
 
 fn server_config(protocols: &[&str]) -> Arc<ServerConfig> {
     let key = PrivateKeyDer::from_pem_slice(include_bytes!("../../../testdata/key.pem")).unwrap();
-    let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let builder = ServerConfig::builder_with_provider(provider().unwrap());
     let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
     let mut config = builder.with_single_cert(vec![certificate()], key).unwrap();
     config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
@@ -169,6 +169,21 @@ fn a_certificate_must_match_the_requested_name() {
 }
 
 #[test]
+fn a_transport_lost_in_tls_is_named() {
+    for (asked, expected) in [
+        (false, "connecting to a:443 failed: connection reset"),
+        (true, "the transport to a:443 failed during the TLS handshake: connection reset"),
+    ] {
+        let mut opening = open(request("wss://a/"));
+        if asked {
+            written(&mut opening);
+        }
+        let error = opening.transport_failed(std::io::ErrorKind::ConnectionReset.into());
+        assert_eq!(error.to_string(), expected);
+    }
+}
+
+#[test]
 fn http_1_is_announced_and_h2_only_fails() {
     let error = both(request("wss://example.test/").tls(trusting()), server_config(&["h2"]), 1).unwrap_err();
     assert!(matches!(error, OpenError::Tls { .. }), "{error}");
@@ -176,7 +191,7 @@ fn http_1_is_announced_and_h2_only_fails() {
 
 #[test]
 fn a_custom_tls_configuration_is_used_unchanged() {
-    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let builder = ClientConfig::builder_with_provider(provider().unwrap());
     let builder = builder.with_protocol_versions(&[&rustls::version::TLS12]).unwrap();
     let config = Arc::new(builder.with_root_certificates(roots()).with_no_client_auth());
     let own = TlsOptions::new().config(config).roots(RootCertStore::empty());
@@ -199,6 +214,7 @@ fn plaintext_and_ended_tls_servers_fail_differently() {
     assert!(matches!(failure(opening.process(NOW)), OpenError::Ended { stage: Stage::Tls, .. }));
 }
 
+#[cfg(feature = "proxies")]
 #[test]
 fn tls_goes_through_a_proxy() {
     let proxies = Proxies::always(Proxy::parse("proxy").unwrap());

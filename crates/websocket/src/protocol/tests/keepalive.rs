@@ -50,6 +50,26 @@ fn a_pong_gives_the_latency_of_earlier_pings() {
     assert_eq!(connection.statistics().latency, Some(Duration::from_secs(3)));
 }
 
+//= https://www.rfc-editor.org/rfc/rfc6455#section-5.5
+//= type=test
+//# All control frames MUST have a payload length of 125 bytes or less and MUST NOT be fragmented.
+#[test]
+fn a_ping_carries_the_callers_payload() {
+    let mut connection = client();
+    let id = connection.ping_with(b"room 5", at(1)).unwrap();
+    assert_eq!(written(&mut connection), [(PING, b"room 5".to_vec())]);
+    connection.input().extend_from_slice(&frame(PONG, b"room 6"));
+    connection.process(at(2));
+    assert_eq!(connection.latency_of(id), None, "the pong of no ping");
+    connection.input().extend_from_slice(&frame(PONG, b"room 5"));
+    connection.process(at(4));
+    assert_eq!(connection.latency_of(id), Some(Duration::from_secs(3)));
+    connection.ping_with(&[7; 125], at(5)).unwrap();
+    assert_eq!(connection.ping_with(&[7; 126], at(5)), Err(Error::ControlTooLong { bytes: 126 }));
+    assert_eq!(connection.pong(&[7; 126]), Err(Error::ControlTooLong { bytes: 126 }));
+    assert_eq!(written(&mut connection), [(PING, vec![7; 125])]);
+}
+
 #[test]
 fn a_pong_after_the_interval_keeps_the_connection() {
     let mut connection = client();

@@ -97,7 +97,7 @@ fn splitting_input_into_reads_changes_nothing() {
     for seed in 0..ROUNDS {
         let rng = &mut StdRng::seed_from_u64(seed);
         let role = if rng.random() { Role::Client } else { Role::Server };
-        let compressed = rng.random();
+        let compressed = cfg!(feature = "compression") && rng.random();
         let bytes = stream(role, compressed, rng);
 
         let whole = run(connection(role, compressed), &bytes, []);
@@ -141,7 +141,7 @@ fn slow_taking_from_a_short_queue_changes_nothing() {
     for seed in 0..ROUNDS {
         let rng = &mut StdRng::seed_from_u64(seed);
         let role = if rng.random() { Role::Client } else { Role::Server };
-        let compressed = rng.random();
+        let compressed = cfg!(feature = "compression") && rng.random();
         let bytes = stream(role, compressed, rng);
         let whole = run(connection(role, compressed), &bytes, []);
         let mut config = Config { limits: limits(), ..Config::default() };
@@ -156,7 +156,7 @@ fn slow_taking_from_a_short_queue_changes_nothing() {
 fn fragments_make_up_the_messages() {
     for seed in 0..ROUNDS / 3 {
         let rng = &mut StdRng::seed_from_u64(seed);
-        let compressed = rng.random();
+        let compressed = cfg!(feature = "compression") && rng.random();
         let bytes = stream(Role::Client, compressed, rng);
         let whole = run(connection(Role::Client, compressed), &bytes, []);
 
@@ -182,7 +182,7 @@ fn no_bytes_or_calls_panic_or_revive_connections() {
     for seed in 0..ROUNDS {
         let rng = &mut StdRng::seed_from_u64(seed);
         let role = if rng.random() { Role::Client } else { Role::Server };
-        let compressed = rng.random();
+        let compressed = cfg!(feature = "compression") && rng.random();
         let mut connection = connection(role, compressed);
         let mut now = START;
         let (mut closed, mut dropped): (Option<Closed>, bool) = (None, false);
