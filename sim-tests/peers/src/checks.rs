@@ -1,6 +1,6 @@
 //! The checks against a server of another ecosystem, for both clients, with and without TLS.
 //!
-//! The path selects the server's behaviour: see `echo.py`.
+//! The path selects the server's behaviour: see `echo.py`. What a server cannot do, its check goes without.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use wavetank_runtime::{Runtime as _, Tokio};
+use wavetank_runtime::{Runtime as _, SocketOptions, Tokio};
 use wavetank_websocket::handshake::{ClientRequest, TlsOptions};
 use wavetank_websocket::{Cause, CloseCode, Compression, Config, Error, Kind, Message, Text};
 
@@ -23,29 +23,65 @@ struct Peer<'a> {
     client: &'a dyn Client,
     url: &'a str,
     tls: TlsOptions,
+    /// Whether it compresses.
+    compresses: bool,
 }
 
-/// A check and its name.
-type Check = (&'static str, fn(&Peer<'_>) -> Result);
+/// What a server must be able to do for a check, beyond `/echo` and `/close`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Need {
+    Nothing,
+    Compression,
+    /// `/fragments`
+    Fragments,
+    /// `/pings`
+    Pings,
+    /// `/drop`
+    Drop,
+}
+
+impl Need {
+    fn parse(name: &str) -> Result<Self> {
+        match name {
+            "compression" => Ok(Self::Compression),
+            "fragments" => Ok(Self::Fragments),
+            "pings" => Ok(Self::Pings),
+            "drop" => Ok(Self::Drop),
+            _ => Err(format!("{name:?} is not compression, fragments, pings or drop").into()),
+        }
+    }
+}
+
+/// A check, its name, and its need.
+type Check = (&'static str, Need, fn(&Peer<'_>) -> Result);
 
 const CHECKS: &[Check] = &[
-    ("messages of all sizes come back", messages_of_all_sizes_come_back),
-    ("without compression too", without_compression_messages_come_back),
-    ("compression saves bytes both ways", compression_saves_bytes_both_ways),
-    ("every window and takeover is agreed on", every_window_and_takeover_is_agreed_on),
-    ("16 MiB come back", sixteen_mebibytes_come_back),
-    ("their fragments, with pings between them, are one message", their_fragments_are_one_message),
-    ("our fragments are one message", our_fragments_are_one_message),
-    ("they answer our pings", they_answer_our_pings),
-    ("we answer their pings", we_answer_their_pings),
-    ("our close code comes back", our_close_code_comes_back),
-    ("their close code is the outcome", their_close_code_is_the_outcome),
-    ("an end without a Close frame is not clean", an_end_without_a_close_frame_is_abnormal),
-    ("the subprotocol is agreed on", the_subprotocol_is_agreed_on),
+    ("messages of all sizes come back", Need::Nothing, messages_of_all_sizes_come_back),
+    ("without compression too", Need::Nothing, without_compression_messages_come_back),
+    ("compression saves bytes both ways", Need::Compression, compression_saves_bytes_both_ways),
+    ("every window and takeover is agreed on", Need::Compression, every_window_and_takeover_is_agreed_on),
+    ("16 MiB come back", Need::Nothing, sixteen_mebibytes_come_back),
+    (
+        "their fragments, with pings between them, are one message",
+        Need::Fragments,
+        their_fragments_are_one_message,
+    ),
+    ("our fragments are one message", Need::Nothing, our_fragments_are_one_message),
+    ("they answer our pings", Need::Nothing, they_answer_our_pings),
+    ("we answer their pings", Need::Pings, we_answer_their_pings),
+    ("our close code comes back", Need::Nothing, our_close_code_comes_back),
+    ("their close code is the outcome", Need::Nothing, their_close_code_is_the_outcome),
+    ("an end without a Close frame is not clean", Need::Drop, an_end_without_a_close_frame_is_abnormal),
+    ("the subprotocol is agreed on", Need::Nothing, the_subprotocol_is_agreed_on),
 ];
 
-/// Runs every check against the servers at both URLs with both clients, and prints all failures.
-pub(crate) fn run(certificate: &str, plain: &str, secure: &str) -> Result {
+/// Runs the checks against the servers at both URLs with both clients, `without` those that need one of these
+/// (separated by commas), and prints all failures.
+pub(crate) fn run(without: &str, certificate: &str, plain: &str, secure: &str) -> Result {
+    let names = without.split(',').filter(|name| !name.is_empty());
+    let missing = names.map(Need::parse).collect::<Result<Vec<_>>>()?;
+    let compresses = !missing.contains(&Need::Compression);
+    let checks = || CHECKS.iter().filter(|(_, need, _)| !missing.contains(need));
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(certificate)?)?;
     let roots = Arc::new(roots);
@@ -55,15 +91,15 @@ pub(crate) fn run(certificate: &str, plain: &str, secure: &str) -> Result {
     let mut failures = 0;
     for (name, client) in clients {
         for url in [plain, secure] {
-            let peer = Peer { client, url, tls: TlsOptions::new().roots(Arc::clone(&roots)) };
+            let peer = Peer { client, url, tls: TlsOptions::new().roots(Arc::clone(&roots)), compresses };
             let start = Tokio.now();
-            for (what, check) in CHECKS {
+            for (what, _, check) in checks() {
                 if let Err(error) = check(&peer) {
                     failures += 1;
                     println!("  {name}, {url}: FAILED: {what}: {error}");
                 }
             }
-            println!("  {name}, {url}: {} checks in {:.1?}", CHECKS.len(), Tokio.now() - start);
+            println!("  {name}, {url}: {} checks in {:.1?}", checks().count(), Tokio.now() - start);
         }
     }
     if failures == 0 { Ok(()) } else { Err(format!("{failures} checks failed").into()) }
@@ -81,7 +117,7 @@ impl Peer<'_> {
     fn connect_with(&self, path: &str, compression: Compression) -> Result<Box<dyn Socket>> {
         let mut config = Config::default();
         *config.compression() = compression;
-        Ok(self.client.connect(self.request(path)?, config)?)
+        Ok(self.client.connect(self.request(path)?, config, SocketOptions::new())?)
     }
 }
 
@@ -150,7 +186,8 @@ fn exchange(socket: &dyn Socket) -> Result {
 
 fn messages_of_all_sizes_come_back(peer: &Peer<'_>) -> Result {
     let socket = peer.connect("/echo")?;
-    expect(socket.compression().is_some(), || "no compression was agreed on".to_owned())?;
+    let agreed = socket.compression().is_some();
+    expect(agreed == peer.compresses, || format!("compression was agreed on: {agreed}"))?;
     exchange(&*socket)
 }
 
@@ -301,7 +338,7 @@ fn an_end_without_a_close_frame_is_abnormal(peer: &Peer<'_>) -> Result {
 
 fn the_subprotocol_is_agreed_on(peer: &Peer<'_>) -> Result {
     let request = peer.request("/echo")?.subprotocol("other")?.subprotocol("echo")?;
-    let socket = peer.client.connect(request, Config::default())?;
+    let socket = peer.client.connect(request, Config::default(), SocketOptions::new())?;
     expect(socket.subprotocol().as_deref() == Some("echo"), || format!("{:?}", socket.subprotocol()))?;
     close(&*socket)
 }

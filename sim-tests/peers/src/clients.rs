@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use wavetank_runtime::{Std, Tokio};
+use wavetank_runtime::{SocketOptions, Std, Tokio};
 use wavetank_websocket::deflate::Parameters;
 use wavetank_websocket::handshake::ClientRequest;
 use wavetank_websocket::protocol::Statistics;
@@ -18,7 +18,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Opens connections.
 pub(crate) trait Client {
-    fn connect(&self, request: ClientRequest, config: Config) -> Result<Box<dyn Socket>, OpenError>;
+    /// Opens a connection over a socket with these options.
+    fn connect(
+        &self,
+        request: ClientRequest,
+        config: Config,
+        options: SocketOptions,
+    ) -> Result<Box<dyn Socket>, OpenError>;
 }
 
 /// An open connection.
@@ -54,8 +60,13 @@ impl OfTasks {
 }
 
 impl Client for Tasks {
-    fn connect(&self, request: ClientRequest, config: Config) -> Result<Box<dyn Socket>, OpenError> {
-        let client = client::Client::new(Tokio).config(config);
+    fn connect(
+        &self,
+        request: ClientRequest,
+        config: Config,
+        options: SocketOptions,
+    ) -> Result<Box<dyn Socket>, OpenError> {
+        let client = client::Client::new(Tokio).config(config).socket_options(options);
         let socket = self.runtime.block_on(client.connect(request))?;
         Ok(Box::new(OfTasks { runtime: self.runtime.clone(), socket }))
     }
@@ -113,8 +124,14 @@ impl Socket for OfTasks {
 pub(crate) struct Threads;
 
 impl Client for Threads {
-    fn connect(&self, request: ClientRequest, config: Config) -> Result<Box<dyn Socket>, OpenError> {
-        Ok(Box::new(blocking::Client::new(Std).config(config).connect(request)?))
+    fn connect(
+        &self,
+        request: ClientRequest,
+        config: Config,
+        options: SocketOptions,
+    ) -> Result<Box<dyn Socket>, OpenError> {
+        let client = blocking::Client::new(Std).config(config).socket_options(options);
+        Ok(Box::new(client.connect(request)?))
     }
 }
 

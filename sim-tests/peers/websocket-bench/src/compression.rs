@@ -51,9 +51,9 @@ fn server_frames(messages: &[Payload]) -> (Vec<u8>, Vec<u8>) {
     let mut cycle = || {
         let mut frames = Vec::new();
         for message in messages {
-            server.send(Kind::Text, &message.bytes, now).expect("the connection is open");
+            server.send(Kind::Text, &message.bytes).expect("the connection is open");
             frames.extend_from_slice(server.output());
-            server.output_written(server.output().len(), now);
+            server.output_written(server.output().len(), &|| now);
         }
         frames
     };

@@ -33,9 +33,9 @@ fn sending(role: Role, source: &[u8], nanoseconds: u64) -> f64 {
     let now = Instant::from_nanos(0);
     let mut connection = Connection::new(role, config(), None, [7; 32], now);
     speed(source.len(), nanoseconds, || {
-        connection.send(Kind::Binary, black_box(source), now).expect("the connection is open");
+        connection.send(Kind::Binary, black_box(source)).expect("the connection is open");
         let written = black_box(connection.output()).len();
-        connection.output_written(written, now);
+        connection.output_written(written, &|| now);
     })
 }
 

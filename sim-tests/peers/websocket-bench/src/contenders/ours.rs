@@ -61,13 +61,13 @@ impl Core {
 
 impl Socket for Core {
     async fn feed(&mut self, payload: &Payload) {
-        self.connection.send(kind(payload), &payload.bytes, NOW).expect("the connection is open");
+        self.connection.send(kind(payload), &payload.bytes).expect("the connection is open");
     }
 
     async fn flush(&mut self) {
         while !self.connection.output().is_empty() {
             let count = self.memory.write(self.connection.output()).expect("memory takes all");
-            self.connection.output_written(count, NOW);
+            self.connection.output_written(count, &|| NOW);
         }
     }
 
