@@ -27,6 +27,8 @@ pub struct Opening {
     pub dribble: Option<Duration>,
     /// A status instead of the upgrade, such as `503 Service Unavailable`; the connection ends with it.
     pub refusal: Option<&'static str>,
+    /// The same with the body "No." and without its length, on a stream that stays open until the client ends it.
+    pub unended_refusal: Option<&'static str>,
 }
 
 /// Listens on port 80, opens every connection as `opening` says, and has `script` go on with it in a task of its own:
@@ -102,6 +104,11 @@ async fn open<R: Runtime>(host: R, stream: R::Stream, opening: &Opening) -> io::
         let refusal = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
         stream.write_all(refusal.as_bytes()).await?;
         stream.shutdown().await?;
+        return Ok(None);
+    }
+    if let Some(status) = opening.unended_refusal {
+        stream.write_all(format!("HTTP/1.1 {status}\r\n\r\nNo.").as_bytes()).await?;
+        while stream.read(&mut [0; 64]).await? > 0 {}
         return Ok(None);
     }
     let mut bytes = answer(&key);

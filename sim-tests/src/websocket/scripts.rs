@@ -73,6 +73,18 @@ pub async fn answer_close<R: Runtime>(mut peer: Peer<R>) -> io::Result<()> {
     }
 }
 
+/// Answers the client's Close, and leaves the end of the stream to the client.
+///
+/// # Errors
+///
+/// The stream's.
+pub async fn answer_close_and_stay<R: Runtime>(mut peer: Peer<R>) -> io::Result<()> {
+    if let Some(close) = peer.input.close().await? {
+        peer.output.send(&frames::frame(CLOSE, &close.payload)).await?;
+    }
+    peer.input.end().await
+}
+
 /// Answers the client's Close, and everything before it not at all; then resets the stream.
 ///
 /// # Errors

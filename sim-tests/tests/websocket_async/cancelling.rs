@@ -274,7 +274,7 @@ fn cancelling_a_messages_end_closes_the_connection(sim: &mut Sim) {
 #[wavetank::test(seeds = 750, sometimes = "required", base_seed = 0x5a7283b69b5ea877)]
 fn cancelled_pings_are_forgotten_and_closing_goes_on(sim: &mut Sim) {
     let silent = sim.choose("silent", 2) == 1;
-    // Who is delayed for as long as closing may take says nothing.
+    // A task that is delayed for as long as closing may take proves nothing.
     sim.delay_max(Duration::from_millis(100));
     server(sim, move |peer: Peer<Host>| async move {
         if silent { scripts::silent(peer).await } else { scripts::echo(peer).await }

@@ -26,7 +26,7 @@ fn closers(sim: &mut Sim) -> [Duration; 2] {
 #[wavetank::test(seeds = 750, sometimes = "required", base_seed = 0x74d864f394f334cc)]
 fn callers_learn_one_end_beside_a_silent_peer(sim: &mut Sim) {
     let closers = closers(sim);
-    // Who is delayed for as long as closing may take says nothing.
+    // A task that is delayed for as long as closing may take proves nothing.
     sim.delay_max(Duration::from_millis(100));
     server(sim, scripts::silent);
     sim.client("client", async move |host| {
@@ -37,6 +37,36 @@ fn callers_learn_one_end_beside_a_silent_peer(sim: &mut Sim) {
         let code = closed.sent.and_then(|frame| frame.code).expect("nothing hinders our Close frame");
         sometimes!(code == CloseCode::NORMAL, "the first closer closes");
         sometimes!(code == CloseCode::GOING_AWAY, "the second closer closes");
+    });
+}
+
+#[wavetank::test(seeds = 100)]
+fn a_complete_closing_handshake_returns_at_once(sim: &mut Sim) {
+    let by_peer = sim.choose("by the peer", 2) == 1;
+    sim.perturb(false);
+    server(sim, move |mut peer| async move {
+        if by_peer {
+            peer.host.sleep(SECOND).await;
+            peer.output.send(&frames::close(1001, "")).await?;
+            return peer.input.end().await;
+        }
+        scripts::answer_close_and_stay(peer).await
+    });
+    sim.client("client", async move |host: Host| {
+        let options = SocketOptions::new();
+        let socket = connect_plainly(&host, config(), options).await.expect("a connection");
+        let receiver = socket.clone();
+        let receiving = host.spawn("receiver", async move { (receiver.recv().await, host.now()) });
+        host.sleep(SECOND).await;
+        let start = host.now();
+        let closed = if by_peer { socket.closed().await } else { socket.close(CloseCode::NORMAL, "").await };
+        let took = host.now() - start;
+        assert!(closed.is_clean(), "{closed}");
+        let (end, at) = receiving.await.expect("no panic");
+        assert_eq!(end, Err(Error::Closed(closed)));
+        for took in [took, at - start] {
+            assert!(took <= LET_GO_WITHIN, "a call returned {took:?} after closing began");
+        }
     });
 }
 

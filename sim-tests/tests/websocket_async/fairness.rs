@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use wavetank::runtime::{ListenOptions, Listener as _, Runtime};
-use wavetank::{Host, Sim, Strategy};
+use wavetank::{Host, Sim, Strategy, sometimes};
 use wavetank_sim_tests::websocket::frames::{self, BINARY};
 use wavetank_sim_tests::websocket::scripts;
+use wavetank_websocket::client::WebSocket;
 use wavetank_websocket::server::Server;
-use wavetank_websocket::{CloseCode, Config};
+use wavetank_websocket::{CloseCode, Config, Error, Kind};
 
 use super::world::{SECOND, config, connect_plainly, patient, server};
 
@@ -22,6 +23,9 @@ struct Neighbour {
     work: AtomicU64,
     /// It does not want a turn now.
     sleeps: AtomicBool,
+    /// Its turns when the tasks beside it last noted their work, and what they have done since then.
+    noted: AtomicU64,
+    since: AtomicU64,
 }
 
 impl Neighbour {
@@ -45,6 +49,16 @@ impl Neighbour {
             }
         });
         neighbour
+    }
+
+    /// Notes that a task beside it has done something. Returns how often that happened since its last turn, while it
+    /// wanted one.
+    fn note_work(&self) -> u64 {
+        let turns = self.turns();
+        if self.noted.swap(turns, Ordering::Relaxed) != turns || self.sleeps.load(Ordering::Relaxed) {
+            self.since.store(0, Ordering::Relaxed);
+        }
+        self.since.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     fn turns(&self) -> u64 {
@@ -88,6 +102,116 @@ fn receiving_a_flood_lets_other_tasks_run(sim: &mut Sim) {
     });
 }
 
+/// What a peer floods with.
+#[derive(Debug, Clone, Copy)]
+enum Flood {
+    /// Messages of a byte.
+    Short,
+    /// Messages of 18 bytes, which inflate to 3000.
+    Inflating,
+    /// Fragments of a byte, taken one by one.
+    Fragments,
+    /// Pongs between messages.
+    Pongs,
+}
+
+/// Floods below, on connections of one host at the same time.
+const FLOODS: u64 = 4;
+
+/// Messages or fragments of a flood.
+const FLOOD: u32 = 3000;
+
+/// Floods until `FLOOD` messages or fragments are sent.
+async fn flood(socket: WebSocket<Host>, flood: Flood) -> Result<(), Error> {
+    if let Flood::Fragments = flood {
+        let mut writer = socket.send_stream(Kind::Binary).await?;
+        for _ in 0..FLOOD {
+            writer.write(b"x").await?;
+        }
+        writer.finish(b"x").await?;
+    } else {
+        let long = [0; 3000];
+        for _ in 0..FLOOD {
+            if let Flood::Pongs = flood {
+                for _ in 0..8 {
+                    socket.pong(b"")?;
+                }
+            }
+            socket.feed(if let Flood::Inflating = flood { &long[..] } else { b"x" }).await?;
+        }
+        socket.flush();
+    }
+    // The other end closes when it has everything.
+    socket.closed().await;
+    Ok(())
+}
+
+/// Takes a flood. Between two turns of the neighbour the tasks of all floods together take a bounded number of
+/// messages.
+async fn take_flood(socket: WebSocket<Host>, flood: Flood, neighbour: Arc<Neighbour>) {
+    let mut taken = 0;
+    while taken < FLOOD {
+        match flood {
+            Flood::Fragments => drop(socket.recv_fragment().await.expect("is open")),
+            Flood::Short | Flood::Inflating | Flood::Pongs => drop(socket.recv().await.expect("is open")),
+        }
+        taken += 1;
+        neighbour.work.fetch_add(1, Ordering::Relaxed);
+        let waited = neighbour.note_work();
+        assert!(waited <= FLOODS * TURN, "a task waited for its turn while others took {waited} messages");
+    }
+    assert!(socket.close(CloseCode::NORMAL, "").await.is_clean());
+}
+
+#[wavetank::test(seeds = 60, sometimes = "required")]
+fn floods_of_either_end_let_other_tasks_run(sim: &mut Sim) {
+    let kinds = [Flood::Short, Flood::Inflating, Flood::Fragments, Flood::Pongs];
+    let kind = kinds[sim.choose("flood", 4) as usize];
+    let accept_side = sim.choose("accept side", 2) == 1;
+    sim.perturb(false).strategy(Strategy::Fifo);
+    sim.server("server", async move |host: Host| {
+        let listener = host.listen(([0, 0, 0, 0], 80).into(), ListenOptions::new()).await?;
+        let neighbour = Neighbour::start(&host);
+        for _ in 0..FLOODS {
+            let (stream, _) = listener.accept().await?;
+            let neighbour = Arc::clone(&neighbour);
+            let _detached = host.spawn("session", async move {
+                let socket = Server::new(host).config(patient()).accept(stream).await.expect("a client");
+                if accept_side {
+                    take_flood(socket, kind, neighbour).await;
+                } else {
+                    drop(neighbour);
+                    flood(socket, kind).await.expect("is open");
+                }
+            });
+        }
+        drop(neighbour);
+        std::future::pending::<std::io::Result<()>>().await
+    });
+    sim.client("client", async move |host: Host| {
+        let neighbour = Neighbour::start(&host);
+        let mut floods = Vec::new();
+        for _ in 0..FLOODS {
+            let socket = connect_plainly(&host, patient(), Default::default()).await.expect("a connection");
+            let neighbour = Arc::clone(&neighbour);
+            floods.push(host.spawn("flood", async move {
+                if accept_side {
+                    drop(neighbour);
+                    flood(socket, kind).await.expect("is open");
+                } else {
+                    take_flood(socket, kind, neighbour).await;
+                }
+            }));
+        }
+        drop(neighbour);
+        for flood in floods {
+            flood.await.expect("no panic");
+        }
+        sometimes!(accept_side, "the accept side takes floods");
+        sometimes!(!accept_side, "the client takes floods");
+    });
+}
+
 /// Accepts one connection and takes what comes.
 async fn take_all(host: Host, config: Config) -> std::io::Result<()> {
     let listener = host.listen(([0, 0, 0, 0], 80).into(), ListenOptions::new()).await?;
@@ -112,7 +236,7 @@ fn deflating_a_long_message_lets_other_tasks_run(sim: &mut Sim) {
         tokio::task::yield_now().await;
         let before = neighbour.turns();
         if pieces {
-            let writer = socket.send_stream(wavetank_websocket::Kind::Binary).await.expect("is open");
+            let writer = socket.send_stream(Kind::Binary).await.expect("is open");
             writer.finish(&message).await.expect("is open");
         } else {
             socket.feed(&message).await.expect("is open");

@@ -100,6 +100,21 @@ fn a_refusing_answer_is_a_distinct_error(sim: &mut Sim) {
     });
 }
 
+#[wavetank::test(seeds = 100)]
+fn an_unended_refusal_is_reported_soon(sim: &mut Sim) {
+    sim.perturb(false);
+    sim.server("server", |host| {
+        let opening = Opening { unended_refusal: Some("403 Forbidden"), ..Opening::default() };
+        serve(host, opening, scripts::echo)
+    });
+    sim.client("client", async |host: Host| {
+        let client = Client::new(host).config(hurried());
+        let opened = within(host, 2 * SECOND, client.connect(request())).await;
+        let Err(OpenError::Rejected(rejection)) = opened else { panic!("is refused") };
+        assert_eq!((rejection.status.as_u16(), &rejection.body[..]), (403, &b"No."[..]));
+    });
+}
+
 #[wavetank::test(seeds = 300, base_seed = 0xba99fa0afdb76d49)]
 fn an_unknown_name_is_an_error_at_once(sim: &mut Sim) {
     sim.client("client", async |host: Host| {

@@ -9,8 +9,8 @@ use wavetank_sim_tests::websocket::scripts;
 use wavetank_websocket::{Cause, CloseCode, Error, Kind};
 
 use super::world::{
-    CLOSE_TIMEOUT, MILLISECOND, SECOND, config, connect, everybody, in_time, keepalive, server, slack, sleep,
-    spawn,
+    CLOSE_TIMEOUT, MILLISECOND, SECOND, config, connect, everybody, in_time, keepalive, now, server, slack,
+    sleep, spawn,
 };
 
 /// As a ping is answered: a round trip takes 4 ms at most, for 5 ms no thread may read, and timers take 2 ms more.
@@ -34,6 +34,35 @@ fn callers_learn_one_end_beside_a_silent_peer(sim: &mut Sim) {
         let sent = closed.sent.expect("nothing hinders our Close frame");
         sometimes!(sent.code == Some(CloseCode::NORMAL), "the first closer closes");
         sometimes!(sent.code == Some(CloseCode::GOING_AWAY), "the second closer closes");
+    });
+}
+
+#[wavetank::test(seeds = 60)]
+fn a_complete_closing_handshake_returns_at_once(sim: &mut Sim) {
+    let by_peer = sim.choose("by the peer", 2) == 1;
+    sim.perturb(false);
+    server(sim, move |mut peer| async move {
+        if by_peer {
+            wavetank::runtime::Runtime::sleep(&peer.host, SECOND).await;
+            peer.output.send(&frames::close(1001, "")).await?;
+            return peer.input.end().await;
+        }
+        scripts::answer_close_and_stay(peer).await
+    });
+    sim.client_thread("client", move |host| {
+        let socket = connect(host, config()).expect("a connection");
+        let receiver = socket.clone();
+        let receiving = spawn(host, "receiver", move || (receiver.recv(), now(host)));
+        sleep(host, SECOND);
+        let start = now(host);
+        let closed = if by_peer { socket.wait_closed() } else { socket.close(CloseCode::NORMAL, "") };
+        let took = now(host) - start;
+        assert!(closed.is_clean(), "{closed}");
+        let (end, at) = receiving();
+        assert_eq!(end, Err(Error::Closed(closed)));
+        for took in [took, at - start] {
+            assert!(took <= LET_GO_WITHIN, "a call returned {took:?} after closing began");
+        }
     });
 }
 

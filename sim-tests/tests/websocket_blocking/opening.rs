@@ -76,6 +76,20 @@ fn a_refusing_answer_is_a_distinct_error(sim: &mut Sim) {
     });
 }
 
+#[wavetank::test(seeds = 60)]
+fn an_unended_refusal_is_reported_soon(sim: &mut Sim) {
+    sim.perturb(false);
+    sim.server("server", |host| {
+        let opening = Opening { unended_refusal: Some("403 Forbidden"), ..Opening::default() };
+        serve(host, opening, scripts::echo)
+    });
+    sim.client_thread("client", |host: Host| {
+        let opened = within(host, 2 * SECOND, || connect(host, hurried()));
+        let Err(OpenError::Rejected(rejection)) = opened else { panic!("is refused") };
+        assert_eq!((rejection.status.as_u16(), &rejection.body[..]), (403, &b"No."[..]));
+    });
+}
+
 fn now_is_later_than(host: Host, moment: Duration) -> bool {
     Runtime::now(&host).as_nanos() > moment.as_nanos() as u64
 }
@@ -144,7 +158,9 @@ fn an_opening_stops_at_once_or_opens(sim: &mut Sim) {
             stops.stop();
             now(host)
         });
-        let opened = Client::new(host).config(config()).connect_stoppable(request(), &stopper);
+        // A thread that is connecting ends with its timeout, which the simulation waits for.
+        let config = config().open_timeout(8 * SECOND).clone();
+        let opened = Client::new(host).config(config).connect_stoppable(request(), &stopper);
         let opened_at = now(host);
         let stopped_at = stopping();
         match opened {
@@ -169,7 +185,7 @@ fn an_opening_stops_at_once_or_opens(sim: &mut Sim) {
 fn an_unknown_name_is_an_error_at_once(sim: &mut Sim) {
     let slack = slack(sim);
     sim.client_thread("client", move |host: Host| {
-        let client = wavetank_websocket::blocking::Client::new(host).config(hurried());
+        let client = Client::new(host).config(hurried());
         let nowhere = "ws://nowhere/".parse().expect("an address");
         let error = within(host, slack, || client.connect(nowhere)).expect_err("no host is there");
         assert!(matches!(error, OpenError::Connect { .. }), "{error}");

@@ -49,6 +49,31 @@ fn live_connections_outlast_transfers_on_narrow_links(sim: &mut Sim) {
     });
 }
 
+/// The longest message of [`messages_at_the_limit_pass_narrow_links`], and the limit there.
+const LIMIT: usize = 16 << 20;
+
+#[wavetank::test(seeds = 4)]
+fn messages_at_the_limit_pass_narrow_links(sim: &mut Sim) {
+    let rate = 10_u64.pow(4 + sim.choose("rate", 3));
+    let way = [Way::Up, Way::Down][sim.choose("way", 2) as usize];
+    let (mut config, _, timeout) = hurried(sim, LIMIT as u64 / 64, rate);
+    config.limits().message(LIMIT).frame(LIMIT);
+    // At 10 kB/s it takes half an hour.
+    sim.perturb(false).time_limit(10_000 * SECOND).steps_max(20_000_000);
+    server(sim, move |peer| transfer(peer, way, LIMIT));
+    sim.client_thread("client", move |host: Host| {
+        let socket = connect_narrowly(host, config);
+        host.inject().narrow("client", "server", rate);
+        let start = now(host);
+        let length = if way == Way::Down { 4 } else { LIMIT };
+        socket.send(&vec![7; length]).expect("the peer reads");
+        let answer = socket.recv().expect("the peer is there");
+        assert_eq!(answer.as_bytes().len(), if way == Way::Up { 6 } else { LIMIT });
+        assert!(now(host) - start > 3 * timeout, "the transfer takes several timeouts");
+        assert!(socket.close(CloseCode::NORMAL, "").is_clean());
+    });
+}
+
 #[wavetank::test(seeds = 120, sometimes = "required")]
 fn silence_during_a_transfer_is_found_in_time(sim: &mut Sim) {
     let rate = 10_u64.pow(3 + sim.choose("rate", 4));

@@ -44,8 +44,9 @@ impl<T: Threads> WebSocket<T> {
         close_timeout: Duration,
         opened: Opened,
     ) -> Result<Self, OpenError> {
-        Self::try_start(threads, session, wire, close_timeout, opened)
-            .map_err(|error| OpenError::Setup(format!("its threads cannot be started: {error}")))
+        Self::try_start(threads, session, wire, close_timeout, opened).map_err(|error| {
+            OpenError::Setup(format!("the threads of the connection cannot be started: {error}"))
+        })
     }
 
     fn try_start(
@@ -60,7 +61,7 @@ impl<T: Threads> WebSocket<T> {
         let (writing, control) = (wire.duplicate()?, wire.duplicate()?);
         let reading = ReadPermit::new(wire, session.connection().read_bytes());
         let shared = Arc::new(Shared::new(threads.clone(), session, writing, control, close_timeout));
-        // From here on dropping the handle ends whatever has started.
+        // From here on dropping the handle ends the threads that have started.
         let socket = Self { handle: Arc::new(Handle { shared: Arc::clone(&shared), opened }) };
         let writing = Arc::clone(&shared);
         // They are not joined: they end with the connection, and hold nothing that outlives it.
@@ -71,7 +72,7 @@ impl<T: Threads> WebSocket<T> {
 
     /// Receives the next message.
     ///
-    /// Messages that came before the end of the connection are given out before the end is reported.
+    /// Messages that came before the end of the connection are returned before the end is reported.
     ///
     /// # Errors
     ///
@@ -146,7 +147,7 @@ impl<T: Threads> WebSocket<T> {
         received
     }
 
-    /// Sends a ping, waits for its pong, and tells how long that took.
+    /// Sends a ping, waits for its pong, and returns the time between.
     ///
     /// # Errors
     ///
@@ -248,8 +249,8 @@ impl<T: Threads> WebSocket<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`] after the end, [`Error::Closing`] once it has begun, [`Error::ControlTooLong`] if `payload` has
-    /// more than 125 bytes.
+    /// [`Error::Closed`] after the end, [`Error::Closing`] once it has begun, [`Error::ControlTooLong`] if `payload`
+    /// has more than 125 bytes.
     pub fn pong(&self, payload: &[u8]) -> Result<(), Error> {
         let shared = self.shared();
         let mut guard = shared.lock();
@@ -338,11 +339,13 @@ fn wait_for_arrival<'a, T: Threads>(
     reads: &mut bool,
 ) -> Guard<'a, T> {
     let patience = left.map(patience);
-    *reads &= patience != Some(None);
+    // Once the connection is closing, its outcome may come without another read, which would last until the end of the
+    // stream: reading is left to the reader thread.
+    *reads &= patience != Some(None) && guard.is_open();
     let permit = if *reads && guard.can_read() { guard.read_permit.take() } else { None };
     guard.awaits_arrival = permit.is_none();
     // What `feed` left may be what the peer waits for; and if nothing is left to be taken before a failure, that is
-    // to be told to the peer.
+    // must be sent to the peer.
     shared.settle(&mut guard);
     match permit {
         Some(permit) => {
