@@ -1,7 +1,7 @@
 //! What applications exchange: messages, and the pieces of messages.
 //!
 //! Payloads are shared, not copied: a message that was received in one uncompressed frame is a view of the buffer it
-//! was read into, and keeps that buffer (64 KiB by default) alive. Copy what is to be kept for long.
+//! was read into, and keeps that buffer (64 KiB by default) alive. Copy a payload that you keep for long.
 
 use std::fmt;
 use std::ops::Deref;
@@ -15,7 +15,7 @@ pub struct Text(Bytes);
 impl Text {
     /// Makes a text of bytes that the caller has validated.
     ///
-    /// `bytes` must be valid UTF-8: every caller in this crate stands right behind a validation.
+    /// `bytes` must be valid UTF-8: every caller in this crate has validated them.
     pub(crate) fn from_validated(bytes: Bytes) -> Self {
         debug_assert!(std::str::from_utf8(&bytes).is_ok(), "a text is valid UTF-8");
         Self(bytes)
@@ -213,6 +213,16 @@ pub struct Fragment {
     pub first: bool,
     /// Whether it ends the message.
     pub last: bool,
+}
+
+impl Fragment {
+    /// Makes a message of a fragment that is a whole one, and validated.
+    pub(crate) fn into_message(self) -> Message {
+        match self.kind {
+            Kind::Text => Message::Text(Text::from_validated(self.data)),
+            Kind::Binary => Message::Binary(self.data),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -156,7 +156,7 @@ impl Connection {
         self.left && self.inbox.has_room_again()
     }
 
-    /// Whether input is left unprocessed, be there room for it or not.
+    /// Whether input is left unprocessed, with or without room for it.
     #[inline]
     pub(crate) fn is_behind(&self) -> bool {
         self.left
@@ -192,6 +192,27 @@ impl Connection {
         if self.keepalive.is_awaiting() {
             self.keepalive.heard(now());
         }
+    }
+
+    /// Whether nothing is under way: no frame, message, pong, failure or Close in either direction. Then a message that
+    /// arrives as the only input may be taken by [`take_only`](Self::take_only), which leaves it so.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.closing.is_open()
+            && self.held.is_none()
+            && !self.left
+            && !self.keepalive.is_awaiting()
+            && !self.flow.is_full()
+            && self.receiver.is_at_rest()
+            && self.inbox.is_at_rest()
+            && self.sender.is_at_rest()
+    }
+
+    /// Takes the input if it is a single message in one short, uncompressed frame, and nothing else. `None` leaves it
+    /// for [`process`](Self::process). Only for a connection that was [at rest](Self::is_at_rest) before the input
+    /// came.
+    #[inline]
+    pub(crate) fn take_only(&mut self) -> Option<Fragment> {
+        self.receiver.take_only(&mut self.statistics)
     }
 
     fn parse(&mut self, now: &dyn Fn() -> Instant) {
@@ -237,7 +258,7 @@ impl Connection {
         self.receiver.discard_input();
     }
 
-    /// Processes all that the input holds, as nothing more is to be waited for: from now on the rules of closing hold.
+    /// Processes all of the input, as no more will come: from now on the rules of closing hold.
     fn process_to_the_end(&mut self, now: Instant) {
         self.inbox.begin_closing();
         self.process(now);
@@ -261,7 +282,7 @@ impl Connection {
 
     /// The transport has reached its end: the peer sends nothing more.
     ///
-    /// Without its Close frame that is no clean end (RFC 6455, section 7.1.5).
+    /// Without its Close frame the end is not clean (RFC 6455, section 7.1.5).
     pub fn end_of_input(&mut self, now: Instant) {
         self.process_to_the_end(now);
         self.closing.end_of_input = true;
@@ -408,8 +429,8 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`] after the end, [`Error::Closing`] once it has begun, [`Error::ControlTooLong`] if `payload` has
-    /// more than 125 bytes.
+    /// [`Error::Closed`] after the end, [`Error::Closing`] once it has begun, [`Error::ControlTooLong`] if `payload`
+    /// has more than 125 bytes.
     pub fn pong(&mut self, payload: &[u8]) -> Result<(), Error> {
         check_control(payload)?;
         self.check_open()?;
@@ -448,7 +469,7 @@ impl Connection {
     }
 
     /// Ends the connection at once, with `cause` as its outcome (its driver is gone, …), unless the outcome is
-    /// certain already: the peer has sent its Close frame, or has been told of a failure.
+    /// certain already: the peer has sent its Close frame, or a failure has been sent to it.
     pub fn abort(&mut self, cause: Cause) {
         if self.closing.outcome.is_none() {
             self.closing.decide(cause);

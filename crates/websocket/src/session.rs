@@ -6,8 +6,8 @@
 //! # Invariants
 //!
 //! - Plain sessions hand their bytes through without a copy.
-//! - At most 64 KiB are encrypted ahead of the wire, so that what waits in the connection stays where its limits
-//!   and its statistics see it. A byte counts as written once its ciphertext is.
+//! - At most 64 KiB are encrypted ahead of the wire. What waits in the connection stays where its limits and its
+//!   statistics see it. A byte counts as written once its ciphertext is.
 //! - The end of the wire without TLS's `close_notify` is the end of the wire: after the Close handshake nothing is lost
 //!   by it, before it the outcome is unclean anyway.
 
@@ -62,6 +62,11 @@ impl Session {
     #[inline]
     pub fn connection_mut(&mut self) -> &mut Connection {
         &mut self.connection
+    }
+
+    /// Whether the connection's bytes are those of the wire: without TLS, and with the opening written.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.tls.is_none() && self.preface.is_empty() && !self.unwritable
     }
 
     /// Whether the connection is in TLS.
@@ -170,8 +175,8 @@ impl Session {
                 tls.close();
             }
         }
-        // RFC 6455 knows nothing to be said after the end; what TLS has left is of no use to the peer. Nor does
-        // anything go out of which the connection has let go.
+        // RFC 6455 knows nothing to be said after the end; what TLS has left is of no use to the peer. Nor is
+        // anything written that the connection has dropped.
         let is_void =
             self.connection.transport() == Transport::Drop || self.encrypted > self.connection.output().len();
         if is_void { &[] } else { tls.output() }

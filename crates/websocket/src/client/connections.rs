@@ -16,12 +16,12 @@ use crate::reconnect::Failure;
 /// Connections one after another, as an endless [`Stream`]: made by [`Reconnect::into_stream`].
 ///
 /// Each item is what a call of [`Reconnect::next`] would give. Polling it is needed for anything to happen: between
-/// polls nothing is connected, and no delay is told.
+/// polls nothing is connected, and no delay is reported.
 ///
 /// # Cancel safety
 ///
 /// A call of `next` on the stream that is dropped gives nothing up: the wait or the attempt goes on with the next
-/// one. Dropping the stream gives up an attempt that is under way; connections that were given out stay.
+/// one. Dropping the stream gives up the current attempt; connections that were returned stay open.
 pub struct Connections<R, H = AsItIs, S = <R as Runtime>::Stream>
 where
     R: Runtime,

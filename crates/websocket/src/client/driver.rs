@@ -1,9 +1,9 @@
 //! The task that meets the connection's obligations while no method is called: pongs, the answer to a Close frame,
 //! keepalive, deadlines, and the rest of what was sent.
 //!
-//! Receivers read for themselves; the driver reads when none waits, or when one that was woken does not come. While
-//! receivers are at work it does not wait to be woken for reading (which would cost every message a detour), but looks
-//! after the stream every [`LOOK`].
+//! Receivers read for themselves. The driver reads when none waits, or when a woken receiver does not read. While
+//! receivers are active, it is not woken for reading, which would cost every message a detour. It looks at the stream
+//! every [`LOOK`] instead.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -16,9 +16,8 @@ use wavetank_runtime::{Instant, Runtime, Sleep as _};
 
 use super::shared::Shared;
 
-/// How often the driver looks whether receivers that were at work have stopped. A look that finds that they have read
-/// since the last one leaves the stream to them, so twice this bounds how late a pong or the answer to a Close frame
-/// is.
+/// How often the driver checks whether active receivers have stopped. A look that finds that they have read since the
+/// last one leaves the stream to them, so twice this bounds how late a pong or the answer to a Close frame is.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Drives one connection to its end.
@@ -91,7 +90,7 @@ where
         })
     }
 
-    /// Whether the time has come already.
+    /// Polls the timer for `deadline`.
     fn poll_timer(&mut self, deadline: Instant, context: &mut Context<'_>) -> Poll<()> {
         let timer = self.timer.get_or_insert_with(|| Box::pin(self.shared.runtime.sleep_until(deadline)));
         if timer.deadline() != deadline {
@@ -134,7 +133,7 @@ where
     R: Runtime,
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    /// Where the runtime drops its tasks, no task is left to close the connection cleanly.
+    /// If the runtime drops its tasks, none is left to close the connection cleanly.
     fn drop(&mut self) {
         let now = self.shared.runtime.now();
         self.shared.with(|state, after| {

@@ -12,7 +12,6 @@ use wavetank_runtime::Runtime;
 
 use super::WebSocket;
 use super::socket::Receiving;
-use crate::protocol::Connection;
 use crate::{CloseCode, Error, Message};
 
 /// The messages of a connection, as a [`Stream`]: made by [`WebSocket::messages`].
@@ -25,13 +24,13 @@ use crate::{CloseCode, Error, Message};
 /// with [`Error::ConcurrentRecv`] until the stream has given a message, or is dropped. If it is the stream that comes
 /// second, that error is its item, and it can be polled again.
 ///
-/// It is a [`Sink`] of messages, too, so that `StreamExt::split` makes a half of each. Flushing hands the messages to
+/// It is a [`Sink`] of messages as well, so `StreamExt::split` makes two halves of it. Flushing hands the messages to
 /// the stream below, and closing closes the connection with code 1000. A sink that holds a message and is not polled
-/// any more holds up other senders once it is the message's turn; dropping the sink drops the message.
+/// any more blocks other senders once it is the message's turn; dropping the sink drops the message.
 ///
 /// # Cancel safety
 ///
-/// A message is taken when it is given out: a call of `next` or `try_next` on the stream that is dropped loses none.
+/// A message is taken when it is returned: dropping a call of `next` or `try_next` loses none.
 pub struct Messages<R, S = <R as Runtime>::Stream>
 where
     R: Runtime,
@@ -71,7 +70,7 @@ where
         }
         let waits = std::mem::take(&mut this.waits);
         let mut receiving = Receiving { shared: this.socket.shared(), waits };
-        let received = receiving.poll(context, Connection::recv_message);
+        let received = receiving.poll::<Message>(context);
         // The place outlasts this poll.
         this.waits = std::mem::take(&mut receiving.waits);
         drop(receiving);

@@ -38,7 +38,7 @@ pub(crate) async fn until<R: Runtime, T>(
 
 /// Either side of an opening, as bytes.
 pub(crate) trait Handshake {
-    /// What comes of it, other than that it goes on.
+    /// Its result.
     type Outcome;
     fn input(&mut self) -> &mut BytesMut;
     fn end_of_input(&mut self);
@@ -112,7 +112,7 @@ impl Handshake for Accepting {
     }
 }
 
-/// Moves bytes until something comes of the handshake. Fails with `TimedOut` if its deadline came closer, and has
+/// Moves bytes until the handshake has a result. Fails with `TimedOut` if its deadline came closer, and has
 /// passed.
 pub(crate) async fn exchange<R: Runtime, H: Handshake>(
     runtime: &R,
@@ -185,7 +185,7 @@ where
                 return Ok((stream, session, response));
             }
             Some(Ok((mut stream, Step::Failed(error)))) => {
-                // TLS may have a parting word. The error is known, whatever becomes of it.
+                // TLS may have a parting word. The error is known, whether or not it is sent.
                 let _ = until(runtime, deadline, write_out(&mut opening, &mut stream)).await;
                 return Err(error);
             }

@@ -1,4 +1,4 @@
-//! Connections one after another: when one is lost, the next is opened, after a while.
+//! Connections one after another: when one is lost, the next is opened after a delay.
 
 use std::fmt;
 use std::future::Future;
@@ -88,10 +88,10 @@ where
 type Connect<R, S> =
     fn(Client<R>, ClientRequest) -> Pin<Box<dyn Future<Output = Result<WebSocket<R, S>, OpenError>> + Send>>;
 
-/// What is told of attempts to come.
+/// Called before each further attempt.
 type Tell = Box<dyn FnMut(&Retry<'_>) + Send>;
 
-/// What the application says to failures, and wants to be told.
+/// The application's decisions on failures, and its hook for retries.
 struct Watch {
     retries: Box<dyn Fn(&Failure) -> bool + Send + Sync>,
     on_retry: Option<Tell>,
@@ -157,7 +157,8 @@ where
     }
 
     /// Sets which failures, of openings and of the hook, are worth another attempt; the others are
-    /// [`next`](Self::next)'s errors. [`Failure::is_transient`] by default. What a hook said can be told by its type:
+    /// [`next`](Self::next)'s errors. [`Failure::is_transient`] by default. An error of a hook is recognised by its
+    /// type:
     /// `error.downcast_ref::<MyError>()`.
     #[must_use]
     pub fn retry_if(mut self, retries: impl Fn(&Failure) -> bool + Send + Sync + 'static) -> Self {
@@ -165,9 +166,8 @@ where
         self
     }
 
-    /// Sets what is told whenever another attempt is going to be made: why, and when. For a log, or to show that the
-    /// other side is not there. Failures that are [`next`](Self::next)'s errors are not told here as well. Nothing by
-    /// default.
+    /// Sets what is called before each further attempt, with its reason and delay: for a log, or to show that the
+    /// other side is unreachable. It is not called for failures that [`next`](Self::next) returns. Default: nothing.
     #[must_use]
     pub fn on_retry(mut self, tell: impl FnMut(&Retry<'_>) + Send + 'static) -> Self {
         self.watch.on_retry = Some(Box::new(tell));
@@ -194,7 +194,7 @@ where
         self.backoff.failures()
     }
 
-    /// Makes it a `Stream`, whose items are what [`next`](Self::next) gives. It never ends by itself.
+    /// Makes a `Stream` of it, whose items are the results of [`next`](Self::next). It never ends by itself.
     #[must_use]
     pub fn into_stream(self) -> Connections<R, H, S>
     where

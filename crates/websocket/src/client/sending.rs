@@ -1,4 +1,4 @@
-//! Which task may send: one at a time, in the order in which they came.
+//! Which task may send: one at a time, in the order of their calls.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -77,7 +77,9 @@ where
         writing: Writing,
         piece: Option<Piece<'_>>,
     ) -> Poll<Result<(), Error>> {
-        if let (Some(deflating), Some(piece)) = (self.deflating.take(), piece) {
+        if self.deflating.is_some()
+            && let (Some(deflating), Some(piece)) = (self.deflating.take(), piece)
+        {
             return self.go_on_deflating(context, writing, piece, deflating);
         }
         match self.look(context, writing, piece) {
@@ -98,13 +100,17 @@ where
             if state.may_send() {
                 if let Some(deflating) = begin_deflating(state.connection(), piece) {
                     state.senders.keep(&mut self.place);
+                    state.calm = false;
                     return Look::Deflates(deflating);
                 }
                 let sent = piece.map_or(Ok(()), |piece| state.connection().put(piece));
                 let now = || shared.runtime.now();
                 let done = match writing {
                     // No task waits for output, as long as it can grow.
-                    Writing::Later => !state.session.connection().write_buffer_is_full(),
+                    Writing::Later => {
+                        state.calm = false;
+                        !state.session.connection().write_buffer_is_full()
+                    }
                     Writing::AtOnce => state.write_quickly(now),
                 };
                 if !done {
@@ -120,7 +126,7 @@ where
             let connection = state.session.connection();
             let open = connection.state() == State::Open;
             if !open || !state.senders.is_first(self.place) || connection.write_buffer_is_full() {
-                // Once the connection is closing, this waits for the outcome that is to be reported.
+                // Once the connection is closing, this waits for its outcome.
                 state.senders.wait(&mut self.place, context.waker());
                 return Look::Waits;
             }
@@ -257,8 +263,8 @@ where
 
     /// Sends a piece of the message, in a frame of its own. Waits while the write buffer is full.
     ///
-    /// The pieces of a text need not end where characters end; as a whole they are to be UTF-8, or the peer will fail
-    /// the connection.
+    /// The pieces of a text may end inside a character. As a whole they must be UTF-8, or the peer fails the
+    /// connection.
     ///
     /// # Errors
     ///

@@ -24,9 +24,9 @@ use super::wait::{Place, Waiters};
 use crate::handshake::Opened;
 use crate::protocol::{self, Connection, Transport};
 use crate::session::Session;
-use crate::{Closed, Error};
+use crate::{Closed, Error, Fragment};
 
-/// How often one look reads a stream that always has something, before others get their turn.
+/// How many reads one look does at most, before other tasks get their turn.
 pub(super) const READS_A_LOOK: u32 = 32;
 
 /// A connection, as its handles and its driver see it.
@@ -41,12 +41,12 @@ pub(super) struct Shared<R, S> {
 pub(super) struct State<S> {
     pub(super) session: Box<Session>,
     pub(super) line: Line<S>,
-    /// A call of `recv` waits, woken or not, and is not just at work.
+    /// A call of `recv` waits, woken or not, and is not being polled.
     pub(super) receiving: bool,
-    /// The receiver that the stream wakes, or has woken: kept behind its message, as the next call is mostly of the
-    /// same task.
+    /// The receiver that the stream wakes, or has woken. It is kept after its message, as the next call is usually
+    /// from the same task.
     receiver: Option<Waker>,
-    /// How often receivers have read for themselves: the driver leaves the reading to them while this grows.
+    /// How often receivers have read for themselves. The driver leaves reading to them while this grows.
     pub(super) receiver_reads: u64,
     /// The tasks that want to send, in order.
     pub(super) senders: Waiters,
@@ -60,6 +60,9 @@ pub(super) struct State<S> {
     pub(super) latest: Instant,
     /// The driver looks after the stream soon without being woken.
     pub(super) watched: bool,
+    /// The fast path may be taken: see [`is_calm`](State::is_calm). Worked out at the end of each [`Shared::change`];
+    /// calls that only [`peek`](Shared::peek) clear it, or keep it true.
+    pub(super) calm: bool,
     /// The end was announced to every task that waits.
     announced: bool,
 }
@@ -95,7 +98,7 @@ pub(super) enum Read {
     Nothing,
 }
 
-/// What is to be done when the lock is free.
+/// What must be done when the lock is free.
 pub(super) struct After<S> {
     receiver: Option<Waker>,
     driver: Option<Waker>,
@@ -161,6 +164,7 @@ where
             timer: None,
             latest: runtime.now(),
             watched: false,
+            calm: false,
             announced: false,
         };
         Self { runtime, signals, opened, state: Mutex::new(state) }
@@ -187,6 +191,7 @@ where
         let mut after = After::new();
         let result = body(&mut state, &mut after);
         self.settle(&mut state, &mut after);
+        state.calm = state.is_calm();
         drop(state);
         after.run();
         result
@@ -242,6 +247,18 @@ where
         self.session.connection_mut()
     }
 
+    /// Whether a conversation of short messages concerns no other task: the connection is at rest in plain text, no
+    /// sender and no watcher waits, everything is flushed, and the driver watches.
+    fn is_calm(&self) -> bool {
+        self.watched
+            && self.senders.is_empty()
+            && self.watchers.is_empty()
+            && !self.line.unflushed
+            && self.line.stream.is_some()
+            && self.session.is_plain()
+            && self.session.connection().is_at_rest()
+    }
+
     /// Returns `true` if a task that has just come may send at once.
     pub(super) fn may_send(&self) -> bool {
         let connection = self.session.connection();
@@ -284,7 +301,7 @@ where
         self.line.stream.is_none()
     }
 
-    /// Reads until there is nothing more to read (or nothing more is wanted), and answers what is to be answered.
+    /// Reads until there is nothing more to read (or nothing more is wanted), and writes the answers.
     /// Returns false if others should get their turn before the rest.
     pub(super) fn exchange(
         &mut self,
@@ -323,7 +340,7 @@ where
     }
 
     /// Goes on with input that was left while the queue was full, if there is room again, and wakes the tasks that
-    /// may wait for what it holds. What it has to be answered is to be written.
+    /// may wait for what it holds. The caller must write the answers.
     #[inline]
     pub(super) fn catch_up(&mut self, now: impl Fn() -> Instant, after: &mut After<S>) {
         if self.session.connection().has_input_left() {
@@ -371,14 +388,49 @@ where
         let read = read_in(stream, &mut self.session, context, now);
         if read == Read::Progress {
             self.line.wakes = Wakes::Nothing;
-            return read;
+        } else {
+            self.wait_for_stream(context);
         }
+        read
+    }
+
+    /// The stream wakes the task of `context`, a receiver's, from now on.
+    #[inline]
+    fn wait_for_stream(&mut self, context: &Context<'_>) {
         self.line.wakes = Wakes::Receiver;
         let waker = context.waker();
         if !self.receiver.as_ref().is_some_and(|present| present.will_wake(waker)) {
             self.receiver = Some(waker.clone());
         }
-        read
+    }
+
+    /// Reads once while the connection is [calm](Self::is_calm), and takes a message if it is all that came. Anything
+    /// else is processed, and ends the calm.
+    #[inline]
+    pub(super) fn read_calmly(
+        &mut self,
+        context: &mut Context<'_>,
+        now: impl Fn() -> Instant + Copy,
+    ) -> Poll<Option<Fragment>> {
+        debug_assert!(self.is_calm(), "calls that only peek have cleared it");
+        let Some(stream) = self.line.stream.as_mut() else { return Poll::Ready(None) };
+        let read = AsyncReadExt::read_buf(stream, self.session.input());
+        let read = match Future::poll(pin!(read), context) {
+            Poll::Pending => {
+                self.wait_for_stream(context);
+                return Poll::Pending;
+            }
+            Poll::Ready(read) => read,
+        };
+        self.line.wakes = Wakes::Nothing;
+        if let Ok(1..) = read
+            && let Some(message) = self.session.connection_mut().take_only()
+        {
+            return Poll::Ready(Some(message));
+        }
+        self.calm = false;
+        take_in(&mut self.session, read, now);
+        Poll::Ready(None)
     }
 
     /// Wakes the receiver that waits, if it was not woken already.
@@ -458,12 +510,22 @@ fn read_in<S: AsyncRead + Unpin>(
 ) -> Read {
     let read = AsyncReadExt::read_buf(stream, session.input());
     match Future::poll(pin!(read), context) {
-        Poll::Pending => return Read::Nothing,
-        Poll::Ready(Ok(0)) => session.end_of_input(now()),
-        Poll::Ready(Ok(_)) => session.process_with(&now),
-        Poll::Ready(Err(error)) => session.transport_failed(&error, now()),
+        Poll::Pending => Read::Nothing,
+        Poll::Ready(read) => {
+            take_in(session, read, now);
+            Read::Progress
+        }
     }
-    Read::Progress
+}
+
+/// Tells the session what a read of the stream brought.
+#[inline]
+fn take_in(session: &mut Session, read: io::Result<usize>, now: impl Fn() -> Instant) {
+    match read {
+        Ok(0) => session.end_of_input(now()),
+        Ok(_) => session.process_with(&now),
+        Err(error) => session.transport_failed(&error, now()),
+    }
 }
 
 pub(super) fn write_out<S: AsyncWrite + Unpin>(

@@ -5,11 +5,11 @@
 //! receiver that waits, which then reads for itself without a detour over another task; writing, and everything that
 //! no task waits for, to the driver.
 //!
-//! A receiver that is woken need not come: its future may be dropped, or kept and no longer polled. So the driver
-//! looks after it: while it *watches* it looks after the stream at short intervals without being woken; when it does
-//! not watch, a wake goes to it as well. So while it watches the wakers of this file are not needed for reading: then
-//! a receiver polls the stream with its own ([`State::read_for_receiver`](super::shared::State::read_for_receiver)),
-//! and the driver's look puts them back.
+//! A woken receiver may not read: its future may be dropped, or kept and no longer polled. So while the driver
+//! *watches*, it looks at the stream at short intervals without being woken. While it does not watch, a wake goes to it
+//! as well. So while it watches the wakers of this file are not needed for reading: then a receiver polls the stream
+//! with its own ([`State::read_for_receiver`](super::shared::State::read_for_receiver)), and the driver's look puts
+//! them back.
 //!
 //! # Invariants
 //!
@@ -107,7 +107,7 @@ impl Signals {
     }
 
     fn wake_reader(&self) {
-        // Before the lock, which it shares with all who look afterwards.
+        // Before the lock, which it shares with all tasks that look afterwards.
         self.readable.store(true, Ordering::Release);
         let (receiver, driver) = {
             let mut slots = self.slots();

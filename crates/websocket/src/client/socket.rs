@@ -14,7 +14,7 @@ use wavetank_runtime::{Instant, Runtime};
 
 use super::driver::Driver;
 use super::messages::Messages;
-use super::quick::Quick;
+use super::quick::{Quick, Take};
 use super::sending::{MessageWriter, Turn, Writing};
 use super::shared::{After, READS_A_LOOK, Read, Shared, State, Watching};
 use crate::deflate::Parameters;
@@ -30,7 +30,7 @@ pub use crate::protocol::State as ConnectionState;
 ///
 /// Every method takes `&self`, so one task can receive while others send, ping and close. A task of the runtime's
 /// drives the connection: pings are answered, a Close frame is answered, keepalive pings are sent and deadlines kept
-/// while no method is called. A peer that does not read never holds up receiving, pinging or closing.
+/// while no method is called. A peer that does not read never blocks receiving, pinging or closing.
 ///
 /// Every connection ends in exactly one way, [`Closed`], which every call reports alike.
 ///
@@ -50,7 +50,7 @@ where
     handle: Arc<Handle<R, S>>,
 }
 
-/// What all clones share: gone with the last of them.
+/// The part that clones share. Dropped with the last of them.
 struct Handle<R, S>
 where
     R: Runtime,
@@ -116,7 +116,7 @@ where
     ///
     /// No message is lost if the future is dropped.
     pub async fn recv(&self) -> Result<Message, Error> {
-        self.receive(Connection::recv_message).await
+        self.receive().await
     }
 
     /// Waits for the next piece of a message, without waiting for the rest of it: for messages that are better not held
@@ -132,7 +132,7 @@ where
     ///
     /// No piece is lost if the future is dropped.
     pub async fn recv_fragment(&self) -> Result<Fragment, Error> {
-        self.receive(Connection::recv_fragment).await
+        self.receive().await
     }
 
     /// Returns the messages as a `Stream`, which is a handle to the connection of its own.
@@ -141,15 +141,15 @@ where
         Messages::new(self.clone())
     }
 
-    async fn receive<T>(&self, take: fn(&mut Connection) -> Option<T>) -> Result<T, Error> {
+    async fn receive<T: Take>(&self) -> Result<T, Error> {
         let mut receiving = Receiving { shared: self.shared(), waits: false };
-        poll_fn(|context| receiving.poll(context, take)).await
+        poll_fn(|context| receiving.poll(context)).await
     }
 
     /// Sends a whole message: a `&str`, a `&[u8]`, or a [`Message`].
     ///
-    /// Completes when the message is in the write buffer, of which as much is written at once as the stream takes;
-    /// waits while the write buffer is full (`Limits`), in the order in which the calls came.
+    /// Completes when the message is in the write buffer, and writes as much of it as the stream takes at once. Waits
+    /// while the write buffer is full (`Limits`), in the order of the calls.
     ///
     /// # Errors
     ///
@@ -181,8 +181,8 @@ where
     /// Writes what [`feed`](Self::feed) has left in the write buffer, as much as the stream takes at once; the rest
     /// follows in the background, as after [`send`](Self::send).
     ///
-    /// This waits for nothing, and so has nothing to return: that the connection is over, any other call tells. On
-    /// threads [`flush`](crate::blocking::WebSocket::flush) writes all before it returns, and can fail.
+    /// Waits for nothing, and returns nothing: any other call reports the end of the connection. On threads
+    /// [`flush`](crate::blocking::WebSocket::flush) writes all before it returns, and can fail.
     pub fn flush(&self) {
         let shared = self.shared();
         let now = || shared.runtime.now();
@@ -284,8 +284,8 @@ where
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`] after the end, [`Error::Closing`] once it has begun, [`Error::ControlTooLong`] if `payload` has
-    /// more than 125 bytes.
+    /// [`Error::Closed`] after the end, [`Error::Closing`] once it has begun, [`Error::ControlTooLong`] if `payload`
+    /// has more than 125 bytes.
     pub fn pong(&self, payload: &[u8]) -> Result<(), Error> {
         let shared = self.shared();
         shared.with(|state, after| {
@@ -414,7 +414,7 @@ where
     R: Runtime,
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    /// Closes the connection in the background, whatever handles there are.
+    /// Closes the connection in the background, although handles exist.
     pub(super) fn begin_close(&self) {
         let shared = self.shared();
         let now = shared.runtime.now();
@@ -457,14 +457,10 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     #[inline]
-    pub(super) fn poll<T>(
-        &mut self,
-        context: &mut Context<'_>,
-        take: fn(&mut Connection) -> Option<T>,
-    ) -> Poll<Result<T, Error>> {
+    pub(super) fn poll<T: Take>(&mut self, context: &mut Context<'_>) -> Poll<Result<T, Error>> {
         // A task that never waits, as its peer sends more than it takes, lets others run, too.
         let Poll::Ready(budget) = coop::poll_proceed(context) else { return self.poll_later() };
-        let received = self.poll_now(context, take);
+        let received = self.poll_now(context);
         if received.is_ready() {
             budget.made_progress();
         }
@@ -479,16 +475,12 @@ where
     }
 
     #[inline]
-    fn poll_now<T>(
-        &mut self,
-        context: &mut Context<'_>,
-        take: fn(&mut Connection) -> Option<T>,
-    ) -> Poll<Result<T, Error>> {
+    fn poll_now<T: Take>(&mut self, context: &mut Context<'_>) -> Poll<Result<T, Error>> {
         let shared = self.shared;
         let mut state = shared.peek();
         let now = || shared.runtime.now();
         if self.waits || !state.receiving {
-            match state.receive_quickly(context, now, take) {
+            match state.receive_quickly(context, now) {
                 Quick::Taken(taken) => {
                     self.cease(&mut state);
                     if state.session.connection().has_input_left() {
@@ -510,7 +502,7 @@ where
             }
             // What is read now it finds without being woken.
             state.receiving = false;
-            if let Some(result) = Self::received(state, after, now, take) {
+            if let Some(result) = Self::received(state, after, now) {
                 // A pong that came with it does not wait for the next call.
                 state.write(now, after);
                 self.cease(state);
@@ -521,7 +513,7 @@ where
             for _ in 0..READS_A_LOOK {
                 state.write(now, after);
                 let read = state.read(&shared.signals, now, after);
-                if let Some(result) = Self::received(state, after, now, take) {
+                if let Some(result) = Self::received(state, after, now) {
                     // Pongs do not wait for the next call.
                     state.write(now, after);
                     self.cease(state);
@@ -540,13 +532,12 @@ where
     }
 
     #[inline]
-    fn received<T>(
+    fn received<T: Take>(
         state: &mut State<S>,
         after: &mut After<S>,
         now: impl Fn() -> Instant,
-        take: fn(&mut Connection) -> Option<T>,
     ) -> Option<Result<T, Error>> {
-        match take(state.connection()) {
+        match T::take(state.connection()) {
             Some(message) => {
                 state.catch_up(now, after);
                 Some(Ok(message))
@@ -555,7 +546,7 @@ where
         }
     }
 
-    /// Goes on with input for which what was taken has made room. Apart, as it is seldom.
+    /// Continues with input for which there is room again. Not inlined, as it is rare.
     #[cold]
     fn catch_up(&self, state: MutexGuard<'_, State<S>>) {
         let now = || self.shared.runtime.now();

@@ -1,4 +1,4 @@
-//! The tasks that wait for something of a connection, in the order in which they came.
+//! The tasks that wait for an event of a connection, in the order of their calls.
 
 use std::collections::BTreeMap;
 use std::task::Waker;

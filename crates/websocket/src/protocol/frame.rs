@@ -1,7 +1,7 @@
 //! Heads of frames (RFC 6455, section 5.2): parsed with every check that needs no more than the head, and written.
 //!
-//! Checks are made byte by byte: whatever the first byte alone proves wrong is found before the second is there, so
-//! that a violation is found at its first bad bit however the bytes arrive.
+//! Checks are made byte by byte: what the first byte proves wrong is found before the second byte arrives. So a
+//! violation is found at its first bad bit, however the bytes arrive.
 
 use super::Role;
 use crate::close::Violation;
@@ -116,7 +116,7 @@ fn check_first(first: u8, expected: Expected) -> Result<Opcode, Violation> {
         if !expected.compression {
             return Err(Violation::ReservedBit);
         }
-        // RFC 7692, section 6: RSV1 stands on the first frame of a message only, and never on control frames.
+        // RFC 7692, section 6: RSV1 is set on the first frame of a message only, and never on control frames.
         if !matches!(opcode, Opcode::Text | Opcode::Binary) {
             return Err(Violation::CompressedContinuationOrControl);
         }

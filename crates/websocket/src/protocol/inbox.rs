@@ -1,4 +1,4 @@
-//! What was received and not yet taken: a queue of pieces, out of which come whole messages or fragments.
+//! Received pieces that the application has not taken: a queue that returns whole messages or fragments.
 
 use std::collections::VecDeque;
 
@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use crate::{Fragment, Kind, Limits, Message, Text};
 
 /// What a piece takes besides its payload, at most: its place in the queue, and what a view of a buffer keeps alive
-/// beside it. While closing each piece counts with so much more, as else a peer could send empty messages without
+/// beside it. While closing, each piece counts with this much more: otherwise a peer could send empty messages without
 /// end.
 const PIECE_BYTES: usize = 256;
 
@@ -66,6 +66,12 @@ impl Inbox {
     #[inline]
     pub(super) fn has_something(&self) -> bool {
         self.complete > 0 || (self.streaming && !self.pieces.is_empty())
+    }
+
+    /// Whether the queue holds nothing, and the next piece is the first of a message for the application.
+    #[inline]
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.pieces.is_empty() && !self.streaming && !self.closing
     }
 
     /// From now on the queue is never full, and drops what comes once it holds the larger bound.

@@ -37,7 +37,7 @@ pub(super) fn copy(room: &mut [u8], payload: &[u8], mask: [u8; 4]) {
     }
 }
 
-/// Returns the mask as it stands `offset` bytes into a payload.
+/// Returns the mask, rotated to begin `offset` bytes into a payload.
 #[inline]
 pub(super) fn at_offset(mut mask: [u8; 4], offset: usize) -> [u8; 4] {
     mask.rotate_left(offset % 4);

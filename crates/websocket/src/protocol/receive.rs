@@ -112,6 +112,8 @@ pub(super) struct Receiver {
     max_message: usize,
     max_frame: usize,
     max_frames: usize,
+    /// The longest message that is taken by the fast path ([`take_only`](Receiver::take_only)), if any is.
+    only_max: Option<usize>,
     read_buffer: usize,
 }
 
@@ -130,6 +132,7 @@ impl Receiver {
             max_message: limits.message,
             max_frame: limits.frame,
             max_frames: limits.fragments,
+            only_max: (limits.fragments > 0).then_some(limits.message.min(limits.frame)),
             read_buffer: limits.read_buffer,
         }
     }
@@ -250,6 +253,51 @@ impl Receiver {
                 self.begin_payload(kind, head, length, statistics);
             }
         }
+    }
+
+    /// Whether nothing has arrived that is not taken: neither a part of a frame nor one of a message.
+    #[inline]
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.input.is_empty() && self.arriving.is_none() && self.message.is_none()
+    }
+
+    /// Takes the input if it is a single message in one short, uncompressed frame, and nothing else; `None` leaves it
+    /// unchanged, whatever it is. Only from [rest](Self::is_at_rest).
+    #[inline]
+    pub(super) fn take_only(&mut self, statistics: &mut Statistics) -> Option<Fragment> {
+        let kind = match self.input.first() {
+            Some(0x81) => Kind::Text,
+            Some(0x82) => Kind::Binary,
+            _ => return None,
+        };
+        let masked = self.role == Role::Server;
+        let (length, head) = match (*self.input.get(1)?).wrapping_sub(if masked { 0x80 } else { 0 }) {
+            short @ ..126 => (usize::from(short), 2),
+            126 => match u16::from_be_bytes(*self.input.get(2..)?.first_chunk()?) {
+                ..126 => return None,
+                long => (usize::from(long), 4),
+            },
+            _ => return None,
+        };
+        let head = if masked { head + 4 } else { head };
+        if self.input.len() != head + length || self.only_max.is_none_or(|longest| length > longest) {
+            return None;
+        }
+        let (before, payload) = self.input.split_at_mut(head);
+        let mask = before.last_chunk().copied().filter(|_| masked);
+        if let Some(mask) = mask {
+            mask::apply(payload, mask);
+        }
+        if kind == Kind::Text && simdutf8::basic::from_utf8(payload).is_err() {
+            if let Some(mask) = mask {
+                mask::apply(payload, mask);
+            }
+            return None;
+        }
+        statistics.frame_received(head + length);
+        statistics.message_received(false);
+        self.input.advance(head);
+        Some(Fragment { kind, data: self.view(length), first: true, last: true })
     }
 
     /// The common case: a message in one uncompressed frame that is there as a whole.

@@ -16,7 +16,7 @@ use crate::{Compression, Error, Kind, Limits};
 /// Buffers of deflated payloads up to this capacity are kept; larger ones are given back.
 const KEPT_CAPACITY: usize = 8 << 20;
 
-/// Payloads up to this length are compressed while the connection waits; of longer ones, so much at a time.
+/// Payloads up to this length are compressed at once; longer ones are compressed in parts of this length.
 const DEFLATED_AT_ONCE: usize = 32 << 10;
 
 /// A data frame to send: a whole message, or a fragment of one.
@@ -127,6 +127,12 @@ impl Sender {
     #[inline]
     pub(super) fn is_full(&self) -> bool {
         self.output().len() >= self.max_output
+    }
+
+    /// Whether nothing waits to be written, and no message is unfinished.
+    #[inline]
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.output().is_empty() && self.message.is_none() && self.pong.is_none()
     }
 
     /// The number of bytes that will have been written when all of the output is.
