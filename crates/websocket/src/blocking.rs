@@ -11,7 +11,7 @@
 //! from any read or write.
 //!
 //! After a caller has received something, no thread reads for up to 5 ms, because the caller may come back for more,
-//! unless a thread waits for a pong or the end. A ping or a Close frame may be answered so much later.
+//! unless a thread waits for a pong or the end. A ping or a Close frame may be answered 5 ms later.
 //!
 //! Dropping the last handle closes the connection in the background, with code 1001 ("going away"): it, its threads and
 //! its descriptors are gone after the [close timeout](crate::Config::close_timeout) at the latest. Call

@@ -1,8 +1,8 @@
 //! The client of tasks: opens connections over a [`Runtime`], and hands out [`WebSocket`]s.
 //!
 //! A handle is all that applications see of an open connection. Below it, `shared` is what handles and driver share,
-//! and the I/O that each does when it is its turn, of which `quick` is the short way; `driver` the task that meets
-//! the connection's obligations while no method is called; `signals` decides which task the stream wakes; `wait` and
+//! and the I/O of each, with the fast path in `quick`; `driver` is the task that meets the connection's obligations
+//! while no method is called; `signals` decides which task the stream wakes; `wait` and
 //! `sending` keep the order of waiting tasks. `open` goes through the opening; `reconnect` makes one connection after
 //! another. `messages` and `connections` are both as a `Stream`.
 //!
@@ -210,7 +210,7 @@ impl<R: Runtime> Client<R> {
         };
         let addresses = self.runtime.resolve(&host, port).await?;
         let stream = open::dial(&self.runtime, addresses, self.socket_options).await?;
-        // Messages go out when they are sent: waiting for an acknowledgement first would hold up every small one.
+        // Messages go out when they are sent: waiting for an acknowledgement first would delay every small one.
         stream.set_nodelay(true)?;
         Ok(stream)
     }

@@ -10,7 +10,7 @@ pub use violation::Violation;
 
 mod violation;
 
-/// A close code that may stand in a Close frame: 1000–1003, 1007–1014, 3000–4999.
+/// A close code that is allowed in a Close frame: 1000–1003, 1007–1014, 3000–4999.
 ///
 /// RFC 6455, section 7.4.2: below 1000 is unused; 1004 is reserved; 1005, 1006 and 1015 are names for local use and
 /// never on the wire; 1012–1014 are registered at IANA; 3000–3999 are for libraries, 4000–4999 for applications.
@@ -43,7 +43,7 @@ impl CloseCode {
     /// 1014: a gateway got a bad answer.
     pub const BAD_GATEWAY: Self = Self(1014);
 
-    /// Returns the code, or `None` if it must not stand in a Close frame.
+    /// Returns the code, or `None` if it is not allowed in a Close frame.
     #[must_use]
     pub const fn new(code: u16) -> Option<Self> {
         match code {
@@ -200,7 +200,7 @@ pub enum Cause {
     /// The application dropped the connection without a closing handshake (`abort`): no fault.
     #[error("we dropped the connection")]
     Aborted,
-    /// The peer violated the protocol; we told it so with the code [`Violation::code`]. The peer's fault: it is
+    /// The peer violated the protocol; our Close frame has the code [`Violation::code`]. The peer's fault: it is
     /// likely to do so again until it is fixed.
     #[error("the peer violated the protocol: {what} ({})", what.section())]
     Violation {
@@ -216,15 +216,15 @@ pub enum Cause {
         /// The limit, in its unit.
         allowed: usize,
     },
-    /// The peer did not answer an automatic ping in time (1011). The network's fault, or the peer's, which cannot be
-    /// told: try again.
+    /// The peer did not answer an automatic ping in time (1011). The network's fault, or the peer's; which
+    /// one is unknown. Try again.
     #[error("the peer did not answer a ping within {timeout:?}")]
     KeepaliveTimeout {
         /// How long it had.
         timeout: Duration,
     },
     /// We closed, and the peer did not answer our Close in time, or our Close could not be written in time. The
-    /// network's fault, or the peer's, which cannot be told; whether the peer got what was sent last is not known.
+    /// network's fault, or the peer's; which one is unknown, as is whether the peer got what was sent last.
     #[error("we closed the connection, and the peer did not answer within {timeout:?}")]
     CloseTimeout {
         /// How long it had.
@@ -240,8 +240,8 @@ pub enum Cause {
         /// Whether a frame or a fragmented message was incomplete.
         inside_message: bool,
     },
-    /// The transport failed, by a reset or a timeout of the system's as a rule: the network's fault, or the peer's,
-    /// which cannot be told. Try again.
+    /// The transport failed, by a reset or a timeout of the system's as a rule: the network's fault, or the peer's;
+    /// which one is unknown. Try again.
     #[error("the transport failed: {message}")]
     Io {
         /// The kind of the error.
@@ -249,7 +249,7 @@ pub enum Cause {
         /// Its text.
         message: Arc<str>,
     },
-    /// TLS failed in the open connection: the peer ended it with an alert, or sent what is no valid record. The
+    /// TLS failed in the open connection: the peer ended it with an alert, or sent an invalid record. The
     /// peer's fault, or of something that changed bytes on the way.
     #[error("TLS failed: {message}")]
     Tls {
@@ -362,7 +362,7 @@ mod tests {
         for code in [1011, 1013, 1014] {
             assert_eq!(of(Cause::Peer, Some(code)), Some(Fault::Peer), "{code}");
         }
-        // Whatever the peer answers, it was we who closed.
+        // Whatever the peer answers, we closed.
         assert_eq!(of(Cause::Local, Some(1002)), None);
         let second = Duration::from_secs(1);
         for (cause, fault) in [

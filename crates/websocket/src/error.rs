@@ -12,7 +12,7 @@ pub use open::{HandshakeError, OpenError, ProxyError, RedirectError, Rejection, 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The connection is over; [`Closed::fault`] says whose fault that is, if it is one. Every further call is told
+    /// The connection is over; [`Closed::fault`] says whose fault that is, if it is one. Every further call returns
     /// the same: go on with another connection.
     #[error("the connection is closed: {0}")]
     Closed(Closed),
@@ -24,13 +24,13 @@ pub enum Error {
     /// Another call of `recv` is waiting: the caller's fault. That one is not disturbed; have one receiver at a time.
     #[error("another call of recv is waiting for a message: only one may at a time")]
     ConcurrentRecv,
-    /// The timeout of the call passed, and it cannot be told whose fault that is. Nothing is lost: nothing was
+    /// The timeout of the call passed, and whose fault that is remains unknown. Nothing is lost: nothing was
     /// received, and no message sent. The call may be repeated.
     #[error("the timeout of the call has passed; nothing is lost, and the call may be repeated")]
     TimedOut,
     /// A message is being sent in fragments: until its last fragment, only fragments of its kind can be sent (RFC
     /// 6455, section 5.4). The caller's fault; send the last fragment first.
-    #[error("a message is being sent in fragments: its last fragment has to come first")]
+    #[error("a message is being sent in fragments: send its last fragment first")]
     UnfinishedMessage,
     /// The payload of a ping or pong is too long for a control frame, which holds 125 bytes (RFC 6455, section 5.5).
     /// The caller's fault; nothing was sent.

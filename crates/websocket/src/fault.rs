@@ -10,6 +10,6 @@ pub enum Fault {
     Peer,
     /// The proxy's.
     Proxy,
-    /// The network's, or it cannot be told whose.
+    /// The network's, or an unknown one.
     Network,
 }

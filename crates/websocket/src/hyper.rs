@@ -45,18 +45,18 @@ pub type Stream = TokioIo<::hyper::upgrade::Upgraded>;
 /// A WebSocket on an upgraded connection of hyper's.
 pub type Socket = WebSocket<Tokio, Stream>;
 
-/// A request that is accepted, whose response is to be sent.
+/// An accepted request, whose response the caller must send.
 pub struct Upgrade {
     on_upgrade: OnUpgrade,
     upgraded: Box<Upgraded>,
 }
 
-/// Accepts a request for a WebSocket. Returns the response, which is to be sent, and what becomes of the connection
+/// Accepts a request for a WebSocket. Returns the response, which the caller must send, and the future connection
 /// then.
 ///
 /// # Errors
 ///
-/// [`Refusal`] if no WebSocket may come of the request: send its response.
+/// [`Refusal`] if the request is refused: send its response.
 pub fn upgrade<B>(
     request: &mut http::Request<B>,
     options: &AcceptOptions,

@@ -5,16 +5,16 @@
 //!
 //! - On Tokio: [`client::Client`] connects, [`server::Server`] accepts, and both give a [`client::WebSocket`].
 //! - On threads: [`blocking::Client`], [`blocking::Server`], [`blocking::WebSocket`].
-//! - What is asked for (headers, subprotocols, TLS, proxies, Unix sockets): [`handshake::ClientRequest`], which an
-//!   address parses to. What may be set on a connection, with its default: [`Config`].
-//! - Why no connection came about: [`OpenError`]. What a call on an open one may say: [`Error`]. How it ended:
-//!   [`Closed`]. Each tells whose fault it is ([`error::Fault`]).
+//! - The request (headers, subprotocols, TLS, proxies, Unix sockets): [`handshake::ClientRequest`], which an address
+//!   parses to. The settings of a connection, with their defaults: [`Config`].
+//! - Why an opening failed: [`OpenError`]. The errors of calls on an open connection: [`Error`]. How it ended:
+//!   [`Closed`]. Each has whose fault it is ([`error::Fault`]).
 //! - One connection after another: [`client::Reconnect`], [`blocking::Reconnect`].
 //! - A stream that another HTTP stack has upgraded: [`client::WebSocket::from_upgraded`]; for hyper and axum there
 //!   are modules, with the features of these names.
 //!
-//! Each client and server is made for the world that it lives in: `Tokio` or `Std` of `wavetank-runtime` in
-//! production, a simulated host in tests.
+//! Each client and server runs on a runtime: `Tokio` or `Std` of `wavetank-runtime` in production, a simulated host in
+//! tests.
 //!
 //! # Map
 //!
@@ -22,7 +22,7 @@
 //! closing, keepalive), [`deflate`] its compression, [`handshake`] how it is opened from either side, [`session`] a
 //! connection on its wire (TLS or not). The drivers: [`client`] for tasks, [`blocking`] for threads, [`server`]
 //! accepts for both, [`reconnect`] is when a client tries again. [`config`], [`message`], [`close`] and [`error`] are
-//! the words they share.
+//! the types they share.
 //!
 //! # Invariants
 //!
@@ -58,6 +58,6 @@ pub use message::{Fragment, Kind, Message, Text};
 pub use reconnect::{Backoff, BackoffPolicy};
 
 /// The README's code is compiled and run with the doc tests.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "proxies"))]
 #[doc = include_str!("../README.md")]
 mod readme {}

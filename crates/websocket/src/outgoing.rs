@@ -19,7 +19,7 @@ impl<'a> Outgoing<'a> {
     /// Sets whether to compress this message, where compression is agreed on, whatever its length. Default: if it has
     /// at least [`Compression::threshold`](crate::Compression::threshold) bytes.
     ///
-    /// Leave secrets uncompressed that stand beside text of an attacker: the length would tell of them.
+    /// Do not compress secrets together with text of an attacker: the length would reveal them.
     #[must_use]
     pub const fn compressed(self, compress: bool) -> Self {
         Self { compress: Some(compress), ..self }

@@ -82,7 +82,7 @@ impl Backoff {
         Self { policy, failures: 0 }
     }
 
-    /// Counts a failure, an attempt or a connection, and tells how long to wait before the next attempt.
+    /// Counts a failed attempt or connection, and returns the delay before the next attempt.
     ///
     /// `entropy` is 8 fresh random bytes; see [`Threads::fill_random`](wavetank_runtime::Threads::fill_random).
     pub fn next_delay(&mut self, entropy: u64) -> Duration {

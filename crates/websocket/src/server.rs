@@ -245,7 +245,7 @@ where
     /// # Errors
     ///
     /// [`OpenError::Setup`] where the status is an informational one (below 200): then the client is answered by 500.
-    /// What becomes of the answer on its way is no error.
+    /// Losing the answer on its way is not an error.
     ///
     /// # Cancel safety
     ///

@@ -106,7 +106,7 @@ impl<T: Threads> Server<T> {
     ///
     /// # Errors
     ///
-    /// Why no connection came about. A client that broke the handshake, or was refused, has been told by a status;
+    /// Why the opening failed. A client that broke the handshake, or was refused, has received a status;
     /// this waits until it has ended its stream, within the open timeout.
     pub fn accept<S: BlockingStream>(&self, stream: S) -> Result<WebSocket<T>, OpenError> {
         self.accept_with(stream, |_| Answer::Accept)

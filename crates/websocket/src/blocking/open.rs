@@ -58,7 +58,7 @@ pub struct Client<T: Threads> {
 }
 
 impl<T: Threads> Client<T> {
-    /// Opens connections in this world, [`Std`](wavetank_runtime::Std) in production, with the default [`Config`].
+    /// Opens connections on these threads, [`Std`](wavetank_runtime::Std) in production, with the default [`Config`].
     #[must_use]
     pub fn new(threads: T) -> Self {
         Self { threads, config: Config::default(), options: SocketOptions::new(), dial_unix: None }
@@ -96,8 +96,8 @@ impl<T: Threads> Client<T> {
     ///
     /// # Errors
     ///
-    /// Why none came about, and whose fault it was; nothing is left open. Where the time is up during the lookup of a
-    /// name, the thread that looks it up ends when the system's resolver gives up.
+    /// Why the opening failed, and whose fault it was; nothing is left open. Where the time is up during the lookup of
+    /// a name, the thread that looks it up ends when the system's resolver gives up.
     pub fn connect(&self, request: ClientRequest) -> Result<WebSocket<T>, OpenError> {
         self.open(request, None)
     }
@@ -118,8 +118,8 @@ impl<T: Threads> Client<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`connect`](Self::connect), and [`OpenError::Stopped`]. Names are looked up and addresses are dialled on
-    /// another thread: stopped meanwhile, it ends when the system gives up, at the open timeout at the latest for
+    /// Those of [`connect`](Self::connect), and [`OpenError::Stopped`]. Names are looked up and addresses are dialled
+    /// on another thread: stopped meanwhile, it ends when the system gives up, at the open timeout at the latest for
     /// addresses, and what it connected to is closed.
     pub fn connect_stoppable(
         &self,
@@ -165,7 +165,7 @@ impl<T: Threads> Client<T> {
     ///
     /// # Errors
     ///
-    /// Why none came about. A redirect to elsewhere is one: there is only this stream.
+    /// Why the opening failed. A redirect to elsewhere is one: there is only this stream.
     pub fn connect_over<S: BlockingStream>(
         &self,
         stream: S,

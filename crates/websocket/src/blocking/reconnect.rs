@@ -1,4 +1,4 @@
-//! Connections one after another: when one is lost, the next is opened, after a while.
+//! Connections one after another: when one is lost, the next is opened after a delay.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use crate::OpenError;
 use crate::handshake::ClientRequest;
 use crate::reconnect::{Backoff, BackoffPolicy, Failure, HookError, Reason, Retry};
 
-/// What is done on each new connection before it is given out.
+/// The hook that prepares each new connection before it is returned.
 type Hook<T> = Box<dyn FnMut(&WebSocket<T>) -> Result<(), HookError> + Send>;
 
-/// What is told of attempts to come.
+/// Called before each further attempt.
 type Tell = Box<dyn FnMut(&Retry<'_>) + Send>;
 
 /// An endless iterator of connections to one server, made by [`Client::reconnect`].
@@ -41,7 +41,7 @@ pub struct Reconnect<T: Threads> {
     backoff: Backoff,
     retries: Box<dyn Fn(&Failure) -> bool + Send + Sync>,
     on_retry: Option<Tell>,
-    /// The connection given out last, and since when it is open.
+    /// The connection returned last, and since when it is open.
     previous: Option<(Arc<Shared<T>>, Instant)>,
     /// When the next attempt is due, if one is.
     due: Option<Instant>,
@@ -66,8 +66,8 @@ impl<T: Threads> Reconnect<T> {
         }
     }
 
-    /// Sets what is done on each new connection before it is given out: authenticate, subscribe again, ask for what was
-    /// missed. Nothing by default.
+    /// Sets the hook that prepares each new connection before it is returned: it authenticates, subscribes again, or
+    /// asks for missed messages. Default: none.
     ///
     /// If it fails, the connection is closed, and counts as a failed attempt. `?` makes a [`HookError`] of any error:
     /// [`Error`](crate::Error), one of the application's, or a text. The next one is opened after a while, unless
@@ -89,7 +89,7 @@ impl<T: Threads> Reconnect<T> {
     }
 
     /// Sets which failures, of openings and of the hook, are worth another attempt; the others are errors of the
-    /// iterator. [`Failure::is_transient`] by default. What a hook said can be told by its type:
+    /// iterator. [`Failure::is_transient`] by default. An error of a hook is recognised by its type:
     /// `error.downcast_ref::<MyError>()`.
     #[must_use]
     pub fn retry_if(mut self, retries: impl Fn(&Failure) -> bool + Send + Sync + 'static) -> Self {
@@ -97,9 +97,8 @@ impl<T: Threads> Reconnect<T> {
         self
     }
 
-    /// Sets what is told whenever another attempt is going to be made: why, and when. For a log, or to show that the
-    /// other side is not there. Failures that are errors of the iterator are not told here as well. Nothing by
-    /// default.
+    /// Sets what is called before each further attempt, with its reason and delay: for a log, or to show that the
+    /// other side is unreachable. It is not called for failures that the iterator returns. Default: nothing.
     #[must_use]
     pub fn on_retry(mut self, tell: impl FnMut(&Retry<'_>) + Send + 'static) -> Self {
         self.on_retry = Some(Box::new(tell));

@@ -26,14 +26,14 @@ enum Writing {
 impl<T: Threads> WebSocket<T> {
     /// Sends a whole message: a `&str`, a `&[u8]`, or a [`Message`](crate::Message).
     ///
-    /// Returns when the message has been handed to the system, or stands in the write buffer because another thread
+    /// Returns when the message has been handed to the system, or is in the write buffer because another thread
     /// writes. Waits while the write buffer is full, and while another thread sends a message in pieces; of several
     /// threads that wait, any may be the next. The message is sent whole or not at all.
     ///
     /// # Errors
     ///
     /// [`Error::Closed`] if the connection is over. If it is closing, this waits for its end first, the close timeout
-    /// at most, so that every caller is told the same outcome. After an error it is unknown whether the peer has got
+    /// at most, so that every caller gets the same outcome. After an error it is unknown whether the peer has got
     /// the message.
     pub fn send<'a>(&self, message: impl Into<Outgoing<'a>>) -> Result<(), Error> {
         self.send_until(message.into(), None, Writing::Inline)

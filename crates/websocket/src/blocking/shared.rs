@@ -56,10 +56,10 @@ pub(super) struct State {
     pub(super) write_permit: Option<WritePermit>,
     /// `None` while a thread reads, and after the end.
     pub(super) read_permit: Option<ReadPermit>,
-    /// How reading failed while a thread was writing what may be our Close frame: whether that went out is to be
+    /// The failure of a read while a thread was writing what may be our Close frame. Whether that was written must be
     /// known first.
     pub(super) read_error: Option<io::Error>,
-    /// Ends whatever the threads do with the stream. `None` once that has happened.
+    /// Ends the reads and writes of the threads. `None` once that has happened.
     control: Option<BoxWire>,
     half_closed: bool,
     /// Writing has failed.
@@ -366,7 +366,7 @@ impl State {
                 {
                     self.half_closed = true;
                     if let Some(control) = &self.control {
-                        // It fails only where the connection is gone, and the reader is told that too.
+                        // It fails only if the connection is gone, which the reader notices as well.
                         let _gone = control.shutdown(Shutdown::Write);
                     }
                 }

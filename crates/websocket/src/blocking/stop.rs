@@ -47,7 +47,7 @@ pub(super) struct Registered(u64);
 pub(super) struct Stopped;
 
 impl<T: Threads> Stopper<T> {
-    /// Makes a stopper for openings of this world.
+    /// Makes a stopper for openings on these threads.
     #[must_use]
     pub fn new(threads: T) -> Self {
         Self { stop: Arc::new(Stop::new(threads)) }
@@ -65,12 +65,12 @@ impl<T: Threads> Stopper<T> {
     /// [`OpenError::Stopped`](crate::OpenError::Stopped). Of a [`Reconnect`](super::Reconnect) it ends the iterator: a
     /// delay or an attempt at once, and [`next`](Iterator::next) from then on.
     ///
-    /// A connection that was given out is not closed, and `next` still waits for its end.
+    /// A connection that was returned is not closed, and `next` still waits for its end.
     pub fn stop(&self) {
         let mut state = self.stop.state.lock();
         state.stopped = true;
         for (_, wire) in &state.wires {
-            // It fails only where the connection is gone, and its reader is told that too.
+            // It fails only if the connection is gone, which its reader notices as well.
             let _gone = wire.shutdown(Shutdown::Both);
         }
         drop(state);

@@ -76,7 +76,7 @@ pub(super) fn write<'a, T: Threads>(
         let written = permit.write(timeout);
         guard = shared.lock();
         if guard.closed().is_some() {
-            // The peer may have read this, and ended the connection because it had: the caller is told that it was
+            // The peer may have read this, and ended the connection because it had: the caller learns that it was
             // sent.
             if written.is_ok_and(|count| count == permit.chunk.len()) {
                 guard.written += plain as u64;

@@ -40,7 +40,7 @@ pub enum Violation {
     #[error("a control frame has more than 125 bytes")]
     ControlTooLong,
     /// A Close frame whose body is a single byte.
-    #[error("the body of a Close frame is one byte long, which is no code")]
+    #[error("the body of a Close frame is one byte long, and a code has two")]
     CloseOneByte,
     /// A code that must not be on the wire.
     #[error("a Close frame has the code {0}, which must not be sent")]
@@ -57,7 +57,7 @@ pub enum Violation {
 }
 
 impl Violation {
-    /// Returns where the rule stands, as in `RFC 6455, section 5.2`.
+    /// Returns the section that has the rule, as in `RFC 6455, section 5.2`.
     #[must_use]
     pub const fn section(self) -> &'static str {
         match self {

@@ -3,7 +3,7 @@
 use bytes::BytesMut;
 use flate2::{Compress, Compression, FlushCompress, Status};
 
-/// What ends every flushed piece of DEFLATE: an empty stored block without its header's bits.
+/// The end of every flushed piece of DEFLATE: an empty stored block without the bits of its header.
 pub(crate) const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 
 /// Compresses messages of one direction.
@@ -23,7 +23,7 @@ impl Compressor {
     /// `window_bits`: 8–15 (others are clamped); `level`: 0–9 (more is 9).
     ///
     /// At 8 bits everything is stored, as there is no window that zlib could honour: correct, and never smaller.
-    /// Callers had better not compress at all; [`Parameters::compressor`](super::Parameters::compressor) is `None`
+    /// Callers should not compress at all; [`Parameters::compressor`](super::Parameters::compressor) is `None`
     /// then.
     pub(crate) fn new(window_bits: u8, takeover: bool, level: u32) -> Self {
         let level = if window_bits <= 8 { 0 } else { level.min(9) };

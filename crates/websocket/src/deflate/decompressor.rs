@@ -17,8 +17,8 @@ const CHUNK_BYTES: usize = 64 * 1024;
 pub(crate) struct Decompressor {
     /// `None` while there is nothing to remember: before the first message, and between messages without takeover.
     inflate: Option<Decompress>,
-    /// Where everything is inflated to first. Ample room makes inflating fast, and copying what came out costs less
-    /// than zeroing such room for every message. Empty while there is nothing to remember.
+    /// The buffer that everything is inflated into first. A large buffer makes inflating fast, and copying the result
+    /// costs less than zeroing such a buffer for every message. Empty while there is nothing to remember.
     chunk: Vec<u8>,
     takeover: bool,
     /// The latest byte of the message ended a DEFLATE stream (a block with BFINAL).
@@ -52,7 +52,7 @@ impl Decompressor {
     /// # Errors
     ///
     /// [`InflateError::TooLarge`] as soon as `output` would exceed `limit` bytes, before memory for more is taken;
-    /// [`InflateError::Corrupt`] if `input` is no DEFLATE. Both are final.
+    /// [`InflateError::Corrupt`] if `input` is not DEFLATE. Both are final.
     pub(crate) fn decompress(
         &mut self,
         input: &[u8],
@@ -96,7 +96,7 @@ impl Decompressor {
                 inflate.reset(false);
                 self.stream_ended = false;
             }
-            // At the limit one byte of room tells whether there is more to come.
+            // At the limit, one byte of room shows whether more follows.
             let allowed = limit.saturating_sub(output.len());
             let room = self.chunk.len().min(allowed.saturating_add(1));
             let chunk = &mut self.chunk[..room];

@@ -127,7 +127,7 @@ pub(crate) fn choose(wanted: Parameters, offers: &[Extension]) -> Option<(Parame
         server_no_context_takeover: found.server_no_context_takeover || wanted.server_no_context_takeover,
         client_no_context_takeover: found.client_no_context_takeover || wanted.client_no_context_takeover,
         server_max_window_bits: found.server_max_window_bits.unwrap_or(15).min(wanted.server_max_window_bits),
-        // Section 7.1.2.2: only who offered the parameter may be limited by it.
+        // Section 7.1.2.2: only a client that offered the parameter may be limited by it.
         client_max_window_bits: match found.client_max_window_bits {
             Some(_) => found.client_bits().min(wanted.client_max_window_bits),
             None => 15,
@@ -164,7 +164,7 @@ enum Side {
     Response,
 }
 
-/// The parameters that stand in an offer or a response.
+/// The parameters of an offer or a response.
 #[derive(Default)]
 struct Found {
     server_no_context_takeover: bool,

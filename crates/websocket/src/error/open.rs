@@ -1,4 +1,4 @@
-//! Why no connection came about: where it failed, whose fault it was, and what to do.
+//! Failures of openings: where an opening failed, whose fault it was, and what to do.
 
 use std::fmt;
 use std::io;
@@ -35,7 +35,7 @@ impl fmt::Display for Stage {
     }
 }
 
-/// Why no connection came about. Nothing is left open by any of these.
+/// The failure of an opening. It leaves nothing open.
 ///
 /// [`peer`](Self::peer) says with which peer, [`fault`](Self::fault) whose fault it is, and
 /// [`is_transient`](Self::is_transient) whether it may be tried again as it is. No text of these shows a user or
@@ -43,8 +43,8 @@ impl fmt::Display for Stage {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// The caller's: no WebSocket can have this address. Give another one.
-    #[error("{url:?} is no address of a WebSocket: {reason}")]
+    /// The caller's: this is not a WebSocket address. Give another one.
+    #[error("invalid address {url:?}: {reason}")]
     Url {
         /// The address, without password.
         url: String,
@@ -114,7 +114,7 @@ pub enum OpenError {
         #[source]
         error: rustls::Error,
     },
-    /// The server answered, but not by a WebSocket. Its status says what to do: 4xx is the caller's fault, any other
+    /// The server answered, but did not accept. Its status says what to do: 4xx is the caller's fault, any other
     /// the server's; after 429, 500, 502, 503 and 504 it may be tried again.
     #[error("{} was refused with status {}", .0.url, .0.status)]
     Rejected(Box<Rejection>),
@@ -129,7 +129,7 @@ pub enum OpenError {
         #[source]
         error: RedirectError,
     },
-    /// The server's: its answer is no valid acceptance. Trying again will not help until it is fixed.
+    /// The server's: its answer is not a valid acceptance. Trying again will not help until it is fixed.
     #[error("{peer} broke the WebSocket handshake: {error}")]
     Handshake {
         /// The server: see [`peer`](OpenError::peer).
@@ -138,7 +138,7 @@ pub enum OpenError {
         #[source]
         error: HandshakeError,
     },
-    /// The client's (seen from a server): its request is none for a WebSocket. It was answered by a status.
+    /// The client's (seen from a server): its request is invalid. It was answered with an error status.
     #[error("the client broke the WebSocket handshake: {0}")]
     Request(#[source] RequestError),
     /// The server's application (seen from that server) refused the request, with this status.
@@ -171,7 +171,7 @@ impl OpenError {
         }
     }
 
-    /// Returns the peer that the opening was under way with when it failed, if it had come so far: the server, or the
+    /// Returns the peer of the opening at the time of the failure, if there was one: the server, or the
     /// proxy that was connected to or asked, as host and port (IPv6 in brackets); the path of a Unix socket; on the
     /// accept side, `the client`.
     #[must_use]
@@ -218,7 +218,7 @@ fn is_transient_status(status: StatusCode) -> bool {
     matches!(status.as_u16(), 429 | 500 | 502 | 503 | 504)
 }
 
-/// An answer of a server that is no `101 Switching Protocols`.
+/// An answer of a server other than `101 Switching Protocols`.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Rejection {
@@ -234,16 +234,16 @@ pub struct Rejection {
     pub complete: bool,
 }
 
-/// How a server's `101` is no valid acceptance (RFC 6455, section 4.1, "Once the client's opening handshake has been
-/// sent"), or is no HTTP at all.
+/// How a server's `101` is invalid (RFC 6455, section 4.1, "Once the client's opening handshake has been
+/// sent"), or not HTTP at all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HandshakeError {
-    /// The answer is no HTTP/1: another protocol is spoken there. Known from the first bytes, and not waited for any
+    /// The answer is not HTTP/1: another protocol is spoken there. Known from the first bytes, and not waited for any
     /// longer.
-    #[error("the answer is no HTTP/1.1, but begins with \"{beginning}\"{hint}", hint = hint(beginning))]
+    #[error("the answer is not HTTP/1.1: it begins with \"{beginning}\"{hint}", hint = hint(beginning))]
     NotHttp {
-        /// What came: at most 32 bytes, of which those that are not printable ASCII are escaped as in Rust's literals.
+        /// The first bytes, at most 32. Bytes that are not printable ASCII are escaped as in Rust's literals.
         beginning: String,
     },
     /// The head of the answer is longer than the limit.
@@ -278,14 +278,14 @@ pub enum HandshakeError {
     Subprotocol(String),
 }
 
-/// How a client's request is none for a WebSocket (RFC 6455, section 4.2.1).
+/// What is wrong with a client's request (RFC 6455, section 4.2.1).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RequestError {
-    /// This is no HTTP/1.1, perhaps another protocol. Known from the first bytes. Answered by 400.
-    #[error("the request is no HTTP/1.1, but begins with \"{beginning}\"{hint}", hint = hint(beginning))]
+    /// The request is not HTTP/1.1, perhaps another protocol. Known from the first bytes. Answered by 400.
+    #[error("the request is not HTTP/1.1: it begins with \"{beginning}\"{hint}", hint = hint(beginning))]
     NotHttp {
-        /// What came: at most 32 bytes, of which those that are not printable ASCII are escaped as in Rust's literals.
+        /// The first bytes, at most 32. Bytes that are not printable ASCII are escaped as in Rust's literals.
         beginning: String,
     },
     /// The head is longer than the limit. Answered by 431.
@@ -298,7 +298,7 @@ pub enum RequestError {
     #[error("the method is {0}, not GET")]
     Method(String),
     /// The request is plain HTTP: it does not ask for an upgrade to `websocket`. Answered by 426.
-    #[error("the request asks for no upgrade to websocket")]
+    #[error("the request does not ask for an upgrade to websocket")]
     NoUpgrade,
     /// The version is not 13. Answered by 426 and the version that is spoken (section 4.4).
     #[error("{found}", found = header("Sec-WebSocket-Version", .0, "not 13"))]
@@ -310,7 +310,7 @@ pub enum RequestError {
     #[error("the request has a body")]
     Body,
     /// The page's origin is not among those that may connect (section 10.2). Answered by 403.
-    #[error("{who} may not connect", who = origin(.0))]
+    #[error("{client} may not connect", client = origin(.0))]
     Origin(Option<String>),
 }
 
@@ -318,14 +318,14 @@ pub enum RequestError {
 fn header(name: &str, value: &Option<String>, judgement: &str) -> String {
     match value {
         Some(value) => format!("the header {name} is {value:?}, {judgement}"),
-        None => format!("there is no header {name}"),
+        None => format!("the header {name} is missing"),
     }
 }
 
 fn origin(origin: &Option<String>) -> String {
     match origin {
         Some(origin) => format!("the origin {origin:?}"),
-        None => "a client that says no origin".to_owned(),
+        None => "a client without an Origin".to_owned(),
     }
 }
 
@@ -335,7 +335,7 @@ fn origin(origin: &Option<String>) -> String {
 pub enum ProxyError {
     /// An HTTP proxy answered by this status. 407: it wants credentials, or others, and its header
     /// `Proxy-Authenticate` says which.
-    #[error("it answered by status {status}")]
+    #[error("it answered with status {status}")]
     Status {
         /// The status.
         status: StatusCode,
@@ -343,18 +343,18 @@ pub enum ProxyError {
         headers: Box<HeaderMap>,
     },
     /// A SOCKS5 proxy answered by this code (RFC 1928, section 6).
-    #[error("it answered by code {0} ({text})", text = socks_text(*.0))]
+    #[error("it answered with code {0} ({text})", text = socks_text(*.0))]
     Socks(u8),
     /// A SOCKS5 proxy wants another way of authentication, or credentials.
-    #[error("it accepts none of our ways of authentication")]
+    #[error("it accepts no authentication method that is offered: check user and password")]
     NoAcceptableMethod,
     /// A SOCKS5 proxy did not take the user and password.
-    #[error("it did not take the user and password")]
+    #[error("it rejected the user and password")]
     Credentials,
     /// What it sent is not its protocol. Known from the first bytes.
-    #[error("what it sent is not its protocol, but begins with \"{beginning}\"{hint}", hint = hint(beginning))]
+    #[error("its answer is not of the proxy protocol: it begins with \"{beginning}\"{hint}", hint = hint(beginning))]
     Malformed {
-        /// What came: at most 32 bytes, of which those that are not printable ASCII are escaped as in Rust's literals.
+        /// The first bytes, at most 32. Bytes that are not printable ASCII are escaped as in Rust's literals.
         beginning: String,
     },
     /// The head of its answer is longer than the limit.
@@ -362,7 +362,7 @@ pub enum ProxyError {
     HeadTooLarge,
 }
 
-/// What speaks in `beginning`, where that is known: records of TLS, whose first bytes are 20 to 23 and 3 (RFC 8446,
+/// Names the protocol of `beginning`, if it is known: records of TLS, whose first bytes are 20 to 23 and 3 (RFC 8446,
 /// section 5.1).
 fn hint(beginning: &str) -> &'static str {
     let in_tls = ["\\x14\\x03", "\\x15\\x03", "\\x16\\x03", "\\x17\\x03"];
@@ -393,8 +393,8 @@ pub enum RedirectError {
     /// It leads from TLS to none.
     #[error("it leads from wss to ws")]
     Downgrade,
-    /// Its location is missing, or no address of a WebSocket, for this reason.
-    #[error("its location is no address of a WebSocket: {0}")]
+    /// Its location is missing, or not a WebSocket address, for this reason.
+    #[error("its location is not a WebSocket address: {0}")]
     Location(&'static str),
     /// It leads away from the Unix socket, or the stream, that was given.
     #[error("it leads away from the transport that was given")]
@@ -408,7 +408,10 @@ mod tests {
     #[test]
     fn missing_headers_are_reported_as_missing() {
         let upgrade = HandshakeError::Upgrade;
-        assert_eq!(upgrade(None).to_string(), "there is no header Upgrade (RFC 6455, section 4.1, step 2)");
+        assert_eq!(
+            upgrade(None).to_string(),
+            "the header Upgrade is missing (RFC 6455, section 4.1, step 2)"
+        );
         assert_eq!(
             upgrade(Some("h2c".to_owned())).to_string(),
             "the header Upgrade is \"h2c\", not websocket (RFC 6455, section 4.1, step 2)"
@@ -423,10 +426,10 @@ mod tests {
         assert_eq!(
             missing,
             [
-                "there is no header Connection (RFC 6455, section 4.1, step 3)",
-                "there is no header Sec-WebSocket-Accept (RFC 6455, section 4.1, step 4)",
-                "there is no header Sec-WebSocket-Version",
-                "a client that says no origin may not connect",
+                "the header Connection is missing (RFC 6455, section 4.1, step 3)",
+                "the header Sec-WebSocket-Accept is missing (RFC 6455, section 4.1, step 4)",
+                "the header Sec-WebSocket-Version is missing",
+                "a client without an Origin may not connect",
             ]
         );
         assert_eq!(

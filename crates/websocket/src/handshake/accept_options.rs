@@ -25,9 +25,9 @@ pub enum Origins {
     #[default]
     Any,
     /// From these alone, as browsers write them (`https://example.com`; case does not matter), and by clients that
-    /// are no browsers and say no origin.
+    /// are not browsers and send no origin.
     Listed(Vec<String>),
-    /// From these alone; who says no origin may not connect.
+    /// From these alone; a client without an `Origin` may not connect.
     ListedOnly(Vec<String>),
 }
 

@@ -198,7 +198,7 @@ impl Accepting {
     ///
     /// # Panics
     ///
-    /// If there is no request to be answered.
+    /// If no request waits for an answer.
     pub fn accept(&mut self) {
         let offered = &self.request().expect("there is no request to be answered").subprotocols;
         let chosen = self.options.subprotocols.iter().find(|name| offered.contains(name)).cloned();
@@ -215,7 +215,7 @@ impl Accepting {
     ///
     /// # Panics
     ///
-    /// If there is no request to be answered.
+    /// If no request waits for an answer.
     pub fn accept_with(&mut self, subprotocol: Option<&str>, headers: &HeaderMap) -> Result<(), OpenError> {
         let request = self.request().expect("there is no request to be answered");
         //= https://www.rfc-editor.org/rfc/rfc6455#section-4.2.2
@@ -241,7 +241,7 @@ impl Accepting {
     ///
     /// # Panics
     ///
-    /// If there is no request to be answered.
+    /// If no request waits for an answer.
     pub fn refuse(&mut self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<(), OpenError> {
         assert!(self.request().is_some(), "there is no request to be answered");
         if status.is_informational() {
@@ -320,7 +320,9 @@ fn refuse_own(headers: &HeaderMap, also: impl Fn(&str) -> bool) -> Result<(), Op
     let own =
         |name: &str| ["connection", "content-length", "transfer-encoding"].contains(&name) || also(name);
     match headers.keys().find(|name| own(name.as_str())) {
-        Some(name) => Err(OpenError::Setup(format!("the header {name} is the handshake's own"))),
+        Some(name) => {
+            Err(OpenError::Setup(format!("the handshake sets the header {name} itself: leave it out")))
+        }
         None => Ok(()),
     }
 }

@@ -5,7 +5,7 @@ use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 
 use super::head::{ResponseHead, has_token, single};
 
-/// The longest line that a chunk's size may stand in.
+/// The longest line with the size of a chunk.
 const CHUNK_LINE_BYTES: usize = 1024;
 
 /// Reads a body up to a limit.

@@ -23,7 +23,7 @@ use crate::session::TlsOptions;
 /// # Defaults
 ///
 /// No headers but the necessary ones and a `User-Agent`; Basic authentication if the URL has a user; up to 10
-/// redirects; no proxy; TLS as [`TlsOptions`] has it; answers of at most 64 KiB of head, and of which 64 KiB of body
+/// redirects; no proxy; TLS as [`TlsOptions`] has it; heads of answers of at most 64 KiB, of whose bodies 64 KiB
 /// are kept. How long the opening may take is in [`Config::open_timeout`](crate::Config::open_timeout).
 ///
 /// ```
@@ -52,7 +52,7 @@ impl ClientRequest {
     ///
     /// # Errors
     ///
-    /// [`OpenError::Url`] if no WebSocket can have this address.
+    /// [`OpenError::Url`] if this is not a WebSocket address.
     pub fn new(url: &str) -> Result<Self, OpenError> {
         Target::parse(url).map(Self::with_target)
     }
@@ -74,22 +74,22 @@ impl ClientRequest {
         }
     }
 
-    /// Adds a header. `Host`, `Origin` and `User-Agent` replace what stood there; `Authorization` goes before the
+    /// Adds a header. `Host`, `Origin` and `User-Agent` replace an earlier value; `Authorization` goes before the
     /// URL's user. `Authorization`, `Cookie` and `Host` do not follow a redirect to another origin.
     ///
     /// # Errors
     ///
-    /// [`OpenError::Setup`] if this is no header, or one that the handshake itself sets.
+    /// [`OpenError::Setup`] if the header is invalid, or set by the handshake itself.
     pub fn header<N, V>(mut self, name: N, value: V) -> Result<Self, OpenError>
     where
         N: TryInto<HeaderName>,
         V: TryInto<HeaderValue>,
     {
-        let name = name.try_into().map_err(|_| setup("this is no name of a header"))?;
+        let name = name.try_into().map_err(|_| setup("invalid name of a header"))?;
         let mut value =
-            value.try_into().map_err(|_| setup(&format!("this is no value of the header {name}")))?;
+            value.try_into().map_err(|_| setup(&format!("invalid value of the header {name}")))?;
         if name == CONNECTION || name == UPGRADE || name.as_str().starts_with("sec-websocket-") {
-            return Err(setup(&format!("the header {name} is the handshake's own")));
+            return Err(setup(&format!("the handshake sets the header {name} itself: leave it out")));
         }
         if [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION].contains(&name) {
             value.set_sensitive(true);
@@ -134,10 +134,12 @@ impl ClientRequest {
     ///
     /// # Errors
     ///
-    /// [`OpenError::Setup`] if it is no token, or is offered already (RFC 6455, section 4.1, step 10).
+    /// [`OpenError::Setup`] if it is not a token, or is offered already (RFC 6455, section 4.1, step 10).
     pub fn subprotocol(mut self, name: &str) -> Result<Self, OpenError> {
         if name.is_empty() || !name.bytes().all(is_token_byte) {
-            return Err(setup(&format!("{name:?} can be no subprotocol")));
+            return Err(setup(&format!(
+                "invalid subprotocol {name:?}: it must be a token (RFC 9110, section 5.6.2)"
+            )));
         }
         if self.subprotocols.iter().any(|offered| offered == name) {
             return Err(setup(&format!("the subprotocol {name:?} is offered twice")));

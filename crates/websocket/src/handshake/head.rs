@@ -1,6 +1,6 @@
 //! Heads of HTTP messages: found in what arrives, parsed once they are whole, never longer than a limit.
 //!
-//! What does not begin as a head is refused at once: who speaks another protocol may wait for an answer to it for ever.
+//! What does not begin as a head is refused at once: a peer of another protocol may wait for an answer for ever.
 
 use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -10,7 +10,7 @@ use crate::deflate::extensions::is_token_byte;
 /// How many headers a message may have.
 const HEADERS_MAX: usize = 128;
 
-/// How many bytes an error shows of what is no head.
+/// How many bytes an error shows of input that is not a head.
 const SHOWN_BYTES: usize = 32;
 
 /// How long the method of a request may be. The longest that is registered has 17 bytes.
@@ -20,7 +20,7 @@ const METHOD_BYTES_MAX: usize = 32;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum HeadError {
     TooLarge,
-    /// It is no HTTP/1; how it begins, see [`beginning`].
+    /// It is not HTTP/1; how it begins, see [`beginning`].
     Malformed(String),
 }
 
@@ -163,7 +163,7 @@ impl ResponseHead {
 #[derive(Debug, Clone)]
 pub(crate) struct RequestHead {
     pub(crate) method: Method,
-    /// As it stands in the request: a path with a query, or a whole URL.
+    /// Unchanged from the request: a path with a query, or a whole URL.
     pub(crate) target: String,
     pub(crate) headers: HeaderMap,
 }
@@ -214,7 +214,7 @@ pub(crate) fn single<'a>(
     }
 }
 
-/// Whether a header that is a list of tokens (it may be repeated) has `token`, in whatever case.
+/// Whether a header that is a list of tokens (it may be repeated) has `token`, ignoring case.
 pub(crate) fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     tokens(headers, name).any(|found| found.eq_ignore_ascii_case(token.as_bytes()))
 }

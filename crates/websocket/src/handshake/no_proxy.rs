@@ -1,4 +1,4 @@
-//! What stands for proxies in builds without the feature `proxies`: none is ever used.
+//! Takes the place of proxies in builds without the feature `proxies`: none is ever used.
 
 use bytes::BytesMut;
 

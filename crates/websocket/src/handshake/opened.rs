@@ -12,7 +12,7 @@ pub enum Opened {
     Client(Response),
     /// On a server: what the client asked for, and what was agreed on.
     Server(Agreed),
-    /// Another HTTP stack has carried the handshake: what it has told ([`Upgraded`](super::Upgraded)).
+    /// Another HTTP stack has carried the handshake: what it has passed on ([`Upgraded`](super::Upgraded)).
     Elsewhere {
         /// The peer's headers.
         headers: HeaderMap,

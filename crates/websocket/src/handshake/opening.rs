@@ -306,7 +306,7 @@ impl Opening {
         Ok(())
     }
 
-    /// The target is at the other end of the transport: TLS if it is to be, and the request.
+    /// The target is at the other end of the transport: begins TLS, if there is any, and the request.
     fn begin_upgrade(&mut self) -> Result<(), OpenError> {
         let target = &self.request.target;
         let upgrade = Upgrade::new(self.chance.random(), &self.config.compression);
@@ -433,7 +433,7 @@ impl Opening {
             return Err(RedirectError::TooMany(self.redirects));
         }
         if location.is_empty() {
-            return Err(RedirectError::Location("there is none"));
+            return Err(RedirectError::Location("it is missing"));
         }
         let target = from.join(location).map_err(RedirectError::Location)?;
         if from.is_secure() && !target.is_secure() {
@@ -473,7 +473,9 @@ fn head_error(error: HeadError, limit_bytes: usize) -> HandshakeError {
 
 fn tls_setup(error: TlsSetupError) -> OpenError {
     OpenError::Setup(match error {
-        TlsSetupError::Name(name) => format!("TLS cannot ask for a server by the name {name:?}"),
+        TlsSetupError::Name(name) => {
+            format!("invalid TLS server name {name:?}: set a DNS name or an IP address")
+        }
         TlsSetupError::Setup(error) => format!("TLS cannot be set up: {error}"),
     })
 }

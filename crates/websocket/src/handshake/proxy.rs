@@ -59,7 +59,7 @@ impl Proxies {
         Self::from_lookup(lookup)
     }
 
-    /// What variables say, of which `lookup` gives the values.
+    /// The proxies in variables whose values `lookup` returns.
     ///
     /// The first one that is set and not empty counts: for `wss`, of `WSS_PROXY`, `SOCKS_PROXY`, `HTTPS_PROXY`,
     /// `ALL_PROXY`; for `ws`, of `WS_PROXY`, `SOCKS_PROXY`, `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`; each first in
@@ -89,7 +89,7 @@ impl From<Proxy> for Proxies {
     }
 }
 
-/// A proxy: where it is, and what it speaks.
+/// A proxy: its address and its protocol.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Proxy {
     pub(super) kind: ProxyKind,
@@ -111,29 +111,29 @@ impl Proxy {
     ///
     /// # Errors
     ///
-    /// [`OpenError::Url`] if this is no proxy. TLS to the proxy itself (`https://`) is not supported.
+    /// [`OpenError::Url`] if the address is not one of a proxy. TLS to the proxy itself (`https://`) is not supported.
     pub fn parse(text: &str) -> Result<Self, OpenError> {
         let with_scheme = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
         let refuse = |reason| OpenError::Url { url: without_user_info(&with_scheme), reason };
-        let mut url = Url::parse(&with_scheme).map_err(|_| refuse("it is no URL"))?;
+        let mut url = Url::parse(&with_scheme).map_err(|_| refuse("it cannot be parsed as a URL"))?;
         let credentials = take_credentials(&mut url);
         let refuse = |reason| OpenError::Url { url: url.to_string(), reason };
         let (kind, default_port) = match url.scheme() {
             "http" => (ProxyKind::Http, 80),
             "socks5" | "socks5h" | "socks" => (ProxyKind::Socks5, 1080),
-            "https" => return Err(refuse("TLS to a proxy is not supported")),
-            _ => return Err(refuse("its scheme is neither http nor socks5")),
+            "https" => return Err(refuse("TLS to a proxy is not supported: use http or socks5")),
+            _ => return Err(refuse("the scheme must be http or socks5")),
         };
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let port = url.port().unwrap_or(default_port);
         if host.is_empty() || port == 0 {
-            return Err(refuse("it has no host, or the port 0"));
+            return Err(refuse("the host is missing, or the port is 0"));
         }
         let too_long = |part: &[u8]| part.len() > 255;
         if kind == ProxyKind::Socks5
             && credentials.as_ref().is_some_and(|found| too_long(&found.user) || too_long(&found.password))
         {
-            return Err(refuse("its user or password is longer than the 255 bytes that SOCKS5 takes"));
+            return Err(refuse("SOCKS5 allows at most 255 bytes for user and for password"));
         }
         Ok(Self { kind, host, port, credentials })
     }

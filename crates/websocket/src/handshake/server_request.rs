@@ -48,7 +48,7 @@ impl Request {
         if method != Method::GET {
             return Err(RequestError::Method(method.to_string()));
         }
-        // 3. and 4. Before the version: what asks for no upgrade at all is no WebSocket of any version.
+        // 3. and 4. Before the version: a request without an upgrade is not for a WebSocket of any version.
         if !has_token(&headers, &UPGRADE, "websocket") || !has_token(&headers, &CONNECTION, "upgrade") {
             return Err(RequestError::NoUpgrade);
         }

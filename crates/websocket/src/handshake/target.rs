@@ -31,12 +31,12 @@ impl Target {
     /// Takes a URL apart.
     pub(crate) fn parse(text: &str) -> Result<Self, OpenError> {
         let refuse = |reason| OpenError::Url { url: without_user_info(text), reason };
-        let url = Url::parse(text).map_err(|_| refuse("it is no URL"))?;
+        let url = Url::parse(text).map_err(|_| refuse("it cannot be parsed as a URL"))?;
         // `url` reads `ws:host/` and `ws:\\host/` as it reads `ws://host/`, as browsers do.
         //= https://www.rfc-editor.org/rfc/rfc6455#section-3
         //# ws-URI = "ws:" "//" host [ ":" port ] path [ "?" query ]
         if !text.trim_start().split_once(':').is_some_and(|(_, rest)| rest.starts_with("//")) {
-            return Err(refuse("its scheme is not followed by `//`"));
+            return Err(refuse("the scheme must be followed by `//`"));
         }
         Self::from_url(url)
     }
@@ -52,14 +52,14 @@ impl Target {
     /// Where a redirect leads from here, or what is wrong with it. `http` and `https` mean `ws` and `wss`; a fragment
     /// is of no use to us.
     pub(crate) fn join(&self, location: &str) -> Result<Self, &'static str> {
-        let mut url = self.url.join(location).map_err(|_| "it is no URL")?;
+        let mut url = self.url.join(location).map_err(|_| "it cannot be parsed as a URL")?;
         let scheme = match url.scheme() {
             "http" | "ws" => "ws",
             "https" | "wss" => "wss",
-            _ => return Err("its scheme is none of ws, wss, http and https"),
+            _ => return Err("the scheme must be ws, wss, http or https"),
         };
         // Does not fail between these four; and drops a port that is the default of the new scheme.
-        url.set_scheme(scheme).map_err(|()| "it is no URL")?;
+        url.set_scheme(scheme).map_err(|()| "it cannot be parsed as a URL")?;
         url.set_fragment(None);
         let credentials = take_credentials(&mut url);
         check(&url)?;
@@ -133,26 +133,26 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Whether a WebSocket can have this address; if not, why.
+/// Checks that this is a WebSocket address; if not, returns why.
 fn check(url: &Url) -> Result<(), &'static str> {
     if !matches!(url.scheme(), "ws" | "wss") {
-        return Err("its scheme is neither ws nor wss");
+        return Err("the scheme must be ws or wss");
     }
     if url.fragment().is_some() {
         //= https://www.rfc-editor.org/rfc/rfc6455#section-3
         //# Fragment identifiers are meaningless in the context of WebSocket URIs and MUST NOT be used on
         //# these URIs.
-        return Err("it has a fragment");
+        return Err("fragments are not allowed: remove `#` and what follows");
     }
     let host = url.host_str().unwrap_or_default();
     if host.is_empty() {
-        return Err("it has no host");
+        return Err("the host is missing");
     }
     if host.strip_suffix('.').unwrap_or(host).len() > HOST_BYTES_MAX {
-        return Err("its host is longer than 253 bytes");
+        return Err("the host is longer than 253 bytes");
     }
     if url.port() == Some(0) {
-        return Err("its port is 0");
+        return Err("port 0 cannot be connected to");
     }
     Ok(())
 }

@@ -47,7 +47,7 @@ fn feed(opening: &mut Opening, bytes: &[u8]) -> Step {
     opening.process(NOW)
 }
 
-/// The value of a header of a request, as it stands there.
+/// The value of a header of a request, unchanged.
 fn value<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
 }

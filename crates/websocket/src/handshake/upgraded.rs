@@ -120,7 +120,7 @@ pub struct Refusal {
 ///
 /// # Errors
 ///
-/// [`Refusal`] if no WebSocket may come of the request: send its response.
+/// [`Refusal`] if the request is refused: send its response.
 pub fn answer<B>(
     request: &http::Request<B>,
     is_secure: bool,
@@ -156,7 +156,7 @@ pub(crate) fn answer_parts(
     }
 }
 
-/// What stood in the request's first line, which some stacks complete to a whole URI.
+/// The target of the request line, which some stacks complete to a whole URI.
 fn target(uri: &Uri) -> String {
     uri.path_and_query().map_or_else(|| uri.to_string(), |path| path.as_str().to_owned())
 }

@@ -1,4 +1,4 @@
-//! Why another attempt is made, and when: what both clients tell of their attempts.
+//! Why another attempt is made, and when: what both clients report of their attempts.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -8,14 +8,14 @@ use url::Url;
 
 use crate::{Closed, OpenError};
 
-/// An error of a hook, of whatever type: the `?` operator makes it of any error, and `into()` of a text.
+/// An error of a hook, of any type: the `?` operator converts any error, and `into()` a text.
 pub type HookError = Box<dyn StdError + Send + Sync>;
 
 /// Why an attempt failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Failure {
-    /// No connection came about.
+    /// The opening failed.
     #[error(transparent)]
     Open(#[from] OpenError),
     /// The hook failed on the new connection, which was closed for that.
@@ -58,7 +58,7 @@ pub struct Retry<'a> {
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Reason<'a> {
-    /// The connection that was given out is over.
+    /// The connection that was returned is over.
     Closed(&'a Closed),
     /// The attempt before failed.
     Failed(&'a Failure),

@@ -67,7 +67,7 @@ impl TlsWire {
     /// From now on there is room for reads of so many bytes.
     pub(crate) fn read_at_once(&mut self, bytes: usize) {
         self.read_bytes = bytes;
-        // What the handshake needed need not be what a session is to have.
+        // A session may need less than the handshake did.
         let unread = std::mem::take(&mut self.input);
         self.input.extend_from_slice(&unread);
     }

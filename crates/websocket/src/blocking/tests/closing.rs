@@ -1,4 +1,4 @@
-//! How connections end, and that everybody is told the same.
+//! How connections end, with the same outcome for every caller.
 
 use std::sync::Weak;
 
@@ -263,7 +263,7 @@ fn timed_out_sends_and_pings_report_closing() {
     peer.send(TEXT, b"under way");
     assert_eq!(client.recv_timeout(LONG), Ok(Message::from("under way")));
     assert_eq!(early(), Err(Error::Closing));
-    // With time enough they are told the outcome.
+    // With enough time they return the outcome.
     let outcome = Error::Closed(closed());
     assert_eq!(client.send_timeout("late", LONG), Err(outcome.clone()));
     assert_eq!(client.ping_timeout(LONG), Err(outcome));

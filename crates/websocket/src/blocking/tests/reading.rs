@@ -1,4 +1,4 @@
-//! Callers that read for themselves: what they do so, what they leave to the reader thread, and who ends their reads.
+//! Callers that read for themselves: what they read, what they leave to the reader thread, and what ends their reads.
 
 use wavetank_runtime::{Std, Threads};
 

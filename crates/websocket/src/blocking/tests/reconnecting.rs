@@ -1,4 +1,4 @@
-//! One connection after another: what hooks say, who decides on failures, and what is told of them.
+//! One connection after another: what hooks return, what decides on failures, and what is reported.
 
 use std::sync::{Arc, Mutex};
 

@@ -29,7 +29,7 @@ impl HttpConnect {
         Self { head: HeadReader::of_response() }
     }
 
-    /// `true`: the tunnel stands, and all further bytes are the target's.
+    /// `true`: the tunnel is open, and all further bytes are the target's.
     pub(in crate::handshake) fn process(
         &mut self,
         input: &mut BytesMut,

@@ -15,7 +15,7 @@ pub(super) struct Environment {
     except: Vec<String>,
 }
 
-/// A variable that names a proxy. It is read when it is needed: what no connection needs is no mistake.
+/// A variable that names a proxy. It is read when it is needed: a value that no connection needs is not checked.
 #[derive(Clone, PartialEq, Eq)]
 struct Setting {
     variable: &'static str,

@@ -48,7 +48,7 @@ impl Socks5 {
         }
     }
 
-    /// `true`: the tunnel stands, and all further bytes are the target's.
+    /// `true`: the tunnel is open, and all further bytes are the target's.
     pub(in crate::handshake) fn process(
         &mut self,
         input: &mut BytesMut,
@@ -122,7 +122,7 @@ fn reply_length(reply: &[u8]) -> Result<Option<usize>, ProxyError> {
         [_, code, ..] if *code != 0 => return Err(ProxyError::Socks(*code)),
         _ => {}
     }
-    // The proxy's own address, of which nothing is to be learnt.
+    // The proxy's own address, which is not needed.
     let address = match reply {
         [_, _, _, 1, ..] => 4,
         [_, _, _, 4, ..] => 16,

@@ -204,12 +204,12 @@ fn a_server_of_another_protocol_fails_at_once() {
     for (bytes, text) in [
         (
             &b"220 mail.example.test ESMTP\r\n"[..],
-            "a:80 broke the WebSocket handshake: the answer is no HTTP/1.1, but begins with \
+            "a:80 broke the WebSocket handshake: the answer is not HTTP/1.1: it begins with \
              \"220 mail.example.test ESMTP\\r\\n\"",
         ),
         (
             b"\x15\x03\x03\0\x02\x02\n",
-            "a:80 broke the WebSocket handshake: the answer is no HTTP/1.1, but begins with \
+            "a:80 broke the WebSocket handshake: the answer is not HTTP/1.1: it begins with \
              \"\\x15\\x03\\x03\\x00\\x02\\x02\\n\" (this is TLS)",
         ),
     ] {
@@ -375,12 +375,12 @@ fn failed_answers_show_the_address_without_the_password() {
         ),
         (
             "HTTP/1.1 302 X\r\nLocation: ftp://user:secret@d/\r\n\r\n",
-            "the redirect of ws://a:9000/b?c to \"ftp://d/\" is not followed: its location is no address of \
-            a WebSocket: its scheme is none of ws, wss, http and https",
+            "the redirect of ws://a:9000/b?c to \"ftp://d/\" is not followed: its location is not a \
+             WebSocket address: the scheme must be ws, wss, http or https",
         ),
         (
             "HTTP/1.1 101 X\r\n\r\n",
-            "a:9000 broke the WebSocket handshake: there is no header Upgrade (RFC 6455, section 4.1, step 2)",
+            "a:9000 broke the WebSocket handshake: the header Upgrade is missing (RFC 6455, section 4.1, step 2)",
         ),
     ] {
         let error = answered(answer);

@@ -51,7 +51,7 @@ fn cross_origin_redirects_drop_credentials_and_cookies() {
             assert_ne!(value(&text, "Host"), Some("virtual"));
         }
     }
-    // Those that stand in the location are meant for it.
+    // Credentials in the location are meant for it.
     let mut opening = open(secret("ws://user:pass@a:81/"));
     redirected(&mut opening, "ws://Aladdin:open%20sesame@b/");
     let text = written_text(&mut opening);
@@ -88,11 +88,11 @@ fn a_redirect_to_no_websocket_is_refused() {
     let too_long = format!("ws://{}.example/", "abc.".repeat(63));
     for (location, reason) in [
         ("", "there is none"),
-        ("ftp://a", "its scheme is none of ws, wss, http and https"),
-        ("mailto:a", "its scheme is none of ws, wss, http and https"),
-        ("ws://", "it is no URL"),
-        ("ws://a:0/", "its port is 0"),
-        (&too_long, "its host is longer than 253 bytes"),
+        ("ftp://a", "the scheme must be ws, wss, http or https"),
+        ("mailto:a", "the scheme must be ws, wss, http or https"),
+        ("ws://", "it cannot be parsed as a URL"),
+        ("ws://a:0/", "port 0 cannot be connected to"),
+        (&too_long, "the host is longer than 253 bytes"),
     ] {
         let error = refused(redirected(&mut open(request("ws://a/")), location));
         assert_eq!(error, RedirectError::Location(reason), "{location}");
@@ -100,7 +100,7 @@ fn a_redirect_to_no_websocket_is_refused() {
     let mut opening = open(request("ws://a/"));
     written(&mut opening);
     let nowhere = refused(feed(&mut opening, b"HTTP/1.1 301 X\r\n\r\n"));
-    assert_eq!(nowhere, RedirectError::Location("there is none"));
+    assert_eq!(nowhere, RedirectError::Location("it is missing"));
     let mut opening = open(request("ws://a/"));
     written(&mut opening);
     assert!(matches!(

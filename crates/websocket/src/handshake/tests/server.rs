@@ -154,7 +154,7 @@ fn a_client_of_another_protocol_is_answered_immediately() {
     ] {
         let mut accepting = accepting(AcceptOptions::new());
         let AcceptStep::Failed(error) = give(&mut accepting, bytes) else { panic!("it cannot ask") };
-        let text = "the client broke the WebSocket handshake: the request is no HTTP/1.1, but begins with ";
+        let text = "the client broke the WebSocket handshake: the request is not HTTP/1.1: it begins with ";
         assert_eq!(error.to_string(), format!("{text}{shown}"));
         assert_eq!(error.peer().as_deref(), Some("the client"));
         assert!(accepting.output().starts_with(b"HTTP/1.1 400 "));
