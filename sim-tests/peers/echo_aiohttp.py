@@ -12,7 +12,7 @@ from aiohttp import WSMsgType, web
 
 async def session(request):
     what, *arguments = request.path.strip("/").split("/")
-    socket = web.WebSocketResponse(autoping=False, max_msg_size=32 << 20, protocols=("echo",), timeout=60)
+    socket = web.WebSocketResponse(autoclose=False, autoping=False, max_msg_size=32 << 20, protocols=("echo",), timeout=60)
     await socket.prepare(request)
     if what == "close":
         await socket.close(code=int(arguments[0]), message=arguments[1].encode())
@@ -32,6 +32,8 @@ async def session(request):
             await socket.send_str(message.data)
         elif message.type == WSMsgType.BINARY:
             await socket.send_bytes(message.data)
+    # aiohttp itself would answer each Close with 1000.
+    await socket.close(code=socket.close_code or 1000)
     return socket
 
 

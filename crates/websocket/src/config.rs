@@ -181,9 +181,10 @@ impl Limits {
 
     /// Sets how many bytes are read at once. 0 counts as 1. Default: 64 KiB.
     ///
-    /// A connection holds a buffer of this size while something is received, and TLS another one. A large value saves
-    /// calls of the system where much is received; 4 KiB is enough for many connections that are mostly idle. Tasks
-    /// read longer frames straight into a buffer of their size; threads never read more than this at once.
+    /// A connection holds a buffer of this size while something is received, and TLS another one. An idle one gives it
+    /// back, and holds 512 bytes on threads. A large value saves calls of the system where much is received; 4 KiB is
+    /// enough for many connections that are mostly idle. Tasks read longer frames straight into a buffer of their size;
+    /// threads never read more than this at once.
     pub fn read_buffer(&mut self, bytes: usize) -> &mut Self {
         self.read_buffer = bytes;
         self

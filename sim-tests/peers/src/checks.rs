@@ -32,6 +32,8 @@ struct Peer<'a> {
 enum Need {
     Nothing,
     Compression,
+    /// It confirms limits of compression that it accepts (RFC 7692, sections 7.1.1.1 and 7.1.2.1).
+    Limits,
     /// `/fragments`
     Fragments,
     /// `/pings`
@@ -44,10 +46,11 @@ impl Need {
     fn parse(name: &str) -> Result<Self> {
         match name {
             "compression" => Ok(Self::Compression),
+            "limits" => Ok(Self::Limits),
             "fragments" => Ok(Self::Fragments),
             "pings" => Ok(Self::Pings),
             "drop" => Ok(Self::Drop),
-            _ => Err(format!("{name:?} is not compression, fragments, pings or drop").into()),
+            _ => Err(format!("{name:?} is not compression, limits, fragments, pings or drop").into()),
         }
     }
 }
@@ -59,7 +62,8 @@ const CHECKS: &[Check] = &[
     ("messages of all sizes come back", Need::Nothing, messages_of_all_sizes_come_back),
     ("without compression too", Need::Nothing, without_compression_messages_come_back),
     ("compression saves bytes both ways", Need::Compression, compression_saves_bytes_both_ways),
-    ("every window and takeover is agreed on", Need::Compression, every_window_and_takeover_is_agreed_on),
+    ("every window and takeover is agreed on", Need::Limits, every_window_and_takeover_is_agreed_on),
+    ("without confirmed limits too", Need::Compression, unconfirmed_limits_are_gone_without),
     ("16 MiB come back", Need::Nothing, sixteen_mebibytes_come_back),
     (
         "their fragments, with pings between them, are one message",
@@ -79,8 +83,11 @@ const CHECKS: &[Check] = &[
 /// (separated by commas), and prints all failures.
 pub(crate) fn run(without: &str, certificate: &str, plain: &str, secure: &str) -> Result {
     let names = without.split(',').filter(|name| !name.is_empty());
-    let missing = names.map(Need::parse).collect::<Result<Vec<_>>>()?;
+    let mut missing = names.map(Need::parse).collect::<Result<Vec<_>>>()?;
     let compresses = !missing.contains(&Need::Compression);
+    if !compresses {
+        missing.push(Need::Limits);
+    }
     let checks = || CHECKS.iter().filter(|(_, need, _)| !missing.contains(need));
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(certificate)?)?;
@@ -211,17 +218,28 @@ fn compression_saves_bytes_both_ways(peer: &Peer<'_>) -> Result {
 }
 
 fn every_window_and_takeover_is_agreed_on(peer: &Peer<'_>) -> Result {
+    exchange_with_limits(peer, true)
+}
+
+fn unconfirmed_limits_are_gone_without(peer: &Peer<'_>) -> Result {
+    exchange_with_limits(peer, false)
+}
+
+/// Exchanges messages with every window, with and without takeover, which the server has to confirm or not.
+fn exchange_with_limits(peer: &Peer<'_>, required: bool) -> Result {
     for bits in 9..=15 {
         for forgetful in [false, true] {
             let mut compression = Compression::default();
             compression.server_max_window_bits(bits).client_max_window_bits(bits).threshold(0);
             compression.server_no_context_takeover(forgetful).client_no_context_takeover(forgetful);
-            let socket = peer.connect_with("/echo", compression)?;
+            let socket = peer.connect_with("/echo", compression.require_limits(required).clone())?;
             let agreed = socket.compression().ok_or("no compression was agreed on")?;
             let fits = agreed.server_max_window_bits <= bits
                 && agreed.client_max_window_bits <= bits
                 && (agreed.server_no_context_takeover || !forgetful);
-            expect(fits, || format!("asked for {bits} bits, forgetful: {forgetful}; agreed on {agreed:?}"))?;
+            expect(fits || !required, || {
+                format!("asked for {bits} bits, forgetful: {forgetful}; agreed on {agreed:?}")
+            })?;
             let mut chance = StdRng::seed_from_u64(u64::from(bits));
             // The same message twice, so that a kept window finds the second. Longer than any window.
             let long = message(&mut chance, Kind::Binary, 100_000);

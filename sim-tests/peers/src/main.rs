@@ -3,7 +3,7 @@
 //! The script `run` in this folder installs the servers and runs everything. The commands:
 //!
 //! - `wavetank-peers check WITHOUT CERTIFICATE WS_URL WSS_URL` runs the [`checks`] against a server with both clients,
-//!   but for those that need what `WITHOUT` lists (`compression,fragments,pings,drop`, or nothing).
+//!   but for those that need what `WITHOUT` lists (`compression,limits,fragments,pings,drop`, or nothing).
 //! - `wavetank-peers slow [NAME=HOST:PORT]...` sends long messages to each server over a slow link: see [`slow`].
 //! - `wavetank-peers soak SECONDS [NAME=HOST:PORT]...` talks to each server, and to a server of its own, through an
 //!   unreliable proxy: see [`soak`].

@@ -3,12 +3,12 @@
 use wavetank_runtime::Tokio;
 use wavetank_websocket::client::Client;
 
-use crate::{Result, count_of};
+use crate::{Result, count_of, patient};
 
 /// Runs every case as `agent`, then has the server write its report.
 pub(crate) fn run(url: &str, agent: &str) -> Result<()> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(async {
-        let client = Client::new(Tokio);
+        let client = Client::new(Tokio).config(patient());
         let socket = client.connect(format!("{url}/getCaseCount").parse()?).await?;
         let cases = count_of(&socket.recv().await?)?;
         socket.closed().await;

@@ -3,11 +3,11 @@
 use wavetank_runtime::Std;
 use wavetank_websocket::blocking::Client;
 
-use crate::{Result, count_of};
+use crate::{Result, count_of, patient};
 
 /// Runs every case as `agent`, then has the server write its report.
 pub(crate) fn run(url: &str, agent: &str) -> Result<()> {
-    let client = Client::new(Std);
+    let client = Client::new(Std).config(patient());
     let socket = client.connect(format!("{url}/getCaseCount").parse()?)?;
     let cases = count_of(&socket.recv()?)?;
     socket.wait_closed();

@@ -39,6 +39,13 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// The defaults, with more time to open: the server is one slow thread.
+fn patient() -> wavetank_websocket::Config {
+    let mut config = wavetank_websocket::Config::default();
+    config.open_timeout(std::time::Duration::from_secs(120));
+    config
+}
+
 /// The number of cases, from the message in which the server tells it.
 fn count_of(message: &wavetank_websocket::Message) -> Result<u32> {
     match message {

@@ -20,10 +20,19 @@ pub(super) const LINGER: Duration = Duration::from_millis(5);
 /// A caller with less time than this does not read: timeouts of the system's reads are coarse.
 const SHORTEST: Duration = Duration::from_millis(16);
 
+/// The length of a read after a pause, which is the memory that an idle connection keeps for it. After a read that fills
+/// it, reads are as long as configured.
+const SHORT_READ: usize = 512;
+
+/// A read that brings little after such a pause is followed by short ones.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// The right to read, and what reading needs.
 pub(super) struct ReadPermit {
     wire: BoxWire,
     buffer: Vec<u8>,
+    /// How long a read is at most.
+    bytes: usize,
     /// The read timeout that the stream has.
     timeout: Option<Duration>,
 }
@@ -31,7 +40,16 @@ pub(super) struct ReadPermit {
 impl ReadPermit {
     /// `wire` has no read timeout. A read brings `bytes` at most.
     pub(super) fn new(wire: BoxWire, bytes: usize) -> Self {
-        Self { wire, buffer: vec![0; bytes], timeout: None }
+        Self { wire, buffer: vec![0; bytes.min(SHORT_READ)], bytes, timeout: None }
+    }
+
+    /// Fits the length of the next read to the last one, which brought `count` bytes this long after the one before.
+    fn adapt(&mut self, count: usize, pause: Duration) {
+        if count == self.buffer.len() {
+            self.buffer.resize(self.bytes, 0);
+        } else if pause >= PAUSE && count <= SHORT_READ && self.buffer.len() > SHORT_READ {
+            self.buffer = vec![0; SHORT_READ];
+        }
     }
 
     fn read(&mut self, timeout: Option<Duration>) -> io::Result<usize> {
@@ -68,10 +86,13 @@ pub(super) fn look<'a, T: Threads>(
     if guard.is_gone() {
         return (guard, false);
     }
-    guard.read_at = shared.threads.now();
+    let now = shared.threads.now();
+    let pause = now - std::mem::replace(&mut guard.read_at, now);
     let found_nothing = matches!(&read, Err(error) if is_temporary(error));
     if !found_nothing {
+        let count = read.as_ref().map_or(0, |count| *count);
         guard.take_in(read.map(|count| &permit.buffer[..count]));
+        permit.adapt(count, pause);
     }
     guard.read_permit = Some(permit);
     shared.settle(&mut guard);
