@@ -20,8 +20,8 @@ pub(super) const LINGER: Duration = Duration::from_millis(5);
 /// A caller with less time than this does not read: timeouts of the system's reads are coarse.
 const SHORTEST: Duration = Duration::from_millis(16);
 
-/// The length of a read after a pause, which is the memory that an idle connection keeps for it. After a read that fills
-/// it, reads are as long as configured.
+/// The length of a read after a pause, which is the memory that an idle connection keeps for it. After a read that
+/// fills it, reads are as long as configured.
 const SHORT_READ: usize = 512;
 
 /// A read that brings little after such a pause is followed by short ones.
