@@ -87,7 +87,7 @@ fn redirects_are_counted() {
 fn a_redirect_to_no_websocket_is_refused() {
     let too_long = format!("ws://{}.example/", "abc.".repeat(63));
     for (location, reason) in [
-        ("", "there is none"),
+        ("", "it is missing"),
         ("ftp://a", "the scheme must be ws, wss, http or https"),
         ("mailto:a", "the scheme must be ws, wss, http or https"),
         ("ws://", "it cannot be parsed as a URL"),
