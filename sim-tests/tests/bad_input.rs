@@ -87,7 +87,7 @@ mod set_up {
         refused("link", "`Sim::link_latency` names the host `b`, which the test does not have", move |sim| {
             sim.link_latency("a", "b", second..=second).client("a", async |_| {});
         });
-        let latency = "a latency range begins at its shortest latency: 2s is longer than 1s";
+        let latency = "a latency range must begin with its shorter end: 2s is longer than 1s";
         refused("latency", latency, move |sim| {
             sim.latency(second * 2..=second);
         });
