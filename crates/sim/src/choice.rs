@@ -17,6 +17,7 @@
 //! shrinking (`shrink`).
 
 mod lane;
+mod script;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,6 +26,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
 pub(crate) use lane::{LaneKind, LaneName, SWARM};
+use script::{Expected, PointScript, Script};
 
 /// One lane: an independent source of randomness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -119,7 +121,7 @@ struct Lane {
     name: LaneName,
     rng: ChaCha8Rng,
     /// Strict replay: the lane's recorded questions, in order.
-    expected: Vec<(String, u32, u32)>,
+    expected: Vec<Expected>,
     asked: usize,
     points: BTreeMap<String, PointId>,
 }
@@ -127,8 +129,7 @@ struct Lane {
 struct Point {
     lane: LaneId,
     name: String,
-    /// Lenient replay: this point's recorded (bound, value)s, in order.
-    expected: Vec<(u32, u32)>,
+    script: PointScript,
     asked: usize,
 }
 
@@ -139,9 +140,7 @@ const USUAL: usize = 512;
 pub(crate) struct Choices {
     seed: u64,
     replay: Option<Replay>,
-    /// The recording by (lane, point), until the point is first named.
-    recorded: BTreeMap<PointName, Vec<(u32, u32)>>,
-    recorded_lanes: BTreeMap<LaneName, Vec<(String, u32, u32)>>,
+    script: Script,
     lanes: Vec<Lane>,
     lane_ids: BTreeMap<LaneName, LaneId>,
     points: Vec<Point>,
@@ -156,8 +155,7 @@ impl Choices {
         Self {
             seed,
             replay: None,
-            recorded: BTreeMap::new(),
-            recorded_lanes: BTreeMap::new(),
+            script: Script::default(),
             lanes: Vec::new(),
             lane_ids: BTreeMap::new(),
             points: Vec::new(),
@@ -169,22 +167,7 @@ impl Choices {
 
     /// Answers come from `log`; entropy still comes from `seed`.
     pub(crate) fn replayed(seed: u64, log: &ChoiceLog, replay: Replay) -> Self {
-        let mut choices = Self::seeded(seed);
-        choices.replay = Some(replay);
-        for choice in &log.choices {
-            let name = log.point(choice.point);
-            match replay {
-                Replay::Lenient => {
-                    choices.recorded.entry(name.clone()).or_default().push((choice.bound, choice.value))
-                }
-                Replay::Strict => choices.recorded_lanes.entry(name.lane.clone()).or_default().push((
-                    name.point.clone(),
-                    choice.bound,
-                    choice.value,
-                )),
-            }
-        }
-        choices
+        Self { replay: Some(replay), script: Script::new(log, replay), ..Self::seeded(seed) }
     }
 
     /// Returns the lane of a kind that belongs to `scope`. It has the same stream of the seed in every run.
@@ -200,7 +183,7 @@ impl Choices {
         let lane = LaneId(u32::try_from(self.lanes.len()).expect("fewer than 2^32 lanes"));
         self.lanes.push(Lane {
             rng: stream(self.seed, name.text()),
-            expected: self.recorded_lanes.remove(&name).unwrap_or_default(),
+            expected: self.script.take_lane(&name),
             asked: 0,
             points: BTreeMap::new(),
             name: name.clone(),
@@ -217,13 +200,8 @@ impl Choices {
         }
         let point = PointId::new(self.points.len());
         points.insert(name.to_owned(), point);
-        let expected = if self.recorded.is_empty() {
-            Vec::new()
-        } else {
-            let recorded = PointName { lane: lane_name.clone(), point: name.to_owned() };
-            self.recorded.remove(&recorded).unwrap_or_default()
-        };
-        self.points.push(Point { lane, name: name.to_owned(), expected, asked: 0 });
+        let script = self.script.take_point(lane_name, name);
+        self.points.push(Point { lane, name: name.to_owned(), script, asked: 0 });
         point
     }
 
@@ -245,7 +223,7 @@ impl Choices {
         let lane = &mut self.lanes[asked.lane.0 as usize];
         let value = match self.replay {
             None => draw(&mut lane.rng),
-            Some(Replay::Lenient) => match asked.expected.get(asked.asked) {
+            Some(Replay::Lenient) => match asked.script.values.get(asked.asked) {
                 Some(&(_, value)) if value < bound => value,
                 Some(_) => {
                     self.mismatches += 1;
@@ -254,14 +232,17 @@ impl Choices {
                 None => 0,
             },
             Some(Replay::Strict) => match lane.expected.get(lane.asked) {
-                Some((name, recorded_bound, value)) if *name == asked.name && *recorded_bound == bound => {
-                    *value
+                Some(expected)
+                    if Some(expected.point) == asked.script.recorded && expected.bound == bound =>
+                {
+                    expected.value
                 }
-                Some((name, recorded_bound, _)) => {
+                Some(expected) => {
+                    let recorded = self.script.name(expected.point);
                     self.divergence.get_or_insert_with(|| Divergence {
                         lane: lane.name.clone(),
                         position: lane.asked,
-                        recorded: (name.clone(), *recorded_bound),
+                        recorded: (recorded.to_owned(), expected.bound),
                         asked: (asked.name.clone(), bound),
                     });
                     0
