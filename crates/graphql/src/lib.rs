@@ -1,29 +1,32 @@
-//! A GraphQL-over-WebSocket handler for any engine and any WebSocket: `graphql-transport-ws`, and the legacy
-//! `graphql-ws` where it is enabled.
+//! A GraphQL-over-WebSocket handler for any engine and any WebSocket. It speaks `graphql-transport-ws`, and the legacy
+//! `graphql-ws` if that is enabled.
 //!
 //! # Where to begin
 //!
 //! - [`Server`] serves accepted transports on tasks, [`blocking::Server`] on threads.
-//! - What executes operations: [`Engine`]. What an application decides and observes: [`Hooks`].
-//! - What carries messages: [`MessageTransport`]. The feature `websocket` has one over this project's WebSocket;
-//!   [`memory`] has one for tests.
-//! - What may be set, with its default: [`Config`]. How a connection ended: [`Ended`].
+//! - An [`Engine`] executes operations. The features `async-graphql` and `juniper` have one each; [`mock`] is one for
+//!   tests.
+//! - [`Hooks`] let an application decide and observe.
+//! - A [`MessageTransport`] carries messages. The features `axum` and `websocket` have one each; [`memory`] is one for
+//!   tests.
+//! - [`Config`] lists every setting with its default. [`Ended`] says how a connection ended.
+//! - The feature `graphiql` has a page for browsers.
 //!
-//! The README has a server and a client to run, and what is compared with other handlers.
+//! The README has a server and a client to run, and a table that compares the features of other handlers.
 //!
 //! # Map
 //!
-//! The module list is a map of the crate. The core: [`connection`] is a connection without I/O, `message` its
-//! messages. The drivers: [`server`] for tasks and [`blocking`] for threads; `registry` is what the connections of
-//! a server share. What users implement: [`engine`], [`hooks`], [`transport`]. [`mock`] is a small engine for
-//! tests. [`close`], [`config`] and [`error`] are the words they share.
+//! - Core: [`connection`] is a connection without I/O, and `message` has its messages.
+//! - Drivers: [`server`] for tasks, and [`blocking`] for threads. `registry` is what the connections of a server share.
+//! - What users implement: [`engine`], [`hooks`], [`transport`].
+//! - Types that all of them use: [`close`], [`config`], [`error`].
 //!
 //! # Invariants
 //!
 //! - The core reads no clock, draws no entropy and does no I/O: `now` and a seed are arguments, output is polled.
 //! - Nothing a client sends makes it panic, or hold more memory than its configuration says.
-//! - A connection closes at most once, and nothing is sent or started behind that.
-//! - For each operation a client gets `next* (complete | error)?`, and nothing behind its own `complete`.
+//! - A connection closes at most once. After that nothing is sent and nothing is started.
+//! - For each operation a client gets `next* (complete | error)?`, and nothing after its own `complete`.
 //! - When a connection has ended, every operation is dropped, and every hook was called as its rules say.
 
 #![forbid(unsafe_code)]

@@ -166,3 +166,44 @@ async fn a_stalled_client_of_axum_is_dropped() {
     assert!(mock.results() < 10_000, "{} results for a client that does not read", mock.results());
     drop(socket);
 }
+
+/// The head of the answer to a GET, and its body.
+#[cfg(feature = "graphiql")]
+async fn get_raw(address: SocketAddr, path: &str) -> (String, Vec<u8>) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut stream = tokio::net::TcpStream::connect(address).await.expect("a connection");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.expect("an answer");
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("a head");
+    let head = String::from_utf8(answer[..end].to_vec()).expect("text");
+    (head.to_ascii_lowercase(), answer.split_off(end + 4))
+}
+
+#[cfg(feature = "graphiql")]
+#[tokio::test]
+async fn graphiql_is_served_at_any_path() {
+    let router: Router = Router::new()
+        .route("/", wavetank_graphql::axum::graphiql("/graphql"))
+        .nest("/deep", Router::new().route("/page", wavetank_graphql::axum::graphiql("../graphql")));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    Tokio.spawn("axum", async move { axum::serve(listener, router).await });
+    for path in ["/", "/deep/page"] {
+        let (head, page) = get_raw(address, path).await;
+        assert!(
+            head.starts_with("http/1.1 200") && head.contains("content-type: text/html; charset=utf-8"),
+            "{head}"
+        );
+        assert!(head.contains("content-security-policy: default-src 'none'; script-src 'self'"), "{head}");
+        let page = String::from_utf8(page).expect("text");
+        assert!(!page.contains("//"), "no external URL: {page}");
+        let assets = page.split('"').filter(|part| part.starts_with('?'));
+        for (asset, kind) in assets.zip(["text/css", "text/javascript"]) {
+            let (head, body) = get_raw(address, &format!("{path}{asset}")).await;
+            assert!(head.contains(&format!("content-type: {kind}; charset=utf-8")), "{head}");
+            assert!(head.contains("content-encoding: gzip") && body.starts_with(&[0x1f, 0x8b]), "{head}");
+        }
+    }
+}
