@@ -74,6 +74,10 @@ fn ariadne(sim: &mut Sim, says: Says, faults: Faults) {
             }
             Some(other) => panic!("{other:?}"),
         }
+        if is_interrupted {
+            // The client's own WebSocket waits for the end of a connection that is cut, up to its close timeout.
+            world.host.sleep(301 * SECOND).await;
+        }
     });
 }
 
