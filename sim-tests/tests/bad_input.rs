@@ -95,7 +95,7 @@ mod set_up {
             sim.choose("size", 0);
         });
         let stack = |bytes: usize| {
-            let problem = format!("`Sim::stack_bytes({bytes})`: a stack has 16384 bytes to 1073741824");
+            let problem = format!("`Sim::stack_bytes({bytes})`: a stack must have 16384 to 1073741824 bytes");
             refused("stack", &problem, move |sim| {
                 sim.stack_bytes(bytes).client_thread("a", |_| {});
             });
