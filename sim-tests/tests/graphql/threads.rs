@@ -264,7 +264,9 @@ fn threads_shut_down(sim: &mut Sim) {
         busy.until("next").await;
         busy.round_trip().await;
         let handler = world.handler().expect("a server");
-        handler.begin_shutdown(Shutdown::restart(500 * SECOND));
+        // It may wait for a lock, which only a thread may.
+        let begin = move || handler.begin_shutdown(Shutdown::restart(500 * SECOND));
+        drop(Threads::spawn(&host, "shutdown", begin).expect("a thread"));
         assert_eq!(idle.end().await.code(), Some(1012));
         let mut completes = 0;
         let end = loop {
