@@ -42,6 +42,7 @@ pub trait Handler: 'static {
 }
 
 /// Returns the numbers of `count`.
+#[expect(clippy::disallowed_methods, reason = "published handlers run on tokio's own timers")]
 pub fn numbers(every_ms: Option<u64>) -> BoxStream<'static, i32> {
     let numbers = stream::iter(1..);
     let Some(every) = every_ms.map(Duration::from_millis) else { return numbers.boxed() };
