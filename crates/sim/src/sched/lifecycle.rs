@@ -67,7 +67,12 @@ impl Scheduler {
     ) -> TaskId {
         let future: TaskFuture = Box::pin(future);
         let body = |waker: &Waker| {
-            Ok(Body::Task(TaskBody { future: Some(future), waker: waker.clone(), interrupted: None }))
+            Ok(Body::Task(TaskBody {
+                future: Some(future),
+                waker: waker.clone(),
+                interrupted: None,
+                overflow_message: None,
+            }))
         };
         self.start(host, name, main, body).expect("only threads need memory from the system")
     }

@@ -19,6 +19,7 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::panics;
@@ -117,7 +118,8 @@ impl Scheduler {
     }
 
     fn run_poll(&self, task: TaskId, body: &mut TaskBody, mut poll: OnStack) -> Option<Polled> {
-        let message = self.overflow_message(&self.name(task), &poll.coroutine);
+        let write_message = || self.overflow_message(&self.name(task), &poll.coroutine).into();
+        let message = Arc::clone(body.overflow_message.get_or_insert_with(write_message));
         let spans = self.tasks.borrow()[task.index()].spans.clone();
         let outer = self.stacks.running.replace(Some((task, poll.coroutine.suspender())));
         crate::trace::reenter_spans(&spans);

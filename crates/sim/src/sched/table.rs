@@ -22,6 +22,8 @@ pub(super) struct TaskBody {
     pub(super) future: Option<TaskFuture>,
     pub(super) waker: Waker,
     pub(super) interrupted: Option<Interrupted>,
+    /// What to say if a stack of its own overflows. Made for the first such stack.
+    pub(super) overflow_message: Option<Arc<str>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
