@@ -8,96 +8,10 @@
 //! - The handler allocates nothing, takes no lock, and writes only while it is waited for.
 //! - An answer that does not come in time is no answer: the thread may be somewhere where signals are blocked.
 
+use std::fmt;
+
 #[cfg(all(target_os = "linux", not(miri)))]
-mod linux {
-    #![expect(unsafe_code, reason = "signal handlers and their registration are libc calls")]
-
-    use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
-    use std::sync::{Mutex, Once, PoisonError};
-    use std::time::Duration;
-
-    use libc::c_int;
-
-    const FRAMES_MAX: usize = 96;
-
-    /// How long an answer is waited for, in steps.
-    const STEP: Duration = Duration::from_millis(5);
-    const STEPS: u32 = 200;
-
-    /// One thread is asked at a time.
-    static ASKS: Mutex<()> = Mutex::new(());
-    /// The thread that is to answer, or 0.
-    static ASKED: AtomicI32 = AtomicI32::new(0);
-    static FRAMES: [AtomicUsize; FRAMES_MAX] = [const { AtomicUsize::new(0) }; FRAMES_MAX];
-    /// How many frames there are, once it has answered.
-    static COUNT: AtomicUsize = AtomicUsize::new(NONE);
-    const NONE: usize = usize::MAX;
-
-    /// A signal that programs seldom use, and that ends a process which does not handle it.
-    fn signal() -> c_int {
-        libc::SIGRTMIN() + 13
-    }
-
-    extern "C" fn answer(_: c_int) {
-        // SAFETY: the call takes nothing and never fails.
-        let own = unsafe { libc::gettid() };
-        if ASKED.compare_exchange(own, 0, Ordering::AcqRel, Ordering::Relaxed).is_err() {
-            return;
-        }
-        let mut count = 0;
-        // SAFETY: not synchronised with other traces, which matters only to names; the closure does plain stores.
-        unsafe {
-            backtrace::trace_unsynchronized(|frame| {
-                if let Some(place) = FRAMES.get(count) {
-                    place.store(frame.ip() as usize, Ordering::Relaxed);
-                    count += 1;
-                }
-                count < FRAMES_MAX
-            });
-        }
-        COUNT.store(count, Ordering::Release);
-    }
-
-    fn install() {
-        static INSTALL: Once = Once::new();
-        INSTALL.call_once(|| {
-            // SAFETY: the handler has the signature that is asked for and lives as long as the process; the structure
-            // is plain data, zeroed where unused. Calls that the signal interrupts are started again.
-            unsafe {
-                let mut action: libc::sigaction = std::mem::zeroed();
-                action.sa_sigaction = answer as *const () as usize;
-                action.sa_flags = libc::SA_RESTART;
-                libc::sigaction(signal(), &action, std::ptr::null_mut());
-            }
-        });
-    }
-
-    /// The addresses of the frames of this thread, the innermost first.
-    pub(super) fn frames(thread: i32) -> Vec<usize> {
-        if thread == 0 {
-            return Vec::new();
-        }
-        let _one = ASKS.lock().unwrap_or_else(PoisonError::into_inner);
-        install();
-        COUNT.store(NONE, Ordering::Relaxed);
-        ASKED.store(thread, Ordering::Release);
-        // SAFETY: a plain call. Where the thread is gone it fails, and no answer comes.
-        let sent = unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, signal()) };
-        for _ in 0..STEPS {
-            if sent != 0 || COUNT.load(Ordering::Acquire) != NONE {
-                break;
-            }
-            #[expect(clippy::disallowed_methods, reason = "the watchdog waits outside of all runs")]
-            std::thread::sleep(STEP);
-        }
-        // One that begins to answer only now is not listened to; one that has begun ends soon, or never.
-        ASKED.store(0, Ordering::Release);
-        match COUNT.load(Ordering::Acquire) {
-            NONE => Vec::new(),
-            count => FRAMES[..count].iter().map(|frame| frame.load(Ordering::Relaxed)).collect(),
-        }
-    }
-}
+mod linux;
 
 /// Most lines of an answer.
 const LINES_MAX: usize = 12;
@@ -106,20 +20,18 @@ const LINES_MAX: usize = 12;
 /// where the system does not tell.
 #[cfg(all(target_os = "linux", not(miri)))]
 pub(crate) fn of_thread(thread: i32) -> Vec<String> {
-    let mut names = Vec::new();
+    let mut frames = Vec::new();
     for address in linux::frames(thread) {
         backtrace::resolve(address as *mut _, |symbol| {
-            let name = symbol
-                .name()
-                .map_or_else(|| "a function without a name".to_owned(), |name| format!("{name:#}"));
-            let place = symbol.filename().map(|file| {
-                let line = symbol.lineno().map_or_else(String::new, |line| format!(":{line}"));
-                format!(" ({}{line})", file.display())
+            let name = symbol.name().map(|name| format!("{name:#}"));
+            frames.push(Frame {
+                name: name.unwrap_or_else(|| NAMELESS.to_owned()),
+                file: symbol.filename().map(|file| file.display().to_string()).unwrap_or_default(),
+                line: symbol.lineno(),
             });
-            names.push(format!("{name}{}", place.unwrap_or_default()));
         });
     }
-    told(names)
+    of_tested_code(&frames).iter().map(Frame::to_string).collect()
 }
 
 /// Says where the OS thread with this number is: this system does not tell.
@@ -128,27 +40,75 @@ pub(crate) fn of_thread(_: i32) -> Vec<String> {
     Vec::new()
 }
 
+const NAMELESS: &str = "a function without a name";
+
+/// A function on a stack.
+#[cfg_attr(not(all(target_os = "linux", not(miri))), expect(dead_code, reason = "only Linux tells"))]
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Frame {
+    /// Without its module if debug information has lines and nothing else.
+    name: String,
+    /// Empty if debug information does not say.
+    file: String,
+    line: Option<u32>,
+}
+
+impl fmt::Display for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, file, line } = self;
+        match line {
+            _ if file.is_empty() => f.write_str(name),
+            None => write!(f, "{name} ({file})"),
+            Some(line) => write!(f, "{name} ({file}:{line})"),
+        }
+    }
+}
+
+impl Frame {
+    /// Returns `true` if it is in this module of the simulator, or in one below it.
+    fn is_in(&self, module: &str) -> bool {
+        let folder = env!("CARGO_MANIFEST_DIR").rsplit('/').next().unwrap_or_default();
+        let path = format!("/{folder}/src/{}", module.replace("::", "/"));
+        let after = self.file.rsplit_once(&path).map_or("", |(_, after)| after);
+        self.name.starts_with(&format!("wavetank::{module}::")) || after.starts_with('/') || after == ".rs"
+    }
+
+    fn is_of_the_handler(&self) -> bool {
+        self.is_in("whereabouts::linux")
+            || self.name.starts_with("backtrace::")
+            || self.file.contains("/backtrace-")
+    }
+
+    fn is_of_the_simulator(&self) -> bool {
+        ["sched", "pool", "run"].iter().any(|module| self.is_in(module))
+    }
+
+    /// Returns `true` if it is what the kernel puts between a function and the handler.
+    fn is_trampoline(&self) -> bool {
+        self.name.starts_with("__restore_rt") || self.name == NAMELESS
+    }
+}
+
 /// Leaves out the handler's own functions and those of the simulator around the code under test.
 #[cfg_attr(not(all(target_os = "linux", not(miri))), expect(dead_code, reason = "only Linux tells"))]
-fn told(names: Vec<String>) -> Vec<String> {
-    let is_handler =
-        |name: &String| name.starts_with("wavetank::whereabouts::linux") || name.starts_with("backtrace::");
-    let begin = names.iter().rposition(is_handler).map_or(0, |last| last + 1);
-    let is_of_the_simulator = |name: &&String| {
-        ["wavetank::sched", "wavetank::pool", "wavetank::run::"].iter().any(|own| name.starts_with(own))
-    };
-    let is_trampoline =
-        |name: &&String| name.starts_with("__restore_rt") || name.starts_with("a function without");
-    let told = names[begin..].iter().skip_while(is_trampoline).take_while(|name| !is_of_the_simulator(name));
-    told.take(LINES_MAX).cloned().collect()
+fn of_tested_code(frames: &[Frame]) -> &[Frame] {
+    let begin = frames.iter().rposition(Frame::is_of_the_handler).map_or(0, |last| last + 1);
+    let trampolines = frames[begin..].iter().take_while(|frame| frame.is_trampoline()).count();
+    let frames = &frames[begin + trampolines..];
+    let count = frames.iter().take_while(|frame| !frame.is_of_the_simulator()).count();
+    &frames[..count.min(LINES_MAX)]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn frame(name: &str, file: &str) -> Frame {
+        Frame { name: name.to_owned(), file: file.to_owned(), line: None }
+    }
+
     #[test]
-    fn only_frames_of_tested_code_are_told() {
+    fn names_with_modules_show_tested_code() {
         let names = [
             "backtrace::backtrace::trace_unsynchronized",
             "wavetank::whereabouts::linux::answer",
@@ -159,8 +119,26 @@ mod tests {
             "wavetank::sched::coroutine::run_to_end",
             "main",
         ];
-        let told = told(names.map(str::to_owned).to_vec());
-        assert_eq!(told, ["syscall", "std::sync::mpsc::Receiver::recv", "chat::waits"]);
+        let frames = names.map(|name| frame(name, ""));
+        let shown = of_tested_code(&frames).iter().map(|frame| frame.name.as_str());
+        assert_eq!(shown.collect::<Vec<_>>(), ["syscall", "std::sync::mpsc::Receiver::recv", "chat::waits"]);
+    }
+
+    #[test]
+    fn files_show_tested_code_without_modules() {
+        let own = env!("CARGO_MANIFEST_DIR");
+        let frames = [
+            frame("trace<F>", "/registry/backtrace-0.3.77/src/backtrace/mod.rs"),
+            frame("answer", &format!("{own}/src/whereabouts/linux.rs")),
+            frame("__restore_rt", ""),
+            frame("recv<()>", "/rustc/library/std/src/sync/mpsc.rs"),
+            frame("waits", "/chat/src/run.rs"),
+            frame("step", &format!("{own}/src/sched.rs")),
+            frame("main", "/chat/src/main.rs"),
+        ];
+        let shown = of_tested_code(&frames).iter().map(|frame| frame.name.as_str());
+        assert_eq!(shown.collect::<Vec<_>>(), ["recv<()>", "waits"]);
+        assert_eq!(frames[4].to_string(), "waits (/chat/src/run.rs)");
     }
 
     #[test]
@@ -187,7 +165,9 @@ mod tests {
             frames.iter().any(|frame| frame.contains("waits_in_here")).then_some(frames)
         });
         let frames = found.expect("it waits there sooner or later");
-        assert!(!frames.iter().any(|frame| frame.contains("whereabouts::linux")), "{frames:?}");
+        let is_of_the_handler =
+            |frame: &String| frame.contains("whereabouts::linux") || frame.contains("whereabouts/linux");
+        assert!(!frames.iter().any(is_of_the_handler), "{frames:?}");
         drop(release);
         waits.expect("it starts").join().expect("the signal has not harmed it");
         assert_eq!(of_thread(thread), Vec::<String>::new(), "it is gone");
