@@ -16,6 +16,10 @@ mod linux;
 /// Most lines of an answer.
 const LINES_MAX: usize = 12;
 
+/// How many of the innermost functions are shown that are std's. With debug information a single call into std is a
+/// dozen functions.
+const OF_STD_MAX: usize = 3;
+
 /// Says where the OS thread with this number is: its functions from the innermost out, up to the simulator's own. Empty
 /// where the system does not tell.
 #[cfg(all(target_os = "linux", not(miri)))]
@@ -31,7 +35,7 @@ pub(crate) fn of_thread(thread: i32) -> Vec<String> {
             });
         });
     }
-    of_tested_code(&frames).iter().map(Frame::to_string).collect()
+    of_tested_code(&frames).map(Frame::to_string).collect()
 }
 
 /// Says where the OS thread with this number is: this system does not tell.
@@ -83,20 +87,25 @@ impl Frame {
         ["sched", "pool", "run"].iter().any(|module| self.is_in(module))
     }
 
+    fn is_of_std(&self) -> bool {
+        let prefixes = ["std::", "<std::", "core::", "<core::", "alloc::", "<alloc::"];
+        self.file.starts_with("/rustc/") || prefixes.iter().any(|prefix| self.name.starts_with(prefix))
+    }
+
     /// Returns `true` if it is what the kernel puts between a function and the handler.
     fn is_trampoline(&self) -> bool {
         self.name.starts_with("__restore_rt") || self.name == NAMELESS
     }
 }
 
-/// Leaves out the handler's own functions and those of the simulator around the code under test.
+/// Leaves out the handler's own functions, those of the simulator around the code under test, and most of std's.
 #[cfg_attr(not(all(target_os = "linux", not(miri))), expect(dead_code, reason = "only Linux tells"))]
-fn of_tested_code(frames: &[Frame]) -> &[Frame] {
+fn of_tested_code(frames: &[Frame]) -> impl Iterator<Item = &Frame> {
     let begin = frames.iter().rposition(Frame::is_of_the_handler).map_or(0, |last| last + 1);
-    let trampolines = frames[begin..].iter().take_while(|frame| frame.is_trampoline()).count();
-    let frames = &frames[begin + trampolines..];
-    let count = frames.iter().take_while(|frame| !frame.is_of_the_simulator()).count();
-    &frames[..count.min(LINES_MAX)]
+    let frames = frames[begin..].iter().skip_while(|frame| frame.is_trampoline());
+    let frames = frames.take_while(|frame| !frame.is_of_the_simulator()).enumerate();
+    let shown = frames.filter(|(index, frame)| *index < OF_STD_MAX || !frame.is_of_std());
+    shown.map(|(_, frame)| frame).take(LINES_MAX)
 }
 
 #[cfg(test)]
@@ -120,7 +129,7 @@ mod tests {
             "main",
         ];
         let frames = names.map(|name| frame(name, ""));
-        let shown = of_tested_code(&frames).iter().map(|frame| frame.name.as_str());
+        let shown = of_tested_code(&frames).map(|frame| frame.name.as_str());
         assert_eq!(shown.collect::<Vec<_>>(), ["syscall", "std::sync::mpsc::Receiver::recv", "chat::waits"]);
     }
 
@@ -136,9 +145,17 @@ mod tests {
             frame("step", &format!("{own}/src/sched.rs")),
             frame("main", "/chat/src/main.rs"),
         ];
-        let shown = of_tested_code(&frames).iter().map(|frame| frame.name.as_str());
+        let shown = of_tested_code(&frames).map(|frame| frame.name.as_str());
         assert_eq!(shown.collect::<Vec<_>>(), ["recv<()>", "waits"]);
         assert_eq!(frames[4].to_string(), "waits (/chat/src/run.rs)");
+    }
+
+    #[test]
+    fn many_functions_of_std_hide_no_others() {
+        let mut frames = vec![frame("recv<()>", "/rustc/library/std/src/sync/mpsc.rs"); 20];
+        frames.push(frame("waits", "/chat/src/lib.rs"));
+        let shown: Vec<&Frame> = of_tested_code(&frames).collect();
+        assert_eq!((shown.len(), shown[3].name.as_str()), (4, "waits"));
     }
 
     #[test]
