@@ -16,9 +16,9 @@ mod linux;
 /// Most lines of an answer.
 const LINES_MAX: usize = 12;
 
-/// How many of the innermost functions are shown that are std's. With debug information a single call into std is a
-/// dozen functions.
-const OF_STD_MAX: usize = 3;
+/// How many of the innermost functions are shown that are std's, besides those that tested code has called. With debug
+/// information a single call into std is a dozen functions.
+const OF_STD_MAX: usize = 2;
 
 /// Says where the OS thread with this number is: its functions from the innermost out, up to the simulator's own. Empty
 /// where the system does not tell.
@@ -103,9 +103,13 @@ impl Frame {
 fn of_tested_code(frames: &[Frame]) -> impl Iterator<Item = &Frame> {
     let begin = frames.iter().rposition(Frame::is_of_the_handler).map_or(0, |last| last + 1);
     let frames = frames[begin..].iter().skip_while(|frame| frame.is_trampoline());
-    let frames = frames.take_while(|frame| !frame.is_of_the_simulator()).enumerate();
-    let shown = frames.filter(|(index, frame)| *index < OF_STD_MAX || !frame.is_of_std());
-    shown.map(|(_, frame)| frame).take(LINES_MAX)
+    let mut frames = frames.take_while(|frame| !frame.is_of_the_simulator()).enumerate().peekable();
+    let shown = std::iter::from_fn(move || {
+        let (index, frame) = frames.next()?;
+        let is_called_by_std = frames.peek().is_some_and(|(_, caller)| caller.is_of_std());
+        Some((frame, index < OF_STD_MAX || !frame.is_of_std() || !is_called_by_std))
+    });
+    shown.filter(|(_, is_shown)| *is_shown).map(|(frame, _)| frame).take(LINES_MAX)
 }
 
 #[cfg(test)]
@@ -152,10 +156,13 @@ mod tests {
 
     #[test]
     fn many_functions_of_std_hide_no_others() {
-        let mut frames = vec![frame("recv<()>", "/rustc/library/std/src/sync/mpsc.rs"); 20];
-        frames.push(frame("waits", "/chat/src/lib.rs"));
-        let shown: Vec<&Frame> = of_tested_code(&frames).collect();
-        assert_eq!((shown.len(), shown[3].name.as_str()), (4, "waits"));
+        let mut frames = vec![frame("park", "/rustc/library/std/src/sync/mpsc.rs"); 20];
+        frames.extend([
+            frame("recv<()>", "/rustc/library/std/src/sync/mpsc.rs"),
+            frame("waits", "/chat/src/lib.rs"),
+        ]);
+        let shown = of_tested_code(&frames).map(|frame| frame.name.as_str());
+        assert_eq!(shown.collect::<Vec<_>>(), ["park", "park", "recv<()>", "waits"]);
     }
 
     #[test]
