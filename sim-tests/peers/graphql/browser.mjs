@@ -77,7 +77,8 @@ const checks = {
     const last = await number();
     await page.waitForTimeout(500);
     assert.equal(await number(), last, 'a stopped subscription gives nothing more');
-    await write('{ hello }');
+    // The name stays: GraphiQL asks for the operation by the name that it read last, some time after the text.
+    await write('query Count { hello }');
     await execute.click();
     await result.getByText(/"hello"/).first().waitFor();
     assertClean(seen);
