@@ -90,7 +90,8 @@ mod tests {
 
     #[test]
     fn ours_passes_every_body() {
-        let bodies: [(&str, fn(&mut Sim)); 7] = [
+        type Body = (&'static str, fn(&mut Sim));
+        let bodies: [Body; 7] = [
             ("busy_subscription", fairness::a_query_is_answered_beside_a_busy_subscription::<Ours>),
             ("taken_id", operations::a_taken_id_closes_with_4409::<Ours>),
             ("error", operations::an_error_is_the_last_message::<Ours>),
