@@ -9,8 +9,8 @@
 //!    arm to [`policy`].
 //! 2. Give it a weight in [`drawn`], or no test draws it by default. That changes what the default draws for every
 //!    seed: recordings stay valid, and trace hashes have to be reviewed.
-//! 3. Add a unit test beside it, a column to `STRATEGIES` of the zoo's harness, and its name to
-//!    `docs/writing-tests.md`.
+//! 3. Add a unit test beside it, a column to `STRATEGIES` of the zoo's harness and to `OURS` of
+//!    `sim-tests/peers/finding`, and its name to `docs/writing-tests.md`.
 //!
 //! A policy does not choose which waiter gets a lock or a notification: `choose_waiter` in `schedule` does, first in
 //! first out with [`Strategy::Fifo`] and uniformly with all others.
@@ -128,6 +128,31 @@ impl<T> PerTask<T> {
             self.0.resize_with(task.index() + 1, || None);
         }
         &mut self.0[task.index()]
+    }
+}
+
+/// Priorities of tasks, drawn when they are first asked for. A task may fall behind all others.
+#[derive(Debug)]
+struct TaskPriorities {
+    drawn: PerTask<u64>,
+    lowest: u64,
+}
+
+impl TaskPriorities {
+    /// Every priority that a task falls to is below these.
+    const INITIAL: u64 = 1 << 63;
+
+    fn new() -> Self {
+        Self { drawn: PerTask::default(), lowest: Self::INITIAL }
+    }
+
+    fn of(&mut self, task: TaskId, rng: &mut ChaCha8Rng) -> u64 {
+        *self.drawn.slot(task).get_or_insert_with(|| Self::INITIAL | priority(rng))
+    }
+
+    fn fall_behind(&mut self, task: TaskId) {
+        self.lowest -= 1;
+        *self.drawn.slot(task) = Some(self.lowest);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use rand_chacha::ChaCha8Rng;
 
-use super::{Candidates, PerTask, Policy, priority};
+use super::{Candidates, Policy, TaskPriorities};
 use crate::choice::below;
 use crate::sched::profile::Profile;
 use crate::wait::{ObjectId, TaskId};
@@ -11,11 +11,10 @@ use crate::wait::{ObjectId, TaskId};
 pub(super) struct Pct {
     rng: ChaCha8Rng,
     /// Higher runs first.
-    priorities: PerTask<u64>,
+    priorities: TaskPriorities,
     /// Events at which the task that goes on falls behind all others, the last one first.
     change_points: Vec<u64>,
     events: u64,
-    lowest: u64,
 }
 
 /// How many change points a run has at most.
@@ -24,9 +23,6 @@ const DEPTH_MAX: u32 = 8;
 /// Where nothing is known of the length of a run, change points are drawn among this many events or fewer, on a log
 /// scale: an early point is wasted less often than a late one.
 const EVENTS_LOG2_MAX: u32 = 12;
-
-/// Every priority that a change point hands out is below these.
-const INITIAL: u64 = 1 << 63;
 
 impl Pct {
     pub(super) fn new(depth: u32, mut rng: ChaCha8Rng, profile: &Profile) -> Self {
@@ -38,33 +34,26 @@ impl Pct {
         let mut change_points: Vec<u64> =
             (1..depth.min(DEPTH_MAX)).map(|_| u64::from(below(&mut rng, horizon))).collect();
         change_points.sort_unstable_by(|a, b| b.cmp(a));
-        Self { rng, priorities: PerTask::default(), change_points, events: 0, lowest: INITIAL }
-    }
-
-    fn fall_behind(&mut self, task: TaskId) {
-        self.lowest -= 1;
-        *self.priorities.slot(task) = Some(self.lowest);
+        Self { rng, priorities: TaskPriorities::new(), change_points, events: 0 }
     }
 }
 
 impl Policy for Pct {
     fn propose(&mut self, candidates: &Candidates<'_>, _: &mut ChaCha8Rng) -> u32 {
         let Self { priorities, rng, .. } = self;
-        candidates.highest(|candidate| {
-            *priorities.slot(candidate.task).get_or_insert_with(|| INITIAL | priority(rng))
-        })
+        candidates.highest(|candidate| priorities.of(candidate.task, rng))
     }
 
     fn goes_on(&mut self, task: TaskId, _: Option<ObjectId>) {
         while self.change_points.last().is_some_and(|&point| point <= self.events) {
             self.change_points.pop();
-            self.fall_behind(task);
+            self.priorities.fall_behind(task);
         }
         self.events += 1;
     }
 
     fn yielded(&mut self, task: TaskId) {
-        self.fall_behind(task);
+        self.priorities.fall_behind(task);
     }
 }
 

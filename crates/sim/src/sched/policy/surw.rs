@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rand_chacha::ChaCha8Rng;
 
 use super::urw::Remaining;
-use super::{Candidates, PerTask, Policy, draw_weighted, priority};
+use super::{Candidate, Candidates, Policy, TaskPriorities, draw_weighted};
 use crate::choice::below;
 use crate::sched::profile::Profile;
 use crate::wait::{ObjectId, TaskId};
@@ -22,12 +22,8 @@ pub(super) struct Surw {
     /// The task whose access comes next.
     intended: Option<TaskId>,
     /// Of everything else; higher runs first.
-    priorities: PerTask<u64>,
-    lowest: u64,
+    priorities: TaskPriorities,
 }
-
-/// Every priority that a task falls to is below these.
-const INITIAL: u64 = 1 << 63;
 
 impl Surw {
     pub(super) fn new(mut rng: ChaCha8Rng, profile: &Arc<Profile>) -> Self {
@@ -35,12 +31,17 @@ impl Surw {
         let weights: Vec<u32> = shared.iter().map(|&(_, accesses)| accesses).collect();
         let object = (!shared.is_empty()).then(|| shared[draw_weighted(&mut rng, &weights)].0);
         let remaining = Remaining::new(profile, object);
-        Self { rng, object, remaining, intended: None, priorities: PerTask::default(), lowest: INITIAL }
+        Self { rng, object, remaining, intended: None, priorities: TaskPriorities::new() }
     }
 
-    /// Whether a task that touches `object` next has to wait for its turn.
+    /// Whether touching `object` is one of the accesses that are interleaved.
     fn is_access(&self, object: Option<ObjectId>) -> bool {
         object.is_some() && object == self.object
+    }
+
+    /// Whether a candidate has to wait, because it is the turn of another task.
+    fn waits(&self, candidate: Candidate) -> bool {
+        self.is_access(candidate.object) && self.intended != Some(candidate.task)
     }
 
     /// Draws whose access comes next, unless that is settled.
@@ -56,19 +57,15 @@ impl Surw {
 impl Policy for Surw {
     fn propose(&mut self, candidates: &Candidates<'_>, lane: &mut ChaCha8Rng) -> u32 {
         self.settle();
-        let waits = |surw: &Self, candidate: super::Candidate| {
-            surw.is_access(candidate.object) && surw.intended != Some(candidate.task)
-        };
-        if candidates.iter().all(|candidate| waits(self, candidate)) {
+        if candidates.iter().all(|candidate| self.waits(candidate)) {
             // The intended task cannot come to its access before one of these.
             return candidates.weighted(lane, |candidate| self.remaining.of(candidate.task).max(1));
         }
         candidates.highest(|candidate| {
-            if waits(self, candidate) {
+            if self.waits(candidate) {
                 return 0;
             }
-            let Self { priorities, rng, .. } = self;
-            *priorities.slot(candidate.task).get_or_insert_with(|| INITIAL | priority(rng))
+            self.priorities.of(candidate.task, &mut self.rng)
         })
     }
 
@@ -89,8 +86,7 @@ impl Policy for Surw {
     }
 
     fn yielded(&mut self, task: TaskId) {
-        self.lowest -= 1;
-        *self.priorities.slot(task) = Some(self.lowest);
+        self.priorities.fall_behind(task);
     }
 
     fn ended(&mut self, task: TaskId) {
