@@ -6,9 +6,10 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use async_graphql::parser::types::{DocumentOperations, ExecutableDocument, OperationType};
 use async_graphql::{Data, Executor, Response, ServerError, Variables};
@@ -41,14 +42,11 @@ impl<E> fmt::Debug for AsyncGraphql<E> {
     }
 }
 
-/// One result of `async-graphql`, serialised when it is sent.
-#[derive(Debug)]
-pub struct AsyncGraphqlResponse(Response);
-
-impl Payload for AsyncGraphqlResponse {
+/// Serialised when it is sent.
+impl Payload for Response {
     fn append_to(&self, frame: &mut Vec<u8>) {
         // What fails to serialise leaves a text that is not JSON, which fails the operation.
-        if serde_json::to_writer(&mut *frame, &self.0).is_err() {
+        if serde_json::to_writer(&mut *frame, self).is_err() {
             frame.push(b'!');
         }
     }
@@ -56,20 +54,20 @@ impl Payload for AsyncGraphqlResponse {
 
 impl<E: Executor> Engine for AsyncGraphql<E> {
     type Context = Data;
-    type Payload = AsyncGraphqlResponse;
+    type Payload = Response;
 
     async fn prepare(
         &self,
         request: Request,
         context: Arc<Data>,
-    ) -> Result<Operation<AsyncGraphqlResponse>, RequestErrors> {
+    ) -> Result<Operation<Response>, RequestErrors> {
         let mut request = translated(request)?;
         let name = request.operation_name.clone();
         let document = request.parsed_query().map_err(|error| RequestErrors::from(graphql_error(error)))?;
         let kind = kind_of(document, name.as_deref())?;
         let mut results = self.executor.execute_stream(request, Some(context));
         if kind == OperationType::Subscription {
-            return Ok(Operation::Subscribing(Box::pin(subscription(results))));
+            return Ok(Operation::Subscribing(Box::pin(Subscribing { results: Some(results) })));
         }
         // A query or a mutation gives one result. Only then it is known whether it was executed.
         let response = next(&mut results).await;
@@ -78,7 +76,7 @@ impl<E: Executor> Engine for AsyncGraphql<E> {
         if is_request_error(&response) {
             return Err(errors_of(response));
         }
-        Ok(Operation::Single(Box::pin(std::future::ready(AsyncGraphqlResponse(response)))))
+        Ok(Operation::Single(Box::pin(std::future::ready(response))))
     }
 }
 
@@ -86,21 +84,34 @@ impl<E: Executor> Engine for AsyncGraphql<E> {
 ///
 /// A source stream that cannot be made gives one response without data, and ends. A first event that fails looks the
 /// same, but the stream goes on.
-async fn subscription(
-    mut results: BoxStream<Response>,
-) -> Result<BoxStream<AsyncGraphqlResponse>, RequestErrors> {
-    let mut taken = VecDeque::new();
-    if let Some(first) = next(&mut results).await {
-        if !first.errors.is_empty() && first.data == async_graphql::Value::Null {
-            match if_ready(&mut results).await {
-                Some(None) => return Err(errors_of(first)),
-                Some(Some(second)) => taken.push_back(second),
-                None => {}
+struct Subscribing {
+    /// `None` once it was handed on.
+    results: Option<BoxStream<Response>>,
+}
+
+impl Future for Subscribing {
+    type Output = Result<BoxStream<Response>, RequestErrors>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut first = match self.results.as_mut() {
+            Some(results) => ready!(results.as_mut().poll_next(context)),
+            None => return Poll::Pending,
+        };
+        let Some(mut rest) = self.results.take() else { return Poll::Pending };
+        let mut second = None;
+        if let Some(response) =
+            first.take_if(|first| !first.errors.is_empty() && first.data == async_graphql::Value::Null)
+        {
+            match rest.as_mut().poll_next(context) {
+                Poll::Ready(None) => return Poll::Ready(Err(errors_of(response))),
+                Poll::Ready(Some(next)) => second = Some(next),
+                Poll::Pending => {}
             }
+            first = Some(response);
         }
-        taken.push_front(first);
+        let taken = first.into_iter().chain(second).collect();
+        Poll::Ready(Ok(Box::pin(Resumed { taken, rest })))
     }
-    Ok(Box::pin(Resumed { taken, rest: results }))
 }
 
 /// Makes a request of the engine's.
@@ -180,17 +191,6 @@ async fn next(results: &mut BoxStream<Response>) -> Option<Response> {
     std::future::poll_fn(|context| results.as_mut().poll_next(context)).await
 }
 
-/// Polls once: `None` if there is no result yet, `Some(None)` if the stream has ended.
-async fn if_ready(results: &mut BoxStream<Response>) -> Option<Option<Response>> {
-    std::future::poll_fn(|context| {
-        Poll::Ready(match results.as_mut().poll_next(context) {
-            Poll::Ready(first) => Some(first),
-            Poll::Pending => None,
-        })
-    })
-    .await
-}
-
 /// A stream whose first results were taken already.
 struct Resumed {
     taken: VecDeque<Response>,
@@ -198,12 +198,12 @@ struct Resumed {
 }
 
 impl Stream for Resumed {
-    type Item = AsyncGraphqlResponse;
+    type Item = Response;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if let Some(first) = self.taken.pop_front() {
-            return Poll::Ready(Some(AsyncGraphqlResponse(first)));
+            return Poll::Ready(Some(first));
         }
-        self.rest.as_mut().poll_next(context).map(|next| next.map(AsyncGraphqlResponse))
+        self.rest.as_mut().poll_next(context)
     }
 }

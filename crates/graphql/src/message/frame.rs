@@ -49,11 +49,11 @@ fn write_string(text: &str, frame: &mut Vec<u8>) {
 /// Bytes of a frame around its id and its payload.
 const AROUND: usize = 40;
 
-fn begin(kind: &str, id: &Id, payload_bytes: usize) -> Vec<u8> {
+/// Begins a message with `head`, the text before the id. Literals are copied without a call.
+#[inline]
+fn begin(head: &'static str, id: &Id, payload_bytes: usize) -> Vec<u8> {
     let mut frame = Vec::with_capacity(AROUND + id.text.len() + payload_bytes);
-    frame.extend_from_slice(b"{\"type\":\"");
-    frame.extend_from_slice(kind.as_bytes());
-    frame.extend_from_slice(b"\",\"id\":");
+    frame.extend_from_slice(head.as_bytes());
     id.write(&mut frame);
     frame
 }
@@ -66,16 +66,16 @@ fn finish(mut frame: Vec<u8>) -> Option<String> {
 
 /// `complete`.
 pub(crate) fn write_complete(id: &Id) -> String {
-    finish(begin("complete", id, 0)).unwrap_or_default()
+    finish(begin(r#"{"type":"complete","id":"#, id, 0)).unwrap_or_default()
 }
 
 /// `next`, in the legacy protocol `data`. `None` if the engine's payload is not UTF-8.
 pub(crate) fn write_result(protocol: Protocol, id: &Id, payload: &impl Payload) -> Option<String> {
-    let kind = match protocol {
-        Protocol::Transport => "next",
-        Protocol::Legacy => "data",
+    let head = match protocol {
+        Protocol::Transport => r#"{"type":"next","id":"#,
+        Protocol::Legacy => r#"{"type":"data","id":"#,
     };
-    let mut frame = begin(kind, id, payload.bytes_hint());
+    let mut frame = begin(head, id, payload.bytes_hint());
     frame.extend_from_slice(b",\"payload\":");
     payload.append_to(&mut frame);
     finish(frame)
@@ -83,7 +83,7 @@ pub(crate) fn write_result(protocol: Protocol, id: &Id, payload: &impl Payload) 
 
 /// `error`: an array of errors, in the legacy protocol the first of them.
 pub(crate) fn write_errors(protocol: Protocol, id: &Id, errors: &RequestErrors) -> String {
-    let mut frame = begin("error", id, 64);
+    let mut frame = begin(r#"{"type":"error","id":"#, id, 64);
     frame.extend_from_slice(b",\"payload\":");
     let written = match (protocol, errors.errors().first()) {
         (Protocol::Legacy, Some(first)) => serde_json::to_writer(&mut frame, first),

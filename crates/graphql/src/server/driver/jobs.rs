@@ -22,7 +22,8 @@ pub(super) type Decision<C> = Result<Accepted<C>, Rejection>;
 pub(super) enum Job<C, P> {
     Connect(BoxFuture<Option<Decision<C>>>),
     Ping(BoxFuture<Option<Option<Box<RawValue>>>>),
-    Operation(Running<P>),
+    /// Boxed, because places of jobs outnumber operations.
+    Operation(Box<Running<P>>),
     /// `on_complete`.
     Complete(BoxFuture<()>),
     /// `on_disconnect`.
@@ -48,7 +49,8 @@ pub(super) struct Running<P> {
     /// Whether `on_operation` was called.
     pub(super) started: bool,
     pub(super) stage: Stage<P>,
-    pub(super) span: Span,
+    /// `None` if no subscriber wants it.
+    pub(super) span: Option<Box<Span>>,
     /// One of the operations of all connections, given back with this.
     pub(super) permit: OperationPermit,
 }

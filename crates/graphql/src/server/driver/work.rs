@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use serde_json::value::RawValue;
+use tracing::Span;
 use wavetank_runtime::{Instant, Runtime};
 
 use super::super::Server;
@@ -91,10 +92,11 @@ where
             return self.fail(key, error.into(), now);
         };
         let span = tracing::debug_span!("graphql_operation", id = info.id(), name = info.name());
+        let span = (!span.is_disabled()).then(|| Box::new(span));
         let preparing = prepare(self.server.clone(), Arc::clone(context), info.clone(), request);
         let stage = Stage::Preparing(Box::pin(preparing));
-        let number =
-            self.jobs.add(Job::Operation(Running { key, info, started: false, stage, span, permit }));
+        let running = Running { key, info, started: false, stage, span, permit };
+        let number = self.jobs.add(Job::Operation(Box::new(running)));
         if self.operations.len() <= key.slot() {
             self.operations.resize(key.slot() + 1, None);
         }
@@ -141,8 +143,8 @@ where
     }
 
     /// The operation has ended: drops it, and calls `on_complete` if `on_operation` was called.
-    fn completed(&mut self, running: Running<E::Payload>, completion: Completion) {
-        let Running { info, started, stage, permit, .. } = running;
+    fn completed(&mut self, running: Box<Running<E::Payload>>, completion: Completion) {
+        let Running { info, started, stage, permit, .. } = *running;
         // A panic of its destructor is the operation's own.
         let _ = contained(|| drop(stage));
         drop(permit);
@@ -213,13 +215,14 @@ where
     }
 
     fn poll_operation(&mut self, number: u32, now: Instant) {
+        let connection = &mut self.connection;
         let Some((Job::Operation(running), waker)) = self.jobs.poll(number) else { return };
         running.started = true;
         let key = running.key;
-        let span = running.span.clone();
-        let _entered = span.enter();
+        let _entered = running.span.as_ref().map(|span| Span::clone(span).entered());
         let context = &mut Context::from_waker(waker);
-        let polled = contained(|| running.poll(context));
+        // A result is appended where it is made: it may be large to move.
+        let polled = contained(|| running.poll(context, |payload| connection.next(key, &payload, now)));
         let step = match polled {
             Ok(Polled::Pending) => Step::Wait,
             Ok(Polled::Prepared { subscription }) => {
@@ -233,20 +236,14 @@ where
                 self.fail(key, errors, now);
                 Step::Over(Completion::Failed)
             }
-            Ok(Polled::Next(payload)) => {
-                if self.append(key, &payload, now) {
-                    Step::Again
-                } else {
-                    Step::Over(Completion::Failed)
-                }
+            Ok(Polled::Next { appended: true }) => Step::Again,
+            Ok(Polled::Last { appended: true }) => {
+                self.connection.complete(key, now);
+                Step::Over(Completion::Finished)
             }
-            Ok(Polled::Last(payload)) => {
-                if self.append(key, &payload, now) {
-                    self.connection.complete(key, now);
-                    Step::Over(Completion::Finished)
-                } else {
-                    Step::Over(Completion::Failed)
-                }
+            // It was no result, and the operation has failed.
+            Ok(Polled::Next { appended: false } | Polled::Last { appended: false }) => {
+                Step::Over(Completion::Failed)
             }
             Ok(Polled::End) => {
                 self.connection.complete(key, now);
@@ -266,18 +263,6 @@ where
                 if let Some(Job::Operation(running)) = self.jobs.remove(number) {
                     self.completed(running, completion);
                 }
-            }
-        }
-    }
-
-    /// Queues a result. Returns `false` if it is none, and the operation has failed.
-    fn append(&mut self, key: OperationKey, payload: &E::Payload, now: Instant) -> bool {
-        match contained(|| self.connection.next(key, payload, now)) {
-            Ok(appended) => appended,
-            Err(panic) => {
-                tracing::error!(panic, "a result could not be serialised");
-                self.fail(key, internal_error(), now);
-                false
             }
         }
     }
@@ -308,7 +293,7 @@ where
 }
 
 /// What polling an operation gave.
-enum Polled<P> {
+enum Polled {
     Pending,
     Prepared {
         subscription: bool,
@@ -316,14 +301,20 @@ enum Polled<P> {
     /// The source stream of a subscription is there.
     Subscribed,
     Refused(RequestErrors),
-    Next(P),
-    /// The only result.
-    Last(P),
+    /// A result was made, and appended if it was one.
+    Next {
+        appended: bool,
+    },
+    /// The same of the only result.
+    Last {
+        appended: bool,
+    },
     End,
 }
 
 impl<P> Running<P> {
-    fn poll(&mut self, context: &mut Context<'_>) -> Polled<P> {
+    /// Polls it, and gives a result to `append`.
+    fn poll(&mut self, context: &mut Context<'_>, append: impl FnOnce(P) -> bool) -> Polled {
         match &mut self.stage {
             Stage::Preparing(preparing) => match preparing.as_mut().poll(context) {
                 Poll::Pending => Polled::Pending,
@@ -349,12 +340,12 @@ impl<P> Running<P> {
             },
             Stage::Single(result) => match result.as_mut().poll(context) {
                 Poll::Pending => Polled::Pending,
-                Poll::Ready(result) => Polled::Last(result),
+                Poll::Ready(result) => Polled::Last { appended: append(result) },
             },
             Stage::Stream(results) => match results.as_mut().poll_next(context) {
                 Poll::Pending => Polled::Pending,
                 Poll::Ready(None) => Polled::End,
-                Poll::Ready(Some(result)) => Polled::Next(result),
+                Poll::Ready(Some(result)) => Polled::Next { appended: append(result) },
             },
         }
     }
