@@ -121,7 +121,7 @@ where
         if let Some(number) = self.forget(key)
             && let Some(Job::Operation(running)) = self.jobs.remove(number)
         {
-            self.completed(running, Completion::Cancelled);
+            self.completed(*running, Completion::Cancelled);
         }
     }
 
@@ -137,14 +137,14 @@ where
         self.operations = Vec::new();
         for job in self.jobs.remove_all(|job| !job.outlives_the_connection()) {
             if let Job::Operation(running) = job {
-                self.completed(running, Completion::Disconnected);
+                self.completed(*running, Completion::Disconnected);
             }
         }
     }
 
     /// The operation has ended: drops it, and calls `on_complete` if `on_operation` was called.
-    fn completed(&mut self, running: Box<Running<E::Payload>>, completion: Completion) {
-        let Running { info, started, stage, permit, .. } = *running;
+    fn completed(&mut self, running: Running<E::Payload>, completion: Completion) {
+        let Running { info, started, stage, permit, .. } = running;
         // A panic of its destructor is the operation's own.
         let _ = contained(|| drop(stage));
         drop(permit);
@@ -261,7 +261,7 @@ where
             Step::Over(completion) => {
                 self.forget(key);
                 if let Some(Job::Operation(running)) = self.jobs.remove(number) {
-                    self.completed(running, completion);
+                    self.completed(*running, completion);
                 }
             }
         }
