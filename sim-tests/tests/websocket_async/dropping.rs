@@ -6,10 +6,10 @@ use wavetank::runtime::{Instant, Runtime, SocketOptions, TaskHandle as _};
 use wavetank::{Host, Sim, sometimes};
 use wavetank_sim_tests::websocket::frames::{self, TEXT};
 use wavetank_sim_tests::websocket::{Frame, Peer, scripts};
-use wavetank_websocket::{CloseCode, Error, Kind};
+use wavetank_websocket::{Cause, CloseCode, Error, Kind};
 
 use super::world::{
-    Log, SECOND, config, connect, connect_plainly, connect_with, in_time, keepalive, patient, server,
+    Log, SECOND, config, connect, connect_plainly, connect_with, in_time, keepalive, patient, server, within,
 };
 
 /// Logs what ends the connection: the client's Close frame, if it came.
@@ -200,5 +200,77 @@ fn dropping_a_handle_or_message_tells_the_peer(sim: &mut Sim) {
         assert!(heard - dropped <= Duration::from_millis(2), "after {:?}", heard - dropped);
         sometimes!(unfinished, "a message is left unfinished");
         sometimes!(!unfinished, "the last handle is dropped");
+    });
+}
+
+/// Repeats a call until it fails, and gives its error.
+macro_rules! ends {
+    ($call:expr) => {
+        loop {
+            if let Err(error) = $call.await {
+                break error;
+            }
+        }
+    };
+}
+
+#[wavetank::test(seeds = 600, sometimes = "required")]
+fn aborting_ends_every_call_at_once(sim: &mut Sim) {
+    // 0: answers. 1: silent. 2: deaf. 3: sends all the time.
+    let manner = sim.choose("peer", 4);
+    let abort_after = Duration::from_micros(500) * sim.choose("abort", 12);
+    // 0: no other call closes. Otherwise one does so, this many half milliseconds before the abort.
+    let closes_before = sim.choose("closes before", 8);
+    let log = Log::new();
+    let logged = log.clone();
+    server(sim, move |peer: Peer<Host>| {
+        let log = log.clone();
+        async move {
+            match manner {
+                0 => log_end(peer, log).await,
+                1 => scripts::silent(peer).await,
+                2 => scripts::deaf(peer, 1000 * SECOND).await,
+                _ => scripts::flood(peer, &frames::frame(TEXT, &[b'x'; 500]), 10_000).await,
+            }
+        }
+    });
+    sim.client("client", async move |host: Host| {
+        let narrow = SocketOptions::new().send_buffer_bytes(4096).receive_buffer_bytes(4096);
+        let mut config = config();
+        config.limits().write_buffer(1024);
+        config.limits().receive_queue_messages(4);
+        let socket = connect_with(&host, config, narrow).await.expect("a connection");
+        let (a, b, c, d) = (socket.clone(), socket.clone(), socket.clone(), socket.clone());
+        let calls = [
+            host.spawn("receiver", async move { ends!(a.recv()) }),
+            host.spawn("sender", async move { ends!(b.send(&[7; 700][..])) }),
+            host.spawn("pinger", async move { ends!(c.ping()) }),
+            host.spawn("watcher", async move { Error::Closed(d.closed().await) }),
+        ];
+        host.sleep(abort_after).await;
+        let closer = socket.clone();
+        let mut closing = None;
+        if closes_before > 0 {
+            closing = Some(host.spawn("closer", async move { closer.close(CloseCode::NORMAL, "").await }));
+            host.sleep(Duration::from_micros(500) * closes_before).await;
+        }
+        socket.abort();
+        let closed = socket.outcome().expect("it is over when the call returns");
+        // Tasks are delayed for 400 ms a run at most.
+        within(host, SECOND / 2, async {
+            for call in calls {
+                assert_eq!(call.await.expect("no panic"), Error::Closed(closed.clone()));
+            }
+            if let Some(closing) = closing {
+                assert_eq!(closing.await.expect("no panic"), closed);
+            }
+        })
+        .await;
+        sometimes!(closed.cause == Cause::Aborted, "the abort is what ends the connection");
+        sometimes!(closed.is_clean(), "the closing handshake was complete before");
+        if manner == 0 && closed.cause == Cause::Aborted && closed.sent.is_none() {
+            host.sleep(10 * SECOND).await;
+            assert_eq!(logged.entries(), [None], "the peer hears the end of the stream, and no Close frame");
+        }
     });
 }

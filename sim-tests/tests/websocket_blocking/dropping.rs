@@ -4,11 +4,11 @@ use wavetank::runtime::{Instant, Runtime};
 use wavetank::{Host, Sim, sometimes};
 use wavetank_sim_tests::websocket::frames::{self, TEXT};
 use wavetank_sim_tests::websocket::{Frame, Peer, scripts};
-use wavetank_websocket::{CloseCode, Error, Kind};
+use wavetank_websocket::{Cause, CloseCode, Error, Kind};
 
 use super::world::{
     Log, MILLISECOND, SECOND, config, connect, connect_narrow, in_time, keepalive, now, server, slack, sleep,
-    spawn,
+    spawn, within,
 };
 
 /// Logs what ends the connection: the client's Close frame, if it came.
@@ -216,4 +216,74 @@ fn dropping_a_handle_or_message_tells_the_peer(sim: &mut Sim) {
         sometimes!(unfinished, "a message is left unfinished");
         sometimes!(!unfinished, "the last handle is dropped");
     });
+}
+
+#[wavetank::test(seeds = 300, sometimes = "required")]
+fn aborting_ends_every_call_at_once(sim: &mut Sim) {
+    // 0: answers. 1: silent. 2: deaf. 3: sends all the time.
+    let manner = sim.choose("peer", 4);
+    let abort_after = MILLISECOND / 2 * sim.choose("abort", 12);
+    // 0: no other call closes. Otherwise one does so, this many half milliseconds before the abort.
+    let closes_before = sim.choose("closes before", 8);
+    let slack = slack(sim);
+    let log = Log::new();
+    let logged = log.clone();
+    server(sim, move |peer: Peer<Host>| {
+        let log = log.clone();
+        async move {
+            match manner {
+                0 => log_end(peer, log).await,
+                1 => scripts::silent(peer).await,
+                2 => scripts::deaf(peer, 1000 * SECOND).await,
+                _ => scripts::flood(peer, &frames::frame(TEXT, &[b'x'; 500]), 10_000).await,
+            }
+        }
+    });
+    sim.client_thread("client", move |host: Host| {
+        let mut config = config();
+        config.limits().write_buffer(1024);
+        config.limits().receive_queue_messages(4);
+        let socket = connect_narrow(host, config).expect("a connection");
+        let (a, b, c, d) = (socket.clone(), socket.clone(), socket.clone(), socket.clone());
+        let calls: [Box<dyn FnOnce() -> Error>; 4] = [
+            Box::new(spawn(host, "receiver", move || repeat(|| a.recv()))),
+            Box::new(spawn(host, "sender", move || repeat(|| b.send(&[7; 700])))),
+            Box::new(spawn(host, "pinger", move || repeat(|| c.ping()))),
+            Box::new(spawn(host, "watcher", move || Error::Closed(d.wait_closed()))),
+        ];
+        sleep(host, abort_after);
+        let closer = socket.clone();
+        let closing = (closes_before > 0).then(|| {
+            let closing = spawn(host, "closer", move || closer.close(CloseCode::NORMAL, ""));
+            sleep(host, MILLISECOND / 2 * closes_before);
+            closing
+        });
+        let closed = within(host, slack, || {
+            socket.abort();
+            socket.outcome().expect("it is over when the call returns")
+        });
+        within(host, slack, || {
+            for call in calls {
+                assert_eq!(call(), Error::Closed(closed.clone()));
+            }
+            if let Some(closing) = closing {
+                assert_eq!(closing(), closed);
+            }
+        });
+        sometimes!(closed.cause == Cause::Aborted, "the abort is what ends the connection");
+        sometimes!(closed.is_clean(), "the closing handshake was complete before");
+        if manner == 0 && closed.cause == Cause::Aborted && closed.sent.is_none() {
+            sleep(host, 10 * SECOND);
+            assert_eq!(logged.entries(), [None], "the peer hears the end of the stream, and no Close frame");
+        }
+    });
+}
+
+/// Repeats a call until it fails.
+fn repeat<T>(call: impl Fn() -> Result<T, Error>) -> Error {
+    loop {
+        if let Err(error) = call() {
+            return error;
+        }
+    }
 }
