@@ -1,18 +1,25 @@
 //! An open connection, without I/O: bytes in, messages out, and the other way round.
 //!
-//! The module list is a map of the core: `frame` is heads of frames, `mask` and `utf8` what happens to payloads,
-//! `receive` turns bytes into pieces of messages, which `inbox` queues; `send` turns messages into bytes, which
-//! `output` queues; `flow` knows whether the transport is full; `ping` has pings and the keepalive, `closing` the
-//! end; [`Violation`] names what peers do wrong, [`statistics`] counts. This file joins them.
+//! The modules are a map of the core:
+//!
+//! - `frame` parses and writes the heads of frames; `mask` and `utf8` work on payloads.
+//! - `receive` turns bytes into pieces of messages, and `inbox` queues them.
+//! - `send` turns messages into bytes, and `output` queues them.
+//! - `flow` knows whether the transport is full.
+//! - `ping` has pings and the keepalive, and `closing` the end of the connection.
+//! - [`Violation`] names the peer's mistakes, and [`statistics`] counts.
+//!
+//! This file joins them.
 //!
 //! # Invariants
 //!
 //! - Pure: the same calls with the same arguments give the same results, on every platform.
-//! - No input makes it panic, or hold more memory than [`Limits`](crate::Limits) say.
-//! - Messages that came before a violation are delivered, pings before it are answered. The connection fails once the
-//!   application has taken those messages and asks for more, so that it can still answer them; after the close
-//!   timeout at the latest.
-//! - The outcome is set once. From then on there is no output. At most one Close frame is sent, and nothing after it.
+//! - No input makes it panic. It never holds more memory than [`Limits`](crate::Limits) allow.
+//! - Messages that came before a violation are delivered, and pings before it are answered. The connection fails when
+//!   the application has taken those messages and asks for more, so that it can still answer them. It fails after the
+//!   close timeout at the latest.
+//! - The outcome is set once. From then on there is no output.
+//! - At most one Close frame is sent, and nothing after it.
 
 use std::io;
 use std::time::Duration;
@@ -57,8 +64,8 @@ pub enum State {
     Open,
     /// A Close frame was sent or received (or the connection failed and says so to the peer). Messages may still come.
     Closing,
-    /// Over; [`Connection::closed`] says how. After a complete closing handshake the transport may still be looked
-    /// after: [`Connection::transport`].
+    /// The connection is over, and [`Connection::closed`] has the outcome. After a complete closing handshake the
+    /// driver may still have to wait for the end of the transport: see [`Connection::transport`].
     Closed,
 }
 
@@ -67,8 +74,8 @@ pub enum State {
 pub enum Transport {
     /// Keep it.
     Open,
-    /// Shut down its writing side, and go on reading until its end (the server's part after both Close frames, RFC
-    /// 6455, section 7.1.1; either side's after it failed the connection). There is nothing left to be written.
+    /// Shut down its writing side, and read until its end. Nothing is left to be written. A server does this after
+    /// both Close frames (RFC 6455, section 7.1.1), and either side does it after it has failed the connection.
     ShutDown,
     /// Drop it: the connection is over.
     Drop,
@@ -99,17 +106,18 @@ pub struct Connection {
     keepalive: KeepaliveTimer,
     flow: Flow,
     closing: Closing,
-    /// A failure behind messages that the application has not taken yet, and when it was found. Nothing is read
-    /// meanwhile.
+    /// A failure that waits until the application has taken the messages before it, and when it was found. Nothing is
+    /// read meanwhile.
     held: Option<(Cause, Instant)>,
-    /// Input was left unprocessed, as the inbox was full. Nothing is read meanwhile.
+    /// Input was left unprocessed because the inbox was full. Nothing is read meanwhile.
     left: bool,
     statistics: Statistics,
 }
 
 impl Connection {
-    /// Makes a connection whose opening handshake is done. `compression` is what it agreed on: `None` without the Cargo
-    /// feature `compression`. `seed` is fresh entropy, from which masks and the payloads of pings are drawn.
+    /// Makes a connection whose opening handshake is done. `compression` is what the handshake agreed on, and always
+    /// `None` without the Cargo feature `compression`. `seed` is fresh entropy, from which masks and the payloads of
+    /// pings are drawn.
     #[must_use]
     pub fn new(
         role: Role,
@@ -136,7 +144,8 @@ impl Connection {
         }
     }
 
-    /// Whether the driver should read: not while the queue of messages is full (unless closing), nor after the end.
+    /// Returns whether the driver should read. It should not after the end, nor while the queue of messages is full
+    /// (unless closing).
     #[inline]
     #[must_use]
     pub fn wants_read(&self) -> bool {
@@ -147,36 +156,35 @@ impl Connection {
         }
     }
 
-    /// Whether [`process`](Self::process) is to be called although nothing was read: it left input, control frames
-    /// behind data among it, because the queue of messages was full, and now there is room again (for a sixteenth of
-    /// it).
+    /// Returns whether to call [`process`](Self::process) although nothing was read. It left input because the queue
+    /// of messages was full, and now there is room again for a sixteenth of the queue.
     #[inline]
     #[must_use]
     pub fn has_input_left(&self) -> bool {
         self.left && self.inbox.has_room_again()
     }
 
-    /// Whether input is left unprocessed, with or without room for it.
+    /// Returns whether input is left unprocessed, with or without room for it.
     #[inline]
     pub(crate) fn is_behind(&self) -> bool {
         self.left
     }
 
-    /// Where the driver appends what it read. Always has room for a good read (its capacity is reserved), and for the
-    /// rest of the frame that is arriving. Bytes that came glued to the opening handshake are appended here first.
+    /// Returns the buffer to which the driver appends what it read. Its spare capacity is enough for a read and for the
+    /// rest of the frame that is arriving. Bytes that came with the opening handshake are appended first.
     #[inline]
     pub fn input(&mut self) -> &mut BytesMut {
         self.receiver.input()
     }
 
     /// Parses what [`input`](Self::input) holds, up to the first data frame for which the queue of messages has no
-    /// room. Peer's violations do not surface as errors here: they end the connection ([`closed`](Self::closed)).
+    /// room. A violation by the peer is not an error here: it ends the connection ([`closed`](Self::closed)).
     pub fn process(&mut self, now: Instant) {
         self.process_with(&|| now);
     }
 
-    /// As [`process`](Self::process), for drivers where reading the clock is expensive: `now` is called only if a
-    /// pong, a Close frame or a failure is found, or while a pong is awaited, perhaps more than once.
+    /// Does the same as [`process`](Self::process), for drivers where reading the clock is expensive. `now` is called
+    /// only if a pong, a Close frame or a failure is found, or while a pong is awaited. It may be called repeatedly.
     pub fn process_with(&mut self, now: &dyn Fn() -> Instant) {
         if self.keepalive.is_awaiting() && self.receiver.has_news() {
             self.keepalive.heard(now());
@@ -186,7 +194,7 @@ impl Connection {
         self.receiver.note_what_is_known();
     }
 
-    /// The transport brought bytes that are not in [`input`](Self::input) yet.
+    /// Notes that the transport brought bytes that are not in [`input`](Self::input) yet.
     #[inline]
     pub(crate) fn heard(&mut self, now: &dyn Fn() -> Instant) {
         if self.keepalive.is_awaiting() {
@@ -194,8 +202,8 @@ impl Connection {
         }
     }
 
-    /// Whether nothing is under way: no frame, message, pong, failure or Close in either direction. Then a message that
-    /// arrives as the only input may be taken by [`take_only`](Self::take_only), which leaves it so.
+    /// Returns whether nothing is under way: no frame, message, pong, failure or Close in either direction. Then
+    /// [`take_only`](Self::take_only) may take a message that arrives as the only input. The connection stays at rest.
     pub(crate) fn is_at_rest(&self) -> bool {
         self.closing.is_open()
             && self.held.is_none()
@@ -207,9 +215,9 @@ impl Connection {
             && self.sender.is_at_rest()
     }
 
-    /// Takes the input if it is a single message in one short, uncompressed frame, and nothing else. `None` leaves it
-    /// for [`process`](Self::process). Only for a connection that was [at rest](Self::is_at_rest) before the input
-    /// came.
+    /// Takes the input if it is a single message in one short, uncompressed frame, and nothing else. Otherwise returns
+    /// `None`, and leaves the input for [`process`](Self::process). The connection must have been
+    /// [at rest](Self::is_at_rest) before the input came.
     #[inline]
     pub(crate) fn take_only(&mut self) -> Option<Fragment> {
         self.receiver.take_only(&mut self.statistics)
@@ -235,7 +243,7 @@ impl Connection {
                 //= https://www.rfc-editor.org/rfc/rfc6455#section-5.5.2
                 //# Upon receipt of a Ping frame, an endpoint MUST send a Pong frame in response, unless it
                 //# already received a Close frame.
-                // Nothing is sent after our Close frame, no pong either.
+                // Nothing is sent after our Close frame, not even a pong.
                 Ok(Step::Ping(ping)) => {
                     if self.closing.is_open() {
                         self.sender.pong(ping, &mut self.statistics);
@@ -258,14 +266,15 @@ impl Connection {
         self.receiver.discard_input();
     }
 
-    /// Processes all of the input, as no more will come: from now on the rules of closing hold.
+    /// Processes all of the input. No more will come: from now on the rules of closing hold.
     fn process_to_the_end(&mut self, now: Instant) {
         self.inbox.begin_closing();
         self.process(now);
         self.fail_held(Some(now));
     }
 
-    /// Fails the connection for what it was held for, if anything. Without `now`, as if it were when that was found.
+    /// Fails the connection for the failure that waits, if there is one. Without `now`, the time is that at which it
+    /// was found.
     #[inline]
     fn fail_held(&mut self, now: Option<Instant>) {
         if self.held.is_some() {
@@ -280,9 +289,9 @@ impl Connection {
         }
     }
 
-    /// The transport has reached its end: the peer sends nothing more.
+    /// Notes that the transport has reached its end: the peer sends nothing more.
     ///
-    /// Without its Close frame the end is not clean (RFC 6455, section 7.1.5).
+    /// Without the peer's Close frame the end is not clean (RFC 6455, section 7.1.5).
     pub fn end_of_input(&mut self, now: Instant) {
         self.process_to_the_end(now);
         self.closing.end_of_input = true;
@@ -297,20 +306,20 @@ impl Connection {
         self.settle();
     }
 
-    /// Reading or writing failed for good: the transport is gone. See [`write_failed`](Self::write_failed) for a
-    /// transport that may still be read from.
+    /// Notes that reading or writing failed for good: the transport is gone. If it may still be read from, call
+    /// [`write_failed`](Self::write_failed) instead.
     pub fn transport_failed(&mut self, error: &io::Error, now: Instant) {
         self.transport_lost(Cause::io(error), now);
     }
 
-    /// The transport is gone for this reason.
+    /// Notes that the transport is gone for this reason.
     pub(crate) fn transport_lost(&mut self, cause: Cause, now: Instant) {
         self.process_to_the_end(now);
         self.abort(cause);
     }
 
-    /// Writing failed for good, but what the peer sent before may still be read, its Close frame with its reasons
-    /// among it: the driver goes on reading until the end of the transport, an error, or the close deadline.
+    /// Notes that writing failed for good. What the peer sent before may still be read, perhaps its Close frame with a
+    /// reason. So the driver reads until the end of the transport, an error, or the close deadline.
     pub fn write_failed(&mut self, error: &io::Error, now: Instant) {
         self.process_to_the_end(now);
         self.closing.unwritable = true;
@@ -321,8 +330,8 @@ impl Connection {
         self.settle();
     }
 
-    /// Takes the next whole message, if it is there. Messages received before the end come out before
-    /// [`closed`](Self::closed) is to be reported.
+    /// Takes the next whole message, if it is there. The driver must take all messages before it reports
+    /// [`closed`](Self::closed).
     #[inline]
     pub fn recv_message(&mut self) -> Option<Message> {
         let message = self.inbox.pop_message();
@@ -332,8 +341,8 @@ impl Connection {
         message
     }
 
-    /// Takes the next piece of a message; see [`Fragment`]. After it, [`recv_message`](Self::recv_message) gives
-    /// nothing until the message's last piece is taken.
+    /// Takes the next piece of a message; see [`Fragment`]. Until the message's last piece is taken,
+    /// [`recv_message`](Self::recv_message) returns `None`.
     pub fn recv_fragment(&mut self) -> Option<Fragment> {
         let fragment = self.inbox.pop_fragment();
         if fragment.is_none() {
@@ -354,8 +363,8 @@ impl Connection {
         self.put(Piece { kind, payload, part: Part::Whole, compress: None })
     }
 
-    /// Puts a fragment of a message into [`output`](Self::output), all of it or nothing. Other frames than control
-    /// frames cannot be sent until the `last` one.
+    /// Puts a fragment of a message into [`output`](Self::output), all of it or nothing. Until the `last` fragment,
+    /// only control frames can be sent between them.
     ///
     /// # Errors
     ///
@@ -372,8 +381,8 @@ impl Connection {
         self.sender.put(piece, &mut self.statistics)
     }
 
-    /// Begins to compress the payload of `piece` outside the connection, if it is long and to be compressed. Pings,
-    /// pongs and Close frames may be sent meanwhile; the driver sends no data before it calls
+    /// Begins to compress the payload of `piece` outside the connection, if it is long and has to be compressed. Pings,
+    /// pongs and Close frames may be sent meanwhile. The driver must not send data before it calls
     /// [`put_deflated`](Self::put_deflated) or [`give_up`](Self::give_up).
     #[inline]
     pub(crate) fn begin_deflating(&mut self, piece: Piece<'_>) -> Option<Deflating> {
@@ -395,13 +404,13 @@ impl Connection {
         }
     }
 
-    /// Takes back what [`begin_deflating`](Self::begin_deflating) has lent; nothing is sent.
+    /// Takes back the compressor that [`begin_deflating`](Self::begin_deflating) has lent. Nothing is sent.
     pub(crate) fn give_up(&mut self, deflating: Deflating) {
         self.sender.give_up(deflating);
     }
 
-    /// Puts a ping into [`output`](Self::output). Its payload is drawn, so that no peer can answer what it has not
-    /// received.
+    /// Puts a ping into [`output`](Self::output). Its payload is random, so that a peer cannot answer a ping that it
+    /// has not received.
     ///
     /// # Errors
     ///
@@ -425,7 +434,7 @@ impl Connection {
         Ok(self.pings.sent(payload, now))
     }
 
-    /// Puts a pong that no ping has asked for into [`output`](Self::output), unless the write buffer is full.
+    /// Puts an unsolicited pong into [`output`](Self::output), unless the write buffer is full.
     ///
     /// # Errors
     ///
@@ -441,14 +450,14 @@ impl Connection {
     }
 
     /// Returns the latency of a ping once its pong, or that of a later ping, has come. If more than 1024 pings are
-    /// under way, some are answered by the pong of a later one only; if more than 1024 pongs have come since, the
-    /// time of a later one is taken.
+    /// under way, only the pong of a later ping answers some of them. If more than 1024 pongs have come since, the time
+    /// of a later one counts.
     #[must_use]
     pub fn latency_of(&self, ping: PingId) -> Option<Duration> {
         self.pings.latency_of(ping)
     }
 
-    /// Starts the close handshake; does nothing if it has begun. Arms the close deadline. A reason of more than 123
+    /// Starts the closing handshake and its deadline. Does nothing if closing has begun. A reason of more than 123
     /// bytes is cut between characters.
     ///
     /// With the code `None` the Close frame has neither code nor reason.
@@ -462,14 +471,14 @@ impl Connection {
             self.closing.cause = Some(Cause::Local);
             self.send_close(frame, now);
             if self.left {
-                // The peer's Close may be there already.
+                // The peer's Close may be in the input already.
                 self.process(now);
             }
         }
     }
 
-    /// Ends the connection at once, with `cause` as its outcome (its driver is gone, …), unless the outcome is
-    /// certain already: the peer has sent its Close frame, or a failure has been sent to it.
+    /// Ends the connection at once with `cause` as its outcome, unless the outcome is decided already. It is decided
+    /// once the peer has sent its Close frame, or has been told of a failure.
     pub fn abort(&mut self, cause: Cause) {
         if self.closing.outcome.is_none() {
             self.closing.decide(cause);
@@ -478,15 +487,15 @@ impl Connection {
         self.closing.lingers = None;
     }
 
-    /// What is to be written.
+    /// Returns the bytes to write.
     #[inline]
     #[must_use]
     pub fn output(&self) -> &[u8] {
         self.sender.output()
     }
 
-    /// The transport took the first `count` bytes of [`output`](Self::output). `now` is called only if the keepalive
-    /// has to know.
+    /// Removes the first `count` bytes of [`output`](Self::output): the transport took them. `now` is called only if
+    /// the keepalive needs the time.
     ///
     /// # Panics
     ///
@@ -500,8 +509,8 @@ impl Connection {
         }
     }
 
-    /// The transport took bytes that do not end a part of [`output`](Self::output) yet: those of an unfinished batch
-    /// of TLS.
+    /// Notes that the transport took bytes of an unfinished batch of TLS, which do not yet complete a part of
+    /// [`output`](Self::output).
     #[inline]
     pub(crate) fn output_taken(&mut self, now: &dyn Fn() -> Instant) {
         if self.flow.is_full() || self.keepalive.is_awaiting() {
@@ -515,20 +524,20 @@ impl Connection {
         self.keepalive.taken(self.sender.written(), was_full, now);
     }
 
-    /// The transport has no room for all of [`output`](Self::output) now. What it takes later is a sign of life,
-    /// which the keepalive counts as an answer.
+    /// Notes that the transport has no room for all of [`output`](Self::output) now. What it takes later is a sign of
+    /// life, which the keepalive counts as an answer.
     pub fn output_refused(&mut self, now: Instant) {
         self.flow.refused(now);
     }
 
-    /// Whether senders should wait: [`output`](Self::output) holds as much as [`Limits`](crate::Limits) allow.
+    /// Returns whether senders should wait: [`output`](Self::output) holds as much as [`Limits`](crate::Limits) allow.
     #[inline]
     #[must_use]
     pub fn write_buffer_is_full(&self) -> bool {
         self.sender.is_full()
     }
 
-    /// What is to be done with the transport.
+    /// Returns what the driver has to do with the transport.
     #[inline]
     #[must_use]
     pub fn transport(&self) -> Transport {
@@ -550,7 +559,7 @@ impl Connection {
         }
     }
 
-    /// When [`handle_deadline`](Self::handle_deadline) has something to do. Changes with every other call.
+    /// Returns when to call [`handle_deadline`](Self::handle_deadline). Any other call may change it.
     #[inline]
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
@@ -564,7 +573,7 @@ impl Connection {
         }
     }
 
-    /// Does what is due: sends the keepalive's ping, or ends a connection whose peer did not answer in time.
+    /// Sends the keepalive's ping if it is due, or ends the connection if the peer did not answer in time.
     pub fn handle_deadline(&mut self, now: Instant) {
         match self.state() {
             State::Open if self.held.is_some() => {
@@ -626,12 +635,13 @@ impl Connection {
         &self.statistics
     }
 
-    /// How long the keepalive waits for a sign of life, if it does ([`Keepalive::timeout`](crate::Keepalive::timeout)).
+    /// Returns how long the keepalive waits for a sign of life ([`Keepalive::timeout`](crate::Keepalive::timeout)), or
+    /// `None` if it does not.
     pub(crate) fn keepalive_timeout(&self) -> Option<Duration> {
         self.keepalive.timeout()
     }
 
-    /// How many bytes are read at once ([`Limits::read_buffer`](crate::Limits::read_buffer)); at least 1.
+    /// Returns how many bytes are read at once, at least 1 ([`Limits::read_buffer`](crate::Limits::read_buffer)).
     pub(crate) fn read_bytes(&self) -> usize {
         self.receiver.read_bytes()
     }
@@ -651,7 +661,7 @@ impl Connection {
             Ok(frame) => frame,
             Err(violation) => return self.fail(Cause::Violation { what: violation }, now),
         };
-        // What ended the connection is this frame, if we have not closed it ourselves; a failed write came of it.
+        // Unless we have closed the connection ourselves, this frame ended it. A failed write was a consequence.
         if self.closing.cause != Some(Cause::Local) {
             self.closing.decide(Cause::Peer);
         }
@@ -664,7 +674,7 @@ impl Connection {
         self.settle();
     }
 
-    /// Fails the connection (RFC 6455, section 7.1.7): says why, and processes nothing more.
+    /// Fails the connection (RFC 6455, section 7.1.7): tells the peer why, and processes nothing more.
     fn fail(&mut self, cause: Cause, now: Instant) {
         //= https://www.rfc-editor.org/rfc/rfc6455#section-7.1.7
         //# the endpoint SHOULD send a Close frame with an appropriate status code (Section 7.4) before
@@ -677,7 +687,7 @@ impl Connection {
         self.settle();
     }
 
-    /// Sends our Close frame, unless that is done or impossible.
+    /// Sends our Close frame, unless it was sent already or cannot be sent.
     fn send_close(&mut self, frame: CloseFrame, now: Instant) {
         if self.closing.sent.is_none() && !self.closing.unwritable {
             self.sender.close(&closing::body(&frame), &mut self.statistics);
@@ -686,20 +696,20 @@ impl Connection {
         self.begin_closing(now);
     }
 
-    /// The connection is not open any more: its end is bounded, and no backpressure delays the peer's Close.
+    /// Leaves the open state: the end has a deadline from now on, and a full queue no longer delays the peer's Close.
     fn begin_closing(&mut self, now: Instant) {
         self.closing.deadline.get_or_insert(now + self.close_timeout);
         self.inbox.begin_closing();
     }
 
-    /// Ends the connection if nothing is left to be waited for.
+    /// Ends the connection if it has nothing left to wait for.
     fn settle(&mut self) {
         if self.closing.is_finished(self.sender.written()) {
             self.finish();
         }
     }
 
-    /// Whether it is this side that ends the transport first.
+    /// Returns whether this side ends the transport first.
     fn is_our_turn(&self) -> bool {
         self.closing.failed || (self.role == Role::Server && self.closing.received.is_some())
     }

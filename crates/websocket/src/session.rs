@@ -5,9 +5,9 @@
 //!
 //! # Invariants
 //!
-//! - Plain sessions hand their bytes through without a copy.
-//! - At most 64 KiB are encrypted ahead of the wire. What waits in the connection stays where its limits and its
-//!   statistics see it. A byte counts as written once its ciphertext is.
+//! - A session without TLS passes its bytes on without a copy.
+//! - At most 64 KiB are encrypted ahead of the wire. The rest waits in the connection, where its limits and statistics
+//!   count it. A byte counts as written once its ciphertext is written.
 //! - The end of the wire without TLS's `close_notify` is the end of the wire: after the Close handshake nothing is lost
 //!   by it, before it the outcome is unclean anyway.
 
@@ -44,7 +44,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// `preface` goes out before anything else. In TLS, `preface` has to be encrypted already.
+    /// Makes a session that writes `preface` before anything else. In TLS, `preface` has to be encrypted already.
     pub(crate) fn new(connection: Connection, mut tls: Option<Box<TlsWire>>, preface: BytesMut) -> Self {
         if let Some(tls) = &mut tls {
             tls.read_at_once(connection.read_bytes());
@@ -52,35 +52,35 @@ impl Session {
         Self { connection, preface, tls, encrypted: 0, tls_ended: false, unwritable: false }
     }
 
-    /// The connection: messages, closing, state.
+    /// Returns the connection: messages, closing, state.
     #[inline]
     pub fn connection(&self) -> &Connection {
         &self.connection
     }
 
-    /// The connection: messages, closing, state. What is sent on it comes out of [`output`](Self::output).
+    /// Returns the connection: messages, closing, state. What it sends appears in [`output`](Self::output).
     #[inline]
     pub fn connection_mut(&mut self) -> &mut Connection {
         &mut self.connection
     }
 
-    /// Whether the connection's bytes are those of the wire: without TLS, and with the opening written.
+    /// Returns whether the connection's bytes are those of the wire: without TLS, and with the opening written.
     pub(crate) fn is_plain(&self) -> bool {
         self.tls.is_none() && self.preface.is_empty() && !self.unwritable
     }
 
-    /// Whether the connection is in TLS.
+    /// Returns whether the connection is in TLS.
     pub fn is_secure(&self) -> bool {
         self.tls.is_some()
     }
 
-    /// Whether the driver should read; see [`Connection::wants_read`].
+    /// Returns whether the driver should read; see [`Connection::wants_read`].
     #[inline]
     pub fn wants_read(&self) -> bool {
         self.connection.wants_read()
     }
 
-    /// Where the driver appends what it read. There is room for a good read.
+    /// Returns the buffer to which the driver appends what it read. It has room for a read.
     #[inline]
     pub fn input(&mut self) -> &mut BytesMut {
         match &mut self.tls {
@@ -89,12 +89,13 @@ impl Session {
         }
     }
 
-    /// Takes in what [`input`](Self::input) holds.
+    /// Processes what [`input`](Self::input) holds.
     pub fn process(&mut self, now: Instant) {
         self.process_with(&|| now);
     }
 
-    /// As [`process`](Self::process), with the time only if it is needed; see [`Connection::process_with`].
+    /// Does the same as [`process`](Self::process), and calls `now` only if the time is needed; see
+    /// [`Connection::process_with`].
     pub fn process_with(&mut self, now: &dyn Fn() -> Instant) {
         let Some(tls) = &mut self.tls else {
             self.connection.process_with(now);
@@ -122,7 +123,7 @@ impl Session {
         }
     }
 
-    /// The transport has reached its end.
+    /// Notes that the transport has reached its end.
     pub fn end_of_input(&mut self, now: Instant) {
         self.process(now);
         if !self.tls_ended {
@@ -131,25 +132,26 @@ impl Session {
         }
     }
 
-    /// No task is left to drive the connection.
+    /// Notes that no task is left to drive the connection.
     pub(crate) fn driver_dropped(&mut self, now: Instant) {
         self.connection.transport_lost(Cause::Dropped, now);
     }
 
-    /// Reading or writing failed for good.
+    /// Notes that reading or writing failed for good.
     pub fn transport_failed(&mut self, error: &io::Error, now: Instant) {
         self.connection.transport_failed(error, now);
     }
 
-    /// Writing failed for good, but what the peer sent before may still be read; see [`Connection::write_failed`].
+    /// Notes that writing failed for good. What the peer sent before may still be read; see
+    /// [`Connection::write_failed`].
     pub fn write_failed(&mut self, error: &io::Error, now: Instant) {
         self.process(now);
         self.unwritable = true;
         self.connection.write_failed(error, now);
     }
 
-    /// What is to be written. Bytes that were shown stay, until [`output_written`](Self::output_written) counts them
-    /// off or the connection is over.
+    /// Returns the bytes to write. They stay until [`output_written`](Self::output_written) removes them or the
+    /// connection is over.
     #[inline]
     pub fn output(&mut self) -> &[u8] {
         if self.unwritable {
@@ -175,14 +177,14 @@ impl Session {
                 tls.close();
             }
         }
-        // RFC 6455 knows nothing to be said after the end; what TLS has left is of no use to the peer. Nor is
-        // anything written that the connection has dropped.
+        // Nothing follows the end of a WebSocket, so the peer does not need what TLS has left. What the connection has
+        // dropped is not written either.
         let is_void =
             self.connection.transport() == Transport::Drop || self.encrypted > self.connection.output().len();
         if is_void { &[] } else { tls.output() }
     }
 
-    /// The first `count` bytes of [`output`](Self::output) are written.
+    /// Removes the first `count` bytes of [`output`](Self::output): they are written.
     ///
     /// # Panics
     ///
@@ -200,20 +202,21 @@ impl Session {
         self.connection.output_taken(now);
         tls.output_written(count);
         if tls.output().is_empty() && self.encrypted > 0 {
-            // A connection that ended meanwhile may have let go of its output.
+            // A connection that ended meanwhile may have dropped its output.
             let written = self.encrypted.min(self.connection.output().len());
             self.encrypted = 0;
             self.connection.output_written(written, now);
         }
     }
 
-    /// The transport has no room for all of [`output`](Self::output) now; see [`Connection::output_refused`].
+    /// Notes that the transport has no room for all of [`output`](Self::output) now; see
+    /// [`Connection::output_refused`].
     pub fn output_refused(&mut self, now: Instant) {
         self.connection.output_refused(now);
     }
 
-    /// How many bytes of the connection's output are on the wire once the first `count` bytes of
-    /// [`output`](Self::output), all of which were shown, are written.
+    /// Returns how many bytes of the connection's output are on the wire once the first `count` bytes of
+    /// [`output`](Self::output) are written.
     pub fn plain_bytes_in(&self, count: usize) -> usize {
         match &self.tls {
             _ if !self.preface.is_empty() => 0,
@@ -223,19 +226,19 @@ impl Session {
         }
     }
 
-    /// What the driver is to do with the transport once [`output`](Self::output) is written.
+    /// Returns what the driver has to do with the transport once [`output`](Self::output) is written.
     #[inline]
     pub fn transport(&self) -> Transport {
         self.connection.transport()
     }
 
-    /// When [`handle_deadline`](Self::handle_deadline) is to be called.
+    /// Returns when to call [`handle_deadline`](Self::handle_deadline).
     #[inline]
     pub fn deadline(&self) -> Option<Instant> {
         self.connection.deadline()
     }
 
-    /// Does what is due.
+    /// Does what is due at the deadline.
     pub fn handle_deadline(&mut self, now: Instant) {
         self.connection.handle_deadline(now);
     }

@@ -28,12 +28,12 @@ const READ_BYTES: usize = 4 * 1024;
 pub enum AcceptStep {
     /// Writes what there is to write, and reads on.
     Continue,
-    /// Shows the application the [`request`](Accepting::request), and calls [`accept`](Accepting::accept),
-    /// [`accept_with`](Accepting::accept_with) or [`refuse`](Accepting::refuse); then processes again.
+    /// Asks the application about the [`request`](Accepting::request), calls [`accept`](Accepting::accept),
+    /// [`accept_with`](Accepting::accept_with) or [`refuse`](Accepting::refuse), and processes again.
     Request,
-    /// Goes on with the session. What came after the request is in it already, and the response is its first output.
+    /// Goes on with the session. It already holds what came after the request, and its first output is the response.
     Done(Box<Session>, Agreed),
-    /// Writes what output there still is (the refusal), shuts down, and drops the transport.
+    /// Writes the rest of the output (the refusal), shuts the transport down, and drops it.
     Failed(OpenError),
 }
 
@@ -63,17 +63,17 @@ pub struct Accepting {
 #[derive(Debug)]
 enum Phase {
     Head(HeadReader),
-    /// The application is asked.
+    /// The application decides.
     Asked(Box<Request>),
     /// The application accepted.
     Answered(Box<Agreed>),
-    /// The application refused, or gave an answer that cannot be given.
+    /// The application refused, or its answer is invalid.
     Refused(OpenError),
     Over,
 }
 
 impl Accepting {
-    /// Waits for a client's request; the session will follow `config`. `seed` is fresh entropy.
+    /// Begins to wait for a client's request. The session will follow `config`. `seed` is fresh entropy.
     ///
     /// # Errors
     ///
@@ -100,27 +100,27 @@ impl Accepting {
         })
     }
 
-    /// When the driver is to [give up](Self::give_up).
+    /// Returns when the driver has to [give up](Self::give_up).
     pub fn deadline(&self) -> Instant {
         self.deadline
     }
 
-    /// Where the driver appends what it read. There is room for a good read.
+    /// Returns the buffer to which the driver appends what it read. It has room for a read.
     pub fn input(&mut self) -> &mut BytesMut {
         self.wire.input()
     }
 
-    /// The transport has reached its end; [`process`](Self::process) says what that means.
+    /// Notes that the transport has reached its end. [`process`](Self::process) returns what follows.
     pub fn end_of_input(&mut self) {
         self.wire.end_of_input();
     }
 
-    /// What is to be written.
+    /// Returns the bytes to write.
     pub fn output(&self) -> &[u8] {
         self.wire.output()
     }
 
-    /// The first `count` bytes of [`output`](Self::output) are written.
+    /// Removes the first `count` bytes of [`output`](Self::output): they are written.
     ///
     /// # Panics
     ///
@@ -129,7 +129,7 @@ impl Accepting {
         self.wire.output_written(count);
     }
 
-    /// The request, once [`AcceptStep::Request`] says that it is there, until it is answered.
+    /// Returns the request, from [`AcceptStep::Request`] until it is answered.
     pub fn request(&self) -> Option<&Request> {
         match &self.phase {
             Phase::Asked(request) => Some(request),
@@ -137,7 +137,7 @@ impl Accepting {
         }
     }
 
-    /// Takes in what [`input`](Self::input) holds.
+    /// Processes what [`input`](Self::input) holds.
     pub fn process(&mut self, now: Instant) -> AcceptStep {
         if let Err(error) = self.wire.decrypt() {
             return self.fail(OpenError::Tls { peer: CLIENT.to_owned(), error });
@@ -210,8 +210,8 @@ impl Accepting {
     ///
     /// # Errors
     ///
-    /// [`OpenError::Setup`], and the request still waits for an answer, if the client does not offer the subprotocol,
-    /// or if a header is the handshake's own.
+    /// [`OpenError::Setup`] if the client does not offer the subprotocol, or if the handshake itself sets a header. The
+    /// request still waits for an answer.
     ///
     /// # Panics
     ///
@@ -232,12 +232,12 @@ impl Accepting {
         Ok(())
     }
 
-    /// Refuses the request with a status, headers and a body. The transport is to be closed after that.
+    /// Refuses the request with a status, headers and a body. The driver closes the transport after that.
     ///
     /// # Errors
     ///
-    /// [`OpenError::Setup`], and the request still waits for an answer, if the status is an informational one (below
-    /// 200), or if a header is one that the answer has of itself: `Connection`, or how long the body is.
+    /// [`OpenError::Setup`] if the status is informational (below 200), or if the answer itself sets a header:
+    /// `Connection`, or the length of the body. The request still waits for an answer.
     ///
     /// # Panics
     ///
@@ -252,8 +252,8 @@ impl Accepting {
         Ok(())
     }
 
-    /// Answers the request by 500: the application's own answer cannot be given, for the reason of `error`, which
-    /// [`process`](Self::process) returns.
+    /// Answers the request with 500, because `error` makes the application's own answer impossible.
+    /// [`process`](Self::process) returns the error.
     pub(crate) fn refuse_for_setup(&mut self, error: OpenError) {
         self.refuse_because(error, StatusCode::INTERNAL_SERVER_ERROR, &HeaderMap::new(), b"");
     }
@@ -263,7 +263,7 @@ impl Accepting {
         self.phase = Phase::Refused(error);
     }
 
-    /// Gives up because the time is over.
+    /// Gives up because the deadline passed.
     pub fn give_up(self) -> OpenError {
         OpenError::TimedOut { stage: self.stage(), peer: CLIENT.to_owned() }
     }
@@ -315,7 +315,7 @@ impl Accepting {
     }
 }
 
-/// Refuses headers of the application's that every answer has of itself, and those that are `also` the handshake's.
+/// Refuses the application's headers that every answer sets itself, and those in `also`, which the handshake sets.
 fn refuse_own(headers: &HeaderMap, also: impl Fn(&str) -> bool) -> Result<(), OpenError> {
     let own =
         |name: &str| ["connection", "content-length", "transfer-encoding"].contains(&name) || also(name);

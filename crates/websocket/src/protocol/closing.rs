@@ -1,10 +1,10 @@
-//! How far the end of a connection is (RFC 6455, section 7), and the bodies of Close frames.
+//! The state of closing (RFC 6455, section 7), and the bodies of Close frames.
 //!
 //! # Invariants
 //!
 //! - The outcome is set once.
 //! - At most one Close frame is sent.
-//! - What was decided first stays the cause, unless the peer breaks something before its Close frame came.
+//! - The first decision stays the cause, unless the peer breaks the protocol before its Close frame has come.
 
 use std::time::Duration;
 
@@ -14,25 +14,25 @@ use super::frame::MAX_CONTROL;
 use super::{Transport, Violation};
 use crate::{Cause, CloseCode, CloseFrame, Closed};
 
-/// The end of a connection, as far as it is known.
+/// What is known about the end of a connection.
 #[derive(Debug, Default)]
 pub(super) struct Closing {
-    /// Set when the connection is not open any more.
+    /// Set when the connection leaves the open state.
     pub(super) cause: Option<Cause>,
-    /// Our Close frame, and how many bytes have been written once it has been.
+    /// Our Close frame, and the count of written bytes at which it is on the wire.
     pub(super) sent: Option<(CloseFrame, u64)>,
     pub(super) received: Option<CloseFrame>,
-    /// When the connection is over, whatever happens.
+    /// When the connection ends at the latest.
     pub(super) deadline: Option<Instant>,
     /// We failed the connection (RFC 6455, section 7.1.7).
     pub(super) failed: bool,
-    /// The transport cannot be written to any more, but may still be read from.
+    /// The transport can no longer be written to, but may still be read from.
     pub(super) unwritable: bool,
-    /// The transport is at its end.
+    /// The transport has reached its end.
     pub(super) end_of_input: bool,
     pub(super) outcome: Option<Closed>,
-    /// What is to be done with the transport although the outcome is known: after a complete closing handshake its
-    /// end is waited for in the background, until the deadline.
+    /// What to do with the transport although the outcome is known. After a complete closing handshake the driver
+    /// waits for its end in the background, until the deadline.
     pub(super) lingers: Option<Transport>,
 }
 
@@ -42,8 +42,8 @@ impl Closing {
         self.cause.is_none()
     }
 
-    /// Whether input is dropped unprocessed: behind a Close frame (RFC 6455, section 1.4: "any further data received is
-    /// discarded") and after failing (section 7.1.7).
+    /// Returns whether input is dropped unprocessed: after a Close frame (RFC 6455, section 1.4: "any further data
+    /// received is discarded") and after failing (section 7.1.7).
     pub(super) fn ignores_input(&self) -> bool {
         //= https://www.rfc-editor.org/rfc/rfc6455#section-7.1.7
         //# An endpoint MUST NOT continue to attempt to process data (including a responding Close frame) from
@@ -51,17 +51,17 @@ impl Closing {
         self.failed || self.received.is_some() || self.outcome.is_some()
     }
 
-    /// Whether our Close frame is on the wire, `written` bytes of output being written.
+    /// Returns whether our Close frame is on the wire when `written` bytes of output are written.
     pub(super) fn close_is_written(&self, written: u64) -> bool {
         self.sent.as_ref().is_some_and(|(_, end)| *end <= written)
     }
 
-    /// Whether the cause cannot change any more: the peer said Close, or we failed the connection.
+    /// Returns whether the cause is final: the peer sent its Close frame, or we failed the connection.
     fn is_decided(&self) -> bool {
         self.failed || self.received.is_some()
     }
 
-    /// The connection ends without the peer's Close: `cause` it is, unless that is decided.
+    /// Ends the connection without the peer's Close frame. The cause is `cause`, unless one is decided already.
     pub(super) fn decide(&mut self, cause: Cause) {
         if !self.is_decided() {
             self.cause = Some(cause);
@@ -70,13 +70,13 @@ impl Closing {
 
     /// The close deadline has passed.
     pub(super) fn timed_out(&mut self, timeout: Duration) {
-        // A transport that failed for writing keeps its error as the cause.
+        // If writing has failed, its error stays the cause.
         if self.cause == Some(Cause::Local) {
             self.decide(Cause::CloseTimeout { timeout });
         }
     }
 
-    /// Whether nothing is left to be waited for.
+    /// Returns whether nothing is left to wait for.
     pub(super) fn is_finished(&self, written: u64) -> bool {
         let written = self.close_is_written(written);
         if self.unwritable && self.is_decided() {
@@ -85,7 +85,7 @@ impl Closing {
         //= https://www.rfc-editor.org/rfc/rfc6455#section-7.1.4
         //# If the TCP connection was closed after the WebSocket closing handshake was completed, the WebSocket
         //# connection is said to have been closed _cleanly_.
-        // Both Close frames are there: how TCP ends changes nothing for the application.
+        // Both Close frames are there. The end of TCP changes nothing for the application.
         if written && self.received.is_some() {
             return true;
         }
@@ -96,8 +96,8 @@ impl Closing {
         written && matches!(self.cause, Some(Cause::KeepaliveTimeout { .. }))
     }
 
-    /// Sets the outcome. Afterwards the transport is to be `kept` so, if both sides have said Close and it is not at
-    /// its end.
+    /// Sets the outcome. `kept` is what to do with the transport afterwards, if both sides have sent a Close frame and
+    /// it has not reached its end.
     pub(super) fn finish(&mut self, written: u64, kept: Transport) {
         if self.outcome.is_none()
             && let Some(cause) = self.cause.clone()
@@ -111,7 +111,7 @@ impl Closing {
     }
 }
 
-/// The code that a connection is failed with for `cause`.
+/// Returns the close code with which a connection fails for `cause`.
 pub(super) fn code_of(cause: &Cause) -> CloseCode {
     match cause {
         Cause::Violation { what } => what.code(),
@@ -137,7 +137,7 @@ pub(super) fn parse(body: &[u8]) -> Result<CloseFrame, Violation> {
     }
 }
 
-/// Returns the body of a Close frame. A reason without a code cannot be expressed, and is left out.
+/// Returns the body of a Close frame. A reason without a code cannot be expressed, so it is left out.
 pub(super) fn body(frame: &CloseFrame) -> Vec<u8> {
     let mut body = Vec::with_capacity(MAX_CONTROL);
     if let Some(code) = frame.code {

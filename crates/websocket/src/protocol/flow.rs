@@ -1,4 +1,4 @@
-//! Whether the transport is full: only what it takes afterwards shows that the peer reads.
+//! Finds out whether the transport is full. Only bytes that it takes after it was full show that the peer reads.
 
 use std::time::Duration;
 
@@ -6,15 +6,14 @@ use wavetank_runtime::Instant;
 
 use crate::Keepalive;
 
-/// A transport that refuses output for less than this may just have been busy: runtimes tell ready operations to
-/// wait, too.
+/// A transport that refuses output for a shorter time may not be full: runtimes also make ready operations wait.
 const FULL_MIN: Duration = Duration::from_millis(10);
 
-/// Knows since when the transport refuses output.
+/// Notes since when the transport refuses output.
 #[derive(Debug)]
 pub(super) struct Flow {
     full_since: Option<Instant>,
-    /// How long it has to refuse output to count as full.
+    /// How long the transport has to refuse output to count as full.
     full_min: Duration,
 }
 
@@ -24,18 +23,18 @@ impl Flow {
         Self { full_since: None, full_min }
     }
 
-    /// Whether the transport refused output, and has taken none since.
+    /// Returns whether the transport refused output and has taken none since.
     #[inline]
     pub(super) fn is_full(&self) -> bool {
         self.full_since.is_some()
     }
 
-    /// The transport refuses output.
+    /// Notes that the transport refuses output.
     pub(super) fn refused(&mut self, now: Instant) {
         self.full_since.get_or_insert(now);
     }
 
-    /// The transport takes output. Returns whether it had been full.
+    /// Notes that the transport takes output. Returns whether it was full before.
     pub(super) fn taken(&mut self, now: Instant) -> bool {
         self.full_since.take().is_some_and(|since| now - since >= self.full_min)
     }

@@ -1,7 +1,7 @@
 //! Heads of frames (RFC 6455, section 5.2): parsed with every check that needs no more than the head, and written.
 //!
-//! Checks are made byte by byte: what the first byte proves wrong is found before the second byte arrives. So a
-//! violation is found at its first bad bit, however the bytes arrive.
+//! Checks are made byte by byte. A mistake in the first byte is found before the second byte arrives, so the result
+//! does not depend on how the bytes arrive.
 
 use super::Role;
 use crate::close::Violation;
@@ -16,7 +16,7 @@ pub(super) const RSV1: u8 = 0x40;
 const RSV2_AND_3: u8 = 0x30;
 const MASKED: u8 = 0x80;
 
-/// What a frame is.
+/// The kind of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Opcode {
     Continuation,
@@ -64,24 +64,24 @@ pub(super) struct Head {
     /// RSV1: a message that begins here is compressed (RFC 7692, section 6).
     pub(super) compressed: bool,
     pub(super) mask: Option<[u8; 4]>,
-    /// Bytes of payload.
+    /// The length of the payload in bytes.
     pub(super) payload: u64,
-    /// Bytes of the head itself.
+    /// The length of the head in bytes.
     pub(super) length: usize,
 }
 
 /// What a head is checked against.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Expected {
-    /// Who we are.
+    /// Our role.
     pub(super) role: Role,
     /// Whether permessage-deflate was negotiated.
     pub(super) compression: bool,
-    /// Whether a message is unfinished.
+    /// Whether a message has begun and its last frame has not come.
     pub(super) inside_message: bool,
 }
 
-/// Parses the head of a frame; `None` if `bytes` do not hold all of it.
+/// Parses the head of a frame. Returns `None` if `bytes` do not hold all of it.
 #[inline]
 pub(super) fn parse(bytes: &[u8], expected: Expected) -> Result<Option<Head>, Violation> {
     let Some(&first) = bytes.first() else { return Ok(None) };
@@ -157,7 +157,7 @@ fn check_second(second: u8, opcode: Opcode, role: Role) -> Result<(), Violation>
     Ok(())
 }
 
-/// Returns the length of the payload, and that of the head without a mask.
+/// Returns the length of the payload, and the length of the head without a mask.
 #[inline]
 fn parse_length(bytes: &[u8], short: u8) -> Result<Option<(u64, usize)>, Violation> {
     //= https://www.rfc-editor.org/rfc/rfc6455#section-5.2

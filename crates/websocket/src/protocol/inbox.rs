@@ -6,12 +6,13 @@ use bytes::{Bytes, BytesMut};
 
 use crate::{Fragment, Kind, Limits, Message, Text};
 
-/// What a piece takes besides its payload, at most: its place in the queue, and what a view of a buffer keeps alive
-/// beside it. While closing, each piece counts with this much more: otherwise a peer could send empty messages without
-/// end.
+/// The most memory that a piece takes besides its payload: its place in the queue, and the part of a buffer that its
+/// view keeps alive. While closing, each piece counts with this much more. Otherwise a peer could send empty messages
+/// without end.
 const PIECE_BYTES: usize = 256;
 
-/// The queue. Bounded: see [`is_full`](Self::is_full) and [`begin_closing`](Self::begin_closing).
+/// The queue of received pieces. It is bounded: see [`is_full`](Self::is_full) and
+/// [`begin_closing`](Self::begin_closing).
 #[derive(Debug)]
 pub(super) struct Inbox {
     pieces: VecDeque<Fragment>,
@@ -24,9 +25,9 @@ pub(super) struct Inbox {
     /// The bound while closing.
     closing_bytes: usize,
     closing: bool,
-    /// Set once a piece was dropped: what comes behind a gap is dropped too.
+    /// Set once a piece was dropped: everything after a gap is dropped as well.
     discarding: bool,
-    /// The application has taken a part of the message in front as fragments.
+    /// The application has taken a part of the first message as fragments.
     streaming: bool,
 }
 
@@ -45,8 +46,8 @@ impl Inbox {
         }
     }
 
-    /// Whether reading is to stop until the application takes something. Never while there is nothing it could take:
-    /// a message that exceeds the queue is read to its end, unless it is taken in fragments.
+    /// Returns whether reading has to stop until the application takes something. Always `false` while the application
+    /// has nothing to take: a message that exceeds the queue is read to its end, unless it is taken in fragments.
     #[inline]
     pub(super) fn is_full(&self) -> bool {
         (self.bytes >= self.max_bytes || self.pieces.len() >= self.max_pieces)
@@ -54,27 +55,27 @@ impl Inbox {
             && !self.closing
     }
 
-    /// Whether a queue that was full has room for more than a piece or two, so that it is worth going on with input
-    /// that is left: for a sixteenth of what it holds.
+    /// Returns whether a queue that was full has room for a sixteenth of what it holds. With less room it is not worth
+    /// going on with the input that is left.
     #[inline]
     pub(super) fn has_room_again(&self) -> bool {
         let (bytes, pieces) = (self.max_bytes - self.max_bytes / 16, self.max_pieces - self.max_pieces / 16);
         (self.bytes < bytes && self.pieces.len() < pieces) || !self.has_something() || self.closing
     }
 
-    /// Whether there is something that the application could take.
+    /// Returns whether there is something for the application to take.
     #[inline]
     pub(super) fn has_something(&self) -> bool {
         self.complete > 0 || (self.streaming && !self.pieces.is_empty())
     }
 
-    /// Whether the queue holds nothing, and the next piece is the first of a message for the application.
+    /// Returns whether the queue is empty and the next piece begins a message for the application.
     #[inline]
     pub(super) fn is_at_rest(&self) -> bool {
         self.pieces.is_empty() && !self.streaming && !self.closing
     }
 
-    /// From now on the queue is never full, and drops what comes once it holds the larger bound.
+    /// Applies the bound of closing: the queue is never full from now on, and drops what exceeds the larger bound.
     pub(super) fn begin_closing(&mut self) {
         self.closing = true;
     }
@@ -85,7 +86,7 @@ impl Inbox {
         self.discarding
     }
 
-    /// Takes a piece; returns whether it had to be dropped.
+    /// Appends a piece. Returns whether it was dropped instead.
     #[inline]
     pub(super) fn push(&mut self, piece: Fragment) -> bool {
         if self.closing && (self.discarding || self.takes() >= self.closing_bytes) {
@@ -98,7 +99,7 @@ impl Inbox {
         false
     }
 
-    /// How much memory the pieces keep alive, about.
+    /// Returns about how much memory the pieces keep alive.
     fn takes(&self) -> usize {
         self.bytes.saturating_add(self.pieces.len().saturating_mul(PIECE_BYTES))
     }
@@ -111,7 +112,7 @@ impl Inbox {
         Some(piece)
     }
 
-    /// Takes the next whole message. Nothing while a message is being taken in fragments.
+    /// Takes the next whole message. Returns `None` while a message is being taken in fragments.
     #[inline]
     pub(super) fn pop_message(&mut self) -> Option<Message> {
         if self.complete == 0 || self.streaming {
@@ -121,7 +122,7 @@ impl Inbox {
         let (kind, data) =
             if piece.last { (piece.kind, piece.data) } else { (piece.kind, self.join(piece.data)) };
         Some(match kind {
-            // The receiver has validated every piece, and that the message does not end inside a character.
+            // The receiver has validated every piece, and has checked that the message ends at a character's end.
             Kind::Text => Message::Text(Text::from_validated(data)),
             Kind::Binary => Message::Binary(data),
         })
@@ -135,7 +136,7 @@ impl Inbox {
         Some(piece)
     }
 
-    /// Joins the first piece of a complete message to its others.
+    /// Joins the first piece of a complete message with the others.
     #[cold]
     fn join(&mut self, first: Bytes) -> Bytes {
         let others = self.pieces.iter().position(|piece| piece.last).map_or(0, |last| last + 1);

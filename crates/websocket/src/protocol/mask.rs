@@ -1,15 +1,15 @@
-//! Masking (RFC 6455, section 5.3): XOR with four bytes, over and over.
+//! Masking (RFC 6455, section 5.3): XOR with four bytes that repeat.
 //!
 //! Plain loops over words, which the compiler vectorises: no hand-written SIMD here.
 
-/// The mask as one word, in the machine's order of bytes.
+/// Returns the mask as one word in the machine's byte order.
 #[inline]
 fn word(mask: [u8; 4]) -> u64 {
     let once = u64::from(u32::from_ne_bytes(mask));
     once | once << 32
 }
 
-/// Masks or unmasks `data`, whose first byte meets the first byte of `mask`.
+/// Masks or unmasks `data`. Its first byte is combined with the first byte of `mask`.
 #[inline]
 pub(super) fn apply(data: &mut [u8], mask: [u8; 4]) {
     let key = word(mask);
@@ -22,8 +22,8 @@ pub(super) fn apply(data: &mut [u8], mask: [u8; 4]) {
     }
 }
 
-/// Copies `payload`, masked, to `room`, which is as long: in one pass, as a copy that is masked afterwards costs half
-/// as much again.
+/// Copies `payload`, masked, to `room`, which has the same length. One pass: masking after copying costs half as much
+/// again.
 #[inline]
 pub(super) fn copy(room: &mut [u8], payload: &[u8], mask: [u8; 4]) {
     let key = word(mask);
@@ -37,7 +37,7 @@ pub(super) fn copy(room: &mut [u8], payload: &[u8], mask: [u8; 4]) {
     }
 }
 
-/// Returns the mask, rotated to begin `offset` bytes into a payload.
+/// Returns the mask rotated so that it begins `offset` bytes into a payload.
 #[inline]
 pub(super) fn at_offset(mut mask: [u8; 4], offset: usize) -> [u8; 4] {
     mask.rotate_left(offset % 4);

@@ -1,27 +1,26 @@
-//! What waits to be written: frames, put together in place.
+//! The bytes that wait to be written. Frames are assembled in place.
 
 use std::fmt;
 
-/// Buffers up to this length are kept when nothing waits in them; larger ones are given back.
+/// Empty buffers up to this length are kept; larger ones are freed.
 const KEPT_BYTES: usize = 8 << 20;
 
-/// Frames from this length on get a buffer of their length; for shorter ones it is doubled.
+/// A frame of at least this length gets a buffer of its length. For a shorter one the buffer doubles.
 const LONG_FRAME: usize = 64 << 10;
 
-/// A queue of bytes in one piece of memory.
+/// A queue of bytes in one contiguous buffer.
 pub(super) struct Output {
-    /// Initialised all over, once when it grows, so that frames need no other pass over it than the one that masks
-    /// them.
+    /// All of it is initialised, once when it grows. So the pass that masks a frame is the only one over its bytes.
     bytes: Vec<u8>,
-    /// `bytes[head..tail]` wait.
+    /// `bytes[head..tail]` waits to be written.
     head: usize,
     tail: usize,
-    /// How much may precede a long frame in a buffer that is made for it.
+    /// The most bytes that may precede a long frame in a buffer that is made for it.
     slack: usize,
 }
 
 impl Output {
-    /// `max_output` is how much may wait before senders have to.
+    /// Makes an empty queue. Senders wait while it holds `max_output` bytes.
     pub(super) fn new(max_output: usize) -> Self {
         Self { bytes: Vec::new(), head: 0, tail: 0, slack: max_output.min(LONG_FRAME) }
     }
@@ -31,7 +30,7 @@ impl Output {
         &self.bytes[self.head..self.tail]
     }
 
-    /// Room for `count` bytes behind those that wait; what is written there waits once it is [`filled`](Self::filled).
+    /// Returns room for `count` bytes at the end of the queue. They join the queue by [`filled`](Self::filled).
     #[inline]
     pub(super) fn room(&mut self, count: usize) -> &mut [u8] {
         if self.bytes.len() - self.tail < count {
@@ -40,14 +39,14 @@ impl Output {
         &mut self.bytes[self.tail..][..count]
     }
 
-    /// The first `count` bytes of the room are filled.
+    /// Appends the first `count` bytes of the room to the queue.
     #[inline]
     pub(super) fn filled(&mut self, count: usize) {
         self.tail += count;
         debug_assert!(self.tail <= self.bytes.len(), "no more is filled than there was room for");
     }
 
-    /// The first `count` bytes that waited are written.
+    /// Removes the first `count` bytes of the queue.
     #[inline]
     pub(super) fn written(&mut self, count: usize) {
         self.head += count;
@@ -60,14 +59,14 @@ impl Output {
         }
     }
 
-    /// Gives memory back, if nothing waits.
+    /// Frees memory if the queue is empty.
     pub(super) fn rest(&mut self) {
         if self.head == self.tail {
             self.discard();
         }
     }
 
-    /// Drops all that waits, and its memory.
+    /// Empties the queue and frees its memory.
     pub(super) fn discard(&mut self) {
         self.bytes = Vec::new();
         self.head = 0;
@@ -78,13 +77,13 @@ impl Output {
     fn grow(&mut self, count: usize) {
         let waiting = self.tail - self.head;
         let needed = waiting.saturating_add(count);
-        // What is written makes room if that costs no more than was gained.
+        // Moves the bytes to the front if that costs no more than it gains.
         if needed <= self.bytes.len() && self.head >= waiting {
             self.bytes.copy_within(self.head..self.tail, 0);
         } else {
             let length = if count >= LONG_FRAME {
-                // No more than there will be room for again: doubling would soon pass what is kept. What may precede
-                // the next frame of this length is as much as lets senders go on.
+                // Exactly as much as the next frame of this length needs again: doubling would soon exceed what is
+                // kept. Senders may go on while at most `max_output` bytes precede it.
                 needed.saturating_add(self.slack)
             } else {
                 needed.max(2 * self.bytes.len())

@@ -8,10 +8,10 @@ use wavetank_runtime::Instant;
 use super::PingId;
 use crate::Keepalive;
 
-/// How many pings are known by their payload, and how many pongs by their time.
+/// The most pings whose payload is remembered, and the most pongs whose time is remembered.
 const KEPT: usize = 1024;
 
-/// A shorter interval counts as this one: pings would come without end, all at one instant if it were zero.
+/// The shortest interval; a shorter one counts as this. With an interval of zero, pings would never end.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(1);
 
 #[derive(Debug)]
@@ -20,7 +20,7 @@ struct Ping {
     payload: Box<[u8]>,
 }
 
-/// A pong that came, for this ping and all earlier ones.
+/// A pong that came. It answers this ping and all earlier ones.
 #[derive(Debug)]
 struct Pong {
     answers: PingId,
@@ -29,7 +29,8 @@ struct Pong {
 
 /// The pings that wait for a pong, and the pongs that came.
 ///
-/// However many pings are under way each of them is answered: the latest is always known, and its pong answers all.
+/// However many pings are under way, each of them is answered. The latest is always remembered, and its pong answers
+/// all.
 #[derive(Debug, Default)]
 pub(super) struct Pings {
     last: u64,
@@ -38,8 +39,8 @@ pub(super) struct Pings {
 }
 
 impl Pings {
-    /// Remembers a ping that is sent now. If too many wait it takes the place of the one before, so that the
-    /// earliest, whose pongs are to come first, stay known.
+    /// Remembers a ping that is sent now. If too many wait, it replaces the one before. The earliest, whose pongs come
+    /// first, stay remembered.
     pub(super) fn sent(&mut self, payload: impl Into<Box<[u8]>>, now: Instant) -> PingId {
         self.last += 1;
         let id = PingId { number: self.last, sent: now };
@@ -50,9 +51,9 @@ impl Pings {
         id
     }
 
-    /// Takes a pong: it answers its ping and all earlier ones, as a peer may answer the latest only (RFC 6455,
-    /// section 5.5.3). Returns the latest ping that it answers, and its latency; `None` for an unsolicited pong,
-    /// which is ignored. Of pings with the same payload it answers the earliest.
+    /// Takes a pong. It answers its ping and all earlier ones, because a peer may answer only the latest (RFC 6455,
+    /// section 5.5.3). Of pings with the same payload it answers the earliest. Returns the latest ping that it answers
+    /// and its latency. Ignores an unsolicited pong, and returns `None`.
     pub(super) fn pong(&mut self, payload: &[u8], now: Instant) -> Option<(PingId, Duration)> {
         let index = self.waiting.iter().position(|ping| *ping.payload == *payload)?;
         let answers = self.waiting.drain(..=index).next_back()?.id;
@@ -63,15 +64,15 @@ impl Pings {
         Some((answers, now - answers.sent))
     }
 
-    /// How long it took until the ping was answered, if it was. Once more than so many later pongs have come, the
-    /// time of the earliest that is known counts.
+    /// Returns the time from the ping to its pong, if it was answered. If too many pongs have come since, the earliest
+    /// that is remembered counts.
     pub(super) fn latency_of(&self, id: PingId) -> Option<Duration> {
         let first = self.pongs.partition_point(|pong| pong.answers < id);
         self.pongs.get(first).map(|pong| pong.came - id.sent)
     }
 }
 
-/// What the keepalive wants done.
+/// What the keepalive asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Due {
     Nothing,
@@ -84,15 +85,15 @@ pub(super) enum Due {
 #[derive(Debug, Clone, Copy)]
 struct Awaited {
     ping: PingId,
-    /// How many bytes have been written once the ping has.
+    /// The count of written bytes at which the ping has left.
     end: u64,
     /// The transport has taken the ping.
     has_left: bool,
-    /// When the ping left, or the peer last gave a sign of life: the timeout runs from here.
+    /// When the ping left, or the peer last gave a sign of life. The timeout runs from here.
     since: Instant,
 }
 
-/// When to ping, and how long the peer may give no sign of life afterwards.
+/// Decides when to ping, and how long the peer may give no sign of life afterwards.
 ///
 /// The timeout measures lack of progress, never the size of what waits before the ping. These are signs of life:
 ///
@@ -105,8 +106,7 @@ pub(super) struct KeepaliveTimer {
     timeout: Option<Duration>,
     next: Option<Instant>,
     awaited: Option<Awaited>,
-    /// Whether reading was paused at any time of the timeout that is running: the pong may be waiting behind what was
-    /// not read then.
+    /// Whether reading was paused at any time during the running timeout. If so, the pong may be behind unread bytes.
     paused: bool,
 }
 
@@ -131,33 +131,33 @@ impl KeepaliveTimer {
         }
     }
 
-    /// How long the peer may give no sign of life, if pings are sent at all.
+    /// Returns how long the peer may give no sign of life, or `None` if no pings are sent.
     pub(super) fn timeout(&self) -> Option<Duration> {
         self.interval.and(self.timeout)
     }
 
-    /// Whether a pong is awaited: signs of life count.
+    /// Returns whether a pong is awaited. Then signs of life count.
     #[inline]
     pub(super) fn is_awaiting(&self) -> bool {
         self.awaited.is_some()
     }
 
-    /// A ping of the keepalive was put into the output now, while reading `is_paused` or not. It has left once `end`
-    /// bytes are written.
+    /// Notes that the keepalive's ping was put into the output. It has left when `end` bytes are written. `is_paused`
+    /// says whether reading is paused.
     pub(super) fn sent(&mut self, ping: PingId, end: u64, is_paused: bool, now: Instant) {
         self.next = self.interval.map(|interval| now + interval);
         self.awaited = self.timeout.map(|_| Awaited { ping, end, has_left: false, since: now });
         self.paused = is_paused;
     }
 
-    /// Bytes were received.
+    /// Notes that bytes were received.
     pub(super) fn heard(&mut self, now: Instant) {
         if let Some(awaited) = &mut self.awaited {
             awaited.since = awaited.since.max(now);
         }
     }
 
-    /// The transport took bytes, `written` in all so far; it `was_full` before or not.
+    /// Notes that the transport took bytes, `written` in all so far. `was_full` says whether it was full before.
     pub(super) fn taken(&mut self, written: u64, was_full: bool, now: Instant) {
         if let Some(awaited) = &mut self.awaited {
             if !awaited.has_left || was_full {
@@ -167,26 +167,26 @@ impl KeepaliveTimer {
         }
     }
 
-    /// A pong answered `ping` and all earlier ones.
+    /// Notes that a pong answered `ping` and all earlier ones.
     pub(super) fn answered(&mut self, ping: PingId) {
         if self.awaited.is_some_and(|awaited| awaited.ping <= ping) {
             self.awaited = None;
         }
     }
 
-    /// Reading is paused, as the application does not take what was received.
+    /// Notes that reading is paused because the application does not take what was received.
     pub(super) fn reading_is_paused(&mut self) {
         self.paused = true;
     }
 
-    /// What is to be done now, while reading `is_paused` or not.
+    /// Returns what to do now. `is_paused` says whether reading is paused.
     pub(super) fn due(&mut self, is_paused: bool, now: Instant) -> Due {
         match (&mut self.awaited, self.timeout) {
             (Some(awaited), Some(timeout)) => {
                 if now < awaited.since + timeout {
                     Due::Nothing
                 } else if std::mem::replace(&mut self.paused, is_paused) || is_paused {
-                    // A pause that goes on is a part of the next timeout, too, even if it ends a moment later.
+                    // A pause that goes on belongs to the next timeout as well, even if it ends a moment later.
                     awaited.since = now;
                     Due::Nothing
                 } else {
@@ -302,7 +302,7 @@ mod tests {
         let config = Keepalive { interval: Some(seconds(10)), timeout: Some(seconds(5)) };
         let mut timer = KeepaliveTimer::new(&config, at(0));
         timer.sent(ping(1), 0, true, at(10));
-        // It goes on at 15 s, and ends before 20 s.
+        // The pause goes on at 15 s, and ends before 20 s.
         assert_eq!(timer.due(true, at(15)), Due::Nothing);
         assert_eq!(timer.due(false, at(20)), Due::Nothing);
         assert_eq!(timer.due(false, at(25)), Due::Timeout(seconds(5)));

@@ -1,10 +1,11 @@
-//! From bytes to messages: frames are cut out of the input, unmasked, inflated, validated and put into the [`Inbox`].
+//! Turns bytes into messages: cuts frames out of the input, unmasks, inflates and validates them, and puts them into
+//! the [`Inbox`].
 //!
 //! # Invariants
 //!
-//! - The messages and the failure that come out depend on the bytes, not on how they were cut into reads.
-//! - A failure is found at the first byte that proves it: text is validated while its frame is still arriving
-//!   (compressed text when its frame is complete).
+//! - The messages and the failure depend on the bytes, not on how they were cut into reads.
+//! - A failure is found at the first byte that proves it. Text is validated while its frame is still arriving, and
+//!   compressed text when its frame is complete.
 //! - Limits are checked from the head of a frame, before memory is reserved for its payload.
 
 use bytes::{Buf as _, Bytes, BytesMut};
@@ -41,7 +42,7 @@ impl From<Failure> for Cause {
     }
 }
 
-/// What a control frame carried.
+/// The content of a control frame.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Control {
     bytes: [u8; MAX_CONTROL],
@@ -64,11 +65,11 @@ impl Control {
 /// How far [`Receiver::advance`] came.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// The input holds nothing more that is complete.
+    /// The rest of the input is incomplete.
     Starved,
-    /// The inbox is full, and a data frame is in front of the input.
+    /// The inbox is full, and the input begins with a data frame.
     Full,
-    /// A control frame, which the connection has to handle before it goes on.
+    /// A control frame came. The connection has to handle it before it goes on.
     Ping(Control),
     Pong(Control),
     Close(Control),
@@ -79,17 +80,17 @@ pub(super) enum Step {
 struct Unfinished {
     kind: Kind,
     compressed: bool,
-    /// Bytes and frames so far, including those of the frame that is arriving (when it is compressed, once it is
-    /// inflated).
+    /// Bytes and frames so far, including those of the frame that is arriving. A compressed frame counts when it is
+    /// inflated.
     bytes: usize,
     frames: usize,
 }
 
-/// The data frame whose payload is arriving, at the front of the input.
+/// The data frame whose payload is arriving. The input begins with it.
 #[derive(Debug, Clone, Copy)]
 struct Arriving {
     length: usize,
-    /// How many of its bytes are unmasked and validated.
+    /// How many of its bytes have been unmasked and validated.
     seen: usize,
     mask: Option<[u8; 4]>,
     fin: bool,
@@ -100,7 +101,7 @@ struct Arriving {
 pub(super) struct Receiver {
     role: Role,
     input: BytesMut,
-    /// How much of the input was there when it was last looked at.
+    /// The length of the input when it was last processed.
     known: usize,
     arriving: Option<Arriving>,
     message: Option<Unfinished>,
@@ -112,7 +113,7 @@ pub(super) struct Receiver {
     max_message: usize,
     max_frame: usize,
     max_frames: usize,
-    /// The longest message that is taken by the fast path ([`take_only`](Receiver::take_only)), if any is.
+    /// The longest message that the fast path ([`take_only`](Receiver::take_only)) takes.
     only_max: Option<usize>,
     read_buffer: usize,
 }
@@ -137,25 +138,27 @@ impl Receiver {
         }
     }
 
-    /// How many bytes are read at once: none would be taken for the end.
+    /// Returns how many bytes are read at once, at least 1: a read of none would look like the end.
     pub(super) fn read_bytes(&self) -> usize {
         self.read_buffer.max(1)
     }
 
-    /// Where input is appended: room for the rest of the frame that is arriving, or else for a read.
+    /// Returns the buffer to which input is appended, with room for the rest of the frame that is arriving, or for a
+    /// read.
     ///
-    /// For a frame that is longer than a read there is room to its end and no further, so that the next frame begins
-    /// at the front of a buffer and does not have to be moved there. While the application drops what it takes, the
-    /// same memory is used again, and nothing is allocated.
+    /// For a frame that is longer than a read there is room to its end and no further. So the next frame begins at the
+    /// front of a buffer, and need not be moved there. While the application drops what it takes, the same memory is
+    /// used again, and nothing is allocated.
     #[inline]
     pub(super) fn input(&mut self) -> &mut BytesMut {
         let room = self.input.capacity() - self.input.len();
         let missing = self.arriving.map_or(0, |frame| frame.length.saturating_sub(self.input.len()));
-        // Less than a good read will do, where more would cost an allocation.
+        // Less room is enough where more would cost an allocation.
         let wanted = if missing > 0 { missing } else { self.read_buffer };
         let enough = if missing > 0 { missing } else { (self.read_buffer / 4).max(1) };
         if room < enough && !self.input.try_reclaim(wanted) && !self.input.try_reclaim(enough) {
-            // `reserve` would double what it has. With the head of such a frame, so that the next one fits as well.
+            // `reserve` would double the capacity. This has room for the head of such a frame, so that the next one
+            // fits as well.
             let capacity = (MAX_HEAD + self.input.len() + wanted).max(self.read_buffer);
             let full = std::mem::replace(&mut self.input, BytesMut::with_capacity(capacity));
             self.input.extend_from_slice(&full);
@@ -163,19 +166,19 @@ impl Receiver {
         &mut self.input
     }
 
-    /// Whether bytes came since the input was last looked at.
+    /// Returns whether bytes came since the input was last processed.
     #[inline]
     pub(super) fn has_news(&self) -> bool {
         self.input.len() > self.known
     }
 
-    /// What the input holds now is news no longer.
+    /// Notes that the input was processed up to its present length.
     #[inline]
     pub(super) fn note_what_is_known(&mut self) {
         self.known = self.input.len();
     }
 
-    /// Gives memory back that holds nothing.
+    /// Frees memory that holds nothing.
     pub(super) fn rest(&mut self) {
         if self.input.is_empty() {
             self.input = BytesMut::new();
@@ -195,7 +198,7 @@ impl Receiver {
         self.arriving = None;
     }
 
-    /// Whether the input ends inside a frame or a fragmented message.
+    /// Returns whether the input ends inside a frame or a fragmented message.
     pub(super) fn is_inside_message(&self) -> bool {
         self.message.is_some() || !self.input.is_empty()
     }
@@ -235,8 +238,8 @@ impl Receiver {
                     });
                 }
             };
-            // What one read brought may be inflated to any number of messages: those that
-            // exceed the queue stay where they are.
+            // One read may hold any number of messages when inflated. Those that exceed the
+            // queue stay where they are.
             if inbox.is_full() {
                 return Ok(Step::Full);
             }
@@ -255,14 +258,14 @@ impl Receiver {
         }
     }
 
-    /// Whether nothing has arrived that is not taken: neither a part of a frame nor one of a message.
+    /// Returns whether everything that has arrived is taken: no part of a frame or of a message is left.
     #[inline]
     pub(super) fn is_at_rest(&self) -> bool {
         self.input.is_empty() && self.arriving.is_none() && self.message.is_none()
     }
 
-    /// Takes the input if it is a single message in one short, uncompressed frame, and nothing else; `None` leaves it
-    /// unchanged, whatever it is. Only from [rest](Self::is_at_rest).
+    /// Takes the input if it is a single message in one short, uncompressed frame, and nothing else. Otherwise returns
+    /// `None` and leaves it unchanged. Call it only [at rest](Self::is_at_rest).
     #[inline]
     pub(super) fn take_only(&mut self, statistics: &mut Statistics) -> Option<Fragment> {
         let kind = match self.input.first() {
@@ -300,7 +303,7 @@ impl Receiver {
         Some(Fragment { kind, data: self.view(length), first: true, last: true })
     }
 
-    /// The common case: a message in one uncompressed frame that is there as a whole.
+    /// Takes a message in one uncompressed frame that has arrived as a whole: the common case.
     #[inline]
     fn take_whole(
         &mut self,
@@ -327,11 +330,11 @@ impl Receiver {
         Ok(())
     }
 
-    /// Takes the payload in front out of the input.
+    /// Takes the payload at the front of the input.
     ///
-    /// It is a view of the input's buffer, unless many bytes of control frames lie before it: a peer could make a
-    /// queue of short messages keep buffers alive that are full of pings. The limit is what the inbox reckons with
-    /// for each piece.
+    /// It is a view of the input's buffer, unless many bytes of control frames lie before it. Otherwise short messages
+    /// in the queue could keep buffers alive that are full of pings. The limit is the overhead for which the inbox
+    /// accounts with each piece.
     #[inline]
     fn view(&mut self, length: usize) -> Bytes {
         let skipped = std::mem::take(&mut self.skipped);
@@ -343,7 +346,7 @@ impl Receiver {
         copy
     }
 
-    /// Takes a control frame, if all of it is there.
+    /// Takes a control frame, if it is complete.
     fn take_control(&mut self, head: Head, statistics: &mut Statistics) -> Option<Control> {
         // At most 125: the head was checked.
         let length = head.payload as usize;
@@ -372,7 +375,7 @@ impl Receiver {
             Some(message) => (message.bytes, message.frames, message.compressed),
             None => (0, 0, head.compressed),
         };
-        // What a compressed frame becomes is checked while it is inflated.
+        // The inflated length of a compressed frame is checked while it is inflated.
         if !compressed && bytes.saturating_add(length) > self.max_message {
             return Err(Failure::Limit { limit: Limit::Message, allowed: self.max_message });
         }
@@ -396,7 +399,7 @@ impl Receiver {
         self.arriving = Some(Arriving { length, seen: 0, mask: head.mask, fin: head.fin });
     }
 
-    /// Unmasks and validates what has come of the payload that is arriving. Returns whether it is complete and taken.
+    /// Unmasks and validates what has arrived of the payload. Returns whether it is complete and taken.
     fn continue_payload(&mut self, inbox: &mut Inbox, statistics: &mut Statistics) -> Result<bool, Failure> {
         let (Some(frame), Some(message)) = (&mut self.arriving, &mut self.message) else { return Ok(false) };
         let available = self.input.len().min(frame.length);
@@ -416,7 +419,7 @@ impl Receiver {
         let Arriving { length, fin, .. } = *frame;
         let (kind, first, compressed) = (message.kind, message.frames == 1, message.compressed);
         self.arriving = None;
-        // What is dropped anyway is not inflated: nothing behind it is delivered, so its window is of no use either.
+        // Input that is dropped is not inflated: nothing after it is delivered, so its window is not needed either.
         let skips = compressed && inbox.is_discarding();
         let data = match compressed {
             true if skips => {
@@ -443,14 +446,14 @@ impl Receiver {
         Ok(true)
     }
 
-    /// Inflates the compressed payload in front of the input.
+    /// Inflates the compressed payload at the front of the input.
     fn inflate(&mut self, length: usize, last: bool) -> Result<Bytes, Failure> {
         let (Some(inflate), Some(message)) = (&mut self.inflate, &mut self.message) else {
             return Err(Violation::ReservedBit.into());
         };
         let limit = self.max_message.saturating_sub(message.bytes);
-        // Many short messages share a buffer, as they do where they are not compressed: one that is full is followed
-        // by another of its size, or used again if none of its messages is left.
+        // Many short messages share a buffer, as uncompressed ones do. A full buffer is followed by another of its
+        // size, or used again if none of its messages is left.
         if self.inflated.capacity() == 0 {
             self.inflated.reserve(self.read_buffer);
         }

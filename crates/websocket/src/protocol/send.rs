@@ -1,4 +1,4 @@
-//! From messages to bytes: frames are masked, compressed and put into the output, each as a whole or not at all.
+//! Turns messages into bytes: compresses and masks frames, and puts each into the output as a whole or not at all.
 
 use bytes::BytesMut;
 use rand::rngs::StdRng;
@@ -13,7 +13,7 @@ use super::statistics::Statistics;
 use crate::deflate::Compressor;
 use crate::{Compression, Error, Kind, Limits};
 
-/// Buffers of deflated payloads up to this capacity are kept; larger ones are given back.
+/// Buffers of deflated payloads up to this capacity are kept; larger ones are freed.
 const KEPT_CAPACITY: usize = 8 << 20;
 
 /// Payloads up to this length are compressed at once; longer ones are compressed in parts of this length.
@@ -25,11 +25,11 @@ pub(crate) struct Piece<'a> {
     pub(crate) kind: Kind,
     pub(crate) payload: &'a [u8],
     pub(crate) part: Part,
-    /// Whether to compress, if that is agreed on; `None`: as the threshold says.
+    /// Whether to compress, if that was negotiated. `None`: the threshold decides.
     pub(crate) compress: Option<bool>,
 }
 
-/// What a [`Piece`] is of its message.
+/// Which part of its message a [`Piece`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
     Whole,
@@ -49,13 +49,13 @@ struct Plan {
 pub(crate) struct Deflating {
     compressor: Compressor,
     deflated: BytesMut,
-    /// How much of the payload is compressed.
+    /// How many bytes of the payload have been compressed.
     taken: usize,
 }
 
 impl Deflating {
-    /// Compresses the next part of the payload of `piece`, which is the same at each call. Returns whether that was
-    /// the last.
+    /// Compresses the next part of the payload of `piece`, which must be the same in each call. Returns whether that
+    /// was the last part.
     pub(crate) fn advance(&mut self, piece: Piece<'_>) -> bool {
         let rest = &piece.payload[self.taken..];
         let (part, rest) = rest.split_at(rest.len().min(DEFLATED_AT_ONCE));
@@ -80,19 +80,19 @@ struct Unfinished {
 /// The sending half of a connection.
 #[derive(Debug)]
 pub(super) struct Sender {
-    /// Masks and payloads of pings. Unpredictable to the peer and to the application (RFC 6455, section 5.3), yet a
-    /// function of the connection's seed.
+    /// The source of masks and of payloads of pings. The peer and the application cannot predict it (RFC 6455, section
+    /// 5.3), yet it is a function of the connection's seed.
     rng: StdRng,
     masks: bool,
     output: Output,
-    /// How many bytes have ever left `output`.
+    /// How many bytes have left `output` in all.
     written: u64,
     max_output: usize,
     deflate: Option<Compressor>,
     deflated: BytesMut,
     threshold: usize,
     message: Option<Unfinished>,
-    /// The pong that waits for room.
+    /// The pong that waits for room in the output.
     pong: Option<Control>,
 }
 
@@ -109,7 +109,7 @@ impl Sender {
             masks: role == Role::Client,
             output: Output::new(limits.write_buffer),
             written: 0,
-            // Nothing could be sent if none at all were too much.
+            // With a limit of zero nothing could ever be sent.
             max_output: limits.write_buffer.max(1),
             deflate,
             deflated: BytesMut::new(),
@@ -129,13 +129,13 @@ impl Sender {
         self.output().len() >= self.max_output
     }
 
-    /// Whether nothing waits to be written, and no message is unfinished.
+    /// Returns whether nothing waits to be written and no message is unfinished.
     #[inline]
     pub(super) fn is_at_rest(&self) -> bool {
         self.output().is_empty() && self.message.is_none() && self.pong.is_none()
     }
 
-    /// The number of bytes that will have been written when all of the output is.
+    /// Returns the count of written bytes at which all of the output is written.
     pub(super) fn end(&self) -> u64 {
         self.written + self.output().len() as u64
     }
@@ -146,7 +146,7 @@ impl Sender {
 
     /// # Panics
     ///
-    /// If `count` is more than the output: the driver counted wrongly.
+    /// If `count` is more than the length of the output: the driver counted wrongly.
     pub(super) fn output_written(&mut self, count: usize, statistics: &mut Statistics) {
         assert!(count <= self.output().len(), "no more is written than the output holds");
         self.output.written(count);
@@ -176,8 +176,8 @@ impl Sender {
         Ok(())
     }
 
-    /// Takes the compressor out, to compress a long payload without the connection; `None` if `piece` is not to be
-    /// compressed, or is short. Nothing else may be sent until [`put_deflated`](Self::put_deflated) or
+    /// Lends the compressor, to compress a long payload without the connection. Returns `None` if `piece` is short or
+    /// not to be compressed. No data may be sent until [`put_deflated`](Self::put_deflated) or
     /// [`give_up`](Self::give_up).
     #[inline]
     pub(super) fn begin_deflating(&mut self, piece: Piece<'_>) -> Option<Deflating> {
@@ -187,7 +187,7 @@ impl Sender {
         Some(Deflating { compressor: self.deflate.take()?, deflated: BytesMut::new(), taken: 0 })
     }
 
-    /// Puts a data frame into the output that was compressed without the connection.
+    /// Puts a data frame into the output whose payload was compressed without the connection.
     pub(super) fn put_deflated(
         &mut self,
         piece: Piece<'_>,
@@ -195,7 +195,7 @@ impl Sender {
         statistics: &mut Statistics,
     ) -> Result<(), Error> {
         debug_assert_eq!(deflating.taken, piece.payload.len(), "all of the payload is compressed");
-        // The compressor is there for the plan, as it was when this began.
+        // The plan finds the compressor in its place, as it did when this began.
         self.deflate = Some(deflating.compressor);
         let plan = self.plan(piece)?;
         self.frame(plan.opcode, plan.flags, &deflating.deflated, statistics);
@@ -203,13 +203,13 @@ impl Sender {
         Ok(())
     }
 
-    /// Takes the compressor back, and sends nothing.
+    /// Takes the compressor back without sending.
     pub(super) fn give_up(&mut self, mut deflating: Deflating) {
         deflating.compressor.forget();
         self.deflate = Some(deflating.compressor);
     }
 
-    /// Gives memory back that was not used since the last call.
+    /// Frees memory that was not used since the last call.
     pub(super) fn rest(&mut self) {
         if self.message.is_none()
             && let Some(deflate) = &mut self.deflate
@@ -220,8 +220,8 @@ impl Sender {
         self.output.rest();
     }
 
-    /// How `piece` is sent (RFC 6455, section 5.4: the first fragment has the message's opcode, the others are
-    /// continuations, the last has FIN).
+    /// Returns how to send `piece`. By RFC 6455, section 5.4, the first fragment has the message's opcode, the others
+    /// are continuations, and the last has FIN.
     #[inline]
     fn plan(&self, piece: Piece<'_>) -> Result<Plan, Error> {
         //= https://www.rfc-editor.org/rfc/rfc6455#section-6.1
@@ -264,8 +264,8 @@ impl Sender {
         self.frame(Opcode::Ping, FIN, payload, statistics);
     }
 
-    /// Answers a ping: at once if there is room. Otherwise the answer waits, and replaces the one that waits (RFC
-    /// 6455, section 5.5.3: an endpoint may answer the latest ping only), so that a flood of pings takes no memory.
+    /// Answers a ping at once if there is room. Otherwise the answer waits, and replaces the one that waits. So a flood
+    /// of pings takes no memory. RFC 6455, section 5.5.3 allows an endpoint to answer only the latest ping.
     pub(super) fn pong(&mut self, ping: Control, statistics: &mut Statistics) {
         statistics.pings_received += 1;
         //= https://www.rfc-editor.org/rfc/rfc6455#section-5.5.3
@@ -278,13 +278,13 @@ impl Sender {
         }
     }
 
-    /// Puts a pong into the output that no ping has asked for, behind the one that waits.
+    /// Puts an unsolicited pong into the output, after the one that waits.
     pub(super) fn unsolicited_pong(&mut self, pong: Control, statistics: &mut Statistics) {
         self.flush_pong(statistics);
         self.frame(Opcode::Pong, FIN, pong.payload(), statistics);
     }
 
-    /// Puts the Close frame into the output, behind the pong that waits.
+    /// Puts the Close frame into the output, after the pong that waits.
     pub(super) fn close(&mut self, payload: &[u8], statistics: &mut Statistics) {
         self.flush_pong(statistics);
         self.frame(Opcode::Close, FIN, payload, statistics);
@@ -304,7 +304,7 @@ impl Sender {
         let mut deflated = std::mem::take(&mut self.deflated);
         deflated.clear();
         if let Some(deflate) = &mut self.deflate {
-            // Sent even if it came out longer: the peer's window has to follow ours.
+            // The result is sent even if it is longer: the peer's window has to follow ours.
             deflate.compress(piece.payload, plan.flags & FIN != 0, &mut deflated);
         }
         self.frame(plan.opcode, plan.flags, &deflated, statistics);

@@ -11,7 +11,7 @@ pub struct Statistics {
     pub bytes_received: u64,
     /// Frames that were received, control frames included, each counted when its head is there.
     pub frames_received: u64,
-    /// Messages that were received whole, those included that were discarded.
+    /// Messages that were received whole, including those that were discarded.
     pub messages_received: u64,
     /// Messages that were received and discarded, because the connection was closing and too many waited already.
     pub messages_discarded: u64,
@@ -23,7 +23,7 @@ pub struct Statistics {
     pub messages_sent: u64,
     /// Pings that were received.
     pub pings_received: u64,
-    /// Pings that were never answered, because a later one came before there was room for the answer.
+    /// Pings that were not answered because a later one came before there was room for the answer.
     pub pings_superseded: u64,
 }
 

@@ -1,10 +1,10 @@
-//! Validation of UTF-8 that arrives in pieces (RFC 6455, section 8.1), failing at the first byte that cannot be right.
+//! Validates UTF-8 that arrives in pieces (RFC 6455, section 8.1). Fails at the first byte that cannot be right.
 
-/// The bytes are not UTF-8, and no continuation makes them so.
+/// The bytes are not UTF-8, whatever may follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct NotUtf8;
 
-/// Validates a text piece by piece; remembers at most three bytes of a character that a piece has cut.
+/// Validates a text piece by piece. Remembers at most three bytes of a character that is cut by the end of a piece.
 #[derive(Debug, Default)]
 pub(super) struct Utf8 {
     cut: [u8; 4],
@@ -12,10 +12,9 @@ pub(super) struct Utf8 {
 }
 
 impl Utf8 {
-    /// Takes the next piece. Fails at the first byte that no text can have there, even if the character it belongs to
-    /// is incomplete.
+    /// Takes the next piece. Fails at the first byte that cannot stand there, even if its character is incomplete.
     pub(super) fn push(&mut self, mut piece: &[u8]) -> Result<(), NotUtf8> {
-        // A character that was cut gets its bytes one at a time: at most three.
+        // A character that was cut takes its bytes one at a time, at most three.
         while self.length > 0 {
             let Some((&byte, rest)) = piece.split_first() else { return Ok(()) };
             self.cut[self.length] = byte;
@@ -37,7 +36,7 @@ impl Utf8 {
         Ok(())
     }
 
-    /// Ends the text, which must not end inside a character, and begins another.
+    /// Ends the text, and begins another. Fails if the text ends inside a character.
     pub(super) fn finish(&mut self) -> Result<(), NotUtf8> {
         if self.length == 0 { Ok(()) } else { Err(NotUtf8) }
     }
@@ -47,7 +46,7 @@ impl Utf8 {
 mod tests {
     use super::*;
 
-    /// Validates bytewise; returns the index of the byte at which it failed.
+    /// Validates byte by byte. Returns the index of the byte at which it failed.
     fn fails_at(bytes: &[u8]) -> Option<usize> {
         let mut utf8 = Utf8::default();
         bytes.iter().position(|byte| utf8.push(&[*byte]).is_err())
