@@ -1,4 +1,5 @@
-//! tokio-websockets 0.13.3: `close` loses messages and may never return, and an end without a Close frame looks clean.
+//! tokio-websockets 0.13.3: `close` loses messages and may never return, an end without a Close frame looks clean, and
+//! the writer of a split stream may hang.
 
 use std::process::ExitCode;
 
@@ -8,6 +9,7 @@ use wavetank_zoo_websocket::{close, pings, receive};
 use crate::client::TokioWebsockets;
 
 mod client;
+mod split;
 
 /// The bodies that fail with this client.
 const BUGS: &[Entry] = &[
@@ -40,6 +42,12 @@ const BUGS: &[Entry] = &[
         "20,000 pings from a peer that does not read: the client keeps 20,000 pongs",
         "panic in server/main: on the wire: a pong for every ping, kept while nobody read",
         pings::pings_of_a_deaf_peer_cost_little::<TokioWebsockets>,
+    ),
+    Entry::bad(
+        "split",
+        "the reader of a split stream flushes for the writer and does not wake it: it hangs",
+        "deadlock: nothing can happen: client/main",
+        split::both_ends_talk_in_two_tasks_each,
     ),
 ];
 
