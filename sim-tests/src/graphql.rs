@@ -13,7 +13,7 @@ mod peer;
 mod world;
 
 pub use checked::Checked;
-pub use hooks::{Behaviour, HookLog, Recorder};
+pub use hooks::{Behaviour, Failure, Hook, HookLog, Recorder};
 pub use peer::{Got, Peer};
 pub use world::{Handler, On, SECOND, SLACK, Setup, World};
 

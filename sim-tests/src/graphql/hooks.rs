@@ -1,6 +1,7 @@
 //! An application whose hooks take time, and are counted.
 
 use std::collections::BTreeMap;
+use std::future::pending;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,6 +12,30 @@ use wavetank_graphql::{
     Accepted, Completion, ConnectionInfo, Ended, Hooks, OperationInfo, RawValue, Rejection, Request,
     RequestErrors,
 };
+
+/// A hook that takes time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    /// `on_connect`.
+    Connect,
+    /// `on_ping`.
+    Ping,
+    /// `on_operation`.
+    Operation,
+    /// `on_complete`.
+    Complete,
+    /// `on_disconnect`.
+    Disconnect,
+}
+
+/// How a hook fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// It never answers.
+    Hangs,
+    /// It panics.
+    Panics,
+}
 
 /// How the hooks behave: how long each takes.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +52,8 @@ pub struct Behaviour {
     pub disconnect: Duration,
     /// Rejects every connection, for this reason.
     pub reject: Option<String>,
+    /// This one fails.
+    pub fails: Option<(Hook, Failure)>,
 }
 
 /// What the hooks of one connection saw.
@@ -68,9 +95,12 @@ impl Recorder {
         change(self.logs().entry(token.to_owned()).or_default())
     }
 
-    async fn take(&self, time: Duration) {
-        if !time.is_zero() {
-            self.host.sleep(time).await;
+    async fn take(&self, hook: Hook, time: Duration) {
+        match self.behaviour.fails {
+            Some((fails, Failure::Hangs)) if fails == hook => pending().await,
+            Some((fails, Failure::Panics)) if fails == hook => panic!("the hook panics, as the test says"),
+            _ if time.is_zero() => {}
+            _ => self.host.sleep(time).await,
         }
     }
 
@@ -114,7 +144,7 @@ impl Hooks for Recorder {
         let token = payload.as_ref().and_then(|payload| payload.get("token")?.as_str());
         let context = Context::new(token);
         self.log(Some(&context), |log| log.connects += 1);
-        self.take(self.behaviour.connect).await;
+        self.take(Hook::Connect, self.behaviour.connect).await;
         match &self.behaviour.reject {
             Some(reason) => Err(Rejection::new(reason)),
             None => Ok(Accepted::new(context)),
@@ -127,7 +157,7 @@ impl Hooks for Recorder {
         payload: Option<Box<RawValue>>,
     ) -> Option<Box<RawValue>> {
         self.log(context, |log| log.pings += 1);
-        self.take(self.behaviour.ping).await;
+        self.take(Hook::Ping, self.behaviour.ping).await;
         payload
     }
 
@@ -141,7 +171,7 @@ impl Hooks for Recorder {
             *log.operations.entry(operation.id().to_owned()).or_default() += 1;
             assert!(log.disconnects.is_empty(), "an operation begins behind the end");
         });
-        self.take(self.behaviour.operation).await;
+        self.take(Hook::Operation, self.behaviour.operation).await;
         Ok(())
     }
 
@@ -152,7 +182,7 @@ impl Hooks for Recorder {
             let started = log.operations.get(operation.id()).copied().unwrap_or_default();
             assert!(completes.len() <= started as usize, "`on_complete` is called too often");
         });
-        self.take(self.behaviour.complete).await;
+        self.take(Hook::Complete, self.behaviour.complete).await;
     }
 
     async fn on_disconnect(&self, _connection: &ConnectionInfo, context: Option<&Context>, ended: &Ended) {
@@ -165,6 +195,6 @@ impl Hooks for Recorder {
                 assert_eq!(completes, started as usize, "`on_complete` comes before `on_disconnect`");
             }
         });
-        self.take(self.behaviour.disconnect).await;
+        self.take(Hook::Disconnect, self.behaviour.disconnect).await;
     }
 }

@@ -6,12 +6,13 @@ use serde_json::json;
 use wavetank::runtime::Runtime as _;
 use wavetank::{Sim, sometimes};
 use wavetank_graphql::Ended;
-use wavetank_sim_tests::graphql::{Got, On, Peer, SECOND, SLACK, Setup, World};
+use wavetank_sim_tests::graphql::{Failure, Got, Hook, On, Peer, SECOND, SLACK, Setup, World};
 use wavetank_sim_tests::on_both_transports;
 
 on_both_transports! {
     200: a_hot_stream_starves_no_sibling;
     200: slow_hooks_hold_up_nothing_else;
+    200: a_failed_hook_fails_its_own_work_alone;
     100: a_slow_consumer_bounds_memory;
     100: a_stalled_client_is_dropped_alone;
     100: a_flood_of_pings_is_bounded;
@@ -84,6 +85,48 @@ fn slow_hooks_hold_up_nothing_else(sim: &mut Sim, on: On) {
         assert_eq!(world.hooks().of("a").pings, 5, "each ping is handled, and none is answered yet");
         peer.close().await;
         assert_eq!(world.hooks().of("a").disconnects.len(), 0, "hooks of operations are still running");
+    });
+}
+
+fn a_failed_hook_fails_its_own_work_alone(sim: &mut Sim, on: On) {
+    sim.tolerate_panics(true);
+    let hooks = [Hook::Connect, Hook::Ping, Hook::Operation, Hook::Complete, Hook::Disconnect];
+    let hook = hooks[sim.choose("hook", 5) as usize];
+    let failure = [Failure::Hangs, Failure::Panics][sim.choose("failure", 2) as usize];
+    let setup = Setup::default()
+        .config(|config| config.hook_timeout(10 * SECOND))
+        .behaviour(|hooks| hooks.fails = Some((hook, failure)));
+    World::run(sim, on, setup, async move |world: World| {
+        let mut peer = world.connect().await;
+        peer.init("a").await;
+        let first = world.within(10 * SECOND + SLACK, peer.hear()).await;
+        if hook == Hook::Connect {
+            let code = if failure == Failure::Hangs { 1013 } else { 1011 };
+            assert_eq!(first.code(), Some(code), "{first:?}");
+            return;
+        }
+        assert_eq!(first.kind(), Some("connection_ack"), "{first:?}");
+        peer.send(json!({"type": "ping"})).await;
+        let mut pongs = 0;
+        for id in ["1", "2"] {
+            peer.subscribe(id, "{ hello }").await;
+            let last = loop {
+                match world.within(10 * SECOND + SLACK, peer.hear()).await {
+                    Got::Message(message) if message["type"] == "pong" => pongs += 1,
+                    Got::Message(message) if message["type"] == "next" => {}
+                    Got::Message(message) => break message,
+                    over => panic!("the connection has ended: {over:?}"),
+                }
+            };
+            let code = &last["payload"][0]["extensions"]["code"];
+            match (hook, failure) {
+                (Hook::Operation, Failure::Hangs) => assert_eq!(code, "TIMEOUT", "{last}"),
+                (Hook::Operation, Failure::Panics) => assert_eq!(code, "INTERNAL_SERVER_ERROR", "{last}"),
+                _ => assert_eq!(last, json!({"type": "complete", "id": id})),
+            }
+        }
+        assert_eq!(pongs, u32::from(hook != Hook::Ping), "a ping has one answer, unless its hook fails");
+        peer.close().await;
     });
 }
 

@@ -14,6 +14,7 @@ on_both_transports! {
     100: further_connections_close_with_1013;
     100: long_messages_close_with_1009;
     100: foreign_origins_close_with_4403;
+    20: a_flood_of_inits_closes_once;
     20: ten_thousand_subscribes_leak_nothing;
 }
 
@@ -71,7 +72,7 @@ fn malformed() -> Vec<String> {
     ]
     .map(str::to_owned)
     .into();
-    texts.push(json!({"type": "complete", "id": "i".repeat(1 << 19)}).to_string());
+    texts.push(json!({"type": "complete", "id": "i".repeat(1_000_000)}).to_string());
     texts.push(json!({"type": "connection_init", "payload": {"a": "b".repeat(100_000)}}).to_string());
     texts.push(json!({"type": "x".repeat(1000)}).to_string());
     texts.push(format!("{{\"type\":\"ping\",\"payload\":{deep}}}"));
@@ -210,6 +211,18 @@ fn foreign_origins_close_with_4403(sim: &mut Sim, on: On) {
             assert_eq!(got.code(), Some(4403), "{got:?}");
             assert_eq!(world.hooks().of("a").connects, 0, "no hook is called");
         }
+    });
+}
+
+fn a_flood_of_inits_closes_once(sim: &mut Sim, on: On) {
+    World::run(sim, on, Setup::default(), async move |world: World| {
+        let mut peer = world.connect().await;
+        for _ in 0..1_000 {
+            peer.init("a").await;
+        }
+        let end = peer.end().await;
+        assert_eq!(end.code(), Some(4429), "{end:?}");
+        assert!(world.hooks().of("a").connects <= 1, "`on_connect` is called once");
     });
 }
 

@@ -11,6 +11,10 @@ const FEATURES: &str = "\n## Features\n";
 
 const README: &str = include_str!("../../../crates/graphql/README.md");
 
+const CONFIG: &str = include_str!("../../../crates/graphql/src/config.rs");
+
+const HOOKS: &str = include_str!("../../../crates/graphql/src/hooks.rs");
+
 /// The folder of the simulations.
 const FOLDER: &str = "sim-tests/tests/graphql/";
 
@@ -21,7 +25,7 @@ fn rows() -> impl Iterator<Item = (&'static str, &'static str, Vec<&'static str>
         let cells: Vec<&str> = line.strip_prefix("| ")?.strip_suffix(" |")?.split(" | ").collect();
         let [of, _what, transport, tests] = cells[..] else { panic!("four cells: {line}") };
         let tests = tests.split(", ").filter_map(|test| test.strip_prefix('`')?.strip_suffix('`'));
-        (of != "Scenario" && of != "Criterion").then(|| (of, transport, tests.collect()))
+        (!["Scenario", "Criterion", "Input"].contains(&of)).then(|| (of, transport, tests.collect()))
     })
 }
 
@@ -86,28 +90,58 @@ fn every_graphql_criterion_has_a_unit_test() {
     none(wanted.filter(|name| !text.contains(&format!("fn {name}"))), "has a unit test");
 }
 
-/// The cells of the rows of a table of features.
-fn features(text: &'static str) -> Vec<Vec<&'static str>> {
-    let (_, text) = text.split_once(FEATURES).expect("there are features");
+/// The cells of the rows of the table behind a heading.
+fn table(text: &'static str, heading: &str) -> Vec<Vec<&'static str>> {
+    let (_, text) = text.split_once(heading).expect("the heading");
+    let (text, _) = text.split_once("\n## ").unwrap_or((text, ""));
     let rows = text.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
     rows.skip(1).map(|row| row.split(" | ").map(str::trim).collect()).collect()
 }
 
-#[test]
-fn every_graphql_feature_is_compared_and_shown() {
-    let compared = features(README);
-    for row in &compared {
-        assert_eq!((row.len(), row.iter().position(|cell| cell.is_empty())), (10, None), "{row:?}");
-    }
-    let shown = features(LIST);
-    let names = |rows: &[Vec<&'static str>]| rows.iter().map(|row| row[0]).collect::<Vec<_>>();
-    assert!(compared.len() > 20);
-    assert_eq!(names(&compared), names(&shown));
+/// Tests of the handler that the second cells of a table name and that do not exist.
+fn missing(shown: &[Vec<&'static str>]) -> Vec<String> {
     let is_test = |path: &str| path.starts_with("crates/graphql/") || path.starts_with(FOLDER);
     let sources = files("rs").into_iter().filter(|source| is_test(&source.path));
     let text: String = sources.map(|source| source.text).collect();
     let tests = shown.iter().flat_map(|row| row[1].split(", ")).map(|test| test.trim_matches('`').to_owned());
     let exists =
         |name: &String| text.contains(&format!("fn {name}(")) || text.contains(&format!("fn {name}<"));
-    none(tests.filter(|name| !exists(name)), "shows a feature, and exists");
+    tests.filter(|name| !exists(name)).collect()
+}
+
+#[test]
+fn every_graphql_feature_is_compared_and_shown() {
+    let compared = table(README, FEATURES);
+    for row in &compared {
+        assert_eq!((row.len(), row.iter().position(|cell| cell.is_empty())), (10, None), "{row:?}");
+    }
+    let shown = table(LIST, FEATURES);
+    let names = |rows: &[Vec<&'static str>]| rows.iter().map(|row| row[0]).collect::<Vec<_>>();
+    assert!(compared.len() > 20);
+    assert_eq!(names(&compared), names(&shown));
+    none(missing(&shown).into_iter(), "shows a feature, and exists");
+}
+
+/// The names of the methods between two texts of a file whose declarations contain `part`.
+fn methods(text: &'static str, from: &str, part: &str) -> Vec<&'static str> {
+    let (_, text) = text.split_once(from).expect("the beginning");
+    let (text, _) = text.split_once("\n}\n").expect("the end");
+    let declarations = text.split("\n    ").filter(|line| line.contains("fn ") && line.contains(part));
+    declarations
+        .map(|line| line.split_once("fn ").expect("a method").1)
+        .map(|rest| rest.split('(').next().expect("a name"))
+        .collect()
+}
+
+#[test]
+fn every_graphql_setting_and_hook_is_shown() {
+    let mut wanted = methods(CONFIG, "\nimpl Config {", "(mut self");
+    assert!(wanted.len() > 15, "the settings are found");
+    let hooks: Vec<&str> = methods(HOOKS, "\npub trait Hooks", "fn ");
+    assert!(hooks.contains(&"on_connect") && hooks.contains(&"format_error"), "the hooks are found");
+    wanted.extend(hooks);
+    let shown = table(LIST, "\n## Settings and hooks\n");
+    let names: Vec<&str> = shown.iter().map(|row| row[0].trim_matches('`')).collect();
+    assert_eq!(names, wanted);
+    none(missing(&shown).into_iter(), "shows a setting or a hook, and exists");
 }

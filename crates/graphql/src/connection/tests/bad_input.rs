@@ -91,6 +91,31 @@ fn long_fields_close_with_4400() {
 }
 
 #[test]
+fn limits_of_fields_can_be_set() {
+    let pair = || {
+        let config = Config::new().keepalive(None).init_payload_bytes_max(10).id_bytes_max(3).nesting_max(4);
+        Pair::new(config, "graphql-transport-ws")
+    };
+    let mut allowed = pair();
+    allowed.hear(r#"{"type":"connection_init","payload":{"a":"bc"}}"#);
+    allowed.connection.accept(None, allowed.now);
+    allowed.events();
+    allowed.subscribe("123");
+    allowed.hear(r#"{"type":"ping","payload":{"a":{"b":{}}}}"#);
+    assert_eq!((allowed.inits, allowed.started.len(), allowed.pings.len()), (1, 1, 1));
+    for message in [
+        r#"{"type":"connection_init","payload":{"a":"bcd"}}"#,
+        r#"{"type":"complete","id":"1234"}"#,
+        r#"{"type":"ping","payload":{"a":{"b":{"c":{}}}}}"#,
+    ] {
+        let mut refused = pair();
+        refused.hear(message);
+        refused.sent();
+        assert_eq!(refused.closed.map(|frame| frame.code()), Some(CloseCode::BAD_REQUEST), "{message}");
+    }
+}
+
+#[test]
 fn deep_nesting_closes_with_4400() {
     for (open, close) in [("{\"a\":", "}"), ("[", "]")] {
         let deep = format!("{{\"a\":{}0{}}}", open.repeat(120), close.repeat(120));
