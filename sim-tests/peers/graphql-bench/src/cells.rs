@@ -31,8 +31,8 @@ enum What {
     Hot,
     /// One event of a subscription beside so many that are silent.
     Beside(usize),
-    /// Deliveries of events to many connections.
-    FanOut,
+    /// Deliveries of events to so many connections.
+    FanOut(usize),
     /// A query: `subscribe`, `next`, `complete`.
     Query,
     /// A subscription of one event, likewise.
@@ -66,8 +66,8 @@ impl Cell {
             cell(What::Beside(100), 1, 50_000),
             cell(What::Beside(1_000), 1, 10_000),
             cell(What::Beside(10_000), 1, 1_000),
-            cell(What::FanOut, 1, 320),
-            cell(What::FanOut, 2, 320),
+            cell(What::FanOut(CONNECTIONS), 1, 320),
+            cell(What::FanOut(CONNECTIONS), 2, 320),
             cell(What::Query, 1, 50_000),
             cell(What::Subscription, 1, 50_000),
             Self { what: What::Idle, threads: 1, count: 10_000 },
@@ -75,6 +75,16 @@ impl Cell {
             Self { what: What::Stop, threads: 1, count: ATTEMPTS },
             Self { what: What::Stalled, threads: 1, count: STALLED },
         ]
+    }
+
+    /// The same with little of everything, to see that it works.
+    pub fn small(self) -> Self {
+        let what = match self.what {
+            What::Beside(idle) => What::Beside(idle.min(10)),
+            What::FanOut(_) => What::FanOut(10),
+            other => other,
+        };
+        Self { what, threads: self.threads, count: self.count.min(2 * BURST) }
     }
 
     /// The same, with so many messages, events, or operations.
@@ -87,7 +97,7 @@ impl Cell {
         let name = match self.what {
             What::Hot => "A hot stream".to_owned(),
             What::Beside(idle) => format!("B event beside {idle} idle"),
-            What::FanOut => format!("C {CONNECTIONS} connections"),
+            What::FanOut(connections) => format!("C {connections} connections"),
             What::Query => "D query".to_owned(),
             What::Subscription => "D subscription".to_owned(),
             What::Idle => "E idle subscription".to_owned(),
@@ -102,7 +112,7 @@ impl Cell {
         match self.what {
             What::Hot => "ns a message",
             What::Beside(_) => "ns an event",
-            What::FanOut => "ns a delivery",
+            What::FanOut(_) => "ns a delivery",
             What::Query | What::Subscription => "ns an operation",
             What::Idle => "bytes",
             What::Sibling | What::Stop => "messages",
@@ -138,7 +148,7 @@ impl Cell {
         match self.what {
             What::Hot => hot(Client::connect(contender).await, self.count).await,
             What::Beside(idle) => beside(contender, idle, self.count).await,
-            What::FanOut => fan_out(contender, self.count).await,
+            What::FanOut(connections) => fan_out(contender, connections, self.count).await,
             What::Query => churn(contender, "{ hello }", self.count).await,
             What::Subscription => churn(contender, "subscription { one }", self.count).await,
             What::Idle => idle(contender, self.count).await,
@@ -221,9 +231,9 @@ async fn beside(contender: &Contender, idle: usize, count: usize) -> f64 {
     nanos_each(start, count)
 }
 
-async fn fan_out(contender: &Contender, count: usize) -> f64 {
+async fn fan_out(contender: &Contender, connections: usize, count: usize) -> f64 {
     let mut clients = Vec::new();
-    for _ in 0..CONNECTIONS {
+    for _ in 0..connections {
         let mut client = Client::connect(contender).await;
         client.subscribe("events", "subscription { events }").await;
         client.round_trip().await;
@@ -241,7 +251,7 @@ async fn fan_out(contender: &Contender, count: usize) -> f64 {
             }
         }
     }
-    nanos_each(start, bursts * BURST * CONNECTIONS)
+    nanos_each(start, bursts * BURST * connections)
 }
 
 async fn churn(contender: &Contender, query: &str, count: usize) -> f64 {

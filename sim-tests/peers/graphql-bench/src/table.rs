@@ -42,6 +42,20 @@ pub fn print(bench: &Bench, scale: usize, is_wanted: impl Fn(&str) -> bool) {
     }
 }
 
+/// Runs every cell once for all. What it measures says nothing, but both handlers have to have a figure.
+///
+/// # Panics
+///
+/// If one has none.
+pub fn check(bench: &Bench) {
+    let cells = Cell::all(1);
+    for cell in cells.iter().map(|cell| cell.small()) {
+        let [ours, theirs, _, _] = Who::ALL.map(|who| cell.run(bench, who));
+        assert!(ours.is_finite() && theirs.is_finite(), "{}: {ours} and {theirs}", cell.name());
+    }
+    println!("{}: {} cells were run once", bench.engine, cells.len());
+}
+
 /// Runs a cell for all, one after another in each round, and returns its row.
 fn row(bench: &Bench, cell: Cell) -> String {
     let mut rounds = Vec::new();
