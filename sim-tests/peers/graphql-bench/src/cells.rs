@@ -217,12 +217,14 @@ async fn hot(mut client: Client, messages: usize) -> f64 {
 }
 
 async fn beside(contender: &Contender, idle: usize, count: usize) -> f64 {
+    events::streams(0).await;
     let mut client = Client::connect(contender).await;
     client.subscribe("events", "subscription { events }").await;
     for number in 0..idle {
         client.subscribe(&number.to_string(), "subscription { silent }").await;
     }
     client.round_trip().await;
+    events::streams(1).await;
     let start = meter::process_seconds();
     for number in 0..count {
         events::publish(number as i32);
@@ -232,13 +234,14 @@ async fn beside(contender: &Contender, idle: usize, count: usize) -> f64 {
 }
 
 async fn fan_out(contender: &Contender, connections: usize, count: usize) -> f64 {
+    events::streams(0).await;
     let mut clients = Vec::new();
     for _ in 0..connections {
-        let mut client = Client::connect(contender).await;
+        let client = Client::connect(contender).await;
         client.subscribe("events", "subscription { events }").await;
-        client.round_trip().await;
         clients.push(client);
     }
+    events::streams(connections).await;
     let bursts = count / BURST;
     let start = meter::process_seconds();
     for burst in 0..bursts {

@@ -44,6 +44,14 @@ pub fn events() -> BoxStream<'static, i32> {
     .boxed()
 }
 
+/// Waits until there are so many streams of `events`, and those of earlier runs are gone. A handler may answer a query
+/// before it has polled a subscription that came first.
+pub async fn streams(count: usize) {
+    while EVENTS.receiver_count() != count {
+        tokio::task::yield_now().await;
+    }
+}
+
 /// Publishes a number to every stream of `events`.
 pub fn publish(number: i32) {
     EVENTS.send(number).expect("there are streams");
