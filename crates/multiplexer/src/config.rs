@@ -71,11 +71,11 @@ pub enum Window {
     /// A stream moves at most one window in a round trip. The session can hold as many bytes as all windows together.
     Fixed(u32),
     /// Begins with 256 KiB and grows up to this many bytes, as long as [`Limits::receive_budget_bytes`] allows: to four
-    /// times its size when the reader has emptied half of it within about one round trip, to twice its size when within
+    /// times its size when the reader has emptied three eighths of it within about one round trip, to twice when within
     /// two. It never shrinks while the stream lives.
     ///
-    /// A bulk stream reaches 16 MiB within three round trips. A link is filled by a window of twice its bandwidth times
-    /// its round-trip time, because credit is granted for half of the window at once.
+    /// A bulk stream reaches 16 MiB within three round trips. A link is filled by a window of 1.6 times its bandwidth
+    /// times its round-trip time, because credit is granted for three eighths of the window at once.
     Tuned {
         /// The largest window in bytes, from 256 KiB to 1 GiB. Values outside count as the nearest one.
         bytes_max: u32,

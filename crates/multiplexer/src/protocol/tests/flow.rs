@@ -25,14 +25,30 @@ fn no_more_is_written_than_was_granted() {
 }
 
 #[test]
-fn half_a_free_window_grants_credit() {
+fn three_eighths_of_a_window_grant_credit() {
     let mut lab = Lab::with(Role::Server, fixed(WINDOW));
     let key = lab.accept(1);
     lab.receive(Frame::Data(NONE, 1, WINDOW as usize));
-    assert_eq!(lab.read(key, WINDOW as usize / 2 - 1), Poll::Ready(Ok(WINDOW as usize / 2 - 1)));
+    let count = WINDOW as usize / 8 * 3;
+    assert_eq!(lab.read(key, count - 1), Poll::Ready(Ok(count - 1)));
     assert_eq!(lab.sent(), []);
     assert_eq!(lab.read(key, 1), Poll::Ready(Ok(1)));
-    assert_eq!(lab.sent(), [Frame::Window(NONE, 1, WINDOW / 2)]);
+    assert_eq!(lab.sent(), [Frame::Window(NONE, 1, WINDOW / 8 * 3)]);
+}
+
+/// Two reads of 64 KiB hold a little less than half of the window, because of headers.
+#[test]
+fn two_reads_grant_credit() {
+    let mut lab = Lab::with(Role::Server, fixed(WINDOW));
+    let key = lab.accept(1);
+    let mut frame = Header::new(Kind::Data, NONE, 1, 64 << 10).encode().to_vec();
+    frame.resize(HEADER_BYTES + (64 << 10), b'x');
+    let bytes = frame.repeat(4);
+    for piece in bytes[..128 << 10].chunks(64 << 10) {
+        lab.receive_bytes(piece);
+        while let Poll::Ready(Ok(_)) = lab.read(key, 64 << 10) {}
+    }
+    assert_eq!(lab.sent(), [Frame::Window(NONE, 1, (128 << 10) - 24)]);
 }
 
 #[test]
