@@ -182,26 +182,30 @@ impl Connection {
         self.streams.on_wire() as u64 * u64::from(INITIAL_WINDOW_BYTES) + self.tuned
     }
 
-    /// Payload came for a stream that is not read any more.
-    pub(crate) fn discarded(&mut self, index: u32, count: usize) {
+    /// Payload came for a stream that is not read any more. Returns how many bytes of it are beyond what the peer may
+    /// send so; then the stream is reset.
+    pub(crate) fn discarded(&mut self, index: u32, count: usize) -> usize {
         let budget = self.config.limits.drain_budget_bytes;
         let stream = self.streams.at(index);
         if stream.receive.stop_sent {
-            return;
+            return 0;
         }
         if stream.fin_sent() {
             // The peer would now wait for credit that never comes.
-            if stream.receive.credit == 0 {
+            let is_used_up = stream.receive.credit == 0;
+            if is_used_up {
                 self.reset_here(index, LocalReset::Linger);
             }
-            return;
+            return if is_used_up { count } else { 0 };
         }
         stream.receive.drained += count as u64;
-        if stream.receive.drained > budget {
+        let excess = stream.receive.drained.saturating_sub(budget);
+        if excess > 0 {
             self.reset_here(index, LocalReset::DrainBudget);
         } else {
             self.replenish(index);
         }
+        usize::try_from(excess).unwrap_or(count).min(count)
     }
 
     /// Sets until when a reader waits. `None`: for ever. Reads that need not wait succeed after it, too.

@@ -211,10 +211,10 @@ impl Connection {
             return Ok(());
         };
         let stream = self.streams.get(key);
-        self.statistics.payload_received += count as u64;
         if stream.receive.stopped {
             input.advance(count);
-            self.discarded(key.index, count);
+            let excess = self.discarded(key.index, count);
+            self.statistics.payload_received += count.saturating_sub(excess) as u64;
         } else {
             stream.receive.buffer.push(input, count, &mut self.spares);
             self.buffered += count;
@@ -222,7 +222,10 @@ impl Connection {
                 stream.receive.waits = false;
                 self.events.push_back(Event::Readable(key));
             }
-            if self.buffered > self.config.limits.receive_budget_bytes {
+            // What exceeds a budget is not counted: otherwise the counts would depend on where the input was split.
+            let excess = self.buffered.saturating_sub(self.config.limits.receive_budget_bytes);
+            self.statistics.payload_received += count.saturating_sub(excess) as u64;
+            if excess > 0 {
                 self.reset_here(key.index, LocalReset::ReceiveBudget);
                 self.check_refusals()?;
             }

@@ -207,6 +207,32 @@ fn unread_bytes_are_bounded_for_the_whole_session() {
     assert_eq!(lab.connection.state(), State::Open);
 }
 
+/// Bytes beyond a budget are not counted, wherever the input was split.
+#[test]
+fn pieces_of_input_do_not_change_counts() {
+    let limits = Limits { receive_budget_bytes: 1000, drain_budget_bytes: 2000, ..Limits::default() };
+    for piece in [1, 7, 1000, 10_000] {
+        let mut lab = Lab::with(Role::Server, Config { limits: limits.clone(), ..Config::default() });
+        let receive = |lab: &mut Lab, id| {
+            let before = lab.connection.statistics().payload_received;
+            let mut bytes = Header::new(Kind::Data, NONE, id, 5000).encode().to_vec();
+            bytes.resize(HEADER_BYTES + 5000, b'x');
+            for piece in bytes.chunks(piece) {
+                lab.receive_bytes(piece);
+            }
+            lab.connection.statistics().payload_received - before
+        };
+        lab.accept(1);
+        assert_eq!(receive(&mut lab, 1), 1000, "unread, in pieces of {piece}");
+        lab.sent();
+        let stopped = lab.accept(3);
+        lab.connection.stop(stopped, lab.now);
+        assert_eq!(receive(&mut lab, 3), 2000, "stopped, in pieces of {piece}");
+        assert_eq!(lab.connection.statistics().resets_sent, 2);
+        assert_eq!(lab.connection.statistics().buffered_bytes, 0);
+    }
+}
+
 /// The same, by a peer that does not read the refusals.
 #[test]
 fn unread_resets_for_the_budget_end_the_session() {
