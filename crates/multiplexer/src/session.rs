@@ -201,6 +201,9 @@ impl<R: Runtime> Session<R> {
     /// Closes the session: what was written goes out, GoAway(0) behind it, then the transport is ended. Streams that
     /// are open fail on both sides. Returns the outcome, after [`Timeouts::close`](crate::Timeouts::close) at most.
     ///
+    /// What the peer has not taken by then is lost, and the outcome is the same. An application that must know has the
+    /// peer answer.
+    ///
     /// # Cancel safety
     ///
     /// Dropped, the session goes on closing.

@@ -189,6 +189,9 @@ impl<T: Threads> Session<T> {
 
     /// Closes the session: what was written goes out, GoAway(0) behind it, then the transport is ended. Streams that
     /// are open fail on both sides. Returns the outcome, after [`Timeouts::close`](crate::Timeouts::close) at most.
+    ///
+    /// What the peer has not taken by then is lost, and the outcome is the same. An application that must know has the
+    /// peer answer.
     pub fn close(&self) -> Closed {
         self.shared.with(|state| state.connection.close(self.shared.threads.now()));
         self.wait_closed()
