@@ -115,6 +115,26 @@ impl Cell {
     }
 }
 
+/// Writes `bytes` over the link alone, and returns MB/s until all is read.
+pub async fn bare(link: Link, bytes: usize) -> f64 {
+    let (mut near, mut far) = link.connect().await;
+    let start = Instant::now();
+    let writing = tokio::spawn(async move {
+        let block = vec![7; 64 * 1024];
+        for _ in 0..bytes / block.len() {
+            near.write_all(&block).await.expect("written");
+        }
+        near
+    });
+    let (mut buffer, mut read) = (vec![0; 64 * 1024], 0);
+    while read < bytes {
+        read += far.read(&mut buffer).await.expect("read");
+    }
+    let took = start.elapsed();
+    drop(writing.await.expect("no panic"));
+    bytes as f64 / 1e6 / took.as_secs_f64()
+}
+
 pub async fn start(contender: Contender, link: Link, windows: Windows) -> Session {
     let (client, server) = link.connect().await;
     contender.start(client, server, windows).await

@@ -7,6 +7,7 @@
 //! multiplexer-bench streams CONTENDER COUNT             COUNT messages of 64 KiB on each of 100 streams
 //! multiplexer-bench round-trips CONTENDER COUNT         COUNT times 64 B there and back
 //! multiplexer-bench opens CONTENDER COUNT               COUNT streams, one after another: open, echo, close
+//! multiplexer-bench link                                MB/s of the 50 ms link without a multiplexer, medians of 7
 //! multiplexer-bench hostile [CONNECTIONS]               the memory of sessions whose peers are hostile
 //! ```
 
@@ -56,6 +57,7 @@ fn all_cells(scale: usize) -> Vec<Cell> {
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match &arguments[..] {
+        [mode] if mode == "link" => return bare_link(),
         [mode, rest @ ..] if mode == "hostile" => return hostile_connections(rest.first()),
         [mode, name, count] if MODES.contains(&mode.as_str()) => return counted(mode, name, count),
         _ => {}
@@ -77,6 +79,7 @@ const MODES: [&str; 5] = ["messages", "blocks", "streams", "round-trips", "opens
 
 const USAGE: &str = "\
 usage: multiplexer-bench (messages|blocks|streams|round-trips|opens) (ours|yamux|tokio-yamux|h2) COUNT
+       multiplexer-bench link
        multiplexer-bench hostile [CONNECTIONS]
        multiplexer-bench [--quick] [PART OF A CELL'S NAME]";
 
@@ -107,6 +110,13 @@ fn counted(mode: &str, name: &str, count: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// What the link itself moves: as much as the row with tuned windows moves over it.
+fn bare_link() -> ExitCode {
+    let rates = (0..ROUNDS).map(|_| two_threads().block_on(cells::bare(Link::Delayed, 128 << 20)));
+    println!("{:.1} MB/s", median(rates.collect()));
+    ExitCode::SUCCESS
+}
+
 fn hostile_connections(connections: Option<&String>) -> ExitCode {
     let Ok(connections) = connections.map_or(Ok(1000), |text| text.parse()) else {
         eprintln!("{USAGE}");
@@ -117,6 +127,10 @@ fn hostile_connections(connections: Option<&String>) -> ExitCode {
 
 fn one_thread() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+fn two_threads() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
 }
 
 /// Runs a cell with all contenders, one after another in each round, and returns its row.
@@ -130,11 +144,7 @@ fn row(cell: Cell) -> String {
             if !cell.suits(Contender::ALL[index]) {
                 continue;
             }
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(2)
-                .enable_all()
-                .build()
-                .expect("a runtime");
+            let runtime = two_threads();
             results[index] = runtime.block_on(cell.run(Contender::ALL[index]));
             runtime.shutdown_timeout(std::time::Duration::from_secs(1));
         }

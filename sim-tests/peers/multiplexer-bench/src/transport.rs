@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, duplex, split};
 use tokio::net::TcpSocket;
 use tokio::sync::mpsc;
@@ -95,13 +96,22 @@ fn delay(
     tokio::spawn(async move {
         let mut free_at = Instant::now();
         let mut buffer = vec![0; 64 * 1024];
-        while let Ok(count @ 1..) = from.read(&mut buffer).await {
-            let takes = Duration::from_nanos(count as u64 * 1_000_000_000 / DELAYED_RATE);
-            free_at = free_at.max(Instant::now()) + takes;
-            if sender.send((free_at + DELAY, buffer[..count].to_vec())).is_err() {
+        loop {
+            // Timers are late by a millisecond or two: while something waits to be sent, that is made up for.
+            let read = match from.read(&mut buffer).now_or_never() {
+                Some(read) => read,
+                None => {
+                    let read = from.read(&mut buffer).await;
+                    free_at = free_at.max(Instant::now());
+                    read
+                }
+            };
+            let Ok(count @ 1..) = read else { return };
+            free_at += Duration::from_nanos(count as u64 * 1_000_000_000 / DELAYED_RATE);
+            let at = free_at.max(Instant::now()) + DELAY;
+            if sender.send((at, buffer[..count].to_vec())).is_err() {
                 return;
             }
-            // Timers are no finer than a millisecond: what is less is made up for later.
             if free_at > Instant::now() + Duration::from_millis(2) {
                 sleep_until(free_at).await;
             }

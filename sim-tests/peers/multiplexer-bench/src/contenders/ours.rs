@@ -14,7 +14,8 @@ pub fn start(client: End, server: End, windows: Windows) -> Session {
         Windows::Tuned => Window::default(),
     };
     let mut config = Config::default();
-    config.window(window).limits().inbound_streams(20_000);
+    config.window(window);
+    config.limits().inbound_streams(20_000).accept_backlog(20_000).unacknowledged_opens(20_000);
     let client = wavetank_multiplexer::Session::client(Tokio, client, config.clone());
     let server = wavetank_multiplexer::Session::server(Tokio, server, config);
     (Box::new(Ours(client)), Box::new(Ours(server)))
