@@ -2,6 +2,7 @@
 //! It plays the client.
 
 use std::io;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use wavetank_runtime::Runtime;
@@ -13,6 +14,8 @@ use super::frames::{
 
 /// The other side, frame by frame. It plays the client.
 pub struct Script<R: Runtime> {
+    /// Where it runs.
+    pub host: R,
     /// The connection, for what is no frame.
     pub stream: R::Stream,
 }
@@ -61,6 +64,52 @@ impl<R: Runtime> Script<R> {
             }
         }
         codes
+    }
+
+    /// Opens streams 1, 3 and 5, each with data on SYN. Ends 1 and 5 with FIN on a window update, and 3 with RST and
+    /// code 7 on one. Waits for the FIN of stream 5, and then says GoAway.
+    pub async fn ends_on_window_updates(mut self) {
+        let streams = [(1, b"one".as_slice(), FIN, 0), (3, b"two", RST, 7), (5, b"three", FIN, 0)];
+        for (stream, text, end, code) in streams {
+            self.send(&[frames::data(SYN, stream, text), control(WINDOW_UPDATE, end, stream, code)].concat())
+                .await;
+        }
+        while let Some((header, _)) = self.frame().await {
+            if header.stream == 5 && header.has(FIN) {
+                break;
+            }
+        }
+        self.send(&control(GO_AWAY, 0, 0, 0)).await;
+    }
+
+    /// Opens 1,500 streams and resets each at once.
+    ///
+    /// # Panics
+    ///
+    /// If the other side says GoAway twice, or with another code than 1.
+    pub async fn resets_rapidly(mut self) {
+        let mut bytes = Vec::new();
+        for number in 0..1500 {
+            bytes.extend(control(WINDOW_UPDATE, SYN, 2 * number + 1, 0));
+            bytes.extend(control(WINDOW_UPDATE, RST, 2 * number + 1, 0));
+        }
+        // The session may be over before all of it is sent.
+        let _cut = self.stream.write_all(&bytes).await;
+        let mut codes = Vec::new();
+        let mut header = [0; HEADER_BYTES];
+        while self.stream.read_exact(&mut header).await.is_ok() {
+            let header = Header::decode(header);
+            if header.kind == GO_AWAY {
+                codes.push(header.length);
+            }
+        }
+        assert!(codes.len() <= 1 && codes.iter().all(|&code| code == 1), "{codes:?}");
+    }
+
+    /// Opens a stream, grants far more than the connection holds, and reads nothing for `time`.
+    pub async fn grants_and_reads_nothing(mut self, time: Duration) {
+        self.send(&control(WINDOW_UPDATE, SYN, 1, 64 << 20)).await;
+        self.host.sleep(time).await;
     }
 }
 

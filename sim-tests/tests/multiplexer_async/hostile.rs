@@ -6,14 +6,14 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use wavetank::runtime::SocketOptions;
 use wavetank::{Host, Sim};
-use wavetank_multiplexer::{Cause, Config, GoAwayCode, ReadError, ResetCode};
+use wavetank_multiplexer::{Cause, Config, GoAwayCode, ReadError, ResetCode, WriteError};
 use wavetank_sim_tests::multiplexer::frames::{
-    self, ACK, FIN, GO_AWAY, HEADER_BYTES, Header, PING, RST, SYN, WINDOW_UPDATE, control,
+    self, ACK, FIN, GO_AWAY, HEADER_BYTES, Header, PING, SYN, WINDOW_UPDATE, control,
 };
-use wavetank_sim_tests::multiplexer::network;
 use wavetank_sim_tests::multiplexer::scripts::{self, oddities, violations};
+use wavetank_sim_tests::multiplexer::{body, network};
 
-use super::world::{Cell, SECOND, SOON, read_error};
+use super::world::{Cell, SECOND, SOON, read_error, write_error};
 
 type Script = scripts::Script<Host>;
 
@@ -34,7 +34,7 @@ fn scripted(
     });
     sim.client("client", async move |host: Host| {
         let stream = network::connect(&host, SocketOptions::new()).await?;
-        script(Script { stream }).await;
+        script(Script { host, stream }).await;
         wavetank::Ok(())
     });
 }
@@ -89,7 +89,7 @@ fn odd_frames_do_not_end_the_session(sim: &mut Sim) {
         async move |end| {
             let mut stream = end.session.accept().await.expect("a stream");
             assert_eq!(stream.id(), 1);
-            wavetank_sim_tests::multiplexer::body::echo(&mut stream).await.expect("echoed");
+            body::echo(&mut stream).await.expect("echoed");
             drop(stream);
             end.session.closed().await;
         },
@@ -102,17 +102,7 @@ fn fin_and_rst_on_window_updates_count(sim: &mut Sim) {
     scripted(
         sim,
         Config::default(),
-        async |mut script| {
-            script.send(&[frames::data(SYN, 1, b"one"), control(WINDOW_UPDATE, FIN, 1, 0)].concat()).await;
-            script.send(&[frames::data(SYN, 3, b"two"), control(WINDOW_UPDATE, RST, 3, 7)].concat()).await;
-            script.send(&[frames::data(SYN, 5, b"three"), control(WINDOW_UPDATE, FIN, 5, 0)].concat()).await;
-            while let Some((header, _)) = script.frame().await {
-                if header.stream == 5 && header.has(FIN) {
-                    break;
-                }
-            }
-            script.send(&control(GO_AWAY, 0, 0, 0)).await;
-        },
+        async |script| script.ends_on_window_updates().await,
         async |end| {
             let mut read = Vec::new();
             loop {
@@ -191,29 +181,35 @@ fn rapid_resets_end_the_session(sim: &mut Sim) {
     scripted(
         sim,
         Config::default(),
-        async |mut script| {
-            let mut bytes = Vec::new();
-            for number in 0..1500 {
-                bytes.extend(control(WINDOW_UPDATE, SYN, 2 * number + 1, 0));
-                bytes.extend(control(WINDOW_UPDATE, RST, 2 * number + 1, 0));
-            }
-            // The session may be over before all of it is sent.
-            let _cut = script.stream.write_all(&bytes).await;
-            let mut codes = Vec::new();
-            let mut header = [0; HEADER_BYTES];
-            while script.stream.read_exact(&mut header).await.is_ok() {
-                let header = Header::decode(header);
-                if header.kind == GO_AWAY {
-                    codes.push(header.length);
-                }
-            }
-            assert!(codes.len() <= 1 && codes.iter().all(|&code| code == 1), "{codes:?}");
-        },
+        async |script| script.resets_rapidly().await,
         async |end| {
             let closed = end.session.closed().await;
             assert!(matches!(closed.cause, Cause::Violation(_)), "{closed}");
             let counts = end.session.statistics();
             assert_eq!((counts.streams, counts.backlog), (0, 0), "{counts:?}");
+        },
+    );
+}
+
+/// A peer grants credit and reads nothing, so that the transport is full: closing takes no longer than its timeout.
+#[wavetank::test(seeds = 60)]
+fn closing_ends_beside_a_stuck_peer(sim: &mut Sim) {
+    scripted(
+        sim,
+        Config::default(),
+        async |script| script.grants_and_reads_nothing(30 * SECOND).await,
+        async |end| {
+            let mut stream = end.session.accept().await.expect("a stream");
+            stream.set_write_deadline(Some(end.now() + SECOND));
+            let (_, result) = body::write(&mut stream, 0, 0..32 << 20, 100_000).await;
+            assert_eq!(write_error(&result.expect_err("the transport is full")), WriteError::TimedOut);
+            let start = end.now();
+            let closed = end.session.close().await;
+            let took = end.now() - start;
+            assert!(took >= 4 * SECOND && took <= 5 * SECOND + SOON, "{took:?}");
+            assert_eq!(closed.cause, Cause::Local);
+            let (_, result) = body::write(&mut stream, 0, 0..1, 1).await;
+            assert!(matches!(write_error(&result.expect_err("the end")), WriteError::Closed(_)));
         },
     );
 }

@@ -4,12 +4,12 @@ use std::io::Read as _;
 
 use wavetank::runtime::SocketOptions;
 use wavetank::{Host, Sim};
-use wavetank_multiplexer::{Cause, Config, ReadError};
+use wavetank_multiplexer::{Cause, Config, ReadError, ResetCode, WriteError};
 use wavetank_sim_tests::multiplexer::frames::{self, FIN, GO_AWAY, PING, SYN, WINDOW_UPDATE, control};
 use wavetank_sim_tests::multiplexer::scripts::{self, oddities, violations};
 use wavetank_sim_tests::multiplexer::{Monitor, body, network};
 
-use super::world::{End, read_error};
+use super::world::{End, SECOND, SOON, read_error, write_error};
 
 /// Runs a session of threads as server against a script as client.
 fn scripted(
@@ -26,7 +26,7 @@ fn scripted(
     });
     sim.client("client", async move |host: Host| {
         let stream = network::connect(&host, SocketOptions::new()).await?;
-        script(scripts::Script { stream }).await;
+        script(scripts::Script { host, stream }).await;
         wavetank::Ok(())
     });
 }
@@ -112,6 +112,74 @@ fn a_flood_of_pings_takes_no_memory(sim: &mut Sim) {
             stream.close_write().expect("the stream is open");
             drop(stream);
             end.session.wait_closed();
+        },
+    );
+}
+
+/// FIN and RST that ride on a window update are seen, with the code of the RST.
+#[wavetank::test(seeds = 60)]
+fn fin_and_rst_on_window_updates_count(sim: &mut Sim) {
+    scripted(
+        sim,
+        async |script| script.ends_on_window_updates().await,
+        |end| {
+            let mut read = Vec::new();
+            loop {
+                let mut stream = end.session.accept().expect("a stream");
+                let mut bytes = Vec::new();
+                let result = stream.read_to_end(&mut bytes);
+                if stream.id() == 3 {
+                    let error = result.expect_err("a reset is no end");
+                    assert_eq!(read_error(&error), ReadError::Reset(ResetCode::new(7)));
+                } else {
+                    assert!(result.is_ok(), "{result:?}");
+                    stream.close_write().expect("the stream is open");
+                }
+                read.push((stream.id(), bytes));
+                if stream.id() == 5 {
+                    break;
+                }
+            }
+            assert_eq!(read[0], (1, b"one".to_vec()));
+            assert_eq!(read.last(), Some(&(5, b"three".to_vec())));
+            end.session.wait_closed();
+        },
+    );
+}
+
+/// Streams that are opened and reset at once are counted: more than the limit end the session, with GoAway.
+#[wavetank::test(seeds = 30)]
+fn rapid_resets_end_the_session(sim: &mut Sim) {
+    scripted(
+        sim,
+        async |script| script.resets_rapidly().await,
+        |end| {
+            let closed = end.session.wait_closed();
+            assert!(matches!(closed.cause, Cause::Violation(_)), "{closed}");
+            let counts = end.session.statistics();
+            assert_eq!((counts.streams, counts.backlog), (0, 0), "{counts:?}");
+        },
+    );
+}
+
+/// A peer grants credit and reads nothing, so that the transport is full: closing takes no longer than its timeout.
+#[wavetank::test(seeds = 60)]
+fn closing_ends_beside_a_stuck_peer(sim: &mut Sim) {
+    scripted(
+        sim,
+        async |script| script.grants_and_reads_nothing(30 * SECOND).await,
+        |end| {
+            let mut stream = end.session.accept().expect("a stream");
+            stream.set_write_deadline(Some(end.now() + SECOND));
+            let (_, result) = body::write_blocking(&mut stream, 0, 0..32 << 20, 100_000);
+            assert_eq!(write_error(&result.expect_err("the transport is full")), WriteError::TimedOut);
+            let start = end.now();
+            let closed = end.session.close();
+            let took = end.now() - start;
+            assert!(took >= 4 * SECOND && took <= 5 * SECOND + SOON, "{took:?}");
+            assert_eq!(closed.cause, Cause::Local);
+            let (_, result) = body::write_blocking(&mut stream, 0, 0..1, 1);
+            assert!(matches!(write_error(&result.expect_err("the end")), WriteError::Closed(_)));
         },
     );
 }

@@ -1,5 +1,8 @@
 //! Load on threads: both ways at once, slow readers, slow links, deadlines.
 
+use std::io::Read as _;
+use std::sync::Arc;
+
 use wavetank::runtime::SocketOptions;
 use wavetank::{Faults, Host, Sim, sometimes};
 use wavetank_multiplexer::blocking::Stream;
@@ -223,6 +226,111 @@ fn a_receive_budget_resets_streams_without_gaps(sim: &mut Sim) {
                 }
                 let _was_reset = stream.close();
             }
+            end.ends();
+        },
+    );
+}
+
+/// Threads that use one stream at once share it: each byte is written once, and read by one of them.
+#[wavetank::test(seeds = 100)]
+fn threads_share_the_halves_of_a_stream(sim: &mut Sim) {
+    const BYTES: u64 = 200_000;
+    const THREADS: u32 = 3;
+    fn sum(bytes: &[u8]) -> u64 {
+        bytes.iter().map(|&byte| u64::from(byte)).sum()
+    }
+    pair(
+        sim,
+        configured(|config| {
+            config.window(Window::Fixed(256 << 10));
+        }),
+        |end| {
+            let stream = Arc::new(end.session.open().expect("a stream"));
+            let writers: Vec<_> = (0..THREADS)
+                .map(|seed| {
+                    let stream = Arc::clone(&stream);
+                    spawn(end.host, "writer", move || {
+                        body::write_blocking(&mut &*stream, seed, 0..BYTES, 7000).1.expect("written");
+                    })
+                })
+                .collect();
+            for writer in writers {
+                writer();
+            }
+            stream.close_write().expect("the stream is open");
+            let (read, result) = body::read_blocking(&mut &*stream, 0, 0, 1);
+            assert!(read == 0 && result.is_ok(), "{read} {result:?}");
+            drop(stream);
+            end.finish(SOON);
+        },
+        |end| {
+            let stream = Arc::new(end.session.accept().expect("a stream"));
+            let readers: Vec<_> = (0..THREADS)
+                .map(|_| {
+                    let stream = Arc::clone(&stream);
+                    spawn(end.host, "reader", move || {
+                        let (mut count, mut total, mut buffer) = (0, 0, vec![0; 5000]);
+                        while let read @ 1.. = (&*stream).read(&mut buffer).expect("no error") {
+                            count += read as u64;
+                            total += sum(&buffer[..read]);
+                        }
+                        (count, total)
+                    })
+                })
+                .collect();
+            let (counts, totals): (Vec<u64>, Vec<u64>) = readers.into_iter().map(|reader| reader()).unzip();
+            let expected: u64 = (0..THREADS).map(|seed| sum(&body::bytes(seed, 0..BYTES))).sum();
+            assert_eq!(counts.iter().sum::<u64>(), u64::from(THREADS) * BYTES);
+            assert_eq!(totals.iter().sum::<u64>(), expected);
+            stream.close_write().expect("the stream is open");
+            drop(stream);
+            end.ends();
+        },
+    );
+}
+
+/// 100 ms there and back, and no limit of bandwidth: a tuned window grows, a fixed one moves one window a round trip.
+#[wavetank::test(seeds = 20)]
+fn a_tuned_window_outgrows_the_round_trip(sim: &mut Sim) {
+    const BYTES: u64 = 8 << 20;
+    let tuned = sim.choose("tuned", 2) == 1;
+    sim.perturb(false);
+    sim.latency(SECOND / 20..=SECOND / 20);
+    let window = if tuned { Window::default() } else { Window::Fixed(256 << 10) };
+    // A socket's own buffers are not to be the limit.
+    let wide = SocketOptions::new().send_buffer_bytes(16 << 20).receive_buffer_bytes(16 << 20);
+    pair_with(
+        sim,
+        configured(|config| {
+            config.window(window);
+        }),
+        wide,
+        move |end| {
+            end.session.ping().expect("a pong");
+            let mut stream = end.session.open().expect("a stream");
+            let start = end.now();
+            body::write_blocking(&mut stream, 0, 0..BYTES, 64 << 10).1.expect("written");
+            stream.close_write().expect("the stream is open");
+            let (read, result) = body::read_blocking(&mut stream, 1, 0, 2);
+            assert!(read == 0 && result.is_ok(), "{read} {result:?}");
+            let took = end.now() - start;
+            // 32 windows of 256 KiB; half a window is granted at a time, so at least 16 round trips.
+            if tuned {
+                assert!(took < SECOND * 5 / 2, "{took:?}");
+            } else {
+                assert!(took > SECOND * 3 / 2, "{took:?}");
+            }
+            drop(stream);
+            end.finish(SECOND);
+        },
+        move |end| {
+            let mut stream = end.session.accept().expect("a stream");
+            let (read, result) = body::read_blocking(&mut stream, 0, 0, BYTES + 1);
+            assert!(read == BYTES && result.is_ok(), "{read} {result:?}");
+            let tuned_to = stream.statistics().receive_window;
+            assert_eq!(tuned_to > 256 << 10, tuned, "{tuned_to}");
+            stream.close_write().expect("the stream is open");
+            drop(stream);
             end.ends();
         },
     );
