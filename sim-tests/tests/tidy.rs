@@ -135,6 +135,33 @@ const SIMULATOR: [&str; 2] = ["crates/sim/", "crates/macros/"];
 /// Simulated code that is in the same crate as its simulations.
 const MUSEUM: &str = "sim-tests/src/museum/";
 
+/// What is lost if a call is dropped stands under the same heading everywhere.
+#[test]
+fn every_async_call_documents_cancel_safety() {
+    let mut calls = 0;
+    let mut silent = Vec::new();
+    for source in
+        files("rs").into_iter().filter(|source| source.path.starts_with("crates/") && !source.is_test())
+    {
+        let mut is_documented = false;
+        for (index, line) in source.text.lines().map(str::trim).enumerate() {
+            if line.starts_with("///") {
+                is_documented |= line == "/// # Cancel safety";
+            } else if !line.starts_with("#[") {
+                if line.starts_with("pub async fn ") {
+                    calls += 1;
+                    if !is_documented {
+                        silent.push(format!("{}:{}: {line}", source.path, index + 1));
+                    }
+                }
+                is_documented = false;
+            }
+        }
+    }
+    assert!(calls > 20, "the calls are found");
+    none(silent.into_iter(), "has `# Cancel safety`");
+}
+
 #[test]
 fn simulated_code_uses_only_the_runtime_traits() {
     let words = [

@@ -128,3 +128,36 @@ async fn a_ping_measures_the_round_trip() {
     assert!(client.ping().await.unwrap() < Duration::from_secs(5));
     assert!(client.statistics().peer_understands_stop);
 }
+
+#[tokio::test]
+async fn statistics_count_what_happened() {
+    let (client, server) = pair();
+    let (mut near, mut far) = streams(&client, &server).await;
+    near.write_all(&body(1000, 0)).await.unwrap();
+    near.close_write().unwrap();
+    assert_eq!(read_to_end(&mut far).await.unwrap().len(), 1000);
+    far.write_all(&body(500, 1)).await.unwrap();
+    far.shutdown().await.unwrap();
+    assert_eq!(read_to_end(&mut near).await.unwrap().len(), 500);
+    let counts = [near.statistics(), far.statistics()];
+    assert_eq!(counts.map(|counts| (counts.bytes_sent, counts.bytes_received)), [(1000, 500), (500, 1000)]);
+    drop((near, far));
+    // This one is reset, by the side that opened it.
+    let (mut near, far) = streams(&client, &server).await;
+    near.reset(ResetCode::new(3));
+    assert_eq!(far.stopped().await, WriteEnd::Failed(WriteError::Reset(ResetCode::new(3))));
+    drop((near, far));
+    client.ping().await.expect("a pong");
+    assert!(client.close().await.is_clean());
+    assert!(server.closed().await.is_clean());
+    let (of_client, of_server) = (client.statistics(), server.statistics());
+    assert_eq!((of_client.opened, of_client.accepted, of_server.opened, of_server.accepted), (2, 0, 0, 2));
+    assert_eq!((of_client.resets_sent, of_server.resets_received), (1, 1));
+    assert_eq!((of_client.payload_sent, of_server.payload_received), (1000, 1000));
+    assert_eq!((of_server.payload_sent, of_client.payload_received), (500, 500));
+    assert_eq!(of_client.frames_sent, of_server.frames_received);
+    assert_eq!(of_client.bytes_sent, of_server.bytes_received);
+    assert!(of_client.bytes_sent > 1000 + 12 * of_client.opened);
+    assert!(of_client.round_trip.is_some() && of_client.peer_understands_stop);
+    assert_eq!((of_client.streams_held, of_server.streams_held, of_server.refused), (0, 0, 0));
+}
