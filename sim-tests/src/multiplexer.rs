@@ -1,9 +1,9 @@
-//! What the simulations of the multiplexer share: sessions of ours and of the two published crates over one
-//! interface, and a [`Monitor`] that reads both directions of the wire and holds a session to the rules of
-//! the protocol at every step.
+//! What the simulations of the multiplexer share: one interface for sessions of ours and of the two published crates,
+//! and a [`Monitor`]. The monitor reads both directions of the wire and checks the rules of the protocol at every
+//! step.
 //!
-//! Nothing here uses the core of the crate: [`frames`] is written from the protocol's text, so that an
-//! error of the core is not repeated here.
+//! Nothing here uses the core of the crate. [`frames`] is written from the protocol's text, so an error of the core is
+//! not repeated here.
 
 pub mod body;
 pub mod foreign;

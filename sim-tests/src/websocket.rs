@@ -1,15 +1,15 @@
-//! Scripted servers for simulations of WebSocket clients: they speak in bytes, and are strict with what they hear.
+//! Scripted servers for simulations of WebSocket clients. They send plain bytes, and check strictly what they receive.
 //!
-//! [`serve`] opens connections ([`Opening`]: late, cut off after a number of bytes, with frames glued to the answer)
-//! and hands each, as a [`Peer`], to a script; [`scripts`] has the scripts that many tests share. [`wire`] judges the
-//! client's bytes, [`frames`] makes the server's.
+//! [`serve`] opens connections ([`Opening`]: late, cut off after a number of bytes, with frames right after the
+//! answer). It hands each connection, as a [`Peer`], to a script. [`scripts`] has the scripts that many tests share.
+//! [`wire`] checks the client's bytes, and [`frames`] makes the server's.
 //!
 //! # Invariants
 //!
-//! - Whatever a script does with what it reads, [`Wire`] has judged it: the request is one for a WebSocket, nothing
-//!   precedes the answer, every frame is masked and in order, at most one Close comes, and nothing after it. A
-//!   violation panics, which fails the run.
-//! - That a connection is lost is no failure: scripts end with an error of their stream, and that is fine.
+//! - [`Wire`] checks everything that a script reads. The request asks for a WebSocket. The client sends nothing
+//!   before the answer. Every frame is masked and in order. At most one Close comes, and nothing after it. A violation
+//!   panics, which fails the run.
+//! - A lost connection is not a failure. The script then ends with the error of its stream.
 //!
 //! # Not here
 //!

@@ -40,7 +40,7 @@ pub async fn server<R: Runtime>(host: R) -> Result<(), String> {
 ///
 /// # Errors
 ///
-/// The text of whatever kept the bytes from coming back as they were sent.
+/// The text of the error, or how the echo differs from what was sent.
 pub async fn client<R: Runtime>(host: R, length: usize) -> Result<(), String> {
     let server = host.resolve("server", 80).await.map_err(|error| error.to_string())?[0];
     let socket = host.connect(server, SocketOptions::new()).await.map_err(|error| error.to_string())?;

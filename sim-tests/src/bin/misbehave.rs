@@ -74,7 +74,7 @@ fn recurse(depth: u64) -> u64 {
     if depth == u64::MAX { 0 } else { recurse(depth + 1) + frame[63] }
 }
 
-/// Ends the process as if all were well, in a seed other than the first.
+/// Ends the process with status 0, in a seed other than the first.
 fn exits(sim: &mut Sim) {
     let seed = sim.choose("seed", 1 << 20);
     sim.client("client", async move |_| {
@@ -84,7 +84,7 @@ fn exits(sim: &mut Sim) {
     });
 }
 
-/// Reads where nothing is.
+/// Reads from an address that has no memory.
 #[expect(unsafe_code, reason = "safe code has no such fault")]
 fn fault() {
     // SAFETY: none: the fault is the test. Volatile, so that the read happens.

@@ -23,7 +23,7 @@ pub struct Checked<T> {
 struct Asked {
     single: bool,
     results: u32,
-    /// The client of the legacy protocol stopped it: `complete` alone may come.
+    /// The client of the legacy protocol has stopped it. Only `complete` may follow.
     stopped: bool,
 }
 

@@ -71,8 +71,8 @@ pub struct HookLog {
     pub disconnects: Vec<Ended>,
 }
 
-/// The hooks. Connections are distinguished by the token in their `connection_init`; those without one, or without
-/// `connection_init`, are one.
+/// The hooks. The token in its `connection_init` identifies a connection. All connections without a token, or without
+/// `connection_init`, count as one.
 #[derive(Clone, Debug)]
 pub struct Recorder {
     host: Host,

@@ -1,4 +1,4 @@
-//! A client that says what a test wants it to say.
+//! A scripted client.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub enum Got {
     Closed {
         /// With this code.
         code: u16,
-        /// And this reason.
+        /// With this reason.
         reason: String,
     },
     /// The connection ended without a Close frame.
@@ -58,8 +58,8 @@ pub(super) enum Line {
     WebSocket(Box<WebSocket<Host>>),
 }
 
-/// A client. Its calls never fail: a connection that has ended takes what is sent, and is [`Got::Closed`] or
-/// [`Got::Lost`] for ever.
+/// A client. Its calls never fail. A connection that has ended ignores what is sent, and each receive returns
+/// [`Got::Closed`] or [`Got::Lost`].
 #[derive(Debug)]
 pub struct Peer {
     pub(super) host: Host,
@@ -81,7 +81,7 @@ impl Peer {
     pub async fn say(&mut self, text: &str) {
         match &self.line {
             Line::Memory(client) => client.send(text).await,
-            // That the connection has ended is what the next call of `hear` says.
+            // The next call of `hear` reports that the connection has ended.
             Line::WebSocket(socket) => drop(socket.send(text).await),
         }
     }
@@ -149,7 +149,7 @@ impl Peer {
     ///
     /// # Panics
     ///
-    /// If it is not JSON in a text message.
+    /// If what was received is not JSON in a text message.
     pub async fn hear_all(&mut self) -> Got {
         if let Some(over) = &self.over {
             return over.clone();
@@ -238,7 +238,7 @@ impl Peer {
         self.begin_close().await;
     }
 
-    /// Closes the connection, and waits until it has ended; what was received before is dropped.
+    /// Closes the connection, and waits until it has ended. Drops what was received before.
     pub async fn begin_close(&mut self) {
         match &mut self.line {
             Line::Memory(client) => {

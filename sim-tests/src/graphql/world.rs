@@ -19,13 +19,13 @@ use super::checked::Checked;
 use super::hooks::{Behaviour, Recorder};
 use super::peer::{Line, Peer};
 
-/// A second.
+/// One second.
 pub const SECOND: Duration = Duration::from_secs(1);
 
-/// How much later than a deadline something may be noticed: tasks may be delayed.
+/// How late a deadline may be noticed, because tasks may be delayed.
 pub const SLACK: Duration = Duration::from_secs(60);
 
-/// What carries the messages.
+/// The transport of the messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum On {
     /// A transport in memory: server and client are tasks of one host.
@@ -37,7 +37,7 @@ pub enum On {
 /// The server under test.
 pub type Handler = Server<Host, Mock<Host>, Recorder>;
 
-/// How a world is.
+/// The settings of a world.
 #[derive(Clone, Debug)]
 pub struct Setup {
     /// The configuration of the handler.
@@ -52,7 +52,7 @@ pub struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        // Without pings, and in no hurry: tests set what they are about.
+        // No pings, and long timeouts. Each test sets what it is about.
         let config = Config::new().keepalive(None).init_timeout(1000 * SECOND).close_timeout(100 * SECOND);
         Self { config, behaviour: Behaviour::default(), capacity: 4, write_buffer: 64 << 10 }
     }
@@ -124,12 +124,12 @@ impl Shared {
         }
     }
 
-    /// Accepts WebSockets for ever.
+    /// Accepts WebSockets without end.
     async fn accept(self, host: Host, setup: Setup) -> io::Result<()> {
         let handler = self.start(host, &setup);
         let mut config = websocket_config();
         config.limits().message(1 << 20).write_buffer(setup.write_buffer);
-        // One that takes too long to close is dropped by the handler.
+        // The handler drops a WebSocket that takes too long to close.
         config.close_timeout(1000 * SECOND);
         let options = AcceptOptions::new().subprotocols(handler.subprotocols().iter().copied());
         let server = WebSocketServer::new(host).config(config).options(options);
@@ -138,7 +138,7 @@ impl Shared {
             let (stream, _) = listener.accept().await?;
             let (server, shared, handler) = (server.clone(), self.clone(), handler.clone());
             host.spawn("connection", async move {
-                // A stream that is gone already shows it soon.
+                // A stream that is already gone shows this soon.
                 let _ = stream.set_nodelay(true);
                 let (stream, counter) = Counted::new(stream);
                 let Ok(socket) = server.accept_over(stream).await else { return };
@@ -154,7 +154,7 @@ fn websocket_config() -> WebSocketConfig {
     let mut config = WebSocketConfig::default();
     config.open_timeout(1000 * SECOND).close_timeout(300 * SECOND);
     config.keepalive().interval(None);
-    // What a client does not take stays with the server, at its size.
+    // Small buffers here, so that what a client does not read stays with the server.
     config.limits().receive_queue_messages(4).read_buffer(4 << 10);
     config.compression().enabled(false);
     config
@@ -171,13 +171,13 @@ pub struct World {
 }
 
 impl World {
-    /// Adds a server, and a client that does what `script` says. When that has ended, every connection has to end
-    /// as well, and to leave nothing behind.
+    /// Adds a server, and a client that runs `script`. After the script, every connection must end and leave nothing
+    /// behind.
     pub fn run<F>(sim: &mut Sim, on: On, setup: Setup, script: impl FnOnce(Self) -> F + 'static)
     where
         F: Future<Output = ()> + 'static,
     {
-        // A driver that spins is found soon.
+        // A driver that spins reaches this limit soon.
         sim.steps_max(2_000_000).time_limit(10_000 * SECOND);
         let shared = Shared::default();
         if on == On::WebSocket {
@@ -198,7 +198,7 @@ impl World {
     ///
     /// # Panics
     ///
-    /// Before it has started, which is before the first connection.
+    /// If it has not started yet. It starts before the first connection.
     pub fn handler(&self) -> Handler {
         self.shared.state().handler.clone().expect("the server has started")
     }
@@ -207,7 +207,7 @@ impl World {
     ///
     /// # Panics
     ///
-    /// Before the server has started.
+    /// If the server has not started yet.
     pub fn mock(&self) -> Mock<Host> {
         self.shared.state().mock.clone().expect("the server has started")
     }
@@ -216,7 +216,7 @@ impl World {
     ///
     /// # Panics
     ///
-    /// Before the server has started.
+    /// If the server has not started yet.
     pub fn hooks(&self) -> Recorder {
         self.shared.state().hooks.clone().expect("the server has started")
     }
@@ -248,11 +248,11 @@ impl World {
     ///
     /// # Errors
     ///
-    /// That of the WebSocket's opening.
+    /// The error of the WebSocket's opening handshake.
     ///
     /// # Panics
     ///
-    /// If a header is none.
+    /// If a header is invalid.
     pub async fn try_connect(
         &self,
         subprotocol: Option<&str>,
@@ -287,8 +287,7 @@ impl World {
     /// Waits until every connection has ended, at most as long as the configuration allows.
     async fn is_left_clean(&self) {
         let start = self.host.now();
-        // The longest of what may be configured, for what a client that is gone may have left: writing, closing,
-        // two hooks.
+        // The sum of the longest timeouts here. A client that is gone may leave behind a write, a close and two hooks.
         let longest = 200 * SECOND + SLACK;
         loop {
             let (served, ended) = {
@@ -308,7 +307,7 @@ impl World {
         self.hooks().check(served);
     }
 
-    /// Awaits what must not take longer than `longest`.
+    /// Awaits a future that must not take longer than `longest`.
     ///
     /// # Panics
     ///

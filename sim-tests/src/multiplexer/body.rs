@@ -1,8 +1,8 @@
-//! Bytes of which every reader can check every one.
+//! Bodies of which a reader can check every byte.
 //!
-//! The byte at offset `o` of the body with seed `s` is the low 8 bits of `o + (o >> 8) + (o >> 16) + 13 *
-//! s`: no two places within 64 KiB look alike, and a byte that is lost, doubled or taken from another
-//! stream is found at once.
+//! The byte at offset `o` of the body with seed `s` is the low 8 bits of `o + (o >> 8) + (o >> 16) + 13 * s`. No two
+//! places within 64 KiB look alike. So a reader notices at once if a byte is lost, doubled or taken from another
+//! stream.
 
 use std::io::{self, Read, Write};
 use std::ops::Range;
@@ -25,7 +25,7 @@ pub fn bytes(seed: u32, range: Range<u64>) -> Vec<u8> {
 ///
 /// # Panics
 ///
-/// If a byte is another one.
+/// If a byte differs.
 pub fn check(seed: u32, from: u64, bytes: &[u8]) {
     for (offset, &found) in (from..).zip(bytes) {
         let expected = byte(seed, offset);
@@ -59,8 +59,8 @@ pub async fn write(
     (offset - range.start, Ok(()))
 }
 
-/// Reads at most `count` bytes of a body, from offset `from` on. Returns how many there were before the
-/// end, and the error that stopped it.
+/// Reads at most `count` bytes of a body, beginning at offset `from`. Returns how many bytes came before the end, and
+/// the error that stopped it.
 pub async fn read(
     reader: &mut (impl AsyncRead + Unpin),
     seed: u32,
@@ -83,7 +83,7 @@ pub async fn read(
     (read, Ok(()))
 }
 
-/// Sends back what comes until the end, then ends the other direction. Returns how many bytes it were.
+/// Sends everything back until the end, then ends the other direction. Returns the number of bytes.
 ///
 /// # Errors
 ///

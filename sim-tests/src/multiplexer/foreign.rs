@@ -86,7 +86,7 @@ impl<R: Runtime> Foreign<R> {
         let _cannot_panic = self.driver.await;
     }
 
-    /// Ends the task that drives the session, without a word to the peer but the end of the transport.
+    /// Ends the task that drives the session. The peer sees only the end of the transport.
     pub fn abort(self) {
         self.driver.abort();
     }
@@ -103,7 +103,7 @@ impl<R: Runtime> std::fmt::Debug for Foreign<R> {
     }
 }
 
-/// Drives a connection of `yamux`, which wants to be polled for inbound streams all the time.
+/// Drives a connection of `yamux`, which must be polled for inbound streams all the time.
 struct YamuxDriver<S> {
     connection: yamux::Connection<Compat<S>>,
     commands: mpsc::UnboundedReceiver<Command>,

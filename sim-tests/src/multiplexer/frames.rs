@@ -22,13 +22,13 @@ pub const ACK: u16 = 2;
 pub const FIN: u16 = 4;
 /// Ends both directions at once.
 pub const RST: u16 = 8;
-/// Between two sides of our crate: asks on a window update to stop sending.
+/// Asks the peer to stop sending, on a window update. Only the sides of our crate use it.
 pub const STOP: u16 = 0x10;
 
 /// The number of a ping that announces [`STOP`].
 pub const ANNOUNCEMENT: u32 = 0x5741_5645;
 
-/// The credit that both directions of a stream begin with.
+/// The initial credit of each direction of a stream.
 pub const INITIAL_WINDOW: u32 = 256 * 1024;
 
 /// A header.
@@ -40,7 +40,7 @@ pub struct Header {
     pub flags: u16,
     /// The stream, or 0 for the session.
     pub stream: u32,
-    /// Bytes of the payload, credit, what a ping carries, or why the session ends.
+    /// The length of the payload, the credit, the value of a ping, or the code of a GoAway.
     pub length: u32,
 }
 
@@ -60,7 +60,7 @@ impl Header {
     ///
     /// # Panics
     ///
-    /// If the version is not 0 or the type unknown: the sides of these simulations send no such thing.
+    /// If the version is not 0 or the type is unknown. No side of these simulations sends such a header.
     #[must_use]
     pub fn decode(bytes: [u8; HEADER_BYTES]) -> Self {
         let [version, kind, f1, f2, s1, s2, s3, s4, l1, l2, l3, l4] = bytes;
@@ -90,14 +90,14 @@ pub fn control(kind: u8, flags: u16, stream: u32, length: u32) -> Vec<u8> {
 ///
 /// # Panics
 ///
-/// If the payload is longer than a frame can say.
+/// If the payload is too long for one frame.
 #[must_use]
 pub fn data(flags: u16, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).expect("a payload of less than 4 GiB");
     [&Header { kind: DATA, flags, stream, length }.encode()[..], payload].concat()
 }
 
-/// Finds the headers in one direction of a connection, however it is cut into pieces.
+/// Finds the headers in one direction of a connection, however its bytes are cut into pieces.
 #[derive(Clone, Debug, Default)]
 pub struct Splitter {
     header: Vec<u8>,

@@ -1,5 +1,5 @@
-//! What two sides of a session do together, whichever implementations they are: the same scenarios for ours
-//! and the published crates, in the simulator, in process and over loopback.
+//! Scenarios for the two sides of a session, whichever implementations they are. They run with ours and with the
+//! published crates, in the simulator, in process and over loopback.
 
 use std::io;
 use std::time::Duration;
@@ -28,7 +28,7 @@ impl<R: Runtime> AnySession<R> {
     ///
     /// # Errors
     ///
-    /// What the implementation says.
+    /// The text of the implementation's error.
     pub async fn open(&self) -> io::Result<AnyStream> {
         match self {
             Self::Ours(session) => match session.open().await {
@@ -66,7 +66,7 @@ impl<R: Runtime> AnySession<R> {
     ///
     /// # Panics
     ///
-    /// If the session is ours and did not end well.
+    /// If the session is ours and ended with an error.
     pub async fn closed(mut self) {
         while self.accept().await.is_some() {}
         match self {
@@ -83,18 +83,18 @@ impl<R: Runtime> AnySession<R> {
 /// What the two sides do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scenario {
-    /// This many streams at once. Each carries [`ECHOED`] bytes there and back, and ends both ways. All are open
-    /// together.
+    /// Opens this many streams. Each carries [`ECHOED`] bytes there and back, and both its directions end. All are
+    /// open at the same time.
     Echo(u32),
-    /// The opener ends its direction, and is answered only then.
+    /// The opener ends its direction, and only then gets its answer.
     HalfClose,
-    /// Four windows to a reader that begins late, and the same back.
+    /// Sends four windows to a reader that begins late, and as much back.
     Windows,
     /// The opener drops the stream without an end.
     ResetByOpener,
     /// The acceptor drops the stream without an end.
     ResetByAcceptor,
-    /// More streams than may be unacknowledged, to a side that accepts late.
+    /// Opens more streams than may be unacknowledged, to a side that accepts late.
     Backlog,
 }
 
@@ -124,7 +124,7 @@ const LATE: Duration = Duration::from_millis(300);
 ///
 /// # Panics
 ///
-/// If anything goes otherwise than it should.
+/// If anything differs from the scenario.
 pub async fn opener<R: Runtime>(runtime: R, session: AnySession<R>, scenario: Scenario) {
     match scenario {
         Scenario::Echo(streams) => echo_on_each(&runtime, &session, streams).await,
@@ -144,7 +144,7 @@ pub async fn opener<R: Runtime>(runtime: R, session: AnySession<R>, scenario: Sc
             body::write(&mut stream, 0, 0..100, 100).await.1.expect("written");
             body::read(&mut stream, 1, 0, 1).await.1.expect("the acceptor has the bytes");
             drop(stream);
-            // What an RST makes of the session is seen by using it.
+            // Only using the session shows whether an RST has harmed it.
             echo_on_each(&runtime, &session, 1).await;
         }
         Scenario::ResetByAcceptor => {
@@ -163,7 +163,7 @@ pub async fn opener<R: Runtime>(runtime: R, session: AnySession<R>, scenario: Sc
 ///
 /// # Panics
 ///
-/// If anything goes otherwise than it should.
+/// If anything differs from the scenario.
 pub async fn acceptor<R: Runtime>(runtime: R, mut session: AnySession<R>, scenario: Scenario) {
     let mut echoing = Vec::new();
     if scenario == Scenario::Backlog {
@@ -205,9 +205,8 @@ pub async fn acceptor<R: Runtime>(runtime: R, mut session: AnySession<R>, scenar
     session.closed().await;
 }
 
-/// Writes one large body and reads another, from late on. Neither side ends before it has everything, and
-/// both read until the end: `tokio-yamux` takes no more credit behind the peer's FIN, nor while no task
-/// reads.
+/// Writes one large body and reads another, beginning late. Neither side ends before it has everything, and both read
+/// to the end: `tokio-yamux` takes no more credit after the peer's FIN, or while no task reads.
 async fn both_ways<R: Runtime>(runtime: &R, stream: AnyStream, [ours, theirs]: [u32; 2]) {
     let (mut reader, mut writer) = tokio::io::split(stream);
     let (have_all, has_all) = tokio::sync::oneshot::channel();
@@ -231,15 +230,15 @@ async fn reads_all(stream: &mut (impl tokio::io::AsyncRead + Unpin), seed: u32, 
     assert!(read == count && result.is_ok(), "{read} of {count} bytes: {result:?}");
 }
 
-/// Reads on behind `from` bytes of body 0: there are none, and the peer has dropped the stream. Ours says
-/// so; `yamux` takes a reset for the end.
+/// Reads after `from` bytes of body 0. No more bytes come, because the peer has dropped the stream. Ours returns that
+/// as an error. `yamux` returns the end.
 async fn is_cut(stream: &mut AnyStream, from: u64, is_ours: bool) {
     let (read, result) = body::read(stream, 0, from, 1).await;
     assert_eq!(read, 0);
     if is_ours {
         let error =
             wavetank_multiplexer::ReadError::from_io(&result.expect_err("a reset is no end")).cloned();
-        // A stream that the peer drops before it has acknowledged it is refused.
+        // A stream is refused if the peer drops it before it acknowledges it.
         let is_told = matches!(
             error,
             Some(wavetank_multiplexer::ReadError::Reset(_) | wavetank_multiplexer::ReadError::Refused)
@@ -248,14 +247,14 @@ async fn is_cut(stream: &mut AnyStream, from: u64, is_ours: bool) {
     }
 }
 
-/// Opens streams, and has each carry bytes there and back.
+/// Opens streams. Each carries bytes there and back.
 async fn echo_on_each<R: Runtime>(runtime: &R, session: &AnySession<R>, streams: u32) {
     let gate = std::sync::Arc::new(tokio::sync::Barrier::new(streams as usize));
     let mut tasks = Vec::new();
     for seed in 0..streams {
         let mut stream = session.open().await.expect("a stream");
         let gate = std::sync::Arc::clone(&gate);
-        // `yamux` sends SYN with the first bytes, and opens no more beyond 256 that are not acknowledged.
+        // `yamux` sends SYN with the first bytes, and opens at most 256 unacknowledged streams.
         let (_, written) = body::write(&mut stream, seed, 0..1000, 1000).await;
         written.expect("written");
         tasks.push(runtime.spawn("stream", async move {

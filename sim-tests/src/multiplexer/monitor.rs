@@ -1,10 +1,10 @@
-//! Holds one side of a session to the rules of the wire, by reading what it sends and what it gets.
+//! Checks that one side of a session keeps the rules of the wire. It reads what that side sends and receives.
 //!
-//! # Invariants it asserts, at every write and every read of the transport
+//! # Invariants, checked at every write and every read of the transport
 //!
-//! - On no stream more is sent than was granted, in either direction.
-//! - A stream is opened once, with an id of the right parity that was not used before; it is acknowledged at most once.
-//! - At most one FIN and one RST a direction; no data behind FIN or RST; RST on a window update alone and
+//! - No stream sends more than was granted, in either direction.
+//! - A stream is opened once, with an unused id of the right parity. It is acknowledged at most once.
+//! - A direction has at most one FIN and one RST, and no data after either. RST comes only on a window update, and
 //!   never with FIN.
 //! - The flag that asks to stop goes only to a peer that has announced it.
 //!
@@ -18,7 +18,7 @@ use super::frames::{
     WINDOW_UPDATE,
 };
 
-/// What was seen of one side of a session. Clones are the same.
+/// What was seen of one side of a session. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Monitor(Arc<Mutex<Seen>>);
 
@@ -30,7 +30,7 @@ struct Seen {
     streams: BTreeMap<u32, Ledger>,
     /// The greatest id that this side has opened.
     opened: u32,
-    /// Credit in a write that has not returned yet: the peer may use it already.
+    /// Credit in a write that has not returned yet. The peer may use it already.
     promised: BTreeMap<u32, u64>,
     peer_announced_stop: bool,
     pings_sent: u64,
@@ -180,7 +180,7 @@ impl Seen {
         match kind {
             PING => {
                 assert_eq!(stream, 0, "{name} sends a ping on a stream");
-                // Some implementations end the session for any other flag.
+                // Some implementations end the session on any other flag.
                 assert!(header.flags == SYN || header.flags == ACK, "{name} sends {header:?}");
                 if header.has(SYN) {
                     self.pings_sent += 1;
@@ -231,7 +231,7 @@ impl Seen {
             sent.bytes += length;
         } else {
             ledger.received.credit += u64::from(length);
-            // The initial window and what was added to it: no more than 1 GiB is configured anywhere.
+            // The initial window and what was added to it. No configuration here exceeds 1 GiB.
             assert!(ledger.received.credit <= 1 << 30, "{name} grants too much on {stream}");
         }
         if header.has(FIN) {
@@ -265,7 +265,7 @@ impl Seen {
             let promised = self.promised.get(&stream).copied().unwrap_or_default();
             let credit = ledger.received.credit + promised;
             assert!(length <= credit, "{name} gets {length} bytes on {stream}, and granted {credit}");
-            // What was promised is added once the write has returned.
+            // Promised credit is added once the write has returned.
             ledger.received.credit = ledger.received.credit.saturating_sub(length);
             ledger.received.bytes += length;
         } else {

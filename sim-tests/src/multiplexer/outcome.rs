@@ -1,10 +1,10 @@
-//! What hosts of a simulation tell each other, and what failed calls say.
+//! Values that the hosts of a simulation share, and the errors of failed calls.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use wavetank_multiplexer::{ReadError, WriteError};
 
-/// A value that one host sets and another reads. Clones are the same.
+/// A value that one host sets and another reads. Clones share it.
 #[derive(Debug)]
 pub struct Cell<T>(Arc<Mutex<Option<T>>>);
 
@@ -39,7 +39,7 @@ impl<T: Clone> Cell<T> {
     }
 }
 
-/// Returns what a failed read says.
+/// Returns the error of a failed read.
 ///
 /// # Panics
 ///
@@ -49,7 +49,7 @@ pub fn read_error(error: &std::io::Error) -> ReadError {
     ReadError::from_io(error).unwrap_or_else(|| panic!("not of this crate: {error}")).clone()
 }
 
-/// Returns what a failed write says.
+/// Returns the error of a failed write.
 ///
 /// # Panics
 ///

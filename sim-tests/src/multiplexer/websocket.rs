@@ -1,7 +1,8 @@
-//! A WebSocket as the transport of a session: binary messages as a stream of bytes, which is how sessions pass proxies.
+//! A WebSocket as the transport of a session. Binary messages carry the stream of bytes. That is how sessions pass
+//! proxies.
 //!
-//! A write becomes one message of at most [`MESSAGE_BYTES`]; the borders of messages mean nothing. The end
-//! of writing is the Close frame, so it ends both directions, as it does for other users of WebSockets.
+//! A write becomes one message of at most [`MESSAGE_BYTES`]. The borders of messages mean nothing. The end of writing
+//! is the Close frame, so it ends both directions, as for other users of WebSockets.
 
 use std::future::Future;
 use std::io;
@@ -14,7 +15,7 @@ use wavetank_runtime::Runtime;
 use wavetank_websocket::client::WebSocket;
 use wavetank_websocket::{CloseCode, Closed, Error, Kind, Message};
 
-/// Bytes of a message, at most: so that one does not hold up its pings for long.
+/// The most bytes of a message. A longer one would delay pings for too long.
 pub const MESSAGE_BYTES: usize = 64 * 1024;
 
 type Receiving = Pin<Box<dyn Future<Output = Result<Message, Error>> + Send>>;
@@ -54,7 +55,7 @@ where
     }
 }
 
-/// An end that both sides agreed on is the end of the stream; another one is an error.
+/// An end that both sides agreed on is the end of the stream. Any other end is an error.
 fn end(error: Error) -> io::Result<()> {
     match error {
         Error::Closed(closed) if closed.is_clean() => Ok(()),
@@ -71,7 +72,7 @@ where
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        // A message that waits to go out goes on, whatever the owner calls; the next write returns its failure.
+        // A message that waits to go out continues, whatever the owner calls. The next write returns its failure.
         if self.sending.is_some() && self.poll_sent(context).is_ready() {
             self.sending = None;
         }
@@ -103,12 +104,12 @@ impl<R: Runtime, S> ByteStream<R, S>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    /// Waits until the message before has gone out.
+    /// Waits until the previous message has gone out.
     fn poll_sent(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if let Some(sending) = &mut self.sending {
             let result = ready!(sending.as_mut().poll(context));
             self.sending = None;
-            // Behind a clean end what is written goes nowhere, and reading says that it is the end.
+            // After a clean end, writes have no effect, and reads return the end.
             return Poll::Ready(result.or_else(end));
         }
         Poll::Ready(Ok(()))
@@ -128,7 +129,7 @@ where
         let count = bytes.len().min(MESSAGE_BYTES);
         let (socket, message) = (self.socket.clone(), Message::binary(bytes[..count].to_vec()));
         let mut sending: Sending = Box::pin(async move { socket.send(&message).await });
-        // What the message says of its end belongs to the next call: these bytes are taken.
+        // The failure of this message belongs to the next call, because these bytes are taken.
         if sending.as_mut().poll(context).is_pending() {
             self.sending = Some(sending);
         }

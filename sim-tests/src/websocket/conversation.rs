@@ -1,4 +1,4 @@
-//! One conversation whose stream ends after every number of bytes, for both suites.
+//! A conversation that is cut after each number of bytes in turn. Both suites use it.
 
 use std::io;
 use std::time::Duration;
@@ -29,8 +29,8 @@ fn all_bytes() -> Vec<u8> {
     frames_and_messages().into_iter().flat_map(|(bytes, _)| bytes).collect()
 }
 
-/// Returns what of it has arrived after `count` bytes: whole messages, whether a message or a frame is incomplete,
-/// whether the Close is there.
+/// Returns what has arrived after `count` bytes: the whole messages, whether a message or a frame is incomplete, and
+/// whether the Close has arrived.
 #[must_use]
 pub fn arrived(count: u64) -> (Vec<String>, bool, bool) {
     let (mut messages, mut end, mut inside) = (Vec::new(), 0, false);
@@ -50,13 +50,13 @@ pub fn arrived(count: u64) -> (Vec<String>, bool, bool) {
     (messages, false, true)
 }
 
-/// Adds a server whose stream ends after 0 bytes on the first connection, after 1 on the second, and so on, and whose
-/// last connection is not cut.
+/// Adds a server that cuts its stream after 0 bytes on the first connection, after 1 on the second, and so on. It does
+/// not cut the last connection.
 pub fn server_that_is_cut(sim: &mut Sim, how: End) {
     sim.server("server", move |host| {
         let opening = move |number| Opening { cut: Some(Cut { after: number, how }), ..Opening::default() };
         serve_each(host, opening, |mut peer: Peer<Host>| async move {
-            // Where only sending is cut, it reads on.
+            // If only sending is cut, the server continues to read.
             let _ = peer.output.send(&all_bytes()).await;
             peer.input.end().await
         })
@@ -69,7 +69,7 @@ pub fn cuts() -> u64 {
     answer_length() + all_bytes().len() as u64 + 1
 }
 
-/// Sends all of it, a message every millisecond, and reads on.
+/// Sends all of it, a message every millisecond, and reads.
 ///
 /// # Errors
 ///
@@ -88,7 +88,7 @@ pub async fn converse_slowly<R: Runtime>(mut peer: Peer<R>) -> io::Result<()> {
 ///
 /// # Panics
 ///
-/// If anything is missing between, or out of order.
+/// If a message in between is missing, or one is out of order.
 pub fn delivered_before_a_reset(messages: &[String]) {
     let (whole, ..) = arrived(u64::MAX);
     assert_eq!(*messages, whole[..messages.len()], "in order, and once");
@@ -97,11 +97,11 @@ pub fn delivered_before_a_reset(messages: &[String]) {
     sometimes!(messages.len() == whole.len(), "the reset comes after every message");
 }
 
-/// Checks that what was delivered comes first of what arrived: nothing, a part, or all of it.
+/// Checks that what was delivered is the beginning of what arrived: nothing, a part, or all of it.
 ///
 /// # Panics
 ///
-/// If it does not.
+/// If it is not.
 pub fn prefix_of(messages: &[String], whole: &[String]) {
     assert_eq!(*messages, whole[..messages.len()], "in order, and once");
     sometimes!(whole.len() > 1 && messages.len() == whole.len(), "what came before a reset is delivered");

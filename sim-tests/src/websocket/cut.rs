@@ -7,29 +7,29 @@ use std::task::{Context, Poll, Waker, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use wavetank_runtime::Stream;
 
-/// When and how a server's stream ends before its time.
+/// When and how a server's stream ends early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cut {
-    /// After how many bytes. 0: instead of the first.
+    /// After how many bytes it ends. 0: before the first byte.
     pub after: u64,
-    /// How.
+    /// How it ends.
     pub how: End,
 }
 
 /// How a stream ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// With FIN; the server reads on.
+    /// With FIN. The server continues to read.
     Finish,
-    /// The server closes it for both directions: FIN, or RST if something was not read.
+    /// The server closes both directions: with FIN, or with RST if it has not read everything.
     Close,
     /// With RST.
     Reset,
-    /// Not at all: the server reads on, and nothing that it writes from then on goes out.
+    /// In silence. The server continues to read, and nothing that it writes goes out any more.
     Silence,
 }
 
-/// A stream, as long as it lasts.
+/// A stream that may be cut.
 #[derive(Debug)]
 pub struct CutStream<S> {
     stream: Option<S>,

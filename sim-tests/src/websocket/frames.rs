@@ -1,4 +1,4 @@
-//! Frames of RFC 6455, and the bytes of a server's.
+//! Frames of RFC 6455, and the bytes of a server's frames.
 
 /// A piece of a message that is not its first.
 pub const CONTINUATION: u8 = 0;
@@ -6,11 +6,11 @@ pub const CONTINUATION: u8 = 0;
 pub const TEXT: u8 = 1;
 /// The first piece of a binary message.
 pub const BINARY: u8 = 2;
-/// An opcode that means nothing.
+/// An opcode that RFC 6455 does not define.
 pub const RESERVED: u8 = 3;
 /// The end of the connection.
 pub const CLOSE: u8 = 8;
-/// To be answered by a pong.
+/// A ping. The peer answers it with a pong.
 pub const PING: u8 = 9;
 /// The answer to a ping.
 pub const PONG: u8 = 10;

@@ -1,4 +1,4 @@
-//! What happened, for tests that look at it later.
+//! A log of what happened, which a test checks later.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

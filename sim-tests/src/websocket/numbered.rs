@@ -1,4 +1,4 @@
-//! Messages with numbers, to see that none is lost, doubled or out of order.
+//! Numbered messages, which show that none is lost, doubled or out of order.
 
 use std::io;
 
@@ -7,7 +7,7 @@ use wavetank_runtime::Runtime;
 use super::frames::{BINARY, CLOSE};
 use super::{Log, Peer, scripts};
 
-/// Returns the message with a number, filled up to a length, so that buffers are full soon.
+/// Returns the message with this number, padded to a length so that buffers fill soon.
 #[must_use]
 pub fn numbered(number: u32, bytes: usize) -> Vec<u8> {
     let mut message = number.to_be_bytes().to_vec();
@@ -25,7 +25,7 @@ pub fn number_of(message: &[u8]) -> u32 {
     u32::from_be_bytes(*message.first_chunk().expect("a number"))
 }
 
-/// Reads numbered messages into `log`; answers the Close, if there is one.
+/// Reads numbered messages into `log`. Answers the Close, if there is one.
 ///
 /// # Errors
 ///

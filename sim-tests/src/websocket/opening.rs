@@ -1,4 +1,4 @@
-//! The opening handshake of a server, as a test wants it.
+//! The opening handshake of a scripted server.
 
 use std::io;
 use std::time::Duration;
@@ -12,29 +12,31 @@ use wavetank_runtime::{ListenOptions, Listener as _, Runtime};
 use super::cut::{Cut, CutStream};
 use super::peer::Peer;
 
-/// How a server answers the opening handshake. By default at once, and with nothing behind the answer.
+/// How a server answers the opening handshake. By default it answers at once, and sends nothing right after the
+/// answer.
 #[derive(Clone, Debug, Default)]
 pub struct Opening {
     /// How long after the request the answer is sent.
     pub late: Duration,
-    /// What is sent in the same write as the answer, right behind it.
+    /// What is sent in the same write, right after the answer.
     pub glued: Vec<u8>,
-    /// Where the server's stream ends before its time.
+    /// Where the server's stream ends early.
     pub cut: Option<Cut>,
-    /// The same, counting the bytes of the client that the server has read, from the first of its request.
+    /// The same, counted in bytes that the server has read. The first is that of the request.
     pub cut_reading: Option<Cut>,
-    /// How long the server pauses after each byte of the answer (and of what is glued to it), if it sends each alone.
+    /// If set, each byte of the answer (and of what follows it in the same write) is sent alone, with this pause after
+    /// it.
     pub dribble: Option<Duration>,
     /// A status instead of the upgrade, such as `503 Service Unavailable`; the connection ends with it.
     pub refusal: Option<&'static str>,
-    /// The same with the body "No." and without its length, on a stream that stays open until the client ends it.
+    /// The same with the body "No." and without its length. The stream stays open until the client ends it.
     pub unended_refusal: Option<&'static str>,
 }
 
-/// Listens on port 80, opens every connection as `opening` says, and has `script` go on with it in a task of its own:
-/// the main of a host. Never ends by itself.
+/// Listens on port 80, opens every connection as `opening` says, and runs `script` with it in a task of its own. It is
+/// the main of a host, and never ends by itself.
 ///
-/// An error that `script` returns ends its connection, and is no failure.
+/// If `script` returns an error, its connection ends. That is not a failure.
 ///
 /// # Errors
 ///
@@ -51,7 +53,8 @@ where
     serve_each(host, |_| opening.clone(), script).await
 }
 
-/// As [`serve`], with an opening for each connection, which are numbered from 0 in the order in which they came.
+/// Does what [`serve`] does, with an opening for each connection. Connections are numbered from 0 in the order of
+/// their arrival.
 ///
 /// # Errors
 ///
@@ -71,7 +74,7 @@ where
         let (opening, script, local) = (opening(number), script.clone(), host.clone());
         let _detached = host.spawn("connection", async move {
             if let Ok(Some(peer)) = open(local, stream, &opening).await {
-                // That the connection is lost is the client's to notice.
+                // The client has to notice a lost connection.
                 let _ = script(peer).await;
             }
         });
@@ -90,7 +93,7 @@ pub fn answer(key: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// How many bytes the answer to any request has.
+/// The length of the answer to any request, in bytes.
 #[must_use]
 pub fn answer_length() -> u64 {
     answer("").len() as u64
@@ -125,11 +128,11 @@ async fn open<R: Runtime>(host: R, stream: R::Stream, opening: &Opening) -> io::
 ///
 /// # Panics
 ///
-/// If no client of RFC 6455 (section 4.1) sends it.
+/// If RFC 6455 (section 4.1) does not allow the request.
 async fn read_request(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> io::Result<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
-        // By the byte: nothing may follow, and what does is judged with the frames.
+        // Reads byte by byte, so that what follows the request is checked with the frames.
         head.push(stream.read_u8().await?);
         assert!(head.len() < 10_000, "the request: a head without an end");
     }

@@ -12,7 +12,7 @@ use super::{Frame, Wire};
 
 /// The server's end of an open connection. Its halves can be used at the same time (`tokio::join!`).
 pub struct Peer<R: Runtime> {
-    /// Where it lives: for its clock and its sleep.
+    /// The host of the peer, for its clock and its sleep.
     pub host: R,
     /// What comes from the client.
     pub input: Input<R>,
@@ -49,7 +49,7 @@ impl<R: Runtime> Peer<R> {
 }
 
 impl<R: Runtime> Input<R> {
-    /// Waits for the next frame; `None` at the end of the stream, wherever it comes.
+    /// Waits for the next frame. Returns `None` at the end of the stream, even within a frame.
     ///
     /// # Errors
     ///
@@ -57,7 +57,7 @@ impl<R: Runtime> Input<R> {
     ///
     /// # Panics
     ///
-    /// At what no client may send.
+    /// If the client sends what no client may send.
     ///
     /// # Cancel safety
     ///
@@ -113,7 +113,7 @@ impl<R: Runtime> Output<R> {
     ///
     /// # Errors
     ///
-    /// The stream's, and `BrokenPipe` where it was to be cut.
+    /// The stream's, and `BrokenPipe` where the stream is cut.
     pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.half.write_all(bytes).await
     }

@@ -1,4 +1,4 @@
-//! What servers do that many tests meet: each function is the script of one connection, or the end of one.
+//! Scripts of servers that many tests share. Each function is the script of one connection, or of its end.
 
 use std::io;
 use std::pin::pin;
@@ -9,9 +9,9 @@ use wavetank_runtime::Runtime;
 use super::frames::{self, CLOSE, Frame, PING, PONG, RESERVED, TEXT};
 use super::peer::Peer;
 
-/// Sends every frame of a message back as it came, answers pings and the Close, and ends the stream after it.
+/// Sends every frame of a message back unchanged. Answers pings and the Close, and then ends the stream.
 ///
-/// It answers before it reads on: a client that does not read is not read from either.
+/// It answers before it reads more. So it does not read from a client that does not read.
 ///
 /// # Errors
 ///
@@ -29,7 +29,7 @@ pub async fn echo<R: Runtime>(mut peer: Peer<R>) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads until the end of the stream, and says nothing.
+/// Reads until the end of the stream, and sends nothing.
 ///
 /// # Errors
 ///
@@ -38,7 +38,7 @@ pub async fn silent<R: Runtime>(mut peer: Peer<R>) -> io::Result<()> {
     peer.input.end().await
 }
 
-/// Neither reads nor says anything for `time`, then reads on in silence.
+/// Neither reads nor sends for `time`. Then reads until the end of the stream, and sends nothing.
 ///
 /// # Errors
 ///
@@ -61,7 +61,7 @@ pub async fn close_first<R: Runtime>(mut peer: Peer<R>, code: u16) -> io::Result
     peer.input.end().await
 }
 
-/// Waits for the client's Close, which it answers, and drops all that comes before.
+/// Waits for the client's Close and answers it. Drops everything before it.
 ///
 /// # Errors
 ///
@@ -85,7 +85,7 @@ pub async fn answer_close_and_stay<R: Runtime>(mut peer: Peer<R>) -> io::Result<
     peer.input.end().await
 }
 
-/// Answers the client's Close, and everything before it not at all; then resets the stream.
+/// Answers nothing but the client's Close, then resets the stream.
 ///
 /// # Errors
 ///
@@ -98,8 +98,8 @@ pub async fn answer_close_and_reset<R: Runtime>(mut peer: Peer<R>) -> io::Result
     Ok(())
 }
 
-/// Sends a Close frame with `body`, ends the stream (RFC 6455, section 7.1.1: the server's part), and waits for the
-/// client to do so.
+/// Sends a Close frame with `body`, ends the stream as a server must (RFC 6455, section 7.1.1), and waits until the
+/// client has ended it as well.
 ///
 /// # Errors
 ///
@@ -110,7 +110,7 @@ pub async fn say_goodbye<R: Runtime>(mut peer: Peer<R>, body: &[u8]) -> io::Resu
     peer.input.end().await
 }
 
-/// Sends the text "welcome" twice, then shows `heard` each frame that comes; answers pings and the Close.
+/// Sends the text "welcome" twice, then passes each frame to `heard`. Answers pings and the Close.
 ///
 /// # Errors
 ///
@@ -128,7 +128,7 @@ pub async fn greet<R: Runtime>(mut peer: Peer<R>, heard: impl Fn(&Frame)) -> io:
     Ok(())
 }
 
-/// Answers one of `of` pings, the latest, as a peer may (RFC 6455, section 5.5.3); and the Close.
+/// Answers the Close, and of every `of` pings only the latest, as RFC 6455 allows (section 5.5.3).
 ///
 /// # Errors
 ///
@@ -150,8 +150,8 @@ pub async fn answer_the_latest_ping<R: Runtime>(mut peer: Peer<R>, of: u32) -> i
     Ok(())
 }
 
-/// After `time`, ends its direction without a Close, or sends a frame that `breaks_rules`; then waits for the end of
-/// the client's.
+/// After `time`, ends its direction without a Close or, if `breaks_rules`, sends a frame that no server may send. Then
+/// waits until the client has ended its direction.
 ///
 /// # Errors
 ///
@@ -159,7 +159,7 @@ pub async fn answer_the_latest_ping<R: Runtime>(mut peer: Peer<R>, of: u32) -> i
 ///
 /// # Panics
 ///
-/// If that comes later than `at_most`.
+/// If that takes longer than `at_most`.
 pub async fn end_and_wait<R: Runtime>(
     mut peer: Peer<R>,
     time: Duration,
@@ -179,7 +179,7 @@ pub async fn end_and_wait<R: Runtime>(
     Ok(())
 }
 
-/// Sends a ping every `pause` while it reads, for `longer` after the client's Close too, which it answers only then.
+/// Sends a ping every `pause` while it reads, until `longer` after the client's Close. Only then answers the Close.
 ///
 /// # Errors
 ///
@@ -187,7 +187,7 @@ pub async fn end_and_wait<R: Runtime>(
 ///
 /// # Panics
 ///
-/// At anything that the client sends behind its Close, an answer to the pings above all.
+/// If the client sends anything after its Close, such as a pong.
 pub async fn ping_on<R: Runtime>(peer: Peer<R>, pause: Duration, longer: Duration) -> io::Result<()> {
     let Peer { host, mut input, mut output } = peer;
     let close = {
@@ -210,7 +210,7 @@ pub async fn ping_on<R: Runtime>(peer: Peer<R>, pause: Duration, longer: Duratio
     }
 }
 
-/// Sends `bytes` over and over while it reads, until the client's Close, which it answers; `times` over at most.
+/// Sends `bytes` again and again while it reads, at most `times`. The client's Close ends it, and is answered.
 ///
 /// # Errors
 ///

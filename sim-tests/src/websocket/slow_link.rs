@@ -1,4 +1,4 @@
-//! Narrow links, and what a peer behind one does.
+//! Narrow links, and the peer behind one.
 
 use std::time::Duration;
 
@@ -8,13 +8,14 @@ use super::frames::{self, BINARY, CLOSE, PING, PONG};
 use super::peer::Peer;
 use super::scripts::say_goodbye;
 
-/// Bytes that socket buffers of these tests hold, at most: what is behind them waits so long at the link's rate.
+/// The most bytes that a socket buffer of these tests holds. Later bytes wait as long as these take at the link's
+/// rate.
 pub const BUFFERED: u64 = 16 * 1024;
 
 /// Round trips and timers take no longer than this.
 pub const ROUND_TRIP: Duration = Duration::from_millis(20);
 
-/// Returns options of small buffers: what they hold passes the link within a timeout.
+/// Returns options with small buffers, so that a full buffer passes the link within a timeout.
 #[must_use]
 pub const fn narrow() -> SocketOptions {
     SocketOptions::new().send_buffer_bytes(4096).receive_buffer_bytes(4096)
@@ -37,7 +38,7 @@ pub enum Way {
     Both,
 }
 
-/// Sends the client a message, takes one, or sends one back, as `way` says; answers pings and the Close.
+/// Sends the client a message, takes one, or sends one back, as `way` says. Answers pings and the Close.
 ///
 /// # Errors
 ///

@@ -1,14 +1,14 @@
-//! What a client may send: a parser that forgives nothing.
+//! A strict parser of what a client sends.
 
 use super::frames::{BINARY, CLOSE, CONTINUATION, Frame, PING, PONG, TEXT};
 
 /// Parses the frames of a client, and panics at what no client may send (RFC 6455, sections 5 and 7).
 ///
-/// An end in the middle of a frame is no violation: a connection may break anywhere.
+/// An end within a frame is not a violation, because a connection may break anywhere.
 #[derive(Debug, Default)]
 pub struct Wire {
     bytes: Vec<u8>,
-    /// The message that is unfinished: its opcode, and what there is of it.
+    /// The unfinished message: its opcode, and its payload so far.
     unfinished: Option<(u8, Vec<u8>)>,
     closed: bool,
 }
@@ -34,7 +34,7 @@ impl Wire {
     ///
     /// # Panics
     ///
-    /// If it is none that a client may send here.
+    /// If no client may send that frame here.
     pub fn frame(&mut self) -> Option<Frame> {
         let &[first, second, ..] = self.bytes.as_slice() else { return None };
         let (fin, opcode) = (first & 0x80 != 0, first & 0x0f);
