@@ -1,18 +1,18 @@
 //! TLS that follows the seed: a provider of cryptography for rustls, and configurations that use it.
 //!
-//! With the providers that rustls brings, a handshake in a simulation may differ from run to run. What rustls draws
-//! (randoms of its hellos, session ids), what the provider draws without asking rustls (secrets of key exchanges), and
-//! the clock come from the system. On Linux the simulator answers those calls too; elsewhere it does not. This module
-//! depends on neither: its entropy is that of the simulated host that runs, its time is virtual.
+//! With the providers of rustls, a handshake in a simulation may differ from run to run. The randoms of hellos, the
+//! session ids, the secrets of key exchanges and the clock all come from the system. On Linux the simulator answers
+//! those system calls. On other systems it does not. With this module, entropy comes from the running simulated host,
+//! and time is virtual, on every system.
 //!
-//! Three more things make handshakes differ, and the functions here leave them out:
+//! Three more things make handshakes differ. The functions here avoid them:
 //!
-//! - **Sessions that are resumed.** A configuration that is a `static` keeps tickets, so the second run of a process
-//!   resumes the sessions of the first. [`client_config`] and [`server_config`] do not resume.
-//! - **Signatures with a nonce.** ECDSA draws one for each signature, and the length of a signature depends on it: the
-//!   server's flight has another length in each handshake (526 to 529 bytes with P-256). Use a key of Ed25519, whose
-//!   signatures draw nothing.
-//! - **Rotating keys of tickets**, which follow the real time.
+//! - **Resumed sessions.** A configuration in a `static` keeps tickets, so the second run of a process resumes
+//!   sessions of the first. [`client_config`] and [`server_config`] do not resume.
+//! - **Signatures with a nonce.** ECDSA draws a nonce for each signature, and the length of the signature depends on
+//!   it. The server's flight then has another length in each handshake (526 to 529 bytes with P-256). Use an Ed25519
+//!   key, whose signatures draw nothing.
+//! - **Rotating ticket keys**, which follow real time.
 //!
 //! The feature `rustls` turns this module on.
 //!
@@ -39,7 +39,7 @@
 //!
 //! # Not here
 //!
-//! Secrecy: the seed tells all keys. Outside of a run the system's entropy and clock are used.
+//! Secrecy: the seed determines all keys. Outside of a run, the system's entropy and clock are used.
 
 use std::fmt;
 use std::sync::Arc;
@@ -63,7 +63,7 @@ use crate::world::context;
 ///
 /// # Determinism
 ///
-/// Entropy and time are those of the simulated host that runs.
+/// Entropy and time are those of the running simulated host.
 #[must_use]
 #[expect(clippy::missing_panics_doc, reason = "the provider has the version that is asked for")]
 pub fn client_config(roots: RootCertStore) -> ClientConfig {
@@ -76,15 +76,15 @@ pub fn client_config(roots: RootCertStore) -> ClientConfig {
 }
 
 /// Makes the configuration of a server with this certificate: TLS 1.3 with X25519, without resumption. `key` should be
-/// one of Ed25519, see the module.
+/// an Ed25519 key (see the module).
 ///
 /// # Errors
 ///
-/// The key is not the certificate's, or of a kind that is not known.
+/// If the key is not the certificate's, or its kind is unknown.
 ///
 /// # Determinism
 ///
-/// Entropy and time are those of the simulated host that runs.
+/// Entropy and time are those of the running simulated host.
 #[expect(clippy::missing_panics_doc, reason = "the provider has the version that is asked for")]
 pub fn server_config(
     chain: Vec<CertificateDer<'static>>,
@@ -98,11 +98,11 @@ pub fn server_config(
     Ok(config)
 }
 
-/// Returns ring's provider with the entropy of the simulated host that runs, and X25519 as the only key exchange.
+/// Returns ring's provider with the entropy of the running simulated host, and X25519 as the only key exchange.
 ///
 /// # Determinism
 ///
-/// All but signatures of ECDSA and RSA, which draw from the system.
+/// Everything but signatures of ECDSA and RSA, which draw from the system.
 #[must_use]
 pub fn provider() -> CryptoProvider {
     CryptoProvider { kx_groups: vec![&X25519], secure_random: &Drawn, ..ring::default_provider() }
@@ -114,7 +114,7 @@ pub fn time_provider() -> Arc<dyn TimeProvider> {
     Arc::new(VirtualTime)
 }
 
-/// The entropy of the host that runs.
+/// The entropy of the running host.
 #[derive(Debug)]
 struct Drawn;
 
@@ -127,7 +127,7 @@ impl SecureRandom for Drawn {
                 host.fill(buffer);
                 Ok(())
             }
-            // Outside of a run; or in a task that tokio runs by itself, where libc's entropy is the seed's.
+            // Outside of a run, or in a task that tokio runs by itself. There libc's entropy comes from the seed.
             None => ring::default_provider().secure_random.fill(buffer),
         }
     }

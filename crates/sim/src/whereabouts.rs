@@ -1,27 +1,28 @@
-//! Where another OS thread of this process is: for the watchdog, which reports a run that is stuck.
+//! Finds the functions that another OS thread of this process is in. The watchdog uses it for its report of a stuck
+//! run.
 //!
-//! The thread is interrupted by a signal, whose handler notes the addresses of its frames and nothing else. The thread
-//! that asks gives them names.
+//! A signal interrupts the thread. The signal's handler notes the addresses of the thread's frames. The thread that
+//! asks turns the addresses into names.
 //!
 //! # Invariants
 //!
-//! - The handler allocates nothing, takes no lock, and writes only while it is waited for.
-//! - An answer that does not come in time is no answer: the thread may be somewhere where signals are blocked.
+//! - The handler allocates nothing, takes no lock, and writes only while the asking thread waits.
+//! - An answer that comes late does not count. The thread may be in code that blocks signals.
 
 use std::fmt;
 
 #[cfg(all(target_os = "linux", not(miri)))]
 mod linux;
 
-/// Most lines of an answer.
+/// The most lines of an answer.
 const LINES_MAX: usize = 12;
 
-/// How many of the innermost functions are shown that are std's, besides those that tested code has called. With debug
-/// information a single call into std is a dozen functions.
+/// How many of std's innermost functions are shown, besides those that tested code calls directly. With debug
+/// information, a single call into std is a dozen functions.
 const OF_STD_MAX: usize = 2;
 
-/// Says where the OS thread with this number is: its functions from the innermost out, up to the simulator's own. Empty
-/// where the system does not tell.
+/// Returns the functions that the OS thread with this number is in, from the innermost out, without the simulator's
+/// own. Empty if the system does not tell.
 #[cfg(all(target_os = "linux", not(miri)))]
 pub(crate) fn of_thread(thread: i32) -> Vec<String> {
     let mut frames = Vec::new();
@@ -38,7 +39,7 @@ pub(crate) fn of_thread(thread: i32) -> Vec<String> {
     of_tested_code(&frames).map(Frame::to_string).collect()
 }
 
-/// Says where the OS thread with this number is: this system does not tell.
+/// Returns nothing, because this system does not tell.
 #[cfg(not(all(target_os = "linux", not(miri))))]
 pub(crate) fn of_thread(_: i32) -> Vec<String> {
     Vec::new()
@@ -50,7 +51,7 @@ const NAMELESS: &str = "a function without a name";
 #[cfg_attr(not(all(target_os = "linux", not(miri))), expect(dead_code, reason = "only Linux tells"))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Frame {
-    /// Without its module if debug information has lines and nothing else.
+    /// Without the module if debug information has nothing but lines.
     name: String,
     /// Empty if debug information does not say.
     file: String,
@@ -69,7 +70,7 @@ impl fmt::Display for Frame {
 }
 
 impl Frame {
-    /// Returns `true` if it is in this module of the simulator, or in one below it.
+    /// Returns `true` if the function is in this module of the simulator, or in one below it.
     fn is_in(&self, module: &str) -> bool {
         let folder = env!("CARGO_MANIFEST_DIR").rsplit('/').next().unwrap_or_default();
         let path = format!("/{folder}/src/{}", module.replace("::", "/"));
@@ -92,13 +93,13 @@ impl Frame {
         self.file.starts_with("/rustc/") || prefixes.iter().any(|prefix| self.name.starts_with(prefix))
     }
 
-    /// Returns `true` if it is what the kernel puts between a function and the handler.
+    /// Returns `true` if it is the frame that the kernel puts between a function and the handler.
     fn is_trampoline(&self) -> bool {
         self.name.starts_with("__restore_rt") || self.name == NAMELESS
     }
 }
 
-/// Leaves out the handler's own functions, those of the simulator around the code under test, and most of std's.
+/// Returns the frames of tested code. Leaves out the handler's functions, those of the simulator, and most of std's.
 #[cfg_attr(not(all(target_os = "linux", not(miri))), expect(dead_code, reason = "only Linux tells"))]
 fn of_tested_code(frames: &[Frame]) -> impl Iterator<Item = &Frame> {
     let begin = frames.iter().rposition(Frame::is_of_the_handler).map_or(0, |last| last + 1);
@@ -171,7 +172,7 @@ mod tests {
         use std::sync::mpsc;
         #[inline(never)]
         fn waits_in_here(released: &mpsc::Receiver<()>) {
-            // No tail call, which would leave no frame.
+            // A tail call would leave no frame.
             std::hint::black_box(released.recv().is_ok());
         }
         let (told, hear) = mpsc::channel();

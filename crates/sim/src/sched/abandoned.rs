@@ -1,7 +1,7 @@
-//! Destructors that panic while their stack is unwound: the run fails, and the process goes on.
+//! Destructors that panic while their stack unwinds. The run fails, and the process continues.
 //!
-//! Rust ends a process in which that happens. Where it happens on a stack of its own (a thread; what is torn down), the
-//! stack is abandoned instead (`coroutine`), and the panic is the failure of the run.
+//! Rust ends a process in which that happens. Here threads, and everything that is torn down, have stacks of their
+//! own. Such a stack is abandoned (`coroutine`), and the panic fails the run.
 
 use std::sync::Arc;
 
@@ -11,22 +11,22 @@ use super::{Body, Scheduler, Symptom, SymptomKind};
 use crate::interpose;
 use crate::panics::LastPanic;
 
-/// As large as the stack of an OS thread, on which destructors run otherwise.
+/// The size of an OS thread's stack, on which destructors run otherwise.
 const STACK_BYTES: usize = 2 << 20;
 
-/// What to do about a panic that no real process would have.
+/// The remedy for a panic that no real process would have.
 const KILLED: &str = "a killed process runs no destructors; those of a simulated one run, cut off from the simulation, \
                       because its memory is shared. Let this one not panic while its thread unwinds \
                       (`std::thread::panicking`)";
 
 impl Scheduler {
-    /// Whether the stack that runs now can be abandoned.
+    /// Returns `true` if the running stack can be abandoned.
     pub(crate) fn can_abandon(&self) -> bool {
         interpose::CATCHES_ABORT && is_on_own_stack()
     }
 
-    /// A destructor has panicked (`then`) while the stack that runs now was unwound, by `first` unless it is torn down.
-    /// Ends the run with that, unless it has a verdict; the stack is abandoned.
+    /// Fails the run, unless it has a verdict: a destructor has panicked with `then` while the running stack unwound.
+    /// `first` is the panic that unwinds it, unless it is torn down. The caller then abandons the stack.
     pub(crate) fn fail_by_abandoning(&self, first: Option<LastPanic>, then: LastPanic) {
         let who = self.running_name().unwrap_or_else(|| Arc::from("what is left of the test"));
         let is_at_the_end = self.is_at_the_end();
@@ -64,7 +64,7 @@ impl Scheduler {
         })
     }
 
-    /// Drops something that holds values of code under test, when the run has ended.
+    /// Drops `value`, which holds values of code under test, after the run has ended.
     pub(crate) fn drop_at_the_end<T: 'static>(&self, what: &str, value: T) {
         if let Err(panic) = self.drop_apart(value) {
             let detail = format!("{what}, when it was dropped at the end of the run: {}", panic.message());
@@ -72,7 +72,7 @@ impl Scheduler {
         }
     }
 
-    /// Whether the whole run is torn down, as opposed to one host of turmoil's that crashes.
+    /// Returns `true` if the whole run is torn down, and not only a host of turmoil that crashes.
     pub(super) fn is_at_the_end(&self) -> bool {
         #[cfg(feature = "turmoil")]
         let is_crash = self.entered_host().is_some();

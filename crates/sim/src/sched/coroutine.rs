@@ -3,16 +3,16 @@
 //! A simulated thread runs ordinary blocking code on a stack of its own and suspends wherever production code would
 //! block. Stacks are pooled for the whole process: mapping one costs more than many runs.
 //!
-//! A thread that is torn down is told to unwind where it is suspended. A destructor that panics then would end the
-//! process by Rust's own rules. Instead its stack is *abandoned*: it suspends once more and is never resumed.
+//! A thread that is torn down unwinds from where it is suspended. Rust ends the process if a destructor panics during
+//! an unwind. Here the stack is *abandoned* instead: it suspends once more and is never resumed.
 //!
 //! # Invariants
 //!
 //! - A coroutine is resumed and dropped on the OS thread that made it: a run never leaves its thread.
-//! - Nothing suspends while its thread unwinds: `std`'s panic count is per OS thread, so a coroutine that suspended in
-//!   the middle of an unwind would make every other one look as if it were panicking. An abandoned stack does that, so
-//!   the run ends with it.
-//! - The memory of an abandoned stack is used again only when its run is gone: what the run has may point into it.
+//! - No thread suspends while it unwinds. `std` counts panics per OS thread, so every other coroutine would seem to
+//!   be panicking. An abandoned stack does suspend during an unwind, so the run ends with it.
+//! - The memory of an abandoned stack is used again only after its run is gone, because values of the run may point
+//!   into it.
 //! - Below each stack lies a guard page; `overflow` names the thread that hits it.
 
 use std::cell::{Cell, RefCell};
@@ -24,10 +24,10 @@ use std::sync::{Mutex, PoisonError};
 use corosensei::stack::{DefaultStack, Stack};
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
-/// Stacks that no thread uses now, of all sizes.
+/// The stacks that are not in use, of all sizes.
 static POOL: Mutex<Vec<PooledStack>> = Mutex::new(Vec::new());
 
-/// More idle stacks than this are unmapped: 256 stacks of 1 MiB, of which only touched pages take memory.
+/// The most idle stacks that the pool keeps. Only pages that were touched take memory.
 const POOLED_MAX: usize = 256;
 
 struct PooledStack {
@@ -35,10 +35,10 @@ struct PooledStack {
     bytes: usize,
 }
 
-/// What a coroutine is to do when it is resumed.
+/// What a coroutine does when it is resumed.
 enum Go {
     On,
-    /// Unwind: it is torn down.
+    /// Unwinds, because it is torn down.
     Unwind,
 }
 
@@ -53,11 +53,11 @@ enum Pause {
 pub(super) enum Resumed {
     Suspended,
     Ended,
-    /// A destructor on its stack has panicked during an unwind: it never runs again.
+    /// A destructor on its stack has panicked during an unwind. It never runs again.
     Abandoned,
 }
 
-/// What unwinds a coroutine that is torn down.
+/// The payload of the panic that unwinds a coroutine.
 struct TornDown;
 
 type Fiber = Coroutine<Go, Pause, ()>;
@@ -72,13 +72,13 @@ pub(super) struct ThreadBody {
 }
 
 thread_local! {
-    /// The coroutine that this OS thread runs now: of several, the innermost.
+    /// The innermost coroutine that this OS thread runs now.
     static RUNNING: RefCell<Option<Suspender>> = const { RefCell::new(None) };
-    /// Coroutines that have been abandoned in this OS thread's run, with the size of their stacks.
+    /// The abandoned coroutines of this OS thread's run, with the sizes of their stacks.
     static ABANDONED: RefCell<Vec<(ManuallyDrop<Fiber>, usize)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Suspends the coroutine that it belongs to, from anywhere below its entry.
+/// Suspends its coroutine, from anywhere below the coroutine's entry.
 #[derive(Clone)]
 pub(super) struct Suspender(Rc<Cell<Option<*const Yielder<Go, Pause>>>>);
 
@@ -87,7 +87,7 @@ impl Suspender {
     ///
     /// # Panics
     ///
-    /// Unwinds by force when the thread is torn down while suspended.
+    /// Unwinds if the thread is torn down while it is suspended.
     pub(super) fn suspend(&self) {
         match self.pause(Pause::Waits) {
             Go::On => {}
@@ -104,18 +104,18 @@ impl Suspender {
         unsafe { (*yielder).suspend(why) }
     }
 
-    /// Whether the thread has started and not ended: what runs for it runs on its own stack.
+    /// Returns `true` if the thread has started and has not ended. Its code then runs on its own stack.
     pub(super) fn is_inside(&self) -> bool {
         self.0.get().is_some()
     }
 }
 
-/// Whether what runs now has a stack of its own, which [`abandon`] can leave.
+/// Returns `true` if the running code is on a coroutine's stack, which [`abandon`] can leave.
 pub(super) fn is_on_own_stack() -> bool {
     RUNNING.try_with(|running| running.borrow().is_some()).unwrap_or(false)
 }
 
-/// Leaves the stack that runs now for good. Returns only where it is not a coroutine's.
+/// Abandons the running stack. Returns only if it is not a coroutine's.
 pub(crate) fn abandon() {
     let running = RUNNING.try_with(|running| running.borrow().clone()).ok().flatten();
     if let Some(running) = running {
@@ -124,7 +124,7 @@ pub(crate) fn abandon() {
     }
 }
 
-/// Takes the value out of what only abandoned stacks may still share.
+/// Takes the value out of an `Rc` that only abandoned stacks may still share.
 #[expect(unsafe_code, reason = "skips destructors that cannot run")]
 pub(crate) fn sole<T>(shared: Rc<T>) -> Option<T> {
     if ABANDONED.with(|abandoned| !abandoned.borrow().is_empty()) {
@@ -137,7 +137,8 @@ pub(crate) fn sole<T>(shared: Rc<T>) -> Option<T> {
     Rc::into_inner(shared)
 }
 
-/// Puts abandoned stacks of this OS thread back into the pool: their run is gone, with all that may point into them.
+/// Puts the abandoned stacks of this OS thread back into the pool. Their run must be gone, with everything that may
+/// point into them.
 #[expect(unsafe_code, reason = "skips destructors that cannot run")]
 pub(crate) fn reclaim_abandoned() {
     for (fiber, bytes) in ABANDONED.take() {
@@ -154,7 +155,7 @@ impl ThreadBody {
     ///
     /// # Errors
     ///
-    /// The system's, where it maps no more memory.
+    /// The system's, if it maps no more memory.
     pub(super) fn new(stack_bytes: usize, entry: impl FnOnce() + 'static) -> std::io::Result<Self> {
         let stack = take_stack(stack_bytes)?;
         let guard = stack.limit().get();
@@ -165,7 +166,7 @@ impl ThreadBody {
             let _cleared = ClearOnExit(&inside);
             match go {
                 Go::On => run_to_end(entry),
-                // It never started: what its entry has captured is dropped here, on a stack of its own.
+                // It never started. The captures of its entry are dropped here, on its own stack.
                 Go::Unwind => drop(entry),
             }
         });
@@ -207,8 +208,8 @@ impl ThreadBody {
 
 impl Drop for ThreadBody {
     fn drop(&mut self) {
-        // Unwinds a suspended thread: its destructors run, on its own stack, and may not suspend. One that catches the
-        // unwind goes on, until it suspends again.
+        // Unwinds a suspended thread. Its destructors run on its own stack and must not suspend. A thread that catches
+        // the unwind continues until it suspends again.
         while self.coroutine.as_ref().is_some_and(|coroutine| !coroutine.done()) {
             self.go(Go::Unwind);
         }
@@ -218,8 +219,8 @@ impl Drop for ThreadBody {
     }
 }
 
-/// Runs `f` on a stack of its own, where a destructor that panics during an unwind ends the run and not the process.
-/// Returns `None` where such a stack was abandoned.
+/// Runs `f` on a stack of its own. If a destructor panics there during an unwind, the run fails, and the process
+/// continues. Returns `None` if the stack was abandoned.
 ///
 /// # Panics
 ///
@@ -234,12 +235,12 @@ pub(super) fn on_own_stack<T: 'static>(stack_bytes: usize, f: impl FnOnce() -> T
             body.resume();
             result.take()
         }
-        // Without memory for a stack it runs on this one.
+        // Without memory for another stack, it runs on this one.
         Err(_) => f.take().map(|f| f()),
     }
 }
 
-/// Runs the entry of a thread. The unwind that tears it down ends here.
+/// Runs the entry of a thread, and ends the unwind that tears it down.
 fn run_to_end(entry: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(entry))
         && !payload.is::<TornDown>()
@@ -248,7 +249,7 @@ fn run_to_end(entry: impl FnOnce()) {
     }
 }
 
-/// Names the coroutine that runs, and the one before when dropped.
+/// Sets the running coroutine, and restores the previous one when dropped.
 struct Running(Option<Suspender>);
 
 impl Running {

@@ -12,8 +12,8 @@
 //! 3. Add a unit test beside it, a column to `STRATEGIES` of the zoo's harness and to `OURS` of
 //!    `sim-tests/peers/finding`, and its name to `docs/writing-tests.md`.
 //!
-//! A policy does not choose which waiter gets a lock or a notification: `choose_waiter` in `schedule` does, first in
-//! first out with [`Strategy::Fifo`] and uniformly with all others.
+//! A policy does not choose which waiter gets a lock or a notification. `choose_waiter` in `schedule` does: first in,
+//! first out with [`Strategy::Fifo`], and uniformly with all others.
 
 mod pct;
 mod pos;
@@ -41,21 +41,21 @@ pub(super) trait Policy {
     /// A task was started, by `parent` if a task started it. Tasks start in the order of their numbers.
     fn started(&mut self, _task: TaskId, _name: &str, _parent: Option<TaskId>) {}
 
-    /// `task` goes on, and touches `object`. Comes for every task, whether it was chosen or was the only candidate.
+    /// `task` continues, and touches `object`. Called for every task, whether it was chosen or was the only candidate.
     fn goes_on(&mut self, _task: TaskId, _object: Option<ObjectId>) {}
 
-    /// `task` yielded: it is waiting for others, perhaps without end.
+    /// `task` has yielded. It waits for others, perhaps without end.
     fn yielded(&mut self, _task: TaskId) {}
 
     /// `task` has ended.
     fn ended(&mut self, _task: TaskId) {}
 }
 
-/// Looking at more candidates makes a choice among thousands expensive, and no more useful: what is behind the first
-/// moves up.
+/// How many candidates a policy looks at. More would make a choice among thousands expensive and no more useful,
+/// because later candidates move up.
 const WINDOW: usize = 128;
 
-/// The tasks that could run next: the running one, if it may continue, and then the ready ones, longest ready first.
+/// The tasks that could run next: first the running one, if it may continue, then the ready ones, longest ready first.
 pub(super) struct Candidates<'a> {
     pub(super) running: Option<TaskId>,
     pub(super) ready: &'a VecDeque<TaskId>,
@@ -71,13 +71,13 @@ pub(super) struct Candidate {
 }
 
 impl Candidates<'_> {
-    /// How many there are.
+    /// Returns the number of candidates.
     pub(super) fn count(&self) -> u32 {
         let count = usize::from(self.running.is_some()) + self.ready.len();
         u32::try_from(count).expect("fewer than 2^32 tasks")
     }
 
-    /// Returns the candidates in their order: those that a policy looks at.
+    /// Returns the candidates that a policy looks at, in order.
     fn iter(&self) -> impl Iterator<Item = Candidate> {
         let all = self.running.into_iter().chain(self.ready.iter().copied());
         all.take(WINDOW).map(|task| Candidate { task, object: self.tasks[task.index()].object })
@@ -95,14 +95,14 @@ impl Candidates<'_> {
         best.1 as u32
     }
 
-    /// Returns the index of a candidate, each as likely as its weight; the first if no weight is above 0.
+    /// Returns the index of a candidate, drawn in proportion to the weights. Returns 0 if no weight is above 0.
     fn weighted(&self, lane: &mut ChaCha8Rng, mut weight: impl FnMut(Candidate) -> u32) -> u32 {
         let weights: Vec<u32> = self.iter().map(&mut weight).collect();
         draw_weighted(lane, &weights) as u32
     }
 }
 
-/// Draws an index, each as likely as its weight; 0 if no weight is above 0.
+/// Draws an index in proportion to the weights. Returns 0 if no weight is above 0.
 fn draw_weighted(rng: &mut ChaCha8Rng, weights: &[u32]) -> usize {
     let total = weights.iter().fold(0_u32, |sum, &weight| sum.saturating_add(weight));
     if total == 0 {
@@ -131,7 +131,7 @@ impl<T> PerTask<T> {
     }
 }
 
-/// Priorities of tasks, drawn when they are first asked for. A task may fall behind all others.
+/// Priorities of tasks. Each is drawn at its first use. A task may fall behind all others.
 #[derive(Debug)]
 struct TaskPriorities {
     drawn: PerTask<u64>,
@@ -156,7 +156,7 @@ impl TaskPriorities {
     }
 }
 
-/// A priority: never 0, which is below all.
+/// Draws a priority. It is never 0, which is below all.
 fn priority(rng: &mut ChaCha8Rng) -> u64 {
     rng.next_u64() | 1
 }
@@ -174,7 +174,7 @@ pub(super) fn policy(strategy: Strategy, mut rng: ChaCha8Rng, profile: &Arc<Prof
     }
 }
 
-/// What a seed of the swarm is scheduled by.
+/// Returns the strategy that a seed of the swarm uses.
 fn drawn(strategy: Strategy, rng: &mut ChaCha8Rng) -> Strategy {
     if strategy != Strategy::Swarm {
         return strategy;

@@ -1,12 +1,13 @@
-//! A second process: the same seeds once more, at other addresses and with statics that nothing else has touched.
+//! A second process runs the same seeds again, at other addresses and with fresh statics.
 //!
-//! What differs from process to process (the address of a static, the order of a map that is hashed by address) is the
-//! same in both runs of a process, so a second run in the same one does not see it. The process is this program,
-//! asked to run this one test; it runs the seeds that a variable names, says what came of them, and exits.
+//! Some things differ from process to process only: the address of a static, the order of a map that hashes by
+//! address. A second run in the same process does not notice them. The second process is this program, started with
+//! this one test. It runs the seeds that an environment variable names, prints their results, and exits.
 //!
 //! # Not here
 //!
-//! Programs that make a [`Sweep`](super::Sweep) of their own: starting them again would do whatever else they do.
+//! Programs that make a [`Sweep`](super::Sweep) of their own. Starting them again would also repeat everything else
+//! that they do.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
@@ -19,31 +20,32 @@ use super::examine::{SuspectedBy, suspects};
 use crate::pool::Ran;
 use crate::symptom::{Symptom, SymptomKind};
 
-/// Names the seeds of a second process. Not a setting: the simulator alone sets it.
+/// Names the seeds of a second process. It is not a setting: only the simulator sets it.
 const VARIABLE: &str = "SECOND_PROCESS_OF_WAVETANK";
 
-/// What begins a line by which a second process answers.
+/// The beginning of each line of an answer.
 const ANSWER: &str = "second process of wavetank: ";
 
-/// A second process that says nothing for so long is given up: another harness may not know the arguments.
+/// The longest wait for an answer. Another test harness may not know the arguments.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// So many passing seeds are run in a second process.
+/// How many passing seeds run in a second process.
 const SAMPLE: usize = 4;
 
-/// A sweep of fewer seeds runs none of those that pass in a second process, which costs as much as some hundred runs.
+/// A sweep of fewer seeds runs no passing seed in a second process, because a process costs as much as some hundred
+/// runs.
 const SEEDS_MIN: u64 = 1_000;
 
-/// What a seed came to.
+/// The result of a seed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Answer {
     pub(super) seed: u64,
     pub(super) trace_hash: u64,
-    /// The key of its symptom; empty if it passed.
+    /// The key of its symptom. Empty if it passed.
     pub(super) key: String,
 }
 
-/// The seeds that a second process is to run, in one. `None` in any other.
+/// Returns the seeds that this process must run, if it is a second process.
 pub(super) fn seeds_asked_for() -> Option<Vec<u64>> {
     #[expect(clippy::disallowed_methods, reason = "how the two processes talk, and no setting")]
     let seeds = std::env::var(VARIABLE).ok()?;
@@ -51,14 +53,14 @@ pub(super) fn seeds_asked_for() -> Option<Vec<u64>> {
 }
 
 impl Session {
-    /// The work of a second process.
+    /// Does the work of a second process.
     pub(super) fn answer(&self, seeds: &[u64]) -> ! {
         let _ = self.warm_up(|_| true);
         let mut stdout = std::io::stdout().lock();
         for &seed in seeds {
             if let Ran::Ended(outcome) = self.ran(self.job_of(seed)) {
                 let key = outcome.symptom.as_ref().map(Symptom::key).unwrap_or_default();
-                // A pipe whose other end has gone is of no interest.
+                // The other end of the pipe may be gone.
                 let _ = writeln!(stdout, "\n{ANSWER}{seed} {} {key}", outcome.trace.hash());
             }
         }
@@ -66,7 +68,7 @@ impl Session {
         std::process::exit(0);
     }
 
-    /// Runs seeds in a second process. Returns what it answered, which may be nothing.
+    /// Runs seeds in a second process. Returns its answers, of which there may be none.
     fn ask_second_process(&self, seeds: &[u64]) -> Vec<Answer> {
         let identity = &self.sweep.identity;
         if identity.built.is_none() || cfg!(miri) || seeds.is_empty() {
@@ -99,7 +101,7 @@ impl Session {
         answered
     }
 
-    /// Whether a failing seed does something else in a second process: what to note.
+    /// Runs a failing seed in a second process. Returns a note if the result differs there.
     pub(super) fn differs_in_second_process(&self, here: &Answer) -> Option<String> {
         let there = self.ask_second_process(&[here.seed]);
         let there = there.iter().find(|there| there.seed == here.seed && *there != here)?;
@@ -112,7 +114,7 @@ impl Session {
         Some(format!("in a second process, at other addresses, this seed {what}\n{suspects}"))
     }
 
-    /// Runs some of the seeds that passed in a second process. Returns the first that does something else there.
+    /// Runs some of the seeds that passed in a second process. Returns the first whose result differs there.
     pub(super) fn sample_in_second_process(&self, passed: u64, sample: &[Answer]) -> Option<(u64, Symptom)> {
         if passed < SEEDS_MIN && self.settings.check_every.is_none_or(|every| every == 0) {
             return None;

@@ -10,20 +10,20 @@ use libc::c_int;
 
 const FRAMES_MAX: usize = 96;
 
-/// How long an answer is waited for, in steps.
+/// The wait for an answer, in steps.
 const STEP: Duration = Duration::from_millis(5);
 const STEPS: u32 = 200;
 
 /// One thread is asked at a time.
 static ASKS: Mutex<()> = Mutex::new(());
-/// The thread that is to answer, or 0.
+/// The thread that must answer, or 0.
 static ASKED: AtomicI32 = AtomicI32::new(0);
 static FRAMES: [AtomicUsize; FRAMES_MAX] = [const { AtomicUsize::new(0) }; FRAMES_MAX];
-/// How many frames there are, once it has answered.
+/// The number of frames, once the thread has answered.
 static COUNT: AtomicUsize = AtomicUsize::new(NONE);
 const NONE: usize = usize::MAX;
 
-/// A signal that programs seldom use, and that ends a process which does not handle it.
+/// Returns a signal that programs seldom use. It ends a process that does not handle it.
 fn signal() -> c_int {
     libc::SIGRTMIN() + 13
 }
@@ -62,7 +62,7 @@ fn install() {
     });
 }
 
-/// The addresses of the frames of this thread, the innermost first.
+/// Returns the addresses of the frames of this thread, the innermost first.
 pub(super) fn frames(thread: i32) -> Vec<usize> {
     if thread == 0 {
         return Vec::new();
@@ -80,7 +80,7 @@ pub(super) fn frames(thread: i32) -> Vec<usize> {
         #[expect(clippy::disallowed_methods, reason = "the watchdog waits outside of all runs")]
         std::thread::sleep(STEP);
     }
-    // One that begins to answer only now is not listened to; one that has begun ends soon, or never.
+    // An answer that begins now does not count. An answer that has begun ends soon, or never.
     ASKED.store(0, Ordering::Release);
     match COUNT.load(Ordering::Acquire) {
         NONE => Vec::new(),
