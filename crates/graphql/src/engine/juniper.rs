@@ -141,7 +141,8 @@ where
 /// Executes a request from parsing to the last result, and leaves each step in `slot`.
 ///
 /// Everything of juniper borrows the schema, the document and the context. They all live in this one future, which
-/// suspends after each step until it is polled for the next.
+/// suspends after each step until it is polled for the next. What only one step needs is boxed, so that an idle
+/// subscription does not hold room for it.
 async fn run<Q, M, T, S>(
     schema: Arc<RootNode<Q, M, T, S>>,
     request: Request,
@@ -167,14 +168,14 @@ async fn run<Q, M, T, S>(
         Err(error) => return slot.put(Step::Refused(request_errors(error))),
     };
     if operation.operation_type() != OperationType::Subscription {
-        return slot.put(match operation.execute(&variables, &context).await {
+        return slot.put(match Box::pin(operation.execute(&variables, &context)).await {
             Ok((data, errors)) => Step::Result(JuniperResponse { data, errors }),
             Err(error) => Step::Refused(request_errors(error)),
         });
     }
     slot.put(Step::Subscribing);
     suspend().await;
-    let subscribed = match operation.resolve_into_stream(&variables, &context).await {
+    let subscribed = match Box::pin(operation.resolve_into_stream(&variables, &context)).await {
         Ok((value, errors)) => source_stream(value, errors),
         Err(error) => Err(request_errors(error)),
     };
