@@ -41,6 +41,22 @@ pub trait Handler: 'static {
     fn serve(host: Host, line: Line) -> impl Future<Output = Result<(), String>>;
 }
 
+/// A body, with a name for its sweeps.
+pub type Body = (&'static str, fn(&mut Sim));
+
+/// Returns every body.
+pub fn bodies<H: Handler>() -> [Body; 7] {
+    [
+        ("busy_subscription", fairness::a_query_is_answered_beside_a_busy_subscription::<H>),
+        ("taken_id", operations::a_taken_id_closes_with_4409::<H>),
+        ("error", operations::an_error_is_the_last_message::<H>),
+        ("client_complete", operations::nothing_follows_the_complete_of_a_client::<H>),
+        ("reused_id", operations::a_completed_id_may_be_used_again::<H>),
+        ("second_init", connection::a_second_init_closes_with_4429::<H>),
+        ("keepalive", connection::a_client_that_answers_is_kept::<H>),
+    ]
+}
+
 /// Returns the numbers of `count`.
 #[expect(clippy::disallowed_methods, reason = "published handlers run on tokio's own timers")]
 pub fn numbers(every_ms: Option<u64>) -> BoxStream<'static, i32> {

@@ -84,6 +84,31 @@ impl Entry {
         }
     }
 
+    /// Verifies that a handler or client has no other bugs: each of `bodies` whose name is not that of one of `bugs`
+    /// passes 100 seeds.
+    ///
+    /// # Panics
+    ///
+    /// With the report of the sweep, if one fails.
+    pub fn verify_others(manifest_dir: &str, bugs: &[Self], bodies: &[(&'static str, fn(&mut Sim))]) {
+        for (name, body) in bodies {
+            if !bugs.iter().any(|bug| bug.name == *name) {
+                Self::fixed(name, "", *body).verify(manifest_dir);
+            }
+        }
+    }
+
+    /// Verifies that our own passes each of `bodies`, with 100 seeds. Recordings of bugs are not replayed.
+    ///
+    /// # Panics
+    ///
+    /// With the report of the sweep, if one fails.
+    pub fn verify_ours(manifest_dir: &str, bodies: &[(&'static str, fn(&mut Sim))]) {
+        for (name, body) in bodies {
+            Sweep::new(format!("zoo::ours_{name}"), Path::new(manifest_dir)).workers(1).run(*body);
+        }
+    }
+
     fn find(sweep: Sweep, symptom: &str, body: fn(&mut Sim)) -> Found {
         let sweep = sweep.seeds(BASES * SEEDS_MAX).finds(symptom);
         sweep.shrink_at_most(2_000, Duration::from_secs(60)).find(body)

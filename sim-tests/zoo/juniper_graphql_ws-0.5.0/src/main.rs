@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-use wavetank_zoo_graphql::{connection, operations};
+use wavetank_zoo_graphql::operations;
 use wavetank_zoo_harness::{Entry, show};
 
-use crate::served::Juniper;
+use crate::served::{CLIENT_COMPLETE, ERROR, Juniper, SECOND_INIT};
 
 mod served;
 
@@ -17,24 +17,9 @@ const BUGS: &[Entry] = &[
         "error in client: the server closes: # Subscriber for # already exists",
         operations::a_completed_id_may_be_used_again::<Juniper>,
     ),
-    Entry::bad(
-        "error",
-        "`complete` follows `error`",
-        "error in client: complete after error",
-        operations::an_error_is_the_last_message::<Juniper>,
-    ),
-    Entry::bad(
-        "client_complete",
-        "the client's `complete` is answered with `complete`",
-        "error in client: complete answers the client's complete",
-        operations::nothing_follows_the_complete_of_a_client::<Juniper>,
-    ),
-    Entry::bad(
-        "second_init",
-        "a second `connection_init` is ignored, instead of closing with 4429",
-        "error in client: a second connection_init is ignored",
-        connection::a_second_init_closes_with_4429::<Juniper>,
-    ),
+    ERROR,
+    CLIENT_COMPLETE,
+    SECOND_INIT,
 ];
 
 fn main() -> ExitCode {
@@ -43,20 +28,9 @@ fn main() -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use wavetank_zoo_graphql::fairness;
+    use wavetank_zoo_graphql::bodies;
 
     use super::*;
-
-    /// The bodies that pass.
-    const SOUND: &[Entry] = &[
-        Entry::fixed(
-            "busy_subscription",
-            "",
-            fairness::a_query_is_answered_beside_a_busy_subscription::<Juniper>,
-        ),
-        Entry::fixed("taken_id", "", operations::a_taken_id_closes_with_4409::<Juniper>),
-        Entry::fixed("keepalive", "", connection::a_client_that_answers_is_kept::<Juniper>),
-    ];
 
     #[test]
     fn every_bug_is_found_with_its_reviewed_trace() {
@@ -69,8 +43,6 @@ mod tests {
 
     #[test]
     fn the_other_bodies_pass() {
-        for body in SOUND {
-            assert_eq!(body.verify(env!("CARGO_MANIFEST_DIR")), None);
-        }
+        Entry::verify_others(env!("CARGO_MANIFEST_DIR"), BUGS, &bodies::<Juniper>());
     }
 }

@@ -1,4 +1,4 @@
-//! The schema, and `Connection` as juniper's own hosts drive it.
+//! What both versions share: the schema, `Connection` as juniper's own hosts drive it, and the bugs that both have.
 
 use std::sync::Arc;
 
@@ -10,9 +10,31 @@ use juniper::{
 use juniper_graphql_ws::ConnectionConfig;
 use juniper_graphql_ws::graphql_transport_ws::{ClientMessage, Connection, Input, Output};
 use wavetank::Host;
-use wavetank_zoo_graphql::{Handler, Line, numbers};
+use wavetank_zoo_graphql::{Handler, Line, connection, numbers, operations};
+use wavetank_zoo_harness::Entry;
 
-#[derive(Clone, Copy)]
+pub const ERROR: Entry = Entry::bad(
+    "error",
+    "`complete` follows `error`",
+    "error in client: complete after error",
+    operations::an_error_is_the_last_message::<Juniper>,
+);
+
+pub const CLIENT_COMPLETE: Entry = Entry::bad(
+    "client_complete",
+    "the client's `complete` is answered with `complete`",
+    "error in client: complete answers the client's complete",
+    operations::nothing_follows_the_complete_of_a_client::<Juniper>,
+);
+
+pub const SECOND_INIT: Entry = Entry::bad(
+    "second_init",
+    "a second `connection_init` is ignored, instead of closing with 4429",
+    "error in client: a second connection_init is ignored",
+    connection::a_second_init_closes_with_4429::<Juniper>,
+);
+
+#[derive(Clone, Copy, Default)]
 pub struct Nothing;
 
 impl juniper::Context for Nothing {}
@@ -35,6 +57,12 @@ impl Subscriptions {
     }
 }
 
+pub type Schema = RootNode<Query, EmptyMutation<Nothing>, Subscriptions>;
+
+pub fn schema() -> Schema {
+    RootNode::new(Query, EmptyMutation::new(), Subscriptions)
+}
+
 /// `Connection`, with the default configuration.
 pub struct Juniper;
 
@@ -51,9 +79,9 @@ impl TryFrom<Text> for Input<DefaultScalarValue> {
 
 impl Handler for Juniper {
     async fn serve(_host: Host, line: Line) -> Result<(), String> {
-        let schema = Arc::new(RootNode::new(Query, EmptyMutation::<Nothing>::new(), Subscriptions));
         let (from_handler, to_handler) = {
-            let (sink, stream) = Connection::new(schema, ConnectionConfig::new(Nothing)).split::<Text>();
+            let (sink, stream) =
+                Connection::new(Arc::new(schema()), ConnectionConfig::new(Nothing)).split::<Text>();
             (stream, sink)
         };
         let (sink, lines) = line.split();
