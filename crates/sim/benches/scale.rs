@@ -2,7 +2,8 @@
 //!
 //! `cargo bench -p wavetank --bench scale >/dev/null` prints two tables: 10 to 10,000 hosts, of which each client has
 //! a Unix socket of its own and talks to a server of its own, and 100 to 10,000 tasks of one host under each strategy.
-//! Flat is: the last line of a column is hardly more than the first one.
+//! Flat is: the last line of a column is hardly more than the first one. An argument `hosts` or `tasks` selects a
+//! table. A number selects one of its lines, for a profiler: `-- hosts 10000`.
 
 use std::path::Path;
 use std::time::Duration;
@@ -25,9 +26,14 @@ fn main() {
     }
 }
 
+/// Returns `true` unless an argument is another number: then only that many hosts, or tasks, run.
+fn is_count_asked_for(count: usize) -> bool {
+    std::env::args().find_map(|argument| argument.parse().ok()).is_none_or(|asked: usize| asked == count)
+}
+
 fn hosts() {
     eprintln!("{:>8} {:>16}", "hosts", "µs of CPU a host");
-    for count in [10, 100, 1_000, 10_000] {
+    for count in [10, 100, 1_000, 10_000].into_iter().filter(|&count| is_count_asked_for(count)) {
         let each = cost(20_000 / count, move |sim| pairs(sim, count / 2)) / count as f64;
         eprintln!("{count:>8} {:>16.1}", each * 1e6);
     }
@@ -71,7 +77,7 @@ fn tasks() {
     eprint!("\n{:>8}", "tasks");
     strategies.iter().for_each(|(name, _)| eprint!(" {name:>10}"));
     eprintln!("    µs of CPU a task");
-    for count in [100, 1_000, 10_000] {
+    for count in [100, 1_000, 10_000].into_iter().filter(|&count| is_count_asked_for(count)) {
         eprint!("{count:>8}");
         for (_, strategy) in strategies {
             let each = cost(20_000 / count, move |sim| crowd(sim, count, strategy)) / count as f64;
