@@ -195,3 +195,16 @@ fn a_panicking_destructor_names_the_spawned_task() {
         "{text}"
     );
 }
+
+#[test]
+fn a_sleep_of_std_takes_no_virtual_time() {
+    let outcome = seeded(1, |sim| {
+        sim.perturb(false);
+        sim.client_thread("client", |host: Host| {
+            let before = Threads::now(&host);
+            std::thread::sleep(Duration::from_millis(1));
+            assert_eq!(Threads::now(&host), before);
+        });
+    });
+    assert_eq!(symptom(&outcome), "");
+}

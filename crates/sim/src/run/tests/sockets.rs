@@ -6,8 +6,8 @@ use std::path::Path;
 
 use tokio::io::AsyncReadExt;
 use wavetank_runtime::{
-    BlockingDatagrams, BlockingLocalSockets, BlockingUdpSocket, BlockingUnixListener, Datagrams,
-    ListenOptions, Listener, LocalSockets, SocketOptions, UdpSocket,
+    BlockingDatagrams, BlockingListener, BlockingLocalSockets, BlockingUdpSocket, BlockingUnixListener,
+    Datagrams, ListenOptions, Listener, LocalSockets, SocketOptions, UdpSocket,
 };
 
 use super::*;
@@ -254,4 +254,35 @@ fn default_values_deliver_every_datagram() {
         run(&body, &plan, &Arc::default())
     });
     assert_eq!(received(&default), (0..10).collect::<Vec<u32>>());
+}
+
+#[test]
+fn a_deadlock_names_what_a_thread_local_keeps() {
+    thread_local! {
+        static KEPT: std::cell::RefCell<Option<<Host as Threads>::Stream>> = const { std::cell::RefCell::new(None) };
+    }
+    let outcome = seeded(1, |sim| {
+        sim.perturb(false);
+        sim.server_thread("server", |host: Host| {
+            let listener = Threads::listen(&host, any(80), ListenOptions::new())?;
+            let (mut stream, _) = listener.accept()?;
+            // Ends when the client has closed the connection.
+            while stream.read(&mut [0; 8])? > 0 {}
+            listener.accept()?.0.write_all(b"next")
+        });
+        sim.client_thread("client", |host: Host| {
+            let server = Threads::resolve(&host, "server", 80)?[0];
+            let keeper = Threads::spawn(&host, "keeper", move || {
+                let stream = Threads::connect(&host, server, SocketOptions::new(), None).expect("it listens");
+                KEPT.set(Some(stream));
+            })?;
+            keeper.join().expect("no panic");
+            let mut stream = Threads::connect(&host, server, SocketOptions::new(), None)?;
+            stream.read_exact(&mut [0; 4])
+        });
+    });
+    let text = symptom(&outcome);
+    let expected = "Still open, although the thread that made it has ended: client:49152 -> server:80, made by \
+                    client/keeper\nIf a thread-local keeps it";
+    assert!(text.starts_with("deadlock") && text.contains(expected), "{text}");
 }
