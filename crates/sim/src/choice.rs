@@ -134,7 +134,7 @@ struct Point {
 }
 
 /// Room for choices that a run has from the beginning. Growing it step by step costs more.
-const USUAL: usize = 512;
+const USUAL: usize = 1024;
 
 /// Answers the questions of one run.
 pub(crate) struct Choices {

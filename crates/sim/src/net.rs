@@ -256,7 +256,10 @@ impl Network {
         // Calls of applications since the last `process` can have left a cancelled event in front.
         self.drop_cancelled();
         let segment = self.wire.queue.peek().map(|event| event.at);
-        [segment, self.udp.next_arrival()].into_iter().flatten().min()
+        match self.udp.next_arrival() {
+            None => segment,
+            Some(datagram) => Some(segment.map_or(datagram, |segment| segment.min(datagram))),
+        }
     }
 
     /// Returns `true` if nothing is on its way that an application could ever notice.
@@ -324,12 +327,14 @@ impl Network {
         self.now = self.now.max(now);
         let connection = self.connections.get_mut(socket.connection())?;
         let result = step(connection, socket.side(), &mut Cx { now, wire: &mut self.wire, outside });
-        self.forget_if_over(socket.connection());
+        if connection.is_over() {
+            self.forget(socket.connection());
+        }
         Some(result)
     }
 
-    fn forget_if_over(&mut self, index: u32) {
-        if let Some(connection) = self.connections.get(index).filter(|connection| connection.is_over()) {
+    fn forget(&mut self, index: u32) {
+        if let Some(connection) = self.connections.get(index) {
             if let Some(tuple) = connection.tuple() {
                 self.tuples.leave(tuple, index, connection.time_wait(self.now), self.now);
             }

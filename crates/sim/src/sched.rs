@@ -90,6 +90,7 @@ pub use strategy::Strategy;
 use table::{Body, State, TaskBody, TaskEntry, TaskTable};
 pub(crate) use timers::TimerKey;
 use verdict::{Limits, Verdict};
+pub(crate) use waker::Waiter;
 use waker::{Mailbox, TaskWaker};
 
 /// The options of a scheduler.
@@ -173,7 +174,7 @@ const DELAYS: [Nanos; 8] =
 impl Scheduler {
     pub(crate) fn new(run: u64, settings: Settings, mut choices: Choices, progress: Arc<Progress>) -> Self {
         let lanes = Lanes::of(&mut choices, "");
-        let perturber = Perturber::draw(&mut choices, settings.perturb);
+        let perturber = Perturber::draw(&mut choices, settings.perturb, settings.delay_max);
         let is_on_stacks = perturber.stacks && settings.interrupt_polls;
         // A replay asks no policy.
         let strategy = if choices.is_replay() { Strategy::Fifo } else { settings.strategy };
@@ -243,6 +244,12 @@ impl Scheduler {
         self.tasks.waker(task)
     }
 
+    /// Returns the running task if `waker` is its own.
+    pub(crate) fn task_of(&self, waker: &Waker) -> Option<TaskId> {
+        let task = self.current.get()?;
+        self.tasks.borrow()[task.index()].waker.will_wake(waker).then_some(task)
+    }
+
     // Steps.
 
     /// Returns `true` if stepping `task` polls a future (which may use up tokio's budget).
@@ -275,9 +282,9 @@ impl Scheduler {
         }
     }
 
-    fn poll(&self, task: TaskId, mut body: TaskBody) -> Option<TaskBody> {
+    fn poll(&self, task: TaskId, mut body: Box<TaskBody>) -> Option<Box<TaskBody>> {
         let polled = match body.interrupted.take() {
-            Some(interrupted) => self.go_on(task, &mut body, interrupted),
+            Some(interrupted) => self.go_on(task, &mut body, *interrupted),
             None => {
                 self.begin_waits(task);
                 self.grant_budget(task);
@@ -356,16 +363,11 @@ impl Scheduler {
         }
     }
 
-    fn resume(&self, task: TaskId, mut thread: ThreadBody) -> Option<ThreadBody> {
-        let (message, spans) = {
-            let tasks = self.tasks.borrow();
-            let entry = &tasks[task.index()];
-            (entry.overflow_message.clone(), entry.spans.clone())
-        };
-        crate::trace::reenter_spans(&spans);
+    fn resume(&self, task: TaskId, mut thread: Box<ThreadBody>) -> Option<Box<ThreadBody>> {
+        let message = self.tasks.borrow()[task.index()].overflow_message.clone();
+        crate::trace::reenter_spans(&self.spans_of(task));
         let resumed = overflow::watched(thread.guard(), &message, || thread.resume());
-        let spans = self.tasks.borrow()[task.index()].spans.clone();
-        crate::trace::leave_spans(&spans);
+        crate::trace::leave_spans(&self.spans_of(task));
         match resumed {
             Resumed::Suspended => Some(thread),
             Resumed::Ended | Resumed::Abandoned => {
@@ -374,6 +376,11 @@ impl Scheduler {
                 None
             }
         }
+    }
+
+    /// Returns the spans that `task` has entered.
+    fn spans_of(&self, task: TaskId) -> Vec<tracing::Id> {
+        self.tasks.borrow()[task.index()].spans.clone()
     }
 
     /// Remembers the spans that the running task has entered.

@@ -137,7 +137,7 @@ pub(crate) fn label_of(labels: &[Arc<str>], object: u64) -> Option<&Arc<str>> {
 }
 
 /// Room that a trace has from the beginning. Growing it step by step is most of the cost of a short one.
-const USUAL: usize = 512;
+const USUAL: usize = 1024;
 
 /// Events kept from the beginning of a run, and as many from its end.
 const KEPT_EACH: usize = 100_000;

@@ -31,6 +31,12 @@ impl ObjectId {
     /// Names and sockets do not share numbers.
     const NAMED: u64 = 1 << 63;
 
+    /// What the steps of a host touch that touch nothing known.
+    pub(crate) const fn of_host(host: HostIndex) -> Self {
+        // As if its name were empty: the offset of FNV-1a.
+        Self((0xcbf2_9ce4_8422_2325 ^ (host as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)) | Self::NAMED)
+    }
+
     /// The object of this name on `host`.
     pub(crate) fn named(host: HostIndex, name: &str) -> Self {
         Self((fnv1a(name.as_bytes()) ^ (host as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)) | Self::NAMED)

@@ -29,7 +29,7 @@ use crate::fault::RunFaults;
 use crate::net::{Network, Ready};
 use crate::options::RunOptions;
 use crate::progress::Progress;
-use crate::sched::{Scheduler, Settings};
+use crate::sched::{Scheduler, Settings, Waiter};
 use crate::time::Nanos;
 use crate::trace;
 use crate::wait::{HostIndex, Names, TaskId};
@@ -55,8 +55,8 @@ pub(crate) struct Run {
     pub(crate) faults: RefCell<RunFaults>,
     link_points: RefCell<LinkPoints>,
     waiters: RefCell<Waiters>,
-    /// Room for wakers on their way from `waiters`, kept from call to call.
-    woken: Cell<Vec<Waker>>,
+    /// Room for what is on its way from `waiters`, kept from call to call.
+    woken: Cell<Vec<Waiter>>,
     /// Names of what tasks wait for outside of the simulator's network.
     pub(crate) labels: RefCell<Vec<Arc<str>>>,
     pub(crate) foreign: Foreign,
@@ -161,33 +161,42 @@ impl Run {
 
     /// Wakes the tasks that the last call into the network made ready.
     fn wake_ready(&self, mut network: RefMut<'_, Network>) {
-        let mut wakers = self.woken.take();
+        let mut woken = self.woken.take();
         let mut waiters = self.waiters.borrow_mut();
-        network.take_ready().for_each(|ready| waiters.take(ready, &mut wakers));
+        network.take_ready().for_each(|ready| waiters.take(ready, &mut woken));
         drop((network, waiters));
         // Woken without a borrow: a waker may be code under test.
-        wakers.drain(..).for_each(|waker| self.scheduler.wake_up(waker));
-        self.woken.set(wakers);
+        woken.drain(..).for_each(|waiter| match waiter {
+            Waiter::Task(task) => self.scheduler.wake(task),
+            Waiter::Wrapper(waker) => self.scheduler.wake_up(waker),
+        });
+        self.woken.set(woken);
     }
 
     /// Wakes `waker` once `ready` may have changed.
     pub(crate) fn when_ready(&self, ready: Ready, waker: &Waker) {
-        if !self.waiters.borrow_mut().has(ready, waker) {
-            // Cloned without a borrow.
-            let waker = waker.clone();
-            self.waiters.borrow_mut().add(ready, waker);
+        let task = self.scheduler.task_of(waker);
+        if !self.waiters.borrow_mut().has(ready, waker, task) {
+            let waiter = Self::waiter(waker, task);
+            self.waiters.borrow_mut().add(ready, waiter);
         }
     }
 
     /// Wakes `waker`, and no earlier one, once `ready` may have changed. Only the most recent poller of a tokio stream
     /// is woken. This finds code that loses a waker.
     pub(crate) fn when_ready_only(&self, ready: Ready, waker: &Waker) {
-        if !self.waiters.borrow_mut().has_only(ready, waker) {
-            // Cloned and dropped without a borrow.
-            let waker = waker.clone();
-            let others = self.waiters.borrow_mut().replace(ready, waker);
+        let task = self.scheduler.task_of(waker);
+        if !self.waiters.borrow_mut().has_only(ready, waker, task) {
+            let waiter = Self::waiter(waker, task);
+            let others = self.waiters.borrow_mut().replace(ready, waiter);
+            // Dropped without a borrow.
             drop(others);
         }
+    }
+
+    /// Clones a waker, which may call back, unless it is that of `task`.
+    fn waiter(waker: &Waker, task: Option<TaskId>) -> Waiter {
+        task.map_or_else(|| Waiter::Wrapper(waker.clone()), Waiter::Task)
     }
 
     /// Forgets the tasks that wait for a closed socket or listener.

@@ -56,7 +56,7 @@ impl Tricks {
     fn let_go_on(&mut self, context: &Context<'_>, operation: &'static str) -> Poll<()> {
         let Some(run) = self.run().filter(|_| self.defers) else { return Poll::Ready(()) };
         let point = self.point(&run, "pending", operation);
-        let value = run.scheduler.choose(point, LATER_BOUND, |rng| draw_later(rng, 6, LATER_BOUND));
+        let value = run.scheduler.choose(point, LATER_BOUND, |rng| draw_later(rng, 6, || LATER_BOUND));
         let Some(nanos) = later(value) else { return Poll::Ready(()) };
         self.record(&run, &format!("{operation} is pending, woken {}", after(nanos)));
         run.scheduler.wake_later(nanos, context.waker());

@@ -4,6 +4,7 @@
 //! it in recordings and selects its stream of the seed, so the texts never change.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// What a lane decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -111,7 +112,7 @@ pub(crate) const SWARM: SwarmPoints = SwarmPoints {
 /// A lane as recordings name it: "KIND" or "KIND SCOPE". Lanes are ordered by their texts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct LaneName {
-    text: String,
+    text: Arc<str>,
     kind: LaneKind,
 }
 
@@ -119,7 +120,7 @@ impl LaneName {
     /// Names the lane of a kind that belongs to `scope`, which is empty if there is one such lane in a run.
     pub(crate) fn new(kind: LaneKind, scope: &str) -> Self {
         let word = kind.word();
-        let text = if scope.is_empty() { word.to_owned() } else { format!("{word} {scope}") };
+        let text = if scope.is_empty() { word.into() } else { [word, " ", scope].concat().into() };
         Self { text, kind }
     }
 
@@ -127,7 +128,7 @@ impl LaneName {
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let word = text.split(' ').next()?;
         let kind = LaneKind::ALL.into_iter().find(|kind| kind.word() == word)?;
-        Some(Self { text: text.to_owned(), kind })
+        Some(Self { text: text.into(), kind })
     }
 
     pub(crate) const fn kind(&self) -> LaneKind {

@@ -65,7 +65,14 @@ impl RunFaults {
     }
 
     /// Notes that a segment passes on `link`, or would pass without a fault.
+    #[inline]
     pub(crate) fn meet(&mut self, link: LinkId) {
+        if !self.met.is_empty() {
+            self.meet_some(link);
+        }
+    }
+
+    fn meet_some(&mut self, link: LinkId) {
         if self.met.values().all(|&met| met) {
             return;
         }

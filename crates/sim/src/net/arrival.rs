@@ -63,8 +63,11 @@ impl Network {
                 }
             }
         }
+        let is_over = connection.is_over();
         self.now = self.now.max(event.at);
-        self.forget_if_over(index);
+        if is_over {
+            self.forget(index);
+        }
     }
 }
 

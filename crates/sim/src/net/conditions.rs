@@ -74,6 +74,11 @@ impl Links {
         }
     }
 
+    /// Returns `true` if the rate of the link is limited.
+    pub(super) fn is_narrow(&self, link: LinkId) -> bool {
+        self.conditions(link).bytes_per_second != 0
+    }
+
     /// Puts `bytes` on the link behind everything on it, and returns when the last of them has left.
     pub(super) fn squeeze(&mut self, link: LinkId, departs: Nanos, bytes: u64) -> Nanos {
         let rate = self.conditions(link).bytes_per_second;

@@ -198,7 +198,9 @@ impl Flow {
         let (front, back) = self.bytes.as_slices();
         let from_front = count.min(front.len());
         buffer[..from_front].copy_from_slice(&front[..from_front]);
-        buffer[from_front..count].copy_from_slice(&back[..count - from_front]);
+        if from_front < count {
+            buffer[from_front..count].copy_from_slice(&back[..count - from_front]);
+        }
         self.bytes.drain(..count);
         self.read += count as u64;
         count
@@ -381,6 +383,9 @@ impl Flow {
     pub(super) fn unanswered_since(&self) -> Option<Nanos> {
         if self.abandoned {
             return None;
+        }
+        if !self.lost && !self.paused && !self.acks_paused {
+            return self.missed_ack;
         }
         let lost = self.line.front().filter(|_| self.lost).map(|segment| segment.first_sent);
         let paused = self.line.iter().find(|segment| segment.content.is_retransmitted());

@@ -71,6 +71,9 @@ impl Connection {
     /// Returns when the successful try of a segment has left: after the lost retransmissions, and behind what a narrow
     /// link has to carry first.
     fn leaves(&self, side: usize, link: LinkId, content: Content, losses: u32, cx: &mut Cx<'_>) -> Nanos {
+        if losses == 0 && !cx.wire.links.is_narrow(link) {
+            return cx.now;
+        }
         let ack_timeout = self.ack_timeout(side, cx);
         // The last try comes in time. Only a cut link makes a sender give up.
         let delays = (0..=losses).rev().map(retry_after);
@@ -137,13 +140,16 @@ impl Connection {
     /// Schedules the tail loss probe of what Nagle's algorithm delays (RFC 8985 section 7.3: new data, if there is
     /// any), unless a timeout or a probe came before: a round trip or two after several packets, 200 ms after one.
     fn await_tail_probe(&mut self, side: usize, cx: &mut Cx<'_>) {
-        let round_trip = self.min_latency(side, cx).saturating_add(self.min_latency(1 - side, cx));
-        let socket = self.socket(side);
         let flow = &mut self.flows[side];
         let keeps = flow.written.min(flow.edge) > flow.sent && flow.sendable() == 0;
         if !keeps {
             flow.tail_probe = None;
-        } else if flow.tail_probe.is_none() && cx.now < flow.flight_began.saturating_add(RETRY_FIRST) {
+            return;
+        }
+        let round_trip = self.min_latency(side, cx).saturating_add(self.min_latency(1 - side, cx));
+        let socket = self.socket(side);
+        let flow = &mut self.flows[side];
+        if flow.tail_probe.is_none() && cx.now < flow.flight_began.saturating_add(RETRY_FIRST) {
             let alone = flow.sent - flow.acked.min(flow.sent) <= u64::from(SEGMENT_BYTES);
             let wait =
                 if alone { RETRY_FIRST } else { round_trip.saturating_mul(2).saturating_add(PROBE_MIN) };

@@ -182,6 +182,7 @@ impl Udp {
     }
 
     /// Returns when the next datagram arrives.
+    #[inline]
     pub(super) fn next_arrival(&self) -> Option<Nanos> {
         self.flights.next_arrival()
     }

@@ -6,11 +6,16 @@ use crate::world::real::MEANT;
 
 /// Fails the run if code under test has started an OS thread by itself. tokio's threads for blocking calls have their
 /// own oracle.
+#[inline]
 pub(super) fn refuse_os_threads(run: &Run) {
-    let threads = &run.os_threads;
-    if threads.by.borrow().is_empty() {
-        return;
+    if !run.os_threads.by.borrow().is_empty() {
+        refuse(run);
     }
+}
+
+#[cold]
+fn refuse(run: &Run) {
+    let threads = &run.os_threads;
     let by = threads.by.take();
     let blocking = oracle::blocking_threads();
     let of_tokio = blocking.saturating_sub(threads.blocking.replace(blocking));

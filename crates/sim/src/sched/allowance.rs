@@ -28,6 +28,12 @@ impl Scheduler {
         delays.partition_point(|&nanos| nanos == 0 || spent.saturating_add(nanos) < total) as u32
     }
 
+    /// Returns `true` if at least the second of `delays` still fits: there is something to draw.
+    pub(super) fn affords_any(&self, delays: &[Nanos]) -> bool {
+        let (spent, total) = (self.perturber.spent.0.get(), self.settings.delay_total_max);
+        delays.get(1).is_some_and(|&nanos| nanos == 0 || spent.saturating_add(nanos) < total)
+    }
+
     /// Notes a delay of this length. Returns `nanos`.
     pub(super) fn spend(&self, nanos: Nanos) -> Nanos {
         self.perturber.spent.0.set(self.perturber.spent.0.get().saturating_add(nanos));

@@ -14,7 +14,8 @@
 use std::ops::Range;
 
 use super::budget::BUDGETS;
-use super::{DELAYS, Operation, Scheduler, State, TaskEntry, TaskId, waker};
+use super::schedule::OwnPoint;
+use super::{DELAYS, Operation, PointId, Scheduler, State, TaskEntry, TaskId};
 use crate::choice::{Choices, below};
 use crate::time::Nanos;
 use crate::trace::TraceEvent;
@@ -24,7 +25,7 @@ use crate::trace::TraceEvent;
 const ONE_IN_LOG2: Range<u32> = 1..7;
 
 /// How many of [`DELAYS`] are used here: up to a second, which is less than most timeouts.
-pub(super) const STRETCHES: u32 = 7;
+const STRETCHES: u32 = 7;
 
 /// How far a task gets in the step after which it is delayed, as indices of [`BUDGETS`]: mostly few operations, because
 /// few are between a wake-up and its effect.
@@ -52,11 +53,16 @@ impl Scheduler {
         if self.now() == 0 || !self.may_perturb() {
             return 0;
         }
-        let point = self.point(self.lanes().preempted, task, Operation::new("hold"));
+        let point = self.own_point(OwnPoint::Hold, task);
+        self.choose_stretch(point, *one_in)
+    }
+
+    /// Draws one of the first [`STRETCHES`] delays, with one chance in `one_in` that it is not 0.
+    pub(super) fn choose_stretch(&self, point: PointId, one_in: u32) -> Nanos {
         let bound = self.delay_bound().min(STRETCHES);
-        let affordable = self.affordable(&DELAYS[..bound as usize]);
-        let draw = |rng: &mut _| match affordable {
-            2.. if below(rng, *one_in) == 0 => 1 + below(rng, affordable - 1),
+        let delays = &DELAYS[..bound as usize];
+        let draw = |rng: &mut _| match self.affords_any(delays) {
+            true if below(rng, one_in) == 0 => 1 + below(rng, self.affordable(delays) - 1),
             _ => 0,
         };
         let value = self.choices.borrow_mut().choose(point, bound, draw);
@@ -83,7 +89,7 @@ impl Scheduler {
         if nanos == 0 {
             return 0;
         }
-        let point = self.point(self.lanes().preempted, task, Operation::new("hold-after"));
+        let point = self.own_point(OwnPoint::HoldAfter, task);
         let bound = BUDGETS.len() as u32;
         let draw = |rng: &mut _| AFTER[below(rng, AFTER.len() as u32) as usize];
         self.choices.borrow_mut().choose(point, bound, draw) as usize
@@ -92,7 +98,7 @@ impl Scheduler {
     /// Delays `task` from now on. It is parked, or will be at the end of its step.
     pub(super) fn delay(&self, task: TaskId, nanos: Nanos) {
         let host = self.tasks.host(task);
-        let timer = self.arm(self.now().saturating_add(nanos), host, waker::late(self.run, task));
+        let timer = self.arm_end_of_delay(self.now().saturating_add(nanos), host, task);
         let entry = &mut self.tasks.borrow_mut()[task.index()];
         entry.delayed_until = Some(timer);
         entry.woken = true;

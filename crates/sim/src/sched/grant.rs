@@ -7,9 +7,10 @@ use tokio::task::coop::has_budget_remaining;
 
 use super::Scheduler;
 use super::budget::{BUDGETS, Budgets};
+use super::schedule::OwnPoint;
 use crate::choice::below;
 use crate::trace::Next;
-use crate::wait::{Operation, TaskId};
+use crate::wait::TaskId;
 
 /// The operations that the running task was granted.
 pub(super) struct Grant {
@@ -71,7 +72,7 @@ impl Scheduler {
         if !self.perturber.preempts {
             return 0;
         }
-        let point = self.point(self.lanes().budget, task, Operation::new("budget"));
+        let point = self.own_point(OwnPoint::Budget, task);
         let bound = BUDGETS.len() as u32;
         let draw = |rng: &mut _| if below(rng, 2) == 0 { below(rng, bound) } else { 0 };
         self.choices.borrow_mut().choose(point, bound, draw) as usize

@@ -67,12 +67,12 @@ impl Scheduler {
     ) -> TaskId {
         let future: TaskFuture = Box::pin(future);
         let body = |waker: &Waker| {
-            Ok(Body::Task(TaskBody {
+            Ok(Body::Task(Box::new(TaskBody {
                 future: Some(future),
                 waker: waker.clone(),
                 interrupted: None,
                 overflow_message: None,
-            }))
+            })))
         };
         self.start(host, name, main, body).expect("only threads need memory from the system")
     }
@@ -90,7 +90,7 @@ impl Scheduler {
         entry: impl FnOnce() + 'static,
     ) -> std::io::Result<TaskId> {
         let stack_bytes = self.settings.stack_bytes;
-        self.start(host, name, main, |_| Ok(Body::Thread(ThreadBody::new(stack_bytes, entry)?)))
+        self.start(host, name, main, |_| Ok(Body::Thread(Box::new(ThreadBody::new(stack_bytes, entry)?))))
     }
 
     fn start(
@@ -132,7 +132,7 @@ impl Scheduler {
 
     /// "host/name", and "host/name#2" for the second of that name.
     fn unique_name(&self, host: HostIndex, name: &str) -> String {
-        self.numbered(&format!("{}/{name}", self.hosts.borrow()[host]))
+        self.numbered(&[&*self.hosts.borrow()[host], "/", name].concat())
     }
 
     /// "name", and "name#2" for the second of that name in the run.
@@ -330,8 +330,7 @@ impl Scheduler {
         self.tasks.borrow().iter().map(|entry| entry.name.clone()).collect()
     }
 
-    /// Ends the scheduler and returns what outlives it.
-    /// Returns a number that tells the run's schedule apart from others, see `handover`.
+    /// Returns a number that distinguishes the run's schedule from others (see `handover`).
     pub(crate) fn fingerprint(&self) -> u64 {
         self.handovers.borrow().fingerprint()
     }
@@ -341,6 +340,7 @@ impl Scheduler {
         self.recorder.as_ref().map(|recorder| recorder.take().into_profile())
     }
 
+    /// Ends the scheduler and returns what outlives it.
     pub(crate) fn into_parts(self) -> (Choices, Trace) {
         (self.choices.into_inner(), self.trace.into_inner())
     }
@@ -360,6 +360,7 @@ impl Scheduler {
             }
         }
         self.processor().timers.clear();
+        self.stacks.end_idle();
     }
 
     /// A destructor of `task` panicked as it was dropped. At the end of a run that is the failure of one that had none;

@@ -16,7 +16,8 @@ use tokio::task::coop::{has_budget_remaining, poll_proceed};
 
 use super::allowance::Spent;
 use super::delay::Delays;
-use super::{HostIndex, Operation, Scheduler, State, TaskId, Wait, current};
+use super::schedule::OwnPoint;
+use super::{DELAYS, HostIndex, Operation, Scheduler, State, TaskId, Wait, current};
 use crate::choice::{Choices, LaneKind, PointId, SWARM, below};
 use crate::time::Nanos;
 use crate::trace::{Next, TraceEvent};
@@ -36,13 +37,19 @@ pub(crate) fn later(value: u32) -> Option<Nanos> {
     (value != 0).then(|| LATER[value as usize])
 }
 
-/// Draws one of the first `bound` alternatives of [`later`], two or more. It is not 0 once in `one_in`, and half of
+/// Draws one of the first `bound()` alternatives of [`later`], two or more. It is not 0 once in `one_in`, and half of
 /// those are "at once".
-pub(crate) fn draw_later(rng: &mut ChaCha8Rng, one_in: u32, bound: u32) -> u32 {
+pub(crate) fn draw_later(rng: &mut ChaCha8Rng, one_in: u32, bound: impl FnOnce() -> u32) -> u32 {
     if below(rng, one_in) != 0 {
         return 0;
     }
-    if below(rng, 2) == 0 || bound == 2 { 1 } else { 2 + below(rng, bound - 2) }
+    if below(rng, 2) == 0 {
+        return 1;
+    }
+    match bound() {
+        2 => 1,
+        bound => 2 + below(rng, bound - 2),
+    }
 }
 
 /// The perturbations of a run, and the rest of its delays.
@@ -63,10 +70,14 @@ pub(super) struct Perturber {
     /// A preempted task or thread may be delayed.
     pub(super) preempted: Option<Delays>,
     pub(super) spent: Spent,
+    /// How many of the delays of a ready task the test allows.
+    pub(super) delay_bound: u32,
+    /// How many alternatives of [`later`] are no longer than those.
+    later_bound: u32,
 }
 
 impl Perturber {
-    pub(super) fn draw(choices: &mut Choices, is_allowed: bool) -> Self {
+    pub(super) fn draw(choices: &mut Choices, is_allowed: bool, delay_max: Nanos) -> Self {
         let swarm = choices.lane(LaneKind::Swarm, "");
         let mut drawn = |name: &str, one_in: u32| {
             let point = choices.point(swarm, name);
@@ -76,7 +87,18 @@ impl Perturber {
         let (pending, spurious) = (drawn(SWARM.pending, 3), drawn(SWARM.spurious, 3));
         let stacks = drawn(SWARM.stacks, 3);
         let preempted = drawn(SWARM.preempted, 2).then(|| Delays::draw(choices));
-        Self { woken, preempts, pending, stacks, spurious, preempted, spent: Spent::default() }
+        let allowed = |delays: &[Nanos]| delays.partition_point(|&nanos| nanos <= delay_max) as u32;
+        Self {
+            woken,
+            preempts,
+            pending,
+            stacks,
+            spurious,
+            preempted,
+            spent: Spent::default(),
+            delay_bound: allowed(&DELAYS),
+            later_bound: allowed(&LATER),
+        }
     }
 }
 
@@ -85,15 +107,26 @@ impl Scheduler {
     ///
     /// `Pending` means that the operation has not begun and the task will be woken. The task was preempted, as by
     /// tokio's budget, or its readiness is late.
+    #[inline]
     pub(crate) fn poll_operation(&self, context: &Context<'_>, wait: Wait) -> Poll<()> {
+        if self.grant.is_limited.get() || self.perturber.pending {
+            return self.poll_perturbed(context, wait);
+        }
+        Poll::Ready(())
+    }
+
+    fn poll_perturbed(&self, context: &Context<'_>, wait: Wait) -> Poll<()> {
         ready!(self.poll_turn(context, Next::Wait(wait)));
-        let Some(task) = self.current().filter(|_| self.perturber.pending && self.may_perturb()) else {
+        if !self.perturber.pending {
+            return Poll::Ready(());
+        }
+        let Some(task) = self.current().filter(|_| self.may_perturb()) else {
             return Poll::Ready(());
         };
         let point = self.point(self.lanes().pending, task, Operation::on("pending", wait.verb()));
         // At most as late as a task may be delayed: the limits of the test must have room for both.
-        let bound = LATER.partition_point(|&nanos| nanos <= self.settings.delay_max) as u32;
-        let affordable = self.affordable(&LATER[..bound as usize]);
+        let bound = self.perturber.later_bound;
+        let affordable = || self.affordable(&LATER[..bound as usize]);
         let value = self.choices.borrow_mut().choose(point, bound, |rng| draw_later(rng, 12, affordable));
         let Some(nanos) = later(value) else { return Poll::Ready(()) };
         self.spend(nanos);
@@ -139,9 +172,9 @@ impl Scheduler {
         if !self.perturber.spurious || !self.may_perturb() {
             return;
         }
-        let point = self.point(self.lanes().spurious, task, Operation::new("spurious-wake"));
-        let value =
-            self.choices.borrow_mut().choose(point, LATER_BOUND, |rng| draw_later(rng, 24, LATER_BOUND));
+        let point = self.own_point(OwnPoint::SpuriousWake, task);
+        let draw = |rng: &mut _| draw_later(rng, 24, || LATER_BOUND);
+        let value = self.choices.borrow_mut().choose(point, LATER_BOUND, draw);
         match later(value) {
             None => {}
             Some(0) => self.wake_spuriously(task),

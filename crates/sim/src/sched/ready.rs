@@ -2,7 +2,8 @@
 
 use std::task::Waker;
 
-use super::{DELAYS, Nanos, Operation, Scheduler, State, TaskId, TimerKey, TraceEvent, below};
+use super::schedule::OwnPoint;
+use super::{DELAYS, Nanos, Scheduler, State, TaskId, TimerKey, TraceEvent, below};
 
 impl Scheduler {
     /// Notes that `task` was woken. It becomes ready when the scheduler next looks.
@@ -39,6 +40,7 @@ impl Scheduler {
     }
 
     /// Moves woken tasks to the ready list, or delays them for a while.
+    #[inline]
     pub(super) fn collect(&self) {
         if self.has_mail() {
             self.collect_mail();
@@ -46,7 +48,8 @@ impl Scheduler {
     }
 
     fn collect_mail(&self) {
-        while let Some(task) = self.queue().pop_mail() {
+        let queue = self.queue();
+        while let Some(task) = queue.pop_mail() {
             let delayed = self.delay_of_wake_up(task);
             let mut tasks = self.tasks.borrow_mut();
             let entry = &mut tasks[task.index()];
@@ -78,19 +81,19 @@ impl Scheduler {
         if !self.perturber.woken || self.now() == 0 || !self.may_perturb() {
             return 0;
         }
-        let point = self.point(self.lanes().woken, task, Operation::new("wake-up"));
+        let point = self.own_point(OwnPoint::WakeUp, task);
         let bound = self.delay_bound();
-        let affordable = self.affordable(&DELAYS[..bound as usize]);
-        let value = self
-            .choices
-            .borrow_mut()
-            .choose(point, bound, |rng| if below(rng, 24) == 0 { below(rng, affordable) } else { 0 });
+        let draw = |rng: &mut _| match below(rng, 24) {
+            0 => below(rng, self.affordable(&DELAYS[..bound as usize])),
+            _ => 0,
+        };
+        let value = self.choices.borrow_mut().choose(point, bound, draw);
         self.spend(DELAYS[value as usize])
     }
 
     /// Counts the delays that the test allows.
-    pub(super) fn delay_bound(&self) -> u32 {
-        DELAYS.partition_point(|&nanos| nanos <= self.settings.delay_max) as u32
+    pub(super) const fn delay_bound(&self) -> u32 {
+        self.perturber.delay_bound
     }
 
     /// Makes a delayed task ready: its delay is over.

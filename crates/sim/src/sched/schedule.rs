@@ -3,28 +3,65 @@
 use std::sync::Arc;
 
 use super::policy::Candidates;
-use super::{LaneId, Operation, PointId, Scheduler, Strategy, TaskId, TraceEvent, below};
+use super::{LaneId, Lanes, Operation, PointId, Scheduler, Strategy, TaskId, TraceEvent, below};
+
+/// A question that the scheduler asks about many steps of a task. Its point is found without a search.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum OwnPoint {
+    WakeUp,
+    Hold,
+    HoldAfter,
+    Budget,
+    Effect,
+    SpuriousWake,
+}
+
+/// The number of [`OwnPoint`]s.
+pub(super) const OWN_POINTS: usize = 6;
+
+impl OwnPoint {
+    /// The second half of the point's name.
+    const fn operation(self) -> &'static str {
+        match self {
+            Self::WakeUp => "wake-up",
+            Self::Hold => "hold",
+            Self::HoldAfter => "hold-after",
+            Self::Budget => "budget",
+            Self::Effect => "effect",
+            Self::SpuriousWake => "spurious-wake",
+        }
+    }
+
+    const fn lane(self, lanes: &Lanes) -> LaneId {
+        match self {
+            Self::WakeUp => lanes.woken,
+            Self::Hold | Self::HoldAfter | Self::Effect => lanes.preempted,
+            Self::Budget => lanes.budget,
+            Self::SpuriousWake => lanes.spurious,
+        }
+    }
+}
 
 impl Scheduler {
     /// Takes the next task to step off the ready list.
     pub(crate) fn next(&self) -> Option<TaskId> {
         self.collect();
-        if let Some(task) = self.queue().take_handoff() {
+        let queue = self.queue();
+        if let Some(task) = queue.take_handoff() {
             self.goes_on(task);
             return Some(task);
         }
-        let index = match self.queue().len() {
+        let index = match queue.len() {
             0 => return None,
             1 => 0,
             _ => {
-                let (task, operation) =
-                    self.queue().last().unwrap_or((TaskId::new(0), Operation::new("start")));
+                let (task, operation) = queue.last().unwrap_or((TaskId::new(0), Operation::new("start")));
                 let point = self.point(self.lanes().schedule, task, operation);
                 self.choose_next(point, None)
             }
         };
-        let first = self.queue().first()?;
-        let chosen = self.queue().remove(index)?;
+        let first = queue.first()?;
+        let chosen = queue.remove(index)?;
         if index > 0 {
             self.trace_event_of(chosen, TraceEvent::Overtakes { first });
         }
@@ -74,9 +111,25 @@ impl Scheduler {
         if let Some(&(_, point)) = known {
             return point;
         }
-        let point = self.choices.borrow_mut().point(lane, &format!("{} {operation}", entry.name));
+        let Operation { verb, object } = operation;
+        let name = if object.is_empty() {
+            [&*entry.name, " ", verb].concat()
+        } else {
+            [&*entry.name, " ", verb, " ", object].concat()
+        };
+        let point = self.choices.borrow_mut().point(lane, &name);
         entry.points.push((operation, point));
         point
+    }
+
+    /// The point of `task` at a question of the scheduler's own.
+    pub(super) fn own_point(&self, own: OwnPoint, task: TaskId) -> PointId {
+        let mut tasks = self.tasks.borrow_mut();
+        let entry = &mut tasks[task.index()];
+        *entry.own_points[own as usize].get_or_insert_with(|| {
+            let lane = own.lane(&self.processor().lanes);
+            self.choices.borrow_mut().point(lane, &[&*entry.name, " ", own.operation()].concat())
+        })
     }
 
     /// Draws one of `bound` alternatives for the running thread about `operation`, in the schedule lane.

@@ -14,21 +14,21 @@
 //! - A real lock that an interrupted poll holds blocks nothing: a task that waits for it lets the poll finish first
 //!   ([`Scheduler::finish_interrupted`]).
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use crate::panics;
 
 use super::coroutine::{Resumed, Suspender, ThreadBody};
-use super::delay::STRETCHES;
 use super::hosts::Killed;
 use super::lifecycle::Panic;
-use super::{Body, DELAYS, Operation, Scheduler, TaskBody, TaskId, TraceEvent, below, current, overflow};
+use super::schedule::OwnPoint;
+use super::{Body, Operation, Scheduler, TaskBody, TaskId, TraceEvent, current, overflow};
 
 /// The size of an OS thread's stack, on which tasks run otherwise.
 const STACK_BYTES: usize = 2 << 20;
@@ -50,6 +50,9 @@ pub(super) struct Stacks {
     interrupted: Cell<Option<TaskId>>,
     /// An interrupted poll runs to its end.
     finishing: Cell<bool>,
+    /// Stacks that wait for the next poll. Making one costs more than most polls.
+    #[expect(clippy::vec_box, reason = "they move in and out with every poll")]
+    idle: RefCell<Vec<Box<OnStack>>>,
 }
 
 impl Stacks {
@@ -60,44 +63,91 @@ impl Stacks {
     pub(super) const fn are_on(&self) -> bool {
         self.on
     }
+
+    /// Ends the idle stacks, because the run has ended.
+    pub(super) fn end_idle(&self) {
+        let idle = self.idle.take();
+        drop(idle);
+    }
 }
 
 /// A poll that was interrupted.
 pub(super) enum Interrupted {
-    Suspended(OnStack),
+    Suspended(Box<OnStack>),
     /// It has run to its end meanwhile.
     Finished(Polled),
 }
 
-/// A poll on a stack of its own.
+/// A stack on which one poll runs after the other.
 pub(super) struct OnStack {
     coroutine: ThreadBody,
-    /// Filled at the end.
-    output: Rc<Cell<Option<(TaskFuture, Polled)>>>,
+    desk: Rc<Desk>,
+}
+
+/// What a stack gets and gives back.
+#[derive(Default)]
+struct Desk {
+    /// The next poll. The stack ends if there is none.
+    poll: Cell<Option<(TaskFuture, Waker)>>,
+    /// The future and its result, once its poll has ended.
+    output: Cell<Option<(TaskFuture, Polled)>>,
+    /// Lets the stack wait for its next poll.
+    suspender: OnceCell<Suspender>,
+    /// The stack waits for its next poll.
+    is_idle: Cell<bool>,
+}
+
+impl OnStack {
+    fn new(run: u64) -> Self {
+        let desk = Rc::<Desk>::default();
+        let inside = Rc::clone(&desk);
+        let polls = move || {
+            while let Some((future, waker)) = inside.poll.take() {
+                inside.output.set(Some(poll_to_end(run, future, &waker)));
+                drop(waker);
+                inside.suspender.get().expect("it is set before the first poll").suspend();
+            }
+        };
+        let coroutine = ThreadBody::new(STACK_BYTES, polls).expect("memory for the stack of a task");
+        let _ = desk.suspender.set(coroutine.suspender());
+        Self { coroutine, desk }
+    }
+}
+
+impl Drop for OnStack {
+    fn drop(&mut self) {
+        // An idle stack finds no poll and ends. One that is interrupted unwinds when its coroutine is dropped.
+        if self.desk.is_idle.get() {
+            self.coroutine.resume();
+        }
+    }
+}
+
+/// Polls a future on the stack that runs now.
+fn poll_to_end(run: u64, mut future: TaskFuture, waker: &Waker) -> (TaskFuture, Polled) {
+    let mut context = Context::from_waker(waker);
+    let polled = match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut context))) {
+        Ok(polled) => Ok(polled),
+        // A task that has crashed its own host ends here, as it does on the shared stack.
+        Err(payload)
+            if !payload.is::<Killed>() && current::with(run, Scheduler::ends_polls).unwrap_or(true) =>
+        {
+            resume_unwind(payload)
+        }
+        Err(payload) => Err(Panic::new(panics::take_message(payload))),
+    };
+    (future, polled)
 }
 
 impl Scheduler {
     /// Polls `task` on its own stack. Returns `None` if it was interrupted.
     pub(super) fn poll_on_stack(&self, task: TaskId, body: &mut TaskBody) -> Option<Polled> {
-        let output = Rc::new(Cell::new(None));
-        let mut future = body.future.take().expect("a task that is not polled has its future");
-        let (waker, run, inside) = (body.waker.clone(), self.run, Rc::clone(&output));
-        let entry = move || {
-            let mut context = Context::from_waker(&waker);
-            let polled = match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut context))) {
-                Ok(polled) => Ok(polled),
-                // A task that has crashed its own host ends here, as it does on the shared stack.
-                Err(payload)
-                    if !payload.is::<Killed>() && current::with(run, Self::ends_polls).unwrap_or(true) =>
-                {
-                    resume_unwind(payload)
-                }
-                Err(payload) => Err(Panic::new(panics::take_message(payload))),
-            };
-            inside.set(Some((future, polled)));
-        };
-        let coroutine = ThreadBody::new(STACK_BYTES, entry).expect("memory for the stack of a task");
-        self.run_poll(task, body, OnStack { coroutine, output })
+        let idle = self.stacks.idle.borrow_mut().pop();
+        let stack = idle.unwrap_or_else(|| Box::new(OnStack::new(self.run)));
+        let future = body.future.take().expect("a task that is not polled has its future");
+        stack.desk.is_idle.set(false);
+        stack.desk.poll.set(Some((future, body.waker.clone())));
+        self.run_poll(task, body, stack)
     }
 
     /// Continues an interrupted poll. Returns `None` if it was interrupted again.
@@ -117,27 +167,31 @@ impl Scheduler {
         }
     }
 
-    fn run_poll(&self, task: TaskId, body: &mut TaskBody, mut poll: OnStack) -> Option<Polled> {
+    fn run_poll(&self, task: TaskId, body: &mut TaskBody, mut poll: Box<OnStack>) -> Option<Polled> {
         let write_message = || self.overflow_message(&self.name(task), &poll.coroutine).into();
         let message = Arc::clone(body.overflow_message.get_or_insert_with(write_message));
-        let spans = self.tasks.borrow()[task.index()].spans.clone();
+        let spans = self.spans_of(task);
         let outer = self.stacks.running.replace(Some((task, poll.coroutine.suspender())));
         crate::trace::reenter_spans(&spans);
         let resumed = overflow::watched(poll.coroutine.guard(), &message, || poll.coroutine.resume());
-        crate::trace::leave_spans(&self.tasks.borrow()[task.index()].spans.clone());
+        crate::trace::leave_spans(&self.spans_of(task));
         self.stacks.running.replace(outer);
         match resumed {
-            Resumed::Suspended => {
-                body.interrupted = Some(Interrupted::Suspended(poll));
-                None
-            }
+            Resumed::Suspended => match poll.desk.output.take() {
+                Some((future, polled)) => {
+                    body.future = Some(future);
+                    poll.desk.is_idle.set(true);
+                    self.stacks.idle.borrow_mut().push(poll);
+                    Some(polled)
+                }
+                None => {
+                    body.interrupted = Some(Box::new(Interrupted::Suspended(poll)));
+                    None
+                }
+            },
             // The run has failed, and the future is gone with the stack.
             Resumed::Abandoned => Some(Err(Panic::new(String::new()))),
-            Resumed::Ended => {
-                let (future, polled) = poll.output.take().expect("a poll that ends says what came of it");
-                body.future = Some(future);
-                Some(polled)
-            }
+            Resumed::Ended => unreachable!("a stack ends only where it finds no poll"),
         }
     }
 
@@ -147,35 +201,35 @@ impl Scheduler {
     }
 
     /// Returns the task whose poll may be interrupted now.
-    fn interruptible(&self) -> Option<(TaskId, Suspender)> {
-        let is_calm = self.stacks.on
-            && self.stacks.interrupted.get().is_none()
+    fn interruptible(&self) -> Option<TaskId> {
+        let task = self.stacks.running.borrow().as_ref()?.0;
+        let is_calm = self.stacks.interrupted.get().is_none()
             && !self.stacks.finishing.get()
+            && self.current() == Some(task)
             && !self.stopped()
             && self.now() > 0
             && self.may_perturb()
             && !self.ends_polls()
             && !std::thread::panicking()
             && !crate::trace::is_formatting();
-        let running = self.stacks.running.borrow().clone().filter(|_| is_calm)?;
-        (self.current() == Some(running.0)).then_some(running)
+        is_calm.then_some(task)
     }
 
     /// Notes that an operation of the running task has had its effect. Others may run before the task continues.
+    #[inline]
     pub(crate) fn after_effect(&self, operation: Operation) {
-        let Some((task, suspender)) = self.interruptible() else { return };
-        let point = self.point(self.lanes().preempted, task, Operation::new("effect"));
-        let bound = self.delay_bound().min(STRETCHES);
-        let affordable = self.affordable(&DELAYS[..bound as usize]);
-        let draw = |rng: &mut _| match affordable {
-            2.. if below(rng, ONE_IN) == 0 => 1 + below(rng, affordable - 1),
-            _ => 0,
-        };
-        let value = self.choices.borrow_mut().choose(point, bound, draw);
-        let nanos = self.spend(DELAYS[value as usize]);
+        if self.stacks.on {
+            self.perhaps_interrupt(operation);
+        }
+    }
+
+    fn perhaps_interrupt(&self, operation: Operation) {
+        let Some(task) = self.interruptible() else { return };
+        let nanos = self.choose_stretch(self.own_point(OwnPoint::Effect, task), ONE_IN);
         if nanos == 0 {
             return;
         }
+        let suspender = self.stacks.running.borrow().as_ref().map(|(_, suspender)| suspender.clone());
         self.trace_event_of(task, TraceEvent::DelayedAfter { after: operation, nanos });
         // A wake-up that came earlier in this poll counts after it, too: the delay would swallow it.
         let woken = self.tasks.borrow()[task.index()].woken;
@@ -190,7 +244,9 @@ impl Scheduler {
         let formats = crate::trace::set_formatting(false);
         // Also when the task is torn down: nothing is interrupted then.
         let gone_on = GoneOn(self);
-        suspender.suspend();
+        if let Some(suspender) = suspender {
+            suspender.suspend();
+        }
         drop(gone_on);
         crate::trace::set_formatting(formats);
         self.grant.is_limited.set(operations.0);
@@ -212,13 +268,17 @@ impl Scheduler {
                 return false;
             }
         };
-        if let Some(Interrupted::Suspended(poll)) = body.interrupted.take() {
+        if let Some(interrupted) = body.interrupted.take() {
+            let poll = match *interrupted {
+                Interrupted::Suspended(poll) => poll,
+                Interrupted::Finished(_) => unreachable!("a finished poll is not the interrupted one"),
+            };
             let outer = self.current.replace(Some(task));
             let operations = (self.grant.is_limited.get(), self.grant.granted.get());
             let marks = self.grant.marks_before.get();
             self.stacks.finishing.set(true);
             if let Some(polled) = self.run_poll(task, &mut body, poll) {
-                body.interrupted = Some(Interrupted::Finished(polled));
+                body.interrupted = Some(Box::new(Interrupted::Finished(polled)));
             }
             self.stacks.finishing.set(false);
             self.grant.is_limited.set(operations.0);

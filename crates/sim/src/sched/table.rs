@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use super::coroutine::{Suspender, ThreadBody};
+use super::schedule::OWN_POINTS;
 use super::stacks::{Interrupted, TaskFuture};
 use super::timers::TimerKey;
 use crate::choice::PointId;
@@ -13,15 +14,15 @@ use crate::time::Nanos;
 use crate::wait::{HostIndex, ObjectId, Operation, TaskId, Waiting};
 
 pub(super) enum Body {
-    Task(TaskBody),
-    Thread(ThreadBody),
+    Task(Box<TaskBody>),
+    Thread(Box<ThreadBody>),
 }
 
 pub(super) struct TaskBody {
     /// None while it is polled on a stack of its own.
     pub(super) future: Option<TaskFuture>,
     pub(super) waker: Waker,
-    pub(super) interrupted: Option<Interrupted>,
+    pub(super) interrupted: Option<Box<Interrupted>>,
     /// What to say if a stack of its own overflows. Made for the first such stack.
     pub(super) overflow_message: Option<Arc<str>>,
 }
@@ -59,6 +60,8 @@ pub(super) struct TaskEntry {
     pub(super) parked_since: Nanos,
     /// What it touches when it goes on, if that is known.
     pub(super) object: Option<ObjectId>,
+    /// The points that the scheduler itself asks, by [`OwnPoint`](super::schedule::OwnPoint).
+    pub(super) own_points: [Option<PointId>; OWN_POINTS],
     pub(super) points: Vec<(Operation, PointId)>,
     pub(super) overflow_message: Arc<str>,
     pub(super) spans: Vec<tracing::Id>,
@@ -89,6 +92,7 @@ impl TaskEntry {
             waits_before: Vec::new(),
             parked_since: now,
             object: None,
+            own_points: [None; OWN_POINTS],
             points: Vec::new(),
             overflow_message: "".into(),
             spans: Vec::new(),

@@ -13,14 +13,20 @@ use std::task::Waker;
 use super::{Scheduler, lifecycle};
 use crate::interpose;
 use crate::time::Nanos;
-use crate::wait::HostIndex;
+use crate::wait::{HostIndex, TaskId};
 
 /// The key of a timer: deadline and order of arming.
 pub(crate) type TimerKey = (Nanos, u64);
 
 struct Timer {
-    waker: Waker,
+    effect: Effect,
     host: HostIndex,
+}
+
+/// What a timer does.
+enum Effect {
+    Wakes(Waker),
+    EndsDelay(TaskId),
 }
 
 /// The armed timers of a run; inside of turmoil, of a host.
@@ -56,13 +62,14 @@ impl Timers {
 
     /// Sets the waker of a timer. Returns `false` if it is not armed.
     fn set_waker(&self, key: TimerKey, waker: &Waker) -> bool {
-        let Some(is_same) = self.armed.borrow().get(&key).map(|timer| timer.waker.will_wake(waker)) else {
+        let is_same = |timer: &Timer| matches!(&timer.effect, Effect::Wakes(known) if known.will_wake(waker));
+        let Some(is_same) = self.armed.borrow().get(&key).map(is_same) else {
             return false;
         };
         if !is_same {
-            let mut waker = waker.clone();
+            let mut effect = Effect::Wakes(waker.clone());
             if let Some(timer) = self.armed.borrow_mut().get_mut(&key) {
-                std::mem::swap(&mut timer.waker, &mut waker);
+                std::mem::swap(&mut timer.effect, &mut effect);
             }
         }
         true
@@ -89,9 +96,18 @@ impl Scheduler {
 
     /// Arms a timer. One that is due already fires when time next passes, at the time it is now.
     pub(crate) fn arm(&self, deadline: Nanos, host: HostIndex, waker: Waker) -> TimerKey {
+        self.arm_timer(deadline, Timer { effect: Effect::Wakes(waker), host })
+    }
+
+    /// Arms the timer that ends the delay of `task`.
+    pub(super) fn arm_end_of_delay(&self, deadline: Nanos, host: HostIndex, task: TaskId) -> TimerKey {
+        self.arm_timer(deadline, Timer { effect: Effect::EndsDelay(task), host })
+    }
+
+    fn arm_timer(&self, deadline: Nanos, timer: Timer) -> TimerKey {
         let key = (deadline.max(self.now()), self.timers_armed.get());
         self.timers_armed.set(key.1 + 1);
-        self.processor().timers.insert(key, Timer { waker, host });
+        self.processor().timers.insert(key, timer);
         key
     }
 
@@ -102,7 +118,7 @@ impl Scheduler {
     /// Sets an armed timer to another time. `None` if it is not armed.
     pub(crate) fn move_timer(&self, key: TimerKey, deadline: Nanos) -> Option<TimerKey> {
         let timer = self.processor().timers.remove(key);
-        timer.map(|timer| self.arm(deadline, timer.host, timer.waker))
+        timer.map(|timer| self.arm_timer(deadline, timer))
     }
 
     pub(crate) fn disarm(&self, key: TimerKey) {
@@ -117,7 +133,10 @@ impl Scheduler {
     /// Wakes what waits for timers that are due.
     pub(crate) fn fire_timers(&self) {
         while let Some(due) = self.processor().timers.take_due(self.now()) {
-            self.wake_up(due.waker);
+            match due.effect {
+                Effect::Wakes(waker) => self.wake_up(waker),
+                Effect::EndsDelay(task) => self.end_delay(task),
+            }
         }
     }
 

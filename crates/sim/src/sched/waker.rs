@@ -10,6 +10,24 @@ use std::task::{Wake, Waker};
 
 use super::{TaskId, current};
 
+/// What an event wakes: a task by its own waker, which nothing has to clone or call, or the waker of a wrapper (a
+/// timeout, a set of futures).
+#[derive(Debug)]
+pub(crate) enum Waiter {
+    Task(TaskId),
+    Wrapper(Waker),
+}
+
+impl Waiter {
+    /// Returns `true` if this is `waker`, which is that of `task` if one is given.
+    pub(crate) fn is(&self, waker: &Waker, task: Option<TaskId>) -> bool {
+        match self {
+            Self::Task(own) => Some(*own) == task,
+            Self::Wrapper(known) => known.will_wake(waker),
+        }
+    }
+}
+
 /// What the wakers of a run share with it.
 #[derive(Debug, Default)]
 pub(crate) struct Mailbox {
@@ -71,21 +89,4 @@ impl Wake for TaskWaker {
             self.mailbox.report(self.task);
         }
     }
-}
-
-/// Ends the delay of a task.
-struct LateWaker {
-    run: u64,
-    task: TaskId,
-}
-
-impl Wake for LateWaker {
-    fn wake(self: Arc<Self>) {
-        current::with(self.run, |scheduler| scheduler.end_delay(self.task));
-    }
-}
-
-/// A waker that makes a delayed task ready. Only the scheduler's timers hold one.
-pub(super) fn late(run: u64, task: TaskId) -> Waker {
-    Waker::from(Arc::new(LateWaker { run, task }))
 }

@@ -54,6 +54,7 @@ impl Drop for Entered {
 }
 
 /// Returns the current run, if this OS thread simulates one.
+#[inline]
 pub(crate) fn current() -> Option<Rc<Run>> {
     // `try_with`: destructors of other thread-locals may ask after this one was dropped.
     CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
@@ -70,16 +71,24 @@ pub(crate) fn with_run<T>(number: u64, f: impl FnOnce(&Run) -> T) -> Option<T> {
 /// # Panics
 ///
 /// If this OS thread does not simulate it: a handle was moved out of its simulation.
+#[inline]
 #[track_caller]
 pub(crate) fn expect_run(number: u64) -> Rc<Run> {
     match current() {
         Some(run) if run.number == number => run,
-        Some(_) => {
-            panic!("a handle of one simulated run was used in another: make it inside the run that uses it")
-        }
-        None => panic!(
-            "a simulated host, socket or lock was used on a real OS thread (`{}`): start threads with `Threads::spawn`",
-            std::thread::current().name().unwrap_or("unnamed")
-        ),
+        other => used_outside(other.is_some()),
     }
+}
+
+#[cold]
+#[track_caller]
+fn used_outside(is_in_a_run: bool) -> ! {
+    assert!(
+        !is_in_a_run,
+        "a handle of one simulated run was used in another: make it inside the run that uses it"
+    );
+    panic!(
+        "a simulated host, socket or lock was used on a real OS thread (`{}`): start threads with `Threads::spawn`",
+        std::thread::current().name().unwrap_or("unnamed")
+    );
 }

@@ -35,13 +35,14 @@ impl RunOutside<'_> {
         *points.of(link, question).get_or_insert_with(|| {
             let mut choices = self.run.scheduler.choices.borrow_mut();
             let LinkId { from, to } = link;
-            let name = |host: HostId| &self.run.hosts[host.index()].name;
-            let lane = choices.lane(LaneKind::Link, &format!("{}>{}", name(from), name(to)));
+            let name = |host: HostId| &*self.run.hosts[host.index()].name;
+            let scope = [name(from), ">", name(to)].concat();
+            let lane = choices.lane(LaneKind::Link, &scope);
             let what = match question {
                 Question::Latency => "latency",
                 Question::Losses => "losses",
             };
-            choices.point(lane, &format!("{}>{} {what}", name(from), name(to)))
+            choices.point(lane, &[&scope, " ", what].concat())
         })
     }
 }

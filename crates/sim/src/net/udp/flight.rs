@@ -129,8 +129,12 @@ impl Default for Flights {
 }
 
 impl Flights {
+    #[inline]
     pub(super) fn next_arrival(&self) -> Option<Nanos> {
-        self.on_the_way.keys().next().map(|&(arrives, _)| arrives)
+        if self.on_the_way.is_empty() {
+            return None;
+        }
+        self.on_the_way.first_key_value().map(|(&(arrives, _), _)| arrives)
     }
 
     fn push(&mut self, arrives: Nanos, flight: Flight) {
