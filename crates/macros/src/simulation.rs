@@ -39,6 +39,9 @@ pub(crate) fn expand(options: TokenStream, function: TokenStream, target: &Targe
     let name = body.sig.ident.clone();
     let name_text = name.unraw().to_string();
     let seeds = seeds.unwrap_or_else(|| quote! { #SEEDS });
+    // What `cargo wavetank` finds in the executable.
+    let seeds_text = seeds.to_string().trim_end_matches("u64").to_owned();
+    let finds_text = finds.as_deref().unwrap_or_default();
     let is_binary = matches!(target.kind, Kind::Binary(_));
     let is_integration = matches!(target.kind, Kind::Integration);
     let target_options = &target.options;
@@ -54,6 +57,12 @@ pub(crate) fn expand(options: TokenStream, function: TokenStream, target: &Targe
             is_integration: #is_integration,
             options: #target_options,
         })
+        .listed(::core::concat!(
+            "\u{1}wavetank test\u{1}", ::core::env!("CARGO_PKG_NAME"),
+            "\u{1}", ::core::module_path!(), "::", #name_text,
+            "\u{1}", ::core::file!(), "\u{1}", ::core::line!(),
+            "\u{1}", #seeds_text, "\u{1}", #finds_text, "\u{2}",
+        ))
         .seeds(#seeds)
         #base_seed
     };
@@ -295,6 +304,12 @@ mod tests {
                         is_integration: true,
                         options: "--features tls --test chat",
                     })
+                    .listed(::core::concat!(
+                        "\u{1}wavetank test\u{1}", ::core::env!("CARGO_PKG_NAME"),
+                        "\u{1}", ::core::module_path!(), "::", "closes",
+                        "\u{1}", ::core::file!(), "\u{1}", ::core::line!(),
+                        "\u{1}", "100", "\u{1}", "", "\u{2}",
+                    ))
                     .seeds(100u64)
                     .without_recordings()
                     .run_simulated(closes);
@@ -321,6 +336,12 @@ mod tests {
                         is_integration: true,
                         options: "--features tls --test chat",
                     })
+                    .listed(::core::concat!(
+                        "\u{1}wavetank test\u{1}", ::core::env!("CARGO_PKG_NAME"),
+                        "\u{1}", ::core::module_path!(), "::", "loop",
+                        "\u{1}", ::core::file!(), "\u{1}", ::core::line!(),
+                        "\u{1}", "5000", "\u{1}", "not closed", "\u{2}",
+                    ))
                     .seeds(5000u64)
                     .finds("not closed")
                     .find_simulated(r#loop);

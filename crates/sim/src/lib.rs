@@ -62,7 +62,7 @@
 //! this.
 //!
 //! ```text
-//! plain, time            text on one line; nanoseconds
+//! plain, json, time      text on one line; objects of JSON; nanoseconds
 //! choice, order          the only source of randomness: lanes, choice points, values; which of two logs is simpler
 //! symptom                what failed, normalised
 //! interrupt, progress    Ctrl-C; what the watchdog sees of a run
@@ -82,6 +82,7 @@
 //! sim, turmoil           what a test sets up: on our network, inside of turmoil
 //! recording, shrink      recordings on disk; smaller ones
 //! report, settings       what a failure prints; the environment
+//! journal                what sweeps do, for programs
 //! pool, sweep            the workers; many seeds
 //! ```
 
@@ -92,6 +93,8 @@ pub mod host;
 mod inject;
 mod interpose;
 mod interrupt;
+mod journal;
+mod json;
 mod last_words;
 mod net;
 mod options;

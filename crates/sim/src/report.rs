@@ -169,6 +169,11 @@ impl<'a> Report<'a> {
         }
     }
 
+    /// Returns the command that replays the failure, if there is one.
+    pub(crate) fn command(&self) -> Option<&str> {
+        self.command.as_deref()
+    }
+
     pub(crate) fn field(mut self, label: &'static str, value: &str) -> Self {
         self.fields.push((label, value.to_owned()));
         self

@@ -30,6 +30,14 @@ pub(crate) struct Settings {
     pub(crate) check_every: Option<u64>,
     /// Whether each process has addresses of its own.
     pub(crate) aslr: bool,
+    /// The file of the journal.
+    pub(crate) journal: Option<PathBuf>,
+    /// Whether a sweep goes on after a failure, for others.
+    pub(crate) others: bool,
+    /// How long a failure is shrunk, instead of the test's own bounds.
+    pub(crate) shrink: Option<Duration>,
+    /// The event of a replay at which it stops.
+    pub(crate) until: Option<u64>,
 }
 
 impl Default for Settings {
@@ -44,6 +52,10 @@ impl Default for Settings {
             workers: None,
             check_every: None,
             aslr: true,
+            journal: None,
+            others: false,
+            shrink: None,
+            until: None,
         }
     }
 }
@@ -152,6 +164,7 @@ impl Settings {
             "the path of a .seed file or the v1:... form that a failure printed, and not together with WAVETANK_SEED",
             |value| (seed.is_none() && !value.contains('\u{fffd}')).then(|| replay_of(value)),
         )?;
+        let is_alone = seed.is_some() || replay.is_some();
         Ok(Self {
             only: seed.map(Only::Seed).or(replay),
             seeds: number("WAVETANK_SEEDS", "a count of seeds")?,
@@ -163,9 +176,7 @@ impl Settings {
                 parse_shard,
             )?
             .unwrap_or_default(),
-            time_budget: parse_with(lookup, "WAVETANK_TIME_BUDGET", "a number of seconds", |value| {
-                Duration::try_from_secs_f64(value.parse().ok()?).ok()
-            })?,
+            time_budget: parse_with(lookup, "WAVETANK_TIME_BUDGET", SECONDS, seconds)?,
             strict: parse_with(lookup, "WAVETANK_STRICT", "0 or 1", zero_or_one)?.unwrap_or(false),
             aslr: parse_with(lookup, "WAVETANK_ASLR", "0 or 1", zero_or_one)?.unwrap_or(true),
             workers: parse_with(lookup, "WAVETANK_WORKERS", "a count from 1", |value| value.parse().ok())?,
@@ -173,12 +184,23 @@ impl Settings {
                 "all" => Some(1),
                 _ => parse_number(value),
             })?,
+            journal: parse_with(lookup, "WAVETANK_JOURNAL", "the path of a file", |value| {
+                (!value.contains('\u{fffd}')).then(|| value.into())
+            })?,
+            others: parse_with(lookup, "WAVETANK_OTHERS", "0 or 1", zero_or_one)?.unwrap_or(false),
+            shrink: parse_with(lookup, "WAVETANK_SHRINK", SECONDS, seconds)?,
+            until: parse_with(
+                lookup,
+                "WAVETANK_UNTIL",
+                "the number of an event from 1, together with WAVETANK_SEED or WAVETANK_REPLAY",
+                |value| parse_number(value).filter(|&event| event > 0 && is_alone),
+            )?,
         })
     }
 }
 
 /// All variables. Any other name that begins like them is a typing error.
-const VARIABLES: [&str; 10] = [
+const VARIABLES: [&str; 14] = [
     "WAVETANK_SEED",
     "WAVETANK_REPLAY",
     "WAVETANK_SEEDS",
@@ -189,7 +211,18 @@ const VARIABLES: [&str; 10] = [
     "WAVETANK_WORKERS",
     "WAVETANK_CHECK",
     "WAVETANK_ASLR",
+    "WAVETANK_JOURNAL",
+    "WAVETANK_OTHERS",
+    "WAVETANK_SHRINK",
+    "WAVETANK_UNTIL",
 ];
+
+/// What a duration may be.
+const SECONDS: &str = "a number of seconds";
+
+fn seconds(value: &str) -> Option<Duration> {
+    Duration::try_from_secs_f64(value.parse().ok()?).ok()
+}
 
 fn refuse_unknown(names: impl Iterator<Item = String>) -> Result<(), SettingsError> {
     // Also with an extra underscore, or in small letters. A name without underscore belongs to another program.
@@ -266,6 +299,10 @@ mod tests {
             ("WAVETANK_WORKERS", "3"),
             ("WAVETANK_CHECK", "8"),
             ("WAVETANK_ASLR", "0"),
+            ("WAVETANK_JOURNAL", "a.jsonl"),
+            ("WAVETANK_OTHERS", "1"),
+            ("WAVETANK_SHRINK", "0"),
+            ("WAVETANK_UNTIL", "12"),
         ]);
         let expected = Settings {
             only: Some(Only::Seed(255)),
@@ -277,6 +314,10 @@ mod tests {
             workers: NonZeroUsize::new(3),
             check_every: Some(8),
             aslr: false,
+            journal: Some("a.jsonl".into()),
+            others: true,
+            shrink: Some(Duration::ZERO),
+            until: Some(12),
         };
         assert_eq!(settings, Ok(expected));
         let only = |value| parse(&[("WAVETANK_REPLAY", value)]).expect("allowed").only;
@@ -349,6 +390,9 @@ mod tests {
             ("WAVETANK_REPLAY", "\u{fffd}"),
             ("WAVETANK_CHECK", "All"),
             ("WAVETANK_CHECK", "1/64"),
+            ("WAVETANK_SHRINK", "long"),
+            // Without a replay there is no event to stop at.
+            ("WAVETANK_UNTIL", "12"),
         ] {
             assert!(error(variable, value).starts_with(&format!("invalid {variable}={value}: allowed is")));
         }

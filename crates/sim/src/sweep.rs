@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use crate::choice::fnv1a;
 use crate::interrupt::{Interrupt, RunningSweep};
+use crate::journal::Journal;
 use crate::pool::{BodyRunner, Pool, Runner};
 use crate::recording::store::Store;
 use crate::report::{Built, Counts, Identity, Report};
@@ -28,7 +29,7 @@ use crate::sched::Profile;
 use crate::settings::{self, Settings, Shard};
 use crate::sim::Sim;
 use crate::symptom::Symptom;
-use crate::trace::Trace;
+use crate::trace::{self, Trace};
 
 pub use first_failure::FirstFailure;
 pub use passed::Passed;
@@ -249,10 +250,10 @@ impl Sweep {
         let result = result.and_then(|settings| {
             let pool = Pool::of_process(settings.workers);
             let interrupt = running.interrupt().clone();
-            let session = Session::new(self, settings, runner, pool, interrupt);
+            let session = Session::new(self, settings, runner, pool, interrupt)?;
             match second_process::seeds_asked_for() {
                 Some(seeds) => session.answer(&seeds),
-                None => work(&session),
+                None => session.noted(work),
             }
         });
         match result {
@@ -264,6 +265,14 @@ impl Sweep {
                 std::panic::resume_unwind(Box::new(report));
             }
         }
+    }
+
+    /// Has no effect. Keeps `listed`, which lists the test for programs that look into the executable.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn listed(self, listed: &'static str) -> Self {
+        std::hint::black_box(listed);
+        self
     }
 
     fn setup_failure(&self, error: &str) -> Stop {
@@ -358,6 +367,7 @@ struct Session {
     pool: Arc<Pool>,
     interrupt: Interrupt,
     store: Store,
+    journal: Journal,
     /// What the warm-up has counted.
     profile: OnceLock<Arc<Profile>>,
 }
@@ -369,22 +379,49 @@ impl Session {
         runner: Arc<dyn Runner>,
         pool: Arc<Pool>,
         interrupt: Interrupt,
-    ) -> Self {
-        let store = Store::new(&sweep.identity.manifest_dir, &sweep.identity.name());
-        Self { sweep, settings, runner, pool, interrupt, store, profile: OnceLock::new() }
+    ) -> Result<Self, Stop> {
+        let name = sweep.identity.name();
+        let journal = settings.journal.as_ref().map(|path| {
+            Journal::open(path, &name).map_err(|error| {
+                sweep.setup_failure(&format!("WAVETANK_JOURNAL={}: {error}", path.display()))
+            })
+        });
+        let journal = journal.transpose()?.unwrap_or_default();
+        let store = Store::new(&sweep.identity.manifest_dir, &name);
+        Ok(Self { sweep, settings, runner, pool, interrupt, store, journal, profile: OnceLock::new() })
+    }
+
+    /// Does `work`, and notes its beginning and its end in the journal.
+    fn noted<T>(&self, work: impl FnOnce(&Self) -> Result<T, Stop>) -> Result<T, Stop> {
+        let finds = self.sweep.finds.as_deref();
+        self.journal.write("start", |entry| {
+            entry.maybe("finds", finds).number("seeds", self.settings.seeds.unwrap_or(self.sweep.seeds))
+        });
+        let result = work(self);
+        self.journal.write("end", |entry| match &result {
+            Ok(_) => entry.text("result", if finds.is_some() { "found" } else { "passed" }),
+            Err(Stop::Failed(report)) => entry.text("result", "failed").text("report", report),
+            Err(Stop::Interrupted(found)) => entry.text("result", "interrupted").text("report", found),
+        });
+        result
     }
 
     /// The work of [`Sweep::run`].
     fn verify(&self) -> Result<Passed, Stop> {
         let recording = self.recording_of_settings()?;
         self.warm_up(|_| false)?;
+        self.stop_where_asked();
         if let Some(recording) = recording {
+            if self.shrinks_replays() {
+                return Err(self.shrink_recording(&recording));
+            }
             self.replay_for_verify(&recording)?;
             return Ok(Passed { recordings: 1, ..Passed::default() });
         }
         let replayed = self.replay_all_for_verify()?;
-        let hunted = self.hunt(self.seeds_to_verify());
+        let hunted = self.hunt(self.seeds_to_verify(), &replayed.symptoms());
         match hunted.failure {
+            None if !replayed.failed.is_empty() => Err(self.several(replayed.reports().collect())),
             None => {
                 self.not_interrupted(&hunted)?;
                 self.not_idle(&hunted)?;
@@ -414,9 +451,31 @@ impl Session {
                 if let Some(outcome) = case.shown().filter(|_| self.settings.only.is_some()) {
                     report = report.whole_trace(outcome, case.seed());
                 }
-                let report = report.to_string();
-                Err(if self.interrupt.is_raised() { Stop::Interrupted(report) } else { Stop::Failed(report) })
+                let mut reports: Vec<String> = replayed.reports().collect();
+                reports.push(report.to_string());
+                for (index, failure) in hunted.others {
+                    reports
+                        .push(self.case(failure, &replayed.stale).report("failed").after(index).to_string());
+                }
+                Err(self.several(reports))
             }
+        }
+    }
+
+    /// Ends a sweep with its failures.
+    fn several(&self, reports: Vec<String>) -> Stop {
+        let reports = reports.join("\n\n");
+        if self.interrupt.is_raised() { Stop::Interrupted(reports) } else { Stop::Failed(reports) }
+    }
+
+    fn shrinks_replays(&self) -> bool {
+        self.settings.shrink.is_some_and(|time| !time.is_zero())
+    }
+
+    /// Makes the next run stop at an event, if the environment says so.
+    fn stop_where_asked(&self) {
+        if let Some(event) = self.settings.until {
+            trace::stop_at(event);
         }
     }
 
@@ -424,12 +483,16 @@ impl Session {
     fn find(&self) -> Result<Found, Stop> {
         let recording = self.recording_of_settings()?;
         self.warm_up(|symptom| self.is_wanted(symptom))?;
+        self.stop_where_asked();
         if let Some(recording) = recording {
+            if self.shrinks_replays() {
+                return Err(self.shrink_recording(&recording));
+            }
             return self.replay_for_find(&recording);
         }
         let mut shown = self.replay_all_for_find()?;
         let seeds = self.seeds_to_find();
-        let hunted = self.hunt(seeds);
+        let hunted = self.hunt(seeds, &Default::default());
         let Some((index, failure)) = hunted.failure else {
             self.not_interrupted(&hunted)?;
             return Err(self.not_found(&hunted));

@@ -97,6 +97,7 @@ impl<P: Fn(&mut ToyRun) -> Option<Symptom> + Send + Sync> Runner for Toy<P> {
             failed_at: None,
             points: run.points,
             fingerprint: 0,
+            waits: Vec::new(),
             profile: None,
         }
     }

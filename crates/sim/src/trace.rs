@@ -9,8 +9,10 @@
 //! - The hash covers every event, also those that a long run has dropped.
 //! - Nothing in an event depends on the machine: no address, no wall time, no source line.
 
+mod json;
 mod render;
 mod spans;
+mod stop;
 
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
@@ -23,6 +25,7 @@ use crate::wait::{Operation, TaskId, Wait};
 pub(crate) use spans::{
     dispatch_or_init, is_formatting, is_switching, leave_spans, reenter_spans, set_formatting,
 };
+pub(crate) use stop::stop_at;
 
 /// Something that happened.
 ///
@@ -151,6 +154,9 @@ pub struct Trace {
     preempted: usize,
     hasher: StableHasher,
     closed: bool,
+    /// The number of the event after which the run is to stop.
+    stops_at: usize,
+    stopped: bool,
     names: Vec<Arc<str>>,
     /// The network at the end of the run. It knows the names of hosts and sockets.
     network: Option<Arc<Network>>,
@@ -167,6 +173,8 @@ impl Trace {
             preempted: 0,
             hasher: StableHasher(0),
             closed: false,
+            stops_at: stop::take(),
+            stopped: false,
             names: Vec::new(),
             network: None,
             labels: Vec::new(),
@@ -191,6 +199,9 @@ impl Trace {
         record.hash(&mut self.hasher);
         if self.head.len() < KEPT_EACH {
             self.head.push(record);
+            if self.head.len() == self.stops_at {
+                self.stop();
+            }
             return;
         }
         if self.tail.len() == KEPT_EACH {

@@ -73,6 +73,8 @@ pub(crate) struct Run {
     may_shorten: bool,
     /// Whether a write may succeed before the socket has woken its writer.
     pub(crate) writes_early: bool,
+    /// What each task waited for when the run was stopped to look at it.
+    pub(crate) waits: RefCell<Vec<String>>,
 }
 
 impl Run {
@@ -127,6 +129,7 @@ impl Run {
             network: RefCell::new(network),
             may_shorten: faults.may_shorten(),
             writes_early: faults.writes_early(),
+            waits: RefCell::default(),
             faults: RefCell::new(faults),
             link_points: RefCell::default(),
             waiters: RefCell::default(),

@@ -68,6 +68,11 @@ impl Network {
         &self.hosts[host.index()].name
     }
 
+    /// Returns the hosts' names and addresses, in the order in which they were added.
+    pub(crate) fn hosts(&self) -> impl Iterator<Item = (&str, String)> {
+        self.hosts.iter().map(|host| (&*host.name, host.ip.to_string()))
+    }
+
     pub(crate) fn host_ip(&self, host: HostId) -> IpAddr {
         self.hosts[host.index()].ip
     }

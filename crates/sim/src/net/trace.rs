@@ -76,6 +76,25 @@ impl NetEvent {
     }
 }
 
+impl Fact {
+    /// Returns the fact without its numbers, for programs.
+    pub(crate) fn word(self) -> String {
+        match self {
+            Self::Sent { .. } => "sends".to_owned(),
+            Self::Received { .. } => "delivers".to_owned(),
+            other => other.to_string(),
+        }
+    }
+
+    /// Returns the number of bytes that were sent or received.
+    pub(crate) const fn bytes(self) -> Option<u32> {
+        match self {
+            Self::Sent { bytes } | Self::Received { bytes } => Some(bytes),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Fact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

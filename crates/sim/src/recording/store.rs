@@ -147,6 +147,16 @@ impl Store {
         Ok(Kept::Written(path))
     }
 
+    /// Replaces the file at `path`.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be written.
+    pub(crate) fn replace(&self, path: &Path, recording: &Recording) -> Result<(), RecordingError> {
+        write_whole(path, &text::write(recording))
+            .map_err(|error| self.error(path, RecordingErrorKind::Unwritable(error)))
+    }
+
     fn error(&self, path: &Path, kind: RecordingErrorKind) -> RecordingError {
         RecordingError { origin: self.display(path).to_string(), kind }
     }

@@ -40,6 +40,10 @@ pub(super) async fn drive(run: &Run) {
         }
         polled = false;
         refuse_os_threads(run);
+        if run.scheduler.is_looked_at() {
+            run.waits.replace(oracle::waits(run));
+            return;
+        }
         if run.scheduler.must_stop() {
             return;
         }

@@ -147,6 +147,11 @@ pub(crate) fn unfinished(run: &Run) -> String {
     format!("still there:{}", list(run, run.scheduler.stragglers().iter()))
 }
 
+/// Returns what every task and thread waits for, a line each.
+pub(super) fn waits(run: &Run) -> Vec<String> {
+    run.scheduler.stragglers().iter().map(|one| describe(run, one, Times::Shown)).collect()
+}
+
 /// Clients that the first line of a deadlock names.
 const NAMED_MAX: usize = 4;
 

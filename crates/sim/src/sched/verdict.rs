@@ -31,6 +31,11 @@ impl Scheduler {
         }
     }
 
+    /// Returns `true` if the trace has reached the event at which the run is to stop.
+    pub(crate) fn is_looked_at(&self) -> bool {
+        self.trace.borrow().is_stopped()
+    }
+
     /// Ends the run with `symptom`, unless an earlier one already did.
     pub(crate) fn fail(&self, symptom: Symptom) {
         if self.tearing_down.get() {

@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::examine::{Ended, Failure, first_difference};
 use super::{Found, Session};
@@ -36,8 +37,38 @@ pub(super) struct Case<'a> {
 }
 
 impl Session {
-    /// Records, shrinks and proves a failure. `stale` are the recordings that no longer fail.
+    /// Records, shrinks and proves a failure, and notes it in the journal. `stale` are the recordings that no longer
+    /// fail.
     pub(super) fn case(&self, failure: Failure, stale: &BTreeSet<PathBuf>) -> Case<'_> {
+        let case = self.worked_out(failure, stale);
+        let recording = case.kept.as_ref().map(|kept| self.store.display(kept.path()).to_string());
+        self.note_failure(case.seed(), case.symptom(), recording.as_deref(), &case.report("failed"));
+        if let Some(outcome) = case.shown().filter(|_| self.settings.only.is_some()) {
+            self.journal.trace(case.seed(), Some(case.symptom()), outcome);
+        }
+        case
+    }
+
+    /// Notes a failure in the journal.
+    pub(super) fn note_failure(
+        &self,
+        seed: u64,
+        symptom: &Symptom,
+        recording: Option<&str>,
+        report: &Report<'_>,
+    ) {
+        self.journal.write("failure", |entry| {
+            entry
+                .hex("seed", seed)
+                .text("symptom", &symptom.key())
+                .text("message", &symptom.to_string())
+                .maybe("recording", recording)
+                .maybe("command", report.command())
+                .text("report", &report.to_string())
+        });
+    }
+
+    fn worked_out(&self, failure: Failure, stale: &BTreeSet<PathBuf>) -> Case<'_> {
         let mut case = Case {
             identity: &self.sweep.identity,
             proof: None,
@@ -92,7 +123,7 @@ impl Session {
         case
     }
 
-    fn shrink(&self, seed: u64, symptom: &Symptom, log: &ChoiceLog) -> Result<Shrunk, String> {
+    pub(super) fn shrink(&self, seed: u64, symptom: &Symptom, log: &ChoiceLog) -> Result<Shrunk, String> {
         let key = symptom.key();
         let mut attempt =
             |candidate: &ChoiceLog| match self.ran(Job::replay(seed, candidate, Replay::Lenient)) {
@@ -103,8 +134,12 @@ impl Session {
                 Ran::Stuck { .. } | Ran::Crashed { .. } => None,
             };
         let limits = Limits {
-            runs_max: self.sweep.shrink_runs_max,
-            time_max: self.sweep.shrink_time_max,
+            runs_max: match self.settings.shrink {
+                Some(Duration::ZERO) => 0,
+                Some(_) => usize::MAX,
+                None => self.sweep.shrink_runs_max,
+            },
+            time_max: self.settings.shrink.unwrap_or(self.sweep.shrink_time_max),
             stop: &|| self.interrupt.is_raised(),
         };
         let shrunk = AssertUnwindSafe(|| shrink::shrink(log.clone(), limits, &mut attempt));
@@ -112,7 +147,12 @@ impl Session {
     }
 
     /// Replays a shrunk log strictly and returns the run, or says what differs.
-    fn prove(&self, seed: u64, symptom: &Symptom, log: &ChoiceLog) -> Result<Box<Outcome>, String> {
+    pub(super) fn prove(
+        &self,
+        seed: u64,
+        symptom: &Symptom,
+        log: &ChoiceLog,
+    ) -> Result<Box<Outcome>, String> {
         let first = match self.ran(Job::replay(seed, log, Replay::Strict)) {
             Ran::Ended(outcome) => outcome,
             other => return Err(self.symptom_of_no_end(&other).to_string()),

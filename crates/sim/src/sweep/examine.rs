@@ -45,6 +45,13 @@ impl Session {
         if second == SecondRun::IfItFails && outcome.symptom.is_none() {
             return Ok(outcome);
         }
+        // A run that was stopped has nothing to compare with.
+        if self.settings.until.is_some() {
+            return match outcome.symptom.clone() {
+                Some(symptom) => Err(Failure { seed, symptom, outcome: Some(outcome) }),
+                None => Ok(outcome),
+            };
+        }
         if let Some(difference) = self.difference_of_second_run(seed, &outcome) {
             let is_settled = self.agrees_with_itself_by_now(job);
             let suspected_by = match () {

@@ -62,7 +62,7 @@ impl Session {
     /// The work of [`Sweep::first_failure`].
     pub(super) fn first_failure(&self) -> Result<Option<FirstFailure>, Stop> {
         self.warm_up(|_| true)?;
-        let hunted = self.hunt(self.seeds_to_find());
+        let hunted = self.hunt(self.seeds_to_find(), &Default::default());
         let Some((index, failure)) = hunted.failure else {
             return self.not_interrupted(&hunted).map(|()| None);
         };

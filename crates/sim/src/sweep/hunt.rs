@@ -1,5 +1,6 @@
 //! The hunt: seeds in order, on parallel workers, until the lowest failing one is known.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hasher;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -11,6 +12,7 @@ use super::pace::Pace;
 use super::reach::Reach;
 use super::second_process::Answer;
 use crate::interrupt::Interrupt;
+use crate::journal::Journal;
 use crate::run::Outcome;
 use crate::settings::Shard;
 use crate::trace::StableHasher;
@@ -37,6 +39,8 @@ impl Seeds {
 pub(super) struct Hunted {
     /// The failure with the lowest index, with that index.
     pub(super) failure: Option<(u64, Failure)>,
+    /// If the sweep goes on after a failure: the first of every other symptom, by index.
+    pub(super) others: Vec<(u64, Failure)>,
     /// Counts the seeds that passed.
     pub(super) passed: u64,
     /// Counts those that ran twice, with equal runs.
@@ -67,6 +71,11 @@ struct Shared<'a> {
     seeds: Seeds,
     time_budget: Option<Duration>,
     interrupt: &'a Interrupt,
+    journal: &'a Journal,
+    /// Whether a failure does not end the sweep.
+    others: bool,
+    /// The symptoms that are no news.
+    known: &'a BTreeSet<String>,
     clock: WallClock,
     state: Mutex<State>,
 }
@@ -75,6 +84,8 @@ struct State {
     next: u64,
     hunted: Hunted,
     pace: Pace,
+    /// Of a sweep that goes on: the first failure of every symptom.
+    failures: BTreeMap<String, (u64, Failure)>,
 }
 
 impl Shared<'_> {
@@ -93,10 +104,10 @@ impl Shared<'_> {
     }
 
     fn note(&self, index: u64, seed: u64, second: SecondRun, examined: Result<Box<Outcome>, Failure>) {
-        let State { hunted, pace, .. } = &mut *self.lock();
+        let State { hunted, pace, failures, .. } = &mut *self.lock();
         match examined {
             Ok(outcome) => {
-                pace.passed(&outcome);
+                pace.passed(&outcome, &hunted.reach, self.journal);
                 hunted.passed += 1;
                 hunted.checked += u64::from(second == SecondRun::Always);
                 if second == SecondRun::Always && hunted.sample.len() < SAMPLE_MAX {
@@ -109,7 +120,13 @@ impl Shared<'_> {
                 if let Some(outcome) = &failure.outcome {
                     hunted.reach.add(index, &outcome.points);
                 }
-                if hunted.failure.as_ref().is_none_or(|(lowest, _)| index < *lowest) {
+                pace.failed();
+                self.journal.write("failing", |entry| {
+                    entry.hex("seed", seed).text("symptom", &failure.symptom.key())
+                });
+                if self.others {
+                    keep_first(failures, self.known, index, failure);
+                } else if hunted.failure.as_ref().is_none_or(|(lowest, _)| index < *lowest) {
                     hunted.failure = Some((index, failure));
                 }
             }
@@ -121,18 +138,43 @@ impl Shared<'_> {
     }
 }
 
+/// So many symptoms are kept. A test whose failures all differ in words would fill the memory.
+const SYMPTOMS_MAX: usize = 64;
+
+/// Keeps a failure if none of its symptom has a lower index.
+fn keep_first(
+    failures: &mut BTreeMap<String, (u64, Failure)>,
+    known: &BTreeSet<String>,
+    index: u64,
+    failure: Failure,
+) {
+    let key = failure.symptom.key();
+    let is_first = match failures.get(&key) {
+        Some((lowest, _)) => index < *lowest,
+        None => failures.len() < SYMPTOMS_MAX && !known.contains(&key),
+    };
+    if is_first {
+        failures.insert(key, (index, failure));
+    }
+}
+
 impl Session {
-    /// Runs seeds until one fails, all passed, the time is over, or Ctrl-C.
-    pub(super) fn hunt(&self, seeds: Seeds) -> Hunted {
+    /// Runs seeds until one fails, all passed, the time is over, or Ctrl-C. If the environment wants others, a failure
+    /// ends nothing, and one of a `known` symptom is only counted.
+    pub(super) fn hunt(&self, seeds: Seeds, known: &BTreeSet<String>) -> Hunted {
         let shared = Shared {
             seeds,
             time_budget: self.settings.time_budget,
             interrupt: &self.interrupt,
+            journal: &self.journal,
+            others: self.settings.others,
+            known,
             clock: WallClock::start(),
             state: Mutex::new(State {
                 next: 0,
                 hunted: Hunted::default(),
                 pace: Pace::new(&self.sweep.identity.test),
+                failures: BTreeMap::new(),
             }),
         };
         let wanted = self.sweep.workers.map_or(self.pool.size(), |count| count.get().min(self.pool.size()));
@@ -147,7 +189,14 @@ impl Session {
             }
             self.work(&shared);
         });
-        let State { hunted, pace, .. } = shared.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let State { mut hunted, pace, failures, .. } =
+            shared.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        hunted.others.extend(failures.into_values());
+        hunted.others.sort_by_key(|(index, _)| *index);
+        if hunted.failure.is_none() && !hunted.others.is_empty() {
+            hunted.failure = Some(hunted.others.remove(0));
+        }
+        self.journal.write("swept", |entry| pace.sum(entry, &hunted.reach).number("twice", hunted.checked));
         Hunted { variety: pace.variety().to_string(), ..hunted }
     }
 
@@ -156,7 +205,11 @@ impl Session {
         while let Some((index, seed)) = shared.next() {
             let is_checked = check_every != 0 && index.is_multiple_of(check_every);
             let second = if is_checked { SecondRun::Always } else { SecondRun::IfItFails };
-            shared.note(index, seed, second, self.examine(self.job_of(seed), second));
+            let examined = self.examine(self.job_of(seed), second);
+            if let (Ok(outcome), true) = (&examined, self.settings.only.is_some()) {
+                self.journal.trace(seed, None, outcome);
+            }
+            shared.note(index, seed, second, examined);
         }
     }
 }

@@ -6,7 +6,10 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
+use super::reach::Reach;
 use super::variety::Variety;
+use crate::journal::Journal;
+use crate::json::Object;
 use crate::plain;
 use crate::run::Outcome;
 use crate::wall_clock::WallClock;
@@ -14,6 +17,8 @@ use crate::wall_clock::WallClock;
 /// Between two lines.
 const EVERY: Duration = Duration::from_secs(10);
 const EVERY_ON_TERMINAL: Duration = Duration::from_secs(1);
+/// Between two entries of the journal.
+const EVERY_IN_JOURNAL: Duration = Duration::from_millis(200);
 
 /// The progress of a sweep.
 #[derive(Debug)]
@@ -22,7 +27,10 @@ pub(super) struct Pace {
     clock: WallClock,
     is_terminal: bool,
     said_at: Duration,
+    noted_at: Duration,
     seeds: u64,
+    failed: u64,
+    faults: u64,
     virtual_time: Duration,
     variety: Variety,
 }
@@ -34,18 +42,42 @@ impl Pace {
             clock: WallClock::start(),
             is_terminal: io::stderr().is_terminal(),
             said_at: Duration::ZERO,
+            noted_at: Duration::ZERO,
             seeds: 0,
+            failed: 0,
+            faults: 0,
             virtual_time: Duration::ZERO,
             variety: Variety::default(),
         }
     }
 
+    /// Counts a seed that failed.
+    pub(super) const fn failed(&mut self) {
+        self.failed += 1;
+    }
+
     /// Counts a seed that passed, and prints the progress if a line is due.
-    pub(super) fn passed(&mut self, outcome: &Outcome) {
+    pub(super) fn passed(&mut self, outcome: &Outcome, reach: &Reach, journal: &Journal) {
         self.seeds += 1;
+        self.faults += outcome.faults as u64;
         self.virtual_time = self.virtual_time.saturating_add(outcome.virtual_time);
         self.variety.add(outcome.fingerprint);
         let now = self.clock.elapsed();
+        if journal.is_open() {
+            if now >= self.noted_at + EVERY_IN_JOURNAL {
+                self.noted_at = now;
+                journal.write("progress", |entry| {
+                    let (mut points, mut reached) = (0, 0);
+                    for (_, is_reached) in reach.points() {
+                        points += 1;
+                        reached += u64::from(is_reached);
+                    }
+                    self.counts(entry).number("points", points).number("reached", reached)
+                });
+            }
+            // The program that reads the journal shows the progress.
+            return;
+        }
         let every = if self.is_terminal { EVERY_ON_TERMINAL } else { EVERY };
         // A short sweep needs no line.
         if now >= EVERY_ON_TERMINAL.max(self.said_at + every) {
@@ -58,6 +90,26 @@ impl Pace {
                 if self.is_terminal { write!(stderr, "\r{line}\x1b[K") } else { writeln!(stderr, "{line}") };
             let _ = stderr.flush();
         }
+    }
+
+    fn counts(&self, entry: Object) -> Object {
+        let nanos = u64::try_from(self.virtual_time.as_nanos()).unwrap_or(u64::MAX);
+        entry
+            .number("seeds", self.seeds)
+            .number("failed", self.failed)
+            .number("faults", self.faults)
+            .number("virtual_ns", nanos)
+            .number("schedules", self.variety.count())
+    }
+
+    /// Adds what all seeds together came to.
+    pub(super) fn sum(&self, entry: Object, reach: &Reach) -> Object {
+        let points =
+            reach.points().fold(Object::bare(), |points, (what, is_reached)| points.flag(what, is_reached));
+        let places: Vec<String> = self.variety.places().map(|place| format!("{place:x}")).collect();
+        let millis = u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let entry = self.counts(entry).number("millis", millis);
+        entry.object("points", points).text("places", &places.join(" "))
     }
 
     /// Returns how many distinct schedules there were.

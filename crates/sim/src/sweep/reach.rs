@@ -41,6 +41,11 @@ impl Reach {
         self.0.iter().filter(|(_, point)| never(point)).map(|(what, _)| (*what).to_owned()).collect()
     }
 
+    /// Returns every point that was evaluated, with whether a seed reached it.
+    pub(super) fn points(&self) -> impl Iterator<Item = (&'static str, bool)> {
+        self.0.iter().map(|(&what, point)| (what, point.reached.is_some()))
+    }
+
     fn is_reached(&self, what: &str, last: u64) -> bool {
         self.0.get(what).is_some_and(|point| point.reached.is_some_and(|index| index <= last))
     }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::examine::{Ended, Failure, SecondRun};
 use super::{Found, Session, Stop};
 use crate::choice::{ChoiceLog, Replay};
+use crate::order::Size;
 use crate::pool::{Job, Ran};
 use crate::recording::{Build, Expect, Recording, RecordingError, RecordingErrorKind, canonical, inline};
 use crate::report::{Counts, Report};
@@ -62,6 +63,18 @@ pub(super) struct Replayed {
     pub(super) recordings: usize,
     /// The recordings of a failure that no longer fail.
     pub(super) stale: BTreeSet<PathBuf>,
+    /// Of a sweep that goes on after a failure: the symptoms of those that failed, with their reports.
+    pub(super) failed: Vec<(String, String)>,
+}
+
+impl Replayed {
+    pub(super) fn symptoms(&self) -> BTreeSet<String> {
+        self.failed.iter().map(|(symptom, _)| symptom.clone()).collect()
+    }
+
+    pub(super) fn reports(&self) -> impl Iterator<Item = String> {
+        self.failed.iter().map(|(_, report)| report.clone())
+    }
 }
 
 impl Session {
@@ -93,11 +106,16 @@ impl Session {
 
     /// Replays all recordings of a normal test.
     pub(super) fn replay_all_for_verify(&self) -> Result<Replayed, Stop> {
-        let mut replayed = Replayed { recordings: 0, stale: BTreeSet::new() };
+        let mut replayed = Replayed { recordings: 0, stale: BTreeSet::new(), failed: Vec::new() };
         for path in self.paths()? {
             let recording = self.replayable(path)?;
-            self.replay_for_verify(&recording)?;
             replayed.recordings += 1;
+            if let Err(failure) = self.replay(&recording)? {
+                let stop = self.failed(&recording, &failure, "failed a recording");
+                let (Stop::Failed(report), true) = (&stop, self.settings.others) else { return Err(stop) };
+                replayed.failed.push((failure.symptom.key(), report.clone()));
+                continue;
+            }
             if !matches!(recording.expect, Expected::Passes) {
                 replayed.stale.extend(recording.path);
             }
@@ -135,6 +153,41 @@ impl Session {
             }
         }
         Ok(shown)
+    }
+
+    /// Shrinks one recording further, and replaces its file by what is smaller.
+    pub(super) fn shrink_recording(&self, recording: &Replayable) -> Stop {
+        match self.try_shrink_recording(recording) {
+            Ok(stop) | Err(stop) => stop,
+        }
+    }
+
+    fn try_shrink_recording(&self, recording: &Replayable) -> Result<Stop, Stop> {
+        let unshrunk =
+            |why: &str| Stop::Failed(self.report("cannot shrink a recording").note(why).to_string());
+        let Err(failure) = self.replay(recording)? else {
+            return Err(unshrunk(&format!("{} does not fail", recording.origin)));
+        };
+        let (symptom, seed) = (&failure.symptom, recording.seed);
+        let Some(found) = failure.outcome.as_deref().filter(|_| failure.is_repeatable()) else {
+            return Err(self.failed(recording, &failure, "cannot be shrunk: it does not repeat"));
+        };
+        let shrunk = self.shrink(seed, symptom, &found.log).map_err(|why| unshrunk(&why))?;
+        let proof = self.prove(seed, symptom, &shrunk.best).map_err(|why| unshrunk(&why))?;
+        let name = self.sweep.identity.name();
+        let smaller = Recording::of_failure(&name, symptom, seed, proof.trace.hash(), &proof.log);
+        let mut report = self.report("is shrunk").symptom(symptom, seed);
+        report = report.shrunk(Counts::of(found), Counts::of(&proof), &shrunk).needs(&proof).run(&proof);
+        let written = match &recording.path {
+            Some(_) if Size::of(&smaller.log) >= Size::of(&recording.log) => Ok(()),
+            Some(path) => self.store.replace(path, &smaller),
+            None => self.store.keep(&smaller, &BTreeSet::new()).map(drop),
+        };
+        written.map_err(|error| unshrunk(&error.to_string()))?;
+        report = report.field("recording", &recording.origin).replay(seed, symptom, Some(&proof.log));
+        self.note_failure(seed, symptom, Some(&recording.origin), &report);
+        self.journal.trace(seed, Some(symptom), &proof);
+        Ok(Stop::Failed(report.to_string()))
     }
 
     /// Replays one recording as the whole of a test that must find a bug.
@@ -189,7 +242,28 @@ impl Session {
         }
         let Replayable { seed, log, .. } = recording;
         let job = Job::Replay { seed: *seed, log: Arc::clone(log), mode: Replay::Lenient };
-        Ok(self.examine(job, SecondRun::IfItFails))
+        let examined = self.examine(job, SecondRun::IfItFails);
+        self.note_replay(recording, &examined);
+        Ok(examined)
+    }
+
+    fn note_replay(&self, recording: &Replayable, examined: &Result<Box<Outcome>, Failure>) {
+        let (result, symptom, outcome) = match examined {
+            Ok(outcome) => ("passed", None, Some(outcome)),
+            Err(Failure { symptom, outcome, .. }) => {
+                let result = if recording.expect.is(symptom) { "failed" } else { "failed otherwise" };
+                (result, Some(symptom), outcome.as_ref())
+            }
+        };
+        self.journal.write("recording", |entry| {
+            entry
+                .text("file", &recording.origin)
+                .text("result", result)
+                .maybe("symptom", symptom.map(Symptom::key).as_deref())
+        });
+        if let Some(outcome) = outcome.filter(|_| self.settings.only.is_some()) {
+            self.journal.trace(recording.seed, symptom, outcome);
+        }
     }
 
     fn replay_strictly(&self, recording: &Replayable) -> Result<(), Stop> {
@@ -240,6 +314,7 @@ impl Session {
             report = report.whole_trace(outcome, recording.seed);
         }
         let report = report.replay(recording.seed, &failure.symptom, Some(log));
+        self.note_failure(recording.seed, &failure.symptom, Some(&recording.origin), &report);
         Stop::Failed(report.to_string())
     }
 

@@ -5,6 +5,7 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc;
 
+mod others;
 mod reach;
 mod runs;
 
@@ -39,7 +40,8 @@ impl Fixture {
         program: impl Fn(&mut ToyRun) -> Option<Symptom> + Send + Sync + 'static,
     ) -> Session {
         let pool = Arc::new(Pool::new(NonZeroUsize::new(self.workers).expect("a worker")));
-        Session::new(sweep, self.settings.clone(), Toy::runner(program), pool, self.interrupt.clone())
+        let runner = Toy::runner(program);
+        Session::new(sweep, self.settings.clone(), runner, pool, self.interrupt.clone()).expect("a session")
     }
 
     fn verify(

@@ -24,6 +24,22 @@ impl Variety {
     }
 }
 
+impl Variety {
+    /// Returns the estimated number of distinct schedules.
+    pub(super) fn count(&self) -> u64 {
+        self.distinct.estimate()
+    }
+
+    /// Returns the places of all schedules in a set of 2^20. The union of several sweeps' places estimates how many
+    /// schedules they had together.
+    pub(super) fn places(&self) -> impl Iterator<Item = usize> {
+        let bits = |(index, &word): (usize, &u64)| {
+            (0..64).filter(move |bit| word & (1 << bit) != 0).map(move |bit| index * 64 + bit)
+        };
+        self.distinct.words.iter().enumerate().flat_map(bits)
+    }
+}
+
 /// "812 distinct schedules, 3 of them new in the last 600 seeds".
 impl fmt::Display for Variety {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -145,7 +145,7 @@ impl Trace {
         }
     }
 
-    fn describe(&self, event: &TraceEvent) -> String {
+    pub(super) fn describe(&self, event: &TraceEvent) -> String {
         match event {
             TraceEvent::Started { task } => format!("starts {}", self.name(*task)),
             TraceEvent::Ended => "ends".to_owned(),

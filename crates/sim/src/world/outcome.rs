@@ -30,6 +30,8 @@ pub(crate) struct Outcome {
     pub(crate) points: Points,
     /// Tells the schedule apart from others: equal for runs that differ in nothing that can matter.
     pub(crate) fingerprint: u64,
+    /// What each task waited for when the run was stopped to look at it.
+    pub(crate) waits: Vec<String>,
     /// What the run has counted, if it was to count.
     pub(crate) profile: Option<Profile>,
 }
@@ -65,6 +67,7 @@ impl Run {
             failed_at,
             points,
             fingerprint,
+            waits: self.waits.into_inner(),
             profile,
         }
     }

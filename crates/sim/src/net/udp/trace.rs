@@ -79,6 +79,38 @@ impl DatagramEvent {
         )
     }
 
+    /// Returns what happened, in one word, for programs.
+    pub(crate) const fn word(&self) -> &'static str {
+        match self.fact {
+            DatagramFact::Sent { .. } => "sends",
+            DatagramFact::Delivered { .. } => "delivers",
+            DatagramFact::Lost { .. } => "loses",
+            DatagramFact::Late { .. } => "delays",
+            DatagramFact::Twice { .. } => "repeats",
+            DatagramFact::CutOff { .. } => "cut off",
+            DatagramFact::Nowhere { .. }
+            | DatagramFact::Unwanted { .. }
+            | DatagramFact::Overflowed { .. } => "drops",
+            DatagramFact::Refused | DatagramFact::AnswerLost => "refused",
+        }
+    }
+
+    /// Returns the size of the datagram, if the fact is about one.
+    pub(crate) const fn bytes(&self) -> Option<u32> {
+        match self.fact {
+            DatagramFact::Sent { bytes }
+            | DatagramFact::Delivered { bytes }
+            | DatagramFact::Lost { bytes }
+            | DatagramFact::Late { bytes, .. }
+            | DatagramFact::Twice { bytes, .. }
+            | DatagramFact::CutOff { bytes }
+            | DatagramFact::Nowhere { bytes }
+            | DatagramFact::Unwanted { bytes }
+            | DatagramFact::Overflowed { bytes } => Some(bytes),
+            DatagramFact::Refused | DatagramFact::AnswerLost => None,
+        }
+    }
+
     /// Describes it: "client:49152 -> server:53 sends a datagram of 64 B".
     pub(crate) fn describe(&self, network: &Network) -> String {
         let to = self.to.map_or("unknown", |host| network.host_name(host));
