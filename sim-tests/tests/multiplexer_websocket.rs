@@ -13,6 +13,13 @@ use wavetank_websocket::{client, server};
 
 const SECOND: Duration = Duration::from_secs(1);
 
+/// A lossy link can lose a segment for 12.6 s, and the default to open is 10 s.
+fn patient() -> wavetank_websocket::Config {
+    let mut config = wavetank_websocket::Config::default();
+    config.open_timeout(100 * SECOND);
+    config
+}
+
 /// Adds the hosts "client" and "server" with a session between them, over a WebSocket.
 fn pair(
     sim: &mut Sim,
@@ -22,7 +29,7 @@ fn pair(
     sim.server("server", async move |host: Host| {
         let listener = Runtime::listen(&host, ([0, 0, 0, 0], 80).into(), ListenOptions::new()).await?;
         let (stream, _) = listener.accept().await?;
-        let socket = server::Server::new(host).accept(stream).await?;
+        let socket = server::Server::new(host).config(patient()).accept(stream).await?;
         let monitor = Monitor::new("the server");
         let session = Session::server(host, Tap::new(ByteStream::new(socket), monitor), Config::default());
         of_server(host, session).await;
@@ -30,7 +37,7 @@ fn pair(
     });
     sim.client("client", async move |host: Host| {
         let request = "ws://server/".parse().expect("an address");
-        let socket = client::Client::new(host).connect(request).await?;
+        let socket = client::Client::new(host).config(patient()).connect(request).await?;
         let monitor = Monitor::new("the client");
         let session = Session::client(host, Tap::new(ByteStream::new(socket), monitor), Config::default());
         of_client(host, session).await;

@@ -4,6 +4,8 @@
 mod argument;
 #[path = "turmoil/datagrams.rs"]
 mod datagrams;
+#[path = "turmoil/destructors.rs"]
+mod destructors;
 #[path = "turmoil/reports.rs"]
 mod reports;
 #[path = "turmoil/the_network_is_turmoils.rs"]
