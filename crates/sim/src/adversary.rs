@@ -1,14 +1,16 @@
 //! Adversaries: what the world may do to a future or a stream, done on purpose around code under test.
 //!
 //! [`Adversary`] wraps a future or a stream and is as awkward as their contracts allow. [`cancellable`] drops a future
-//! at one of its awaits. Both draw from the run's seed, shrink, and show in the trace as `~`. Outside of a simulated
-//! run they do nothing.
+//! at one of its awaits. [`pausable`] keeps one and does not poll it for a while. All draw from the run's seed, shrink,
+//! and show in the trace as `~`. Outside of a simulated run they do nothing.
 //!
 //! # Not here
 //!
 //! What a run does to every task: preemption, late and spurious wake-ups (`sched`).
 
+mod alarm;
 mod cancel;
+mod pause;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -21,6 +23,7 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 
 pub use cancel::{Cancellable, cancellable};
+pub use pause::{Pausable, pausable};
 use tricks::Tricks;
 
 pin_project! {
@@ -103,4 +106,18 @@ impl<F: Future> Future for Adversary<F> {
         ready!(tricks::let_go_on(this.tricks, context, "poll"));
         tricks::with_decoy(this.tricks, context, "poll", |context| this.inner.as_mut().poll(context))
     }
+}
+
+/// "1st", "2nd".
+fn ordinal(number: u32) -> String {
+    let suffix = match number {
+        11..=13 => "th",
+        _ => match number % 10 {
+            1 => "st",
+            2 => "nd",
+            3 => "rd",
+            _ => "th",
+        },
+    };
+    format!("{number}{suffix}")
 }

@@ -58,6 +58,7 @@ pub struct Faults {
     short_transfers: bool,
     tiny_windows: bool,
     early_writes: bool,
+    failing_accepts: bool,
     count_max: u32,
     begin_max: Duration,
     last_max: Duration,
@@ -98,6 +99,7 @@ impl Faults {
             short_transfers: false,
             tiny_windows: false,
             early_writes: false,
+            failing_accepts: false,
             count_max: 3,
             begin_max: Duration::from_secs(30),
             last_max: Duration::from_secs(1800),
@@ -238,6 +240,16 @@ impl Faults {
     #[must_use]
     pub const fn early_writes(mut self) -> Self {
         self.early_writes = true;
+        self
+    }
+
+    /// Adds accepts of TCP listeners that fail: on some hosts, for the whole run, an accept may fail although a
+    /// connection waits. With `EMFILE` (too many open files) the connection keeps waiting, and a later accept may
+    /// return it. With `ECONNABORTED` it is gone, and its client gets RST. A server that ends, or stops accepting, at
+    /// such an error has a frequent bug. Not part of [`all`](Self::all).
+    #[must_use]
+    pub const fn failing_accepts(mut self) -> Self {
+        self.failing_accepts = true;
         self
     }
 

@@ -7,10 +7,12 @@
 //!
 //! The kinds of faults, and how a seed draws them: `fault`. What links do to segments: `net`.
 
+mod accept;
 mod act;
 mod injector;
 mod short;
 
+pub(crate) use accept::{AcceptFailure, failed_accept};
 pub(crate) use act::{act, set_up};
 pub use injector::Injector;
 pub(crate) use short::shortened;

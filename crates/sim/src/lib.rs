@@ -129,7 +129,7 @@ mod wall_clock;
 mod whereabouts;
 mod world;
 
-pub use adversary::{Adversary, Cancellable, cancellable};
+pub use adversary::{Adversary, Cancellable, Pausable, cancellable, pausable};
 pub use fault::{Crash, Faults};
 pub use host::{Host, MainResult};
 pub use inject::Injector;

@@ -7,8 +7,10 @@ use std::task::{Context, Poll, Waker};
 
 use pin_project_lite::pin_project;
 
+use super::alarm::Alarm;
+use super::ordinal;
 use crate::choice::{LaneKind, below};
-use crate::sched::{LATER_BOUND, NO_HOST, TimerKey, later};
+use crate::sched::{LATER_BOUND, later};
 use crate::time::Nanos;
 use crate::time::after;
 use crate::trace::TraceEvent;
@@ -90,19 +92,6 @@ enum Plan {
     Alarmed { at: u32, nanos: Nanos, alarm: Alarm },
 }
 
-/// A timer that is disarmed when it is dropped.
-#[derive(Debug)]
-struct Alarm {
-    run: u64,
-    key: TimerKey,
-}
-
-impl Drop for Alarm {
-    fn drop(&mut self) {
-        context::with_run(self.run, |run| run.scheduler.disarm(self.key));
-    }
-}
-
 impl Plan {
     fn draw(run: &Run, name: &str) -> Self {
         let scheduler = &run.scheduler;
@@ -139,8 +128,7 @@ impl Plan {
             None => return Some(at),
             Some(0) => *self = Self::WhenPolled { at },
             Some(nanos) => {
-                let key = run.scheduler.arm(run.scheduler.now() + nanos, NO_HOST, waker.clone());
-                *self = Self::Alarmed { at, nanos, alarm: Alarm { run: run.number, key } };
+                *self = Self::Alarmed { at, nanos, alarm: Alarm::set(run, nanos, waker) };
             }
         }
         None
@@ -151,11 +139,7 @@ impl Plan {
         match self {
             Self::WhenPolled { at } => Some((*at, ", when it is polled again".to_owned())),
             Self::Alarmed { at, nanos, alarm } => {
-                if run.scheduler.now() >= alarm.key.0 {
-                    return Some((*at, format!(", {}", after(*nanos))));
-                }
-                run.scheduler.rearm(alarm.key, waker);
-                None
+                alarm.poll(run, waker).is_ready().then(|| (*at, format!(", {}", after(*nanos))))
             }
             Self::Undecided | Self::Left | Self::Counting { .. } => None,
         }
@@ -195,17 +179,4 @@ impl<F: Future> Future for Cancellable<F> {
         this.future.set(None);
         Poll::Ready(None)
     }
-}
-
-fn ordinal(number: u32) -> String {
-    let suffix = match number {
-        11..=13 => "th",
-        _ => match number % 10 {
-            1 => "st",
-            2 => "nd",
-            3 => "rd",
-            _ => "th",
-        },
-    };
-    format!("{number}{suffix}")
 }

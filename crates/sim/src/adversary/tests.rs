@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use wavetank_runtime::Runtime;
 
-use super::{Adversary, cancellable};
+use super::{Adversary, cancellable, pausable};
 use crate::host::Host;
 use crate::run::tests::{seeded, strictly_again, symptom};
 use crate::sim::Sim;
@@ -52,6 +52,7 @@ fn outside_a_run_the_adversary_does_nothing() {
     let mut context = Context::from_waker(Waker::noop());
     for _ in 0..100 {
         assert_eq!(pin!(cancellable("wait", ready(7))).poll(&mut context), Poll::Ready(Some(7)));
+        assert_eq!(pin!(pausable("wait", ready(7))).poll(&mut context), Poll::Ready(7));
         assert_eq!(pin!(Adversary::new("wait", ready(7))).poll(&mut context), Poll::Ready(7));
         assert!(pin!(cancellable("wait", pending::<()>())).poll(&mut context).is_pending());
     }
@@ -234,4 +235,52 @@ fn a_run_with_adversaries_replays_strictly() {
         assert_eq!(again.trace.first_difference(&first.trace), None);
         assert_eq!((again.divergence, again.log), (None, first.log));
     }
+}
+
+#[test]
+fn a_paused_future_keeps_what_it_was_given() {
+    // The waiter gets the lock and is not polled, so the third waits for it although no task uses it.
+    let body = client(|host| async move {
+        let lock = Arc::new(tokio::sync::Mutex::new(()));
+        let held = lock.clone().lock_owned().await;
+        let (own, theirs) = (lock.clone(), lock.clone());
+        let waiter = Runtime::spawn(&host, "waiter", async move {
+            drop(pausable("lock", own.lock()).await);
+        });
+        let third = Runtime::spawn(&host, "third", async move {
+            Runtime::sleep(&host, Duration::from_micros(10)).await;
+            let before = Runtime::now(&host);
+            drop(theirs.lock().await);
+            Runtime::now(&host) - before
+        });
+        Runtime::sleep(&host, Duration::from_micros(30)).await;
+        drop(held);
+        let waited = third.await.expect("no panic");
+        waiter.await.expect("no panic");
+        wavetank_runtime::sometimes!(
+            waited > Duration::from_millis(50),
+            "the third waits for a paused future"
+        );
+    });
+    let mut longest = 0;
+    for seed in 0..300 {
+        let outcome = seeded(seed, body.clone());
+        let trace = outcome.trace.render();
+        assert_eq!(symptom(&outcome), "", "seed {seed}\n{trace}");
+        if trace.contains("~ pauses `lock` at its 1st await, after ") {
+            longest += usize::from(outcome.points.values().any(|&reached| reached));
+        }
+        let again = strictly_again(seed, &outcome, body.clone());
+        assert_eq!(again.trace.first_difference(&outcome.trace), None);
+    }
+    assert!(longest > 10, "{longest} of 300 seeds waited long");
+}
+
+#[test]
+fn a_pause_ends_by_itself_in_any_run() {
+    let body = client(|_| async move { assert_eq!(pausable("seven", seven_after(20)).await, 7) });
+    let traces = traces(200, body);
+    let pauses: Vec<_> = traces.lines().filter(|line| line.contains("pauses `seven`")).collect();
+    assert!(pauses.len() > 20, "{}", pauses.len());
+    assert!(pauses.iter().any(|line| line.contains("at its 2nd await")), "{pauses:?}");
 }

@@ -128,6 +128,11 @@ impl RunFaults {
         self.drawn.short.get(host.index()).is_some_and(|&short| short)
     }
 
+    /// Returns `true` if accepts of `host` may fail.
+    pub(crate) fn fails_accepts(&self, host: HostId) -> bool {
+        self.drawn.accepts_fail.get(host.index()).is_some_and(|&fails| fails)
+    }
+
     pub(crate) fn active(&self) -> impl Iterator<Item = Fault> {
         let drawn =
             self.drawn.scheduled.iter().filter(|scheduled_fault| scheduled_fault.state == State::Active);
@@ -194,6 +199,11 @@ impl RunFaults {
     /// Returns which hosts may transfer short, and the most that socket buffers may hold, if that is limited.
     pub(crate) fn modes(&self) -> (Vec<bool>, Option<u32>) {
         (self.drawn.short.clone(), self.drawn.buffer_bytes_max)
+    }
+
+    /// Returns on which hosts accepts may fail.
+    pub(crate) fn failing_accepts(&self) -> Vec<bool> {
+        self.drawn.accepts_fail.clone()
     }
 
     /// Takes the next due change.

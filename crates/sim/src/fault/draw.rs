@@ -48,6 +48,8 @@ pub(super) struct Drawn {
     pub(super) buffer_bytes_max: Option<u32>,
     /// By host.
     pub(super) short: Vec<bool>,
+    /// By host.
+    pub(super) accepts_fail: Vec<bool>,
     /// Whether writes may succeed early.
     pub(super) writes_early: bool,
 }
@@ -74,6 +76,14 @@ pub(super) fn draw(faults: &Faults, choices: &mut Choices, hosts: &[HostLabel<'_
             let mut asking = Asking { choices, lane, scope: &scope };
             drawn.short[host] =
                 asking.ask_with("happens", 2, |rng| u32::from(below(rng, MODES_ONE_IN) == 0)) == 1;
+        }
+    }
+    if faults.failing_accepts {
+        for plan in hosts {
+            let scope = format!("accepts#{}", plan.name);
+            let mut asking = Asking { choices, lane, scope: &scope };
+            let fails = asking.ask_with("happens", 2, |rng| u32::from(below(rng, MODES_ONE_IN) == 0)) == 1;
+            drawn.accepts_fail.push(fails);
         }
     }
     if faults.tiny_windows {

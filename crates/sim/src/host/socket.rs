@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::transport::{ListeningSocket, StreamSocket};
-use crate::inject::shortened;
+use crate::inject::{AcceptFailure, failed_accept, shortened};
 use crate::net::{Direction, ListenerId, LocalId, Ready, SocketId};
 use crate::time::Nanos;
 use crate::time::nanos;
@@ -433,7 +433,18 @@ impl Listening {
     }
 
     fn try_accept(&self, run: &Run) -> Poll<io::Result<(Socket, SocketAddr)>> {
+        let host = run.network(|network, _, _| network.could_accept(self.id));
+        let failure = host.and_then(|host| failed_accept(run, host));
+        if failure == Some(AcceptFailure::NoDescriptor) {
+            return Poll::Ready(Err(AcceptFailure::NoDescriptor.into()));
+        }
         let accepted = run.network(|network, _, _| network.accept(self.id));
+        if let (Some(failure), Poll::Ready(Ok((id, _)))) = (failure, &accepted) {
+            run.network(|network, _, _| network.set_linger_zero(*id));
+            // Dropping it resets the connection.
+            drop(Socket::new(run, EndId::Tcp(*id)));
+            return Poll::Ready(Err(failure.into()));
+        }
         accepted.map_ok(|(id, peer)| (Socket::new(run, EndId::Tcp(id)), peer))
     }
 

@@ -18,6 +18,11 @@ pub(crate) fn set_up(run: &Run) {
         run.scheduler
             .trace_event(TraceEvent::Fault(format!("reads and writes of {name} may be short").into()));
     }
+    let failing = run.faults().borrow().failing_accepts();
+    for (host, _) in failing.into_iter().enumerate().filter(|(_, fails)| *fails) {
+        let name = run.host_name(host);
+        run.scheduler.trace_event(TraceEvent::Fault(format!("accepts of {name} may fail").into()));
+    }
     if let Some(bytes) = buffer_bytes_max {
         run.scheduler.trace_event(TraceEvent::Fault(format!("no socket buffers more than {bytes} B").into()));
         run.network(|network, _, _| network.set_buffer_bytes_max(bytes));

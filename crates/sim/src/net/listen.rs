@@ -215,6 +215,15 @@ impl Network {
         }
     }
 
+    /// Returns the host of a listener that has a connection to accept.
+    pub(crate) fn could_accept(&self, id: ListenerId) -> Option<HostId> {
+        self.listeners
+            .open
+            .get(&id)
+            .filter(|listener| !listener.queue.is_empty())
+            .map(|listener| listener.host)
+    }
+
     /// Takes the oldest complete connection.
     ///
     /// # Errors

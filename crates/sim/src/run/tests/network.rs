@@ -102,3 +102,55 @@ fn reading_from_a_silent_server_is_a_deadlock() {
     let text = symptom(&outcome);
     assert!(text.contains("client/main waits to read client:49152 -> server:80"), "{text}");
 }
+
+/// A server that goes on after failed accepts, and a client that connects until it gets an answer.
+fn goes_on_after_failed_accepts(sim: &mut Sim) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    sim.faults(Faults::none().failing_accepts());
+    sim.server("server", async |host: Host| -> std::io::Result<()> {
+        let address = "0.0.0.0:80".parse().expect("an address");
+        let listener = Runtime::listen(&host, address, ListenOptions::new()).await?;
+        loop {
+            match listener.accept().await {
+                Ok((mut stream, _)) => stream.write_all(b"!").await?,
+                Err(error) => {
+                    let is_full = error.raw_os_error() == Some(24);
+                    wavetank_runtime::sometimes!(is_full, "there is no descriptor");
+                    assert!(is_full || error.kind() == std::io::ErrorKind::ConnectionAborted, "{error}");
+                    Runtime::sleep(&host, Duration::from_millis(10)).await;
+                }
+            }
+        }
+    });
+    sim.client("client", async |host: Host| {
+        let server = Runtime::resolve(&host, "server", 80).await?[0];
+        loop {
+            let mut stream = Runtime::connect(&host, server, SocketOptions::new()).await?;
+            match stream.read_u8().await {
+                Ok(answer) => {
+                    assert_eq!(answer, b'!');
+                    return std::io::Result::Ok(());
+                }
+                Err(error) => {
+                    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+                    wavetank_runtime::sometimes!(true, "a connection was aborted");
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn accepts_fail_without_a_descriptor_and_after_aborts() {
+    let mut reached = std::collections::BTreeSet::new();
+    for seed in 0..200 {
+        let outcome = seeded(seed, goes_on_after_failed_accepts);
+        let trace = outcome.trace.render();
+        assert_eq!(symptom(&outcome), "", "seed {seed}\n{trace}");
+        let points = outcome.points.iter().filter(|&(_, &is_reached)| is_reached);
+        reached.extend(points.map(|(&what, _)| what));
+        let again = strictly_again(seed, &outcome, goes_on_after_failed_accepts);
+        assert_eq!(again.trace.first_difference(&outcome.trace), None);
+    }
+    assert_eq!(reached.len(), 2, "{reached:?}");
+}
