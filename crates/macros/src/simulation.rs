@@ -16,7 +16,8 @@ use crate::target::{Kind, Target};
 const SEEDS: u64 = 100;
 
 const ALLOWED_OPTIONS: &str = "allowed are `seeds = NUMBER`, `base_seed = NUMBER`, \
-     `finds = \"PART OF A SYMPTOM\"`, `sometimes = \"required\"` and `reaches = \"POINT\"`";
+     `finds = \"PART OF A SYMPTOM\"`, `past = \"PART OF A SYMPTOM\"`, `deviations = NUMBER`, \
+     `sometimes = \"required\"` and `reaches = \"POINT\"`";
 
 /// Returns the `#[test]` function.
 ///
@@ -24,7 +25,8 @@ const ALLOWED_OPTIONS: &str = "allowed are `seeds = NUMBER`, `base_seed = NUMBER
 ///
 /// If an option or a part of the signature is wrong; the error has its span.
 pub(crate) fn expand(options: TokenStream, function: TokenStream, target: &Target) -> Result<TokenStream> {
-    let Options { seeds, base_seed, finds, sometimes_required, reaches } = syn::parse2(options)?;
+    let Options { seeds, base_seed, deviations, past, finds, sometimes_required, reaches } =
+        syn::parse2(options)?;
     let mut body: ItemFn = syn::parse2(function)?;
     check_signature(&body.sig)?;
     // The attributes go to the outer function, which the harness sees. Lints among them also apply to what is nested.
@@ -46,6 +48,7 @@ pub(crate) fn expand(options: TokenStream, function: TokenStream, target: &Targe
     let is_integration = matches!(target.kind, Kind::Integration);
     let target_options = &target.options;
     let base_seed = base_seed.map(|base_seed| quote! { .base_seed(#base_seed) });
+    let deviations = deviations.map(|count| quote! { .deviations(#count) });
     let sweep = quote! {
         ::wavetank::Sweep::new(
             ::core::concat!(::core::module_path!(), "::", #name_text),
@@ -65,6 +68,8 @@ pub(crate) fn expand(options: TokenStream, function: TokenStream, target: &Targe
         ))
         .seeds(#seeds)
         #base_seed
+        #deviations
+        #(.past(#past))*
     };
     let is_to_panic = attributes.iter().any(|attribute| attribute.path().is_ident("should_panic"));
     let unrecorded = is_to_panic.then(|| quote! { .without_recordings() });
@@ -93,6 +98,8 @@ pub(crate) fn expand(options: TokenStream, function: TokenStream, target: &Targe
 struct Options {
     seeds: Option<TokenStream>,
     base_seed: Option<u64>,
+    deviations: Option<u32>,
+    past: Vec<String>,
     finds: Option<String>,
     sometimes_required: Option<()>,
     reaches: Vec<String>,
@@ -102,12 +109,43 @@ impl Parse for Options {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
         let mut options = Self::default();
         let mut demand = None;
+        let mut seeds_at = None;
         for pair in Punctuated::<Pair, Token![,]>::parse_terminated(input)? {
             let Pair { name, value } = pair;
             if name == "sometimes" || name == "reaches" {
                 demand.get_or_insert_with(|| name.clone());
             }
+            if name == "seeds" {
+                seeds_at = Some(name.span());
+            }
             match (name.to_string().as_str(), value) {
+                ("deviations", Value::Number(number)) => {
+                    if number.base10_digits() == "0" {
+                        return Err(Error::new(
+                            number.span(),
+                            "`deviations = 0` is the default run alone: use at least 1",
+                        ));
+                    }
+                    set(&mut options.deviations, number.base10_parse()?, &name)?;
+                }
+                ("deviations", Value::Text(text)) => {
+                    return Err(Error::new(
+                        text.span(),
+                        "`deviations` is a number: how many choices may differ from the default",
+                    ));
+                }
+                ("past", Value::Text(text)) => {
+                    if text.value().trim().is_empty() {
+                        return Err(Error::new(
+                            text.span(),
+                            "`past` is empty: give a part of the known symptom",
+                        ));
+                    }
+                    options.past.push(text.value());
+                }
+                ("past", Value::Number(number)) => {
+                    return Err(Error::new(number.span(), "`past` is a text: a part of the known symptom"));
+                }
                 ("seeds", Value::Number(number)) => {
                     if number.base10_digits() == "0" {
                         return Err(Error::new(number.span(), "`seeds = 0` tests nothing: use at least 1"));
@@ -168,6 +206,9 @@ impl Parse for Options {
                     ));
                 }
             }
+        }
+        if let (Some(seeds), Some(_)) = (seeds_at, options.deviations) {
+            return Err(Error::new(seeds, "a test with `deviations` runs no seeds: remove `seeds`"));
         }
         if let Some(demand) = demand.filter(|_| options.finds.is_some()) {
             return Err(Error::new(
@@ -364,6 +405,15 @@ mod tests {
     }
 
     #[test]
+    fn a_test_may_enumerate_and_know_symptoms() {
+        let options = "deviations = 2, past = \"deadlock\", past = \"stall\"";
+        let expanded = expand_text(options, "fn closes(sim: &mut Sim) {}").expect("it expands").to_string();
+        let calls =
+            quote! { .seeds(100u64).deviations(2u32).past("deadlock").past("stall").run_simulated(closes) };
+        assert!(expanded.contains(&calls.to_string()), "{expanded}");
+    }
+
+    #[test]
     fn a_test_says_which_points_it_must_reach() {
         let options = "seeds = 5, sometimes = \"required\", reaches = \"a\", reaches = \"b\"";
         let expanded = expand_text(options, "fn closes(sim: &mut Sim) {}").expect("it expands").to_string();
@@ -402,6 +452,19 @@ mod tests {
                 "`reaches` is for passing tests: a test that `finds` a bug ends at the bug".to_owned(),
                 "reaches",
             ),
+            ("deviations = 0", "`deviations = 0` is the default run alone: use at least 1".to_owned(), "0"),
+            (
+                "deviations = \"2\"",
+                "`deviations` is a number: how many choices may differ from the default".to_owned(),
+                "\"2\"",
+            ),
+            (
+                "seeds = 5, deviations = 2",
+                "a test with `deviations` runs no seeds: remove `seeds`".to_owned(),
+                "seeds",
+            ),
+            ("past = \"\"", "`past` is empty: give a part of the known symptom".to_owned(), "\"\""),
+            ("past = 5", "`past` is a text: a part of the known symptom".to_owned(), "5"),
             ("seeds = 1, seeds = 2", "`seeds` is set twice".to_owned(), "seeds"),
             ("seeds = 0", "`seeds = 0` tests nothing: use at least 1".to_owned(), "0"),
             ("base_seed = x", format!("expected a number or a text in quotes: {allowed}"), "x"),

@@ -19,7 +19,7 @@
 mod lane;
 mod script;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
 use rand_chacha::ChaCha8Rng;
@@ -78,6 +78,14 @@ impl ChoiceLog {
     pub(crate) fn point(&self, point: PointId) -> &PointName {
         &self.points[point.index()]
     }
+}
+
+/// A choice of a default run that is not the default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Deviation {
+    /// 0-based position among all choices of the run, in the order in which they are made.
+    pub(crate) at: usize,
+    pub(crate) value: u32,
 }
 
 /// How strictly a replay follows its recording.
@@ -139,7 +147,13 @@ const USUAL: usize = 1024;
 /// Answers the questions of one run.
 pub(crate) struct Choices {
     seed: u64,
+    /// The seed of everything except entropy.
+    draws: u64,
     replay: Option<Replay>,
+    /// After so many choices, answers come from the seed.
+    replay_end: usize,
+    /// The next ones, ascending, of a run that has no recording.
+    deviations: VecDeque<Deviation>,
     script: Script,
     lanes: Vec<Lane>,
     lane_ids: BTreeMap<LaneName, LaneId>,
@@ -154,7 +168,10 @@ impl Choices {
     pub(crate) fn seeded(seed: u64) -> Self {
         Self {
             seed,
+            draws: seed,
             replay: None,
+            replay_end: usize::MAX,
+            deviations: VecDeque::new(),
             script: Script::default(),
             lanes: Vec::new(),
             lane_ids: BTreeMap::new(),
@@ -170,6 +187,19 @@ impl Choices {
         Self { replay: Some(replay), script: Script::new(log, replay), ..Self::seeded(seed) }
     }
 
+    /// Every answer is 0, except for these.
+    pub(crate) fn deviating(seed: u64, deviations: &[Deviation]) -> Self {
+        let deviations = deviations.iter().copied().collect();
+        Self { deviations, ..Self::replayed(seed, &ChoiceLog::default(), Replay::Lenient) }
+    }
+
+    /// The first `kept` answers come from `log`, strictly, and the others from the seed `draws`. Entropy comes from
+    /// `seed`, so that the run repeats what was recorded.
+    pub(crate) fn redrawn(seed: u64, log: &ChoiceLog, kept: usize, draws: u64) -> Self {
+        let replay = if kept == 0 { None } else { Some(Replay::Strict) };
+        Self { replay, replay_end: kept, draws, ..Self::replayed(seed, log, Replay::Strict) }
+    }
+
     /// Returns the lane of a kind that belongs to `scope`. It has the same stream of the seed in every run.
     pub(crate) fn lane(&mut self, kind: LaneKind, scope: &str) -> LaneId {
         self.named_lane(LaneName::new(kind, scope))
@@ -181,8 +211,9 @@ impl Choices {
             return lane;
         }
         let lane = LaneId(u32::try_from(self.lanes.len()).expect("fewer than 2^32 lanes"));
+        let seed = if name.kind() == LaneKind::Entropy { self.seed } else { self.draws };
         self.lanes.push(Lane {
-            rng: stream(self.seed, name.text()),
+            rng: stream(seed, name.text()),
             expected: self.script.take_lane(&name),
             asked: 0,
             points: BTreeMap::new(),
@@ -229,7 +260,13 @@ impl Choices {
                     self.mismatches += 1;
                     0
                 }
-                None => 0,
+                None => match self.deviations.front() {
+                    Some(&Deviation { at, value }) if at == self.log.len() => {
+                        self.deviations.pop_front();
+                        if value < bound { value } else { 0 }
+                    }
+                    _ => 0,
+                },
             },
             Some(Replay::Strict) => match lane.expected.get(lane.asked) {
                 Some(expected)
@@ -254,6 +291,9 @@ impl Choices {
         asked.asked += 1;
         lane.asked += 1;
         self.log.push(Choice { point, bound, value });
+        if self.log.len() == self.replay_end {
+            self.replay = None;
+        }
         value
     }
 
@@ -271,7 +311,12 @@ impl Choices {
 
     /// Returns a private stream for decisions that lead to values but are not choices (a strategy's priorities).
     pub(crate) fn side_stream(&self, name: &str) -> ChaCha8Rng {
-        stream(self.seed, name)
+        stream(self.draws, name)
+    }
+
+    /// Returns the private stream of what the code under test reads from libc.
+    pub(crate) fn libc_stream(&self) -> ChaCha8Rng {
+        stream(self.seed, "libc")
     }
 
     pub(crate) const fn seed(&self) -> u64 {
@@ -387,6 +432,37 @@ mod tests {
             "choice 1 of lane `schedule`: the recording has `host/task operation` (1000000 alternatives), \
              the run asked `host/other operation` (5 alternatives)"
         );
+    }
+
+    #[test]
+    fn a_deviating_run_is_the_default_elsewhere() {
+        let deviations = [(0, 7), (2, 9)].map(|(at, value)| Deviation { at, value });
+        let mut choices = Choices::deviating(7, &deviations);
+        assert_eq!(draw_three(&mut choices, "schedule"), [7, 0, 9]);
+        assert_eq!(draw_three(&mut choices, "fault"), [0, 0, 0]);
+        // The log repeats the run.
+        let log = choices.into_log();
+        let mut again = Choices::replayed(7, &log, Replay::Strict);
+        assert_eq!(draw_three(&mut again, "schedule"), [7, 0, 9]);
+    }
+
+    #[test]
+    fn a_redrawn_run_keeps_first_choices_and_entropy() {
+        let mut first = Choices::seeded(7);
+        let values = draw_three(&mut first, "schedule");
+        let mut bytes = [0; 8];
+        first.entropy("host", &mut bytes);
+        let log = first.into_log();
+        let mut redrawn = Choices::redrawn(7, &log, 2, 8);
+        let others = draw_three(&mut redrawn, "schedule");
+        assert_eq!(others[..2], values[..2]);
+        assert_ne!(others[2], values[2]);
+        let mut same = [0; 8];
+        redrawn.entropy("host", &mut same);
+        assert_eq!(same, bytes);
+        assert_eq!(redrawn.divergence(), None);
+        // Nothing kept: only the entropy is that of the seed.
+        assert_ne!(draw_three(&mut Choices::redrawn(7, &log, 0, 8), "schedule"), values);
     }
 
     #[test]

@@ -136,7 +136,7 @@ pub use inject::Injector;
 pub use report::Counts;
 pub use sched::Strategy;
 pub use sim::Sim;
-pub use sweep::{FirstFailure, Found, Passed, Sweep};
+pub use sweep::{CausalityPoint, Explanation, FirstFailure, Found, Passed, Sweep};
 pub use symptom::{Symptom, SymptomKind};
 pub use trace::Trace;
 pub use udp::Udp;
@@ -156,7 +156,10 @@ pub use udp::Udp;
 /// - `finds = "PART OF A SYMPTOM"`: the test passes if it *finds* this bug. Some seed must show a symptom that contains
 ///   the text (numbers aside), none before it another; the recordings must still fail; and the trace of the shrunk run
 ///   must equal the reviewed `insta` snapshot under `snapshots/`, beside the test's file.
-///
+/// - `deviations = NUMBER`: enumerates runs instead of drawing them from seeds: those with at most this many choices
+///   that are not the default. See [`Sweep::deviations`].
+/// - `past = "PART OF A SYMPTOM"`: a known symptom does not end the sweep, which looks for others. May be given several
+///   times. See [`Sweep::past`].
 /// - `sometimes = "required"`: the test fails unless every [`sometimes!`] point that a seed evaluated is reached by
 ///   some seed. By default, what was not reached is a note on stderr.
 /// - `reaches = "POINT"`: the test fails unless some seed reaches the point of this text, also if no seed comes by it.

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use idle::Idle;
 
-use crate::choice::{ChoiceLog, Replay};
+use crate::choice::{ChoiceLog, Deviation, Replay};
 use crate::run::{Outcome, Plan, Progress};
 use crate::sched::Profile;
 use crate::sim::{self, Body};
@@ -53,6 +53,19 @@ pub(crate) enum Job {
         log: Arc<ChoiceLog>,
         mode: Replay,
     },
+    /// See [`Plan::Deviate`].
+    Deviate {
+        seed: u64,
+        deviations: Arc<[Deviation]>,
+    },
+    /// See [`Plan::Redraw`].
+    Redraw {
+        seed: u64,
+        log: Arc<ChoiceLog>,
+        kept: usize,
+        draws: u64,
+        profile: Arc<Profile>,
+    },
 }
 
 impl Job {
@@ -68,7 +81,10 @@ impl Job {
 
     pub(crate) const fn seed(&self) -> u64 {
         match self {
-            Self::Seed { seed, .. } | Self::Replay { seed, .. } => *seed,
+            Self::Seed { seed, .. }
+            | Self::Replay { seed, .. }
+            | Self::Deviate { seed, .. }
+            | Self::Redraw { seed, .. } => *seed,
             Self::WarmUp => 0,
         }
     }
@@ -78,6 +94,10 @@ impl Job {
             Self::Seed { seed, profile } => Plan::Seed { seed: *seed, profile },
             Self::WarmUp => Plan::WarmUp,
             Self::Replay { seed, log, mode } => Plan::Replay { seed: *seed, log, mode: *mode },
+            Self::Deviate { seed, deviations } => Plan::Deviate { seed: *seed, deviations },
+            Self::Redraw { seed, log, kept, draws, profile } => {
+                Plan::Redraw { seed: *seed, log, kept: *kept, draws: *draws, profile }
+            }
         }
     }
 }

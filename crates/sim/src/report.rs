@@ -3,7 +3,7 @@
 //! The last line is the command that replays the failure, if there is one. Nothing else has to be copied from a CI log.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::choice::{ChoiceLog, LaneKind};
@@ -276,6 +276,30 @@ impl<'a> Report<'a> {
             None => format!("WAVETANK_SEED={seed:#x}"),
         };
         self.command = Some(format!("{variable} {}", self.identity.cargo_test()));
+        self
+    }
+
+    /// Adds the command that replays a failure that no seed shows: by its choices, or by its recording if these are too
+    /// long for a line.
+    pub(crate) fn replay_choices(
+        mut self,
+        seed: u64,
+        symptom: &Symptom,
+        log: &ChoiceLog,
+        recording: Option<&Path>,
+    ) -> Self {
+        let word = inline::write(seed, symptom.key_hash(), log);
+        let replay = match recording.filter(|_| word.len() > INLINE_MAX) {
+            Some(path) => path.display().to_string(),
+            None => word,
+        };
+        self.command = Some(format!("WAVETANK_REPLAY={replay} {}", self.identity.cargo_test()));
+        self
+    }
+
+    /// Adds the command that runs the sweep again, up to a failure that has no choices to replay.
+    pub(crate) fn sweep_again(mut self, runs: u64) -> Self {
+        self.command = Some(format!("WAVETANK_SEEDS={runs} {}", self.identity.cargo_test()));
         self
     }
 }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use wavetank_runtime::__private::panic_message;
 
-use crate::choice::{ChoiceLog, Choices, Replay};
+use crate::choice::{ChoiceLog, Choices, Deviation, Replay};
 use crate::options::RunOptions;
 pub(crate) use crate::progress::Progress;
 use crate::sched::Profile;
@@ -42,6 +42,19 @@ pub(crate) enum Plan<'a> {
         log: &'a ChoiceLog,
         mode: Replay,
     },
+    /// The default run of a seed, except for these choices.
+    Deviate {
+        seed: u64,
+        deviations: &'a [Deviation],
+    },
+    /// A recorded run up to the choice `kept`, and then another.
+    Redraw {
+        seed: u64,
+        log: &'a ChoiceLog,
+        kept: usize,
+        draws: u64,
+        profile: &'a Arc<Profile>,
+    },
 }
 
 impl Plan<'_> {
@@ -50,6 +63,8 @@ impl Plan<'_> {
             Self::Seed { seed, .. } => Choices::seeded(seed),
             Self::WarmUp => Choices::replayed(0, &ChoiceLog::default(), Replay::Lenient),
             Self::Replay { seed, log, mode } => Choices::replayed(seed, log, mode),
+            Self::Deviate { seed, deviations } => Choices::deviating(seed, deviations),
+            Self::Redraw { seed, log, kept, draws, .. } => Choices::redrawn(seed, log, kept, draws),
         }
     }
 }
@@ -58,9 +73,11 @@ impl Plan<'_> {
     /// Sets in `options` what a strategy may know, and whether the run counts it.
     pub(crate) fn tell(&self, options: &mut RunOptions) {
         match *self {
-            Self::Seed { profile, .. } => options.profile = Arc::clone(profile),
+            Self::Seed { profile, .. } | Self::Redraw { profile, .. } => {
+                options.profile = Arc::clone(profile);
+            }
             Self::WarmUp => options.counts = true,
-            Self::Replay { .. } => {}
+            Self::Replay { .. } | Self::Deviate { .. } => {}
         }
     }
 }
@@ -70,7 +87,7 @@ pub(crate) fn in_libc<T>(choices: Choices, f: impl FnOnce(Choices) -> T) -> T {
     probe::install();
     interpose::on_real(world::real::asked_for);
     interpose::on_lock(world::real::free_lock);
-    let _interposed = interpose::enter(choices.side_stream("libc"));
+    let _interposed = interpose::enter(choices.libc_stream());
     f(choices)
 }
 

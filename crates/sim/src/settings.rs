@@ -38,6 +38,13 @@ pub(crate) struct Settings {
     pub(crate) shrink: Option<Duration>,
     /// The event of a replay at which it stops.
     pub(crate) until: Option<u64>,
+    /// How many deviations to enumerate instead of seeds; 0 is none.
+    pub(crate) deviations: Option<u32>,
+    /// What does not end a sweep.
+    pub(crate) past: Option<Past>,
+    pub(crate) guided: Option<bool>,
+    /// In how many runs each point of a causality curve is measured.
+    pub(crate) explain: Option<u32>,
 }
 
 impl Default for Settings {
@@ -56,8 +63,20 @@ impl Default for Settings {
             others: false,
             shrink: None,
             until: None,
+            deviations: None,
+            past: None,
+            guided: None,
+            explain: None,
         }
     }
+}
+
+/// A symptom that a sweep goes past.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Past {
+    /// Those that the recordings of the test show.
+    Recorded,
+    Part(String),
 }
 
 /// The only thing to run, instead of recordings and a sweep.
@@ -165,6 +184,7 @@ impl Settings {
             |value| (seed.is_none() && !value.contains('\u{fffd}')).then(|| replay_of(value)),
         )?;
         let is_alone = seed.is_some() || replay.is_some();
+        let is_replay = replay.is_some();
         Ok(Self {
             only: seed.map(Only::Seed).or(replay),
             seeds: number("WAVETANK_SEEDS", "a count of seeds")?,
@@ -195,12 +215,23 @@ impl Settings {
                 "the number of an event from 1, together with WAVETANK_SEED or WAVETANK_REPLAY",
                 |value| parse_number(value).filter(|&event| event > 0 && is_alone),
             )?,
+            deviations: parse_with(lookup, "WAVETANK_DEVIATIONS", "a count of deviations", |value| {
+                value.parse().ok()
+            })?,
+            past: parse_with(lookup, "WAVETANK_PAST", "`recorded`, or a part of a symptom", parse_past)?,
+            guided: parse_with(lookup, "WAVETANK_GUIDED", "0 or 1", zero_or_one)?,
+            explain: parse_with(
+                lookup,
+                "WAVETANK_EXPLAIN",
+                "a count of runs from 1, together with WAVETANK_REPLAY",
+                |value| value.parse().ok().filter(|&runs| runs > 0 && is_replay),
+            )?,
         })
     }
 }
 
 /// All variables. Any other name that begins like them is a typing error.
-const VARIABLES: [&str; 14] = [
+const VARIABLES: [&str; 18] = [
     "WAVETANK_SEED",
     "WAVETANK_REPLAY",
     "WAVETANK_SEEDS",
@@ -215,6 +246,10 @@ const VARIABLES: [&str; 14] = [
     "WAVETANK_OTHERS",
     "WAVETANK_SHRINK",
     "WAVETANK_UNTIL",
+    "WAVETANK_DEVIATIONS",
+    "WAVETANK_PAST",
+    "WAVETANK_GUIDED",
+    "WAVETANK_EXPLAIN",
 ];
 
 /// What a duration may be.
@@ -264,6 +299,14 @@ fn zero_or_one(value: &str) -> Option<bool> {
     }
 }
 
+fn parse_past(value: &str) -> Option<Past> {
+    match value.trim() {
+        "" => None,
+        "recorded" => Some(Past::Recorded),
+        part => (!part.contains('\u{fffd}')).then(|| Past::Part(part.to_owned())),
+    }
+}
+
 fn parse_shard(value: &str) -> Option<Shard> {
     let (number, count) = value.split_once('/')?;
     let (number, count) = (number.parse::<u64>().ok()?, count.parse::<u64>().ok()?);
@@ -303,6 +346,9 @@ mod tests {
             ("WAVETANK_OTHERS", "1"),
             ("WAVETANK_SHRINK", "0"),
             ("WAVETANK_UNTIL", "12"),
+            ("WAVETANK_DEVIATIONS", "2"),
+            ("WAVETANK_PAST", "recorded"),
+            ("WAVETANK_GUIDED", "0"),
         ]);
         let expected = Settings {
             only: Some(Only::Seed(255)),
@@ -318,11 +364,19 @@ mod tests {
             others: true,
             shrink: Some(Duration::ZERO),
             until: Some(12),
+            deviations: Some(2),
+            past: Some(Past::Recorded),
+            guided: Some(false),
+            explain: None,
         };
         assert_eq!(settings, Ok(expected));
         let only = |value| parse(&[("WAVETANK_REPLAY", value)]).expect("allowed").only;
         assert_eq!(only("v1:2a:1:0"), Some(Only::Inline("v1:2a:1:0".to_owned())));
         assert_eq!(only("seeds/a/b.seed"), Some(Only::File("seeds/a/b.seed".into())));
+        let explained = parse(&[("WAVETANK_EXPLAIN", "20"), ("WAVETANK_REPLAY", "a.seed")]).expect("allowed");
+        assert_eq!(explained.explain, Some(20));
+        let past = parse(&[("WAVETANK_PAST", "deadlock: ")]).expect("allowed").past;
+        assert_eq!(past, Some(Past::Part("deadlock:".to_owned())));
         assert_eq!(parse(&[("WAVETANK_CHECK", "all")]).expect("allowed").check_every, Some(1));
     }
 
@@ -393,6 +447,10 @@ mod tests {
             ("WAVETANK_SHRINK", "long"),
             // Without a replay there is no event to stop at.
             ("WAVETANK_UNTIL", "12"),
+            ("WAVETANK_DEVIATIONS", "-1"),
+            ("WAVETANK_PAST", " "),
+            ("WAVETANK_GUIDED", "yes"),
+            ("WAVETANK_EXPLAIN", "20"),
         ] {
             assert!(error(variable, value).starts_with(&format!("invalid {variable}={value}: allowed is")));
         }

@@ -4,7 +4,8 @@
 //!
 //! 1. a warm-up, to initialise what a process has once (`warm_up`);
 //! 2. every recording of the test under `seeds/` (`recordings`);
-//! 3. seeds, in parallel, until one fails (`hunt`); each run is judged by `examine`;
+//! 3. seeds, in parallel, until one fails (`hunt`); each run is judged by `examine`; or what a test has instead or
+//!    besides (`supply`): enumerated `deviations`, and `guided` runs that begin like others;
 //! 4. the failure is recorded, shrunk, replayed once more and recorded again (`case`), and reported (`report`).
 //!
 //! # Invariants
@@ -31,15 +32,20 @@ use crate::sim::Sim;
 use crate::symptom::Symptom;
 use crate::trace::{self, Trace};
 
+pub use explain::{CausalityPoint, Explanation};
 pub use first_failure::FirstFailure;
 pub use passed::Passed;
 
 mod case;
+mod deviations;
 mod examine;
+mod explain;
 mod first_failure;
+mod guided;
 mod hunt;
 #[cfg(feature = "turmoil")]
 mod in_turmoil;
+mod known;
 mod named;
 mod pace;
 mod passed;
@@ -47,6 +53,7 @@ mod reach;
 mod recordings;
 mod second_process;
 mod simulated;
+mod supply;
 #[cfg(test)]
 mod tests;
 mod variety;
@@ -61,7 +68,7 @@ mod warm_up;
 ///
 /// 100 seeds, from a base that is a hash of the package's and the test's name. As many workers as cores. One passing
 /// seed in 64 runs twice. Shrinking takes at most 2000 runs and 20 s. A run is given up after 10 s of real time without
-/// a step.
+/// a step. Beyond the first thousand, half of the seeds begin like an earlier run ([`guided`](Sweep::guided)).
 ///
 /// # Determinism
 ///
@@ -84,6 +91,9 @@ pub struct Sweep {
     patience: Duration,
     shrink_runs_max: usize,
     shrink_time_max: Duration,
+    deviations: u32,
+    past: Vec<String>,
+    guided: bool,
 }
 
 impl Sweep {
@@ -114,6 +124,9 @@ impl Sweep {
             patience: Duration::from_secs(10),
             shrink_runs_max: 2_000,
             shrink_time_max: Duration::from_secs(20),
+            deviations: 0,
+            past: Vec::new(),
+            guided: true,
         }
     }
 
@@ -151,6 +164,41 @@ impl Sweep {
     #[must_use]
     pub const fn base_seed(mut self, seed: u64) -> Self {
         self.base_seed = Some(seed);
+        self
+    }
+
+    /// Enumerates runs instead of drawing them from seeds: the default run, then every run with one choice that is not
+    /// the default, then with two, up to `count`. Default: 0, which runs seeds.
+    ///
+    /// For tests with a few hundred choices. If all runs pass, the sweep says so: "no failure within 2 deviations". Of
+    /// a choice with more than 16 alternatives (a latency), three are tried apart from the default. `WAVETANK_SEEDS`
+    /// limits the runs, which are otherwise 1,000,000, and `WAVETANK_TIME_BUDGET` their time. A test that is cut short
+    /// passes, and says how far it came; see [`Passed::deviations`].
+    ///
+    /// A shard runs every n-th of the runs with the most deviations, and all others.
+    #[must_use]
+    pub const fn deviations(mut self, count: u32) -> Self {
+        self.deviations = count;
+        self
+    }
+
+    /// Goes past a known symptom, to find others: a seed that fails with it is counted ([`Passed::known`]) and does not
+    /// end the sweep, and neither does a recording. `symptom` is a part of it, numbers aside. May be called several
+    /// times. `WAVETANK_PAST` adds one.
+    ///
+    /// The symptom that [`finds`](Self::finds) names is never gone past, nor is nondeterminism.
+    #[must_use]
+    pub fn past(mut self, symptom: impl Into<String>) -> Self {
+        self.past.push(symptom.into());
+        self
+    }
+
+    /// Sets whether half of the seeds beyond a thousand are guided: such a run repeats the beginning of an earlier run
+    /// whose schedule was new, up to a point that it draws, and draws the rest from its own seed. Default: `true`.
+    /// `WAVETANK_GUIDED` overrides it.
+    #[must_use]
+    pub const fn guided(mut self, is_guided: bool) -> Self {
+        self.guided = is_guided;
         self
     }
 
@@ -425,7 +473,7 @@ impl Session {
             None => {
                 self.not_interrupted(&hunted)?;
                 self.not_idle(&hunted)?;
-                let never_reached = self.judge_reach(&hunted.reach, hunted.passed)?;
+                let never_reached = self.judge_reach(&hunted)?;
                 if let Some((seed, symptom)) = self.sample_in_second_process(hunted.passed, &hunted.sample) {
                     let report = Report::new(&self.sweep.identity, "failed").symptom(&symptom, seed);
                     return Err(Stop::Failed(report.replay(seed, &symptom, None).to_string()));
@@ -436,9 +484,11 @@ impl Session {
                     checked: hunted.checked,
                     never_reached,
                     trace_hash: hunted.trace_hash,
+                    deviations: self.deviations().and(hunted.complete),
+                    known: hunted.known_runs() + replayed.known,
                 };
                 // On standard output, where the harness keeps it unless asked (`--nocapture`).
-                println!("wavetank: {} passed: {passed}; {}", self.sweep.identity.test, hunted.variety);
+                println!("wavetank: {} passed: {passed}{}", self.sweep.identity.test, hunted.details());
                 Ok(passed)
             }
             Some((index, failure)) => {
@@ -535,7 +585,8 @@ impl Session {
 
     /// Whether a failing seed does something else in a second process.
     fn elsewhere(&self, failure: &examine::Failure) -> Option<String> {
-        let outcome = failure.outcome.as_deref().filter(|_| failure.is_repeatable())?;
+        let is_seed = failure.turn.is_none();
+        let outcome = failure.outcome.as_deref().filter(|_| is_seed && failure.is_repeatable())?;
         self.differs_in_second_process(&second_process::Answer {
             seed: failure.seed,
             trace_hash: outcome.trace.hash(),
@@ -580,7 +631,7 @@ impl Session {
     /// Fails a sweep that ran none of its seeds, unless it has none.
     fn not_idle(&self, hunted: &hunt::Hunted) -> Result<(), Stop> {
         let count = self.settings.seeds.unwrap_or(self.sweep.seeds);
-        if hunted.passed > 0 || count == 0 {
+        if hunted.passed + hunted.known_runs() > 0 || count == 0 {
             return Ok(());
         }
         let test = &self.sweep.identity.test;
@@ -600,7 +651,10 @@ impl Session {
 
     fn not_found(&self, hunted: &hunt::Hunted) -> Stop {
         let wanted = self.sweep.finds.as_deref().unwrap_or("any failure");
-        let seeds = format!("{} seeds ran and all passed; this test must find `{wanted}`", hunted.passed);
+        let seeds = match &hunted.summary {
+            Some(summary) => format!("{summary}; this test must find `{wanted}`"),
+            None => format!("{} seeds ran and all passed; this test must find `{wanted}`", hunted.passed),
+        };
         let mut report = Report::new(&self.sweep.identity, "found nothing").note(&seeds);
         let never = self.never_reached(&hunted.reach, u64::MAX);
         if !never.is_empty() {

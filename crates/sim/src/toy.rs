@@ -20,6 +20,7 @@ pub(crate) struct ToyRun {
     progress: Arc<Progress>,
     faults: usize,
     points: Points,
+    fingerprint: u64,
 }
 
 impl<P: Fn(&mut ToyRun) -> Option<Symptom> + Send + Sync + 'static> Toy<P> {
@@ -49,6 +50,11 @@ impl ToyRun {
         *self.points.entry(what).or_default() |= reached;
     }
 
+    /// Sets the fingerprint of the run.
+    pub(crate) const fn fingerprint(&mut self, fingerprint: u64) {
+        self.fingerprint = fingerprint;
+    }
+
     pub(crate) fn step(&self, running: &str) {
         self.progress.note(running);
     }
@@ -75,6 +81,7 @@ impl<P: Fn(&mut ToyRun) -> Option<Symptom> + Send + Sync> Runner for Toy<P> {
             progress: Arc::clone(progress),
             faults: 0,
             points: Points::new(),
+            fingerprint: 0,
         };
         let symptom = (self.0)(&mut run);
         if let Some(symptom) = &symptom {
@@ -96,7 +103,7 @@ impl<P: Fn(&mut ToyRun) -> Option<Symptom> + Send + Sync> Runner for Toy<P> {
             faults: run.faults,
             failed_at: None,
             points: run.points,
-            fingerprint: 0,
+            fingerprint: run.fingerprint,
             waits: Vec::new(),
             profile: None,
         }

@@ -205,12 +205,22 @@ impl<'a> Case<'a> {
         if let (Some(found), Some(proof), Some(shrunk)) = (&self.failure.outcome, &self.proof, &self.shrunk) {
             report = report.shrunk(Counts::of(found), Counts::of(proof), shrunk).needs(proof);
         }
+        let log = self.shown().filter(|_| self.failure.is_repeatable()).map(|outcome| &outcome.log);
         if let Some(outcome) = self.shown() {
-            let inline = self.failure.is_repeatable().then_some(&outcome.log);
-            report = report.run(outcome).replay(self.failure.seed, &self.failure.symptom, inline);
-        } else {
-            report = report.replay(self.failure.seed, &self.failure.symptom, None);
+            report = report.run(outcome);
         }
+        let (seed, symptom) = (self.failure.seed, &self.failure.symptom);
+        report = match &self.failure.turn {
+            None => report.replay(seed, symptom, log),
+            Some((index, found_by)) => {
+                let path = self.kept.as_ref().map(|kept| kept.path());
+                let report = report.field("found by", found_by);
+                match log {
+                    Some(log) => report.replay_choices(seed, symptom, log, path),
+                    None => report.sweep_again(index + 1),
+                }
+            }
+        };
         if let Some(path) = &self.recording_shown {
             report = report.field("recording", path);
         }

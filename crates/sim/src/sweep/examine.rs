@@ -23,6 +23,8 @@ pub(super) struct Failure {
     pub(super) symptom: Symptom,
     /// The run, if it ended.
     pub(super) outcome: Option<Box<Outcome>>,
+    /// Its index in the sweep and how it came about, if it is not the run of a seed.
+    pub(super) turn: Option<(u64, String)>,
 }
 
 impl Failure {
@@ -40,15 +42,30 @@ impl Session {
         let seed = job.seed();
         let outcome = match self.ran(job.clone()) {
             Ran::Ended(outcome) => outcome,
-            other => return Err(Failure { seed, symptom: self.symptom_of_no_end(&other), outcome: None }),
+            other => {
+                return Err(Failure {
+                    seed,
+                    symptom: self.symptom_of_no_end(&other),
+                    outcome: None,
+                    turn: None,
+                });
+            }
         };
+        if let (Job::Redraw { .. }, Some(divergence)) = (&job, &outcome.divergence) {
+            let detail = format!(
+                "a run that begins like another does something else: {divergence}\n{}",
+                suspects(SuspectedBy::SecondRun)
+            );
+            let symptom = Symptom::new(SymptomKind::Nondeterminism, detail);
+            return Err(Failure { seed, symptom, outcome: Some(outcome), turn: None });
+        }
         if second == SecondRun::IfItFails && outcome.symptom.is_none() {
             return Ok(outcome);
         }
         // A run that was stopped has nothing to compare with.
         if self.settings.until.is_some() {
             return match outcome.symptom.clone() {
-                Some(symptom) => Err(Failure { seed, symptom, outcome: Some(outcome) }),
+                Some(symptom) => Err(Failure { seed, symptom, outcome: Some(outcome), turn: None }),
                 None => Ok(outcome),
             };
         }
@@ -70,11 +87,11 @@ impl Session {
                 detail = format!("{detail}\nthe first run failed with: {first}");
             }
             let symptom = Symptom::new(SymptomKind::Nondeterminism, detail);
-            return Err(Failure { seed, symptom, outcome: Some(outcome) });
+            return Err(Failure { seed, symptom, outcome: Some(outcome), turn: None });
         }
         match outcome.symptom.clone() {
             None => Ok(outcome),
-            Some(symptom) => Err(Failure { seed, symptom, outcome: Some(outcome) }),
+            Some(symptom) => Err(Failure { seed, symptom, outcome: Some(outcome), turn: None }),
         }
     }
 

@@ -1,18 +1,21 @@
-//! The hunt: seeds in order, on parallel workers, until the lowest failing one is known.
+//! The hunt: turns in order, on parallel workers, until the lowest failing one is known. Most turns are seeds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hasher;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use super::Session;
 use super::examine::{Failure, SecondRun};
+use super::known::Known;
 use super::pace::Pace;
 use super::reach::Reach;
 use super::second_process::Answer;
+use super::supply::{Next, Supply, Turn};
 use crate::interrupt::Interrupt;
 use crate::journal::Journal;
+use crate::pool::Job;
 use crate::run::Outcome;
 use crate::settings::Shard;
 use crate::trace::StableHasher;
@@ -28,7 +31,7 @@ pub(super) struct Seeds {
 
 impl Seeds {
     /// Returns the seed with this 0-based index, counted within the shard.
-    fn at(self, index: u64) -> Option<u64> {
+    pub(super) fn at(self, index: u64) -> Option<u64> {
         let offset = index.checked_mul(self.shard.count)?.checked_add(self.shard.index)?;
         (offset < self.count).then(|| self.base.wrapping_add(offset))
     }
@@ -53,6 +56,31 @@ pub(super) struct Hunted {
     pub(super) variety: String,
     /// Some of those that were run twice.
     pub(super) sample: Vec<Answer>,
+    /// The known symptoms that the sweep went past: how often each came, by its key.
+    pub(super) known: BTreeMap<String, u64>,
+    /// What was run, if it was not seeds.
+    pub(super) summary: Option<String>,
+    /// The most deviations for which every run has ended.
+    pub(super) complete: Option<u32>,
+}
+
+impl Hunted {
+    /// Counts the runs that failed as known.
+    pub(super) fn known_runs(&self) -> u64 {
+        self.known.values().sum()
+    }
+
+    /// Says what was run: "; 812 distinct schedules", and so on.
+    pub(super) fn details(&self) -> String {
+        let mut text = String::new();
+        for part in self.summary.iter().chain([&self.variety]) {
+            text += &format!("; {part}");
+        }
+        for (key, count) in &self.known {
+            text += &format!("; {count} failed as known: {key}");
+        }
+        text
+    }
 }
 
 /// So many seeds are kept for a second process.
@@ -68,20 +96,23 @@ fn trace_hash_of(seed: u64, trace_hash: u64) -> u64 {
 
 /// What the workers share.
 struct Shared<'a> {
-    seeds: Seeds,
     time_budget: Option<Duration>,
     interrupt: &'a Interrupt,
     journal: &'a Journal,
     /// Whether a failure does not end the sweep.
     others: bool,
-    /// The symptoms that are no news.
-    known: &'a BTreeSet<String>,
+    /// The symptoms of recordings, which a sweep that goes on does not report again.
+    reported: &'a BTreeSet<String>,
+    /// The symptoms that do not end the hunt.
+    known: &'a Known,
     clock: WallClock,
     state: Mutex<State>,
+    /// A turn has ended.
+    ended: Condvar,
 }
 
 struct State {
-    next: u64,
+    supply: Box<dyn Supply>,
     hunted: Hunted,
     pace: Pace,
     /// Of a sweep that goes on: the first failure of every symptom.
@@ -89,48 +120,59 @@ struct State {
 }
 
 impl Shared<'_> {
-    /// Hands out the next seed, unless there is a reason to stop. Seeds that were handed out before are still finished,
+    /// Hands out the next turn, unless there is a reason to stop. Turns that were handed out before are still finished,
     /// so a failure with a lower index is never missed.
-    fn next(&self) -> Option<(u64, u64)> {
-        let is_over = self.time_budget.is_some_and(|budget| self.clock.elapsed() >= budget);
+    fn next(&self) -> Option<Turn> {
         let mut state = self.lock();
-        if is_over || self.interrupt.is_raised() || state.hunted.failure.is_some() {
-            return None;
+        loop {
+            let is_over = self.time_budget.is_some_and(|budget| self.clock.elapsed() >= budget);
+            if is_over || self.interrupt.is_raised() || state.hunted.failure.is_some() {
+                return None;
+            }
+            match state.supply.next() {
+                Next::Turn(turn) => return Some(*turn),
+                Next::Later => state = self.ended.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Next::Over => return None,
+            }
         }
-        let index = state.next;
-        let seed = self.seeds.at(index)?;
-        state.next += 1;
-        Some((index, seed))
     }
 
-    fn note(&self, index: u64, seed: u64, second: SecondRun, examined: Result<Box<Outcome>, Failure>) {
-        let State { hunted, pace, failures, .. } = &mut *self.lock();
+    fn note(&self, turn: Turn, second: SecondRun, examined: Result<Box<Outcome>, Failure>) {
+        let State { supply, hunted, pace, failures } = &mut *self.lock();
+        let index = turn.index;
+        supply.ended(index, examined.as_deref().ok());
         match examined {
             Ok(outcome) => {
                 pace.passed(&outcome, &hunted.reach, self.journal);
                 hunted.passed += 1;
                 hunted.checked += u64::from(second == SecondRun::Always);
-                if second == SecondRun::Always && hunted.sample.len() < SAMPLE_MAX {
-                    hunted.sample.push(Answer { seed, trace_hash: outcome.trace.hash(), key: String::new() });
+                let trace_hash = outcome.trace.hash();
+                let is_seed = matches!(turn.job, Job::Seed { .. });
+                if is_seed && second == SecondRun::Always && hunted.sample.len() < SAMPLE_MAX {
+                    hunted.sample.push(Answer { seed: turn.number, trace_hash, key: String::new() });
                 }
-                hunted.trace_hash = hunted.trace_hash.wrapping_add(trace_hash_of(seed, outcome.trace.hash()));
+                hunted.trace_hash = hunted.trace_hash.wrapping_add(trace_hash_of(turn.number, trace_hash));
                 hunted.reach.add(index, &outcome.points);
             }
-            Err(failure) => {
+            Err(mut failure) => {
                 if let Some(outcome) = &failure.outcome {
                     hunted.reach.add(index, &outcome.points);
                 }
                 pace.failed();
                 self.journal.write("failing", |entry| {
-                    entry.hex("seed", seed).text("symptom", &failure.symptom.key())
+                    entry.hex("seed", turn.number).text("symptom", &failure.symptom.key())
                 });
-                if self.others {
-                    keep_first(failures, self.known, index, failure);
+                failure.turn = turn.found_by.map(|found_by| (index, found_by));
+                if self.known.has(&failure) {
+                    *hunted.known.entry(failure.symptom.key()).or_default() += 1;
+                } else if self.others {
+                    keep_first(failures, self.reported, index, failure);
                 } else if hunted.failure.as_ref().is_none_or(|(lowest, _)| index < *lowest) {
                     hunted.failure = Some((index, failure));
                 }
             }
         }
+        self.ended.notify_all();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -144,14 +186,14 @@ const SYMPTOMS_MAX: usize = 64;
 /// Keeps a failure if none of its symptom has a lower index.
 fn keep_first(
     failures: &mut BTreeMap<String, (u64, Failure)>,
-    known: &BTreeSet<String>,
+    reported: &BTreeSet<String>,
     index: u64,
     failure: Failure,
 ) {
     let key = failure.symptom.key();
     let is_first = match failures.get(&key) {
         Some((lowest, _)) => index < *lowest,
-        None => failures.len() < SYMPTOMS_MAX && !known.contains(&key),
+        None => failures.len() < SYMPTOMS_MAX && !reported.contains(&key),
     };
     if is_first {
         failures.insert(key, (index, failure));
@@ -159,26 +201,29 @@ fn keep_first(
 }
 
 impl Session {
-    /// Runs seeds until one fails, all passed, the time is over, or Ctrl-C. If the environment wants others, a failure
-    /// ends nothing, and one of a `known` symptom is only counted.
-    pub(super) fn hunt(&self, seeds: Seeds, known: &BTreeSet<String>) -> Hunted {
+    /// Runs seeds, or what the test has instead, until one fails, all passed, the time is over, or Ctrl-C. If the
+    /// environment wants others, a failure ends nothing, and one whose symptom was `reported` is only counted.
+    pub(super) fn hunt(&self, seeds: Seeds, reported: &BTreeSet<String>) -> Hunted {
+        let known = self.known();
         let shared = Shared {
-            seeds,
             time_budget: self.settings.time_budget,
             interrupt: &self.interrupt,
             journal: &self.journal,
             others: self.settings.others,
-            known,
+            reported,
+            known: &known,
             clock: WallClock::start(),
             state: Mutex::new(State {
-                next: 0,
+                supply: self.supply(seeds),
                 hunted: Hunted::default(),
                 pace: Pace::new(&self.sweep.identity.test),
                 failures: BTreeMap::new(),
             }),
+            ended: Condvar::new(),
         };
         let wanted = self.sweep.workers.map_or(self.pool.size(), |count| count.get().min(self.pool.size()));
-        let helpers = u64::try_from(wanted).unwrap_or(u64::MAX).min(seeds.count).saturating_sub(1);
+        let turns = if self.deviations().is_some() { u64::MAX } else { seeds.count };
+        let helpers = u64::try_from(wanted).unwrap_or(u64::MAX).min(turns).saturating_sub(1);
         thread::scope(|scope| {
             for _ in 0..helpers {
                 let helper = thread::Builder::new().name("wavetank-sweep".to_owned());
@@ -189,7 +234,7 @@ impl Session {
             }
             self.work(&shared);
         });
-        let State { mut hunted, pace, failures, .. } =
+        let State { mut hunted, pace, supply, failures } =
             shared.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         hunted.others.extend(failures.into_values());
         hunted.others.sort_by_key(|(index, _)| *index);
@@ -197,19 +242,24 @@ impl Session {
             hunted.failure = Some(hunted.others.remove(0));
         }
         self.journal.write("swept", |entry| pace.sum(entry, &hunted.reach).number("twice", hunted.checked));
-        Hunted { variety: pace.variety().to_string(), ..hunted }
+        Hunted {
+            variety: pace.variety().to_string(),
+            summary: supply.summary(),
+            complete: supply.complete(),
+            ..hunted
+        }
     }
 
     fn work(&self, shared: &Shared<'_>) {
         let check_every = self.settings.check_every.unwrap_or(self.sweep.check_every);
-        while let Some((index, seed)) = shared.next() {
-            let is_checked = check_every != 0 && index.is_multiple_of(check_every);
+        while let Some(turn) = shared.next() {
+            let is_checked = check_every != 0 && turn.index.is_multiple_of(check_every);
             let second = if is_checked { SecondRun::Always } else { SecondRun::IfItFails };
-            let examined = self.examine(self.job_of(seed), second);
+            let examined = self.examine(turn.job.clone(), second);
             if let (Ok(outcome), true) = (&examined, self.settings.only.is_some()) {
-                self.journal.trace(seed, None, outcome);
+                self.journal.trace(turn.number, None, outcome);
             }
-            shared.note(index, seed, second, examined);
+            shared.note(turn, second, examined);
         }
     }
 }

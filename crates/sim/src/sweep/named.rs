@@ -34,6 +34,10 @@ impl Runner for Named {
                     it again:\n{command}"
                 )
             }
+            // A sweep is the same every time.
+            Plan::Deviate { .. } | Plan::Redraw { .. } => {
+                format!("test:  {test}, in a run that follows from others\nto see it again:\n{command}")
+            }
             // Both are on disk by then.
             Plan::Replay { .. } => {
                 format!("test:  {test}, in the replay of a recording\nto see it again:\n{command}")

@@ -13,6 +13,8 @@ pub struct Passed {
     pub(super) checked: u64,
     pub(super) never_reached: Vec<String>,
     pub(super) trace_hash: u64,
+    pub(super) deviations: Option<u32>,
+    pub(super) known: u64,
 }
 
 impl Passed {
@@ -21,7 +23,7 @@ impl Passed {
         self.recordings
     }
 
-    /// Counts the seeds that were run.
+    /// Counts the seeds that were run and passed. With [deviations](Self::deviations), counts the runs.
     pub const fn seeds(&self) -> u64 {
         self.seeds
     }
@@ -29,6 +31,17 @@ impl Passed {
     /// Counts the seeds that ran twice, with equal runs; see [`Sweep::check_every`].
     pub const fn checked(&self) -> u64 {
         self.checked
+    }
+
+    /// Returns the number of deviations within which every run passed, if the sweep enumerated them; see
+    /// [`Sweep::deviations`]. It is lower than what was asked for if a budget ended before.
+    pub const fn deviations(&self) -> Option<u32> {
+        self.deviations
+    }
+
+    /// Counts the seeds that failed with a symptom that the sweep goes past; see [`Sweep::past`].
+    pub const fn known(&self) -> u64 {
+        self.known
     }
 
     /// Returns the texts of the `sometimes!` points that were evaluated and never true, and of those that the test
@@ -50,10 +63,11 @@ impl Passed {
 
 impl fmt::Display for Passed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { recordings, seeds, checked, trace_hash, .. } = self;
+        let Self { recordings, seeds, checked, trace_hash, deviations, .. } = self;
+        let runs = if deviations.is_some() { "runs" } else { "seeds" };
         write!(
             f,
-            "{recordings} recordings, {seeds} seeds, {checked} of them twice, trace hash {trace_hash:#018x}"
+            "{recordings} recordings, {seeds} {runs}, {checked} of them twice, trace hash {trace_hash:#018x}"
         )
     }
 }

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use super::hunt::Hunted;
 use super::{Session, Stop};
 use crate::report::Report;
 use crate::world::Points;
@@ -70,12 +71,16 @@ impl Session {
     /// Checks which points a sweep of `seeds` passing seeds reached, and returns those that it did not.
     ///
     /// A sweep that the environment has cut short need not reach them.
-    pub(super) fn judge_reach(&self, reach: &Reach, seeds: u64) -> Result<Vec<String>, Stop> {
+    pub(super) fn judge_reach(&self, hunted: &Hunted) -> Result<Vec<String>, Stop> {
+        let (reach, seeds) = (&hunted.reach, hunted.passed + hunted.known_runs());
         let never = self.never_reached(reach, u64::MAX);
         if self.settings.only.is_some() || seeds == 0 {
             return Ok(never);
         }
-        let is_whole = seeds >= self.sweep.seeds;
+        let is_whole = match self.deviations() {
+            Some(most) => hunted.complete == Some(most),
+            None => seeds >= self.sweep.seeds,
+        };
         let missed = match (is_whole, self.sweep.sometimes_required) {
             (false, _) => Vec::new(),
             (true, true) => never.clone(),

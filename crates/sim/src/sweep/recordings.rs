@@ -23,10 +23,10 @@ use crate::trace::Trace;
 #[derive(Debug)]
 pub(super) struct Replayable {
     /// Its name: the file's path, or the variable.
-    origin: String,
+    pub(super) origin: String,
     path: Option<PathBuf>,
-    seed: u64,
-    log: Arc<ChoiceLog>,
+    pub(super) seed: u64,
+    pub(super) log: Arc<ChoiceLog>,
     expect: Expected,
     /// What a strict replay must match. An inline form has none of it.
     strict: Option<(Build, u64)>,
@@ -61,6 +61,8 @@ impl Expected {
 /// The result of the recordings of a normal test.
 pub(super) struct Replayed {
     pub(super) recordings: usize,
+    /// Counts those that failed as known.
+    pub(super) known: u64,
     /// The recordings of a failure that no longer fail.
     pub(super) stale: BTreeSet<PathBuf>,
     /// Of a sweep that goes on after a failure: the symptoms of those that failed, with their reports.
@@ -106,15 +108,25 @@ impl Session {
 
     /// Replays all recordings of a normal test.
     pub(super) fn replay_all_for_verify(&self) -> Result<Replayed, Stop> {
-        let mut replayed = Replayed { recordings: 0, stale: BTreeSet::new(), failed: Vec::new() };
+        let mut replayed = Replayed { recordings: 0, known: 0, stale: BTreeSet::new(), failed: Vec::new() };
+        let known = self.known();
         for path in self.paths()? {
             let recording = self.replayable(path)?;
             replayed.recordings += 1;
-            if let Err(failure) = self.replay(&recording)? {
-                let stop = self.failed(&recording, &failure, "failed a recording");
-                let (Stop::Failed(report), true) = (&stop, self.settings.others) else { return Err(stop) };
-                replayed.failed.push((failure.symptom.key(), report.clone()));
-                continue;
+            match self.replay(&recording)? {
+                Ok(outcome) => self.note_no_failure(&recording, &outcome),
+                Err(failure) if known.has(&failure) => {
+                    replayed.known += 1;
+                    continue;
+                }
+                Err(failure) => {
+                    let stop = self.failed(&recording, &failure, "failed a recording");
+                    let (Stop::Failed(report), true) = (&stop, self.settings.others) else {
+                        return Err(stop);
+                    };
+                    replayed.failed.push((failure.symptom.key(), report.clone()));
+                    continue;
+                }
             }
             if !matches!(recording.expect, Expected::Passes) {
                 replayed.stale.extend(recording.path);
@@ -127,18 +139,22 @@ impl Session {
     pub(super) fn replay_for_verify(&self, recording: &Replayable) -> Result<(), Stop> {
         match self.replay(recording)? {
             Ok(outcome) => {
-                if self.settings.only.is_some() && !matches!(recording.expect, Expected::Passes) {
-                    eprintln!(
-                        "wavetank: {} no longer fails{}: recorded as failing, it passes now. Either the bug \
-                        is fixed, or the \
-                         run depends on what differs from process to process (addresses, statics, the environment)",
-                        recording.origin,
-                        mismatches(&outcome)
-                    );
-                }
+                self.note_no_failure(recording, &outcome);
                 Ok(())
             }
             Err(failure) => Err(self.failed(recording, &failure, "failed a recording")),
+        }
+    }
+
+    /// Says that the one recording that was asked for passes, if it should fail.
+    fn note_no_failure(&self, recording: &Replayable, outcome: &Outcome) {
+        if self.settings.only.is_some() && !matches!(recording.expect, Expected::Passes) {
+            eprintln!(
+                "wavetank: {} no longer fails{}: recorded as failing, it passes now. Either the bug is fixed, or the \
+                 run depends on what differs from process to process (addresses, statics, the environment)",
+                recording.origin,
+                mismatches(outcome)
+            );
         }
     }
 
@@ -197,7 +213,8 @@ impl Session {
                 format!("{} expects a run that passes, and this test must find a bug", recording.origin);
             return Err(Stop::Failed(self.report("found nothing").note(&why).to_string()));
         };
-        eprintln!("{}", self.report("found its bug").symptom(&symptom, recording.seed).run(&outcome));
+        let report = self.report("found its bug").symptom(&symptom, recording.seed).run(&outcome);
+        eprintln!("{}", self.with_causality(report, recording));
         let counts = Counts::of(&outcome);
         Ok(Found {
             seed: recording.seed,
@@ -313,9 +330,20 @@ impl Session {
         if let Some(outcome) = failure.outcome.as_ref().filter(|_| self.settings.only.is_some()) {
             report = report.whole_trace(outcome, recording.seed);
         }
+        report = self.with_causality(report, recording);
         let report = report.replay(recording.seed, &failure.symptom, Some(log));
         self.note_failure(recording.seed, &failure.symptom, Some(&recording.origin), &report);
         Stop::Failed(report.to_string())
+    }
+
+    /// Adds where the failure is decided, if the environment asks for it.
+    fn with_causality<'a>(&self, report: Report<'a>, recording: &Replayable) -> Report<'a> {
+        let explanation = self.settings.explain.map(|runs| self.explained(recording, runs));
+        match explanation {
+            Some(Ok(explanation)) => report.field("causality", &explanation.to_string()),
+            Some(Err(_)) => report.note("WAVETANK_EXPLAIN: the failure does not repeat"),
+            None => report,
+        }
     }
 
     fn paths(&self) -> Result<Vec<PathBuf>, Stop> {
@@ -325,7 +353,7 @@ impl Session {
         self.store.list().map_err(|error| self.unusable(&error))
     }
 
-    fn replayable(&self, path: PathBuf) -> Result<Replayable, Stop> {
+    pub(super) fn replayable(&self, path: PathBuf) -> Result<Replayable, Stop> {
         let recording = self.load(&path).map_err(|error| self.unusable(&error))?;
         let Recording { test, expect, seed, build, trace_hash, log } = recording;
         let origin = self.store.display(&path).to_string();
@@ -365,7 +393,7 @@ impl Session {
         Stop::Failed(self.report(headline).note(&error.to_string()).to_string())
     }
 
-    fn report(&self, headline: &str) -> Report<'_> {
+    pub(super) fn report(&self, headline: &str) -> Report<'_> {
         Report::new(&self.sweep.identity, headline)
     }
 }

@@ -5,7 +5,11 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc;
 
+mod deviations;
+mod explain;
+mod guided;
 mod others;
+mod past;
 mod reach;
 mod runs;
 

@@ -61,20 +61,34 @@ const BITS: usize = 1 << 20;
 
 /// Estimates how many different numbers there were, in constant memory, by the share of bits that are still clear.
 #[derive(Debug, Default)]
-struct Distinct {
+pub(super) struct Distinct {
     words: Vec<u64>,
     hit: usize,
 }
 
 impl Distinct {
-    fn add(&mut self, number: u64) {
+    /// Adds a number. Returns `true` if it was not there, which is rarely wrong before there are a hundred thousand.
+    pub(super) fn add(&mut self, number: u64) -> bool {
         if self.words.is_empty() {
             self.words = vec![0; BITS / 64];
         }
+        let (word, bit) = Self::place(number);
+        let is_new = self.words[word] & bit == 0;
+        self.hit += usize::from(is_new);
+        self.words[word] |= bit;
+        is_new
+    }
+
+    /// Returns `true` if a number was added, or one that shares its bit.
+    pub(super) fn has(&self, number: u64) -> bool {
+        let (word, bit) = Self::place(number);
+        self.words.get(word).is_some_and(|word| word & bit != 0)
+    }
+
+    /// The word and the bit of a number.
+    const fn place(number: u64) -> (usize, u64) {
         let place = mixed(number) as usize % BITS;
-        let (word, bit) = (&mut self.words[place / 64], 1 << (place % 64));
-        self.hit += usize::from(*word & bit == 0);
-        *word |= bit;
+        (place / 64, 1 << (place % 64))
     }
 
     fn estimate(&self) -> u64 {
@@ -100,7 +114,8 @@ mod tests {
         let mut distinct = Distinct::default();
         for number in 0..600_000_u64 {
             // Each twice.
-            distinct.add(fnv1a(&(number / 2).to_le_bytes()));
+            let is_new = distinct.add(fnv1a(&(number / 2).to_le_bytes()));
+            assert!(!is_new || number % 2 == 0, "an equal one was added");
         }
         let estimate = distinct.estimate();
         assert!((297_000..303_000).contains(&estimate), "{estimate}");

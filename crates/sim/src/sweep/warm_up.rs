@@ -2,9 +2,14 @@
 
 use std::sync::Arc;
 
+use super::deviations::{self, Deviations};
+use super::guided::{self, Guided};
+use super::hunt::Seeds;
+use super::supply::{OfSeeds, Supply};
 use super::{Session, Stop};
 use crate::pool::{Job, Ran};
 use crate::report::Report;
+use crate::sched::Profile;
 use crate::symptom::{Symptom, SymptomKind};
 
 impl Session {
@@ -49,7 +54,34 @@ impl Session {
 
     /// The job of a seed, with what the warm-up has counted.
     pub(super) fn job_of(&self, seed: u64) -> Job {
-        Job::Seed { seed, profile: self.profile.get().cloned().unwrap_or_default() }
+        Job::Seed { seed, profile: self.known_profile() }
+    }
+
+    /// What the warm-up has counted.
+    pub(super) fn known_profile(&self) -> Arc<Profile> {
+        self.profile.get().cloned().unwrap_or_default()
+    }
+
+    /// Returns what a sweep with these seeds runs.
+    pub(super) fn supply(&self, seeds: Seeds) -> Box<dyn Supply> {
+        let profile = self.known_profile();
+        if let Some(most) = self.deviations() {
+            // A test that must find its bug finds it on every machine.
+            let limit = self.settings.seeds.filter(|_| self.sweep.finds.is_none());
+            let runs_max = limit.unwrap_or(deviations::RUNS_MAX);
+            return Box::new(Deviations::new(seeds.base, most as usize, runs_max, seeds.shard));
+        }
+        let is_guided = self.settings.guided.unwrap_or(self.sweep.guided);
+        if is_guided && seeds.count > guided::FIRST {
+            return Box::new(Guided::new(seeds, profile));
+        }
+        Box::new(OfSeeds::new(seeds, profile))
+    }
+
+    /// How many deviations to enumerate, instead of seeds.
+    pub(super) fn deviations(&self) -> Option<u32> {
+        let wanted = self.settings.deviations.unwrap_or(self.sweep.deviations);
+        (wanted > 0 && self.settings.only.is_none()).then_some(wanted)
     }
 
     /// Returns `true` if [`Sweep::find`](super::Sweep::find) looks for `symptom`.

@@ -90,7 +90,8 @@ impl Contender {
 /// Makes a sweep of one worker that does nothing but run seeds.
 pub fn sweep(subject: &Subject) -> Sweep {
     let name = format!("finding::{}", subject.name);
-    Sweep::new(name, env!("CARGO_MANIFEST_DIR")).workers(1).check_every(0).without_recordings()
+    // A strategy is measured alone, beyond the first thousand seeds too.
+    Sweep::new(name, env!("CARGO_MANIFEST_DIR")).workers(1).check_every(0).guided(false).without_recordings()
 }
 
 fn search_ours(subject: &Subject, strategy: Strategy, base: u64, budget: &Budget) -> Result<Ended, String> {
