@@ -36,6 +36,9 @@ pub const STRATEGIES: [Strategy; 8] = [
     Strategy::Swarm,
 ];
 
+/// The name of a test and what it does.
+pub type Body = (&'static str, fn(&mut Sim));
+
 /// A bug of a published version, or its absence in the version that fixed it.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
@@ -90,7 +93,7 @@ impl Entry {
     /// # Panics
     ///
     /// With the report of the sweep, if one fails.
-    pub fn verify_others(manifest_dir: &str, bugs: &[Self], bodies: &[(&'static str, fn(&mut Sim))]) {
+    pub fn verify_others(manifest_dir: &str, bugs: &[Self], bodies: &[Body]) {
         for (name, body) in bodies {
             if !bugs.iter().any(|bug| bug.name == *name) {
                 Self::fixed(name, "", *body).verify(manifest_dir);
@@ -103,7 +106,7 @@ impl Entry {
     /// # Panics
     ///
     /// With the report of the sweep, if one fails.
-    pub fn verify_ours(manifest_dir: &str, bodies: &[(&'static str, fn(&mut Sim))]) {
+    pub fn verify_ours(manifest_dir: &str, bodies: &[Body]) {
         for (name, body) in bodies {
             Sweep::new(format!("zoo::ours_{name}"), Path::new(manifest_dir)).workers(1).run(*body);
         }
