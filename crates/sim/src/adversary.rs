@@ -9,6 +9,7 @@
 //! What a run does to every task: preemption, late and spurious wake-ups (`sched`).
 
 mod alarm;
+mod awaits;
 mod cancel;
 mod pause;
 mod stream;
@@ -106,18 +107,4 @@ impl<F: Future> Future for Adversary<F> {
         ready!(tricks::let_go_on(this.tricks, context, "poll"));
         tricks::with_decoy(this.tricks, context, "poll", |context| this.inner.as_mut().poll(context))
     }
-}
-
-/// "1st", "2nd".
-fn ordinal(number: u32) -> String {
-    let suffix = match number {
-        11..=13 => "th",
-        _ => match number % 10 {
-            1 => "st",
-            2 => "nd",
-            3 => "rd",
-            _ => "th",
-        },
-    };
-    format!("{number}{suffix}")
 }

@@ -1,6 +1,5 @@
 //! Cancellation: a future that is dropped at one of its awaits, as `select!`, a timeout or an abort would.
 
-use std::fmt::Write as _;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -8,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use pin_project_lite::pin_project;
 
 use super::alarm::Alarm;
-use super::ordinal;
+use super::awaits::{draw_await, ordinal, scope_of};
 use crate::choice::{LaneKind, below};
 use crate::sched::{LATER_BOUND, later};
 use crate::time::Nanos;
@@ -16,9 +15,6 @@ use crate::time::after;
 use crate::trace::TraceEvent;
 use crate::world::Run;
 use crate::world::context;
-
-/// The latest await at which a future is cancelled.
-const AWAITS_MAX: u32 = 16;
 
 /// Makes `future` cancellable. The run chooses whether it is cancelled, at which of its first 16 awaits, and how long
 /// after it. The result is `None` if it was.
@@ -95,18 +91,8 @@ enum Plan {
 impl Plan {
     fn draw(run: &Run, name: &str) -> Self {
         let scheduler = &run.scheduler;
-        let mut scope =
-            scheduler.current().map_or_else(|| "outside".to_owned(), |task| scheduler.name(task).to_string());
-        let _ = write!(scope, "/{}", name.replace(' ', "-"));
-        let point = scheduler.named_point(LaneKind::Cancel, &format!("{scope} at"));
-        let at = scheduler.choose(point, AWAITS_MAX + 1, |rng| {
-            // Early awaits are more likely to exist.
-            let nearest = 1 << below(rng, 1 + AWAITS_MAX.ilog2());
-            if below(rng, 2) == 0 { 0 } else { 1 + below(rng, nearest) }
-        });
-        if at == 0 {
-            return Self::Left;
-        }
+        let scope = scope_of(run, name);
+        let Some(at) = draw_await(run, LaneKind::Cancel, &format!("{scope} at")) else { return Self::Left };
         let point = scheduler.named_point(LaneKind::Cancel, &format!("{scope} delay"));
         // At once, when polled again, and later, with equal probability.
         let delay = scheduler.choose(point, LATER_BOUND, |rng| match below(rng, 3) {

@@ -1,7 +1,6 @@
 //! Pauses: a future that is kept alive and not polled for a while, as in a loop around `select!` that waits for
 //! something else in the body of a branch.
 
-use std::fmt::Write as _;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -9,15 +8,12 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 
 use super::alarm::Alarm;
-use super::ordinal;
+use super::awaits::{draw_await, ordinal, scope_of};
 use crate::choice::{LaneKind, below};
 use crate::sched::{LATER_BOUND, later};
 use crate::time::{Nanos, after};
 use crate::trace::TraceEvent;
 use crate::world::{Run, context};
-
-/// The latest await at which a future is paused.
-const AWAITS_MAX: u32 = 16;
 
 /// Makes `future` pausable. The run chooses whether it is paused, at which of its first 16 awaits, and for how long.
 ///
@@ -89,18 +85,10 @@ enum Plan {
 impl Plan {
     fn draw(run: &Run, name: &str) -> Self {
         let scheduler = &run.scheduler;
-        let mut scope =
-            scheduler.current().map_or_else(|| "outside".to_owned(), |task| scheduler.name(task).to_string());
-        let _ = write!(scope, "/{}", name.replace(' ', "-"));
-        let point = scheduler.named_point(LaneKind::Adversary, &format!("{scope} pauses-at"));
-        let at = scheduler.choose(point, AWAITS_MAX + 1, |rng| {
-            // Early awaits are more likely to exist.
-            let nearest = 1 << below(rng, 1 + AWAITS_MAX.ilog2());
-            if below(rng, 2) == 0 { 0 } else { 1 + below(rng, nearest) }
-        });
-        if at == 0 {
+        let scope = scope_of(run, name);
+        let Some(at) = draw_await(run, LaneKind::Adversary, &format!("{scope} pauses-at")) else {
             return Self::Left;
-        }
+        };
         let point = scheduler.named_point(LaneKind::Adversary, &format!("{scope} pauses-for"));
         // Value 0 is the shortest pause that others notice.
         let value = scheduler.choose(point, LATER_BOUND - 2, |rng| below(rng, LATER_BOUND - 2));
