@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use futures::future::join_all;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use wavetank_multiplexer::{Cause, Config, Session};
@@ -10,6 +11,9 @@ use wavetank_runtime::Tokio;
 use wavetank_sim_tests::multiplexer::interoperability::{AnySession, Scenario, acceptor, opener};
 use wavetank_sim_tests::multiplexer::network::Side;
 use wavetank_sim_tests::multiplexer::{Foreign, Kind, Monitor, Tap, body};
+
+/// How long `tokio-yamux` waits for an answer to its GoAway. Ours gives none while its application does not close.
+const GO_AWAY_WAIT: Duration = Duration::from_millis(500);
 
 /// What is on either side.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +42,7 @@ impl Pairing {
     {
         let monitor = Monitor::new("ours");
         let ours = self.our_side.session(Tokio, Tap::new(ours, monitor.clone()), Config::default());
-        let foreign = Foreign::start(&Tokio, self.kind, self.our_side.other(), theirs);
+        let foreign = Foreign::start_waiting(&Tokio, self.kind, self.our_side.other(), theirs, GO_AWAY_WAIT);
         let (ours, theirs) = (AnySession::Ours(ours), AnySession::Foreign(foreign));
         let (opening, accepting) = if self.we_open { (ours, theirs) } else { (theirs, ours) };
         tokio::join!(opener(Tokio, opening, scenario), acceptor(Tokio, accepting, scenario));
@@ -62,21 +66,24 @@ async fn patiently(what: impl Future<Output = ()>, name: String) {
 }
 
 async fn every_scenario_in_process(kind: Kind) {
-    for pairing in Pairing::all().into_iter().filter(|pairing| pairing.kind == kind) {
+    // At once, because each waits for much of its time.
+    join_all(Pairing::all().into_iter().filter(|pairing| pairing.kind == kind).map(async |pairing| {
         for scenario in Scenario::ALL {
             let (ours, theirs) = tokio::io::duplex(64 * 1024);
             patiently(pairing.run(scenario, ours, theirs), format!("{pairing:?} {scenario:?}")).await;
         }
-    }
+    }))
+    .await;
 }
 
 async fn every_scenario_over_loopback(kind: Kind) {
-    for pairing in Pairing::all().into_iter().filter(|pairing| pairing.kind == kind) {
+    join_all(Pairing::all().into_iter().filter(|pairing| pairing.kind == kind).map(async |pairing| {
         for scenario in Scenario::ALL {
             let (ours, theirs) = tcp().await;
             patiently(pairing.run(scenario, ours, theirs), format!("{pairing:?} {scenario:?}")).await;
         }
-    }
+    }))
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -106,7 +113,7 @@ async fn both_crates_answer_pings_and_go_away() {
             let (ours, theirs) = tcp().await;
             let monitor = Monitor::new("ours");
             let ours = side.session(Tokio, Tap::new(ours, monitor.clone()), Config::default());
-            let theirs = Foreign::start(&Tokio, kind, side.other(), theirs);
+            let theirs = Foreign::start_waiting(&Tokio, kind, side.other(), theirs, GO_AWAY_WAIT);
             ours.ping().await.expect("a pong");
             assert!(!ours.statistics().peer_understands_stop, "{kind:?}");
             theirs.close().await;

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -47,8 +48,21 @@ pub struct Foreign<R: Runtime> {
 }
 
 impl<R: Runtime> Foreign<R> {
-    /// Starts a session over `transport`.
+    /// Starts a session over `transport`, with the defaults of the crate.
     pub fn start<S>(runtime: &R, kind: Kind, side: Side, transport: S) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let default = tokio_yamux::Config::default().connection_write_timeout;
+        Self::start_waiting(runtime, kind, side, transport, default)
+    }
+
+    /// Starts a session that waits for `go_away` at most when it closes.
+    ///
+    /// A session of `tokio-yamux` ends when the peer has answered its GoAway with another one or the end of the
+    /// transport. Peers that keep a session open for streams which may still come do neither: hashicorp/yamux and
+    /// ours. By default it waits for 10 s. `yamux` does not wait.
+    pub fn start_waiting<S>(runtime: &R, kind: Kind, side: Side, transport: S, go_away: Duration) -> Self
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -56,9 +70,8 @@ impl<R: Runtime> Foreign<R> {
         let (accepting, accepted) = mpsc::unbounded_channel();
         let driver = match kind {
             Kind::Yamux => runtime.spawn("yamux", drive_yamux(side, transport, for_driver, accepting)),
-            Kind::TokioYamux => {
-                runtime.spawn("tokio-yamux", drive_tokio_yamux(side, transport, for_driver, accepting))
-            }
+            Kind::TokioYamux => runtime
+                .spawn("tokio-yamux", drive_tokio_yamux(side, transport, for_driver, accepting, go_away)),
         };
         Self { commands, accepted, driver }
     }
@@ -170,8 +183,13 @@ async fn drive_tokio_yamux<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     transport: S,
     mut commands: mpsc::UnboundedReceiver<Command>,
     accepting: mpsc::UnboundedSender<Boxed>,
+    go_away: Duration,
 ) {
-    let config = tokio_yamux::Config { enable_keepalive: false, ..tokio_yamux::Config::default() };
+    let config = tokio_yamux::Config {
+        enable_keepalive: false,
+        connection_write_timeout: go_away,
+        ..tokio_yamux::Config::default()
+    };
     let mut session = match side {
         Side::Client => tokio_yamux::Session::new_client(transport, config),
         Side::Server => tokio_yamux::Session::new_server(transport, config),
