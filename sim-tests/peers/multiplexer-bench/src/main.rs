@@ -7,6 +7,7 @@
 //! multiplexer-bench streams CONTENDER COUNT             COUNT messages of 64 KiB on each of 100 streams
 //! multiplexer-bench round-trips CONTENDER COUNT         COUNT times 64 B there and back
 //! multiplexer-bench opens CONTENDER COUNT               COUNT streams, one after another: open, echo, close
+//! multiplexer-bench MODE CONTENDER COUNT tcp            the same over TCP on two threads, for strace
 //! multiplexer-bench link                                MB/s of the 50 ms link without a multiplexer, medians of 7
 //! multiplexer-bench hostile [CONNECTIONS]               the memory of sessions whose peers are hostile
 //! ```
@@ -59,7 +60,10 @@ fn main() -> ExitCode {
     match &arguments[..] {
         [mode] if mode == "link" => return bare_link(),
         [mode, rest @ ..] if mode == "hostile" => return hostile_connections(rest.first()),
-        [mode, name, count] if MODES.contains(&mode.as_str()) => return counted(mode, name, count),
+        [mode, name, count] if MODES.contains(&mode.as_str()) => return counted(mode, name, count, Link::Duplex),
+        [mode, name, count, tcp] if MODES.contains(&mode.as_str()) && tcp == "tcp" => {
+            return counted(mode, name, count, Link::Tcp);
+        }
         _ => {}
     }
     let quick = arguments.iter().any(|argument| argument == "--quick");
@@ -78,19 +82,19 @@ fn main() -> ExitCode {
 const MODES: [&str; 5] = ["messages", "blocks", "streams", "round-trips", "opens"];
 
 const USAGE: &str = "\
-usage: multiplexer-bench (messages|blocks|streams|round-trips|opens) (ours|yamux|tokio-yamux|h2) COUNT
+usage: multiplexer-bench (messages|blocks|streams|round-trips|opens) (ours|yamux|tokio-yamux|h2) COUNT [tcp]
        multiplexer-bench link
        multiplexer-bench hostile [CONNECTIONS]
        multiplexer-bench [--quick] [PART OF A CELL'S NAME]";
 
-/// Runs one thing with one contender on one thread, for callgrind.
-fn counted(mode: &str, name: &str, count: &str) -> ExitCode {
+/// Runs one thing with one contender: over a pipe on one thread, for callgrind, or over TCP on two, for strace.
+fn counted(mode: &str, name: &str, count: &str, link: Link) -> ExitCode {
     let contender = Contender::ALL.into_iter().find(|contender| contender.name() == name);
     let (Some(contender), Ok(count)) = (contender, count.parse::<u32>()) else {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
-    let (link, windows) = (Link::Duplex, Windows::Fixed);
+    let windows = Windows::Fixed;
     let transfer = |streams: u32, write: usize| {
         let bytes = streams as usize * write * count as usize;
         Cell::Throughput { link, streams, write, bytes, windows }
@@ -106,7 +110,8 @@ fn counted(mode: &str, name: &str, count: &str) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    one_thread().block_on(cell.run(contender));
+    let runtime = if link == Link::Tcp { two_threads() } else { one_thread() };
+    runtime.block_on(cell.run(contender));
     ExitCode::SUCCESS
 }
 
