@@ -55,12 +55,12 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Command, String>
     if verb == "--help" || verb == "-h" {
         return Ok(Command::Help);
     }
-    let address = arguments.next().ok_or(format!("`{verb}` needs an address"))?;
     let option = match verb.as_str() {
         "serve" => "--allow",
         "connect" => "--forward",
         _ => return Err(format!("there is no command `{verb}`")),
     };
+    let address = arguments.next().ok_or(format!("`{verb}` needs an address"))?;
     let mut values = Vec::new();
     while let Some(argument) = arguments.next() {
         if argument != option {

@@ -154,17 +154,32 @@ fn refusals_that_are_not_read_end_the_session() {
     check_violation(lab, Violation::TooManyRefusals(1024));
 }
 
-/// RUSTSEC-2026-0258.
+/// RUSTSEC-2026-0258, and CVE-2024-32984 for pings.
 #[test]
 fn a_flood_of_empty_frames_ends_the_session() {
-    let mut lab = Lab::new(Role::Server);
-    lab.accept(1);
-    for _ in 0..100_000 {
-        lab.receive(Frame::Data(NONE, 1, 0));
+    let kinds: [fn() -> Frame; 8] = [
+        || Frame::Data(NONE, 1, 0),
+        || Frame::Window(NONE, 1, 0),
+        || Frame::Ping(SYN, 7),
+        // The answer to a ping that was never sent.
+        || Frame::Ping(ACK, 7),
+        // Of streams that never were.
+        || Frame::Data(NONE, 3, 0),
+        || Frame::Data(NONE, 3, 10),
+        || Frame::Window(NONE, 3, 10),
+        || Frame::Window(RST, 3, 0),
+    ];
+    for (number, frame) in kinds.into_iter().enumerate() {
+        let mut lab = Lab::new(Role::Server);
+        lab.accept(1);
+        for _ in 0..100_000 {
+            lab.receive(frame());
+        }
+        assert_eq!(lab.connection.state(), State::Open, "kind {number}");
+        assert!(lab.connection.statistics().pending_bytes <= 8 * HEADER_BYTES, "kind {number}");
+        lab.receive(frame());
+        check_violation(lab, Violation::IdleFrames(100_000));
     }
-    assert_eq!(lab.connection.state(), State::Open);
-    lab.receive(Frame::Window(NONE, 1, 0));
-    check_violation(lab, Violation::IdleFrames(100_000));
 }
 
 #[test]
