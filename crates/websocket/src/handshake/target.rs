@@ -32,11 +32,8 @@ impl Target {
     pub(crate) fn parse(text: &str) -> Result<Self, OpenError> {
         let refuse = |reason| OpenError::Url { url: without_user_info(text), reason };
         let url = Url::parse(text).map_err(|_| refuse("it cannot be parsed as a URL"))?;
-        // `url` reads `ws:host/` and `ws:\\host/` as it reads `ws://host/`, as browsers do.
-        //= https://www.rfc-editor.org/rfc/rfc6455#section-3
-        //# ws-URI = "ws:" "//" host [ ":" port ] path [ "?" query ]
-        if !text.trim_start().split_once(':').is_some_and(|(_, rest)| rest.starts_with("//")) {
-            return Err(refuse("the scheme must be followed by `//`"));
+        if !names_its_host(text) {
+            return Err(refuse("the scheme must be followed by `//` and the host"));
         }
         Self::from_url(url)
     }
@@ -58,6 +55,9 @@ impl Target {
             "https" | "wss" => "wss",
             _ => return Err("the scheme must be ws, wss, http or https"),
         };
+        if !is_path(location) && !names_its_host(location) {
+            return Err("the host must follow `//`");
+        }
         // Does not fail between these four; and drops a port that is the default of the new scheme.
         url.set_scheme(scheme).map_err(|()| "it cannot be parsed as a URL")?;
         url.set_fragment(None);
@@ -131,6 +131,46 @@ impl fmt::Debug for Credentials {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Credentials")
     }
+}
+
+/// Returns whether a URL, or a reference with a host, names its host behind `//`. `url` reads `ws:host/`,
+/// `ws:\\host/`, `ws:///host/` and `ws://\host/` as it reads `ws://host/`, as browsers do. Where a text says two
+/// things, another reader of it may find another host.
+fn names_its_host(text: &str) -> bool {
+    let rest = behind_scheme(text);
+    //= https://www.rfc-editor.org/rfc/rfc6455#section-3
+    //# ws-URI = "ws:" "//" host [ ":" port ] path [ "?" query ]
+    rest.strip_prefix("//").is_some_and(|host| !host.starts_with(['/', '\\']))
+}
+
+/// Returns whether a reference has neither scheme nor host.
+fn is_path(text: &str) -> bool {
+    let rest = behind_scheme(text);
+    rest.len() == without_controls(text).len()
+        && rest.bytes().take(2).filter(|byte| is_slash(*byte)).count() < 2
+}
+
+fn is_slash(byte: u8) -> bool {
+    matches!(byte, b'/' | b'\\')
+}
+
+/// Returns what follows the scheme of a URL, if it has one, without what `url` ignores.
+fn behind_scheme(text: &str) -> String {
+    let text = without_controls(text);
+    let is_scheme = |scheme: &str| {
+        scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+            && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
+    };
+    match text.split_once(':') {
+        Some((scheme, rest)) if is_scheme(scheme) => rest.to_owned(),
+        _ => text,
+    }
+}
+
+/// Leaves out what `url` ignores: tabs, line ends, and control characters and spaces at both ends.
+fn without_controls(text: &str) -> String {
+    let text = text.trim_matches(|character| character <= ' ');
+    text.chars().filter(|character| !matches!(character, '\t' | '\n' | '\r')).collect()
 }
 
 /// Checks that this is a WebSocket address; if not, returns why.
@@ -256,6 +296,30 @@ mod tests {
     }
 
     #[test]
+    fn an_address_names_its_host_behind_two_slashes() {
+        for url in [
+            "ws:a/",
+            "ws:/a/",
+            "ws:///a/",
+            "ws:////a",
+            "ws:\\\\a/",
+            "ws://\\a",
+            "ws:/\\a",
+            "ws://\t/a",
+            "ws:/\n//a",
+        ] {
+            let reason = match Target::parse(url) {
+                Err(OpenError::Url { reason, .. }) => reason,
+                other => panic!("{url}: {other:?}"),
+            };
+            assert_eq!(reason, "the scheme must be followed by `//` and the host", "{url}");
+        }
+        for url in ["ws://a/", " ws://a/", "w\ts:/\n/a", "WS://a//b", "ws://a\\b"] {
+            assert_eq!(target(url).host(), "a", "{url}");
+        }
+    }
+
+    #[test]
     fn hosts_are_as_long_as_names_can_be() {
         for (bytes, dot, taken) in [(253, "", true), (253, ".", true), (254, "", false), (255, ".", false)] {
             let host = format!("{}{dot}", &"abc.".repeat(64)[..bytes]);
@@ -287,7 +351,8 @@ mod tests {
         ] {
             assert_eq!(from.join(location).unwrap().url().as_str(), url, "{location}");
         }
-        for location in ["ftp://a", "ws://", "mailto:a"] {
+        let unclear = ["ws:///h", "https:h", "///h", "\\\\h", "/\\h", "//\\h", "http:/h", "/\t/\n/h"];
+        for location in ["ftp://a", "ws://", "mailto:a"].into_iter().chain(unclear) {
             assert!(from.join(location).is_err(), "{location}");
         }
         assert!(from.has_origin_of(&target("ws://a:80/x")));

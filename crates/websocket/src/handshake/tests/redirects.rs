@@ -91,6 +91,7 @@ fn a_redirect_to_no_websocket_is_refused() {
         ("ftp://a", "the scheme must be ws, wss, http or https"),
         ("mailto:a", "the scheme must be ws, wss, http or https"),
         ("ws://", "it cannot be parsed as a URL"),
+        ("http:///a", "the host must follow `//`"),
         ("ws://a:0/", "port 0 cannot be connected to"),
         (&too_long, "the host is longer than 253 bytes"),
     ] {
