@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use http::header::{
-    AUTHORIZATION, CONNECTION, COOKIE, HOST, ORIGIN, PROXY_AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL, UPGRADE,
-    USER_AGENT,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, ORIGIN, PROXY_AUTHORIZATION,
+    SEC_WEBSOCKET_PROTOCOL, TRAILER, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
@@ -79,7 +79,8 @@ impl ClientRequest {
     ///
     /// # Errors
     ///
-    /// [`OpenError::Setup`] if the header is invalid, or set by the handshake itself.
+    /// [`OpenError::Setup`] if the header is invalid, is set by the handshake itself, or speaks of a body:
+    /// `Content-Length`, `Transfer-Encoding`, `Trailer`, `Expect`.
     pub fn header<N, V>(mut self, name: N, value: V) -> Result<Self, OpenError>
     where
         N: TryInto<HeaderName>,
@@ -88,6 +89,9 @@ impl ClientRequest {
         let name = name.try_into().map_err(|_| setup("invalid name of a header"))?;
         let mut value =
             value.try_into().map_err(|_| setup(&format!("invalid value of the header {name}")))?;
+        if speaks_of_a_body(&name) {
+            return Err(setup(&format!("the request has no body: leave the header {name} out")));
+        }
         if name == CONNECTION || name == UPGRADE || name.as_str().starts_with("sec-websocket-") {
             return Err(setup(&format!("the handshake sets the header {name} itself: leave it out")));
         }
@@ -205,6 +209,11 @@ impl ClientRequest {
     }
 }
 
+/// Whether a server would wait for a body because of this header, or for one that it refers to.
+fn speaks_of_a_body(name: &HeaderName) -> bool {
+    [CONTENT_LENGTH, TRANSFER_ENCODING, TRAILER, EXPECT].contains(name)
+}
+
 fn setup(reason: &str) -> OpenError {
     OpenError::Setup(reason.to_owned())
 }
@@ -259,12 +268,13 @@ impl<B> TryFrom<http::Request<B>> for ClientRequest {
 
     /// Takes address and headers of a request, as other WebSocket clients take it. What the handshake itself says is
     /// left out: `Upgrade`, `Connection` and `Sec-WebSocket-…`, except `Sec-WebSocket-Protocol`, whose subprotocols
-    /// are offered. The body is not sent.
+    /// are offered. The body is not sent, and neither is what speaks of it: `Content-Length`, `Transfer-Encoding`,
+    /// `Trailer` and `Expect`.
     fn try_from(request: http::Request<B>) -> Result<Self, OpenError> {
         let mut asked = Self::new(&request.uri().to_string())?;
         for (name, value) in request.headers() {
             let is_own = name == CONNECTION || name == UPGRADE || name.as_str().starts_with("sec-websocket-");
-            if !is_own {
+            if !is_own && !speaks_of_a_body(name) {
                 asked = asked.header(name, value)?;
             }
         }

@@ -459,7 +459,11 @@ fn a_request_of_http_is_taken_over() {
         .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
         .header("Sec-WebSocket-Version", "13")
         .header("Sec-WebSocket-Protocol", "a, b")
-        .body(())
+        .header("Content-Length", "5")
+        .header("Transfer-Encoding", "chunked")
+        .header("Trailer", "Digest")
+        .header("Expect", "100-continue")
+        .body("hello")
         .unwrap();
     let mut opening = open(ClientRequest::try_from(other).unwrap());
     let text = String::from_utf8(written(&mut opening)).unwrap().to_ascii_lowercase();
@@ -469,6 +473,10 @@ fn a_request_of_http_is_taken_over() {
     assert_eq!(text.matches("sec-websocket-key").count(), 1);
     assert!(!text.contains("dghlihnhbxbszsbub25jzq"), "the key is a fresh one");
     assert!(text.contains("sec-websocket-protocol: a, b"), "{text}");
+    for name in ["content-length", "transfer-encoding", "trailer", "expect"] {
+        assert!(!text.contains(name), "there is no body: {text}");
+        assert!(request("ws://a/").header(name, "1").is_err(), "{name}");
+    }
     assert!(ClientRequest::try_from(http::Request::get("/relative").body(()).unwrap()).is_err());
 }
 
