@@ -35,11 +35,18 @@ use crate::hyper::Upgrade;
 
 pub use crate::hyper::{Socket, Stream};
 
-/// Extracts a request for a WebSocket. Others are refused as RFC 6455 has it (section 4.2.1).
+/// Extracts a request for a WebSocket.
+///
+/// Other requests are refused with a text that says why: with 405 if the method is not GET; with 426 and `Upgrade:
+/// websocket` if no WebSocket is asked for, or one of another version (RFC 9110, section 15.5.22; RFC 6455, section
+/// 4.2.2), or not in HTTP/1.1; with 400 if the request is broken. If the origin is not allowed, the response of
+/// [`on_upgrade`](Self::on_upgrade) has status 403. A valid request is refused with 500 if the server does not serve
+/// its connections with upgrades: `axum::serve` does.
 ///
 /// # Defaults
 ///
-/// [`AcceptOptions::new`] and [`Config::default`]: any origin, no subprotocols, compression if the client offers it.
+/// [`AcceptOptions::new`] and [`Config::default`]: any origin, no subprotocols, compression if the client offers it,
+/// [not secure](Self::secure).
 pub struct WebSocketUpgrade {
     method: Method,
     version: Version,
@@ -48,6 +55,7 @@ pub struct WebSocketUpgrade {
     on_upgrade: OnUpgrade,
     options: AcceptOptions,
     config: Config,
+    is_secure: bool,
 }
 
 impl WebSocketUpgrade {
@@ -61,6 +69,13 @@ impl WebSocketUpgrade {
     #[must_use]
     pub fn options(self, options: AcceptOptions) -> Self {
         Self { options, ..self }
+    }
+
+    /// Sets whether the request came through TLS ([`Request::is_secure`](crate::handshake::Request::is_secure)), which
+    /// only the server below axum knows.
+    #[must_use]
+    pub fn secure(self, is_secure: bool) -> Self {
+        Self { is_secure, ..self }
     }
 
     /// Answers the request, and runs `body` with the connection in a task of its own. A connection that ends before
@@ -84,8 +99,8 @@ impl WebSocketUpgrade {
     }
 
     fn answer(&self) -> Result<Answered, Box<Refusal>> {
-        let Self { method, version, uri, headers, options, config, .. } = self;
-        answer_parts(method, *version, uri, headers, false, options, config)
+        let Self { method, version, uri, headers, options, config, is_secure, .. } = self;
+        answer_parts(method, *version, uri, headers, *is_secure, options, config)
     }
 }
 
@@ -93,23 +108,18 @@ impl<S: Send + Sync> FromRequestParts<S> for WebSocketUpgrade {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Response> {
-        let on_upgrade = parts.extensions.remove::<OnUpgrade>();
-        let asked = Self {
-            method: parts.method.clone(),
-            version: parts.version,
-            uri: parts.uri.clone(),
-            headers: parts.headers.clone(),
-            on_upgrade: match on_upgrade {
-                Some(on_upgrade) => on_upgrade,
-                None => return Err(StatusCode::UPGRADE_REQUIRED.into_response()),
-            },
-            options: AcceptOptions::new(),
-            config: Config::default(),
-        };
-        match asked.answer() {
-            Ok(_) => Ok(asked),
-            Err(refusal) => Err(refusal.into_response()),
+        let Parts { method, version, uri, headers, .. } = &*parts;
+        let (options, config) = (AcceptOptions::new(), Config::default());
+        if let Err(refusal) = answer_parts(method, *version, uri, headers, false, &options, &config) {
+            return Err(refusal.into_response());
         }
+        let (method, version, uri) = (method.clone(), *version, uri.clone());
+        let headers = headers.clone();
+        let Some(on_upgrade) = parts.extensions.remove::<OnUpgrade>() else {
+            let text = "the server does not serve its connections with upgrades\n";
+            return Err((StatusCode::INTERNAL_SERVER_ERROR, text).into_response());
+        };
+        Ok(Self { method, version, uri, headers, on_upgrade, options, config, is_secure: false })
     }
 }
 

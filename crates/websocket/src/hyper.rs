@@ -9,8 +9,8 @@
 //! use wavetank_websocket::handshake::AcceptOptions;
 //!
 //! async fn serve(mut request: http::Request<hyper::body::Incoming>) -> http::Response<String> {
-//!     let upgrade = wavetank_websocket::hyper::upgrade(&mut request, &AcceptOptions::new(), &Config::default());
-//!     match upgrade {
+//!     let (options, config) = (AcceptOptions::new(), Config::default());
+//!     match wavetank_websocket::hyper::upgrade(&mut request, false, &options, &config) {
 //!         Ok((response, upgrade)) => {
 //!             tokio::spawn(async move {
 //!                 let Ok(socket) = upgrade.finish().await else { return };
@@ -52,17 +52,18 @@ pub struct Upgrade {
 }
 
 /// Accepts a request for a WebSocket. Returns the response, which the caller must send, and the future connection
-/// then.
+/// then. `is_secure` says whether the request came through TLS ([`Request::is_secure`]).
 ///
 /// # Errors
 ///
 /// [`Refusal`] if the request is refused: send its response.
 pub fn upgrade<B>(
     request: &mut http::Request<B>,
+    is_secure: bool,
     options: &AcceptOptions,
     config: &Config,
 ) -> Result<(http::Response<()>, Upgrade), Box<Refusal>> {
-    let Answered { response, upgraded } = answer(request, false, options, config)?;
+    let Answered { response, upgraded } = answer(request, is_secure, options, config)?;
     let on_upgrade = ::hyper::upgrade::on(request);
     Ok((response, Upgrade::new(on_upgrade, upgraded)))
 }

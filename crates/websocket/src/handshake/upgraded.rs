@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{
-    ALLOW, CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL,
+    ALLOW, CONNECTION, CONTENT_TYPE, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL,
     SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
@@ -143,6 +143,7 @@ pub(crate) fn answer_parts(
     let head = RequestHead { method: method.clone(), target: target(uri), headers: headers.clone() };
     // 1. "An HTTP/1.1 or higher GET request": HTTP/2 has another handshake (RFC 8441), which is not supported.
     let checked = match version {
+        _ if method != Method::GET => Err(RequestError::Method(method.to_string())),
         Version::HTTP_11 => Request::check(head, is_secure),
         _ => Err(RequestError::NoUpgrade),
     };
@@ -188,6 +189,7 @@ fn refuse(error: RequestError) -> Refusal {
     let mut response = http::Response::new(format!("{error}\n"));
     *response.status_mut() = status;
     let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     if names_upgrade {
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
@@ -249,6 +251,8 @@ mod tests {
     fn other_requests_are_refused() {
         for (request, status) in [
             (request().method("POST"), 405),
+            (http::Request::post("/").header("Host", "a"), 405),
+            (http::Request::post("/").header("Host", "a").version(Version::HTTP_2), 405),
             (request().header("Content-Length", "1"), 400),
             (request().version(Version::HTTP_2), 426),
             (http::Request::builder().header("Host", "a"), 426),
@@ -256,6 +260,9 @@ mod tests {
             let refusal = answered(request).unwrap_err();
             assert_eq!(refusal.response.status().as_u16(), status, "{}", refusal.error);
             assert!(!refusal.response.body().is_empty());
+            assert_eq!(refusal.response.headers()["content-type"], "text/plain; charset=utf-8");
+            assert_eq!(refusal.response.headers().contains_key("upgrade"), status == 426);
+            assert_eq!(refusal.response.headers().contains_key("allow"), status == 405);
         }
     }
 }
