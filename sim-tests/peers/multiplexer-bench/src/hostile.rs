@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures::future::join_all;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use wavetank_multiplexer::{Config, Session};
 use wavetank_runtime::Tokio;
@@ -294,9 +295,11 @@ async fn attacked(attack: Attack, connections: u32) -> (u32, usize) {
         ended += u32::from(session.state() != wavetank_multiplexer::protocol::State::Open);
         task.abort();
     }
-    for (session, task) in sessions {
+    // At once: each waits for a peer that never ends the transport.
+    join_all(sessions.into_iter().map(async |(session, task)| {
         let _aborted = task.await;
         session.close().await;
-    }
+    }))
+    .await;
     (ended, peak)
 }
