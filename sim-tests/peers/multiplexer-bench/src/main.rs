@@ -60,7 +60,9 @@ fn main() -> ExitCode {
     match &arguments[..] {
         [mode] if mode == "link" => return bare_link(),
         [mode, rest @ ..] if mode == "hostile" => return hostile_connections(rest.first()),
-        [mode, name, count] if MODES.contains(&mode.as_str()) => return counted(mode, name, count, Link::Duplex),
+        [mode, name, count] if MODES.contains(&mode.as_str()) => {
+            return counted(mode, name, count, Link::Duplex);
+        }
         [mode, name, count, tcp] if MODES.contains(&mode.as_str()) && tcp == "tcp" => {
             return counted(mode, name, count, Link::Tcp);
         }
