@@ -188,7 +188,8 @@ impl Config {
     }
 
     /// Sets how many bytes may wait for the transport before operations are no longer polled for results. One
-    /// result may overshoot it. With twice as many waiting, nothing is read from the client either. 0 counts as 1.
+    /// result may overshoot it. Streams are polled only while no message of an operation waits. With twice as many
+    /// bytes waiting, nothing is read from the client either. 0 counts as 1.
     #[must_use]
     pub const fn write_buffer_bytes(mut self, bytes: usize) -> Self {
         self.write_buffer_bytes = if bytes == 0 { 1 } else { bytes };

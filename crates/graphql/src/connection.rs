@@ -7,7 +7,8 @@
 //!   [`handle_failure`](Connection::handle_failure), each while [`may_read`](Connection::may_read) is true.
 //! - After each of these, and after every other call that takes `now`, take the [`Event`]s:
 //!   [`poll_event`](Connection::poll_event). Do what they say at once.
-//! - Give it results while [`wants_results`](Connection::wants_results) is true.
+//! - Give it results while [`wants_results`](Connection::wants_results) is true, and those of streams while
+//!   [`wants_streams`](Connection::wants_streams) is.
 //! - Send what [`poll_transmit`](Connection::poll_transmit) gives, and report [`sent`](Connection::sent) and
 //!   [`flushed`](Connection::flushed).
 //! - Call [`handle_timeout`](Connection::handle_timeout) when the time of
@@ -154,6 +155,12 @@ impl Connection {
         self.protocol
     }
 
+    /// Returns `true` if [`poll_event`](Self::poll_event) has something.
+    #[must_use]
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// Takes what is to be done next.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
@@ -172,6 +179,13 @@ impl Connection {
     #[must_use]
     pub fn wants_results(&self) -> bool {
         self.is_open() && self.outbox.bytes() < self.config.write_buffer_bytes
+    }
+
+    /// Returns `true` while streams of results are to be asked for more: not while a message of any operation waits. So
+    /// a result waits at most for those of the streams that came before it, however slowly the transport takes them.
+    #[must_use]
+    pub fn wants_streams(&self) -> bool {
+        self.wants_results() && !self.outbox.holds_operations()
     }
 
     /// Returns `true` until the connection begins to close.

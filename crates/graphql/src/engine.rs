@@ -80,6 +80,8 @@ pub type BoxStream<T> = Pin<Box<dyn Stream<Item = T> + Send>>;
 
 /// What a prepared request does when it is polled. Dropping it cancels it.
 pub enum Operation<P> {
+    /// A query or a mutation that was executed while it was prepared: its result, sent as one `next` and `complete`.
+    Done(P),
     /// A query or a mutation: one result, sent as one `next` and `complete`.
     Single(BoxFuture<P>),
     /// A query or a mutation with `@defer` or `@stream`: several results, passed on as they are. A graceful
@@ -95,6 +97,7 @@ pub enum Operation<P> {
 impl<P> std::fmt::Debug for Operation<P> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
+            Self::Done(_) => "Done",
             Self::Single(_) => "Single",
             Self::Incremental(_) => "Incremental",
             Self::Subscription(_) => "Subscription",

@@ -206,7 +206,10 @@ impl<R: Runtime> Mock<R> {
             }))
         };
         Ok(match field.as_str() {
-            "hello" => single(data("hello", "\"Hello, world!\""), live),
+            "hello" => {
+                live.result();
+                Operation::Done(data("hello", "\"Hello, world!\""))
+            }
             "boom" => single(failed("boom"), live),
             "token" => {
                 let token = context.token.as_deref().map_or_else(|| "null".to_owned(), quoted);

@@ -72,6 +72,7 @@ fn text(payload: &impl Payload) -> Value {
 
 async fn single<E: Engine>(engine: &E, request: Request, context: &Arc<E::Context>) -> Value {
     match engine.prepare(request, Arc::clone(context)).await {
+        Ok(Operation::Done(result)) => text(&result),
         Ok(Operation::Single(result)) => text(&result.await),
         other => panic!("not one result: {other:?}"),
     }

@@ -9,8 +9,8 @@ use wavetank::Host;
 use wavetank::runtime::Runtime as _;
 use wavetank_graphql::mock::Context;
 use wavetank_graphql::{
-    Accepted, Completion, ConnectionInfo, Ended, Hooks, OperationInfo, RawValue, Rejection, Request,
-    RequestErrors,
+    Accepted, Completion, ConnectionInfo, Ended, GraphqlError, Hooks, OperationInfo, RawValue, Rejection,
+    Request, RequestErrors,
 };
 
 /// A hook that takes time.
@@ -22,6 +22,8 @@ pub enum Hook {
     Ping,
     /// `on_operation`.
     Operation,
+    /// `persisted_query`.
+    Persisted,
     /// `on_complete`.
     Complete,
     /// `on_disconnect`.
@@ -35,6 +37,16 @@ pub enum Failure {
     Hangs,
     /// It panics.
     Panics,
+    /// It never answers, and panics when it is dropped.
+    PanicsInDrop,
+}
+
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("the destructor of the hook panics, as the test says");
+    }
 }
 
 /// How the hooks behave: how long each takes.
@@ -98,6 +110,10 @@ impl Recorder {
     async fn take(&self, hook: Hook, time: Duration) {
         match self.behaviour.fails {
             Some((fails, Failure::Hangs)) if fails == hook => pending().await,
+            Some((fails, Failure::PanicsInDrop)) if fails == hook => {
+                let _bomb = Bomb;
+                pending().await
+            }
             Some((fails, Failure::Panics)) if fails == hook => panic!("the hook panics, as the test says"),
             _ if time.is_zero() => {}
             _ => self.host.sleep(time).await,
@@ -173,6 +189,14 @@ impl Hooks for Recorder {
         });
         self.take(Hook::Operation, self.behaviour.operation).await;
         Ok(())
+    }
+
+    async fn persisted_query(&self, _context: &Context, request: Request) -> Result<Request, RequestErrors> {
+        self.take(Hook::Persisted, Duration::ZERO).await;
+        if request.query.is_empty() {
+            return Err(GraphqlError::new("PersistedQueryNotFound").into());
+        }
+        Ok(request)
     }
 
     async fn on_complete(&self, context: &Context, operation: &OperationInfo, completion: Completion) {

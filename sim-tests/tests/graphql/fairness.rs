@@ -16,6 +16,9 @@ on_both_transports! {
     100: a_slow_consumer_bounds_memory;
     100: a_stalled_client_is_dropped_alone;
     100: a_flood_of_pings_is_bounded;
+    100: reading_goes_on_behind_slow_pings;
+    200: a_hook_that_panics_in_drop_is_contained;
+    100: a_query_waits_for_few_results;
 }
 
 /// Memory of a direction of a connection on the simulated network, beside what the handler is told to hold: both
@@ -90,8 +93,9 @@ fn slow_hooks_hold_up_nothing_else(sim: &mut Sim, on: On) {
 
 fn a_failed_hook_fails_its_own_work_alone(sim: &mut Sim, on: On) {
     sim.tolerate_panics(true);
-    let hooks = [Hook::Connect, Hook::Ping, Hook::Operation, Hook::Complete, Hook::Disconnect];
-    let hook = hooks[sim.choose("hook", 5) as usize];
+    let hooks =
+        [Hook::Connect, Hook::Ping, Hook::Operation, Hook::Persisted, Hook::Complete, Hook::Disconnect];
+    let hook = hooks[sim.choose("hook", 6) as usize];
     let failure = [Failure::Hangs, Failure::Panics][sim.choose("failure", 2) as usize];
     let setup = Setup::default()
         .config(|config| config.hook_timeout(10 * SECOND))
@@ -109,7 +113,9 @@ fn a_failed_hook_fails_its_own_work_alone(sim: &mut Sim, on: On) {
         peer.send(json!({"type": "ping"})).await;
         let mut pongs = 0;
         for id in ["1", "2"] {
-            peer.subscribe(id, "{ hello }").await;
+            let persisted = json!({"persistedQuery": {"version": 1}});
+            let payload = json!({"query": "{ hello }", "extensions": persisted});
+            peer.send(json!({"type": "subscribe", "id": id, "payload": payload})).await;
             let last = loop {
                 match world.within(10 * SECOND + SLACK, peer.hear()).await {
                     Got::Message(message) if message["type"] == "pong" => pongs += 1,
@@ -120,8 +126,10 @@ fn a_failed_hook_fails_its_own_work_alone(sim: &mut Sim, on: On) {
             };
             let code = &last["payload"][0]["extensions"]["code"];
             match (hook, failure) {
-                (Hook::Operation, Failure::Hangs) => assert_eq!(code, "TIMEOUT", "{last}"),
-                (Hook::Operation, Failure::Panics) => assert_eq!(code, "INTERNAL_SERVER_ERROR", "{last}"),
+                (Hook::Operation | Hook::Persisted, Failure::Hangs) => assert_eq!(code, "TIMEOUT", "{last}"),
+                (Hook::Operation | Hook::Persisted, _) => {
+                    assert_eq!(code, "INTERNAL_SERVER_ERROR", "{last}");
+                }
                 _ => assert_eq!(last, json!({"type": "complete", "id": id})),
             }
         }
@@ -203,6 +211,83 @@ fn a_flood_of_pings_is_bounded(sim: &mut Sim, on: On) {
         for _ in 0..sent {
             assert_eq!(peer.hear().await.kind(), Some("pong"));
         }
+        peer.close().await;
+    });
+}
+
+fn reading_goes_on_behind_slow_pings(sim: &mut Sim, on: On) {
+    let ping = [Duration::ZERO, Duration::from_millis(1), SECOND][sim.choose("on_ping", 3) as usize];
+    let setup = Setup { capacity: 100, ..Setup::default() }.behaviour(|hooks| hooks.ping = ping);
+    World::run(sim, on, setup, async move |world: World| {
+        let mut peer = acknowledged(&world, "a").await;
+        // More than the handler lets wait for their hooks at a time.
+        for _ in 0..40 {
+            peer.send(json!({"type": "ping"})).await;
+        }
+        for number in 0..40 {
+            let got = peer.hear_within(SECOND + SLACK).await;
+            assert_eq!(got.as_ref().and_then(Got::kind), Some("pong"), "ping {number}: {got:?}");
+        }
+        peer.close().await;
+    });
+}
+
+fn a_hook_that_panics_in_drop_is_contained(sim: &mut Sim, on: On) {
+    sim.tolerate_panics(true);
+    let hooks =
+        [Hook::Connect, Hook::Ping, Hook::Operation, Hook::Persisted, Hook::Complete, Hook::Disconnect];
+    let hook = hooks[sim.choose("hook", 6) as usize];
+    // The hook is dropped at its timeout, because the client cancels, or because the connection ends.
+    let (cancels, pause) =
+        (sim.choose("cancels", 2) == 1, [SECOND, 200 * SECOND][sim.choose("pause", 2) as usize]);
+    let setup = Setup::default()
+        .config(|config| config.hook_timeout(50 * SECOND))
+        .behaviour(|hooks| hooks.fails = Some((hook, Failure::PanicsInDrop)));
+    World::run(sim, on, setup, async move |world: World| {
+        let mut peer = world.connect().await;
+        peer.init("a").await;
+        if hook != Hook::Connect {
+            assert_eq!(peer.hear().await.kind(), Some("connection_ack"));
+            peer.send(json!({"type": "ping"})).await;
+            let extensions = json!({"persistedQuery": {"version": 1}});
+            let payload = json!({"query": "{ hello }", "extensions": extensions});
+            peer.send(json!({"type": "subscribe", "id": "1", "payload": payload})).await;
+        }
+        if cancels {
+            peer.complete("1").await;
+        }
+        world.host.sleep(pause).await;
+        drop(peer);
+        // That nothing is left, and every hook was called once, is checked behind every script.
+        world.eventually(3 * SLACK, "the connection has ended", |world| world.ended().len() == 1).await;
+        assert_eq!(world.hooks().of(if hook == Hook::Connect { "" } else { "a" }).disconnects.len(), 1);
+    });
+}
+
+fn a_query_waits_for_few_results(sim: &mut Sim, on: On) {
+    let capacity = [1, 4, 16][sim.choose("capacity", 3) as usize];
+    let setup = Setup { capacity, ..Setup::default() }.config(|config| config.write_timeout(1000 * SECOND));
+    World::run(sim, on, setup, async move |world: World| {
+        let mut peer = acknowledged(&world, "a").await;
+        for id in ["hot", "hot too"] {
+            peer.subscribe(id, "subscription { count(pad: 1000) }").await;
+        }
+        peer.until("next").await;
+        // The transport is full by now, and no more results are made ahead of it.
+        world.host.sleep(SLACK).await;
+        peer.subscribe("query", "{ hello }").await;
+        world.host.sleep(SLACK).await;
+        let mut before = 0;
+        loop {
+            match peer.hear().await.id() {
+                Some("query") => break,
+                Some(_) => before += 1,
+                None => panic!("the connection has ended"),
+            }
+        }
+        let network = if on == On::WebSocket { NETWORK_BYTES / 1000 } else { 0 };
+        let most = capacity + network + 1;
+        assert!(before <= most, "{before} results come before the query's, and not {most} at most");
         peer.close().await;
     });
 }

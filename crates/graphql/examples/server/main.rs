@@ -97,6 +97,12 @@ struct Post {
     extensions: Option<Box<RawValue>>,
 }
 
+fn json(result: &impl Payload) -> Vec<u8> {
+    let mut json = Vec::new();
+    result.append_to(&mut json);
+    json
+}
+
 async fn post<E: Engine>(State(app): State<Arc<App<E>>>, body: Bytes) -> Response {
     let Post { query, operation_name, variables, extensions } = match serde_json::from_slice(&body) {
         Ok(post) => post,
@@ -106,11 +112,8 @@ async fn post<E: Engine>(State(app): State<Arc<App<E>>>, body: Bytes) -> Respons
     };
     let request = Request { query, operation_name, variables, extensions };
     let (status, body) = match app.engine.prepare(request, Arc::new((app.context)(&app.channels))).await {
-        Ok(Operation::Single(result)) => {
-            let mut body = Vec::new();
-            result.await.append_to(&mut body);
-            (StatusCode::OK, body)
-        }
+        Ok(Operation::Done(result)) => (StatusCode::OK, json(&result)),
+        Ok(Operation::Single(result)) => (StatusCode::OK, json(&result.await)),
         Ok(_) => {
             let text = "send subscriptions over the WebSocket";
             return (StatusCode::BAD_REQUEST, text).into_response();

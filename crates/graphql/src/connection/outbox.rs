@@ -43,6 +43,10 @@ impl Entry {
     fn bytes(&self) -> usize {
         self.text.as_ref().map_or(0, String::len) + ENTRY_BYTES
     }
+
+    fn is_of_operation(&self) -> bool {
+        matches!(self.about, About::Operation(_))
+    }
 }
 
 #[derive(Debug, Default)]
@@ -50,6 +54,8 @@ pub(super) struct Outbox {
     entries: VecDeque<Entry>,
     bytes: usize,
     ping_waits: bool,
+    /// Messages of operations among the entries.
+    of_operations: usize,
 }
 
 impl Outbox {
@@ -60,6 +66,11 @@ impl Outbox {
 
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// Returns `true` while a message of an operation waits.
+    pub(super) fn holds_operations(&self) -> bool {
+        self.of_operations > 0
     }
 
     /// Returns `true` while a ping waits.
@@ -78,6 +89,7 @@ impl Outbox {
     fn add(&mut self, entry: Entry) {
         self.bytes += entry.bytes();
         self.ping_waits |= entry.about == About::Ping;
+        self.of_operations += usize::from(entry.is_of_operation());
         self.entries.push_back(entry);
     }
 
@@ -88,16 +100,18 @@ impl Outbox {
         if entry.about == About::Ping {
             self.ping_waits = false;
         }
+        self.of_operations -= usize::from(entry.is_of_operation());
         Some((entry.text.map_or(Transmit::Ping, Transmit::Text), entry.about))
     }
 
     /// Drops the messages of an operation.
     pub(super) fn remove(&mut self, key: OperationKey) {
-        let bytes = &mut self.bytes;
+        let (bytes, of_operations) = (&mut self.bytes, &mut self.of_operations);
         self.entries.retain(|entry| {
             let keep = entry.about != About::Operation(key);
             if !keep {
                 *bytes -= entry.bytes();
+                *of_operations -= 1;
             }
             keep
         });

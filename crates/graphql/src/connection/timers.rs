@@ -26,7 +26,16 @@ pub(super) struct Timers {
 impl Timers {
     pub(super) fn next(&self) -> Option<Instant> {
         let Self { init, ping, pong, idle, age, drain, write, close } = *self;
-        [init, ping, pong, idle, age, drain, write, close].into_iter().flatten().min()
+        let mut next = init;
+        // A loop, because the chain of iterators takes four times as many instructions, and this runs for every event.
+        for timer in [ping, pong, idle, age, drain, write, close] {
+            if let Some(deadline) = timer
+                && next.is_none_or(|next| deadline < next)
+            {
+                next = timer;
+            }
+        }
+        next
     }
 }
 

@@ -34,6 +34,27 @@ impl<E: Executor> AsyncGraphql<E> {
     pub const fn new(executor: E) -> Self {
         Self { executor }
     }
+
+    /// Parses a request, and has the engine make its results. Not part of the future that waits for them: the request
+    /// is large, and would be moved with it.
+    fn begin(
+        &self,
+        request: Request,
+        context: Arc<Data>,
+    ) -> Result<(OperationType, BoxStream<Response>), RequestErrors> {
+        let Request { query, operation_name, variables, extensions } = request;
+        let mut request = async_graphql::Request::new(query);
+        if let Some(variables) = variables {
+            request.variables = parsed::<Variables>("variables", &variables)?;
+        }
+        if let Some(extensions) = extensions {
+            request.extensions = parsed("extensions", &extensions)?;
+        }
+        let document = request.parsed_query().map_err(|error| RequestErrors::from(graphql_error(error)))?;
+        let kind = kind_of(document, operation_name.as_deref())?;
+        request.operation_name = operation_name;
+        Ok((kind, self.executor.execute_stream(request, Some(context))))
+    }
 }
 
 impl<E> fmt::Debug for AsyncGraphql<E> {
@@ -61,11 +82,7 @@ impl<E: Executor> Engine for AsyncGraphql<E> {
         request: Request,
         context: Arc<Data>,
     ) -> Result<Operation<Response>, RequestErrors> {
-        let mut request = translated(request)?;
-        let name = request.operation_name.clone();
-        let document = request.parsed_query().map_err(|error| RequestErrors::from(graphql_error(error)))?;
-        let kind = kind_of(document, name.as_deref())?;
-        let mut results = self.executor.execute_stream(request, Some(context));
+        let (kind, mut results) = self.begin(request, context)?;
         if kind == OperationType::Subscription {
             return Ok(Operation::Subscribing(Box::pin(Subscribing { results: Some(results) })));
         }
@@ -76,7 +93,7 @@ impl<E: Executor> Engine for AsyncGraphql<E> {
         if is_request_error(&response) {
             return Err(errors_of(response));
         }
-        Ok(Operation::Single(Box::pin(std::future::ready(response))))
+        Ok(Operation::Done(response))
     }
 }
 
@@ -112,20 +129,6 @@ impl Future for Subscribing {
         let taken = first.into_iter().chain(second).collect();
         Poll::Ready(Ok(Box::pin(Resumed { taken, rest })))
     }
-}
-
-/// Makes a request of the engine's.
-fn translated(request: Request) -> Result<async_graphql::Request, RequestErrors> {
-    let Request { query, operation_name, variables, extensions } = request;
-    let mut made = async_graphql::Request::new(query);
-    made.operation_name = operation_name;
-    if let Some(variables) = variables {
-        made.variables = parsed::<Variables>("variables", &variables)?;
-    }
-    if let Some(extensions) = extensions {
-        made.extensions = parsed("extensions", &extensions)?;
-    }
-    Ok(made)
 }
 
 fn parsed<T: serde::de::DeserializeOwned>(what: &str, raw: &RawValue) -> Result<T, RequestErrors> {

@@ -120,7 +120,7 @@ where
         let mut execution = Execution { run, slot, has_ended: false };
         match poll_fn(|context| execution.poll_step(context)).await {
             Some(Step::Refused(errors)) => Err(errors),
-            Some(Step::Result(response)) => Ok(Operation::Single(Box::pin(std::future::ready(response)))),
+            Some(Step::Result(response)) => Ok(Operation::Done(response)),
             Some(Step::Subscribing) => Ok(Operation::Subscribing(Box::pin(subscription(execution)))),
             Some(Step::Subscribed) | None => Err(GraphqlError::new("The engine gave no result.").into()),
         }
@@ -141,8 +141,8 @@ where
 /// Executes a request from parsing to the last result, and leaves each step in `slot`.
 ///
 /// Everything of juniper borrows the schema, the document and the context. They all live in this one future, which
-/// suspends after each step until it is polled for the next. What only one step needs is boxed, so that an idle
-/// subscription does not hold room for it.
+/// suspends after each step until it is polled for the next. What leads to the first event is a future of its own. It
+/// is dropped before, so that an idle subscription holds neither the parsed document nor room for parsing it.
 async fn run<Q, M, T, S>(
     schema: Arc<RootNode<Q, M, T, S>>,
     request: Request,
@@ -158,29 +158,11 @@ async fn run<Q, M, T, S>(
     Q::Context: Send + Sync,
     S: ScalarValue + Send + Sync,
 {
-    let variables = match variables_of(request.variables.as_deref()) {
-        Ok(variables) => variables,
-        Err(errors) => return slot.put(Step::Refused(errors)),
-    };
-    let operation = match ValidatedOperation::new(&request.query, request.operation_name.as_deref(), &schema)
-    {
-        Ok(operation) => operation,
-        Err(error) => return slot.put(Step::Refused(request_errors(error))),
-    };
-    if operation.operation_type() != OperationType::Subscription {
-        return slot.put(match Box::pin(operation.execute(&variables, &context)).await {
-            Ok((data, errors)) => Step::Result(JuniperResponse { data, errors }),
-            Err(error) => Step::Refused(request_errors(error)),
-        });
-    }
-    slot.put(Step::Subscribing);
-    suspend().await;
-    let subscribed = match Box::pin(operation.resolve_into_stream(&variables, &context)).await {
-        Ok((value, errors)) => source_stream(value, errors),
-        Err(error) => Err(request_errors(error)),
-    };
-    let (name, mut events) = match subscribed {
-        Ok(subscribed) => subscribed,
+    let Request { query, operation_name, variables, .. } = request;
+    let starting = start(&schema, &query, operation_name, variables, &context, &slot);
+    let (name, mut events) = match Box::pin(starting).await {
+        Ok(Started::Source { name, events }) => (name, events),
+        Ok(Started::Result(response)) => return slot.put(Step::Result(response)),
         Err(errors) => return slot.put(Step::Refused(errors)),
     };
     slot.put(Step::Subscribed);
@@ -197,18 +179,61 @@ async fn run<Q, M, T, S>(
     }
 }
 
-/// Returns the source stream of a subscription, with the name of its field in results.
+/// What the beginning of an execution leads to.
+enum Started<'a, S> {
+    Result(JuniperResponse<S>),
+    Source {
+        /// The name of the field in results.
+        name: String,
+        events: ValuesStream<'a, S>,
+    },
+}
+
+/// Executes a request to its only result, or to the source stream of a subscription.
+async fn start<'a, Q, M, T, S>(
+    schema: &'a RootNode<Q, M, T, S>,
+    query: &'a str,
+    operation_name: Option<String>,
+    variables: Option<Box<RawValue>>,
+    context: &'a Q::Context,
+    slot: &Slot<S>,
+) -> Result<Started<'a, S>, RequestErrors>
+where
+    Q: GraphQLTypeAsync<S> + Send,
+    M: GraphQLTypeAsync<S, Context = Q::Context> + Send,
+    T: GraphQLSubscriptionType<S, Context = Q::Context> + Send,
+    Q::TypeInfo: Send + Sync,
+    M::TypeInfo: Send + Sync,
+    T::TypeInfo: Send + Sync,
+    Q::Context: Send + Sync,
+    S: ScalarValue + Send + Sync,
+{
+    let variables = variables_of(variables.as_deref())?;
+    let operation = ValidatedOperation::new(query, operation_name.as_deref(), schema);
+    let operation = operation.map_err(request_errors)?;
+    if operation.operation_type() != OperationType::Subscription {
+        let (data, errors) = operation.execute(&variables, context).await.map_err(request_errors)?;
+        return Ok(Started::Result(JuniperResponse { data, errors }));
+    }
+    slot.put(Step::Subscribing);
+    suspend().await;
+    let subscribed = operation.resolve_into_stream(&variables, context).await;
+    let (value, errors) = subscribed.map_err(request_errors)?;
+    source_stream(value, errors)
+}
+
+/// Returns the source stream of a subscription.
 fn source_stream<S: ScalarValue>(
     value: Value<ValuesStream<'_, S>>,
     errors: Vec<ExecutionError<S>>,
-) -> Result<(String, ValuesStream<'_, S>), RequestErrors> {
+) -> Result<Started<'_, S>, RequestErrors> {
     if !errors.is_empty() {
         return Err(RequestErrors::new(errors.iter().map(execution_error).collect()));
     }
     if let Value::Object(fields) = value {
         let mut fields = fields.into_iter();
         if let (Some((name, Value::Scalar(events))), None) = (fields.next(), fields.next()) {
-            return Ok((name, events));
+            return Ok(Started::Source { name, events });
         }
     }
     Err(GraphqlError::new("A subscription must have exactly one root field, and it must be a stream.").into())

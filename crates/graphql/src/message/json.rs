@@ -7,9 +7,13 @@ use super::Malformed;
 /// A JSON object as text, or nothing.
 pub(crate) type Json = Option<Box<RawValue>>;
 
-/// Checks that no value lies in more than `depth_max` arrays and objects. Looks at each byte once; whether the rest
-/// is JSON does not matter.
+/// Checks that no value lies in more than `depth_max` arrays and objects. Looks at each byte at most
+/// twice; whether the rest is JSON does not matter.
 pub(super) fn check_nesting(text: &str, depth_max: usize) -> Result<(), Malformed> {
+    // Most messages have fewer brackets than that. Counting them takes a fraction of the time.
+    if text.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count() <= depth_max {
+        return Ok(());
+    }
     let mut depth = 0_usize;
     let mut in_string = false;
     let mut escaped = false;

@@ -1,9 +1,10 @@
 //! The one task of a connection: owns its state and its transport, and polls everything that it waits for.
 //!
-//! A round reads, handles what is due, polls the jobs that were woken, and writes, in this order: a client's
-//! `complete` that is there counts before another result does, and a `connection_init` that is there before its
-//! deadline. Operations take turns: each gives one result before the next is asked. A round is bounded, and spends
-//! tokio's cooperative budget.
+//! A round reads, handles what is due, polls the jobs that were woken and writes what they give, in this order: a
+//! client's `complete` that is there counts before another result does, and a `connection_init` that is there before
+//! its deadline. Operations take turns: each gives one result before the next is asked. A stream is asked only while
+//! the transport has taken all results before. So what a stream could give does not delay what others have given. A
+//! round is bounded, and spends tokio's cooperative budget.
 //!
 //! # Not here
 //!
@@ -16,19 +17,19 @@ mod work;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use tokio::task::coop;
 use tracing::Span;
-use wavetank_runtime::{Instant, Runtime, Sleep as _};
+use wavetank_runtime::{Instant, Runtime, Sleep};
 
 use crate::close::{CloseCode, CloseFrame, Ended};
-use crate::connection::{Connection, OperationKey, Transmit};
+use crate::connection::{Connection, Transmit};
 use crate::engine::Engine;
 use crate::hooks::{ConnectionInfo, Hooks};
 use crate::registry::Membership;
 use crate::transport::{Incoming, MessageTransport, TransportError};
-use jobs::{Job, Jobs};
+use jobs::{Gives, Job, Jobs};
 use ready::Ready;
 
 use super::{Server, Upgrade};
@@ -48,26 +49,39 @@ where
     R: Runtime,
     E: Engine,
 {
-    server: Server<R, E, H>,
+    /// Shared with the hooks and preparations that run.
+    server: Arc<Server<R, E, H>>,
     info: Arc<ConnectionInfo>,
     connection: Connection,
     /// `None` once nothing is sent or received any more.
     transport: Option<T>,
     ready: Arc<Ready>,
+    /// The waker that `ready` has.
+    task: Option<Waker>,
     jobs: Jobs<Job<E::Context, E::Payload>>,
-    /// The job of each active operation, by its slot.
-    operations: Vec<Option<(OperationKey, u32)>>,
+    /// The job of each operation, by its slot. Those of operations that have ended are left behind.
+    operations: Vec<u32>,
     /// Whose `on_complete` is to be called, once there is a round.
     context: Option<Arc<E::Context>>,
-    timer: Option<Pin<Box<R::Sleep>>>,
+    timer: Option<Timer<R::Sleep>>,
     /// The transport may not have passed on all that it took.
     unflushed: bool,
+    /// The transport takes no more in this round.
+    full: bool,
+    /// Nothing was read in this round, because too much waits to be sent or answered.
+    paused: bool,
     /// The transport is closing, with this frame.
     closing: Option<CloseFrame>,
     /// `on_disconnect` was called.
     disconnecting: bool,
     membership: Option<Membership>,
     span: Span,
+}
+
+/// A timer that is set.
+struct Timer<S> {
+    sleep: Pin<Box<S>>,
+    deadline: Instant,
 }
 
 /// What a round leads to.
@@ -116,15 +130,18 @@ where
             transport: Some(transport),
             jobs: Jobs::new(&ready),
             ready,
+            task: None,
             operations: Vec::new(),
             context: None,
             timer: None,
             unflushed: false,
+            full: false,
+            paused: false,
             closing: None,
             disconnecting: false,
             membership,
             span,
-            server,
+            server: Arc::new(server),
         }
     }
 
@@ -156,7 +173,8 @@ where
     /// Receives and handles messages. Returns `true` if there may be more.
     fn receive(&mut self, context: &mut Context<'_>, now: Instant) -> bool {
         for _ in 0..MESSAGES_A_ROUND {
-            if self.closing.is_some() || !self.connection.may_read() {
+            self.paused = !self.connection.may_read();
+            if self.closing.is_some() || self.paused {
                 return false;
             }
             let Some(transport) = &mut self.transport else { return false };
@@ -183,18 +201,25 @@ where
         }
     }
 
-    /// Polls the jobs that were woken, each once. Returns `true` if there may be more.
+    /// Polls the jobs that were woken, each once, and writes what each gives. Returns `true` if there may be more.
     fn poll_jobs(&mut self, context: &mut Context<'_>, now: Instant) -> bool {
-        if self.jobs.has_stalled() && self.connection.wants_results() {
-            self.jobs.unstall();
+        // What has waited goes out before more is made.
+        self.full = false;
+        if !self.write(context, now) {
+            return true;
         }
         for _ in 0..JOBS_A_ROUND {
-            let Some(number) = self.jobs.next() else { return false };
+            let Some(number) = self.jobs.next(self.connection.wants_streams()) else { return false };
             let Some(job) = self.jobs.get(number) else {
                 self.jobs.skip(number);
                 continue;
             };
-            if job.makes_results() && !self.connection.wants_results() {
+            let may_give = match job.gives() {
+                Gives::Nothing => true,
+                Gives::Result => self.connection.wants_results(),
+                Gives::Results => self.connection.wants_streams(),
+            };
+            if !may_give {
                 self.jobs.stall(number);
                 continue;
             }
@@ -205,19 +230,21 @@ where
             spent.made_progress();
             self.poll_job(number, now);
             self.handle_events(now);
+            if !self.write(context, now) {
+                return true;
+            }
         }
-        self.jobs.has_ready()
+        self.jobs.has_ready() || self.may_unstall()
     }
 
-    /// Writes as much as the transport takes. Returns `true` if that made room for what waited for it.
+    /// Returns `true` if jobs have waited for the room that there is.
+    fn may_unstall(&self) -> bool {
+        self.jobs.has_stalled() && self.connection.wants_streams()
+    }
+
+    /// Writes as much as the transport takes. Returns `true` if there is room by now for what has waited for it.
     fn transmit(&mut self, context: &mut Context<'_>, now: Instant) -> bool {
-        let Some(transport) = &mut self.transport else { return false };
-        let (could_read, has_stalled) = (self.connection.may_read(), self.jobs.has_stalled());
-        let written =
-            transmit(transport, &mut self.connection, &mut self.closing, &mut self.unflushed, context, now);
-        if let Err(error) = written {
-            self.connection.handle_failure(error, now);
-            self.handle_events(now);
+        if !self.write(context, now) || !self.flush(context, now) {
             return true;
         }
         if let (Some(frame), Some(transport)) = (&self.closing, &mut self.transport)
@@ -227,40 +254,100 @@ where
             self.handle_events(now);
             return true;
         }
-        (!could_read && self.connection.may_read()) || (has_stalled && self.connection.wants_results())
+        (self.paused && self.connection.may_read()) || self.may_unstall()
+    }
+
+    /// Passes to the transport what is to be sent, while it takes it. Returns `false` if that has failed.
+    fn write(&mut self, context: &mut Context<'_>, now: Instant) -> bool {
+        if self.full || self.closing.is_some() || !self.connection.has_output() {
+            return true;
+        }
+        let Some(transport) = &mut self.transport else { return true };
+        let written = write(transport, &mut self.connection, context, now);
+        match written {
+            Ok(Written::All) => {}
+            Ok(Written::Full) => self.full = true,
+            Ok(Written::Close(frame)) => self.closing = Some(frame),
+            Err(error) => {
+                self.connection.handle_failure(error, now);
+                self.handle_events(now);
+                return false;
+            }
+        }
+        self.unflushed = true;
+        true
+    }
+
+    /// Has the transport pass on what it took. Returns `false` if that has failed.
+    fn flush(&mut self, context: &mut Context<'_>, now: Instant) -> bool {
+        if !self.unflushed || self.closing.is_some() {
+            return true;
+        }
+        let Some(transport) = &mut self.transport else { return true };
+        match transport.poll_flush(context) {
+            Poll::Pending => {}
+            Poll::Ready(Ok(())) => {
+                self.unflushed = false;
+                self.connection.flushed();
+            }
+            Poll::Ready(Err(error)) => {
+                self.connection.handle_failure(error, now);
+                self.handle_events(now);
+                return false;
+            }
+        }
+        true
     }
 
     /// Waits for the next deadline.
     fn poll_timer(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Some(deadline) = self.connection.poll_timeout() else { return Poll::Pending };
-        let timer = self.timer.get_or_insert_with(|| Box::pin(self.server.runtime.sleep_until(deadline)));
-        if timer.deadline() > deadline {
-            timer.as_mut().reset(deadline);
+        let timer = self.timer.get_or_insert_with(|| {
+            let sleep = Box::pin(self.server.runtime.sleep_until(deadline));
+            Timer { sleep, deadline }
+        });
+        if timer.deadline > deadline {
+            timer.reset(deadline);
         }
         // A timer that fires early is set anew then: cheaper than to set it for every message.
-        while timer.as_mut().poll(context).is_ready() {
-            if timer.deadline() >= deadline {
+        while timer.sleep.as_mut().poll(context).is_ready() {
+            if timer.deadline >= deadline {
                 // It is not polled again before it is set again.
                 self.timer = None;
                 return Poll::Ready(());
             }
-            timer.as_mut().reset(deadline);
+            timer.reset(deadline);
         }
         Poll::Pending
     }
 }
 
+impl<S: Sleep> Timer<S> {
+    fn reset(&mut self, deadline: Instant) {
+        self.sleep.as_mut().reset(deadline);
+        self.deadline = deadline;
+    }
+}
+
+/// How far writing came.
+enum Written {
+    /// Nothing is left.
+    All,
+    /// The transport takes no more.
+    Full,
+    /// The close frame is next, and the last.
+    Close(CloseFrame),
+}
+
 /// Writes what is to be sent, while the transport takes it.
-fn transmit<T: MessageTransport>(
+fn write<T: MessageTransport>(
     transport: &mut T,
     connection: &mut Connection,
-    closing: &mut Option<CloseFrame>,
-    unflushed: &mut bool,
     context: &mut Context<'_>,
     now: Instant,
-) -> Result<(), TransportError> {
-    while closing.is_none() && connection.has_output() {
-        let Poll::Ready(ready) = transport.poll_ready(context) else { break };
+) -> Result<Written, TransportError> {
+    while connection.has_output() {
+        let Poll::Ready(ready) = transport.poll_ready(context) else { return Ok(Written::Full) };
         ready?;
         match connection.poll_transmit(now) {
             Some(Transmit::Text(text)) => transport.start_send(text)?,
@@ -270,24 +357,12 @@ fn transmit<T: MessageTransport>(
                     continue;
                 }
             }
-            Some(Transmit::Close(frame)) => {
-                *closing = Some(frame);
-                return Ok(());
-            }
+            Some(Transmit::Close(frame)) => return Ok(Written::Close(frame)),
             None => break,
         }
-        *unflushed = true;
         connection.sent(now);
     }
-    if *unflushed
-        && closing.is_none()
-        && let Poll::Ready(flushed) = transport.poll_flush(context)
-    {
-        flushed?;
-        *unflushed = false;
-        connection.flushed();
-    }
-    Ok(())
+    Ok(Written::All)
 }
 
 /// Nothing in it is pinned but what it has boxed.
@@ -306,7 +381,11 @@ where
         let this = self.get_mut();
         let span = this.span.clone();
         let _entered = span.enter();
-        this.ready.begin(context.waker());
+        if !this.task.as_ref().is_some_and(|task| task.will_wake(context.waker())) {
+            this.ready.set_task(context.waker().clone());
+            this.task = Some(context.waker().clone());
+        }
+        this.ready.begin();
         for _ in 0..ROUNDS_A_POLL {
             match this.round(context) {
                 Round::Done(ended) => {
@@ -323,7 +402,7 @@ where
             if this.ready.sleep() {
                 return Poll::Pending;
             }
-            this.ready.begin(context.waker());
+            this.ready.begin();
         }
         let _ = this.ready.sleep();
         context.waker().wake_by_ref();

@@ -160,3 +160,46 @@ fn an_old_connection_is_drained() {
     pair.complete(key);
     pair.expect_closed(1001, "Connection age");
 }
+
+#[test]
+fn deadlines_that_pass_together_close_once() {
+    let config = Config::new()
+        .init_timeout(10 * SECOND)
+        .keepalive(Some(Keepalive::new(20 * SECOND, 5 * SECOND)))
+        .idle_timeout(Some(30 * SECOND))
+        .age_max(Some(40 * SECOND));
+    let pass = |pair: &mut Pair| {
+        pair.now += 1000 * SECOND;
+        pair.connection.handle_timeout(Progress::default(), pair.now);
+        pair.events();
+    };
+    let mut silent = Pair::new(config.clone(), "graphql-transport-ws");
+    pass(&mut silent);
+    silent.expect_closed(4408, "Connection initialisation timeout");
+
+    let mut idle = Pair::new(config.clone(), "graphql-transport-ws").acknowledged();
+    pass(&mut idle);
+    idle.expect_closed(3008, "Idle");
+
+    let mut gone = Pair::new(config.clone(), "graphql-transport-ws").acknowledged();
+    gone.wait(22 * SECOND);
+    assert_eq!(gone.sent(), [r#"{"type":"ping"}"#]);
+    pass(&mut gone);
+    gone.expect_closed(3008, "No answer to a ping");
+
+    // The drain of an old connection has its own time, however late its beginning was noticed.
+    let mut busy = Pair::new(config.clone().keepalive(None), "graphql-transport-ws").acknowledged();
+    busy.subscribe("1");
+    pass(&mut busy);
+    assert!(busy.connection.is_open());
+    pass(&mut busy);
+    busy.expect_closed(1001, "Connection age");
+
+    // What could not be written counts first: there is nothing left to close with.
+    let mut stalled = Pair::new(config, "graphql-transport-ws").acknowledged();
+    let key = stalled.subscribe("1");
+    stalled.next(key, "{}");
+    pass(&mut stalled);
+    assert_eq!(stalled.connection.ended(), Some(&Ended::Stalled));
+    assert_eq!((stalled.sent(), stalled.connection.poll_timeout()), (Vec::new(), None));
+}

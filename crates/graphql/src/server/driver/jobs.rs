@@ -22,8 +22,8 @@ pub(super) type Decision<C> = Result<Accepted<C>, Rejection>;
 pub(super) enum Job<C, P> {
     Connect(BoxFuture<Option<Decision<C>>>),
     Ping(BoxFuture<Option<Option<Box<RawValue>>>>),
-    /// Boxed, because places of jobs outnumber operations.
-    Operation(Box<Running<P>>),
+    /// Not boxed: most jobs are operations, and a place is on the heap already.
+    Operation(Running<P>),
     /// `on_complete`.
     Complete(BoxFuture<()>),
     /// `on_disconnect`.
@@ -31,15 +31,30 @@ pub(super) enum Job<C, P> {
 }
 
 impl<C, P> Job<C, P> {
-    /// Returns `true` for a job whose result is sent, and which therefore waits while much is to be sent.
-    pub(super) fn makes_results(&self) -> bool {
-        matches!(self, Self::Operation(_))
+    /// Returns whether what the job gives is sent.
+    pub(super) fn gives(&self) -> Gives {
+        match self {
+            Self::Operation(Running { stage: Stage::Stream(_), .. }) => Gives::Results,
+            Self::Operation(_) => Gives::Result,
+            Self::Connect(_) | Self::Ping(_) | Self::Complete(_) | Self::Disconnect(_) => Gives::Nothing,
+        }
     }
 
     /// Returns `true` for a job that goes on when the connection is over.
     pub(super) fn outlives_the_connection(&self) -> bool {
         matches!(self, Self::Complete(_) | Self::Disconnect(_))
     }
+}
+
+/// What polling a job may give that is sent to the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gives {
+    /// Nothing that waits for room.
+    Nothing,
+    /// One result, or errors. It waits while much is to be sent.
+    Result,
+    /// One result after the other. It waits while the result of any operation is to be sent.
+    Results,
 }
 
 /// An operation.
@@ -63,17 +78,27 @@ pub(super) enum Stage<P> {
     Subscribing(BoxFuture<Result<BoxStream<P>, RequestErrors>>),
 }
 
+/// Whether the number of a place is in the queue of the jobs that wait for room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stalled {
+    No,
+    /// Its job waits for room for its result. Then it counts as queued, so that wakes do not queue it.
+    Waits,
+    /// The job that waited is gone, and has left its number behind.
+    Left,
+}
+
 struct Place<J> {
     job: Option<J>,
-    /// The job waits for room for its result. Then it counts as queued, so that wakes do not queue it.
-    stalled: bool,
+    stalled: Stalled,
     waker: Waker,
     queued: Arc<JobWaker>,
 }
 
 /// The jobs of a connection, and which of them are to be polled.
 pub(super) struct Jobs<J> {
-    places: Vec<Place<J>>,
+    /// Boxed, so that a vector with room for twice as many costs little.
+    places: Vec<Box<Place<J>>>,
     free: Vec<u32>,
     ready: Arc<Ready>,
     /// To be polled, in order.
@@ -103,7 +128,8 @@ impl<J> Jobs<J> {
         let number = self.free.pop().unwrap_or_else(|| {
             let number = u32::try_from(self.places.len()).unwrap_or(u32::MAX);
             let queued = JobWaker::new(number, &self.ready);
-            self.places.push(Place { job: None, stalled: false, waker: Arc::clone(&queued).into(), queued });
+            let waker = Arc::clone(&queued).into();
+            self.places.push(Box::new(Place { job: None, stalled: Stalled::No, waker, queued }));
             number
         });
         let place = &mut self.places[number as usize];
@@ -118,8 +144,9 @@ impl<J> Jobs<J> {
     pub(super) fn remove(&mut self, number: u32) -> Option<J> {
         let place = self.places.get_mut(number as usize)?;
         let job = place.job.take()?;
-        if std::mem::take(&mut place.stalled) {
+        if place.stalled == Stalled::Waits {
             // What takes its place does not wait for room.
+            place.stalled = Stalled::Left;
             place.queued.dequeue();
         }
         self.free.push(number);
@@ -137,8 +164,15 @@ impl<J> Jobs<J> {
         removed
     }
 
-    /// Returns the next job to poll, and its waker. Its place may be empty: then it is gone.
-    pub(super) fn next(&mut self) -> Option<u32> {
+    /// Returns the next job to poll. Its place may be empty: then it is gone. If `has_room`, what has waited for room
+    /// comes first.
+    pub(super) fn next(&mut self, has_room: bool) -> Option<u32> {
+        while has_room && let Some(number) = self.stalled.pop_front() {
+            let stalled = &mut self.places[number as usize].stalled;
+            if std::mem::replace(stalled, Stalled::No) == Stalled::Waits {
+                return Some(number);
+            }
+        }
         if self.queue.is_empty() {
             self.ready.take(&mut self.queue);
         }
@@ -171,22 +205,14 @@ impl<J> Jobs<J> {
     }
 
     pub(super) fn get(&self, number: u32) -> Option<&J> {
-        self.places[number as usize].job.as_ref()
+        self.places.get(number as usize)?.job.as_ref()
     }
 
     /// Lets a job that [`next`](Self::next) gave wait until there is room.
     pub(super) fn stall(&mut self, number: u32) {
-        self.places[number as usize].stalled = true;
-        self.stalled.push_back(number);
-    }
-
-    /// There is room: what waited for it comes first.
-    pub(super) fn unstall(&mut self) {
-        while let Some(number) = self.stalled.pop_back() {
-            // One that is gone has left its number behind.
-            if std::mem::take(&mut self.places[number as usize].stalled) {
-                self.queue.push_front(number);
-            }
+        // A number is in the queue once, however many jobs come and go in its place.
+        if std::mem::replace(&mut self.places[number as usize].stalled, Stalled::Waits) == Stalled::No {
+            self.stalled.push_back(number);
         }
     }
 
@@ -211,9 +237,9 @@ impl<J> fmt::Debug for Jobs<J> {
 mod tests {
     use super::*;
 
-    fn polled(jobs: &mut Jobs<&'static str>) -> Vec<&'static str> {
+    fn polled(jobs: &mut Jobs<&'static str>, has_room: bool) -> Vec<&'static str> {
         let mut polled = Vec::new();
-        while let Some(number) = jobs.next() {
+        while let Some(number) = jobs.next(has_room) {
             match jobs.poll(number) {
                 Some((job, _)) => polled.push(*job),
                 None => jobs.skip(number),
@@ -227,11 +253,11 @@ mod tests {
         let mut jobs = Jobs::new(&Arc::default());
         let first = jobs.add("first");
         jobs.add("second");
-        assert_eq!(polled(&mut jobs), ["first", "second"]);
-        assert_eq!(polled(&mut jobs), [""; 0]);
+        assert_eq!(polled(&mut jobs, true), ["first", "second"]);
+        assert_eq!(polled(&mut jobs, true), [""; 0]);
         jobs.again(first);
         jobs.again(first);
-        assert_eq!(polled(&mut jobs), ["first"]);
+        assert_eq!(polled(&mut jobs, true), ["first"]);
     }
 
     #[test]
@@ -241,26 +267,41 @@ mod tests {
             jobs.add(job);
         }
         for _ in 0..2 {
-            let number = jobs.next().expect("a job");
+            let number = jobs.next(false).expect("a job");
             jobs.stall(number);
             jobs.again(number);
         }
-        assert_eq!(polled(&mut jobs), ["third"]);
-        jobs.unstall();
-        assert_eq!(polled(&mut jobs), ["first", "second"]);
+        jobs.add("fourth");
+        assert_eq!(jobs.next(true), Some(0), "what waited comes first");
+        assert_eq!(jobs.poll(0).map(|(job, _)| *job), Some("first"));
+        assert_eq!(polled(&mut jobs, false), ["third", "fourth"]);
+        assert_eq!(polled(&mut jobs, true), ["second"]);
     }
 
     #[test]
     fn a_job_in_a_stalled_place_is_polled() {
         let mut jobs = Jobs::new(&Arc::default());
         let stalled = jobs.add("stalled");
-        let number = jobs.next().expect("a job");
+        let number = jobs.next(false).expect("a job");
         jobs.stall(number);
         assert_eq!(jobs.remove(stalled), Some("stalled"));
         assert_eq!(jobs.add("hook"), stalled);
-        assert_eq!(polled(&mut jobs), ["hook"]);
-        jobs.unstall();
-        assert_eq!(polled(&mut jobs), [""; 0]);
+        assert_eq!(polled(&mut jobs, false), ["hook"]);
+        assert_eq!(polled(&mut jobs, true), [""; 0]);
+    }
+
+    #[test]
+    fn jobs_that_are_cancelled_leave_no_queue_behind() {
+        let mut jobs = Jobs::new(&Arc::default());
+        for _ in 0..100 {
+            let number = jobs.add("stalled");
+            assert_eq!(jobs.next(false), Some(number));
+            jobs.stall(number);
+            jobs.remove(number);
+        }
+        assert_eq!((jobs.places.len(), jobs.stalled.len(), jobs.queue.len()), (1, 1, 0));
+        assert_eq!(polled(&mut jobs, true), [""; 0]);
+        assert!(!jobs.has_stalled());
     }
 
     #[test]
@@ -270,6 +311,6 @@ mod tests {
         jobs.remove(first);
         assert!(jobs.is_empty());
         jobs.add("second");
-        assert_eq!(polled(&mut jobs), ["second"]);
+        assert_eq!(polled(&mut jobs, true), ["second"]);
     }
 }

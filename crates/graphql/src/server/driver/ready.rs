@@ -9,16 +9,27 @@
 //! - A wake that comes while the task of the connection is being polled is seen before the task sleeps.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{AcqRel, Release, SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
 
 use crate::registry::Notify;
 
 /// The queue of one connection.
+///
+/// Its task looks at flags, and takes the lock only if a job was woken. The flags are `SeqCst`: the task first says
+/// that it sleeps and then looks for wakes. A wake is first noted and then looks for a sleeping task. One of them sees
+/// the other.
 #[derive(Debug, Default)]
 pub(super) struct Ready {
     state: Mutex<State>,
+    /// There are jobs in the queue.
+    woken: AtomicBool,
+    /// The task is to look around, whatever is in the queue.
+    notified: AtomicBool,
+    /// The task sleeps: a wake must wake it.
+    asleep: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -26,10 +37,6 @@ struct State {
     queue: VecDeque<u32>,
     /// The task of the connection.
     task: Option<Waker>,
-    /// The task sleeps: a wake must wake it.
-    asleep: bool,
-    /// The task is to look around, whatever is in the queue.
-    notified: bool,
 }
 
 impl Ready {
@@ -37,19 +44,26 @@ impl Ready {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says that the task is being polled, with this waker.
-    pub(super) fn begin(&self, waker: &Waker) {
-        let mut state = self.state();
-        state.asleep = false;
-        state.notified = false;
-        if !state.task.as_ref().is_some_and(|task| task.will_wake(waker)) {
-            state.task = Some(waker.clone());
+    /// Sets the waker of the task.
+    pub(super) fn set_task(&self, task: Waker) {
+        self.state().task = Some(task);
+    }
+
+    /// Says that the task is being polled.
+    pub(super) fn begin(&self) {
+        self.asleep.store(false, SeqCst);
+        if self.notified.load(SeqCst) {
+            self.notified.store(false, SeqCst);
         }
     }
 
     /// Moves the jobs that were woken to the end of `queue`.
     pub(super) fn take(&self, queue: &mut VecDeque<u32>) {
+        if !self.woken.load(SeqCst) {
+            return;
+        }
         let mut state = self.state();
+        self.woken.store(false, SeqCst);
         if queue.is_empty() {
             std::mem::swap(queue, &mut state.queue);
         } else {
@@ -60,26 +74,25 @@ impl Ready {
     /// Says that the task is about to sleep. Returns `false` if it must not, because something has come in between.
     #[must_use]
     pub(super) fn sleep(&self) -> bool {
-        let mut state = self.state();
-        state.asleep = true;
-        state.queue.is_empty() && !state.notified
+        self.asleep.store(true, SeqCst);
+        !self.woken.load(SeqCst) && !self.notified.load(SeqCst)
     }
 
     /// Wakes the task, to look around.
     pub(super) fn notify(&self) {
-        let mut state = self.state();
-        state.notified = true;
-        Self::wake(state);
+        self.notified.store(true, SeqCst);
+        self.wake(self.state());
     }
 
     fn push(&self, job: u32) {
         let mut state = self.state();
         state.queue.push_back(job);
-        Self::wake(state);
+        self.woken.store(true, SeqCst);
+        self.wake(state);
     }
 
-    fn wake(mut state: MutexGuard<'_, State>) {
-        let task = if std::mem::take(&mut state.asleep) { state.task.clone() } else { None };
+    fn wake(&self, state: MutexGuard<'_, State>) {
+        let task = if self.asleep.swap(false, SeqCst) { state.task.clone() } else { None };
         // A waker is foreign code: it is called without the lock.
         drop(state);
         if let Some(task) = task {
@@ -109,12 +122,12 @@ impl JobWaker {
 
     /// Returns `true` if the caller is to put the job into a queue: it was in none.
     pub(super) fn enqueue(&self) -> bool {
-        !self.queued.swap(true, Ordering::AcqRel)
+        !self.queued.swap(true, AcqRel)
     }
 
     /// Says that the job is out of its queue, and about to be polled.
     pub(super) fn dequeue(&self) {
-        self.queued.store(false, Ordering::Release);
+        self.queued.store(false, Release);
     }
 }
 
@@ -141,7 +154,7 @@ mod tests {
 
     impl Wake for Count {
         fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::SeqCst);
+            self.0.fetch_add(1, SeqCst);
         }
     }
 
@@ -161,26 +174,27 @@ mod tests {
     fn a_sleeping_task_is_woken_once() {
         let ready = Arc::new(Ready::default());
         let count = Arc::new(Count::default());
-        ready.begin(&Arc::clone(&count).into());
+        ready.set_task(Arc::clone(&count).into());
+        ready.begin();
         assert!(ready.sleep());
         let (first, second) = (JobWaker::new(0, &ready), JobWaker::new(1, &ready));
         first.wake_by_ref();
         second.wake_by_ref();
         ready.notify();
-        assert_eq!(count.0.load(Ordering::SeqCst), 1);
+        assert_eq!(count.0.load(SeqCst), 1);
     }
 
     #[test]
     fn a_wake_during_a_poll_is_seen() {
         let ready = Arc::new(Ready::default());
-        ready.begin(Waker::noop());
+        ready.begin();
         JobWaker::new(0, &ready).wake();
         assert!(!ready.sleep());
         ready.take(&mut VecDeque::new());
-        ready.begin(Waker::noop());
+        ready.begin();
         ready.notify();
         assert!(!ready.sleep());
-        ready.begin(Waker::noop());
+        ready.begin();
         assert!(ready.sleep());
     }
 }

@@ -55,7 +55,14 @@ where
     T: MessageTransport,
 {
     /// Does what the connection asks for.
+    #[inline]
     pub(super) fn handle_events(&mut self, now: Instant) {
+        if self.connection.has_events() {
+            self.handle_all_events(now);
+        }
+    }
+
+    fn handle_all_events(&mut self, now: Instant) {
         while let Some(event) = self.connection.poll_event() {
             match event {
                 Event::Init(payload) => self.connect(payload),
@@ -68,7 +75,7 @@ where
     }
 
     fn connect(&mut self, payload: Option<Box<RawValue>>) {
-        let (server, info) = (self.server.clone(), Arc::clone(&self.info));
+        let (server, info) = (Arc::clone(&self.server), Arc::clone(&self.info));
         let deciding: BoxFuture<Option<Decision<E::Context>>> = Box::pin(async move {
             let hook = server.hooks.on_connect(&info, payload.as_deref());
             within(&server.runtime, server.config.hook_timeout, hook).await
@@ -77,7 +84,7 @@ where
     }
 
     fn ping(&mut self, payload: Option<Box<RawValue>>) {
-        let (server, context) = (self.server.clone(), self.context.clone());
+        let (server, context) = (Arc::clone(&self.server), self.context.clone());
         self.jobs.add(Job::Ping(Box::pin(async move {
             let hook = server.hooks.on_ping(context.as_deref(), payload);
             within(&server.runtime, server.config.hook_timeout, hook).await
@@ -93,14 +100,14 @@ where
         };
         let span = tracing::debug_span!("graphql_operation", id = info.id(), name = info.name());
         let span = (!span.is_disabled()).then(|| Box::new(span));
-        let preparing = prepare(self.server.clone(), Arc::clone(context), info.clone(), request);
+        let preparing = prepare(Arc::clone(&self.server), Arc::clone(context), info.clone(), request);
         let stage = Stage::Preparing(Box::pin(preparing));
         let running = Running { key, info, started: false, stage, span, permit };
-        let number = self.jobs.add(Job::Operation(Box::new(running)));
+        let number = self.jobs.add(Job::Operation(running));
         if self.operations.len() <= key.slot() {
-            self.operations.resize(key.slot() + 1, None);
+            self.operations.resize(key.slot() + 1, u32::MAX);
         }
-        self.operations[key.slot()] = Some((key, number));
+        self.operations[key.slot()] = number;
     }
 
     /// Answers with `error`, as the application words it.
@@ -118,26 +125,23 @@ where
 
     /// Drops an operation, at once.
     fn cancel(&mut self, key: OperationKey) {
-        if let Some(number) = self.forget(key)
+        let Some(&number) = self.operations.get(key.slot()) else { return };
+        let is_its_own = |job: &&_| matches!(job, Job::Operation(running) if running.key == key);
+        if self.jobs.get(number).filter(is_its_own).is_some()
             && let Some(Job::Operation(running)) = self.jobs.remove(number)
         {
-            self.completed(*running, Completion::Cancelled);
+            self.completed(running, Completion::Cancelled);
         }
-    }
-
-    /// Forgets which job an operation has.
-    fn forget(&mut self, key: OperationKey) -> Option<u32> {
-        let place = self.operations.get_mut(key.slot())?;
-        let (_, number) = place.take_if(|(of, _)| *of == key)?;
-        Some(number)
     }
 
     /// Drops everything that the connection waited for, at once.
     fn drop_everything(&mut self) {
         self.operations = Vec::new();
         for job in self.jobs.remove_all(|job| !job.outlives_the_connection()) {
-            if let Job::Operation(running) = job {
-                self.completed(*running, Completion::Disconnected);
+            match job {
+                Job::Operation(running) => self.completed(running, Completion::Disconnected),
+                // A panic of a hook's destructor is the hook's own.
+                hook => drop(contained(|| drop(hook))),
             }
         }
     }
@@ -149,7 +153,7 @@ where
         let _ = contained(|| drop(stage));
         drop(permit);
         let Some(context) = self.context.clone().filter(|_| started) else { return };
-        let server = self.server.clone();
+        let server = Arc::clone(&self.server);
         self.jobs.add(Job::Complete(Box::pin(async move {
             let hook = server.hooks.on_complete(&context, &info, completion);
             within(&server.runtime, server.config.hook_timeout, hook).await;
@@ -160,7 +164,7 @@ where
     pub(super) fn disconnect(&mut self) {
         self.disconnecting = true;
         let Some(ended) = self.connection.ended().cloned() else { return };
-        let (server, info, context) = (self.server.clone(), Arc::clone(&self.info), self.context.take());
+        let (server, info, context) = (Arc::clone(&self.server), Arc::clone(&self.info), self.context.take());
         self.jobs.add(Job::Disconnect(Box::pin(async move {
             let hook = server.hooks.on_disconnect(&info, context.as_deref(), &ended);
             within(&server.runtime, server.config.hook_timeout, hook).await;
@@ -259,9 +263,8 @@ where
             Step::Wait => {}
             Step::Again => self.jobs.again(number),
             Step::Over(completion) => {
-                self.forget(key);
                 if let Some(Job::Operation(running)) = self.jobs.remove(number) {
-                    self.completed(*running, completion);
+                    self.completed(running, completion);
                 }
             }
         }
@@ -270,7 +273,7 @@ where
 
 /// `on_operation`, then the persisted query, then the engine.
 async fn prepare<R, E, H>(
-    server: Server<R, E, H>,
+    server: Arc<Server<R, E, H>>,
     context: Arc<E::Context>,
     info: OperationInfo,
     request: Request,
@@ -321,6 +324,7 @@ impl<P> Running<P> {
                 Poll::Ready(Err(errors)) => Polled::Refused(errors),
                 Poll::Ready(Ok(operation)) => {
                     let (stage, subscription) = match operation {
+                        Operation::Done(result) => return Polled::Last { appended: append(result) },
                         Operation::Single(result) => (Stage::Single(result), false),
                         Operation::Incremental(results) => (Stage::Stream(results), false),
                         Operation::Subscription(results) => (Stage::Stream(results), true),
