@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use wavetank::runtime::{BlockingListener as _, ListenOptions, Runtime, Threads};
 use wavetank::{Faults, Host, Sim, sometimes};
-use wavetank_graphql::blocking::{Server, SpawnPool};
+use wavetank_graphql::blocking::{Overloaded, Pool, Server, SpawnPool};
 use wavetank_graphql::mock::{Mock, TokenHooks};
 use wavetank_graphql::websocket::BlockingWebSocketTransport;
 use wavetank_graphql::{Config, Ended, Keepalive, Shutdown, Upgrade};
@@ -15,7 +15,35 @@ use wavetank_websocket::client::Client;
 use wavetank_websocket::handshake::{AcceptOptions, ClientRequest};
 use wavetank_websocket::{Config as WebSocketConfig, OpenError};
 
-type Handler = Server<Host, Mock<Host>, TokenHooks, SpawnPool<Host>>;
+type Handler = Server<Host, Mock<Host>, TokenHooks, TestPool>;
+
+/// What the pool does with a job.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Manner {
+    #[default]
+    Runs,
+    /// Takes it, and drops it.
+    Loses,
+    Panics,
+}
+
+struct TestPool {
+    pool: SpawnPool<Host>,
+    world: World,
+}
+
+impl Pool for TestPool {
+    fn execute(&self, job: Box<dyn FnOnce() + Send>) -> Result<(), Overloaded> {
+        match self.world.read(|state| state.manner) {
+            Manner::Runs => self.pool.execute(job),
+            Manner::Loses => {
+                drop(job);
+                Ok(())
+            }
+            Manner::Panics => panic!("the pool panics, as the test says"),
+        }
+    }
+}
 
 /// The server, for a client that looks behind it.
 #[derive(Clone, Default)]
@@ -26,6 +54,7 @@ struct State {
     handler: Option<Handler>,
     mock: Option<Mock<Host>>,
     ended: Vec<Ended>,
+    manner: Manner,
 }
 
 fn websocket_config() -> WebSocketConfig {
@@ -79,7 +108,7 @@ impl World {
 
     fn serve(&self, host: Host, config: Config, threads_max: usize) -> std::io::Result<()> {
         let mock = Mock::new(host);
-        let pool = SpawnPool::new(host, threads_max);
+        let pool = TestPool { pool: SpawnPool::new(host, threads_max), world: self.clone() };
         let handler = Server::with_hooks(host, mock.clone(), TokenHooks, pool).config(config);
         self.read(|state| {
             state.handler = Some(handler.clone());
@@ -151,13 +180,18 @@ fn threads_speak_the_protocol(sim: &mut Sim) {
         peer.subscribe("channel", "subscription { channel(name: \"x\") }").await;
         loop {
             peer.subscribe("1", "mutation { publish(channel: \"x\", text: \"hello\") }").await;
-            let reached = loop {
+            let mut reached = Value::Null;
+            loop {
                 let Got::Message(message) = peer.hear().await else { panic!("the connection has ended") };
-                if message["id"] == "1" && message["type"] == "next" {
-                    break message["payload"]["data"]["publish"].clone();
+                match message["type"].as_str() {
+                    Some("next") if message["id"] == "1" => {
+                        reached = message["payload"]["data"]["publish"].clone();
+                    }
+                    // Only now the id is free.
+                    Some("complete") => break,
+                    _ => {}
                 }
-            };
-            peer.round_trip().await;
+            }
             if reached == 1 {
                 break;
             }
@@ -309,6 +343,26 @@ fn threads_refuse_what_the_pool_cannot_run(sim: &mut Sim) {
                 other.close().await;
             }
         }
+        peer.close().await;
+    });
+}
+
+#[wavetank::test(seeds = 200)]
+fn threads_answer_for_lost_jobs(sim: &mut Sim) {
+    sim.tolerate_panics(true);
+    let manner = [Manner::Loses, Manner::Panics][sim.choose("manner", 2) as usize];
+    World::run(sim, config(), 64, async move |host, world| {
+        let mut peer = acknowledged(host).await;
+        world.read(|state| state.manner = manner);
+        peer.subscribe("1", "{ hello }").await;
+        let error = peer.until("error").await;
+        assert_eq!(error["payload"][0]["extensions"]["code"], "OVERLOADED");
+        let mut other = try_connect(host).await.expect("a connection");
+        other.init("b").await;
+        assert_eq!(other.hear().await.code(), Some(1013));
+        world.read(|state| state.manner = Manner::Runs);
+        peer.subscribe("1", "{ hello }").await;
+        peer.until("complete").await;
         peer.close().await;
     });
 }

@@ -17,7 +17,7 @@ pub trait Pool: Send + Sync + 'static {
     /// # Errors
     ///
     /// [`Overloaded`] if no thread is free. The job is dropped. The client gets `error` for the operation; if the job
-    /// was `on_connect`, the connection is closed with 1013.
+    /// was `on_connect`, the connection is closed with 1013. A job that is dropped later is answered likewise.
     fn execute(&self, job: Box<dyn FnOnce() + Send>) -> Result<(), Overloaded>;
 }
 

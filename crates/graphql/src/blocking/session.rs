@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use wavetank_runtime::{Condvar, Instant, Mutex, ThreadHandle as _, Threads};
 
 use super::traits::{BlockingEngine, BlockingHooks, BlockingOperation, BlockingTransport};
-use super::{Cancel, Pool, Server};
+use super::{Cancel, Overloaded, Pool, Server};
 use crate::close::{CloseCode, CloseFrame, Ended};
 use crate::connection::{Connection, Event, OperationKey, Transmit};
 use crate::contained::{contained, internal_error};
@@ -52,6 +52,80 @@ enum Action<W: Threads> {
     Ping(Option<Box<RawValue>>),
     Start { key: OperationKey, info: OperationInfo, request: Box<Request>, cancel: Cancel<W> },
     Cancel(Cancel<W>),
+}
+
+/// What a job does.
+enum Work<W: Threads> {
+    Connect(Option<Box<RawValue>>),
+    Run {
+        key: OperationKey,
+        info: OperationInfo,
+        request: Request,
+        cancel: Cancel<W>,
+        permit: OperationPermit,
+    },
+}
+
+/// A job that was given to the pool. If it is dropped before it ran, the pool has no thread for it, or has lost it:
+/// then dropping it answers.
+struct Job<W, E, H, P, T>
+where
+    W: Threads,
+    E: BlockingEngine<W>,
+    H: BlockingHooks<Context = E::Context>,
+    P: Pool,
+    T: BlockingTransport,
+{
+    session: Arc<Session<W, E, H, P, T>>,
+    /// `None` once it has begun.
+    work: Option<Work<W>>,
+}
+
+impl<W, E, H, P, T> Job<W, E, H, P, T>
+where
+    W: Threads,
+    E: BlockingEngine<W>,
+    H: BlockingHooks<Context = E::Context>,
+    P: Pool,
+    T: BlockingTransport,
+{
+    fn run(mut self) {
+        match self.work.take() {
+            Some(Work::Connect(payload)) => self.session.connect(payload.as_deref()),
+            Some(Work::Run { key, info, request, cancel, permit }) => {
+                self.session.run(key, &info, request, &cancel, permit);
+            }
+            None => {}
+        }
+    }
+}
+
+impl<W, E, H, P, T> Drop for Job<W, E, H, P, T>
+where
+    W: Threads,
+    E: BlockingEngine<W>,
+    H: BlockingHooks<Context = E::Context>,
+    P: Pool,
+    T: BlockingTransport,
+{
+    fn drop(&mut self) {
+        match self.work.take() {
+            Some(Work::Connect(_)) => {
+                let frame = CloseFrame::new(CloseCode::TRY_AGAIN_LATER, "No thread is free");
+                self.session.change(|state, now| state.connection.close(frame, now));
+            }
+            Some(Work::Run { key, permit, .. }) => {
+                drop(permit);
+                self.session.fail(key, overloaded());
+            }
+            None => {}
+        }
+        self.session.change(|state, _| state.jobs -= 1);
+    }
+}
+
+fn overloaded() -> RequestErrors {
+    GraphqlError::new("The server runs too many operations.").code("OVERLOADED").into()
 }
 
 impl<W, E, H, P, T> Notify for Session<W, E, H, P, T>
@@ -169,49 +243,41 @@ where
                     Err(_) => state.connection.no_pong(),
                 });
             }
-            Action::Connect(payload) => {
-                let session = Arc::clone(self);
-                let job = Box::new(move || session.connect(payload.as_deref()));
-                if self.server.pool.execute(job).is_err() {
-                    self.change(|state, now| {
-                        state.jobs -= 1;
-                        let frame = CloseFrame::new(CloseCode::TRY_AGAIN_LATER, "No thread is free");
-                        state.connection.close(frame, now);
-                    });
+            Action::Connect(payload) => self.give(Work::Connect(payload)),
+            Action::Start { key, info, request, cancel } => {
+                let most = self.server.config.operations_overall_max;
+                match self.server.registry.start_operation(most) {
+                    Some(permit) => self.give(Work::Run { key, info, request: *request, cancel, permit }),
+                    None => {
+                        self.change(|state, _| state.jobs -= 1);
+                        self.fail(key, overloaded());
+                    }
                 }
             }
-            Action::Start { key, info, request, cancel } => self.start(key, info, *request, cancel),
         }
     }
 
-    fn start(self: &Arc<Self>, key: OperationKey, info: OperationInfo, request: Request, cancel: Cancel<W>) {
-        let most = self.server.config.operations_overall_max;
-        let started = self.server.registry.start_operation(most).is_some_and(|permit| {
-            let session = Arc::clone(self);
-            let job = move || session.run(key, &info, request, &cancel, permit);
-            self.server.pool.execute(Box::new(job)).is_ok()
-        });
-        if !started {
-            let error = GraphqlError::new("The server runs too many operations.").code("OVERLOADED");
-            self.change(|state, _| state.jobs -= 1);
-            self.fail(key, error.into());
+    /// Gives work to the pool. The job itself answers if the pool does not run it.
+    fn give(self: &Arc<Self>, work: Work<W>) {
+        let job = Job { session: Arc::clone(self), work: Some(work) };
+        match contained(|| self.server.pool.execute(Box::new(move || job.run()))) {
+            Ok(Ok(())) => {}
+            Ok(Err(Overloaded)) => tracing::debug!("no thread is free"),
+            Err(panic) => tracing::error!(panic, "the pool panicked"),
         }
     }
 
     fn connect(self: &Arc<Self>, payload: Option<&RawValue>) {
         let decision = contained(|| self.server.hooks.on_connect(&self.info, payload));
-        self.change(|state, now| {
-            state.jobs -= 1;
-            match decision {
-                Ok(Ok(Accepted { context, payload })) => {
-                    state.context = Some(Arc::new(context));
-                    state.connection.accept(payload.as_deref(), now);
-                }
-                Ok(Err(rejection)) => state.connection.reject(&rejection.reason, now),
-                Err(_) => {
-                    let frame = CloseFrame::new(CloseCode::INTERNAL_ERROR, "Internal server error");
-                    state.connection.close(frame, now);
-                }
+        self.change(|state, now| match decision {
+            Ok(Ok(Accepted { context, payload })) => {
+                state.context = Some(Arc::new(context));
+                state.connection.accept(payload.as_deref(), now);
+            }
+            Ok(Err(rejection)) => state.connection.reject(&rejection.reason, now),
+            Err(_) => {
+                let frame = CloseFrame::new(CloseCode::INTERNAL_ERROR, "Internal server error");
+                state.connection.close(frame, now);
             }
         });
     }
@@ -267,7 +333,6 @@ where
             let _ = contained(|| self.server.hooks.on_complete(&context, info, completion));
         }
         drop(permit);
-        self.change(|state, _| state.jobs -= 1);
     }
 
     fn execute(
