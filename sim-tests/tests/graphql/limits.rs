@@ -1,8 +1,10 @@
 //! What a client may not do, and what becomes of it.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use wavetank::Sim;
-use wavetank_graphql::Origins;
+use wavetank_graphql::{Keepalive, Origins};
 use wavetank_sim_tests::graphql::{Got, On, Peer, SLACK, Setup, World};
 use wavetank_sim_tests::on_both_transports;
 
@@ -14,6 +16,8 @@ on_both_transports! {
     100: further_connections_close_with_1013;
     100: long_messages_close_with_1009;
     100: foreign_origins_close_with_4403;
+    300: the_smallest_limits_hold;
+    300: timeouts_of_zero_end_every_connection;
     20: a_flood_of_inits_closes_once;
     20: ten_thousand_subscribes_leak_nothing;
 }
@@ -214,6 +218,104 @@ fn foreign_origins_close_with_4403(sim: &mut Sim, on: On) {
     });
 }
 
+/// What becomes of a client that is acknowledged, and asks with an id of one byte for five results.
+enum Outcome {
+    Served,
+    Refused(&'static str),
+    Closed(u16),
+}
+
+fn the_smallest_limits_hold(sim: &mut Sim, on: On) {
+    let config = Setup::default().config;
+    let (config, expected) = match sim.choose("limit", 13) {
+        0 => (config.operations_max(0), Outcome::Refused("TOO_MANY_OPERATIONS")),
+        1 => (config.operations_max(1), Outcome::Served),
+        2 => (config.operations_overall_max(0), Outcome::Refused("OVERLOADED")),
+        3 => (config.operations_overall_max(1), Outcome::Served),
+        4 => (config.connections_max(0), Outcome::Closed(1013)),
+        5 => (config.connections_max(1), Outcome::Served),
+        6 => (config.write_buffer_bytes(0), Outcome::Served),
+        7 => (config.write_buffer_bytes(1), Outcome::Served),
+        8 => (config.message_bytes_max(0), Outcome::Closed(1009)),
+        9 => (config.init_payload_bytes_max(0), Outcome::Closed(4400)),
+        10 => (config.id_bytes_max(0), Outcome::Closed(4400)),
+        11 => (config.id_bytes_max(1), Outcome::Served),
+        _ => (config.nesting_max(0), Outcome::Closed(4400)),
+    };
+    let capacity = [1, 64][sim.choose("capacity", 2) as usize];
+    World::run(sim, on, Setup { config, capacity, ..Setup::default() }, async move |world: World| {
+        let mut peer = world.connect().await;
+        peer.init("a").await;
+        peer.send(json!({"type": "ping"})).await;
+        // Sent behind an acknowledgement, which is not waited for where the connection closes.
+        if !matches!(expected, Outcome::Closed(1013 | 1009)) && peer.hear().await.code().is_none() {
+            peer.subscribe("1", "subscription { count(to: 5) }").await;
+        }
+        let mut results = 0;
+        let last = loop {
+            let got = peer.hear().await;
+            match got.kind() {
+                Some("next") => results += 1,
+                Some("connection_ack" | "pong") => {}
+                _ => break got,
+            }
+        };
+        match (expected, &last) {
+            (Outcome::Served, Got::Message(message)) if message["type"] == "complete" => {
+                assert_eq!(results, 5)
+            }
+            (Outcome::Refused(code), Got::Message(message)) if message["type"] == "error" => {
+                assert_eq!(message["payload"][0]["extensions"]["code"], code);
+            }
+            (Outcome::Closed(code), Got::Closed { code: got, .. }) => assert_eq!(*got, code),
+            _ => panic!("another outcome: {last:?}"),
+        }
+        if let Got::Message(_) = last {
+            peer.round_trip().await;
+            peer.close().await;
+        }
+    });
+}
+
+fn timeouts_of_zero_end_every_connection(sim: &mut Sim, on: On) {
+    const ZERO: Duration = Duration::ZERO;
+    let config = Setup::default().config;
+    let timeout = sim.choose("timeout", 6);
+    let (config, codes): (_, &[u16]) = match timeout {
+        0 => (config.idle_timeout(Some(ZERO)), &[3008]),
+        1 => (config.age_max(Some(ZERO)), &[1001]),
+        2 => (config.keepalive(Some(Keepalive::new(ZERO, ZERO))), &[3008]),
+        // The transport is dropped at once. A WebSocket that is dropped closes with 1001.
+        3 => (config.close_timeout(ZERO), &[1001]),
+        4 => (config.write_timeout(ZERO), &[]),
+        _ => (config.hook_timeout(ZERO), &[]),
+    };
+    let drops = sim.choose("drops", 2) == 1;
+    World::run(sim, on, Setup { config, ..Setup::default() }, async move |world: World| {
+        let mut peer = world.connect().await;
+        peer.init("a").await;
+        peer.subscribe("1", "{ hello }").await;
+        let mut ended = None;
+        while let Some(got) = peer.hear_within(SLACK).await {
+            if !matches!(got, Got::Message(_)) {
+                ended = Some(got);
+                break;
+            }
+        }
+        match ended.as_ref().and_then(Got::code) {
+            // A subscribe may come before the acknowledgement.
+            Some(code) => assert!(codes.contains(&code) || code == 4401, "{ended:?}"),
+            None => assert!(ended.is_some() || timeout > 2, "the connection lives on"),
+        }
+        if drops {
+            drop(peer);
+        } else {
+            peer.close().await;
+        }
+        world.eventually(3 * SLACK, "the connection has ended", |world| world.ended().len() == 1).await;
+    });
+}
+
 fn a_flood_of_inits_closes_once(sim: &mut Sim, on: On) {
     World::run(sim, on, Setup::default(), async move |world: World| {
         let mut peer = world.connect().await;
@@ -227,7 +329,7 @@ fn a_flood_of_inits_closes_once(sim: &mut Sim, on: On) {
 }
 
 fn ten_thousand_subscribes_leak_nothing(sim: &mut Sim, on: On) {
-    sim.delay_max(std::time::Duration::ZERO);
+    sim.delay_max(Duration::ZERO);
     let setup = Setup { capacity: 64, ..Setup::default() };
     World::run(sim, on, setup, async move |world: World| {
         let mut peer = acknowledged(&world, "a").await;

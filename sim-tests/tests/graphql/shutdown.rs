@@ -1,5 +1,7 @@
 //! Shutting down: every upgraded socket gets a close code that allows a reconnect.
 
+use std::time::Duration;
+
 use wavetank::runtime::Runtime as _;
 use wavetank::{Sim, sometimes};
 use wavetank_graphql::Shutdown;
@@ -10,6 +12,7 @@ on_both_transports! {
     200: shutdown_reaches_every_socket;
     200: draining_waits_for_queries_alone;
     200: draining_ends_at_its_deadline;
+    200: draining_a_stalled_client_ends;
     100: a_server_may_close_while_it_accepts;
 }
 
@@ -72,9 +75,15 @@ fn draining_waits_for_queries_alone(sim: &mut Sim, on: On) {
 }
 
 fn draining_ends_at_its_deadline(sim: &mut Sim, on: On) {
-    World::run(sim, on, Setup::default(), async move |world: World| {
+    // While it runs, while it is prepared, and while its hook is awaited.
+    let query = ["{ never }", "{ hello(prepareMs: 1000000) }", "{ hello }"][sim.choose("query", 3) as usize];
+    let hook = if query == "{ hello }" { 10_000 * SECOND } else { Duration::ZERO };
+    let setup = Setup::default()
+        .config(|config| config.hook_timeout(100_000 * SECOND))
+        .behaviour(|hooks| hooks.operation = hook);
+    World::run(sim, on, setup, async move |world: World| {
         let mut peer = acknowledged(&world, "a").await;
-        peer.subscribe("query", "{ never }").await;
+        peer.subscribe("query", query).await;
         peer.round_trip().await;
         let start = world.host.now();
         world.handler().begin_shutdown(Shutdown::restart(20 * SECOND));
@@ -85,6 +94,26 @@ fn draining_ends_at_its_deadline(sim: &mut Sim, on: On) {
         let took = world.host.now() - start;
         assert!(took < 20 * SECOND + SLACK, "closed after {took:?}");
         assert_eq!(world.mock().live(), 0);
+    });
+}
+
+fn draining_a_stalled_client_ends(sim: &mut Sim, on: On) {
+    let query = ["subscription { count(pad: 1000) }", "{ never }"][sim.choose("query", 2) as usize];
+    let setup = Setup { capacity: 1, ..Setup::default() }
+        .config(|config| config.write_timeout(100_000 * SECOND).write_buffer_bytes(1000));
+    World::run(sim, on, setup, async move |world: World| {
+        let mut peer = acknowledged(&world, "a").await;
+        peer.subscribe("hot", "subscription { count(pad: 1000) }").await;
+        peer.subscribe("query", query).await;
+        // The client reads nothing from here on.
+        world.host.sleep(100 * SECOND).await;
+        let handler = world.handler();
+        let shutting = world.host.spawn("shutdown", async move {
+            handler.shutdown(Shutdown::restart(20 * SECOND)).await;
+        });
+        world.within(20 * SECOND + 100 * SECOND + 2 * SLACK, shutting).await.expect("no panic");
+        assert_eq!((world.handler().connections(), world.mock().live()), (0, 0));
+        drop(peer);
     });
 }
 
