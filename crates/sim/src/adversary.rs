@@ -35,11 +35,11 @@ pin_project! {
     /// - It returns `Pending` although the operation could continue. The wake-up comes at once or later (reads, writes,
     ///   flushes, shutdowns, polls of a future).
     /// - It reads and writes less than it could, down to 1 byte.
-    /// - It polls with another waker first, one that wakes no task. If that poll returns `Pending`, it polls again with
-    ///   the caller's waker. A poll whose task has changed looks like this: only the last waker counts.
+    /// - It first polls with a waker that wakes no task. If that returns `Pending`, it polls again with the caller's
+    ///   waker. The wrapped value must use the last waker.
     ///
-    /// Put it *around* a stream that your code drives (`Adversary::new("socket", tcp)`) to test the code; put it
-    /// around a future or stream that your code *is* to test how it treats wakers.
+    /// To test code that drives a stream, wrap the stream: `Adversary::new("socket", tcp)`. To test a stream or future
+    /// of your own, wrap that.
     ///
     /// # Outside of a simulated run
     ///

@@ -107,8 +107,8 @@ impl Faults {
         }
     }
 
-    /// Every fault that leaves hosts their memory and shows when a connection is dead. Each connection continues in the
-    /// end, or an end learns that it does not as soon as it sends.
+    /// Returns every fault that keeps the memory of hosts and lets a sender detect a dead connection. Each connection
+    /// recovers, or fails at the next send.
     ///
     /// The kinds are [`partitions`](Self::partitions), [`resets`](Self::resets), [`silence`](Self::silence),
     /// [`paused_links`](Self::paused_links), [`slow_links`](Self::slow_links), [`lossy_links`](Self::lossy_links),

@@ -69,7 +69,7 @@ impl<N: Transport> Host<N> {
     ///
     /// # Errors
     ///
-    /// On a host that has crashed. Only destructors still run there, and in production not even these.
+    /// On a host that has crashed. Only destructors run there. In production not even they would run.
     #[track_caller]
     fn acts(self) -> io::Result<Rc<Run>> {
         let run = self.run();

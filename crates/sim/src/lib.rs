@@ -40,7 +40,7 @@
 //!             stream.write_u8(7).await?;
 //!             stream.read_u8().await
 //!         };
-//!         // Whatever the network does, the call ends in time, and never with another answer.
+//!         // The call always ends in time. It never returns another answer.
 //!         if let Ok(Ok(answer)) = timeout(Duration::from_secs(5), asking).await {
 //!             assert_eq!(answer, 7);
 //!         }
@@ -141,8 +141,8 @@ pub use symptom::{Symptom, SymptomKind};
 pub use trace::Trace;
 pub use udp::Udp;
 
-/// Makes a simulation a test: `fn name(sim: &mut Sim)` builds the hosts, and the test runs it with its recordings under
-/// `seeds/` and then with many seeds.
+/// Turns `fn name(sim: &mut Sim)` into a test. The function builds the hosts. The test replays its recordings under
+/// `seeds/` and then runs many seeds.
 ///
 /// Each seed is another order of tasks and threads, other latencies and other faults. The first seed that fails is
 /// recorded under `seeds/`, shrunk to the few choices that matter, and reported with its trace and, as the last line,
@@ -154,16 +154,16 @@ pub use udp::Udp;
 /// - `base_seed = NUMBER`: the first seed, from 0 to 2^64 - 1; the others follow it. By default a hash of the package's
 ///   name and the test's path, so renaming a test changes its seeds. Set it to keep the seeds of the old name.
 /// - `finds = "PART OF A SYMPTOM"`: the test passes if it *finds* this bug. Some seed must show a symptom that contains
-///   the text (numbers aside), none before it another; the recordings must still fail; and the trace of the shrunk run
-///   must equal the reviewed `insta` snapshot under `snapshots/`, beside the test's file.
-/// - `deviations = NUMBER`: enumerates runs instead of drawing them from seeds: those with at most this many choices
-///   that are not the default. See [`Sweep::deviations`].
-/// - `past = "PART OF A SYMPTOM"`: a known symptom does not end the sweep, which looks for others. May be given several
-///   times. See [`Sweep::past`].
+///   this text; numbers are ignored. No earlier seed may show another symptom. Every recording must still fail. The
+///   trace of the shrunk run must equal the reviewed `insta` snapshot in `snapshots/`, next to the test's file.
+/// - `deviations = NUMBER`: enumerates runs instead of drawing seeds: every run with at most this many non-default
+///   choices. See [`Sweep::deviations`].
+/// - `past = "PART OF A SYMPTOM"`: counts failures with this known symptom and continues with other seeds. May be given
+///   several times. See [`Sweep::past`].
 /// - `sometimes = "required"`: the test fails unless every [`sometimes!`] point that a seed evaluated is reached by
 ///   some seed. By default, what was not reached is a note on stderr.
-/// - `reaches = "POINT"`: the test fails unless some seed reaches the point of this text, also if no seed comes by it.
-///   May be given several times.
+/// - `reaches = "POINT"`: the test fails unless some seed reaches this `sometimes!` point. A point that no seed
+///   evaluates counts as not reached. May be given several times.
 ///
 /// # Example: a connection that must be closed
 ///
@@ -178,7 +178,7 @@ pub use wavetank_macros::test;
 pub use wavetank_runtime as runtime;
 pub use wavetank_runtime::{always, buggify, sometimes};
 
-/// Returns `value` as a success, with an error type that takes any error: the last line of a main that uses `?`.
+/// Returns `Ok(value)` with a boxed error type. Use it as the last line of a main that uses `?`.
 ///
 /// A closure that ends with a bare `Ok(())` does not say which error it returns, so it does not compile.
 ///
@@ -205,7 +205,7 @@ pub fn Ok<T>(value: T) -> Result<T, Box<dyn std::error::Error + Send + Sync>> {
     Result::Ok(value)
 }
 
-/// What the expansion of [`macro@test`] names. No part of the interface.
+/// Used by the expansion of [`macro@test`]. Not part of the public API.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::report::Built;
@@ -219,8 +219,8 @@ mod readme {}
 
 /// Calls `f`, in which code under test may open real sockets, look up real names and start OS threads.
 ///
-/// Everywhere else in a run those fail the test, because what is real cannot be replayed. Code that uses this answers
-/// for the same results in every run of a seed; what `f` starts must not touch the simulation.
+/// Anywhere else in a run these fail the test, because real I/O cannot be replayed. Make sure that `f` returns the same
+/// results in every run of a seed. What `f` starts must not touch the simulation.
 ///
 /// # Example: an address of this machine
 ///

@@ -217,15 +217,15 @@ macro_rules! shared_options {
             }
 
             /// Fails a run in which an operation of a client waits longer than `bound` while no fault is active. The
-            /// bound counts from the end of the last fault. Waits for connections to accept, for timers, and with their
-            /// own timeouts do not count. Default: no bound.
+            /// bound counts from the end of the last fault. These waits do not count: accepting a connection, a timer,
+            /// and any wait with a timeout of its own. Default: no bound.
             pub fn stall_after(&mut self, bound: std::time::Duration) -> &mut Self {
                 self.options.stall_after = Some($crate::time::nanos(bound));
                 self
             }
 
-            /// Sets how much virtual time clients have to clean up after every main has ended. What they still have
-            /// then is a leak. Default: ten seconds.
+            /// Sets how much virtual time clients have to clean up after every main has ended. After that time,
+            /// everything that clients still have is a leak. Default: ten seconds.
             pub fn leak_grace(&mut self, grace: std::time::Duration) -> &mut Self {
                 self.options.leak_grace = $crate::time::nanos(grace);
                 self

@@ -1,4 +1,4 @@
-//! The order of logs by size. The shrinker minimises it, and recordings compete in it.
+//! Decides which of two logs is simpler. The shrinker minimises this order, and recordings compete in it.
 
 use crate::choice::{ChoiceLog, LaneKind, LaneName};
 

@@ -1,8 +1,8 @@
 //! The shrinker: from the choices of a failing run to the few that matter, in the manner of Hypothesis.
 //!
 //! A candidate is the best log so far with some values lowered, most of them to 0. It is replayed leniently; if the
-//! same symptom comes back, the choices that this run *actually* made are the new best, provided they are smaller in
-//! the one [`order`]. The [`passes`] propose candidates, from the boldest (no values at all) to the finest (one value
+//! same symptom comes back, the choices that this run *actually* made are the new best, if they are simpler by
+//! [`order::Size`]. The [`passes`] propose candidates, from the boldest (no values at all) to the finest (one value
 //! lower by one), again and again until none of them helps.
 //!
 //! # Invariants

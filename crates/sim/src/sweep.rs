@@ -72,8 +72,9 @@ mod warm_up;
 ///
 /// # Determinism
 ///
-/// A sweep begins with a warm-up: the default run (every value is 0) of seed 0. Its result does not count, unless it
-/// does not end. It initialises what the code under test has once per process (a `LazyLock`, a cached table), so that
+/// A sweep begins with a warm-up: the default run (every value is 0) of seed 0. Its result is ignored, unless it does
+/// not end or only the first run of the process fails. It initialises what the code under test has once per process (a
+/// `LazyLock`, a cached table), so that
 /// the first seed meets the same state as all others. State that only some seeds reach is initialised by the first of
 /// them. If that changes the run, it is reported as nondeterminism. Initialise such a static in the test's body, before
 /// the hosts.
@@ -170,8 +171,9 @@ impl Sweep {
     /// Enumerates runs instead of drawing them from seeds: the default run, then every run with one choice that is not
     /// the default, then with two, up to `count`. Default: 0, which runs seeds.
     ///
-    /// For tests with a few hundred choices. If all runs pass, the sweep says so: "no failure within 2 deviations". Of
-    /// a choice with more than 16 alternatives (a latency), three are tried apart from the default. `WAVETANK_SEEDS`
+    /// For tests with a few hundred choices. If all runs pass, the sweep says so: "no failure within 2 deviations". If
+    /// a choice has more than 16 alternatives (a latency), the sweep tries three of them besides the default.
+    /// `WAVETANK_SEEDS`
     /// limits the runs, which are otherwise 1,000,000, and `WAVETANK_TIME_BUDGET` their time. A test that is cut short
     /// passes, and says how far it came; see [`Passed::deviations`].
     ///
@@ -186,7 +188,7 @@ impl Sweep {
     /// end the sweep, and neither does a recording. `symptom` is a part of it, numbers aside. May be called several
     /// times. `WAVETANK_PAST` adds one.
     ///
-    /// The symptom that [`finds`](Self::finds) names is never gone past, nor is nondeterminism.
+    /// The sweep always stops at the symptom of [`finds`](Self::finds) and at nondeterminism.
     #[must_use]
     pub fn past(mut self, symptom: impl Into<String>) -> Self {
         self.past.push(symptom.into());
@@ -247,8 +249,8 @@ impl Sweep {
         self
     }
 
-    /// Sets how long a run may go without a step, in real time, before it counts as stuck. A short time gives up
-    /// healthy runs on a busy machine.
+    /// Sets how long a run may go without a step, in real time, before it counts as stuck. On a busy machine, a short
+    /// time makes healthy runs count as stuck.
     #[must_use]
     pub const fn watchdog(mut self, patience: Duration) -> Self {
         self.patience = patience;
@@ -274,15 +276,15 @@ impl Sweep {
         self.in_process(Arc::new(BodyRunner(Box::new(body))), |session| session.verify())
     }
 
-    /// Runs a test that must find a bug. Every recording must still fail as recorded. One of the seeds must show the
-    /// symptom that [`finds`](Self::finds) names, and no seed before it another. The failure is shrunk, and the shrunk
+    /// Runs a test that must find a bug. Every recording must still fail as recorded. One seed must show the symptom of
+    /// [`finds`](Self::finds). No earlier seed may show another symptom. The failure is shrunk, and the shrunk
     /// run must replay strictly.
     ///
     /// `WAVETANK_SEEDS` and `WAVETANK_SHARD` do not reduce the seeds: every machine must find the bug.
     ///
     /// # Panics
     ///
-    /// With the report, if the bug is not found or anything else is. On Ctrl-C the process exits with status 130.
+    /// With the report, if the bug is not found, or if another one is. On Ctrl-C the process exits with status 130.
     pub fn find(self, body: impl Fn(&mut Sim) + Send + Sync + 'static) -> Found {
         self.in_process(Arc::new(BodyRunner(Box::new(body))), |session| session.find())
     }

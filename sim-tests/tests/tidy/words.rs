@@ -5,7 +5,7 @@ use std::fs;
 use super::{Source, files, none, root};
 
 /// A phrase that is not used, and what to write instead. A phrase is matched word by word, without regard to case.
-const REPLACED: [(&str, &str); 31] = [
+const REPLACED: [(&str, &str); 38] = [
     ("tank", "simulation, simulator"),
     ("in-tank", "simulated"),
     ("seam", "runtime traits"),
@@ -16,6 +16,13 @@ const REPLACED: [(&str, &str); 31] = [
     ("withhold", "delay"),
     ("withheld", "delayed"),
     ("held back", "delayed"),
+    ("hold back", "delay"),
+    ("holds back", "delays"),
+    ("are held for", "wait for"),
+    ("weather", "link conditions, faults"),
+    ("exhibit", "an entry of the zoo"),
+    ("tanks", "simulations"),
+    ("seams", "runtime traits"),
     ("manners", "peer scripts"),
     ("whom", "that, which"),
     ("whoever", "the task that, the thread that"),
@@ -70,6 +77,8 @@ fn texts() -> Vec<Source> {
         ".cargo/config.toml",
         ".ci/run",
         ".github/CONTRIBUTING.md",
+        ".github/SECURITY.md",
+        ".github/workflows/ci.yml",
         "sim-tests/first_steps/run",
         "sim-tests/zoo/run",
         "sim-tests/peers/run",

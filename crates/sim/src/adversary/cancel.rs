@@ -19,9 +19,9 @@ use crate::world::context;
 /// Makes `future` cancellable. The run chooses whether it is cancelled, at which of its first 16 awaits, and how long
 /// after it. The result is `None` if it was.
 ///
-/// An await is a poll of the future that returns `Pending`. The future is dropped at once, or when it is polled again
-/// (it was woken: something had been handed to it), or some time later, as by a timeout. The test then checks what must
-/// still hold: nothing is lost, nothing is left behind, the next operation works.
+/// An await is a poll of the future that returns `Pending`. The future is dropped at once, at its next poll (something
+/// had been handed to it), or some time later, as by a timeout. The test then checks that nothing is lost, nothing is
+/// left over, and the next operation works.
 ///
 /// # Outside of a simulated run
 ///

@@ -17,13 +17,12 @@ use crate::world::{Run, context};
 
 /// Makes `future` pausable. The run chooses whether it is paused, at which of its first 16 awaits, and for how long.
 ///
-/// An await is a poll of the future that returns `Pending`. While the future is paused it is alive and is not polled,
-/// whatever wakes it: it keeps its place in queues, its permits and its locks, and does nothing with them. Code does
-/// that with `select!` and a reference to a future, in a loop, if the body of another branch waits. So a lock that was
-/// handed to the future is held by nothing that runs. [`cancellable`](super::cancellable) finds only what dropping
-/// breaks.
+/// An await is a poll of the future that returns `Pending`. A paused future stays alive and is not polled, even if it
+/// is woken. It keeps its place in queues, its permits and its locks. This happens in production when `select!` polls a
+/// future by reference in a loop and the body of another branch waits. [`cancellable`](super::cancellable) finds only
+/// bugs that dropping causes.
 ///
-/// A pause takes between no time at all and a second.
+/// A pause lasts up to one second.
 ///
 /// # Outside of a simulated run
 ///

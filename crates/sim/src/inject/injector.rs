@@ -11,10 +11,11 @@ use crate::options::LATENCY_MAX;
 use crate::time::nanos;
 use crate::world::{Run, context};
 
-/// Injects faults when a test's task or thread says so, beside the faults that are drawn.
+/// Injects faults when the test calls it, in addition to the drawn faults.
 ///
-/// Get it from [`Host::inject`](crate::Host::inject). Hosts are named. Every method acts at once, shows in the trace as
-/// a line with `*`, and is no scheduling point. An injected fault lasts until it is ended by hand. Nothing here ends a
+/// Get it from [`Host::inject`](crate::Host::inject). Hosts are given by name. Every method acts at once and adds a
+/// line with `*` to the trace. It is not a scheduling point. An injected fault lasts until it is ended by hand. Nothing
+/// here ends a
 /// drawn fault. While an injected fault lasts, [`Sim::stall_after`](crate::Sim::stall_after) does not count.
 ///
 /// # Panics

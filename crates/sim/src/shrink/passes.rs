@@ -16,7 +16,7 @@ type Pass = fn(&mut Shrinker<'_>) -> Result<(), End>;
 pub(super) const ALL: [Pass; 8] =
     [everything, lanes, spans, blocks, single_values, switch_pairs, lower_values, earlier_values];
 
-/// Most context switches of which every pair is tried; of more, only neighbours are.
+/// If there are at most this many context switches, every pair is tried. Otherwise only neighbours are.
 const PAIRS_OF_ALL_MAX: usize = 24;
 
 fn everything(shrinker: &mut Shrinker<'_>) -> Result<(), End> {

@@ -15,7 +15,7 @@ use crate::pool::{BodyRunner, Job, Ran};
 use crate::sim::Sim;
 use crate::symptom::Symptom;
 
-/// So many lengths are measured.
+/// The maximum number of measured lengths.
 const POINTS_MAX: usize = 24;
 
 /// The result of [`Sweep::explain`]: how likely a failure is, by how many of its choices are kept.
@@ -95,9 +95,9 @@ impl fmt::Display for Explanation {
 }
 
 impl Sweep {
-    /// Says where in a recorded failure the bug is decided: the *causality curve*. Keeps the first choices of the
-    /// recording, draws the others anew `runs` times, and counts how many of these runs fail in the same way; for up to
-    /// 24 lengths, mostly where that count changes.
+    /// Measures where a recorded failure is decided: the *causality curve*. It keeps the first choices, draws the rest
+    /// anew `runs` times, and counts the runs that fail in the same way. It does this for up to 24 lengths, mostly
+    /// where that count changes.
     ///
     /// For a test that `#[wavetank::test]` has made, `WAVETANK_EXPLAIN` with `WAVETANK_REPLAY` prints it.
     ///

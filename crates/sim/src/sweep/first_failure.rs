@@ -1,7 +1,7 @@
 //! Measuring: how many seeds until the first failure, and nothing else.
 //!
-//! Recordings would answer before any seed does, and shrinking costs more than finding; a comparison of strategies
-//! wants neither.
+//! Recordings would be replayed before any seed. Shrinking costs more than finding. A comparison of strategies needs
+//! neither.
 
 use std::sync::Arc;
 
@@ -43,12 +43,11 @@ impl FirstFailure {
 }
 
 impl Sweep {
-    /// Runs seeds until one fails, and returns that failure as it was found; `None` if all passed. What
-    /// [`finds`](Self::finds) says is not looked at.
+    /// Runs seeds until one fails and returns that failure. Returns `None` if all pass. Ignores [`finds`](Self::finds).
     ///
-    /// Recordings are neither replayed nor written and nothing is shrunk, so what this call costs is what finding
-    /// costs: with one [worker](Self::workers), the warm-up, the runs up to the failure, its second run, and the second
-    /// run of one in 64 that passed.
+    /// Replays and writes no recordings, and shrinks nothing. So the cost of this call is the cost of finding: with one
+    /// [worker](Self::workers), the warm-up, the runs up to the failure, its second run, and the second run of one in
+    /// 64 that passed.
     ///
     /// # Panics
     ///

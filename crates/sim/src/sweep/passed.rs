@@ -39,7 +39,7 @@ impl Passed {
         self.deviations
     }
 
-    /// Counts the seeds that failed with a symptom that the sweep goes past; see [`Sweep::past`].
+    /// Counts the seeds that failed with a known symptom; see [`Sweep::past`].
     pub const fn known(&self) -> u64 {
         self.known
     }

@@ -1,4 +1,4 @@
-//! Who made the sockets that are open, for a report of those that are left behind, or outlive a thread.
+//! Which task made each open socket, for a report of those that are left behind or outlive a thread.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! Nagle's algorithm, which would hold back a small message until the one before it is acknowledged: 40 ms on Linux.
+//! Nagle's algorithm, which would delay a small message until the one before it is acknowledged: 40 ms on Linux.
 
 use std::io;
 use std::net::SocketAddr;
