@@ -94,7 +94,16 @@ impl Fault {
         match self {
             Self::Silence { host } => of_host(host),
             Self::Reset { a, b } => (link.from, link.to) == (a, b) || (link.from, link.to) == (b, a),
-            _ => self.conditions(link) != Conditions::default(),
+            Self::Partition { .. }
+            | Self::OneWayPartition { .. }
+            | Self::PausedLink { .. }
+            | Self::Clog { .. }
+            | Self::Slow { .. }
+            | Self::Lossy { .. }
+            | Self::Narrow { .. }
+            | Self::PausedHost { .. }
+            | Self::Crash { .. }
+            | Self::HalfOpen { .. } => self.conditions(link) != Conditions::default(),
         }
     }
 
@@ -142,7 +151,18 @@ impl Fault {
             Self::Narrow { a, b, bytes_per_second } if between(a, b) => {
                 Conditions { bytes_per_second, ..fair }
             }
-            _ => fair,
+            Self::Partition { .. }
+            | Self::OneWayPartition { .. }
+            | Self::PausedLink { .. }
+            | Self::Clog { .. }
+            | Self::Slow { .. }
+            | Self::Lossy { .. }
+            | Self::Narrow { .. }
+            | Self::Silence { .. }
+            | Self::PausedHost { .. }
+            | Self::Crash { .. }
+            | Self::Reset { .. }
+            | Self::HalfOpen { .. } => fair,
         }
     }
 
@@ -154,7 +174,11 @@ impl Fault {
             Self::Slow { .. } => conditions.delay > 0,
             Self::Lossy { .. } => conditions.one_lost_in > 0,
             Self::Narrow { .. } => conditions.bytes_per_second > 0,
-            _ => false,
+            Self::Silence { .. }
+            | Self::PausedHost { .. }
+            | Self::Crash { .. }
+            | Self::Reset { .. }
+            | Self::HalfOpen { .. } => false,
         }
     }
 
@@ -162,7 +186,17 @@ impl Fault {
     pub(crate) const fn silences(self) -> Option<HostId> {
         match self {
             Self::Silence { host } | Self::Crash { host, how: Crash::Machine } => Some(host),
-            _ => None,
+            Self::Partition { .. }
+            | Self::OneWayPartition { .. }
+            | Self::PausedLink { .. }
+            | Self::Clog { .. }
+            | Self::Slow { .. }
+            | Self::Lossy { .. }
+            | Self::Narrow { .. }
+            | Self::PausedHost { .. }
+            | Self::Crash { how: Crash::Process, .. }
+            | Self::Reset { .. }
+            | Self::HalfOpen { .. } => None,
         }
     }
 
@@ -180,8 +214,8 @@ impl Fault {
             Self::OneWayPartition { from, to } => {
                 format!("nothing from {} reaches {}{during}", name(from), name(to))
             }
-            Self::PausedLink { a, b } => format!("segments {} are held{during}", pair(a, b)),
-            Self::Clog { host } => format!("all segments from and to {} are held{during}", name(host)),
+            Self::PausedLink { a, b } => format!("segments {} wait{during}", pair(a, b)),
+            Self::Clog { host } => format!("all segments from and to {} wait{during}", name(host)),
             Self::Slow { a, b, by } => {
                 format!("segments {} take {} longer{during}", pair(a, b), milliseconds(by))
             }

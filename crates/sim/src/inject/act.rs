@@ -105,7 +105,13 @@ fn begin(run: &Run, what: Fault, lasts: Option<Nanos>) {
             tell(run, line);
             run.network(|network, now, outside| network.silence(now, outside, host));
         }
-        _ => {
+        Fault::Partition { .. }
+        | Fault::OneWayPartition { .. }
+        | Fault::PausedLink { .. }
+        | Fault::Clog { .. }
+        | Fault::Slow { .. }
+        | Fault::Lossy { .. }
+        | Fault::Narrow { .. } => {
             tell(run, line);
             apply_links(run);
         }
@@ -134,7 +140,15 @@ fn end(run: &Run, what: Fault) {
             }
             run.restart(host.index());
         }
-        _ => apply_links(run),
+        Fault::Partition { .. }
+        | Fault::OneWayPartition { .. }
+        | Fault::PausedLink { .. }
+        | Fault::Clog { .. }
+        | Fault::Slow { .. }
+        | Fault::Lossy { .. }
+        | Fault::Narrow { .. }
+        | Fault::Reset { .. }
+        | Fault::HalfOpen { .. } => apply_links(run),
     }
 }
 

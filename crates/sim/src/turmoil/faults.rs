@@ -223,7 +223,7 @@ impl FaultDriver {
         let (a, b) = (self.names[fault.a].as_str(), self.names[fault.b].as_str());
         let lasts = milliseconds(fault.ends - fault.begins);
         let what = match fault.kind {
-            Kind::PausedLink => format!("what {a} and {b} send each other is held for {lasts}"),
+            Kind::PausedLink => format!("what {a} and {b} send each other waits for {lasts}"),
             Kind::Partition => format!("{a} and {b} are cut off from each other for {lasts}"),
             Kind::OneWayPartition => format!("what {a} sends to {b} is lost for {lasts}"),
             Kind::Crash => format!("{a} crashes, and restarts after {lasts}"),

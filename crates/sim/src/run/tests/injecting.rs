@@ -122,7 +122,7 @@ fn every_injected_fault_shows_in_the_trace() {
     assert_eq!(outcome.faults, 13);
     let lines = fault_lines(&outcome);
     let told = [
-        "segments between client and server are held",
+        "segments between client and server wait",
         "segments between client and server go on",
         "client and server are cut off from each other",
         "client and server reach each other again",
