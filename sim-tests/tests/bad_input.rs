@@ -395,10 +395,52 @@ mod real_os_threads {
 
     #[test]
     fn of_spawn_blocking_are_named() {
-        let symptom = "foreign wake: client/main waits, and `spawn_blocking` has started a real OS thread: what runs \
-                       outside of the simulation cannot be replayed";
-        fails("spawn-blocking", symptom, &["on a thread of `Threads::spawn`"], |sim| {
+        let symptom = "foreign wake: client/main starts a real OS thread by `spawn_blocking`: what runs outside of the \
+                       simulation cannot be replayed";
+        let also = &["on a thread of `Threads::spawn`"];
+        fails("spawn-blocking", symptom, also, |sim| {
             sim.client("client", async |_| tokio::task::spawn_blocking(std::thread::yield_now).await);
+        });
+        fails("spawn-blocking-unawaited", symptom, also, |sim| {
+            sim.client("client", async |host: Host| {
+                drop(tokio::task::spawn_blocking(|| panic!("of no interest to its handle")));
+                Runtime::sleep(&host, Duration::from_secs(1)).await;
+            });
+        });
+        fails("spawn-blocking-awaited-late", symptom, also, |sim| {
+            sim.client("client", async |_| {
+                let five = tokio::task::spawn_blocking(|| 5);
+                while !five.is_finished() {
+                    std::hint::spin_loop();
+                }
+                assert_eq!(five.await.expect("no panic"), 5);
+            });
+        });
+    }
+
+    #[test]
+    fn that_code_under_test_waits_for_are_named() {
+        let symptom = "uncontrolled: client/main limits the real time for which it waits for a lock, condition, \
+                       channel or `park_timeout` of std";
+        let also =
+            &["Wait by `Condvar` of the runtime traits", "`wavetank::unsimulated` allows it on purpose"];
+        fails("condvar-timeout", symptom, also, |sim| {
+            sim.client_thread("client", |_| {
+                let (lock, condition) = (StdMutex::new(()), std::sync::Condvar::new());
+                let guard = lock.lock().expect("no panic");
+                let (_guard, waited) =
+                    condition.wait_timeout(guard, Duration::from_secs(1)).expect("no panic");
+                assert!(waited.timed_out());
+            });
+        });
+        fails("channel-timeout", symptom, also, |sim| {
+            sim.client("client", async |_| {
+                let (_sender, receiver) = std::sync::mpsc::channel::<()>();
+                let _ = receiver.recv_timeout(Duration::from_secs(1));
+            });
+        });
+        fails("park-timeout", symptom, also, |sim| {
+            sim.client("client", async |_| std::thread::park_timeout(Duration::from_secs(1)));
         });
     }
 

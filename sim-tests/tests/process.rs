@@ -300,6 +300,9 @@ fn what_ends_the_process_names_test_and_seed() {
     for (how, status, what) in [
         ("exits", Some(101), exit),
         ("exits-in-a-thread", Some(101), exit),
+        ("exits-in-an-os-thread", Some(101), exit),
+        ("exits-in-a-thread-local", Some(101), exit),
+        ("panic-in-a-thread-local", None, "code under test ended the process by SIGABRT"),
         ("aborts", None, "code under test ended the process by SIGABRT"),
         ("faults", None, "code under test ended the process by SIGSEGV"),
         ("overflow-in-a-task", None, "code under test ended the process by SIG"),

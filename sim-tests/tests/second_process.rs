@@ -56,14 +56,21 @@ fn a_second_process_shows_what_depends_on_addresses() {
     let what =
         "nondeterminism: a seed that passed does something else in a second process, at other addresses";
     assert!(said.contains(what), "{said}");
-    assert!(said.contains("usual suspects: addresses (") && said.contains("WAVETANK_ASLR=0"), "{said}");
+    assert!(
+        said.contains("usual suspects: addresses, and ids of OS threads (")
+            && said.contains("WAVETANK_ASLR=0"),
+        "{said}"
+    );
     assert!(said.lines().any(|line| line.starts_with("WAVETANK_SEED=0x")), "{said}");
 
     let (output, said) = child("fails", &[]);
     assert!(output.status.success(), "{said}");
     let what =
         "note: in a second process, at other addresses, this seed failed in the same way, with another trace";
-    assert!(said.contains(what) && said.contains("usual suspects: addresses ("), "{said}");
+    assert!(
+        said.contains(what) && said.contains("usual suspects: addresses, and ids of OS threads ("),
+        "{said}"
+    );
 
     let (output, said) = child("fails_here_alone", &[]);
     assert!(output.status.success(), "{said}");

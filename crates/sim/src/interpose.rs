@@ -96,6 +96,18 @@ pub(crate) fn set_polling(polling: bool) {
     POLLING.set(polling);
 }
 
+/// Runs `f` as code under test.
+pub(crate) fn as_code_under_test<T>(f: impl FnOnce() -> T) -> T {
+    struct Back(bool);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            POLLING.set(self.0);
+        }
+    }
+    let _back = Back(POLLING.replace(true));
+    f()
+}
+
 /// Whether code under test may have read a clock other than the runtime's, and so may have armed a tokio timer.
 pub(crate) fn observed() -> bool {
     !INTERPOSED || OBSERVED.get()
@@ -114,6 +126,8 @@ pub(crate) enum Real {
     Socket,
     Name,
     Thread,
+    /// A lock, condition or channel of std, for some time.
+    Time,
 }
 
 /// What is done when code under test asks for something real.
@@ -205,6 +219,14 @@ mod linux {
             tv_sec: (seconds + now / 1_000_000_000) as libc::time_t,
             tv_nsec: (now % 1_000_000_000) as libc::c_long,
         })
+    }
+
+    /// Shows an hour after this time of the monotonic clock, and after the present one. The simulator ends that when it
+    /// sets the clock.
+    pub(super) fn show(time: timespec) {
+        let nanos = (time.tv_sec as u64).saturating_sub(UPTIME_SECONDS).saturating_mul(1_000_000_000);
+        CLOCK
+            .with(|clock| clock.set(clock.get().map(|now| now.max(nanos).saturating_add(3_600_000_000_000))));
     }
 
     /// libc's `clock_gettime(2)`: the virtual clock inside of a run.

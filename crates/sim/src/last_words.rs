@@ -3,15 +3,15 @@
 //! A report needs a living process. `std::process::exit` inside a run would end the test binary with any status, and
 //! earlier failures would never be reported. A signal (SIGABRT, SIGSEGV, an overflow of the OS thread's own stack)
 //! would leave no name. So an exit from a run's OS thread becomes a failure, and fatal signals there print the run's
-//! name first.
+//! name first. An OS thread that a run has started has the run's name, too.
 
 #![expect(unsafe_code, reason = "signal handlers, exit handlers and their registration are libc calls")]
 
 use std::cell::Cell;
-use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Once, OnceLock};
 
-use libc::c_int;
+use libc::{c_int, c_void};
 
 /// The name of a run, leaked while the run lasts, because it must outlive the destructors of thread-local values.
 #[derive(Clone, Copy)]
@@ -65,16 +65,44 @@ pub(crate) fn install() {
     });
 }
 
-/// Sets the name of the run of this OS thread.
+/// Clears the name when an OS thread ends. A key of POSIX and not a thread-local value: code under test may end the
+/// process in the destructor of a thread-local value, and those run before, also in `exit`.
+static AT_END: OnceLock<libc::pthread_key_t> = OnceLock::new();
+
+extern "C" fn at_end(_: *mut c_void) {
+    clear();
+}
+
+/// Sets the name of the run of this OS thread, until the thread ends.
 pub(crate) fn set_name(name: &str) {
     clear();
+    let make_key = || {
+        let mut key = 0;
+        // SAFETY: `key` is writable, and the destructor has the signature that is asked for.
+        unsafe { libc::pthread_key_create(&mut key, Some(at_end)) };
+        key
+    };
+    // SAFETY: a plain call. Any value but null has the destructor called.
+    unsafe { libc::pthread_setspecific(*AT_END.get_or_init(make_key), std::ptr::dangling()) };
     let text = Box::leak(name.to_owned().into_boxed_str());
     NAME.set(Name { text: text.as_ptr(), length: text.len() });
     SAID.set(false);
 }
 
+/// Returns the name of the run of this OS thread, for an OS thread that it starts.
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only interposed on Linux"))]
+pub(crate) fn name() -> Option<Box<str>> {
+    let Name { text, length } = NAME.try_with(Cell::get).unwrap_or(NONE);
+    if text.is_null() {
+        return None;
+    }
+    // SAFETY: these are the pointer and the length of a leaked `str`, which only this OS thread frees.
+    let name = unsafe { std::str::from_utf8_unchecked(std::slice::from_raw_parts(text, length)) };
+    Some(name.into())
+}
+
 /// Clears the name of the run of this OS thread.
-pub(crate) fn clear() {
+fn clear() {
     let Name { text, length } = NAME.replace(NONE);
     if !text.is_null() {
         // SAFETY: these are the pointer and the length of a box that `set_name` leaked, taken out of the only
@@ -117,7 +145,7 @@ extern "C" fn at_exit() {
     }
 }
 
-extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     let index = SIGNALS.iter().position(|(known, _)| *known == signal).unwrap_or(0);
     if let Some(name) = unexplained() {
         say(&[
@@ -142,7 +170,7 @@ extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, context: *mut
         previous => {
             // SAFETY: the address was registered as a signal handler; std's handlers take these three
             // arguments, and one that takes only the first ignores the others.
-            let previous: extern "C" fn(c_int, *mut libc::siginfo_t, *mut libc::c_void) =
+            let previous: extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) =
                 unsafe { std::mem::transmute(previous) };
             previous(signal, info, context);
         }

@@ -73,7 +73,6 @@ pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T, String> {
     IS_RUN_THREAD.set(true);
     let result = panic::catch_unwind(AssertUnwindSafe(f));
     IS_RUN_THREAD.set(false);
-    crate::last_words::clear();
     result.map_err(|payload| LAST_PANIC.take().map_or_else(|| message_of(&*payload), |last| last.whole))
 }
 

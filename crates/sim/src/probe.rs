@@ -4,6 +4,7 @@
 //! # Invariants
 //!
 //! - A probe finds its run by the OS thread that calls it. During teardown there is none.
+//! - A process that was killed runs no destructors, so an `always!` that breaks there is only traced.
 //! - Points are few and named by static texts: their memory does not grow with a run's length.
 
 #[cfg(test)]
@@ -70,6 +71,9 @@ fn is_simulating() -> bool {
 fn broken(what: fmt::Arguments<'_>, place: &'static str) {
     let Some(run) = context::current() else { return };
     let scheduler = &run.scheduler;
+    if scheduler.being_torn_down() {
+        return scheduler.trace_event(TraceEvent::Broken(what.to_string().into()));
+    }
     if run.probes.broken_at.get().is_none() {
         run.probes.broken_at.set(Some(place));
     }

@@ -2,6 +2,7 @@
 //!
 //! `misbehave HOW FOLDER-FOR-RECORDINGS`, where HOW is one of [`WAYS`].
 
+use std::cell::Cell;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,7 +11,8 @@ use std::time::Duration;
 use wavetank::runtime::{Mutex, ThreadHandle, Threads};
 use wavetank::{Host, Sim, Sweep};
 
-const WAYS: &str = "overflow, overflow-in-a-task, overflow-in-the-body, exits, exits-in-a-thread, aborts, faults, \
+const WAYS: &str = "overflow, overflow-in-a-task, overflow-in-the-body, exits, exits-in-a-thread, \
+                    exits-in-an-os-thread, exits-in-a-thread-local, panic-in-a-thread-local, aborts, faults, \
                     panic-in-unwind, panic-in-unwind-of-a-task, panic-in-teardown, \
                     panic-in-teardown-of-a-seed, loops-in-teardown, passes, never-ends, real-lock, catches-all, \
                     bug, changed-bug, slow-bug";
@@ -29,6 +31,16 @@ fn main() {
         "exits" => sweep(how).seeds(5).run(exits),
         "exits-in-a-thread" => sweep(how).seeds(1).run(|sim| {
             sim.client_thread("client", |_| std::process::exit(0));
+        }),
+        "exits-in-an-os-thread" => sweep(how).seeds(1).run(|sim| {
+            let exits = || std::thread::Builder::new().spawn(|| std::process::exit(0));
+            sim.client("client", async move |_| drop(exits().expect("starts").join()));
+        }),
+        "exits-in-a-thread-local" => sweep(how).seeds(1).run(|sim| {
+            sim.client_thread("client", |_| LAST.with(|last| last.0.set(Some(|| std::process::exit(0)))));
+        }),
+        "panic-in-a-thread-local" => sweep(how).seeds(1).run(|sim| {
+            sim.client("client", async |_| LAST.with(|last| last.0.set(Some(|| panic!("dropped too late")))));
         }),
         "aborts" => sweep(how).seeds(1).run(|sim| sim.client("client", async |_| std::process::abort())),
         "faults" => sweep(how).seeds(1).run(|sim| sim.client("client", async |_| fault())),
@@ -82,6 +94,21 @@ fn exits(sim: &mut Sim) {
             std::process::exit(0);
         }
     });
+}
+
+/// Does something when its thread ends.
+struct Last(Cell<Option<fn()>>);
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        if let Some(what) = self.0.take() {
+            what();
+        }
+    }
+}
+
+thread_local! {
+    static LAST: Last = const { Last(Cell::new(None)) };
 }
 
 /// Reads from an address that has no memory.

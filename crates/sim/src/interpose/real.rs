@@ -10,9 +10,10 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use libc::{addrinfo, c_char, c_int, c_void, pthread_attr_t, pthread_t};
 
-use super::{Real, is_refused};
+use super::{Real, inside, is_refused};
+use crate::last_words;
 
-type Start = extern "C" fn(*mut c_void) -> *mut c_void;
+type Start = extern "C-unwind" fn(*mut c_void) -> *mut c_void;
 type PthreadCreate = unsafe extern "C" fn(*mut pthread_t, *const pthread_attr_t, Start, *mut c_void) -> c_int;
 type Getaddrinfo =
     unsafe extern "C" fn(*const c_char, *const c_char, *const addrinfo, *mut *mut addrinfo) -> c_int;
@@ -106,9 +107,35 @@ unsafe extern "C" fn pthread_create(
     if real.is_null() {
         return libc::EAGAIN;
     }
-    is_refused(Real::Thread);
     // SAFETY: the symbol of this name in libc has this signature.
     let real: PthreadCreate = unsafe { std::mem::transmute(real) };
-    // SAFETY: the arguments are passed on as they came.
-    unsafe { real(thread, attributes, start, argument) }
+    is_refused(Real::Thread);
+    let Some(run) = inside().and_then(|_| last_words::name()) else {
+        // SAFETY: the arguments are passed on as they came.
+        return unsafe { real(thread, attributes, start, argument) };
+    };
+    let named = Box::into_raw(Box::new(Named { run, start, argument }));
+    // SAFETY: `begin` takes what it is given here, and then does what the caller asked for.
+    let result = unsafe { real(thread, attributes, begin, named.cast()) };
+    if result != 0 {
+        // SAFETY: no thread was started, so this is the only owner.
+        drop(unsafe { Box::from_raw(named) });
+    }
+    result
+}
+
+/// What an OS thread of a run begins with.
+struct Named {
+    /// The name of the run, which must be said if the thread ends the process.
+    run: Box<str>,
+    start: Start,
+    argument: *mut c_void,
+}
+
+extern "C-unwind" fn begin(named: *mut c_void) -> *mut c_void {
+    // SAFETY: `pthread_create` above passes a box that nothing else owns.
+    let Named { run, start, argument } = *unsafe { Box::from_raw(named.cast::<Named>()) };
+    last_words::set_name(&run);
+    drop(run);
+    start(argument)
 }

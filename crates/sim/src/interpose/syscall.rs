@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use libc::{c_int, c_long, c_void, size_t};
 
-use super::free_lock;
 use super::linux::{fill, virtual_time};
+use super::{Real, free_lock, is_refused};
 
 type Syscall = unsafe extern "C" fn(c_long, c_long, c_long, c_long, c_long, c_long, c_long) -> c_long;
 
@@ -53,17 +53,29 @@ unsafe extern "C" fn syscall(
         // SAFETY: a caller passes a clock and a place for its time, which is not null.
         unsafe { (b as *mut libc::timespec).write(now) };
         return 0;
-    } else if number == libc::SYS_futex && is_wait(b) && free_lock(false) {
+    } else if number == libc::SYS_futex && is_wait(b) {
         // SAFETY: a caller that waits passes the address of the lock's word.
         let word = unsafe { AtomicU32::from_ptr(a as *mut u32) };
         let is_held = || word.load(Ordering::Acquire) == c as u32;
-        if is_static(a as usize) {
-            // SAFETY: a plain call; the remaining time is not asked for.
-            unsafe { libc::nanosleep(&PATIENCE, std::ptr::null_mut()) };
+        if free_lock(false) {
+            if is_static(a as usize) {
+                // SAFETY: a plain call; the remaining time is not asked for.
+                unsafe { libc::nanosleep(&PATIENCE, std::ptr::null_mut()) };
+            }
+            if !is_held() || free_lock(true) {
+                // Returns as a spurious wake-up, which every caller must handle.
+                return 0;
+            }
         }
-        if !is_held() || free_lock(true) {
-            // Returns as a spurious wake-up, which every caller must handle.
-            return 0;
+        // std waits until a time of the clock, which is virtual here and means nothing to the kernel. So the run fails.
+        // Callers wait again until that time has come, so the clock shows it at once.
+        if d != 0 && is_held() && is_refused(Real::Time) {
+            // SAFETY: a caller passes null or a time.
+            let until = unsafe { (d as *const libc::timespec).read() };
+            super::linux::show(until);
+            // SAFETY: the address of this OS thread's errno is valid.
+            unsafe { *libc::__errno_location() = libc::ETIMEDOUT };
+            return -1;
         }
     }
     let mut real = REAL_SYSCALL.load(Ordering::Relaxed);

@@ -64,10 +64,18 @@ fn outliving(run: &Run) -> String {
 
 /// Returns the text about a main that waits for `spawn_blocking`.
 fn waits_outside(main: &str) -> Symptom {
+    outside(format_args!("{main} waits, and `spawn_blocking` has started a real OS thread"))
+}
+
+/// Returns the text about a call of `spawn_blocking`.
+pub(super) fn calls_outside(who: &str) -> Symptom {
+    outside(format_args!("{who} starts a real OS thread by `spawn_blocking`"))
+}
+
+fn outside(what: std::fmt::Arguments<'_>) -> Symptom {
     let detail = format!(
-        "{main} waits, and `spawn_blocking` has started a real OS thread: what runs outside of the \
-        simulation cannot be \
-         replayed\nCall the function directly, or on a thread of `Threads::spawn`"
+        "{what}: what runs outside of the simulation cannot be replayed\nCall the function directly, or on a thread of \
+         `Threads::spawn`"
     );
     Symptom::new(SymptomKind::ForeignWake, detail)
 }

@@ -1,11 +1,11 @@
-//! OS threads that code under test has started. They fail the run, and the report says what to use instead.
+//! OS threads that code under test has started, itself or by `spawn_blocking`. They fail the run, and the report says
+//! what to use instead.
 
 use super::{Run, oracle};
 use crate::symptom::{Symptom, SymptomKind};
 use crate::world::real::MEANT;
 
-/// Fails the run if code under test has started an OS thread by itself. tokio's threads for blocking calls have their
-/// own oracle.
+/// Fails the run if code under test has started an OS thread.
 #[inline]
 pub(super) fn refuse_os_threads(run: &Run) {
     if !run.os_threads.by.borrow().is_empty() {
@@ -19,7 +19,12 @@ fn refuse(run: &Run) {
     let by = threads.by.take();
     let blocking = oracle::blocking_threads();
     let of_tokio = blocking.saturating_sub(threads.blocking.replace(blocking));
-    if let Some(who) = by.get(of_tokio) {
+    if of_tokio > 0
+        && let Some(who) = by.first()
+    {
+        return run.scheduler.fail(oracle::calls_outside(who));
+    }
+    if let Some(who) = by.first() {
         let detail = format!(
             "{who} starts a real OS thread (`std::thread`)\nStart threads with `Threads::spawn`: {MEANT}"
         );

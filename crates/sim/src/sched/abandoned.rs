@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::coroutine::{is_on_own_stack, on_own_stack};
-use super::lifecycle::{Panic, caught};
+use super::lifecycle::{Panic, caught, is_from_teardown};
 use super::{Body, Scheduler, Symptom, SymptomKind};
 use crate::interpose;
 use crate::panics::LastPanic;
@@ -31,6 +31,9 @@ impl Scheduler {
         let who = self.running_name().unwrap_or_else(|| Arc::from("what is left of the test"));
         let is_at_the_end = self.is_at_the_end();
         let is_torn_down = self.tearing_down.get() || self.being_torn_down();
+        if is_torn_down && is_from_teardown(&then.message) {
+            return;
+        }
         let (detail, place) = match first.filter(|_| !is_torn_down) {
             _ if is_at_the_end => {
                 (format!("{who}, when it was dropped at the end of the run: {}", then.message), then.place)
@@ -53,15 +56,16 @@ impl Scheduler {
     pub(super) fn drop_unfinished(&self, body: Body) -> Result<(), Panic> {
         match body {
             Body::Task(task) => self.drop_apart(task),
-            thread @ Body::Thread(_) => caught(|| drop(thread)),
+            thread @ Body::Thread(_) => interpose::as_code_under_test(|| caught(|| drop(thread))),
         }
     }
 
     /// Drops `value` on a stack of its own.
     pub(super) fn drop_apart<T: 'static>(&self, value: T) -> Result<(), Panic> {
-        caught(|| {
+        let drop_it = move || {
             on_own_stack(STACK_BYTES, move || drop(value));
-        })
+        };
+        interpose::as_code_under_test(|| caught(drop_it))
     }
 
     /// Drops `value`, which holds values of code under test, after the run has ended.

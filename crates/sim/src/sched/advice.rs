@@ -20,6 +20,22 @@ pub(super) fn on(message: &str) -> Option<&'static str> {
             "Cannot start a runtime from within a runtime",
             "A simulated host brings its runtime along: start tasks with `Runtime::spawn`",
         ),
+        (
+            "can call blocking only when running on the multi-threaded runtime",
+            "All tasks of a simulation run on one OS thread, where `block_in_place` cannot move the others away: call \
+             the function directly",
+        ),
+        ("get a task id", "tokio does not know the tasks of `Runtime::spawn`: give them ids of your own"),
+        (
+            "already borrowed",
+            "If it is in a thread-local: all threads of a run share their thread-locals. Keep it in the thread, or do \
+             not wait while it is borrowed",
+        ),
+        (
+            "already mutably borrowed",
+            "If it is in a thread-local: all threads of a run share their thread-locals. Keep it in the thread, or do \
+             not wait while it is borrowed",
+        ),
     ];
     known.into_iter().find(|(text, _)| message.contains(text)).map(|(_, advice)| advice)
 }

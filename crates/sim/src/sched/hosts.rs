@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use std::panic::resume_unwind;
 
 use super::{Body, HostIndex, Scheduler, State, TaskEntry, TaskId, lifecycle, overflow};
+use crate::interpose;
 
 /// Which hosts do not run now.
 #[derive(Debug, Default)]
@@ -197,7 +198,9 @@ impl Scheduler {
             Body::Thread(thread) => {
                 let message = self.tasks.borrow()[task.index()].overflow_message.clone();
                 crate::trace::reenter_spans(&spans);
-                let _ = overflow::watched(thread.guard(), &message, || lifecycle::caught(|| drop(thread)));
+                let _ = overflow::watched(thread.guard(), &message, || {
+                    interpose::as_code_under_test(|| lifecycle::caught(|| drop(thread)))
+                });
                 crate::trace::leave_spans(&self.tasks.borrow()[task.index()].spans);
             }
         }

@@ -37,6 +37,12 @@ pub(super) fn caught<T>(f: impl FnOnce() -> T) -> Result<T, Panic> {
     catch_unwind(AssertUnwindSafe(f)).map_err(|payload| Panic(crate::panics::take_message(payload)))
 }
 
+/// Returns `true` for the panic of a destructor that finds a poisoned lock. Threads are torn down by unwinding, which
+/// poisons the locks of std that they hold; a process that ends poisons nothing.
+pub(super) fn is_from_teardown(message: &str) -> bool {
+    message.contains("PoisonError")
+}
+
 /// A task in a report: its name and what it waits for.
 #[derive(Clone, Debug)]
 pub(crate) struct Straggler {
@@ -366,7 +372,7 @@ impl Scheduler {
     /// A destructor of `task` panicked as it was dropped. At the end of a run that is the failure of one that had none;
     /// a process that was killed runs no destructors.
     fn panicked_in_teardown(&self, task: TaskId, message: &str) {
-        if self.is_at_the_end() {
+        if self.is_at_the_end() && !is_from_teardown(message) {
             let detail = format!("{}, when it was dropped at the end of the run: {message}", self.name(task));
             self.fail_at_the_end(Symptom::new(SymptomKind::Panic, detail));
         }

@@ -155,7 +155,7 @@ pub(super) enum SuspectedBy {
 
 /// Lists what usually makes two runs of the same choices differ, what fits first.
 pub(super) fn suspects(by: SuspectedBy) -> String {
-    const ADDRESSES: &str = "addresses (printed with `{:p}`, hashed, or used as an order)";
+    const ADDRESSES: &str = "addresses, and ids of OS threads (printed, hashed, or used as an order)";
     const STATICS: &str =
         "statics and thread-locals that one run leaves to the next (a cache, a counter, a `OnceLock`)";
     const HASHERS: &str = "hashers with entropy of their own (ahash, foldhash)";

@@ -24,7 +24,7 @@ impl Known {
         failure.is_repeatable() && self.has_symptom(&failure.symptom)
     }
 
-    fn has_symptom(&self, symptom: &Symptom) -> bool {
+    pub(super) fn has_symptom(&self, symptom: &Symptom) -> bool {
         let is_wanted = self.wanted.as_ref().is_some_and(|wanted| symptom.matches(wanted));
         !is_wanted
             && (self.keys.contains(&symptom.key()) || self.parts.iter().any(|part| symptom.matches(part)))

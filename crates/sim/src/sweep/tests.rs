@@ -126,6 +126,19 @@ fn a_passing_test_reruns_one_seed_in_64() {
 }
 
 #[test]
+fn a_failure_of_the_first_run_is_reported() {
+    let runs = AtomicUsize::new(0);
+    let fixture = Fixture::new("first_run");
+    let report = report_of(fixture.verify(move |run| {
+        fixed(run);
+        (runs.fetch_add(1, Ordering::SeqCst) == 0).then(|| panic_in("client: first use").expect("a symptom"))
+    }));
+    assert!(report.contains("failed in its warm-up"), "{report}");
+    assert!(report.contains("  symptom     panic in client: first use\n"), "{report}");
+    assert!(report.contains("look at what is initialised once per process"), "{report}");
+}
+
+#[test]
 fn any_parallelism_reports_the_lowest_failing_seed() {
     for workers in [1, 2, 8] {
         let fixture = Fixture { workers, ..Fixture::new("lowest") };

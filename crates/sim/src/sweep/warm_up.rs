@@ -19,8 +19,9 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// If the run did not end by itself, unless that `is_wanted`. Other failures appear again in runs that count.
-    /// Waiting for the watchdog or the step limit again and again takes a minute.
+    /// If the run did not end by itself, or if it fails only as the first run of the process, unless that `is_wanted`.
+    /// Other failures appear again in runs that count. Waiting for the watchdog or the step limit again and again takes
+    /// a minute.
     pub(super) fn warm_up(&self, is_wanted: impl FnOnce(&Symptom) -> bool) -> Result<(), Stop> {
         let mut ran = self.ran(Job::WarmUp);
         if let Ran::Ended(outcome) = &mut ran
@@ -31,8 +32,8 @@ impl Session {
         }
         let (symptom, outcome) = match ran {
             Ran::Ended(outcome) => match outcome.symptom.clone() {
-                Some(symptom) if symptom.kind() == SymptomKind::StepLimit => (symptom, Some(outcome)),
-                _ => return Ok(()),
+                Some(symptom) => (symptom, Some(outcome)),
+                None => return Ok(()),
             },
             Ran::Stuck { .. } => (self.symptom_of_no_end(&ran), None),
             Ran::Crashed { .. } => return Ok(()),
@@ -40,16 +41,29 @@ impl Session {
         if is_wanted(&symptom) {
             return Ok(());
         }
+        let mut what =
+            "no seed has run yet: this was the warm-up, the default run of the test (every value is 0), \
+                        which comes before all seeds and recordings"
+                .to_owned();
+        if outcome.is_some() && symptom.kind() != SymptomKind::StepLimit {
+            if self.known().has_symptom(&symptom) || !self.passes_by_now() {
+                return Ok(());
+            }
+            what += "\nThe same run has passed the second time. So the first run of a process fails: look at what is \
+                     initialised once per process (statics, a `OnceLock`)";
+        }
         // The first seed's command begins with the same warm-up.
         let seed = self.first_seed();
         let mut report = Report::new(&self.sweep.identity, "failed in its warm-up").symptom(&symptom, seed);
         if let Some(outcome) = &outcome {
             report = report.run(outcome);
         }
-        let what = "no seed has run yet: this was the warm-up, the default run of the test (every value is \
-        0), which comes before \
-                    all seeds and recordings";
-        Err(Stop::Failed(report.note(what).replay(seed, &symptom, None).to_string()))
+        Err(Stop::Failed(report.note(&what).replay(seed, &symptom, None).to_string()))
+    }
+
+    /// Returns `true` if the run of the warm-up passes now.
+    fn passes_by_now(&self) -> bool {
+        matches!(self.ran(Job::WarmUp), Ran::Ended(outcome) if outcome.symptom.is_none())
     }
 
     /// The job of a seed, with what the warm-up has counted.

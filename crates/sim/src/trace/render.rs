@@ -93,7 +93,15 @@ impl Trace {
     /// Renders every event that is held, a line each.
     pub(crate) fn render_whole(&self) -> String {
         let mut text = String::new();
-        self.records().for_each(|record| self.write_line(&mut text, record, 0));
+        self.head.iter().for_each(|record| self.write_line(&mut text, record, 0));
+        if self.dropped > 0 {
+            let _ = writeln!(
+                text,
+                "{:>14}  … {} events, which a run of this length does not keep …",
+                "", self.dropped
+            );
+        }
+        self.tail.iter().for_each(|record| self.write_line(&mut text, record, 0));
         text
     }
 

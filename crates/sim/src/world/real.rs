@@ -1,4 +1,4 @@
-//! Real things that code under test asks for: a socket, a name, an OS thread.
+//! Real things that code under test asks for: a socket, a name, an OS thread, real time.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -41,6 +41,10 @@ pub(crate) fn asked_for(what: Real) {
                 "{who} looks up a name in the real network\nUse `Runtime::resolve` or `Threads::resolve`: {MEANT}"
             )
         }
+        Real::Time => format!(
+            "{who} limits the real time for which it waits for a lock, condition, channel or `park_timeout` of \
+             std\nWait by `Condvar` of the runtime traits, or in tasks by `tokio::time::timeout`: {MEANT}"
+        ),
         Real::Thread => return run.os_threads.by.borrow_mut().push(who),
     };
     run.scheduler.fail(Symptom::new(SymptomKind::Uncontrolled, detail));

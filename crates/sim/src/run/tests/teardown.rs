@@ -74,6 +74,52 @@ fn a_thread_is_abandoned_at_the_end() {
 }
 
 #[test]
+fn locks_that_teardown_poisons_fail_nothing() {
+    /// Leaves a list when it is dropped.
+    struct Leaves(Arc<std::sync::Mutex<u32>>);
+    impl Drop for Leaves {
+        fn drop(&mut self) {
+            *self.0.lock().unwrap() -= 1;
+        }
+    }
+    let outcome = seeded(1, |sim| {
+        sim.server_thread("server", |host: Host| {
+            let members = Arc::new(std::sync::Mutex::new(1));
+            let own = host;
+            let leaves = Leaves(members.clone());
+            let worker = move || {
+                let _leaves = leaves;
+                Threads::sleep(&own, HOUR);
+            };
+            drop(Threads::spawn(&host, "worker", worker));
+            let _held = members.lock().unwrap();
+            Threads::sleep(&host, HOUR);
+        });
+        waits_shortly(sim);
+    });
+    assert_eq!(symptom(&outcome), "");
+}
+
+#[test]
+fn a_killed_processs_broken_invariant_is_only_traced() {
+    struct Closed;
+    impl Drop for Closed {
+        fn drop(&mut self) {
+            wavetank_runtime::always!(false, "closed before it is dropped");
+        }
+    }
+    let outcome = seeded(1, |sim| {
+        sim.server("server", async |_| {
+            let _closed = Closed;
+            std::future::pending::<()>().await;
+        });
+        crashes_the_server(sim, Crash::Process);
+    });
+    assert_eq!(symptom(&outcome), "");
+    assert!(outcome.trace.render().contains("closed before it is dropped"), "{}", outcome.trace.render());
+}
+
+#[test]
 fn a_failure_comes_before_panics_of_teardown() {
     let outcome = seeded(1, |sim| {
         sim.server_thread("server", |host| {
