@@ -25,7 +25,7 @@ use std::fmt;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
-pub(crate) use lane::{LaneKind, LaneName, SWARM};
+pub(crate) use lane::{LaneKind, LaneName, SWARM, THREADS};
 use script::{Expected, PointScript, Script};
 
 /// One lane: an independent source of randomness.

@@ -220,7 +220,7 @@ impl Scheduler {
         self.processor().lanes
     }
 
-    // Who runs.
+    // What runs.
 
     pub(crate) fn current(&self) -> Option<TaskId> {
         self.current.get()

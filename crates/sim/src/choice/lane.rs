@@ -98,7 +98,12 @@ pub(crate) struct SwarmPoints {
     pub(crate) spurious: &'static str,
     pub(crate) stacks: &'static str,
     pub(crate) preempted: &'static str,
+    /// In the scope [`THREADS`].
+    pub(crate) effects: &'static str,
 }
+
+/// The scope of the lane [`LaneKind::Swarm`] of what only runs with threads ask.
+pub(crate) const THREADS: &str = "threads";
 
 pub(crate) const SWARM: SwarmPoints = SwarmPoints {
     woken: "swarm withhold",
@@ -107,6 +112,7 @@ pub(crate) const SWARM: SwarmPoints = SwarmPoints {
     spurious: "swarm spurious",
     stacks: "swarm stacks",
     preempted: "swarm hold",
+    effects: "swarm effects",
 };
 
 /// A lane as recordings name it: "KIND" or "KIND SCOPE". Lanes are ordered by their texts.

@@ -95,7 +95,9 @@ impl<S: DatagramSocket> BlockingUdpSocket for SimBlockingUdpSocket<S> {
 
     fn send_to(&self, bytes: &[u8], target: SocketAddr) -> io::Result<usize> {
         self.socket.scheduling_point("send");
-        self.socket.send(bytes, Some(target))
+        let sent = self.socket.send(bytes, Some(target));
+        self.socket.has_sent();
+        sent
     }
 
     fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
@@ -104,7 +106,9 @@ impl<S: DatagramSocket> BlockingUdpSocket for SimBlockingUdpSocket<S> {
 
     fn send(&self, bytes: &[u8]) -> io::Result<usize> {
         self.socket.scheduling_point("send");
-        self.socket.send(bytes, None)
+        let sent = self.socket.send(bytes, None);
+        self.socket.has_sent();
+        sent
     }
 
     fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {

@@ -5,13 +5,14 @@
 //!
 //! # What happens when a thread blocks on a lock
 //!
-//! 1. `lock` is a scheduling point: another thread may run first.
+//! 1. `wavetank::runtime::Mutex::lock` calls `raw_lock` of `Threads`, which comes here. It is a scheduling point:
+//!    another thread may run first.
 //! 2. The lock has a holder. The thread adds itself to the waiters and calls `Scheduler::block`, which notes what it
 //!    waits for (`Wait::Lock`), writes the trace line and suspends the thread's coroutine.
 //! 3. The main loop (`run::drive`) runs other tasks. If none can run, time passes to the next event. If there is no
 //!    next event, the run is a deadlock, and the report names this thread, the lock and its holder.
-//! 4. The holder drops its guard. The schedule lane chooses one waiter (`choose_waiter`), which becomes ready. A drawn
-//!    delay may come first.
+//! 4. The holder drops its guard. `choose_waiter` picks one waiter in the schedule lane. That thread becomes ready,
+//!    possibly after a drawn delay.
 //! 5. The chosen thread runs and tries again. If another thread took the lock in between, it waits again.
 //!
 //! `sched::locks` counts the locks that a thread holds and treats those of a thread that is torn down.
@@ -290,6 +291,7 @@ impl SimCondvar {
         let index = run.scheduler.choose_waiter(Operation::on("notify one of", self.name), count);
         let (_, waker) = self.state().waiting.remove(index);
         waker.wake();
+        run.scheduler.after_effect_in_thread(Operation::on("notify", self.name));
     }
 
     pub(super) fn notify_all(&self) {
@@ -297,6 +299,7 @@ impl SimCondvar {
         run.scheduler.scheduling_point(Operation::on("notify", self.name));
         let waiting = std::mem::take(&mut self.state().waiting);
         waiting.into_iter().for_each(|(_, waker)| waker.wake());
+        run.scheduler.after_effect_in_thread(Operation::on("notify", self.name));
     }
 }
 

@@ -355,6 +355,7 @@ pub(super) fn block<T>(
     loop {
         if let Poll::Ready(result) = attempt(run) {
             run.scheduler.unblocked();
+            run.scheduler.after_effect_in_thread(Operation::new(verb));
             return result;
         }
         if until.is_some_and(|until| run.scheduler.now() >= until) {

@@ -64,6 +64,7 @@ impl<N: Transport> Threads for Host<N> {
             }
         };
         let task = run.scheduler.start_thread(self.index, name, false, entry)?;
+        run.scheduler.after_effect_in_thread(Operation::new("spawn"));
         Ok(SimThreadHandle { run: self.run, task, ending })
     }
 

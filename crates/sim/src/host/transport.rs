@@ -162,7 +162,7 @@ pub trait DatagramSocket: Send + Sync + 'static {
     /// Sends to `target`, or to the peer.
     fn send(&self, bytes: &[u8], target: Option<SocketAddr>) -> io::Result<usize>;
 
-    /// Is a scheduling point of a task that has sent.
+    /// Is a scheduling point of a task or thread that has sent.
     fn has_sent(&self) {}
 
     /// Receives, for a task.

@@ -69,7 +69,9 @@ impl DatagramSocket for Socket {
     }
 
     fn has_sent(&self) {
-        self.run().scheduler.after_effect(Operation::new("send a datagram"));
+        let (run, operation) = (self.run(), Operation::new("send a datagram"));
+        run.scheduler.after_effect(operation);
+        run.scheduler.after_effect_in_thread(operation);
     }
 
     fn poll_receive(

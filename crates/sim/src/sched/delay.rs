@@ -2,8 +2,9 @@
 //! continues.
 //!
 //! This finds a check and an act with another task between them, when the other task comes only much later. A switch
-//! alone does not find it, because no other task is ready to switch to. A thread is delayed before an operation. A task
-//! gets some operations in a step, and is delayed when it could continue.
+//! alone does not find it, because no other task is ready to switch to. A thread is delayed before an operation, or
+//! after its effect. A task gets some operations in a step, and is delayed when it could continue. `stacks` delays a
+//! task after an effect.
 //!
 //! # Invariants
 //!
@@ -26,6 +27,9 @@ const ONE_IN_LOG2: Range<u32> = 1..7;
 
 /// How many of [`DELAYS`] are used here: up to a second, which is less than most timeouts.
 const STRETCHES: u32 = 7;
+
+/// In a run with delays after effects, one effect in this many is followed by one.
+pub(super) const AFTER_EFFECT_ONE_IN: u32 = 4;
 
 /// How far a task gets in the step after which it is delayed, as indices of [`BUDGETS`]: mostly few operations, because
 /// few are between a wake-up and its effect.
@@ -53,7 +57,7 @@ impl Scheduler {
         if self.now() == 0 || !self.may_perturb() {
             return 0;
         }
-        let point = self.own_point(OwnPoint::Hold, task);
+        let point = self.own_point(OwnPoint::Delay, task);
         self.choose_stretch(point, *one_in)
     }
 
@@ -81,6 +85,26 @@ impl Scheduler {
         true
     }
 
+    /// Notes that an operation of the running thread has had its effect. Others may run before the thread's next
+    /// statement, which may be no operation: it may store a value, or take a lock of std.
+    pub(crate) fn after_effect_in_thread(&self, operation: Operation) {
+        let Some(task) = self.running_thread() else { return };
+        let is_calm = self.now() > 0
+            && self.may_perturb()
+            && !self.stopped()
+            && !self.may_not_suspend()
+            && !crate::trace::is_formatting();
+        if !is_calm || !self.delays_threads_after_effects() {
+            return;
+        }
+        let nanos = self.choose_stretch(self.own_point(OwnPoint::Effect, task), AFTER_EFFECT_ONE_IN);
+        if nanos > 0 {
+            self.trace_event_of(task, TraceEvent::DelayedAfter { after: operation, nanos });
+            self.delay(task, nanos);
+            self.suspend(task);
+        }
+    }
+
     /// Plans a delay of `task` at the end of the step that begins. Returns after how many operations the step ends, as
     /// an index of [`BUDGETS`], or 0.
     pub(super) fn plan_delay(&self, task: TaskId) -> usize {
@@ -89,7 +113,7 @@ impl Scheduler {
         if nanos == 0 {
             return 0;
         }
-        let point = self.own_point(OwnPoint::HoldAfter, task);
+        let point = self.own_point(OwnPoint::DelayAfter, task);
         let bound = BUDGETS.len() as u32;
         let draw = |rng: &mut _| AFTER[below(rng, AFTER.len() as u32) as usize];
         self.choices.borrow_mut().choose(point, bound, draw) as usize
@@ -150,7 +174,7 @@ mod tests {
         });
     }
 
-    /// The same by tasks, who report in between to a channel that has room.
+    /// The same by tasks, which report in between to a channel that has room.
     fn tasks_check_then_act(sim: &mut Sim) {
         sim.client("client", async |host: Host| {
             let left = Arc::new(tokio::sync::Mutex::new(1));

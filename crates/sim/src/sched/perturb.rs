@@ -8,6 +8,7 @@
 //! - Timers of this module belong to no host, so they are no leak. After every main has ended, nothing is late any
 //!   more. What is left then was left by the code under test.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker, ready};
 
@@ -18,7 +19,7 @@ use super::allowance::Spent;
 use super::delay::Delays;
 use super::schedule::OwnPoint;
 use super::{DELAYS, HostIndex, Operation, Scheduler, State, TaskId, Wait, current};
-use crate::choice::{Choices, LaneKind, PointId, SWARM, below};
+use crate::choice::{Choices, LaneKind, PointId, SWARM, THREADS, below};
 use crate::time::Nanos;
 use crate::trace::{Next, TraceEvent};
 
@@ -65,6 +66,8 @@ pub(super) struct Perturber {
     pending: bool,
     /// Tasks are polled on their own stacks, and may be delayed after an effect.
     pub(super) stacks: bool,
+    /// Threads may be delayed after an effect. Drawn at the first effect of a thread.
+    effects: Cell<Option<bool>>,
     /// Parked tasks may be woken without cause.
     spurious: bool,
     /// A preempted task or thread may be delayed.
@@ -93,6 +96,7 @@ impl Perturber {
             preempts,
             pending,
             stacks,
+            effects: Cell::new((!is_allowed).then_some(false)),
             spurious,
             preempted,
             spent: Spent::default(),
@@ -151,6 +155,18 @@ impl Scheduler {
         self.out_of_budget(operation);
         context.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Returns `true` if threads of this run may be delayed after an effect.
+    pub(super) fn delays_threads_after_effects(&self) -> bool {
+        self.perturber.effects.get().unwrap_or_else(|| {
+            let mut choices = self.choices.borrow_mut();
+            let lane = choices.lane(LaneKind::Swarm, THREADS);
+            let point = choices.point(lane, SWARM.effects);
+            let is_on = choices.choose(point, 2, |rng| u32::from(below(rng, 3) == 0)) == 1;
+            self.perturber.effects.set(Some(is_on));
+            is_on
+        })
     }
 
     /// Returns `true` if code under test may still be perturbed: not after every main has ended.

@@ -9,8 +9,8 @@ use super::{LaneId, Lanes, Operation, PointId, Scheduler, Strategy, TaskId, Trac
 #[derive(Clone, Copy, Debug)]
 pub(super) enum OwnPoint {
     WakeUp,
-    Hold,
-    HoldAfter,
+    Delay,
+    DelayAfter,
     Budget,
     Effect,
     SpuriousWake,
@@ -24,8 +24,8 @@ impl OwnPoint {
     const fn operation(self) -> &'static str {
         match self {
             Self::WakeUp => "wake-up",
-            Self::Hold => "hold",
-            Self::HoldAfter => "hold-after",
+            Self::Delay => "hold",
+            Self::DelayAfter => "hold-after",
             Self::Budget => "budget",
             Self::Effect => "effect",
             Self::SpuriousWake => "spurious-wake",
@@ -35,7 +35,7 @@ impl OwnPoint {
     const fn lane(self, lanes: &Lanes) -> LaneId {
         match self {
             Self::WakeUp => lanes.woken,
-            Self::Hold | Self::HoldAfter | Self::Effect => lanes.preempted,
+            Self::Delay | Self::DelayAfter | Self::Effect => lanes.preempted,
             Self::Budget => lanes.budget,
             Self::SpuriousWake => lanes.spurious,
         }

@@ -25,6 +25,7 @@ use std::task::{Context, Poll, Waker};
 use crate::panics;
 
 use super::coroutine::{Resumed, Suspender, ThreadBody};
+use super::delay::AFTER_EFFECT_ONE_IN;
 use super::hosts::Killed;
 use super::lifecycle::Panic;
 use super::schedule::OwnPoint;
@@ -32,9 +33,6 @@ use super::{Body, Operation, Scheduler, TaskBody, TaskId, TraceEvent, current, o
 
 /// The size of an OS thread's stack, on which tasks run otherwise.
 const STACK_BYTES: usize = 2 << 20;
-
-/// In a run with such delays, one effect in this many is followed by a delay.
-const ONE_IN: u32 = 4;
 
 pub(super) type TaskFuture = Pin<Box<dyn Future<Output = ()>>>;
 
@@ -215,7 +213,8 @@ impl Scheduler {
         is_calm.then_some(task)
     }
 
-    /// Notes that an operation of the running task has had its effect. Others may run before the task continues.
+    /// Notes that an operation of the running task (not a thread) has had its effect. Others may run before the task
+    /// continues.
     #[inline]
     pub(crate) fn after_effect(&self, operation: Operation) {
         if self.stacks.on {
@@ -225,7 +224,7 @@ impl Scheduler {
 
     fn perhaps_interrupt(&self, operation: Operation) {
         let Some(task) = self.interruptible() else { return };
-        let nanos = self.choose_stretch(self.own_point(OwnPoint::Effect, task), ONE_IN);
+        let nanos = self.choose_stretch(self.own_point(OwnPoint::Effect, task), AFTER_EFFECT_ONE_IN);
         if nanos == 0 {
             return;
         }

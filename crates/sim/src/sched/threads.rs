@@ -144,7 +144,7 @@ impl Scheduler {
 
     /// Returns `true` if the running code must not wait: it unwinds, or it is the destructor of something that is torn
     /// down.
-    fn may_not_suspend(&self) -> bool {
+    pub(super) fn may_not_suspend(&self) -> bool {
         std::thread::panicking() || (self.being_torn_down() && !self.has_caught_its_end())
     }
 
