@@ -110,7 +110,8 @@ impl fmt::Display for CloseFrame {
 /// The one outcome of a connection. Cheap to clone; the same for every caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Closed {
-    /// The Close frame we sent, if it reached the wire (all of it was written to the transport).
+    /// The Close frame we sent, if it reached the wire (all of it was written to the transport). An abort may overtake
+    /// the write: then the peer may get a frame that is not here.
     pub sent: Option<CloseFrame>,
     /// The Close frame the peer sent.
     pub received: Option<CloseFrame>,

@@ -274,7 +274,15 @@ fn aborting_ends_every_call_at_once(sim: &mut Sim) {
         sometimes!(closed.is_clean(), "the closing handshake was complete before");
         if manner == 0 && closed.cause == Cause::Aborted && closed.sent.is_none() {
             sleep(host, 10 * SECOND);
-            assert_eq!(logged.entries(), [None], "the peer hears the end of the stream, and no Close frame");
+            let heard = logged.entries();
+            // The writer may be writing the closer's frame, which the connection does not yet know as sent.
+            let overtaken =
+                closes_before > 0 && heard.iter().flatten().all(|frame| frame.opcode == frames::CLOSE);
+            assert!(
+                heard == [None] || overtaken,
+                "the peer hears the end of the stream, and no Close frame: {heard:?}"
+            );
+            sometimes!(heard == [None], "the peer hears the end of the stream");
         }
     });
 }
