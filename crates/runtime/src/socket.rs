@@ -15,13 +15,21 @@ pub struct SocketOptions {
     pub send_buffer_bytes: Option<u32>,
     /// Bytes the stream holds for its reader before the peer must wait (`SO_RCVBUF`). A hint, as above.
     pub receive_buffer_bytes: Option<u32>,
+    /// Bytes the stream takes from its writer before they can be sent (`TCP_NOTSENT_LOWAT`). A hint: a write may exceed
+    /// it, and a writer that waits is woken at half of it. The system's send buffer grows to megabytes for the sake of
+    /// what is under way; this keeps a writer from filling it with what is not. So the writer notices a slow peer, and
+    /// what it writes next is not sent late.
+    ///
+    /// On Linux, Android and Apple's systems for TCP; elsewhere without effect, as for UDP and Unix sockets. In a
+    /// simulation a TCP stream takes no more than this beyond what the peer has acknowledged.
+    pub unsent_bytes: Option<u32>,
 }
 
 impl SocketOptions {
     /// Leaves everything to the system.
     #[must_use]
     pub const fn new() -> Self {
-        Self { send_buffer_bytes: None, receive_buffer_bytes: None }
+        Self { send_buffer_bytes: None, receive_buffer_bytes: None, unsent_bytes: None }
     }
 
     /// Sets the size of the send buffer in bytes.
@@ -35,6 +43,13 @@ impl SocketOptions {
     #[must_use]
     pub const fn receive_buffer_bytes(mut self, bytes: u32) -> Self {
         self.receive_buffer_bytes = Some(bytes);
+        self
+    }
+
+    /// Sets how many bytes the stream takes before they can be sent.
+    #[must_use]
+    pub const fn unsent_bytes(mut self, bytes: u32) -> Self {
+        self.unsent_bytes = Some(bytes);
         self
     }
 }

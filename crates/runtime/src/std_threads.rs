@@ -5,6 +5,7 @@
 //! Streams and listeners ([`tcp`]), UDP ([`udp`]), Unix sockets (`unix`).
 
 pub mod tcp;
+pub(crate) use tcp::limit_unsent;
 pub mod udp;
 #[cfg(unix)]
 pub mod unix;

@@ -57,7 +57,18 @@ fn socket_for(address: SocketAddr, options: SocketOptions) -> io::Result<Socket>
     if let Some(bytes) = options.receive_buffer_bytes {
         socket.set_recv_buffer_size(bytes as usize)?;
     }
+    limit_unsent(SockRef::from(&socket), options)?;
     Ok(socket)
+}
+
+/// Limits what a TCP socket takes before it can be sent, where the system can.
+pub(crate) fn limit_unsent(socket: SockRef<'_>, options: SocketOptions) -> io::Result<()> {
+    #[cfg(any(target_os = "android", target_os = "linux", target_vendor = "apple"))]
+    if let Some(bytes) = options.unsent_bytes {
+        socket.set_tcp_notsent_lowat(bytes)?;
+    }
+    let _ = (socket, options);
+    Ok(())
 }
 
 impl BlockingStream for TcpStream {

@@ -5,10 +5,12 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpSocket;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
+use crate::std_threads::limit_unsent;
 use crate::{ListenOptions, Listener, SocketOptions, Stream};
 
 /// A TCP stream of Tokio.
@@ -47,6 +49,7 @@ fn socket_for(address: SocketAddr, options: SocketOptions) -> io::Result<TcpSock
     if let Some(bytes) = options.receive_buffer_bytes {
         socket.set_recv_buffer_size(bytes)?;
     }
+    limit_unsent(SockRef::from(&socket), options)?;
     Ok(socket)
 }
 
@@ -133,7 +136,6 @@ impl Listener for TcpListener {
 mod tests {
     use std::net::Ipv4Addr;
 
-    use socket2::SockRef;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
@@ -157,6 +159,25 @@ mod tests {
             assert_eq!(socket.send_buffer_size().expect("readable"), 16_384);
             assert_eq!(socket.recv_buffer_size().expect("readable"), 32_768);
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn few_unsent_bytes_make_a_write_wait() {
+        let options = SocketOptions::new().unsent_bytes(32_768);
+        let (mut client, mut server) = connected(options).await;
+        let long = vec![7; 1 << 20];
+        let count = client.write(&long).await.expect("a live stream");
+        // What cannot be sent is what the peer's window has no room for.
+        assert!(count < 1 << 19, "{count} bytes were taken of a peer that reads nothing");
+        let reading = async {
+            let mut rest = vec![0; long.len()];
+            server.read_exact(&mut rest).await.expect("a live stream");
+            rest
+        };
+        let (written, read) = tokio::join!(client.write_all(&long[count..]), reading);
+        written.expect("a live stream");
+        assert_eq!(read, long);
     }
 
     #[tokio::test]

@@ -22,7 +22,7 @@ use wavetank_runtime::{ListenOptions, SocketOptions};
 use super::connection::{Connection, End, Owner, State};
 use super::flow::Content;
 use super::link::SECOND;
-use super::socket::buffer_bytes;
+use super::socket::{buffer_bytes, send_buffer_bytes};
 use super::trace::Fact;
 use super::{Cx, Direction, HostId, ListenerId, Nanos, Network, Outside, Ready, SocketId};
 
@@ -274,8 +274,7 @@ impl Connection {
         self.ends[1] = End::new(self.ends[1].host, self.ends[1].addr, State::SynReceived, Owner::Kernel);
         self.flows[0].receive_buffer_bytes =
             buffer_bytes(listener.accepted.receive_buffer_bytes, cx.wire.buffer_bytes_max);
-        self.flows[1].send_buffer_bytes =
-            buffer_bytes(listener.accepted.send_buffer_bytes, cx.wire.buffer_bytes_max);
+        self.flows[1].send_buffer_bytes = send_buffer_bytes(listener.accepted, cx.wire.buffer_bytes_max);
         self.flows[1].abandoned = false;
         self.flows[1].open_window();
         self.push(1, Content::SynAck, cx);

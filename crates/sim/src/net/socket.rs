@@ -29,6 +29,12 @@ pub(super) fn buffer_bytes(option: Option<u32>, max: u32) -> u64 {
     u64::from(option.unwrap_or(BUFFER_BYTES).min(max).max(1))
 }
 
+/// Returns the size of the send buffer of a TCP stream, with the limit `max`.
+pub(super) fn send_buffer_bytes(options: SocketOptions, max: u32) -> u64 {
+    let unsent = options.unsent_bytes.map_or(u64::MAX, |bytes| u64::from(bytes.max(1)));
+    buffer_bytes(options.send_buffer_bytes, max).min(unsent)
+}
+
 impl Network {
     /// Opens a socket and sends its SYN to `addr`.
     ///
@@ -65,7 +71,7 @@ impl Network {
                 End::new(route.host, peer, State::Closed, Owner::Kernel),
             ],
             flows: [
-                Flow::new(buffer_bytes(options.send_buffer_bytes, max), 0),
+                Flow::new(send_buffer_bytes(options, max), 0),
                 Flow::new(0, buffer_bytes(options.receive_buffer_bytes, max)),
             ],
             listener: None,

@@ -68,6 +68,20 @@ fn kept_back_writes_go_once_acknowledgements_come() {
 }
 
 #[test]
+fn unsent_bytes_limit_the_send_buffer() {
+    let bounded = SocketOptions::new().unsent_bytes(1000).receive_buffer_bytes(1);
+    let (mut harness, client, server) = Harness::connected_with(bounded, bounded);
+    for socket in [client, server] {
+        let mut accepted = 0;
+        for _ in 0..10 {
+            accepted += harness.fill(socket);
+            harness.settle();
+        }
+        assert!((1000..1100).contains(&accepted), "{accepted}");
+    }
+}
+
+#[test]
 fn reading_frees_both_buffers() {
     for (send, receive) in [(4096, 4096), (65536, 4096), (4096, 65536), (1024, 1024)] {
         let options = SocketOptions::new().send_buffer_bytes(send).receive_buffer_bytes(receive);
