@@ -54,6 +54,7 @@ use std::io;
 use tokio::io::{AsyncRead, AsyncWrite};
 use wavetank_runtime::{Instant, LocalSockets, Runtime, SocketOptions, Stream as _};
 
+use crate::config::socket_options;
 use crate::handshake::{ClientRequest, Endpoint, Opening};
 use crate::{Config, OpenError};
 
@@ -61,7 +62,8 @@ use crate::{Config, OpenError};
 ///
 /// # Defaults
 ///
-/// [`Config::default`]; the system's [`SocketOptions`]; TCP without Nagle's algorithm.
+/// [`Config::default`]; the system's buffers of sockets, with at most 128 KiB that cannot be sent yet; TCP without
+/// Nagle's algorithm.
 #[derive(Clone)]
 pub struct Client<R> {
     runtime: R,
@@ -73,7 +75,7 @@ impl<R: Runtime> Client<R> {
     /// Makes a client whose connections live on `runtime`.
     #[must_use]
     pub fn new(runtime: R) -> Self {
-        Self { runtime, config: Config::default(), socket_options: SocketOptions::new() }
+        Self { runtime, config: Config::default(), socket_options: socket_options(SocketOptions::new()) }
     }
 
     /// Sets limits, timeouts, keepalive and compression of the connections.
@@ -83,10 +85,11 @@ impl<R: Runtime> Client<R> {
         self
     }
 
-    /// Sets the options of TCP and Unix sockets.
+    /// Sets the options of TCP and Unix sockets. Where they leave
+    /// [`unsent_bytes`](SocketOptions::unsent_bytes) open it is 128 KiB, as the [keepalive](crate::Keepalive) needs it.
     #[must_use]
     pub fn socket_options(mut self, options: SocketOptions) -> Self {
-        self.socket_options = options;
+        self.socket_options = socket_options(options);
         self
     }
 

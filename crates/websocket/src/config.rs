@@ -13,6 +13,17 @@
 
 use std::time::Duration;
 
+use wavetank_runtime::SocketOptions;
+
+/// How many bytes that cannot be sent yet a client's socket takes, unless that is set. They are sent before a ping that
+/// follows them.
+const UNSENT_BYTES: u32 = 128 << 10;
+
+/// Returns the options of the sockets that a client opens.
+pub(crate) const fn socket_options(options: SocketOptions) -> SocketOptions {
+    if options.unsent_bytes.is_none() { options.unsent_bytes(UNSENT_BYTES) } else { options }
+}
+
 /// Deadlines, limits, keepalive and compression of a connection.
 ///
 /// # Defaults
@@ -225,10 +236,21 @@ impl Keepalive {
     /// The time is that of no progress, and never depends on how much is being sent or received. It runs from when
     /// the ping has left, and starts again with each sign of life: bytes received, and bytes that the transport takes
     /// although it had been full. So a slow link keeps its connection, and a peer that is gone is found within
-    /// interval and timeout. On threads this is exact to a sixteenth of the timeout.
+    /// interval and timeout. A transport is full if it has refused output for 10 ms (or an eighth of the timeout, if
+    /// that is shorter), until all output is written. On threads times are exact to a sixteenth of the timeout.
+    ///
+    /// When the timeout has passed, a Close frame with 1011 is written, and the connection is over. If the transport
+    /// is full, nothing can be said to the peer, and the connection is over at once. If the transport has taken all
+    /// output before but does not take the Close frame, it is over 10 ms later.
     ///
     /// A short timeout ends connections whose peer is slow to answer. It should be longer than the round trip, and
-    /// longer than what the buffers of the systems on the way hold takes: at 10 kB/s, 64 KiB take 6.6 s.
+    /// longer than it takes to send what is ahead of the ping in the buffers of both systems. Sockets that a client
+    /// opens hold at most about 128 KiB that cannot be sent yet
+    /// ([`SocketOptions::unsent_bytes`](wavetank_runtime::SocketOptions::unsent_bytes)); the peer's system may hold a
+    /// few hundred KiB that its application has not read. Together that takes 4 s at 100 kB/s. The socket of a server,
+    /// and one that [`connect_over`](crate::client::Client::connect_over) or
+    /// [`from_upgraded`](crate::client::WebSocket::from_upgraded) is given, may hold megabytes unless its options are
+    /// set: 4 MiB take 40 s at 100 kB/s.
     ///
     /// Only time in which we read counts: while the queue of received messages is full, the pong may be behind it. A
     /// timeout during which the queue was full, even for a moment, is followed by another.

@@ -16,6 +16,7 @@ use super::reconnect::Reconnect;
 use super::socket::WebSocket;
 use super::stop::{Stop, Stopped, Stopper};
 use super::wire::{BoxWire, Local, Tcp, is_temporary};
+use crate::config::socket_options;
 use crate::handshake::{ClientRequest, Endpoint, Opened, Opening, Response, Step};
 use crate::session::Session;
 use crate::{Config, OpenError};
@@ -61,7 +62,12 @@ impl<T: Threads> Client<T> {
     /// Opens connections on these threads, [`Std`](wavetank_runtime::Std) in production, with the default [`Config`].
     #[must_use]
     pub fn new(threads: T) -> Self {
-        Self { threads, config: Config::default(), options: SocketOptions::new(), dial_unix: None }
+        Self {
+            threads,
+            config: Config::default(),
+            options: socket_options(SocketOptions::new()),
+            dial_unix: None,
+        }
     }
 
     /// Sets limits, keepalive, deadlines and compression of the connections.
@@ -71,10 +77,11 @@ impl<T: Threads> Client<T> {
         self
     }
 
-    /// Sets the buffers of the sockets.
+    /// Sets the options of TCP and Unix sockets. Where they leave
+    /// [`unsent_bytes`](SocketOptions::unsent_bytes) open it is 128 KiB, as the [keepalive](crate::Keepalive) needs it.
     #[must_use]
     pub fn socket_options(mut self, options: SocketOptions) -> Self {
-        self.options = options;
+        self.options = socket_options(options);
         self
     }
 

@@ -1,9 +1,12 @@
-//! Nagle's algorithm, which would delay a small message until the one before it is acknowledged: 40 ms on Linux.
+//! Options of sockets. Nagle's algorithm would delay a small message until the one before it is acknowledged: 40 ms on
+//! Linux.
 
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+#[cfg(target_os = "linux")]
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -11,6 +14,9 @@ use tokio::net::{TcpListener, TcpStream};
 use wavetank_runtime::{Runtime as _, Stream, Tokio};
 use wavetank_websocket::client::Client;
 use wavetank_websocket::server::Server;
+
+#[cfg(target_os = "linux")]
+use crate::raw_peer::{RawPeer, plain};
 
 /// A stream whose socket the test has too, to ask the system for its options.
 struct Shared(TcpStream);
@@ -100,4 +106,23 @@ async fn accepted_tcp_streams_send_small_messages_at_once() {
 async fn any_other_stream_is_taken_as_it_is() {
     let server = &Server::new(Tokio);
     assert!(!is_off_after(async |stream| server.accept_over(stream).await.expect("a client")).await);
+}
+
+/// What cannot be sent yet is sent before a ping that follows it, and no socket tells how much it is.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_clients_socket_takes_few_unsent_bytes() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let request = format!("ws://{address}/").parse().expect("an address");
+    let client = Client::new(Tokio).config(plain());
+    let (socket, peer) = tokio::join!(client.connect(request), async {
+        RawPeer::open(listener.accept().await.expect("a client").0, b"").await
+    });
+    let socket = socket.expect("a connection");
+    socket.send(&vec![1; 8 << 20]).await.expect("is open");
+    Tokio.sleep(Duration::from_millis(200)).await;
+    let sent = socket.statistics().bytes_sent;
+    assert!(sent < 2 << 20, "{sent} bytes were taken for a peer that reads nothing");
+    drop(peer);
 }
