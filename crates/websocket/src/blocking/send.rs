@@ -126,7 +126,7 @@ impl<T: Threads> WebSocket<T> {
     ) -> Result<(), Error> {
         let shared = self.shared();
         let guard = self.wait_to_send(timeout)?;
-        write_out(shared, put(shared, guard, message.whole())?, writing)
+        write_out(shared, put(shared, guard, message.whole(), timeout)?, writing)
     }
 
     /// Waits until this thread may send, at most until the stream has taken nothing for `timeout`.
@@ -153,11 +153,13 @@ impl<T: Threads> WebSocket<T> {
     }
 }
 
-/// Puts a data frame into the session. A long payload is compressed without the lock, while other senders wait.
+/// Puts a data frame into the session. A long payload is compressed without the lock, while other senders wait. If the
+/// connection is closing after that, this waits for its end, at most for `timeout`.
 fn put<'a, T: Threads>(
     shared: &'a Shared<T>,
     mut guard: Guard<'a, T>,
     piece: Piece<'_>,
+    timeout: Option<Duration>,
 ) -> Result<Guard<'a, T>, Error> {
     let Some(mut deflating) = guard.session.connection_mut().begin_deflating(piece) else {
         guard.session.connection_mut().put(piece)?;
@@ -170,7 +172,10 @@ fn put<'a, T: Threads>(
     guard.deflating = false;
     match guard.session.connection_mut().put_deflated(piece, deflating) {
         Ok(()) => Ok(guard),
-        Err(_) => Err(closed_or(shared.wait_closed(guard, None))),
+        Err(_) => {
+            let deadline = timeout.map(|timeout| shared.threads.now() + timeout);
+            Err(closed_or(shared.wait_closed(guard, deadline)))
+        }
     }
 }
 
@@ -243,7 +248,7 @@ impl<T: Threads> MessageWriter<T> {
             return Err(closed_or(shared.wait_closed(guard, None)));
         }
         let piece = Piece { kind: self.kind, payload: piece, part: Part::Fragment { last }, compress: None };
-        let guard = put(shared, guard, piece)?;
+        let guard = put(shared, guard, piece, None)?;
         self.unfinished = !last;
         write_out(shared, guard, Writing::Inline)
     }

@@ -39,6 +39,60 @@ fn concurrent_senders_keep_messages_whole_and_ordered() {
     }
 }
 
+#[cfg(feature = "compression")]
+#[test]
+fn a_close_during_compression_keeps_the_timeout() {
+    use wavetank_runtime::BlockingListener as _;
+
+    use super::peer::{Peer, answer, connect, listen};
+    use crate::CloseCode;
+
+    let mut config = quiet(LONG);
+    config.compression().enabled(true).level(9);
+    let (listener, address) = listen();
+    let accepting = spawn(move || {
+        let mut peer = Peer { stream: listener.accept().expect("a connection").0 };
+        let answer = answer(&peer.read_request());
+        let answer = answer.replace("\r\n\r\n", "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n");
+        peer.write(answer.as_bytes());
+        peer
+    });
+    let client = connect(address, config).expect("a connection");
+    let peer = accepting();
+    let sender = client.clone();
+    let sending = spawn(move || {
+        let long: Vec<u8> = (0..16 << 20).map(|index: usize| ((index * index) >> 7) as u8).collect();
+        let result = sender.send_timeout(&long, millis(50));
+        (result, Std.now())
+    });
+    while !client.shared().lock().deflating {
+        Std.sleep(millis(1));
+    }
+    let start = Std.now();
+    let closer = client.clone();
+    let closing = spawn(move || closer.close(CloseCode::NORMAL, ""));
+    let (result, end) = sending();
+    assert_eq!(result, Err(Error::Closing), "the peer does not answer");
+    assert!(end - start < LONG / 2, "the call has waited for the close timeout");
+    client.abort();
+    assert!(!closing().is_clean());
+    drop(peer);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_clients_socket_takes_few_unsent_bytes() {
+    let (client, peer) = connected(quiet(millis(10)));
+    let sender = client.clone();
+    let sending = spawn(move || sender.send(&vec![1; 8 << 20]));
+    Std.sleep(millis(300));
+    let sent = client.statistics().bytes_sent;
+    assert!(sent < 2 << 20, "{sent} bytes were taken for a peer that reads nothing");
+    client.abort();
+    assert!(sending().is_err());
+    drop(peer);
+}
+
 #[test]
 fn a_streamed_message_makes_other_senders_wait() {
     let (client, mut peer) = connected(quiet(LONG));
