@@ -504,6 +504,9 @@ impl Connection {
     pub fn output_written(&mut self, count: usize, now: &dyn Fn() -> Instant) {
         self.sender.output_written(count, &mut self.statistics);
         self.output_taken(now);
+        if self.sender.output().is_empty() {
+            self.flow.drained();
+        }
         if !self.closing.is_open() {
             self.settle();
         }
@@ -513,7 +516,7 @@ impl Connection {
     /// [`output`](Self::output).
     #[inline]
     pub(crate) fn output_taken(&mut self, now: &dyn Fn() -> Instant) {
-        if self.flow.is_full() || self.keepalive.is_awaiting() {
+        if self.keepalive.is_awaiting() {
             self.note_progress(now());
         }
     }
@@ -568,7 +571,7 @@ impl Connection {
                 Some((_, found)) => Some(*found + self.close_timeout),
                 None => self.keepalive.deadline(),
             },
-            State::Closing => self.closing.deadline,
+            State::Closing => self.mute_from().into_iter().chain(self.closing.deadline).min(),
             State::Closed => self.closing.lingers.and(self.closing.deadline),
         }
     }
@@ -592,10 +595,14 @@ impl Connection {
                         let id = self.pings.sent(payload, now);
                         self.keepalive.sent(id, self.sender.end(), is_paused, now);
                     }
-                    Due::Timeout(timeout) => self.fail(Cause::KeepaliveTimeout { timeout }, now),
+                    Due::Timeout(timeout) => {
+                        self.fail(Cause::KeepaliveTimeout { timeout }, now);
+                        self.finish_if_mute(now);
+                    }
                 }
             }
             State::Closing => {
+                self.finish_if_mute(now);
                 if self.closing.deadline.is_some_and(|deadline| now >= deadline) {
                     self.closing.timed_out(self.close_timeout);
                     self.finish();
@@ -705,6 +712,21 @@ impl Connection {
     /// Ends the connection if it has nothing left to wait for.
     fn settle(&mut self) {
         if self.closing.is_finished(self.sender.written()) {
+            self.finish();
+        }
+    }
+
+    /// Returns when it is certain that a peer which answers no pings cannot be told of the failure, because the
+    /// transport is full. Then there is nothing to wait for.
+    fn mute_from(&self) -> Option<Instant> {
+        match self.closing.cause {
+            Some(Cause::KeepaliveTimeout { .. }) => self.flow.full_from(),
+            _ => None,
+        }
+    }
+
+    fn finish_if_mute(&mut self, now: Instant) {
+        if self.closing.outcome.is_none() && self.mute_from().is_some_and(|from| from <= now) {
             self.finish();
         }
     }

@@ -10,6 +10,9 @@ use crate::Keepalive;
 const FULL_MIN: Duration = Duration::from_millis(10);
 
 /// Notes since when the transport refuses output.
+///
+/// A transport that has refused output is full until all output is written: in between it may take a little whenever
+/// the peer has read a little.
 #[derive(Debug)]
 pub(super) struct Flow {
     full_since: Option<Instant>,
@@ -23,10 +26,15 @@ impl Flow {
         Self { full_since: None, full_min }
     }
 
-    /// Returns whether the transport refused output and has taken none since.
+    /// Returns whether the transport refused output, and some of it is not written yet.
     #[inline]
     pub(super) fn is_full(&self) -> bool {
         self.full_since.is_some()
+    }
+
+    /// Returns from when on the transport counts as full, if it has refused output.
+    pub(super) fn full_from(&self) -> Option<Instant> {
+        self.full_since.map(|since| since + self.full_min)
     }
 
     /// Notes that the transport refuses output.
@@ -35,8 +43,14 @@ impl Flow {
     }
 
     /// Notes that the transport takes output. Returns whether it was full before.
-    pub(super) fn taken(&mut self, now: Instant) -> bool {
-        self.full_since.take().is_some_and(|since| now - since >= self.full_min)
+    pub(super) fn taken(&self, now: Instant) -> bool {
+        self.full_from().is_some_and(|from| from <= now)
+    }
+
+    /// Notes that all output is written.
+    #[inline]
+    pub(super) fn drained(&mut self) {
+        self.full_since = None;
     }
 }
 
@@ -48,15 +62,32 @@ mod tests {
         Instant::from_nanos(millis * 1_000_000)
     }
 
+    fn flow() -> Flow {
+        Flow::new(&Keepalive { interval: None, timeout: Some(Duration::from_secs(1)) })
+    }
+
     #[test]
     fn a_transport_is_full_after_refusing_long_enough() {
-        let mut flow = Flow::new(&Keepalive { interval: None, timeout: Some(Duration::from_secs(1)) });
+        let mut flow = flow();
         assert!(!flow.taken(at(0)), "nothing was refused");
         flow.refused(at(0));
         flow.refused(at(9));
         assert!(flow.taken(at(10)), "the first refusal counts");
-        assert!(!flow.taken(at(30)), "it has taken output since");
+        flow.drained();
+        assert!(!flow.taken(at(30)), "it has taken everything since");
         flow.refused(at(30));
         assert!(!flow.taken(at(39)), "this was a moment");
+    }
+
+    #[test]
+    fn room_for_a_little_leaves_a_transport_full() {
+        let mut flow = flow();
+        flow.refused(at(0));
+        let taken = (1..10).map(|step| {
+            let (now, taken) = (at(4 * step), flow.taken(at(4 * step)));
+            flow.refused(now);
+            taken
+        });
+        assert_eq!(taken.filter(|taken| *taken).count(), 7, "from 10 ms on each write counts");
     }
 }

@@ -118,13 +118,51 @@ fn an_unanswering_peer_gets_1011_before_the_end() {
 fn a_stuck_write_delays_no_keepalive_timeout() {
     let mut connection = client();
     connection.send(Kind::Binary, &[0; 1 << 20]).unwrap();
+    connection.output_refused(at(1));
     connection.handle_deadline(at(20));
     connection.handle_deadline(at(40));
-    assert_eq!((connection.state(), connection.deadline()), (State::Closing, Some(at(50))));
-    connection.handle_deadline(at(50));
-    let closed = connection.closed().unwrap();
+    let closed = connection.closed().expect("nothing can be said to the peer");
     assert_eq!(closed.cause, Cause::KeepaliveTimeout { timeout: Duration::from_secs(20) });
     assert_eq!(closed.sent, None, "it never reached the wire");
+    assert_eq!(connection.transport(), Transport::Drop);
+}
+
+#[test]
+fn a_close_that_is_refused_is_left_out() {
+    let mut connection = client();
+    connection.handle_deadline(at(20));
+    connection.handle_deadline(at(40));
+    assert_eq!(connection.state(), State::Closing, "the transport may take the Close");
+    connection.output_refused(at(40));
+    assert_eq!(connection.deadline(), Some(at(40) + Duration::from_millis(10)));
+    connection.handle_deadline(at(40) + Duration::from_millis(10));
+    assert_eq!(connection.closed().unwrap().sent, None);
+}
+
+#[test]
+fn taking_a_little_at_times_is_life() {
+    let mut connection = client();
+    connection.send(Kind::Binary, &[0; 1 << 20]).unwrap();
+    connection.handle_deadline(at(20));
+    let ping = connection.output().len();
+    connection.output_written(ping - 1000, &|| at(20));
+    connection.output_refused(at(20));
+    connection.output_written(1000, &|| at(21));
+    // The ping has left. What follows waits for room.
+    connection.send(Kind::Binary, &[0; 1 << 20]).unwrap();
+    let mut now = at(21);
+    connection.output_refused(now);
+    while now < at(60) {
+        now += Duration::from_millis(4);
+        connection.output_written(10, &|| now);
+        connection.output_refused(now);
+        if connection.deadline().is_some_and(|deadline| deadline <= now) {
+            connection.handle_deadline(now);
+        }
+        assert_eq!(connection.state(), State::Open, "at {now:?}");
+    }
+    connection.handle_deadline(now + Duration::from_secs(20));
+    assert!(connection.closed().is_some(), "now it takes nothing");
 }
 
 #[test]
