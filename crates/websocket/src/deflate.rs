@@ -22,11 +22,11 @@ pub(crate) mod extensions;
 pub(crate) mod negotiation;
 
 #[cfg(not(feature = "compression"))]
-pub(crate) use absent::{Compressor, Decompressor, InflateError};
+pub(crate) use absent::{Compressor, Decompressor, InflateError, Progress};
 #[cfg(feature = "compression")]
 pub(crate) use compressor::Compressor;
 #[cfg(feature = "compression")]
-pub(crate) use decompressor::{Decompressor, InflateError};
+pub(crate) use decompressor::{Decompressor, InflateError, Progress};
 pub use negotiation::NegotiationError;
 
 use crate::role::Role;

@@ -93,8 +93,8 @@ pub struct PingId {
 /// The driver appends what it read to [`input`](Self::input), calls [`process`](Self::process), takes messages out,
 /// writes [`output`](Self::output), and calls [`handle_deadline`](Self::handle_deadline) when
 /// [`deadline`](Self::deadline) has come. After each of these it looks at all others again, and at
-/// [`transport`](Self::transport). After it took something out it calls `process` again if
-/// [`has_input_left`](Self::has_input_left).
+/// [`transport`](Self::transport). After it took something out, and after `process` itself, it calls `process` again
+/// if [`has_input_left`](Self::has_input_left); before that, it lets others have their turn.
 #[derive(Debug)]
 pub struct Connection {
     role: Role,
@@ -145,29 +145,45 @@ impl Connection {
     }
 
     /// Returns whether the driver should read. It should not after the end, nor while the queue of messages is full
-    /// (unless closing).
+    /// (unless closing), nor while [`process`](Self::process) has to be called first.
     #[inline]
     #[must_use]
     pub fn wants_read(&self) -> bool {
         match self.state() {
-            State::Open => !self.inbox.is_full() && !self.left && self.held.is_none(),
-            State::Closing => !self.closing.end_of_input,
+            State::Open => {
+                !self.inbox.is_full() && !self.left && !self.receiver.is_paused() && self.held.is_none()
+            }
+            State::Closing => !self.closing.end_of_input && !self.receiver.is_paused(),
             State::Closed => self.closing.lingers.is_some(),
         }
     }
 
-    /// Returns whether to call [`process`](Self::process) although nothing was read. It left input because the queue
-    /// of messages was full, and now there is room again for a sixteenth of the queue.
+    /// Returns whether to call [`process`](Self::process) although nothing was read. It left input because it had
+    /// inflated as much as it does in one call; or because the queue of messages was full, and now there is room again
+    /// for a sixteenth of the queue.
     #[inline]
     #[must_use]
     pub fn has_input_left(&self) -> bool {
-        self.left && self.inbox.has_room_again()
+        self.receiver.is_paused() || (self.left && self.inbox.has_room_again())
     }
 
     /// Returns whether input is left unprocessed, with or without room for it.
     #[inline]
     pub(crate) fn is_behind(&self) -> bool {
-        self.left
+        self.left || self.receiver.is_paused()
+    }
+
+    /// Returns how much was inflated since the last call, in bytes: the messages that came cost that much more than
+    /// others.
+    #[inline]
+    pub(crate) fn take_inflated(&mut self) -> usize {
+        self.receiver.take_work()
+    }
+
+    /// Returns how much was deflated inside the connection since the last call, in bytes.
+    #[inline]
+    pub(crate) fn take_deflated(&mut self) -> usize {
+        self.sender.take_work()
     }
 
     /// Returns the buffer to which the driver appends what it read. Its spare capacity is enough for a read and for the
@@ -178,7 +194,8 @@ impl Connection {
     }
 
     /// Parses what [`input`](Self::input) holds, up to the first data frame for which the queue of messages has no
-    /// room. A violation by the peer is not an error here: it ends the connection ([`closed`](Self::closed)).
+    /// room, or until about 64 KiB are inflated. A violation by the peer is not an error here: it ends the connection
+    /// ([`closed`](Self::closed)).
     pub fn process(&mut self, now: Instant) {
         self.process_with(&|| now);
     }
@@ -190,6 +207,7 @@ impl Connection {
             self.keepalive.heard(now());
         }
         self.left = false;
+        self.receiver.begin_turn();
         self.parse(now);
         self.receiver.note_what_is_known();
     }
@@ -235,6 +253,7 @@ impl Connection {
                     }
                     return;
                 }
+                Ok(Step::Paused) => return,
                 Ok(Step::Full) => {
                     self.left = true;
                     self.keepalive.reading_is_paused();
@@ -270,6 +289,9 @@ impl Connection {
     fn process_to_the_end(&mut self, now: Instant) {
         self.inbox.begin_closing();
         self.process(now);
+        while self.receiver.is_paused() {
+            self.process(now);
+        }
         self.fail_held(Some(now));
     }
 
@@ -321,7 +343,9 @@ impl Connection {
     /// Notes that writing failed for good. What the peer sent before may still be read, perhaps its Close frame with a
     /// reason. So the driver reads until the end of the transport, an error, or the close deadline.
     pub fn write_failed(&mut self, error: &io::Error, now: Instant) {
-        self.process_to_the_end(now);
+        self.inbox.begin_closing();
+        self.process(now);
+        self.fail_held(Some(now));
         self.closing.unwritable = true;
         self.closing.lingers = None;
         self.closing.decide(Cause::io(error));
@@ -585,7 +609,7 @@ impl Connection {
                 }
             }
             State::Open => {
-                let is_paused = self.left || self.inbox.is_full();
+                let is_paused = self.is_behind() || self.inbox.is_full();
                 match self.keepalive.due(is_paused, now) {
                     Due::Nothing => {}
                     Due::Ping => {

@@ -22,7 +22,10 @@ pub(super) fn run<T: Threads>(shared: &Shared<T>, permit: ReadPermit) {
     shared.settle(&mut guard);
     while !guard.is_gone() {
         let until = guard.leave(shared.threads.now());
-        if guard.can_read()
+        if guard.has_input_left() && !guard.receiving {
+            guard = shared.go_on(guard);
+            shared.settle(&mut guard);
+        } else if guard.can_read()
             && until.is_none_or(|until| guard.needs_reader(until))
             && let Some(permit) = guard.read_permit.take()
         {

@@ -125,8 +125,11 @@ impl State {
 
     /// Goes on with input that was left while the queue was full, if there is room again.
     pub(super) fn catch_up(&mut self, now: impl Fn() -> Instant) {
-        if self.session.connection().has_input_left() {
+        if self.has_input_left() {
             self.session.process_with(&now);
+            if self.abandoned {
+                self.discard();
+            }
             self.fresh = true;
         }
     }

@@ -186,6 +186,16 @@ impl<T: Threads> Shared<T> {
         self.state.lock()
     }
 
+    /// Goes on with input that was left because enough was inflated at once, and lets others have the lock before and
+    /// after that.
+    pub(super) fn go_on<'a>(&'a self, mut guard: Guard<'a, T>) -> Guard<'a, T> {
+        self.settle(&mut guard);
+        drop(guard);
+        guard = self.lock();
+        guard.catch_up(|| self.threads.now());
+        guard
+    }
+
     /// Does to the stream what the state asks for, and wakes the threads that wait for what the state has become.
     pub(super) fn settle(&self, state: &mut State) {
         state.drive_transport();
@@ -212,7 +222,9 @@ impl<T: Threads> Shared<T> {
             self.work.notify_all();
         }
         if let Reader::Rests(until) = state.reader
-            && (over || state.can_read() && state.wants_reader(until))
+            && (over
+                || state.has_input_left() && !state.receiving
+                || state.can_read() && state.wants_reader(until))
         {
             self.intake.notify_all();
         }
@@ -309,6 +321,11 @@ impl State {
         self.taken_at = now;
         let after = self.session.connection().output().len();
         self.written += before.saturating_sub(after) as u64;
+    }
+
+    /// Whether there is input that needs no read.
+    pub(super) fn has_input_left(&self) -> bool {
+        self.session.connection().has_input_left()
     }
 
     /// Whether a caller that sends has to wait. It need not once the connection is closing: the call returns an error.

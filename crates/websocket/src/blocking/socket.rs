@@ -139,7 +139,11 @@ impl<T: Threads> WebSocket<T> {
             if left.is_some_and(|left| left.is_zero()) {
                 break Err(Error::TimedOut);
             }
-            guard = wait_for_arrival(shared, guard, deadline, left, &mut reads);
+            guard = if guard.has_input_left() {
+                shared.go_on(guard)
+            } else {
+                wait_for_arrival(shared, guard, deadline, left, &mut reads)
+            };
         };
         guard.receiving = false;
         // There is room in the queue again, so that the reader may go on.
@@ -213,8 +217,8 @@ impl<T: Threads> WebSocket<T> {
         }
     }
 
-    /// Closes the connection and waits until it is over: for the answer of the peer, and for the end of the stream, at
-    /// most for the close timeout.
+    /// Closes the connection and waits for its outcome: for the answer of the peer, at most for the close timeout. The
+    /// end of the stream follows in the background, within that time.
     ///
     /// Messages that were sent are sent before the Close frame, and those that come before the peer's can still be
     /// received. If the connection is closing already, or over, this only waits; every caller gets the same outcome.

@@ -24,9 +24,10 @@ use crate::{CloseCode, Error, Message};
 /// with [`Error::ConcurrentRecv`] until the stream has given a message, or is dropped. If it is the stream that comes
 /// second, that error is its item, and it can be polled again.
 ///
-/// It is a [`Sink`] of messages as well, so `StreamExt::split` makes two halves of it. Flushing hands the messages to
-/// the stream below, and closing closes the connection with code 1000. A sink that holds a message and is not polled
-/// any more blocks other senders once it is the message's turn; dropping the sink drops the message.
+/// It is a [`Sink`] of messages as well, so `StreamExt::split` makes two halves of it. Flushing writes as much as the
+/// stream below takes at once; the rest follows in the background. Closing closes the connection with code 1000. A sink
+/// that holds a message and is not polled any more blocks other senders once it is the message's turn; dropping the
+/// sink drops the message.
 ///
 /// # Cancel safety
 ///
@@ -69,7 +70,7 @@ where
             return Poll::Ready(None);
         }
         let waits = std::mem::take(&mut this.waits);
-        let mut receiving = Receiving { shared: this.socket.shared(), waits };
+        let mut receiving = Receiving::new(this.socket.shared(), waits);
         let received = receiving.poll::<Message>(context);
         // The place outlasts this poll.
         this.waits = std::mem::take(&mut receiving.waits);
@@ -113,7 +114,14 @@ where
     fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), Error> {
         let this = self.get_mut();
         let socket = this.socket.clone();
-        this.sending = Some(Box::pin(async move { socket.feed(&message).await }));
+        // A caller that has not asked whether the sink is ready loses no message by that.
+        let before = this.sending.take();
+        this.sending = Some(Box::pin(async move {
+            if let Some(before) = before {
+                before.await?;
+            }
+            socket.feed(&message).await
+        }));
         Ok(())
     }
 
@@ -145,7 +153,7 @@ where
 {
     fn drop(&mut self) {
         // Gives the place of the receiver up.
-        drop(Receiving { shared: self.socket.shared(), waits: self.waits });
+        drop(Receiving::new(self.socket.shared(), self.waits));
     }
 }
 

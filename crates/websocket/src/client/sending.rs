@@ -9,6 +9,7 @@ use tokio::task::coop;
 use wavetank_runtime::Runtime;
 
 use super::shared::{After, Shared, State as ConnectionParts};
+use super::socket::spend;
 use super::wait::Place;
 use crate::protocol::{Connection, Deflating, Part, Piece, State};
 use crate::{CloseCode, Error, Kind};
@@ -33,7 +34,12 @@ where
     lasts: bool,
     /// The payload that is being compressed, in this call's turn.
     deflating: Option<Deflating>,
+    /// What this call has deflated, in bytes, since others had their turn.
+    deflated: usize,
 }
+
+/// How many bytes are deflated for one unit of a task's budget.
+const DEFLATED_A_UNIT: usize = 1 << 10;
 
 /// How far a look of a sender led.
 enum Look {
@@ -49,7 +55,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     pub(super) fn new(shared: &'a Shared<R, S>) -> Self {
-        Self { shared, place: None, lasts: false, deflating: None }
+        Self { shared, place: None, lasts: false, deflating: None, deflated: 0 }
     }
 
     /// Waits for the turn and for room in the write buffer; then sends `piece`, and writes what the stream takes, if
@@ -66,6 +72,9 @@ where
         let sent = self.poll_turn(context, writing, piece);
         if sent.is_ready() {
             budget.made_progress();
+            if self.deflated > 0 {
+                spend(context, std::mem::take(&mut self.deflated) / DEFLATED_A_UNIT);
+            }
         }
         sent
     }
@@ -104,6 +113,7 @@ where
                     return Look::Deflates(deflating);
                 }
                 let sent = piece.map_or(Ok(()), |piece| state.connection().put(piece));
+                self.deflated = state.connection().take_deflated();
                 let now = || shared.runtime.now();
                 let done = match writing {
                     // No task waits for output, as long as it can grow.
@@ -181,6 +191,7 @@ where
         if writing == Writing::AtOnce || state.session.connection().write_buffer_is_full() {
             state.write(|| self.shared.runtime.now(), after);
         }
+        self.deflated = state.connection().take_deflated();
         if self.lasts {
             state.senders.keep(&mut self.place);
         } else if let Some(place) = self.place.take() {

@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::task::coop;
 use wavetank_runtime::{Instant, Runtime};
 
 use super::signals::{Signals, read_waker, write_waker};
@@ -28,6 +29,9 @@ use crate::{Closed, Error, Fragment};
 
 /// How many reads one look does at most, before other tasks get their turn.
 pub(super) const READS_A_LOOK: u32 = 32;
+
+/// How many bytes one look inflates at most, before other tasks get their turn. Every read adds up to as much.
+const INFLATED_A_LOOK: usize = 64 << 10;
 
 /// A connection, as its handles and its driver see it.
 pub(super) struct Shared<R, S> {
@@ -281,9 +285,9 @@ where
 
     /// Returns `true` if there may be something to read and no task is sure to do it.
     pub(super) fn is_unattended(&self, signals: &Signals) -> bool {
-        self.line.stream.is_some()
-            && (self.line.wakes != Wakes::Signals || signals.is_readable())
-            && self.session.wants_read()
+        let may_read =
+            (self.line.wakes != Wakes::Signals || signals.is_readable()) && self.session.wants_read();
+        self.line.stream.is_some() && (may_read || self.session.connection().has_input_left())
     }
 
     /// Whether there is a deadline before the driver's timer.
@@ -309,24 +313,35 @@ where
         now: impl Fn() -> Instant + Copy,
         after: &mut After<S>,
     ) -> bool {
+        let mut inflated = 0;
         for _ in 0..READS_A_LOOK {
             self.write(now, after);
             if self.read(signals, now, after) == Read::Nothing {
                 return true;
+            }
+            // A receiver has no part in this work.
+            inflated += self.connection().take_inflated();
+            if inflated >= INFLATED_A_LOOK {
+                break;
             }
         }
         self.write(now, after);
         false
     }
 
-    /// Reads once, and wakes the tasks that may wait for what came.
+    /// Goes on with input that was left, or reads once, and wakes the tasks that may wait for what came.
     pub(super) fn read(
         &mut self,
         signals: &Signals,
         now: impl Fn() -> Instant + Copy,
         after: &mut After<S>,
     ) -> Read {
-        let read = self.read_stream(signals, now);
+        let read = if self.session.connection().has_input_left() {
+            self.session.process_with(&now);
+            Read::Progress
+        } else {
+            self.read_stream(signals, now)
+        };
         if read == Read::Progress {
             if self.abandoned {
                 self.discard();
@@ -544,7 +559,10 @@ pub(super) fn write_out<S: AsyncWrite + Unpin>(
             }
             Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
             Poll::Pending => {
-                session.output_refused(now());
+                // Without budget, a stream that has room is pending as well.
+                if coop::has_budget_remaining() {
+                    session.output_refused(now());
+                }
                 return Poll::Pending;
             }
         }

@@ -142,7 +142,7 @@ where
     }
 
     async fn receive<T: Take>(&self) -> Result<T, Error> {
-        let mut receiving = Receiving { shared: self.shared(), waits: false };
+        let mut receiving = Receiving::new(self.shared(), false);
         poll_fn(|context| receiving.poll(context)).await
     }
 
@@ -297,9 +297,9 @@ where
 
     /// Closes the connection and waits for its outcome, at most the close timeout (`Config`).
     ///
-    /// Sends a Close frame behind what was sent before, unless closing has begun already; then waits for the peer's,
-    /// and for the end of the transport. Messages that arrive in the meantime, and those that arrived before, can
-    /// still be received, before and after this returns.
+    /// Sends a Close frame behind what was sent before, unless closing has begun already; then waits for the peer's.
+    /// The end of the transport follows in the background, within the close timeout. Messages that arrive in the
+    /// meantime, and those that arrived before, can still be received, before and after this returns.
     ///
     /// # Cancel safety
     ///
@@ -441,21 +441,43 @@ where
     }
 }
 
+/// How many bytes are inflated for one unit of a task's budget.
+const INFLATED_A_UNIT: usize = 8 << 10;
+
+/// Spends units of the task's budget, as many as are left at most.
+#[cold]
+pub(super) fn spend(context: &mut Context<'_>, units: usize) {
+    for _ in 0..units {
+        if !coop::has_budget_remaining() {
+            return;
+        }
+        if let Poll::Ready(unit) = coop::poll_proceed(context) {
+            unit.made_progress();
+        }
+    }
+}
+
 /// A call of `recv`, which gives up its place when it is dropped.
 pub(super) struct Receiving<'a, R, S>
 where
     R: Runtime,
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    pub(super) shared: &'a Shared<R, S>,
+    shared: &'a Shared<R, S>,
     pub(super) waits: bool,
+    /// What this call has inflated, in bytes.
+    inflated: usize,
 }
 
-impl<R, S> Receiving<'_, R, S>
+impl<'a, R, S> Receiving<'a, R, S>
 where
     R: Runtime,
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    pub(super) fn new(shared: &'a Shared<R, S>, waits: bool) -> Self {
+        Self { shared, waits, inflated: 0 }
+    }
+
     #[inline]
     pub(super) fn poll<T: Take>(&mut self, context: &mut Context<'_>) -> Poll<Result<T, Error>> {
         // A task that never waits, as its peer sends more than it takes, lets others run, too.
@@ -463,6 +485,9 @@ where
         let received = self.poll_now(context);
         if received.is_ready() {
             budget.made_progress();
+            if self.inflated > 0 {
+                spend(context, self.inflated / INFLATED_A_UNIT);
+            }
         }
         received
     }
@@ -484,7 +509,9 @@ where
                 Quick::Taken(taken) => {
                     self.cease(&mut state);
                     if state.session.connection().has_input_left() {
-                        self.catch_up(state);
+                        self.inflated = self.catch_up(state);
+                    } else {
+                        self.inflated = state.connection().take_inflated();
                     }
                     return Poll::Ready(Ok(taken));
                 }
@@ -505,6 +532,7 @@ where
             if let Some(result) = Self::received(state, after, now) {
                 // A pong that came with it does not wait for the next call.
                 state.write(now, after);
+                self.inflated = state.connection().take_inflated();
                 self.cease(state);
                 return Poll::Ready(result);
             }
@@ -516,8 +544,14 @@ where
                 if let Some(result) = Self::received(state, after, now) {
                     // Pongs do not wait for the next call.
                     state.write(now, after);
+                    self.inflated = state.connection().take_inflated();
                     self.cease(state);
                     return Poll::Ready(result);
+                }
+                if state.session.connection().has_input_left() {
+                    // Enough was inflated for this turn.
+                    state.connection().take_inflated();
+                    break;
                 }
                 if read == Read::Nothing {
                     self.wait(state, context);
@@ -546,14 +580,16 @@ where
         }
     }
 
-    /// Continues with input for which there is room again. Not inlined, as it is rare.
+    /// Continues with input for which there is room again. Returns what this call has inflated. Not inlined, as it is
+    /// rare.
     #[cold]
-    fn catch_up(&self, state: MutexGuard<'_, State<S>>) {
+    fn catch_up(&self, state: MutexGuard<'_, State<S>>) -> usize {
         let now = || self.shared.runtime.now();
         self.shared.change(state, |state, after| {
             state.catch_up(now, after);
             state.write(now, after);
-        });
+            state.connection().take_inflated()
+        })
     }
 
     /// Waits for the stream.

@@ -36,6 +36,13 @@ pub(crate) enum InflateError {
     Corrupt,
 }
 
+/// The same as where there is a codec.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Progress {
+    pub(crate) read: usize,
+    pub(crate) done: bool,
+}
+
 impl Decompressor {
     pub(crate) fn rest(&mut self) {
         match *self {}
@@ -47,7 +54,8 @@ impl Decompressor {
         _last: bool,
         _output: &mut BytesMut,
         _limit: usize,
-    ) -> Result<(), InflateError> {
+        _most: usize,
+    ) -> Result<Progress, InflateError> {
         match *self {}
     }
 }

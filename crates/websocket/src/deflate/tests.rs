@@ -18,7 +18,7 @@ fn compressed(compressor: &mut Compressor, message: &[u8]) -> BytesMut {
 
 fn inflated(decompressor: &mut Decompressor, payload: &[u8]) -> Result<BytesMut, InflateError> {
     let mut output = BytesMut::new();
-    decompressor.decompress(payload, true, &mut output, PLENTY)?;
+    decompressor.decompress(payload, true, &mut output, PLENTY, PLENTY)?;
     Ok(output)
 }
 
@@ -159,7 +159,7 @@ fn messages_inflate_piece_by_piece() {
             let mut payload = BytesMut::new();
             compressor.compress(piece, last, &mut payload);
             expected.extend_from_slice(piece);
-            decompressor.decompress(&payload, last, &mut output, PLENTY).unwrap();
+            decompressor.decompress(&payload, last, &mut output, PLENTY, PLENTY).unwrap();
             assert_eq!(output, expected);
         }
     }
@@ -173,8 +173,8 @@ fn frames_may_cut_compressed_data_anywhere() {
     let mut decompressor = Decompressor::new(true);
     for cut in 0..=payload.len() {
         let mut output = BytesMut::new();
-        decompressor.decompress(&payload[..cut], false, &mut output, PLENTY).unwrap();
-        decompressor.decompress(&payload[cut..], true, &mut output, PLENTY).unwrap();
+        decompressor.decompress(&payload[..cut], false, &mut output, PLENTY, PLENTY).unwrap();
+        decompressor.decompress(&payload[cut..], true, &mut output, PLENTY, PLENTY).unwrap();
         assert_eq!(output, text);
     }
 }
@@ -186,14 +186,54 @@ fn inflating_stops_at_the_limit() {
     assert!(bomb.len() < 8_192);
     for limit in [0, 1, 1_000, (1 << 22) - 1] {
         let mut output = BytesMut::new();
-        let result = Decompressor::new(true).decompress(&bomb, true, &mut output, limit);
+        let result = Decompressor::new(true).decompress(&bomb, true, &mut output, limit, PLENTY);
         assert_eq!(result, Err(InflateError::TooLarge), "{limit}");
         assert!(output.len() <= limit);
         assert!(output.capacity() <= 2 * limit + 65_536, "{limit}: {}", output.capacity());
     }
     let mut output = BytesMut::new();
-    Decompressor::new(true).decompress(&bomb, true, &mut output, 1 << 22).unwrap();
+    Decompressor::new(true).decompress(&bomb, true, &mut output, 1 << 22, PLENTY).unwrap();
     assert_eq!(output, zeros);
+}
+
+/// Inflates in steps of about `most` bytes, and returns the output or the error, and the longest step.
+fn in_steps(
+    takeover: bool,
+    payload: &[u8],
+    limit: usize,
+    most: usize,
+) -> (Result<BytesMut, InflateError>, usize) {
+    let mut decompressor = Decompressor::new(takeover);
+    let (mut output, mut rest, mut longest) = (BytesMut::new(), payload, 0);
+    loop {
+        let before = output.len();
+        let result = decompressor.decompress(rest, true, &mut output, limit, most);
+        longest = longest.max(output.len() - before);
+        match result {
+            Ok(Progress { done: true, .. }) => return (Ok(output), longest),
+            Ok(Progress { read, .. }) => rest = &rest[read..],
+            Err(error) => return (Err(error), longest),
+        }
+    }
+}
+
+#[test]
+fn inflating_in_steps_gives_the_same() {
+    let mut chance = StdRng::seed_from_u64(6);
+    for length in [0, 1, 100, 65_536, 131_072, 300_000] {
+        for text in [vec![7; length], message(&mut chance, length)] {
+            for takeover in [false, true] {
+                let payload = compressed(&mut Compressor::new(15, takeover, 6), &text);
+                for most in [1, 1_000, 65_536] {
+                    let (output, longest) = in_steps(takeover, &payload, PLENTY, most);
+                    assert_eq!(output.unwrap(), text);
+                    assert!(longest <= most + 65_536, "{longest} bytes in a step of {most}");
+                }
+                let short = in_steps(takeover, &payload, length.saturating_sub(1), 1_000).0;
+                assert_eq!(short.is_err(), length > 0, "the limit holds over all steps");
+            }
+        }
+    }
 }
 
 #[test]
@@ -204,9 +244,9 @@ fn noise_never_panics_and_is_called_corrupt() {
         let noise = (0..chance.random_range(0..200)).map(|_| chance.random::<u8>()).collect::<Vec<_>>();
         let mut output = BytesMut::new();
         let mut decompressor = Decompressor::new(chance.random::<bool>());
-        match decompressor.decompress(&noise, true, &mut output, 10_000) {
+        match decompressor.decompress(&noise, true, &mut output, 10_000, PLENTY) {
             Err(InflateError::Corrupt) => corrupt += 1,
-            Err(InflateError::TooLarge) | Ok(()) => {}
+            Err(InflateError::TooLarge) | Ok(_) => {}
         }
         assert!(output.len() <= 10_000);
     }

@@ -17,8 +17,14 @@ use super::statistics::Statistics;
 use super::utf8::Utf8;
 use super::{Role, Violation};
 use crate::close::Limit;
-use crate::deflate::{Decompressor, InflateError};
+use crate::deflate::{Decompressor, InflateError, Progress};
 use crate::{Cause, Fragment, Kind, Limits};
+
+/// How much is inflated before others get their turn, in bytes read and written.
+const TURN_BYTES: usize = 64 << 10;
+
+/// What a compressed frame costs besides its bytes, in the same measure.
+const FRAME_COST: usize = 512;
 
 /// Why no more input is processed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +75,8 @@ pub(super) enum Step {
     Starved,
     /// The inbox is full, and the input begins with a data frame.
     Full,
+    /// Enough was inflated for this turn.
+    Paused,
     /// A control frame came. The connection has to handle it before it goes on.
     Ping(Control),
     Pong(Control),
@@ -107,7 +115,14 @@ pub(super) struct Receiver {
     message: Option<Unfinished>,
     utf8: Utf8,
     inflate: Option<Decompressor>,
+    /// What is inflated of the frame that is arriving.
     inflated: BytesMut,
+    /// What may be inflated in this turn.
+    allowance: usize,
+    /// The turn ended before the input did.
+    paused: bool,
+    /// What was inflated since [`take_work`](Self::take_work) was last called.
+    work: usize,
     /// Bytes of control frames since the last data frame: see [`view`](Self::view).
     skipped: usize,
     max_message: usize,
@@ -129,6 +144,9 @@ impl Receiver {
             utf8: Utf8::default(),
             inflate,
             inflated: BytesMut::new(),
+            allowance: TURN_BYTES,
+            paused: false,
+            work: 0,
             skipped: 0,
             max_message: limits.message,
             max_frame: limits.frame,
@@ -191,8 +209,28 @@ impl Receiver {
         }
     }
 
+    /// Begins a turn, in which a bounded number of bytes is inflated.
+    #[inline]
+    pub(super) fn begin_turn(&mut self) {
+        self.allowance = TURN_BYTES;
+        self.paused = false;
+    }
+
+    /// Returns whether the turn ended before the input did.
+    #[inline]
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// Returns how many bytes were inflated since the last call.
+    #[inline]
+    pub(super) fn take_work(&mut self) -> usize {
+        std::mem::take(&mut self.work)
+    }
+
     /// Drops all input.
     pub(super) fn discard_input(&mut self) {
+        self.paused = false;
         self.input.clear();
         self.known = 0;
         self.arriving = None;
@@ -212,7 +250,7 @@ impl Receiver {
         loop {
             if self.arriving.is_some() {
                 if !self.continue_payload(inbox, statistics)? {
-                    return Ok(Step::Starved);
+                    return Ok(if self.paused { Step::Paused } else { Step::Starved });
                 }
                 continue;
             }
@@ -399,7 +437,8 @@ impl Receiver {
         self.arriving = Some(Arriving { length, seen: 0, mask: head.mask, fin: head.fin });
     }
 
-    /// Unmasks and validates what has arrived of the payload. Returns whether it is complete and taken.
+    /// Unmasks and validates what has arrived of the payload. Returns whether it is complete and taken. It is not if
+    /// the turn ends before it is inflated.
     fn continue_payload(&mut self, inbox: &mut Inbox, statistics: &mut Statistics) -> Result<bool, Failure> {
         let (Some(frame), Some(message)) = (&mut self.arriving, &mut self.message) else { return Ok(false) };
         let available = self.input.len().min(frame.length);
@@ -418,7 +457,6 @@ impl Receiver {
         }
         let Arriving { length, fin, .. } = *frame;
         let (kind, first, compressed) = (message.kind, message.frames == 1, message.compressed);
-        self.arriving = None;
         // Input that is dropped is not inflated: nothing after it is delivered, so its window is not needed either.
         let skips = compressed && inbox.is_discarding();
         let data = match compressed {
@@ -426,9 +464,13 @@ impl Receiver {
                 self.input.advance(length);
                 Bytes::new()
             }
-            true => self.inflate(length, fin)?,
+            true => match self.inflate(length, fin)? {
+                Some(data) => data,
+                None => return Ok(false),
+            },
             false => self.view(length),
         };
+        self.arriving = None;
         if fin {
             self.message = None;
             if skips {
@@ -446,8 +488,9 @@ impl Receiver {
         Ok(true)
     }
 
-    /// Inflates the compressed payload at the front of the input.
-    fn inflate(&mut self, length: usize, last: bool) -> Result<Bytes, Failure> {
+    /// Inflates the compressed payload at the front of the input, of which `length` bytes are left. Returns `None` if
+    /// this turn ends before that is done.
+    fn inflate(&mut self, length: usize, last: bool) -> Result<Option<Bytes>, Failure> {
         let (Some(inflate), Some(message)) = (&mut self.inflate, &mut self.message) else {
             return Err(Violation::ReservedBit.into());
         };
@@ -457,19 +500,39 @@ impl Receiver {
         if self.inflated.capacity() == 0 {
             self.inflated.reserve(self.read_buffer);
         }
-        inflate.decompress(&self.input[..length], last, &mut self.inflated, limit).map_err(|error| {
-            match error {
+        let mut left = length;
+        loop {
+            if self.allowance == 0 {
+                self.arriving = self.arriving.map(|frame| Arriving { length: left, seen: left, ..frame });
+                self.paused = true;
+                return Ok(None);
+            }
+            let before = self.inflated.len();
+            let part = left.min(self.allowance);
+            let ends = last && part == left;
+            let input = &self.input[..part];
+            let result = inflate.decompress(input, ends, &mut self.inflated, limit, self.allowance);
+            // What came before an error is validated first: so the failure is that of the first byte that proves one.
+            if message.kind == Kind::Text {
+                self.utf8.push(&self.inflated[before..]).map_err(|_| Violation::TextNotUtf8)?;
+            }
+            let Progress { read, done } = result.map_err(|error| match error {
                 InflateError::TooLarge => Failure::Limit { limit: Limit::Message, allowed: self.max_message },
                 InflateError::Corrupt => Violation::CorruptCompression.into(),
+            })?;
+            self.input.advance(read);
+            left -= read;
+            let complete = done && left == 0;
+            let cost = read + self.inflated.len() - before + if complete { FRAME_COST } else { 0 };
+            self.work = self.work.saturating_add(cost);
+            self.allowance = self.allowance.saturating_sub(cost.max(1));
+            if complete {
+                break;
             }
-        })?;
-        self.input.advance(length);
+        }
         self.skipped = 0;
         let data = self.inflated.split().freeze();
         message.bytes += data.len();
-        if message.kind == Kind::Text {
-            self.utf8.push(&data).map_err(|_| Violation::TextNotUtf8)?;
-        }
-        Ok(data)
+        Ok(Some(data))
     }
 }

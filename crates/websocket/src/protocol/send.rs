@@ -16,7 +16,10 @@ use crate::{Compression, Error, Kind, Limits};
 /// Buffers of deflated payloads up to this capacity are kept; larger ones are freed.
 const KEPT_CAPACITY: usize = 8 << 20;
 
-/// Payloads up to this length are compressed at once; longer ones are compressed in parts of this length.
+/// Payloads up to this length are compressed inside the connection: that takes less time than to lend the compressor.
+const DEFLATED_INSIDE: usize = 4 << 10;
+
+/// Longer payloads are compressed in parts of this length.
 const DEFLATED_AT_ONCE: usize = 32 << 10;
 
 /// A data frame to send: a whole message, or a fragment of one.
@@ -91,6 +94,9 @@ pub(super) struct Sender {
     deflate: Option<Compressor>,
     deflated: BytesMut,
     threshold: usize,
+    /// What was deflated since [`take_work`](Self::take_work) was last called, without the parts that had a turn of
+    /// their own.
+    work: usize,
     message: Option<Unfinished>,
     /// The pong that waits for room in the output.
     pong: Option<Control>,
@@ -114,6 +120,7 @@ impl Sender {
             deflate,
             deflated: BytesMut::new(),
             threshold: compression.threshold,
+            work: 0,
             message: None,
             pong: None,
         }
@@ -176,12 +183,18 @@ impl Sender {
         Ok(())
     }
 
+    /// Returns how many bytes were deflated since the last call, without the parts that had a turn of their own.
+    #[inline]
+    pub(super) fn take_work(&mut self) -> usize {
+        std::mem::take(&mut self.work)
+    }
+
     /// Lends the compressor, to compress a long payload without the connection. Returns `None` if `piece` is short or
     /// not to be compressed. No data may be sent until [`put_deflated`](Self::put_deflated) or
     /// [`give_up`](Self::give_up).
     #[inline]
     pub(super) fn begin_deflating(&mut self, piece: Piece<'_>) -> Option<Deflating> {
-        if piece.payload.len() <= DEFLATED_AT_ONCE || !self.plan(piece).is_ok_and(|plan| plan.compressed) {
+        if piece.payload.len() <= DEFLATED_INSIDE || !self.plan(piece).is_ok_and(|plan| plan.compressed) {
             return None;
         }
         Some(Deflating { compressor: self.deflate.take()?, deflated: BytesMut::new(), taken: 0 })
@@ -197,6 +210,7 @@ impl Sender {
         debug_assert_eq!(deflating.taken, piece.payload.len(), "all of the payload is compressed");
         // The plan finds the compressor in its place, as it did when this began.
         self.deflate = Some(deflating.compressor);
+        self.work = self.work.saturating_add(piece.payload.len().min(DEFLATED_AT_ONCE));
         let plan = self.plan(piece)?;
         self.frame(plan.opcode, plan.flags, &deflating.deflated, statistics);
         self.was_put(piece, plan, statistics);
@@ -306,6 +320,7 @@ impl Sender {
         if let Some(deflate) = &mut self.deflate {
             // The result is sent even if it is longer: the peer's window has to follow ours.
             deflate.compress(piece.payload, plan.flags & FIN != 0, &mut deflated);
+            self.work = self.work.saturating_add(piece.payload.len());
         }
         self.frame(plan.opcode, plan.flags, &deflated, statistics);
         if deflated.capacity() <= KEPT_CAPACITY {

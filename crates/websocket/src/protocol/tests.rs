@@ -87,6 +87,9 @@ fn close_body(code: u16, reason: &str) -> Vec<u8> {
 fn feed(connection: &mut Connection, bytes: &[u8]) {
     connection.input().extend_from_slice(bytes);
     connection.process(START);
+    while connection.receiver.is_paused() {
+        connection.process(START);
+    }
 }
 
 /// Writes all output, and returns its frames: first byte and unmasked payload.

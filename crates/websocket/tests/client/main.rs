@@ -3,6 +3,8 @@
 mod closing;
 mod conversing;
 mod failing;
+#[cfg(feature = "compression")]
+mod fairness;
 mod nodelay;
 mod opening;
 #[cfg(feature = "proxies")]

@@ -263,7 +263,7 @@ fn reconnecting_runs_the_hook_on_every_connection() {
         Ok(socket.send(&format!("resume {count}"))?)
     });
     for _ in 0..3 {
-        let socket = connections.next().expect("not stopped").expect("a failure that mends itself");
+        let socket = connections.next().expect("not stopped").expect("a temporary failure is retried");
         assert!(connections.failure().is_none());
         assert!(matches!(socket.recv(), Err(Error::Closed(_))));
     }

@@ -9,7 +9,7 @@ use crate::{Cause, CloseCode, Error, Message};
 
 /// Has the client receive messages until it has read one for itself.
 fn until_it_reads(client: &WebSocket<Std>, peer: &mut Peer) {
-    // It finds the eye free, unless it comes too late once the reader thread has left it.
+    // It finds the read permit free, unless it comes after the reader thread has taken it back.
     while client.shared().lock().read_permit.is_none() {
         peer.send(TEXT, b"hello");
         assert_eq!(client.recv(), Ok(Message::from("hello")));

@@ -97,6 +97,9 @@ fn carry(from: &mut Session, to: &mut Session) -> usize {
     from.output_written(output.len(), &|| NOW);
     to.input().extend_from_slice(&output);
     to.process(NOW);
+    while to.connection().has_input_left() {
+        to.process(NOW);
+    }
     output.len()
 }
 

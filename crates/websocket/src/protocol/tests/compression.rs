@@ -143,7 +143,9 @@ fn inflating_one_read_stops_at_a_full_queue() {
         taken += 1;
         assert_eq!(client.statistics().messages_received, taken, "one waits, which is as much as may");
         assert!(!client.wants_read() || taken == 60);
-        client.process(START);
+        while client.has_input_left() {
+            client.process(START);
+        }
     }
     assert_eq!(taken, 60);
 }
@@ -188,4 +190,61 @@ fn payloads_that_are_deflated_apart_arrive_whole() {
         }
         assert_eq!(messages(&mut server), expected);
     }
+}
+
+#[test]
+fn inflating_pauses_for_others_and_loses_nothing() {
+    let (mut client, mut server) = pair(&eager());
+    let long = vec![7; 1 << 20];
+    for payload in [&long[..], b"short", &long[..]] {
+        client.send(Kind::Binary, payload).unwrap();
+    }
+    client.ping_with(b"behind", START).unwrap();
+    let bytes = client.output().to_vec();
+    server.input().extend_from_slice(&bytes);
+    let (mut turns, mut taken) = (0, Vec::new());
+    while turns == 0 || server.has_input_left() {
+        assert_eq!(turns > 0, !server.wants_read(), "nothing is read before the rest is processed");
+        server.process(START);
+        turns += 1;
+        let inflated = server.take_inflated();
+        assert!(inflated <= 4 << 16, "{inflated} bytes in one turn");
+        taken.extend(std::iter::from_fn(|| server.recv_message()));
+    }
+    assert!(turns >= (2 << 20) / (4 << 16), "{turns} turns");
+    assert_eq!(taken, [&long[..], b"short", &long[..]].map(|payload| Message::binary(payload.to_vec())));
+    assert_eq!(written(&mut server), [(PONG, b"behind".to_vec())]);
+    assert!(server.wants_read());
+}
+
+#[test]
+fn a_pong_behind_a_pause_is_awaited() {
+    let (mut client, mut server) = pair(&eager());
+    server.handle_deadline(at(20));
+    client.send(Kind::Binary, &vec![7; 1 << 20]).unwrap();
+    let ping = server.output().to_vec();
+    client.input().extend_from_slice(&ping);
+    client.process(at(20));
+    let bytes = client.output().to_vec();
+    server.input().extend_from_slice(&bytes);
+    server.process(at(39));
+    assert!(server.has_input_left());
+    server.handle_deadline(at(40));
+    assert_eq!(server.state(), State::Open, "the pong is here, unread");
+    while server.has_input_left() {
+        server.process(at(41));
+    }
+    assert!(server.statistics().latency.is_some());
+}
+
+#[test]
+fn the_earliest_failure_counts_however_turns_fall() {
+    let mut config = eager();
+    config.limits.message = 300_000;
+    let (mut client, mut server) = pair(&config);
+    let mut text = vec![b'a'; 1 << 20];
+    text[200_000] = 0xff;
+    client.send(Kind::Text, &text).unwrap();
+    transfer(&mut client, &mut server);
+    assert_eq!(close_code_written(&mut server), 1007);
 }

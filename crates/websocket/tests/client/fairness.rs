@@ -1,0 +1,97 @@
+//! What one connection inflates and deflates in one turn of its task is bounded, whatever its peer sends.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::io::DuplexStream;
+use wavetank_runtime::{Runtime as _, Tokio};
+use wavetank_websocket::client::WebSocket;
+use wavetank_websocket::deflate::Parameters;
+use wavetank_websocket::handshake::Upgraded;
+use wavetank_websocket::protocol::Role;
+
+use crate::raw_peer::plain;
+
+/// Both ends of a connection with compression, on a pipe that holds all that a test sends.
+fn both() -> (WebSocket<Tokio, DuplexStream>, WebSocket<Tokio, DuplexStream>) {
+    let (near, far) = tokio::io::duplex(16 << 20);
+    let mut config = plain();
+    // Nothing waits for a call of `recv`.
+    config.limits().receive_queue_bytes(64 << 20);
+    let end = |role, stream| {
+        let upgraded = Upgraded::new(role).config(config.clone()).compression(Parameters::default());
+        WebSocket::from_upgraded(Tokio, stream, upgraded)
+    };
+    (end(Role::Client, near), end(Role::Server, far))
+}
+
+/// Counts the turns of a task that always wants the next one, as long as the count is held.
+fn count_turns() -> Arc<AtomicU64> {
+    let turns = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&turns);
+    drop(Tokio.spawn("neighbour", async move {
+        while Arc::strong_count(&counted) > 1 {
+            counted.fetch_add(1, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+        }
+    }));
+    turns
+}
+
+/// Has `count` messages of `length` bytes taken that are there already. Returns how many bytes were taken for each
+/// turn of another task.
+async fn bytes_a_turn(count: usize, length: usize) -> u64 {
+    let (sender, receiver) = both();
+    let zeros = vec![0; length];
+    for _ in 0..count {
+        sender.send(&zeros).await.expect("is open");
+    }
+    let turns = count_turns();
+    tokio::task::yield_now().await;
+    let before = turns.load(Ordering::Relaxed);
+    for _ in 0..count {
+        assert_eq!(receiver.recv().await.expect("is open").as_bytes().len(), length);
+    }
+    let turns = turns.load(Ordering::Relaxed) - before;
+    (count * length) as u64 / turns.max(1)
+}
+
+#[tokio::test]
+async fn inflating_lets_other_tasks_run() {
+    for (count, length) in [(3, 8 << 20), (20, 1 << 20), (300, 60 << 10), (600, 20 << 10), (4000, 3000)] {
+        let bytes = bytes_a_turn(count, length).await;
+        assert!(bytes <= 2 << 20, "{bytes} bytes a turn of {count} messages of {length} bytes");
+    }
+}
+
+#[tokio::test]
+async fn pings_between_bombs_are_answered_beside_other_tasks() {
+    let (sender, receiver) = both();
+    let zeros = vec![0; 8 << 20];
+    for _ in 0..3 {
+        sender.send(&zeros).await.expect("is open");
+    }
+    let turns = count_turns();
+    let before = turns.load(Ordering::Relaxed);
+    // No call of `recv` reads: the task that drives the connection does it all.
+    sender.ping().await.expect("the ping is answered");
+    let turns = turns.load(Ordering::Relaxed) - before;
+    assert!(turns >= 24 << 3, "{turns} turns while 24 MiB were inflated");
+    drop(receiver);
+}
+
+#[tokio::test]
+async fn deflating_short_messages_lets_other_tasks_run() {
+    let (sender, _receiver) = both();
+    for length in [4000, 30_000] {
+        let message: Vec<u8> = (0..length).map(|index: usize| ((index * index) >> 7) as u8).collect();
+        let turns = count_turns();
+        tokio::task::yield_now().await;
+        let (before, count) = (turns.load(Ordering::Relaxed), (1 << 20) / length);
+        for _ in 0..count {
+            sender.send(&message).await.expect("is open");
+        }
+        let turns = turns.load(Ordering::Relaxed) - before;
+        assert!(turns >= 5, "{turns} turns while 1 MiB was deflated in messages of {length} bytes");
+    }
+}
