@@ -51,7 +51,8 @@ impl Task {
     }
 }
 
-/// Receives a message, and lets the driver see it: for a while it leaves the stream to receivers, who are woken by it.
+/// Receives a message, and lets the driver see it. For a while the driver leaves the stream to receivers, and the
+/// stream wakes them.
 async fn receive_first(socket: &WebSocket<Tokio, DuplexStream>, peer: &mut RawPeer<DuplexStream>) {
     peer.send(&frame(TEXT, b"first")).await;
     assert_eq!(socket.recv().await.expect("a message").as_text(), Some("first"));
