@@ -1,7 +1,9 @@
 //! What one connection inflates and deflates in one turn of its task is bounded, whatever its peer sends.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 
 use tokio::io::DuplexStream;
 use wavetank_runtime::{Runtime as _, Tokio};
@@ -12,17 +14,42 @@ use wavetank_websocket::protocol::Role;
 
 use crate::raw_peer::plain;
 
-/// Both ends of a connection with compression, on a pipe that holds all that a test sends.
-fn both() -> (WebSocket<Tokio, DuplexStream>, WebSocket<Tokio, DuplexStream>) {
-    let (near, far) = tokio::io::duplex(16 << 20);
+type Socket = WebSocket<Tokio, DuplexStream>;
+
+/// One end of a connection with compression, whose queue holds so many bytes.
+fn end(role: Role, stream: DuplexStream, queue_bytes: usize) -> Socket {
     let mut config = plain();
-    // Nothing waits for a call of `recv`.
-    config.limits().receive_queue_bytes(64 << 20);
-    let end = |role, stream| {
-        let upgraded = Upgraded::new(role).config(config.clone()).compression(Parameters::default());
-        WebSocket::from_upgraded(Tokio, stream, upgraded)
-    };
-    (end(Role::Client, near), end(Role::Server, far))
+    config.limits().receive_queue_bytes(queue_bytes);
+    WebSocket::from_upgraded(
+        Tokio,
+        stream,
+        Upgraded::new(role).config(config).compression(Parameters::default()),
+    )
+}
+
+/// Sends messages into a pipe that holds them all. Returns the sender and the other end of the pipe, from which nothing
+/// was read.
+async fn sent(count: usize, length: usize) -> (Socket, DuplexStream) {
+    let (near, far) = tokio::io::duplex(16 << 20);
+    let sender = end(Role::Client, near, 1 << 20);
+    let zeros = vec![0; length];
+    for _ in 0..count {
+        sender.send(&zeros).await.expect("is open");
+    }
+    (sender, far)
+}
+
+/// Waits for the next turn of its task. `yield_now` would wait until tokio has looked for I/O, many turns later.
+async fn next_turn() {
+    let mut is_next = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut is_next, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Counts the turns of a task that always wants the next one, as long as the count is held.
@@ -32,7 +59,7 @@ fn count_turns() -> Arc<AtomicU64> {
     drop(Tokio.spawn("neighbour", async move {
         while Arc::strong_count(&counted) > 1 {
             counted.fetch_add(1, Ordering::Relaxed);
-            tokio::task::yield_now().await;
+            next_turn().await;
         }
     }));
     turns
@@ -41,14 +68,11 @@ fn count_turns() -> Arc<AtomicU64> {
 /// Has `count` messages of `length` bytes taken that are there already. Returns how many bytes were taken for each
 /// turn of another task.
 async fn bytes_a_turn(count: usize, length: usize) -> u64 {
-    let (sender, receiver) = both();
-    let zeros = vec![0; length];
-    for _ in 0..count {
-        sender.send(&zeros).await.expect("is open");
-    }
+    let (_sender, far) = sent(count, length).await;
     let turns = count_turns();
-    tokio::task::yield_now().await;
+    next_turn().await;
     let before = turns.load(Ordering::Relaxed);
+    let receiver = end(Role::Server, far, 1 << 20);
     for _ in 0..count {
         assert_eq!(receiver.recv().await.expect("is open").as_bytes().len(), length);
     }
@@ -66,14 +90,12 @@ async fn inflating_lets_other_tasks_run() {
 
 #[tokio::test]
 async fn pings_between_bombs_are_answered_beside_other_tasks() {
-    let (sender, receiver) = both();
-    let zeros = vec![0; 8 << 20];
-    for _ in 0..3 {
-        sender.send(&zeros).await.expect("is open");
-    }
+    let (sender, far) = sent(3, 8 << 20).await;
     let turns = count_turns();
+    next_turn().await;
     let before = turns.load(Ordering::Relaxed);
-    // No call of `recv` reads: the task that drives the connection does it all.
+    // No call of `recv` reads: the task that drives the connection does it all, into a queue that has room.
+    let receiver = end(Role::Server, far, 64 << 20);
     sender.ping().await.expect("the ping is answered");
     let turns = turns.load(Ordering::Relaxed) - before;
     assert!(turns >= 24 << 3, "{turns} turns while 24 MiB were inflated");
@@ -82,11 +104,12 @@ async fn pings_between_bombs_are_answered_beside_other_tasks() {
 
 #[tokio::test]
 async fn deflating_short_messages_lets_other_tasks_run() {
-    let (sender, _receiver) = both();
+    let (near, far) = tokio::io::duplex(16 << 20);
+    let (sender, _receiver) = (end(Role::Client, near, 1 << 20), end(Role::Server, far, 64 << 20));
     for length in [4000, 30_000] {
         let message: Vec<u8> = (0..length).map(|index: usize| ((index * index) >> 7) as u8).collect();
         let turns = count_turns();
-        tokio::task::yield_now().await;
+        next_turn().await;
         let (before, count) = (turns.load(Ordering::Relaxed), (1 << 20) / length);
         for _ in 0..count {
             sender.send(&message).await.expect("is open");
