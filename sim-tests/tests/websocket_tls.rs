@@ -204,7 +204,7 @@ mod the_same_seed {
                 .check_every(1)
                 .workers(workers)
                 .run(move |sim| {
-                    // Who is delayed for longer finds a deadline past.
+                    // A task that is delayed for longer finds a deadline past.
                     sim.delay_max(Duration::from_millis(100));
                     conversation(sim, client, Mischief::None, |_, result| {
                         let (echoed, closed) = result.expect("nothing is in the way");

@@ -76,7 +76,7 @@ fn a_cancelled_send_leaves_the_stream_whole(sim: &mut Sim) {
 
 #[wavetank::test(base_seed = 0xd7e4a4dad6ff88af)]
 fn pings_of_a_deaf_peer_cost_little(sim: &mut Sim) {
-    // Who is delayed for as long as closing may take leaves a frame unfinished.
+    // A task that is delayed for as long as closing may take leaves a frame unfinished.
     sim.delay_max(Duration::from_millis(100));
     pings::pings_of_a_deaf_peer_cost_little::<Ours>(sim);
 }

@@ -108,7 +108,7 @@ fn a_network_reset_delivers_what_came_before(sim: &mut Sim) {
 #[wavetank::test(seeds = 6, base_seed = 0x31ecb63e787ca2ec)]
 fn silence_at_any_byte_is_found_in_time(sim: &mut Sim) {
     server_that_is_cut(sim, End::Silence);
-    // Who is delayed for longer misses what comes in time.
+    // A task that is delayed for longer misses what comes in time.
     sim.delay_max(Duration::from_millis(100));
     sim.client("client", async move |host: Host| {
         let mut config = config();

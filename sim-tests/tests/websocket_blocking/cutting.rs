@@ -111,7 +111,7 @@ fn a_network_reset_delivers_what_came_before(sim: &mut Sim) {
 #[wavetank::test(seeds = 6, base_seed = 0xf56a3fd77084e77b)]
 fn silence_at_any_byte_is_found_in_time(sim: &mut Sim) {
     server_that_is_cut(sim, End::Silence);
-    // Who is delayed for longer misses what comes in time.
+    // A task that is delayed for longer misses what comes in time.
     sim.delay_max(100 * MILLISECOND);
     sim.client_thread("client", move |host: Host| {
         let mut config = config();

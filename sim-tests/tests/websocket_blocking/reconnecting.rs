@@ -206,7 +206,7 @@ fn a_failing_hook_closes_even_a_kept_connection(sim: &mut Sim) {
 #[wavetank::test(seeds = 200, base_seed = 0xec0226bfeefeed7f)]
 fn the_next_connection_waits_until_the_last_ends(sim: &mut Sim) {
     let close_after = SECOND / 5 * sim.choose("close", 10);
-    // Who is delayed for longer gives up an attempt that the server sees all the same.
+    // A task that is delayed for longer gives up an attempt that the server sees all the same.
     sim.delay_max(SECOND / 10);
     let log: Log<Instant> = Log::new();
     let logged = log.clone();
