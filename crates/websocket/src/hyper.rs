@@ -1,4 +1,4 @@
-//! WebSockets beside other requests of a [hyper](::hyper) server: the upgrade of a request.
+//! WebSockets beside other requests of a [hyper](https://hyper.rs) server: the upgrade of a request.
 //!
 //! Serve connections [with
 //! upgrades](https://docs.rs/hyper/1/hyper/server/conn/http1/struct.Connection.html#method.with_upgrades), send the
