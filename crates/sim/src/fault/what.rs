@@ -94,16 +94,8 @@ impl Fault {
         match self {
             Self::Silence { host } => of_host(host),
             Self::Reset { a, b } => (link.from, link.to) == (a, b) || (link.from, link.to) == (b, a),
-            Self::Partition { .. }
-            | Self::OneWayPartition { .. }
-            | Self::PausedLink { .. }
-            | Self::Clog { .. }
-            | Self::Slow { .. }
-            | Self::Lossy { .. }
-            | Self::Narrow { .. }
-            | Self::PausedHost { .. }
-            | Self::Crash { .. }
-            | Self::HalfOpen { .. } => self.conditions(link) != Conditions::default(),
+            // `conditions` knows every other kind.
+            _ => self.conditions(link) != Conditions::default(),
         }
     }
 
@@ -139,31 +131,25 @@ impl Fault {
         let fair = Conditions::default();
         let LinkId { from, to } = link;
         let between = |a, b| (from, to) == (a, b) || (to, from) == (a, b);
-        match self {
-            Self::Partition { a, b } if between(a, b) => Conditions { cut: true, ..fair },
-            Self::OneWayPartition { from: a, to: b } if (from, to) == (a, b) => {
-                Conditions { cut: true, ..fair }
+        let (is_met, conditions) = match self {
+            Self::Partition { a, b } => (between(a, b), Conditions { cut: true, ..fair }),
+            Self::OneWayPartition { from: a, to: b } => {
+                ((from, to) == (a, b), Conditions { cut: true, ..fair })
             }
-            Self::PausedLink { a, b } if between(a, b) => Conditions { paused: true, ..fair },
-            Self::Clog { host } if from == host || to == host => Conditions { paused: true, ..fair },
-            Self::Slow { a, b, by } if between(a, b) => Conditions { delay: by, ..fair },
-            Self::Lossy { a, b, one_in } if between(a, b) => Conditions { one_lost_in: one_in, ..fair },
-            Self::Narrow { a, b, bytes_per_second } if between(a, b) => {
-                Conditions { bytes_per_second, ..fair }
+            Self::PausedLink { a, b } => (between(a, b), Conditions { paused: true, ..fair }),
+            Self::Clog { host } => (from == host || to == host, Conditions { paused: true, ..fair }),
+            Self::Slow { a, b, by } => (between(a, b), Conditions { delay: by, ..fair }),
+            Self::Lossy { a, b, one_in } => (between(a, b), Conditions { one_lost_in: one_in, ..fair }),
+            Self::Narrow { a, b, bytes_per_second } => {
+                (between(a, b), Conditions { bytes_per_second, ..fair })
             }
-            Self::Partition { .. }
-            | Self::OneWayPartition { .. }
-            | Self::PausedLink { .. }
-            | Self::Clog { .. }
-            | Self::Slow { .. }
-            | Self::Lossy { .. }
-            | Self::Narrow { .. }
-            | Self::Silence { .. }
+            Self::Silence { .. }
             | Self::PausedHost { .. }
             | Self::Crash { .. }
             | Self::Reset { .. }
-            | Self::HalfOpen { .. } => fair,
-        }
+            | Self::HalfOpen { .. } => (false, fair),
+        };
+        if is_met { conditions } else { fair }
     }
 
     /// Returns `true` if `conditions`, of a link that it touched, still have its effect.

@@ -1,5 +1,8 @@
 //! Advice for panics of other crates, whose text does not know simulations.
 
+const BORROWED: &str = "If it is in a thread-local: all threads of a run share their thread-locals. Keep it in the \
+                        thread, or do not wait while it is borrowed";
+
 /// Returns advice on a panic's message, if code in a simulation typically meets it.
 pub(super) fn on(message: &str) -> Option<&'static str> {
     let known = [
@@ -26,16 +29,8 @@ pub(super) fn on(message: &str) -> Option<&'static str> {
              the function directly",
         ),
         ("get a task id", "tokio does not know the tasks of `Runtime::spawn`: give them ids of your own"),
-        (
-            "already borrowed",
-            "If it is in a thread-local: all threads of a run share their thread-locals. Keep it in the thread, or do \
-             not wait while it is borrowed",
-        ),
-        (
-            "already mutably borrowed",
-            "If it is in a thread-local: all threads of a run share their thread-locals. Keep it in the thread, or do \
-             not wait while it is borrowed",
-        ),
+        ("already borrowed", BORROWED),
+        ("already mutably borrowed", BORROWED),
     ];
     known.into_iter().find(|(text, _)| message.contains(text)).map(|(_, advice)| advice)
 }
