@@ -173,8 +173,8 @@ impl Sweep {
     ///
     /// For tests with a few hundred choices. If all runs pass, the sweep says so: "no failure within 2 deviations". If
     /// a choice has more than 16 alternatives (a latency), the sweep tries three of them besides the default.
-    /// `WAVETANK_SEEDS` limits the runs, which are otherwise 1,000,000, and `WAVETANK_TIME_BUDGET` their time. A test that is cut short
-    /// passes, and says how far it came; see [`Passed::deviations`].
+    /// `WAVETANK_SEEDS` limits the runs, which are otherwise 1,000,000, and `WAVETANK_TIME_BUDGET` their time. A test
+    /// that is cut short passes, and says how far it came; see [`Passed::deviations`].
     ///
     /// A shard runs every n-th of the runs with the most deviations, and all others.
     #[must_use]
