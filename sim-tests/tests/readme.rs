@@ -3,7 +3,7 @@
 mod tasks {
     use std::time::Duration;
 
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, split};
     use tokio::time::timeout;
     use wavetank::Sim;
     use wavetank::runtime::{ListenOptions, Listener, Runtime, SocketOptions};
@@ -13,18 +13,14 @@ mod tasks {
         sim.latency(Duration::from_millis(1)..=Duration::from_millis(20));
         sim.server("server", async |host| {
             let listener = host.listen(([0, 0, 0, 0], 80).into(), ListenOptions::new()).await?;
-            let (mut stream, _) = listener.accept().await?;
-            while let Ok(question) = stream.read_u8().await {
-                stream.write_u8(question).await?;
-            }
-            wavetank::Ok(())
+            let (mut reader, mut writer) = split(listener.accept().await?.0);
+            copy(&mut reader, &mut writer).await.map(drop)
         });
         sim.client("client", async |host| {
             let server = host.resolve("server", 80).await?[0];
             let mut stream = host.connect(server, SocketOptions::new()).await?;
             for question in 0..10 {
-                stream.write_u8(question).await?;
-                // Skips an answer that takes longer than 30 ms.
+                stream.write_u8(question).await?; // An answer that takes longer than 30 ms is skipped.
                 if let Ok(answer) = timeout(Duration::from_millis(30), stream.read_u8()).await {
                     assert_eq!(answer?, question, "the answer to another question");
                 }

@@ -267,6 +267,8 @@ fn the_readme_shows_tested_code() {
         .map(|lines| lines.join("\n"))
         .collect();
     assert_eq!(bodies.len(), 2, "one with tasks, one with threads");
+    // With the attribute, the signature and the closing brace.
+    assert!(bodies[0].lines().count() + 3 <= 20, "the first test fits twenty lines");
     for body in bodies {
         assert!(readme.contains(&body), "the README shows:\n{body}");
     }
