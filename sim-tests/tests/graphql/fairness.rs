@@ -233,6 +233,8 @@ fn reading_goes_on_behind_slow_pings(sim: &mut Sim, on: On) {
 }
 
 fn a_hook_that_panics_in_drop_is_contained(sim: &mut Sim, on: On) {
+    /// How long a hook may take.
+    const HOOK: Duration = Duration::from_secs(50);
     sim.tolerate_panics(true);
     let hooks =
         [Hook::Connect, Hook::Ping, Hook::Operation, Hook::Persisted, Hook::Complete, Hook::Disconnect];
@@ -241,7 +243,7 @@ fn a_hook_that_panics_in_drop_is_contained(sim: &mut Sim, on: On) {
     let (cancels, pause) =
         (sim.choose("cancels", 2) == 1, [SECOND, 200 * SECOND][sim.choose("pause", 2) as usize]);
     let setup = Setup::default()
-        .config(|config| config.hook_timeout(50 * SECOND))
+        .config(|config| config.hook_timeout(HOOK))
         .behaviour(|hooks| hooks.fails = Some((hook, Failure::PanicsInDrop)));
     World::run(sim, on, setup, async move |world: World| {
         let mut peer = world.connect().await;
@@ -259,7 +261,7 @@ fn a_hook_that_panics_in_drop_is_contained(sim: &mut Sim, on: On) {
         world.host.sleep(pause).await;
         drop(peer);
         // That nothing is left, and every hook was called once, is checked behind every script.
-        world.eventually(3 * SLACK, "the connection has ended", |world| world.ended().len() == 1).await;
+        world.eventually(HOOK + SLACK, "the connection has ended", |world| world.ended().len() == 1).await;
         assert_eq!(world.hooks().of(if hook == Hook::Connect { "" } else { "a" }).disconnects.len(), 1);
     });
 }

@@ -54,7 +54,9 @@ fn an_id_is_free_before_complete_arrives(sim: &mut Sim, on: On) {
             }
         }
         peer.close().await;
-        world.eventually(SLACK, "the connection has ended", |world| world.ended().len() == 1).await;
+        world
+            .eventually(complete + SLACK, "the connection has ended", |world| world.ended().len() == 1)
+            .await;
         let completes = world.hooks().of("a").completes["1"].clone();
         assert_eq!(completes.len(), 5);
     });
