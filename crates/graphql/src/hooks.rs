@@ -1,17 +1,4 @@
 //! What an application may decide and observe: one trait, every method with a default.
-//!
-//! # Rules
-//!
-//! - `on_connect` is called once for each connection whose client sends `connection_init`.
-//! - `on_ping` is called once for each `ping` message.
-//! - `on_operation` is called once for each operation that is started, and `on_complete` once for each operation
-//!   whose `on_operation` was called, after it.
-//! - `on_disconnect` is called once for each connection that was served, after everything else of it has ended.
-//! - A hook that waits delays only what needs its answer. A hook that takes longer than
-//!   [`Config::hook_timeout`](crate::Config::hook_timeout) is dropped. So is a hook whose answer is no longer needed.
-//! - A hook that panics fails what it was asked for, and nothing else.
-//! - Dropping the future of [`Server::serve`](crate::Server::serve) drops the connection without calling a hook. Put
-//!   what must always happen into `Drop` of the context.
 
 use std::future::{Future, ready};
 use std::marker::PhantomData;
@@ -133,6 +120,19 @@ impl Default for Rejection {
 }
 
 /// What an application decides and observes.
+///
+/// # Rules
+///
+/// - `on_connect` is called once for each connection whose client sends `connection_init`.
+/// - `on_ping` is called once for each `ping` message.
+/// - `on_operation` is called once for each operation that is started, and `on_complete` once for each operation
+///   whose `on_operation` was called, after it.
+/// - `on_disconnect` is called once for each connection that was served, after everything else of it has ended.
+/// - A hook that waits delays only what needs its answer. A hook that takes longer than
+///   [`Config::hook_timeout`](crate::Config::hook_timeout) is dropped. So is a hook whose answer is no longer needed.
+/// - A hook that panics fails what it was asked for, and nothing else.
+/// - Dropping the future of [`Server::serve`](crate::Server::serve) drops the connection without calling a hook. Put
+///   what must always happen into `Drop` of the context.
 pub trait Hooks: Send + Sync + 'static {
     /// What operations know of their connection. It must be what the engine takes.
     type Context: Send + Sync + 'static;

@@ -17,9 +17,9 @@
 //! # Map
 //!
 //! - Core: [`connection`] is a connection without I/O, and `message` has its messages.
-//! - Drivers: [`server`] for tasks, and [`blocking`] for threads. `registry` is what the connections of a server share.
-//! - What users implement: [`engine`], [`hooks`], [`transport`].
-//! - Types that all of them use: [`close`], [`config`], [`error`].
+//! - Drivers: `server` for tasks, and [`blocking`] for threads. `registry` is what the connections of a server share.
+//! - What users implement: [`engine`], `hooks`, `transport`.
+//! - Types that all of them use: `close`, `config`, `error`.
 //!
 //! # Invariants
 //!
@@ -34,28 +34,28 @@
 #[cfg(feature = "axum")]
 pub mod axum;
 pub mod blocking;
-pub mod close;
-pub mod config;
+mod close;
+mod config;
 pub mod connection;
 mod contained;
 pub mod engine;
-pub mod error;
+mod error;
 #[cfg(feature = "graphiql")]
 pub mod graphiql;
-pub mod hooks;
+mod hooks;
 pub mod memory;
 mod message;
 pub mod mock;
 mod registry;
-pub mod server;
-pub mod transport;
+mod server;
+mod transport;
 #[cfg(feature = "websocket")]
 pub mod websocket;
 
 pub use close::{CloseCode, CloseFrame, Ended};
 pub use config::{Config, Keepalive, Legacy, Origins, PingKind};
 pub use engine::{BoxFuture, BoxStream, Engine, Operation, Payload, Request};
-pub use error::{GraphqlError, RequestErrors};
+pub use error::{GraphqlError, Location, PathSegment, RequestErrors};
 pub use hooks::{AcceptAll, Accepted, Completion, ConnectionInfo, Hooks, OperationInfo, Rejection};
 pub use message::Protocol;
 pub use registry::Shutdown;

@@ -1,7 +1,4 @@
 //! What carries messages: one accepted WebSocket, polled by the one task that owns it.
-//!
-//! A [`MessageTransport`] exists only after the WebSocket was accepted. So nothing that the handler does (its timers
-//! included) can happen before that.
 
 use std::task::{Context, Poll};
 
@@ -34,6 +31,9 @@ pub struct Progress {
 }
 
 /// One accepted WebSocket, or anything else that carries messages both ways and in order.
+///
+/// It exists only after the WebSocket was accepted. So nothing that the handler does (its timers included) can happen
+/// before that.
 ///
 /// One task owns it and polls it. All methods that take a context follow the rules of futures: `Pending` promises a
 /// wake-up of the task that polled last, for reading and for writing independently.

@@ -1,4 +1,4 @@
-//! Sessions for threads: the same as [`session`](crate::session), without a runtime.
+//! Sessions for threads: the same as [`Session`](crate::Session) and its streams, without a runtime.
 //!
 //! Every handle can be used from any thread, and every method takes `&self`: one thread may read from a stream while
 //! another writes to it and a third one closes it. A session has two threads of its own: one reads the transport, the

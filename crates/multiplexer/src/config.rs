@@ -1,26 +1,26 @@
 //! Everything that can be set on a session.
-//!
-//! # Example: no automatic pings, at most 100 streams of the peer, windows of up to 64 MiB
-//!
-//! ```
-//! use wavetank_multiplexer::{Config, Window};
-//!
-//! let mut config = Config::default();
-//! config.keepalive().interval(None);
-//! config.limits().inbound_streams(100);
-//! config.window(Window::Tuned { bytes_max: 64 << 20 });
-//! ```
 
 use std::time::Duration;
 
 /// The window that both directions of every stream begin with: 256 KiB. Fixed by the protocol.
-pub const INITIAL_WINDOW_BYTES: u32 = 256 << 10;
+pub(crate) const INITIAL_WINDOW_BYTES: u32 = 256 << 10;
 
 /// Windows, keepalive, timeouts and limits of a session. Each side chooses its own.
 ///
 /// # Defaults
 ///
 /// Windows tuned up to 16 MiB. The parts: [`Keepalive`], [`Timeouts`], [`Limits`].
+///
+/// # Example: no automatic pings, at most 100 streams of the peer, windows of up to 64 MiB
+///
+/// ```
+/// use wavetank_multiplexer::{Config, Window};
+///
+/// let mut config = Config::default();
+/// config.keepalive().interval(None);
+/// config.limits().inbound_streams(100);
+/// config.window(Window::Tuned { bytes_max: 64 << 20 });
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Config {
     pub(crate) window: Window,

@@ -12,8 +12,8 @@
 //! # Map
 //!
 //! The module list is a map of the crate. The core: [`protocol`] is one side of a session, in bytes and calls. The
-//! drivers: [`session`] for tasks, [`blocking`] for threads. [`config`], [`violation`], [`closed`] and [`error`] are
-//! the words they share.
+//! drivers: `session` for tasks, [`blocking`] for threads. `config`, `violation`, `closed` and `error` are the words
+//! they share.
 //!
 //! # Invariants
 //!
@@ -30,12 +30,12 @@
 #![forbid(unsafe_code)]
 
 pub mod blocking;
-pub mod closed;
-pub mod config;
-pub mod error;
+mod closed;
+mod config;
+mod error;
 pub mod protocol;
-pub mod session;
-pub mod violation;
+mod session;
+mod violation;
 
 pub use closed::{Cause, Closed, GoAwayCode, Violation};
 pub use config::{Config, Keepalive, Limits, Timeouts, Window};
