@@ -24,9 +24,10 @@ struct Source {
 }
 
 impl Source {
+    /// Whether only tests compile it: a file of an integration test, or of a module under `#[cfg(test)]`.
     fn is_test(&self) -> bool {
-        let in_tests = |part: &str| part == "tests" || part == "tests.rs";
-        self.path.split('/').any(in_tests)
+        let is_integration = !self.path.contains("/src/") && self.path.contains("/tests/");
+        is_integration || modules::test_only_files().contains(&self.path)
     }
 
     /// Returns the lines of code with their numbers, without comments and without the `#[cfg(test)]` module at the end.

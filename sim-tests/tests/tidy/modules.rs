@@ -1,6 +1,7 @@
 //! The order of the modules: no circles among the top-level modules of a crate, and the simulator's own order.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use super::{Source, files, none};
 
@@ -70,7 +71,12 @@ fn production_code(text: &str) -> String {
 }
 
 /// Paths of files that only tests compile: modules declared under `#[cfg(test)]`, and all below them.
-pub(crate) fn test_only_files() -> BTreeSet<String> {
+pub(crate) fn test_only_files() -> &'static BTreeSet<String> {
+    static FILES: LazyLock<BTreeSet<String>> = LazyLock::new(find_test_only_files);
+    &FILES
+}
+
+fn find_test_only_files() -> BTreeSet<String> {
     let sources = files("rs");
     let mut roots: Vec<String> = Vec::new();
     for source in &sources {
@@ -190,7 +196,7 @@ fn modules_of_a_crate_form_no_circle() {
     let crates = crates();
     assert!(crates.iter().any(|one| one.name == "sim" && one.files.len() > 100), "the files are found");
     let circles = crates.iter().filter_map(|one| {
-        let imports = one.imports(&tests);
+        let imports = one.imports(tests);
         circle(&imports).map(|circle| {
             let steps = circle.iter().zip(circle.iter().cycle().skip(1));
             let steps = steps.map(|(from, to)| {
@@ -223,7 +229,7 @@ fn simulator_modules_import_only_from_below() {
     assert_eq!(order.iter().copied().collect::<BTreeSet<_>>(), modules, "the docs list every module once");
     assert_eq!(order.len(), modules.len(), "the docs list every module once");
     let place = |module: &str| order.iter().position(|known| *known == module);
-    let upward = sim.imports(&tests).into_iter().filter(|((from, to), _)| place(from) < place(to));
+    let upward = sim.imports(tests).into_iter().filter(|((from, to), _)| place(from) < place(to));
     none(
         upward.map(|((from, to), file)| format!("{file}: {from} imports from {to}")),
         "a module imports only from those that the crate's docs list before it",
