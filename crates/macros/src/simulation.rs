@@ -108,104 +108,15 @@ struct Options {
 impl Parse for Options {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
         let mut options = Self::default();
-        let mut demand = None;
-        let mut seeds_at = None;
+        let (mut demand, mut seeds_at) = (None, None);
         for pair in Punctuated::<Pair, Token![,]>::parse_terminated(input)? {
-            let Pair { name, value } = pair;
-            if name == "sometimes" || name == "reaches" {
-                demand.get_or_insert_with(|| name.clone());
+            if pair.name == "sometimes" || pair.name == "reaches" {
+                demand.get_or_insert_with(|| pair.name.clone());
             }
-            if name == "seeds" {
-                seeds_at = Some(name.span());
+            if pair.name == "seeds" {
+                seeds_at = Some(pair.name.span());
             }
-            match (name.to_string().as_str(), value) {
-                ("deviations", Value::Number(number)) => {
-                    if number.base10_digits() == "0" {
-                        return Err(Error::new(
-                            number.span(),
-                            "`deviations = 0` is the default run alone: use at least 1",
-                        ));
-                    }
-                    set(&mut options.deviations, number.base10_parse()?, &name)?;
-                }
-                ("deviations", Value::Text(text)) => {
-                    return Err(Error::new(
-                        text.span(),
-                        "`deviations` is a number: how many choices may differ from the default",
-                    ));
-                }
-                ("past", Value::Text(text)) => {
-                    if text.value().trim().is_empty() {
-                        return Err(Error::new(
-                            text.span(),
-                            "`past` is empty: give a part of the known symptom",
-                        ));
-                    }
-                    options.past.push(text.value());
-                }
-                ("past", Value::Number(number)) => {
-                    return Err(Error::new(number.span(), "`past` is a text: a part of the known symptom"));
-                }
-                ("seeds", Value::Number(number)) => {
-                    if number.base10_digits() == "0" {
-                        return Err(Error::new(number.span(), "`seeds = 0` tests nothing: use at least 1"));
-                    }
-                    let count: u64 = number.base10_parse()?;
-                    set(&mut options.seeds, quote! { #count }, &name)?;
-                }
-                ("seeds", Value::Text(text)) => {
-                    return Err(Error::new(text.span(), "`seeds` is a number: how many seeds the test runs"));
-                }
-                ("seeds", Value::Constant(path)) => {
-                    set(&mut options.seeds, quote! { #path }, &name)?;
-                }
-                ("base_seed", Value::Number(number)) => {
-                    set(&mut options.base_seed, number.base10_parse()?, &name)?;
-                }
-                ("base_seed", Value::Text(text)) => {
-                    return Err(Error::new(
-                        text.span(),
-                        "`base_seed` is a number: the first seed of the test",
-                    ));
-                }
-                ("finds", Value::Text(text)) => {
-                    if text.value().trim().is_empty() {
-                        return Err(Error::new(
-                            text.span(),
-                            "`finds` is empty: give a part of the expected symptom",
-                        ));
-                    }
-                    set(&mut options.finds, text.value(), &name)?;
-                }
-                ("finds", Value::Number(number)) => {
-                    return Err(Error::new(
-                        number.span(),
-                        "`finds` is a text: a part of the expected symptom",
-                    ));
-                }
-                ("sometimes", Value::Text(text)) if text.value() == "required" => {
-                    set(&mut options.sometimes_required, (), &name)?;
-                }
-                ("sometimes", Value::Text(_) | Value::Number(_)) => {
-                    return Err(Error::new(
-                        name.span(),
-                        "`sometimes` can be \"required\": the test fails unless it reaches every point",
-                    ));
-                }
-                ("reaches", Value::Text(text)) => options.reaches.push(text.value()),
-                ("reaches", Value::Number(number)) => {
-                    return Err(Error::new(
-                        number.span(),
-                        "`reaches` is a text: the text of a `sometimes!` that some seed must reach",
-                    ));
-                }
-                (other, _) => {
-                    return Err(Error::new(
-                        name.span(),
-                        format!("unknown option `{other}`: {ALLOWED_OPTIONS}"),
-                    ));
-                }
-            }
+            options.set(pair)?;
         }
         if let (Some(seeds), Some(_)) = (seeds_at, options.deviations) {
             return Err(Error::new(seeds, "a test with `deviations` runs no seeds: remove `seeds`"));
@@ -220,11 +131,57 @@ impl Parse for Options {
     }
 }
 
+impl Options {
+    fn set(&mut self, pair: Pair) -> Result<()> {
+        let name = pair.name.clone();
+        match name.to_string().as_str() {
+            "seeds" => set(&mut self.seeds, pair.seeds()?, &name),
+            "base_seed" => {
+                let number = pair.number("the first seed of the test")?;
+                set(&mut self.base_seed, number.base10_parse()?, &name)
+            }
+            "deviations" => {
+                let number = pair.number("how many choices may differ from the default")?;
+                let number = positive(&number, "`deviations = 0` is the default run alone")?;
+                set(&mut self.deviations, number.base10_parse()?, &name)
+            }
+            "past" => {
+                self.past.push(pair.symptom("a part of the known symptom")?);
+                Ok(())
+            }
+            "finds" => set(&mut self.finds, pair.symptom("a part of the expected symptom")?, &name),
+            "sometimes" => match pair.value {
+                Value::Text(text) if text.value() == "required" => {
+                    set(&mut self.sometimes_required, (), &name)
+                }
+                _ => Err(Error::new(
+                    name.span(),
+                    "`sometimes` can be \"required\": the test fails unless it reaches every point",
+                )),
+            },
+            "reaches" => {
+                let point = pair.text("the text of a `sometimes!` that some seed must reach")?;
+                self.reaches.push(point.value());
+                Ok(())
+            }
+            other => Err(Error::new(name.span(), format!("unknown option `{other}`: {ALLOWED_OPTIONS}"))),
+        }
+    }
+}
+
 fn set<T>(option: &mut Option<T>, value: T, name: &Ident) -> Result<()> {
     match option.replace(value) {
         None => Ok(()),
         Some(_) => Err(Error::new(name.span(), format!("`{name}` is set twice"))),
     }
+}
+
+/// Refuses 0, and says what that would mean.
+fn positive<'a>(number: &'a LitInt, meaning_of_zero: &str) -> Result<&'a LitInt> {
+    if number.base10_digits() == "0" {
+        return Err(Error::new(number.span(), format!("{meaning_of_zero}: use at least 1")));
+    }
+    Ok(number)
 }
 
 /// One option as written: a name and its value.
@@ -238,6 +195,53 @@ enum Value {
     Text(LitStr),
     /// Of a number that stands elsewhere.
     Constant(syn::Path),
+}
+
+impl Pair {
+    /// The value as a number. `what` says what the number is for.
+    fn number(&self, what: &str) -> Result<LitInt> {
+        match &self.value {
+            Value::Number(number) => Ok(number.clone()),
+            other => Err(Error::new(other.span(), format!("`{}` is a number: {what}", self.name))),
+        }
+    }
+
+    /// The value as a text. `what` says what the text is for.
+    fn text(&self, what: &str) -> Result<LitStr> {
+        match &self.value {
+            Value::Text(text) => Ok(text.clone()),
+            other => Err(Error::new(other.span(), format!("`{}` is a text: {what}", self.name))),
+        }
+    }
+
+    /// The value as a part of a symptom. An empty one would be part of any.
+    fn symptom(&self, what: &str) -> Result<String> {
+        let text = self.text(what)?;
+        if text.value().trim().is_empty() {
+            return Err(Error::new(text.span(), format!("`{}` is empty: give {what}", self.name)));
+        }
+        Ok(text.value())
+    }
+
+    /// The value as a number of seeds, which may be a constant.
+    fn seeds(&self) -> Result<TokenStream> {
+        if let Value::Constant(path) = &self.value {
+            return Ok(quote! { #path });
+        }
+        let number = self.number("how many seeds the test runs")?;
+        let count: u64 = positive(&number, "`seeds = 0` tests nothing")?.base10_parse()?;
+        Ok(quote! { #count })
+    }
+}
+
+impl Value {
+    fn span(&self) -> Span {
+        match self {
+            Self::Number(number) => number.span(),
+            Self::Text(text) => text.span(),
+            Self::Constant(path) => path.span(),
+        }
+    }
 }
 
 impl Parse for Pair {

@@ -15,7 +15,7 @@
 //!    possibly after a drawn delay.
 //! 5. The chosen thread runs and tries again. If another thread took the lock in between, it waits again.
 //!
-//! `sched::locks` counts the locks that a thread holds and treats those of a thread that is torn down.
+//! `sched::held_locks` counts the locks that a thread holds and treats those of a thread that is torn down.
 
 #[cfg(test)]
 mod tests;
