@@ -4,6 +4,8 @@
 //! under backtraces. So one hook, installed over the hook of the process, notes the panics of run threads and passes
 //! all others on.
 
+pub(crate) mod catcher;
+
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
@@ -112,16 +114,20 @@ fn note(info: &PanicHookInfo<'_>) {
     if is_echo && LAST_PANIC.try_with(|last| last.borrow().is_some()).unwrap_or(false) {
         return;
     }
-    if let Ok(Some(watch)) = WATCH.try_with(Cell::get) {
-        if message.starts_with(DURING_CLEANUP) {
-            return (watch.last_words)();
-        }
+    let watch = WATCH.try_with(Cell::get).ok().flatten();
+    if let Some(watch) = watch
+        && message.starts_with(DURING_CLEANUP)
+    {
+        return (watch.last_words)();
+    }
+    let whole = plain::cut(info.to_string());
+    let last = LastPanic { place, message: message.clone(), whole };
+    let before = LAST_PANIC.try_with(|one| one.replace(Some(last)));
+    let _ = BEFORE.try_with(|one| one.replace(before.ok().flatten()));
+    if let Some(watch) = watch {
         // Now and not when the unwind has ended: what destructors do comes after it.
         (watch.panicked)(&message);
     }
-    let whole = plain::cut(info.to_string());
-    let before = LAST_PANIC.try_with(|last| last.replace(Some(LastPanic { place, message, whole })));
-    let _ = BEFORE.try_with(|one| one.replace(before.ok().flatten()));
 }
 
 /// How Rust begins to end a process in which a destructor panicked in an unwind: nothing can be caught any more.

@@ -204,6 +204,11 @@ impl Scheduler {
         }
     }
 
+    /// Returns `true` if a panic fails nothing but the task or thread it happens in.
+    pub(crate) fn tolerates_panics(&self) -> bool {
+        self.settings.tolerate_panics
+    }
+
     /// Ends a thread's entry: passes a forced unwind on, reports any other panic, returns its message.
     pub(crate) fn thread_panicked(&self, payload: Box<dyn Any + Send>) -> String {
         if self.tearing_down.get() || self.being_torn_down() {

@@ -34,6 +34,8 @@ pub(crate) struct Foreign {
     polled: Cell<Option<Id>>,
     /// The task that was polled last.
     last: Cell<Option<Id>>,
+    /// The message of a panic that tokio swallowed after the end of the run.
+    swallowed: RefCell<Option<String>>,
     /// tokio's instant at virtual time zero, while tokio moves the clock.
     clock: Cell<Option<tokio::time::Instant>>,
 }
@@ -138,9 +140,18 @@ impl Run {
         self.scheduler.fail_by_panic(&who, &message);
     }
 
+    /// Fails the run, because a task panics whose panic tokio catches without telling anybody.
+    pub(super) fn swallowed_by_tokio(&self, message: &str) {
+        if self.scheduler.is_tearing_down() {
+            self.foreign.swallowed.replace(Some(message.to_owned()));
+        } else if !self.scheduler.tolerates_panics() && !self.scheduler.being_torn_down() {
+            self.scheduler.fail_by_panic(&self.who_runs(), message);
+        }
+    }
+
     /// Ends the run with a panic that tokio swallowed when it dropped its tasks at the end.
     pub(crate) fn fail_by_panic_at_the_end(&self) {
-        let Some(message) = panics::last_message() else { return };
+        let Some(message) = self.foreign.swallowed.take() else { return };
         let detail = format!("a task of tokio's, when it was dropped at the end of the run: {message}");
         self.scheduler.fail_at_the_end(Symptom::new(SymptomKind::Panic, detail));
     }

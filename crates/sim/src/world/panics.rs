@@ -1,7 +1,7 @@
 //! What a run does when code under test panics: the trace shows it, and so does the process if it is about to end.
 
 use super::{Run, context};
-use crate::panics::{LastPanic, Watch, complain, run_name, take_last_two};
+use crate::panics::{LastPanic, Watch, catcher, complain, run_name, take_last_two};
 use crate::trace::TraceEvent;
 use crate::{interpose, sched};
 
@@ -11,6 +11,9 @@ pub(super) const WATCH: Watch = Watch { panicked, last_words };
 fn panicked(message: &str) {
     let Some(run) = context::current() else { return };
     run.scheduler.trace_event(TraceEvent::Panicked(message.into()));
+    if interpose::unsimulated(catcher::is_tokio) {
+        run.swallowed_by_tokio(message);
+    }
 }
 
 /// A destructor has panicked during an unwind. Fails the run and has the stack abandoned, or says what no report

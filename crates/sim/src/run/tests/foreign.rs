@@ -172,12 +172,6 @@ fn a_broken_invariant_names_the_spawned_task() {
 
 #[test]
 fn a_panicking_destructor_names_the_spawned_task() {
-    struct Fragile;
-    impl Drop for Fragile {
-        fn drop(&mut self) {
-            panic!("dropped before it was finished");
-        }
-    }
     let outcome = seeded(1, |sim| {
         sim.client("client", async |_| {
             tokio::spawn(async {
@@ -204,6 +198,77 @@ fn a_sleep_of_std_takes_no_virtual_time() {
             let before = Threads::now(&host);
             std::thread::sleep(Duration::from_millis(1));
             assert_eq!(Threads::now(&host), before);
+        });
+    });
+    assert_eq!(symptom(&outcome), "");
+}
+
+/// Panics when it is dropped.
+struct Fragile;
+
+impl Drop for Fragile {
+    fn drop(&mut self) {
+        panic!("dropped before it was finished");
+    }
+}
+
+#[test]
+fn a_panic_in_a_local_set_fails_the_run() {
+    let outcome = seeded(1, |sim| {
+        sim.client("client", async |host| {
+            let tasks = tokio::task::LocalSet::new();
+            tasks.spawn_local(async { panic!("the hull is open") });
+            tasks.run_until(Runtime::sleep(&host, Duration::from_secs(3))).await;
+        });
+    });
+    assert_eq!(symptom(&outcome), "panic in client/main: the hull is open");
+    assert!(outcome.failed_at.as_deref().is_some_and(|place| place.contains("foreign.rs")), "{outcome:?}");
+}
+
+#[test]
+fn a_local_sets_panic_may_be_tolerated() {
+    let outcome = seeded(1, |sim| {
+        sim.tolerate_panics(true).client("client", async |_| {
+            let tasks = tokio::task::LocalSet::new();
+            let ended = tasks.run_until(tasks.spawn_local(async { panic!("expected") })).await;
+            assert!(ended.is_err_and(|error| error.is_panic()));
+        });
+    });
+    assert_eq!(symptom(&outcome), "");
+}
+
+#[test]
+fn a_destructor_of_an_aborted_task_fails_the_run() {
+    let outcome = seeded(1, |sim| {
+        sim.client("client", async |host| {
+            let task = tokio::spawn(async {
+                let _fragile = Fragile;
+                std::future::pending::<()>().await;
+            });
+            Runtime::sleep(&host, Duration::from_secs(1)).await;
+            task.abort();
+            Runtime::sleep(&host, Duration::from_secs(1)).await;
+        });
+    });
+    let text = symptom(&outcome);
+    assert!(text.starts_with("panic in ") && text.ends_with(": dropped before it was finished"), "{text}");
+}
+
+#[test]
+fn a_destructor_that_catches_its_panic_fails_nothing() {
+    struct Careful;
+    impl Drop for Careful {
+        fn drop(&mut self) {
+            assert!(catch_unwind(|| panic!("caught")).is_err());
+        }
+    }
+    let outcome = seeded(1, |sim| {
+        sim.client("client", async |_| {
+            tokio::spawn(async {
+                let _careful = Careful;
+                std::future::pending::<()>().await;
+            });
+            tokio::task::yield_now().await;
         });
     });
     assert_eq!(symptom(&outcome), "");
