@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -115,22 +114,6 @@ fn redis_answers_within_its_half_second(sim: &mut Sim) {
     });
 }
 
-/// A simulated listener, as axum wants one.
-struct Listening(<Host as Runtime>::Listener);
-
-impl axum::serve::Listener for Listening {
-    type Io = Stream;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Stream, SocketAddr) {
-        self.0.accept().await.expect("the listener is open")
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
-    }
-}
-
 /// Asks for a page and returns the whole answer.
 async fn ask(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), path: &str) -> io::Result<String> {
     let head = format!("GET {path} HTTP/1.1\r\nHost: server\r\nConnection: close\r\n\r\n");
@@ -150,7 +133,7 @@ fn axum_answers_within_a_second(sim: &mut Sim) {
             tokio::time::sleep(Duration::from_millis(50)).await;
             format!("ahoy {name}")
         };
-        axum::serve(Listening(listener), Router::new().route("/{name}", get(slowly))).await
+        axum::serve(listener, Router::new().route("/{name}", get(slowly))).await
     });
     sim.client("client", async |host: Host| {
         let names = ["one", "two", "three"].map(|name| {

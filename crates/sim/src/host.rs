@@ -41,8 +41,12 @@ pub use threads::{SimBlockingListener, SimBlockingStream, SimThreadHandle};
 
 #[cfg(feature = "turmoil")]
 pub(crate) use socket::timeout_nanos;
-#[cfg(feature = "turmoil")]
-pub(crate) use transport::{DatagramSocket, ListeningSocket, StreamSocket};
+#[cfg(any(feature = "turmoil", feature = "quinn"))]
+pub(crate) use transport::DatagramSocket;
+#[cfg(any(feature = "turmoil", feature = "axum"))]
+pub(crate) use transport::ListeningSocket;
+#[cfg(any(feature = "turmoil", feature = "axum", feature = "tonic", feature = "tower"))]
+pub(crate) use transport::StreamSocket;
 
 /// A handle to a simulated host. It implements [`Runtime`](wavetank_runtime::Runtime) and
 /// [`Threads`](wavetank_runtime::Threads). Protocol code runs on it as on any other runtime.

@@ -77,6 +77,7 @@
 //! world                  the state of one run, and how code under test finds it
 //! inject                 faults begin and end; the handle that injects them
 //! host, tls              the runtime traits of a simulated host; TLS that follows the seed
+//! third_party            a host as published crates want it
 //! probe, adversary       always!, sometimes!, buggify!; awkward streams and futures
 //! run                    the main loop, the clock, the oracles, teardown
 //! sim, turmoil           what a test sets up: on our network, inside of turmoil
@@ -115,6 +116,14 @@ mod sweep;
 mod symptom;
 #[cfg(test)]
 mod test_folder;
+#[cfg(any(
+    feature = "axum",
+    feature = "hyper",
+    feature = "quinn",
+    feature = "tonic",
+    feature = "tower"
+))]
+pub mod third_party;
 mod time;
 #[cfg(feature = "rustls")]
 pub mod tls;

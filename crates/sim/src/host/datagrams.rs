@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use wavetank_runtime::{BlockingDatagrams, BlockingUdpSocket, Datagrams, SocketOptions, UdpSocket};
@@ -26,6 +27,39 @@ pub struct SimUdpSocket<S> {
 }
 
 impl<S: DatagramSocket> SimUdpSocket<S> {
+    /// Receives as `UdpSocket::recv_from` does, for code that polls. Only the most recent poller of a socket is woken.
+    ///
+    /// # Errors
+    ///
+    /// Those of `UdpSocket`.
+    ///
+    /// # Panics
+    ///
+    /// Outside of the run that the socket belongs to.
+    pub fn poll_recv_from(
+        &self,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<(usize, SocketAddr)>> {
+        self.socket.poll_receive(context, buffer)
+    }
+
+    /// Sends as `UdpSocket::send_to` does, without a scheduling point before it. A simulated socket is never too full
+    /// to send.
+    ///
+    /// # Errors
+    ///
+    /// Those of `UdpSocket::send_to`.
+    ///
+    /// # Panics
+    ///
+    /// Outside of the run that the socket belongs to.
+    pub fn try_send_to(&self, bytes: &[u8], target: SocketAddr) -> io::Result<usize> {
+        let sent = self.socket.send(bytes, Some(target));
+        self.socket.has_sent();
+        sent
+    }
+
     async fn send_now(&self, bytes: &[u8], target: Option<SocketAddr>) -> io::Result<usize> {
         poll_fn(|context| self.socket.poll_turn(context)).await;
         let sent = self.socket.send(bytes, target);

@@ -143,6 +143,13 @@ impl SimSleep {
             context::with_run(self.run, |run| run.scheduler.disarm(timer));
         }
     }
+
+    /// Sets the deadline to `duration` from now.
+    #[cfg(any(feature = "hyper", feature = "quinn"))]
+    pub(crate) fn reset_after(self: Pin<&mut Self>, duration: std::time::Duration) {
+        let now = Instant::from_nanos(context::expect_run(self.run).scheduler.now());
+        self.reset(now + duration);
+    }
 }
 
 impl Future for SimSleep {
