@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 #[path = "tidy/graphql_scenarios.rs"]
 mod graphql_scenarios;
+#[path = "tidy/guide.rs"]
+mod guide;
 #[path = "tidy/modules.rs"]
 mod modules;
 #[path = "tidy/multiplexer_scenarios.rs"]
@@ -246,7 +248,7 @@ fn doc_examples(text: &str) -> Vec<Vec<String>> {
 #[test]
 fn the_page_on_turmoil_shows_tested_examples() {
     let docs = fs::read_to_string(root().join("crates/sim/src/turmoil.rs")).expect("text");
-    let page = fs::read_to_string(root().join("crates/sim/docs/turmoil.md")).expect("text");
+    let page = fs::read_to_string(root().join("crates/sim/guide/src/turmoil.md")).expect("text");
     let diff = page.split("```diff\n").nth(1).expect("a diff").split("```").next().expect("its end");
     let side = |mark: char| -> Vec<String> {
         let of_side = diff.lines().filter(|line| line.starts_with([' ', mark]));

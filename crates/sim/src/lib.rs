@@ -48,7 +48,11 @@
 //! }
 //! ```
 //!
-#![doc = include_str!("../docs/writing-tests.md")]
+#![doc = include_str!("../guide/src/writing-tests.md")]
+//!
+#![doc = include_str!("../guide/src/reading.md")]
+//!
+#![doc = include_str!("../guide/src/strategies.md")]
 //!
 //! # Settings
 //!
@@ -116,13 +120,7 @@ mod sweep;
 mod symptom;
 #[cfg(test)]
 mod test_folder;
-#[cfg(any(
-    feature = "axum",
-    feature = "hyper",
-    feature = "quinn",
-    feature = "tonic",
-    feature = "tower"
-))]
+#[cfg(any(feature = "axum", feature = "hyper", feature = "quinn", feature = "tonic", feature = "tower"))]
 pub mod third_party;
 mod time;
 #[cfg(feature = "rustls")]
@@ -225,6 +223,29 @@ pub mod __private {
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 mod readme {}
+
+/// The code of the guide is, too. Other chapters with code are part of the docs of this crate.
+#[cfg(doctest)]
+mod guide {
+    #[doc = include_str!("../guide/src/first-test.md")]
+    mod first_test {}
+    #[doc = include_str!("../guide/src/threads.md")]
+    mod threads {}
+    #[doc = include_str!("../guide/src/faults.md")]
+    mod faults {}
+    #[doc = include_str!("../guide/src/controlled.md")]
+    mod controlled {}
+    #[doc = include_str!("../guide/src/turmoil.md")]
+    mod turmoil {}
+    #[doc = include_str!("../guide/src/ci.md")]
+    mod ci {}
+    #[doc = include_str!("../guide/src/how-it-works.md")]
+    mod how_it_works {}
+    #[doc = include_str!("../guide/src/comparison.md")]
+    mod comparison {}
+    #[doc = include_str!("../guide/src/benchmarks.md")]
+    mod benchmarks {}
+}
 
 /// Calls `f`, in which code under test may open real sockets, look up real names and start OS threads.
 ///

@@ -37,7 +37,7 @@
 //! ```
 //!
 //! The same with sweeps, recordings, a line that replays, and faults. The head, the two hosts and the spawn have
-//! changed. The first and the last line of the body are gone. (`docs/turmoil.md` shows it as a diff.)
+//! changed. The first and the last line of the body are gone. (`guide/src/turmoil.md` shows it as a diff.)
 //!
 //! ```
 //! # use turmoil::net::{TcpListener, TcpStream};
