@@ -243,6 +243,7 @@ impl Choices {
     /// # Panics
     ///
     /// Only on a bug here: no alternatives, or a draw outside the bound.
+    #[inline]
     pub(crate) fn choose(
         &mut self,
         point: PointId,
@@ -298,6 +299,7 @@ impl Choices {
     }
 
     /// Chooses uniformly.
+    #[inline]
     pub(crate) fn choose_uniform(&mut self, point: PointId, bound: u32) -> u32 {
         self.choose(point, bound, |rng| below(rng, bound))
     }

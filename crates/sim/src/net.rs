@@ -252,6 +252,7 @@ impl Network {
     }
 
     /// Returns the time of the next event.
+    #[inline]
     pub(crate) fn next_event(&mut self) -> Option<Nanos> {
         // Calls of applications since the last `process` can have left a cancelled event in front.
         self.drop_cancelled();
@@ -281,6 +282,7 @@ impl Network {
 
     /// Takes the calls that may be worth another try since the last take, each once, in the order of occurrence. Some
     /// are spurious, but none is missing.
+    #[inline]
     pub(crate) fn take_ready(&mut self) -> std::vec::Drain<'_, Ready> {
         for ready in &self.wire.ready {
             match *ready {

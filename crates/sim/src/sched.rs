@@ -353,6 +353,7 @@ impl Scheduler {
     }
 
     /// Notes what the running task waits for, for reports.
+    #[inline]
     pub(crate) fn note_wait(&self, on: Wait) {
         let Some(task) = self.current.get() else { return };
         let since = self.now();

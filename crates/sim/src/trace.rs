@@ -191,6 +191,7 @@ impl Trace {
         trace
     }
 
+    #[inline]
     pub(crate) fn record(&mut self, at: Nanos, task: Option<TaskId>, event: TraceEvent) {
         if self.closed {
             return;

@@ -153,6 +153,7 @@ impl Run {
     }
 
     /// Calls into the network and wakes the tasks that the call made ready.
+    #[inline]
     pub(crate) fn network<T>(&self, f: impl FnOnce(&mut Network, Nanos, &mut RunOutside<'_>) -> T) -> T {
         let mut network = self.network.borrow_mut();
         let result = f(&mut network, self.scheduler.now(), &mut RunOutside { run: self });
@@ -163,6 +164,7 @@ impl Run {
     }
 
     /// Wakes the tasks that the last call into the network made ready.
+    #[inline]
     fn wake_ready(&self, mut network: RefMut<'_, Network>) {
         let mut woken = self.woken.take();
         let mut waiters = self.waiters.borrow_mut();
@@ -187,6 +189,7 @@ impl Run {
 
     /// Wakes `waker`, and no earlier one, once `ready` may have changed. Only the most recent poller of a tokio stream
     /// is woken. This finds code that loses a waker.
+    #[inline]
     pub(crate) fn when_ready_only(&self, ready: Ready, waker: &Waker) {
         let task = self.scheduler.task_of(waker);
         if !self.waiters.borrow_mut().has_only(ready, waker, task) {

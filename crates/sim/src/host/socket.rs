@@ -72,6 +72,7 @@ impl Socket {
         }
     }
 
+    #[inline]
     fn try_read(&self, run: &Run, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let buffer = self.shortened_to_content(run, buffer);
         run.network(|network, now, outside| match self.id {
@@ -81,6 +82,7 @@ impl Socket {
     }
 
     /// Writes as much as there is room for. `waited` is `true` if this call has found no room before.
+    #[inline]
     fn try_write(&self, run: &Run, bytes: &[u8], waited: bool) -> Poll<io::Result<usize>> {
         run.network(|network, now, outside| match self.id {
             EndId::Tcp(id) => network.write(now, outside, id, bytes),

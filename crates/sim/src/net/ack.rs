@@ -47,6 +47,7 @@ impl Connection {
     }
 
     /// Acknowledges what the receiver has of the flow of `side` (RFC 9293 section 3.10.7.4), and announces its window.
+    #[inline]
     pub(super) fn acknowledge(&mut self, side: usize, first_sent: Nanos, cx: &mut Cx<'_>) {
         if self.ends[side].state == State::Closed {
             return;

@@ -19,6 +19,7 @@ use super::{Cx, Direction, Nanos, Network, Outside};
 
 impl Network {
     /// Runs all events that are due at or before `now`.
+    #[inline]
     pub(crate) fn process(&mut self, now: Nanos, outside: &mut dyn Outside) {
         loop {
             let segment = self.wire.queue.peek().filter(|event| event.at <= now).copied();

@@ -248,6 +248,7 @@ impl Connection {
     }
 
     /// Takes arrived acknowledgements of what `side` sent, and moves its state on if its FIN was among them.
+    #[inline]
     pub(super) fn absorb_acks(&mut self, side: usize, now: Nanos) {
         if self.flows[side].acks.front().is_none_or(|ack| ack.at > now) {
             return;

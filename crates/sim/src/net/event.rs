@@ -81,6 +81,7 @@ impl EventQueue {
         token
     }
 
+    #[inline]
     pub(super) fn push_as(&mut self, token: Token, at: Nanos, due: Due, socket: SocketId) {
         self.heap.push(Event { at, token, due, socket });
     }

@@ -192,6 +192,7 @@ impl Flow {
     }
 
     /// Moves readable bytes into `buffer`, as many as fit.
+    #[inline]
     pub(super) fn take(&mut self, buffer: &mut [u8]) -> usize {
         let readable = usize::try_from(self.readable()).unwrap_or(usize::MAX);
         let count = buffer.len().min(readable);
@@ -302,6 +303,7 @@ impl Flow {
     }
 
     /// Queues an acknowledgement that arrives at `at`. It covers all that would have arrived later.
+    #[inline]
     pub(super) fn queue_ack(&mut self, at: Nanos, first_sent: Nanos) {
         let mut first_sent = self.missed_ack.take().map_or(first_sent, |missed| missed.min(first_sent));
         while let Some(overtaken) = self.acks.back().filter(|last| last.at > at) {

@@ -155,6 +155,7 @@ impl Links {
     }
 
     /// Returns the time that one segment takes. Asks `outside` unless there is only one answer.
+    #[inline]
     pub(super) fn pick_latency(&self, link: LinkId, outside: &mut dyn Outside) -> Nanos {
         if link.from == link.to {
             return LOOPBACK_LATENCY;

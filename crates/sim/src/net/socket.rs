@@ -110,6 +110,7 @@ impl Network {
     /// # Errors
     ///
     /// After everything that arrived has been read: the reset or timeout that ended the connection, once.
+    #[inline]
     pub(crate) fn read(
         &mut self,
         now: Nanos,
@@ -128,6 +129,7 @@ impl Network {
     /// # Errors
     ///
     /// The reset or timeout that ended the connection, once; then, and after a shutdown of writing, `BrokenPipe`.
+    #[inline]
     pub(crate) fn write(
         &mut self,
         now: Nanos,

@@ -29,6 +29,7 @@ const NEIGHBOUR_TIMEOUT: Nanos = 3 * SECOND;
 
 impl Connection {
     /// Puts a segment on the line of `side`.
+    #[inline]
     pub(super) fn push(&mut self, side: usize, content: Content, cx: &mut Cx<'_>) {
         let token = cx.wire.queue.token();
         let mut segment = Segment { content, first_sent: cx.now, arrives: Nanos::MAX, token };
@@ -107,6 +108,7 @@ impl Connection {
 
     /// Sends what was written, as far as the window allows, and the FIN after the last byte
     /// (RFC 9293 section 3.8.6).
+    #[inline]
     pub(super) fn send_more(&mut self, side: usize, cx: &mut Cx<'_>) {
         self.keep_back(side);
         let flow = &mut self.flows[side];

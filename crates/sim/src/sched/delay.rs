@@ -51,6 +51,7 @@ impl Delays {
 
 impl Scheduler {
     /// Draws whether the running or beginning `task` is delayed, and for how long. 0 means not at all.
+    #[inline]
     fn delay_after_preemption(&self, task: TaskId) -> Nanos {
         // The first client's segment must not arrive before servers listen, and a slow task is no leak.
         let Some(Delays { one_in }) = &self.perturber.preempted else { return 0 };
@@ -62,6 +63,7 @@ impl Scheduler {
     }
 
     /// Draws one of the first [`STRETCHES`] delays, with one chance in `one_in` that it is not 0.
+    #[inline]
     pub(super) fn choose_stretch(&self, point: PointId, one_in: u32) -> Nanos {
         let bound = self.delay_bound().min(STRETCHES);
         let delays = &DELAYS[..bound as usize];

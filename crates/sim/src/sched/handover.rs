@@ -25,6 +25,7 @@ impl Handovers {
     }
 
     /// `task` touched `object`. The steps of a host's tasks that touch nothing known count as touching the host.
+    #[inline]
     pub(super) fn touched(&mut self, task: TaskId, host: HostIndex, object: Option<ObjectId>) {
         let object = object.unwrap_or_else(|| ObjectId::of_host(host)).number();
         let last = self.last.value(object, UNTOUCHED);
@@ -98,6 +99,7 @@ struct Numbers {
 
 impl Numbers {
     /// Returns the value of `number`, which is `first` unless it was asked for before.
+    #[inline]
     fn value(&mut self, number: u64, first: usize) -> &mut usize {
         // At most half of the slots are used.
         if self.used * 2 >= self.slots.len() {

@@ -40,6 +40,7 @@ pub(crate) fn later(value: u32) -> Option<Nanos> {
 
 /// Draws one of the first `bound()` alternatives of [`later`], two or more. It is not 0 once in `one_in`, and half of
 /// those are "at once".
+#[inline]
 pub(crate) fn draw_later(rng: &mut ChaCha8Rng, one_in: u32, bound: impl FnOnce() -> u32) -> u32 {
     if below(rng, one_in) != 0 {
         return 0;
@@ -119,6 +120,7 @@ impl Scheduler {
         Poll::Ready(())
     }
 
+    #[inline]
     fn poll_perturbed(&self, context: &Context<'_>, wait: Wait) -> Poll<()> {
         ready!(self.poll_turn(context, Next::Wait(wait)));
         if !self.perturber.pending {
@@ -140,6 +142,7 @@ impl Scheduler {
     }
 
     /// Begins one async operation that never waits. The running task may be preempted before it.
+    #[inline]
     pub(crate) fn poll_turn(&self, context: &Context<'_>, operation: Next) -> Poll<()> {
         if !self.grant.is_limited.get() {
             return Poll::Ready(());

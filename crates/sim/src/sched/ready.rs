@@ -47,6 +47,7 @@ impl Scheduler {
         }
     }
 
+    #[inline]
     fn collect_mail(&self) {
         let queue = self.queue();
         while let Some(task) = queue.pop_mail() {
@@ -75,6 +76,7 @@ impl Scheduler {
         self.trace.borrow_mut().record(self.now(), Some(task), event);
     }
 
+    #[inline]
     fn delay_of_wake_up(&self, task: TaskId) -> Nanos {
         // No task is late at the start: the first client's segment must not arrive before servers listen. Nor at the
         // end: a slow task is no leak.

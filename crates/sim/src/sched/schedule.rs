@@ -44,6 +44,7 @@ impl OwnPoint {
 
 impl Scheduler {
     /// Takes the next task to step off the ready list.
+    #[inline]
     pub(crate) fn next(&self) -> Option<TaskId> {
         self.collect();
         let queue = self.queue();
@@ -70,6 +71,7 @@ impl Scheduler {
     }
 
     /// Counts an event of `task`, which goes on.
+    #[inline]
     pub(super) fn goes_on(&self, task: TaskId) {
         let (host, object) = {
             let entry = &self.tasks.borrow()[task.index()];
@@ -102,6 +104,7 @@ impl Scheduler {
     }
 
     /// The point of `task` at `operation` in `lane`.
+    #[inline]
     pub(super) fn point(&self, lane: LaneId, task: TaskId, operation: Operation) -> PointId {
         let mut tasks = self.tasks.borrow_mut();
         let entry = &mut tasks[task.index()];
@@ -123,6 +126,7 @@ impl Scheduler {
     }
 
     /// The point of `task` at a question of the scheduler's own.
+    #[inline]
     pub(super) fn own_point(&self, own: OwnPoint, task: TaskId) -> PointId {
         let mut tasks = self.tasks.borrow_mut();
         let entry = &mut tasks[task.index()];

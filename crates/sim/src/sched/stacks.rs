@@ -165,6 +165,7 @@ impl Scheduler {
         }
     }
 
+    #[inline]
     fn run_poll(&self, task: TaskId, body: &mut TaskBody, mut poll: Box<OnStack>) -> Option<Polled> {
         let write_message = || self.overflow_message(&self.name(task), &poll.coroutine).into();
         let message = Arc::clone(body.overflow_message.get_or_insert_with(write_message));
@@ -222,6 +223,7 @@ impl Scheduler {
         }
     }
 
+    #[inline]
     fn perhaps_interrupt(&self, operation: Operation) {
         let Some(task) = self.interruptible() else { return };
         let nanos = self.choose_stretch(self.own_point(OwnPoint::Effect, task), AFTER_EFFECT_ONE_IN);

@@ -131,6 +131,7 @@ impl Scheduler {
     }
 
     /// Wakes what waits for timers that are due.
+    #[inline]
     pub(crate) fn fire_timers(&self) {
         while let Some(due) = self.processor().timers.take_due(self.now()) {
             match due.effect {

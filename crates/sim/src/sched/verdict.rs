@@ -5,6 +5,9 @@ use std::cell::{Cell, RefCell};
 use super::{Scheduler, Symptom, SymptomKind, TaskId, TraceEvent, advice};
 use crate::time::Nanos;
 
+/// How many steps a run may take without time passing, at least: a few seconds' worth. Otherwise it is a tenth of all.
+const INSTANT_STEPS: u64 = 1_000_000;
+
 /// The failure, if there is one.
 #[derive(Debug, Default)]
 pub(super) struct Verdict {
@@ -24,6 +27,7 @@ pub(super) struct Limits {
 }
 
 impl Scheduler {
+    #[inline]
     pub(crate) fn trace_event(&self, event: TraceEvent) {
         let task = self.current.get();
         if let Ok(mut trace) = self.trace.try_borrow_mut() {
@@ -107,32 +111,37 @@ impl Scheduler {
         self.limit_steps(steps);
     }
 
+    #[inline]
     fn limit_steps(&self, steps: u64) {
-        if steps > self.settings.steps_max {
-            let still = self.still_running();
-            let detail = format!(
-                "{} steps and no end; {still}\n`Sim::steps_max` sets the limit. A loop that nothing ends \
-                waits for nothing",
-                self.settings.steps_max
-            );
-            self.fail(Symptom::new(SymptomKind::StepLimit, detail));
-        }
         let (instant, before) = self.limits.instant.get();
-        if instant != self.now() {
-            self.limits.instant.set((self.now(), steps));
-        } else if steps - before > self.instant_steps_max() {
-            let still = self.still_running();
-            let detail = format!(
-                "{} steps at one moment, and time does not pass while something can run; {still}\n\
-                 `Sim::steps_max` sets the limit. A loop that gives way to others must wait for something, too",
-                self.instant_steps_max()
-            );
-            self.fail(Symptom::new(SymptomKind::StepLimit, detail));
+        let now = self.now();
+        if instant != now {
+            self.limits.instant.set((now, steps));
+        }
+        if steps > self.settings.steps_max || instant == now && steps - before > INSTANT_STEPS {
+            self.judge_steps(steps, before);
         }
     }
 
-    /// How many steps a run may take without time passing: a tenth of all, and by default a few seconds' worth.
-    fn instant_steps_max(&self) -> u64 {
-        (self.settings.steps_max / 10).max(1_000_000)
+    /// Ends a run that has taken too many steps, in all or since time passed last.
+    #[cold]
+    fn judge_steps(&self, steps: u64, before: u64) {
+        let most = self.settings.steps_max;
+        let most_at_once = INSTANT_STEPS.max(most / 10);
+        let still = self.still_running();
+        let detail = if steps > most {
+            format!(
+                "{most} steps and no end; {still}\n`Sim::steps_max` sets the limit. A loop that nothing ends waits \
+                 for nothing"
+            )
+        } else if steps - before > most_at_once {
+            format!(
+                "{most_at_once} steps at one moment, and time does not pass while something can run; {still}\n\
+                 `Sim::steps_max` sets the limit. A loop that gives way to others must wait for something, too"
+            )
+        } else {
+            return;
+        };
+        self.fail(Symptom::new(SymptomKind::StepLimit, detail));
     }
 }

@@ -30,6 +30,7 @@ pub(crate) struct RunOutside<'a> {
 }
 
 impl RunOutside<'_> {
+    #[inline]
     fn point(&self, link: LinkId, question: Question) -> PointId {
         let mut points = self.run.link_points.borrow_mut();
         *points.of(link, question).get_or_insert_with(|| {
@@ -57,6 +58,7 @@ impl RunOutside<'_> {
 }
 
 impl Outside for RunOutside<'_> {
+    #[inline]
     fn pick_latency(&mut self, link: LinkId, bound: u32) -> u32 {
         let point = self.point(link, Question::Latency);
         self.run.scheduler.choices.borrow_mut().choose_uniform(point, bound)
@@ -68,6 +70,7 @@ impl Outside for RunOutside<'_> {
         self.run.scheduler.choices.borrow_mut().choose(point, bound, lost)
     }
 
+    #[inline]
     fn event(&mut self, event: NetEvent) {
         if let Some(to) = event.path.to {
             self.meet(LinkId { from: event.path.from, to });

@@ -37,6 +37,7 @@ impl Waiters {
     }
 
     /// Wakes `waiter`, and no other, once `ready` is ready. The caller drops the others, when nothing is borrowed.
+    #[inline]
     pub(super) fn replace(&mut self, ready: Ready, waiter: Waiter) -> Vec<Waiter> {
         let waiting = self.list_to_add(ready);
         let others = if waiting.is_empty() { Vec::new() } else { std::mem::take(waiting) };
@@ -45,6 +46,7 @@ impl Waiters {
     }
 
     /// Moves what waits for `ready` to the end of `waiters`.
+    #[inline]
     pub(super) fn take(&mut self, ready: Ready, waiters: &mut Vec<Waiter>) {
         if let Some(waiting) = self.list(ready) {
             if waiting.len() == 1 {
@@ -71,6 +73,7 @@ impl Waiters {
         }
     }
 
+    #[inline]
     fn list_to_add(&mut self, ready: Ready) -> &mut Vec<Waiter> {
         match ready {
             Ready::Socket(socket, direction) => {
