@@ -449,10 +449,10 @@ fn a_panicking_payload_is_an_ordinary_panic() {
 }
 
 #[test]
-fn a_run_may_have_thousands_of_hosts() {
+fn a_run_may_have_ten_thousand_hosts() {
     let outcome = seeded(5, |sim| {
         sim.strategy(Strategy::Pct { depth: 3 });
-        for number in 0..5_000 {
+        for number in 0..10_000 {
             sim.client(&format!("host{number}"), async |host: Host| {
                 drop(Runtime::spawn(&host, "task", async move {
                     Runtime::sleep(&host, Duration::from_millis(1)).await;
