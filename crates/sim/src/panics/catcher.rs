@@ -1,8 +1,8 @@
-//! Who will catch a panic that has just begun: tokio, or somebody who looks at it.
+//! What will catch a panic that has just begun: tokio, or code that looks at it.
 //!
-//! tokio catches what its tasks panic with. The runtime of a run is told to shut down then. But nobody is told of a
-//! task of a `LocalSet`, nor of a destructor that panics when tokio drops a task. So the hook of panics looks at the
-//! stack: the innermost `catch_unwind` is tokio's or not.
+//! tokio catches what its tasks panic with. The runtime of a run is told to shut down then. But tokio reports neither
+//! a task of a `LocalSet` nor a destructor that panics when a task is dropped. So the hook of panics looks at the stack:
+//! the innermost `catch_unwind` is tokio's or not.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

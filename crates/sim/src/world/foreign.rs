@@ -140,7 +140,7 @@ impl Run {
         self.scheduler.fail_by_panic(&who, &message);
     }
 
-    /// Fails the run, because a task panics whose panic tokio catches without telling anybody.
+    /// Fails the run, because of a panic that tokio catches without reporting it.
     pub(super) fn swallowed_by_tokio(&self, message: &str) {
         if self.scheduler.is_tearing_down() {
             self.foreign.swallowed.replace(Some(message.to_owned()));

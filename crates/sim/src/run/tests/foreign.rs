@@ -213,7 +213,7 @@ impl Drop for Fragile {
 }
 
 #[test]
-fn a_panic_in_a_local_set_fails_the_run() {
+fn a_local_sets_panic_fails_the_run() {
     let outcome = seeded(1, |sim| {
         sim.client("client", async |host| {
             let tasks = tokio::task::LocalSet::new();
@@ -238,7 +238,7 @@ fn a_local_sets_panic_may_be_tolerated() {
 }
 
 #[test]
-fn a_destructor_of_an_aborted_task_fails_the_run() {
+fn an_aborted_tasks_destructor_fails_the_run() {
     let outcome = seeded(1, |sim| {
         sim.client("client", async |host| {
             let task = tokio::spawn(async {
