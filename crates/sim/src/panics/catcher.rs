@@ -1,8 +1,8 @@
 //! What will catch a panic that has just begun: tokio, or code that looks at it.
 //!
 //! tokio catches what its tasks panic with. The runtime of a run is told to shut down then. But tokio reports neither
-//! a task of a `LocalSet` nor a destructor that panics when a task is dropped. So the hook of panics looks at the stack:
-//! the innermost `catch_unwind` is tokio's or not.
+//! a task of a `LocalSet` nor a destructor that panics when a task is dropped. So the hook of panics looks at the
+//! stack: the innermost `catch_unwind` is tokio's or not.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
