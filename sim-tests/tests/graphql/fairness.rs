@@ -11,6 +11,7 @@ use wavetank_sim_tests::on_both_transports;
 
 on_both_transports! {
     200: a_hot_stream_starves_no_sibling;
+    100: a_hot_stream_starves_no_woken_sibling;
     200: slow_hooks_hold_up_nothing_else;
     200: a_failed_hook_fails_its_own_work_alone;
     100: a_slow_consumer_bounds_memory;
@@ -59,6 +60,27 @@ fn a_hot_stream_starves_no_sibling(sim: &mut Sim, on: On) {
             }
             // A result in 20 ms, behind 20 ms of results and what was buffered.
             assert!(hot < 200 + 200 + NETWORK_BYTES / 60, "a sibling starves behind {hot} results");
+        }
+        peer.close().await;
+    });
+}
+
+fn a_hot_stream_starves_no_woken_sibling(sim: &mut Sim, on: On) {
+    // The transport is never full, so the hot stream never has to wait.
+    let setup = Setup { capacity: 1000, ..Setup::default() };
+    World::run(sim, on, setup, async move |world: World| {
+        let mut peer = acknowledged(&world, "a").await;
+        peer.subscribe("events", "subscription { channel(name: \"news\") }").await;
+        world.eventually(SLACK, "the sibling runs", |world| world.mock().live() == 1).await;
+        peer.subscribe("hot", "subscription { count }").await;
+        peer.until("next").await;
+        for number in 0..3 {
+            assert_eq!(world.mock().publish("news", "an event"), 1);
+            let mut hot = 0;
+            while peer.hear().await.id() != Some("events") {
+                hot += 1;
+                assert!(hot < 3000 + NETWORK_BYTES / 60, "event {number} waits behind {hot} results");
+            }
         }
         peer.close().await;
     });

@@ -208,6 +208,7 @@ where
         if !self.write(context, now) {
             return true;
         }
+        self.jobs.take_woken();
         for _ in 0..JOBS_A_ROUND {
             let Some(number) = self.jobs.next(self.connection.wants_streams()) else { return false };
             let Some(job) = self.jobs.get(number) else {

@@ -164,6 +164,12 @@ impl<J> Jobs<J> {
         removed
     }
 
+    /// Puts the jobs that were woken behind those that are to be polled already. Called in each round: a stream that is
+    /// always ready keeps the queue from being empty, and the others must get their turn beside it.
+    pub(super) fn take_woken(&mut self) {
+        self.ready.take(&mut self.queue);
+    }
+
     /// Returns the next job to poll. Its place may be empty: then it is gone. If `has_room`, what has waited for room
     /// comes first.
     pub(super) fn next(&mut self, has_room: bool) -> Option<u32> {
@@ -174,7 +180,7 @@ impl<J> Jobs<J> {
             }
         }
         if self.queue.is_empty() {
-            self.ready.take(&mut self.queue);
+            self.take_woken();
         }
         self.queue.pop_front()
     }
@@ -258,6 +264,20 @@ mod tests {
         jobs.again(first);
         jobs.again(first);
         assert_eq!(polled(&mut jobs, true), ["first"]);
+    }
+
+    #[test]
+    fn a_woken_job_runs_beside_busy_ones() {
+        let mut jobs = Jobs::new(&Arc::default());
+        let (busy, quiet) = (jobs.add("busy"), jobs.add("quiet"));
+        assert_eq!(polled(&mut jobs, true), ["busy", "quiet"]);
+        jobs.again(busy);
+        jobs.places[quiet as usize].waker.wake_by_ref();
+        jobs.take_woken();
+        let number = jobs.next(true).expect("the busy one");
+        assert_eq!(jobs.poll(number).map(|(job, _)| *job), Some("busy"));
+        jobs.again(busy);
+        assert_eq!(jobs.next(true), Some(quiet));
     }
 
     #[test]
