@@ -51,6 +51,7 @@ where
         .protocols(server.subprotocols().iter().copied())
         .max_message_size(message_bytes)
         .max_frame_size(message_bytes)
+        .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(0)
         .max_write_buffer_size(WRITE_BUFFER_BYTES_MAX);
     request.on_upgrade(move |socket| async move {
@@ -90,6 +91,9 @@ pub fn graphiql<S: Clone + Send + Sync + 'static>(endpoint: &str) -> axum::routi
     })
 }
 
+/// What each connection has for reading. axum's own 128 KiB are much for a connection that is idle.
+const READ_BUFFER_BYTES: usize = 8 << 10;
+
 /// What axum may keep of messages that the network does not take. The handler sends one message after the other, so
 /// it is exceeded by a single message only, which axum then refuses.
 const WRITE_BUFFER_BYTES_MAX: usize = 64 << 20;
@@ -99,6 +103,8 @@ pub struct AxumTransport {
     socket: WebSocket,
     subprotocol: Option<String>,
     closing: Closing,
+    /// Reading has failed, and what the client still sends cannot be read.
+    is_unread: bool,
 }
 
 /// How far the closing handshake has come.
@@ -116,7 +122,7 @@ impl AxumTransport {
     #[must_use]
     pub fn new(socket: WebSocket) -> Self {
         let subprotocol = socket.protocol().and_then(|protocol| protocol.to_str().ok()).map(str::to_owned);
-        Self { socket, subprotocol, closing: Closing::No }
+        Self { socket, subprotocol, closing: Closing::No, is_unread: false }
     }
 }
 
@@ -144,7 +150,7 @@ impl MessageTransport for AxumTransport {
             Some(Ok(Message::Binary(_))) => Ok(Incoming::Binary),
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(Incoming::Control),
             Some(Ok(Message::Close(frame))) => Ok(Incoming::Closed(frame.map(|frame| frame.code))),
-            Some(Err(error)) => Err(received_error(&error)),
+            Some(Err(error)) => Err(self.reading_failed(&error, context)),
             None => Err(TransportError::Lost("the connection ended without a Close frame".into())),
         })
     }
@@ -184,22 +190,47 @@ impl MessageTransport for AxumTransport {
             drop(ready!(Pin::new(&mut self.socket).poll_flush(context)));
             self.closing = Closing::Draining;
         }
+        if self.is_unread {
+            // A socket that is dropped with unread bytes resets the connection, and the client may lose the Close
+            // frame. So it lives until the close timeout.
+            return Poll::Pending;
+        }
         while let Some(Ok(_)) = ready!(Pin::new(&mut self.socket).poll_next(context)) {}
         Poll::Ready(())
     }
 }
 
-/// Tells a message that is too long, and a broken protocol, from a lost connection.
-fn received_error(error: &axum::Error) -> TransportError {
+impl AxumTransport {
+    /// Says what a failed read means. Tells the client if it has broken the protocol, because axum does not.
+    fn reading_failed(&mut self, error: &axum::Error, context: &mut Context<'_>) -> TransportError {
+        self.is_unread = true;
+        let (error, code) = received_error(error);
+        if let Some(code) = code {
+            let frame = axum::extract::ws::CloseFrame { code, reason: "".into() };
+            let mut socket = Pin::new(&mut self.socket);
+            // Sent if the network takes it at once. This connection has no other way to end.
+            if socket.as_mut().start_send(Message::Close(Some(frame))).is_ok() {
+                let _ = socket.poll_flush(context);
+            }
+        }
+        error
+    }
+}
+
+/// Tells a message that is too long, and a broken protocol, from a lost connection. The code is that of the Close frame
+/// that is due (RFC 6455, section 7.4.1).
+fn received_error(error: &axum::Error) -> (TransportError, Option<u16>) {
     let text = error.to_string();
     let source = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
     let says = |part: &str| text.contains(part) || source.contains(part);
     if says("too long") || says("Space limit exceeded") {
-        TransportError::MessageTooBig
-    } else if says("protocol error") || says("UTF-8") {
-        TransportError::Protocol(text)
+        (TransportError::MessageTooBig, None)
+    } else if says("UTF-8") {
+        (TransportError::Protocol(text), Some(1007))
+    } else if says("protocol error") {
+        (TransportError::Protocol(text), Some(1002))
     } else {
-        TransportError::Lost(text)
+        (TransportError::Lost(text), None)
     }
 }
 

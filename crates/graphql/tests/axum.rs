@@ -10,6 +10,7 @@ use axum::extract::ws::WebSocketUpgrade;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::get;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use wavetank_graphql::mock::{Mock, TokenHooks};
 use wavetank_graphql::{Config, Server, Shutdown};
 use wavetank_runtime::{Runtime as _, Tokio};
@@ -108,6 +109,42 @@ async fn messages_that_axum_refuses_close_with_1009() {
         .expect("sent");
     assert_eq!(closed(&socket).await.0, 1009);
     released(&app, &mock).await;
+}
+
+/// A Close frame must not be lost behind what the client is still sending.
+#[tokio::test]
+async fn a_message_of_20_mb_closes_with_1009() {
+    let (app, mock, address) = serve(Config::new()).await;
+    let socket = acknowledged(address).await;
+    let sending = {
+        let socket = socket.clone();
+        Tokio.spawn("sender", async move { socket.send("x".repeat(20_000_000).as_str()).await.is_ok() })
+    };
+    assert_eq!(closed(&socket).await.0, 1009);
+    drop(sending.await);
+    socket.abort();
+    released(&app, &mock).await;
+}
+
+#[tokio::test]
+async fn broken_frames_over_axum_close_with_codes() {
+    // Masked with zeros: a text of one byte that is not UTF-8, and a reserved opcode.
+    for (frame, code) in [(b"\x81\x81\0\0\0\0\xff", 1007_u16), (b"\x83\x81\0\0\0\0x", 1002)] {
+        let (app, mock, address) = serve(Config::new()).await;
+        let mut stream = tokio::net::TcpStream::connect(address).await.expect("a connection");
+        let upgrade = format!(
+            "GET /graphql HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+             Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
+        );
+        stream.write_all(upgrade.as_bytes()).await.expect("sent");
+        stream.write_all(frame).await.expect("sent");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.expect("read");
+        let close = [&[0x88, 2][..], &code.to_be_bytes()].concat();
+        assert!(answer.ends_with(&close), "{answer:?}");
+        released(&app, &mock).await;
+    }
 }
 
 #[tokio::test]
