@@ -59,6 +59,10 @@ use timers::Timers;
 /// Pings of a client whose answers are being made. With so many nothing is read.
 const PINGS_PENDING_MAX: usize = 16;
 
+/// How many `on_complete` hooks may run before nothing more is read. Operations that have ended count no more, so a
+/// client could start any number of them beside slow hooks.
+const COMPLETIONS_PENDING_MAX: usize = 1000;
+
 /// What the driver has to do.
 #[derive(Debug)]
 pub enum Event {
@@ -108,6 +112,9 @@ pub struct Connection {
     timers: Timers,
     jitter: Jitter,
     pings_pending: usize,
+    completions_pending: usize,
+    /// The client has sent a message that only `graphql-transport-ws` has.
+    is_known_to_speak_it: bool,
     /// How much had come when the latest ping was made or its answer was due, and how much had gone when writing was
     /// due.
     progress: Progress,
@@ -134,6 +141,8 @@ impl Connection {
             timers: Timers::default(),
             jitter: Jitter::new(seed),
             pings_pending: 0,
+            completions_pending: 0,
+            is_known_to_speak_it: false,
             progress: Progress::default(),
             draining: None,
             ping_messages_only: false,
@@ -173,6 +182,7 @@ impl Connection {
         self.is_open()
             && self.outbox.bytes() < self.config.write_buffer_bytes.saturating_mul(2)
             && self.pings_pending < PINGS_PENDING_MAX
+            && self.completions_pending < COMPLETIONS_PENDING_MAX
     }
 
     /// Returns `true` while results of operations are to be made: not while much waits to be sent.

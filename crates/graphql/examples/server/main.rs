@@ -1,15 +1,16 @@
 //! A GraphQL server on axum: WebSocket and POST at `/graphql`, GraphiQL at `/`, a chat at `/chat`.
 //!
 //! ```console
-//! $ cargo run -p wavetank-graphql --all-features --example server -- --listen 127.0.0.1:4000
+//! $ cargo run -p wavetank-graphql --example server -- --listen 127.0.0.1:4000
 //! ```
 //!
 //! - `--engine async-graphql|juniper` chooses the engine. Both serve the same schema. Default: `async-graphql`.
 //! - `--legacy` also serves the old subprotocol `graphql-ws`, even to a client that agreed on the new one.
 //! - `--init-timeout-ms N` sets how long a client may take for `connection_init`.
-//! - `--token TEXT` accepts only clients whose payload of `connection_init` is `{"token": TEXT}`.
+//! - `--token TEXT` accepts only clients whose payload of `connection_init` is `{"token": TEXT}`. A POST needs the
+//!   header `Authorization: Bearer TEXT`.
 //!
-//! Ctrl-C drains: running queries may end within 5 s, and clients are told to reconnect.
+//! Ctrl-C and SIGTERM drain: running queries may end within 5 s, and clients are told to reconnect.
 
 mod async_graphql_schema;
 mod channels;
@@ -76,6 +77,7 @@ struct App<E: Engine> {
     engine: E,
     context: fn(&Channels) -> E::Context,
     channels: Channels,
+    token: Option<String>,
 }
 
 async fn websocket<E: Engine>(
@@ -103,7 +105,26 @@ fn json(result: &impl Payload) -> Vec<u8> {
     json
 }
 
-async fn post<E: Engine>(State(app): State<Arc<App<E>>>, body: Bytes) -> Response {
+/// Why a POST is not served. A page of another origin can send one without asking first, unless it must be JSON.
+fn refusal<E: Engine>(app: &App<E>, headers: &HeaderMap) -> Option<(StatusCode, &'static str)> {
+    let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !header(header::CONTENT_TYPE).starts_with("application/json") {
+        return Some((StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/json"));
+    }
+    if !app.server.allows_origin(headers) {
+        return Some((StatusCode::FORBIDDEN, "this origin is not allowed"));
+    }
+    let is_known = app
+        .token
+        .as_ref()
+        .is_none_or(|token| header(header::AUTHORIZATION).strip_prefix("Bearer ") == Some(token));
+    (!is_known).then_some((StatusCode::UNAUTHORIZED, "the token is missing or wrong"))
+}
+
+async fn post<E: Engine>(State(app): State<Arc<App<E>>>, headers: HeaderMap, body: Bytes) -> Response {
+    if let Some(refusal) = refusal(&app, &headers) {
+        return refusal.into_response();
+    }
     let Post { query, operation_name, variables, extensions } = match serde_json::from_slice(&body) {
         Ok(post) => post,
         Err(error) => {
@@ -216,9 +237,9 @@ async fn serve<E: Engine + Clone>(
     context: fn(&Channels) -> E::Context,
 ) -> std::io::Result<()> {
     let channels = Channels::default();
-    let door = Door { token: arguments.token, context, channels: channels.clone() };
+    let door = Door { token: arguments.token.clone(), context, channels: channels.clone() };
     let server = Server::with_hooks(Tokio, engine.clone(), door).config(arguments.config);
-    let app = Arc::new(App { server: server.clone(), engine, context, channels });
+    let app = Arc::new(App { server: server.clone(), engine, context, channels, token: arguments.token });
     let router = Router::new()
         .route("/", wavetank_graphql::axum::graphiql("/graphql"))
         .route("/chat", get(|| async { Html(CHAT) }))
@@ -229,9 +250,26 @@ async fn serve<E: Engine + Clone>(
     println!("ws://{}/graphql", listener.local_addr()?);
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     let drain = async move {
-        drop(tokio::signal::ctrl_c().await);
-        // axum does not know of the WebSockets: they are drained beside it.
+        asked_to_end().await;
+        // axum does not know of the WebSockets: they are drained before it stops. Newcomers hear 1012 meanwhile, after
+        // which npm's `graphql-ws` tries again. After a refused connection it would give up.
         server.shutdown(Shutdown::restart(Duration::from_secs(5))).await;
     };
     axum::serve(listener, service).with_graceful_shutdown(drain).await
+}
+
+/// Waits for Ctrl-C, or for what a supervisor sends.
+async fn asked_to_end() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminated) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = terminated.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+            return;
+        }
+    }
+    drop(tokio::signal::ctrl_c().await);
 }

@@ -8,7 +8,7 @@ use super::outbox::About;
 use super::timers::take_due;
 use super::{Connection, Phase};
 use crate::close::{CloseCode, CloseFrame, Ended};
-use crate::config::{Keepalive, PingKind};
+use crate::config::{Keepalive, Legacy, PingKind};
 use crate::message::{self, Protocol};
 use crate::transport::Progress;
 
@@ -136,7 +136,6 @@ impl Connection {
             return;
         }
         self.progress.received = progress.received;
-        self.expect_progress(now);
         match (self.protocol, keepalive.ping) {
             (Protocol::Legacy, kind) => {
                 if matches!(self.phase, Phase::Ready) {
@@ -146,11 +145,23 @@ impl Connection {
                     self.outbox.push_ping_frame();
                 }
             }
-            (Protocol::Transport, PingKind::Frame) if !self.ping_messages_only => {
-                self.outbox.push_ping_frame();
+            (Protocol::Transport, kind) => {
+                let is_frame = kind == PingKind::Frame || !self.understands_pings();
+                if is_frame && !self.ping_messages_only {
+                    self.outbox.push_ping_frame();
+                } else if self.understands_pings() {
+                    self.push_ping_message();
+                }
             }
-            (Protocol::Transport, _) => self.push_ping_message(),
         }
+        if self.has_output() {
+            self.expect_progress(now);
+        }
+    }
+
+    /// Returns `false` for a client that may speak the legacy protocol, which has no `ping`: the message would end it.
+    fn understands_pings(&self) -> bool {
+        self.config.legacy != Legacy::Tolerated || self.is_known_to_speak_it
     }
 
     pub(super) fn ping_taken(&mut self, now: Instant) {
@@ -163,9 +174,11 @@ impl Connection {
     pub fn ping_unsupported(&mut self, now: Instant) {
         self.ping_messages_only = true;
         self.timers.pong = None;
-        if self.is_open() && self.protocol == Protocol::Transport {
+        if self.is_open() && self.protocol == Protocol::Transport && self.understands_pings() {
             self.expect_progress(now);
             self.push_ping_message();
+        } else {
+            self.flushed();
         }
     }
 

@@ -41,6 +41,11 @@ impl Connection {
     }
 
     fn handle_message(&mut self, message: ClientMessage<'_>, now: Instant) {
+        self.is_known_to_speak_it |= match message {
+            ClientMessage::Init(_) | ClientMessage::Terminate => false,
+            ClientMessage::Subscribe { legacy, .. } => !legacy,
+            ClientMessage::Ping(_) | ClientMessage::Pong | ClientMessage::Complete { .. } => true,
+        };
         match message {
             ClientMessage::Init(payload) => match self.phase {
                 Phase::AwaitingInit => {

@@ -84,6 +84,16 @@ impl Connection {
         self.pings_pending = self.pings_pending.saturating_sub(1);
     }
 
+    /// An `on_complete` hook runs from now on.
+    pub fn completion_begins(&mut self) {
+        self.completions_pending += 1;
+    }
+
+    /// An `on_complete` hook has ended.
+    pub fn completion_ends(&mut self) {
+        self.completions_pending = self.completions_pending.saturating_sub(1);
+    }
+
     /// Returns `true` if [`poll_transmit`](Self::poll_transmit) has something.
     #[must_use]
     pub fn has_output(&self) -> bool {

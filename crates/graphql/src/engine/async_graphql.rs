@@ -66,9 +66,9 @@ impl<E> fmt::Debug for AsyncGraphql<E> {
 /// Serialised when it is sent.
 impl Payload for Response {
     fn append_to(&self, frame: &mut Vec<u8>) {
-        // What fails to serialise leaves a text that is not JSON, which fails the operation.
+        // What fails to serialise leaves a byte that is not UTF-8, which fails the operation.
         if serde_json::to_writer(&mut *frame, self).is_err() {
-            frame.push(b'!');
+            frame.push(0xff);
         }
     }
 }

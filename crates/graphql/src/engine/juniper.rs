@@ -91,7 +91,7 @@ impl<S: ScalarValue + Send + 'static> Payload for JuniperResponse<S> {
     fn append_to(&self, frame: &mut Vec<u8>) {
         // A value that fails to serialise leaves a text that is not JSON, which fails the operation.
         if serde_json::to_writer(&mut *frame, self).is_err() {
-            frame.push(b'!');
+            frame.push(0xff);
         }
     }
 }

@@ -200,6 +200,19 @@ fn pings_that_are_not_answered_stop_reading() {
 }
 
 #[test]
+fn slow_completion_hooks_bound_reading() {
+    let mut pair = Pair::transport();
+    let mut hooks = 0;
+    while pair.connection.may_read() {
+        pair.connection.completion_begins();
+        hooks += 1;
+    }
+    assert_eq!(hooks, COMPLETIONS_PENDING_MAX);
+    pair.connection.completion_ends();
+    assert!(pair.connection.may_read());
+}
+
+#[test]
 fn null_is_absent_where_a_field_is_optional() {
     let mut pair = Pair::transport();
     pair.hear(r#"{"type":"connection_init","payload":null}"#);

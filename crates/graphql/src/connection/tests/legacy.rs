@@ -124,3 +124,25 @@ fn start_is_tolerated_where_that_is_enabled() {
     pair.hear(r#"{"type":"start","id":"1","payload":{"query":"{a}"}}"#);
     pair.expect_closed(4400, "the type \"start\" is unknown");
 }
+
+/// The legacy protocol has no `ping`: the message would end a client that speaks it.
+#[test]
+fn an_undecided_client_gets_ping_frames_alone() {
+    let second = Duration::from_secs(1);
+    let keepalive = crate::Keepalive::new(10 * second, 5 * second).jitter_percent(0);
+    let config = || Config::new().keepalive(Some(keepalive)).legacy(Legacy::Tolerated);
+    let undecided = || Pair::new(config(), "graphql-transport-ws").acknowledged();
+    let mut pair = undecided();
+    pair.wait(10 * second);
+    assert_eq!(pair.connection.poll_transmit(pair.now), Some(Transmit::Ping));
+    // A transport without ping frames sends nothing, and the client is not closed for that.
+    pair.connection.ping_unsupported(pair.now);
+    pair.wait(100 * second);
+    assert_eq!(pair.sent(), [""; 0]);
+    assert!(pair.connection.is_open());
+
+    let mut pair = undecided();
+    pair.hear(r#"{"type":"pong"}"#);
+    pair.wait(10 * second);
+    assert_eq!(pair.sent(), [r#"{"type":"ping"}"#]);
+}

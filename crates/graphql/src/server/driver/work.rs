@@ -154,6 +154,7 @@ where
         drop(permit);
         let Some(context) = self.context.clone().filter(|_| started) else { return };
         let server = Arc::clone(&self.server);
+        self.connection.completion_begins();
         self.jobs.add(Job::Complete(Box::pin(async move {
             let hook = server.hooks.on_complete(&context, &info, completion);
             within(&server.runtime, server.config.hook_timeout, hook).await;
@@ -191,7 +192,13 @@ where
                     }
                 }
             }
-            Job::Complete(hook) | Job::Disconnect(hook) => {
+            Job::Complete(hook) => {
+                if poll_hook(hook, context).is_some() {
+                    self.jobs.remove(number);
+                    self.connection.completion_ends();
+                }
+            }
+            Job::Disconnect(hook) => {
                 if poll_hook(hook, context).is_some() {
                     self.jobs.remove(number);
                 }
