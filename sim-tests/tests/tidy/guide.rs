@@ -76,6 +76,13 @@ fn code_of_the_guide_is_compiled() {
 }
 
 #[test]
+fn the_guide_shows_the_tested_job_script() {
+    let script = fs::read_to_string(root().join("sim-tests/slurm/sweep.sh")).expect("text");
+    let chapter = fs::read_to_string(root().join(GUIDE).join("ci.md")).expect("text");
+    assert!(chapter.contains(&format!("```bash\n{script}```")), "the script of sim-tests/slurm");
+}
+
+#[test]
 fn relative_links_lead_to_files() {
     let mut judged = files("md");
     judged.retain(|file| file.path.starts_with(GUIDE) || file.path.ends_with("README.md"));

@@ -82,6 +82,7 @@ fn texts() -> Vec<Source> {
         "sim-tests/first_steps/run",
         "sim-tests/zoo/run",
         "sim-tests/peers/run",
+        "sim-tests/slurm/run",
     ];
     texts.extend(loose.map(|path| Source {
         path: path.to_owned(),
