@@ -75,22 +75,26 @@ impl fmt::Display for GraphqlError {
 
 impl std::error::Error for GraphqlError {}
 
-/// Why a request was not executed: at least one error.
+/// How many errors of a request are kept. A document of 1 MB that is wrong in every place has more than 100,000.
+const ERRORS_MAX: usize = 100;
+
+/// Why a request was not executed: 1 to 100 errors.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct RequestErrors(Vec<GraphqlError>);
 
 impl RequestErrors {
-    /// Makes it of errors. Without any there is one that says that the request failed.
+    /// Makes it of the first 100 of these errors. Without any there is one that says that the request failed.
     #[must_use]
     pub fn new(mut errors: Vec<GraphqlError>) -> Self {
+        errors.truncate(ERRORS_MAX);
         if errors.is_empty() {
             errors.push(GraphqlError::new("The request failed."));
         }
         Self(errors)
     }
 
-    /// Returns the errors, at least one.
+    /// Returns the errors: 1 to 100.
     #[must_use]
     pub fn errors(&self) -> &[GraphqlError] {
         &self.0
@@ -148,6 +152,13 @@ pub enum TransportError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_has_at_most_100_errors() {
+        let errors = vec![GraphqlError::new("no"); 1000];
+        assert_eq!(RequestErrors::from(errors).errors().len(), 100);
+        assert_eq!(RequestErrors::new(Vec::new()).errors().len(), 1);
+    }
 
     #[test]
     fn an_error_has_only_what_is_known() {
