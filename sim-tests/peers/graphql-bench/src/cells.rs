@@ -41,6 +41,8 @@ enum What {
     Idle,
     /// Messages of a hot stream before a query is answered, at worst.
     Sibling,
+    /// Messages of a hot stream before the event of another subscription, which its waker announces, at worst.
+    Woken,
     /// Messages of a hot stream after the client has completed it, at worst.
     Stop,
     /// KiB of heap for a client that reads nothing and has many hot streams.
@@ -72,6 +74,7 @@ impl Cell {
             cell(What::Subscription, 1, 50_000),
             Self { what: What::Idle, threads: 1, count: 10_000 },
             Self { what: What::Sibling, threads: 1, count: ATTEMPTS },
+            Self { what: What::Woken, threads: 1, count: ATTEMPTS },
             Self { what: What::Stop, threads: 1, count: ATTEMPTS },
             Self { what: What::Stalled, threads: 1, count: STALLED },
         ]
@@ -102,6 +105,7 @@ impl Cell {
             What::Subscription => "D subscription".to_owned(),
             What::Idle => "E idle subscription".to_owned(),
             What::Sibling => "F sibling".to_owned(),
+            What::Woken => "F woken sibling".to_owned(),
             What::Stop => "F stop".to_owned(),
             What::Stalled => "G stalled client".to_owned(),
         };
@@ -115,7 +119,7 @@ impl Cell {
             What::FanOut(_) => "ns a delivery",
             What::Query | What::Subscription => "ns an operation",
             What::Idle => "bytes",
-            What::Sibling | What::Stop => "messages",
+            What::Sibling | What::Woken | What::Stop => "messages",
             What::Stalled => "KiB",
         }
     }
@@ -153,6 +157,7 @@ impl Cell {
             What::Subscription => churn(contender, "subscription { one }", self.count).await,
             What::Idle => idle(contender, self.count).await,
             What::Sibling => worst(contender, self.count, sibling).await,
+            What::Woken => woken(contender, self.count).await,
             What::Stop => worst(contender, self.count, stop).await,
             What::Stalled => stalled(contender, self.count).await,
         }
@@ -300,6 +305,26 @@ async fn sibling(mut client: Client) -> usize {
         }
     }
     STARVED
+}
+
+/// Counts the messages before an event that was published, in the worst of so many attempts.
+async fn woken(contender: &Contender, attempts: usize) -> f64 {
+    let mut worst = 0;
+    for attempt in 0..attempts {
+        events::streams(0).await;
+        let mut client = Client::connect(contender).await;
+        client.subscribe("events", "subscription { events }").await;
+        events::streams(1).await;
+        client.subscribe("hot", "subscription { count }").await;
+        client.until(Kind::Next).await;
+        events::publish(attempt as i32);
+        let mut before = 0;
+        while before < STARVED && !is_of(&client.hear().await.1, "events") {
+            before += 1;
+        }
+        worst = worst.max(before);
+    }
+    worst as f64
 }
 
 /// Counts the messages after the client's `complete`.
