@@ -6,10 +6,11 @@
 //! - `receive` turns bytes into pieces of messages, and `inbox` queues them.
 //! - `send` turns messages into bytes, and `output` queues them.
 //! - `flow` knows whether the transport is full.
-//! - `ping` has pings and the keepalive, and `closing` the end of the connection.
+//! - `ping` has pings and the keepalive, and `closing` what is known of the end of the connection.
+//! - `arriving` and `ending` join them: what input does, and what ends the connection.
 //! - [`Violation`] names the peer's mistakes, and [`statistics`] counts.
 //!
-//! This file joins them.
+//! This file has the connection, what leaves it, and what it is asked.
 //!
 //! # Invariants
 //!
@@ -21,16 +22,17 @@
 //! - The outcome is set once. From then on there is no output.
 //! - At most one Close frame is sent, and nothing after it.
 
-use std::io;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use wavetank_runtime::Instant;
 
 use crate::deflate::Parameters;
-use crate::{Cause, CloseCode, CloseFrame, Closed, Config, Error, Fragment, Kind, Message};
+use crate::{Cause, Closed, Config, Error, Fragment, Kind, Message};
 
+mod arriving;
 mod closing;
+mod ending;
 mod flow;
 mod frame;
 mod inbox;
@@ -51,8 +53,8 @@ use closing::Closing;
 use flow::Flow;
 use frame::MAX_CONTROL;
 use inbox::Inbox;
-use ping::{Due, KeepaliveTimer, Pings};
-use receive::{Control, Receiver, Step};
+use ping::{KeepaliveTimer, Pings};
+use receive::{Control, Receiver};
 use send::Sender;
 pub(crate) use send::{Deflating, Part, Piece};
 pub use statistics::Statistics;
@@ -193,33 +195,6 @@ impl Connection {
         self.receiver.input()
     }
 
-    /// Parses what [`input`](Self::input) holds, up to the first data frame for which the queue of messages has no
-    /// room, or until about 64 KiB are inflated. A violation by the peer is not an error here: it ends the connection
-    /// ([`closed`](Self::closed)).
-    pub fn process(&mut self, now: Instant) {
-        self.process_with(&|| now);
-    }
-
-    /// Does the same as [`process`](Self::process), for drivers where reading the clock is expensive. `now` is called
-    /// only if a pong, a Close frame or a failure is found, or while a pong is awaited. It may be called repeatedly.
-    pub fn process_with(&mut self, now: &dyn Fn() -> Instant) {
-        if self.keepalive.is_awaiting() && self.receiver.has_news() {
-            self.keepalive.heard(now());
-        }
-        self.left = false;
-        self.receiver.begin_turn();
-        self.parse(now);
-        self.receiver.note_what_is_known();
-    }
-
-    /// Notes that the transport brought bytes that are not in [`input`](Self::input) yet.
-    #[inline]
-    pub(crate) fn heard(&mut self, now: &dyn Fn() -> Instant) {
-        if self.keepalive.is_awaiting() {
-            self.keepalive.heard(now());
-        }
-    }
-
     /// Returns whether nothing is under way: no frame, message, pong, failure or Close in either direction. Then
     /// [`take_only`](Self::take_only) may take a message that arrives as the only input. The connection stays at rest.
     pub(crate) fn is_at_rest(&self) -> bool {
@@ -239,119 +214,6 @@ impl Connection {
     #[inline]
     pub(crate) fn take_only(&mut self) -> Option<Fragment> {
         self.receiver.take_only(&mut self.statistics)
-    }
-
-    fn parse(&mut self, now: &dyn Fn() -> Instant) {
-        while !self.closing.ignores_input() {
-            if self.held.is_some() {
-                return;
-            }
-            match self.receiver.advance(&mut self.inbox, &mut self.statistics) {
-                Ok(Step::Starved) => {
-                    if self.inbox.is_full() {
-                        self.keepalive.reading_is_paused();
-                    }
-                    return;
-                }
-                Ok(Step::Paused) => return,
-                Ok(Step::Full) => {
-                    self.left = true;
-                    self.keepalive.reading_is_paused();
-                    return;
-                }
-                //= https://www.rfc-editor.org/rfc/rfc6455#section-5.5.2
-                //# Upon receipt of a Ping frame, an endpoint MUST send a Pong frame in response, unless it
-                //# already received a Close frame.
-                // Nothing is sent after our Close frame, not even a pong.
-                Ok(Step::Ping(ping)) => {
-                    if self.closing.is_open() {
-                        self.sender.pong(ping, &mut self.statistics);
-                    }
-                }
-                Ok(Step::Pong(pong)) => {
-                    if let Some((id, latency)) = self.pings.pong(pong.payload(), now()) {
-                        self.keepalive.answered(id);
-                        self.statistics.latency = Some(latency);
-                    }
-                }
-                Ok(Step::Close(close)) => self.close_received(close, now()),
-                Err(failure) if self.closing.is_open() && self.inbox.has_something() => {
-                    self.held = Some((failure.into(), now()));
-                    self.keepalive.reading_is_paused();
-                }
-                Err(failure) => self.fail(failure.into(), now()),
-            }
-        }
-        self.receiver.discard_input();
-    }
-
-    /// Processes all of the input. No more will come: from now on the rules of closing hold.
-    fn process_to_the_end(&mut self, now: Instant) {
-        self.inbox.begin_closing();
-        self.process(now);
-        while self.receiver.is_paused() {
-            self.process(now);
-        }
-        self.fail_held(Some(now));
-    }
-
-    /// Fails the connection for the failure that waits, if there is one. Without `now`, the time is that at which it
-    /// was found.
-    #[inline]
-    fn fail_held(&mut self, now: Option<Instant>) {
-        if self.held.is_some() {
-            self.fail_what_is_held(now);
-        }
-    }
-
-    #[cold]
-    fn fail_what_is_held(&mut self, now: Option<Instant>) {
-        if let Some((cause, found)) = self.held.take() {
-            self.fail(cause, now.unwrap_or(found));
-        }
-    }
-
-    /// Notes that the transport has reached its end: the peer sends nothing more.
-    ///
-    /// Without the peer's Close frame the end is not clean (RFC 6455, section 7.1.5).
-    pub fn end_of_input(&mut self, now: Instant) {
-        self.process_to_the_end(now);
-        self.closing.end_of_input = true;
-        self.closing.lingers = None;
-        // A failed write that came before says more.
-        if !self.closing.unwritable {
-            //= https://www.rfc-editor.org/rfc/rfc6455#section-7.2.1
-            //# If at any point the underlying transport layer connection is unexpectedly lost, the client MUST
-            //# _Fail the WebSocket Connection_.
-            self.closing.decide(Cause::EndOfInput { inside_message: self.receiver.is_inside_message() });
-        }
-        self.settle();
-    }
-
-    /// Notes that reading or writing failed for good: the transport is gone. If it may still be read from, call
-    /// [`write_failed`](Self::write_failed) instead.
-    pub fn transport_failed(&mut self, error: &io::Error, now: Instant) {
-        self.transport_lost(Cause::io(error), now);
-    }
-
-    /// Notes that the transport is gone for this reason.
-    pub(crate) fn transport_lost(&mut self, cause: Cause, now: Instant) {
-        self.process_to_the_end(now);
-        self.abort(cause);
-    }
-
-    /// Notes that writing failed for good. What the peer sent before may still be read, perhaps its Close frame with a
-    /// reason. So the driver reads until the end of the transport, an error, or the close deadline.
-    pub fn write_failed(&mut self, error: &io::Error, now: Instant) {
-        self.inbox.begin_closing();
-        self.process(now);
-        self.fail_held(Some(now));
-        self.closing.unwritable = true;
-        self.closing.lingers = None;
-        self.closing.decide(Cause::io(error));
-        self.begin_closing(now);
-        self.sender.discard_output();
-        self.settle();
     }
 
     /// Takes the next whole message, if it is there. The driver must take all messages before it reports
@@ -481,36 +343,6 @@ impl Connection {
         self.pings.latency_of(ping)
     }
 
-    /// Starts the closing handshake and its deadline. Does nothing if closing has begun. A reason of more than 123
-    /// bytes is cut between characters.
-    ///
-    /// With the code `None` the Close frame has neither code nor reason.
-    pub fn close(&mut self, code: impl Into<Option<CloseCode>>, reason: &str, now: Instant) {
-        let frame = match code.into() {
-            Some(code) => CloseFrame::new(code, reason),
-            None => CloseFrame { code: None, reason: String::new() },
-        };
-        self.fail_held(Some(now));
-        if self.closing.is_open() {
-            self.closing.cause = Some(Cause::Local);
-            self.send_close(frame, now);
-            if self.left {
-                // The peer's Close may be in the input already.
-                self.process(now);
-            }
-        }
-    }
-
-    /// Ends the connection at once with `cause` as its outcome, unless the outcome is decided already. It is decided
-    /// once the peer has sent its Close frame, or has been told of a failure.
-    pub fn abort(&mut self, cause: Cause) {
-        if self.closing.outcome.is_none() {
-            self.closing.decide(cause);
-            self.finish();
-        }
-        self.closing.lingers = None;
-    }
-
     /// Returns the bytes to write.
     #[inline]
     #[must_use]
@@ -564,82 +396,6 @@ impl Connection {
         self.sender.is_full()
     }
 
-    /// Returns what the driver has to do with the transport.
-    #[inline]
-    #[must_use]
-    pub fn transport(&self) -> Transport {
-        let closing = &self.closing;
-        if closing.is_open() {
-            return Transport::Open;
-        }
-        //= https://www.rfc-editor.org/rfc/rfc6455#section-5.5.1
-        //# The server MUST close the underlying TCP connection immediately; the client SHOULD wait for the
-        //# server to close the connection but MAY close the connection at any time after sending and receiving
-        //# a Close message, e.g., if it has not received a TCP Close from the server in a reasonable time
-        //# period.
-        if closing.outcome.is_some() {
-            closing.lingers.unwrap_or(Transport::Drop)
-        } else if self.is_our_turn() && closing.close_is_written(self.sender.written()) {
-            Transport::ShutDown
-        } else {
-            Transport::Open
-        }
-    }
-
-    /// Returns when to call [`handle_deadline`](Self::handle_deadline). Any other call may change it.
-    #[inline]
-    #[must_use]
-    pub fn deadline(&self) -> Option<Instant> {
-        match self.state() {
-            State::Open => match &self.held {
-                Some((_, found)) => Some(*found + self.close_timeout),
-                None => self.keepalive.deadline(),
-            },
-            State::Closing => self.mute_from().into_iter().chain(self.closing.deadline).min(),
-            State::Closed => self.closing.lingers.and(self.closing.deadline),
-        }
-    }
-
-    /// Sends the keepalive's ping if it is due, or ends the connection if the peer did not answer in time.
-    pub fn handle_deadline(&mut self, now: Instant) {
-        match self.state() {
-            State::Open if self.held.is_some() => {
-                if self.deadline().is_some_and(|deadline| now >= deadline) {
-                    self.fail_held(Some(now));
-                }
-            }
-            State::Open => {
-                let is_paused = self.is_behind() || self.inbox.is_full();
-                match self.keepalive.due(is_paused, now) {
-                    Due::Nothing => {}
-                    Due::Ping => {
-                        self.sender.rest();
-                        self.receiver.rest();
-                        let payload = self.sender.ping(&mut self.statistics);
-                        let id = self.pings.sent(payload, now);
-                        self.keepalive.sent(id, self.sender.end(), is_paused, now);
-                    }
-                    Due::Timeout(timeout) => {
-                        self.fail(Cause::KeepaliveTimeout { timeout }, now);
-                        self.finish_if_mute(now);
-                    }
-                }
-            }
-            State::Closing => {
-                self.finish_if_mute(now);
-                if self.closing.deadline.is_some_and(|deadline| now >= deadline) {
-                    self.closing.timed_out(self.close_timeout);
-                    self.finish();
-                }
-            }
-            State::Closed => {
-                if self.closing.deadline.is_some_and(|deadline| now >= deadline) {
-                    self.closing.lingers = None;
-                }
-            }
-        }
-    }
-
     /// Returns how far the connection is.
     #[inline]
     #[must_use]
@@ -685,86 +441,6 @@ impl Connection {
             return Ok(());
         }
         Err(self.closing.outcome.clone().map_or(Error::Closing, Error::Closed))
-    }
-
-    fn close_received(&mut self, close: Control, now: Instant) {
-        let frame = match closing::parse(close.payload()) {
-            Ok(frame) => frame,
-            Err(violation) => return self.fail(Cause::Violation { what: violation }, now),
-        };
-        // Unless we have closed the connection ourselves, this frame ended it. A failed write was a consequence.
-        if self.closing.cause != Some(Cause::Local) {
-            self.closing.decide(Cause::Peer);
-        }
-        //= https://www.rfc-editor.org/rfc/rfc6455#section-5.5.1
-        //# If an endpoint receives a Close frame and did not previously send a Close frame, the endpoint MUST
-        //# send a Close frame in response.
-        let answer = CloseFrame { code: frame.code, reason: String::new() };
-        self.closing.received = Some(frame);
-        self.send_close(answer, now);
-        self.settle();
-    }
-
-    /// Fails the connection (RFC 6455, section 7.1.7): tells the peer why, and processes nothing more.
-    fn fail(&mut self, cause: Cause, now: Instant) {
-        //= https://www.rfc-editor.org/rfc/rfc6455#section-7.1.7
-        //# the endpoint SHOULD send a Close frame with an appropriate status code (Section 7.4) before
-        //# proceeding to _Close the WebSocket Connection_.
-        let close = CloseFrame::new(closing::code_of(&cause), &cause.to_string());
-        self.closing.decide(cause);
-        self.closing.failed = true;
-        self.receiver.discard_input();
-        self.send_close(close, now);
-        self.settle();
-    }
-
-    /// Sends our Close frame, unless it was sent already or cannot be sent.
-    fn send_close(&mut self, frame: CloseFrame, now: Instant) {
-        if self.closing.sent.is_none() && !self.closing.unwritable {
-            self.sender.close(&closing::body(&frame), &mut self.statistics);
-            self.closing.sent = Some((frame, self.sender.end()));
-        }
-        self.begin_closing(now);
-    }
-
-    /// Leaves the open state: the end has a deadline from now on, and a full queue no longer delays the peer's Close.
-    fn begin_closing(&mut self, now: Instant) {
-        self.closing.deadline.get_or_insert(now + self.close_timeout);
-        self.inbox.begin_closing();
-    }
-
-    /// Ends the connection if it has nothing left to wait for.
-    fn settle(&mut self) {
-        if self.closing.is_finished(self.sender.written()) {
-            self.finish();
-        }
-    }
-
-    /// Returns when it is certain that a peer which answers no pings cannot be told of the failure, because the
-    /// transport is full. Then there is nothing to wait for.
-    fn mute_from(&self) -> Option<Instant> {
-        match self.closing.cause {
-            Some(Cause::KeepaliveTimeout { .. }) => self.flow.full_from(),
-            _ => None,
-        }
-    }
-
-    fn finish_if_mute(&mut self, now: Instant) {
-        if self.closing.outcome.is_none() && self.mute_from().is_some_and(|from| from <= now) {
-            self.finish();
-        }
-    }
-
-    /// Returns whether this side ends the transport first.
-    fn is_our_turn(&self) -> bool {
-        self.closing.failed || (self.role == Role::Server && self.closing.received.is_some())
-    }
-
-    fn finish(&mut self) {
-        let kept = if self.is_our_turn() { Transport::ShutDown } else { Transport::Open };
-        self.closing.finish(self.sender.written(), kept);
-        self.sender.discard_output();
-        self.receiver.discard_input();
     }
 }
 

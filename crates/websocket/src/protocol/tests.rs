@@ -9,12 +9,13 @@ mod properties;
 mod receiving;
 mod sending;
 
+use std::io;
 use std::time::Duration;
 
 use wavetank_runtime::Instant;
 
 use super::*;
-use crate::{Cause, CloseFrame, Closed, Config, Message};
+use crate::{Cause, CloseCode, CloseFrame, Closed, Config, Message};
 
 const SEED: [u8; 32] = [7; 32];
 const START: Instant = Instant::from_nanos(0);
