@@ -11,9 +11,9 @@ use wavetank::runtime::{
 };
 use wavetank::{Faults, Host, Sim, sometimes};
 use wavetank_sim_tests::websocket::{Opening, scripts, serve};
-use wavetank_websocket::error::{Fault, HandshakeError, ProxyError, RequestError};
 use wavetank_websocket::handshake::{ClientRequest, Proxies, Proxy};
 use wavetank_websocket::{CloseCode, Config, Error, OpenError, blocking, client, server};
+use wavetank_websocket::{Fault, HandshakeError, ProxyError, RequestError};
 
 /// Longer than anything takes that waits for no timeout, and shorter than every timeout.
 const SOON: Duration = Duration::from_secs(1);

@@ -16,8 +16,7 @@ use futures_core::Stream;
 use tokio::io::{AsyncRead, AsyncWrite};
 use wavetank_runtime::{Runtime, Threads};
 use wavetank_websocket::client::{Messages, WebSocket};
-use wavetank_websocket::close::{Cause, Closed};
-use wavetank_websocket::{Error, Message, Text};
+use wavetank_websocket::{Cause, Closed, Error, Message, Text};
 
 use crate::blocking::BlockingTransport;
 use crate::close::CloseFrame;

@@ -8,21 +8,20 @@
 //! - The request (headers, subprotocols, TLS, proxies, Unix sockets): [`handshake::ClientRequest`], which an address
 //!   parses to. The settings of a connection, with their defaults: [`Config`].
 //! - Why an opening failed: [`OpenError`]. The errors of calls on an open connection: [`Error`]. How it ended:
-//!   [`Closed`]. Each has whose fault it is ([`error::Fault`]).
+//!   [`Closed`]. Each has whose fault it is ([`Fault`]).
 //! - One connection after another: [`client::Reconnect`], [`blocking::Reconnect`].
-//! - A stream that another HTTP stack has upgraded: [`client::WebSocket::from_upgraded`]; for hyper and axum there
-//!   are modules, with the features of these names.
+//! - A stream that another HTTP stack has upgraded: [`client::WebSocket::from_upgraded`],
+//!   [`blocking::WebSocket::from_upgraded`]; for hyper and axum there are modules, with the features of these names.
 //!
 //! Each client and server runs on a runtime: `Tokio` or `Std` of `wavetank-runtime` in production, a simulated host in
 //! tests.
 //!
 //! # Map
 //!
-//! The module list is a map of the crate. The core: [`protocol`] is a connection once it is open (frames, messages,
+//! The modules are a map of the crate. The core: [`protocol`] is a connection once it is open (frames, messages,
 //! closing, keepalive), [`deflate`] its compression, [`handshake`] how it is opened from either side, [`session`] a
-//! connection on its wire (TLS or not). The drivers: [`client`] for tasks, [`blocking`] for threads, [`server`]
-//! accepts for both, [`reconnect`] is when a client tries again. [`config`], [`message`], [`close`] and [`error`] are
-//! the types they share.
+//! connection on its wire (TLS or not). The drivers: [`client`] for tasks, [`blocking`] for threads; [`server`]
+//! accepts for both. The types that they share are in the root.
 //!
 //! # Invariants
 //!
@@ -35,18 +34,18 @@
 pub mod axum;
 pub mod blocking;
 pub mod client;
-pub mod close;
-pub mod config;
+mod close;
+mod config;
 pub mod deflate;
-pub mod error;
+mod error;
 mod fault;
 pub mod handshake;
 #[cfg(feature = "hyper")]
 pub mod hyper;
-pub mod message;
+mod message;
 mod outgoing;
 pub mod protocol;
-pub mod reconnect;
+mod reconnect;
 mod role;
 pub mod server;
 pub mod session;
@@ -54,8 +53,9 @@ pub mod session;
 pub use close::{Cause, CloseCode, CloseFrame, Closed, Limit, Violation};
 pub use config::{Compression, Config, Keepalive, Limits};
 pub use error::{Error, OpenError};
+pub use error::{Fault, HandshakeError, ProxyError, RedirectError, Rejection, RequestError, Stage};
 pub use message::{Fragment, Kind, Message, Text};
-pub use reconnect::{Backoff, BackoffPolicy};
+pub use reconnect::{Backoff, BackoffPolicy, Failure, HookError, Reason, Retry};
 
 /// The README's code is compiled and run with the doc tests.
 #[cfg(all(doctest, feature = "proxies"))]

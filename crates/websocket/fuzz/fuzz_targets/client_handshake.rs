@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use wavetank_runtime::Instant;
-use wavetank_websocket::error::{HandshakeError, ProxyError};
+use wavetank_websocket::{HandshakeError, ProxyError};
 use wavetank_websocket::handshake::{ClientRequest, Opening, Proxies, Proxy, Step};
 use wavetank_websocket::{Config, OpenError};
 

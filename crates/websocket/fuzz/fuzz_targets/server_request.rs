@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use wavetank_runtime::Instant;
-use wavetank_websocket::error::RequestError;
+use wavetank_websocket::RequestError;
 use wavetank_websocket::handshake::{AcceptOptions, AcceptStep, Accepting};
 use wavetank_websocket::{Config, OpenError};
 

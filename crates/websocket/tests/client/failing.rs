@@ -6,9 +6,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use wavetank_runtime::{Runtime as _, Tokio};
 use wavetank_websocket::OpenError;
 use wavetank_websocket::client::Client;
-use wavetank_websocket::error::{HandshakeError, RequestError};
 use wavetank_websocket::handshake::ClientRequest;
 use wavetank_websocket::server::Server;
+use wavetank_websocket::{HandshakeError, RequestError};
 
 #[tokio::test(start_paused = true)]
 async fn a_non_http_server_fails_the_opening_immediately() {

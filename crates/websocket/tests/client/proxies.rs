@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use wavetank_runtime::{Runtime as _, Tokio};
+use wavetank_websocket::Fault;
 use wavetank_websocket::client::Client;
-use wavetank_websocket::error::Fault;
 use wavetank_websocket::handshake::{ClientRequest, Proxies, Proxy};
 
 use crate::raw_peer::{plain, read_head};
