@@ -115,7 +115,7 @@ impl<T: Threads> WebSocket<T> {
     pub fn send_stream(&self, kind: Kind) -> Result<MessageWriter<T>, Error> {
         let mut guard = self.wait_to_send(None)?;
         guard.streaming = true;
-        Ok(MessageWriter { socket: self.clone(), kind, unfinished: false })
+        Ok(MessageWriter { socket: self.clone(), kind, compress: None, unfinished: false })
     }
 
     fn send_until(
@@ -213,11 +213,22 @@ fn write_out<'a, T: Threads>(
 pub struct MessageWriter<T: Threads> {
     socket: WebSocket<T>,
     kind: Kind,
+    compress: Option<bool>,
     /// A frame was sent, and the last one was not.
     unfinished: bool,
 }
 
 impl<T: Threads> MessageWriter<T> {
+    /// Sets whether to compress this message, where compression is agreed on. Call it before the first piece: a
+    /// message is compressed as a whole or not at all. Default: if its first piece has at least
+    /// [`Compression::threshold`](crate::Compression::threshold) bytes.
+    ///
+    /// Do not compress secrets together with text of an attacker: the length would reveal them.
+    pub fn compressed(mut self, compress: bool) -> Self {
+        self.compress = Some(compress);
+        self
+    }
+
     /// Sends a piece. Waits while the write buffer is full.
     ///
     /// # Errors
@@ -247,7 +258,8 @@ impl<T: Threads> MessageWriter<T> {
         if !guard.is_open() {
             return Err(closed_or(shared.wait_closed(guard, None)));
         }
-        let piece = Piece { kind: self.kind, payload: piece, part: Part::Fragment { last }, compress: None };
+        let (kind, compress, part) = (self.kind, self.compress, Part::Fragment { last });
+        let piece = Piece { kind, payload: piece, part, compress };
         let guard = put(shared, guard, piece, None)?;
         self.unfinished = !last;
         write_out(shared, guard, Writing::Inline)

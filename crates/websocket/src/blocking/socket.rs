@@ -10,14 +10,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
-use wavetank_runtime::{Instant, Threads};
+use wavetank_runtime::{BlockingStream, BlockingUnixStream, Instant, Threads};
 
+use super::open::seed;
 use super::reading::{ReadPermit, look, patience};
 use super::shared::{self, Guard, Shared};
-use super::wire::BoxWire;
+use super::wire::{BoxWire, Local, Tcp};
 use super::{reader, writer};
 use crate::deflate::Parameters;
-use crate::handshake::{Opened, Request, Response};
+use crate::handshake::{Opened, Request, Response, Upgraded};
 use crate::protocol::{Connection, State, Statistics};
 use crate::session::Session;
 use crate::{Cause, CloseCode, Closed, Error, Fragment, Message, OpenError};
@@ -47,6 +48,59 @@ impl<T: Threads> WebSocket<T> {
         Self::try_start(threads, session, wire, close_timeout, opened).map_err(|error| {
             OpenError::Setup(format!("the threads of the connection cannot be started: {error}"))
         })
+    }
+
+    /// Goes on with a stream whose opening handshake another HTTP stack has carried: `upgraded` says what it has
+    /// agreed on.
+    ///
+    /// # Errors
+    ///
+    /// The system's, where the stream cannot be duplicated, or the connection's threads cannot be started.
+    ///
+    /// # Determinism
+    ///
+    /// Draws 32 bytes of the runtime's entropy, from which masks and pings are derived.
+    ///
+    /// # Example: a connection in frames alone
+    ///
+    /// ```
+    /// use wavetank_runtime::{BlockingListener, ListenOptions, SocketOptions, Std, Threads};
+    /// use wavetank_websocket::blocking::WebSocket;
+    /// use wavetank_websocket::handshake::Upgraded;
+    /// use wavetank_websocket::protocol::Role;
+    ///
+    /// let listener = Std.listen("127.0.0.1:0".parse()?, ListenOptions::new())?;
+    /// let ours = Std.connect(listener.local_addr()?, SocketOptions::new(), None)?;
+    /// let (theirs, _) = listener.accept()?;
+    /// let client = WebSocket::from_upgraded(Std, ours, Upgraded::new(Role::Client))?;
+    /// let server = WebSocket::from_upgraded(Std, theirs, Upgraded::new(Role::Server))?;
+    /// client.send("hello")?;
+    /// assert_eq!(server.recv()?.as_text(), Some("hello"));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn from_upgraded<S: BlockingStream>(threads: T, stream: S, upgraded: Upgraded) -> io::Result<Self> {
+        // Messages are written whole: there is nothing to wait for. A stream that is gone already shows it soon.
+        let _gone = stream.set_nodelay(true);
+        Self::upgraded(&threads, Box::new(Tcp(stream)), upgraded)
+    }
+
+    /// The same over a Unix stream.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`from_upgraded`](Self::from_upgraded).
+    pub fn from_upgraded_unix<S: BlockingUnixStream>(
+        threads: T,
+        stream: S,
+        upgraded: Upgraded,
+    ) -> io::Result<Self> {
+        Self::upgraded(&threads, Box::new(Local(stream)), upgraded)
+    }
+
+    fn upgraded(threads: &T, wire: BoxWire, upgraded: Upgraded) -> io::Result<Self> {
+        let close_timeout = upgraded.config.close_timeout;
+        let (session, opened) = upgraded.begin(seed(threads), threads.now());
+        Self::try_start(threads, session, wire, close_timeout, opened)
     }
 
     fn try_start(

@@ -15,6 +15,7 @@ mod reconnecting;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod secure;
 mod sending;
+mod upgraded;
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;

@@ -256,6 +256,7 @@ where
 {
     turn: Turn<'a, R, S>,
     kind: Kind,
+    compress: Option<bool>,
     /// A frame was sent, and the last one was not.
     unfinished: bool,
 }
@@ -269,7 +270,18 @@ where
         let mut turn = Turn::new(shared);
         turn.lasts = true;
         poll_fn(|context| turn.poll(context, Writing::AtOnce, None)).await?;
-        Ok(Self { turn, kind, unfinished: false })
+        Ok(Self { turn, kind, compress: None, unfinished: false })
+    }
+
+    /// Sets whether to compress this message, where compression is agreed on. Call it before the first piece: a
+    /// message is compressed as a whole or not at all. Default: if its first piece has at least
+    /// [`Compression::threshold`](crate::Compression::threshold) bytes.
+    ///
+    /// Do not compress secrets together with text of an attacker: the length would reveal them.
+    #[must_use]
+    pub fn compressed(mut self, compress: bool) -> Self {
+        self.compress = Some(compress);
+        self
     }
 
     /// Sends a piece of the message, in a frame of its own. Waits while the write buffer is full.
@@ -303,7 +315,8 @@ where
     }
 
     async fn fragment(&mut self, piece: &[u8], last: bool) -> Result<(), Error> {
-        let piece = Piece { kind: self.kind, payload: piece, part: Part::Fragment { last }, compress: None };
+        let (kind, compress, part) = (self.kind, self.compress, Part::Fragment { last });
+        let piece = Piece { kind, payload: piece, part, compress };
         let sending = Sending { turn: &mut self.turn };
         poll_fn(|context| sending.turn.poll(context, Writing::AtOnce, Some(piece))).await?;
         drop(sending);

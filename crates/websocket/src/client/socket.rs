@@ -6,7 +6,6 @@ use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::BytesMut;
 use http::HeaderMap;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::coop;
@@ -19,7 +18,7 @@ use super::sending::{MessageWriter, Turn, Writing};
 use super::shared::{After, READS_A_LOOK, Read, Shared, State, Watching};
 use crate::deflate::Parameters;
 use crate::handshake::{Opened, Request, Response, Upgraded};
-use crate::protocol::{Connection, Statistics};
+use crate::protocol::Statistics;
 use crate::session::Session;
 use crate::{Cause, CloseCode, Closed, Error, Fragment, Kind, Message};
 
@@ -82,14 +81,9 @@ where
     /// Draws 32 bytes of the runtime's entropy, from which masks and pings are derived.
     #[must_use]
     pub fn from_upgraded(runtime: R, stream: S, upgraded: Upgraded) -> Self {
-        let Upgraded { role, config, compression, buffered, opened } = upgraded;
         let mut seed = [0; 32];
         runtime.fill_random(&mut seed);
-        let now = runtime.now();
-        let mut connection = Connection::new(role, config, compression, seed, now);
-        connection.input().extend_from_slice(&buffered);
-        let mut session = Session::new(connection, None, BytesMut::new());
-        session.process(now);
+        let (session, opened) = upgraded.begin(seed, runtime.now());
         Self::start(runtime, stream, Box::new(session), opened)
     }
 

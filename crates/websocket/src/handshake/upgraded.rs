@@ -1,11 +1,12 @@
 //! Connections whose opening handshake another HTTP stack carries.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{
     ALLOW, CONNECTION, CONTENT_TYPE, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL,
     SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
+use wavetank_runtime::Instant;
 
 use super::accept_options::AcceptOptions;
 use super::accepting::Agreed;
@@ -16,11 +17,13 @@ use super::{digest, server_response};
 use crate::Config;
 use crate::deflate::{Parameters, negotiation};
 use crate::error::RequestError;
-use crate::protocol::Role;
+use crate::protocol::{Connection, Role};
+use crate::session::Session;
 
 /// What was agreed on in an opening handshake that another HTTP stack has carried.
 ///
-/// [`WebSocket::from_upgraded`](crate::client::WebSocket::from_upgraded) goes on with its stream.
+/// [`WebSocket::from_upgraded`](crate::client::WebSocket::from_upgraded) goes on with its stream in tasks, and the
+/// [method of the same name](crate::blocking::WebSocket::from_upgraded) on threads.
 ///
 /// # Defaults
 ///
@@ -84,6 +87,16 @@ impl Upgraded {
             *headers = peer;
         }
         self
+    }
+
+    /// Begins the connection, with `seed` as its entropy.
+    pub(crate) fn begin(self, seed: [u8; 32], now: Instant) -> (Session, Opened) {
+        let Self { role, config, compression, buffered, opened } = self;
+        let mut connection = Connection::new(role, config, compression, seed, now);
+        connection.input().extend_from_slice(&buffered);
+        let mut session = Session::new(connection, None, BytesMut::new());
+        session.process(now);
+        (session, opened)
     }
 
     /// Sets the bytes that were read from the stream behind the handshake: they belong to the first frames.

@@ -6,8 +6,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 use wavetank_runtime::{Runtime as _, Tokio};
 use wavetank_websocket::client::{Client, ConnectionState};
-use wavetank_websocket::error::Fault;
-use wavetank_websocket::{Cause, CloseCode, Error};
+use wavetank_websocket::{Cause, CloseCode, CloseFrame, Error, Fault};
 
 use crate::raw_peer::{CLOSE, PING, RawPeer, TEXT, close_frame, frame, pair, plain};
 
@@ -211,4 +210,16 @@ async fn a_message_before_a_violation_can_be_answered() {
         panic!("the connection is over")
     };
     assert!(matches!(closed.cause, Cause::Violation { .. }), "{closed}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_may_have_no_code() {
+    let (socket, mut peer) = pair(plain(), 1024).await;
+    let (closed, ()) = tokio::join!(socket.close(None, "not sent without a code"), async {
+        peer.expect(CLOSE, b"").await;
+        peer.send(&frame(CLOSE, b"")).await;
+    });
+    assert!(closed.is_clean(), "{closed}");
+    let empty = Some(CloseFrame { code: None, reason: String::new() });
+    assert_eq!((&closed.sent, &closed.received), (&empty, &empty));
 }

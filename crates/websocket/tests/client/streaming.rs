@@ -12,8 +12,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 use wavetank_runtime::{ListenOptions, LocalSockets as _, Runtime as _, Tokio, UnixListener as _};
 use wavetank_websocket::client::{Client, WebSocket};
-use wavetank_websocket::handshake::{ClientRequest, Upgraded};
-use wavetank_websocket::protocol::Role;
+use wavetank_websocket::handshake::ClientRequest;
 use wavetank_websocket::server::Server;
 use wavetank_websocket::{BackoffPolicy, Cause, CloseCode, Error, Message};
 
@@ -196,18 +195,4 @@ async fn an_aborted_connection_ends_at_once() {
     assert_eq!((&closed.cause, &closed.sent), (&Cause::Aborted, &None));
     assert_eq!(receiving.await.expect("no panic"), Err(Error::Closed(closed)));
     peer.expect_end().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_stream_upgraded_elsewhere_is_taken_over() {
-    let (ours, theirs) = tokio::io::duplex(1024);
-    let upgraded = Upgraded::new(Role::Client).subprotocol("chat").buffered(frame(TEXT, b"early"));
-    let socket = WebSocket::from_upgraded(Tokio, ours, upgraded);
-    assert_eq!(socket.subprotocol(), Some("chat"));
-    assert_eq!(socket.recv().await, Ok(Message::from("early")));
-    let mut peer = RawPeer { stream: theirs };
-    socket.send("hello").await.expect("is open");
-    peer.expect(TEXT, b"hello").await;
-    peer.send(&close_frame(1001)).await;
-    peer.expect(CLOSE, &1001_u16.to_be_bytes()).await;
 }

@@ -8,7 +8,7 @@ use super::super::shared::Shared;
 use super::peer::{BINARY, CLOSE, PING, PONG, TEXT, close_frame, connected};
 use super::{LONG, millis, quiet, spawn, trace_of};
 use crate::blocking::ConnectionState;
-use crate::{Cause, CloseCode, Error, Message};
+use crate::{Cause, CloseCode, CloseFrame, Error, Message};
 
 fn outcome<T: std::fmt::Debug>(result: Result<T, Error>) -> crate::Closed {
     match result {
@@ -308,4 +308,20 @@ fn messages_after_the_last_drop_are_discarded() {
         assert_eq!(guard.session.connection_mut().recv_fragment(), None);
         received = guard.session.connection().statistics().messages_received;
     }
+}
+
+#[test]
+fn a_close_may_have_no_code() {
+    let (client, mut peer) = connected(quiet(LONG));
+    let answering = spawn(move || {
+        let close = peer.read();
+        peer.send(CLOSE, b"");
+        close
+    });
+    let closed = client.close(None, "not sent without a code");
+    let close = answering();
+    assert_eq!((close.opcode, &close.payload[..]), (CLOSE, &b""[..]));
+    assert!(closed.is_clean(), "{closed}");
+    let empty = Some(CloseFrame { code: None, reason: String::new() });
+    assert_eq!((&closed.sent, &closed.received), (&empty, &empty));
 }
