@@ -13,8 +13,9 @@ mod raw_peer;
 mod read_sizes;
 mod receiving;
 mod reconnecting;
-#[cfg(feature = "ring")]
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod secure;
 mod sending;
 mod serving;
 mod streaming;
+mod upgraded;

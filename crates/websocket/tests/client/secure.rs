@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use rustls::crypto::ring;
+#[cfg(all(feature = "aws-lc-rs", not(feature = "ring")))]
+use rustls::crypto::aws_lc_rs as provider;
+#[cfg(feature = "ring")]
+use rustls::crypto::ring as provider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{RootCertStore, ServerConfig};
@@ -21,7 +24,7 @@ fn certificate() -> CertificateDer<'static> {
 /// Certificates that a client trusts, and a server's options.
 fn roots_and_options() -> (RootCertStore, AcceptOptions) {
     let key = PrivateKeyDer::from_pem_slice(include_bytes!("../../testdata/key.pem")).expect("a key");
-    let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let builder = ServerConfig::builder_with_provider(Arc::new(provider::default_provider()));
     let builder = builder.with_safe_default_protocol_versions().expect("versions").with_no_client_auth();
     let server = builder.with_single_cert(vec![certificate()], key).expect("they belong together");
     let mut roots = RootCertStore::empty();

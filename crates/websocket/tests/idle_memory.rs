@@ -1,0 +1,110 @@
+//! The memory of a connection of tasks that is idle, with compression negotiated: little before the first message, and
+//! given back after the last.
+
+#![expect(unsafe_code, reason = "an allocator is unsafe to implement")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicIsize, Ordering};
+use std::time::Duration;
+
+use wavetank_runtime::{Runtime as _, Tokio};
+use wavetank_websocket::client::WebSocket;
+use wavetank_websocket::deflate::Parameters;
+use wavetank_websocket::handshake::Upgraded;
+use wavetank_websocket::protocol::Role;
+use wavetank_websocket::{Config, Message};
+
+/// Counts the bytes that the process has allocated.
+struct Counting;
+
+static ALLOCATED: AtomicIsize = AtomicIsize::new(0);
+
+// SAFETY: all is left to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATED.fetch_add(layout.size() as isize, Ordering::Relaxed);
+        // SAFETY: the caller's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        ALLOCATED.fetch_sub(layout.size() as isize, Ordering::Relaxed);
+        // SAFETY: the caller's.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+fn allocated() -> isize {
+    ALLOCATED.load(Ordering::Relaxed)
+}
+
+const KIB: isize = 1024;
+
+/// What two ends of a connection may take before their first message, without stacks: a read buffer of 64 KiB for each,
+/// of which no page is used before something comes, and little else.
+const UNUSED_MAX: isize = 2 * (64 + 8) * KIB;
+
+/// What messages add at least while both ends keep the windows of both directions.
+const BUSY_MIN: isize = 2 * 200 * KIB;
+
+/// What an inflating window takes at most. It stays with context takeover, because the peer may refer to it.
+const INFLATING_MAX: isize = 64 * KIB;
+
+const INTERVAL: Duration = Duration::from_millis(200);
+
+fn agreed(takeover: bool) -> Parameters {
+    Parameters {
+        client_no_context_takeover: !takeover,
+        server_no_context_takeover: !takeover,
+        ..Parameters::default()
+    }
+}
+
+fn upgraded(role: Role, takeover: bool) -> Upgraded {
+    let mut config = Config::default();
+    config.keepalive().interval(Some(INTERVAL));
+    Upgraded::new(role).config(config).compression(agreed(takeover))
+}
+
+/// How much more two ends may take after they were busy than before.
+fn kept_max(takeover: bool) -> isize {
+    4 * KIB + if takeover { 2 * INFLATING_MAX } else { 0 }
+}
+
+fn text() -> String {
+    (0..10_000).map(|number| format!("line {number}, ")).collect()
+}
+
+#[test]
+fn idle_connections_give_memory_back() {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_all().start_paused(true).build().expect("a runtime");
+    for takeover in [true, false] {
+        runtime.block_on(async {
+            let text = text();
+            let (near, far) = tokio::io::duplex(64);
+            let before = allocated();
+            let client = WebSocket::from_upgraded(Tokio, near, upgraded(Role::Client, takeover));
+            let server = WebSocket::from_upgraded(Tokio, far, upgraded(Role::Server, takeover));
+            Tokio.sleep(INTERVAL / 2).await;
+            let unused = allocated() - before;
+            assert!(unused <= UNUSED_MAX, "{unused} bytes before the first message");
+            for (from, to) in [(&client, &server), (&server, &client)] {
+                let (sent, received) = tokio::join!(from.send(&text), to.recv());
+                sent.expect("is open");
+                assert_eq!(received, Ok(Message::text(&*text)));
+            }
+            let busy = allocated() - before - unused;
+            assert!(busy >= BUSY_MIN || !takeover, "{busy} bytes after messages");
+            Tokio.sleep(5 * INTERVAL).await;
+            let idle = allocated() - before - unused;
+            assert!(idle <= kept_max(takeover), "{idle} bytes of {busy} after a while, takeover {takeover}");
+            // It goes on as before.
+            client.send(&text).await.expect("is open");
+            assert_eq!(server.recv().await, Ok(Message::text(&*text)));
+        });
+    }
+}
