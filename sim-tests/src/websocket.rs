@@ -24,6 +24,7 @@ pub mod opening;
 pub mod peer;
 pub mod scripts;
 pub mod slow_link;
+pub mod two_addresses;
 pub mod wire;
 
 pub use cut::{Cut, End};
@@ -31,4 +32,5 @@ pub use frames::Frame;
 pub use log::Log;
 pub use opening::{Opening, serve, serve_each};
 pub use peer::{Input, Output, Peer};
+pub use two_addresses::TwoAddresses;
 pub use wire::Wire;

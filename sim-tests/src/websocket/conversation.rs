@@ -96,13 +96,3 @@ pub fn delivered_before_a_reset(messages: &[String]) {
     sometimes!(!messages.is_empty() && messages.len() < whole.len(), "the reset comes between the messages");
     sometimes!(messages.len() == whole.len(), "the reset comes after every message");
 }
-
-/// Checks that what was delivered is the beginning of what arrived: nothing, a part, or all of it.
-///
-/// # Panics
-///
-/// If it is not.
-pub fn prefix_of(messages: &[String], whole: &[String]) {
-    assert_eq!(*messages, whole[..messages.len()], "in order, and once");
-    sometimes!(whole.len() > 1 && messages.len() == whole.len(), "what came before a reset is delivered");
-}

@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
+use wavetank::Sim;
 use wavetank_runtime::{Runtime, SocketOptions};
+use wavetank_websocket::{Config, Keepalive};
 
 use super::frames::{self, BINARY, CLOSE, PING, PONG};
 use super::peer::Peer;
 use super::scripts::say_goodbye;
+
+const SECOND: Duration = Duration::from_secs(1);
 
 /// The most bytes that a socket buffer of these tests holds. Later bytes wait as long as these take at the link's
 /// rate.
@@ -25,6 +29,20 @@ pub const fn narrow() -> SocketOptions {
 #[must_use]
 pub const fn time_of(bytes: u64, rate: u64) -> Duration {
     Duration::from_millis(bytes * 1000 / rate)
+}
+
+/// Draws a keepalive whose timeout is a quarter of the time of a transfer, or the default, and puts it into `config`.
+/// Returns its interval and timeout.
+pub fn hurry(sim: &mut Sim, config: &mut Config, bytes: u64, rate: u64) -> (Duration, Duration) {
+    config.limits().write_buffer(2048);
+    if sim.choose("default keepalive", 2) == 1 && time_of(BUFFERED, rate) < 15 * SECOND {
+        *config.keepalive() = Keepalive::default();
+        return (20 * SECOND, 20 * SECOND);
+    }
+    let timeout = time_of(bytes / 4, rate).max(time_of(BUFFERED, rate) + ROUND_TRIP);
+    let interval = timeout / (1 << sim.choose("interval", 3));
+    config.keepalive().interval(Some(interval)).timeout(Some(timeout));
+    (interval, timeout)
 }
 
 /// What a peer on a narrow link does with a message.

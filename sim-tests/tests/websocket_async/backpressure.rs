@@ -10,8 +10,8 @@ use wavetank_sim_tests::websocket::{Peer, scripts};
 use wavetank_websocket::{Cause, CloseCode, Config, Error};
 
 use super::world::{
-    CLOSE_TIMEOUT, Log, SECOND, SLACK, Witness, config, connect, connect_plainly, connect_with, in_time,
-    keepalive, patient, server, within,
+    CLOSE_TIMEOUT, LONG, Log, SECOND, SLACK, Witness, config, connect, connect_plainly, connect_with,
+    in_time, keepalive, patient, server, within,
 };
 
 /// Small buffers, so that a peer that does not read is felt after a few messages.
@@ -313,7 +313,7 @@ fn pings_are_answered_while_nothing_is_received(sim: &mut Sim) {
     });
     sim.client("client", async move |host: Host| {
         let socket = connect(&host, config()).await.expect("a connection");
-        host.sleep(SECOND + SLACK).await;
+        host.sleep(LONG).await;
         assert!(logged.entries().into_iter().eq(0..PINGS));
         drop(socket);
     });
@@ -420,12 +420,12 @@ fn reading_goes_on_once_the_queue_has_room(sim: &mut Sim) {
     });
     sim.client("client", async move |host: Host| {
         let socket = connect(&host, small_buffers(patient())).await.expect("a connection");
-        host.sleep(SLACK).await;
+        host.sleep(LONG).await;
         for number in 0..taken {
             let message = socket.recv().await.expect("is open");
             assert_eq!(number_of(message.as_bytes()), number, "in order, and once");
         }
-        host.sleep(SLACK).await;
+        host.sleep(LONG).await;
         assert_eq!(logged.entries().len(), 1, "the ping behind the messages is answered");
         assert!(socket.close(CloseCode::NORMAL, "").await.is_clean());
     });

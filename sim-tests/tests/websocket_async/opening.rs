@@ -5,7 +5,7 @@ use std::time::Duration;
 use wavetank::runtime::Runtime;
 use wavetank::{Faults, Host, Sim, cancellable, sometimes};
 use wavetank_sim_tests::websocket::frames::{self, CONTINUATION, PING, TEXT};
-use wavetank_sim_tests::websocket::{Opening, scripts, serve};
+use wavetank_sim_tests::websocket::{Opening, TwoAddresses, scripts, serve};
 use wavetank_websocket::client::Client;
 use wavetank_websocket::{CloseCode, Config, Error, OpenError};
 
@@ -112,6 +112,27 @@ fn an_unended_refusal_is_reported_soon(sim: &mut Sim) {
         let opened = within(host, 2 * SECOND, client.connect(request())).await;
         let Err(OpenError::Rejected(rejection)) = opened else { panic!("is refused") };
         assert_eq!((rejection.status.as_u16(), &rejection.body[..]), (403, &b"No."[..]));
+    });
+}
+
+#[wavetank::test(seeds = 100)]
+fn a_silent_first_address_costs_250_ms(sim: &mut Sim) {
+    let calm = sim.choose("calm", 2) == 0;
+    sim.perturb(!calm);
+    for name in ["silent", "server"] {
+        sim.server(name, |host| serve(host, Opening::default(), scripts::echo));
+    }
+    sim.client("client", async move |host: Host| {
+        host.inject().partition("client", "silent");
+        let client = Client::new(TwoAddresses::new(host, "silent")).config(hurried());
+        let start = host.now();
+        let socket = client.connect(request()).await.expect("the second address answers");
+        let took = host.now() - start;
+        let delay = Duration::from_millis(250);
+        // Connecting and asking takes some round trips of 1 to 4 ms.
+        let latest = delay + if calm { Duration::from_millis(20) } else { SLACK };
+        assert!(delay <= took && took <= latest, "took {took:?}");
+        assert!(socket.close(CloseCode::NORMAL, "").await.is_clean());
     });
 }
 

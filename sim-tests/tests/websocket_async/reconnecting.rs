@@ -7,25 +7,15 @@ use wavetank::{Faults, Host, Sim, cancellable, sometimes};
 use wavetank_sim_tests::websocket::frames::{self, PONG};
 use wavetank_sim_tests::websocket::{Opening, scripts, serve, serve_each};
 use wavetank_websocket::client::{Client, ConnectionState, WebSocket};
-use wavetank_websocket::reconnect::BackoffPolicy;
-use wavetank_websocket::{CloseCode, Config, Error};
+use wavetank_websocket::{BackoffPolicy, CloseCode, Config};
 
-use super::world::{CLOSE_TIMEOUT, Log, SECOND, SLACK, keepalive, request, within};
+use super::world::{CLOSE_TIMEOUT, Log, SECOND, SLACK, ask, keepalive, request, within};
 
 /// Finds out within 40 s that a peer is gone, and gives up an attempt after 10 s.
 fn settings() -> Config {
     let mut config = keepalive(20 * SECOND, 20 * SECOND);
     config.open_timeout(10 * SECOND);
     config
-}
-
-/// Says something, and returns whether it came back.
-async fn ask(socket: &WebSocket<Host>, number: u32) -> Result<(), Error> {
-    let question = number.to_string();
-    socket.send(question.as_str()).await?;
-    let answer = socket.recv().await?;
-    assert_eq!(answer.as_text(), Some(question.as_str()), "the answer to another question");
-    Ok(())
 }
 
 #[wavetank::test(seeds = 900, sometimes = "required", base_seed = 0x21fb9e4f90a080af)]

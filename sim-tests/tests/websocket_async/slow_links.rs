@@ -1,34 +1,19 @@
 //! Links so narrow that one message takes several timeouts: progress is life, and silence is still found.
 
-use std::time::Duration;
-
 use wavetank::runtime::Runtime;
 use wavetank::{Host, Sim, sometimes};
-use wavetank_sim_tests::websocket::slow_link::{BUFFERED, ROUND_TRIP, Way, narrow, time_of, transfer};
-use wavetank_websocket::{Cause, CloseCode, Config, Keepalive};
+use wavetank_sim_tests::websocket::slow_link::{ROUND_TRIP, Way, hurry, narrow, time_of, transfer};
+use wavetank_websocket::{Cause, CloseCode};
 
 use super::world::{SECOND, connect_plainly, patient, server};
-
-/// A keepalive whose timeout is a quarter of a transfer, or the default; with its interval and timeout.
-fn hurried(sim: &mut Sim, bytes: u64, rate: u64) -> (Config, Duration, Duration) {
-    let mut config = patient();
-    config.limits().write_buffer(2048);
-    if sim.choose("default keepalive", 2) == 1 && time_of(BUFFERED, rate) < 15 * SECOND {
-        *config.keepalive() = Keepalive::default();
-        return (config, 20 * SECOND, 20 * SECOND);
-    }
-    let timeout = time_of(bytes / 4, rate).max(time_of(BUFFERED, rate) + ROUND_TRIP);
-    let interval = timeout / (1 << sim.choose("interval", 3));
-    config.keepalive().interval(Some(interval)).timeout(Some(timeout));
-    (config, interval, timeout)
-}
 
 #[wavetank::test(seeds = 200, sometimes = "required")]
 fn live_connections_outlast_transfers_on_narrow_links(sim: &mut Sim) {
     let rate = 10_u64.pow(3 + sim.choose("rate", 4));
     let way = [Way::Up, Way::Down, Way::Both][sim.choose("way", 3) as usize];
     let bytes = (64 * 1024) << sim.choose("bytes", 2);
-    let (config, _, timeout) = hurried(sim, bytes, rate);
+    let mut config = patient();
+    let (_, timeout) = hurry(sim, &mut config, bytes, rate);
     sim.perturb(false).time_limit(10_000 * SECOND);
     server(sim, move |peer| transfer(peer, way, bytes as usize));
     sim.client("client", async move |host: Host| {
@@ -51,7 +36,8 @@ const LIMIT: usize = 16 << 20;
 fn messages_at_the_limit_pass_narrow_links(sim: &mut Sim) {
     let rate = 10_u64.pow(4 + sim.choose("rate", 3));
     let way = [Way::Up, Way::Down][sim.choose("way", 2) as usize];
-    let (mut config, _, timeout) = hurried(sim, LIMIT as u64 / 64, rate);
+    let mut config = patient();
+    let (_, timeout) = hurry(sim, &mut config, LIMIT as u64 / 64, rate);
     config.limits().message(LIMIT).frame(LIMIT);
     // At 10 kB/s it takes half an hour.
     sim.perturb(false).time_limit(10_000 * SECOND).steps_max(20_000_000);
@@ -74,7 +60,8 @@ fn silence_during_a_transfer_is_found_in_time(sim: &mut Sim) {
     let rate = 10_u64.pow(3 + sim.choose("rate", 4));
     let way = [Way::Up, Way::Down, Way::Both][sim.choose("way", 3) as usize];
     let bytes = 64 * 1024;
-    let (mut config, interval, timeout) = hurried(sim, bytes, rate);
+    let mut config = patient();
+    let (interval, timeout) = hurry(sim, &mut config, bytes, rate);
     config.close_timeout(ROUND_TRIP);
     let after = time_of(bytes, rate) * sim.choose("after", 8) / 4;
     let chatty = sim.choose("chatty", 2) == 1;

@@ -8,12 +8,12 @@ use wavetank::runtime::{ListenOptions, LocalSockets as _, Runtime, UnixListener 
 use wavetank::{Faults, Host, Sim, cancellable, sometimes};
 use wavetank_sim_tests::websocket::frames::{self, TEXT};
 use wavetank_sim_tests::websocket::{Opening, scripts, serve};
-use wavetank_websocket::client::{Client, Reason, WebSocket};
+use wavetank_websocket::client::{Client, Reason};
 use wavetank_websocket::handshake::ClientRequest;
 use wavetank_websocket::server::Server;
 use wavetank_websocket::{CloseCode, Config, Error};
 
-use super::world::{Log, SECOND, connect, keepalive, patient, request, server};
+use super::world::{Log, SECOND, ask, connect, keepalive, patient, request, server};
 
 const MESSAGES: u32 = 12;
 
@@ -87,15 +87,6 @@ fn streamed_connections_get_every_answer_under_any_faults(sim: &mut Sim) {
         sometimes!(opened > 1, "a connection was lost");
         sometimes!(!failed.entries().is_empty(), "an attempt has failed");
     });
-}
-
-/// Says something, and returns whether it came back.
-async fn ask(socket: &WebSocket<Host>, number: u32) -> Result<(), Error> {
-    let question = number.to_string();
-    socket.send(question.as_str()).await?;
-    let answer = socket.recv().await?;
-    assert_eq!(answer.as_text(), Some(question.as_str()), "the answer to another question");
-    Ok(())
 }
 
 #[wavetank::test(seeds = 200, sometimes = "required")]

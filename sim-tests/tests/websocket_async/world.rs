@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use wavetank::runtime::{Runtime, SocketOptions, Stream as _};
 use wavetank::{Adversary, Host, Sim};
 pub(crate) use wavetank_sim_tests::websocket::Log;
@@ -17,11 +18,15 @@ pub(crate) const SECOND: Duration = Duration::from_secs(1);
 /// How long closing may take by the configuration of these tests.
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How much later than a deadline something may be noticed where tasks are delayed (up to 10 s at a time), and
-/// operations with a spurious `Pending`.
-pub(crate) const SLACK: Duration = Duration::from_secs(60);
+/// How much later than a deadline something may be noticed: all delays of a run together stay below 400 ms, and a
+/// round trip takes a few milliseconds. An [awkward](Adversary) stream delays no deadline.
+pub(crate) const SLACK: Duration = Duration::from_millis(500);
 
-/// Without automatic pings, and in no hurry to open: tasks may be delayed for longer than the default takes.
+/// A time in which all that is under way has come, also where an [awkward](Adversary) stream makes each operation wait
+/// for a second.
+pub(crate) const LONG: Duration = Duration::from_secs(60);
+
+/// Without automatic pings, and in no hurry to open: an awkward stream may take longer than the default.
 pub(crate) fn config() -> Config {
     let mut config = Config::default();
     config.open_timeout(1000 * SECOND).close_timeout(CLOSE_TIMEOUT);
@@ -91,15 +96,32 @@ pub(crate) fn request() -> wavetank_websocket::handshake::ClientRequest {
     "ws://server/".parse().expect("an address")
 }
 
+/// Says something, and returns whether it came back.
+pub(crate) async fn ask(socket: &WebSocket<Host>, number: u32) -> Result<(), Error> {
+    let question = number.to_string();
+    socket.send(question.as_str()).await?;
+    let answer = socket.recv().await?;
+    assert_eq!(answer.as_text(), Some(question.as_str()), "the answer to another question");
+    Ok(())
+}
+
 /// Hears what every call says of the end of a connection. Clones share it.
-#[derive(Clone)]
-pub(crate) struct Witness {
-    pub(crate) socket: Socket,
+pub(crate) struct Witness<S = Adversary<<Host as Runtime>::Stream>>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    pub(crate) socket: WebSocket<Host, S>,
     told: Log<Closed>,
 }
 
-impl Witness {
-    pub(crate) fn new(socket: &Socket) -> Self {
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Clone for Witness<S> {
+    fn clone(&self) -> Self {
+        Self { socket: self.socket.clone(), told: self.told.clone() }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Witness<S> {
+    pub(crate) fn new(socket: &WebSocket<Host, S>) -> Self {
         Self { socket: socket.clone(), told: Log::new() }
     }
 

@@ -9,8 +9,8 @@ use wavetank_sim_tests::websocket::{Peer, scripts};
 use wavetank_websocket::{Cause, CloseCode};
 
 use super::world::{
-    CLOSE_TIMEOUT, MILLISECOND, SECOND, SLACK, Witness, config, connect, everybody, in_time, keepalive, now,
-    server, slack, sleep, spawn, within,
+    MILLISECOND, SECOND, SLACK, Witness, config, connect, everybody, in_time, keepalive, now, server, slack,
+    sleep, spawn, within,
 };
 
 #[wavetank::test(seeds = 300, sometimes = "required", base_seed = 0xbc861b5a444758be)]
@@ -37,7 +37,7 @@ fn keepalive_finds_half_open_connections_idle_or_busy(sim: &mut Sim) {
             1 => host.inject().forget_one_way("client", "server"),
             _ => host.inject().forget_one_way("server", "client"),
         }
-        let closed = within(host, 6 * SECOND + CLOSE_TIMEOUT + slack, || socket.wait_closed());
+        let closed = within(host, 4 * SECOND + slack, || socket.wait_closed());
         witness.end(&closed);
         assert!(matches!(closed.cause, Cause::KeepaliveTimeout { .. }), "{closed}");
         sometimes!(busy && forget_after > 2 * SECOND, "the connection was busy, and kept alive before");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use wavetank::runtime::Runtime;
 use wavetank::{Faults, Host, Sim, sometimes};
 use wavetank_sim_tests::websocket::frames::{self, CONTINUATION, PING, TEXT};
-use wavetank_sim_tests::websocket::{Opening, scripts, serve};
+use wavetank_sim_tests::websocket::{Opening, TwoAddresses, scripts, serve};
 use wavetank_websocket::blocking::{Client, Stopper};
 use wavetank_websocket::{CloseCode, Config, Error, OpenError};
 
@@ -178,6 +178,25 @@ fn an_opening_stops_at_once_or_opens(sim: &mut Sim) {
             }
             Err(other) => panic!("{other}"),
         }
+    });
+}
+
+#[wavetank::test(seeds = 100)]
+fn a_silent_first_address_costs_250_ms(sim: &mut Sim) {
+    let slack = slack(sim);
+    for name in ["silent", "server"] {
+        sim.server(name, |host| serve(host, Opening::default(), scripts::echo));
+    }
+    sim.client_thread("client", move |host: Host| {
+        host.inject().partition("client", "silent");
+        let client = Client::new(TwoAddresses::new(host, "silent")).config(hurried());
+        let start = now(host);
+        let socket = client.connect(request()).expect("the second address answers");
+        let took = now(host) - start;
+        // Connecting and asking takes some round trips of 1 to 4 ms.
+        let latest = 250 * MILLISECOND + 20 * MILLISECOND + slack;
+        assert!(250 * MILLISECOND <= took && took <= latest, "took {took:?}");
+        assert!(socket.close(CloseCode::NORMAL, "").is_clean());
     });
 }
 

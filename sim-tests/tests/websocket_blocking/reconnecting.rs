@@ -5,8 +5,8 @@ use std::time::Duration;
 use wavetank::runtime::{Instant, Runtime};
 use wavetank::{Faults, Host, Sim, sometimes};
 use wavetank_sim_tests::websocket::{Opening, scripts, serve, serve_each};
+use wavetank_websocket::BackoffPolicy;
 use wavetank_websocket::blocking::Client;
-use wavetank_websocket::reconnect::BackoffPolicy;
 use wavetank_websocket::{CloseCode, Config, Error};
 
 use super::world::{
