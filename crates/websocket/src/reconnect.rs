@@ -59,7 +59,7 @@ impl Default for BackoffPolicy {
 ///
 /// ```
 /// use std::time::Duration;
-/// use wavetank_websocket::reconnect::{Backoff, BackoffPolicy};
+/// use wavetank_websocket::{Backoff, BackoffPolicy};
 ///
 /// let mut backoff = Backoff::new(BackoffPolicy::default());
 /// let delay = backoff.next_delay(0x8000_0000_0000_0000); // entropy: here, exactly the middle
