@@ -15,6 +15,7 @@
 //!
 //! Compression (nothing is negotiated, so no reserved bit may be set) and TLS.
 
+pub mod clients;
 pub mod conversation;
 pub mod cut;
 pub mod frames;

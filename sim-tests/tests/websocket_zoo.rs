@@ -15,7 +15,7 @@ impl Client for Ours {
     async fn open(host: Host, socket: SocketOptions) -> Result<Self, String> {
         let stream = connect(host, socket).await?;
         let request = "ws://server/".parse().map_err(text)?;
-        // A run may hold the server back for longer than the default, and the opening is not the question here.
+        // A run may delay the server for longer than the default, and the opening is not the question here.
         let config = Config::default().open_timeout(Duration::from_secs(600)).clone();
         Ok(Self(Opens::new(host).config(config).connect_over(stream, request).await.map_err(text)?))
     }

@@ -27,7 +27,7 @@ enum State {
     Passes,
     /// Its test does not exist.
     Orphan,
-    /// The file is no recording.
+    /// The file is not a recording.
     Broken,
 }
 

@@ -56,7 +56,7 @@ pub(crate) fn text(trace: &Trace) -> String {
     let mut last = 0;
     for event in &trace.events {
         if event.number > last + 1 {
-            let _ = writeln!(text, "       … {} events are not held any more …", event.number - last - 1);
+            let _ = writeln!(text, "       … {} events were dropped …", event.number - last - 1);
         }
         last = event.number;
         let _ = writeln!(text, "{}", line(event, width));

@@ -17,7 +17,7 @@ pub enum Violation {
     #[error("a session frame for stream {0}")]
     SessionFrameOnStream(u32),
     /// The peer opened a stream whose id is for us to use: clients use odd ids, servers even ones.
-    #[error("the peer opened stream {0}, whose parity is ours")]
+    #[error("the peer opened stream {0}: ids of this parity are ours")]
     WrongParity(u32),
     /// The peer opened a stream whose id it had used before.
     #[error("the peer opened stream {0} again")]

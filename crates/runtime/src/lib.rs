@@ -80,7 +80,7 @@ pub use sync::{Condvar, Mutex, MutexGuard};
 pub use threads::{BlockingListener, BlockingStream, ThreadHandle, Threads};
 pub use tokio_runtime::Tokio;
 
-/// What the other crates of the workspace share. No part of the interface.
+/// What the other crates of the workspace share. It is not part of the interface.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::join::panic_message;

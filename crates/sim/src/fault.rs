@@ -192,7 +192,7 @@ impl Faults {
     }
 
     /// Adds swizzle-clogs: all segments from and to a random part of the hosts wait, one host after the other, and are
-    /// released in another order. The name is FoundationDB's, which found that it finds more bugs than its parts.
+    /// released in another order. The name is FoundationDB's. Its authors report more bugs found than by its parts.
     #[must_use]
     pub fn swizzles(self) -> Self {
         self.with(Kind::Swizzle)

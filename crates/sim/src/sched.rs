@@ -17,8 +17,11 @@
 //! - `verdict`: the first failure, and the limits of steps.
 //!
 //! The operations on them: `ready` and `schedule` (how tasks become ready, and which one is next), `coroutine`,
-//! `threads` and `overflow` (threads), `lifecycle`, `locks` and `abandoned` (start, end, teardown), `hosts` (what
-//! happens to all tasks of one host), `waker` and `current` (how wake-ups find the scheduler).
+//! `stacks`, `threads` and `overflow` (stacks of threads and of interrupted polls), `lifecycle`, `held_locks` and
+//! `abandoned` (start, end, teardown), `hosts` (what happens to all tasks of one host), `waker` and `current` (how
+//! wake-ups find the scheduler). `handover` counts distinct schedules, and `advice` words the remedies of reports. What
+//! a thread does when a lock of the simulator blocks it stands in `host::locks`; a lock of std is freed by
+//! `world::real`.
 //!
 //! # Invariants
 //!

@@ -5,7 +5,7 @@
 //!
 //! # Threads
 //!
-//! Every connection has two. The *reader* reads what no caller reads itself in `recv`, and never writes; the *writer*
+//! Every connection has two. The *reader* reads while no caller of `recv` does, and never writes; the *writer*
 //! sends what no caller sends itself (pings, pongs, Close frames, what callers left in the write buffer) and keeps
 //! the time. Both end with the connection, however it ends: the stream is shut down, which frees them, and callers,
 //! from any read or write.

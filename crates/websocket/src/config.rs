@@ -233,7 +233,7 @@ impl Keepalive {
     /// Sets how long the peer may give no sign of life while a pong is awaited; then the connection fails with 1011.
     /// `None`: any time. Default: 20 s.
     ///
-    /// The time is that of no progress, and never depends on how much is being sent or received. It runs from when
+    /// It is a time without progress, and does not depend on how much is being sent or received. It runs from when
     /// the ping has left, and starts again with each sign of life: bytes received, and bytes that the transport takes
     /// although it had been full. So a slow link keeps its connection, and a peer that is gone is found within
     /// interval and timeout. A transport is full if it has refused output for 10 ms (or an eighth of the timeout, if

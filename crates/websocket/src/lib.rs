@@ -8,7 +8,7 @@
 //! - The request (headers, subprotocols, TLS, proxies, Unix sockets): [`handshake::ClientRequest`], which an address
 //!   parses to. The settings of a connection, with their defaults: [`Config`].
 //! - Why an opening failed: [`OpenError`]. The errors of calls on an open connection: [`Error`]. How it ended:
-//!   [`Closed`]. Each has whose fault it is ([`Fault`]).
+//!   [`Closed`]. Each says whose fault it is ([`Fault`]).
 //! - One connection after another: [`client::Reconnect`], [`blocking::Reconnect`].
 //! - A stream that another HTTP stack has upgraded: [`client::WebSocket::from_upgraded`],
 //!   [`blocking::WebSocket::from_upgraded`]; for hyper and axum there are modules, with the features of these names.

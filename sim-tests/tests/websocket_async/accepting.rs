@@ -8,7 +8,7 @@ use wavetank_websocket::client::Client;
 use wavetank_websocket::server::Server;
 use wavetank_websocket::{CloseCode, Closed, Config, Message};
 
-use super::world::{CLOSE_TIMEOUT, Log, SECOND, config, connect, everybody, keepalive, request};
+use super::world::{CLOSE_TIMEOUT, Log, SECOND, all_callers, config, connect, keepalive, request};
 
 /// Accepts connections for ever; sends back what comes, and logs how they end.
 async fn echo(host: Host, config: Config, log: Log<Closed>) -> std::io::Result<()> {
@@ -114,7 +114,7 @@ fn a_clean_end_means_both_sides_sent_close(sim: &mut Sim) {
     sim.server("server", move |host| echo(host, config(), log.clone()));
     sim.client("client", async move |host: Host| {
         let Ok(socket) = connect(&host, config()).await else { return };
-        let closed = everybody(&host, &socket, closers).await;
+        let closed = all_callers(&host, &socket, closers).await;
         // Until the server knows, too: a partition, and its close timeout.
         host.sleep(20 * SECOND + CLOSE_TIMEOUT + 200 * SECOND).await;
         let Some(other) = logged.entries().first().cloned() else {

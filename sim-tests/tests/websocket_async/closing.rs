@@ -10,7 +10,7 @@ use wavetank_sim_tests::websocket::scripts;
 use wavetank_websocket::{Cause, CloseCode, Error, Kind};
 
 use super::world::{
-    CLOSE_TIMEOUT, SECOND, config, connect, connect_plainly, everybody, everybody_held_up, in_time,
+    CLOSE_TIMEOUT, SECOND, all_callers, all_callers_delayed, config, connect, connect_plainly, in_time,
     keepalive, patient, server,
 };
 
@@ -31,7 +31,7 @@ fn callers_learn_one_end_beside_a_silent_peer(sim: &mut Sim) {
     server(sim, scripts::silent);
     sim.client("client", async move |host| {
         let socket = connect(&host, config()).await.expect("a connection");
-        let closed = everybody(&host, &socket, closers).await;
+        let closed = all_callers(&host, &socket, closers).await;
         assert_eq!(closed.cause, Cause::CloseTimeout { timeout: CLOSE_TIMEOUT });
         assert_eq!(closed.received, None);
         let code = closed.sent.and_then(|frame| frame.code).expect("nothing hinders our Close frame");
@@ -78,7 +78,7 @@ fn callers_learn_one_clean_end_beside_answering_peers(sim: &mut Sim) {
     server(sim, scripts::echo);
     sim.client("client", async move |host| {
         let socket = connect(&host, config()).await.expect("a connection");
-        let closed = everybody(&host, &socket, closers).await;
+        let closed = all_callers(&host, &socket, closers).await;
         assert!(closed.is_clean() && closed.cause == Cause::Local, "{closed}");
         assert_eq!(closed.sent, closed.received);
         let statistics = socket.statistics();
@@ -96,7 +96,7 @@ fn callers_learn_one_end_on_an_interrupted_network(sim: &mut Sim) {
     sim.client("client", async move |host| {
         // It may be interrupted before the connection is open.
         let Ok(socket) = connect(&host, config()).await else { return };
-        let closed = everybody(&host, &socket, closers).await;
+        let closed = all_callers(&host, &socket, closers).await;
         sometimes!(closed.is_clean(), "a clean end");
         sometimes!(matches!(closed.cause, Cause::CloseTimeout { .. }), "no answer to our Close");
         sometimes!(matches!(closed.cause, Cause::Io { .. }), "a reset");
@@ -116,7 +116,7 @@ fn everybody_learns_the_same_end_under_any_faults(sim: &mut Sim) {
     server(sim, scripts::echo);
     sim.client("client", async move |host| {
         let Ok(socket) = connect(&host, keepalive(SECOND, SECOND)).await else { return };
-        let closed = everybody_held_up(&host, &socket, closers, calm).await;
+        let closed = all_callers_delayed(&host, &socket, closers, calm).await;
         sometimes!(closed.is_clean(), "a clean end");
         sometimes!(matches!(closed.cause, Cause::CloseTimeout { .. }), "no answer to our Close");
         sometimes!(matches!(closed.cause, Cause::KeepaliveTimeout { .. }), "no answer to a ping");
@@ -142,7 +142,7 @@ fn closing_ends_in_time_around_a_network_cut(sim: &mut Sim) {
                 host.inject().heal("client", "server");
             }
         });
-        let closed = everybody(&host, &socket, [SECOND, SECOND]).await;
+        let closed = all_callers(&host, &socket, [SECOND, SECOND]).await;
         cut.await.expect("no panic");
         sometimes!(heals && closed.is_clean(), "a partition that heals in time");
         sometimes!(!heals && closed.is_clean(), "a partition that comes too late");
@@ -161,7 +161,7 @@ fn the_first_of_ping_timeout_and_closing_decides(sim: &mut Sim) {
     server(sim, scripts::silent);
     sim.client("client", async move |host| {
         let socket = connect(&host, keepalive(SECOND, SECOND)).await.expect("a connection");
-        let closed = everybody(&host, &socket, [close_after, close_after]).await;
+        let closed = all_callers(&host, &socket, [close_after, close_after]).await;
         let timed_out = matches!(closed.cause, Cause::KeepaliveTimeout { .. });
         sometimes!(timed_out, "the ping is first");
         sometimes!(!timed_out, "closing is first");
@@ -183,7 +183,7 @@ fn both_sides_close_at_once(sim: &mut Sim) {
     });
     sim.client("client", async move |host| {
         let socket = connect(&host, patient()).await.expect("a connection");
-        let closed = everybody(&host, &socket, [Duration::from_millis(2), Duration::from_millis(2)]).await;
+        let closed = all_callers(&host, &socket, [Duration::from_millis(2), Duration::from_millis(2)]).await;
         assert_eq!(closed.code(), 4000, "{closed}");
         assert!(closed.is_clean(), "{closed}");
         sometimes!(closed.cause == Cause::Local, "we are first");
@@ -196,7 +196,7 @@ fn a_reset_after_the_peers_close_is_clean(sim: &mut Sim) {
     server(sim, scripts::answer_close_and_reset);
     sim.client("client", async |host: Host| {
         let socket = connect(&host, patient()).await.expect("a connection");
-        let closed = everybody(&host, &socket, [SECOND, SECOND]).await;
+        let closed = all_callers(&host, &socket, [SECOND, SECOND]).await;
         assert!(closed.received.is_none() || closed.is_clean(), "{closed}");
         sometimes!(closed.is_clean(), "the answer is read before the reset");
     });

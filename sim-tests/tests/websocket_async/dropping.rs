@@ -74,7 +74,7 @@ fn aborted_tasks_leave_nothing_and_tell_the_peer(sim: &mut Sim) {
             let [Some(close)] = ends.as_slice() else { panic!("the peer is told of the end: {ends:?}") };
             let unfinished = close.close_code() == Some(1011);
             sometimes!(unfinished, "a writer is dropped inside its message");
-            sometimes!(!unfinished, "everybody else is");
+            sometimes!(!unfinished, "all others are");
             assert!(unfinished || close.close_code() == Some(1001), "{close:?}");
         }
     });

@@ -11,8 +11,8 @@ use wavetank_websocket::client::WebSocket;
 use wavetank_websocket::{Cause, CloseCode};
 
 use super::world::{
-    SECOND, SLACK, Witness, config, connect, connect_plainly, everybody, in_time, keepalive, patient, server,
-    within,
+    SECOND, SLACK, Witness, all_callers, config, connect, connect_plainly, in_time, keepalive, patient,
+    server, within,
 };
 
 #[wavetank::test(seeds = 600, sometimes = "required", base_seed = 0x81b7ebc1e86e9743)]
@@ -116,7 +116,7 @@ fn a_pong_is_either_in_time_or_late(sim: &mut Sim) {
     sim.client("client", async move |host: Host| {
         let socket = connect(&host, keepalive(SECOND, SECOND)).await.expect("a connection");
         if closes {
-            let closed = everybody(&host, &socket, [2 * SECOND, 2 * SECOND]).await;
+            let closed = all_callers(&host, &socket, [2 * SECOND, 2 * SECOND]).await;
             sometimes!(
                 matches!(closed.cause, Cause::KeepaliveTimeout { .. }),
                 "the pong is late while we close"

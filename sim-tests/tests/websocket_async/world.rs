@@ -2,61 +2,21 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use wavetank::runtime::{Runtime, SocketOptions, Stream as _};
-use wavetank::{Adversary, Host, Sim};
+use wavetank::{Adversary, Host};
 pub(crate) use wavetank_sim_tests::websocket::Log;
-use wavetank_sim_tests::websocket::{Opening, Peer, serve};
-use wavetank_websocket::client::{Client, ConnectionState, WebSocket};
+pub(crate) use wavetank_sim_tests::websocket::clients::{
+    CLOSE_TIMEOUT, SECOND, SLACK, Witness, config, keepalive, patient, request, server,
+};
+use wavetank_websocket::client::{Client, WebSocket};
 use wavetank_websocket::{CloseCode, Closed, Config, Error, OpenError};
 
 /// A connection whose stream is as awkward as its contract allows.
 pub(crate) type Socket = WebSocket<Host, Adversary<<Host as Runtime>::Stream>>;
 
-pub(crate) const SECOND: Duration = Duration::from_secs(1);
-
-/// How long closing may take by the configuration of these tests.
-pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How much later than a deadline something may be noticed: all delays of a run together stay below 400 ms, and a
-/// round trip takes a few milliseconds. An [awkward](Adversary) stream delays no deadline.
-pub(crate) const SLACK: Duration = Duration::from_millis(500);
-
 /// A time in which all that is under way has come, also where an [awkward](Adversary) stream makes each operation wait
 /// for a second.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
-
-/// Without automatic pings, and in no hurry to open: an awkward stream may take longer than the default.
-pub(crate) fn config() -> Config {
-    let mut config = Config::default();
-    config.open_timeout(1000 * SECOND).close_timeout(CLOSE_TIMEOUT);
-    config.keepalive().interval(None);
-    config
-}
-
-/// With a close timeout that is longer than anything is delayed: for ends that are to be clean.
-pub(crate) fn patient() -> Config {
-    let mut config = config();
-    config.close_timeout(300 * SECOND);
-    config
-}
-
-/// With an automatic ping every `interval`, to be answered within `timeout`.
-pub(crate) fn keepalive(interval: Duration, timeout: Duration) -> Config {
-    let mut config = config();
-    config.keepalive().interval(Some(interval)).timeout(Some(timeout));
-    config
-}
-
-/// Adds a host "server", which opens every connection at once, and has `script` go on with it.
-pub(crate) fn server<F>(sim: &mut Sim, script: impl Fn(Peer<Host>) -> F + Send + Sync + Clone + 'static)
-where
-    F: Future<Output = std::io::Result<()>> + Send + 'static,
-{
-    // A driver that spins is found soon.
-    sim.steps_max(1_000_000);
-    sim.server("server", move |host| serve(host, Opening::default(), script.clone()));
-}
 
 /// Opens a connection to the host "server".
 pub(crate) async fn connect(host: &Host, config: Config) -> Result<Socket, OpenError> {
@@ -91,11 +51,6 @@ pub(crate) async fn connect_plainly(
     Client::new(*host).config(config).socket_options(options).connect(request()).await
 }
 
-/// A request to the host "server".
-pub(crate) fn request() -> wavetank_websocket::handshake::ClientRequest {
-    "ws://server/".parse().expect("an address")
-}
-
 /// Says something, and returns whether it came back.
 pub(crate) async fn ask(socket: &WebSocket<Host>, number: u32) -> Result<(), Error> {
     let question = number.to_string();
@@ -105,55 +60,15 @@ pub(crate) async fn ask(socket: &WebSocket<Host>, number: u32) -> Result<(), Err
     Ok(())
 }
 
-/// Hears what every call says of the end of a connection. Clones share it.
-pub(crate) struct Witness<S = Adversary<<Host as Runtime>::Stream>>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    pub(crate) socket: WebSocket<Host, S>,
-    told: Log<Closed>,
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Clone for Witness<S> {
-    fn clone(&self) -> Self {
-        Self { socket: self.socket.clone(), told: self.told.clone() }
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Witness<S> {
-    pub(crate) fn new(socket: &WebSocket<Host, S>) -> Self {
-        Self { socket: socket.clone(), told: Log::new() }
-    }
-
-    /// A caller has learned that the connection is over. All callers see it, and get the same outcome.
-    pub(crate) fn end(&self, closed: &Closed) {
-        assert_eq!(self.socket.state(), ConnectionState::Closed, "an end is told before it can be seen");
-        self.told.push(closed.clone());
-        assert_eq!(self.told.entries()[0], *closed, "two callers are told of different ends");
-    }
-
-    /// A call was answered: the value, unless the connection is over.
-    pub(crate) fn hear<T>(&self, answer: Result<T, Error>) -> Option<T> {
-        match answer {
-            Ok(value) => Some(value),
-            Err(Error::Closed(closed)) => {
-                self.end(&closed);
-                None
-            }
-            Err(other) => panic!("an error that is no end: {other}"),
-        }
-    }
-}
-
 /// One task for each kind of call, and two that close after these delays, until the connection is over: as a busy
 /// application would. Every call ends with the same outcome, and in time. What the peer sends back is received in
 /// order, and all of it.
-pub(crate) async fn everybody(host: &Host, socket: &Socket, close_after: [Duration; 2]) -> Closed {
-    everybody_held_up(host, socket, close_after, Duration::ZERO).await
+pub(crate) async fn all_callers(host: &Host, socket: &Socket, close_after: [Duration; 2]) -> Closed {
+    all_callers_delayed(host, socket, close_after, Duration::ZERO).await
 }
 
-/// As [`everybody`], where something may hold the host itself up for `at_most`.
-pub(crate) async fn everybody_held_up(
+/// As [`all_callers`], where the host itself may be delayed for `at_most`.
+pub(crate) async fn all_callers_delayed(
     host: &Host,
     socket: &Socket,
     close_after: [Duration; 2],

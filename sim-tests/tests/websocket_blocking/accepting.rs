@@ -6,7 +6,7 @@ use wavetank_websocket::blocking::{Client, Server};
 use wavetank_websocket::{CloseCode, Closed, Config, Message};
 
 use super::world::{
-    CLOSE_TIMEOUT, Log, MILLISECOND, SECOND, config, connect, everybody, keepalive, request, slack, sleep,
+    CLOSE_TIMEOUT, Log, MILLISECOND, SECOND, all_callers, config, connect, keepalive, request, slack, sleep,
     spawn,
 };
 
@@ -110,7 +110,7 @@ fn a_clean_end_means_both_sides_sent_close(sim: &mut Sim) {
     sim.server_thread("server", move |host| echo(host, config(), log.clone()));
     sim.client_thread("client", move |host: Host| {
         let Ok(socket) = connect(host, config()) else { return };
-        let closed = everybody(host, &socket, closers, slack);
+        let closed = all_callers(host, &socket, closers, slack);
         // Until the server knows, too: a partition, and its close timeout.
         sleep(host, 20 * SECOND + CLOSE_TIMEOUT + 200 * SECOND);
         let Some(other) = logged.entries().first().cloned() else {

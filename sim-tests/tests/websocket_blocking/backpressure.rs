@@ -8,8 +8,8 @@ use wavetank_sim_tests::websocket::{Peer, scripts};
 use wavetank_websocket::{Cause, CloseCode, Config, Error};
 
 use super::world::{
-    CLOSE_TIMEOUT, Log, MILLISECOND, SECOND, Witness, config, connect, connect_narrow, in_time, keepalive,
-    server, slack, sleep, spawn, within,
+    CLOSE_TIMEOUT, Log, MILLISECOND, SECOND, Socket, Witness, config, connect, connect_narrow, in_time,
+    keepalive, server, slack, sleep, spawn, within,
 };
 
 fn small_buffers(mut config: Config) -> Config {
@@ -31,7 +31,7 @@ fn writes(sim: &mut Sim) -> Writes {
 }
 
 /// Sends numbered messages until the end, `most` at most, and returns how many were sent.
-fn send_all(witness: &Witness, most: u32, writes: Writes) -> u32 {
+fn send_all(witness: &Witness<Socket>, most: u32, writes: Writes) -> u32 {
     let send = |number| match writes {
         Writes::Sender => witness.socket.send(&numbered(number, 1000)),
         Writes::Thread => witness.socket.send_timeout(&numbered(number, 1000), 5000 * SECOND),

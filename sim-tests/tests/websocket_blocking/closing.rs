@@ -9,7 +9,7 @@ use wavetank_sim_tests::websocket::scripts;
 use wavetank_websocket::{Cause, CloseCode, Error, Kind};
 
 use super::world::{
-    CLOSE_TIMEOUT, MILLISECOND, SECOND, config, connect, everybody, in_time, keepalive, now, server, slack,
+    CLOSE_TIMEOUT, MILLISECOND, SECOND, all_callers, config, connect, in_time, keepalive, now, server, slack,
     sleep, spawn,
 };
 
@@ -28,7 +28,7 @@ fn callers_learn_one_end_beside_a_silent_peer(sim: &mut Sim) {
     server(sim, scripts::silent);
     sim.client_thread("client", move |host| {
         let socket = connect(host, config()).expect("a connection");
-        let closed = everybody(host, &socket, closers, slack);
+        let closed = all_callers(host, &socket, closers, slack);
         assert_eq!(closed.cause, Cause::CloseTimeout { timeout: CLOSE_TIMEOUT });
         assert_eq!(closed.received, None);
         let sent = closed.sent.expect("nothing hinders our Close frame");
@@ -74,7 +74,7 @@ fn callers_learn_one_clean_end_beside_answering_peers(sim: &mut Sim) {
     server(sim, scripts::echo);
     sim.client_thread("client", move |host| {
         let socket = connect(host, config()).expect("a connection");
-        let closed = everybody(host, &socket, closers, 2 * MILLISECOND);
+        let closed = all_callers(host, &socket, closers, 2 * MILLISECOND);
         assert!(closed.is_clean() && closed.cause == Cause::Local, "{closed}");
         assert_eq!(closed.sent, closed.received);
         let statistics = socket.statistics();
@@ -92,7 +92,7 @@ fn callers_learn_one_end_on_an_interrupted_network(sim: &mut Sim) {
     sim.client_thread("client", move |host| {
         // It may be interrupted before the connection is open.
         let Ok(socket) = connect(host, config()) else { return };
-        let closed = everybody(host, &socket, closers, slack);
+        let closed = all_callers(host, &socket, closers, slack);
         sometimes!(closed.is_clean(), "a clean end");
         sometimes!(matches!(closed.cause, Cause::CloseTimeout { .. }), "no answer to our Close");
         sometimes!(matches!(closed.cause, Cause::Io { .. }), "a reset");
@@ -108,7 +108,7 @@ fn everybody_learns_the_same_end_under_any_faults(sim: &mut Sim) {
     sim.client_thread("client", move |host| {
         let Ok(socket) = connect(host, keepalive(SECOND, SECOND)) else { return };
         // The host itself may be held up until then.
-        let closed = everybody(host, &socket, closers, slack + calm);
+        let closed = all_callers(host, &socket, closers, slack + calm);
         sometimes!(closed.is_clean(), "a clean end");
         sometimes!(matches!(closed.cause, Cause::CloseTimeout { .. }), "no answer to our Close");
         sometimes!(matches!(closed.cause, Cause::KeepaliveTimeout { .. }), "no answer to a ping");
@@ -134,7 +134,7 @@ fn closing_ends_in_time_around_a_network_cut(sim: &mut Sim) {
                 host.inject().heal("client", "server");
             }
         });
-        let closed = everybody(host, &socket, [SECOND, SECOND], slack);
+        let closed = all_callers(host, &socket, [SECOND, SECOND], slack);
         cut();
         sometimes!(heals && closed.is_clean(), "a partition that heals in time");
         sometimes!(!heals && closed.is_clean(), "a partition that comes too late");
@@ -151,7 +151,7 @@ fn the_first_of_ping_timeout_and_closing_decides(sim: &mut Sim) {
     server(sim, scripts::silent);
     sim.client_thread("client", move |host| {
         let socket = connect(host, keepalive(SECOND, SECOND)).expect("a connection");
-        let closed = everybody(host, &socket, [close_after, close_after], slack);
+        let closed = all_callers(host, &socket, [close_after, close_after], slack);
         let timed_out = matches!(closed.cause, Cause::KeepaliveTimeout { .. });
         sometimes!(timed_out, "the ping is first");
         sometimes!(!timed_out, "closing is first");
@@ -171,7 +171,7 @@ fn both_sides_close_at_once(sim: &mut Sim) {
     });
     sim.client_thread("client", move |host| {
         let socket = connect(host, config()).expect("a connection");
-        let closed = everybody(host, &socket, [2 * MILLISECOND; 2], 2 * MILLISECOND);
+        let closed = all_callers(host, &socket, [2 * MILLISECOND; 2], 2 * MILLISECOND);
         assert_eq!(closed.code(), 4000, "{closed}");
         assert!(closed.is_clean(), "{closed}");
         sometimes!(closed.cause == Cause::Local, "we are first");
@@ -185,7 +185,7 @@ fn a_reset_after_the_peers_close_is_clean(sim: &mut Sim) {
     server(sim, scripts::answer_close_and_reset);
     sim.client_thread("client", move |host: Host| {
         let socket = connect(host, config()).expect("a connection");
-        let closed = everybody(host, &socket, [SECOND, SECOND], slack);
+        let closed = all_callers(host, &socket, [SECOND, SECOND], slack);
         assert!(closed.received.is_none() || closed.is_clean(), "{closed}");
         sometimes!(closed.is_clean(), "the answer is read before the reset");
     });

@@ -9,8 +9,8 @@ use wavetank_sim_tests::websocket::{Peer, scripts};
 use wavetank_websocket::{Cause, CloseCode};
 
 use super::world::{
-    MILLISECOND, SECOND, SLACK, Witness, config, connect, everybody, in_time, keepalive, now, server, slack,
-    sleep, spawn, within,
+    MILLISECOND, SECOND, SLACK, Witness, all_callers, config, connect, in_time, keepalive, now, server,
+    slack, sleep, spawn, within,
 };
 
 #[wavetank::test(seeds = 300, sometimes = "required", base_seed = 0xbc861b5a444758be)]
@@ -97,7 +97,7 @@ fn a_pong_is_either_in_time_or_late(sim: &mut Sim) {
     sim.client_thread("client", move |host: Host| {
         let socket = connect(host, keepalive(SECOND, SECOND)).expect("a connection");
         if closes {
-            let closed = everybody(host, &socket, [2 * SECOND, 2 * SECOND], slack);
+            let closed = all_callers(host, &socket, [2 * SECOND, 2 * SECOND], slack);
             sometimes!(
                 matches!(closed.cause, Cause::KeepaliveTimeout { .. }),
                 "the pong is late while we close"

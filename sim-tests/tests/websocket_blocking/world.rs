@@ -5,23 +5,15 @@ use std::time::Duration;
 use wavetank::runtime::{Instant, SocketOptions, ThreadHandle as _, Threads};
 use wavetank::{Host, Sim};
 pub(crate) use wavetank_sim_tests::websocket::Log;
-use wavetank_sim_tests::websocket::{Opening, Peer, serve};
-use wavetank_websocket::blocking::{Client, ConnectionState, WebSocket};
-use wavetank_websocket::handshake::ClientRequest;
-use wavetank_websocket::{CloseCode, Closed, Config, Error, OpenError};
+pub(crate) use wavetank_sim_tests::websocket::clients::{
+    CLOSE_TIMEOUT, SECOND, SLACK, Witness, config, keepalive, patient, request, server,
+};
+use wavetank_websocket::blocking::{Client, WebSocket};
+use wavetank_websocket::{CloseCode, Closed, Config, OpenError};
 
 pub(crate) type Socket = WebSocket<Host>;
 
-pub(crate) const SECOND: Duration = Duration::from_secs(1);
-
 pub(crate) const MILLISECOND: Duration = Duration::from_millis(1);
-
-/// How long closing may take by the configuration of these tests.
-pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How much later than a deadline something may be noticed: all delays of a run together stay below 400 ms, and a
-/// round trip takes a few milliseconds.
-pub(crate) const SLACK: Duration = Duration::from_millis(500);
 
 /// Delays threads in half of the runs, each time for so little that nothing misses its deadline; the others show how
 /// long something takes by itself. Returns how much later than a deadline something may be noticed.
@@ -30,39 +22,6 @@ pub(crate) fn slack(sim: &mut Sim) -> Duration {
     sim.perturb(!calm).delay_max(10 * MILLISECOND);
     // The system's timers are no finer than a millisecond, and a deadline may take two of them.
     if calm { 2 * MILLISECOND } else { SLACK }
-}
-
-/// Without automatic pings, and in no hurry to open.
-pub(crate) fn config() -> Config {
-    let mut config = Config::default();
-    config.open_timeout(1000 * SECOND).close_timeout(CLOSE_TIMEOUT);
-    config.keepalive().interval(None);
-    config
-}
-
-/// With a close timeout that is longer than anything is delayed: for ends that are to be clean.
-pub(crate) fn patient() -> Config {
-    config().close_timeout(300 * SECOND).clone()
-}
-
-/// With an automatic ping every `interval`, to be answered within `timeout`.
-pub(crate) fn keepalive(interval: Duration, timeout: Duration) -> Config {
-    let mut config = config();
-    config.keepalive().interval(Some(interval)).timeout(Some(timeout));
-    config
-}
-
-/// Adds a host "server", which opens every connection at once, and has `script` go on with it.
-pub(crate) fn server<F>(sim: &mut Sim, script: impl Fn(Peer<Host>) -> F + Send + Sync + Clone + 'static)
-where
-    F: Future<Output = std::io::Result<()>> + Send + 'static,
-{
-    sim.server("server", move |host| serve(host, Opening::default(), script.clone()));
-}
-
-/// A request to the host "server".
-pub(crate) fn request() -> ClientRequest {
-    "ws://server/".parse().expect("an address")
 }
 
 /// Opens a connection to the host "server".
@@ -94,43 +53,15 @@ pub(crate) fn spawn<T: Send + 'static>(
     move || handle.join().expect("no panic")
 }
 
-/// Hears what every call says of the end of a connection. Clones share it.
-#[derive(Clone)]
-pub(crate) struct Witness {
-    pub(crate) socket: Socket,
-    told: Log<Closed>,
-}
-
-impl Witness {
-    pub(crate) fn new(socket: &Socket) -> Self {
-        Self { socket: socket.clone(), told: Log::new() }
-    }
-
-    /// A caller has learned that the connection is over. All callers see it, and get the same outcome.
-    pub(crate) fn end(&self, closed: &Closed) {
-        assert_eq!(self.socket.state(), ConnectionState::Closed, "an end is told before it can be seen");
-        assert_eq!(self.socket.outcome().as_ref(), Some(closed), "an end is told that is not the outcome");
-        self.told.push(closed.clone());
-        assert_eq!(self.told.entries()[0], *closed, "two callers are told of different ends");
-    }
-
-    /// A call was answered: the value, unless the connection is over.
-    pub(crate) fn hear<T>(&self, answer: Result<T, Error>) -> Option<T> {
-        match answer {
-            Ok(value) => Some(value),
-            Err(Error::Closed(closed)) => {
-                self.end(&closed);
-                None
-            }
-            Err(other) => panic!("an error that is no end: {other}"),
-        }
-    }
-}
-
 /// One thread for each kind of call, and two that close after these delays, until the connection is over: as a busy
 /// application would. Every call ends with the same outcome, and `slack` after its deadline at the latest. What the
 /// peer sends back is received in order, and all of it.
-pub(crate) fn everybody(host: Host, socket: &Socket, close_after: [Duration; 2], slack: Duration) -> Closed {
+pub(crate) fn all_callers(
+    host: Host,
+    socket: &Socket,
+    close_after: [Duration; 2],
+    slack: Duration,
+) -> Closed {
     let witness = Witness::new(socket);
     let hear = || witness.clone();
     let (receiver, sender, pinger, watcher) = (hear(), hear(), hear(), hear());
@@ -179,7 +110,7 @@ pub(crate) fn everybody(host: Host, socket: &Socket, close_after: [Duration; 2],
         closed();
     }
     assert_eq!(received, socket.statistics().messages_received, "what came before the end is delivered");
-    socket.outcome().expect("everybody was told")
+    socket.outcome().expect("every caller was told")
 }
 
 /// Runs an operation that must end within the close timeout.

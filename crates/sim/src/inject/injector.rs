@@ -14,9 +14,9 @@ use crate::world::{Run, context};
 /// Injects faults when the test calls it, in addition to the drawn faults.
 ///
 /// Get it from [`Host::inject`](crate::Host::inject). Hosts are given by name. Every method acts at once and adds a
-/// line with `*` to the trace. It is not a scheduling point. An injected fault lasts until it is ended by hand. Nothing
-/// here ends a
-/// drawn fault. While an injected fault lasts, [`Sim::stall_after`](crate::Sim::stall_after) does not count.
+/// line with `*` to the trace. It is not a scheduling point. An injected fault lasts until the test ends it. Methods
+/// here do not end drawn faults. While an injected fault lasts, [`Sim::stall_after`](crate::Sim::stall_after) does not
+/// count.
 ///
 /// # Panics
 ///

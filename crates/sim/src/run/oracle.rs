@@ -17,7 +17,7 @@ use super::Run;
 pub(super) fn nothing_left(run: &Run) -> Symptom {
     if run.scheduler.mains_left() == 0 {
         return leak(run)
-            .unwrap_or_else(|| Symptom::new(SymptomKind::Leak, "something that has vanished meanwhile"));
+            .unwrap_or_else(|| Symptom::new(SymptomKind::Leak, "a task that has ended since it was found"));
     }
     let stuck = run.scheduler.stragglers();
     let (mains, others): (Vec<_>, Vec<_>) =
