@@ -3,18 +3,22 @@
 //! Ends and resets are passed on as they are: a program that closes its sending half still gets its answer, and one
 //! that fails is seen to fail on the other side.
 
-use std::io::{self, ErrorKind};
+use std::fmt::Arguments;
+use std::io::{self, ErrorKind, Write as _};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
-use wavetank_multiplexer::{Config, ReadError, ReadHalf, ResetCode, Session, Stream, WriteError, WriteHalf};
+use wavetank_multiplexer::{
+    Config, ReadError, ReadHalf, ResetCode, Session, Stream, WriteEnd, WriteError, WriteHalf,
+};
 use wavetank_runtime::{Runtime as _, Tokio};
 
 const HELP: &str = "\
@@ -32,11 +36,14 @@ usage:
 
 The connection is neither encrypted nor authenticated: run it over a link that
 you trust. Half-closes and resets are passed on. While the connection is down,
-new local connections wait for it for 10 s.";
+new local connections wait for it for 10 s, and it is tried again twice a
+second.
+
+The exit code is 2 for bad arguments, and 1 if an address cannot be listened at.";
 
 /// How long a local connection waits for the tunnel, and a target may take to be connected to.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long is waited before connecting again, at first and at most.
+/// How long is waited before connecting again: at first, and while a local connection waits; and at most.
 const RETRY: Duration = Duration::from_millis(500);
 const RETRY_MAX: Duration = Duration::from_secs(30);
 /// The target did not accept, is not allowed, or is no target.
@@ -52,7 +59,7 @@ enum Command {
 
 fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Command, String> {
     let verb = arguments.next().ok_or("an argument is missing")?;
-    if verb == "--help" || verb == "-h" {
+    if is_help(&verb) {
         return Ok(Command::Help);
     }
     let option = match verb.as_str() {
@@ -61,8 +68,14 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Command, String>
         _ => return Err(format!("there is no command `{verb}`")),
     };
     let address = arguments.next().ok_or(format!("`{verb}` needs an address"))?;
+    if is_help(&address) {
+        return Ok(Command::Help);
+    }
     let mut values = Vec::new();
     while let Some(argument) = arguments.next() {
+        if is_help(&argument) {
+            return Ok(Command::Help);
+        }
         if argument != option {
             return Err(format!("unexpected argument `{argument}`"));
         }
@@ -72,49 +85,88 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Command, String>
         return Err(format!("`{verb}` needs at least one {option}"));
     }
     if verb == "serve" {
-        return Ok(Command::Serve { address: parse_address(&address)?, allowed: values });
+        let allowed = values.iter().map(|value| parse_target(value)).collect::<Result<_, _>>()?;
+        return Ok(Command::Serve { address: parse_address(&address)?, allowed });
     }
     let forwards = values.iter().map(|value| {
         let (local, target) = value.split_once('=').ok_or(format!("`{value}` is not ADDRESS=HOST:PORT"))?;
-        Ok((parse_address(local)?, target.to_owned()))
+        Ok((parse_address(local)?, parse_target(target)?))
     });
-    Ok(Command::Connect { server: address, forwards: forwards.collect::<Result<_, String>>()? })
+    Ok(Command::Connect {
+        server: parse_target(&address)?,
+        forwards: forwards.collect::<Result<_, String>>()?,
+    })
+}
+
+fn is_help(argument: &str) -> bool {
+    argument == "--help" || argument == "-h"
 }
 
 fn parse_address(address: &str) -> Result<SocketAddr, String> {
-    address.parse().map_err(|_| format!("`{address}` is no IP:PORT"))
+    address.parse().map_err(|_| format!("`{address}` is not IP:PORT"))
+}
+
+/// Checks a `HOST:PORT`. Whether the host exists turns out when it is connected to.
+fn parse_target(target: &str) -> Result<String, String> {
+    let error = |what: &str| Err(format!("`{target}` is not HOST:PORT: {what}"));
+    let Some((host, port)) = target.rsplit_once(':') else { return error("the port is missing") };
+    if !port.parse::<u16>().is_ok_and(|port| port > 0) {
+        return error("the port is a number from 1 to 65535");
+    }
+    let is_address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let is_host = match is_address {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => {
+            let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+            (1..=253).contains(&host.len()) && host.bytes().all(is_allowed)
+        }
+    };
+    if is_host {
+        Ok(target.to_owned())
+    } else {
+        error("the host is a name, an IPv4 address or [an IPv6 address]")
+    }
+}
+
+/// Prints a line. The tunnel goes on where no program reads what it prints.
+fn say(line: Arguments<'_>) {
+    let _no_reader = writeln!(io::stdout(), "{line}");
+}
+
+/// Reports a failure, likewise.
+fn report(line: Arguments<'_>) {
+    let _no_reader = writeln!(io::stderr(), "{line}");
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let result = match parse(std::env::args().skip(1)) {
         Ok(Command::Help) => {
-            println!("{HELP}");
+            say(format_args!("{HELP}"));
             return ExitCode::SUCCESS;
         }
         Ok(Command::Serve { address, allowed }) => serve(address, allowed).await,
         Ok(Command::Connect { server, forwards }) => connect(&server, forwards).await,
         Err(error) => {
-            eprintln!("{error}\n\n{HELP}");
+            report(format_args!("tunnel: {error}\n\n{HELP}"));
             return ExitCode::from(2);
         }
     };
     if let Err(error) = result {
-        eprintln!("tunnel: {error}");
+        report(format_args!("tunnel: {error}"));
     }
     ExitCode::FAILURE
 }
 
 async fn serve(address: SocketAddr, allowed: Vec<String>) -> io::Result<()> {
     let listener = TcpListener::bind(address).await?;
-    println!("waiting for tunnels on {}", listener.local_addr()?);
+    say(format_args!("waiting for tunnels on {}", listener.local_addr()?));
     let allowed: Arc<[String]> = allowed.into();
     loop {
-        let (tcp, peer) = listener.accept().await?;
-        tcp.set_nodelay(true)?;
+        let (tcp, peer) = accept(&listener).await;
         let allowed = Arc::clone(&allowed);
         Tokio.spawn("connection", async move {
-            eprintln!("{peer}: connected");
+            report(format_args!("{peer}: connected"));
             let session = Session::server(Tokio, tcp, Config::default());
             let closed = loop {
                 match session.accept().await {
@@ -122,8 +174,23 @@ async fn serve(address: SocketAddr, allowed: Vec<String>) -> io::Result<()> {
                     Err(closed) => break closed,
                 }
             };
-            eprintln!("{peer}: {closed}");
+            report(format_args!("{peer}: {closed}"));
         });
+    }
+}
+
+/// Accepts a connection, however long that takes.
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok((tcp, peer)) => {
+                // It fails where the peer has gone already, which the next read tells.
+                let _small_messages_only_wait_longer = tcp.set_nodelay(true);
+                return (tcp, peer);
+            }
+            // Out of file descriptors, mostly: there will be some again.
+            Err(_) => Tokio.sleep(RETRY).await,
+        }
     }
 }
 
@@ -139,7 +206,7 @@ async fn reach(mut stream: Stream<Tokio>, allowed: Arc<[String]>) {
     match connected.await.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into())) {
         Ok(tcp) => relay(tcp, stream).await,
         Err(error) => {
-            eprintln!("stream {}: {error}", stream.id());
+            report(format_args!("stream {}: {error}", stream.id()));
             stream.reset(UNREACHABLE);
         }
     }
@@ -162,17 +229,19 @@ type Current = watch::Receiver<Option<Session<Tokio>>>;
 
 async fn connect(server: &str, forwards: Vec<(SocketAddr, String)>) -> io::Result<()> {
     let (publisher, current) = watch::channel(None);
+    let wanted = Arc::new(Notify::new());
     for (address, target) in forwards {
         let listener = TcpListener::bind(address).await?;
-        println!("forwarding {} to {target}", listener.local_addr()?);
-        Tokio.spawn("forward", forward(listener, target, current.clone()));
+        say(format_args!("forwarding {} to {target}", listener.local_addr()?));
+        Tokio.spawn("forward", forward(listener, target, current.clone(), Arc::clone(&wanted)));
     }
     let mut retry = RETRY;
     loop {
-        match TcpStream::connect(server).await {
+        let connected = timeout(PATIENCE, TcpStream::connect(server)).await;
+        match connected.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into())) {
             Ok(tcp) => {
-                tcp.set_nodelay(true)?;
-                println!("connected to {server}");
+                let _small_messages_only_wait_longer = tcp.set_nodelay(true);
+                say(format_args!("connected to {server}"));
                 let session = Session::client(Tokio, tcp, Config::default());
                 publisher.send_replace(Some(session.clone()));
                 // The first answer says that it is a tunnel; only then is the next attempt an early one again.
@@ -181,30 +250,39 @@ async fn connect(server: &str, forwards: Vec<(SocketAddr, String)>) -> io::Resul
                 }
                 let closed = session.closed().await;
                 publisher.send_replace(None);
-                eprintln!("{server}: {closed}");
+                report(format_args!("{server}: {closed}"));
             }
-            Err(error) => eprintln!("{server}: {error}"),
+            Err(error) => report(format_args!("{server}: {error}")),
         }
-        Tokio.sleep(retry).await;
+        // Never more often than this, however many local connections wait.
+        Tokio.sleep(RETRY).await;
+        let _wanted_or_not = timeout(retry.saturating_sub(RETRY), wanted.notified()).await;
         retry = RETRY_MAX.min(2 * retry);
     }
 }
 
-/// Forwards the connections to one local port.
-async fn forward(listener: TcpListener, target: String, current: Current) {
+/// Waits for a session, and has it connected soon.
+async fn session(current: &mut Current, wanted: &Notify) -> Option<Session<Tokio>> {
     loop {
-        // Out of file descriptors, mostly: there will be some again.
-        let Ok((tcp, _)) = listener.accept().await else {
-            Tokio.sleep(RETRY).await;
-            continue;
-        };
-        let (target, mut current) = (target.clone(), current.clone());
+        if current.borrow().is_none() {
+            wanted.notify_one();
+        }
+        tokio::select! {
+            session = current.wait_for(Option::is_some) => return session.ok()?.clone(),
+            () = Tokio.sleep(RETRY) => {}
+        }
+    }
+}
+
+/// Forwards the connections to one local port.
+async fn forward(listener: TcpListener, target: String, current: Current, wanted: Arc<Notify>) {
+    loop {
+        let (tcp, _) = accept(&listener).await;
+        let (target, mut current, wanted) = (target.clone(), current.clone(), Arc::clone(&wanted));
         Tokio.spawn("connection", async move {
             let opened = timeout(PATIENCE, async {
                 loop {
-                    let session =
-                        current.wait_for(Option::is_some).await.ok().and_then(|session| session.clone());
-                    if let Ok(stream) = session?.open().await {
+                    if let Ok(stream) = session(&mut current, &wanted).await?.open().await {
                         return Some(stream);
                     }
                     // It ended in this moment: the next one will be published.
@@ -241,52 +319,81 @@ async fn relay(mut tcp: TcpStream, stream: Stream<Tokio>) {
     }
 }
 
+/// Which directions have ended.
+#[derive(Default)]
+struct Ends {
+    to_stream: AtomicBool,
+    to_tcp: AtomicBool,
+}
+
 async fn move_both_ways(
     tcp: &mut TcpStream,
     reader: &mut ReadHalf<Tokio>,
     writer: &mut WriteHalf<Tokio>,
 ) -> Relayed {
     let (from_tcp, to_tcp) = tcp.split();
-    let mut outward = pin!(send(from_tcp, writer));
+    let ends = Ends::default();
+    let mut outward = pin!(send(from_tcp, writer, &ends));
     let mut inward = pin!(receive(reader, to_tcp));
-    let (mut sent, mut received) = (false, false);
+    let mut sent = false;
     loop {
         let relayed = tokio::select! {
             relayed = &mut outward, if !sent => {
                 sent = true;
                 relayed
             }
-            relayed = &mut inward, if !received => {
-                received = true;
+            relayed = &mut inward, if !ends.to_tcp.load(Relaxed) => {
+                ends.to_tcp.store(true, Relaxed);
                 relayed
             }
-            else => return Relayed::Ended,
         };
-        if !matches!(relayed, Relayed::Ended) {
+        if !matches!(relayed, Relayed::Ended) || ends.to_tcp.load(Relaxed) && ends.to_stream.load(Relaxed) {
             return relayed;
         }
     }
 }
 
-async fn send(mut tcp: tokio::net::tcp::ReadHalf<'_>, stream: &mut WriteHalf<Tokio>) -> Relayed {
+/// Sends what comes from the TCP connection. Returns once both directions have ended, or one has failed, or the stream
+/// takes no more.
+async fn send(mut tcp: tokio::net::tcp::ReadHalf<'_>, stream: &mut WriteHalf<Tokio>, ends: &Ends) -> Relayed {
     let mut buffer = vec![0; 64 * 1024];
+    let mut stopped = pin!(stream.stopped());
     loop {
-        let (result, is_end) = match tcp.read(&mut buffer).await {
+        let read = tokio::select! {
+            read = tcp.read(&mut buffer) => read,
+            // The other side may fail while this one has nothing to say.
+            end = &mut stopped => return stop(&end, ends),
+        };
+        let (result, is_end) = match read {
             Ok(0) => (stream.close_write().map_err(io::Error::from), true),
             Ok(count) => (stream.write_all(&buffer[..count]).await, false),
             Err(_) => return Relayed::TcpFailed,
         };
         match result {
-            Ok(()) if is_end => return Relayed::Ended,
+            Ok(()) if is_end => break,
             Ok(()) => {}
             Err(error) => {
-                return match WriteError::from_io(&error) {
-                    // What is left in the socket makes the system reset it in the end, which is what it means there.
-                    Some(WriteError::Stopped) => Relayed::Ended,
-                    _ => Relayed::StreamFailed,
-                };
+                let error = WriteError::from_io(&error).cloned().unwrap_or(WriteError::Finished);
+                return stop(&WriteEnd::Failed(error), ends);
             }
         }
+    }
+    ends.to_stream.store(true, Relaxed);
+    if ends.to_tcp.load(Relaxed) {
+        return Relayed::Ended;
+    }
+    // A reset can still come behind the end of what there was to read.
+    let _failed = tcp.ready(Interest::ERROR).await;
+    Relayed::TcpFailed
+}
+
+/// What it means for a TCP connection that its stream takes no more.
+fn stop(end: &WriteEnd, ends: &Ends) -> Relayed {
+    ends.to_stream.store(true, Relaxed);
+    match end {
+        // What is left in the socket makes the system reset it in the end, which is what it means there.
+        WriteEnd::Complete | WriteEnd::Failed(WriteError::Stopped) => Relayed::Ended,
+        _ => Relayed::StreamFailed,
     }
 }
 

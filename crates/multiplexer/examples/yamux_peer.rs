@@ -72,12 +72,14 @@ struct Arguments {
     scenario: Scenario,
 }
 
-fn parse(arguments: impl Iterator<Item = String>) -> Result<Arguments, String> {
+/// Returns `None` where help is asked for.
+fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Arguments>, String> {
     let (mut address, mut scenario) = (None, None);
     let mut arguments = arguments;
     while let Some(option) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("{option} needs a value"));
         match option.as_str() {
+            "--help" | "-h" => return Ok(None),
             "--listen" | "--connect" if address.is_none() => address = Some((option == "--listen", value()?)),
             "--scenario" if scenario.is_none() => {
                 let name = value()?;
@@ -87,7 +89,13 @@ fn parse(arguments: impl Iterator<Item = String>) -> Result<Arguments, String> {
         }
     }
     let (listens, address) = address.ok_or("--listen or --connect is missing")?;
-    Ok(Arguments { listens, address, scenario: scenario.ok_or("--scenario is missing")? })
+    let scenario = scenario.ok_or("--scenario is missing")?;
+    match address.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
+            Ok(Some(Arguments { listens, address, scenario }))
+        }
+        _ => Err(format!("`{address}` is not HOST:PORT")),
+    }
 }
 
 fn print(event: &serde_json::Value) {
@@ -99,9 +107,13 @@ fn print(event: &serde_json::Value) {
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = match parse(std::env::args().skip(1)) {
-        Ok(arguments) => arguments,
+        Ok(Some(arguments)) => arguments,
+        Ok(None) => {
+            let _no_reader = writeln!(std::io::stdout(), "{USAGE}");
+            return ExitCode::SUCCESS;
+        }
         Err(error) => {
-            eprintln!("{error}\n{USAGE}");
+            let _no_reader = writeln!(std::io::stderr(), "{error}\n{USAGE}");
             return ExitCode::from(2);
         }
     };

@@ -46,16 +46,25 @@ fn a_writer_to_a_closed_stream_goes_on() {
 
 #[test]
 fn bad_arguments_exit_with_two() {
-    let bad: [&[&str]; 5] = [
+    let bad: [&[&str]; 7] = [
         &[],
         &["--listen", "127.0.0.1:0"],
         &["--scenario", "echo"],
         &["--listen", "127.0.0.1:0", "--scenario", "nothing"],
+        &["--listen", "foo", "--scenario", "echo"],
+        &["--connect", "localhost:port", "--scenario", "echo"],
         &["--listen", "127.0.0.1:0", "--connect", "127.0.0.1:1", "--scenario", "echo"],
     ];
     for arguments in bad {
         assert_eq!(Process::start("yamux_peer", arguments).code(), Some(2), "{arguments:?}");
     }
+}
+
+#[test]
+fn help_exits_with_zero() {
+    let mut help = Process::start("yamux_peer", &["--listen", "127.0.0.1:0", "--help"]);
+    assert!(help.line().expect("help").starts_with("usage: yamux_peer"));
+    assert_eq!(help.code(), Some(0));
 }
 
 #[test]

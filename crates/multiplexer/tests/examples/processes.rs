@@ -1,6 +1,6 @@
 //! Starting examples, and reading what they print.
 
-use std::io::{BufRead, BufReader, Lines};
+use std::io::{BufRead, BufReader, Lines, PipeWriter};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
@@ -30,7 +30,29 @@ pub(crate) struct Process {
 impl Process {
     pub(crate) fn start(name: &str, arguments: &[&str]) -> Self {
         let mut command = Command::new(example(name));
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command.args(arguments);
+        Self::run(command)
+    }
+
+    /// As [`start`](Self::start), with at most this many file descriptors.
+    pub(crate) fn start_with_few_files(files: u32, name: &str, arguments: &[&str]) -> Self {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", &format!("ulimit -n {files}; exec \"$0\" \"$@\"")])
+            .arg(example(name))
+            .args(arguments);
+        Self::run(command)
+    }
+
+    /// Starts an example whose output has no reader.
+    pub(crate) fn start_unread(name: &str, arguments: &[&str]) -> Child {
+        let mut command = Command::new(example(name));
+        command.args(arguments).stdin(Stdio::null()).stderr(closed_pipe()).stdout(closed_pipe());
+        command.spawn().expect("the example starts")
+    }
+
+    fn run(mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().expect("the example starts");
         let output = child.stdout.take().expect("it is piped");
         Self { child, lines: BufReader::new(output).lines() }
@@ -45,6 +67,10 @@ impl Process {
     pub(crate) fn code(&mut self) -> Option<i32> {
         self.child.wait().expect("it can be waited for").code()
     }
+}
+
+fn closed_pipe() -> PipeWriter {
+    std::io::pipe().expect("a pipe").1
 }
 
 impl Drop for Process {

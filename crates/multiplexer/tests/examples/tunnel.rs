@@ -88,8 +88,7 @@ fn a_reset_is_passed_on_both_ways() {
         let mut far = accept(&target);
         far.read_exact(&mut [0; 5]).expect("hello");
         let (resetting, mut other) = if far_resets { (far, local) } else { (local, far) };
-        SockRef::from(&resetting).set_linger(Some(Duration::ZERO)).expect("a linger can be set");
-        drop(resetting);
+        reset(resetting);
         let error = other.read(&mut [0]).expect_err("a reset is no end");
         assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     }
@@ -141,6 +140,95 @@ fn a_lost_connection_is_made_again() {
     assert_eq!(&bytes, b"again");
 }
 
+fn reset(stream: TcpStream) {
+    SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("a linger can be set");
+    drop(stream);
+}
+
+/// Waits for the reset of a connection whose other side has sent FIN, without sending anything.
+fn wait_for_reset(stream: &TcpStream) {
+    for _ in 0..1000 {
+        if stream.take_error().expect("a socket has a state").is_some() {
+            return;
+        }
+        Std.sleep(Duration::from_millis(10));
+    }
+    panic!("the reset is not passed on");
+}
+
+#[test]
+fn a_reset_behind_fin_is_passed_on() {
+    let target = listener();
+    let tunnel = Tunnel::to(&target);
+    for far_resets in [true, false] {
+        let mut local = tunnel.connect();
+        local.write_all(b"hello").expect("sent");
+        let mut far = accept(&target);
+        far.read_exact(&mut [0; 5]).expect("hello");
+        let (resetting, mut other) = if far_resets { (far, local) } else { (local, far) };
+        resetting.shutdown(Shutdown::Write).expect("half-closed");
+        assert_eq!(other.read(&mut [0]).expect("FIN"), 0);
+        reset(resetting);
+        wait_for_reset(&other);
+    }
+}
+
+#[test]
+fn a_waiting_connection_shortens_the_backoff() {
+    let target = listener();
+    let mut tunnel = Tunnel::to(&target);
+    assert!(tunnel.client.line().expect("it connects").starts_with("connected to "));
+    tunnel.server.child.kill().expect("killed");
+    tunnel.server.code();
+    // Attempts fail after 0.5 s, 1.5 s and 3.5 s. The next one would come after 7.5 s.
+    Std.sleep(Duration::from_millis(3700));
+    let (server, _) = serve(&tunnel.server_address, &tunnel.target_address);
+    tunnel.server = server;
+    let begin = Std.now();
+    tunnel.connect().write_all(b"hello").expect("sent");
+    accept(&target).read_exact(&mut [0; 5]).expect("it is forwarded");
+    assert!(Std.now() - begin < Duration::from_millis(2500), "{:?}", Std.now() - begin);
+}
+
+#[test]
+fn a_server_survives_a_full_descriptor_table() {
+    let target = listener();
+    let target_address = target.local_addr().expect("it is bound").to_string();
+    let arguments = ["serve", "127.0.0.1:0", "--allow", &target_address];
+    let mut server = Process::start_with_few_files(16, "tunnel", &arguments);
+    let line = server.line().expect("it waits");
+    let address = line.strip_prefix("waiting for tunnels on ").expect("an address");
+    let many: Vec<TcpStream> =
+        (0..32).map(|_| TcpStream::connect(address).expect("the backlog has room")).collect();
+    Std.sleep(Duration::from_secs(1));
+    assert!(server.child.try_wait().expect("it can be asked").is_none(), "it has ended");
+    drop(many);
+    let forward = format!("127.0.0.1:0={target_address}");
+    let mut client = Process::start("tunnel", &["connect", address, "--forward", &forward]);
+    let line = client.line().expect("it forwards");
+    let local =
+        line.strip_prefix("forwarding ").and_then(|line| line.split_once(" to ")).expect("an address").0;
+    let mut stream = patient(TcpStream::connect(local).expect("the tunnel listens"));
+    stream.write_all(b"hello").expect("sent");
+    accept(&target).read_exact(&mut [0; 5]).expect("it is forwarded");
+}
+
+#[test]
+fn output_without_a_reader_harms_nothing() {
+    let target = listener();
+    let target_address = target.local_addr().expect("it is bound").to_string();
+    // A port that was just free.
+    let address = listener().local_addr().expect("it is bound").to_string();
+    let mut server = Process::start_unread("tunnel", &["serve", &address, "--allow", &target_address]);
+    let connected = (0..100).any(|_| {
+        Std.sleep(Duration::from_millis(100));
+        TcpStream::connect(&address).is_ok()
+    });
+    assert!(connected && server.try_wait().expect("it can be asked").is_none());
+    server.kill().expect("killed");
+    server.wait().expect("it can be waited for");
+}
+
 #[test]
 fn a_target_that_is_not_allowed_resets() {
     let target = listener();
@@ -157,10 +245,24 @@ fn a_target_that_is_not_allowed_resets() {
 
 #[test]
 fn help_and_bad_arguments() {
-    let mut help = Process::start("tunnel", &["--help"]);
-    assert!(help.line().expect("help").starts_with("Forwards local TCP ports"));
-    assert_eq!(help.code(), Some(0));
-    for bad in [&[][..], &["serve"], &["connect", "x:1", "--forward", "nonsense"], &["dig", "127.0.0.1:1"]] {
+    for asking in [&["--help"][..], &["serve", "--help"], &["connect", "x:1", "-h"]] {
+        let mut help = Process::start("tunnel", asking);
+        assert!(help.line().expect("help").starts_with("Forwards local TCP ports"));
+        assert_eq!(help.code(), Some(0), "{asking:?}");
+    }
+    let bad: [&[&str]; 10] = [
+        &[],
+        &["serve"],
+        &["serve", "127.0.0.1:0", "--allow", "garbage"],
+        &["serve", "127.0.0.1:0", "--allow", "x:0"],
+        &["serve", "localhost:0", "--allow", "x:1"],
+        &["connect", "x:1", "--forward", "nonsense"],
+        &["connect", "x:1", "--forward", "x=nonsense"],
+        &["connect", "x:1", "--forward", "127.0.0.1:0=a b:1"],
+        &["connect", "[::x]:1", "--forward", "127.0.0.1:0=x:1"],
+        &["dig", "127.0.0.1:1"],
+    ];
+    for bad in bad {
         assert_eq!(Process::start("tunnel", bad).code(), Some(2), "{bad:?}");
     }
 }
