@@ -8,6 +8,7 @@
 pub mod body;
 pub mod foreign;
 pub mod frames;
+pub mod half_closed;
 pub mod interoperability;
 pub mod monitor;
 pub mod network;

@@ -194,6 +194,14 @@ impl Timeouts {
     /// Sets how long a writer waits for credit from an unmodified peer that has sent FIN. Such a peer may have
     /// stopped reading, which it cannot say. Credit that comes starts the time again. Default: 10 s.
     ///
+    /// The time begins when the peer has received all data of the stream, which the answer to a ping shows. So a slow
+    /// link fails no writer. While there is no answer, the writer fails when no byte has moved for
+    /// [`Keepalive::timeout`], or for this time if it is longer.
+    ///
+    /// A slow reader gets more time, because peers grant credit after half a window. The time is multiplied by the
+    /// peer's window in units of 2 MiB, at most by 8. It is at least twice the longest wait that credit of this stream
+    /// has ended.
+    ///
     /// Zero fails the writer as soon as it would wait. `None` waits for ever.
     pub fn no_credit(&mut self, timeout: Option<Duration>) -> &mut Self {
         self.no_credit = timeout;
@@ -382,8 +390,12 @@ impl Limits {
         self
     }
 
-    /// Sets how many frames without effect (empty data, zero credit, unknown streams, pings) the peer may send,
-    /// beyond the number of useful ones. More within about a minute end the session. Default: 100,000.
+    /// Sets how many frames without effect the peer may send, beyond the number of useful ones. More within about a
+    /// minute end the session. Default: 100,000.
+    ///
+    /// Without effect are pings, repeated FIN, stop and GoAway, frames for unknown streams, and window updates for more
+    /// than was sent. Useful are frames with data and those that begin or end a stream. Credit for what was sent counts
+    /// as neither.
     pub fn idle_frames(&mut self, count: u32) -> &mut Self {
         self.idle_frames = count;
         self

@@ -69,6 +69,7 @@
 //! - A stream sends at most one FIN and one RST.
 
 mod buffer;
+mod credit;
 mod ending;
 mod frame;
 mod ids;
@@ -212,6 +213,8 @@ pub struct Connection {
     spares: Spares,
     /// Streams whose callers wait until what they have written is taken by the transport.
     flushing: Vec<StreamKey>,
+    /// Streams of which it is not known whether the peer has got all data, as [`credit`] says.
+    probing: Vec<StreamKey>,
     events: VecDeque<Event>,
     /// Received bytes that wait for readers.
     buffered: usize,
@@ -262,6 +265,7 @@ impl Connection {
             pings,
             spares: Spares::default(),
             flushing: Vec::new(),
+            probing: Vec::new(),
             events: VecDeque::new(),
             buffered: 0,
             tuned: 0,
@@ -352,12 +356,7 @@ impl Connection {
                 stream.timer = None;
                 self.reset_here(index, LocalReset::Linger);
             }
-            Timer::NoCredit => {
-                stream.timer = None;
-                if self.lacks_credit(index) {
-                    self.reset_here(index, LocalReset::NoCredit);
-                }
-            }
+            Timer::NoCredit => self.credit_overdue(index),
             Timer::Read => {
                 stream.receive.expired = true;
                 stream.receive.deadline = None;

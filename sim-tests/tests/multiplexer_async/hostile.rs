@@ -6,10 +6,11 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use wavetank::runtime::SocketOptions;
 use wavetank::{Host, Sim};
-use wavetank_multiplexer::{Cause, Config, GoAwayCode, ReadError, ResetCode, WriteError};
+use wavetank_multiplexer::{Cause, Config, GoAwayCode, LocalReset, ReadError, ResetCode, WriteError};
 use wavetank_sim_tests::multiplexer::frames::{
     self, ACK, FIN, GO_AWAY, HEADER_BYTES, Header, PING, SYN, WINDOW_UPDATE, control,
 };
+use wavetank_sim_tests::multiplexer::half_closed::half_closed;
 use wavetank_sim_tests::multiplexer::scripts::{self, oddities, violations};
 use wavetank_sim_tests::multiplexer::{body, network};
 
@@ -260,6 +261,26 @@ fn a_frame_may_come_byte_by_byte(sim: &mut Sim) {
             let start = end.now();
             end.session.closed().await;
             assert!(end.now() - start <= Duration::from_secs(6) + SOON + SECOND);
+        },
+    );
+}
+
+/// A peer has sent FIN and knows no extension. As long as it reads, however slowly, our writer goes on; when it has
+/// stopped, the writer fails.
+#[wavetank::test(seeds = 100)]
+fn only_departed_readers_end_a_writer(sim: &mut Sim) {
+    let peers = half_closed();
+    let peer = peers[sim.choose("peer", peers.len() as u32) as usize].clone();
+    scripted(
+        sim,
+        Config::default(),
+        async move |script| script.half_closes(peer).await,
+        async |end| {
+            let mut stream = end.session.accept().await.expect("a stream");
+            let (_, result) = body::write(&mut stream, 0, 0..32 << 20, 64 << 10).await;
+            let error = write_error(&result.expect_err("no task reads"));
+            assert_eq!(error, WriteError::ResetHere(LocalReset::NoCredit));
+            end.session.closed().await;
         },
     );
 }

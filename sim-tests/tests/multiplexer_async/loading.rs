@@ -297,7 +297,8 @@ fn cancelled_reads_and_writes_lose_no_byte(sim: &mut Sim) {
     );
 }
 
-/// A deadline ends the wait of a read and of a write, also one that is set while they wait, and harms nothing.
+/// A deadline ends the wait of a read and of a write, and harms nothing. A half that waits is borrowed, so that no
+/// deadline can be set meanwhile.
 #[wavetank::test(seeds = 100)]
 fn deadlines_end_waits_and_nothing_else(sim: &mut Sim) {
     pair(

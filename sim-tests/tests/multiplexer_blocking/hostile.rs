@@ -4,8 +4,9 @@ use std::io::Read as _;
 
 use wavetank::runtime::SocketOptions;
 use wavetank::{Host, Sim};
-use wavetank_multiplexer::{Cause, Config, ReadError, ResetCode, WriteError};
+use wavetank_multiplexer::{Cause, Config, LocalReset, ReadError, ResetCode, WriteError};
 use wavetank_sim_tests::multiplexer::frames::{self, FIN, GO_AWAY, PING, SYN, WINDOW_UPDATE, control};
+use wavetank_sim_tests::multiplexer::half_closed::half_closed;
 use wavetank_sim_tests::multiplexer::scripts::{self, oddities, violations};
 use wavetank_sim_tests::multiplexer::{Monitor, body, network};
 
@@ -180,6 +181,24 @@ fn closing_ends_beside_a_stuck_peer(sim: &mut Sim) {
             assert_eq!(closed.cause, Cause::Local);
             let (_, result) = body::write_blocking(&mut stream, 0, 0..1, 1);
             assert!(matches!(write_error(&result.expect_err("the end")), WriteError::Closed(_)));
+        },
+    );
+}
+
+/// As for tasks.
+#[wavetank::test(seeds = 60)]
+fn only_departed_readers_end_a_writer(sim: &mut Sim) {
+    let peers = half_closed();
+    let peer = peers[sim.choose("peer", peers.len() as u32) as usize].clone();
+    scripted(
+        sim,
+        async move |script| script.half_closes(peer).await,
+        |end| {
+            let mut stream = end.session.accept().expect("a stream");
+            let (_, result) = body::write_blocking(&mut stream, 0, 0..32 << 20, 64 << 10);
+            let error = write_error(&result.expect_err("no thread reads"));
+            assert_eq!(error, WriteError::ResetHere(LocalReset::NoCredit));
+            end.session.wait_closed();
         },
     );
 }

@@ -145,25 +145,37 @@ fn deadlines_end_waits_and_nothing_else(sim: &mut Sim) {
             config.window(Window::Fixed(256 << 10));
         }),
         |end| {
-            let (mut reader, mut writer) = end.session.open().expect("a stream").into_split();
-            let start = end.now();
-            reader.set_read_deadline(Some(start + 3 * SECOND));
-            let (_, result) = body::read_blocking(&mut reader, 0, 0, 10);
-            assert_eq!(read_error(&result.expect_err("nothing comes")), ReadError::TimedOut);
-            writer.set_write_deadline(Some(end.now() + 3 * SECOND));
-            let waiting = spawn(end.host, "writer", move || {
-                let (written, result) = body::write_blocking(&mut writer, 0, 0..LARGE, 30_000);
-                assert_eq!(write_error(&result.expect_err("no task reads")), WriteError::TimedOut);
-                writer.set_write_deadline(None);
-                let (rest, result) = body::write_blocking(&mut writer, 0, written..LARGE, 30_000);
-                assert!(result.is_ok() && written + rest == LARGE, "the same bytes go on");
-                writer.close_write().expect("the stream is open");
+            let stream = Arc::new(end.session.open().expect("a stream"));
+            let ours = Arc::clone(&stream);
+            let reading = spawn(end.host, "reader", move || {
+                let (_, result) = body::read_blocking(&mut &*ours, 0, 0, 10);
+                assert_eq!(read_error(&result.expect_err("nothing comes")), ReadError::TimedOut);
             });
-            reader.set_read_deadline(None);
-            let (read, result) = body::read_blocking(&mut reader, 0, 0, 1);
+            let ours = Arc::clone(&stream);
+            let writing = spawn(end.host, "writer", move || {
+                let (written, result) = body::write_blocking(&mut &*ours, 0, 0..LARGE, 30_000);
+                assert_eq!(write_error(&result.expect_err("no thread reads")), WriteError::TimedOut);
+                written
+            });
+            // Both wait by then.
+            end.sleep(2 * SECOND);
+            let start = end.now();
+            stream.set_read_deadline(Some(start + 3 * SECOND));
+            stream.set_write_deadline(Some(start + 4 * SECOND));
+            reading();
+            let waited = end.now() - start;
+            assert!(waited >= 3 * SECOND && waited <= 3 * SECOND + SOON, "{waited:?}");
+            let written = writing();
+            let waited = end.now() - start;
+            assert!(waited >= 4 * SECOND && waited <= 4 * SECOND + SOON, "{waited:?}");
+            stream.set_read_deadline(None);
+            stream.set_write_deadline(None);
+            let (rest, result) = body::write_blocking(&mut &*stream, 0, written..LARGE, 30_000);
+            assert!(result.is_ok() && written + rest == LARGE, "the same bytes go on");
+            stream.close_write().expect("the stream is open");
+            let (read, result) = body::read_blocking(&mut &*stream, 0, 0, 1);
             assert!(read == 0 && result.is_ok());
-            waiting();
-            drop(reader);
+            drop(stream);
             end.finish(SOON);
         },
         |end| {

@@ -75,6 +75,11 @@ impl Liveness {
         }
     }
 
+    /// When bytes were last received, or taken by a transport that had been full.
+    pub(crate) fn latest_sign(&self) -> Instant {
+        self.life
+    }
+
     /// The transport takes nothing more for now.
     pub(crate) fn transport_full(&mut self, now: Instant) {
         self.stalled.get_or_insert(now);

@@ -56,11 +56,10 @@ impl Pings {
         Some(number(self.next))
     }
 
-    /// Takes in a pong. Returns `false` if it answers nothing.
-    pub(crate) fn pong(&mut self, opaque: u32, now: Instant) -> bool {
-        let Some(index) = self.under_way.iter().position(|(id, _)| number(*id) == opaque) else {
-            return false;
-        };
+    /// Takes in a pong. Returns the ping that it answers, if it answers one, and those before it.
+    pub(crate) fn pong(&mut self, opaque: u32, now: Instant) -> Option<PingId> {
+        let index = self.under_way.iter().position(|(id, _)| number(*id) == opaque)?;
+        let answered = PingId(self.under_way[index].0);
         // A peer may have answered only the latest of several pings.
         for (id, sent) in self.under_way.drain(..=index) {
             let latency = now - sent;
@@ -76,7 +75,7 @@ impl Pings {
                 self.sampled_at = Some(now);
             }
         }
-        true
+        Some(answered)
     }
 
     /// The latency of a ping once it was answered.
@@ -123,7 +122,7 @@ mod tests {
         let sent = pings.take_queued(at(0)).unwrap();
         assert_eq!(pings.take_queued(at(0)), None);
         assert_ne!(pings.queue(), first);
-        assert!(pings.pong(sent, at(7)));
+        assert!(pings.pong(sent, at(7)).is_some());
         assert_eq!(pings.latency_of(first), Some(Duration::from_millis(7)));
     }
 
@@ -134,8 +133,8 @@ mod tests {
         pings.take_queued(at(0)).unwrap();
         let second = pings.queue();
         let sent = pings.take_queued(at(10)).unwrap();
-        assert!(pings.pong(sent, at(15)));
-        assert!(!pings.pong(sent, at(16)));
+        assert!(pings.pong(sent, at(15)).is_some());
+        assert!(pings.pong(sent, at(16)).is_none());
         assert_eq!(pings.latency_of(first), Some(Duration::from_millis(15)));
         assert_eq!(pings.latency_of(second), Some(Duration::from_millis(5)));
         assert_eq!(pings.least_known(at(99)), Some(Duration::from_millis(5)));
@@ -148,7 +147,7 @@ mod tests {
         pings.queue();
         let sent = pings.take_queued(at(10)).unwrap();
         assert_eq!(pings.least_known(at(35)), Some(Duration::from_millis(25)));
-        assert!(pings.pong(sent, at(60)));
+        assert!(pings.pong(sent, at(60)).is_some());
         assert_eq!(pings.least_known(at(99)), Some(Duration::from_millis(50)));
     }
 
@@ -160,8 +159,8 @@ mod tests {
             pings.take_queued(at(millis)).unwrap();
         }
         assert_eq!(pings.under_way.len(), REMEMBERED_MAX);
-        assert!(!pings.pong(1, at(1000)));
-        assert!(pings.pong(1000, at(1000)));
+        assert!(pings.pong(1, at(1000)).is_none());
+        assert!(pings.pong(1000, at(1000)).is_some());
         assert!(pings.answered.len() <= REMEMBERED_MAX);
     }
 }

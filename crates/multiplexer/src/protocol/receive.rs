@@ -116,7 +116,11 @@ impl Connection {
             }
             Kind::Ping => self.ping_frame(header),
             Kind::GoAway => {
-                self.peer_goes_away(header.length.into());
+                let code = header.length.into();
+                if self.peer_away == Some(code) {
+                    return self.count_idle();
+                }
+                self.peer_goes_away(code);
                 Ok(())
             }
         }
@@ -129,8 +133,11 @@ impl Connection {
             if header.length == ANNOUNCEMENT {
                 self.peer_announces_stop();
             }
-        } else if header.flags.has(Flags::ACK) && self.pings.pong(header.length, self.latest) {
+        } else if header.flags.has(Flags::ACK)
+            && let Some(answered) = self.pings.pong(header.length, self.latest)
+        {
             self.events.push_back(Event::Pong);
+            self.probes_answered(answered);
             return Ok(());
         }
         self.count_idle()
@@ -141,17 +148,16 @@ impl Connection {
         if header.stream == 0 {
             return Err(Violation::StreamZero);
         }
-        let index = if header.flags.has(Flags::SYN) {
-            self.opened_by_peer(header.stream)?
-        } else {
-            self.streams.find(header.stream)
-        };
+        let opens = header.flags.has(Flags::SYN);
+        let index =
+            if opens { self.opened_by_peer(header.stream)? } else { self.streams.find(header.stream) };
         let Some(index) = index else { return self.frame_for_no_stream(header) };
-        self.acknowledged_by_peer(index, header.flags);
-        match header.kind {
-            Kind::Data => self.data_frame(index, header),
-            Kind::WindowUpdate | Kind::Ping | Kind::GoAway => self.window_frame(index, header),
-        }
+        let begins = self.acknowledged_by_peer(index, header.flags) || opens;
+        let changes = match header.kind {
+            Kind::Data => self.data_frame(index, header)?,
+            Kind::WindowUpdate | Kind::Ping | Kind::GoAway => self.window_frame(index, header)?,
+        };
+        if begins || changes { Ok(()) } else { self.count_idle() }
     }
 
     /// A frame for a stream that was refused, has ended, or never was: its payload is discarded.
@@ -167,8 +173,9 @@ impl Connection {
         self.count_idle()
     }
 
+    /// Returns whether the frame changes anything, apart from a beginning of the stream.
     #[inline]
-    fn data_frame(&mut self, index: u32, header: Header) -> Result<(), Violation> {
+    fn data_frame(&mut self, index: u32, header: Header) -> Result<bool, Violation> {
         let length = header.length;
         if header.flags.has(Flags::RST) {
             self.parser.payload = Payload { stream: None, remaining: length, fin: false };
@@ -177,10 +184,7 @@ impl Connection {
         let stream = self.streams.at(index);
         let fin = header.flags.has(Flags::FIN);
         if length == 0 {
-            if fin {
-                return self.fin_by_peer(index);
-            }
-            return if header.flags.has(Flags::SYN.and(Flags::ACK)) { Ok(()) } else { self.count_idle() };
+            return Ok(fin && self.fin_by_peer(index));
         }
         if stream.receive.state == ReceiveState::Finished {
             return Err(Violation::DataAfterFin(stream.id));
@@ -192,10 +196,10 @@ impl Connection {
             credit,
         })?;
         stream.receive.bytes += u64::from(length);
-        self.idle = self.idle.saturating_sub(1);
+        self.forgive();
         let key = StreamKey { index, id: header.stream };
         self.parser.payload = Payload { stream: Some(key), remaining: length, fin };
-        Ok(())
+        Ok(true)
     }
 
     /// Takes as much of the payload as there is.
@@ -246,80 +250,83 @@ impl Connection {
         if self.output.refusals() > limit { Err(Violation::TooManyRefusals(limit)) } else { Ok(()) }
     }
 
-    fn window_frame(&mut self, index: u32, header: Header) -> Result<(), Violation> {
+    /// Returns whether the frame changes anything, apart from a beginning of the stream.
+    fn window_frame(&mut self, index: u32, header: Header) -> Result<bool, Violation> {
         let flags = header.flags;
         if flags.has(Flags::RST) {
             return self.reset_by_peer(index, ResetCode::new(header.length));
         }
-        let stops = flags.has(Flags::STOP) && self.peer_understands_stop;
-        if header.length == 0 && !stops && !flags.has(Flags::SYN.and(Flags::ACK).and(Flags::FIN)) {
-            return self.count_idle();
-        }
-        self.idle = self.idle.saturating_sub(1);
-        if header.length > 0 {
-            self.credit_from_peer(index, header)?;
-        }
-        if stops {
-            self.stopped_by_peer(index);
+        let mut changes = header.length > 0 && self.credit_from_peer(index, header)?;
+        if flags.has(Flags::STOP) && self.peer_understands_stop {
+            changes |= self.stopped_by_peer(index);
         }
         // The stop may have ended the stream.
         let key = StreamKey { index, id: header.stream };
         if flags.has(Flags::FIN) && self.streams.contains(key) && self.streams.get(key).on_wire {
-            return self.fin_by_peer(index);
+            changes |= self.fin_by_peer(index);
         }
-        Ok(())
+        Ok(changes)
     }
 
-    fn credit_from_peer(&mut self, index: u32, header: Header) -> Result<(), Violation> {
+    /// Returns whether the credit answers bytes that were sent. More can be granted without end, a byte a frame. What
+    /// was sent before our FIN is answered after it, too.
+    fn credit_from_peer(&mut self, index: u32, header: Header) -> Result<bool, Violation> {
         let stream = self.streams.at(index);
-        if stream.send.state != SendState::Open {
-            return Ok(());
-        }
         let (delta, credit) = (header.length, stream.send.credit);
+        let answers = stream.send.unanswered > 0;
+        stream.send.unanswered = stream.send.unanswered.saturating_sub(delta);
+        if stream.send.state != SendState::Open {
+            return Ok(answers);
+        }
         let overflow = Violation::CreditOverflow { stream: header.stream, delta, credit };
         stream.send.credit = credit.checked_add(delta).ok_or(overflow)?;
-        stream.cancel_if(&mut self.timers, index, Timer::NoCredit);
+        stream.send.window = stream.send.window.max(stream.send.credit);
         if credit == 0 {
-            self.tell_writer(index);
+            self.credit_came(index);
         }
-        Ok(())
+        Ok(answers)
     }
 
-    /// Any frame of the peer for the stream acknowledges it: some send ACK with their first own data only.
+    /// Any frame of the peer for the stream acknowledges it: some send ACK with their first own data only. Returns
+    /// whether this one does.
     #[inline]
-    fn acknowledged_by_peer(&mut self, index: u32, flags: Flags) {
+    fn acknowledged_by_peer(&mut self, index: u32, flags: Flags) -> bool {
         let stream = self.streams.at(index);
-        if stream.outbound && !stream.acknowledged && !flags.has(Flags::RST) {
+        let acknowledges = stream.outbound && !stream.acknowledged && !flags.has(Flags::RST);
+        if acknowledges {
             stream.acknowledged = true;
             stream.cancel_if(&mut self.timers, index, Timer::Open);
             self.streams.unacknowledged -= 1;
             self.tell_openers();
+            self.forgive();
         }
+        acknowledges
     }
 
-    fn reset_by_peer(&mut self, index: u32, code: ResetCode) -> Result<(), Violation> {
+    fn reset_by_peer(&mut self, index: u32, code: ResetCode) -> Result<bool, Violation> {
         let stream = self.streams.at(index);
         let refused = stream.outbound && !stream.acknowledged;
         self.statistics.resets_received += 1;
-        self.idle = self.idle.saturating_sub(1);
         if !stream.outbound && !stream.acknowledged {
             self.early_resets += 1;
             if self.early_resets > self.config.limits.early_resets {
                 return Err(Violation::RapidReset(self.config.limits.early_resets));
             }
         }
+        self.forgive();
         self.mark_reset(index, if refused { Reset::Refused } else { Reset::Peer(code) });
         self.end_on_wire(index);
-        Ok(())
+        Ok(true)
     }
 
-    fn fin_by_peer(&mut self, index: u32) -> Result<(), Violation> {
+    /// Returns whether it is the first FIN.
+    fn fin_by_peer(&mut self, index: u32) -> bool {
         if self.streams.at(index).receive.state == ReceiveState::Finished {
-            return self.count_idle();
+            return false;
         }
-        self.idle = self.idle.saturating_sub(1);
+        self.forgive();
         self.finish_receiving(index);
-        Ok(())
+        true
     }
 
     /// FIN has come, and all payload before it.
@@ -337,19 +344,27 @@ impl Connection {
         }
     }
 
-    /// The peer does not read any more, and has not got our FIN.
-    fn stopped_by_peer(&mut self, index: u32) {
+    /// The peer does not read any more, and has not got our FIN. Returns whether that is news.
+    fn stopped_by_peer(&mut self, index: u32) -> bool {
         let stream = self.streams.at(index);
         if stream.send.state != SendState::Open {
-            stream.send.unread = true;
-            return self.tell_end(index);
+            let known = stream.send.state == SendState::Stopped || stream.send.unread;
+            if !known {
+                stream.send.unread = true;
+                self.forgive();
+                self.tell_end(index);
+            }
+            return !known;
         }
+        self.forgive();
+        let stream = self.streams.at(index);
         stream.send.state = SendState::Stopped;
         stream.send.flushed_at = self.output.fin(stream.id);
         self.sending_ended(index);
         if self.streams.at(index).has_ended() {
             self.end_on_wire(index);
         }
+        true
     }
 
     /// The peer opens a stream. `None`: it was refused.
@@ -363,11 +378,18 @@ impl Connection {
             self.output.refuse(id);
             return self.check_refusals().map(|()| None);
         }
-        self.idle = self.idle.saturating_sub(1);
+        self.forgive();
         let key = self.streams.insert(Stream::new(id, false, self.config.window.first(), self.latest));
         self.backlog.push_back(key);
         self.tell_acceptors();
         Ok(Some(key.index))
+    }
+
+    /// A useful frame makes up for one without effect. For what a peer can do without end at no cost, this is not
+    /// called: payload uses up credit, and each of the others comes once a stream.
+    #[inline]
+    fn forgive(&mut self) {
+        self.idle = self.idle.saturating_sub(1);
     }
 
     /// Counts a frame without effect. The count falls with useful frames, and with time: the whole limit in a minute.

@@ -13,11 +13,13 @@
 //! received.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use slab::Slab;
 use wavetank_runtime::Instant;
 
 use super::buffer::ReceiveBuffer;
+use super::pings::PingId;
 use super::timers::{Timer, Timers};
 use super::turns::Share;
 use super::{SendingEnd, StreamKey};
@@ -76,6 +78,12 @@ pub(crate) struct Sender {
     pub(crate) state: SendState,
     /// What the peer allows us to send, in bytes.
     pub(crate) credit: u32,
+    /// The most credit that there ever was at once, in bytes: about the peer's window.
+    pub(crate) window: u32,
+    /// What the waits for credit came to, once there was one.
+    pub(crate) credit_wait: Option<Box<CreditWait>>,
+    /// What was sent and not yet made up for by credit, in bytes.
+    pub(crate) unanswered: u32,
     pub(crate) share: Share,
     /// A writer waits, and is to be told when it may go on.
     pub(crate) waits: bool,
@@ -93,6 +101,17 @@ pub(crate) struct Sender {
     pub(crate) flushed_at: u64,
     pub(crate) deadline: Option<Instant>,
     pub(crate) bytes: u64,
+}
+
+/// How a writer waits for credit.
+#[derive(Debug, Default)]
+pub(crate) struct CreditWait {
+    /// Since when a writer waits.
+    pub(crate) since: Option<Instant>,
+    /// The longest wait that credit has ended.
+    pub(crate) longest: Duration,
+    /// The ping behind the data: once it is answered, all of the data has reached the peer.
+    pub(crate) probe: Option<PingId>,
 }
 
 /// The receiving half.
@@ -149,6 +168,9 @@ impl Stream {
             send: Sender {
                 state: SendState::Open,
                 credit: INITIAL_WINDOW_BYTES,
+                window: INITIAL_WINDOW_BYTES,
+                credit_wait: None,
+                unanswered: 0,
                 share: Share::default(),
                 waits: false,
                 flush_waits: false,
@@ -220,9 +242,14 @@ impl Stream {
         }
     }
 
+    /// Whether the timer of its life is this one.
+    pub(crate) fn runs(&self, which: Timer) -> bool {
+        self.timer.is_some_and(|(_, timer)| timer == which)
+    }
+
     /// Stops the timer of its life if it is this one.
     pub(crate) fn cancel_if(&mut self, timers: &mut Timers, index: u32, which: Timer) {
-        if self.timer.is_some_and(|(_, timer)| timer == which) {
+        if self.runs(which) {
             self.cancel(timers, index);
         }
     }

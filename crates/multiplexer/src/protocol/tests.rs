@@ -97,6 +97,19 @@ impl Lab {
         frames(&bytes)
     }
 
+    /// Takes all output and answers its pings. Returns the other frames.
+    fn answer_pings(&mut self) -> Vec<Frame> {
+        let mut sent = self.sent();
+        sent.retain(|frame| match *frame {
+            Frame::Ping(SYN, opaque) => {
+                self.receive(Frame::Ping(ACK, opaque));
+                false
+            }
+            _ => true,
+        });
+        sent
+    }
+
     fn pass(&mut self, time: Duration) {
         self.now += time;
         while self.connection.deadline().is_some_and(|deadline| deadline <= self.now) {

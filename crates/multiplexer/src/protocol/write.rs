@@ -7,7 +7,7 @@ use wavetank_runtime::Instant;
 
 use super::frame::{Flags, Kind};
 use super::output::Transmit;
-use super::stream::{ReceiveState, SendState};
+use super::stream::SendState;
 use super::timers::Timer;
 use super::{Connection, Event, StreamKey};
 use crate::error::{WriteEnd, WriteError};
@@ -59,6 +59,7 @@ impl Connection {
         // The window is charged when the frame is made, never after a wait.
         let count = u32::try_from(length).map_or(most, |length| length.min(most));
         stream.send.credit -= count;
+        stream.send.unanswered = stream.send.unanswered.saturating_add(count);
         stream.send.bytes += u64::from(count);
         stream.send.flushed_at = self.output.data(key.id, count, slices);
         self.turns.wrote(&mut stream.send.share, count);
@@ -78,27 +79,10 @@ impl Connection {
         if stream.send.state != SendState::Open || !self.ending.is_open() {
             self.tell_writer(key.index);
         } else if stream.send.credit == 0 {
-            self.watch_credit(key.index);
+            self.wait_for_credit(key.index);
         } else {
             self.turns.wait(&mut stream.send.share, key.index);
         }
-    }
-
-    /// Starts the timer of a writer without credit, if the peer may have stopped reading and cannot say so.
-    pub(crate) fn watch_credit(&mut self, index: u32) {
-        let Some(timeout) = self.config.timeouts.no_credit else { return };
-        let at = self.latest + timeout;
-        if self.lacks_credit(index) && self.streams.at(index).timer.is_none() {
-            self.streams.at(index).start(&mut self.timers, index, Timer::NoCredit, at);
-        }
-    }
-
-    /// Whether a writer waits for credit that may never come.
-    pub(crate) fn lacks_credit(&mut self, index: u32) -> bool {
-        let understands = self.peer_understands_stop;
-        let stream = self.streams.at(index);
-        let waits = stream.send.waits && stream.send.credit == 0 && stream.send.state == SendState::Open;
-        waits && stream.receive.state == ReceiveState::Finished && !understands
     }
 
     fn write_failure(&mut self, key: StreamKey) -> WriteError {
@@ -248,7 +232,7 @@ impl Connection {
     #[inline]
     #[must_use]
     pub fn awaits_written(&self) -> bool {
-        !self.flushing.is_empty() && !self.output.is_idle()
+        self.waits_for_transport() && !self.output.is_idle()
     }
 
     /// Whether something waits for [`output_written`](Self::output_written). Otherwise the driver may call it together
@@ -256,7 +240,13 @@ impl Connection {
     #[inline]
     #[must_use]
     pub fn awaits_transport(&self) -> bool {
-        !self.flushing.is_empty() || !self.ending.is_open() || self.has_waiting_writers()
+        self.waits_for_transport() || !self.ending.is_open() || self.has_waiting_writers()
+    }
+
+    /// Whether something is to happen once the transport has taken what was written.
+    #[inline]
+    fn waits_for_transport(&self) -> bool {
+        !self.flushing.is_empty() || !self.probing.is_empty()
     }
 
     /// The transport has taken `count` bytes of the transmit; `all`: nothing of it is left.
@@ -270,6 +260,9 @@ impl Connection {
         self.output.all_written();
         if !self.flushing.is_empty() {
             self.tell_flushed();
+        }
+        if !self.probing.is_empty() {
+            self.send_probes();
         }
     }
 

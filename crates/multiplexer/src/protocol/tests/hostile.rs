@@ -182,6 +182,97 @@ fn a_flood_of_empty_frames_ends_the_session() {
     }
 }
 
+/// The streams that a peer can name: one of each kind, by id.
+fn every_kind_of_stream(lab: &mut Lab) -> [u32; 8] {
+    let [open, finished, stopped, closed, reset] = [1, 3, 5, 7, 9].map(|id| lab.accept(id));
+    let now = lab.now;
+    lab.connection.close_write(finished, now).expect("an open stream");
+    lab.connection.stop(stopped, now);
+    lab.connection.close_stream(closed, now).expect("an open stream");
+    lab.connection.drop_stream(reset, now);
+    let opened = lab.open();
+    let (waiting, unknown) = (11, 1001);
+    lab.receive(Frame::Window(SYN, waiting, 0));
+    lab.sent();
+    [open.id(), finished.id(), stopped.id(), closed.id(), reset.id(), opened.id(), waiting, unknown]
+}
+
+/// Any frame, alone or with a ping, sent again and again: it ends the session, or is one that changed something.
+#[test]
+fn every_frame_without_effect_is_counted() {
+    const LIMIT: u32 = 60;
+    let limits = Limits { idle_frames: LIMIT, drain_budget_bytes: 1 << 20, ..Limits::default() };
+    let config = Config { limits, ..Config::default() };
+    let mut cases = 0;
+    for bits in 0..64_u16 {
+        let flags = if bits < 32 { Flags(bits) } else { Flags(bits - 32).and(Flags(0x8000)) };
+        for (kind, length) in (0..4).flat_map(|kind| [(kind, 0), (kind, 16_000)]) {
+            for (place, extended, with_ping) in
+                (0..8).flat_map(|place| [(place, true, true), (place, true, false), (place, false, true)])
+            {
+                let mut lab = Lab::with(Role::Server, config.clone());
+                if extended {
+                    lab.receive(Frame::Ping(SYN, ANNOUNCEMENT));
+                    lab.sent();
+                }
+                let stream = every_kind_of_stream(&mut lab)[place];
+                let frame = match kind {
+                    0 => Frame::Data(flags, stream, length),
+                    1 => Frame::Window(flags, stream, u32::try_from(length).expect("a small number")),
+                    2 => Frame::Ping(flags, 7),
+                    _ => Frame::GoAway(0),
+                };
+                for _ in 0..2 * LIMIT {
+                    lab.receive(frame.clone());
+                    if with_ping {
+                        lab.receive(Frame::Ping(SYN, 7));
+                    }
+                    lab.sent();
+                }
+                let case = format!("{frame:?}, with pings: {with_ping}, extended: {extended}");
+                assert_ne!(lab.connection.state(), State::Open, "{case}");
+                cases += 1;
+            }
+        }
+    }
+    assert!(cases > 10_000, "{cases}");
+}
+
+#[test]
+fn credit_for_sent_bytes_is_not_idle() {
+    let limits = Limits { idle_frames: 10, ..Limits::default() };
+    let mut lab = Lab::with(Role::Client, Config { limits, ..Config::default() });
+    let key = lab.opened();
+    assert_eq!(lab.write(key, 1000), Poll::Ready(Ok(1000)));
+    for _ in 0..500 {
+        lab.receive(Frame::Window(NONE, key.id(), 1));
+    }
+    // The rest is answered behind FIN.
+    lab.connection.close_write(key, lab.now).expect("an open stream");
+    for _ in 0..500 {
+        lab.receive(Frame::Window(NONE, key.id(), 1));
+    }
+    assert_eq!(lab.connection.statistics().idle_frames, 0);
+    for _ in 0..11 {
+        lab.receive(Frame::Window(NONE, key.id(), 1));
+    }
+    check_violation(lab, Violation::IdleFrames(10));
+}
+
+#[test]
+fn grants_do_not_forgive_pings() {
+    let limits = Limits { idle_frames: 10, ..Limits::default() };
+    let mut lab = Lab::with(Role::Client, Config { limits, ..Config::default() });
+    let key = lab.opened();
+    assert_eq!(lab.write(key, 1000), Poll::Ready(Ok(1000)));
+    lab.sent();
+    for _ in 0..11 {
+        lab.receive(Frame::Window(NONE, key.id(), 1));
+        lab.receive(Frame::Ping(SYN, 7));
+    }
+    assert_eq!(lab.violation(), Some(Violation::IdleFrames(10)));
+}
+
 #[test]
 fn time_forgives_frames_without_effect() {
     let mut lab = Lab::new(Role::Server);

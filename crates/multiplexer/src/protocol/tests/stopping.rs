@@ -284,6 +284,7 @@ fn a_finished_peer_without_credit_fails_the_writer() {
     let key = lab.opened();
     lab.write_to_the_end_of_credit(key);
     lab.receive(Frame::Data(FIN, 1, 5));
+    lab.answer_pings();
     lab.events();
     lab.pass(NO_CREDIT - Duration::from_nanos(1));
     assert_eq!(lab.events(), []);
@@ -308,9 +309,114 @@ fn credit_that_comes_keeps_the_writer_alive() {
         lab.receive(Frame::Window(NONE, 1, 1));
         assert_eq!(lab.write(key, 1), Poll::Ready(Ok(1)));
         assert_eq!(lab.write(key, 1), Poll::Pending);
+        lab.answer_pings();
     }
-    lab.pass(NO_CREDIT);
-    assert!(matches!(lab.write(key, 1), Poll::Ready(Err(WriteError::ResetHere(LocalReset::NoCredit)))));
+    lab.check_failure_after(key, 2 * NO_CREDIT - Duration::from_secs(2));
+}
+
+impl Lab {
+    /// The writer still waits just before `time` has passed, and then fails for lack of credit.
+    fn check_failure_after(&mut self, key: StreamKey, time: Duration) {
+        let error = WriteError::ResetHere(LocalReset::NoCredit);
+        let end = self.now + time;
+        while self.now < end {
+            assert_eq!(self.write(key, 1), Poll::Pending, "{:?} too early", end - self.now);
+            self.pass((end - self.now).min(Duration::from_secs(1)));
+            // Keeps the session alive.
+            self.receive(Frame::Ping(SYN, 0));
+            self.sent();
+        }
+        assert_eq!(self.write(key, 1), Poll::Ready(Err(error)));
+    }
+
+    /// A writer without credit, to a peer that has sent FIN. The ping behind the data is not answered.
+    fn without_credit(window: u32) -> (Self, StreamKey) {
+        let mut lab = Self::new(Role::Client);
+        let key = lab.opened();
+        if window > WINDOW {
+            lab.receive(Frame::Window(NONE, 1, window - WINDOW));
+        }
+        lab.write_to_the_end_of_credit(key);
+        lab.receive(Frame::Window(FIN, 1, 0));
+        (lab, key)
+    }
+}
+
+#[test]
+fn the_wait_begins_once_data_has_arrived() {
+    let (mut lab, key) = Lab::without_credit(WINDOW);
+    let sent = lab.sent();
+    assert!(matches!(sent[..], [Frame::Ping(SYN, _)]), "{sent:?}");
+    let Frame::Ping(_, opaque) = sent[0] else { return };
+    // The link is slow, and other bytes come.
+    for _ in 0..10 {
+        lab.pass(LINGER - Duration::from_secs(10));
+        lab.receive(Frame::Ping(SYN, 0));
+        assert_eq!(lab.write(key, 1), Poll::Pending);
+    }
+    lab.receive(Frame::Ping(ACK, opaque));
+    lab.check_failure_after(key, NO_CREDIT);
+}
+
+#[test]
+fn a_probe_follows_the_data_it_is_for() {
+    let mut lab = Lab::new(Role::Client);
+    let key = lab.opened();
+    lab.receive(Frame::Window(FIN, 1, 0));
+    lab.receive(Frame::Window(NONE, 1, 10));
+    while let Poll::Ready(Ok(_)) = lab.write(key, 1 << 20) {
+        if lab.connection.stream_statistics(key).send_credit > 10 {
+            lab.sent();
+        }
+    }
+    let mut transmit = Transmit::new();
+    assert!(lab.connection.take_output(&mut transmit, lab.now));
+    assert!(!lab.connection.take_output(&mut Transmit::new(), lab.now), "the transport has not taken all");
+    let count = transmit.len();
+    transmit.advance(count);
+    lab.connection.output_written(count, true, lab.now);
+    let sent = lab.sent();
+    assert!(matches!(sent[..], [Frame::Ping(SYN, _)]), "{sent:?}");
+}
+
+#[test]
+fn a_probe_without_an_answer_ends_with_silence() {
+    let (mut lab, key) = Lab::without_credit(WINDOW);
+    lab.pass(LINGER - Duration::from_nanos(1));
+    assert_eq!(lab.write(key, 1), Poll::Pending);
+    lab.pass(Duration::from_nanos(1));
+    let error = WriteError::ResetHere(LocalReset::NoCredit);
+    assert_eq!(lab.write(key, 1), Poll::Ready(Err(error)));
+}
+
+#[test]
+fn large_windows_allow_longer_waits() {
+    for (window, times) in [(1 << 20, 1), (4 << 20, 2), (16 << 20, 8), (256 << 20, 8)] {
+        let (mut lab, key) = Lab::without_credit(window);
+        lab.answer_pings();
+        lab.check_failure_after(key, NO_CREDIT * times);
+    }
+}
+
+#[test]
+fn slow_grants_allow_twice_the_wait() {
+    // The first wait is one before FIN, when nothing bounds it.
+    let mut lab = Lab::new(Role::Client);
+    let key = lab.opened();
+    lab.write_to_the_end_of_credit(key);
+    for (round, seconds) in [20, 30, 45, 65].into_iter().enumerate() {
+        let end = lab.now + Duration::from_secs(seconds);
+        while lab.now < end {
+            lab.pass(NO_CREDIT / 2);
+            lab.receive(Frame::Ping(SYN, 0));
+            lab.answer_pings();
+        }
+        lab.receive(Frame::Window(if round == 0 { FIN } else { NONE }, 1, 100));
+        assert_eq!(lab.write(key, 100), Poll::Ready(Ok(100)), "round {round}");
+        assert_eq!(lab.write(key, 100), Poll::Pending);
+        lab.answer_pings();
+    }
+    lab.check_failure_after(key, Duration::from_secs(2 * 65));
 }
 
 #[test]
