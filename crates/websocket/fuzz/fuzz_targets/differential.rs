@@ -13,6 +13,9 @@ use wavetank_websocket::{Cause, Config};
 
 const NOW: Instant = Instant::from_nanos(1);
 
+/// The longest frame and message. With the same limits both reject the same frames.
+const BYTES_MAX: usize = 64 << 20;
+
 fuzz_target!(|data: &[u8]| {
     let (ours, complaint) = ours(data);
     let (theirs, is_error) = theirs(data);
@@ -26,7 +29,9 @@ fuzz_target!(|data: &[u8]| {
 
 /// Returns our messages, and `true` if we reported an error of the peer.
 fn ours(data: &[u8]) -> (Vec<Vec<u8>>, bool) {
-    let mut connection = Connection::new(Role::Client, Config::default(), None, [7; 32], NOW);
+    let mut config = Config::default();
+    config.limits().frame(BYTES_MAX).message(BYTES_MAX);
+    let mut connection = Connection::new(Role::Client, config, None, [7; 32], NOW);
     connection.input().extend_from_slice(data);
     connection.process(NOW);
     let mut messages = Vec::new();
@@ -51,10 +56,7 @@ fn ours(data: &[u8]) -> (Vec<Vec<u8>>, bool) {
 
 /// Returns tungstenite's messages, and `true` if it reported an error of the peer.
 fn theirs(data: &[u8]) -> (Vec<Vec<u8>>, bool) {
-    // With the same limits both reject the same frames.
-    let limits = Config::default().limits;
-    let config =
-        WebSocketConfig::default().max_frame_size(Some(limits.frame)).max_message_size(Some(limits.message));
+    let config = WebSocketConfig::default().max_frame_size(Some(BYTES_MAX)).max_message_size(Some(BYTES_MAX));
     let mut socket = WebSocket::from_raw_socket(Wire(Cursor::new(data)), TheirRole::Client, Some(config));
     let mut messages = Vec::new();
     loop {
