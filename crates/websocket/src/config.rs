@@ -192,10 +192,10 @@ impl Limits {
 
     /// Sets how many bytes are read at once. 0 counts as 1. Default: 64 KiB.
     ///
-    /// A connection holds a buffer of this size while something is received, and TLS another one. An idle one gives it
-    /// back, and holds 512 bytes on threads. A large value saves calls of the system where much is received; 4 KiB is
-    /// enough for many connections that are mostly idle. Tasks read longer frames straight into a buffer of their size;
-    /// threads never read more than this at once.
+    /// A connection holds a buffer of this size while something is received, and TLS another one. An idle one without
+    /// TLS gives it back with its automatic pings, and holds 512 bytes on threads. A large value saves calls of the
+    /// system where much is received; 4 KiB is enough for many connections that are mostly idle. Tasks read longer
+    /// frames straight into a buffer of their size; threads never read more than this at once.
     pub fn read_buffer(&mut self, bytes: usize) -> &mut Self {
         self.read_buffer = bytes;
         self
@@ -225,6 +225,10 @@ impl Keepalive {
     ///
     /// A short interval costs traffic, and wakes devices that would sleep. With a long one, or `None`, a peer that is
     /// gone is noticed late, or only when the system gives up on what was sent.
+    ///
+    /// With each automatic ping a connection also gives back the memory that it does not use: buffers, except those of
+    /// TLS, and what it compresses with, if it has compressed nothing since the ping before. With `None` it keeps that
+    /// memory to its end.
     pub fn interval(&mut self, interval: Option<Duration>) -> &mut Self {
         self.interval = interval;
         self

@@ -195,6 +195,12 @@ impl Connection {
         self.receiver.input()
     }
 
+    /// Appends what the driver has read elsewhere to [`input`](Self::input). A control frame makes no room for more
+    /// than itself, so that a connection whose memory was freed takes none for pings and pongs.
+    pub(crate) fn append(&mut self, bytes: &[u8]) {
+        self.receiver.append(bytes);
+    }
+
     /// Returns whether nothing is under way: no frame, message, pong, failure or Close in either direction. Then
     /// [`take_only`](Self::take_only) may take a message that arrives as the only input. The connection stays at rest.
     pub(crate) fn is_at_rest(&self) -> bool {

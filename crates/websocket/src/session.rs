@@ -89,6 +89,14 @@ impl Session {
         }
     }
 
+    /// Appends what the driver has read elsewhere to [`input`](Self::input).
+    pub(crate) fn append(&mut self, bytes: &[u8]) {
+        match &mut self.tls {
+            None => self.connection.append(bytes),
+            Some(tls) => tls.input().extend_from_slice(bytes),
+        }
+    }
+
     /// Processes what [`input`](Self::input) holds.
     pub fn process(&mut self, now: Instant) {
         self.process_with(&|| now);

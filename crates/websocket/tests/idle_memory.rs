@@ -1,18 +1,22 @@
-//! The memory of a connection of tasks that is idle, with compression negotiated: little before the first message, and
-//! given back after the last.
+//! The memory of a connection that is idle, in tasks and on threads, with compression negotiated: little before the
+//! first message, and given back after the last.
 
 #![expect(unsafe_code, reason = "an allocator is unsafe to implement")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicIsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use wavetank_runtime::{Runtime as _, Tokio};
+use wavetank_runtime::{
+    BlockingListener as _, ListenOptions, Runtime as _, SocketOptions, Std, Threads as _, Tokio,
+};
+use wavetank_websocket::blocking;
 use wavetank_websocket::client::WebSocket;
 use wavetank_websocket::deflate::Parameters;
 use wavetank_websocket::handshake::Upgraded;
 use wavetank_websocket::protocol::Role;
-use wavetank_websocket::{Config, Message};
+use wavetank_websocket::{CloseCode, Config, Message};
 
 /// Counts the bytes that the process has allocated.
 struct Counting;
@@ -41,11 +45,20 @@ fn allocated() -> isize {
     ALLOCATED.load(Ordering::Relaxed)
 }
 
+/// All tests count in the same place: one runs at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 const KIB: isize = 1024;
 
-/// What two ends of a connection may take before their first message, without stacks: a read buffer of 64 KiB for each,
-/// of which no page is used before something comes, and little else.
-const UNUSED_MAX: isize = 2 * (64 + 8) * KIB;
+/// What two ends of a connection may take before their first message, without stacks and buffers to read into.
+const UNUSED_MAX: isize = 2 * 8 * KIB;
+
+/// What tasks read into. No page of it is used before something comes.
+const READ_BUFFERS: isize = 2 * 64 * KIB;
 
 /// What messages add at least while both ends keep the windows of both directions.
 const BUSY_MIN: isize = 2 * 200 * KIB;
@@ -79,7 +92,8 @@ fn text() -> String {
 }
 
 #[test]
-fn idle_connections_give_memory_back() {
+fn idle_tasks_give_memory_back() {
+    let _alone = alone();
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = builder.enable_all().start_paused(true).build().expect("a runtime");
     for takeover in [true, false] {
@@ -91,7 +105,7 @@ fn idle_connections_give_memory_back() {
             let server = WebSocket::from_upgraded(Tokio, far, upgraded(Role::Server, takeover));
             Tokio.sleep(INTERVAL / 2).await;
             let unused = allocated() - before;
-            assert!(unused <= UNUSED_MAX, "{unused} bytes before the first message");
+            assert!(unused <= UNUSED_MAX + READ_BUFFERS, "{unused} bytes before the first message");
             for (from, to) in [(&client, &server), (&server, &client)] {
                 let (sent, received) = tokio::join!(from.send(&text), to.recv());
                 sent.expect("is open");
@@ -106,5 +120,52 @@ fn idle_connections_give_memory_back() {
             client.send(&text).await.expect("is open");
             assert_eq!(server.recv().await, Ok(Message::text(&*text)));
         });
+    }
+}
+
+#[test]
+fn idle_threads_give_memory_back() {
+    let _alone = alone();
+    for takeover in [true, false] {
+        let text = text();
+        let listener = Std.listen(([127, 0, 0, 1], 0).into(), ListenOptions::new()).expect("a listener");
+        let address = listener.local_addr().expect("an address");
+        let near = Std.connect(address, SocketOptions::new(), None).expect("a listener");
+        let (far, _) = listener.accept().expect("a connection");
+        let before = allocated();
+        let adopt = |stream, role| {
+            blocking::WebSocket::from_upgraded(Std, stream, upgraded(role, takeover)).expect("threads")
+        };
+        let (client, server) = (adopt(near, Role::Client), adopt(far, Role::Server));
+        Std.sleep(INTERVAL / 2);
+        let unused = allocated() - before;
+        assert!(unused <= UNUSED_MAX, "{unused} bytes before the first message");
+        for (from, to) in [(&client, &server), (&server, &client)] {
+            from.send(&text).expect("is open");
+            assert_eq!(to.recv(), Ok(Message::text(&*text)));
+        }
+        let busy = allocated() - before - unused;
+        assert!(busy >= BUSY_MIN || !takeover, "{busy} bytes after messages");
+        let idle = lasting(|| allocated() - before - unused, kept_max(takeover));
+        assert!(idle <= kept_max(takeover), "{idle} bytes of {busy} after a while, takeover {takeover}");
+        // It goes on as before.
+        client.send(&text).expect("is open");
+        assert_eq!(server.recv(), Ok(Message::text(&*text)));
+        assert!(client.close(CloseCode::NORMAL, "").is_clean());
+    }
+}
+
+/// Waits until `bytes` gives at most `enough` for two intervals, pings and pongs included, but not forever. Returns the
+/// last result.
+fn lasting(bytes: impl Fn() -> isize, enough: isize) -> isize {
+    let end = Std.now() + Duration::from_secs(20);
+    let mut looks = 0;
+    loop {
+        let found = bytes();
+        looks = if found <= enough { looks + 1 } else { 0 };
+        if looks > 20 || Std.now() >= end {
+            return found;
+        }
+        Std.sleep(INTERVAL / 10);
     }
 }

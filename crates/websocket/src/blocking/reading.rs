@@ -24,7 +24,7 @@ const SHORTEST: Duration = Duration::from_millis(16);
 /// fills it, reads are as long as configured.
 const SHORT_READ: usize = 512;
 
-/// A read that brings little after such a pause is followed by short ones.
+/// When no read has brought more than a short one for so long, short ones follow. Pings and pongs do not count as use.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// The right to read, and what reading needs.
@@ -33,21 +33,26 @@ pub(super) struct ReadPermit {
     buffer: Vec<u8>,
     /// How long a read is at most.
     bytes: usize,
+    /// When a read last brought more than a short one.
+    much_at: Instant,
     /// The read timeout that the stream has.
     timeout: Option<Duration>,
 }
 
 impl ReadPermit {
     /// `wire` has no read timeout. A read brings `bytes` at most.
-    pub(super) fn new(wire: BoxWire, bytes: usize) -> Self {
-        Self { wire, buffer: vec![0; bytes.min(SHORT_READ)], bytes, timeout: None }
+    pub(super) fn new(wire: BoxWire, bytes: usize, now: Instant) -> Self {
+        Self { wire, buffer: vec![0; bytes.min(SHORT_READ)], bytes, much_at: now, timeout: None }
     }
 
-    /// Fits the length of the next read to the last one, which brought `count` bytes this long after the one before.
-    fn adapt(&mut self, count: usize, pause: Duration) {
+    /// Fits the length of the next read to the last one, which brought `count` bytes.
+    fn adapt(&mut self, count: usize, now: Instant) {
+        if count > SHORT_READ || count == self.buffer.len() {
+            self.much_at = now;
+        }
         if count == self.buffer.len() {
             self.buffer.resize(self.bytes, 0);
-        } else if pause >= PAUSE && count <= SHORT_READ && self.buffer.len() > SHORT_READ {
+        } else if self.buffer.len() > SHORT_READ && now - self.much_at >= PAUSE {
             self.buffer = vec![0; SHORT_READ];
         }
     }
@@ -87,12 +92,12 @@ pub(super) fn look<'a, T: Threads>(
         return (guard, false);
     }
     let now = shared.threads.now();
-    let pause = now - std::mem::replace(&mut guard.read_at, now);
+    guard.read_at = now;
     let found_nothing = matches!(&read, Err(error) if is_temporary(error));
     if !found_nothing {
         let count = read.as_ref().map_or(0, |count| *count);
         guard.take_in(read.map(|count| &permit.buffer[..count]));
-        permit.adapt(count, pause);
+        permit.adapt(count, now);
     }
     guard.read_permit = Some(permit);
     shared.settle(&mut guard);
@@ -106,7 +111,7 @@ impl State {
         match read {
             Ok([]) => self.session.end_of_input(now),
             Ok(bytes) => {
-                self.session.input().extend_from_slice(bytes);
+                self.session.append(bytes);
                 self.session.process(now);
                 if self.abandoned {
                     self.discard();

@@ -113,7 +113,7 @@ impl<T: Threads> WebSocket<T> {
         wire.set_read_timeout(None)?;
         wire.set_write_timeout(None)?;
         let (writing, control) = (wire.duplicate()?, wire.duplicate()?);
-        let reading = ReadPermit::new(wire, session.connection().read_bytes());
+        let reading = ReadPermit::new(wire, session.connection().read_bytes(), threads.now());
         let shared = Arc::new(Shared::new(threads.clone(), session, writing, control, close_timeout));
         // From here on dropping the handle ends the threads that have started.
         let socket = Self { handle: Arc::new(Handle { shared: Arc::clone(&shared), opened }) };

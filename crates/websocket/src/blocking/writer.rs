@@ -28,6 +28,9 @@ pub(super) fn run<T: Threads>(shared: &Shared<T>) {
         let now = shared.threads.now();
         if guard.deadline().is_some_and(|deadline| deadline <= now) {
             guard.session.handle_deadline(now);
+            if let Some(permit) = &mut guard.write_permit {
+                permit.rest();
+            }
             shared.settle(&mut guard);
         }
         if guard.is_gone() {
@@ -122,6 +125,11 @@ fn is_ahead(deadline: Option<Instant>, now: Instant) -> bool {
 impl WritePermit {
     pub(super) fn new(wire: BoxWire, step_max: Duration) -> Self {
         Self { wire, chunk: Vec::new(), timeout: None, step: STEP_MIN.min(step_max) }
+    }
+
+    /// Frees memory that holds nothing.
+    fn rest(&mut self) {
+        self.chunk = Vec::new();
     }
 
     fn load(&mut self, output: &[u8]) {

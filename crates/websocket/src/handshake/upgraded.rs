@@ -93,7 +93,7 @@ impl Upgraded {
     pub(crate) fn begin(self, seed: [u8; 32], now: Instant) -> (Session, Opened) {
         let Self { role, config, compression, buffered, opened } = self;
         let mut connection = Connection::new(role, config, compression, seed, now);
-        connection.input().extend_from_slice(&buffered);
+        connection.append(&buffered);
         let mut session = Session::new(connection, None, BytesMut::new());
         session.process(now);
         (session, opened)

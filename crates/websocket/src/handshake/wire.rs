@@ -108,7 +108,7 @@ impl Wire {
     /// Hands the bytes over to a session. What arrived behind the opening is its connection's first input.
     pub(super) fn into_session(self, mut connection: Connection, now: Instant) -> Session {
         // "Bytes after the 101 belong to the frame stream."
-        connection.input().extend_from_slice(&self.arrived);
+        connection.append(&self.arrived);
         let mut session = Session::new(connection, self.tls, self.plain);
         session.process(now);
         if self.input_ended {

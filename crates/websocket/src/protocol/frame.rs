@@ -56,6 +56,12 @@ impl Opcode {
     }
 }
 
+/// Returns whether a frame that begins with this byte is a control frame: its opcode has the highest bit (RFC 6455,
+/// section 5.5).
+pub(super) const fn begins_control(first: u8) -> bool {
+    first & 0x08 != 0
+}
+
 /// The head of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Head {

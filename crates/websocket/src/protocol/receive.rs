@@ -10,7 +10,7 @@
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
-use super::frame::{self, Expected, Head, MAX_CONTROL, MAX_HEAD, Opcode};
+use super::frame::{self, Expected, Head, MAX_CONTROL, MAX_HEAD, Opcode, begins_control};
 use super::inbox::Inbox;
 use super::mask;
 use super::statistics::Statistics;
@@ -182,6 +182,17 @@ impl Receiver {
             self.input.extend_from_slice(&full);
         }
         &mut self.input
+    }
+
+    /// Appends `bytes` to the input. Short ones that begin with a control frame get a buffer of their length, if there
+    /// is none: after [`rest`](Self::rest), pings and pongs alone would otherwise take room for a whole read.
+    pub(super) fn append(&mut self, bytes: &[u8]) {
+        let is_control = self.arriving.is_none() && bytes.first().is_none_or(|&first| begins_control(first));
+        if is_control && self.input.capacity() == 0 && bytes.len() <= 2 * (MAX_HEAD + MAX_CONTROL) {
+            self.input = BytesMut::from(bytes);
+        } else {
+            self.input().extend_from_slice(bytes);
+        }
     }
 
     /// Returns whether bytes came since the input was last processed.
