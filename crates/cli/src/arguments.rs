@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ pub(crate) enum Command {
     Replay(Replay),
     /// Make a recording smaller: fewer choices that are not the default
     Shrink(Shrink),
+    /// Say after which choice of a recording its failure is certain
+    Explain(Explain),
     /// List the simulations of the selected packages
     List(List),
     /// List the recordings, say which still fail, and prune those of no use
@@ -156,6 +159,25 @@ pub(crate) struct Shrink {
     #[arg(short, long, value_name = "TIME", value_parser = duration, default_value = "60s")]
     pub(crate) time: Duration,
     /// Print the result as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) build: Build,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(
+    after_help = "Keeps the first choices of the recording, draws the others anew, and counts the runs that fail in \
+                        the same way: for up to 24 lengths, mostly where that count changes."
+)]
+pub(crate) struct Explain {
+    /// The recording of a failure
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Runs of each length
+    #[arg(short = 'n', long, value_name = "N", default_value = "20")]
+    pub(crate) runs: NonZeroU32,
+    /// Print the curve as JSON
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]

@@ -13,6 +13,7 @@ mod cargo;
 mod clock;
 mod diff;
 mod error;
+mod explain;
 mod list;
 mod load;
 mod merge;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         Command::Sweep(arguments) => sweep::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Shrink(arguments) => shrink::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
         Command::Seeds(arguments) => seeds::run(&arguments),
         Command::Merge(arguments) => merge::run(&arguments),
         Command::New(arguments) => new::run(&arguments),

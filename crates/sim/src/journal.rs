@@ -13,6 +13,7 @@
 //! | `failing` | a seed has failed and is not yet recorded: `seed`, `symptom` |
 //! | `failure` | a failure with its `report`, `recording` and the `command` that replays it |
 //! | `swept` | all seeds have run: counts, `points` with whether each was reached, `places` of schedules |
+//! | `causality` | a point of `WAVETANK_EXPLAIN`: `failures` of `runs`, `kept` of `choices`, and the `last` kept |
 //! | `trace` | the trace of a replayed run follows: so many `events`, a line each, without the member `event` |
 //! | `end` | the test ends: `result` (`passed`, `found`, `failed`, `interrupted`) |
 //!

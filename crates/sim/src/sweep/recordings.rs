@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::examine::{Ended, Failure, SecondRun};
+use super::explain::Explanation;
 use super::{Found, Session, Stop};
 use crate::choice::{ChoiceLog, Replay};
 use crate::order::Size;
@@ -336,10 +337,26 @@ impl Session {
         Stop::Failed(report.to_string())
     }
 
+    /// Measures where the failure is decided and writes it to the journal, if the environment asks for it.
+    fn causality(&self, recording: &Replayable) -> Option<Result<Explanation, Stop>> {
+        let explanation = self.explained(recording, self.settings.explain?);
+        let choices = explanation.as_ref().map_or(0, Explanation::choices) as u64;
+        for point in explanation.iter().flat_map(Explanation::points) {
+            self.journal.write("causality", |entry| {
+                entry
+                    .number("kept", point.kept() as u64)
+                    .number("choices", choices)
+                    .number("failures", point.failures().into())
+                    .number("runs", point.runs().into())
+                    .text("last", point.last())
+            });
+        }
+        Some(explanation)
+    }
+
     /// Adds where the failure is decided, if the environment asks for it.
     fn with_causality<'a>(&self, report: Report<'a>, recording: &Replayable) -> Report<'a> {
-        let explanation = self.settings.explain.map(|runs| self.explained(recording, runs));
-        match explanation {
+        match self.causality(recording) {
             Some(Ok(explanation)) => report.field("causality", &explanation.to_string()),
             Some(Err(_)) => report.note("WAVETANK_EXPLAIN: the failure does not repeat"),
             None => report,
