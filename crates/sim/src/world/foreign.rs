@@ -144,9 +144,18 @@ impl Run {
     pub(super) fn swallowed_by_tokio(&self, message: &str) {
         if self.scheduler.is_tearing_down() {
             self.foreign.swallowed.replace(Some(message.to_owned()));
-        } else if !self.scheduler.tolerates_panics() && !self.scheduler.being_torn_down() {
+        } else if !self.scheduler.tolerates_panics()
+            && !self.scheduler.being_torn_down()
+            && self.has_runtime()
+        {
             self.scheduler.fail_by_panic(&self.who_runs(), message);
         }
+    }
+
+    /// Returns `false` for a panic outside of all tasks where no task was spawned on the run's own runtime: turmoil's
+    /// runtimes shut down, and report it.
+    fn has_runtime(&self) -> bool {
+        self.scheduler.current().is_some() || !self.foreign.names.borrow().is_empty()
     }
 
     /// Ends the run with a panic that tokio swallowed when it dropped its tasks at the end.
