@@ -198,9 +198,8 @@ impl Timeouts {
     /// link fails no writer. While there is no answer, the writer fails when no byte has moved for
     /// [`Keepalive::timeout`], or for this time if it is longer.
     ///
-    /// A slow reader gets more time, because peers grant credit after half a window. The time is multiplied by the
-    /// peer's window in units of 2 MiB, at most by 8. It is at least twice the longest wait that credit of this stream
-    /// has ended.
+    /// A slow reader gets more time, because peers grant credit after half a window. The time is twice as long if the
+    /// peer's window has 4 MiB or more. It is at least twice the longest wait that credit of this stream has ended.
     ///
     /// Zero fails the writer as soon as it would wait. `None` waits for ever.
     pub fn no_credit(&mut self, timeout: Option<Duration>) -> &mut Self {

@@ -12,10 +12,9 @@ use super::timers::Timer;
 use super::{Connection, StreamKey};
 use crate::error::LocalReset;
 
-/// For each of these that the peer's window has, it gets the configured time once.
-const WINDOW_PART: u32 = 2 << 20;
-/// How often at most it gets the time for its window.
-const PARTS_MAX: u32 = 8;
+/// With a window of at least so much, the peer gets twice the configured time. It reads long until it grants, and a
+/// writer still fails soon after it has left.
+const LARGE_WINDOW: u32 = 4 << 20;
 
 impl Connection {
     /// A writer waits, as there is no credit.
@@ -125,7 +124,7 @@ impl Connection {
     fn time_to_grant(&mut self, index: u32) -> Duration {
         let timeout = self.config.timeouts.no_credit.unwrap_or_default();
         let send = &self.streams.at(index).send;
-        let for_window = timeout.saturating_mul((send.window / WINDOW_PART).clamp(1, PARTS_MAX));
+        let for_window = if send.window < LARGE_WINDOW { timeout } else { timeout.saturating_mul(2) };
         let longest = send.credit_wait.as_ref().map_or(Duration::ZERO, |wait| wait.longest);
         for_window.max(longest.saturating_mul(2))
     }

@@ -33,6 +33,7 @@ fn roots_and_options() -> (RootCertStore, AcceptOptions) {
 }
 
 /// What a client asks for, and what its server offers.
+#[cfg(feature = "ring")]
 pub(crate) fn options() -> (ClientRequest, AcceptOptions) {
     let (roots, options) = roots_and_options();
     let request: ClientRequest = "wss://example.test/".parse().expect("a URL");
