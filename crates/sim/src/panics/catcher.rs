@@ -6,6 +6,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::panic::catch_unwind;
 
 /// What a return address on the stack belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,23 +53,34 @@ impl Function<'_> {
 
 /// Returns `true` if tokio catches the panic that the hook of panics is called for.
 pub(crate) fn is_tokio() -> bool {
+    caller_of_catch() == Some(Place::Tokio)
+}
+
+/// Returns `false` in a program without symbols, where [`is_tokio`] is always `false`.
+pub(crate) fn can_tell() -> bool {
+    catch_unwind(|| caller_of_catch().is_some()).unwrap_or(false)
+}
+
+/// What has called the innermost `catch_unwind`. `None` if no symbol names one.
+#[inline(never)]
+fn caller_of_catch() -> Option<Place> {
     let mut is_caught = false;
-    let mut answer = false;
+    let mut caller = None;
     backtrace::trace(|frame| {
         for place in places(frame.ip() as usize) {
             match place {
                 Place::Catch => is_caught = true,
                 Place::Std => {}
                 Place::Tokio | Place::Other if !is_caught => {}
-                caller => {
-                    answer = caller == Place::Tokio;
+                found => {
+                    caller = Some(found);
                     return false;
                 }
             }
         }
         true
     });
-    answer
+    caller
 }
 
 /// The functions at a return address, from the innermost out.
