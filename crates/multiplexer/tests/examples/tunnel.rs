@@ -78,15 +78,21 @@ fn a_half_close_still_gets_its_answer() {
     assert!(read == answer, "{} bytes", read.len());
 }
 
+/// Both ends of a connection through the tunnel, over which something has gone.
+fn ends(tunnel: &Tunnel, target: &TcpListener) -> (TcpStream, TcpStream) {
+    let mut local = tunnel.connect();
+    local.write_all(b"hello").expect("sent");
+    let mut far = accept(target);
+    far.read_exact(&mut [0; 5]).expect("hello");
+    (local, far)
+}
+
 #[test]
 fn a_reset_is_passed_on_both_ways() {
     let target = listener();
     let tunnel = Tunnel::to(&target);
     for far_resets in [true, false] {
-        let mut local = tunnel.connect();
-        local.write_all(b"hello").expect("sent");
-        let mut far = accept(&target);
-        far.read_exact(&mut [0; 5]).expect("hello");
+        let (local, far) = ends(&tunnel, &target);
         let (resetting, mut other) = if far_resets { (far, local) } else { (local, far) };
         reset(resetting);
         let error = other.read(&mut [0]).expect_err("a reset is no end");
@@ -161,10 +167,7 @@ fn a_reset_behind_fin_is_passed_on() {
     let target = listener();
     let tunnel = Tunnel::to(&target);
     for far_resets in [true, false] {
-        let mut local = tunnel.connect();
-        local.write_all(b"hello").expect("sent");
-        let mut far = accept(&target);
-        far.read_exact(&mut [0; 5]).expect("hello");
+        let (local, far) = ends(&tunnel, &target);
         let (resetting, mut other) = if far_resets { (far, local) } else { (local, far) };
         resetting.shutdown(Shutdown::Write).expect("half-closed");
         assert_eq!(other.read(&mut [0]).expect("FIN"), 0);
