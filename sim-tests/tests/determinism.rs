@@ -9,11 +9,12 @@
 //! scenario instead of comparing it. `--release` must print the same hashes.
 
 use std::net::SocketAddr;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 
-use wavetank::runtime::Threads;
-use wavetank::{Faults, Sim, Sweep};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use wavetank::runtime::{ListenOptions, Listener, Runtime, SocketOptions, Threads};
+use wavetank::{Faults, Host, Sim, Sweep};
 use wavetank_sim_tests::museum::websockets::scenarios::{recv_while_closing, two_closers};
 use wavetank_sim_tests::museum::websockets::{Settings, Version, echo_peer};
 use wavetank_sim_tests::{mixture, yamux_echo};
@@ -104,6 +105,73 @@ fn of_code_with_a_lazy_static() {
         });
     }
     always_gives_the_same("of_code_with_a_lazy_static", 0xfbfe080539b2c758, build);
+}
+
+async fn echoes(host: Host) -> std::io::Result<()> {
+    let listener = Runtime::listen(&host, ([0, 0, 0, 0], 80).into(), ListenOptions::new()).await?;
+    loop {
+        let (mut stream, _) = listener.accept().await?;
+        drop(Runtime::spawn(&host, "echoes", async move {
+            while let Ok(byte) = stream.read_u8().await {
+                if stream.write_u8(byte).await.is_err() {
+                    break;
+                }
+            }
+        }));
+    }
+}
+
+/// Three tasks each write, take a lock that all runs share, and read.
+fn takes_a_shared_lock(sim: &mut Sim, shared: &'static Mutex<()>) {
+    sim.server("server", echoes);
+    sim.client("client", async move |host| {
+        let server = Runtime::resolve(&host, "server", 80).await?[0];
+        let tasks = [(); 3].map(|()| {
+            let host_of_task = host.clone();
+            Runtime::spawn(&host, "locks", async move {
+                let mut stream = Runtime::connect(&host_of_task, server, SocketOptions::new()).await?;
+                for byte in 0..3 {
+                    stream.write_u8(byte).await?;
+                    drop(shared.lock().expect("no panic"));
+                    tracing::info!(byte, "has had the lock");
+                    stream.read_u8().await?;
+                }
+                std::io::Result::Ok(())
+            })
+        });
+        for task in tasks {
+            task.await.expect("no panic")?;
+        }
+        std::io::Result::Ok(())
+    });
+}
+
+/// How long another OS thread holds a lock depends on the machine, and must not decide which task runs next.
+#[test]
+fn a_lock_that_others_hold_changes_nothing() {
+    static SHARED: Mutex<()> = Mutex::new(());
+    let sweep = || {
+        let sweep = Sweep::new("determinism::a_lock_that_others_hold", env!("CARGO_MANIFEST_DIR"))
+            .package(env!("CARGO_PKG_NAME"))
+            .base_seed(0x51f0_9c6e_7a35_d28b)
+            .seeds(10)
+            .workers(1);
+        sweep.run(|sim| takes_a_shared_lock(sim, &SHARED)).trace_hash()
+    };
+    let free = sweep();
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    let holder = std::thread::spawn(move || {
+        while stopped.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
+            let held = SHARED.lock().expect("no panic");
+            std::thread::sleep(Duration::from_millis(30));
+            drop(held);
+            std::thread::sleep(Duration::from_micros(100));
+        }
+    });
+    let held = sweep();
+    drop(stop);
+    holder.join().expect("no panic");
+    assert_eq!(free, held);
 }
 
 /// Seeds that no snapshot knows, in two processes with addresses of their own.

@@ -98,13 +98,23 @@ pub(crate) fn set_polling(polling: bool) {
 
 /// Runs `f` as code under test.
 pub(crate) fn as_code_under_test<T>(f: impl FnOnce() -> T) -> T {
+    with_polling(true, f)
+}
+
+/// Runs `f` as part of the simulator, though code under test called it. It may use what is real, and a lock for which
+/// it waits is held by another OS thread and not by a task of this run.
+pub(crate) fn as_simulator<T>(f: impl FnOnce() -> T) -> T {
+    with_polling(false, f)
+}
+
+fn with_polling<T>(polling: bool, f: impl FnOnce() -> T) -> T {
     struct Back(bool);
     impl Drop for Back {
         fn drop(&mut self) {
             POLLING.set(self.0);
         }
     }
-    let _back = Back(POLLING.replace(true));
+    let _back = Back(POLLING.replace(polling));
     f()
 }
 

@@ -11,7 +11,7 @@
 #![cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #![expect(unsafe_code, reason = "symbols of libc are C functions, and the real ones are called by pointer")]
 
-use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
 use libc::{c_int, c_long, c_void, size_t};
 
@@ -22,8 +22,15 @@ type Syscall = unsafe extern "C" fn(c_long, c_long, c_long, c_long, c_long, c_lo
 
 static REAL_SYSCALL: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
 
-/// How long a lock in static memory is waited for, because other OS threads may hold it: 10 ms.
-const PATIENCE: libc::timespec = libc::timespec { tv_sec: 0, tv_nsec: 10_000_000 };
+/// How long a lock in static memory is waited for, because another OS thread may hold it: 5 s.
+const PATIENCE: libc::timespec = libc::timespec { tv_sec: 5, tv_nsec: 0 };
+
+/// How long if a task of a run has held it before: 10 ms.
+const PATIENCE_WITH_OURS: libc::timespec = libc::timespec { tv_sec: 0, tv_nsec: 10_000_000 };
+
+/// The addresses of the locks in static memory that an interrupted task held. Code that does so once does it often, and
+/// is not waited for so long again.
+static OURS: [AtomicUsize; 64] = [const { AtomicUsize::new(0) }; 64];
 
 /// libc's `syscall(2)`. Everything is passed on, except the wait for a lock that an interrupted task may hold.
 ///
@@ -57,15 +64,9 @@ unsafe extern "C" fn syscall(
         // SAFETY: a caller that waits passes the address of the lock's word.
         let word = unsafe { AtomicU32::from_ptr(a as *mut u32) };
         let is_held = || word.load(Ordering::Acquire) == c as u32;
-        if free_lock(false) {
-            if is_static(a as usize) {
-                // SAFETY: a plain call; the remaining time is not asked for.
-                unsafe { libc::nanosleep(&PATIENCE, std::ptr::null_mut()) };
-            }
-            if !is_held() || free_lock(true) {
-                // Returns as a spurious wake-up, which every caller must handle.
-                return 0;
-            }
+        if free_lock(false) && may_be_free_now(word, c, b) {
+            // Returns as a spurious wake-up, which every caller must handle.
+            return 0;
         }
         // std waits until a time of the clock, which is virtual here and means nothing to the kernel. So the run fails.
         // Callers wait again until that time has come, so the clock shows it at once.
@@ -78,6 +79,12 @@ unsafe extern "C" fn syscall(
             return -1;
         }
     }
+    // SAFETY: the arguments are passed on as they came.
+    unsafe { real_syscall()(number, a, b, c, d, e, f) }
+}
+
+/// libc's own `syscall`.
+fn real_syscall() -> Syscall {
     let mut real = REAL_SYSCALL.load(Ordering::Relaxed);
     if real.is_null() {
         // SAFETY: a plain symbol look-up.
@@ -86,14 +93,46 @@ unsafe extern "C" fn syscall(
         REAL_SYSCALL.store(real, Ordering::Relaxed);
     }
     // SAFETY: the symbol of this name in libc takes these registers, whatever the call needs of them.
-    let real: Syscall = unsafe { std::mem::transmute(real) };
-    // SAFETY: the arguments are passed on as they came.
-    unsafe { real(number, a, b, c, d, e, f) }
+    unsafe { std::mem::transmute(real) }
 }
 
 const fn is_wait(operation: c_long) -> bool {
     let command = operation as c_int & !(libc::FUTEX_PRIVATE_FLAG | libc::FUTEX_CLOCK_REALTIME);
     matches!(command, libc::FUTEX_WAIT | libc::FUTEX_WAIT_BITSET)
+}
+
+/// Waits until another OS thread frees a lock, or has the tasks of this run free it. Returns `false` if neither can.
+///
+/// Which of the two holds it cannot be seen. How long another OS thread holds it depends on the machine, and must not
+/// decide when the tasks of this run go on.
+fn may_be_free_now(word: &AtomicU32, held: c_long, operation: c_long) -> bool {
+    let lock = word.as_ptr() as usize;
+    let is_shared = is_static(lock);
+    if is_shared && is_freed_by_others(lock, held, operation) {
+        return true;
+    }
+    let is_held = || word.load(Ordering::Acquire) == held as u32;
+    if !is_held() {
+        return true;
+    }
+    let has_finished = free_lock(true);
+    if has_finished && is_shared && !is_held() {
+        let remember =
+            |ours: &AtomicUsize| ours.compare_exchange(0, lock, Ordering::Relaxed, Ordering::Relaxed);
+        OURS.iter().any(|ours| remember(ours).is_ok());
+    }
+    has_finished
+}
+
+fn is_freed_by_others(lock: usize, held: c_long, operation: c_long) -> bool {
+    let is_ours = OURS.iter().any(|ours| ours.load(Ordering::Relaxed) == lock);
+    let patience = if is_ours { &PATIENCE_WITH_OURS } else { &PATIENCE };
+    let wait = c_long::from(libc::FUTEX_WAIT) | operation & c_long::from(libc::FUTEX_PRIVATE_FLAG);
+    let patience = std::ptr::from_ref(patience) as c_long;
+    // SAFETY: the caller waits at this address, and the kernel only reads the patience.
+    let waited = unsafe { real_syscall()(libc::SYS_futex, lock as c_long, wait, held, patience, 0, 0) };
+    // SAFETY: the address of this OS thread's errno is valid.
+    waited == 0 || unsafe { *libc::__errno_location() } != libc::ETIMEDOUT
 }
 
 /// Returns `true` if `address` is in a loaded program or library, as the values of `static` items do.

@@ -162,7 +162,7 @@ impl Run {
     pub(crate) fn fail_by_panic_at_the_end(&self) {
         // Without symbols any panic that has begun since then counts, also one that was caught.
         let unknown =
-            || panics::last_message().filter(|_| !interpose::unsimulated(panics::catcher::can_tell));
+            || panics::last_message().filter(|_| !interpose::as_simulator(panics::catcher::can_tell));
         let Some(message) = self.foreign.swallowed.take().or_else(unknown) else { return };
         let detail = format!("a task of tokio's, when it was dropped at the end of the run: {message}");
         self.scheduler.fail_at_the_end(Symptom::new(SymptomKind::Panic, detail));

@@ -11,7 +11,7 @@ pub(super) const WATCH: Watch = Watch { panicked, last_words };
 fn panicked(message: &str) {
     let Some(run) = context::current() else { return };
     run.scheduler.trace_event(TraceEvent::Panicked(message.into()));
-    if interpose::unsimulated(catcher::is_tokio) {
+    if interpose::as_simulator(catcher::is_tokio) {
         run.swallowed_by_tokio(message);
     }
 }
