@@ -234,6 +234,8 @@ pub struct Connection {
     /// The time of the latest call that had one.
     latest: Instant,
     statistics: Statistics,
+    /// How often a driver has settled the session, in builds with debug assertions.
+    settled: usize,
 }
 
 impl Connection {
@@ -278,6 +280,7 @@ impl Connection {
             peer_understands_stop: false,
             latest: now,
             statistics: Statistics::default(),
+            settled: 0,
             config,
         }
     }
@@ -401,6 +404,19 @@ impl Connection {
             send_credit: stream.send.credit,
             receive_credit: stream.receive.credit,
             receive_window: stream.receive.window,
+        }
+    }
+
+    /// In builds with debug assertions, asserts what must hold between calls. A driver calls it after each change.
+    ///
+    /// With more than sixteen streams it looks only so often that a change costs a look at sixteen of them.
+    #[inline]
+    pub(crate) fn check(&mut self) {
+        if cfg!(debug_assertions) {
+            self.settled = self.settled.wrapping_add(1);
+            if self.settled.is_multiple_of(1 + self.streams.held() / 16) {
+                self.assert_invariants();
+            }
         }
     }
 

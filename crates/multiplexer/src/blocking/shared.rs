@@ -101,6 +101,7 @@ impl<T: Threads> Shared<T> {
 
     /// Does to the transport what the state asks for, and wakes the threads that wait for what it has become.
     pub(super) fn settle(&self, state: &mut State<T>) {
+        state.connection.check();
         while let Some(event) = state.connection.next_event() {
             self.take_event(state, event);
         }

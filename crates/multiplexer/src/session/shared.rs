@@ -208,6 +208,7 @@ impl State {
     /// Collects the tasks that are to be woken by the driver.
     #[inline]
     pub(super) fn settle_for_driver(&mut self, wakes: &mut Wakes) {
+        self.connection.check();
         while let Some(event) = self.connection.next_event() {
             self.take_event(event, wakes);
         }
