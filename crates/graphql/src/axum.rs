@@ -2,9 +2,10 @@
 //!
 //! axum's graceful shutdown does not reach WebSockets. Call [`Server::shutdown`](crate::Server::shutdown) beside it.
 //!
-//! axum does not tell how many bytes it has moved. Only whole messages are progress here: allow the longest message
-//! enough time in [`Config::write_timeout`](crate::Config::write_timeout) and
-//! [`Config::keepalive`](crate::Config::keepalive).
+//! axum does not tell how many bytes its WebSocket has moved. Only whole messages are progress here: allow the longest
+//! message enough time in [`Config::write_timeout`](crate::Config::write_timeout) and
+//! [`Config::keepalive`](crate::Config::keepalive). Or, with the feature `websocket`, take this project's WebSocket
+//! into the handler, which counts bytes: `wavetank_graphql::websocket::upgrade`.
 
 use std::fmt;
 use std::net::SocketAddr;

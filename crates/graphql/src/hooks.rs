@@ -222,17 +222,24 @@ pub trait Hooks: Send + Sync + 'static {
 
 /// Whether the request is one for [`Hooks::persisted_query`].
 pub(crate) fn is_persisted(request: &Request) -> bool {
-    let has_hash = |extensions: &RawValue| extensions.get().contains("\"persistedQuery\"");
-    request.query.is_empty() || request.extensions.as_deref().is_some_and(has_hash)
+    request.query.is_empty() || names_hash(request)
+}
+
+fn names_hash(request: &Request) -> bool {
+    request.extensions.as_deref().is_some_and(|extensions| extensions.get().contains("\"persistedQuery\""))
 }
 
 /// What a server without persisted queries does: executes a document that is there.
 pub(crate) fn no_persisted_query(request: Request) -> Result<Request, RequestErrors> {
-    if request.query.is_empty() {
-        let error = GraphqlError::new("PersistedQueryNotSupported").code("PERSISTED_QUERY_NOT_SUPPORTED");
-        return Err(error.into());
+    if !request.query.is_empty() {
+        return Ok(request);
     }
-    Ok(request)
+    let error = if names_hash(&request) {
+        GraphqlError::new("PersistedQueryNotSupported").code("PERSISTED_QUERY_NOT_SUPPORTED")
+    } else {
+        GraphqlError::new("the query is empty")
+    };
+    Err(error.into())
 }
 
 /// Hooks that accept every connection, with a default context.

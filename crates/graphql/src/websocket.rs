@@ -4,8 +4,6 @@
 //! WebSocket has a keepalive of its own, which counts bytes and not messages. Where it is on, the keepalive of this
 //! crate may be off ([`Config::keepalive`](crate::Config::keepalive)).
 
-mod counted;
-
 use std::fmt;
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -23,7 +21,39 @@ use crate::close::CloseFrame;
 use crate::server::Upgrade;
 use crate::transport::{Incoming, MessageTransport, Progress, TransportError};
 
-pub use counted::{Counted, Counter};
+/// Accepts a WebSocket and serves it: the body of an axum handler, over this project's WebSocket instead of axum's.
+///
+/// Does what [`axum::upgrade`](crate::axum::upgrade) does. But timeouts of sending and keepalive count bytes and not
+/// whole messages, so a client on a slow link is not cut off in the middle of a long one. The handler's own
+/// [`Config::keepalive`](crate::Config::keepalive) is the keepalive.
+#[cfg(feature = "axum")]
+pub fn upgrade<R, E, H>(
+    server: crate::Server<R, E, H>,
+    request: wavetank_websocket::axum::WebSocketUpgrade,
+    headers: http::HeaderMap,
+    peer: Option<std::net::SocketAddr>,
+) -> axum::response::Response
+where
+    R: Runtime,
+    E: crate::Engine,
+    H: crate::Hooks<Context = E::Context>,
+{
+    use axum::response::IntoResponse as _;
+
+    if !server.allows_origin(&headers) {
+        return (http::StatusCode::FORBIDDEN, "this origin is not allowed").into_response();
+    }
+    let options = wavetank_websocket::handshake::AcceptOptions::new();
+    let options = options.subprotocols(server.subprotocols().iter().copied());
+    let mut config = wavetank_websocket::Config::default();
+    config.keepalive().interval(None);
+    config.limits().message(server.config.message_bytes_max).frame(server.config.message_bytes_max);
+    request.options(options).config(config).on_upgrade(async move |socket| {
+        let upgrade = Upgrade::new().headers(headers);
+        let upgrade = peer.into_iter().fold(upgrade, Upgrade::peer);
+        server.serve(WebSocketTransport::new(socket), upgrade).await;
+    })
+}
 
 /// A future of the WebSocket that is stored.
 type Stored<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -41,7 +71,6 @@ where
     /// A message that was not tried yet.
     unsent: Option<String>,
     closing: Option<Stored<Closed>>,
-    counter: Option<Counter>,
 }
 
 impl<R, S> WebSocketTransport<R, S>
@@ -53,15 +82,7 @@ where
     #[must_use]
     pub fn new(socket: WebSocket<R, S>) -> Self {
         let messages = socket.messages();
-        Self { socket, messages, sending: None, unsent: None, closing: None, counter: None }
-    }
-
-    /// Reads progress from the stream below ([`Counted`]). Without it, only the beginning and the end of a message
-    /// count. Then a message that takes longer than the timeout of the keepalive looks like silence.
-    #[must_use]
-    pub fn counter(mut self, counter: Counter) -> Self {
-        self.counter = Some(counter);
-        self
+        Self { socket, messages, sending: None, unsent: None, closing: None }
     }
 
     /// Returns what is known of the upgrade: its headers.
@@ -170,9 +191,6 @@ where
     }
 
     fn progress(&self) -> Progress {
-        if let Some(counter) = &self.counter {
-            return counter.progress();
-        }
         let statistics = self.socket.statistics();
         Progress { received: statistics.bytes_received, sent: statistics.bytes_sent }
     }

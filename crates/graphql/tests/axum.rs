@@ -204,6 +204,72 @@ async fn a_stalled_client_of_axum_is_dropped() {
     drop(socket);
 }
 
+/// A handler of axum over this project's WebSocket.
+async fn upgrade_counting(
+    State(app): State<App>,
+    headers: HeaderMap,
+    request: wavetank_websocket::axum::WebSocketUpgrade,
+) -> Response {
+    wavetank_graphql::websocket::upgrade(app, request, headers, None)
+}
+
+/// Passes bytes on at 1 MB/s towards the client, over small buffers.
+async fn slow_link(address: SocketAddr) -> tokio::io::DuplexStream {
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(64 << 10).expect("a size");
+    let mut server = socket.connect(address).await.expect("a connection");
+    let (client, mut link) = tokio::io::duplex(64 << 10);
+    Tokio.spawn("link", async move {
+        let (mut from_server, mut to_server) = server.split();
+        let (mut from_client, mut to_client) = tokio::io::split(&mut link);
+        let down = async {
+            let mut piece = vec![0; 50_000];
+            while let Ok(length @ 1..) = from_server.read(&mut piece).await {
+                to_client.write_all(&piece[..length]).await?;
+                Tokio.sleep(Duration::from_micros(length as u64)).await;
+            }
+            std::io::Result::Ok(())
+        };
+        let _ended = tokio::join!(down, tokio::io::copy(&mut from_client, &mut to_server));
+    });
+    client
+}
+
+/// The result takes three times the timeout.
+#[tokio::test]
+async fn long_results_to_slow_clients_are_progress() {
+    const BYTES: usize = 3_000_000;
+    let second = Duration::from_secs(1);
+    let keepalive = wavetank_graphql::Keepalive::new(second, second);
+    let app = Server::with_hooks(Tokio, Mock::new(Tokio), TokenHooks)
+        .config(Config::new().write_timeout(second).keepalive(Some(keepalive)));
+    let router = Router::new().route("/graphql", get(upgrade_counting)).with_state(app);
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket.set_send_buffer_size(64 << 10).expect("a size");
+    socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
+    let listener = socket.listen(16).expect("a listener");
+    let address = listener.local_addr().expect("an address");
+    Tokio.spawn("axum", async move { axum::serve(listener, router).await });
+
+    let request = request(address).subprotocol("graphql-transport-ws").expect("a name");
+    let socket =
+        Client::new(Tokio).connect_over(slow_link(address).await, request).await.expect("a connection");
+    let query = format!("subscription {{ count(to: 1, pad: {BYTES}) }}");
+    let subscribe = format!(r#"{{"type":"subscribe","id":"1","payload":{{"query":"{query}"}}}}"#);
+    socket.send(r#"{"type":"connection_init"}"#).await.expect("sent");
+    socket.recv().await.expect("an ack");
+    socket.send(subscribe.as_str()).await.expect("sent");
+    let result = loop {
+        let message = socket.recv().await.expect("a message");
+        let text = message.as_text().expect("a text");
+        match text.contains(r#""type":"ping""#) {
+            true => socket.send(r#"{"type":"pong"}"#).await.expect("sent"),
+            false => break text.len(),
+        }
+    };
+    assert!(result > BYTES);
+}
+
 /// The head of the answer to a GET, and its body.
 #[cfg(feature = "graphiql")]
 async fn get_raw(address: SocketAddr, path: &str) -> (String, Vec<u8>) {

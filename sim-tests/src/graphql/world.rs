@@ -8,7 +8,7 @@ use std::time::Duration;
 use wavetank::runtime::{ListenOptions, Listener as _, Runtime, Stream as _};
 use wavetank::{Host, Sim};
 use wavetank_graphql::mock::Mock;
-use wavetank_graphql::websocket::{Counted, WebSocketTransport};
+use wavetank_graphql::websocket::WebSocketTransport;
 use wavetank_graphql::{Config, Ended, Keepalive, MessageTransport, Server, Upgrade, memory};
 use wavetank_websocket::client::Client;
 use wavetank_websocket::handshake::{AcceptOptions, ClientRequest};
@@ -140,9 +140,8 @@ impl Shared {
             host.spawn("connection", async move {
                 // A stream that is already gone shows this soon.
                 let _ = stream.set_nodelay(true);
-                let (stream, counter) = Counted::new(stream);
-                let Ok(socket) = server.accept_over(stream).await else { return };
-                let transport = WebSocketTransport::new(socket).counter(counter);
+                let Ok(socket) = server.accept(stream).await else { return };
+                let transport = WebSocketTransport::new(socket);
                 let upgrade = transport.upgrade();
                 shared.serve(&handler, transport, upgrade).await;
             });

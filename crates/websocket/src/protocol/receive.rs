@@ -444,7 +444,7 @@ impl Receiver {
             message.bytes += if message.compressed { 0 } else { length };
         }
         self.input.advance(head.length);
-        statistics.frame_received(head.length + length);
+        statistics.frame_received(head.length);
         self.arriving = Some(Arriving { length, seen: 0, mask: head.mask, fin: head.fin });
     }
 
@@ -454,6 +454,7 @@ impl Receiver {
         let (Some(frame), Some(message)) = (&mut self.arriving, &mut self.message) else { return Ok(false) };
         let available = self.input.len().min(frame.length);
         let fresh = &mut self.input[frame.seen..available];
+        statistics.bytes_received += fresh.len() as u64;
         //= https://www.rfc-editor.org/rfc/rfc6455#section-6.2
         //# A server MUST remove masking for data frames received from a client as described in Section 5.3.
         if let Some(mask) = frame.mask {

@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct Statistics {
     /// The latency of the latest ping that was answered.
     pub latency: Option<Duration>,
-    /// Bytes of the frames that were received, each counted when its head is there.
+    /// Bytes of the frames that were received. A part of a frame counts once the frame's head is there.
     pub bytes_received: u64,
     /// Frames that were received, control frames included, each counted when its head is there.
     pub frames_received: u64,
