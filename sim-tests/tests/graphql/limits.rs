@@ -287,7 +287,7 @@ fn timeouts_of_zero_end_every_connection(sim: &mut Sim, on: On) {
         2 => (config.keepalive(Some(Keepalive::new(ZERO, ZERO))), &[3008]),
         // The transport is dropped at once. A WebSocket that is dropped closes with 1001.
         3 => (config.close_timeout(ZERO), &[1001]),
-        4 => (config.write_timeout(ZERO), &[]),
+        4 => (config.write_timeout(ZERO), &[1001]),
         _ => (config.hook_timeout(ZERO), &[]),
     };
     let drops = sim.choose("drops", 2) == 1;
