@@ -345,7 +345,7 @@ mod a_panic {
 
     #[test]
     fn without_a_text_is_reported_as_such() {
-        fails("any", "panic in client/main: a panic whose payload is no text", &["bad_input.rs:"], |sim| {
+        fails("any", "panic in client/main: a panic whose payload is not text", &["bad_input.rs:"], |sim| {
             sim.client_thread("client", |_| std::panic::panic_any(7_u32));
         });
     }
@@ -356,7 +356,7 @@ mod blocking {
 
     #[test]
     fn in_an_async_task_points_at_the_call() {
-        let symptom = "panic in client/main: a blocking call in client/main, which is no thread: start one with \
+        let symptom = "panic in client/main: a blocking call in client/main, which is not a thread: start one with \
                        `Threads::spawn`, or use `Runtime`";
         let place = [concat!(file!(), ":")];
         fails("sleep", symptom, &place, |sim| {

@@ -293,7 +293,7 @@ struct Pairing {
 impl Pairing {
     fn add(&mut self, index: usize, event: &Event, way: Way) {
         let bytes = event.count("bytes").unwrap_or(0);
-        let fact = event.member("fact").unwrap_or_default().to_owned();
+        let fact = event.member("what").unwrap_or_default().to_owned();
         match (&*event.kind, &*fact) {
             ("network", "sends") => {
                 let message = self.sent(index);
@@ -374,7 +374,7 @@ mod tests {
     }
 
     fn network(at: u64, fact: &str, bytes: u64) -> Value {
-        json!({"at": at, "task": "client/main", "kind": "network", "text": fact, "fact": fact, "bytes": bytes,
+        json!({"at": at, "task": "client/main", "kind": "network", "text": fact, "what": fact, "bytes": bytes,
             "from": "client", "from_port": 49152, "to": "server", "to_port": 80})
     }
 

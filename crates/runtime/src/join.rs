@@ -31,6 +31,6 @@ pub fn panic_message(payload: &dyn std::any::Any) -> String {
     } else if let Some(text) = payload.downcast_ref::<String>() {
         text.clone()
     } else {
-        "a panic whose payload is no text".to_owned()
+        "a panic whose payload is not text".to_owned()
     }
 }

@@ -100,7 +100,7 @@ fn callers_learn_one_end_on_an_interrupted_network(sim: &mut Sim) {
 }
 
 #[wavetank::test(seeds = 500, sometimes = "required", base_seed = 0xcfa70fdc7398964b)]
-fn everybody_learns_the_same_end_under_any_faults(sim: &mut Sim) {
+fn all_learn_the_same_end_under_any_faults(sim: &mut Sim) {
     let (closers, slack) = (closers(sim), slack(sim));
     let calm = 60 * SECOND;
     sim.faults(Faults::all().half_open().crashes().begin_max(6 * SECOND).until(calm));

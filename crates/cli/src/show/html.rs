@@ -85,7 +85,7 @@ fn place(event: &Event) -> (&str, &str) {
     }
     // What the network does by itself is at the end where it happens.
     let arrives =
-        event.member("fact").is_some_and(|fact| fact.starts_with("delivers") || fact.starts_with("waits"));
+        event.member("what").is_some_and(|fact| fact.starts_with("delivers") || fact.starts_with("waits"));
     let host = if arrives { event.member("to") } else { event.member("from") };
     host.map_or((RUN, ""), |host| (host, NETWORK))
 }

@@ -46,7 +46,7 @@ pub(super) fn file(trace: &Trace) -> Vec<u8> {
     };
     for event in &trace.events {
         let ends = end(event, "from", "from_port").zip(end(event, "to", "to_port"));
-        let (Some((from, to)), Some(fact)) = (ends, event.member("fact")) else { continue };
+        let (Some((from, to)), Some(fact)) = (ends, event.member("what")) else { continue };
         let bytes = event.count("bytes").unwrap_or(0);
         match (&*event.kind, fact) {
             ("datagram", "sends") => file.datagram(event, from, to, bytes),

@@ -19,7 +19,7 @@ use super::connection::{Connection, ORPHAN_STALL_TIMEOUT, ORPHAN_TIMEOUT, Owner,
 use super::event::Due;
 use super::flow::Fin;
 use super::link::next_retry;
-use super::trace::Fact;
+use super::trace::NetEventKind;
 use super::{Cx, Direction, Nanos};
 
 impl Connection {
@@ -131,7 +131,7 @@ impl Connection {
 
     /// Schedules a retransmission of `side` to a peer that is gone, or a probe of its window.
     pub(super) fn send_probe(&mut self, side: usize, cx: &mut Cx<'_>) {
-        self.sent_fact(side, Fact::Retransmitted, cx);
+        self.trace_sent(side, NetEventKind::Retransmitted, cx);
         let arrives = cx.now.saturating_add(self.min_latency(side, cx));
         let probe = cx.wire.queue.push(arrives, Due::Probe, self.socket(side));
         self.flows[side].probe_event = Some(probe);
@@ -215,7 +215,7 @@ impl Connection {
         if self.flows[side].unanswered_since().is_none() || self.ends[side].state == State::Closed {
             return;
         }
-        self.sent_fact(side, Fact::TimedOut, cx);
+        self.trace_sent(side, NetEventKind::TimedOut, cx);
         self.die(side, Some(libc::ETIMEDOUT), cx);
     }
 

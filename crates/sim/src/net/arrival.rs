@@ -14,7 +14,7 @@ use super::event::{Due, Event};
 use super::flow::{Content, Fin, Segment};
 use super::link::{SYN_ACK_RETRIES, SYN_RETRIES};
 use super::listen::Listeners;
-use super::trace::Fact;
+use super::trace::NetEventKind;
 use super::{Cx, Direction, Nanos, Network, Outside};
 
 impl Network {
@@ -103,7 +103,7 @@ impl Connection {
 
     /// Handles a full backlog for a client that already counts as connected: its segments are lost until there is room.
     fn drop_for_backlog(&mut self, segment: Segment, cx: &mut Cx<'_>) {
-        self.received_fact(1, Fact::BacklogFull, cx);
+        self.trace_received(1, NetEventKind::BacklogFull, cx);
         self.await_handshake(1, cx);
         // The answer to the next SYN-ACK replaces a lost ACK. A dead client tries nothing again.
         if segment.content == Content::HandshakeAck || self.ends[0].state == State::Closed {
@@ -121,7 +121,7 @@ impl Connection {
                 client.state = State::Established;
                 client.handshake_event = None;
                 self.flows[0].open_window();
-                self.sent_fact(0, Fact::Connected, cx);
+                self.trace_sent(0, NetEventKind::Connected, cx);
                 self.push(0, Content::HandshakeAck, cx);
                 self.report(0, Direction::Connect, cx);
                 self.report(0, Direction::Write, cx);
@@ -146,7 +146,7 @@ impl Connection {
         let flow = &mut self.flows[from];
         let bytes = u32::try_from(end - flow.delivered).unwrap_or(u32::MAX);
         flow.delivered = end;
-        self.received_fact(to, Fact::Received { bytes }, cx);
+        self.trace_received(to, NetEventKind::Received { bytes }, cx);
         self.acknowledge(from, first_sent, cx);
         self.report(to, Direction::Read, cx);
     }
@@ -177,7 +177,7 @@ impl Connection {
             other => other,
         };
         self.flows[from].fin = Fin::Delivered;
-        self.received_fact(to, Fact::FinReceived, cx);
+        self.trace_received(to, NetEventKind::FinReceived, cx);
         self.acknowledge(from, first_sent, cx);
         self.report(to, Direction::Read, cx);
     }
@@ -186,20 +186,20 @@ impl Connection {
     /// readable.
     pub(super) fn reset_arrives(&mut self, to: usize, cx: &mut Cx<'_>) {
         self.absorb_acks(to, cx.now);
-        let (error, fact) = match self.ends[to].state {
+        let (error, what) = match self.ends[to].state {
             State::TimeWait | State::Closed => return,
-            State::SynSent => (libc::ECONNREFUSED, Fact::Refused),
-            State::CloseWait => (libc::EPIPE, Fact::ResetReceived),
-            _ => (libc::ECONNRESET, Fact::ResetReceived),
+            State::SynSent => (libc::ECONNREFUSED, NetEventKind::Refused),
+            State::CloseWait => (libc::EPIPE, NetEventKind::ResetReceived),
+            _ => (libc::ECONNRESET, NetEventKind::ResetReceived),
         };
-        self.received_fact(to, fact, cx);
+        self.trace_received(to, what, cx);
         self.die(to, Some(error), cx);
     }
 
     /// Answers a segment for an end that is gone (RFC 9293 section 3.10.7.1).
     pub(super) fn answer_with_reset(&mut self, side: usize, cx: &mut Cx<'_>) {
         if !self.ends[1 - side].state.is_over() {
-            self.sent_fact(side, Fact::ResetSent, cx);
+            self.trace_sent(side, NetEventKind::ResetSent, cx);
             self.push(side, Content::Rst, cx);
         }
     }
@@ -216,16 +216,16 @@ impl Connection {
         let retries = [SYN_RETRIES, SYN_ACK_RETRIES][side];
         let over = cx.now >= retries.end(self.handshake_began[side]);
         if self.ends[1 - side].host.is_none() {
-            self.sent_fact(side, Fact::Unreachable, cx);
+            self.trace_sent(side, NetEventKind::Unreachable, cx);
             return self.die(side, Some(libc::EHOSTUNREACH), cx);
         }
         if over {
             if side == 0 {
-                self.sent_fact(0, Fact::TimedOut, cx);
+                self.trace_sent(0, NetEventKind::TimedOut, cx);
             }
             return self.die(side, Some(libc::ETIMEDOUT), cx);
         }
-        self.sent_fact(side, Fact::Retransmitted, cx);
+        self.trace_sent(side, NetEventKind::Retransmitted, cx);
         if side == 0 {
             return self.push(0, Content::Syn, cx);
         }

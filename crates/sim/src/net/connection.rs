@@ -17,7 +17,7 @@ use super::conditions::Passage;
 use super::event::{Due, Event, Token};
 use super::flow::{Fin, Flow};
 use super::link::{LinkId, Links, SECOND};
-use super::trace::{Fact, Path};
+use super::trace::{NetEventKind, Path};
 use super::{Cx, Direction, HostId, ListenerId, Nanos, NetEvent, Ready, SocketId};
 
 /// How long an orphan waits for its peer's FIN (`tcp_fin_timeout`).
@@ -223,17 +223,17 @@ impl Connection {
         }
     }
 
-    /// Adds a fact to the trace that `side` caused.
-    pub(super) fn sent_fact(&self, side: usize, fact: Fact, cx: &mut Cx<'_>) {
-        self.fact(side, side, fact, cx);
+    /// Adds an event to the trace that `side` caused.
+    pub(super) fn trace_sent(&self, side: usize, what: NetEventKind, cx: &mut Cx<'_>) {
+        self.trace(side, side, what, cx);
     }
 
-    /// Adds a fact to the trace about what arrived at `side`.
-    pub(super) fn received_fact(&self, side: usize, fact: Fact, cx: &mut Cx<'_>) {
-        self.fact(side, 1 - side, fact, cx);
+    /// Adds an event to the trace about what arrived at `side`.
+    pub(super) fn trace_received(&self, side: usize, what: NetEventKind, cx: &mut Cx<'_>) {
+        self.trace(side, 1 - side, what, cx);
     }
 
-    fn fact(&self, side: usize, from: usize, fact: Fact, cx: &mut Cx<'_>) {
+    fn trace(&self, side: usize, from: usize, what: NetEventKind, cx: &mut Cx<'_>) {
         let (source, target) = (&self.ends[from], &self.ends[1 - from]);
         // Only a host sends; the end without one can be no source.
         let Some(host) = source.host else { return };
@@ -244,7 +244,7 @@ impl Connection {
             to: target.host,
             to_port: target.addr.port(),
         };
-        cx.outside.event(NetEvent { path, fact });
+        cx.outside.event(NetEvent { path, what });
     }
 
     /// Takes arrived acknowledgements of what `side` sent, and moves its state on if its FIN was among them.

@@ -23,7 +23,7 @@ use super::connection::{Connection, End, Owner, State};
 use super::flow::Content;
 use super::link::SECOND;
 use super::socket::{buffer_bytes, send_buffer_bytes};
-use super::trace::Fact;
+use super::trace::NetEventKind;
 use super::{Cx, Direction, HostId, ListenerId, Nanos, Network, Outside, Ready, SocketId};
 
 /// How long an answer to a SYN cookie is accepted: `MAX_SYNCOOKIE_AGE` is two periods of a minute.
@@ -260,7 +260,7 @@ impl Connection {
         let Some(id) = target else { return self.answer_with_reset(1, cx) };
         let listener = &listeners.open[&id];
         if listener.is_full() {
-            self.received_fact(1, Fact::BacklogFull, cx);
+            self.trace_received(1, NetEventKind::BacklogFull, cx);
             return self.await_handshake(0, cx);
         }
         let handshakes = cx.wire.handshakes.entry(id).or_default();
@@ -290,7 +290,7 @@ impl Connection {
         for flow in &mut self.flows {
             flow.open_window();
         }
-        self.sent_fact(0, Fact::Connected, cx);
+        self.trace_sent(0, NetEventKind::Connected, cx);
         self.report(0, Direction::Connect, cx);
         self.report(0, Direction::Write, cx);
     }
@@ -315,7 +315,7 @@ impl Connection {
             listener.reported = true;
             cx.wire.ready.push(Ready::Listener(id));
         }
-        self.received_fact(1, Fact::Queued, cx);
+        self.trace_received(1, NetEventKind::Queued, cx);
         true
     }
 }

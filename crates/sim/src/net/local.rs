@@ -34,7 +34,7 @@ pub(crate) use trace::LocalEvent;
 use super::connection::Errno;
 use super::{HostId, Network, Outside, Ready};
 use pair::{Owner, Pair};
-use trace::LocalFact;
+use trace::LocalEventKind;
 
 /// The directories that every host has, beside the working directory.
 const DIRECTORIES: [&str; 7] = ["/", "/dev", "/dev/shm", "/run", "/tmp", "/var", "/var/run"];
@@ -259,7 +259,12 @@ impl Network {
         let index = u32::try_from(local.births.len()).expect("fewer than 2^32 connections");
         let host = local.places[id.0 as usize].0;
         let Some(listener) = local.listeners.get_mut(&id) else {
-            outside.local_event(LocalEvent { listener: id, number: None, from: 0, fact: LocalFact::Refused });
+            outside.local_event(LocalEvent {
+                listener: id,
+                number: None,
+                from: 0,
+                what: LocalEventKind::Refused,
+            });
             return Poll::Ready(Err(errno(libc::ECONNREFUSED)));
         };
         if listener.is_full() {
@@ -277,7 +282,7 @@ impl Network {
         local.pairs.insert(index, pair);
         local.pairs_of_hosts.insert((host, index));
         let socket = LocalId::new(index, 0);
-        self.tell_local(outside, socket, LocalFact::Connected);
+        self.tell_local(outside, socket, LocalEventKind::Connected);
         Poll::Ready(Ok(socket))
     }
 
@@ -329,7 +334,7 @@ impl Network {
         let polled = pair.read(id.side(), buffer, &mut self.wire.ready);
         if let Poll::Ready(Ok(count @ 1..)) = polled {
             let bytes = u32::try_from(count).unwrap_or(u32::MAX);
-            self.tell_local(outside, id, LocalFact::Read { bytes });
+            self.tell_local(outside, id, LocalEventKind::Read { bytes });
         }
         polled
     }
@@ -354,7 +359,7 @@ impl Network {
         let polled = pair.write(id.side(), bytes, waited, &mut self.wire.ready);
         if let Poll::Ready(Ok(count @ 1..)) = polled {
             let bytes = u32::try_from(count).unwrap_or(u32::MAX);
-            self.tell_local(outside, id, LocalFact::Wrote { bytes });
+            self.tell_local(outside, id, LocalEventKind::Wrote { bytes });
         }
         polled
     }
@@ -368,7 +373,7 @@ impl Network {
     pub(crate) fn local_shutdown(&mut self, outside: &mut dyn Outside, id: LocalId, how: Shutdown) {
         if let Some(pair) = self.local.pairs.get_mut(&id.pair()) {
             pair.shutdown(id.side(), how, &mut self.wire.ready);
-            self.tell_local(outside, id, LocalFact::ShutDown { how: how.into() });
+            self.tell_local(outside, id, LocalEventKind::ShutDown { how: how.into() });
         }
     }
 
@@ -404,7 +409,7 @@ impl Network {
         let Some(pair) = self.local.pairs.get_mut(&id.pair()) else { return };
         let Some(reset) = pair.close(id.side(), &mut self.wire.ready) else { return };
         let over = pair.is_over();
-        self.tell_local(outside, id, LocalFact::Closed { reset });
+        self.tell_local(outside, id, LocalEventKind::Closed { reset });
         if over {
             self.local.pairs.remove(&id.pair());
             let host = self.local.host_of(id.pair());
@@ -412,9 +417,9 @@ impl Network {
         }
     }
 
-    fn tell_local(&self, outside: &mut dyn Outside, id: LocalId, fact: LocalFact) {
+    fn tell_local(&self, outside: &mut dyn Outside, id: LocalId, what: LocalEventKind) {
         let (listener, number) = self.local.births[id.pair() as usize];
-        outside.local_event(LocalEvent { listener, number: Some(number), from: id.side() as u8, fact });
+        outside.local_event(LocalEvent { listener, number: Some(number), from: id.side() as u8, what });
     }
 }
 

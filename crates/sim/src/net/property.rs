@@ -16,7 +16,7 @@ use super::faults::Way;
 use super::harness::{Harness, any_conditions};
 use super::hosts::EPHEMERAL_FIRST;
 use super::link::SECOND;
-use super::trace::Fact;
+use super::trace::NetEventKind;
 use super::*;
 use crate::choice::below;
 
@@ -343,16 +343,16 @@ fn the_same_seed_gives_the_same_run() {
 
 #[test]
 fn a_random_run_meets_faults_and_full_backlogs() {
-    let mut facts = [false; 4];
+    let mut shown = [false; 4];
     for seed in 0..SEEDS {
         let (ended, events) = Run::new(seed).run();
-        facts[0] |= ended > 20 * SECOND;
+        shown[0] |= ended > 20 * SECOND;
         for event in events {
-            let fact = event.fact;
-            facts[1] |= fact == Fact::BacklogFull;
-            facts[2] |= fact == Fact::Retransmitted;
-            facts[3] |= fact == Fact::Lost;
+            let what = event.what;
+            shown[1] |= what == NetEventKind::BacklogFull;
+            shown[2] |= what == NetEventKind::Retransmitted;
+            shown[3] |= what == NetEventKind::Lost;
         }
     }
-    assert_eq!(facts, [true; 4]);
+    assert_eq!(shown, [true; 4]);
 }

@@ -18,7 +18,7 @@ use wavetank_runtime::SocketOptions;
 
 use super::connection::{Connection, End, FIN_TIMEOUT, Owner, State};
 use super::flow::{Content, Flow};
-use super::trace::Fact;
+use super::trace::NetEventKind;
 use super::{Cx, HostId, Nanos, Network, Outside, SocketId};
 
 /// The default size of send and receive buffers.
@@ -83,7 +83,7 @@ impl Network {
         });
         self.with(socket, now, outside, |connection, side, cx| {
             connection.meet_links(cx);
-            connection.sent_fact(side, Fact::Connecting, cx);
+            connection.trace_sent(side, NetEventKind::Connecting, cx);
             connection.push(side, Content::Syn, cx);
         });
         Ok(socket)

@@ -2,14 +2,14 @@
 //!
 //! # Invariants
 //!
-//! - A fact is small and complete: it can be described after its socket is gone.
+//! - An event is small and complete: it can be described after its socket is gone.
 //! - Descriptions hold stable names only: hosts by name, sockets by host and port.
 
 use std::fmt;
 
 use super::{HostId, Network, SocketId};
 
-/// A socket and the direction of a fact: from its own end or, for received segments, towards it.
+/// A socket and the direction of an event: from its own end or, for received segments, towards it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Path {
     /// The socket to which it happened.
@@ -24,7 +24,7 @@ pub(crate) struct Path {
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
-pub(crate) enum Fact {
+pub(crate) enum NetEventKind {
     /// A SYN was sent.
     Connecting = 0,
     /// The SYN was answered; the client's end is open.
@@ -59,25 +59,25 @@ pub(crate) enum Fact {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct NetEvent {
     pub(crate) path: Path,
-    pub(crate) fact: Fact,
+    pub(crate) what: NetEventKind,
 }
 
 impl NetEvent {
     /// Returns `true` if it is one of many: bytes on their way, as opposed to a connection's beginning, end or trouble.
     pub(crate) const fn is_transfer(&self) -> bool {
-        matches!(self.fact, Fact::Sent { .. } | Fact::Received { .. })
+        matches!(self.what, NetEventKind::Sent { .. } | NetEventKind::Received { .. })
     }
 
     /// Describes it: "client:49152 -> server:80 sends 64 B".
     pub(crate) fn describe(&self, network: &Network) -> String {
-        let Self { path, fact } = self;
+        let Self { path, what } = self;
         let to = path.to.map_or("unknown", |host| network.host_name(host));
-        format!("{}:{} -> {to}:{} {fact}", network.host_name(path.from), path.from_port, path.to_port)
+        format!("{}:{} -> {to}:{} {what}", network.host_name(path.from), path.from_port, path.to_port)
     }
 }
 
-impl Fact {
-    /// Returns the fact without its numbers, for programs.
+impl NetEventKind {
+    /// Returns the event without its numbers, for programs.
     pub(crate) fn word(self) -> String {
         match self {
             Self::Sent { .. } => "sends".to_owned(),
@@ -95,7 +95,7 @@ impl Fact {
     }
 }
 
-impl fmt::Display for Fact {
+impl fmt::Display for NetEventKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connecting => f.write_str("connects"),

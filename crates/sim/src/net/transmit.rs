@@ -18,7 +18,7 @@ use super::connection::{Connection, State};
 use super::event::Due;
 use super::flow::{Content, Fin, SEGMENT_BYTES, Segment};
 use super::link::{LinkId, RETRY_FIRST, SECOND, SYN_ACK_RETRIES, SYN_RETRIES, next_retry, retry_after};
-use super::trace::Fact;
+use super::trace::NetEventKind;
 use super::{Cx, Nanos};
 
 /// The time that a tail loss probe waits beyond two round trips: two ticks of 4 ms (`TCP_TIMEOUT_MIN`).
@@ -49,7 +49,7 @@ impl Connection {
         }
         let losses = cx.wire.links.pick_losses(link, cx.outside);
         if losses > 0 {
-            self.sent_fact(side, Fact::Lost, cx);
+            self.trace_sent(side, NetEventKind::Lost, cx);
             if !content.is_retransmitted() {
                 return self.lose(side, content, cx);
             }
@@ -124,13 +124,13 @@ impl Connection {
                 flow.small_end = end;
             }
             flow.stalled_since = cx.now;
-            self.sent_fact(side, Fact::Sent { bytes }, cx);
+            self.trace_sent(side, NetEventKind::Sent { bytes }, cx);
             self.push(side, Content::Data { end }, cx);
         }
         let flow = &mut self.flows[side];
         if flow.sent == flow.written && flow.fin == Fin::Queued {
             flow.fin = Fin::Sent;
-            self.sent_fact(side, Fact::FinSent, cx);
+            self.trace_sent(side, NetEventKind::FinSent, cx);
             self.push(side, Content::Fin, cx);
         }
         self.await_tail_probe(side, cx);
@@ -172,7 +172,7 @@ impl Connection {
             flow.sent = end;
             flow.small_end = end;
             flow.last_sent = cx.now;
-            self.sent_fact(side, Fact::Sent { bytes }, cx);
+            self.trace_sent(side, NetEventKind::Sent { bytes }, cx);
             self.push(side, Content::Data { end }, cx);
         }
     }
@@ -207,7 +207,7 @@ impl Connection {
         flow.line_event = None;
         flow.retransmission_event = None;
         flow.last_arrival = cx.now;
-        self.sent_fact(side, Fact::Lost, cx);
+        self.trace_sent(side, NetEventKind::Lost, cx);
         self.watch(side, cx);
         for content in lost {
             self.lose(side, content, cx);
@@ -303,7 +303,7 @@ impl Connection {
     /// Notes that the line of `side` is sent again, with a known time of arrival.
     pub(super) fn retransmit(&mut self, side: usize, cx: &mut Cx<'_>) {
         self.flows[side].retransmission_event = None;
-        self.sent_fact(side, Fact::Retransmitted, cx);
+        self.trace_sent(side, NetEventKind::Retransmitted, cx);
     }
 
     /// Waits until the SYN (`side` 0) or the SYN-ACK (`side` 1), or its answer, can be tried again.
@@ -335,7 +335,7 @@ mod tests {
     const MILLISECOND: Nanos = SECOND / 1000;
 
     fn has_retransmitted(harness: &Harness) -> bool {
-        harness.outside.events.iter().any(|event| event.fact == Fact::Retransmitted)
+        harness.outside.events.iter().any(|event| event.what == NetEventKind::Retransmitted)
     }
 
     #[test]

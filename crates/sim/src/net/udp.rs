@@ -31,7 +31,7 @@ pub(crate) use trace::DatagramEvent;
 use super::connection::Errno;
 use super::{HostId, Nanos, Network, Outside, Ready, buffers};
 use flight::Flights;
-use trace::DatagramFact;
+use trace::DatagramEventKind;
 
 /// A UDP socket. Not used twice in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -443,9 +443,9 @@ fn a_panicking_payload_is_an_ordinary_panic() {
         }
     }
     let of_task = seeded(1, |sim| sim.client("client", async |_| std::panic::panic_any(Fragile)));
-    assert_eq!(symptom(&of_task), "panic in client/main: a panic whose payload is no text");
+    assert_eq!(symptom(&of_task), "panic in client/main: a panic whose payload is not text");
     let of_thread = seeded(1, |sim| sim.client_thread("client", |_| std::panic::panic_any(Fragile)));
-    assert_eq!(symptom(&of_thread), "panic in client/main: a panic whose payload is no text");
+    assert_eq!(symptom(&of_thread), "panic in client/main: a panic whose payload is not text");
 }
 
 #[test]

@@ -109,7 +109,7 @@ impl Scheduler {
         let Some(task) = self.running_thread() else {
             let who = self.current.get().map_or("code outside of all tasks".into(), |task| self.name(task));
             panic!(
-                "a blocking call in {who}, which is no thread: start one with `Threads::spawn`, or use `Runtime`"
+                "a blocking call in {who}, which is not a thread: start one with `Threads::spawn`, or use `Runtime`"
             );
         };
         let timer = until.map(|until| {

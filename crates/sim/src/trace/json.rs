@@ -57,15 +57,15 @@ impl Trace {
         object.line()
     }
 
-    fn network_members(&self, object: Object, NetEvent { path, fact }: &NetEvent) -> Object {
+    fn network_members(&self, object: Object, NetEvent { path, what }: &NetEvent) -> Object {
         let Some(network) = &self.network else { return object };
         let object = object
             .text("from", network.host_name(path.from))
             .number("from_port", path.from_port.into())
             .maybe("to", path.to.map(|host| network.host_name(host)))
             .number("to_port", path.to_port.into())
-            .text("fact", &fact.word());
-        match fact.bytes() {
+            .text("what", &what.word());
+        match what.bytes() {
             Some(bytes) => object.number("bytes", bytes.into()),
             None => object,
         }
@@ -78,7 +78,7 @@ impl Trace {
             .number("from_port", event.from_port.into())
             .maybe("to", event.to.map(|host| network.host_name(host)))
             .number("to_port", event.to_port.into())
-            .text("fact", event.word());
+            .text("what", event.word());
         match event.bytes() {
             Some(bytes) => object.number("bytes", bytes.into()),
             None => object,

@@ -106,7 +106,7 @@ pub(crate) async fn the_text_of_an_address_resolves_to_itself<R: Runtime>(world:
 }
 
 pub(crate) async fn localhost_resolves_to_this_machine<R: Runtime>(world: World<R>) {
-    let addresses = world.client.resolve("localhost", 80).await.expect("a name everybody knows");
+    let addresses = world.client.resolve("localhost", 80).await.expect("a name that every host knows");
     assert!(addresses.iter().all(|address| address.ip().is_loopback() && address.port() == 80));
     assert!(addresses.iter().any(|address| address.is_ipv4()));
 }

@@ -127,7 +127,7 @@ pub(crate) fn the_text_of_an_address_resolves_to_itself<T: Threads>(world: World
 }
 
 pub(crate) fn localhost_resolves_to_this_machine<T: Threads>(world: World<T>) {
-    let addresses = world.client.resolve("localhost", 80).expect("a name everybody knows");
+    let addresses = world.client.resolve("localhost", 80).expect("a name that every host knows");
     assert!(addresses.iter().all(|address| address.ip().is_loopback() && address.port() == 80));
     assert!(addresses.iter().any(|address| address.is_ipv4()));
 }

@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //!
-//! - A fact is small and complete: it can be described after its socket is gone.
+//! - An event is small and complete: it can be described after its socket is gone.
 //! - A connected end has no name of its own. It is named by the number of its connection on its host: "app#1 ->
 //!   app:/run/db.sock".
 
@@ -34,7 +34,7 @@ impl From<Shutdown> for Directions {
 /// What happened to an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
-pub(crate) enum LocalFact {
+pub(crate) enum LocalEventKind {
     Connected = 0,
     /// The listener of the path is closed.
     Refused = 1,
@@ -53,7 +53,7 @@ pub(crate) enum LocalFact {
     } = 5,
 }
 
-/// A fact about one end of a connection.
+/// An event of one end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct LocalEvent {
     pub(crate) listener: LocalListenerId,
@@ -61,18 +61,18 @@ pub(crate) struct LocalEvent {
     pub(crate) number: Option<u32>,
     /// The end: 0 has connected, 1 was accepted.
     pub(crate) from: u8,
-    pub(crate) fact: LocalFact,
+    pub(crate) what: LocalEventKind,
 }
 
 impl LocalEvent {
     /// Returns `true` if it is one of many: bytes, as opposed to a connection's beginning and end.
     pub(crate) const fn is_transfer(&self) -> bool {
-        matches!(self.fact, LocalFact::Wrote { .. } | LocalFact::Read { .. })
+        matches!(self.what, LocalEventKind::Wrote { .. } | LocalEventKind::Read { .. })
     }
 
     /// Describes it: "app#1 -> app:/run/db.sock writes 64 B".
     pub(crate) fn describe(&self, network: &Network) -> String {
-        format!("{} {}", network.describe_end(self.listener, self.number, self.from.into()), self.fact)
+        format!("{} {}", network.describe_end(self.listener, self.number, self.from.into()), self.what)
     }
 }
 
@@ -95,7 +95,7 @@ impl Network {
     }
 }
 
-impl fmt::Display for LocalFact {
+impl fmt::Display for LocalEventKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connected => f.write_str("connected"),

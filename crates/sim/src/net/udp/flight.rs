@@ -17,7 +17,7 @@ use std::time::Duration;
 use super::super::conditions::Passage;
 use super::super::link::{Links, nanos};
 use super::super::{HostId, LinkId, Nanos, Network, Outside};
-use super::{DatagramEvent, DatagramFact, Received};
+use super::{DatagramEvent, DatagramEventKind, Received};
 
 /// The alternatives of a datagram's delay: each is twice the one before.
 const DELAY_STEPS: u32 = 10;
@@ -79,13 +79,13 @@ struct Course {
 }
 
 impl Course {
-    fn tell(&self, fact: DatagramFact, outside: &mut dyn Outside) {
+    fn tell(&self, what: DatagramEventKind, outside: &mut dyn Outside) {
         outside.datagram_event(DatagramEvent {
             from: self.from.0,
             from_port: self.from.1.port(),
             to: self.to.0,
             to_port: self.to.1.port(),
-            fact,
+            what,
         });
     }
 }
@@ -177,30 +177,30 @@ impl Network {
     ) {
         let course = Course { from, to };
         let size = u32::try_from(bytes.len()).expect("a datagram is small");
-        course.tell(DatagramFact::Sent { bytes: size }, outside);
+        course.tell(DatagramEventKind::Sent { bytes: size }, outside);
         let Some(target) = to.0 else {
-            return course.tell(DatagramFact::Nowhere { bytes: size }, outside);
+            return course.tell(DatagramEventKind::Nowhere { bytes: size }, outside);
         };
         let link = LinkId { from: from.0, to: target };
         let flight = || Flight { link, course, content: Content::Datagram(bytes.to_vec()) };
         match self.wire.links.passage(link) {
-            Passage::Lost => return course.tell(DatagramFact::CutOff { bytes: size }, outside),
+            Passage::Lost => return course.tell(DatagramEventKind::CutOff { bytes: size }, outside),
             Passage::Paused => return self.udp.flights.paused.push(flight()),
             Passage::Open => {}
         }
         if self.wire.links.pick_losses(link, outside) > 0 {
             // Datagrams are never sent again.
-            return course.tell(DatagramFact::Lost { bytes: size }, outside);
+            return course.tell(DatagramEventKind::Lost { bytes: size }, outside);
         }
         let now = self.wire.links.squeeze(link, now, bytes.len() as u64);
         let links = &self.wire.links;
         let flights = &mut self.udp.flights;
         let fate = flights.fates.ask(link, outside);
         match fate {
-            Some(Fate::Lost) => return course.tell(DatagramFact::Lost { bytes: size }, outside),
+            Some(Fate::Lost) => return course.tell(DatagramEventKind::Lost { bytes: size }, outside),
             Some(Fate::Late) => {
                 let (arrives, delay) = flights.out_of_order(now, link, links, outside);
-                course.tell(DatagramFact::Late { bytes: size, delay }, outside);
+                course.tell(DatagramEventKind::Late { bytes: size, delay }, outside);
                 flights.push(arrives, flight());
             }
             Some(Fate::Twice) | None => {
@@ -210,7 +210,7 @@ impl Network {
         }
         if fate == Some(Fate::Twice) {
             let (arrives, delay) = flights.out_of_order(now, link, links, outside);
-            course.tell(DatagramFact::Twice { bytes: size, delay }, outside);
+            course.tell(DatagramEventKind::Twice { bytes: size, delay }, outside);
             flights.push(arrives, flight());
         }
     }
@@ -226,7 +226,7 @@ impl Network {
             Content::Unreachable => {
                 let (host, local) = course.from;
                 if let Some(id) = self.udp.find_connected(host, local, course.to.1) {
-                    course.tell(DatagramFact::Refused, outside);
+                    course.tell(DatagramEventKind::Refused, outside);
                     self.udp.open.get_mut(&id).expect("it was just found").error = Some(libc::ECONNREFUSED);
                     self.udp.report(id, &mut self.wire.ready);
                 }
@@ -238,16 +238,16 @@ impl Network {
         let (Some(host), to) = course.to else { return };
         let size = u32::try_from(bytes.len()).expect("a datagram is small");
         let Some(id) = self.udp.find(host, to, course.from.1) else {
-            course.tell(DatagramFact::Unwanted { bytes: size }, outside);
+            course.tell(DatagramEventKind::Unwanted { bytes: size }, outside);
             return self.answer_unreachable(now, outside, course, host);
         };
         let socket = self.udp.open.get_mut(&id).expect("it was just found");
         let received = Received { from: course.from.1, bytes };
         if !socket.has_room(&received) {
-            return course.tell(DatagramFact::Overflowed { bytes: size }, outside);
+            return course.tell(DatagramEventKind::Overflowed { bytes: size }, outside);
         }
         socket.put(received);
-        course.tell(DatagramFact::Delivered { bytes: size }, outside);
+        course.tell(DatagramEventKind::Delivered { bytes: size }, outside);
         self.udp.report(id, &mut self.wire.ready);
     }
 
@@ -261,7 +261,7 @@ impl Network {
         let links = &self.wire.links;
         let flights = &mut self.udp.flights;
         if links.passage(link) == Passage::Lost || flights.fates.ask(link, outside) == Some(Fate::Lost) {
-            return course.tell(DatagramFact::AnswerLost, outside);
+            return course.tell(DatagramEventKind::AnswerLost, outside);
         }
         let arrives = flights.in_order(now, link, links, outside);
         flights.push(arrives, Flight { link, course, content: Content::Unreachable });
@@ -283,13 +283,13 @@ impl Network {
         self.udp.flights.on_the_way.retain(|_, flight| {
             let passes = links.passage(flight.link) != Passage::Lost;
             if !passes {
-                let fact = match &flight.content {
-                    Content::Datagram(bytes) => DatagramFact::CutOff {
+                let what = match &flight.content {
+                    Content::Datagram(bytes) => DatagramEventKind::CutOff {
                         bytes: u32::try_from(bytes.len()).expect("a datagram is small"),
                     },
-                    Content::Unreachable => DatagramFact::AnswerLost,
+                    Content::Unreachable => DatagramEventKind::AnswerLost,
                 };
-                flight.course.tell(fact, outside);
+                flight.course.tell(what, outside);
             }
             passes
         });

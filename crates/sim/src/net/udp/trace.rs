@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //!
-//! - A fact is small and complete: it can be described after its socket is gone.
+//! - An event is small and complete: it can be described after its socket is gone.
 //! - Descriptions hold stable names only: hosts by name, sockets by host and port.
 
 use std::fmt;
@@ -13,7 +13,7 @@ use crate::time::milliseconds;
 /// What happened to a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
-pub(crate) enum DatagramFact {
+pub(crate) enum DatagramEventKind {
     Sent {
         bytes: u32,
     } = 0,
@@ -54,7 +54,7 @@ pub(crate) enum DatagramFact {
     AnswerLost = 10,
 }
 
-/// A fact about a datagram between two places.
+/// An event of a datagram between two places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct DatagramEvent {
     pub(crate) from: HostId,
@@ -62,52 +62,52 @@ pub(crate) struct DatagramEvent {
     /// `None` if no host has the address.
     pub(crate) to: Option<HostId>,
     pub(crate) to_port: u16,
-    pub(crate) fact: DatagramFact,
+    pub(crate) what: DatagramEventKind,
 }
 
 impl DatagramEvent {
     /// Returns `true` if it is one of many: a datagram on its way, as opposed to one in trouble.
     pub(crate) const fn is_transfer(&self) -> bool {
-        matches!(self.fact, DatagramFact::Sent { .. } | DatagramFact::Delivered { .. })
+        matches!(self.what, DatagramEventKind::Sent { .. } | DatagramEventKind::Delivered { .. })
     }
 
     /// Returns `true` if it was drawn.
     pub(crate) const fn is_fate(&self) -> bool {
         matches!(
-            self.fact,
-            DatagramFact::Lost { .. } | DatagramFact::Late { .. } | DatagramFact::Twice { .. }
+            self.what,
+            DatagramEventKind::Lost { .. } | DatagramEventKind::Late { .. } | DatagramEventKind::Twice { .. }
         )
     }
 
     /// Returns what happened, in one word, for programs.
     pub(crate) const fn word(&self) -> &'static str {
-        match self.fact {
-            DatagramFact::Sent { .. } => "sends",
-            DatagramFact::Delivered { .. } => "delivers",
-            DatagramFact::Lost { .. } => "loses",
-            DatagramFact::Late { .. } => "delays",
-            DatagramFact::Twice { .. } => "repeats",
-            DatagramFact::CutOff { .. } => "cut off",
-            DatagramFact::Nowhere { .. }
-            | DatagramFact::Unwanted { .. }
-            | DatagramFact::Overflowed { .. } => "drops",
-            DatagramFact::Refused | DatagramFact::AnswerLost => "refused",
+        match self.what {
+            DatagramEventKind::Sent { .. } => "sends",
+            DatagramEventKind::Delivered { .. } => "delivers",
+            DatagramEventKind::Lost { .. } => "loses",
+            DatagramEventKind::Late { .. } => "delays",
+            DatagramEventKind::Twice { .. } => "repeats",
+            DatagramEventKind::CutOff { .. } => "cut off",
+            DatagramEventKind::Nowhere { .. }
+            | DatagramEventKind::Unwanted { .. }
+            | DatagramEventKind::Overflowed { .. } => "drops",
+            DatagramEventKind::Refused | DatagramEventKind::AnswerLost => "refused",
         }
     }
 
-    /// Returns the size of the datagram, if the fact is about one.
+    /// Returns the size of the datagram, if the event is about one.
     pub(crate) const fn bytes(&self) -> Option<u32> {
-        match self.fact {
-            DatagramFact::Sent { bytes }
-            | DatagramFact::Delivered { bytes }
-            | DatagramFact::Lost { bytes }
-            | DatagramFact::Late { bytes, .. }
-            | DatagramFact::Twice { bytes, .. }
-            | DatagramFact::CutOff { bytes }
-            | DatagramFact::Nowhere { bytes }
-            | DatagramFact::Unwanted { bytes }
-            | DatagramFact::Overflowed { bytes } => Some(bytes),
-            DatagramFact::Refused | DatagramFact::AnswerLost => None,
+        match self.what {
+            DatagramEventKind::Sent { bytes }
+            | DatagramEventKind::Delivered { bytes }
+            | DatagramEventKind::Lost { bytes }
+            | DatagramEventKind::Late { bytes, .. }
+            | DatagramEventKind::Twice { bytes, .. }
+            | DatagramEventKind::CutOff { bytes }
+            | DatagramEventKind::Nowhere { bytes }
+            | DatagramEventKind::Unwanted { bytes }
+            | DatagramEventKind::Overflowed { bytes } => Some(bytes),
+            DatagramEventKind::Refused | DatagramEventKind::AnswerLost => None,
         }
     }
 
@@ -115,11 +115,11 @@ impl DatagramEvent {
     pub(crate) fn describe(&self, network: &Network) -> String {
         let to = self.to.map_or("unknown", |host| network.host_name(host));
         let from = network.host_name(self.from);
-        format!("{from}:{} -> {to}:{} {}", self.from_port, self.to_port, self.fact)
+        format!("{from}:{} -> {to}:{} {}", self.from_port, self.to_port, self.what)
     }
 }
 
-impl fmt::Display for DatagramFact {
+impl fmt::Display for DatagramEventKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sent { bytes } => write!(f, "sends a datagram of {bytes} B"),
