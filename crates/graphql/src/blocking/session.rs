@@ -6,7 +6,7 @@
 //! - What a state says when the lock is released is done by the thread that released it ([`Action`]).
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::value::RawValue;
@@ -66,8 +66,19 @@ enum Work<W: Threads> {
     },
 }
 
+/// How far a job has been given to the pool.
+enum Handover<W: Threads> {
+    /// The pool is being called. A job that it drops is not answered in the destructor, which may run in a panic of
+    /// the pool's: it must not wait for locks then. The caller answers it.
+    Calling,
+    /// The pool has dropped the job in the call.
+    Dropped(Work<W>),
+    /// The call has returned.
+    Called,
+}
+
 /// A job that was given to the pool. If it is dropped before it ran, the pool has no thread for it, or has lost it:
-/// then dropping it answers.
+/// then it is answered nevertheless.
 struct Job<W, E, H, P, T>
 where
     W: Threads,
@@ -79,6 +90,7 @@ where
     session: Arc<Session<W, E, H, P, T>>,
     /// `None` once it has begun.
     work: Option<Work<W>>,
+    handover: Arc<StdMutex<Handover<W>>>,
 }
 
 impl<W, E, H, P, T> Job<W, E, H, P, T>
@@ -109,18 +121,16 @@ where
     T: BlockingTransport,
 {
     fn drop(&mut self) {
-        match self.work.take() {
-            Some(Work::Connect(_)) => {
-                let frame = CloseFrame::new(CloseCode::TRY_AGAIN_LATER, "No thread is free");
-                self.session.change(|state, now| state.connection.close(frame, now));
-            }
-            Some(Work::Run { key, permit, .. }) => {
-                drop(permit);
-                self.session.fail(key, overloaded());
-            }
-            None => {}
+        let Some(work) = self.work.take() else {
+            return self.session.change(|state, _| state.jobs -= 1);
+        };
+        let mut handover = self.handover.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Handover::Calling = *handover {
+            *handover = Handover::Dropped(work);
+            return;
         }
-        self.session.change(|state, _| state.jobs -= 1);
+        drop(handover);
+        self.session.lose(work);
     }
 }
 
@@ -257,14 +267,35 @@ where
         }
     }
 
-    /// Gives work to the pool. The job itself answers if the pool does not run it.
+    /// Gives work to the pool, and answers if the pool does not take it.
     fn give(self: &Arc<Self>, work: Work<W>) {
-        let job = Job { session: Arc::clone(self), work: Some(work) };
+        let handover = Arc::new(StdMutex::new(Handover::Calling));
+        let job = Job { session: Arc::clone(self), work: Some(work), handover: Arc::clone(&handover) };
         match contained(|| self.server.pool.execute(Box::new(move || job.run()))) {
             Ok(Ok(())) => {}
             Ok(Err(Overloaded)) => tracing::debug!("no thread is free"),
             Err(panic) => tracing::error!(panic, "the pool panicked"),
         }
+        let mut handover = handover.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Handover::Dropped(work) = std::mem::replace(&mut *handover, Handover::Called) {
+            drop(handover);
+            self.lose(work);
+        }
+    }
+
+    /// Answers for a job that does not run.
+    fn lose(self: &Arc<Self>, work: Work<W>) {
+        match work {
+            Work::Connect(_) => {
+                let frame = CloseFrame::new(CloseCode::TRY_AGAIN_LATER, "No thread is free");
+                self.change(|state, now| state.connection.close(frame, now));
+            }
+            Work::Run { key, permit, .. } => {
+                drop(permit);
+                self.fail(key, overloaded());
+            }
+        }
+        self.change(|state, _| state.jobs -= 1);
     }
 
     fn connect(self: &Arc<Self>, payload: Option<&RawValue>) {
