@@ -9,6 +9,8 @@ mod ending;
 mod local;
 mod locks;
 mod main;
+#[cfg(all(feature = "process", not(miri)))]
+pub(crate) mod process;
 mod simulated;
 mod socket;
 mod tasks;

@@ -18,6 +18,8 @@ pub(crate) mod addresses;
 mod machine;
 mod real;
 mod syscall;
+#[cfg(all(feature = "process", not(miri)))]
+pub(crate) mod user;
 
 use std::cell::{Cell, RefCell};
 use std::sync::OnceLock;
@@ -35,7 +37,7 @@ pub(crate) const EPOCH_SECONDS: u64 = 1_704_067_200;
 /// The virtual time at which a run begins, as the monotonic clock shows it, in seconds: far from zero, so that code
 /// which subtracts from `Instant::now()` does not underflow.
 #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only interposed on Linux"))]
-const UPTIME_SECONDS: u64 = 1_000_000;
+pub(crate) const UPTIME_SECONDS: u64 = 1_000_000;
 
 // Const-initialised: reading these allocates nothing, which code called from anywhere in libc must not rely on.
 thread_local! {
@@ -212,6 +214,10 @@ mod linux {
     static REAL_CLOCK_GETTIME: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
 
     pub(super) fn virtual_time(clock: clockid_t) -> Option<timespec> {
+        #[cfg(feature = "process")]
+        if let Some(thread) = super::user::user() {
+            return super::user::kernel(thread, || virtual_time(clock));
+        }
         let now = CLOCK.try_with(std::cell::Cell::get).ok().flatten()?;
         let seconds = match clock {
             libc::CLOCK_REALTIME | libc::CLOCK_REALTIME_COARSE => EPOCH_SECONDS,
@@ -306,6 +312,14 @@ mod linux {
     /// `buffer` points to `length` writable bytes, as libc demands.
     #[unsafe(no_mangle)]
     pub(super) unsafe extern "C" fn getrandom(buffer: *mut c_void, length: size_t, flags: c_uint) -> ssize_t {
+        #[cfg(feature = "process")]
+        if let Some(calls) = super::user::calls() {
+            if length > 0 && !buffer.is_null() {
+                // SAFETY: `length` writable bytes, by this function's contract; bytes have no invalid values.
+                (calls.entropy)(unsafe { std::slice::from_raw_parts_mut(buffer.cast(), length) });
+            }
+            return length as ssize_t;
+        }
         // SAFETY: `length` writable bytes, by this function's contract.
         if unsafe { fill(buffer, length) } {
             return length as ssize_t;

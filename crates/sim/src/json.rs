@@ -71,6 +71,18 @@ impl Object {
         self
     }
 
+    /// Adds members that are rendered already.
+    #[cfg(all(feature = "process", not(miri)))]
+    pub(crate) fn members(mut self, rendered: &str) -> Self {
+        if !rendered.is_empty() {
+            if !self.0.ends_with('{') {
+                self.0.push(',');
+            }
+            self.0.push_str(rendered);
+        }
+        self
+    }
+
     /// Returns the object on one line, without a line end.
     pub(crate) fn line(mut self) -> String {
         self.0.push('}');

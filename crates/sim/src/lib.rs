@@ -91,6 +91,21 @@
 //! pool, sweep            the workers; many seeds
 //! ```
 
+#[cfg(all(
+    feature = "process",
+    not(all(
+        target_os = "linux",
+        target_arch = "x86_64",
+        target_env = "gnu",
+        not(target_feature = "crt-static")
+    ))
+))]
+compile_error!(
+    "the feature `process` of `wavetank` needs Linux on x86-64 with glibc, linked dynamically: turn it on for that \
+     target alone, as `[target.'cfg(all(target_os = \"linux\", target_arch = \"x86_64\", target_env = \"gnu\"))'\
+     .dev-dependencies]`"
+);
+
 mod adversary;
 mod choice;
 mod fault;
@@ -98,6 +113,7 @@ pub mod host;
 mod inject;
 mod interpose;
 mod interrupt;
+mod isolated;
 mod journal;
 mod json;
 mod last_words;
@@ -134,6 +150,7 @@ mod udp;
 mod wait;
 mod wall_clock;
 mod whereabouts;
+mod wire;
 mod world;
 
 pub use adversary::{Adversary, Cancellable, Pausable, cancellable, pausable};

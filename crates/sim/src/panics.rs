@@ -11,6 +11,8 @@ use std::cell::{Cell, RefCell};
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::sync::Once;
 
+#[cfg(all(feature = "process", not(miri)))]
+use crate::interpose;
 use crate::plain;
 
 /// The message of a panic payload, cut if it is very long.
@@ -36,6 +38,9 @@ pub(crate) struct Watch {
     pub(crate) panicked: fn(&str),
     /// Called when a second panic is about to end the process; the hook is the last that runs.
     pub(crate) last_words: fn(),
+    /// Takes the message of a panic of an unmodified program that the program itself does not catch.
+    #[cfg(all(feature = "process", not(miri)))]
+    pub(crate) uncaught: fn(&str),
 }
 
 thread_local! {
@@ -69,6 +74,10 @@ pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T, String> {
     INSTALL.call_once(|| {
         let outer = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
+            #[cfg(all(feature = "process", not(miri)))]
+            if let Some(thread) = interpose::user::user() {
+                return note_of_process(thread, info);
+            }
             if IS_RUN_THREAD.try_with(Cell::get).unwrap_or(false) { note(info) } else { outer(info) }
         }));
     });
@@ -128,6 +137,19 @@ fn note(info: &PanicHookInfo<'_>) {
         // Now and not when the unwind has ended: what destructors do comes after it.
         (watch.panicked)(&message);
     }
+}
+
+/// Notes a panic of an unmodified program.
+#[cfg(all(feature = "process", not(miri)))]
+fn note_of_process(thread: &'static interpose::user::UserThread, info: &PanicHookInfo<'_>) {
+    // Looked for on the program's stack, before anything of the simulator is on it.
+    let is_caught = catcher::is_caught_by_program();
+    interpose::user::kernel(thread, || {
+        note(info);
+        if !is_caught && let Some(watch) = WATCH.get() {
+            (watch.uncaught)(&message_of(info.payload()));
+        }
+    });
 }
 
 /// How Rust begins to end a process in which a destructor panicked in an unwind: nothing can be caught any more.

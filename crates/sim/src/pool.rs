@@ -20,6 +20,8 @@ use std::time::Duration;
 use idle::Idle;
 
 use crate::choice::{ChoiceLog, Deviation, Replay};
+#[cfg(all(feature = "process", not(miri)))]
+use crate::isolated::Templates;
 use crate::run::{Outcome, Plan, Progress};
 use crate::sched::Profile;
 use crate::sim::{self, Body};
@@ -31,11 +33,32 @@ pub(crate) trait Runner: Send + Sync {
 }
 
 /// Runs a test's body in the simulator.
-pub(crate) struct BodyRunner(pub(crate) Box<Body>);
+pub(crate) struct BodyRunner {
+    #[cfg(all(feature = "process", not(miri)))]
+    templates: Templates,
+    body: Box<Body>,
+}
+
+impl BodyRunner {
+    pub(crate) fn new(body: Box<Body>) -> Self {
+        Self {
+            #[cfg(all(feature = "process", not(miri)))]
+            templates: Templates::default(),
+            body,
+        }
+    }
+}
 
 impl Runner for BodyRunner {
     fn run(&self, plan: &Plan<'_>, progress: &Arc<Progress>) -> Outcome {
-        sim::run(&*self.0, plan, progress)
+        #[cfg(all(feature = "process", not(miri)))]
+        if self.templates.are_needed() {
+            return self.templates.run(&*self.body, plan, progress);
+        }
+        let outcome = sim::run(&*self.body, plan, progress);
+        #[cfg(all(feature = "process", not(miri)))]
+        let outcome = outcome.or_else(|| Some(self.templates.run(&*self.body, plan, progress)));
+        outcome.expect("only processes need an OS process of their own")
     }
 }
 
@@ -162,6 +185,7 @@ impl Pool {
             Err(error) => return Ran::Crashed { message: format!("cannot start a thread: {error}") },
         };
         let Some(outcome) = watch(&ended, &progress, patience) else {
+            progress.give_up();
             return Ran::Stuck {
                 running: progress.running(),
                 place: whereabouts::of_thread(progress.thread()),

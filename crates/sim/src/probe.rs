@@ -29,6 +29,18 @@ const PROBABILITY_STEPS: u32 = 1 << 20;
 
 /// Makes the probes of this process report to the runs that they are in.
 pub(crate) fn install() {
+    #[cfg(all(feature = "process", not(miri)))]
+    {
+        use crate::interpose::user::in_kernel;
+        // In a process they are called in user mode, where no run is found.
+        probe::install(Hooks {
+            is_simulating: || in_kernel(is_simulating),
+            broken: |what, place| in_kernel(|| broken(what, place)),
+            sometimes: |what, reached| in_kernel(|| sometimes(what, reached)),
+            buggify: |point, probability| in_kernel(|| buggify(point, probability)),
+        });
+    }
+    #[cfg(not(all(feature = "process", not(miri))))]
     probe::install(Hooks { is_simulating, broken, sometimes, buggify });
 }
 

@@ -1,6 +1,6 @@
 //! The progress of a run's OS thread, for the watchdog on another OS thread.
 
-use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// The number of every task that tokio runs by itself.
@@ -14,7 +14,12 @@ pub(crate) struct Progress {
     running: AtomicU32,
     /// The system's number of the OS thread, or 0.
     thread: AtomicI32,
+    /// The watchdog has given the run up.
+    is_given_up: AtomicBool,
     names: Mutex<Vec<String>>,
+    /// Where another OS process reads the steps.
+    #[cfg(feature = "process")]
+    watched: Option<&'static AtomicU64>,
 }
 
 impl Progress {
@@ -22,6 +27,16 @@ impl Progress {
     pub(crate) fn step(&self, steps: u64, task: u32) {
         self.steps.store(steps, Ordering::Relaxed);
         self.running.store(task, Ordering::Relaxed);
+        #[cfg(feature = "process")]
+        if let Some(watched) = self.watched {
+            watched.store(steps, Ordering::Relaxed);
+        }
+    }
+
+    /// The progress of a run that another OS process watches, by its steps in memory that both share.
+    #[cfg(feature = "process")]
+    pub(crate) fn told_to(steps: &'static AtomicU64) -> Self {
+        Self { watched: Some(steps), ..Self::default() }
     }
 
     /// Notes that a step of a task begins that tokio runs by itself.
@@ -34,6 +49,15 @@ impl Progress {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         debug_assert_eq!(names.len(), task as usize, "tasks are named in order");
         names.push(name.to_owned());
+    }
+
+    /// Gives task number `task` another name.
+    #[cfg(feature = "process")]
+    pub(crate) fn rename(&self, task: u32, name: &str) {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = names.get_mut(task as usize) {
+            name.clone_into(known);
+        }
     }
 
     /// Notes a step of the one task of a toy.
@@ -65,6 +89,27 @@ impl Progress {
     /// The system's number of the run's OS thread, or 0.
     pub(crate) fn thread(&self) -> i32 {
         self.thread.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the watchdog has given the run up.
+    pub(crate) fn give_up(&self) {
+        self.is_given_up.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the watchdog has given the run up.
+    #[cfg(feature = "process")]
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.is_given_up.load(Ordering::Relaxed)
+    }
+
+    /// Repeats what the run has noted, which another OS process does. `running` names the task that runs there.
+    #[cfg(feature = "process")]
+    pub(crate) fn repeat(&self, steps: u64, running: &str) {
+        self.thread.store(0, Ordering::Relaxed);
+        self.ticks.store(0, Ordering::Relaxed);
+        self.steps.store(steps, Ordering::Relaxed);
+        self.running.store(0, Ordering::Relaxed);
+        *self.names.lock().unwrap_or_else(PoisonError::into_inner) = vec![running.to_owned()];
     }
 
     /// Names the task that ran last.

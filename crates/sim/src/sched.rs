@@ -58,6 +58,7 @@ mod strategy;
 mod table;
 mod threads;
 mod timers;
+mod user;
 mod verdict;
 mod waker;
 
@@ -275,6 +276,8 @@ impl Scheduler {
         let body = match body {
             Body::Task(body) => self.poll(task, body).map(Body::Task),
             Body::Thread(thread) => self.resume(task, thread).map(Body::Thread),
+            #[cfg(all(feature = "process", not(miri)))]
+            Body::User(thread) => self.resume_user(task, thread),
         };
         interpose::set_polling(false);
         self.current.set(None);

@@ -58,17 +58,23 @@ pub struct Sim {
 pub(crate) type Body = dyn Fn(&mut Sim) + Send + Sync;
 
 /// Simulates `body` once. Must be called on an OS thread that simulates nothing else, before or after.
-pub(crate) fn run(body: &Body, plan: &Plan<'_>, progress: &Arc<Progress>) -> Outcome {
+///
+/// `None`: it has unmodified programs, for which the run must have an OS process of its own.
+pub(crate) fn run(body: &Body, plan: &Plan<'_>, progress: &Arc<Progress>) -> Option<Outcome> {
     run::in_libc(plan.choices(), |choices| {
         let mut sim = Sim::new(choices);
         let built = catch_unwind(AssertUnwindSafe(|| body(&mut sim)));
         let (choices, mut options, plans) = sim.into_parts();
+        #[cfg(all(feature = "process", not(miri)))]
+        if !crate::isolated::is_isolated() && plans.iter().any(|plan| plan.is_process) {
+            return None;
+        }
         plan.tell(&mut options);
         let setup = match built {
             Err(payload) => Some(panic_message(&*payload)),
             Ok(()) => options.problem("Sim", &HostPlan::labels(&plans)),
         };
-        run::simulate(choices, options, plans, setup, progress)
+        Some(run::simulate(choices, options, plans, setup, progress))
     })
 }
 
@@ -134,8 +140,86 @@ impl Sim {
         self.add(name, false, Start::Again(Rc::new(start)));
     }
 
+    /// Adds a host that runs an unmodified program, and may run for ever, as [`server`](Self::server). `main` is what
+    /// the program's `main` would call: ordinary code on `std::{net, thread, sync, time}`, on tokio, on whatever stands
+    /// on those.
+    ///
+    /// An error that it returns, an exit status other than 0, a panic that nothing in the program catches, and an abort
+    /// fail the run. When `main` returns, the process ends as any: its threads with it, and its sockets are closed.
+    /// Faults may crash the host and start it again; `main` is then called again.
+    ///
+    /// What its threads ask of libc is answered by the simulation: TCP and UDP of IPv4 and `::1`, `poll`, `epoll`, pipes,
+    /// event counters, locks and threads, clocks and sleep, entropy, names of hosts, the number of processors (2) and
+    /// the process id. What it writes to its standard output is in the trace. Files, and the environment, are those of the
+    /// machine. A call that is not simulated fails the run and names itself.
+    ///
+    /// Each run of such a test is an OS process of its own, forked from the test's. So what the body of the test does to
+    /// statics, or to what it has captured, is not seen after the run. The program's own statics begin anew in each
+    /// run, and all processes of a run share them.
+    ///
+    /// # Example: an echo server on `std::net`
+    ///
+    /// ```
+    /// use std::io::{Read, Write};
+    /// use std::net::{TcpListener, TcpStream};
+    ///
+    /// # wavetank::Sweep::new("doc", "").seeds(4).run(|sim| {
+    /// sim.process("server", || {
+    ///     let listener = TcpListener::bind("0.0.0.0:80")?;
+    ///     loop {
+    ///         let (mut stream, _) = listener.accept()?;
+    ///         std::thread::spawn(move || std::io::copy(&mut stream.try_clone()?, &mut stream));
+    ///     }
+    ///     #[allow(unreachable_code)]
+    ///     std::io::Result::Ok(())
+    /// });
+    /// sim.process_client("client", || {
+    ///     let mut stream = TcpStream::connect("server:80")?;
+    ///     stream.write_all(b"hello")?;
+    ///     let mut answer = [0; 5];
+    ///     stream.read_exact(&mut answer)?;
+    ///     assert_eq!(&answer, b"hello");
+    ///     std::io::Result::Ok(())
+    /// });
+    /// # });
+    /// ```
+    #[cfg(all(feature = "process", not(miri)))]
+    #[cfg_attr(docsrs, doc(cfg(feature = "process")))]
+    pub fn process<O: MainResult + 'static>(
+        &mut self,
+        name: &str,
+        main: impl Fn() -> O + Send + Sync + 'static,
+    ) {
+        let main = Arc::new(main);
+        let start = move |run: &Run, index: usize| {
+            let main = Arc::clone(&main);
+            crate::host::process::start_main(run, index, false, Box::new(move || main().failure()));
+        };
+        self.add_process(name, false, Start::Again(Rc::new(start)));
+    }
+
+    /// Adds a host that runs an unmodified program, and must end, as [`client`](Self::client). See
+    /// [`process`](Self::process).
+    #[cfg(all(feature = "process", not(miri)))]
+    #[cfg_attr(docsrs, doc(cfg(feature = "process")))]
+    pub fn process_client<O: MainResult + 'static>(
+        &mut self,
+        name: &str,
+        main: impl FnOnce() -> O + Send + 'static,
+    ) {
+        let start = move |run: &Run, index: usize| {
+            crate::host::process::start_main(run, index, true, Box::new(move || main().failure()));
+        };
+        self.add_process(name, true, Start::Once(Box::new(start)));
+    }
+
+    #[cfg(all(feature = "process", not(miri)))]
+    fn add_process(&mut self, name: &str, client: bool, start: Start) {
+        self.hosts.push(HostPlan { name: name.to_owned(), client, is_process: true, start });
+    }
+
     fn add(&mut self, name: &str, client: bool, start: Start) {
-        self.hosts.push(HostPlan { name: name.to_owned(), client, start });
+        self.hosts.push(HostPlan { name: name.to_owned(), client, is_process: false, start });
     }
 
     /// Sets how long a segment takes from one host to another: at most 30 s. Default: 0.5 to 2 ms. Each segment draws

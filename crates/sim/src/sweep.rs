@@ -272,7 +272,7 @@ impl Sweep {
     ///
     /// With the report, if anything fails. On Ctrl-C the process exits with status 130.
     pub fn run(self, body: impl Fn(&mut Sim) + Send + Sync + 'static) -> Passed {
-        self.in_process(Arc::new(BodyRunner(Box::new(body))), |session| session.verify())
+        self.in_process(Arc::new(BodyRunner::new(Box::new(body))), |session| session.verify())
     }
 
     /// Runs a test that must find a bug. Every recording must still fail as recorded. One seed must show the symptom of
@@ -285,7 +285,7 @@ impl Sweep {
     ///
     /// With the report, if the bug is not found, or if another one is. On Ctrl-C the process exits with status 130.
     pub fn find(self, body: impl Fn(&mut Sim) + Send + Sync + 'static) -> Found {
-        self.in_process(Arc::new(BodyRunner(Box::new(body))), |session| session.find())
+        self.in_process(Arc::new(BodyRunner::new(Box::new(body))), |session| session.find())
     }
 
     fn in_process<T>(self, runner: Arc<dyn Runner>, work: impl FnOnce(&Session) -> Result<T, Stop>) -> T {

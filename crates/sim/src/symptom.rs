@@ -74,6 +74,18 @@ impl SymptomKind {
         (Self::Diverged, "diverged", ": "),
     ];
 
+    /// Where it stands among all kinds, for another process of this program.
+    #[cfg(all(feature = "process", not(miri)))]
+    pub(crate) fn number(self) -> u32 {
+        Self::WORDS.iter().position(|(kind, ..)| *kind == self).expect("every kind has its words") as u32
+    }
+
+    /// The kind with this number.
+    #[cfg(all(feature = "process", not(miri)))]
+    pub(crate) fn of_number(number: u32) -> Self {
+        Self::WORDS[number as usize].0
+    }
+
     fn words(self) -> (&'static str, &'static str) {
         let (_, words, joint) =
             Self::WORDS.iter().find(|(kind, ..)| *kind == self).expect("every kind has its words");

@@ -13,6 +13,7 @@ mod json;
 mod render;
 mod spans;
 mod stop;
+mod told;
 
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
@@ -26,6 +27,10 @@ pub(crate) use spans::{
     dispatch_or_init, is_formatting, is_switching, leave_spans, reenter_spans, set_formatting,
 };
 pub(crate) use stop::stop_at;
+#[cfg(all(feature = "process", not(miri)))]
+pub(crate) use stop::take as take_stop;
+#[cfg(all(feature = "process", not(miri)))]
+use told::Told;
 
 /// Something that happened.
 ///
@@ -101,6 +106,24 @@ pub(crate) enum TraceEvent {
         what: Box<str>,
         transfer: bool,
     } = 18,
+    /// An event that another OS process has rendered.
+    #[cfg(all(feature = "process", not(miri)))]
+    Told(Box<Told>) = 22,
+}
+
+impl TraceEvent {
+    /// The length of a delay, if it is one.
+    fn delay(&self) -> Option<Nanos> {
+        match self {
+            Self::DelayedAt { nanos, .. }
+            | Self::DelayedAfter { nanos, .. }
+            | Self::Delayed { nanos }
+            | Self::SpuriousPending { nanos, .. } => Some(*nanos),
+            #[cfg(all(feature = "process", not(miri)))]
+            Self::Told(told) => told.delay,
+            _ => None,
+        }
+    }
 }
 
 /// The shortened operation.
@@ -162,6 +185,9 @@ pub struct Trace {
     network: Option<Arc<Network>>,
     /// The objects of waits that the network does not know.
     labels: Vec<Arc<str>>,
+    /// The hosts and their addresses, of a trace that another OS process tells.
+    #[cfg(all(feature = "process", not(miri)))]
+    told_hosts: Vec<(String, String)>,
 }
 
 impl Trace {
@@ -178,6 +204,8 @@ impl Trace {
             names: Vec::new(),
             network: None,
             labels: Vec::new(),
+            #[cfg(all(feature = "process", not(miri)))]
+            told_hosts: Vec::new(),
         }
     }
 
@@ -233,13 +261,7 @@ impl Trace {
     pub(crate) fn longest_delay(&self) -> Option<(Nanos, &str)> {
         let mut longest: Option<(Nanos, &str)> = None;
         for record in self.records() {
-            let (TraceEvent::DelayedAt { nanos, .. }
-            | TraceEvent::DelayedAfter { nanos, .. }
-            | TraceEvent::Delayed { nanos }
-            | TraceEvent::SpuriousPending { nanos, .. }) = record.event
-            else {
-                continue;
-            };
+            let Some(nanos) = record.event.delay() else { continue };
             if longest.is_none_or(|(known, _)| nanos > known) {
                 longest = Some((nanos, record.task.map_or("a task", |task| self.name(task))));
             }

@@ -51,6 +51,12 @@ impl ObjectId {
         self.0
     }
 
+    /// The object with this number.
+    #[cfg(all(feature = "process", not(miri)))]
+    pub(crate) const fn of_number(number: u64) -> Self {
+        Self(number)
+    }
+
     const fn socket(number: u64) -> Self {
         Self(number & !Self::NAMED)
     }
@@ -112,6 +118,12 @@ pub(crate) enum Wait {
     Join { task: TaskId } = 3,
     /// Input or output: a socket must become ready. The module that made it describes it.
     Io { verb: &'static str, object: u64, until: Option<Nanos> } = 4,
+    /// A lock, condition or channel of an unmodified program. Numbered in the order in which threads began to wait.
+    #[cfg_attr(not(feature = "process"), expect(dead_code, reason = "only processes wait for one"))]
+    Futex { number: u32, until: Option<Nanos> } = 5,
+    /// One of several descriptors of an unmodified program.
+    #[cfg_attr(not(feature = "process"), expect(dead_code, reason = "only processes wait for them"))]
+    Poll { until: Option<Nanos> } = 6,
 }
 
 /// What the description of a wait needs to know.
@@ -150,6 +162,10 @@ impl Wait {
                 format!("to {verb} {}, until {}", names.object(object), milliseconds(until))
             }
             Self::Io { verb, object, .. } => format!("to {verb} {}", names.object(object)),
+            Self::Futex { number, until } => {
+                format!("for a lock, a condition or a thread (futex {number}){}", timeout(until, is_shown))
+            }
+            Self::Poll { until } => format!("for its sockets (poll){}", timeout(until, is_shown)),
         }
     }
 
@@ -158,7 +174,7 @@ impl Wait {
         match self {
             Self::Lock { name, .. } | Self::Condvar { name, .. } => Some(ObjectId::named(host, name)),
             Self::Io { object, .. } => Some(ObjectId::socket(*object)),
-            Self::Sleep { .. } | Self::Join { .. } => None,
+            Self::Sleep { .. } | Self::Join { .. } | Self::Futex { .. } | Self::Poll { .. } => None,
         }
     }
 
@@ -170,6 +186,8 @@ impl Wait {
             Self::Sleep { .. } => "sleep",
             Self::Join { .. } => "join",
             Self::Io { verb, .. } => verb,
+            Self::Futex { .. } => "futex",
+            Self::Poll { .. } => "poll",
         }
     }
 
@@ -178,9 +196,19 @@ impl Wait {
         match self {
             Self::Lock { .. } | Self::Join { .. } => true,
             Self::Condvar { until, .. } => until.is_none(),
-            Self::Sleep { .. } => false,
+            // A program whose workers have nothing to do waits so.
+            Self::Sleep { .. } | Self::Futex { .. } | Self::Poll { .. } => false,
             // A listener waits for clients without limit.
             Self::Io { verb, until, .. } => until.is_none() && !matches!(verb.as_bytes(), b"accept"),
         }
+    }
+}
+
+/// The end of the description of a wait that may have a timeout.
+fn timeout(until: Option<Nanos>, is_shown: bool) -> String {
+    match until {
+        None => String::new(),
+        Some(until) if is_shown => format!(", until {}", milliseconds(until)),
+        Some(_) => ", with a timeout".to_owned(),
     }
 }

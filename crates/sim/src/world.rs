@@ -14,6 +14,7 @@ mod outcome;
 mod outside;
 mod panics;
 mod probes;
+mod processes;
 pub(crate) mod real;
 mod refusals;
 mod waiters;
@@ -42,6 +43,7 @@ use makers::Makers;
 pub(crate) use outcome::Outcome;
 use outside::{LinkPoints, RunOutside};
 pub(crate) use probes::{Buggified, Points, Probes};
+pub(crate) use processes::Processes;
 use refusals::Refusals;
 use waiters::Waiters;
 
@@ -57,6 +59,8 @@ pub(crate) struct Run {
     waiters: RefCell<Waiters>,
     /// Room for what is on its way from `waiters`, kept from call to call.
     woken: Cell<Vec<Waiter>>,
+    /// Hears of what is ready, if the run has unmodified programs.
+    processes: RefCell<Option<Rc<dyn Processes>>>,
     /// Names of what tasks wait for outside of the simulator's network.
     pub(crate) labels: RefCell<Vec<Arc<str>>>,
     pub(crate) foreign: Foreign,
@@ -134,6 +138,7 @@ impl Run {
             link_points: RefCell::default(),
             waiters: RefCell::default(),
             woken: Cell::default(),
+            processes: RefCell::default(),
             labels: RefCell::default(),
             foreign: Foreign::default(),
             os_threads: real::OsThreads::default(),
@@ -149,6 +154,7 @@ impl Run {
     /// Drops what is left of tasks and threads, and what mains have captured.
     pub(crate) fn tear_down(&self) {
         self.scheduler.tear_down();
+        self.forget_processes();
         self.forget_mains();
     }
 
@@ -168,8 +174,18 @@ impl Run {
     fn wake_ready(&self, mut network: RefMut<'_, Network>) {
         let mut woken = self.woken.take();
         let mut waiters = self.waiters.borrow_mut();
-        network.take_ready().for_each(|ready| waiters.take(ready, &mut woken));
+        let mut ready_again = Vec::new();
+        let has_processes = self.processes.borrow().is_some();
+        network.take_ready().for_each(|ready| {
+            waiters.take(ready, &mut woken);
+            if has_processes {
+                ready_again.push(ready);
+            }
+        });
         drop((network, waiters));
+        if has_processes {
+            self.tell_processes(&ready_again);
+        }
         // Woken without a borrow: a waker may be code under test.
         woken.drain(..).for_each(|waiter| match waiter {
             Waiter::Task(task) => self.scheduler.wake(task),

@@ -72,7 +72,7 @@ impl Transport for Simulated {
 }
 
 /// Sends the SYN; the socket is not connected yet.
-fn begin_connect(host: Host, address: SocketAddr, options: SocketOptions) -> io::Result<Socket> {
+pub(super) fn begin_connect(host: Host, address: SocketAddr, options: SocketOptions) -> io::Result<Socket> {
     let run = host.acts()?;
     let id = run.network(|network, now, link| network.connect(now, link, host.id(), address, options));
     let id = id.map_err(|error| host.cannot("connect to", address, error))?;

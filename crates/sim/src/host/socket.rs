@@ -72,6 +72,40 @@ impl Socket {
         }
     }
 
+    /// The number of its TCP socket, if it is one.
+    #[cfg(feature = "process")]
+    pub(super) const fn tcp_id(&self) -> Option<SocketId> {
+        match self.id {
+            EndId::Tcp(id) => Some(id),
+            EndId::Unix(_) => None,
+        }
+    }
+
+    /// Reads what has been received, without waiting. Never shortened.
+    #[cfg(feature = "process")]
+    pub(super) fn read_now(&self, run: &Run, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        run.network(|network, now, outside| network.read(now, outside, self.tcp(), buffer))
+    }
+
+    /// Writes what there is room for, without waiting. Never shortened.
+    #[cfg(feature = "process")]
+    pub(super) fn write_now(&self, run: &Run, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        run.network(|network, now, outside| network.write(now, outside, self.tcp(), bytes))
+    }
+
+    /// Tells whether a handshake has succeeded, without waiting.
+    #[cfg(feature = "process")]
+    pub(super) fn try_connected(&self, run: &Run) -> Poll<io::Result<()>> {
+        run.network(|network, _, _| network.poll_connected(self.tcp()))
+    }
+
+    /// The timeout of reads or of writes, in nanoseconds; 0 is none.
+    #[cfg(feature = "process")]
+    pub(super) fn timeout(&self, of_reads: bool) -> Nanos {
+        let timeout = if of_reads { &self.read_timeout } else { &self.write_timeout };
+        timeout.load(Ordering::Relaxed)
+    }
+
     #[inline]
     fn try_read(&self, run: &Run, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let buffer = self.shortened_to_content(run, buffer);
@@ -418,7 +452,7 @@ fn saturated(bytes: u64) -> usize {
 #[derive(Debug)]
 pub struct Listening {
     run: u64,
-    id: ListenerId,
+    pub(super) id: ListenerId,
 }
 
 impl Listening {
@@ -435,7 +469,7 @@ impl Listening {
         Wait::Io { verb: "accept", object: self.id.object(), until: None }
     }
 
-    fn try_accept(&self, run: &Run) -> Poll<io::Result<(Socket, SocketAddr)>> {
+    pub(super) fn try_accept(&self, run: &Run) -> Poll<io::Result<(Socket, SocketAddr)>> {
         let host = run.network(|network, _, _| network.could_accept(self.id));
         let failure = host.and_then(|host| failed_accept(run, host));
         if failure == Some(AcceptFailure::NoDescriptor) {

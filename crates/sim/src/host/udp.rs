@@ -22,7 +22,7 @@ use crate::world::Run;
 #[derive(Debug)]
 pub struct Socket {
     run: u64,
-    id: UdpId,
+    pub(super) id: UdpId,
     /// In nanoseconds; 0 is none.
     read_timeout: AtomicU64,
 }
@@ -42,7 +42,7 @@ impl Socket {
         context::expect_run(self.run)
     }
 
-    fn try_receive(&self, run: &Run, buffer: &mut [u8]) -> Poll<io::Result<(usize, SocketAddr)>> {
+    pub(super) fn try_receive(&self, run: &Run, buffer: &mut [u8]) -> Poll<io::Result<(usize, SocketAddr)>> {
         run.network(|network, _, _| network.udp_receive(self.id, buffer))
     }
 

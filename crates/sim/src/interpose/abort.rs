@@ -23,6 +23,10 @@ static REAL_ABORT: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
 /// None beyond libc's.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn abort() -> ! {
+    #[cfg(feature = "process")]
+    if let Some(calls) = super::user::calls() {
+        (calls.abort)();
+    }
     if LEAVING.try_with(|leaving| leaving.replace(false)).unwrap_or(false)
         && let Some(leave) = ON_ABORT.get()
     {
@@ -51,6 +55,11 @@ unsafe extern "C" fn abort() -> ! {
 /// As libc's.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn write(file: c_int, bytes: *const c_void, length: size_t) -> ssize_t {
+    #[cfg(feature = "process")]
+    if let Some(calls) = super::user::calls() {
+        // SAFETY: the arguments are passed on as they came.
+        return unsafe { (calls.write)(file, bytes, length) };
+    }
     if file == libc::STDERR_FILENO && LEAVING.try_with(std::cell::Cell::get).unwrap_or(false) {
         return length as ssize_t;
     }

@@ -31,7 +31,19 @@ fn real(known: &AtomicPtr<c_void>, name: &std::ffi::CStr) -> *mut c_void {
     real
 }
 
+/// Whether a thread of an unmodified program asks.
+fn is_in_process() -> bool {
+    #[cfg(feature = "process")]
+    return super::user::user().is_some();
+    #[cfg(not(feature = "process"))]
+    false
+}
+
 fn seconds_and_nanos() -> Option<(u64, u64)> {
+    #[cfg(feature = "process")]
+    if let Some(thread) = super::user::user() {
+        return super::user::kernel(thread, seconds_and_nanos);
+    }
     inside().map(|now| (EPOCH_SECONDS + now / 1_000_000_000, now % 1_000_000_000))
 }
 
@@ -85,6 +97,10 @@ unsafe extern "C" fn gettimeofday(time: *mut timeval, zone: *mut c_void) -> c_in
 /// None.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn getpid() -> pid_t {
+    #[cfg(feature = "process")]
+    if let Some(calls) = super::user::calls() {
+        return (calls.process_id)();
+    }
     if inside().is_some() {
         return PROCESS;
     }
@@ -99,6 +115,18 @@ unsafe extern "C" fn getpid() -> pid_t {
 /// `set` points to `size` writable bytes, as libc demands.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn sched_getaffinity(process: pid_t, size: size_t, set: *mut cpu_set_t) -> c_int {
+    #[cfg(feature = "process")]
+    if let Some(calls) = super::user::calls()
+        && size > 0
+        && !set.is_null()
+    {
+        // SAFETY: not null and `size` bytes long by this function's contract.
+        unsafe {
+            set.cast::<u8>().write_bytes(0, size);
+            set.cast::<u8>().write((1 << calls.processors) - 1);
+        }
+        return 0;
+    }
     if inside().is_some() && size > 0 && !set.is_null() {
         // SAFETY: not null and `size` bytes long by this function's contract.
         unsafe {
@@ -122,8 +150,14 @@ unsafe extern "C" fn sched_getaffinity(process: pid_t, size: size_t, set: *mut c
 /// None beyond libc's.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn sysconf(name: c_int) -> c_long {
-    if matches!(name, libc::_SC_NPROCESSORS_ONLN | libc::_SC_NPROCESSORS_CONF) && inside().is_some() {
-        return 1;
+    if matches!(name, libc::_SC_NPROCESSORS_ONLN | libc::_SC_NPROCESSORS_CONF) {
+        #[cfg(feature = "process")]
+        if let Some(calls) = super::user::calls() {
+            return calls.processors as c_long;
+        }
+        if inside().is_some() {
+            return 1;
+        }
     }
     let real = real(&REAL_SYSCONF, c"sysconf");
     if real.is_null() {
@@ -146,7 +180,7 @@ unsafe extern "C" fn sysconf(name: c_int) -> c_long {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn pthread_getattr_np(thread: pthread_t, attributes: *mut pthread_attr_t) -> c_int {
     let real = real(&REAL_PTHREAD_GETATTR, c"pthread_getattr_np");
-    if real.is_null() || inside().is_some() {
+    if real.is_null() || inside().is_some() || is_in_process() {
         return libc::ENOSYS;
     }
     // SAFETY: the symbol of this name in libc has this signature.

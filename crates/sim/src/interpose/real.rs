@@ -46,6 +46,10 @@ fn refused() -> c_int {
 /// None beyond libc's.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int {
+    #[cfg(feature = "process")]
+    if let Some(calls) = super::user::calls() {
+        return (calls.socket)(domain, kind, protocol);
+    }
     let is_network = matches!(domain, libc::AF_INET | libc::AF_INET6 | libc::AF_UNIX);
     if is_network && kind & libc::SOCK_NONBLOCK == 0 && is_refused(Real::Socket) {
         return refused();
@@ -61,6 +65,11 @@ unsafe extern "C" fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_in
 /// `pair` points to two writable integers, as libc demands.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn socketpair(domain: c_int, kind: c_int, protocol: c_int, pair: *mut c_int) -> c_int {
+    #[cfg(feature = "process")]
+    if let Some(calls) = super::user::calls() {
+        // SAFETY: the arguments are passed on as they came.
+        return unsafe { (calls.socketpair)(domain, kind, protocol, pair) };
+    }
     if kind & libc::SOCK_NONBLOCK == 0 && is_refused(Real::Socket) {
         return refused();
     }
@@ -80,6 +89,11 @@ unsafe extern "C" fn getaddrinfo(
     hints: *const addrinfo,
     result: *mut *mut addrinfo,
 ) -> c_int {
+    #[cfg(feature = "process")]
+    if let Some(calls) = super::user::calls() {
+        // SAFETY: the arguments are passed on as they came.
+        return unsafe { (calls.getaddrinfo)(node, service, hints, result) };
+    }
     let real = real(&REAL_GETADDRINFO, c"getaddrinfo");
     if real.is_null() || is_refused(Real::Name) {
         return libc::EAI_FAIL;
@@ -103,6 +117,11 @@ unsafe extern "C" fn pthread_create(
     start: Start,
     argument: *mut c_void,
 ) -> c_int {
+    #[cfg(feature = "process")]
+    if let Some(calls) = super::user::calls() {
+        // SAFETY: the arguments are passed on as they came.
+        return unsafe { (calls.pthread_create)(thread, attributes, start, argument) };
+    }
     let real = real(&REAL_PTHREAD_CREATE, c"pthread_create");
     if real.is_null() {
         return libc::EAGAIN;
@@ -122,6 +141,34 @@ unsafe extern "C" fn pthread_create(
         drop(unsafe { Box::from_raw(named) });
     }
     result
+}
+
+/// libc's own `pthread_create`, for threads that the simulator starts.
+///
+/// # Safety
+///
+/// As libc's.
+#[cfg(feature = "process")]
+pub(super) unsafe fn real_pthread_create(
+    thread: *mut pthread_t,
+    attributes: *const pthread_attr_t,
+    start: extern "C" fn(*mut c_void) -> *mut c_void,
+    argument: *mut c_void,
+) -> c_int {
+    type Create = unsafe extern "C" fn(
+        *mut pthread_t,
+        *const pthread_attr_t,
+        extern "C" fn(*mut c_void) -> *mut c_void,
+        *mut c_void,
+    ) -> c_int;
+    let real = real(&REAL_PTHREAD_CREATE, c"pthread_create");
+    if real.is_null() {
+        return libc::EAGAIN;
+    }
+    // SAFETY: the symbol of this name in libc has this signature.
+    let real: Create = unsafe { std::mem::transmute(real) };
+    // SAFETY: the arguments are passed on as they came.
+    unsafe { real(thread, attributes, start, argument) }
 }
 
 /// What an OS thread of a run begins with.

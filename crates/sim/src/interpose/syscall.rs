@@ -48,6 +48,11 @@ unsafe extern "C" fn syscall(
     e: c_long,
     f: c_long,
 ) -> c_long {
+    #[cfg(feature = "process")]
+    if let Some(calls) = super::user::calls() {
+        // SAFETY: the arguments are passed on as they came.
+        return unsafe { (calls.syscall)(number, [a, b, c, d, e, f]) };
+    }
     if number == libc::SYS_getrandom {
         // SAFETY: a caller passes a buffer and its length.
         if unsafe { fill(a as *mut c_void, b as size_t) } {

@@ -224,6 +224,12 @@ impl Network {
             .map(|listener| listener.host)
     }
 
+    /// Returns `true` if [`accept`](Self::accept) has something to return.
+    #[cfg(feature = "process")]
+    pub(crate) fn can_accept(&self, id: ListenerId) -> bool {
+        self.listeners.open.get(&id).is_none_or(|listener| !listener.queue.is_empty())
+    }
+
     /// Takes the oldest complete connection.
     ///
     /// # Errors

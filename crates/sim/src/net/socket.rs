@@ -21,6 +21,20 @@ use super::flow::{Content, Flow};
 use super::trace::NetEventKind;
 use super::{Cx, HostId, Nanos, Network, Outside, SocketId};
 
+/// What `poll(2)` says of a socket.
+#[cfg(feature = "process")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Readiness {
+    pub(crate) readable: bool,
+    pub(crate) writable: bool,
+    /// The peer sends nothing any more.
+    pub(crate) peer_ended: bool,
+    /// There is an error to take.
+    pub(crate) failed: bool,
+    /// Both directions are closed.
+    pub(crate) ended: bool,
+}
+
 /// The default size of send and receive buffers.
 const BUFFER_BYTES: u32 = 64 * 1024;
 
@@ -201,6 +215,38 @@ impl Network {
         let connection = self.connections.get(socket.connection())?;
         let side = socket.side();
         Some((connection.ends[side].host?, connection.flows[side].room()))
+    }
+
+    /// Returns what `poll(2)` would say of a socket.
+    #[cfg(feature = "process")]
+    pub(crate) fn readiness(&mut self, now: Nanos, socket: SocketId) -> Readiness {
+        let Some(connection) = self.connections.get_mut(socket.connection()) else {
+            return Readiness {
+                readable: true,
+                writable: true,
+                peer_ended: true,
+                failed: false,
+                ended: true,
+            };
+        };
+        let side = socket.side();
+        connection.absorb_acks(side, now);
+        let end = &connection.ends[side];
+        let failed = end.error.is_some();
+        let ended = end.state.is_over();
+        let peer_ended = end.fin_seen || end.read_shut || ended;
+        let (inward, outward) = (&connection.flows[1 - connection.reader(side)], &connection.flows[side]);
+        // Linux: at least a third of the send buffer is free.
+        let room = outward.room() >= (outward.send_buffer_bytes / 3).max(1);
+        let writable = end.state != State::SynSent && (room || !end.state.sends());
+        let can_send = end.state == State::SynSent || end.state.sends();
+        Readiness {
+            readable: inward.readable() > 0 || peer_ended || failed,
+            writable: writable || failed,
+            peer_ended,
+            failed,
+            ended: ended || (peer_ended && !can_send),
+        }
     }
 
     /// Returns the address of this end.

@@ -304,6 +304,12 @@ impl Network {
         Poll::Ready(Ok((count, received.from)))
     }
 
+    /// Returns `true` if [`udp_receive`](Self::udp_receive) has something to return.
+    #[cfg(feature = "process")]
+    pub(crate) fn udp_readable(&self, id: UdpId) -> bool {
+        self.udp.open.get(&id).is_none_or(|socket| !socket.queue.is_empty() || socket.error.is_some())
+    }
+
     /// Closes the socket, because its last handle was dropped.
     pub(crate) fn udp_close(&mut self, id: UdpId) {
         if self.udp.remove(id).is_some_and(|socket| !socket.reported) {

@@ -15,6 +15,8 @@ enum Place {
     Catch,
     /// std, which may stand between `catch_unwind` and its caller.
     Std,
+    /// Where a thread of a process begins.
+    Begin,
     /// The code in which tokio polls and drops tasks.
     Tokio,
     Other,
@@ -36,10 +38,23 @@ impl Function<'_> {
             .any(|part| name.contains(part))
             || file.ends_with("/library/std/src/panicking.rs")
                 && ["try<", "catch_unwind<", "do_call<"].iter().any(|start| name.starts_with(start));
+        // What begins a thread of a process: libc, or the simulator.
+        let begins = [
+            "start_thread",
+            "clone3",
+            "__clone3",
+            "wavetank::host::process::",
+            "wavetank::interpose::user::",
+        ];
         let of_std = ["std::", "<std::", "core::", "<core::", "alloc::", "<alloc::"];
         let is_of_tokio = name.contains("tokio::runtime::task::")
             || file.contains("/tokio-") && file.contains("/src/runtime/task/");
-        if is_catch {
+        if begins.iter().any(|begin| name.starts_with(begin))
+            || file.ends_with("/src/interpose/user.rs")
+            || file.ends_with("/src/host/process/threads.rs")
+        {
+            Place::Begin
+        } else if is_catch {
             Place::Catch
         } else if is_of_tokio {
             Place::Tokio
@@ -54,6 +69,13 @@ impl Function<'_> {
 /// Returns `true` if tokio catches the panic that the hook of panics is called for.
 pub(crate) fn is_tokio() -> bool {
     caller_of_catch() == Some(Place::Tokio)
+}
+
+/// Returns `true` if an unmodified program catches the panic that the hook of panics is called for, and goes on: not
+/// tokio, and not std at the end of a thread. Without symbols that is not known, and nothing counts as caught.
+#[cfg(all(feature = "process", not(miri)))]
+pub(crate) fn is_caught_by_program() -> bool {
+    caller_of_catch() == Some(Place::Other)
 }
 
 /// Returns `false` in a program without symbols, where [`is_tokio`] is always `false`.
@@ -71,7 +93,7 @@ fn caller_of_catch() -> Option<Place> {
             match place {
                 Place::Catch => is_caught = true,
                 Place::Std => {}
-                Place::Tokio | Place::Other if !is_caught => {}
+                Place::Begin | Place::Tokio | Place::Other if !is_caught => {}
                 found => {
                     caller = Some(found);
                     return false;

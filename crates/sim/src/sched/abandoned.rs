@@ -57,6 +57,8 @@ impl Scheduler {
         match body {
             Body::Task(task) => self.drop_apart(task),
             thread @ Body::Thread(_) => interpose::as_code_under_test(|| caught(|| drop(thread))),
+            #[cfg(all(feature = "process", not(miri)))]
+            Body::User(thread) => caught(|| drop(thread)),
         }
     }
 

@@ -195,6 +195,8 @@ impl Scheduler {
         let spans = self.tasks.borrow()[task.index()].spans.clone();
         match body {
             Body::Task(task) => drop(self.drop_apart(task)),
+            #[cfg(all(feature = "process", not(miri)))]
+            Body::User(thread) => drop(lifecycle::caught(|| drop(thread))),
             Body::Thread(thread) => {
                 let message = self.tasks.borrow()[task.index()].overflow_message.clone();
                 crate::trace::reenter_spans(&spans);

@@ -13,6 +13,7 @@ use std::task::Waker;
 use super::coroutine::ThreadBody;
 use super::profile::Profile;
 use super::stacks::TaskFuture;
+use super::table::Suspends;
 use super::{Body, HostIndex, Scheduler, State, TaskBody, TaskEntry, TaskId, TaskWaker, Waiting};
 use crate::choice::Choices;
 use crate::symptom::{Symptom, SymptomKind};
@@ -99,7 +100,7 @@ impl Scheduler {
         self.start(host, name, main, |_| Ok(Body::Thread(Box::new(ThreadBody::new(stack_bytes, entry)?))))
     }
 
-    fn start(
+    pub(super) fn start(
         &self,
         host: HostIndex,
         name: &str,
@@ -112,7 +113,12 @@ impl Scheduler {
         let name: Arc<str> = self.unique_name(host, name).into();
         let (suspender, overflow_message) = match &body {
             Body::Task(_) => (None, "".into()),
-            Body::Thread(thread) => (Some(thread.suspender()), self.overflow_message(&name, thread).into()),
+            Body::Thread(thread) => {
+                let suspends = Suspends::Coroutine(thread.suspender());
+                (Some(suspends), self.overflow_message(&name, thread).into())
+            }
+            #[cfg(all(feature = "process", not(miri)))]
+            Body::User(body) => (Some(Suspends::User(body.thread())), "".into()),
         };
         self.progress.name(task.index() as u32, &name);
         self.count_start(task, &name);
@@ -137,7 +143,7 @@ impl Scheduler {
     }
 
     /// "host/name", and "host/name#2" for the second of that name.
-    fn unique_name(&self, host: HostIndex, name: &str) -> String {
+    pub(super) fn unique_name(&self, host: HostIndex, name: &str) -> String {
         self.numbered(&[&*self.hosts.borrow()[host], "/", name].concat())
     }
 

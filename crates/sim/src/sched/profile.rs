@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::wait::{ObjectId, TaskId};
+#[cfg(all(feature = "process", not(miri)))]
+use crate::wire::{Reader, Writer};
 
 /// What a task did, together with the tasks that it started, and those that they started.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,6 +35,36 @@ pub(crate) struct Profile {
     tasks: BTreeMap<Arc<str>, Counts>,
     /// What at least two tasks touched, and how often.
     shared: Vec<(ObjectId, u32)>,
+}
+
+/// On the way to another process of the run.
+#[cfg(all(feature = "process", not(miri)))]
+impl Profile {
+    pub(crate) fn tell(&self, to: &mut Writer) {
+        fn counts<'a>(to: &mut Writer, counts: impl ExactSizeIterator<Item = (&'a ObjectId, &'a u32)>) {
+            to.all(counts, |to, (object, count)| {
+                to.number(object.number()).small(*count);
+            });
+        }
+        to.number(self.events);
+        to.all(self.tasks.iter(), |to, (name, of)| {
+            to.text(name).small(of.events);
+            counts(to, of.touched.iter());
+        });
+        counts(to, self.shared.iter().map(|(object, count)| (object, count)));
+    }
+
+    pub(crate) fn told(from: &mut Reader<'_>) -> Self {
+        fn counts<C: FromIterator<(ObjectId, u32)>>(from: &mut Reader<'_>) -> C {
+            from.all(|from| (ObjectId::of_number(from.number()), from.small()))
+        }
+        Self {
+            events: from.number(),
+            tasks: from
+                .all(|from| (from.text().into(), Counts { events: from.small(), touched: counts(from) })),
+            shared: counts(from),
+        }
+    }
 }
 
 impl Profile {

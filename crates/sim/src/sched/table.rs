@@ -9,13 +9,51 @@ use super::coroutine::{Suspender, ThreadBody};
 use super::schedule::OWN_POINTS;
 use super::stacks::{Interrupted, TaskFuture};
 use super::timers::TimerKey;
+#[cfg(all(feature = "process", not(miri)))]
+use super::user::UserBody;
 use crate::choice::PointId;
+#[cfg(all(feature = "process", not(miri)))]
+use crate::interpose::user::UserThread;
 use crate::time::Nanos;
 use crate::wait::{HostIndex, ObjectId, Operation, TaskId, Waiting};
 
 pub(super) enum Body {
     Task(Box<TaskBody>),
     Thread(Box<ThreadBody>),
+    #[cfg(all(feature = "process", not(miri)))]
+    User(UserBody),
+}
+
+/// Suspends a thread.
+#[derive(Clone)]
+pub(super) enum Suspends {
+    Coroutine(Suspender),
+    #[cfg(all(feature = "process", not(miri)))]
+    User(&'static UserThread),
+}
+
+impl Suspends {
+    /// Gives control back to the scheduler until it resumes this thread.
+    ///
+    /// # Panics
+    ///
+    /// Unwinds if the thread is torn down while it is suspended.
+    pub(super) fn suspend(&self) {
+        match self {
+            Self::Coroutine(suspender) => suspender.suspend(),
+            #[cfg(all(feature = "process", not(miri)))]
+            Self::User(thread) => thread.suspend(),
+        }
+    }
+
+    /// Returns `true` if the thread can have caught the unwind that tears it down.
+    pub(super) fn is_inside(&self) -> bool {
+        match self {
+            Self::Coroutine(suspender) => suspender.is_inside(),
+            #[cfg(all(feature = "process", not(miri)))]
+            Self::User(_) => false,
+        }
+    }
 }
 
 pub(super) struct TaskBody {
@@ -43,7 +81,7 @@ pub(super) struct TaskEntry {
     pub(super) state: State,
     pub(super) main: bool,
     pub(super) body: Option<Body>,
-    pub(super) suspender: Option<Suspender>,
+    pub(super) suspender: Option<Suspends>,
     pub(super) waker: Waker,
     pub(super) woken: bool,
     /// It aborted itself. Its future is dropped when it suspends.

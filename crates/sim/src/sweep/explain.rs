@@ -111,7 +111,7 @@ impl Sweep {
         body: impl Fn(&mut Sim) + Send + Sync + 'static,
     ) -> Explanation {
         let path = recording.as_ref().to_owned();
-        self.in_process(Arc::new(BodyRunner(Box::new(body))), |session| {
+        self.in_process(Arc::new(BodyRunner::new(Box::new(body))), |session| {
             session.warm_up(|_| true)?;
             let recording = session.replayable(session.store.resolve(&path))?;
             session.explained(&recording, runs)

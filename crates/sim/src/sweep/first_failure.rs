@@ -53,7 +53,7 @@ impl Sweep {
     ///
     /// If the environment holds a setting that is not understood. On Ctrl-C the process exits with status 130.
     pub fn first_failure(self, body: impl Fn(&mut Sim) + Send + Sync + 'static) -> Option<FirstFailure> {
-        self.in_process(Arc::new(BodyRunner(Box::new(body))), |session| session.first_failure())
+        self.in_process(Arc::new(BodyRunner::new(Box::new(body))), |session| session.first_failure())
     }
 }
 

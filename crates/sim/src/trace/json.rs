@@ -30,7 +30,10 @@ impl Trace {
 
     /// Returns the hosts of the simulator's network with their addresses.
     pub(crate) fn hosts(&self) -> impl Iterator<Item = (&str, String)> {
-        self.network.iter().flat_map(|network| network.hosts())
+        let hosts = self.network.iter().flat_map(|network| network.hosts());
+        #[cfg(all(feature = "process", not(miri)))]
+        let hosts = hosts.chain(self.told_hosts.iter().map(|(name, address)| (&**name, address.clone())));
+        hosts
     }
 
     fn json_line(&self, record: &Record, number: usize) -> String {
@@ -39,9 +42,30 @@ impl Trace {
             .number("n", number as u64)
             .number("at", record.at)
             .maybe("task", record.task.map(|task| self.name(task)))
-            .text("kind", kind(&record.event))
+            .text("kind", self.kind(&record.event))
             .text("text", &plain::line(&text));
-        object = match &record.event {
+        object = self.add_members(object, &record.event);
+        object.line()
+    }
+
+    /// The kind of an event, in one word. Programs match it.
+    pub(super) fn kind(&self, event: &TraceEvent) -> &'static str {
+        match event {
+            #[cfg(all(feature = "process", not(miri)))]
+            TraceEvent::Told(told) => told.kind,
+            event => kind(event),
+        }
+    }
+
+    /// The members of a line that belong to its kind, without braces.
+    #[cfg(all(feature = "process", not(miri)))]
+    pub(super) fn members(&self, event: &TraceEvent) -> String {
+        let line = self.add_members(Object::bare(), event).line();
+        line.trim_start_matches('{').trim_end_matches('}').to_owned()
+    }
+
+    fn add_members(&self, object: Object, event: &TraceEvent) -> Object {
+        match event {
             TraceEvent::Started { task } => object.text("child", self.name(*task)),
             TraceEvent::Preempted { by, .. } => object.text("by", self.name(*by)),
             TraceEvent::Overtakes { first } => object.text("by", self.name(*first)),
@@ -52,9 +76,10 @@ impl Trace {
             TraceEvent::Network(event) => self.network_members(object, event),
             TraceEvent::Datagram(event) => self.datagram_members(object, event),
             TraceEvent::Local(event) => local_members(object, event),
+            #[cfg(all(feature = "process", not(miri)))]
+            TraceEvent::Told(told) => object.members(&told.members),
             _ => object,
-        };
-        object.line()
+        }
     }
 
     fn network_members(&self, object: Object, NetEvent { path, what }: &NetEvent) -> Object {
@@ -95,7 +120,7 @@ fn local_members(object: Object, event: &LocalEvent) -> Object {
     }
 }
 
-/// The kind of an event, in one word. Programs match it.
+/// The kind of an event of this process.
 const fn kind(event: &TraceEvent) -> &'static str {
     match event {
         TraceEvent::Started { .. } => "started",
@@ -119,5 +144,7 @@ const fn kind(event: &TraceEvent) -> &'static str {
         TraceEvent::Datagram(_) => "datagram",
         TraceEvent::Local(_) => "local",
         TraceEvent::Socket { .. } => "socket",
+        #[cfg(all(feature = "process", not(miri)))]
+        TraceEvent::Told(_) => "told",
     }
 }

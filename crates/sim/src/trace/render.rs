@@ -17,12 +17,17 @@ use crate::wait::{Names, Operation, TaskId, Until, Wait};
 pub(crate) const LINES_MAX: usize = 60;
 
 /// From what a reader must see to what completes the picture.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Detail {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Detail {
     Essential,
     Connections,
     Waits,
     Everything,
+}
+
+impl Detail {
+    #[cfg(all(feature = "process", not(miri)))]
+    pub(super) const ALL: [Self; 4] = [Self::Essential, Self::Connections, Self::Waits, Self::Everything];
 }
 
 impl Trace {
@@ -123,7 +128,7 @@ impl Trace {
         self.names.get(task.index()).map_or("?", |name| name)
     }
 
-    fn detail(&self, record: &Record) -> Detail {
+    pub(super) fn detail(&self, record: &Record) -> Detail {
         match &record.event {
             TraceEvent::Panicked(_)
             | TraceEvent::Failed(_)
@@ -150,6 +155,8 @@ impl Trace {
             | TraceEvent::Started { .. }
             | TraceEvent::Ended => Detail::Connections,
             TraceEvent::Waits(_) => Detail::Waits,
+            #[cfg(all(feature = "process", not(miri)))]
+            TraceEvent::Told(told) => told.detail,
         }
     }
 
@@ -201,6 +208,8 @@ impl Trace {
                 self.network.as_ref().map_or_else(|| format!("{event:?}"), |network| event.describe(network))
             }
             TraceEvent::Fault(what) => format!("* {what}"),
+            #[cfg(all(feature = "process", not(miri)))]
+            TraceEvent::Told(told) => told.text.to_string(),
             TraceEvent::Logged(line) => format!("| {}", first_line(line)),
         }
     }

@@ -19,7 +19,7 @@ pub(crate) fn stop_at(event: u64) {
 }
 
 /// Where a new trace stops. The traces after it do not.
-pub(super) fn take() -> usize {
+pub(crate) fn take() -> usize {
     if STOPS_AT.load(Ordering::Relaxed) == NEVER { NEVER } else { STOPS_AT.swap(NEVER, Ordering::SeqCst) }
 }
 

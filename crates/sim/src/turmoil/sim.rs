@@ -54,7 +54,12 @@ pub(super) struct TurmoilPlan {
 impl TurmoilPlan {
     /// Returns the plan in the form of the run's own bookkeeping. turmoil starts the host.
     pub(super) fn role(&self) -> HostPlan {
-        HostPlan { name: self.name.clone(), client: self.client, start: Start::Once(Box::new(|_, _| {})) }
+        HostPlan {
+            name: self.name.clone(),
+            client: self.client,
+            is_process: false,
+            start: Start::Once(Box::new(|_, _| {})),
+        }
     }
 }
 

@@ -17,6 +17,9 @@ pub(crate) type Main = Rc<dyn Fn(&Run, HostIndex)>;
 pub(crate) struct HostPlan {
     pub(crate) name: String,
     pub(crate) client: bool,
+    /// Whether it runs an unmodified program.
+    #[cfg_attr(not(feature = "process"), expect(dead_code, reason = "none does"))]
+    pub(crate) is_process: bool,
     pub(crate) start: Start,
 }
 
@@ -75,6 +78,7 @@ impl Run {
                 network.vanish(now, outside, id);
             }
         });
+        self.tell_processes_of_crash(host);
         self.scheduler.kill_host(host);
     }
 

@@ -6,13 +6,38 @@ use crate::trace::TraceEvent;
 use crate::{interpose, sched};
 
 /// Reports panics to the current run.
-pub(super) const WATCH: Watch = Watch { panicked, last_words };
+pub(super) const WATCH: Watch = Watch {
+    panicked,
+    last_words,
+    #[cfg(all(feature = "process", not(miri)))]
+    uncaught,
+};
+
+/// A thread of a process, or a task of its tokio, has panicked, and nothing in the program will look at it.
+#[cfg(all(feature = "process", not(miri)))]
+fn uncaught(message: &str) {
+    let Some(run) = context::current() else { return };
+    if !run.scheduler.tolerates_panics() {
+        run.scheduler.fail_by_panic(&run.who_runs(), message);
+    }
+}
 
 fn panicked(message: &str) {
     let Some(run) = context::current() else { return };
     run.scheduler.trace_event(TraceEvent::Panicked(message.into()));
-    if interpose::as_simulator(catcher::is_tokio) {
+    if !is_of_process(&run) && interpose::as_simulator(catcher::is_tokio) {
         run.swallowed_by_tokio(message);
+    }
+}
+
+/// Whether a thread of an unmodified program runs now: the hook has looked at its stack already.
+fn is_of_process(run: &Run) -> bool {
+    #[cfg(all(feature = "process", not(miri)))]
+    return run.scheduler.runs_program();
+    #[cfg(not(all(feature = "process", not(miri))))]
+    {
+        let _ = run;
+        false
     }
 }
 

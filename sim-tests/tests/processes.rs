@@ -1,0 +1,12 @@
+//! Unmodified programs in the simulation: std, tokio, and what stands on them.
+
+#![cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
+
+#[path = "processes/chat.rs"]
+mod chat;
+#[path = "processes/echo.rs"]
+mod echo;
+#[path = "processes/fate.rs"]
+mod fate;
+#[path = "processes/museum.rs"]
+mod museum;
