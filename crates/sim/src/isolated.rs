@@ -2,7 +2,8 @@
 //!
 //! An unmodified program leaves statics behind, and so would poison the next run of its process. It may abort, exit or
 //! overwrite memory. So each such run is a fork. What forks is a *template*: a process that was itself forked from the
-//! test's, has one thread, and does nothing but fork for every run that it is asked for. A sweep has one for each worker.
+//! test's, has one thread, and does nothing but fork for every run that it is asked for. A sweep has one for each
+//! worker.
 //!
 //! The test's process sends a plan. The fork runs it, leaves the outcome in memory that both share, and ends. The
 //! template waits for it and says how it has ended.
@@ -47,14 +48,6 @@ const STACK_BYTES: usize = 8 << 20;
 
 /// How often the test's process looks at a run's progress: 20 ms.
 const GLANCE_MILLISECONDS: i32 = 20;
-
-/// Whether this process is the fork of a run.
-static IS_FORK: AtomicBool = AtomicBool::new(false);
-
-/// Whether a run in this process may have unmodified programs.
-pub(crate) fn is_isolated() -> bool {
-    IS_FORK.load(Ordering::Relaxed)
-}
 
 /// The memory that a run shares with the test's process.
 #[repr(C)]
@@ -304,8 +297,8 @@ fn keep(served: Served, forked: &mpsc::SyncSender<bool>) {
 /// The work of a template.
 fn serve(served: &Served, ends: &[RawFd]) -> ! {
     let socket = served.socket.as_raw_fd();
-    // SAFETY: plain calls. The ends are copies that this process does not use. The thread that forked this process lives
-    // as long as it, so its end is that of its process.
+    // SAFETY: plain calls. The ends are copies that this process does not use. The thread that forked this process
+    // lives as long as it, so its end is that of its process.
     unsafe {
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
         ends.iter().for_each(|end| {
@@ -344,7 +337,7 @@ fn serve(served: &Served, ends: &[RawFd]) -> ! {
 
 /// Does one run, in a process of its own.
 fn run_here(served: &Served) -> ! {
-    IS_FORK.store(true, Ordering::Relaxed);
+    user::is_of_one_run_from_now_on();
     let socket = served.socket.as_raw_fd();
     let mut length = [0; 8];
     let mut job = Vec::new();

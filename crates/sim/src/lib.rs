@@ -67,6 +67,7 @@
 //!
 //! ```text
 //! plain, json, time      text on one line; objects of JSON; nanoseconds
+//! wire                   bytes on their way between OS processes of the simulator
 //! choice, order          the only source of randomness: lanes, choice points, values; which of two logs is simpler
 //! symptom                what failed, normalised
 //! interrupt, progress    Ctrl-C; what the watchdog sees of a run
@@ -85,6 +86,7 @@
 //! probe, adversary       always!, sometimes!, buggify!; awkward streams and futures
 //! run                    the main loop, the clock, the oracles, teardown
 //! sim, turmoil           what a test sets up: on our network, inside of turmoil
+//! isolated               runs in OS processes of their own, for unmodified programs
 //! recording, shrink      recordings on disk; smaller ones
 //! report, settings       what a failure prints; the environment
 //! journal                what sweeps do, for programs

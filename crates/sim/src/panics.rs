@@ -9,10 +9,8 @@ pub(crate) mod catcher;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
-use std::sync::Once;
+use std::sync::{Once, OnceLock};
 
-#[cfg(all(feature = "process", not(miri)))]
-use crate::interpose;
 use crate::plain;
 
 /// The message of a panic payload, cut if it is very long.
@@ -63,6 +61,18 @@ pub(crate) struct LastPanic {
     pub(crate) whole: String,
 }
 
+/// Takes a panic, if it is one of an unmodified program.
+type Note = fn(&PanicHookInfo<'_>) -> bool;
+
+/// What takes the panics of unmodified programs.
+static OF_PROGRAMS: OnceLock<Note> = OnceLock::new();
+
+/// Sets what takes the panics of unmodified programs.
+#[cfg(all(feature = "process", not(miri)))]
+pub(crate) fn on_panic_of_program(note: Note) {
+    let _ = OF_PROGRAMS.set(note);
+}
+
 /// Runs `f` as the work of a run's thread: its panics are not printed.
 ///
 /// # Errors
@@ -74,9 +84,8 @@ pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T, String> {
     INSTALL.call_once(|| {
         let outer = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
-            #[cfg(all(feature = "process", not(miri)))]
-            if let Some(thread) = interpose::user::user() {
-                return note_of_process(thread, info);
+            if OF_PROGRAMS.get().is_some_and(|note| note(info)) {
+                return;
             }
             if IS_RUN_THREAD.try_with(Cell::get).unwrap_or(false) { note(info) } else { outer(info) }
         }));
@@ -139,17 +148,13 @@ fn note(info: &PanicHookInfo<'_>) {
     }
 }
 
-/// Notes a panic of an unmodified program.
+/// Notes a panic of an unmodified program, on the OS thread of its run.
 #[cfg(all(feature = "process", not(miri)))]
-fn note_of_process(thread: &'static interpose::user::UserThread, info: &PanicHookInfo<'_>) {
-    // Looked for on the program's stack, before anything of the simulator is on it.
-    let is_caught = catcher::is_caught_by_program();
-    interpose::user::kernel(thread, || {
-        note(info);
-        if !is_caught && let Some(watch) = WATCH.get() {
-            (watch.uncaught)(&message_of(info.payload()));
-        }
-    });
+pub(crate) fn note_of_program(info: &PanicHookInfo<'_>, is_caught: bool) {
+    note(info);
+    if !is_caught && let Some(watch) = WATCH.get() {
+        (watch.uncaught)(&message_of(info.payload()));
+    }
 }
 
 /// How Rust begins to end a process in which a destructor panicked in an unwind: nothing can be caught any more.

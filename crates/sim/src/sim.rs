@@ -66,7 +66,7 @@ pub(crate) fn run(body: &Body, plan: &Plan<'_>, progress: &Arc<Progress>) -> Opt
         let built = catch_unwind(AssertUnwindSafe(|| body(&mut sim)));
         let (choices, mut options, plans) = sim.into_parts();
         #[cfg(all(feature = "process", not(miri)))]
-        if !crate::isolated::is_isolated() && plans.iter().any(|plan| plan.is_process) {
+        if !crate::interpose::user::is_of_one_run() && plans.iter().any(|plan| plan.is_process) {
             return None;
         }
         plan.tell(&mut options);
@@ -148,13 +148,13 @@ impl Sim {
     /// fail the run. When `main` returns, the process ends as any: its threads with it, and its sockets are closed.
     /// Faults may crash the host and start it again; `main` is then called again.
     ///
-    /// What its threads ask of libc is answered by the simulation: TCP and UDP of IPv4 and `::1`, `poll`, `epoll`, pipes,
-    /// event counters, locks and threads, clocks and sleep, entropy, names of hosts, the number of processors (2) and
-    /// the process id. What it writes to its standard output is in the trace. Files, and the environment, are those of the
-    /// machine. A call that is not simulated fails the run and names itself.
+    /// What its threads ask of libc is answered by the simulation: TCP and UDP of IPv4 and `::1`, `poll`, `epoll`,
+    /// pipes, event counters, locks and threads, clocks and sleep, entropy, names of hosts, the number of processors
+    /// (2) and the process id. What it writes to its standard output is in the trace. Files, and the environment, are
+    /// those of the machine. A call that is not simulated fails the run and names itself.
     ///
-    /// Each run of such a test is an OS process of its own, forked from the test's. So what the body of the test does to
-    /// statics, or to what it has captured, is not seen after the run. The program's own statics begin anew in each
+    /// Each run of such a test is an OS process of its own, forked from the test's. So what the body of the test does
+    /// to statics, or to what it has captured, is not seen after the run. The program's own statics begin anew in each
     /// run, and all processes of a run share them.
     ///
     /// # Example: an echo server on `std::net`
@@ -166,11 +166,10 @@ impl Sim {
     /// # wavetank::Sweep::new("doc", "").seeds(4).run(|sim| {
     /// sim.process("server", || {
     ///     let listener = TcpListener::bind("0.0.0.0:80")?;
-    ///     loop {
-    ///         let (mut stream, _) = listener.accept()?;
+    ///     for stream in listener.incoming() {
+    ///         let mut stream = stream?;
     ///         std::thread::spawn(move || std::io::copy(&mut stream.try_clone()?, &mut stream));
     ///     }
-    ///     #[allow(unreachable_code)]
     ///     std::io::Result::Ok(())
     /// });
     /// sim.process_client("client", || {

@@ -45,13 +45,14 @@ fn client(sim: &mut Sim) {
     });
 }
 
+/// Each seed runs twice.
 fn sweep(name: &str) -> Sweep {
-    Sweep::new(name, env!("CARGO_MANIFEST_DIR")).seeds(100)
+    Sweep::new(format!("processes::{name}"), env!("CARGO_MANIFEST_DIR")).seeds(100).check_every(1)
 }
 
 #[test]
 fn a_std_server_survives_partitions() {
-    sweep("processes::std_echo").run(|sim| {
+    sweep("std_echo").run(|sim| {
         sim.process("server", std_echo);
         client(sim);
     });
@@ -59,7 +60,7 @@ fn a_std_server_survives_partitions() {
 
 #[test]
 fn two_std_programs_talk() {
-    sweep("processes::two").run(|sim| {
+    sweep("two").run(|sim| {
         sim.process("server", std_echo);
         sim.process_client("client", || {
             let mut stream = TcpStream::connect("server:80")?;
@@ -77,7 +78,7 @@ async fn tokio_echo() -> io::Result<()> {
     loop {
         let (mut stream, _) = listener.accept().await?;
         tokio::spawn(async move {
-            let mut buffer = [0; 64];
+            let mut buffer = [0; 16 << 10];
             while let Ok(count @ 1..) = stream.read(&mut buffer).await {
                 tokio::time::sleep(Duration::from_millis(3)).await;
                 if stream.write_all(&buffer[..count]).await.is_err() {
@@ -94,7 +95,7 @@ fn current_thread() -> tokio::runtime::Runtime {
 
 #[test]
 fn a_tokio_server_survives_partitions() {
-    sweep("processes::tokio_current_thread").run(|sim| {
+    sweep("tokio_current_thread").run(|sim| {
         sim.process("server", || current_thread().block_on(tokio_echo()));
         client(sim);
     });
@@ -102,7 +103,7 @@ fn a_tokio_server_survives_partitions() {
 
 #[test]
 fn a_tokio_server_with_workers_survives_partitions() {
-    sweep("processes::tokio_multi_thread").run(|sim| {
+    sweep("tokio_multi_thread").run(|sim| {
         sim.process("server", || {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
             runtime.block_on(tokio_echo())
@@ -113,7 +114,7 @@ fn a_tokio_server_with_workers_survives_partitions() {
 
 #[test]
 fn two_tokio_programs_exchange_much() {
-    sweep("processes::tokio_much").run(|sim| {
+    sweep("tokio_much").run(|sim| {
         sim.process("server", || current_thread().block_on(tokio_echo()));
         sim.process_client("client", || {
             current_thread().block_on(async {

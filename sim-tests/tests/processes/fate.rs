@@ -64,7 +64,7 @@ fn a_failing_process_names_host_thread_and_cause() {
 }
 
 #[test]
-fn a_caught_panic_and_a_plain_exit_are_no_failure() {
+fn caught_panics_and_plain_exits_are_no_failure() {
     Sweep::new("fate::fine", env!("CARGO_MANIFEST_DIR")).seeds(20).run(|sim| {
         sim.process_client("catches", || assert!(std::panic::catch_unwind(|| panic!("caught")).is_err()));
         sim.process_client("exits", || {

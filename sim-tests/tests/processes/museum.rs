@@ -3,8 +3,8 @@
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
+use wavetank::Sim;
 use wavetank::runtime::Std;
-use wavetank::{Sim, Sweep};
 use wavetank_sim_tests::museum::websockets::scenarios::{Outcome, recv_while_closing, two_closers};
 use wavetank_sim_tests::museum::websockets::{OpenError, Settings, Version, silent_peer};
 
@@ -23,23 +23,17 @@ fn beside_a_silent_peer(sim: &mut Sim, version: Version, scenario: Scenario) {
     });
 }
 
-fn sweep(name: &str) -> Sweep {
-    Sweep::new(format!("processes::museum::{name}"), env!("CARGO_MANIFEST_DIR"))
+#[wavetank::test(seeds = 1000, finds = "panic in client/receiver: connection isn't closed yet")]
+fn recv_reads_unpublished_state(sim: &mut Sim) {
+    beside_a_silent_peer(sim, Version::V13_0_1, recv_while_closing);
 }
 
-#[test]
-fn recv_reads_unpublished_state() {
-    let found = sweep("websockets_13_0_1")
-        .seeds(1_000)
-        .finds("connection isn't closed yet")
-        .find(|sim| beside_a_silent_peer(sim, Version::V13_0_1, recv_while_closing));
-    insta::assert_snapshot!(found.trace_to_review().expect("it is reviewed"));
+#[wavetank::test(seeds = 200)]
+fn the_fixed_recv_passes(sim: &mut Sim) {
+    beside_a_silent_peer(sim, Version::V14_2, recv_while_closing);
 }
 
-#[test]
-fn the_fixed_version_passes_both_scenarios() {
-    for (name, scenario) in [("recv", recv_while_closing::<Std> as Scenario), ("closers", two_closers::<Std>)]
-    {
-        sweep(name).seeds(200).run(move |sim| beside_a_silent_peer(sim, Version::V14_2, scenario));
-    }
+#[wavetank::test(seeds = 200)]
+fn the_fixed_closers_pass(sim: &mut Sim) {
+    beside_a_silent_peer(sim, Version::V14_2, two_closers);
 }

@@ -4,16 +4,17 @@
 //! scheduler runs as it runs its own. What they ask of libc comes here by symbols of the same names (`symbols`), in
 //! kernel mode (`call`). The answers stand on the host's sockets, the scheduler's waits and the host's entropy.
 //!
-//! The parts: `descriptors` is the table of file descriptors, `sockets`, `datagrams` and `pipes` are what they stand for,
-//! `polling` waits for several of them (poll, epoll), `futex` is what threads wait by, `options` tunes sockets, `threads` starts and
-//! joins them, `names` looks hosts up, `fate` is how processes end, `unsimulated` complains of everything else.
+//! The parts: `descriptors` is the table of file descriptors, `sockets`, `datagrams` and `pipes` are what they stand
+//! for, `polling` waits for several of them (poll, epoll), `futex` is what threads wait by, `options` tunes sockets,
+//! `threads` starts and joins them, `names` looks hosts up, `fate` is how processes end, `unsimulated` complains of
+//! everything else.
 //!
 //! # Invariants
 //!
 //! - A call that is answered here reaches the real system in nothing.
 //! - Numbers below [`descriptors::FIRST`] are real files, and those calls pass through.
-//! - What is a static of the program is shared by all processes of a run, because they share an address space. So pairs of
-//!   sockets, pipes and event counters outlive the process that made them (tokio keeps one in a static).
+//! - What is a static of the program is shared by all processes of a run, because they share an address space. So pairs
+//!   of sockets, pipes and event counters outlive the process that made them (tokio keeps one in a static).
 //! - No call that code makes under a lock in a static may suspend: another process would wait for the lock.
 
 mod address;

@@ -13,7 +13,8 @@
 //! - A thread that is suspended is in kernel mode.
 //! - One FS base is in force during a whole Rust function, because compilers keep addresses of thread-local values in
 //!   registers. It changes only inside of the functions in assembly.
-//! - A thread that is killed unwinds in kernel mode only. Frames of the program never run again, as in a killed process.
+//! - A thread that is killed unwinds in kernel mode only. Frames of the program never run again, as in a killed
+//!   process.
 //! - A pthread that was lent is never given back to glibc. A run with processes is a process of its own, which ends by
 //!   `_exit`.
 
@@ -25,7 +26,7 @@ use std::arch::{asm, global_asm};
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use libc::{addrinfo, c_char, c_int, c_long, c_void, pthread_attr_t, pthread_t, size_t};
 
@@ -56,6 +57,29 @@ static CALLS: OnceLock<Calls> = OnceLock::new();
 /// Sets what answers the calls of threads in user mode.
 pub(crate) fn install(calls: Calls) {
     let _ = CALLS.set(calls);
+    crate::panics::on_panic_of_program(note_panic);
+}
+
+/// Notes a panic that has just begun, if it is one of a thread in user mode.
+fn note_panic(info: &std::panic::PanicHookInfo<'_>) -> bool {
+    let Some(thread) = user() else { return false };
+    // Looked for on the program's stack, before anything of the simulator is on it.
+    let is_caught = crate::panics::catcher::is_caught_by_program();
+    kernel(thread, || crate::panics::note_of_program(info, is_caught));
+    true
+}
+
+/// Whether this OS process does one run, and nothing else.
+static IS_OF_ONE_RUN: AtomicBool = AtomicBool::new(false);
+
+/// Notes that this OS process does one run, and nothing else.
+pub(crate) fn is_of_one_run_from_now_on() {
+    IS_OF_ONE_RUN.store(true, Ordering::Relaxed);
+}
+
+/// Returns `true` if a run in this OS process may have unmodified programs.
+pub(crate) fn is_of_one_run() -> bool {
+    IS_OF_ONE_RUN.load(Ordering::Relaxed)
 }
 
 /// What answers the calls of this thread, if it is a thread of a program in user mode.
@@ -95,7 +119,7 @@ pub(crate) struct UserThread {
     pub(crate) task: Cell<u32>,
     pub(crate) is_main: Cell<bool>,
     /// What is done in kernel mode when it has ended.
-    at_end: Cell<Option<fn(&'static UserThread)>>,
+    at_end: Cell<Option<fn(&'static Self)>>,
 }
 
 global_asm!(
@@ -125,8 +149,8 @@ global_asm!(
     "pop rbx",
     "pop rbp",
     "ret",
-    // wavetank_lend(save: rdi, stack: rsi, f: rdx, argument: rcx): leaves this stack as `wavetank_switch` does, and calls
-    // f(argument) on another one, which must not return.
+    // wavetank_lend(save: rdi, stack: rsi, f: rdx, argument: rcx): leaves this stack as `wavetank_switch` does, and
+    // calls f(argument) on another one, which must not return.
     ".globl wavetank_lend",
     ".hidden wavetank_lend",
     "wavetank_lend:",
@@ -229,8 +253,8 @@ pub(crate) fn in_kernel<R>(f: impl FnOnce() -> R) -> R {
     }
 }
 
-/// Runs `f` in kernel mode. Does not return if the thread is killed meanwhile: what `f` holds is dropped, and the frames
-/// of the program are left where they are.
+/// Runs `f` in kernel mode. Does not return if the thread is killed meanwhile: what `f` holds is dropped, and the
+/// frames of the program are left where they are.
 pub(crate) fn kernel<R, F: FnOnce() -> R>(thread: &'static UserThread, f: F) -> R {
     let mut call = Call { f: Some(f), result: None, thread };
     // SAFETY: `enter_kernel` gets the call that it is made for. The FS base is that of the run's OS thread, which runs
@@ -413,8 +437,8 @@ impl UserThread {
         }));
         at_exit_key();
         let mut pthread = 0;
-        // SAFETY: the attributes are initialised before they are used, and name a mapping that stays. The pthread writes
-        // the thread's cells before it says that it is lent, and never again.
+        // SAFETY: the attributes are initialised before they are used, and name a mapping that stays. The pthread
+        // writes the thread's cells before it says that it is lent, and never again.
         let created = unsafe {
             let mut attributes: pthread_attr_t = std::mem::zeroed();
             libc::pthread_attr_init(&mut attributes);

@@ -118,7 +118,7 @@ pub(super) fn tell_outcome(to: &mut Writer, outcome: &Outcome) {
         to.small(symptom.kind().number()).text(symptom.detail());
     });
     tell_log(to, &outcome.log);
-    // A run that passes has events that nobody reads.
+    // The events of a run that passes are not read.
     outcome.trace.tell(to, outcome.symptom.is_some() || !outcome.waits.is_empty());
     to.maybe(outcome.divergence.as_ref(), |to, divergence| {
         let Divergence { lane, position, recorded, asked } = divergence;

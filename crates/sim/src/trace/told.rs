@@ -34,18 +34,9 @@ impl Trace {
         to.all(self.hosts().collect::<Vec<_>>().into_iter(), |to, (name, address)| {
             to.text(name).text(&address);
         });
-        let events = with_events.then(|| [self.head.len(), self.tail.len()]);
-        for (part, count) in events.into_iter().flatten().enumerate() {
-            to.small(count as u32);
-            let records: &mut dyn Iterator<Item = &Record> =
-                if part == 0 { &mut self.head.iter() } else { &mut self.tail.iter() };
-            for record in records {
-                self.tell_event(to, record);
-            }
-        }
-        if !with_events {
-            to.small(0).small(0);
-        }
+        let count = if with_events { usize::MAX } else { 0 };
+        to.all(self.head.iter().take(count), |to, record| self.tell_event(to, record));
+        to.all(self.tail.iter().take(count), |to, record| self.tell_event(to, record));
     }
 
     fn tell_event(&self, to: &mut Writer, record: &Record) {

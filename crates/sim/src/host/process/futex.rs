@@ -1,7 +1,7 @@
 //! Futexes: what the locks, conditions, channels and parked threads of std and tokio wait by.
 //!
-//! A thread waits at an address. Reports name a wait by its ordinal in the run, because addresses differ from process to
-//! process. Which of several waiting threads is woken is a choice in the schedule lane.
+//! A thread waits at an address. Reports name a wait by its ordinal in the run, because addresses differ from process
+//! to process. Which of several waiting threads is woken is a choice in the schedule lane.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

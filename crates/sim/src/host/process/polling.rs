@@ -1,7 +1,7 @@
 //! Waits for several descriptors: `poll` and `epoll`.
 //!
-//! The network says when it is worth asking a socket again. For an edge-triggered interest that is the edge: the interest
-//! is pending, and a wait reports it once. Edges may be spurious, as on Linux.
+//! The network says when it is worth asking a socket again. For an edge-triggered interest that is the edge: the
+//! interest is pending, and a wait reports it once. Edges may be spurious, as on Linux.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -1,6 +1,10 @@
 //! The symbols of libc that processes call. For every other thread each is the system call of its name.
 
 #![expect(unsafe_code, reason = "symbols of libc are C functions, which work with pointers")]
+#![expect(
+    unsafe_op_in_unsafe_fn,
+    reason = "the symbols use the pointers of their callers, by the contract of libc, and do nothing else unsafe"
+)]
 
 use std::sync::atomic::{AtomicPtr, Ordering};
 
@@ -191,8 +195,8 @@ unsafe fn syscall(number: c_long, arguments: [c_long; 6]) -> c_long {
         // SAFETY: the arguments of the call.
         libc::SYS_futex => answer(|call| unsafe { futex::futex(call, arguments) }, || 0) as c_long,
         libc::SYS_getrandom => {
-            // SAFETY: a caller passes a buffer and its length.
             if let Some(calls) = user::calls() {
+                // SAFETY: a caller passes a buffer and its length.
                 (calls.entropy)(unsafe { bytes_mut(a as *mut c_void, b as size_t) });
             }
             b
@@ -260,13 +264,7 @@ macro_rules! symbols {
     ($($(#[$attribute:meta])* fn $name:ident($($argument:ident: $type:ty),*) -> $result:ty $body:block)*) => {$(
         $(#[$attribute])*
         #[unsafe(no_mangle)]
-        // SAFETY (of the body): pointers are those of the caller, who keeps the contract of libc's function.
-        unsafe extern "C" fn $name($($argument: $type),*) -> $result {
-            #[expect(clippy::allow_attributes, reason = "some bodies need no unsafe block")]
-            #[allow(unused_unsafe, reason = "some bodies need no unsafe block")]
-            // SAFETY: as above.
-            unsafe { $body }
-        }
+        unsafe extern "C" fn $name($($argument: $type),*) -> $result $body
     )*};
 }
 

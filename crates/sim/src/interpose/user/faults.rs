@@ -1,8 +1,8 @@
 //! Faults of unmodified programs: a stack that overflows, memory that is not theirs, an illegal instruction.
 //!
-//! The signal comes while the program's code runs, so the simulator's state is whole. The handler has the thread go on at
-//! a function on a stack of its own, which fails the run and ends the thread. So a fault leaves its choices behind, and
-//! shrinks, as a panic does. A fault in kernel mode is one of the simulator, and is left to the handlers before.
+//! The signal comes while the program's code runs, so the simulator's state is whole. The handler has the thread go on
+//! at a function on a stack of its own, which fails the run and ends the thread. So a fault leaves its choices behind,
+//! and shrinks, as a panic does. A fault in kernel mode is one of the simulator, and is left to the handlers before.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -58,8 +58,8 @@ extern "C" fn on_signal(signal: c_int, info: *mut siginfo_t, context: *mut c_voi
     const BELOW: usize = 1 << 20;
     let top = STACK_TOP.load(Ordering::Acquire);
     if let Some(thread) = user().filter(|_| top != 0) {
-        // SAFETY: the kernel passes a valid siginfo and context. When this handler returns, the thread goes on at `fail`
-        // with its own FS base, on a stack that nothing uses, aligned as after a call.
+        // SAFETY: the kernel passes a valid siginfo and context. When this handler returns, the thread goes on at
+        // `fail` with its own FS base, on a stack that nothing uses, aligned as after a call.
         unsafe {
             let address = (*info).si_addr() as usize;
             let guard = thread.guard();
