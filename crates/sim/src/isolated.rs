@@ -26,6 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 
 use crate::interpose::user;
+use crate::panics::catcher::{self, Known};
 use crate::progress::Progress;
 use crate::run::Plan;
 use crate::sim::{self, Body};
@@ -58,6 +59,8 @@ struct Shared {
     outcome: AtomicUsize,
     name_length: AtomicU32,
     name: [u8; NAME_BYTES],
+    /// What runs have learnt about addresses of the program.
+    known: Known,
 }
 
 /// The ends of all templates' sockets that this process holds. A new template closes its copies.
@@ -346,6 +349,7 @@ fn run_here(served: &Served) -> ! {
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
         &*(served.shared as *const Shared)
     };
+    catcher::share(&shared.known);
     shared.process.store(std::process::id(), Ordering::Release);
     if receive_all(socket, &mut length) {
         job.resize(u64::from_le_bytes(length) as usize, 0);

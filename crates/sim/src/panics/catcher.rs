@@ -4,9 +4,15 @@
 //! a task of a `LocalSet` nor a destructor that panics when a task is dropped. So the hook of panics looks at the
 //! stack: the innermost `catch_unwind` is tokio's or not.
 
+#[cfg(all(feature = "process", not(miri)))]
+mod shared;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::panic::catch_unwind;
+
+#[cfg(all(feature = "process", not(miri)))]
+pub(crate) use shared::{Known, share};
 
 /// What a return address on the stack belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,12 +120,21 @@ fn places(address: usize) -> Vec<Place> {
     if let Some(known) = KNOWN.with_borrow(|known| known.get(&address).cloned()) {
         return known;
     }
+    #[cfg(all(feature = "process", not(miri)))]
+    if let Some(known) = shared::places(address) {
+        KNOWN.with_borrow_mut(|all| all.insert(address, known.clone()));
+        return known;
+    }
     let mut places = Vec::new();
     backtrace::resolve(address as *mut _, |symbol| {
         let name = symbol.name().map(|name| format!("{name:#}")).unwrap_or_default();
         let file = symbol.filename().map(|file| file.display().to_string()).unwrap_or_default();
         places.push(Function { name: &name, file: &file }.place());
     });
+    // A function that is inlined into one of the same kind tells nothing more.
+    places.dedup();
+    #[cfg(all(feature = "process", not(miri)))]
+    shared::keep(address, &places);
     KNOWN.with_borrow_mut(|known| known.insert(address, places.clone()));
     places
 }
