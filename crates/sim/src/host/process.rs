@@ -60,7 +60,7 @@ struct Sleeper {
 
 /// What the processes of a run share: what an operating system would keep for them.
 #[derive(Default)]
-pub(crate) struct Kernel {
+pub(crate) struct System {
     table: RefCell<Table>,
     epolls: RefCell<Vec<Weak<Epoll>>>,
     /// Threads in `poll`, with what they wait for.
@@ -78,44 +78,44 @@ pub(crate) struct Kernel {
 
 thread_local! {
     /// The kernel of the run of this OS thread.
-    static KERNEL: RefCell<Option<Rc<Kernel>>> = const { RefCell::new(None) };
+    static SYSTEM: RefCell<Option<Rc<System>>> = const { RefCell::new(None) };
 }
 
 /// Returns the kernel of `run`, which is made for the first process.
-fn kernel_of(run: &Run) -> Rc<Kernel> {
-    if let Some(kernel) = KERNEL.with_borrow(Clone::clone) {
-        return kernel;
+fn system_of(run: &Run) -> Rc<System> {
+    if let Some(system) = SYSTEM.with_borrow(Clone::clone) {
+        return system;
     }
     user::install(symbols::CALLS);
     user::catch_faults(fault);
-    let kernel = Rc::<Kernel>::default();
-    KERNEL.set(Some(Rc::clone(&kernel)));
-    run.set_processes(Rc::new(ToKernel));
-    kernel
+    let system = Rc::<System>::default();
+    SYSTEM.set(Some(Rc::clone(&system)));
+    run.set_processes(Rc::new(ToSystem));
+    system
 }
 
 /// Tells the kernel what the run tells its processes.
-struct ToKernel;
+struct ToSystem;
 
-impl Processes for ToKernel {
+impl Processes for ToSystem {
     fn ready(&self, run: &Run, ready: &[Ready]) {
-        let Some(kernel) = KERNEL.with_borrow(Clone::clone) else { return };
-        ready.iter().filter_map(|&ready| Key::of_network(ready)).for_each(|key| kernel.mark(run, key));
+        let Some(system) = SYSTEM.with_borrow(Clone::clone) else { return };
+        ready.iter().filter_map(|&ready| Key::of_network(ready)).for_each(|key| system.mark(run, key));
     }
 
     fn crashed(&self, host: HostIndex) {
-        if let Some(kernel) = KERNEL.with_borrow(Clone::clone) {
-            kernel.forget_host(host);
+        if let Some(system) = SYSTEM.with_borrow(Clone::clone) {
+            system.forget_host(host);
         }
     }
 
     fn torn_down(&self) {
         // Sockets find their run when they close.
-        drop(KERNEL.take());
+        drop(SYSTEM.take());
     }
 }
 
-impl Kernel {
+impl System {
     fn number(&self) -> u64 {
         self.objects.set(self.objects.get() + 1);
         self.objects.get()

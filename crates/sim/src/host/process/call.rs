@@ -7,7 +7,7 @@ use std::task::Poll;
 use libc::c_int;
 
 use super::descriptors::{self, Open};
-use super::{Kernel, Sleeper, kernel_of};
+use super::{Sleeper, System, system_of};
 use crate::host::Host;
 use crate::interpose::user::{self, UserThread};
 use crate::wait::{Operation, TaskId, Wait};
@@ -50,14 +50,14 @@ pub(super) fn now<T>(polled: Poll<io::Result<T>>) -> Result<T, Errno> {
 /// A call that a thread of a process makes.
 pub(super) struct Call {
     pub(super) run: Rc<Run>,
-    pub(super) kernel: Rc<Kernel>,
+    pub(super) system: Rc<System>,
     pub(super) thread: &'static UserThread,
 }
 
 impl Call {
     pub(super) fn of(thread: &'static UserThread) -> Self {
         let run = context::current().expect("a thread of a process runs in its run");
-        Self { kernel: kernel_of(&run), run, thread }
+        Self { system: system_of(&run), run, thread }
     }
 
     pub(super) fn host(&self) -> Host {
@@ -86,7 +86,7 @@ impl Call {
 
     /// The open file with this number.
     pub(super) fn file(&self, descriptor: c_int) -> Result<Rc<Open>, Errno> {
-        self.kernel.table.borrow().file(descriptor).ok_or(Errno(libc::EBADF))
+        self.system.table.borrow().file(descriptor).ok_or(Errno(libc::EBADF))
     }
 }
 

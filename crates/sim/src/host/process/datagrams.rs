@@ -23,7 +23,7 @@ fn bound(call: &Call, open: &Rc<Open>) -> Result<Rc<Socket>, Errno> {
     let file = open.file.borrow().clone();
     if let File::FreshUdp(fresh) = &file {
         bind(call, open, fresh, unspecified(fresh.domain))?;
-        call.kernel.has_changed(open);
+        call.system.has_changed(open);
     }
     match &*open.file.borrow() {
         File::Udp(socket) => Ok(Rc::clone(socket)),

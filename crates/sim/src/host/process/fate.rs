@@ -37,7 +37,7 @@ pub(super) fn end_process(end: End) -> ! {
         }
         run.scheduler.trace_event(TraceEvent::Ended);
         run.network(|network, now, outside| network.kill(now, outside, HostId::new(host)));
-        call.kernel.forget_host(host);
+        call.system.forget_host(host);
         // Does not return to a thread of the host.
         run.scheduler.kill_host(host);
     });

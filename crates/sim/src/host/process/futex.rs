@@ -67,12 +67,12 @@ impl Call {
     /// `ETIMEDOUT` when `until` has come.
     pub(super) fn sleep_at(&self, address: usize, until: Option<Nanos>) -> Answer {
         let sleeper = self.sleeper();
-        self.kernel.sleepers.borrow_mut().entry(address).or_default().push_back(sleeper);
-        self.kernel.waits.set(self.kernel.waits.get() + 1);
-        let wait = Wait::Futex { number: self.kernel.waits.get(), until };
+        self.system.sleepers.borrow_mut().entry(address).or_default().push_back(sleeper);
+        self.system.waits.set(self.system.waits.get() + 1);
+        let wait = Wait::Futex { number: self.system.waits.get(), until };
         loop {
             let waited = self.run.scheduler.block(wait, until);
-            let mut sleepers = self.kernel.sleepers.borrow_mut();
+            let mut sleepers = self.system.sleepers.borrow_mut();
             let waiting = sleepers.get_mut(&address);
             let place =
                 waiting.as_ref().and_then(|waiting| waiting.iter().position(|other| *other == sleeper));
@@ -96,7 +96,7 @@ impl Call {
     pub(super) fn wake_at(&self, address: usize, count: usize) -> usize {
         let mut woken = 0;
         while woken < count {
-            let waiting = self.kernel.sleepers.borrow().get(&address).map_or(0, |waiting| waiting.len());
+            let waiting = self.system.sleepers.borrow().get(&address).map_or(0, |waiting| waiting.len());
             if waiting == 0 {
                 break;
             }
@@ -105,7 +105,7 @@ impl Call {
                 true => self.run.scheduler.choose_waiter(Operation::new("futex_wake"), waiting),
                 false => 0,
             };
-            let mut sleepers = self.kernel.sleepers.borrow_mut();
+            let mut sleepers = self.system.sleepers.borrow_mut();
             let Some(waiting) = sleepers.get_mut(&address) else { break };
             let next = waiting.remove(index);
             if waiting.is_empty() {

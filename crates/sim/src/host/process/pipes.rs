@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use libc::c_int;
 
-use super::Kernel;
+use super::System;
 use super::call::{Answer, Call, Errno};
 use super::descriptors::{File, Key, Open};
 
@@ -112,12 +112,12 @@ impl PipeEnd {
 
 fn add(call: &Call, file: File, nonblocking: bool) -> c_int {
     let open = Open { file: file.into(), nonblocking: nonblocking.into(), host: call.thread.host.get() };
-    call.kernel.table.borrow_mut().add(Rc::new(open))
+    call.system.table.borrow_mut().add(Rc::new(open))
 }
 
 pub(super) fn eventfd(call: &Call, count: u32, flags: c_int) -> Answer {
     let counter = Counter {
-        number: call.kernel.number(),
+        number: call.system.number(),
         count: Cell::new(count.into()),
         counts_down: flags & libc::EFD_SEMAPHORE != 0,
     };
@@ -127,7 +127,7 @@ pub(super) fn eventfd(call: &Call, count: u32, flags: c_int) -> Answer {
 /// Makes a pipe, as the descriptors to read from and to write to.
 pub(super) fn pipe(call: &Call, flags: c_int) -> [c_int; 2] {
     let way = Rc::<Way>::default();
-    let [reader, writer] = [call.kernel.number(), call.kernel.number()];
+    let [reader, writer] = [call.system.number(), call.system.number()];
     let ends = [
         PipeEnd { number: reader, peer: writer, reads: Some(Rc::clone(&way)), writes: None },
         PipeEnd { number: writer, peer: reader, reads: None, writes: Some(way) },
@@ -138,7 +138,7 @@ pub(super) fn pipe(call: &Call, flags: c_int) -> [c_int; 2] {
 /// Makes a pair of connected stream sockets.
 pub(super) fn pair(call: &Call, kind: c_int) -> [c_int; 2] {
     let ways = [Rc::<Way>::default(), Rc::<Way>::default()];
-    let numbers = [call.kernel.number(), call.kernel.number()];
+    let numbers = [call.system.number(), call.system.number()];
     [0, 1].map(|side| {
         let end = PipeEnd {
             number: numbers[side],
@@ -158,7 +158,7 @@ pub(super) fn read_counter(call: &Call, counter: &Counter, nonblocking: bool, bu
             let taken = if counter.counts_down { 1 } else { count };
             counter.count.set(count - taken);
             *buffer = taken.to_ne_bytes();
-            call.kernel.mark(&call.run, Key::Own(counter.number));
+            call.system.mark(&call.run, Key::Own(counter.number));
             return Ok(8);
         }
         if nonblocking {
@@ -177,7 +177,7 @@ pub(super) fn write_counter(call: &Call, counter: &Counter, nonblocking: bool, b
     loop {
         if let Some(count) = counter.count.get().checked_add(added).filter(|count| *count < u64::MAX) {
             counter.count.set(count);
-            call.kernel.mark(&call.run, Key::Own(counter.number));
+            call.system.mark(&call.run, Key::Own(counter.number));
             return Ok(8);
         }
         if nonblocking {
@@ -218,7 +218,7 @@ fn transfer(
                 call.wait_for(vec![Key::Own(end.number)], None)?;
             }
             answer => {
-                call.kernel.mark(&call.run, Key::Own(end.peer));
+                call.system.mark(&call.run, Key::Own(end.peer));
                 return answer;
             }
         }
@@ -227,12 +227,12 @@ fn transfer(
 
 pub(super) fn shut_down(call: &Call, end: &PipeEnd, how: c_int) -> Answer {
     end.shut_down(how != libc::SHUT_WR, how != libc::SHUT_RD);
-    closed(&call.kernel, call, end);
+    closed(&call.system, call, end);
     Ok(0)
 }
 
 /// Tells both ends that one has changed.
-pub(super) fn closed(kernel: &Kernel, call: &Call, end: &PipeEnd) {
-    kernel.mark(&call.run, Key::Own(end.peer));
-    kernel.mark(&call.run, Key::Own(end.number));
+pub(super) fn closed(system: &System, call: &Call, end: &PipeEnd) {
+    system.mark(&call.run, Key::Own(end.peer));
+    system.mark(&call.run, Key::Own(end.number));
 }

@@ -11,7 +11,7 @@ use libc::{c_int, epoll_event, pollfd};
 
 use super::call::{Answer, Call, Errno};
 use super::descriptors::{File, Key, Open};
-use super::{Kernel, Sleeper};
+use super::{Sleeper, System};
 use crate::time::Nanos;
 use crate::wait::{HostIndex, Wait};
 use crate::world::Run;
@@ -110,7 +110,7 @@ fn readiness(call: &Call, file: &File) -> u32 {
     events as u32
 }
 
-impl Kernel {
+impl System {
     /// Says that it is worth asking `key` again.
     pub(super) fn mark(&self, run: &Run, key: Key) {
         let mut woken = Vec::new();
@@ -169,9 +169,9 @@ impl Call {
     /// Waits until one of `keys` is worth another try, or `until` has come. May return early.
     pub(super) fn wait_for(&self, keys: Vec<Key>, until: Option<Nanos>) -> Result<(), Errno> {
         let sleeper = self.sleeper();
-        self.kernel.pollers.borrow_mut().push((sleeper, keys));
+        self.system.pollers.borrow_mut().push((sleeper, keys));
         let waited = self.run.scheduler.block(Wait::Poll { until }, until);
-        self.kernel.pollers.borrow_mut().retain(|(other, _)| *other != sleeper);
+        self.system.pollers.borrow_mut().retain(|(other, _)| *other != sleeper);
         if waited { Ok(()) } else { Err(Errno(libc::EINTR)) }
     }
 
@@ -184,10 +184,10 @@ impl Call {
 
 pub(super) fn epoll_create(call: &Call) -> Answer {
     let epoll = Rc::<Epoll>::default();
-    call.kernel.epolls.borrow_mut().push(Rc::downgrade(&epoll));
+    call.system.epolls.borrow_mut().push(Rc::downgrade(&epoll));
     let open =
         Open { file: File::Epoll(epoll).into(), nonblocking: false.into(), host: call.thread.host.get() };
-    Ok(call.kernel.table.borrow_mut().add(Rc::new(open)) as isize)
+    Ok(call.system.table.borrow_mut().add(Rc::new(open)) as isize)
 }
 
 fn epoll_of(open: &Open) -> Result<Rc<Epoll>, Errno> {

@@ -24,7 +24,7 @@ impl Call {
     fn open(&self, file: File, nonblocking: bool) -> Answer {
         let host = self.thread.host.get();
         let open = Open { file: RefCell::new(file), nonblocking: nonblocking.into(), host };
-        Ok(self.kernel.table.borrow_mut().add(Rc::new(open)) as isize)
+        Ok(self.system.table.borrow_mut().add(Rc::new(open)) as isize)
     }
 }
 
@@ -71,7 +71,7 @@ pub(super) fn listen(call: &Call, open: &Rc<Open>, backlog: c_int) -> Answer {
     let options = ListenOptions::new().backlog(backlog).accepted(fresh.options);
     let listening = Simulated::listen(call.host(), address, options)?;
     open.file.replace(File::Listener(Rc::new(listening)));
-    call.kernel.has_changed(open);
+    call.system.has_changed(open);
     call.after("listen");
     Ok(0)
 }
@@ -114,7 +114,7 @@ pub(super) fn connect(call: &Call, open: &Rc<Open>, address: SocketAddr) -> Answ
     socket.set_read_timeout(timeout(fresh.timeouts[0]))?;
     socket.set_write_timeout(timeout(fresh.timeouts[1]))?;
     open.file.replace(File::Stream(Rc::clone(&socket)));
-    call.kernel.has_changed(open);
+    call.system.has_changed(open);
     if open.nonblocking.get() {
         call.after("connect");
         return Err(Errno(libc::EINPROGRESS));
@@ -226,8 +226,8 @@ pub(super) fn close(call: &Call, descriptor: c_int) -> Answer {
     if is_of_network {
         call.point("close", None);
     }
-    call.kernel.table.borrow_mut().remove(descriptor);
-    call.kernel.forget_descriptor(descriptor, &open);
+    call.system.table.borrow_mut().remove(descriptor);
+    call.system.forget_descriptor(descriptor, &open);
     let last = Rc::strong_count(&open) == 1;
     drop(open);
     if let (File::Pipe(end), true) = (&file, last) {
@@ -236,7 +236,7 @@ pub(super) fn close(call: &Call, descriptor: c_int) -> Answer {
         // The end closes when it is dropped; its peer hears of it after that.
         let peer = end.peer_key();
         drop(end);
-        call.kernel.mark(&call.run, peer);
+        call.system.mark(&call.run, peer);
         return Ok(0);
     }
     drop(file);
@@ -248,7 +248,7 @@ pub(super) fn close(call: &Call, descriptor: c_int) -> Answer {
 
 /// Makes another descriptor of an open file.
 pub(super) fn duplicate(call: &Call, open: Rc<Open>) -> Answer {
-    Ok(call.kernel.table.borrow_mut().add(open) as isize)
+    Ok(call.system.table.borrow_mut().add(open) as isize)
 }
 
 /// Makes `to` a descriptor of an open file.
@@ -257,7 +257,7 @@ pub(super) fn duplicate_to(call: &Call, open: Rc<Open>, to: c_int) -> Answer {
         let remedy = "redirect no real file to a socket";
         return Err(unsimulated::complain(call, "dup2 of a socket to a real file", remedy));
     }
-    let before = call.kernel.table.borrow_mut().put(to, open);
+    let before = call.system.table.borrow_mut().put(to, open);
     drop(before);
     Ok(to as isize)
 }

@@ -134,7 +134,7 @@ fn length_of(vector: &[iovec]) -> usize {
 /// What a process writes to its standard output or error becomes lines of the trace. Without a scheduling point: std
 /// holds a lock in a static meanwhile.
 fn log_output(call: &Call, bytes: &[u8]) -> Answer {
-    let mut output = call.kernel.output.borrow_mut();
+    let mut output = call.system.output.borrow_mut();
     let part = output.entry(call.task()).or_default();
     part.extend_from_slice(bytes);
     while let Some(end) = part.iter().position(|byte| *byte == b'\n') {

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use libc::{c_int, c_void, pthread_attr_t, pthread_t};
 
 use super::call::Call;
-use super::{fate, kernel_of};
+use super::{fate, system_of};
 use crate::interpose::user::{self, Start, UserThread};
 use crate::wait::{HostIndex, Operation, TaskId, Wait};
 use crate::world::Run;
@@ -47,13 +47,13 @@ fn start(run: &Run, host: HostIndex, name: &str, is_client: bool, user: &'static
     let task = run.scheduler.start_user(host, name, is_client, user);
     user.task.set(task.index() as u32);
     let thread = Thread { user, host, has_ended: false, joiner: None };
-    kernel_of(run).threads.borrow_mut().all.insert(task, thread);
+    system_of(run).threads.borrow_mut().all.insert(task, thread);
     task
 }
 
 /// Starts the process of a host.
 pub(crate) fn start_main(run: &Run, host: HostIndex, is_client: bool, main: Main) {
-    kernel_of(run);
+    system_of(run);
     let argument = Box::into_raw(Box::new(main)).cast();
     let user = UserThread::new(MAIN_STACK_BYTES, begin_main, argument, at_end);
     let user = user.unwrap_or_else(|errno| {
@@ -78,7 +78,7 @@ extern "C-unwind" fn begin_main(main: *mut c_void) -> *mut c_void {
 /// A thread has ended, in kernel mode.
 fn at_end(user: &'static UserThread) {
     let call = Call::of(user);
-    let joiner = call.kernel.threads.borrow_mut().all.get_mut(&call.task()).and_then(|thread| {
+    let joiner = call.system.threads.borrow_mut().all.get_mut(&call.task()).and_then(|thread| {
         thread.has_ended = true;
         thread.joiner.take()
     });
@@ -121,13 +121,13 @@ pub(super) unsafe fn create(
 /// Waits for the end of a thread. The result of the thread is not kept: Rust passes it another way.
 pub(super) fn join(call: &Call, pthread: pthread_t) -> c_int {
     call.run.scheduler.scheduling_point(Operation::new("join"));
-    let Some(task) = call.kernel.threads.borrow().of_pthread(pthread) else { return libc::ESRCH };
+    let Some(task) = call.system.threads.borrow().of_pthread(pthread) else { return libc::ESRCH };
     if task == call.task() {
         return libc::EDEADLK;
     }
     loop {
         {
-            let mut threads = call.kernel.threads.borrow_mut();
+            let mut threads = call.system.threads.borrow_mut();
             let Some(thread) = threads.all.get_mut(&task) else { return libc::ESRCH };
             if thread.has_ended {
                 threads.all.remove(&task);
@@ -147,7 +147,7 @@ pub(super) fn join(call: &Call, pthread: pthread_t) -> c_int {
 pub(super) fn name(call: &Call, pthread: pthread_t, name: &str) {
     // Names of tasks are words in recordings.
     let name = name.replace(|c: char| c.is_whitespace() || c == '/' || c.is_control(), "-");
-    if let Some(task) = call.kernel.threads.borrow().of_pthread(pthread).filter(|_| !name.is_empty()) {
+    if let Some(task) = call.system.threads.borrow().of_pthread(pthread).filter(|_| !name.is_empty()) {
         call.run.scheduler.rename(task, &name);
     }
 }
