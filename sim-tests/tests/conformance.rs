@@ -44,6 +44,12 @@ macro_rules! conformance {
     (simulation_threads) => {
         blocking_behaviours!(in_simulation_threads);
     };
+    (process_tasks) => {
+        async_behaviours!(in_process_tasks);
+    };
+    (process_threads) => {
+        blocking_behaviours!(in_process_threads);
+    };
     (turmoil_tasks) => {
         async_behaviours!(in_turmoil_tasks);
     };
@@ -56,6 +62,10 @@ conformance!(tokio);
 conformance!(std);
 conformance!(simulation_tasks);
 conformance!(simulation_threads);
+#[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
+conformance!(process_tasks);
+#[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
+conformance!(process_threads);
 conformance!(turmoil_tasks);
 conformance!(turmoil_threads);
 
@@ -64,6 +74,10 @@ async_udp_behaviours!(udp_on_tokio);
 blocking_udp_behaviours!(udp_on_std);
 async_udp_behaviours!(udp_in_simulation_tasks);
 blocking_udp_behaviours!(udp_in_simulation_threads);
+#[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
+async_udp_behaviours!(udp_in_process_tasks);
+#[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
+blocking_udp_behaviours!(udp_in_process_threads);
 async_udp_behaviours!(udp_in_turmoil_tasks);
 blocking_udp_behaviours!(udp_in_turmoil_threads);
 async_unix_behaviours!(unix_on_tokio);
@@ -79,6 +93,8 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use conformance::deviations;
+#[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
+use conformance::extensions::{udp_in_process_tasks, udp_in_process_threads};
 use conformance::extensions::{
     udp_in_simulation_tasks, udp_in_simulation_threads, udp_in_turmoil_tasks, udp_in_turmoil_threads,
     udp_on_std, udp_on_tokio, unix_in_simulation_tasks, unix_in_simulation_threads, unix_in_turmoil_tasks,
@@ -164,6 +180,27 @@ where
 fn in_simulation_threads(name: &str, behaviour: fn(World<Host>)) {
     in_simulation(name, move |sim, one_host| {
         sim.client_thread("client", move |client| behaviour(world(client, one_host)))
+    });
+}
+
+/// Runs a behaviour of [`on_tokio`], as it is, as the main of an unmodified program.
+#[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
+fn in_process_tasks<F>(
+    name: &'static str,
+    behaviour: impl FnOnce(World<Tokio>) -> F + Copy + Send + Sync + 'static,
+) where
+    F: Future<Output = ()>,
+{
+    sweep_in_simulation("process_tasks", name, move |sim| {
+        sim.process_client("machine", move || on_tokio(name, behaviour));
+    });
+}
+
+/// Runs a behaviour of [`on_std`], as it is, as the main of an unmodified program.
+#[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
+fn in_process_threads(name: &'static str, behaviour: fn(World<Std>)) {
+    sweep_in_simulation("process_threads", name, move |sim| {
+        sim.process_client("machine", move || on_std(name, behaviour));
     });
 }
 

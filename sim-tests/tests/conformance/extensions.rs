@@ -74,6 +74,19 @@ pub(crate) fn udp_in_simulation_threads(name: &str, behaviour: fn(World<Host>)) 
     crate::in_simulation_threads(&format!("udp::{name}"), behaviour);
 }
 
+#[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
+pub(crate) fn udp_in_process_tasks<F: Future<Output = ()>>(
+    name: &'static str,
+    behaviour: impl FnOnce(World<Tokio>) -> F + Copy + Send + Sync + 'static,
+) {
+    crate::in_process_tasks(name, behaviour);
+}
+
+#[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
+pub(crate) fn udp_in_process_threads(name: &'static str, behaviour: fn(World<Std>)) {
+    crate::in_process_threads(name, behaviour);
+}
+
 pub(crate) fn udp_in_turmoil_tasks<F: Future<Output = ()> + 'static>(
     name: &str,
     behaviour: impl FnOnce(World<TurmoilHost>) -> F + Copy + Send + Sync + 'static,
