@@ -31,6 +31,10 @@ pub struct Opening {
     pub refusal: Option<&'static str>,
     /// The same with the body "No." and without its length. The stream stays open until the client ends it.
     pub unended_refusal: Option<&'static str>,
+    /// The same without a body, once a part of the request has come. No more of it is read, and the stream stays open.
+    pub early_refusal: Option<&'static str>,
+    /// Further lines of the head of the answer, each with its end of line.
+    pub headers: &'static str,
 }
 
 /// Listens on port 80, opens every connection as `opening` says, and runs `script` with it in a task of its own. It is
@@ -101,6 +105,12 @@ pub fn answer_length() -> u64 {
 
 async fn open<R: Runtime>(host: R, stream: R::Stream, opening: &Opening) -> io::Result<Option<Peer<R>>> {
     let mut stream = CutStream::new(stream, opening.cut, opening.cut_reading);
+    if let Some(status) = opening.early_refusal {
+        stream.read_exact(&mut [0; 100]).await?;
+        stream.write_all(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").as_bytes()).await?;
+        host.sleep(Duration::from_secs(1000)).await;
+        return Ok(None);
+    }
     let key = read_request(&mut stream).await?;
     host.sleep(opening.late).await;
     if let Some(status) = opening.refusal {
@@ -115,6 +125,9 @@ async fn open<R: Runtime>(host: R, stream: R::Stream, opening: &Opening) -> io::
         return Ok(None);
     }
     let mut bytes = answer(&key);
+    bytes.truncate(bytes.len() - 2);
+    bytes.extend_from_slice(opening.headers.as_bytes());
+    bytes.extend_from_slice(b"\r\n");
     bytes.extend_from_slice(&opening.glued);
     let mut peer = Peer::new(host, stream);
     match opening.dribble {

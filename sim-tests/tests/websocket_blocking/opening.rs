@@ -5,6 +5,7 @@ use std::time::Duration;
 use wavetank::runtime::Runtime;
 use wavetank::{Faults, Host, Sim, sometimes};
 use wavetank_sim_tests::websocket::frames::{self, CONTINUATION, PING, TEXT};
+use wavetank_sim_tests::websocket::slow_link::narrow;
 use wavetank_sim_tests::websocket::{Opening, TwoAddresses, scripts, serve};
 use wavetank_websocket::blocking::{Client, Stopper};
 use wavetank_websocket::{CloseCode, Config, Error, OpenError};
@@ -87,6 +88,22 @@ fn an_unended_refusal_is_reported_soon(sim: &mut Sim) {
         let opened = within(host, 2 * SECOND, || connect(host, hurried()));
         let Err(OpenError::Rejected(rejection)) = opened else { panic!("is refused") };
         assert_eq!((rejection.status.as_u16(), &rejection.body[..]), (403, &b"No."[..]));
+    });
+}
+
+#[wavetank::test(seeds = 100)]
+fn a_refusal_before_the_whole_request_is_reported(sim: &mut Sim) {
+    sim.perturb(false);
+    sim.server("server", |host| {
+        let refusal = Some("431 Request Header Fields Too Large");
+        serve(host, Opening { early_refusal: refusal, ..Opening::default() }, scripts::echo)
+    });
+    sim.client_thread("client", |host: Host| {
+        let client = Client::new(host).config(hurried()).socket_options(narrow());
+        let request = request().header("X-Long", &"x".repeat(100_000)).expect("a header");
+        let opened = within(host, SECOND, || client.connect(request));
+        let Err(OpenError::Rejected(rejection)) = opened else { panic!("{:?}", opened.map(drop)) };
+        assert_eq!(rejection.status.as_u16(), 431);
     });
 }
 

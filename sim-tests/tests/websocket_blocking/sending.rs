@@ -6,7 +6,7 @@ use std::time::Duration;
 use wavetank::runtime::{BlockingListener as _, ListenOptions, Runtime, Threads};
 use wavetank::{Faults, Host, Sim, sometimes};
 use wavetank_sim_tests::websocket::frames::{BINARY, CLOSE, CONTINUATION};
-use wavetank_sim_tests::websocket::{Peer, scripts};
+use wavetank_sim_tests::websocket::{Opening, Peer, scripts, serve};
 use wavetank_websocket::blocking::Server;
 use wavetank_websocket::{CloseCode, Error, Kind};
 
@@ -193,5 +193,32 @@ fn calls_are_answered_while_a_message_is_deflated(sim: &mut Sim) {
         lengths.sort_unstable();
         assert_eq!(lengths.len() as u64, sent + 1);
         assert_eq!(lengths.last(), Some(&100_000));
+    });
+}
+
+#[wavetank::test(seeds = 300, sometimes = "required")]
+fn a_close_during_deflating_keeps_the_timeout(sim: &mut Sim) {
+    let looks = sim.choose("looks", 20);
+    let timeout = 50 * MILLISECOND;
+    sim.server("server", |host| {
+        let headers = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+        serve(host, Opening { headers, ..Opening::default() }, |peer| scripts::deaf(peer, 1000 * SECOND))
+    });
+    sim.client_thread("client", move |host: Host| {
+        let socket = connect(host, config()).expect("a connection");
+        assert!(socket.compression().is_some());
+        let sender = socket.clone();
+        let sending = spawn(host, "sender", move || {
+            within(host, timeout + SLACK, || sender.send_timeout(&[7; 100_000], timeout))
+        });
+        for _ in 0..looks {
+            let _at_once = socket.statistics();
+        }
+        assert!(!socket.close(CloseCode::NORMAL, "").is_clean());
+        match sending() {
+            Ok(()) => sometimes!(true, "a message is sent before the Close"),
+            Err(Error::Closing) => sometimes!(true, "the timeout of a message is over before the closing"),
+            Err(other) => panic!("{other}"),
+        }
     });
 }
