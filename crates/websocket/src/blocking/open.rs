@@ -24,6 +24,12 @@ use crate::{Config, OpenError};
 /// Bytes of a read at most.
 const READ_BYTES: usize = 16 * 1024;
 
+/// How long a write waits for room before there is a look at what the server says.
+const WRITE_STEP: Duration = Duration::from_millis(50);
+
+/// How long such a look waits.
+const READ_STEP: Duration = Duration::from_millis(1);
+
 /// Connects to a Unix socket; a function, because not every world has them.
 type DialUnix<T> = fn(&T, &Path, SocketOptions, Option<Duration>) -> io::Result<BoxWire>;
 
@@ -238,17 +244,23 @@ impl<T: Threads> Client<T> {
         // Once writing fails, what the server said before may still be there to read.
         let mut deaf: Option<io::Error> = None;
         loop {
-            while deaf.is_none() && !opening.output().is_empty() {
-                match write(&self.threads, &mut wire, opening.output(), opening.deadline()) {
+            // A server may answer before it has read everything, or read no more before its words are read.
+            let mut waits = false;
+            while deaf.is_none() && !waits && !opening.output().is_empty() {
+                let until = opening.deadline().min(self.threads.now() + WRITE_STEP);
+                match write(&self.threads, &mut wire, opening.output(), until) {
                     Ok(Some(count)) => opening.output_written(count),
-                    Ok(None) => return Err(opening.give_up()),
+                    Ok(None) => waits = true,
                     Err(error) => deaf = Some(error),
                 }
             }
-            match read(&self.threads, &mut wire, &mut buffer, opening.deadline()) {
+            let deadline = opening.deadline();
+            let until = if waits { deadline.min(self.threads.now() + READ_STEP) } else { deadline };
+            match read(&self.threads, &mut wire, &mut buffer, until) {
                 Ok(Some(0)) if deaf.is_none() => opening.end_of_input(),
                 Ok(Some(0)) => return Err(opening.transport_failed(deaf.expect("writing has failed"))),
                 Ok(Some(count)) => opening.input().extend_from_slice(&buffer[..count]),
+                Ok(None) if waits && self.threads.now() < deadline => continue,
                 Ok(None) => return Err(opening.give_up()),
                 Err(error) => return Err(opening.transport_failed(deaf.unwrap_or(error))),
             }
@@ -260,7 +272,9 @@ impl<T: Threads> Client<T> {
                 }
                 Step::Failed(error) => {
                     // TLS has a parting word, which may be lost.
-                    let _lost = write(&self.threads, &mut wire, opening.output(), opening.deadline());
+                    if matches!(error, OpenError::Tls { .. }) {
+                        let _lost = write(&self.threads, &mut wire, opening.output(), opening.deadline());
+                    }
                     return Err(error);
                 }
             }

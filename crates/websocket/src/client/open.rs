@@ -3,12 +3,12 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
-use std::task::Poll;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use wavetank_runtime::{Instant, Runtime, Sleep as _, SocketOptions};
 
 use crate::OpenError;
@@ -120,29 +120,77 @@ pub(crate) async fn exchange<R: Runtime, H: Handshake>(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
 ) -> io::Result<H::Outcome> {
     let first = handshake.deadline();
+    let mut moving = Moving { flushed: false, failure: None };
+    let mut reads = false;
     loop {
-        write_out(handshake, stream).await?;
+        // The caller watches the deadline that there was at first.
+        let deadline = handshake.deadline();
+        let moved = poll_fn(|context| moving.poll(handshake, stream, reads, context));
+        if deadline < first {
+            until(runtime, deadline, moved).await.ok_or(io::ErrorKind::TimedOut)??;
+        } else {
+            moved.await?;
+        }
         if let Some(outcome) = handshake.process(runtime.now()) {
             return Ok(outcome);
         }
-        if !handshake.output().is_empty() {
-            continue;
-        }
-        // The caller watches the deadline that there was at first.
-        let deadline = handshake.deadline();
-        let reading = stream.read_buf(handshake.input());
-        let read = if deadline < first {
-            match until(runtime, deadline, reading).await {
-                Some(read) => read,
-                None => return Err(io::ErrorKind::TimedOut.into()),
-            }
-        } else {
-            reading.await
-        };
-        if read? == 0 {
-            handshake.end_of_input();
-        }
+        moving.flushed &= handshake.output().is_empty();
+        reads = moving.flushed;
     }
+}
+
+/// How the bytes of a handshake move.
+struct Moving {
+    /// Nothing that is written waits in the stream.
+    flushed: bool,
+    /// Writing has failed. What the peer said before may still be there to read.
+    failure: Option<io::Error>,
+}
+
+impl Moving {
+    /// Writes the output; if the stream does not take all of it, or if this `reads`, also reads once. A peer may answer
+    /// before it has taken all, or take nothing more before its answer is read.
+    fn poll<H: Handshake>(
+        &mut self,
+        handshake: &mut H,
+        stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+        reads: bool,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.failure.is_none() && !self.flushed {
+            match poll_write_out(handshake, stream, context) {
+                Poll::Ready(Ok(())) => self.flushed = true,
+                Poll::Ready(Err(error)) => self.failure = Some(error),
+                Poll::Pending => {}
+            }
+        }
+        if self.flushed && !reads {
+            return Poll::Ready(Ok(()));
+        }
+        let read = ready!(pin!(stream.read_buf(handshake.input())).poll(context));
+        match (read, self.failure.take()) {
+            (Ok(0) | Err(_), Some(failure)) => return Poll::Ready(Err(failure)),
+            (Err(error), None) => return Poll::Ready(Err(error)),
+            (Ok(0), None) => handshake.end_of_input(),
+            (Ok(_), failure) => self.failure = failure,
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+fn poll_write_out<H: Handshake>(
+    handshake: &mut H,
+    stream: &mut (impl AsyncWrite + Unpin),
+    context: &mut Context<'_>,
+) -> Poll<io::Result<()>> {
+    while !handshake.output().is_empty() {
+        let written = ready!(Pin::new(&mut *stream).poll_write(context, handshake.output()))?;
+        if written == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        handshake.output_written(written);
+    }
+    Pin::new(stream).poll_flush(context)
 }
 
 /// Writes what a handshake has to say.
@@ -150,14 +198,7 @@ pub(crate) async fn write_out<H: Handshake>(
     handshake: &mut H,
     stream: &mut (impl AsyncWrite + Unpin),
 ) -> io::Result<()> {
-    while !handshake.output().is_empty() {
-        let written = stream.write(handshake.output()).await?;
-        if written == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
-        }
-        handshake.output_written(written);
-    }
-    stream.flush().await
+    poll_fn(|context| poll_write_out(handshake, stream, context)).await
 }
 
 /// Goes through the opening of a client, over the streams that `dial` gives: more than one if there are redirects.
@@ -185,8 +226,10 @@ where
                 return Ok((stream, session, response));
             }
             Some(Ok((mut stream, Step::Failed(error)))) => {
-                // TLS may have a parting word. The error is known, whether or not it is sent.
-                let _ = until(runtime, deadline, write_out(&mut opening, &mut stream)).await;
+                // TLS has a parting word. The error is known, whether or not it is sent.
+                if matches!(error, OpenError::Tls { .. }) {
+                    let _ = until(runtime, deadline, write_out(&mut opening, &mut stream)).await;
+                }
                 return Err(error);
             }
             Some(Ok((_, Step::Continue | Step::Reconnect))) => {}

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use wavetank_runtime::{Runtime as _, Tokio};
 use wavetank_websocket::OpenError;
 use wavetank_websocket::client::Client;
+use wavetank_websocket::handshake::ClientRequest;
 
 use crate::raw_peer::{RawPeer, TEXT, frame, plain, read_head};
 
@@ -63,4 +64,25 @@ async fn a_refused_opening_shows_the_servers_status() {
     server.await.expect("no panic");
     assert!(error.to_string().contains("403"), "{error}");
     assert!(!error.is_transient());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_before_the_whole_request_is_reported() {
+    for ends in [false, true] {
+        let (near, mut far) = tokio::io::duplex(256);
+        let client = Client::new(Tokio);
+        let request = ClientRequest::new("ws://peer.test/").expect("an address");
+        let request = request.header("X-Long", &"x".repeat(10_000)).expect("a header");
+        let refusing = async {
+            far.read_exact(&mut [0; 300]).await.expect("the client writes");
+            let answer = b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\n\r\n";
+            far.write_all(answer).await.expect("the client reads");
+            (!ends).then_some(far)
+        };
+        let start = Tokio.now();
+        let (result, _far) = tokio::join!(client.connect_over(near, request), refusing);
+        let Err(OpenError::Rejected(rejection)) = result else { panic!("ends {ends}: {result:?}") };
+        assert_eq!(rejection.status.as_u16(), 431);
+        assert_eq!(Tokio.now(), start, "nothing has to be waited for");
+    }
 }

@@ -60,3 +60,18 @@ async fn our_client_and_our_server_converse_in_tls() {
     assert!(matches!(error, OpenError::Tls { .. }) && !error.is_transient(), "{error}");
     assert!(serving.await.expect("no panic").is_err());
 }
+
+#[tokio::test(start_paused = true)]
+async fn tls_opens_over_streams_that_hold_little() {
+    for capacity in [1, 64, 300, 1000] {
+        let (roots, options) = roots_and_options();
+        let (near, far) = tokio::io::duplex(capacity);
+        let request: ClientRequest = "wss://example.test/".parse().expect("a URL");
+        let (client, server) = (Client::new(Tokio), Server::new(Tokio).options(options));
+        let opening = client.connect_over(near, request.tls(TlsOptions::new().roots(roots)));
+        let (client, server) = tokio::join!(opening, server.accept_over(far));
+        let (client, server) = (client.expect("a server"), server.expect("a client"));
+        client.send("hello").await.expect("is open");
+        assert_eq!(server.recv().await, Ok("hello".into()), "{capacity} bytes");
+    }
+}
