@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use wavetank::runtime::Runtime;
+use wavetank::runtime::{Runtime, SocketOptions, Threads};
 use wavetank::{Faults, Host, Sim, sometimes};
 use wavetank_sim_tests::websocket::frames::{self, CONTINUATION, PING, TEXT};
 use wavetank_sim_tests::websocket::slow_link::narrow;
@@ -162,12 +162,18 @@ fn an_opening_stops_at_once_or_opens(sim: &mut Sim) {
     let late = [Duration::ZERO, 4 * MILLISECOND, 1000 * SECOND][sim.choose("late", 3) as usize];
     let stop_after = MILLISECOND / 4 * sim.choose("stop", 64);
     let unreachable = sim.choose("unreachable", 4) == 3;
+    let over = sim.choose("over", 2) == 1 && !unreachable;
     let slack = slack(sim);
     sim.server("server", move |host| serve(host, Opening { late, ..Opening::default() }, scripts::echo));
     sim.client_thread("client", move |host: Host| {
         if unreachable {
             host.inject().partition("client", "server");
         }
+        let dial = || {
+            let address = Threads::resolve(&host, "server", 80).expect("a host")[0];
+            Threads::connect(&host, address, SocketOptions::new(), None).expect("it listens")
+        };
+        let stream = over.then(dial);
         let stopper = Stopper::new(host);
         let stops = stopper.clone();
         let stopping = spawn(host, "stopper", move || {
@@ -177,7 +183,11 @@ fn an_opening_stops_at_once_or_opens(sim: &mut Sim) {
         });
         // A thread that is connecting ends with its timeout, which the simulation waits for.
         let config = config().open_timeout(8 * SECOND).clone();
-        let opened = Client::new(host).config(config).connect_stoppable(request(), &stopper);
+        let client = Client::new(host).config(config);
+        let opened = match stream {
+            Some(stream) => client.connect_over_stoppable(stream, request(), &stopper),
+            None => client.connect_stoppable(request(), &stopper),
+        };
         let opened_at = now(host);
         let stopped_at = stopping();
         match opened {
@@ -192,6 +202,7 @@ fn an_opening_stops_at_once_or_opens(sim: &mut Sim) {
                 assert!(opened_at - stopped_at <= slack, "{:?} late", opened_at - stopped_at);
                 sometimes!(unreachable, "stopped while connecting");
                 sometimes!(!unreachable && late > SECOND, "stopped while waiting for the answer");
+                sometimes!(over, "stopped over a stream of the caller's");
             }
             Err(other) => panic!("{other}"),
         }

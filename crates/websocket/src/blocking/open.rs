@@ -184,9 +184,33 @@ impl<T: Threads> Client<T> {
         stream: S,
         request: ClientRequest,
     ) -> Result<WebSocket<T>, OpenError> {
+        self.open_over(stream, request, None)
+    }
+
+    /// Opens a connection as [`connect_over`](Self::connect_over), unless another thread [stops](Stopper::stop) it:
+    /// then this shuts the stream down and returns at once.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`connect_over`](Self::connect_over), and [`OpenError::Stopped`].
+    pub fn connect_over_stoppable<S: BlockingStream>(
+        &self,
+        stream: S,
+        request: ClientRequest,
+        stopper: &Stopper<T>,
+    ) -> Result<WebSocket<T>, OpenError> {
+        self.open_over(stream, request, Some(stopper.shared()))
+    }
+
+    fn open_over<S: BlockingStream>(
+        &self,
+        stream: S,
+        request: ClientRequest,
+        stop: Option<&Arc<Stop<T>>>,
+    ) -> Result<WebSocket<T>, OpenError> {
         let now = self.threads.now();
         let opening = Opening::over_transport(request, self.config.clone(), seed(&self.threads), now)?;
-        match self.exchange(opening, Box::new(Tcp(stream)))? {
+        match self.exchange_stoppable(opening, Box::new(Tcp(stream)), stop)? {
             Exchanged::Open(session, wire, response) => self.start(*session, wire, response),
             Exchanged::Elsewhere(_) => {
                 unreachable!("an opening over a stream of the caller's goes nowhere else")

@@ -17,7 +17,8 @@ use super::wire::BoxWire;
 
 /// Stops openings from another thread. Clones stop the same ones.
 ///
-/// Made by [`new`](Self::new) for [`Client::connect_stoppable`](super::Client::connect_stoppable), or taken from a
+/// Made by [`new`](Self::new) for [`Client::connect_stoppable`](super::Client::connect_stoppable) and
+/// [`Client::connect_over_stoppable`](super::Client::connect_over_stoppable), or taken from a
 /// [`Reconnect`](super::Reconnect::stopper).
 pub struct Stopper<T: Threads> {
     stop: Arc<Stop<T>>,
