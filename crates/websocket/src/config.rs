@@ -192,8 +192,8 @@ impl Limits {
 
     /// Sets how many bytes are read at once. 0 counts as 1. Default: 64 KiB.
     ///
-    /// A connection holds a buffer of this size while something is received, and TLS another one. An idle one without
-    /// TLS gives it back with its automatic pings, and holds 512 bytes on threads. A large value saves calls of the
+    /// A connection holds a buffer of this size while something is received, and TLS another one. An idle connection
+    /// gives them back with its automatic pings, and holds 512 bytes on threads. A large value saves calls of the
     /// system where much is received; 4 KiB is enough for many connections that are mostly idle. Tasks read longer
     /// frames straight into a buffer of their size; threads never read more than this at once.
     pub fn read_buffer(&mut self, bytes: usize) -> &mut Self {

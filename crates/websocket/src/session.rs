@@ -93,7 +93,7 @@ impl Session {
     pub(crate) fn append(&mut self, bytes: &[u8]) {
         match &mut self.tls {
             None => self.connection.append(bytes),
-            Some(tls) => tls.input().extend_from_slice(bytes),
+            Some(tls) => tls.append(bytes),
         }
     }
 
@@ -113,7 +113,7 @@ impl Session {
         if tls.has_input() {
             self.connection.heard(now);
         }
-        let outcome = tls.decrypt(self.connection.input());
+        let outcome = tls.decrypt(|plain| self.connection.append(plain));
         self.connection.process_with(now);
         match outcome {
             _ if self.tls_ended => {}
@@ -246,8 +246,11 @@ impl Session {
         self.connection.deadline()
     }
 
-    /// Does what is due at the deadline.
+    /// Does what is due at the deadline. A connection gives memory back then, if it is idle.
     pub fn handle_deadline(&mut self, now: Instant) {
+        if let Some(tls) = &mut self.tls {
+            tls.rest();
+        }
         self.connection.handle_deadline(now);
     }
 }

@@ -85,7 +85,7 @@ impl Wire {
     /// Moves what the input holds to `arrived`.
     pub(super) fn decrypt(&mut self) -> Result<(), rustls::Error> {
         match &mut self.tls {
-            Some(tls) => tls.decrypt(&mut self.arrived),
+            Some(tls) => tls.decrypt(|plain| self.arrived.extend_from_slice(plain)),
             None => Ok(()),
         }
     }

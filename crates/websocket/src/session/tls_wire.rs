@@ -57,11 +57,27 @@ impl TlsWire {
         !self.input.is_empty()
     }
 
+    /// Room for a read.
     pub(crate) fn input(&mut self) -> &mut BytesMut {
         if self.input.capacity() - self.input.len() < (self.read_bytes / 4).max(1) {
             self.input.reserve(self.read_bytes);
         }
         &mut self.input
+    }
+
+    /// Appends bytes that were read elsewhere, with no more room than they need.
+    pub(crate) fn append(&mut self, bytes: &[u8]) {
+        self.input.extend_from_slice(bytes);
+    }
+
+    /// Frees memory that holds nothing.
+    pub(crate) fn rest(&mut self) {
+        if self.input.is_empty() {
+            self.input = BytesMut::new();
+        }
+        if self.output.is_empty() {
+            self.output = Vec::new();
+        }
     }
 
     /// From now on there is room for reads of so many bytes.
@@ -72,8 +88,9 @@ impl TlsWire {
         self.input.extend_from_slice(&unread);
     }
 
-    /// Appends to `plain` what the input holds. What was decrypted before an error is there as well.
-    pub(crate) fn decrypt(&mut self, plain: &mut BytesMut) -> Result<(), rustls::Error> {
+    /// Decrypts what the input holds, and gives it to `take` piece by piece. What was decrypted before an error is
+    /// given as well.
+    pub(crate) fn decrypt(&mut self, mut take: impl FnMut(&[u8])) -> Result<(), rustls::Error> {
         let mut outcome = Ok(());
         while !self.input.is_empty() && outcome.is_ok() {
             let mut rest = &self.input[..];
@@ -94,20 +111,20 @@ impl TlsWire {
                 }
                 Err(error) => Err(error),
             };
-            self.take_plain(plain);
+            self.take_plain(&mut take);
         }
         self.collect_output();
         outcome
     }
 
-    fn take_plain(&mut self, plain: &mut BytesMut) {
+    fn take_plain(&mut self, take: &mut impl FnMut(&[u8])) {
         let mut reader = self.tls.reader();
         // The end and "nothing yet" are known from elsewhere.
         while let Ok(chunk) = reader.fill_buf() {
             if chunk.is_empty() {
                 return;
             }
-            plain.extend_from_slice(chunk);
+            take(chunk);
             let count = chunk.len();
             reader.consume(count);
         }
