@@ -9,5 +9,9 @@ mod chat;
 mod echo;
 #[path = "processes/fate.rs"]
 mod fate;
+#[path = "processes/http.rs"]
+mod http;
 #[path = "processes/museum.rs"]
 mod museum;
+#[path = "processes/system.rs"]
+mod system;

@@ -21,13 +21,13 @@
 mod telling;
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 
 use crate::interpose::user;
 use crate::panics::catcher::{self, Known};
-use crate::progress::Progress;
+use crate::progress::{Progress, SharedProgress};
 use crate::run::Plan;
 use crate::sim::{self, Body};
 use crate::symptom::SymptomKind;
@@ -37,9 +37,6 @@ use crate::world::Outcome;
 
 /// Room for an outcome. Only pages that are touched take memory.
 const SHARED_BYTES: usize = 256 << 20;
-
-/// The longest name of a task in reports of the watchdog.
-const NAME_BYTES: usize = 120;
 
 /// Threads that a template lends ahead.
 const LENT_AHEAD: usize = 12;
@@ -53,12 +50,10 @@ const GLANCE_MILLISECONDS: i32 = 20;
 /// The memory that a run shares with the test's process.
 #[repr(C)]
 struct Shared {
-    steps: AtomicU64,
+    progress: SharedProgress,
     process: AtomicU32,
     /// The length of the outcome, once it is complete.
     outcome: AtomicUsize,
-    name_length: AtomicU32,
-    name: [u8; NAME_BYTES],
     /// What runs have learnt about addresses of the program.
     known: Known,
 }
@@ -161,23 +156,13 @@ impl Template {
     }
 
     fn shared(&self) -> &Shared {
-        // SAFETY: the mapping lives as long as the template, and begins with this. All of it is atomic but the name,
-        // which `name` copies.
+        // SAFETY: the mapping lives as long as the template, and begins with this. All of it is atomic.
         unsafe { &*(self.shared as *const Shared) }
-    }
-
-    /// The name of the task that the run runs now.
-    fn running(&self) -> String {
-        let length = (self.shared().name_length.load(Ordering::Acquire) as usize).min(NAME_BYTES);
-        // SAFETY: within the mapping. A name that changes meanwhile reads as a mixture.
-        let name: Vec<u8> = (0..length)
-            .map(|index| unsafe { (&raw const self.shared().name[index]).read_volatile() })
-            .collect();
-        String::from_utf8_lossy(&name).into_owned()
     }
 
     fn run(&self, plan: &Plan<'_>, progress: &Progress) -> Result<Outcome, String> {
         let shared = self.shared();
+        shared.progress.begin();
         shared.outcome.store(0, Ordering::Relaxed);
         shared.process.store(0, Ordering::Relaxed);
         let mut job = Writer::default();
@@ -207,12 +192,12 @@ impl Template {
                 }
                 return Err("given up".to_owned());
             }
-            progress.repeat(shared.steps.load(Ordering::Relaxed), &self.running());
+            progress.repeat(&shared.progress);
         };
         let length = shared.outcome.load(Ordering::Acquire);
         if length == 0 {
             let how = how_it_ended(status);
-            let running = self.running();
+            let running = shared.progress.running();
             return Ok(telling::failed(
                 SymptomKind::Panic,
                 format!("{running}: the process of the run {how}"),
@@ -354,11 +339,13 @@ fn run_here(served: &Served) -> ! {
     if receive_all(socket, &mut length) {
         job.resize(u64::from_le_bytes(length) as usize, 0);
         if receive_all(socket, &mut job) {
-            let progress = Arc::new(Progress::told_to(&shared.steps));
+            let progress = Arc::new(Progress::told_to(&shared.progress));
             progress.runs_here();
             // SAFETY: the body lives in the test's process as long as its templates, and was forked with it.
             let body = unsafe { &*served.body };
             let mut outcome = Writer::default();
+            // Events of programs, whose threads have thread-local values of their own.
+            let _ = tracing::dispatcher::set_global_default(crate::world::dispatch().clone());
             let ran = crate::panics::catch(|| {
                 let outcome =
                     telling::with_plan(&mut Reader::new(&job), |plan| sim::run(body, plan, &progress));

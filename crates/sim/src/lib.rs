@@ -250,6 +250,9 @@ mod guide {
     mod first_test {}
     #[doc = include_str!("../guide/src/threads.md")]
     mod threads {}
+    #[cfg(feature = "process")]
+    #[doc = include_str!("../guide/src/processes.md")]
+    mod processes {}
     #[doc = include_str!("../guide/src/faults.md")]
     mod faults {}
     #[doc = include_str!("../guide/src/controlled.md")]

@@ -1,5 +1,7 @@
 //! The progress of a run's OS thread, for the watchdog on another OS thread.
 
+#[cfg(feature = "process")]
+use std::sync::atomic::AtomicU8;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -17,9 +19,9 @@ pub(crate) struct Progress {
     /// The watchdog has given the run up.
     is_given_up: AtomicBool,
     names: Mutex<Vec<String>>,
-    /// Where another OS process reads the steps.
+    /// Where another OS process reads it.
     #[cfg(feature = "process")]
-    watched: Option<&'static AtomicU64>,
+    shared: Option<&'static SharedProgress>,
 }
 
 impl Progress {
@@ -28,15 +30,16 @@ impl Progress {
         self.steps.store(steps, Ordering::Relaxed);
         self.running.store(task, Ordering::Relaxed);
         #[cfg(feature = "process")]
-        if let Some(watched) = self.watched {
-            watched.store(steps, Ordering::Relaxed);
+        if let Some(shared) = self.shared {
+            shared.steps.store(steps, Ordering::Relaxed);
+            shared.running.store(task, Ordering::Relaxed);
         }
     }
 
-    /// The progress of a run that another OS process watches, by its steps in memory that both share.
+    /// The progress of a run that another OS process watches.
     #[cfg(feature = "process")]
-    pub(crate) fn told_to(steps: &'static AtomicU64) -> Self {
-        Self { watched: Some(steps), ..Self::default() }
+    pub(crate) fn told_to(shared: &'static SharedProgress) -> Self {
+        Self { shared: Some(shared), ..Self::default() }
     }
 
     /// Notes that a step of a task begins that tokio runs by itself.
@@ -49,6 +52,10 @@ impl Progress {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         debug_assert_eq!(names.len(), task as usize, "tasks are named in order");
         names.push(name.to_owned());
+        #[cfg(feature = "process")]
+        if let Some(shared) = self.shared {
+            shared.name(task, name);
+        }
     }
 
     /// Gives task number `task` another name.
@@ -57,6 +64,9 @@ impl Progress {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = names.get_mut(task as usize) {
             name.clone_into(known);
+        }
+        if let Some(shared) = self.shared {
+            shared.name(task, name);
         }
     }
 
@@ -102,14 +112,14 @@ impl Progress {
         self.is_given_up.load(Ordering::Relaxed)
     }
 
-    /// Repeats what the run has noted, which another OS process does. `running` names the task that runs there.
+    /// Repeats what the run has noted, which another OS process does.
     #[cfg(feature = "process")]
-    pub(crate) fn repeat(&self, steps: u64, running: &str) {
+    pub(crate) fn repeat(&self, shared: &SharedProgress) {
         self.thread.store(0, Ordering::Relaxed);
         self.ticks.store(0, Ordering::Relaxed);
-        self.steps.store(steps, Ordering::Relaxed);
+        self.steps.store(shared.steps.load(Ordering::Relaxed), Ordering::Relaxed);
         self.running.store(0, Ordering::Relaxed);
-        *self.names.lock().unwrap_or_else(PoisonError::into_inner) = vec![running.to_owned()];
+        *self.names.lock().unwrap_or_else(PoisonError::into_inner) = vec![shared.running()];
     }
 
     /// Names the task that ran last.
@@ -120,5 +130,47 @@ impl Progress {
             return "a task that tokio runs by itself".to_owned();
         }
         names.get(running as usize).cloned().unwrap_or_else(|| "the test's own set-up".to_owned())
+    }
+}
+
+/// The progress of a run in memory that OS processes share. Zeroes are a run that has not begun.
+#[cfg(feature = "process")]
+#[derive(Debug)]
+pub(crate) struct SharedProgress {
+    steps: AtomicU64,
+    running: AtomicU32,
+    /// The names of tasks, by number. Later ones take the places of earlier ones.
+    names: [[AtomicU8; Self::NAME_BYTES]; Self::NAMES],
+}
+
+#[cfg(feature = "process")]
+impl SharedProgress {
+    const NAMES: usize = 256;
+    const NAME_BYTES: usize = 64;
+
+    fn name(&self, task: u32, name: &str) {
+        let bytes = name.bytes().chain(std::iter::repeat(0));
+        for (to, from) in self.names[task as usize % Self::NAMES].iter().zip(bytes) {
+            to.store(from, Ordering::Relaxed);
+        }
+    }
+
+    /// Forgets the run before.
+    pub(crate) fn begin(&self) {
+        self.steps.store(0, Ordering::Relaxed);
+        self.running.store(0, Ordering::Relaxed);
+        self.name(0, "");
+    }
+
+    /// Names the task that ran last.
+    pub(crate) fn running(&self) -> String {
+        let name = &self.names[self.running.load(Ordering::Relaxed) as usize % Self::NAMES];
+        let name: Vec<u8> =
+            name.iter().map(|byte| byte.load(Ordering::Relaxed)).take_while(|byte| *byte != 0).collect();
+        if name.is_empty() {
+            "the test's own set-up".to_owned()
+        } else {
+            String::from_utf8_lossy(&name).into_owned()
+        }
     }
 }

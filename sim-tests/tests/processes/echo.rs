@@ -9,7 +9,7 @@ use wavetank::runtime::{Runtime, SocketOptions};
 use wavetank::{Sim, Sweep};
 
 /// Nothing here knows of the simulation.
-fn std_echo() -> io::Result<()> {
+pub(crate) fn std_echo() -> io::Result<()> {
     let listener = TcpListener::bind("0.0.0.0:80")?;
     for stream in listener.incoming() {
         let mut stream = stream?;
@@ -26,7 +26,7 @@ fn std_echo() -> io::Result<()> {
     Ok(())
 }
 
-fn client(sim: &mut Sim) {
+pub(crate) fn client(sim: &mut Sim) {
     sim.client("client", async |host| {
         let server = host.resolve("server", 80).await?[0];
         let mut stream = host.connect(server, SocketOptions::new()).await?;
@@ -73,7 +73,7 @@ fn two_std_programs_talk() {
     });
 }
 
-async fn tokio_echo() -> io::Result<()> {
+pub(crate) async fn tokio_echo() -> io::Result<()> {
     let listener = tokio::net::TcpListener::bind("0.0.0.0:80").await?;
     loop {
         let (mut stream, _) = listener.accept().await?;

@@ -4,6 +4,7 @@
 //! global lock. It finds the run of its OS thread by itself.
 
 use std::fmt::{self, Write};
+use std::rc::Rc;
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -13,7 +14,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::context;
+use super::{Run, context};
 use crate::trace::{TraceEvent, dispatch_or_init, is_switching, set_formatting};
 
 /// Runs code under test that formats fields. It may call the runtime traits, and is not preempted.
@@ -28,6 +29,14 @@ fn formatting(format: impl FnOnce(&mut Fields)) -> Fields {
     let mut fields = Fields::default();
     format(&mut fields);
     fields
+}
+
+/// The run that this thread is in, also in the code of an unmodified program.
+fn current() -> Option<Rc<Run>> {
+    #[cfg(all(feature = "process", not(miri)))]
+    return crate::interpose::user::in_kernel(context::current);
+    #[cfg(not(all(feature = "process", not(miri))))]
+    context::current()
 }
 
 /// The process's subscriber for runs.
@@ -48,7 +57,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for TraceLayer {
     }
 
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
-        let asked_for = context::current().is_some_and(|run| *metadata.level() <= run.trace_level);
+        let asked_for = current().is_some_and(|run| *metadata.level() <= run.trace_level);
         asked_for && !is_tick_of_turmoil(metadata)
     }
 
@@ -93,7 +102,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for TraceLayer {
     }
 
     fn on_event(&self, event: &Event<'_>, scope: Context<'_, S>) {
-        let Some(run) = context::current() else { return };
+        let Some(run) = current() else { return };
         let mut line = String::new();
         for span in scope.event_scope(event).into_iter().flat_map(|scope| scope.from_root()) {
             // turmoil's own span names the host, and so does the task. Code outside of our tasks needs the span.

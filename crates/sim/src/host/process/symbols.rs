@@ -755,3 +755,36 @@ unsafe extern "C" fn _exit(status: c_int) -> ! {
     system!(SYS_exit_group, status);
     unreachable!("the process has ended");
 }
+
+/// Defines symbols of libc that processes may not call, with a remedy for each.
+macro_rules! refused {
+    ($(fn $name:ident($($argument:ident: $type:ty),*) -> $result:ty, $remedy:literal)*) => {$(
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn $name($($argument: $type),*) -> $result {
+            if is_simulated() {
+                let complain = |call: &Call| Err(unsimulated::complain(call, stringify!($name), $remedy));
+                return answer(complain, || 0) as $result;
+            }
+            real!($name: unsafe extern "C" fn($($type),*) -> $result)($($argument),*)
+        }
+    )*};
+}
+
+type Any = *mut c_void;
+
+refused! {
+    fn select(count: c_int, read: Any, write: Any, except: Any, timeout: Any) -> c_int, "use poll or epoll"
+    fn pselect(count: c_int, read: Any, write: Any, except: Any, timeout: Any, mask: Any) -> c_int,
+        "use poll or epoll"
+    fn ppoll(polled: Any, count: nfds_t, timeout: Any, mask: Any) -> c_int, "use poll or epoll"
+    fn epoll_pwait(epoll: c_int, events: Any, max: c_int, milliseconds: c_int, mask: Any) -> c_int,
+        "use epoll_wait"
+    fn recvmmsg(file: c_int, messages: Any, count: c_uint, flags: c_int, timeout: Any) -> c_int, "use recvmsg"
+    fn sendmmsg(file: c_int, messages: Any, count: c_uint, flags: c_int) -> c_int, "use sendmsg"
+    fn timerfd_create(clock: c_int, flags: c_int) -> c_int, "use a timeout of epoll_wait"
+    fn signalfd(file: c_int, mask: Any, flags: c_int) -> c_int, "end a process by a message"
+    fn sendfile(to: c_int, from: c_int, offset: Any, count: size_t) -> ssize_t, "use read and write"
+    fn splice(from: c_int, offset: Any, to: c_int, to_offset: Any, count: size_t, flags: c_uint) -> ssize_t,
+        "use read and write"
+    fn inotify_init1(flags: c_int) -> c_int, "watch no files"
+}
