@@ -3,7 +3,7 @@
 //!
 //! std reads the time with `clock_gettime` and seeds `HashMap` with `getrandom`. This library defines both symbols.
 //! Inside of a run they answer from the virtual clock and the seed; elsewhere they pass the call on. State is per OS
-//! thread and every run has its own OS thread, so parallel runs do not disturb each other.
+//! thread, and while it lasts a run has one for itself, so parallel runs do not disturb each other.
 //!
 //! # What this does not reach
 //!
@@ -22,10 +22,12 @@ mod syscall;
 pub(crate) mod user;
 
 use std::cell::{Cell, RefCell};
+use std::ops::Range;
 use std::sync::OnceLock;
 
 use rand_chacha::ChaCha8Rng;
 
+use crate::thread_memory::place_of;
 use crate::time::Nanos;
 
 /// The virtual time at which a run begins, as the realtime clock shows it: 2024-01-01T00:00:00Z, in seconds.
@@ -65,6 +67,11 @@ static ON_ABORT: OnceLock<fn()> = OnceLock::new();
 pub(crate) fn leave_at_abort(leave: fn()) {
     let _ = ON_ABORT.set(leave);
     LEAVING.set(true);
+}
+
+/// Where the thread-local values of this module are that a run changes.
+pub(crate) fn thread_locals() -> Vec<Range<usize>> {
+    vec![CLOCK.with(place_of), OBSERVED.with(place_of), ENTROPY.with(place_of)]
 }
 
 /// Interposes on this OS thread until the guard is dropped.

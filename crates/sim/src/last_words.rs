@@ -8,10 +8,13 @@
 #![expect(unsafe_code, reason = "signal handlers, exit handlers and their registration are libc calls")]
 
 use std::cell::Cell;
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Once, OnceLock};
 
 use libc::{c_int, c_void};
+
+use crate::thread_memory::{place_of, uncounted};
 
 /// The name of a run, leaked while the run lasts, because it must outlive the destructors of thread-local values.
 #[derive(Clone, Copy)]
@@ -82,8 +85,10 @@ pub(crate) fn set_name(name: &str) {
         unsafe { libc::pthread_key_create(&mut key, Some(at_end)) };
         key
     };
-    // SAFETY: a plain call. Any value but null has the destructor called.
-    unsafe { libc::pthread_setspecific(*AT_END.get_or_init(make_key), std::ptr::dangling()) };
+    uncounted(|| {
+        // SAFETY: a plain call. Any value but null has the destructor called.
+        unsafe { libc::pthread_setspecific(*AT_END.get_or_init(make_key), std::ptr::dangling()) }
+    });
     let text = Box::leak(name.to_owned().into_boxed_str());
     NAME.set(Name { text: text.as_ptr(), length: text.len() });
     SAID.set(false);
@@ -101,8 +106,13 @@ pub(crate) fn name() -> Option<Box<str>> {
     Some(name.into())
 }
 
+/// Where the thread-local values of this module are.
+pub(crate) fn thread_locals() -> Vec<Range<usize>> {
+    vec![NAME.with(place_of), SAID.with(place_of)]
+}
+
 /// Clears the name of the run of this OS thread.
-fn clear() {
+pub(crate) fn clear() {
     let Name { text, length } = NAME.replace(NONE);
     if !text.is_null() {
         // SAFETY: these are the pointer and the length of a box that `set_name` leaked, taken out of the only

@@ -72,6 +72,7 @@
 //! symptom                what failed, normalised
 //! interrupt, progress    Ctrl-C; what the watchdog sees of a run
 //! whereabouts            where the OS thread of a run is stuck
+//! thread_memory          what an OS thread keeps in thread-local values
 //! wall_clock, last_words  how long shrinking may take; the last message of a process that a run ends (exit, abort)
 //! panics                 panics are noted and not printed
 //! interpose              the clock and the entropy of libc
@@ -140,6 +141,7 @@ mod symptom;
 mod test_folder;
 #[cfg(any(feature = "axum", feature = "hyper", feature = "quinn", feature = "tonic", feature = "tower"))]
 pub mod third_party;
+mod thread_memory;
 mod time;
 #[cfg(feature = "rustls")]
 pub mod tls;

@@ -8,10 +8,12 @@ pub(crate) mod catcher;
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
+use std::ops::Range;
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::sync::{Once, OnceLock};
 
 use crate::plain;
+use crate::thread_memory::place_of;
 
 /// The message of a panic payload, cut if it is very long.
 pub(crate) fn message_of(payload: &dyn Any) -> String {
@@ -94,6 +96,20 @@ pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T, String> {
     let result = panic::catch_unwind(AssertUnwindSafe(f));
     IS_RUN_THREAD.set(false);
     result.map_err(|payload| LAST_PANIC.take().map_or_else(|| message_of(&*payload), |last| last.whole))
+}
+
+/// Where the thread-local values of this module are that a run changes.
+pub(crate) fn thread_locals() -> Vec<Range<usize>> {
+    let plain = [IS_RUN_THREAD.with(place_of), WATCH.with(place_of), RUN_NAME.with(place_of)];
+    let panics = [LAST_PANIC.with(place_of), BEFORE.with(place_of), catcher::known()];
+    [plain, panics].concat()
+}
+
+/// Forgets what a run has left on this OS thread.
+pub(crate) fn forget_all() {
+    drop(take_last_two());
+    WATCH.set(None);
+    RUN_NAME.take();
 }
 
 /// Sets what is called when code under test panics on this OS thread.

@@ -1,23 +1,25 @@
 //! The pool: how many runs are active in the process, and the OS thread of each.
 //!
 //! libtest and other harnesses start tests in parallel, and each test sweeps in parallel. A process-wide count of
-//! permits keeps the number of runs at the number of cores. Every run gets a fresh OS thread, so no thread-local state
-//! passes from one run to the next. A watchdog gives up a run that blocks for real.
+//! permits keeps the number of runs at the number of cores. Every run gets an OS thread that is fresh or as good as
+//! that, so no thread-local state passes from one run to the next. A watchdog gives up a run that blocks for real.
 //!
 //! # Invariants
 //!
 //! - A permit is held from before a run starts until it ends or is given up.
 //! - A run that is given up keeps its thread. Nothing can stop an OS thread, and the test fails anyway.
 
+mod fresh;
 mod idle;
+mod worker;
 
-use std::cell::RefCell;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use idle::Idle;
+use worker::{End, Work, Worker};
 
 use crate::choice::{ChoiceLog, Deviation, Replay};
 #[cfg(all(feature = "process", not(miri)))]
@@ -25,7 +27,7 @@ use crate::isolated::Templates;
 use crate::run::{Outcome, Plan, Progress};
 use crate::sched::Profile;
 use crate::sim::{self, Body};
-use crate::{panics, whereabouts};
+use crate::whereabouts;
 
 /// Runs a test once. [`BodyRunner`] does it in the simulator; simulations inside of turmoil have another.
 pub(crate) trait Runner: Send + Sync {
@@ -142,16 +144,17 @@ pub(crate) enum Ran {
 }
 
 /// A number of permits to run.
-#[derive(Debug)]
 pub(crate) struct Pool {
     size: NonZeroUsize,
     free: Mutex<usize>,
     freed: Condvar,
+    /// Threads that wait for a run.
+    idle: Mutex<Vec<Worker>>,
 }
 
 impl Pool {
     pub(crate) fn new(size: NonZeroUsize) -> Self {
-        Self { size, free: Mutex::new(size.get()), freed: Condvar::new() }
+        Self { size, free: Mutex::new(size.get()), freed: Condvar::new(), idle: Mutex::default() }
     }
 
     /// Returns the pool of the process. The first caller sets its size: `size`, or one per core.
@@ -165,35 +168,31 @@ impl Pool {
         self.size.get()
     }
 
-    /// Waits for a permit and does `job` on a fresh thread. Gives it up after `patience` without a step.
+    /// Waits for a permit and does `job` on a thread that is fresh, or as good as that. Gives it up after `patience`
+    /// without a step.
     pub(crate) fn run(&self, runner: &Arc<dyn Runner>, job: Job, patience: Duration) -> Ran {
         let _permit = self.acquire();
         let progress = Arc::new(Progress::default());
-        // Only one message comes, which needs no unbounded channel.
-        let (sender, ended) = mpsc::sync_channel(1);
-        let started = thread::Builder::new().name("wavetank-run".to_owned()).spawn({
-            let (runner, progress) = (Arc::clone(runner), Arc::clone(&progress));
-            move || {
-                LAST_WORD.with(|last| last.borrow_mut().sender = Some(sender));
-                progress.runs_here();
-                let outcome = panics::catch(|| runner.run(&job.plan(), &progress));
-                LAST_WORD.with(|last| last.borrow_mut().outcome = Some(outcome));
-            }
-        });
-        let thread = match started {
-            Ok(thread) => thread,
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let worker = match idle.map_or_else(Worker::start, Ok) {
+            Ok(worker) => worker,
             Err(error) => return Ran::Crashed { message: format!("cannot start a thread: {error}") },
         };
-        let Some(outcome) = watch(&ended, &progress, patience) else {
+        worker.give(Work { runner: Arc::clone(runner), job, progress: Arc::clone(&progress) });
+        let Some(End { outcome, is_fresh }) = watch(&worker.ended, &progress, patience) else {
             progress.give_up();
             return Ran::Stuck {
                 running: progress.running(),
                 place: whereabouts::of_thread(progress.thread()),
             };
         };
-        // The thread has done its work and has nearly always ended. Some thread-local values may still be dropping on
-        // systems with another order of destructors than Linux.
-        let _ = thread.join();
+        if is_fresh {
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(worker);
+        } else {
+            // The thread has done its work and has nearly always ended. Some thread-local values may still be dropping
+            // on systems with another order of destructors than Linux.
+            worker.join();
+        }
         match outcome {
             Ok(outcome) => Ran::Ended(Box::new(outcome)),
             Err(message) => Ran::Crashed { message },
@@ -211,28 +210,6 @@ impl Pool {
 
     fn lock(&self) -> MutexGuard<'_, usize> {
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The result of a run, on its way to the thread that waits for it.
-#[derive(Default)]
-struct LastWord {
-    sender: Option<mpsc::SyncSender<Result<Outcome, String>>>,
-    outcome: Option<Result<Outcome, String>>,
-}
-
-thread_local! {
-    /// The first thread-local value of its thread that has a destructor, and so the last that is dropped. It wakes the
-    /// waiting thread once, when this thread is about to end, instead of twice.
-    static LAST_WORD: RefCell<LastWord> = RefCell::default();
-}
-
-impl Drop for LastWord {
-    fn drop(&mut self) {
-        if let (Some(sender), Some(outcome)) = (&self.sender, self.outcome.take()) {
-            // No thread receives if the watchdog has given the run up.
-            let _ = sender.try_send(outcome);
-        }
     }
 }
 
@@ -321,6 +298,65 @@ mod tests {
         for seed in 0..5 {
             assert!(matches!(pool.run(&runner, Job::seed_alone(seed), PATIENCE), Ran::Ended(_)));
         }
+    }
+
+    /// The thread of each of five runs.
+    #[cfg(target_os = "linux")]
+    fn threads_of(body: impl Fn() + Send + Sync + 'static) -> Vec<thread::ThreadId> {
+        let threads = Arc::new(Mutex::new(Vec::new()));
+        let runner = Toy::runner({
+            let threads = Arc::clone(&threads);
+            move |_| {
+                threads.lock().expect("no panic").push(thread::current().id());
+                body();
+                None
+            }
+        });
+        let pool = pool(1);
+        (0..5).for_each(|seed| drop(pool.run(&runner, Job::seed_alone(seed), PATIENCE)));
+        let mut threads = threads.lock().expect("no panic").clone();
+        threads.dedup();
+        threads
+    }
+
+    #[test]
+    #[cfg(all(target_os = "linux", not(miri)))]
+    fn a_thread_without_traces_is_used_again() {
+        use std::hash::BuildHasher;
+        assert_eq!(threads_of(|| ()).len(), 1);
+        let maps = || assert_ne!(std::hash::RandomState::new().hash_one(1), 0);
+        assert_eq!(threads_of(maps).len(), 1, "std's keys are drawn again");
+        let panics = || drop(std::panic::catch_unwind(|| panic!("is caught")));
+        assert_eq!(threads_of(panics).len(), 1);
+    }
+
+    #[test]
+    #[cfg(all(target_os = "linux", not(miri)))]
+    fn a_thread_with_traces_ends_with_its_run() {
+        static DROPPED: AtomicUsize = AtomicUsize::new(0);
+        struct Counts;
+        impl Drop for Counts {
+            fn drop(&mut self) {
+                DROPPED.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+        thread_local! {
+            static NUMBER: std::cell::Cell<u32> = const { std::cell::Cell::new(7) };
+            static VALUE: Counts = const { Counts };
+        }
+        assert_eq!(threads_of(|| NUMBER.set(8)).len(), 5);
+        assert_eq!(threads_of(|| VALUE.with(|_| ())).len(), 5);
+        assert_eq!(DROPPED.load(Ordering::SeqCst), 5, "before the result is there");
+        let of_c = || {
+            let mut key = 0;
+            // SAFETY: plain calls with a key of their own.
+            #[expect(unsafe_code, reason = "calls of libc")]
+            unsafe {
+                libc::pthread_key_create(&mut key, None);
+                libc::pthread_setspecific(key, std::ptr::dangling());
+            }
+        };
+        assert_eq!(threads_of(of_c).len(), 5);
     }
 
     #[test]

@@ -97,6 +97,12 @@ use verdict::{Limits, Verdict};
 pub(crate) use waker::Waiter;
 use waker::{Mailbox, TaskWaker};
 
+/// Initialises the thread-local values that every run uses.
+pub(crate) fn touch_thread_locals() {
+    coroutine::touch();
+    current::is_entered();
+}
+
 /// The options of a scheduler.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {

@@ -9,7 +9,10 @@ mod shared;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::panic::catch_unwind;
+
+use crate::thread_memory::place_of;
 
 #[cfg(all(feature = "process", not(miri)))]
 pub(crate) use shared::{Known, share};
@@ -111,12 +114,18 @@ fn caller_of_catch() -> Option<Place> {
     caller
 }
 
+thread_local! {
+    /// To resolve an address takes much longer than to walk over a frame, and a shrinker panics a thousand times.
+    static KNOWN: RefCell<BTreeMap<usize, Vec<Place>>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// Where the thread-local value of this module is.
+pub(super) fn known() -> Range<usize> {
+    KNOWN.with(place_of)
+}
+
 /// The functions at a return address, from the innermost out.
 fn places(address: usize) -> Vec<Place> {
-    thread_local! {
-        /// To resolve an address takes much longer than to walk over a frame, and a shrinker panics a thousand times.
-        static KNOWN: RefCell<BTreeMap<usize, Vec<Place>>> = const { RefCell::new(BTreeMap::new()) };
-    }
     if let Some(known) = KNOWN.with_borrow(|known| known.get(&address).cloned()) {
         return known;
     }

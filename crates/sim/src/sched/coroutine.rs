@@ -78,6 +78,12 @@ thread_local! {
     static ABANDONED: RefCell<Vec<(ManuallyDrop<Fiber>, usize)>> = const { RefCell::new(Vec::new()) };
 }
 
+/// Initialises the thread-local values of this module.
+pub(super) fn touch() {
+    RUNNING.with(|_| ());
+    ABANDONED.with(|_| ());
+}
+
 /// Suspends its coroutine, from anywhere below the coroutine's entry.
 #[derive(Clone)]
 pub(super) struct Suspender(Rc<Cell<Option<*const Yielder<Go, Pause>>>>);

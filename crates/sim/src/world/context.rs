@@ -1,7 +1,8 @@
 //! The run that this OS thread is simulating.
 //!
-//! Every run has its own OS thread, so "the current run" is a thread-local. Handles of code under test (hosts, sockets,
-//! locks, wakers) carry the number of their run and find it here. Used outside of it, they panic with an explanation.
+//! While it lasts, a run has an OS thread for itself, so "the current run" is a thread-local. Handles of code under
+//! test (hosts, sockets, locks, wakers) carry the number of their run and find it here. Used outside of it, they panic
+//! with an explanation.
 
 use std::cell::RefCell;
 use std::rc::Rc;
