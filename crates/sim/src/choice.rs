@@ -75,6 +75,12 @@ impl ChoiceLog {
         self.choices.iter().filter(|choice| choice.value != 0).count()
     }
 
+    /// Returns `true` if it preempts at basic blocks: only an instrumented build can replay it.
+    pub(crate) fn stops_at_blocks(&self) -> bool {
+        let stops = |choice: &&Choice| self.point(choice.point).lane.kind() == LaneKind::Block;
+        self.choices.iter().filter(|choice| choice.value != 0).any(|choice| stops(&choice))
+    }
+
     pub(crate) fn point(&self, point: PointId) -> &PointName {
         &self.points[point.index()]
     }

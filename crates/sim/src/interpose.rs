@@ -1,5 +1,5 @@
-//! The clock and the entropy of libc, interposed inside of a run; what else depends on the machine (`machine`), and
-//! what would leave the simulation (`real`).
+//! The clock and the entropy of libc, interposed inside of a run; what else depends on the machine (`machine`), what
+//! would leave the simulation (`real`), and what an instrumented build calls (`blocks`).
 //!
 //! std reads the time with `clock_gettime` and seeds `HashMap` with `getrandom`. This library defines both symbols.
 //! Inside of a run they answer from the virtual clock and the seed; elsewhere they pass the call on. State is per OS
@@ -15,6 +15,7 @@
 
 mod abort;
 pub(crate) mod addresses;
+pub(crate) mod blocks;
 mod machine;
 mod real;
 mod syscall;

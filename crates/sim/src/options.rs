@@ -26,6 +26,8 @@ pub(crate) struct RunOptions {
     pub(crate) counts: bool,
     pub(crate) perturb: bool,
     pub(crate) interrupt_polls: bool,
+    /// Whether tasks and threads may be preempted at basic blocks, in an instrumented build.
+    pub(crate) preempt_blocks: bool,
     pub(crate) delay_max: Nanos,
     pub(crate) delay_total_max: Nanos,
     pub(crate) tolerate_panics: bool,
@@ -54,6 +56,7 @@ impl Default for RunOptions {
             counts: false,
             perturb: true,
             interrupt_polls: true,
+            preempt_blocks: true,
             delay_max: Nanos::MAX,
             delay_total_max: DELAY_TOTAL_MAX,
             tolerate_panics: false,

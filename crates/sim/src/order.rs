@@ -33,7 +33,7 @@ impl Rank {
             LaneKind::WokenDelay | LaneKind::PreemptedDelay | LaneKind::Pending | LaneKind::Spurious => {
                 Self::Delays
             }
-            LaneKind::Schedule | LaneKind::Budget => Self::Schedule,
+            LaneKind::Schedule | LaneKind::Budget | LaneKind::Block => Self::Schedule,
             LaneKind::Link => Self::Links,
             // A choice of the swarm has no effect itself. It only allows others.
             LaneKind::Swarm | LaneKind::Test | LaneKind::Turmoil | LaneKind::Entropy => Self::Rest,

@@ -21,6 +21,7 @@ use std::fmt;
 
 use crate::choice::{Choice, ChoiceLog, LaneName, PointId};
 use crate::symptom::Symptom;
+use crate::trace::Trace;
 
 pub(crate) mod inline;
 pub(crate) mod store;
@@ -57,19 +58,26 @@ pub(crate) struct Build {
     pub(crate) os: String,
     /// Whether `--cfg tokio_unstable` was set. Without it `tokio::select!` orders its branches at random.
     pub(crate) tokio_unstable: bool,
+    /// Whether it needs an instrumented build: it preempts at basic blocks, or a loop in it gives way to others.
+    pub(crate) instrumented: bool,
 }
 
 impl Build {
-    /// Returns the facts of this build.
-    pub(crate) fn current() -> Self {
-        Self { os: std::env::consts::OS.to_owned(), tokio_unstable: cfg!(tokio_unstable) }
+    /// Returns the facts of this build that a run with these choices depends on.
+    pub(crate) fn of(log: &ChoiceLog, trace: &Trace) -> Self {
+        Self {
+            os: std::env::consts::OS.to_owned(),
+            tokio_unstable: cfg!(tokio_unstable),
+            instrumented: log.stops_at_blocks() || trace.gives_way(),
+        }
     }
 }
 
 impl fmt::Display for Build {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let unstable = if self.tokio_unstable { "tokio_unstable" } else { "tokio_stable" };
-        write!(f, "{} {unstable}", self.os)
+        let instrumented = if self.instrumented { " instrumented" } else { "" };
+        write!(f, "{} {unstable}{instrumented}", self.os)
     }
 }
 
@@ -79,15 +87,15 @@ impl Recording {
         test: &str,
         symptom: &Symptom,
         seed: u64,
-        trace_hash: u64,
+        trace: &Trace,
         log: &ChoiceLog,
     ) -> Self {
         Self {
             test: test.to_owned(),
             expect: Expect::Fails(symptom.clone()),
             seed,
-            build: Build::current(),
-            trace_hash,
+            build: Build::of(log, trace),
+            trace_hash: trace.hash(),
             log: canonical(log),
         }
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::choice::{ChoiceLog, LaneKind};
+use crate::interpose::blocks;
 use crate::plain;
 use crate::recording::inline;
 use crate::run::Outcome;
@@ -32,6 +33,7 @@ pub struct Counts {
     faults: usize,
     switches: usize,
     preemptions: usize,
+    inside: usize,
     delays: usize,
 }
 
@@ -42,6 +44,8 @@ impl Counts {
         for choice in log.choices.iter().filter(|choice| choice.value != 0) {
             match log.point(choice.point).lane.kind() {
                 LaneKind::Schedule => switches += 1,
+                // The trace counts these: a grant of sites need not preempt.
+                LaneKind::Block => {}
                 LaneKind::WokenDelay | LaneKind::PreemptedDelay | LaneKind::Pending | LaneKind::Spurious => {
                     delays += 1
                 }
@@ -58,6 +62,7 @@ impl Counts {
             faults: outcome.faults,
             switches,
             preemptions: outcome.trace.preempted(),
+            inside: outcome.trace.stopped_inside(),
             delays,
         }
     }
@@ -85,6 +90,11 @@ impl Counts {
     /// Counts how often a task was preempted between two operations because its budget had ended.
     pub const fn preemptions(&self) -> usize {
         self.preemptions
+    }
+
+    /// Counts how often a task or thread stopped at a basic block, in an instrumented build.
+    pub const fn preemptions_inside(&self) -> usize {
+        self.inside
     }
 
     /// Counts the delays of tasks and threads, the spurious `Pending` and the spurious wake-ups.
@@ -130,6 +140,10 @@ impl Identity {
         let path = self.test.split_once("::").map_or(&*self.test, |(_, path)| path);
         let mut words = vec!["cargo test".to_owned()];
         words.extend(command::build_options(&self.executable, !cfg!(debug_assertions)));
+        if blocks::is_instrumented() {
+            words.retain(|word| !word.starts_with("--target "));
+            words.push(blocks::cargo_options());
+        }
         if let Some(package) = &self.package {
             words.push(format!("-p {package}"));
             words.extend(match self.built {
@@ -248,9 +262,13 @@ impl<'a> Report<'a> {
     /// Adds what shrinking did.
     pub(crate) fn shrunk(self, before: Counts, after: Counts, shrunk: &Shrunk) -> Self {
         let end = if shrunk.end == End::Fixpoint { String::new() } else { format!("; {}", shrunk.end) };
+        let inside = match (before.inside, after.inside) {
+            (0, 0) => String::new(),
+            (before, after) => format!(", preemptions at blocks {before} -> {after}"),
+        };
         let counts = format!(
             "{} -> {} non-default of {} -> {} choices (in {} runs{end})\n\
-             faults {} -> {}, context switches {} -> {}, preemptions by budget {} -> {}, delays {} -> {}",
+             faults {} -> {}, context switches {} -> {}, preemptions by budget {} -> {}{inside}, delays {} -> {}",
             before.nondefault,
             after.nondefault,
             before.choices,
@@ -384,8 +402,15 @@ mod tests {
         let outcome = outcome(3);
         let symptom = outcome.symptom.clone().expect("it fails");
         let shrunk = Shrunk { best: ChoiceLog::default(), runs: 214, end: End::TimeSpent };
-        let before =
-            Counts { nondefault: 312, choices: 1_204, faults: 6, switches: 80, preemptions: 5, delays: 7 };
+        let before = Counts {
+            nondefault: 312,
+            choices: 1_204,
+            faults: 6,
+            switches: 80,
+            preemptions: 5,
+            inside: 0,
+            delays: 7,
+        };
         let report = Report::new(&identity, "failed")
             .symptom(&symptom, 6)
             .after(16)

@@ -13,6 +13,7 @@
 //!   turmoil (`domain`).
 //! - `policy`: which ready task runs next. To add a strategy, begin there. `profile` is what it may know of the test.
 //! - `perturb`: delays, spurious wake-ups and spurious `Pending` ([`Perturber`]); `delay` and `allowance` bound them.
+//! - `blocks`: preemption at basic blocks of an instrumented build.
 //! - `grant`: how many operations a task may finish in a step (`budget` sets tokio's, `deferred` sees what tokio kept).
 //! - `verdict`: the first failure, and the limits of steps.
 //!
@@ -33,6 +34,7 @@
 mod abandoned;
 mod advice;
 mod allowance;
+mod blocks;
 mod budget;
 mod coroutine;
 mod current;
@@ -117,6 +119,8 @@ pub(crate) struct Settings {
     pub(crate) perturb: bool,
     /// Whether a task may be delayed between an effect and its next statement.
     pub(crate) interrupt_polls: bool,
+    /// Whether tasks and threads may be preempted at basic blocks, in an instrumented build.
+    pub(crate) preempt_blocks: bool,
     /// How long a ready task may be delayed at most.
     pub(crate) delay_max: Nanos,
     /// The limit for the sum of all delays of the run.
@@ -133,6 +137,8 @@ struct Lanes {
     pending: LaneId,
     spurious: LaneId,
     preempted: LaneId,
+    /// Of an instrumented build.
+    block: Option<LaneId>,
 }
 
 impl Lanes {
@@ -145,6 +151,7 @@ impl Lanes {
             pending: choices.lane(LaneKind::Pending, scope),
             spurious: choices.lane(LaneKind::Spurious, scope),
             preempted: choices.lane(LaneKind::PreemptedDelay, scope),
+            block: interpose::blocks::is_instrumented().then(|| choices.lane(LaneKind::Block, scope)),
         }
     }
 }
@@ -184,8 +191,9 @@ const DELAYS: [Nanos; 8] =
 impl Scheduler {
     pub(crate) fn new(run: u64, settings: Settings, mut choices: Choices, progress: Arc<Progress>) -> Self {
         let lanes = Lanes::of(&mut choices, "");
-        let perturber = Perturber::draw(&mut choices, settings.perturb, settings.delay_max);
-        let is_on_stacks = perturber.stacks && settings.interrupt_polls;
+        let perturber = Perturber::draw(&mut choices, &settings);
+        let interrupts = perturber.stacks && settings.interrupt_polls;
+        let is_on_stacks = interrupts || perturber.blocks.is_some();
         // A replay asks no policy.
         let strategy = if choices.is_replay() { Strategy::Fifo } else { settings.strategy };
         let policy = policy(strategy, choices.side_stream("strategy"), &settings.profile);
@@ -202,7 +210,7 @@ impl Scheduler {
             settings,
             perturber,
             grant: Grant::new(),
-            stacks: Stacks::new(is_on_stacks),
+            stacks: Stacks::new(is_on_stacks, interrupts),
             halted: hosts::Halted::default(),
             limits: Limits::default(),
             verdict: Verdict::default(),
@@ -379,7 +387,9 @@ impl Scheduler {
     fn resume(&self, task: TaskId, mut thread: Box<ThreadBody>) -> Option<Box<ThreadBody>> {
         let message = self.tasks.borrow()[task.index()].overflow_message.clone();
         crate::trace::reenter_spans(&self.spans_of(task));
+        self.grant_sites(task);
         let resumed = overflow::watched(thread.guard(), &message, || thread.resume());
+        self.end_grant_of_sites();
         crate::trace::leave_spans(&self.spans_of(task));
         match resumed {
             Resumed::Suspended => Some(thread),

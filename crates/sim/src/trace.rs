@@ -19,6 +19,7 @@ use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use crate::interpose::blocks::Site;
 use crate::net::{DatagramEvent, LocalEvent, NetEvent, Network};
 use crate::time::Nanos;
 use crate::wait::{Operation, TaskId, Wait};
@@ -70,6 +71,20 @@ pub(crate) enum TraceEvent {
         after: Operation,
         nanos: Nanos,
     } = 21,
+    /// A task or thread could have continued at a place in its code, but another ran first.
+    PreemptedInside {
+        site: Site,
+        by: TaskId,
+    } = 23,
+    /// A task or thread could have continued at a place in its code, but is delayed.
+    DelayedInside {
+        site: Site,
+        nanos: Nanos,
+    } = 24,
+    /// A task or thread loops without an operation. Others run, or time passes.
+    Spins {
+        site: Site,
+    } = 25,
     /// A woken task is delayed.
     Delayed {
         nanos: Nanos,
@@ -117,6 +132,7 @@ impl TraceEvent {
         match self {
             Self::DelayedAt { nanos, .. }
             | Self::DelayedAfter { nanos, .. }
+            | Self::DelayedInside { nanos, .. }
             | Self::Delayed { nanos }
             | Self::SpuriousPending { nanos, .. } => Some(*nanos),
             #[cfg(all(feature = "process", not(miri)))]
@@ -175,6 +191,8 @@ pub struct Trace {
     tail: VecDeque<Record>,
     dropped: usize,
     preempted: usize,
+    stopped_inside: usize,
+    gives_way: bool,
     hasher: StableHasher,
     closed: bool,
     /// The number of the event after which the run is to stop.
@@ -197,6 +215,8 @@ impl Trace {
             tail: VecDeque::new(),
             dropped: 0,
             preempted: 0,
+            stopped_inside: 0,
+            gives_way: false,
             hasher: StableHasher(0),
             closed: false,
             stops_at: stop::take(),
@@ -250,6 +270,27 @@ impl Trace {
     ) {
         self.preempted += usize::from(!self.closed);
         self.record(at, task, TraceEvent::OutOfBudget { operations, before });
+    }
+
+    /// Records that `task` stops at a basic block.
+    pub(crate) fn record_stop_inside(&mut self, at: Nanos, task: TaskId, event: TraceEvent) {
+        self.stopped_inside += usize::from(!self.closed);
+        self.record(at, Some(task), event);
+    }
+
+    /// Returns how often a task stopped at a basic block.
+    pub(crate) const fn stopped_inside(&self) -> usize {
+        self.stopped_inside
+    }
+
+    /// Notes that a task gives way that spins, or waits for a real lock.
+    pub(crate) const fn note_giving_way(&mut self) {
+        self.gives_way = true;
+    }
+
+    /// Returns `true` if only an instrumented build goes on as this run did, whatever it chose.
+    pub(crate) const fn gives_way(&self) -> bool {
+        self.gives_way
     }
 
     /// Returns how often the budget of a task ended.

@@ -100,6 +100,7 @@ impl Run {
             steps_max: options.steps_max,
             perturb: options.perturb,
             interrupt_polls: options.interrupt_polls,
+            preempt_blocks: options.preempt_blocks,
             delay_max: options.delay_max,
             delay_total_max: options.delay_total_max,
             tolerate_panics: options.tolerate_panics,

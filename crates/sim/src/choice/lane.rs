@@ -17,6 +17,8 @@ pub(crate) enum LaneKind {
     PreemptedDelay,
     /// After how many operations a task is preempted.
     Budget,
+    /// Where in its code a task or thread is preempted, in an instrumented build.
+    Block,
     /// Which operations get a spurious `Pending`.
     Pending,
     /// Which parked tasks get a spurious wake-up.
@@ -46,11 +48,12 @@ pub(crate) enum LaneKind {
 }
 
 impl LaneKind {
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 18] = [
         Self::Schedule,
         Self::WokenDelay,
         Self::PreemptedDelay,
         Self::Budget,
+        Self::Block,
         Self::Pending,
         Self::Spurious,
         Self::Swarm,
@@ -73,6 +76,7 @@ impl LaneKind {
             Self::WokenDelay => "withhold",
             Self::PreemptedDelay => "hold",
             Self::Budget => "budget",
+            Self::Block => "block",
             Self::Pending => "pending",
             Self::Spurious => "spurious",
             Self::Swarm => "swarm",
@@ -100,6 +104,8 @@ pub(crate) struct SwarmPoints {
     pub(crate) preempted: &'static str,
     /// In the scope [`THREADS`].
     pub(crate) effects: &'static str,
+    /// In the lane [`LaneKind::Block`], which runs of an instrumented build alone have.
+    pub(crate) blocks: &'static str,
 }
 
 /// The scope of the lane [`LaneKind::Swarm`] of what only runs with threads ask.
@@ -113,6 +119,7 @@ pub(crate) const SWARM: SwarmPoints = SwarmPoints {
     stacks: "swarm stacks",
     preempted: "swarm hold",
     effects: "swarm effects",
+    blocks: "swarm blocks",
 };
 
 /// A lane as recordings name it: "KIND" or "KIND SCOPE". Lanes are ordered by their texts.
@@ -172,7 +179,7 @@ mod tests {
         let words = LaneKind::ALL.map(LaneKind::word).join(" ");
         assert_eq!(
             words,
-            "schedule withhold hold budget pending spurious swarm link datagrams fault short adversary cancel buggify \
+            "schedule withhold hold budget block pending spurious swarm link datagrams fault short adversary cancel buggify \
              test turmoil entropy"
         );
     }

@@ -194,10 +194,17 @@ mod tests {
     use crate::recording::log_of;
     use crate::symptom::{Symptom, SymptomKind};
     use crate::test_folder::TestFolder;
+    use crate::trace::Trace;
 
     fn recording(detail: &str, values: &[u32]) -> Recording {
         let choices: Vec<_> = values.iter().map(|value| ("schedule", "a yield", 100, *value)).collect();
-        Recording::of_failure("t::x", &Symptom::new(SymptomKind::Panic, detail), 1, 2, &log_of(&choices))
+        Recording::of_failure(
+            "t::x",
+            &Symptom::new(SymptomKind::Panic, detail),
+            1,
+            &Trace::new(),
+            &log_of(&choices),
+        )
     }
 
     fn keep(store: &Store, recording: &Recording) -> Kept {

@@ -16,7 +16,8 @@
 //! ```
 //!
 //! A token is `POINT/BOUND`, with `=VALUE` unless the value is 0, and `xCOUNT` if it repeats. Points are numbered
-//! within their lane. `expect` may be edited by hand (`fails(...)` or `passes`). The checksum covers all lines except
+//! within their lane. The line `built` ends with `instrumented` if the run needs a build with preemption at basic
+//! blocks. `expect` may be edited by hand (`fails(...)` or `passes`). The checksum covers all lines except
 //! the first three and the last.
 
 use std::fmt::Write as _;
@@ -174,15 +175,18 @@ impl<'a> Reader<'a> {
     }
 
     fn build(&mut self) -> Result<Build, RecordingErrorKind> {
-        let expected = "`built = OS tokio_unstable` or `built = OS tokio_stable`";
+        let expected =
+            "`built = OS tokio_unstable` or `built = OS tokio_stable`, perhaps with `instrumented`";
         let value = self.field("built", expected)?;
         let (os, unstable) = value.split_once(' ').ok_or_else(|| self.unexpected(expected))?;
-        let tokio_unstable = match unstable {
-            "tokio_unstable" => true,
-            "tokio_stable" => false,
+        let (tokio_unstable, instrumented) = match unstable {
+            "tokio_unstable" => (true, false),
+            "tokio_stable" => (false, false),
+            "tokio_unstable instrumented" => (true, true),
+            "tokio_stable instrumented" => (false, true),
             _ => return Err(self.unexpected(expected)),
         };
-        Ok(Build { os: os.to_owned(), tokio_unstable })
+        Ok(Build { os: os.to_owned(), tokio_unstable, instrumented })
     }
 
     fn blank(&mut self) -> Result<(), RecordingErrorKind> {
@@ -303,12 +307,14 @@ mod tests {
     use super::*;
     use crate::recording::{RecordingError, log_of};
     use crate::symptom::SymptomKind;
+    use crate::trace::Trace;
 
     fn recording(log: &ChoiceLog) -> Recording {
         let symptom =
             Symptom::new(SymptomKind::Panic, "client/closer: connection (number 7) isn't closed yet");
-        let build = Build { os: "linux".to_owned(), tokio_unstable: true };
-        let mut recording = Recording::of_failure("chat::close", &symptom, 42, 0xabc, log);
+        let build = Build { os: "linux".to_owned(), tokio_unstable: true, instrumented: false };
+        let mut recording = Recording::of_failure("chat::close", &symptom, 42, &Trace::new(), log);
+        recording.trace_hash = 0xabc;
         recording.build = build;
         // A recording holds the key of its symptom.
         recording.expect = Expect::Fails(Symptom::parse(&symptom.key()).expect("a key parses"));
@@ -353,6 +359,7 @@ mod tests {
         let mut passes = small();
         passes.expect = Expect::Passes;
         passes.build.tokio_unstable = false;
+        passes.build.instrumented = true;
         let odd_names =
             log_of(&[("link \n\\", " a  b\u{7}é ", u32::MAX, u32::MAX - 1), ("link \n\\", "= x", 2, 1)]);
         for recording in [small(), passes, recording(&odd_names), recording(&ChoiceLog::default())] {

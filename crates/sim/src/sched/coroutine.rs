@@ -24,6 +24,8 @@ use std::sync::{Mutex, PoisonError};
 use corosensei::stack::{DefaultStack, Stack};
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
+use crate::interpose::blocks;
+
 /// The stacks that are not in use, of all sizes.
 static POOL: Mutex<Vec<PooledStack>> = Mutex::new(Vec::new());
 
@@ -74,6 +76,8 @@ pub(super) struct ThreadBody {
 thread_local! {
     /// The innermost coroutine that this OS thread runs now.
     static RUNNING: RefCell<Option<Suspender>> = const { RefCell::new(None) };
+    /// The bounds of its stack between its start and its end, for code that must not touch `RUNNING`.
+    static STACK: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
     /// The abandoned coroutines of this OS thread's run, with the sizes of their stacks.
     static ABANDONED: RefCell<Vec<(ManuallyDrop<Fiber>, usize)>> = const { RefCell::new(Vec::new()) };
 }
@@ -86,7 +90,11 @@ pub(super) fn touch() {
 
 /// Suspends its coroutine, from anywhere below the coroutine's entry.
 #[derive(Clone)]
-pub(super) struct Suspender(Rc<Cell<Option<*const Yielder<Go, Pause>>>>);
+pub(super) struct Suspender {
+    yielder: Rc<Cell<Option<*const Yielder<Go, Pause>>>>,
+    /// The lowest address of the stack, and the end of the highest.
+    stack: (usize, usize),
+}
 
 impl Suspender {
     /// Gives control back to the scheduler until it resumes this thread.
@@ -101,24 +109,62 @@ impl Suspender {
         }
     }
 
+    /// As [`suspend`](Self::suspend), but never unwinds. Returns `false` if the thread is torn down: it is unwound where
+    /// it suspends next.
+    pub(super) fn suspend_without_unwind(&self) -> bool {
+        matches!(self.pause(Pause::Waits), Go::On)
+    }
+
+    /// Runs `f` on the stack of what has resumed this coroutine.
+    #[expect(unsafe_code, reason = "as below")]
+    pub(super) fn on_parent_stack(&self, f: &mut (dyn FnMut() + Send)) {
+        let yielder =
+            self.yielder.get().expect("a thread leaves its stack only between its start and its end");
+        // SAFETY: as for `pause`: this very coroutine runs now.
+        unsafe { (*yielder).on_parent_stack(f) }
+    }
+
     #[expect(unsafe_code, reason = "the yielder is only reachable as a pointer below the coroutine's entry")]
     fn pause(&self, why: Pause) -> Go {
-        let yielder = self.0.get().expect("a thread suspends only between its start and its end");
+        let yielder = self.yielder.get().expect("a thread suspends only between its start and its end");
         // SAFETY: the pointer was taken from the reference that the coroutine's entry function holds for as long as the
         // coroutine lives, and is cleared when that function returns. The scheduler calls this only while this very
         // coroutine runs (it is `current`), so it suspends its own stack.
         unsafe { (*yielder).suspend(why) }
     }
 
+    /// Returns `true` if the running code is on this coroutine's own stack.
+    pub(super) fn is_running(&self) -> bool {
+        let is_it = |running: &RefCell<Option<Self>>| {
+            running.borrow().as_ref().is_some_and(|running| Rc::ptr_eq(&running.yielder, &self.yielder))
+        };
+        RUNNING.try_with(is_it).unwrap_or(false)
+    }
+
     /// Returns `true` if the thread has started and has not ended. Its code then runs on its own stack.
     pub(super) fn is_inside(&self) -> bool {
-        self.0.get().is_some()
+        self.yielder.get().is_some()
     }
 }
 
 /// Returns `true` if the running code is on a coroutine's stack, which [`abandon`] can leave.
 pub(super) fn is_on_own_stack() -> bool {
     RUNNING.try_with(|running| running.borrow().is_some()).unwrap_or(false)
+}
+
+/// Returns `true` if `address` is on the stack of the coroutine that runs now.
+pub(super) fn is_on_running_stack(address: usize) -> bool {
+    let (lowest, end) = STACK.get();
+    (lowest..end).contains(&address)
+}
+
+/// Runs `f` on the stack below the coroutine that runs now, or on the present one if none does.
+pub(super) fn apart(f: &mut (dyn FnMut() + Send)) {
+    let running = RUNNING.try_with(|running| running.borrow().clone()).ok().flatten();
+    match running {
+        Some(running) => running.on_parent_stack(f),
+        None => f(),
+    }
 }
 
 /// Abandons the running stack. Returns only if it is not a coroutine's.
@@ -165,10 +211,11 @@ impl ThreadBody {
     pub(super) fn new(stack_bytes: usize, entry: impl FnOnce() + 'static) -> std::io::Result<Self> {
         let stack = take_stack(stack_bytes)?;
         let guard = stack.limit().get();
-        let suspender = Suspender(Rc::new(Cell::new(None)));
+        let suspender = Suspender { yielder: Rc::new(Cell::new(None)), stack: (guard, stack.base().get()) };
         let inside = suspender.clone();
         let coroutine = Coroutine::with_stack(stack, move |yielder: &Yielder<Go, Pause>, go| {
-            inside.0.set(Some(std::ptr::from_ref(yielder)));
+            inside.yielder.set(Some(std::ptr::from_ref(yielder)));
+            STACK.set(inside.stack);
             let _cleared = ClearOnExit(&inside);
             match go {
                 Go::On => run_to_end(entry),
@@ -218,6 +265,7 @@ impl Drop for ThreadBody {
         // the unwind continues until it suspends again.
         while self.coroutine.as_ref().is_some_and(|coroutine| !coroutine.done()) {
             self.go(Go::Unwind);
+            blocks::stop();
         }
         if let Some(coroutine) = self.coroutine.take() {
             give_back(coroutine.into_stack(), self.stack_bytes);
@@ -256,17 +304,29 @@ fn run_to_end(entry: impl FnOnce()) {
 }
 
 /// Sets the running coroutine, and restores the previous one when dropped.
-struct Running(Option<Suspender>);
+struct Running {
+    outer: Option<Suspender>,
+    outer_stack: (usize, usize),
+}
 
 impl Running {
     fn set(suspender: &Suspender) -> Self {
-        Self(RUNNING.replace(Some(suspender.clone())))
+        // While `RUNNING` changes there is none.
+        let outer_stack = STACK.replace((0, 0));
+        let outer = RUNNING.replace(Some(suspender.clone()));
+        // At the start it is set where the yielder is.
+        if suspender.is_inside() {
+            STACK.set(suspender.stack);
+        }
+        Self { outer, outer_stack }
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        RUNNING.set(self.0.take());
+        STACK.set((0, 0));
+        RUNNING.set(self.outer.take());
+        STACK.set(self.outer_stack);
     }
 }
 
@@ -274,7 +334,8 @@ struct ClearOnExit<'a>(&'a Suspender);
 
 impl Drop for ClearOnExit<'_> {
     fn drop(&mut self) {
-        self.0.0.set(None);
+        STACK.set((0, 0));
+        self.0.yielder.set(None);
     }
 }
 
@@ -346,7 +407,7 @@ mod tests {
         let dropped = Rc::new(Cell::new(false));
         let seen = dropped.clone();
         let mut body = ThreadBody::new(BYTES, move || {
-            let _never = ClearOnExit(&Suspender(Rc::default()));
+            let _never = ClearOnExit(&Suspender { yielder: Rc::default(), stack: (0, 0) });
             abandon();
             seen.set(true);
         })

@@ -21,6 +21,14 @@ pub(super) fn is_entered() -> bool {
     CURRENT.try_with(|current| current.borrow().is_some()).unwrap_or(false)
 }
 
+/// Calls `f` with the scheduler of the run that this OS thread simulates, if it simulates one.
+pub(super) fn with_any(f: impl FnOnce(&Scheduler)) {
+    let current = CURRENT.try_with(|current| current.borrow().clone()).ok().flatten();
+    if let Some(scheduler) = current {
+        f(&scheduler);
+    }
+}
+
 /// Calls `f` with the scheduler of run number `run`, if this OS thread simulates that run.
 pub(super) fn with<T>(run: u64, f: impl FnOnce(&Scheduler) -> T) -> Option<T> {
     let current = CURRENT.try_with(|current| current.borrow().clone()).ok().flatten();

@@ -16,9 +16,10 @@ use rand_chacha::ChaCha8Rng;
 use tokio::task::coop::{has_budget_remaining, poll_proceed};
 
 use super::allowance::Spent;
+use super::blocks::Blocks;
 use super::delay::Delays;
 use super::schedule::OwnPoint;
-use super::{DELAYS, HostIndex, Operation, Scheduler, State, TaskId, Wait, current};
+use super::{DELAYS, HostIndex, Operation, Scheduler, Settings, State, TaskId, Wait, current};
 use crate::choice::{Choices, LaneKind, PointId, SWARM, THREADS, below};
 use crate::time::Nanos;
 use crate::trace::{Next, TraceEvent};
@@ -69,6 +70,8 @@ pub(super) struct Perturber {
     pub(super) stacks: bool,
     /// Threads may be delayed after an effect. Drawn at the first effect of a thread.
     effects: Cell<Option<bool>>,
+    /// Tasks and threads may be preempted at basic blocks.
+    pub(super) blocks: Option<Blocks>,
     /// Parked tasks may be woken without cause.
     spurious: bool,
     /// A preempted task or thread may be delayed.
@@ -81,7 +84,8 @@ pub(super) struct Perturber {
 }
 
 impl Perturber {
-    pub(super) fn draw(choices: &mut Choices, is_allowed: bool, delay_max: Nanos) -> Self {
+    pub(super) fn draw(choices: &mut Choices, settings: &Settings) -> Self {
+        let (is_allowed, delay_max) = (settings.perturb, settings.delay_max);
         let swarm = choices.lane(LaneKind::Swarm, "");
         let mut drawn = |name: &str, one_in: u32| {
             let point = choices.point(swarm, name);
@@ -91,12 +95,14 @@ impl Perturber {
         let (pending, spurious) = (drawn(SWARM.pending, 3), drawn(SWARM.spurious, 3));
         let stacks = drawn(SWARM.stacks, 3);
         let preempted = drawn(SWARM.preempted, 2).then(|| Delays::draw(choices));
+        let blocks = settings.preempt_blocks.then(|| Blocks::draw(choices, is_allowed)).flatten();
         let allowed = |delays: &[Nanos]| delays.partition_point(|&nanos| nanos <= delay_max) as u32;
         Self {
             woken,
             preempts,
             pending,
             stacks,
+            blocks,
             effects: Cell::new((!is_allowed).then_some(false)),
             spurious,
             preempted,

@@ -14,10 +14,13 @@ pub(super) enum OwnPoint {
     Budget,
     Effect,
     SpuriousWake,
+    Sites,
+    SiteDelay,
+    SiteSwitch,
 }
 
 /// The number of [`OwnPoint`]s.
-pub(super) const OWN_POINTS: usize = 6;
+pub(super) const OWN_POINTS: usize = 9;
 
 impl OwnPoint {
     /// The second half of the point's name.
@@ -29,6 +32,9 @@ impl OwnPoint {
             Self::Budget => "budget",
             Self::Effect => "effect",
             Self::SpuriousWake => "spurious-wake",
+            Self::Sites => "sites",
+            Self::SiteDelay => "site-hold",
+            Self::SiteSwitch => "site-switch",
         }
     }
 
@@ -38,6 +44,9 @@ impl OwnPoint {
             Self::Delay | Self::DelayAfter | Self::Effect => lanes.preempted,
             Self::Budget => lanes.budget,
             Self::SpuriousWake => lanes.spurious,
+            Self::Sites | Self::SiteDelay | Self::SiteSwitch => {
+                lanes.block.expect("only runs that stop tasks inside of their code ask")
+            }
         }
     }
 }

@@ -43,6 +43,8 @@ pub(super) type Polled = Result<Poll<()>, Panic>;
 #[derive(Default)]
 pub(super) struct Stacks {
     on: bool,
+    /// Tasks may be delayed after an effect.
+    after_effects: bool,
     /// The task whose poll runs on a stack of its own now, and what suspends it.
     running: RefCell<Option<(TaskId, Suspender)>>,
     interrupted: Cell<Option<TaskId>>,
@@ -54,12 +56,20 @@ pub(super) struct Stacks {
 }
 
 impl Stacks {
-    pub(super) fn new(on: bool) -> Self {
-        Self { on, ..Self::default() }
+    pub(super) fn new(on: bool, after_effects: bool) -> Self {
+        Self { on, after_effects, ..Self::default() }
     }
 
     pub(super) const fn are_on(&self) -> bool {
         self.on
+    }
+
+    /// Returns `true` if the poll of `task` runs now on a stack of its own, and may be interrupted.
+    pub(super) fn can_interrupt(&self, task: TaskId) -> bool {
+        let running = self.running.borrow();
+        running.as_ref().is_some_and(|(running, suspender)| *running == task && suspender.is_running())
+            && self.interrupted.get().is_none()
+            && !self.finishing.get()
     }
 
     /// Ends the idle stacks, because the run has ended.
@@ -172,7 +182,11 @@ impl Scheduler {
         let spans = self.spans_of(task);
         let outer = self.stacks.running.replace(Some((task, poll.coroutine.suspender())));
         crate::trace::reenter_spans(&spans);
+        if !self.tasks.borrow()[task.index()].interrupted {
+            self.grant_sites(task);
+        }
         let resumed = overflow::watched(poll.coroutine.guard(), &message, || poll.coroutine.resume());
+        self.end_grant_of_sites();
         crate::trace::leave_spans(&self.spans_of(task));
         self.stacks.running.replace(outer);
         match resumed {
@@ -218,7 +232,7 @@ impl Scheduler {
     /// continues.
     #[inline]
     pub(crate) fn after_effect(&self, operation: Operation) {
-        if self.stacks.on {
+        if self.stacks.after_effects {
             self.perhaps_interrupt(operation);
         }
     }
@@ -230,15 +244,21 @@ impl Scheduler {
         if nanos == 0 {
             return;
         }
-        let suspender = self.stacks.running.borrow().as_ref().map(|(_, suspender)| suspender.clone());
         self.trace_event_of(task, TraceEvent::DelayedAfter { after: operation, nanos });
         // A wake-up that came earlier in this poll counts after it, too: the delay would swallow it.
         let woken = self.tasks.borrow()[task.index()].woken;
         self.delay(task, nanos);
+        self.tasks.borrow_mut()[task.index()].woken_meanwhile |= woken;
+        self.interrupt(task, |suspender| suspender.suspend());
+    }
+
+    /// Interrupts the poll of `task`, which runs now, by `suspend`. Returns when it continues.
+    pub(super) fn interrupt(&self, task: TaskId, suspend: impl FnOnce(&Suspender)) {
+        let suspender = self.stacks.running.borrow().as_ref().map(|(_, suspender)| suspender.clone());
         {
             let entry = &mut self.tasks.borrow_mut()[task.index()];
             entry.interrupted = true;
-            entry.woken_meanwhile |= woken;
+            entry.woken_meanwhile |= entry.woken && entry.delayed_until.is_none();
         }
         self.stacks.interrupted.set(Some(task));
         let operations = (self.grant.is_limited.replace(false), self.grant.granted.replace(0));
@@ -246,7 +266,7 @@ impl Scheduler {
         // Also when the task is torn down: nothing is interrupted then.
         let gone_on = GoneOn(self);
         if let Some(suspender) = suspender {
-            suspender.suspend();
+            suspend(&suspender);
         }
         drop(gone_on);
         crate::trace::set_formatting(formats);
@@ -277,11 +297,13 @@ impl Scheduler {
             let outer = self.current.replace(Some(task));
             let operations = (self.grant.is_limited.get(), self.grant.granted.get());
             let marks = self.grant.marks_before.get();
+            let sites = self.set_sites_aside();
             self.stacks.finishing.set(true);
             if let Some(polled) = self.run_poll(task, &mut body, poll) {
                 body.interrupted = Some(Box::new(Interrupted::Finished(polled)));
             }
             self.stacks.finishing.set(false);
+            drop(sites);
             self.grant.is_limited.set(operations.0);
             self.grant.granted.set(operations.1);
             self.grant.marks_before.set(marks);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task::Waker;
 
+use super::blocks::Spin;
 use super::coroutine::{Suspender, ThreadBody};
 use super::schedule::OWN_POINTS;
 use super::stacks::{Interrupted, TaskFuture};
@@ -104,6 +105,7 @@ pub(super) struct TaskEntry {
     pub(super) overflow_message: Arc<str>,
     pub(super) spans: Vec<tracing::Id>,
     pub(super) locks_held: u32,
+    pub(super) spin: Spin,
     /// The timer that ends its delay.
     pub(super) delayed_until: Option<TimerKey>,
     /// How long it is delayed when it could continue after its present step.
@@ -135,6 +137,7 @@ impl TaskEntry {
             overflow_message: "".into(),
             spans: Vec::new(),
             locks_held: 0,
+            spin: Spin::default(),
             delayed_until: None,
             delay_next: 0,
         }

@@ -83,8 +83,7 @@ impl Session {
         };
         let (seed, symptom) = (case.failure.seed, &case.failure.symptom);
         let record = |trace: &Trace, log: &ChoiceLog| {
-            let recording =
-                Recording::of_failure(&self.sweep.identity.name(), symptom, seed, trace.hash(), log);
+            let recording = Recording::of_failure(&self.sweep.identity.name(), symptom, seed, trace, log);
             self.store.keep(&recording, stale)
         };
         let mut kept = self.sweep.records.then(|| record(&outcome.trace, &outcome.log));

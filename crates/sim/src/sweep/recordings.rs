@@ -11,6 +11,7 @@ use super::examine::{Ended, Failure, SecondRun};
 use super::explain::Explanation;
 use super::{Found, Session, Stop};
 use crate::choice::{ChoiceLog, Replay};
+use crate::interpose::blocks;
 use crate::order::Size;
 use crate::pool::{Job, Ran};
 use crate::recording::{Build, Expect, Recording, RecordingError, RecordingErrorKind, canonical, inline};
@@ -59,6 +60,22 @@ impl Expected {
     }
 }
 
+impl Replayable {
+    /// Returns `true` if this build cannot replay it, because it is not instrumented.
+    fn needs_instrumentation(&self) -> bool {
+        let is_marked = self.strict.as_ref().is_some_and(|(build, _)| build.instrumented);
+        (is_marked || self.log.stops_at_blocks()) && !blocks::is_instrumented()
+    }
+
+    fn note_left_out(&self) {
+        eprintln!(
+            "wavetank: {} is left out: it was recorded in a build with preemption at basic blocks, and this build has none. `cargo wavetank \
+             replay` replays it",
+            self.origin
+        );
+    }
+}
+
 /// The result of the recordings of a normal test.
 pub(super) struct Replayed {
     pub(super) recordings: usize,
@@ -85,7 +102,9 @@ impl Session {
     pub(super) fn recording_of_settings(&self) -> Result<Option<Replayable>, Stop> {
         match &self.settings.only {
             None | Some(Only::Seed(_)) => Ok(None),
-            Some(Only::File(path)) => self.replayable(self.store.resolve(path)).map(Some),
+            Some(Only::File(path)) => {
+                self.replayable(self.store.resolve(path)).and_then(|one| self.replayable_here(one)).map(Some)
+            }
             Some(Only::Inline(word)) => {
                 let origin = "WAVETANK_REPLAY".to_owned();
                 let inline = inline::parse(word)
@@ -95,14 +114,15 @@ impl Session {
                                leaves out the choices that a strict replay compares";
                     return Err(Stop::Failed(self.report("cannot replay").note(why).to_string()));
                 }
-                Ok(Some(Replayable {
+                self.replayable_here(Replayable {
                     origin,
                     path: None,
                     seed: inline.seed,
                     log: Arc::new(inline.log),
                     expect: Expected::FailsWithHash(inline.symptom_hash),
                     strict: None,
-                }))
+                })
+                .map(Some)
             }
         }
     }
@@ -113,6 +133,10 @@ impl Session {
         let known = self.known();
         for path in self.paths()? {
             let recording = self.replayable(path)?;
+            if recording.needs_instrumentation() {
+                recording.note_left_out();
+                continue;
+            }
             replayed.recordings += 1;
             match self.replay(&recording)? {
                 Ok(outcome) => self.note_no_failure(&recording, &outcome),
@@ -164,6 +188,10 @@ impl Session {
         let mut shown = BTreeMap::new();
         for path in self.paths()? {
             let recording = self.replayable(path)?;
+            if recording.needs_instrumentation() {
+                recording.note_left_out();
+                continue;
+            }
             if let (Some((_, outcome)), Some(path)) = (self.replay_expecting(&recording)?, recording.path) {
                 let counts = Counts::of(&outcome);
                 shown.insert(path, (outcome.trace, counts));
@@ -192,7 +220,7 @@ impl Session {
         let shrunk = self.shrink(seed, symptom, &found.log).map_err(|why| unshrunk(&why))?;
         let proof = self.prove(seed, symptom, &shrunk.best).map_err(|why| unshrunk(&why))?;
         let name = self.sweep.identity.name();
-        let smaller = Recording::of_failure(&name, symptom, seed, proof.trace.hash(), &proof.log);
+        let smaller = Recording::of_failure(&name, symptom, seed, &proof.trace, &proof.log);
         let mut report = self.report("is shrunk").symptom(symptom, seed);
         report = report.shrunk(Counts::of(found), Counts::of(&proof), &shrunk).needs(&proof).run(&proof);
         let written = match &recording.path {
@@ -304,9 +332,9 @@ impl Session {
         };
         let why = format!("{} does not replay strictly: {difference}", recording.origin);
         let mut report = self.report("left a recording").note(&why);
-        if *build != Build::current() {
-            report =
-                report.note(&format!("it was recorded on `{build}`, this build is `{}`", Build::current()));
+        let present = Build::of(&outcome.log, &outcome.trace);
+        if *build != present {
+            report = report.note(&format!("it was recorded on `{build}`, this build is `{present}`"));
         }
         Err(Stop::Failed(report.note("the file is unchanged").to_string()))
     }
@@ -395,6 +423,20 @@ impl Session {
             expect,
             strict: Some((build, trace_hash)),
         })
+    }
+
+    /// Returns the recording that was asked for, if this build can replay it.
+    fn replayable_here(&self, recording: Replayable) -> Result<Replayable, Stop> {
+        if !recording.needs_instrumentation() {
+            return Ok(recording);
+        }
+        let Replayable { origin, .. } = &recording;
+        let why = format!(
+            "{origin} was recorded in a build with preemption at basic blocks, and this build has none. `cargo wavetank replay` builds one \
+             that is. Or pass to cargo: {}",
+            blocks::cargo_options()
+        );
+        Err(Stop::Failed(self.report("cannot replay").note(&why).to_string()))
     }
 
     /// Loads a recording and brings its log into canonical order, whatever wrote the file.

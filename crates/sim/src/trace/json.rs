@@ -126,11 +126,15 @@ const fn kind(event: &TraceEvent) -> &'static str {
         TraceEvent::Started { .. } => "started",
         TraceEvent::Ended => "ended",
         TraceEvent::Waits(_) => "waits",
-        TraceEvent::Preempted { .. } | TraceEvent::OutOfBudget { .. } => "preempted",
+        TraceEvent::Preempted { .. }
+        | TraceEvent::OutOfBudget { .. }
+        | TraceEvent::PreemptedInside { .. } => "preempted",
         TraceEvent::Overtakes { .. } => "overtakes",
-        TraceEvent::DelayedAt { .. } | TraceEvent::DelayedAfter { .. } | TraceEvent::Delayed { .. } => {
-            "delayed"
-        }
+        TraceEvent::DelayedAt { .. }
+        | TraceEvent::DelayedAfter { .. }
+        | TraceEvent::DelayedInside { .. }
+        | TraceEvent::Delayed { .. } => "delayed",
+        TraceEvent::Spins { .. } => "spins",
         TraceEvent::SpuriousPending { .. } => "pending",
         TraceEvent::SpuriousWakeUp => "woken",
         TraceEvent::Adversary(_) => "adversary",

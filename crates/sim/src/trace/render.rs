@@ -135,9 +135,11 @@ impl Trace {
             | TraceEvent::Fault(_)
             | TraceEvent::Logged(_) => Detail::Essential,
             TraceEvent::Preempted { .. } | TraceEvent::Overtakes { .. } => Detail::Essential,
-            TraceEvent::DelayedAt { .. } | TraceEvent::DelayedAfter { .. } | TraceEvent::Delayed { .. } => {
-                Detail::Essential
-            }
+            TraceEvent::DelayedAt { .. }
+            | TraceEvent::DelayedAfter { .. }
+            | TraceEvent::DelayedInside { .. }
+            | TraceEvent::Delayed { .. } => Detail::Essential,
+            TraceEvent::PreemptedInside { .. } | TraceEvent::Spins { .. } => Detail::Essential,
             TraceEvent::OutOfBudget { .. }
             | TraceEvent::SpuriousPending { .. }
             | TraceEvent::SpuriousWakeUp => Detail::Essential,
@@ -182,6 +184,13 @@ impl Trace {
             TraceEvent::DelayedAt { before, nanos } => {
                 format!("~ is delayed {} for {}", beside(*before), milliseconds(*nanos))
             }
+            TraceEvent::PreemptedInside { site, by } => {
+                format!("~ is preempted at {} by {}", site.place(), self.name(*by))
+            }
+            TraceEvent::DelayedInside { site, nanos } => {
+                format!("~ is delayed at {} for {}", site.place(), milliseconds(*nanos))
+            }
+            TraceEvent::Spins { site } => format!("spins at {}", site.place()),
             TraceEvent::Delayed { nanos } => {
                 format!("~ could run, but is delayed for {}", milliseconds(*nanos))
             }

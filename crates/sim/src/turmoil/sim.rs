@@ -73,7 +73,8 @@ impl TurmoilSim {
         builder.rng_seed(choices.choose_uniform(point, 1 << 31).into());
         Self {
             choices,
-            options: RunOptions { delay_max: DELAY_MAX, ..RunOptions::default() },
+            // tokio's runtimes of other hosts run on the same OS thread.
+            options: RunOptions { delay_max: DELAY_MAX, preempt_blocks: false, ..RunOptions::default() },
             builder,
             faults: TurmoilFaults::none(),
             hosts: Vec::new(),

@@ -23,6 +23,8 @@ fn uncaught(message: &str) {
 }
 
 fn panicked(message: &str) {
+    // No task stops while it unwinds. What follows takes the lock under which sites are looked up.
+    interpose::blocks::stop();
     let Some(run) = context::current() else { return };
     run.scheduler.trace_event(TraceEvent::Panicked(message.into()));
     if !is_of_process(&run) && interpose::as_simulator(catcher::is_tokio) {
@@ -44,6 +46,7 @@ fn is_of_process(run: &Run) -> bool {
 /// A destructor has panicked during an unwind. Fails the run and has the stack abandoned, or says what no report
 /// will: the panics that end the process, and whose they are.
 fn last_words() {
+    interpose::blocks::stop();
     let Some(run) = context::current() else { return };
     let [first, then] = take_last_two();
     match then {

@@ -23,7 +23,12 @@ pub(crate) const MEANT: &str =
 /// Code under test is about to wait for a real lock, which a task may hold whose poll is interrupted.
 pub(crate) fn free_lock(really: bool) -> bool {
     let Some(run) = context::current() else { return false };
-    if really { run.scheduler.finish_interrupted() } else { run.scheduler.has_interrupted() }
+    let scheduler = &run.scheduler;
+    if really {
+        scheduler.finish_interrupted() || scheduler.give_way_to_holder()
+    } else {
+        scheduler.has_interrupted() || scheduler.can_give_way()
+    }
 }
 
 /// Code under test asks for something real.
