@@ -76,6 +76,9 @@ pub(crate) struct Build {
     /// The manifest of the package or workspace
     #[arg(long, value_name = "PATH")]
     pub(crate) manifest_path: Option<PathBuf>,
+    /// Preempt tasks and threads at basic blocks, too: build with instrumentation, in `target/fine` (Linux x86-64)
+    #[arg(long)]
+    pub(crate) fine: bool,
     /// Fail if the lock file would change
     #[arg(long)]
     pub(crate) locked: bool,

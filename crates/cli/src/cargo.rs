@@ -15,6 +15,8 @@ pub(crate) struct Workspace {
     pub(crate) root: PathBuf,
     pub(crate) packages: Vec<Package>,
     manifest: Option<PathBuf>,
+    /// The folder for what cargo builds.
+    target: PathBuf,
 }
 
 #[derive(Clone, Debug)]
@@ -47,6 +49,18 @@ pub(crate) struct Scope {
     pub(crate) package: Option<String>,
     pub(crate) target: Option<Target>,
 }
+
+/// The flags of an instrumented build. The simulator has the same, and its guide lists them.
+const INSTRUMENTED: [&str; 5] = [
+    "-Cpasses=sancov-module",
+    "-Cllvm-args=-sanitizer-coverage-level=3",
+    "-Cllvm-args=-sanitizer-coverage-trace-pc-guard",
+    "-Cdebuginfo=line-tables-only",
+    "-Cstrip=none",
+];
+
+/// Named when cargo builds, so that build scripts and procedural macros are not instrumented.
+const INSTRUMENTED_TARGET: &str = "x86_64-unknown-linux-gnu";
 
 fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
@@ -81,6 +95,7 @@ impl Workspace {
             root: text(&metadata["workspace_root"]).into(),
             packages: list(&metadata["packages"]).iter().map(package).collect(),
             manifest: build.manifest_path.clone(),
+            target: text(&metadata["target_directory"]).into(),
         })
     }
 
@@ -90,6 +105,9 @@ impl Workspace {
         let mut command = cargo();
         command.args(["test", "--no-run", "--message-format=json-render-diagnostics"]);
         command.args(self.options(build, scope));
+        if build.fine {
+            self.instrument(&mut command)?;
+        }
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn()?;
         let mut binaries = Vec::new();
@@ -101,6 +119,31 @@ impl Workspace {
             return Err(Problem::new("the tests do not build"));
         }
         Ok(binaries)
+    }
+
+    /// Has `command` build with preemption at basic blocks, in a folder of its own.
+    fn instrument(&self, command: &mut Command) -> Result<(), Problem> {
+        if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+            return Err(Problem::new("--fine: only Linux on x86-64 has preemption at basic blocks"));
+        }
+        let folder = self.target.join("fine");
+        eprintln!("building for preemption at basic blocks, in {}", folder.display());
+        command.arg("--target").arg(INSTRUMENTED_TARGET).arg("--target-dir").arg(folder);
+        match std::env::var_os("RUSTFLAGS") {
+            // The variable would replace the flags of the configuration.
+            Some(mut flags) => {
+                for flag in INSTRUMENTED {
+                    flags.push(" ");
+                    flags.push(flag);
+                }
+                command.env("RUSTFLAGS", flags);
+            }
+            None => {
+                let flags = INSTRUMENTED.map(|flag| format!("\"{flag}\"")).join(",");
+                command.arg("--config").arg(format!("build.rustflags=[{flags}]"));
+            }
+        }
+        Ok(())
     }
 
     /// The options of `cargo test` that select what to build.
@@ -231,7 +274,7 @@ mod tests {
             target("on-tcp", "test"),
         ];
         let package = Package { name: "chat".to_owned(), targets, simulates: true };
-        Workspace { root: "/w".into(), packages: vec![package], manifest: None }
+        Workspace { root: "/w".into(), packages: vec![package], manifest: None, target: "/w/target".into() }
     }
 
     #[test]
@@ -245,6 +288,15 @@ mod tests {
         assert_eq!(options("chat/bin/chat::closes"), "--package chat --bin chat");
         assert_eq!(options("chat/test/chat::closes"), "--package chat --test chat");
         assert_eq!(options("chat/chat::closes"), "--package chat", "the library or a test of its name");
+    }
+
+    #[test]
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    fn an_instrumented_build_has_its_own_folder() {
+        let mut command = Command::new("cargo");
+        workspace().instrument(&mut command).expect("this platform has it");
+        let words: Vec<String> = command.get_args().map(|word| word.to_string_lossy().into_owned()).collect();
+        assert!(words.contains(&"/w/target/fine".to_owned()), "{words:?}");
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub(crate) fn run(arguments: &Explain) -> Result<bool, Problem> {
         return Err(Problem::new(format!("{}: it records a run that passes", file.display()))
             .help("only a failure can be explained"));
     };
-    let test = simulations::named(&workspace, &arguments.build, &recording.test)?;
+    let test = simulations::named(&workspace, &recording.build(&arguments.build), &recording.test)?;
     let mut variables = load::variables_of(&file)?;
     variables.push(("WAVETANK_EXPLAIN", arguments.runs.to_string()));
     let mut points = Vec::new();

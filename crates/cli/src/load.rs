@@ -60,7 +60,7 @@ pub(crate) fn trace(file: &Path, build: &Build) -> Result<Trace, Problem> {
     }
     let recording = Recording::load(file)?;
     let workspace = Workspace::load(build)?;
-    let test = simulations::named(&workspace, build, &recording.test)?;
+    let test = simulations::named(&workspace, &recording.build(build), &recording.test)?;
     let replayed = replay(&test, &variables_of(file)?, &Interrupt::install())?;
     replayed.trace.ok_or_else(|| without_trace(file, &replayed.ended))
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use crate::arguments::Build;
 use crate::error::Problem;
 
 /// The first line of a recording.
@@ -19,6 +20,8 @@ pub(crate) struct Recording {
     /// The symptom that it shows; `None` if it must pass.
     pub(crate) symptom: Option<String>,
     pub(crate) seed: String,
+    /// Whether only a build with preemption at basic blocks replays it.
+    pub(crate) is_instrumented: bool,
     /// How many choices it holds.
     pub(crate) choices: u64,
 }
@@ -29,6 +32,11 @@ impl Recording {
         let text = String::from_utf8(bytes)
             .map_err(|_| Problem::new(format!("{}: a recording is text, and this is not", path.display())))?;
         parse(path, &text)
+    }
+
+    /// Returns what to build for its replay.
+    pub(crate) fn build(&self, build: &Build) -> Build {
+        Build { fine: build.fine || self.is_instrumented, ..build.clone() }
     }
 
     pub(crate) fn json(&self, root: &Path) -> Value {
@@ -95,7 +103,16 @@ fn parse(path: &Path, text: &str) -> Result<Recording, Problem> {
     let last = text.lines().next_back().unwrap_or_default();
     let choices = last.strip_prefix("end ").and_then(|rest| rest.split(' ').next()?.parse().ok());
     let choices = choices.ok_or_else(|| broken("the last line is missing: the file was cut off"))?;
-    Ok(Recording { path: path.to_owned(), test, symptom: symptom.map(str::to_owned), seed, choices })
+    let built = field("built")?.to_owned();
+    let is_instrumented = built.ends_with(" instrumented");
+    Ok(Recording {
+        path: path.to_owned(),
+        test,
+        is_instrumented,
+        symptom: symptom.map(str::to_owned),
+        seed,
+        choices,
+    })
 }
 
 /// The recordings below a folder, in order.
@@ -128,6 +145,9 @@ mod tests {
         let recording = parse(Path::new("a.seed"), TEXT).expect("good");
         assert_eq!((&*recording.test, &*recording.seed, recording.choices), ("chat/t::closes", "0x2a", 17));
         assert_eq!(recording.symptom.as_deref(), Some("panic in client/main: x"));
+        assert!(!recording.is_instrumented);
+        let instrumented = TEXT.replace("tokio_unstable", "tokio_unstable instrumented");
+        assert!(parse(Path::new("a.seed"), &instrumented).expect("good").is_instrumented);
         let passes = TEXT.replace("fails(panic in client/main: x)", "passes");
         assert_eq!(parse(Path::new("a.seed"), &passes).expect("good").symptom, None);
     }

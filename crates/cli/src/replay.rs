@@ -114,8 +114,11 @@ fn test_of(what: &What, filter: Option<String>, build: &Build) -> Result<Test, P
     let workspace = Workspace::load(build)?;
     if let What::File(path) = what {
         let recording = Recording::load(&load::existing(&workspace.root, path))?;
-        return simulations::named(&workspace, build, &recording.test);
+        return simulations::named(&workspace, &recording.build(build), &recording.test);
     }
+    // A lane of the word that only an instrumented build has.
+    let is_instrumented = matches!(what, What::Word(word) if word.contains(":block,"));
+    let build = &Build { fine: build.fine || is_instrumented, ..build.clone() };
     let found = simulations::build(&workspace, build, &Scope::default())?;
     let filters: Vec<String> = filter.into_iter().collect();
     let mut found = simulations::select(found, &filters)?;

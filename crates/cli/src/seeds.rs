@@ -60,15 +60,21 @@ pub(crate) fn run(arguments: &Seeds) -> Result<bool, Problem> {
     if entries.is_empty() && !arguments.json {
         println!("no recordings below {}", workspace.root.join("seeds").display());
     }
-    let tests =
-        if arguments.no_run || entries.is_empty() { None } else { Some(tests_of(&workspace, arguments)?) };
+    // Of an ordinary build and of one with preemption at basic blocks, once a recording needs it.
+    let mut tests: [Option<Vec<Test>>; 2] = [None, None];
     let mut heading = String::new();
     for entry in &mut entries {
         if interrupt.is_raised() {
             break;
         }
-        if let Some(tests) = &tests {
-            judge(entry, tests, &interrupt)?;
+        if !arguments.no_run {
+            let is_instrumented = entry.recording.as_ref().is_some_and(|found| found.is_instrumented);
+            let fine = arguments.build.fine || is_instrumented;
+            let tests = &mut tests[usize::from(fine)];
+            if tests.is_none() {
+                *tests = Some(tests_of(&workspace, arguments, fine)?);
+            }
+            judge(entry, tests.as_deref().unwrap_or_default(), &interrupt)?;
         }
         print(entry, &workspace.root, &mut heading, arguments.json);
     }
@@ -80,8 +86,8 @@ pub(crate) fn run(arguments: &Seeds) -> Result<bool, Problem> {
 }
 
 /// Builds only the packages that have recordings.
-fn tests_of(workspace: &Workspace, arguments: &Seeds) -> Result<Vec<Test>, Problem> {
-    let mut build: Build = arguments.build.clone();
+fn tests_of(workspace: &Workspace, arguments: &Seeds, fine: bool) -> Result<Vec<Test>, Problem> {
+    let mut build = Build { fine, ..arguments.build.clone() };
     if build.packages.is_empty() && !build.workspace {
         let is_recorded = |name: &&str| workspace.root.join("seeds").join(name).is_dir();
         let names = workspace.packages.iter().map(|package| &*package.name).filter(is_recorded);

@@ -59,7 +59,7 @@ fn shrink(
         return Err(Problem::new(format!("{}: it records a run that passes", file.display()))
             .help("only a failure can be shrunk"));
     }
-    let test = simulations::named(&workspace, build, &before.test)?;
+    let test = simulations::named(&workspace, &before.build(build), &before.test)?;
     let mut variables = load::variables_of(&file)?;
     variables.retain(|(name, _)| *name != "WAVETANK_SHRINK");
     variables.push(("WAVETANK_SHRINK", time.as_secs_f64().max(0.001).to_string()));

@@ -7,7 +7,8 @@
 //! # Invariants
 //!
 //! - The hash covers every event, also those that a long run has dropped.
-//! - Nothing in an event depends on the machine: no address, no wall time, no source line.
+//! - Nothing in an event depends on the machine: no address, no wall time, no source line. The number of a place in
+//!   the code, which only instrumented builds have, depends on the build.
 
 mod json;
 mod render;

@@ -7,8 +7,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use wavetank::Sim;
 use wavetank::runtime::{ListenOptions, Listener, Runtime, SocketOptions};
+use wavetank::{Faults, Sim};
 
 use crate::shared::{Counter, Gate, Signal, SpinLock};
 
@@ -124,4 +124,24 @@ pub(crate) fn a_spinning_task_lets_time_pass(sim: &mut Sim) {
             std::hint::spin_loop();
         }
     });
+}
+
+/// Tasks count, spin and send while their host crashes and starts again.
+pub(crate) fn counting_hosts_crash(sim: &mut Sim) {
+    sim.faults(Faults::none().crashes());
+    sim.server("server", async |host| {
+        let counter = Arc::new(Counter::default());
+        let lock = Arc::new(SpinLock::default());
+        loop {
+            let (counter, lock, own) = (counter.clone(), lock.clone(), host);
+            host.spawn("counts", async move {
+                for _ in 0..5 {
+                    lock.with_exclusively(|| counter.add());
+                    own.sleep(Duration::from_millis(1)).await;
+                }
+            });
+            host.sleep(Duration::from_millis(7)).await;
+        }
+    });
+    sim.client("client", async |host| host.sleep(Duration::from_millis(300)).await);
 }

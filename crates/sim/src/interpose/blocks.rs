@@ -23,6 +23,11 @@
 //! - While the hook works it is switched off: what it calls is instrumented, too.
 //! - Whether a site counts depends on the program alone.
 
+#![cfg_attr(
+    not(all(target_os = "linux", target_arch = "x86_64", not(miri))),
+    expect(dead_code, reason = "this platform has no hook")
+)]
+
 #[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
 mod hook;
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64", not(miri))))]

@@ -13,7 +13,7 @@ use std::cell::RefCell;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use super::super::{POLLING, UNSIMULATED};
+use super::super::{UNSIMULATED, as_simulator};
 use super::{SCHEDULING, SPIN_EDGES, Site, Spent, find_out, may_stop};
 
 /// Whether a site counts.
@@ -245,14 +245,6 @@ impl Drop for Aside {
             });
         }
     }
-}
-
-/// Runs `f` as part of the simulator: a lock for which it waits is held by another OS thread.
-fn as_simulator<T>(f: impl FnOnce() -> T) -> T {
-    let outer = POLLING.replace(false);
-    let result = f();
-    POLLING.set(outer);
-    result
 }
 
 /// What the hook does if a site is new, or something is used up. The hook is off. `address` is where the call returns.
