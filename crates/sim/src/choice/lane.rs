@@ -179,8 +179,8 @@ mod tests {
         let words = LaneKind::ALL.map(LaneKind::word).join(" ");
         assert_eq!(
             words,
-            "schedule withhold hold budget block pending spurious swarm link datagrams fault short adversary cancel buggify \
-             test turmoil entropy"
+            "schedule withhold hold budget block pending spurious swarm link datagrams fault short adversary \
+             cancel buggify test turmoil entropy"
         );
     }
 }

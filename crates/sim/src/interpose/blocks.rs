@@ -52,7 +52,8 @@ pub(crate) const FLAGS: [&str; 5] = [
     "-Cstrip=none",
 ];
 
-/// The target that has the hook. It must be named when cargo builds, so that build scripts and procedural macros are not instrumented: nothing in them has the hook.
+/// The target that has the hook. It must be named when cargo builds, so that build scripts and procedural macros are
+/// not instrumented: nothing in them has the hook.
 pub(crate) const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// So many edges without a new site are a spin: some ten microseconds.

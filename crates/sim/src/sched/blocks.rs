@@ -5,8 +5,8 @@
 //! of code ([`interpose::blocks`](crate::interpose::blocks)) with each step. At the last of them others may run, or the
 //! task is delayed. Then it is granted sites anew.
 //!
-//! A loop that waits for another task without any operation *spins*. It gives way to others, and time passes if no other
-//! can run. A real lock that another task holds is waited for in the same way.
+//! A loop that waits for another task without any operation *spins*. It gives way to others, and time passes if no
+//! other can run. A real lock that another task holds is waited for in the same way.
 //!
 //! # Invariants
 //!
@@ -18,7 +18,7 @@
 
 use rand_chacha::ChaCha8Rng;
 
-use super::coroutine::{self, abandon};
+use super::coroutine::{self, Suspender, abandon};
 use super::schedule::OwnPoint;
 use super::{Scheduler, State, Symptom, SymptomKind, TaskId, current};
 use crate::choice::{Choices, LaneKind, SWARM, below};
@@ -223,9 +223,7 @@ impl Scheduler {
                 thread.suspend_without_unwind();
                 crate::trace::set_formatting(formats);
             }
-            None => self.interrupt(task, |suspender| {
-                suspender.suspend_without_unwind();
-            }),
+            None => self.interrupt(task, Suspender::suspend_without_unwind),
         }
         let entry = &mut self.tasks.borrow_mut()[task.index()];
         entry.locks_held = entry.locks_held.saturating_sub(1);
@@ -285,16 +283,16 @@ impl Scheduler {
     }
 
     fn fail_by_spin(&self, task: TaskId, site: Option<Site>) {
-        let who = self.name(task);
+        let name = self.name(task);
         let detail = match site {
             Some(site) => format!(
-                "{who}: loops without an operation, and nothing ends the loop\nIt was at {}, and reached no other code \
-                 however long others ran and time passed",
+                "{name}: loops without an operation, and nothing ends the loop\nIt was at {}, and reached no \
+                 other code however long others ran and time passed",
                 site.place()
             ),
             None => format!(
-                "{who}: waits for a lock of std without end\nNo other task or thread released it, however long they ran \
-                 and time passed. Either two wait for each other's locks, or the holder has ended"
+                "{name}: waits for a lock of std without end\nNo other task or thread released it, however long they \
+                 ran and time passed. Either two wait for each other's locks, or the holder has ended"
             ),
         };
         self.fail(Symptom::new(SymptomKind::Stuck, detail));

@@ -109,10 +109,10 @@ impl Suspender {
         }
     }
 
-    /// As [`suspend`](Self::suspend), but never unwinds. Returns `false` if the thread is torn down: it is unwound where
-    /// it suspends next.
-    pub(super) fn suspend_without_unwind(&self) -> bool {
-        matches!(self.pause(Pause::Waits), Go::On)
+    /// As [`suspend`](Self::suspend), but never unwinds. If the thread is torn down, it is unwound where it suspends
+    /// next.
+    pub(super) fn suspend_without_unwind(&self) {
+        self.pause(Pause::Waits);
     }
 
     /// Runs `f` on the stack of what has resumed this coroutine.

@@ -69,8 +69,8 @@ impl Replayable {
 
     fn note_left_out(&self) {
         eprintln!(
-            "wavetank: {} is left out: it was recorded in a build with preemption at basic blocks, and this build has none. `cargo wavetank \
-             replay` replays it",
+            "wavetank: {} is left out: it was recorded in a build with preemption at basic blocks, and this build \
+             has none. `cargo wavetank replay` replays it",
             self.origin
         );
     }
@@ -432,8 +432,8 @@ impl Session {
         }
         let Replayable { origin, .. } = &recording;
         let why = format!(
-            "{origin} was recorded in a build with preemption at basic blocks, and this build has none. `cargo wavetank replay` builds one \
-             that is. Or pass to cargo: {}",
+            "{origin} was recorded in a build with preemption at basic blocks, and this build has none. \
+             `cargo wavetank replay` makes one. Or pass to cargo: {}",
             blocks::cargo_options()
         );
         Err(Stop::Failed(self.report("cannot replay").note(&why).to_string()))

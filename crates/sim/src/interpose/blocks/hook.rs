@@ -188,7 +188,7 @@ pub(crate) fn grant(sites: u32) {
     });
     let Ok((reached, number)) = known else { return };
     let classes = classes().as_ptr();
-    // SAFETY: this OS thread's own state, which only this thread uses. What it points to lives until the OS thread ends,
+    // SAFETY: this OS thread's own state, which only it uses. What it points to lives until the OS thread ends,
     // and then `Table::drop` switches the hook off. Sites are below the length of both arrays (`number_sites`).
     unsafe {
         let state = wavetank_blocks_state();
