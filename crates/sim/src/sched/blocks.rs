@@ -157,7 +157,8 @@ impl Scheduler {
     /// Returns `true` if the running `task` can stop anywhere in its code.
     fn may_stop_inside(&self, task: TaskId) -> bool {
         let on_stack = match self.tasks.borrow()[task.index()].suspender.as_ref() {
-            Some(thread) => thread.is_running(),
+            // Threads of processes run in another mode, in which the hook is off.
+            Some(thread) => thread.coroutine().is_some_and(Suspender::is_running),
             None => self.stacks.can_interrupt(task),
         };
         on_stack
@@ -214,7 +215,7 @@ impl Scheduler {
         let thread = {
             let entry = &mut self.tasks.borrow_mut()[task.index()];
             entry.locks_held += 1;
-            entry.suspender.clone()
+            entry.suspender.as_ref().and_then(|thread| thread.coroutine().cloned())
         };
         blocks::stop();
         match thread {

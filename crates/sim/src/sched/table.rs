@@ -47,6 +47,15 @@ impl Suspends {
         }
     }
 
+    /// Returns what suspends the coroutine of a thread on the runtime traits.
+    pub(super) const fn coroutine(&self) -> Option<&Suspender> {
+        match self {
+            Self::Coroutine(suspender) => Some(suspender),
+            #[cfg(all(feature = "process", not(miri)))]
+            Self::User(_) => None,
+        }
+    }
+
     /// Returns `true` if the thread can have caught the unwind that tears it down.
     pub(super) fn is_inside(&self) -> bool {
         match self {
