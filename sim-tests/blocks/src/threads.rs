@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use wavetank::Faults;
 use wavetank::runtime::{
     BlockingListener, BlockingStream, Condvar, ListenOptions, Mutex, SocketOptions, ThreadHandle, Threads,
 };
@@ -178,25 +177,4 @@ pub(crate) fn locks_in_two_orders_block_each_other(sim: &mut Sim) {
 
 pub(crate) fn locks_in_one_order_are_waited_for(sim: &mut Sim) {
     transferring(sim, true);
-}
-
-/// Threads count, spin and sleep while their host crashes and starts again.
-pub(crate) fn counting_hosts_crash(sim: &mut Sim) {
-    sim.faults(Faults::none().crashes());
-    sim.server_thread("server", |host| {
-        let counter = Arc::new(Counter::default());
-        let lock = Arc::new(SpinLock::default());
-        loop {
-            let (counter, lock, own) = (counter.clone(), lock.clone(), host);
-            let counts = move || {
-                for _ in 0..5 {
-                    lock.with_exclusively(|| counter.add());
-                    own.sleep(Duration::from_millis(1));
-                }
-            };
-            host.spawn("counts", counts).expect("a thread");
-            host.sleep(Duration::from_millis(7));
-        }
-    });
-    sim.client_thread("client", |host| host.sleep(Duration::from_millis(300)));
 }

@@ -95,6 +95,7 @@ impl Scheduler {
             && self.may_perturb()
             && !self.stopped()
             && !self.may_not_suspend()
+            && !self.being_torn_down()
             && !crate::trace::is_formatting();
         if !is_calm || !self.delays_threads_after_effects() {
             return;

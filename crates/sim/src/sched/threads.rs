@@ -41,7 +41,8 @@ impl Scheduler {
         self.count_step(task);
         self.queue().set_last(task, operation);
         self.note_object(task, object);
-        if self.stopped() {
+        // One that is torn down goes on until here, where it is unwound.
+        if self.stopped() || self.being_torn_down() {
             self.suspend(task);
             return;
         }
@@ -82,6 +83,9 @@ impl Scheduler {
         self.queue().set_last(task, Operation::new("yield"));
         self.note_object(task, |_| None);
         self.policy.borrow_mut().yielded(task);
+        if self.being_torn_down() {
+            return self.suspend(task);
+        }
         if !self.stopped() && self.stop_if_paused(task) {
             return;
         }

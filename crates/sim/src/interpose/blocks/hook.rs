@@ -264,16 +264,19 @@ unsafe extern "C" fn slow(site: *const u32, address: usize) {
     let class = &classes()[site as usize];
     // SAFETY: this OS thread's own state.
     let state = unsafe { &mut *wavetank_blocks_state() };
-    if class.load(Ordering::Relaxed) == UNKNOWN {
-        let mut is_counted = false;
-        as_simulator(|| (scheduling.apart)(&mut || is_counted = find_out(site, address)));
-        class.store(if is_counted { COUNTED } else { LEFT_OUT }, Ordering::Relaxed);
-        if !is_counted {
+    if state.left != 0 && state.edges != 0 {
+        // The site was not known. Meanwhile another OS thread may have looked it up.
+        if class.load(Ordering::Relaxed) == UNKNOWN {
+            let mut is_counted = false;
+            as_simulator(|| (scheduling.apart)(&mut || is_counted = find_out(site, address)));
+            class.store(if is_counted { COUNTED } else { LEFT_OUT }, Ordering::Relaxed);
+        }
+        if class.load(Ordering::Relaxed) == LEFT_OUT {
             return go_on();
         }
         // SAFETY: `kept` has a place for each site.
         unsafe { state.kept.add(site as usize).write(state.grant) };
-        state.edges = SPIN_EDGES.max(state.edges);
+        state.edges = SPIN_EDGES;
         state.left -= 1;
         if state.left != 0 {
             return go_on();
