@@ -18,7 +18,7 @@ pub(crate) fn run(arguments: &Explain) -> Result<bool, Problem> {
     let workspace = Workspace::load(&arguments.build)?;
     let file = load::existing(&workspace.root, &arguments.file);
     let recording = Recording::load(&file)?;
-    let Some(symptom) = recording.symptom else {
+    let Some(symptom) = recording.symptom.clone() else {
         return Err(Problem::new(format!("{}: it records a run that passes", file.display()))
             .help("only a failure can be explained"));
     };
