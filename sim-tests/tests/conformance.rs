@@ -253,6 +253,18 @@ fn in_turmoil_threads(name: &str, behaviour: fn(World<TurmoilHost>)) {
 }
 
 #[test]
+#[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
+fn processes_run_the_same_behaviours() {
+    let pairs = [
+        [on_tokio::NAMES, in_process_tasks::NAMES],
+        [on_std::NAMES, in_process_threads::NAMES],
+        [udp_on_tokio::NAMES, udp_in_process_tasks::NAMES],
+        [udp_on_std::NAMES, udp_in_process_threads::NAMES],
+    ];
+    assert!(pairs.iter().all(|[linux, process]| linux == process));
+}
+
+#[test]
 fn every_deviation_names_a_behaviour_and_a_world() {
     let tasks = [on_tokio::NAMES, in_simulation_tasks::NAMES, in_turmoil_tasks::NAMES];
     let threads = [on_std::NAMES, in_simulation_threads::NAMES, in_turmoil_threads::NAMES];

@@ -1,7 +1,11 @@
 //! Unmodified programs in the simulation: std, tokio, and what stands on them.
 
 #![cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
-#![expect(clippy::disallowed_methods, reason = "unmodified programs know nothing of the simulation")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "unmodified programs know nothing of the simulation"
+)]
 
 #[path = "processes/chat.rs"]
 mod chat;

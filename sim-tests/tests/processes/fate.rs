@@ -83,7 +83,7 @@ fn a_call_that_is_not_simulated_is_named() {
     assert_fails("fate::unix", pair, SymptomKind::Uncontrolled, "client/main calls `socket(AF_UNIX)`");
     #[expect(unsafe_code, reason = "std has no such call")]
     // SAFETY: takes no pointers that it would follow.
-    let timer = || drop(unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, 0) });
+    let timer = || assert_eq!(unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, 0) }, -1);
     assert_fails("fate::timer", timer, SymptomKind::Uncontrolled, "client/main calls `timerfd_create`");
     let command = || drop(std::process::Command::new("true").spawn());
     assert_fails("fate::command", command, SymptomKind::Uncontrolled, "client/main calls `");

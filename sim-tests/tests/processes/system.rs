@@ -92,7 +92,7 @@ fn each_process_has_a_machine_of_its_own() {
             // Lines of the trace, and so of its hash.
             println!("entropy {own:x}");
             tracing::info!(own, "entropy");
-            sometimes!(own % 2 == 0, "entropy is even");
+            sometimes!(own.is_multiple_of(2), "entropy is even");
             io::Result::Ok(())
         });
     });

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use super::Place;
 
 /// Addresses of a program, and what each belongs to. Zeroes are an empty table.
-pub(crate) struct Known([Entry; Known::SIZE]);
+pub(crate) struct Known([Entry; Self::SIZE]);
 
 struct Entry {
     /// 0 is none.
