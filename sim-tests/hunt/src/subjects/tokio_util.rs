@@ -103,12 +103,15 @@ fn delays(sim: &mut Sim) {
                 }
                 // The queue is empty: look again, because an empty queue wakes no task.
                 Some(None) => {
-                    let delays = shared.lock().expect("no task panics");
-                    assert!(delays.keys.is_empty(), "the queue ends with {} delays in it", delays.keys.len());
-                    if delays.is_complete {
+                    let is_complete = {
+                        let delays = shared.lock().expect("no task panics");
+                        let left = delays.keys.len();
+                        assert_eq!(left, 0, "the queue ends with delays in it");
+                        delays.is_complete
+                    };
+                    if is_complete {
                         break;
                     }
-                    drop(delays);
                     work(host, 10).await;
                 }
                 None => work(host, 50).await,
@@ -309,12 +312,11 @@ fn simplex(sim: &mut Sim) {
         let mut read = Vec::new();
         loop {
             let mut bytes = [0; 4];
-            match patience[1].wait(host, reader.read(&mut bytes)).await {
-                Some(count) => match count.expect("the writer ends cleanly") {
+            if let Some(count) = patience[1].wait(host, reader.read(&mut bytes)).await {
+                match count.expect("the writer ends cleanly") {
                     0 => break,
                     count => read.extend_from_slice(&bytes[..count]),
-                },
-                None => {}
+                }
             }
         }
         assert_eq!(read, (0..total).collect::<Vec<u8>>());
