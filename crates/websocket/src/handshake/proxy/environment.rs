@@ -18,13 +18,14 @@ pub(super) struct Environment {
 /// A variable that names a proxy. It is read when it is needed: a value that no connection needs is not checked.
 #[derive(Clone, PartialEq, Eq)]
 struct Setting {
-    variable: &'static str,
+    /// Its name, in small letters or capitals, as it is set.
+    variable: String,
     text: String,
 }
 
 impl Setting {
     fn proxy(&self) -> Result<Proxy, OpenError> {
-        Proxy::parse(&in_scheme_of(self.variable, &self.text)).map_err(|error| match error {
+        Proxy::parse(&in_scheme_of(&self.variable, &self.text)).map_err(|error| match error {
             OpenError::Url { url, reason } => {
                 OpenError::Url { url: format!("{url}` in the variable `{}", self.variable), reason }
             }
@@ -42,23 +43,21 @@ impl std::fmt::Debug for Setting {
 
 impl Environment {
     pub(super) fn read(lookup: impl Fn(&str) -> Option<String>) -> Self {
-        let value = |name: &str| {
+        let setting = |name: &str| {
             let in_cgi = name == "HTTP_PROXY" && lookup("REQUEST_METHOD").is_some();
-            let capitals = || if in_cgi { None } else { lookup(name) };
             // Small letters first, as curl has it; what is empty is not set.
-            lookup(&name.to_ascii_lowercase())
-                .filter(|value| !value.is_empty())
-                .or_else(capitals)
-                .filter(|value| !value.is_empty())
+            let names = [name.to_ascii_lowercase(), name.to_owned()];
+            names.into_iter().filter(|variable| !(in_cgi && variable == name)).find_map(|variable| {
+                let text = lookup(&variable).filter(|text| !text.is_empty())?;
+                Some(Setting { variable, text })
+            })
         };
-        let first = |names: &[&'static str]| {
-            names.iter().find_map(|variable| Some(Setting { variable, text: value(variable)? }))
-        };
+        let first = |names: &[&str]| names.iter().find_map(|name| setting(name));
         Self {
             secure: first(&["WSS_PROXY", "SOCKS_PROXY", "HTTPS_PROXY", "ALL_PROXY"]),
             plain: first(&["WS_PROXY", "SOCKS_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"]),
-            except: value("NO_PROXY")
-                .unwrap_or_default()
+            except: setting("NO_PROXY")
+                .map_or_else(String::new, |setting| setting.text)
                 .split(',')
                 .map(|element| element.trim().to_ascii_lowercase())
                 .filter(|element| !element.is_empty())
@@ -76,7 +75,11 @@ impl Environment {
 
 /// A proxy that is given without scheme speaks what its variable is named after.
 fn in_scheme_of(name: &str, text: &str) -> String {
-    if name == "SOCKS_PROXY" && !text.contains("://") { format!("socks5://{text}") } else { text.to_owned() }
+    if name.eq_ignore_ascii_case("SOCKS_PROXY") && !text.contains("://") {
+        format!("socks5://{text}")
+    } else {
+        text.to_owned()
+    }
 }
 
 /// Whether an element of `NO_PROXY` means a host (in small letters; IPv6 without brackets) and port.
@@ -92,8 +95,9 @@ fn matches(element: &str, host: &str, port: u16) -> bool {
         Ok(address) => is_in_network(name, address),
         Err(_) => {
             let name = name.trim_start_matches("*.").trim_start_matches('.');
+            let name = name.strip_suffix('.').unwrap_or(name);
             let host = host.trim_end_matches('.');
-            // The name itself, or what ends in it after a dot.
+            // The name itself, or what ends in it after a dot. The dot of the root may end either.
             host.strip_suffix(name)
                 .is_some_and(|rest| rest.is_empty() || (!name.is_empty() && rest.ends_with('.')))
         }
@@ -174,7 +178,7 @@ mod tests {
         assert!(plain.choose(&target).unwrap().is_some());
         let used = environment(&[("https_proxy", "https://user:secret@x")]);
         let error = used.choose(&target).unwrap_err().to_string();
-        assert!(error.contains("HTTPS_PROXY") && error.contains("TLS to a proxy"), "{error}");
+        assert!(error.contains("`https_proxy`") && error.contains("TLS to a proxy"), "{error}");
         assert!(!error.contains("secret") && !format!("{used:?}").contains("secret"), "{error}");
     }
 
@@ -193,6 +197,8 @@ mod tests {
             (".a.b", "ws://x.a.b", true),
             ("*.a.b", "ws://x.a.b", true),
             ("a.b", "ws://xa.b", false),
+            ("a.b.", "ws://a.b", true),
+            ("a.b", "ws://a.b.", true),
             ("a.b:81", "ws://a.b:81", true),
             ("a.b:81", "ws://a.b", false),
             (".", "ws://a.b", false),
