@@ -38,6 +38,23 @@ fn opening_times_out_on_silent_or_slow_servers() {
 }
 
 #[test]
+fn a_refusal_before_the_whole_request_is_reported() {
+    let (listener, address) = listen();
+    let serving = spawn(move || {
+        let mut peer = Peer { stream: listener.accept().expect("a connection").0 };
+        peer.stream.read_exact(&mut [0; 100]).expect("a request");
+        peer.write(b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\n\r\n");
+        peer
+    });
+    let request = ClientRequest::new(&format!("ws://{address}/")).expect("a URL");
+    let request = request.header("X-Long", &"x".repeat(8 << 20)).expect("a header");
+    let failed = Client::new(Std).config(quiet(LONG)).connect(request).map(drop);
+    let Err(OpenError::Rejected(rejection)) = failed else { panic!("{failed:?}") };
+    assert_eq!(rejection.status, 431);
+    drop(serving());
+}
+
+#[test]
 fn an_opening_is_stopped_by_another_thread() {
     let (listener, address) = listen();
     let stopper = Stopper::new(Std);
@@ -56,6 +73,29 @@ fn an_opening_is_stopped_by_another_thread() {
     // Nothing listens any more, and nothing is tried.
     let error = client.connect_stoppable(request(), &stopper).map(drop).expect_err("it was stopped before");
     assert!(matches!(error, OpenError::Stopped), "{error}");
+}
+
+#[test]
+fn an_opening_over_a_stream_is_stopped() {
+    let (listener, address) = listen();
+    let stopper = Stopper::new(Std);
+    let stops = stopper.clone();
+    let serving = spawn(move || {
+        let mut peer = Peer { stream: listener.accept().expect("a connection").0 };
+        peer.read_request();
+        stops.stop();
+        // Nothing is asked of it any more.
+        let mut late = Peer { stream: listener.accept().expect("a connection").0 };
+        (peer.read_until_end(), late.read_until_end())
+    });
+    let client = Client::new(Std).config(quiet(LONG));
+    for when in ["under way", "before"] {
+        let stream = Std.connect(address, SocketOptions::new(), None).expect("a listener");
+        let request = ClientRequest::new("ws://peer.test/").expect("a URL");
+        let stopped = client.connect_over_stoppable(stream, request, &stopper).map(drop);
+        assert!(matches!(stopped, Err(OpenError::Stopped)), "{when}: {stopped:?}");
+    }
+    assert_eq!(serving(), (true, true), "both streams are closed");
 }
 
 #[test]
