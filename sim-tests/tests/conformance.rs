@@ -183,6 +183,26 @@ fn in_simulation_threads(name: &str, behaviour: fn(World<Host>)) {
     });
 }
 
+/// Runs the body of the test that this thread runs in a copy of this program that runs no other.
+///
+/// Processes of a simulation are forks of the test's. A fork finds statics as other tests have left them, and a lock of
+/// std that another thread has at that moment stays locked in it.
+#[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
+#[expect(clippy::disallowed_methods, reason = "tells the copy what it is")]
+fn beside_no_other_test(body: impl FnOnce()) {
+    const COPY: &str = "CONFORMANCE_BESIDE_NO_OTHER_TEST";
+    let thread = std::thread::current();
+    let test = thread.name().expect("the harness names the thread of a test");
+    // A harness with one thread runs tests on its main thread.
+    if test == "main" || std::env::var(COPY).is_ok() {
+        return body();
+    }
+    let mut copy = std::process::Command::new(std::env::current_exe().expect("this is a program"));
+    let output = copy.args([test, "--exact"]).env(COPY, "1").output().expect("the copy starts");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}
+
 /// Runs a behaviour of [`on_tokio`], as it is, as the main of an unmodified program.
 #[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
 fn in_process_tasks<F>(
@@ -191,16 +211,20 @@ fn in_process_tasks<F>(
 ) where
     F: Future<Output = ()>,
 {
-    sweep_in_simulation("process_tasks", name, move |sim| {
-        sim.process_client("machine", move || on_tokio(name, behaviour));
+    beside_no_other_test(|| {
+        sweep_in_simulation("process_tasks", name, move |sim| {
+            sim.process_client("machine", move || on_tokio(name, behaviour));
+        });
     });
 }
 
 /// Runs a behaviour of [`on_std`], as it is, as the main of an unmodified program.
 #[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
 fn in_process_threads(name: &'static str, behaviour: fn(World<Std>)) {
-    sweep_in_simulation("process_threads", name, move |sim| {
-        sim.process_client("machine", move || on_std(name, behaviour));
+    beside_no_other_test(|| {
+        sweep_in_simulation("process_threads", name, move |sim| {
+            sim.process_client("machine", move || on_std(name, behaviour));
+        });
     });
 }
 

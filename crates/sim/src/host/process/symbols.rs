@@ -54,6 +54,19 @@ fn thread_number() -> c_int {
     if thread.is_main.get() { (CALLS.process_id)() } else { FIRST_THREAD + thread.task.get() as c_int }
 }
 
+/// Whether the real descriptor is of a socket or a pipe. The test's process opened it before this process was forked,
+/// and a static keeps it, as tokio's for signals: a copy is a socket on which nothing ever comes.
+fn is_socket_or_pipe(file: c_int) -> bool {
+    if !(3..descriptors::FIRST).contains(&file) {
+        return false;
+    }
+    // SAFETY: plain data that the call fills in.
+    let mut status: libc::stat = unsafe { std::mem::zeroed() };
+    // SAFETY: `status` is writable.
+    let known = unsafe { libc::fstat(file, &mut status) } == 0;
+    known && matches!(status.st_mode & libc::S_IFMT, libc::S_IFSOCK | libc::S_IFIFO)
+}
+
 /// Converts a time of libc.
 pub(super) fn nanos_of(time: &timespec) -> Nanos {
     (time.tv_sec.max(0) as u64).saturating_mul(1_000_000_000).saturating_add(time.tv_nsec.max(0) as u64)
@@ -508,6 +521,10 @@ symbols! {
     }
 
     fn fcntl(file: c_int, command: c_int, argument: usize) -> c_int {
+        let duplicates = matches!(command, libc::F_DUPFD | libc::F_DUPFD_CLOEXEC);
+        if duplicates && is_simulated() && is_socket_or_pipe(file) {
+            return answer(|call| Ok(pipes::pair(call, 0)[0] as isize), || 0) as c_int;
+        }
         answer_about(file, |call, open| options::fcntl(call, open, command, argument), || {
             system!(SYS_fcntl, file, command, argument)
         }) as c_int

@@ -27,7 +27,7 @@ impl Setting {
     fn proxy(&self) -> Result<Proxy, OpenError> {
         Proxy::parse(&in_scheme_of(&self.variable, &self.text)).map_err(|error| match error {
             OpenError::Url { url, reason } => {
-                OpenError::Url { url: format!("{url}` in the variable `{}", self.variable), reason }
+                OpenError::Url { url: format!("{}={url}", self.variable), reason }
             }
             other => other,
         })
@@ -178,7 +178,7 @@ mod tests {
         assert!(plain.choose(&target).unwrap().is_some());
         let used = environment(&[("https_proxy", "https://user:secret@x")]);
         let error = used.choose(&target).unwrap_err().to_string();
-        assert!(error.contains("`https_proxy`") && error.contains("TLS to a proxy"), "{error}");
+        assert!(error.contains("https_proxy=https://x") && error.contains("TLS to a proxy"), "{error}");
         assert!(!error.contains("secret") && !format!("{used:?}").contains("secret"), "{error}");
     }
 
