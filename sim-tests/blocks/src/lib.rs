@@ -74,8 +74,11 @@ pub const RACES: [Race; 8] = [
     },
 ];
 
+/// What builds a simulation.
+pub type Body = fn(&mut Sim);
+
 /// Simulations without a bug: loops that spin, and crashes of what is stopped inside of its code.
-pub const SOUND: [(&str, fn(&mut Sim)); 4] = [
+pub const SOUND: [(&str, Body); 4] = [
     ("a spin lock, in tasks", tasks::a_swapped_spin_lock_lets_one_in),
     ("a task that spins", tasks::a_spinning_task_lets_time_pass),
     ("a thread that spins", threads::a_spinning_thread_lets_time_pass),
