@@ -100,7 +100,7 @@ fn a_refusal_before_the_whole_request_is_reported(sim: &mut Sim) {
     });
     sim.client_thread("client", |host: Host| {
         let client = Client::new(host).config(hurried()).socket_options(narrow());
-        let request = request().header("X-Long", &"x".repeat(100_000)).expect("a header");
+        let request = request().header("X-Long", "x".repeat(100_000)).expect("a header");
         let opened = within(host, SECOND, || client.connect(request));
         let Err(OpenError::Rejected(rejection)) = opened else { panic!("{:?}", opened.map(drop)) };
         assert_eq!(rejection.status.as_u16(), 431);

@@ -1,6 +1,6 @@
 //! Unmodified programs: hosts whose threads call libc, and are answered by the simulator.
 //!
-//! A process is a host like the others: same network, faults, seeds, traces. Its threads are [`UserThread`]s, which the
+//! A process is a host like the others: same network, faults, seeds, traces. Its threads are `UserThread`s, which the
 //! scheduler runs as it runs its own. What they ask of libc comes here by symbols of the same names (`symbols`), in
 //! kernel mode (`call`). The answers stand on the host's sockets, the scheduler's waits and the host's entropy.
 //!

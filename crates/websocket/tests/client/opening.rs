@@ -72,7 +72,7 @@ async fn a_refusal_before_the_whole_request_is_reported() {
         let (near, mut far) = tokio::io::duplex(256);
         let client = Client::new(Tokio);
         let request = ClientRequest::new("ws://peer.test/").expect("an address");
-        let request = request.header("X-Long", &"x".repeat(10_000)).expect("a header");
+        let request = request.header("X-Long", "x".repeat(10_000)).expect("a header");
         let refusing = async {
             far.read_exact(&mut [0; 300]).await.expect("the client writes");
             let answer = b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\n\r\n";

@@ -47,7 +47,7 @@ fn a_refusal_before_the_whole_request_is_reported() {
         peer
     });
     let request = ClientRequest::new(&format!("ws://{address}/")).expect("a URL");
-    let request = request.header("X-Long", &"x".repeat(8 << 20)).expect("a header");
+    let request = request.header("X-Long", "x".repeat(8 << 20)).expect("a header");
     let failed = Client::new(Std).config(quiet(LONG)).connect(request).map(drop);
     let Err(OpenError::Rejected(rejection)) = failed else { panic!("{failed:?}") };
     assert_eq!(rejection.status, 431);
