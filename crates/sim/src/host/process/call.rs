@@ -95,6 +95,20 @@ pub(super) fn is_simulated() -> bool {
     user::user().is_some()
 }
 
+/// Whether the real descriptor is of a socket or a pipe. The test's process opened it before this process was forked,
+/// and a static keeps it, as tokio's for signals: a copy is a socket on which nothing ever comes.
+#[expect(unsafe_code, reason = "asks the system about a descriptor")]
+pub(super) fn is_socket_or_pipe(file: c_int) -> bool {
+    if !(3..descriptors::FIRST).contains(&file) {
+        return false;
+    }
+    // SAFETY: plain data that the call fills in.
+    let mut status: libc::stat = unsafe { std::mem::zeroed() };
+    // SAFETY: `status` is writable.
+    let known = unsafe { libc::fstat(file, &mut status) } == 0;
+    known && matches!(status.st_mode & libc::S_IFMT, libc::S_IFSOCK | libc::S_IFIFO)
+}
+
 /// Answers a call of a process, or has the real system answer that of another thread.
 pub(super) fn answer(simulated: impl FnOnce(&Call) -> Answer, real: impl FnOnce() -> isize) -> isize {
     let Some(thread) = user::user() else { return in_form_of_libc(real()) };

@@ -14,7 +14,9 @@ use libc::{
 };
 
 use super::address;
-use super::call::{Answer, Call, Errno, answer, answer_about, in_form_of_libc, is_simulated, set_errno};
+use super::call::{
+    Answer, Call, Errno, answer, answer_about, in_form_of_libc, is_simulated, is_socket_or_pipe, set_errno,
+};
 use super::descriptors::{self, File};
 use super::{
     PROCESSORS, datagrams, fate, futex, names, options, pipes, polling, sockets, threads, unsimulated,
@@ -52,19 +54,6 @@ const FIRST_THREAD: c_int = 5_000_000;
 fn thread_number() -> c_int {
     let Some(thread) = user::user() else { return real_syscall(libc::SYS_gettid, [0; 6]) as c_int };
     if thread.is_main.get() { (CALLS.process_id)() } else { FIRST_THREAD + thread.task.get() as c_int }
-}
-
-/// Whether the real descriptor is of a socket or a pipe. The test's process opened it before this process was forked,
-/// and a static keeps it, as tokio's for signals: a copy is a socket on which nothing ever comes.
-fn is_socket_or_pipe(file: c_int) -> bool {
-    if !(3..descriptors::FIRST).contains(&file) {
-        return false;
-    }
-    // SAFETY: plain data that the call fills in.
-    let mut status: libc::stat = unsafe { std::mem::zeroed() };
-    // SAFETY: `status` is writable.
-    let known = unsafe { libc::fstat(file, &mut status) } == 0;
-    known && matches!(status.st_mode & libc::S_IFMT, libc::S_IFSOCK | libc::S_IFIFO)
 }
 
 /// Converts a time of libc.
