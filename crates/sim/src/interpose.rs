@@ -209,17 +209,16 @@ fn inside() -> Option<Nanos> {
 #[cfg(all(target_os = "linux", not(miri)))]
 #[expect(unsafe_code, reason = "symbols of libc are C functions, and the real ones are called by pointer")]
 mod linux {
-    use std::sync::atomic::{AtomicPtr, Ordering};
-
     use libc::{c_int, c_uint, c_void, clockid_t, size_t, ssize_t, timespec};
     use rand_core::Rng;
 
     use super::{CLOCK, ENTROPY, EPOCH_SECONDS, OBSERVED, POLLING, UPTIME_SECONDS};
+    use crate::original::Original;
 
     type ClockGettime = unsafe extern "C" fn(clockid_t, *mut timespec) -> c_int;
 
-    /// libc's own `clock_gettime`, which uses the vDSO; null until it is first needed.
-    static REAL_CLOCK_GETTIME: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
+    /// libc's own `clock_gettime`, which uses the vDSO.
+    static REAL_CLOCK_GETTIME: Original = Original::new(c"clock_gettime");
 
     pub(super) fn virtual_time(clock: clockid_t) -> Option<timespec> {
         #[cfg(feature = "process")]
@@ -272,12 +271,7 @@ mod linux {
     }
 
     unsafe fn real_clock_gettime(clock: clockid_t, time: *mut timespec) -> c_int {
-        let mut real = REAL_CLOCK_GETTIME.load(Ordering::Relaxed);
-        if real.is_null() {
-            // SAFETY: a plain symbol look-up. In a statically linked program it finds nothing.
-            real = unsafe { libc::dlsym(libc::RTLD_NEXT, c"clock_gettime".as_ptr()) };
-            REAL_CLOCK_GETTIME.store(real, Ordering::Relaxed);
-        }
+        let real = REAL_CLOCK_GETTIME.find();
         if real.is_null() {
             // SAFETY: the kernel's own interface, with the caller's arguments.
             return unsafe { libc::syscall(libc::SYS_clock_gettime, clock, time) as c_int };

@@ -72,6 +72,7 @@
 //! symptom                what failed, normalised
 //! interrupt, progress    Ctrl-C; what the watchdog sees of a run
 //! whereabouts            where the OS thread of a run is stuck
+//! original               libc's own symbols
 //! thread_memory          what an OS thread keeps in thread-local values
 //! wall_clock, last_words  how long shrinking may take; the last message of a process that a run ends (exit, abort)
 //! panics                 panics are noted and not printed
@@ -123,6 +124,7 @@ mod last_words;
 mod net;
 mod options;
 mod order;
+mod original;
 mod panics;
 mod plain;
 mod pool;

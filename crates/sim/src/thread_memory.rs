@@ -59,9 +59,9 @@ mod system {
 mod system {
     use std::ffi::{c_int, c_void};
     use std::ops::Range;
-    use std::sync::OnceLock;
 
     use super::REGISTERED;
+    use crate::original::Original;
 
     fn count() {
         let _ = REGISTERED.try_with(|registered| registered.set(registered.get() + 1));
@@ -80,15 +80,10 @@ mod system {
         value: *mut c_void,
         library: *mut c_void,
     ) -> c_int {
-        static REAL: OnceLock<AtExit> = OnceLock::new();
+        static REAL: Original = Original::new(c"__cxa_thread_atexit_impl");
         count();
-        let real = REAL.get_or_init(|| {
-            // SAFETY: a plain symbol look-up.
-            let real = unsafe { libc::dlsym(libc::RTLD_NEXT, c"__cxa_thread_atexit_impl".as_ptr()) };
-            assert!(!real.is_null(), "glibc has `__cxa_thread_atexit_impl`");
-            // SAFETY: glibc's symbol of this name has this signature.
-            unsafe { std::mem::transmute::<*mut c_void, AtExit>(real) }
-        });
+        // SAFETY: libc's symbol of this name has this signature.
+        let real = unsafe { std::mem::transmute::<*mut c_void, AtExit>(REAL.get()) };
         // SAFETY: the arguments are passed on as they came.
         unsafe { real(destructor, value, library) }
     }
@@ -102,15 +97,10 @@ mod system {
     /// As libc's.
     #[unsafe(no_mangle)]
     unsafe extern "C" fn pthread_setspecific(key: libc::pthread_key_t, value: *const c_void) -> c_int {
-        static REAL: OnceLock<SetSpecific> = OnceLock::new();
+        static REAL: Original = Original::new(c"pthread_setspecific");
         count();
-        let real = REAL.get_or_init(|| {
-            // SAFETY: a plain symbol look-up.
-            let real = unsafe { libc::dlsym(libc::RTLD_NEXT, c"pthread_setspecific".as_ptr()) };
-            assert!(!real.is_null(), "libc has `pthread_setspecific`");
-            // SAFETY: libc's symbol of this name has this signature.
-            unsafe { std::mem::transmute::<*mut c_void, SetSpecific>(real) }
-        });
+        // SAFETY: libc's symbol of this name has this signature.
+        let real = unsafe { std::mem::transmute::<*mut c_void, SetSpecific>(REAL.get()) };
         // SAFETY: the arguments are passed on as they came.
         unsafe { real(key, value) }
     }

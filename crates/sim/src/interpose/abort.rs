@@ -6,15 +6,14 @@
 #![cfg(all(target_os = "linux", not(miri), not(target_feature = "crt-static")))]
 #![expect(unsafe_code, reason = "symbols of libc are C functions, and the real ones are called by pointer")]
 
-use std::sync::atomic::{AtomicPtr, Ordering};
-
 use libc::{c_int, c_void, size_t, ssize_t};
 
 use super::{LEAVING, ON_ABORT};
+use crate::original::Original;
 
 type Abort = unsafe extern "C" fn() -> !;
 
-static REAL_ABORT: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
+static REAL_ABORT: Original = Original::new(c"abort");
 
 /// libc's `abort(3)`: leaves the stack that runs now, if that was announced.
 ///
@@ -32,12 +31,7 @@ unsafe extern "C" fn abort() -> ! {
     {
         leave();
     }
-    let mut real = REAL_ABORT.load(Ordering::Relaxed);
-    if real.is_null() {
-        // SAFETY: a plain symbol look-up.
-        real = unsafe { libc::dlsym(libc::RTLD_NEXT, c"abort".as_ptr()) };
-        REAL_ABORT.store(real, Ordering::Relaxed);
-    }
+    let real = REAL_ABORT.find();
     if real.is_null() {
         // SAFETY: ends the process as `abort` would, but for handlers of SIGABRT.
         unsafe { libc::_exit(134) };

@@ -5,11 +5,10 @@
 #![cfg(all(target_os = "linux", not(miri), not(target_feature = "crt-static")))]
 #![expect(unsafe_code, reason = "symbols of libc are C functions, and the real ones are called by pointer")]
 
-use std::sync::atomic::{AtomicPtr, Ordering};
-
 use libc::{c_int, c_long, c_void, cpu_set_t, pid_t, pthread_attr_t, pthread_t, size_t, time_t, timeval};
 
 use super::{EPOCH_SECONDS, inside};
+use crate::original::Original;
 
 /// The number of a process in a run: above the largest that Linux gives, so that a signal to it reaches no process.
 const PROCESS: pid_t = 4_194_305;
@@ -17,19 +16,8 @@ const PROCESS: pid_t = 4_194_305;
 type Sysconf = unsafe extern "C" fn(c_int) -> c_long;
 type PthreadGetattr = unsafe extern "C" fn(pthread_t, *mut pthread_attr_t) -> c_int;
 
-static REAL_SYSCONF: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
-static REAL_PTHREAD_GETATTR: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
-
-/// libc's own symbol of this name.
-fn real(known: &AtomicPtr<c_void>, name: &std::ffi::CStr) -> *mut c_void {
-    let mut real = known.load(Ordering::Relaxed);
-    if real.is_null() {
-        // SAFETY: a plain symbol look-up.
-        real = unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr()) };
-        known.store(real, Ordering::Relaxed);
-    }
-    real
-}
+static REAL_SYSCONF: Original = Original::new(c"sysconf");
+static REAL_PTHREAD_GETATTR: Original = Original::new(c"pthread_getattr_np");
 
 /// Whether a thread of an unmodified program asks.
 fn is_in_process() -> bool {
@@ -159,7 +147,7 @@ unsafe extern "C" fn sysconf(name: c_int) -> c_long {
             return 1;
         }
     }
-    let real = real(&REAL_SYSCONF, c"sysconf");
+    let real = REAL_SYSCONF.find();
     if real.is_null() {
         return -1;
     }
@@ -179,7 +167,7 @@ unsafe extern "C" fn sysconf(name: c_int) -> c_long {
 /// As libc's.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn pthread_getattr_np(thread: pthread_t, attributes: *mut pthread_attr_t) -> c_int {
-    let real = real(&REAL_PTHREAD_GETATTR, c"pthread_getattr_np");
+    let real = REAL_PTHREAD_GETATTR.find();
     if real.is_null() || inside().is_some() || is_in_process() {
         return libc::ENOSYS;
     }

@@ -6,31 +6,19 @@
 #![cfg(all(target_os = "linux", not(miri), not(target_feature = "crt-static")))]
 #![expect(unsafe_code, reason = "symbols of libc are C functions, and the real ones are called by pointer")]
 
-use std::sync::atomic::{AtomicPtr, Ordering};
-
 use libc::{addrinfo, c_char, c_int, c_void, pthread_attr_t, pthread_t};
 
 use super::{Real, inside, is_refused};
 use crate::last_words;
+use crate::original::Original;
 
 type Start = extern "C-unwind" fn(*mut c_void) -> *mut c_void;
 type PthreadCreate = unsafe extern "C" fn(*mut pthread_t, *const pthread_attr_t, Start, *mut c_void) -> c_int;
 type Getaddrinfo =
     unsafe extern "C" fn(*const c_char, *const c_char, *const addrinfo, *mut *mut addrinfo) -> c_int;
 
-static REAL_PTHREAD_CREATE: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
-static REAL_GETADDRINFO: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
-
-/// Returns libc's own symbol of this name.
-fn real(known: &AtomicPtr<c_void>, name: &std::ffi::CStr) -> *mut c_void {
-    let mut real = known.load(Ordering::Relaxed);
-    if real.is_null() {
-        // SAFETY: a plain symbol look-up.
-        real = unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr()) };
-        known.store(real, Ordering::Relaxed);
-    }
-    real
-}
+static REAL_PTHREAD_CREATE: Original = Original::new(c"pthread_create");
+static REAL_GETADDRINFO: Original = Original::new(c"getaddrinfo");
 
 fn refused() -> c_int {
     // SAFETY: the address of this OS thread's errno is valid.
@@ -94,7 +82,7 @@ unsafe extern "C" fn getaddrinfo(
         // SAFETY: the arguments are passed on as they came.
         return unsafe { (calls.getaddrinfo)(node, service, hints, result) };
     }
-    let real = real(&REAL_GETADDRINFO, c"getaddrinfo");
+    let real = REAL_GETADDRINFO.find();
     if real.is_null() || is_refused(Real::Name) {
         return libc::EAI_FAIL;
     }
@@ -122,7 +110,7 @@ unsafe extern "C" fn pthread_create(
         // SAFETY: the arguments are passed on as they came.
         return unsafe { (calls.pthread_create)(thread, attributes, start, argument) };
     }
-    let real = real(&REAL_PTHREAD_CREATE, c"pthread_create");
+    let real = REAL_PTHREAD_CREATE.find();
     if real.is_null() {
         return libc::EAGAIN;
     }
@@ -161,7 +149,7 @@ pub(super) unsafe fn real_pthread_create(
         extern "C" fn(*mut c_void) -> *mut c_void,
         *mut c_void,
     ) -> c_int;
-    let real = real(&REAL_PTHREAD_CREATE, c"pthread_create");
+    let real = REAL_PTHREAD_CREATE.find();
     if real.is_null() {
         return libc::EAGAIN;
     }

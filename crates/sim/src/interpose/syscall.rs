@@ -11,16 +11,17 @@
 #![cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #![expect(unsafe_code, reason = "symbols of libc are C functions, and the real ones are called by pointer")]
 
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use libc::{c_int, c_long, c_void, size_t};
 
 use super::linux::{fill, virtual_time};
 use super::{Real, free_lock, is_refused};
+use crate::original::Original;
 
 type Syscall = unsafe extern "C" fn(c_long, c_long, c_long, c_long, c_long, c_long, c_long) -> c_long;
 
-static REAL_SYSCALL: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
+static REAL_SYSCALL: Original = Original::new(c"syscall");
 
 /// How long a lock in static memory is waited for, because another OS thread may hold it: 5 s.
 const PATIENCE: libc::timespec = libc::timespec { tv_sec: 5, tv_nsec: 0 };
@@ -90,13 +91,7 @@ unsafe extern "C" fn syscall(
 
 /// libc's own `syscall`.
 fn real_syscall() -> Syscall {
-    let mut real = REAL_SYSCALL.load(Ordering::Relaxed);
-    if real.is_null() {
-        // SAFETY: a plain symbol look-up.
-        real = unsafe { libc::dlsym(libc::RTLD_NEXT, c"syscall".as_ptr()) };
-        assert!(!real.is_null(), "libc has `syscall`");
-        REAL_SYSCALL.store(real, Ordering::Relaxed);
-    }
+    let real = REAL_SYSCALL.get();
     // SAFETY: the symbol of this name in libc takes these registers, whatever the call needs of them.
     unsafe { std::mem::transmute(real) }
 }

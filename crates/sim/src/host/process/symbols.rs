@@ -6,7 +6,7 @@
     reason = "the symbols use the pointers of their callers, by the contract of libc, and do nothing else unsafe"
 )]
 
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::ffi::CStr;
 
 use libc::{
     addrinfo, c_char, c_int, c_long, c_uint, c_ulong, c_void, clockid_t, epoll_event, iovec, msghdr, nfds_t,
@@ -22,6 +22,7 @@ use super::{
     PROCESSORS, datagrams, fate, futex, names, options, pipes, polling, sockets, threads, unsimulated,
 };
 use crate::interpose::user::{self, Calls, real_syscall};
+use crate::original::Original;
 use crate::time::Nanos;
 use crate::trace::TraceEvent;
 use crate::wait::{Operation, Wait};
@@ -74,17 +75,13 @@ macro_rules! system {
 /// libc's own function of this name.
 macro_rules! real {
     ($name:ident: $type:ty) => {{
-        static REAL: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
-        let mut real = REAL.load(Ordering::Relaxed);
-        if real.is_null() {
-            let name = concat!(stringify!($name), "\0");
-            // SAFETY: a plain symbol look-up, of a text that ends with 0.
-            real = unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr().cast()) };
-            REAL.store(real, Ordering::Relaxed);
-        }
-        assert!(!real.is_null(), "libc has `{}`", stringify!($name));
+        static REAL: Original =
+            Original::new(match CStr::from_bytes_with_nul(concat!(stringify!($name), "\0").as_bytes()) {
+                Ok(name) => name,
+                Err(_) => panic!("a name without a zero"),
+            });
         // SAFETY: the symbol of this name in libc has this signature.
-        unsafe { std::mem::transmute::<*mut c_void, $type>(real) }
+        unsafe { std::mem::transmute::<*mut c_void, $type>(REAL.get()) }
     }};
 }
 
@@ -670,7 +667,7 @@ symbols! {
         if !is_simulated() {
             return real!(pthread_setname_np: unsafe extern "C" fn(pthread_t, *const c_char) -> c_int)(thread, name);
         }
-        let name = std::ffi::CStr::from_ptr(name).to_string_lossy().into_owned();
+        let name = CStr::from_ptr(name).to_string_lossy().into_owned();
         answer(
             |call| {
                 threads::name(call, thread, &name);
