@@ -35,6 +35,50 @@ pub(crate) trait Channel: 'static {
     fn another(receiver: &Self::Receiver) -> Option<Self::Receiver>;
 }
 
+/// The subject of a crate whose bounded channel has the usual shape: `SUBJECTS`, made of the crate, its functions that
+/// open, send and receive, and a function that makes a second receiver.
+macro_rules! usual_channel {
+    ($package:literal, $name:ident::$open:ident, $send:ident, $recv:ident, $another:expr) => {
+        pub(crate) const SUBJECTS: &[crate::sweep::Subject] = &[crate::sweep::Subject {
+            package: $package,
+            name: "bounded",
+            workload: crate::workloads::channel::WORKLOAD,
+            known: &[],
+            body: crate::workloads::channel::producers_and_consumers::<Bounded>,
+        }];
+
+        struct Bounded;
+
+        impl crate::workloads::channel::Channel for Bounded {
+            type Sender = $name::Sender<crate::ledger::Item>;
+            type Receiver = $name::Receiver<crate::ledger::Item>;
+
+            fn open(capacity: usize) -> (Self::Sender, Self::Receiver) {
+                $name::$open(capacity)
+            }
+
+            async fn send(sender: &mut Self::Sender, item: crate::ledger::Item) -> bool {
+                sender.$send(item).await.is_ok()
+            }
+
+            fn try_send(sender: &mut Self::Sender, item: crate::ledger::Item) -> bool {
+                sender.try_send(item).is_ok()
+            }
+
+            async fn recv(receiver: &mut Self::Receiver) -> Option<crate::ledger::Item> {
+                receiver.$recv().await.ok()
+            }
+
+            fn another(receiver: &Self::Receiver) -> Option<Self::Receiver> {
+                let another: fn(&Self::Receiver) -> Option<Self::Receiver> = $another;
+                another(receiver)
+            }
+        }
+    };
+}
+
+pub(crate) use usual_channel;
+
 /// The workload, for the table.
 pub(crate) const WORKLOAD: &str =
     "a channel of 1 to 3 places: producers and consumers that wait, give up, are cancelled, pause, or leave";
