@@ -62,6 +62,34 @@ const INSTRUMENTED: [&str; 5] = [
 /// Named when cargo builds, so that build scripts and procedural macros are not instrumented.
 const INSTRUMENTED_TARGET: &str = "x86_64-unknown-linux-gnu";
 
+/// A hook that does nothing, for binaries without the simulator: unit tests of a library that does not use it, programs
+/// of the package. A linker takes it from the library only if nothing else has the hook.
+const NO_HOOK: &str = r#"#![no_std]
+#[unsafe(no_mangle)]
+pub extern "C" fn __sanitizer_cov_trace_pc_guard(_: *mut u32) {}
+#[unsafe(no_mangle)]
+pub extern "C" fn __sanitizer_cov_trace_pc_guard_init(_: *mut u32, _: *mut u32) {}
+"#;
+
+/// Compiles [`NO_HOOK`] into `folder`, unless it is there.
+fn no_hook(folder: &Path) -> Result<PathBuf, Problem> {
+    let (library, source) = (folder.join("libwavetank_no_hook.rlib"), folder.join("wavetank_no_hook.rs"));
+    if std::fs::read(&source).is_ok_and(|text| text == NO_HOOK.as_bytes()) && library.exists() {
+        return Ok(library);
+    }
+    let failed = |why: &str| Problem::new(format!("cannot make {}: {why}", library.display()));
+    std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::write(&source, NO_HOOK))
+        .map_err(|error| failed(&error.to_string()))?;
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = Command::new(rustc)
+        .args(["--edition=2024", "--crate-type=rlib", "--target", INSTRUMENTED_TARGET, "-Cpanic=abort", "-o"])
+        .args([&library, &source])
+        .output()
+        .map_err(|error| failed(&error.to_string()))?;
+    if output.status.success() { Ok(library) } else { Err(failed(&String::from_utf8_lossy(&output.stderr))) }
+}
+
 fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
@@ -128,19 +156,21 @@ impl Workspace {
         }
         let folder = self.target.join("fine");
         eprintln!("building for preemption at basic blocks, in {}", folder.display());
-        command.arg("--target").arg(INSTRUMENTED_TARGET).arg("--target-dir").arg(folder);
+        let links = format!("-Clink-arg={}", no_hook(&folder)?.display());
+        let flags = INSTRUMENTED.into_iter().chain([&*links]);
+        command.arg("--target").arg(INSTRUMENTED_TARGET).arg("--target-dir").arg(&folder);
         match std::env::var_os("RUSTFLAGS") {
             // The variable would replace the flags of the configuration.
-            Some(mut flags) => {
-                for flag in INSTRUMENTED {
-                    flags.push(" ");
-                    flags.push(flag);
+            Some(mut before) => {
+                for flag in flags {
+                    before.push(" ");
+                    before.push(flag);
                 }
-                command.env("RUSTFLAGS", flags);
+                command.env("RUSTFLAGS", before);
             }
             None => {
-                let flags = INSTRUMENTED.map(|flag| format!("\"{flag}\"")).join(",");
-                command.arg("--config").arg(format!("build.rustflags=[{flags}]"));
+                let flags: Vec<String> = flags.map(|flag| format!("{flag:?}")).collect();
+                command.arg("--config").arg(format!("build.rustflags=[{}]", flags.join(",")));
             }
         }
         Ok(())
@@ -292,11 +322,25 @@ mod tests {
 
     #[test]
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-    fn an_instrumented_build_has_its_own_folder() {
+    fn instrumented_programs_link_without_the_simulator() {
+        let target = std::env::temp_dir().join(format!("cargo-wavetank-{}", std::process::id()));
+        let folder = target.join("fine");
         let mut command = Command::new("cargo");
-        workspace().instrument(&mut command).expect("this platform has it");
+        let workspace = Workspace { target: target.clone(), ..workspace() };
+        workspace.instrument(&mut command).expect("this platform has it");
         let words: Vec<String> = command.get_args().map(|word| word.to_string_lossy().into_owned()).collect();
-        assert!(words.contains(&"/w/target/fine".to_owned()), "{words:?}");
+        assert!(words.contains(&folder.display().to_string()), "{words:?}");
+
+        let (source, program) = (folder.join("counts.rs"), folder.join("counts"));
+        std::fs::write(&source, "fn main() { (0..std::env::args().count()).for_each(drop) }")
+            .expect("a file");
+        let links = format!("-Clink-arg={}", folder.join("libwavetank_no_hook.rlib").display());
+        let mut rustc = Command::new("rustc");
+        let output = rustc.args(INSTRUMENTED).arg(links).arg("-o").args([&program, &source]).output();
+        let output = output.expect("rustc starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(Command::new(&program).status().expect("it starts").success());
+        std::fs::remove_dir_all(target).expect("a folder");
     }
 
     #[test]
