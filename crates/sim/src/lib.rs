@@ -66,15 +66,16 @@
 //! this.
 //!
 //! ```text
-//! plain, json, time      text on one line; objects of JSON; nanoseconds
+//! printable, json, time  text on one line; objects of JSON; nanoseconds
 //! wire                   bytes on their way between OS processes of the simulator
 //! choice, order          the only source of randomness: lanes, choice points, values; which of two logs is simpler
 //! symptom                what failed, normalised
 //! interrupt, progress    Ctrl-C; what the watchdog sees of a run
-//! whereabouts            where the OS thread of a run is stuck
+//! os_backtrace           where the OS thread of a run is stuck
 //! original               libc's own symbols
 //! thread_memory          what an OS thread keeps in thread-local values
-//! wall_clock, last_words  how long shrinking may take; the last message of a process that a run ends (exit, abort)
+//! wall_clock             how long shrinking may take
+//! process_end            the last message of a process that a run ends (exit, abort)
 //! panics                 panics are noted and not printed
 //! interpose              the clock and the entropy of libc
 //! net, udp               sans-I/O TCP, UDP and Unix sockets, links and their conditions. Knows no scheduler
@@ -120,15 +121,16 @@ mod interrupt;
 mod isolated;
 mod journal;
 mod json;
-mod last_words;
 mod net;
 mod options;
 mod order;
 mod original;
+mod os_backtrace;
 mod panics;
-mod plain;
 mod pool;
+mod printable;
 mod probe;
+mod process_end;
 mod progress;
 mod recording;
 mod report;
@@ -155,7 +157,6 @@ pub mod turmoil;
 mod udp;
 mod wait;
 mod wall_clock;
-mod whereabouts;
 mod wire;
 mod world;
 

@@ -12,12 +12,12 @@ use std::ops::Range;
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::sync::{Once, OnceLock};
 
-use crate::plain;
+use crate::printable;
 use crate::thread_memory::place_of;
 
 /// The message of a panic payload, cut if it is very long.
 pub(crate) fn message_of(payload: &dyn Any) -> String {
-    plain::cut(wavetank_runtime::__private::panic_message(payload))
+    printable::cut(wavetank_runtime::__private::panic_message(payload))
 }
 
 /// The message of a panic payload, which is dropped. A payload that panics when it is dropped is no fault of the
@@ -37,7 +37,7 @@ pub(crate) struct Watch {
     /// Takes the message of a panic that has just begun.
     pub(crate) panicked: fn(&str),
     /// Called when a second panic is about to end the process; the hook is the last that runs.
-    pub(crate) last_words: fn(),
+    pub(crate) second_panic: fn(),
     /// Takes the message of a panic of an unmodified program that the program itself does not catch.
     #[cfg(all(feature = "process", not(miri)))]
     pub(crate) uncaught: fn(&str),
@@ -82,7 +82,7 @@ pub(crate) fn on_panic_of_program(note: Note) {
 /// The message and place of the panic that ended `f`.
 pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T, String> {
     static INSTALL: Once = Once::new();
-    crate::last_words::install();
+    crate::process_end::install();
     INSTALL.call_once(|| {
         let outer = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
@@ -124,7 +124,7 @@ pub(crate) fn take_last_two() -> [Option<LastPanic>; 2] {
 
 /// Says which run this OS thread does, in lines for its last words.
 pub(crate) fn name_run(name: String) {
-    crate::last_words::set_name(&name);
+    crate::process_end::set_name(&name);
     RUN_NAME.set(name);
 }
 
@@ -152,9 +152,9 @@ fn note(info: &PanicHookInfo<'_>) {
     if let Some(watch) = watch
         && message.starts_with(DURING_CLEANUP)
     {
-        return (watch.last_words)();
+        return (watch.second_panic)();
     }
-    let whole = plain::cut(info.to_string());
+    let whole = printable::cut(info.to_string());
     let last = LastPanic { place, message: message.clone(), whole };
     let before = LAST_PANIC.try_with(|one| one.replace(Some(last)));
     let _ = BEFORE.try_with(|one| one.replace(before.ok().flatten()));
@@ -188,8 +188,8 @@ pub(crate) fn take_place() -> Option<String> {
 
 /// Prints a last word before the process ends.
 pub(crate) fn complain(message: &str) {
-    crate::last_words::said();
-    eprintln!("{}", plain::lines(message));
+    crate::process_end::said();
+    eprintln!("{}", printable::lines(message));
 }
 
 #[cfg(test)]

@@ -24,10 +24,10 @@ use worker::{End, Work, Worker};
 use crate::choice::{ChoiceLog, Deviation, Replay};
 #[cfg(all(feature = "process", not(miri)))]
 use crate::isolated::Templates;
+use crate::os_backtrace;
 use crate::run::{Outcome, Plan, Progress};
 use crate::sched::Profile;
 use crate::sim::{self, Body};
-use crate::whereabouts;
 
 /// Runs a test once. [`BodyRunner`] does it in the simulator; simulations inside of turmoil have another.
 pub(crate) trait Runner: Send + Sync {
@@ -183,7 +183,7 @@ impl Pool {
             progress.give_up();
             return Ran::Stuck {
                 running: progress.running(),
-                place: whereabouts::of_thread(progress.thread()),
+                place: os_backtrace::of_thread(progress.thread()),
             };
         };
         if is_fresh {

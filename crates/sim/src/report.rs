@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::choice::{ChoiceLog, LaneKind};
 use crate::interpose::blocks;
-use crate::plain;
+use crate::printable;
 use crate::recording::inline;
 use crate::run::Outcome;
 use crate::shrink::{End, Shrunk};
@@ -326,7 +326,7 @@ impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = String::new();
         self.write(&mut text)?;
-        f.write_str(&plain::lines(&text))
+        f.write_str(&printable::lines(&text))
     }
 }
 

@@ -102,7 +102,7 @@ impl fmt::Display for SymptomKind {
 impl Symptom {
     /// Makes a symptom. Symptoms are compared by the first line of `detail`.
     pub fn new(kind: SymptomKind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: crate::plain::cut(detail.into()) }
+        Self { kind, detail: crate::printable::cut(detail.into()) }
     }
 
     /// Returns the oracle that saw it.

@@ -9,8 +9,8 @@
 use libc::{addrinfo, c_char, c_int, c_void, pthread_attr_t, pthread_t};
 
 use super::{Real, inside, is_refused};
-use crate::last_words;
 use crate::original::Original;
+use crate::process_end;
 
 type Start = extern "C-unwind" fn(*mut c_void) -> *mut c_void;
 type PthreadCreate = unsafe extern "C" fn(*mut pthread_t, *const pthread_attr_t, Start, *mut c_void) -> c_int;
@@ -117,7 +117,7 @@ unsafe extern "C" fn pthread_create(
     // SAFETY: the symbol of this name in libc has this signature.
     let real: PthreadCreate = unsafe { std::mem::transmute(real) };
     is_refused(Real::Thread);
-    let Some(run) = inside().and_then(|_| last_words::name()) else {
+    let Some(run) = inside().and_then(|_| process_end::name()) else {
         // SAFETY: the arguments are passed on as they came.
         return unsafe { real(thread, attributes, start, argument) };
     };
@@ -170,7 +170,7 @@ struct Named {
 extern "C-unwind" fn begin(named: *mut c_void) -> *mut c_void {
     // SAFETY: `pthread_create` above passes a box that nothing else owns.
     let Named { run, start, argument } = *unsafe { Box::from_raw(named.cast::<Named>()) };
-    last_words::set_name(&run);
+    process_end::set_name(&run);
     drop(run);
     start(argument)
 }

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::thread_memory::{block, own, read, registered, write};
-use crate::{interpose, last_words, panics, sched, world};
+use crate::{interpose, panics, process_end, sched, world};
 
 /// What is known of the thread-local memory of an OS thread.
 pub(super) struct Fresh {
@@ -35,7 +35,7 @@ impl Fresh {
     pub(super) fn prepare() -> Option<Self> {
         let block = block()?;
         let places =
-            [vec![own()], panics::thread_locals(), interpose::thread_locals(), last_words::thread_locals()];
+            [vec![own()], panics::thread_locals(), interpose::thread_locals(), process_end::thread_locals()];
         let places = places.concat().into_iter().filter(|place| block.contains(&place.start));
         let own = places.map(|place| place.start - block.start..place.end - block.start).collect();
         // These register their destructors, and leave nothing else.

@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use super::fresh::Fresh;
 use super::{Job, Runner};
 use crate::run::{Outcome, Progress};
-use crate::{last_words, panics};
+use crate::{panics, process_end};
 
 /// A run that was given to an OS thread.
 pub(super) struct Work {
@@ -67,7 +67,7 @@ fn serve(takes: &mpsc::Receiver<Work>, tells: mpsc::SyncSender<End>) {
             LAST_WORD.with(|last| last.borrow_mut().outcome = Some(outcome));
             return;
         }
-        last_words::clear();
+        process_end::clear();
         // No thread receives if the watchdog has given the run up.
         let _ = tells.try_send(End { outcome, is_fresh: true });
     }

@@ -64,7 +64,7 @@ extern "C" fn handler(signal: libc::c_int, info: *mut libc::siginfo_t, context: 
         let page = PAGE_BYTES.load(Ordering::Relaxed);
         if running.guard != 0 && (running.guard..running.guard + page).contains(&address) {
             libc::write(2, running.message.cast(), running.message_len);
-            crate::last_words::said();
+            crate::process_end::said();
             libc::signal(signal, libc::SIG_DFL);
             return;
         }

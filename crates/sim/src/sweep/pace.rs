@@ -10,7 +10,7 @@ use super::reach::Reach;
 use super::variety::Variety;
 use crate::journal::Journal;
 use crate::json::Object;
-use crate::plain;
+use crate::printable;
 use crate::run::Outcome;
 use crate::wall_clock::WallClock;
 
@@ -83,7 +83,7 @@ impl Pace {
         if now >= EVERY_ON_TERMINAL.max(self.said_at + every) {
             self.said_at = now;
             let line = self.line(now);
-            let line = plain::line(&line);
+            let line = printable::line(&line);
             // Bypasses the harness, which captures a test's output until it has failed.
             let mut stderr = io::stderr().lock();
             let _ =

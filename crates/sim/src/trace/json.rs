@@ -6,7 +6,7 @@
 use super::{Record, Trace, TraceEvent};
 use crate::json::Object;
 use crate::net::{DatagramEvent, LocalEvent, NetEvent};
-use crate::plain;
+use crate::printable;
 
 impl Trace {
     /// Returns every event that is held, a line each, numbered from 1. Numbers of events that a long run has dropped
@@ -43,7 +43,7 @@ impl Trace {
             .number("at", record.at)
             .maybe("task", record.task.map(|task| self.name(task)))
             .text("kind", self.kind(&record.event))
-            .text("text", &plain::line(&text));
+            .text("text", &printable::line(&text));
         object = self.add_members(object, &record.event);
         object.line()
     }

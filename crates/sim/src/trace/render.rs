@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::{Next, Record, Trace, TraceEvent, Transfer, label_of};
 use crate::net::{DatagramEvent, NetEvent};
-use crate::plain;
+use crate::printable;
 use crate::time::{after, milliseconds};
 use crate::wait::{Names, Operation, TaskId, Until, Wait};
 
@@ -121,7 +121,7 @@ impl Trace {
         let who = record.task.map_or("", |task| self.name(task));
         let line =
             format!("{:>12}  {who:<width$}  {}", milliseconds(record.at), self.describe(&record.event));
-        let _ = writeln!(text, "{}", plain::line(line.trim_end()));
+        let _ = writeln!(text, "{}", printable::line(line.trim_end()));
     }
 
     pub(super) fn name(&self, task: TaskId) -> &str {

@@ -8,7 +8,7 @@ use crate::{interpose, sched};
 /// Reports panics to the current run.
 pub(super) const WATCH: Watch = Watch {
     panicked,
-    last_words,
+    second_panic,
     #[cfg(all(feature = "process", not(miri)))]
     uncaught,
 };
@@ -45,7 +45,7 @@ fn is_of_process(run: &Run) -> bool {
 
 /// A destructor has panicked during an unwind. Fails the run and has the stack abandoned, or says what no report
 /// will: the panics that end the process, and whose they are.
-fn last_words() {
+fn second_panic() {
     interpose::blocks::stop();
     let Some(run) = context::current() else { return };
     let [first, then] = take_last_two();

@@ -79,7 +79,7 @@ impl Frame {
     }
 
     fn is_of_the_handler(&self) -> bool {
-        self.is_in("whereabouts::linux")
+        self.is_in("os_backtrace::linux")
             || self.name.starts_with("backtrace::")
             || self.file.contains("/backtrace-")
     }
@@ -125,7 +125,7 @@ mod tests {
     fn names_with_modules_show_tested_code() {
         let names = [
             "backtrace::backtrace::trace_unsynchronized",
-            "wavetank::whereabouts::linux::answer",
+            "wavetank::os_backtrace::linux::answer",
             "__restore_rt",
             "syscall",
             "std::sync::mpsc::Receiver::recv",
@@ -143,7 +143,7 @@ mod tests {
         let own = env!("CARGO_MANIFEST_DIR");
         let frames = [
             frame("trace<F>", "/registry/backtrace-0.3.77/src/backtrace/mod.rs"),
-            frame("answer", &format!("{own}/src/whereabouts/linux.rs")),
+            frame("answer", &format!("{own}/src/os_backtrace/linux.rs")),
             frame("__restore_rt", ""),
             frame("recv<()>", "/rustc/library/std/src/sync/mpsc.rs"),
             frame("waits", "/chat/src/run.rs"),
@@ -191,7 +191,7 @@ mod tests {
         });
         let frames = found.expect("it waits there sooner or later");
         let is_of_the_handler =
-            |frame: &String| frame.contains("whereabouts::linux") || frame.contains("whereabouts/linux");
+            |frame: &String| frame.contains("os_backtrace::linux") || frame.contains("os_backtrace/linux");
         assert!(!frames.iter().any(is_of_the_handler), "{frames:?}");
         drop(release);
         waits.expect("it starts").join().expect("the signal has not harmed it");
