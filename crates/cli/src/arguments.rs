@@ -168,6 +168,9 @@ pub(crate) struct Shrink {
     pub(crate) build: Build,
 }
 
+/// How many runs of each length `explain` makes by default.
+pub(crate) const EXPLAIN_RUNS: NonZeroU32 = NonZeroU32::new(20).expect("not zero");
+
 #[derive(Args, Clone, Debug)]
 #[command(
     after_help = "Keeps the first choices of the recording, draws the others anew, and counts the runs that fail in \
@@ -178,7 +181,7 @@ pub(crate) struct Explain {
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
     /// Runs of each length
-    #[arg(short = 'n', long, value_name = "N", default_value = "20")]
+    #[arg(short = 'n', long, value_name = "N", default_value_t = EXPLAIN_RUNS)]
     pub(crate) runs: NonZeroU32,
     /// Print the curve as JSON
     #[arg(long)]

@@ -1,11 +1,12 @@
 //! `cargo wavetank explain`: after which choice of a recording its failure is certain.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::arguments::Explain;
+use crate::arguments::{Build, Explain};
 use crate::cargo::Workspace;
 use crate::error::Problem;
 use crate::load::{self, tail};
@@ -15,18 +16,45 @@ use crate::simulations;
 
 /// Runs the command.
 pub(crate) fn run(arguments: &Explain) -> Result<bool, Problem> {
-    let workspace = Workspace::load(&arguments.build)?;
-    let file = load::existing(&workspace.root, &arguments.file);
+    let (file, curve) = measure(&arguments.build, &arguments.file, arguments.runs, &Interrupt::install())?;
+    if arguments.json {
+        println!("{}", curve.json(&file));
+    } else {
+        print!("{}", curve.text());
+    }
+    Ok(true)
+}
+
+/// The curve of a recording as one object of JSON.
+pub(crate) fn json(
+    build: &Build,
+    file: &Path,
+    runs: NonZeroU32,
+    interrupt: &Interrupt,
+) -> Result<Value, Problem> {
+    let (file, curve) = measure(build, file, runs, interrupt)?;
+    Ok(curve.json(&file))
+}
+
+/// Measures the curve of a recording with so many runs at each point. Returns where the recording was found, too.
+fn measure(
+    build: &Build,
+    file: &Path,
+    runs: NonZeroU32,
+    interrupt: &Interrupt,
+) -> Result<(PathBuf, Curve), Problem> {
+    let workspace = Workspace::load(build)?;
+    let file = load::existing(&workspace.root, file);
     let recording = Recording::load(&file)?;
     let Some(symptom) = recording.symptom.clone() else {
         return Err(Problem::new(format!("{}: it records a run that passes", file.display()))
             .help("only a failure can be explained"));
     };
-    let test = simulations::named(&workspace, &recording.build(&arguments.build), &recording.test)?;
+    let test = simulations::named(&workspace, &recording.build(build), &recording.test)?;
     let mut variables = load::variables_of(&file)?;
-    variables.push(("WAVETANK_EXPLAIN", arguments.runs.to_string()));
+    variables.push(("WAVETANK_EXPLAIN", runs.to_string()));
     let mut points = Vec::new();
-    let ended = process::run(&test, &variables, &Interrupt::install(), |entry| {
+    let ended = process::run(&test, &variables, interrupt, |entry| {
         if entry["event"] == "causality" {
             points.push(Point::of(entry));
         }
@@ -34,13 +62,7 @@ pub(crate) fn run(arguments: &Explain) -> Result<bool, Problem> {
     if points.is_empty() {
         return Err(without_points(&file, &ended));
     }
-    let curve = Curve { test: recording.test, symptom, points };
-    if arguments.json {
-        println!("{}", curve.json(&file));
-    } else {
-        print!("{}", curve.text());
-    }
-    Ok(true)
+    Ok((file, Curve { test: recording.test, symptom, points }))
 }
 
 /// Why a replay has left no curve.

@@ -3,13 +3,15 @@
 //! Messages are JSON-RPC 2.0, one a line, on standard input and output. A tool's result is a text of JSON.
 
 use std::io::{BufRead as _, Write as _};
+use std::num::NonZeroU32;
 use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::arguments::{Build, Serve, Sweep, duration, seed};
+use crate::arguments::{Build, EXPLAIN_RUNS, Serve, Sweep, duration, seed};
 use crate::cargo::{Scope, Workspace};
 use crate::error::Problem;
+use crate::explain;
 use crate::load::{self, tail};
 use crate::process::Interrupt;
 use crate::recording::Recording;
@@ -87,6 +89,7 @@ impl Server<'_> {
             "list" => self.list(arguments),
             "sweep" => self.sweep(arguments),
             "replay" | "why" => self.replay(arguments),
+            "explain" => self.explain(arguments),
             "show" => Ok(json!({"text": show::text(&self.trace(arguments)?)})),
             _ => query(&self.trace(arguments)?, arguments),
         }
@@ -176,12 +179,23 @@ impl Server<'_> {
         }))
     }
 
-    fn trace(&self, arguments: &Value) -> Result<Trace, Problem> {
-        let Some(file) = arguments["file"].as_str() else {
-            return Err(Problem::new("`file` is needed: a recording, or a trace"));
-        };
-        load::trace(Path::new(file), &self.build(arguments))
+    /// Measures after which choice of a recording its failure is certain.
+    fn explain(&self, arguments: &Value) -> Result<Value, Problem> {
+        let runs = arguments["runs"]
+            .as_u64()
+            .map_or(Some(EXPLAIN_RUNS), |runs| u32::try_from(runs).ok().and_then(NonZeroU32::new));
+        let runs = runs.ok_or_else(|| Problem::new("`runs` is a number from 1 on"))?;
+        explain::json(&self.build(arguments), file(arguments)?, runs, &self.interrupt)
     }
+
+    fn trace(&self, arguments: &Value) -> Result<Trace, Problem> {
+        load::trace(file(arguments)?, &self.build(arguments))
+    }
+}
+
+fn file(arguments: &Value) -> Result<&Path, Problem> {
+    let file = arguments["file"].as_str().map(Path::new);
+    file.ok_or_else(|| Problem::new("`file` is needed: a recording, or a trace"))
 }
 
 /// The events of a trace that match.
@@ -269,6 +283,13 @@ fn tools() -> Value {
                 "package": package, "test": test,
             }),
             &["event"],
+        ),
+        tool(
+            "explain",
+            "Says after which choice of a recording its failure is certain: how many runs fail that keep its first \
+             choices and draw the others anew.",
+            json!({"file": file, "runs": number("runs at each point, by default 20"), "package": package}),
+            &["file"],
         ),
         tool("show", "Returns the trace of a run as text.", json!({"file": file}), &["file"]),
         tool(

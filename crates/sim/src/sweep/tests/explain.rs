@@ -49,6 +49,32 @@ fn a_replay_reports_its_causality_curve() {
 }
 
 #[test]
+fn the_journal_has_each_point_of_the_curve() {
+    let mut fixture = Fixture::new("explain-journal");
+    let report = report_of(fixture.verify(bug));
+    let (variable, word) = command_of(&report);
+    let value = word.to_owned();
+    let journal = fixture.folder.path().join("journal.jsonl");
+    fixture.settings = Settings::from_lookup(&|name| match name {
+        "WAVETANK_EXPLAIN" => Some("8".to_owned()),
+        "WAVETANK_JOURNAL" => Some(journal.display().to_string()),
+        name if name == variable => Some(value.clone()),
+        _ => None,
+    })
+    .expect("allowed");
+    report_of(fixture.verify(bug));
+    let text = std::fs::read_to_string(&journal).expect("written");
+    let points: Vec<&str> = text.lines().filter(|line| line.contains("\"event\":\"causality\"")).collect();
+    assert!(points.len() > 3, "{text}");
+    let last = points.last().expect("at least one");
+    for member in
+        ["\"kept\":22", "\"choices\":22", "\"failures\":8", "\"runs\":8", "schedule: closer lock = 1"]
+    {
+        assert!(last.contains(member), "{member} is missing in {last}");
+    }
+}
+
+#[test]
 fn a_recording_that_passes_has_nothing_to_explain() {
     let fixture = Fixture::new("explain-fixed");
     report_of(fixture.verify(bug));
