@@ -1,7 +1,5 @@
 //! Published crates run unmodified in the simulator.
 
-#[path = "third_party/grpc.rs"]
-mod grpc;
 #[path = "third_party/http_stack.rs"]
 mod http_stack;
 #[path = "third_party/quic.rs"]

@@ -44,14 +44,13 @@ async fn serve(host: Host, accounts: Accounts) -> Result<(), Error> {
     Server::builder().serve_with_incoming(bank, Box::pin(stream::unfold(listener, accept))).await
 }
 
-fn one_transfer(sim: &mut Sim) {
+fn one_transfer(sim: &mut Sim, patience: Duration) {
     let accounts: Accounts = Arc::new([AtomicU32::new(100), AtomicU32::new(0)]);
     let seen = accounts.clone();
     sim.latency(Duration::from_millis(1)..=Duration::from_millis(10));
     sim.server("server", move |host| serve(host, accounts.clone()));
     sim.client("client", async move |host| {
-        let endpoint =
-            Endpoint::from_static("http://server:80").executor(host).timeout(Duration::from_millis(12));
+        let endpoint = Endpoint::from_static("http://server:80").executor(host).timeout(patience);
         let mut bank = client::Grpc::new(endpoint.connect_with_connector(host).await?);
         bank.ready().await?;
         let path = PathAndQuery::from_static("/bank.Bank/Transfer");
@@ -63,12 +62,21 @@ fn one_transfer(sim: &mut Sim) {
     });
 }
 
+fn impatient_transfer(sim: &mut Sim) {
+    one_transfer(sim, Duration::from_millis(12));
+}
+
 /// In a test of your own leave `finds` out: then the failure is printed and the test fails.
 #[wavetank::test(finds = "money is lost")]
 fn a_cancelled_call_loses_no_money(sim: &mut Sim) {
-    one_transfer(sim);
+    impatient_transfer(sim);
+}
+
+#[wavetank::test(seeds = 50)]
+fn a_patient_call_loses_no_money(sim: &mut Sim) {
+    one_transfer(sim, Duration::from_secs(5));
 }
 
 fn main() {
-    wavetank::Sweep::new("grpc", std::env::temp_dir()).run(one_transfer);
+    wavetank::Sweep::new("grpc", std::env::temp_dir()).run(impatient_transfer);
 }

@@ -43,7 +43,7 @@ fn impatient_client(sim: &mut Sim) {
         let stream = host.connect(server, SocketOptions::new()).await?;
         let (client, connection) = Config::new().user("ann").connect_raw(stream, NoTls).await?;
         drop(host.spawn("connection", connection));
-        for number in 0..10 {
+        for number in 0..3 {
             let insert = format!("INSERT INTO orders VALUES ({number})");
             // The bug: the server may have what is given up here.
             while timeout(Duration::from_millis(30), client.simple_query(&insert)).await.is_err() {}

@@ -63,7 +63,7 @@ fn the_journal_has_each_point_of_the_curve() {
     })
     .expect("allowed");
     report_of(fixture.verify(bug));
-    let text = std::fs::read_to_string(&journal).expect("written");
+    let text = fs::read_to_string(&journal).expect("written");
     let points: Vec<&str> = text.lines().filter(|line| line.contains("\"event\":\"causality\"")).collect();
     assert!(points.len() > 3, "{text}");
     let last = points.last().expect("at least one");
