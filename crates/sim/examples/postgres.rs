@@ -5,8 +5,8 @@
 //! $ cargo test -p wavetank --example postgres   # a test that expects it
 //! ```
 //!
-//! Dropping the future of a query does not take the query back. No feature is needed: the stream of a simulated host has
-//! tokio's traits.
+//! Dropping the future of a query does not take the query back. No feature is needed: the stream of a simulated host
+//! has tokio's traits.
 
 use std::{collections::BTreeSet, time::Duration};
 
