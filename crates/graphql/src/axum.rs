@@ -99,11 +99,20 @@ const READ_BUFFER_BYTES: usize = 8 << 10;
 /// it is exceeded by a single message only, which axum then refuses.
 const WRITE_BUFFER_BYTES_MAX: usize = 64 << 20;
 
+/// How many bytes of pongs may wait for the network. With more nothing is read, because axum answers each ping that is
+/// read, whether or not the client takes the answers.
+const PONG_BYTES_MAX: usize = 16 << 10;
+
+/// What a frame has besides its payload, at most, if it is short and a server sends it.
+const FRAME_HEAD_BYTES: usize = 4;
+
 /// One WebSocket that axum has accepted.
 pub struct AxumTransport {
     socket: WebSocket,
     subprotocol: Option<String>,
     closing: Closing,
+    /// The pongs that axum has made since everything was last sent, in bytes.
+    pong_bytes: usize,
     /// Reading has failed, and what the client still sends cannot be read.
     is_unread: bool,
 }
@@ -123,7 +132,7 @@ impl AxumTransport {
     #[must_use]
     pub fn new(socket: WebSocket) -> Self {
         let subprotocol = socket.protocol().and_then(|protocol| protocol.to_str().ok()).map(str::to_owned);
-        Self { socket, subprotocol, closing: Closing::No, is_unread: false }
+        Self { socket, subprotocol, closing: Closing::No, pong_bytes: 0, is_unread: false }
     }
 }
 
@@ -145,7 +154,13 @@ impl MessageTransport for AxumTransport {
     }
 
     fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Result<Incoming<AxumText>, TransportError>> {
+        if self.pong_bytes > PONG_BYTES_MAX {
+            ready!(self.poll_flush(context))?;
+        }
         let next = ready!(Pin::new(&mut self.socket).poll_next(context));
+        if let Some(Ok(Message::Ping(payload))) = &next {
+            self.pong_bytes += FRAME_HEAD_BYTES + payload.len();
+        }
         Poll::Ready(match next {
             Some(Ok(Message::Text(text))) => Ok(Incoming::Text(AxumText(text))),
             Some(Ok(Message::Binary(_))) => Ok(Incoming::Binary),
@@ -158,8 +173,7 @@ impl MessageTransport for AxumTransport {
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
         // One message at a time: the next is taken once the network has taken the one before.
-        let flushed = ready!(Pin::new(&mut self.socket).poll_flush(context));
-        flushed.map_err(|error| lost(&error))?;
+        ready!(self.poll_flush(context))?;
         Pin::new(&mut self.socket).poll_ready(context).map_err(|error| lost(&error))
     }
 
@@ -173,7 +187,9 @@ impl MessageTransport for AxumTransport {
     }
 
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
-        Pin::new(&mut self.socket).poll_flush(context).map_err(|error| lost(&error))
+        let flushed = ready!(Pin::new(&mut self.socket).poll_flush(context));
+        self.pong_bytes = 0;
+        Poll::Ready(flushed.map_err(|error| lost(&error)))
     }
 
     fn poll_close(&mut self, context: &mut Context<'_>, frame: &CloseFrame) -> Poll<()> {

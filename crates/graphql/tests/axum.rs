@@ -126,18 +126,24 @@ async fn a_message_of_20_mb_closes_with_1009() {
     released(&app, &mock).await;
 }
 
+/// A connection on which the opening handshake was sent, and nothing is read.
+async fn asked(address: SocketAddr) -> tokio::net::TcpStream {
+    let mut stream = tokio::net::TcpStream::connect(address).await.expect("a connection");
+    let upgrade = format!(
+        "GET /graphql HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+         Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
+    );
+    stream.write_all(upgrade.as_bytes()).await.expect("sent");
+    stream
+}
+
 #[tokio::test]
 async fn broken_frames_over_axum_close_with_codes() {
     // Masked with zeros: a text of one byte that is not UTF-8, and a reserved opcode.
     for (frame, code) in [(b"\x81\x81\0\0\0\0\xff", 1007_u16), (b"\x83\x81\0\0\0\0x", 1002)] {
         let (app, mock, address) = serve(Config::new()).await;
-        let mut stream = tokio::net::TcpStream::connect(address).await.expect("a connection");
-        let upgrade = format!(
-            "GET /graphql HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-             Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
-        );
-        stream.write_all(upgrade.as_bytes()).await.expect("sent");
+        let mut stream = asked(address).await;
         stream.write_all(frame).await.expect("sent");
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await.expect("read");
@@ -145,6 +151,27 @@ async fn broken_frames_over_axum_close_with_codes() {
         assert!(answer.ends_with(&close), "{answer:?}");
         released(&app, &mock).await;
     }
+}
+
+/// axum answers every ping that is read. So a client that takes no answer is not read for ever.
+#[tokio::test]
+async fn pings_without_end_over_axum_are_bounded() {
+    const BOUND: usize = 40 << 20;
+    let (app, mock, address) = serve(Config::new().init_timeout(Duration::from_secs(60))).await;
+    let mut stream = asked(address).await;
+    // A mask of zeros changes nothing.
+    let mut ping = vec![0x89, 0x80 | 125, 0, 0, 0, 0];
+    ping.resize(6 + 125, b'x');
+    let pings = ping.repeat(1000);
+    let mut taken = 0;
+    // What the sockets take is a few MiB. The server would keep 64 MiB of pongs, and so read more than that.
+    while let Ok(sent) = tokio::time::timeout(Duration::from_secs(1), stream.write_all(&pings)).await {
+        sent.expect("the connection lasts");
+        taken += pings.len();
+        assert!(taken < BOUND, "the server reads pings without end");
+    }
+    drop(stream);
+    released(&app, &mock).await;
 }
 
 #[tokio::test]
