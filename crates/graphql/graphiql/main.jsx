@@ -8,5 +8,12 @@ import { createRoot } from 'react-dom/client';
 const url = new URL(document.documentElement.dataset.endpoint, location.href);
 const socket = new URL(url);
 socket.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
-const fetcher = createGraphiQLFetcher({ url: url.href, wsClient: createClient({ url: socket.href }) });
+// What the editor of headers contains is also the payload of `connection_init`: a browser's WebSocket has no headers.
+let headers = {};
+const wsClient = createClient({ url: socket.href, connectionParams: () => headers });
+const fetch = createGraphiQLFetcher({ url: url.href, wsClient });
+const fetcher = (parameters, options) => {
+  headers = options?.headers ?? {};
+  return fetch(parameters, options);
+};
 createRoot(document.body).render(<GraphiQL fetcher={fetcher} />);

@@ -9,6 +9,9 @@
 //! of licences, which `?licences` returns. The package of the crate has 580 kB with them. Fonts are those of the
 //! system. The script of GraphiQL 5 has 1,455 kB, because of its editor.
 //!
+//! What a visitor writes into the page's editor of headers goes with each query. It is also the payload of
+//! `connection_init`, for [`Hooks::on_connect`](crate::Hooks::on_connect): a browser cannot add headers to a WebSocket.
+//!
 //! The page's Content-Security-Policy allows scripts and styles from its own origin alone. It may connect anywhere.
 //!
 //! # Not here

@@ -64,6 +64,6 @@ pub use server::{Server, Upgrade};
 pub use transport::{Incoming, MessageTransport, Progress, TransportError};
 
 /// The README's code is compiled and run with the doc tests.
-#[cfg(all(doctest, feature = "websocket"))]
+#[cfg(all(doctest, feature = "websocket", feature = "axum", feature = "async-graphql"))]
 #[doc = include_str!("../README.md")]
 mod readme {}

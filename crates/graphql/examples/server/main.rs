@@ -8,9 +8,13 @@
 //! - `--legacy` also serves the old subprotocol `graphql-ws`, even to a client that agreed on the new one.
 //! - `--init-timeout-ms N` sets how long a client may take for `connection_init`.
 //! - `--token TEXT` accepts only clients whose payload of `connection_init` is `{"token": TEXT}`. A POST needs the
-//!   header `Authorization: Bearer TEXT`.
+//!   header `Authorization: Bearer TEXT`. For GraphiQL, write
+//!   `{"Authorization": "Bearer TEXT", "token": "TEXT"}` into its editor of headers. For the chat, add `?token=TEXT`
+//!   to its address.
 //!
-//! Ctrl-C and SIGTERM drain: running queries may end within 5 s, and clients are told to reconnect.
+//! Ctrl-C and SIGTERM drain: what runs may end within 5 s, and clients are told to reconnect. A second later the
+//! program ends. In production put a proxy in front of `axum::serve`: it sets no limit to connections that ask for
+//! nothing.
 
 mod async_graphql_schema;
 mod channels;
@@ -108,7 +112,8 @@ fn json(result: &impl Payload) -> Vec<u8> {
 /// Why a POST is not served. A page of another origin can send one without asking first, unless it must be JSON.
 fn refusal<E: Engine>(app: &App<E>, headers: &HeaderMap) -> Option<(StatusCode, &'static str)> {
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if !header(header::CONTENT_TYPE).starts_with("application/json") {
+    let media_type = header(header::CONTENT_TYPE).split(';').next().unwrap_or_default().trim();
+    if !media_type.eq_ignore_ascii_case("application/json") {
         return Some((StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/json"));
     }
     if !app.server.allows_origin(headers) {
@@ -124,6 +129,10 @@ fn refusal<E: Engine>(app: &App<E>, headers: &HeaderMap) -> Option<(StatusCode, 
 async fn post<E: Engine>(State(app): State<Arc<App<E>>>, headers: HeaderMap, body: Bytes) -> Response {
     if let Some(refusal) = refusal(&app, &headers) {
         return refusal.into_response();
+    }
+    // serde would take an array for the fields of a struct.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return (StatusCode::BAD_REQUEST, "invalid GraphQL request: it is no object").into_response();
     }
     let Post { query, operation_name, variables, extensions } = match serde_json::from_slice(&body) {
         Ok(post) => post,
@@ -146,6 +155,9 @@ async fn post<E: Engine>(State(app): State<Arc<App<E>>>, headers: HeaderMap, bod
     };
     (status, [(header::CONTENT_TYPE, "application/graphql-response+json")], body).into_response()
 }
+
+/// How long operations and queries may go on after the program was asked to end.
+const DRAIN: Duration = Duration::from_secs(5);
 
 enum Chosen {
     AsyncGraphql,
@@ -200,6 +212,10 @@ fn arguments() -> Result<Arguments, String> {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    if std::env::args().skip(1).any(|argument| argument == "--help" || argument == "-h") {
+        println!("{USAGE}");
+        return ExitCode::SUCCESS;
+    }
     let arguments = match arguments() {
         Ok(arguments) => arguments,
         Err(problem) => {
@@ -249,13 +265,23 @@ async fn serve<E: Engine + Clone>(
     let listener = tokio::net::TcpListener::bind(arguments.listen).await?;
     println!("ws://{}/graphql", listener.local_addr()?);
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let (asked, is_asked) = tokio::sync::oneshot::channel::<()>();
     let drain = async move {
         asked_to_end().await;
+        drop(asked);
         // axum does not know of the WebSockets: they are drained before it stops. Newcomers hear 1012 meanwhile, after
         // which npm's `graphql-ws` tries again. After a refused connection it would give up.
-        server.shutdown(Shutdown::restart(Duration::from_secs(5))).await;
+        server.shutdown(Shutdown::restart(DRAIN)).await;
     };
-    axum::serve(listener, service).with_graceful_shutdown(drain).await
+    // axum waits for each connection that has asked for something, without end.
+    let last = async {
+        drop(is_asked.await);
+        tokio::time::sleep(DRAIN + Duration::from_secs(1)).await;
+    };
+    tokio::select! {
+        served = axum::serve(listener, service).with_graceful_shutdown(drain).into_future() => served,
+        () = last => Ok(()),
+    }
 }
 
 /// Waits for Ctrl-C, or for what a supervisor sends.
