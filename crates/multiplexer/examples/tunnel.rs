@@ -37,7 +37,8 @@ usage:
 The connection is neither encrypted nor authenticated: run it over a link that
 you trust. Half-closes and resets are passed on. While the connection is down,
 new local connections wait for it for 10 s, and it is tried again twice a
-second.
+second. A dead link looks like a slow one until nothing has come for a minute.
+A tunnel carries 1024 connections at once; more are reset.
 
 The exit code is 2 for bad arguments, and 1 if an address cannot be listened at.";
 
@@ -158,8 +159,13 @@ async fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
+async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(address).await;
+    listener.map_err(|error| io::Error::new(error.kind(), format!("cannot listen at {address}: {error}")))
+}
+
 async fn serve(address: SocketAddr, allowed: Vec<String>) -> io::Result<()> {
-    let listener = TcpListener::bind(address).await?;
+    let listener = listen(address).await?;
     say(format_args!("waiting for tunnels on {}", listener.local_addr()?));
     let allowed: Arc<[String]> = allowed.into();
     loop {
@@ -170,7 +176,7 @@ async fn serve(address: SocketAddr, allowed: Vec<String>) -> io::Result<()> {
             let session = Session::server(Tokio, tcp, Config::default());
             let closed = loop {
                 match session.accept().await {
-                    Ok(stream) => drop(Tokio.spawn("reach", reach(stream, Arc::clone(&allowed)))),
+                    Ok(stream) => drop(Tokio.spawn("reach", reach(peer, stream, Arc::clone(&allowed)))),
                     Err(closed) => break closed,
                 }
             };
@@ -195,9 +201,11 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
 }
 
 /// Connects a stream to its target, which it names in its first line.
-async fn reach(mut stream: Stream<Tokio>, allowed: Arc<[String]>) {
+async fn reach(peer: SocketAddr, mut stream: Stream<Tokio>, allowed: Arc<[String]>) {
+    let mut named = None;
     let connected = timeout(PATIENCE, async {
         let target = read_target(&mut stream).await?;
+        named = Some(target.clone());
         if !allowed.contains(&target) {
             return Err(io::Error::new(ErrorKind::PermissionDenied, format!("{target} is not allowed")));
         }
@@ -206,7 +214,8 @@ async fn reach(mut stream: Stream<Tokio>, allowed: Arc<[String]>) {
     match connected.await.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into())) {
         Ok(tcp) => relay(tcp, stream).await,
         Err(error) => {
-            report(format_args!("stream {}: {error}", stream.id()));
+            let target = named.as_deref().unwrap_or("no target");
+            report(format_args!("{peer}, stream {}, {target}: {error}", stream.id()));
             stream.reset(UNREACHABLE);
         }
     }
@@ -231,7 +240,7 @@ async fn connect(server: &str, forwards: Vec<(SocketAddr, String)>) -> io::Resul
     let (publisher, current) = watch::channel(None);
     let wanted = Arc::new(Notify::new());
     for (address, target) in forwards {
-        let listener = TcpListener::bind(address).await?;
+        let listener = listen(address).await?;
         say(format_args!("forwarding {} to {target}", listener.local_addr()?));
         Tokio.spawn("forward", forward(listener, target, current.clone(), Arc::clone(&wanted)));
     }
