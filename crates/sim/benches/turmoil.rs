@@ -3,14 +3,15 @@
 //! `cargo bench -p wavetank --bench turmoil` runs everything and prints one table. Rounds of both contenders alternate,
 //! and the figure is the median of their ratios, so that a noisy machine disturbs both alike. A busy machine still
 //! delays the simulator more, because its runs have an OS thread of their own, so the table has CPU time as well as
-//! elapsed time. An argument runs only the parts whose name contains it: `cargo bench -p wavetank --bench turmoil -- hosts`.
+//! elapsed time. An argument runs only the parts whose name contains it: `cargo bench -p wavetank --bench turmoil --
+//! hosts`.
 //!
 //! Both hold the same conversation, and every run has a seed of its own. The simulator runs with everything on that a
-//! test has by default: perturbations, the trace, choices written down, every 64th seed run a second time. A
-//! run's OS thread is used again, because this conversation leaves no trace on it. Within 1 to 10 ms the simulator draws latencies uniformly (5.5 ms on average), turmoil from a
-//! truncated exponential distribution whose default curve makes 2.3 ms: less simulated time, and so fewer of its
-//! ticks. Targets are judged against that default; a line with a curve that also makes 5.5 ms shows what equal
-//! latencies come to.
+//! test has by default: perturbations, the trace, choices written down, every 64th seed run a second time. The OS
+//! thread of a run is used again, because this conversation leaves no trace on it. Within 1 to 10 ms the simulator
+//! draws latencies uniformly (5.5 ms on average), turmoil from a truncated exponential distribution whose default
+//! curve makes 2.3 ms: less simulated time, and so fewer of its ticks. Targets are judged against that default; a line
+//! with a curve that also makes 5.5 ms shows what equal latencies come to.
 
 use std::hint::black_box;
 use std::sync::Arc;

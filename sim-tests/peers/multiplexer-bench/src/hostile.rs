@@ -64,6 +64,8 @@ enum Attack {
     UnreadData,
     /// The same in pieces that are kept without a copy.
     LargePieces,
+    /// The same, and between two pieces a frame for a stream that is not there: a piece keeps the whole buffer.
+    PaddedPieces,
     /// The same, a byte a frame.
     SingleBytes,
     /// A byte on each stream.
@@ -83,11 +85,12 @@ enum Attack {
 }
 
 impl Attack {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Silence,
         Self::Streams,
         Self::UnreadData,
         Self::LargePieces,
+        Self::PaddedPieces,
         Self::SingleBytes,
         Self::ByteOnEach,
         Self::DeclaredLength,
@@ -104,6 +107,7 @@ impl Attack {
             Self::Streams => "streams, as many as are allowed",
             Self::UnreadData => "4 MiB that are not read",
             Self::LargePieces => "4 MiB that are not read, in frames of 16 KiB",
+            Self::PaddedPieces => "the same, with frames for no stream in between",
             Self::SingleBytes => "256 KiB that are not read, in frames of 1 B",
             Self::ByteOnEach => "1 B on each stream",
             Self::DeclaredLength => "a frame that declares 256 KiB and brings 100 B",
@@ -132,6 +136,12 @@ impl Attack {
             Self::Streams => (step < STREAMS).then_some((WINDOW_UPDATE, SYN, id, 0, 0)),
             Self::UnreadData => on_each(STREAMS, 64 << 10),
             Self::LargePieces => on_each(4 * STREAMS, 16 << 10),
+            Self::PaddedPieces if step.is_multiple_of(2) => {
+                let piece = step / 2;
+                let flags = if piece < STREAMS { SYN } else { NONE };
+                (piece < 4 * STREAMS).then_some((DATA, flags, 2 * (piece % STREAMS) + 1, 16 << 10, 16 << 10))
+            }
+            Self::PaddedPieces => Some((DATA, NONE, 2 * STREAMS + 101, 48 << 10, 48 << 10)),
             Self::SingleBytes => on_each(256 << 10, 1),
             Self::ByteOnEach => on_each(STREAMS, 1),
             Self::DeclaredLength => (step == 0).then_some((DATA, SYN, 1, 256 << 10, 100)),
