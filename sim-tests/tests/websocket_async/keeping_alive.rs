@@ -21,6 +21,8 @@ fn keepalive_finds_half_open_connections_idle_or_busy(sim: &mut Sim) {
     let forget_after = Duration::from_millis(500) * sim.choose("forget", 12);
     let busy = sim.choose("busy", 2) == 1;
     let awkward = sim.choose("awkward", 4) == 0;
+    let calm = sim.choose("calm", 2) == 1;
+    sim.perturb(!calm);
     server(sim, scripts::echo);
     sim.client("client", async move |host: Host| {
         let config = keepalive(2 * SECOND, 2 * SECOND);
@@ -32,14 +34,16 @@ fn keepalive_finds_half_open_connections_idle_or_busy(sim: &mut Sim) {
                 _ => host.inject().forget_one_way("server", "client"),
             }
         };
-        // An interval and a timeout. An awkward stream may hold the ping back, and take bytes after a pause, which is
-        // a sign of life.
+        // An interval and a timeout. A write that is pending and then takes bytes is a sign of life, after which the
+        // timeout begins anew. An awkward stream makes such writes, and holds the ping back; and so does a spurious
+        // `Pending`, several times at worst.
+        let longest = if calm && !awkward { 4 * SECOND + SLACK } else { 20 * SECOND };
         if awkward {
             let socket = connect(&host, config).await.expect("a connection");
-            find_half_open(host, socket, busy, forget, 8 * SECOND + SLACK).await;
+            find_half_open(host, socket, busy, forget, longest).await;
         } else {
             let socket = connect_plainly(&host, config, SocketOptions::new()).await.expect("a connection");
-            find_half_open(host, socket, busy, forget, 4 * SECOND + SLACK).await;
+            find_half_open(host, socket, busy, forget, longest).await;
         }
         sometimes!(busy && forget_after > 2 * SECOND, "the connection was busy, and kept alive before");
     });
@@ -131,7 +135,10 @@ fn a_pong_is_either_in_time_or_late(sim: &mut Sim) {
         witness.end(&closed);
         if let Cause::KeepaliveTimeout { .. } = closed.cause {
             sometimes!(true, "the pong is late");
-            assert_eq!(closed.sent.as_ref().and_then(|frame| frame.code), Some(CloseCode::INTERNAL_ERROR));
+            // A stream that does not take the ping does not take the Close frame either.
+            let code = closed.sent.as_ref().map(|frame| frame.code);
+            sometimes!(code.is_some(), "the Close frame goes out");
+            assert!(code.is_none_or(|code| code == Some(CloseCode::INTERNAL_ERROR)), "{closed}");
         } else {
             sometimes!(alive, "the pong is early enough");
             assert_eq!(
