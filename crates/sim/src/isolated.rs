@@ -38,9 +38,6 @@ use crate::world::Outcome;
 /// Room for an outcome. Only pages that are touched take memory.
 const SHARED_BYTES: usize = 256 << 20;
 
-/// Threads that a template lends ahead.
-const LENT_AHEAD: usize = 12;
-
 /// The stack of a template's thread, on which runs run.
 const STACK_BYTES: usize = 8 << 20;
 
@@ -282,6 +279,47 @@ fn keep(served: Served, forked: &mpsc::SyncSender<bool>) {
     {}
 }
 
+/// Does once what each run would do.
+fn prepare() {
+    grow_heap();
+    user::lend_ahead();
+    crate::host::process::prepare();
+    // Events of programs, whose threads have thread-local values of their own.
+    let _ = tracing::dispatcher::set_global_default(crate::world::dispatch().clone());
+    // The first unwind looks up the symbols of the unwinder.
+    let _ = std::panic::catch_unwind(|| std::panic::resume_unwind(Box::new(())));
+}
+
+/// Has the heap of this thread grow ahead, which otherwise asks the system for each page.
+fn grow_heap() {
+    const BYTES: usize = 1 << 20;
+    /// Less than what malloc maps on its own by default.
+    const CHUNK_BYTES: usize = 64 << 10;
+    // SAFETY: plain calls, and memory that is freed once.
+    unsafe {
+        // Free memory stays with the heap. The second would otherwise follow what the program frees.
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 64 << 20);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 4 << 20);
+        let chunks = std::array::from_fn::<_, { BYTES / CHUNK_BYTES }, _>(|_| libc::malloc(CHUNK_BYTES));
+        std::hint::black_box(&chunks).iter().for_each(|chunk| libc::free(*chunk));
+    }
+}
+
+/// Maps the pages of the heap that each run writes to: one call for all, instead of a page fault for each.
+fn touch_heap() {
+    const BYTES: usize = 64 << 10;
+    const PAGE: usize = 4096;
+    const MADV_POPULATE_WRITE: libc::c_int = 23;
+    // SAFETY: the pages are of memory that nothing else uses, and that is freed once. Older systems than Linux 5.14
+    // refuse the advice.
+    unsafe {
+        let chunk = libc::malloc(BYTES);
+        let from = (chunk as usize).next_multiple_of(PAGE);
+        libc::madvise(from as *mut libc::c_void, BYTES - PAGE, MADV_POPULATE_WRITE);
+        libc::free(std::hint::black_box(chunk));
+    }
+}
+
 /// The work of a template.
 fn serve(served: &Served, ends: &[RawFd]) -> ! {
     let socket = served.socket.as_raw_fd();
@@ -294,7 +332,7 @@ fn serve(served: &Served, ends: &[RawFd]) -> ! {
         });
         libc::mallopt(libc::M_ARENA_MAX, 1);
     }
-    user::lend_ahead(LENT_AHEAD);
+    prepare();
     loop {
         let mut next = 0_u8;
         // SAFETY: one writable byte, which stays in the socket.
@@ -326,6 +364,7 @@ fn serve(served: &Served, ends: &[RawFd]) -> ! {
 /// Does one run, in a process of its own.
 fn run_here(served: &Served) -> ! {
     user::is_of_one_run_from_now_on();
+    touch_heap();
     let socket = served.socket.as_raw_fd();
     let mut length = [0; 8];
     let mut job = Vec::new();
@@ -344,8 +383,6 @@ fn run_here(served: &Served) -> ! {
             // SAFETY: the body lives in the test's process as long as its templates, and was forked with it.
             let body = unsafe { &*served.body };
             let mut outcome = Writer::default();
-            // Events of programs, whose threads have thread-local values of their own.
-            let _ = tracing::dispatcher::set_global_default(crate::world::dispatch().clone());
             let ran = crate::panics::catch(|| {
                 let outcome =
                     telling::with_plan(&mut Reader::new(&job), |plan| sim::run(body, plan, &progress));

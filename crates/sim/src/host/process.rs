@@ -81,13 +81,18 @@ thread_local! {
     static SYSTEM: RefCell<Option<Rc<System>>> = const { RefCell::new(None) };
 }
 
+/// Has the calls and faults of programs answered in this OS process.
+pub(crate) fn prepare() {
+    user::install(symbols::CALLS);
+    user::catch_faults(fault);
+}
+
 /// Returns the kernel of `run`, which is made for the first process.
 fn system_of(run: &Run) -> Rc<System> {
     if let Some(system) = SYSTEM.with_borrow(Clone::clone) {
         return system;
     }
-    user::install(symbols::CALLS);
-    user::catch_faults(fault);
+    prepare();
     let system = Rc::<System>::default();
     SYSTEM.set(Some(Rc::clone(&system)));
     run.set_processes(Rc::new(ToSystem));

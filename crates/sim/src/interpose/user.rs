@@ -103,8 +103,7 @@ pub(crate) struct UserThread {
     scheduler: Cell<usize>,
     own_fs: Cell<usize>,
     run_fs: Cell<usize>,
-    /// The lowest address of the guard page below its stack.
-    guard: usize,
+    place: Place,
     is_lent: AtomicU32,
     begun: Cell<bool>,
     ended: Cell<bool>,
@@ -310,23 +309,13 @@ unsafe extern "C" fn at_exit(thread: *mut c_void) {
 
 /// Lends the stack and the TCB of the pthread that begins here, and begins the program's thread when it is resumed.
 extern "C" fn begin(thread: *mut c_void) -> *mut c_void {
-    /// The stack on which the pthread sleeps.
-    const SCRATCH_BYTES: usize = 16 << 10;
     // SAFETY: `lend` passes a leaked thread.
     let thread: &'static UserThread = unsafe { &*thread.cast::<UserThread>() };
     thread.own_fs.set(fs_base());
-    // SAFETY: a fresh mapping for the sleeper alone, whose top is aligned as a call needs it. The stack that is left is
-    // resumed once, by `resume`, with this pthread's own FS base.
+    // SAFETY: the scratch stack is for the sleeper alone, and its top is aligned as a call needs it. The stack that is
+    // left is resumed once, by `resume`, with this pthread's own FS base.
     unsafe {
-        let scratch = libc::mmap(
-            std::ptr::null_mut(),
-            SCRATCH_BYTES,
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-            -1,
-            0,
-        );
-        let top = scratch as usize + SCRATCH_BYTES - 16;
+        let top = thread.place.scratch + SCRATCH_BYTES - 16;
         wavetank_lend(thread.stack_pointer.as_ptr(), top, sleep_for_ever, std::ptr::from_ref(thread).cast());
         libc::pthread_setspecific(at_exit_key(), std::ptr::from_ref(thread).cast());
     }
@@ -360,18 +349,63 @@ fn wake(word: &AtomicU32) {
     real_syscall(libc::SYS_futex, [word.as_ptr() as usize, operation, 1, 0, 0, 0]);
 }
 
-/// The size of the stacks that are lent ahead: what std gives a thread, and what the answers of the simulator need.
-const USUAL_STACK_BYTES: usize = (2 << 20) + KERNEL_BYTES;
-
 /// What the answers of the simulator need of a stack.
 const KERNEL_BYTES: usize = 256 << 10;
 
-/// Lends `count` threads ahead, for the runs of this OS thread and of processes that it forks. In such a process the
-/// pthreads do not exist, and are not missed.
-pub(crate) fn lend_ahead(count: usize) {
-    for _ in 0..count {
-        if let Ok(thread) = UserThread::lend(USUAL_STACK_BYTES) {
-            IDLE.with_borrow_mut(|idle| idle.push(thread));
+/// The sizes of the stacks that are lent ahead, and how many: those of mains, and what std gives a thread.
+const AHEAD: [(usize, usize); 2] = [((8 << 20) + KERNEL_BYTES, 3), ((2 << 20) + KERNEL_BYTES, 9)];
+
+/// The stack on which a pthread sleeps that has lent its own.
+const SCRATCH_BYTES: usize = 16 << 10;
+
+const PAGE: usize = 4096;
+
+/// Where a lent thread is: a guard page with its stack above, and the scratch stack.
+#[derive(Clone, Copy)]
+struct Place {
+    guard: usize,
+    stack_bytes: usize,
+    scratch: usize,
+}
+
+/// Lends threads ahead, for the runs of this OS thread and of processes that it forks. In such a process the pthreads
+/// do not exist, and are not missed.
+///
+/// A fork copies each mapping on its own. So all stacks are one mapping, and the scratch stacks are left out.
+pub(crate) fn lend_ahead() {
+    let (count, bytes) = AHEAD.iter().fold((0, 0), |(all, bytes), (stack_bytes, count)| {
+        (all + count, bytes + count * (PAGE + stack_bytes))
+    });
+    let (Ok(mut guard), Ok(mut scratch)) = (map(bytes), map(count * SCRATCH_BYTES)) else { return };
+    // SAFETY: a fresh mapping, which only pthreads of this process use.
+    unsafe { libc::madvise(scratch as *mut c_void, count * SCRATCH_BYTES, libc::MADV_DONTFORK) };
+    for (stack_bytes, count) in AHEAD {
+        for _ in 0..count {
+            if let Ok(thread) = UserThread::lend(Place { guard, stack_bytes, scratch }) {
+                IDLE.with_borrow_mut(|idle| idle.push(thread));
+            }
+            guard += PAGE + stack_bytes;
+            scratch += SCRATCH_BYTES;
+        }
+    }
+}
+
+fn map(bytes: usize) -> Result<usize, c_int> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_STACK;
+    // SAFETY: a fresh mapping.
+    let base =
+        unsafe { libc::mmap(std::ptr::null_mut(), bytes, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
+    if base == libc::MAP_FAILED { Err(libc::EAGAIN) } else { Ok(base as usize) }
+}
+
+/// Has each access to a page fault.
+fn protect(page: usize) {
+    /// Linux 6.13 and later: such a page does not divide its mapping.
+    const MADV_GUARD_INSTALL: c_int = 102;
+    // SAFETY: a page of a fresh mapping, which nothing uses.
+    unsafe {
+        if libc::madvise(page as *mut c_void, PAGE, MADV_GUARD_INSTALL) != 0 {
+            libc::mprotect(page as *mut c_void, PAGE, libc::PROT_NONE);
         }
     }
 }
@@ -388,11 +422,19 @@ impl UserThread {
         argument: *mut c_void,
         at_end: fn(&'static Self),
     ) -> Result<&'static Self, c_int> {
-        let bytes = stack_bytes.saturating_add(KERNEL_BYTES);
-        let idle = if bytes <= USUAL_STACK_BYTES { IDLE.with_borrow_mut(Vec::pop) } else { None };
+        let stack_bytes = stack_bytes.saturating_add(KERNEL_BYTES).checked_next_multiple_of(PAGE);
+        let stack_bytes = stack_bytes.ok_or(libc::EAGAIN)?;
+        // The small ones were lent last.
+        let idle = IDLE.with_borrow_mut(|idle| {
+            let fits = idle.iter().rposition(|thread| thread.place.stack_bytes >= stack_bytes)?;
+            Some(idle.remove(fits))
+        });
         let thread = match idle {
             Some(thread) => thread,
-            None => Self::lend(bytes.max(USUAL_STACK_BYTES))?,
+            None => {
+                let scratch = map(SCRATCH_BYTES + PAGE + stack_bytes)?;
+                Self::lend(Place { guard: scratch + SCRATCH_BYTES, stack_bytes, scratch })?
+            }
         };
         thread.start.set(Some(start));
         thread.argument.set(argument);
@@ -401,27 +443,15 @@ impl UserThread {
         Ok(thread)
     }
 
-    /// Starts a pthread on a stack of `bytes` that lends both.
-    fn lend(bytes: usize) -> Result<&'static Self, c_int> {
-        const PAGE: usize = 4096;
-        let bytes = bytes.next_multiple_of(PAGE) + PAGE;
-        // SAFETY: a fresh mapping, which the pthread alone uses from now on. Its lowest page is a guard.
-        let base = unsafe {
-            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_STACK;
-            let base =
-                libc::mmap(std::ptr::null_mut(), bytes, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0);
-            if base == libc::MAP_FAILED {
-                return Err(libc::EAGAIN);
-            }
-            libc::mprotect(base, PAGE, libc::PROT_NONE);
-            base as usize
-        };
+    /// Starts a pthread on a stack in a fresh mapping. It lends both.
+    fn lend(place: Place) -> Result<&'static Self, c_int> {
+        protect(place.guard);
         let thread: &'static Self = Box::leak(Box::new(Self {
             stack_pointer: Cell::new(0),
             scheduler: Cell::new(0),
             own_fs: Cell::new(0),
             run_fs: Cell::new(0),
-            guard: base,
+            place,
             is_lent: AtomicU32::new(0),
             begun: Cell::new(false),
             ended: Cell::new(false),
@@ -442,7 +472,8 @@ impl UserThread {
         let created = unsafe {
             let mut attributes: pthread_attr_t = std::mem::zeroed();
             libc::pthread_attr_init(&mut attributes);
-            libc::pthread_attr_setstack(&mut attributes, (base + PAGE) as *mut c_void, bytes - PAGE);
+            let stack = (place.guard + PAGE) as *mut c_void;
+            libc::pthread_attr_setstack(&mut attributes, stack, place.stack_bytes);
             let argument = std::ptr::from_ref(thread).cast_mut().cast();
             let created = super::real::real_pthread_create(&mut pthread, &attributes, begin, argument);
             libc::pthread_attr_destroy(&mut attributes);
@@ -464,7 +495,7 @@ impl UserThread {
 
     /// The lowest address of the guard page below its stack.
     const fn guard(&self) -> usize {
-        self.guard
+        self.place.guard
     }
 
     /// Runs the thread until it suspends or ends. Returns `true` if it has ended.
