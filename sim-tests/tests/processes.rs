@@ -7,6 +7,8 @@
     reason = "unmodified programs know nothing of the simulation"
 )]
 
+#[path = "processes/blocking.rs"]
+mod blocking;
 #[path = "processes/chat.rs"]
 mod chat;
 #[path = "processes/echo.rs"]
@@ -15,7 +17,11 @@ mod echo;
 mod fate;
 #[path = "processes/http.rs"]
 mod http;
+#[path = "processes/locks.rs"]
+mod locks;
 #[path = "processes/museum.rs"]
 mod museum;
+#[path = "processes/readme.rs"]
+mod readme;
 #[path = "processes/system.rs"]
 mod system;

@@ -276,3 +276,13 @@ fn the_readme_shows_tested_code() {
         assert!(readme.contains(&body), "the README shows:\n{body}");
     }
 }
+
+/// The README's test of an ordinary program, as `sim-tests/tests/processes/readme.rs` runs it.
+#[test]
+fn the_readme_shows_a_tested_process() {
+    let tests = fs::read_to_string(root().join("sim-tests/tests/processes/readme.rs")).expect("text");
+    let readme = fs::read_to_string(root().join("README.md")).expect("text");
+    let (_, shown) = tests.rsplit_once("#[wavetank::test]\n").expect("a test");
+    assert!(shown.contains("sim.process("), "{shown}");
+    assert!(readme.contains(&format!("#[wavetank::test]\n{shown}```\n")), "the README shows:\n{shown}");
+}

@@ -5,9 +5,9 @@
 //! kernel mode (`call`). The answers stand on the host's sockets, the scheduler's waits and the host's entropy.
 //!
 //! The parts: `descriptors` is the table of file descriptors, `sockets`, `datagrams` and `pipes` are what they stand
-//! for, `polling` waits for several of them (poll, epoll), `futex` is what threads wait by, `options` tunes sockets,
-//! `threads` starts and joins them, `names` looks hosts up, `fate` is how processes end, `unsimulated` complains of
-//! everything else.
+//! for, `polling` waits for several of them (poll, epoll), `futex` and `locks` are what threads wait by, `options`
+//! tunes sockets, `threads` starts and joins them, `names` looks hosts up, `fate` is how processes end, `unsimulated`
+//! complains of everything else.
 //!
 //! # Invariants
 //!
@@ -23,6 +23,7 @@ mod datagrams;
 mod descriptors;
 mod fate;
 mod futex;
+mod locks;
 mod names;
 mod options;
 mod pipes;
@@ -33,7 +34,7 @@ mod threads;
 mod unsimulated;
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::{Rc, Weak};
 
 use crate::interpose::user;
@@ -67,6 +68,8 @@ pub(crate) struct System {
     pollers: RefCell<Vec<(Sleeper, Vec<Key>)>>,
     /// Threads that wait at an address, oldest first.
     sleepers: RefCell<BTreeMap<usize, VecDeque<Sleeper>>>,
+    /// Conditions of C whose waits measure the monotonic clock, by their addresses.
+    monotonic_conditions: RefCell<BTreeSet<usize>>,
     /// Numbers the waits for futexes.
     waits: Cell<u32>,
     /// Numbers pipes and event counters.

@@ -267,6 +267,8 @@ macro_rules! symbols {
     )*};
 }
 
+pub(super) use {real, symbols};
+
 symbols! {
     fn bind(file: c_int, to: *const sockaddr, length: socklen_t) -> c_int {
         answer_about(
