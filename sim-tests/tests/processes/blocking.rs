@@ -68,8 +68,8 @@ fn tickets_taken_at_once_are_sold_once(sim: &mut Sim) {
     two_buyers(sim, true);
 }
 
-/// A connection that is reset has no peer address, and what had arrived before can still be read. tiny_http 0.12 unwraps
-/// the address (`client.rs`, line 153).
+/// A connection that is reset has no peer address, and what had arrived before can still be read. tiny_http 0.12
+/// unwraps the address (`client.rs`, line 153).
 #[wavetank::test(seeds = 1000, finds = "panic in server/")]
 fn a_reset_before_the_request_panics_tiny_http(sim: &mut Sim) {
     sim.faults(Faults::none().resets());

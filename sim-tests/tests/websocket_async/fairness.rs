@@ -107,7 +107,7 @@ fn receiving_a_flood_lets_other_tasks_run(sim: &mut Sim) {
 enum Flood {
     /// Messages of a byte.
     Short,
-    /// Messages of 18 bytes, which inflate to 3000.
+    /// Messages of some 50 bytes, which inflate to 30,000.
     Inflating,
     /// Fragments of a byte, taken one by one.
     Fragments,
@@ -118,95 +118,109 @@ enum Flood {
 /// Floods below, on connections of one host at the same time.
 const FLOODS: u64 = 4;
 
-/// Messages or fragments of a flood.
-const FLOOD: u32 = 3000;
-
-/// Floods until `FLOOD` messages or fragments are sent.
-async fn flood(socket: WebSocket<Host>, flood: Flood) -> Result<(), Error> {
-    if let Flood::Fragments = flood {
-        let mut writer = socket.send_stream(Kind::Binary).await?;
-        for _ in 0..FLOOD {
-            writer.write(b"x").await?;
-        }
-        writer.finish(b"x").await?;
-    } else {
-        let long = [0; 3000];
-        for _ in 0..FLOOD {
-            if let Flood::Pongs = flood {
-                for _ in 0..8 {
-                    socket.pong(b"")?;
-                }
-            }
-            socket.feed(if let Flood::Inflating = flood { &long[..] } else { b"x" }).await?;
-        }
-        socket.flush();
+impl Flood {
+    /// How many messages or fragments follow each other.
+    fn length(self) -> u64 {
+        if let Self::Inflating = self { 200 } else { 1200 }
     }
-    // The other end closes when it has everything.
-    socket.closed().await;
-    Ok(())
-}
 
-/// Takes a flood. Between two turns of the neighbour the tasks of all floods together take a bounded number of
-/// messages.
-async fn take_flood(socket: WebSocket<Host>, flood: Flood, neighbour: Arc<Neighbour>) {
-    let mut taken = 0;
-    while taken < FLOOD {
-        match flood {
-            Flood::Fragments => drop(socket.recv_fragment().await.expect("is open")),
-            Flood::Short | Flood::Inflating | Flood::Pongs => drop(socket.recv().await.expect("is open")),
+    /// How many of them one task may send or take in one turn.
+    fn turn(self) -> u64 {
+        if let Self::Inflating = self { 64 } else { TURN }
+    }
+
+    async fn send(self, socket: WebSocket<Host>, neighbour: &Neighbour) -> Result<(), Error> {
+        if let Self::Fragments = self {
+            let mut writer = socket.send_stream(Kind::Binary).await?;
+            for _ in 1..self.length() {
+                writer.write(b"x").await?;
+                self.note(neighbour);
+            }
+            writer.finish(b"x").await?;
+        } else {
+            let long = [0; 30_000];
+            for _ in 0..self.length() {
+                if let Self::Pongs = self {
+                    for _ in 0..8 {
+                        socket.pong(b"")?;
+                    }
+                }
+                socket.feed(if let Self::Inflating = self { &long[..] } else { b"x" }).await?;
+                self.note(neighbour);
+            }
+            socket.flush();
         }
-        taken += 1;
+        // The other end closes when it has everything.
+        socket.closed().await;
+        Ok(())
+    }
+
+    async fn take(self, socket: WebSocket<Host>, neighbour: &Neighbour) {
+        for _ in 0..self.length() {
+            match self {
+                Self::Fragments => drop(socket.recv_fragment().await.expect("is open")),
+                Self::Short | Self::Inflating | Self::Pongs => drop(socket.recv().await.expect("is open")),
+            }
+            self.note(neighbour);
+        }
+        assert!(socket.close(CloseCode::NORMAL, "").await.is_clean());
+    }
+
+    /// Between two turns of the neighbour, the tasks of all floods together send or take a bounded number of messages.
+    fn note(self, neighbour: &Neighbour) {
         neighbour.work.fetch_add(1, Ordering::Relaxed);
         let waited = neighbour.note_work();
-        assert!(waited <= FLOODS * TURN, "a task waited for its turn while others took {waited} messages");
+        assert!(waited <= FLOODS * self.turn(), "a task waited while others sent or took {waited} messages");
     }
-    assert!(socket.close(CloseCode::NORMAL, "").await.is_clean());
 }
 
-#[wavetank::test(seeds = 60, sometimes = "required")]
+/// Sends or takes a flood on every connection, beside a task that wants its turns.
+async fn run(host: Host, sockets: Vec<WebSocket<Host>>, flood: Flood, takes: bool) {
+    if takes {
+        // Everything is here. The tasks do not wait for the network, and the neighbour does not sleep.
+        host.sleep(SECOND / 2).await;
+    }
+    let neighbour = Neighbour::start(&host);
+    let mut tasks = Vec::new();
+    for socket in sockets {
+        let neighbour = Arc::clone(&neighbour);
+        tasks.push(host.spawn("flood", async move {
+            if takes {
+                flood.take(socket, &neighbour).await;
+            } else {
+                flood.send(socket, &neighbour).await.expect("is open");
+            }
+        }));
+    }
+    drop(neighbour);
+    for task in tasks {
+        task.await.expect("no panic");
+    }
+}
+
+#[wavetank::test(seeds = 40, sometimes = "required")]
 fn floods_of_either_end_let_other_tasks_run(sim: &mut Sim) {
-    let kinds = [Flood::Short, Flood::Inflating, Flood::Fragments, Flood::Pongs];
-    let kind = kinds[sim.choose("flood", 4) as usize];
+    let floods = [Flood::Short, Flood::Inflating, Flood::Fragments, Flood::Pongs];
+    let flood = floods[sim.choose("flood", 4) as usize];
     let accept_side = sim.choose("accept side", 2) == 1;
     sim.perturb(false).strategy(Strategy::Fifo);
     sim.server("server", async move |host: Host| {
         let listener = host.listen(([0, 0, 0, 0], 80).into(), ListenOptions::new()).await?;
-        let neighbour = Neighbour::start(&host);
+        let mut sockets = Vec::new();
         for _ in 0..FLOODS {
             let (stream, _) = listener.accept().await?;
-            let neighbour = Arc::clone(&neighbour);
-            let _detached = host.spawn("session", async move {
-                let socket = Server::new(host).config(patient()).accept(stream).await.expect("a client");
-                if accept_side {
-                    take_flood(socket, kind, neighbour).await;
-                } else {
-                    drop(neighbour);
-                    flood(socket, kind).await.expect("is open");
-                }
-            });
+            sockets.push(Server::new(host).config(patient()).accept(stream).await.expect("a client"));
         }
-        drop(neighbour);
-        std::future::pending::<std::io::Result<()>>().await
+        run(host, sockets, flood, accept_side).await;
+        Ok::<(), std::io::Error>(())
     });
     sim.client("client", async move |host: Host| {
-        let neighbour = Neighbour::start(&host);
-        let mut floods = Vec::new();
+        let mut sockets = Vec::new();
         for _ in 0..FLOODS {
             let socket = connect_plainly(&host, patient(), Default::default()).await.expect("a connection");
-            let neighbour = Arc::clone(&neighbour);
-            floods.push(host.spawn("flood", async move {
-                if accept_side {
-                    drop(neighbour);
-                    flood(socket, kind).await.expect("is open");
-                } else {
-                    take_flood(socket, kind, neighbour).await;
-                }
-            }));
+            sockets.push(socket);
         }
-        drop(neighbour);
-        for flood in floods {
-            flood.await.expect("no panic");
-        }
+        run(host, sockets, flood, !accept_side).await;
         sometimes!(accept_side, "the accept side takes floods");
         sometimes!(!accept_side, "the client takes floods");
     });

@@ -1,4 +1,5 @@
-//! What one connection inflates and deflates in one turn of its task is bounded, whatever its peer sends.
+//! What one connection does in one turn of its task is bounded, whatever its peer sends: messages that are sent and
+//! taken, and bytes that are inflated and deflated.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -65,26 +66,89 @@ fn count_turns() -> Arc<AtomicU64> {
     turns
 }
 
-/// Has `count` messages of `length` bytes taken that are there already. Returns how many bytes were taken for each
-/// turn of another task.
-async fn bytes_a_turn(count: usize, length: usize) -> u64 {
-    let (_sender, far) = sent(count, length).await;
-    let turns = count_turns();
-    next_turn().await;
-    let before = turns.load(Ordering::Relaxed);
-    let receiver = end(Role::Server, far, 1 << 20);
-    for _ in 0..count {
-        assert_eq!(receiver.recv().await.expect("is open").as_bytes().len(), length);
+/// Measures the most that a task does between two turns of another one.
+struct Stretch {
+    turns: Arc<AtomicU64>,
+    last: u64,
+    length: usize,
+    longest: usize,
+}
+
+impl Stretch {
+    async fn begin() -> Self {
+        let turns = count_turns();
+        next_turn().await;
+        Self { last: turns.load(Ordering::Relaxed), turns, length: 0, longest: 0 }
     }
-    let turns = turns.load(Ordering::Relaxed) - before;
-    (count * length) as u64 / turns.max(1)
+
+    /// Notes that the task has done this much.
+    fn note(&mut self, amount: usize) {
+        let turns = self.turns.load(Ordering::Relaxed);
+        self.length = if turns == self.last { self.length + amount } else { 0 };
+        self.last = turns;
+        self.longest = self.longest.max(self.length);
+    }
 }
 
 #[tokio::test]
 async fn inflating_lets_other_tasks_run() {
     for (count, length) in [(3, 8 << 20), (20, 1 << 20), (300, 60 << 10), (600, 20 << 10), (4000, 3000)] {
-        let bytes = bytes_a_turn(count, length).await;
-        assert!(bytes <= 2 << 20, "{bytes} bytes a turn of {count} messages of {length} bytes");
+        let (_sender, far) = sent(count, length).await;
+        let mut stretch = Stretch::begin().await;
+        let receiver = end(Role::Server, far, 1 << 20);
+        for _ in 0..count {
+            assert_eq!(receiver.recv().await.expect("is open").as_bytes().len(), length);
+            stretch.note(length);
+        }
+        let bytes = stretch.longest;
+        assert!(bytes <= 2 << 20, "{bytes} bytes of {count} messages of {length} bytes while a task waits");
+    }
+}
+
+/// How many messages a task sends or takes in one turn at most: what tokio allows a task.
+const TURN: usize = 128;
+
+#[tokio::test]
+async fn taking_short_messages_lets_other_tasks_run() {
+    for (role, queued) in
+        [Role::Client, Role::Server].into_iter().flat_map(|role| [(role, false), (role, true)])
+    {
+        let (near, far) = tokio::io::duplex(1 << 20);
+        let other = if role == Role::Client { Role::Server } else { Role::Client };
+        let (sender, receiver) = (end(other, near, 1 << 20), end(role, far, 1 << 20));
+        for _ in 0..1000 {
+            sender.feed(b"x").await.expect("is open");
+        }
+        sender.flush();
+        if queued {
+            // Whatever answers it has read all messages before.
+            sender.ping().await.expect("the ping is answered");
+        }
+        let mut stretch = Stretch::begin().await;
+        for _ in 0..1000 {
+            receiver.recv().await.expect("is open");
+            stretch.note(1);
+        }
+        let taken = stretch.longest;
+        assert!(taken <= TURN, "{role:?} takes {taken} messages while a task waits, queued: {queued}");
+    }
+}
+
+#[tokio::test]
+async fn sending_short_messages_lets_other_tasks_run() {
+    for role in [Role::Client, Role::Server] {
+        for fed in [false, true] {
+            let (near, _far) = tokio::io::duplex(1 << 20);
+            let sender = end(role, near, 1 << 20);
+            let mut stretch = Stretch::begin().await;
+            for _ in 0..1000 {
+                let sent = if fed { sender.feed(b"x").await } else { sender.send(b"x").await };
+                sent.expect("is open");
+                stretch.note(1);
+            }
+            let sent = stretch.longest;
+            assert!(sent <= TURN, "{role:?} sends {sent} messages while a task waits, fed: {fed}");
+        }
     }
 }
 
