@@ -40,7 +40,7 @@ use wavetank_graphql::{
     Accepted, Config, ConnectionInfo, Engine, Hooks, Legacy, Operation, Payload, RawValue, Rejection,
     Request, Server, Shutdown,
 };
-use wavetank_runtime::Tokio;
+use wavetank_runtime::{Runtime as _, Tokio};
 
 use channels::Channels;
 
@@ -276,7 +276,7 @@ async fn serve<E: Engine + Clone>(
     // axum waits for each connection that has asked for something, without end.
     let last = async {
         drop(is_asked.await);
-        tokio::time::sleep(DRAIN + Duration::from_secs(1)).await;
+        Tokio.sleep(DRAIN + Duration::from_secs(1)).await;
     };
     tokio::select! {
         served = axum::serve(listener, service).with_graceful_shutdown(drain).into_future() => served,
